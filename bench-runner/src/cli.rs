@@ -1,0 +1,362 @@
+//! The command line (DESIGN §10): clap types and the words they accept. What is not built is not here,
+//! so it is a usage error and never ignored.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use netns_harness::datapath::{Damage, Transport};
+use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
+use scenarios::position::Position;
+use schema::{Mode, Protocol, ScenarioKind};
+
+const AFTER_HELP: &str = "\
+Examples:
+  bench-runner --services 10000                     every mode at 100, 300, 1000, 3000 and 10000 services
+  bench-runner run --services 1000 --no-sweep --modes iptables-legacy,nftables --budget 1m
+  bench-runner plan --services 10000                what that would run, and how long it takes
+  bench-runner doctor                               what this machine can measure, and what is missing
+  bench-runner report runs/2026-11-22T20-00-00      the page again, from the results
+
+Exit codes:
+  0    done (unsupported, timed-out and not-run cells are listed, they are not failures)
+  1    a cell failed, nothing was measured, or results could not be written
+  2    usage; unreadable, foreign or newer results; missing privilege or tool
+  130  interrupted; what was measured is saved";
+
+/// Compares Linux service datapaths (iptables, nftables) on one kernel: rule-update latency and packet
+/// latency, proved before they are timed.
+///
+/// Builds network namespaces, installs N services in each mode, drives traffic, and writes data, plots
+/// and one HTML page. Nothing outside the namespaces it makes is touched.
+#[derive(Debug, Parser)]
+#[command(name = "bench-runner", version = crate::VERSION, args_conflicts_with_subcommands = true,
+          arg_required_else_help = true, after_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Measure (the default: every option of `run` also works without the word).
+    Run(RunArgs),
+    /// Print what `run` would do with the same options, and how long it would take.
+    Plan(PlanArgs),
+    /// Carry out one stay: its specification on standard input, events on standard output.
+    Cell(CellArgs),
+    /// List modes, scenarios, metrics, or the formulas of their size.
+    List(ListArgs),
+    /// Say what this machine can measure, by trial, and how to get what is missing.
+    Doctor(DoctorArgs),
+    /// Make the page, plots and summary of a run again, from its results.
+    Report(ReportArgs),
+    /// Print the JSON Schemas of results.jsonl and summary.json.
+    Schema(SchemaArgs),
+}
+
+/// Options of a run.
+#[derive(Debug, Clone, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
+pub(crate) struct RunArgs {
+    /// Services in the population. One number N sweeps 100, 300, 1000, 3000, … up to N; a list is
+    /// measured exactly.
+    #[arg(long, short = 'n', value_name = "N[,N…]", default_value = "1000", value_delimiter = ',',
+          allow_negative_numbers = true, value_parser = services)]
+    pub(crate) services: Vec<u32>,
+
+    /// Measure only N, without the smaller sizes.
+    #[arg(long)]
+    pub(crate) no_sweep: bool,
+
+    /// Endpoints of each service.
+    #[arg(long, value_name = "E", default_value = "2", allow_negative_numbers = true, value_parser = endpoints)]
+    pub(crate) endpoints: u32,
+
+    /// Modes to compare [default: all; see `list modes`].
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = mode)]
+    pub(crate) modes: Vec<Mode>,
+
+    /// Questions to ask [default: all; see `list scenarios`].
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = scenario)]
+    pub(crate) scenarios: Vec<ScenarioKind>,
+
+    /// How updates reach the kernel: restore, netlink, nft [default: each mode's ordinary one].
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = transport)]
+    pub(crate) transports: Vec<Transport>,
+
+    /// Where the asked service stands in the population.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "first,middle,last,uniform", value_parser = position)]
+    pub(crate) positions: Vec<Position>,
+
+    /// Protocols of the services, taken in turn.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "tcp,udp", value_parser = protocol)]
+    pub(crate) protocols: Vec<Protocol>,
+
+    /// Address families.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "ipv4", value_parser = family)]
+    pub(crate) families: Vec<String>,
+
+    /// kube-proxy's large-cluster layout: no comments in per-service rules.
+    #[arg(long, value_name = "on|off", default_value = "on")]
+    pub(crate) large_cluster: OnOff,
+
+    /// Where labs live: auto takes the host's kernel when it can run every requested mode.
+    #[arg(long, value_name = "auto|netns", default_value = "auto", value_parser = sandbox)]
+    pub(crate) sandbox: String,
+
+    /// Seed of populations, probes and the order of stays.
+    #[arg(long, value_name = "S", default_value = "1")]
+    pub(crate) seed: u64,
+
+    /// Repetition blocks: each holds every stay once, in an order of its own.
+    #[arg(long, value_name = "R", default_value = "5", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) repetitions: u32,
+
+    /// Time after which no further stay is started; the first block is always complete.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    pub(crate) budget: Duration,
+
+    /// Time limit of a cell; what is slower is timed-out with this lower bound. Preparation has the same
+    /// limit, counted apart.
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = duration)]
+    pub(crate) cell_timeout: Duration,
+
+    /// New flows in a first-packet cell.
+    #[arg(long, value_name = "COUNT", default_value = "1000", value_parser = clap::value_parser!(u32).range(100..=20_000))]
+    pub(crate) flows: u32,
+
+    /// Leave out the second `none` series, whose ratio to the first states the run's noise.
+    #[arg(long)]
+    pub(crate) no_control: bool,
+
+    /// Run directory to make; never overwritten [default: runs/<time>].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Break each datapath by hand after it was installed, to see that no number comes out:
+    /// delete, elsewhere, skew or swap.
+    #[arg(long, value_name = "KIND", value_parser = damage)]
+    pub(crate) damage: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    /// Print the stays' specifications, one JSON object a line: each can be given to `cell`.
+    #[arg(long, conflicts_with = "rules")]
+    pub(crate) json: bool,
+
+    /// Print the rules that a cold install at the largest size would send, mode by mode.
+    #[arg(long)]
+    pub(crate) rules: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CellArgs {
+    /// Internal: this process is the init of the stay's PID namespace.
+    #[arg(long, hide = true)]
+    pub(crate) init: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// What to list.
+    pub(crate) what: Listing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Listing {
+    Modes,
+    Scenarios,
+    Metrics,
+    /// How many rules, chains, elements and messages each mode needs.
+    Formulas,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// A run directory or a results.jsonl.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+
+    /// What to make.
+    #[arg(long, default_value = "html")]
+    pub(crate) format: Format,
+
+    /// Where to write: a file (html, markdown) or a directory (svg, png) [default: standard output for
+    /// html and markdown, the run's plots directory for svg and png].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Html,
+    Markdown,
+    Svg,
+    Png,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// Which file's schema.
+    #[arg(default_value = "results")]
+    pub(crate) which: SchemaOf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    Results,
+    Summary,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnOff {
+    On,
+    Off,
+}
+
+/// Names that the design has and this version has not.
+const NOT_BUILT: &[&str] = &[
+    "iptables-nft", "ipset", "ipvs", "resync", "service-remove", "endpoint-churn", "teardown", "established",
+    "connect-rate", "throughput", "miss", "service-types", "update-under-load", "conntrack-limit", "memory",
+    "rule-count", "spread", "affinity", "failover", "match-list", "live-set", "exec", "ipset-restore", "ipvsadm",
+    "ipv6", "guest",
+];
+
+/// The value of that name, or a message with the nearest name.
+fn named<T: Copy>(kind: &str, text: &str, all: &[T], name: impl Fn(&T) -> &'static str) -> Result<T, String> {
+    if let Some(found) = all.iter().find(|v| name(v) == text) {
+        return Ok(*found);
+    }
+    if NOT_BUILT.contains(&text) {
+        return Err(format!("{kind} '{text}' is not in this version"));
+    }
+    let known = all.iter().map(&name).collect::<Vec<_>>().join(", ");
+    let nearest = all
+        .iter()
+        .map(|v| (strsim::damerau_levenshtein(text, name(v)), name(v)))
+        .min()
+        .filter(|(distance, candidate)| *distance <= candidate.len() / 2);
+    Err(match nearest {
+        Some((_, candidate)) => format!("no {kind} '{text}'; did you mean '{candidate}'? (known: {known})"),
+        None => format!("no {kind} '{text}' (known: {known})"),
+    })
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    named("mode", text, Mode::ALL, |m| m.name())
+}
+
+fn scenario(text: &str) -> Result<ScenarioKind, String> {
+    named("scenario", text, ScenarioKind::ALL, |s| s.name())
+}
+
+fn transport(text: &str) -> Result<Transport, String> {
+    named("transport", text, &Transport::ALL, |t| t.name())
+}
+
+fn position(text: &str) -> Result<Position, String> {
+    named("position", text, &Position::ALL, |p| p.name())
+}
+
+fn protocol(text: &str) -> Result<Protocol, String> {
+    named("protocol", text, Protocol::ALL, |p| p.name())
+}
+
+fn family(text: &str) -> Result<String, String> {
+    named("family", text, &["ipv4"], |f| f).map(str::to_owned)
+}
+
+fn sandbox(text: &str) -> Result<String, String> {
+    named("sandbox", text, &["auto", "netns"], |s| s).map(str::to_owned)
+}
+
+fn damage(text: &str) -> Result<String, String> {
+    named("damage", text, &Damage::ALL, |d| d.name()).map(|d| d.name().to_owned())
+}
+
+fn services(text: &str) -> Result<u32, String> {
+    bounded(text, MAX_SERVICES, "services", "the address plan's limit")
+}
+
+fn endpoints(text: &str) -> Result<u32, String> {
+    bounded(text, MAX_ENDPOINTS, "endpoints", "the address plan's limit")
+}
+
+fn bounded(text: &str, most: u32, what: &str, why: &str) -> Result<u32, String> {
+    match text.parse::<i64>() {
+        Err(_) => Err(format!("give a whole number of {what}, 1 to {most}")),
+        Ok(n) if n < 1 => Err(format!("give at least 1 of {what}")),
+        Ok(n) if n > i64::from(most) => Err(format!("at most {most} {what} ({why})")),
+        Ok(n) => Ok(n as u32),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(d) if d.is_zero() => Err("give a time longer than zero, as in 90s or 5m".to_owned()),
+        Ok(d) => Ok(d),
+        Err(_) => Err(format!("'{text}' is not a time; write 90s, 5m or 1h")),
+    }
+}
+
+/// One line of what clap says: the error and its tip, without the usage text.
+pub(crate) fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let parts: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more information"))
+        .filter(|l| !l.is_empty())
+        .collect();
+    parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_options_work_with_and_without_the_word() {
+        let without = Cli::try_parse_from(["bench-runner", "--services", "10"]).unwrap();
+        assert_eq!(without.run.services, [10]);
+        let Some(Command::Run(with)) = Cli::try_parse_from(["bench-runner", "run", "--services", "10"]).unwrap().command
+        else {
+            panic!("run is a command")
+        };
+        assert_eq!(with.services, [10]);
+    }
+
+    #[test]
+    fn a_wrong_name_gives_the_nearest_one_on_one_line() {
+        let error = Cli::try_parse_from(["bench-runner", "--modes", "nftable"]).unwrap_err();
+        let line = one_line(&error);
+        assert!(line.starts_with("error: ") && line.contains("did you mean 'nftables'") && !line.contains('\n'), "{line}");
+    }
+
+    #[test]
+    fn what_is_not_built_is_said_to_be_missing() {
+        let error = Cli::try_parse_from(["bench-runner", "--modes", "ipvs"]).unwrap_err();
+        assert!(one_line(&error).contains("not in this version"), "{}", one_line(&error));
+    }
+}

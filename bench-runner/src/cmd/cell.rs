@@ -1,0 +1,119 @@
+//! `cell`: one stay, or one trial of a mode, in a process tree of its own.
+//!
+//! Two processes. The outer one reads the whole specification, makes the namespaces and starts the inner
+//! one, which is the init of the new PID namespace: when it ends, however it ends, the kernel ends
+//! everything in it. Each dies with the one that started it, so killing the runner with SIGKILL leaves
+//! nothing; the pipe between the two covers the moment before the death signal is set.
+
+use std::io::{BufRead as _, Read as _, Write as _};
+use std::process::{Command, Stdio};
+
+use anyhow::Context as _;
+use netns_harness::datapath::{Transport, registry};
+use netns_sys::isolation;
+use scenarios::spec::{Event, StaySpec};
+use schema::Mode;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::CellArgs;
+use crate::exit::{Ended, Usage};
+use crate::stay_process::PARENT_VARIABLE;
+
+/// What standard input holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Input {
+    /// Try a mode in a throwaway namespace.
+    Trial {
+        /// The mode.
+        trial: Mode,
+        /// How it is programmed.
+        transport: String,
+    },
+    /// Carry out a stay.
+    Stay(Box<StaySpec>),
+}
+
+/// What a trial says: `null` when the mode works, else why not.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Trial {
+    /// Why the mode does not work here, with the remedy.
+    pub(crate) unsupported: Option<String>,
+}
+
+pub(crate) fn run(args: &CellArgs) -> anyhow::Result<Ended> {
+    if args.init { inner() } else { outer() }
+}
+
+fn outer() -> anyhow::Result<Ended> {
+    let parent = std::env::var(PARENT_VARIABLE).ok().and_then(|p| p.parse().ok());
+    isolation::die_with_parent(parent).context("tie this process to the runner")?;
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("read the specification")?;
+    let input: Input = serde_json::from_str(&text)
+        .map_err(|e| Usage(format!("standard input is not a stay's specification ({e}); `bench-runner plan --json` prints some")))?;
+    isolation::unshare_all().map_err(|e| Usage(format!("cannot make namespaces: {e}; run as root (sudo)")))?;
+    let program = std::env::current_exe().context("find this program's file")?;
+    let mut child = Command::new(program)
+        .args(["cell", "--init"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .context("start the init process of the stay")?;
+    // Kept open while the stay runs: its end tells the inner process that this one is gone.
+    let mut to_inner = child.stdin.take().expect("stdin is piped");
+    let mut line = serde_json::to_string(&input).context("encode the specification")?;
+    line.push('\n');
+    to_inner.write_all(line.as_bytes()).context("hand over the specification")?;
+    let status = child.wait().context("wait for the stay")?;
+    drop(to_inner);
+    Ok(if status.success() { Ended::Done } else { Ended::Failed })
+}
+
+fn inner() -> anyhow::Result<Ended> {
+    isolation::die_with_parent(None).context("tie the stay to its parent")?;
+    if !isolation::is_init() {
+        return Err(Usage("--init is for the process that `cell` starts".to_owned()).into());
+    }
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).context("read the specification")?;
+    let input: Input = serde_json::from_str(&line).context("read the specification")?;
+    watch_parent();
+    isolation::mount_private().context("isolate the stay's mounts")?;
+    match input {
+        Input::Trial { trial, transport } => try_mode(trial, &transport),
+        Input::Stay(spec) => {
+            scenarios::run_stay(&spec, &mut |event| say(&event));
+            Ok(Ended::Done)
+        }
+    }
+}
+
+/// Ends this process, and with it the PID namespace, when the outer process is gone.
+fn watch_parent() {
+    std::thread::spawn(|| {
+        let mut rest = [0; 64];
+        while matches!(std::io::stdin().read(&mut rest), Ok(n) if n > 0) {}
+        std::process::exit(1);
+    });
+}
+
+fn say(event: &Event) {
+    print_line(&serde_json::to_string(event).expect("events are plain data"));
+}
+
+fn print_line(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // Without a listener there is nobody to measure for.
+    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+        std::process::exit(1);
+    }
+}
+
+fn try_mode(mode: Mode, transport: &str) -> anyhow::Result<Ended> {
+    let datapath = registry(mode);
+    let transport = Transport::from_name(transport).unwrap_or(datapath.transports()[0]);
+    // This process's own namespace is new and empty.
+    let trial = Trial { unsupported: datapath.probe(transport).err() };
+    print_line(&serde_json::to_string(&trial).context("encode the trial")?);
+    Ok(Ended::Done)
+}

@@ -1,0 +1,45 @@
+//! `list`: the vocabularies.
+
+use netns_harness::datapath::registry;
+use scenarios::SCENARIOS;
+use schema::{Metric, Mode};
+
+use crate::cli::{ListArgs, Listing};
+use crate::exit::Ended;
+
+#[allow(clippy::unnecessary_wraps, reason = "every verb has this signature")]
+pub(crate) fn run(args: &ListArgs) -> anyhow::Result<Ended> {
+    match args.what {
+        Listing::Modes => {
+            for mode in Mode::ALL {
+                let transports: Vec<&str> =
+                    if mode.is_floor() { Vec::new() } else { registry(*mode).transports().iter().map(|t| t.name()).collect() };
+                println!("{:<16} {:<14} {}", mode, transports.join(","), about(*mode));
+            }
+        }
+        Listing::Scenarios => SCENARIOS.iter().for_each(|s| println!("{:<16} {}", s.kind(), s.question())),
+        Listing::Formulas => {
+            println!("law of size: N services with E endpoints each, large-cluster layout");
+            for mode in Mode::ALL {
+                for (what, formula) in registry(*mode).law_of_size() {
+                    println!("{mode:<16} {what}: {formula}");
+                }
+            }
+        }
+        Listing::Metrics => {
+            for metric in Metric::ALL {
+                println!("{:<16} {:<6} {}", metric, metric.unit(), metric.describe());
+            }
+        }
+    }
+    Ok(Ended::Done)
+}
+
+fn about(mode: Mode) -> &'static str {
+    match mode {
+        Mode::None => "floor: client straight to the endpoint, no connection tracking",
+        Mode::Conntrack => "floor: nat hooks and connection tracking, no service",
+        Mode::IptablesLegacy => "kube-proxy's iptables rules, legacy engine",
+        Mode::Nftables => "kube-proxy's nftables rules",
+    }
+}

@@ -1,0 +1,9 @@
+//! One file a verb.
+
+pub(crate) mod cell;
+pub(crate) mod doctor;
+pub(crate) mod list;
+pub(crate) mod plan;
+pub(crate) mod report;
+pub(crate) mod run;
+pub(crate) mod schema;

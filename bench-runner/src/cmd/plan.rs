@@ -1,0 +1,78 @@
+//! `plan`: what a run would do, without doing it.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use netns_harness::datapath::{RenderOptions, registry};
+use scenarios::population::Recipe;
+
+use crate::cli::PlanArgs;
+use crate::exit::Ended;
+use crate::plan::{Plan, Settings};
+use crate::progress::rough;
+
+pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
+    let settings = Settings::resolve(&args.run)?;
+    let plan = Plan::new(&settings);
+    if args.rules {
+        print_rules(&settings);
+    } else if args.json {
+        for stay in plan.block(0) {
+            println!("{}", serde_json::to_string(&stay.spec).context("encode a stay")?);
+        }
+    } else {
+        print_table(&plan, &settings);
+    }
+    Ok(Ended::Done)
+}
+
+fn print_table(plan: &Plan, settings: &Settings) {
+    println!("{:<4} {:<16} {:>8} {:>9}  {:<9} {:>9}  cells", "stay", "mode", "services", "endpoints", "transport", "expected");
+    for (i, stay) in plan.block(0).iter().enumerate() {
+        let mut asked: Vec<&str> = stay.spec.cells.iter().map(|c| c.scenario.name()).collect();
+        asked.sort_unstable();
+        let mut counted: Vec<(usize, &str)> = Vec::new();
+        for name in asked {
+            match counted.last_mut() {
+                Some((count, last)) if *last == name => *count += 1,
+                _ => counted.push((1, name)),
+            }
+        }
+        let cells: Vec<String> = counted.iter().map(|(count, name)| format!("{count} {name}")).collect();
+        let mode = if stay.spec.variant.is_empty() { stay.spec.mode.to_string() } else { format!("{} ({})", stay.spec.mode, stay.spec.variant) };
+        println!(
+            "{i:<4} {mode:<16} {:>8} {:>9}  {:<9} {:>9}  {}",
+            stay.spec.services,
+            stay.spec.endpoints,
+            if stay.spec.mode.is_floor() { "-" } else { &stay.spec.transport },
+            rough(Duration::from_nanos(stay.expected_ns)),
+            cells.join(", "),
+        );
+    }
+    println!(
+        "{} stays and {} cells a block, about {} each; {} blocks, fewer when the budget of {} is used up; seed {}",
+        plan.stays.len(),
+        plan.cells_per_block(),
+        rough(Duration::from_nanos(plan.block_ns())),
+        plan.blocks,
+        rough(settings.budget),
+        plan.seed,
+    );
+}
+
+fn print_rules(settings: &Settings) {
+    let services = *settings.sizes.last().expect("there is at least one size");
+    let recipe = Recipe { seed: settings.seed, endpoints: settings.endpoints, protocols: &settings.request.protocols };
+    let population = recipe.population(services);
+    for mode in settings.modes.iter().filter(|m| !m.is_floor()) {
+        let datapath = registry(*mode);
+        let options = RenderOptions {
+            transport: datapath.transports()[0],
+            large_cluster: settings.request.large_cluster,
+            chunk: None,
+        };
+        let batch = datapath.render(None, &population, &options);
+        println!("# {mode}, {services} services: {} operations, {} messages, {} bytes", batch.operations(), batch.messages(), batch.bytes());
+        print!("{batch}");
+    }
+}

@@ -1,0 +1,198 @@
+//! `run`: the pipeline. Resolve, check the machine, plan, measure, report.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use netns_harness::datapath::Transport;
+use schema::{EndRecord, Environment, Header, Mode, Record, SCHEMA_VERSION};
+
+use super::doctor;
+use crate::cli::RunArgs;
+use crate::environment;
+use crate::execute::{Executor, Tally};
+use crate::exit::{Ended, Usage};
+use crate::plan::{ENVIRONMENT, Plan, Settings};
+use crate::progress::rough;
+use crate::run_dir::{self, RunDir};
+
+pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
+    let settings = Settings::resolve(args)?;
+    let plan = Plan::new(&settings);
+    // One thread: a stay's process dies with the thread that started it, and that is this one.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    runtime.block_on(measure(args, &settings, &plan))
+}
+
+async fn measure(args: &RunArgs, settings: &Settings, plan: &Plan) -> anyhow::Result<Ended> {
+    check_privilege()?;
+    check_tools(plan)?;
+    let unsupported = try_modes(plan).await?;
+    let mut run_dir = RunDir::create(args.out.as_deref())?;
+    announce(settings, plan, &unsupported);
+    let begun = netns_sys::clock::now();
+    run_dir.append(&Record::Header(header(args, settings, plan)))?;
+    let executed = Executor::new(settings, plan, &mut run_dir, unsupported)?.run().await;
+    let tally = match executed {
+        Ok(tally) => tally,
+        Err(error) => {
+            run_dir.give_to_invoker();
+            return Err(error);
+        }
+    };
+    run_dir.append(&Record::End(EndRecord {
+        ended: tally.ended().to_owned(),
+        elapsed_ns: begun.elapsed_ns(),
+        runner_rss_bytes: peak_rss_bytes(),
+    }))?;
+    report(&run_dir)?;
+    run_dir.give_to_invoker();
+    Ok(conclude(&tally, &run_dir))
+}
+
+fn check_privilege() -> Result<(), Usage> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Usage("making network namespaces needs root: run the same command with sudo".to_owned()))
+}
+
+/// A tool that a requested mode needs must be there: it is one command away.
+fn check_tools(plan: &Plan) -> Result<(), Usage> {
+    for (mode, transport) in programmed(plan) {
+        for (program, package) in environment::tools(mode, transport) {
+            if !environment::installed(program) {
+                return Err(Usage(format!(
+                    "{program} is not installed and mode {mode} needs it: apt-get install {package} (scripts/bootstrap does), or name other --modes"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Modes and transports of the plan, each once.
+fn programmed(plan: &Plan) -> Vec<(Mode, Transport)> {
+    let mut found: Vec<(Mode, Transport)> = plan
+        .stays
+        .iter()
+        .filter_map(|s| Some((s.spec.mode, Transport::from_name(&s.spec.transport)?)))
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+async fn try_modes(plan: &Plan) -> anyhow::Result<HashMap<(Mode, String), String>> {
+    let mut unsupported = HashMap::new();
+    for (mode, transport) in programmed(plan) {
+        if let Some(reason) = doctor::try_mode(mode, transport).await? {
+            unsupported.insert((mode, transport.name().to_owned()), reason);
+        }
+    }
+    Ok(unsupported)
+}
+
+fn announce(settings: &Settings, plan: &Plan, unsupported: &HashMap<(Mode, String), String>) {
+    eprintln!("sandbox netns: the host's kernel has every requested mode, so no guest is needed");
+    for ((mode, transport), reason) in unsupported {
+        eprintln!("unsupported: {mode} ({transport}): {reason}");
+    }
+    let block = Duration::from_nanos(plan.block_ns());
+    let all = Duration::from_nanos(plan.block_ns() * u64::from(plan.blocks)).min(settings.budget.max(block));
+    eprintln!(
+        "{} cells in {} stays a block; one block takes about {}, {} blocks within the budget of {} about {}; seed {}",
+        plan.cells_per_block(),
+        plan.stays.len(),
+        rough(block),
+        plan.blocks,
+        rough(settings.budget),
+        rough(all),
+        plan.seed,
+    );
+}
+
+fn header(args: &RunArgs, settings: &Settings, plan: &Plan) -> Header {
+    let mut host: Environment = environment::host();
+    host.sysctls = lab_sysctls();
+    Header {
+        schema_version: SCHEMA_VERSION,
+        started: run_dir::now(),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision: env!("BENCH_RUNNER_REVISION").to_owned(),
+        command_line: std::env::args().collect(),
+        arguments: arguments(args, settings),
+        seed: settings.seed,
+        planned_cells: plan.cells_per_block() * u64::from(plan.blocks),
+        planned_blocks: plan.blocks,
+        planned_time_ns: plan.block_ns() * u64::from(plan.blocks),
+        environments: [(ENVIRONMENT.to_owned(), host)].into(),
+    }
+}
+
+/// What is pinned in every lab; what is only observed is read in the stays.
+fn lab_sysctls() -> std::collections::BTreeMap<String, String> {
+    netns_harness::lab::SYSCTLS
+        .iter()
+        .filter(|(_, _, value)| !value.is_empty())
+        .flat_map(|(places, name, value)| places.iter().map(move |p| (format!("{p:?}:{name}").to_lowercase(), (*value).to_owned())))
+        .collect()
+}
+
+fn arguments(args: &RunArgs, settings: &Settings) -> std::collections::BTreeMap<String, serde_json::Value> {
+    use serde_json::json;
+    let names = |list: Vec<&str>| json!(list);
+    [
+        ("services", json!(settings.sizes)),
+        ("endpoints", json!(settings.endpoints)),
+        ("modes", names(settings.modes.iter().map(|m| m.name()).collect())),
+        ("scenarios", names(settings.scenarios.iter().map(|s| s.name()).collect())),
+        ("transports", names(settings.request.transports.iter().map(|t| t.name()).collect())),
+        ("positions", names(settings.request.positions.iter().map(|p| p.name()).collect())),
+        ("protocols", names(settings.request.protocols.iter().map(|p| p.name()).collect())),
+        ("families", json!(args.families)),
+        ("large-cluster", json!(if settings.request.large_cluster { "on" } else { "off" })),
+        ("sandbox", json!(args.sandbox)),
+        ("repetitions", json!(settings.repetitions)),
+        ("budget", json!(humantime::format_duration(settings.budget).to_string())),
+        ("cell-timeout", json!(humantime::format_duration(settings.cell_timeout).to_string())),
+        ("flows", json!(settings.request.flows)),
+        ("control", json!(settings.control)),
+        ("damage", json!(settings.damage)),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+/// Peak resident memory of this process and of the largest stay, bytes.
+fn peak_rss_bytes() -> u64 {
+    use nix::sys::resource::{UsageWho, getrusage};
+    let peak = |who| getrusage(who).map_or(0, |u| u.max_rss() as u64 * 1024);
+    peak(UsageWho::RUSAGE_SELF).max(peak(UsageWho::RUSAGE_CHILDREN))
+}
+
+/// Summary, plots and page, from the file that was written.
+fn report(run_dir: &RunDir) -> anyhow::Result<()> {
+    let run = reports::load(run_dir.path()).context("read the results back")?;
+    let summary = reports::summarise(&run);
+    reports::write_all(run_dir.path(), &run, &summary).context("write the report")?;
+    println!("{}", crate::table::render(&summary));
+    Ok(())
+}
+
+fn conclude(tally: &Tally, run_dir: &RunDir) -> Ended {
+    let counted: Vec<String> = tally.outcomes.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    eprintln!("{}: {}", tally.ended(), counted.join(", "));
+    for failure in tally.failures.iter().take(5) {
+        eprintln!("failed: {failure}");
+    }
+    println!("{}", run_dir.path().join("report.html").display());
+    if tally.interrupted {
+        Ended::Interrupted
+    } else if tally.count("failed") > 0 || tally.count("measured") == 0 {
+        Ended::Failed
+    } else {
+        Ended::Done
+    }
+}

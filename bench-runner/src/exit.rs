@@ -1,0 +1,35 @@
+//! Exit codes (DESIGN §10) and the errors that carry them.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Done.
+    Done,
+    /// A cell failed, nothing was measured, or results could not be written.
+    Failed,
+    /// Interrupted; what was measured is saved.
+    Interrupted,
+}
+
+impl From<Ended> for ExitCode {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Done => Self::SUCCESS,
+            Ended::Failed => Self::from(1),
+            Ended::Interrupted => Self::from(130),
+        }
+    }
+}
+
+/// A mistake of the user's, or something missing on the machine: exit code 2, one line with the remedy.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// The exit code of an error.
+pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
+    let usage = error.chain().any(|e| e.is::<Usage>() || e.is::<reports::LoadError>());
+    ExitCode::from(if usage { 2 } else { 1 })
+}

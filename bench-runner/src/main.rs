@@ -1,0 +1,71 @@
+//! bench-runner: the command line. The only crate that sees both the harness and the reports.
+
+mod cli;
+mod cmd;
+mod environment;
+mod execute;
+mod exit;
+mod plan;
+mod progress;
+mod run_dir;
+mod stay_process;
+mod table;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use cli::{Cli, Command};
+use exit::Ended;
+
+/// Version and source revision.
+pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BENCH_RUNNER_REVISION"), ")");
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_env("BENCH_RUNNER_LOG"))
+        .with_writer(std::io::stderr)
+        .init();
+    match carry_out(cli) {
+        Ok(ended) => ended.into(),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            exit::code(&error)
+        }
+    }
+}
+
+fn explain(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+        _ => {
+            let _ = writeln!(std::io::stderr(), "{}", cli::one_line(error));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn carry_out(cli: Cli) -> anyhow::Result<Ended> {
+    match cli.command.unwrap_or(Command::Run(cli.run)) {
+        Command::Run(args) => cmd::run::run(&args),
+        Command::Plan(args) => cmd::plan::run(&args),
+        Command::Cell(args) => cmd::cell::run(&args),
+        Command::List(args) => cmd::list::run(&args),
+        Command::Doctor(args) => cmd::doctor::run(&args),
+        Command::Report(args) => cmd::report::run(&args),
+        Command::Schema(args) => cmd::schema::run(&args),
+    }
+}

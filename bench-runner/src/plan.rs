@@ -1,0 +1,334 @@
+//! What a run will do, decided before it starts: stays, their cells, their order. Pure.
+
+use std::time::Duration;
+
+use netns_harness::datapath::{Transport, registry};
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use scenarios::position::Position;
+use scenarios::spec::{CellSpec, StaySpec};
+use scenarios::{Request, SCENARIOS, Scenario};
+use schema::{CellKey, Mode, Protocol, ScenarioKind};
+
+use crate::cli::{OnOff, RunArgs};
+use crate::exit::Usage;
+
+/// Name of the one environment of a run on the host's kernel.
+pub(crate) const ENVIRONMENT: &str = "netns";
+/// Variant of the second `none` series.
+pub(crate) const CONTROL: &str = "control";
+/// Building a lab, starting a process, settling: expected, nanoseconds.
+const STAY_NS: u64 = 250_000_000;
+
+/// What was asked, resolved: every default filled in.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) sizes: Vec<u32>,
+    pub(crate) endpoints: u32,
+    pub(crate) modes: Vec<Mode>,
+    pub(crate) scenarios: Vec<ScenarioKind>,
+    pub(crate) request: Request,
+    pub(crate) seed: u64,
+    pub(crate) repetitions: u32,
+    pub(crate) budget: Duration,
+    pub(crate) cell_timeout: Duration,
+    pub(crate) control: bool,
+    pub(crate) damage: Option<String>,
+}
+
+/// A stay of every block.
+#[derive(Debug, Clone)]
+pub(crate) struct PlannedStay {
+    /// Its specification; numbers are filled in by [`Plan::block`].
+    pub(crate) spec: StaySpec,
+    /// How long it is expected to take, nanoseconds.
+    pub(crate) expected_ns: u64,
+}
+
+/// The stays of one block, in no order yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) blocks: u32,
+    pub(crate) stays: Vec<PlannedStay>,
+}
+
+/// 100, 300, 1000, 3000, … below `most`, then `most`.
+fn sweep(most: u32) -> Vec<u32> {
+    let half_decades = (2..=6).flat_map(|e| [10u32.pow(e), 3 * 10u32.pow(e)]);
+    half_decades.take_while(|n| *n < most).chain([most]).collect()
+}
+
+impl Settings {
+    /// Fills in the defaults and checks what single options cannot know of each other.
+    pub(crate) fn resolve(args: &RunArgs) -> Result<Self, Usage> {
+        if args.no_sweep && args.services.len() > 1 {
+            return Err(Usage("--no-sweep goes with one number of --services; a list is measured exactly".to_owned()));
+        }
+        let mut sizes = match args.services.as_slice() {
+            [one] if !args.no_sweep => sweep(*one),
+            list => list.to_vec(),
+        };
+        sizes.sort_unstable();
+        sizes.dedup();
+        let settings = Self {
+            sizes,
+            endpoints: args.endpoints,
+            modes: ordered(&args.modes, Mode::ALL),
+            scenarios: ordered(&args.scenarios, ScenarioKind::ALL),
+            request: Request {
+                positions: ordered(&args.positions, &Position::ALL),
+                protocols: ordered(&args.protocols, Protocol::ALL),
+                transports: args.transports.clone(),
+                large_cluster: args.large_cluster == OnOff::On,
+                flows: args.flows,
+            },
+            seed: args.seed,
+            repetitions: args.repetitions,
+            budget: args.budget,
+            cell_timeout: args.cell_timeout,
+            control: !args.no_control,
+            damage: args.damage.clone(),
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), Usage> {
+        let smallest = self.sizes[0] as usize;
+        if smallest < self.request.protocols.len() {
+            return Err(Usage(format!(
+                "--services {smallest} is fewer than the protocols asked for; add --protocols tcp or raise --services"
+            )));
+        }
+        for transport in &self.request.transports {
+            if !self.modes.iter().any(|m| !m.is_floor() && registry(*m).transports().contains(transport)) {
+                return Err(Usage(format!("--transports {transport}: no requested mode can be programmed that way")));
+            }
+        }
+        if self.damage.is_some() && (smallest < 2 * self.request.protocols.len() || self.endpoints < 2) {
+            return Err(Usage("--damage needs at least two services of each protocol and two endpoints".to_owned()));
+        }
+        if self.modes.iter().all(|m| m.is_floor()) && !self.scenarios.contains(&ScenarioKind::FirstPacket) {
+            return Err(Usage("the floors none and conntrack have no control plane: ask for first-packet, or add a mode".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Transports in which a mode is measured.
+    fn transports(&self, mode: Mode) -> Vec<Transport> {
+        let can = registry(mode);
+        let can = can.transports();
+        if self.request.transports.is_empty() || mode.is_floor() {
+            return vec![can[0]];
+        }
+        self.request.transports.iter().copied().filter(|t| can.contains(t)).collect()
+    }
+}
+
+/// Everything when nothing was named; each once, in the vocabulary's order.
+fn ordered<T: Copy + PartialEq>(named: &[T], all: &[T]) -> Vec<T> {
+    all.iter().copied().filter(|v| named.is_empty() || named.contains(v)).collect()
+}
+
+impl Plan {
+    /// Decides the stays.
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let mut stays = Vec::new();
+        for &services in &settings.sizes {
+            for &mode in &settings.modes {
+                for (i, transport) in settings.transports(mode).into_iter().enumerate() {
+                    stays.extend(serving_stay(settings, mode, services, transport, i == 0, ""));
+                    stays.extend(own_stays(settings, mode, services, transport));
+                }
+            }
+            if settings.control && settings.modes.contains(&Mode::None) {
+                stays.extend(serving_stay(settings, Mode::None, services, Transport::Restore, true, CONTROL));
+            }
+        }
+        Self { seed: settings.seed, blocks: settings.repetitions, stays }
+    }
+
+    /// Cells of one block.
+    pub(crate) fn cells_per_block(&self) -> u64 {
+        self.stays.iter().map(|s| s.spec.cells.len() as u64).sum()
+    }
+
+    /// How long one block is expected to take, nanoseconds.
+    pub(crate) fn block_ns(&self) -> u64 {
+        self.stays.iter().map(|s| s.expected_ns).sum()
+    }
+
+    /// The stays of a block in their order, with their numbers; cells in an order of their own.
+    pub(crate) fn block(&self, block: u32) -> Vec<PlannedStay> {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed ^ (u64::from(block) << 32) ^ 0x626c_6f63);
+        let mut stays = self.stays.clone();
+        stays.shuffle(&mut rng);
+        let mut cell = u64::from(block) * self.cells_per_block();
+        for (i, stay) in stays.iter_mut().enumerate() {
+            stay.spec.block = block;
+            stay.spec.stay = block * self.stays.len() as u32 + i as u32;
+            stay.spec.cells.shuffle(&mut rng);
+            // Probes of two stays must not share their randomness, populations must.
+            let _: u64 = rng.next_u64();
+            for spec in &mut stay.spec.cells {
+                spec.id = cell;
+                cell += 1;
+            }
+        }
+        stays
+    }
+}
+
+fn template(settings: &Settings, mode: Mode, services: u32, transport: Transport, variant: &str) -> StaySpec {
+    StaySpec {
+        stay: 0,
+        block: 0,
+        mode,
+        services,
+        endpoints: settings.endpoints,
+        variant: variant.to_owned(),
+        seed: settings.seed,
+        protocols: settings.request.protocols.clone(),
+        transport: transport.name().to_owned(),
+        large_cluster: settings.request.large_cluster,
+        flows: settings.request.flows,
+        damage: settings.damage.clone(),
+        cells: Vec::new(),
+    }
+}
+
+/// Scenarios that were asked for, of one kind of lab.
+fn asked(settings: &Settings, empty_lab: bool) -> impl Iterator<Item = &'static dyn Scenario> + '_ {
+    SCENARIOS
+        .iter()
+        .copied()
+        .filter(move |s| settings.scenarios.contains(&s.kind()) && s.needs_empty_lab() == empty_lab)
+}
+
+/// The stay that is prepared once and then asked everything that needs services. What does not depend
+/// on the transport is asked once.
+fn serving_stay(
+    settings: &Settings,
+    mode: Mode,
+    services: u32,
+    transport: Transport,
+    first_transport: bool,
+    variant: &str,
+) -> Option<PlannedStay> {
+    let mut spec = template(settings, mode, services, transport, variant);
+    let mut expected_ns = STAY_NS + preparation_ns(mode, services, settings.endpoints);
+    for scenario in asked(settings, false) {
+        for options in scenario.cells(mode, services, transport, &settings.request) {
+            if !first_transport && !options.contains_key("transport") {
+                continue;
+            }
+            expected_ns += scenario.expected_ns(mode, services, settings.endpoints, &options, &settings.request);
+            spec.cells.push(CellSpec { id: 0, scenario: scenario.kind(), options });
+        }
+    }
+    (!spec.cells.is_empty()).then_some(PlannedStay { spec, expected_ns })
+}
+
+/// Stays with one cell each, on an untouched lab.
+fn own_stays(settings: &Settings, mode: Mode, services: u32, transport: Transport) -> Vec<PlannedStay> {
+    let mut stays = Vec::new();
+    for scenario in asked(settings, true) {
+        for options in scenario.cells(mode, services, transport, &settings.request) {
+            let expected = scenario.expected_ns(mode, services, settings.endpoints, &options, &settings.request);
+            // What is slower than its limit costs its limit.
+            let expected_ns = STAY_NS + expected.min(settings.cell_timeout.as_nanos() as u64);
+            let mut spec = template(settings, mode, services, transport, "");
+            spec.cells.push(CellSpec { id: 0, scenario: scenario.kind(), options });
+            stays.push(PlannedStay { spec, expected_ns });
+        }
+    }
+    stays
+}
+
+/// Installing and proving a population, expected, nanoseconds.
+fn preparation_ns(mode: Mode, services: u32, endpoints: u32) -> u64 {
+    let weight = u64::from(1 + endpoints) * u64::from(services) / 3;
+    let proof = 150_000_000;
+    match mode {
+        Mode::None | Mode::Conntrack => proof,
+        Mode::IptablesLegacy => proof + 150_000 * weight,
+        Mode::Nftables => proof + 1_000_000 * weight,
+    }
+}
+
+/// Identity of a cell.
+pub(crate) fn key(spec: &StaySpec, cell: &CellSpec) -> CellKey {
+    CellKey {
+        mode: spec.mode,
+        scenario: cell.scenario,
+        services: spec.services,
+        endpoints: spec.endpoints,
+        environment: ENVIRONMENT.to_owned(),
+        variant: spec.variant.clone(),
+        options: cell.options.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+    use std::collections::HashSet;
+
+    fn plan(words: &[&str]) -> Plan {
+        let cli = crate::cli::Cli::try_parse_from([&["bench-runner"], words].concat()).unwrap();
+        Plan::new(&Settings::resolve(&cli.run).unwrap())
+    }
+
+    #[test]
+    fn one_number_is_swept_in_half_decades_and_a_list_is_exact() {
+        assert_eq!(sweep(10_000), [100, 300, 1000, 3000, 10_000]);
+        assert_eq!(sweep(500), [100, 300, 500]);
+        assert_eq!(sweep(50), [50]);
+        let sizes: HashSet<u32> = plan(&["--services", "20,10"]).stays.iter().map(|s| s.spec.services).collect();
+        assert_eq!(sizes, HashSet::from([10, 20]));
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_order_and_another_seed_another() {
+        let order = |seed: &str| {
+            let specs: Vec<_> = plan(&["--services", "1000", "--seed", seed]).block(0).into_iter().map(|s| s.spec).collect();
+            specs
+        };
+        assert_eq!(order("3"), order("3"));
+        let modes = |seed| order(seed).iter().map(|s| (s.mode, s.services)).collect::<Vec<_>>();
+        assert_ne!(modes("3"), modes("4"));
+    }
+
+    #[test]
+    fn every_block_holds_every_stay_once_and_cell_numbers_do_not_repeat() {
+        let plan = plan(&["--services", "1000"]);
+        let mut ids = HashSet::new();
+        for block in 0..3 {
+            let stays = plan.block(block);
+            assert_eq!(stays.len(), plan.stays.len());
+            for cell in stays.iter().flat_map(|s| &s.spec.cells) {
+                assert!(ids.insert(cell.id));
+            }
+        }
+        assert_eq!(ids.len() as u64, 3 * plan.cells_per_block());
+    }
+
+    #[test]
+    fn floors_have_no_control_plane_cells_and_none_has_a_control_series() {
+        let plan = plan(&["--services", "100"]);
+        for stay in plan.stays.iter().filter(|s| s.spec.mode.is_floor()) {
+            assert!(stay.spec.cells.iter().all(|c| c.scenario == ScenarioKind::FirstPacket));
+        }
+        assert_eq!(plan.stays.iter().filter(|s| s.spec.variant == CONTROL).count(), 1);
+    }
+
+    #[test]
+    fn what_does_not_depend_on_the_transport_is_asked_once() {
+        let plan = plan(&["--services", "100", "--modes", "nftables", "--transports", "netlink,nft"]);
+        let latency = plan.stays.iter().flat_map(|s| &s.spec.cells).filter(|c| c.scenario == ScenarioKind::FirstPacket);
+        assert_eq!(latency.count(), 8);
+    }
+}

@@ -1,0 +1,118 @@
+//! The runner's side of a stay's process: started isolated, listened to under deadlines, killed when it
+//! is late, and waited for until everything it made is gone.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use scenarios::spec::Event;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// What the first process of a stay checks its parent against.
+pub(crate) const PARENT_VARIABLE: &str = "BENCH_RUNNER_PARENT";
+/// A transaction in the kernel cannot be interrupted: how long to wait for one after a kill.
+const GONE: Duration = Duration::from_secs(300);
+
+/// A running stay.
+pub(crate) struct StayProcess {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    stderr: tokio::task::JoinHandle<String>,
+}
+
+/// What came next.
+pub(crate) enum Next {
+    /// An event.
+    Event(Event),
+    /// The process ended; what it said on standard error.
+    Ended(String),
+    /// Nothing came in time.
+    Late,
+}
+
+impl StayProcess {
+    /// Starts `bench-runner cell` on `input`. Call on the runtime's main thread: the child dies with the
+    /// thread that started it.
+    ///
+    /// # Errors
+    /// The process could not be started.
+    pub(crate) async fn start(input: &str) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("find this program's file")?;
+        let mut child = Command::new(program)
+            .arg("cell")
+            .env(PARENT_VARIABLE, std::process::id().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // The terminal's Ctrl-C is for the runner, which ends its stays itself.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .context("start a stay's process")?;
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        let written = stdin.write_all(input.as_bytes()).await;
+        drop(stdin);
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let stderr = tokio::spawn(last_lines(BufReader::new(stderr).lines()));
+        let this = Self { child, lines: BufReader::new(stdout).lines(), stderr };
+        // A child that ended early closes the pipe; its own words, read later, say why.
+        match written {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("give a stay its specification"),
+            _ => Ok(this),
+        }
+    }
+
+    /// The next event, within `limit`.
+    ///
+    /// # Errors
+    /// The stay said something that is not an event.
+    pub(crate) async fn next(&mut self, limit: Duration) -> anyhow::Result<Next> {
+        match tokio::time::timeout(limit, self.lines.next_line()).await {
+            Err(_) => Ok(Next::Late),
+            Ok(Ok(Some(line))) => {
+                let event = serde_json::from_str(&line).with_context(|| format!("read a stay's event '{line}'"))?;
+                Ok(Next::Event(event))
+            }
+            Ok(_) => Ok(Next::Ended(self.end().await)),
+        }
+    }
+
+    /// Kills the stay and waits until its last process is gone. Returns false when one is still in the
+    /// kernel after five minutes.
+    pub(crate) async fn kill(&mut self) -> bool {
+        // An error means that it has ended already.
+        let _ = self.child.start_kill();
+        self.gone().await
+    }
+
+    async fn gone(&mut self) -> bool {
+        // Every process of the stay holds the write end of the pipe: its end is the end of them all.
+        let drained = async { while let Ok(Some(_)) = self.lines.next_line().await {} };
+        let all = tokio::time::timeout(GONE, drained).await.is_ok();
+        let _ = tokio::time::timeout(GONE, self.child.wait()).await;
+        all
+    }
+
+    async fn end(&mut self) -> String {
+        self.gone().await;
+        match tokio::time::timeout(Duration::from_secs(1), &mut self.stderr).await {
+            Ok(Ok(text)) => text,
+            _ => String::new(),
+        }
+    }
+}
+
+/// The last lines of a stream.
+async fn last_lines<R: tokio::io::AsyncBufRead + Unpin>(mut lines: Lines<R>) -> String {
+    const KEPT: usize = 5;
+    let mut kept = std::collections::VecDeque::new();
+    while let Ok(Some(line)) = lines.next_line().await {
+        kept.push_back(line);
+        if kept.len() > KEPT {
+            kept.pop_front();
+        }
+    }
+    kept.into_iter().collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,125 @@
+//! The anonymous maps behind random choices, asked by number.
+//!
+//! There is one such map a service, and the kernel finds a set by walking the table's list of sets: a
+//! dump walks it three times, so that 10,000 dumps take seconds (`nft list` pays that). The numbers
+//! that can be drawn are known from the rule, so each map is asked for just those, many maps in one
+//! system call, one walk each.
+
+use std::ops::Range;
+
+use nix::errno::Errno;
+use nix::sys::socket::MsgFlags;
+
+use crate::connection::Connection;
+use crate::decode::{self, Choice};
+use crate::dump::{Failure, GET_SET_ELEMENTS, IPV4};
+use crate::error::NftError;
+use crate::ops::Verdict;
+use crate::wire::{self, Answer};
+
+/// Elements asked in one system call: their answers, about 800 bytes each with their overhead, fit
+/// into the receive buffer of a process without privileges (212,992 bytes) and far more into ours.
+const WINDOW: usize = 200;
+/// More numbers than one message has room for: such a map is dumped.
+const MOST_NUMBERS: u32 = 4_000;
+const LISTING: &str = "elements of anonymous maps";
+
+/// Number and verdict, ascending; `None` when an element is not that.
+pub(crate) type Entries = Option<Vec<(u32, Verdict)>>;
+
+impl Connection {
+    /// The entries of each map whose number can be drawn, in the order of `choices`.
+    pub(crate) fn choices(&mut self, table: &str, choices: &[Choice]) -> Result<Vec<Entries>, Failure> {
+        let mut found: Vec<Entries> = choices.iter().map(|choice| Some(Vec::with_capacity(choice.modulus.min(64) as usize))).collect();
+        let mut dumped = Vec::new();
+        let mut next = 0;
+        while next < choices.len() {
+            let start = next;
+            let mut elements = 0;
+            while next < choices.len() && (elements == 0 || elements + choices[next].modulus as usize <= WINDOW) {
+                if choices[next].modulus > MOST_NUMBERS {
+                    break;
+                }
+                elements += choices[next].modulus as usize;
+                next += 1;
+            }
+            if next == start {
+                dumped.push(next);
+                next += 1;
+            } else {
+                self.ask(table, choices, start..next, &mut found, &mut dumped)?;
+            }
+        }
+        for index in dumped {
+            found[index] = self.dump_choice(table, &choices[index])?;
+        }
+        for entries in found.iter_mut().flatten() {
+            entries.sort_unstable();
+        }
+        Ok(found)
+    }
+
+    /// Asks for the numbers of `window` at once. A map that lacks one answers with ENOENT and is added
+    /// to `dumped`.
+    fn ask(
+        &mut self,
+        table: &str,
+        choices: &[Choice],
+        window: Range<usize>,
+        found: &mut [Entries],
+        dumped: &mut Vec<usize>,
+    ) -> Result<(), Failure> {
+        let mut requests = Vec::with_capacity(window.len() * 160);
+        let (mut first, mut last, mut last_start) = (None, 0, 0);
+        for choice in &choices[window.clone()] {
+            last = self.next_sequence();
+            first.get_or_insert(last);
+            last_start = requests.len();
+            let texts = [(1, table), (2, choice.set.as_str())];
+            let keys = (0..choice.modulus as usize).map(|number| (number as u32).to_ne_bytes());
+            wire::element_request(&mut requests, GET_SET_ELEMENTS, IPV4, last, &texts, keys);
+        }
+        wire::set_flag(&mut requests[last_start..], wire::NLM_F_ACK);
+        self.transmit(&requests, "request")?;
+        let index = |sequence: u32| Some(window.start + sequence.checked_sub(first?)? as usize).filter(|index| window.contains(index));
+        loop {
+            let datagram = match self.receive(MsgFlags::empty()) {
+                Ok(datagram) => datagram,
+                Err(Errno::EAGAIN) => return Err(NftError::Silent { seconds: Self::ANSWER_SECONDS }.into()),
+                Err(errno) => return Err(NftError::System { act: format!("list {LISTING}"), errno }.into()),
+            };
+            for message in wire::messages(datagram) {
+                let torn = |_| NftError::Torn { listing: LISTING };
+                let message = message.map_err(torn)?;
+                let Some(index) = index(message.sequence) else { continue };
+                match message.answer().map_err(torn)? {
+                    Answer::Object { attributes, .. } => {
+                        for element in attributes.nested(3).into_iter().flatten().flatten() {
+                            match (&mut found[index], decode::entry(element.nested())) {
+                                (Some(entries), Some(entry)) => entries.push(entry),
+                                (unknown, _) => *unknown = None,
+                            }
+                        }
+                    }
+                    Answer::Error(0) | Answer::Done(_) => {}
+                    Answer::Error(_) => dumped.push(index),
+                }
+                // Requests are answered in order, so the last one's end is the end.
+                if message.sequence == last && matches!(message.answer(), Ok(Answer::Error(_))) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// All entries of a map; numbers that are never drawn are left out.
+    fn dump_choice(&mut self, table: &str, choice: &Choice) -> Result<Entries, Failure> {
+        let mut entries = Some(Vec::new());
+        self.elements(table, &choice.set, |element| match (&mut entries, decode::entry(element)) {
+            (Some(_), Some((number, _))) if number >= choice.modulus => {}
+            (Some(entries), Some(entry)) => entries.push(entry),
+            (unknown, _) => *unknown = None,
+        })?;
+        Ok(entries)
+    }
+}

@@ -1,0 +1,146 @@
+//! Objects of the kernel's listing, from attributes. Attribute numbers: linux/netfilter/nf_tables.h.
+
+mod expressions;
+mod statements;
+
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
+
+use crate::names::{Comment, Name};
+use crate::ops::{BaseChain, ChainKind, Element, Hook, Key, KeyType, L4Proto, Policy, Rule, Verdict};
+use crate::wire::{Attribute, Attributes};
+
+use statements::statements;
+
+/// The sets that rules of a table may refer to.
+#[derive(Debug, Default)]
+pub(crate) struct Sets {
+    /// Sets and maps that have a name of their own.
+    pub(crate) named: HashSet<String>,
+    /// Anonymous verdict maps of numbers.
+    pub(crate) anonymous: HashSet<String>,
+}
+
+/// An anonymous map that a rule draws numbers for.
+#[derive(Debug)]
+pub(crate) struct Choice {
+    /// The kernel's name for it.
+    pub(crate) set: String,
+    /// Numbers below this are drawn.
+    pub(crate) modulus: u32,
+}
+
+/// A comment among user data: type, length, value, one after the other.
+pub(crate) fn comment(udata: Option<&[u8]>, wanted: u8) -> Option<Comment> {
+    let mut rest = udata?;
+    while let [kind, len, tail @ ..] = rest {
+        let value = tail.get(..usize::from(*len))?;
+        if *kind == wanted {
+            let text = value.strip_suffix(&[0]).unwrap_or(value);
+            return Some(Comment::new(&String::from_utf8_lossy(text)));
+        }
+        rest = &tail[usize::from(*len)..];
+    }
+    None
+}
+
+/// NFTA_CHAIN_HOOK, _POLICY and _TYPE of a base chain. An unknown type or hook is an `Err` with its
+/// description.
+pub(crate) fn base_chain(attributes: Attributes<'_>) -> Result<Option<BaseChain>, String> {
+    let Some(nested) = attributes.nested(4) else { return Ok(None) };
+    let unknown = || format!("type {:?} hook {:?}", attributes.text(7), nested.u32(1));
+    let kind = match attributes.text(7) {
+        Some("filter") => ChainKind::Filter,
+        Some("nat") => ChainKind::Nat,
+        Some("route") => ChainKind::Route,
+        _ => return Err(unknown()),
+    };
+    let hook = match nested.u32(1) {
+        Some(0) => Hook::Prerouting,
+        Some(1) => Hook::Input,
+        Some(2) => Hook::Forward,
+        Some(3) => Hook::Output,
+        Some(4) => Hook::Postrouting,
+        _ => return Err(unknown()),
+    };
+    let priority = nested.u32(2).unwrap_or(0).cast_signed();
+    let policy = if attributes.u32(5) == Some(0) { Policy::Drop } else { Policy::Accept };
+    Ok(Some(BaseChain { kind, hook, priority, policy }))
+}
+
+/// A rule: its expressions as statements, and its comment. Random choices are left without entries;
+/// their maps are added to `choices`, in order.
+pub(crate) fn rule(attributes: Attributes<'_>, sets: &Sets, choices: &mut Vec<Choice>) -> Rule {
+    let expressions = attributes.nested(4).map(expressions::expressions).unwrap_or_default();
+    Rule { statements: statements(&expressions, sets, choices), comment: comment(attributes.bytes(7), 0) }
+}
+
+/// An element of an anonymous map: number and verdict.
+pub(crate) fn entry(element: Attributes<'_>) -> Option<(u32, Verdict)> {
+    let number = u32::from_ne_bytes(raw_key(element)?.try_into().ok()?); // numgen's result is in host order
+    Some((number, verdict(element.nested(2)?)?))
+}
+
+/// `NFTA_DATA_VERDICT`: code and chain.
+pub(crate) fn verdict(data: Attributes<'_>) -> Option<Verdict> {
+    let verdict = data.nested(2)?;
+    let chain = || verdict.text(2).map(Name::new);
+    match verdict.u32(1)?.cast_signed() {
+        libc::NF_DROP => Some(Verdict::Drop),
+        libc::NF_ACCEPT => Some(Verdict::Accept),
+        libc::NFT_RETURN => Some(Verdict::Return),
+        libc::NFT_JUMP => Some(Verdict::Jump(chain()?)),
+        libc::NFT_GOTO => Some(Verdict::Goto(chain()?)),
+        _ => None,
+    }
+}
+
+/// The key type of a set, by `nft`'s number for it.
+pub(crate) fn key_type(number: u32) -> Option<KeyType> {
+    const ADDRESS: u32 = 7;
+    const PROTO: u32 = 12;
+    const SERVICE: u32 = 13;
+    let mut fields = [0; 4];
+    for (i, field) in fields.iter_mut().enumerate() {
+        *field = number >> (18 - 6 * i) & 0x3f;
+    }
+    match fields {
+        [0, 0, 0, ADDRESS] => Some(KeyType::Address),
+        [0, ADDRESS, PROTO, SERVICE] => Some(KeyType::AddressProtoPort),
+        [0, 0, PROTO, SERVICE] => Some(KeyType::ProtoPort),
+        _ => None,
+    }
+}
+
+/// A key of that type; fields are padded to 4 bytes.
+fn key(kind: KeyType, bytes: &[u8]) -> Option<Key> {
+    let address = |b: &[u8; 4]| Ipv4Addr::from(*b);
+    match (kind, bytes.as_chunks::<4>()) {
+        (KeyType::Address, ([a], [])) => Some(Key::Address(address(a))),
+        (KeyType::AddressProtoPort, ([a, [proto, ..], [p, q, ..]], [])) => {
+            Some(Key::AddressProtoPort(address(a), L4Proto(*proto), u16::from_be_bytes([*p, *q])))
+        }
+        (KeyType::ProtoPort, ([[proto, ..], [p, q, ..]], [])) => Some(Key::ProtoPort(L4Proto(*proto), u16::from_be_bytes([*p, *q]))),
+        _ => None,
+    }
+}
+
+/// The raw key of an element: NFTA_SET_ELEM_KEY, NFTA_DATA_VALUE.
+pub(crate) fn raw_key(element: Attributes<'_>) -> Option<&[u8]> {
+    element.nested(1)?.bytes(1)
+}
+
+/// An element of a named set; `None` when the model has no place for it (flags, timeouts, foreign
+/// keys or data).
+pub(crate) fn element(kind: KeyType, verdicts: bool, attributes: Attributes<'_>) -> Option<Element> {
+    // 1 key, 2 data, 3 flags, 6 user data, 7 padding; anything else makes the element mean more.
+    let only_known = attributes.filter_map(Result::ok).all(|a: Attribute<'_>| match a.kind {
+        3 => a.u32() == Some(0),
+        kind => matches!(kind, 1 | 2 | 6),
+    });
+    if !only_known {
+        return None;
+    }
+    let verdict = if verdicts { Some(verdict(attributes.nested(2)?)?) } else { None };
+    Some(Element { key: key(kind, raw_key(attributes)?)?, verdict, comment: comment(attributes.bytes(6), 0) })
+}

@@ -1,0 +1,373 @@
+//! Operations as netlink messages, in one contiguous buffer, made by libnftnl.
+//!
+//! libnftnl writes each message into the free end of the buffer, which always has room for the largest
+//! possible one; a page per message (what `nftnl::Batch` with small pages comes to) is avoided, and so
+//! is its NLM_F_ACK on every message: 600 acknowledgements overflow a socket's receive buffer.
+
+mod expressions;
+mod sets;
+
+use std::collections::HashMap;
+use std::ffi::{CStr, c_char, c_void};
+
+use nftnl::nftnl_sys as sys;
+use nftnl::{Chain, ChainType, MsgType, NlMsg, ProtoFamily, Rule as NlRule, Table};
+
+use crate::names::{Comment, Name};
+use crate::ops::{Act, BaseChain, ChainKind, Hook, Op, Policy, Rule, Statement};
+use crate::script::script;
+use crate::wire::{self, HEADER_LEN};
+use expressions::RawExpr;
+use sets::RawSet;
+
+/// Why operations cannot be encoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// The statement was read from the kernel and is not understood.
+    #[error("'{0}' holds an expression that is not understood and cannot be sent")]
+    Unknown(String),
+    /// A message of netlink holds at most 64 KiB of nested attributes.
+    #[error("'{0}' does not fit into one netlink message")]
+    TooLong(String),
+}
+
+/// A transaction, encoded: batch begin, the messages of the operations in order, batch end. Only the
+/// last operation's last message asks for an acknowledgement: kernels before 6.10 do not acknowledge
+/// the batch end itself (nfnetlink.c), and errors come unasked for.
+#[derive(Debug, Clone)]
+pub struct EncodedBatch {
+    ops: Vec<Op>,
+    bytes: Vec<u8>,
+    /// Sequence number of each operation's first message.
+    starts: Vec<u32>,
+    /// Sequence number of the last operation's last message: how many messages there are.
+    last: u32,
+}
+
+impl EncodedBatch {
+    /// Encodes `ops` as one transaction.
+    ///
+    /// # Errors
+    /// An operation that no message can express.
+    pub fn encode(ops: Vec<Op>) -> Result<Self, EncodeError> {
+        let mut buffer = Buffer::new(ops.len());
+        buffer.bare(sys::nftnl_batch_begin);
+        let mut starts = Vec::with_capacity(ops.len());
+        let mut encoder = Encoder { buffer, table: None, ids: HashMap::new(), next_id: 1 };
+        let mut acknowledged = None;
+        for op in &ops {
+            starts.push(encoder.buffer.sequence);
+            encoder.op(op)?;
+            acknowledged = Some(encoder.buffer.last_start);
+        }
+        let mut buffer = encoder.buffer;
+        let last = buffer.sequence - 1;
+        if let Some(at) = acknowledged {
+            wire::set_flag(&mut buffer.bytes[at..], wire::NLM_F_ACK);
+        }
+        buffer.bare(sys::nftnl_batch_end);
+        Ok(Self { ops, bytes: buffer.finish(), starts, last })
+    }
+
+    /// What is sent: one `sendmsg` of it is one transaction.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The operations, in order.
+    #[must_use]
+    pub fn ops(&self) -> &[Op] {
+        &self.ops
+    }
+
+    /// Messages sent, without the batch's begin and end.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        u64::from(self.last)
+    }
+
+    /// The same operations as a script for `nft -f`.
+    #[must_use]
+    pub fn script(&self) -> String {
+        script(&self.ops)
+    }
+
+    /// Sequence number of the message that is acknowledged; 0 in an empty batch.
+    pub(crate) fn last_sequence(&self) -> u32 {
+        self.last
+    }
+
+    /// The operation that the message of that sequence number belongs to.
+    #[must_use]
+    pub fn op_of(&self, sequence: u32) -> Option<&Op> {
+        if sequence > self.last {
+            return None;
+        }
+        let after = self.starts.partition_point(|start| *start <= sequence);
+        self.ops.get(after.checked_sub(1)?)
+    }
+}
+
+/// The growing batch. `bytes[used..]` is zeroed and at least one largest message long whenever a
+/// message is written.
+struct Buffer {
+    bytes: Vec<u8>,
+    used: usize,
+    largest: usize,
+    sequence: u32,
+    last_start: usize,
+}
+
+impl Buffer {
+    fn new(ops: usize) -> Self {
+        let largest = nftnl::nft_nlmsg_maxsize() as usize;
+        // A message of kube-proxy's layout is about 170 bytes.
+        Self { bytes: vec![0; largest + ops * 192], used: 0, largest, sequence: 0, last_start: 0 }
+    }
+
+    /// Writes one message. `write` gets the place and the sequence number, and writes at most
+    /// `nft_nlmsg_maxsize()` bytes; `flags` (beside NLM_F_REQUEST) replace what it put in the header.
+    fn message(&mut self, flags: u16, write: impl FnOnce(*mut c_void, u32)) {
+        if self.bytes.len() - self.used < self.largest {
+            let wanted = (self.bytes.len() * 2).max(self.used + self.largest);
+            self.bytes.resize(wanted, 0);
+        }
+        let place = &mut self.bytes[self.used..];
+        write(place.as_mut_ptr().cast(), self.sequence);
+        wire::set_flags(place, wire::NLM_F_REQUEST | flags);
+        self.last_start = self.used;
+        self.used += wire::message_len(place).next_multiple_of(4);
+        self.sequence += 1;
+    }
+
+    /// Writes a message that is nothing but its header: batch begin and end.
+    fn bare(&mut self, write: unsafe extern "C" fn(*mut c_char, u32) -> *mut libc::nlmsghdr) {
+        self.message(0, |place, sequence| {
+            // SAFETY: `place` has room for the largest message and this one is 20 bytes.
+            unsafe { write(place.cast(), sequence) };
+        });
+    }
+
+    /// Writes a message of the nftnl crate.
+    fn object(&mut self, flags: u16, kind: MsgType, object: &impl NlMsg) {
+        self.message(flags, |place, sequence| {
+            // SAFETY: `place` has room for `nft_nlmsg_maxsize()` bytes, which is what NlMsg asks for.
+            unsafe { object.write(place, sequence, kind) };
+        });
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.used);
+        self.bytes.shrink_to_fit();
+        self.bytes
+    }
+}
+
+struct Encoder {
+    buffer: Buffer,
+    /// The table of the operation before: nearly always this one's too.
+    table: Option<(Name, Table)>,
+    /// Ids of the sets added in this batch, by table and name.
+    ids: HashMap<(Name, Name), u32>,
+    next_id: u32,
+}
+
+impl Encoder {
+    fn op(&mut self, op: &Op) -> Result<(), EncodeError> {
+        let table = match self.table.take() {
+            Some((name, table)) if name == op.table => table,
+            _ => Table::new(op.table.as_c_str(), ProtoFamily::Ipv4),
+        };
+        let result = self.act(op, &table);
+        self.table = Some((op.table.clone(), table));
+        result
+    }
+
+    fn act(&mut self, op: &Op, table: &Table) -> Result<(), EncodeError> {
+        let buffer = &mut self.buffer;
+        match &op.act {
+            Act::AddTable { comment: None } => buffer.object(0, MsgType::Add, table),
+            Act::AddTable { comment: Some(comment) } => add_commented_table(buffer, table, comment),
+            Act::DeleteTable => buffer.object(0, MsgType::Del, table),
+            Act::AddChain { chain, base, comment } => add_chain(buffer, table, chain, *base, comment.as_ref()),
+            Act::FlushChain { chain } => {
+                let chain = Chain::new(chain.as_c_str(), table);
+                buffer.object(0, MsgType::Del, &NlRule::new(&chain)); // no handle: every rule
+            }
+            Act::DeleteChain { chain } => buffer.object(0, MsgType::Del, &Chain::new(chain.as_c_str(), table)),
+            Act::AddSet(spec) => {
+                let id = self.new_id(op, &spec.name);
+                RawSet::named(&op.table, spec, id).add(&mut self.buffer);
+            }
+            Act::FlushSet { set, .. } => RawSet::reference(&op.table, set, None).flush(&mut self.buffer),
+            Act::DeleteSet { set, .. } => RawSet::reference(&op.table, set, None).delete(&mut self.buffer),
+            Act::AddElements { set, elements } => {
+                let mut raw = RawSet::reference(&op.table, set, self.id(op, set));
+                for element in elements {
+                    raw.push(element);
+                }
+                raw.add_elements(&mut self.buffer);
+            }
+            Act::DeleteElements { set, keys } => {
+                let mut raw = RawSet::reference(&op.table, set, None);
+                for key in keys {
+                    raw.push_key(*key);
+                }
+                raw.delete_elements(&mut self.buffer);
+            }
+            Act::AddRule { chain, rule } => self.rule(op, table, chain, rule)?,
+        }
+        Ok(())
+    }
+
+    /// Id of a set that was added in this batch; the kernel finds older ones by name.
+    fn id(&self, op: &Op, set: &Name) -> Option<u32> {
+        self.ids.get(&(op.table.clone(), set.clone())).copied()
+    }
+
+    fn new_id(&mut self, op: &Op, set: &Name) -> u32 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.ids.insert((op.table.clone(), set.clone()), id);
+        id
+    }
+
+    fn rule(&mut self, op: &Op, table: &Table, chain: &Name, rule: &Rule) -> Result<(), EncodeError> {
+        let chain = Chain::new(chain.as_c_str(), table);
+        let mut encoded = NlRule::new(&chain);
+        for statement in &rule.statements {
+            match statement {
+                Statement::RandomVmap { modulus, entries } => {
+                    let id = self.next_id;
+                    self.next_id += 1;
+                    RawSet::random_vmap(&op.table, entries, id).add_with_elements(&mut self.buffer);
+                    encoded.add_expr(&RawExpr::random(*modulus));
+                    encoded.add_expr(&RawExpr::lookup(sets::ANONYMOUS_MAP, Some(id), true));
+                }
+                Statement::DestinationInSet(set) | Statement::ServiceVmap(set) | Statement::NodePortVmap(set) => {
+                    expressions::add_lookup(&mut encoded, statement, set, self.id(op, set));
+                }
+                Statement::Unknown(_) => return Err(EncodeError::Unknown(op.to_string())),
+                plain => expressions::add(&mut encoded, plain),
+            }
+        }
+        if let Some(comment) = &rule.comment
+            && encoded.set_comment(comment.as_c_str()).is_err()
+        {
+            return Err(EncodeError::TooLong(op.to_string()));
+        }
+        let flags = wire::NLM_F_CREATE | wire::NLM_F_APPEND;
+        self.buffer.object(flags, MsgType::Add, &encoded);
+        // Nothing in the vocabulary comes near 64 KiB, but expressions of one rule add up.
+        if self.buffer.used - self.buffer.last_start > usize::from(u16::MAX) - HEADER_LEN {
+            return Err(EncodeError::TooLong(op.to_string()));
+        }
+        Ok(())
+    }
+}
+
+fn add_chain(buffer: &mut Buffer, table: &Table, name: &Name, base: Option<BaseChain>, comment: Option<&Comment>) {
+    if let Some(comment) = comment {
+        return add_commented_chain(buffer, table, name, base, comment);
+    }
+    let mut chain = Chain::new(name.as_c_str(), table);
+    if let Some(base) = base {
+        chain.set_hook(hook(base.hook), base.priority);
+        chain.set_type(kind(base.kind));
+        if base.policy == Policy::Drop {
+            chain.set_policy(nftnl::Policy::Drop);
+        }
+    }
+    buffer.object(wire::NLM_F_CREATE, MsgType::Add, &chain);
+}
+
+fn hook(hook: Hook) -> nftnl::Hook {
+    match hook {
+        Hook::Prerouting => nftnl::Hook::PreRouting,
+        Hook::Input => nftnl::Hook::In,
+        Hook::Forward => nftnl::Hook::Forward,
+        Hook::Output => nftnl::Hook::Out,
+        Hook::Postrouting => nftnl::Hook::PostRouting,
+    }
+}
+
+fn kind(kind: ChainKind) -> ChainType {
+    match kind {
+        ChainKind::Filter => ChainType::Filter,
+        ChainKind::Nat => ChainType::Nat,
+        ChainKind::Route => ChainType::Route,
+    }
+}
+
+/// User data of tables and chains: NFTNL_UDATA_{TABLE,CHAIN}_COMMENT, both 0, then length and text.
+fn comment_udata(comment: &CStr) -> Vec<u8> {
+    let text = comment.to_bytes_with_nul();
+    let mut udata = vec![0, u8::try_from(text.len()).unwrap_or(u8::MAX)];
+    udata.extend_from_slice(text);
+    udata
+}
+
+/// The nftnl crate's `Table` has no user data.
+fn add_commented_table(buffer: &mut Buffer, table: &Table, comment: &Comment) {
+    let udata = comment_udata(comment.as_c_str());
+    // SAFETY: a fresh object is filled, written and freed here; libnftnl copies the strings and the
+    // data, and the message is far smaller than the room that `place` has.
+    unsafe {
+        let raw = alive(sys::nftnl_table_alloc());
+        sys::nftnl_table_set_u32(raw, sys::NFTNL_TABLE_FAMILY as u16, libc::NFPROTO_IPV4 as u32);
+        sys::nftnl_table_set_str(raw, sys::NFTNL_TABLE_NAME as u16, table.get_name().as_ptr());
+        sys::nftnl_table_set_u32(raw, sys::NFTNL_TABLE_FLAGS as u16, 0);
+        sys::nftnl_table_set_data(raw, sys::NFTNL_TABLE_USERDATA as u16, udata.as_ptr().cast(), udata.len() as u32);
+        buffer.message(0, |place, sequence| {
+            let header = build_header(place, libc::NFT_MSG_NEWTABLE, sequence);
+            sys::nftnl_table_nlmsg_build_payload(header, raw);
+        });
+        sys::nftnl_table_free(raw);
+    }
+}
+
+/// The nftnl crate's `Chain` has no user data.
+fn add_commented_chain(buffer: &mut Buffer, table: &Table, name: &Name, base: Option<BaseChain>, comment: &Comment) {
+    let udata = comment_udata(comment.as_c_str());
+    let kind_name = base.map(|base| Name::new(&base.kind.to_string()));
+    // SAFETY: as in `add_commented_table`.
+    unsafe {
+        let raw = alive(sys::nftnl_chain_alloc());
+        sys::nftnl_chain_set_u32(raw, sys::NFTNL_CHAIN_FAMILY as u16, libc::NFPROTO_IPV4 as u32);
+        sys::nftnl_chain_set_str(raw, sys::NFTNL_CHAIN_TABLE as u16, table.get_name().as_ptr());
+        sys::nftnl_chain_set_str(raw, sys::NFTNL_CHAIN_NAME as u16, name.as_c_str().as_ptr());
+        if let (Some(base), Some(kind_name)) = (base, &kind_name) {
+            sys::nftnl_chain_set_u32(raw, sys::NFTNL_CHAIN_HOOKNUM as u16, hook(base.hook) as u32);
+            sys::nftnl_chain_set_s32(raw, sys::NFTNL_CHAIN_PRIO as u16, base.priority);
+            sys::nftnl_chain_set_str(raw, sys::NFTNL_CHAIN_TYPE as u16, kind_name.as_c_str().as_ptr());
+            if base.policy == Policy::Drop {
+                sys::nftnl_chain_set_u32(raw, sys::NFTNL_CHAIN_POLICY as u16, libc::NF_DROP as u32);
+            }
+        }
+        sys::nftnl_chain_set_data(raw, sys::NFTNL_CHAIN_USERDATA as u16, udata.as_ptr().cast(), udata.len() as u32);
+        buffer.message(wire::NLM_F_CREATE, |place, sequence| {
+            let header = build_header(place, libc::NFT_MSG_NEWCHAIN, sequence);
+            sys::nftnl_chain_nlmsg_build_payload(header, raw);
+        });
+        sys::nftnl_chain_free(raw);
+    }
+}
+
+/// Writes a message header of the ip family.
+///
+/// # Safety
+/// `place` has room for the largest message.
+unsafe fn build_header(place: *mut c_void, message: libc::c_int, sequence: u32) -> *mut libc::nlmsghdr {
+    // SAFETY: the caller's room; the flags are set by `Buffer::message`.
+    unsafe { sys::nftnl_nlmsg_build_hdr(place.cast(), message as u16, libc::NFPROTO_IPV4 as u16, 0, sequence) }
+}
+
+/// What libnftnl allocated. Its allocations are a few hundred bytes: without them there is no going on,
+/// and Rust's own allocations end the same way.
+fn alive<T>(object: *mut T) -> *mut T {
+    if object.is_null() {
+        std::process::abort();
+    }
+    object
+}

@@ -1,0 +1,294 @@
+//! Sets, maps and their elements: what the nftnl crate's `Set` cannot say (data type, flags, size,
+//! user data, verdicts), through libnftnl itself.
+
+use std::ffi::CStr;
+use std::ptr::NonNull;
+
+use nftnl::nftnl_sys as sys;
+
+use super::{Buffer, alive, build_header};
+use crate::names::Name;
+use crate::ops::{Element, Key, KeyType, SetSpec, Verdict};
+use crate::wire;
+
+/// The kernel puts a number in place of `%d` (nf_tables_api.c, nf_tables_set_alloc_name).
+pub(super) const ANONYMOUS_MAP: &CStr = c"__map%d";
+
+/// `nft`'s number of the type `integer` (datatype.h, enum datatypes). The kernel only stores it.
+const TYPE_INTEGER: u32 = 4;
+/// NFT_DATA_VERDICT: the data of a verdict map.
+const DATA_VERDICT: u32 = 0xffff_ff00;
+
+/// NFTNL_UDATA_SET_KEYBYTEORDER and _DATABYTEORDER, each a u32 of the host's order.
+const UDATA_KEY_BYTE_ORDER: u8 = 0;
+const UDATA_DATA_BYTE_ORDER: u8 = 1;
+/// NFTNL_UDATA_SET_KEY_TYPEOF and _DATA_TYPEOF: nested, an expression's number and its (empty) data.
+const UDATA_KEY_TYPEOF: u8 = 3;
+const UDATA_DATA_TYPEOF: u8 = 4;
+const UDATA_DATA_INTERVAL: u8 = 6;
+const UDATA_COMMENT: u8 = 7;
+/// Byte orders (nft, datatype.h).
+const BYTE_ORDER_INVALID: u32 = 0;
+const BYTE_ORDER_HOST: u32 = 1;
+const BYTE_ORDER_BIG: u32 = 2;
+/// Numbers of expressions (nft, expression.h, enum expr_types).
+const EXPR_VERDICT: u32 = 1;
+const EXPR_CONCAT: u32 = 13;
+
+/// The type's number for `nft`'s listing: 6 bits a field, first field highest (nft, datatype.h), and the
+/// key's length: every field padded to 4 bytes.
+const fn key_numbers(key: KeyType) -> (u32, u32) {
+    const ADDRESS: u32 = 7;
+    const PROTO: u32 = 12;
+    const SERVICE: u32 = 13;
+    match key {
+        KeyType::Address => (ADDRESS, 4),
+        KeyType::AddressProtoPort => (ADDRESS << 12 | PROTO << 6 | SERVICE, 12),
+        KeyType::ProtoPort => (PROTO << 6 | SERVICE, 8),
+    }
+}
+
+fn put(udata: &mut Vec<u8>, kind: u8, value: &[u8]) {
+    udata.push(kind);
+    // Comments are at most 128 bytes with their NUL, the rest is 8.
+    udata.push(u8::try_from(value.len()).unwrap_or(u8::MAX));
+    udata.extend_from_slice(value);
+}
+
+fn put_u32(udata: &mut Vec<u8>, kind: u8, value: u32) {
+    put(udata, kind, &value.to_ne_bytes());
+}
+
+fn put_typeof(udata: &mut Vec<u8>, kind: u8, expression: u32) {
+    let mut nested = Vec::with_capacity(8);
+    put_u32(&mut nested, 0, expression);
+    put(&mut nested, 1, &[]);
+    put(udata, kind, &nested);
+}
+
+/// An owned `nftnl_set`: the set itself, or the name that a list of elements goes to.
+pub(super) struct RawSet(NonNull<sys::nftnl_set>);
+
+impl Drop for RawSet {
+    fn drop(&mut self) {
+        // SAFETY: owned by this value alone; frees the elements too.
+        unsafe { sys::nftnl_set_free(self.0.as_ptr()) };
+    }
+}
+
+impl RawSet {
+    /// A set by name; `id` when it was added in the same batch.
+    pub(super) fn reference(table: &Name, name: &Name, id: Option<u32>) -> Self {
+        Self::with_c_name(table, name.as_c_str(), id)
+    }
+
+    fn with_c_name(table: &Name, name: &CStr, id: Option<u32>) -> Self {
+        // SAFETY: a fresh object; libnftnl copies the strings.
+        unsafe {
+            let raw = alive(sys::nftnl_set_alloc());
+            sys::nftnl_set_set_u32(raw, sys::NFTNL_SET_FAMILY as u16, libc::NFPROTO_IPV4 as u32);
+            sys::nftnl_set_set_str(raw, sys::NFTNL_SET_TABLE as u16, table.as_c_str().as_ptr());
+            sys::nftnl_set_set_str(raw, sys::NFTNL_SET_NAME as u16, name.as_ptr());
+            if let Some(id) = id {
+                sys::nftnl_set_set_u32(raw, sys::NFTNL_SET_ID as u16, id);
+            }
+            Self(NonNull::new_unchecked(raw))
+        }
+    }
+
+    /// A named set or verdict map, without a size.
+    pub(super) fn named(table: &Name, spec: &SetSpec, id: u32) -> Self {
+        let set = Self::reference(table, &spec.name, Some(id));
+        let flags = if spec.verdicts { libc::NFT_SET_MAP } else { 0 };
+        let (key_type, key_len) = key_numbers(spec.key);
+        set.describe(flags as u32, key_type, key_len, spec.verdicts);
+        let concatenated = spec.key != KeyType::Address;
+        let mut udata = Vec::with_capacity(64);
+        put_u32(&mut udata, UDATA_KEY_BYTE_ORDER, if concatenated { BYTE_ORDER_INVALID } else { BYTE_ORDER_BIG });
+        if spec.verdicts {
+            put_u32(&mut udata, UDATA_DATA_BYTE_ORDER, BYTE_ORDER_INVALID);
+        }
+        if concatenated {
+            put_typeof(&mut udata, UDATA_KEY_TYPEOF, EXPR_CONCAT);
+        }
+        if spec.verdicts {
+            put_u32(&mut udata, UDATA_DATA_INTERVAL, 0);
+        }
+        if let Some(comment) = &spec.comment {
+            put(&mut udata, UDATA_COMMENT, comment.as_c_str().to_bytes_with_nul());
+        }
+        set.user_data(&udata);
+        set
+    }
+
+    /// The anonymous constant map of a random choice, with its elements. It declares its size, which
+    /// is known.
+    pub(super) fn random_vmap(table: &Name, entries: &[(u32, Verdict)], id: u32) -> Self {
+        let mut set = Self::with_c_name(table, ANONYMOUS_MAP, Some(id));
+        let flags = libc::NFT_SET_ANONYMOUS | libc::NFT_SET_CONSTANT | libc::NFT_SET_MAP;
+        set.describe(flags as u32, TYPE_INTEGER, 4, true);
+        set.set_u32(sys::NFTNL_SET_DESC_SIZE, entries.len() as u32);
+        let mut udata = Vec::with_capacity(32);
+        put_u32(&mut udata, UDATA_KEY_BYTE_ORDER, BYTE_ORDER_HOST);
+        put_u32(&mut udata, UDATA_DATA_BYTE_ORDER, BYTE_ORDER_INVALID);
+        put_typeof(&mut udata, UDATA_DATA_TYPEOF, EXPR_VERDICT);
+        put_u32(&mut udata, UDATA_DATA_INTERVAL, 0);
+        set.user_data(&udata);
+        for (number, verdict) in entries {
+            set.push_raw(&number.to_ne_bytes(), Some(verdict), None); // numgen's result is in host order
+        }
+        set
+    }
+
+    fn describe(&self, flags: u32, key_type: u32, key_len: u32, verdicts: bool) {
+        self.set_u32(sys::NFTNL_SET_FLAGS, flags);
+        self.set_u32(sys::NFTNL_SET_KEY_TYPE, key_type);
+        self.set_u32(sys::NFTNL_SET_KEY_LEN, key_len);
+        if verdicts {
+            self.set_u32(sys::NFTNL_SET_DATA_TYPE, DATA_VERDICT);
+            self.set_u32(sys::NFTNL_SET_DATA_LEN, 0);
+        }
+    }
+
+    fn set_u32(&self, attribute: u32, value: u32) {
+        // SAFETY: the set is alive and the attribute is a u32.
+        unsafe { sys::nftnl_set_set_u32(self.0.as_ptr(), attribute as u16, value) };
+    }
+
+    fn user_data(&self, udata: &[u8]) {
+        // SAFETY: the set is alive; libnftnl copies `udata`.
+        unsafe {
+            sys::nftnl_set_set_data(self.0.as_ptr(), sys::NFTNL_SET_USERDATA as u16, udata.as_ptr().cast(), udata.len() as u32);
+        }
+    }
+
+    /// Adds an element to the list.
+    pub(super) fn push(&mut self, element: &Element) {
+        let (bytes, len) = key_bytes(element.key);
+        self.push_raw(&bytes[..len], element.verdict.as_ref(), element.comment.as_ref().map(|c| c.as_c_str()));
+    }
+
+    /// Adds an element that is to be deleted to the list.
+    pub(super) fn push_key(&mut self, key: Key) {
+        let (bytes, len) = key_bytes(key);
+        self.push_raw(&bytes[..len], None, None);
+    }
+
+    fn push_raw(&mut self, key: &[u8], verdict: Option<&Verdict>, comment: Option<&CStr>) {
+        // SAFETY: a fresh element; libnftnl copies key, chain and user data and takes the element over.
+        unsafe {
+            let element = alive(sys::nftnl_set_elem_alloc());
+            sys::nftnl_set_elem_set(element, sys::NFTNL_SET_ELEM_KEY as u16, key.as_ptr().cast(), key.len() as u32);
+            if let Some(verdict) = verdict {
+                sys::nftnl_set_elem_set_u32(element, sys::NFTNL_SET_ELEM_VERDICT as u16, verdict_number(verdict) as u32);
+                if let Some(chain) = verdict.chain() {
+                    sys::nftnl_set_elem_set_str(element, sys::NFTNL_SET_ELEM_CHAIN as u16, chain.as_c_str().as_ptr());
+                }
+            }
+            if let Some(comment) = comment {
+                let mut udata = Vec::with_capacity(64);
+                put(&mut udata, 0, comment.to_bytes_with_nul()); // NFTNL_UDATA_SET_ELEM_COMMENT
+                sys::nftnl_set_elem_set(element, sys::NFTNL_SET_ELEM_USERDATA as u16, udata.as_ptr().cast(), udata.len() as u32);
+            }
+            sys::nftnl_set_elem_add(self.0.as_ptr(), element);
+        }
+    }
+
+    /// Writes the message that adds the set.
+    pub(super) fn add(&self, buffer: &mut Buffer) {
+        self.set_message(buffer, libc::NFT_MSG_NEWSET, wire::NLM_F_CREATE);
+    }
+
+    /// Writes the messages that add the set and its elements.
+    pub(super) fn add_with_elements(&self, buffer: &mut Buffer) {
+        self.add(buffer);
+        self.add_elements(buffer);
+    }
+
+    /// Writes the message that deletes the set.
+    pub(super) fn delete(&self, buffer: &mut Buffer) {
+        self.set_message(buffer, libc::NFT_MSG_DELSET, 0);
+    }
+
+    fn set_message(&self, buffer: &mut Buffer, message: libc::c_int, flags: u16) {
+        buffer.message(flags, |place, sequence| {
+            // SAFETY: `place` has room for the largest message; a set's is a few hundred bytes.
+            unsafe {
+                let header = build_header(place, message, sequence);
+                sys::nftnl_set_nlmsg_build_payload(header, self.0.as_ptr());
+            }
+        });
+    }
+
+    /// Writes the message that deletes every element: a list without elements.
+    pub(super) fn flush(&self, buffer: &mut Buffer) {
+        buffer.message(0, |place, sequence| {
+            // SAFETY: as in `set_message`.
+            unsafe {
+                let header = build_header(place, libc::NFT_MSG_DELSETELEM, sequence);
+                sys::nftnl_set_elems_nlmsg_build_payload(header, self.0.as_ptr());
+            }
+        });
+    }
+
+    /// Writes the messages that add the listed elements.
+    pub(super) fn add_elements(&self, buffer: &mut Buffer) {
+        self.element_messages(buffer, libc::NFT_MSG_NEWSETELEM, wire::NLM_F_CREATE);
+    }
+
+    /// Writes the messages that delete the listed elements.
+    pub(super) fn delete_elements(&self, buffer: &mut Buffer) {
+        self.element_messages(buffer, libc::NFT_MSG_DELSETELEM, 0);
+    }
+
+    /// As many messages as the elements need, 64 KiB each.
+    fn element_messages(&self, buffer: &mut Buffer, message: libc::c_int, flags: u16) {
+        // SAFETY: the iterator is made from a live set, freed below, and advances with each message.
+        let iterator = unsafe { alive(sys::nftnl_set_elems_iter_create(self.0.as_ptr())) };
+        let mut more = true;
+        while more {
+            buffer.message(flags, |place, sequence| {
+                // SAFETY: `place` has room for the largest message, and libnftnl stops a message
+                // before its nested attribute exceeds 64 KiB.
+                unsafe {
+                    let header = build_header(place, message, sequence);
+                    more = sys::nftnl_set_elems_nlmsg_build_payload_iter(header, iterator) > 0;
+                }
+            });
+        }
+        // SAFETY: made above, not used again.
+        unsafe { sys::nftnl_set_elems_iter_destroy(iterator) };
+    }
+}
+
+/// The key's fields, each padded to 4 bytes, and their total length.
+fn key_bytes(key: Key) -> ([u8; 12], usize) {
+    let mut bytes = [0; 12];
+    let (address, rest) = match key {
+        Key::Address(address) => (Some(address), None),
+        Key::AddressProtoPort(address, proto, port) => (Some(address), Some((proto, port))),
+        Key::ProtoPort(proto, port) => (None, Some((proto, port))),
+    };
+    let mut len = 0;
+    if let Some(address) = address {
+        bytes[..4].copy_from_slice(&address.octets());
+        len = 4;
+    }
+    if let Some((proto, port)) = rest {
+        bytes[len] = proto.0;
+        bytes[len + 4..len + 6].copy_from_slice(&port.to_be_bytes());
+        len += 8;
+    }
+    (bytes, len)
+}
+
+/// Verdicts as the kernel numbers them (netfilter.h, nf_tables.h).
+pub(super) const fn verdict_number(verdict: &Verdict) -> i32 {
+    match verdict {
+        Verdict::Drop => libc::NF_DROP,
+        Verdict::Accept => libc::NF_ACCEPT,
+        Verdict::Return => libc::NFT_RETURN,
+        Verdict::Jump(_) => libc::NFT_JUMP,
+        Verdict::Goto(_) => libc::NFT_GOTO,
+    }
+}

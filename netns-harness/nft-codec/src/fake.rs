@@ -1,0 +1,356 @@
+//! A fake kernel: interprets operations on a [`Ruleset`] and refuses what nf_tables refuses.
+//!
+//! It knows existence, references, key types and clashing elements (nf_tables_api.c, Linux 6.18). It
+//! does not know what only packets or chain validation would show: jump loops, jumps deeper than 16,
+//! or `dnat` in a chain that no nat hook reaches.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use crate::names::{Comment, Name};
+use crate::ops::{Act, BaseChain, Element, Key, KeyType, Op, Rule, SetSpec, Statement, Verdict};
+use crate::ruleset::{Chain, Ruleset, Set, Table};
+
+/// Why the kernel would refuse an operation.
+enum Refusal {
+    /// ENOENT.
+    Missing(&'static str, Name),
+    /// ENOENT.
+    MissingKey(Key),
+    /// EEXIST.
+    Differs(String),
+    /// EBUSY.
+    InUse(Name, usize),
+    /// EINVAL.
+    Invalid(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(what, name) => write!(f, "no {what} {name} (ENOENT)"),
+            Self::MissingKey(key) => write!(f, "no element {key} (ENOENT)"),
+            Self::Differs(what) => write!(f, "{what} (EEXIST)"),
+            Self::InUse(name, references) => write!(f, "{name} is referred to by {references} rules or elements (EBUSY)"),
+            Self::Invalid(what) => write!(f, "{what} (EINVAL)"),
+        }
+    }
+}
+
+impl Ruleset {
+    /// Applies a transaction: everything, or nothing.
+    ///
+    /// # Errors
+    /// The first operation that nf_tables would refuse, as its script line with the reason.
+    pub fn apply(&mut self, ops: &[Op]) -> Result<(), String> {
+        let mut next = self.clone();
+        next.interpret(ops)?;
+        *self = next;
+        Ok(())
+    }
+
+    /// Applies a transaction in place, for long series that are given up at the first error: the
+    /// ruleset is then left as the operations before the refused one made it.
+    ///
+    /// # Errors
+    /// As [`Ruleset::apply`].
+    pub fn interpret(&mut self, ops: &[Op]) -> Result<(), String> {
+        let mut references = References::default();
+        for op in ops {
+            self.step(op, &mut references).map_err(|refusal| format!("{op}: {refusal}"))?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, op: &Op, references: &mut References) -> Result<(), Refusal> {
+        if let Act::AddTable { comment } = &op.act {
+            self.tables.entry(op.table.clone()).or_insert_with(|| Table { comment: comment.clone(), ..Table::default() });
+            return Ok(());
+        }
+        let missing = || Refusal::Missing("table", op.table.clone());
+        if matches!(op.act, Act::DeleteTable) {
+            references.forget();
+            return self.tables.remove(&op.table).map(drop).ok_or_else(missing);
+        }
+        let table = self.tables.get_mut(&op.table).ok_or_else(missing)?;
+        match &op.act {
+            Act::AddTable { .. } | Act::DeleteTable => Ok(()),
+            Act::AddChain { chain, base, comment } => table.add_chain(chain, *base, comment.as_ref()),
+            Act::FlushChain { chain } => {
+                references.forget();
+                table.chain(chain)?.rules.clear();
+                Ok(())
+            }
+            Act::DeleteChain { chain } => table.delete_chain(&op.table, chain, references),
+            Act::AddSet(spec) => table.add_set(spec),
+            Act::FlushSet { set, verdicts } => {
+                references.forget();
+                table.set(set, *verdicts)?.elements.clear();
+                Ok(())
+            }
+            Act::DeleteSet { set, verdicts } => {
+                references.forget();
+                table.delete_set(set, *verdicts)
+            }
+            Act::AddElements { set, elements } => {
+                references.forget();
+                elements.iter().try_for_each(|element| table.add_element(set, element))
+            }
+            Act::DeleteElements { set, keys } => {
+                references.forget();
+                table.delete_elements(set, keys)
+            }
+            Act::AddRule { chain, rule } => {
+                references.forget();
+                table.add_rule(chain, rule)
+            }
+        }
+    }
+}
+
+/// How often each chain of one table is referred to: counted when the first chain of a run of
+/// deletions goes, kept up to date along the run.
+#[derive(Default)]
+struct References {
+    counted: Option<(Name, HashMap<Name, usize>)>,
+}
+
+impl References {
+    fn forget(&mut self) {
+        self.counted = None;
+    }
+
+    fn of(&mut self, name: &Name, table: &Table) -> &mut HashMap<Name, usize> {
+        if self.counted.as_ref().is_none_or(|(counted, _)| counted != name) {
+            self.counted = None;
+        }
+        &mut self.counted.get_or_insert_with(|| (name.clone(), count_references(table))).1
+    }
+}
+
+fn count_references(table: &Table) -> HashMap<Name, usize> {
+    let mut counts = HashMap::new();
+    let rules = table.chains.values().flat_map(|chain| &chain.rules).flat_map(targets);
+    let elements = table.sets.values().flat_map(|set| set.elements.values()).filter_map(|element| element.verdict.as_ref()?.chain());
+    for chain in rules.chain(elements) {
+        *counts.entry(chain.clone()).or_insert(0) += 1;
+    }
+    counts
+}
+
+/// Chains that a rule leads to, through maps of its own too.
+fn targets(rule: &Rule) -> impl Iterator<Item = &Name> {
+    rule.statements.iter().flat_map(|statement| {
+        let verdicts: Vec<&Verdict> = match statement {
+            Statement::Verdict(verdict) => vec![verdict],
+            Statement::RandomVmap { entries, .. } => entries.iter().map(|(_, verdict)| verdict).collect(),
+            _ => Vec::new(),
+        };
+        verdicts.into_iter().filter_map(Verdict::chain)
+    })
+}
+
+/// The named set that a statement looks into, with what it must be.
+fn looked_up(statement: &Statement) -> Option<(&Name, KeyType, bool)> {
+    match statement {
+        Statement::DestinationInSet(set) => Some((set, KeyType::Address, false)),
+        Statement::ServiceVmap(map) => Some((map, KeyType::AddressProtoPort, true)),
+        Statement::NodePortVmap(map) => Some((map, KeyType::ProtoPort, true)),
+        _ => None,
+    }
+}
+
+impl Table {
+    fn chain(&mut self, name: &Name) -> Result<&mut Chain, Refusal> {
+        self.chains.get_mut(name).ok_or_else(|| Refusal::Missing("chain", name.clone()))
+    }
+
+    fn set(&mut self, name: &Name, verdicts: bool) -> Result<&mut Set, Refusal> {
+        let what = if verdicts { "map" } else { "set" };
+        match self.sets.get_mut(name) {
+            Some(set) if set.verdicts == verdicts => Ok(set),
+            _ => Err(Refusal::Missing(what, name.clone())),
+        }
+    }
+
+    fn leads_somewhere(&self, verdict: Option<&Verdict>) -> Result<(), Refusal> {
+        let Some(chain) = verdict.and_then(Verdict::chain) else { return Ok(()) };
+        match self.chains.get(chain) {
+            None => Err(Refusal::Missing("chain", chain.clone())),
+            // nft_verdict_init: base chains cannot be jumped to.
+            Some(Chain { base: Some(_), .. }) => Err(Refusal::Invalid(format!("{chain} is a base chain"))),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn add_chain(&mut self, name: &Name, base: Option<BaseChain>, comment: Option<&Comment>) -> Result<(), Refusal> {
+        match self.chains.get(name) {
+            Some(chain) if base.is_some() && chain.base != base => Err(Refusal::Differs(format!("{name} is another chain"))),
+            Some(_) => Ok(()),
+            None => {
+                self.chains.insert(name.clone(), Chain { base, comment: comment.cloned(), rules: Vec::new() });
+                Ok(())
+            }
+        }
+    }
+
+    fn delete_chain(&mut self, own_name: &Name, name: &Name, references: &mut References) -> Result<(), Refusal> {
+        self.chain(name)?;
+        let counts = references.of(own_name, self);
+        // The chain's own rules go first (nf_tables_delchain).
+        for target in self.chains[name].rules.iter().flat_map(targets) {
+            if let Some(count) = counts.get_mut(target) {
+                *count -= 1;
+            }
+        }
+        match counts.get(name) {
+            None | Some(0) => {
+                self.chains.remove(name);
+                Ok(())
+            }
+            Some(count) => {
+                let count = *count;
+                references.forget(); // the subtraction above did not take place
+                Err(Refusal::InUse(name.clone(), count))
+            }
+        }
+    }
+
+    fn add_set(&mut self, spec: &SetSpec) -> Result<(), Refusal> {
+        match self.sets.get(&spec.name) {
+            Some(set) if set.key != spec.key || set.verdicts != spec.verdicts => {
+                Err(Refusal::Differs(format!("{} holds other keys or data", spec.name)))
+            }
+            Some(_) => Ok(()),
+            None => {
+                let set = Set { key: spec.key, verdicts: spec.verdicts, comment: spec.comment.clone(), elements: Default::default() };
+                self.sets.insert(spec.name.clone(), set);
+                Ok(())
+            }
+        }
+    }
+
+    fn delete_set(&mut self, name: &Name, verdicts: bool) -> Result<(), Refusal> {
+        self.set(name, verdicts)?;
+        let lookups = self.chains.values().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements).filter_map(looked_up);
+        match lookups.filter(|(set, ..)| *set == name).count() {
+            0 => {
+                self.sets.remove(name);
+                Ok(())
+            }
+            references => Err(Refusal::InUse(name.clone(), references)),
+        }
+    }
+
+    fn add_element(&mut self, name: &Name, element: &Element) -> Result<(), Refusal> {
+        self.leads_somewhere(element.verdict.as_ref())?;
+        let set = self.sets.get_mut(name).ok_or_else(|| Refusal::Missing("set", name.clone()))?;
+        if set.key != element.key.key_type() || set.verdicts != element.verdict.is_some() {
+            return Err(Refusal::Invalid(format!("{name} holds other keys or data")));
+        }
+        match set.elements.get(&element.key) {
+            Some(there) if there.verdict != element.verdict => Err(Refusal::Differs(format!("{} has another verdict", element.key))),
+            Some(_) => Ok(()),
+            None => {
+                set.elements.insert(element.key, element.clone());
+                Ok(())
+            }
+        }
+    }
+
+    fn delete_elements(&mut self, name: &Name, keys: &[Key]) -> Result<(), Refusal> {
+        let set = self.sets.get_mut(name).ok_or_else(|| Refusal::Missing("set", name.clone()))?;
+        for key in keys {
+            set.elements.remove(key).ok_or(Refusal::MissingKey(*key))?;
+        }
+        Ok(())
+    }
+
+    fn add_rule(&mut self, chain: &Name, rule: &Rule) -> Result<(), Refusal> {
+        for statement in &rule.statements {
+            self.check(statement)?;
+        }
+        self.chain(chain)?.rules.push(rule.clone());
+        Ok(())
+    }
+
+    fn check(&self, statement: &Statement) -> Result<(), Refusal> {
+        if let Some((name, key, verdicts)) = looked_up(statement) {
+            let set = self.sets.get(name).ok_or_else(|| Refusal::Missing("set", name.clone()))?;
+            if (set.key, set.verdicts) != (key, verdicts) {
+                return Err(Refusal::Invalid(format!("{name} holds other keys or data")));
+            }
+        }
+        match statement {
+            Statement::Verdict(verdict) => self.leads_somewhere(Some(verdict)),
+            Statement::RandomVmap { modulus, entries } => {
+                if *modulus == 0 {
+                    return Err(Refusal::Invalid("modulus 0".to_owned()));
+                }
+                if entries.is_sorted_by(|a, b| a.0 < b.0) {
+                    entries.iter().try_for_each(|(_, verdict)| self.leads_somewhere(Some(verdict)))
+                } else {
+                    Err(Refusal::Invalid("numbers are not ascending".to_owned()))
+                }
+            }
+            Statement::Unknown(text) => Err(Refusal::Invalid(format!("'{text}' is not understood"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse_script;
+
+    fn taken(script: &str) -> Result<Ruleset, String> {
+        let mut ruleset = Ruleset::default();
+        ruleset.apply(&parse_script(script)?)?;
+        Ok(ruleset)
+    }
+
+    const BASE: &str = "add table ip t\nadd chain ip t a\nadd chain ip t b\n\
+        add map ip t m { type inet_proto . inet_service : verdict ; }\n\
+        add element ip t m { tcp . 80 : goto a }\n";
+
+    #[test]
+    fn what_the_kernel_refuses_is_refused_with_its_line() {
+        for (line, reason) in [
+            ("add chain ip u c", "ENOENT"),
+            ("flush chain ip t c", "ENOENT"),
+            ("delete chain ip t a", "EBUSY"),
+            ("add rule ip t a jump c", "ENOENT"),
+            ("add rule ip t a ip daddr @s drop", "ENOENT"),
+            ("add rule ip t a ip daddr @m drop", "EINVAL"),
+            ("add rule ip t a numgen random mod 2 vmap { 0 : goto b , 1 : goto c }", "ENOENT"),
+            ("add element ip t m { tcp . 80 : goto b }", "EEXIST"),
+            ("add element ip t m { tcp . 81 : goto c }", "ENOENT"),
+            ("add element ip t m { 10.0.0.1 : goto a }", "EINVAL"),
+            ("delete element ip t m { tcp . 81 }", "ENOENT"),
+            ("delete table ip u", "ENOENT"),
+            ("delete set ip t m", "ENOENT"),
+            ("add set ip t m { type ipv4_addr ; }", "EEXIST"),
+            ("add chain ip t a { type nat hook output priority -100 ; }", "EEXIST"),
+        ] {
+            let error = taken(&format!("{BASE}{line}\n")).unwrap_err();
+            assert!(error.starts_with(line) && error.ends_with(&format!("({reason})")), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_refused_transaction_changes_nothing() {
+        let mut ruleset = taken(BASE).unwrap();
+        let before = ruleset.clone();
+        assert!(ruleset.apply(&parse_script("add chain ip t c\ndelete chain ip t a\n").unwrap()).is_err());
+        assert_eq!(ruleset, before);
+    }
+
+    #[test]
+    fn a_chain_goes_once_nothing_refers_to_it() {
+        let mut ruleset = taken(BASE).unwrap();
+        let script = "add rule ip t b jump a\ndelete element ip t m { tcp . 80 }\ndelete chain ip t b\ndelete chain ip t a\n";
+        ruleset.apply(&parse_script(script).unwrap()).unwrap();
+        assert!(ruleset.tables["t"].chains.is_empty());
+    }
+}

@@ -1,0 +1,38 @@
+//! Typed nftables transactions: one list of operations ([`Op`]), two printers (the script of `nft -f`
+//! and the netlink messages of libnftnl), one reader of what the kernel lists, and a fake kernel that
+//! interprets the same operations into the same model.
+//!
+//! The reader is independent of the encoder on purpose: what the kernel lists is never compared with
+//! what was sent, only with what it was asked to mean.
+//!
+//! Frames hold the bytes of nft 1.0.6's own (`tests/golden.rs`), except that nft asks for no
+//! acknowledgement and [`EncodedBatch`] asks for one, on its last message.
+
+#![allow(unsafe_code)] // libnftnl is a C library; every block states why it is sound.
+
+mod choices;
+mod connection;
+mod decode;
+mod dump;
+mod encode;
+mod error;
+mod fake;
+mod names;
+mod ops;
+mod parse;
+mod ruleset;
+mod script;
+mod wire;
+
+pub use connection::Connection;
+pub use dump::{SetHeader, TableId};
+pub use encode::{EncodeError, EncodedBatch};
+pub use error::NftError;
+pub use names::{Comment, Name};
+pub use ops::{
+    Act, BaseChain, ChainKind, Comparison, CtState, Element, Hook, Key, KeyType, L4Proto, Network, Op, Policy, Rule, SetSpec, Statement,
+    Verdict,
+};
+pub use parse::parse_script;
+pub use ruleset::{Chain, Ruleset, Set, Table};
+pub use script::script;

@@ -1,0 +1,362 @@
+//! The vocabulary: operations on a table of the ip family and the statements of its rules; exactly
+//! what kube-proxy's layout needs.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use crate::names::{Comment, Name};
+
+/// One operation: one command line of a script, one or more netlink messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Op {
+    /// The table, of the ip family, on which it acts.
+    pub table: Name,
+    /// What is done.
+    pub act: Act,
+}
+
+/// What an operation does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Adds the table unless it is there.
+    AddTable {
+        /// Shown in listings.
+        comment: Option<Comment>,
+    },
+    /// Deletes the table with everything in it.
+    DeleteTable,
+    /// Adds a chain unless it is there.
+    AddChain {
+        /// Its name.
+        chain: Name,
+        /// Where it hangs; `None`: reached by jumps only.
+        base: Option<BaseChain>,
+        /// Shown in listings.
+        comment: Option<Comment>,
+    },
+    /// Deletes every rule of a chain.
+    FlushChain {
+        /// Its name.
+        chain: Name,
+    },
+    /// Deletes a chain that nothing refers to.
+    DeleteChain {
+        /// Its name.
+        chain: Name,
+    },
+    /// Adds a named set or verdict map unless it is there. No size is declared: a size would let the
+    /// kernel choose another backend (`nft_set_hash.c`: fixed size, `nft_hash_fast`).
+    AddSet(SetSpec),
+    /// Deletes every element of a set or map.
+    FlushSet {
+        /// Its name.
+        set: Name,
+        /// Whether it is a verdict map; scripts say which.
+        verdicts: bool,
+    },
+    /// Deletes a set or map that nothing refers to.
+    DeleteSet {
+        /// Its name.
+        set: Name,
+        /// Whether it is a verdict map; scripts say which.
+        verdicts: bool,
+    },
+    /// Adds elements to a set or map.
+    AddElements {
+        /// Its name.
+        set: Name,
+        /// The elements; at least one.
+        elements: Vec<Element>,
+    },
+    /// Deletes elements of a set or map.
+    DeleteElements {
+        /// Its name.
+        set: Name,
+        /// Their keys; at least one.
+        keys: Vec<Key>,
+    },
+    /// Appends a rule to a chain.
+    AddRule {
+        /// The chain's name.
+        chain: Name,
+        /// The rule.
+        rule: Rule,
+    },
+}
+
+/// Where a base chain hangs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BaseChain {
+    /// Its type.
+    pub kind: ChainKind,
+    /// The hook that calls it.
+    pub hook: Hook,
+    /// Smaller runs earlier; -100 is `dstnat`, 100 is `srcnat` (enum nf_ip_hook_priorities).
+    pub priority: i32,
+    /// What happens to a packet that falls off its end.
+    pub policy: Policy,
+}
+
+/// Type of a base chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChainKind {
+    /// Sees every packet.
+    Filter,
+    /// Sees the first packet of each connection.
+    Nat,
+    /// Reroutes when it changed the packet.
+    Route,
+}
+
+/// A netfilter hook of the IPv4 stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// Before the routing decision.
+    Prerouting,
+    /// To this host.
+    Input,
+    /// Through this host.
+    Forward,
+    /// From this host.
+    Output,
+    /// After the routing decision.
+    Postrouting,
+}
+
+/// What happens to a packet that falls off the end of a base chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Policy {
+    /// It goes on.
+    #[default]
+    Accept,
+    /// It is dropped.
+    Drop,
+}
+
+/// A named set or verdict map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetSpec {
+    /// Its name.
+    pub name: Name,
+    /// What its keys are made of.
+    pub key: KeyType,
+    /// Whether each element carries a verdict.
+    pub verdicts: bool,
+    /// Shown in listings.
+    pub comment: Option<Comment>,
+}
+
+/// What the keys of a set are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyType {
+    /// `ipv4_addr`.
+    Address,
+    /// `ipv4_addr . inet_proto . inet_service`.
+    AddressProtoPort,
+    /// `inet_proto . inet_service`.
+    ProtoPort,
+}
+
+/// A key of a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// Of type [`KeyType::Address`].
+    Address(Ipv4Addr),
+    /// Of type [`KeyType::AddressProtoPort`].
+    AddressProtoPort(Ipv4Addr, L4Proto, u16),
+    /// Of type [`KeyType::ProtoPort`].
+    ProtoPort(L4Proto, u16),
+}
+
+impl Key {
+    /// The type whose key this is.
+    #[must_use]
+    pub const fn key_type(self) -> KeyType {
+        match self {
+            Self::Address(_) => KeyType::Address,
+            Self::AddressProtoPort(..) => KeyType::AddressProtoPort,
+            Self::ProtoPort(..) => KeyType::ProtoPort,
+        }
+    }
+}
+
+/// An element of a set or verdict map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Element {
+    /// Its key.
+    pub key: Key,
+    /// Its verdict; `None` in a plain set.
+    pub verdict: Option<Verdict>,
+    /// Shown in listings.
+    pub comment: Option<Comment>,
+}
+
+/// An IP protocol number (IANA).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct L4Proto(pub u8);
+
+impl L4Proto {
+    /// Transmission Control Protocol.
+    pub const TCP: Self = Self(6);
+    /// User Datagram Protocol.
+    pub const UDP: Self = Self(17);
+}
+
+/// An address with its prefix length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    /// The address; bits past the prefix are zero.
+    pub address: Ipv4Addr,
+    /// Prefix length, 0–32; 32 is one address.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// One address.
+    #[must_use]
+    pub const fn host(address: Ipv4Addr) -> Self {
+        Self { address, prefix: 32 }
+    }
+
+    /// The network of `prefix` bits around `address`; a prefix above 32 counts as 32.
+    #[must_use]
+    pub fn new(address: Ipv4Addr, prefix: u8) -> Self {
+        let prefix = prefix.min(32);
+        Self { address: Ipv4Addr::from_bits(address.to_bits() & Self::mask_bits(prefix)), prefix }
+    }
+
+    /// The netmask in host byte order.
+    #[must_use]
+    pub fn mask(self) -> u32 {
+        Self::mask_bits(self.prefix)
+    }
+
+    fn mask_bits(prefix: u8) -> u32 {
+        u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
+    }
+}
+
+/// A rule: statements from left to right.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rule {
+    /// Matches and what is done.
+    pub statements: Vec<Statement>,
+    /// Shown in listings.
+    pub comment: Option<Comment>,
+}
+
+impl Rule {
+    /// A rule without a comment.
+    #[must_use]
+    pub fn new(statements: impl Into<Vec<Statement>>) -> Self {
+        Self { statements: statements.into(), comment: None }
+    }
+}
+
+/// Whether a match wants equality.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `==`, written as nothing.
+    Equal,
+    /// `!=`.
+    Unequal,
+}
+
+/// A connection tracking state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CtState {
+    /// Belongs to no connection.
+    Invalid,
+    /// Begins a connection.
+    New,
+}
+
+/// One statement of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Statement {
+    /// `ip saddr [!=] NETWORK`.
+    SourceAddress(Comparison, Network),
+    /// `ip daddr [!=] NETWORK`.
+    DestinationAddress(Comparison, Network),
+    /// `meta l4proto PROTO`.
+    L4Proto(L4Proto),
+    /// `th dport PORT`: whatever the protocol.
+    TransportPort(u16),
+    /// `tcp dport PORT` or `udp dport PORT`: protocol and port. Equal bytecode to `meta l4proto PROTO
+    /// th dport PORT`; that pair is always read back as this.
+    DestinationPort(L4Proto, u16),
+    /// `ct state STATE`.
+    CtState(CtState),
+    /// `meta mark & MASK == VALUE`, or `!=`.
+    MarkAnd {
+        /// Bits that are looked at.
+        mask: u32,
+        /// Equal or not.
+        comparison: Comparison,
+        /// Compared with.
+        value: u32,
+    },
+    /// `fib daddr type local`: the destination is an address of this host.
+    DestinationIsLocal,
+    /// `ip daddr @SET`.
+    DestinationInSet(Name),
+    /// `ip daddr . meta l4proto . th dport vmap @MAP`.
+    ServiceVmap(Name),
+    /// `meta l4proto . th dport vmap @MAP`.
+    NodePortVmap(Name),
+    /// `numgen random mod N vmap { 0 : goto a, 1 : goto b }`: an anonymous constant map. A number
+    /// without an entry falls through to the next rule.
+    RandomVmap {
+        /// N, at least 1.
+        modulus: u32,
+        /// Number and verdict, ascending; at least one.
+        entries: Vec<(u32, Verdict)>,
+    },
+    /// `meta mark set meta mark | BITS`.
+    MarkOr(u32),
+    /// `meta mark set meta mark ^ BITS`.
+    MarkXor(u32),
+    /// `counter`: counts what reaches it.
+    Counter {
+        /// Packets counted so far.
+        packets: u64,
+        /// Bytes counted so far.
+        bytes: u64,
+    },
+    /// `dnat to ADDRESS:PORT`.
+    Dnat(SocketAddrV4),
+    /// `masquerade fully-random`.
+    MasqueradeFullyRandom,
+    /// `reject`: ICMP port unreachable.
+    Reject,
+    /// An absolute verdict.
+    Verdict(Verdict),
+    /// An expression of the kernel's listing that is none of the above. Can be neither encoded nor
+    /// put in a script.
+    Unknown(String),
+}
+
+/// What becomes of the packet.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// It leaves this base chain's hook accepted.
+    Accept,
+    /// It is dropped.
+    Drop,
+    /// Back to the calling chain.
+    Return,
+    /// To a chain, and back at its end.
+    Jump(Name),
+    /// To a chain, not back.
+    Goto(Name),
+}
+
+impl Verdict {
+    /// The chain it leads to.
+    #[must_use]
+    pub const fn chain(&self) -> Option<&Name> {
+        match self {
+            Self::Jump(chain) | Self::Goto(chain) => Some(chain),
+            Self::Accept | Self::Drop | Self::Return => None,
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Operations as a script for `nft -f`: one command a line, in the syntax that knftables writes.
+
+use std::fmt::{self, Write as _};
+
+use crate::ops::{Act, BaseChain, ChainKind, Comparison, CtState, Element, Hook, Key, KeyType, L4Proto, Network, Op, Policy, Rule, Statement, Verdict};
+
+/// The script of `ops`: one line each.
+#[must_use]
+pub fn script(ops: &[Op]) -> String {
+    // A rule of kube-proxy's layout is about 100 bytes.
+    let mut text = String::with_capacity(ops.len() * 100);
+    for op in ops {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{op}");
+    }
+    text
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = &self.table;
+        match &self.act {
+            Act::AddTable { comment: None } => write!(f, "add table ip {table}"),
+            Act::AddTable { comment: Some(comment) } => write!(f, "add table ip {table} {{ comment \"{comment}\" ; }}"),
+            Act::DeleteTable => write!(f, "delete table ip {table}"),
+            Act::AddChain { chain, base, comment } => {
+                write!(f, "add chain ip {table} {chain}")?;
+                if base.is_none() && comment.is_none() {
+                    return Ok(());
+                }
+                f.write_str(" {")?;
+                if let Some(base) = base {
+                    write!(f, " {base}")?;
+                }
+                if let Some(comment) = comment {
+                    write!(f, " comment \"{comment}\" ;")?;
+                }
+                f.write_str(" }")
+            }
+            Act::FlushChain { chain } => write!(f, "flush chain ip {table} {chain}"),
+            Act::DeleteChain { chain } => write!(f, "delete chain ip {table} {chain}"),
+            Act::AddSet(set) => {
+                write!(f, "add {} ip {table} {} {{ type {}", kind(set.verdicts), set.name, set.key)?;
+                if set.verdicts {
+                    f.write_str(" : verdict")?;
+                }
+                f.write_str(" ;")?;
+                if let Some(comment) = &set.comment {
+                    write!(f, " comment \"{comment}\" ;")?;
+                }
+                f.write_str(" }")
+            }
+            Act::FlushSet { set, verdicts } => write!(f, "flush {} ip {table} {set}", kind(*verdicts)),
+            Act::DeleteSet { set, verdicts } => write!(f, "delete {} ip {table} {set}", kind(*verdicts)),
+            Act::AddElements { set, elements } => {
+                write!(f, "add element ip {table} {set} {{ ")?;
+                separated(f, elements)?;
+                f.write_str(" }")
+            }
+            Act::DeleteElements { set, keys } => {
+                write!(f, "delete element ip {table} {set} {{ ")?;
+                separated(f, keys)?;
+                f.write_str(" }")
+            }
+            Act::AddRule { chain, rule } => write!(f, "add rule ip {table} {chain} {rule}"),
+        }
+    }
+}
+
+fn kind(verdicts: bool) -> &'static str {
+    if verdicts { "map" } else { "set" }
+}
+
+fn separated(f: &mut fmt::Formatter<'_>, items: &[impl fmt::Display]) -> fmt::Result {
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            f.write_str(" , ")?;
+        }
+        write!(f, "{item}")?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for BaseChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "type {} hook {} priority {} ;", self.kind, self.hook, self.priority)?;
+        match self.policy {
+            Policy::Accept => Ok(()), // the default: left out, as kube-proxy does
+            Policy::Drop => f.write_str(" policy drop ;"),
+        }
+    }
+}
+
+impl fmt::Display for ChainKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Filter => "filter",
+            Self::Nat => "nat",
+            Self::Route => "route",
+        })
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Prerouting => "prerouting",
+            Self::Input => "input",
+            Self::Forward => "forward",
+            Self::Output => "output",
+            Self::Postrouting => "postrouting",
+        })
+    }
+}
+
+impl fmt::Display for KeyType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Address => "ipv4_addr",
+            Self::AddressProtoPort => "ipv4_addr . inet_proto . inet_service",
+            Self::ProtoPort => "inet_proto . inet_service",
+        })
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "{address}"),
+            Self::AddressProtoPort(address, proto, port) => write!(f, "{address} . {proto} . {port}"),
+            Self::ProtoPort(proto, port) => write!(f, "{proto} . {port}"),
+        }
+    }
+}
+
+impl fmt::Display for L4Proto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::TCP => f.write_str("tcp"),
+            Self::UDP => f.write_str("udp"),
+            Self(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.key)?;
+        if let Some(comment) = &self.comment {
+            write!(f, " comment \"{comment}\"")?;
+        }
+        match &self.verdict {
+            Some(verdict) => write!(f, " : {verdict}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.prefix {
+            32 => write!(f, "{}", self.address),
+            prefix => write!(f, "{}/{prefix}", self.address),
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, statement) in self.statements.iter().enumerate() {
+            if i > 0 {
+                f.write_char(' ')?;
+            }
+            write!(f, "{statement}")?;
+        }
+        match &self.comment {
+            Some(comment) => write!(f, " comment \"{comment}\""),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Comparison {
+    /// With the space that follows it, and nothing for equality.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Equal => "",
+            Self::Unequal => "!= ",
+        })
+    }
+}
+
+impl fmt::Display for Statement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SourceAddress(comparison, network) => write!(f, "ip saddr {comparison}{network}"),
+            Self::DestinationAddress(comparison, network) => write!(f, "ip daddr {comparison}{network}"),
+            Self::L4Proto(proto) => write!(f, "meta l4proto {proto}"),
+            Self::TransportPort(port) => write!(f, "th dport {port}"),
+            Self::DestinationPort(proto @ (L4Proto::TCP | L4Proto::UDP), port) => write!(f, "{proto} dport {port}"),
+            Self::DestinationPort(proto, port) => write!(f, "meta l4proto {proto} th dport {port}"),
+            Self::CtState(CtState::New) => f.write_str("ct state new"),
+            Self::CtState(CtState::Invalid) => f.write_str("ct state invalid"),
+            Self::MarkAnd { mask, comparison, value } => {
+                let comparison = if *comparison == Comparison::Equal { "==" } else { "!=" };
+                write!(f, "mark and {mask:#x} {comparison} {value:#x}")
+            }
+            Self::DestinationIsLocal => f.write_str("fib daddr type local"),
+            Self::DestinationInSet(set) => write!(f, "ip daddr @{set}"),
+            Self::ServiceVmap(map) => write!(f, "ip daddr . meta l4proto . th dport vmap @{map}"),
+            Self::NodePortVmap(map) => write!(f, "meta l4proto . th dport vmap @{map}"),
+            Self::RandomVmap { modulus, entries } => {
+                write!(f, "numgen random mod {modulus} vmap {{ ")?;
+                for (i, (number, verdict)) in entries.iter().enumerate() {
+                    write!(f, "{}{number} : {verdict}", if i > 0 { " , " } else { "" })?;
+                }
+                f.write_str(" }")
+            }
+            Self::MarkOr(bits) => write!(f, "mark set mark or {bits:#x}"),
+            Self::MarkXor(bits) => write!(f, "mark set mark xor {bits:#x}"),
+            Self::Counter { packets: 0, bytes: 0 } => f.write_str("counter"),
+            Self::Counter { packets, bytes } => write!(f, "counter packets {packets} bytes {bytes}"),
+            Self::Dnat(to) => write!(f, "dnat to {to}"),
+            Self::MasqueradeFullyRandom => f.write_str("masquerade fully-random"),
+            Self::Reject => f.write_str("reject"),
+            Self::Verdict(verdict) => write!(f, "{verdict}"),
+            Self::Unknown(text) => write!(f, "<{text}>"),
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accept => f.write_str("accept"),
+            Self::Drop => f.write_str("drop"),
+            Self::Return => f.write_str("return"),
+            Self::Jump(chain) => write!(f, "jump {chain}"),
+            Self::Goto(chain) => write!(f, "goto {chain}"),
+        }
+    }
+}

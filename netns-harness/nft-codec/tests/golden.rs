@@ -1,0 +1,74 @@
+//! Frames against those of `nft` 1.0.6 itself, without a kernel.
+//!
+//! `kube-proxy.nft-1.0.6.hex` holds what `nft -f kube-proxy.nft` sends on a little-endian machine, one
+//! message a line: recorded with `strace -e trace=sendmsg -e write=3`.
+#![cfg(target_endian = "little")]
+
+use nft_codec::{EncodedBatch, parse_script};
+
+const SCRIPT: &str = include_str!("kube-proxy.nft");
+const FRAMES: &str = include_str!("kube-proxy.nft-1.0.6.hex");
+
+const NLM_F_ACK: u16 = 4;
+
+/// A message's header and its attributes in ascending order: netlink gives their order no meaning, and
+/// `nft` puts a chain's type before its hook.
+fn ordered(frame: &str) -> (&str, Vec<&str>) {
+    let byte = |at: usize| usize::from_str_radix(&frame[2 * at..2 * at + 2], 16).unwrap();
+    let (mut at, mut attributes) = (20, Vec::new());
+    while at < frame.len() / 2 {
+        let len = (byte(at) | byte(at + 1) << 8).next_multiple_of(4);
+        attributes.push(&frame[2 * at..2 * (at + len)]);
+        at += len;
+    }
+    attributes.sort_unstable();
+    (&frame[..40], attributes)
+}
+
+/// Messages of a batch as hexadecimal text, without the acknowledgement flag.
+fn frames(bytes: &[u8]) -> (Vec<String>, Vec<bool>) {
+    let mut rest = bytes;
+    let (mut frames, mut acknowledged) = (Vec::new(), Vec::new());
+    while !rest.is_empty() {
+        let len = u32::from_le_bytes(rest[..4].try_into().unwrap()) as usize;
+        let mut message = rest[..len].to_vec();
+        let flags = u16::from_le_bytes([message[6], message[7]]);
+        acknowledged.push(flags & NLM_F_ACK != 0);
+        message[6..8].copy_from_slice(&(flags & !NLM_F_ACK).to_le_bytes());
+        frames.push(message.iter().map(|byte| format!("{byte:02x}")).collect());
+        rest = &rest[len.next_multiple_of(4)..];
+    }
+    (frames, acknowledged)
+}
+
+#[test]
+fn every_frame_has_the_bytes_of_nft_s_own() {
+    let batch = EncodedBatch::encode(parse_script(SCRIPT).unwrap()).unwrap();
+    let (ours, _) = frames(batch.bytes());
+    let theirs: Vec<_> = FRAMES.lines().collect();
+    assert_eq!(ours.len(), theirs.len());
+    for (i, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
+        let op = batch.op_of(i as u32).map(ToString::to_string).unwrap_or_default();
+        assert_eq!(ordered(ours), ordered(theirs), "message {i}: {op}");
+    }
+}
+
+#[test]
+fn only_the_last_operation_s_last_message_asks_for_an_acknowledgement() {
+    let batch = EncodedBatch::encode(parse_script(SCRIPT).unwrap()).unwrap();
+    let (_, acknowledged) = frames(batch.bytes());
+    let asked: Vec<_> = (0..acknowledged.len()).filter(|i| acknowledged[*i]).collect();
+    assert_eq!(asked, [acknowledged.len() - 2], "the batch's end is behind it");
+    assert_eq!(batch.messages() as usize, acknowledged.len() - 2);
+}
+
+#[test]
+fn a_message_is_traced_to_its_operation() {
+    let script = "add table ip t\nadd chain ip t c\nadd chain ip t d\nadd rule ip t c numgen random mod 1 vmap { 0 : goto d }\nflush chain ip t d\n";
+    let batch = EncodedBatch::encode(parse_script(script).unwrap()).unwrap();
+    let lines: Vec<_> = script.lines().collect();
+    let traced: Vec<_> = (0..=batch.messages() as u32 + 1).map(|s| batch.op_of(s).map(ToString::to_string)).collect();
+    let rule = Some(lines[3].to_owned());
+    let expected = [None, Some(lines[0].to_owned()), Some(lines[1].to_owned()), Some(lines[2].to_owned()), rule.clone(), rule.clone(), rule, Some(lines[4].to_owned()), None];
+    assert_eq!(traced, expected);
+}

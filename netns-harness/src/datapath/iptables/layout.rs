@@ -1,0 +1,236 @@
+//! kube-proxy's iptables rules as text: names, shared chains, per-service chains (kube-proxy ≥ 1.28,
+//! `pkg/proxy/iptables/proxier.go`).
+//!
+//! Deviation: kube-proxy makes its jump rules with one `iptables -I` process each, once, before its
+//! first sync; here they are part of the first transaction.
+
+use std::fmt::Write as _;
+
+use data_encoding::BASE32;
+use schema::Protocol;
+use sha2::{Digest, Sha256};
+
+use crate::service::{CLUSTER_CIDR, Endpoint, Population, Service};
+
+/// Jumps from built-in chains: table, chain, matches, target, comment.
+const JUMPS: &[(&str, &str, &str, &str, &str)] = &[
+    ("filter", "INPUT", "-m conntrack --ctstate NEW ", "KUBE-EXTERNAL-SERVICES", "kubernetes externally-visible service portals"),
+    ("filter", "FORWARD", "-m conntrack --ctstate NEW ", "KUBE-EXTERNAL-SERVICES", "kubernetes externally-visible service portals"),
+    ("filter", "INPUT", "", "KUBE-NODEPORTS", "kubernetes health check service ports"),
+    ("filter", "FORWARD", "-m conntrack --ctstate NEW ", "KUBE-SERVICES", "kubernetes service portals"),
+    ("filter", "OUTPUT", "-m conntrack --ctstate NEW ", "KUBE-SERVICES", "kubernetes service portals"),
+    ("filter", "FORWARD", "", "KUBE-FORWARD", "kubernetes forwarding rules"),
+    ("filter", "INPUT", "-m conntrack --ctstate NEW ", "KUBE-PROXY-FIREWALL", "kubernetes load balancer firewall"),
+    ("filter", "OUTPUT", "-m conntrack --ctstate NEW ", "KUBE-PROXY-FIREWALL", "kubernetes load balancer firewall"),
+    ("filter", "FORWARD", "-m conntrack --ctstate NEW ", "KUBE-PROXY-FIREWALL", "kubernetes load balancer firewall"),
+    ("nat", "OUTPUT", "", "KUBE-SERVICES", "kubernetes service portals"),
+    ("nat", "PREROUTING", "", "KUBE-SERVICES", "kubernetes service portals"),
+    ("nat", "POSTROUTING", "", "KUBE-POSTROUTING", "kubernetes postrouting rules"),
+];
+
+/// Chains that every sync declares, and so flushes and rewrites.
+pub(super) const FILTER_CHAINS: &[&str] =
+    &["KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-FORWARD", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL"];
+/// The same in nat.
+pub(super) const NAT_CHAINS: &[&str] = &["KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"];
+
+const FILTER_RULES: &[&str] = &[
+    "-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP",
+    "-A KUBE-FORWARD -m comment --comment \"kubernetes forwarding rules\" -m mark --mark 0x4000/0x4000 -j ACCEPT",
+    "-A KUBE-FORWARD -m comment --comment \"kubernetes forwarding conntrack rule\" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+];
+const NAT_RULES_FIRST: &[&str] = &[
+    "-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN",
+    "-A KUBE-POSTROUTING -j MARK --xor-mark 0x4000",
+    "-A KUBE-POSTROUTING -m comment --comment \"kubernetes service traffic requiring SNAT\" -j MASQUERADE --random-fully",
+    "-A KUBE-MARK-MASQ -j MARK --or-mark 0x4000",
+];
+/// kube-proxy closes KUBE-SERVICES with the node-port rule.
+const NAT_RULES_LAST: &[&str] = &[
+    "-A KUBE-SERVICES -m comment --comment \"kubernetes service nodeports; NOTE: this must be the last rule in this chain\" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS",
+];
+
+/// Rules that are there whatever N: jumps, filter, nat.
+pub(super) const BASE_RULES: usize =
+    JUMPS.len() + FILTER_RULES.len() + NAT_RULES_FIRST.len() + NAT_RULES_LAST.len();
+/// Chains that are there whatever N.
+pub(super) const BASE_CHAINS: usize = FILTER_CHAINS.len() + NAT_CHAINS.len();
+
+/// `KUBE-SVC-` and 16 characters of base32(sha256(port name + protocol)).
+#[must_use]
+pub fn service_chain(service: &Service) -> String {
+    format!("KUBE-SVC-{}", hash(&[&service.port_name(), service.frontend.protocol.name()]))
+}
+
+/// `KUBE-SEP-` and 16 characters of base32(sha256(port name + protocol + endpoint)).
+#[must_use]
+pub fn endpoint_chain(service: &Service, endpoint: Endpoint) -> String {
+    format!(
+        "KUBE-SEP-{}",
+        hash(&[&service.port_name(), service.frontend.protocol.name(), &endpoint.to_string()])
+    )
+}
+
+fn hash(parts: &[&str]) -> String {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update(part.as_bytes());
+    }
+    let mut text = BASE32.encode(&digest.finalize());
+    text.truncate(16);
+    text
+}
+
+/// One `iptables-restore` input under construction, with its operations counted.
+pub(super) struct RestoreText {
+    text: String,
+    operations: u64,
+    large_cluster: bool,
+}
+
+impl RestoreText {
+    pub(super) fn new(large_cluster: bool) -> Self {
+        Self { text: String::new(), operations: 0, large_cluster }
+    }
+
+    pub(super) fn finish(self) -> (String, u64) {
+        (self.text, self.operations)
+    }
+
+    fn operation(&mut self, line: std::fmt::Arguments<'_>) {
+        self.text.write_fmt(line).expect("writing to a String cannot fail");
+        self.text.push('\n');
+        self.operations += 1;
+    }
+
+    pub(super) fn declare(&mut self, chain: &str) {
+        self.operation(format_args!(":{chain} - [0:0]"));
+    }
+
+    pub(super) fn delete_chain(&mut self, chain: &str) {
+        self.operation(format_args!("-X {chain}"));
+    }
+
+    pub(super) fn begin(&mut self, table: &str) {
+        self.text.push('*');
+        self.text.push_str(table);
+        self.text.push('\n');
+    }
+
+    pub(super) fn commit(&mut self) {
+        self.text.push_str("COMMIT\n");
+    }
+
+    /// The whole filter section; `first`: with the jumps from the built-in chains.
+    pub(super) fn filter_section(&mut self, first: bool) {
+        self.begin("filter");
+        for chain in FILTER_CHAINS {
+            self.declare(chain);
+        }
+        self.jumps("filter", first);
+        for rule in FILTER_RULES {
+            self.operation(format_args!("{rule}"));
+        }
+        self.commit();
+    }
+
+    pub(super) fn jumps(&mut self, table: &str, first: bool) {
+        for (_, chain, matches, target, comment) in JUMPS.iter().filter(|j| first && j.0 == table) {
+            self.operation(format_args!(
+                "-A {chain} {matches}-m comment --comment \"{comment}\" -j {target}"
+            ));
+        }
+    }
+
+    pub(super) fn nat_rules_first(&mut self) {
+        for rule in NAT_RULES_FIRST {
+            self.operation(format_args!("{rule}"));
+        }
+    }
+
+    pub(super) fn nat_rules_last(&mut self) {
+        for rule in NAT_RULES_LAST {
+            self.operation(format_args!("{rule}"));
+        }
+    }
+
+    /// The service's rule in KUBE-SERVICES: the list that a first packet walks.
+    pub(super) fn portal(&mut self, service: &Service) {
+        let comment = self.comment(&service.port_name(), " cluster IP");
+        let protocol = service.frontend.protocol;
+        self.operation(format_args!(
+            "-A KUBE-SERVICES{comment} -m {protocol} -p {protocol} -d {} --dport {} -j {}",
+            service.frontend.vip,
+            service.frontend.port,
+            service_chain(service),
+        ));
+    }
+
+    /// Declares the chains of a service and of its endpoints.
+    pub(super) fn declare_service(&mut self, service: &Service) {
+        self.declare(&service_chain(service));
+        for endpoint in &service.endpoints {
+            self.declare(&endpoint_chain(service, *endpoint));
+        }
+    }
+
+    /// The rules of a service's chains: masquerade for sources outside the cluster, an even choice of
+    /// endpoints, and per endpoint hairpin masquerade and DNAT.
+    pub(super) fn service_rules(&mut self, service: &Service) {
+        let chain = service_chain(service);
+        let name = service.port_name();
+        let protocol: Protocol = service.frontend.protocol;
+        let comment = self.comment(&name, " cluster IP");
+        self.operation(format_args!(
+            "-A {chain}{comment} -m {protocol} -p {protocol} -d {} --dport {} ! -s {CLUSTER_CIDR} -j KUBE-MARK-MASQ",
+            service.frontend.vip, service.frontend.port,
+        ));
+        let count = service.endpoints.len();
+        for (i, endpoint) in service.endpoints.iter().enumerate() {
+            let target = endpoint_chain(service, *endpoint);
+            let comment = self.comment(&name, &format!(" -> {endpoint}"));
+            if i + 1 < count {
+                let probability = 1.0 / (count - i) as f64;
+                self.operation(format_args!(
+                    "-A {chain}{comment} -m statistic --mode random --probability {probability:.10} -j {target}"
+                ));
+            } else {
+                self.operation(format_args!("-A {chain}{comment} -j {target}"));
+            }
+        }
+        for endpoint in &service.endpoints {
+            let chain = endpoint_chain(service, *endpoint);
+            let comment = self.comment(&name, "");
+            self.operation(format_args!("-A {chain}{comment} -s {} -j KUBE-MARK-MASQ", endpoint.address));
+            self.operation(format_args!(
+                "-A {chain}{comment} -m {protocol} -p {protocol} -j DNAT --to-destination {endpoint}"
+            ));
+        }
+    }
+
+    fn comment(&self, name: &str, rest: &str) -> String {
+        if self.large_cluster { String::new() } else { format!(" -m comment --comment \"{name}{rest}\"") }
+    }
+}
+
+/// Services of `to` that are new or changed, and services of `from` that are gone or changed.
+pub(super) fn changes<'a>(from: &'a Population, to: &'a Population) -> (Vec<&'a Service>, Vec<&'a Service>) {
+    let key = |s: &Service| (s.frontend, s.index);
+    let before: std::collections::HashMap<_, _> = from.services.iter().map(|s| (key(s), s)).collect();
+    let after: std::collections::HashMap<_, _> = to.services.iter().map(|s| (key(s), s)).collect();
+    let written = to.services.iter().filter(|s| before.get(&key(s)) != Some(s)).collect();
+    let stale = from.services.iter().filter(|s| after.get(&key(s)) != Some(s)).collect();
+    (written, stale)
+}
+
+/// Base rules and per-service rules of N services with E endpoints each: the law of size.
+#[must_use]
+pub fn rule_count(services: usize, endpoints: usize) -> usize {
+    BASE_RULES + services * (2 + 3 * endpoints)
+}
+
+/// Chains that N services with E endpoints each need, besides the built-in ones.
+#[must_use]
+pub fn chain_count(services: usize, endpoints: usize) -> usize {
+    BASE_CHAINS + services * (1 + endpoints)
+}

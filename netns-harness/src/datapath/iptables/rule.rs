@@ -1,0 +1,244 @@
+//! One iptables rule, parsed from the words that `iptables-save` prints and `iptables-restore` takes
+//! (`iptables(8)`, `iptables-extensions(8)`). A word that is not understood is kept, not skipped: the
+//! tracer refuses to guess.
+
+use std::net::Ipv4Addr;
+
+use schema::Protocol;
+
+use crate::service::{Cidr, Endpoint};
+
+/// What a rule does with a packet that it matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Counts only.
+    None,
+    /// `-j chain`.
+    Jump(String),
+    /// `-g chain`.
+    Goto(String),
+    /// `-j RETURN`.
+    Return,
+    /// `-j ACCEPT`.
+    Accept,
+    /// `-j DROP` or `-j REJECT`.
+    Refuse,
+    /// `-j DNAT --to-destination`.
+    Dnat(Endpoint),
+    /// `-j MASQUERADE`.
+    Masquerade,
+    /// `-j MARK`, whatever the operation: marks do not decide where a new flow goes in this layout.
+    Mark,
+}
+
+/// A match that can be negated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Match<T> {
+    pub(super) value: T,
+    pub(super) negated: bool,
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Rule {
+    pub(super) source: Option<Match<Cidr>>,
+    pub(super) destination: Option<Match<Cidr>>,
+    pub(super) protocol: Option<String>,
+    pub(super) destination_port: Option<u16>,
+    /// `statistic --mode random --probability`.
+    pub(super) probability: Option<f64>,
+    /// `mark`, `conntrack`, `addrtype`: matches on state that a first packet does not have.
+    pub(super) state: Option<State>,
+    pub(super) target: Target,
+    /// Words that were not understood.
+    pub(super) unknown: Vec<String>,
+}
+
+/// Matches whose answer for the first packet of a client's flow is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// `mark ! --mark 0x4000/0x4000`: true for an unmarked packet.
+    Unmarked,
+    /// `mark --mark 0x4000/0x4000`: false for an unmarked packet.
+    Marked,
+    /// `addrtype --dst-type LOCAL`: false, a VIP is not a local address.
+    LocalDestination,
+    /// `conntrack --ctstate` with NEW.
+    New,
+    /// `conntrack --ctstate` without NEW.
+    NotNew,
+}
+
+/// Splits a line into words; double quotes group, as in iptables-save.
+pub(super) fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted, mut any) = (Vec::new(), String::new(), false, false);
+    let mut characters = line.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            '\\' if quoted => word.extend(characters.next()),
+            '"' => {
+                quoted = !quoted;
+                any = true;
+            }
+            c if c.is_whitespace() && !quoted => {
+                if any || !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+                any = false;
+            }
+            c => word.push(c),
+        }
+    }
+    if any || !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
+
+/// `a.b.c.d` or `a.b.c.d/n`.
+fn cidr(text: &str) -> Option<Cidr> {
+    let (address, prefix) = text.split_once('/').unwrap_or((text, "32"));
+    Some(Cidr { network: address.parse().ok()?, prefix: prefix.parse().ok().filter(|p| *p <= 32)? })
+}
+
+fn endpoint(text: &str) -> Option<Endpoint> {
+    let (address, port) = text.split_once(':')?;
+    Some(Endpoint { address: address.parse::<Ipv4Addr>().ok()?, port: port.parse().ok()? })
+}
+
+/// Parses the words that follow `-A CHAIN`.
+pub(super) fn parse(words: &[String]) -> Rule {
+    let mut rule = Rule {
+        source: None,
+        destination: None,
+        protocol: None,
+        destination_port: None,
+        probability: None,
+        state: None,
+        target: Target::None,
+        unknown: Vec::new(),
+    };
+    let mut words = words.iter().map(String::as_str);
+    let mut negated = false;
+    while let Some(word) = words.next() {
+        if word == "!" {
+            negated = true;
+            continue;
+        }
+        let understood = match word {
+            "-m" => matches!(
+                words.next(),
+                Some("comment" | "tcp" | "udp" | "statistic" | "mark" | "conntrack" | "addrtype")
+            ),
+            "--comment" => words.next().is_some(),
+            "--mode" => words.next() == Some("random"),
+            "-s" => set(&mut rule.source, words.next().and_then(cidr), negated),
+            "-d" => set(&mut rule.destination, words.next().and_then(cidr), negated),
+            "-p" => {
+                rule.protocol = words.next().map(str::to_owned);
+                !negated && rule.protocol.is_some()
+            }
+            "--dport" => {
+                rule.destination_port = words.next().and_then(|w| w.parse().ok());
+                !negated && rule.destination_port.is_some()
+            }
+            "--probability" => {
+                rule.probability = words.next().and_then(|w| w.parse().ok());
+                !negated && rule.probability.is_some()
+            }
+            "--mark" => {
+                rule.state = Some(if negated { State::Unmarked } else { State::Marked });
+                words.next() == Some("0x4000/0x4000")
+            }
+            "--dst-type" => {
+                rule.state = Some(State::LocalDestination);
+                !negated && words.next() == Some("LOCAL")
+            }
+            "--ctstate" => {
+                let new = words.next().is_some_and(|states| states.split(',').any(|s| s == "NEW"));
+                rule.state = Some(if new == negated { State::NotNew } else { State::New });
+                true
+            }
+            "-j" => jump(&mut rule.target, words.next()),
+            "-g" => {
+                rule.target = Target::Goto(words.next().unwrap_or_default().to_owned());
+                true
+            }
+            "--to-destination" => match words.next().and_then(endpoint) {
+                Some(to) => {
+                    rule.target = Target::Dnat(to);
+                    true
+                }
+                None => false,
+            },
+            "--set-xmark" | "--or-mark" | "--xor-mark" | "--reject-with" => words.next().is_some(),
+            "--random-fully" => true,
+            _ => false,
+        };
+        if !understood {
+            rule.unknown.push(word.to_owned());
+        }
+        negated = false;
+    }
+    rule
+}
+
+fn set(field: &mut Option<Match<Cidr>>, value: Option<Cidr>, negated: bool) -> bool {
+    *field = value.map(|value| Match { value, negated });
+    field.is_some()
+}
+
+fn jump(target: &mut Target, name: Option<&str>) -> bool {
+    *target = match name {
+        Some("ACCEPT") => Target::Accept,
+        Some("DROP" | "REJECT") => Target::Refuse,
+        Some("RETURN") => Target::Return,
+        Some("MASQUERADE") => Target::Masquerade,
+        Some("MARK") => Target::Mark,
+        // Complete only with its --to-destination.
+        Some("DNAT") => Target::None,
+        Some(chain) => Target::Jump(chain.to_owned()),
+        None => return false,
+    };
+    true
+}
+
+impl Rule {
+    /// Whether the first packet of a flow from inside the cluster to `to` matches; the probability
+    /// is not looked at.
+    pub(super) fn matches(&self, source: Ipv4Addr, to: (Ipv4Addr, u16, Protocol)) -> bool {
+        let inside = |m: &Option<Match<Cidr>>, address| {
+            m.as_ref().is_none_or(|m| m.value.contains(address) != m.negated)
+        };
+        inside(&self.source, source)
+            && inside(&self.destination, to.0)
+            && self.protocol.as_deref().is_none_or(|p| p == to.2.name() || p == "all")
+            && self.destination_port.is_none_or(|p| p == to.1)
+            && self.state.is_none_or(|s| matches!(s, State::Unmarked | State::New))
+    }
+
+    /// (address, port, protocol) when the rule names exactly one.
+    pub(super) fn exact_destination(&self) -> Option<(Ipv4Addr, u16, Protocol)> {
+        let destination = self.destination.as_ref().filter(|d| !d.negated && d.value.prefix == 32)?;
+        let protocol = self.protocol.as_deref()?.parse().ok()?;
+        Some((destination.value.network, self.destination_port?, protocol))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_means_the_same_as_sent_and_as_saved() {
+        let sent = "-m comment --comment \"bench/svc-0:p80 cluster IP\" -m tcp -p tcp -d 10.96.0.1 --dport 80 ! -s 10.128.0.0/9 -j KUBE-MARK-MASQ";
+        let saved = "! -s 10.128.0.0/9 -d 10.96.0.1/32 -p tcp -m comment --comment \"bench/svc-0:p80 cluster IP\" -m tcp --dport 80 -j KUBE-MARK-MASQ";
+        assert_eq!(parse(&words(sent)), parse(&words(saved)));
+        assert!(parse(&words(sent)).unknown.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_understood_is_kept() {
+        assert_eq!(parse(&words("-p tcp -m time --timestart 10:00 -j ACCEPT")).unknown, ["-m", "--timestart", "10:00"]);
+    }
+}

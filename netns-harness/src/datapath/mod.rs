@@ -1,0 +1,275 @@
+//! Datapaths: the code that installs a mode. One file a mode, one line in [`registry`].
+//!
+//! `render` is pure and gives a printable [`Batch`]; `apply` is the timed act and nothing else. Memory,
+//! CPU and latency are not methods here: the meters are shared, so that modes cannot weigh themselves
+//! differently.
+
+use std::fmt;
+
+use schema::Mode;
+
+use crate::HarnessError;
+use crate::relation::Relation;
+use crate::service::{Population, Service};
+
+pub mod iptables;
+pub mod nftables;
+pub mod none;
+
+/// How a batch reaches the kernel. Part of a cell's identity: the price of starting a process is never
+/// silently compared with a netlink message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transport {
+    /// `iptables-{legacy,nft}-restore -w 5 --noflush --counters`.
+    Restore,
+    /// Netlink messages of our own.
+    Netlink,
+    /// `nft -f -`.
+    Nft,
+}
+
+impl Transport {
+    /// Every transport.
+    pub const ALL: [Self; 3] = [Self::Restore, Self::Netlink, Self::Nft];
+
+    /// The name in options and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Restore => "restore",
+            Self::Netlink => "netlink",
+            Self::Nft => "nft",
+        }
+    }
+
+    /// The transport of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|t| t.name() == name)
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// How rules are laid out and sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RenderOptions {
+    /// How the batch reaches the kernel.
+    pub transport: Transport,
+    /// kube-proxy's large-cluster mode: no comments in per-service rules.
+    pub large_cluster: bool,
+    /// Services a transaction; `None`: all in one.
+    pub chunk: Option<usize>,
+}
+
+/// What will be sent, rendered and counted before any clock starts.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Carried out in order; each is atomic in the kernel or its tool.
+    pub transactions: Vec<Transaction>,
+}
+
+/// One atomic step of a batch.
+#[derive(Debug, Clone)]
+pub struct Transaction {
+    /// Rules, chains, sets and elements named.
+    pub operations: u64,
+    /// Netlink messages of our own (0 for tools).
+    pub messages: u64,
+    /// What is sent.
+    pub payload: Payload,
+}
+
+/// What is sent.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    /// Standard input of an `iptables-restore`.
+    Restore(String),
+    /// Standard input of `nft -f -`.
+    NftScript(String),
+    /// Netlink messages, with the typed operations they were encoded from.
+    Nftables(nft_codec::EncodedBatch),
+}
+
+impl Payload {
+    /// Bytes handed over.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Restore(text) | Self::NftScript(text) => text.len() as u64,
+            Self::Nftables(batch) => batch.bytes().len() as u64,
+        }
+    }
+}
+
+impl Batch {
+    /// Rules, chains, sets and elements named, over all transactions.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.transactions.iter().map(|t| t.operations).sum()
+    }
+
+    /// Netlink messages of our own, over all transactions.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.transactions.iter().map(|t| t.messages).sum()
+    }
+
+    /// Bytes handed over, over all transactions.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.transactions.iter().map(|t| t.payload.bytes()).sum()
+    }
+}
+
+impl fmt::Display for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for transaction in &self.transactions {
+            match &transaction.payload {
+                Payload::Restore(text) | Payload::NftScript(text) => f.write_str(text)?,
+                Payload::Nftables(batch) => f.write_str(&batch.script())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What an apply used besides time: filled in from the operating system's accounting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Applied {
+    /// Processor time in user mode, nanoseconds: of the tool's process, or of the applying thread.
+    pub user_ns: u64,
+    /// Processor time in kernel mode, nanoseconds.
+    pub system_ns: u64,
+    /// Peak resident memory of the tool's process, bytes; `None` without a process.
+    pub tool_rss_bytes: Option<u64>,
+}
+
+/// First packets that rules have seen, from the kernel's own counters.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NatCounters {
+    /// Packets that entered the mode's NAT rules; `None` where the mode has none.
+    pub entered: Option<u64>,
+}
+
+/// A way of breaking a datapath by hand, to see that no number comes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damage {
+    /// One rule or element of a service is deleted.
+    Delete,
+    /// One endpoint's packets go elsewhere.
+    Elsewhere,
+    /// One service's shares are no longer even.
+    Skew,
+    /// Two services' endpoints are exchanged.
+    Swap,
+}
+
+impl Damage {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Delete, Self::Elsewhere, Self::Skew, Self::Swap];
+
+    /// The name in options.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Delete => "delete",
+            Self::Elsewhere => "elsewhere",
+            Self::Skew => "skew",
+            Self::Swap => "swap",
+        }
+    }
+}
+
+/// A mode's rules: rendered, applied, listed, removed. Every method but `render`, `meaning` and
+/// `damage` acts on the network namespace of the calling thread.
+pub trait Datapath: Send + Sync {
+    /// Which mode this installs.
+    fn mode(&self) -> Mode;
+
+    /// How it can be programmed; the first is the ordinary one.
+    fn transports(&self) -> &'static [Transport];
+
+    /// Services a transaction for untimed preparation; `None`: one transaction is fastest.
+    fn preparation_chunk(&self) -> Option<usize> {
+        None
+    }
+
+    /// The law of size: (what, formula in N services and E endpoints), for `list formulas`. Tests hold
+    /// the rendered batches to the same formulas.
+    fn law_of_size(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
+    /// Tries the mode in a throwaway namespace, which the caller provides.
+    ///
+    /// # Errors
+    /// The missing facility with its remedy, as a sentence.
+    fn probe(&self, transport: Transport) -> Result<(), String>;
+
+    /// What must be sent to go from serving `from` (`None`: an untouched kernel) to serving `to`.
+    /// Updates follow kube-proxy: only what changed, plus what it always rewrites.
+    fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch;
+
+    /// Sends the batch and waits for the kernel's answer: the timed act.
+    ///
+    /// # Errors
+    /// The first transaction that was refused; earlier ones stay applied.
+    fn apply(&self, batch: &Batch) -> Result<Applied, HarnessError>;
+
+    /// What the batches would mean if the kernel took them in order, by interpretation; refuses what
+    /// the kernel would refuse. Pure.
+    ///
+    /// # Errors
+    /// The refused line or operation.
+    fn meaning(&self, batches: &[Batch]) -> Result<Relation, String>;
+
+    /// What the kernel lists now, parsed from its own listing.
+    ///
+    /// # Errors
+    /// The listing failed or could not be understood.
+    fn census(&self) -> Result<Relation, HarnessError>;
+
+    /// First packets that the mode's NAT rules have seen.
+    ///
+    /// # Errors
+    /// The listing failed.
+    fn nat_counters(&self) -> Result<NatCounters, HarnessError>;
+
+    /// Removes everything. Idempotent; goes on past errors and returns all of them.
+    fn teardown(&self) -> Vec<HarnessError>;
+
+    /// Command lines of the reference tools that break two installed services by hand. `a` and `b`
+    /// have at least two endpoints each.
+    fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>>;
+}
+
+/// A tiny population with which a mode is tried.
+#[must_use]
+pub fn probe_population() -> Population {
+    use crate::service::{Endpoint, Frontend};
+    use std::net::Ipv4Addr;
+    let service = |index: u32, protocol| Service {
+        index,
+        frontend: Frontend { vip: Ipv4Addr::new(10, 96, 1, index as u8), port: 80, protocol },
+        endpoints: (0..2)
+            .map(|e| Endpoint { address: Ipv4Addr::new(10, 128, index as u8, e), port: 8080 })
+            .collect(),
+    };
+    Population { services: vec![service(0, schema::Protocol::Tcp), service(1, schema::Protocol::Udp)] }
+}
+
+/// The datapath of a mode: the only place that matches on it.
+#[must_use]
+pub fn registry(mode: Mode) -> Box<dyn Datapath> {
+    match mode {
+        Mode::None => Box::new(none::NoDatapath),
+        Mode::Conntrack => Box::new(iptables::Conntrack),
+        Mode::IptablesLegacy => Box::new(iptables::Iptables::legacy()),
+        Mode::Nftables => Box::new(nftables::Nftables),
+    }
+}

@@ -1,0 +1,226 @@
+//! kube-proxy's nftables mode, complete as Kubernetes 1.33 and later lay it out: one verdict map
+//! `VIP . protocol . port → goto service chain`, in each service chain `numgen random mod E vmap`, in
+//! each endpoint chain `dnat`; beside them the checks, rejects and masquerading that every packet of
+//! that mode crosses. Names, comments, order of commands and the add-then-flush of every chain are
+//! those of `pkg/proxy/nftables/proxier.go`.
+//!
+//! Deviations, each for a reason:
+//! - A `counter` is the first rule of `nat-prerouting`, so that first packets can be counted.
+//! - Services are visited in population order, not in the random order of a Go map: position is a
+//!   question of ours.
+//! - `nodeport-ips` stays empty: there are no NodePort services yet.
+//! - A chain that became stale is deleted by a transaction of the same batch. kube-proxy flushes it at
+//!   once as here, and deletes it at its next sync, at least a second later, because kernels before 6.2
+//!   still count the map element that was just deleted.
+//! - An installation can be split into transactions of `chunk` services; kube-proxy's first sync is
+//!   one transaction.
+//!
+//! `large_cluster` changes nothing: this mode writes no comments in per-service rules at any size.
+//!
+//! # Law of size
+//! N services of E ≥ 1 distinct endpoints on N distinct VIPs, installed from nothing:
+//!
+//! | | installation | one service added or removed |
+//! |---|---|---|
+//! | operations | 87 + N·(6 + 4·E) | 6 + 4·E; 4 + 2·E |
+//! | messages (netlink) | 87 + N·(8 + 4·E) | 8 + 4·E; 4 + 2·E |
+//!
+//! An operation is a command of the script. A message more than operations is due to the anonymous map
+//! of the random choice, which takes two. A removal flushes E + 1 chains, deletes 2 elements and then
+//! E + 1 chains. The numbers of an update do not depend on N.
+
+mod damage;
+mod layout;
+mod sync;
+mod trace;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::process::Command;
+
+use nft_codec::{Connection, Ruleset, parse_script};
+use nix::errno::Errno;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
+use schema::{Mode, Protocol};
+
+use super::{Applied, Batch, Damage, Datapath, NatCounters, Payload, RenderOptions, Transport};
+use crate::HarnessError;
+use crate::relation::Relation;
+use crate::service::{CLUSTER_CIDR, Endpoint, Frontend, Population, SERVICE_CIDR, Service};
+
+/// kube-proxy's nftables mode.
+#[derive(Debug, Clone, Copy)]
+pub struct Nftables;
+
+/// Services a transaction that load fastest: every anonymous map is looked for in the list of the
+/// whole transaction (`__nft_set_trans_bind`), so a transaction's cost grows with its square.
+const PREPARATION_CHUNK: usize = 500;
+
+impl Datapath for Nftables {
+    fn mode(&self) -> Mode {
+        Mode::Nftables
+    }
+
+    fn transports(&self) -> &'static [Transport] {
+        &[Transport::Netlink, Transport::Nft]
+    }
+
+    fn preparation_chunk(&self) -> Option<usize> {
+        Some(PREPARATION_CHUNK)
+    }
+
+    fn probe(&self, transport: Transport) -> Result<(), String> {
+        let wanted = probe_population();
+        let options = RenderOptions { transport, large_cluster: true, chunk: None };
+        let batch = self.render(None, &wanted, &options);
+        self.apply(&batch).map_err(|error| format!("{error}; {}", remedy(&error)))?;
+        let listed = self.census().map_err(|error| format!("{error}; {}", remedy(&error)))?;
+        let differences = listed.differences(&Relation::of(&wanted));
+        let left = self.teardown();
+        match (differences, left.first()) {
+            (Some(differences), _) => Err(format!("nftables took the rules and lists others: {differences}")),
+            (None, Some(error)) => Err(format!("the rules cannot be removed: {error}")),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
+        sync::render(from, to, options)
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<Applied, HarnessError> {
+        let mut applied = Applied::default();
+        let mut connection = None;
+        for (i, transaction) in batch.transactions.iter().enumerate() {
+            match &transaction.payload {
+                Payload::Nftables(encoded) => {
+                    let failed = |source| HarnessError::Nftables { act: format!("nftables transaction {}", i + 1), source };
+                    let connection = match &mut connection {
+                        Some(connection) => connection,
+                        none => none.insert(Connection::open().map_err(failed)?),
+                    };
+                    let before = thread_time()?;
+                    connection.send(encoded).map_err(failed)?;
+                    let after = thread_time()?;
+                    applied.user_ns += after.0 - before.0;
+                    applied.system_ns += after.1 - before.1;
+                }
+                Payload::NftScript(script) => run_nft(script, &mut applied)?,
+                Payload::Restore(_) => {
+                    return Err(HarnessError::Listing { what: "nftables transaction", text: "input of iptables-restore".to_owned() });
+                }
+            }
+        }
+        Ok(applied)
+    }
+
+    fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
+        let mut kernel = Ruleset::default();
+        for transaction in batches.iter().flat_map(|batch| &batch.transactions) {
+            match &transaction.payload {
+                Payload::Nftables(encoded) => kernel.interpret(encoded.ops())?,
+                Payload::NftScript(script) => kernel.interpret(&parse_script(script)?)?,
+                Payload::Restore(_) => return Err("input of iptables-restore in a batch of nftables".to_owned()),
+            }
+        }
+        trace::relation(&kernel)
+    }
+
+    fn census(&self) -> Result<Relation, HarnessError> {
+        let failed = |source| HarnessError::Nftables { act: "nftables census".to_owned(), source };
+        let mut connection = Connection::open().map_err(failed)?;
+        for table in connection.tables().map_err(failed)? {
+            // Tables of arp, bridge and ip6 see no IPv4 packet.
+            let sees_ipv4 = matches!(i32::from(table.family), libc::NFPROTO_INET | libc::NFPROTO_IPV4 | libc::NFPROTO_NETDEV);
+            let ours = i32::from(table.family) == libc::NFPROTO_IPV4 && table.name.as_str() == layout::TABLE;
+            if sees_ipv4 && !ours {
+                let text = format!("foreign table {} of family {}", table.name, table.family);
+                return Err(HarnessError::Listing { what: "nftables census", text });
+            }
+        }
+        let ruleset = connection.ruleset(layout::TABLE).map_err(failed)?;
+        trace::relation(&ruleset).map_err(|text| HarnessError::Listing { what: "nftables census", text })
+    }
+
+    fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
+        let failed = |source| HarnessError::Nftables { act: "read the counter of nat-prerouting".to_owned(), source };
+        let rules = Connection::open().and_then(|mut c| c.chain_rules(layout::TABLE, layout::NAT_PREROUTING)).map_err(failed)?;
+        Ok(NatCounters { entered: rules.first().and_then(nft_codec::Rule::packets) })
+    }
+
+    fn teardown(&self) -> Vec<HarnessError> {
+        let gone = Connection::open().and_then(|mut connection| connection.send(&layout::delete_table()));
+        match gone {
+            Ok(()) => Vec::new(),
+            Err(error) if error.is_not_found() => Vec::new(),
+            Err(source) => vec![HarnessError::Nftables { act: "delete table ip kube-proxy".to_owned(), source }],
+        }
+    }
+
+    fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
+        damage::commands(damage, a, b)
+    }
+}
+
+/// User and system time of the calling thread, nanoseconds.
+fn thread_time() -> Result<(u64, u64), HarnessError> {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).map_err(|errno| HarnessError::system("getrusage", errno))?;
+    let ns = |time: nix::sys::time::TimeVal| time.num_nanoseconds().cast_unsigned();
+    Ok((ns(usage.user_time()), ns(usage.system_time())))
+}
+
+/// One transaction through `nft -f -`.
+fn run_nft(script: &str, applied: &mut Applied) -> Result<(), HarnessError> {
+    let done = netns_sys::process::run(Command::new("nft").args(["-f", "-"]), script.as_bytes())
+        .map_err(|error| HarnessError::system("start nft", error))?;
+    applied.user_ns += done.user_ns;
+    applied.system_ns += done.system_ns;
+    applied.tool_rss_bytes = applied.tool_rss_bytes.max(Some(done.max_rss_bytes));
+    if done.status.success() {
+        return Ok(());
+    }
+    let stderr = String::from_utf8_lossy(&done.stderr);
+    Err(HarnessError::Tool {
+        tool: "nft -f -".to_owned(),
+        status: done.status.to_string(),
+        stderr: stderr.lines().take(3).collect::<Vec<_>>().join(" | "),
+    })
+}
+
+/// One service of each protocol, with unequal numbers of endpoints.
+fn probe_population() -> Population {
+    let endpoint = |n: u32| Endpoint { address: (CLUSTER_CIDR.network.to_bits() + n).into(), port: 8080 };
+    let service = |index: u32, protocol, endpoints: &[u32]| Service {
+        index,
+        frontend: Frontend { vip: (SERVICE_CIDR.network.to_bits() + 1 + index).into(), port: 80, protocol },
+        endpoints: endpoints.iter().copied().map(endpoint).collect(),
+    };
+    Population { services: vec![service(0, Protocol::Tcp, &[1]), service(1, Protocol::Udp, &[1, 2, 3])] }
+}
+
+/// What would help.
+fn remedy(error: &HarnessError) -> &'static str {
+    match error {
+        HarnessError::System { source, .. } if source.kind() == io::ErrorKind::NotFound => "nft not found: apt-get install nftables",
+        HarnessError::Nftables { source, .. } => match source.errno() {
+            Some(Errno::EPERM | Errno::EACCES) => "nf_tables needs CAP_NET_ADMIN: run as root",
+            Some(Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::EINVAL) => {
+                "the kernel has no nf_tables (CONFIG_NF_TABLES_IPV4): modprobe nf_tables, or another kernel with --kernel"
+            }
+            Some(Errno::ENOENT | Errno::EOPNOTSUPP) => {
+                "the kernel lacks a part of nf_tables: modprobe -a nft_chain_nat nft_nat nft_masq nft_numgen nft_reject_ipv4 nft_ct"
+            }
+            _ if source.is_too_big() => "the socket's buffer is too small: run as root, or raise net.core.wmem_max",
+            _ => "see dmesg",
+        },
+        HarnessError::Tool { stderr, .. } if stderr.contains("not permitted") => "nf_tables needs CAP_NET_ADMIN: run as root",
+        HarnessError::Tool { .. } => "nft does not take these rules: nftables 1.0.1 or newer is needed",
+        _ => "is another firewall in this network namespace?",
+    }
+}
+
+/// The error of a batch that cannot be encoded, which the layout rules out.
+const ENCODABLE: &str = "the layout has only statements that can be encoded, and short rules";

@@ -1,0 +1,178 @@
+//! kube-proxy's sync as batches: everything from nothing, or only what changed.
+
+use std::collections::{HashMap, HashSet};
+
+use nft_codec::{Act, Element, EncodedBatch, Key, Name, Op, Rule, Verdict, script};
+
+use super::ENCODABLE;
+use super::layout::{self, op};
+use crate::datapath::{Batch, Payload, RenderOptions, Transaction, Transport};
+use crate::service::{Population, Service};
+
+/// What must be sent to go from serving `from` (`None`: an untouched kernel) to serving `to`.
+pub(super) fn render(from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
+    let mut transactions = Transactions { options, done: Vec::new(), open: Vec::new(), services: 0 };
+    if from.is_none() {
+        transactions.open = layout::base();
+    }
+    let nothing = Population::default();
+    let before = Installed::of(from.unwrap_or(&nothing));
+    let after = Installed::of(to);
+    let mut elements = before.elements.clone();
+    for service in &to.services {
+        let unchanged = before.services.get(&identity(service)).is_some_and(|there| *there == service);
+        // Elements are looked at for every service, as kube-proxy does; they say for themselves
+        // whether anything changed.
+        let mut ops = Vec::new();
+        ensure(&mut ops, &mut elements, layout::cluster_ip(service.frontend));
+        ensure(&mut ops, &mut elements, layout::service_element(service));
+        if unchanged {
+            transactions.open.append(&mut ops);
+        } else {
+            transactions.service(service, ops);
+        }
+    }
+    transactions.leave_behind(&before, &after);
+    transactions.finish()
+}
+
+/// What makes a service the same service: the parts of its chains' names.
+type Identity = (u32, u16, schema::Protocol);
+
+fn identity(service: &Service) -> Identity {
+    (service.index, service.frontend.port, service.frontend.protocol)
+}
+
+type Elements = HashMap<(Name, Key), Option<Verdict>>;
+
+/// What a population's services have put into the kernel.
+struct Installed<'a> {
+    services: HashMap<Identity, &'a Service>,
+    /// In population order, so that what is removed is removed in a fixed order.
+    order: Vec<&'a Service>,
+    elements: Elements,
+}
+
+impl<'a> Installed<'a> {
+    fn of(population: &'a Population) -> Self {
+        let order: Vec<_> = population.services.iter().collect();
+        let both = |service: &&Service| [layout::cluster_ip(service.frontend), layout::service_element(service)];
+        let elements = order.iter().flat_map(both).map(|(set, element)| ((set, element.key), element.verdict)).collect();
+        Self { services: order.iter().map(|service| (identity(service), *service)).collect(), order, elements }
+    }
+}
+
+/// Adds an element unless it is there; one with another verdict is replaced.
+fn ensure(ops: &mut Vec<Op>, elements: &mut Elements, (set, element): (Name, Element)) {
+    match elements.insert((set.clone(), element.key), element.verdict.clone()) {
+        Some(there) if there == element.verdict => return,
+        Some(_) => ops.push(op(Act::DeleteElements { set: set.clone(), keys: vec![element.key] })),
+        None => {}
+    }
+    ops.push(op(Act::AddElements { set, elements: vec![element] }));
+}
+
+/// The transactions of a batch, while they grow.
+struct Transactions<'a> {
+    options: &'a RenderOptions,
+    done: Vec<Transaction>,
+    open: Vec<Op>,
+    /// Services in the open transaction.
+    services: usize,
+}
+
+impl Transactions<'_> {
+    /// A service that is new or changed: its chains, emptied, its elements, its rules.
+    fn service(&mut self, service: &Service, elements: Vec<Op>) {
+        if self.options.chunk.is_some_and(|chunk| self.services >= chunk.max(1)) {
+            self.close();
+        }
+        self.services += 1;
+        let ops = &mut self.open;
+        let chain = layout::service_chain(service);
+        let endpoint_chains = layout::endpoint_chains(service);
+        let mut ensured = HashSet::with_capacity(endpoint_chains.len());
+        for endpoint_chain in &endpoint_chains {
+            if ensured.insert(endpoint_chain) {
+                layout::ensure_chain(ops, endpoint_chain);
+            }
+        }
+        if endpoint_chains.is_empty() {
+            return ops.extend(elements);
+        }
+        layout::ensure_chain(ops, &chain);
+        ops.extend(elements);
+        let mut add = |chain: &Name, rule: Rule| ops.push(op(Act::AddRule { chain: chain.clone(), rule }));
+        add(&chain, layout::off_cluster_rule(service.frontend));
+        add(&chain, layout::choice_rule(&endpoint_chains));
+        for (endpoint_chain, endpoint) in endpoint_chains.iter().zip(&service.endpoints) {
+            if ensured.remove(endpoint_chain) {
+                for rule in layout::endpoint_rules(service.frontend.protocol, *endpoint) {
+                    add(endpoint_chain, rule);
+                }
+            }
+        }
+    }
+
+    /// Flushes the chains and deletes the elements that `after` does not have; then, in a transaction
+    /// of its own, deletes those chains.
+    fn leave_behind(&mut self, before: &Installed<'_>, after: &Installed<'_>) {
+        let mut stale = Vec::new();
+        let mut gone = Vec::new();
+        let mut seen = HashSet::new();
+        for service in &before.order {
+            let now = after.services.get(&identity(service));
+            if now.is_none_or(|now| now != service) {
+                let kept: HashSet<_> = now.map(|now| chains(now)).into_iter().flatten().collect();
+                stale.extend(chains(service).into_iter().filter(|chain| !kept.contains(chain)));
+            }
+            for (set, element) in [layout::cluster_ip(service.frontend), layout::service_element(service)] {
+                let place = (set, element.key);
+                if !after.elements.contains_key(&place) && seen.insert(place.clone()) {
+                    gone.push(place);
+                }
+            }
+        }
+        self.open.extend(stale.iter().map(|chain| op(Act::FlushChain { chain: chain.clone() })));
+        self.open.extend(gone.into_iter().map(|(set, key)| op(Act::DeleteElements { set, keys: vec![key] })));
+        self.close();
+        // The service chain leads to the endpoints' chains, but it is empty by now: any order will do.
+        self.open.extend(stale.into_iter().map(|chain| op(Act::DeleteChain { chain })));
+    }
+
+    fn close(&mut self) {
+        self.services = 0;
+        let ops = std::mem::take(&mut self.open);
+        if ops.is_empty() {
+            return;
+        }
+        let operations = ops.len() as u64;
+        let (messages, payload) = match self.options.transport {
+            Transport::Nft => (0, Payload::NftScript(script(&ops))),
+            Transport::Netlink | Transport::Restore => {
+                let batch = EncodedBatch::encode(ops).expect(ENCODABLE);
+                (batch.messages(), Payload::Nftables(batch))
+            }
+        };
+        self.done.push(Transaction { operations, messages, payload });
+    }
+
+    fn finish(mut self) -> Batch {
+        self.close();
+        Batch { transactions: self.done }
+    }
+}
+
+/// A service's chains: its endpoints', then its own; each once.
+fn chains(service: &Service) -> Vec<Name> {
+    let mut chains = Vec::new();
+    for chain in layout::endpoint_chains(service) {
+        if !chains.contains(&chain) {
+            chains.push(chain);
+        }
+    }
+    if !chains.is_empty() {
+        chains.push(layout::service_chain(service));
+    }
+    chains
+}

@@ -1,0 +1,56 @@
+//! The bare floor: the client talks straight to an endpoint, nothing is installed, and the proof is
+//! that nothing is.
+
+use schema::Mode;
+
+use super::{Applied, Batch, Damage, Datapath, NatCounters, RenderOptions, Transport, iptables};
+use crate::HarnessError;
+use crate::relation::Relation;
+use crate::service::{Population, Service};
+
+/// Installs nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct NoDatapath;
+
+impl Datapath for NoDatapath {
+    fn mode(&self) -> Mode {
+        Mode::None
+    }
+
+    fn transports(&self) -> &'static [Transport] {
+        &[Transport::Restore]
+    }
+
+    fn probe(&self, _transport: Transport) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn render(&self, _from: Option<&Population>, _to: &Population, _options: &RenderOptions) -> Batch {
+        Batch { transactions: Vec::new() }
+    }
+
+    fn apply(&self, _batch: &Batch) -> Result<Applied, HarnessError> {
+        Ok(Applied::default())
+    }
+
+    fn meaning(&self, _batches: &[Batch]) -> Result<Relation, String> {
+        Ok(Relation::default())
+    }
+
+    /// Whatever any engine lists: a stray rule must not go unseen in the floor.
+    fn census(&self) -> Result<Relation, HarnessError> {
+        iptables::anything_installed()
+    }
+
+    fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
+        Ok(NatCounters::default())
+    }
+
+    fn teardown(&self) -> Vec<HarnessError> {
+        Vec::new()
+    }
+
+    fn damage(&self, _damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
+        iptables::stray_rule(a, b)
+    }
+}

@@ -1,0 +1,60 @@
+//! One error type for the crate: what was attempted, on what, and what the system said.
+
+use std::io;
+
+/// What can go wrong in a lab.
+#[derive(Debug, thiserror::Error)]
+pub enum HarnessError {
+    /// A system call or file operation.
+    #[error("{act}: {source}")]
+    System {
+        /// What was attempted, with its subject: "mount /sys".
+        act: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A tool that ran and refused.
+    #[error("{tool} ended with {status}: {stderr}")]
+    Tool {
+        /// Its name and arguments.
+        tool: String,
+        /// Exit status.
+        status: String,
+        /// What it said, first lines.
+        stderr: String,
+    },
+    /// A netlink request that the kernel refused.
+    #[error("{act}: {source}")]
+    Nftables {
+        /// What was attempted.
+        act: String,
+        /// The codec's error, with the errno.
+        source: nft_codec::NftError,
+    },
+    /// A link, address, route or neighbour request.
+    #[error("{act}: {source}")]
+    Route {
+        /// What was attempted: "add veth client–node".
+        act: String,
+        /// The kernel's answer.
+        source: Box<rtnetlink::Error>,
+    },
+    /// A listing that could not be understood.
+    #[error("{what}: cannot read '{text}'")]
+    Listing {
+        /// Which listing.
+        what: &'static str,
+        /// The part that is not understood.
+        text: String,
+    },
+    /// A peer that did not answer in time or answered wrongly.
+    #[error("{0}")]
+    Traffic(String),
+}
+
+impl HarnessError {
+    /// Wraps an I/O error with what was attempted.
+    pub fn system(act: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self::System { act: act.into(), source: source.into() }
+    }
+}

@@ -1,0 +1,102 @@
+//! The lab: three namespaces joined by two veth pairs, never linked to anything else.
+//!
+//! ```text
+//! client 10.192.0.0/16 ──192.168.99.0/30── node (the rules) ──192.168.100.0/30── backends 10.128.0.0/10
+//! ```
+//!
+//! Clients and endpoints are address ranges, not interfaces: a `local` route for the range on `lo`
+//! (AnyIP) lets one namespace own all of them. Neighbour entries are permanent, so no ARP runs while
+//! anything is timed. The node has a default route in every mode; what no rule redirects ends in the
+//! backends namespace, which does not forward.
+
+mod links;
+mod sysctls;
+
+use std::collections::BTreeMap;
+
+use netns_sys::netns::NetNs;
+
+use crate::HarnessError;
+use crate::traffic::{ENDPOINT_PORT, Server};
+
+pub use sysctls::{Place, SYSCTLS};
+
+/// CPUs of the lab's threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pinning {
+    /// The client's thread; veth delivers in the sender's softirq, so the path is walked here.
+    pub client: usize,
+    /// The servers' thread.
+    pub server: usize,
+}
+
+impl Pinning {
+    /// The first two allowed CPUs; both on one where there is only one.
+    ///
+    /// # Errors
+    /// `sched_getaffinity(2)`.
+    pub fn choose() -> Result<Self, HarnessError> {
+        let cpus = netns_sys::thread::allowed_cpus()
+            .map_err(|e| HarnessError::system("read the CPUs that this process may use", e))?;
+        let client = cpus.first().copied().unwrap_or(0);
+        Ok(Self { client, server: cpus.get(1).copied().unwrap_or(client) })
+    }
+
+    /// Whether client and server run apart, so that both may spin instead of sleeping.
+    #[must_use]
+    pub const fn apart(self) -> bool {
+        self.client != self.server
+    }
+}
+
+/// A built lab. Dropping it ends the servers and, with the last descriptor, the namespaces.
+#[derive(Debug)]
+pub struct Lab {
+    /// Where flows start.
+    pub client: NetNs,
+    /// Where the rules are.
+    pub node: NetNs,
+    /// Where every endpoint address is.
+    pub backends: NetNs,
+    /// CPUs in use.
+    pub pinning: Pinning,
+    /// Answers for every endpoint.
+    pub server: Server,
+}
+
+impl Lab {
+    /// Builds namespaces, links, addresses, routes, sysctls and servers.
+    ///
+    /// # Errors
+    /// The first step that failed; what was made goes with the returned error.
+    pub fn build(pinning: Pinning) -> Result<Self, HarnessError> {
+        let make = |name: &str| {
+            NetNs::new().map_err(|e| HarnessError::system(format!("make the {name} namespace"), e))
+        };
+        let (client, node, backends) = (make("client")?, make("node")?, make("backends")?);
+        for (place, ns) in [(Place::Client, &client), (Place::Node, &node), (Place::Backends, &backends)] {
+            sysctls::apply(place, ns)?;
+        }
+        links::connect(&client, &node, &backends)?;
+        let server = Server::start(&backends, ENDPOINT_PORT, pinning)?;
+        Ok(Self { client, node, backends, pinning, server })
+    }
+
+    /// Runs `act` on the calling thread, in the node's namespace.
+    ///
+    /// # Errors
+    /// `setns(2)`, or the act's own error.
+    pub fn on_node<T>(&self, act: impl FnOnce() -> Result<T, HarnessError>) -> Result<T, HarnessError> {
+        self.node.run(act).map_err(|e| HarnessError::system("enter the node's namespace", e))?
+    }
+
+    /// Pinned and observed sysctls, by `namespace:name`.
+    #[must_use]
+    pub fn sysctls(&self) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        for (place, ns) in [(Place::Client, &self.client), (Place::Node, &self.node), (Place::Backends, &self.backends)] {
+            found.extend(sysctls::read(place, ns));
+        }
+        found
+    }
+}

@@ -1,0 +1,97 @@
+//! Sysctls of a lab: a table of what is pinned, and what is only recorded.
+
+use std::collections::BTreeMap;
+
+use netns_sys::isolation::{read_sysctl, write_sysctl};
+use netns_sys::netns::NetNs;
+
+use crate::HarnessError;
+
+/// One of the lab's namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Where flows start.
+    Client,
+    /// Where the rules are.
+    Node,
+    /// Where the endpoints are.
+    Backends,
+}
+
+impl Place {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Node => "node",
+            Self::Backends => "backends",
+        }
+    }
+}
+
+const EVERYWHERE: &[Place] = &[Place::Client, Place::Node, Place::Backends];
+const NODE: &[Place] = &[Place::Node];
+const ENDS: &[Place] = &[Place::Client, Place::Backends];
+
+/// Where, name, pinned value. An empty value is recorded, not written: it cannot be set in a namespace,
+/// or its default is what users run.
+pub const SYSCTLS: &[(&[Place], &str, &str)] = &[
+    // Autoconfiguration would run during timed cells.
+    (EVERYWHERE, "net.ipv6.conf.all.disable_ipv6", "1"),
+    (EVERYWHERE, "net.ipv6.conf.default.disable_ipv6", "1"),
+    // Inherited from the host otherwise; strict filtering costs a route lookup a packet.
+    (EVERYWHERE, "net.ipv4.conf.all.rp_filter", "0"),
+    (EVERYWHERE, "net.ipv4.conf.default.rp_filter", "0"),
+    (NODE, "net.ipv4.ip_forward", "1"),
+    // What no rule redirects must end here, silently.
+    (ENDS, "net.ipv4.ip_forward", "0"),
+    (ENDS, "net.ipv4.tcp_no_metrics_save", "1"),
+    (ENDS, "net.ipv4.tcp_syncookies", "1"),
+    (ENDS, "net.ipv4.tcp_max_syn_backlog", "4096"),
+    (ENDS, "net.core.somaxconn", "4096"),
+    (ENDS, "net.ipv4.ip_local_port_range", "61001\t65535"),
+    (NODE, "net.netfilter.nf_conntrack_checksum", "1"),
+    (NODE, "net.netfilter.nf_conntrack_acct", "0"),
+    (NODE, "net.netfilter.nf_conntrack_timestamp", "0"),
+    (NODE, "net.netfilter.nf_conntrack_events", ""),
+    (NODE, "net.netfilter.nf_conntrack_max", ""),
+    (NODE, "net.netfilter.nf_conntrack_buckets", ""),
+    (NODE, "net.core.netdev_max_backlog", ""),
+    (NODE, "net.ipv4.ip_early_demux", ""),
+];
+
+/// Writes what is pinned for a namespace.
+///
+/// # Errors
+/// A value was refused. A sysctl that this kernel does not have is no error: it is recorded as absent.
+pub(super) fn apply(place: Place, ns: &NetNs) -> Result<(), HarnessError> {
+    let write = || {
+        for (_, name, value) in here(place).filter(|(_, _, value)| !value.is_empty()) {
+            match write_sysctl(name, value) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    let act = format!("set {name}={value} in the {} namespace", place.name());
+                    return Err(HarnessError::system(act, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    };
+    ns.run(write).map_err(|e| HarnessError::system("enter a namespace of the lab", e))?
+}
+
+fn here(place: Place) -> impl Iterator<Item = &'static (&'static [Place], &'static str, &'static str)> {
+    SYSCTLS.iter().filter(move |(places, _, _)| places.contains(&place))
+}
+
+/// Reads everything in the table for a namespace.
+pub(super) fn read(place: Place, ns: &NetNs) -> BTreeMap<String, String> {
+    let list = || {
+        here(place)
+            .map(|(_, name, _)| {
+                let value = read_sysctl(name).unwrap_or_else(|_| "absent".to_owned());
+                (format!("{}:{name}", place.name()), value)
+            })
+            .collect()
+    };
+    ns.run(list).unwrap_or_default()
+}

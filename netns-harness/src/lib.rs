@@ -1,0 +1,16 @@
+//! Where services are installed, and what is installed: labs of network namespaces, datapaths,
+//! traffic and meters.
+//!
+//! ```text
+//! client ──veth── node (the rules) ──veth── backends (all endpoint addresses)
+//! ```
+
+pub mod datapath;
+mod error;
+pub mod lab;
+pub mod meters;
+pub mod relation;
+pub mod service;
+pub mod traffic;
+
+pub use error::HarnessError;

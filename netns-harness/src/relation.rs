@@ -1,0 +1,132 @@
+//! What a datapath means: {frontend → {endpoint → share}}. Proof compares relations as sets; a count
+//! that happens to agree proves nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::service::{Endpoint, Frontend, Population};
+
+/// Shares closer than this are equal: `statistic --probability` holds 31 bits, text ten decimals.
+const SHARE_TOLERANCE: f64 = 1e-6;
+
+/// {(VIP, port, protocol) → {endpoint → share of new flows}}.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Relation(pub BTreeMap<Frontend, BTreeMap<Endpoint, f64>>);
+
+/// The first few differences of two relations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Differences {
+    /// How many in all.
+    pub count: usize,
+    /// The first few, as sentences.
+    pub examples: Vec<String>,
+}
+
+impl fmt::Display for Differences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} difference(s): {}", self.count, self.examples.join("; "))?;
+        if self.count > self.examples.len() {
+            write!(f, "; …")?;
+        }
+        Ok(())
+    }
+}
+
+impl Relation {
+    /// What `population` means: every endpoint of a service has an equal share.
+    #[must_use]
+    pub fn of(population: &Population) -> Self {
+        Self(
+            population
+                .services
+                .iter()
+                .map(|service| {
+                    let share = 1.0 / service.endpoints.len() as f64;
+                    let mut shares = BTreeMap::new();
+                    for endpoint in &service.endpoints {
+                        *shares.entry(*endpoint).or_insert(0.0) += share;
+                    }
+                    (service.frontend, shares)
+                })
+                .collect(),
+        )
+    }
+
+    /// `None` when `self` (listed by the kernel) equals `wanted`.
+    #[must_use]
+    pub fn differences(&self, wanted: &Self) -> Option<Differences> {
+        let mut found = Differences { count: 0, examples: Vec::new() };
+        let mut note = |text: String| {
+            found.count += 1;
+            if found.examples.len() < 3 {
+                found.examples.push(text);
+            }
+        };
+        for (frontend, endpoints) in &wanted.0 {
+            match self.0.get(frontend) {
+                None => note(format!("{frontend} is missing")),
+                Some(listed) => {
+                    for (endpoint, share) in endpoints {
+                        match listed.get(endpoint) {
+                            None => note(format!("{frontend} lacks {endpoint}")),
+                            Some(got) if (got - share).abs() > SHARE_TOLERANCE => note(format!(
+                                "{frontend} sends {got:.6} of its flows to {endpoint}, not {share:.6}"
+                            )),
+                            Some(_) => {}
+                        }
+                    }
+                    for endpoint in listed.keys().filter(|e| !endpoints.contains_key(e)) {
+                        note(format!("{frontend} has {endpoint}, which is not its endpoint"));
+                    }
+                }
+            }
+        }
+        for frontend in self.0.keys().filter(|f| !wanted.0.contains_key(f)) {
+            note(format!("{frontend} is not in the population"));
+        }
+        (found.count > 0).then_some(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::Protocol;
+    use std::net::Ipv4Addr;
+
+    fn relation(entries: &[(u8, &[(u8, f64)])]) -> Relation {
+        Relation(
+            entries
+                .iter()
+                .map(|(vip, endpoints)| {
+                    let frontend = Frontend { vip: Ipv4Addr::new(10, 96, 0, *vip), port: 80, protocol: Protocol::Tcp };
+                    let shares = endpoints
+                        .iter()
+                        .map(|(host, share)| (Endpoint { address: Ipv4Addr::new(10, 128, 0, *host), port: 8080 }, *share))
+                        .collect();
+                    (frontend, shares)
+                })
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn equal_relations_have_no_differences() {
+        let a = relation(&[(1, &[(1, 0.5), (2, 0.5)])]);
+        assert_eq!(a.differences(&a), None);
+    }
+
+    #[test]
+    fn swapped_endpoints_are_seen_though_every_count_agrees() {
+        let listed = relation(&[(1, &[(2, 1.0)]), (2, &[(1, 1.0)])]);
+        let wanted = relation(&[(1, &[(1, 1.0)]), (2, &[(2, 1.0)])]);
+        assert_eq!(listed.differences(&wanted).map(|d| d.count), Some(4));
+    }
+
+    #[test]
+    fn a_skewed_share_a_missing_and_a_foreign_service_are_seen() {
+        let wanted = relation(&[(1, &[(1, 0.5), (2, 0.5)]), (2, &[(3, 1.0)])]);
+        let listed = relation(&[(1, &[(1, 0.51), (2, 0.49)]), (9, &[(3, 1.0)])]);
+        assert_eq!(listed.differences(&wanted).map(|d| d.count), Some(4));
+    }
+}

@@ -1,0 +1,127 @@
+//! What a population is made of: services and endpoints. The generator lives in `scenarios`; the
+//! datapaths only need the words.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use schema::Protocol;
+use serde::{Deserialize, Serialize};
+
+/// VIPs come from here: 2^20 addresses.
+pub const SERVICE_CIDR: Cidr = Cidr { network: Ipv4Addr::new(10, 96, 0, 0), prefix: 12 };
+/// Endpoints and clients (pods) come from here; sources outside it are masqueraded, as kube-proxy
+/// does with `--cluster-cidr`.
+pub const CLUSTER_CIDR: Cidr = Cidr { network: Ipv4Addr::new(10, 128, 0, 0), prefix: 9 };
+/// Endpoints: 2^22 addresses, a part of [`CLUSTER_CIDR`], served by one namespace.
+pub const ENDPOINT_CIDR: Cidr = Cidr { network: Ipv4Addr::new(10, 128, 0, 0), prefix: 10 };
+/// The most services that the address plan holds.
+pub const MAX_SERVICES: u32 = 100_000;
+/// The most endpoints of one service that the address plan holds.
+pub const MAX_ENDPOINTS: u32 = 40;
+
+/// An IPv4 network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cidr {
+    /// Network address.
+    pub network: Ipv4Addr,
+    /// Prefix length, 0–32.
+    pub prefix: u8,
+}
+
+impl Cidr {
+    /// The netmask in host byte order.
+    #[must_use]
+    pub const fn mask(self) -> u32 {
+        if self.prefix == 0 { 0 } else { u32::MAX << (32 - self.prefix) }
+    }
+
+    /// Whether `address` is in the network.
+    #[must_use]
+    pub fn contains(self, address: Ipv4Addr) -> bool {
+        address.to_bits() & self.mask() == self.network.to_bits() & self.mask()
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.network, self.prefix)
+    }
+}
+
+/// Where a service's packets go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Address of the pod.
+    pub address: Ipv4Addr,
+    /// Target port.
+    pub port: u16,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.address, self.port)
+    }
+}
+
+/// The address on which a service is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Frontend {
+    /// Virtual IP address (ClusterIP).
+    pub vip: Ipv4Addr,
+    /// Port.
+    pub port: u16,
+    /// Transport protocol.
+    pub protocol: Protocol,
+}
+
+impl fmt::Display for Frontend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}/{}", self.vip, self.port, self.protocol)
+    }
+}
+
+/// A service: VIP:port/proto and its endpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Place in population order, 0-based; also the number in its name.
+    pub index: u32,
+    /// Where it is reached.
+    pub frontend: Frontend,
+    /// Where its packets go, evenly.
+    pub endpoints: Vec<Endpoint>,
+}
+
+impl Service {
+    /// Kubernetes namespace/name of the service.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("bench/svc-{}", self.index)
+    }
+
+    /// kube-proxy's ServicePortName: `namespace/name:port-name`.
+    #[must_use]
+    pub fn port_name(&self) -> String {
+        format!("bench/svc-{}:p{}", self.index, self.frontend.port)
+    }
+}
+
+/// All services of a cell, in order. Order is position: the first is installed, and listed, first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Population {
+    /// The services; frontends are distinct.
+    pub services: Vec<Service>,
+}
+
+impl Population {
+    /// How many services, N.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.services.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty()
+    }
+}

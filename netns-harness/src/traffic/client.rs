@@ -1,0 +1,182 @@
+//! New flows, timed from the first packet to the first reply.
+//!
+//! The timed section is [`Probe::time`]: one `connect(2)`, or one `send(2)` and the `recv(2)` of the
+//! answer. Sockets are opened and bound before; who answered is read and checked after.
+
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::time::Duration;
+
+use netns_sys::clock;
+use schema::Protocol;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::{ANSWER_BYTES, Flows};
+use crate::HarnessError;
+use crate::lab::Lab;
+use crate::service::{Endpoint, Frontend};
+
+/// A probe that is not answered within this time has failed.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Opens flows in a lab's client namespace.
+#[derive(Debug)]
+pub struct Client<'a> {
+    lab: &'a Lab,
+    flows: Flows,
+}
+
+/// A flow that is ready to start: a bound socket and where it will go.
+#[derive(Debug)]
+pub struct Probe {
+    socket: Socket,
+    to: SocketAddrV4,
+    protocol: Protocol,
+    token: [u8; 8],
+    spin: bool,
+}
+
+/// What a probe saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// First packet to first reply, nanoseconds.
+    pub latency_ns: u64,
+    /// Who answered.
+    pub endpoint: Endpoint,
+}
+
+impl<'a> Client<'a> {
+    /// A client of `lab` that has used no flow yet.
+    #[must_use]
+    pub fn new(lab: &'a Lab) -> Self {
+        Self { lab, flows: Flows::default() }
+    }
+
+    /// Flows opened so far.
+    #[must_use]
+    pub const fn opened(&self) -> u32 {
+        self.flows.used()
+    }
+
+    /// Opens and binds a socket for each destination, in order.
+    ///
+    /// # Errors
+    /// No sources are left, or a socket could not be opened.
+    pub fn prepare(&mut self, destinations: &[Frontend]) -> Result<Vec<Probe>, HarnessError> {
+        let spin = self.lab.pinning.apart();
+        let flows = &mut self.flows;
+        let open_all = || destinations.iter().map(|to| open(flows, *to, spin)).collect();
+        self.lab.client.run(open_all).map_err(|e| HarnessError::system("enter the client's namespace", e))?
+    }
+
+    /// Prepares and runs probes on the calling thread, in order; the server spins meanwhile.
+    ///
+    /// # Errors
+    /// A flow that was not answered, with its destination.
+    pub fn probe_all(&mut self, destinations: &[Frontend]) -> Result<Vec<Reached>, HarnessError> {
+        let probes = self.prepare(destinations)?;
+        let _spinning = self.lab.server.spin();
+        probes
+            .into_iter()
+            .zip(destinations)
+            .map(|(probe, to)| probe.run().map_err(|e| HarnessError::Traffic(format!("no reply from {to}: {e}"))))
+            .collect()
+    }
+}
+
+fn open(flows: &mut Flows, frontend: Frontend, spin: bool) -> Result<Probe, HarnessError> {
+    let source = flows
+        .next()
+        .ok_or_else(|| HarnessError::Traffic("every client address and port of this lab has been used".to_owned()))?;
+    let to = SocketAddrV4::new(frontend.vip, frontend.port);
+    let opened = || {
+        let kind = match frontend.protocol {
+            Protocol::Tcp => Type::STREAM,
+            Protocol::Udp => Type::DGRAM,
+        };
+        let socket = Socket::new(Domain::IPV4, kind, None)?;
+        socket.bind(&SockAddr::from(source))?;
+        socket.set_read_timeout(Some(DEADLINE))?;
+        match frontend.protocol {
+            Protocol::Tcp => {
+                // Ends with a reset: no TIME_WAIT, and the server's side is gone at once.
+                socket.set_linger(Some(Duration::ZERO))?;
+                // Bounds connect(2) too.
+                socket.set_write_timeout(Some(DEADLINE))?;
+            }
+            // Sends nothing: it fixes the peer, so only the VIP's own reply is accepted.
+            Protocol::Udp => socket.connect(&SockAddr::from(to))?,
+        }
+        Ok(socket)
+    };
+    let socket = opened().map_err(|e: io::Error| HarnessError::system(format!("open a socket from {source}"), e))?;
+    let token = u64::from(flows.used()).to_be_bytes();
+    Ok(Probe { socket, to, protocol: frontend.protocol, token, spin })
+}
+
+impl Probe {
+    /// Sends the first packet, waits for the first reply, then checks who answered.
+    fn run(mut self) -> io::Result<Reached> {
+        let mut answer = [0; ANSWER_BYTES + 8];
+        let address = SockAddr::from(self.to);
+        let (latency_ns, received) = self.time(&address, &mut answer)?;
+        let length = match self.protocol {
+            Protocol::Tcp => self.read_name(&mut answer)?,
+            Protocol::Udp => received,
+        };
+        if self.protocol == Protocol::Udp && answer[ANSWER_BYTES..length] != self.token {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is to another datagram"));
+        }
+        if length < ANSWER_BYTES {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the answer does not name its endpoint"));
+        }
+        let [a, b, c, d, high, low, ..] = answer;
+        let endpoint = Endpoint { address: Ipv4Addr::new(a, b, c, d), port: u16::from_be_bytes([high, low]) };
+        Ok(Reached { latency_ns, endpoint })
+    }
+
+    /// The timed section: first packet to first reply. Returns nanoseconds and bytes received.
+    fn time(&self, to: &SockAddr, answer: &mut [u8]) -> io::Result<(u64, usize)> {
+        let start = clock::now();
+        let received = match self.protocol {
+            // SYN, SYN-ACK: the reply has arrived when connect returns.
+            Protocol::Tcp => self.socket.connect(to).map(|()| 0)?,
+            Protocol::Udp => {
+                self.socket.send(&self.token)?;
+                self.receive(answer, start)?
+            }
+        };
+        Ok((start.elapsed_ns(), received))
+    }
+
+    fn receive(&self, answer: &mut [u8], start: clock::Reading) -> io::Result<usize> {
+        let flags = if self.spin { libc::MSG_DONTWAIT } else { 0 };
+        loop {
+            match nix::sys::socket::recv(
+                std::os::fd::AsRawFd::as_raw_fd(&self.socket),
+                answer,
+                nix::sys::socket::MsgFlags::from_bits_truncate(flags),
+            ) {
+                Ok(length) => return Ok(length),
+                Err(nix::errno::Errno::EAGAIN) if self.spin && start.elapsed_ns() < DEADLINE.as_nanos() as u64 => {}
+                Err(nix::errno::Errno::EAGAIN) => return Err(io::ErrorKind::TimedOut.into()),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Reads the endpoint's name to its end: the server has then finished with this flow.
+    fn read_name(&mut self, answer: &mut [u8]) -> io::Result<usize> {
+        let mut stream = TcpStream::from(self.socket.try_clone()?);
+        let mut length = 0;
+        loop {
+            match stream.read(&mut answer[length..])? {
+                0 => return Ok(length),
+                more => length += more,
+            }
+            if length == answer.len() {
+                return Ok(length);
+            }
+        }
+    }
+}

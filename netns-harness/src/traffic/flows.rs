@@ -1,0 +1,67 @@
+//! New flows are new: every 5-tuple is used once in a lab. Kernel-chosen UDP ports repeat, and a
+//! repeated one never reaches NAT.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use crate::service::Cidr;
+
+/// Client addresses: pods, so that kube-proxy's rules do not masquerade them.
+pub const CLIENT_CIDR: Cidr = Cidr { network: Ipv4Addr::new(10, 192, 0, 0), prefix: 16 };
+
+/// Client addresses in use; the port advances when all have had a turn.
+const ADDRESSES: u32 = 64;
+const PORTS: std::ops::Range<u32> = 10_000..61_000;
+
+/// Hands out source addresses and ports, each pair once.
+#[derive(Debug, Default)]
+pub struct Flows {
+    used: u32,
+}
+
+impl Flows {
+    /// How many are left.
+    #[must_use]
+    pub const fn left(&self) -> u32 {
+        ADDRESSES * (PORTS.end - PORTS.start) - self.used
+    }
+
+    /// How many were handed out.
+    #[must_use]
+    pub const fn used(&self) -> u32 {
+        self.used
+    }
+}
+
+impl Iterator for Flows {
+    type Item = SocketAddrV4;
+
+    fn next(&mut self) -> Option<SocketAddrV4> {
+        if self.left() == 0 {
+            return None;
+        }
+        let address = CLIENT_CIDR.network.to_bits() + 2 + self.used % ADDRESSES;
+        let port = PORTS.start + self.used / ADDRESSES;
+        self.used += 1;
+        Some(SocketAddrV4::new(Ipv4Addr::from_bits(address), port as u16))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_source_is_handed_out_twice_and_all_are_clients() {
+        let sources: Vec<_> = Flows::default().take(200_000).collect();
+        assert!(sources.iter().all(|s| CLIENT_CIDR.contains(*s.ip())));
+        assert_eq!(sources.iter().collect::<HashSet<_>>().len(), sources.len());
+    }
+
+    #[test]
+    fn they_end_when_the_last_is_gone() {
+        let mut flows = Flows { used: ADDRESSES * (PORTS.end - PORTS.start) - 1 };
+        assert!(flows.next().is_some());
+        assert!(flows.next().is_none());
+    }
+}

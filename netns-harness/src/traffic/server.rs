@@ -1,0 +1,172 @@
+//! One thread that answers for every endpoint, TCP and UDP, and says in its answer on which endpoint it
+//! was reached. While a probe is timed it spins (with a CPU of its own), so that the price of waking it
+//! is not counted as the path's.
+
+use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use netns_sys::netns::NetNs;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt, sockopt,
+};
+
+use super::ANSWER_BYTES;
+use crate::HarnessError;
+use crate::lab::Pinning;
+
+/// How long an idle server sleeps before it looks at its flags, milliseconds.
+const IDLE_MS: u16 = 20;
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    spin: AtomicBool,
+    answered: AtomicU64,
+}
+
+/// The running server. Ends when dropped.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    may_spin: bool,
+}
+
+/// While it lives, the server spins.
+#[derive(Debug)]
+#[must_use = "the server goes back to sleep when this is dropped"]
+pub struct Spinning<'a>(&'a Shared);
+
+impl Drop for Spinning<'_> {
+    fn drop(&mut self) {
+        self.0.spin.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Server {
+    /// Starts serving `port` on every address of `backends`.
+    ///
+    /// # Errors
+    /// A socket could not be opened or bound.
+    pub fn start(backends: &NetNs, port: u16, pinning: Pinning) -> Result<Self, HarnessError> {
+        let (tcp, udp) = backends
+            .run(|| open(port))
+            .and_then(|opened| opened)
+            .map_err(|e| HarnessError::system(format!("serve port {port} in the backends namespace"), e))?;
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("server".to_owned())
+            .spawn(move || {
+                // An unpinned server still answers; pinning is recorded where it is decided.
+                let _ = netns_sys::thread::pin(pinning.server);
+                serve(&tcp, &udp, &theirs);
+            })
+            .map_err(|e| HarnessError::system("start the server's thread", e))?;
+        Ok(Self { shared, thread: Some(thread), may_spin: pinning.apart() })
+    }
+
+    /// Lets the server spin for as long as the guard lives (only where it has a CPU of its own).
+    pub fn spin(&self) -> Spinning<'_> {
+        self.shared.spin.store(self.may_spin, Ordering::Relaxed);
+        Spinning(&self.shared)
+    }
+
+    /// Flows and datagrams answered so far.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.shared.answered.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A server that panicked has nothing left to release.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn open(port: u16) -> io::Result<(TcpListener, UdpSocket)> {
+    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+    let tcp = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    tcp.bind(&any.into())?;
+    tcp.listen(4096)?;
+    tcp.set_nonblocking(true)?;
+    let udp = UdpSocket::bind(any)?;
+    udp.set_nonblocking(true)?;
+    // The reply must leave from the address that was hit.
+    setsockopt(&udp, sockopt::Ipv4PacketInfo, &true)?;
+    Ok((tcp.into(), udp))
+}
+
+fn serve(tcp: &TcpListener, udp: &UdpSocket, shared: &Shared) {
+    while !shared.stop.load(Ordering::Relaxed) {
+        let timeout = if shared.spin.load(Ordering::Relaxed) { 0 } else { IDLE_MS };
+        let mut ready = [PollFd::new(udp.as_fd(), PollFlags::POLLIN), PollFd::new(tcp.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut ready, PollTimeout::from(timeout)).unwrap_or(0) == 0 {
+            std::hint::spin_loop();
+            continue;
+        }
+        while answer_datagram(udp).unwrap_or(false) {
+            shared.answered.fetch_add(1, Ordering::Relaxed);
+        }
+        while answer_connection(tcp) {
+            shared.answered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn name(address: Ipv4Addr, port: u16) -> [u8; ANSWER_BYTES] {
+    let ([a, b, c, d], [high, low]) = (address.octets(), port.to_be_bytes());
+    [a, b, c, d, high, low]
+}
+
+/// Accepts one connection, names the endpoint, closes. The client ends with a reset, so nothing stays
+/// in TIME_WAIT on either side.
+fn answer_connection(tcp: &TcpListener) -> bool {
+    let Ok((mut stream, _)) = tcp.accept() else {
+        return false;
+    };
+    if let Ok(SocketAddr::V4(local)) = stream.local_addr() {
+        // A client that is already gone is its own witness.
+        let _ = stream.write_all(&name(*local.ip(), local.port()));
+    }
+    true
+}
+
+/// Answers one datagram: the endpoint's name, then the datagram itself.
+fn answer_datagram(udp: &UdpSocket) -> nix::Result<bool> {
+    let mut payload = [0; 64];
+    let mut control = nix::cmsg_space!(libc::in_pktinfo);
+    let (length, from, mut info) = {
+        let mut parts = [IoSliceMut::new(&mut payload)];
+        let message =
+            match recvmsg::<SockaddrIn>(udp.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT) {
+                Err(nix::errno::Errno::EAGAIN) => return Ok(false),
+                other => other?,
+            };
+        let info = message.cmsgs()?.find_map(|m| match m {
+            ControlMessageOwned::Ipv4PacketInfo(info) => Some(info),
+            _ => None,
+        });
+        (message.bytes, message.address, info)
+    };
+    if let (Some(from), Some(info)) = (from, info.as_mut()) {
+        let hit = Ipv4Addr::from_bits(u32::from_be(info.ipi_addr.s_addr));
+        info.ipi_ifindex = 0;
+        info.ipi_spec_dst = info.ipi_addr;
+        let port = super::ENDPOINT_PORT;
+        let answer = name(hit, port);
+        let parts = [IoSlice::new(&answer), IoSlice::new(&payload[..length])];
+        sendmsg(udp.as_raw_fd(), &parts, &[ControlMessage::Ipv4PacketInfo(info)], MsgFlags::empty(), Some(&from))?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,69 @@
+//! The one clock. Everything that is timed is timed here: `CLOCK_MONOTONIC_RAW` through the vDSO, not
+//! slewed by NTP (`Documentation/core-api/timekeeping.rst`).
+
+use nix::time::{ClockId, clock_gettime};
+
+/// A reading of the clock, nanoseconds since an arbitrary point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reading(u64);
+
+/// Reads the clock.
+#[inline]
+#[must_use]
+pub fn now() -> Reading {
+    let t = clock_gettime(ClockId::CLOCK_MONOTONIC_RAW).expect("CLOCK_MONOTONIC_RAW exists since Linux 2.6.28");
+    Reading(t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
+}
+
+impl Reading {
+    /// Nanoseconds from `self` to `later`; 0 if `later` is earlier.
+    #[inline]
+    #[must_use]
+    pub const fn ns_until(self, later: Self) -> u64 {
+        later.0.saturating_sub(self.0)
+    }
+
+    /// Nanoseconds since `self`.
+    #[inline]
+    #[must_use]
+    pub fn elapsed_ns(self) -> u64 {
+        self.ns_until(now())
+    }
+}
+
+/// The clock's step: the smallest non-zero difference of successive readings, nanoseconds. A time whose
+/// median is less than 50 steps is not reported.
+#[must_use]
+pub fn step_ns() -> u64 {
+    let mut smallest = u64::MAX;
+    for _ in 0..10_000 {
+        let first = now();
+        let mut second = now();
+        while second == first {
+            second = now();
+        }
+        smallest = smallest.min(first.ns_until(second));
+    }
+    smallest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readings_never_go_back() {
+        let mut last = now();
+        for _ in 0..1000 {
+            let next = now();
+            assert!(next >= last);
+            last = next;
+        }
+    }
+
+    #[test]
+    fn the_step_is_finer_than_a_tenth_of_a_microsecond_times_ten() {
+        let step = step_ns();
+        assert!(step > 0 && step < 1_000_000, "step {step} ns");
+    }
+}

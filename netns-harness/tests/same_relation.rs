@@ -1,0 +1,59 @@
+//! One property over all modes: for random populations and deltas, what the pure batches mean is the
+//! population, whatever the mode, transport, layout and chunk.
+#![allow(missing_docs, reason = "tests are sentences")]
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use netns_harness::datapath::{RenderOptions, registry};
+use netns_harness::relation::Relation;
+use netns_harness::service::{Endpoint, Frontend, Population, Service};
+use proptest::prelude::*;
+use schema::{Mode, Protocol};
+
+/// Services by index, each with the number of its endpoints and where they start.
+type Shape = BTreeMap<u32, (u8, u16)>;
+
+fn population(shape: &Shape) -> Population {
+    let service = |(&index, &(endpoints, start)): (&u32, &(u8, u16))| Service {
+        index,
+        frontend: Frontend {
+            vip: Ipv4Addr::from_bits(0x0a60_0000 + index / 2 + 1),
+            port: 80,
+            protocol: if index % 2 == 0 { Protocol::Tcp } else { Protocol::Udp },
+        },
+        endpoints: (0..u32::from(endpoints))
+            .map(|e| Endpoint { address: Ipv4Addr::from_bits(0x0a80_0000 + u32::from(start) + e), port: 8080 })
+            .collect(),
+    };
+    Population { services: shape.iter().map(service).collect() }
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    prop::collection::btree_map(0u32..24, (1u8..6, 0u16..50), 0..16)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn same_relation_in_all_modes(
+        shapes in prop::collection::vec(shape(), 1..5),
+        large_cluster in any::<bool>(),
+        chunk in prop::option::of(1usize..8),
+    ) {
+        let populations: Vec<Population> = shapes.iter().map(population).collect();
+        let wanted = Relation::of(populations.last().unwrap());
+        for mode in Mode::ALL.iter().filter(|m| !m.is_floor()) {
+            let datapath = registry(*mode);
+            for transport in datapath.transports() {
+                let options = RenderOptions { transport: *transport, large_cluster, chunk };
+                let mut batches = vec![datapath.render(None, &populations[0], &options)];
+                batches.extend(populations.windows(2).map(|w| datapath.render(Some(&w[0]), &w[1], &options)));
+                let meant = datapath.meaning(&batches);
+                let meant = meant.map_err(|why| TestCaseError::fail(format!("{mode} {transport}: {why}")))?;
+                prop_assert_eq!(meant.differences(&wanted), None, "{} {}", mode, transport);
+            }
+        }
+    }
+}

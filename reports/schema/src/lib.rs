@@ -1,0 +1,23 @@
+//! The words of results: what `results.jsonl` and `summary.json` hold.
+//!
+//! A leaf crate on purpose: the harness writes these types, the reports read them, and neither sees
+//! the other. Field names are a public contract (DESIGN §9, METHODOLOGY "Results"); a change of
+//! meaning raises [`SCHEMA_VERSION`] and adds a step to [`migrate`].
+
+mod identity;
+mod metric;
+pub mod migrate;
+mod outcome;
+mod record;
+pub mod summary;
+
+pub use identity::{CellKey, Mode, Options, Protocol, ScenarioKind, UnknownName};
+pub use metric::{Direction, Metric, Unit};
+pub use outcome::{Outcome, Stage};
+pub use record::{
+    Accelerator, CellRecord, EndRecord, Environment, Header, Record, Samples, SandboxKind, Series,
+};
+
+/// Version of the layout of `results.jsonl` and `summary.json`. Newer files are refused, older ones
+/// are migrated.
+pub const SCHEMA_VERSION: u32 = 1;

@@ -1,0 +1,87 @@
+//! What became of a planned cell. Every planned cell has exactly one outcome.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::identity::{UnknownName, vocabulary};
+use std::fmt;
+use std::str::FromStr;
+
+vocabulary! {
+    /// Where a failed cell failed.
+    Stage, "stage", {
+        /// Building the namespaces, links and servers.
+        Lab = "lab",
+        /// Installing the population before the timed part.
+        Preparation = "preparation",
+        /// Census, probes, spread or emptiness after teardown.
+        Proof = "proof",
+        /// The timed part.
+        Measure = "measure",
+        /// Packets that crossed the rules differ from the probes sent, or connection tracking dropped some.
+        Counters = "counters",
+        /// The clock's step exceeds 2 % of the median.
+        Clock = "clock",
+        /// Removing the rules.
+        Teardown = "teardown",
+        /// The stay's process ended without an outcome.
+        Process = "process",
+    }
+}
+
+/// What became of a planned cell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Numbers were obtained and every check held.
+    Measured,
+    /// This environment cannot do it.
+    Unsupported {
+        /// The missing facility and the remedy.
+        reason: String,
+    },
+    /// A check or an operation failed; there are no numbers.
+    Failed {
+        /// Where.
+        stage: Stage,
+        /// What was seen.
+        reason: String,
+    },
+    /// The cell's time limit passed; its true time is longer than this.
+    TimedOut {
+        /// Lower bound of the true time, nanoseconds.
+        after_ns: u64,
+    },
+    /// It was planned and not tried.
+    NotRun {
+        /// "budget", "interrupted" or "preparation: …".
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// The outcome's name as in JSON.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Measured => "measured",
+            Self::Unsupported { .. } => "unsupported",
+            Self::Failed { .. } => "failed",
+            Self::TimedOut { .. } => "timed-out",
+            Self::NotRun { .. } => "not-run",
+        }
+    }
+
+    /// Why there are no numbers, as a sentence; `None` when measured.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Measured => None,
+            Self::Unsupported { reason } | Self::NotRun { reason } => Some(reason.clone()),
+            Self::Failed { stage, reason } => Some(format!("{stage}: {reason}")),
+            Self::TimedOut { after_ns } => {
+                Some(format!("longer than {:.1} s", *after_ns as f64 / 1e9))
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The lines of `results.jsonl`: a header, then one line a cell, then an end line.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::{CellKey, Metric, Outcome, Unit};
+
+/// One line of `results.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "record", rename_all = "kebab-case")]
+#[allow(clippy::large_enum_variant, reason = "one header a file; cells are read one at a time")]
+pub enum Record {
+    /// Line 1.
+    Header(Header),
+    /// One cell of one stay.
+    Cell(CellRecord),
+    /// Last line of a run that ended by itself or by an interrupt.
+    End(EndRecord),
+}
+
+/// Line 1: what was asked, of what, on what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Header {
+    /// [`crate::SCHEMA_VERSION`] of the writer.
+    pub schema_version: u32,
+    /// Start of the run, UTC, RFC 3339.
+    pub started: String,
+    /// Version of bench-runner.
+    pub tool_version: String,
+    /// Source revision the binary was built from, or "unknown".
+    pub revision: String,
+    /// The command line as given.
+    pub command_line: Vec<String>,
+    /// Resolved arguments of the run, by option name without dashes.
+    pub arguments: BTreeMap<String, serde_json::Value>,
+    /// Seed of populations, shuffles and probes.
+    pub seed: u64,
+    /// Cells planned, over all repetition blocks: how many cell lines a complete file holds.
+    pub planned_cells: u64,
+    /// Planned repetition blocks.
+    pub planned_blocks: u32,
+    /// Time that the plan was expected to take, nanoseconds.
+    pub planned_time_ns: u64,
+    /// Environments by name.
+    pub environments: BTreeMap<String, Environment>,
+}
+
+/// Where a lab lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SandboxKind {
+    /// Namespaces of the host's kernel.
+    Netns,
+    /// A microVM with a kernel of its own.
+    Guest,
+}
+
+/// What executes a guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Accelerator {
+    /// No guest.
+    None,
+    /// Hardware virtualisation.
+    Kvm,
+    /// QEMU's translator.
+    Tcg,
+    /// QEMU's translator, time tied to executed instructions.
+    TcgIcount,
+}
+
+/// Sandbox + kernel + accelerator + tools. Cells of different environments are never compared unless
+/// the user says that this is the question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Environment {
+    /// Where labs live.
+    pub sandbox: SandboxKind,
+    /// What executes them.
+    pub accel: Accelerator,
+    /// `uname -r`.
+    pub kernel: String,
+    /// `uname -v`.
+    pub kernel_build: String,
+    /// `uname -m`.
+    pub machine: String,
+    /// CPU model name.
+    pub cpu: String,
+    /// CPUs online.
+    pub cores: u32,
+    /// Clock source of the kernel.
+    pub clocksource: String,
+    /// Smallest difference of two successive readings of the clock that was not zero, nanoseconds.
+    pub clock_step_ns: u64,
+    /// CPUs of the client's and of the servers' threads.
+    pub pinning: String,
+    /// Mitigations, by vulnerability, as the kernel lists them.
+    pub mitigations: BTreeMap<String, String>,
+    /// Kernel configuration facts that move results, by name.
+    pub config: BTreeMap<String, String>,
+    /// Pinned and observed sysctls of a lab, by `namespace:name`.
+    pub sysctls: BTreeMap<String, String>,
+    /// Tools and libraries with versions.
+    pub tools: BTreeMap<String, String>,
+}
+
+/// One cell of one stay.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CellRecord {
+    /// Identity.
+    #[serde(flatten)]
+    pub key: CellKey,
+    /// Repetition block, 0-based.
+    pub block: u32,
+    /// Number of the stay in the run, 0-based, unique: the unit of replication.
+    pub stay: u32,
+    /// When the cell started, nanoseconds after the run's start (0 when it was not run).
+    pub started_ns: u64,
+    /// How long it took in all, nanoseconds.
+    pub elapsed_ns: u64,
+    /// Time that the hypervisor took from this machine's CPUs during the cell, nanoseconds, summed over CPUs.
+    pub steal_ns: u64,
+    /// What became of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// Samples; empty unless measured.
+    #[serde(default)]
+    pub series: Vec<Series>,
+    /// What was checked and seen: proof counts, counters, settling, by name.
+    #[serde(default)]
+    pub facts: BTreeMap<String, String>,
+}
+
+/// Samples of one metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Series {
+    /// Which metric.
+    pub metric: Metric,
+    /// Unit of the values.
+    pub unit: Unit,
+    /// The samples.
+    #[serde(flatten)]
+    pub samples: Samples,
+}
+
+/// Raw samples, or a histogram of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Samples {
+    /// Every sample, in the order taken.
+    Values(#[serde(serialize_with = "compact_floats")] Vec<f64>),
+    /// HDR histogram, V2 encoding, base64 (RFC 4648): kept where samples are too many to list.
+    Hdr(String),
+}
+
+/// Last line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EndRecord {
+    /// "complete", "budget" or "interrupted".
+    pub ended: String,
+    /// Length of the run, nanoseconds.
+    pub elapsed_ns: u64,
+    /// Peak resident memory of the runner's own process, bytes.
+    pub runner_rss_bytes: u64,
+}
+
+/// Whole numbers without a fraction: a third shorter, and exact in every reader.
+fn compact_floats<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+    use serde::ser::SerializeSeq;
+    let mut seq = serializer.serialize_seq(Some(values.len()))?;
+    for &value in values {
+        if value.fract() == 0.0 && value.abs() < 9.0e15 {
+            seq.serialize_element(&(value as i64))?;
+        } else {
+            seq.serialize_element(&value)?;
+        }
+    }
+    seq.end()
+}

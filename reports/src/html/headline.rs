@@ -1,0 +1,182 @@
+//! The top of the page: findings, and mode × question at the largest size.
+
+use maud::{Markup, html};
+use schema::summary::{Row, Summary};
+use schema::{Metric, Mode, Unit};
+
+use crate::quantity::{digits, interval, span, value, whole};
+use crate::scope::{Question, Scope, is_lowest, option, place};
+use crate::summarise::FloorRatio;
+
+/// What the data say.
+pub(super) fn findings(summary: &Summary) -> Markup {
+    html! {
+        section {
+            h2 { "What the data say" }
+            @if summary.findings.is_empty() {
+                p { "Nothing: no cell has a number that supports a sentence." }
+            }
+            ul.findings {
+                @for finding in &summary.findings {
+                    li {
+                        @match finding.text.split_once(": ") {
+                            Some((question, rest)) => {
+                                strong { (question) ": " }
+                                @match rest.split_once(" Medians: ") {
+                                    Some((verdict, medians)) => { (verdict) span.medians { "Medians: " (medians) } },
+                                    None => (rest),
+                                }
+                            },
+                            None => (finding.text),
+                        }
+                        @if !finding.evidence.is_empty() {
+                            details {
+                                summary { "computed from" }
+                                ul { @for line in &finding.evidence { li { (line) } } }
+                            }
+                        }
+                    }
+                }
+            }
+            p.hint {
+                "Medians with bootstrap 95 % intervals in brackets. The stay (one fresh lab) is the unit of replication; "
+                "intervals that overlap are not told apart."
+            }
+        }
+    }
+}
+
+/// Mode × question at the largest size.
+pub(super) fn table(summary: &Summary, scope: &Scope, named: bool) -> Markup {
+    let largest = scope.largest(summary);
+    let modes = scope.modes(summary);
+    html! {
+        section {
+            h2 { "At " (whole(largest.into())) " services" @if named { ": " (scope.describe()) } }
+            div.scroll tabindex="0" role="region" aria-label="Modes by question" {
+                table.cards {
+                    caption {
+                        "Median, 95 % interval, number of samples n. “Lowest”: no interval of another mode overlaps. "
+                        "The floors none and conntrack serve no services."
+                    }
+                    thead { tr { th scope="col" { "Question" } @for mode in &modes { th scope="col" { (mode) } } } }
+                    tbody {
+                        @for question in scope.questions(summary) {
+                            @let answers = answers(summary, scope, &question, largest);
+                            tr {
+                                th scope="row" { (question.text(largest)) }
+                                @for mode in &modes { (cell(&answers, *mode, &question)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Rows that answer a question at a size; a cell without numbers answers every question of its scenario.
+pub(crate) fn answers<'a>(summary: &'a Summary, scope: &'a Scope, question: &Question, services: u32) -> Vec<&'a Row> {
+    scope
+        .rows(summary)
+        .filter(|row| row.key.services == services && question.asks(&row.key))
+        .filter(|row| row.metric.is_none_or(|metric| metric == question.metric))
+        .collect()
+}
+
+fn cell(answers: &[&Row], mode: Mode, question: &Question) -> Markup {
+    let mine: Vec<&&Row> = answers.iter().filter(|row| row.key.mode == mode).collect();
+    // The floors have no control plane (DESIGN §7): nothing is missing there.
+    let applies = !mode.is_floor() || question.metric == Metric::Latency;
+    html! {
+        td.na[!applies] data-label=(mode) {
+            div {
+                @if mine.is_empty() {
+                    span.none { @if applies { "not planned" } @else { "no rules to update" } }
+                }
+                @for row in &mine {
+                    div.answer { (answer(row, answers)) }
+                }
+            }
+        }
+    }
+}
+
+fn answer(row: &Row, answers: &[&Row]) -> Markup {
+    let through = row.key.options.get("transport").map(|transport| option("transport", transport));
+    html! {
+        @match (row.median, row.unit) {
+            (Some(median), Some(unit)) => {
+                span.value { (value(median, unit)) }
+                @if is_lowest(row, answers) { span.badge { "lowest" } }
+                span.small { (behind(row, unit)) }
+            },
+            _ => span.bad { (row.reason.as_deref().unwrap_or(&row.outcome)) },
+        }
+        @if let Some(through) = through { span.small { "through " (through) } }
+        // A stay that was not run takes nothing away; one that failed or timed out does.
+        @if let (Some(_), Some(reason)) = (row.median, row.reason.as_ref().filter(|reason| !reason.starts_with("not-run"))) {
+            span.small.bad { (reason) }
+        }
+    }
+}
+
+/// "28.5–29.9 µs, n = 3,300 in 11 stays".
+pub(crate) fn behind(row: &Row, unit: Unit) -> String {
+    let interval = row.ci95.map_or_else(|| "no interval".to_owned(), |ci95| interval(ci95, unit));
+    let stays = if row.stays == 1 { "1 stay".to_owned() } else { format!("{} stays", row.stays) };
+    format!("{interval}, n = {} in {stays}", whole(row.n))
+}
+
+/// First packets against both floors at the largest size.
+pub(super) fn floors(ratios: &[FloorRatio], scope: &Scope) -> Markup {
+    let mine: Vec<&FloorRatio> =
+        ratios.iter().filter(|ratio| scope.holds(&ratio.key)).collect();
+    let mut keys: Vec<_> = mine.iter().map(|ratio| &ratio.key).filter(|key| !key.mode.is_floor()).collect();
+    keys.dedup();
+    keys.sort_by_key(|key| (key.mode, key.options.get("protocol"), place(key.options.get("position").map(String::as_str))));
+    let against = |key: &schema::CellKey, floor| mine.iter().find(|ratio| ratio.key == *key && ratio.floor == floor);
+    html! {
+        @if !keys.is_empty() {
+            section {
+                h3 { "First packets against both floors" }
+                div.scroll tabindex="0" role="region" aria-label="Ratios to the floors" {
+                    table.cards.ratios {
+                        caption {
+                            "Median latency ÷ that of a floor at the same size, position and protocol, with its 95 % interval. "
+                            "none: no connection tracking; conntrack: tracking without a service, the floor of every mode that tracks."
+                        }
+                        thead { tr {
+                            th scope="col" { "First packet to" }
+                            th scope="col" { "÷ none" }
+                            th scope="col" { "÷ conntrack" }
+                        } }
+                        tbody {
+                            @for key in keys {
+                                tr {
+                                    th scope="row" { (key.mode) ", " (described(&key.options)) }
+                                    @for floor in [Mode::None, Mode::Conntrack] {
+                                        td data-label={ "÷ " (floor) } {
+                                            @match against(key, floor) {
+                                                Some(ratio) => div {
+                                                    span.value { (digits(ratio.ratio.ratio)) }
+                                                    span.small { " " (ratio.ratio.ci95.map_or_else(|| "no interval".to_owned(), span)) }
+                                                },
+                                                None => span.none { "floor not measured" },
+                                            }
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn described(options: &schema::Options) -> String {
+    let of = |key: &str| options.get(key).map(|value| option(key, value));
+    [of("position"), of("protocol")].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}

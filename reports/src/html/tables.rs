@@ -1,0 +1,170 @@
+//! Every number, and every cell without one.
+
+use maud::{Markup, html};
+use schema::summary::{Fit, Row, Summary};
+use schema::{Metric, ScenarioKind};
+
+use crate::quantity::{digits, interval, span, value, whole};
+use crate::scope::option;
+
+/// Quantile columns.
+const QUANTILES: &[&str] = &["min", "p50", "p90", "p99", "p99.9", "max"];
+
+/// Cells that have no number in any stay, and stays without one, each with its reason.
+pub(super) fn without_numbers(summary: &Summary) -> Markup {
+    let rows: Vec<&Row> = summary.cells.iter().filter(|row| row.metric.is_none()).collect();
+    let mut partly: Vec<&Row> = summary.cells.iter().filter(|row| row.metric.is_some() && row.reason.is_some()).collect();
+    partly.dedup_by(|a, b| a.key == b.key);
+    html! {
+        section {
+            h2 { "Without numbers" }
+            @if rows.is_empty() && partly.is_empty() && summary.coverage.missing == 0 {
+                p { "Every planned cell was measured." }
+            }
+            @if summary.coverage.missing > 0 {
+                p { (whole(summary.coverage.missing)) " planned cells have no line at all: the run ended before they did." }
+            }
+            @if !rows.is_empty() {
+                (listing("Cells without a number in any stay. A time limit is a lower bound of the true time.", &rows))
+            }
+            @if !partly.is_empty() {
+                details {
+                    summary { (whole(partly.len() as u64)) " measured cells lack some of their stays" }
+                    (listing("Measured cells, with what became of the stays that gave no number.", &partly))
+                }
+            }
+        }
+    }
+}
+
+fn listing(caption: &str, rows: &[&Row]) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(caption) {
+            table.full {
+                caption { (caption) }
+                thead { tr { th scope="col" { "Mode" } th scope="col" { "Scenario" } th scope="col" { "Options" } th.num scope="col" { "N" } th scope="col" { "Why" } } }
+                tbody {
+                    @for row in rows {
+                        tr {
+                            th scope="row" { (row.key.mode) (variant(&row.key.variant)) }
+                            td { (row.key.scenario) }
+                            td { (options(&row.key.options)) }
+                            td.num { (whole(row.key.services.into())) }
+                            td.note { (row.reason.as_deref().unwrap_or(&row.outcome)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A folded table for each scenario and metric, then the fits.
+pub(super) fn everything(summary: &Summary) -> Markup {
+    html! {
+        section {
+            h2 { "Every number" }
+            p.hint { "The same as summary.json, which programs should read. A quantile is given only where n supports it." }
+            @for scenario in ScenarioKind::ALL {
+                @for metric in Metric::ALL {
+                    @let rows: Vec<&Row> = summary.cells.iter().filter(|row| row.key.scenario == *scenario && row.metric == Some(*metric)).collect();
+                    @if !rows.is_empty() { (numbers(*scenario, *metric, &rows)) }
+                }
+            }
+            @if !summary.fits.is_empty() { (fits(&summary.fits)) }
+        }
+    }
+}
+
+fn numbers(scenario: ScenarioKind, metric: Metric, rows: &[&Row]) -> Markup {
+    let environments = rows.iter().any(|row| row.key.environment != rows[0].key.environment);
+    html! {
+        details {
+            summary { (scenario) ": " (metric) " (" (rows.len()) " cells)" }
+            div.scroll tabindex="0" role="region" aria-label={ (scenario) " " (metric) } {
+                table.full {
+                    caption { (scenario) ": " (metric.describe()) "." }
+                    thead { tr {
+                        th scope="col" { "Mode" }
+                        @if environments { th scope="col" { "Environment" } }
+                        th scope="col" { "Options" }
+                        @for name in ["N", "E", "n", "stays", "median"] { th.num scope="col" { (name) } }
+                        th.num scope="col" { "95 % interval" }
+                        @for name in QUANTILES { th.num scope="col" { (name) } }
+                    } }
+                    tbody { @for row in rows { (number(row, environments)) } }
+                }
+            }
+        }
+    }
+}
+
+fn number(row: &Row, environments: bool) -> Markup {
+    let shown = |number: Option<f64>| match (number, row.unit) {
+        (Some(number), Some(unit)) => value(number, unit),
+        _ => "–".to_owned(),
+    };
+    let ci95 = match (row.ci95, row.unit) {
+        (Some(ci95), Some(unit)) => interval(ci95, unit),
+        _ => "–".to_owned(),
+    };
+    html! {
+        tr {
+            th scope="row" { (row.key.mode) (variant(&row.key.variant)) }
+            @if environments { td { (row.key.environment) } }
+            td { (options(&row.key.options)) }
+            td.num { (whole(row.key.services.into())) }
+            td.num { (row.key.endpoints) }
+            td.num { (whole(row.n)) }
+            td.num { (row.stays) }
+            td.num { (shown(row.median)) }
+            td.num { (ci95) }
+            @for name in QUANTILES { td.num { (shown(row.quantiles.get(*name).copied())) } }
+        }
+    }
+}
+
+fn fits(fits: &[Fit]) -> Markup {
+    html! {
+        details {
+            summary { "Growth with N (" (fits.len()) " fits)" }
+            div.scroll tabindex="0" role="region" aria-label="Fits" {
+                table.full {
+                    caption {
+                        "linear: a + b·N, estimate b; power: c·N^k, estimate k. One value a size, the median of its stays' medians; "
+                        "sizes with a single sample are left out."
+                    }
+                    thead { tr {
+                        @for name in ["Mode", "Scenario", "Metric", "Options", "Model"] { th scope="col" { (name) } }
+                        @for name in ["N", "sizes", "estimate", "95 % interval", "a or c", "95 % interval"] { th.num scope="col" { (name) } }
+                    } }
+                    tbody {
+                        @for fit in fits {
+                            tr {
+                                th scope="row" { (fit.mode) (variant(&fit.variant)) }
+                                td { (fit.scenario) }
+                                td { (fit.metric) }
+                                td { (options(&fit.options)) }
+                                td { (fit.model) }
+                                td.num { (whole(fit.from.into())) "–" (whole(fit.to.into())) }
+                                td.num { (fit.sizes) }
+                                td.num { (digits(fit.estimate)) @if fit.unit != "exponent" { " " (fit.unit) } }
+                                td.num { (span(fit.ci95)) }
+                                td.num { (digits(fit.intercept)) }
+                                td.num { (span(fit.intercept_ci95)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn variant(variant: &str) -> String {
+    if variant.is_empty() { String::new() } else { format!(" ({variant})") }
+}
+
+fn options(options: &schema::Options) -> String {
+    options.iter().map(|(key, value)| option(key, value)).collect::<Vec<_>>().join(", ")
+}

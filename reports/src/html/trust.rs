@@ -1,0 +1,155 @@
+//! Why to believe the numbers: where they were taken, how noisy that was, what was checked, what is
+//! missing, and how to take them again.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use schema::summary::Summary;
+use schema::{Environment, Outcome, Unit};
+
+use crate::load::Run;
+use crate::quantity::{counted, value, whole};
+use crate::statistics::RESAMPLES;
+
+/// The last section of the page.
+pub(super) fn section(run: &Run, summary: &Summary) -> Markup {
+    let header = &run.header;
+    html! {
+        section {
+            h2 { "Why believe this" }
+            dl {
+                dt { "Noise (A/A pair)" }
+                dd {
+                    @match &summary.noise {
+                        Some(noise) => { (noise.text) " Measured on " (noise.of) "." },
+                        None => "not measured in this run: unknown",
+                    }
+                }
+                dt { "Coverage" }
+                dd { (coverage_text(summary)) }
+                dt { "Checks" }
+                dd { (checks(run)) }
+                dt { "Stolen time" }
+                dd { (stolen(run)) }
+                dt { "Intervals" }
+                dd {
+                    "Bootstrap with " (whole(RESAMPLES as u64)) " resamples: stays first, samples inside each stay second; the middle 95 %. "
+                    "With one stay only its samples vary, and the interval is too narrow. Quantiles are type 7."
+                }
+                dt { "Seed" }
+                dd { (header.seed) }
+                dt { "To take it again" }
+                dd { code { (command(&header.command_line)) } }
+                dt { "Program" }
+                dd { "bench-runner " (header.tool_version) ", revision " (header.revision) ", schema " (header.schema_version) }
+                @if let Some(end) = &run.end {
+                    dt { "Length" }
+                    dd {
+                        (value(end.elapsed_ns as f64, Unit::Nanoseconds)) " (planned " (value(header.planned_time_ns as f64, Unit::Nanoseconds))
+                        "); the runner used " (value(end.runner_rss_bytes as f64, Unit::Bytes)) " of memory at most"
+                    }
+                }
+            }
+            @for (name, facts) in &summary.environments { (environment(name, facts)) }
+            details {
+                summary { "Resolved arguments" }
+                dl { @for (name, argument) in &header.arguments { dt { (name) } dd { code { (argument) } } } }
+            }
+        }
+    }
+}
+
+/// What became of the plan, as a sentence.
+pub(crate) fn coverage_text(summary: &Summary) -> String {
+    let coverage = &summary.coverage;
+    let outcomes: Vec<String> = coverage.outcomes.iter().map(|(name, count)| format!("{} {name}", whole(*count))).collect();
+    let ended = match coverage.ended.as_str() {
+        "complete" => "The run came to its end".to_owned(),
+        "budget" => "The time budget ended the run".to_owned(),
+        "interrupted" => "The run was interrupted".to_owned(),
+        "killed" => "The run was killed".to_owned(),
+        other => format!("The run ended by {other}"),
+    };
+    let missing = if coverage.missing > 0 {
+        format!(", {} without a line", whole(coverage.missing))
+    } else {
+        String::new()
+    };
+    format!("{ended}: of {} planned cells {}{missing}.", whole(coverage.planned), outcomes.join(", "))
+}
+
+/// Failed checks by stage.
+fn checks(run: &Run) -> String {
+    let mut failed: BTreeMap<&str, u64> = BTreeMap::new();
+    for cell in &run.cells {
+        if let Outcome::Failed { stage, .. } = &cell.outcome {
+            *failed.entry(stage.name()).or_default() += 1;
+        }
+    }
+    let measured = run.cells.iter().filter(|cell| cell.outcome == Outcome::Measured).count() as u64;
+    if failed.is_empty() {
+        return format!("No check failed. {} gave numbers after the rules were proved to work.", counted(measured, "cell"));
+    }
+    let failed: Vec<String> = failed.into_iter().map(|(stage, count)| format!("{} at {stage}", whole(count))).collect();
+    format!("Failed, and without numbers: {}. {} passed every check.", failed.join(", "), counted(measured, "cell"))
+}
+
+fn stolen(run: &Run) -> String {
+    let (steal, elapsed) = run.cells.iter().fold((0.0, 0.0), |(steal, elapsed), cell| {
+        (steal + cell.steal_ns as f64, elapsed + cell.elapsed_ns as f64)
+    });
+    if elapsed == 0.0 {
+        return "no cell ran".to_owned();
+    }
+    format!(
+        "{} taken by the hypervisor in {} of cells, all CPUs together",
+        value(steal, Unit::Nanoseconds),
+        value(elapsed, Unit::Nanoseconds)
+    )
+}
+
+/// A command line that a shell takes back.
+pub(crate) fn command(words: &[String]) -> String {
+    let plain = |word: &str| {
+        !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c))
+    };
+    let quoted: Vec<String> = words
+        .iter()
+        .map(|word| if plain(word) { word.clone() } else { format!("'{}'", word.replace('\'', "'\\''")) })
+        .collect();
+    quoted.join(" ")
+}
+
+fn environment(name: &str, facts: &Environment) -> Markup {
+    let kind = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let sandbox = serde_json::to_value(facts.sandbox).map(|v| kind(&v)).unwrap_or_default();
+    let accel = serde_json::to_value(facts.accel).map(|v| kind(&v)).unwrap_or_default();
+    html! {
+        h3 { "Environment " (name) }
+        dl {
+            dt { "Sandbox" }
+            dd { (sandbox) @if accel != "none" { ", " (accel) } }
+            dt { "Kernel" }
+            dd { (facts.kernel) " " (facts.machine) ", " (facts.kernel_build) }
+            dt { "CPU" }
+            dd { (facts.cpu) ", " (counted(facts.cores.into(), "core")) "; threads: " (facts.pinning) }
+            dt { "Clock" }
+            dd { (facts.clocksource) ", steps of " (value(facts.clock_step_ns as f64, Unit::Nanoseconds)) }
+            dt { "Tools" }
+            dd { (pairs(&facts.tools)) }
+        }
+        details {
+            summary { "Kernel configuration, sysctls and mitigations" }
+            dl {
+                @for (title, map) in [("Configuration", &facts.config), ("Sysctls", &facts.sysctls), ("Mitigations", &facts.mitigations)] {
+                    dt { (title) }
+                    dd { (pairs(map)) }
+                }
+            }
+        }
+    }
+}
+
+fn pairs(map: &BTreeMap<String, String>) -> String {
+    map.iter().map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,26 @@
+//! The file side of the benchmark: reads results, computes intervals and fits, writes the summary,
+//! the plots and the page.
+//!
+//! Builds without Linux or root and never sees the harness: everything it knows is in the files.
+//!
+//! ```text
+//! load(path) -> Run -> summarise -> Summary -> write_all (summary.json, summary.md, report.html, plots/)
+//! ```
+
+pub mod html;
+mod load;
+pub mod markdown;
+pub mod plots;
+pub mod quantity;
+pub mod scope;
+pub mod statistics;
+mod summarise;
+#[cfg(any(test, feature = "synthetic"))]
+pub mod synthetic;
+mod write;
+
+pub use html::render_html;
+pub use load::{LoadError, Run, load};
+pub use markdown::render_markdown;
+pub use summarise::{FloorRatio, floor_ratios, summarise};
+pub use write::{WriteError, write_all};

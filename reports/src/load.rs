@@ -1,0 +1,205 @@
+//! Reading `results.jsonl`, line by line. A torn last line is what a killed run leaves: it is dropped
+//! and said so. Anything else that is wrong is an error with a remedy: numbers are never computed from
+//! half of a damaged file.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use schema::migrate::{self, MigrateError};
+use schema::{CellRecord, EndRecord, Header, Record, SCHEMA_VERSION};
+
+use crate::statistics::Sample;
+
+/// Name of the results in a run directory.
+pub(crate) const RESULTS: &str = "results.jsonl";
+/// No line that we write comes near this; a longer one is not ours, and is not read into memory.
+const LONGEST_LINE: u64 = 64 << 20;
+
+/// A run as it was recorded.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Line 1.
+    pub header: Header,
+    /// The cells, in the order they ended.
+    pub cells: Vec<CellRecord>,
+    /// The end line; `None` when the run was killed.
+    pub end: Option<EndRecord>,
+    /// What was dropped or looks odd, as sentences.
+    pub warnings: Vec<String>,
+}
+
+/// Why a file cannot be reported on. Each is one line with its remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Nothing there.
+    #[error("{path}: no results there; give a run directory or its {RESULTS}")]
+    Missing {
+        /// What was given.
+        path: PathBuf,
+    },
+    /// The file cannot be read.
+    #[error("read {path}: {source}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// No bytes: the run ended before its first line.
+    #[error("{path} is empty: the run ended before it recorded anything; run it again")]
+    Empty {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Not one of our files.
+    #[error("{path}: {why}; give the {RESULTS} of a run")]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+        /// What was seen.
+        why: String,
+    },
+    /// Written by a newer version, or a version that does not exist.
+    #[error("{path}: {source}")]
+    Version {
+        /// Which file.
+        path: PathBuf,
+        /// Which version, and the remedy.
+        source: MigrateError,
+    },
+    /// A line that is not the last cannot be understood.
+    #[error("{path}, line {line}: {why}; the file is damaged: restore it from a copy or run again")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// 1-based.
+        line: usize,
+        /// What was seen.
+        why: String,
+    },
+}
+
+/// Reads a run: a run directory that holds `results.jsonl`, or such a file.
+///
+/// Fields that this version does not know are ignored. Memory: the samples, and one line at a time.
+///
+/// # Errors
+/// [`LoadError`]: missing, unreadable, empty, foreign, newer or damaged. A torn last line is none of
+/// these; it ends in [`Run::warnings`].
+pub fn load(path: impl AsRef<Path>) -> Result<Run, LoadError> {
+    let given = path.as_ref();
+    let path = if given.is_dir() { given.join(RESULTS) } else { given.to_path_buf() };
+    let file = File::open(&path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => LoadError::Missing { path: given.to_path_buf() },
+        _ => LoadError::Read { path: path.clone(), source },
+    })?;
+    Reader { path, lines: BufReader::new(file), number: 0 }.run()
+}
+
+/// A line as read.
+struct Line {
+    text: Vec<u8>,
+    /// Whether it ends in a newline: a line that does not was cut off.
+    whole: bool,
+}
+
+struct Reader<R> {
+    path: PathBuf,
+    lines: R,
+    number: usize,
+}
+
+impl<R: BufRead> Reader<R> {
+    fn run(mut self) -> Result<Run, LoadError> {
+        let first = self.next_line()?.ok_or_else(|| LoadError::Empty { path: self.path.clone() })?;
+        let (header, version) = self.header(&first)?;
+        let mut run = Run { header, cells: Vec::new(), end: None, warnings: Vec::new() };
+        while let Some(line) = self.next_line()? {
+            if line.text.iter().all(u8::is_ascii_whitespace) && line.whole {
+                continue;
+            }
+            match parse(&line.text, version).and_then(|record| accept(&mut run, record)) {
+                Ok(()) => {}
+                Err(_) if !line.whole => run.warnings.push(format!(
+                    "line {} is cut off (the run was killed while writing it): dropped",
+                    self.number
+                )),
+                Err(why) => return Err(self.damaged(why)),
+            }
+        }
+        Ok(run)
+    }
+
+    fn header(&self, line: &Line) -> Result<(Header, u32), LoadError> {
+        let foreign = |why: String| LoadError::Foreign { path: self.path.clone(), why };
+        let value: serde_json::Value = serde_json::from_slice(&line.text)
+            .map_err(|_| foreign("line 1 is not JSON".to_owned()))?;
+        let version = migrate::version_of(&value).map_err(|source| match source {
+            MigrateError::Foreign => foreign(source.to_string()),
+            _ => LoadError::Version { path: self.path.clone(), source },
+        })?;
+        match serde_json::from_value(migrate::migrate(value, version)) {
+            Ok(Record::Header(header)) => Ok((header, version)),
+            Ok(_) => Err(foreign("line 1 is not a header".to_owned())),
+            Err(error) => Err(self.damaged(error.to_string())),
+        }
+    }
+
+    fn next_line(&mut self) -> Result<Option<Line>, LoadError> {
+        let mut text = Vec::new();
+        let read = (&mut self.lines).take(LONGEST_LINE).read_until(b'\n', &mut text);
+        let read = read.map_err(|source| LoadError::Read { path: self.path.clone(), source })?;
+        if read == 0 {
+            return Ok(None);
+        }
+        self.number += 1;
+        let whole = text.last() == Some(&b'\n');
+        if !whole && read as u64 == LONGEST_LINE {
+            return Err(match self.number {
+                1 => LoadError::Foreign { path: self.path.clone(), why: "line 1 has no end".to_owned() },
+                _ => self.damaged("the line has no end".to_owned()),
+            });
+        }
+        Ok(Some(Line { text, whole }))
+    }
+
+    fn damaged(&self, why: String) -> LoadError {
+        LoadError::Damaged { path: self.path.clone(), line: self.number, why }
+    }
+}
+
+fn parse(line: &[u8], version: u32) -> Result<Record, String> {
+    if version == SCHEMA_VERSION {
+        return serde_json::from_slice(line).map_err(|error| error.to_string());
+    }
+    let value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    serde_json::from_value(migrate::migrate(value, version)).map_err(|error| error.to_string())
+}
+
+/// Takes a record into the run if it makes sense there.
+fn accept(run: &mut Run, record: Record) -> Result<(), String> {
+    match record {
+        Record::Header(_) => Err("a second header".to_owned()),
+        Record::End(end) => {
+            run.end = Some(end);
+            Ok(())
+        }
+        Record::Cell(cell) => {
+            for series in &cell.series {
+                Sample::check(&series.samples).map_err(|why| format!("{}: {why}", series.metric))?;
+            }
+            if !run.header.environments.contains_key(&cell.key.environment) {
+                let warning = format!(
+                    "cells name the environment '{}', which the header does not describe",
+                    cell.key.environment
+                );
+                if !run.warnings.contains(&warning) {
+                    run.warnings.push(warning);
+                }
+            }
+            run.cells.push(cell);
+            Ok(())
+        }
+    }
+}

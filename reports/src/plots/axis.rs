@@ -1,0 +1,131 @@
+//! Axes with ticks of our own choice: the sizes that were measured, and round quantities.
+
+use std::ops::Range;
+
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
+use schema::Unit;
+
+use crate::quantity::{self, whole};
+
+/// Scale of an axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scale {
+    Linear,
+    Log,
+}
+
+/// An axis: range, scale, title and labelled ticks.
+#[derive(Debug, Clone)]
+pub(super) struct Axis {
+    pub(super) title: String,
+    pub(super) ticks: Vec<(f64, String)>,
+    scale: Scale,
+    from: f64,
+    to: f64,
+}
+
+impl Axis {
+    /// N, logarithmic, with a tick at every size that has room.
+    pub(super) fn sizes(sizes: &[u32]) -> Self {
+        let values = || sizes.iter().map(|&size| f64::from(size));
+        let (low, high) = extent(values()).unwrap_or((1.0, 10.0));
+        let (from, to) = (low / 1.35, high * 1.35);
+        let mut ticks: Vec<(f64, String)> = Vec::new();
+        // From the largest down: it is the one that is asked about.
+        for &size in sizes.iter().rev() {
+            let apart = |tick: f64| (tick / f64::from(size)).ln() / (to / from).ln() > 0.11;
+            if ticks.last().is_none_or(|(tick, _)| apart(*tick)) {
+                ticks.push((f64::from(size), whole(size.into())));
+            }
+        }
+        Self { title: "services N (log scale)".to_owned(), ticks, scale: Scale::Log, from, to }
+    }
+
+    /// Places in a row, without a scale.
+    pub(super) fn places(names: &[&str]) -> Self {
+        let ticks = names.iter().enumerate().map(|(index, name)| (index as f64, (*name).to_owned())).collect();
+        Self { title: "position of the service".to_owned(), ticks, scale: Scale::Linear, from: -0.5, to: names.len() as f64 - 0.5 }
+    }
+
+    /// A quantity, logarithmic, around what is shown.
+    pub(super) fn log(title: &str, values: impl Iterator<Item = f64>, unit: Unit) -> Option<Self> {
+        let (low, high) = extent(values.filter(|value| *value > 0.0))?;
+        let middle = (low * high).sqrt();
+        // At least a factor of three, so that noise is not blown up to fill the panel.
+        let (from, to) = ((low / 1.25).min(middle / 1.8), (high * 1.25).max(middle * 1.8));
+        let decades = (to / from).log10();
+        let digits: &[f64] = match decades {
+            d if d > 4.5 => &[1.0],
+            d if d > 1.4 => &[1.0, 3.0],
+            d if d > 0.9 => &[1.0, 2.0, 5.0],
+            _ => &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
+        };
+        let exponents = from.log10().floor() as i32..=to.log10().ceil() as i32;
+        let ticks = exponents
+            .flat_map(|exponent| digits.iter().map(move |digit| digit * 10f64.powi(exponent)))
+            .filter(|tick| (from..=to).contains(tick))
+            .map(|tick| (tick, round(tick, unit)))
+            .collect();
+        Some(Self { title: format!("{title} (log scale)"), ticks, scale: Scale::Log, from, to })
+    }
+
+    /// A quantity from zero on, linear.
+    pub(super) fn linear(title: &str, values: impl Iterator<Item = f64>, unit: Unit) -> Option<Self> {
+        let (_, high) = extent(values)?;
+        let to = high * 1.08;
+        let rough = to / 7.0;
+        let power = 10f64.powf(rough.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|s| s * power).find(|s| *s >= rough).unwrap_or(rough);
+        let ticks = (0..)
+            .map(|index| f64::from(index) * step)
+            .take_while(|tick| *tick <= to)
+            .map(|tick| (tick, if tick == 0.0 { "0".to_owned() } else { round(tick, unit) }))
+            .collect();
+        Some(Self { title: title.to_owned(), ticks, scale: Scale::Linear, from: 0.0, to })
+    }
+}
+
+/// A round quantity without its zeros: "30 µs", not "30.0 µs".
+fn round(tick: f64, unit: Unit) -> String {
+    let text = quantity::value(tick, unit);
+    match text.split_once(' ') {
+        Some((number, unit)) if number.contains('.') => {
+            format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.'))
+        }
+        _ => text,
+    }
+}
+
+fn extent(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    values.filter(|value| value.is_finite()).fold(None, |seen, value| match seen {
+        None => Some((value, value)),
+        Some((low, high)) => Some((low.min(value), high.max(value))),
+    })
+}
+
+impl Ranged for Axis {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        let share = match self.scale {
+            Scale::Linear => (value - self.from) / (self.to - self.from),
+            Scale::Log => (value / self.from).ln() / (self.to / self.from).ln(),
+        };
+        limit.0 + (share * f64::from(limit.1 - limit.0)).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        self.ticks.iter().map(|(value, _)| *value).collect()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.from..self.to
+    }
+}
+
+impl ValueFormatter<f64> for Axis {
+    fn format_ext(&self, value: &f64) -> String {
+        self.ticks.iter().find(|(tick, _)| tick == value).map(|(_, text)| text.clone()).unwrap_or_default()
+    }
+}

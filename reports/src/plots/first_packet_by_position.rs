@@ -1,0 +1,91 @@
+//! First-packet latency by position of the service, at the largest N: a panel for each protocol.
+
+use schema::summary::Summary;
+use schema::{CellKey, Metric, Mode, Protocol, ScenarioKind, Unit};
+
+use super::axis::Axis;
+use super::chart::{Series, behind_points, gaps, series};
+use super::figure::{Figure, Key, Line, Panel, Point};
+use super::style::Style;
+use crate::quantity::{value, whole};
+use crate::scope::Scope;
+
+const POSITIONS: &[&str] = &["first", "middle", "last", "uniform"];
+/// Modes stand beside each other by this share of the distance of two positions.
+const STEP: f64 = 0.09;
+
+pub(super) fn figure(summary: &Summary, scope: &Scope) -> Option<Figure> {
+    let largest = scope.largest(summary);
+    let asks = |key: &CellKey| {
+        key.scenario == ScenarioKind::FirstPacket && key.services == largest && key.options.contains_key("position")
+    };
+    let series = series(summary, scope, Metric::Latency, asks);
+    let rows = || series.iter().flat_map(Series::measured);
+    let shown = || rows().flat_map(|row| row.median.into_iter().chain(row.ci95.into_iter().flatten()));
+    let y = Axis::linear("median latency", shown(), Unit::Nanoseconds)?;
+    let used: Vec<&str> =
+        POSITIONS.iter().copied().filter(|position| series.iter().any(|s| position_of(s) == Some(position))).collect();
+    let mut modes: Vec<Mode> = series.iter().map(|series| series.mode).collect();
+    modes.dedup();
+    let panels = Protocol::ALL
+        .iter()
+        .filter(|protocol| series.iter().any(|s| protocol_of(s) == Some(protocol.name())))
+        .map(|protocol| Panel {
+            heading: protocol.name().to_uppercase(),
+            x: Axis::places(&used),
+            y: y.clone(),
+            lines: modes
+                .iter()
+                .enumerate()
+                .map(|(index, mode)| {
+                    let shift = (index as f64 - (modes.len() as f64 - 1.0) / 2.0) * STEP;
+                    line(&series, *mode, *protocol, &used, shift)
+                })
+                .collect(),
+        })
+        .collect();
+    let mut notes = vec![behind_points(rows())];
+    notes.extend(gaps(&series));
+    Some(Figure {
+        name: String::new(),
+        title: format!("Does the position of a service matter? First packets at {} services", whole(largest.into())),
+        notes,
+        alt: described(&series),
+        panels,
+        legend: modes.iter().map(|&mode| Key { style: Style::of(mode, 0), text: mode.to_string() }).collect(),
+    })
+}
+
+fn position_of<'a>(series: &'a Series<'_>) -> Option<&'a str> {
+    series.options.get("position").map(String::as_str)
+}
+
+fn protocol_of<'a>(series: &'a Series<'_>) -> Option<&'a str> {
+    series.options.get("protocol").map(String::as_str)
+}
+
+fn line(series: &[Series<'_>], mode: Mode, protocol: Protocol, positions: &[&str], shift: f64) -> Line {
+    let points = positions
+        .iter()
+        .enumerate()
+        .filter_map(|(place, position)| {
+            let series = series.iter().find(|series| {
+                series.mode == mode && position_of(series) == Some(position) && protocol_of(series) == Some(protocol.name())
+            })?;
+            let row = series.measured().next()?;
+            Some(Point { x: place as f64 + shift, y: row.median?, ci95: row.ci95 })
+        })
+        .collect();
+    Line { style: Style::of(mode, 0), points, joined: true, curve: Vec::new(), bounds: Vec::new() }
+}
+
+fn described(series: &[Series<'_>]) -> String {
+    let parts: Vec<String> = series
+        .iter()
+        .filter_map(|series| {
+            let row = series.measured().next()?;
+            Some(format!("{}: {}", series.name, value(row.median?, row.unit?)))
+        })
+        .collect();
+    format!("Medians. {}.", parts.join("; "))
+}

@@ -1,0 +1,101 @@
+//! Charts. One chart = one file + one line in [`registry`].
+//!
+//! A chart file decides what is shown ([`Figure`]); `draw` shows it. SVG comes from plotters; PNG is that
+//! SVG rasterised by resvg with a font of our own, so both look the same on every machine and need no
+//! system library.
+
+mod axis;
+mod chart;
+mod draw;
+mod figure;
+mod first_packet_by_position;
+mod first_packet_by_size;
+mod style;
+mod update_time;
+
+use std::sync::Arc;
+
+use resvg::{tiny_skia, usvg};
+use schema::summary::Summary;
+
+use crate::scope::{Scope, scopes};
+
+pub use figure::Figure;
+
+/// Pixels of a PNG for each unit of its SVG: sharp on screens with two pixels a point.
+const PNG_SCALE: f32 = 2.0;
+/// DejaVu Sans 2.37, see `font/LICENSE`.
+static FONT: &[u8] = include_bytes!("font/DejaVuSans.ttf");
+
+/// A chart that the report can show.
+#[derive(Debug, Clone, Copy)]
+pub struct Chart {
+    /// Name of its files, without extension.
+    pub name: &'static str,
+    /// What it shows; `None` when nothing was planned that it could show.
+    pub figure: fn(&Summary, &Scope) -> Option<Figure>,
+}
+
+/// Every chart, in the order of the page.
+#[must_use]
+pub const fn registry() -> &'static [Chart] {
+    &[
+        Chart { name: "first-packet-tcp", figure: first_packet_by_size::tcp },
+        Chart { name: "first-packet-udp", figure: first_packet_by_size::udp },
+        Chart { name: "first-packet-by-position", figure: first_packet_by_position::figure },
+        Chart { name: "service-add", figure: update_time::service_add },
+        Chart { name: "cold-install", figure: update_time::cold_install },
+    ]
+}
+
+/// Why a chart could not be drawn.
+#[derive(Debug, thiserror::Error)]
+pub enum PlotError {
+    /// plotters refused.
+    #[error("plot: {0}")]
+    Plot(String),
+    /// The SVG could not be rasterised.
+    #[error("rasterise: {0}")]
+    Raster(String),
+}
+
+/// The charts of a summary. Where it holds more than one environment or number of endpoints, each has
+/// charts of its own, never shared axes.
+#[must_use]
+pub fn figures(summary: &Summary) -> Vec<Figure> {
+    let scopes = scopes(summary);
+    let mut figures = Vec::new();
+    for (index, scope) in scopes.iter().enumerate() {
+        for chart in registry() {
+            let Some(mut figure) = (chart.figure)(summary, scope) else { continue };
+            chart.name.clone_into(&mut figure.name);
+            if index > 0 {
+                figure.name.push_str(&format!("-{}", index + 1));
+            }
+            if scopes.len() > 1 {
+                figure.title = format!("{} ({})", figure.title, scope.describe());
+            }
+            figures.push(figure);
+        }
+    }
+    figures
+}
+
+/// An SVG as PNG, on white.
+///
+/// # Errors
+/// [`PlotError::Raster`] when the text is not SVG or has no size.
+pub fn png(svg: &str) -> Result<Vec<u8>, PlotError> {
+    let raster = |text: String| PlotError::Raster(text);
+    let mut fonts = usvg::fontdb::Database::new();
+    fonts.load_font_source(usvg::fontdb::Source::Binary(Arc::new(FONT)));
+    fonts.set_sans_serif_family("DejaVu Sans");
+    let options = usvg::Options { fontdb: Arc::new(fonts), ..usvg::Options::default() };
+    let tree = usvg::Tree::from_str(svg, &options).map_err(|error| raster(error.to_string()))?;
+    let size = tree.size().to_int_size().scale_by(PNG_SCALE).ok_or_else(|| raster("no size".to_owned()))?;
+    let mut pixels =
+        tiny_skia::Pixmap::new(size.width(), size.height()).ok_or_else(|| raster("no size".to_owned()))?;
+    pixels.fill(tiny_skia::Color::WHITE);
+    resvg::render(&tree, tiny_skia::Transform::from_scale(PNG_SCALE, PNG_SCALE), &mut pixels.as_mut());
+    pixels.encode_png().map_err(|error| raster(error.to_string()))
+}

@@ -1,0 +1,51 @@
+//! How a series looks: one colour and one marker a mode everywhere, one dash pattern an option. The
+//! colours are Okabe and Ito's (*Color Universal Design*, 2008), told apart by all common kinds of
+//! colour vision; marker and dash say the same without colour.
+
+use plotters::style::RGBColor;
+use schema::Mode;
+
+/// Text. `draw::themed` recognises this and the next three by value and lets the page's colour scheme
+/// replace them.
+pub(super) const INK: RGBColor = RGBColor(0x1a, 0x1b, 0x1e);
+/// Secondary text.
+pub(super) const MUTED: RGBColor = RGBColor(0x5a, 0x5d, 0x63);
+/// Grid lines.
+pub(super) const GRID: RGBColor = RGBColor(0xdd, 0xdf, 0xe3);
+/// Background.
+pub(super) const PAPER: RGBColor = RGBColor(0xff, 0xff, 0xfe);
+
+/// Shape of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Marker {
+    Circle,
+    Square,
+    Triangle,
+    Diamond,
+}
+
+/// How a series looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Style {
+    pub(super) color: RGBColor,
+    pub(super) marker: Marker,
+    /// Floors are drawn hollow: they serve no service.
+    pub(super) hollow: bool,
+    /// Length and gap of dashes, pixels; `None`: solid.
+    pub(super) dash: Option<(i32, i32)>,
+}
+
+impl Style {
+    /// The look of a mode's series number `variant` (0: the ordinary one).
+    #[must_use]
+    pub(super) fn of(mode: Mode, variant: usize) -> Self {
+        let (color, marker) = match mode {
+            Mode::None => (RGBColor(0x80, 0x80, 0x80), Marker::Circle),
+            Mode::Conntrack => (RGBColor(0x56, 0xb4, 0xe9), Marker::Square),
+            Mode::IptablesLegacy => (RGBColor(0xd5, 0x5e, 0x00), Marker::Triangle),
+            Mode::Nftables => (RGBColor(0x00, 0x72, 0xb2), Marker::Diamond),
+        };
+        let dash = [None, Some((7, 4)), Some((2, 4)), Some((12, 3))][variant % 4];
+        Self { color, marker, hollow: mode.is_floor() || variant % 2 == 1, dash }
+    }
+}

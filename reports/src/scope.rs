@@ -1,0 +1,225 @@
+//! What a table or chart is about: one environment, one number of endpoints, and the questions that
+//! its cells ask. Cells of different environments are never put side by side.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schema::summary::{Row, Summary};
+use schema::{CellKey, Metric, Mode, Options, ScenarioKind};
+
+use crate::quantity::whole;
+
+/// One environment and one number of endpoints.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Scope {
+    /// Name of the environment.
+    pub environment: String,
+    /// Endpoints of each service.
+    pub endpoints: u32,
+}
+
+/// The scopes of a summary, the one with the most numbers first.
+#[must_use]
+pub fn scopes(summary: &Summary) -> Vec<Scope> {
+    let mut measured: BTreeMap<Scope, usize> = BTreeMap::new();
+    for row in &summary.cells {
+        let scope = Scope { environment: row.key.environment.clone(), endpoints: row.key.endpoints };
+        *measured.entry(scope).or_default() += usize::from(row.metric.is_some());
+    }
+    let mut scopes: Vec<_> = measured.into_iter().collect();
+    scopes.sort_by_key(|(_, measured)| std::cmp::Reverse(*measured));
+    scopes.into_iter().map(|(scope, _)| scope).collect()
+}
+
+impl Scope {
+    /// Whether a cell belongs here.
+    #[must_use]
+    pub fn holds(&self, key: &CellKey) -> bool {
+        key.environment == self.environment && key.endpoints == self.endpoints
+    }
+
+    /// The ordinary rows that belong here: not the A/A control series.
+    pub fn rows<'a>(&'a self, summary: &'a Summary) -> impl Iterator<Item = &'a Row> {
+        summary.cells.iter().filter(|row| self.holds(&row.key) && row.key.variant.is_empty())
+    }
+
+    /// The largest N that was planned.
+    #[must_use]
+    pub fn largest(&self, summary: &Summary) -> u32 {
+        self.rows(summary).map(|row| row.key.services).max().unwrap_or(0)
+    }
+
+    /// The smallest N that was planned.
+    #[must_use]
+    pub fn smallest(&self, summary: &Summary) -> u32 {
+        self.rows(summary).map(|row| row.key.services).min().unwrap_or(0)
+    }
+
+    /// Where this is, as a phrase, when there is more than one scope.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        format!("{}, {} endpoints a service", self.environment, whole(self.endpoints.into()))
+    }
+
+    /// Modes with cells here, in the fixed order.
+    #[must_use]
+    pub fn modes(&self, summary: &Summary) -> Vec<Mode> {
+        let seen: BTreeSet<Mode> = self.rows(summary).map(|row| row.key.mode).collect();
+        seen.into_iter().collect()
+    }
+
+    /// The questions asked here, in table order.
+    #[must_use]
+    pub fn questions(&self, summary: &Summary) -> Vec<Question> {
+        let varying = self.varying(summary);
+        let mut questions: BTreeSet<Question> = BTreeSet::new();
+        for row in self.rows(summary) {
+            for &metric in headline_metrics(row.key.scenario) {
+                let mut options = row.key.options.clone();
+                options.remove("transport");
+                options.retain(|key, _| varying.contains(key) || matches!(key.as_str(), "position" | "protocol"));
+                questions.insert(Question { scenario: row.key.scenario, metric, options });
+            }
+        }
+        let mut questions: Vec<_> = questions.into_iter().collect();
+        questions.sort_by_key(|question| {
+            let option = |key: &str| question.options.get(key).map(String::as_str);
+            (question.scenario, question.metric, option("protocol").map(str::to_owned), place(option("position")), chunk_order(option("chunk")))
+        });
+        questions
+    }
+
+    /// Options that take more than one value in a scenario here: the only ones worth naming.
+    fn varying(&self, summary: &Summary) -> BTreeSet<String> {
+        let mut values: BTreeMap<(ScenarioKind, &str), BTreeSet<&str>> = BTreeMap::new();
+        for row in self.rows(summary) {
+            for (key, value) in &row.key.options {
+                values.entry((row.key.scenario, key)).or_default().insert(value);
+            }
+        }
+        values.into_iter().filter(|(_, seen)| seen.len() > 1).map(|((_, key), _)| key.to_owned()).collect()
+    }
+}
+
+/// What the headline table asks in a scenario.
+const fn headline_metrics(scenario: ScenarioKind) -> &'static [Metric] {
+    match scenario {
+        ScenarioKind::ColdInstall => &[Metric::UpdateTime],
+        ScenarioKind::ServiceAdd => &[Metric::UpdateTime, Metric::BytesSent],
+        ScenarioKind::FirstPacket => &[Metric::Latency],
+    }
+}
+
+pub(crate) fn place(position: Option<&str>) -> usize {
+    ["first", "middle", "last", "uniform"].iter().position(|p| Some(*p) == position).unwrap_or(usize::MAX)
+}
+
+fn chunk_order(chunk: Option<&str>) -> u64 {
+    chunk.and_then(|c| c.parse().ok()).unwrap_or(0)
+}
+
+/// One line of the headline table: the same thing asked of every mode.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Question {
+    /// Scenario.
+    pub scenario: ScenarioKind,
+    /// Metric.
+    pub metric: Metric,
+    /// The options that matter, without the transport.
+    pub options: Options,
+}
+
+impl Question {
+    /// Whether a cell answers it.
+    #[must_use]
+    pub fn asks(&self, key: &CellKey) -> bool {
+        key.scenario == self.scenario && self.options.iter().all(|(name, value)| key.options.get(name) == Some(value))
+    }
+
+    /// The question as a phrase, at a size.
+    #[must_use]
+    pub fn text(&self, services: u32) -> String {
+        let services = whole(services.into());
+        let rest = |known: &[&str]| {
+            let rest: Vec<String> =
+                self.options.iter().filter(|(k, _)| !known.contains(&k.as_str())).map(|(k, v)| option(k, v)).collect();
+            if rest.is_empty() { String::new() } else { format!(", {}", rest.join(", ")) }
+        };
+        match (self.scenario, self.metric) {
+            (ScenarioKind::ColdInstall, _) => format!("Install {services} services from nothing{}", rest(&[])),
+            (ScenarioKind::ServiceAdd, Metric::BytesSent) => {
+                format!("Bytes handed over to add one service to {services}{}", rest(&[]))
+            }
+            (ScenarioKind::ServiceAdd, _) => format!("Add one service to {services}{}", rest(&[])),
+            (ScenarioKind::FirstPacket, _) => {
+                let of = |key: &str| self.options.get(key).map_or("", String::as_str);
+                let protocol = of("protocol").to_uppercase();
+                let to = option("position", of("position"));
+                format!("First packet of a new {protocol} flow to {to} of {services}{}", rest(&["position", "protocol"]))
+            }
+        }
+    }
+}
+
+/// Lower bound of a row without numbers that timed out, nanoseconds: the limit in its reason.
+#[must_use]
+pub fn lower_bound(row: &Row) -> Option<f64> {
+    if row.median.is_some() || row.outcome != "timed-out" {
+        return None;
+    }
+    let seconds = row.reason.as_deref()?.split("longer than ").nth(1)?.split(' ').next()?;
+    seconds.parse::<f64>().ok().map(|seconds| seconds * 1e9)
+}
+
+/// Whether a row is lower than those of every other mode that serves services: no interval of theirs
+/// reaches down to this one's, and what timed out did so above it.
+#[must_use]
+pub fn is_lowest(row: &Row, answers: &[&Row]) -> bool {
+    let Some([_, top]) = row.ci95.filter(|_| !row.key.mode.is_floor()) else { return false };
+    let mut others = answers
+        .iter()
+        .filter(|other| other.key.mode != row.key.mode && !other.key.mode.is_floor())
+        .filter_map(|other| match other.median {
+            Some(_) => Some(other.ci95.map_or(f64::NEG_INFINITY, |[low, _]| low)),
+            None => lower_bound(other),
+        })
+        .peekable();
+    others.peek().is_some() && others.all(|low| low > top)
+}
+
+/// An option as words.
+#[must_use]
+pub fn option(key: &str, value: &str) -> String {
+    match (key, value) {
+        ("chunk", "all") => "one transaction".to_owned(),
+        ("chunk", n) => format!("transactions of {n}"),
+        ("transport", "restore") => "iptables-restore".to_owned(),
+        ("transport", "netlink") => "netlink".to_owned(),
+        ("transport", "nft") => "nft -f".to_owned(),
+        ("large_cluster", "on") => "without comments".to_owned(),
+        ("large_cluster", "off") => "with comments".to_owned(),
+        ("position", "uniform") => "any service".to_owned(),
+        ("position", position) => format!("the {position} service"),
+        ("protocol", protocol) => protocol.to_uppercase(),
+        (key, value) => format!("{key} {value}"),
+    }
+}
+
+/// Names of series that are drawn or listed together: the mode, and of the options only those in which
+/// series of the same mode differ.
+#[must_use]
+pub fn series_names(series: &[(Mode, &Options)]) -> Vec<String> {
+    series
+        .iter()
+        .map(|(mode, options)| {
+            let differs = |key: &str, value: &str| {
+                series.iter().any(|(other, o)| other == mode && o.get(key).map(String::as_str) != Some(value))
+            };
+            let mut name = mode.to_string();
+            for (key, value) in options.iter().filter(|(key, value)| differs(key, value)) {
+                name.push_str(", ");
+                name.push_str(&option(key, value));
+            }
+            name
+        })
+        .collect()
+}

@@ -1,0 +1,133 @@
+//! The ratio of two medians, over any number of strata.
+
+use rand::{Rng, RngExt};
+
+use super::{RESAMPLES, Sample, Scratch, generator, percentile_interval};
+
+/// Pairs of samples whose stays are drawn together: the cells of one population size.
+#[derive(Debug, Clone)]
+pub struct Stratum<'a> {
+    /// (numerator, denominator), each pair with equal options.
+    pub pairs: Vec<(&'a Sample, &'a Sample)>,
+    /// Both sides come out of the same stays (two positions in one lab): a drawn stay counts on both.
+    pub same_stays: bool,
+}
+
+/// A ratio of medians.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ratio {
+    /// Geometric mean, over all pairs, of median ÷ median.
+    pub ratio: f64,
+    /// Its 95 % interval; `None` when a side has fewer than two samples.
+    pub ci95: Option<[f64; 2]>,
+    /// Distinct stays of the numerators.
+    pub stays_numerator: u32,
+    /// Distinct stays of the denominators.
+    pub stays_denominator: u32,
+}
+
+impl Ratio {
+    /// Whether the interval leaves 1 out: the two differ by more than chance explains.
+    #[must_use]
+    pub fn is_distinguished(&self) -> bool {
+        self.ci95.is_some_and(|[low, high]| low > 1.0 || high < 1.0)
+    }
+}
+
+/// Ratio of medians over strata, with its interval: stays are drawn inside each stratum, once for all
+/// of its pairs, samples inside stays; every pair weighs the same.
+///
+/// `None` without pairs or when a median is not positive.
+#[must_use]
+pub fn ratio_of_medians(strata: &[Stratum<'_>], seed: u64) -> Option<Ratio> {
+    let pairs = || strata.iter().flat_map(|stratum| &stratum.pairs);
+    let logs: Vec<f64> = pairs().map(|(a, b)| (a.median() / b.median()).ln()).collect();
+    if logs.is_empty() || !logs.iter().all(|log| log.is_finite()) {
+        return None;
+    }
+    let enough = pairs().all(|(a, b)| a.n() >= 2 && b.n() >= 2);
+    let sides: Vec<_> = strata.iter().map(Sides::of).collect();
+    let ci95 = if enough { interval(strata, &sides, seed) } else { None };
+    Some(Ratio {
+        ratio: (logs.iter().sum::<f64>() / logs.len() as f64).exp(),
+        ci95,
+        stays_numerator: sides.iter().map(|s| s.numerators.len() as u32).sum(),
+        stays_denominator: sides.iter().map(|s| s.denominators.len() as u32).sum(),
+    })
+}
+
+/// Ratio of the medians of two samples that share no stay, from their resampled medians: quotients of
+/// independent resamples are resamples of the quotient.
+///
+/// `None` when a median is not positive.
+#[must_use]
+pub fn ratio_of_independent(numerator: (&Sample, &[f64]), denominator: (&Sample, &[f64])) -> Option<Ratio> {
+    let ((a, resampled_a), (b, resampled_b)) = (numerator, denominator);
+    let ratio = a.median() / b.median();
+    let enough = a.n() >= 2 && b.n() >= 2;
+    let quotients = || resampled_a.iter().zip(resampled_b).map(|(a, b)| a / b).collect();
+    (ratio.is_finite() && ratio > 0.0).then(|| Ratio {
+        ratio,
+        ci95: if enough { percentile_interval(quotients()) } else { None },
+        stays_numerator: a.stays().len() as u32,
+        stays_denominator: b.stays().len() as u32,
+    })
+}
+
+/// The distinct stays of a stratum.
+struct Sides {
+    numerators: Vec<u32>,
+    denominators: Vec<u32>,
+}
+
+impl Sides {
+    fn of(stratum: &Stratum<'_>) -> Self {
+        let distinct = |samples: &mut dyn Iterator<Item = &Sample>| {
+            let mut stays: Vec<u32> = samples.flat_map(Sample::stays).collect();
+            stays.sort_unstable();
+            stays.dedup();
+            stays
+        };
+        Self {
+            numerators: distinct(&mut stratum.pairs.iter().map(|pair| pair.0)),
+            denominators: distinct(&mut stratum.pairs.iter().map(|pair| pair.1)),
+        }
+    }
+}
+
+fn interval(strata: &[Stratum<'_>], sides: &[Sides], seed: u64) -> Option<[f64; 2]> {
+    let (mut rng, mut scratch) = (generator(seed), Scratch::default());
+    let (mut upper, mut lower, mut places) = (Vec::new(), Vec::new(), Vec::new());
+    let estimates = (0..RESAMPLES)
+        .map(|_| {
+            let (mut sum, mut count) = (0.0, 0);
+            for (stratum, sides) in strata.iter().zip(sides) {
+                draw(&sides.numerators, &mut rng, &mut upper);
+                if stratum.same_stays {
+                    lower.clone_from(&upper);
+                } else {
+                    draw(&sides.denominators, &mut rng, &mut lower);
+                }
+                for (a, b) in &stratum.pairs {
+                    let mut median = |sample: &Sample, drawn: &[u32]| {
+                        places.clear();
+                        places.extend(drawn.iter().filter_map(|&stay| sample.place_of(stay)));
+                        sample.resampled_median(&places, &mut rng, &mut scratch)
+                    };
+                    // A pair that none of the drawn stays measured says nothing in this resample.
+                    if let (Some(a), Some(b)) = (median(a, &upper), median(b, &lower)) {
+                        sum += (a / b).ln();
+                        count += 1;
+                    }
+                }
+            }
+            (sum / f64::from(count)).exp()
+        })
+        .collect();
+    percentile_interval(estimates)
+}
+
+fn draw(stays: &[u32], rng: &mut impl Rng, drawn: &mut Vec<u32>) {
+    drawn.clear();
+    drawn.extend((0..stays.len()).map(|_| stays[rng.random_range(0..stays.len())]));
+}

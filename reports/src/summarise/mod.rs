@@ -1,0 +1,127 @@
+//! From the lines of a run to `summary.json` (DESIGN §9): pure, and the same for the same lines.
+
+mod cells;
+mod findings;
+mod fits;
+mod noise;
+mod ratios;
+
+use std::collections::BTreeMap;
+
+use schema::summary::{Coverage, Row, Summary};
+use schema::{CellKey, CellRecord, Metric, Outcome, SCHEMA_VERSION, Unit};
+
+use crate::load::Run;
+use crate::statistics::{Sample, percentile_interval};
+
+use cells::Cells;
+pub use ratios::{FloorRatio, floor_ratios};
+
+/// A quantile is given from this many samples on: the rarest tenth, hundredth or thousandth must have
+/// been seen at least once.
+const QUANTILES: &[(&str, f64, u64)] =
+    &[("p50", 0.5, 1), ("p90", 0.9, 10), ("p99", 0.99, 100), ("p99.9", 0.999, 1_000)];
+
+/// Computes the summary of a run.
+#[must_use]
+pub fn summarise(run: &Run) -> Summary {
+    let cells = Cells::of(run);
+    let mut summary = Summary {
+        schema_version: SCHEMA_VERSION,
+        environments: run.header.environments.clone(),
+        cells: rows(&cells),
+        fits: fits::fits(&cells),
+        findings: Vec::new(),
+        noise: noise::noise(&cells),
+        coverage: coverage(run),
+    };
+    summary.findings = findings::findings(&cells, &summary);
+    summary
+}
+
+fn rows(cells: &Cells<'_>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (key, records) in cells.iter() {
+        let metrics = cells.metrics(key);
+        if metrics.is_empty() {
+            rows.push(unmeasured(key, records));
+        }
+        for (metric, unit) in metrics {
+            if let Some((sample, medians)) = cells.resampled(key, metric) {
+                rows.push(measured(key, records, (metric, unit), &sample, &medians));
+            }
+        }
+    }
+    rows
+}
+
+fn measured(key: &CellKey, records: &[&CellRecord], (metric, unit): (Metric, Unit), sample: &Sample, medians: &[f64]) -> Row {
+    let mut quantiles: BTreeMap<String, f64> = QUANTILES
+        .iter()
+        .filter(|(_, _, needed)| sample.n() >= *needed)
+        .map(|(name, p, _)| ((*name).to_owned(), sample.quantile(*p)))
+        .collect();
+    quantiles.insert("min".to_owned(), sample.min());
+    quantiles.insert("max".to_owned(), sample.max());
+    Row {
+        key: key.clone(),
+        metric: Some(metric),
+        unit: Some(unit),
+        outcome: Outcome::Measured.name().to_owned(),
+        reason: reasons(records),
+        n: sample.n(),
+        stays: sample.stays().len() as u32,
+        median: Some(sample.median()),
+        ci95: if sample.n() < 2 { None } else { percentile_interval(medians.to_vec()) },
+        quantiles,
+    }
+}
+
+fn unmeasured(key: &CellKey, records: &[&CellRecord]) -> Row {
+    let last = records.iter().max_by_key(|record| record.stay);
+    Row {
+        key: key.clone(),
+        metric: None,
+        unit: None,
+        outcome: last.map_or("not-run", |record| record.outcome.name()).to_owned(),
+        reason: reasons(records).or_else(|| Some("measured, but without a sample".to_owned())),
+        n: 0,
+        stays: 0,
+        median: None,
+        ci95: None,
+        quantiles: BTreeMap::new(),
+    }
+}
+
+/// Why stays have no numbers, each reason once with how many stays gave it when it was not the only one.
+fn reasons(records: &[&CellRecord]) -> Option<String> {
+    let mut counted: Vec<(String, usize)> = Vec::new();
+    for record in records {
+        if let Some(reason) = record.outcome.reason() {
+            let reason = format!("{}: {reason}", record.outcome.name());
+            match counted.iter_mut().find(|(seen, _)| *seen == reason) {
+                Some((_, count)) => *count += 1,
+                None => counted.push((reason, 1)),
+            }
+        }
+    }
+    let single = counted.len() == 1 && counted[0].1 == records.len();
+    let texts: Vec<String> = counted
+        .into_iter()
+        .map(|(reason, count)| if single { reason } else { format!("{reason} ({count} of {} stays)", records.len()) })
+        .collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
+}
+
+fn coverage(run: &Run) -> Coverage {
+    let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
+    for cell in &run.cells {
+        *outcomes.entry(cell.outcome.name().to_owned()).or_default() += 1;
+    }
+    Coverage {
+        planned: run.header.planned_cells,
+        missing: run.header.planned_cells.saturating_sub(run.cells.len() as u64),
+        outcomes,
+        ended: run.end.as_ref().map_or_else(|| "killed".to_owned(), |end| end.ended.clone()),
+    }
+}

@@ -1,0 +1,109 @@
+//! Writing what a run came to: every file under a temporary name first, then renamed, so that a reader
+//! never sees half a file and a failed report leaves the last good one.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use schema::summary::Summary;
+
+use crate::load::Run;
+use crate::plots::{self, PlotError};
+use crate::{render_html, render_markdown};
+
+/// Why a report could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// A number that JSON cannot hold: it would silently become null.
+    #[error("the summary's {place} is not a number: nothing was written")]
+    NotFinite {
+        /// Where in the summary.
+        place: String,
+    },
+    /// The summary could not be encoded.
+    #[error("encode the summary: {source}")]
+    Encode {
+        /// The encoder's answer.
+        source: serde_json::Error,
+    },
+    /// A chart could not be drawn.
+    #[error("draw {file}: {source}")]
+    Draw {
+        /// Which file.
+        file: String,
+        /// Why.
+        source: PlotError,
+    },
+    /// The file system refused.
+    #[error("write {path}: {source}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+/// Writes `summary.json`, `summary.md`, `report.html`, `plots/*.svg` and `plots/*.png` into a run
+/// directory; returns their paths in that order.
+///
+/// # Errors
+/// [`WriteError`]; files written before the failure stay, whole.
+pub fn write_all(dir: &Path, run: &Run, summary: &Summary) -> Result<Vec<PathBuf>, WriteError> {
+    if let Some(place) = not_finite(summary) {
+        return Err(WriteError::NotFinite { place });
+    }
+    let mut json = serde_json::to_vec_pretty(summary).map_err(|source| WriteError::Encode { source })?;
+    json.push(b'\n');
+    let mut written = vec![
+        replace(&dir.join("summary.json"), &json)?,
+        replace(&dir.join("summary.md"), render_markdown(&[(run, summary)]).as_bytes())?,
+        replace(&dir.join("report.html"), render_html(&[(run, summary)]).as_bytes())?,
+    ];
+    let plots = dir.join("plots");
+    fs::create_dir_all(&plots).map_err(|source| WriteError::File { path: plots.clone(), source })?;
+    for figure in plots::figures(summary) {
+        let draw = |source| WriteError::Draw { file: figure.name.clone(), source };
+        let svg = figure.standalone_svg().map_err(draw)?;
+        written.push(replace(&plots.join(format!("{}.svg", figure.name)), svg.as_bytes())?);
+        written.push(replace(&plots.join(format!("{}.png", figure.name)), &plots::png(&svg).map_err(draw)?)?);
+    }
+    Ok(written)
+}
+
+/// Where the summary holds a number that is none.
+fn not_finite(summary: &Summary) -> Option<String> {
+    let bad = |values: &[f64]| values.iter().any(|value| !value.is_finite());
+    let rows = summary.cells.iter().filter_map(|row| {
+        let numbers = row.median.into_iter().chain(row.ci95.into_iter().flatten()).chain(row.quantiles.values().copied());
+        bad(&numbers.collect::<Vec<_>>()).then(|| format!("row {}", row.key))
+    });
+    let fits = summary.fits.iter().filter_map(|fit| {
+        let [low, high] = fit.ci95;
+        let [from, to] = fit.intercept_ci95;
+        bad(&[fit.intercept, from, to, fit.estimate, low, high])
+            .then(|| format!("fit of {} {} {}", fit.mode, fit.scenario, fit.metric))
+    });
+    let noise = summary.noise.iter().filter_map(|noise| {
+        bad(&[noise.ratio, noise.ci95[0], noise.ci95[1]]).then(|| "noise".to_owned())
+    });
+    rows.chain(fits).chain(noise).next()
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> Result<PathBuf, WriteError> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".part");
+    let temporary = PathBuf::from(temporary);
+    let attempt = || {
+        let mut file = fs::File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    attempt().map_err(|source| {
+        // The first error is the one to report; a part left behind is only clutter.
+        let _ = fs::remove_file(&temporary);
+        WriteError::File { path: path.to_path_buf(), source }
+    })?;
+    Ok(path.to_path_buf())
+}

@@ -1,0 +1,131 @@
+//! `cold-install`: 0 → N services on an untouched namespace, in one transaction or in chunks.
+//!
+//! Each sample has a lab of its own: an install after a removal walks what the removal left behind. The
+//! sample counts only after the census and the probes have seen the services, and the census has seen
+//! them gone.
+
+use std::time::Duration;
+
+use netns_harness::datapath::{RenderOptions, Transport};
+use netns_harness::lab::Lab;
+use netns_harness::meters;
+use netns_harness::traffic::Client;
+use schema::{Mode, Options, ScenarioKind, Stage};
+
+use crate::recorder::Recorder;
+use crate::scenario::{CellError, Request, Scenario};
+use crate::stay::Stay;
+
+/// Chunk sizes measured in nftables: all at once, as kube-proxy's first sync; and 500 services.
+const NFTABLES_CHUNKS: [Option<u32>; 2] = [None, Some(500)];
+/// Labs of one stay, at sizes where an install is cheap.
+const SAMPLES: u32 = 3;
+const CHEAP: u32 = 1_000;
+/// How long to wait for the kernel to give back the memory of the lab before.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// The scenario.
+#[derive(Debug)]
+pub(crate) struct ColdInstall;
+
+impl Scenario for ColdInstall {
+    fn kind(&self) -> ScenarioKind {
+        ScenarioKind::ColdInstall
+    }
+
+    fn question(&self) -> &'static str {
+        "How long does it take to install N services on an empty kernel?"
+    }
+
+    fn needs_empty_lab(&self) -> bool {
+        true
+    }
+
+    fn cells(&self, mode: Mode, services: u32, transport: Transport, request: &Request) -> Vec<Options> {
+        let chunks: &[Option<u32>] = match mode {
+            Mode::None | Mode::Conntrack => &[],
+            Mode::Nftables => &NFTABLES_CHUNKS,
+            Mode::IptablesLegacy => &[None],
+        };
+        let layout = if request.large_cluster { "on" } else { "off" };
+        chunks
+            .iter()
+            // A chunk that holds everything is the same as no chunk.
+            .filter(|chunk| chunk.is_none_or(|c| c < services))
+            .map(|chunk| {
+                Options::from([
+                    ("transport".to_owned(), transport.name().to_owned()),
+                    ("chunk".to_owned(), chunk.map_or_else(|| "all".to_owned(), |c| c.to_string())),
+                    ("large_cluster".to_owned(), layout.to_owned()),
+                ])
+            })
+            .collect()
+    }
+
+    /// Linear for iptables-legacy and for chunks, quadratic for one large nftables transaction.
+    fn expected_ns(&self, mode: Mode, services: u32, endpoints: u32, options: &Options, _request: &Request) -> u64 {
+        let n = u64::from(services);
+        let weight = (1 + u64::from(endpoints)) * n / 3;
+        let once = match (mode, options.get("chunk").map(String::as_str)) {
+            (Mode::IptablesLegacy, _) => 40_000_000 + 70_000 * weight,
+            (_, Some("all")) => 10_000_000 + 160_000 * weight + 700 * weight * weight,
+            _ => 10_000_000 + 900_000 * weight,
+        };
+        let proof = 300_000_000 + 50_000 * weight;
+        u64::from(samples(services)) * (once + proof)
+    }
+
+    fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result<(), CellError> {
+        let render = RenderOptions {
+            transport: stay.transport()?,
+            large_cluster: options.get("large_cluster").is_none_or(|v| v == "on"),
+            chunk: options.get("chunk").and_then(|c| c.parse().ok()),
+        };
+        let baseline = meters::kernel_memory()?;
+        let mut settled = true;
+        for sample in 0..samples(stay.spec.services) {
+            if sample == 0 {
+                install(stay, &render, recorder)?;
+                continue;
+            }
+            settled &= meters::settle(baseline, SETTLE)?;
+            let lab = Lab::build(stay.lab.pinning).map_err(|e| CellError::at(Stage::Lab, e))?;
+            stay.in_lab(&lab, |stay| install(stay, &render, recorder))?;
+        }
+        recorder.fact("settled", if settled { "yes" } else { "no" });
+        Ok(())
+    }
+}
+
+const fn samples(services: u32) -> u32 {
+    if services <= CHEAP { SAMPLES } else { 1 }
+}
+
+fn install(stay: &mut Stay<'_>, render: &RenderOptions, recorder: &mut Recorder) -> Result<(), CellError> {
+    let batch = stay.render_sampled(None, stay.population, render, recorder);
+    stay.apply_sampled(&batch, recorder)?;
+    drop(batch);
+    stay.damage()?;
+    recorder.fact("census_services", stay.census(stay.population)?);
+    stay.probe(recorder)?;
+    stay.teardown()
+}
+
+impl Stay<'_> {
+    /// Runs `act` in another lab, with a client that has used no flow there.
+    fn in_lab<T>(&mut self, lab: &Lab, act: impl FnOnce(&mut Stay<'_>) -> T) -> T {
+        let mut other = Stay {
+            spec: self.spec,
+            datapath: self.datapath,
+            lab,
+            client: Client::new(lab),
+            population: self.population,
+            rng: self.rng.clone(),
+            clock_step_ns: self.clock_step_ns,
+            cpus: self.cpus.clone(),
+        };
+        let done = act(&mut other);
+        self.rng = other.rng;
+        done
+    }
+}

@@ -1,0 +1,145 @@
+//! The population of a cell: N services with E endpoints each, from a seed.
+//!
+//! Addresses come from keyed permutations of the address ranges, so they are distinct without a table,
+//! population(N) is a prefix of population(N + 1), and the VIPs' low octet is uniform: IPVS before 2026
+//! hashes services into 256 buckets by the low bits of the VIP, and one VIP per /24 would put them all
+//! into one.
+
+use std::net::Ipv4Addr;
+
+use netns_harness::service::{
+    Cidr, ENDPOINT_CIDR, Endpoint, Frontend, MAX_ENDPOINTS, MAX_SERVICES, Population, SERVICE_CIDR, Service,
+};
+use netns_harness::traffic::ENDPOINT_PORT;
+use schema::Protocol;
+
+/// How many services beyond N a scenario may add to a population.
+pub const SPARE_SERVICES: u32 = 1_000;
+
+/// How a population is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recipe<'a> {
+    /// Seed of the address permutations.
+    pub seed: u64,
+    /// Endpoints of each service, 1 to [`MAX_ENDPOINTS`].
+    pub endpoints: u32,
+    /// Protocols, taken in turn: service i has `protocols[i % len]`.
+    pub protocols: &'a [Protocol],
+}
+
+impl Recipe<'_> {
+    /// The first `services` services.
+    #[must_use]
+    pub fn population(&self, services: u32) -> Population {
+        Population { services: (0..services).map(|i| self.service(i)).collect() }
+    }
+
+    /// Service number `index`, whatever the population's size.
+    #[must_use]
+    pub fn service(&self, index: u32) -> Service {
+        debug_assert!(index < MAX_SERVICES + SPARE_SERVICES && self.endpoints <= MAX_ENDPOINTS);
+        let protocol = self.protocols[index as usize % self.protocols.len()];
+        Service {
+            index,
+            frontend: Frontend {
+                vip: address(SERVICE_CIDR, index, self.seed ^ 0x5649_5073),
+                port: port(protocol),
+                protocol,
+            },
+            endpoints: (0..self.endpoints)
+                .map(|e| Endpoint {
+                    address: address(ENDPOINT_CIDR, index * self.endpoints + e, self.seed ^ 0x656e_6473),
+                    port: ENDPOINT_PORT,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Service port of a protocol: two digits each, so that rules have the same length.
+#[must_use]
+pub const fn port(protocol: Protocol) -> u16 {
+    match protocol {
+        Protocol::Tcp => 80,
+        Protocol::Udp => 53,
+    }
+}
+
+/// The `index`-th address of a range in the order that `key` gives; never its first or last.
+fn address(range: Cidr, index: u32, key: u64) -> Ipv4Addr {
+    let bits = 32 - u32::from(range.prefix);
+    let last = (1 << bits) - 1;
+    let mut host = permute(index, bits, key);
+    // Walking the cycle past the two addresses that are left out keeps the map one-to-one.
+    while host == 0 || host == last {
+        host = permute(host, bits, key);
+    }
+    Ipv4Addr::from_bits(range.network.to_bits() | host)
+}
+
+/// A keyed permutation of `bits`-bit numbers (`bits` even): a balanced Feistel network (Luby and
+/// Rackoff, 1988) with six rounds.
+fn permute(value: u32, bits: u32, key: u64) -> u32 {
+    let half = bits / 2;
+    let mask = (1 << half) - 1;
+    let (mut left, mut right) = (value >> half, value & mask);
+    for round in 0..6 {
+        (left, right) = (right, left ^ (mix(key ^ (round << 40) ^ u64::from(right)) as u32 & mask));
+    }
+    left << half | right
+}
+
+/// SplitMix64's finaliser (Steele, Lea and Flood, 2014).
+fn mix(value: u64) -> u64 {
+    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use statrs::distribution::{ChiSquared, ContinuousCDF};
+    use std::collections::HashSet;
+
+    const BOTH: &[Protocol] = &[Protocol::Tcp, Protocol::Udp];
+
+    fn recipe(seed: u64) -> Recipe<'static> {
+        Recipe { seed, endpoints: 10, protocols: BOTH }
+    }
+
+    #[test]
+    fn a_hundred_thousand_services_with_ten_endpoints_have_distinct_addresses() {
+        let population = recipe(1).population(MAX_SERVICES);
+        let vips: HashSet<_> = population.services.iter().map(|s| s.frontend.vip).collect();
+        assert_eq!(vips.len(), MAX_SERVICES as usize);
+        assert!(vips.iter().all(|v| SERVICE_CIDR.contains(*v)));
+        let endpoints: HashSet<_> = population.services.iter().flat_map(|s| &s.endpoints).collect();
+        assert_eq!(endpoints.len(), MAX_SERVICES as usize * 10);
+        assert!(endpoints.iter().all(|e| ENDPOINT_CIDR.contains(e.address)));
+    }
+
+    #[test]
+    fn the_low_octet_of_the_vips_is_uniform() {
+        for seed in 0..8 {
+            let mut counts = [0u32; 256];
+            for i in 0..10_240 {
+                counts[recipe(seed).service(i).frontend.vip.octets()[3] as usize] += 1;
+            }
+            let statistic: f64 = counts.iter().map(|&c| (f64::from(c) - 40.0).powi(2) / 40.0).sum();
+            let p = 1.0 - ChiSquared::new(255.0).unwrap().cdf(statistic);
+            assert!(p > 1e-6, "seed {seed}: chi-square {statistic}, p {p}");
+        }
+    }
+
+    #[test]
+    fn a_smaller_population_is_a_prefix_of_a_larger_one() {
+        assert_eq!(recipe(7).population(100).services, recipe(7).population(200).services[..100]);
+    }
+
+    #[test]
+    fn another_seed_gives_another_population() {
+        assert_ne!(recipe(1).population(10), recipe(2).population(10));
+    }
+}

@@ -1,0 +1,231 @@
+//! No number without proof: census, probes, spread, counters, emptiness (DESIGN §8).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use netns_harness::relation::Relation;
+use netns_harness::service::{Endpoint, Frontend, Population, Service};
+use netns_harness::traffic::{Client, Reached};
+use rand::{Rng, RngExt};
+use schema::{Mode, Protocol, Stage};
+use statrs::distribution::{ChiSquared, ContinuousCDF};
+
+use crate::position::Position;
+use crate::scenario::CellError;
+
+/// Probes open at the same time: well below the usual limit of 1,024 descriptors.
+const OPEN_AT_ONCE: usize = 200;
+/// Up to this many services all are probed.
+const PROBE_ALL: usize = 1_000;
+/// Above, this many random ones (and the first, middle and last).
+const PROBE_SOME: usize = 256;
+/// Chance that a sound datapath hides an endpoint from all of its service's probes, over a whole proof.
+const MISS_CHANCE: f64 = 1e-9;
+/// A sound datapath fails the spread test once in a million (and the census has seen its shares).
+pub(crate) const SPREAD_P: f64 = 1e-6;
+
+/// What the kernel lists must be the population.
+///
+/// # Errors
+/// The first differences.
+pub(crate) fn census(listed: &Relation, population: &Population, mode: Mode) -> Result<usize, CellError> {
+    let wanted = if mode.is_floor() { Relation::default() } else { Relation::of(population) };
+    match listed.differences(&wanted) {
+        None => Ok(wanted.0.len()),
+        Some(differences) => Err(CellError::at(Stage::Proof, format!("census: {differences}"))),
+    }
+}
+
+/// Where a flow to a service goes: its VIP, or on a floor one of its endpoints.
+pub(crate) fn destination(mode: Mode, service: &Service, rng: &mut impl Rng) -> Frontend {
+    if mode.is_floor() {
+        let endpoint = service.endpoints[rng.random_range(0..service.endpoints.len())];
+        Frontend { vip: endpoint.address, port: endpoint.port, protocol: service.frontend.protocol }
+    } else {
+        service.frontend
+    }
+}
+
+/// Whoever answered must be one of the service's endpoints, and on a floor the very one that was asked.
+pub(crate) fn check_reached(mode: Mode, service: &Service, to: Frontend, reached: Reached) -> Result<(), CellError> {
+    let asked = Endpoint { address: to.vip, port: to.port };
+    let right = service.endpoints.contains(&reached.endpoint) && (!mode.is_floor() || reached.endpoint == asked);
+    if right {
+        Ok(())
+    } else {
+        Err(CellError::at(Stage::Proof, format!("a flow to {to} was answered by {}", reached.endpoint)))
+    }
+}
+
+/// What the probes of a proof saw.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Probed {
+    /// Services reached.
+    pub(crate) services: usize,
+    /// Flows opened.
+    pub(crate) flows: usize,
+    /// Smallest p-value of the spread tests; 1 where there is nothing to spread.
+    pub(crate) spread_p: f64,
+}
+
+/// Reaches every service (or a sample of many) until each of its endpoints has answered, and tests the
+/// spread of the first, middle and last.
+///
+/// # Errors
+/// No answer, an answer by a stranger, an endpoint that never answers, or an uneven spread.
+pub(crate) fn probe(
+    mode: Mode,
+    population: &Population,
+    protocols: &[Protocol],
+    client: &mut Client<'_>,
+    rng: &mut impl Rng,
+) -> Result<Probed, CellError> {
+    let chosen = choose(population, protocols, rng);
+    let limit = rounds(chosen.len(), population.services.first().map_or(1, |s| s.endpoints.len()));
+    let mut unseen: HashMap<u32, BTreeSet<Endpoint>> =
+        chosen.iter().map(|s| (s.index, s.endpoints.iter().copied().collect())).collect();
+    let mut open: Vec<&Service> = chosen.clone();
+    let mut flows = 0;
+    for _ in 0..limit {
+        if open.is_empty() {
+            break;
+        }
+        for services in open.chunks(OPEN_AT_ONCE) {
+            let to: Vec<Frontend> = services
+                .iter()
+                .map(|s| match (mode.is_floor(), unseen[&s.index].first()) {
+                    (true, Some(next)) => {
+                        Frontend { vip: next.address, port: next.port, protocol: s.frontend.protocol }
+                    }
+                    _ => s.frontend,
+                })
+                .collect();
+            let answers = reach(client, &to)?;
+            flows += answers.len();
+            for ((service, to), reached) in services.iter().zip(&to).zip(answers) {
+                check_reached(mode, service, *to, reached)?;
+                if let Some(left) = unseen.get_mut(&service.index) {
+                    left.remove(&reached.endpoint);
+                }
+            }
+        }
+        open.retain(|s| !unseen[&s.index].is_empty());
+    }
+    if let Some(service) = open.first() {
+        let silent: Vec<String> = unseen[&service.index].iter().map(ToString::to_string).collect();
+        return Err(CellError::at(
+            Stage::Proof,
+            format!("{} never answered for {} in {limit} flows", silent.join(", "), service.frontend),
+        ));
+    }
+    let (spread_p, more) = spread(mode, population, protocols, client)?;
+    Ok(Probed { services: chosen.len(), flows: flows + more, spread_p })
+}
+
+fn reach(client: &mut Client<'_>, to: &[Frontend]) -> Result<Vec<Reached>, CellError> {
+    client.probe_all(to).map_err(|e| CellError::at(Stage::Proof, e))
+}
+
+fn choose<'a>(population: &'a Population, protocols: &[Protocol], rng: &mut impl Rng) -> Vec<&'a Service> {
+    let all = &population.services;
+    if all.len() <= PROBE_ALL {
+        return all.iter().collect();
+    }
+    let mut chosen: BTreeMap<u32, &Service> = landmarks(population, protocols).map(|s| (s.index, s)).collect();
+    let landmarks = chosen.len();
+    while chosen.len() < PROBE_SOME + landmarks {
+        let service = &all[rng.random_range(0..all.len())];
+        chosen.insert(service.index, service);
+    }
+    chosen.into_values().collect()
+}
+
+fn landmarks<'a>(population: &'a Population, protocols: &[Protocol]) -> impl Iterator<Item = &'a Service> {
+    protocols.iter().flat_map(move |protocol| {
+        [Position::First, Position::Middle, Position::Last]
+            .into_iter()
+            .flat_map(|position| position.services(population, *protocol))
+    })
+}
+
+/// Flows after which an endpoint of any of `services` services is unseen with a chance of
+/// [`MISS_CHANCE`]: S·E·(1 − 1/E)^n ≤ chance.
+fn rounds(services: usize, endpoints: usize) -> usize {
+    if endpoints <= 1 {
+        return 1;
+    }
+    let pairs = (services * endpoints) as f64;
+    ((MISS_CHANCE / pairs).ln() / (1.0 - 1.0 / endpoints as f64).ln()).ceil() as usize
+}
+
+/// Chi-square over the endpoints of the first, middle and last service: (smallest p, flows).
+fn spread(
+    mode: Mode,
+    population: &Population,
+    protocols: &[Protocol],
+    client: &mut Client<'_>,
+) -> Result<(f64, usize), CellError> {
+    let (mut smallest, mut flows) = (1.0, 0);
+    if mode.is_floor() {
+        return Ok((smallest, flows));
+    }
+    for service in landmarks(population, protocols).filter(|s| s.endpoints.len() > 1) {
+        let wanted = 100.max(20 * service.endpoints.len());
+        let mut counts: BTreeMap<Endpoint, u64> = service.endpoints.iter().map(|e| (*e, 0)).collect();
+        while counts.values().sum::<u64>() < wanted as u64 {
+            let to = vec![service.frontend; OPEN_AT_ONCE.min(wanted)];
+            for reached in reach(client, &to)? {
+                check_reached(mode, service, service.frontend, reached)?;
+                *counts.entry(reached.endpoint).or_default() += 1;
+            }
+        }
+        flows += counts.values().sum::<u64>() as usize;
+        let p = evenness(counts.values().copied());
+        if p < SPREAD_P {
+            return Err(uneven(service, &counts, p));
+        }
+        smallest = f64::min(smallest, p);
+    }
+    Ok((smallest, flows))
+}
+
+/// The failure of a spread test, with the counts seen.
+pub(crate) fn uneven(service: &Service, counts: &BTreeMap<Endpoint, u64>, p: f64) -> CellError {
+    let counts: Vec<String> = counts.iter().map(|(e, n)| format!("{e} {n}")).collect();
+    CellError::at(Stage::Proof, format!("uneven spread of {}: {} (p = {p:.1e})", service.frontend, counts.join(", ")))
+}
+
+/// p-value of Pearson's chi-square test that counts are even; 1 for fewer than two.
+pub(crate) fn evenness(counts: impl Iterator<Item = u64>) -> f64 {
+    let counts: Vec<f64> = counts.map(|c| c as f64).collect();
+    let total: f64 = counts.iter().sum();
+    if counts.len() < 2 || total == 0.0 {
+        return 1.0;
+    }
+    let expected = total / counts.len() as f64;
+    let statistic: f64 = counts.iter().map(|c| (c - expected).powi(2) / expected).sum();
+    ChiSquared::new((counts.len() - 1) as f64).map_or(1.0, |d| d.sf(statistic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_even_spread_passes_and_a_skewed_one_does_not() {
+        assert!(evenness([503, 497].into_iter()) > 0.5);
+        assert!(evenness([900, 100].into_iter()) < SPREAD_P);
+    }
+
+    #[test]
+    fn chi_square_agrees_with_a_table() {
+        // NIST/SEMATECH e-Handbook 1.3.6.7.4: one degree of freedom, 3.841 is the 5 % point.
+        let p = evenness([569, 431].into_iter());
+        assert!((p - 1.277e-5).abs() < 1e-7, "{p}");
+    }
+
+    #[test]
+    fn two_endpoints_of_a_thousand_services_are_seen_within_forty_one_flows() {
+        assert_eq!(rounds(1000, 2), 41);
+        assert_eq!(rounds(1000, 1), 1);
+    }
+}

@@ -1,0 +1,100 @@
+//! What a cell saw: samples by metric, and facts. The clock's check is here, so no scenario can skip it.
+
+use std::collections::BTreeMap;
+
+use schema::{Metric, Samples, Series, Stage, Unit};
+
+use crate::scenario::CellError;
+
+/// Takes samples and facts of one cell.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    samples: BTreeMap<Metric, Vec<f64>>,
+    facts: BTreeMap<String, String>,
+}
+
+impl Recorder {
+    /// Adds a sample, in the metric's unit.
+    pub fn sample(&mut self, metric: Metric, value: u64) {
+        self.samples.entry(metric).or_default().push(value as f64);
+    }
+
+    /// Notes what was checked or seen.
+    pub fn fact(&mut self, name: &str, value: impl ToString) {
+        self.facts.insert(name.to_owned(), value.to_string());
+    }
+
+    /// Hands over the facts alone: of a preparation, which has no samples.
+    pub(crate) fn into_facts(self) -> BTreeMap<String, String> {
+        self.facts
+    }
+
+    /// Hands over what was recorded.
+    ///
+    /// # Errors
+    /// Nothing was recorded, or the clock's step exceeds 2 % of the median of a measured time.
+    pub fn finish(self, clock_step_ns: u64) -> Result<(Vec<Series>, BTreeMap<String, String>), CellError> {
+        if self.samples.is_empty() {
+            return Err(CellError::at(Stage::Measure, "no sample was taken"));
+        }
+        for (metric, values) in &self.samples {
+            // Processor time comes from the scheduler's accounting, not from the clock.
+            let clocked = matches!(metric, Metric::UpdateTime | Metric::Latency | Metric::RenderTime);
+            if clocked && metric.unit() == Unit::Nanoseconds {
+                check_clock(*metric, values, clock_step_ns)?;
+            }
+        }
+        let series = self
+            .samples
+            .into_iter()
+            .map(|(metric, values)| Series { metric, unit: metric.unit(), samples: Samples::Values(values) })
+            .collect();
+        Ok((series, self.facts))
+    }
+}
+
+fn check_clock(metric: Metric, values: &[f64], step_ns: u64) -> Result<(), CellError> {
+    let median = median(values);
+    if step_ns as f64 > 0.02 * median {
+        return Err(CellError::at(
+            Stage::Clock,
+            format!("{metric}: the clock's step of {step_ns} ns exceeds 2 % of the median {median} ns"),
+        ));
+    }
+    Ok(())
+}
+
+/// The middle value (the mean of the two middle ones); 0 for none.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_near_the_clocks_step_is_not_reported() {
+        let mut recorder = Recorder::default();
+        recorder.sample(Metric::Latency, 1_000);
+        assert_eq!(recorder.finish(21).unwrap_err().stage, Stage::Clock);
+    }
+
+    #[test]
+    fn a_count_has_nothing_to_do_with_the_clock() {
+        let mut recorder = Recorder::default();
+        recorder.sample(Metric::Messages, 1);
+        assert!(recorder.finish(1_000_000).is_ok());
+    }
+
+    #[test]
+    fn a_cell_without_samples_is_not_measured() {
+        assert!(Recorder::default().finish(1).is_err());
+    }
+}

@@ -1,0 +1,73 @@
+//! What a scenario is: which cells it has, and how one of them is measured.
+
+use netns_harness::HarnessError;
+use netns_harness::datapath::Transport;
+use schema::{Mode, Options, Protocol, ScenarioKind, Stage};
+
+use crate::position::Position;
+use crate::recorder::Recorder;
+use crate::stay::Stay;
+
+/// Why a cell has no numbers.
+#[derive(Debug, thiserror::Error)]
+#[error("{stage}: {reason}")]
+pub struct CellError {
+    /// Where it failed.
+    pub stage: Stage,
+    /// What was seen.
+    pub reason: String,
+}
+
+impl CellError {
+    /// A failure at `stage`.
+    pub fn at(stage: Stage, reason: impl ToString) -> Self {
+        Self { stage, reason: reason.to_string() }
+    }
+}
+
+impl From<HarnessError> for CellError {
+    fn from(error: HarnessError) -> Self {
+        Self::at(Stage::Measure, error)
+    }
+}
+
+/// What the user asked for, as far as scenarios need it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Positions of the service asked.
+    pub positions: Vec<Position>,
+    /// Protocols.
+    pub protocols: Vec<Protocol>,
+    /// Transports; empty: the ordinary one of each mode.
+    pub transports: Vec<Transport>,
+    /// Layout without comments.
+    pub large_cluster: bool,
+    /// Flows of a first-packet cell.
+    pub flows: u32,
+}
+
+/// A question, and how it is answered.
+pub trait Scenario: Sync {
+    /// Its name.
+    fn kind(&self) -> ScenarioKind;
+
+    /// The question, for `list scenarios`.
+    fn question(&self) -> &'static str;
+
+    /// Whether each of its cells needs an untouched lab: such a cell is a stay of its own.
+    fn needs_empty_lab(&self) -> bool {
+        false
+    }
+
+    /// The cells of this scenario for a mode at a size; none where the question makes no sense.
+    fn cells(&self, mode: Mode, services: u32, transport: Transport, request: &Request) -> Vec<Options>;
+
+    /// How long a cell is expected to take, nanoseconds; for the plan printed before the run.
+    fn expected_ns(&self, mode: Mode, services: u32, endpoints: u32, options: &Options, request: &Request) -> u64;
+
+    /// Measures one cell.
+    ///
+    /// # Errors
+    /// A check or an operation failed: the cell has no numbers.
+    fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result<(), CellError>;
+}

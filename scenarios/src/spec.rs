@@ -1,0 +1,101 @@
+//! The words between the runner and a stay's process: a specification on its standard input, events on
+//! its standard output, one JSON object a line.
+
+use std::collections::BTreeMap;
+
+use schema::{Mode, Options, Outcome, Protocol, ScenarioKind, Series, Stage};
+use serde::{Deserialize, Serialize};
+
+/// What a stay is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StaySpec {
+    /// Number in the run.
+    pub stay: u32,
+    /// Repetition block.
+    pub block: u32,
+    /// What answers packets.
+    pub mode: Mode,
+    /// Services, N.
+    pub services: u32,
+    /// Endpoints of each service, E.
+    pub endpoints: u32,
+    /// `""` or `"control"`.
+    #[serde(default)]
+    pub variant: String,
+    /// Seed of the population and of probes.
+    pub seed: u64,
+    /// Protocols of the population, taken in turn.
+    pub protocols: Vec<Protocol>,
+    /// How updates reach the kernel.
+    pub transport: String,
+    /// kube-proxy's large-cluster layout.
+    pub large_cluster: bool,
+    /// Flows of a first-packet cell.
+    pub flows: u32,
+    /// Break the datapath after it was installed: see `Damage`.
+    #[serde(default)]
+    pub damage: Option<String>,
+    /// Cells, in the order in which they are run.
+    pub cells: Vec<CellSpec>,
+}
+
+/// One cell of a stay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellSpec {
+    /// Number in the run.
+    pub id: u64,
+    /// What is asked.
+    pub scenario: ScenarioKind,
+    /// How.
+    pub options: Options,
+}
+
+/// What a stay says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// It has come this far: "lab", "preparation", "proof", "teardown".
+    Phase {
+        /// Which phase starts.
+        phase: String,
+    },
+    /// A cell's time runs.
+    Started {
+        /// Its number.
+        cell: u64,
+    },
+    /// A cell has its outcome.
+    Ended(CellOutcome),
+    /// No further cell of this stay can have numbers.
+    Failed {
+        /// Where it failed.
+        stage: Stage,
+        /// What was seen.
+        reason: String,
+    },
+    /// Everything was removed, and was seen to be.
+    Closed {
+        /// Sysctls of the lab, by `namespace:name`.
+        sysctls: BTreeMap<String, String>,
+    },
+}
+
+/// Outcome of a cell, with its samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CellOutcome {
+    /// Its number.
+    pub cell: u64,
+    /// What became of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// Samples; empty unless measured.
+    pub series: Vec<Series>,
+    /// What was checked and seen.
+    pub facts: BTreeMap<String, String>,
+    /// How long it took, nanoseconds.
+    pub elapsed_ns: u64,
+    /// Time stolen by the hypervisor meanwhile, nanoseconds.
+    pub steal_ns: u64,
+}

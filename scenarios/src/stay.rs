@@ -1,0 +1,300 @@
+//! A stay: one process, one lab, one population, prepared and proved once, then its cells.
+//!
+//! What a stay says is in [`crate::spec::Event`]s; it never decides about other stays.
+
+use std::process::Command;
+
+use netns_harness::datapath::{Batch, Damage, Datapath, RenderOptions, Transport, registry};
+use netns_harness::lab::{Lab, Pinning};
+use netns_harness::meters;
+use netns_harness::service::Population;
+use netns_harness::traffic::Client;
+use netns_sys::clock;
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use schema::{Metric, Outcome, Stage};
+
+use crate::population::Recipe;
+use crate::proof;
+use crate::recorder::Recorder;
+use crate::scenario::CellError;
+use crate::spec::{CellOutcome, CellSpec, Event, StaySpec};
+
+/// A stay in progress: what a scenario works with.
+pub struct Stay<'a> {
+    /// What was asked.
+    pub spec: &'a StaySpec,
+    /// The datapath of its mode.
+    pub datapath: &'a dyn Datapath,
+    /// Its lab.
+    pub lab: &'a Lab,
+    /// Its client.
+    pub client: Client<'a>,
+    /// The population that is (or, in a stay of its own, will be) installed.
+    pub population: &'a Population,
+    /// Randomness of this stay.
+    pub rng: Xoshiro256PlusPlus,
+    /// Step of the clock, nanoseconds.
+    pub clock_step_ns: u64,
+    /// CPUs to go back to after traffic.
+    pub(crate) cpus: Vec<usize>,
+}
+
+impl Stay<'_> {
+    /// How services beyond the population are made.
+    #[must_use]
+    pub fn recipe(&self) -> Recipe<'_> {
+        recipe(self.spec)
+    }
+
+    /// The transport of the stay.
+    ///
+    /// # Errors
+    /// It has no such transport.
+    pub fn transport(&self) -> Result<Transport, CellError> {
+        transport(self.spec)
+    }
+
+    /// Applies a batch in the node's namespace and samples what it took: time, processor time, memory of
+    /// the tool, and what was sent.
+    ///
+    /// # Errors
+    /// The kernel or the tool refused.
+    pub fn apply_sampled(&self, batch: &Batch, recorder: &mut Recorder) -> Result<(), CellError> {
+        let (elapsed_ns, applied) = self.lab.on_node(|| {
+            // The timed section: the batch is rendered, encoded and counted; the kernel's answer ends it.
+            let start = clock::now();
+            let applied = self.datapath.apply(batch);
+            let elapsed_ns = start.elapsed_ns();
+            applied.map(|applied| (elapsed_ns, applied))
+        })?;
+        recorder.sample(Metric::UpdateTime, elapsed_ns);
+        recorder.sample(Metric::UserTime, applied.user_ns);
+        recorder.sample(Metric::SystemTime, applied.system_ns);
+        recorder.sample(Metric::CpuTime, applied.user_ns + applied.system_ns);
+        recorder.sample(Metric::Operations, batch.operations());
+        recorder.sample(Metric::Messages, batch.messages());
+        recorder.sample(Metric::BytesSent, batch.bytes());
+        if let Some(bytes) = applied.tool_rss_bytes {
+            recorder.sample(Metric::ToolRss, bytes);
+        }
+        Ok(())
+    }
+
+    /// Renders a batch and samples how long that took.
+    pub fn render_sampled(
+        &self,
+        from: Option<&Population>,
+        to: &Population,
+        options: &RenderOptions,
+        recorder: &mut Recorder,
+    ) -> Batch {
+        let start = clock::now();
+        let batch = self.datapath.render(from, to, options);
+        recorder.sample(Metric::RenderTime, start.elapsed_ns());
+        batch
+    }
+
+    /// The kernel's listing must be `population`.
+    ///
+    /// # Errors
+    /// The first differences.
+    pub fn census(&self, population: &Population) -> Result<usize, CellError> {
+        let listed = self.lab.on_node(|| self.datapath.census()).map_err(|e| CellError::at(Stage::Proof, e))?;
+        proof::census(&listed, population, self.spec.mode)
+    }
+
+    /// Probes the population; notes what was seen.
+    ///
+    /// # Errors
+    /// No answer, a wrong answer, or an uneven spread.
+    pub fn probe(&mut self, recorder: &mut Recorder) -> Result<(), CellError> {
+        let _pinned = self.pin()?;
+        let probed = proof::probe(
+            self.spec.mode,
+            self.population,
+            &self.spec.protocols,
+            &mut self.client,
+            &mut self.rng,
+        )?;
+        recorder.fact("proof_services", probed.services);
+        recorder.fact("proof_flows", probed.flows);
+        recorder.fact("spread_p", format!("{:.3e}", probed.spread_p));
+        Ok(())
+    }
+
+    /// Pins the calling thread to the client's CPU until the guard is dropped. Tools started meanwhile
+    /// would inherit it, so it is held around traffic only.
+    ///
+    /// # Errors
+    /// `sched_setaffinity(2)`.
+    pub fn pin(&self) -> Result<Pinned, CellError> {
+        netns_sys::thread::pin(self.lab.pinning.client)
+            .map_err(|e| CellError::at(Stage::Lab, format!("pin the client's thread: {e}")))?;
+        Ok(Pinned { cpus: self.cpus.clone() })
+    }
+
+    /// Breaks the datapath as the user asked, through the reference tools.
+    ///
+    /// # Errors
+    /// A tool refused: the datapath may be whole, so nothing may be concluded.
+    pub fn damage(&self) -> Result<(), CellError> {
+        let Some(name) = &self.spec.damage else { return Ok(()) };
+        let failed = |why: String| CellError::at(Stage::Preparation, format!("damage {name}: {why}"));
+        let damage = Damage::ALL
+            .into_iter()
+            .find(|d| d.name() == name)
+            .ok_or_else(|| failed("no such damage".to_owned()))?;
+        let protocol = self.spec.protocols[0];
+        let mut pair = self.population.services.iter().filter(|s| s.frontend.protocol == protocol);
+        let (Some(a), Some(b)) = (pair.next(), pair.next()) else {
+            return Err(failed("needs two services of one protocol".to_owned()));
+        };
+        for words in self.datapath.damage(damage, a, b) {
+            let mut command = Command::new(&words[0]);
+            command.args(&words[1..]).env("XTABLES_LOCKFILE", "/run/xtables.lock");
+            let done = self
+                .lab
+                .on_node(|| {
+                    netns_sys::process::run(&mut command, b"")
+                        .map_err(|e| netns_harness::HarnessError::system(format!("start {}", words[0]), e))
+                })
+                .map_err(|e| failed(e.to_string()))?;
+            if !done.status.success() {
+                return Err(failed(format!("{}: {}", words.join(" "), String::from_utf8_lossy(&done.stderr).trim())));
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes everything and sees that nothing is left.
+    ///
+    /// # Errors
+    /// A removal failed, or the kernel still lists something.
+    pub fn teardown(&self) -> Result<(), CellError> {
+        let errors = self.lab.on_node(|| Ok(self.datapath.teardown()))?;
+        if !errors.is_empty() {
+            let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            return Err(CellError::at(Stage::Teardown, all.join("; ")));
+        }
+        self.census(&Population::default()).map(|_| ())
+    }
+}
+
+/// While it lives, the thread that made it is pinned.
+#[derive(Debug)]
+#[must_use = "the thread is let go when this is dropped"]
+pub struct Pinned {
+    cpus: Vec<usize>,
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // These CPUs were allowed a moment ago; if they no longer are, the kernel has moved the thread.
+        let _ = netns_sys::thread::unpin(&self.cpus);
+    }
+}
+
+fn recipe(spec: &StaySpec) -> Recipe<'_> {
+    Recipe { seed: spec.seed, endpoints: spec.endpoints, protocols: &spec.protocols }
+}
+
+fn transport(spec: &StaySpec) -> Result<Transport, CellError> {
+    Transport::from_name(&spec.transport)
+        .ok_or_else(|| CellError::at(Stage::Preparation, format!("unknown transport '{}'", spec.transport)))
+}
+
+/// Carries out a stay in the calling process, which must be isolated already. Everything it sees goes to
+/// `emit`, in order.
+pub fn run_stay(spec: &StaySpec, emit: &mut dyn FnMut(Event)) {
+    if let Err(error) = carry_out(spec, emit) {
+        emit(Event::Failed { stage: error.stage, reason: error.reason });
+    }
+}
+
+fn phase(emit: &mut dyn FnMut(Event), name: &str) {
+    emit(Event::Phase { phase: name.to_owned() });
+}
+
+fn carry_out(spec: &StaySpec, emit: &mut dyn FnMut(Event)) -> Result<(), CellError> {
+    let datapath = registry(spec.mode);
+    let population = recipe(spec).population(spec.services);
+    let clock_step_ns = clock::step_ns();
+    let own = spec.cells.iter().any(|c| crate::scenario(c.scenario).needs_empty_lab());
+    phase(emit, "lab");
+    let at_lab = |e: netns_harness::HarnessError| CellError::at(Stage::Lab, e);
+    let lab = Lab::build(Pinning::choose().map_err(at_lab)?).map_err(at_lab)?;
+    let cpus = netns_sys::thread::allowed_cpus().map_err(|e| CellError::at(Stage::Lab, e))?;
+    let mut stay = Stay {
+        spec,
+        datapath: &*datapath,
+        lab: &lab,
+        client: Client::new(&lab),
+        population: &population,
+        // The shuffle of cells and blocks is the planner's; this is for probes and uniform positions.
+        rng: Xoshiro256PlusPlus::seed_from_u64(spec.seed ^ (u64::from(spec.stay) << 32) ^ 0x7374_6179),
+        clock_step_ns,
+        cpus,
+    };
+    let mut proved = Recorder::default();
+    if !own {
+        prepare(&mut stay, &mut proved, emit)?;
+    }
+    let common = proved.into_facts();
+    for cell in &spec.cells {
+        emit(Event::Started { cell: cell.id });
+        emit(Event::Ended(measure(&mut stay, cell, &common)));
+    }
+    phase(emit, "teardown");
+    if !own {
+        stay.teardown()?;
+    }
+    emit(Event::Closed { sysctls: lab.sysctls() });
+    Ok(())
+}
+
+/// Installs the population, untimed, the fastest proven way, and proves it.
+fn prepare(stay: &mut Stay<'_>, recorder: &mut Recorder, emit: &mut dyn FnMut(Event)) -> Result<(), CellError> {
+    phase(emit, "preparation");
+    let options = RenderOptions {
+        transport: stay.datapath.transports()[0],
+        large_cluster: stay.spec.large_cluster,
+        chunk: stay.datapath.preparation_chunk(),
+    };
+    let start = clock::now();
+    let batch = stay.datapath.render(None, stay.population, &options);
+    stay.lab
+        .on_node(|| stay.datapath.apply(&batch))
+        .map_err(|e| CellError::at(Stage::Preparation, e))?;
+    recorder.fact("preparation_ms", start.elapsed_ns() / 1_000_000);
+    drop(batch);
+    stay.damage()?;
+    phase(emit, "proof");
+    let services = stay.census(stay.population)?;
+    recorder.fact("census_services", services);
+    stay.probe(recorder)
+}
+
+fn measure(stay: &mut Stay<'_>, cell: &CellSpec, common: &std::collections::BTreeMap<String, String>) -> CellOutcome {
+    let (start, steal_before) = (clock::now(), meters::steal_ns());
+    let mut recorder = Recorder::default();
+    let measured = crate::scenario(cell.scenario)
+        .run(stay, &cell.options, &mut recorder)
+        .and_then(|()| recorder.finish(stay.clock_step_ns));
+    let (outcome, series, mut facts) = match measured {
+        Ok((series, facts)) => (Outcome::Measured, series, facts),
+        Err(error) => {
+            let outcome = Outcome::Failed { stage: error.stage, reason: error.reason };
+            (outcome, Vec::new(), std::collections::BTreeMap::new())
+        }
+    };
+    facts.extend(common.clone());
+    CellOutcome {
+        cell: cell.id,
+        outcome,
+        series,
+        facts,
+        elapsed_ns: start.elapsed_ns(),
+        steal_ns: meters::steal_ns().saturating_sub(steal_before),
+    }
+}

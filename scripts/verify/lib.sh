@@ -1,0 +1,91 @@
+# shellcheck shell=bash
+# Shared by the scripts of this directory: finds the runner, keeps a scratch directory, states what
+# was seen, and ends with 0 only when every claim held.
+#
+# Each script's header says what it claims ("claim:"), whether scripts/test runs it ("quick:") and how
+# long it takes ("takes:"). A claim that needs a run measures one of its own, or reads the run
+# directory given as RUN=DIR, so that one long run can serve several claims. The runner is
+# target/release/bench-runner, built first, unless BENCH_RUNNER names another.
+set -euo pipefail
+
+verify=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$verify/../.." && pwd)
+target=$(realpath -m "${CARGO_TARGET_DIR:-$root/target}")
+export CARGO_TARGET_DIR=$target
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/bench-verify.XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+claims=0
+broken=0
+
+# holds TEXT COMMAND…: states one claim; it holds when the command succeeds.
+holds() {
+    claims=$((claims + 1))
+    if "${@:2}"; then
+        printf 'ok    %s\n' "$1"
+    else
+        broken=$((broken + 1))
+        printf 'FAIL  %s\n' "$1"
+    fi
+}
+
+# give_up TEXT: nothing can be claimed; the reason is the failure.
+give_up() {
+    printf 'FAIL  %s\n' "$1"
+    exit 1
+}
+
+# finish: the last line and the exit code. A script that claimed nothing has failed.
+finish() {
+    printf '%d claims, %d broken\n' "$claims" "$broken"
+    ((claims > 0 && broken == 0))
+}
+
+# Sets $runner.
+find_runner() {
+    runner=${BENCH_RUNNER:-$target/release/bench-runner}
+    if [[ -z ${BENCH_RUNNER:-} ]]; then
+        "$root/scripts/cargo" build --release --locked --manifest-path "$root/Cargo.toml" \
+            -p bench-runner </dev/null >&2 || give_up 'bench-runner does not build'
+    fi
+    [[ -x $runner ]] || give_up "there is no runner at $runner"
+}
+
+# measure SECONDS DIR ARGUMENT…: one run into DIR that must end with exit code 0.
+measure() {
+    local seconds=$1 out=$2 status=0
+    shift 2
+    find_runner
+    timeout --kill-after 10 "$seconds" "$runner" run --sandbox netns --out "$out" "$@" \
+        </dev/null >"$scratch/stdout" 2>"$scratch/stderr" || status=$?
+    if ((status)); then
+        tail -n 5 "$scratch/stderr"
+        give_up "bench-runner run $* ended with $status"
+    fi
+}
+
+# use_run SECONDS ARGUMENT…: sets $run to RUN if given, else measures.
+use_run() {
+    run=${RUN:-}
+    if [[ -z $run ]]; then
+        run=$scratch/run
+        measure "$1" "$run" "${@:2}"
+    fi
+    [[ -r $run/summary.json && -r $run/results.jsonl ]] || give_up "$run is not a finished run"
+}
+
+# ask FILE PROGRAM [JQ OPTION…]: a jq program over a whole file (summary.json, or the lines of
+# results.jsonl as one array), with the definitions of results.jq.
+ask() {
+    jq -r -s -L "$verify" "${@:3}" "include \"results\"; $2" "$1"
+}
+
+# claims_of FILE PROGRAM [JQ OPTION…]: as ask; every output is [true|false, text] and becomes a claim. No
+# output at all is a failure: a claim about nothing holds of nothing.
+claims_of() {
+    local lines verdict text
+    lines=$(ask "$1" "($2) | [(.[0] | tostring), .[1]] | @tsv" "${@:3}") || give_up "cannot read $1"
+    [[ -n $lines ]] || holds "$(basename "$1") has something to claim" false
+    while IFS=$'\t' read -r verdict text; do
+        [[ -z $verdict ]] || holds "$text" "$verdict"
+    done <<<"$lines"
+}

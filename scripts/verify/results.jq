@@ -1,0 +1,25 @@
+# Definitions for questions to summary.json and results.jsonl (both slurped into one array).
+
+def median: sort | if length == 0 then null
+  elif length % 2 == 1 then .[length / 2 | floor]
+  else (.[length / 2 - 1] + .[length / 2]) / 2 end;
+
+# Rounded to d decimals, for people.
+def to($d): pow(10; $d) as $k | (. * $k | round) / $k;
+
+# Input: slurped summary.json. The ordinary rows of one scenario and metric.
+def rows($scenario; $metric):
+  .[0].cells[] | select(.scenario == $scenario and .metric == $metric and .variant == "");
+
+# Input: slurped summary.json. The linear latency fit over the widest range, at position last.
+def slope($mode; $protocol):
+  [.[0].fits[] | select(.mode == $mode and .scenario == "first-packet" and .metric == "latency"
+    and .model == "linear" and .variant == "" and .options.position == "last"
+    and .options.protocol == $protocol)]
+  | max_by(.to - .from);
+
+# Input: slurped results.jsonl. Cell lines.
+def cells: .[] | select(.record == "cell");
+
+# Input: a cell line. The samples of one metric, [] without.
+def samples($metric): [(.series // [])[] | select(.metric == $metric) | .values[]?];
