@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use netns_harness::datapath::{Damage, Transport};
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
 use scenarios::position::Position;
@@ -64,7 +64,7 @@ pub(crate) enum Command {
 pub(crate) struct RunArgs {
     /// Services in the population. One number N sweeps 100, 300, 1000, 3000, … up to N; a list is
     /// measured exactly.
-    #[arg(long, short = 'n', value_name = "N[,N…]", default_value = "1000", value_delimiter = ',',
+    #[arg(long, short = 'n', value_name = "N[,N…]", default_value = "1000", action = ArgAction::Set, value_delimiter = ',',
           allow_negative_numbers = true, value_parser = services)]
     pub(crate) services: Vec<u32>,
 
@@ -77,27 +77,27 @@ pub(crate) struct RunArgs {
     pub(crate) endpoints: u32,
 
     /// Modes to compare [default: all; see `list modes`].
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = mode)]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = mode)]
     pub(crate) modes: Vec<Mode>,
 
     /// Questions to ask [default: all; see `list scenarios`].
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = scenario)]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = scenario)]
     pub(crate) scenarios: Vec<ScenarioKind>,
 
     /// How updates reach the kernel: restore, netlink, nft [default: each mode's ordinary one].
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = transport)]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = transport)]
     pub(crate) transports: Vec<Transport>,
 
     /// Where the asked service stands in the population.
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "first,middle,last,uniform", value_parser = position)]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "first,middle,last,uniform", value_parser = position)]
     pub(crate) positions: Vec<Position>,
 
     /// Protocols of the services, taken in turn.
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "tcp,udp", value_parser = protocol)]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "tcp,udp", value_parser = protocol)]
     pub(crate) protocols: Vec<Protocol>,
 
     /// Address families.
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "ipv4", value_parser = family)]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "ipv4", value_parser = family)]
     pub(crate) families: Vec<String>,
 
     /// kube-proxy's large-cluster layout: no comments in per-service rules.

@@ -66,6 +66,8 @@ pub(crate) struct Executor<'a> {
     hopeless: HashSet<String>,
     /// Further stays start after those of the plan.
     next_stay: u32,
+    /// What the stays so far were expected to take, nanoseconds.
+    expected_so_far: u64,
     tally: Tally,
 }
 
@@ -85,7 +87,7 @@ fn preparation_name(spec: &StaySpec) -> String {
 /// How listening to a stay's process ended.
 enum Heard {
     /// Everything was said and done.
-    Closed(BTreeMap<String, String>),
+    Closed,
     /// The stay cannot go on.
     Failed(Stage, String),
     /// A cell (`Some`) or the preparation (`None`) passed its limit.
@@ -117,6 +119,7 @@ impl<'a> Executor<'a> {
             took: HashMap::new(),
             hopeless: HashSet::new(),
             next_stay: plan.blocks * plan.stays.len() as u32,
+            expected_so_far: 0,
             tally: Tally::default(),
         })
     }
@@ -140,6 +143,12 @@ impl<'a> Executor<'a> {
     }
 
     async fn stay(&mut self, block: u32, stay: &PlannedStay) -> anyhow::Result<()> {
+        let done = self.carry_out(block, stay).await;
+        self.expected_so_far += stay.expected_ns;
+        done
+    }
+
+    async fn carry_out(&mut self, block: u32, stay: &PlannedStay) -> anyhow::Result<()> {
         let spec = &stay.spec;
         if self.tally.interrupted {
             return self.skip(spec, &spec.cells, "interrupted");
@@ -153,6 +162,8 @@ impl<'a> Executor<'a> {
             return self.skip(spec, &spec.cells, "budget");
         }
         let settled = meters::settle(self.baseline, SETTLE)?;
+        // Other processes move these figures over the minutes of a run.
+        self.baseline = meters::kernel_memory()?;
         self.announce(block, spec);
         let begun = clock::now();
         let mut rest: Vec<CellSpec> = Vec::new();
@@ -179,16 +190,22 @@ impl<'a> Executor<'a> {
     fn announce(&self, block: u32, spec: &StaySpec) {
         let done: u64 = self.tally.outcomes.values().sum();
         let total = self.plan.cells_per_block() * u64::from(self.plan.blocks);
-        let planned: u64 = (u64::from(self.plan.blocks) * self.plan.block_ns()).max(1);
-        let by_plan = Duration::from_nanos((planned as f64 * (1.0 - done as f64 / total.max(1) as f64)) as u64);
-        // The first block is always complete; the others end with the budget.
-        let first = Duration::from_nanos(self.plan.block_ns()).saturating_sub(self.elapsed());
-        let left = by_plan.min(self.settings.budget.saturating_sub(self.elapsed()).max(if block == 0 { first } else { Duration::ZERO }));
         let mut asked: Vec<&str> = spec.cells.iter().map(|c| c.scenario.name()).collect();
         asked.sort_unstable();
         asked.dedup();
         let what = format!("block {} of {}: {} at {} services, {}", block + 1, self.plan.blocks, spec.mode, spec.services, asked.join(" + "));
-        self.progress.stay(done, total, &what, left);
+        self.progress.stay(done, total, &what, self.left(block));
+    }
+
+    /// Time left, from the plan and from how the stays so far compared with it.
+    fn left(&self, block: u32) -> Duration {
+        let block_ns = self.plan.block_ns() as f64;
+        let pace = if self.expected_so_far == 0 { 1.0 } else { self.start.elapsed_ns() as f64 / self.expected_so_far as f64 };
+        let in_block = pace * (block_ns * f64::from(block + 1) - self.expected_so_far as f64).max(0.0);
+        let later = pace * block_ns * f64::from(self.plan.blocks - block - 1);
+        let budget = self.settings.budget.as_nanos() as f64 - self.start.elapsed_ns() as f64;
+        let first_is_complete = if block == 0 { in_block } else { in_block.min(budget.max(0.0)) };
+        Duration::from_nanos((first_is_complete + later.min((budget - first_is_complete).max(0.0))) as u64)
     }
 
     /// Runs one process; writes the outcomes of its cells; returns the cells that another process must run.
@@ -204,7 +221,7 @@ impl<'a> Executor<'a> {
         let finished: HashSet<u64> = ended.iter().map(|c| c.cell).collect();
         let open: Vec<CellSpec> = spec.cells.iter().filter(|c| !finished.contains(&c.id)).cloned().collect();
         let teardown = match &heard {
-            Heard::Closed(_) => Ok("census empty"),
+            Heard::Closed => Ok("census empty"),
             Heard::Failed(stage, reason) if open.is_empty() => Err((*stage, reason.clone())),
             _ => Ok("not reached: the stay was ended in a later cell"),
         };
@@ -227,7 +244,7 @@ impl<'a> Executor<'a> {
     /// Gives the cells that have no outcome theirs, or hands them back to be run.
     fn settle_open(&mut self, spec: &StaySpec, heard: Heard, open: Vec<CellSpec>) -> anyhow::Result<Vec<CellSpec>> {
         match heard {
-            Heard::Closed(_) => {
+            Heard::Closed => {
                 let outcome = Outcome::Failed { stage: Stage::Process, reason: "the stay closed without this cell".to_owned() };
                 self.close_all(spec, &open, &outcome)?;
                 Ok(Vec::new())
@@ -294,9 +311,9 @@ impl<'a> Executor<'a> {
                     process.kill().await;
                     return Ok(Heard::Failed(stage, reason));
                 }
-                Next::Event(Event::Closed { sysctls }) => {
+                Next::Event(Event::Closed) => {
                     process.kill().await;
-                    return Ok(Heard::Closed(sysctls));
+                    return Ok(Heard::Closed);
                 }
             }
         }

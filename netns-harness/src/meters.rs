@@ -38,27 +38,43 @@ pub fn kernel_memory() -> Result<KernelMemory, HarnessError> {
 
 /// Memory within this of the baseline has been given back, bytes.
 const SETTLED: u64 = 1 << 20;
+/// Memory that fell by less than this over [`QUIET`] is no longer being given back, bytes.
+const STILL: u64 = 64 << 10;
+/// How long memory must stand still to count as settled away from the baseline.
+const QUIET: Duration = Duration::from_millis(500);
 
-/// Waits until slab and vmalloc are back within 1 MB of `baseline`, at most `limit`. A namespace with
-/// 10,000 services holds its memory for about a second after its end, and installs in the next one are
-/// slower until it is gone. Returns whether it settled.
+/// Waits until slab and vmalloc are back within 1 MB of `baseline`, or have stopped falling (another
+/// process may have moved them), at most `limit`. A namespace with 10,000 services holds its memory for
+/// about a second after its end, and installs in the next one are slower until it is gone. Returns
+/// whether it settled.
 ///
 /// # Errors
 /// /proc is not mounted.
 pub fn settle(baseline: KernelMemory, limit: Duration) -> Result<bool, HarnessError> {
     const STEP: Duration = Duration::from_millis(10);
-    let mut waited = Duration::ZERO;
+    let (mut waited, mut quiet) = (Duration::ZERO, Duration::ZERO);
+    let mut last = kernel_memory()?.held();
     loop {
-        let now = kernel_memory()?;
-        let over = |a: u64, b: u64| a.saturating_sub(b) > SETTLED;
-        if !over(now.slab_unreclaimable, baseline.slab_unreclaimable) && !over(now.vmalloc_used, baseline.vmalloc_used) {
+        let now = kernel_memory()?.held();
+        if now <= baseline.held() + SETTLED || quiet >= QUIET {
             return Ok(true);
         }
         if waited >= limit {
             return Ok(false);
         }
+        if now + STILL < last {
+            (last, quiet) = (now, Duration::ZERO);
+        }
         std::thread::sleep(STEP);
         waited += STEP;
+        quiet += STEP;
+    }
+}
+
+impl KernelMemory {
+    /// Slab and vmalloc together: what rules are made of.
+    const fn held(self) -> u64 {
+        self.slab_unreclaimable + self.vmalloc_used
     }
 }
 

@@ -89,12 +89,26 @@ pub enum LoadError {
 /// these; it ends in [`Run::warnings`].
 pub fn load(path: impl AsRef<Path>) -> Result<Run, LoadError> {
     let given = path.as_ref();
-    let path = if given.is_dir() { given.join(RESULTS) } else { given.to_path_buf() };
+    let path = if given.is_dir() {
+        given.join(RESULTS)
+    } else {
+        given.to_path_buf()
+    };
     let file = File::open(&path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => LoadError::Missing { path: given.to_path_buf() },
-        _ => LoadError::Read { path: path.clone(), source },
+        io::ErrorKind::NotFound => LoadError::Missing {
+            path: given.to_path_buf(),
+        },
+        _ => LoadError::Read {
+            path: path.clone(),
+            source,
+        },
     })?;
-    Reader { path, lines: BufReader::new(file), number: 0 }.run()
+    Reader {
+        path,
+        lines: BufReader::new(file),
+        number: 0,
+    }
+    .run()
 }
 
 /// A line as read.
@@ -112,9 +126,16 @@ struct Reader<R> {
 
 impl<R: BufRead> Reader<R> {
     fn run(mut self) -> Result<Run, LoadError> {
-        let first = self.next_line()?.ok_or_else(|| LoadError::Empty { path: self.path.clone() })?;
+        let first = self.next_line()?.ok_or_else(|| LoadError::Empty {
+            path: self.path.clone(),
+        })?;
         let (header, version) = self.header(&first)?;
-        let mut run = Run { header, cells: Vec::new(), end: None, warnings: Vec::new() };
+        let mut run = Run {
+            header,
+            cells: Vec::new(),
+            end: None,
+            warnings: Vec::new(),
+        };
         while let Some(line) = self.next_line()? {
             if line.text.iter().all(u8::is_ascii_whitespace) && line.whole {
                 continue;
@@ -132,12 +153,18 @@ impl<R: BufRead> Reader<R> {
     }
 
     fn header(&self, line: &Line) -> Result<(Header, u32), LoadError> {
-        let foreign = |why: String| LoadError::Foreign { path: self.path.clone(), why };
+        let foreign = |why: String| LoadError::Foreign {
+            path: self.path.clone(),
+            why,
+        };
         let value: serde_json::Value = serde_json::from_slice(&line.text)
             .map_err(|_| foreign("line 1 is not JSON".to_owned()))?;
         let version = migrate::version_of(&value).map_err(|source| match source {
             MigrateError::Foreign => foreign(source.to_string()),
-            _ => LoadError::Version { path: self.path.clone(), source },
+            _ => LoadError::Version {
+                path: self.path.clone(),
+                source,
+            },
         })?;
         match serde_json::from_value(migrate::migrate(value, version)) {
             Ok(Record::Header(header)) => Ok((header, version)),
@@ -148,8 +175,13 @@ impl<R: BufRead> Reader<R> {
 
     fn next_line(&mut self) -> Result<Option<Line>, LoadError> {
         let mut text = Vec::new();
-        let read = (&mut self.lines).take(LONGEST_LINE).read_until(b'\n', &mut text);
-        let read = read.map_err(|source| LoadError::Read { path: self.path.clone(), source })?;
+        let read = (&mut self.lines)
+            .take(LONGEST_LINE)
+            .read_until(b'\n', &mut text);
+        let read = read.map_err(|source| LoadError::Read {
+            path: self.path.clone(),
+            source,
+        })?;
         if read == 0 {
             return Ok(None);
         }
@@ -157,7 +189,10 @@ impl<R: BufRead> Reader<R> {
         let whole = text.last() == Some(&b'\n');
         if !whole && read as u64 == LONGEST_LINE {
             return Err(match self.number {
-                1 => LoadError::Foreign { path: self.path.clone(), why: "line 1 has no end".to_owned() },
+                1 => LoadError::Foreign {
+                    path: self.path.clone(),
+                    why: "line 1 has no end".to_owned(),
+                },
                 _ => self.damaged("the line has no end".to_owned()),
             });
         }
@@ -165,7 +200,11 @@ impl<R: BufRead> Reader<R> {
     }
 
     fn damaged(&self, why: String) -> LoadError {
-        LoadError::Damaged { path: self.path.clone(), line: self.number, why }
+        LoadError::Damaged {
+            path: self.path.clone(),
+            line: self.number,
+            why,
+        }
     }
 }
 
@@ -187,7 +226,8 @@ fn accept(run: &mut Run, record: Record) -> Result<(), String> {
         }
         Record::Cell(cell) => {
             for series in &cell.series {
-                Sample::check(&series.samples).map_err(|why| format!("{}: {why}", series.metric))?;
+                Sample::check(&series.samples)
+                    .map_err(|why| format!("{}: {why}", series.metric))?;
             }
             if !run.header.environments.contains_key(&cell.key.environment) {
                 let warning = format!(

@@ -10,7 +10,7 @@ use crate::html::headline::{answers, behind};
 use crate::html::trust::{command, coverage_text};
 use crate::load::Run;
 use crate::quantity::{digits, span, value, whole};
-use crate::scope::{Question, Scope, is_lowest, option, scopes};
+use crate::scope::{Question, Scope, is_lowest, mishap, option, scopes};
 use crate::summarise::floor_ratios;
 
 /// Cells without numbers that are listed one by one; the page has them all.
@@ -19,7 +19,10 @@ const LISTED: usize = 12;
 /// The text of one or more runs.
 #[must_use]
 pub fn render_markdown(runs: &[(&Run, &Summary)]) -> String {
-    let parts: Vec<String> = runs.iter().map(|(run, summary)| section(run, summary)).collect();
+    let parts: Vec<String> = runs
+        .iter()
+        .map(|(run, summary)| section(run, summary))
+        .collect();
     parts.join("\n---\n\n")
 }
 
@@ -27,17 +30,33 @@ fn section(run: &Run, summary: &Summary) -> String {
     let mut text = String::from("## Linux service datapaths\n\n");
     // Writing to a String cannot fail.
     for (name, environment) in &summary.environments {
-        let _ = writeln!(text, "{}: Linux {}, {}, {} cores. Measured {}.\n", safe(name), safe(&environment.kernel), safe(&environment.cpu), environment.cores, safe(&run.header.started));
+        let _ = writeln!(
+            text,
+            "{}: Linux {}, {}, {} cores. Measured {}.\n",
+            safe(name),
+            safe(&environment.kernel),
+            safe(&environment.cpu),
+            environment.cores,
+            safe(&run.header.started)
+        );
     }
     match &summary.noise {
-        Some(noise) if noise.noisy => { let _ = writeln!(text, "> **Noisy run.** {}\n", safe(&noise.text)); }
-        Some(noise) => { let _ = writeln!(text, "Noise: {}\n", safe(&noise.text)); }
+        Some(noise) if noise.noisy => {
+            let _ = writeln!(text, "> **Noisy run.** {}\n", safe(&noise.text));
+        }
+        Some(noise) => {
+            let _ = writeln!(text, "Noise: {}\n", safe(&noise.text));
+        }
         None => text.push_str("> **Noise unknown.** This run has no A/A pair.\n\n"),
     }
     for finding in &summary.findings {
         match finding.text.split_once(": ") {
-            Some((question, rest)) => { let _ = writeln!(text, "- **{}:** {}", safe(question), safe(rest)); }
-            None => { let _ = writeln!(text, "- {}", safe(&finding.text)); }
+            Some((question, rest)) => {
+                let _ = writeln!(text, "- **{}:** {}", safe(question), safe(rest));
+            }
+            None => {
+                let _ = writeln!(text, "- {}", safe(&finding.text));
+            }
         }
     }
     let scopes = scopes(summary);
@@ -46,42 +65,93 @@ fn section(run: &Run, summary: &Summary) -> String {
         floors(&mut text, run, scope, scope.largest(summary));
     }
     without_numbers(&mut text, summary);
-    let _ = writeln!(text, "\n{} Medians with bootstrap 95 % intervals over stays. To take it again: seed {}, `{}`", coverage_text(summary), run.header.seed, safe(&command(&run.header.command_line)).replace('`', "'"));
+    let _ = writeln!(
+        text,
+        "\n{} Medians with bootstrap 95 % intervals over stays. To take it again: seed {}, `{}`",
+        coverage_text(summary),
+        run.header.seed,
+        safe(&command(&run.header.command_line)).replace('`', "'")
+    );
     text
 }
 
 fn table(text: &mut String, summary: &Summary, scope: &Scope, named: bool) {
     let largest = scope.largest(summary);
     let modes = scope.modes(summary);
-    let place = if named { format!(", {}", safe(&scope.describe())) } else { String::new() };
+    let place = if named {
+        format!(", {}", safe(&scope.describe()))
+    } else {
+        String::new()
+    };
     let _ = writeln!(text, "\n### At {} services{place}\n", whole(largest.into()));
-    let _ = writeln!(text, "| question | {} |", modes.iter().map(|mode| mode.name()).collect::<Vec<_>>().join(" | "));
+    let _ = writeln!(
+        text,
+        "| question | {} |",
+        modes
+            .iter()
+            .map(|mode| mode.name())
+            .collect::<Vec<_>>()
+            .join(" | ")
+    );
     let _ = writeln!(text, "|---|{}", "---|".repeat(modes.len()));
     for question in scope.questions(summary) {
         let answers = answers(summary, scope, &question, largest);
-        let cells: Vec<String> = modes.iter().map(|mode| cell(&answers, *mode, &question)).collect();
-        let _ = writeln!(text, "| {} | {} |", safe(&question.text(largest)), cells.join(" | "));
+        let cells: Vec<String> = modes
+            .iter()
+            .map(|mode| cell(&answers, *mode, &question))
+            .collect();
+        let _ = writeln!(
+            text,
+            "| {} | {} |",
+            safe(&question.text(largest)),
+            cells.join(" | ")
+        );
     }
 }
 
 fn cell(answers: &[&Row], mode: Mode, question: &Question) -> String {
-    let mine: Vec<String> = answers.iter().filter(|row| row.key.mode == mode).map(|row| answer(row, answers)).collect();
+    let mine: Vec<String> = answers
+        .iter()
+        .filter(|row| row.key.mode == mode)
+        .map(|row| answer(row, answers))
+        .collect();
     if !mine.is_empty() {
         return mine.join("<br>");
     }
-    if mode.is_floor() && question.metric != Metric::Latency { "–".to_owned() } else { "not planned".to_owned() }
+    if mode.is_floor() && question.metric != Metric::Latency {
+        "–".to_owned()
+    } else {
+        "not planned".to_owned()
+    }
 }
 
 fn answer(row: &Row, answers: &[&Row]) -> String {
-    let through = row.key.options.get("transport").map_or_else(String::new, |transport| format!("{}: ", safe(&option("transport", transport))));
+    let through = row
+        .key
+        .options
+        .get("transport")
+        .map_or_else(String::new, |transport| {
+            format!("{}: ", safe(&option("transport", transport)))
+        });
     match (row.median, row.unit) {
         (Some(median), Some(unit)) => {
             let median = value(median, unit);
-            let median = if is_lowest(row, answers) { format!("**{median}**") } else { median };
-            let but = if row.reason.is_some() { " (some stays have no number)" } else { "" };
+            let median = if is_lowest(row, answers) {
+                format!("**{median}**")
+            } else {
+                median
+            };
+            let but = if mishap(row).is_some() {
+                " (some stays have no number)"
+            } else {
+                ""
+            };
             format!("{through}{median} ({}){but}", behind(row, unit))
         }
-        _ => format!("{through}{}", safe(row.reason.as_deref().unwrap_or(&row.outcome))),
+        _ => format!(
+            "{through}{}",
+            safe(row.reason.as_deref().unwrap_or(&row.outcome))
+        ),
     }
 }
 
@@ -90,26 +160,57 @@ fn floors(text: &mut String, run: &Run, scope: &Scope, services: u32) {
     let mine: Vec<String> = ratios
         .iter()
         .filter(|ratio| scope.holds(&ratio.key) && !ratio.key.mode.is_floor())
-        .filter(|ratio| ratio.key.options.get("position").is_some_and(|position| position == "last"))
+        .filter(|ratio| {
+            ratio
+                .key
+                .options
+                .get("position")
+                .is_some_and(|position| position == "last")
+        })
         .map(|ratio| {
-            let protocol = ratio.key.options.get("protocol").map_or_else(String::new, |p| format!(" {}", p.to_uppercase()));
-            let ci95 = ratio.ratio.ci95.map_or_else(|| "no interval".to_owned(), span);
-            safe(&format!("{}{protocol} ÷ {} {} ({ci95})", ratio.key.mode, ratio.floor, digits(ratio.ratio.ratio)))
+            let protocol = ratio
+                .key
+                .options
+                .get("protocol")
+                .map_or_else(String::new, |p| format!(" {}", p.to_uppercase()));
+            let ci95 = ratio
+                .ratio
+                .ci95
+                .map_or_else(|| "no interval".to_owned(), span);
+            safe(&format!(
+                "{}{protocol} ÷ {} {} ({ci95})",
+                ratio.key.mode,
+                ratio.floor,
+                digits(ratio.ratio.ratio)
+            ))
         })
         .collect();
     if !mine.is_empty() {
-        let _ = writeln!(text, "\nFirst packet to the last service against both floors: {}.", mine.join("; "));
+        let _ = writeln!(
+            text,
+            "\nFirst packet to the last service against both floors: {}.",
+            mine.join("; ")
+        );
     }
 }
 
 fn without_numbers(text: &mut String, summary: &Summary) {
-    let rows: Vec<&Row> = summary.cells.iter().filter(|row| row.metric.is_none()).collect();
+    let rows: Vec<&Row> = summary
+        .cells
+        .iter()
+        .filter(|row| row.metric.is_none())
+        .collect();
     if rows.is_empty() {
         return;
     }
     let _ = writeln!(text, "\nWithout numbers ({} cells):\n", rows.len());
     for row in rows.iter().take(LISTED) {
-        let _ = writeln!(text, "- {}: {}", safe(&row.key.to_string()), safe(row.reason.as_deref().unwrap_or(&row.outcome)));
+        let _ = writeln!(
+            text,
+            "- {}: {}",
+            safe(&row.key.to_string()),
+            safe(row.reason.as_deref().unwrap_or(&row.outcome))
+        );
     }
     if rows.len() > LISTED {
         let _ = writeln!(text, "- … and {} more", rows.len() - LISTED);

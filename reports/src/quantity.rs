@@ -24,7 +24,11 @@ const fn scales(unit: Unit) -> &'static [Scale] {
 fn scale_of(magnitude: f64, unit: Unit) -> Scale {
     let all = scales(unit);
     // 999.6 ns would be written as 1000 ns.
-    all.iter().rev().find(|(factor, _)| magnitude.abs() >= 0.9995 * factor).copied().unwrap_or(all[0])
+    all.iter()
+        .rev()
+        .find(|(factor, _)| magnitude.abs() >= 0.9995 * factor)
+        .copied()
+        .unwrap_or(all[0])
 }
 
 /// A value with its unit: "29.1 µs", "1.36 MB", "10,000".
@@ -55,7 +59,11 @@ pub fn span([low, high]: [f64; 2]) -> String {
 }
 
 fn with_unit(digits: &str, name: &str) -> String {
-    if name.is_empty() { digits.to_owned() } else { format!("{digits} {name}") }
+    if name.is_empty() {
+        digits.to_owned()
+    } else {
+        format!("{digits} {name}")
+    }
 }
 
 /// Three significant digits, never an exponent; a whole number below 1,000 without a fraction; whole numbers from 1,000 on with thousands separated.
@@ -68,12 +76,24 @@ pub fn digits(value: f64) -> String {
     let places = (2 - magnitude.log10().floor() as i32).clamp(0, 6) as usize;
     // 9.996 rounds to 10.00: one place fewer.
     let rounded: f64 = format!("{magnitude:.places$}").parse().unwrap_or(magnitude);
-    let places = if rounded > 0.0 { (2 - rounded.log10().floor() as i32).clamp(0, 6) as usize } else { places };
-    let mut text = if magnitude >= 999.5 { whole(magnitude.round() as u64) } else { format!("{magnitude:.places$}") };
+    let places = if rounded > 0.0 {
+        (2 - rounded.log10().floor() as i32).clamp(0, 6) as usize
+    } else {
+        places
+    };
+    let mut text = if magnitude >= 999.5 {
+        whole(magnitude.round() as u64)
+    } else {
+        format!("{magnitude:.places$}")
+    };
     if rounded.fract() == 0.0 && magnitude.fract() == 0.0 && text.contains('.') {
         text.truncate(text.find('.').unwrap_or(text.len()));
     }
-    if value < 0.0 && rounded != 0.0 { format!("{MINUS}{text}") } else { text }
+    if value < 0.0 && rounded != 0.0 {
+        format!("{MINUS}{text}")
+    } else {
+        text
+    }
 }
 
 /// A whole number with thousands separated: "10,000".
@@ -93,7 +113,11 @@ pub fn whole(number: u64) -> String {
 /// "1 sample", "2 samples", "10,000 services".
 #[must_use]
 pub fn counted(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", whole(number), if number == 1 { "" } else { "s" })
+    format!(
+        "{} {noun}{}",
+        whole(number),
+        if number == 1 { "" } else { "s" }
+    )
 }
 
 #[cfg(test)]
@@ -117,7 +141,10 @@ mod tests {
 
     #[test]
     fn intervals_share_a_unit_and_say_when_they_have_no_width() {
-        assert_eq!(interval([950.0, 1_020.0], Unit::Nanoseconds), "0.950–1.02 µs");
+        assert_eq!(
+            interval([950.0, 1_020.0], Unit::Nanoseconds),
+            "0.950–1.02 µs"
+        );
         assert_eq!(interval([-3.0, 4.5], Unit::Nanoseconds), "−3 to 4.50 ns");
         assert_eq!(interval([12.0, 12.0], Unit::Count), "exactly 12");
     }

@@ -22,7 +22,10 @@ pub struct Scope {
 pub fn scopes(summary: &Summary) -> Vec<Scope> {
     let mut measured: BTreeMap<Scope, usize> = BTreeMap::new();
     for row in &summary.cells {
-        let scope = Scope { environment: row.key.environment.clone(), endpoints: row.key.endpoints };
+        let scope = Scope {
+            environment: row.key.environment.clone(),
+            endpoints: row.key.endpoints,
+        };
         *measured.entry(scope).or_default() += usize::from(row.metric.is_some());
     }
     let mut scopes: Vec<_> = measured.into_iter().collect();
@@ -39,25 +42,38 @@ impl Scope {
 
     /// The ordinary rows that belong here: not the A/A control series.
     pub fn rows<'a>(&'a self, summary: &'a Summary) -> impl Iterator<Item = &'a Row> {
-        summary.cells.iter().filter(|row| self.holds(&row.key) && row.key.variant.is_empty())
+        summary
+            .cells
+            .iter()
+            .filter(|row| self.holds(&row.key) && row.key.variant.is_empty())
     }
 
     /// The largest N that was planned.
     #[must_use]
     pub fn largest(&self, summary: &Summary) -> u32 {
-        self.rows(summary).map(|row| row.key.services).max().unwrap_or(0)
+        self.rows(summary)
+            .map(|row| row.key.services)
+            .max()
+            .unwrap_or(0)
     }
 
     /// The smallest N that was planned.
     #[must_use]
     pub fn smallest(&self, summary: &Summary) -> u32 {
-        self.rows(summary).map(|row| row.key.services).min().unwrap_or(0)
+        self.rows(summary)
+            .map(|row| row.key.services)
+            .min()
+            .unwrap_or(0)
     }
 
     /// Where this is, as a phrase, when there is more than one scope.
     #[must_use]
     pub fn describe(&self) -> String {
-        format!("{}, {} endpoints a service", self.environment, whole(self.endpoints.into()))
+        format!(
+            "{}, {} endpoints a service",
+            self.environment,
+            whole(self.endpoints.into())
+        )
     }
 
     /// Modes with cells here, in the fixed order.
@@ -76,14 +92,26 @@ impl Scope {
             for &metric in headline_metrics(row.key.scenario) {
                 let mut options = row.key.options.clone();
                 options.remove("transport");
-                options.retain(|key, _| varying.contains(key) || matches!(key.as_str(), "position" | "protocol"));
-                questions.insert(Question { scenario: row.key.scenario, metric, options });
+                options.retain(|key, _| {
+                    varying.contains(key) || matches!(key.as_str(), "position" | "protocol")
+                });
+                questions.insert(Question {
+                    scenario: row.key.scenario,
+                    metric,
+                    options,
+                });
             }
         }
         let mut questions: Vec<_> = questions.into_iter().collect();
         questions.sort_by_key(|question| {
             let option = |key: &str| question.options.get(key).map(String::as_str);
-            (question.scenario, question.metric, option("protocol").map(str::to_owned), place(option("position")), chunk_order(option("chunk")))
+            (
+                question.scenario,
+                question.metric,
+                option("protocol").map(str::to_owned),
+                place(option("position")),
+                chunk_order(option("chunk")),
+            )
         });
         questions
     }
@@ -93,10 +121,17 @@ impl Scope {
         let mut values: BTreeMap<(ScenarioKind, &str), BTreeSet<&str>> = BTreeMap::new();
         for row in self.rows(summary) {
             for (key, value) in &row.key.options {
-                values.entry((row.key.scenario, key)).or_default().insert(value);
+                values
+                    .entry((row.key.scenario, key))
+                    .or_default()
+                    .insert(value);
             }
         }
-        values.into_iter().filter(|(_, seen)| seen.len() > 1).map(|((_, key), _)| key.to_owned()).collect()
+        values
+            .into_iter()
+            .filter(|(_, seen)| seen.len() > 1)
+            .map(|((_, key), _)| key.to_owned())
+            .collect()
     }
 }
 
@@ -110,7 +145,10 @@ const fn headline_metrics(scenario: ScenarioKind) -> &'static [Metric] {
 }
 
 pub(crate) fn place(position: Option<&str>) -> usize {
-    ["first", "middle", "last", "uniform"].iter().position(|p| Some(*p) == position).unwrap_or(usize::MAX)
+    ["first", "middle", "last", "uniform"]
+        .iter()
+        .position(|p| Some(*p) == position)
+        .unwrap_or(usize::MAX)
 }
 
 fn chunk_order(chunk: Option<&str>) -> u64 {
@@ -132,7 +170,11 @@ impl Question {
     /// Whether a cell answers it.
     #[must_use]
     pub fn asks(&self, key: &CellKey) -> bool {
-        key.scenario == self.scenario && self.options.iter().all(|(name, value)| key.options.get(name) == Some(value))
+        key.scenario == self.scenario
+            && self
+                .options
+                .iter()
+                .all(|(name, value)| key.options.get(name) == Some(value))
     }
 
     /// The question as a phrase, at a size.
@@ -140,21 +182,37 @@ impl Question {
     pub fn text(&self, services: u32) -> String {
         let services = whole(services.into());
         let rest = |known: &[&str]| {
-            let rest: Vec<String> =
-                self.options.iter().filter(|(k, _)| !known.contains(&k.as_str())).map(|(k, v)| option(k, v)).collect();
-            if rest.is_empty() { String::new() } else { format!(", {}", rest.join(", ")) }
+            let rest: Vec<String> = self
+                .options
+                .iter()
+                .filter(|(k, _)| !known.contains(&k.as_str()))
+                .map(|(k, v)| option(k, v))
+                .collect();
+            if rest.is_empty() {
+                String::new()
+            } else {
+                format!(", {}", rest.join(", "))
+            }
         };
         match (self.scenario, self.metric) {
-            (ScenarioKind::ColdInstall, _) => format!("Install {services} services from nothing{}", rest(&[])),
+            (ScenarioKind::ColdInstall, _) => {
+                format!("Install {services} services from nothing{}", rest(&[]))
+            }
             (ScenarioKind::ServiceAdd, Metric::BytesSent) => {
-                format!("Bytes handed over to add one service to {services}{}", rest(&[]))
+                format!(
+                    "Bytes handed over to add one service to {services}{}",
+                    rest(&[])
+                )
             }
             (ScenarioKind::ServiceAdd, _) => format!("Add one service to {services}{}", rest(&[])),
             (ScenarioKind::FirstPacket, _) => {
                 let of = |key: &str| self.options.get(key).map_or("", String::as_str);
                 let protocol = of("protocol").to_uppercase();
                 let to = option("position", of("position"));
-                format!("First packet of a new {protocol} flow to {to} of {services}{}", rest(&["position", "protocol"]))
+                format!(
+                    "First packet of a new {protocol} flow to {to} of {services}{}",
+                    rest(&["position", "protocol"])
+                )
             }
         }
     }
@@ -166,24 +224,63 @@ pub fn lower_bound(row: &Row) -> Option<f64> {
     if row.median.is_some() || row.outcome != "timed-out" {
         return None;
     }
-    let seconds = row.reason.as_deref()?.split("longer than ").nth(1)?.split(' ').next()?;
+    let seconds = row
+        .reason
+        .as_deref()?
+        .split("longer than ")
+        .nth(1)?
+        .split(' ')
+        .next()?;
     seconds.parse::<f64>().ok().map(|seconds| seconds * 1e9)
 }
 
-/// Whether a row is lower than those of every other mode that serves services: no interval of theirs
-/// reaches down to this one's, and what timed out did so above it.
+/// Whether a row is lower than those of every other mode that serves services, and told apart from them
+/// ([`are_apart`]); what timed out must have done so above its interval.
 #[must_use]
 pub fn is_lowest(row: &Row, answers: &[&Row]) -> bool {
-    let Some([_, top]) = row.ci95.filter(|_| !row.key.mode.is_floor()) else { return false };
+    let Some([_, top]) = row.ci95.filter(|_| !row.key.mode.is_floor()) else {
+        return false;
+    };
     let mut others = answers
         .iter()
         .filter(|other| other.key.mode != row.key.mode && !other.key.mode.is_floor())
-        .filter_map(|other| match other.median {
-            Some(_) => Some(other.ci95.map_or(f64::NEG_INFINITY, |[low, _]| low)),
-            None => lower_bound(other),
+        .filter_map(|other| match (other.median, lower_bound(other)) {
+            (Some(median), _) => Some(are_apart(row, other) && row.median < Some(median)),
+            (None, Some(bound)) => Some(bound > top),
+            (None, None) => None,
         })
         .peekable();
-    others.peek().is_some() && others.all(|low| low > top)
+    others.peek().is_some() && others.all(|higher| higher)
+}
+
+/// With fewer stays on either side not even complete separation is rarer than one in twenty by chance
+/// (exact permutation test: 2 of C(6, 3) = 20 orders with three, 2 of 70 with four).
+pub(crate) const STAYS_TO_TELL: u32 = 4;
+/// Unless the medians differ by this factor, which no two labs of the same thing come near: eight fresh
+/// ones in a row differed by 14 %.
+const FAR: f64 = 2.0;
+
+/// Whether two rows are told apart: their intervals do not overlap, and there are enough stays to say
+/// so or the medians lie far apart.
+#[must_use]
+pub fn are_apart(a: &Row, b: &Row) -> bool {
+    let (Some([low_a, high_a]), Some([low_b, high_b])) = (a.ci95, b.ci95) else {
+        return false;
+    };
+    let (Some(x), Some(y)) = (a.median, b.median) else {
+        return false;
+    };
+    let enough = a.stays.min(b.stays) >= STAYS_TO_TELL || x.max(y) >= FAR * x.min(y);
+    enough && (high_a < low_b || high_b < low_a)
+}
+
+/// Why stays of a measured row have no number, unless they were just not run: that takes nothing away
+/// from the others.
+#[must_use]
+pub fn mishap(row: &Row) -> Option<&str> {
+    row.reason
+        .as_deref()
+        .filter(|reason| !reason.starts_with("not-run"))
 }
 
 /// An option as words.
@@ -212,14 +309,20 @@ pub fn series_names(series: &[(Mode, &Options)]) -> Vec<String> {
         .iter()
         .map(|(mode, options)| {
             let differs = |key: &str, value: &str| {
-                series.iter().any(|(other, o)| other == mode && o.get(key).map(String::as_str) != Some(value))
+                series.iter().any(|(other, o)| {
+                    other == mode && o.get(key).map(String::as_str) != Some(value)
+                })
             };
-            let mut name = mode.to_string();
-            for (key, value) in options.iter().filter(|(key, value)| differs(key, value)) {
-                name.push_str(", ");
-                name.push_str(&option(key, value));
+            let words: Vec<String> = options
+                .iter()
+                .filter(|(key, value)| differs(key, value))
+                .map(|(key, value)| option(key, value))
+                .collect();
+            if words.is_empty() {
+                mode.to_string()
+            } else {
+                format!("{mode} ({})", words.join(", "))
             }
-            name
         })
         .collect()
 }

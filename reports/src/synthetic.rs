@@ -7,8 +7,8 @@ use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, Exp, LogNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{
-    Accelerator, CellKey, CellRecord, EndRecord, Environment, Header, Metric, Mode, Options, Outcome, Samples,
-    SandboxKind, ScenarioKind, Series, Stage,
+    Accelerator, CellKey, CellRecord, EndRecord, Environment, Header, Metric, Mode, Options,
+    Outcome, Samples, SandboxKind, ScenarioKind, Series, Stage,
 };
 
 use crate::load::Run;
@@ -49,7 +49,12 @@ impl Default for Shape {
 /// A run of that shape.
 #[must_use]
 pub fn run(shape: &Shape) -> Run {
-    let mut maker = Maker { shape, rng: Xoshiro256PlusPlus::seed_from_u64(shape.seed), cells: Vec::new(), stay: 0 };
+    let mut maker = Maker {
+        shape,
+        rng: Xoshiro256PlusPlus::seed_from_u64(shape.seed),
+        cells: Vec::new(),
+        stay: 0,
+    };
     for block in 0..shape.blocks {
         for &services in &shape.sizes {
             for &mode in Mode::ALL {
@@ -88,7 +93,10 @@ pub fn lines(run: &Run) -> serde_json::Result<String> {
 
 fn header(shape: &Shape, cells: u64) -> Header {
     let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
-        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
     };
     let environment = Environment {
         sandbox: SandboxKind::Netns,
@@ -101,17 +109,29 @@ fn header(shape: &Shape, cells: u64) -> Header {
         clocksource: "tsc".to_owned(),
         clock_step_ns: 20,
         pinning: "client 0, servers 1".to_owned(),
-        mitigations: map(&[("spectre_v2", "Mitigation: Retpolines"), ("meltdown", "Not affected")]),
+        mitigations: map(&[
+            ("spectre_v2", "Mitigation: Retpolines"),
+            ("meltdown", "Not affected"),
+        ]),
         config: map(&[("preempt", "voluntary"), ("hz", "250")]),
-        sysctls: map(&[("node:net.ipv4.ip_forward", "1"), ("node:net.netfilter.nf_conntrack_checksum", "0")]),
-        tools: map(&[("iptables", "1.8.9"), ("nft", "1.0.6"), ("libnftnl", "1.2.4")]),
+        sysctls: map(&[
+            ("node:net.ipv4.ip_forward", "1"),
+            ("node:net.netfilter.nf_conntrack_checksum", "0"),
+        ]),
+        tools: map(&[
+            ("iptables", "1.8.9"),
+            ("nft", "1.0.6"),
+            ("libnftnl", "1.2.4"),
+        ]),
     };
     Header {
         schema_version: schema::SCHEMA_VERSION,
         started: "2026-11-22T20:00:00Z".to_owned(),
         tool_version: "0.1.0".to_owned(),
         revision: "0123456789ab".to_owned(),
-        command_line: ["bench-runner", "--services", "10000", "--sandbox", "netns"].map(str::to_owned).to_vec(),
+        command_line: ["bench-runner", "--services", "10000", "--sandbox", "netns"]
+            .map(str::to_owned)
+            .to_vec(),
         arguments: BTreeMap::from([("out".to_owned(), shape.label.as_str().into())]),
         seed: 42,
         planned_cells: cells + if shape.mishaps { 3 } else { 0 },
@@ -159,7 +179,12 @@ impl Maker<'_> {
                     Mode::IptablesLegacy => 34_000.0 + 5.9 * passed * f64::from(services),
                     Mode::Nftables => 35_500.0,
                 };
-                let base = lab * if protocol == "udp" { base + 24_000.0 } else { base };
+                let base = lab
+                    * if protocol == "udp" {
+                        base + 24_000.0
+                    } else {
+                        base
+                    };
                 let tail = Exp::new(1.0 / (0.08 * base)).ok();
                 let values = (0..self.shape.samples)
                     .map(|_| {
@@ -167,12 +192,18 @@ impl Maker<'_> {
                         (base * 0.94 * self.noise(0.03) + late).round()
                     })
                     .collect();
-                let key = self.key(mode, ScenarioKind::FirstPacket, services, variant, &[
-                    ("position", position),
-                    ("protocol", protocol),
-                    ("family", "ipv4"),
-                    ("path", "client"),
-                ]);
+                let key = self.key(
+                    mode,
+                    ScenarioKind::FirstPacket,
+                    services,
+                    variant,
+                    &[
+                        ("position", position),
+                        ("protocol", protocol),
+                        ("family", "ipv4"),
+                        ("path", "client"),
+                    ],
+                );
                 let outcome = self.mishap(&key, block);
                 self.push(key, block, stay, outcome, vec![(Metric::Latency, values)]);
             }
@@ -190,13 +221,29 @@ impl Maker<'_> {
                 _ => 6.0e7 + 7.0e4 * n,
             }
             * self.noise(self.shape.stay_noise);
-        let key = self.key(mode, ScenarioKind::ColdInstall, services, "", &[
-            ("transport", transport),
-            ("chunk", chunk),
-            ("large_cluster", "on"),
-        ]);
-        let outcome = if time > 60e9 { Outcome::TimedOut { after_ns: 60_000_000_000 } } else { self.mishap(&key, block) };
-        let bytes = if transport == "netlink" { 2_600.0 * n } else { 640.0 * n };
+        let key = self.key(
+            mode,
+            ScenarioKind::ColdInstall,
+            services,
+            "",
+            &[
+                ("transport", transport),
+                ("chunk", chunk),
+                ("large_cluster", "on"),
+            ],
+        );
+        let outcome = if time > 60e9 {
+            Outcome::TimedOut {
+                after_ns: 60_000_000_000,
+            }
+        } else {
+            self.mishap(&key, block)
+        };
+        let bytes = if transport == "netlink" {
+            2_600.0 * n
+        } else {
+            640.0 * n
+        };
         let series = vec![
             (Metric::UpdateTime, vec![time.round()]),
             (Metric::CpuTime, vec![(time * 0.97).round()]),
@@ -215,8 +262,16 @@ impl Maker<'_> {
             (Mode::Nftables, _) => (9.0e6 + 1.6e4 * n, 910.0, 0.0),
             _ => (1.5e7 + 4.6e4 * n, 540.0 + 131.0 * n, 0.0),
         };
-        let times = (0..3).map(|_| (lab * base * self.noise(0.08)).round()).collect();
-        let key = self.key(mode, ScenarioKind::ServiceAdd, services, "", &[("transport", transport), ("large_cluster", "on")]);
+        let times = (0..3)
+            .map(|_| (lab * base * self.noise(0.08)).round())
+            .collect();
+        let key = self.key(
+            mode,
+            ScenarioKind::ServiceAdd,
+            services,
+            "",
+            &[("transport", transport), ("large_cluster", "on")],
+        );
         let outcome = self.mishap(&key, block);
         let series = vec![
             (Metric::UpdateTime, times),
@@ -227,39 +282,81 @@ impl Maker<'_> {
         self.push(key, block, stay, outcome, series);
     }
 
-    fn key(&self, mode: Mode, scenario: ScenarioKind, services: u32, variant: &str, options: &[(&str, &str)]) -> CellKey {
-        let options: Options = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        CellKey { mode, scenario, services, endpoints: 2, environment: "host".to_owned(), variant: variant.to_owned(), options }
+    fn key(
+        &self,
+        mode: Mode,
+        scenario: ScenarioKind,
+        services: u32,
+        variant: &str,
+        options: &[(&str, &str)],
+    ) -> CellKey {
+        let options: Options = options
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        CellKey {
+            mode,
+            scenario,
+            services,
+            endpoints: 2,
+            environment: "host".to_owned(),
+            variant: variant.to_owned(),
+            options,
+        }
     }
 
     /// The outcomes that a real run also has: a proof that failed once, a tool that is missing, a budget
     /// that ended.
     fn mishap(&self, key: &CellKey, block: u32) -> Outcome {
-        let nft = key.options.get("transport").is_some_and(|transport| transport == "nft");
+        let nft = key
+            .options
+            .get("transport")
+            .is_some_and(|transport| transport == "nft");
         match key.scenario {
             _ if !self.shape.mishaps => Outcome::Measured,
             ScenarioKind::ServiceAdd if nft => Outcome::Unsupported {
-                reason: format!("nft is not installed ({}): apt-get install nftables", self.shape.label),
+                reason: format!(
+                    "nft is not installed ({}): apt-get install nftables",
+                    self.shape.label
+                ),
             },
-            ScenarioKind::FirstPacket if key.mode == Mode::IptablesLegacy && key.services == 300 && block == 0 => {
+            ScenarioKind::FirstPacket
+                if key.mode == Mode::IptablesLegacy && key.services == 300 && block == 0 =>
+            {
                 Outcome::Failed {
                     stage: Stage::Proof,
-                    reason: format!("1 difference(s): 10.96.3.7:80/tcp is missing ({})", self.shape.label),
+                    reason: format!(
+                        "1 difference(s): 10.96.3.7:80/tcp is missing ({})",
+                        self.shape.label
+                    ),
                 }
             }
             _ if block > 0 && block + 1 == self.shape.blocks && key.services >= 3_000 => {
-                Outcome::NotRun { reason: "budget".to_owned() }
+                Outcome::NotRun {
+                    reason: "budget".to_owned(),
+                }
             }
             _ => Outcome::Measured,
         }
     }
 
-    fn push(&mut self, key: CellKey, block: u32, stay: u32, outcome: Outcome, series: Vec<(Metric, Vec<f64>)>) {
+    fn push(
+        &mut self,
+        key: CellKey,
+        block: u32,
+        stay: u32,
+        outcome: Outcome,
+        series: Vec<(Metric, Vec<f64>)>,
+    ) {
         let measured = outcome == Outcome::Measured;
         let series = series
             .into_iter()
             .filter(|_| measured)
-            .map(|(metric, values)| Series { metric, unit: metric.unit(), samples: Samples::Values(values) })
+            .map(|(metric, values)| Series {
+                metric,
+                unit: metric.unit(),
+                samples: Samples::Values(values),
+            })
             .collect();
         self.cells.push(CellRecord {
             key,
@@ -281,6 +378,7 @@ impl Maker<'_> {
 
     /// A factor around 1.
     fn noise(&mut self, deviation: f64) -> f64 {
-        LogNormal::new(0.0, deviation).map_or(1.0, |noise| noise.sample(&mut self.rng as &mut dyn Rng))
+        LogNormal::new(0.0, deviation)
+            .map_or(1.0, |noise| noise.sample(&mut self.rng as &mut dyn Rng))
     }
 }

@@ -53,20 +53,39 @@ pub fn write_all(dir: &Path, run: &Run, summary: &Summary) -> Result<Vec<PathBuf
     if let Some(place) = not_finite(summary) {
         return Err(WriteError::NotFinite { place });
     }
-    let mut json = serde_json::to_vec_pretty(summary).map_err(|source| WriteError::Encode { source })?;
+    let mut json =
+        serde_json::to_vec_pretty(summary).map_err(|source| WriteError::Encode { source })?;
     json.push(b'\n');
     let mut written = vec![
         replace(&dir.join("summary.json"), &json)?,
-        replace(&dir.join("summary.md"), render_markdown(&[(run, summary)]).as_bytes())?,
-        replace(&dir.join("report.html"), render_html(&[(run, summary)]).as_bytes())?,
+        replace(
+            &dir.join("summary.md"),
+            render_markdown(&[(run, summary)]).as_bytes(),
+        )?,
+        replace(
+            &dir.join("report.html"),
+            render_html(&[(run, summary)]).as_bytes(),
+        )?,
     ];
     let plots = dir.join("plots");
-    fs::create_dir_all(&plots).map_err(|source| WriteError::File { path: plots.clone(), source })?;
+    fs::create_dir_all(&plots).map_err(|source| WriteError::File {
+        path: plots.clone(),
+        source,
+    })?;
     for figure in plots::figures(summary) {
-        let draw = |source| WriteError::Draw { file: figure.name.clone(), source };
+        let draw = |source| WriteError::Draw {
+            file: figure.name.clone(),
+            source,
+        };
         let svg = figure.standalone_svg().map_err(draw)?;
-        written.push(replace(&plots.join(format!("{}.svg", figure.name)), svg.as_bytes())?);
-        written.push(replace(&plots.join(format!("{}.png", figure.name)), &plots::png(&svg).map_err(draw)?)?);
+        written.push(replace(
+            &plots.join(format!("{}.svg", figure.name)),
+            svg.as_bytes(),
+        )?);
+        written.push(replace(
+            &plots.join(format!("{}.png", figure.name)),
+            &plots::png(&svg).map_err(draw)?,
+        )?);
     }
     Ok(written)
 }
@@ -75,7 +94,11 @@ pub fn write_all(dir: &Path, run: &Run, summary: &Summary) -> Result<Vec<PathBuf
 fn not_finite(summary: &Summary) -> Option<String> {
     let bad = |values: &[f64]| values.iter().any(|value| !value.is_finite());
     let rows = summary.cells.iter().filter_map(|row| {
-        let numbers = row.median.into_iter().chain(row.ci95.into_iter().flatten()).chain(row.quantiles.values().copied());
+        let numbers = row
+            .median
+            .into_iter()
+            .chain(row.ci95.into_iter().flatten())
+            .chain(row.quantiles.values().copied());
         bad(&numbers.collect::<Vec<_>>()).then(|| format!("row {}", row.key))
     });
     let fits = summary.fits.iter().filter_map(|fit| {
@@ -84,9 +107,11 @@ fn not_finite(summary: &Summary) -> Option<String> {
         bad(&[fit.intercept, from, to, fit.estimate, low, high])
             .then(|| format!("fit of {} {} {}", fit.mode, fit.scenario, fit.metric))
     });
-    let noise = summary.noise.iter().filter_map(|noise| {
-        bad(&[noise.ratio, noise.ci95[0], noise.ci95[1]]).then(|| "noise".to_owned())
-    });
+    let noise = summary
+        .noise
+        .iter()
+        .filter(|noise| bad(&[noise.ratio, noise.ci95[0], noise.ci95[1]]))
+        .map(|_| "noise".to_owned());
     rows.chain(fits).chain(noise).next()
 }
 
@@ -103,7 +128,10 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<PathBuf, WriteError> {
     attempt().map_err(|source| {
         // The first error is the one to report; a part left behind is only clutter.
         let _ = fs::remove_file(&temporary);
-        WriteError::File { path: path.to_path_buf(), source }
+        WriteError::File {
+            path: path.to_path_buf(),
+            source,
+        }
     })?;
     Ok(path.to_path_buf())
 }

@@ -1,5 +1,6 @@
 //! Reading results: what a killed run leaves is read, what is damaged or foreign is refused with one
 //! clear line.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,7 +21,13 @@ fn file(text: impl AsRef<[u8]>) -> File {
 }
 
 fn small() -> String {
-    synthetic::lines(&synthetic::run(&Shape { blocks: 1, sizes: vec![100], samples: 3, ..Shape::default() })).unwrap()
+    synthetic::lines(&synthetic::run(&Shape {
+        blocks: 1,
+        sizes: vec![100],
+        samples: 3,
+        ..Shape::default()
+    }))
+    .unwrap()
 }
 
 /// The error's text; it must be one line.
@@ -33,10 +40,18 @@ fn refusal(text: impl AsRef<[u8]>) -> String {
 #[test]
 fn a_run_directory_and_its_file_read_the_same() {
     let file = file(small());
-    let (of_file, of_dir) = (load(&file.path).unwrap(), load(file.path.parent().unwrap()).unwrap());
+    let (of_file, of_dir) = (
+        load(&file.path).unwrap(),
+        load(file.path.parent().unwrap()).unwrap(),
+    );
     assert_eq!(of_file.cells, of_dir.cells);
     assert!(of_file.end.is_some() && of_file.warnings.is_empty());
-    let written = synthetic::run(&Shape { blocks: 1, sizes: vec![100], samples: 3, ..Shape::default() });
+    let written = synthetic::run(&Shape {
+        blocks: 1,
+        sizes: vec![100],
+        samples: 3,
+        ..Shape::default()
+    });
     assert_eq!(of_file.cells, written.cells);
     assert_eq!(of_file.header, written.header);
 }
@@ -52,7 +67,10 @@ fn a_torn_last_line_is_dropped_with_a_warning_wherever_it_is_torn() {
         assert!(run.warnings[0].contains("cut off"));
     }
     let run = load(&file(&text[..text.len() - 1]).path).unwrap();
-    assert!(run.end.is_some(), "only the newline is missing: nothing was lost");
+    assert!(
+        run.end.is_some(),
+        "only the newline is missing: nothing was lost"
+    );
 }
 
 #[test]
@@ -61,7 +79,10 @@ fn damage_before_the_last_line_is_refused_with_its_line() {
     let mut lines: Vec<&str> = text.lines().collect();
     lines[2] = &lines[2][..40];
     let error = refusal(lines.join("\n") + "\n");
-    assert!(error.contains("line 3") && error.contains("damaged"), "{error}");
+    assert!(
+        error.contains("line 3") && error.contains("damaged"),
+        "{error}"
+    );
     lines[2] = "{\"record\":\"cell\",\"mode\":\"teleport\"}";
     assert!(refusal(lines.join("\n") + "\n").contains("line 3"));
     lines[2] = lines[0];
@@ -76,12 +97,31 @@ fn a_damaged_last_line_that_is_whole_is_not_a_torn_one() {
 #[test]
 fn what_is_not_ours_is_foreign_and_what_is_empty_is_empty() {
     assert!(refusal("").contains("empty"));
-    for foreign in ["hello\n", "{\"a\":1}\n", "[]\n", "\n", "{\"record\":\"cell\"}\n", "\u{0}\u{1}\n"] {
-        assert!(matches!(load(&file(foreign).path), Err(LoadError::Foreign { .. })), "{foreign:?}");
+    for foreign in [
+        "hello\n",
+        "{\"a\":1}\n",
+        "[]\n",
+        "\n",
+        "{\"record\":\"cell\"}\n",
+        "\u{0}\u{1}\n",
+    ] {
+        assert!(
+            matches!(load(&file(foreign).path), Err(LoadError::Foreign { .. })),
+            "{foreign:?}"
+        );
     }
-    assert!(matches!(load(&file([0xff, 0xfe, 0x00].as_slice()).path), Err(LoadError::Foreign { .. })));
-    assert!(matches!(load("no/such/run"), Err(LoadError::Missing { .. })));
-    assert!(matches!(load(tempfile::tempdir().unwrap().path()), Err(LoadError::Missing { .. })));
+    assert!(matches!(
+        load(&file([0xff, 0xfe, 0x00].as_slice()).path),
+        Err(LoadError::Foreign { .. })
+    ));
+    assert!(matches!(
+        load("no/such/run"),
+        Err(LoadError::Missing { .. })
+    ));
+    assert!(matches!(
+        load(tempfile::tempdir().unwrap().path()),
+        Err(LoadError::Missing { .. })
+    ));
 }
 
 #[test]
@@ -99,11 +139,24 @@ fn a_newer_file_is_refused_with_advice() {
 fn fields_of_a_later_writer_are_ignored() {
     let text = small();
     let extended = text
-        .replace("{\"record\":\"cell\",", "{\"record\":\"cell\",\"weather\":{\"rain\":[1,2]},")
-        .replace("\"metric\":\"latency\",", "\"metric\":\"latency\",\"colour\":\"blue\",")
-        .replacen("{\"record\":\"header\",", "{\"record\":\"header\",\"moon\":\"full\",", 1);
+        .replace(
+            "{\"record\":\"cell\",",
+            "{\"record\":\"cell\",\"weather\":{\"rain\":[1,2]},",
+        )
+        .replace(
+            "\"metric\":\"latency\",",
+            "\"metric\":\"latency\",\"colour\":\"blue\",",
+        )
+        .replacen(
+            "{\"record\":\"header\",",
+            "{\"record\":\"header\",\"moon\":\"full\",",
+            1,
+        );
     assert_ne!(text, extended);
-    assert_eq!(load(&file(extended).path).unwrap().cells, load(&file(text).path).unwrap().cells);
+    assert_eq!(
+        load(&file(extended).path).unwrap().cells,
+        load(&file(text).path).unwrap().cells
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! The page and the files: self-contained, well-formed, and harmless whatever the labels say.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
 use std::sync::LazyLock;
@@ -23,7 +24,9 @@ fn made(label: &str) -> (Run, Summary) {
     run.warnings.push(label.to_owned());
     for cell in &mut run.cells {
         if cell.key.services == 300 {
-            cell.key.options.insert("vip_stride".to_owned(), label.to_owned());
+            cell.key
+                .options
+                .insert("vip_stride".to_owned(), label.to_owned());
         }
     }
     let summary = summarise(&run);
@@ -43,10 +46,18 @@ fn elements(html: &str) -> Vec<String> {
         if tag.starts_with('!') {
             continue;
         }
-        let name: String = tag.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric).collect();
+        let name: String = tag
+            .trim_start_matches('/')
+            .chars()
+            .take_while(char::is_ascii_alphanumeric)
+            .collect();
         assert!(!name.is_empty(), "a stray '<' before {tag}");
         if tag.starts_with('/') {
-            assert_eq!(open.pop().as_deref(), Some(name.as_str()), "closed in the wrong order");
+            assert_eq!(
+                open.pop().as_deref(),
+                Some(name.as_str()),
+                "closed in the wrong order"
+            );
             continue;
         }
         seen.push(name.clone());
@@ -66,11 +77,23 @@ fn the_page_is_well_formed_and_holds_everything_itself() {
     let (run, summary) = &*PLAIN;
     let html = render_html(&[(run, summary)]);
     let elements = elements(&html);
-    for needed in ["main", "h1", "table", "caption", "figure", "figcaption", "svg", "details"] {
+    for needed in [
+        "main",
+        "h1",
+        "table",
+        "caption",
+        "figure",
+        "figcaption",
+        "svg",
+        "details",
+    ] {
         assert!(elements.iter().any(|element| element == needed), "{needed}");
     }
     for banned in ["script", "link", "img", "iframe", "object", "form"] {
-        assert!(!elements.iter().any(|element| element == banned), "{banned}");
+        assert!(
+            !elements.iter().any(|element| element == banned),
+            "{banned}"
+        );
     }
     let without_namespaces = html.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
     assert!(!without_namespaces.contains("http://") && !without_namespaces.contains("https://"));
@@ -88,7 +111,11 @@ fn hostile_labels_stay_text_everywhere() {
     assert!(!html.contains("\" onload="));
     for figure in plots::figures(&summary) {
         let svg = figure.standalone_svg().unwrap();
-        assert!(!self::elements(&svg).iter().any(|element| element == "script"));
+        assert!(
+            !self::elements(&svg)
+                .iter()
+                .any(|element| element == "script")
+        );
         assert!(!svg.contains('\u{1}'), "control characters are not XML");
         plots::png(&svg).expect("an XML reader takes it");
     }
@@ -104,10 +131,19 @@ fn hostile_labels_stay_text_everywhere() {
 fn cells_without_numbers_are_on_the_page_with_their_reasons() {
     let (run, summary) = &*PLAIN;
     let html = render_html(&[(run, summary)]);
-    for reason in ["nft is not installed", "longer than 60.0 s", "10.96.3.7:80/tcp is missing", "without a line", "budget"] {
+    for reason in [
+        "nft is not installed",
+        "longer than 60.0 s",
+        "10.96.3.7:80/tcp is missing",
+        "without a line",
+        "budget",
+    ] {
         assert!(html.contains(reason), "{reason}");
     }
-    assert!(html.contains("Noisy run"), "two stays cannot state the noise");
+    assert!(
+        html.contains("Noisy run"),
+        "two stays cannot state the noise"
+    );
     assert!(html.contains("bench-runner --services 10000 --sandbox netns"));
 }
 
@@ -116,19 +152,47 @@ fn every_chart_of_the_registry_is_drawn_and_names_its_gaps() {
     let (_, summary) = &*PLAIN;
     let figures = plots::figures(summary);
     let names: Vec<&str> = plots::registry().iter().map(|chart| chart.name).collect();
-    assert_eq!(figures.iter().map(|figure| figure.name.as_str()).collect::<Vec<_>>(), names);
-    let install = figures.iter().find(|figure| figure.name == "cold-install").unwrap();
-    assert!(install.notes.iter().any(|note| note.contains("longer than 60.0 s")));
-    let add = figures.iter().find(|figure| figure.name == "service-add").unwrap();
-    assert!(add.notes.iter().any(|note| note.contains("nft is not installed")));
+    assert_eq!(
+        figures
+            .iter()
+            .map(|figure| figure.name.as_str())
+            .collect::<Vec<_>>(),
+        names
+    );
+    let install = figures
+        .iter()
+        .find(|figure| figure.name == "cold-install")
+        .unwrap();
+    assert!(
+        install
+            .notes
+            .iter()
+            .any(|note| note.contains("longer than 60.0 s"))
+    );
+    let add = figures
+        .iter()
+        .find(|figure| figure.name == "service-add")
+        .unwrap();
+    assert!(
+        add.notes
+            .iter()
+            .any(|note| note.contains("nft is not installed"))
+    );
     let svg = install.standalone_svg().unwrap();
     assert!(svg.contains("log scale") && svg.contains("role=\"img\"") && svg.contains("<title>"));
 }
 
 #[test]
 fn a_run_of_one_size_and_one_scenario_is_drawn_too() {
-    let mut run = synthetic::run(&Shape { blocks: 1, sizes: vec![1_000], samples: 2, mishaps: false, ..Shape::default() });
-    run.cells.retain(|cell| cell.key.scenario == schema::ScenarioKind::ServiceAdd);
+    let mut run = synthetic::run(&Shape {
+        blocks: 1,
+        sizes: vec![1_000],
+        samples: 2,
+        mishaps: false,
+        ..Shape::default()
+    });
+    run.cells
+        .retain(|cell| cell.key.scenario == schema::ScenarioKind::ServiceAdd);
     let summary = summarise(&run);
     let figures = plots::figures(&summary);
     assert_eq!(figures.len(), 1);
@@ -140,16 +204,26 @@ fn a_run_of_one_size_and_one_scenario_is_drawn_too() {
 fn environments_never_share_a_chart_or_a_sentence() {
     let mut run = PLAIN.0.clone();
     let environment = run.header.environments["host"].clone();
-    run.header.environments.insert("guest".to_owned(), environment);
+    run.header
+        .environments
+        .insert("guest".to_owned(), environment);
     for cell in run.cells.iter_mut().filter(|cell| cell.stay % 2 == 1) {
         cell.key.environment = "guest".to_owned();
     }
     let summary = summarise(&run);
     let figures = plots::figures(&summary);
     assert!(figures.iter().any(|figure| figure.name.ends_with("-2")));
-    assert!(figures.iter().all(|figure| figure.title.contains("host") != figure.title.contains("guest")));
+    assert!(
+        figures
+            .iter()
+            .all(|figure| figure.title.contains("host") != figure.title.contains("guest"))
+    );
     for finding in &summary.findings {
-        assert!(finding.text.starts_with("host") || finding.text.starts_with("guest"), "{}", finding.text);
+        assert!(
+            finding.text.starts_with("host") || finding.text.starts_with("guest"),
+            "{}",
+            finding.text
+        );
     }
 }
 
@@ -159,11 +233,17 @@ fn all_files_are_written_whole_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let written = write_all(dir.path(), run, summary).unwrap();
     assert_eq!(written.len(), 3 + 2 * plots::registry().len());
-    let again: Summary = serde_json::from_slice(&fs::read(dir.path().join("summary.json")).unwrap()).unwrap();
+    let again: Summary =
+        serde_json::from_slice(&fs::read(dir.path().join("summary.json")).unwrap()).unwrap();
     assert_eq!(&again, summary);
     let png = fs::read(dir.path().join("plots/cold-install.png")).unwrap();
     assert_eq!(&png[..8], b"\x89PNG\r\n\x1a\n");
-    let names = |path: &std::path::Path| fs::read_dir(path).unwrap().map(|e| e.unwrap().path()).collect::<Vec<_>>();
+    let names = |path: &std::path::Path| {
+        fs::read_dir(path)
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .collect::<Vec<_>>()
+    };
     let mut found = names(dir.path());
     found.extend(names(&dir.path().join("plots")));
     found.retain(|path| path.is_file());
@@ -175,7 +255,10 @@ fn a_number_that_json_cannot_hold_is_refused_before_anything_is_written() {
     let (run, mut summary) = PLAIN.clone();
     summary.cells[0].median = Some(f64::NAN);
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(write_all(dir.path(), &run, &summary), Err(WriteError::NotFinite { .. })));
+    assert!(matches!(
+        write_all(dir.path(), &run, &summary),
+        Err(WriteError::NotFinite { .. })
+    ));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 

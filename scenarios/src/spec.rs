@@ -76,10 +76,7 @@ pub enum Event {
         reason: String,
     },
     /// Everything was removed, and was seen to be.
-    Closed {
-        /// Sysctls of the lab, by `namespace:name`.
-        sysctls: BTreeMap<String, String>,
-    },
+    Closed,
 }
 
 /// Outcome of a cell, with its samples.

@@ -249,7 +249,7 @@ fn carry_out(spec: &StaySpec, emit: &mut dyn FnMut(Event)) -> Result<(), CellErr
     if !own {
         stay.teardown()?;
     }
-    emit(Event::Closed { sysctls: lab.sysctls() });
+    emit(Event::Closed);
     Ok(())
 }
 

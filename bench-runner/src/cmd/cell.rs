@@ -5,11 +5,13 @@
 //! everything in it. Each dies with the one that started it, so killing the runner with SIGKILL leaves
 //! nothing; the pipe between the two covers the moment before the death signal is set.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use netns_harness::datapath::{Transport, registry};
+use netns_harness::lab::{Lab, Pinning};
 use netns_sys::isolation;
 use scenarios::spec::{Event, StaySpec};
 use schema::Mode;
@@ -35,10 +37,12 @@ pub(crate) enum Input {
 }
 
 /// What a trial says: `null` when the mode works, else why not.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Trial {
     /// Why the mode does not work here, with the remedy.
     pub(crate) unsupported: Option<String>,
+    /// Sysctls of a lab on this kernel, by `namespace:name`; empty when none can be built.
+    pub(crate) sysctls: BTreeMap<String, String>,
 }
 
 pub(crate) fn run(args: &CellArgs) -> anyhow::Result<Ended> {
@@ -113,7 +117,13 @@ fn try_mode(mode: Mode, transport: &str) -> anyhow::Result<Ended> {
     let datapath = registry(mode);
     let transport = Transport::from_name(transport).unwrap_or(datapath.transports()[0]);
     // This process's own namespace is new and empty.
-    let trial = Trial { unsupported: datapath.probe(transport).err() };
+    let mut unsupported = datapath.probe(transport).err();
+    let mut sysctls = BTreeMap::new();
+    match Pinning::choose().and_then(Lab::build) {
+        Ok(lab) => sysctls = lab.sysctls(),
+        Err(error) => unsupported = unsupported.or_else(|| Some(format!("no lab can be built: {error}"))),
+    }
+    let trial = Trial { unsupported, sysctls };
     print_line(&serde_json::to_string(&trial).context("encode the trial")?);
     Ok(Ended::Done)
 }

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Ended> {
     let mut found = Vec::new();
     for mode in Mode::ALL {
         for transport in registry(*mode).transports() {
-            let reason = runtime.block_on(try_mode(*mode, *transport))?;
+            let reason = runtime.block_on(try_mode(*mode, *transport))?.unsupported;
             found.push(Diagnosis {
                 mode: mode.name().to_owned(),
                 sandbox: "netns",
@@ -64,10 +64,11 @@ fn print(found: &[Diagnosis]) {
 
 /// Why a mode cannot be measured in the `netns` sandbox; `None` when it can. A missing tool is seen
 /// first, then a tiny population is installed and listed in a throwaway namespace.
-pub(crate) async fn try_mode(mode: Mode, transport: Transport) -> anyhow::Result<Option<String>> {
+pub(crate) async fn try_mode(mode: Mode, transport: Transport) -> anyhow::Result<Trial> {
+    let broken = |why: String| Trial { unsupported: Some(why), ..Trial::default() };
     for (program, package) in environment::tools(mode, transport) {
         if !environment::installed(program) {
-            return Ok(Some(format!("{program} is not installed: apt-get install {package}")));
+            return Ok(broken(format!("{program} is not installed: apt-get install {package}")));
         }
     }
     let input = Input::Trial { trial: mode, transport: transport.name().to_owned() };
@@ -75,13 +76,10 @@ pub(crate) async fn try_mode(mode: Mode, transport: Transport) -> anyhow::Result
     let text = serde_json::to_string(&input).context("encode the trial")?;
     let output = tokio::time::timeout(std::time::Duration::from_secs(30), trial(&program, &text)).await;
     let Ok(output) = output else {
-        return Ok(Some("the trial did not end within 30 s".to_owned()));
+        return Ok(broken("the trial did not end within 30 s".to_owned()));
     };
     let (out, err) = output?;
-    match serde_json::from_str::<Trial>(out.trim()) {
-        Ok(trial) => Ok(trial.unsupported),
-        Err(_) => Ok(Some(err.trim().trim_start_matches("error: ").to_owned())),
-    }
+    Ok(serde_json::from_str(out.trim()).unwrap_or_else(|_| broken(err.trim().trim_start_matches("error: ").to_owned())))
 }
 
 async fn trial(program: &std::path::Path, input: &str) -> anyhow::Result<(String, String)> {

@@ -1,12 +1,13 @@
 //! `run`: the pipeline. Resolve, check the machine, plan, measure, report.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use netns_harness::datapath::Transport;
 use schema::{EndRecord, Environment, Header, Mode, Record, SCHEMA_VERSION};
 
+use super::cell::Trial;
 use super::doctor;
 use crate::cli::RunArgs;
 use crate::environment;
@@ -27,11 +28,14 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
 async fn measure(args: &RunArgs, settings: &Settings, plan: &Plan) -> anyhow::Result<Ended> {
     check_privilege()?;
     check_tools(plan)?;
-    let unsupported = try_modes(plan).await?;
+    let tried = try_modes(plan).await?;
+    let unsupported: HashMap<(Mode, String), String> =
+        tried.iter().filter_map(|(what, trial)| Some((what.clone(), trial.unsupported.clone()?))).collect();
     let mut run_dir = RunDir::create(args.out.as_deref())?;
     announce(settings, plan, &unsupported);
     let begun = netns_sys::clock::now();
-    run_dir.append(&Record::Header(header(args, settings, plan)))?;
+    let sysctls = tried.into_values().map(|trial| trial.sysctls).find(|s| !s.is_empty()).unwrap_or_default();
+    run_dir.append(&Record::Header(header(args, settings, plan, sysctls)))?;
     let executed = Executor::new(settings, plan, &mut run_dir, unsupported)?.run().await;
     let tally = match executed {
         Ok(tally) => tally,
@@ -83,14 +87,12 @@ fn programmed(plan: &Plan) -> Vec<(Mode, Transport)> {
     found
 }
 
-async fn try_modes(plan: &Plan) -> anyhow::Result<HashMap<(Mode, String), String>> {
-    let mut unsupported = HashMap::new();
+async fn try_modes(plan: &Plan) -> anyhow::Result<HashMap<(Mode, String), Trial>> {
+    let mut tried = HashMap::new();
     for (mode, transport) in programmed(plan) {
-        if let Some(reason) = doctor::try_mode(mode, transport).await? {
-            unsupported.insert((mode, transport.name().to_owned()), reason);
-        }
+        tried.insert((mode, transport.name().to_owned()), doctor::try_mode(mode, transport).await?);
     }
-    Ok(unsupported)
+    Ok(tried)
 }
 
 fn announce(settings: &Settings, plan: &Plan, unsupported: &HashMap<(Mode, String), String>) {
@@ -112,9 +114,8 @@ fn announce(settings: &Settings, plan: &Plan, unsupported: &HashMap<(Mode, Strin
     );
 }
 
-fn header(args: &RunArgs, settings: &Settings, plan: &Plan) -> Header {
-    let mut host: Environment = environment::host();
-    host.sysctls = lab_sysctls();
+fn header(args: &RunArgs, settings: &Settings, plan: &Plan, sysctls: BTreeMap<String, String>) -> Header {
+    let host = Environment { sysctls, ..environment::host() };
     Header {
         schema_version: SCHEMA_VERSION,
         started: run_dir::now(),
@@ -130,16 +131,7 @@ fn header(args: &RunArgs, settings: &Settings, plan: &Plan) -> Header {
     }
 }
 
-/// What is pinned in every lab; what is only observed is read in the stays.
-fn lab_sysctls() -> std::collections::BTreeMap<String, String> {
-    netns_harness::lab::SYSCTLS
-        .iter()
-        .filter(|(_, _, value)| !value.is_empty())
-        .flat_map(|(places, name, value)| places.iter().map(move |p| (format!("{p:?}:{name}").to_lowercase(), (*value).to_owned())))
-        .collect()
-}
-
-fn arguments(args: &RunArgs, settings: &Settings) -> std::collections::BTreeMap<String, serde_json::Value> {
+fn arguments(args: &RunArgs, settings: &Settings) -> BTreeMap<String, serde_json::Value> {
     use serde_json::json;
     let names = |list: Vec<&str>| json!(list);
     [

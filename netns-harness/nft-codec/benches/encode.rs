@@ -4,7 +4,10 @@ use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use nft_codec::{Act, Comparison, Element, EncodedBatch, Key, L4Proto, Name, Network, Op, Rule, Ruleset, Statement, Verdict, parse_script, script};
+use nft_codec::{
+    Act, Comparison, Element, EncodedBatch, Key, L4Proto, Name, Network, Op, Rule, Ruleset,
+    Statement, Verdict, parse_script, script,
+};
 
 const SERVICES: u32 = 1_000;
 const PREAMBLE: &str = "add table ip t\nadd chain ip t mark\nadd set ip t ips { type ipv4_addr ; }\n\
@@ -15,33 +18,94 @@ fn operations() -> Vec<Op> {
     let table = Name::new("t");
     let mark = Statement::Verdict(Verdict::Jump(Name::new("mark")));
     for i in 0..SERVICES {
-        let mut push = |act| ops.push(Op { table: table.clone(), act });
+        let mut push = |act| {
+            ops.push(Op {
+                table: table.clone(),
+                act,
+            })
+        };
         let vip = Ipv4Addr::from_bits(0x0a60_0001 + i);
         let service = Name::from(format!("service-ULMVA6XW-bench/svc-{i}/tcp/p80"));
-        let endpoints = [0, 1].map(|e| (Name::from(format!("endpoint-5OJB2KTY-bench/svc-{i}/tcp/p80__10.128.{e}.1/8080")), Ipv4Addr::from_bits(0x0a80_0001 + 2 * i + e)));
+        let endpoints = [0, 1].map(|e| {
+            (
+                Name::from(format!(
+                    "endpoint-5OJB2KTY-bench/svc-{i}/tcp/p80__10.128.{e}.1/8080"
+                )),
+                Ipv4Addr::from_bits(0x0a80_0001 + 2 * i + e),
+            )
+        });
         for chain in endpoints.iter().map(|(chain, _)| chain).chain([&service]) {
-            push(Act::AddChain { chain: chain.clone(), base: None, comment: None });
-            push(Act::FlushChain { chain: chain.clone() });
+            push(Act::AddChain {
+                chain: chain.clone(),
+                base: None,
+                comment: None,
+            });
+            push(Act::FlushChain {
+                chain: chain.clone(),
+            });
         }
         let verdict = Some(Verdict::Goto(service.clone()));
-        push(Act::AddElements { set: Name::new("ips"), elements: vec![Element { key: Key::Address(vip), verdict: None, comment: None }] });
+        push(Act::AddElements {
+            set: Name::new("ips"),
+            elements: vec![Element {
+                key: Key::Address(vip),
+                verdict: None,
+                comment: None,
+            }],
+        });
         let key = Key::AddressProtoPort(vip, L4Proto::TCP, 80);
-        push(Act::AddElements { set: Name::new("services"), elements: vec![Element { key, verdict, comment: None }] });
-        let mut rule = |chain: &Name, statements: Vec<Statement>| push(Act::AddRule { chain: chain.clone(), rule: Rule::new(statements) });
+        push(Act::AddElements {
+            set: Name::new("services"),
+            elements: vec![Element {
+                key,
+                verdict,
+                comment: None,
+            }],
+        });
+        let mut rule = |chain: &Name, statements: Vec<Statement>| {
+            push(Act::AddRule {
+                chain: chain.clone(),
+                rule: Rule::new(statements),
+            })
+        };
         rule(
             &service,
             vec![
                 Statement::DestinationAddress(Comparison::Equal, Network::host(vip)),
                 Statement::DestinationPort(L4Proto::TCP, 80),
-                Statement::SourceAddress(Comparison::Unequal, Network::new(Ipv4Addr::new(10, 128, 0, 0), 9)),
+                Statement::SourceAddress(
+                    Comparison::Unequal,
+                    Network::new(Ipv4Addr::new(10, 128, 0, 0), 9),
+                ),
                 mark.clone(),
             ],
         );
-        let entries = (0..).zip(&endpoints).map(|(n, (chain, _))| (n, Verdict::Goto(chain.clone()))).collect();
-        rule(&service, vec![Statement::RandomVmap { modulus: 2, entries }]);
+        let entries = (0..)
+            .zip(&endpoints)
+            .map(|(n, (chain, _))| (n, Verdict::Goto(chain.clone())))
+            .collect();
+        rule(
+            &service,
+            vec![Statement::RandomVmap {
+                modulus: 2,
+                entries,
+            }],
+        );
         for (chain, address) in &endpoints {
-            rule(chain, vec![Statement::SourceAddress(Comparison::Equal, Network::host(*address)), mark.clone()]);
-            rule(chain, vec![Statement::L4Proto(L4Proto::TCP), Statement::Dnat(SocketAddrV4::new(*address, 8080))]);
+            rule(
+                chain,
+                vec![
+                    Statement::SourceAddress(Comparison::Equal, Network::host(*address)),
+                    mark.clone(),
+                ],
+            );
+            rule(
+                chain,
+                vec![
+                    Statement::L4Proto(L4Proto::TCP),
+                    Statement::Dnat(SocketAddrV4::new(*address, 8080)),
+                ],
+            );
         }
     }
     ops
@@ -50,11 +114,21 @@ fn operations() -> Vec<Op> {
 fn benches(c: &mut Criterion) {
     let ops = operations();
     c.bench_function("encode 1000 services", |b| {
-        b.iter_batched(|| ops.clone(), |ops| black_box(EncodedBatch::encode(ops)), BatchSize::LargeInput);
+        b.iter_batched(
+            || ops.clone(),
+            |ops| black_box(EncodedBatch::encode(ops)),
+            BatchSize::LargeInput,
+        );
     });
-    c.bench_function("print a script of 1000 services", |b| b.iter(|| script(black_box(&ops))));
+    c.bench_function("print a script of 1000 services", |b| {
+        b.iter(|| script(black_box(&ops)))
+    });
     c.bench_function("interpret 1000 services", |b| {
-        b.iter_batched(Ruleset::default, |mut kernel| black_box(kernel.interpret(&ops)), BatchSize::LargeInput);
+        b.iter_batched(
+            Ruleset::default,
+            |mut kernel| black_box(kernel.interpret(&ops)),
+            BatchSize::LargeInput,
+        );
     });
 }
 

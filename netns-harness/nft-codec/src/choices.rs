@@ -29,14 +29,23 @@ pub(crate) type Entries = Option<Vec<(u32, Verdict)>>;
 
 impl Connection {
     /// The entries of each map whose number can be drawn, in the order of `choices`.
-    pub(crate) fn choices(&mut self, table: &str, choices: &[Choice]) -> Result<Vec<Entries>, Failure> {
-        let mut found: Vec<Entries> = choices.iter().map(|choice| Some(Vec::with_capacity(choice.modulus.min(64) as usize))).collect();
+    pub(crate) fn choices(
+        &mut self,
+        table: &str,
+        choices: &[Choice],
+    ) -> Result<Vec<Entries>, Failure> {
+        let mut found: Vec<Entries> = choices
+            .iter()
+            .map(|choice| Some(Vec::with_capacity(choice.modulus.min(64) as usize)))
+            .collect();
         let mut dumped = Vec::new();
         let mut next = 0;
         while next < choices.len() {
             let start = next;
             let mut elements = 0;
-            while next < choices.len() && (elements == 0 || elements + choices[next].modulus as usize <= WINDOW) {
+            while next < choices.len()
+                && (elements == 0 || elements + choices[next].modulus as usize <= WINDOW)
+            {
                 if choices[next].modulus > MOST_NUMBERS {
                     break;
                 }
@@ -81,17 +90,33 @@ impl Connection {
         }
         wire::set_flag(&mut requests[last_start..], wire::NLM_F_ACK);
         self.transmit(&requests, "request")?;
-        let index = |sequence: u32| Some(window.start + sequence.checked_sub(first?)? as usize).filter(|index| window.contains(index));
+        let index = |sequence: u32| {
+            Some(window.start + sequence.checked_sub(first?)? as usize)
+                .filter(|index| window.contains(index))
+        };
         loop {
             let datagram = match self.receive(MsgFlags::empty()) {
                 Ok(datagram) => datagram,
-                Err(Errno::EAGAIN) => return Err(NftError::Silent { seconds: Self::ANSWER_SECONDS }.into()),
-                Err(errno) => return Err(NftError::System { act: format!("list {LISTING}"), errno }.into()),
+                Err(Errno::EAGAIN) => {
+                    return Err(NftError::Silent {
+                        seconds: Self::ANSWER_SECONDS,
+                    }
+                    .into());
+                }
+                Err(errno) => {
+                    return Err(NftError::System {
+                        act: format!("list {LISTING}"),
+                        errno,
+                    }
+                    .into());
+                }
             };
             for message in wire::messages(datagram) {
                 let torn = |_| NftError::Torn { listing: LISTING };
                 let message = message.map_err(torn)?;
-                let Some(index) = index(message.sequence) else { continue };
+                let Some(index) = index(message.sequence) else {
+                    continue;
+                };
                 match message.answer().map_err(torn)? {
                     Answer::Object { attributes, .. } => {
                         for element in attributes.nested(3).into_iter().flatten().flatten() {
@@ -115,10 +140,12 @@ impl Connection {
     /// All entries of a map; numbers that are never drawn are left out.
     fn dump_choice(&mut self, table: &str, choice: &Choice) -> Result<Entries, Failure> {
         let mut entries = Some(Vec::new());
-        self.elements(table, &choice.set, |element| match (&mut entries, decode::entry(element)) {
-            (Some(_), Some((number, _))) if number >= choice.modulus => {}
-            (Some(entries), Some(entry)) => entries.push(entry),
-            (unknown, _) => *unknown = None,
+        self.elements(table, &choice.set, |element| {
+            match (&mut entries, decode::entry(element)) {
+                (Some(_), Some((number, _))) if number >= choice.modulus => {}
+                (Some(entries), Some(entry)) => entries.push(entry),
+                (unknown, _) => *unknown = None,
+            }
         })?;
         Ok(entries)
     }

@@ -3,7 +3,9 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{self, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, sockopt};
+use nix::sys::socket::{
+    self, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, sockopt,
+};
 use nix::sys::time::TimeVal;
 
 use crate::encode::EncodedBatch;
@@ -35,17 +37,35 @@ impl Connection {
     /// # Errors
     /// No such protocol in this kernel, or out of file descriptors.
     pub fn open() -> Result<Self, NftError> {
-        let failed = |errno| NftError::System { act: "open a netlink socket to nf_tables".to_owned(), errno };
-        let socket =
-            socket::socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkNetFilter).map_err(failed)?;
+        let failed = |errno| NftError::System {
+            act: "open a netlink socket to nf_tables".to_owned(),
+            errno,
+        };
+        let socket = socket::socket(
+            AddressFamily::Netlink,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            SockProtocol::NetlinkNetFilter,
+        )
+        .map_err(failed)?;
         socket::bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0)).map_err(failed)?;
-        socket::setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(ANSWER_SECONDS as i64, 0)).map_err(failed)?;
+        socket::setsockopt(
+            &socket,
+            sockopt::ReceiveTimeout,
+            &TimeVal::new(ANSWER_SECONDS as i64, 0),
+        )
+        .map_err(failed)?;
         if socket::setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
             // Not privileged: as much as net.core.rmem_max allows.
             socket::setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER).map_err(failed)?;
         }
         quote_headers_only(&socket).map_err(failed)?;
-        Ok(Self { socket, send_buffer: 0, buffer: vec![0; DATAGRAM], sequence: 0 })
+        Ok(Self {
+            socket,
+            send_buffer: 0,
+            buffer: vec![0; DATAGRAM],
+            sequence: 0,
+        })
     }
 
     /// Sends a transaction with one system call and waits for the kernel's answer, which is there when
@@ -71,24 +91,42 @@ impl Connection {
         let mut answered = false;
         loop {
             // Once the awaited answer is there, only what is already queued is read.
-            let flags = if answered { MsgFlags::MSG_DONTWAIT } else { MsgFlags::empty() };
+            let flags = if answered {
+                MsgFlags::MSG_DONTWAIT
+            } else {
+                MsgFlags::empty()
+            };
             let datagram = match self.receive(flags) {
                 Ok(datagram) => datagram,
                 Err(Errno::EAGAIN) if answered => break,
-                Err(Errno::EAGAIN) => return Err(NftError::Silent { seconds: ANSWER_SECONDS }),
+                Err(Errno::EAGAIN) => {
+                    return Err(NftError::Silent {
+                        seconds: ANSWER_SECONDS,
+                    });
+                }
                 Err(Errno::ENOBUFS) => {
                     lost = true;
                     answered = true; // what is queued still comes, the rest never will
                     continue;
                 }
-                Err(errno) => return Err(NftError::System { act: "receive an answer from nf_tables".to_owned(), errno }),
+                Err(errno) => {
+                    return Err(NftError::System {
+                        act: "receive an answer from nf_tables".to_owned(),
+                        errno,
+                    });
+                }
             };
             for message in wire::messages(datagram) {
-                let torn = |_| NftError::Torn { listing: "answer to a transaction" };
+                let torn = |_| NftError::Torn {
+                    listing: "answer to a transaction",
+                };
                 let message = message.map_err(torn)?;
-                let Answer::Error(number) = message.answer().map_err(torn)? else { continue };
+                let Answer::Error(number) = message.answer().map_err(torn)? else {
+                    continue;
+                };
                 // An error of the batch's begin (EPERM, ENOMEM, a failed commit) is the only answer.
-                answered |= message.sequence == batch.last_sequence() || (number != 0 && message.sequence == 0);
+                answered |= message.sequence == batch.last_sequence()
+                    || (number != 0 && message.sequence == 0);
                 match (number, first) {
                     (0, _) => {}
                     (number, None) => first = Some((message.sequence, Errno::from_raw(number))),
@@ -97,8 +135,16 @@ impl Connection {
             }
         }
         match first {
-            Some((sequence, errno)) => Err(NftError::Refused { operation: describe(batch, sequence), sequence, errno, further }),
-            None if lost => Err(NftError::System { act: "receive an answer from nf_tables".to_owned(), errno: Errno::ENOBUFS }),
+            Some((sequence, errno)) => Err(NftError::Refused {
+                operation: describe(batch, sequence),
+                sequence,
+                errno,
+                further,
+            }),
+            None if lost => Err(NftError::System {
+                act: "receive an answer from nf_tables".to_owned(),
+                errno: Errno::ENOBUFS,
+            }),
             None => Ok(()),
         }
     }
@@ -120,7 +166,12 @@ impl Connection {
     pub(crate) fn transmit(&mut self, bytes: &[u8], what: &str) -> Result<(), NftError> {
         let to_kernel = NetlinkAddr::new(0, 0);
         loop {
-            match socket::sendto(self.socket.as_raw_fd(), bytes, &to_kernel, MsgFlags::empty()) {
+            match socket::sendto(
+                self.socket.as_raw_fd(),
+                bytes,
+                &to_kernel,
+                MsgFlags::empty(),
+            ) {
                 Ok(_) => return Ok(()),
                 Err(Errno::EINTR) => {}
                 Err(errno) => {
@@ -148,7 +199,9 @@ impl Connection {
 fn describe(batch: &EncodedBatch, sequence: u32) -> String {
     match sequence {
         0 => format!("transaction of {} operations", batch.ops().len()),
-        _ => batch.op_of(sequence).map_or_else(|| "end of the transaction".to_owned(), ToString::to_string),
+        _ => batch
+            .op_of(sequence)
+            .map_or_else(|| "end of the transaction".to_owned(), ToString::to_string),
     }
 }
 

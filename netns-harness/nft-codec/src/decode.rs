@@ -7,7 +7,9 @@ use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 use crate::names::{Comment, Name};
-use crate::ops::{BaseChain, ChainKind, Element, Hook, Key, KeyType, L4Proto, Policy, Rule, Verdict};
+use crate::ops::{
+    BaseChain, ChainKind, Element, Hook, Key, KeyType, L4Proto, Policy, Rule, Verdict,
+};
 use crate::wire::{Attribute, Attributes};
 
 use statements::statements;
@@ -47,7 +49,9 @@ pub(crate) fn comment(udata: Option<&[u8]>, wanted: u8) -> Option<Comment> {
 /// NFTA_CHAIN_HOOK, _POLICY and _TYPE of a base chain. An unknown type or hook is an `Err` with its
 /// description.
 pub(crate) fn base_chain(attributes: Attributes<'_>) -> Result<Option<BaseChain>, String> {
-    let Some(nested) = attributes.nested(4) else { return Ok(None) };
+    let Some(nested) = attributes.nested(4) else {
+        return Ok(None);
+    };
     let unknown = || format!("type {:?} hook {:?}", attributes.text(7), nested.u32(1));
     let kind = match attributes.text(7) {
         Some("filter") => ChainKind::Filter,
@@ -64,15 +68,30 @@ pub(crate) fn base_chain(attributes: Attributes<'_>) -> Result<Option<BaseChain>
         _ => return Err(unknown()),
     };
     let priority = nested.u32(2).unwrap_or(0).cast_signed();
-    let policy = if attributes.u32(5) == Some(0) { Policy::Drop } else { Policy::Accept };
-    Ok(Some(BaseChain { kind, hook, priority, policy }))
+    let policy = if attributes.u32(5) == Some(0) {
+        Policy::Drop
+    } else {
+        Policy::Accept
+    };
+    Ok(Some(BaseChain {
+        kind,
+        hook,
+        priority,
+        policy,
+    }))
 }
 
 /// A rule: its expressions as statements, and its comment. Random choices are left without entries;
 /// their maps are added to `choices`, in order.
 pub(crate) fn rule(attributes: Attributes<'_>, sets: &Sets, choices: &mut Vec<Choice>) -> Rule {
-    let expressions = attributes.nested(4).map(expressions::expressions).unwrap_or_default();
-    Rule { statements: statements(&expressions, sets, choices), comment: comment(attributes.bytes(7), 0) }
+    let expressions = attributes
+        .nested(4)
+        .map(expressions::expressions)
+        .unwrap_or_default();
+    Rule {
+        statements: statements(&expressions, sets, choices),
+        comment: comment(attributes.bytes(7), 0),
+    }
 }
 
 /// An element of an anonymous map: number and verdict.
@@ -117,10 +136,13 @@ fn key(kind: KeyType, bytes: &[u8]) -> Option<Key> {
     let address = |b: &[u8; 4]| Ipv4Addr::from(*b);
     match (kind, bytes.as_chunks::<4>()) {
         (KeyType::Address, ([a], [])) => Some(Key::Address(address(a))),
-        (KeyType::AddressProtoPort, ([a, [proto, ..], [p, q, ..]], [])) => {
-            Some(Key::AddressProtoPort(address(a), L4Proto(*proto), u16::from_be_bytes([*p, *q])))
-        }
-        (KeyType::ProtoPort, ([[proto, ..], [p, q, ..]], [])) => Some(Key::ProtoPort(L4Proto(*proto), u16::from_be_bytes([*p, *q]))),
+        (KeyType::AddressProtoPort, ([a, [proto, ..], [p, q, ..]], [])) => Some(
+            Key::AddressProtoPort(address(a), L4Proto(*proto), u16::from_be_bytes([*p, *q])),
+        ),
+        (KeyType::ProtoPort, ([[proto, ..], [p, q, ..]], [])) => Some(Key::ProtoPort(
+            L4Proto(*proto),
+            u16::from_be_bytes([*p, *q]),
+        )),
         _ => None,
     }
 }
@@ -132,15 +154,29 @@ pub(crate) fn raw_key(element: Attributes<'_>) -> Option<&[u8]> {
 
 /// An element of a named set; `None` when the model has no place for it (flags, timeouts, foreign
 /// keys or data).
-pub(crate) fn element(kind: KeyType, verdicts: bool, attributes: Attributes<'_>) -> Option<Element> {
+pub(crate) fn element(
+    kind: KeyType,
+    verdicts: bool,
+    attributes: Attributes<'_>,
+) -> Option<Element> {
     // 1 key, 2 data, 3 flags, 6 user data, 7 padding; anything else makes the element mean more.
-    let only_known = attributes.filter_map(Result::ok).all(|a: Attribute<'_>| match a.kind {
-        3 => a.u32() == Some(0),
-        kind => matches!(kind, 1 | 2 | 6),
-    });
+    let only_known = attributes
+        .filter_map(Result::ok)
+        .all(|a: Attribute<'_>| match a.kind {
+            3 => a.u32() == Some(0),
+            kind => matches!(kind, 1 | 2 | 6),
+        });
     if !only_known {
         return None;
     }
-    let verdict = if verdicts { Some(verdict(attributes.nested(2)?)?) } else { None };
-    Some(Element { key: key(kind, raw_key(attributes)?)?, verdict, comment: comment(attributes.bytes(6), 0) })
+    let verdict = if verdicts {
+        Some(verdict(attributes.nested(2)?)?)
+    } else {
+        None
+    };
+    Some(Element {
+        key: key(kind, raw_key(attributes)?)?,
+        verdict,
+        comment: comment(attributes.bytes(6), 0),
+    })
 }

@@ -4,6 +4,8 @@
 //! them would make a picture of a state that never was, so the generation counter is read before and
 //! after (as `nft` does), and an interrupted dump (NLM_F_DUMP_INTR) or a moved counter starts over.
 
+mod table;
+
 use nix::errno::Errno;
 use nix::sys::socket::MsgFlags;
 
@@ -11,8 +13,8 @@ use crate::connection::Connection;
 use crate::decode::{self, Sets};
 use crate::error::NftError;
 use crate::names::Name;
-use crate::ops::{KeyType, Rule, Statement};
-use crate::ruleset::{Chain, Ruleset, Set, Table};
+use crate::ops::{KeyType, Rule};
+use crate::ruleset::Ruleset;
 use crate::wire::{self, Answer, Attributes};
 
 pub(crate) const IPV4: u8 = libc::NFPROTO_IPV4 as u8;
@@ -28,13 +30,10 @@ const GET_FLOWTABLE: u8 = 23; // NFT_MSG_GETFLOWTABLE
 /// How often a listing is tried while somebody changes the rules.
 const ATTEMPTS: u32 = 5;
 
-/// NFT_SET_ANONYMOUS, _CONSTANT, _MAP.
-const ANONYMOUS: u32 = 0x1;
+/// NFT_SET_MAP.
 const MAP: u32 = 0x8;
 /// NFT_DATA_VERDICT.
 const DATA_VERDICT: u32 = 0xffff_ff00;
-/// `nft`'s number of the type `integer`.
-const TYPE_INTEGER: u32 = 4;
 
 /// A table of any family.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,7 +74,9 @@ impl SetHeader {
             key_len: attributes.u32(5).unwrap_or(0),
             data_type: attributes.u32(6),
             data_len: attributes.u32(7),
-            size: attributes.nested(9).and_then(|description| description.u32(1)),
+            size: attributes
+                .nested(9)
+                .and_then(|description| description.u32(1)),
             user_data: attributes.bytes(13).unwrap_or_default().to_vec(),
         }
     }
@@ -114,7 +115,10 @@ impl Connection {
         self.stable(|this| {
             let mut tables = Vec::new();
             this.dump(GET_TABLE, 0, &[], "tables", |family, attributes| {
-                tables.push(TableId { family, name: Name::new(attributes.text(1).unwrap_or_default()) });
+                tables.push(TableId {
+                    family,
+                    name: Name::new(attributes.text(1).unwrap_or_default()),
+                });
             })?;
             Ok(tables)
         })
@@ -143,11 +147,17 @@ impl Connection {
         self.stable(|this| {
             let sets = Sets::default();
             let mut rules = Vec::new();
-            this.dump(GET_RULE, IPV4, &[(1, table), (2, chain)], "rules", |_, attributes| {
-                if attributes.text(1) == Some(table) && attributes.text(2) == Some(chain) {
-                    rules.push(decode::rule(attributes, &sets, &mut Vec::new()));
-                }
-            })?;
+            this.dump(
+                GET_RULE,
+                IPV4,
+                &[(1, table), (2, chain)],
+                "rules",
+                |_, attributes| {
+                    if attributes.text(1) == Some(table) && attributes.text(2) == Some(chain) {
+                        rules.push(decode::rule(attributes, &sets, &mut Vec::new()));
+                    }
+                },
+            )?;
             Ok(rules)
         })
     }
@@ -161,7 +171,10 @@ impl Connection {
     }
 
     /// Repeats `list` until no change fell into it.
-    fn stable<T>(&mut self, mut list: impl FnMut(&mut Self) -> Result<T, Failure>) -> Result<T, NftError> {
+    fn stable<T>(
+        &mut self,
+        mut list: impl FnMut(&mut Self) -> Result<T, Failure>,
+    ) -> Result<T, NftError> {
         for _ in 0..ATTEMPTS {
             let before = self.generation()?;
             match list(self) {
@@ -177,146 +190,14 @@ impl Connection {
         let mut generation = None;
         let sequence = self.next_sequence();
         let request = wire::request(GET_GENERATION, 0, 0, sequence, &[]);
-        self.exchange(&request, sequence, "generation", false, |_, attributes| generation = attributes.u32(1))
-            .map_err(|failure| match failure {
-                Failure::Final(error) => error,
-                Failure::Changed => NftError::Unstable { attempts: 1 },
-            })?;
+        self.exchange(&request, sequence, "generation", false, |_, attributes| {
+            generation = attributes.u32(1)
+        })
+        .map_err(|failure| match failure {
+            Failure::Final(error) => error,
+            Failure::Changed => NftError::Unstable { attempts: 1 },
+        })?;
         Ok(generation)
-    }
-
-    fn table(&mut self, table: &str) -> Result<Option<Table>, Failure> {
-        let mut found = None;
-        self.dump(GET_TABLE, IPV4, &[], "tables", |_, attributes| {
-            if attributes.text(1) == Some(table) {
-                found = Some(Table { comment: decode::comment(attributes.bytes(6), 0), ..Table::default() });
-            }
-        })?;
-        let Some(mut content) = found else { return Ok(None) };
-        self.chains(table, &mut content)?;
-        let sets = self.sets(table, &mut content)?;
-        self.rules(table, &sets, &mut content)?;
-        self.objects(table, &mut content)?;
-        Ok(Some(content))
-    }
-
-    fn chains(&mut self, table: &str, content: &mut Table) -> Result<(), Failure> {
-        self.dump(GET_CHAIN, IPV4, &[(1, table)], "chains", |_, attributes| {
-            if attributes.text(1) != Some(table) {
-                return;
-            }
-            let name = attributes.text(3).unwrap_or_default();
-            let base = decode::base_chain(attributes).unwrap_or_else(|text| {
-                content.unknown.push(format!("chain {name} {text}"));
-                None
-            });
-            let chain = Chain { base, comment: decode::comment(attributes.bytes(12), 0), rules: Vec::new() };
-            content.chains.insert(Name::new(name), chain);
-        })
-    }
-
-    fn headers(&mut self, table: &str) -> Result<Vec<SetHeader>, Failure> {
-        let mut headers = Vec::new();
-        self.dump(GET_SET, IPV4, &[(1, table)], "sets", |_, attributes| {
-            if attributes.text(1) == Some(table) {
-                headers.push(SetHeader::read(attributes));
-            }
-        })?;
-        Ok(headers)
-    }
-
-    /// Fills in the named sets; returns what rules may refer to.
-    fn sets(&mut self, table: &str, content: &mut Table) -> Result<Sets, Failure> {
-        let mut sets = Sets::default();
-        for header in self.headers(table)? {
-            if header.flags & ANONYMOUS == 0 {
-                self.named_set(table, &header, content)?;
-                sets.named.insert(header.name);
-            } else if header.flags & MAP != 0 && header.key_type == TYPE_INTEGER && header.data_type == Some(DATA_VERDICT) {
-                sets.anonymous.insert(header.name);
-            }
-            // Any other anonymous set shows as an unknown lookup in its rule.
-        }
-        Ok(sets)
-    }
-
-    fn named_set(&mut self, table: &str, header: &SetHeader, content: &mut Table) -> Result<(), Failure> {
-        let Some((key, verdicts)) = header.named() else {
-            content.unknown.push(format!("set {} of flags {:#x} and key type {:#x}", header.name, header.flags, header.key_type));
-            return Ok(());
-        };
-        let mut set = Set { key, verdicts, comment: decode::comment(Some(&header.user_data), 7), elements: Default::default() };
-        self.elements(table, &header.name, |element| match decode::element(key, verdicts, element) {
-            Some(element) => {
-                set.elements.insert(element.key, element);
-            }
-            None => content.unknown.push(format!("element {:02x?} of {}", decode::raw_key(element), header.name)),
-        })?;
-        content.sets.insert(Name::new(&header.name), set);
-        Ok(())
-    }
-
-    pub(crate) fn elements(&mut self, table: &str, set: &str, mut each: impl FnMut(Attributes<'_>)) -> Result<(), Failure> {
-        self.dump(GET_SET_ELEMENTS, IPV4, &[(1, table), (2, set)], "elements", |_, attributes| {
-            for element in attributes.nested(3).into_iter().flatten().flatten() {
-                each(element.nested());
-            }
-        })
-    }
-
-    fn rules(&mut self, table: &str, sets: &Sets, content: &mut Table) -> Result<(), Failure> {
-        let mut choices = Vec::new();
-        let mut places = Vec::new();
-        self.dump(GET_RULE, IPV4, &[(1, table)], "rules", |_, attributes| {
-            if attributes.text(1) != Some(table) {
-                return;
-            }
-            let rule = decode::rule(attributes, sets, &mut choices);
-            let Some(name) = attributes.text(2).filter(|name| content.chains.contains_key(*name)) else {
-                content.unknown.push(format!("rule of a chain that is not listed: {rule}"));
-                choices.truncate(places.len());
-                return;
-            };
-            let Some(chain) = content.chains.get_mut(name) else { return };
-            let random = |statement: &Statement| matches!(statement, Statement::RandomVmap { .. });
-            for (at, _) in rule.statements.iter().enumerate().filter(|(_, statement)| random(statement)) {
-                places.push((Name::new(name), chain.rules.len(), at));
-            }
-            chain.rules.push(rule);
-        })?;
-        let maps = self.choices(table, &choices)?;
-        for ((chain, rule, at), (choice, entries)) in places.into_iter().zip(choices.iter().zip(maps)) {
-            let Some(chain) = content.chains.get_mut(&chain) else { continue };
-            chain.rules[rule].statements[at] = match entries {
-                Some(entries) => Statement::RandomVmap { modulus: choice.modulus, entries },
-                None => Statement::Unknown(format!("numgen random mod {} vmap @{}", choice.modulus, choice.set)),
-            };
-        }
-        Ok(())
-    }
-
-    /// Named counters; any other object and flow tables are unknown.
-    fn objects(&mut self, table: &str, content: &mut Table) -> Result<(), Failure> {
-        self.dump(GET_OBJECT, IPV4, &[(1, table)], "objects", |_, attributes| {
-            if attributes.text(1) != Some(table) {
-                return;
-            }
-            let name = attributes.text(2).unwrap_or_default();
-            let data = attributes.nested(4);
-            let number = |kind| data?.find(kind)?.u64();
-            match (attributes.u32(3), number(2), number(1)) {
-                // 1 is NFT_OBJECT_COUNTER.
-                (Some(1), Some(packets), Some(bytes)) => {
-                    content.counters.insert(Name::new(name), (packets, bytes));
-                }
-                (kind, ..) => content.unknown.push(format!("object {name} of type {kind:?}")),
-            }
-        })?;
-        self.dump(GET_FLOWTABLE, IPV4, &[(1, table)], "flow tables", |_, attributes| {
-            if attributes.text(1) == Some(table) {
-                content.unknown.push(format!("flowtable {}", attributes.text(2).unwrap_or_default()));
-            }
-        })
     }
 
     pub(crate) fn next_sequence(&mut self) -> u32 {
@@ -324,7 +205,7 @@ impl Connection {
         self.sequence
     }
 
-    fn dump(
+    pub(super) fn dump(
         &mut self,
         kind: u8,
         family: u8,
@@ -352,8 +233,19 @@ impl Connection {
         loop {
             let datagram = match self.receive(MsgFlags::empty()) {
                 Ok(datagram) => datagram,
-                Err(Errno::EAGAIN) => return Err(NftError::Silent { seconds: Self::ANSWER_SECONDS }.into()),
-                Err(errno) => return Err(NftError::System { act: format!("list {listing}"), errno }.into()),
+                Err(Errno::EAGAIN) => {
+                    return Err(NftError::Silent {
+                        seconds: Self::ANSWER_SECONDS,
+                    }
+                    .into());
+                }
+                Err(errno) => {
+                    return Err(NftError::System {
+                        act: format!("list {listing}"),
+                        errno,
+                    }
+                    .into());
+                }
             };
             for message in wire::messages(datagram) {
                 let message = message.map_err(torn)?;
@@ -368,8 +260,16 @@ impl Connection {
                             return Ok(());
                         }
                     }
-                    Answer::Done(0) | Answer::Error(0) => return if interrupted { Err(Failure::Changed) } else { Ok(()) },
-                    Answer::Done(number) | Answer::Error(number) => return failed(listing, Errno::from_raw(number)),
+                    Answer::Done(0) | Answer::Error(0) => {
+                        return if interrupted {
+                            Err(Failure::Changed)
+                        } else {
+                            Ok(())
+                        };
+                    }
+                    Answer::Done(number) | Answer::Error(number) => {
+                        return failed(listing, Errno::from_raw(number));
+                    }
                 }
             }
         }
@@ -380,6 +280,10 @@ impl Connection {
 fn failed(listing: &'static str, errno: Errno) -> Result<(), Failure> {
     match errno {
         Errno::EINTR | Errno::EAGAIN | Errno::ENOENT => Err(Failure::Changed),
-        errno => Err(NftError::System { act: format!("list {listing}"), errno }.into()),
+        errno => Err(NftError::System {
+            act: format!("list {listing}"),
+            errno,
+        }
+        .into()),
     }
 }

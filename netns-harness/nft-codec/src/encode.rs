@@ -53,7 +53,12 @@ impl EncodedBatch {
         let mut buffer = Buffer::new(ops.len());
         buffer.bare(sys::nftnl_batch_begin);
         let mut starts = Vec::with_capacity(ops.len());
-        let mut encoder = Encoder { buffer, table: None, ids: HashMap::new(), next_id: 1 };
+        let mut encoder = Encoder {
+            buffer,
+            table: None,
+            ids: HashMap::new(),
+            next_id: 1,
+        };
         let mut acknowledged = None;
         for op in &ops {
             starts.push(encoder.buffer.sequence);
@@ -66,7 +71,12 @@ impl EncodedBatch {
             wire::set_flag(&mut buffer.bytes[at..], wire::NLM_F_ACK);
         }
         buffer.bare(sys::nftnl_batch_end);
-        Ok(Self { ops, bytes: buffer.finish(), starts, last })
+        Ok(Self {
+            ops,
+            bytes: buffer.finish(),
+            starts,
+            last,
+        })
     }
 
     /// What is sent: one `sendmsg` of it is one transaction.
@@ -123,7 +133,13 @@ impl Buffer {
     fn new(ops: usize) -> Self {
         let largest = nftnl::nft_nlmsg_maxsize() as usize;
         // A message of kube-proxy's layout is about 170 bytes.
-        Self { bytes: vec![0; largest + ops * 192], used: 0, largest, sequence: 0, last_start: 0 }
+        Self {
+            bytes: vec![0; largest + ops * 192],
+            used: 0,
+            largest,
+            sequence: 0,
+            last_start: 0,
+        }
     }
 
     /// Writes one message. `write` gets the place and the sequence number, and writes at most
@@ -188,20 +204,32 @@ impl Encoder {
         let buffer = &mut self.buffer;
         match &op.act {
             Act::AddTable { comment: None } => buffer.object(0, MsgType::Add, table),
-            Act::AddTable { comment: Some(comment) } => add_commented_table(buffer, table, comment),
+            Act::AddTable {
+                comment: Some(comment),
+            } => add_commented_table(buffer, table, comment),
             Act::DeleteTable => buffer.object(0, MsgType::Del, table),
-            Act::AddChain { chain, base, comment } => add_chain(buffer, table, chain, *base, comment.as_ref()),
+            Act::AddChain {
+                chain,
+                base,
+                comment,
+            } => add_chain(buffer, table, chain, *base, comment.as_ref()),
             Act::FlushChain { chain } => {
                 let chain = Chain::new(chain.as_c_str(), table);
                 buffer.object(0, MsgType::Del, &NlRule::new(&chain)); // no handle: every rule
             }
-            Act::DeleteChain { chain } => buffer.object(0, MsgType::Del, &Chain::new(chain.as_c_str(), table)),
+            Act::DeleteChain { chain } => {
+                buffer.object(0, MsgType::Del, &Chain::new(chain.as_c_str(), table))
+            }
             Act::AddSet(spec) => {
                 let id = self.new_id(op, &spec.name);
                 RawSet::named(&op.table, spec, id).add(&mut self.buffer);
             }
-            Act::FlushSet { set, .. } => RawSet::reference(&op.table, set, None).flush(&mut self.buffer),
-            Act::DeleteSet { set, .. } => RawSet::reference(&op.table, set, None).delete(&mut self.buffer),
+            Act::FlushSet { set, .. } => {
+                RawSet::reference(&op.table, set, None).flush(&mut self.buffer)
+            }
+            Act::DeleteSet { set, .. } => {
+                RawSet::reference(&op.table, set, None).delete(&mut self.buffer)
+            }
             Act::AddElements { set, elements } => {
                 let mut raw = RawSet::reference(&op.table, set, self.id(op, set));
                 for element in elements {
@@ -233,7 +261,13 @@ impl Encoder {
         id
     }
 
-    fn rule(&mut self, op: &Op, table: &Table, chain: &Name, rule: &Rule) -> Result<(), EncodeError> {
+    fn rule(
+        &mut self,
+        op: &Op,
+        table: &Table,
+        chain: &Name,
+        rule: &Rule,
+    ) -> Result<(), EncodeError> {
         let chain = Chain::new(chain.as_c_str(), table);
         let mut encoded = NlRule::new(&chain);
         for statement in &rule.statements {
@@ -245,7 +279,9 @@ impl Encoder {
                     encoded.add_expr(&RawExpr::random(*modulus));
                     encoded.add_expr(&RawExpr::lookup(sets::ANONYMOUS_MAP, Some(id), true));
                 }
-                Statement::DestinationInSet(set) | Statement::ServiceVmap(set) | Statement::NodePortVmap(set) => {
+                Statement::DestinationInSet(set)
+                | Statement::ServiceVmap(set)
+                | Statement::NodePortVmap(set) => {
                     expressions::add_lookup(&mut encoded, statement, set, self.id(op, set));
                 }
                 Statement::Unknown(_) => return Err(EncodeError::Unknown(op.to_string())),
@@ -267,7 +303,13 @@ impl Encoder {
     }
 }
 
-fn add_chain(buffer: &mut Buffer, table: &Table, name: &Name, base: Option<BaseChain>, comment: Option<&Comment>) {
+fn add_chain(
+    buffer: &mut Buffer,
+    table: &Table,
+    name: &Name,
+    base: Option<BaseChain>,
+    comment: Option<&Comment>,
+) {
     if let Some(comment) = comment {
         return add_commented_chain(buffer, table, name, base, comment);
     }
@@ -315,10 +357,19 @@ fn add_commented_table(buffer: &mut Buffer, table: &Table, comment: &Comment) {
     // data, and the message is far smaller than the room that `place` has.
     unsafe {
         let raw = alive(sys::nftnl_table_alloc());
-        sys::nftnl_table_set_u32(raw, sys::NFTNL_TABLE_FAMILY as u16, libc::NFPROTO_IPV4 as u32);
+        sys::nftnl_table_set_u32(
+            raw,
+            sys::NFTNL_TABLE_FAMILY as u16,
+            libc::NFPROTO_IPV4 as u32,
+        );
         sys::nftnl_table_set_str(raw, sys::NFTNL_TABLE_NAME as u16, table.get_name().as_ptr());
         sys::nftnl_table_set_u32(raw, sys::NFTNL_TABLE_FLAGS as u16, 0);
-        sys::nftnl_table_set_data(raw, sys::NFTNL_TABLE_USERDATA as u16, udata.as_ptr().cast(), udata.len() as u32);
+        sys::nftnl_table_set_data(
+            raw,
+            sys::NFTNL_TABLE_USERDATA as u16,
+            udata.as_ptr().cast(),
+            udata.len() as u32,
+        );
         buffer.message(0, |place, sequence| {
             let header = build_header(place, libc::NFT_MSG_NEWTABLE, sequence);
             sys::nftnl_table_nlmsg_build_payload(header, raw);
@@ -328,24 +379,47 @@ fn add_commented_table(buffer: &mut Buffer, table: &Table, comment: &Comment) {
 }
 
 /// The nftnl crate's `Chain` has no user data.
-fn add_commented_chain(buffer: &mut Buffer, table: &Table, name: &Name, base: Option<BaseChain>, comment: &Comment) {
+fn add_commented_chain(
+    buffer: &mut Buffer,
+    table: &Table,
+    name: &Name,
+    base: Option<BaseChain>,
+    comment: &Comment,
+) {
     let udata = comment_udata(comment.as_c_str());
     let kind_name = base.map(|base| Name::new(&base.kind.to_string()));
     // SAFETY: as in `add_commented_table`.
     unsafe {
         let raw = alive(sys::nftnl_chain_alloc());
-        sys::nftnl_chain_set_u32(raw, sys::NFTNL_CHAIN_FAMILY as u16, libc::NFPROTO_IPV4 as u32);
-        sys::nftnl_chain_set_str(raw, sys::NFTNL_CHAIN_TABLE as u16, table.get_name().as_ptr());
+        sys::nftnl_chain_set_u32(
+            raw,
+            sys::NFTNL_CHAIN_FAMILY as u16,
+            libc::NFPROTO_IPV4 as u32,
+        );
+        sys::nftnl_chain_set_str(
+            raw,
+            sys::NFTNL_CHAIN_TABLE as u16,
+            table.get_name().as_ptr(),
+        );
         sys::nftnl_chain_set_str(raw, sys::NFTNL_CHAIN_NAME as u16, name.as_c_str().as_ptr());
         if let (Some(base), Some(kind_name)) = (base, &kind_name) {
             sys::nftnl_chain_set_u32(raw, sys::NFTNL_CHAIN_HOOKNUM as u16, hook(base.hook) as u32);
             sys::nftnl_chain_set_s32(raw, sys::NFTNL_CHAIN_PRIO as u16, base.priority);
-            sys::nftnl_chain_set_str(raw, sys::NFTNL_CHAIN_TYPE as u16, kind_name.as_c_str().as_ptr());
+            sys::nftnl_chain_set_str(
+                raw,
+                sys::NFTNL_CHAIN_TYPE as u16,
+                kind_name.as_c_str().as_ptr(),
+            );
             if base.policy == Policy::Drop {
                 sys::nftnl_chain_set_u32(raw, sys::NFTNL_CHAIN_POLICY as u16, libc::NF_DROP as u32);
             }
         }
-        sys::nftnl_chain_set_data(raw, sys::NFTNL_CHAIN_USERDATA as u16, udata.as_ptr().cast(), udata.len() as u32);
+        sys::nftnl_chain_set_data(
+            raw,
+            sys::NFTNL_CHAIN_USERDATA as u16,
+            udata.as_ptr().cast(),
+            udata.len() as u32,
+        );
         buffer.message(wire::NLM_F_CREATE, |place, sequence| {
             let header = build_header(place, libc::NFT_MSG_NEWCHAIN, sequence);
             sys::nftnl_chain_nlmsg_build_payload(header, raw);
@@ -358,9 +432,21 @@ fn add_commented_chain(buffer: &mut Buffer, table: &Table, name: &Name, base: Op
 ///
 /// # Safety
 /// `place` has room for the largest message.
-unsafe fn build_header(place: *mut c_void, message: libc::c_int, sequence: u32) -> *mut libc::nlmsghdr {
+unsafe fn build_header(
+    place: *mut c_void,
+    message: libc::c_int,
+    sequence: u32,
+) -> *mut libc::nlmsghdr {
     // SAFETY: the caller's room; the flags are set by `Buffer::message`.
-    unsafe { sys::nftnl_nlmsg_build_hdr(place.cast(), message as u16, libc::NFPROTO_IPV4 as u16, 0, sequence) }
+    unsafe {
+        sys::nftnl_nlmsg_build_hdr(
+            place.cast(),
+            message as u16,
+            libc::NFPROTO_IPV4 as u16,
+            0,
+            sequence,
+        )
+    }
 }
 
 /// What libnftnl allocated. Its allocations are a few hundred bytes: without them there is no going on,

@@ -46,7 +46,11 @@ pub enum NftError {
 }
 
 fn also(further: usize) -> String {
-    if further == 0 { String::new() } else { format!(", and {further} more of its messages refused") }
+    if further == 0 {
+        String::new()
+    } else {
+        format!(", and {further} more of its messages refused")
+    }
 }
 
 impl NftError {

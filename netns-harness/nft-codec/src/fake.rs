@@ -31,7 +31,10 @@ impl fmt::Display for Refusal {
             Self::Missing(what, name) => write!(f, "no {what} {name} (ENOENT)"),
             Self::MissingKey(key) => write!(f, "no element {key} (ENOENT)"),
             Self::Differs(what) => write!(f, "{what} (EEXIST)"),
-            Self::InUse(name, references) => write!(f, "{name} is referred to by {references} rules or elements (EBUSY)"),
+            Self::InUse(name, references) => write!(
+                f,
+                "{name} is referred to by {references} rules or elements (EBUSY)"
+            ),
             Self::Invalid(what) => write!(f, "{what} (EINVAL)"),
         }
     }
@@ -57,14 +60,20 @@ impl Ruleset {
     pub fn interpret(&mut self, ops: &[Op]) -> Result<(), String> {
         let mut references = References::default();
         for op in ops {
-            self.step(op, &mut references).map_err(|refusal| format!("{op}: {refusal}"))?;
+            self.step(op, &mut references)
+                .map_err(|refusal| format!("{op}: {refusal}"))?;
         }
         Ok(())
     }
 
     fn step(&mut self, op: &Op, references: &mut References) -> Result<(), Refusal> {
         if let Act::AddTable { comment } = &op.act {
-            self.tables.entry(op.table.clone()).or_insert_with(|| Table { comment: comment.clone(), ..Table::default() });
+            self.tables
+                .entry(op.table.clone())
+                .or_insert_with(|| Table {
+                    comment: comment.clone(),
+                    ..Table::default()
+                });
             return Ok(());
         }
         let missing = || Refusal::Missing("table", op.table.clone());
@@ -75,7 +84,11 @@ impl Ruleset {
         let table = self.tables.get_mut(&op.table).ok_or_else(missing)?;
         match &op.act {
             Act::AddTable { .. } | Act::DeleteTable => Ok(()),
-            Act::AddChain { chain, base, comment } => table.add_chain(chain, *base, comment.as_ref()),
+            Act::AddChain {
+                chain,
+                base,
+                comment,
+            } => table.add_chain(chain, *base, comment.as_ref()),
             Act::FlushChain { chain } => {
                 references.forget();
                 table.chain(chain)?.rules.clear();
@@ -83,18 +96,21 @@ impl Ruleset {
             }
             Act::DeleteChain { chain } => table.delete_chain(&op.table, chain, references),
             Act::AddSet(spec) => table.add_set(spec),
-            Act::FlushSet { set, verdicts } => {
+            // Whether it is called a set or a map is a matter of the script alone.
+            Act::FlushSet { set, .. } => {
                 references.forget();
-                table.set(set, *verdicts)?.elements.clear();
+                table.set(set)?.elements.clear();
                 Ok(())
             }
-            Act::DeleteSet { set, verdicts } => {
+            Act::DeleteSet { set, .. } => {
                 references.forget();
-                table.delete_set(set, *verdicts)
+                table.delete_set(set)
             }
             Act::AddElements { set, elements } => {
                 references.forget();
-                elements.iter().try_for_each(|element| table.add_element(set, element))
+                elements
+                    .iter()
+                    .try_for_each(|element| table.add_element(set, element))
             }
             Act::DeleteElements { set, keys } => {
                 references.forget();
@@ -121,17 +137,32 @@ impl References {
     }
 
     fn of(&mut self, name: &Name, table: &Table) -> &mut HashMap<Name, usize> {
-        if self.counted.as_ref().is_none_or(|(counted, _)| counted != name) {
+        if self
+            .counted
+            .as_ref()
+            .is_none_or(|(counted, _)| counted != name)
+        {
             self.counted = None;
         }
-        &mut self.counted.get_or_insert_with(|| (name.clone(), count_references(table))).1
+        &mut self
+            .counted
+            .get_or_insert_with(|| (name.clone(), count_references(table)))
+            .1
     }
 }
 
 fn count_references(table: &Table) -> HashMap<Name, usize> {
     let mut counts = HashMap::new();
-    let rules = table.chains.values().flat_map(|chain| &chain.rules).flat_map(targets);
-    let elements = table.sets.values().flat_map(|set| set.elements.values()).filter_map(|element| element.verdict.as_ref()?.chain());
+    let rules = table
+        .chains
+        .values()
+        .flat_map(|chain| &chain.rules)
+        .flat_map(targets);
+    let elements = table
+        .sets
+        .values()
+        .flat_map(|set| set.elements.values())
+        .filter_map(|element| element.verdict.as_ref()?.chain());
     for chain in rules.chain(elements) {
         *counts.entry(chain.clone()).or_insert(0) += 1;
     }
@@ -143,7 +174,9 @@ fn targets(rule: &Rule) -> impl Iterator<Item = &Name> {
     rule.statements.iter().flat_map(|statement| {
         let verdicts: Vec<&Verdict> = match statement {
             Statement::Verdict(verdict) => vec![verdict],
-            Statement::RandomVmap { entries, .. } => entries.iter().map(|(_, verdict)| verdict).collect(),
+            Statement::RandomVmap { entries, .. } => {
+                entries.iter().map(|(_, verdict)| verdict).collect()
+            }
             _ => Vec::new(),
         };
         verdicts.into_iter().filter_map(Verdict::chain)
@@ -162,39 +195,62 @@ fn looked_up(statement: &Statement) -> Option<(&Name, KeyType, bool)> {
 
 impl Table {
     fn chain(&mut self, name: &Name) -> Result<&mut Chain, Refusal> {
-        self.chains.get_mut(name).ok_or_else(|| Refusal::Missing("chain", name.clone()))
+        self.chains
+            .get_mut(name)
+            .ok_or_else(|| Refusal::Missing("chain", name.clone()))
     }
 
-    fn set(&mut self, name: &Name, verdicts: bool) -> Result<&mut Set, Refusal> {
-        let what = if verdicts { "map" } else { "set" };
-        match self.sets.get_mut(name) {
-            Some(set) if set.verdicts == verdicts => Ok(set),
-            _ => Err(Refusal::Missing(what, name.clone())),
-        }
+    fn set(&mut self, name: &Name) -> Result<&mut Set, Refusal> {
+        self.sets
+            .get_mut(name)
+            .ok_or_else(|| Refusal::Missing("set", name.clone()))
     }
 
     fn leads_somewhere(&self, verdict: Option<&Verdict>) -> Result<(), Refusal> {
-        let Some(chain) = verdict.and_then(Verdict::chain) else { return Ok(()) };
+        let Some(chain) = verdict.and_then(Verdict::chain) else {
+            return Ok(());
+        };
         match self.chains.get(chain) {
             None => Err(Refusal::Missing("chain", chain.clone())),
             // nft_verdict_init: base chains cannot be jumped to.
-            Some(Chain { base: Some(_), .. }) => Err(Refusal::Invalid(format!("{chain} is a base chain"))),
+            Some(Chain { base: Some(_), .. }) => {
+                Err(Refusal::Invalid(format!("{chain} is a base chain")))
+            }
             Some(_) => Ok(()),
         }
     }
 
-    fn add_chain(&mut self, name: &Name, base: Option<BaseChain>, comment: Option<&Comment>) -> Result<(), Refusal> {
+    fn add_chain(
+        &mut self,
+        name: &Name,
+        base: Option<BaseChain>,
+        comment: Option<&Comment>,
+    ) -> Result<(), Refusal> {
         match self.chains.get(name) {
-            Some(chain) if base.is_some() && chain.base != base => Err(Refusal::Differs(format!("{name} is another chain"))),
+            Some(chain) if base.is_some() && chain.base != base => {
+                Err(Refusal::Differs(format!("{name} is another chain")))
+            }
             Some(_) => Ok(()),
             None => {
-                self.chains.insert(name.clone(), Chain { base, comment: comment.cloned(), rules: Vec::new() });
+                self.chains.insert(
+                    name.clone(),
+                    Chain {
+                        base,
+                        comment: comment.cloned(),
+                        rules: Vec::new(),
+                    },
+                );
                 Ok(())
             }
         }
     }
 
-    fn delete_chain(&mut self, own_name: &Name, name: &Name, references: &mut References) -> Result<(), Refusal> {
+    fn delete_chain(
+        &mut self,
+        own_name: &Name,
+        name: &Name,
+        references: &mut References,
+    ) -> Result<(), Refusal> {
         self.chain(name)?;
         let counts = references.of(own_name, self);
         // The chain's own rules go first (nf_tables_delchain).
@@ -218,21 +274,31 @@ impl Table {
 
     fn add_set(&mut self, spec: &SetSpec) -> Result<(), Refusal> {
         match self.sets.get(&spec.name) {
-            Some(set) if set.key != spec.key || set.verdicts != spec.verdicts => {
-                Err(Refusal::Differs(format!("{} holds other keys or data", spec.name)))
-            }
+            Some(set) if set.key != spec.key || set.verdicts != spec.verdicts => Err(
+                Refusal::Differs(format!("{} holds other keys or data", spec.name)),
+            ),
             Some(_) => Ok(()),
             None => {
-                let set = Set { key: spec.key, verdicts: spec.verdicts, comment: spec.comment.clone(), elements: Default::default() };
+                let set = Set {
+                    key: spec.key,
+                    verdicts: spec.verdicts,
+                    comment: spec.comment.clone(),
+                    elements: Default::default(),
+                };
                 self.sets.insert(spec.name.clone(), set);
                 Ok(())
             }
         }
     }
 
-    fn delete_set(&mut self, name: &Name, verdicts: bool) -> Result<(), Refusal> {
-        self.set(name, verdicts)?;
-        let lookups = self.chains.values().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements).filter_map(looked_up);
+    fn delete_set(&mut self, name: &Name) -> Result<(), Refusal> {
+        self.set(name)?;
+        let lookups = self
+            .chains
+            .values()
+            .flat_map(|chain| &chain.rules)
+            .flat_map(|rule| &rule.statements)
+            .filter_map(looked_up);
         match lookups.filter(|(set, ..)| *set == name).count() {
             0 => {
                 self.sets.remove(name);
@@ -244,12 +310,15 @@ impl Table {
 
     fn add_element(&mut self, name: &Name, element: &Element) -> Result<(), Refusal> {
         self.leads_somewhere(element.verdict.as_ref())?;
-        let set = self.sets.get_mut(name).ok_or_else(|| Refusal::Missing("set", name.clone()))?;
+        let set = self.set(name)?;
         if set.key != element.key.key_type() || set.verdicts != element.verdict.is_some() {
             return Err(Refusal::Invalid(format!("{name} holds other keys or data")));
         }
         match set.elements.get(&element.key) {
-            Some(there) if there.verdict != element.verdict => Err(Refusal::Differs(format!("{} has another verdict", element.key))),
+            Some(there) if there.verdict != element.verdict => Err(Refusal::Differs(format!(
+                "{} has another verdict",
+                element.key
+            ))),
             Some(_) => Ok(()),
             None => {
                 set.elements.insert(element.key, element.clone());
@@ -259,7 +328,7 @@ impl Table {
     }
 
     fn delete_elements(&mut self, name: &Name, keys: &[Key]) -> Result<(), Refusal> {
-        let set = self.sets.get_mut(name).ok_or_else(|| Refusal::Missing("set", name.clone()))?;
+        let set = self.set(name)?;
         for key in keys {
             set.elements.remove(key).ok_or(Refusal::MissingKey(*key))?;
         }
@@ -276,7 +345,10 @@ impl Table {
 
     fn check(&self, statement: &Statement) -> Result<(), Refusal> {
         if let Some((name, key, verdicts)) = looked_up(statement) {
-            let set = self.sets.get(name).ok_or_else(|| Refusal::Missing("set", name.clone()))?;
+            let set = self
+                .sets
+                .get(name)
+                .ok_or_else(|| Refusal::Missing("set", name.clone()))?;
             if (set.key, set.verdicts) != (key, verdicts) {
                 return Err(Refusal::Invalid(format!("{name} holds other keys or data")));
             }
@@ -288,12 +360,16 @@ impl Table {
                     return Err(Refusal::Invalid("modulus 0".to_owned()));
                 }
                 if entries.is_sorted_by(|a, b| a.0 < b.0) {
-                    entries.iter().try_for_each(|(_, verdict)| self.leads_somewhere(Some(verdict)))
+                    entries
+                        .iter()
+                        .try_for_each(|(_, verdict)| self.leads_somewhere(Some(verdict)))
                 } else {
                     Err(Refusal::Invalid("numbers are not ascending".to_owned()))
                 }
             }
-            Statement::Unknown(text) => Err(Refusal::Invalid(format!("'{text}' is not understood"))),
+            Statement::Unknown(text) => {
+                Err(Refusal::Invalid(format!("'{text}' is not understood")))
+            }
             _ => Ok(()),
         }
     }
@@ -323,18 +399,27 @@ mod tests {
             ("add rule ip t a jump c", "ENOENT"),
             ("add rule ip t a ip daddr @s drop", "ENOENT"),
             ("add rule ip t a ip daddr @m drop", "EINVAL"),
-            ("add rule ip t a numgen random mod 2 vmap { 0 : goto b , 1 : goto c }", "ENOENT"),
+            (
+                "add rule ip t a numgen random mod 2 vmap { 0 : goto b , 1 : goto c }",
+                "ENOENT",
+            ),
             ("add element ip t m { tcp . 80 : goto b }", "EEXIST"),
             ("add element ip t m { tcp . 81 : goto c }", "ENOENT"),
             ("add element ip t m { 10.0.0.1 : goto a }", "EINVAL"),
             ("delete element ip t m { tcp . 81 }", "ENOENT"),
             ("delete table ip u", "ENOENT"),
-            ("delete set ip t m", "ENOENT"),
+            ("delete set ip t s", "ENOENT"),
             ("add set ip t m { type ipv4_addr ; }", "EEXIST"),
-            ("add chain ip t a { type nat hook output priority -100 ; }", "EEXIST"),
+            (
+                "add chain ip t a { type nat hook output priority -100 ; }",
+                "EEXIST",
+            ),
         ] {
             let error = taken(&format!("{BASE}{line}\n")).unwrap_err();
-            assert!(error.starts_with(line) && error.ends_with(&format!("({reason})")), "{line}: {error}");
+            assert!(
+                error.starts_with(line) && error.ends_with(&format!("({reason})")),
+                "{line}: {error}"
+            );
         }
     }
 
@@ -342,7 +427,11 @@ mod tests {
     fn a_refused_transaction_changes_nothing() {
         let mut ruleset = taken(BASE).unwrap();
         let before = ruleset.clone();
-        assert!(ruleset.apply(&parse_script("add chain ip t c\ndelete chain ip t a\n").unwrap()).is_err());
+        assert!(
+            ruleset
+                .apply(&parse_script("add chain ip t c\ndelete chain ip t a\n").unwrap())
+                .is_err()
+        );
         assert_eq!(ruleset, before);
     }
 

@@ -30,8 +30,8 @@ pub use encode::{EncodeError, EncodedBatch};
 pub use error::NftError;
 pub use names::{Comment, Name};
 pub use ops::{
-    Act, BaseChain, ChainKind, Comparison, CtState, Element, Hook, Key, KeyType, L4Proto, Network, Op, Policy, Rule, SetSpec, Statement,
-    Verdict,
+    Act, BaseChain, ChainKind, Comparison, CtState, Element, Hook, Key, KeyType, L4Proto, Network,
+    Op, Policy, Rule, SetSpec, Statement, Verdict,
 };
 pub use parse::parse_script;
 pub use ruleset::{Chain, Ruleset, Set, Table};

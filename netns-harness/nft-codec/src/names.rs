@@ -90,7 +90,10 @@ impl Comment {
     /// The comment `text`.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        let mut kept: String = text.chars().filter(|c| !matches!(c, '"' | '\n' | '\r' | '\0')).collect();
+        let mut kept: String = text
+            .chars()
+            .filter(|c| !matches!(c, '"' | '\n' | '\r' | '\0'))
+            .collect();
         while kept.len() > COMMENT_MAX {
             kept.pop();
         }

@@ -214,14 +214,20 @@ impl Network {
     /// One address.
     #[must_use]
     pub const fn host(address: Ipv4Addr) -> Self {
-        Self { address, prefix: 32 }
+        Self {
+            address,
+            prefix: 32,
+        }
     }
 
     /// The network of `prefix` bits around `address`; a prefix above 32 counts as 32.
     #[must_use]
     pub fn new(address: Ipv4Addr, prefix: u8) -> Self {
         let prefix = prefix.min(32);
-        Self { address: Ipv4Addr::from_bits(address.to_bits() & Self::mask_bits(prefix)), prefix }
+        Self {
+            address: Ipv4Addr::from_bits(address.to_bits() & Self::mask_bits(prefix)),
+            prefix,
+        }
     }
 
     /// The netmask in host byte order.
@@ -248,7 +254,10 @@ impl Rule {
     /// A rule without a comment.
     #[must_use]
     pub fn new(statements: impl Into<Vec<Statement>>) -> Self {
-        Self { statements: statements.into(), comment: None }
+        Self {
+            statements: statements.into(),
+            comment: None,
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use std::str::FromStr;
 
 use crate::names::{Comment, Name};
 use crate::ops::{
-    Act, BaseChain, ChainKind, Comparison, CtState, Element, Hook, Key, KeyType, L4Proto, Network, Op, Policy, Rule, SetSpec, Statement,
-    Verdict,
+    Act, BaseChain, ChainKind, Comparison, CtState, Element, Hook, Key, KeyType, L4Proto, Network,
+    Op, Policy, Rule, SetSpec, Statement, Verdict,
 };
 
 /// Reads a script: one operation a line, empty lines left out.
@@ -16,27 +16,53 @@ use crate::ops::{
 /// # Errors
 /// The first line outside the vocabulary, with the word that was not understood.
 pub fn parse_script(text: &str) -> Result<Vec<Op>, String> {
-    text.lines().filter(|line| !line.trim().is_empty()).map(|line| parse_line(line).map_err(|why| format!("{line}: {why}"))).collect()
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| parse_line(line).map_err(|why| format!("{line}: {why}")))
+        .collect()
 }
 
 fn parse_line(line: &str) -> Result<Op, String> {
     let words = split(line)?;
-    let mut words = Words { rest: words.iter().copied().peekable() };
+    let mut words = Words {
+        rest: words.iter().copied().peekable(),
+    };
     let (verb, object) = (words.next()?, words.next()?);
     words.expect("ip")?;
     let table = Name::new(words.next()?);
     let act = match (verb, object) {
-        ("add", "table") => Act::AddTable { comment: words.braced_comment()? },
+        ("add", "table") => Act::AddTable {
+            comment: words.braced_comment()?,
+        },
         ("delete", "table") => Act::DeleteTable,
         ("add", "chain") => words.chain()?,
-        ("flush", "chain") => Act::FlushChain { chain: words.name()? },
-        ("delete", "chain") => Act::DeleteChain { chain: words.name()? },
+        ("flush", "chain") => Act::FlushChain {
+            chain: words.name()?,
+        },
+        ("delete", "chain") => Act::DeleteChain {
+            chain: words.name()?,
+        },
         ("add", "set" | "map") => Act::AddSet(words.set(object == "map")?),
-        ("flush", "set" | "map") => Act::FlushSet { set: words.name()?, verdicts: object == "map" },
-        ("delete", "set" | "map") => Act::DeleteSet { set: words.name()?, verdicts: object == "map" },
-        ("add", "element") => Act::AddElements { set: words.name()?, elements: words.list(Words::element)? },
-        ("delete", "element") => Act::DeleteElements { set: words.name()?, keys: words.list(Words::key)? },
-        ("add", "rule") => Act::AddRule { chain: words.name()?, rule: words.rule()? },
+        ("flush", "set" | "map") => Act::FlushSet {
+            set: words.name()?,
+            verdicts: object == "map",
+        },
+        ("delete", "set" | "map") => Act::DeleteSet {
+            set: words.name()?,
+            verdicts: object == "map",
+        },
+        ("add", "element") => Act::AddElements {
+            set: words.name()?,
+            elements: words.list(Words::element)?,
+        },
+        ("delete", "element") => Act::DeleteElements {
+            set: words.name()?,
+            keys: words.list(Words::key)?,
+        },
+        ("add", "rule") => Act::AddRule {
+            chain: words.name()?,
+            rule: words.rule()?,
+        },
         _ => return Err(format!("unknown command '{verb} {object}'")),
     };
     match words.rest.next() {
@@ -61,7 +87,8 @@ fn split(line: &str) -> Result<Vec<&str>, String> {
 }
 
 fn number<T: FromStr>(word: &str) -> Result<T, String> {
-    word.parse().map_err(|_| format!("'{word}' is no such number or address"))
+    word.parse()
+        .map_err(|_| format!("'{word}' is no such number or address"))
 }
 
 fn bits(word: &str) -> Result<u32, String> {
@@ -73,8 +100,11 @@ fn bits(word: &str) -> Result<u32, String> {
 }
 
 fn quoted(word: &str) -> Result<Comment, String> {
-    let text = word.strip_prefix('"').and_then(|word| word.strip_suffix('"'));
-    text.map(Comment::new).ok_or_else(|| format!("'{word}' is not quoted"))
+    let text = word
+        .strip_prefix('"')
+        .and_then(|word| word.strip_suffix('"'));
+    text.map(Comment::new)
+        .ok_or_else(|| format!("'{word}' is not quoted"))
 }
 
 fn proto(word: &str) -> Result<L4Proto, String> {
@@ -101,7 +131,9 @@ struct Words<'a, I: Iterator<Item = &'a str>> {
 
 impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
     fn next(&mut self) -> Result<&'a str, String> {
-        self.rest.next().ok_or_else(|| "the line ends too early".to_owned())
+        self.rest
+            .next()
+            .ok_or_else(|| "the line ends too early".to_owned())
     }
 
     fn expect(&mut self, word: &str) -> Result<(), String> {
@@ -149,7 +181,11 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
             comment = self.comment_clause()?;
             self.expect("}")?;
         }
-        Ok(Act::AddChain { chain, base, comment })
+        Ok(Act::AddChain {
+            chain,
+            base,
+            comment,
+        })
     }
 
     fn base_chain(&mut self) -> Result<BaseChain, String> {
@@ -178,7 +214,12 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
             }
             self.expect(";")?;
         }
-        Ok(BaseChain { kind, hook, priority, policy })
+        Ok(BaseChain {
+            kind,
+            hook,
+            priority,
+            policy,
+        })
     }
 
     fn set(&mut self, verdicts: bool) -> Result<SetSpec, String> {
@@ -202,11 +243,19 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
         self.expect(";")?;
         let comment = self.comment_clause()?;
         self.expect("}")?;
-        Ok(SetSpec { name, key, verdicts, comment })
+        Ok(SetSpec {
+            name,
+            key,
+            verdicts,
+            comment,
+        })
     }
 
     /// `{ item , item }`.
-    fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Result<T, String>) -> Result<Vec<T>, String> {
+    fn list<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<T, String>,
+    ) -> Result<Vec<T>, String> {
         self.expect("{")?;
         let mut items = vec![item(self)?];
         while self.take(",") {
@@ -233,9 +282,21 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
 
     fn element(&mut self) -> Result<Element, String> {
         let key = self.key()?;
-        let comment = if self.take("comment") { Some(quoted(self.next()?)?) } else { None };
-        let verdict = if self.take(":") { Some(self.verdict()?) } else { None };
-        Ok(Element { key, verdict, comment })
+        let comment = if self.take("comment") {
+            Some(quoted(self.next()?)?)
+        } else {
+            None
+        };
+        let verdict = if self.take(":") {
+            Some(self.verdict()?)
+        } else {
+            None
+        };
+        Ok(Element {
+            key,
+            verdict,
+            comment,
+        })
     }
 
     fn verdict(&mut self) -> Result<Verdict, String> {
@@ -282,7 +343,9 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
             }
             "mark" => return self.mark(),
             "fib" => {
-                ["daddr", "type", "local"].into_iter().try_for_each(|word| self.expect(word))?;
+                ["daddr", "type", "local"]
+                    .into_iter()
+                    .try_for_each(|word| self.expect(word))?;
                 Statement::DestinationIsLocal
             }
             "numgen" => return self.random(),
@@ -312,21 +375,34 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
             word => return Err(format!("unknown field '{word}'")),
         };
         if !source && self.take(".") {
-            ["meta", "l4proto", ".", "th", "dport", "vmap"].into_iter().try_for_each(|word| self.expect(word))?;
+            ["meta", "l4proto", ".", "th", "dport", "vmap"]
+                .into_iter()
+                .try_for_each(|word| self.expect(word))?;
             return Ok(Statement::ServiceVmap(self.reference()?));
         }
-        let comparison = if self.take("!=") { Comparison::Unequal } else { Comparison::Equal };
+        let comparison = if self.take("!=") {
+            Comparison::Unequal
+        } else {
+            Comparison::Equal
+        };
         let word = self.next()?;
-        if let (false, Comparison::Equal, Some(set)) = (source, comparison, word.strip_prefix('@')) {
+        if let (false, Comparison::Equal, Some(set)) = (source, comparison, word.strip_prefix('@'))
+        {
             return Ok(Statement::DestinationInSet(Name::new(set)));
         }
         let network = network(word)?;
-        Ok(if source { Statement::SourceAddress(comparison, network) } else { Statement::DestinationAddress(comparison, network) })
+        Ok(if source {
+            Statement::SourceAddress(comparison, network)
+        } else {
+            Statement::DestinationAddress(comparison, network)
+        })
     }
 
     fn reference(&mut self) -> Result<Name, String> {
         let word = self.next()?;
-        word.strip_prefix('@').map(Name::new).ok_or_else(|| format!("'{word}' is not a map"))
+        word.strip_prefix('@')
+            .map(Name::new)
+            .ok_or_else(|| format!("'{word}' is not a map"))
     }
 
     fn meta(&mut self) -> Result<Statement, String> {
@@ -334,9 +410,15 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
         let word = self.next()?;
         if word != "." {
             let proto = proto(word)?;
-            return Ok(if self.take("th") { Statement::DestinationPort(proto, self.port()?) } else { Statement::L4Proto(proto) });
+            return Ok(if self.take("th") {
+                Statement::DestinationPort(proto, self.port()?)
+            } else {
+                Statement::L4Proto(proto)
+            });
         }
-        ["th", "dport", "vmap"].into_iter().try_for_each(|word| self.expect(word))?;
+        ["th", "dport", "vmap"]
+            .into_iter()
+            .try_for_each(|word| self.expect(word))?;
         Ok(Statement::NodePortVmap(self.reference()?))
     }
 
@@ -349,7 +431,11 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
                 "!=" => Comparison::Unequal,
                 word => return Err(format!("'{word}' is no comparison")),
             };
-            return Ok(Statement::MarkAnd { mask, comparison, value: bits(self.next()?)? });
+            return Ok(Statement::MarkAnd {
+                mask,
+                comparison,
+                value: bits(self.next()?)?,
+            });
         }
         self.expect("set")?;
         self.expect("mark")?;
@@ -375,11 +461,17 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
 
     fn counter(&mut self) -> Result<Statement, String> {
         if !self.take("packets") {
-            return Ok(Statement::Counter { packets: 0, bytes: 0 });
+            return Ok(Statement::Counter {
+                packets: 0,
+                bytes: 0,
+            });
         }
         let packets = number(self.next()?)?;
         self.expect("bytes")?;
-        Ok(Statement::Counter { packets, bytes: number(self.next()?)? })
+        Ok(Statement::Counter {
+            packets,
+            bytes: number(self.next()?)?,
+        })
     }
 }
 
@@ -398,7 +490,13 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused_with_its_line() {
-        for line in ["add rule ip t c tcp sport 80", "add table inet t", "add rule ip t c drop drop extra", "add chain ip t", "reset rules"] {
+        for line in [
+            "add rule ip t c tcp sport 80",
+            "add table inet t",
+            "add rule ip t c drop drop extra",
+            "add chain ip t",
+            "reset rules",
+        ] {
             let error = parse_script(line).unwrap_err();
             assert!(error.starts_with(line), "{error}");
         }

@@ -60,7 +60,10 @@ impl Ruleset {
             for rule in table.chains.values_mut().flat_map(|chain| &mut chain.rules) {
                 rule.zero_counters();
             }
-            table.counters.values_mut().for_each(|counter| *counter = (0, 0));
+            table
+                .counters
+                .values_mut()
+                .for_each(|counter| *counter = (0, 0));
         }
     }
 }
@@ -78,9 +81,11 @@ impl Rule {
     /// Packets that its first counter has seen; `None` without a counter.
     #[must_use]
     pub fn packets(&self) -> Option<u64> {
-        self.statements.iter().find_map(|statement| match statement {
-            Statement::Counter { packets, .. } => Some(*packets),
-            _ => None,
-        })
+        self.statements
+            .iter()
+            .find_map(|statement| match statement {
+                Statement::Counter { packets, .. } => Some(*packets),
+                _ => None,
+            })
     }
 }

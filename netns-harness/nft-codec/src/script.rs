@@ -2,7 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::ops::{Act, BaseChain, ChainKind, Comparison, CtState, Element, Hook, Key, KeyType, L4Proto, Network, Op, Policy, Rule, Statement, Verdict};
+use crate::ops::{
+    Act, BaseChain, ChainKind, Comparison, CtState, Element, Hook, Key, KeyType, L4Proto, Network,
+    Op, Policy, Rule, Statement, Verdict,
+};
 
 /// The script of `ops`: one line each.
 #[must_use]
@@ -21,9 +24,15 @@ impl fmt::Display for Op {
         let table = &self.table;
         match &self.act {
             Act::AddTable { comment: None } => write!(f, "add table ip {table}"),
-            Act::AddTable { comment: Some(comment) } => write!(f, "add table ip {table} {{ comment \"{comment}\" ; }}"),
+            Act::AddTable {
+                comment: Some(comment),
+            } => write!(f, "add table ip {table} {{ comment \"{comment}\" ; }}"),
             Act::DeleteTable => write!(f, "delete table ip {table}"),
-            Act::AddChain { chain, base, comment } => {
+            Act::AddChain {
+                chain,
+                base,
+                comment,
+            } => {
                 write!(f, "add chain ip {table} {chain}")?;
                 if base.is_none() && comment.is_none() {
                     return Ok(());
@@ -40,7 +49,13 @@ impl fmt::Display for Op {
             Act::FlushChain { chain } => write!(f, "flush chain ip {table} {chain}"),
             Act::DeleteChain { chain } => write!(f, "delete chain ip {table} {chain}"),
             Act::AddSet(set) => {
-                write!(f, "add {} ip {table} {} {{ type {}", kind(set.verdicts), set.name, set.key)?;
+                write!(
+                    f,
+                    "add {} ip {table} {} {{ type {}",
+                    kind(set.verdicts),
+                    set.name,
+                    set.key
+                )?;
                 if set.verdicts {
                     f.write_str(" : verdict")?;
                 }
@@ -50,8 +65,12 @@ impl fmt::Display for Op {
                 }
                 f.write_str(" }")
             }
-            Act::FlushSet { set, verdicts } => write!(f, "flush {} ip {table} {set}", kind(*verdicts)),
-            Act::DeleteSet { set, verdicts } => write!(f, "delete {} ip {table} {set}", kind(*verdicts)),
+            Act::FlushSet { set, verdicts } => {
+                write!(f, "flush {} ip {table} {set}", kind(*verdicts))
+            }
+            Act::DeleteSet { set, verdicts } => {
+                write!(f, "delete {} ip {table} {set}", kind(*verdicts))
+            }
             Act::AddElements { set, elements } => {
                 write!(f, "add element ip {table} {set} {{ ")?;
                 separated(f, elements)?;
@@ -83,7 +102,11 @@ fn separated(f: &mut fmt::Formatter<'_>, items: &[impl fmt::Display]) -> fmt::Re
 
 impl fmt::Display for BaseChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "type {} hook {} priority {} ;", self.kind, self.hook, self.priority)?;
+        write!(
+            f,
+            "type {} hook {} priority {} ;",
+            self.kind, self.hook, self.priority
+        )?;
         match self.policy {
             Policy::Accept => Ok(()), // the default: left out, as kube-proxy does
             Policy::Drop => f.write_str(" policy drop ;"),
@@ -127,7 +150,9 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => write!(f, "{address}"),
-            Self::AddressProtoPort(address, proto, port) => write!(f, "{address} . {proto} . {port}"),
+            Self::AddressProtoPort(address, proto, port) => {
+                write!(f, "{address} . {proto} . {port}")
+            }
             Self::ProtoPort(proto, port) => write!(f, "{proto} . {port}"),
         }
     }
@@ -194,15 +219,27 @@ impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SourceAddress(comparison, network) => write!(f, "ip saddr {comparison}{network}"),
-            Self::DestinationAddress(comparison, network) => write!(f, "ip daddr {comparison}{network}"),
+            Self::DestinationAddress(comparison, network) => {
+                write!(f, "ip daddr {comparison}{network}")
+            }
             Self::L4Proto(proto) => write!(f, "meta l4proto {proto}"),
             Self::TransportPort(port) => write!(f, "th dport {port}"),
-            Self::DestinationPort(proto @ (L4Proto::TCP | L4Proto::UDP), port) => write!(f, "{proto} dport {port}"),
+            Self::DestinationPort(proto @ (L4Proto::TCP | L4Proto::UDP), port) => {
+                write!(f, "{proto} dport {port}")
+            }
             Self::DestinationPort(proto, port) => write!(f, "meta l4proto {proto} th dport {port}"),
             Self::CtState(CtState::New) => f.write_str("ct state new"),
             Self::CtState(CtState::Invalid) => f.write_str("ct state invalid"),
-            Self::MarkAnd { mask, comparison, value } => {
-                let comparison = if *comparison == Comparison::Equal { "==" } else { "!=" };
+            Self::MarkAnd {
+                mask,
+                comparison,
+                value,
+            } => {
+                let comparison = if *comparison == Comparison::Equal {
+                    "=="
+                } else {
+                    "!="
+                };
                 write!(f, "mark and {mask:#x} {comparison} {value:#x}")
             }
             Self::DestinationIsLocal => f.write_str("fib daddr type local"),
@@ -218,8 +255,13 @@ impl fmt::Display for Statement {
             }
             Self::MarkOr(bits) => write!(f, "mark set mark or {bits:#x}"),
             Self::MarkXor(bits) => write!(f, "mark set mark xor {bits:#x}"),
-            Self::Counter { packets: 0, bytes: 0 } => f.write_str("counter"),
-            Self::Counter { packets, bytes } => write!(f, "counter packets {packets} bytes {bytes}"),
+            Self::Counter {
+                packets: 0,
+                bytes: 0,
+            } => f.write_str("counter"),
+            Self::Counter { packets, bytes } => {
+                write!(f, "counter packets {packets} bytes {bytes}")
+            }
             Self::Dnat(to) => write!(f, "dnat to {to}"),
             Self::MasqueradeFullyRandom => f.write_str("masquerade fully-random"),
             Self::Reject => f.write_str("reject"),

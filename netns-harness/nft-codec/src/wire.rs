@@ -71,7 +71,10 @@ pub(crate) enum Answer<'a> {
     /// End of a dump; 0 or an error number, positive.
     Done(i32),
     /// An object of nf_tables: its family and attributes.
-    Object { family: u8, attributes: Attributes<'a> },
+    Object {
+        family: u8,
+        attributes: Attributes<'a>,
+    },
 }
 
 impl<'a> Message<'a> {
@@ -79,13 +82,21 @@ impl<'a> Message<'a> {
     pub(crate) fn answer(&self) -> Result<Answer<'a>, Torn> {
         let number = || match self.body.len() {
             0..4 => Err(Torn),
-            _ => Ok(-i32::from_ne_bytes([self.body[0], self.body[1], self.body[2], self.body[3]])),
+            _ => Ok(-i32::from_ne_bytes([
+                self.body[0],
+                self.body[1],
+                self.body[2],
+                self.body[3],
+            ])),
         };
         match self.kind {
             TYPE_ERROR => Ok(Answer::Error(number()?)),
             TYPE_DONE => Ok(Answer::Done(number().unwrap_or(0))), // before 4.19 a bare header
             _ if self.body.len() < NFGEN_LEN => Err(Torn),
-            _ => Ok(Answer::Object { family: self.body[0], attributes: Attributes(&self.body[NFGEN_LEN..]) }),
+            _ => Ok(Answer::Object {
+                family: self.body[0],
+                attributes: Attributes(&self.body[NFGEN_LEN..]),
+            }),
         }
     }
 }
@@ -136,14 +147,18 @@ impl<'a> Iterator for Attributes<'a> {
             return Some(Err(Torn));
         }
         self.0 = &bytes[len.next_multiple_of(4).min(bytes.len())..];
-        Some(Ok(Attribute { kind: u16_at(bytes, 2) & TYPE_MASK, value: &bytes[4..len] }))
+        Some(Ok(Attribute {
+            kind: u16_at(bytes, 2) & TYPE_MASK,
+            value: &bytes[4..len],
+        }))
     }
 }
 
 impl<'a> Attributes<'a> {
     /// The value of the first attribute of that type.
     pub(crate) fn find(self, kind: u16) -> Option<Attribute<'a>> {
-        self.filter_map(Result::ok).find(|attribute| attribute.kind == kind)
+        self.filter_map(Result::ok)
+            .find(|attribute| attribute.kind == kind)
     }
 
     /// A big-endian 32-bit number, which is what nf_tables uses for every number.
@@ -194,7 +209,13 @@ impl<'a> Attribute<'a> {
 }
 
 /// A request to nf_tables: `kind` is its message number, `texts` its attributes.
-pub(crate) fn request(kind: u8, family: u8, flags: u16, sequence: u32, texts: &[(u16, &str)]) -> Vec<u8> {
+pub(crate) fn request(
+    kind: u8,
+    family: u8,
+    flags: u16,
+    sequence: u32,
+    texts: &[(u16, &str)],
+) -> Vec<u8> {
     const SUBSYSTEM: u16 = 10; // NFNL_SUBSYS_NFTABLES
     let mut bytes = Vec::with_capacity(64);
     bytes.extend_from_slice(&[0; 4]);
@@ -218,7 +239,14 @@ pub(crate) fn request(kind: u8, family: u8, flags: u16, sequence: u32, texts: &[
 
 /// A request for elements of a set by their keys, 4 bytes each: NFTA_SET_ELEM_LIST_ELEMENTS is added to
 /// [`request`].
-pub(crate) fn element_request(bytes: &mut Vec<u8>, kind: u8, family: u8, sequence: u32, texts: &[(u16, &str)], keys: impl ExactSizeIterator<Item = [u8; 4]>) {
+pub(crate) fn element_request(
+    bytes: &mut Vec<u8>,
+    kind: u8,
+    family: u8,
+    sequence: u32,
+    texts: &[(u16, &str)],
+    keys: impl ExactSizeIterator<Item = [u8; 4]>,
+) {
     const NESTED: u16 = 0x8000;
     // Element, key, value: three headers, then the 4 bytes.
     const ELEMENT_LEN: usize = 16;
@@ -248,11 +276,21 @@ mod tests {
     fn a_request_is_read_back_as_what_was_asked() {
         let bytes = request(7, 2, NLM_F_DUMP, 9, &[(1, "kube-proxy"), (3, "x")]);
         let all: Vec<_> = messages(&bytes).collect();
-        let [Ok(message)] = all[..] else { panic!("{all:?}") };
-        assert_eq!((message.flags, message.sequence), (NLM_F_DUMP | NLM_F_REQUEST, 9));
-        let Ok(Answer::Object { family, attributes }) = message.answer() else { panic!() };
+        let [Ok(message)] = all[..] else {
+            panic!("{all:?}")
+        };
+        assert_eq!(
+            (message.flags, message.sequence),
+            (NLM_F_DUMP | NLM_F_REQUEST, 9)
+        );
+        let Ok(Answer::Object { family, attributes }) = message.answer() else {
+            panic!()
+        };
         assert_eq!(family, 2);
-        assert_eq!((attributes.text(1), attributes.text(3), attributes.text(2)), (Some("kube-proxy"), Some("x"), None));
+        assert_eq!(
+            (attributes.text(1), attributes.text(3), attributes.text(2)),
+            (Some("kube-proxy"), Some("x"), None)
+        );
     }
 
     #[test]
@@ -260,10 +298,20 @@ mod tests {
         let mut bytes = request(7, 2, 0, 9, &[(1, "kube-proxy")]);
         bytes[16 + 4] = 200; // the attribute's length
         let message = messages(&bytes).next().unwrap().unwrap();
-        let Ok(Answer::Object { attributes, .. }) = message.answer() else { panic!() };
+        let Ok(Answer::Object { attributes, .. }) = message.answer() else {
+            panic!()
+        };
         assert_eq!(attributes.map(|a| a.is_ok()).collect::<Vec<_>>(), [false]);
-        assert_eq!(messages(&bytes[..10]).map(|m| m.is_ok()).collect::<Vec<_>>(), [false]);
+        assert_eq!(
+            messages(&bytes[..10])
+                .map(|m| m.is_ok())
+                .collect::<Vec<_>>(),
+            [false]
+        );
         bytes[0] = 200; // the message's length
-        assert_eq!(messages(&bytes).map(|m| m.is_ok()).collect::<Vec<_>>(), [false]);
+        assert_eq!(
+            messages(&bytes).map(|m| m.is_ok()).collect::<Vec<_>>(),
+            [false]
+        );
     }
 }

@@ -3,6 +3,7 @@
 //! `kube-proxy.nft-1.0.6.hex` holds what `nft -f kube-proxy.nft` sends on a little-endian machine, one
 //! message a line: recorded with `strace -e trace=sendmsg -e write=3`.
 #![cfg(target_endian = "little")]
+#![allow(clippy::unwrap_used)] // a test's own functions too
 
 use nft_codec::{EncodedBatch, parse_script};
 
@@ -48,7 +49,10 @@ fn every_frame_has_the_bytes_of_nft_s_own() {
     let theirs: Vec<_> = FRAMES.lines().collect();
     assert_eq!(ours.len(), theirs.len());
     for (i, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
-        let op = batch.op_of(i as u32).map(ToString::to_string).unwrap_or_default();
+        let op = batch
+            .op_of(i as u32)
+            .map(ToString::to_string)
+            .unwrap_or_default();
         assert_eq!(ordered(ours), ordered(theirs), "message {i}: {op}");
     }
 }
@@ -57,8 +61,14 @@ fn every_frame_has_the_bytes_of_nft_s_own() {
 fn only_the_last_operation_s_last_message_asks_for_an_acknowledgement() {
     let batch = EncodedBatch::encode(parse_script(SCRIPT).unwrap()).unwrap();
     let (_, acknowledged) = frames(batch.bytes());
-    let asked: Vec<_> = (0..acknowledged.len()).filter(|i| acknowledged[*i]).collect();
-    assert_eq!(asked, [acknowledged.len() - 2], "the batch's end is behind it");
+    let asked: Vec<_> = (0..acknowledged.len())
+        .filter(|i| acknowledged[*i])
+        .collect();
+    assert_eq!(
+        asked,
+        [acknowledged.len() - 2],
+        "the batch's end is behind it"
+    );
     assert_eq!(batch.messages() as usize, acknowledged.len() - 2);
 }
 
@@ -67,8 +77,20 @@ fn a_message_is_traced_to_its_operation() {
     let script = "add table ip t\nadd chain ip t c\nadd chain ip t d\nadd rule ip t c numgen random mod 1 vmap { 0 : goto d }\nflush chain ip t d\n";
     let batch = EncodedBatch::encode(parse_script(script).unwrap()).unwrap();
     let lines: Vec<_> = script.lines().collect();
-    let traced: Vec<_> = (0..=batch.messages() as u32 + 1).map(|s| batch.op_of(s).map(ToString::to_string)).collect();
+    let traced: Vec<_> = (0..=batch.messages() as u32 + 1)
+        .map(|s| batch.op_of(s).map(ToString::to_string))
+        .collect();
     let rule = Some(lines[3].to_owned());
-    let expected = [None, Some(lines[0].to_owned()), Some(lines[1].to_owned()), Some(lines[2].to_owned()), rule.clone(), rule.clone(), rule, Some(lines[4].to_owned()), None];
+    let expected = [
+        None,
+        Some(lines[0].to_owned()),
+        Some(lines[1].to_owned()),
+        Some(lines[2].to_owned()),
+        rule.clone(),
+        rule.clone(),
+        rule,
+        Some(lines[4].to_owned()),
+        None,
+    ];
     assert_eq!(traced, expected);
 }

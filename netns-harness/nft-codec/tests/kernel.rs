@@ -1,5 +1,7 @@
 //! On the running kernel, each test in a network namespace that ends with its thread.
 
+#![allow(clippy::unwrap_used)] // a test's own functions too
+
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
@@ -16,12 +18,18 @@ fn in_namespace<T: Send>(test: impl FnOnce() -> T + Send) -> Option<T> {
         let act = move || match unshare(CloneFlags::CLONE_NEWNET) {
             Ok(()) => Some(test()),
             Err(errno) => {
-                assert!(!std::env::var("BENCH_REQUIRE").is_ok_and(|r| r.contains("netns")), "no network namespace: {errno}");
+                assert!(
+                    !std::env::var("BENCH_REQUIRE").is_ok_and(|r| r.contains("netns")),
+                    "no network namespace: {errno}"
+                );
                 eprintln!("SKIPPED: no network namespace: {errno}");
                 None
             }
         };
-        scope.spawn(act).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        scope
+            .spawn(act)
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
@@ -33,9 +41,18 @@ fn nft(arguments: &[&str], input: &str) -> String {
         .stderr(Stdio::piped())
         .spawn()
         .expect("nft: apt-get install nftables");
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "nft {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "nft {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -51,16 +68,35 @@ fn our_batch_and_nft_with_the_same_script_leave_the_same_rules() {
             let mut connection = Connection::open().unwrap();
             install(&mut connection);
             let headers = connection.set_headers("kube-proxy").unwrap();
-            (nft(&["-s", "list", "ruleset"], ""), connection.ruleset("kube-proxy").unwrap(), headers)
+            (
+                nft(&["-s", "list", "ruleset"], ""),
+                connection.ruleset("kube-proxy").unwrap(),
+                headers,
+            )
         })
     };
-    let Some(ours) = listed(|connection| send(connection, SCRIPT)) else { return };
+    let Some(ours) = listed(|connection| send(connection, SCRIPT)) else {
+        return;
+    };
     let theirs = listed(|_| drop(nft(&["-f", "-"], SCRIPT))).unwrap();
     assert_eq!(ours.0, theirs.0);
     assert_eq!(ours.1, theirs.1);
     assert_eq!(ours.2, theirs.2);
-    assert!(ours.2.iter().any(|set| set.name.starts_with("__map") && set.size == Some(2)), "{:#?}", ours.2);
-    assert!(ours.2.iter().filter(|set| !set.name.starts_with("__map")).all(|set| set.size.is_none()), "{:#?}", ours.2);
+    assert!(
+        ours.2
+            .iter()
+            .any(|set| set.name.starts_with("__map") && set.size == Some(2)),
+        "{:#?}",
+        ours.2
+    );
+    assert!(
+        ours.2
+            .iter()
+            .filter(|set| !set.name.starts_with("__map"))
+            .all(|set| set.size.is_none()),
+        "{:#?}",
+        ours.2
+    );
 }
 
 #[test]
@@ -68,13 +104,23 @@ fn the_kernel_lists_what_the_fake_makes_of_the_same_operations() {
     in_namespace(|| {
         let mut connection = Connection::open().unwrap();
         assert_eq!(connection.tables().unwrap(), []);
-        assert_eq!(connection.ruleset("kube-proxy").unwrap(), Ruleset::default());
+        assert_eq!(
+            connection.ruleset("kube-proxy").unwrap(),
+            Ruleset::default()
+        );
         let ops = parse_script(SCRIPT).unwrap();
-        connection.send(&EncodedBatch::encode(ops.clone()).unwrap()).unwrap();
+        connection
+            .send(&EncodedBatch::encode(ops.clone()).unwrap())
+            .unwrap();
         let mut fake = Ruleset::default();
         fake.apply(&ops).unwrap();
         assert_eq!(connection.ruleset("kube-proxy").unwrap(), fake);
-        let counted: Vec<_> = connection.chain_rules("kube-proxy", "nat-prerouting").unwrap().iter().map(|rule| rule.packets()).collect();
+        let counted: Vec<_> = connection
+            .chain_rules("kube-proxy", "nat-prerouting")
+            .unwrap()
+            .iter()
+            .map(|rule| rule.packets())
+            .collect();
         assert_eq!(counted, [Some(0), Some(3), None]);
     });
 }
@@ -83,14 +129,27 @@ fn the_kernel_lists_what_the_fake_makes_of_the_same_operations() {
 fn choices_with_gaps_with_many_numbers_and_by_the_hundred_are_listed() {
     in_namespace(|| {
         let mut connection = Connection::open().unwrap();
-        let mut script = "add table ip t\nadd chain ip t c\nadd chain ip t d\nadd chain ip t e\n".to_owned();
+        let mut script =
+            "add table ip t\nadd chain ip t c\nadd chain ip t d\nadd chain ip t e\n".to_owned();
         script.push_str("add rule ip t c numgen random mod 3 vmap { 0 : goto d , 2 : drop }\n");
-        let many: Vec<_> = (0..900).map(|i| format!("{i} : goto {}", if i % 7 == 0 { "d" } else { "e" })).collect();
-        script.push_str(&format!("add rule ip t c numgen random mod 900 vmap {{ {} }}\n", many.join(" , ")));
-        script.extend((0..700).map(|i| format!("add rule ip t d numgen random mod {} vmap {{ 0 : goto e }}\n", 1 + i % 2)));
+        let many: Vec<_> = (0..900)
+            .map(|i| format!("{i} : goto {}", if i % 7 == 0 { "d" } else { "e" }))
+            .collect();
+        script.push_str(&format!(
+            "add rule ip t c numgen random mod 900 vmap {{ {} }}\n",
+            many.join(" , ")
+        ));
+        script.extend((0..700).map(|i| {
+            format!(
+                "add rule ip t d numgen random mod {} vmap {{ 0 : goto e }}\n",
+                1 + i % 2
+            )
+        }));
         script.push_str("add rule ip t c numgen random mod 5000 vmap { 4999 : accept }\n");
         let ops = parse_script(&script).unwrap();
-        connection.send(&EncodedBatch::encode(ops.clone()).unwrap()).unwrap();
+        connection
+            .send(&EncodedBatch::encode(ops.clone()).unwrap())
+            .unwrap();
         let mut fake = Ruleset::default();
         fake.apply(&ops).unwrap();
         assert!(connection.ruleset("t").unwrap() == fake);
@@ -111,12 +170,20 @@ fn a_refused_operation_is_named_and_nothing_is_left() {
                 "add table ip t\nadd chain ip t c\nadd chain ip t d\nadd map ip t m {{ type ipv4_addr : verdict ; }}\n\
                  add element ip t m {{ 10.0.0.1 : goto c }}\nadd element ip t m {{ 10.0.0.2 : goto d }}\n{line}\nadd chain ip t e\n"
             );
-            let error = connection.send(&EncodedBatch::encode(parse_script(&script).unwrap()).unwrap()).unwrap_err();
-            assert_eq!((error.errno(), error.sequence()), (Some(errno), Some(7)), "{error}");
+            let error = connection
+                .send(&EncodedBatch::encode(parse_script(&script).unwrap()).unwrap())
+                .unwrap_err();
+            assert_eq!(
+                (error.errno(), error.sequence()),
+                (Some(errno), Some(7)),
+                "{error}"
+            );
             assert!(error.to_string().starts_with(line), "{error}");
             assert_eq!(connection.tables().unwrap(), []);
         }
-        let error = connection.send(&EncodedBatch::encode(parse_script("delete table ip t").unwrap()).unwrap()).unwrap_err();
+        let error = connection
+            .send(&EncodedBatch::encode(parse_script("delete table ip t").unwrap()).unwrap())
+            .unwrap_err();
         assert!(error.is_not_found(), "{error}");
         send(&mut connection, "add table ip t\n"); // no answer of the batches before is mistaken for its own
     });
@@ -126,10 +193,18 @@ fn a_refused_operation_is_named_and_nothing_is_left() {
 fn thousands_of_refusals_still_name_the_first() {
     in_namespace(|| {
         let mut connection = Connection::open().unwrap();
-        let mut script = "add table ip t\nadd chain ip t c\nadd rule ip t c jump first\n".to_owned();
+        let mut script =
+            "add table ip t\nadd chain ip t c\nadd rule ip t c jump first\n".to_owned();
         script.extend((0..20_000).map(|i| format!("add rule ip t c jump x{i}\n")));
-        let error = connection.send(&EncodedBatch::encode(parse_script(&script).unwrap()).unwrap()).unwrap_err();
-        assert!(error.to_string().starts_with("add rule ip t c jump first: "), "{error}");
+        let error = connection
+            .send(&EncodedBatch::encode(parse_script(&script).unwrap()).unwrap())
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("add rule ip t c jump first: "),
+            "{error}"
+        );
         assert!(error.is_not_found());
         send(&mut connection, "add table ip t\n");
     });
@@ -150,10 +225,21 @@ fn what_the_vocabulary_does_not_have_is_listed_as_unknown() {
         assert_eq!(table.unknown.len(), 3, "{:?}", table.unknown);
         assert_eq!(table.counters["hits"], (0, 0));
         let rules = &table.chains["c"].rules;
-        assert!(matches!(rules[0].statements[0], Statement::DestinationAddress(Comparison::Unequal, network) if network.prefix == 9));
-        assert!(matches!(&rules[0].statements[1], Statement::Unknown(text) if text.starts_with("limit ")), "{:?}", rules[0]);
+        assert!(
+            matches!(rules[0].statements[0], Statement::DestinationAddress(Comparison::Unequal, network) if network.prefix == 9)
+        );
+        assert!(
+            matches!(&rules[0].statements[1], Statement::Unknown(text) if text.starts_with("limit ")),
+            "{:?}",
+            rules[0]
+        );
         for rule in rules {
-            assert!(rule.statements.iter().any(|statement| matches!(statement, Statement::Unknown(_))), "{rule}");
+            assert!(
+                rule.statements
+                    .iter()
+                    .any(|statement| matches!(statement, Statement::Unknown(_))),
+                "{rule}"
+            );
         }
     });
 }

@@ -59,7 +59,19 @@ pub struct Nftables;
 /// whole transaction (`__nft_set_trans_bind`), so a transaction's cost grows with its square.
 const PREPARATION_CHUNK: usize = 500;
 
+/// The law of size: N services on N distinct VIPs, E distinct endpoints each.
+pub const LAW: &[(&str, &str)] = &[
+    ("operations of a cold install", "87 + N·(6 + 4·E)"),
+    ("messages of a cold install", "87 + N·(8 + 4·E)"),
+    ("operations of a service-add", "6 + 4·E"),
+    ("messages of a service-add", "8 + 4·E"),
+];
+
 impl Datapath for Nftables {
+    fn law_of_size(&self) -> &'static [(&'static str, &'static str)] {
+        LAW
+    }
+
     fn mode(&self) -> Mode {
         Mode::Nftables
     }
@@ -74,14 +86,23 @@ impl Datapath for Nftables {
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
         let wanted = probe_population();
-        let options = RenderOptions { transport, large_cluster: true, chunk: None };
+        let options = RenderOptions {
+            transport,
+            large_cluster: true,
+            chunk: None,
+        };
         let batch = self.render(None, &wanted, &options);
-        self.apply(&batch).map_err(|error| format!("{error}; {}", remedy(&error)))?;
-        let listed = self.census().map_err(|error| format!("{error}; {}", remedy(&error)))?;
+        self.apply(&batch)
+            .map_err(|error| format!("{error}; {}", remedy(&error)))?;
+        let listed = self
+            .census()
+            .map_err(|error| format!("{error}; {}", remedy(&error)))?;
         let differences = listed.differences(&Relation::of(&wanted));
         let left = self.teardown();
         match (differences, left.first()) {
-            (Some(differences), _) => Err(format!("nftables took the rules and lists others: {differences}")),
+            (Some(differences), _) => Err(format!(
+                "nftables took the rules and lists others: {differences}"
+            )),
             (None, Some(error)) => Err(format!("the rules cannot be removed: {error}")),
             (None, None) => Ok(()),
         }
@@ -97,7 +118,10 @@ impl Datapath for Nftables {
         for (i, transaction) in batch.transactions.iter().enumerate() {
             match &transaction.payload {
                 Payload::Nftables(encoded) => {
-                    let failed = |source| HarnessError::Nftables { act: format!("nftables transaction {}", i + 1), source };
+                    let failed = |source| HarnessError::Nftables {
+                        act: format!("nftables transaction {}", i + 1),
+                        source,
+                    };
                     let connection = match &mut connection {
                         Some(connection) => connection,
                         none => none.insert(Connection::open().map_err(failed)?),
@@ -110,7 +134,10 @@ impl Datapath for Nftables {
                 }
                 Payload::NftScript(script) => run_nft(script, &mut applied)?,
                 Payload::Restore(_) => {
-                    return Err(HarnessError::Listing { what: "nftables transaction", text: "input of iptables-restore".to_owned() });
+                    return Err(HarnessError::Listing {
+                        what: "nftables transaction",
+                        text: "input of iptables-restore".to_owned(),
+                    });
                 }
             }
         }
@@ -123,40 +150,67 @@ impl Datapath for Nftables {
             match &transaction.payload {
                 Payload::Nftables(encoded) => kernel.interpret(encoded.ops())?,
                 Payload::NftScript(script) => kernel.interpret(&parse_script(script)?)?,
-                Payload::Restore(_) => return Err("input of iptables-restore in a batch of nftables".to_owned()),
+                Payload::Restore(_) => {
+                    return Err("input of iptables-restore in a batch of nftables".to_owned());
+                }
             }
         }
         trace::relation(&kernel)
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
-        let failed = |source| HarnessError::Nftables { act: "nftables census".to_owned(), source };
+        let failed = |source| HarnessError::Nftables {
+            act: "nftables census".to_owned(),
+            source,
+        };
         let mut connection = Connection::open().map_err(failed)?;
         for table in connection.tables().map_err(failed)? {
             // Tables of arp, bridge and ip6 see no IPv4 packet.
-            let sees_ipv4 = matches!(i32::from(table.family), libc::NFPROTO_INET | libc::NFPROTO_IPV4 | libc::NFPROTO_NETDEV);
-            let ours = i32::from(table.family) == libc::NFPROTO_IPV4 && table.name.as_str() == layout::TABLE;
+            let sees_ipv4 = matches!(
+                i32::from(table.family),
+                libc::NFPROTO_INET | libc::NFPROTO_IPV4 | libc::NFPROTO_NETDEV
+            );
+            let ours = i32::from(table.family) == libc::NFPROTO_IPV4
+                && table.name.as_str() == layout::TABLE;
             if sees_ipv4 && !ours {
                 let text = format!("foreign table {} of family {}", table.name, table.family);
-                return Err(HarnessError::Listing { what: "nftables census", text });
+                return Err(HarnessError::Listing {
+                    what: "nftables census",
+                    text,
+                });
             }
         }
+        super::iptables::no_legacy_tables()?;
         let ruleset = connection.ruleset(layout::TABLE).map_err(failed)?;
-        trace::relation(&ruleset).map_err(|text| HarnessError::Listing { what: "nftables census", text })
+        trace::relation(&ruleset).map_err(|text| HarnessError::Listing {
+            what: "nftables census",
+            text,
+        })
     }
 
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
-        let failed = |source| HarnessError::Nftables { act: "read the counter of nat-prerouting".to_owned(), source };
-        let rules = Connection::open().and_then(|mut c| c.chain_rules(layout::TABLE, layout::NAT_PREROUTING)).map_err(failed)?;
-        Ok(NatCounters { entered: rules.first().and_then(nft_codec::Rule::packets) })
+        let failed = |source| HarnessError::Nftables {
+            act: "read the counter of nat-prerouting".to_owned(),
+            source,
+        };
+        let rules = Connection::open()
+            .and_then(|mut c| c.chain_rules(layout::TABLE, layout::NAT_PREROUTING))
+            .map_err(failed)?;
+        Ok(NatCounters {
+            entered: rules.first().and_then(nft_codec::Rule::packets),
+        })
     }
 
     fn teardown(&self) -> Vec<HarnessError> {
-        let gone = Connection::open().and_then(|mut connection| connection.send(&layout::delete_table()));
+        let gone =
+            Connection::open().and_then(|mut connection| connection.send(&layout::delete_table()));
         match gone {
             Ok(()) => Vec::new(),
             Err(error) if error.is_not_found() => Vec::new(),
-            Err(source) => vec![HarnessError::Nftables { act: "delete table ip kube-proxy".to_owned(), source }],
+            Err(source) => vec![HarnessError::Nftables {
+                act: "delete table ip kube-proxy".to_owned(),
+                source,
+            }],
         }
     }
 
@@ -167,7 +221,8 @@ impl Datapath for Nftables {
 
 /// User and system time of the calling thread, nanoseconds.
 fn thread_time() -> Result<(u64, u64), HarnessError> {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD).map_err(|errno| HarnessError::system("getrusage", errno))?;
+    let usage = getrusage(UsageWho::RUSAGE_THREAD)
+        .map_err(|errno| HarnessError::system("getrusage", errno))?;
     let ns = |time: nix::sys::time::TimeVal| time.num_nanoseconds().cast_unsigned();
     Ok((ns(usage.user_time()), ns(usage.system_time())))
 }
@@ -192,19 +247,33 @@ fn run_nft(script: &str, applied: &mut Applied) -> Result<(), HarnessError> {
 
 /// One service of each protocol, with unequal numbers of endpoints.
 fn probe_population() -> Population {
-    let endpoint = |n: u32| Endpoint { address: (CLUSTER_CIDR.network.to_bits() + n).into(), port: 8080 };
+    let endpoint = |n: u32| Endpoint {
+        address: (CLUSTER_CIDR.network.to_bits() + n).into(),
+        port: 8080,
+    };
     let service = |index: u32, protocol, endpoints: &[u32]| Service {
         index,
-        frontend: Frontend { vip: (SERVICE_CIDR.network.to_bits() + 1 + index).into(), port: 80, protocol },
+        frontend: Frontend {
+            vip: (SERVICE_CIDR.network.to_bits() + 1 + index).into(),
+            port: 80,
+            protocol,
+        },
         endpoints: endpoints.iter().copied().map(endpoint).collect(),
     };
-    Population { services: vec![service(0, Protocol::Tcp, &[1]), service(1, Protocol::Udp, &[1, 2, 3])] }
+    Population {
+        services: vec![
+            service(0, Protocol::Tcp, &[1]),
+            service(1, Protocol::Udp, &[1, 2, 3]),
+        ],
+    }
 }
 
 /// What would help.
 fn remedy(error: &HarnessError) -> &'static str {
     match error {
-        HarnessError::System { source, .. } if source.kind() == io::ErrorKind::NotFound => "nft not found: apt-get install nftables",
+        HarnessError::System { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            "nft not found: apt-get install nftables"
+        }
         HarnessError::Nftables { source, .. } => match source.errno() {
             Some(Errno::EPERM | Errno::EACCES) => "nf_tables needs CAP_NET_ADMIN: run as root",
             Some(Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::EINVAL) => {
@@ -213,11 +282,17 @@ fn remedy(error: &HarnessError) -> &'static str {
             Some(Errno::ENOENT | Errno::EOPNOTSUPP) => {
                 "the kernel lacks a part of nf_tables: modprobe -a nft_chain_nat nft_nat nft_masq nft_numgen nft_reject_ipv4 nft_ct"
             }
-            _ if source.is_too_big() => "the socket's buffer is too small: run as root, or raise net.core.wmem_max",
+            _ if source.is_too_big() => {
+                "the socket's buffer is too small: run as root, or raise net.core.wmem_max"
+            }
             _ => "see dmesg",
         },
-        HarnessError::Tool { stderr, .. } if stderr.contains("not permitted") => "nf_tables needs CAP_NET_ADMIN: run as root",
-        HarnessError::Tool { .. } => "nft does not take these rules: nftables 1.0.1 or newer is needed",
+        HarnessError::Tool { stderr, .. } if stderr.contains("not permitted") => {
+            "nf_tables needs CAP_NET_ADMIN: run as root"
+        }
+        HarnessError::Tool { .. } => {
+            "nft does not take these rules: nftables 1.0.1 or newer is needed"
+        }
         _ => "is another firewall in this network namespace?",
     }
 }

@@ -5,7 +5,7 @@ use schema::summary::{Row, Summary};
 use schema::{Metric, Mode, Unit};
 
 use crate::quantity::{digits, interval, span, value, whole};
-use crate::scope::{Question, Scope, is_lowest, option, place};
+use crate::scope::{Question, Scope, is_lowest, mishap, option, place};
 use crate::summarise::FloorRatio;
 
 /// What the data say.
@@ -40,7 +40,7 @@ pub(super) fn findings(summary: &Summary) -> Markup {
             }
             p.hint {
                 "Medians with bootstrap 95 % intervals in brackets. The stay (one fresh lab) is the unit of replication; "
-                "intervals that overlap are not told apart."
+                "two are told apart only when their intervals do not overlap and each has at least four stays (or they differ twofold)."
             }
         }
     }
@@ -56,7 +56,7 @@ pub(super) fn table(summary: &Summary, scope: &Scope, named: bool) -> Markup {
             div.scroll tabindex="0" role="region" aria-label="Modes by question" {
                 table.cards {
                     caption {
-                        "Median, 95 % interval, number of samples n. “Lowest”: no interval of another mode overlaps. "
+                        "Median, 95 % interval, number of samples n. “Lowest”: told apart from every other mode. "
                         "The floors none and conntrack serve no services."
                     }
                     thead { tr { th scope="col" { "Question" } @for mode in &modes { th scope="col" { (mode) } } } }
@@ -76,7 +76,12 @@ pub(super) fn table(summary: &Summary, scope: &Scope, named: bool) -> Markup {
 }
 
 /// Rows that answer a question at a size; a cell without numbers answers every question of its scenario.
-pub(crate) fn answers<'a>(summary: &'a Summary, scope: &'a Scope, question: &Question, services: u32) -> Vec<&'a Row> {
+pub(crate) fn answers<'a>(
+    summary: &'a Summary,
+    scope: &'a Scope,
+    question: &Question,
+    services: u32,
+) -> Vec<&'a Row> {
     scope
         .rows(summary)
         .filter(|row| row.key.services == services && question.asks(&row.key))
@@ -103,7 +108,11 @@ fn cell(answers: &[&Row], mode: Mode, question: &Question) -> Markup {
 }
 
 fn answer(row: &Row, answers: &[&Row]) -> Markup {
-    let through = row.key.options.get("transport").map(|transport| option("transport", transport));
+    let through = row
+        .key
+        .options
+        .get("transport")
+        .map(|transport| option("transport", transport));
     html! {
         @match (row.median, row.unit) {
             (Some(median), Some(unit)) => {
@@ -114,8 +123,7 @@ fn answer(row: &Row, answers: &[&Row]) -> Markup {
             _ => span.bad { (row.reason.as_deref().unwrap_or(&row.outcome)) },
         }
         @if let Some(through) = through { span.small { "through " (through) } }
-        // A stay that was not run takes nothing away; one that failed or timed out does.
-        @if let (Some(_), Some(reason)) = (row.median, row.reason.as_ref().filter(|reason| !reason.starts_with("not-run"))) {
+        @if let (Some(_), Some(reason)) = (row.median, mishap(row)) {
             span.small.bad { (reason) }
         }
     }
@@ -123,19 +131,40 @@ fn answer(row: &Row, answers: &[&Row]) -> Markup {
 
 /// "28.5–29.9 µs, n = 3,300 in 11 stays".
 pub(crate) fn behind(row: &Row, unit: Unit) -> String {
-    let interval = row.ci95.map_or_else(|| "no interval".to_owned(), |ci95| interval(ci95, unit));
-    let stays = if row.stays == 1 { "1 stay".to_owned() } else { format!("{} stays", row.stays) };
+    let interval = row
+        .ci95
+        .map_or_else(|| "no interval".to_owned(), |ci95| interval(ci95, unit));
+    let stays = if row.stays == 1 {
+        "1 stay".to_owned()
+    } else {
+        format!("{} stays", row.stays)
+    };
     format!("{interval}, n = {} in {stays}", whole(row.n))
 }
 
 /// First packets against both floors at the largest size.
 pub(super) fn floors(ratios: &[FloorRatio], scope: &Scope) -> Markup {
-    let mine: Vec<&FloorRatio> =
-        ratios.iter().filter(|ratio| scope.holds(&ratio.key)).collect();
-    let mut keys: Vec<_> = mine.iter().map(|ratio| &ratio.key).filter(|key| !key.mode.is_floor()).collect();
+    let mine: Vec<&FloorRatio> = ratios
+        .iter()
+        .filter(|ratio| scope.holds(&ratio.key))
+        .collect();
+    let mut keys: Vec<_> = mine
+        .iter()
+        .map(|ratio| &ratio.key)
+        .filter(|key| !key.mode.is_floor())
+        .collect();
     keys.dedup();
-    keys.sort_by_key(|key| (key.mode, key.options.get("protocol"), place(key.options.get("position").map(String::as_str))));
-    let against = |key: &schema::CellKey, floor| mine.iter().find(|ratio| ratio.key == *key && ratio.floor == floor);
+    keys.sort_by_key(|key| {
+        (
+            key.mode,
+            key.options.get("protocol"),
+            place(key.options.get("position").map(String::as_str)),
+        )
+    });
+    let against = |key: &schema::CellKey, floor| {
+        mine.iter()
+            .find(|ratio| ratio.key == *key && ratio.floor == floor)
+    };
     html! {
         @if !keys.is_empty() {
             section {
@@ -178,5 +207,9 @@ pub(super) fn floors(ratios: &[FloorRatio], scope: &Scope) -> Markup {
 
 fn described(options: &schema::Options) -> String {
     let of = |key: &str| options.get(key).map(|value| option(key, value));
-    [of("position"), of("protocol")].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    [of("position"), of("protocol")]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(", ")
 }

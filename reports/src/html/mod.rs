@@ -42,13 +42,22 @@ pub fn render_html(runs: &[(&Run, &Summary)]) -> String {
 
 fn subject(runs: &[(&Run, &Summary)]) -> String {
     match runs {
-        [(run, summary)] => format!("{} services, {}", whole(largest(summary).into()), run.header.started),
+        [(run, summary)] => format!(
+            "{} services, {}",
+            whole(largest(summary).into()),
+            run.header.started
+        ),
         _ => format!("{} runs", runs.len()),
     }
 }
 
 fn largest(summary: &Summary) -> u32 {
-    summary.cells.iter().map(|row| row.key.services).max().unwrap_or(0)
+    summary
+        .cells
+        .iter()
+        .map(|row| row.key.services)
+        .max()
+        .unwrap_or(0)
 }
 
 fn article(run: &Run, summary: &Summary) -> Markup {
@@ -78,9 +87,17 @@ fn lead(run: &Run, summary: &Summary) -> String {
     sizes.sort_unstable();
     sizes.dedup();
     let sizes: Vec<String> = sizes.into_iter().map(|size| whole(size.into())).collect();
-    let kernels: Vec<String> =
-        summary.environments.values().map(|environment| format!("Linux {} on {}", environment.kernel, environment.cpu)).collect();
-    format!("{} services. {}. Measured {}.", sizes.join(", "), kernels.join("; "), run.header.started)
+    let kernels: Vec<String> = summary
+        .environments
+        .values()
+        .map(|environment| format!("Linux {} on {}", environment.kernel, environment.cpu))
+        .collect();
+    format!(
+        "{} services. {}. Measured {}.",
+        sizes.join(", "),
+        kernels.join("; "),
+        run.header.started
+    )
 }
 
 /// What a reader must know before believing anything below.

@@ -12,8 +12,16 @@ const QUANTILES: &[&str] = &["min", "p50", "p90", "p99", "p99.9", "max"];
 
 /// Cells that have no number in any stay, and stays without one, each with its reason.
 pub(super) fn without_numbers(summary: &Summary) -> Markup {
-    let rows: Vec<&Row> = summary.cells.iter().filter(|row| row.metric.is_none()).collect();
-    let mut partly: Vec<&Row> = summary.cells.iter().filter(|row| row.metric.is_some() && row.reason.is_some()).collect();
+    let rows: Vec<&Row> = summary
+        .cells
+        .iter()
+        .filter(|row| row.metric.is_none())
+        .collect();
+    let mut partly: Vec<&Row> = summary
+        .cells
+        .iter()
+        .filter(|row| row.metric.is_some() && row.reason.is_some())
+        .collect();
     partly.dedup_by(|a, b| a.key == b.key);
     html! {
         section {
@@ -77,7 +85,9 @@ pub(super) fn everything(summary: &Summary) -> Markup {
 }
 
 fn numbers(scenario: ScenarioKind, metric: Metric, rows: &[&Row]) -> Markup {
-    let environments = rows.iter().any(|row| row.key.environment != rows[0].key.environment);
+    let environments = rows
+        .iter()
+        .any(|row| row.key.environment != rows[0].key.environment);
     html! {
         details {
             summary { (scenario) ": " (metric) " (" (rows.len()) " cells)" }
@@ -132,7 +142,7 @@ fn fits(fits: &[Fit]) -> Markup {
                 table.full {
                     caption {
                         "linear: a + b·N, estimate b; power: c·N^k, estimate k. One value a size, the median of its stays' medians; "
-                        "sizes with a single sample are left out."
+                        "where a size has a single stay the interval comes from the distances to the curve (Student's t), otherwise from resampled stays."
                     }
                     thead { tr {
                         @for name in ["Mode", "Scenario", "Metric", "Options", "Model"] { th scope="col" { (name) } }
@@ -162,9 +172,17 @@ fn fits(fits: &[Fit]) -> Markup {
 }
 
 fn variant(variant: &str) -> String {
-    if variant.is_empty() { String::new() } else { format!(" ({variant})") }
+    if variant.is_empty() {
+        String::new()
+    } else {
+        format!(" ({variant})")
+    }
 }
 
 fn options(options: &schema::Options) -> String {
-    options.iter().map(|(key, value)| option(key, value)).collect::<Vec<_>>().join(", ")
+    options
+        .iter()
+        .map(|(key, value)| option(key, value))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

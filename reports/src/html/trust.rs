@@ -33,7 +33,7 @@ pub(super) fn section(run: &Run, summary: &Summary) -> Markup {
                 dd { (stolen(run)) }
                 dt { "Intervals" }
                 dd {
-                    "Bootstrap with " (whole(RESAMPLES as u64)) " resamples: stays first, samples inside each stay second; the middle 95 %. "
+                    "Bootstrap with " (whole(RESAMPLES as u64)) " resamples: stays first, samples inside each stay second; the middle 95 %, widened for few stays (expanded percentile interval). "
                     "With one stay only its samples vary, and the interval is too narrow. Quantiles are type 7."
                 }
                 dt { "Seed" }
@@ -62,7 +62,11 @@ pub(super) fn section(run: &Run, summary: &Summary) -> Markup {
 /// What became of the plan, as a sentence.
 pub(crate) fn coverage_text(summary: &Summary) -> String {
     let coverage = &summary.coverage;
-    let outcomes: Vec<String> = coverage.outcomes.iter().map(|(name, count)| format!("{} {name}", whole(*count))).collect();
+    let outcomes: Vec<String> = coverage
+        .outcomes
+        .iter()
+        .map(|(name, count)| format!("{} {name}", whole(*count)))
+        .collect();
     let ended = match coverage.ended.as_str() {
         "complete" => "The run came to its end".to_owned(),
         "budget" => "The time budget ended the run".to_owned(),
@@ -75,7 +79,11 @@ pub(crate) fn coverage_text(summary: &Summary) -> String {
     } else {
         String::new()
     };
-    format!("{ended}: of {} planned cells {}{missing}.", whole(coverage.planned), outcomes.join(", "))
+    format!(
+        "{ended}: of {} planned cells {}{missing}.",
+        whole(coverage.planned),
+        outcomes.join(", ")
+    )
 }
 
 /// Failed checks by stage.
@@ -86,17 +94,34 @@ fn checks(run: &Run) -> String {
             *failed.entry(stage.name()).or_default() += 1;
         }
     }
-    let measured = run.cells.iter().filter(|cell| cell.outcome == Outcome::Measured).count() as u64;
+    let measured = run
+        .cells
+        .iter()
+        .filter(|cell| cell.outcome == Outcome::Measured)
+        .count() as u64;
     if failed.is_empty() {
-        return format!("No check failed. {} gave numbers after the rules were proved to work.", counted(measured, "cell"));
+        return format!(
+            "No check failed. {} gave numbers after the rules were proved to work.",
+            counted(measured, "cell")
+        );
     }
-    let failed: Vec<String> = failed.into_iter().map(|(stage, count)| format!("{} at {stage}", whole(count))).collect();
-    format!("Failed, and without numbers: {}. {} passed every check.", failed.join(", "), counted(measured, "cell"))
+    let failed: Vec<String> = failed
+        .into_iter()
+        .map(|(stage, count)| format!("{} at {stage}", whole(count)))
+        .collect();
+    format!(
+        "Failed, and without numbers: {}. {} passed every check.",
+        failed.join(", "),
+        counted(measured, "cell")
+    )
 }
 
 fn stolen(run: &Run) -> String {
     let (steal, elapsed) = run.cells.iter().fold((0.0, 0.0), |(steal, elapsed), cell| {
-        (steal + cell.steal_ns as f64, elapsed + cell.elapsed_ns as f64)
+        (
+            steal + cell.steal_ns as f64,
+            elapsed + cell.elapsed_ns as f64,
+        )
     });
     if elapsed == 0.0 {
         return "no cell ran".to_owned();
@@ -111,19 +136,32 @@ fn stolen(run: &Run) -> String {
 /// A command line that a shell takes back.
 pub(crate) fn command(words: &[String]) -> String {
     let plain = |word: &str| {
-        !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c))
+        !word.is_empty()
+            && word
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c))
     };
     let quoted: Vec<String> = words
         .iter()
-        .map(|word| if plain(word) { word.clone() } else { format!("'{}'", word.replace('\'', "'\\''")) })
+        .map(|word| {
+            if plain(word) {
+                word.clone()
+            } else {
+                format!("'{}'", word.replace('\'', "'\\''"))
+            }
+        })
         .collect();
     quoted.join(" ")
 }
 
 fn environment(name: &str, facts: &Environment) -> Markup {
     let kind = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    let sandbox = serde_json::to_value(facts.sandbox).map(|v| kind(&v)).unwrap_or_default();
-    let accel = serde_json::to_value(facts.accel).map(|v| kind(&v)).unwrap_or_default();
+    let sandbox = serde_json::to_value(facts.sandbox)
+        .map(|v| kind(&v))
+        .unwrap_or_default();
+    let accel = serde_json::to_value(facts.accel)
+        .map(|v| kind(&v))
+        .unwrap_or_default();
     html! {
         h3 { "Environment " (name) }
         dl {
@@ -151,5 +189,8 @@ fn environment(name: &str, facts: &Environment) -> Markup {
 }
 
 fn pairs(map: &BTreeMap<String, String>) -> String {
-    map.iter().map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>().join(", ")
+    map.iter()
+        .map(|(key, value)| format!("{key} {value}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

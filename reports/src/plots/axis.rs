@@ -38,13 +38,29 @@ impl Axis {
                 ticks.push((f64::from(size), whole(size.into())));
             }
         }
-        Self { title: "services N (log scale)".to_owned(), ticks, scale: Scale::Log, from, to }
+        Self {
+            title: "services N (log scale)".to_owned(),
+            ticks,
+            scale: Scale::Log,
+            from,
+            to,
+        }
     }
 
     /// Places in a row, without a scale.
     pub(super) fn places(names: &[&str]) -> Self {
-        let ticks = names.iter().enumerate().map(|(index, name)| (index as f64, (*name).to_owned())).collect();
-        Self { title: "position of the service".to_owned(), ticks, scale: Scale::Linear, from: -0.5, to: names.len() as f64 - 0.5 }
+        let ticks = names
+            .iter()
+            .enumerate()
+            .map(|(index, name)| (index as f64, (*name).to_owned()))
+            .collect();
+        Self {
+            title: "position of the service".to_owned(),
+            ticks,
+            scale: Scale::Linear,
+            from: -0.5,
+            to: names.len() as f64 - 0.5,
+        }
     }
 
     /// A quantity, logarithmic, around what is shown.
@@ -52,7 +68,10 @@ impl Axis {
         let (low, high) = extent(values.filter(|value| *value > 0.0))?;
         let middle = (low * high).sqrt();
         // At least a factor of three, so that noise is not blown up to fill the panel.
-        let (from, to) = ((low / 1.25).min(middle / 1.8), (high * 1.25).max(middle * 1.8));
+        let (from, to) = (
+            (low / 1.25).min(middle / 1.8),
+            (high * 1.25).max(middle * 1.8),
+        );
         let decades = (to / from).log10();
         let digits: &[f64] = match decades {
             d if d > 4.5 => &[1.0],
@@ -66,22 +85,51 @@ impl Axis {
             .filter(|tick| (from..=to).contains(tick))
             .map(|tick| (tick, round(tick, unit)))
             .collect();
-        Some(Self { title: format!("{title} (log scale)"), ticks, scale: Scale::Log, from, to })
+        Some(Self {
+            title: format!("{title} (log scale)"),
+            ticks,
+            scale: Scale::Log,
+            from,
+            to,
+        })
     }
 
     /// A quantity from zero on, linear.
-    pub(super) fn linear(title: &str, values: impl Iterator<Item = f64>, unit: Unit) -> Option<Self> {
+    pub(super) fn linear(
+        title: &str,
+        values: impl Iterator<Item = f64>,
+        unit: Unit,
+    ) -> Option<Self> {
         let (_, high) = extent(values)?;
         let to = high * 1.08;
         let rough = to / 7.0;
         let power = 10f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|s| s * power).find(|s| *s >= rough).unwrap_or(rough);
+        let step = [1.0, 2.0, 5.0, 10.0]
+            .into_iter()
+            .map(|s| s * power)
+            .find(|s| *s >= rough)
+            .unwrap_or(rough);
         let ticks = (0..)
             .map(|index| f64::from(index) * step)
             .take_while(|tick| *tick <= to)
-            .map(|tick| (tick, if tick == 0.0 { "0".to_owned() } else { round(tick, unit) }))
+            .map(|tick| {
+                (
+                    tick,
+                    if tick == 0.0 {
+                        "0".to_owned()
+                    } else {
+                        round(tick, unit)
+                    },
+                )
+            })
             .collect();
-        Some(Self { title: title.to_owned(), ticks, scale: Scale::Linear, from: 0.0, to })
+        Some(Self {
+            title: title.to_owned(),
+            ticks,
+            scale: Scale::Linear,
+            from: 0.0,
+            to,
+        })
     }
 }
 
@@ -90,17 +138,22 @@ fn round(tick: f64, unit: Unit) -> String {
     let text = quantity::value(tick, unit);
     match text.split_once(' ') {
         Some((number, unit)) if number.contains('.') => {
-            format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.'))
+            format!(
+                "{} {unit}",
+                number.trim_end_matches('0').trim_end_matches('.')
+            )
         }
         _ => text,
     }
 }
 
 fn extent(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    values.filter(|value| value.is_finite()).fold(None, |seen, value| match seen {
-        None => Some((value, value)),
-        Some((low, high)) => Some((low.min(value), high.max(value))),
-    })
+    values
+        .filter(|value| value.is_finite())
+        .fold(None, |seen, value| match seen {
+            None => Some((value, value)),
+            Some((low, high)) => Some((low.min(value), high.max(value))),
+        })
 }
 
 impl Ranged for Axis {
@@ -126,6 +179,10 @@ impl Ranged for Axis {
 
 impl ValueFormatter<f64> for Axis {
     fn format_ext(&self, value: &f64) -> String {
-        self.ticks.iter().find(|(tick, _)| tick == value).map(|(_, text)| text.clone()).unwrap_or_default()
+        self.ticks
+            .iter()
+            .find(|(tick, _)| tick == value)
+            .map(|(_, text)| text.clone())
+            .unwrap_or_default()
     }
 }

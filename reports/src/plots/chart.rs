@@ -27,7 +27,13 @@ impl Series<'_> {
     /// Medians against N.
     pub(super) fn points(&self) -> Vec<Point> {
         self.measured()
-            .filter_map(|row| Some(Point { x: f64::from(row.key.services), y: row.median?, ci95: row.ci95 }))
+            .filter_map(|row| {
+                Some(Point {
+                    x: f64::from(row.key.services),
+                    y: row.median?,
+                    ci95: row.ci95,
+                })
+            })
             .collect()
     }
 }
@@ -40,13 +46,24 @@ pub(super) fn series<'a>(
     asks: impl Fn(&CellKey) -> bool,
 ) -> Vec<Series<'a>> {
     let mut found: Vec<(Mode, Options, Vec<&Row>)> = Vec::new();
-    for row in scope.rows(summary).filter(|row| asks(&row.key) && row.metric.is_none_or(|m| m == metric)) {
-        match found.iter_mut().find(|(mode, options, _)| *mode == row.key.mode && *options == row.key.options) {
+    for row in scope
+        .rows(summary)
+        .filter(|row| asks(&row.key) && row.metric.is_none_or(|m| m == metric))
+    {
+        match found
+            .iter_mut()
+            .find(|(mode, options, _)| *mode == row.key.mode && *options == row.key.options)
+        {
             Some((_, _, rows)) => rows.push(row),
             None => found.push((row.key.mode, row.key.options.clone(), vec![row])),
         }
     }
-    let names = series_names(&found.iter().map(|(mode, options, _)| (*mode, options)).collect::<Vec<_>>());
+    let names = series_names(
+        &found
+            .iter()
+            .map(|(mode, options, _)| (*mode, options))
+            .collect::<Vec<_>>(),
+    );
     let modes: Vec<Mode> = found.iter().map(|(mode, ..)| *mode).collect();
     found
         .into_iter()
@@ -54,15 +71,28 @@ pub(super) fn series<'a>(
         .enumerate()
         .map(|(index, ((mode, options, mut rows), name))| {
             rows.sort_by_key(|row| row.key.services);
-            let variant = modes[..index].iter().filter(|other| **other == mode).count();
-            Series { name, mode, options, style: Style::of(mode, variant), rows }
+            let variant = modes[..index]
+                .iter()
+                .filter(|other| **other == mode)
+                .count();
+            Series {
+                name,
+                mode,
+                options,
+                style: Style::of(mode, variant),
+                rows,
+            }
         })
         .collect()
 }
 
 /// Every N of some series, ascending.
 pub(super) fn sizes(series: &[Series<'_>]) -> Vec<u32> {
-    let mut sizes: Vec<u32> = series.iter().flat_map(|series| &series.rows).map(|row| row.key.services).collect();
+    let mut sizes: Vec<u32> = series
+        .iter()
+        .flat_map(|series| &series.rows)
+        .map(|row| row.key.services)
+        .collect();
     sizes.sort_unstable();
     sizes.dedup();
     sizes
@@ -70,11 +100,14 @@ pub(super) fn sizes(series: &[Series<'_>]) -> Vec<u32> {
 
 /// "Points are medians, bars their 95 % intervals; 24–36 samples in 12 stays behind each point."
 pub(super) fn behind_points<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
-    let (samples, stays): (Vec<u64>, Vec<u64>) = rows.map(|row| (row.n, u64::from(row.stays))).unzip();
+    let (samples, stays): (Vec<u64>, Vec<u64>) =
+        rows.map(|row| (row.n, u64::from(row.stays))).unzip();
     let range = |mut values: Vec<u64>, noun: &str| {
         values.sort_unstable();
         match (values.first(), values.last()) {
-            (Some(low), Some(high)) if low != high => format!("{}–{}", whole(*low), counted(*high, noun)),
+            (Some(low), Some(high)) if low != high => {
+                format!("{}–{}", whole(*low), counted(*high, noun))
+            }
             (Some(only), _) => counted(*only, noun),
             _ => format!("no {noun}s"),
         }
@@ -100,9 +133,12 @@ pub(super) fn gaps(series: &[Series<'_>]) -> Vec<String> {
                     None => reasons.push((reason, vec![at])),
                 }
             }
-            let parts: Vec<String> =
-                reasons.into_iter().map(|(reason, sizes)| format!("at {} ({reason})", sizes.join(", "))).collect();
-            (!parts.is_empty()).then(|| format!("No point for {} {}.", series.name, parts.join("; ")))
+            let parts: Vec<String> = reasons
+                .into_iter()
+                .map(|(reason, sizes)| format!("at {} ({reason})", sizes.join(", ")))
+                .collect();
+            (!parts.is_empty())
+                .then(|| format!("No point for {} {}.", series.name, parts.join("; ")))
         })
         .collect()
 }
@@ -114,7 +150,11 @@ pub(super) fn described(series: &[Series<'_>]) -> String {
         .filter_map(|series| {
             let (first, last) = (series.measured().next()?, series.measured().last()?);
             let at = |row: &Row| {
-                Some(format!("{} at {}", crate::quantity::value(row.median?, row.unit?), whole(row.key.services.into())))
+                Some(format!(
+                    "{} at {}",
+                    crate::quantity::value(row.median?, row.unit?),
+                    whole(row.key.services.into())
+                ))
             };
             Some(format!("{}: {} to {}", series.name, at(first)?, at(last)?))
         })

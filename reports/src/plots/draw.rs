@@ -23,6 +23,8 @@ const LEGEND_LINE: i32 = 20;
 /// Width of a letter of the widest font in use, as a share of its size.
 const LETTER: f64 = 0.57;
 
+/// Pixels to the right and down.
+type Offset = (i32, i32);
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Axes<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
 
@@ -44,11 +46,32 @@ impl Figure {
     }
 
     fn svg(&self, standalone: bool) -> Result<String, PlotError> {
-        let title = if standalone { wrapped(&self.title, TITLE) } else { Vec::new() };
-        let notes: Vec<String> =
-            if standalone { self.notes.iter().flat_map(|note| wrapped(note, NOTE)).collect() } else { Vec::new() };
-        let heading = if self.panels.len() > 1 { HEADING_HEIGHT } else { 0 };
-        let panel = heading + if self.panels.len() > 2 { 216 } else if self.panels.len() == 2 { 264 } else { 340 };
+        let title = if standalone {
+            wrapped(&self.title, TITLE)
+        } else {
+            Vec::new()
+        };
+        let notes: Vec<String> = if standalone {
+            self.notes
+                .iter()
+                .flat_map(|note| wrapped(note, NOTE))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let heading = if self.panels.len() > 1 {
+            HEADING_HEIGHT
+        } else {
+            0
+        };
+        let panel = heading
+            + if self.panels.len() > 2 {
+                216
+            } else if self.panels.len() == 2 {
+                264
+            } else {
+                340
+            };
         let title_height = title.len() as i32 * (TITLE + 6);
         let legend_height = self.legend.len() as i32 * LEGEND_LINE + 6;
         let notes_height = notes.len() as i32 * (NOTE + 5) + if notes.is_empty() { 0 } else { 8 };
@@ -56,7 +79,8 @@ impl Figure {
         let height = MARGIN + title_height + panels_height + legend_height + notes_height + MARGIN;
         let mut svg = String::new();
         {
-            let root = SVGBackend::with_string(&mut svg, (WIDTH as u32, height as u32)).into_drawing_area();
+            let root = SVGBackend::with_string(&mut svg, (WIDTH as u32, height as u32))
+                .into_drawing_area();
             root.fill(&PAPER).map_err(refused)?;
             let mut y = MARGIN;
             for line in &title {
@@ -118,20 +142,33 @@ fn draw_panel(area: &Area<'_>, panel: &Panel, heading: i32) -> Result<(), PlotEr
 }
 
 fn label_of(axis: &Axis, value: f64) -> String {
-    axis.ticks.iter().find(|(tick, _)| *tick == value).map(|(_, text)| text.clone()).unwrap_or_default()
+    axis.ticks
+        .iter()
+        .find(|(tick, _)| *tick == value)
+        .map(|(_, text)| text.clone())
+        .unwrap_or_default()
 }
 
 fn draw_line(axes: &mut Axes<'_, '_>, line: &Line) -> Result<(), PlotError> {
-    let joined = if line.joined { line.points.iter().map(|point| (point.x, point.y)).collect() } else { Vec::new() };
+    let joined = if line.joined {
+        line.points.iter().map(|point| (point.x, point.y)).collect()
+    } else {
+        Vec::new()
+    };
     for path in [joined, line.curve.clone()] {
         if path.len() < 2 {
             continue;
         }
         let style = line.style.color.stroke_width(2);
         match line.style.dash {
-            None => axes.draw_series(LineSeries::new(path, style)).map(drop).map_err(refused)?,
+            None => axes
+                .draw_series(LineSeries::new(path, style))
+                .map(drop)
+                .map_err(refused)?,
             Some((length, gap)) => {
-                axes.draw_series(DashedLineSeries::new(path, length, gap, style)).map(drop).map_err(refused)?;
+                axes.draw_series(DashedLineSeries::new(path, length, gap, style))
+                    .map(drop)
+                    .map_err(refused)?;
             }
         }
     }
@@ -151,7 +188,8 @@ fn draw_point(axes: &mut Axes<'_, '_>, style: Style, point: &Point) -> Result<()
         let bar = PathElement::new([(point.x, low), (point.x, high)], stroke);
         axes.draw_series([bar]).map_err(refused)?;
         for end in [low, high] {
-            let cap = EmptyElement::at((point.x, end)) + PathElement::new([(-4, 0), (4, 0)], stroke);
+            let cap =
+                EmptyElement::at((point.x, end)) + PathElement::new([(-4, 0), (4, 0)], stroke);
             axes.draw_series([cap]).map_err(refused)?;
         }
     }
@@ -174,9 +212,18 @@ fn draw_bound(axes: &mut Axes<'_, '_>, style: Style, at: (f64, f64)) -> Result<(
 }
 
 /// Corners of a marker, and its closed outline.
-fn marker(marker: Marker) -> (Vec<(i32, i32)>, Vec<(i32, i32)>) {
-    let corners: Vec<(i32, i32)> = match marker {
-        Marker::Circle => vec![(-2, -5), (2, -5), (5, -2), (5, 2), (2, 5), (-2, 5), (-5, 2), (-5, -2)],
+fn marker(marker: Marker) -> (Vec<Offset>, Vec<Offset>) {
+    let corners: Vec<Offset> = match marker {
+        Marker::Circle => vec![
+            (-2, -5),
+            (2, -5),
+            (5, -2),
+            (5, 2),
+            (2, 5),
+            (-2, 5),
+            (-5, 2),
+            (-5, -2),
+        ],
         Marker::Square => vec![(-4, -4), (4, -4), (4, 4), (-4, 4)],
         Marker::Triangle => vec![(0, -6), (5, 4), (-5, 4)],
         Marker::Diamond => vec![(0, -6), (5, 0), (0, 6), (-5, 0)],
@@ -193,23 +240,49 @@ fn draw_key(root: &Area<'_>, key: &Key, y: i32) -> Result<(), PlotError> {
     let mut x = MARGIN;
     while x < MARGIN + 34 {
         let end = (x + length).min(MARGIN + 34);
-        root.draw(&PathElement::new([(x, middle), (end, middle)], stroke)).map_err(refused)?;
+        root.draw(&PathElement::new([(x, middle), (end, middle)], stroke))
+            .map_err(refused)?;
         x = end + gap.max(1);
     }
     let (corners, closed) = marker(key.style.marker);
     let moved = |points: Vec<(i32, i32)>| -> Vec<(i32, i32)> {
-        points.into_iter().map(|(x, y)| (x + MARGIN + 17, y + middle)).collect()
+        points
+            .into_iter()
+            .map(|(x, y)| (x + MARGIN + 17, y + middle))
+            .collect()
     };
-    let fill = if key.style.hollow { PAPER } else { key.style.color };
-    root.draw(&Polygon::new(moved(corners), fill.filled())).map_err(refused)?;
-    root.draw(&PathElement::new(moved(closed), stroke)).map_err(refused)?;
-    text(root, &key.text, (MARGIN + 42, y + (LEGEND_LINE - TEXT) / 2 - 1), TEXT, INK)
+    let fill = if key.style.hollow {
+        PAPER
+    } else {
+        key.style.color
+    };
+    root.draw(&Polygon::new(moved(corners), fill.filled()))
+        .map_err(refused)?;
+    root.draw(&PathElement::new(moved(closed), stroke))
+        .map_err(refused)?;
+    text(
+        root,
+        &key.text,
+        (MARGIN + 42, y + (LEGEND_LINE - TEXT) / 2 - 1),
+        TEXT,
+        INK,
+    )
 }
 
-fn text(area: &Area<'_>, text: &str, at: (i32, i32), size: i32, color: RGBColor) -> Result<(), PlotError> {
+fn text(
+    area: &Area<'_>,
+    text: &str,
+    at: (i32, i32),
+    size: i32,
+    color: RGBColor,
+) -> Result<(), PlotError> {
     // plotters divides the size by 1.24 when it writes SVG.
-    let style = ("sans-serif", f64::from(size) * 1.24).into_text_style(area).color(&color).pos(Pos::new(HPos::Left, VPos::Top));
-    area.draw(&Text::new(printable(text), at, style)).map_err(refused)
+    let style = ("sans-serif", f64::from(size) * 1.24)
+        .into_text_style(area)
+        .color(&color)
+        .pos(Pos::new(HPos::Left, VPos::Top));
+    area.draw(&Text::new(printable(text), at, style))
+        .map_err(refused)
 }
 
 /// Control characters are not allowed in XML, escaped or not.
@@ -263,12 +336,18 @@ fn themed(svg: &str, title: &str, alt: &str) -> String {
     let open = format!("<svg role=\"img\" aria-label=\"{label}\" ");
     themed = themed.replacen("<svg ", &open, 1);
     match themed.find('>') {
-        Some(end) => themed.insert_str(end + 1, &format!("<title>{}</title>{STYLE}", escaped(&printable(title)))),
+        Some(end) => themed.insert_str(
+            end + 1,
+            &format!("<title>{}</title>{STYLE}", escaped(&printable(title))),
+        ),
         None => debug_assert!(false, "plotters writes an svg element"),
     }
     themed
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }

@@ -17,19 +17,29 @@ const STEP: f64 = 0.09;
 pub(super) fn figure(summary: &Summary, scope: &Scope) -> Option<Figure> {
     let largest = scope.largest(summary);
     let asks = |key: &CellKey| {
-        key.scenario == ScenarioKind::FirstPacket && key.services == largest && key.options.contains_key("position")
+        key.scenario == ScenarioKind::FirstPacket
+            && key.services == largest
+            && key.options.contains_key("position")
     };
     let series = series(summary, scope, Metric::Latency, asks);
     let rows = || series.iter().flat_map(Series::measured);
-    let shown = || rows().flat_map(|row| row.median.into_iter().chain(row.ci95.into_iter().flatten()));
+    let shown =
+        || rows().flat_map(|row| row.median.into_iter().chain(row.ci95.into_iter().flatten()));
     let y = Axis::linear("median latency", shown(), Unit::Nanoseconds)?;
-    let used: Vec<&str> =
-        POSITIONS.iter().copied().filter(|position| series.iter().any(|s| position_of(s) == Some(position))).collect();
+    let used: Vec<&str> = POSITIONS
+        .iter()
+        .copied()
+        .filter(|position| series.iter().any(|s| position_of(s) == Some(position)))
+        .collect();
     let mut modes: Vec<Mode> = series.iter().map(|series| series.mode).collect();
     modes.dedup();
     let panels = Protocol::ALL
         .iter()
-        .filter(|protocol| series.iter().any(|s| protocol_of(s) == Some(protocol.name())))
+        .filter(|protocol| {
+            series
+                .iter()
+                .any(|s| protocol_of(s) == Some(protocol.name()))
+        })
         .map(|protocol| Panel {
             heading: protocol.name().to_uppercase(),
             x: Axis::places(&used),
@@ -37,9 +47,15 @@ pub(super) fn figure(summary: &Summary, scope: &Scope) -> Option<Figure> {
             lines: modes
                 .iter()
                 .enumerate()
-                .map(|(index, mode)| {
+                .flat_map(|(index, mode)| {
                     let shift = (index as f64 - (modes.len() as f64 - 1.0) / 2.0) * STEP;
-                    line(&series, *mode, *protocol, &used, shift)
+                    // "uniform" is no place between others: its points stand alone.
+                    [true, false].map(|placed| {
+                        let used = used.iter().copied().enumerate();
+                        let used: Vec<_> =
+                            used.filter(|(_, p)| (*p != "uniform") == placed).collect();
+                        line(&series, *mode, *protocol, &used, shift)
+                    })
                 })
                 .collect(),
         })
@@ -48,11 +64,20 @@ pub(super) fn figure(summary: &Summary, scope: &Scope) -> Option<Figure> {
     notes.extend(gaps(&series));
     Some(Figure {
         name: String::new(),
-        title: format!("Does the position of a service matter? First packets at {} services", whole(largest.into())),
+        title: format!(
+            "Does the position of a service matter? First packets at {} services",
+            whole(largest.into())
+        ),
         notes,
         alt: described(&series),
         panels,
-        legend: modes.iter().map(|&mode| Key { style: Style::of(mode, 0), text: mode.to_string() }).collect(),
+        legend: modes
+            .iter()
+            .map(|&mode| Key {
+                style: Style::of(mode, 0),
+                text: mode.to_string(),
+            })
+            .collect(),
     })
 }
 
@@ -64,19 +89,36 @@ fn protocol_of<'a>(series: &'a Series<'_>) -> Option<&'a str> {
     series.options.get("protocol").map(String::as_str)
 }
 
-fn line(series: &[Series<'_>], mode: Mode, protocol: Protocol, positions: &[&str], shift: f64) -> Line {
+fn line(
+    series: &[Series<'_>],
+    mode: Mode,
+    protocol: Protocol,
+    positions: &[(usize, &str)],
+    shift: f64,
+) -> Line {
     let points = positions
         .iter()
-        .enumerate()
-        .filter_map(|(place, position)| {
+        .filter_map(|&(place, position)| {
             let series = series.iter().find(|series| {
-                series.mode == mode && position_of(series) == Some(position) && protocol_of(series) == Some(protocol.name())
+                series.mode == mode
+                    && position_of(series) == Some(position)
+                    && protocol_of(series) == Some(protocol.name())
             })?;
             let row = series.measured().next()?;
-            Some(Point { x: place as f64 + shift, y: row.median?, ci95: row.ci95 })
+            Some(Point {
+                x: place as f64 + shift,
+                y: row.median?,
+                ci95: row.ci95,
+            })
         })
         .collect();
-    Line { style: Style::of(mode, 0), points, joined: true, curve: Vec::new(), bounds: Vec::new() }
+    Line {
+        style: Style::of(mode, 0),
+        points,
+        joined: true,
+        curve: Vec::new(),
+        bounds: Vec::new(),
+    }
 }
 
 fn described(series: &[Series<'_>]) -> String {
@@ -84,7 +126,11 @@ fn described(series: &[Series<'_>]) -> String {
         .iter()
         .filter_map(|series| {
             let row = series.measured().next()?;
-            Some(format!("{}: {}", series.name, value(row.median?, row.unit?)))
+            Some(format!(
+                "{}: {}",
+                series.name,
+                value(row.median?, row.unit?)
+            ))
         })
         .collect();
     format!("Medians. {}.", parts.join("; "))

@@ -26,29 +26,35 @@ pub(super) fn udp(summary: &Summary, scope: &Scope) -> Option<Figure> {
 
 fn figure(summary: &Summary, scope: &Scope, protocol: Protocol) -> Option<Figure> {
     let asks = |key: &CellKey| {
-        let is = |name: &str, wanted: &str| key.options.get(name).is_some_and(|value| value == wanted);
-        key.scenario == ScenarioKind::FirstPacket && is("position", "last") && is("protocol", protocol.name())
+        let is =
+            |name: &str, wanted: &str| key.options.get(name).is_some_and(|value| value == wanted);
+        key.scenario == ScenarioKind::FirstPacket
+            && is("position", "last")
+            && is("protocol", protocol.name())
     };
     let series = series(summary, scope, Metric::Latency, asks);
     let rows = || series.iter().flat_map(Series::measured);
-    let shown = || {
-        rows().flat_map(|row| {
-            PERCENTILES.iter().filter_map(|(name, _)| row.quantiles.get(*name).copied()).chain(row.ci95.into_iter().flatten())
-        })
-    };
-    let y = Axis::log("latency", shown(), Unit::Nanoseconds)?;
-    let panels = PERCENTILES
+    let panels: Vec<Panel> = PERCENTILES
         .iter()
-        .filter(|(name, _)| rows().any(|row| row.quantiles.contains_key(*name)))
-        .map(|(name, heading)| Panel {
-            heading: (*heading).to_owned(),
-            x: Axis::sizes(&sizes(&series)),
-            y: y.clone(),
-            lines: series.iter().map(|series| line(series, name)).collect(),
+        .filter_map(|(name, heading)| {
+            // Each percentile has an axis of its own: a p99 of milliseconds would flatten the medians.
+            let shown = rows().filter_map(|row| row.quantiles.get(*name).copied());
+            Some(Panel {
+                heading: (*heading).to_owned(),
+                x: Axis::sizes(&sizes(&series)),
+                y: Axis::log("latency", shown, Unit::Nanoseconds)?,
+                lines: series.iter().map(|series| line(series, name)).collect(),
+            })
         })
         .collect();
+    if panels.is_empty() {
+        return None;
+    }
     let mut notes = vec![behind_points(rows())];
-    notes.push("p90 and p99 are quantiles of all samples, shown without an interval.".to_owned());
+    notes.push(
+        "p90 and p99 are quantiles of all samples, without an interval. Axes differ between panels."
+            .to_owned(),
+    );
     notes.extend(gaps(&series));
     Some(Figure {
         name: String::new(),
@@ -59,14 +65,24 @@ fn figure(summary: &Summary, scope: &Scope, protocol: Protocol) -> Option<Figure
         notes,
         alt: described(&series),
         panels,
-        legend: series.iter().map(|series| Key { style: series.style, text: series.name.clone() }).collect(),
+        legend: series
+            .iter()
+            .map(|series| Key {
+                style: series.style,
+                text: series.name.clone(),
+            })
+            .collect(),
     })
 }
 
 fn line(series: &Series<'_>, percentile: &str) -> Line {
     let point = |row: &Row| {
         let ci95 = if percentile == "p50" { row.ci95 } else { None };
-        Some(Point { x: f64::from(row.key.services), y: *row.quantiles.get(percentile)?, ci95 })
+        Some(Point {
+            x: f64::from(row.key.services),
+            y: *row.quantiles.get(percentile)?,
+            ci95,
+        })
     };
     Line {
         style: series.style,

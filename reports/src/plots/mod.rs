@@ -40,11 +40,26 @@ pub struct Chart {
 #[must_use]
 pub const fn registry() -> &'static [Chart] {
     &[
-        Chart { name: "first-packet-tcp", figure: first_packet_by_size::tcp },
-        Chart { name: "first-packet-udp", figure: first_packet_by_size::udp },
-        Chart { name: "first-packet-by-position", figure: first_packet_by_position::figure },
-        Chart { name: "service-add", figure: update_time::service_add },
-        Chart { name: "cold-install", figure: update_time::cold_install },
+        Chart {
+            name: "first-packet-tcp",
+            figure: first_packet_by_size::tcp,
+        },
+        Chart {
+            name: "first-packet-udp",
+            figure: first_packet_by_size::udp,
+        },
+        Chart {
+            name: "first-packet-by-position",
+            figure: first_packet_by_position::figure,
+        },
+        Chart {
+            name: "service-add",
+            figure: update_time::service_add,
+        },
+        Chart {
+            name: "cold-install",
+            figure: update_time::cold_install,
+        },
     ]
 }
 
@@ -67,7 +82,9 @@ pub fn figures(summary: &Summary) -> Vec<Figure> {
     let mut figures = Vec::new();
     for (index, scope) in scopes.iter().enumerate() {
         for chart in registry() {
-            let Some(mut figure) = (chart.figure)(summary, scope) else { continue };
+            let Some(mut figure) = (chart.figure)(summary, scope) else {
+                continue;
+            };
             chart.name.clone_into(&mut figure.name);
             if index > 0 {
                 figure.name.push_str(&format!("-{}", index + 1));
@@ -90,12 +107,25 @@ pub fn png(svg: &str) -> Result<Vec<u8>, PlotError> {
     let mut fonts = usvg::fontdb::Database::new();
     fonts.load_font_source(usvg::fontdb::Source::Binary(Arc::new(FONT)));
     fonts.set_sans_serif_family("DejaVu Sans");
-    let options = usvg::Options { fontdb: Arc::new(fonts), ..usvg::Options::default() };
+    let options = usvg::Options {
+        fontdb: Arc::new(fonts),
+        ..usvg::Options::default()
+    };
     let tree = usvg::Tree::from_str(svg, &options).map_err(|error| raster(error.to_string()))?;
-    let size = tree.size().to_int_size().scale_by(PNG_SCALE).ok_or_else(|| raster("no size".to_owned()))?;
-    let mut pixels =
-        tiny_skia::Pixmap::new(size.width(), size.height()).ok_or_else(|| raster("no size".to_owned()))?;
+    let size = tree
+        .size()
+        .to_int_size()
+        .scale_by(PNG_SCALE)
+        .ok_or_else(|| raster("no size".to_owned()))?;
+    let mut pixels = tiny_skia::Pixmap::new(size.width(), size.height())
+        .ok_or_else(|| raster("no size".to_owned()))?;
     pixels.fill(tiny_skia::Color::WHITE);
-    resvg::render(&tree, tiny_skia::Transform::from_scale(PNG_SCALE, PNG_SCALE), &mut pixels.as_mut());
-    pixels.encode_png().map_err(|error| raster(error.to_string()))
+    resvg::render(
+        &tree,
+        tiny_skia::Transform::from_scale(PNG_SCALE, PNG_SCALE),
+        &mut pixels.as_mut(),
+    );
+    pixels
+        .encode_png()
+        .map_err(|error| raster(error.to_string()))
 }

@@ -46,6 +46,11 @@ impl Style {
             Mode::Nftables => (RGBColor(0x00, 0x72, 0xb2), Marker::Diamond),
         };
         let dash = [None, Some((7, 4)), Some((2, 4)), Some((12, 3))][variant % 4];
-        Self { color, marker, hollow: mode.is_floor() || variant % 2 == 1, dash }
+        Self {
+            color,
+            marker,
+            hollow: mode.is_floor() || variant % 2 == 1,
+            dash,
+        }
     }
 }

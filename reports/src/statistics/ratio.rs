@@ -2,7 +2,7 @@
 
 use rand::{Rng, RngExt};
 
-use super::{RESAMPLES, Sample, Scratch, generator, percentile_interval};
+use super::{RESAMPLES, Replication, Sample, Scratch, generator, percentile_interval};
 
 /// Pairs of samples whose stays are drawn together: the cells of one population size.
 #[derive(Debug, Clone)]
@@ -35,19 +35,29 @@ impl Ratio {
 }
 
 /// Ratio of medians over strata, with its interval: stays are drawn inside each stratum, once for all
-/// of its pairs, samples inside stays; every pair weighs the same.
+/// of its pairs, samples inside stays; every pair weighs the same. Where a stratum has a single stay
+/// its spread is unknown: then the strata are drawn, too, and are the units of replication.
 ///
 /// `None` without pairs or when a median is not positive.
 #[must_use]
 pub fn ratio_of_medians(strata: &[Stratum<'_>], seed: u64) -> Option<Ratio> {
     let pairs = || strata.iter().flat_map(|stratum| &stratum.pairs);
-    let logs: Vec<f64> = pairs().map(|(a, b)| (a.median() / b.median()).ln()).collect();
+    let logs: Vec<f64> = pairs()
+        .map(|(a, b)| (a.median() / b.median()).ln())
+        .collect();
     if logs.is_empty() || !logs.iter().all(|log| log.is_finite()) {
         return None;
     }
     let enough = pairs().all(|(a, b)| a.n() >= 2 && b.n() >= 2);
     let sides: Vec<_> = strata.iter().map(Sides::of).collect();
-    let ci95 = if enough { interval(strata, &sides, seed) } else { None };
+    let behind = Behind::of(strata, &sides);
+    let ci95 = if enough {
+        let strata_too = matches!(behind, Behind::Strata(_));
+        let resampled = resampled(strata, &sides, strata_too, seed);
+        percentile_interval(resampled, behind.replication())
+    } else {
+        None
+    };
     Some(Ratio {
         ratio: (logs.iter().sum::<f64>() / logs.len() as f64).exp(),
         ci95,
@@ -61,14 +71,27 @@ pub fn ratio_of_medians(strata: &[Stratum<'_>], seed: u64) -> Option<Ratio> {
 ///
 /// `None` when a median is not positive.
 #[must_use]
-pub fn ratio_of_independent(numerator: (&Sample, &[f64]), denominator: (&Sample, &[f64])) -> Option<Ratio> {
+pub fn ratio_of_independent(
+    numerator: (&Sample, &[f64]),
+    denominator: (&Sample, &[f64]),
+) -> Option<Ratio> {
     let ((a, resampled_a), (b, resampled_b)) = (numerator, denominator);
     let ratio = a.median() / b.median();
     let enough = a.n() >= 2 && b.n() >= 2;
-    let quotients = || resampled_a.iter().zip(resampled_b).map(|(a, b)| a / b).collect();
+    let quotients = || {
+        resampled_a
+            .iter()
+            .zip(resampled_b)
+            .map(|(a, b)| a / b)
+            .collect()
+    };
     (ratio.is_finite() && ratio > 0.0).then(|| Ratio {
         ratio,
-        ci95: if enough { percentile_interval(quotients()) } else { None },
+        ci95: if enough {
+            percentile_interval(quotients(), Replication::of(a.units().min(b.units())))
+        } else {
+            None
+        },
         stays_numerator: a.stays().len() as u32,
         stays_denominator: b.stays().len() as u32,
     })
@@ -95,13 +118,59 @@ impl Sides {
     }
 }
 
-fn interval(strata: &[Stratum<'_>], sides: &[Sides], seed: u64) -> Option<[f64; 2]> {
+/// What is replicated behind a ratio.
+enum Behind {
+    /// Stays, in every stratum.
+    Stays(Replication),
+    /// Strata: some have a single stay.
+    Strata(Replication),
+    /// Samples of the only stay.
+    Samples(Replication),
+}
+
+impl Behind {
+    fn of(strata: &[Stratum<'_>], sides: &[Sides]) -> Self {
+        let counts = |side: fn(&Sides) -> &Vec<u32>| -> Vec<u64> {
+            sides.iter().map(|sides| side(sides).len() as u64).collect()
+        };
+        let (above, below) = (counts(|s| &s.numerators), counts(|s| &s.denominators));
+        let group = above.iter().chain(&below).copied().min().unwrap_or(0);
+        if group < 2 && strata.len() > 1 {
+            return Self::Strata(Replication::of(strata.len() as u64));
+        }
+        if group < 2 {
+            let samples = strata.iter().flat_map(|stratum| &stratum.pairs);
+            let fewest = samples.map(|(a, b)| a.n().min(b.n())).min().unwrap_or(0);
+            return Self::Samples(Replication::of(fewest));
+        }
+        let freedom = |counts: &[u64]| counts.iter().map(|stays| stays - 1).sum::<u64>();
+        Self::Stays(Replication {
+            freedom: freedom(&above).min(freedom(&below)),
+            group,
+        })
+    }
+
+    const fn replication(&self) -> Replication {
+        match self {
+            Self::Stays(behind) | Self::Strata(behind) | Self::Samples(behind) => *behind,
+        }
+    }
+}
+
+/// The ratio in each resample; `strata_too`: strata are drawn with replacement before their stays.
+fn resampled(strata: &[Stratum<'_>], sides: &[Sides], strata_too: bool, seed: u64) -> Vec<f64> {
     let (mut rng, mut scratch) = (generator(seed), Scratch::default());
     let (mut upper, mut lower, mut places) = (Vec::new(), Vec::new(), Vec::new());
-    let estimates = (0..RESAMPLES)
+    (0..RESAMPLES)
         .map(|_| {
             let (mut sum, mut count) = (0.0, 0);
-            for (stratum, sides) in strata.iter().zip(sides) {
+            for index in 0..strata.len() {
+                let index = if strata_too {
+                    rng.random_range(0..strata.len())
+                } else {
+                    index
+                };
+                let (stratum, sides) = (&strata[index], &sides[index]);
                 draw(&sides.numerators, &mut rng, &mut upper);
                 if stratum.same_stays {
                     lower.clone_from(&upper);
@@ -123,8 +192,7 @@ fn interval(strata: &[Stratum<'_>], sides: &[Sides], seed: u64) -> Option<[f64; 
             }
             (sum / f64::from(count)).exp()
         })
-        .collect();
-    percentile_interval(estimates)
+        .collect()
 }
 
 fn draw(stays: &[u32], rng: &mut impl Rng, drawn: &mut Vec<u32>) {

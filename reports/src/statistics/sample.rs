@@ -13,7 +13,7 @@ use rand::{Rng, RngExt};
 use rand_distr::{Beta, Binomial, Distribution};
 use schema::Samples;
 
-use super::{RESAMPLES, generator, percentile_interval, quantile_by};
+use super::{RESAMPLES, Replication, generator, percentile_interval, quantile_by};
 
 /// One stay's samples as ranks into [`Sample::values`].
 #[derive(Debug, Clone)]
@@ -76,7 +76,12 @@ impl Sample {
         let mut weighted: Vec<(u32, f64, u64)> = Vec::new();
         for (stay, samples) in stays {
             let counted = counted(samples).ok()?;
-            weighted.extend(counted.into_iter().filter(|(v, _)| v.is_finite()).map(|(v, c)| (stay, v, c)));
+            weighted.extend(
+                counted
+                    .into_iter()
+                    .filter(|(v, _)| v.is_finite())
+                    .map(|(v, c)| (stay, v, c)),
+            );
         }
         let mut values: Vec<f64> = weighted.iter().map(|&(_, value, _)| value).collect();
         values.sort_by(f64::total_cmp);
@@ -88,7 +93,11 @@ impl Sample {
             let rank = values.partition_point(|&v| v < value);
             pooled[rank + 1] += count;
             if grouped.last().is_none_or(|stay| stay.number != number) {
-                grouped.push(Stay { number, ranks: Vec::new(), below: vec![0] });
+                grouped.push(Stay {
+                    number,
+                    ranks: Vec::new(),
+                    below: vec![0],
+                });
             }
             let stay = grouped.last_mut()?;
             if stay.ranks.last() == Some(&(rank as u32)) {
@@ -101,7 +110,11 @@ impl Sample {
         for rank in 1..pooled.len() {
             pooled[rank] += pooled[rank - 1];
         }
-        (!values.is_empty()).then_some(Self { values, stays: grouped, below: pooled })
+        (!values.is_empty()).then_some(Self {
+            values,
+            stays: grouped,
+            below: pooled,
+        })
     }
 
     /// Whether samples can be read.
@@ -121,6 +134,16 @@ impl Sample {
     /// The stays' numbers in the run, ascending.
     pub fn stays(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
         self.stays.iter().map(|stay| stay.number)
+    }
+
+    /// Independent units of replication: the stays, or of a single stay its samples.
+    #[must_use]
+    pub fn units(&self) -> u64 {
+        if self.stays.len() > 1 {
+            self.stays.len() as u64
+        } else {
+            self.n()
+        }
     }
 
     /// Place of a stay among [`Sample::stays`], by its number in the run.
@@ -169,7 +192,12 @@ impl Sample {
 
     /// Median of a resample: from each drawn stay (by place, repeats allowed) as many draws, with
     /// replacement, as it has samples, all taken together. `None` when no stay is drawn.
-    pub fn resampled_median(&self, drawn: &[usize], rng: &mut impl Rng, scratch: &mut Scratch) -> Option<f64> {
+    pub fn resampled_median(
+        &self,
+        drawn: &[usize],
+        rng: &mut impl Rng,
+        scratch: &mut Scratch,
+    ) -> Option<f64> {
         let total: u64 = drawn.iter().map(|&place| self.stays[place].n()).sum();
         let mut rank = total.checked_sub(1)? / 2;
         // A stay that is drawn k times gives k times its number of draws.
@@ -178,11 +206,25 @@ impl Sample {
         for &place in drawn {
             scratch.times[place] += 1;
         }
-        let Scratch { inside: slots, times, .. } = scratch;
+        let Scratch {
+            inside: slots,
+            times,
+            ..
+        } = scratch;
         slots.clear();
-        slots.extend(self.stays.iter().zip(times).enumerate().filter(|(_, (_, times))| **times > 0).map(
-            |(stay, (of, times))| Slot { stay, draws: of.n() * *times, from: 0, to: of.ranks.len() },
-        ));
+        slots.extend(
+            self.stays
+                .iter()
+                .zip(times)
+                .enumerate()
+                .filter(|(_, (_, times))| **times > 0)
+                .map(|(stay, (of, times))| Slot {
+                    stay,
+                    draws: of.n() * *times,
+                    from: 0,
+                    to: of.ranks.len(),
+                }),
+        );
         let (mut low, mut high, mut inside) = (0, self.values.len(), total);
         let mut after = None;
         while high - low > 1 {
@@ -213,7 +255,13 @@ impl Sample {
     }
 
     /// The smallest draw in an interval that holds at least one.
-    fn lowest(&self, mut low: usize, mut high: usize, rng: &mut impl Rng, scratch: &mut Scratch) -> f64 {
+    fn lowest(
+        &self,
+        mut low: usize,
+        mut high: usize,
+        rng: &mut impl Rng,
+        scratch: &mut Scratch,
+    ) -> f64 {
         while high - low > 1 {
             let middle = low + (high - low) / 2;
             if self.split(middle, rng, scratch) > 0 {
@@ -235,15 +283,24 @@ impl Sample {
         let mut total = 0;
         for &slot in &scratch.inside {
             let stay = &self.stays[slot.stay];
-            let at = slot.from + stay.ranks[slot.from..slot.to].partition_point(|&rank| (rank as usize) < middle);
+            let at = slot.from
+                + stay.ranks[slot.from..slot.to].partition_point(|&rank| (rank as usize) < middle);
             let part = stay.below[at] - stay.below[slot.from];
             let whole = stay.below[slot.to] - stay.below[slot.from];
             let left = binomial(slot.draws, part, whole, rng);
             if left > 0 {
-                scratch.left.push(Slot { draws: left, to: at, ..slot });
+                scratch.left.push(Slot {
+                    draws: left,
+                    to: at,
+                    ..slot
+                });
             }
             if left < slot.draws {
-                scratch.right.push(Slot { draws: slot.draws - left, from: at, ..slot });
+                scratch.right.push(Slot {
+                    draws: slot.draws - left,
+                    from: at,
+                    ..slot
+                });
             }
             total += left;
         }
@@ -260,7 +317,9 @@ impl Sample {
             return at(0.0);
         }
         let k = n.div_ceil(2);
-        let Ok(beta) = Beta::new(k as f64, (n + 1 - k) as f64) else { return f64::NAN };
+        let Ok(beta) = Beta::new(k as f64, (n + 1 - k) as f64) else {
+            return f64::NAN;
+        };
         let lower: f64 = beta.sample(rng);
         if n % 2 == 1 {
             return at(lower);
@@ -277,7 +336,11 @@ impl Sample {
 fn beside(width: usize, rank: u64, inside: u64) -> usize {
     let share = (rank as f64 + 0.5) / inside as f64;
     let margin = 2.0 * (share * (1.0 - share) / inside as f64).sqrt();
-    let at = if share > 0.5 { share - margin } else { share + margin };
+    let at = if share > 0.5 {
+        share - margin
+    } else {
+        share + margin
+    };
     ((at * width as f64).round() as usize).clamp(1, width - 1)
 }
 
@@ -301,13 +364,20 @@ fn counted(samples: &Samples) -> Result<Vec<(f64, u64)>, String> {
     match samples {
         Samples::Values(values) => Ok(values.iter().map(|&value| (value, 1)).collect()),
         Samples::Hdr(text) => {
-            let bytes = BASE64.decode(text.as_bytes()).map_err(|error| format!("histogram: {error}"))?;
+            let bytes = BASE64
+                .decode(text.as_bytes())
+                .map_err(|error| format!("histogram: {error}"))?;
             let histogram: Histogram<u64> = Deserializer::new()
                 .deserialize(&mut bytes.as_slice())
                 .map_err(|error| format!("histogram: {error:?}"))?;
             Ok(histogram
                 .iter_recorded()
-                .map(|step| (histogram.median_equivalent(step.value_iterated_to()) as f64, step.count_at_value()))
+                .map(|step| {
+                    (
+                        histogram.median_equivalent(step.value_iterated_to()) as f64,
+                        step.count_at_value(),
+                    )
+                })
                 .collect())
         }
     }
@@ -329,5 +399,11 @@ pub fn resampled_medians(sample: &Sample, seed: u64) -> Vec<f64> {
 /// 95 % interval of the median of all samples. `None` with fewer than two.
 #[must_use]
 pub fn median_interval(sample: &Sample, seed: u64) -> Option<[f64; 2]> {
-    if sample.n() < 2 { None } else { percentile_interval(resampled_medians(sample, seed)) }
+    interval_of_medians(sample, &resampled_medians(sample, seed))
+}
+
+/// The same from medians that were resampled before.
+#[must_use]
+pub fn interval_of_medians(sample: &Sample, medians: &[f64]) -> Option<[f64; 2]> {
+    percentile_interval(medians.to_vec(), Replication::of(sample.units()))
 }

@@ -9,12 +9,15 @@ use schema::{CellKey, CellRecord, Metric, Outcome, Unit};
 use crate::load::Run;
 use crate::statistics::{Sample, resampled_medians, seed_of};
 
+/// Resampled medians of a cell's metric.
+type Medians<'a> = BTreeMap<(&'a CellKey, Metric), Rc<Vec<f64>>>;
+
 /// The lines of a run by cell, in key order. Samples are gathered when asked for: all of them at once
 /// would be the run's largest piece of memory twice over.
 pub(super) struct Cells<'a> {
     records: BTreeMap<&'a CellKey, Vec<&'a CellRecord>>,
     /// Resampled medians that were asked for: rows and ratios rest on the same ones.
-    medians: RefCell<BTreeMap<(&'a CellKey, Metric), Rc<Vec<f64>>>>,
+    medians: RefCell<Medians<'a>>,
 }
 
 impl<'a> Cells<'a> {
@@ -26,11 +29,16 @@ impl<'a> Cells<'a> {
         for records in cells.values_mut() {
             records.sort_by_key(|record| record.stay);
         }
-        Self { records: cells, medians: RefCell::default() }
+        Self {
+            records: cells,
+            medians: RefCell::default(),
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'a CellKey, &[&'a CellRecord])> {
-        self.records.iter().map(|(key, records)| (*key, records.as_slice()))
+        self.records
+            .iter()
+            .map(|(key, records)| (*key, records.as_slice()))
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &'a CellKey> {
@@ -40,23 +48,37 @@ impl<'a> Cells<'a> {
     /// The records of a cell that hold numbers.
     fn measured(&self, key: &CellKey) -> impl Iterator<Item = &'a CellRecord> {
         let records = self.records.get(key).map_or(&[][..], Vec::as_slice);
-        records.iter().copied().filter(|record| record.outcome == Outcome::Measured)
+        records
+            .iter()
+            .copied()
+            .filter(|record| record.outcome == Outcome::Measured)
     }
 
     /// Metrics of a cell, with their units, in the fixed order.
     pub(super) fn metrics(&self, key: &CellKey) -> BTreeMap<Metric, Unit> {
-        self.measured(key).flat_map(|record| &record.series).map(|series| (series.metric, series.unit)).collect()
+        self.measured(key)
+            .flat_map(|record| &record.series)
+            .map(|series| (series.metric, series.unit))
+            .collect()
     }
 
     /// All samples of a cell's metric. `None` when no stay measured it.
     pub(super) fn sample(&self, key: &CellKey, metric: Metric) -> Option<Sample> {
         Sample::new(self.measured(key).flat_map(|record| {
-            record.series.iter().filter(move |series| series.metric == metric).map(|series| (record.stay, &series.samples))
+            record
+                .series
+                .iter()
+                .filter(move |series| series.metric == metric)
+                .map(|series| (record.stay, &series.samples))
         }))
     }
 
     /// The cell's sample with the medians of its resamples.
-    pub(super) fn resampled(&self, key: &CellKey, metric: Metric) -> Option<(Sample, Rc<Vec<f64>>)> {
+    pub(super) fn resampled(
+        &self,
+        key: &CellKey,
+        metric: Metric,
+    ) -> Option<(Sample, Rc<Vec<f64>>)> {
         let sample = self.sample(key, metric)?;
         let (key, _) = self.records.get_key_value(key)?;
         if let Some(known) = self.medians.borrow().get(&(*key, metric)) {
@@ -64,18 +86,26 @@ impl<'a> Cells<'a> {
         }
         let seed = seed_of(&format!("{key} {} {metric}", key.environment));
         let medians = Rc::new(resampled_medians(&sample, seed));
-        self.medians.borrow_mut().insert((key, metric), Rc::clone(&medians));
+        self.medians
+            .borrow_mut()
+            .insert((key, metric), Rc::clone(&medians));
         Some((sample, medians))
     }
 
     /// Cells that differ in nothing but N, one list of ascending N each.
     pub(super) fn by_size(&self) -> Vec<Vec<&'a CellKey>> {
-        let shape = |key: &CellKey| CellKey { services: 0, ..key.clone() };
+        let shape = |key: &CellKey| CellKey {
+            services: 0,
+            ..key.clone()
+        };
         let mut families: BTreeMap<CellKey, BTreeSet<&'a CellKey>> = BTreeMap::new();
         for key in self.keys() {
             families.entry(shape(key)).or_default().insert(key);
         }
-        families.into_values().map(|family| family.into_iter().collect()).collect()
+        families
+            .into_values()
+            .map(|family| family.into_iter().collect())
+            .collect()
     }
 
     /// Lower bound of a cell's time, nanoseconds, when no stay measured it and some timed out: the
@@ -84,10 +114,14 @@ impl<'a> Cells<'a> {
         if self.measured(key).next().is_some() {
             return None;
         }
-        let limits = self.records.get(key)?.iter().filter_map(|record| match record.outcome {
-            Outcome::TimedOut { after_ns } => Some(after_ns),
-            _ => None,
-        });
+        let limits = self
+            .records
+            .get(key)?
+            .iter()
+            .filter_map(|record| match record.outcome {
+                Outcome::TimedOut { after_ns } => Some(after_ns),
+                _ => None,
+            });
         limits.min()
     }
 }

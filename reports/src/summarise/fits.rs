@@ -8,13 +8,20 @@ use super::cells::Cells;
 use crate::statistics::{Fitted, Sample, Size, linear, power, seed_of};
 
 /// Control-plane costs that are fitted.
-const COSTS: &[Metric] =
-    &[Metric::UpdateTime, Metric::CpuTime, Metric::Operations, Metric::Messages, Metric::BytesSent];
+const COSTS: &[Metric] = &[
+    Metric::UpdateTime,
+    Metric::CpuTime,
+    Metric::Operations,
+    Metric::Messages,
+    Metric::BytesSent,
+];
 
 pub(super) fn fits(cells: &Cells<'_>) -> Vec<Fit> {
     let mut fits = Vec::new();
     for family in cells.by_size() {
-        let Some(first) = family.first() else { continue };
+        let Some(first) = family.first() else {
+            continue;
+        };
         if first.scenario == ScenarioKind::FirstPacket {
             let samples = samples(cells, &family, Metric::Latency);
             fits.extend(one(first, Metric::Latency, &samples, &LINEAR));
@@ -26,20 +33,22 @@ pub(super) fn fits(cells: &Cells<'_>) -> Vec<Fit> {
             let whole_range = whole.is_some();
             fits.extend(whole);
             if whole_range && samples.len() > 2 {
-                fits.extend(samples.windows(2).filter_map(|pair| one(first, metric, pair, &POWER)));
+                fits.extend(
+                    samples
+                        .windows(2)
+                        .filter_map(|pair| one(first, metric, pair, &POWER)),
+                );
             }
         }
     }
     fits
 }
 
-/// Samples by N, of the sizes that a fit can use: one sample alone has no spread, and a fit through it
-/// would pretend to know it exactly.
+/// Samples by N, ascending.
 fn samples(cells: &Cells<'_>, family: &[&CellKey], metric: Metric) -> Vec<(u32, Sample)> {
     family
         .iter()
         .filter_map(|key| Some((key.services, cells.sample(key, metric)?)))
-        .filter(|(_, sample)| sample.n() >= 2)
         .collect()
 }
 
@@ -49,14 +58,34 @@ struct Model {
     unit: fn(Unit) -> String,
 }
 
-const LINEAR: Model = Model { name: "linear", fit: linear, unit: |unit| format!("{unit}/service") };
-const POWER: Model = Model { name: "power", fit: power, unit: |_| "exponent".to_owned() };
+const LINEAR: Model = Model {
+    name: "linear",
+    fit: linear,
+    unit: |unit| format!("{unit}/service"),
+};
+const POWER: Model = Model {
+    name: "power",
+    fit: power,
+    unit: |_| "exponent".to_owned(),
+};
 
 fn one(key: &CellKey, metric: Metric, samples: &[(u32, Sample)], model: &Model) -> Option<Fit> {
-    let sizes: Vec<Size<'_>> = samples.iter().map(|(services, sample)| Size { services: *services, sample }).collect();
+    let sizes: Vec<Size<'_>> = samples
+        .iter()
+        .map(|(services, sample)| Size {
+            services: *services,
+            sample,
+        })
+        .collect();
     let (from, to) = (sizes.first()?.services, sizes.last()?.services);
-    let family = CellKey { services: 0, ..key.clone() };
-    let seed = seed_of(&format!("{family} {} {metric} {} {from} {to}", key.environment, model.name));
+    let family = CellKey {
+        services: 0,
+        ..key.clone()
+    };
+    let seed = seed_of(&format!(
+        "{family} {} {metric} {} {from} {to}",
+        key.environment, model.name
+    ));
     let fitted = (model.fit)(&sizes, seed)?;
     Some(Fit {
         mode: key.mode,

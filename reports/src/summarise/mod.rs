@@ -12,15 +12,19 @@ use schema::summary::{Coverage, Row, Summary};
 use schema::{CellKey, CellRecord, Metric, Outcome, SCHEMA_VERSION, Unit};
 
 use crate::load::Run;
-use crate::statistics::{Sample, percentile_interval};
+use crate::statistics::{Sample, interval_of_medians};
 
 use cells::Cells;
 pub use ratios::{FloorRatio, floor_ratios};
 
 /// A quantile is given from this many samples on: the rarest tenth, hundredth or thousandth must have
 /// been seen at least once.
-const QUANTILES: &[(&str, f64, u64)] =
-    &[("p50", 0.5, 1), ("p90", 0.9, 10), ("p99", 0.99, 100), ("p99.9", 0.999, 1_000)];
+const QUANTILES: &[(&str, f64, u64)] = &[
+    ("p50", 0.5, 1),
+    ("p90", 0.9, 10),
+    ("p99", 0.99, 100),
+    ("p99.9", 0.999, 1_000),
+];
 
 /// Computes the summary of a run.
 #[must_use]
@@ -55,7 +59,13 @@ fn rows(cells: &Cells<'_>) -> Vec<Row> {
     rows
 }
 
-fn measured(key: &CellKey, records: &[&CellRecord], (metric, unit): (Metric, Unit), sample: &Sample, medians: &[f64]) -> Row {
+fn measured(
+    key: &CellKey,
+    records: &[&CellRecord],
+    (metric, unit): (Metric, Unit),
+    sample: &Sample,
+    medians: &[f64],
+) -> Row {
     let mut quantiles: BTreeMap<String, f64> = QUANTILES
         .iter()
         .filter(|(_, _, needed)| sample.n() >= *needed)
@@ -72,7 +82,7 @@ fn measured(key: &CellKey, records: &[&CellRecord], (metric, unit): (Metric, Uni
         n: sample.n(),
         stays: sample.stays().len() as u32,
         median: Some(sample.median()),
-        ci95: if sample.n() < 2 { None } else { percentile_interval(medians.to_vec()) },
+        ci95: interval_of_medians(sample, medians),
         quantiles,
     }
 }
@@ -83,7 +93,9 @@ fn unmeasured(key: &CellKey, records: &[&CellRecord]) -> Row {
         key: key.clone(),
         metric: None,
         unit: None,
-        outcome: last.map_or("not-run", |record| record.outcome.name()).to_owned(),
+        outcome: last
+            .map_or("not-run", |record| record.outcome.name())
+            .to_owned(),
         reason: reasons(records).or_else(|| Some("measured, but without a sample".to_owned())),
         n: 0,
         stays: 0,
@@ -108,7 +120,13 @@ fn reasons(records: &[&CellRecord]) -> Option<String> {
     let single = counted.len() == 1 && counted[0].1 == records.len();
     let texts: Vec<String> = counted
         .into_iter()
-        .map(|(reason, count)| if single { reason } else { format!("{reason} ({count} of {} stays)", records.len()) })
+        .map(|(reason, count)| {
+            if single {
+                reason
+            } else {
+                format!("{reason} ({count} of {} stays)", records.len())
+            }
+        })
         .collect();
     (!texts.is_empty()).then(|| texts.join("; "))
 }
@@ -120,8 +138,14 @@ fn coverage(run: &Run) -> Coverage {
     }
     Coverage {
         planned: run.header.planned_cells,
-        missing: run.header.planned_cells.saturating_sub(run.cells.len() as u64),
+        missing: run
+            .header
+            .planned_cells
+            .saturating_sub(run.cells.len() as u64),
         outcomes,
-        ended: run.end.as_ref().map_or_else(|| "killed".to_owned(), |end| end.ended.clone()),
+        ended: run
+            .end
+            .as_ref()
+            .map_or_else(|| "killed".to_owned(), |end| end.ended.clone()),
     }
 }

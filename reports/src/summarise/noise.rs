@@ -19,15 +19,25 @@ const WIDTH: f64 = 0.10;
 pub(super) fn noise(cells: &Cells<'_>) -> Option<Noise> {
     let mut strata: Vec<(CellKey, Vec<(Sample, Sample)>)> = Vec::new();
     for control in cells.keys().filter(|key| {
-        key.mode == Mode::None && key.scenario == ScenarioKind::FirstPacket && key.variant == CONTROL
+        key.mode == Mode::None
+            && key.scenario == ScenarioKind::FirstPacket
+            && key.variant == CONTROL
     }) {
-        let ordinary = CellKey { variant: String::new(), ..control.clone() };
-        let (Some(b), Some(a)) = (cells.sample(control, Metric::Latency), cells.sample(&ordinary, Metric::Latency))
-        else {
+        let ordinary = CellKey {
+            variant: String::new(),
+            ..control.clone()
+        };
+        let (Some(b), Some(a)) = (
+            cells.sample(control, Metric::Latency),
+            cells.sample(&ordinary, Metric::Latency),
+        ) else {
             continue;
         };
         // One stratum a size: the cells of a stay share its lab, whatever their options.
-        let lab = CellKey { options: Default::default(), ..ordinary };
+        let lab = CellKey {
+            options: Default::default(),
+            ..ordinary
+        };
         match strata.iter_mut().find(|(key, _)| *key == lab) {
             Some((_, pairs)) => pairs.push((b, a)),
             None => strata.push((lab, vec![(b, a)])),
@@ -37,11 +47,21 @@ pub(super) fn noise(cells: &Cells<'_>) -> Option<Noise> {
     let cells_paired: usize = strata.iter().map(|(_, pairs)| pairs.len()).sum();
     let strata: Vec<Stratum<'_>> = strata
         .iter()
-        .map(|(_, pairs)| Stratum { pairs: pairs.iter().map(|(b, a)| (b, a)).collect(), same_stays: false })
+        .map(|(_, pairs)| Stratum {
+            pairs: pairs.iter().map(|(b, a)| (b, a)).collect(),
+            same_stays: false,
+        })
         .collect();
     let ratio = ratio_of_medians(&strata, seed_of("noise none control"))?;
-    let sizes = sizes.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-    Some(stated(&ratio, format!("first-packet latency in mode none, N = {sizes}, {cells_paired} cells")))
+    let sizes = sizes
+        .iter()
+        .map(u32::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
+    Some(stated(
+        &ratio,
+        format!("first-packet latency in mode none, N = {sizes}, {cells_paired} cells"),
+    ))
 }
 
 fn stated(ratio: &Ratio, of: String) -> Noise {
@@ -62,7 +82,11 @@ fn stated(ratio: &Ratio, of: String) -> Noise {
         why.push(format!("there are fewer than {STAYS} stays of each"));
     }
     let noisy = !why.is_empty();
-    let verdict = if noisy { format!("The run is noisy: {}.", why.join(", and ")) } else { "The run is quiet.".to_owned() };
+    let verdict = if noisy {
+        format!("The run is noisy: {}.", why.join(", and "))
+    } else {
+        "The run is quiet.".to_owned()
+    };
     Noise {
         of,
         stays_a: a,

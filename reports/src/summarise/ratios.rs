@@ -25,11 +25,24 @@ pub fn floor_ratios(run: &Run, services: u32) -> Vec<FloorRatio> {
     let floors = || Mode::ALL.iter().copied().filter(|mode| mode.is_floor());
     cells
         .keys()
-        .filter(|key| key.services == services && key.scenario == ScenarioKind::FirstPacket && key.mode != Mode::None && key.variant.is_empty())
-        .flat_map(|key| floors().filter(|floor| *floor != key.mode).map(move |floor| (key, floor)))
+        .filter(|key| {
+            key.services == services
+                && key.scenario == ScenarioKind::FirstPacket
+                && key.mode != Mode::None
+                && key.variant.is_empty()
+        })
+        .flat_map(|key| {
+            floors()
+                .filter(|floor| *floor != key.mode)
+                .map(move |floor| (key, floor))
+        })
         .filter_map(|(key, floor)| {
             let base = floor_of(&cells, key, floor)?;
-            Some(FloorRatio { key: key.clone(), floor, ratio: ratio(&cells, key, base, Metric::Latency)? })
+            Some(FloorRatio {
+                key: key.clone(),
+                floor,
+                ratio: ratio(&cells, key, base, Metric::Latency)?,
+            })
         })
         .collect()
 }
@@ -39,17 +52,40 @@ fn floor_of<'a>(cells: &Cells<'a>, key: &CellKey, floor: Mode) -> Option<&'a Cel
     let matters = |key: &CellKey| {
         let mut options = key.options.clone();
         options.retain(|name, _| !matches!(name.as_str(), "transport" | "chunk" | "large_cluster"));
-        CellKey { mode: floor, options, ..key.clone() }
+        CellKey {
+            mode: floor,
+            options,
+            ..key.clone()
+        }
     };
-    cells.keys().find(|candidate| candidate.mode == floor && matters(candidate) == matters(key))
+    cells
+        .keys()
+        .find(|candidate| candidate.mode == floor && matters(candidate) == matters(key))
 }
 
 /// Ratio of one cell's median to another's, of the same or of different stays.
-pub(super) fn ratio(cells: &Cells<'_>, numerator: &CellKey, denominator: &CellKey, metric: Metric) -> Option<Ratio> {
-    let (a, b) = (cells.sample(numerator, metric)?, cells.sample(denominator, metric)?);
+pub(super) fn ratio(
+    cells: &Cells<'_>,
+    numerator: &CellKey,
+    denominator: &CellKey,
+    metric: Metric,
+) -> Option<Ratio> {
+    let (a, b) = (
+        cells.sample(numerator, metric)?,
+        cells.sample(denominator, metric)?,
+    );
     if a.stays().any(|stay| b.place_of(stay).is_some()) {
-        let seed = seed_of(&format!("{numerator} / {denominator} {} {metric}", numerator.environment));
-        return ratio_of_medians(&[Stratum { pairs: vec![(&a, &b)], same_stays: true }], seed);
+        let seed = seed_of(&format!(
+            "{numerator} / {denominator} {} {metric}",
+            numerator.environment
+        ));
+        return ratio_of_medians(
+            &[Stratum {
+                pairs: vec![(&a, &b)],
+                same_stays: true,
+            }],
+            seed,
+        );
     }
     let (a, of_a) = cells.resampled(numerator, metric)?;
     let (b, of_b) = cells.resampled(denominator, metric)?;

@@ -2,8 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use super::{Choice, Sets};
 use super::expressions::Expr::{self, *};
+use super::{Choice, Sets};
 use crate::names::Name;
 use crate::ops::{Comparison, CtState, L4Proto, Network, Statement};
 
@@ -27,7 +27,11 @@ const ADDRESS_AND_PORT: u32 = PORT | 1;
 const RANDOM_FULLY: u32 = 1 << 4;
 
 /// All statements of a rule. An expression that begins none becomes [`Statement::Unknown`].
-pub(super) fn statements(mut rest: &[Expr<'_>], sets: &Sets, choices: &mut Vec<Choice>) -> Vec<Statement> {
+pub(super) fn statements(
+    mut rest: &[Expr<'_>],
+    sets: &Sets,
+    choices: &mut Vec<Choice>,
+) -> Vec<Statement> {
     let mut found = Vec::with_capacity(4);
     while let [first, ..] = rest {
         let (statement, used) = with_lookup(rest, sets)
@@ -58,31 +62,91 @@ fn with_lookup(rest: &[Expr<'_>], sets: &Sets) -> Found {
     let named = |set: &str| sets.named.contains(set).then(|| Name::new(set));
     match rest {
         [
-            Payload { base: NETWORK, offset: 16, len: 4, dreg: 1 },
-            MetaLoad { key: L4PROTO, dreg: 9 },
-            Payload { base: TRANSPORT, offset: 2, len: 2, dreg: 10 },
-            Lookup { set, sreg: 1, dreg: DREG },
+            Payload {
+                base: NETWORK,
+                offset: 16,
+                len: 4,
+                dreg: 1,
+            },
+            MetaLoad {
+                key: L4PROTO,
+                dreg: 9,
+            },
+            Payload {
+                base: TRANSPORT,
+                offset: 2,
+                len: 2,
+                dreg: 10,
+            },
+            Lookup {
+                set,
+                sreg: 1,
+                dreg: DREG,
+            },
             ..,
         ] => Some((Statement::ServiceVmap(named(set)?), 4)),
         [
-            MetaLoad { key: L4PROTO, dreg: 1 },
-            Payload { base: TRANSPORT, offset: 2, len: 2, dreg: 9 },
-            Lookup { set, sreg: 1, dreg: DREG },
+            MetaLoad {
+                key: L4PROTO,
+                dreg: 1,
+            },
+            Payload {
+                base: TRANSPORT,
+                offset: 2,
+                len: 2,
+                dreg: 9,
+            },
+            Lookup {
+                set,
+                sreg: 1,
+                dreg: DREG,
+            },
             ..,
         ] => Some((Statement::NodePortVmap(named(set)?), 3)),
-        [Payload { base: NETWORK, offset: 16, len: 4, dreg: 1 }, Lookup { set, sreg: 1, dreg: None }, ..] => {
-            Some((Statement::DestinationInSet(named(set)?), 2))
-        }
+        [
+            Payload {
+                base: NETWORK,
+                offset: 16,
+                len: 4,
+                dreg: 1,
+            },
+            Lookup {
+                set,
+                sreg: 1,
+                dreg: None,
+            },
+            ..,
+        ] => Some((Statement::DestinationInSet(named(set)?), 2)),
         _ => None,
     }
 }
 
 /// A random choice, whose entries are still to be read.
 fn choice(rest: &[Expr<'_>], sets: &Sets, choices: &mut Vec<Choice>) -> Found {
-    let [Random { dreg: 1, modulus }, Lookup { set, sreg: 1, dreg: Some(VERDICT_REGISTER) }, ..] = rest else { return None };
+    let [
+        Random { dreg: 1, modulus },
+        Lookup {
+            set,
+            sreg: 1,
+            dreg: Some(VERDICT_REGISTER),
+        },
+        ..,
+    ] = rest
+    else {
+        return None;
+    };
     let set = sets.anonymous.get(*set)?.clone();
-    choices.push(Choice { set, modulus: *modulus });
-    Some((Statement::RandomVmap { modulus: *modulus, entries: Vec::new() }, 2))
+    choices.push(Choice {
+        set,
+        modulus: *modulus,
+    });
+    Some((
+        Statement::RandomVmap {
+            modulus: *modulus,
+            entries: Vec::new(),
+        },
+        2,
+    ))
 }
 
 fn comparison(op: u32) -> Option<Comparison> {
@@ -95,9 +159,29 @@ fn comparison(op: u32) -> Option<Comparison> {
 
 /// `ip saddr` and `ip daddr`: whole, by masked bits or by leading bytes.
 fn address(rest: &[Expr<'_>]) -> Found {
-    let [Payload { base: NETWORK, offset: offset @ (12 | 16), len: len @ 1..=4, dreg: 1 }, rest @ ..] = rest else { return None };
+    let [
+        Payload {
+            base: NETWORK,
+            offset: offset @ (12 | 16),
+            len: len @ 1..=4,
+            dreg: 1,
+        },
+        rest @ ..,
+    ] = rest
+    else {
+        return None;
+    };
     let (op, data, prefix, used) = match rest {
-        [Bitwise { sreg: 1, dreg: 1, mask, xor: [0, 0, 0, 0] }, Cmp { op, sreg: 1, data }, ..] if *len == 4 => {
+        [
+            Bitwise {
+                sreg: 1,
+                dreg: 1,
+                mask,
+                xor: [0, 0, 0, 0],
+            },
+            Cmp { op, sreg: 1, data },
+            ..,
+        ] if *len == 4 => {
             let mask = word(mask)?;
             let prefix = mask.leading_ones();
             if mask.count_ones() != prefix {
@@ -113,7 +197,10 @@ fn address(rest: &[Expr<'_>]) -> Found {
     }
     let mut octets = [0; 4];
     octets[..data.len()].copy_from_slice(data);
-    let network = Network { address: Ipv4Addr::from(octets), prefix: prefix as u8 };
+    let network = Network {
+        address: Ipv4Addr::from(octets),
+        prefix: prefix as u8,
+    };
     let comparison = comparison(*op)?;
     let statement = match offset {
         12 => Statement::SourceAddress(comparison, network),
@@ -135,16 +222,57 @@ fn host_word(bytes: &[u8]) -> Option<u32> {
 fn transport(rest: &[Expr<'_>]) -> Found {
     match rest {
         [
-            MetaLoad { key: L4PROTO, dreg: 1 },
-            Cmp { op: EQUAL, sreg: 1, data: [proto] },
-            Payload { base: TRANSPORT, offset: 2, len: 2, dreg: 1 },
-            Cmp { op: EQUAL, sreg: 1, data: [a, b] },
+            MetaLoad {
+                key: L4PROTO,
+                dreg: 1,
+            },
+            Cmp {
+                op: EQUAL,
+                sreg: 1,
+                data: [proto],
+            },
+            Payload {
+                base: TRANSPORT,
+                offset: 2,
+                len: 2,
+                dreg: 1,
+            },
+            Cmp {
+                op: EQUAL,
+                sreg: 1,
+                data: [a, b],
+            },
             ..,
-        ] => Some((Statement::DestinationPort(L4Proto(*proto), u16::from_be_bytes([*a, *b])), 4)),
-        [MetaLoad { key: L4PROTO, dreg: 1 }, Cmp { op: EQUAL, sreg: 1, data: [proto] }, ..] => Some((Statement::L4Proto(L4Proto(*proto)), 2)),
-        [Payload { base: TRANSPORT, offset: 2, len: 2, dreg: 1 }, Cmp { op: EQUAL, sreg: 1, data: [a, b] }, ..] => {
-            Some((Statement::TransportPort(u16::from_be_bytes([*a, *b])), 2))
-        }
+        ] => Some((
+            Statement::DestinationPort(L4Proto(*proto), u16::from_be_bytes([*a, *b])),
+            4,
+        )),
+        [
+            MetaLoad {
+                key: L4PROTO,
+                dreg: 1,
+            },
+            Cmp {
+                op: EQUAL,
+                sreg: 1,
+                data: [proto],
+            },
+            ..,
+        ] => Some((Statement::L4Proto(L4Proto(*proto)), 2)),
+        [
+            Payload {
+                base: TRANSPORT,
+                offset: 2,
+                len: 2,
+                dreg: 1,
+            },
+            Cmp {
+                op: EQUAL,
+                sreg: 1,
+                data: [a, b],
+            },
+            ..,
+        ] => Some((Statement::TransportPort(u16::from_be_bytes([*a, *b])), 2)),
         _ => None,
     }
 }
@@ -152,7 +280,21 @@ fn transport(rest: &[Expr<'_>]) -> Found {
 /// Connection tracking state, mark, kind of destination.
 fn state(rest: &[Expr<'_>]) -> Found {
     match rest {
-        [ConntrackState { dreg: 1 }, Bitwise { sreg: 1, dreg: 1, mask, xor: [0, 0, 0, 0] }, Cmp { op: UNEQUAL, sreg: 1, data: [0, 0, 0, 0] }, ..] => {
+        [
+            ConntrackState { dreg: 1 },
+            Bitwise {
+                sreg: 1,
+                dreg: 1,
+                mask,
+                xor: [0, 0, 0, 0],
+            },
+            Cmp {
+                op: UNEQUAL,
+                sreg: 1,
+                data: [0, 0, 0, 0],
+            },
+            ..,
+        ] => {
             let state = match host_word(mask)? {
                 1 => CtState::Invalid,
                 8 => CtState::New,
@@ -160,20 +302,51 @@ fn state(rest: &[Expr<'_>]) -> Found {
             };
             Some((Statement::CtState(state), 3))
         }
-        [MetaLoad { key: MARK, dreg: 1 }, Bitwise { sreg: 1, dreg: 1, mask, xor }, MetaSet { key: MARK, sreg: 1 }, ..] => {
-            match (host_word(mask)?, host_word(xor)?) {
-                (mask, xor) if mask == !xor => Some((Statement::MarkOr(xor), 3)),
-                (u32::MAX, xor) => Some((Statement::MarkXor(xor), 3)),
-                _ => None,
-            }
-        }
-        [MetaLoad { key: MARK, dreg: 1 }, Bitwise { sreg: 1, dreg: 1, mask, xor: [0, 0, 0, 0] }, Cmp { op, sreg: 1, data }, ..] => {
+        [
+            MetaLoad { key: MARK, dreg: 1 },
+            Bitwise {
+                sreg: 1,
+                dreg: 1,
+                mask,
+                xor,
+            },
+            MetaSet { key: MARK, sreg: 1 },
+            ..,
+        ] => match (host_word(mask)?, host_word(xor)?) {
+            (mask, xor) if mask == !xor => Some((Statement::MarkOr(xor), 3)),
+            (u32::MAX, xor) => Some((Statement::MarkXor(xor), 3)),
+            _ => None,
+        },
+        [
+            MetaLoad { key: MARK, dreg: 1 },
+            Bitwise {
+                sreg: 1,
+                dreg: 1,
+                mask,
+                xor: [0, 0, 0, 0],
+            },
+            Cmp { op, sreg: 1, data },
+            ..,
+        ] => {
             let (mask, value) = (host_word(mask)?, host_word(data)?);
-            Some((Statement::MarkAnd { mask, comparison: comparison(*op)?, value }, 3))
+            Some((
+                Statement::MarkAnd {
+                    mask,
+                    comparison: comparison(*op)?,
+                    value,
+                },
+                3,
+            ))
         }
-        [FibDestinationType { dreg: 1 }, Cmp { op: EQUAL, sreg: 1, data }, ..] if **data == RTN_LOCAL => {
-            Some((Statement::DestinationIsLocal, 2))
-        }
+        [
+            FibDestinationType { dreg: 1 },
+            Cmp {
+                op: EQUAL,
+                sreg: 1,
+                data,
+            },
+            ..,
+        ] if **data == RTN_LOCAL => Some((Statement::DestinationIsLocal, 2)),
         _ => None,
     }
 }
@@ -182,19 +355,40 @@ fn state(rest: &[Expr<'_>]) -> Found {
 fn action(rest: &[Expr<'_>]) -> Found {
     match rest {
         [
-            Immediate { dreg: 1, data: [a, b, c, d] },
-            Immediate { dreg: 2, data: [p, q] },
-            Dnat { address: 1, port: 2, flags: PORT | ADDRESS_AND_PORT },
+            Immediate {
+                dreg: 1,
+                data: [a, b, c, d],
+            },
+            Immediate {
+                dreg: 2,
+                data: [p, q],
+            },
+            Dnat {
+                address: 1,
+                port: 2,
+                flags: PORT | ADDRESS_AND_PORT,
+            },
             ..,
         ] => {
             let to = SocketAddrV4::new(Ipv4Addr::new(*a, *b, *c, *d), u16::from_be_bytes([*p, *q]));
             Some((Statement::Dnat(to), 3))
         }
-        [Masquerade { flags: RANDOM_FULLY }, ..] => Some((Statement::MasqueradeFullyRandom, 1)),
+        [
+            Masquerade {
+                flags: RANDOM_FULLY,
+            },
+            ..,
+        ] => Some((Statement::MasqueradeFullyRandom, 1)),
         // NFT_REJECT_ICMP_UNREACH, ICMP_PORT_UNREACH.
         [Reject { kind: 0, code: 3 }, ..] => Some((Statement::Reject, 1)),
         [Verdict(verdict), ..] => Some((Statement::Verdict(verdict.clone()), 1)),
-        [Counter { packets, bytes }, ..] => Some((Statement::Counter { packets: *packets, bytes: *bytes }, 1)),
+        [Counter { packets, bytes }, ..] => Some((
+            Statement::Counter {
+                packets: *packets,
+                bytes: *bytes,
+            },
+            1,
+        )),
         _ => None,
     }
 }

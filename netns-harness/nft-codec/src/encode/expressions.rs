@@ -3,12 +3,13 @@
 use std::ffi::CStr;
 use std::ptr::NonNull;
 
+use nftnl::Rule as NlRule;
 use nftnl::expr::{
-    Bitwise, Cmp, CmpOp, Conntrack, Counter, Expression, Immediate, Ipv4HeaderField, Meta, NetworkHeaderField, Payload, Register,
-    TcpHeaderField, TransportHeaderField, Verdict as NlVerdict,
+    Bitwise, Cmp, CmpOp, Conntrack, Counter, Expression, Immediate, Ipv4HeaderField, Meta,
+    NetworkHeaderField, Payload, Register, TcpHeaderField, TransportHeaderField,
+    Verdict as NlVerdict,
 };
 use nftnl::nftnl_sys as sys;
-use nftnl::Rule as NlRule;
 
 use super::alive;
 use crate::names::Name;
@@ -36,8 +37,12 @@ impl Expression for RawExpr<'_> {
             let expr = alive(sys::nftnl_expr_alloc(self.kind.as_ptr()));
             for field in &self.fields {
                 match *field {
-                    Field::U32(attribute, value) => sys::nftnl_expr_set_u32(expr, attribute as u16, value),
-                    Field::U8(attribute, value) => sys::nftnl_expr_set_u8(expr, attribute as u16, value),
+                    Field::U32(attribute, value) => {
+                        sys::nftnl_expr_set_u32(expr, attribute as u16, value)
+                    }
+                    Field::U8(attribute, value) => {
+                        sys::nftnl_expr_set_u8(expr, attribute as u16, value)
+                    }
                     Field::Text(attribute, text) => {
                         sys::nftnl_expr_set_str(expr, attribute as u16, text.as_ptr());
                     }
@@ -67,14 +72,23 @@ impl<'a> RawExpr<'a> {
 
     /// `lookup reg 1 set SET`, with the verdict register as destination in a verdict map.
     pub(super) fn lookup(set: &'a CStr, id: Option<u32>, verdicts: bool) -> Self {
-        let mut fields = vec![Field::U32(sys::NFTNL_EXPR_LOOKUP_SREG, libc::NFT_REG_1 as u32), Field::Text(sys::NFTNL_EXPR_LOOKUP_SET, set)];
+        let mut fields = vec![
+            Field::U32(sys::NFTNL_EXPR_LOOKUP_SREG, libc::NFT_REG_1 as u32),
+            Field::Text(sys::NFTNL_EXPR_LOOKUP_SET, set),
+        ];
         if verdicts {
-            fields.push(Field::U32(sys::NFTNL_EXPR_LOOKUP_DREG, libc::NFT_REG_VERDICT as u32));
+            fields.push(Field::U32(
+                sys::NFTNL_EXPR_LOOKUP_DREG,
+                libc::NFT_REG_VERDICT as u32,
+            ));
         }
         if let Some(id) = id {
             fields.push(Field::U32(sys::NFTNL_EXPR_LOOKUP_SET_ID, id));
         }
-        Self { kind: c"lookup", fields }
+        Self {
+            kind: c"lookup",
+            fields,
+        }
     }
 
     /// `payload load LENb @ BASE header + OFFSET => reg REGISTER`.
@@ -106,18 +120,33 @@ const DESTINATION_OFFSET: u32 = 16;
 const SOURCE_OFFSET: u32 = 12;
 
 /// Adds a statement that refers to the set or map `set`; `id` when it was added in the same batch.
-pub(super) fn add_lookup(rule: &mut NlRule<'_>, statement: &Statement, set: &Name, id: Option<u32>) {
+pub(super) fn add_lookup(
+    rule: &mut NlRule<'_>,
+    statement: &Statement,
+    set: &Name,
+    id: Option<u32>,
+) {
     // The second and third field of a concatenation go to the next 4-byte registers.
     let first = libc::NFT_REG32_00 as u32;
     match statement {
         Statement::NodePortVmap(_) => {
             rule.add_expr(&Meta::L4Proto);
-            rule.add_expr(&RawExpr::payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32, 2, 2, first + 1));
+            rule.add_expr(&RawExpr::payload(
+                libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32,
+                2,
+                2,
+                first + 1,
+            ));
         }
         Statement::ServiceVmap(_) => {
             rule.add_expr(&load_address(DESTINATION_OFFSET));
             rule.add_expr(&RawExpr::l4proto(first + 1));
-            rule.add_expr(&RawExpr::payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32, 2, 2, first + 2));
+            rule.add_expr(&RawExpr::payload(
+                libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32,
+                2,
+                2,
+                first + 2,
+            ));
         }
         _ => rule.add_expr(&load_address(DESTINATION_OFFSET)),
     }
@@ -128,8 +157,12 @@ pub(super) fn add_lookup(rule: &mut NlRule<'_>, statement: &Statement, set: &Nam
 /// Adds a statement that refers to no set.
 pub(super) fn add(rule: &mut NlRule<'_>, statement: &Statement) {
     match statement {
-        Statement::SourceAddress(comparison, network) => add_address(rule, SOURCE_OFFSET, *comparison, *network),
-        Statement::DestinationAddress(comparison, network) => add_address(rule, DESTINATION_OFFSET, *comparison, *network),
+        Statement::SourceAddress(comparison, network) => {
+            add_address(rule, SOURCE_OFFSET, *comparison, *network)
+        }
+        Statement::DestinationAddress(comparison, network) => {
+            add_address(rule, DESTINATION_OFFSET, *comparison, *network)
+        }
         Statement::L4Proto(proto) => add_l4proto(rule, *proto),
         Statement::TransportPort(port) => add_port(rule, *port),
         Statement::DestinationPort(proto, port) => {
@@ -145,7 +178,11 @@ pub(super) fn add(rule: &mut NlRule<'_>, statement: &Statement) {
             rule.add_expr(&Bitwise::new(bit, 0u32));
             rule.add_expr(&Cmp::new(CmpOp::Neq, 0u32));
         }
-        Statement::MarkAnd { mask, comparison, value } => {
+        Statement::MarkAnd {
+            mask,
+            comparison,
+            value,
+        } => {
             load_mark(rule, *mask, 0);
             rule.add_expr(&Cmp::new(operator(*comparison), *value));
         }
@@ -169,8 +206,14 @@ pub(super) fn add(rule: &mut NlRule<'_>, statement: &Statement) {
             load_mark(rule, u32::MAX, *bits);
             rule.add_expr(&Meta::Mark { set: true });
         }
-        Statement::Counter { packets: 0, bytes: 0 } => rule.add_expr(&Counter),
-        Statement::Counter { packets, bytes } => rule.add_expr(&CountedFrom { packets: *packets, bytes: *bytes }),
+        Statement::Counter {
+            packets: 0,
+            bytes: 0,
+        } => rule.add_expr(&Counter),
+        Statement::Counter { packets, bytes } => rule.add_expr(&CountedFrom {
+            packets: *packets,
+            bytes: *bytes,
+        }),
         Statement::Dnat(to) => {
             rule.add_expr(&Immediate::new(to.ip().octets(), Register::Reg1));
             rule.add_expr(&Immediate::new(to.port().to_be_bytes(), Register::Reg2));
@@ -187,12 +230,18 @@ pub(super) fn add(rule: &mut NlRule<'_>, statement: &Statement) {
         }
         Statement::MasqueradeFullyRandom => rule.add_expr(&RawExpr {
             kind: c"masq",
-            fields: vec![Field::U32(sys::NFTNL_EXPR_MASQ_FLAGS, NAT_RANGE_PROTO_RANDOM_FULLY)],
+            fields: vec![Field::U32(
+                sys::NFTNL_EXPR_MASQ_FLAGS,
+                NAT_RANGE_PROTO_RANDOM_FULLY,
+            )],
         }),
         Statement::Reject => rule.add_expr(&RawExpr {
             kind: c"reject",
             fields: vec![
-                Field::U32(sys::NFTNL_EXPR_REJECT_TYPE, libc::NFT_REJECT_ICMP_UNREACH as u32),
+                Field::U32(
+                    sys::NFTNL_EXPR_REJECT_TYPE,
+                    libc::NFT_REJECT_ICMP_UNREACH as u32,
+                ),
                 Field::U8(sys::NFTNL_EXPR_REJECT_CODE, ICMP_PORT_UNREACHABLE),
             ],
         }),
@@ -223,7 +272,11 @@ const fn operator(comparison: Comparison) -> CmpOp {
 }
 
 fn load_address(offset: u32) -> Payload {
-    let field = if offset == SOURCE_OFFSET { Ipv4HeaderField::Saddr } else { Ipv4HeaderField::Daddr };
+    let field = if offset == SOURCE_OFFSET {
+        Ipv4HeaderField::Saddr
+    } else {
+        Ipv4HeaderField::Daddr
+    };
     Payload::Network(NetworkHeaderField::Ipv4(field))
 }
 
@@ -237,12 +290,20 @@ fn add_address(rule: &mut NlRule<'_>, offset: u32, comparison: Comparison, netwo
         }
         prefix @ (8 | 16 | 24) => {
             let bytes = u32::from(prefix) / 8;
-            rule.add_expr(&RawExpr::payload(libc::NFT_PAYLOAD_NETWORK_HEADER as u32, offset, bytes, libc::NFT_REG_1 as u32));
+            rule.add_expr(&RawExpr::payload(
+                libc::NFT_PAYLOAD_NETWORK_HEADER as u32,
+                offset,
+                bytes,
+                libc::NFT_REG_1 as u32,
+            ));
             rule.add_expr(&Cmp::new(operator(comparison), &octets[..bytes as usize]));
         }
         _ => {
             rule.add_expr(&load_address(offset));
-            rule.add_expr(&Bitwise::new(&network.mask().to_be_bytes()[..], &[0u8; 4][..]));
+            rule.add_expr(&Bitwise::new(
+                &network.mask().to_be_bytes()[..],
+                &[0u8; 4][..],
+            ));
             rule.add_expr(&Cmp::new(operator(comparison), &octets[..]));
         }
     }
@@ -255,7 +316,9 @@ fn add_l4proto(rule: &mut NlRule<'_>, proto: L4Proto) {
 
 fn add_port(rule: &mut NlRule<'_>, port: u16) {
     // TCP and UDP have their destination port in the same place.
-    rule.add_expr(&Payload::Transport(TransportHeaderField::Tcp(TcpHeaderField::Dport)));
+    rule.add_expr(&Payload::Transport(TransportHeaderField::Tcp(
+        TcpHeaderField::Dport,
+    )));
     rule.add_expr(&Cmp::new(CmpOp::Eq, &port.to_be_bytes()[..]));
 }
 
@@ -281,8 +344,12 @@ fn add_verdict(rule: &mut NlRule<'_>, verdict: &Verdict) {
         Verdict::Accept => NlVerdict::Accept,
         Verdict::Drop => NlVerdict::Drop,
         Verdict::Return => NlVerdict::Return,
-        Verdict::Jump(chain) => NlVerdict::Jump { chain: chain.as_c_str().to_owned() },
-        Verdict::Goto(chain) => NlVerdict::Goto { chain: chain.as_c_str().to_owned() },
+        Verdict::Jump(chain) => NlVerdict::Jump {
+            chain: chain.as_c_str().to_owned(),
+        },
+        Verdict::Goto(chain) => NlVerdict::Goto {
+            chain: chain.as_c_str().to_owned(),
+        },
     });
 }
 

@@ -104,7 +104,15 @@ impl RawSet {
         set.describe(flags as u32, key_type, key_len, spec.verdicts);
         let concatenated = spec.key != KeyType::Address;
         let mut udata = Vec::with_capacity(64);
-        put_u32(&mut udata, UDATA_KEY_BYTE_ORDER, if concatenated { BYTE_ORDER_INVALID } else { BYTE_ORDER_BIG });
+        put_u32(
+            &mut udata,
+            UDATA_KEY_BYTE_ORDER,
+            if concatenated {
+                BYTE_ORDER_INVALID
+            } else {
+                BYTE_ORDER_BIG
+            },
+        );
         if spec.verdicts {
             put_u32(&mut udata, UDATA_DATA_BYTE_ORDER, BYTE_ORDER_INVALID);
         }
@@ -115,7 +123,11 @@ impl RawSet {
             put_u32(&mut udata, UDATA_DATA_INTERVAL, 0);
         }
         if let Some(comment) = &spec.comment {
-            put(&mut udata, UDATA_COMMENT, comment.as_c_str().to_bytes_with_nul());
+            put(
+                &mut udata,
+                UDATA_COMMENT,
+                comment.as_c_str().to_bytes_with_nul(),
+            );
         }
         set.user_data(&udata);
         set
@@ -158,14 +170,23 @@ impl RawSet {
     fn user_data(&self, udata: &[u8]) {
         // SAFETY: the set is alive; libnftnl copies `udata`.
         unsafe {
-            sys::nftnl_set_set_data(self.0.as_ptr(), sys::NFTNL_SET_USERDATA as u16, udata.as_ptr().cast(), udata.len() as u32);
+            sys::nftnl_set_set_data(
+                self.0.as_ptr(),
+                sys::NFTNL_SET_USERDATA as u16,
+                udata.as_ptr().cast(),
+                udata.len() as u32,
+            );
         }
     }
 
     /// Adds an element to the list.
     pub(super) fn push(&mut self, element: &Element) {
         let (bytes, len) = key_bytes(element.key);
-        self.push_raw(&bytes[..len], element.verdict.as_ref(), element.comment.as_ref().map(|c| c.as_c_str()));
+        self.push_raw(
+            &bytes[..len],
+            element.verdict.as_ref(),
+            element.comment.as_ref().map(|c| c.as_c_str()),
+        );
     }
 
     /// Adds an element that is to be deleted to the list.
@@ -178,17 +199,35 @@ impl RawSet {
         // SAFETY: a fresh element; libnftnl copies key, chain and user data and takes the element over.
         unsafe {
             let element = alive(sys::nftnl_set_elem_alloc());
-            sys::nftnl_set_elem_set(element, sys::NFTNL_SET_ELEM_KEY as u16, key.as_ptr().cast(), key.len() as u32);
+            sys::nftnl_set_elem_set(
+                element,
+                sys::NFTNL_SET_ELEM_KEY as u16,
+                key.as_ptr().cast(),
+                key.len() as u32,
+            );
             if let Some(verdict) = verdict {
-                sys::nftnl_set_elem_set_u32(element, sys::NFTNL_SET_ELEM_VERDICT as u16, verdict_number(verdict) as u32);
+                sys::nftnl_set_elem_set_u32(
+                    element,
+                    sys::NFTNL_SET_ELEM_VERDICT as u16,
+                    verdict_number(verdict) as u32,
+                );
                 if let Some(chain) = verdict.chain() {
-                    sys::nftnl_set_elem_set_str(element, sys::NFTNL_SET_ELEM_CHAIN as u16, chain.as_c_str().as_ptr());
+                    sys::nftnl_set_elem_set_str(
+                        element,
+                        sys::NFTNL_SET_ELEM_CHAIN as u16,
+                        chain.as_c_str().as_ptr(),
+                    );
                 }
             }
             if let Some(comment) = comment {
                 let mut udata = Vec::with_capacity(64);
                 put(&mut udata, 0, comment.to_bytes_with_nul()); // NFTNL_UDATA_SET_ELEM_COMMENT
-                sys::nftnl_set_elem_set(element, sys::NFTNL_SET_ELEM_USERDATA as u16, udata.as_ptr().cast(), udata.len() as u32);
+                sys::nftnl_set_elem_set(
+                    element,
+                    sys::NFTNL_SET_ELEM_USERDATA as u16,
+                    udata.as_ptr().cast(),
+                    udata.len() as u32,
+                );
             }
             sys::nftnl_set_elem_add(self.0.as_ptr(), element);
         }

@@ -123,6 +123,23 @@ fn no_nftables() -> Result<(), HarnessError> {
     }
 }
 
+/// x_tables tables must not stand beside another mode's rules. They are made when first named, so a
+/// namespace that no iptables-legacy has touched has none.
+///
+/// # Errors
+/// There are some.
+pub(super) fn no_legacy_tables() -> Result<(), HarnessError> {
+    // thread-self, not self: /proc/net is the main thread's.
+    let names = std::fs::read_to_string("/proc/thread-self/net/ip_tables_names").unwrap_or_default();
+    match names.lines().next() {
+        None => Ok(()),
+        Some(table) => Err(HarnessError::Listing {
+            what: "a namespace without iptables-legacy",
+            text: format!("table {table}"),
+        }),
+    }
+}
+
 /// For the bare floor: an error if any engine has a rule.
 ///
 /// # Errors

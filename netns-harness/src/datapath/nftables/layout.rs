@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use data_encoding::BASE32;
 use nft_codec::{
-    Act, BaseChain, ChainKind, Comment, Comparison, CtState, Element, EncodedBatch, Hook, Key, KeyType, L4Proto, Name, Network, Op, Policy,
-    Rule, SetSpec, Statement, Verdict,
+    Act, BaseChain, ChainKind, Comment, Comparison, CtState, Element, EncodedBatch, Hook, Key,
+    KeyType, L4Proto, Name, Network, Op, Policy, Rule, SetSpec, Statement, Verdict,
 };
 use schema::Protocol;
 use sha2::{Digest as _, Sha256};
@@ -48,11 +48,31 @@ const SRCNAT: i32 = 100;
 /// Name, type, hook, priority. The filters before DNAT see the packet's VIP, the one after it sees
 /// where the packet goes.
 const BASE_CHAINS: [(&str, ChainKind, Hook, i32); 8] = [
-    ("filter-prerouting", ChainKind::Filter, Hook::Prerouting, DSTNAT - 10),
+    (
+        "filter-prerouting",
+        ChainKind::Filter,
+        Hook::Prerouting,
+        DSTNAT - 10,
+    ),
     ("filter-input", ChainKind::Filter, Hook::Input, DSTNAT - 10),
-    ("filter-forward", ChainKind::Filter, Hook::Forward, DSTNAT - 10),
-    ("filter-output", ChainKind::Filter, Hook::Output, DSTNAT - 10),
-    ("filter-output-post-dnat", ChainKind::Filter, Hook::Output, DSTNAT + 10),
+    (
+        "filter-forward",
+        ChainKind::Filter,
+        Hook::Forward,
+        DSTNAT - 10,
+    ),
+    (
+        "filter-output",
+        ChainKind::Filter,
+        Hook::Output,
+        DSTNAT - 10,
+    ),
+    (
+        "filter-output-post-dnat",
+        ChainKind::Filter,
+        Hook::Output,
+        DSTNAT + 10,
+    ),
     (NAT_PREROUTING, ChainKind::Nat, Hook::Prerouting, DSTNAT),
     ("nat-output", ChainKind::Nat, Hook::Output, DSTNAT),
     ("nat-postrouting", ChainKind::Nat, Hook::Postrouting, SRCNAT),
@@ -81,7 +101,10 @@ static SERVICE_IPS_NAME: LazyLock<Name> = LazyLock::new(|| Name::new(SERVICE_IPS
 
 /// An operation on kube-proxy's table.
 pub(super) fn op(act: Act) -> Op {
-    Op { table: TABLE_NAME.clone(), act }
+    Op {
+        table: TABLE_NAME.clone(),
+        act,
+    }
 }
 
 /// The transaction that removes everything.
@@ -91,21 +114,46 @@ pub(super) fn delete_table() -> EncodedBatch {
 
 /// `chain`, existing and empty.
 pub(super) fn ensure_chain(ops: &mut Vec<Op>, chain: &Name) {
-    ops.push(op(Act::AddChain { chain: chain.clone(), base: None, comment: None }));
-    ops.push(op(Act::FlushChain { chain: chain.clone() }));
+    ops.push(op(Act::AddChain {
+        chain: chain.clone(),
+        base: None,
+        comment: None,
+    }));
+    ops.push(op(Act::FlushChain {
+        chain: chain.clone(),
+    }));
 }
 
 fn add_rule(ops: &mut Vec<Op>, chain: &str, statements: impl Into<Vec<Statement>>) {
-    ops.push(op(Act::AddRule { chain: Name::new(chain), rule: Rule::new(statements) }));
+    ops.push(op(Act::AddRule {
+        chain: Name::new(chain),
+        rule: Rule::new(statements),
+    }));
 }
 
-fn add_commented_rule(ops: &mut Vec<Op>, chain: &str, statements: impl Into<Vec<Statement>>, comment: &str) {
-    let rule = Rule { statements: statements.into(), comment: Some(Comment::new(comment)) };
-    ops.push(op(Act::AddRule { chain: Name::new(chain), rule }));
+fn add_commented_rule(
+    ops: &mut Vec<Op>,
+    chain: &str,
+    statements: impl Into<Vec<Statement>>,
+    comment: &str,
+) {
+    let rule = Rule {
+        statements: statements.into(),
+        comment: Some(Comment::new(comment)),
+    };
+    ops.push(op(Act::AddRule {
+        chain: Name::new(chain),
+        rule,
+    }));
 }
 
 fn add_set(ops: &mut Vec<Op>, name: &str, key: KeyType, verdicts: bool, comment: &str) {
-    ops.push(op(Act::AddSet(SetSpec { name: Name::new(name), key, verdicts, comment: Some(Comment::new(comment)) })));
+    ops.push(op(Act::AddSet(SetSpec {
+        name: Name::new(name),
+        key,
+        verdicts,
+        comment: Some(Comment::new(comment)),
+    })));
 }
 
 fn jump(chain: &str) -> Statement {
@@ -119,19 +167,43 @@ fn network(cidr: Cidr) -> Network {
 /// Everything but the services: the first sync's table, chains, sets, maps and rules.
 pub(super) fn base() -> Vec<Op> {
     let mut ops = Vec::with_capacity(128);
-    ops.push(op(Act::AddTable { comment: Some(Comment::new("rules for kube-proxy")) }));
+    ops.push(op(Act::AddTable {
+        comment: Some(Comment::new("rules for kube-proxy")),
+    }));
     // A base chain's priority cannot be changed, so chains of another kube-proxy are removed first.
     for (name, ..) in BASE_CHAINS {
-        ops.push(op(Act::AddChain { chain: Name::new(name), base: None, comment: None }));
-        ops.push(op(Act::DeleteChain { chain: Name::new(name) }));
+        ops.push(op(Act::AddChain {
+            chain: Name::new(name),
+            base: None,
+            comment: None,
+        }));
+        ops.push(op(Act::DeleteChain {
+            chain: Name::new(name),
+        }));
     }
     for (name, kind, hook, priority) in BASE_CHAINS {
         let chain = Name::new(name);
-        let base = Some(BaseChain { kind, hook, priority, policy: Policy::Accept });
-        ops.push(op(Act::AddChain { chain: chain.clone(), base, comment: None }));
+        let base = Some(BaseChain {
+            kind,
+            hook,
+            priority,
+            policy: Policy::Accept,
+        });
+        ops.push(op(Act::AddChain {
+            chain: chain.clone(),
+            base,
+            comment: None,
+        }));
         ops.push(op(Act::FlushChain { chain }));
     }
-    add_rule(&mut ops, NAT_PREROUTING, [Statement::Counter { packets: 0, bytes: 0 }]);
+    add_rule(
+        &mut ops,
+        NAT_PREROUTING,
+        [Statement::Counter {
+            packets: 0,
+            bytes: 0,
+        }],
+    );
     jumps(&mut ops);
     masquerading(&mut ops);
     checks(&mut ops);
@@ -156,18 +228,41 @@ fn jumps(ops: &mut Vec<Op>) {
 }
 
 fn masquerading(ops: &mut Vec<Op>) {
-    add_rule(ops, MARK_FOR_MASQUERADE, [Statement::MarkOr(MASQUERADE_MARK)]);
-    let unmarked = Statement::MarkAnd { mask: MASQUERADE_MARK, comparison: Comparison::Equal, value: 0 };
-    add_rule(ops, MASQUERADING, [unmarked, Statement::Verdict(Verdict::Return)]);
+    add_rule(
+        ops,
+        MARK_FOR_MASQUERADE,
+        [Statement::MarkOr(MASQUERADE_MARK)],
+    );
+    let unmarked = Statement::MarkAnd {
+        mask: MASQUERADE_MARK,
+        comparison: Comparison::Equal,
+        value: 0,
+    };
+    add_rule(
+        ops,
+        MASQUERADING,
+        [unmarked, Statement::Verdict(Verdict::Return)],
+    );
     add_rule(ops, MASQUERADING, [Statement::MarkXor(MASQUERADE_MARK)]);
     add_rule(ops, MASQUERADING, [Statement::MasqueradeFullyRandom]);
 }
 
 /// Rejects, drops and firewalling of what is addressed to services.
 fn checks(ops: &mut Vec<Op>) {
-    add_set(ops, CLUSTER_IPS, KeyType::Address, false, "Active ClusterIPs");
+    add_set(
+        ops,
+        CLUSTER_IPS,
+        KeyType::Address,
+        false,
+        "Active ClusterIPs",
+    );
     let active = Statement::DestinationInSet(Name::new(CLUSTER_IPS));
-    add_commented_rule(ops, CLUSTER_IPS_CHECK, [active, Statement::Reject], "Reject traffic to invalid ports of ClusterIPs");
+    add_commented_rule(
+        ops,
+        CLUSTER_IPS_CHECK,
+        [active, Statement::Reject],
+        "Reject traffic to invalid ports of ClusterIPs",
+    );
     let unallocated = Statement::DestinationAddress(Comparison::Equal, network(SERVICE_CIDR));
     add_commented_rule(
         ops,
@@ -175,41 +270,118 @@ fn checks(ops: &mut Vec<Op>) {
         [unallocated, Statement::Verdict(Verdict::Drop)],
         "Drop traffic to unallocated ClusterIPs",
     );
-    add_set(ops, NODEPORT_IPS, KeyType::Address, false, "IPs that accept NodePort traffic");
-    ops.push(op(Act::FlushSet { set: Name::new(NODEPORT_IPS), verdicts: false }));
+    add_set(
+        ops,
+        NODEPORT_IPS,
+        KeyType::Address,
+        false,
+        "IPs that accept NodePort traffic",
+    );
+    ops.push(op(Act::FlushSet {
+        set: Name::new(NODEPORT_IPS),
+        verdicts: false,
+    }));
 
     let to_services = "vmap to drop or reject packets to services with no endpoints";
     let to_nodeports = "vmap to drop or reject packets to service nodeports with no endpoints";
-    add_set(ops, NO_ENDPOINT_SERVICES, KeyType::AddressProtoPort, true, to_services);
-    add_set(ops, NO_ENDPOINT_NODEPORTS, KeyType::ProtoPort, true, to_nodeports);
-    let comment = Some(Comment::new("helper for @no-endpoint-services / @no-endpoint-nodeports"));
-    ops.push(op(Act::AddChain { chain: Name::new(REJECT_CHAIN), base: None, comment }));
-    ops.push(op(Act::FlushChain { chain: Name::new(REJECT_CHAIN) }));
+    add_set(
+        ops,
+        NO_ENDPOINT_SERVICES,
+        KeyType::AddressProtoPort,
+        true,
+        to_services,
+    );
+    add_set(
+        ops,
+        NO_ENDPOINT_NODEPORTS,
+        KeyType::ProtoPort,
+        true,
+        to_nodeports,
+    );
+    let comment = Some(Comment::new(
+        "helper for @no-endpoint-services / @no-endpoint-nodeports",
+    ));
+    ops.push(op(Act::AddChain {
+        chain: Name::new(REJECT_CHAIN),
+        base: None,
+        comment,
+    }));
+    ops.push(op(Act::FlushChain {
+        chain: Name::new(REJECT_CHAIN),
+    }));
     add_rule(ops, REJECT_CHAIN, [Statement::Reject]);
-    add_rule(ops, SERVICE_ENDPOINTS_CHECK, [Statement::ServiceVmap(Name::new(NO_ENDPOINT_SERVICES))]);
+    add_rule(
+        ops,
+        SERVICE_ENDPOINTS_CHECK,
+        [Statement::ServiceVmap(Name::new(NO_ENDPOINT_SERVICES))],
+    );
     add_rule(
         ops,
         NODEPORT_ENDPOINTS_CHECK,
-        [Statement::DestinationInSet(Name::new(NODEPORT_IPS)), Statement::NodePortVmap(Name::new(NO_ENDPOINT_NODEPORTS))],
+        [
+            Statement::DestinationInSet(Name::new(NODEPORT_IPS)),
+            Statement::NodePortVmap(Name::new(NO_ENDPOINT_NODEPORTS)),
+        ],
     );
     let firewalled = "destinations that are subject to LoadBalancerSourceRanges";
-    add_set(ops, FIREWALL_IPS, KeyType::AddressProtoPort, true, firewalled);
-    add_rule(ops, FIREWALL_CHECK, [Statement::ServiceVmap(Name::new(FIREWALL_IPS))]);
+    add_set(
+        ops,
+        FIREWALL_IPS,
+        KeyType::AddressProtoPort,
+        true,
+        firewalled,
+    );
+    add_rule(
+        ops,
+        FIREWALL_CHECK,
+        [Statement::ServiceVmap(Name::new(FIREWALL_IPS))],
+    );
 }
 
 /// The maps that lead to services, empty.
 fn dispatch(ops: &mut Vec<Op>) {
-    add_set(ops, SERVICE_IPS, KeyType::AddressProtoPort, true, "ClusterIP, ExternalIP and LoadBalancer IP traffic");
-    add_set(ops, SERVICE_NODEPORTS, KeyType::ProtoPort, true, "NodePort traffic");
-    add_rule(ops, SERVICES, [Statement::ServiceVmap(Name::new(SERVICE_IPS))]);
+    add_set(
+        ops,
+        SERVICE_IPS,
+        KeyType::AddressProtoPort,
+        true,
+        "ClusterIP, ExternalIP and LoadBalancer IP traffic",
+    );
+    add_set(
+        ops,
+        SERVICE_NODEPORTS,
+        KeyType::ProtoPort,
+        true,
+        "NodePort traffic",
+    );
     add_rule(
         ops,
         SERVICES,
-        [Statement::DestinationInSet(Name::new(NODEPORT_IPS)), Statement::NodePortVmap(Name::new(SERVICE_NODEPORTS))],
+        [Statement::ServiceVmap(Name::new(SERVICE_IPS))],
     );
-    ops.push(op(Act::FlushSet { set: Name::new(CLUSTER_IPS), verdicts: false }));
-    for map in [SERVICE_IPS, FIREWALL_IPS, NO_ENDPOINT_SERVICES, NO_ENDPOINT_NODEPORTS, SERVICE_NODEPORTS] {
-        ops.push(op(Act::FlushSet { set: Name::new(map), verdicts: true }));
+    add_rule(
+        ops,
+        SERVICES,
+        [
+            Statement::DestinationInSet(Name::new(NODEPORT_IPS)),
+            Statement::NodePortVmap(Name::new(SERVICE_NODEPORTS)),
+        ],
+    );
+    ops.push(op(Act::FlushSet {
+        set: Name::new(CLUSTER_IPS),
+        verdicts: false,
+    }));
+    for map in [
+        SERVICE_IPS,
+        FIREWALL_IPS,
+        NO_ENDPOINT_SERVICES,
+        NO_ENDPOINT_NODEPORTS,
+        SERVICE_NODEPORTS,
+    ] {
+        ops.push(op(Act::FlushSet {
+            set: Name::new(map),
+            verdicts: true,
+        }));
     }
 }
 
@@ -229,7 +401,12 @@ pub(super) fn hashed(prefix: &str, name: &str) -> Name {
 
 /// `namespace/name/protocol/port-name`.
 fn base_name(service: &Service) -> String {
-    format!("{}/{}/p{}", service.name(), service.frontend.protocol, service.frontend.port)
+    format!(
+        "{}/{}/p{}",
+        service.name(),
+        service.frontend.protocol,
+        service.frontend.port
+    )
 }
 
 /// Chain of a service: `service-HASH-namespace/name/protocol/port-name`.
@@ -240,7 +417,12 @@ pub(super) fn service_chain(service: &Service) -> Name {
 /// Chains of a service's endpoints, in their order; an endpoint listed twice has one chain.
 pub(super) fn endpoint_chains(service: &Service) -> Vec<Name> {
     let base = base_name(service);
-    let chain = |endpoint: &Endpoint| hashed("endpoint", &format!("{base}__{}/{}", endpoint.address, endpoint.port));
+    let chain = |endpoint: &Endpoint| {
+        hashed(
+            "endpoint",
+            &format!("{base}__{}/{}", endpoint.address, endpoint.port),
+        )
+    };
     service.endpoints.iter().map(chain).collect()
 }
 
@@ -254,15 +436,36 @@ pub(super) fn service_element(service: &Service) -> (Name, Element) {
     let key = key(service.frontend);
     if service.endpoints.is_empty() {
         let verdict = Some(Verdict::Goto(Name::new(REJECT_CHAIN)));
-        (Name::new(NO_ENDPOINT_SERVICES), Element { key, verdict, comment: Some(Comment::new(&service.port_name())) })
+        (
+            Name::new(NO_ENDPOINT_SERVICES),
+            Element {
+                key,
+                verdict,
+                comment: Some(Comment::new(&service.port_name())),
+            },
+        )
     } else {
-        (SERVICE_IPS_NAME.clone(), Element { key, verdict: Some(Verdict::Goto(service_chain(service))), comment: None })
+        (
+            SERVICE_IPS_NAME.clone(),
+            Element {
+                key,
+                verdict: Some(Verdict::Goto(service_chain(service))),
+                comment: None,
+            },
+        )
     }
 }
 
 /// The element of a VIP in `cluster-ips`.
 pub(super) fn cluster_ip(frontend: Frontend) -> (Name, Element) {
-    (CLUSTER_IPS_NAME.clone(), Element { key: Key::Address(frontend.vip), verdict: None, comment: None })
+    (
+        CLUSTER_IPS_NAME.clone(),
+        Element {
+            key: Key::Address(frontend.vip),
+            verdict: None,
+            comment: None,
+        },
+    )
 }
 
 /// Masquerades what comes from outside the cluster, so that answers come back through this node.
@@ -277,8 +480,14 @@ pub(super) fn off_cluster_rule(frontend: Frontend) -> Rule {
 
 /// Chooses one of `chains` evenly.
 pub(super) fn choice_rule(chains: &[Name]) -> Rule {
-    let entries = (0u32..).zip(chains).map(|(number, chain)| (number, Verdict::Goto(chain.clone()))).collect();
-    Rule::new([Statement::RandomVmap { modulus: chains.len() as u32, entries }])
+    let entries = (0u32..)
+        .zip(chains)
+        .map(|(number, chain)| (number, Verdict::Goto(chain.clone())))
+        .collect();
+    Rule::new([Statement::RandomVmap {
+        modulus: chains.len() as u32,
+        entries,
+    }])
 }
 
 /// The two rules of an endpoint chain: masquerade what an endpoint sends to itself, and translate.
@@ -288,6 +497,9 @@ pub(super) fn endpoint_rules(protocol: Protocol, endpoint: Endpoint) -> [Rule; 2
             Statement::SourceAddress(Comparison::Equal, Network::host(endpoint.address)),
             Statement::Verdict(Verdict::Jump(MARK_CHAIN.clone())),
         ]),
-        Rule::new([Statement::L4Proto(l4proto(protocol)), Statement::Dnat(SocketAddrV4::new(endpoint.address, endpoint.port))]),
+        Rule::new([
+            Statement::L4Proto(l4proto(protocol)),
+            Statement::Dnat(SocketAddrV4::new(endpoint.address, endpoint.port)),
+        ]),
     ]
 }

@@ -11,7 +11,12 @@ use crate::service::{Population, Service};
 
 /// What must be sent to go from serving `from` (`None`: an untouched kernel) to serving `to`.
 pub(super) fn render(from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
-    let mut transactions = Transactions { options, done: Vec::new(), open: Vec::new(), services: 0 };
+    let mut transactions = Transactions {
+        options,
+        done: Vec::new(),
+        open: Vec::new(),
+        services: 0,
+    };
     if from.is_none() {
         transactions.open = layout::base();
     }
@@ -20,11 +25,18 @@ pub(super) fn render(from: Option<&Population>, to: &Population, options: &Rende
     let after = Installed::of(to);
     let mut elements = before.elements.clone();
     for service in &to.services {
-        let unchanged = before.services.get(&identity(service)).is_some_and(|there| *there == service);
+        let unchanged = before
+            .services
+            .get(&identity(service))
+            .is_some_and(|there| *there == service);
         // Elements are looked at for every service, as kube-proxy does; they say for themselves
         // whether anything changed.
         let mut ops = Vec::new();
-        ensure(&mut ops, &mut elements, layout::cluster_ip(service.frontend));
+        ensure(
+            &mut ops,
+            &mut elements,
+            layout::cluster_ip(service.frontend),
+        );
         ensure(&mut ops, &mut elements, layout::service_element(service));
         if unchanged {
             transactions.open.append(&mut ops);
@@ -40,7 +52,11 @@ pub(super) fn render(from: Option<&Population>, to: &Population, options: &Rende
 type Identity = (u32, u16, schema::Protocol);
 
 fn identity(service: &Service) -> Identity {
-    (service.index, service.frontend.port, service.frontend.protocol)
+    (
+        service.index,
+        service.frontend.port,
+        service.frontend.protocol,
+    )
 }
 
 type Elements = HashMap<(Name, Key), Option<Verdict>>;
@@ -56,9 +72,25 @@ struct Installed<'a> {
 impl<'a> Installed<'a> {
     fn of(population: &'a Population) -> Self {
         let order: Vec<_> = population.services.iter().collect();
-        let both = |service: &&Service| [layout::cluster_ip(service.frontend), layout::service_element(service)];
-        let elements = order.iter().flat_map(both).map(|(set, element)| ((set, element.key), element.verdict)).collect();
-        Self { services: order.iter().map(|service| (identity(service), *service)).collect(), order, elements }
+        let both = |service: &&Service| {
+            [
+                layout::cluster_ip(service.frontend),
+                layout::service_element(service),
+            ]
+        };
+        let elements = order
+            .iter()
+            .flat_map(both)
+            .map(|(set, element)| ((set, element.key), element.verdict))
+            .collect();
+        Self {
+            services: order
+                .iter()
+                .map(|service| (identity(service), *service))
+                .collect(),
+            order,
+            elements,
+        }
     }
 }
 
@@ -66,10 +98,16 @@ impl<'a> Installed<'a> {
 fn ensure(ops: &mut Vec<Op>, elements: &mut Elements, (set, element): (Name, Element)) {
     match elements.insert((set.clone(), element.key), element.verdict.clone()) {
         Some(there) if there == element.verdict => return,
-        Some(_) => ops.push(op(Act::DeleteElements { set: set.clone(), keys: vec![element.key] })),
+        Some(_) => ops.push(op(Act::DeleteElements {
+            set: set.clone(),
+            keys: vec![element.key],
+        })),
         None => {}
     }
-    ops.push(op(Act::AddElements { set, elements: vec![element] }));
+    ops.push(op(Act::AddElements {
+        set,
+        elements: vec![element],
+    }));
 }
 
 /// The transactions of a batch, while they grow.
@@ -84,7 +122,11 @@ struct Transactions<'a> {
 impl Transactions<'_> {
     /// A service that is new or changed: its chains, emptied, its elements, its rules.
     fn service(&mut self, service: &Service, elements: Vec<Op>) {
-        if self.options.chunk.is_some_and(|chunk| self.services >= chunk.max(1)) {
+        if self
+            .options
+            .chunk
+            .is_some_and(|chunk| self.services >= chunk.max(1))
+        {
             self.close();
         }
         self.services += 1;
@@ -102,7 +144,12 @@ impl Transactions<'_> {
         }
         layout::ensure_chain(ops, &chain);
         ops.extend(elements);
-        let mut add = |chain: &Name, rule: Rule| ops.push(op(Act::AddRule { chain: chain.clone(), rule }));
+        let mut add = |chain: &Name, rule: Rule| {
+            ops.push(op(Act::AddRule {
+                chain: chain.clone(),
+                rule,
+            }))
+        };
         add(&chain, layout::off_cluster_rule(service.frontend));
         add(&chain, layout::choice_rule(&endpoint_chains));
         for (endpoint_chain, endpoint) in endpoint_chains.iter().zip(&service.endpoints) {
@@ -124,20 +171,40 @@ impl Transactions<'_> {
             let now = after.services.get(&identity(service));
             if now.is_none_or(|now| now != service) {
                 let kept: HashSet<_> = now.map(|now| chains(now)).into_iter().flatten().collect();
-                stale.extend(chains(service).into_iter().filter(|chain| !kept.contains(chain)));
+                stale.extend(
+                    chains(service)
+                        .into_iter()
+                        .filter(|chain| !kept.contains(chain)),
+                );
             }
-            for (set, element) in [layout::cluster_ip(service.frontend), layout::service_element(service)] {
+            for (set, element) in [
+                layout::cluster_ip(service.frontend),
+                layout::service_element(service),
+            ] {
                 let place = (set, element.key);
                 if !after.elements.contains_key(&place) && seen.insert(place.clone()) {
                     gone.push(place);
                 }
             }
         }
-        self.open.extend(stale.iter().map(|chain| op(Act::FlushChain { chain: chain.clone() })));
-        self.open.extend(gone.into_iter().map(|(set, key)| op(Act::DeleteElements { set, keys: vec![key] })));
+        self.open.extend(stale.iter().map(|chain| {
+            op(Act::FlushChain {
+                chain: chain.clone(),
+            })
+        }));
+        self.open.extend(gone.into_iter().map(|(set, key)| {
+            op(Act::DeleteElements {
+                set,
+                keys: vec![key],
+            })
+        }));
         self.close();
         // The service chain leads to the endpoints' chains, but it is empty by now: any order will do.
-        self.open.extend(stale.into_iter().map(|chain| op(Act::DeleteChain { chain })));
+        self.open.extend(
+            stale
+                .into_iter()
+                .map(|chain| op(Act::DeleteChain { chain })),
+        );
     }
 
     fn close(&mut self) {
@@ -154,12 +221,18 @@ impl Transactions<'_> {
                 (batch.messages(), Payload::Nftables(batch))
             }
         };
-        self.done.push(Transaction { operations, messages, payload });
+        self.done.push(Transaction {
+            operations,
+            messages,
+            payload,
+        });
     }
 
     fn finish(mut self) -> Batch {
         self.close();
-        Batch { transactions: self.done }
+        Batch {
+            transactions: self.done,
+        }
     }
 }
 

@@ -10,8 +10,16 @@ use crate::datapath::{Batch, Damage, Datapath as _, RenderOptions, Transport};
 use crate::relation::Relation;
 use crate::service::{Endpoint, Frontend, Population, Service};
 
-const NETLINK: RenderOptions = RenderOptions { transport: Transport::Netlink, large_cluster: true, chunk: None };
-const NFT: RenderOptions = RenderOptions { transport: Transport::Nft, large_cluster: true, chunk: None };
+const NETLINK: RenderOptions = RenderOptions {
+    transport: Transport::Netlink,
+    large_cluster: true,
+    chunk: None,
+};
+const NFT: RenderOptions = RenderOptions {
+    transport: Transport::Nft,
+    large_cluster: true,
+    chunk: None,
+};
 
 fn service(index: u32, endpoints: u32) -> Service {
     Service {
@@ -19,14 +27,27 @@ fn service(index: u32, endpoints: u32) -> Service {
         frontend: Frontend {
             vip: Ipv4Addr::from_bits(0x0a60_0001 + index * 7),
             port: 80,
-            protocol: if index.is_multiple_of(2) { Protocol::Tcp } else { Protocol::Udp },
+            protocol: if index.is_multiple_of(2) {
+                Protocol::Tcp
+            } else {
+                Protocol::Udp
+            },
         },
-        endpoints: (0..endpoints).map(|i| Endpoint { address: Ipv4Addr::from_bits(0x0a80_0001 + index * 40 + i), port: 8080 }).collect(),
+        endpoints: (0..endpoints)
+            .map(|i| Endpoint {
+                address: Ipv4Addr::from_bits(0x0a80_0001 + index * 40 + i),
+                port: 8080,
+            })
+            .collect(),
     }
 }
 
 fn population(services: u32, endpoints: u32) -> Population {
-    Population { services: (0..services).map(|index| service(index, endpoints)).collect() }
+    Population {
+        services: (0..services)
+            .map(|index| service(index, endpoints))
+            .collect(),
+    }
 }
 
 /// Runs `test` in a namespace of its own. Without the right to make one, says so and skips, unless
@@ -40,7 +61,10 @@ fn in_namespace(test: impl FnOnce() + Send) {
             }
         }),
         Err(error) => {
-            assert!(!std::env::var("BENCH_REQUIRE").is_ok_and(|r| r.contains("netns")), "no network namespace: {error}");
+            assert!(
+                !std::env::var("BENCH_REQUIRE").is_ok_and(|r| r.contains("netns")),
+                "no network namespace: {error}"
+            );
             eprintln!("SKIPPED: no network namespace: {error}");
         }
     }
@@ -51,30 +75,58 @@ fn apply(batch: &Batch) {
 }
 
 fn assert_serves(wanted: &Population) {
-    assert_eq!(Nftables.census().unwrap().differences(&Relation::of(wanted)), None);
+    assert_eq!(
+        Nftables
+            .census()
+            .unwrap()
+            .differences(&Relation::of(wanted)),
+        None
+    );
 }
 
 #[test]
 fn chain_names_are_kube_proxy_s() {
     // The two examples in kube-proxy's source.
     let mut svc = service(0, 0);
-    assert_eq!(layout::hashed("service", "ns1/svc1/tcp/p80").as_str(), "service-ULMVA6XW-ns1/svc1/tcp/p80");
+    assert_eq!(
+        layout::hashed("service", "ns1/svc1/tcp/p80").as_str(),
+        "service-ULMVA6XW-ns1/svc1/tcp/p80"
+    );
     assert_eq!(
         layout::hashed("endpoint", "ns1/svc1/tcp/p80__10.180.0.1/80").as_str(),
         "endpoint-5OJB2KTY-ns1/svc1/tcp/p80__10.180.0.1/80"
     );
-    svc.endpoints.push(Endpoint { address: Ipv4Addr::new(10, 128, 0, 1), port: 8080 });
-    assert!(layout::service_chain(&svc).as_str().ends_with("-bench/svc-0/tcp/p80"));
-    assert!(layout::endpoint_chains(&svc)[0].as_str().ends_with("-bench/svc-0/tcp/p80__10.128.0.1/8080"));
+    svc.endpoints.push(Endpoint {
+        address: Ipv4Addr::new(10, 128, 0, 1),
+        port: 8080,
+    });
+    assert!(
+        layout::service_chain(&svc)
+            .as_str()
+            .ends_with("-bench/svc-0/tcp/p80")
+    );
+    assert!(
+        layout::endpoint_chains(&svc)[0]
+            .as_str()
+            .ends_with("-bench/svc-0/tcp/p80__10.128.0.1/8080")
+    );
 }
 
 #[test]
 fn a_service_is_laid_out_as_kube_proxy_does() {
     let from = population(1, 1);
-    let batch = Nftables.render(Some(&from), &Population { services: vec![from.services[0].clone(), service(2, 2)] }, &NFT);
+    let batch = Nftables.render(
+        Some(&from),
+        &Population {
+            services: vec![from.services[0].clone(), service(2, 2)],
+        },
+        &NFT,
+    );
     let script = batch.to_string();
     let service = layout::service_chain(&super::tests::service(2, 2));
-    let [e0, e1] = &layout::endpoint_chains(&super::tests::service(2, 2))[..] else { panic!() };
+    let [e0, e1] = &layout::endpoint_chains(&super::tests::service(2, 2))[..] else {
+        panic!()
+    };
     let expected = format!(
         "add chain ip kube-proxy {e0}\nflush chain ip kube-proxy {e0}\nadd chain ip kube-proxy {e1}\nflush chain ip kube-proxy {e1}\n\
          add chain ip kube-proxy {service}\nflush chain ip kube-proxy {service}\n\
@@ -91,30 +143,60 @@ fn a_service_is_laid_out_as_kube_proxy_does() {
 }
 
 #[test]
-fn the_law_of_size_holds() {
+fn law_of_size_of_installs_and_updates() {
     for (n, e) in [(0, 1), (1, 1), (10, 1), (10, 3), (100, 2)] {
         let (n64, e64) = (u64::from(n), u64::from(e));
         let all = population(n, e);
         for chunk in [None, Some(7)] {
             let install = Nftables.render(None, &all, &RenderOptions { chunk, ..NETLINK });
-            assert_eq!((install.operations(), install.messages()), (87 + n64 * (6 + 4 * e64), 87 + n64 * (8 + 4 * e64)), "{n} {e}");
+            assert_eq!(
+                (install.operations(), install.messages()),
+                (87 + n64 * (6 + 4 * e64), 87 + n64 * (8 + 4 * e64)),
+                "{n} {e}"
+            );
             let script = Nftables.render(None, &all, &RenderOptions { chunk, ..NFT });
-            assert_eq!((script.operations(), script.messages()), (install.operations(), 0));
+            assert_eq!(
+                (script.operations(), script.messages()),
+                (install.operations(), 0)
+            );
             assert_eq!(script.to_string(), install.to_string());
         }
         let mut more = all.clone();
         more.services.push(service(n, e));
         let add = Nftables.render(Some(&all), &more, &NETLINK);
-        assert_eq!((add.transactions.len(), add.operations(), add.messages()), (1, 6 + 4 * e64, 8 + 4 * e64));
+        assert_eq!(
+            (add.transactions.len(), add.operations(), add.messages()),
+            (1, 6 + 4 * e64, 8 + 4 * e64)
+        );
         let remove = Nftables.render(Some(&more), &all, &NETLINK);
-        assert_eq!((remove.transactions.len(), remove.operations(), remove.messages()), (2, 4 + 2 * e64, 4 + 2 * e64));
-        assert_eq!(Nftables.render(Some(&all), &all, &NETLINK).transactions.len(), 0);
+        assert_eq!(
+            (
+                remove.transactions.len(),
+                remove.operations(),
+                remove.messages()
+            ),
+            (2, 4 + 2 * e64, 4 + 2 * e64)
+        );
+        assert_eq!(
+            Nftables
+                .render(Some(&all), &all, &NETLINK)
+                .transactions
+                .len(),
+            0
+        );
     }
 }
 
 #[test]
 fn chunks_hold_that_many_services_and_the_base_goes_with_the_first() {
-    let batch = Nftables.render(None, &population(10, 2), &RenderOptions { chunk: Some(4), ..NETLINK });
+    let batch = Nftables.render(
+        None,
+        &population(10, 2),
+        &RenderOptions {
+            chunk: Some(4),
+            ..NETLINK
+        },
+    );
     let operations: Vec<_> = batch.transactions.iter().map(|t| t.operations).collect();
     assert_eq!(operations, [87 + 4 * 14, 4 * 14, 2 * 14]);
 }
@@ -125,24 +207,49 @@ fn generations() -> Vec<Population> {
     let first = population(6, 2);
     let mut second = first.clone();
     second.services.remove(1);
-    second.services[0].endpoints.push(Endpoint { address: Ipv4Addr::new(10, 129, 0, 1), port: 9090 });
+    second.services[0].endpoints.push(Endpoint {
+        address: Ipv4Addr::new(10, 129, 0, 1),
+        port: 9090,
+    });
     second.services[1].endpoints.remove(0);
     second.services[2].frontend.vip = Ipv4Addr::new(10, 96, 9, 9);
     second.services[3].endpoints.reverse();
     let mut shared = service(7, 3);
-    shared.frontend = Frontend { port: 443, ..second.services[4].frontend };
+    shared.frontend = Frontend {
+        port: 443,
+        ..second.services[4].frontend
+    };
     second.services.push(shared);
     let mut third = second.clone();
     third.services[0].endpoints.clear();
     third.services.remove(4); // the other port of its VIP stays
-    let (a, b) = (third.services[1].frontend.vip, third.services[2].frontend.vip);
-    (third.services[1].frontend.vip, third.services[2].frontend.vip) = (b, a);
-    vec![first, second, third, Population::default(), population(3, 1)]
+    let (a, b) = (
+        third.services[1].frontend.vip,
+        third.services[2].frontend.vip,
+    );
+    (
+        third.services[1].frontend.vip,
+        third.services[2].frontend.vip,
+    ) = (b, a);
+    vec![
+        first,
+        second,
+        third,
+        Population::default(),
+        population(3, 1),
+    ]
 }
 
 #[test]
 fn updates_mean_the_population_they_lead_to_and_leave_no_stale_chain() {
-    for options in [NETLINK, NFT, RenderOptions { chunk: Some(2), ..NETLINK }] {
+    for options in [
+        NETLINK,
+        NFT,
+        RenderOptions {
+            chunk: Some(2),
+            ..NETLINK
+        },
+    ] {
         let mut batches = Vec::new();
         let mut from = None;
         for to in generations() {
@@ -151,10 +258,19 @@ fn updates_mean_the_population_they_lead_to_and_leave_no_stale_chain() {
             assert_eq!(meaning.differences(&Relation::of(&to)), None);
             let mut kernel = nft_codec::Ruleset::default();
             let script: String = batches.iter().map(ToString::to_string).collect();
-            kernel.interpret(&nft_codec::parse_script(&script).unwrap()).unwrap();
-            let per_service = kernel.tables[layout::TABLE].chains.keys().filter(|name| name.as_str().contains('/')).count();
+            kernel
+                .interpret(&nft_codec::parse_script(&script).unwrap())
+                .unwrap();
+            let per_service = kernel.tables[layout::TABLE]
+                .chains
+                .keys()
+                .filter(|name| name.as_str().contains('/'))
+                .count();
             let served = to.services.iter().filter(|s| !s.endpoints.is_empty());
-            assert_eq!(per_service, served.map(|s| 1 + s.endpoints.len()).sum::<usize>());
+            assert_eq!(
+                per_service,
+                served.map(|s| 1 + s.endpoints.len()).sum::<usize>()
+            );
             from = Some(to);
         }
     }
@@ -162,7 +278,14 @@ fn updates_mean_the_population_they_lead_to_and_leave_no_stale_chain() {
 
 #[test]
 fn every_update_is_taken_by_the_kernel_and_listed_as_what_it_means() {
-    for options in [NETLINK, NFT, RenderOptions { chunk: Some(2), ..NETLINK }] {
+    for options in [
+        NETLINK,
+        NFT,
+        RenderOptions {
+            chunk: Some(2),
+            ..NETLINK
+        },
+    ] {
         in_namespace(|| {
             assert_eq!(Nftables.census().unwrap(), Relation::default());
             let mut from = None;
@@ -192,8 +315,15 @@ fn the_probe_leaves_nothing() {
 
 /// Runs `nft` with that command.
 fn nft(command: &str) {
-    let done = std::process::Command::new("nft").arg(command).output().expect("nft: apt-get install nftables");
-    assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
+    let done = std::process::Command::new("nft")
+        .arg(command)
+        .output()
+        .expect("nft: apt-get install nftables");
+    assert!(
+        done.status.success(),
+        "{command}: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
 }
 
 #[test]
@@ -208,7 +338,10 @@ fn every_damage_is_seen_by_the_census() {
                 nft(&command[1]);
             }
             match Nftables.census() {
-                Ok(relation) => assert!(relation.differences(&Relation::of(&wanted)).is_some(), "{damage:?}"),
+                Ok(relation) => assert!(
+                    relation.differences(&Relation::of(&wanted)).is_some(),
+                    "{damage:?}"
+                ),
                 Err(error) => eprintln!("{damage:?}: {error}"),
             }
         });
@@ -255,9 +388,21 @@ fn whatever_does_not_belong_is_an_error_of_the_census() {
 fn a_refused_transaction_names_its_operation() {
     in_namespace(|| {
         let (from, to) = (population(1, 1), population(2, 1));
-        let error = Nftables.apply(&Nftables.render(Some(&from), &to, &NETLINK)).unwrap_err().to_string();
-        assert!(error.contains("add chain ip kube-proxy endpoint-") && error.contains("ENOENT"), "{error}");
-        let error = Nftables.apply(&Nftables.render(Some(&from), &to, &NFT)).unwrap_err().to_string();
-        assert!(error.contains("nft -f -") && error.contains("No such file"), "{error}");
+        let error = Nftables
+            .apply(&Nftables.render(Some(&from), &to, &NETLINK))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("add chain ip kube-proxy endpoint-") && error.contains("ENOENT"),
+            "{error}"
+        );
+        let error = Nftables
+            .apply(&Nftables.render(Some(&from), &to, &NFT))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("nft -f -") && error.contains("No such file"),
+            "{error}"
+        );
     });
 }

@@ -19,13 +19,22 @@ use crate::service::{Endpoint, Frontend};
 /// # Errors
 /// Anything that is not part of the layout, or a part that is missing, as a sentence.
 pub(super) fn relation(ruleset: &Ruleset) -> Result<Relation, String> {
-    if let Some(foreign) = ruleset.tables.keys().find(|name| name.as_str() != layout::TABLE) {
+    if let Some(foreign) = ruleset
+        .tables
+        .keys()
+        .find(|name| name.as_str() != layout::TABLE)
+    {
         return Err(format!("foreign table {foreign}"));
     }
-    let Some(table) = ruleset.tables.get(layout::TABLE) else { return Ok(Relation::default()) };
+    let Some(table) = ruleset.tables.get(layout::TABLE) else {
+        return Ok(Relation::default());
+    };
     let common = common()?;
     check_common(table, &common)?;
-    let mut trace = Trace { table, reached: HashSet::new() };
+    let mut trace = Trace {
+        table,
+        reached: HashSet::new(),
+    };
     let mut relation = Relation::default();
     for element in set(table, layout::SERVICE_IPS)?.elements.values() {
         let (frontend, chain) = target(element)?;
@@ -33,8 +42,12 @@ pub(super) fn relation(ruleset: &Ruleset) -> Result<Relation, String> {
     }
     for element in set(table, layout::NO_ENDPOINT_SERVICES)?.elements.values() {
         let (frontend, chain) = target(element)?;
-        if chain.as_str() != layout::REJECT_CHAIN || relation.0.insert(frontend, BTreeMap::new()).is_some() {
-            return Err(format!("{frontend} goes to {chain} as if it had no endpoints"));
+        if chain.as_str() != layout::REJECT_CHAIN
+            || relation.0.insert(frontend, BTreeMap::new()).is_some()
+        {
+            return Err(format!(
+                "{frontend} goes to {chain} as if it had no endpoints"
+            ));
         }
     }
     check_cluster_ips(table, &relation)?;
@@ -46,7 +59,10 @@ pub(super) fn relation(ruleset: &Ruleset) -> Result<Relation, String> {
 fn common() -> Result<Table, String> {
     let mut ruleset = Ruleset::default();
     ruleset.interpret(&layout::base())?;
-    ruleset.tables.remove(layout::TABLE).ok_or_else(|| "the layout has no table".to_owned())
+    ruleset
+        .tables
+        .remove(layout::TABLE)
+        .ok_or_else(|| "the layout has no table".to_owned())
 }
 
 fn set<'a>(table: &'a Table, name: &str) -> Result<&'a Set, String> {
@@ -61,20 +77,31 @@ fn check_common(table: &Table, common: &Table) -> Result<(), String> {
         return Err(format!("foreign counter {counter}"));
     }
     for (name, wanted) in &common.chains {
-        let Some(listed) = table.chains.get(name) else { return Err(format!("no chain {name}")) };
+        let Some(listed) = table.chains.get(name) else {
+            return Err(format!("no chain {name}"));
+        };
         check_chain(name, listed, wanted)?;
     }
     for (name, wanted) in &common.sets {
         let listed = set(table, name.as_str())?;
-        if (listed.key, listed.verdicts, &listed.comment) != (wanted.key, wanted.verdicts, &wanted.comment) {
+        if (listed.key, listed.verdicts, &listed.comment)
+            != (wanted.key, wanted.verdicts, &wanted.comment)
+        {
             return Err(format!("{name} holds other keys or data"));
         }
-        let filled = matches!(name.as_str(), layout::CLUSTER_IPS | layout::SERVICE_IPS | layout::NO_ENDPOINT_SERVICES);
+        let filled = matches!(
+            name.as_str(),
+            layout::CLUSTER_IPS | layout::SERVICE_IPS | layout::NO_ENDPOINT_SERVICES
+        );
         if let (false, Some(key)) = (filled, listed.elements.keys().next()) {
             return Err(format!("{name} holds {key}, of a service of another type"));
         }
     }
-    match table.sets.keys().find(|name| !common.sets.contains_key(*name)) {
+    match table
+        .sets
+        .keys()
+        .find(|name| !common.sets.contains_key(*name))
+    {
         Some(foreign) => Err(format!("foreign set {foreign}")),
         None => Ok(()),
     }
@@ -83,14 +110,25 @@ fn check_common(table: &Table, common: &Table) -> Result<(), String> {
 /// Equal but for what counters have counted.
 fn check_chain(name: &Name, listed: &Chain, wanted: &Chain) -> Result<(), String> {
     let mut listed = listed.clone();
-    listed.rules.iter_mut().for_each(nft_codec::Rule::zero_counters);
+    listed
+        .rules
+        .iter_mut()
+        .for_each(nft_codec::Rule::zero_counters);
     if listed == *wanted {
         return Ok(());
     }
-    let differs = listed.rules.iter().zip(&wanted.rules).find(|(listed, wanted)| listed != wanted);
+    let differs = listed
+        .rules
+        .iter()
+        .zip(&wanted.rules)
+        .find(|(listed, wanted)| listed != wanted);
     Err(match differs {
         Some((listed, wanted)) => format!("chain {name} has '{listed}' instead of '{wanted}'"),
-        None => format!("chain {name} has {} rules instead of {}, or another hook", listed.rules.len(), wanted.rules.len()),
+        None => format!(
+            "chain {name} has {} rules instead of {}, or another hook",
+            listed.rules.len(),
+            wanted.rules.len()
+        ),
     })
 }
 
@@ -101,10 +139,18 @@ fn target(element: &Element) -> Result<(Frontend, &Name), String> {
         L4Proto::UDP => Some(Protocol::Udp),
         _ => None,
     };
-    if let (Key::AddressProtoPort(vip, proto, port), Some(Verdict::Goto(chain))) = (element.key, &element.verdict)
+    if let (Key::AddressProtoPort(vip, proto, port), Some(Verdict::Goto(chain))) =
+        (element.key, &element.verdict)
         && let Some(protocol) = protocol(proto)
     {
-        return Ok((Frontend { vip, port, protocol }, chain));
+        return Ok((
+            Frontend {
+                vip,
+                port,
+                protocol,
+            },
+            chain,
+        ));
     }
     Err(format!("foreign element {element}"))
 }
@@ -113,11 +159,20 @@ fn target(element: &Element) -> Result<(Frontend, &Name), String> {
 fn check_cluster_ips(table: &Table, relation: &Relation) -> Result<(), String> {
     let active = &set(table, layout::CLUSTER_IPS)?.elements;
     let vips: HashSet<Ipv4Addr> = relation.0.keys().map(|frontend| frontend.vip).collect();
-    if let Some(vip) = vips.iter().find(|vip| !active.contains_key(&Key::Address(**vip))) {
+    if let Some(vip) = vips
+        .iter()
+        .find(|vip| !active.contains_key(&Key::Address(**vip)))
+    {
         return Err(format!("{vip} is not in {}", layout::CLUSTER_IPS));
     }
-    match active.keys().find(|key| !matches!(key, Key::Address(vip) if vips.contains(vip))) {
-        Some(key) => Err(format!("{} holds {key}, which is no service's", layout::CLUSTER_IPS)),
+    match active
+        .keys()
+        .find(|key| !matches!(key, Key::Address(vip) if vips.contains(vip)))
+    {
+        Some(key) => Err(format!(
+            "{} holds {key}, which is no service's",
+            layout::CLUSTER_IPS
+        )),
         None => Ok(()),
     }
 }
@@ -129,25 +184,44 @@ struct Trace<'a> {
 
 impl<'a> Trace<'a> {
     fn chain(&mut self, name: &Name) -> Result<&'a Chain, String> {
-        let (name, chain) = self.table.chains.get_key_value(name).ok_or_else(|| format!("no chain {name}"))?;
+        let (name, chain) = self
+            .table
+            .chains
+            .get_key_value(name)
+            .ok_or_else(|| format!("no chain {name}"))?;
         self.reached.insert(name);
         Ok(chain)
     }
 
     /// Shares of a service's endpoints: of `modulus` numbers, how many lead to each.
-    fn service(&mut self, frontend: Frontend, name: &Name) -> Result<BTreeMap<Endpoint, f64>, String> {
+    fn service(
+        &mut self,
+        frontend: Frontend,
+        name: &Name,
+    ) -> Result<BTreeMap<Endpoint, f64>, String> {
         let chain = self.chain(name)?;
         let foreign = || format!("{frontend}: chain {name} does not hold exactly its two rules");
-        let [off_cluster, choice] = &chain.rules[..] else { return Err(foreign()) };
-        let [Statement::RandomVmap { modulus, entries }] = &choice.statements[..] else { return Err(foreign()) };
-        if chain.base.is_some() || choice.comment.is_some() || *off_cluster != layout::off_cluster_rule(frontend) {
+        let [off_cluster, choice] = &chain.rules[..] else {
+            return Err(foreign());
+        };
+        let [Statement::RandomVmap { modulus, entries }] = &choice.statements[..] else {
+            return Err(foreign());
+        };
+        if chain.base.is_some()
+            || choice.comment.is_some()
+            || *off_cluster != layout::off_cluster_rule(frontend)
+        {
             return Err(foreign());
         }
         let mut shares = BTreeMap::new();
         for (number, verdict) in entries {
-            let Verdict::Goto(endpoint_chain) = verdict else { return Err(foreign()) };
+            let Verdict::Goto(endpoint_chain) = verdict else {
+                return Err(foreign());
+            };
             if number >= modulus {
-                return Err(format!("{frontend}: number {number} of {modulus} is never drawn"));
+                return Err(format!(
+                    "{frontend}: number {number} of {modulus} is never drawn"
+                ));
             }
             let endpoint = self.endpoint(frontend, endpoint_chain)?;
             *shares.entry(endpoint).or_insert(0.0) += 1.0 / f64::from(*modulus);
@@ -165,9 +239,14 @@ impl<'a> Trace<'a> {
             },
             _ => return Err(foreign()),
         };
-        let endpoint = Endpoint { address: *to.ip(), port: to.port() };
+        let endpoint = Endpoint {
+            address: *to.ip(),
+            port: to.port(),
+        };
         // Protocol and masquerading too: the whole chain must be this endpoint's.
-        if chain.base.is_none() && chain.rules == layout::endpoint_rules(frontend.protocol, endpoint) {
+        if chain.base.is_none()
+            && chain.rules == layout::endpoint_rules(frontend.protocol, endpoint)
+        {
             Ok(endpoint)
         } else {
             Err(foreign())
@@ -176,7 +255,10 @@ impl<'a> Trace<'a> {
 
     /// A chain that nothing leads to is a flushed one that waits for its deletion, or foreign.
     fn check_unreached(&self, common: &Table) -> Result<(), String> {
-        let mut others = self.table.chains.iter().filter(|(name, _)| !common.chains.contains_key(*name) && !self.reached.contains(name));
+        let mut others =
+            self.table.chains.iter().filter(|(name, _)| {
+                !common.chains.contains_key(*name) && !self.reached.contains(name)
+            });
         match others.find(|(_, chain)| !chain.rules.is_empty() || chain.base.is_some()) {
             Some((name, _)) => Err(format!("no service leads to chain {name}, which has rules")),
             None => Ok(()),

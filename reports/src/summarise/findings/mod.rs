@@ -27,7 +27,12 @@ pub(super) fn findings(cells: &Cells<'_>, summary: &Summary) -> Vec<Finding> {
     let mut all = Vec::new();
     for scope in scopes {
         let largest = scope.largest(summary);
-        let context = Context { cells, summary, scope, largest };
+        let context = Context {
+            cells,
+            summary,
+            scope,
+            largest,
+        };
         let mut found = context.all();
         if several {
             for finding in &mut found {
@@ -47,7 +52,10 @@ impl Context<'_, '_> {
         let mut found = Vec::new();
         for protocol in &protocols {
             found.extend(self.ranking(
-                &format!("First packet of a new {} flow to the last of {services} services", protocol.to_uppercase()),
+                &format!(
+                    "First packet of a new {} flow to the last of {services} services",
+                    protocol.to_uppercase()
+                ),
                 |key| first_packet(key, protocol, "last"),
                 Metric::Latency,
             ));
@@ -74,8 +82,11 @@ impl Context<'_, '_> {
 
     /// Protocols of first-packet cells, TCP first.
     fn protocols(&self) -> Vec<String> {
-        let mut seen: Vec<String> =
-            self.scope.rows(self.summary).filter_map(|row| row.key.options.get("protocol").cloned()).collect();
+        let mut seen: Vec<String> = self
+            .scope
+            .rows(self.summary)
+            .filter_map(|row| row.key.options.get("protocol").cloned())
+            .collect();
         seen.sort();
         seen.dedup();
         seen
@@ -85,13 +96,18 @@ impl Context<'_, '_> {
     fn keys_at_largest(&self, asks: impl Fn(&CellKey) -> bool) -> Vec<&CellKey> {
         self.cells
             .keys()
-            .filter(|key| self.scope.holds(key) && key.variant.is_empty() && key.services == self.largest)
+            .filter(|key| {
+                self.scope.holds(key) && key.variant.is_empty() && key.services == self.largest
+            })
             .filter(|key| !key.mode.is_floor() && asks(key))
             .collect()
     }
 
     fn row(&self, key: &CellKey, metric: Metric) -> Option<&Row> {
-        self.summary.cells.iter().find(|row| row.key == *key && row.metric == Some(metric))
+        self.summary
+            .cells
+            .iter()
+            .find(|row| row.key == *key && row.metric == Some(metric))
     }
 
     /// Fits of the modes that serve services.
@@ -108,17 +124,38 @@ impl Context<'_, '_> {
 
 fn first_packet(key: &CellKey, protocol: &str, position: &str) -> bool {
     let is = |name: &str, wanted: &str| key.options.get(name).is_some_and(|value| value == wanted);
-    key.scenario == ScenarioKind::FirstPacket && is("protocol", protocol) && is("position", position)
+    key.scenario == ScenarioKind::FirstPacket
+        && is("protocol", protocol)
+        && is("position", position)
 }
 
 /// "29.1 µs (28.5–29.9 µs; n = 15,000 in 15 stays)", and what the median leaves out.
 fn stated(row: &Row) -> String {
-    let (Some(median), Some(unit)) = (row.median, row.unit) else { return "no number".to_owned() };
-    let interval = row.ci95.map_or_else(|| "no interval".to_owned(), |ci95| interval(ci95, unit));
-    let stays = if row.stays == 1 { "1 stay".to_owned() } else { format!("{} stays", row.stays) };
-    let censored = row.reason.as_deref().is_some_and(|reason| reason.contains("timed-out"));
-    let but = if censored { "; others timed out, so the true median is higher" } else { "" };
-    format!("{} ({interval}; n = {} in {stays}{but})", value(median, unit), whole(row.n))
+    let (Some(median), Some(unit)) = (row.median, row.unit) else {
+        return "no number".to_owned();
+    };
+    let interval = row
+        .ci95
+        .map_or_else(|| "no interval".to_owned(), |ci95| interval(ci95, unit));
+    let stays = if row.stays == 1 {
+        "1 stay".to_owned()
+    } else {
+        format!("{} stays", row.stays)
+    };
+    let censored = row
+        .reason
+        .as_deref()
+        .is_some_and(|reason| reason.contains("timed-out"));
+    let but = if censored {
+        "; others timed out, so the true median is higher"
+    } else {
+        ""
+    };
+    format!(
+        "{} ({interval}; n = {} in {stays}{but})",
+        value(median, unit),
+        whole(row.n)
+    )
 }
 
 fn evidence(row: &Row) -> String {
@@ -127,16 +164,32 @@ fn evidence(row: &Row) -> String {
 }
 
 fn evidence_of_fit(fit: &Fit) -> String {
-    let options: Vec<String> = fit.options.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let options: Vec<String> = fit
+        .options
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
     format!(
         "fit {} {} {} {} {}–{}: {} {} [{}, {}]",
-        fit.mode, fit.scenario, options.join(" "), fit.metric, fit.from, fit.to, fit.estimate, fit.unit, fit.ci95[0], fit.ci95[1]
+        fit.mode,
+        fit.scenario,
+        options.join(" "),
+        fit.metric,
+        fit.from,
+        fit.to,
+        fit.estimate,
+        fit.unit,
+        fit.ci95[0],
+        fit.ci95[1]
     )
 }
 
 /// "longer than 120 s (timed out: a lower bound)".
 fn bounded(after_ns: u64) -> String {
-    format!("longer than {} (timed out: a lower bound)", value(after_ns as f64, Unit::Nanoseconds))
+    format!(
+        "longer than {} (timed out: a lower bound)",
+        value(after_ns as f64, Unit::Nanoseconds)
+    )
 }
 
 /// Sentences joined as a list: "a, b and c".
@@ -150,7 +203,8 @@ fn listed(parts: &[String]) -> String {
 
 /// Mode and the options that tell its series apart.
 fn names(keys: &[&CellKey]) -> Vec<String> {
-    let series: Vec<(Mode, &schema::Options)> = keys.iter().map(|key| (key.mode, &key.options)).collect();
+    let series: Vec<(Mode, &schema::Options)> =
+        keys.iter().map(|key| (key.mode, &key.options)).collect();
     crate::scope::series_names(&series)
 }
 

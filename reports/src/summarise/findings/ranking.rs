@@ -4,9 +4,8 @@ use schema::summary::{Finding, Row};
 use schema::{CellKey, Metric, ScenarioKind};
 
 use super::{Context, bounded, evidence, listed, names, stated, words};
-use crate::scope::is_lowest;
-use crate::quantity::{digits, span, value, whole};
-use crate::statistics::Ratio;
+use crate::quantity::{counted, digits, span, value, whole};
+use crate::scope::{STAYS_TO_TELL, are_apart, is_lowest};
 use crate::summarise::ratios::ratio;
 
 /// A series at the largest N.
@@ -18,7 +17,12 @@ struct Entry<'a> {
 
 impl Context<'_, '_> {
     /// All series that answer a question, ascending, with the verdict that the intervals allow.
-    pub(super) fn ranking(&self, question: &str, asks: impl Fn(&CellKey) -> bool, metric: Metric) -> Option<Finding> {
+    pub(super) fn ranking(
+        &self,
+        question: &str,
+        asks: impl Fn(&CellKey) -> bool,
+        metric: Metric,
+    ) -> Option<Finding> {
         let keys = self.keys_at_largest(&asks);
         let mut entries = Vec::new();
         let mut bounds: Vec<(String, u64)> = Vec::new();
@@ -29,10 +33,21 @@ impl Context<'_, '_> {
                 (None, None) => {}
             }
         }
-        entries.sort_by(|a, b| a.row.median.unwrap_or(f64::NAN).total_cmp(&b.row.median.unwrap_or(f64::NAN)));
-        let mut values: Vec<String> =
-            entries.iter().map(|entry| format!("{} {}", entry.name, stated(entry.row))).collect();
-        values.extend(bounds.iter().map(|(name, after_ns)| format!("{name} {}", bounded(*after_ns))));
+        entries.sort_by(|a, b| {
+            a.row
+                .median
+                .unwrap_or(f64::NAN)
+                .total_cmp(&b.row.median.unwrap_or(f64::NAN))
+        });
+        let mut values: Vec<String> = entries
+            .iter()
+            .map(|entry| format!("{} {}", entry.name, stated(entry.row)))
+            .collect();
+        values.extend(
+            bounds
+                .iter()
+                .map(|(name, after_ns)| format!("{name} {}", bounded(*after_ns))),
+        );
         if values.is_empty() {
             return None;
         }
@@ -42,7 +57,10 @@ impl Context<'_, '_> {
             format!("{question}: {}.", values.join("; "))
         } else {
             let by_size = self.by_size(&asks, metric);
-            format!("{question}: {verdict}{by_size} Medians: {}.", values.join("; "))
+            format!(
+                "{question}: {verdict}{by_size} Medians: {}.",
+                values.join("; ")
+            )
         };
         Some(Finding { text, evidence })
     }
@@ -50,17 +68,28 @@ impl Context<'_, '_> {
     /// Which mode is lower than all others at which N; nothing when it is the same at every N.
     fn by_size(&self, asks: &impl Fn(&CellKey) -> bool, metric: Metric) -> String {
         let mut runs: Vec<(String, Vec<String>)> = Vec::new();
-        let mut sizes: Vec<u32> = self.scope.rows(self.summary).map(|row| row.key.services).collect();
+        let mut sizes: Vec<u32> = self
+            .scope
+            .rows(self.summary)
+            .map(|row| row.key.services)
+            .collect();
         sizes.sort_unstable();
         sizes.dedup();
         for services in sizes {
             let answers: Vec<&Row> = self
                 .scope
                 .rows(self.summary)
-                .filter(|row| row.key.services == services && asks(&row.key) && row.metric.is_none_or(|m| m == metric))
+                .filter(|row| {
+                    row.key.services == services
+                        && asks(&row.key)
+                        && row.metric.is_none_or(|m| m == metric)
+                })
                 .collect();
             let winner = answers.iter().find(|row| is_lowest(row, &answers));
-            let winner = winner.map_or_else(|| "not distinguished".to_owned(), |row| row.key.mode.to_string());
+            let winner = winner.map_or_else(
+                || "not distinguished".to_owned(),
+                |row| row.key.mode.to_string(),
+            );
             match runs.last_mut() {
                 Some((name, sizes)) if *name == winner => sizes.push(whole(services.into())),
                 _ => runs.push((winner, vec![whole(services.into())])),
@@ -69,21 +98,27 @@ impl Context<'_, '_> {
         if runs.len() < 2 {
             return String::new();
         }
-        let runs: Vec<String> = runs.into_iter().map(|(winner, sizes)| format!("{winner} at {}", listed(&sizes))).collect();
+        let runs: Vec<String> = runs
+            .into_iter()
+            .map(|(winner, sizes)| format!("{winner} at {}", listed(&sizes)))
+            .collect();
         format!(" Fastest by size: {}.", runs.join("; "))
     }
 
     fn verdict(&self, entries: &[Entry<'_>], bounds: &[(String, u64)], metric: Metric) -> String {
-        let Some((best, others)) = entries.split_first() else { return String::new() };
+        let Some((best, others)) = entries.split_first() else {
+            return String::new();
+        };
         let (mut slower, mut level) = (Vec::new(), Vec::new());
         for other in others {
             match ratio(self.cells, other.key, best.key, metric) {
-                Some(ratio) if is_apart(best.row, other.row, &ratio) => slower.push(format!(
-                    "{} takes {} times as long ({})",
-                    other.name,
-                    digits(ratio.ratio),
-                    ratio.ci95.map(span).unwrap_or_default()
-                )),
+                Some(ratio) if are_apart(best.row, other.row) && ratio.is_distinguished() => slower
+                    .push(format!(
+                        "{} takes {} times as long ({})",
+                        other.name,
+                        digits(ratio.ratio),
+                        ratio.ci95.map(span).unwrap_or_default()
+                    )),
                 _ => level.push(other.name.clone()),
             }
         }
@@ -92,18 +127,34 @@ impl Context<'_, '_> {
         for (name, after_ns) in bounds {
             match top {
                 Some(top) if top < *after_ns as f64 => {
-                    slower.push(format!("{name} takes more than {} times as long", digits(*after_ns as f64 / top)));
+                    slower.push(format!(
+                        "{name} takes more than {} times as long",
+                        digits(*after_ns as f64 / top)
+                    ));
                 }
                 _ => level.push(name.clone()),
             }
         }
         let mut text = String::new();
         if level.is_empty() && !slower.is_empty() {
-            text.push_str(&format!("{} is the fastest; {}.", best.name, listed(&slower)));
+            text.push_str(&format!(
+                "{} is the fastest; {}.",
+                best.name,
+                listed(&slower)
+            ));
         } else if !level.is_empty() {
             let mut together = vec![best.name.clone()];
             together.extend(level);
-            text.push_str(&format!("{} are not distinguished.", listed(&together)));
+            let few = |row: &Row| row.ci95.is_none() || row.stays < STAYS_TO_TELL;
+            let why = if entries.iter().any(|entry| few(entry.row)) {
+                " (too few stays)"
+            } else {
+                ""
+            };
+            text.push_str(&format!(
+                "{} are not distinguished{why}.",
+                listed(&together)
+            ));
             if !slower.is_empty() {
                 text.push_str(&format!(" Against {}, {}.", best.name, listed(&slower)));
             }
@@ -116,14 +167,31 @@ impl Context<'_, '_> {
         let (mut parts, mut proof) = (Vec::new(), Vec::new());
         for last in self.keys_at_largest(|key| super::first_packet(key, protocol, "last")) {
             let mut first = last.clone();
-            first.options.insert("position".to_owned(), "first".to_owned());
-            let (Some(row), Some(base)) = (self.row(last, Metric::Latency), self.row(&first, Metric::Latency)) else {
+            first
+                .options
+                .insert("position".to_owned(), "first".to_owned());
+            let (Some(row), Some(base)) = (
+                self.row(last, Metric::Latency),
+                self.row(&first, Metric::Latency),
+            ) else {
                 continue;
             };
-            let Some(ratio) = ratio(self.cells, last, &first, Metric::Latency) else { continue };
+            let Some(ratio) = ratio(self.cells, last, &first, Metric::Latency) else {
+                continue;
+            };
             let Some(ci95) = ratio.ci95 else { continue };
-            let known = if ratio.is_distinguished() { "" } else { ": not distinguished from 1" };
-            parts.push(format!("{} in {} ({}{known})", digits(ratio.ratio), last.mode, span(ci95)));
+            let known = if ratio.is_distinguished() {
+                ""
+            } else {
+                ": not distinguished from 1"
+            };
+            parts.push(format!(
+                "{} in {} ({}; {}{known})",
+                digits(ratio.ratio),
+                last.mode,
+                span(ci95),
+                counted(ratio.stays_numerator.into(), "stay")
+            ));
             proof.extend([evidence(base), evidence(row)]);
         }
         let text = format!(
@@ -132,43 +200,76 @@ impl Context<'_, '_> {
             whole(self.largest.into()),
             listed(&parts)
         );
-        (!parts.is_empty()).then_some(Finding { text, evidence: proof })
+        (!parts.is_empty()).then_some(Finding {
+            text,
+            evidence: proof,
+        })
     }
 
     /// One transaction against chunks, where a mode measures both.
     pub(super) fn chunks(&self) -> Option<Finding> {
         let (mut parts, mut proof) = (Vec::new(), Vec::new());
         let installs = |key: &CellKey| key.scenario == ScenarioKind::ColdInstall;
-        for single in self.keys_at_largest(|key| installs(key) && key.options.get("chunk").is_some_and(|c| c == "all")) {
+        for single in self.keys_at_largest(|key| {
+            installs(key) && key.options.get("chunk").is_some_and(|c| c == "all")
+        }) {
             for chunked in self.keys_at_largest(|key| installs(key) && key.mode == single.mode) {
-                let same = words(&chunked.options, &["chunk"]) == words(&single.options, &["chunk"]);
-                let (Some(chunk), Some(base), true) =
-                    (chunked.options.get("chunk").filter(|c| *c != "all"), self.row(chunked, Metric::UpdateTime), same)
-                else {
+                let same =
+                    words(&chunked.options, &["chunk"]) == words(&single.options, &["chunk"]);
+                let (Some(chunk), Some(base), true) = (
+                    chunked.options.get("chunk").filter(|c| *c != "all"),
+                    self.row(chunked, Metric::UpdateTime),
+                    same,
+                ) else {
                     continue;
                 };
-                let Some(ratio_text) = self.single_over_chunked(single, chunked, base) else { continue };
+                let Some(ratio_text) = self.single_over_chunked(single, chunked, base) else {
+                    continue;
+                };
                 let through = words(&single.options, &["chunk", "large_cluster"]);
-                parts.push(format!("{ratio_text} as long as in transactions of {chunk}, in {} through {through}", single.mode));
+                parts.push(format!(
+                    "{ratio_text} as long as in transactions of {chunk}, in {} through {through}",
+                    single.mode
+                ));
                 proof.push(evidence(base));
                 proof.extend(self.row(single, Metric::UpdateTime).map(evidence));
             }
         }
         let services = whole(self.largest.into());
-        let text = format!("One transaction for {services} services: takes {}.", parts.join("; "));
-        (!parts.is_empty()).then_some(Finding { text, evidence: proof })
+        let text = format!(
+            "One transaction for {services} services: takes {}.",
+            parts.join("; ")
+        );
+        (!parts.is_empty()).then_some(Finding {
+            text,
+            evidence: proof,
+        })
     }
 
-    fn single_over_chunked(&self, single: &CellKey, chunked: &CellKey, base: &Row) -> Option<String> {
+    fn single_over_chunked(
+        &self,
+        single: &CellKey,
+        chunked: &CellKey,
+        base: &Row,
+    ) -> Option<String> {
         if let Some(after_ns) = self.cells.lower_bound(single) {
             let top = base.ci95?[1];
             let least = after_ns as f64 / top;
-            return (least > 1.0).then(|| format!("more than {} times (it timed out)", digits(least)));
+            return (least > 1.0)
+                .then(|| format!("more than {} times (it timed out)", digits(least)));
         }
         let ratio = ratio(self.cells, single, chunked, Metric::UpdateTime)?;
         let ci95 = ratio.ci95?;
-        let known = if ratio.is_distinguished() { "" } else { ": not distinguished from 1" };
-        Some(format!("{} times ({}{known})", digits(ratio.ratio), span(ci95)))
+        let known = if ratio.is_distinguished() {
+            ""
+        } else {
+            ": not distinguished from 1"
+        };
+        Some(format!(
+            "{} times ({}{known})",
+            digits(ratio.ratio),
+            span(ci95)
+        ))
     }
 
     /// What adding one service hands over, at the smallest and the largest N.
@@ -176,14 +277,21 @@ impl Context<'_, '_> {
         let (mut parts, mut proof) = (Vec::new(), Vec::new());
         let keys = self.keys_at_largest(|key| key.scenario == ScenarioKind::ServiceAdd);
         for (key, name) in keys.iter().zip(names(&keys)) {
-            let small = CellKey { services: self.scope.smallest(self.summary), ..(*key).clone() };
+            let small = CellKey {
+                services: self.scope.smallest(self.summary),
+                ..(*key).clone()
+            };
             if small.services == key.services {
                 continue;
             }
             let mut said = Vec::new();
             for (metric, noun) in [(Metric::Messages, " messages"), (Metric::BytesSent, "")] {
-                let (Some(a), Some(b)) = (self.row(&small, metric), self.row(key, metric)) else { continue };
-                let (Some(x), Some(y), Some(unit)) = (a.median, b.median, b.unit) else { continue };
+                let (Some(a), Some(b)) = (self.row(&small, metric), self.row(key, metric)) else {
+                    continue;
+                };
+                let (Some(x), Some(y), Some(unit)) = (a.median, b.median, b.unit) else {
+                    continue;
+                };
                 if metric == Metric::Messages && y == 0.0 {
                     continue;
                 }
@@ -204,13 +312,9 @@ impl Context<'_, '_> {
             whole(self.largest.into()),
             parts.join("; ")
         );
-        (!parts.is_empty()).then_some(Finding { text, evidence: proof })
+        (!parts.is_empty()).then_some(Finding {
+            text,
+            evidence: proof,
+        })
     }
-}
-
-/// Two rows are told apart when their intervals do not overlap and the interval of their ratio leaves
-/// 1 out.
-fn is_apart(a: &Row, b: &Row, ratio: &Ratio) -> bool {
-    let (Some([low_a, high_a]), Some([low_b, high_b])) = (a.ci95, b.ci95) else { return false };
-    (high_a < low_b || high_b < low_a) && ratio.is_distinguished()
 }

@@ -1,0 +1,102 @@
+//! The fake against the kernel: random operations are taken or refused by both alike, and leave the
+//! same rules.
+//!
+//! Chain `a` is the base chain and the only one that looks into maps; jumps lead from a letter to a
+//! later one. So no loop arises, which the kernel would refuse and the fake does not know.
+
+#![allow(clippy::unwrap_used)] // a test's own functions too
+
+use nft_codec::{Connection, EncodedBatch, Ruleset, parse_script};
+use nix::sched::{CloneFlags, unshare};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+fn word(words: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
+    prop::sample::select(words)
+}
+
+/// One script line over a few names, most of them possible in some state.
+fn line() -> impl Strategy<Value = String> {
+    let chain = || word(&["b", "c", "d"]);
+    let map = || word(&["m", "n"]);
+    let key = || word(&["tcp . 80", "udp . 53"]);
+    prop_oneof![
+        8 => word(&["add chain ip t a { type filter hook output priority 0 ; }", "add chain ip t a { type filter hook input priority 0 ; }", "add chain ip t a"]).prop_map(str::to_owned),
+        16 => chain().prop_map(|c| format!("add chain ip t {c}")),
+        2 => chain().prop_map(|c| format!("flush chain ip t {c}")),
+        4 => word(&["a", "b", "c", "d"]).prop_map(|c| format!("delete chain ip t {c}")),
+        8 => map().prop_map(|m| format!("add map ip t {m} {{ type inet_proto . inet_service : verdict ; }}")),
+        4 => word(&["m", "s"]).prop_map(|s| format!("add set ip t {s} {{ type ipv4_addr ; comment \"x\" ; }}")),
+        2 => map().prop_map(|m| format!("flush map ip t {m}")),
+        2 => map().prop_map(|m| format!("delete map ip t {m}")),
+        2 => Just("delete set ip t s".to_owned()),
+        8 => (map(), key(), chain()).prop_map(|(m, k, c)| format!("add element ip t {m} {{ {k} : goto {c} }}")),
+        2 => (map(), key(), chain()).prop_map(|(m, k, c)| format!("add element ip t {m} {{ tcp . 1 : drop , {k} : jump {c} }}")),
+        4 => (map(), key()).prop_map(|(m, k)| format!("delete element ip t {m} {{ {k} }}")),
+        4 => word(&["add", "delete"]).prop_map(|verb| format!("{verb} element ip t s {{ 10.0.0.1 }}")),
+        6 => map().prop_map(|m| format!("add rule ip t a meta l4proto . th dport vmap @{m}")),
+        4 => chain().prop_map(|c| format!("add rule ip t {c} ip daddr @s counter return")),
+        4 => chain().prop_map(|c| format!("add rule ip t a ip saddr != 10.0.0.0/9 jump {c}")),
+        4 => word(&["b jump c", "b goto d", "c jump d", "d jump a"]).prop_map(|jump| format!("add rule ip t {jump}")),
+        4 => (chain(), 1..4u32).prop_map(|(c, n)| format!("add rule ip t a numgen random mod {n} vmap {{ 0 : goto {c} }}")),
+        1 => Just("delete table ip t".to_owned()),
+        2 => Just("add table ip t".to_owned()),
+    ]
+}
+
+fn agree(lines: &[String]) -> Result<(), TestCaseError> {
+    let mut connection = Connection::open().unwrap();
+    let clear = |connection: &mut Connection| {
+        drop(
+            connection
+                .send(&EncodedBatch::encode(parse_script("delete table ip t").unwrap()).unwrap()),
+        )
+    };
+    clear(&mut connection);
+    let mut fake = Ruleset::default();
+    for line in std::iter::once("add table ip t").chain(lines.iter().map(String::as_str)) {
+        let ops = parse_script(line).unwrap();
+        let kernel = connection.send(&EncodedBatch::encode(ops.clone()).unwrap());
+        let pretended = fake.apply(&ops);
+        prop_assert_eq!(
+            kernel.is_ok(),
+            pretended.is_ok(),
+            "kernel: {:?}; fake: {:?}",
+            kernel,
+            pretended
+        );
+    }
+    prop_assert_eq!(&connection.ruleset("t").unwrap(), &fake);
+    clear(&mut connection);
+    Ok(())
+}
+
+#[test]
+fn the_fake_takes_and_refuses_what_the_kernel_does() {
+    let in_namespace = || match unshare(CloneFlags::CLONE_NEWNET) {
+        Ok(()) => {
+            let mut runner = TestRunner::new(Config {
+                cases: 24,
+                max_shrink_iters: 200,
+                failure_persistence: None,
+                ..Config::default()
+            });
+            runner
+                .run(&prop::collection::vec(line(), 1..40), |lines| agree(&lines))
+                .unwrap();
+        }
+        Err(errno) => {
+            assert!(
+                !std::env::var("BENCH_REQUIRE").is_ok_and(|r| r.contains("netns")),
+                "no network namespace: {errno}"
+            );
+            eprintln!("SKIPPED: no network namespace: {errno}");
+        }
+    };
+    std::thread::scope(|scope| {
+        scope
+            .spawn(in_namespace)
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+}
