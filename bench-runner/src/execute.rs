@@ -66,6 +66,8 @@ pub(crate) struct Executor<'a> {
     hopeless: HashSet<String>,
     /// Further stays start after those of the plan.
     next_stay: u32,
+    /// Stays of later blocks that wait until the others have had their turns.
+    deferred: Vec<(u32, PlannedStay)>,
     /// What the stays so far were expected to take, nanoseconds.
     expected_so_far: u64,
     tally: Tally,
@@ -119,6 +121,7 @@ impl<'a> Executor<'a> {
             took: HashMap::new(),
             hopeless: HashSet::new(),
             next_stay: plan.blocks * plan.stays.len() as u32,
+            deferred: Vec::new(),
             expected_so_far: 0,
             tally: Tally::default(),
         })
@@ -131,11 +134,25 @@ impl<'a> Executor<'a> {
     pub(crate) async fn run(mut self) -> anyhow::Result<Tally> {
         for block in 0..self.plan.blocks {
             for stay in self.plan.block(block) {
-                self.stay(block, &stay).await?;
+                if block > 0 && self.waits(&stay) {
+                    self.deferred.push((block, stay));
+                } else {
+                    self.stay(block, &stay).await?;
+                }
             }
+        }
+        for (block, stay) in std::mem::take(&mut self.deferred) {
+            self.stay(block, &stay).await?;
         }
         self.progress.finish();
         Ok(self.tally)
+    }
+
+    /// A stay that asks one question and took more than a sixtieth of the budget is repeated only after
+    /// everything else: one install of a minute would cost every other cell a repetition.
+    fn waits(&self, stay: &PlannedStay) -> bool {
+        let took = self.took.get(&shape(&stay.spec)).copied().unwrap_or(0);
+        stay.spec.cells.len() == 1 && Duration::from_nanos(took) > self.settings.budget / 60
     }
 
     fn elapsed(&self) -> Duration {

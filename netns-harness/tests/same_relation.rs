@@ -41,13 +41,14 @@ proptest! {
         shapes in prop::collection::vec(shape(), 1..5),
         large_cluster in any::<bool>(),
         chunk in prop::option::of(1usize..8),
+        untimed in any::<bool>(),
     ) {
         let populations: Vec<Population> = shapes.iter().map(population).collect();
         let wanted = Relation::of(populations.last().unwrap());
         for mode in Mode::ALL.iter().filter(|m| !m.is_floor()) {
             let datapath = registry(*mode);
             for transport in datapath.transports() {
-                let options = RenderOptions { transport: *transport, large_cluster, chunk };
+                let options = RenderOptions { transport: *transport, large_cluster, chunk, untimed };
                 let mut batches = vec![datapath.render(None, &populations[0], &options)];
                 batches.extend(populations.windows(2).map(|w| datapath.render(Some(&w[0]), &w[1], &options)));
                 let meant = datapath.meaning(&batches);

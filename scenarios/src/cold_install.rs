@@ -20,7 +20,7 @@ use crate::stay::Stay;
 const NFTABLES_CHUNKS: [Option<u32>; 2] = [None, Some(500)];
 /// Labs of one stay, at sizes where an install is cheap.
 const SAMPLES: u32 = 3;
-const CHEAP: u32 = 1_000;
+const CHEAP: u32 = 300;
 /// How long to wait for the kernel to give back the memory of the lab before.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -79,7 +79,7 @@ impl Scenario for ColdInstall {
         let render = RenderOptions {
             transport: stay.transport()?,
             large_cluster: options.get("large_cluster").is_none_or(|v| v == "on"),
-            chunk: options.get("chunk").and_then(|c| c.parse().ok()),
+            chunk: options.get("chunk").and_then(|c| c.parse().ok()), untimed: false,
         };
         let baseline = meters::kernel_memory()?;
         let mut settled = true;

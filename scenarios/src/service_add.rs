@@ -12,8 +12,12 @@ use crate::recorder::Recorder;
 use crate::scenario::{CellError, Request, Scenario};
 use crate::stay::Stay;
 
-/// Additions in one stay.
-const REPETITIONS: u32 = 10;
+/// Additions in one stay. More stays say more than more additions in one, and above [`LARGE`] an
+/// iptables update and its undoing take a second and a half.
+const fn repetitions(services: u32) -> u32 {
+    if services > LARGE { 4 } else { 10 }
+}
+const LARGE: u32 = 1_000;
 
 /// The scenario.
 #[derive(Debug)]
@@ -48,17 +52,17 @@ impl Scenario for ServiceAdd {
             (_, Some("nft")) => 20_000_000 + 17_000 * n,
             _ => 2_000_000 + 1_000 * n,
         };
-        u64::from(REPETITIONS) * 2 * once + 2 * 8_000 * rules
+        u64::from(repetitions(services)) * 2 * once + 2 * 8_000 * rules
     }
 
     fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result<(), CellError> {
         let render = RenderOptions {
             transport: stay.transport()?,
             large_cluster: options.get("large_cluster").is_none_or(|v| v == "on"),
-            chunk: None,
+            chunk: None, untimed: false,
         };
         let current = stay.population;
-        for repetition in 0..REPETITIONS {
+        for repetition in 0..repetitions(stay.spec.services) {
             let mut grown = current.clone();
             grown.services.push(stay.recipe().service(stay.spec.services + repetition));
             let batch = stay.render_sampled(Some(current), &grown, &render, recorder);

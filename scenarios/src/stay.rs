@@ -259,7 +259,7 @@ fn prepare(stay: &mut Stay<'_>, recorder: &mut Recorder, emit: &mut dyn FnMut(Ev
     let options = RenderOptions {
         transport: stay.datapath.transports()[0],
         large_cluster: stay.spec.large_cluster,
-        chunk: stay.datapath.preparation_chunk(),
+        chunk: stay.datapath.preparation_chunk(), untimed: true,
     };
     let start = clock::now();
     let batch = stay.datapath.render(None, stay.population, &options);

@@ -69,7 +69,7 @@ fn print_rules(settings: &Settings) {
         let options = RenderOptions {
             transport: datapath.transports()[0],
             large_cluster: settings.request.large_cluster,
-            chunk: None,
+            chunk: None, untimed: false,
         };
         let batch = datapath.render(None, &population, &options);
         println!("# {mode}, {services} services: {} operations, {} messages, {} bytes", batch.operations(), batch.messages(), batch.bytes());

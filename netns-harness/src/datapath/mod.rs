@@ -64,6 +64,9 @@ pub struct RenderOptions {
     pub large_cluster: bool,
     /// Services a transaction; `None`: all in one.
     pub chunk: Option<usize>,
+    /// Whether this is an install that is not timed: a mode may then take a shorter way to the same
+    /// rules, which the census sees.
+    pub untimed: bool,
 }
 
 /// What will be sent, rendered and counted before any clock starts.

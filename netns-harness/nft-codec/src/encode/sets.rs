@@ -1,7 +1,8 @@
 //! Sets, maps and their elements: what the nftnl crate's `Set` cannot say (data type, flags, size,
 //! user data, verdicts), through libnftnl itself.
 
-use std::ffi::CStr;
+use std::borrow::Cow;
+use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
 
 use nftnl::nftnl_sys as sys;
@@ -12,7 +13,18 @@ use crate::ops::{Element, Key, KeyType, SetSpec, Verdict};
 use crate::wire;
 
 /// The kernel puts a number in place of `%d` (nf_tables_api.c, nf_tables_set_alloc_name).
-pub(super) const ANONYMOUS_MAP: &CStr = c"__map%d";
+const ANONYMOUS_MAP: &CStr = c"__map%d";
+
+/// Name of an anonymous map: with a number of ours, or for the kernel to number.
+pub(super) fn anonymous_map(number: Option<u32>) -> Cow<'static, CStr> {
+    match number {
+        None => Cow::Borrowed(ANONYMOUS_MAP),
+        Some(number) => {
+            let name = CString::new(format!("__map{number}")).expect("digits hold no NUL");
+            Cow::Owned(name)
+        }
+    }
+}
 
 /// `nft`'s number of the type `integer` (datatype.h, enum datatypes). The kernel only stores it.
 const TYPE_INTEGER: u32 = 4;
@@ -135,8 +147,13 @@ impl RawSet {
 
     /// The anonymous constant map of a random choice, with its elements. It declares its size, which
     /// is known.
-    pub(super) fn random_vmap(table: &Name, entries: &[(u32, Verdict)], id: u32) -> Self {
-        let mut set = Self::with_c_name(table, ANONYMOUS_MAP, Some(id));
+    pub(super) fn random_vmap(
+        table: &Name,
+        name: &CStr,
+        entries: &[(u32, Verdict)],
+        id: u32,
+    ) -> Self {
+        let mut set = Self::with_c_name(table, name, Some(id));
         let flags = libc::NFT_SET_ANONYMOUS | libc::NFT_SET_CONSTANT | libc::NFT_SET_MAP;
         set.describe(flags as u32, TYPE_INTEGER, 4, true);
         set.set_u32(sys::NFTNL_SET_DESC_SIZE, entries.len() as u32);

@@ -295,7 +295,7 @@ impl Datapath for Iptables {
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
         let population = super::probe_population();
-        let options = RenderOptions { transport, large_cluster: false, chunk: None };
+        let options = RenderOptions { transport, large_cluster: false, chunk: None, untimed: false };
         self.apply(&self.render(None, &population, &options)).map_err(|e| tool_missing(self.tool, &e))?;
         let listed = self.census().map_err(|e| tool_missing(self.tool, &e))?;
         match listed.differences(&Relation::of(&population)) {

@@ -7,7 +7,7 @@ use schema::Protocol;
 use super::*;
 use crate::service::{Endpoint, Frontend};
 
-const OPTIONS: RenderOptions = RenderOptions { transport: Transport::Restore, large_cluster: true, chunk: None };
+const OPTIONS: RenderOptions = RenderOptions { transport: Transport::Restore, large_cluster: true, chunk: None, untimed: false };
 
 fn population(services: u32, endpoints: u32) -> Population {
     let service = |index: u32| Service {

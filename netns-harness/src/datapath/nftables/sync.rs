@@ -217,7 +217,13 @@ impl Transactions<'_> {
         let (messages, payload) = match self.options.transport {
             Transport::Nft => (0, Payload::NftScript(script(&ops))),
             Transport::Netlink | Transport::Restore => {
-                let batch = EncodedBatch::encode(ops).expect(ENCODABLE);
+                let encoded = if self.options.untimed {
+                    // 16 bits for the numbers of one transaction's sets.
+                    EncodedBatch::encode_numbered(ops, (self.done.len() as u32) << 16)
+                } else {
+                    EncodedBatch::encode(ops)
+                };
+                let batch = encoded.expect(ENCODABLE);
                 (batch.messages(), Payload::Nftables(batch))
             }
         };
