@@ -231,14 +231,41 @@ pub(crate) enum OnOff {
 
 /// Names that the design has and this version has not.
 const NOT_BUILT: &[&str] = &[
-    "iptables-nft", "ipset", "ipvs", "resync", "service-remove", "endpoint-churn", "teardown", "established",
-    "connect-rate", "throughput", "miss", "service-types", "update-under-load", "conntrack-limit", "memory",
-    "rule-count", "spread", "affinity", "failover", "match-list", "live-set", "exec", "ipset-restore", "ipvsadm",
-    "ipv6", "guest",
+    "iptables-nft",
+    "ipset",
+    "ipvs",
+    "resync",
+    "service-remove",
+    "endpoint-churn",
+    "teardown",
+    "established",
+    "connect-rate",
+    "throughput",
+    "miss",
+    "service-types",
+    "update-under-load",
+    "conntrack-limit",
+    "memory",
+    "rule-count",
+    "spread",
+    "affinity",
+    "failover",
+    "match-list",
+    "live-set",
+    "exec",
+    "ipset-restore",
+    "ipvsadm",
+    "ipv6",
+    "guest",
 ];
 
 /// The value of that name, or a message with the nearest name.
-fn named<T: Copy>(kind: &str, text: &str, all: &[T], name: impl Fn(&T) -> &'static str) -> Result<T, String> {
+fn named<T: Copy>(
+    kind: &str,
+    text: &str,
+    all: &[T],
+    name: impl Fn(&T) -> &'static str,
+) -> Result<T, String> {
     if let Some(found) = all.iter().find(|v| name(v) == text) {
         return Ok(*found);
     }
@@ -252,7 +279,9 @@ fn named<T: Copy>(kind: &str, text: &str, all: &[T], name: impl Fn(&T) -> &'stat
         .min()
         .filter(|(distance, candidate)| *distance <= candidate.len() / 2);
     Err(match nearest {
-        Some((_, candidate)) => format!("no {kind} '{text}'; did you mean '{candidate}'? (known: {known})"),
+        Some((_, candidate)) => {
+            format!("no {kind} '{text}'; did you mean '{candidate}'? (known: {known})")
+        }
         None => format!("no {kind} '{text}' (known: {known})"),
     })
 }
@@ -340,7 +369,10 @@ mod tests {
     fn run_options_work_with_and_without_the_word() {
         let without = Cli::try_parse_from(["bench-runner", "--services", "10"]).unwrap();
         assert_eq!(without.run.services, [10]);
-        let Some(Command::Run(with)) = Cli::try_parse_from(["bench-runner", "run", "--services", "10"]).unwrap().command
+        let Some(Command::Run(with)) =
+            Cli::try_parse_from(["bench-runner", "run", "--services", "10"])
+                .unwrap()
+                .command
         else {
             panic!("run is a command")
         };
@@ -351,12 +383,21 @@ mod tests {
     fn a_wrong_name_gives_the_nearest_one_on_one_line() {
         let error = Cli::try_parse_from(["bench-runner", "--modes", "nftable"]).unwrap_err();
         let line = one_line(&error);
-        assert!(line.starts_with("error: ") && line.contains("did you mean 'nftables'") && !line.contains('\n'), "{line}");
+        assert!(
+            line.starts_with("error: ")
+                && line.contains("did you mean 'nftables'")
+                && !line.contains('\n'),
+            "{line}"
+        );
     }
 
     #[test]
     fn what_is_not_built_is_said_to_be_missing() {
         let error = Cli::try_parse_from(["bench-runner", "--modes", "ipvs"]).unwrap_err();
-        assert!(one_line(&error).contains("not in this version"), "{}", one_line(&error));
+        assert!(
+            one_line(&error).contains("not in this version"),
+            "{}",
+            one_line(&error)
+        );
     }
 }

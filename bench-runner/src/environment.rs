@@ -12,10 +12,26 @@ use schema::{Accelerator, Environment, Mode, SandboxKind};
 
 /// Kernel configuration that moves results by more than noise.
 const CONFIG: &[&str] = &[
-    "CONFIG_HZ", "CONFIG_PREEMPT_DYNAMIC", "CONFIG_PREEMPT_RT", "CONFIG_MITIGATION_RETPOLINE", "CONFIG_RETPOLINE",
-    "CONFIG_KASAN", "CONFIG_LOCKDEP", "CONFIG_PROVE_LOCKING", "CONFIG_SLUB_DEBUG_ON", "CONFIG_DEBUG_KMEMLEAK",
-    "CONFIG_NF_TABLES", "CONFIG_IP_NF_IPTABLES_LEGACY", "CONFIG_IP_NF_IPTABLES", "CONFIG_NF_CONNTRACK", "CONFIG_NF_NAT",
-    "CONFIG_IP_SET", "CONFIG_IP_VS", "CONFIG_VETH", "CONFIG_DUMMY", "CONFIG_BPF_JIT_ALWAYS_ON",
+    "CONFIG_HZ",
+    "CONFIG_PREEMPT_DYNAMIC",
+    "CONFIG_PREEMPT_RT",
+    "CONFIG_MITIGATION_RETPOLINE",
+    "CONFIG_RETPOLINE",
+    "CONFIG_KASAN",
+    "CONFIG_LOCKDEP",
+    "CONFIG_PROVE_LOCKING",
+    "CONFIG_SLUB_DEBUG_ON",
+    "CONFIG_DEBUG_KMEMLEAK",
+    "CONFIG_NF_TABLES",
+    "CONFIG_IP_NF_IPTABLES_LEGACY",
+    "CONFIG_IP_NF_IPTABLES",
+    "CONFIG_NF_CONNTRACK",
+    "CONFIG_NF_NAT",
+    "CONFIG_IP_SET",
+    "CONFIG_IP_VS",
+    "CONFIG_VETH",
+    "CONFIG_DUMMY",
+    "CONFIG_BPF_JIT_ALWAYS_ON",
 ];
 
 /// A tool that a mode needs: program, Debian package.
@@ -38,18 +54,29 @@ pub(crate) fn tools(mode: Mode, transport: Transport) -> &'static [Tool] {
 
 /// Whether a program is in one of the directories of PATH.
 pub(crate) fn installed(program: &str) -> bool {
-    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
 }
 
 /// The host's kernel as an environment.
 pub(crate) fn host() -> Environment {
     let uname = nix::sys::utsname::uname().ok();
     let name = |get: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
-        uname.as_ref().map_or_else(|| "unknown".to_owned(), |u| get(u).to_string_lossy().into_owned())
+        uname.as_ref().map_or_else(
+            || "unknown".to_owned(),
+            |u| get(u).to_string_lossy().into_owned(),
+        )
     };
     let pinning = Pinning::choose().map_or_else(
         |e| e.to_string(),
-        |p| format!("client {}, server {}, {}", p.client, p.server, if p.apart() { "spinning" } else { "sleeping" }),
+        |p| {
+            format!(
+                "client {}, server {}, {}",
+                p.client,
+                p.server,
+                if p.apart() { "spinning" } else { "sleeping" }
+            )
+        },
     );
     Environment {
         sandbox: SandboxKind::Netns,
@@ -59,7 +86,9 @@ pub(crate) fn host() -> Environment {
         machine: name(|u| u.machine()),
         cpu: cpu_model(),
         cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
-        clocksource: read_trimmed("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        clocksource: read_trimmed(
+            "/sys/devices/system/clocksource/clocksource0/current_clocksource",
+        ),
         clock_step_ns: netns_sys::clock::step_ns(),
         pinning,
         mitigations: meters::mitigations(),
@@ -75,7 +104,11 @@ fn read_trimmed(path: &str) -> String {
 
 fn cpu_model() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text.lines().find_map(|l| l.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));
+    let line = text.lines().find_map(|l| {
+        l.strip_prefix("model name")?
+            .split_once(": ")
+            .map(|(_, name)| name)
+    });
     line.unwrap_or("unknown").trim().to_owned()
 }
 
@@ -91,17 +124,34 @@ fn kernel_config() -> BTreeMap<String, String> {
         return BTreeMap::from([("config".to_owned(), "not readable".to_owned())]);
     }
     let values: BTreeMap<&str, &str> = text.lines().filter_map(|l| l.split_once('=')).collect();
-    CONFIG.iter().map(|name| ((*name).to_owned(), values.get(name).copied().unwrap_or("n").to_owned())).collect()
+    CONFIG
+        .iter()
+        .map(|name| {
+            (
+                (*name).to_owned(),
+                values.get(name).copied().unwrap_or("n").to_owned(),
+            )
+        })
+        .collect()
 }
 
 fn versions() -> BTreeMap<String, String> {
     let version = |program: &str| {
         let output = Command::new(program).arg("--version").output().ok()?;
-        Some(String::from_utf8_lossy(&output.stdout).lines().next()?.trim().to_owned())
+        Some(
+            String::from_utf8_lossy(&output.stdout)
+                .lines()
+                .next()?
+                .trim()
+                .to_owned(),
+        )
     };
     let mut found = BTreeMap::from([("bench-runner".to_owned(), crate::VERSION.to_owned())]);
     for program in ["iptables-legacy-restore", "nft"] {
-        found.insert(program.to_owned(), version(program).unwrap_or_else(|| "not installed".to_owned()));
+        found.insert(
+            program.to_owned(),
+            version(program).unwrap_or_else(|| "not installed".to_owned()),
+        );
     }
     found
 }

@@ -77,9 +77,16 @@ pub(crate) struct Executor<'a> {
 type StayShape = String;
 
 fn shape(spec: &StaySpec) -> StayShape {
-    let mut cells: Vec<String> = spec.cells.iter().map(|c| key(spec, c).to_string()).collect();
+    let mut cells: Vec<String> = spec
+        .cells
+        .iter()
+        .map(|c| key(spec, c).to_string())
+        .collect();
     cells.sort_unstable();
-    format!("{} {} {} {:?}", spec.mode, spec.services, spec.variant, cells)
+    format!(
+        "{} {} {} {:?}",
+        spec.mode, spec.services, spec.variant, cells
+    )
 }
 
 fn preparation_name(spec: &StaySpec) -> String {
@@ -170,10 +177,18 @@ impl<'a> Executor<'a> {
         if self.tally.interrupted {
             return self.skip(spec, &spec.cells, "interrupted");
         }
-        if let Some(why) = self.unsupported.get(&(spec.mode, spec.transport.clone())).cloned() {
+        if let Some(why) = self
+            .unsupported
+            .get(&(spec.mode, spec.transport.clone()))
+            .cloned()
+        {
             return self.close_all(spec, &spec.cells, &Outcome::Unsupported { reason: why });
         }
-        let expected = self.took.get(&shape(spec)).copied().unwrap_or(stay.expected_ns);
+        let expected = self
+            .took
+            .get(&shape(spec))
+            .copied()
+            .unwrap_or(stay.expected_ns);
         if block > 0 && self.elapsed() + Duration::from_nanos(expected) > self.settings.budget {
             self.tally.budget = true;
             return self.skip(spec, &spec.cells, "budget");
@@ -187,14 +202,22 @@ impl<'a> Executor<'a> {
         for cell in &spec.cells {
             let name = key(spec, cell).to_string();
             if self.hopeless.contains(&name) || self.hopeless.contains(&preparation_name(spec)) {
-                self.skip(spec, std::slice::from_ref(cell), "it timed out in an earlier block")?;
+                self.skip(
+                    spec,
+                    std::slice::from_ref(cell),
+                    "it timed out in an earlier block",
+                )?;
             } else {
                 rest.push(cell.clone());
             }
         }
         let mut number = spec.stay;
         while !rest.is_empty() && !self.tally.interrupted {
-            let attempt = StaySpec { stay: number, cells: rest, ..spec.clone() };
+            let attempt = StaySpec {
+                stay: number,
+                cells: rest,
+                ..spec.clone()
+            };
             rest = self.attempt(&attempt, settled).await?;
             number = self.next_stay;
             self.next_stay += 1;
@@ -210,19 +233,37 @@ impl<'a> Executor<'a> {
         let mut asked: Vec<&str> = spec.cells.iter().map(|c| c.scenario.name()).collect();
         asked.sort_unstable();
         asked.dedup();
-        let what = format!("block {} of {}: {} at {} services, {}", block + 1, self.plan.blocks, spec.mode, spec.services, asked.join(" + "));
+        let what = format!(
+            "block {} of {}: {} at {} services, {}",
+            block + 1,
+            self.plan.blocks,
+            spec.mode,
+            spec.services,
+            asked.join(" + ")
+        );
         self.progress.stay(done, total, &what, self.left(block));
     }
 
     /// Time left, from the plan and from how the stays so far compared with it.
     fn left(&self, block: u32) -> Duration {
         let block_ns = self.plan.block_ns() as f64;
-        let pace = if self.expected_so_far == 0 { 1.0 } else { self.start.elapsed_ns() as f64 / self.expected_so_far as f64 };
-        let in_block = pace * (block_ns * f64::from(block + 1) - self.expected_so_far as f64).max(0.0);
+        let pace = if self.expected_so_far == 0 {
+            1.0
+        } else {
+            self.start.elapsed_ns() as f64 / self.expected_so_far as f64
+        };
+        let in_block =
+            pace * (block_ns * f64::from(block + 1) - self.expected_so_far as f64).max(0.0);
         let later = pace * block_ns * f64::from(self.plan.blocks - block - 1);
         let budget = self.settings.budget.as_nanos() as f64 - self.start.elapsed_ns() as f64;
-        let first_is_complete = if block == 0 { in_block } else { in_block.min(budget.max(0.0)) };
-        Duration::from_nanos((first_is_complete + later.min((budget - first_is_complete).max(0.0))) as u64)
+        let first_is_complete = if block == 0 {
+            in_block
+        } else {
+            in_block.min(budget.max(0.0))
+        };
+        Duration::from_nanos(
+            (first_is_complete + later.min((budget - first_is_complete).max(0.0))) as u64,
+        )
     }
 
     /// Runs one process; writes the outcomes of its cells; returns the cells that another process must run.
@@ -236,20 +277,33 @@ impl<'a> Executor<'a> {
             self.progress.note("warning: a killed stay is still inside the kernel; what follows may be slowed by it");
         }
         let finished: HashSet<u64> = ended.iter().map(|c| c.cell).collect();
-        let open: Vec<CellSpec> = spec.cells.iter().filter(|c| !finished.contains(&c.id)).cloned().collect();
+        let open: Vec<CellSpec> = spec
+            .cells
+            .iter()
+            .filter(|c| !finished.contains(&c.id))
+            .cloned()
+            .collect();
         let teardown = match &heard {
             Heard::Closed => Ok("census empty"),
             Heard::Failed(stage, reason) if open.is_empty() => Err((*stage, reason.clone())),
             _ => Ok("not reached: the stay was ended in a later cell"),
         };
         for mut outcome in ended {
-            outcome.facts.insert("settled_before".to_owned(), if settled { "yes" } else { "no" }.to_owned());
+            outcome.facts.insert(
+                "settled_before".to_owned(),
+                if settled { "yes" } else { "no" }.to_owned(),
+            );
             match &teardown {
                 Ok(fact) => {
-                    outcome.facts.insert("teardown".to_owned(), (*fact).to_owned());
+                    outcome
+                        .facts
+                        .insert("teardown".to_owned(), (*fact).to_owned());
                 }
                 Err((stage, reason)) => {
-                    outcome.outcome = Outcome::Failed { stage: *stage, reason: reason.clone() };
+                    outcome.outcome = Outcome::Failed {
+                        stage: *stage,
+                        reason: reason.clone(),
+                    };
                     outcome.series.clear();
                 }
             }
@@ -259,10 +313,18 @@ impl<'a> Executor<'a> {
     }
 
     /// Gives the cells that have no outcome theirs, or hands them back to be run.
-    fn settle_open(&mut self, spec: &StaySpec, heard: Heard, open: Vec<CellSpec>) -> anyhow::Result<Vec<CellSpec>> {
+    fn settle_open(
+        &mut self,
+        spec: &StaySpec,
+        heard: Heard,
+        open: Vec<CellSpec>,
+    ) -> anyhow::Result<Vec<CellSpec>> {
         match heard {
             Heard::Closed => {
-                let outcome = Outcome::Failed { stage: Stage::Process, reason: "the stay closed without this cell".to_owned() };
+                let outcome = Outcome::Failed {
+                    stage: Stage::Process,
+                    reason: "the stay closed without this cell".to_owned(),
+                };
                 self.close_all(spec, &open, &outcome)?;
                 Ok(Vec::new())
             }
@@ -272,34 +334,72 @@ impl<'a> Executor<'a> {
             }
             Heard::Late(None, after) => {
                 self.hopeless.insert(preparation_name(spec));
-                self.skip(spec, &open, &format!("preparation: longer than {}", rough(after)))?;
+                self.skip(
+                    spec,
+                    &open,
+                    &format!("preparation: longer than {}", rough(after)),
+                )?;
                 Ok(Vec::new())
             }
-            Heard::Late(Some(id), after) => self.close_one(spec, open, id, &Outcome::TimedOut { after_ns: after.as_nanos() as u64 }),
+            Heard::Late(Some(id), after) => self.close_one(
+                spec,
+                open,
+                id,
+                &Outcome::TimedOut {
+                    after_ns: after.as_nanos() as u64,
+                },
+            ),
             Heard::Died(None, said) => {
                 let reason = format!("the stay's process ended before its first cell: {said}");
-                self.close_all(spec, &open, &Outcome::Failed { stage: Stage::Process, reason })?;
+                self.close_all(
+                    spec,
+                    &open,
+                    &Outcome::Failed {
+                        stage: Stage::Process,
+                        reason,
+                    },
+                )?;
                 Ok(Vec::new())
             }
             Heard::Died(Some(id), said) => {
                 let reason = format!("the stay's process ended: {said}");
-                self.close_one(spec, open, id, &Outcome::Failed { stage: Stage::Process, reason })
+                self.close_one(
+                    spec,
+                    open,
+                    id,
+                    &Outcome::Failed {
+                        stage: Stage::Process,
+                        reason,
+                    },
+                )
             }
             Heard::Interrupted => Ok(open),
         }
     }
 
     /// Only the cell that was running gets the outcome; the others are for another process.
-    fn close_one(&mut self, spec: &StaySpec, open: Vec<CellSpec>, id: u64, outcome: &Outcome) -> anyhow::Result<Vec<CellSpec>> {
-        let (this, others): (Vec<CellSpec>, Vec<CellSpec>) = open.into_iter().partition(|c| c.id == id);
+    fn close_one(
+        &mut self,
+        spec: &StaySpec,
+        open: Vec<CellSpec>,
+        id: u64,
+        outcome: &Outcome,
+    ) -> anyhow::Result<Vec<CellSpec>> {
+        let (this, others): (Vec<CellSpec>, Vec<CellSpec>) =
+            open.into_iter().partition(|c| c.id == id);
         if matches!(outcome, Outcome::TimedOut { .. }) {
-            self.hopeless.extend(this.iter().map(|c| key(spec, c).to_string()));
+            self.hopeless
+                .extend(this.iter().map(|c| key(spec, c).to_string()));
         }
         self.close_all(spec, &this, outcome)?;
         Ok(others)
     }
 
-    async fn listen(&mut self, process: &mut StayProcess, ended: &mut Vec<CellOutcome>) -> anyhow::Result<Heard> {
+    async fn listen(
+        &mut self,
+        process: &mut StayProcess,
+        ended: &mut Vec<CellOutcome>,
+    ) -> anyhow::Result<Heard> {
         let limit = self.settings.cell_timeout;
         let mut running: Option<u64> = None;
         let mut since = clock::now();
@@ -311,7 +411,12 @@ impl<'a> Executor<'a> {
                 _ = self.terminate.recv() => { self.tally.interrupted = true; return Ok(Heard::Interrupted) }
             };
             match next {
-                Next::Late => return Ok(Heard::Late(running, Duration::from_nanos(since.elapsed_ns()))),
+                Next::Late => {
+                    return Ok(Heard::Late(
+                        running,
+                        Duration::from_nanos(since.elapsed_ns()),
+                    ));
+                }
                 Next::Ended(said) => return Ok(Heard::Died(running, said)),
                 Next::Event(Event::Phase { .. }) => {}
                 Next::Event(Event::Started { cell }) => {
@@ -337,10 +442,21 @@ impl<'a> Executor<'a> {
     }
 
     fn skip(&mut self, spec: &StaySpec, cells: &[CellSpec], why: &str) -> anyhow::Result<()> {
-        self.close_all(spec, cells, &Outcome::NotRun { reason: why.to_owned() })
+        self.close_all(
+            spec,
+            cells,
+            &Outcome::NotRun {
+                reason: why.to_owned(),
+            },
+        )
     }
 
-    fn close_all(&mut self, spec: &StaySpec, cells: &[CellSpec], outcome: &Outcome) -> anyhow::Result<()> {
+    fn close_all(
+        &mut self,
+        spec: &StaySpec,
+        cells: &[CellSpec],
+        outcome: &Outcome,
+    ) -> anyhow::Result<()> {
         for cell in cells {
             let outcome = CellOutcome {
                 cell: cell.id,
@@ -356,9 +472,17 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    fn record(&mut self, spec: &StaySpec, outcome: CellOutcome, started_ns: u64) -> anyhow::Result<()> {
+    fn record(
+        &mut self,
+        spec: &StaySpec,
+        outcome: CellOutcome,
+        started_ns: u64,
+    ) -> anyhow::Result<()> {
         let Some(cell) = spec.cells.iter().find(|c| c.id == outcome.cell) else {
-            anyhow::bail!("a stay spoke of cell {}, which is not its own", outcome.cell);
+            anyhow::bail!(
+                "a stay spoke of cell {}, which is not its own",
+                outcome.cell
+            );
         };
         let record = CellRecord {
             key: key(spec, cell),
@@ -371,7 +495,11 @@ impl<'a> Executor<'a> {
             series: outcome.series,
             facts: outcome.facts,
         };
-        *self.tally.outcomes.entry(record.outcome.name()).or_default() += 1;
+        *self
+            .tally
+            .outcomes
+            .entry(record.outcome.name())
+            .or_default() += 1;
         if let Outcome::Failed { stage, reason } = &record.outcome {
             let line = format!("{}: failed ({stage}): {reason}", record.key);
             self.progress.note(&line);

@@ -30,6 +30,8 @@ pub(crate) struct Usage(pub(crate) String);
 
 /// The exit code of an error.
 pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
-    let usage = error.chain().any(|e| e.is::<Usage>() || e.is::<reports::LoadError>());
+    let usage = error
+        .chain()
+        .any(|e| e.is::<Usage>() || e.is::<reports::LoadError>());
     ExitCode::from(if usage { 2 } else { 1 })
 }

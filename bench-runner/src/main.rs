@@ -21,7 +21,12 @@ use cli::{Cli, Command};
 use exit::Ended;
 
 /// Version and source revision.
-pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BENCH_RUNNER_REVISION"), ")");
+pub(crate) const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("BENCH_RUNNER_REVISION"),
+    ")"
+);
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

@@ -57,14 +57,20 @@ pub(crate) struct Plan {
 /// 100, 300, 1000, 3000, … below `most`, then `most`.
 fn sweep(most: u32) -> Vec<u32> {
     let half_decades = (2..=6).flat_map(|e| [10u32.pow(e), 3 * 10u32.pow(e)]);
-    half_decades.take_while(|n| *n < most).chain([most]).collect()
+    half_decades
+        .take_while(|n| *n < most)
+        .chain([most])
+        .collect()
 }
 
 impl Settings {
     /// Fills in the defaults and checks what single options cannot know of each other.
     pub(crate) fn resolve(args: &RunArgs) -> Result<Self, Usage> {
         if args.no_sweep && args.services.len() > 1 {
-            return Err(Usage("--no-sweep goes with one number of --services; a list is measured exactly".to_owned()));
+            return Err(Usage(
+                "--no-sweep goes with one number of --services; a list is measured exactly"
+                    .to_owned(),
+            ));
         }
         let mut sizes = match args.services.as_slice() {
             [one] if !args.no_sweep => sweep(*one),
@@ -103,14 +109,27 @@ impl Settings {
             )));
         }
         for transport in &self.request.transports {
-            if !self.modes.iter().any(|m| !m.is_floor() && registry(*m).transports().contains(transport)) {
-                return Err(Usage(format!("--transports {transport}: no requested mode can be programmed that way")));
+            if !self
+                .modes
+                .iter()
+                .any(|m| !m.is_floor() && registry(*m).transports().contains(transport))
+            {
+                return Err(Usage(format!(
+                    "--transports {transport}: no requested mode can be programmed that way"
+                )));
             }
         }
-        if self.damage.is_some() && (smallest < 2 * self.request.protocols.len() || self.endpoints < 2) {
-            return Err(Usage("--damage needs at least two services of each protocol and two endpoints".to_owned()));
+        if self.damage.is_some()
+            && (smallest < 2 * self.request.protocols.len() || self.endpoints < 2)
+        {
+            return Err(Usage(
+                "--damage needs at least two services of each protocol and two endpoints"
+                    .to_owned(),
+            ));
         }
-        if self.modes.iter().all(|m| m.is_floor()) && !self.scenarios.contains(&ScenarioKind::FirstPacket) {
+        if self.modes.iter().all(|m| m.is_floor())
+            && !self.scenarios.contains(&ScenarioKind::FirstPacket)
+        {
             return Err(Usage("the floors none and conntrack have no control plane: ask for first-packet, or add a mode".to_owned()));
         }
         Ok(())
@@ -123,13 +142,21 @@ impl Settings {
         if self.request.transports.is_empty() || mode.is_floor() {
             return vec![can[0]];
         }
-        self.request.transports.iter().copied().filter(|t| can.contains(t)).collect()
+        self.request
+            .transports
+            .iter()
+            .copied()
+            .filter(|t| can.contains(t))
+            .collect()
     }
 }
 
 /// Everything when nothing was named; each once, in the vocabulary's order.
 fn ordered<T: Copy + PartialEq>(named: &[T], all: &[T]) -> Vec<T> {
-    all.iter().copied().filter(|v| named.is_empty() || named.contains(v)).collect()
+    all.iter()
+        .copied()
+        .filter(|v| named.is_empty() || named.contains(v))
+        .collect()
 }
 
 impl Plan {
@@ -139,15 +166,33 @@ impl Plan {
         for &services in &settings.sizes {
             for &mode in &settings.modes {
                 for (i, transport) in settings.transports(mode).into_iter().enumerate() {
-                    stays.extend(serving_stay(settings, mode, services, transport, i == 0, ""));
+                    stays.extend(serving_stay(
+                        settings,
+                        mode,
+                        services,
+                        transport,
+                        i == 0,
+                        "",
+                    ));
                     stays.extend(own_stays(settings, mode, services, transport));
                 }
             }
             if settings.control && settings.modes.contains(&Mode::None) {
-                stays.extend(serving_stay(settings, Mode::None, services, Transport::Restore, true, CONTROL));
+                stays.extend(serving_stay(
+                    settings,
+                    Mode::None,
+                    services,
+                    Transport::Restore,
+                    true,
+                    CONTROL,
+                ));
             }
         }
-        Self { seed: settings.seed, blocks: settings.repetitions, stays }
+        Self {
+            seed: settings.seed,
+            blocks: settings.repetitions,
+            stays,
+        }
     }
 
     /// Cells of one block.
@@ -162,7 +207,8 @@ impl Plan {
 
     /// The stays of a block in their order, with their numbers; cells in an order of their own.
     pub(crate) fn block(&self, block: u32) -> Vec<PlannedStay> {
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed ^ (u64::from(block) << 32) ^ 0x626c_6f63);
+        let mut rng =
+            Xoshiro256PlusPlus::seed_from_u64(self.seed ^ (u64::from(block) << 32) ^ 0x626c_6f63);
         let mut stays = self.stays.clone();
         stays.shuffle(&mut rng);
         let mut cell = u64::from(block) * self.cells_per_block();
@@ -181,7 +227,13 @@ impl Plan {
     }
 }
 
-fn template(settings: &Settings, mode: Mode, services: u32, transport: Transport, variant: &str) -> StaySpec {
+fn template(
+    settings: &Settings,
+    mode: Mode,
+    services: u32,
+    transport: Transport,
+    variant: &str,
+) -> StaySpec {
     StaySpec {
         stay: 0,
         block: 0,
@@ -224,23 +276,48 @@ fn serving_stay(
             if !first_transport && !options.contains_key("transport") {
                 continue;
             }
-            expected_ns += scenario.expected_ns(mode, services, settings.endpoints, &options, &settings.request);
-            spec.cells.push(CellSpec { id: 0, scenario: scenario.kind(), options });
+            expected_ns += scenario.expected_ns(
+                mode,
+                services,
+                settings.endpoints,
+                &options,
+                &settings.request,
+            );
+            spec.cells.push(CellSpec {
+                id: 0,
+                scenario: scenario.kind(),
+                options,
+            });
         }
     }
     (!spec.cells.is_empty()).then_some(PlannedStay { spec, expected_ns })
 }
 
 /// Stays with one cell each, on an untouched lab.
-fn own_stays(settings: &Settings, mode: Mode, services: u32, transport: Transport) -> Vec<PlannedStay> {
+fn own_stays(
+    settings: &Settings,
+    mode: Mode,
+    services: u32,
+    transport: Transport,
+) -> Vec<PlannedStay> {
     let mut stays = Vec::new();
     for scenario in asked(settings, true) {
         for options in scenario.cells(mode, services, transport, &settings.request) {
-            let expected = scenario.expected_ns(mode, services, settings.endpoints, &options, &settings.request);
+            let expected = scenario.expected_ns(
+                mode,
+                services,
+                settings.endpoints,
+                &options,
+                &settings.request,
+            );
             // What is slower than its limit costs its limit.
             let expected_ns = STAY_NS + expected.min(settings.cell_timeout.as_nanos() as u64);
             let mut spec = template(settings, mode, services, transport, "");
-            spec.cells.push(CellSpec { id: 0, scenario: scenario.kind(), options });
+            spec.cells.push(CellSpec {
+                id: 0,
+                scenario: scenario.kind(),
+                options,
+            });
             stays.push(PlannedStay { spec, expected_ns });
         }
     }
@@ -287,18 +364,31 @@ mod tests {
         assert_eq!(sweep(10_000), [100, 300, 1000, 3000, 10_000]);
         assert_eq!(sweep(500), [100, 300, 500]);
         assert_eq!(sweep(50), [50]);
-        let sizes: HashSet<u32> = plan(&["--services", "20,10"]).stays.iter().map(|s| s.spec.services).collect();
+        let sizes: HashSet<u32> = plan(&["--services", "20,10"])
+            .stays
+            .iter()
+            .map(|s| s.spec.services)
+            .collect();
         assert_eq!(sizes, HashSet::from([10, 20]));
     }
 
     #[test]
     fn the_same_seed_gives_the_same_order_and_another_seed_another() {
         let order = |seed: &str| {
-            let specs: Vec<_> = plan(&["--services", "1000", "--seed", seed]).block(0).into_iter().map(|s| s.spec).collect();
+            let specs: Vec<_> = plan(&["--services", "1000", "--seed", seed])
+                .block(0)
+                .into_iter()
+                .map(|s| s.spec)
+                .collect();
             specs
         };
         assert_eq!(order("3"), order("3"));
-        let modes = |seed| order(seed).iter().map(|s| (s.mode, s.services)).collect::<Vec<_>>();
+        let modes = |seed| {
+            order(seed)
+                .iter()
+                .map(|s| (s.mode, s.services))
+                .collect::<Vec<_>>()
+        };
         assert_ne!(modes("3"), modes("4"));
     }
 
@@ -320,15 +410,37 @@ mod tests {
     fn floors_have_no_control_plane_cells_and_none_has_a_control_series() {
         let plan = plan(&["--services", "100"]);
         for stay in plan.stays.iter().filter(|s| s.spec.mode.is_floor()) {
-            assert!(stay.spec.cells.iter().all(|c| c.scenario == ScenarioKind::FirstPacket));
+            assert!(
+                stay.spec
+                    .cells
+                    .iter()
+                    .all(|c| c.scenario == ScenarioKind::FirstPacket)
+            );
         }
-        assert_eq!(plan.stays.iter().filter(|s| s.spec.variant == CONTROL).count(), 1);
+        assert_eq!(
+            plan.stays
+                .iter()
+                .filter(|s| s.spec.variant == CONTROL)
+                .count(),
+            1
+        );
     }
 
     #[test]
     fn what_does_not_depend_on_the_transport_is_asked_once() {
-        let plan = plan(&["--services", "100", "--modes", "nftables", "--transports", "netlink,nft"]);
-        let latency = plan.stays.iter().flat_map(|s| &s.spec.cells).filter(|c| c.scenario == ScenarioKind::FirstPacket);
+        let plan = plan(&[
+            "--services",
+            "100",
+            "--modes",
+            "nftables",
+            "--transports",
+            "netlink,nft",
+        ]);
+        let latency = plan
+            .stays
+            .iter()
+            .flat_map(|s| &s.spec.cells)
+            .filter(|c| c.scenario == ScenarioKind::FirstPacket);
         assert_eq!(latency.count(), 8);
     }
 }

@@ -25,8 +25,9 @@ impl Progress {
     /// For `total` cells.
     pub(crate) fn new(total: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} cells  {elapsed}  {msg}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style =
+                ProgressStyle::with_template("{bar:30} {pos}/{len} cells  {elapsed}  {msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar());
             // No ticker: a redraw on another CPU would be noise in what is timed.
             ProgressBar::new(total).with_style(style)
         });

@@ -19,7 +19,9 @@ pub(crate) struct RunDir {
 
 /// Now, UTC, RFC 3339, whole seconds.
 pub(crate) fn now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    jiff::Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string()
 }
 
 impl RunDir {
@@ -28,15 +30,23 @@ impl RunDir {
     /// # Errors
     /// It exists or cannot be made: a usage error.
     pub(crate) fn create(out: Option<&Path>) -> Result<Self, Usage> {
-        let path = out.map_or_else(|| Path::new("runs").join(now().replace(':', "-").replace('Z', "")), Path::to_path_buf);
-        if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty() && out.is_none()) {
-            fs::create_dir_all(parent).map_err(|e| Usage(format!("cannot make {}: {e}", parent.display())))?;
+        let path = out.map_or_else(
+            || Path::new("runs").join(now().replace(':', "-").replace('Z', "")),
+            Path::to_path_buf,
+        );
+        if let Some(parent) = path
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty() && out.is_none())
+        {
+            fs::create_dir_all(parent)
+                .map_err(|e| Usage(format!("cannot make {}: {e}", parent.display())))?;
             give_to_invoker(parent);
         }
         fs::create_dir(&path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::AlreadyExists => {
-                Usage(format!("--out {} exists already; name a new directory (runs are never overwritten)", path.display()))
-            }
+            std::io::ErrorKind::AlreadyExists => Usage(format!(
+                "--out {} exists already; name a new directory (runs are never overwritten)",
+                path.display()
+            )),
             _ => Usage(format!("cannot make {}: {e}", path.display())),
         })?;
         let file = path.join("results.jsonl");

@@ -56,10 +56,16 @@ impl StayProcess {
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
         let stderr = tokio::spawn(last_lines(BufReader::new(stderr).lines()));
-        let this = Self { child, lines: BufReader::new(stdout).lines(), stderr };
+        let this = Self {
+            child,
+            lines: BufReader::new(stdout).lines(),
+            stderr,
+        };
         // A child that ended early closes the pipe; its own words, read later, say why.
         match written {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("give a stay its specification"),
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(error).context("give a stay its specification")
+            }
             _ => Ok(this),
         }
     }
@@ -72,7 +78,8 @@ impl StayProcess {
         match tokio::time::timeout(limit, self.lines.next_line()).await {
             Err(_) => Ok(Next::Late),
             Ok(Ok(Some(line))) => {
-                let event = serde_json::from_str(&line).with_context(|| format!("read a stay's event '{line}'"))?;
+                let event = serde_json::from_str(&line)
+                    .with_context(|| format!("read a stay's event '{line}'"))?;
                 Ok(Next::Event(event))
             }
             Ok(_) => Ok(Next::Ended(self.end().await)),

@@ -1,5 +1,10 @@
 //! The binary on a real kernel, small: every mode measured, every promise about files and exit codes.
 #![allow(missing_docs, reason = "tests are sentences")]
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(
+    clippy::explicit_write,
+    reason = "eprintln! is captured by the test harness"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,27 +23,47 @@ const STEPS: u32 = 3_000;
 
 /// Whether labs can be made here; says so when not, where scripts/test counts it.
 fn netns() -> bool {
-    let output = Command::new(RUNNER).args(["doctor", "--json"]).output().unwrap();
+    let output = Command::new(RUNNER)
+        .args(["doctor", "--json"])
+        .output()
+        .unwrap();
     let found: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
-    let broken = found.iter().find(|line| line["mode"] != "ipvs" && line["ready"] == false);
+    let broken = found
+        .iter()
+        .find(|line| line["mode"] != "ipvs" && line["ready"] == false);
     if let Some(line) = broken {
-        let reason = format!("{} ({}): {}", line["mode"], line["transport"], line["reason"]);
+        let reason = format!(
+            "{} ({}): {}",
+            line["mode"], line["transport"], line["reason"]
+        );
         writeln!(std::io::stderr(), "SKIP netns: {reason}").unwrap();
     }
     broken.is_none()
 }
 
 fn run(out: &Path, words: &[&str]) -> Output {
-    Command::new(RUNNER).arg("run").args(words).arg("--out").arg(out).stdin(Stdio::null()).output().unwrap()
+    Command::new(RUNNER)
+        .arg("run")
+        .args(words)
+        .arg("--out")
+        .arg(out)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
 }
 
 fn lines(run: &Path) -> Vec<Value> {
     let text = fs::read_to_string(run.join("results.jsonl")).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn cells(run: &Path) -> Vec<Value> {
-    lines(run).into_iter().filter(|line| line["record"] == "cell").collect()
+    lines(run)
+        .into_iter()
+        .filter(|line| line["record"] == "cell")
+        .collect()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -57,11 +82,17 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 fn valid(schema: &str, instances: &[Value]) {
-    let output = Command::new(RUNNER).args(["schema", schema]).output().unwrap();
+    let output = Command::new(RUNNER)
+        .args(["schema", schema])
+        .output()
+        .unwrap();
     let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     for instance in instances {
-        let errors: Vec<String> = validator.iter_errors(instance).map(|e| e.to_string()).collect();
+        let errors: Vec<String> = validator
+            .iter_errors(instance)
+            .map(|e| e.to_string())
+            .collect();
         assert!(errors.is_empty(), "{errors:?} in {instance}");
     }
 }
@@ -73,25 +104,66 @@ fn a_small_run_measures_every_mode_and_writes_every_file() {
     }
     let scratch = TempDir::new().unwrap();
     let out = scratch.path().join("run");
-    let done = run(&out, &["--services", "10,20", "--repetitions", "2", "--flows", "100", "--transports", "restore,netlink,nft"]);
+    let done = run(
+        &out,
+        &[
+            "--services",
+            "10,20",
+            "--repetitions",
+            "2",
+            "--flows",
+            "100",
+            "--transports",
+            "restore,netlink,nft",
+        ],
+    );
     assert!(done.status.success(), "{}", text(&done.stderr));
     let last = text(&done.stdout).lines().last().unwrap().to_owned();
     assert_eq!(PathBuf::from(last), out.join("report.html"));
-    for file in ["results.jsonl", "summary.json", "summary.md", "report.html", "plots/first-packet-tcp.svg", "plots/first-packet-tcp.png"] {
+    for file in [
+        "results.jsonl",
+        "summary.json",
+        "summary.md",
+        "report.html",
+        "plots/first-packet-tcp.svg",
+        "plots/first-packet-tcp.png",
+    ] {
         assert!(out.join(file).metadata().unwrap().len() > 0, "{file}");
     }
     let all = lines(&out);
     valid("results", &all);
-    valid("summary", &[serde_json::from_str(&fs::read_to_string(out.join("summary.json")).unwrap()).unwrap()]);
+    valid(
+        "summary",
+        &[serde_json::from_str(&fs::read_to_string(out.join("summary.json")).unwrap()).unwrap()],
+    );
     let cells = cells(&out);
     assert_eq!(all[0]["planned_cells"], cells.len());
-    assert!(cells.iter().all(|cell| cell["outcome"] == "measured"), "{cells:?}");
-    let modes: BTreeSet<&str> = cells.iter().map(|cell| cell["mode"].as_str().unwrap()).collect();
-    assert_eq!(modes, BTreeSet::from(["none", "conntrack", "iptables-legacy", "nftables"]));
-    for cell in cells.iter().filter(|cell| cell["scenario"] == "first-packet" && cell["mode"] != "none") {
-        assert_eq!(cell["facts"]["probes"], cell["facts"]["nat_packets"], "{cell}");
+    assert!(
+        cells.iter().all(|cell| cell["outcome"] == "measured"),
+        "{cells:?}"
+    );
+    let modes: BTreeSet<&str> = cells
+        .iter()
+        .map(|cell| cell["mode"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        modes,
+        BTreeSet::from(["none", "conntrack", "iptables-legacy", "nftables"])
+    );
+    for cell in cells
+        .iter()
+        .filter(|cell| cell["scenario"] == "first-packet" && cell["mode"] != "none")
+    {
+        assert_eq!(
+            cell["facts"]["probes"], cell["facts"]["nat_packets"],
+            "{cell}"
+        );
     }
-    assert!(cells.iter().all(|cell| cell["facts"]["teardown"] == "census empty"));
+    assert!(
+        cells
+            .iter()
+            .all(|cell| cell["facts"]["teardown"] == "census empty")
+    );
 }
 
 #[test]
@@ -101,17 +173,36 @@ fn a_cell_past_its_limit_is_timed_out_with_a_lower_bound_and_costs_only_itself()
     }
     let scratch = TempDir::new().unwrap();
     let out = scratch.path().join("run");
-    let words = ["--services", "500", "--no-sweep", "--modes", "nftables", "--scenarios", "cold-install,first-packet"];
-    let done = run(&out, &[&words[..], &["--repetitions", "2", "--cell-timeout", "1ms"]].concat());
+    let words = [
+        "--services",
+        "500",
+        "--no-sweep",
+        "--modes",
+        "nftables",
+        "--scenarios",
+        "cold-install,first-packet",
+    ];
+    let done = run(
+        &out,
+        &[&words[..], &["--repetitions", "2", "--cell-timeout", "1ms"]].concat(),
+    );
     assert_eq!(done.status.code(), Some(1), "{}", text(&done.stderr));
     let cells = cells(&out);
     let of = |scenario: &str, block: u64| {
-        let found = cells.iter().filter(|c| c["scenario"] == scenario && c["block"] == block);
-        found.map(|c| c["outcome"].as_str().unwrap()).collect::<BTreeSet<_>>()
+        let found = cells
+            .iter()
+            .filter(|c| c["scenario"] == scenario && c["block"] == block);
+        found
+            .map(|c| c["outcome"].as_str().unwrap())
+            .collect::<BTreeSet<_>>()
     };
     // Building the lab already passes the limit of preparation, so no cell of either stay has begun.
     assert_eq!(of("first-packet", 0), BTreeSet::from(["not-run"]));
-    assert!(cells.iter().all(|c| c["outcome"] != "failed" && c["series"] == Value::Array(Vec::new())));
+    assert!(
+        cells
+            .iter()
+            .all(|c| c["outcome"] != "failed" && c["series"] == Value::Array(Vec::new()))
+    );
     assert_eq!(of("first-packet", 1), BTreeSet::from(["not-run"]));
     assert_eq!(cells.len(), 18);
 }
@@ -119,7 +210,15 @@ fn a_cell_past_its_limit_is_timed_out_with_a_lower_bound_and_costs_only_itself()
 /// A run that would go on for long; ended by the test.
 fn long_run(out: &Path) -> Child {
     Command::new(RUNNER)
-        .args(["run", "--services", "300", "--no-sweep", "--repetitions", "100", "--out"])
+        .args([
+            "run",
+            "--services",
+            "300",
+            "--no-sweep",
+            "--repetitions",
+            "100",
+            "--out",
+        ])
         .arg(out)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -133,7 +232,13 @@ fn lines_so_far(out: &Path) -> usize {
 }
 
 fn signal(child: &Child, name: &str) {
-    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args([name, &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 #[test]
@@ -152,7 +257,11 @@ fn an_interrupted_run_keeps_what_was_measured_accounts_for_the_rest_and_ends_wit
     let cells = cells(&out);
     assert_eq!(all[0]["planned_cells"], cells.len());
     assert!(cells.iter().any(|c| c["outcome"] == "measured"));
-    assert!(cells.iter().any(|c| c["outcome"] == "not-run" && c["reason"] == "interrupted"));
+    assert!(
+        cells
+            .iter()
+            .any(|c| c["outcome"] == "not-run" && c["reason"] == "interrupted")
+    );
     assert!(out.join("report.html").exists());
 }
 
@@ -163,7 +272,13 @@ fn descendants(root: u32) -> Vec<u32> {
         .filter_map(|entry| {
             let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+            let parent = stat
+                .rsplit_once(')')?
+                .1
+                .split_whitespace()
+                .nth(1)?
+                .parse()
+                .ok()?;
             Some((pid, parent))
         })
         .collect();
@@ -171,7 +286,12 @@ fn descendants(root: u32) -> Vec<u32> {
     let mut next = 0;
     while next < found.len() {
         let parent = found[next];
-        found.extend(parents.iter().filter(|(_, p)| *p == parent).map(|(pid, _)| *pid));
+        found.extend(
+            parents
+                .iter()
+                .filter(|(_, p)| *p == parent)
+                .map(|(pid, _)| *pid),
+        );
         next += 1;
     }
     found.split_off(1)
@@ -179,8 +299,12 @@ fn descendants(root: u32) -> Vec<u32> {
 
 fn alive(pid: u32) -> bool {
     // A zombie that nobody has reaped yet holds nothing.
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !matches!(stat.rsplit_once(") ").map(|(_, rest)| &rest[..1]), Some("Z" | "X")))
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        !matches!(
+            stat.rsplit_once(") ").map(|(_, rest)| &rest[..1]),
+            Some("Z" | "X")
+        )
+    })
 }
 
 #[test]
@@ -198,14 +322,27 @@ fn a_run_killed_with_sigkill_leaves_no_process() {
         });
         signal(&child, "-KILL");
         child.wait().unwrap();
-        until("the stay's processes are gone", || !below.iter().any(|pid| alive(*pid)));
+        until("the stay's processes are gone", || {
+            !below.iter().any(|pid| alive(*pid))
+        });
     }
 }
 
 #[test]
 fn the_same_options_print_the_same_plan_and_its_stays_can_be_run_by_hand() {
     let plan = || {
-        let words = ["plan", "--services", "20", "--modes", "none", "--flows", "100", "--positions", "last", "--json"];
+        let words = [
+            "plan",
+            "--services",
+            "20",
+            "--modes",
+            "none",
+            "--flows",
+            "100",
+            "--positions",
+            "last",
+            "--json",
+        ];
         text(&Command::new(RUNNER).args(words).output().unwrap().stdout)
     };
     assert_eq!(plan(), plan());
@@ -213,11 +350,26 @@ fn the_same_options_print_the_same_plan_and_its_stays_can_be_run_by_hand() {
         return;
     }
     let first = plan().lines().next().unwrap().to_owned();
-    let mut child =
-        Command::new(RUNNER).arg("cell").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(first.as_bytes()).unwrap();
+    let mut child = Command::new(RUNNER)
+        .arg("cell")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(first.as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
-    let events: Vec<Value> = text(&output.stdout).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let events: Vec<Value> = text(&output.stdout)
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
     assert_eq!(events.last().unwrap()["event"], "closed");
-    assert_eq!(events.iter().filter(|e| e["outcome"] == "measured").count(), 2);
+    assert_eq!(
+        events.iter().filter(|e| e["outcome"] == "measured").count(),
+        2
+    );
 }

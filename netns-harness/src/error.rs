@@ -55,6 +55,9 @@ pub enum HarnessError {
 impl HarnessError {
     /// Wraps an I/O error with what was attempted.
     pub fn system(act: impl Into<String>, source: impl Into<io::Error>) -> Self {
-        Self::System { act: act.into(), source: source.into() }
+        Self::System {
+            act: act.into(),
+            source: source.into(),
+        }
     }
 }

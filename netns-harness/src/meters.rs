@@ -22,10 +22,18 @@ pub struct KernelMemory {
 /// # Errors
 /// /proc is not mounted.
 pub fn kernel_memory() -> Result<KernelMemory, HarnessError> {
-    let text = fs::read_to_string("/proc/meminfo").map_err(|e| HarnessError::system("read /proc/meminfo", e))?;
+    let text = fs::read_to_string("/proc/meminfo")
+        .map_err(|e| HarnessError::system("read /proc/meminfo", e))?;
     let field = |name: &str| {
         text.lines()
-            .find_map(|l| l.strip_prefix(name)?.trim_start_matches(':').split_whitespace().next()?.parse::<u64>().ok())
+            .find_map(|l| {
+                l.strip_prefix(name)?
+                    .trim_start_matches(':')
+                    .split_whitespace()
+                    .next()?
+                    .parse::<u64>()
+                    .ok()
+            })
             .unwrap_or(0)
             * 1024
     };
@@ -94,7 +102,12 @@ pub struct Conntrack {
 /// # Errors
 /// A file that exists cannot be read.
 pub fn conntrack() -> Result<Conntrack, HarnessError> {
-    let number = |name: &str| netns_sys::isolation::read_sysctl(name).ok().and_then(|t| t.parse().ok()).unwrap_or(0);
+    let number = |name: &str| {
+        netns_sys::isolation::read_sysctl(name)
+            .ok()
+            .and_then(|t| t.parse().ok())
+            .unwrap_or(0)
+    };
     // thread-self, not self: /proc/net is the main thread's.
     let lost = match fs::read_to_string("/proc/thread-self/net/stat/nf_conntrack") {
         Ok(text) => lost_entries(&text),
@@ -110,7 +123,11 @@ pub fn conntrack() -> Result<Conntrack, HarnessError> {
 
 fn lost_entries(text: &str) -> u64 {
     let mut lines = text.lines();
-    let names: Vec<&str> = lines.next().unwrap_or_default().split_whitespace().collect();
+    let names: Vec<&str> = lines
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
     let wanted: Vec<usize> = ["insert_failed", "drop", "early_drop"]
         .iter()
         .filter_map(|w| names.iter().position(|n| n == w))
@@ -118,7 +135,10 @@ fn lost_entries(text: &str) -> u64 {
     lines
         .map(|line| {
             let cells: Vec<&str> = line.split_whitespace().collect();
-            wanted.iter().filter_map(|&i| u64::from_str_radix(cells.get(i)?, 16).ok()).sum::<u64>()
+            wanted
+                .iter()
+                .filter_map(|&i| u64::from_str_radix(cells.get(i)?, 16).ok())
+                .sum::<u64>()
         })
         .sum()
 }
@@ -128,7 +148,11 @@ fn lost_entries(text: &str) -> u64 {
 #[must_use]
 pub fn steal_ns() -> u64 {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let ticks = text.lines().next().and_then(|l| l.split_whitespace().nth(8)).and_then(|w| w.parse::<u64>().ok());
+    let ticks = text
+        .lines()
+        .next()
+        .and_then(|l| l.split_whitespace().nth(8))
+        .and_then(|w| w.parse::<u64>().ok());
     ticks.unwrap_or(0) * 10_000_000
 }
 
@@ -142,7 +166,10 @@ pub fn mitigations() -> BTreeMap<String, String> {
         .filter_map(Result::ok)
         .filter_map(|e| {
             let text = fs::read_to_string(e.path()).ok()?;
-            Some((e.file_name().to_string_lossy().into_owned(), text.trim().to_owned()))
+            Some((
+                e.file_name().to_string_lossy().into_owned(),
+                text.trim().to_owned(),
+            ))
         })
         .collect()
 }

@@ -24,7 +24,12 @@ pub struct Differences {
 
 impl fmt::Display for Differences {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} difference(s): {}", self.count, self.examples.join("; "))?;
+        write!(
+            f,
+            "{} difference(s): {}",
+            self.count,
+            self.examples.join("; ")
+        )?;
         if self.count > self.examples.len() {
             write!(f, "; …")?;
         }
@@ -55,7 +60,10 @@ impl Relation {
     /// `None` when `self` (listed by the kernel) equals `wanted`.
     #[must_use]
     pub fn differences(&self, wanted: &Self) -> Option<Differences> {
-        let mut found = Differences { count: 0, examples: Vec::new() };
+        let mut found = Differences {
+            count: 0,
+            examples: Vec::new(),
+        };
         let mut note = |text: String| {
             found.count += 1;
             if found.examples.len() < 3 {
@@ -76,7 +84,9 @@ impl Relation {
                         }
                     }
                     for endpoint in listed.keys().filter(|e| !endpoints.contains_key(e)) {
-                        note(format!("{frontend} has {endpoint}, which is not its endpoint"));
+                        note(format!(
+                            "{frontend} has {endpoint}, which is not its endpoint"
+                        ));
                     }
                 }
             }
@@ -99,10 +109,22 @@ mod tests {
             entries
                 .iter()
                 .map(|(vip, endpoints)| {
-                    let frontend = Frontend { vip: Ipv4Addr::new(10, 96, 0, *vip), port: 80, protocol: Protocol::Tcp };
+                    let frontend = Frontend {
+                        vip: Ipv4Addr::new(10, 96, 0, *vip),
+                        port: 80,
+                        protocol: Protocol::Tcp,
+                    };
                     let shares = endpoints
                         .iter()
-                        .map(|(host, share)| (Endpoint { address: Ipv4Addr::new(10, 128, 0, *host), port: 8080 }, *share))
+                        .map(|(host, share)| {
+                            (
+                                Endpoint {
+                                    address: Ipv4Addr::new(10, 128, 0, *host),
+                                    port: 8080,
+                                },
+                                *share,
+                            )
+                        })
                         .collect();
                     (frontend, shares)
                 })

@@ -8,12 +8,21 @@ use schema::Protocol;
 use serde::{Deserialize, Serialize};
 
 /// VIPs come from here: 2^20 addresses.
-pub const SERVICE_CIDR: Cidr = Cidr { network: Ipv4Addr::new(10, 96, 0, 0), prefix: 12 };
+pub const SERVICE_CIDR: Cidr = Cidr {
+    network: Ipv4Addr::new(10, 96, 0, 0),
+    prefix: 12,
+};
 /// Endpoints and clients (pods) come from here; sources outside it are masqueraded, as kube-proxy
 /// does with `--cluster-cidr`.
-pub const CLUSTER_CIDR: Cidr = Cidr { network: Ipv4Addr::new(10, 128, 0, 0), prefix: 9 };
+pub const CLUSTER_CIDR: Cidr = Cidr {
+    network: Ipv4Addr::new(10, 128, 0, 0),
+    prefix: 9,
+};
 /// Endpoints: 2^22 addresses, a part of [`CLUSTER_CIDR`], served by one namespace.
-pub const ENDPOINT_CIDR: Cidr = Cidr { network: Ipv4Addr::new(10, 128, 0, 0), prefix: 10 };
+pub const ENDPOINT_CIDR: Cidr = Cidr {
+    network: Ipv4Addr::new(10, 128, 0, 0),
+    prefix: 10,
+};
 /// The most services that the address plan holds.
 pub const MAX_SERVICES: u32 = 100_000;
 /// The most endpoints of one service that the address plan holds.
@@ -32,7 +41,11 @@ impl Cidr {
     /// The netmask in host byte order.
     #[must_use]
     pub const fn mask(self) -> u32 {
-        if self.prefix == 0 { 0 } else { u32::MAX << (32 - self.prefix) }
+        if self.prefix == 0 {
+            0
+        } else {
+            u32::MAX << (32 - self.prefix)
+        }
     }
 
     /// Whether `address` is in the network.

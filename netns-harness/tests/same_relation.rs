@@ -1,6 +1,7 @@
 //! One property over all modes: for random populations and deltas, what the pure batches mean is the
 //! population, whatever the mode, transport, layout and chunk.
 #![allow(missing_docs, reason = "tests are sentences")]
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -20,13 +21,22 @@ fn population(shape: &Shape) -> Population {
         frontend: Frontend {
             vip: Ipv4Addr::from_bits(0x0a60_0000 + index / 2 + 1),
             port: 80,
-            protocol: if index % 2 == 0 { Protocol::Tcp } else { Protocol::Udp },
+            protocol: if index % 2 == 0 {
+                Protocol::Tcp
+            } else {
+                Protocol::Udp
+            },
         },
         endpoints: (0..u32::from(endpoints))
-            .map(|e| Endpoint { address: Ipv4Addr::from_bits(0x0a80_0000 + u32::from(start) + e), port: 8080 })
+            .map(|e| Endpoint {
+                address: Ipv4Addr::from_bits(0x0a80_0000 + u32::from(start) + e),
+                port: 8080,
+            })
             .collect(),
     };
-    Population { services: shape.iter().map(service).collect() }
+    Population {
+        services: shape.iter().map(service).collect(),
+    }
 }
 
 fn shape() -> impl Strategy<Value = Shape> {

@@ -1,13 +1,22 @@
 //! How long it takes to make a population.
-#![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
+#![allow(
+    missing_docs,
+    reason = "criterion's macros make undocumented functions"
+)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use scenarios::population::Recipe;
 use schema::Protocol;
 
 fn population(c: &mut Criterion) {
-    let recipe = Recipe { seed: 1, endpoints: 2, protocols: &[Protocol::Tcp, Protocol::Udp] };
-    c.bench_function("population of 10,000 services with 2 endpoints", |b| b.iter(|| recipe.population(10_000)));
+    let recipe = Recipe {
+        seed: 1,
+        endpoints: 2,
+        protocols: &[Protocol::Tcp, Protocol::Udp],
+    };
+    c.bench_function("population of 10,000 services with 2 endpoints", |b| {
+        b.iter(|| recipe.population(10_000))
+    });
 }
 
 criterion_group!(benches, population);

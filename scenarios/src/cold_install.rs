@@ -41,7 +41,13 @@ impl Scenario for ColdInstall {
         true
     }
 
-    fn cells(&self, mode: Mode, services: u32, transport: Transport, request: &Request) -> Vec<Options> {
+    fn cells(
+        &self,
+        mode: Mode,
+        services: u32,
+        transport: Transport,
+        request: &Request,
+    ) -> Vec<Options> {
         let chunks: &[Option<u32>] = match mode {
             Mode::None | Mode::Conntrack => &[],
             Mode::Nftables => &NFTABLES_CHUNKS,
@@ -55,7 +61,10 @@ impl Scenario for ColdInstall {
             .map(|chunk| {
                 Options::from([
                     ("transport".to_owned(), transport.name().to_owned()),
-                    ("chunk".to_owned(), chunk.map_or_else(|| "all".to_owned(), |c| c.to_string())),
+                    (
+                        "chunk".to_owned(),
+                        chunk.map_or_else(|| "all".to_owned(), |c| c.to_string()),
+                    ),
                     ("large_cluster".to_owned(), layout.to_owned()),
                 ])
             })
@@ -63,7 +72,14 @@ impl Scenario for ColdInstall {
     }
 
     /// Linear for iptables-legacy and for chunks, quadratic for one large nftables transaction.
-    fn expected_ns(&self, mode: Mode, services: u32, endpoints: u32, options: &Options, _request: &Request) -> u64 {
+    fn expected_ns(
+        &self,
+        mode: Mode,
+        services: u32,
+        endpoints: u32,
+        options: &Options,
+        _request: &Request,
+    ) -> u64 {
         let n = u64::from(services);
         let weight = (1 + u64::from(endpoints)) * n / 3;
         let once = match (mode, options.get("chunk").map(String::as_str)) {
@@ -75,11 +91,17 @@ impl Scenario for ColdInstall {
         u64::from(samples(services)) * (once + proof)
     }
 
-    fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result<(), CellError> {
+    fn run(
+        &self,
+        stay: &mut Stay<'_>,
+        options: &Options,
+        recorder: &mut Recorder,
+    ) -> Result<(), CellError> {
         let render = RenderOptions {
             transport: stay.transport()?,
             large_cluster: options.get("large_cluster").is_none_or(|v| v == "on"),
-            chunk: options.get("chunk").and_then(|c| c.parse().ok()), untimed: false,
+            chunk: options.get("chunk").and_then(|c| c.parse().ok()),
+            untimed: false,
         };
         let baseline = meters::kernel_memory()?;
         let mut settled = true;
@@ -101,7 +123,11 @@ const fn samples(services: u32) -> u32 {
     if services <= CHEAP { SAMPLES } else { 1 }
 }
 
-fn install(stay: &mut Stay<'_>, render: &RenderOptions, recorder: &mut Recorder) -> Result<(), CellError> {
+fn install(
+    stay: &mut Stay<'_>,
+    render: &RenderOptions,
+    recorder: &mut Recorder,
+) -> Result<(), CellError> {
     let batch = stay.render_sampled(None, stay.population, render, recorder);
     stay.apply_sampled(&batch, recorder)?;
     drop(batch);

@@ -37,7 +37,13 @@ impl Scenario for FirstPacket {
         "How long does the first packet of a new flow take to its first reply, by position of the service?"
     }
 
-    fn cells(&self, _mode: Mode, _services: u32, _transport: Transport, request: &Request) -> Vec<Options> {
+    fn cells(
+        &self,
+        _mode: Mode,
+        _services: u32,
+        _transport: Transport,
+        request: &Request,
+    ) -> Vec<Options> {
         let mut cells = Vec::new();
         for protocol in &request.protocols {
             for position in &request.positions {
@@ -53,17 +59,36 @@ impl Scenario for FirstPacket {
     }
 
     /// About 100 µs a flow with its set-up and check, and a listing of counters before and after.
-    fn expected_ns(&self, mode: Mode, services: u32, _endpoints: u32, _options: &Options, request: &Request) -> u64 {
-        let counters = if mode == Mode::IptablesLegacy { u64::from(services) * 12_000 } else { 5_000_000 };
+    fn expected_ns(
+        &self,
+        mode: Mode,
+        services: u32,
+        _endpoints: u32,
+        _options: &Options,
+        request: &Request,
+    ) -> u64 {
+        let counters = if mode == Mode::IptablesLegacy {
+            u64::from(services) * 12_000
+        } else {
+            5_000_000
+        };
         u64::from(request.flows + 3 * BATCH) * 110_000 + counters
     }
 
-    fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result<(), CellError> {
+    fn run(
+        &self,
+        stay: &mut Stay<'_>,
+        options: &Options,
+        recorder: &mut Recorder,
+    ) -> Result<(), CellError> {
         let (position, protocol) = parse(options)?;
         let population = stay.population;
         let services = position.services(population, protocol);
         if services.is_empty() {
-            return Err(CellError::at(Stage::Measure, format!("the population has no {protocol} service")));
+            return Err(CellError::at(
+                Stage::Measure,
+                format!("the population has no {protocol} service"),
+            ));
         }
         let before = watch(stay)?;
         check_room(stay, &before)?;
@@ -96,18 +121,31 @@ impl Counts {
     /// Flows of every measured cell are a spread test too.
     fn check_spread(&self, services: &[&Service]) -> Result<(), CellError> {
         let [service] = services else { return Ok(()) };
-        let counts: BTreeMap<Endpoint, u64> =
-            service.endpoints.iter().map(|e| (*e, self.0.get(e).copied().unwrap_or(0))).collect();
+        let counts: BTreeMap<Endpoint, u64> = service
+            .endpoints
+            .iter()
+            .map(|e| (*e, self.0.get(e).copied().unwrap_or(0)))
+            .collect();
         let p = proof::evenness(counts.values().copied());
-        if p < proof::SPREAD_P { Err(proof::uneven(service, &counts, p)) } else { Ok(()) }
+        if p < proof::SPREAD_P {
+            Err(proof::uneven(service, &counts, p))
+        } else {
+            Ok(())
+        }
     }
 }
 
 fn parse(options: &Options) -> Result<(Position, Protocol), CellError> {
     let option = |name: &str| options.get(name).map(String::as_str).unwrap_or_default();
-    let position = Position::from_name(option("position"))
-        .ok_or_else(|| CellError::at(Stage::Measure, "option position: first, middle, last or uniform"))?;
-    let protocol = option("protocol").parse().map_err(|e| CellError::at(Stage::Measure, e))?;
+    let position = Position::from_name(option("position")).ok_or_else(|| {
+        CellError::at(
+            Stage::Measure,
+            "option position: first, middle, last or uniform",
+        )
+    })?;
+    let protocol = option("protocol")
+        .parse()
+        .map_err(|e| CellError::at(Stage::Measure, e))?;
     Ok((position, protocol))
 }
 
@@ -119,7 +157,10 @@ struct Seen {
 
 fn watch(stay: &Stay<'_>) -> Result<Seen, CellError> {
     let seen = stay.lab.on_node(|| {
-        Ok(Seen { nat: stay.datapath.nat_counters()?, conntrack: meters::conntrack()? })
+        Ok(Seen {
+            nat: stay.datapath.nat_counters()?,
+            conntrack: meters::conntrack()?,
+        })
     });
     seen.map_err(|e| CellError::at(Stage::Counters, e))
 }
@@ -134,30 +175,45 @@ fn check_room(stay: &Stay<'_>, before: &Seen) -> Result<(), CellError> {
     if 2 * (count + flows) > max {
         return Err(CellError::at(
             Stage::Counters,
-            format!("{flows} more flows beside {count} tracked ones would pass half of nf_conntrack_max ({max})"),
+            format!(
+                "{flows} more flows beside {count} tracked ones would pass half of nf_conntrack_max ({max})"
+            ),
         ));
     }
     Ok(())
 }
 
-fn check_counters(stay: &Stay<'_>, before: &Seen, probes: u64, recorder: &mut Recorder) -> Result<(), CellError> {
+fn check_counters(
+    stay: &Stay<'_>,
+    before: &Seen,
+    probes: u64,
+    recorder: &mut Recorder,
+) -> Result<(), CellError> {
     let after = watch(stay)?;
     recorder.fact("probes", probes);
     recorder.fact("conntrack_entries", after.conntrack.count);
     let failed = |why: String| Err(CellError::at(Stage::Counters, why));
     if after.conntrack.lost != before.conntrack.lost {
         let lost = after.conntrack.lost - before.conntrack.lost;
-        return failed(format!("connection tracking lost {lost} entries (insert_failed, drop, early_drop)"));
+        return failed(format!(
+            "connection tracking lost {lost} entries (insert_failed, drop, early_drop)"
+        ));
     }
     match (before.nat.entered, after.nat.entered) {
         (Some(from), Some(to)) => {
             recorder.fact("nat_packets", to - from);
             if to - from != probes {
-                return failed(format!("{} packets crossed the nat rules, {probes} flows were opened", to - from));
+                return failed(format!(
+                    "{} packets crossed the nat rules, {probes} flows were opened",
+                    to - from
+                ));
             }
         }
         _ if after.conntrack.count > 0 => {
-            return failed(format!("{} tracked connections in a floor that tracks none", after.conntrack.count));
+            return failed(format!(
+                "{} tracked connections in a floor that tracks none",
+                after.conntrack.count
+            ));
         }
         _ => {}
     }
@@ -172,9 +228,13 @@ fn batch(
     counts: &mut Counts,
 ) -> Result<Vec<Reached>, CellError> {
     let mode = stay.spec.mode;
-    let chosen: Vec<&Service> =
-        (0..size).map(|_| services[stay.rng.random_range(0..services.len())]).collect();
-    let to: Vec<Frontend> = chosen.iter().map(|s| proof::destination(mode, s, &mut stay.rng)).collect();
+    let chosen: Vec<&Service> = (0..size)
+        .map(|_| services[stay.rng.random_range(0..services.len())])
+        .collect();
+    let to: Vec<Frontend> = chosen
+        .iter()
+        .map(|s| proof::destination(mode, s, &mut stay.rng))
+        .collect();
     let answers = stay.client.probe_all(&to)?;
     for ((service, to), reached) in chosen.iter().zip(&to).zip(&answers) {
         proof::check_reached(mode, service, *to, *reached)?;
@@ -184,11 +244,20 @@ fn batch(
 }
 
 /// Until two successive batch medians agree. Returns the flows it took.
-fn warm_up(stay: &mut Stay<'_>, services: &[&Service], counts: &mut Counts) -> Result<u32, CellError> {
+fn warm_up(
+    stay: &mut Stay<'_>,
+    services: &[&Service],
+    counts: &mut Counts,
+) -> Result<u32, CellError> {
     let mut last = f64::INFINITY;
     for done in 1..=WARM_UP_BATCHES {
         let answers = batch(stay, services, BATCH, counts)?;
-        let now = median(&answers.iter().map(|r| r.latency_ns as f64).collect::<Vec<_>>());
+        let now = median(
+            &answers
+                .iter()
+                .map(|r| r.latency_ns as f64)
+                .collect::<Vec<_>>(),
+        );
         if (now - last).abs() <= WARM_UP_AGREEMENT * now {
             return Ok(done * BATCH);
         }

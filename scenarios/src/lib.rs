@@ -17,8 +17,11 @@ pub use scenario::{CellError, Request, Scenario};
 pub use stay::{Stay, run_stay};
 
 /// Every scenario, in the order of tables.
-pub const SCENARIOS: &[&dyn Scenario] =
-    &[&cold_install::ColdInstall, &service_add::ServiceAdd, &first_packet::FirstPacket];
+pub const SCENARIOS: &[&dyn Scenario] = &[
+    &cold_install::ColdInstall,
+    &service_add::ServiceAdd,
+    &first_packet::FirstPacket,
+];
 
 /// The scenario of a kind.
 #[must_use]

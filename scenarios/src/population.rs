@@ -8,7 +8,8 @@
 use std::net::Ipv4Addr;
 
 use netns_harness::service::{
-    Cidr, ENDPOINT_CIDR, Endpoint, Frontend, MAX_ENDPOINTS, MAX_SERVICES, Population, SERVICE_CIDR, Service,
+    Cidr, ENDPOINT_CIDR, Endpoint, Frontend, MAX_ENDPOINTS, MAX_SERVICES, Population, SERVICE_CIDR,
+    Service,
 };
 use netns_harness::traffic::ENDPOINT_PORT;
 use schema::Protocol;
@@ -31,7 +32,9 @@ impl Recipe<'_> {
     /// The first `services` services.
     #[must_use]
     pub fn population(&self, services: u32) -> Population {
-        Population { services: (0..services).map(|i| self.service(i)).collect() }
+        Population {
+            services: (0..services).map(|i| self.service(i)).collect(),
+        }
     }
 
     /// Service number `index`, whatever the population's size.
@@ -48,7 +51,11 @@ impl Recipe<'_> {
             },
             endpoints: (0..self.endpoints)
                 .map(|e| Endpoint {
-                    address: address(ENDPOINT_CIDR, index * self.endpoints + e, self.seed ^ 0x656e_6473),
+                    address: address(
+                        ENDPOINT_CIDR,
+                        index * self.endpoints + e,
+                        self.seed ^ 0x656e_6473,
+                    ),
                     port: ENDPOINT_PORT,
                 })
                 .collect(),
@@ -84,7 +91,10 @@ fn permute(value: u32, bits: u32, key: u64) -> u32 {
     let mask = (1 << half) - 1;
     let (mut left, mut right) = (value >> half, value & mask);
     for round in 0..6 {
-        (left, right) = (right, left ^ (mix(key ^ (round << 40) ^ u64::from(right)) as u32 & mask));
+        (left, right) = (
+            right,
+            left ^ (mix(key ^ (round << 40) ^ u64::from(right)) as u32 & mask),
+        );
     }
     left << half | right
 }
@@ -100,13 +110,16 @@ fn mix(value: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use statrs::distribution::{ChiSquared, ContinuousCDF};
     use std::collections::HashSet;
 
     const BOTH: &[Protocol] = &[Protocol::Tcp, Protocol::Udp];
 
     fn recipe(seed: u64) -> Recipe<'static> {
-        Recipe { seed, endpoints: 10, protocols: BOTH }
+        Recipe {
+            seed,
+            endpoints: 10,
+            protocols: BOTH,
+        }
     }
 
     #[test]
@@ -115,7 +128,11 @@ mod tests {
         let vips: HashSet<_> = population.services.iter().map(|s| s.frontend.vip).collect();
         assert_eq!(vips.len(), MAX_SERVICES as usize);
         assert!(vips.iter().all(|v| SERVICE_CIDR.contains(*v)));
-        let endpoints: HashSet<_> = population.services.iter().flat_map(|s| &s.endpoints).collect();
+        let endpoints: HashSet<_> = population
+            .services
+            .iter()
+            .flat_map(|s| &s.endpoints)
+            .collect();
         assert_eq!(endpoints.len(), MAX_SERVICES as usize * 10);
         assert!(endpoints.iter().all(|e| ENDPOINT_CIDR.contains(e.address)));
     }
@@ -127,15 +144,21 @@ mod tests {
             for i in 0..10_240 {
                 counts[recipe(seed).service(i).frontend.vip.octets()[3] as usize] += 1;
             }
-            let statistic: f64 = counts.iter().map(|&c| (f64::from(c) - 40.0).powi(2) / 40.0).sum();
-            let p = 1.0 - ChiSquared::new(255.0).unwrap().cdf(statistic);
+            let statistic: f64 = counts
+                .iter()
+                .map(|&c| (f64::from(c) - 40.0).powi(2) / 40.0)
+                .sum();
+            let p = crate::proof::chi_square_p(statistic, 255);
             assert!(p > 1e-6, "seed {seed}: chi-square {statistic}, p {p}");
         }
     }
 
     #[test]
     fn a_smaller_population_is_a_prefix_of_a_larger_one() {
-        assert_eq!(recipe(7).population(100).services, recipe(7).population(200).services[..100]);
+        assert_eq!(
+            recipe(7).population(100).services,
+            recipe(7).population(200).services[..100]
+        );
     }
 
     #[test]

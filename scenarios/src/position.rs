@@ -42,7 +42,11 @@ impl Position {
     /// The services of `protocol` at this position: one, or all for [`Self::Uniform`].
     #[must_use]
     pub fn services(self, population: &Population, protocol: Protocol) -> Vec<&Service> {
-        let all: Vec<&Service> = population.services.iter().filter(|s| s.frontend.protocol == protocol).collect();
+        let all: Vec<&Service> = population
+            .services
+            .iter()
+            .filter(|s| s.frontend.protocol == protocol)
+            .collect();
         let one = |i: usize| all.get(i).copied().into_iter().collect();
         match self {
             Self::First => one(0),

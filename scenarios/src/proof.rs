@@ -7,7 +7,7 @@ use netns_harness::service::{Endpoint, Frontend, Population, Service};
 use netns_harness::traffic::{Client, Reached};
 use rand::{Rng, RngExt};
 use schema::{Mode, Protocol, Stage};
-use statrs::distribution::{ChiSquared, ContinuousCDF};
+use special::Gamma as _;
 
 use crate::position::Position;
 use crate::scenario::CellError;
@@ -27,11 +27,22 @@ pub(crate) const SPREAD_P: f64 = 1e-6;
 ///
 /// # Errors
 /// The first differences.
-pub(crate) fn census(listed: &Relation, population: &Population, mode: Mode) -> Result<usize, CellError> {
-    let wanted = if mode.is_floor() { Relation::default() } else { Relation::of(population) };
+pub(crate) fn census(
+    listed: &Relation,
+    population: &Population,
+    mode: Mode,
+) -> Result<usize, CellError> {
+    let wanted = if mode.is_floor() {
+        Relation::default()
+    } else {
+        Relation::of(population)
+    };
     match listed.differences(&wanted) {
         None => Ok(wanted.0.len()),
-        Some(differences) => Err(CellError::at(Stage::Proof, format!("census: {differences}"))),
+        Some(differences) => Err(CellError::at(
+            Stage::Proof,
+            format!("census: {differences}"),
+        )),
     }
 }
 
@@ -39,20 +50,36 @@ pub(crate) fn census(listed: &Relation, population: &Population, mode: Mode) -> 
 pub(crate) fn destination(mode: Mode, service: &Service, rng: &mut impl Rng) -> Frontend {
     if mode.is_floor() {
         let endpoint = service.endpoints[rng.random_range(0..service.endpoints.len())];
-        Frontend { vip: endpoint.address, port: endpoint.port, protocol: service.frontend.protocol }
+        Frontend {
+            vip: endpoint.address,
+            port: endpoint.port,
+            protocol: service.frontend.protocol,
+        }
     } else {
         service.frontend
     }
 }
 
 /// Whoever answered must be one of the service's endpoints, and on a floor the very one that was asked.
-pub(crate) fn check_reached(mode: Mode, service: &Service, to: Frontend, reached: Reached) -> Result<(), CellError> {
-    let asked = Endpoint { address: to.vip, port: to.port };
-    let right = service.endpoints.contains(&reached.endpoint) && (!mode.is_floor() || reached.endpoint == asked);
+pub(crate) fn check_reached(
+    mode: Mode,
+    service: &Service,
+    to: Frontend,
+    reached: Reached,
+) -> Result<(), CellError> {
+    let asked = Endpoint {
+        address: to.vip,
+        port: to.port,
+    };
+    let right = service.endpoints.contains(&reached.endpoint)
+        && (!mode.is_floor() || reached.endpoint == asked);
     if right {
         Ok(())
     } else {
-        Err(CellError::at(Stage::Proof, format!("a flow to {to} was answered by {}", reached.endpoint)))
+        Err(CellError::at(
+            Stage::Proof,
+            format!("a flow to {to} was answered by {}", reached.endpoint),
+        ))
     }
 }
 
@@ -80,9 +107,14 @@ pub(crate) fn probe(
     rng: &mut impl Rng,
 ) -> Result<Probed, CellError> {
     let chosen = choose(population, protocols, rng);
-    let limit = rounds(chosen.len(), population.services.first().map_or(1, |s| s.endpoints.len()));
-    let mut unseen: HashMap<u32, BTreeSet<Endpoint>> =
-        chosen.iter().map(|s| (s.index, s.endpoints.iter().copied().collect())).collect();
+    let limit = rounds(
+        chosen.len(),
+        population.services.first().map_or(1, |s| s.endpoints.len()),
+    );
+    let mut unseen: HashMap<u32, BTreeSet<Endpoint>> = chosen
+        .iter()
+        .map(|s| (s.index, s.endpoints.iter().copied().collect()))
+        .collect();
     let mut open: Vec<&Service> = chosen.clone();
     let mut flows = 0;
     for _ in 0..limit {
@@ -93,9 +125,11 @@ pub(crate) fn probe(
             let to: Vec<Frontend> = services
                 .iter()
                 .map(|s| match (mode.is_floor(), unseen[&s.index].first()) {
-                    (true, Some(next)) => {
-                        Frontend { vip: next.address, port: next.port, protocol: s.frontend.protocol }
-                    }
+                    (true, Some(next)) => Frontend {
+                        vip: next.address,
+                        port: next.port,
+                        protocol: s.frontend.protocol,
+                    },
                     _ => s.frontend,
                 })
                 .collect();
@@ -111,26 +145,45 @@ pub(crate) fn probe(
         open.retain(|s| !unseen[&s.index].is_empty());
     }
     if let Some(service) = open.first() {
-        let silent: Vec<String> = unseen[&service.index].iter().map(ToString::to_string).collect();
+        let silent: Vec<String> = unseen[&service.index]
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         return Err(CellError::at(
             Stage::Proof,
-            format!("{} never answered for {} in {limit} flows", silent.join(", "), service.frontend),
+            format!(
+                "{} never answered for {} in {limit} flows",
+                silent.join(", "),
+                service.frontend
+            ),
         ));
     }
     let (spread_p, more) = spread(mode, population, protocols, client)?;
-    Ok(Probed { services: chosen.len(), flows: flows + more, spread_p })
+    Ok(Probed {
+        services: chosen.len(),
+        flows: flows + more,
+        spread_p,
+    })
 }
 
 fn reach(client: &mut Client<'_>, to: &[Frontend]) -> Result<Vec<Reached>, CellError> {
-    client.probe_all(to).map_err(|e| CellError::at(Stage::Proof, e))
+    client
+        .probe_all(to)
+        .map_err(|e| CellError::at(Stage::Proof, e))
 }
 
-fn choose<'a>(population: &'a Population, protocols: &[Protocol], rng: &mut impl Rng) -> Vec<&'a Service> {
+fn choose<'a>(
+    population: &'a Population,
+    protocols: &[Protocol],
+    rng: &mut impl Rng,
+) -> Vec<&'a Service> {
     let all = &population.services;
     if all.len() <= PROBE_ALL {
         return all.iter().collect();
     }
-    let mut chosen: BTreeMap<u32, &Service> = landmarks(population, protocols).map(|s| (s.index, s)).collect();
+    let mut chosen: BTreeMap<u32, &Service> = landmarks(population, protocols)
+        .map(|s| (s.index, s))
+        .collect();
     let landmarks = chosen.len();
     while chosen.len() < PROBE_SOME + landmarks {
         let service = &all[rng.random_range(0..all.len())];
@@ -139,7 +192,10 @@ fn choose<'a>(population: &'a Population, protocols: &[Protocol], rng: &mut impl
     chosen.into_values().collect()
 }
 
-fn landmarks<'a>(population: &'a Population, protocols: &[Protocol]) -> impl Iterator<Item = &'a Service> {
+fn landmarks<'a>(
+    population: &'a Population,
+    protocols: &[Protocol],
+) -> impl Iterator<Item = &'a Service> {
     protocols.iter().flat_map(move |protocol| {
         [Position::First, Position::Middle, Position::Last]
             .into_iter()
@@ -170,7 +226,8 @@ fn spread(
     }
     for service in landmarks(population, protocols).filter(|s| s.endpoints.len() > 1) {
         let wanted = 100.max(20 * service.endpoints.len());
-        let mut counts: BTreeMap<Endpoint, u64> = service.endpoints.iter().map(|e| (*e, 0)).collect();
+        let mut counts: BTreeMap<Endpoint, u64> =
+            service.endpoints.iter().map(|e| (*e, 0)).collect();
         while counts.values().sum::<u64>() < wanted as u64 {
             let to = vec![service.frontend; OPEN_AT_ONCE.min(wanted)];
             for reached in reach(client, &to)? {
@@ -191,7 +248,14 @@ fn spread(
 /// The failure of a spread test, with the counts seen.
 pub(crate) fn uneven(service: &Service, counts: &BTreeMap<Endpoint, u64>, p: f64) -> CellError {
     let counts: Vec<String> = counts.iter().map(|(e, n)| format!("{e} {n}")).collect();
-    CellError::at(Stage::Proof, format!("uneven spread of {}: {} (p = {p:.1e})", service.frontend, counts.join(", ")))
+    CellError::at(
+        Stage::Proof,
+        format!(
+            "uneven spread of {}: {} (p = {p:.1e})",
+            service.frontend,
+            counts.join(", ")
+        ),
+    )
 }
 
 /// p-value of Pearson's chi-square test that counts are even; 1 for fewer than two.
@@ -202,8 +266,17 @@ pub(crate) fn evenness(counts: impl Iterator<Item = u64>) -> f64 {
         return 1.0;
     }
     let expected = total / counts.len() as f64;
-    let statistic: f64 = counts.iter().map(|c| (c - expected).powi(2) / expected).sum();
-    ChiSquared::new((counts.len() - 1) as f64).map_or(1.0, |d| d.sf(statistic))
+    let statistic: f64 = counts
+        .iter()
+        .map(|c| (c - expected).powi(2) / expected)
+        .sum();
+    chi_square_p(statistic, counts.len() - 1)
+}
+
+/// Chance of a chi-square of at least `statistic` with `freedom` degrees of freedom: 1 − P(k/2, x/2), the
+/// regularised incomplete gamma function (Numerical Recipes 6.2).
+pub(crate) fn chi_square_p(statistic: f64, freedom: usize) -> f64 {
+    1.0 - (statistic / 2.0).inc_gamma(freedom as f64 / 2.0)
 }
 
 #[cfg(test)]

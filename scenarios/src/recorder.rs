@@ -33,13 +33,19 @@ impl Recorder {
     ///
     /// # Errors
     /// Nothing was recorded, or the clock's step exceeds 2 % of the median of a measured time.
-    pub fn finish(self, clock_step_ns: u64) -> Result<(Vec<Series>, BTreeMap<String, String>), CellError> {
+    pub fn finish(
+        self,
+        clock_step_ns: u64,
+    ) -> Result<(Vec<Series>, BTreeMap<String, String>), CellError> {
         if self.samples.is_empty() {
             return Err(CellError::at(Stage::Measure, "no sample was taken"));
         }
         for (metric, values) in &self.samples {
             // Processor time comes from the scheduler's accounting, not from the clock.
-            let clocked = matches!(metric, Metric::UpdateTime | Metric::Latency | Metric::RenderTime);
+            let clocked = matches!(
+                metric,
+                Metric::UpdateTime | Metric::Latency | Metric::RenderTime
+            );
             if clocked && metric.unit() == Unit::Nanoseconds {
                 check_clock(*metric, values, clock_step_ns)?;
             }
@@ -47,7 +53,11 @@ impl Recorder {
         let series = self
             .samples
             .into_iter()
-            .map(|(metric, values)| Series { metric, unit: metric.unit(), samples: Samples::Values(values) })
+            .map(|(metric, values)| Series {
+                metric,
+                unit: metric.unit(),
+                samples: Samples::Values(values),
+            })
             .collect();
         Ok((series, self.facts))
     }
@@ -58,7 +68,9 @@ fn check_clock(metric: Metric, values: &[f64], step_ns: u64) -> Result<(), CellE
     if step_ns as f64 > 0.02 * median {
         return Err(CellError::at(
             Stage::Clock,
-            format!("{metric}: the clock's step of {step_ns} ns exceeds 2 % of the median {median} ns"),
+            format!(
+                "{metric}: the clock's step of {step_ns} ns exceeds 2 % of the median {median} ns"
+            ),
         ));
     }
     Ok(())

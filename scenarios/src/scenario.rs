@@ -21,7 +21,10 @@ pub struct CellError {
 impl CellError {
     /// A failure at `stage`.
     pub fn at(stage: Stage, reason: impl ToString) -> Self {
-        Self { stage, reason: reason.to_string() }
+        Self {
+            stage,
+            reason: reason.to_string(),
+        }
     }
 }
 
@@ -60,14 +63,32 @@ pub trait Scenario: Sync {
     }
 
     /// The cells of this scenario for a mode at a size; none where the question makes no sense.
-    fn cells(&self, mode: Mode, services: u32, transport: Transport, request: &Request) -> Vec<Options>;
+    fn cells(
+        &self,
+        mode: Mode,
+        services: u32,
+        transport: Transport,
+        request: &Request,
+    ) -> Vec<Options>;
 
     /// How long a cell is expected to take, nanoseconds; for the plan printed before the run.
-    fn expected_ns(&self, mode: Mode, services: u32, endpoints: u32, options: &Options, request: &Request) -> u64;
+    fn expected_ns(
+        &self,
+        mode: Mode,
+        services: u32,
+        endpoints: u32,
+        options: &Options,
+        request: &Request,
+    ) -> u64;
 
     /// Measures one cell.
     ///
     /// # Errors
     /// A check or an operation failed: the cell has no numbers.
-    fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result<(), CellError>;
+    fn run(
+        &self,
+        stay: &mut Stay<'_>,
+        options: &Options,
+        recorder: &mut Recorder,
+    ) -> Result<(), CellError>;
 }

@@ -32,7 +32,13 @@ impl Scenario for ServiceAdd {
         "How long does it take to add one service to N?"
     }
 
-    fn cells(&self, mode: Mode, _services: u32, transport: Transport, request: &Request) -> Vec<Options> {
+    fn cells(
+        &self,
+        mode: Mode,
+        _services: u32,
+        transport: Transport,
+        request: &Request,
+    ) -> Vec<Options> {
         if mode.is_floor() {
             return Vec::new();
         }
@@ -44,7 +50,14 @@ impl Scenario for ServiceAdd {
     }
 
     /// iptables rewrites KUBE-SERVICES; nftables sends a few elements. Each addition is undone.
-    fn expected_ns(&self, mode: Mode, services: u32, endpoints: u32, options: &Options, _request: &Request) -> u64 {
+    fn expected_ns(
+        &self,
+        mode: Mode,
+        services: u32,
+        endpoints: u32,
+        options: &Options,
+        _request: &Request,
+    ) -> u64 {
         let n = u64::from(services);
         let rules = n * (2 + 3 * u64::from(endpoints));
         let once = match (mode, options.get("transport").map(String::as_str)) {
@@ -55,16 +68,24 @@ impl Scenario for ServiceAdd {
         u64::from(repetitions(services)) * 2 * once + 2 * 8_000 * rules
     }
 
-    fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result<(), CellError> {
+    fn run(
+        &self,
+        stay: &mut Stay<'_>,
+        options: &Options,
+        recorder: &mut Recorder,
+    ) -> Result<(), CellError> {
         let render = RenderOptions {
             transport: stay.transport()?,
             large_cluster: options.get("large_cluster").is_none_or(|v| v == "on"),
-            chunk: None, untimed: false,
+            chunk: None,
+            untimed: false,
         };
         let current = stay.population;
         for repetition in 0..repetitions(stay.spec.services) {
             let mut grown = current.clone();
-            grown.services.push(stay.recipe().service(stay.spec.services + repetition));
+            grown
+                .services
+                .push(stay.recipe().service(stay.spec.services + repetition));
             let batch = stay.render_sampled(Some(current), &grown, &render, recorder);
             stay.apply_sampled(&batch, recorder)?;
             see_it_answer(stay, &grown)?;
@@ -72,7 +93,9 @@ impl Scenario for ServiceAdd {
                 recorder.fact("census_after_add", stay.census(&grown)?);
             }
             let undo = stay.datapath.render(Some(&grown), current, &render);
-            stay.lab.on_node(|| stay.datapath.apply(&undo)).map_err(|e| CellError::at(Stage::Measure, e))?;
+            stay.lab
+                .on_node(|| stay.datapath.apply(&undo))
+                .map_err(|e| CellError::at(Stage::Measure, e))?;
         }
         recorder.fact("census_after_removal", stay.census(current)?);
         Ok(())
@@ -81,10 +104,15 @@ impl Scenario for ServiceAdd {
 
 /// The added service answers through each protocol it has, from one of its endpoints.
 fn see_it_answer(stay: &mut Stay<'_>, grown: &Population) -> Result<(), CellError> {
-    let Some(added) = grown.services.last() else { return Ok(()) };
+    let Some(added) = grown.services.last() else {
+        return Ok(());
+    };
     debug_assert!(Protocol::ALL.contains(&added.frontend.protocol));
-    let answers = stay.client.probe_all(&[added.frontend]).map_err(|e| CellError::at(Stage::Proof, e))?;
-    answers
-        .into_iter()
-        .try_for_each(|reached| proof::check_reached(stay.spec.mode, added, added.frontend, reached))
+    let answers = stay
+        .client
+        .probe_all(&[added.frontend])
+        .map_err(|e| CellError::at(Stage::Proof, e))?;
+    answers.into_iter().try_for_each(|reached| {
+        proof::check_reached(stay.spec.mode, added, added.frontend, reached)
+    })
 }

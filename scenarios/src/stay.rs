@@ -100,7 +100,10 @@ impl Stay<'_> {
     /// # Errors
     /// The first differences.
     pub fn census(&self, population: &Population) -> Result<usize, CellError> {
-        let listed = self.lab.on_node(|| self.datapath.census()).map_err(|e| CellError::at(Stage::Proof, e))?;
+        let listed = self
+            .lab
+            .on_node(|| self.datapath.census())
+            .map_err(|e| CellError::at(Stage::Proof, e))?;
         proof::census(&listed, population, self.spec.mode)
     }
 
@@ -131,7 +134,9 @@ impl Stay<'_> {
     pub fn pin(&self) -> Result<Pinned, CellError> {
         netns_sys::thread::pin(self.lab.pinning.client)
             .map_err(|e| CellError::at(Stage::Lab, format!("pin the client's thread: {e}")))?;
-        Ok(Pinned { cpus: self.cpus.clone() })
+        Ok(Pinned {
+            cpus: self.cpus.clone(),
+        })
     }
 
     /// Breaks the datapath as the user asked, through the reference tools.
@@ -139,29 +144,43 @@ impl Stay<'_> {
     /// # Errors
     /// A tool refused: the datapath may be whole, so nothing may be concluded.
     pub fn damage(&self) -> Result<(), CellError> {
-        let Some(name) = &self.spec.damage else { return Ok(()) };
-        let failed = |why: String| CellError::at(Stage::Preparation, format!("damage {name}: {why}"));
+        let Some(name) = &self.spec.damage else {
+            return Ok(());
+        };
+        let failed =
+            |why: String| CellError::at(Stage::Preparation, format!("damage {name}: {why}"));
         let damage = Damage::ALL
             .into_iter()
             .find(|d| d.name() == name)
             .ok_or_else(|| failed("no such damage".to_owned()))?;
         let protocol = self.spec.protocols[0];
-        let mut pair = self.population.services.iter().filter(|s| s.frontend.protocol == protocol);
+        let mut pair = self
+            .population
+            .services
+            .iter()
+            .filter(|s| s.frontend.protocol == protocol);
         let (Some(a), Some(b)) = (pair.next(), pair.next()) else {
             return Err(failed("needs two services of one protocol".to_owned()));
         };
         for words in self.datapath.damage(damage, a, b) {
             let mut command = Command::new(&words[0]);
-            command.args(&words[1..]).env("XTABLES_LOCKFILE", "/run/xtables.lock");
+            command
+                .args(&words[1..])
+                .env("XTABLES_LOCKFILE", "/run/xtables.lock");
             let done = self
                 .lab
                 .on_node(|| {
-                    netns_sys::process::run(&mut command, b"")
-                        .map_err(|e| netns_harness::HarnessError::system(format!("start {}", words[0]), e))
+                    netns_sys::process::run(&mut command, b"").map_err(|e| {
+                        netns_harness::HarnessError::system(format!("start {}", words[0]), e)
+                    })
                 })
                 .map_err(|e| failed(e.to_string()))?;
             if !done.status.success() {
-                return Err(failed(format!("{}: {}", words.join(" "), String::from_utf8_lossy(&done.stderr).trim())));
+                return Err(failed(format!(
+                    "{}: {}",
+                    words.join(" "),
+                    String::from_utf8_lossy(&done.stderr).trim()
+                )));
             }
         }
         Ok(())
@@ -196,31 +215,47 @@ impl Drop for Pinned {
 }
 
 fn recipe(spec: &StaySpec) -> Recipe<'_> {
-    Recipe { seed: spec.seed, endpoints: spec.endpoints, protocols: &spec.protocols }
+    Recipe {
+        seed: spec.seed,
+        endpoints: spec.endpoints,
+        protocols: &spec.protocols,
+    }
 }
 
 fn transport(spec: &StaySpec) -> Result<Transport, CellError> {
-    Transport::from_name(&spec.transport)
-        .ok_or_else(|| CellError::at(Stage::Preparation, format!("unknown transport '{}'", spec.transport)))
+    Transport::from_name(&spec.transport).ok_or_else(|| {
+        CellError::at(
+            Stage::Preparation,
+            format!("unknown transport '{}'", spec.transport),
+        )
+    })
 }
 
 /// Carries out a stay in the calling process, which must be isolated already. Everything it sees goes to
 /// `emit`, in order.
 pub fn run_stay(spec: &StaySpec, emit: &mut dyn FnMut(Event)) {
     if let Err(error) = carry_out(spec, emit) {
-        emit(Event::Failed { stage: error.stage, reason: error.reason });
+        emit(Event::Failed {
+            stage: error.stage,
+            reason: error.reason,
+        });
     }
 }
 
 fn phase(emit: &mut dyn FnMut(Event), name: &str) {
-    emit(Event::Phase { phase: name.to_owned() });
+    emit(Event::Phase {
+        phase: name.to_owned(),
+    });
 }
 
 fn carry_out(spec: &StaySpec, emit: &mut dyn FnMut(Event)) -> Result<(), CellError> {
     let datapath = registry(spec.mode);
     let population = recipe(spec).population(spec.services);
     let clock_step_ns = clock::step_ns();
-    let own = spec.cells.iter().any(|c| crate::scenario(c.scenario).needs_empty_lab());
+    let own = spec
+        .cells
+        .iter()
+        .any(|c| crate::scenario(c.scenario).needs_empty_lab());
     phase(emit, "lab");
     let at_lab = |e: netns_harness::HarnessError| CellError::at(Stage::Lab, e);
     let lab = Lab::build(Pinning::choose().map_err(at_lab)?).map_err(at_lab)?;
@@ -232,7 +267,9 @@ fn carry_out(spec: &StaySpec, emit: &mut dyn FnMut(Event)) -> Result<(), CellErr
         client: Client::new(&lab),
         population: &population,
         // The shuffle of cells and blocks is the planner's; this is for probes and uniform positions.
-        rng: Xoshiro256PlusPlus::seed_from_u64(spec.seed ^ (u64::from(spec.stay) << 32) ^ 0x7374_6179),
+        rng: Xoshiro256PlusPlus::seed_from_u64(
+            spec.seed ^ (u64::from(spec.stay) << 32) ^ 0x7374_6179,
+        ),
         clock_step_ns,
         cpus,
     };
@@ -254,12 +291,17 @@ fn carry_out(spec: &StaySpec, emit: &mut dyn FnMut(Event)) -> Result<(), CellErr
 }
 
 /// Installs the population, untimed, the fastest proven way, and proves it.
-fn prepare(stay: &mut Stay<'_>, recorder: &mut Recorder, emit: &mut dyn FnMut(Event)) -> Result<(), CellError> {
+fn prepare(
+    stay: &mut Stay<'_>,
+    recorder: &mut Recorder,
+    emit: &mut dyn FnMut(Event),
+) -> Result<(), CellError> {
     phase(emit, "preparation");
     let options = RenderOptions {
         transport: stay.datapath.transports()[0],
         large_cluster: stay.spec.large_cluster,
-        chunk: stay.datapath.preparation_chunk(), untimed: true,
+        chunk: stay.datapath.preparation_chunk(),
+        untimed: true,
     };
     let start = clock::now();
     let batch = stay.datapath.render(None, stay.population, &options);
@@ -275,7 +317,11 @@ fn prepare(stay: &mut Stay<'_>, recorder: &mut Recorder, emit: &mut dyn FnMut(Ev
     stay.probe(recorder)
 }
 
-fn measure(stay: &mut Stay<'_>, cell: &CellSpec, common: &std::collections::BTreeMap<String, String>) -> CellOutcome {
+fn measure(
+    stay: &mut Stay<'_>,
+    cell: &CellSpec,
+    common: &std::collections::BTreeMap<String, String>,
+) -> CellOutcome {
     let (start, steal_before) = (clock::now(), meters::steal_ns());
     let mut recorder = Recorder::default();
     let measured = crate::scenario(cell.scenario)
@@ -284,7 +330,10 @@ fn measure(stay: &mut Stay<'_>, cell: &CellSpec, common: &std::collections::BTre
     let (outcome, series, mut facts) = match measured {
         Ok((series, facts)) => (Outcome::Measured, series, facts),
         Err(error) => {
-            let outcome = Outcome::Failed { stage: error.stage, reason: error.reason };
+            let outcome = Outcome::Failed {
+                stage: error.stage,
+                reason: error.reason,
+            };
             (outcome, Vec::new(), std::collections::BTreeMap::new())
         }
     };

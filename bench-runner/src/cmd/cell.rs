@@ -50,13 +50,18 @@ pub(crate) fn run(args: &CellArgs) -> anyhow::Result<Ended> {
 }
 
 fn outer() -> anyhow::Result<Ended> {
-    let parent = std::env::var(PARENT_VARIABLE).ok().and_then(|p| p.parse().ok());
+    let parent = std::env::var(PARENT_VARIABLE)
+        .ok()
+        .and_then(|p| p.parse().ok());
     isolation::die_with_parent(parent).context("tie this process to the runner")?;
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context("read the specification")?;
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .context("read the specification")?;
     let input: Input = serde_json::from_str(&text)
         .map_err(|e| Usage(format!("standard input is not a stay's specification ({e}); `bench-runner plan --json` prints some")))?;
-    isolation::unshare_all().map_err(|e| Usage(format!("cannot make namespaces: {e}; run as root (sudo)")))?;
+    isolation::unshare_all()
+        .map_err(|e| Usage(format!("cannot make namespaces: {e}; run as root (sudo)")))?;
     let program = std::env::current_exe().context("find this program's file")?;
     let mut child = Command::new(program)
         .args(["cell", "--init"])
@@ -67,10 +72,16 @@ fn outer() -> anyhow::Result<Ended> {
     let mut to_inner = child.stdin.take().expect("stdin is piped");
     let mut line = serde_json::to_string(&input).context("encode the specification")?;
     line.push('\n');
-    to_inner.write_all(line.as_bytes()).context("hand over the specification")?;
+    to_inner
+        .write_all(line.as_bytes())
+        .context("hand over the specification")?;
     let status = child.wait().context("wait for the stay")?;
     drop(to_inner);
-    Ok(if status.success() { Ended::Done } else { Ended::Failed })
+    Ok(if status.success() {
+        Ended::Done
+    } else {
+        Ended::Failed
+    })
 }
 
 fn inner() -> anyhow::Result<Ended> {
@@ -79,7 +90,10 @@ fn inner() -> anyhow::Result<Ended> {
         return Err(Usage("--init is for the process that `cell` starts".to_owned()).into());
     }
     let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).context("read the specification")?;
+    std::io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .context("read the specification")?;
     let input: Input = serde_json::from_str(&line).context("read the specification")?;
     watch_parent();
     isolation::mount_private().context("isolate the stay's mounts")?;
@@ -121,9 +135,14 @@ fn try_mode(mode: Mode, transport: &str) -> anyhow::Result<Ended> {
     let mut sysctls = BTreeMap::new();
     match Pinning::choose().and_then(Lab::build) {
         Ok(lab) => sysctls = lab.sysctls(),
-        Err(error) => unsupported = unsupported.or_else(|| Some(format!("no lab can be built: {error}"))),
+        Err(error) => {
+            unsupported = unsupported.or_else(|| Some(format!("no lab can be built: {error}")))
+        }
     }
-    let trial = Trial { unsupported, sysctls };
+    let trial = Trial {
+        unsupported,
+        sysctls,
+    };
     print_line(&serde_json::to_string(&trial).context("encode the trial")?);
     Ok(Ended::Done)
 }

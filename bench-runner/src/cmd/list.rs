@@ -12,12 +12,21 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<Ended> {
     match args.what {
         Listing::Modes => {
             for mode in Mode::ALL {
-                let transports: Vec<&str> =
-                    if mode.is_floor() { Vec::new() } else { registry(*mode).transports().iter().map(|t| t.name()).collect() };
+                let transports: Vec<&str> = if mode.is_floor() {
+                    Vec::new()
+                } else {
+                    registry(*mode)
+                        .transports()
+                        .iter()
+                        .map(|t| t.name())
+                        .collect()
+                };
                 println!("{:<16} {:<14} {}", mode, transports.join(","), about(*mode));
             }
         }
-        Listing::Scenarios => SCENARIOS.iter().for_each(|s| println!("{:<16} {}", s.kind(), s.question())),
+        Listing::Scenarios => SCENARIOS
+            .iter()
+            .for_each(|s| println!("{:<16} {}", s.kind(), s.question())),
         Listing::Formulas => {
             println!("law of size: N services with E endpoints each, large-cluster layout");
             for mode in Mode::ALL {

@@ -18,7 +18,10 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
         print_rules(&settings);
     } else if args.json {
         for stay in plan.block(0) {
-            println!("{}", serde_json::to_string(&stay.spec).context("encode a stay")?);
+            println!(
+                "{}",
+                serde_json::to_string(&stay.spec).context("encode a stay")?
+            );
         }
     } else {
         print_table(&plan, &settings);
@@ -27,7 +30,10 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
 }
 
 fn print_table(plan: &Plan, settings: &Settings) {
-    println!("{:<4} {:<16} {:>8} {:>9}  {:<9} {:>9}  cells", "stay", "mode", "services", "endpoints", "transport", "expected");
+    println!(
+        "{:<4} {:<16} {:>8} {:>9}  {:<9} {:>9}  cells",
+        "stay", "mode", "services", "endpoints", "transport", "expected"
+    );
     for (i, stay) in plan.block(0).iter().enumerate() {
         let mut asked: Vec<&str> = stay.spec.cells.iter().map(|c| c.scenario.name()).collect();
         asked.sort_unstable();
@@ -38,13 +44,24 @@ fn print_table(plan: &Plan, settings: &Settings) {
                 _ => counted.push((1, name)),
             }
         }
-        let cells: Vec<String> = counted.iter().map(|(count, name)| format!("{count} {name}")).collect();
-        let mode = if stay.spec.variant.is_empty() { stay.spec.mode.to_string() } else { format!("{} ({})", stay.spec.mode, stay.spec.variant) };
+        let cells: Vec<String> = counted
+            .iter()
+            .map(|(count, name)| format!("{count} {name}"))
+            .collect();
+        let mode = if stay.spec.variant.is_empty() {
+            stay.spec.mode.to_string()
+        } else {
+            format!("{} ({})", stay.spec.mode, stay.spec.variant)
+        };
         println!(
             "{i:<4} {mode:<16} {:>8} {:>9}  {:<9} {:>9}  {}",
             stay.spec.services,
             stay.spec.endpoints,
-            if stay.spec.mode.is_floor() { "-" } else { &stay.spec.transport },
+            if stay.spec.mode.is_floor() {
+                "-"
+            } else {
+                &stay.spec.transport
+            },
             rough(Duration::from_nanos(stay.expected_ns)),
             cells.join(", "),
         );
@@ -62,17 +79,27 @@ fn print_table(plan: &Plan, settings: &Settings) {
 
 fn print_rules(settings: &Settings) {
     let services = *settings.sizes.last().expect("there is at least one size");
-    let recipe = Recipe { seed: settings.seed, endpoints: settings.endpoints, protocols: &settings.request.protocols };
+    let recipe = Recipe {
+        seed: settings.seed,
+        endpoints: settings.endpoints,
+        protocols: &settings.request.protocols,
+    };
     let population = recipe.population(services);
     for mode in settings.modes.iter().filter(|m| !m.is_floor()) {
         let datapath = registry(*mode);
         let options = RenderOptions {
             transport: datapath.transports()[0],
             large_cluster: settings.request.large_cluster,
-            chunk: None, untimed: false,
+            chunk: None,
+            untimed: false,
         };
         let batch = datapath.render(None, &population, &options);
-        println!("# {mode}, {services} services: {} operations, {} messages, {} bytes", batch.operations(), batch.messages(), batch.bytes());
+        println!(
+            "# {mode}, {services} services: {} operations, {} messages, {} bytes",
+            batch.operations(),
+            batch.messages(),
+            batch.bytes()
+        );
         print!("{batch}");
     }
 }

@@ -21,7 +21,10 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
     let settings = Settings::resolve(args)?;
     let plan = Plan::new(&settings);
     // One thread: a stay's process dies with the thread that started it, and that is this one.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
     runtime.block_on(measure(args, &settings, &plan))
 }
 
@@ -29,14 +32,22 @@ async fn measure(args: &RunArgs, settings: &Settings, plan: &Plan) -> anyhow::Re
     check_privilege()?;
     check_tools(plan)?;
     let tried = try_modes(plan).await?;
-    let unsupported: HashMap<(Mode, String), String> =
-        tried.iter().filter_map(|(what, trial)| Some((what.clone(), trial.unsupported.clone()?))).collect();
+    let unsupported: HashMap<(Mode, String), String> = tried
+        .iter()
+        .filter_map(|(what, trial)| Some((what.clone(), trial.unsupported.clone()?)))
+        .collect();
     let mut run_dir = RunDir::create(args.out.as_deref())?;
     announce(settings, plan, &unsupported);
     let begun = netns_sys::clock::now();
-    let sysctls = tried.into_values().map(|trial| trial.sysctls).find(|s| !s.is_empty()).unwrap_or_default();
+    let sysctls = tried
+        .into_values()
+        .map(|trial| trial.sysctls)
+        .find(|s| !s.is_empty())
+        .unwrap_or_default();
     run_dir.append(&Record::Header(header(args, settings, plan, sysctls)))?;
-    let executed = Executor::new(settings, plan, &mut run_dir, unsupported)?.run().await;
+    let executed = Executor::new(settings, plan, &mut run_dir, unsupported)?
+        .run()
+        .await;
     let tally = match executed {
         Ok(tally) => tally,
         Err(error) => {
@@ -58,7 +69,9 @@ fn check_privilege() -> Result<(), Usage> {
     if nix::unistd::geteuid().is_root() {
         return Ok(());
     }
-    Err(Usage("making network namespaces needs root: run the same command with sudo".to_owned()))
+    Err(Usage(
+        "making network namespaces needs root: run the same command with sudo".to_owned(),
+    ))
 }
 
 /// A tool that a requested mode needs must be there: it is one command away.
@@ -90,7 +103,10 @@ fn programmed(plan: &Plan) -> Vec<(Mode, Transport)> {
 async fn try_modes(plan: &Plan) -> anyhow::Result<HashMap<(Mode, String), Trial>> {
     let mut tried = HashMap::new();
     for (mode, transport) in programmed(plan) {
-        tried.insert((mode, transport.name().to_owned()), doctor::try_mode(mode, transport).await?);
+        tried.insert(
+            (mode, transport.name().to_owned()),
+            doctor::try_mode(mode, transport).await?,
+        );
     }
     Ok(tried)
 }
@@ -101,7 +117,8 @@ fn announce(settings: &Settings, plan: &Plan, unsupported: &HashMap<(Mode, Strin
         eprintln!("unsupported: {mode} ({transport}): {reason}");
     }
     let block = Duration::from_nanos(plan.block_ns());
-    let all = Duration::from_nanos(plan.block_ns() * u64::from(plan.blocks)).min(settings.budget.max(block));
+    let all = Duration::from_nanos(plan.block_ns() * u64::from(plan.blocks))
+        .min(settings.budget.max(block));
     eprintln!(
         "{} cells in {} stays a block; one block takes about {}, {} blocks within the budget of {} about {}; seed {}",
         plan.cells_per_block(),
@@ -114,8 +131,16 @@ fn announce(settings: &Settings, plan: &Plan, unsupported: &HashMap<(Mode, Strin
     );
 }
 
-fn header(args: &RunArgs, settings: &Settings, plan: &Plan, sysctls: BTreeMap<String, String>) -> Header {
-    let host = Environment { sysctls, ..environment::host() };
+fn header(
+    args: &RunArgs,
+    settings: &Settings,
+    plan: &Plan,
+    sysctls: BTreeMap<String, String>,
+) -> Header {
+    let host = Environment {
+        sysctls,
+        ..environment::host()
+    };
     Header {
         schema_version: SCHEMA_VERSION,
         started: run_dir::now(),
@@ -137,17 +162,66 @@ fn arguments(args: &RunArgs, settings: &Settings) -> BTreeMap<String, serde_json
     [
         ("services", json!(settings.sizes)),
         ("endpoints", json!(settings.endpoints)),
-        ("modes", names(settings.modes.iter().map(|m| m.name()).collect())),
-        ("scenarios", names(settings.scenarios.iter().map(|s| s.name()).collect())),
-        ("transports", names(settings.request.transports.iter().map(|t| t.name()).collect())),
-        ("positions", names(settings.request.positions.iter().map(|p| p.name()).collect())),
-        ("protocols", names(settings.request.protocols.iter().map(|p| p.name()).collect())),
+        (
+            "modes",
+            names(settings.modes.iter().map(|m| m.name()).collect()),
+        ),
+        (
+            "scenarios",
+            names(settings.scenarios.iter().map(|s| s.name()).collect()),
+        ),
+        (
+            "transports",
+            names(
+                settings
+                    .request
+                    .transports
+                    .iter()
+                    .map(|t| t.name())
+                    .collect(),
+            ),
+        ),
+        (
+            "positions",
+            names(
+                settings
+                    .request
+                    .positions
+                    .iter()
+                    .map(|p| p.name())
+                    .collect(),
+            ),
+        ),
+        (
+            "protocols",
+            names(
+                settings
+                    .request
+                    .protocols
+                    .iter()
+                    .map(|p| p.name())
+                    .collect(),
+            ),
+        ),
         ("families", json!(args.families)),
-        ("large-cluster", json!(if settings.request.large_cluster { "on" } else { "off" })),
+        (
+            "large-cluster",
+            json!(if settings.request.large_cluster {
+                "on"
+            } else {
+                "off"
+            }),
+        ),
         ("sandbox", json!(args.sandbox)),
         ("repetitions", json!(settings.repetitions)),
-        ("budget", json!(humantime::format_duration(settings.budget).to_string())),
-        ("cell-timeout", json!(humantime::format_duration(settings.cell_timeout).to_string())),
+        (
+            "budget",
+            json!(humantime::format_duration(settings.budget).to_string()),
+        ),
+        (
+            "cell-timeout",
+            json!(humantime::format_duration(settings.cell_timeout).to_string()),
+        ),
         ("flows", json!(settings.request.flows)),
         ("control", json!(settings.control)),
         ("damage", json!(settings.damage)),
@@ -174,7 +248,11 @@ fn report(run_dir: &RunDir) -> anyhow::Result<()> {
 }
 
 fn conclude(tally: &Tally, run_dir: &RunDir) -> Ended {
-    let counted: Vec<String> = tally.outcomes.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    let counted: Vec<String> = tally
+        .outcomes
+        .iter()
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
     eprintln!("{}: {}", tally.ended(), counted.join(", "));
     for failure in tally.failures.iter().take(5) {
         eprintln!("failed: {failure}");

@@ -11,6 +11,9 @@ pub(crate) fn run(args: &SchemaArgs) -> anyhow::Result<Ended> {
         SchemaOf::Results => schemars::schema_for!(Record),
         SchemaOf::Summary => schemars::schema_for!(Summary),
     };
-    println!("{}", serde_json::to_string_pretty(&schema).context("encode the schema")?);
+    println!(
+        "{}",
+        serde_json::to_string_pretty(&schema).context("encode the schema")?
+    );
     Ok(Ended::Done)
 }

@@ -258,12 +258,24 @@ pub fn probe_population() -> Population {
     use std::net::Ipv4Addr;
     let service = |index: u32, protocol| Service {
         index,
-        frontend: Frontend { vip: Ipv4Addr::new(10, 96, 1, index as u8), port: 80, protocol },
+        frontend: Frontend {
+            vip: Ipv4Addr::new(10, 96, 1, index as u8),
+            port: 80,
+            protocol,
+        },
         endpoints: (0..2)
-            .map(|e| Endpoint { address: Ipv4Addr::new(10, 128, index as u8, e), port: 8080 })
+            .map(|e| Endpoint {
+                address: Ipv4Addr::new(10, 128, index as u8, e),
+                port: 8080,
+            })
             .collect(),
     };
-    Population { services: vec![service(0, schema::Protocol::Tcp), service(1, schema::Protocol::Udp)] }
+    Population {
+        services: vec![
+            service(0, schema::Protocol::Tcp),
+            service(1, schema::Protocol::Udp),
+        ],
+    }
 }
 
 /// The datapath of a mode: the only place that matches on it.

@@ -89,7 +89,8 @@ impl Datapath for Nftables {
         let options = RenderOptions {
             transport,
             large_cluster: true,
-            chunk: None, untimed: false,
+            chunk: None,
+            untimed: false,
         };
         let batch = self.render(None, &wanted, &options);
         self.apply(&batch)

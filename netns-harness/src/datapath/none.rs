@@ -25,8 +25,15 @@ impl Datapath for NoDatapath {
         Ok(())
     }
 
-    fn render(&self, _from: Option<&Population>, _to: &Population, _options: &RenderOptions) -> Batch {
-        Batch { transactions: Vec::new() }
+    fn render(
+        &self,
+        _from: Option<&Population>,
+        _to: &Population,
+        _options: &RenderOptions,
+    ) -> Batch {
+        Batch {
+            transactions: Vec::new(),
+        }
     }
 
     fn apply(&self, _batch: &Batch) -> Result<Applied, HarnessError> {

@@ -34,14 +34,30 @@ const PREFIX: u8 = 30;
 
 const CLIENT_LINK: Link = Link {
     name: "client–node",
-    outer: End { interface: "eth0", address: Ipv4Addr::new(192, 168, 99, 2), mac: [2, 0, 0, 0, 1, 2] },
-    node: End { interface: "client0", address: Ipv4Addr::new(192, 168, 99, 1), mac: [2, 0, 0, 0, 1, 1] },
+    outer: End {
+        interface: "eth0",
+        address: Ipv4Addr::new(192, 168, 99, 2),
+        mac: [2, 0, 0, 0, 1, 2],
+    },
+    node: End {
+        interface: "client0",
+        address: Ipv4Addr::new(192, 168, 99, 1),
+        mac: [2, 0, 0, 0, 1, 1],
+    },
     owns: CLIENT_CIDR,
 };
 const BACKENDS_LINK: Link = Link {
     name: "node–backends",
-    outer: End { interface: "eth0", address: Ipv4Addr::new(192, 168, 100, 2), mac: [2, 0, 0, 0, 2, 2] },
-    node: End { interface: "backends0", address: Ipv4Addr::new(192, 168, 100, 1), mac: [2, 0, 0, 0, 2, 1] },
+    outer: End {
+        interface: "eth0",
+        address: Ipv4Addr::new(192, 168, 100, 2),
+        mac: [2, 0, 0, 0, 2, 2],
+    },
+    node: End {
+        interface: "backends0",
+        address: Ipv4Addr::new(192, 168, 100, 1),
+        mac: [2, 0, 0, 0, 2, 1],
+    },
     owns: ENDPOINT_CIDR,
 };
 
@@ -66,11 +82,27 @@ pub(super) fn connect(client: &NetNs, node: &NetNs, backends: &NetNs) -> Result<
             neighbour(&on_node, inner, &link.outer).await?;
             let lo = index_of(&outside, "lo").await?;
             own(&outside, lo, link.owns).await?;
-            route(&outside, Cidr { network: Ipv4Addr::UNSPECIFIED, prefix: 0 }, link.node.address).await?;
+            route(
+                &outside,
+                Cidr {
+                    network: Ipv4Addr::UNSPECIFIED,
+                    prefix: 0,
+                },
+                link.node.address,
+            )
+            .await?;
             route(&on_node, link.owns, link.outer.address).await?;
         }
         set_up(&on_node, "lo").await?;
-        route(&on_node, Cidr { network: Ipv4Addr::UNSPECIFIED, prefix: 0 }, BACKENDS_LINK.outer.address).await
+        route(
+            &on_node,
+            Cidr {
+                network: Ipv4Addr::UNSPECIFIED,
+                prefix: 0,
+            },
+            BACKENDS_LINK.outer.address,
+        )
+        .await
     })
 }
 
@@ -85,49 +117,85 @@ fn open(ns: &NetNs) -> Result<Handle, HarnessError> {
 
 fn refused(act: impl Into<String>) -> impl FnOnce(rtnetlink::Error) -> HarnessError {
     let act = act.into();
-    move |source| HarnessError::Route { act, source: Box::new(source) }
+    move |source| HarnessError::Route {
+        act,
+        source: Box::new(source),
+    }
 }
 
 /// A veth pair whose peer is born in the node's namespace: it never appears anywhere else.
 async fn join(link: &Link, outside: &Handle, node: &NetNs) -> Result<(), HarnessError> {
-    let mut peer: LinkMessage = LinkMessageBuilder::<LinkUnspec>::default().name(link.node.interface.to_owned()).build();
-    peer.attributes.push(LinkAttribute::Address(link.node.mac.to_vec()));
-    peer.attributes.push(LinkAttribute::NetNsFd(node.as_raw_fd()));
+    let mut peer: LinkMessage = LinkMessageBuilder::<LinkUnspec>::default()
+        .name(link.node.interface.to_owned())
+        .build();
+    peer.attributes
+        .push(LinkAttribute::Address(link.node.mac.to_vec()));
+    peer.attributes
+        .push(LinkAttribute::NetNsFd(node.as_raw_fd()));
     let message = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth)
         .name(link.outer.interface.to_owned())
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
         .append_extra_attribute(LinkAttribute::Address(link.outer.mac.to_vec()))
         .build();
-    outside.link().add(message).execute().await.map_err(refused(format!("add veth {}", link.name)))
+    outside
+        .link()
+        .add(message)
+        .execute()
+        .await
+        .map_err(refused(format!("add veth {}", link.name)))
 }
 
 async fn index_of(handle: &Handle, interface: &str) -> Result<u32, HarnessError> {
     use futures_util::TryStreamExt as _;
-    let mut links = handle.link().get().match_name(interface.to_owned()).execute();
+    let mut links = handle
+        .link()
+        .get()
+        .match_name(interface.to_owned())
+        .execute();
     let act = || format!("look up link {interface}");
     match links.try_next().await.map_err(refused(act()))? {
         Some(link) => Ok(link.header.index),
-        None => Err(HarnessError::system(act(), std::io::Error::from_raw_os_error(libc::ENODEV))),
+        None => Err(HarnessError::system(
+            act(),
+            std::io::Error::from_raw_os_error(libc::ENODEV),
+        )),
     }
 }
 
 async fn set_up(handle: &Handle, interface: &str) -> Result<u32, HarnessError> {
     let index = index_of(handle, interface).await?;
     let up = LinkUnspec::new_with_index(index).up().build();
-    handle.link().set(up).execute().await.map_err(refused(format!("set link {interface} up")))?;
+    handle
+        .link()
+        .set(up)
+        .execute()
+        .await
+        .map_err(refused(format!("set link {interface} up")))?;
     Ok(index)
 }
 
 async fn address(handle: &Handle, end: &End) -> Result<u32, HarnessError> {
     let index = set_up(handle, end.interface).await?;
-    let add = handle.address().add(index, IpAddr::V4(end.address), PREFIX).execute();
-    add.await.map_err(refused(format!("add address {}/{PREFIX} to {}", end.address, end.interface)))?;
+    let add = handle
+        .address()
+        .add(index, IpAddr::V4(end.address), PREFIX)
+        .execute();
+    add.await.map_err(refused(format!(
+        "add address {}/{PREFIX} to {}",
+        end.address, end.interface
+    )))?;
     Ok(index)
 }
 
 async fn neighbour(handle: &Handle, index: u32, end: &End) -> Result<(), HarnessError> {
-    let request = handle.neighbours().add(index, IpAddr::V4(end.address)).link_layer_address(&end.mac);
-    request.execute().await.map_err(refused(format!("add permanent neighbour {}", end.address)))
+    let request = handle
+        .neighbours()
+        .add(index, IpAddr::V4(end.address))
+        .link_layer_address(&end.mac);
+    request
+        .execute()
+        .await
+        .map_err(refused(format!("add permanent neighbour {}", end.address)))
 }
 
 async fn route(handle: &Handle, to: Cidr, via: Ipv4Addr) -> Result<(), HarnessError> {
@@ -135,7 +203,12 @@ async fn route(handle: &Handle, to: Cidr, via: Ipv4Addr) -> Result<(), HarnessEr
         .destination_prefix(to.network, to.prefix)
         .gateway(via)
         .build();
-    handle.route().add(message).execute().await.map_err(refused(format!("add route {to} via {via}")))
+    handle
+        .route()
+        .add(message)
+        .execute()
+        .await
+        .map_err(refused(format!("add route {to} via {via}")))
 }
 
 /// AnyIP: every address of the range is local (`ip route add local RANGE dev lo`).
@@ -147,5 +220,10 @@ async fn own(handle: &Handle, lo: u32, range: Cidr) -> Result<(), HarnessError> 
         .scope(RouteScope::Host)
         .table_id(u32::from(RouteHeader::RT_TABLE_MAIN) + 1)
         .build();
-    handle.route().add(message).execute().await.map_err(refused(format!("own {range}")))
+    handle
+        .route()
+        .add(message)
+        .execute()
+        .await
+        .map_err(refused(format!("own {range}")))
 }

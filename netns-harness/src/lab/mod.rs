@@ -39,7 +39,10 @@ impl Pinning {
         let cpus = netns_sys::thread::allowed_cpus()
             .map_err(|e| HarnessError::system("read the CPUs that this process may use", e))?;
         let client = cpus.first().copied().unwrap_or(0);
-        Ok(Self { client, server: cpus.get(1).copied().unwrap_or(client) })
+        Ok(Self {
+            client,
+            server: cpus.get(1).copied().unwrap_or(client),
+        })
     }
 
     /// Whether client and server run apart, so that both may spin instead of sleeping.
@@ -74,27 +77,46 @@ impl Lab {
             NetNs::new().map_err(|e| HarnessError::system(format!("make the {name} namespace"), e))
         };
         let (client, node, backends) = (make("client")?, make("node")?, make("backends")?);
-        for (place, ns) in [(Place::Client, &client), (Place::Node, &node), (Place::Backends, &backends)] {
+        for (place, ns) in [
+            (Place::Client, &client),
+            (Place::Node, &node),
+            (Place::Backends, &backends),
+        ] {
             sysctls::apply(place, ns)?;
         }
         links::connect(&client, &node, &backends)?;
         let server = Server::start(&backends, ENDPOINT_PORT, pinning)?;
-        Ok(Self { client, node, backends, pinning, server })
+        Ok(Self {
+            client,
+            node,
+            backends,
+            pinning,
+            server,
+        })
     }
 
     /// Runs `act` on the calling thread, in the node's namespace.
     ///
     /// # Errors
     /// `setns(2)`, or the act's own error.
-    pub fn on_node<T>(&self, act: impl FnOnce() -> Result<T, HarnessError>) -> Result<T, HarnessError> {
-        self.node.run(act).map_err(|e| HarnessError::system("enter the node's namespace", e))?
+    pub fn on_node<T>(
+        &self,
+        act: impl FnOnce() -> Result<T, HarnessError>,
+    ) -> Result<T, HarnessError> {
+        self.node
+            .run(act)
+            .map_err(|e| HarnessError::system("enter the node's namespace", e))?
     }
 
     /// Pinned and observed sysctls, by `namespace:name`.
     #[must_use]
     pub fn sysctls(&self) -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
-        for (place, ns) in [(Place::Client, &self.client), (Place::Node, &self.node), (Place::Backends, &self.backends)] {
+        for (place, ns) in [
+            (Place::Client, &self.client),
+            (Place::Node, &self.node),
+            (Place::Backends, &self.backends),
+        ] {
             found.extend(sysctls::read(place, ns));
         }
         found

@@ -76,11 +76,16 @@ pub(super) fn apply(place: Place, ns: &NetNs) -> Result<(), HarnessError> {
         }
         Ok(())
     };
-    ns.run(write).map_err(|e| HarnessError::system("enter a namespace of the lab", e))?
+    ns.run(write)
+        .map_err(|e| HarnessError::system("enter a namespace of the lab", e))?
 }
 
-fn here(place: Place) -> impl Iterator<Item = &'static (&'static [Place], &'static str, &'static str)> {
-    SYSCTLS.iter().filter(move |(places, _, _)| places.contains(&place))
+fn here(
+    place: Place,
+) -> impl Iterator<Item = &'static (&'static [Place], &'static str, &'static str)> {
+    SYSCTLS
+        .iter()
+        .filter(move |(places, _, _)| places.contains(&place))
 }
 
 /// Reads everything in the table for a namespace.

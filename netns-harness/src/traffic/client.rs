@@ -49,7 +49,10 @@ impl<'a> Client<'a> {
     /// A client of `lab` that has used no flow yet.
     #[must_use]
     pub fn new(lab: &'a Lab) -> Self {
-        Self { lab, flows: Flows::default() }
+        Self {
+            lab,
+            flows: Flows::default(),
+        }
     }
 
     /// Flows opened so far.
@@ -65,8 +68,16 @@ impl<'a> Client<'a> {
     pub fn prepare(&mut self, destinations: &[Frontend]) -> Result<Vec<Probe>, HarnessError> {
         let spin = self.lab.pinning.apart();
         let flows = &mut self.flows;
-        let open_all = || destinations.iter().map(|to| open(flows, *to, spin)).collect();
-        self.lab.client.run(open_all).map_err(|e| HarnessError::system("enter the client's namespace", e))?
+        let open_all = || {
+            destinations
+                .iter()
+                .map(|to| open(flows, *to, spin))
+                .collect()
+        };
+        self.lab
+            .client
+            .run(open_all)
+            .map_err(|e| HarnessError::system("enter the client's namespace", e))?
     }
 
     /// Prepares and runs probes on the calling thread, in order; the server spins meanwhile.
@@ -79,15 +90,19 @@ impl<'a> Client<'a> {
         probes
             .into_iter()
             .zip(destinations)
-            .map(|(probe, to)| probe.run().map_err(|e| HarnessError::Traffic(format!("no reply from {to}: {e}"))))
+            .map(|(probe, to)| {
+                probe
+                    .run()
+                    .map_err(|e| HarnessError::Traffic(format!("no reply from {to}: {e}")))
+            })
             .collect()
     }
 }
 
 fn open(flows: &mut Flows, frontend: Frontend, spin: bool) -> Result<Probe, HarnessError> {
-    let source = flows
-        .next()
-        .ok_or_else(|| HarnessError::Traffic("every client address and port of this lab has been used".to_owned()))?;
+    let source = flows.next().ok_or_else(|| {
+        HarnessError::Traffic("every client address and port of this lab has been used".to_owned())
+    })?;
     let to = SocketAddrV4::new(frontend.vip, frontend.port);
     let opened = || {
         let kind = match frontend.protocol {
@@ -109,9 +124,16 @@ fn open(flows: &mut Flows, frontend: Frontend, spin: bool) -> Result<Probe, Harn
         }
         Ok(socket)
     };
-    let socket = opened().map_err(|e: io::Error| HarnessError::system(format!("open a socket from {source}"), e))?;
+    let socket = opened()
+        .map_err(|e: io::Error| HarnessError::system(format!("open a socket from {source}"), e))?;
     let token = u64::from(flows.used()).to_be_bytes();
-    Ok(Probe { socket, to, protocol: frontend.protocol, token, spin })
+    Ok(Probe {
+        socket,
+        to,
+        protocol: frontend.protocol,
+        token,
+        spin,
+    })
 }
 
 impl Probe {
@@ -125,14 +147,26 @@ impl Probe {
             Protocol::Udp => received,
         };
         if self.protocol == Protocol::Udp && answer[ANSWER_BYTES..length] != self.token {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is to another datagram"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the answer is to another datagram",
+            ));
         }
         if length < ANSWER_BYTES {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the answer does not name its endpoint"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the answer does not name its endpoint",
+            ));
         }
         let [a, b, c, d, high, low, ..] = answer;
-        let endpoint = Endpoint { address: Ipv4Addr::new(a, b, c, d), port: u16::from_be_bytes([high, low]) };
-        Ok(Reached { latency_ns, endpoint })
+        let endpoint = Endpoint {
+            address: Ipv4Addr::new(a, b, c, d),
+            port: u16::from_be_bytes([high, low]),
+        };
+        Ok(Reached {
+            latency_ns,
+            endpoint,
+        })
     }
 
     /// The timed section: first packet to first reply. Returns nanoseconds and bytes received.
@@ -158,7 +192,8 @@ impl Probe {
                 nix::sys::socket::MsgFlags::from_bits_truncate(flags),
             ) {
                 Ok(length) => return Ok(length),
-                Err(nix::errno::Errno::EAGAIN) if self.spin && start.elapsed_ns() < DEADLINE.as_nanos() as u64 => {}
+                Err(nix::errno::Errno::EAGAIN)
+                    if self.spin && start.elapsed_ns() < DEADLINE.as_nanos() as u64 => {}
                 Err(nix::errno::Errno::EAGAIN) => return Err(io::ErrorKind::TimedOut.into()),
                 Err(errno) => return Err(errno.into()),
             }

@@ -6,7 +6,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use crate::service::Cidr;
 
 /// Client addresses: pods, so that kube-proxy's rules do not masquerade them.
-pub const CLIENT_CIDR: Cidr = Cidr { network: Ipv4Addr::new(10, 192, 0, 0), prefix: 16 };
+pub const CLIENT_CIDR: Cidr = Cidr {
+    network: Ipv4Addr::new(10, 192, 0, 0),
+    prefix: 16,
+};
 
 /// Client addresses in use; the port advances when all have had a turn.
 const ADDRESSES: u32 = 64;
@@ -60,7 +63,9 @@ mod tests {
 
     #[test]
     fn they_end_when_the_last_is_gone() {
-        let mut flows = Flows { used: ADDRESSES * (PORTS.end - PORTS.start) - 1 };
+        let mut flows = Flows {
+            used: ADDRESSES * (PORTS.end - PORTS.start) - 1,
+        };
         assert!(flows.next().is_some());
         assert!(flows.next().is_none());
     }

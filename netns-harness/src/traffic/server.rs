@@ -12,7 +12,8 @@ use std::thread::JoinHandle;
 use netns_sys::netns::NetNs;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt, sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt,
+    sockopt,
 };
 
 use super::ANSWER_BYTES;
@@ -57,7 +58,9 @@ impl Server {
         let (tcp, udp) = backends
             .run(|| open(port))
             .and_then(|opened| opened)
-            .map_err(|e| HarnessError::system(format!("serve port {port} in the backends namespace"), e))?;
+            .map_err(|e| {
+                HarnessError::system(format!("serve port {port} in the backends namespace"), e)
+            })?;
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -68,7 +71,11 @@ impl Server {
                 serve(&tcp, &udp, &theirs);
             })
             .map_err(|e| HarnessError::system("start the server's thread", e))?;
-        Ok(Self { shared, thread: Some(thread), may_spin: pinning.apart() })
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+            may_spin: pinning.apart(),
+        })
     }
 
     /// Lets the server spin for as long as the guard lives (only where it has a CPU of its own).
@@ -109,8 +116,15 @@ fn open(port: u16) -> io::Result<(TcpListener, UdpSocket)> {
 
 fn serve(tcp: &TcpListener, udp: &UdpSocket, shared: &Shared) {
     while !shared.stop.load(Ordering::Relaxed) {
-        let timeout = if shared.spin.load(Ordering::Relaxed) { 0 } else { IDLE_MS };
-        let mut ready = [PollFd::new(udp.as_fd(), PollFlags::POLLIN), PollFd::new(tcp.as_fd(), PollFlags::POLLIN)];
+        let timeout = if shared.spin.load(Ordering::Relaxed) {
+            0
+        } else {
+            IDLE_MS
+        };
+        let mut ready = [
+            PollFd::new(udp.as_fd(), PollFlags::POLLIN),
+            PollFd::new(tcp.as_fd(), PollFlags::POLLIN),
+        ];
         if poll(&mut ready, PollTimeout::from(timeout)).unwrap_or(0) == 0 {
             std::hint::spin_loop();
             continue;
@@ -148,11 +162,15 @@ fn answer_datagram(udp: &UdpSocket) -> nix::Result<bool> {
     let mut control = nix::cmsg_space!(libc::in_pktinfo);
     let (length, from, mut info) = {
         let mut parts = [IoSliceMut::new(&mut payload)];
-        let message =
-            match recvmsg::<SockaddrIn>(udp.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT) {
-                Err(nix::errno::Errno::EAGAIN) => return Ok(false),
-                other => other?,
-            };
+        let message = match recvmsg::<SockaddrIn>(
+            udp.as_raw_fd(),
+            &mut parts,
+            Some(&mut control),
+            MsgFlags::MSG_DONTWAIT,
+        ) {
+            Err(nix::errno::Errno::EAGAIN) => return Ok(false),
+            other => other?,
+        };
         let info = message.cmsgs()?.find_map(|m| match m {
             ControlMessageOwned::Ipv4PacketInfo(info) => Some(info),
             _ => None,
@@ -166,7 +184,13 @@ fn answer_datagram(udp: &UdpSocket) -> nix::Result<bool> {
         let port = super::ENDPOINT_PORT;
         let answer = name(hit, port);
         let parts = [IoSlice::new(&answer), IoSlice::new(&payload[..length])];
-        sendmsg(udp.as_raw_fd(), &parts, &[ControlMessage::Ipv4PacketInfo(info)], MsgFlags::empty(), Some(&from))?;
+        sendmsg(
+            udp.as_raw_fd(),
+            &parts,
+            &[ControlMessage::Ipv4PacketInfo(info)],
+            MsgFlags::empty(),
+            Some(&from),
+        )?;
     }
     Ok(true)
 }

@@ -11,7 +11,8 @@ pub struct Reading(u64);
 #[inline]
 #[must_use]
 pub fn now() -> Reading {
-    let t = clock_gettime(ClockId::CLOCK_MONOTONIC_RAW).expect("CLOCK_MONOTONIC_RAW exists since Linux 2.6.28");
+    let t = clock_gettime(ClockId::CLOCK_MONOTONIC_RAW)
+        .expect("CLOCK_MONOTONIC_RAW exists since Linux 2.6.28");
     Reading(t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
 }
 

@@ -18,9 +18,9 @@ use nix::unistd::getppid;
 pub fn die_with_parent(parent: Option<u32>) -> io::Result<()> {
     set_pdeathsig(Signal::SIGKILL)?;
     match parent {
-        Some(pid) if getppid().as_raw() as u32 != pid => {
-            Err(io::Error::other("the process that started this one has ended"))
-        }
+        Some(pid) if getppid().as_raw() as u32 != pid => Err(io::Error::other(
+            "the process that started this one has ended",
+        )),
         _ => Ok(()),
     }
 }

@@ -48,7 +48,10 @@ impl NetNs {
     pub fn enter(&self) -> io::Result<Entered> {
         let previous = Self::current()?;
         setns(&self.file, CloneFlags::CLONE_NEWNET)?;
-        Ok(Entered { previous, _not_send: PhantomData })
+        Ok(Entered {
+            previous,
+            _not_send: PhantomData,
+        })
     }
 
     /// Runs `act` in the namespace, on the calling thread.
@@ -93,6 +96,7 @@ pub struct Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         // A thread that cannot go home would act on the wrong kernel state from here on.
-        setns(&self.previous.file, CloneFlags::CLONE_NEWNET).expect("returning to a namespace that is held open");
+        setns(&self.previous.file, CloneFlags::CLONE_NEWNET)
+            .expect("returning to a namespace that is held open");
     }
 }

@@ -37,7 +37,11 @@ pub fn run(command: &mut Command, stdin: &[u8]) -> io::Result<Finished> {
     input.write_all(stdin)?;
     input.rewind()?;
     let (mut out, mut err) = (memory_file()?, memory_file()?);
-    let child = command.stdin(input).stdout(out.try_clone()?).stderr(err.try_clone()?).spawn()?;
+    let child = command
+        .stdin(input)
+        .stdout(out.try_clone()?)
+        .stderr(err.try_clone()?)
+        .spawn()?;
     let (status, usage) = wait4(&child)?;
     Ok(Finished {
         status,
@@ -88,8 +92,19 @@ mod tests {
 
     #[test]
     fn a_child_gets_its_input_and_its_output_and_status_come_back() {
-        let done = run(Command::new("sh").args(["-c", "cat; echo oops >&2; exit 3"]), b"hello").unwrap();
-        assert_eq!((done.status.code(), done.stdout.as_slice(), done.stderr.as_slice()), (Some(3), b"hello".as_slice(), b"oops\n".as_slice()));
+        let done = run(
+            Command::new("sh").args(["-c", "cat; echo oops >&2; exit 3"]),
+            b"hello",
+        )
+        .unwrap();
+        assert_eq!(
+            (
+                done.status.code(),
+                done.stdout.as_slice(),
+                done.stderr.as_slice()
+            ),
+            (Some(3), b"hello".as_slice(), b"oops\n".as_slice())
+        );
         assert!(done.max_rss_bytes > 0);
     }
 

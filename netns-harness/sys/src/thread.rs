@@ -12,7 +12,9 @@ use nix::unistd::Pid;
 /// `sched_getaffinity(2)`.
 pub fn allowed_cpus() -> io::Result<Vec<usize>> {
     let set = sched_getaffinity(Pid::from_raw(0))?;
-    Ok((0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).collect())
+    Ok((0..CpuSet::count())
+        .filter(|&cpu| set.is_set(cpu).unwrap_or(false))
+        .collect())
 }
 
 /// Pins the calling thread to one CPU.
@@ -44,7 +46,10 @@ pub fn unpin(cpus: &[usize]) -> io::Result<()> {
 /// `getrusage(2)`.
 pub fn cpu_time_ns() -> io::Result<(u64, u64)> {
     let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
-    Ok((timeval_ns(usage.user_time()), timeval_ns(usage.system_time())))
+    Ok((
+        timeval_ns(usage.user_time()),
+        timeval_ns(usage.system_time()),
+    ))
 }
 
 pub(crate) fn timeval_ns(t: nix::sys::time::TimeVal) -> u64 {

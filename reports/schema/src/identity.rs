@@ -106,7 +106,9 @@ vocabulary! {
 pub type Options = BTreeMap<String, String>;
 
 /// Identity of a cell. Two records with equal keys measure the same thing.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct CellKey {
     /// What answers the packets.
     pub mode: Mode,
@@ -129,7 +131,11 @@ pub struct CellKey {
 
 impl fmt::Display for CellKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} N={} E={}", self.mode, self.scenario, self.services, self.endpoints)?;
+        write!(
+            f,
+            "{} {} N={} E={}",
+            self.mode, self.scenario, self.services, self.endpoints
+        )?;
         for (key, value) in &self.options {
             write!(f, " {key}={value}")?;
         }

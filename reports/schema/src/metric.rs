@@ -82,7 +82,9 @@ impl Metric {
     #[must_use]
     pub const fn describe(self) -> &'static str {
         match self {
-            Self::UpdateTime => "the apply of a rule update: batch handed over until the kernel answered for the last transaction",
+            Self::UpdateTime => {
+                "the apply of a rule update: batch handed over until the kernel answered for the last transaction"
+            }
             Self::RenderTime => "rendering and encoding the batch, before the apply",
             Self::UserTime => "processor time of the apply in user mode (the tool's part)",
             Self::SystemTime => "processor time of the apply in kernel mode",

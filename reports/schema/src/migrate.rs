@@ -8,10 +8,14 @@ use crate::SCHEMA_VERSION;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MigrateError {
     /// Not one of our files.
-    #[error("line 1 is not a bench-runner header (no \"record\": \"header\" with a \"schema_version\")")]
+    #[error(
+        "line 1 is not a bench-runner header (no \"record\": \"header\" with a \"schema_version\")"
+    )]
     Foreign,
     /// Written by a newer version.
-    #[error("schema version {found} is newer than this binary's {SCHEMA_VERSION}: use the bench-runner that wrote it, or a newer one")]
+    #[error(
+        "schema version {found} is newer than this binary's {SCHEMA_VERSION}: use the bench-runner that wrote it, or a newer one"
+    )]
     Newer {
         /// Version in the file.
         found: u64,
@@ -36,7 +40,9 @@ pub fn version_of(header: &Value) -> Result<u32, MigrateError> {
     match field.as_u64() {
         Some(found) if found > u64::from(SCHEMA_VERSION) => Err(MigrateError::Newer { found }),
         Some(found) if found >= 1 => Ok(found as u32),
-        _ => Err(MigrateError::Unknown { found: field.to_string() }),
+        _ => Err(MigrateError::Unknown {
+            found: field.to_string(),
+        }),
     }
 }
 

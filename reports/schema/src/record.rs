@@ -10,7 +10,10 @@ use crate::{CellKey, Metric, Outcome, Unit};
 /// One line of `results.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "record", rename_all = "kebab-case")]
-#[allow(clippy::large_enum_variant, reason = "one header a file; cells are read one at a time")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one header a file; cells are read one at a time"
+)]
 pub enum Record {
     /// Line 1.
     Header(Header),

@@ -14,25 +14,107 @@ use crate::service::{CLUSTER_CIDR, Endpoint, Population, Service};
 
 /// Jumps from built-in chains: table, chain, matches, target, comment.
 const JUMPS: &[(&str, &str, &str, &str, &str)] = &[
-    ("filter", "INPUT", "-m conntrack --ctstate NEW ", "KUBE-EXTERNAL-SERVICES", "kubernetes externally-visible service portals"),
-    ("filter", "FORWARD", "-m conntrack --ctstate NEW ", "KUBE-EXTERNAL-SERVICES", "kubernetes externally-visible service portals"),
-    ("filter", "INPUT", "", "KUBE-NODEPORTS", "kubernetes health check service ports"),
-    ("filter", "FORWARD", "-m conntrack --ctstate NEW ", "KUBE-SERVICES", "kubernetes service portals"),
-    ("filter", "OUTPUT", "-m conntrack --ctstate NEW ", "KUBE-SERVICES", "kubernetes service portals"),
-    ("filter", "FORWARD", "", "KUBE-FORWARD", "kubernetes forwarding rules"),
-    ("filter", "INPUT", "-m conntrack --ctstate NEW ", "KUBE-PROXY-FIREWALL", "kubernetes load balancer firewall"),
-    ("filter", "OUTPUT", "-m conntrack --ctstate NEW ", "KUBE-PROXY-FIREWALL", "kubernetes load balancer firewall"),
-    ("filter", "FORWARD", "-m conntrack --ctstate NEW ", "KUBE-PROXY-FIREWALL", "kubernetes load balancer firewall"),
-    ("nat", "OUTPUT", "", "KUBE-SERVICES", "kubernetes service portals"),
-    ("nat", "PREROUTING", "", "KUBE-SERVICES", "kubernetes service portals"),
-    ("nat", "POSTROUTING", "", "KUBE-POSTROUTING", "kubernetes postrouting rules"),
+    (
+        "filter",
+        "INPUT",
+        "-m conntrack --ctstate NEW ",
+        "KUBE-EXTERNAL-SERVICES",
+        "kubernetes externally-visible service portals",
+    ),
+    (
+        "filter",
+        "FORWARD",
+        "-m conntrack --ctstate NEW ",
+        "KUBE-EXTERNAL-SERVICES",
+        "kubernetes externally-visible service portals",
+    ),
+    (
+        "filter",
+        "INPUT",
+        "",
+        "KUBE-NODEPORTS",
+        "kubernetes health check service ports",
+    ),
+    (
+        "filter",
+        "FORWARD",
+        "-m conntrack --ctstate NEW ",
+        "KUBE-SERVICES",
+        "kubernetes service portals",
+    ),
+    (
+        "filter",
+        "OUTPUT",
+        "-m conntrack --ctstate NEW ",
+        "KUBE-SERVICES",
+        "kubernetes service portals",
+    ),
+    (
+        "filter",
+        "FORWARD",
+        "",
+        "KUBE-FORWARD",
+        "kubernetes forwarding rules",
+    ),
+    (
+        "filter",
+        "INPUT",
+        "-m conntrack --ctstate NEW ",
+        "KUBE-PROXY-FIREWALL",
+        "kubernetes load balancer firewall",
+    ),
+    (
+        "filter",
+        "OUTPUT",
+        "-m conntrack --ctstate NEW ",
+        "KUBE-PROXY-FIREWALL",
+        "kubernetes load balancer firewall",
+    ),
+    (
+        "filter",
+        "FORWARD",
+        "-m conntrack --ctstate NEW ",
+        "KUBE-PROXY-FIREWALL",
+        "kubernetes load balancer firewall",
+    ),
+    (
+        "nat",
+        "OUTPUT",
+        "",
+        "KUBE-SERVICES",
+        "kubernetes service portals",
+    ),
+    (
+        "nat",
+        "PREROUTING",
+        "",
+        "KUBE-SERVICES",
+        "kubernetes service portals",
+    ),
+    (
+        "nat",
+        "POSTROUTING",
+        "",
+        "KUBE-POSTROUTING",
+        "kubernetes postrouting rules",
+    ),
 ];
 
 /// Chains that every sync declares, and so flushes and rewrites.
-pub(super) const FILTER_CHAINS: &[&str] =
-    &["KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-FORWARD", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL"];
+pub(super) const FILTER_CHAINS: &[&str] = &[
+    "KUBE-SERVICES",
+    "KUBE-EXTERNAL-SERVICES",
+    "KUBE-FORWARD",
+    "KUBE-NODEPORTS",
+    "KUBE-PROXY-FIREWALL",
+];
 /// The same in nat.
-pub(super) const NAT_CHAINS: &[&str] = &["KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"];
+pub(super) const NAT_CHAINS: &[&str] = &[
+    "KUBE-SERVICES",
+    "KUBE-NODEPORTS",
+    "KUBE-POSTROUTING",
+    "KUBE-MARK-MASQ",
+];
 
 const FILTER_RULES: &[&str] = &[
     "-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP",
@@ -59,7 +141,10 @@ pub(super) const BASE_CHAINS: usize = FILTER_CHAINS.len() + NAT_CHAINS.len();
 /// `KUBE-SVC-` and 16 characters of base32(sha256(port name + protocol)).
 #[must_use]
 pub fn service_chain(service: &Service) -> String {
-    format!("KUBE-SVC-{}", hash(&[&service.port_name(), service.frontend.protocol.name()]))
+    format!(
+        "KUBE-SVC-{}",
+        hash(&[&service.port_name(), service.frontend.protocol.name()])
+    )
 }
 
 /// `KUBE-SEP-` and 16 characters of base32(sha256(port name + protocol + endpoint)).
@@ -67,7 +152,11 @@ pub fn service_chain(service: &Service) -> String {
 pub fn endpoint_chain(service: &Service, endpoint: Endpoint) -> String {
     format!(
         "KUBE-SEP-{}",
-        hash(&[&service.port_name(), service.frontend.protocol.name(), &endpoint.to_string()])
+        hash(&[
+            &service.port_name(),
+            service.frontend.protocol.name(),
+            &endpoint.to_string()
+        ])
     )
 }
 
@@ -90,7 +179,11 @@ pub(super) struct RestoreText {
 
 impl RestoreText {
     pub(super) fn new(large_cluster: bool) -> Self {
-        Self { text: String::new(), operations: 0, large_cluster }
+        Self {
+            text: String::new(),
+            operations: 0,
+            large_cluster,
+        }
     }
 
     pub(super) fn finish(self) -> (String, u64) {
@@ -98,7 +191,9 @@ impl RestoreText {
     }
 
     fn operation(&mut self, line: std::fmt::Arguments<'_>) {
-        self.text.write_fmt(line).expect("writing to a String cannot fail");
+        self.text
+            .write_fmt(line)
+            .expect("writing to a String cannot fail");
         self.text.push('\n');
         self.operations += 1;
     }
@@ -201,7 +296,10 @@ impl RestoreText {
         for endpoint in &service.endpoints {
             let chain = endpoint_chain(service, *endpoint);
             let comment = self.comment(&name, "");
-            self.operation(format_args!("-A {chain}{comment} -s {} -j KUBE-MARK-MASQ", endpoint.address));
+            self.operation(format_args!(
+                "-A {chain}{comment} -s {} -j KUBE-MARK-MASQ",
+                endpoint.address
+            ));
             self.operation(format_args!(
                 "-A {chain}{comment} -m {protocol} -p {protocol} -j DNAT --to-destination {endpoint}"
             ));
@@ -209,17 +307,33 @@ impl RestoreText {
     }
 
     fn comment(&self, name: &str, rest: &str) -> String {
-        if self.large_cluster { String::new() } else { format!(" -m comment --comment \"{name}{rest}\"") }
+        if self.large_cluster {
+            String::new()
+        } else {
+            format!(" -m comment --comment \"{name}{rest}\"")
+        }
     }
 }
 
 /// Services of `to` that are new or changed, and services of `from` that are gone or changed.
-pub(super) fn changes<'a>(from: &'a Population, to: &'a Population) -> (Vec<&'a Service>, Vec<&'a Service>) {
+pub(super) fn changes<'a>(
+    from: &'a Population,
+    to: &'a Population,
+) -> (Vec<&'a Service>, Vec<&'a Service>) {
     let key = |s: &Service| (s.frontend, s.index);
-    let before: std::collections::HashMap<_, _> = from.services.iter().map(|s| (key(s), s)).collect();
+    let before: std::collections::HashMap<_, _> =
+        from.services.iter().map(|s| (key(s), s)).collect();
     let after: std::collections::HashMap<_, _> = to.services.iter().map(|s| (key(s), s)).collect();
-    let written = to.services.iter().filter(|s| before.get(&key(s)) != Some(s)).collect();
-    let stale = from.services.iter().filter(|s| after.get(&key(s)) != Some(s)).collect();
+    let written = to
+        .services
+        .iter()
+        .filter(|s| before.get(&key(s)) != Some(s))
+        .collect();
+    let stale = from
+        .services
+        .iter()
+        .filter(|s| after.get(&key(s)) != Some(s))
+        .collect();
     (written, stale)
 }
 

@@ -12,7 +12,9 @@ use std::process::Command;
 
 use schema::Mode;
 
-use super::{Applied, Batch, Damage, Datapath, NatCounters, Payload, RenderOptions, Transaction, Transport};
+use super::{
+    Applied, Batch, Damage, Datapath, NatCounters, Payload, RenderOptions, Transaction, Transport,
+};
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Population, Service};
@@ -26,7 +28,10 @@ pub const LAW: &[(&str, &str)] = &[
     ("chains", "9 + N·(1 + E)"),
     ("operations of a cold install", "29 + N·(3 + 4·E)"),
     ("operations of a service-add", "17 + (N + 1) + 2 + 4·E"),
-    ("bytes of a service-add", "972 + Σ over N + 1 services of (73 + characters of VIP and port) + bytes of the new service's chains, which do not depend on N"),
+    (
+        "bytes of a service-add",
+        "972 + Σ over N + 1 services of (73 + characters of VIP and port) + bytes of the new service's chains, which do not depend on N",
+    ),
 ];
 
 /// The iptables mode: legacy x_tables engine.
@@ -41,7 +46,10 @@ impl Iptables {
     /// Through `iptables-legacy-restore`.
     #[must_use]
     pub const fn legacy() -> Self {
-        Self { mode: Mode::IptablesLegacy, tool: "iptables-legacy" }
+        Self {
+            mode: Mode::IptablesLegacy,
+            tool: "iptables-legacy",
+        }
     }
 }
 
@@ -61,7 +69,8 @@ const EMPTY_TABLES: &str = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\
 #[must_use]
 pub fn portal_bytes(service: &Service) -> usize {
     // -A KUBE-SERVICES -m tcp -p tcp -d VIP --dport PORT -j KUBE-SVC-0123456789ABCDEF
-    const FIXED: usize = "-A KUBE-SERVICES -m tcp -p tcp -d  --dport  -j KUBE-SVC-0123456789ABCDEF\n".len();
+    const FIXED: usize =
+        "-A KUBE-SERVICES -m tcp -p tcp -d  --dport  -j KUBE-SVC-0123456789ABCDEF\n".len();
     FIXED + service.frontend.vip.to_string().len() + service.frontend.port.to_string().len()
 }
 
@@ -69,7 +78,9 @@ fn restore(tool: &str, arguments: &[&str], text: &str) -> Result<Applied, Harnes
     let program = format!("{tool}-restore");
     let mut command = Command::new(&program);
     // The private /run of a stay holds the lock; the host's lock is never touched.
-    command.args(arguments).env("XTABLES_LOCKFILE", "/run/xtables.lock");
+    command
+        .args(arguments)
+        .env("XTABLES_LOCKFILE", "/run/xtables.lock");
     let done = netns_sys::process::run(&mut command, text.as_bytes())
         .map_err(|e| HarnessError::system(format!("start {program}"), e))?;
     if !done.status.success() {
@@ -83,13 +94,23 @@ fn restore(tool: &str, arguments: &[&str], text: &str) -> Result<Applied, Harnes
 }
 
 fn refused(tool: String, done: &netns_sys::process::Finished) -> HarnessError {
-    let stderr = String::from_utf8_lossy(&done.stderr).lines().take(3).collect::<Vec<_>>().join("; ");
-    HarnessError::Tool { tool, status: done.status.to_string(), stderr }
+    let stderr = String::from_utf8_lossy(&done.stderr)
+        .lines()
+        .take(3)
+        .collect::<Vec<_>>()
+        .join("; ");
+    HarnessError::Tool {
+        tool,
+        status: done.status.to_string(),
+        stderr,
+    }
 }
 
 fn output(program: &str, arguments: &[&str]) -> Result<String, HarnessError> {
     let mut command = Command::new(program);
-    command.args(arguments).env("XTABLES_LOCKFILE", "/run/xtables.lock");
+    command
+        .args(arguments)
+        .env("XTABLES_LOCKFILE", "/run/xtables.lock");
     let done = netns_sys::process::run(&mut command, b"")
         .map_err(|e| HarnessError::system(format!("start {program}"), e))?;
     if !done.status.success() {
@@ -102,24 +123,36 @@ fn output(program: &str, arguments: &[&str]) -> Result<String, HarnessError> {
 fn listed(tool: &str) -> Result<Tables, HarnessError> {
     let text = output(&format!("{tool}-save"), &[])?;
     let mut tables = Tables::default();
-    tables.restore(&text).map_err(|text| HarnessError::Listing { what: "iptables-save", text })?;
+    tables
+        .restore(&text)
+        .map_err(|text| HarnessError::Listing {
+            what: "iptables-save",
+            text,
+        })?;
     Ok(tables)
 }
 
 fn meaning_of(tables: &Tables) -> Result<Relation, HarnessError> {
-    trace::relation(tables).map_err(|text| HarnessError::Listing { what: "iptables rules", text })
+    trace::relation(tables).map_err(|text| HarnessError::Listing {
+        what: "iptables rules",
+        text,
+    })
 }
 
 /// nftables tables must not stand beside another mode's rules.
 fn no_nftables() -> Result<(), HarnessError> {
     let tables = nft_codec::Connection::open()
         .and_then(|mut connection| connection.tables())
-        .map_err(|source| HarnessError::Nftables { act: "list nftables tables".into(), source })?;
+        .map_err(|source| HarnessError::Nftables {
+            act: "list nftables tables".into(),
+            source,
+        })?;
     match tables.first() {
         None => Ok(()),
-        Some(table) => {
-            Err(HarnessError::Listing { what: "a namespace without nftables", text: format!("{table:?}") })
-        }
+        Some(table) => Err(HarnessError::Listing {
+            what: "a namespace without nftables",
+            text: format!("{table:?}"),
+        }),
     }
 }
 
@@ -130,7 +163,8 @@ fn no_nftables() -> Result<(), HarnessError> {
 /// There are some.
 pub(super) fn no_legacy_tables() -> Result<(), HarnessError> {
     // thread-self, not self: /proc/net is the main thread's.
-    let names = std::fs::read_to_string("/proc/thread-self/net/ip_tables_names").unwrap_or_default();
+    let names =
+        std::fs::read_to_string("/proc/thread-self/net/ip_tables_names").unwrap_or_default();
     match names.lines().next() {
         None => Ok(()),
         Some(table) => Err(HarnessError::Listing {
@@ -179,13 +213,26 @@ fn iptables(action: &str, chain: &str, rest: &str) -> Vec<String> {
 /// Packets counted by a listing's first chain: (policy, first rule).
 fn parse_counters(text: &str) -> Option<(u64, Option<u64>)> {
     let mut lines = text.lines();
-    let policy = lines.next()?.split("policy ACCEPT ").nth(1)?.split_whitespace().next()?.parse().ok()?;
-    let rule = lines.nth(1).and_then(|l| l.split_whitespace().next()).and_then(|w| w.parse().ok());
+    let policy = lines
+        .next()?
+        .split("policy ACCEPT ")
+        .nth(1)?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()?;
+    let rule = lines
+        .nth(1)
+        .and_then(|l| l.split_whitespace().next())
+        .and_then(|w| w.parse().ok());
     Some((policy, rule))
 }
 
 fn prerouting_counters() -> Result<(u64, Option<u64>), HarnessError> {
-    let text = output("iptables-legacy", &["-w", "5", "-t", "nat", "-v", "-x", "-n", "-L", "PREROUTING"])?;
+    let text = output(
+        "iptables-legacy",
+        &["-w", "5", "-t", "nat", "-v", "-x", "-n", "-L", "PREROUTING"],
+    )?;
     parse_counters(&text).ok_or_else(|| HarnessError::Listing {
         what: "iptables -L PREROUTING",
         text: text.lines().next().unwrap_or_default().to_owned(),
@@ -197,7 +244,9 @@ fn tool_missing(tool: &str, error: &HarnessError) -> String {
         HarnessError::System { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
             format!("{tool}-restore is not installed: apt-get install iptables")
         }
-        HarnessError::Tool { stderr, .. } => format!("the kernel or {tool} refused the rules: {stderr}"),
+        HarnessError::Tool { stderr, .. } => {
+            format!("the kernel or {tool} refused the rules: {stderr}")
+        }
         other => other.to_string(),
     }
 }
@@ -212,12 +261,21 @@ impl Datapath for Conntrack {
     }
 
     fn probe(&self, _transport: Transport) -> Result<(), String> {
-        restore("iptables-legacy", &["-w", "5", "--noflush"], CONNTRACK_RULES)
-            .map(|_| ())
-            .map_err(|e| tool_missing("iptables-legacy", &e))
+        restore(
+            "iptables-legacy",
+            &["-w", "5", "--noflush"],
+            CONNTRACK_RULES,
+        )
+        .map(|_| ())
+        .map_err(|e| tool_missing("iptables-legacy", &e))
     }
 
-    fn render(&self, from: Option<&Population>, _to: &Population, _options: &RenderOptions) -> Batch {
+    fn render(
+        &self,
+        from: Option<&Population>,
+        _to: &Population,
+        _options: &RenderOptions,
+    ) -> Batch {
         let transactions = match from {
             Some(_) => Vec::new(),
             None => vec![Transaction {
@@ -243,11 +301,16 @@ impl Datapath for Conntrack {
     }
 
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
-        Ok(NatCounters { entered: Some(prerouting_counters()?.0) })
+        Ok(NatCounters {
+            entered: Some(prerouting_counters()?.0),
+        })
     }
 
     fn teardown(&self) -> Vec<HarnessError> {
-        restore("iptables-legacy", &["-w", "5"], EMPTY_TABLES).err().into_iter().collect()
+        restore("iptables-legacy", &["-w", "5"], EMPTY_TABLES)
+            .err()
+            .into_iter()
+            .collect()
     }
 
     fn damage(&self, _damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
@@ -295,12 +358,20 @@ impl Datapath for Iptables {
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
         let population = super::probe_population();
-        let options = RenderOptions { transport, large_cluster: false, chunk: None, untimed: false };
-        self.apply(&self.render(None, &population, &options)).map_err(|e| tool_missing(self.tool, &e))?;
+        let options = RenderOptions {
+            transport,
+            large_cluster: false,
+            chunk: None,
+            untimed: false,
+        };
+        self.apply(&self.render(None, &population, &options))
+            .map_err(|e| tool_missing(self.tool, &e))?;
         let listed = self.census().map_err(|e| tool_missing(self.tool, &e))?;
         match listed.differences(&Relation::of(&population)) {
             None => Ok(()),
-            Some(differences) => Err(format!("a trial population is not what the kernel lists: {differences}")),
+            Some(differences) => Err(format!(
+                "a trial population is not what the kernel lists: {differences}"
+            )),
         }
     }
 
@@ -309,14 +380,19 @@ impl Datapath for Iptables {
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
         let transactions = match from {
             None => {
-                let chunk = options.chunk.unwrap_or(usize::MAX).min(to.services.len().max(1));
+                let chunk = options
+                    .chunk
+                    .unwrap_or(usize::MAX)
+                    .min(to.services.len().max(1));
                 let mut chunks: Vec<&[Service]> = to.services.chunks(chunk).collect();
                 if chunks.is_empty() {
                     chunks.push(&[]);
                 }
                 let last = chunks.len() - 1;
                 let parts = chunks.iter().enumerate();
-                parts.map(|(i, services)| render_install(services, i == 0, i == last, options)).collect()
+                parts
+                    .map(|(i, services)| render_install(services, i == 0, i == last, options))
+                    .collect()
             }
             Some(from) => vec![render_update(from, to, options)],
         };
@@ -338,11 +414,16 @@ impl Datapath for Iptables {
 
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it.
-        Ok(NatCounters { entered: Some(prerouting_counters()?.1.unwrap_or(0)) })
+        Ok(NatCounters {
+            entered: Some(prerouting_counters()?.1.unwrap_or(0)),
+        })
     }
 
     fn teardown(&self) -> Vec<HarnessError> {
-        restore(self.tool, &["-w", "5"], EMPTY_TABLES).err().into_iter().collect()
+        restore(self.tool, &["-w", "5"], EMPTY_TABLES)
+            .err()
+            .into_iter()
+            .collect()
     }
 
     fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
@@ -362,7 +443,9 @@ impl Datapath for Iptables {
             Damage::Delete => vec![iptables("-D", "KUBE-SERVICES", &portal(a))],
             Damage::Elsewhere => {
                 let port = a.endpoints[0].port;
-                let to = format!("-p {protocol} -m {protocol} -j DNAT --to-destination 10.191.255.254:{port}");
+                let to = format!(
+                    "-p {protocol} -m {protocol} -j DNAT --to-destination 10.191.255.254:{port}"
+                );
                 vec![iptables("-R", &first, &format!("2 {to}"))]
             }
             Damage::Skew => {
@@ -370,7 +453,9 @@ impl Datapath for Iptables {
                 vec![iptables("-R", &service_chain(a), &rule)]
             }
             Damage::Swap => {
-                let swapped = |s: &Service, to: &Service| portal(s).replace(&service_chain(s), &service_chain(to));
+                let swapped = |s: &Service, to: &Service| {
+                    portal(s).replace(&service_chain(s), &service_chain(to))
+                };
                 vec![
                     iptables("-D", "KUBE-SERVICES", &portal(a)),
                     iptables("-D", "KUBE-SERVICES", &portal(b)),
@@ -384,10 +469,19 @@ impl Datapath for Iptables {
 
 fn transaction(text: RestoreText) -> Transaction {
     let (text, operations) = text.finish();
-    Transaction { operations, messages: 0, payload: Payload::Restore(text) }
+    Transaction {
+        operations,
+        messages: 0,
+        payload: Payload::Restore(text),
+    }
 }
 
-fn render_install(services: &[Service], first: bool, last: bool, options: &RenderOptions) -> Transaction {
+fn render_install(
+    services: &[Service],
+    first: bool,
+    last: bool,
+    options: &RenderOptions,
+) -> Transaction {
     let mut text = RestoreText::new(options.large_cluster);
     if first {
         text.filter_section(true);
@@ -422,7 +516,11 @@ fn render_update(from: &Population, to: &Population, options: &RenderOptions) ->
     // A stale chain is declared, which empties it, and deleted at the end.
     let kept: std::collections::HashSet<String> =
         written.iter().flat_map(|s| chains_of(s)).collect();
-    let gone: Vec<String> = stale.iter().flat_map(|s| chains_of(s)).filter(|c| !kept.contains(c)).collect();
+    let gone: Vec<String> = stale
+        .iter()
+        .flat_map(|s| chains_of(s))
+        .filter(|c| !kept.contains(c))
+        .collect();
     gone.iter().for_each(|chain| text.declare(chain));
     text.nat_rules_first();
     to.services.iter().for_each(|s| text.portal(s));
@@ -434,8 +532,13 @@ fn render_update(from: &Population, to: &Population, options: &RenderOptions) ->
 }
 
 fn chains_of(service: &Service) -> Vec<String> {
-    let endpoints = service.endpoints.iter().map(|e| endpoint_chain(service, *e));
-    std::iter::once(service_chain(service)).chain(endpoints).collect()
+    let endpoints = service
+        .endpoints
+        .iter()
+        .map(|e| endpoint_chain(service, *e));
+    std::iter::once(service_chain(service))
+        .chain(endpoints)
+        .collect()
 }
 
 /// Chains of the filter table that a sync declares.

@@ -98,12 +98,18 @@ pub(super) fn words(line: &str) -> Vec<String> {
 /// `a.b.c.d` or `a.b.c.d/n`.
 fn cidr(text: &str) -> Option<Cidr> {
     let (address, prefix) = text.split_once('/').unwrap_or((text, "32"));
-    Some(Cidr { network: address.parse().ok()?, prefix: prefix.parse().ok().filter(|p| *p <= 32)? })
+    Some(Cidr {
+        network: address.parse().ok()?,
+        prefix: prefix.parse().ok().filter(|p| *p <= 32)?,
+    })
 }
 
 fn endpoint(text: &str) -> Option<Endpoint> {
     let (address, port) = text.split_once(':')?;
-    Some(Endpoint { address: address.parse::<Ipv4Addr>().ok()?, port: port.parse().ok()? })
+    Some(Endpoint {
+        address: address.parse::<Ipv4Addr>().ok()?,
+        port: port.parse().ok()?,
+    })
 }
 
 /// Parses the words that follow `-A CHAIN`.
@@ -147,7 +153,11 @@ pub(super) fn parse(words: &[String]) -> Rule {
                 !negated && rule.probability.is_some()
             }
             "--mark" => {
-                rule.state = Some(if negated { State::Unmarked } else { State::Marked });
+                rule.state = Some(if negated {
+                    State::Unmarked
+                } else {
+                    State::Marked
+                });
                 words.next() == Some("0x4000/0x4000")
             }
             "--dst-type" => {
@@ -155,8 +165,14 @@ pub(super) fn parse(words: &[String]) -> Rule {
                 !negated && words.next() == Some("LOCAL")
             }
             "--ctstate" => {
-                let new = words.next().is_some_and(|states| states.split(',').any(|s| s == "NEW"));
-                rule.state = Some(if new == negated { State::NotNew } else { State::New });
+                let new = words
+                    .next()
+                    .is_some_and(|states| states.split(',').any(|s| s == "NEW"));
+                rule.state = Some(if new == negated {
+                    State::NotNew
+                } else {
+                    State::New
+                });
                 true
             }
             "-j" => jump(&mut rule.target, words.next()),
@@ -208,18 +224,27 @@ impl Rule {
     /// is not looked at.
     pub(super) fn matches(&self, source: Ipv4Addr, to: (Ipv4Addr, u16, Protocol)) -> bool {
         let inside = |m: &Option<Match<Cidr>>, address| {
-            m.as_ref().is_none_or(|m| m.value.contains(address) != m.negated)
+            m.as_ref()
+                .is_none_or(|m| m.value.contains(address) != m.negated)
         };
         inside(&self.source, source)
             && inside(&self.destination, to.0)
-            && self.protocol.as_deref().is_none_or(|p| p == to.2.name() || p == "all")
+            && self
+                .protocol
+                .as_deref()
+                .is_none_or(|p| p == to.2.name() || p == "all")
             && self.destination_port.is_none_or(|p| p == to.1)
-            && self.state.is_none_or(|s| matches!(s, State::Unmarked | State::New))
+            && self
+                .state
+                .is_none_or(|s| matches!(s, State::Unmarked | State::New))
     }
 
     /// (address, port, protocol) when the rule names exactly one.
     pub(super) fn exact_destination(&self) -> Option<(Ipv4Addr, u16, Protocol)> {
-        let destination = self.destination.as_ref().filter(|d| !d.negated && d.value.prefix == 32)?;
+        let destination = self
+            .destination
+            .as_ref()
+            .filter(|d| !d.negated && d.value.prefix == 32)?;
         let protocol = self.protocol.as_deref()?.parse().ok()?;
         Some((destination.value.network, self.destination_port?, protocol))
     }
@@ -239,6 +264,9 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_kept() {
-        assert_eq!(parse(&words("-p tcp -m time --timestart 10:00 -j ACCEPT")).unknown, ["-m", "--timestart", "10:00"]);
+        assert_eq!(
+            parse(&words("-p tcp -m time --timestart 10:00 -j ACCEPT")).unknown,
+            ["-m", "--timestart", "10:00"]
+        );
     }
 }

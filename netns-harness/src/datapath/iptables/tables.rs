@@ -33,7 +33,11 @@ impl Tables {
     /// The line that would be refused, and why.
     pub(super) fn restore(&mut self, text: &str) -> Result<(), String> {
         let mut current: Option<(String, Table)> = None;
-        for line in text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        for line in text
+            .lines()
+            .map(str::trim)
+            .filter(|l| !l.is_empty() && !l.starts_with('#'))
+        {
             if let Some(name) = line.strip_prefix('*') {
                 if builtin(name).is_empty() {
                     return Err(format!("'{line}': no such table"));
@@ -50,7 +54,9 @@ impl Tables {
                 current = None;
                 continue;
             }
-            table.line(name, line).map_err(|why| format!("'{line}': {why}"))?;
+            table
+                .line(name, line)
+                .map_err(|why| format!("'{line}': {why}"))?;
         }
         match current {
             Some((name, _)) => Err(format!("table {name}: no COMMIT")),
@@ -60,27 +66,40 @@ impl Tables {
 
     fn begin(&self, name: &str) -> Table {
         self.0.get(name).cloned().unwrap_or_else(|| Table {
-            chains: builtin(name).iter().map(|c| ((*c).to_owned(), Vec::new())).collect(),
+            chains: builtin(name)
+                .iter()
+                .map(|c| ((*c).to_owned(), Vec::new()))
+                .collect(),
         })
     }
 
     /// Rules in all tables.
     pub(super) fn rules(&self) -> usize {
-        self.0.values().flat_map(|t| t.chains.values()).map(Vec::len).sum()
+        self.0
+            .values()
+            .flat_map(|t| t.chains.values())
+            .map(Vec::len)
+            .sum()
     }
 }
 
 impl Table {
     fn line(&mut self, table: &str, line: &str) -> Result<(), &'static str> {
         if let Some(declaration) = line.strip_prefix(':') {
-            let chain = declaration.split_whitespace().next().ok_or("no chain name")?;
+            let chain = declaration
+                .split_whitespace()
+                .next()
+                .ok_or("no chain name")?;
             // With --noflush a declaration empties user-defined chains and leaves built-in ones.
             if !builtin(table).contains(&chain) {
                 self.chains.insert(chain.to_owned(), Vec::new());
             }
             return Ok(());
         }
-        let line = line.strip_prefix('[').and_then(|l| l.split_once("] ")).map_or(line, |(_, rest)| rest);
+        let line = line
+            .strip_prefix('[')
+            .and_then(|l| l.split_once("] "))
+            .map_or(line, |(_, rest)| rest);
         let words = rule::words(line);
         match (words.first().map(String::as_str), words.get(1)) {
             (Some("-A"), Some(chain)) => {
@@ -143,8 +162,11 @@ mod tests {
 
     #[test]
     fn a_declaration_empties_a_chain_of_ours_and_not_a_builtin_one() {
-        let mut tables = restore("*nat\n:A - [0:0]\n-A A -j ACCEPT\n-A OUTPUT -j A\nCOMMIT\n").unwrap();
-        tables.restore("*nat\n:A - [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n").unwrap();
+        let mut tables =
+            restore("*nat\n:A - [0:0]\n-A A -j ACCEPT\n-A OUTPUT -j A\nCOMMIT\n").unwrap();
+        tables
+            .restore("*nat\n:A - [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n")
+            .unwrap();
         let nat = &tables.0["nat"];
         assert_eq!((nat.chains["A"].len(), nat.chains["OUTPUT"].len()), (0, 1));
     }

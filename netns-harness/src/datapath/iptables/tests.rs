@@ -7,7 +7,12 @@ use schema::Protocol;
 use super::*;
 use crate::service::{Endpoint, Frontend};
 
-const OPTIONS: RenderOptions = RenderOptions { transport: Transport::Restore, large_cluster: true, chunk: None, untimed: false };
+const OPTIONS: RenderOptions = RenderOptions {
+    transport: Transport::Restore,
+    large_cluster: true,
+    chunk: None,
+    untimed: false,
+};
 
 fn population(services: u32, endpoints: u32) -> Population {
     let service = |index: u32| Service {
@@ -15,18 +20,30 @@ fn population(services: u32, endpoints: u32) -> Population {
         frontend: Frontend {
             vip: Ipv4Addr::from_bits(0x0a60_0000 + 7 * index + 1),
             port: 80,
-            protocol: if index % 2 == 0 { Protocol::Tcp } else { Protocol::Udp },
+            protocol: if index.is_multiple_of(2) {
+                Protocol::Tcp
+            } else {
+                Protocol::Udp
+            },
         },
         endpoints: (0..endpoints)
-            .map(|e| Endpoint { address: Ipv4Addr::from_bits(0x0a80_0000 + index * endpoints + e), port: 8080 })
+            .map(|e| Endpoint {
+                address: Ipv4Addr::from_bits(0x0a80_0000 + index * endpoints + e),
+                port: 8080,
+            })
             .collect(),
     };
-    Population { services: (0..services).map(service).collect() }
+    Population {
+        services: (0..services).map(service).collect(),
+    }
 }
 
 #[test]
 fn a_cold_install_reads_as_kube_proxy_writes_it() {
-    let commented = RenderOptions { large_cluster: false, ..OPTIONS };
+    let commented = RenderOptions {
+        large_cluster: false,
+        ..OPTIONS
+    };
     insta::assert_snapshot!(Iptables::legacy().render(None, &population(1, 2), &commented));
 }
 
@@ -42,10 +59,17 @@ fn an_update_rewrites_the_shared_chains_and_the_changed_services_only() {
 fn installed(batch: &Batch) -> (usize, usize) {
     let mut tables = Tables::default();
     for transaction in &batch.transactions {
-        let Payload::Restore(text) = &transaction.payload else { panic!("restore input") };
+        let Payload::Restore(text) = &transaction.payload else {
+            panic!("restore input")
+        };
         tables.restore(text).unwrap();
     }
-    let chains = tables.0.values().flat_map(|t| t.chains.keys()).filter(|c| c.starts_with("KUBE-")).count();
+    let chains = tables
+        .0
+        .values()
+        .flat_map(|t| t.chains.keys())
+        .filter(|c| c.starts_with("KUBE-"))
+        .count();
     (tables.rules(), chains)
 }
 
@@ -54,7 +78,11 @@ fn law_of_size_of_an_install() {
     for (n, e) in [(1, 1), (10, 2), (100, 3), (40, 10)] {
         let batch = Iptables::legacy().render(None, &population(n, e), &OPTIONS);
         let (n, e) = (n as usize, e as usize);
-        assert_eq!(installed(&batch), (20 + n * (2 + 3 * e), 9 + n * (1 + e)), "N={n} E={e}");
+        assert_eq!(
+            installed(&batch),
+            (20 + n * (2 + 3 * e), 9 + n * (1 + e)),
+            "N={n} E={e}"
+        );
         assert_eq!((rule_count(n, e), chain_count(n, e)), installed(&batch));
         assert_eq!(batch.operations() as usize, 29 + n * (3 + 4 * e));
         assert_eq!(batch.messages(), 0);
@@ -69,14 +97,22 @@ fn law_of_size_of_a_service_add() {
             let to = population(n + 1, e);
             let from = population(n, e);
             let batch = Iptables::legacy().render(Some(&from), &to, &OPTIONS);
-            assert_eq!(batch.operations(), 17 + u64::from(n + 1) + 2 + 4 * u64::from(e), "N={n} E={e}");
+            assert_eq!(
+                batch.operations(),
+                17 + u64::from(n + 1) + 2 + 4 * u64::from(e),
+                "N={n} E={e}"
+            );
             let added = &to.services[n as usize];
             let mut chains = RestoreText::new(true);
             chains.declare_service(added);
             chains.service_rules(added);
             let chains = chains.finish().0.len();
             let portals: usize = to.services.iter().map(portal_bytes).sum();
-            assert_eq!(batch.bytes() as usize, 972 + portals + chains, "N={n} E={e}");
+            assert_eq!(
+                batch.bytes() as usize,
+                972 + portals + chains,
+                "N={n} E={e}"
+            );
         }
     }
 }
@@ -85,8 +121,18 @@ fn law_of_size_of_a_service_add() {
 fn chunks_together_install_what_one_transaction_installs() {
     let population = population(25, 3);
     let whole = Iptables::legacy().render(None, &population, &OPTIONS);
-    let chunked = Iptables::legacy().render(None, &population, &RenderOptions { chunk: Some(10), ..OPTIONS });
-    assert_eq!((whole.transactions.len(), chunked.transactions.len()), (1, 3));
+    let chunked = Iptables::legacy().render(
+        None,
+        &population,
+        &RenderOptions {
+            chunk: Some(10),
+            ..OPTIONS
+        },
+    );
+    assert_eq!(
+        (whole.transactions.len(), chunked.transactions.len()),
+        (1, 3)
+    );
     assert_eq!(installed(&whole), installed(&chunked));
 }
 
@@ -96,7 +142,10 @@ fn an_update_of_nothing_leaves_the_meaning() {
     let iptables = Iptables::legacy();
     let install = iptables.render(None, &population, &OPTIONS);
     let again = iptables.render(Some(&population), &population, &OPTIONS);
-    assert_eq!(iptables.meaning(&[install, again]).unwrap(), Relation::of(&population));
+    assert_eq!(
+        iptables.meaning(&[install, again]).unwrap(),
+        Relation::of(&population)
+    );
 }
 
 #[test]

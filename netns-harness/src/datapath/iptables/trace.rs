@@ -33,9 +33,15 @@ pub(super) fn relation(tables: &Tables) -> Result<Relation, String> {
         let forwarded = index.trace("PREROUTING", destination)?;
         let local = index.trace("OUTPUT", destination)?;
         let (vip, port, protocol) = destination;
-        let frontend = Frontend { vip, port, protocol };
+        let frontend = Frontend {
+            vip,
+            port,
+            protocol,
+        };
         if forwarded != local {
-            return Err(format!("{frontend} is treated differently in PREROUTING and in OUTPUT"));
+            return Err(format!(
+                "{frontend} is treated differently in PREROUTING and in OUTPUT"
+            ));
         }
         if !forwarded.is_empty() {
             relation.0.insert(frontend, forwarded);
@@ -58,7 +64,11 @@ struct Index<'a> {
 impl<'a> Index<'a> {
     fn new(table: &'a Table) -> Self {
         let chains = table.chains.iter().map(|(name, rules)| {
-            let mut indexed = Indexed { rules, exact: HashMap::new(), general: Vec::new() };
+            let mut indexed = Indexed {
+                rules,
+                exact: HashMap::new(),
+                general: Vec::new(),
+            };
             for (i, rule) in rules.iter().enumerate() {
                 match rule.exact_destination() {
                     Some(destination) => indexed.exact.entry(destination).or_default().push(i),
@@ -67,12 +77,17 @@ impl<'a> Index<'a> {
             }
             (name.as_str(), indexed)
         });
-        Self { chains: chains.collect() }
+        Self {
+            chains: chains.collect(),
+        }
     }
 
     /// Every destination that some rule names.
     fn destinations(&self) -> std::collections::BTreeSet<Destination> {
-        self.chains.values().flat_map(|c| c.exact.keys().copied()).collect()
+        self.chains
+            .values()
+            .flat_map(|c| c.exact.keys().copied())
+            .collect()
     }
 
     fn trace(&self, chain: &str, to: Destination) -> Result<BTreeMap<Endpoint, f64>, String> {
@@ -90,7 +105,10 @@ impl<'a> Index<'a> {
         depth: usize,
         shares: &mut BTreeMap<Endpoint, f64>,
     ) -> Result<f64, String> {
-        let indexed = self.chains.get(chain).ok_or_else(|| format!("no chain {chain}"))?;
+        let indexed = self
+            .chains
+            .get(chain)
+            .ok_or_else(|| format!("no chain {chain}"))?;
         if depth > MAX_DEPTH {
             return Err(format!("chain {chain} is deeper than {MAX_DEPTH} jumps"));
         }

@@ -13,12 +13,14 @@ use crate::service::{Endpoint, Frontend, Population, Service};
 const NETLINK: RenderOptions = RenderOptions {
     transport: Transport::Netlink,
     large_cluster: true,
-    chunk: None, untimed: false,
+    chunk: None,
+    untimed: false,
 };
 const NFT: RenderOptions = RenderOptions {
     transport: Transport::Nft,
     large_cluster: true,
-    chunk: None, untimed: false,
+    chunk: None,
+    untimed: false,
 };
 
 fn service(index: u32, endpoints: u32) -> Service {
