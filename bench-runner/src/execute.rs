@@ -93,14 +93,27 @@ fn preparation_name(spec: &StaySpec) -> String {
     format!("prepare {} {} {}", spec.mode, spec.services, spec.endpoints)
 }
 
+/// Whether the stay installs its population before its cells; the others start from nothing.
+fn prepares(spec: &StaySpec) -> bool {
+    !spec
+        .cells
+        .iter()
+        .any(|c| scenarios::scenario(c.scenario).needs_empty_lab())
+}
+
 /// How listening to a stay's process ended.
 enum Heard {
     /// Everything was said and done.
     Closed,
     /// The stay cannot go on.
     Failed(Stage, String),
-    /// A cell (`Some`) or the preparation (`None`) passed its limit.
-    Late(Option<u64>, Duration),
+    /// A cell (`cell`) or the preparation (no cell) passed its limit; `act_ns` is how long the timed act
+    /// that was running had run.
+    Late {
+        cell: Option<u64>,
+        after: Duration,
+        act_ns: Option<u64>,
+    },
     /// The process ended without a word.
     Died(Option<u64>, String),
     /// The user wants to stop.
@@ -201,12 +214,9 @@ impl<'a> Executor<'a> {
         let mut rest: Vec<CellSpec> = Vec::new();
         for cell in &spec.cells {
             let name = key(spec, cell).to_string();
-            if self.hopeless.contains(&name) || self.hopeless.contains(&preparation_name(spec)) {
-                self.skip(
-                    spec,
-                    std::slice::from_ref(cell),
-                    "it timed out in an earlier block",
-                )?;
+            let unprepared = prepares(spec) && self.hopeless.contains(&preparation_name(spec));
+            if self.hopeless.contains(&name) || unprepared {
+                self.skip(spec, std::slice::from_ref(cell), "it timed out before")?;
             } else {
                 rest.push(cell.clone());
             }
@@ -267,13 +277,17 @@ impl<'a> Executor<'a> {
     }
 
     /// Runs one process; writes the outcomes of its cells; returns the cells that another process must run.
-    async fn attempt(&mut self, spec: &StaySpec, settled: bool) -> anyhow::Result<Vec<CellSpec>> {
+    async fn attempt(
+        &mut self,
+        spec: &StaySpec,
+        settled: meters::Settled,
+    ) -> anyhow::Result<Vec<CellSpec>> {
         let began = self.start.elapsed_ns();
         let input = serde_json::to_string(&Input::Stay(Box::new(spec.clone())))?;
         let mut process = StayProcess::start(&input).await?;
         let mut ended: Vec<CellOutcome> = Vec::new();
         let heard = self.listen(&mut process, &mut ended).await?;
-        if matches!(heard, Heard::Late(..) | Heard::Interrupted) && !process.kill().await {
+        if matches!(heard, Heard::Late { .. } | Heard::Interrupted) && !process.kill().await {
             self.progress.note("warning: a killed stay is still inside the kernel; what follows may be slowed by it");
         }
         let finished: HashSet<u64> = ended.iter().map(|c| c.cell).collect();
@@ -286,13 +300,20 @@ impl<'a> Executor<'a> {
         let teardown = match &heard {
             Heard::Closed => Ok("census empty"),
             Heard::Failed(stage, reason) if open.is_empty() => Err((*stage, reason.clone())),
+            Heard::Late { .. } if open.is_empty() => Err((
+                Stage::Teardown,
+                "it did not end within the time limit".to_owned(),
+            )),
+            Heard::Died(_, said) if open.is_empty() => Err((
+                Stage::Teardown,
+                format!("the stay's process ended in it: {said}"),
+            )),
             _ => Ok("not reached: the stay was ended in a later cell"),
         };
         for mut outcome in ended {
-            outcome.facts.insert(
-                "settled_before".to_owned(),
-                if settled { "yes" } else { "no" }.to_owned(),
-            );
+            outcome
+                .facts
+                .insert("settled_before".to_owned(), settled.name().to_owned());
             match &teardown {
                 Ok(fact) => {
                     outcome
@@ -332,8 +353,12 @@ impl<'a> Executor<'a> {
                 self.close_all(spec, &open, &Outcome::Failed { stage, reason })?;
                 Ok(Vec::new())
             }
-            Heard::Late(None, after) => {
-                self.hopeless.insert(preparation_name(spec));
+            Heard::Late {
+                cell: None, after, ..
+            } => {
+                if !open.is_empty() && prepares(spec) {
+                    self.hopeless.insert(preparation_name(spec));
+                }
                 self.skip(
                     spec,
                     &open,
@@ -341,14 +366,11 @@ impl<'a> Executor<'a> {
                 )?;
                 Ok(Vec::new())
             }
-            Heard::Late(Some(id), after) => self.close_one(
-                spec,
-                open,
-                id,
-                &Outcome::TimedOut {
-                    after_ns: after.as_nanos() as u64,
-                },
-            ),
+            Heard::Late {
+                cell: Some(id),
+                act_ns,
+                ..
+            } => self.close_one(spec, open, id, &Outcome::TimedOut { after_ns: act_ns }),
             Heard::Died(None, said) => {
                 let reason = format!("the stay's process ended before its first cell: {said}");
                 self.close_all(
@@ -403,6 +425,7 @@ impl<'a> Executor<'a> {
         let limit = self.settings.cell_timeout;
         let mut running: Option<u64> = None;
         let mut since = clock::now();
+        let mut acting: Option<clock::Reading> = None;
         loop {
             let left = limit.saturating_sub(Duration::from_nanos(since.elapsed_ns()));
             let next = tokio::select! {
@@ -412,13 +435,15 @@ impl<'a> Executor<'a> {
             };
             match next {
                 Next::Late => {
-                    return Ok(Heard::Late(
-                        running,
-                        Duration::from_nanos(since.elapsed_ns()),
-                    ));
+                    return Ok(Heard::Late {
+                        cell: running,
+                        after: Duration::from_nanos(since.elapsed_ns()),
+                        act_ns: acting.map(clock::Reading::elapsed_ns),
+                    });
                 }
                 Next::Ended(said) => return Ok(Heard::Died(running, said)),
                 Next::Event(Event::Phase { .. }) => {}
+                Next::Event(Event::Act { begins }) => acting = begins.then(clock::now),
                 Next::Event(Event::Started { cell }) => {
                     running = Some(cell);
                     since = clock::now();

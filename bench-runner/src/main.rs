@@ -9,6 +9,7 @@ mod plan;
 mod progress;
 mod run_dir;
 mod stay_process;
+mod stdout;
 mod table;
 
 use std::io::Write as _;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     match carry_out(cli) {
+        Ok(Ended::Done) if stdout::failed() => Ended::Failed.into(),
         Ok(ended) => ended.into(),
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "error: {error:#}");

@@ -109,15 +109,24 @@ impl Settings {
             )));
         }
         for transport in &self.request.transports {
-            if !self
-                .modes
-                .iter()
-                .any(|m| !m.is_floor() && registry(*m).transports().contains(transport))
-            {
+            let programs =
+                |m: &&Mode| !m.is_floor() && registry(**m).transports().contains(transport);
+            if !self.modes.iter().any(|m| programs(&m)) {
                 return Err(Usage(format!(
                     "--transports {transport}: no requested mode can be programmed that way"
                 )));
             }
+        }
+        if let Some(mode) = self.modes.iter().find(|m| self.transports(**m).is_empty()) {
+            let can: Vec<&str> = registry(*mode)
+                .transports()
+                .iter()
+                .map(|t| t.name())
+                .collect();
+            return Err(Usage(format!(
+                "--transports leaves no way to program mode {mode}: add {} or leave the mode out with --modes",
+                can.join(" or ")
+            )));
         }
         if self.damage.is_some()
             && (smallest < 2 * self.request.protocols.len() || self.endpoints < 2)

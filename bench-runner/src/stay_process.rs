@@ -77,11 +77,17 @@ impl StayProcess {
     pub(crate) async fn next(&mut self, limit: Duration) -> anyhow::Result<Next> {
         match tokio::time::timeout(limit, self.lines.next_line()).await {
             Err(_) => Ok(Next::Late),
-            Ok(Ok(Some(line))) => {
-                let event = serde_json::from_str(&line)
-                    .with_context(|| format!("read a stay's event '{line}'"))?;
-                Ok(Next::Event(event))
-            }
+            Ok(Ok(Some(line))) => match serde_json::from_str(&line) {
+                Ok(event) => Ok(Next::Event(event)),
+                // A process that was killed in the middle of a line.
+                Err(error) => {
+                    self.kill().await;
+                    let said = self.end().await;
+                    Ok(Next::Ended(format!(
+                        "it said something that is no event ({error}); {said}"
+                    )))
+                }
+            },
             Ok(_) => Ok(Next::Ended(self.end().await)),
         }
     }

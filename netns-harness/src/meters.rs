@@ -51,24 +51,50 @@ const STILL: u64 = 64 << 10;
 /// How long memory must stand still to count as settled away from the baseline.
 const QUIET: Duration = Duration::from_millis(500);
 
+/// Whether the kernel has given back what the lab before held; worse states are greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Settled {
+    /// Back within 1 MB of the baseline.
+    Back,
+    /// Above the baseline, and standing still: something else holds it.
+    Still,
+    /// Still being given back when the limit passed.
+    Falling,
+}
+
+impl Settled {
+    /// The name in facts.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Back => "back",
+            Self::Still => "still",
+            Self::Falling => "falling",
+        }
+    }
+}
+
 /// Waits until slab and vmalloc are back within 1 MB of `baseline`, or have stopped falling (another
 /// process may have moved them), at most `limit`. A namespace with 10,000 services holds its memory for
 /// about a second after its end, and installs in the next one are slower until it is gone. Returns
-/// whether it settled.
+/// how it ended.
 ///
 /// # Errors
 /// /proc is not mounted.
-pub fn settle(baseline: KernelMemory, limit: Duration) -> Result<bool, HarnessError> {
+pub fn settle(baseline: KernelMemory, limit: Duration) -> Result<Settled, HarnessError> {
     const STEP: Duration = Duration::from_millis(10);
     let (mut waited, mut quiet) = (Duration::ZERO, Duration::ZERO);
     let mut last = kernel_memory()?.held();
     loop {
         let now = kernel_memory()?.held();
-        if now <= baseline.held() + SETTLED || quiet >= QUIET {
-            return Ok(true);
+        if now <= baseline.held() + SETTLED {
+            return Ok(Settled::Back);
+        }
+        if quiet >= QUIET {
+            return Ok(Settled::Still);
         }
         if waited >= limit {
-            return Ok(false);
+            return Ok(Settled::Falling);
         }
         if now + STILL < last {
             (last, quiet) = (now, Duration::ZERO);

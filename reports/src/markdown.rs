@@ -67,7 +67,7 @@ fn section(run: &Run, summary: &Summary) -> String {
     without_numbers(&mut text, summary);
     let _ = writeln!(
         text,
-        "\n{} Medians with bootstrap 95 % intervals over stays. To take it again: seed {}, `{}`",
+        "\n{} Medians with 95 % intervals over stays. To take it again: seed {}, `{}`",
         coverage_text(summary),
         run.header.seed,
         safe(&command(&run.header.command_line)).replace('`', "'")

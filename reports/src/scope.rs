@@ -218,24 +218,19 @@ impl Question {
     }
 }
 
-/// Lower bound of a row without numbers that timed out, nanoseconds: the limit in its reason.
+/// Lower bound of a row without numbers that timed out, nanoseconds of update time. `None` where the
+/// scenario does not measure that: a bound of a batch says nothing of the latency of a packet.
 #[must_use]
 pub fn lower_bound(row: &Row) -> Option<f64> {
-    if row.median.is_some() || row.outcome != "timed-out" {
-        return None;
-    }
-    let seconds = row
-        .reason
-        .as_deref()?
-        .split("longer than ")
-        .nth(1)?
-        .split(' ')
-        .next()?;
-    seconds.parse::<f64>().ok().map(|seconds| seconds * 1e9)
+    let bounded = row.outcome == "timed-out"
+        && headline_metrics(row.key.scenario).contains(&Metric::UpdateTime);
+    row.lower_bound_ns
+        .filter(|_| bounded)
+        .map(|bound| bound as f64)
 }
 
 /// Whether a row is lower than those of every other mode that serves services, and told apart from them
-/// ([`are_apart`]); what timed out must have done so above its interval.
+/// ([`are_apart`]); of update times, what timed out must have done so above its interval.
 #[must_use]
 pub fn is_lowest(row: &Row, answers: &[&Row]) -> bool {
     let Some([_, top]) = row.ci95.filter(|_| !row.key.mode.is_floor()) else {
@@ -244,24 +239,23 @@ pub fn is_lowest(row: &Row, answers: &[&Row]) -> bool {
     let mut others = answers
         .iter()
         .filter(|other| other.key.mode != row.key.mode && !other.key.mode.is_floor())
-        .filter_map(|other| match (other.median, lower_bound(other)) {
-            (Some(median), _) => Some(are_apart(row, other) && row.median < Some(median)),
-            (None, Some(bound)) => Some(bound > top),
-            (None, None) => None,
+        .filter_map(|other| match other.median {
+            Some(median) => Some(are_apart(row, other) && row.median < Some(median)),
+            None => lower_bound(other)
+                .filter(|_| row.metric == Some(Metric::UpdateTime))
+                .map(|bound| bound > top),
         })
         .peekable();
     others.peek().is_some() && others.all(|higher| higher)
 }
 
-/// With fewer stays on either side not even complete separation is rarer than one in twenty by chance
-/// (exact permutation test: 2 of C(6, 3) = 20 orders with three, 2 of 70 with four).
-pub(crate) const STAYS_TO_TELL: u32 = 4;
-/// Unless the medians differ by this factor, more than three times what labs of the same thing differ by: eight fresh
-/// ones in a row differed by 14 %.
-const FAR: f64 = 1.5;
+/// With a single stay on a side the interval leaves out what differs between labs: then only medians
+/// that differ by this factor are told apart. It is far beyond labs of the same thing: eight fresh ones in
+/// a row differed by 14 %.
+const FAR: f64 = 3.0;
 
-/// Whether two rows are told apart: their intervals do not overlap, and there are enough stays to say
-/// so or the medians lie far apart.
+/// Whether two rows are told apart: their intervals do not overlap, and each has at least two stays (an
+/// interval of few stays is as wide as they are few) or the medians lie far apart.
 #[must_use]
 pub fn are_apart(a: &Row, b: &Row) -> bool {
     let (Some([low_a, high_a]), Some([low_b, high_b])) = (a.ci95, b.ci95) else {
@@ -270,8 +264,9 @@ pub fn are_apart(a: &Row, b: &Row) -> bool {
     let (Some(x), Some(y)) = (a.median, b.median) else {
         return false;
     };
-    let enough = a.stays.min(b.stays) >= STAYS_TO_TELL || x.max(y) >= FAR * x.min(y);
-    enough && (high_a < low_b || high_b < low_a)
+    let replicated = a.stays.min(b.stays) >= 2;
+    let far = x.max(y) >= FAR * x.min(y);
+    (replicated || far) && (high_a < low_b || high_b < low_a)
 }
 
 /// Why stays of a measured row have no number, unless they were just not run: that takes nothing away

@@ -234,7 +234,7 @@ impl Maker<'_> {
         );
         let outcome = if time > 60e9 {
             Outcome::TimedOut {
-                after_ns: 60_000_000_000,
+                after_ns: Some(60_000_000_000),
             }
         } else {
             self.mishap(&key, block)

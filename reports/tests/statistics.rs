@@ -7,8 +7,8 @@ use rand::SeedableRng;
 use rand_distr::{Distribution, Normal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use reports::statistics::{
-    LINEAR_SIZES, Sample, Size, Stratum, linear, median_interval, power, quantile,
-    ratio_of_independent, ratio_of_medians, resampled_medians, seed_of,
+    FEW_STAYS, LINEAR_SIZES, Sample, Size, Stratum, interval_of_medians, linear, median_interval,
+    power, quantile, ratio_of_independent, ratio_of_medians, resampled_medians, seed_of,
 };
 use schema::Samples;
 
@@ -83,31 +83,94 @@ fn two_stages_give_what_drawing_every_value_gives() {
     close(deviation, 34.906, 0.9);
 }
 
-#[test]
-fn ninety_five_in_a_hundred_intervals_hold_the_true_median() {
-    // Labs differ by 5 %, samples inside a lab by 2 %; the true median is 1000. Seeds are fixed: this
-    // either always holds or never does. A binomial count of 200 at 95 % lies above 180 with p > 0.998.
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(11);
+/// Samples of labs that differ by 5 %, inside a lab by 2 %; the true median is 1000. Seeds are fixed:
+/// what holds of them once always holds.
+fn labs(seed: u64) -> impl FnMut(usize) -> Sample {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let (lab, inside) = (
         Normal::new(0.0, 0.05).unwrap(),
         Normal::new(0.0, 0.02).unwrap(),
     );
+    move |stays| {
+        let stays: Vec<Vec<f64>> = (0..stays)
+            .map(|_| {
+                let lab: f64 = lab.sample(&mut rng);
+                (0..5)
+                    .map(|_| 1_000.0 * (lab + inside.sample(&mut rng)).exp())
+                    .collect()
+            })
+            .collect();
+        sample(&stays)
+    }
+}
+
+fn holds(ci95: Option<[f64; 2]>, truth: f64) -> bool {
+    ci95.is_some_and(|[low, high]| low <= truth && truth <= high)
+}
+
+#[test]
+fn ninety_five_in_a_hundred_intervals_hold_the_true_median() {
+    // A binomial count of 200 at 95 % lies above 180 with p > 0.998.
+    let mut drawn = labs(11);
     for stays in [5, 12] {
         let held = (0..200u64)
-            .filter(|&seed| {
-                let stays: Vec<Vec<f64>> = (0..stays)
-                    .map(|_| {
-                        let lab: f64 = lab.sample(&mut rng);
-                        (0..5)
-                            .map(|_| 1_000.0 * (lab + inside.sample(&mut rng)).exp())
-                            .collect()
-                    })
-                    .collect();
-                median_interval(&sample(&stays), seed)
-                    .is_some_and(|[low, high]| low <= 1_000.0 && 1_000.0 <= high)
-            })
+            .filter(|&seed| holds(median_interval(&drawn(stays), seed), 1_000.0))
             .count();
         assert!((181..=200).contains(&held), "{stays} stays: {held} of 200");
+    }
+}
+
+#[test]
+fn ninety_three_in_a_hundred_intervals_of_two_three_and_four_stays_hold_what_is_true() {
+    // Of the median, and of the ratio of two such samples, which is 1, with different and with the same
+    // stays; medians and ratios in the same stays are not so wide that they always hold. With different
+    // stays the smaller degrees of freedom make it 99.4, 98.8 and 98.1 in a hundred (simulated, equal
+    // scatter). Of medians, by resampling alone it is 58, 83 and 92.
+    let mut drawn = labs(12);
+    for stays in [2, 3, 4] {
+        let (mut medians, mut ratios, mut paired) = (0, 0, 0);
+        for seed in 0..300u64 {
+            let (a, b) = (drawn(stays), drawn(stays));
+            let (of_a, of_b) = (resampled_medians(&a, seed), resampled_medians(&b, !seed));
+            medians += u32::from(holds(interval_of_medians(&a, &of_a), 1_000.0));
+            let ratio = ratio_of_independent((&a, &of_a), (&b, &of_b)).unwrap();
+            ratios += u32::from(holds(ratio.ci95, 1.0));
+            let strata = [Stratum {
+                pairs: vec![(&a, &b)],
+                same_stays: true,
+            }];
+            let ratio = ratio_of_medians(&strata, seed).unwrap();
+            paired += u32::from(holds(ratio.ci95, 1.0));
+        }
+        let all = format!("{stays} stays: {medians}, {ratios}, {paired} of 300");
+        println!("{all}");
+        for held in [medians, ratios, paired] {
+            assert!(held >= 279, "{all}");
+        }
+        assert!(medians < 300 && paired < 300, "{all}");
+    }
+}
+
+#[test]
+fn few_stays_give_students_interval_of_their_medians() {
+    // m, h = np.mean(x), t.ppf(.975, 2)*np.std(x, ddof=1)/3**.5 for x = ln[90, 100, 120]:
+    // np.exp([m - h, m + h])
+    let few = sample(&[vec![90.0; 9], vec![100.0; 9], vec![120.0; 9]]);
+    let x = [90.0_f64, 100.0, 120.0].map(f64::ln);
+    let mean = x.iter().sum::<f64>() / 3.0;
+    let deviation = (x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 2.0).sqrt();
+    let half = 4.302_653 * deviation / 3.0_f64.sqrt();
+    let [low, high] = median_interval(&few, 1).unwrap();
+    close(low, (mean - half).exp(), 1e-3);
+    close(high, (mean + half).exp(), 1e-3);
+    assert!(low < few.min() && few.max() < high && low > 0.0);
+}
+
+#[test]
+fn an_exact_count_is_its_own_interval_however_few_stays() {
+    for stays in 2..8 {
+        let count = sample(&vec![vec![4_917.0, 4_917.0]; stays]);
+        assert_eq!(median_interval(&count, 1), Some([4_917.0, 4_917.0]));
     }
 }
 
@@ -386,10 +449,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn an_interval_lies_inside_the_samples_and_is_in_order(stays in stays(), seed: u64) {
+    fn an_interval_holds_the_median_and_only_few_stays_lead_outside_of_the_samples(stays in stays(), seed: u64) {
         let sample = sample(&stays);
         if let Some([low, high]) = median_interval(&sample, seed) {
-            prop_assert!(sample.min() <= low && low <= high && high <= sample.max());
+            prop_assert!(low <= sample.median() && sample.median() <= high && low > 0.0);
+            if !(2..FEW_STAYS as usize).contains(&stays.len()) {
+                prop_assert!(sample.min() <= low && high <= sample.max());
+            }
         } else {
             prop_assert!(sample.n() < 2);
         }
@@ -415,7 +481,12 @@ proptest! {
     fn scaling_the_samples_scales_the_interval(stays in stays(), seed: u64) {
         let doubled: Vec<Vec<f64>> = stays.iter().map(|stay| stay.iter().map(|v| v * 2.0).collect()).collect();
         let plain = median_interval(&sample(&stays), seed).map(|ci95| ci95.map(|end| end * 2.0));
-        prop_assert_eq!(plain, median_interval(&sample(&doubled), seed));
+        let doubled = median_interval(&sample(&doubled), seed);
+        prop_assert_eq!(plain.is_some(), doubled.is_some());
+        for (a, b) in plain.into_iter().flatten().zip(doubled.into_iter().flatten()) {
+            // Logarithms round.
+            prop_assert!((a / b - 1.0).abs() < 1e-9, "{} {}", a, b);
+        }
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use std::sync::LazyLock;
 
 use reports::synthetic::{self, Shape};
-use reports::{Run, floor_ratios, render_markdown, summarise};
-use schema::summary::Summary;
+use reports::{Run, floor_ratios, render_markdown, scope, summarise};
+use schema::summary::{Row, Summary};
 use schema::{Metric, Mode, Outcome, Samples, ScenarioKind};
 
 fn small() -> Shape {
@@ -132,6 +132,7 @@ fn a_timed_out_cell_is_a_lower_bound_and_never_a_number() {
         .find(|row| row.outcome == "timed-out" && row.key.services == 10_000)
         .expect("one transaction of 10,000 times out in the generator");
     assert_eq!((row.metric, row.median, row.n), (None, None, 0));
+    assert_eq!(row.lower_bound_ns, Some(60_000_000_000));
     assert!(
         row.reason
             .as_deref()
@@ -149,6 +150,128 @@ fn a_timed_out_cell_is_a_lower_bound_and_never_a_number() {
         "{}",
         installing.text
     );
+}
+
+/// A run with these outcomes of one cold-install cell over its three stays, and the cell's row.
+fn after(outcomes: [Outcome; 3]) -> (Summary, Row) {
+    let mut run = run();
+    let key = run
+        .cells
+        .iter()
+        .find(|cell| cell.key.scenario == ScenarioKind::ColdInstall && cell.key.services == 10_000)
+        .map(|cell| cell.key.clone())
+        .unwrap();
+    let stays = run.cells.iter_mut().filter(|cell| cell.key == key);
+    let mut count = 0;
+    for (cell, outcome) in stays.zip(outcomes) {
+        cell.series.clear();
+        cell.outcome = outcome;
+        count += 1;
+    }
+    assert_eq!(count, 3);
+    let summary = summarise(&run);
+    let row = summary.cells.iter().find(|row| row.key == key).cloned();
+    (summary, row.unwrap())
+}
+
+#[test]
+fn a_row_without_numbers_has_the_most_severe_outcome_of_its_stays() {
+    let not_run = || Outcome::NotRun {
+        reason: "it timed out in an earlier block".to_owned(),
+    };
+    let timed_out = |after_ns| Outcome::TimedOut { after_ns };
+    let (_, row) = after([timed_out(Some(7_000_000_000)), not_run(), not_run()]);
+    assert_eq!(
+        (row.outcome.as_str(), row.lower_bound_ns),
+        ("timed-out", Some(7_000_000_000))
+    );
+    assert!(
+        row.reason
+            .unwrap()
+            .starts_with("timed-out: longer than 7.0 s (1 of 3 stays); not-run")
+    );
+    let (_, row) = after([
+        timed_out(Some(7_000_000_000)),
+        timed_out(None),
+        timed_out(Some(9_000_000_000)),
+    ]);
+    assert_eq!(row.lower_bound_ns, Some(9_000_000_000));
+    let failed = Outcome::Failed {
+        stage: schema::Stage::Proof,
+        reason: "a rule is missing".to_owned(),
+    };
+    let (_, row) = after([failed, timed_out(Some(7_000_000_000)), not_run()]);
+    assert_eq!((row.outcome.as_str(), row.lower_bound_ns), ("failed", None));
+    let unsupported = Outcome::Unsupported {
+        reason: "no nft".to_owned(),
+    };
+    let (_, row) = after([not_run(), unsupported, not_run()]);
+    assert_eq!(row.outcome, "unsupported");
+}
+
+#[test]
+fn a_limit_that_passed_outside_of_a_timed_act_bounds_nothing() {
+    let outside = Outcome::TimedOut { after_ns: None };
+    let (summary, row) = after([outside.clone(), outside.clone(), outside]);
+    assert_eq!(
+        (row.outcome.as_str(), row.lower_bound_ns),
+        ("timed-out", None)
+    );
+    assert_eq!(
+        row.reason.as_deref(),
+        Some("timed-out: its time limit passed outside of a timed act")
+    );
+    assert_eq!(scope::lower_bound(&row), None);
+    let json = serde_json::to_string(&summary).unwrap();
+    assert_eq!(serde_json::from_str::<Summary>(&json).unwrap(), summary);
+}
+
+#[test]
+fn a_bound_of_an_update_is_not_compared_with_a_latency_nor_with_bytes() {
+    let (_, bounded) = after(std::array::from_fn(|_| Outcome::TimedOut {
+        after_ns: Some(u64::MAX),
+    }));
+    let measured = |metric| Row {
+        metric: Some(metric),
+        median: Some(10.0),
+        ci95: Some([9.0, 11.0]),
+        stays: 9,
+        key: schema::CellKey {
+            mode: [Mode::IptablesLegacy, Mode::Nftables]
+                .into_iter()
+                .find(|mode| *mode != bounded.key.mode)
+                .unwrap(),
+            ..bounded.key.clone()
+        },
+        ..bounded.clone()
+    };
+    let lowest = |row: &Row, other: &Row| scope::is_lowest(row, &[row, other]);
+    assert!(lowest(&measured(Metric::UpdateTime), &bounded));
+    assert!(!lowest(&measured(Metric::BytesSent), &bounded));
+    let mut packet = bounded.clone();
+    packet.key.scenario = ScenarioKind::FirstPacket;
+    assert_eq!(scope::lower_bound(&packet), None);
+    assert!(!lowest(&measured(Metric::Latency), &packet));
+}
+
+#[test]
+fn two_stays_are_told_apart_by_their_intervals_and_one_only_far_away() {
+    let base = SMALL
+        .1
+        .cells
+        .iter()
+        .find(|row| row.metric == Some(Metric::Latency))
+        .unwrap();
+    let row = |median: f64, stays| Row {
+        median: Some(median),
+        ci95: Some([0.99 * median, 1.01 * median]),
+        stays,
+        ..base.clone()
+    };
+    assert!(scope::are_apart(&row(100.0, 2), &row(104.0, 2)));
+    assert!(!scope::are_apart(&row(100.0, 2), &row(101.0, 9)));
+    assert!(!scope::are_apart(&row(100.0, 1), &row(290.0, 9)));
+    assert!(scope::are_apart(&row(100.0, 1), &row(300.0, 9)));
 }
 
 #[test]

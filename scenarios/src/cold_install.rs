@@ -104,17 +104,17 @@ impl Scenario for ColdInstall {
             untimed: false,
         };
         let baseline = meters::kernel_memory()?;
-        let mut settled = true;
+        let mut settled = meters::Settled::Back;
         for sample in 0..samples(stay.spec.services) {
             if sample == 0 {
                 install(stay, &render, recorder)?;
                 continue;
             }
-            settled &= meters::settle(baseline, SETTLE)?;
+            settled = settled.max(meters::settle(baseline, SETTLE)?);
             let lab = Lab::build(stay.lab.pinning).map_err(|e| CellError::at(Stage::Lab, e))?;
             stay.in_lab(&lab, |stay| install(stay, &render, recorder))?;
         }
-        recorder.fact("settled", if settled { "yes" } else { "no" });
+        recorder.fact("settled", settled.name());
         Ok(())
     }
 }
@@ -133,6 +133,7 @@ fn install(
     drop(batch);
     stay.damage()?;
     recorder.fact("census_services", stay.census(stay.population)?);
+    stay.check_order()?;
     stay.probe(recorder)?;
     stay.teardown()
 }
@@ -147,6 +148,7 @@ impl Stay<'_> {
             client: Client::new(lab),
             population: self.population,
             rng: self.rng.clone(),
+            emit: self.emit,
             clock_step_ns: self.clock_step_ns,
             cpus: self.cpus.clone(),
         };

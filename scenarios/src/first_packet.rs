@@ -96,6 +96,8 @@ impl Scenario for FirstPacket {
         let mut counts = Counts::default();
         {
             let _pinned = stay.pin()?;
+            // Held for the whole cell: no flow of it pays for waking the server.
+            let _spinning = stay.lab.server.spin();
             let warm_up = warm_up(stay, &services, &mut counts)?;
             recorder.fact("warm_up_flows", warm_up);
             let mut left = stay.spec.flows;

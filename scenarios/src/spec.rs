@@ -66,6 +66,12 @@ pub enum Event {
         /// Its number.
         cell: u64,
     },
+    /// A timed act of the running cell begins (`true`) or has ended (`false`): if the time limit passes
+    /// inside one, the time since its beginning is a lower bound of it.
+    Act {
+        /// Whether it begins.
+        begins: bool,
+    },
     /// A cell has its outcome.
     Ended(CellOutcome),
     /// No further cell of this stay can have numbers.

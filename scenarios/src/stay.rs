@@ -34,6 +34,8 @@ pub struct Stay<'a> {
     pub population: &'a Population,
     /// Randomness of this stay.
     pub rng: Xoshiro256PlusPlus,
+    /// Where events go.
+    pub emit: &'a dyn Fn(Event),
     /// Step of the clock, nanoseconds.
     pub clock_step_ns: u64,
     /// CPUs to go back to after traffic.
@@ -55,29 +57,29 @@ impl Stay<'_> {
         transport(self.spec)
     }
 
-    /// Applies a batch in the node's namespace and samples what it took: time, processor time, memory of
-    /// the tool, and what was sent.
+    /// Applies a batch in the node's namespace and samples what it took: time, processor time
+    /// and what was sent.
     ///
     /// # Errors
     /// The kernel or the tool refused.
     pub fn apply_sampled(&self, batch: &Batch, recorder: &mut Recorder) -> Result<(), CellError> {
-        let (elapsed_ns, applied) = self.lab.on_node(|| {
+        (self.emit)(Event::Act { begins: true });
+        let done = self.lab.on_node(|| {
             // The timed section: the batch is rendered, encoded and counted; the kernel's answer ends it.
             let start = clock::now();
             let applied = self.datapath.apply(batch);
             let elapsed_ns = start.elapsed_ns();
-            applied.map(|applied| (elapsed_ns, applied))
-        })?;
+            applied.map(|applied| (elapsed_ns, applied.user_ns, applied.system_ns))
+        });
+        (self.emit)(Event::Act { begins: false });
+        let (elapsed_ns, user_ns, system_ns) = done?;
         recorder.sample(Metric::UpdateTime, elapsed_ns);
-        recorder.sample(Metric::UserTime, applied.user_ns);
-        recorder.sample(Metric::SystemTime, applied.system_ns);
-        recorder.sample(Metric::CpuTime, applied.user_ns + applied.system_ns);
+        recorder.sample(Metric::UserTime, user_ns);
+        recorder.sample(Metric::SystemTime, system_ns);
+        recorder.sample(Metric::CpuTime, user_ns + system_ns);
         recorder.sample(Metric::Operations, batch.operations());
         recorder.sample(Metric::Messages, batch.messages());
         recorder.sample(Metric::BytesSent, batch.bytes());
-        if let Some(bytes) = applied.tool_rss_bytes {
-            recorder.sample(Metric::ToolRss, bytes);
-        }
         Ok(())
     }
 
@@ -105,6 +107,34 @@ impl Stay<'_> {
             .on_node(|| self.datapath.census())
             .map_err(|e| CellError::at(Stage::Proof, e))?;
         proof::census(&listed, population, self.spec.mode)
+    }
+
+    /// Where the kernel walks a list, it must walk the services in population order: position is a
+    /// question of ours.
+    ///
+    /// # Errors
+    /// The first place where the order differs.
+    pub fn check_order(&self) -> Result<(), CellError> {
+        let listed = self
+            .lab
+            .on_node(|| self.datapath.order())
+            .map_err(|e| CellError::at(Stage::Proof, e))?;
+        let Some(listed) = listed else { return Ok(()) };
+        let wanted = self.population.services.iter().map(|s| s.frontend);
+        match wanted
+            .zip(&listed)
+            .position(|(wanted, listed)| wanted != *listed)
+        {
+            None if listed.len() == self.population.len() => Ok(()),
+            at => Err(CellError::at(
+                Stage::Proof,
+                format!(
+                    "the kernel walks {} services, not in population order from place {}",
+                    listed.len(),
+                    at.unwrap_or(listed.len().min(self.population.len()))
+                ),
+            )),
+        }
     }
 
     /// Probes the population; notes what was seen.
@@ -196,7 +226,14 @@ impl Stay<'_> {
             let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
             return Err(CellError::at(Stage::Teardown, all.join("; ")));
         }
-        self.census(&Population::default()).map(|_| ())
+        let left = self.lab.on_node(|| self.datapath.leftovers())?;
+        match left {
+            None => Ok(()),
+            Some(left) => Err(CellError::at(
+                Stage::Teardown,
+                format!("after the teardown the kernel lists {left}"),
+            )),
+        }
     }
 }
 
@@ -233,7 +270,7 @@ fn transport(spec: &StaySpec) -> Result<Transport, CellError> {
 
 /// Carries out a stay in the calling process, which must be isolated already. Everything it sees goes to
 /// `emit`, in order.
-pub fn run_stay(spec: &StaySpec, emit: &mut dyn FnMut(Event)) {
+pub fn run_stay(spec: &StaySpec, emit: &dyn Fn(Event)) {
     if let Err(error) = carry_out(spec, emit) {
         emit(Event::Failed {
             stage: error.stage,
@@ -242,13 +279,13 @@ pub fn run_stay(spec: &StaySpec, emit: &mut dyn FnMut(Event)) {
     }
 }
 
-fn phase(emit: &mut dyn FnMut(Event), name: &str) {
+fn phase(emit: &dyn Fn(Event), name: &str) {
     emit(Event::Phase {
         phase: name.to_owned(),
     });
 }
 
-fn carry_out(spec: &StaySpec, emit: &mut dyn FnMut(Event)) -> Result<(), CellError> {
+fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
     let datapath = registry(spec.mode);
     let population = recipe(spec).population(spec.services);
     let clock_step_ns = clock::step_ns();
@@ -270,6 +307,7 @@ fn carry_out(spec: &StaySpec, emit: &mut dyn FnMut(Event)) -> Result<(), CellErr
         rng: Xoshiro256PlusPlus::seed_from_u64(
             spec.seed ^ (u64::from(spec.stay) << 32) ^ 0x7374_6179,
         ),
+        emit,
         clock_step_ns,
         cpus,
     };
@@ -294,7 +332,7 @@ fn carry_out(spec: &StaySpec, emit: &mut dyn FnMut(Event)) -> Result<(), CellErr
 fn prepare(
     stay: &mut Stay<'_>,
     recorder: &mut Recorder,
-    emit: &mut dyn FnMut(Event),
+    emit: &dyn Fn(Event),
 ) -> Result<(), CellError> {
     phase(emit, "preparation");
     let options = RenderOptions {
@@ -314,6 +352,7 @@ fn prepare(
     phase(emit, "proof");
     let services = stay.census(stay.population)?;
     recorder.fact("census_services", services);
+    stay.check_order()?;
     stay.probe(recorder)
 }
 

@@ -12,9 +12,10 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 use netns_harness::datapath::{Transport, registry};
 use netns_harness::lab::{Lab, Pinning};
+use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
 use netns_sys::isolation;
 use scenarios::spec::{Event, StaySpec};
-use schema::Mode;
+use schema::{Mode, Outcome};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::CellArgs;
@@ -60,6 +61,9 @@ fn outer() -> anyhow::Result<Ended> {
         .context("read the specification")?;
     let input: Input = serde_json::from_str(&text)
         .map_err(|e| Usage(format!("standard input is not a stay's specification ({e}); `bench-runner plan --json` prints some")))?;
+    if let Input::Stay(spec) = &input {
+        check(spec)?;
+    }
     isolation::unshare_all()
         .map_err(|e| Usage(format!("cannot make namespaces: {e}; run as root (sudo)")))?;
     let program = std::env::current_exe().context("find this program's file")?;
@@ -100,8 +104,16 @@ fn inner() -> anyhow::Result<Ended> {
     match input {
         Input::Trial { trial, transport } => try_mode(trial, &transport),
         Input::Stay(spec) => {
-            scenarios::run_stay(&spec, &mut |event| say(&event));
-            Ok(Ended::Done)
+            let failed = std::cell::Cell::new(false);
+            scenarios::run_stay(&spec, &|event| {
+                failed.set(failed.get() || is_failure(&event));
+                say(&event);
+            });
+            Ok(if failed.get() {
+                Ended::Failed
+            } else {
+                Ended::Done
+            })
         }
     }
 }
@@ -113,6 +125,32 @@ fn watch_parent() {
         while matches!(std::io::stdin().read(&mut rest), Ok(n) if n > 0) {}
         std::process::exit(1);
     });
+}
+
+fn is_failure(event: &Event) -> bool {
+    match event {
+        Event::Failed { .. } => true,
+        Event::Ended(outcome) => matches!(outcome.outcome, Outcome::Failed { .. }),
+        _ => false,
+    }
+}
+
+/// What a stay cannot be asked.
+fn check(spec: &StaySpec) -> Result<(), Usage> {
+    let refused = |why: &str| Err(Usage(format!("the stay's specification: {why}")));
+    if !(1..=MAX_SERVICES).contains(&spec.services) {
+        return refused("services is out of range");
+    }
+    if !(1..=MAX_ENDPOINTS).contains(&spec.endpoints) {
+        return refused("endpoints is out of range");
+    }
+    if spec.protocols.is_empty() || (spec.services as usize) < spec.protocols.len() {
+        return refused("protocols is empty, or longer than services");
+    }
+    if Transport::from_name(&spec.transport).is_none() {
+        return refused("transport is unknown");
+    }
+    Ok(())
 }
 
 fn say(event: &Event) {

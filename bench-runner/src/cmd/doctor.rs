@@ -9,6 +9,7 @@ use super::cell::{Input, Trial};
 use crate::cli::DoctorArgs;
 use crate::environment;
 use crate::exit::Ended;
+use crate::stdout::say;
 
 /// One line of the diagnosis.
 #[derive(Debug, Clone, Serialize)]
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Ended> {
     }
     found.push(ipvs());
     if args.json {
-        println!(
+        say!(
             "{}",
             serde_json::to_string_pretty(&found).context("encode the diagnosis")?
         );
@@ -61,19 +62,25 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Ended> {
 
 fn print(found: &[Diagnosis]) {
     let host = environment::host();
-    println!(
+    say!(
         "kernel {} on {} CPUs ({}), clock {} with a step of {} ns",
-        host.kernel, host.cores, host.cpu, host.clocksource, host.clock_step_ns
+        host.kernel,
+        host.cores,
+        host.cpu,
+        host.clocksource,
+        host.clock_step_ns
     );
     for (name, version) in &host.tools {
-        println!("{name}: {version}");
+        say!("{name}: {version}");
     }
-    println!("{:<16} {:<8} {:<10} state", "mode", "sandbox", "transport");
+    say!("{:<16} {:<8} {:<10} state", "mode", "sandbox", "transport");
     for line in found {
         let state = line.reason.as_deref().unwrap_or("ready");
-        println!(
+        say!(
             "{:<16} {:<8} {:<10} {state}",
-            line.mode, line.sandbox, line.transport
+            line.mode,
+            line.sandbox,
+            line.transport
         );
     }
 }

@@ -6,6 +6,7 @@ use schema::{Metric, Mode};
 
 use crate::cli::{ListArgs, Listing};
 use crate::exit::Ended;
+use crate::stdout::say;
 
 #[allow(clippy::unnecessary_wraps, reason = "every verb has this signature")]
 pub(crate) fn run(args: &ListArgs) -> anyhow::Result<Ended> {
@@ -21,23 +22,23 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<Ended> {
                         .map(|t| t.name())
                         .collect()
                 };
-                println!("{:<16} {:<14} {}", mode, transports.join(","), about(*mode));
+                say!("{:<16} {:<14} {}", mode, transports.join(","), about(*mode));
             }
         }
         Listing::Scenarios => SCENARIOS
             .iter()
-            .for_each(|s| println!("{:<16} {}", s.kind(), s.question())),
+            .for_each(|s| say!("{:<16} {}", s.kind(), s.question())),
         Listing::Formulas => {
-            println!("law of size: N services with E endpoints each, large-cluster layout");
+            say!("law of size: N services with E endpoints each, large-cluster layout");
             for mode in Mode::ALL {
                 for (what, formula) in registry(*mode).law_of_size() {
-                    println!("{mode:<16} {what}: {formula}");
+                    say!("{mode:<16} {what}: {formula}");
                 }
             }
         }
         Listing::Metrics => {
             for metric in Metric::ALL {
-                println!("{:<16} {:<6} {}", metric, metric.unit(), metric.describe());
+                say!("{:<16} {:<6} {}", metric, metric.unit(), metric.describe());
             }
         }
     }

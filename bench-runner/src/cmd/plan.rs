@@ -10,6 +10,7 @@ use crate::cli::PlanArgs;
 use crate::exit::Ended;
 use crate::plan::{Plan, Settings};
 use crate::progress::rough;
+use crate::stdout::say;
 
 pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
     let settings = Settings::resolve(&args.run)?;
@@ -18,7 +19,7 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
         print_rules(&settings);
     } else if args.json {
         for stay in plan.block(0) {
-            println!(
+            say!(
                 "{}",
                 serde_json::to_string(&stay.spec).context("encode a stay")?
             );
@@ -30,9 +31,14 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
 }
 
 fn print_table(plan: &Plan, settings: &Settings) {
-    println!(
+    say!(
         "{:<4} {:<16} {:>8} {:>9}  {:<9} {:>9}  cells",
-        "stay", "mode", "services", "endpoints", "transport", "expected"
+        "stay",
+        "mode",
+        "services",
+        "endpoints",
+        "transport",
+        "expected"
     );
     for (i, stay) in plan.block(0).iter().enumerate() {
         let mut asked: Vec<&str> = stay.spec.cells.iter().map(|c| c.scenario.name()).collect();
@@ -53,7 +59,7 @@ fn print_table(plan: &Plan, settings: &Settings) {
         } else {
             format!("{} ({})", stay.spec.mode, stay.spec.variant)
         };
-        println!(
+        say!(
             "{i:<4} {mode:<16} {:>8} {:>9}  {:<9} {:>9}  {}",
             stay.spec.services,
             stay.spec.endpoints,
@@ -66,7 +72,7 @@ fn print_table(plan: &Plan, settings: &Settings) {
             cells.join(", "),
         );
     }
-    println!(
+    say!(
         "{} stays and {} cells a block, about {} each; {} blocks, fewer when the budget of {} is used up; seed {}",
         plan.stays.len(),
         plan.cells_per_block(),
@@ -94,12 +100,12 @@ fn print_rules(settings: &Settings) {
             untimed: false,
         };
         let batch = datapath.render(None, &population, &options);
-        println!(
+        say!(
             "# {mode}, {services} services: {} operations, {} messages, {} bytes",
             batch.operations(),
             batch.messages(),
             batch.bytes()
         );
-        print!("{batch}");
+        say!("{batch}");
     }
 }

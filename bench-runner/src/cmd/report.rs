@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use crate::cli::{Format, ReportArgs};
 use crate::exit::{Ended, Usage};
+use crate::stdout::say;
 
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Ended> {
     let run = reports::load(&args.run)?;
@@ -53,7 +54,7 @@ fn draw(format: Format, folder: &Path, summary: &schema::summary::Summary) -> an
         };
         let path = folder.join(format!("{}.{extension}", figure.name));
         std::fs::write(&path, bytes).map_err(refused)?;
-        println!("{}", path.display());
+        say!("{}", path.display());
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::exit::{Ended, Usage};
 use crate::plan::{ENVIRONMENT, Plan, Settings};
 use crate::progress::rough;
 use crate::run_dir::{self, RunDir};
+use crate::stdout::say;
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
     let settings = Settings::resolve(args)?;
@@ -30,6 +31,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
 
 async fn measure(args: &RunArgs, settings: &Settings, plan: &Plan) -> anyhow::Result<Ended> {
     check_privilege()?;
+    check_conntrack(settings, plan)?;
     check_tools(plan)?;
     let tried = try_modes(plan).await?;
     let unsupported: HashMap<(Mode, String), String> = tried
@@ -65,13 +67,49 @@ async fn measure(args: &RunArgs, settings: &Settings, plan: &Plan) -> anyhow::Re
     Ok(conclude(&tally, &run_dir))
 }
 
+/// CAP_NET_ADMIN and CAP_SYS_ADMIN (`capabilities(7)`): namespaces, links and rules.
+const CAPABILITIES: [(u32, &str); 2] = [(12, "CAP_NET_ADMIN"), (21, "CAP_SYS_ADMIN")];
+
 fn check_privilege() -> Result<(), Usage> {
-    if nix::unistd::geteuid().is_root() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status
+        .lines()
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok())
+        .unwrap_or(0);
+    match CAPABILITIES
+        .iter()
+        .find(|(bit, _)| effective & (1 << bit) == 0)
+    {
+        None => Ok(()),
+        Some((_, name)) => Err(Usage(format!(
+            "making network namespaces needs root ({name} is missing): run the same command with sudo"
+        ))),
+    }
+}
+
+/// Tracked connections of the longest stay must fit into half of the kernel's table.
+fn check_conntrack(settings: &Settings, plan: &Plan) -> Result<(), Usage> {
+    let Some(max) = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_max")
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok())
+    else {
+        return Ok(());
+    };
+    // Warm-up is at most 500 flows; a proof opens a few thousand.
+    let cells = plan
+        .stays
+        .iter()
+        .map(|s| s.spec.cells.len() as u64)
+        .max()
+        .unwrap_or(0);
+    let flows = cells * u64::from(settings.request.flows + 500) + 5_000;
+    if 2 * flows <= max {
         return Ok(());
     }
-    Err(Usage(
-        "making network namespaces needs root: run the same command with sudo".to_owned(),
-    ))
+    Err(Usage(format!(
+        "--flows {} in {cells} cells of a stay needs {} tracked connections, more than half of nf_conntrack_max ({max}): lower --flows",
+        settings.request.flows, flows
+    )))
 }
 
 /// A tool that a requested mode needs must be there: it is one command away.
@@ -112,7 +150,9 @@ async fn try_modes(plan: &Plan) -> anyhow::Result<HashMap<(Mode, String), Trial>
 }
 
 fn announce(settings: &Settings, plan: &Plan, unsupported: &HashMap<(Mode, String), String>) {
-    eprintln!("sandbox netns: the host's kernel has every requested mode, so no guest is needed");
+    if unsupported.is_empty() {
+        eprintln!("sandbox netns: the host's kernel has every requested mode");
+    }
     for ((mode, transport), reason) in unsupported {
         eprintln!("unsupported: {mode} ({transport}): {reason}");
     }
@@ -243,7 +283,7 @@ fn report(run_dir: &RunDir) -> anyhow::Result<()> {
     let run = reports::load(run_dir.path()).context("read the results back")?;
     let summary = reports::summarise(&run);
     reports::write_all(run_dir.path(), &run, &summary).context("write the report")?;
-    println!("{}", crate::table::render(&summary));
+    say!("{}", crate::table::render(&summary));
     Ok(())
 }
 
@@ -257,7 +297,7 @@ fn conclude(tally: &Tally, run_dir: &RunDir) -> Ended {
     for failure in tally.failures.iter().take(5) {
         eprintln!("failed: {failure}");
     }
-    println!("{}", run_dir.path().join("report.html").display());
+    say!("{}", run_dir.path().join("report.html").display());
     if tally.interrupted {
         Ended::Interrupted
     } else if tally.count("failed") > 0 || tally.count("measured") == 0 {

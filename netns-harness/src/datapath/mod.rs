@@ -10,7 +10,7 @@ use schema::Mode;
 
 use crate::HarnessError;
 use crate::relation::Relation;
-use crate::service::{Population, Service};
+use crate::service::{Frontend, Population, Service};
 
 pub mod iptables;
 pub mod nftables;
@@ -142,14 +142,15 @@ impl fmt::Display for Batch {
 }
 
 /// What an apply used besides time: filled in from the operating system's accounting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Default)]
 pub struct Applied {
     /// Processor time in user mode, nanoseconds: of the tool's process, or of the applying thread.
     pub user_ns: u64,
     /// Processor time in kernel mode, nanoseconds.
     pub system_ns: u64,
-    /// Peak resident memory of the tool's process, bytes; `None` without a process.
-    pub tool_rss_bytes: Option<u64>,
+    /// What must not be released while the clock runs: closing an nfnetlink socket waits for the kernel's
+    /// deferred destruction of what was replaced (`nft_rcv_nl_event`), which is no part of the answer.
+    pub held: Option<nft_codec::Connection>,
 }
 
 /// First packets that rules have seen, from the kernel's own counters.
@@ -231,11 +232,27 @@ pub trait Datapath: Send + Sync {
     /// The refused line or operation.
     fn meaning(&self, batches: &[Batch]) -> Result<Relation, String>;
 
-    /// What the kernel lists now, parsed from its own listing.
+    /// What the kernel lists now, parsed from its own listing. Whatever is not part of the mode's layout
+    /// is an error.
     ///
     /// # Errors
     /// The listing failed or could not be understood.
     fn census(&self) -> Result<Relation, HarnessError>;
+
+    /// Services in the order in which the kernel walks them; `None` where a lookup has no order.
+    ///
+    /// # Errors
+    /// The listing failed.
+    fn order(&self) -> Result<Option<Vec<Frontend>>, HarnessError> {
+        Ok(None)
+    }
+
+    /// What is left after a teardown: `None` when there is neither a rule nor a chain nor a table of this
+    /// mode.
+    ///
+    /// # Errors
+    /// The listing failed.
+    fn leftovers(&self) -> Result<Option<String>, HarnessError>;
 
     /// First packets that the mode's NAT rules have seen.
     ///

@@ -115,7 +115,6 @@ impl Datapath for Nftables {
 
     fn apply(&self, batch: &Batch) -> Result<Applied, HarnessError> {
         let mut applied = Applied::default();
-        let mut connection = None;
         for (i, transaction) in batch.transactions.iter().enumerate() {
             match &transaction.payload {
                 Payload::Nftables(encoded) => {
@@ -123,7 +122,7 @@ impl Datapath for Nftables {
                         act: format!("nftables transaction {}", i + 1),
                         source,
                     };
-                    let connection = match &mut connection {
+                    let connection = match &mut applied.held {
                         Some(connection) => connection,
                         none => none.insert(Connection::open().map_err(failed)?),
                     };
@@ -189,6 +188,10 @@ impl Datapath for Nftables {
         })
     }
 
+    fn leftovers(&self) -> Result<Option<String>, HarnessError> {
+        super::iptables::leftover_nftables()
+    }
+
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
         let failed = |source| HarnessError::Nftables {
             act: "read the counter of nat-prerouting".to_owned(),
@@ -234,7 +237,6 @@ fn run_nft(script: &str, applied: &mut Applied) -> Result<(), HarnessError> {
         .map_err(|error| HarnessError::system("start nft", error))?;
     applied.user_ns += done.user_ns;
     applied.system_ns += done.system_ns;
-    applied.tool_rss_bytes = applied.tool_rss_bytes.max(Some(done.max_rss_bytes));
     if done.status.success() {
         return Ok(());
     }

@@ -49,6 +49,10 @@ impl Datapath for NoDatapath {
         iptables::anything_installed()
     }
 
+    fn leftovers(&self) -> Result<Option<String>, HarnessError> {
+        Ok(None)
+    }
+
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
         Ok(NatCounters::default())
     }

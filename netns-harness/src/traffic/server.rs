@@ -6,7 +6,7 @@ use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use netns_sys::netns::NetNs;
@@ -21,12 +21,15 @@ use crate::HarnessError;
 use crate::lab::Pinning;
 
 /// How long an idle server sleeps before it looks at its flags, milliseconds.
-const IDLE_MS: u16 = 20;
+const IDLE_MS: u16 = 5;
 
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
-    spin: AtomicBool,
+    /// How many guards ask for spinning.
+    spin: AtomicU32,
+    /// Whether the server spins now.
+    spinning: AtomicBool,
     answered: AtomicU64,
 }
 
@@ -45,7 +48,7 @@ pub struct Spinning<'a>(&'a Shared);
 
 impl Drop for Spinning<'_> {
     fn drop(&mut self) {
-        self.0.spin.store(false, Ordering::Relaxed);
+        self.0.spin.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -68,7 +71,7 @@ impl Server {
             .spawn(move || {
                 // An unpinned server still answers; pinning is recorded where it is decided.
                 let _ = netns_sys::thread::pin(pinning.server);
-                serve(&tcp, &udp, &theirs);
+                serve(&tcp, &udp, &theirs, pinning.apart());
             })
             .map_err(|e| HarnessError::system("start the server's thread", e))?;
         Ok(Self {
@@ -80,7 +83,15 @@ impl Server {
 
     /// Lets the server spin for as long as the guard lives (only where it has a CPU of its own).
     pub fn spin(&self) -> Spinning<'_> {
-        self.shared.spin.store(self.may_spin, Ordering::Relaxed);
+        self.shared.spin.fetch_add(1, Ordering::Relaxed);
+        // The first probe must not pay for waking the server: it looks at its flags every 5 ms.
+        let start = netns_sys::clock::now();
+        while self.may_spin
+            && !self.shared.spinning.load(Ordering::Relaxed)
+            && start.elapsed_ns() < 1_000_000_000
+        {
+            std::hint::spin_loop();
+        }
         Spinning(&self.shared)
     }
 
@@ -114,13 +125,11 @@ fn open(port: u16) -> io::Result<(TcpListener, UdpSocket)> {
     Ok((tcp.into(), udp))
 }
 
-fn serve(tcp: &TcpListener, udp: &UdpSocket, shared: &Shared) {
+fn serve(tcp: &TcpListener, udp: &UdpSocket, shared: &Shared, may_spin: bool) {
     while !shared.stop.load(Ordering::Relaxed) {
-        let timeout = if shared.spin.load(Ordering::Relaxed) {
-            0
-        } else {
-            IDLE_MS
-        };
+        let spin = may_spin && shared.spin.load(Ordering::Relaxed) > 0;
+        shared.spinning.store(spin, Ordering::Relaxed);
+        let timeout = if spin { 0 } else { IDLE_MS };
         let mut ready = [
             PollFd::new(udp.as_fd(), PollFlags::POLLIN),
             PollFd::new(tcp.as_fd(), PollFlags::POLLIN),

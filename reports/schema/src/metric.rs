@@ -30,8 +30,6 @@ vocabulary! {
         Messages = "messages",
         /// Bytes handed to the tool or the kernel.
         BytesSent = "bytes_sent",
-        /// Peak resident memory of the tool's process.
-        ToolRss = "tool_rss",
     }
 }
 
@@ -68,7 +66,7 @@ impl Metric {
             | Self::CpuTime
             | Self::Latency => Unit::Nanoseconds,
             Self::Operations | Self::Messages => Unit::Count,
-            Self::BytesSent | Self::ToolRss => Unit::Bytes,
+            Self::BytesSent => Unit::Bytes,
         }
     }
 
@@ -93,7 +91,6 @@ impl Metric {
             Self::Operations => "rules, chains, sets and elements named in the batch",
             Self::Messages => "netlink messages in the batch",
             Self::BytesSent => "bytes handed to the tool or the kernel",
-            Self::ToolRss => "peak resident memory of the tool's process",
         }
     }
 }

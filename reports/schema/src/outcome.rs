@@ -47,10 +47,11 @@ pub enum Outcome {
         /// What was seen.
         reason: String,
     },
-    /// The cell's time limit passed; its true time is longer than this.
+    /// The cell's time limit passed.
     TimedOut {
-        /// Lower bound of the true time, nanoseconds.
-        after_ns: u64,
+        /// Lower bound of the true time, nanoseconds: how long the timed act had been running when the limit
+        /// passed. `None` when it passed outside of a timed act: then nothing is known of the true time.
+        after_ns: Option<u64>,
     },
     /// It was planned and not tried.
     NotRun {
@@ -79,8 +80,11 @@ impl Outcome {
             Self::Measured => None,
             Self::Unsupported { reason } | Self::NotRun { reason } => Some(reason.clone()),
             Self::Failed { stage, reason } => Some(format!("{stage}: {reason}")),
-            Self::TimedOut { after_ns } => {
-                Some(format!("longer than {:.1} s", *after_ns as f64 / 1e9))
+            Self::TimedOut {
+                after_ns: Some(bound),
+            } => Some(format!("longer than {:.1} s", *bound as f64 / 1e9)),
+            Self::TimedOut { after_ns: None } => {
+                Some("its time limit passed outside of a timed act".to_owned())
             }
         }
     }

@@ -36,9 +36,11 @@ pub struct Row {
     pub metric: Option<Metric>,
     /// Unit of `median`, `ci95` and `quantiles`.
     pub unit: Option<Unit>,
-    /// "measured" if any stay measured it, else the outcome of its last stay.
+    /// "measured" if any stay measured it, else the most severe outcome of its stays: "failed" before
+    /// "timed-out" before "unsupported" before "not-run".
     pub outcome: String,
-    /// Why there are no numbers; for a measured cell, the reasons of stays that have none.
+    /// Why there are no numbers, the most severe reason first; for a measured cell, the reasons of stays
+    /// that have none.
     pub reason: Option<String>,
     /// Samples.
     pub n: u64,
@@ -46,9 +48,13 @@ pub struct Row {
     pub stays: u32,
     /// Median of all samples.
     pub median: Option<f64>,
-    /// 95 % interval of the median, bootstrap over stays first and samples second. `None` with fewer
-    /// than two samples.
+    /// 95 % interval of the median: bootstrap over stays first and samples second; with two to four stays
+    /// Student's, of the stays' medians, and at least as wide. `None` with fewer than two samples.
     pub ci95: Option<[f64; 2]>,
+    /// Of a cell that timed out: its true time (of updating, in nanoseconds) is longer than this, the
+    /// largest bound of its stays. `None` when the limit passed outside of a timed act, and for all others.
+    #[serde(default)]
+    pub lower_bound_ns: Option<u64>,
     /// `p50`, `p90`, `p99`, `p99.9`, `min`, `max`; a quantile is given only where n supports it.
     pub quantiles: BTreeMap<String, f64>,
 }

@@ -39,8 +39,8 @@ pub(super) fn findings(summary: &Summary) -> Markup {
                 }
             }
             p.hint {
-                "Medians with bootstrap 95 % intervals in brackets. The stay (one fresh lab) is the unit of replication; "
-                "two are told apart only when their intervals do not overlap and each has at least four stays (or they differ twofold)."
+                "Medians with 95 % intervals in brackets. The stay (one fresh lab) is the unit of replication; "
+                "two are told apart only when their intervals do not overlap and each has at least two stays (or they differ threefold)."
             }
         }
     }

@@ -34,6 +34,7 @@ pub(super) fn section(run: &Run, summary: &Summary) -> Markup {
                 dt { "Intervals" }
                 dd {
                     "Bootstrap with " (whole(RESAMPLES as u64)) " resamples: stays first, samples inside each stay second; the middle 95 %, widened for few stays (expanded percentile interval). "
+                    "Medians and ratios of two to four stays: Student's t on the medians of the stays, of their logarithms where they are positive, never narrower than the bootstrap. "
                     "With one stay only its samples vary, and the interval is too narrow. Quantiles are type 7."
                 }
                 dt { "Seed" }

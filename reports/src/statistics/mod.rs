@@ -1,15 +1,17 @@
 //! Quantiles, intervals, ratios and fits. The *stay* is the unit of replication: samples of one stay
 //! share its lab, so they say less than their number promises.
 //!
-//! Every interval is a percentile bootstrap in two stages (Davison and Hinkley, *Bootstrap Methods and
+//! An interval is a percentile bootstrap in two stages (Davison and Hinkley, *Bootstrap Methods and
 //! their Application*, 1997, §3.8): draw as many stays as there are, with replacement; from each drawn
 //! stay draw as many samples as it has, with replacement; compute the statistic; repeat
 //! [`RESAMPLES`] times. With infinitely many stays the interval would run from the 2.5 % to the 97.5 %
-//! quantile of what came out; with few, resampling understates the spread, and the tails are taken
+//! quantile of what came out; with fewer, resampling understates the spread, and the tails are taken
 //! further out: at Φ(−√(S/(S−1))·t) for S stays, t being the 97.5 % point of Student's distribution with
 //! S − 1 degrees of freedom (the expanded percentile interval of Hesterberg, *The American Statistician*
 //! 69(4), 2015, §3.3; over several sizes S is the smallest number of stays and the degrees of freedom add
-//! up). With one stay only the second stage varies, S is its number of samples, and the interval is too
+//! up). With two to four stays ([`FEW_STAYS`]) no tail is far enough out, because a resample cannot leave
+//! the range of the stays: the intervals of medians and of ratios are then Student's, from the medians of
+//! the stays (module `few`), and at least as wide as the bootstrap's. With one stay only the second stage varies, S is its number of samples, and the interval is too
 //! narrow by what differs between stays: the number of stays is therefore always shown beside it. Where
 //! several sizes have one stay each, ratios draw sizes instead and fits take their residuals. Fewer than
 //! two samples give no interval.
@@ -19,10 +21,12 @@
 
 use std::f64::consts::FRAC_1_SQRT_2;
 
+mod few;
 mod fit;
 mod ratio;
 mod sample;
 
+pub use few::FEW_STAYS;
 pub use fit::{Fitted, LINEAR_SIZES, Size, linear, power};
 pub use ratio::{Ratio, Stratum, ratio_of_independent, ratio_of_medians};
 pub use sample::{Sample, Scratch, interval_of_medians, median_interval, resampled_medians};

@@ -2,6 +2,7 @@
 
 use rand::{Rng, RngExt};
 
+use super::few::{FEW_STAYS, Mean, hull};
 use super::{RESAMPLES, Replication, Sample, Scratch, generator, percentile_interval};
 
 /// Pairs of samples whose stays are drawn together: the cells of one population size.
@@ -18,7 +19,8 @@ pub struct Stratum<'a> {
 pub struct Ratio {
     /// Geometric mean, over all pairs, of median ÷ median.
     pub ratio: f64,
-    /// Its 95 % interval; `None` when a side has fewer than two samples.
+    /// Its 95 % interval; `None` when a side has fewer than two samples, and with few stays when the
+    /// median of one is not positive.
     pub ci95: Option<[f64; 2]>,
     /// Distinct stays of the numerators.
     pub stays_numerator: u32,
@@ -38,6 +40,11 @@ impl Ratio {
 /// of its pairs, samples inside stays; every pair weighs the same. Where a stratum has a single stay
 /// its spread is unknown: then the strata are drawn, too, and are the units of replication.
 ///
+/// With fewer than [`FEW_STAYS`] stays (over several strata: with no more degrees of freedom than so
+/// few have) the interval is Student's, of the logarithms of the stays' medians: of their quotients where
+/// both sides come out of the same stays, else of the difference of the two sides; and never narrower
+/// than the resampled one.
+///
 /// `None` without pairs or when a median is not positive.
 #[must_use]
 pub fn ratio_of_medians(strata: &[Stratum<'_>], seed: u64) -> Option<Ratio> {
@@ -54,7 +61,13 @@ pub fn ratio_of_medians(strata: &[Stratum<'_>], seed: u64) -> Option<Ratio> {
     let ci95 = if enough {
         let strata_too = matches!(behind, Behind::Strata(_));
         let resampled = resampled(strata, &sides, strata_too, seed);
-        percentile_interval(resampled, behind.replication())
+        let resampled = percentile_interval(resampled, behind.replication());
+        match behind {
+            Behind::Stays(behind) if behind.freedom + 1 < u64::from(FEW_STAYS) => resampled
+                .zip(of_few(strata, &sides))
+                .and_then(|(resampled, few)| hull(resampled, few)),
+            _ => resampled,
+        }
     } else {
         None
     };
@@ -67,7 +80,10 @@ pub fn ratio_of_medians(strata: &[Stratum<'_>], seed: u64) -> Option<Ratio> {
 }
 
 /// Ratio of the medians of two samples that share no stay, from their resampled medians: quotients of
-/// independent resamples are resamples of the quotient.
+/// independent resamples are resamples of the quotient. With two to four stays on a side the interval is
+/// Student's, of the difference of the mean logarithms of the stays' medians, with the degrees of freedom
+/// of the side with fewer stays, and never narrower than the resampled one; with one stay on a side it is
+/// the resampled one.
 ///
 /// `None` when a median is not positive.
 #[must_use]
@@ -88,13 +104,77 @@ pub fn ratio_of_independent(
     (ratio.is_finite() && ratio > 0.0).then(|| Ratio {
         ratio,
         ci95: if enough {
-            percentile_interval(quotients(), Replication::of(a.units().min(b.units())))
+            let fewer = a.units().min(b.units());
+            let resampled = percentile_interval(quotients(), Replication::of(fewer));
+            let replicated = a.stays().len().min(b.stays().len()) >= 2;
+            if replicated && (a.has_few_stays() || b.has_few_stays()) {
+                let [a, b] = [a, b].map(|sample| Mean::of(&logs(sample.stay_medians())));
+                let few = a.zip(b).and_then(|(a, b)| a.minus(b).interval());
+                resampled
+                    .zip(few)
+                    .and_then(|(resampled, few)| hull(resampled, few.map(f64::exp)))
+            } else {
+                resampled
+            }
         } else {
             None
         },
         stays_numerator: a.stays().len() as u32,
         stays_denominator: b.stays().len() as u32,
     })
+}
+
+fn logs(values: Vec<f64>) -> Vec<f64> {
+    values.into_iter().map(f64::ln).collect()
+}
+
+/// Student's interval of the ratio from the medians of the stays; strata weigh as many as their pairs.
+/// `None` when a stratum has fewer than two stays that can be used.
+fn of_few(strata: &[Stratum<'_>], sides: &[Sides]) -> Option<[f64; 2]> {
+    let pairs: usize = strata.iter().map(|stratum| stratum.pairs.len()).sum();
+    let means: Option<Vec<(f64, Mean)>> = strata
+        .iter()
+        .zip(sides)
+        .map(|(stratum, sides)| {
+            let weight = stratum.pairs.len() as f64 / pairs as f64;
+            Some((weight, mean_of_stays(stratum, sides)?))
+        })
+        .collect();
+    Some(Mean::weighted(&means?).interval()?.map(f64::exp))
+}
+
+/// Logarithm of a stratum's ratio.
+fn mean_of_stays(stratum: &Stratum<'_>, sides: &Sides) -> Option<Mean> {
+    let log = |sample: &Sample, stay: u32| {
+        let place = sample.place_of(stay)?;
+        Some(sample.stay_median(place).ln())
+    };
+    let pairs = || stratum.pairs.iter();
+    if stratum.same_stays {
+        return mean_over(&sides.numerators, |stay| {
+            pairs()
+                .filter_map(|(a, b)| Some(log(a, stay)? - log(b, stay)?))
+                .collect()
+        });
+    }
+    let above = mean_over(&sides.numerators, |stay| {
+        pairs().filter_map(|(a, _)| log(a, stay)).collect()
+    })?;
+    let below = mean_over(&sides.denominators, |stay| {
+        pairs().filter_map(|(_, b)| log(b, stay)).collect()
+    })?;
+    Some(above.minus(below))
+}
+
+/// Mean over stays, of which each counts with the mean over the pairs that it measured.
+fn mean_over(stays: &[u32], values: impl Fn(u32) -> Vec<f64>) -> Option<Mean> {
+    let means: Vec<f64> = stays
+        .iter()
+        .map(|&stay| values(stay))
+        .filter(|values| !values.is_empty())
+        .map(|values| values.iter().sum::<f64>() / values.len() as f64)
+        .collect();
+    Mean::of(&means)
 }
 
 /// The distinct stays of a stratum.

@@ -13,6 +13,7 @@ use rand::{Rng, RngExt};
 use rand_distr::{Beta, Binomial, Distribution};
 use schema::Samples;
 
+use super::few::{FEW_STAYS, hull, interval_of_few};
 use super::{RESAMPLES, Replication, generator, percentile_interval, quantile_by};
 
 /// One stay's samples as ranks into [`Sample::values`].
@@ -182,6 +183,18 @@ impl Sample {
     pub fn stay_median(&self, place: usize) -> f64 {
         let stay = &self.stays[place];
         quantile_by(stay.n(), 0.5, |order| self.values[stay.rank_at(order)]).unwrap_or(f64::NAN)
+    }
+
+    /// Whether there are two stays or more, but too few to resample them.
+    pub(super) fn has_few_stays(&self) -> bool {
+        (2..FEW_STAYS as usize).contains(&self.stays.len())
+    }
+
+    /// Medians of the stays, in their order.
+    pub(super) fn stay_medians(&self) -> Vec<f64> {
+        (0..self.stays.len())
+            .map(|place| self.stay_median(place))
+            .collect()
     }
 
     /// Draws stays with replacement: as many places as there are stays.
@@ -396,7 +409,9 @@ pub fn resampled_medians(sample: &Sample, seed: u64) -> Vec<f64> {
         .collect()
 }
 
-/// 95 % interval of the median of all samples. `None` with fewer than two.
+/// 95 % interval of the median of all samples: by resampling, and with fewer than [`FEW_STAYS`] stays
+/// Student's from the medians of the stays, never narrower than the resampled one; with one stay its
+/// samples are resampled, and what differs between stays is left out. `None` with fewer than two samples.
 #[must_use]
 pub fn median_interval(sample: &Sample, seed: u64) -> Option<[f64; 2]> {
     interval_of_medians(sample, &resampled_medians(sample, seed))
@@ -405,5 +420,9 @@ pub fn median_interval(sample: &Sample, seed: u64) -> Option<[f64; 2]> {
 /// The same from medians that were resampled before.
 #[must_use]
 pub fn interval_of_medians(sample: &Sample, medians: &[f64]) -> Option<[f64; 2]> {
-    percentile_interval(medians.to_vec(), Replication::of(sample.units()))
+    let resampled = percentile_interval(medians.to_vec(), Replication::of(sample.units()))?;
+    if sample.has_few_stays() {
+        return hull(resampled, interval_of_few(&sample.stay_medians())?);
+    }
+    Some(resampled)
 }

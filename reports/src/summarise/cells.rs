@@ -107,21 +107,4 @@ impl<'a> Cells<'a> {
             .map(|family| family.into_iter().collect())
             .collect()
     }
-
-    /// Lower bound of a cell's time, nanoseconds, when no stay measured it and some timed out: the
-    /// smallest of their limits.
-    pub(super) fn lower_bound(&self, key: &CellKey) -> Option<u64> {
-        if self.measured(key).next().is_some() {
-            return None;
-        }
-        let limits = self
-            .records
-            .get(key)?
-            .iter()
-            .filter_map(|record| match record.outcome {
-                Outcome::TimedOut { after_ns } => Some(after_ns),
-                _ => None,
-            });
-        limits.min()
-    }
 }

@@ -83,32 +83,54 @@ fn measured(
         stays: sample.stays().len() as u32,
         median: Some(sample.median()),
         ci95: interval_of_medians(sample, medians),
+        lower_bound_ns: None,
         quantiles,
     }
 }
 
 fn unmeasured(key: &CellKey, records: &[&CellRecord]) -> Row {
-    let last = records.iter().max_by_key(|record| record.stay);
+    let worst = records
+        .iter()
+        .map(|record| &record.outcome)
+        .max_by_key(|outcome| severity(outcome));
+    let timed_out = worst.is_some_and(|worst| matches!(worst, Outcome::TimedOut { .. }));
+    let bounds = records.iter().filter_map(|record| match record.outcome {
+        Outcome::TimedOut { after_ns } if timed_out => after_ns,
+        _ => None,
+    });
     Row {
         key: key.clone(),
         metric: None,
         unit: None,
-        outcome: last
-            .map_or("not-run", |record| record.outcome.name())
-            .to_owned(),
+        outcome: worst.map_or("not-run", Outcome::name).to_owned(),
         reason: reasons(records).or_else(|| Some("measured, but without a sample".to_owned())),
         n: 0,
         stays: 0,
         median: None,
         ci95: None,
+        lower_bound_ns: bounds.max(),
         quantiles: BTreeMap::new(),
     }
 }
 
-/// Why stays have no numbers, each reason once with how many stays gave it when it was not the only one.
+/// How much an outcome says of a cell without numbers, ascending: what a stay ran into stands above what
+/// keeps the environment from trying and that above what was not tried (often because of the former).
+const fn severity(outcome: &Outcome) -> u8 {
+    match outcome {
+        Outcome::Measured => 0,
+        Outcome::NotRun { .. } => 1,
+        Outcome::Unsupported { .. } => 2,
+        Outcome::TimedOut { .. } => 3,
+        Outcome::Failed { .. } => 4,
+    }
+}
+
+/// Why stays have no numbers, the most severe first, each reason once with how many stays gave it when it was not the only one.
 fn reasons(records: &[&CellRecord]) -> Option<String> {
     let mut counted: Vec<(String, usize)> = Vec::new();
-    for record in records {
+    let mut records = records.to_vec();
+    records.sort_by_key(|record| std::cmp::Reverse(severity(&record.outcome)));
+    for record in &records {
         if let Some(reason) = record.outcome.reason() {
             let reason = format!("{}: {reason}", record.outcome.name());
             match counted.iter_mut().find(|(seen, _)| *seen == reason) {

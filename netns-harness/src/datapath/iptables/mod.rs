@@ -4,6 +4,7 @@
 //! The law of size (tested) is in [`LAW`].
 
 mod layout;
+mod layout_check;
 mod rule;
 mod tables;
 mod trace;
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::HarnessError;
 use crate::relation::Relation;
-use crate::service::{Population, Service};
+use crate::service::{Frontend, Population, Service};
 use layout::{FILTER_CHAINS, NAT_CHAINS, RestoreText};
 pub use layout::{chain_count, endpoint_chain, rule_count, service_chain};
 use tables::Tables;
@@ -89,7 +90,7 @@ fn restore(tool: &str, arguments: &[&str], text: &str) -> Result<Applied, Harnes
     Ok(Applied {
         user_ns: done.user_ns,
         system_ns: done.system_ns,
-        tool_rss_bytes: Some(done.max_rss_bytes),
+        held: None,
     })
 }
 
@@ -139,19 +140,33 @@ fn meaning_of(tables: &Tables) -> Result<Relation, HarnessError> {
     })
 }
 
-/// nftables tables must not stand beside another mode's rules.
-fn no_nftables() -> Result<(), HarnessError> {
+/// The first nftables table of the namespace, of any family.
+pub(super) fn leftover_nftables() -> Result<Option<String>, HarnessError> {
     let tables = nft_codec::Connection::open()
         .and_then(|mut connection| connection.tables())
         .map_err(|source| HarnessError::Nftables {
             act: "list nftables tables".into(),
             source,
         })?;
-    match tables.first() {
+    Ok(tables
+        .first()
+        .map(|table| format!("nftables table {} of family {}", table.name, table.family)))
+}
+
+/// Rules and chains that the legacy engine still has, built-in chains aside.
+fn leftover_rules(tool: &str) -> Result<Option<String>, HarnessError> {
+    let tables = listed(tool)?;
+    let (rules, chains) = (tables.rules(), tables.own_chains());
+    Ok((rules + chains > 0).then(|| format!("{rules} rules and {chains} chains")))
+}
+
+/// nftables tables must not stand beside another mode's rules.
+fn no_nftables() -> Result<(), HarnessError> {
+    match leftover_nftables()? {
         None => Ok(()),
-        Some(table) => Err(HarnessError::Listing {
+        Some(text) => Err(HarnessError::Listing {
             what: "a namespace without nftables",
-            text: format!("{table:?}"),
+            text,
         }),
     }
 }
@@ -300,6 +315,10 @@ impl Datapath for Conntrack {
         meaning_of(&listed("iptables-legacy")?)
     }
 
+    fn leftovers(&self) -> Result<Option<String>, HarnessError> {
+        leftover_rules("iptables-legacy")
+    }
+
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
         Ok(NatCounters {
             entered: Some(prerouting_counters()?.0),
@@ -327,7 +346,6 @@ fn apply_restore(tool: &str, batch: &Batch) -> Result<Applied, HarnessError> {
         let one = restore(tool, &["-w", "5", "--noflush", "--counters"], text)?;
         total.user_ns += one.user_ns;
         total.system_ns += one.system_ns;
-        total.tool_rss_bytes = total.tool_rss_bytes.max(one.tool_rss_bytes);
     }
     Ok(total)
 }
@@ -409,7 +427,20 @@ impl Datapath for Iptables {
 
     fn census(&self) -> Result<Relation, HarnessError> {
         no_nftables()?;
-        meaning_of(&listed(self.tool)?)
+        let tables = listed(self.tool)?;
+        layout_check::complete(&tables).map_err(|text| HarnessError::Listing {
+            what: "iptables layout",
+            text,
+        })?;
+        meaning_of(&tables)
+    }
+
+    fn order(&self) -> Result<Option<Vec<Frontend>>, HarnessError> {
+        Ok(Some(layout_check::portals(&listed(self.tool)?)))
+    }
+
+    fn leftovers(&self) -> Result<Option<String>, HarnessError> {
+        leftover_rules(self.tool)
     }
 
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {

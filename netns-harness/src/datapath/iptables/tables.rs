@@ -73,6 +73,18 @@ impl Tables {
         })
     }
 
+    /// Chains in all tables that are not built in.
+    pub(super) fn own_chains(&self) -> usize {
+        let own = |(name, table): (&String, &Table)| {
+            table
+                .chains
+                .keys()
+                .filter(|c| !builtin(name).contains(&c.as_str()))
+                .count()
+        };
+        self.0.iter().map(own).sum()
+    }
+
     /// Rules in all tables.
     pub(super) fn rules(&self) -> usize {
         self.0

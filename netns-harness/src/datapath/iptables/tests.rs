@@ -162,3 +162,67 @@ fn a_relation_that_differs_between_prerouting_and_output_is_refused() {
         .unwrap();
     assert!(trace::relation(&tables).unwrap_err().contains("OUTPUT"));
 }
+
+/// The layout check's answer after `line` was carried out on two installed services.
+fn checked(line: &str) -> Result<(), String> {
+    let batch = Iptables::legacy().render(None, &population(2, 2), &OPTIONS);
+    let mut tables = Tables::default();
+    for transaction in &batch.transactions {
+        let Payload::Restore(text) = &transaction.payload else {
+            panic!("restore input")
+        };
+        tables
+            .restore(&text.replace(
+                line.split(" => ").next().unwrap(),
+                line.split(" => ").nth(1).unwrap_or(""),
+            ))
+            .unwrap();
+    }
+    layout_check::complete(&tables)
+}
+
+#[test]
+fn the_whole_layout_passes_its_check_and_so_does_nothing_at_all() {
+    assert_eq!(checked("no such text => "), Ok(()));
+    assert_eq!(layout_check::complete(&Tables::default()), Ok(()));
+}
+
+#[test]
+fn rules_that_do_not_decide_where_a_flow_goes_are_checked_too() {
+    // The shared masquerade rule, the filter table's, a service's masquerade, a rule that matches nothing.
+    for change in [
+        "-A KUBE-POSTROUTING -j MARK --xor-mark 0x4000\n => ",
+        "-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP\n => ",
+        "! -s 10.128.0.0/9 => ",
+        "-A KUBE-MARK-MASQ -j MARK --or-mark 0x4000\n => -A KUBE-MARK-MASQ -j MARK --or-mark 0x4000\n-A KUBE-SERVICES -s 192.0.2.1 -j KUBE-MARK-MASQ\n",
+    ] {
+        assert!(checked(change).is_err(), "{change}");
+    }
+}
+
+#[test]
+fn a_second_rule_for_a_service_is_seen_and_the_order_is_the_lists() {
+    let population = population(2, 2);
+    let batch = Iptables::legacy().render(None, &population, &OPTIONS);
+    let Payload::Restore(text) = &batch.transactions[0].payload else {
+        panic!("restore input")
+    };
+    let portal = text
+        .lines()
+        .find(|l| l.starts_with("-A KUBE-SERVICES -m tcp"))
+        .unwrap()
+        .to_owned();
+    let mut tables = Tables::default();
+    tables
+        .restore(&text.replace(&portal, &format!("{portal}\n{portal}")))
+        .unwrap();
+    assert!(
+        layout_check::complete(&tables)
+            .unwrap_err()
+            .contains("two rules")
+    );
+    let mut tables = Tables::default();
+    tables.restore(text).unwrap();
+    let wanted: Vec<Frontend> = population.services.iter().map(|s| s.frontend).collect();
+    assert_eq!(layout_check::portals(&tables), wanted);
+}

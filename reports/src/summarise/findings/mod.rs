@@ -10,7 +10,7 @@ use schema::{CellKey, Metric, Mode, ScenarioKind, Unit};
 
 use super::cells::Cells;
 use crate::quantity::{interval, value, whole};
-use crate::scope::{Scope, option, scopes};
+use crate::scope::{Scope, lower_bound, option, scopes};
 
 /// What a sentence is computed from.
 struct Context<'a, 'r> {
@@ -110,6 +110,15 @@ impl Context<'_, '_> {
             .find(|row| row.key == *key && row.metric == Some(metric))
     }
 
+    /// Lower bound of a cell without numbers, nanoseconds, where the metric is the time that it bounds.
+    fn lower_bound(&self, key: &CellKey, metric: Metric) -> Option<f64> {
+        self.summary
+            .cells
+            .iter()
+            .filter(|row| metric == Metric::UpdateTime && row.key == *key)
+            .find_map(lower_bound)
+    }
+
     /// Fits of the modes that serve services.
     fn fits(&self, scenario: ScenarioKind, metric: Metric) -> impl Iterator<Item = &Fit> {
         self.summary.fits.iter().filter(move |fit| {
@@ -142,10 +151,11 @@ fn stated(row: &Row) -> String {
     } else {
         format!("{} stays", row.stays)
     };
-    let censored = row
-        .reason
-        .as_deref()
-        .is_some_and(|reason| reason.contains("timed-out"));
+    let censored = row.metric == Some(Metric::UpdateTime)
+        && row
+            .reason
+            .as_deref()
+            .is_some_and(|reason| reason.contains("timed-out: longer than"));
     let but = if censored {
         "; others timed out, so the true median is higher"
     } else {
@@ -185,10 +195,10 @@ fn evidence_of_fit(fit: &Fit) -> String {
 }
 
 /// "longer than 120 s (timed out: a lower bound)".
-fn bounded(after_ns: u64) -> String {
+fn bounded(after_ns: f64) -> String {
     format!(
         "longer than {} (timed out: a lower bound)",
-        value(after_ns as f64, Unit::Nanoseconds)
+        value(after_ns, Unit::Nanoseconds)
     )
 }
 

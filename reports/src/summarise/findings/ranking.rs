@@ -5,7 +5,8 @@ use schema::{CellKey, Metric, ScenarioKind};
 
 use super::{Context, bounded, evidence, listed, names, stated, words};
 use crate::quantity::{counted, digits, span, value, whole};
-use crate::scope::{STAYS_TO_TELL, are_apart, is_lowest};
+use crate::scope::{are_apart, is_lowest};
+use crate::statistics::FEW_STAYS;
 use crate::summarise::ratios::ratio;
 
 /// A series at the largest N.
@@ -25,9 +26,9 @@ impl Context<'_, '_> {
     ) -> Option<Finding> {
         let keys = self.keys_at_largest(&asks);
         let mut entries = Vec::new();
-        let mut bounds: Vec<(String, u64)> = Vec::new();
+        let mut bounds: Vec<(String, f64)> = Vec::new();
         for (key, name) in keys.iter().zip(names(&keys)) {
-            match (self.row(key, metric), self.cells.lower_bound(key)) {
+            match (self.row(key, metric), self.lower_bound(key, metric)) {
                 (Some(row), _) => entries.push(Entry { name, key, row }),
                 (None, Some(after_ns)) => bounds.push((name, after_ns)),
                 (None, None) => {}
@@ -105,7 +106,7 @@ impl Context<'_, '_> {
         format!(" Fastest by size: {}.", runs.join("; "))
     }
 
-    fn verdict(&self, entries: &[Entry<'_>], bounds: &[(String, u64)], metric: Metric) -> String {
+    fn verdict(&self, entries: &[Entry<'_>], bounds: &[(String, f64)], metric: Metric) -> String {
         let Some((best, others)) = entries.split_first() else {
             return String::new();
         };
@@ -126,10 +127,10 @@ impl Context<'_, '_> {
         let top = best.row.ci95.map(|ci95| ci95[1]);
         for (name, after_ns) in bounds {
             match top {
-                Some(top) if top < *after_ns as f64 => {
+                Some(top) if top < *after_ns => {
                     slower.push(format!(
                         "{name} takes more than {} times as long",
-                        digits(*after_ns as f64 / top)
+                        digits(*after_ns / top)
                     ));
                 }
                 _ => level.push(name.clone()),
@@ -145,9 +146,9 @@ impl Context<'_, '_> {
         } else if !level.is_empty() {
             let mut together = vec![best.name.clone()];
             together.extend(level);
-            let few = |row: &Row| row.ci95.is_none() || row.stays < STAYS_TO_TELL;
+            let few = |row: &Row| row.ci95.is_none() || row.stays < FEW_STAYS;
             let why = if entries.iter().any(|entry| few(entry.row)) {
-                " (too few stays)"
+                " (few stays)"
             } else {
                 ""
             };
@@ -252,9 +253,9 @@ impl Context<'_, '_> {
         chunked: &CellKey,
         base: &Row,
     ) -> Option<String> {
-        if let Some(after_ns) = self.cells.lower_bound(single) {
+        if let Some(after_ns) = self.lower_bound(single, Metric::UpdateTime) {
             let top = base.ci95?[1];
-            let least = after_ns as f64 / top;
+            let least = after_ns / top;
             return (least > 1.0)
                 .then(|| format!("more than {} times (it timed out)", digits(least)));
         }

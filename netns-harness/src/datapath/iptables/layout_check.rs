@@ -1,0 +1,148 @@
+//! Whether listed tables are kube-proxy's layout and nothing else: what does not decide where a flow
+//! goes (masquerading, filter rules, the length and order of KUBE-SERVICES) still decides what it costs.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::layout::RestoreText;
+use super::rule::{Rule, Target};
+use super::tables::{Table, Tables};
+use crate::service::Frontend;
+
+const PORTALS: &str = "KUBE-SERVICES";
+
+/// The frontends of KUBE-SERVICES, in the order in which a packet passes them.
+pub(super) fn portals(tables: &Tables) -> Vec<Frontend> {
+    let rules = tables.0.get("nat").and_then(|nat| nat.chains.get(PORTALS));
+    let exact = rules
+        .into_iter()
+        .flatten()
+        .filter_map(Rule::exact_destination);
+    exact
+        .map(|(vip, port, protocol)| Frontend {
+            vip,
+            port,
+            protocol,
+        })
+        .collect()
+}
+
+/// Tables without services, as a first sync leaves them.
+fn base() -> Tables {
+    let mut text = RestoreText::new(true);
+    text.filter_section(true);
+    text.begin("nat");
+    super::NAT_CHAINS
+        .iter()
+        .for_each(|chain| text.declare(chain));
+    text.jumps("nat", true);
+    text.nat_rules_first();
+    text.nat_rules_last();
+    text.commit();
+    let mut tables = Tables::default();
+    tables
+        .restore(&text.finish().0)
+        .expect("our own base rules are restore input");
+    tables
+}
+
+/// Checks every rule that is not a service's own against the base, and the shape of the others. An
+/// untouched or emptied namespace is complete: it has nothing.
+///
+/// # Errors
+/// The first chain that is not as kube-proxy lays it out.
+pub(super) fn complete(tables: &Tables) -> Result<(), String> {
+    if tables.rules() == 0 && tables.own_chains() == 0 {
+        return Ok(());
+    }
+    let wanted = base();
+    let none = Table::default();
+    for (name, table) in &tables.0 {
+        let base = wanted.0.get(name).unwrap_or(&none);
+        for (chain, rules) in &table.chains {
+            let service = name == "nat"
+                && (chain == PORTALS
+                    || chain.starts_with("KUBE-SVC-")
+                    || chain.starts_with("KUBE-SEP-"));
+            if !service && base.chains.get(chain).map_or(&[][..], Vec::as_slice) != rules.as_slice()
+            {
+                return Err(format!("table {name}: chain {chain} is not kube-proxy's"));
+            }
+        }
+    }
+    for (name, table) in &wanted.0 {
+        for chain in table.chains.keys() {
+            if !tables
+                .0
+                .get(name)
+                .is_some_and(|t| t.chains.contains_key(chain))
+            {
+                return Err(format!("table {name}: chain {chain} is missing"));
+            }
+        }
+    }
+    let nat = &tables.0["nat"];
+    services(nat, wanted.0["nat"].chains[PORTALS].last())
+}
+
+/// One portal a service, the node-port rule last, and below each portal exactly its chains.
+fn services(nat: &Table, last: Option<&Rule>) -> Result<(), String> {
+    let portals = &nat.chains[PORTALS];
+    if portals.last() != last {
+        return Err(format!(
+            "the last rule of {PORTALS} is not the node-port rule"
+        ));
+    }
+    let mut seen = HashSet::new();
+    let mut reached = BTreeSet::new();
+    for rule in &portals[..portals.len() - 1] {
+        let (Some(destination), Target::Jump(chain)) = (rule.exact_destination(), &rule.target)
+        else {
+            return Err(format!("a rule of {PORTALS} is no service's"));
+        };
+        if !seen.insert(destination) {
+            return Err(format!(
+                "{PORTALS} has two rules for {}:{}",
+                destination.0, destination.1
+            ));
+        }
+        service(nat, chain, &mut reached)?;
+    }
+    let own: BTreeMap<_, _> = nat
+        .chains
+        .iter()
+        .filter(|(c, _)| c.starts_with("KUBE-SVC-") || c.starts_with("KUBE-SEP-"))
+        .collect();
+    match own.keys().find(|chain| !reached.contains(chain.as_str())) {
+        Some(chain) => Err(format!("chain {chain} is not reached from {PORTALS}")),
+        None => Ok(()),
+    }
+}
+
+/// A service's chain: masquerade for outsiders, then one jump an endpoint; an endpoint's chain: hairpin
+/// masquerade, then DNAT.
+fn service<'a>(
+    nat: &'a Table,
+    chain: &'a str,
+    reached: &mut BTreeSet<&'a str>,
+) -> Result<(), String> {
+    let odd = |chain: &str| format!("chain {chain} is not as kube-proxy writes it");
+    let masquerades = |rule: &Rule| rule.target == Target::Jump("KUBE-MARK-MASQ".to_owned());
+    reached.insert(chain);
+    let rules = nat.chains.get(chain).ok_or_else(|| odd(chain))?;
+    let (first, jumps) = rules.split_first().ok_or_else(|| odd(chain))?;
+    if !masquerades(first) || first.source.as_ref().is_none_or(|s| !s.negated) || jumps.is_empty() {
+        return Err(odd(chain));
+    }
+    for jump in jumps {
+        let Target::Jump(endpoint) = &jump.target else {
+            return Err(odd(chain));
+        };
+        match nat.chains.get(endpoint).map(Vec::as_slice) {
+            Some([hairpin, dnat])
+                if masquerades(hairpin) && matches!(dnat.target, Target::Dnat(_)) => {}
+            _ => return Err(odd(endpoint)),
+        }
+        reached.insert(endpoint);
+    }
+    Ok(())
+}
