@@ -117,7 +117,7 @@ pub(crate) struct RunArgs {
     pub(crate) repetitions: u32,
 
     /// Time after which no further stay is started; the first block is always complete.
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "5m30s", value_parser = duration)]
     pub(crate) budget: Duration,
 
     /// Time limit of a cell; what is slower is timed-out with this lower bound. Preparation has the same

@@ -106,6 +106,6 @@ fn print_rules(settings: &Settings) {
             batch.messages(),
             batch.bytes()
         );
-        say!("{batch}");
+        say!("{}", batch.to_string().trim_end());
     }
 }
