@@ -11,6 +11,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -22,7 +23,11 @@ const STEP: Duration = Duration::from_millis(20);
 const STEPS: u32 = 3_000;
 
 /// Whether labs can be made here; says so when not, where scripts/test counts it.
-fn netns() -> bool {
+/// Tests that make labs have the machine to themselves: each pins and spins on the same two CPUs.
+fn netns() -> Option<MutexGuard<'static, ()>> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    // A test that failed has poisoned nothing that the next one uses.
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let output = Command::new(RUNNER)
         .args(["doctor", "--json"])
         .output()
@@ -38,7 +43,7 @@ fn netns() -> bool {
         );
         writeln!(std::io::stderr(), "SKIP netns: {reason}").unwrap();
     }
-    broken.is_none()
+    broken.is_none().then_some(alone)
 }
 
 fn run(out: &Path, words: &[&str]) -> Output {
@@ -99,9 +104,9 @@ fn valid(schema: &str, instances: &[Value]) {
 
 #[test]
 fn a_small_run_measures_every_mode_and_writes_every_file() {
-    if !netns() {
+    let Some(_alone) = netns() else {
         return;
-    }
+    };
     let scratch = TempDir::new().unwrap();
     let out = scratch.path().join("run");
     let done = run(
@@ -168,9 +173,9 @@ fn a_small_run_measures_every_mode_and_writes_every_file() {
 
 #[test]
 fn a_cell_past_its_limit_is_timed_out_with_a_lower_bound_and_costs_only_itself() {
-    if !netns() {
+    let Some(_alone) = netns() else {
         return;
-    }
+    };
     let scratch = TempDir::new().unwrap();
     let out = scratch.path().join("run");
     let words = [
@@ -243,9 +248,9 @@ fn signal(child: &Child, name: &str) {
 
 #[test]
 fn an_interrupted_run_keeps_what_was_measured_accounts_for_the_rest_and_ends_with_130() {
-    if !netns() {
+    let Some(_alone) = netns() else {
         return;
-    }
+    };
     let scratch = TempDir::new().unwrap();
     let out = scratch.path().join("run");
     let mut child = long_run(&out);
@@ -309,9 +314,9 @@ fn alive(pid: u32) -> bool {
 
 #[test]
 fn a_run_killed_with_sigkill_leaves_no_process() {
-    if !netns() {
+    let Some(_alone) = netns() else {
         return;
-    }
+    };
     for _ in 0..3 {
         let scratch = TempDir::new().unwrap();
         let mut child = long_run(&scratch.path().join("run"));
@@ -346,9 +351,9 @@ fn the_same_options_print_the_same_plan_and_its_stays_can_be_run_by_hand() {
         text(&Command::new(RUNNER).args(words).output().unwrap().stdout)
     };
     assert_eq!(plan(), plan());
-    if !netns() {
+    let Some(_alone) = netns() else {
         return;
-    }
+    };
     let first = plan().lines().next().unwrap().to_owned();
     let mut child = Command::new(RUNNER)
         .arg("cell")
