@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use netns_harness::datapath::{Damage, Transport};
+use netns_harness::datapath::{Damage, Engine, Transport};
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
 use scenarios::position::Position;
 use schema::{Mode, Protocol, ScenarioKind};
@@ -80,13 +80,21 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = mode)]
     pub(crate) modes: Vec<Mode>,
 
-    /// Questions to ask [default: all; see `list scenarios`].
+    /// Questions to ask, or `all` [default: those marked in `list scenarios`].
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = scenario)]
-    pub(crate) scenarios: Vec<ScenarioKind>,
+    pub(crate) scenarios: Vec<Scenarios>,
 
-    /// How updates reach the kernel: restore, netlink, nft [default: each mode's ordinary one].
+    /// How updates reach the kernel: restore, netlink, exec, nft, ipset-restore [default: each mode's ordinary one].
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = transport)]
     pub(crate) transports: Vec<Transport>,
+
+    /// Engine below the iptables rules of mode ipset: legacy, nft.
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "legacy", value_parser = engine)]
+    pub(crate) engines: Vec<Engine>,
+
+    /// Endpoints that an endpoint-churn replaces at once, each of another service.
+    #[arg(long, value_name = "K", default_value = "10", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) churn: u32,
 
     /// Where the asked service stands in the population.
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "first,middle,last,uniform", value_parser = position)]
@@ -231,13 +239,7 @@ pub(crate) enum OnOff {
 
 /// Names that the design has and this version has not.
 const NOT_BUILT: &[&str] = &[
-    "iptables-nft",
-    "ipset",
     "ipvs",
-    "resync",
-    "service-remove",
-    "endpoint-churn",
-    "teardown",
     "established",
     "connect-rate",
     "throughput",
@@ -245,15 +247,11 @@ const NOT_BUILT: &[&str] = &[
     "service-types",
     "update-under-load",
     "conntrack-limit",
-    "memory",
-    "rule-count",
     "spread",
     "affinity",
     "failover",
     "match-list",
     "live-set",
-    "exec",
-    "ipset-restore",
     "ipvsadm",
     "ipv6",
     "guest",
@@ -290,8 +288,22 @@ fn mode(text: &str) -> Result<Mode, String> {
     named("mode", text, Mode::ALL, |m| m.name())
 }
 
-fn scenario(text: &str) -> Result<ScenarioKind, String> {
-    named("scenario", text, ScenarioKind::ALL, |s| s.name())
+/// A word of `--scenarios`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scenarios {
+    All,
+    One(ScenarioKind),
+}
+
+fn scenario(text: &str) -> Result<Scenarios, String> {
+    if text == "all" {
+        return Ok(Scenarios::All);
+    }
+    named("scenario", text, ScenarioKind::ALL, |s| s.name()).map(Scenarios::One)
+}
+
+fn engine(text: &str) -> Result<Engine, String> {
+    named("engine", text, &Engine::ALL, |e| e.name())
 }
 
 fn transport(text: &str) -> Result<Transport, String> {

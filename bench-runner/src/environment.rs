@@ -44,7 +44,13 @@ pub(crate) fn tools(mode: Mode, transport: Transport) -> &'static [Tool] {
         ("iptables-legacy-save", "iptables"),
         ("iptables-legacy", "iptables"),
     ];
+    const NFT: &[Tool] = &[
+        ("iptables-nft-restore", "iptables"),
+        ("iptables-nft-save", "iptables"),
+        ("iptables-nft", "iptables"),
+    ];
     match (mode, transport) {
+        (Mode::IptablesNft, _) => NFT,
         (_, Transport::Nft) => &[("nft", "nftables")],
         (Mode::Nftables, _) => &[],
         // The bare floor is proved empty by listing both engines.

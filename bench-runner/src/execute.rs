@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use netns_harness::meters::{self, KernelMemory};
 use netns_sys::clock;
+use scenarios::Needs;
 use scenarios::spec::{CellOutcome, CellSpec, Event, StaySpec};
 use schema::{CellRecord, Outcome, Record, Stage};
 use tokio::signal::unix::Signal;
@@ -98,7 +99,7 @@ fn prepares(spec: &StaySpec) -> bool {
     !spec
         .cells
         .iter()
-        .any(|c| scenarios::scenario(c.scenario).needs_empty_lab())
+        .any(|c| scenarios::scenario(c.scenario).needs() == Needs::Empty)
 }
 
 /// How listening to a stay's process ended.

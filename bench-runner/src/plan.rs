@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use netns_harness::datapath::{Transport, registry};
+use netns_harness::datapath::{Engine, Transport, registry};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use scenarios::cost::{self, Size};
 use scenarios::position::Position;
 use scenarios::spec::{CellSpec, StaySpec};
-use scenarios::{Request, SCENARIOS, Scenario};
+use scenarios::{Needs, Request, SCENARIOS, Scenario};
 use schema::{CellKey, Mode, Protocol, ScenarioKind};
 
-use crate::cli::{OnOff, RunArgs};
+use crate::cli::{OnOff, RunArgs, Scenarios};
 use crate::exit::Usage;
 
 /// Name of the one environment of a run on the host's kernel.
@@ -82,11 +83,13 @@ impl Settings {
             sizes,
             endpoints: args.endpoints,
             modes: ordered(&args.modes, Mode::ALL),
-            scenarios: ordered(&args.scenarios, ScenarioKind::ALL),
+            scenarios: asked_for(&args.scenarios),
             request: Request {
                 positions: ordered(&args.positions, &Position::ALL),
                 protocols: ordered(&args.protocols, Protocol::ALL),
                 transports: args.transports.clone(),
+                engines: ordered(&args.engines, &Engine::ALL),
+                churn: args.churn,
                 large_cluster: args.large_cluster == OnOff::On,
                 flows: args.flows,
             },
@@ -144,6 +147,14 @@ impl Settings {
         Ok(())
     }
 
+    /// Engines in which a mode is measured: only ipset's rules go through either.
+    fn engines(&self, mode: Mode) -> Vec<Option<Engine>> {
+        match mode {
+            Mode::Ipset => self.request.engines.iter().copied().map(Some).collect(),
+            _ => vec![None],
+        }
+    }
+
     /// Transports in which a mode is measured.
     fn transports(&self, mode: Mode) -> Vec<Transport> {
         let can = registry(mode);
@@ -160,6 +171,16 @@ impl Settings {
     }
 }
 
+/// The scenarios of a run: those of an ordinary one when nothing was named.
+fn asked_for(words: &[Scenarios]) -> Vec<ScenarioKind> {
+    let named = |s: &&&dyn Scenario| {
+        words.contains(&Scenarios::All)
+            || words.contains(&Scenarios::One(s.kind()))
+            || words.is_empty() && s.in_default_run()
+    };
+    SCENARIOS.iter().filter(named).map(|s| s.kind()).collect()
+}
+
 /// Everything when nothing was named; each once, in the vocabulary's order.
 fn ordered<T: Copy + PartialEq>(named: &[T], all: &[T]) -> Vec<T> {
     all.iter()
@@ -173,28 +194,25 @@ impl Plan {
     pub(crate) fn new(settings: &Settings) -> Self {
         let mut stays = Vec::new();
         for &services in &settings.sizes {
+            let size = Size {
+                services,
+                endpoints: settings.endpoints,
+            };
             for &mode in &settings.modes {
                 for (i, transport) in settings.transports(mode).into_iter().enumerate() {
-                    stays.extend(serving_stay(
-                        settings,
-                        mode,
-                        services,
-                        transport,
-                        i == 0,
-                        "",
-                    ));
-                    stays.extend(own_stays(settings, mode, services, transport));
+                    for engine in settings.engines(mode) {
+                        let template = template(settings, mode, size, transport, engine);
+                        stays.extend(serving_stay(settings, &template, transport, i == 0));
+                        stays.extend(own_stays(settings, &template, transport));
+                    }
                 }
             }
             if settings.control && settings.modes.contains(&Mode::None) {
-                stays.extend(serving_stay(
-                    settings,
-                    Mode::None,
-                    services,
-                    Transport::Restore,
-                    true,
-                    CONTROL,
-                ));
+                let template = StaySpec {
+                    variant: CONTROL.to_owned(),
+                    ..template(settings, Mode::None, size, Transport::Restore, None)
+                };
+                stays.extend(serving_stay(settings, &template, Transport::Restore, true));
             }
         }
         Self {
@@ -239,20 +257,21 @@ impl Plan {
 fn template(
     settings: &Settings,
     mode: Mode,
-    services: u32,
+    size: Size,
     transport: Transport,
-    variant: &str,
+    engine: Option<Engine>,
 ) -> StaySpec {
     StaySpec {
         stay: 0,
         block: 0,
         mode,
-        services,
-        endpoints: settings.endpoints,
-        variant: variant.to_owned(),
+        services: size.services,
+        endpoints: size.endpoints,
+        variant: String::new(),
         seed: settings.seed,
         protocols: settings.request.protocols.clone(),
         transport: transport.name().to_owned(),
+        engine: engine.map(|e| e.name().to_owned()),
         large_cluster: settings.request.large_cluster,
         flows: settings.request.flows,
         damage: settings.damage.clone(),
@@ -260,88 +279,87 @@ fn template(
     }
 }
 
-/// Scenarios that were asked for, of one kind of lab.
-fn asked(settings: &Settings, empty_lab: bool) -> impl Iterator<Item = &'static dyn Scenario> + '_ {
-    SCENARIOS
-        .iter()
-        .copied()
-        .filter(move |s| settings.scenarios.contains(&s.kind()) && s.needs_empty_lab() == empty_lab)
-}
-
-/// The stay that is prepared once and then asked everything that needs services. What does not depend
-/// on the transport is asked once.
-fn serving_stay(
+/// Cells that were asked for, of scenarios with certain needs, each with its expected time.
+fn asked(
     settings: &Settings,
-    mode: Mode,
-    services: u32,
+    template: &StaySpec,
     transport: Transport,
-    first_transport: bool,
-    variant: &str,
-) -> Option<PlannedStay> {
-    let mut spec = template(settings, mode, services, transport, variant);
-    let mut expected_ns = STAY_NS + preparation_ns(mode, services, settings.endpoints);
-    for scenario in asked(settings, false) {
-        for options in scenario.cells(mode, services, transport, &settings.request) {
-            if !first_transport && !options.contains_key("transport") {
-                continue;
+    needs: impl Fn(Needs) -> bool,
+) -> Vec<(CellSpec, u64)> {
+    let wanted = SCENARIOS
+        .iter()
+        .filter(|s| settings.scenarios.contains(&s.kind()) && needs(s.needs()));
+    let mut cells = Vec::new();
+    for scenario in wanted {
+        let options = scenario.cells(
+            template.mode,
+            template.services,
+            transport,
+            &settings.request,
+        );
+        for mut options in options {
+            let expected_ns =
+                scenario.expected_ns(template.mode, size(template), &options, &settings.request);
+            if let Some(engine) = &template.engine {
+                options.insert("engine".to_owned(), engine.clone());
             }
-            expected_ns += scenario.expected_ns(
-                mode,
-                services,
-                settings.endpoints,
-                &options,
-                &settings.request,
-            );
-            spec.cells.push(CellSpec {
+            let cell = CellSpec {
                 id: 0,
                 scenario: scenario.kind(),
                 options,
-            });
+            };
+            cells.push((cell, expected_ns));
+        }
+    }
+    cells
+}
+
+fn size(spec: &StaySpec) -> Size {
+    Size {
+        services: spec.services,
+        endpoints: spec.endpoints,
+    }
+}
+
+/// The stay that is prepared once and then asked everything that leaves services as they were. What
+/// does not depend on the transport is asked once.
+fn serving_stay(
+    settings: &Settings,
+    template: &StaySpec,
+    transport: Transport,
+    first_transport: bool,
+) -> Option<PlannedStay> {
+    let mut spec = template.clone();
+    let mut expected_ns = STAY_NS + cost::preparation_ns(spec.mode, size(&spec));
+    for (cell, cell_ns) in asked(settings, template, transport, |n| n == Needs::Served) {
+        if first_transport || cell.options.contains_key("transport") {
+            expected_ns += cell_ns;
+            spec.cells.push(cell);
         }
     }
     (!spec.cells.is_empty()).then_some(PlannedStay { spec, expected_ns })
 }
 
-/// Stays with one cell each, on an untouched lab.
-fn own_stays(
-    settings: &Settings,
-    mode: Mode,
-    services: u32,
-    transport: Transport,
-) -> Vec<PlannedStay> {
-    let mut stays = Vec::new();
-    for scenario in asked(settings, true) {
-        for options in scenario.cells(mode, services, transport, &settings.request) {
-            let expected = scenario.expected_ns(
-                mode,
-                services,
-                settings.endpoints,
-                &options,
-                &settings.request,
-            );
-            // What is slower than its limit costs its limit.
-            let expected_ns = STAY_NS + expected.min(settings.cell_timeout.as_nanos() as u64);
-            let mut spec = template(settings, mode, services, transport, "");
-            spec.cells.push(CellSpec {
-                id: 0,
-                scenario: scenario.kind(),
-                options,
-            });
-            stays.push(PlannedStay { spec, expected_ns });
+/// Stays with one cell each.
+fn own_stays(settings: &Settings, template: &StaySpec, transport: Transport) -> Vec<PlannedStay> {
+    let cells = asked(settings, template, transport, |n| n != Needs::Served);
+    let stay = |(cell, cell_ns): (CellSpec, u64)| {
+        let needs = scenarios::scenario(cell.scenario).needs();
+        let preparation = match needs {
+            Needs::Empty => 0,
+            _ => cost::preparation_ns(template.mode, size(template)),
+        };
+        // What is slower than its limit costs its limit.
+        let limit = settings.cell_timeout.as_nanos() as u64;
+        PlannedStay {
+            spec: StaySpec {
+                cells: vec![cell],
+                ..template.clone()
+            },
+            expected_ns: STAY_NS + preparation + cell_ns.min(limit),
         }
-    }
-    stays
-}
-
-/// Installing and proving a population, expected, nanoseconds.
-fn preparation_ns(mode: Mode, services: u32, endpoints: u32) -> u64 {
-    let weight = u64::from(1 + endpoints) * u64::from(services) / 3;
-    let proof = 150_000_000;
-    match mode {
-        Mode::None | Mode::Conntrack => proof,
-        Mode::IptablesLegacy => proof + 150_000 * weight,
-        Mode::Nftables => proof + 1_000_000 * weight,
-    }
+    };
+    cells.into_iter().map(stay).collect()
 }
 
 /// Identity of a cell.

@@ -25,7 +25,7 @@ pub(crate) fn now() -> String {
 }
 
 impl RunDir {
-    /// Makes the directory `out`, or `runs/<time>`.
+    /// Makes the directory `out`, or `runs/<time>`, and the folders that lead to it.
     ///
     /// # Errors
     /// It exists or cannot be made: a usage error.
@@ -36,7 +36,7 @@ impl RunDir {
         );
         if let Some(parent) = path
             .parent()
-            .filter(|p| !p.as_os_str().is_empty() && out.is_none())
+            .filter(|p| !p.as_os_str().is_empty() && !p.exists())
         {
             fs::create_dir_all(parent)
                 .map_err(|e| Usage(format!("cannot make {}: {e}", parent.display())))?;

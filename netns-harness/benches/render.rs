@@ -41,6 +41,7 @@ fn render(c: &mut Criterion) {
                 large_cluster: true,
                 chunk: None,
                 untimed: false,
+                resync: false,
             };
             c.bench_function(
                 &format!("{mode} {transport}: cold install of 1,000 services"),

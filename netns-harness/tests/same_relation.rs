@@ -58,7 +58,7 @@ proptest! {
         for mode in Mode::ALL.iter().filter(|m| !m.is_floor()) {
             let datapath = registry(*mode);
             for transport in datapath.transports() {
-                let options = RenderOptions { transport: *transport, large_cluster, chunk, untimed };
+                let options = RenderOptions { transport: *transport, large_cluster, chunk, untimed, resync: false };
                 let mut batches = vec![datapath.render(None, &populations[0], &options)];
                 batches.extend(populations.windows(2).map(|w| datapath.render(Some(&w[0]), &w[1], &options)));
                 let meant = datapath.meaning(&batches);

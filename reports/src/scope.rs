@@ -141,6 +141,12 @@ const fn headline_metrics(scenario: ScenarioKind) -> &'static [Metric] {
         ScenarioKind::ColdInstall => &[Metric::UpdateTime],
         ScenarioKind::ServiceAdd => &[Metric::UpdateTime, Metric::BytesSent],
         ScenarioKind::FirstPacket => &[Metric::Latency],
+        ScenarioKind::Resync
+        | ScenarioKind::ServiceRemove
+        | ScenarioKind::EndpointChurn
+        | ScenarioKind::Teardown => &[Metric::UpdateTime],
+        ScenarioKind::Memory => &[Metric::KernelMemory],
+        ScenarioKind::RuleCount => &[Metric::Rules],
     }
 }
 
@@ -205,6 +211,22 @@ impl Question {
                 )
             }
             (ScenarioKind::ServiceAdd, _) => format!("Add one service to {services}{}", rest(&[])),
+            (ScenarioKind::Resync, _) => {
+                format!("Write {services} services again{}", rest(&[]))
+            }
+            (ScenarioKind::ServiceRemove, _) => {
+                format!("Remove one service of {services}{}", rest(&[]))
+            }
+            (ScenarioKind::EndpointChurn, _) => {
+                format!("Replace endpoints of {services} services{}", rest(&[]))
+            }
+            (ScenarioKind::Teardown, _) => format!("Remove {services} services{}", rest(&[])),
+            (ScenarioKind::Memory, _) => {
+                format!("Kernel memory of {services} services{}", rest(&[]))
+            }
+            (ScenarioKind::RuleCount, metric) => {
+                format!("Listed for {services} services: {metric}{}", rest(&[]))
+            }
             (ScenarioKind::FirstPacket, _) => {
                 let of = |key: &str| self.options.get(key).map_or("", String::as_str);
                 let protocol = of("protocol").to_uppercase();

@@ -177,6 +177,8 @@ impl Maker<'_> {
                     Mode::None => 23_000.0,
                     Mode::Conntrack => 33_000.0,
                     Mode::IptablesLegacy => 34_000.0 + 5.9 * passed * f64::from(services),
+                    Mode::IptablesNft => 35_000.0 + 21.0 * passed * f64::from(services),
+                    Mode::Ipset => 36_500.0,
                     Mode::Nftables => 35_500.0,
                 };
                 let base = lab

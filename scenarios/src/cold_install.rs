@@ -12,12 +12,14 @@ use netns_harness::meters;
 use netns_harness::traffic::Client;
 use schema::{Mode, Options, ScenarioKind, Stage};
 
+use crate::cost::{self, Size};
 use crate::recorder::Recorder;
-use crate::scenario::{CellError, Request, Scenario};
+use crate::scenario::{CellError, Needs, Request, Scenario};
 use crate::stay::Stay;
 
-/// Chunk sizes measured in nftables: all at once, as kube-proxy's first sync; and 500 services.
-const NFTABLES_CHUNKS: [Option<u32>; 2] = [None, Some(500)];
+/// Chunk sizes measured where one transaction costs the square of what it holds: all at once, as
+/// kube-proxy's first sync; and 500 services.
+const CHUNKS: [Option<u32>; 2] = [None, Some(500)];
 /// Labs of one stay, at sizes where an install is cheap.
 const SAMPLES: u32 = 3;
 const CHEAP: u32 = 300;
@@ -37,8 +39,8 @@ impl Scenario for ColdInstall {
         "How long does it take to install N services on an empty kernel?"
     }
 
-    fn needs_empty_lab(&self) -> bool {
-        true
+    fn needs(&self) -> Needs {
+        Needs::Empty
     }
 
     fn cells(
@@ -50,45 +52,30 @@ impl Scenario for ColdInstall {
     ) -> Vec<Options> {
         let chunks: &[Option<u32>] = match mode {
             Mode::None | Mode::Conntrack => &[],
-            Mode::Nftables => &NFTABLES_CHUNKS,
-            Mode::IptablesLegacy => &[None],
+            Mode::Nftables | Mode::IptablesNft => &CHUNKS,
+            Mode::IptablesLegacy | Mode::Ipset => &[None],
         };
-        let layout = if request.large_cluster { "on" } else { "off" };
         chunks
             .iter()
             // A chunk that holds everything is the same as no chunk.
             .filter(|chunk| chunk.is_none_or(|c| c < services))
             .map(|chunk| {
-                Options::from([
-                    ("transport".to_owned(), transport.name().to_owned()),
-                    (
-                        "chunk".to_owned(),
-                        chunk.map_or_else(|| "all".to_owned(), |c| c.to_string()),
-                    ),
-                    ("large_cluster".to_owned(), layout.to_owned()),
-                ])
+                let mut options = crate::update::options(transport, request);
+                let chunk = chunk.map_or_else(|| "all".to_owned(), |c| c.to_string());
+                options.insert("chunk".to_owned(), chunk);
+                options
             })
             .collect()
     }
 
-    /// Linear for iptables-legacy and for chunks, quadratic for one large nftables transaction.
-    fn expected_ns(
-        &self,
-        mode: Mode,
-        services: u32,
-        endpoints: u32,
-        options: &Options,
-        _request: &Request,
-    ) -> u64 {
-        let n = u64::from(services);
-        let weight = (1 + u64::from(endpoints)) * n / 3;
-        let once = match (mode, options.get("chunk").map(String::as_str)) {
-            (Mode::IptablesLegacy, _) => 40_000_000 + 70_000 * weight,
-            (_, Some("all")) => 10_000_000 + 160_000 * weight + 700 * weight * weight,
-            _ => 10_000_000 + 900_000 * weight,
-        };
-        let proof = 300_000_000 + 50_000 * weight;
-        u64::from(samples(services)) * (once + proof)
+    fn expected_ns(&self, mode: Mode, size: Size, options: &Options, _request: &Request) -> u64 {
+        let transport = options
+            .get("transport")
+            .and_then(|t| Transport::from_name(t))
+            .unwrap_or(Transport::Restore);
+        let whole = options.get("chunk").is_none_or(|c| c == "all");
+        let proof = 300_000_000 + cost::listing_ns(mode, size);
+        u64::from(samples(size.services)) * (cost::install_ns(mode, transport, whole, size) + proof)
     }
 
     fn run(
@@ -97,12 +84,7 @@ impl Scenario for ColdInstall {
         options: &Options,
         recorder: &mut Recorder,
     ) -> Result<(), CellError> {
-        let render = RenderOptions {
-            transport: stay.transport()?,
-            large_cluster: options.get("large_cluster").is_none_or(|v| v == "on"),
-            chunk: options.get("chunk").and_then(|c| c.parse().ok()),
-            untimed: false,
-        };
+        let render = stay.render_options(options)?;
         let baseline = meters::kernel_memory()?;
         let mut settled = meters::Settled::Back;
         for sample in 0..samples(stay.spec.services) {

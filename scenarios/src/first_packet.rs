@@ -12,6 +12,7 @@ use netns_harness::traffic::Reached;
 use rand::RngExt;
 use schema::{Metric, Mode, Options, Protocol, ScenarioKind, Stage};
 
+use crate::cost::Size;
 use crate::position::Position;
 use crate::proof;
 use crate::recorder::{Recorder, median};
@@ -59,18 +60,12 @@ impl Scenario for FirstPacket {
     }
 
     /// About 100 µs a flow with its set-up and check, and a listing of counters before and after.
-    fn expected_ns(
-        &self,
-        mode: Mode,
-        services: u32,
-        _endpoints: u32,
-        _options: &Options,
-        request: &Request,
-    ) -> u64 {
-        let counters = if mode == Mode::IptablesLegacy {
-            u64::from(services) * 12_000
-        } else {
-            5_000_000
+    fn expected_ns(&self, mode: Mode, size: Size, _options: &Options, request: &Request) -> u64 {
+        let counters = match mode {
+            Mode::IptablesLegacy | Mode::IptablesNft | Mode::Ipset => {
+                u64::from(size.services) * 12_000
+            }
+            _ => 5_000_000,
         };
         u64::from(request.flows + 3 * BATCH) * 110_000 + counters
     }

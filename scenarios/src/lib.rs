@@ -2,25 +2,39 @@
 //! only.
 
 mod cold_install;
+pub mod cost;
+mod endpoint_churn;
 mod first_packet;
+mod memory;
 pub mod population;
 pub mod position;
 mod proof;
 mod recorder;
+mod resync;
+mod rule_count;
 mod scenario;
 mod service_add;
+mod service_remove;
 pub mod spec;
 mod stay;
+mod teardown;
+mod update;
 
 pub use recorder::Recorder;
-pub use scenario::{CellError, Request, Scenario};
+pub use scenario::{CellError, Needs, Request, Scenario};
 pub use stay::{Stay, run_stay};
 
 /// Every scenario, in the order of tables.
 pub const SCENARIOS: &[&dyn Scenario] = &[
     &cold_install::ColdInstall,
+    &resync::Resync,
     &service_add::ServiceAdd,
+    &service_remove::ServiceRemove,
+    &endpoint_churn::EndpointChurn,
+    &teardown::Teardown,
     &first_packet::FirstPacket,
+    &memory::Memory,
+    &rule_count::RuleCount,
 ];
 
 /// The scenario of a kind.

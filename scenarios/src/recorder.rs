@@ -44,7 +44,7 @@ impl Recorder {
             // Processor time comes from the scheduler's accounting, not from the clock.
             let clocked = matches!(
                 metric,
-                Metric::UpdateTime | Metric::Latency | Metric::RenderTime
+                Metric::UpdateTime | Metric::SyncTime | Metric::Latency | Metric::RenderTime
             );
             if clocked && metric.unit() == Unit::Nanoseconds {
                 check_clock(*metric, values, clock_step_ns)?;

@@ -1,9 +1,10 @@
 //! What a scenario is: which cells it has, and how one of them is measured.
 
 use netns_harness::HarnessError;
-use netns_harness::datapath::Transport;
+use netns_harness::datapath::{Engine, Transport};
 use schema::{Mode, Options, Protocol, ScenarioKind, Stage};
 
+use crate::cost::Size;
 use crate::position::Position;
 use crate::recorder::Recorder;
 use crate::stay::Stay;
@@ -43,10 +44,25 @@ pub struct Request {
     pub protocols: Vec<Protocol>,
     /// Transports; empty: the ordinary one of each mode.
     pub transports: Vec<Transport>,
+    /// Engines below modes that can use either.
+    pub engines: Vec<Engine>,
+    /// Endpoints that an endpoint-churn replaces at once.
+    pub churn: u32,
     /// Layout without comments.
     pub large_cluster: bool,
     /// Flows of a first-packet cell.
     pub flows: u32,
+}
+
+/// What kind of stay a scenario's cells need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// The population, installed and proved; cells of other scenarios may be asked in the same stay.
+    Served,
+    /// The population, installed and proved, for one cell: it does not leave it as it was.
+    Alone,
+    /// An untouched lab, for one cell: it installs the population itself.
+    Empty,
 }
 
 /// A question, and how it is answered.
@@ -57,9 +73,14 @@ pub trait Scenario: Sync {
     /// The question, for `list scenarios`.
     fn question(&self) -> &'static str;
 
-    /// Whether each of its cells needs an untouched lab: such a cell is a stay of its own.
-    fn needs_empty_lab(&self) -> bool {
-        false
+    /// What its cells need.
+    fn needs(&self) -> Needs {
+        Needs::Served
+    }
+
+    /// Whether it is asked when no scenario was named.
+    fn in_default_run(&self) -> bool {
+        true
     }
 
     /// The cells of this scenario for a mode at a size; none where the question makes no sense.
@@ -72,14 +93,7 @@ pub trait Scenario: Sync {
     ) -> Vec<Options>;
 
     /// How long a cell is expected to take, nanoseconds; for the plan printed before the run.
-    fn expected_ns(
-        &self,
-        mode: Mode,
-        services: u32,
-        endpoints: u32,
-        options: &Options,
-        request: &Request,
-    ) -> u64;
+    fn expected_ns(&self, mode: Mode, size: Size, options: &Options, request: &Request) -> u64;
 
     /// Measures one cell.
     ///

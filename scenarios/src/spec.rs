@@ -29,6 +29,9 @@ pub struct StaySpec {
     pub protocols: Vec<Protocol>,
     /// How updates reach the kernel.
     pub transport: String,
+    /// Engine below the mode's iptables rules, where either would do: "legacy" or "nft".
+    #[serde(default)]
+    pub engine: Option<String>,
     /// kube-proxy's large-cluster layout.
     pub large_cluster: bool,
     /// Flows of a first-packet cell.

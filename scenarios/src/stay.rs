@@ -4,7 +4,9 @@
 
 use std::process::Command;
 
-use netns_harness::datapath::{Batch, Damage, Datapath, RenderOptions, Transport, registry};
+use netns_harness::datapath::{
+    Batch, Damage, Datapath, Engine, RenderOptions, Transport, with_engine,
+};
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::meters;
 use netns_harness::service::Population;
@@ -12,12 +14,12 @@ use netns_harness::traffic::Client;
 use netns_sys::clock;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use schema::{Metric, Outcome, Stage};
+use schema::{Metric, Options, Outcome, Stage};
 
 use crate::population::Recipe;
 use crate::proof;
 use crate::recorder::Recorder;
-use crate::scenario::CellError;
+use crate::scenario::{CellError, Needs};
 use crate::spec::{CellOutcome, CellSpec, Event, StaySpec};
 
 /// A stay in progress: what a scenario works with.
@@ -55,6 +57,86 @@ impl Stay<'_> {
     /// It has no such transport.
     pub fn transport(&self) -> Result<Transport, CellError> {
         transport(self.spec)
+    }
+
+    /// How a cell's batches are rendered.
+    ///
+    /// # Errors
+    /// The stay has no such transport.
+    pub fn render_options(&self, options: &Options) -> Result<RenderOptions, CellError> {
+        Ok(RenderOptions {
+            transport: self.transport()?,
+            large_cluster: options.get("large_cluster").is_none_or(|v| v == "on"),
+            chunk: options.get("chunk").and_then(|c| c.parse().ok()),
+            untimed: false,
+            resync: false,
+        })
+    }
+
+    /// Makes a change untimed, and samples the largest resident set of the tools that made it. Following
+    /// a tool to its exit costs it time, so a change is either weighed or timed.
+    ///
+    /// # Errors
+    /// The kernel or the tool refused.
+    pub fn weigh(
+        &self,
+        from: &Population,
+        to: &Population,
+        options: &RenderOptions,
+        recorder: &mut Recorder,
+    ) -> Result<(), CellError> {
+        let batch = self.datapath.render(Some(from), to, options);
+        let peak = self.lab.on_node(|| {
+            let (applied, peak) = netns_sys::process::weighing(|| self.datapath.apply(&batch));
+            applied.map(|_| peak)
+        })?;
+        if let Some(bytes) = peak {
+            recorder.sample(Metric::ToolRss, bytes);
+        }
+        Ok(())
+    }
+
+    /// Makes a change as kube-proxy would, and samples what its read-back and the apply took together;
+    /// nothing where the mode has no counterpart in kube-proxy.
+    ///
+    /// # Errors
+    /// The kernel or a tool refused.
+    pub fn sync_sampled(
+        &self,
+        from: &Population,
+        to: &Population,
+        options: &RenderOptions,
+        recorder: &mut Recorder,
+    ) -> Result<(), CellError> {
+        let Some(sync) = self.datapath.kube_proxy_sync(to) else {
+            let batch = self.datapath.render(Some(from), to, options);
+            self.lab.on_node(|| self.datapath.apply(&batch))?;
+            return Ok(());
+        };
+        let options = RenderOptions {
+            transport: sync.transport,
+            ..*options
+        };
+        let batch = self.datapath.render(Some(from), to, &options);
+        let mut commands: Vec<Command> = sync.read_back.iter().map(|w| command(w)).collect();
+        (self.emit)(Event::Act { begins: true });
+        let done = self.lab.on_node(|| {
+            // The timed section: what kube-proxy reads back, then the change.
+            let start = clock::now();
+            for command in &mut commands {
+                read_back(command)?;
+            }
+            let applied = self.datapath.apply(&batch);
+            let elapsed_ns = start.elapsed_ns();
+            applied.map(|_applied| elapsed_ns)
+        });
+        (self.emit)(Event::Act { begins: false });
+        recorder.sample(Metric::SyncTime, done?);
+        let read: Vec<String> = sync.read_back.iter().map(|w| w.join(" ")).collect();
+        recorder.fact("kube_proxy_version", sync.version);
+        recorder.fact("kube_proxy_read_back", read.join("; "));
+        recorder.fact("kube_proxy_transport", sync.transport);
+        Ok(())
     }
 
     /// Applies a batch in the node's namespace and samples what it took: time, processor time
@@ -193,10 +275,7 @@ impl Stay<'_> {
             return Err(failed("needs two services of one protocol".to_owned()));
         };
         for words in self.datapath.damage(damage, a, b) {
-            let mut command = Command::new(&words[0]);
-            command
-                .args(&words[1..])
-                .env("XTABLES_LOCKFILE", "/run/xtables.lock");
+            let mut command = command(&words);
             let done = self
                 .lab
                 .on_node(|| {
@@ -237,6 +316,30 @@ impl Stay<'_> {
     }
 }
 
+/// A tool's command line, with the stay's own xtables lock.
+fn command(words: &[String]) -> Command {
+    let mut command = Command::new(&words[0]);
+    command
+        .args(&words[1..])
+        .env("XTABLES_LOCKFILE", "/run/xtables.lock");
+    command
+}
+
+/// Runs a listing of kube-proxy's, and takes its output.
+fn read_back(command: &mut Command) -> Result<(), netns_harness::HarnessError> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let done = netns_sys::process::run(command, b"")
+        .map_err(|e| netns_harness::HarnessError::system(format!("start {name}"), e))?;
+    if done.status.success() {
+        return Ok(());
+    }
+    Err(netns_harness::HarnessError::Tool {
+        tool: name,
+        status: done.status.to_string(),
+        stderr: String::from_utf8_lossy(&done.stderr).trim().to_owned(),
+    })
+}
+
 /// While it lives, the thread that made it is pinned.
 #[derive(Debug)]
 #[must_use = "the thread is let go when this is dropped"]
@@ -268,6 +371,16 @@ fn transport(spec: &StaySpec) -> Result<Transport, CellError> {
     })
 }
 
+fn engine(spec: &StaySpec) -> Result<Engine, CellError> {
+    spec.engine
+        .as_deref()
+        .map_or(Some(Engine::default()), Engine::from_name)
+        .ok_or_else(|| {
+            let name = spec.engine.as_deref().unwrap_or_default();
+            CellError::at(Stage::Preparation, format!("unknown engine '{name}'"))
+        })
+}
+
 /// Carries out a stay in the calling process, which must be isolated already. Everything it sees goes to
 /// `emit`, in order.
 pub fn run_stay(spec: &StaySpec, emit: &dyn Fn(Event)) {
@@ -286,13 +399,13 @@ fn phase(emit: &dyn Fn(Event), name: &str) {
 }
 
 fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
-    let datapath = registry(spec.mode);
+    let datapath = with_engine(spec.mode, engine(spec)?);
     let population = recipe(spec).population(spec.services);
     let clock_step_ns = clock::step_ns();
-    let own = spec
+    let empty = spec
         .cells
         .iter()
-        .any(|c| crate::scenario(c.scenario).needs_empty_lab());
+        .any(|c| crate::scenario(c.scenario).needs() == Needs::Empty);
     phase(emit, "lab");
     let at_lab = |e: netns_harness::HarnessError| CellError::at(Stage::Lab, e);
     let lab = Lab::build(Pinning::choose().map_err(at_lab)?).map_err(at_lab)?;
@@ -312,7 +425,7 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
         cpus,
     };
     let mut proved = Recorder::default();
-    if !own {
+    if !empty {
         prepare(&mut stay, &mut proved, emit)?;
     }
     let common = proved.into_facts();
@@ -321,7 +434,7 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
         emit(Event::Ended(measure(&mut stay, cell, &common)));
     }
     phase(emit, "teardown");
-    if !own {
+    if !empty {
         stay.teardown()?;
     }
     emit(Event::Closed);
@@ -340,6 +453,7 @@ fn prepare(
         large_cluster: stay.spec.large_cluster,
         chunk: stay.datapath.preparation_chunk(),
         untimed: true,
+        resync: false,
     };
     let start = clock::now();
     let batch = stay.datapath.render(None, stay.population, &options);

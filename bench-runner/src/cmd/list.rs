@@ -25,9 +25,10 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<Ended> {
                 say!("{:<16} {:<14} {}", mode, transports.join(","), about(*mode));
             }
         }
-        Listing::Scenarios => SCENARIOS
-            .iter()
-            .for_each(|s| say!("{:<16} {}", s.kind(), s.question())),
+        Listing::Scenarios => SCENARIOS.iter().for_each(|s| {
+            let mark = if s.in_default_run() { "*" } else { " " };
+            say!("{:<16}{mark} {}", s.kind(), s.question());
+        }),
         Listing::Formulas => {
             say!("law of size: N services with E endpoints each, large-cluster layout");
             for mode in Mode::ALL {
@@ -50,6 +51,10 @@ fn about(mode: Mode) -> &'static str {
         Mode::None => "floor: client straight to the endpoint, no connection tracking",
         Mode::Conntrack => "floor: nat hooks and connection tracking, no service",
         Mode::IptablesLegacy => "kube-proxy's iptables rules, legacy engine",
+        Mode::IptablesNft => "the same rules, nf_tables engine",
+        Mode::Ipset => {
+            "constructed: one hash lookup gives a mark that leads to the service's chain"
+        }
         Mode::Nftables => "kube-proxy's nftables rules",
     }
 }

@@ -98,6 +98,7 @@ fn print_rules(settings: &Settings) {
             large_cluster: settings.request.large_cluster,
             chunk: None,
             untimed: false,
+            resync: false,
         };
         let batch = datapath.render(None, &population, &options);
         say!(

@@ -12,6 +12,7 @@ use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Frontend, Population, Service};
 
+pub mod ipset;
 pub mod iptables;
 pub mod nftables;
 pub mod none;
@@ -24,13 +25,23 @@ pub enum Transport {
     Restore,
     /// Netlink messages of our own.
     Netlink,
+    /// One process a rule: `iptables -A …`.
+    Exec,
     /// `nft -f -`.
     Nft,
+    /// `ipset restore` for sets, `iptables-restore` for rules.
+    IpsetRestore,
 }
 
 impl Transport {
     /// Every transport.
-    pub const ALL: [Self; 3] = [Self::Restore, Self::Netlink, Self::Nft];
+    pub const ALL: [Self; 5] = [
+        Self::Restore,
+        Self::Netlink,
+        Self::Exec,
+        Self::Nft,
+        Self::IpsetRestore,
+    ];
 
     /// The name in options and JSON.
     #[must_use]
@@ -38,7 +49,9 @@ impl Transport {
         match self {
             Self::Restore => "restore",
             Self::Netlink => "netlink",
+            Self::Exec => "exec",
             Self::Nft => "nft",
+            Self::IpsetRestore => "ipset-restore",
         }
     }
 
@@ -55,6 +68,36 @@ impl fmt::Display for Transport {
     }
 }
 
+/// Which x_tables engine a mode's iptables rules go through, where both would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Engine {
+    /// `iptables-legacy`: one table, replaced as a whole.
+    #[default]
+    Legacy,
+    /// `iptables-nft`: nf_tables rules that call x_tables matches.
+    Nft,
+}
+
+impl Engine {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Legacy, Self::Nft];
+
+    /// The name in options and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Legacy => "legacy",
+            Self::Nft => "nft",
+        }
+    }
+
+    /// The engine of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|e| e.name() == name)
+    }
+}
+
 /// How rules are laid out and sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RenderOptions {
@@ -67,6 +110,8 @@ pub struct RenderOptions {
     /// Whether this is an install that is not timed: a mode may then take a shorter way to the same
     /// rules, which the census sees.
     pub untimed: bool,
+    /// Whether everything is written again, as kube-proxy's periodic full sync does; with `from: Some`.
+    pub resync: bool,
 }
 
 /// What will be sent, rendered and counted before any clock starts.
@@ -96,6 +141,8 @@ pub enum Payload {
     NftScript(String),
     /// Netlink messages, with the typed operations they were encoded from.
     Nftables(nft_codec::EncodedBatch),
+    /// Command lines, one process each, in order.
+    Commands(Vec<Vec<String>>),
 }
 
 impl Payload {
@@ -105,6 +152,8 @@ impl Payload {
         match self {
             Self::Restore(text) | Self::NftScript(text) => text.len() as u64,
             Self::Nftables(batch) => batch.bytes().len() as u64,
+            // As execve(2) hands them over: every word with its closing NUL.
+            Self::Commands(lines) => lines.iter().flatten().map(|w| w.len() as u64 + 1).sum(),
         }
     }
 }
@@ -135,6 +184,11 @@ impl fmt::Display for Batch {
             match &transaction.payload {
                 Payload::Restore(text) | Payload::NftScript(text) => f.write_str(text)?,
                 Payload::Nftables(batch) => f.write_str(&batch.script())?,
+                Payload::Commands(lines) => {
+                    for words in lines {
+                        writeln!(f, "{}", words.join(" "))?;
+                    }
+                }
             }
         }
         Ok(())
@@ -151,6 +205,31 @@ pub struct Applied {
     /// What must not be released while the clock runs: closing an nfnetlink socket waits for the kernel's
     /// deferred destruction of what was replaced (`nft_rcv_nl_event`), which is no part of the answer.
     pub held: Option<nft_codec::Connection>,
+}
+
+/// How a named kube-proxy version makes an update: what it reads back and which processes it starts, and
+/// how the change itself reaches the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KubeProxySync {
+    /// The version whose source was read, for example "1.34".
+    pub version: &'static str,
+    /// How it sends the change.
+    pub transport: Transport,
+    /// Command lines that it runs before the change, in order, and whose output it reads.
+    pub read_back: Vec<Vec<String>>,
+}
+
+/// What the kernel lists, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Inventory {
+    /// Rules.
+    pub rules: u64,
+    /// Chains, built-in ones aside.
+    pub chains: u64,
+    /// Sets and maps, anonymous ones included.
+    pub sets: u64,
+    /// Elements of those sets and maps.
+    pub elements: u64,
 }
 
 /// First packets that rules have seen, from the kernel's own counters.
@@ -254,6 +333,26 @@ pub trait Datapath: Send + Sync {
     /// The listing failed.
     fn leftovers(&self) -> Result<Option<String>, HarnessError>;
 
+    /// How kube-proxy would make an update that ends with `to`; `None` where it has no such mode.
+    fn kube_proxy_sync(&self, _to: &Population) -> Option<KubeProxySync> {
+        None
+    }
+
+    /// What the kernel lists now, counted: for `rule-count`.
+    ///
+    /// # Errors
+    /// The listing failed.
+    fn inventory(&self) -> Result<Inventory, HarnessError>;
+
+    /// What the mode's own interface says of its memory, bytes, each with its source: a figure to hold
+    /// beside the meter's.
+    ///
+    /// # Errors
+    /// The listing failed.
+    fn stated_memory(&self) -> Result<Vec<(&'static str, u64)>, HarnessError> {
+        Ok(Vec::new())
+    }
+
     /// First packets that the mode's NAT rules have seen.
     ///
     /// # Errors
@@ -295,13 +394,22 @@ pub fn probe_population() -> Population {
     }
 }
 
-/// The datapath of a mode: the only place that matches on it.
+/// The datapath of a mode, with the ordinary engine.
 #[must_use]
 pub fn registry(mode: Mode) -> Box<dyn Datapath> {
+    with_engine(mode, Engine::default())
+}
+
+/// The datapath of a mode: the only place that matches on it. `engine` is for modes whose rules go
+/// through either.
+#[must_use]
+pub fn with_engine(mode: Mode, engine: Engine) -> Box<dyn Datapath> {
     match mode {
         Mode::None => Box::new(none::NoDatapath),
         Mode::Conntrack => Box::new(iptables::Conntrack),
         Mode::IptablesLegacy => Box::new(iptables::Iptables::legacy()),
+        Mode::IptablesNft => Box::new(iptables::Iptables::nft()),
+        Mode::Ipset => Box::new(ipset::Ipset::new(engine)),
         Mode::Nftables => Box::new(nftables::Nftables),
     }
 }

@@ -91,6 +91,7 @@ impl Datapath for Nftables {
             large_cluster: true,
             chunk: None,
             untimed: false,
+            resync: false,
         };
         let batch = self.render(None, &wanted, &options);
         self.apply(&batch)
@@ -133,10 +134,10 @@ impl Datapath for Nftables {
                     applied.system_ns += after.1 - before.1;
                 }
                 Payload::NftScript(script) => run_nft(script, &mut applied)?,
-                Payload::Restore(_) => {
+                _ => {
                     return Err(HarnessError::Listing {
                         what: "nftables transaction",
-                        text: "input of iptables-restore".to_owned(),
+                        text: "a payload of another mode".to_owned(),
                     });
                 }
             }
@@ -150,8 +151,8 @@ impl Datapath for Nftables {
             match &transaction.payload {
                 Payload::Nftables(encoded) => kernel.interpret(encoded.ops())?,
                 Payload::NftScript(script) => kernel.interpret(&parse_script(script)?)?,
-                Payload::Restore(_) => {
-                    return Err("input of iptables-restore in a batch of nftables".to_owned());
+                _ => {
+                    return Err("a payload of another mode in a batch of nftables".to_owned());
                 }
             }
         }
@@ -190,6 +191,13 @@ impl Datapath for Nftables {
 
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
         super::iptables::leftover_nftables()
+    }
+
+    fn inventory(&self) -> Result<super::Inventory, HarnessError> {
+        Err(HarnessError::Listing {
+            what: "nftables inventory",
+            text: "not in this version".to_owned(),
+        })
     }
 
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {

@@ -3,7 +3,9 @@
 
 use schema::Mode;
 
-use super::{Applied, Batch, Damage, Datapath, NatCounters, RenderOptions, Transport, iptables};
+use super::{
+    Applied, Batch, Damage, Datapath, Inventory, NatCounters, RenderOptions, Transport, iptables,
+};
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Population, Service};
@@ -51,6 +53,10 @@ impl Datapath for NoDatapath {
 
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
         Ok(None)
+    }
+
+    fn inventory(&self) -> Result<Inventory, HarnessError> {
+        Ok(Inventory::default())
     }
 
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {

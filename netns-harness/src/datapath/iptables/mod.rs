@@ -44,6 +44,15 @@ pub struct Iptables {
 }
 
 impl Iptables {
+    /// Through `iptables-nft-restore`.
+    #[must_use]
+    pub const fn nft() -> Self {
+        Self {
+            mode: Mode::IptablesNft,
+            tool: "iptables-nft",
+        }
+    }
+
     /// Through `iptables-legacy-restore`.
     #[must_use]
     pub const fn legacy() -> Self {
@@ -319,6 +328,15 @@ impl Datapath for Conntrack {
         leftover_rules("iptables-legacy")
     }
 
+    fn inventory(&self) -> Result<super::Inventory, HarnessError> {
+        let tables = listed("iptables-legacy")?;
+        Ok(super::Inventory {
+            rules: tables.rules() as u64,
+            chains: tables.own_chains() as u64,
+            ..super::Inventory::default()
+        })
+    }
+
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
         Ok(NatCounters {
             entered: Some(prerouting_counters()?.0),
@@ -381,6 +399,7 @@ impl Datapath for Iptables {
             large_cluster: false,
             chunk: None,
             untimed: false,
+            resync: false,
         };
         self.apply(&self.render(None, &population, &options))
             .map_err(|e| tool_missing(self.tool, &e))?;
@@ -441,6 +460,15 @@ impl Datapath for Iptables {
 
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
         leftover_rules(self.tool)
+    }
+
+    fn inventory(&self) -> Result<super::Inventory, HarnessError> {
+        let tables = listed(self.tool)?;
+        Ok(super::Inventory {
+            rules: tables.rules() as u64,
+            chains: tables.own_chains() as u64,
+            ..super::Inventory::default()
+        })
     }
 
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {

@@ -12,6 +12,7 @@ const OPTIONS: RenderOptions = RenderOptions {
     large_cluster: true,
     chunk: None,
     untimed: false,
+    resync: false,
 };
 
 fn population(services: u32, endpoints: u32) -> Population {

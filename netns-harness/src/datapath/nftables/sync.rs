@@ -216,7 +216,7 @@ impl Transactions<'_> {
         let operations = ops.len() as u64;
         let (messages, payload) = match self.options.transport {
             Transport::Nft => (0, Payload::NftScript(script(&ops))),
-            Transport::Netlink | Transport::Restore => {
+            _ => {
                 let encoded = if self.options.untimed {
                     // 16 bits for the numbers of one transaction's sets.
                     EncodedBatch::encode_numbered(ops, (self.done.len() as u32) << 16)

@@ -15,12 +15,14 @@ const NETLINK: RenderOptions = RenderOptions {
     large_cluster: true,
     chunk: None,
     untimed: false,
+    resync: false,
 };
 const NFT: RenderOptions = RenderOptions {
     transport: Transport::Nft,
     large_cluster: true,
     chunk: None,
     untimed: false,
+    resync: false,
 };
 
 fn service(index: u32, endpoints: u32) -> Service {

@@ -1,0 +1,79 @@
+//! `endpoint-churn`: one endpoint of each of k random services is replaced at size N: a rolling update.
+
+use netns_harness::datapath::Transport;
+use rand::RngExt as _;
+use rand::seq::index;
+use schema::{Mode, Options, ScenarioKind, Stage};
+
+use crate::cost::Size;
+use crate::recorder::Recorder;
+use crate::scenario::{CellError, Request, Scenario};
+use crate::stay::Stay;
+use crate::update::{self, Change};
+
+/// Option: endpoints replaced at once, k.
+const CHURN: &str = "churn";
+
+/// The scenario.
+#[derive(Debug)]
+pub(crate) struct EndpointChurn;
+
+impl Scenario for EndpointChurn {
+    fn kind(&self) -> ScenarioKind {
+        ScenarioKind::EndpointChurn
+    }
+
+    fn question(&self) -> &'static str {
+        "How long does it take to replace one endpoint of each of k services?"
+    }
+
+    fn cells(
+        &self,
+        mode: Mode,
+        services: u32,
+        transport: Transport,
+        request: &Request,
+    ) -> Vec<Options> {
+        let mut cells = update::cells(mode, transport, request);
+        for options in &mut cells {
+            let churn = request.churn.min(services);
+            options.insert(CHURN.to_owned(), churn.to_string());
+        }
+        cells
+    }
+
+    fn expected_ns(&self, mode: Mode, size: Size, options: &Options, _request: &Request) -> u64 {
+        update::expected_ns(mode, size, options)
+    }
+
+    fn run(
+        &self,
+        stay: &mut Stay<'_>,
+        options: &Options,
+        recorder: &mut Recorder,
+    ) -> Result<(), CellError> {
+        let churn: u32 = options
+            .get(CHURN)
+            .and_then(|k| k.parse().ok())
+            .filter(|k| (1..=stay.spec.services).contains(k))
+            .ok_or_else(|| CellError::at(Stage::Measure, "churn must be 1 to N"))?;
+        update::run(stay, options, recorder, |stay, from, n| {
+            let mut to = from.clone();
+            let chosen = index::sample(&mut stay.rng, to.services.len(), churn as usize);
+            let mut witness = None;
+            for (i, at) in chosen.into_iter().enumerate() {
+                // Addresses of services that were never there: no other service has such an endpoint.
+                let spare = stay.spec.services + (n * churn + i as u32) % SPARE;
+                let fresh = stay.recipe().service(spare).endpoints[0];
+                let service = &mut to.services[at];
+                let replaced = stay.rng.random_range(0..service.endpoints.len());
+                service.endpoints[replaced] = fresh;
+                witness = Some(service.clone());
+            }
+            Change { to, witness }
+        })
+    }
+}
+
+/// Spare services whose addresses are used in turn.
+const SPARE: u32 = crate::population::SPARE_SERVICES;

@@ -1,0 +1,75 @@
+//! `resync`: N → N services, unchanged, everything written again: what a restart of kube-proxy or its
+//! periodic full sync costs.
+
+use netns_harness::datapath::{RenderOptions, Transport};
+use schema::{Mode, Options, ScenarioKind};
+
+use crate::cost::{self, Size};
+use crate::recorder::Recorder;
+use crate::scenario::{CellError, Needs, Request, Scenario};
+use crate::stay::Stay;
+use crate::update;
+
+/// Repetitions at sizes where a resync is cheap.
+const fn repetitions(services: u32) -> u32 {
+    if services > 1_000 { 1 } else { 3 }
+}
+
+/// The scenario.
+#[derive(Debug)]
+pub(crate) struct Resync;
+
+impl Scenario for Resync {
+    fn kind(&self) -> ScenarioKind {
+        ScenarioKind::Resync
+    }
+
+    fn question(&self) -> &'static str {
+        "How long does it take to write N services again, unchanged?"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Alone
+    }
+
+    fn in_default_run(&self) -> bool {
+        false
+    }
+
+    fn cells(
+        &self,
+        mode: Mode,
+        _services: u32,
+        transport: Transport,
+        request: &Request,
+    ) -> Vec<Options> {
+        update::cells(mode, transport, request)
+    }
+
+    fn expected_ns(&self, mode: Mode, size: Size, _options: &Options, _request: &Request) -> u64 {
+        u64::from(repetitions(size.services))
+            * (cost::install_ns(mode, Transport::Restore, true, size)
+                + cost::listing_ns(mode, size))
+    }
+
+    fn run(
+        &self,
+        stay: &mut Stay<'_>,
+        options: &Options,
+        recorder: &mut Recorder,
+    ) -> Result<(), CellError> {
+        let render = RenderOptions {
+            resync: true,
+            ..stay.render_options(options)?
+        };
+        let population = stay.population;
+        for _ in 0..repetitions(stay.spec.services) {
+            let batch = stay.render_sampled(Some(population), population, &render, recorder);
+            stay.apply_sampled(&batch, recorder)?;
+            drop(batch);
+            recorder.fact("census_after_resync", stay.census(population)?);
+            stay.check_order()?;
+        }
+        stay.probe(recorder)
+    }
+}

@@ -1,0 +1,55 @@
+//! `service-remove`: N → N - 1 services at size N. The service is a random one, so that its place in a
+//! list is not always the same.
+
+use netns_harness::datapath::Transport;
+use rand::RngExt as _;
+use schema::{Mode, Options, ScenarioKind};
+
+use crate::cost::Size;
+use crate::recorder::Recorder;
+use crate::scenario::{CellError, Request, Scenario};
+use crate::stay::Stay;
+use crate::update::{self, Change};
+
+/// The scenario.
+#[derive(Debug)]
+pub(crate) struct ServiceRemove;
+
+impl Scenario for ServiceRemove {
+    fn kind(&self) -> ScenarioKind {
+        ScenarioKind::ServiceRemove
+    }
+
+    fn question(&self) -> &'static str {
+        "How long does it take to remove one service of N?"
+    }
+
+    fn cells(
+        &self,
+        mode: Mode,
+        _services: u32,
+        transport: Transport,
+        request: &Request,
+    ) -> Vec<Options> {
+        update::cells(mode, transport, request)
+    }
+
+    fn expected_ns(&self, mode: Mode, size: Size, options: &Options, _request: &Request) -> u64 {
+        update::expected_ns(mode, size, options)
+    }
+
+    /// That a removed service is gone is the census's to say: silence would take a deadline to prove.
+    fn run(
+        &self,
+        stay: &mut Stay<'_>,
+        options: &Options,
+        recorder: &mut Recorder,
+    ) -> Result<(), CellError> {
+        update::run(stay, options, recorder, |stay, from, _| {
+            let mut to = from.clone();
+            to.services
+                .remove(stay.rng.random_range(0..from.services.len()));
+            Change { to, witness: None }
+        })
+    }
+}
