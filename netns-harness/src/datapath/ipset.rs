@@ -28,9 +28,10 @@ use ipset_sys::{Cause, Session};
 use schema::Mode;
 
 use super::nftables::thread_time;
+use super::iptables::{foreign, tool};
 use super::{
     Applied, Batch, Damage, Datapath, Engine, Inventory, NatCounters, Payload, RenderOptions,
-    Transport, iptables,
+    Transport,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -74,16 +75,13 @@ impl Ipset {
 
     /// Prefix of the iptables tools.
     const fn tool(self) -> &'static str {
-        match self.engine {
-            Engine::Legacy => "iptables-legacy",
-            Engine::Nft => "iptables-nft",
-        }
+        tool::prefix(self.engine)
     }
 
     /// What the kernel lists: tables through the tool, sets through libipset.
     fn listed(self) -> Result<Kernel, HarnessError> {
         Ok(Kernel {
-            tables: iptables::listed(self.tool())?,
+            tables: tool::listed(self.tool())?,
             sets: Sets::listed(listed_sets()?),
         })
     }
@@ -115,7 +113,12 @@ fn restore_sets(script: &str) -> Result<Applied, HarnessError> {
     let done = netns_sys::process::run(Command::new("ipset").arg("restore"), script.as_bytes())
         .map_err(|error| HarnessError::system("start ipset", error))?;
     if !done.status.success() {
-        return Err(iptables::refused("ipset restore".to_owned(), &done));
+        let stderr = String::from_utf8_lossy(&done.stderr);
+        return Err(HarnessError::Tool {
+            tool: "ipset restore".to_owned(),
+            status: done.status.to_string(),
+            stderr: stderr.lines().take(3).collect::<Vec<_>>().join("; "),
+        });
     }
     Ok(Applied {
         user_ns: done.user_ns,
@@ -166,11 +169,7 @@ impl Datapath for Ipset {
         let mut total = Applied::default();
         for transaction in &batch.transactions {
             let one = match &transaction.payload {
-                Payload::Restore(text) => iptables::restore(
-                    self.tool(),
-                    &["-w", "5", "--noflush", "--counters"],
-                    text,
-                )?,
+                Payload::Restore(text) => tool::restore(self.tool(), tool::ADD, text)?,
                 Payload::Sets(commands) => send(commands)?,
                 Payload::SetScript(script) => restore_sets(script)?,
                 _ => {
@@ -195,10 +194,7 @@ impl Datapath for Ipset {
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
-        match self.engine {
-            Engine::Legacy => iptables::no_nftables()?,
-            Engine::Nft => iptables::no_legacy_tables()?,
-        }
+        foreign::no_other(self.engine)?;
         self.listed()?
             .relation()
             .map_err(|text| HarnessError::Listing {
@@ -211,32 +207,30 @@ impl Datapath for Ipset {
         if let Some(set) = listed_sets()?.first() {
             return Ok(Some(format!("set {}", set.name)));
         }
-        let tables = iptables::listed(self.tool())?;
-        let (rules, chains) = (tables.rules(), tables.own_chains());
-        if rules + chains > 0 {
-            return Ok(Some(format!("{rules} rules and {chains} chains")));
-        }
-        iptables::leftover_nftables()
+        foreign::leftovers(self.engine)
     }
 
     fn inventory(&self) -> Result<Inventory, HarnessError> {
         let kernel = self.listed()?;
         Ok(Inventory {
-            rules: kernel.tables.rules() as u64,
-            chains: kernel.tables.own_chains() as u64,
             sets: kernel.sets.0.len() as u64,
             elements: kernel.sets.elements() as u64,
+            ..kernel.tables.inventory()
         })
     }
 
     fn stated_memory(&self) -> Result<Vec<(&'static str, u64)>, HarnessError> {
         let bytes = listed_sets()?.iter().map(|set| set.memory_bytes).sum();
-        Ok(vec![("ipset list: Size in memory", bytes)])
+        let mut stated = vec![("ipset list: Size in memory", bytes)];
+        if self.engine == Engine::Legacy {
+            stated.extend(foreign::legacy_blobs()?);
+        }
+        Ok(stated)
     }
 
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it.
-        let (_, first) = iptables::prerouting_counters(self.tool())?;
+        let (_, first) = tool::prerouting_counters(self.tool())?;
         Ok(NatCounters {
             entered: Some(first.unwrap_or(0)),
         })
@@ -260,9 +254,9 @@ const EMPTY_TABLES: &str = "*mangle\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:
 /// Rules first: a set that a rule refers to cannot be destroyed.
 fn teardown(datapath: Ipset) -> Vec<HarnessError> {
     let mut errors = Vec::new();
-    errors.extend(iptables::restore(datapath.tool(), &["-w", "5"], EMPTY_TABLES).err());
+    errors.extend(tool::restore(datapath.tool(), &["-w", "5"], EMPTY_TABLES).err());
     if datapath.engine == Engine::Nft {
-        errors.extend(iptables::delete_xtables().err());
+        errors.extend(foreign::delete_xtables().err());
     }
     for name in [layout::SET, layout::NEW_SET] {
         errors.extend(destroy(name).err());

@@ -5,7 +5,7 @@ use ipset_sys::{Command, Create, Session, SetType};
 use super::Ipset;
 use super::layout;
 use crate::HarnessError;
-use crate::datapath::iptables;
+use crate::datapath::iptables::tool;
 use crate::datapath::{Datapath as _, RenderOptions, Transport, probe_population};
 use crate::relation::Relation;
 
@@ -101,10 +101,9 @@ fn try_sets() -> Result<(), String> {
 
 /// The tool, then the match and the target of xt_set.
 fn try_rules(datapath: Ipset) -> Result<(), String> {
-    let tool = datapath.tool();
-    let restore = |text: &str| iptables::restore(tool, &["-w", "5", "--noflush"], text);
+    let restore = |text: &str| tool::restore(datapath.tool(), tool::ADD, text);
     let refused = |facility: &Facility, error: &HarnessError| {
-        let program = format!("{tool}-restore");
+        let program = format!("{}-restore", datapath.tool());
         missing_tool(&program, "iptables", error).unwrap_or_else(|| facility.missing(error))
     };
     super::send(&[layout::create(layout::SET)]).map_err(|e| SKBINFO.missing(&e))?;

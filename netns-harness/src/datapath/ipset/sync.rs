@@ -10,8 +10,7 @@ use ipset_sys::Command;
 
 use super::ids::{ById, Id, LEVELS, Prefix, by_id};
 use super::layout;
-use crate::datapath::iptables::layout::{RestoreText, changes};
-use crate::datapath::iptables::chains_of;
+use crate::datapath::iptables::layout::{RestoreText, chains_of, changes};
 use crate::datapath::{Batch, Payload, RenderOptions, Transaction, Transport};
 use crate::service::{Population, Service};
 

@@ -2,7 +2,6 @@
 //! must be exactly the layout. Anything else is an error, not a guess.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 
 use schema::Protocol;
 
@@ -186,6 +185,23 @@ fn step(prefix: Prefix, rule: &Rule) -> Option<(Prefix, &str)> {
     (*rule == plain).then_some((prefix.child(value, mask)?, target.as_str()))
 }
 
+/// The mark that a packet to a frontend gets right now.
+#[cfg(test)]
+fn mark(sets: &Sets, frontend: Frontend) -> Option<ipset_sys::Mark> {
+    let protocol = match frontend.protocol {
+        Protocol::Tcp => libc::IPPROTO_TCP as u8,
+        Protocol::Udp => libc::IPPROTO_UDP as u8,
+    };
+    let key: Key = (frontend.vip, protocol, frontend.port);
+    *sets.0.get(SET)?.elements.get(&key)?
+}
+
+/// Whether a packet to a frontend gets a mark right now.
+#[cfg(test)]
+pub(super) fn is_marked(sets: &Sets, frontend: Frontend) -> bool {
+    mark(sets, frontend).is_some()
+}
+
 /// Where the new flows of one frontend go right now, whatever else is there: nowhere, when its element
 /// is missing. For looking at the states between the transactions of a batch.
 #[cfg(test)]
@@ -194,18 +210,9 @@ pub(super) fn served(
     sets: &Sets,
     frontend: Frontend,
 ) -> Result<BTreeMap<crate::service::Endpoint, f64>, String> {
-    let protocol = match frontend.protocol {
-        Protocol::Tcp => libc::IPPROTO_TCP as u8,
-        Protocol::Udp => libc::IPPROTO_UDP as u8,
+    let (Some(mark), Some(nat)) = (mark(sets, frontend), tables.0.get("nat")) else {
+        return Ok(BTreeMap::new());
     };
-    let key: (Ipv4Addr, u8, u16) = (frontend.vip, protocol, frontend.port);
-    let mark = sets.0.get(SET).and_then(|set| *set.elements.get(&key)?);
-    match (mark, tables.0.get("nat")) {
-        (Some(mark), Some(nat)) if tables.0.contains_key("mangle") => Index::new(nat).trace(
-            "PREROUTING",
-            (frontend.vip, frontend.port, frontend.protocol),
-            mark.value,
-        ),
-        _ => Ok(BTreeMap::new()),
-    }
+    let to = (frontend.vip, frontend.port, frontend.protocol);
+    Index::new(nat).trace("PREROUTING", to, mark.value)
 }

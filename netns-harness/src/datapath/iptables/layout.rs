@@ -160,6 +160,17 @@ pub fn endpoint_chain(service: &Service, endpoint: Endpoint) -> String {
     )
 }
 
+/// The chains of a service and of its endpoints.
+pub(in crate::datapath) fn chains_of(service: &Service) -> Vec<String> {
+    let endpoints = service
+        .endpoints
+        .iter()
+        .map(|e| endpoint_chain(service, *e));
+    std::iter::once(service_chain(service))
+        .chain(endpoints)
+        .collect()
+}
+
 fn hash(parts: &[&str]) -> String {
     let mut digest = Sha256::new();
     for part in parts {
