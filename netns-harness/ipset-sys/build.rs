@@ -22,17 +22,21 @@ fn main() {
         .unwrap_or_else(|error| {
             panic!("libipset is needed to build (apt-get install libipset-dev): {error}")
         });
-    let include = library.include_paths.iter().map(|path| format!("-I{}", path.display()));
+    let include = library
+        .include_paths
+        .iter()
+        .map(|path| format!("-I{}", path.display()));
 
     let bindings = bindgen::Builder::default()
         .header("wrapper.h")
         .clang_args(include)
         .allowlist_function(FUNCTIONS)
         .allowlist_var(CONSTANTS)
-        .allowlist_type("ipset_(opt|cmd|errno|output_mode|keywords)")
+        .allowlist_type("ipset_(opt|cmd|adt|errno|output_mode|keywords)")
         .prepend_enum_name(false)
         .layout_tests(false)
         .generate_comments(false)
+        .wrap_unsafe_ops(true)
         .generate()
         .unwrap_or_else(|error| {
             panic!("no bindings to libipset (apt-get install libclang-dev): {error}")

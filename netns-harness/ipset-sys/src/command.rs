@@ -26,15 +26,39 @@ impl SetType {
         }
     }
 
+    /// What a kernel or library without it is missing.
+    pub(crate) const fn names(self) -> Names {
+        match self {
+            Self::HashIp => Names {
+                set_type: "hash:ip",
+                revision: "a revision of hash:ip that libipset and the kernel both know",
+                skbinfo: "skbinfo of hash:ip",
+            },
+            Self::HashIpPort => Names {
+                set_type: "hash:ip,port",
+                revision: "a revision of hash:ip,port that libipset and the kernel both know",
+                skbinfo: "skbinfo of hash:ip,port",
+            },
+            Self::HashIpPortIp => Names {
+                set_type: "hash:ip,port,ip",
+                revision: "a revision of hash:ip,port,ip that libipset and the kernel both know",
+                skbinfo: "skbinfo of hash:ip,port,ip",
+            },
+        }
+    }
+
     /// The name that `ipset list` shows as "Type".
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::HashIp => "hash:ip",
-            Self::HashIpPort => "hash:ip,port",
-            Self::HashIpPortIp => "hash:ip,port,ip",
-        }
+        self.names().set_type
     }
+}
+
+/// Names of a set type and of what can be missing of it.
+pub(crate) struct Names {
+    pub(crate) set_type: &'static str,
+    pub(crate) revision: &'static str,
+    pub(crate) skbinfo: &'static str,
 }
 
 impl fmt::Display for SetType {
@@ -142,9 +166,7 @@ impl Command {
             | Self::Add(name, _)
             | Self::Delete(name, _) => (name, None),
         };
-        std::iter::once(first)
-            .chain(second)
-            .map(String::as_str)
+        std::iter::once(first).chain(second).map(String::as_str)
     }
 }
 
@@ -157,7 +179,10 @@ impl fmt::Display for Command {
                 max_elements,
                 skbinfo,
             }) => {
-                write!(f, "create {name} {set_type} family inet maxelem {max_elements}")?;
+                write!(
+                    f,
+                    "create {name} {set_type} family inet maxelem {max_elements}"
+                )?;
                 f.write_str(if *skbinfo { " skbinfo" } else { "" })
             }
             Self::Destroy(name) => write!(f, "destroy {name}"),

@@ -2,6 +2,9 @@
 
 use nix::errno::Errno;
 
+use crate::bindings as c;
+use crate::command::Command;
+
 /// A session, a command or a listing that did not come through.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -19,8 +22,8 @@ pub enum Error {
     Refused {
         /// Its place in the commands, from 0.
         index: usize,
-        /// Its text.
-        command: String,
+        /// The command itself, shown in the error's text.
+        command: Box<Command>,
         /// libipset's text.
         reason: String,
         /// Why, as far as it is known.
@@ -74,6 +77,52 @@ impl Error {
     pub const fn missing_facility(&self) -> Option<&'static str> {
         match self.cause() {
             Some(Cause::Missing(facility)) => Some(facility),
+            _ => None,
+        }
+    }
+
+    /// A set or entry that should not be there is.
+    #[must_use]
+    pub fn is_exists(&self) -> bool {
+        match self.answer() {
+            Some((code, command)) => {
+                code == Errno::EEXIST as u32
+                    || (code == c::IPSET_ERR_EXIST && !matches!(command, Command::Delete(..)))
+            }
+            None => false,
+        }
+    }
+
+    /// A set or entry that should be there is not.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        match self.answer() {
+            // ip_set says IPSET_ERR_EXIST both of an entry that is there and of one that is not, and
+            // IPSET_ERR_EXIST_SETNAME2 of a second set that is not.
+            Some((c::IPSET_ERR_EXIST, Command::Delete(..)))
+            | Some((c::IPSET_ERR_EXIST_SETNAME2, Command::Swap(..))) => true,
+            Some((code, _)) => code == Errno::ENOENT as u32,
+            None => false,
+        }
+    }
+
+    /// The set has its `max_elements`.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(
+            self.answer(),
+            Some((c::IPSET_ERR_HASH_FULL, Command::Add(..)))
+        )
+    }
+
+    /// The kernel's answer to a command.
+    fn answer(&self) -> Option<(u32, &Command)> {
+        match self {
+            Self::Refused {
+                command,
+                cause: Cause::Kernel(code),
+                ..
+            } => Some((*code, command)),
             _ => None,
         }
     }

@@ -14,6 +14,7 @@ mod bindings;
 mod command;
 mod error;
 mod framing;
+mod library;
 mod listing;
 mod session;
 

@@ -1,6 +1,10 @@
-//! What the kernel lists, read from libipset's plain print of it.
+//! What the kernel lists, read from libipset's plain print of it (`ipset list`): the only one that
+//! names memory and references as well as entries without being a document to parse.
 
-use crate::command::Entry;
+use std::net::Ipv4Addr;
+
+use crate::command::{Entry, Mark};
+use crate::error::Error;
 
 /// A set as the kernel lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,4 +21,121 @@ pub struct Set {
     pub references: u32,
     /// All entries, in the order of the listing (that of the hash buckets).
     pub entries: Vec<Entry>,
+}
+
+/// All sets of a print. An entry needs a line of its own after "Members:", an empty line ends a set.
+///
+/// # Errors
+/// The first line that is neither.
+pub(crate) fn parse(printed: &str) -> Result<Vec<Set>, Error> {
+    let mut sets: Vec<Set> = Vec::new();
+    let mut members = false;
+    for line in printed.lines() {
+        let not_understood = || Error::Listing {
+            line: line.to_owned(),
+        };
+        if members {
+            match sets.last_mut() {
+                Some(_) if line.is_empty() => members = false,
+                Some(set) => set.entries.push(entry(line).ok_or_else(not_understood)?),
+                None => return Err(not_understood()),
+            }
+            continue;
+        }
+        let (key, value) = line.split_once(':').ok_or_else(not_understood)?;
+        let value = value.trim();
+        if key == "Name" {
+            sets.push(empty(value));
+            continue;
+        }
+        let set = sets.last_mut().ok_or_else(not_understood)?;
+        match key {
+            "Members" => members = true,
+            _ => header(set, key, value).ok_or_else(not_understood)?,
+        }
+    }
+    Ok(sets)
+}
+
+fn empty(name: &str) -> Set {
+    Set {
+        name: name.to_owned(),
+        type_name: String::new(),
+        max_elements: 0,
+        memory_bytes: 0,
+        references: 0,
+        entries: Vec::new(),
+    }
+}
+
+fn header(set: &mut Set, key: &str, value: &str) -> Option<()> {
+    match key {
+        "Type" => set.type_name = value.to_owned(),
+        "Header" => {
+            let mut words = value.split_ascii_whitespace();
+            if words.any(|word| word == "maxelem") {
+                set.max_elements = words.next()?.parse().ok()?;
+            }
+        }
+        "Size in memory" => set.memory_bytes = value.parse().ok()?,
+        "References" => set.references = value.parse().ok()?,
+        "Number of entries" => set.entries.reserve(value.parse().ok()?),
+        "Revision" => {}
+        _ => return None,
+    }
+    Some(())
+}
+
+/// `10.0.0.1,tcp:80,10.0.0.2 skbmark 0x10000/0xffff0000`, the parts after the address optional.
+fn entry(line: &str) -> Option<Entry> {
+    let mut words = line.split_ascii_whitespace();
+    let mut parts = words.next()?.split(',');
+    let address: Ipv4Addr = parts.next()?.parse().ok()?;
+    let (protocol, port) = match parts.next() {
+        None => (0, 0),
+        Some(part) => {
+            let (name, port) = part.split_once(':')?;
+            (protocol(name)?, port.parse().ok()?)
+        }
+    };
+    let second = match parts.next() {
+        None => None,
+        Some(part) => Some(part.parse().ok()?),
+    };
+    if parts.next().is_some() {
+        return None;
+    }
+    let mark = if words.any(|word| word == "skbmark") {
+        Some(mark(words.next()?)?)
+    } else {
+        None
+    };
+    Some(Entry {
+        address,
+        protocol,
+        port,
+        second,
+        mark,
+    })
+}
+
+/// libipset prints the name that /etc/protocols has, and the number where there is no such file.
+fn protocol(name: &str) -> Option<u8> {
+    match name {
+        "tcp" => Some(6),
+        "udp" => Some(17),
+        "sctp" => Some(132),
+        "udplite" => Some(136),
+        number => number.parse().ok(),
+    }
+}
+
+/// `0x10000/0xffff0000`; a full mask is not printed.
+fn mark(text: &str) -> Option<Mark> {
+    let hexadecimal = |text: &str| u32::from_str_radix(text.strip_prefix("0x")?, 16).ok();
+    let (value, mask) = match text.split_once('/') {
+        Some((value, mask)) => (hexadecimal(value)?, hexadecimal(mask)?),
+        None => (hexadecimal(text)?, u32::MAX),
+    };
+    Some(Mark { value, mask })
 }
