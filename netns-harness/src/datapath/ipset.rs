@@ -27,8 +27,8 @@ use std::process::Command;
 use ipset_sys::{Cause, Session};
 use schema::Mode;
 
-use super::nftables::thread_time;
 use super::iptables::{foreign, tool};
+use super::nftables::thread_time;
 use super::{
     Applied, Batch, Damage, Datapath, Engine, Inventory, NatCounters, Payload, RenderOptions,
     Transport,
@@ -43,16 +43,25 @@ use sets::Sets;
 /// The law of size: N services with indices 0 to N - 1, E endpoints each; R(N) = ⌊N/16⌋ + ⌊N/256⌋ +
 /// ⌊N/4096⌋ + 3 is the number of dispatch chains below the first.
 pub const LAW: &[(&str, &str)] = &[
-    ("rules", "24 + N·(2 + 3·E) + R, R = ⌊N/16⌋ + ⌊N/256⌋ + ⌊N/4096⌋ + 3"),
+    (
+        "rules",
+        "24 + N·(2 + 3·E) + R, R = ⌊N/16⌋ + ⌊N/256⌋ + ⌊N/4096⌋ + 3",
+    ),
     ("chains", "11 + N·(1 + E) + R"),
     ("elements", "N in one set"),
-    ("dispatch rules passed by a first packet", "5 to 65, whatever N"),
+    (
+        "dispatch rules passed by a first packet",
+        "5 to 65, whatever N",
+    ),
     ("operations of a cold install", "36 + N·(4 + 4·E) + 2·R"),
     (
         "operations of a service-add",
         "4 + 4·E + (N + 1) mod 16 (one more above 15 services), and at most 17 more for each dispatch chain that the service is the first to need",
     ),
-    ("set messages of a service-add or service-remove (netlink)", "1"),
+    (
+        "set messages of a service-add or service-remove (netlink)",
+        "1",
+    ),
     ("set messages of an endpoint-churn (netlink)", "0"),
 ];
 

@@ -26,7 +26,10 @@ impl Kernel {
                 self.tables.restore(text)?;
                 // A rule refers to a set by its index, which the kernel looks up when the rule is made
                 // (`set_target_v3_checkentry`).
-                match self.sets_in_use().find(|set| !self.sets.0.contains_key(*set)) {
+                match self
+                    .sets_in_use()
+                    .find(|set| !self.sets.0.contains_key(*set))
+                {
                     Some(set) => Err(format!("no set {set} for a rule of table mangle")),
                     None => Ok(()),
                 }

@@ -54,7 +54,9 @@ impl Facility {
 fn missing_tool(tool: &str, package: &str, error: &HarnessError) -> Option<String> {
     match error {
         HarnessError::System { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            Some(format!("{tool} is not installed: apt-get install {package}"))
+            Some(format!(
+                "{tool} is not installed: apt-get install {package}"
+            ))
         }
         _ => None,
     }
@@ -113,14 +115,21 @@ fn try_rules(datapath: Ipset) -> Result<(), String> {
     };
     let set = layout::SET;
     for (facility, text) in [
-        (ENGINE, "*filter\n:BENCH-TRIAL - [0:0]\n-A BENCH-TRIAL -j RETURN\nCOMMIT\n".to_owned()),
+        (
+            ENGINE,
+            "*filter\n:BENCH-TRIAL - [0:0]\n-A BENCH-TRIAL -j RETURN\nCOMMIT\n".to_owned(),
+        ),
         (
             XT_SET,
-            format!("*filter\n:BENCH-TRIAL - [0:0]\n-A BENCH-TRIAL -m set --match-set {set} dst,dst -j RETURN\nCOMMIT\n"),
+            format!(
+                "*filter\n:BENCH-TRIAL - [0:0]\n-A BENCH-TRIAL -m set --match-set {set} dst,dst -j RETURN\nCOMMIT\n"
+            ),
         ),
         (
             MAP_MARK,
-            format!("*mangle\n:BENCH-TRIAL - [0:0]\n-A BENCH-TRIAL -j SET --map-set {set} dst,dst --map-mark\nCOMMIT\n"),
+            format!(
+                "*mangle\n:BENCH-TRIAL - [0:0]\n-A BENCH-TRIAL -j SET --map-set {set} dst,dst --map-mark\nCOMMIT\n"
+            ),
         ),
     ] {
         restore(&text).map_err(|error| refused(&facility, &error))?;
@@ -172,15 +181,24 @@ mod tests {
     #[test]
     fn a_missing_facility_is_named_with_its_remedy() {
         let text = MAP_MARK.missing(&tool("Extension SET revision 3 not supported"));
-        assert!(text.contains("--map-mark") && text.contains("modprobe"), "{text}");
+        assert!(
+            text.contains("--map-mark") && text.contains("modprobe"),
+            "{text}"
+        );
         let text = HASH_IP_PORT.missing(&tool("set type not supported"));
-        assert!(text.contains("hash:ip,port") && text.contains("modprobe ip_set_hash_ipport"), "{text}");
+        assert!(
+            text.contains("hash:ip,port") && text.contains("modprobe ip_set_hash_ipport"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_missing_privilege_is_not_taken_for_a_missing_facility() {
         let text = XT_SET.missing(&tool("Operation not permitted"));
-        assert!(text.contains("CAP_NET_ADMIN") && !text.contains("modprobe"), "{text}");
+        assert!(
+            text.contains("CAP_NET_ADMIN") && !text.contains("modprobe"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -255,18 +255,22 @@ mod tests {
 
     #[test]
     fn a_swap_exchanges_what_two_names_hold() {
-        let sets = run(&format!(
-            "{A}{}{ONE}swap a b\n",
-            A.replace(" a ", " b ")
-        ))
-        .unwrap();
-        assert_eq!((sets.0["a"].elements.len(), sets.0["b"].elements.len()), (0, 1));
+        let sets = run(&format!("{A}{}{ONE}swap a b\n", A.replace(" a ", " b "))).unwrap();
+        assert_eq!(
+            (sets.0["a"].elements.len(), sets.0["b"].elements.len()),
+            (0, 1)
+        );
     }
 
     #[test]
     fn a_script_says_what_the_commands_say() {
-        let commands = parse_script(&format!("{A}{ONE}del a 10.0.0.1,udp:53\nswap a b\ndestroy b\n"));
+        let commands = parse_script(&format!(
+            "{A}{ONE}del a 10.0.0.1,udp:53\nswap a b\ndestroy b\n"
+        ));
         let commands = commands.unwrap();
-        assert_eq!(parse_script(&ipset_sys::restore_script(&commands)), Ok(commands));
+        assert_eq!(
+            parse_script(&ipset_sys::restore_script(&commands)),
+            Ok(commands)
+        );
     }
 }

@@ -15,11 +15,7 @@ use crate::datapath::{Batch, Payload, RenderOptions, Transaction, Transport};
 use crate::service::{Population, Service};
 
 /// What must be sent.
-pub(super) fn render(
-    from: Option<&Population>,
-    to: &Population,
-    options: &RenderOptions,
-) -> Batch {
+pub(super) fn render(from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
     let transactions = match from {
         None => install(to, options),
         Some(from) if options.resync => resync(from, to, options),
@@ -35,7 +31,10 @@ fn install(to: &Population, options: &RenderOptions) -> Vec<Transaction> {
     let mut transactions = vec![sets(commands, options)];
     let services = by_id(to);
     let ordered: Vec<(Id, &Service)> = services.into_iter().collect();
-    let chunk = options.chunk.unwrap_or(usize::MAX).clamp(1, ordered.len().max(1));
+    let chunk = options
+        .chunk
+        .unwrap_or(usize::MAX)
+        .clamp(1, ordered.len().max(1));
     let mut chunks: Vec<&[(Id, &Service)]> = ordered.chunks(chunk).collect();
     if chunks.is_empty() {
         chunks.push(&[]);
@@ -98,7 +97,12 @@ fn update(from: &Population, to: &Population, options: &RenderOptions) -> Vec<Tr
         rewritten.for_each(|prefix| text.declare(&prefix.to_string()));
         change.written.iter().for_each(|s| text.declare_service(s));
         // What goes is declared, which empties it, and deleted once nothing leads there.
-        let gone: Vec<String> = dispatch.gone.iter().map(Prefix::to_string).chain(gone).collect();
+        let gone: Vec<String> = dispatch
+            .gone
+            .iter()
+            .map(Prefix::to_string)
+            .chain(gone)
+            .collect();
         gone.iter().for_each(|chain| text.declare(chain));
         for prefix in &dispatch.rewritten {
             layout::chain_rules(&mut text, *prefix, &change.after);
@@ -139,7 +143,10 @@ fn resync(from: &Population, to: &Population, options: &RenderOptions) -> Vec<Tr
     transactions.push(restore(text));
     let mut commands = vec![layout::create(layout::NEW_SET)];
     commands.extend(to.services.iter().map(|s| add(layout::NEW_SET, s)));
-    commands.push(Command::Swap(layout::NEW_SET.to_owned(), layout::SET.to_owned()));
+    commands.push(Command::Swap(
+        layout::NEW_SET.to_owned(),
+        layout::SET.to_owned(),
+    ));
     commands.push(Command::Destroy(layout::NEW_SET.to_owned()));
     transactions.push(sets(commands, options));
     transactions

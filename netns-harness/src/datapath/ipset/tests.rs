@@ -115,8 +115,16 @@ fn law_of_size_of_an_install() {
         let kernel = kernel(&[&batch]);
         let (n, e) = (n as usize, e as usize);
         let r = dispatch_chains(n);
-        assert_eq!(kernel.tables.rules(), 24 + n * (2 + 3 * e) + r, "N={n} E={e}");
-        assert_eq!(kernel.tables.own_chains(), 11 + n * (1 + e) + r, "N={n} E={e}");
+        assert_eq!(
+            kernel.tables.rules(),
+            24 + n * (2 + 3 * e) + r,
+            "N={n} E={e}"
+        );
+        assert_eq!(
+            kernel.tables.own_chains(),
+            11 + n * (1 + e) + r,
+            "N={n} E={e}"
+        );
         assert_eq!((kernel.sets.0.len(), kernel.sets.elements()), (1, n));
         assert_eq!(batch.operations() as usize, 36 + n * (4 + 4 * e) + 2 * r);
     }
@@ -128,12 +136,12 @@ fn law_of_size_of_a_service_add() {
         for n in [1, 14, 15, 16, 100, 254, 255, 1000, 4094, 4095] {
             let batch = IPSET.render(Some(&population(n, e)), &population(n + 1, e), &OPTIONS);
             let id = n + 1;
-            // Id 0 is nobody's: the first chain of a level lacks the rule for it, at the last level only.
+            // Id 0 is nobody's: the first leaf chain lacks a rule for it.
             let leaf = id % 16 + u32::from(id > 15);
             let mut wanted = 4 + 4 * e + leaf;
             for size in [16, 256, 4096] {
                 if id.is_multiple_of(size) {
-                    wanted += 1 + (id / size) % 16 + 1 - u32::from(size == 4096);
+                    wanted += 1 + (id / size) % 16 + 1;
                 }
             }
             assert_eq!(batch.operations(), u64::from(wanted), "N={n} E={e}");
@@ -148,11 +156,14 @@ fn law_of_size_of_set_messages_does_not_know_n() {
         let (small, large) = (population(n, 2), population(n + 1, 2));
         let mut churned = small.clone();
         churned.services[7].endpoints[1] = large.services[n as usize].endpoints[0];
-        let messages = |from: &Population, to: &Population| {
-            IPSET.render(Some(from), to, &OPTIONS).messages()
-        };
+        let messages =
+            |from: &Population, to: &Population| IPSET.render(Some(from), to, &OPTIONS).messages();
         assert_eq!(
-            (messages(&small, &large), messages(&large, &small), messages(&small, &churned)),
+            (
+                messages(&small, &large),
+                messages(&large, &small),
+                messages(&small, &churned)
+            ),
             (1, 1, 0)
         );
     }
@@ -164,7 +175,9 @@ fn passed(kernel: &Kernel, id: Id) -> usize {
     let to = (Ipv4Addr::new(192, 0, 2, 1), 80, Protocol::Tcp);
     let levels = (0..LEVELS).map(|nibbles| {
         let rules = &nat.chains[&id.prefix(nibbles).to_string()];
-        let at = rules.iter().position(|r| r.matches(to.0, to, id.mark().value));
+        let at = rules
+            .iter()
+            .position(|r| r.matches(to.0, to, id.mark().value));
         at.unwrap() + 1
     });
     1 + levels.sum::<usize>()
@@ -209,7 +222,12 @@ fn chunks_together_install_what_one_transaction_installs() {
 fn an_update_of_nothing_sends_nothing_and_a_resync_of_nothing_everything() {
     let population = population(30, 2);
     let install = IPSET.render(None, &population, &OPTIONS);
-    assert!(IPSET.render(Some(&population), &population, &OPTIONS).transactions.is_empty());
+    assert!(
+        IPSET
+            .render(Some(&population), &population, &OPTIONS)
+            .transactions
+            .is_empty()
+    );
     let resync = IPSET.render(Some(&population), &population, &RESYNC);
     let (once, again) = (kernel(&[&install]), kernel(&[&install, &resync]));
     assert_eq!(once.tables, again.tables);
@@ -262,19 +280,46 @@ fn with(replace: &str, by: &str) -> Result<Relation, String> {
 fn whatever_is_not_the_layout_is_refused() {
     for (replace, by) in [
         // The lookup, its condition, the guard, a shared rule.
-        ("-A KUBE-SERVICES -j SET --map-set KUBE-SERVICE-IPS dst,dst --map-mark\n", ""),
-        ("-A OUTPUT -m conntrack --ctstate NEW -m comment", "-A OUTPUT -m comment"),
+        (
+            "-A KUBE-SERVICES -j SET --map-set KUBE-SERVICE-IPS dst,dst --map-mark\n",
+            "",
+        ),
+        (
+            "-A OUTPUT -m conntrack --ctstate NEW -m comment",
+            "-A OUTPUT -m comment",
+        ),
         ("-m mark ! --mark 0x0/0xffff0000 -g KUBE-ID", "-g KUBE-ID"),
         ("-A KUBE-POSTROUTING -j MARK --xor-mark 0x4000\n", ""),
         // A dispatch rule twice, out of place, without its chain, under another mask, with another match.
-        ("-A KUBE-ID-00 -m mark --mark 0x100000/0xf00000 -g KUBE-ID-001\n", ""),
-        ("-A KUBE-ID-00 -m mark --mark 0x100000/0xf00000", "-A KUBE-ID-00 -m mark --mark 0x200000/0xf00000"),
-        ("-A KUBE-ID-00 -m mark --mark 0x100000/0xf00000", "-A KUBE-ID-00 -m mark --mark 0x100000/0x100000"),
-        ("-A KUBE-ID-00 -m mark --mark 0x100000/0xf00000", "-A KUBE-ID-00 -p tcp -m mark --mark 0x100000/0xf00000"),
+        (
+            "-A KUBE-ID-00 -m mark --mark 0x100000/0xf00000 -g KUBE-ID-001\n",
+            "",
+        ),
+        (
+            "-A KUBE-ID-00 -m mark --mark 0x100000/0xf00000",
+            "-A KUBE-ID-00 -m mark --mark 0x200000/0xf00000",
+        ),
+        (
+            "-A KUBE-ID-00 -m mark --mark 0x100000/0xf00000",
+            "-A KUBE-ID-00 -m mark --mark 0x100000/0x100000",
+        ),
+        (
+            "-A KUBE-ID-00 -m mark --mark 0x100000/0xf00000",
+            "-A KUBE-ID-00 -p tcp -m mark --mark 0x100000/0xf00000",
+        ),
         // A foreign rule and a foreign chain.
-        ("-A KUBE-MARK-MASQ", "-A KUBE-ID-001 -j RETURN\n-A KUBE-MARK-MASQ"),
-        (":KUBE-ID - [0:0]\n", ":KUBE-ID - [0:0]\n:KUBE-ID-F - [0:0]\n"),
-        (":KUBE-ID - [0:0]\n", ":KUBE-ID - [0:0]\n:KUBE-SVC-STRAY - [0:0]\n"),
+        (
+            "-A KUBE-MARK-MASQ",
+            "-A KUBE-ID-001 -j RETURN\n-A KUBE-MARK-MASQ",
+        ),
+        (
+            ":KUBE-ID - [0:0]\n",
+            ":KUBE-ID - [0:0]\n:KUBE-ID-F - [0:0]\n",
+        ),
+        (
+            ":KUBE-ID - [0:0]\n",
+            ":KUBE-ID - [0:0]\n:KUBE-SVC-STRAY - [0:0]\n",
+        ),
     ] {
         assert!(with(replace, by).is_err(), "{replace} => {by}");
     }
@@ -316,15 +361,24 @@ fn exchanged_marks_are_seen() {
     let (a, b) = (set.elements[&keys[0]], set.elements[&keys[2]]);
     set.elements.insert(keys[0], b);
     set.elements.insert(keys[2], a);
-    assert!(kernel.relation().unwrap_err().contains("another service's chain"));
+    assert!(
+        kernel
+            .relation()
+            .unwrap_err()
+            .contains("another service's chain")
+    );
 }
 
 #[test]
 fn damage_is_done_with_the_tools_of_the_engine() {
     let population = population(4, 2);
-    for (engine, tool) in [(Engine::Legacy, "iptables-legacy"), (Engine::Nft, "iptables-nft")] {
+    for (engine, tool) in [
+        (Engine::Legacy, "iptables-legacy"),
+        (Engine::Nft, "iptables-nft"),
+    ] {
         for damage in Damage::ALL {
-            let lines = Ipset::new(engine).damage(damage, &population.services[0], &population.services[2]);
+            let lines =
+                Ipset::new(engine).damage(damage, &population.services[0], &population.services[2]);
             assert!(!lines.is_empty());
             for line in lines {
                 let wanted = match damage {

@@ -41,7 +41,9 @@ pub(super) fn relation(tables: &Tables, sets: &Sets) -> Result<Relation, String>
         let to = (frontend.vip, frontend.port, frontend.protocol);
         let masquerade = nat.chains[*chain].first().and_then(Rule::exact_destination);
         if masquerade.is_some_and(|other| other != to) {
-            return Err(format!("{frontend} leads to {chain}, another service's chain"));
+            return Err(format!(
+                "{frontend} leads to {chain}, another service's chain"
+            ));
         }
         let mark = id.mark().value;
         let forwarded = index.trace("PREROUTING", to, mark)?;
@@ -54,7 +56,9 @@ pub(super) fn relation(tables: &Tables, sets: &Sets) -> Result<Relation, String>
     }
     if let Some((id, chain)) = chains.iter().find(|(id, _)| !marks.contains_key(id)) {
         let mark = id.mark().value;
-        return Err(format!("no element has mark {mark:#x}, which leads to {chain}"));
+        return Err(format!(
+            "no element has mark {mark:#x}, which leads to {chain}"
+        ));
     }
     let mut own = nat.chains.keys().filter(|chain| service_own(chain));
     match own.find(|chain| !reached.contains(chain.as_str())) {
