@@ -158,7 +158,7 @@ proptest! {
         let (old, new) = (Relation::of(&before), Relation::of(&after));
         let stays = |s: &&Service| after.services.iter().any(|t| portal(t) == portal(s));
         let staying: Vec<_> = before.services.iter().filter(stays).map(|s| s.frontend).collect();
-        let mut tables: Tables = restore::interpreted(&rendered(&[before.clone()], &EXEC))
+        let mut tables: Tables = restore::interpreted(&rendered(std::slice::from_ref(&before), &EXEC))
             .map_err(TestCaseError::fail)?;
         let update = Iptables::legacy().render(Some(&before), &after, &EXEC);
         for words in lines(&update) {
