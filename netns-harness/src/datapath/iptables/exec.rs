@@ -273,3 +273,6 @@ fn kept(from: &Population, to: &Population) -> HashSet<Portal> {
     }
     kept
 }
+
+#[cfg(test)]
+mod tests;
