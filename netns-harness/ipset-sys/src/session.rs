@@ -53,7 +53,7 @@ impl Session {
         };
         let turn = turn();
         let mut library = Library::new(&turn).map_err(failed)?;
-        let hello = library.run(&turn, Act::Hello, 0);
+        let hello = library.connect(&turn);
         let types = match &hello {
             Ok(()) => SetType::ALL.map(|of| library.resolve(&turn, of)),
             Err(refusal) => SetType::ALL.map(|_| Err(refusal.clone())),

@@ -451,7 +451,7 @@ fn sets_of_other_kinds_are_an_error_of_the_listing_not_an_empty_set() {
 }
 
 #[test]
-fn sessions_leave_no_file_descriptor_and_are_closed_on_exec() {
+fn sessions_leave_no_file_descriptor() {
     in_namespace(|| {
         let count = || std::fs::read_dir("/proc/thread-self/fd").unwrap().count();
         // Other tests open files meanwhile: a leak of ours would be 200.
