@@ -118,7 +118,8 @@ pub(crate) struct Library {
 
 impl Library {
     /// A session without a socket yet.
-    pub(crate) fn new(_turn: &Turn) -> Result<Self, Refusal> {
+    pub(crate) fn new() -> Result<Self, Refusal> {
+        let _turn = turn();
         // SAFETY: registers the types that are linked into the library, under the turn and once, for a
         // second time would register them twice.
         TYPES.call_once(|| unsafe { c::ipset_load_types() });
@@ -242,7 +243,7 @@ impl Library {
     }
 
     /// Drops arguments that were set.
-    fn forget(&mut self, _turn: &Turn) {
+    pub(crate) fn forget(&mut self, _turn: &Turn) {
         // SAFETY: a live session and its own data.
         unsafe { c::ipset_data_reset(c::ipset_session_data(self.session.as_ptr())) };
     }
@@ -306,6 +307,7 @@ impl Library {
 }
 
 impl Drop for Library {
+    /// Takes a turn: whoever holds one gives it up before.
     fn drop(&mut self) {
         let _turn = turn();
         // SAFETY: made by `new` and ended once. The session goes first, for it holds the output's address.

@@ -3,11 +3,12 @@
 
 #![allow(clippy::unwrap_used)] // a test's own functions too
 
+mod namespace;
 mod wire;
 
 use std::fs;
 
-use ipset_sys::{Cause, Command, Create, Entry, Session, SetType};
+use ipset_sys::{Cause, Command, Create, Entry, Error, Session, SetType};
 use nix::errno::Errno;
 
 const FIND_TYPE: i32 = 4098; // IPSET_ERR_FIND_TYPE
@@ -53,7 +54,7 @@ fn inherited_sockets() -> usize {
 
 #[test]
 fn what_a_kernel_lacks_is_named() {
-    wire::in_namespace(|| {
+    namespace::in_namespace(|| {
         wire::answer_with(Some(without_ip_set));
         let error = Session::open().unwrap_err();
         assert_eq!(error.missing_facility(), Some("ip_set"), "{error}");
@@ -86,6 +87,12 @@ fn what_a_kernel_lacks_is_named() {
             missing(create(SetType::HashIp, false)),
             "a revision of hash:ip that libipset and the kernel both know"
         );
+        wire::answer_with(None);
+        assert_eq!(
+            session.sets().unwrap(),
+            [],
+            "nothing is left over for later commands"
+        );
         // Without skbinfo the old revision does, and this kernel still knows it.
         let entry = Entry {
             address: [10, 0, 0, 1].into(),
@@ -94,12 +101,24 @@ fn what_a_kernel_lacks_is_named() {
             second: None,
             mark: None,
         };
-        let add = Command::Add("s".to_owned(), entry);
-        session
-            .send(&[create(SetType::HashIpPort, false), add])
-            .unwrap();
-        wire::answer_with(None);
-        assert_eq!(session.sets().unwrap()[0].entries, [entry]);
+        let pair = Entry {
+            second: Some([10, 0, 0, 2].into()),
+            ..entry
+        };
+        let add = |entry| Command::Add("s".to_owned(), entry);
+        let error = session
+            .send(&[create(SetType::HashIpPort, false), add(entry), add(pair)])
+            .unwrap_err();
+        assert!(
+            matches!(&error, Error::Refused { index: 2, .. }),
+            "{error:?}"
+        );
+        assert_eq!(error.missing_facility(), Some("hash:ip,port,ip"));
+        assert_eq!(
+            session.sets().unwrap()[0].entries,
+            [entry],
+            "what came before is there"
+        );
 
         let refuse: wire::Kernel = |request| Some(wire::refuse(request, Errno::EBUSY as i32));
         wire::answer_with(Some(refuse));

@@ -6,8 +6,6 @@
 use std::cell::RefCell;
 use std::ffi::{CStr, c_void};
 
-use nix::sched::{CloneFlags, unshare};
-
 /// `IPSET_CMD_PROTOCOL` and `IPSET_CMD_TYPE`, the low byte of a message's type.
 pub(crate) const PROTOCOL: u8 = 1;
 pub(crate) const TYPE: u8 = 13;
@@ -68,23 +66,6 @@ pub(crate) fn revisions(request: &[u8], min: u8, max: u8) -> Vec<u8> {
     answer[..4].copy_from_slice(&length.to_ne_bytes());
     answer[6..8].copy_from_slice(&[0; 2]); // no flags
     answer
-}
-
-/// Runs `test` in a fresh network namespace, or says why not (see `tests/kernel.rs`).
-pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
-    let act = move || match unshare(CloneFlags::CLONE_NEWNET) {
-        Ok(()) => test(),
-        Err(errno) => {
-            assert!(
-                !std::env::var("BENCH_REQUIRE").is_ok_and(|r| r.contains("netns")),
-                "no network namespace: {errno}"
-            );
-            eprintln!("SKIP netns: no network namespace: {errno}");
-        }
-    };
-    if let Err(panic) = std::thread::spawn(act).join() {
-        std::panic::resume_unwind(panic);
-    }
 }
 
 /// libmnl's own function of that name.
