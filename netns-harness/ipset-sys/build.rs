@@ -16,6 +16,11 @@ fn main() {
     println!("cargo:rerun-if-changed=wrapper.h");
     println!("cargo:rerun-if-changed=shim.c");
 
+    // tests/wire takes the place of these two, which needs them in the binary's dynamic symbols.
+    for symbol in ["mnl_socket_sendto", "mnl_socket_recvfrom"] {
+        println!("cargo:rustc-link-arg-tests=-Wl,--export-dynamic-symbol={symbol}");
+    }
+
     let library = pkg_config::Config::new()
         .atleast_version(OLDEST)
         .probe("libipset")

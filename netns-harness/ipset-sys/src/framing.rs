@@ -114,3 +114,75 @@ pub fn messages(commands: &[Command]) -> u64 {
 pub fn bytes(commands: &[Command]) -> u64 {
     frame(commands).map(|message| message.bytes as u64).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::command::{Mark, SetType};
+
+    fn any_command() -> impl Strategy<Value = Command> {
+        (0..12_u8, 0..2_u8, any::<(u32, u16, bool, bool)>()).prop_map(
+            |(kind, set, (address, port, marked, second))| {
+                let name = ["s", "a-longer-name"][usize::from(set)].to_owned();
+                let entry = Entry {
+                    address: address.into(),
+                    protocol: if port == 0 { 0 } else { 6 },
+                    port,
+                    second: second.then(|| (!address).into()),
+                    mark: marked.then_some(Mark { value: 1, mask: 1 }),
+                };
+                match kind {
+                    0 => Command::Flush(name),
+                    1 => Command::Swap(name, "t".to_owned()),
+                    2..4 => Command::Delete(name, entry),
+                    _ => Command::Add(name, entry),
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn messages_carry_all_commands_in_order_and_end_only_where_they_must(
+            commands in prop::collection::vec(any_command(), 0..40),
+            repeated in 0..300_usize,
+        ) {
+            let mut commands = commands;
+            if let Some(last) = commands.last().cloned() {
+                commands.extend(std::iter::repeat_n(last, repeated));
+            }
+            let messages: Vec<Message> = frame(&commands).collect();
+            let order: Vec<usize> = messages.iter().flat_map(|m| m.commands.clone()).collect();
+            prop_assert_eq!(order, (0..commands.len()).collect::<Vec<_>>());
+            for pair in messages.windows(2) {
+                let (last, next) = (&commands[pair[0].commands.end - 1], &commands[pair[1].commands.start]);
+                let alike = |(a, s, _): (bool, &str, usize)| (a, s.to_owned());
+                if aggregated(last).is_some() && aggregated(last).map(alike) == aggregated(next).map(alike) {
+                    let size = aggregated(next).map_or(0, |(_, _, size)| size);
+                    prop_assert!(pair[0].bytes + size > MESSAGE_LIMIT);
+                }
+            }
+            prop_assert!(messages.iter().all(|m| m.bytes <= MESSAGE_LIMIT));
+        }
+    }
+
+    #[test]
+    fn law_of_size_of_a_run_of_marked_entries() {
+        let entry = Entry {
+            address: [10, 0, 0, 1].into(),
+            protocol: 6,
+            port: 80,
+            second: None,
+            mark: Some(Mark { value: 1, mask: 1 }),
+        };
+        let run = |n| vec![Command::Add("services".to_owned(), entry); n];
+        // opening 28 + name 16 + line 8 + nest 4, 52 an entry: 77 a message
+        for n in [1, 77, 78, 100, 1_000, 10_000] {
+            assert_eq!(messages(&run(n)), n.div_ceil(77) as u64);
+            assert_eq!(bytes(&run(n)), (56 * n.div_ceil(77) + 52 * n) as u64);
+        }
+        assert_eq!(SetType::HashIpPort.to_string(), "hash:ip,port");
+    }
+}

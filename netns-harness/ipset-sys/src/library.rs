@@ -5,11 +5,15 @@
 //! call needs the [`Turn`], which one thread has at a time.
 
 use std::ffi::{CStr, c_char, c_void};
+use std::fs::File;
 use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::socket::{NetlinkAddr, getsockname};
 
 use crate::bindings as c;
 use crate::command::{Mark, SetType};
@@ -114,7 +118,8 @@ pub(crate) struct Library {
 
 impl Library {
     /// A session without a socket yet.
-    pub(crate) fn new(_turn: &Turn) -> Result<Self, Refusal> {
+    pub(crate) fn new() -> Result<Self, Refusal> {
+        let _turn = turn();
         // SAFETY: registers the types that are linked into the library, under the turn and once, for a
         // second time would register them twice.
         TYPES.call_once(|| unsafe { c::ipset_load_types() });
@@ -172,6 +177,18 @@ impl Library {
         }
     }
 
+    /// Asks for the kernel's protocol version, which opens the socket, in the thread's network namespace.
+    pub(crate) fn connect(&mut self, turn: &Turn) -> Result<(), Refusal> {
+        // libmnl opens the socket inheritable and libipset does not tell its number: it is the lowest free.
+        // A started server that inherited it would keep the namespace alive.
+        let next = File::open("/dev/null").map(|file| file.as_raw_fd());
+        let result = self.run(turn, Act::Hello, 0);
+        if let Ok(number) = next {
+            close_on_exec(number);
+        }
+        result
+    }
+
     /// Carries out `act` with the arguments set before, which are gone afterwards. Adds and deletes with a
     /// `line` above 0 wait for [`Self::commit`]; their errors come then, with the line of the refused one.
     pub(crate) fn run(&mut self, turn: &Turn, act: Act, line: u32) -> Result<(), Refusal> {
@@ -226,7 +243,7 @@ impl Library {
     }
 
     /// Drops arguments that were set.
-    fn forget(&mut self, _turn: &Turn) {
+    pub(crate) fn forget(&mut self, _turn: &Turn) {
         // SAFETY: a live session and its own data.
         unsafe { c::ipset_data_reset(c::ipset_session_data(self.session.as_ptr())) };
     }
@@ -290,6 +307,7 @@ impl Library {
 }
 
 impl Drop for Library {
+    /// Takes a turn: whoever holds one gives it up before.
     fn drop(&mut self) {
         let _turn = turn();
         // SAFETY: made by `new` and ended once. The session goes first, for it holds the output's address.
@@ -297,6 +315,17 @@ impl Drop for Library {
             c::ipset_session_fini(self.session.as_ptr());
             drop(Box::from_raw(self.output.as_ptr()));
         }
+    }
+}
+
+/// If `number` is a netlink socket. (Another thread may have taken the number; then nothing is done, or
+/// what is wanted of every netlink socket.)
+fn close_on_exec(number: RawFd) {
+    // SAFETY: two system calls on whatever the number stands for, neither of which closes it; on a number
+    // that is not open they fail.
+    let socket = unsafe { BorrowedFd::borrow_raw(number) };
+    if getsockname::<NetlinkAddr>(number).is_ok() {
+        let _ = fcntl(socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
     }
 }
 

@@ -139,3 +139,80 @@ fn mark(text: &str) -> Option<Mark> {
     };
     Some(Mark { value, mask })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRINTED: &str = "\
+Name: a
+Type: hash:ip,port
+Revision: 6
+Header: family inet hashsize 1024 maxelem 100 skbinfo bucketsize 12 initval 0x9ad5d58b
+Size in memory: 456
+References: 2
+Number of entries: 3
+Members:
+10.96.0.2,udp:53 skbmark 0x7
+10.96.0.1,tcp:80 skbmark 0x10000/0xffff0000
+10.96.0.3,6:443
+
+Name: b
+Type: hash:ip,port,ip
+Revision: 6
+Header: family inet hashsize 1024 maxelem 65536 bucketsize 12 initval 0x1
+Size in memory: 280
+References: 0
+Number of entries: 1
+Members:
+10.96.0.1,tcp:80,10.96.0.9 packets 3 bytes 180
+";
+
+    #[test]
+    fn a_print_of_two_sets_is_read_with_marks_and_numbers() {
+        let sets = parse(PRINTED).unwrap();
+        assert_eq!(sets.len(), 2);
+        let a = &sets[0];
+        assert_eq!(
+            (
+                a.name.as_str(),
+                a.type_name.as_str(),
+                a.max_elements,
+                a.memory_bytes,
+                a.references
+            ),
+            ("a", "hash:ip,port", 100, 456, 2)
+        );
+        let texts: Vec<String> = a.entries.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "10.96.0.2,udp:53 skbmark 0x7/0xffffffff",
+                "10.96.0.1,tcp:80 skbmark 0x10000/0xffff0000",
+                "10.96.0.3,tcp:443"
+            ]
+        );
+        assert_eq!(sets[1].entries[0].to_string(), "10.96.0.1,tcp:80,10.96.0.9");
+        assert_eq!(parse("").unwrap(), []);
+    }
+
+    #[test]
+    fn no_line_is_passed_over() {
+        for (good, bad) in [
+            ("10.96.0.3,6:443", "10.96.0.3,nonsense:443"),
+            ("10.96.0.3,6:443", "10.96.0.3,6:443,10.0.0.1,10.0.0.2"),
+            ("0x10000/0xffff0000", "65536"),
+            ("Size in memory: 456", "Size in memory: much"),
+            ("References: 2", "Sisters: 2"),
+            ("maxelem 100 ", "maxelem "),
+            ("Name: a\n", ""),
+        ] {
+            let damaged = PRINTED.replacen(good, bad, 1);
+            assert_ne!(damaged, PRINTED);
+            assert!(
+                matches!(parse(&damaged), Err(Error::Listing { .. })),
+                "{bad}"
+            );
+        }
+    }
+}

@@ -51,15 +51,15 @@ impl Session {
             },
             reason: refusal.reason,
         };
-        let turn = turn();
-        let mut library = Library::new(&turn).map_err(failed)?;
-        let hello = library.run(&turn, Act::Hello, 0);
+        let mut library = Library::new().map_err(failed)?;
+        let turn = turn(); // after the library, for whose end it must be given up
+        let hello = library.connect(&turn);
         let types = match &hello {
             Ok(()) => SetType::ALL.map(|of| library.resolve(&turn, of)),
             Err(refusal) => SetType::ALL.map(|_| Err(refusal.clone())),
         };
         library.clear_report(&turn); // a warning about protocol versions is no error
-        drop(turn); // before a library that failed is dropped, for its end takes a turn
+        drop(turn);
         hello.map_err(failed)?;
         Ok(Self { library, types })
     }
@@ -117,12 +117,18 @@ impl Session {
                 .filter(|index| range.contains(index))
                 .unwrap_or(first)
         };
+        let mut given = Ok(());
         for index in range.clone() {
-            self.give(turn, &commands[index], index as u32 + 1)
-                .map_err(|refusal| refused(commands, place(&refusal), refusal))?;
+            given = self.give(turn, &commands[index], index as u32 + 1);
+            if given.is_err() {
+                self.library.forget(turn);
+                break;
+            }
         }
+        // Also after an error, for what came before it: entries that libipset holds back.
         self.library
             .commit(turn, act_of(&commands[first]))
+            .and(given)
             .map_err(|refusal| refused(commands, place(&refusal), refusal))
     }
 
@@ -143,7 +149,7 @@ impl Session {
         }
         match command {
             Command::Create(create) => {
-                let of = self.type_for(create)?;
+                let of = self.type_for(create, line)?;
                 set(
                     &mut self.library,
                     Argument::TypeName(create.set_type.c_name()),
@@ -160,12 +166,12 @@ impl Session {
             }
             Command::Add(_, entry) => {
                 // libipset needs the type to word errors, and would ask the kernel for it.
-                let of = self.resolved(entry.set_type())?;
+                let of = self.resolved(entry.set_type(), line)?;
                 set(&mut self.library, Argument::Type(of));
                 each_argument(entry, |argument| set(&mut self.library, argument));
             }
             Command::Delete(_, entry) => {
-                let of = self.resolved(entry.set_type())?;
+                let of = self.resolved(entry.set_type(), line)?;
                 set(&mut self.library, Argument::Type(of));
                 let mark = None;
                 each_argument(&Entry { mark, ..*entry }, |argument| {
@@ -174,29 +180,36 @@ impl Session {
             }
             Command::Destroy(_) | Command::Flush(_) | Command::Swap(..) => {}
         }
-        debug_assert!(taken, "libipset takes the arguments of {command}");
+        if !taken {
+            return Err(Refusal {
+                line: Some(line),
+                reason: "libipset does not take its arguments".to_owned(),
+                cause: Cause::Library,
+            });
+        }
         self.library.run(turn, act_of(command), line)
     }
 
-    fn resolved(&self, of: SetType) -> Result<TypeRef, Refusal> {
+    fn resolved(&self, of: SetType, line: u32) -> Result<TypeRef, Refusal> {
         let place = SetType::ALL.iter().position(|&t| t == of).unwrap_or(0);
         self.types[place].clone().map_err(|refusal| Refusal {
+            line: Some(line),
             cause: match refusal.cause {
                 Cause::Kernel(IPSET_ERR_FIND_TYPE) => Cause::Missing(of.name()),
                 // libipset compared its revisions with the kernel's, and has none in common
                 Cause::Library => Cause::Missing(of.names().revision),
                 other => other,
             },
-            ..refusal
+            reason: refusal.reason,
         })
     }
 
-    fn type_for(&self, create: &Create) -> Result<TypeRef, Refusal> {
-        let of = self.resolved(create.set_type)?;
+    fn type_for(&self, create: &Create, line: u32) -> Result<TypeRef, Refusal> {
+        let of = self.resolved(create.set_type, line)?;
         if create.skbinfo && !of.has_skbinfo() {
             let facility = create.set_type.names().skbinfo;
             return Err(Refusal {
-                line: None,
+                line: Some(line),
                 reason: format!("this kernel or libipset has no {facility}"),
                 cause: Cause::Missing(facility),
             });

@@ -1,38 +1,17 @@
 //! On the running kernel, each test in a network namespace that ends with its thread.
 
-#![allow(clippy::unwrap_used, unsafe_code)] // a test's own functions too; one raw system call
+#![allow(clippy::unwrap_used)] // a test's own functions too
+
+mod namespace;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::process::{self, Stdio};
 
-use ipset_sys::{
-    Cause, Command, Create, Entry, Error, Mark, Session, Set, SetType, restore_script,
-};
+use ipset_sys::{Command, Entry, Error, Mark, Session, Set, SetType, restore_script};
+use namespace::{add, create, in_namespace, tcp};
 use nix::sched::{CloneFlags, unshare};
-
-/// Runs `test` in a fresh network namespace. Without the right to make one, says so and skips, unless
-/// `BENCH_REQUIRE` names `netns`.
-fn in_namespace<T: Send>(test: impl FnOnce() -> T + Send) -> Option<T> {
-    std::thread::scope(|scope| {
-        let act = move || match unshare(CloneFlags::CLONE_NEWNET) {
-            Ok(()) => Some(test()),
-            Err(errno) => {
-                assert!(
-                    !std::env::var("BENCH_REQUIRE").is_ok_and(|r| r.contains("netns")),
-                    "no network namespace: {errno}"
-                );
-                eprintln!("SKIP netns: no network namespace: {errno}");
-                None
-            }
-        };
-        scope
-            .spawn(act)
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
 
 /// The tool's answer, in the calling thread's namespace.
 fn ipset(arguments: &[&str], input: &str) -> String {
@@ -58,44 +37,9 @@ fn ipset(arguments: &[&str], input: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn create(name: &str, set_type: SetType, max_elements: u32) -> Command {
-    Command::Create(Create {
-        name: name.to_owned(),
-        set_type,
-        max_elements,
-        skbinfo: true,
-    })
-}
-
-fn tcp(address: [u8; 4], port: u16) -> Entry {
-    Entry {
-        address: address.into(),
-        protocol: 6,
-        port,
-        second: None,
-        mark: None,
-    }
-}
-
-fn add(name: &str, entry: Entry) -> Command {
-    Command::Add(name.to_owned(), entry)
-}
-
 fn sets_of(session: &mut Session, commands: &[Command]) -> Vec<Set> {
     session.send(commands).unwrap();
     session.sets().unwrap()
-}
-
-fn refusal(result: Result<(), Error>) -> (usize, String, Cause) {
-    match result.unwrap_err() {
-        Error::Refused {
-            index,
-            reason,
-            cause,
-            ..
-        } => (index, reason, cause),
-        other => panic!("{other}"),
-    }
 }
 
 #[test]
@@ -197,128 +141,6 @@ fn sets_are_made_filled_swapped_flushed_and_destroyed() {
         let destroyed = sets_of(&mut session, &names.map(|n| Command::Destroy(n.to_owned())));
         assert_eq!(destroyed, []);
         assert_eq!(ipset(&["list", "-n"], ""), "");
-    });
-}
-
-#[test]
-fn an_entry_that_is_there_already_is_named_and_what_came_before_it_stays() {
-    in_namespace(|| {
-        let mut session = Session::open().unwrap();
-        let mut commands = vec![create("s", SetType::HashIpPort, 1000)];
-        commands.extend((1..=200).map(|port| add("s", tcp([10, 0, 0, 1], port))));
-        commands.insert(150, add("s", tcp([10, 0, 0, 1], 5)));
-        let result = session.send(&commands);
-        let error = result.clone().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "add s 10.0.0.1,tcp:5: Element cannot be added to the set: it's already added"
-        );
-        assert!(error.is_exists() && error.missing_facility().is_none());
-        assert_eq!(refusal(result).0, 150);
-        // The session goes on, and the sets are as they were.
-        let sets = session.sets().unwrap();
-        assert_eq!(
-            sets[0].entries.len(),
-            149,
-            "those before it, and none after it"
-        );
-        session.send(&[add("s", tcp([10, 0, 0, 1], 200))]).unwrap();
-        assert_eq!(session.sets().unwrap()[0].entries.len(), 150);
-    });
-}
-
-#[test]
-fn what_is_not_there_cannot_be_deleted_flushed_or_added_to() {
-    in_namespace(|| {
-        let mut session = Session::open().unwrap();
-        session
-            .send(&[create("s", SetType::HashIpPort, 10)])
-            .unwrap();
-        let entry = tcp([10, 0, 0, 1], 1);
-        let absent = session
-            .send(&[Command::Delete("s".to_owned(), entry)])
-            .unwrap_err();
-        assert!(absent.is_not_found(), "{absent}");
-        for command in [
-            Command::Delete("t".to_owned(), entry),
-            add("t", entry),
-            Command::Flush("t".to_owned()),
-            Command::Destroy("t".to_owned()),
-            Command::Swap("s".to_owned(), "t".to_owned()),
-        ] {
-            let error = session.send(std::slice::from_ref(&command)).unwrap_err();
-            assert!(error.is_not_found(), "{error}: {:?}", error.cause());
-            assert!(
-                error.to_string().starts_with(&command.to_string()),
-                "{error}"
-            );
-        }
-        let again = session
-            .send(&[create("s", SetType::HashIpPort, 10)])
-            .unwrap_err();
-        assert!(again.is_exists(), "{again}");
-    });
-}
-
-#[test]
-fn a_name_of_32_characters_is_refused_before_anything_is_sent() {
-    in_namespace(|| {
-        let mut session = Session::open().unwrap();
-        let longest = "n".repeat(31);
-        let longer = "n".repeat(32);
-        let (index, reason, cause) = refusal(session.send(&[
-            create(&longest, SetType::HashIp, 10),
-            create(&longer, SetType::HashIp, 10),
-        ]));
-        assert_eq!((index, cause), (1, Cause::Library));
-        assert!(reason.contains("longer than 31 characters"), "{reason}");
-        assert_eq!(session.sets().unwrap(), []);
-        for name in ["", "a b", "a\0b", "a\nb"] {
-            let (_, _, cause) = refusal(session.send(&[Command::Flush(name.to_owned())]));
-            assert_eq!(cause, Cause::Library, "{name:?}");
-        }
-        let sets = sets_of(&mut session, &[create(&longest, SetType::HashIp, 10)]);
-        assert_eq!(sets[0].name, longest);
-    });
-}
-
-#[test]
-fn a_full_set_refuses_the_next_entry() {
-    in_namespace(|| {
-        let mut session = Session::open().unwrap();
-        // The kernel counts its limit roughly below one bucket's worth; 64 is honoured.
-        let commands: Vec<Command> = [create("s", SetType::HashIpPort, 64)]
-            .into_iter()
-            .chain((1..=65).map(|port| add("s", tcp([10, 0, 0, 1], port))))
-            .collect();
-        let error = session.send(&commands).unwrap_err();
-        assert!(error.is_full(), "{error}: {:?}", error.cause());
-        assert!(
-            error.to_string().starts_with("add s 10.0.0.1,tcp:65: "),
-            "{error}"
-        );
-        assert_eq!(session.sets().unwrap()[0].entries.len(), 64);
-    });
-}
-
-#[test]
-fn an_entry_of_another_shape_is_refused() {
-    in_namespace(|| {
-        let mut session = Session::open().unwrap();
-        session
-            .send(&[create("s", SetType::HashIpPort, 10)])
-            .unwrap();
-        let address_only = Entry {
-            protocol: 0,
-            port: 0,
-            ..tcp([10, 0, 0, 1], 0)
-        };
-        let (_, _, cause) = refusal(session.send(&[add("s", address_only)]));
-        assert!(
-            matches!(cause, Cause::Kernel(code) if code > 4096),
-            "{cause:?}"
-        );
-        assert!(session.sets().unwrap()[0].entries.is_empty());
     });
 }
 
@@ -451,7 +273,7 @@ fn sets_of_other_kinds_are_an_error_of_the_listing_not_an_empty_set() {
 }
 
 #[test]
-fn sessions_leave_no_file_descriptor_and_are_closed_on_exec() {
+fn sessions_leave_no_file_descriptor() {
     in_namespace(|| {
         let count = || std::fs::read_dir("/proc/thread-self/fd").unwrap().count();
         // Other tests open files meanwhile: a leak of ours would be 200.
@@ -500,27 +322,5 @@ fn threads_in_namespaces_of_their_own_do_not_see_each_other() {
             threads.into_iter().map(|t| t.join().unwrap()).collect()
         });
         assert_eq!(sizes, [100, 200, 300, 400]);
-    });
-}
-
-#[test]
-fn without_the_privilege_the_error_names_it() {
-    in_namespace(|| {
-        let mut session = Session::open().unwrap();
-        // The raw system call: of this thread only. Root's capabilities go with the user id.
-        // SAFETY: changes ids of the calling thread, which ends with this test.
-        let done = unsafe { libc::syscall(libc::SYS_setresuid, 65534, 65534, 65534) };
-        if done != 0 {
-            eprintln!("SKIP netns: cannot become another user");
-            return;
-        }
-        let error = session
-            .send(&[create("s", SetType::HashIp, 9)])
-            .unwrap_err();
-        assert_eq!(error.missing_facility(), Some("CAP_NET_ADMIN"), "{error}");
-        let error = session.sets().unwrap_err();
-        assert_eq!(error.missing_facility(), Some("CAP_NET_ADMIN"), "{error}");
-        let error = Session::open().unwrap_err();
-        assert_eq!(error.missing_facility(), Some("CAP_NET_ADMIN"), "{error}");
     });
 }
