@@ -154,7 +154,9 @@ impl Payload {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         match self {
-            Self::Restore(text) | Self::NftScript(text) | Self::SetScript(text) => text.len() as u64,
+            Self::Restore(text) | Self::NftScript(text) | Self::SetScript(text) => {
+                text.len() as u64
+            }
             Self::Sets(commands) => ipset_sys::bytes(commands),
             Self::Nftables(batch) => batch.bytes().len() as u64,
             // As execve(2) hands them over: every word with its closing NUL.

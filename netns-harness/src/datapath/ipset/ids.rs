@@ -96,7 +96,7 @@ impl Prefix {
     }
 
     /// The match on its last nibble, as `-m mark --mark` takes and prints it. The nibbles before it were
-    /// matched on the way.
+    /// matched on the way. The root has none.
     pub(super) fn last_nibble(self) -> (u32, u32) {
         let mask = 0xf000_0000_u32 >> (4 * (self.nibbles - 1));
         (u32::from(self.bits) << 16 & mask, mask)

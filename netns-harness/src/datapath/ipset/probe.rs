@@ -8,6 +8,7 @@ use crate::HarnessError;
 use crate::datapath::iptables::tool;
 use crate::datapath::{Datapath as _, RenderOptions, Transport, probe_population};
 use crate::relation::Relation;
+use crate::service::{Frontend, Population, Service};
 
 /// A set for trials.
 const TRIAL: &str = "BENCH-TRIAL";
@@ -40,14 +41,24 @@ const MAP_MARK: Facility = Facility {
 };
 
 impl Facility {
+    /// What is missing, and its remedy.
     fn missing(&self, error: &HarnessError) -> String {
-        // Whoever lacks the privilege is told so by every facility: that is what is missing.
-        let text = error.to_string();
-        let denied = text.contains("not permitted") || text.contains("Permission denied");
-        if denied {
-            return format!("ipset needs CAP_NET_ADMIN: run as root ({text})");
+        if denied(error) {
+            return format!("ipset needs CAP_NET_ADMIN: run as root ({error})");
         }
-        format!("{} is missing: {} ({text})", self.name, self.remedy)
+        format!("{} is missing: {} ({error})", self.name, self.remedy)
+    }
+}
+
+/// Whoever lacks the privilege is refused by every facility: the privilege is what is missing.
+fn denied(error: &HarnessError) -> bool {
+    match error {
+        HarnessError::Ipset { source, .. } => source.missing_facility() == Some("CAP_NET_ADMIN"),
+        // A tool says it in text only.
+        HarnessError::Tool { stderr, .. } => {
+            stderr.contains("not permitted") || stderr.contains("Permission denied")
+        }
+        _ => false,
     }
 }
 
@@ -72,8 +83,7 @@ pub(super) fn probe(datapath: Ipset, transport: Transport) -> Result<(), String>
             missing_tool("ipset", "ipset", &e).unwrap_or_else(|| IP_SET.missing(&e))
         })?;
     }
-    let facility_of_sets = try_sets();
-    facility_of_sets?;
+    try_sets()?;
     let tried = try_rules(datapath);
     let removed = datapath.teardown();
     tried?;
@@ -137,22 +147,21 @@ fn try_rules(datapath: Ipset) -> Result<(), String> {
     Ok(())
 }
 
-/// A trial population, all of it.
+/// A trial population, all of it: as large as a transaction of an untimed preparation where that has a
+/// limit, since iptables-nft sends one as a single netlink message.
 fn try_all(datapath: Ipset, transport: Transport) -> Result<(), String> {
-    let population = probe_population();
+    let population = trial_population(datapath.preparation_chunk().unwrap_or(2) as u32);
     let options = RenderOptions {
         transport,
-        large_cluster: false,
+        large_cluster: true,
         chunk: None,
-        untimed: false,
+        untimed: true,
         resync: false,
     };
     let tried = datapath
         .apply(&datapath.render(None, &population, &options))
         .and_then(|_| datapath.census())
-        .map_err(|error| {
-            format!("{error}: the kernel may lack one of xt_conntrack, xt_mark, xt_statistic, xt_addrtype, xt_comment, xt_nat, xt_MASQUERADE, iptable_nat")
-        });
+        .map_err(|error| tool::remedy(datapath.tool(), &error));
     let removed = datapath.teardown();
     let listed = tried?;
     if let Some(differences) = listed.differences(&Relation::of(&population)) {
@@ -164,6 +173,22 @@ fn try_all(datapath: Ipset, transport: Transport) -> Result<(), String> {
         Some(error) => Err(format!("a trial population cannot be removed: {error}")),
         None => Ok(()),
     }
+}
+
+/// The trial population of every mode, continued to `services`.
+fn trial_population(services: u32) -> Population {
+    let mut population = probe_population();
+    let template = population.services[0].clone();
+    let more = (population.services.len() as u32..services).map(|index| Service {
+        index,
+        frontend: Frontend {
+            vip: (template.frontend.vip.to_bits() + 256 + index).into(),
+            ..template.frontend
+        },
+        endpoints: template.endpoints.clone(),
+    });
+    population.services.extend(more);
+    population
 }
 
 #[cfg(test)]

@@ -295,9 +295,19 @@ mod tests {
     fn the_set_target_is_understood_only_when_it_maps_the_mark_of_the_destination() {
         let target = |rule: &str| parse(&words(rule));
         let whole = target("-j SET --map-set A dst,dst --map-mark");
-        assert_eq!((whole.target, whole.unknown.len()), (Target::MapMark("A".to_owned()), 0));
-        for other in ["--map-set A src,dst --map-mark", "--map-set A dst,dst --map-prio", "--add-set A dst,dst"] {
-            assert!(!target(&format!("-j SET {other}")).unknown.is_empty(), "{other}");
+        assert_eq!(
+            (whole.target, whole.unknown.len()),
+            (Target::MapMark("A".to_owned()), 0)
+        );
+        for other in [
+            "--map-set A src,dst --map-mark",
+            "--map-set A dst,dst --map-prio",
+            "--add-set A dst,dst",
+        ] {
+            assert!(
+                !target(&format!("-j SET {other}")).unknown.is_empty(),
+                "{other}"
+            );
         }
     }
 

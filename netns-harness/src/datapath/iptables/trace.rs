@@ -156,7 +156,9 @@ impl<'a> Index<'a> {
                 Target::Accept | Target::Refuse => 0.0,
                 // xt_set takes it in table mangle only (`set_target_v3_checkentry`).
                 Target::MapMark(set) => {
-                    return Err(format!("chain {chain}: a mark from set {set} outside of mangle"));
+                    return Err(format!(
+                        "chain {chain}: a mark from set {set} outside of mangle"
+                    ));
                 }
                 Target::Dnat(endpoint) => {
                     *shares.entry(*endpoint).or_insert(0.0) += taken;
