@@ -96,7 +96,7 @@ pub(super) fn probe(datapath: Ipset, transport: Transport) -> Result<(), String>
 /// A set without and with marks.
 fn try_sets() -> Result<(), String> {
     let mut session = Session::open()
-        .map_err(|source| IP_SET.missing(&super::set_error("open a session", source)))?;
+        .map_err(|source| IP_SET.missing(&super::set_error("try ip_set", source)))?;
     for (skbinfo, facility) in [(false, HASH_IP_PORT), (true, SKBINFO)] {
         let create = Command::Create(Create {
             name: TRIAL.to_owned(),
@@ -106,7 +106,7 @@ fn try_sets() -> Result<(), String> {
         });
         session
             .send(&[create, Command::Destroy(TRIAL.to_owned())])
-            .map_err(|source| facility.missing(&super::set_error("try a set", source)))?;
+            .map_err(|source| facility.missing(&super::set_error("try hash:ip,port", source)))?;
     }
     Ok(())
 }
