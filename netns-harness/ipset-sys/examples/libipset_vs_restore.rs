@@ -1,0 +1,126 @@
+//! The same set made twice, through a session of this crate and by starting `ipset restore`: in random
+//! order, each in a network namespace of its own. Prints each pair as a line of JSON.
+//!
+//!     libipset_vs_restore PAIRS [ENTRIES [SEED]]
+//!
+//! `send_ns`: all commands handed over → the kernel has answered for all. `open_ns`: making the session.
+//! `restore_ns`: starting the tool → it has ended; it parses, opens its own session and sends. `list_ns`:
+//! reading the set back through a session. Ends with 1 when a set is not what it should be.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::net::Ipv4Addr;
+use std::process::Command as Process;
+
+use ipset_sys::{Command, Create, Entry, Mark, Session, SetType, messages, restore_script};
+use netns_sys::netns::NetNs;
+use netns_sys::{clock, process};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn commands(entries: u32, rng: &mut Xoshiro256PlusPlus) -> Vec<Command> {
+    let set = "services".to_owned();
+    let create = Command::Create(Create {
+        name: set.clone(),
+        set_type: SetType::HashIpPort,
+        max_elements: 65_536,
+        skbinfo: true,
+    });
+    let mut addresses = BTreeSet::new();
+    while addresses.len() < entries as usize {
+        addresses.insert(0x0a60_0000 | rng.next_u32() >> 12);
+    }
+    let adds = (1..).zip(addresses).map(|(id, address)| {
+        let entry = Entry {
+            address: Ipv4Addr::from_bits(address),
+            protocol: if id % 4 == 0 { 17 } else { 6 },
+            port: 80 + (id % 8) as u16,
+            second: None,
+            mark: Some(Mark {
+                value: id << 16,
+                mask: 0xffff_0000,
+            }),
+        };
+        Command::Add(set.clone(), entry)
+    });
+    std::iter::once(create).chain(adds).collect()
+}
+
+/// Through the library: (open, send), nanoseconds.
+fn ours(commands: &[Command]) -> Outcome<(u64, u64)> {
+    let start = clock::now();
+    let mut session = Session::open()?;
+    let opened = clock::now();
+    session.send(commands)?;
+    let sent = clock::now();
+    Ok((start.ns_until(opened), opened.ns_until(sent)))
+}
+
+/// By the tool, nanoseconds.
+fn restore(script: &str) -> Outcome<u64> {
+    let start = clock::now();
+    let done = process::run(Process::new("ipset").arg("restore"), script.as_bytes())?;
+    let ns = start.elapsed_ns();
+    match done.status.success() {
+        true => Ok(ns),
+        false => Err(String::from_utf8_lossy(&done.stderr).into()),
+    }
+}
+
+/// Holds what the kernel lists against what was asked for; the time that listing takes, nanoseconds.
+fn prove(commands: &[Command]) -> Outcome<u64> {
+    let mut session = Session::open()?;
+    let start = clock::now();
+    let sets = session.sets()?;
+    let ns = start.elapsed_ns();
+    let wanted: BTreeSet<Entry> = commands
+        .iter()
+        .filter_map(|command| match command {
+            Command::Add(_, entry) => Some(*entry),
+            _ => None,
+        })
+        .collect();
+    let listed: BTreeSet<Entry> = sets.into_iter().flat_map(|set| set.entries).collect();
+    match listed == wanted {
+        true => Ok(ns),
+        false => Err("the kernel lists other entries than were added".into()),
+    }
+}
+
+fn main() -> Outcome<()> {
+    let mut arguments = std::env::args().skip(1);
+    let pairs: u32 = arguments.next().ok_or("PAIRS [ENTRIES [SEED]]")?.parse()?;
+    let entries: u32 = arguments.next().map_or(Ok(10_000), |a| a.parse())?;
+    let seed: u64 = arguments.next().map_or(Ok(1), |a| a.parse())?;
+    if !(1..=65_535).contains(&entries) {
+        return Err("ENTRIES is 1 to 65535: a mark's upper half is an entry's number".into());
+    }
+
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let commands = commands(entries, &mut rng);
+    let script = restore_script(&commands);
+    for pair in 1..=pairs {
+        let ours_first = rng.next_u32() & 1 == 0;
+        let (mut library, mut tool, mut listing) = ((0, 0), 0, 0);
+        for arm in [ours_first, !ours_first] {
+            NetNs::new()?.run(|| -> Outcome<()> {
+                match arm {
+                    true => library = ours(&commands)?,
+                    false => tool = restore(&script)?,
+                }
+                listing = prove(&commands)?;
+                Ok(())
+            })??;
+        }
+        println!(
+            r#"{{"pair":{pair},"first":"{}","entries":{entries},"messages":{},"open_ns":{},"send_ns":{},"restore_ns":{tool},"list_ns":{listing}}}"#,
+            if ours_first { "libipset" } else { "restore" },
+            messages(&commands),
+            library.0,
+            library.1,
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! Commands as values, and the same as text: lines of `ipset restore`.
+
+use std::ffi::CStr;
+use std::fmt::{self, Write as _};
+use std::net::Ipv4Addr;
+
+/// Kind of a set, IPv4 (`family inet`). The kernel's module is `ip_set_hash_*` (`net/netfilter/ipset/`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SetType {
+    /// `hash:ip`: addresses.
+    HashIp,
+    /// `hash:ip,port`: address, protocol and port.
+    HashIpPort,
+    /// `hash:ip,port,ip`: address, protocol and port, second address.
+    HashIpPortIp,
+}
+
+impl SetType {
+    pub(crate) const ALL: [Self; 3] = [Self::HashIp, Self::HashIpPort, Self::HashIpPortIp];
+
+    pub(crate) const fn c_name(self) -> &'static CStr {
+        match self {
+            Self::HashIp => c"hash:ip",
+            Self::HashIpPort => c"hash:ip,port",
+            Self::HashIpPortIp => c"hash:ip,port,ip",
+        }
+    }
+
+    /// What a kernel or library without it is missing.
+    pub(crate) const fn names(self) -> Names {
+        match self {
+            Self::HashIp => Names {
+                set_type: "hash:ip",
+                revision: "a revision of hash:ip that libipset and the kernel both know",
+                skbinfo: "skbinfo of hash:ip",
+            },
+            Self::HashIpPort => Names {
+                set_type: "hash:ip,port",
+                revision: "a revision of hash:ip,port that libipset and the kernel both know",
+                skbinfo: "skbinfo of hash:ip,port",
+            },
+            Self::HashIpPortIp => Names {
+                set_type: "hash:ip,port,ip",
+                revision: "a revision of hash:ip,port,ip that libipset and the kernel both know",
+                skbinfo: "skbinfo of hash:ip,port,ip",
+            },
+        }
+    }
+
+    /// The name that `ipset list` shows as "Type".
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.names().set_type
+    }
+}
+
+/// Names of a set type and of what can be missing of it.
+pub(crate) struct Names {
+    pub(crate) set_type: &'static str,
+    pub(crate) revision: &'static str,
+    pub(crate) skbinfo: &'static str,
+}
+
+impl fmt::Display for SetType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A set to be made. Its hash size is the kernel's default (1024 buckets) and grows by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Create {
+    /// At most 31 bytes (`IPSET_MAXNAMELEN` counts the terminating NUL).
+    pub name: String,
+    /// What its entries are.
+    pub set_type: SetType,
+    /// `maxelem`: one entry more is refused.
+    pub max_elements: u32,
+    /// Whether entries can carry a [`Mark`].
+    pub skbinfo: bool,
+}
+
+/// What iptables' `SET --map-set … --map-mark` gives a packet that an entry matches: the bits of `mask`
+/// are set to those of `value` (ipset's `skbmark value/mask`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mark {
+    /// The mark.
+    pub value: u32,
+    /// The bits that it replaces.
+    pub mask: u32,
+}
+
+/// An element of a set.
+///
+/// Its shape must be that of the set's type: `protocol` 0 for `hash:ip`; protocol and port for
+/// `hash:ip,port`; `second` as well for `hash:ip,port,ip`. Another shape is refused by the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Entry {
+    /// First address.
+    pub address: Ipv4Addr,
+    /// `IPPROTO_TCP`, `IPPROTO_UDP`; 0: the entry has neither protocol nor port.
+    pub protocol: u8,
+    /// Port, host byte order; 0 where the protocol is 0.
+    pub port: u16,
+    /// Second address, of `hash:ip,port,ip`.
+    pub second: Option<Ipv4Addr>,
+    /// Its mark; the set must have been made with `skbinfo`.
+    pub mark: Option<Mark>,
+}
+
+impl Entry {
+    /// The type of the sets that an entry of this shape belongs in.
+    pub(crate) const fn set_type(&self) -> SetType {
+        match (self.protocol, self.second) {
+            (0, None) => SetType::HashIp,
+            (_, None) => SetType::HashIpPort,
+            (_, Some(_)) => SetType::HashIpPortIp,
+        }
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.address)?;
+        match self.protocol {
+            0 => {}
+            6 => write!(f, ",tcp:{}", self.port)?,
+            17 => write!(f, ",udp:{}", self.port)?,
+            other => write!(f, ",{other}:{}", self.port)?,
+        }
+        if let Some(second) = self.second {
+            write!(f, ",{second}")?;
+        }
+        if let Some(Mark { value, mask }) = self.mark {
+            write!(f, " skbmark {value:#x}/{mask:#x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// One command to the kernel. Shown ([`fmt::Display`]) as the command line of `ipset`, without that word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Makes a set; one of that name must not exist.
+    Create(Create),
+    /// Removes a set, with its entries; no rule may refer to it.
+    Destroy(String),
+    /// Removes a set's entries.
+    Flush(String),
+    /// Exchanges the contents of two sets of one type, atomically: rules that refer to a name see the other's.
+    Swap(String, String),
+    /// Adds an entry, which must not be there.
+    Add(String, Entry),
+    /// Removes an entry, which must be there; a mark plays no part.
+    Delete(String, Entry),
+}
+
+impl Command {
+    /// The names of sets in it.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let (first, second) = match self {
+            Self::Create(create) => (&create.name, None),
+            Self::Swap(from, to) => (from, Some(to)),
+            Self::Destroy(name)
+            | Self::Flush(name)
+            | Self::Add(name, _)
+            | Self::Delete(name, _) => (name, None),
+        };
+        std::iter::once(first).chain(second).map(String::as_str)
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create(Create {
+                name,
+                set_type,
+                max_elements,
+                skbinfo,
+            }) => {
+                write!(
+                    f,
+                    "create {name} {set_type} family inet maxelem {max_elements}"
+                )?;
+                f.write_str(if *skbinfo { " skbinfo" } else { "" })
+            }
+            Self::Destroy(name) => write!(f, "destroy {name}"),
+            Self::Flush(name) => write!(f, "flush {name}"),
+            Self::Swap(from, to) => write!(f, "swap {from} {to}"),
+            Self::Add(name, entry) => write!(f, "add {name} {entry}"),
+            Self::Delete(name, entry) => {
+                let mark = None;
+                write!(f, "del {name} {}", Entry { mark, ..*entry })
+            }
+        }
+    }
+}
+
+/// The same commands as input of `ipset restore`, a line each.
+#[must_use]
+pub fn restore_script(commands: &[Command]) -> String {
+    let mut script = String::with_capacity(commands.len() * 64);
+    for command in commands {
+        let _ = writeln!(script, "{command}"); // writing to a String cannot fail
+    }
+    script
+}

@@ -1,0 +1,129 @@
+//! What libipset or the kernel refused, in libipset's words, with the command.
+
+use nix::errno::Errno;
+
+use crate::bindings as c;
+use crate::command::Command;
+
+/// A session, a command or a listing that did not come through.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// There is no session with the kernel.
+    #[error("open a session with ip_set: {reason}")]
+    Open {
+        /// libipset's text.
+        reason: String,
+        /// Why, as far as it is known.
+        cause: Cause,
+    },
+    /// A command was refused. Commands before it were carried out, and sets made by them are there;
+    /// none after it was sent.
+    #[error("{command}: {reason}")]
+    Refused {
+        /// Its place in the commands, from 0.
+        index: usize,
+        /// The command itself, shown in the error's text.
+        command: Box<Command>,
+        /// libipset's text.
+        reason: String,
+        /// Why, as far as it is known.
+        cause: Cause,
+    },
+    /// The kernel did not list its sets.
+    #[error("list sets: {reason}")]
+    List {
+        /// libipset's text.
+        reason: String,
+        /// Why, as far as it is known.
+        cause: Cause,
+    },
+    /// A line of the listing that is none of the set types of this crate.
+    #[error("list sets: this line was not understood: {line}")]
+    Listing {
+        /// The line.
+        line: String,
+    },
+}
+
+/// Reason of a refusal, as a value: nothing needs to match on text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The kernel's answer: an errno, or above 4096 one of ip_set's own (`enum ipset_errno` in
+    /// `include/uapi/linux/netfilter/ipset/ip_set.h`).
+    Kernel(u32),
+    /// A system call failed before the kernel's ip_set was reached.
+    System(Errno),
+    /// This kernel or libipset lacks the named facility.
+    Missing(&'static str),
+    /// libipset refused by itself; its text says why.
+    Library,
+}
+
+impl Error {
+    /// Why it was refused; `None` for a listing that was not understood.
+    #[must_use]
+    pub const fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Open { cause, .. } | Self::Refused { cause, .. } | Self::List { cause, .. } => {
+                Some(*cause)
+            }
+            Self::Listing { .. } => None,
+        }
+    }
+
+    /// The facility that is missing here, if that is the reason: a kernel without ip_set, without a set
+    /// type or without `skbinfo` for it, or a process without the privilege.
+    #[must_use]
+    pub const fn missing_facility(&self) -> Option<&'static str> {
+        match self.cause() {
+            Some(Cause::Missing(facility)) => Some(facility),
+            _ => None,
+        }
+    }
+
+    /// A set or entry that should not be there is.
+    #[must_use]
+    pub fn is_exists(&self) -> bool {
+        match self.answer() {
+            Some((code, command)) => {
+                code == Errno::EEXIST as u32
+                    || (code == c::IPSET_ERR_EXIST && !matches!(command, Command::Delete(..)))
+            }
+            None => false,
+        }
+    }
+
+    /// A set or entry that should be there is not.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        match self.answer() {
+            // ip_set says IPSET_ERR_EXIST both of an entry that is there and of one that is not, and
+            // IPSET_ERR_EXIST_SETNAME2 of a second set that is not.
+            Some((c::IPSET_ERR_EXIST, Command::Delete(..)))
+            | Some((c::IPSET_ERR_EXIST_SETNAME2, Command::Swap(..))) => true,
+            Some((code, _)) => code == Errno::ENOENT as u32,
+            None => false,
+        }
+    }
+
+    /// The set has its `max_elements`.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(
+            self.answer(),
+            Some((c::IPSET_ERR_HASH_FULL, Command::Add(..)))
+        )
+    }
+
+    /// The kernel's answer to a command.
+    fn answer(&self) -> Option<(u32, &Command)> {
+        match self {
+            Self::Refused {
+                command,
+                cause: Cause::Kernel(code),
+                ..
+            } => Some((*code, command)),
+            _ => None,
+        }
+    }
+}
