@@ -87,8 +87,10 @@ pub fn unshare_all() -> io::Result<Owner> {
         return Ok(Owner::Caller);
     }
     let (user, group) = (geteuid(), getegid());
-    // The user namespace is made first and owns the others (kernel/nsproxy.c, create_new_namespaces).
-    unshare(all | CloneFlags::CLONE_NEWUSER)?;
+    // Apart from the others: what a network namespace owns in /proc is given to root of its user
+    // namespace while it is made, if there is a map by then (net/netfilter/x_tables.c, xt_proto_init;
+    // iptables-save reads ip_tables_names).
+    unshare(CloneFlags::CLONE_NEWUSER)?;
     // A group map of one's own takes setgroups(2) away (user_namespaces(7)): leaving a group could give
     // access that being in it denies.
     for (file, text) in [
@@ -99,6 +101,7 @@ pub fn unshare_all() -> io::Result<Owner> {
         fs::write(format!("/proc/self/{file}"), text)
             .map_err(|e| io::Error::new(e.kind(), format!("write /proc/self/{file}: {e}")))?;
     }
+    unshare(all)?;
     Ok(Owner::NewUser)
 }
 
