@@ -76,12 +76,6 @@ pub(crate) fn all_tools() -> Vec<Tool> {
     found
 }
 
-/// Whether a program is in one of the directories of PATH.
-pub(crate) fn installed(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
-}
-
 /// The host's kernel as an environment, with the tools and libraries of `cases`.
 pub(crate) fn host(cases: &[Case]) -> Environment {
     let uname = nix::sys::utsname::uname().ok();

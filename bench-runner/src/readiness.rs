@@ -67,7 +67,7 @@ impl Case {
     fn missing_tool(self) -> Option<(&'static str, &'static str)> {
         environment::tools(self)
             .into_iter()
-            .find(|(program, _)| !environment::installed(program))
+            .find(|(program, _)| !netns_sys::process::installed(program))
     }
 }
 

@@ -5,7 +5,8 @@
 use std::process::Command;
 
 use netns_harness::datapath::{
-    Batch, Damage, Datapath, Engine, RenderOptions, Transport, needs_forced_buffers, with_engine,
+    Batch, Damage, Datapath, Engine, KubeProxySync, RenderOptions, Transport, needs_forced_buffers,
+    with_engine,
 };
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::meters;
@@ -113,6 +114,12 @@ impl Stay<'_> {
             self.lab.on_node(|| self.datapath.apply(&batch))?;
             return Ok(());
         };
+        if let Some(why) = self.sync_refused(&sync)? {
+            recorder.fact("sync_time", format!("unsupported: {why}"));
+            let batch = self.datapath.render(Some(from), to, options);
+            self.lab.on_node(|| self.datapath.apply(&batch))?;
+            return Ok(());
+        }
         let options = RenderOptions {
             transport: sync.transport,
             ..*options
@@ -137,6 +144,22 @@ impl Stay<'_> {
         recorder.fact("kube_proxy_read_back", read.join("; "));
         recorder.fact("kube_proxy_transport", sync.transport);
         Ok(())
+    }
+
+    /// Why kube-proxy's way of an update cannot be measured here; the update itself may be, another way.
+    fn sync_refused(&self, sync: &KubeProxySync) -> Result<Option<String>, CellError> {
+        let needs_root = needs_forced_buffers(self.spec.mode, sync.transport, engine(self.spec)?);
+        if let Some(why) = needs_root.filter(|_| !netns_sys::isolation::forces_buffers()) {
+            return Ok(Some(why.to_owned()));
+        }
+        let sends = (sync.transport == Transport::Nft).then_some("nft");
+        let missing = sync
+            .read_back
+            .iter()
+            .filter_map(|words| words.first().map(String::as_str))
+            .chain(sends)
+            .find(|program| !netns_sys::process::installed(program));
+        Ok(missing.map(|program| format!("{program} is not installed")))
     }
 
     /// Applies a batch in the node's namespace and samples what it took: time, processor time
@@ -459,11 +482,7 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
 /// The fastest proven way to install a population, untimed: the mode's own chunk, halved until every
 /// transaction fits what this process may send.
 #[must_use]
-pub fn preparation(
-    datapath: &dyn Datapath,
-    population: &Population,
-    large_cluster: bool,
-) -> Batch {
+pub fn preparation(datapath: &dyn Datapath, population: &Population, large_cluster: bool) -> Batch {
     let transport = datapath.transports()[0];
     let largest = datapath.largest_transaction(transport);
     let mut chunk = datapath.preparation_chunk();

@@ -148,7 +148,10 @@ mod tests {
         request.attribute(1, &[6]);
         request.attribute(3, b"hash:ip,port\0");
         let attributes = attributes_of(request.0).unwrap();
-        assert_eq!(attribute(&attributes, 3), Some(b"hash:ip,port\0".as_slice()));
+        assert_eq!(
+            attribute(&attributes, 3),
+            Some(b"hash:ip,port\0".as_slice())
+        );
         assert_eq!(attribute(&attributes, 4), None);
         let mut refusal = Request::new(libc::NLMSG_ERROR as u16, [0; 4]).0;
         refusal[HEADER..].copy_from_slice(&(-libc::ENOENT).to_ne_bytes());
