@@ -106,10 +106,16 @@ pub(crate) fn carry_out(asked: &TrialOf) -> Trial {
 
 /// Names what the kernel lacks beside what a tool said of it: an iptables that was refused names a line.
 fn explain(asked: &TrialOf, engine: Engine, why: String) -> String {
-    match facility::missing(asked.trial, engine, Facility::attempt) {
-        Some(lacking) => format!("{lacking}; {why}"),
-        None => why,
+    if let Some(lacking) = facility::missing(asked.trial, engine, Facility::attempt) {
+        return format!("{lacking}; {why}");
     }
+    // The words of iptables' own xtables_find_match and xtables_find_target (libxtables/xtables.c).
+    if why.contains("Couldn't load match") || why.contains("Couldn't load target") {
+        return format!(
+            "{why}; iptables lacks an extension of its own: apt-get install --reinstall iptables"
+        );
+    }
+    why
 }
 
 /// Installs a population of that size as a stay prepares it, lists it, and removes it; and sees whether
@@ -137,7 +143,7 @@ fn at_size(
     drop(batch);
     let listed = lab.on_node(|| datapath.census()).map_err(said("listed"))?;
     trial.installed_ms = Some(start.elapsed_ns() / 1_000_000);
-    if !asked_of(datapath) {
+    if datapath.mode().is_floor() {
         return Ok(());
     }
     if let Some(differences) = listed.differences(&Relation::of(&population)) {
@@ -169,9 +175,4 @@ fn at_size(
         ));
     }
     Ok(())
-}
-
-/// Whether a mode serves anything.
-fn asked_of(datapath: &dyn Datapath) -> bool {
-    !datapath.mode().is_floor()
 }
