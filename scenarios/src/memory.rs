@@ -25,6 +25,12 @@ impl Scenario for Memory {
         Needs::Empty
     }
 
+    fn needs_root(&self) -> Option<&'static str> {
+        Some(
+            "memory needs root: a user namespace can make no memory cgroup to hold the figure against, and its socket buffers bound the transactions whose peak is asked for",
+        )
+    }
+
     fn cells(
         &self,
         _mode: Mode,

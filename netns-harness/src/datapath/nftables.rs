@@ -84,6 +84,12 @@ impl Datapath for Nftables {
         Some(PREPARATION_CHUNK)
     }
 
+    fn largest_transaction(&self, transport: Transport) -> Option<u64> {
+        // What cannot be found out is found out by the send.
+        let known = (transport == Transport::Netlink).then(Connection::largest_batch)?;
+        known.ok().flatten().map(|bytes| bytes as u64)
+    }
+
     fn probe(&self, transport: Transport) -> Result<(), String> {
         let wanted = probe_population();
         let options = RenderOptions {

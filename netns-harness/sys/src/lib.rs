@@ -6,3 +6,4 @@ pub mod isolation;
 pub mod netns;
 pub mod process;
 pub mod thread;
+pub mod x_tables;

@@ -60,6 +60,13 @@ pub fn run(command: &mut Command, stdin: &[u8]) -> io::Result<Finished> {
     })
 }
 
+/// Whether a program is in one of the directories of PATH.
+#[must_use]
+pub fn installed(program: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+}
+
 fn memory_file() -> io::Result<File> {
     Ok(File::from(memfd_create(c"tool", MFdFlags::MFD_CLOEXEC)?))
 }

@@ -1,0 +1,106 @@
+//! What ip_tables says of itself without any tool: whether a table exists, and which matches and targets
+//! the kernel knows (`include/uapi/linux/netfilter_ipv4/ip_tables.h`, `net/netfilter/x_tables.c`). Asking
+//! loads a module that is there but not loaded.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+
+/// `IPT_BASE_CTL`: information about a table.
+const GET_INFO: libc::c_int = 64;
+/// The newest revision of a match that is not newer than the one asked for.
+const GET_REVISION_MATCH: libc::c_int = 66;
+/// The same of a target.
+const GET_REVISION_TARGET: libc::c_int = 67;
+/// Bytes of `struct ipt_getinfo`: a name of 32, 12 numbers of 4, and the size of the entries.
+const INFO: usize = 84;
+/// Bytes of `struct xt_get_revision`: a name of 29, and the revision.
+const REVISION: usize = 30;
+
+/// Kind of an extension of x_tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extension {
+    /// `-m NAME`.
+    Match,
+    /// `-j NAME`.
+    Target,
+}
+
+/// Whether the calling thread's network namespace has (or makes, now that it is named) a table: "nat".
+///
+/// # Errors
+/// `ENOPROTOOPT` without ip_tables, `ENOENT` without that table, `EPERM` without CAP_NET_ADMIN.
+pub fn table(name: &str) -> io::Result<()> {
+    let mut info = [0; INFO];
+    put(&mut info[..32], name)?;
+    ask(GET_INFO, &mut info)
+}
+
+/// Whether the kernel has an extension in that revision or a newer one.
+///
+/// # Errors
+/// `ENOENT` when there is none of that name, `EPROTONOSUPPORT` when all are older, `ENOPROTOOPT` without
+/// ip_tables, `EPERM` without CAP_NET_ADMIN.
+pub fn extension(kind: Extension, name: &str, revision: u8) -> io::Result<()> {
+    let mut asked = [0; REVISION];
+    put(&mut asked[..REVISION - 1], name)?;
+    asked[REVISION - 1] = revision;
+    let option = match kind {
+        Extension::Match => GET_REVISION_MATCH,
+        Extension::Target => GET_REVISION_TARGET,
+    };
+    ask(option, &mut asked)
+}
+
+/// Writes a name with its closing NUL.
+fn put(field: &mut [u8], name: &str) -> io::Result<()> {
+    if name.len() >= field.len() {
+        return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
+    }
+    field[..name.len()].copy_from_slice(name.as_bytes());
+    Ok(())
+}
+
+fn ask(option: libc::c_int, value: &mut [u8]) -> io::Result<()> {
+    let socket: OwnedFd = socket(
+        AddressFamily::Inet,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::Raw,
+    )?;
+    let mut length = value.len() as libc::socklen_t;
+    // SAFETY: `value` is writable for `length` bytes, which the kernel is told and does not exceed
+    // (do_ipt_get_ctl and get_info compare it with the structure's size first).
+    let answer = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            option,
+            value.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_does_not_fit_with_its_nul_is_refused() {
+        let mut field = [0; 4];
+        assert!(put(&mut field, "nat").is_ok());
+        assert_eq!(&field, b"nat\0");
+        assert_eq!(
+            put(&mut field, "four").unwrap_err().raw_os_error(),
+            Some(libc::ENAMETOOLONG)
+        );
+    }
+}
