@@ -52,6 +52,7 @@ proptest! {
         large_cluster in any::<bool>(),
         chunk in prop::option::of(1usize..8),
         untimed in any::<bool>(),
+        resync in any::<bool>(),
     ) {
         let populations: Vec<Population> = shapes.iter().map(population).collect();
         let wanted = Relation::of(populations.last().unwrap());
@@ -61,6 +62,11 @@ proptest! {
                 let options = RenderOptions { transport: *transport, large_cluster, chunk, untimed, resync: false };
                 let mut batches = vec![datapath.render(None, &populations[0], &options)];
                 batches.extend(populations.windows(2).map(|w| datapath.render(Some(&w[0]), &w[1], &options)));
+                if resync {
+                    let again = populations.last().unwrap();
+                    let options = RenderOptions { resync, ..options };
+                    batches.push(datapath.render(Some(again), again, &options));
+                }
                 let meant = datapath.meaning(&batches);
                 let meant = meant.map_err(|why| TestCaseError::fail(format!("{mode} {transport}: {why}")))?;
                 prop_assert_eq!(meant.differences(&wanted), None, "{} {}", mode, transport);

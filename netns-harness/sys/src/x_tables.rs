@@ -38,6 +38,33 @@ pub fn table(name: &str) -> io::Result<()> {
     ask(GET_INFO, &mut info)
 }
 
+/// What a table holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableInfo {
+    /// Entries: rules, a policy for each built-in chain, a head and an end for each other chain, and the
+    /// table's end.
+    pub entries: u32,
+    /// Bytes of the blob that holds them: one copy for all CPUs, counters apart (`get_info` in
+    /// `net/ipv4/netfilter/ip_tables.c`).
+    pub size_bytes: u32,
+}
+
+/// What a table of the calling thread's network namespace holds. Asking makes the table if it is not there.
+///
+/// # Errors
+/// As [`table`].
+pub fn table_info(name: &str) -> io::Result<TableInfo> {
+    let mut info = [0; INFO];
+    put(&mut info[..32], name)?;
+    ask(GET_INFO, &mut info)?;
+    // The last two of its numbers.
+    let [.., a, b, c, d, e, f, g, h] = info;
+    Ok(TableInfo {
+        entries: u32::from_ne_bytes([a, b, c, d]),
+        size_bytes: u32::from_ne_bytes([e, f, g, h]),
+    })
+}
+
 /// Whether the kernel has an extension in that revision or a newer one.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::layout::RestoreText;
+use super::layout::{NAT_CHAINS, RestoreText};
 use super::rule::{Rule, Target};
 use super::tables::{Table, Tables};
 use crate::service::Frontend;
@@ -31,9 +31,7 @@ fn base() -> Tables {
     let mut text = RestoreText::new(true);
     text.filter_section(true);
     text.begin("nat");
-    super::NAT_CHAINS
-        .iter()
-        .for_each(|chain| text.declare(chain));
+    NAT_CHAINS.iter().for_each(|chain| text.declare(chain));
     text.jumps("nat", true);
     text.nat_rules_first();
     text.nat_rules_last();

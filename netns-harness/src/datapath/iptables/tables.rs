@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::rule::{self, Rule, Target};
+use crate::datapath::Inventory;
 
 /// Chains of one table, by name.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -13,16 +14,26 @@ pub(super) struct Table {
 
 /// Tables by name.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Tables(pub(super) BTreeMap<String, Table>);
+pub(in crate::datapath) struct Tables(pub(super) BTreeMap<String, Table>);
 
 /// Built-in chains of a table: `iptables(8)`.
-fn builtin(table: &str) -> &'static [&'static str] {
+pub(super) fn builtin(table: &str) -> &'static [&'static str] {
     match table {
         "filter" => &["INPUT", "FORWARD", "OUTPUT"],
         "nat" => &["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"],
         "mangle" => &["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"],
         "raw" => &["PREROUTING", "OUTPUT"],
         _ => &[],
+    }
+}
+
+/// A table as it is made when it is first named.
+fn untouched(name: &str) -> Table {
+    Table {
+        chains: builtin(name)
+            .iter()
+            .map(|c| ((*c).to_owned(), Vec::new()))
+            .collect(),
     }
 }
 
@@ -65,12 +76,12 @@ impl Tables {
     }
 
     fn begin(&self, name: &str) -> Table {
-        self.0.get(name).cloned().unwrap_or_else(|| Table {
-            chains: builtin(name)
-                .iter()
-                .map(|c| ((*c).to_owned(), Vec::new()))
-                .collect(),
-        })
+        self.0.get(name).cloned().unwrap_or_else(|| untouched(name))
+    }
+
+    /// The table of that name, taken out to be put back.
+    pub(super) fn take(&mut self, name: &str) -> Table {
+        self.0.remove(name).unwrap_or_else(|| untouched(name))
     }
 
     /// Chains in all tables that are not built in.
@@ -92,6 +103,15 @@ impl Tables {
             .flat_map(|t| t.chains.values())
             .map(Vec::len)
             .sum()
+    }
+
+    /// Rules and chains of all tables, counted.
+    pub(in crate::datapath) fn inventory(&self) -> Inventory {
+        Inventory {
+            rules: self.rules() as u64,
+            chains: self.own_chains() as u64,
+            ..Inventory::default()
+        }
     }
 }
 

@@ -4,7 +4,10 @@ use std::net::Ipv4Addr;
 
 use schema::Protocol;
 
+use super::layout::RestoreText;
+use super::tool::parse_counters;
 use super::*;
+use crate::datapath::Payload;
 use crate::service::{Endpoint, Frontend};
 
 const OPTIONS: RenderOptions = RenderOptions {
@@ -15,7 +18,7 @@ const OPTIONS: RenderOptions = RenderOptions {
     resync: false,
 };
 
-fn population(services: u32, endpoints: u32) -> Population {
+pub(super) fn population(services: u32, endpoints: u32) -> Population {
     let service = |index: u32| Service {
         index,
         frontend: Frontend {
@@ -226,4 +229,58 @@ fn a_second_rule_for_a_service_is_seen_and_the_order_is_the_lists() {
     tables.restore(text).unwrap();
     let wanted: Vec<Frontend> = population.services.iter().map(|s| s.frontend).collect();
     assert_eq!(layout_check::portals(&tables), wanted);
+}
+
+#[test]
+fn law_of_size_of_a_resync() {
+    let iptables = Iptables::nft();
+    let resync = RenderOptions {
+        resync: true,
+        ..OPTIONS
+    };
+    for (n, e) in [(1, 1), (10, 2), (40, 10)] {
+        let population = population(n, e);
+        let batch = iptables.render(Some(&population), &population, &resync);
+        assert_eq!(batch.transactions.len(), 1);
+        assert_eq!(
+            batch.operations(),
+            17 + u64::from(n) * (3 + 4 * u64::from(e)),
+            "N={n} E={e}"
+        );
+    }
+}
+
+#[test]
+fn a_resync_writes_everything_again_and_repeats_no_jump() {
+    let population = population(9, 2);
+    let iptables = Iptables::legacy();
+    let resync = RenderOptions {
+        resync: true,
+        ..OPTIONS
+    };
+    let install = iptables.render(None, &population, &OPTIONS);
+    let again = iptables.render(Some(&population), &population, &resync);
+    let once = restore::interpreted(std::slice::from_ref(&install)).unwrap();
+    assert_eq!(restore::interpreted(&[install, again]).unwrap(), once);
+}
+
+#[test]
+fn kube_proxy_lists_stale_chains_only_up_to_a_thousand_endpoints() {
+    for (iptables, save) in [
+        (Iptables::legacy(), "iptables-legacy-save"),
+        (Iptables::nft(), "iptables-nft-save"),
+    ] {
+        let small = iptables.kube_proxy_sync(&population(500, 2)).unwrap();
+        assert_eq!(small.read_back, [[save, "-t", "nat"]]);
+        let large = iptables.kube_proxy_sync(&population(501, 2)).unwrap();
+        assert!(large.read_back.is_empty());
+        assert_eq!(small.transport, Transport::Restore);
+    }
+}
+
+#[test]
+fn what_is_counted_is_what_was_installed() {
+    let batch = Iptables::legacy().render(None, &population(10, 3), &OPTIONS);
+    let inventory = restore::interpreted(&[batch]).unwrap().inventory();
+    assert_eq!((inventory.rules, inventory.chains), (20 + 110, 9 + 40));
 }

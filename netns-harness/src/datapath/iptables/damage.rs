@@ -1,0 +1,60 @@
+//! Breaking installed rules by hand, with one `iptables` process a rule.
+
+use super::layout::{endpoint_chain, service_chain};
+use super::tool;
+use crate::datapath::{Damage, Engine};
+use crate::service::Service;
+
+/// Command lines that break `a` (or exchange it with `b`) in that way.
+pub(super) fn commands(tool: &str, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
+    let iptables = |action, chain: &str, rest: &str| nat(tool, action, chain, rest);
+    let portal = |s: &Service, to: &Service| {
+        format!(
+            "-d {}/32 -p {} -m {} --dport {} -j {}",
+            s.frontend.vip,
+            s.frontend.protocol,
+            s.frontend.protocol,
+            s.frontend.port,
+            service_chain(to)
+        )
+    };
+    let first = endpoint_chain(a, a.endpoints[0]);
+    let protocol = a.frontend.protocol;
+    match damage {
+        Damage::Delete => vec![iptables("-D", "KUBE-SERVICES", &portal(a, a))],
+        Damage::Elsewhere => {
+            let port = a.endpoints[0].port;
+            let to = format!(
+                "-p {protocol} -m {protocol} -j DNAT --to-destination 10.191.255.254:{port}"
+            );
+            vec![iptables("-R", &first, &format!("2 {to}"))]
+        }
+        Damage::Skew => {
+            let rule = format!("2 -m statistic --mode random --probability 0.9 -j {first}");
+            vec![iptables("-R", &service_chain(a), &rule)]
+        }
+        Damage::Swap => vec![
+            iptables("-D", "KUBE-SERVICES", &portal(a, a)),
+            iptables("-D", "KUBE-SERVICES", &portal(b, b)),
+            iptables("-I", "KUBE-SERVICES", &format!("1 {}", portal(a, b))),
+            iptables("-I", "KUBE-SERVICES", &format!("1 {}", portal(b, a))),
+        ],
+    }
+}
+
+/// Breaks a floor: a rule that answers for a service.
+pub(in crate::datapath) fn stray_rule(a: &Service, b: &Service) -> Vec<Vec<String>> {
+    let rule = format!(
+        "-d {} -p {} --dport {} -j DNAT --to-destination {}",
+        a.frontend.vip, a.frontend.protocol, a.frontend.port, b.endpoints[0]
+    );
+    vec![nat(tool::prefix(Engine::Legacy), "-A", "PREROUTING", &rule)]
+}
+
+fn nat(tool: &str, action: &str, chain: &str, rest: &str) -> Vec<String> {
+    [tool, "-w", "5", "-t", "nat", action, chain]
+        .into_iter()
+        .chain(rest.split_whitespace())
+        .map(str::to_owned)
+        .collect()
+}

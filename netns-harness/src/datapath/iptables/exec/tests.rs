@@ -1,0 +1,175 @@
+//! What one process a rule sends, what it leaves, and what packets meet meanwhile.
+
+use std::net::Ipv4Addr;
+
+use proptest::prelude::*;
+use schema::Protocol;
+
+use super::super::tests::population;
+use super::super::{Iptables, layout_check, restore, tables::Tables, trace};
+use super::*;
+use crate::datapath::{Batch, Datapath as _, Transport};
+use crate::relation::Relation;
+use crate::service::Endpoint;
+
+const EXEC: RenderOptions = RenderOptions {
+    transport: Transport::Exec,
+    large_cluster: true,
+    chunk: None,
+    untimed: false,
+    resync: false,
+};
+const RESTORE: RenderOptions = RenderOptions {
+    transport: Transport::Restore,
+    ..EXEC
+};
+
+fn lines(batch: &Batch) -> Vec<&[String]> {
+    let payloads = batch.transactions.iter().map(|t| &t.payload);
+    let lines = payloads.flat_map(|payload| match payload {
+        Payload::Commands(lines) => lines.as_slice(),
+        _ => panic!("command lines"),
+    });
+    lines.map(Vec::as_slice).collect()
+}
+
+#[test]
+fn a_service_is_added_from_its_endpoints_to_its_portal() {
+    let commented = RenderOptions {
+        large_cluster: false,
+        ..EXEC
+    };
+    let batch = Iptables::nft().render(Some(&population(3, 2)), &population(4, 2), &commented);
+    insta::assert_snapshot!(batch);
+}
+
+#[test]
+fn a_changed_endpoint_and_a_removed_service_take_their_own_rules_only() {
+    let (before, mut after) = (population(3, 2), population(3, 2));
+    after.services.remove(1);
+    after.services[0].endpoints[1].address = Ipv4Addr::new(10, 128, 9, 9);
+    insta::assert_snapshot!(Iptables::legacy().render(Some(&before), &after, &EXEC));
+}
+
+#[test]
+fn law_of_size_of_one_process_a_rule() {
+    let iptables = Iptables::legacy();
+    for (n, e) in [(1, 1), (10, 2), (50, 3)] {
+        let (less, more) = (population(n, e), population(n + 1, e));
+        let install = iptables.render(None, &less, &EXEC);
+        let add = iptables.render(Some(&less), &more, &EXEC);
+        let remove = iptables.render(Some(&more), &less, &EXEC);
+        let (n, e) = (u64::from(n), u64::from(e));
+        let wanted = (29 + n * (3 + 4 * e), 3 + 4 * e, 1 + 2 * (1 + e));
+        let counted = (install.operations(), add.operations(), remove.operations());
+        assert_eq!(counted, wanted, "N={n} E={e}");
+        for batch in [&install, &add, &remove] {
+            assert_eq!(lines(batch).len() as u64, batch.operations());
+        }
+    }
+}
+
+#[test]
+fn a_resync_replaces_every_rule_but_the_jumps_by_itself() {
+    let population = population(7, 3);
+    let iptables = Iptables::nft();
+    let resync = RenderOptions {
+        resync: true,
+        ..EXEC
+    };
+    let install = iptables.render(None, &population, &EXEC);
+    let again = iptables.render(Some(&population), &population, &resync);
+    assert_eq!(again.operations(), 8 + 7 * (2 + 3 * 3));
+    let once = restore::interpreted(std::slice::from_ref(&install)).unwrap();
+    assert_eq!(restore::interpreted(&[install, again]).unwrap(), once);
+}
+
+#[test]
+fn a_command_that_would_be_refused_has_no_meaning() {
+    let iptables = Iptables::legacy();
+    let add = iptables.render(Some(&population(1, 2)), &population(2, 2), &EXEC);
+    // Nothing was installed: the first rule leads to a shared chain that is not there.
+    let why = iptables.meaning(&[add]).unwrap_err();
+    assert!(why.contains("no such chain to jump to"), "{why}");
+}
+
+/// A service for each (index, VIP, number of endpoints, first endpoint), in that order.
+fn shaped(shape: &[(u32, u32, u32, u32)]) -> Population {
+    let service = |&(index, vip, endpoints, start): &(u32, u32, u32, u32)| Service {
+        index,
+        frontend: Frontend {
+            vip: Ipv4Addr::from_bits(0x0a60_0001 + vip),
+            port: 80,
+            protocol: Protocol::Tcp,
+        },
+        endpoints: (start..start + endpoints)
+            .map(|e| Endpoint {
+                address: Ipv4Addr::from_bits(0x0a80_0000 + e),
+                port: 8080,
+            })
+            .collect(),
+    };
+    Population {
+        services: shape.iter().map(service).collect(),
+    }
+}
+
+/// Populations in any order, whose services may change their address and their endpoints.
+fn shape() -> impl Strategy<Value = Vec<(u32, u32, u32, u32)>> {
+    let service = (any::<bool>(), 1u32..6, 0u32..8);
+    let services = prop::collection::btree_map(0u32..12, service, 0..8);
+    services
+        .prop_map(|services| {
+            let service = |(index, (moved, endpoints, start))| {
+                (index, index + 20 * u32::from(moved), endpoints, start)
+            };
+            services.into_iter().map(service).collect::<Vec<_>>()
+        })
+        .prop_shuffle()
+}
+
+fn rendered(populations: &[Population], options: &RenderOptions) -> Vec<Batch> {
+    let iptables = Iptables::legacy();
+    let first = iptables.render(None, &populations[0], options);
+    let updates = populations
+        .windows(2)
+        .map(|w| iptables.render(Some(&w[0]), &w[1], options));
+    std::iter::once(first).chain(updates).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn one_process_a_rule_leaves_the_tables_that_restore_leaves(
+        shapes in prop::collection::vec(shape(), 1..5),
+    ) {
+        let populations: Vec<Population> = shapes.iter().map(|s| shaped(s)).collect();
+        let by_exec = restore::interpreted(&rendered(&populations, &EXEC));
+        let by_exec = by_exec.map_err(TestCaseError::fail)?;
+        let by_restore = restore::interpreted(&rendered(&populations, &RESTORE));
+        prop_assert_eq!(Ok(&by_exec), by_restore.as_ref());
+        prop_assert_eq!(layout_check::complete(&by_exec), Ok(()));
+    }
+
+    #[test]
+    fn a_service_that_stays_is_answered_after_each_command(before in shape(), after in shape()) {
+        let (before, after) = (shaped(&before), shaped(&after));
+        let (old, new) = (Relation::of(&before), Relation::of(&after));
+        let stays = |s: &&Service| after.services.iter().any(|t| portal(t) == portal(s));
+        let staying: Vec<_> = before.services.iter().filter(stays).map(|s| s.frontend).collect();
+        let mut tables: Tables = restore::interpreted(&rendered(std::slice::from_ref(&before), &EXEC))
+            .map_err(TestCaseError::fail)?;
+        let update = Iptables::legacy().render(Some(&before), &after, &EXEC);
+        for words in lines(&update) {
+            tables.command(words).map_err(TestCaseError::fail)?;
+            let now = trace::relation(&tables).map_err(TestCaseError::fail)?;
+            for frontend in &staying {
+                let answered: f64 = now.0.get(frontend).map_or(0.0, |shares| shares.values().sum());
+                prop_assert!((answered - 1.0).abs() < 1e-6, "{words:?}: {frontend} at {answered}");
+                let known = |e| old.0[frontend].contains_key(e) || new.0[frontend].contains_key(e);
+                prop_assert!(now.0[frontend].keys().all(known), "{words:?}: {frontend} elsewhere");
+            }
+        }
+    }
+}

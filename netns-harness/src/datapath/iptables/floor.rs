@@ -1,0 +1,91 @@
+//! The floor of every mode that tracks connections: nat hooks and conntrack, no service.
+
+use schema::Mode;
+
+use super::tool;
+use super::{damage, foreign, meaning_of, restore};
+use crate::HarnessError;
+use crate::datapath::{
+    Applied, Batch, Damage, Datapath, Engine, Inventory, NatCounters, Payload, RenderOptions,
+    Transaction, Transport,
+};
+use crate::relation::Relation;
+use crate::service::{Population, Service};
+
+/// The floor of every mode that tracks connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Conntrack;
+
+/// An empty nat table registers its hooks; a MASQUERADE rule, even in a chain that nothing reaches,
+/// makes the kernel track connections (`net/netfilter/xt_MASQUERADE.c`, `nf_ct_netns_get`).
+const RULES: &str = "*nat\n:BENCH-FLOOR - [0:0]\n-A BENCH-FLOOR -j MASQUERADE\nCOMMIT\n";
+
+const TOOL: &str = tool::prefix(Engine::Legacy);
+
+impl Datapath for Conntrack {
+    fn mode(&self) -> Mode {
+        Mode::Conntrack
+    }
+
+    fn transports(&self) -> &'static [Transport] {
+        &[Transport::Restore]
+    }
+
+    fn probe(&self, _transport: Transport) -> Result<(), String> {
+        tool::restore(TOOL, &["-w", "5", "--noflush"], RULES)
+            .map(|_| ())
+            .map_err(|e| tool::remedy(TOOL, &e))
+    }
+
+    fn render(
+        &self,
+        from: Option<&Population>,
+        _to: &Population,
+        _options: &RenderOptions,
+    ) -> Batch {
+        let transactions = match from {
+            Some(_) => Vec::new(),
+            None => vec![Transaction {
+                operations: 2,
+                messages: 0,
+                payload: Payload::Restore(RULES.to_owned()),
+            }],
+        };
+        Batch { transactions }
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<Applied, HarnessError> {
+        tool::apply(TOOL, batch)
+    }
+
+    fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
+        restore::meaning(batches)
+    }
+
+    fn census(&self) -> Result<Relation, HarnessError> {
+        foreign::no_other(Engine::Legacy)?;
+        meaning_of(&tool::listed(TOOL)?)
+    }
+
+    fn leftovers(&self) -> Result<Option<String>, HarnessError> {
+        foreign::leftovers(Engine::Legacy)
+    }
+
+    fn inventory(&self) -> Result<Inventory, HarnessError> {
+        Ok(tool::listed(TOOL)?.inventory())
+    }
+
+    fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
+        Ok(NatCounters {
+            entered: Some(tool::prerouting_counters(TOOL)?.0),
+        })
+    }
+
+    fn teardown(&self) -> Vec<HarnessError> {
+        foreign::remove(Engine::Legacy)
+    }
+
+    fn damage(&self, _damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
+        damage::stray_rule(a, b)
+    }
+}

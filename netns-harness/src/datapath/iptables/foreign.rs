@@ -1,0 +1,191 @@
+//! What must not stand beside a mode's rules, and what must not be left of them: tables of the other
+//! engine, and the empty tables that `iptables-nft` leaves behind.
+
+use nft_codec::{Act, Connection, EncodedBatch, NftError, Op, TableId};
+
+use super::tables::Tables;
+use super::tool;
+use crate::HarnessError;
+use crate::datapath::Engine;
+use crate::relation::Relation;
+
+/// Tables that `iptables-nft` makes in family ip (iptables 1.8.9, `iptables/nft.c`, `xtables_ipv4`).
+const XTABLES: &[&str] = &["filter", "nat", "mangle", "raw", "security"];
+
+/// Tables of the legacy engine whose size can be asked for, and what the answer is called.
+const BLOBS: &[(&str, &str)] = &[
+    ("filter", "ip_tables filter blob"),
+    ("nat", "ip_tables nat blob"),
+    ("mangle", "ip_tables mangle blob"),
+];
+
+/// Emptying restores name every built-in chain, so that without --noflush the table holds nothing else.
+const EMPTY_TABLES: &str = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n\
+*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n";
+
+fn nf_tables<T>(
+    act: &str,
+    done: impl FnOnce(&mut Connection) -> Result<T, NftError>,
+) -> Result<T, HarnessError> {
+    Connection::open()
+        .and_then(|mut connection| done(&mut connection))
+        .map_err(|source| HarnessError::Nftables {
+            act: act.to_owned(),
+            source,
+        })
+}
+
+fn tables() -> Result<Vec<TableId>, HarnessError> {
+    nf_tables("list nftables tables", Connection::tables)
+}
+
+fn named(table: &TableId) -> String {
+    format!("nftables table {} of family {}", table.name, table.family)
+}
+
+/// Whether `iptables-nft` made it.
+fn is_xtables(table: &TableId) -> bool {
+    i32::from(table.family) == libc::NFPROTO_IPV4 && XTABLES.contains(&table.name.as_str())
+}
+
+/// The first nftables table of the namespace, of any family.
+///
+/// # Errors
+/// The listing failed.
+pub(in crate::datapath) fn leftover_nftables() -> Result<Option<String>, HarnessError> {
+    Ok(tables()?.first().map(named))
+}
+
+/// What is left of an engine's rules: of `iptables-legacy` no rule and no chain may be, built-in ones aside
+/// (its tables cannot be removed from a namespace); of `iptables-nft` no table either.
+///
+/// # Errors
+/// The listing failed.
+pub(in crate::datapath) fn leftovers(engine: Engine) -> Result<Option<String>, HarnessError> {
+    if engine == Engine::Nft {
+        return leftover_nftables();
+    }
+    let tables = tool::listed(tool::prefix(engine))?;
+    let (rules, chains) = (tables.rules(), tables.own_chains());
+    Ok((rules + chains > 0).then(|| format!("{rules} rules and {chains} chains")))
+}
+
+/// Removes everything in filter and nat; of `iptables-nft` the tables too. Goes on past errors.
+pub(super) fn remove(engine: Engine) -> Vec<HarnessError> {
+    let emptied = tool::restore(tool::prefix(engine), &["-w", "5"], EMPTY_TABLES).err();
+    let mut errors: Vec<_> = emptied.into_iter().collect();
+    if engine == Engine::Nft {
+        errors.extend(delete_xtables().err());
+    }
+    errors
+}
+
+/// Deletes the tables of `iptables-nft`: no tool of iptables does.
+///
+/// # Errors
+/// The listing failed, or the kernel refused.
+pub(in crate::datapath) fn delete_xtables() -> Result<(), HarnessError> {
+    let ops: Vec<Op> = tables()?
+        .into_iter()
+        .filter(is_xtables)
+        .map(|table| Op {
+            table: table.name,
+            act: Act::DeleteTable,
+        })
+        .collect();
+    let batch = EncodedBatch::encode(ops).expect("a table's deletion is one short message");
+    nf_tables("delete the tables of iptables-nft", |connection| {
+        connection.send(&batch)
+    })
+}
+
+/// Nothing of another engine may stand beside `engine`'s rules.
+///
+/// # Errors
+/// There is something, or a listing failed.
+pub(in crate::datapath) fn no_other(engine: Engine) -> Result<(), HarnessError> {
+    match engine {
+        Engine::Legacy => no_nftables(),
+        Engine::Nft => {
+            if let Some(table) = tables()?.iter().find(|table| !is_xtables(table)) {
+                return Err(HarnessError::Listing {
+                    what: "a namespace without tables beside iptables-nft's",
+                    text: named(table),
+                });
+            }
+            no_legacy_tables()
+        }
+    }
+}
+
+/// nftables tables must not stand beside another mode's rules.
+pub(super) fn no_nftables() -> Result<(), HarnessError> {
+    match leftover_nftables()? {
+        None => Ok(()),
+        Some(text) => Err(HarnessError::Listing {
+            what: "a namespace without nftables",
+            text,
+        }),
+    }
+}
+
+/// Tables that the legacy engine has in the calling thread's network namespace. They are made when first
+/// named, so a namespace that no iptables-legacy has touched has none; nor has a kernel without it.
+fn legacy_tables() -> Result<Vec<String>, HarnessError> {
+    // thread-self, not self: /proc/net is the main thread's.
+    const NAMES: &str = "/proc/thread-self/net/ip_tables_names";
+    match std::fs::read_to_string(NAMES) {
+        Ok(names) => Ok(names.lines().map(str::to_owned).collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(HarnessError::system(format!("read {NAMES}"), error)),
+    }
+}
+
+/// Bytes of the blob of rules that the legacy engine holds for each table; only tables that are there are
+/// asked for, as asking makes them.
+///
+/// # Errors
+/// The kernel refused to say.
+pub(super) fn legacy_blobs() -> Result<Vec<(&'static str, u64)>, HarnessError> {
+    let there = legacy_tables()?;
+    let mut stated = Vec::new();
+    for (table, source) in BLOBS {
+        if there.iter().any(|name| name == table) {
+            let info = netns_sys::x_tables::table_info(table).map_err(|e| {
+                HarnessError::system(format!("ask for the size of table {table}"), e)
+            })?;
+            stated.push((*source, u64::from(info.size_bytes)));
+        }
+    }
+    Ok(stated)
+}
+
+/// x_tables tables must not stand beside another mode's rules.
+///
+/// # Errors
+/// There are some, or nobody may say so.
+pub(in crate::datapath) fn no_legacy_tables() -> Result<(), HarnessError> {
+    match legacy_tables()?.first() {
+        None => Ok(()),
+        Some(table) => Err(HarnessError::Listing {
+            what: "a namespace without iptables-legacy",
+            text: format!("table {table}"),
+        }),
+    }
+}
+
+/// For the bare floor: an error if any engine has a rule.
+///
+/// # Errors
+/// A rule was found, or a listing failed.
+pub(in crate::datapath) fn anything_installed() -> Result<Relation, HarnessError> {
+    no_nftables()?;
+    let tables: Tables = tool::listed(tool::prefix(Engine::Legacy))?;
+    if tables.rules() > 0 {
+        return Err(HarnessError::Listing {
+            what: "a namespace without rules",
+            text: format!("{} iptables rules", tables.rules()),
+        });
+    }
+    Ok(Relation::default())
+}

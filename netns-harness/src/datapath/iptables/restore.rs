@@ -1,0 +1,134 @@
+//! Transport `restore`: batches of `iptables-restore --noflush` input, as kube-proxy's `syncProxyRules`
+//! writes it.
+
+use std::collections::HashSet;
+
+use super::layout::{self, NAT_CHAINS, RestoreText, endpoint_chain, service_chain};
+use super::tables::Tables;
+use super::trace;
+use crate::datapath::{Batch, Payload, RenderOptions, Transaction};
+use crate::relation::Relation;
+use crate::service::{Population, Service};
+
+/// Everything from nothing: jumps, shared chains and all services, `chunk` services a transaction.
+pub(super) fn install(to: &Population, options: &RenderOptions) -> Vec<Transaction> {
+    let chunk = options
+        .chunk
+        .unwrap_or(usize::MAX)
+        .min(to.services.len().max(1));
+    let mut chunks: Vec<&[Service]> = to.services.chunks(chunk).collect();
+    if chunks.is_empty() {
+        chunks.push(&[]);
+    }
+    let last = chunks.len() - 1;
+    let parts = chunks.iter().enumerate();
+    parts
+        .map(|(i, services)| install_part(services, i == 0, i == last, options))
+        .collect()
+}
+
+fn install_part(
+    services: &[Service],
+    first: bool,
+    last: bool,
+    options: &RenderOptions,
+) -> Transaction {
+    let mut text = RestoreText::new(options.large_cluster);
+    if first {
+        text.filter_section(true);
+    }
+    text.begin("nat");
+    if first {
+        NAT_CHAINS.iter().for_each(|chain| text.declare(chain));
+    }
+    services.iter().for_each(|s| text.declare_service(s));
+    text.jumps("nat", first);
+    if first {
+        text.nat_rules_first();
+    }
+    for service in services {
+        text.portal(service);
+        text.service_rules(service);
+    }
+    if last {
+        text.nat_rules_last();
+    }
+    text.commit();
+    transaction(text)
+}
+
+/// One transaction: the shared chains in full, and the chains of changed services (kube-proxy's partial
+/// sync, ≥ 1.28) or, in a resync, of all (its full sync; the jumps are there already).
+pub(super) fn update(from: &Population, to: &Population, options: &RenderOptions) -> Transaction {
+    let (changed, stale) = layout::changes(from, to);
+    let written = if options.resync {
+        to.services.iter().collect()
+    } else {
+        changed
+    };
+    let mut text = RestoreText::new(options.large_cluster);
+    text.filter_section(false);
+    text.begin("nat");
+    NAT_CHAINS.iter().for_each(|chain| text.declare(chain));
+    written.iter().for_each(|s| text.declare_service(s));
+    // A stale chain is declared, which empties it, and deleted at the end.
+    let kept: HashSet<String> = written.iter().flat_map(|s| chains_of(s)).collect();
+    let gone: Vec<String> = stale
+        .iter()
+        .flat_map(|s| chains_of(s))
+        .filter(|c| !kept.contains(c))
+        .collect();
+    gone.iter().for_each(|chain| text.declare(chain));
+    text.nat_rules_first();
+    to.services.iter().for_each(|s| text.portal(s));
+    written.iter().for_each(|s| text.service_rules(s));
+    text.nat_rules_last();
+    gone.iter().for_each(|chain| text.delete_chain(chain));
+    text.commit();
+    transaction(text)
+}
+
+fn transaction(text: RestoreText) -> Transaction {
+    let (text, operations) = text.finish();
+    Transaction {
+        operations,
+        messages: 0,
+        payload: Payload::Restore(text),
+    }
+}
+
+fn chains_of(service: &Service) -> Vec<String> {
+    let endpoints = service
+        .endpoints
+        .iter()
+        .map(|e| endpoint_chain(service, *e));
+    std::iter::once(service_chain(service))
+        .chain(endpoints)
+        .collect()
+}
+
+/// What batches mean when they are carried out in order on empty tables.
+///
+/// # Errors
+/// The line or command that a tool or the kernel would refuse.
+pub(super) fn meaning(batches: &[Batch]) -> Result<Relation, String> {
+    trace::relation(&interpreted(batches)?)
+}
+
+/// The tables that batches leave.
+///
+/// # Errors
+/// The line or command that a tool or the kernel would refuse.
+pub(super) fn interpreted(batches: &[Batch]) -> Result<Tables, String> {
+    let mut tables = Tables::default();
+    for transaction in batches.iter().flat_map(|b| &b.transactions) {
+        match &transaction.payload {
+            Payload::Restore(text) => tables.restore(text)?,
+            Payload::Commands(lines) => {
+                lines.iter().try_for_each(|words| tables.command(words))?;
+            }
+            _ => return Err("neither restore input nor command lines".to_owned()),
+        }
+    }
+    Ok(tables)
+}

@@ -1,0 +1,232 @@
+//! Both iptables engines on the running kernel, each test in namespaces that end with its thread.
+#![allow(missing_docs, reason = "tests are sentences")]
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(
+    clippy::explicit_write,
+    reason = "eprintln! is captured by the test harness"
+)]
+
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::process::Command;
+
+use netns_harness::datapath::iptables::{Iptables, chain_count, rule_count};
+use netns_harness::datapath::{Damage, Datapath, RenderOptions, Transport};
+use netns_harness::relation::Relation;
+use netns_harness::service::{Endpoint, Frontend, Population, Service};
+use nix::sched::{CloneFlags, unshare};
+use schema::Protocol;
+
+const ENGINES: [Iptables; 2] = [Iptables::legacy(), Iptables::nft()];
+
+/// Runs `test` in network and mount namespaces of its own: its /run holds the tools' lock. Without the
+/// right to make them, says so and skips, unless `BENCH_REQUIRE` names `netns`.
+fn isolated(test: impl FnOnce() + Send) {
+    let act = move || {
+        let made = unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
+            .map_err(std::io::Error::from)
+            .and_then(|()| netns_sys::isolation::mount_private());
+        match made {
+            Ok(()) => test(),
+            Err(why) => {
+                let required = std::env::var("BENCH_REQUIRE").is_ok_and(|r| r.contains("netns"));
+                assert!(!required, "no namespaces: {why}");
+                writeln!(std::io::stderr(), "SKIP netns: {why}").unwrap();
+            }
+        }
+    };
+    std::thread::scope(|scope| scope.spawn(act).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+fn options(transport: Transport) -> RenderOptions {
+    RenderOptions {
+        transport,
+        large_cluster: true,
+        chunk: None,
+        untimed: false,
+        resync: false,
+    }
+}
+
+fn population(services: u32, endpoints: u32) -> Population {
+    let service = |index: u32| Service {
+        index,
+        frontend: Frontend {
+            vip: Ipv4Addr::from_bits(0x0a60_0001 + index),
+            port: 80,
+            protocol: [Protocol::Tcp, Protocol::Udp][index as usize % 2],
+        },
+        endpoints: (0..endpoints)
+            .map(|e| Endpoint {
+                address: Ipv4Addr::from_bits(0x0a80_0000 + index * endpoints + e),
+                port: 8080,
+            })
+            .collect(),
+    };
+    Population {
+        services: (0..services).map(service).collect(),
+    }
+}
+
+/// Applies and lets the kernel's listing, its order and its counts be those of `to`.
+fn goes_to(
+    iptables: Iptables,
+    from: Option<&Population>,
+    to: &Population,
+    options: &RenderOptions,
+) {
+    iptables.apply(&iptables.render(from, to, options)).unwrap();
+    let wanted = Relation::of(to);
+    assert_eq!(iptables.census().unwrap().differences(&wanted), None);
+    let order: Vec<Frontend> = to.services.iter().map(|s| s.frontend).collect();
+    assert_eq!(iptables.order().unwrap(), Some(order));
+}
+
+fn tool(line: &str) {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let output = Command::new(words[0])
+        .args(&words[1..])
+        .output()
+        .expect("the iptables and nftables packages");
+    assert!(
+        output.status.success(),
+        "{line}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn both_engines_and_transports_install_update_resync_and_leave_nothing() {
+    for iptables in ENGINES {
+        for transport in [Transport::Restore, Transport::Exec] {
+            isolated(move || {
+                let options = options(transport);
+                let mut changed = population(6, 2);
+                goes_to(iptables, None, &changed, &options);
+                let counted = iptables.inventory().unwrap();
+                let law = (rule_count(6, 2) as u64, chain_count(6, 2) as u64);
+                assert_eq!((counted.rules, counted.chains), law);
+
+                let before = changed.clone();
+                changed.services.remove(3);
+                changed.services[0].endpoints[1].port = 9090;
+                changed.services[1].endpoints.truncate(1);
+                changed.services[2].endpoints.push(Endpoint {
+                    address: Ipv4Addr::new(10, 128, 7, 7),
+                    port: 8080,
+                });
+                changed.services.push(population(8, 2).services.remove(7));
+                goes_to(iptables, Some(&before), &changed, &options);
+                let resync = RenderOptions {
+                    resync: true,
+                    ..options
+                };
+                goes_to(iptables, Some(&changed), &changed, &resync);
+
+                assert_eq!(iptables.nat_counters().unwrap().entered, Some(0));
+                for _ in 0..2 {
+                    let errors = iptables.teardown();
+                    assert!(errors.is_empty(), "{errors:?}");
+                    assert_eq!(iptables.leftovers().unwrap(), None);
+                }
+                assert_eq!(iptables.census().unwrap(), Relation::default());
+            });
+        }
+    }
+}
+
+#[test]
+fn chunks_leave_what_one_transaction_leaves() {
+    let population = population(25, 2);
+    let chunked = RenderOptions {
+        chunk: Some(10),
+        ..options(Transport::Restore)
+    };
+    for iptables in ENGINES {
+        isolated(|| goes_to(iptables, None, &population, &chunked));
+    }
+}
+
+#[test]
+fn every_damage_is_seen_in_the_listing() {
+    let population = population(4, 2);
+    let wanted = Relation::of(&population);
+    for iptables in ENGINES {
+        for damage in Damage::ALL {
+            isolated(|| {
+                goes_to(iptables, None, &population, &options(Transport::Restore));
+                let (a, b) = (&population.services[0], &population.services[2]);
+                for words in iptables.damage(damage, a, b) {
+                    tool(&words.join(" "));
+                }
+                let seen = iptables.census().map(|listed| listed.differences(&wanted));
+                assert!(!matches!(seen, Ok(None)), "{} {damage:?}", iptables.mode());
+            });
+        }
+    }
+}
+
+#[test]
+fn neither_engine_suffers_anything_beside_its_own_rules() {
+    let (legacy, nft) = (Iptables::legacy(), Iptables::nft());
+    for (iptables, foreign) in [
+        (legacy, "iptables-nft -w 5 -A INPUT -j ACCEPT"),
+        (legacy, "nft add table inet foreign"),
+        (nft, "iptables-legacy -w 5 -A INPUT -j ACCEPT"),
+        (nft, "nft add table inet foreign"),
+        (nft, "nft add table ip foreign"),
+        // Native rules and chains inside a table of iptables-nft, which its own listing cannot show.
+        (
+            nft,
+            "nft add rule ip nat KUBE-MARK-MASQ ip daddr vmap { 10.96.0.1 : drop }",
+        ),
+        (
+            nft,
+            "nft add chain ip nat foreign { type filter hook prerouting priority -150 ; }",
+        ),
+    ] {
+        isolated(|| {
+            let population = population(2, 2);
+            goes_to(iptables, None, &population, &options(Transport::Restore));
+            tool(foreign);
+            let listed = iptables.census();
+            assert!(
+                listed.is_err(),
+                "{}: {foreign}: {listed:?}",
+                iptables.mode()
+            );
+        });
+    }
+}
+
+#[test]
+fn the_legacy_engine_states_what_its_tables_weigh_and_the_nft_engine_does_not() {
+    isolated(|| {
+        let legacy = Iptables::legacy();
+        assert_eq!(legacy.stated_memory().unwrap(), []);
+        let bytes = |n| {
+            goes_to(
+                legacy,
+                None,
+                &population(n, 2),
+                &options(Transport::Restore),
+            );
+            let stated = legacy.stated_memory().unwrap();
+            assert!(legacy.teardown().is_empty());
+            let nat = stated
+                .iter()
+                .find(|(name, _)| *name == "ip_tables nat blob");
+            nat.unwrap().1
+        };
+        let (one, two, three) = (bytes(10), bytes(20), bytes(30));
+        assert_eq!(two - one, three - two);
+        // Rules of at least a struct ipt_entry and a standard target: eight a service.
+        assert!(two - one >= 10 * 8 * (112 + 40), "{one} {two}");
+    });
+    isolated(|| {
+        let nft = Iptables::nft();
+        goes_to(nft, None, &population(2, 2), &options(Transport::Restore));
+        assert_eq!(nft.stated_memory().unwrap(), []);
+    });
+}
