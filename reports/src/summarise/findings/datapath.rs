@@ -58,7 +58,7 @@ impl Context<'_, '_> {
         }
         (!parts.is_empty()).then(|| Finding {
             text: format!(
-                "What {} services add to the fixed part of the first {} packet to the last one (flat: below {} %): {}.",
+                "What {} services add to the fixed part of the first {} packet to the last one, flat being below {} %: {}.",
                 whole(largest.into()),
                 protocol.to_uppercase(),
                 digits(100.0 * FLAT),
@@ -185,7 +185,7 @@ impl Context<'_, '_> {
             })
             .collect();
         let noisy = if fits.iter().any(|fit| fit.noisy) {
-            " (noisy: the host's kernel, which other processes use too)"
+            " (noisy, on the host's kernel, which other processes use too)"
         } else {
             ""
         };
