@@ -1,12 +1,44 @@
 //! `memory`: what N services hold of the kernel's memory.
+//!
+//! The same three figures of /proc/meminfo for every mode, read when they stand still: installed, less
+//! the mean of before and after. A mode's tables, hooks and connection tracking are there before the first
+//! reading (a tiny population is installed and removed first), and no traffic runs between the
+//! readings, so what is left is what the services hold. Other processes of the host move these figures
+//! too: a difference is kept as it comes out, negative or not.
+//!
+//! One more install, which is not sampled for that, is followed to the tool's exit, charged to a memory
+//! cgroup where there can be one, and proved by probes.
 
-use netns_harness::datapath::Transport;
-use schema::{Mode, Options, ScenarioKind, Stage};
+use std::time::Duration;
 
-use crate::cost::Size;
-use crate::recorder::Recorder;
+use netns_harness::HarnessError;
+use netns_harness::datapath::{Batch, RenderOptions, Transport};
+use netns_harness::meters::{self, KernelMemory, MemoryCgroup, Still};
+use netns_harness::service::Population;
+use schema::{Metric, Mode, Options, ScenarioKind, Stage};
+
+use crate::cost::{self, Size};
+use crate::recorder::{Recorder, median};
 use crate::scenario::{CellError, Needs, Request, Scenario};
 use crate::stay::Stay;
+use crate::update;
+
+/// How long kernel memory may take to stand still.
+const SETTLE: Duration = Duration::from_secs(2);
+/// What waiting for that usually takes, nanoseconds.
+const SETTLED_NS: u64 = 250_000_000;
+/// Services of the population that makes tables and hooks.
+const TINY: usize = 2;
+
+/// Install/remove pairs. Small populations hold little, so that other processes weigh more; at the
+/// largest an install takes up to ten seconds.
+const fn pairs(services: u32) -> u32 {
+    match services {
+        ..=1_000 => 9,
+        1_001..=3_000 => 5,
+        _ => 3,
+    }
+}
 
 /// The scenario.
 #[derive(Debug)]
@@ -27,24 +59,216 @@ impl Scenario for Memory {
 
     fn cells(
         &self,
-        _mode: Mode,
+        mode: Mode,
         _services: u32,
-        _transport: Transport,
-        _request: &Request,
+        transport: Transport,
+        request: &Request,
     ) -> Vec<Options> {
-        Vec::new()
+        update::cells(mode, transport, request)
     }
 
-    fn expected_ns(&self, _mode: Mode, _size: Size, _options: &Options, _request: &Request) -> u64 {
-        0
+    fn expected_ns(&self, mode: Mode, size: Size, options: &Options, _request: &Request) -> u64 {
+        let transport = options
+            .get("transport")
+            .and_then(|t| Transport::from_name(t))
+            .unwrap_or(Transport::Restore);
+        let install = cost::install_ns(mode, transport, false, size);
+        let pair = install + install / 4 + 2 * SETTLED_NS;
+        u64::from(pairs(size.services) + 1) * pair
+            + 2 * cost::listing_ns(mode, size)
+            + 2 * SETTLED_NS
     }
 
     fn run(
         &self,
-        _stay: &mut Stay<'_>,
-        _options: &Options,
-        _recorder: &mut Recorder,
+        stay: &mut Stay<'_>,
+        options: &Options,
+        recorder: &mut Recorder,
     ) -> Result<(), CellError> {
-        Err(CellError::at(Stage::Measure, "not in this version"))
+        let render = RenderOptions {
+            chunk: stay.datapath.preparation_chunk(),
+            untimed: true,
+            ..stay.render_options(options)?
+        };
+        make_tables(stay, &render)?;
+        let batch = stay.datapath.render(None, stay.population, &render);
+        let mut sampled = Sampled::default();
+        let mut before = sampled.read()?;
+        for pair in 0..pairs(stay.spec.services) {
+            let (done, peak) = meters::peak_during(|| install(stay, &batch))?;
+            done?;
+            let installed = sampled.read()?;
+            if pair == 0 {
+                stay.damage()?;
+                recorder.fact("census_services", stay.census(stay.population)?);
+                stay.check_order()?;
+            }
+            stay.teardown()?;
+            let after = sampled.read()?;
+            sampled.pair([before, installed, after], peak, recorder);
+            before = after;
+        }
+        sampled.note(recorder);
+        weigh_and_prove(stay, &batch, recorder)?;
+        stay.teardown()
+    }
+}
+
+/// Installs and removes a tiny population: what the first rules of a namespace bring along stays
+/// behind.
+fn make_tables(stay: &Stay<'_>, render: &RenderOptions) -> Result<(), CellError> {
+    let services = &stay.population.services;
+    let tiny = Population {
+        services: services.iter().take(TINY).cloned().collect(),
+    };
+    let batch = stay.datapath.render(None, &tiny, render);
+    install(stay, &batch).map_err(|e| CellError::at(Stage::Preparation, e))?;
+    stay.teardown()
+}
+
+fn install(stay: &Stay<'_>, batch: &Batch) -> Result<(), HarnessError> {
+    // What the apply holds open is closed before anything is read.
+    stay.lab.on_node(|| stay.datapath.apply(batch).map(drop))
+}
+
+/// What was read so far.
+#[derive(Debug, Default)]
+struct Sampled {
+    /// Slab, vmalloc and per-CPU memory of each pair, bytes.
+    parts: [Vec<f64>; 3],
+    readings: u32,
+    restless: u32,
+}
+
+impl Sampled {
+    fn read(&mut self) -> Result<KernelMemory, CellError> {
+        let Still { memory, stood } = meters::still(SETTLE)?;
+        self.readings += 1;
+        self.restless += u32::from(!stood);
+        Ok(memory)
+    }
+
+    /// One sample: the readings before, installed and after, and the largest total while installing.
+    fn pair(&mut self, readings: [KernelMemory; 3], peak: u64, recorder: &mut Recorder) {
+        let [slab, vmalloc, percpu, total] = [
+            |memory: KernelMemory| memory.slab_unreclaimable,
+            |memory: KernelMemory| memory.vmalloc_used,
+            |memory: KernelMemory| memory.percpu,
+            KernelMemory::total as fn(KernelMemory) -> u64,
+        ]
+        .map(|part| held(readings.map(part)));
+        for (all, part) in self.parts.iter_mut().zip([slab, vmalloc, percpu]) {
+            all.push(part as f64);
+        }
+        recorder.difference(Metric::KernelMemory, total);
+        let [before, installed, _] = readings.map(KernelMemory::total);
+        let peak = peak.max(installed).cast_signed() - before.cast_signed();
+        recorder.difference(Metric::KernelMemoryPeak, peak);
+    }
+
+    fn note(&self, recorder: &mut Recorder) {
+        for (name, part) in ["slab", "vmalloc", "percpu"].into_iter().zip(&self.parts) {
+            recorder.fact(&format!("kernel_memory_{name}"), median(part));
+        }
+        recorder.fact(
+            "kernel_memory_source",
+            "SUnreclaim + VmallocUsed + Percpu of /proc/meminfo: installed - (before + after) / 2",
+        );
+        recorder.fact(
+            "kernel_memory_readings",
+            format!("{}, {} of them restless", self.readings, self.restless),
+        );
+        if let Some(cpus) = meters::possible_cpus() {
+            recorder.fact("percpu_cpus", cpus);
+        }
+        recorder.fact("noisy", "host kernel; other processes move these figures");
+    }
+}
+
+/// What is there only when installed, bytes: less the mean of before and after, so that a steady drift
+/// cancels.
+fn held([before, installed, after]: [u64; 3]) -> i64 {
+    installed.cast_signed() - u64::midpoint(before, after).cast_signed()
+}
+
+/// Installs once more: the tool is weighed, the memory cgroup is asked, and traffic proves the rules.
+fn weigh_and_prove(
+    stay: &mut Stay<'_>,
+    batch: &Batch,
+    recorder: &mut Recorder,
+) -> Result<(), CellError> {
+    let ((done, peak), charged) =
+        charged_during(|| netns_sys::process::weighing(|| install(stay, batch)));
+    done?;
+    if let Some(bytes) = peak {
+        recorder.sample(Metric::ToolRss, bytes);
+    }
+    match charged {
+        Ok((bytes, source)) => {
+            recorder.difference(Metric::CgroupMemory, bytes);
+            recorder.fact("cgroup_memory_source", source);
+        }
+        Err(why) => recorder.fact("cgroup_memory", format!("not measured: {why}")),
+    }
+    for (source, bytes) in stay.lab.on_node(|| stay.datapath.stated_memory())? {
+        recorder.fact(&format!("stated_memory: {source}"), bytes);
+    }
+    stay.damage()?;
+    stay.census(stay.population)?;
+    stay.probe(recorder)
+}
+
+/// Runs `act` in a memory cgroup of this process's own: what the group was charged for kernel memory,
+/// bytes, and the file that says so; or why there is no such figure.
+fn charged_during<T>(act: impl FnOnce() -> T) -> (T, Result<(i64, &'static str), String>) {
+    let group = match MemoryCgroup::enter() {
+        Ok(group) => group,
+        Err(why) => return (act(), Err(why)),
+    };
+    let read = || {
+        meters::still(SETTLE).map_err(|e| e.to_string())?;
+        group.kernel_bytes()
+    };
+    let before = read();
+    let done = act();
+    let charged = before.and_then(|before| {
+        let after = read()?;
+        Ok((after.cast_signed() - before.cast_signed(), group.source()))
+    });
+    (done, charged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_drift_cancels_and_a_fall_is_negative() {
+        // 100 bytes a reading come from elsewhere.
+        assert_eq!(held([1_000, 6_100, 1_200]), 5_000);
+        assert_eq!(held([1_000, 900, 1_000]), -100);
+    }
+
+    #[test]
+    fn every_size_has_at_least_three_pairs_and_the_smaller_ones_five() {
+        assert!((1..=100_000).step_by(97).all(|n| pairs(n) >= 3));
+        assert!((1..=3_000).step_by(97).all(|n| pairs(n) >= 5));
+    }
+
+    #[test]
+    fn floors_have_no_memory_cells() {
+        let request = Request {
+            positions: Vec::new(),
+            protocols: Vec::new(),
+            transports: Vec::new(),
+            engines: Vec::new(),
+            churn: 0,
+            large_cluster: true,
+            flows: 0,
+        };
+        for &mode in Mode::ALL {
+            let cells = Memory.cells(mode, 100, Transport::Restore, &request);
+            assert_eq!(cells.is_empty(), mode.is_floor(), "{mode}");
+        }
     }
 }
