@@ -81,7 +81,7 @@ pub fn possible_cpus() -> Option<u32> {
 /// Time between two readings.
 const STEP: Duration = Duration::from_millis(20);
 /// Readings that are looked at together.
-const READINGS: usize = 8;
+const READINGS: usize = 6;
 /// They stand still when they differ by no more than this, bytes: eight thread stacks come and go on any
 /// machine.
 const SPREAD: u64 = 128 << 10;
