@@ -15,7 +15,7 @@ use std::time::Duration;
 use netns_harness::HarnessError;
 use netns_harness::datapath::{Batch, RenderOptions, Transport};
 use netns_harness::meters::{self, KernelMemory, MemoryCgroup, Still};
-use schema::{Metric, Mode, Options, ScenarioKind, Stage};
+use schema::{Metric, Mode, Options, ScenarioKind};
 
 use crate::cost::{self, Size};
 use crate::recorder::{Recorder, median};
