@@ -192,6 +192,14 @@ pub(crate) struct DoctorArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Install, list and remove N services in each mode, instead of two.
+    #[arg(long, short = 'n', value_name = "N", allow_negative_numbers = true, value_parser = services)]
+    pub(crate) services: Option<u32>,
+
+    /// Endpoints of each of those services.
+    #[arg(long, value_name = "E", default_value = "2", requires = "services", allow_negative_numbers = true, value_parser = endpoints)]
+    pub(crate) endpoints: u32,
 }
 
 #[derive(Debug, Args)]

@@ -5,10 +5,12 @@ use std::fs;
 use std::io::Read as _;
 use std::process::Command;
 
-use netns_harness::datapath::Transport;
+use netns_harness::datapath::{Engine, Transport};
 use netns_harness::lab::Pinning;
 use netns_harness::meters;
 use schema::{Accelerator, Environment, Mode, SandboxKind};
+
+use crate::readiness::Case;
 
 /// Kernel configuration that moves results by more than noise.
 const CONFIG: &[&str] = &[
@@ -35,37 +37,47 @@ const CONFIG: &[&str] = &[
 ];
 
 /// A tool that a mode needs: program, Debian package.
-type Tool = (&'static str, &'static str);
+pub(crate) type Tool = (&'static str, &'static str);
 
-/// Tools of a mode through a transport.
-pub(crate) fn tools(mode: Mode, transport: Transport) -> &'static [Tool] {
-    const LEGACY: &[Tool] = &[
-        ("iptables-legacy-restore", "iptables"),
-        ("iptables-legacy-save", "iptables"),
-        ("iptables-legacy", "iptables"),
-    ];
-    const NFT: &[Tool] = &[
-        ("iptables-nft-restore", "iptables"),
-        ("iptables-nft-save", "iptables"),
-        ("iptables-nft", "iptables"),
-    ];
-    match (mode, transport) {
-        (Mode::IptablesNft, _) => NFT,
-        (_, Transport::Nft) => &[("nft", "nftables")],
-        (Mode::Nftables, _) => &[],
+const LEGACY: &[Tool] = &[
+    ("iptables-legacy-restore", "iptables"),
+    ("iptables-legacy-save", "iptables"),
+    ("iptables-legacy", "iptables"),
+];
+const NFT_ENGINE: &[Tool] = &[
+    ("iptables-nft-restore", "iptables"),
+    ("iptables-nft-save", "iptables"),
+    ("iptables-nft", "iptables"),
+];
+
+/// Tools of a mode as it is programmed.
+pub(crate) fn tools(case: Case) -> Vec<Tool> {
+    let rules = match case.mode {
+        Mode::Nftables => &[],
+        Mode::IptablesNft => NFT_ENGINE,
+        Mode::Ipset if case.engine == Some(Engine::Nft) => NFT_ENGINE,
         // The bare floor is proved empty by listing both engines.
-        _ => LEGACY,
-    }
+        Mode::None | Mode::Conntrack | Mode::IptablesLegacy | Mode::Ipset => LEGACY,
+    };
+    let own: &[Tool] = match case.transport {
+        Transport::Nft => &[("nft", "nftables")],
+        Transport::IpsetRestore => &[("ipset", "ipset")],
+        Transport::Restore | Transport::Netlink | Transport::Exec => &[],
+    };
+    [rules, own].concat()
 }
 
-/// Whether a program is in one of the directories of PATH.
-pub(crate) fn installed(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+/// Every tool that any mode can use, each once, and what only mode ipvs would.
+pub(crate) fn all_tools() -> Vec<Tool> {
+    let mut found: Vec<Tool> = Case::all().into_iter().flat_map(tools).collect();
+    found.push(("ipvsadm", "ipvsadm"));
+    let mut seen = std::collections::HashSet::new();
+    found.retain(|tool| seen.insert(*tool));
+    found
 }
 
-/// The host's kernel as an environment.
-pub(crate) fn host() -> Environment {
+/// The host's kernel as an environment, with the tools and libraries of `cases`.
+pub(crate) fn host(cases: &[Case]) -> Environment {
     let uname = nix::sys::utsname::uname().ok();
     let name = |get: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
         uname.as_ref().map_or_else(
@@ -100,7 +112,7 @@ pub(crate) fn host() -> Environment {
         mitigations: meters::mitigations(),
         config: kernel_config(),
         sysctls: BTreeMap::new(),
-        tools: versions(),
+        tools: versions(cases),
     }
 }
 
@@ -141,23 +153,96 @@ fn kernel_config() -> BTreeMap<String, String> {
         .collect()
 }
 
-fn versions() -> BTreeMap<String, String> {
-    let version = |program: &str| {
-        let output = Command::new(program).arg("--version").output().ok()?;
-        Some(
-            String::from_utf8_lossy(&output.stdout)
-                .lines()
-                .next()?
-                .trim()
-                .to_owned(),
-        )
-    };
+/// What a tool says of its version; `None` when it cannot be started.
+pub(crate) fn version(program: &str) -> Option<String> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Some(text.lines().next()?.trim().to_owned())
+}
+
+/// Versions of this program, of the tools that `cases` use, and of the libraries that it has loaded.
+fn versions(cases: &[Case]) -> BTreeMap<String, String> {
     let mut found = BTreeMap::from([("bench-runner".to_owned(), crate::VERSION.to_owned())]);
-    for program in ["iptables-legacy-restore", "nft"] {
-        found.insert(
-            program.to_owned(),
-            version(program).unwrap_or_else(|| "not installed".to_owned()),
-        );
+    for (program, _) in cases.iter().flat_map(|case| tools(*case)) {
+        found
+            .entry(program.to_owned())
+            .or_insert_with(|| version(program).unwrap_or_else(|| "not installed".to_owned()));
+    }
+    found.extend(libraries());
+    found
+}
+
+/// Libraries that reach into the kernel: what rules and sets are made with.
+const LIBRARIES: [&str; 3] = ["libipset", "libmnl", "libnftnl"];
+
+/// Versions of the libraries that this process has loaded: the number in the file's name, and the
+/// distribution's own version where it says one.
+pub(crate) fn libraries() -> BTreeMap<String, String> {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let mut found = BTreeMap::new();
+    for path in maps
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(5))
+    {
+        let file = path.rsplit('/').next().unwrap_or(path);
+        let Some((name, number)) = file.split_once(".so.") else {
+            continue;
+        };
+        if LIBRARIES.contains(&name) && !found.contains_key(name) {
+            let packaged =
+                package_version(path, file).map_or_else(String::new, |v| format!(" (package {v})"));
+            found.insert(name.to_owned(), format!("{number}{packaged}"));
+        }
     }
     found
+}
+
+/// The Debian version of the package that a library's file is from.
+fn package_version(path: &str, file: &str) -> Option<String> {
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.success()).then(|| text.lines().next().map(str::to_owned))?
+    };
+    // Where /lib is a link to /usr/lib, the package may have either path.
+    let owner = run("dpkg-query", &["-S", path])
+        .or_else(|| run("dpkg-query", &["-S", &format!("*/{file}")]))?;
+    let package = owner.split_once(": ")?.0;
+    run("dpkg-query", &["-W", "-f", "${Version}\n", package])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tools_of_a_case_are_those_of_its_engine_and_of_its_transport() {
+        let named = |engine, transport| {
+            let case = Case {
+                mode: Mode::Ipset,
+                transport,
+                engine: Some(engine),
+            };
+            tools(case)
+                .into_iter()
+                .map(|(program, _)| program)
+                .collect::<Vec<_>>()
+        };
+        let legacy = named(Engine::Legacy, Transport::IpsetRestore);
+        assert!(legacy.contains(&"ipset") && legacy.contains(&"iptables-legacy-restore"));
+        let nft = named(Engine::Nft, Transport::Netlink);
+        assert!(nft.contains(&"iptables-nft-restore") && !nft.contains(&"ipset"));
+    }
+
+    #[test]
+    fn libnftnl_is_loaded_and_has_a_version() {
+        let found = libraries();
+        let version = found
+            .get("libnftnl")
+            .expect("this program is linked with it");
+        assert!(
+            version.starts_with(|c: char| c.is_ascii_digit()),
+            "{version}"
+        );
+    }
 }

@@ -14,6 +14,7 @@ use tokio::signal::unix::Signal;
 use crate::cmd::cell::Input;
 use crate::plan::{Plan, PlannedStay, Settings, key};
 use crate::progress::{Progress, rough};
+use crate::readiness::Case;
 use crate::run_dir::RunDir;
 use crate::stay_process::{Next, StayProcess};
 
@@ -59,8 +60,8 @@ pub(crate) struct Executor<'a> {
     terminate: Signal,
     start: clock::Reading,
     baseline: KernelMemory,
-    /// Why a mode cannot be measured here, by (mode, transport).
-    unsupported: HashMap<(schema::Mode, String), String>,
+    /// Why a mode cannot be measured here, by how it is programmed.
+    unsupported: HashMap<Case, String>,
     /// How long a stay of the plan took last, nanoseconds.
     took: HashMap<StayShape, u64>,
     /// Preparations and cells that timed out: not tried again.
@@ -126,7 +127,7 @@ impl<'a> Executor<'a> {
         settings: &'a Settings,
         plan: &'a Plan,
         run_dir: &'a mut RunDir,
-        unsupported: HashMap<(schema::Mode, String), String>,
+        unsupported: HashMap<Case, String>,
     ) -> anyhow::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
@@ -191,11 +192,7 @@ impl<'a> Executor<'a> {
         if self.tally.interrupted {
             return self.skip(spec, &spec.cells, "interrupted");
         }
-        if let Some(why) = self
-            .unsupported
-            .get(&(spec.mode, spec.transport.clone()))
-            .cloned()
-        {
+        if let Some(why) = Case::of(spec).and_then(|case| self.unsupported.get(&case).cloned()) {
             return self.close_all(spec, &spec.cells, &Outcome::Unsupported { reason: why });
         }
         let expected = self

@@ -7,10 +7,12 @@ mod execute;
 mod exit;
 mod plan;
 mod progress;
+mod readiness;
 mod run_dir;
 mod stay_process;
 mod stdout;
 mod table;
+mod trial;
 
 use std::io::Write as _;
 use std::process::ExitCode;

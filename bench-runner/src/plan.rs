@@ -14,6 +14,7 @@ use schema::{CellKey, Mode, Protocol, ScenarioKind};
 
 use crate::cli::{OnOff, RunArgs, Scenarios};
 use crate::exit::Usage;
+use crate::readiness::Case;
 
 /// Name of the one environment of a run on the host's kernel.
 pub(crate) const ENVIRONMENT: &str = "netns";
@@ -220,6 +221,18 @@ impl Plan {
             blocks: settings.repetitions,
             stays,
         }
+    }
+
+    /// Modes as they are programmed in the plan, each once.
+    pub(crate) fn cases(&self) -> Vec<Case> {
+        let mut found: Vec<Case> = self
+            .stays
+            .iter()
+            .filter_map(|s| Case::of(&s.spec))
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 
     /// Cells of one block.

@@ -67,5 +67,35 @@ fn render(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, render);
+/// What grows with N: an update's shared chains, and everything in a resync.
+fn iptables(c: &mut Criterion) {
+    let (before, after) = (population(10_000), population(10_001));
+    let datapath = registry(Mode::IptablesNft);
+    for (name, from, to, resync) in [
+        ("service-add", &before, &after, false),
+        ("resync", &before, &before, true),
+    ] {
+        for transport in datapath.transports() {
+            let options = RenderOptions {
+                transport: *transport,
+                large_cluster: true,
+                chunk: None,
+                untimed: false,
+                resync,
+            };
+            c.bench_function(
+                &format!("iptables {transport}: {name} at 10,000 services"),
+                |b| {
+                    b.iter_batched(
+                        || (),
+                        |()| datapath.render(Some(from), to, &options),
+                        BatchSize::LargeInput,
+                    );
+                },
+            );
+        }
+    }
+}
+
+criterion_group!(benches, render, iptables);
 criterion_main!(benches);

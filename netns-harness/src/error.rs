@@ -68,4 +68,11 @@ impl HarnessError {
             source: source.into(),
         }
     }
+
+    /// Whether a transaction did not fit into a socket's send buffer (EMSGSIZE), which only root of the
+    /// initial user namespace may enlarge beyond `net.core.wmem_max`.
+    #[must_use]
+    pub fn is_too_big(&self) -> bool {
+        matches!(self, Self::Nftables { source, .. } if source.is_too_big())
+    }
 }

@@ -1,5 +1,6 @@
 //! One property over all modes: for random populations and deltas, what the pure batches mean is the
-//! population, whatever the mode, transport, layout and chunk.
+//! population, whatever the mode, transport, layout and chunk, and whether an update writes what changed
+//! or everything.
 #![allow(missing_docs, reason = "tests are sentences")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
@@ -61,7 +62,7 @@ proptest! {
         for (mode, engine) in modes.flat_map(|m| engines(m).iter().map(move |e| (m, *e))) {
             let datapath = with_engine(mode, engine);
             for transport in datapath.transports() {
-                let options = RenderOptions { transport: *transport, large_cluster, chunk, untimed, resync: false };
+                let options = RenderOptions { transport: *transport, large_cluster, chunk, untimed, resync };
                 let mut batches = vec![datapath.render(None, &populations[0], &options)];
                 batches.extend(populations.windows(2).map(|w| datapath.render(Some(&w[0]), &w[1], &options)));
                 if resync {

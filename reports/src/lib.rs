@@ -17,6 +17,7 @@ pub mod statistics;
 mod summarise;
 #[cfg(any(test, feature = "synthetic"))]
 pub mod synthetic;
+pub mod update_table;
 mod write;
 
 pub use html::render_html;

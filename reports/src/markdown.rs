@@ -8,10 +8,12 @@ use schema::{Metric, Mode};
 
 use crate::html::headline::{answers, behind};
 use crate::html::trust::{command, coverage_text};
+use crate::html::updates::{caption, counted};
 use crate::load::Run;
 use crate::quantity::{digits, span, value, whole};
-use crate::scope::{Question, Scope, is_lowest, mishap, option, scopes};
+use crate::scope::{Question, Scope, is_lowest, mishap, scopes, way};
 use crate::summarise::floor_ratios;
+use crate::update_table::{Answer, update_tables, without_time};
 
 /// Cells without numbers that are listed one by one; the page has them all.
 const LISTED: usize = 12;
@@ -61,6 +63,7 @@ fn section(run: &Run, summary: &Summary) -> String {
     }
     let scopes = scopes(summary);
     for scope in &scopes {
+        updates(&mut text, summary, scope, scopes.len() > 1);
         table(&mut text, summary, scope, scopes.len() > 1);
         floors(&mut text, run, scope, scope.largest(summary));
     }
@@ -75,6 +78,76 @@ fn section(run: &Run, summary: &Summary) -> String {
     text
 }
 
+/// Scenario × mode: rule updates.
+fn updates(text: &mut String, summary: &Summary, scope: &Scope, named: bool) {
+    for table in update_tables(summary, scope) {
+        let place = if named {
+            format!(", {}", safe(&scope.describe()))
+        } else {
+            String::new()
+        };
+        let _ = writeln!(
+            text,
+            "\n### Rule updates at {} services{place}\n\n{}\n",
+            whole(table.services.into()),
+            safe(&caption(&table))
+        );
+        head(text, "update", &table.modes);
+        for line in &table.lines {
+            let times = line.times();
+            let cells: Vec<String> = line
+                .cells
+                .iter()
+                .map(|answers| {
+                    let answers: Vec<String> = answers.iter().map(|a| update(a, &times)).collect();
+                    if answers.is_empty() {
+                        "not planned".to_owned()
+                    } else {
+                        answers.join("<br>")
+                    }
+                })
+                .collect();
+            let _ = writeln!(
+                text,
+                "| {} ({}) | {} |",
+                safe(&line.text()),
+                line.scenario,
+                cells.join(" | ")
+            );
+        }
+    }
+}
+
+/// One way's answer: time, what was counted, kube-proxy's sync.
+fn update(answer: &Answer<'_>, times: &[&Row]) -> String {
+    let way = answer.way();
+    let through = if way.is_empty() {
+        String::new()
+    } else {
+        format!("{}: ", safe(&way))
+    };
+    if answer.time.median.is_none() {
+        return format!("{through}{}", safe(&without_time(answer.time)));
+    }
+    let sync = answer
+        .sync
+        .and_then(|sync| sync.median.zip(sync.unit))
+        .map_or_else(String::new, |(median, unit)| {
+            format!("; sync {}", value(median, unit))
+        });
+    format!(
+        "{through}{}; {}{sync}",
+        measured(answer.time, times),
+        counted(answer)
+    )
+}
+
+fn head(text: &mut String, first: &str, modes: &[Mode]) {
+    let names: Vec<&str> = modes.iter().map(|mode| mode.name()).collect();
+    let _ = writeln!(text, "| {first} | {} |", names.join(" | "));
+    let _ = writeln!(text, "|---|{}", "---|".repeat(modes.len()));
+}
+
 fn table(text: &mut String, summary: &Summary, scope: &Scope, named: bool) {
     let largest = scope.largest(summary);
     let modes = scope.modes(summary);
@@ -83,18 +156,17 @@ fn table(text: &mut String, summary: &Summary, scope: &Scope, named: bool) {
     } else {
         String::new()
     };
-    let _ = writeln!(text, "\n### At {} services{place}\n", whole(largest.into()));
+    let questions = scope.questions(summary);
+    if questions.is_empty() {
+        return;
+    }
     let _ = writeln!(
         text,
-        "| question | {} |",
-        modes
-            .iter()
-            .map(|mode| mode.name())
-            .collect::<Vec<_>>()
-            .join(" | ")
+        "\n### Packets, memory and rules at {} services{place}\n",
+        whole(largest.into())
     );
-    let _ = writeln!(text, "|---|{}", "---|".repeat(modes.len()));
-    for question in scope.questions(summary) {
+    head(text, "question", &modes);
+    for question in questions {
         let answers = answers(summary, scope, &question, largest);
         let cells: Vec<String> = modes
             .iter()
@@ -126,33 +198,37 @@ fn cell(answers: &[&Row], mode: Mode, question: &Question) -> String {
 }
 
 fn answer(row: &Row, answers: &[&Row]) -> String {
-    let through = row
-        .key
-        .options
-        .get("transport")
-        .map_or_else(String::new, |transport| {
-            format!("{}: ", safe(&option("transport", transport)))
-        });
-    match (row.median, row.unit) {
-        (Some(median), Some(unit)) => {
-            let median = value(median, unit);
-            let median = if is_lowest(row, answers) {
-                format!("**{median}**")
-            } else {
-                median
-            };
-            let but = if mishap(row).is_some() {
-                " (some stays have no number)"
-            } else {
-                ""
-            };
-            format!("{through}{median} ({}){but}", behind(row, unit))
-        }
-        _ => format!(
-            "{through}{}",
-            safe(row.reason.as_deref().unwrap_or(&row.outcome))
-        ),
+    let way = way(&row.key.options);
+    let through = if way.is_empty() {
+        String::new()
+    } else {
+        format!("{}: ", safe(&way))
+    };
+    if row.median.is_some() {
+        return format!("{through}{}", measured(row, answers));
     }
+    let why = row.reason.as_deref().unwrap_or(&row.outcome);
+    format!("{through}{}", safe(why))
+}
+
+/// "**482 µs** (461–503 µs, n = 40 in 10 stays)": bold where it is the lowest.
+fn measured(row: &Row, answers: &[&Row]) -> String {
+    let Some((median, unit)) = row.median.zip(row.unit) else {
+        return "no number".to_owned();
+    };
+    let median = value(median, unit);
+    let median = if is_lowest(row, answers) {
+        format!("**{median}**")
+    } else {
+        median
+    };
+    let noisy = if row.noisy { ", noisy" } else { "" };
+    let but = if mishap(row).is_some() {
+        " (some stays have no number)"
+    } else {
+        ""
+    };
+    format!("{median} ({}{noisy}){but}", behind(row, unit))
 }
 
 fn floors(text: &mut String, run: &Run, scope: &Scope, services: u32) {

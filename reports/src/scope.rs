@@ -7,6 +7,7 @@ use schema::summary::{Row, Summary};
 use schema::{CellKey, Metric, Mode, Options, ScenarioKind};
 
 use crate::quantity::whole;
+use crate::update_table::UPDATES;
 
 /// One environment and one number of endpoints.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,14 +87,18 @@ impl Scope {
     /// The questions asked here, in table order.
     #[must_use]
     pub fn questions(&self, summary: &Summary) -> Vec<Question> {
-        let varying = self.varying(summary);
+        let varying: BTreeSet<String> = varying(self.rows(summary))
+            .into_iter()
+            .map(|(_, key)| key)
+            .collect();
         let mut questions: BTreeSet<Question> = BTreeSet::new();
         for row in self.rows(summary) {
             for &metric in headline_metrics(row.key.scenario) {
                 let mut options = row.key.options.clone();
-                options.remove("transport");
                 options.retain(|key, _| {
-                    varying.contains(key) || matches!(key.as_str(), "position" | "protocol")
+                    let key = key.as_str();
+                    !WAY.contains(&key)
+                        && (varying.contains(key) || matches!(key, "position" | "protocol"))
                 });
                 questions.insert(Question {
                     scenario: row.key.scenario,
@@ -115,38 +120,63 @@ impl Scope {
         });
         questions
     }
-
-    /// Options that take more than one value in a scenario here: the only ones worth naming.
-    fn varying(&self, summary: &Summary) -> BTreeSet<String> {
-        let mut values: BTreeMap<(ScenarioKind, &str), BTreeSet<&str>> = BTreeMap::new();
-        for row in self.rows(summary) {
-            for (key, value) in &row.key.options {
-                values
-                    .entry((row.key.scenario, key))
-                    .or_default()
-                    .insert(value);
-            }
-        }
-        values
-            .into_iter()
-            .filter(|(_, seen)| seen.len() > 1)
-            .map(|((_, key), _)| key.to_owned())
-            .collect()
-    }
 }
 
-/// What the headline table asks in a scenario.
+/// Options that take more than one value in a scenario, with the scenario: the only ones worth naming.
+pub(crate) fn varying<'a>(rows: impl Iterator<Item = &'a Row>) -> BTreeSet<(ScenarioKind, String)> {
+    let mut values: BTreeMap<(ScenarioKind, &str), BTreeSet<&str>> = BTreeMap::new();
+    for row in rows {
+        for (key, value) in &row.key.options {
+            values
+                .entry((row.key.scenario, key))
+                .or_default()
+                .insert(value);
+        }
+    }
+    values
+        .into_iter()
+        .filter(|(_, seen)| seen.len() > 1)
+        .map(|((scenario, key), _)| (scenario, key.to_owned()))
+        .collect()
+}
+
+/// Options that say how a mode is programmed. They never ask a question of their own: modes have
+/// different ways, and an answer names its own.
+pub(crate) const WAY: &[&str] = &["transport", "engine"];
+
+/// How a cell's mode is programmed, as words: "netlink, nft engine". Empty for cells that say nothing
+/// of it.
+#[must_use]
+pub fn way(options: &Options) -> String {
+    let words: Vec<String> = WAY
+        .iter()
+        .filter_map(|key| Some(option(key, options.get(*key)?)))
+        .collect();
+    words.join(", ")
+}
+
+/// What the headline table asks in a scenario. Rule updates have a table of their own
+/// ([`crate::update_table`]).
 const fn headline_metrics(scenario: ScenarioKind) -> &'static [Metric] {
     match scenario {
-        ScenarioKind::ColdInstall => &[Metric::UpdateTime],
-        ScenarioKind::ServiceAdd => &[Metric::UpdateTime, Metric::BytesSent],
         ScenarioKind::FirstPacket => &[Metric::Latency],
-        ScenarioKind::Resync
+        ScenarioKind::Memory => &[
+            Metric::KernelMemory,
+            Metric::KernelMemoryPeak,
+            Metric::CgroupMemory,
+        ],
+        ScenarioKind::RuleCount => &[
+            Metric::Rules,
+            Metric::Chains,
+            Metric::Sets,
+            Metric::Elements,
+        ],
+        ScenarioKind::ColdInstall
+        | ScenarioKind::Resync
+        | ScenarioKind::ServiceAdd
         | ScenarioKind::ServiceRemove
         | ScenarioKind::EndpointChurn
-        | ScenarioKind::Teardown => &[Metric::UpdateTime],
-        ScenarioKind::Memory => &[Metric::KernelMemory],
-        ScenarioKind::RuleCount => &[Metric::Rules],
+        | ScenarioKind::Teardown => &[],
     }
 }
 
@@ -157,7 +187,7 @@ pub(crate) fn place(position: Option<&str>) -> usize {
         .unwrap_or(usize::MAX)
 }
 
-fn chunk_order(chunk: Option<&str>) -> u64 {
+pub(crate) fn chunk_order(chunk: Option<&str>) -> u64 {
     chunk.and_then(|c| c.parse().ok()).unwrap_or(0)
 }
 
@@ -168,7 +198,7 @@ pub struct Question {
     pub scenario: ScenarioKind,
     /// Metric.
     pub metric: Metric,
-    /// The options that matter, without the transport.
+    /// The options that matter, without transport and engine.
     pub options: Options,
 }
 
@@ -201,31 +231,20 @@ impl Question {
             }
         };
         match (self.scenario, self.metric) {
-            (ScenarioKind::ColdInstall, _) => {
-                format!("Install {services} services from nothing{}", rest(&[]))
-            }
-            (ScenarioKind::ServiceAdd, Metric::BytesSent) => {
-                format!(
-                    "Bytes handed over to add one service to {services}{}",
-                    rest(&[])
-                )
-            }
-            (ScenarioKind::ServiceAdd, _) => format!("Add one service to {services}{}", rest(&[])),
-            (ScenarioKind::Resync, _) => {
-                format!("Write {services} services again{}", rest(&[]))
-            }
-            (ScenarioKind::ServiceRemove, _) => {
-                format!("Remove one service of {services}{}", rest(&[]))
-            }
-            (ScenarioKind::EndpointChurn, _) => {
-                format!("Replace endpoints of {services} services{}", rest(&[]))
-            }
-            (ScenarioKind::Teardown, _) => format!("Remove {services} services{}", rest(&[])),
+            (ScenarioKind::Memory, Metric::KernelMemoryPeak) => format!(
+                "Peak of kernel memory while {services} services are installed{}",
+                rest(&[])
+            ),
+            (ScenarioKind::Memory, Metric::CgroupMemory) => format!(
+                "The part of it that a cgroup sees (incomplete by design){}",
+                rest(&[])
+            ),
             (ScenarioKind::Memory, _) => {
                 format!("Kernel memory of {services} services{}", rest(&[]))
             }
             (ScenarioKind::RuleCount, metric) => {
-                format!("Listed for {services} services: {metric}{}", rest(&[]))
+                let noun = uppercase_first(metric.name());
+                format!("{noun} listed for {services} services{}", rest(&[]))
             }
             (ScenarioKind::FirstPacket, _) => {
                 let of = |key: &str| self.options.get(key).map_or("", String::as_str);
@@ -236,16 +255,25 @@ impl Question {
                     rest(&["position", "protocol"])
                 )
             }
+            (scenario, metric) => {
+                format!("{scenario}, {metric}, {services} services{}", rest(&[]))
+            }
         }
     }
+}
+
+fn uppercase_first(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }
 
 /// Lower bound of a row without numbers that timed out, nanoseconds of update time. `None` where the
 /// scenario does not measure that: a bound of a batch says nothing of the latency of a packet.
 #[must_use]
 pub fn lower_bound(row: &Row) -> Option<f64> {
-    let bounded = row.outcome == "timed-out"
-        && headline_metrics(row.key.scenario).contains(&Metric::UpdateTime);
+    let bounded = row.outcome == "timed-out" && UPDATES.contains(&row.key.scenario);
     row.lower_bound_ns
         .filter(|_| bounded)
         .map(|bound| bound as f64)
@@ -309,6 +337,10 @@ pub fn option(key: &str, value: &str) -> String {
         ("transport", "restore") => "iptables-restore".to_owned(),
         ("transport", "netlink") => "netlink".to_owned(),
         ("transport", "nft") => "nft -f".to_owned(),
+        ("transport", "exec") => "a process a rule".to_owned(),
+        ("transport", "ipset-restore") => "ipset restore".to_owned(),
+        ("engine", engine) => format!("{engine} engine"),
+        ("churn", k) => format!("{k} endpoints"),
         ("large_cluster", "on") => "without comments".to_owned(),
         ("large_cluster", "off") => "with comments".to_owned(),
         ("position", "uniform") => "any service".to_owned(),

@@ -13,6 +13,10 @@ use schema::{
 
 use crate::load::Run;
 
+mod laws;
+
+use laws::Way;
+
 /// What to generate.
 #[derive(Debug, Clone)]
 pub struct Shape {
@@ -30,6 +34,8 @@ pub struct Shape {
     pub label: String,
     /// Whether some cells fail, time out or are not run.
     pub mishaps: bool,
+    /// Engines of mode ipset.
+    pub engines: Vec<&'static str>,
 }
 
 impl Default for Shape {
@@ -42,6 +48,7 @@ impl Default for Shape {
             stay_noise: 0.04,
             label: "synthetic".to_owned(),
             mishaps: true,
+            engines: vec!["legacy"],
         }
     }
 }
@@ -122,6 +129,7 @@ fn header(shape: &Shape, cells: u64) -> Header {
             ("iptables", "1.8.9"),
             ("nft", "1.0.6"),
             ("libnftnl", "1.2.4"),
+            ("ipset", "7.17"),
         ]),
     };
     Header {
@@ -151,42 +159,50 @@ struct Maker<'a> {
 impl Maker<'_> {
     /// Every stay of a mode at a size in a block.
     fn stays(&mut self, mode: Mode, services: u32, block: u32) {
-        self.first_packets(mode, services, block, "");
-        if mode == Mode::None {
-            self.first_packets(mode, services, block, "control");
+        let ways = laws::ways(mode, &self.shape.engines);
+        if ways.is_empty() {
+            self.first_packets((mode, None), services, block, "");
         }
-        let installs: &[(&str, &str)] = match mode {
-            Mode::IptablesLegacy => &[("restore", "all")],
-            Mode::Nftables => &[("netlink", "all"), ("netlink", "500"), ("nft", "all")],
-            _ => &[],
-        };
-        for (transport, chunk) in installs {
-            self.install(mode, services, block, transport, chunk);
-            if *chunk == "all" {
-                self.add(mode, services, block, transport);
+        if mode == Mode::None {
+            self.first_packets((mode, None), services, block, "control");
+        }
+        for (index, way) in ways.into_iter().enumerate() {
+            let series = (mode, way);
+            if index == 0 || way.engine.is_some() {
+                self.first_packets((mode, way.engine), services, block, "");
+                self.rule_count((mode, way.engine), services, block);
+                self.memory(series, services, block);
             }
+            for chunk in laws::chunks(mode) {
+                if *chunk == "all" || services > 500 {
+                    self.install(series, services, block, chunk);
+                }
+            }
+            for scenario in [
+                ScenarioKind::Resync,
+                ScenarioKind::ServiceAdd,
+                ScenarioKind::ServiceRemove,
+                ScenarioKind::EndpointChurn,
+            ] {
+                self.update(scenario, series, services, block);
+            }
+            self.teardown(series, services, block);
         }
     }
 
-    fn first_packets(&mut self, mode: Mode, services: u32, block: u32, variant: &str) {
+    fn first_packets(
+        &mut self,
+        (mode, engine): (Mode, Option<&str>),
+        services: u32,
+        block: u32,
+        variant: &str,
+    ) {
         let stay = self.next_stay();
         let lab = self.noise(self.shape.stay_noise);
         for protocol in ["tcp", "udp"] {
             for (position, passed) in [("first", 0.0), ("middle", 0.5), ("last", 1.0)] {
-                let base = match mode {
-                    Mode::None => 23_000.0,
-                    Mode::Conntrack => 33_000.0,
-                    Mode::IptablesLegacy => 34_000.0 + 5.9 * passed * f64::from(services),
-                    Mode::IptablesNft => 35_000.0 + 21.0 * passed * f64::from(services),
-                    Mode::Ipset => 36_500.0,
-                    Mode::Nftables => 35_500.0,
-                };
-                let base = lab
-                    * if protocol == "udp" {
-                        base + 24_000.0
-                    } else {
-                        base
-                    };
+                let udp = if protocol == "udp" { 24_000.0 } else { 0.0 };
+                let base = lab * (laws::first_packet_ns(mode, passed, f64::from(services)) + udp);
                 let tail = Exp::new(1.0 / (0.08 * base)).ok();
                 let values = (0..self.shape.samples)
                     .map(|_| {
@@ -194,117 +210,135 @@ impl Maker<'_> {
                         (base * 0.94 * self.noise(0.03) + late).round()
                     })
                     .collect();
-                let key = self.key(
-                    mode,
-                    ScenarioKind::FirstPacket,
-                    services,
-                    variant,
-                    &[
-                        ("position", position),
-                        ("protocol", protocol),
-                        ("family", "ipv4"),
-                        ("path", "client"),
-                    ],
-                );
+                let options = [
+                    ("position", position),
+                    ("protocol", protocol),
+                    ("family", "ipv4"),
+                    ("path", "client"),
+                ];
+                let mut key = key(mode, ScenarioKind::FirstPacket, services, engine, &options);
+                variant.clone_into(&mut key.variant);
                 let outcome = self.mishap(&key, block);
-                self.push(key, block, stay, outcome, vec![(Metric::Latency, values)]);
+                self.push(key, (block, stay), outcome, vec![(Metric::Latency, values)]);
             }
         }
     }
 
-    fn install(&mut self, mode: Mode, services: u32, block: u32, transport: &str, chunk: &str) {
+    fn install(&mut self, (mode, way): (Mode, Way), services: u32, block: u32, chunk: &str) {
         let stay = self.next_stay();
         let n = f64::from(services);
-        let per_tool = if transport == "nft" { 1.6 } else { 1.0 };
-        let time = per_tool
-            * match (mode, chunk) {
-                (Mode::Nftables, "all") => 1.5e5 * n + 620.0 * n * n,
-                (Mode::Nftables, _) => 1.7e5 * n + 60.0 * n * n,
-                _ => 6.0e7 + 7.0e4 * n,
-            }
-            * self.noise(self.shape.stay_noise);
-        let key = self.key(
+        let time = laws::install_ns(mode, way, chunk, n) * self.noise(self.shape.stay_noise);
+        let options = [
+            ("transport", way.transport),
+            ("chunk", chunk),
+            ("large_cluster", "on"),
+        ];
+        let key = key(
             mode,
             ScenarioKind::ColdInstall,
             services,
-            "",
-            &[
-                ("transport", transport),
-                ("chunk", chunk),
-                ("large_cluster", "on"),
-            ],
+            way.engine,
+            &options,
         );
-        let outcome = if time > 60e9 {
+        let outcome = if self.shape.mishaps && time > 60e9 {
             Outcome::TimedOut {
                 after_ns: Some(60_000_000_000),
             }
         } else {
             self.mishap(&key, block)
         };
-        let bytes = if transport == "netlink" {
-            2_600.0 * n
-        } else {
-            640.0 * n
+        let netlink = way.transport == "netlink";
+        let one = laws::update(ScenarioKind::ServiceAdd, mode, way, n);
+        let cost = laws::Update {
+            time,
+            operations: 7.0 * n + 2.0,
+            messages: if netlink { 10.0 * n } else { 0.0 },
+            bytes: if netlink { 2_600.0 * n } else { 640.0 * n },
+            ..one
         };
-        let series = vec![
-            (Metric::UpdateTime, vec![time.round()]),
-            (Metric::CpuTime, vec![(time * 0.97).round()]),
-            (Metric::Operations, vec![7.0 * n + 2.0]),
-            (Metric::BytesSent, vec![bytes]),
-        ];
-        self.push(key, block, stay, outcome, series);
+        let series = costs(&cost, &[time.round()]);
+        self.push(key, (block, stay), outcome, series);
     }
 
-    fn add(&mut self, mode: Mode, services: u32, block: u32, transport: &str) {
+    fn update(
+        &mut self,
+        scenario: ScenarioKind,
+        (mode, way): (Mode, Way),
+        services: u32,
+        block: u32,
+    ) {
         let stay = self.next_stay();
         let n = f64::from(services);
+        let cost = laws::update(scenario, mode, way, n);
         let lab = self.noise(self.shape.stay_noise);
-        let (base, bytes, messages) = match (mode, transport) {
-            (Mode::Nftables, "netlink") => (4.0e5 + 8.0 * n, 3_104.0, 12.0),
-            (Mode::Nftables, _) => (9.0e6 + 1.6e4 * n, 910.0, 0.0),
-            _ => (1.5e7 + 4.6e4 * n, 540.0 + 131.0 * n, 0.0),
+        let mut timed = |count: u32, time: f64| -> Vec<f64> {
+            (0..count)
+                .map(|_| (lab * time * self.noise(0.08)).round())
+                .collect()
         };
-        let times = (0..3)
-            .map(|_| (lab * base * self.noise(0.08)).round())
+        let mut series = costs(&cost, &timed(4, cost.time));
+        if let Some(read_back) = cost.read_back {
+            series.push((Metric::SyncTime, timed(2, cost.time + read_back)));
+        }
+        series.extend(laws::tool_rss(way, n).map(|rss| (Metric::ToolRss, vec![rss.round()])));
+        let churn = (scenario == ScenarioKind::EndpointChurn).then_some(("churn", "10"));
+        let options: Vec<(&str, &str)> = [("transport", way.transport), ("large_cluster", "on")]
+            .into_iter()
+            .chain(churn)
             .collect();
-        let key = self.key(
-            mode,
-            ScenarioKind::ServiceAdd,
-            services,
-            "",
-            &[("transport", transport), ("large_cluster", "on")],
-        );
+        let key = key(mode, scenario, services, way.engine, &options);
         let outcome = self.mishap(&key, block);
-        let series = vec![
-            (Metric::UpdateTime, times),
-            (Metric::Operations, vec![9.0; 3]),
-            (Metric::Messages, vec![messages; 3]),
-            (Metric::BytesSent, vec![bytes; 3]),
-        ];
-        self.push(key, block, stay, outcome, series);
+        self.push(key, (block, stay), outcome, series);
     }
 
-    fn key(
-        &self,
-        mode: Mode,
-        scenario: ScenarioKind,
-        services: u32,
-        variant: &str,
-        options: &[(&str, &str)],
-    ) -> CellKey {
-        let options: Options = options
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
-        CellKey {
-            mode,
-            scenario,
-            services,
-            endpoints: 2,
-            environment: "host".to_owned(),
-            variant: variant.to_owned(),
-            options,
-        }
+    fn teardown(&mut self, (mode, way): (Mode, Way), services: u32, block: u32) {
+        let stay = self.next_stay();
+        let time = laws::teardown_ns(mode, f64::from(services)) * self.noise(0.1);
+        let options = [("transport", way.transport), ("large_cluster", "on")];
+        let key = key(mode, ScenarioKind::Teardown, services, way.engine, &options);
+        let outcome = self.mishap(&key, block);
+        let series = vec![(Metric::UpdateTime, vec![time.round()])];
+        self.push(key, (block, stay), outcome, series);
+    }
+
+    /// Pairs of install and removal in one stay; the host moves each by tens of kilobytes.
+    fn memory(&mut self, (mode, way): (Mode, Way), services: u32, block: u32) {
+        let stay = self.next_stay();
+        let (held, peak, seen) = laws::memory(mode, f64::from(services));
+        let mut pairs = |bytes: f64, host: f64| -> Vec<f64> {
+            (0..5)
+                .map(|_| {
+                    let others = host * (self.noise(0.5) - 1.0);
+                    (bytes * self.noise(0.004) + others).round()
+                })
+                .collect()
+        };
+        let mut series = vec![
+            (Metric::KernelMemory, pairs(held, 60_000.0)),
+            (Metric::KernelMemoryPeak, pairs(peak, 90_000.0)),
+            (Metric::CgroupMemory, pairs(seen, 0.0)),
+        ];
+        let rss = laws::tool_rss(way, f64::from(services));
+        series.extend(rss.map(|rss| (Metric::ToolRss, vec![rss.round()])));
+        let options = [("transport", way.transport), ("large_cluster", "on")];
+        let key = key(mode, ScenarioKind::Memory, services, way.engine, &options);
+        let outcome = self.mishap(&key, block);
+        self.push(key, (block, stay), outcome, series);
+    }
+
+    fn rule_count(&mut self, (mode, engine): (Mode, Option<&str>), services: u32, block: u32) {
+        let stay = self.next_stay();
+        let counted = laws::counts(mode, f64::from(services));
+        let metrics = [
+            Metric::Rules,
+            Metric::Chains,
+            Metric::Sets,
+            Metric::Elements,
+        ];
+        let series = metrics.into_iter().zip(counted.map(|c| vec![c])).collect();
+        let key = key(mode, ScenarioKind::RuleCount, services, engine, &[]);
+        let outcome = self.mishap(&key, block);
+        self.push(key, (block, stay), outcome, series);
     }
 
     /// The outcomes that a real run also has: a proof that failed once, a tool that is missing, a budget
@@ -345,11 +379,11 @@ impl Maker<'_> {
     fn push(
         &mut self,
         key: CellKey,
-        block: u32,
-        stay: u32,
+        (block, stay): (u32, u32),
         outcome: Outcome,
         series: Vec<(Metric, Vec<f64>)>,
     ) {
+        let facts = facts(&key, &series);
         let measured = outcome == Outcome::Measured;
         let series = series
             .into_iter()
@@ -369,7 +403,7 @@ impl Maker<'_> {
             steal_ns: 1_000_000,
             outcome,
             series,
-            facts: BTreeMap::from([("probes".to_owned(), "256".to_owned())]),
+            facts,
         });
     }
 
@@ -383,4 +417,65 @@ impl Maker<'_> {
         LogNormal::new(0.0, deviation)
             .map_or(1.0, |noise| noise.sample(&mut self.rng as &mut dyn Rng))
     }
+}
+
+/// A cell of two endpoints a service on the only environment.
+fn key(
+    mode: Mode,
+    scenario: ScenarioKind,
+    services: u32,
+    engine: Option<&str>,
+    options: &[(&str, &str)],
+) -> CellKey {
+    let engine = engine.map(|engine| ("engine", engine));
+    let options: Options = options
+        .iter()
+        .copied()
+        .chain(engine)
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .collect();
+    CellKey {
+        mode,
+        scenario,
+        services,
+        endpoints: 2,
+        environment: "host".to_owned(),
+        variant: String::new(),
+        options,
+    }
+}
+
+/// The samples of an update that was made as often as there are times.
+fn costs(cost: &laws::Update, times: &[f64]) -> Vec<(Metric, Vec<f64>)> {
+    let shares = |share: f64| times.iter().map(|t| (0.97 * share * t).round()).collect();
+    let same = |value: f64| vec![value.round(); times.len()];
+    vec![
+        (Metric::UpdateTime, times.to_vec()),
+        (Metric::UserTime, shares(cost.user)),
+        (Metric::SystemTime, shares(1.0 - cost.user)),
+        (Metric::CpuTime, shares(1.0)),
+        (Metric::Operations, same(cost.operations)),
+        (Metric::Messages, same(cost.messages)),
+        (Metric::BytesSent, same(cost.bytes)),
+    ]
+}
+
+/// What a real cell notes of itself.
+fn facts(key: &CellKey, series: &[(Metric, Vec<f64>)]) -> BTreeMap<String, String> {
+    let mut facts = BTreeMap::from([("probes".to_owned(), "256".to_owned())]);
+    let mut fact = |name: &str, value: &str| {
+        facts.insert(name.to_owned(), value.to_owned());
+    };
+    if series.iter().any(|(metric, _)| *metric == Metric::SyncTime) {
+        let nftables = key.mode == Mode::Nftables;
+        fact("kube_proxy_version", "1.34");
+        fact(
+            "kube_proxy_transport",
+            if nftables { "nft" } else { "restore" },
+        );
+    }
+    if key.scenario == ScenarioKind::Memory {
+        fact("noisy", "host kernel; other processes move these figures");
+    }
+    facts
 }

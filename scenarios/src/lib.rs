@@ -22,7 +22,7 @@ mod update;
 
 pub use recorder::Recorder;
 pub use scenario::{CellError, Needs, Request, Scenario};
-pub use stay::{Stay, run_stay};
+pub use stay::{Stay, preparation, run_stay};
 
 /// Every scenario, in the order of tables.
 pub const SCENARIOS: &[&dyn Scenario] = &[

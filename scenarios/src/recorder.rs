@@ -19,6 +19,12 @@ impl Recorder {
         self.samples.entry(metric).or_default().push(value as f64);
     }
 
+    /// Adds a sample that is a difference, in the metric's unit: a negative one is kept, since dropping it
+    /// would leave only those that noise has made larger.
+    pub fn difference(&mut self, metric: Metric, value: i64) {
+        self.samples.entry(metric).or_default().push(value as f64);
+    }
+
     /// Notes what was checked or seen.
     pub fn fact(&mut self, name: &str, value: impl ToString) {
         self.facts.insert(name.to_owned(), value.to_string());

@@ -2,7 +2,7 @@
 
 use netns_harness::HarnessError;
 use netns_harness::datapath::{Engine, Transport};
-use schema::{Mode, Options, Protocol, ScenarioKind, Stage};
+use schema::{Mode, Options, Outcome, Protocol, ScenarioKind, Stage};
 
 use crate::cost::Size;
 use crate::position::Position;
@@ -17,6 +17,8 @@ pub struct CellError {
     pub stage: Stage,
     /// What was seen.
     pub reason: String,
+    /// Whether this environment cannot do it at all: then nothing has failed.
+    pub unsupported: bool,
 }
 
 impl CellError {
@@ -25,12 +27,42 @@ impl CellError {
         Self {
             stage,
             reason: reason.to_string(),
+            unsupported: false,
+        }
+    }
+
+    /// Something that this environment cannot do, with the remedy.
+    pub fn unsupported(reason: impl ToString) -> Self {
+        Self {
+            unsupported: true,
+            ..Self::at(Stage::Measure, reason)
+        }
+    }
+
+    /// The outcome of the cell.
+    #[must_use]
+    pub fn into_outcome(self) -> Outcome {
+        let Self {
+            stage,
+            reason,
+            unsupported,
+        } = self;
+        if unsupported {
+            Outcome::Unsupported { reason }
+        } else {
+            Outcome::Failed { stage, reason }
         }
     }
 }
 
+/// The remedy of a transaction that is larger than the socket's send buffer may become.
+const TOO_BIG: &str = "a transaction of this size needs a send buffer beyond net.core.wmem_max (SO_SNDBUFFORCE): run as root, or raise net.core.wmem_max";
+
 impl From<HarnessError> for CellError {
     fn from(error: HarnessError) -> Self {
+        if error.is_too_big() {
+            return Self::unsupported(format!("{error}; {TOO_BIG}"));
+        }
         Self::at(Stage::Measure, error)
     }
 }
@@ -76,6 +108,12 @@ pub trait Scenario: Sync {
     /// What its cells need.
     fn needs(&self) -> Needs {
         Needs::Served
+    }
+
+    /// Why its cells are unsupported without root of the initial user namespace; `None` when they can be
+    /// measured in a user namespace of one's own.
+    fn needs_root(&self) -> Option<&'static str> {
+        None
     }
 
     /// Whether it is asked when no scenario was named.

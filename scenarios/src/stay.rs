@@ -5,7 +5,8 @@
 use std::process::Command;
 
 use netns_harness::datapath::{
-    Batch, Damage, Datapath, Engine, RenderOptions, Transport, with_engine,
+    Batch, Damage, Datapath, Engine, KubeProxySync, RenderOptions, Transport, needs_forced_buffers,
+    with_engine,
 };
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::meters;
@@ -113,6 +114,12 @@ impl Stay<'_> {
             self.lab.on_node(|| self.datapath.apply(&batch))?;
             return Ok(());
         };
+        if let Some(why) = self.sync_refused(&sync)? {
+            recorder.fact("sync_time", format!("unsupported: {why}"));
+            let batch = self.datapath.render(Some(from), to, options);
+            self.lab.on_node(|| self.datapath.apply(&batch))?;
+            return Ok(());
+        }
         let options = RenderOptions {
             transport: sync.transport,
             ..*options
@@ -137,6 +144,22 @@ impl Stay<'_> {
         recorder.fact("kube_proxy_read_back", read.join("; "));
         recorder.fact("kube_proxy_transport", sync.transport);
         Ok(())
+    }
+
+    /// Why kube-proxy's way of an update cannot be measured here; the update itself may be, another way.
+    fn sync_refused(&self, sync: &KubeProxySync) -> Result<Option<String>, CellError> {
+        let needs_root = needs_forced_buffers(self.spec.mode, sync.transport, engine(self.spec)?);
+        if let Some(why) = needs_root.filter(|_| !netns_sys::isolation::forces_buffers()) {
+            return Ok(Some(why.to_owned()));
+        }
+        let sends = (sync.transport == Transport::Nft).then_some("nft");
+        let missing = sync
+            .read_back
+            .iter()
+            .filter_map(|words| words.first().map(String::as_str))
+            .chain(sends)
+            .find(|program| !netns_sys::process::installed(program));
+        Ok(missing.map(|program| format!("{program} is not installed")))
     }
 
     /// Applies a batch in the node's namespace and samples what it took: time, processor time
@@ -399,6 +422,15 @@ fn phase(emit: &dyn Fn(Event), name: &str) {
 }
 
 fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
+    let forced = netns_sys::isolation::forces_buffers();
+    let refused = needs_forced_buffers(spec.mode, transport(spec)?, engine(spec)?);
+    if let Some(reason) = refused.filter(|_| !forced) {
+        for cell in &spec.cells {
+            emit(Event::Ended(unsupported(cell, reason)));
+        }
+        emit(Event::Closed);
+        return Ok(());
+    }
     let datapath = with_engine(spec.mode, engine(spec)?);
     let population = recipe(spec).population(spec.services);
     let clock_step_ns = clock::step_ns();
@@ -431,7 +463,13 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
     let common = proved.into_facts();
     for cell in &spec.cells {
         emit(Event::Started { cell: cell.id });
-        emit(Event::Ended(measure(&mut stay, cell, &common)));
+        let refused = crate::scenario(cell.scenario)
+            .needs_root()
+            .filter(|_| !forced);
+        emit(Event::Ended(match refused {
+            Some(reason) => unsupported(cell, reason),
+            None => measure(&mut stay, cell, &common),
+        }));
     }
     phase(emit, "teardown");
     if !empty {
@@ -441,6 +479,31 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
     Ok(())
 }
 
+/// The fastest proven way to install a population, untimed: the mode's own chunk, halved until every
+/// transaction fits what this process may send.
+#[must_use]
+pub fn preparation(datapath: &dyn Datapath, population: &Population, large_cluster: bool) -> Batch {
+    let transport = datapath.transports()[0];
+    let largest = datapath.largest_transaction(transport);
+    let mut chunk = datapath.preparation_chunk();
+    loop {
+        let options = RenderOptions {
+            transport,
+            large_cluster,
+            chunk,
+            untimed: true,
+            resync: false,
+        };
+        let batch = datapath.render(None, population, &options);
+        let longest = batch.transactions.iter().map(|t| t.payload.bytes()).max();
+        let services = chunk.unwrap_or(usize::MAX).min(population.len());
+        if services <= 1 || largest.is_none_or(|most| longest.unwrap_or(0) <= most) {
+            return batch;
+        }
+        chunk = Some(services / 2);
+    }
+}
+
 /// Installs the population, untimed, the fastest proven way, and proves it.
 fn prepare(
     stay: &mut Stay<'_>,
@@ -448,15 +511,8 @@ fn prepare(
     emit: &dyn Fn(Event),
 ) -> Result<(), CellError> {
     phase(emit, "preparation");
-    let options = RenderOptions {
-        transport: stay.datapath.transports()[0],
-        large_cluster: stay.spec.large_cluster,
-        chunk: stay.datapath.preparation_chunk(),
-        untimed: true,
-        resync: false,
-    };
     let start = clock::now();
-    let batch = stay.datapath.render(None, stay.population, &options);
+    let batch = preparation(stay.datapath, stay.population, stay.spec.large_cluster);
     stay.lab
         .on_node(|| stay.datapath.apply(&batch))
         .map_err(|e| CellError::at(Stage::Preparation, e))?;
@@ -468,6 +524,17 @@ fn prepare(
     recorder.fact("census_services", services);
     stay.check_order()?;
     stay.probe(recorder)
+}
+
+fn unsupported(cell: &CellSpec, reason: &str) -> CellOutcome {
+    CellOutcome {
+        cell: cell.id,
+        outcome: CellError::unsupported(reason).into_outcome(),
+        series: Vec::new(),
+        facts: std::collections::BTreeMap::new(),
+        elapsed_ns: 0,
+        steal_ns: 0,
+    }
 }
 
 fn measure(
@@ -482,13 +549,11 @@ fn measure(
         .and_then(|()| recorder.finish(stay.clock_step_ns));
     let (outcome, series, mut facts) = match measured {
         Ok((series, facts)) => (Outcome::Measured, series, facts),
-        Err(error) => {
-            let outcome = Outcome::Failed {
-                stage: error.stage,
-                reason: error.reason,
-            };
-            (outcome, Vec::new(), std::collections::BTreeMap::new())
-        }
+        Err(error) => (
+            error.into_outcome(),
+            Vec::new(),
+            std::collections::BTreeMap::new(),
+        ),
     };
     facts.extend(common.clone());
     CellOutcome {

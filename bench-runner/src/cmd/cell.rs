@@ -5,45 +5,36 @@
 //! everything in it. Each dies with the one that started it, so killing the runner with SIGKILL leaves
 //! nothing; the pipe between the two covers the moment before the death signal is set.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
-use netns_harness::datapath::{Transport, registry};
-use netns_harness::lab::{Lab, Pinning};
+use netns_harness::datapath::Transport;
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
 use netns_sys::isolation;
 use scenarios::spec::{Event, StaySpec};
-use schema::{Mode, Outcome};
+use schema::Outcome;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::CellArgs;
 use crate::exit::{Ended, Usage};
+use crate::readiness::TrialOf;
 use crate::stay_process::PARENT_VARIABLE;
+use crate::trial;
 
 /// What standard input holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Input {
     /// Try a mode in a throwaway namespace.
-    Trial {
-        /// The mode.
-        trial: Mode,
-        /// How it is programmed.
-        transport: String,
+    Trial(TrialOf),
+    /// Try every facility of the kernel there.
+    Facilities {
+        /// Always true.
+        facilities: bool,
     },
     /// Carry out a stay.
     Stay(Box<StaySpec>),
-}
-
-/// What a trial says: `null` when the mode works, else why not.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Trial {
-    /// Why the mode does not work here, with the remedy.
-    pub(crate) unsupported: Option<String>,
-    /// Sysctls of a lab on this kernel, by `namespace:name`; empty when none can be built.
-    pub(crate) sysctls: BTreeMap<String, String>,
 }
 
 pub(crate) fn run(args: &CellArgs) -> anyhow::Result<Ended> {
@@ -64,8 +55,7 @@ fn outer() -> anyhow::Result<Ended> {
     if let Input::Stay(spec) = &input {
         check(spec)?;
     }
-    isolation::unshare_all()
-        .map_err(|e| Usage(format!("cannot make namespaces: {e}; run as root (sudo)")))?;
+    isolation::unshare_all().map_err(|e| Usage(crate::readiness::no_namespaces(&e)))?;
     let program = std::env::current_exe().context("find this program's file")?;
     let mut child = Command::new(program)
         .args(["cell", "--init"])
@@ -102,7 +92,8 @@ fn inner() -> anyhow::Result<Ended> {
     watch_parent();
     isolation::mount_private().context("isolate the stay's mounts")?;
     match input {
-        Input::Trial { trial, transport } => try_mode(trial, &transport),
+        Input::Trial(asked) => answer(&trial::carry_out(&asked)),
+        Input::Facilities { .. } => answer(&trial::facilities()),
         Input::Stay(spec) => {
             let failed = std::cell::Cell::new(false);
             scenarios::run_stay(&spec, &|event| {
@@ -165,22 +156,7 @@ fn print_line(line: &str) {
     }
 }
 
-fn try_mode(mode: Mode, transport: &str) -> anyhow::Result<Ended> {
-    let datapath = registry(mode);
-    let transport = Transport::from_name(transport).unwrap_or(datapath.transports()[0]);
-    // This process's own namespace is new and empty.
-    let mut unsupported = datapath.probe(transport).err();
-    let mut sysctls = BTreeMap::new();
-    match Pinning::choose().and_then(Lab::build) {
-        Ok(lab) => sysctls = lab.sysctls(),
-        Err(error) => {
-            unsupported = unsupported.or_else(|| Some(format!("no lab can be built: {error}")))
-        }
-    }
-    let trial = Trial {
-        unsupported,
-        sysctls,
-    };
-    print_line(&serde_json::to_string(&trial).context("encode the trial")?);
+fn answer(found: &impl Serialize) -> anyhow::Result<Ended> {
+    print_line(&serde_json::to_string(found).context("encode what was found")?);
     Ok(Ended::Done)
 }

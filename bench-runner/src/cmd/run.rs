@@ -4,17 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use netns_harness::datapath::Transport;
-use schema::{EndRecord, Environment, Header, Mode, Record, SCHEMA_VERSION};
+use schema::{EndRecord, Environment, Header, Record, SCHEMA_VERSION};
 
-use super::cell::Trial;
-use super::doctor;
 use crate::cli::RunArgs;
 use crate::environment;
 use crate::execute::{Executor, Tally};
 use crate::exit::{Ended, Usage};
 use crate::plan::{ENVIRONMENT, Plan, Settings};
 use crate::progress::rough;
+use crate::readiness::{self, Case};
 use crate::run_dir::{self, RunDir};
 use crate::stdout::say;
 
@@ -30,13 +28,13 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
 }
 
 async fn measure(args: &RunArgs, settings: &Settings, plan: &Plan) -> anyhow::Result<Ended> {
-    check_privilege()?;
     check_conntrack(settings, plan)?;
-    check_tools(plan)?;
-    let tried = try_modes(plan).await?;
-    let unsupported: HashMap<(Mode, String), String> = tried
+    let cases = plan.cases();
+    readiness::check_tools(&cases, &args.modes)?;
+    let tried = readiness::attempt_all(&cases).await?;
+    let unsupported: HashMap<Case, String> = tried
         .iter()
-        .filter_map(|(what, trial)| Some((what.clone(), trial.unsupported.clone()?)))
+        .filter_map(|(case, trial)| Some((*case, trial.unsupported.clone()?)))
         .collect();
     let mut run_dir = RunDir::create(args.out.as_deref())?;
     announce(settings, plan, &unsupported);
@@ -67,26 +65,6 @@ async fn measure(args: &RunArgs, settings: &Settings, plan: &Plan) -> anyhow::Re
     Ok(conclude(&tally, &run_dir))
 }
 
-/// CAP_NET_ADMIN and CAP_SYS_ADMIN (`capabilities(7)`): namespaces, links and rules.
-const CAPABILITIES: [(u32, &str); 2] = [(12, "CAP_NET_ADMIN"), (21, "CAP_SYS_ADMIN")];
-
-fn check_privilege() -> Result<(), Usage> {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status
-        .lines()
-        .find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok())
-        .unwrap_or(0);
-    match CAPABILITIES
-        .iter()
-        .find(|(bit, _)| effective & (1 << bit) == 0)
-    {
-        None => Ok(()),
-        Some((_, name)) => Err(Usage(format!(
-            "making network namespaces needs root ({name} is missing): run the same command with sudo"
-        ))),
-    }
-}
-
 /// Tracked connections of the longest stay must fit into half of the kernel's table.
 fn check_conntrack(settings: &Settings, plan: &Plan) -> Result<(), Usage> {
     let Some(max) = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_max")
@@ -112,49 +90,17 @@ fn check_conntrack(settings: &Settings, plan: &Plan) -> Result<(), Usage> {
     )))
 }
 
-/// A tool that a requested mode needs must be there: it is one command away.
-fn check_tools(plan: &Plan) -> Result<(), Usage> {
-    for (mode, transport) in programmed(plan) {
-        for (program, package) in environment::tools(mode, transport) {
-            if !environment::installed(program) {
-                return Err(Usage(format!(
-                    "{program} is not installed and mode {mode} needs it: apt-get install {package} (scripts/bootstrap does), or name other --modes"
-                )));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Modes and transports of the plan, each once.
-fn programmed(plan: &Plan) -> Vec<(Mode, Transport)> {
-    let mut found: Vec<(Mode, Transport)> = plan
-        .stays
-        .iter()
-        .filter_map(|s| Some((s.spec.mode, Transport::from_name(&s.spec.transport)?)))
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    found
-}
-
-async fn try_modes(plan: &Plan) -> anyhow::Result<HashMap<(Mode, String), Trial>> {
-    let mut tried = HashMap::new();
-    for (mode, transport) in programmed(plan) {
-        tried.insert(
-            (mode, transport.name().to_owned()),
-            doctor::try_mode(mode, transport).await?,
-        );
-    }
-    Ok(tried)
-}
-
-fn announce(settings: &Settings, plan: &Plan, unsupported: &HashMap<(Mode, String), String>) {
+fn announce(settings: &Settings, plan: &Plan, unsupported: &HashMap<Case, String>) {
     if unsupported.is_empty() {
         eprintln!("sandbox netns: the host's kernel has every requested mode");
     }
-    for ((mode, transport), reason) in unsupported {
-        eprintln!("unsupported: {mode} ({transport}): {reason}");
+    for (case, reason) in unsupported {
+        eprintln!("unsupported: {case}: {reason}");
+    }
+    if netns_sys::isolation::needs_user_namespace() {
+        eprintln!(
+            "without root: labs live in user namespaces of their own; `doctor` says what that leaves out"
+        );
     }
     let block = Duration::from_nanos(plan.block_ns());
     let all = Duration::from_nanos(plan.block_ns() * u64::from(plan.blocks))
@@ -179,7 +125,7 @@ fn header(
 ) -> Header {
     let host = Environment {
         sysctls,
-        ..environment::host()
+        ..environment::host(&plan.cases())
     };
     Header {
         schema_version: SCHEMA_VERSION,

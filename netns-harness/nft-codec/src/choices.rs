@@ -7,9 +7,6 @@
 
 use std::ops::Range;
 
-use nix::errno::Errno;
-use nix::sys::socket::MsgFlags;
-
 use crate::connection::Connection;
 use crate::decode::{self, Choice};
 use crate::dump::{Failure, GET_SET_ELEMENTS, IPV4};
@@ -94,47 +91,31 @@ impl Connection {
             Some(window.start + sequence.checked_sub(first?)? as usize)
                 .filter(|index| window.contains(index))
         };
-        loop {
-            let datagram = match self.receive(MsgFlags::empty()) {
-                Ok(datagram) => datagram,
-                Err(Errno::EAGAIN) => {
-                    return Err(NftError::Silent {
-                        seconds: Self::ANSWER_SECONDS,
-                    }
-                    .into());
-                }
-                Err(errno) => {
-                    return Err(NftError::System {
-                        act: format!("list {LISTING}"),
-                        errno,
-                    }
-                    .into());
-                }
+        let torn = |_| NftError::Torn { listing: LISTING };
+        self.answers(LISTING, |message| {
+            let Some(index) = index(message.sequence) else {
+                return Ok(None);
             };
-            for message in wire::messages(datagram) {
-                let torn = |_| NftError::Torn { listing: LISTING };
-                let message = message.map_err(torn)?;
-                let Some(index) = index(message.sequence) else {
-                    continue;
-                };
-                match message.answer().map_err(torn)? {
-                    Answer::Object { attributes, .. } => {
-                        for element in attributes.nested(3).into_iter().flatten().flatten() {
-                            match (&mut found[index], decode::entry(element.nested())) {
-                                (Some(entries), Some(entry)) => entries.push(entry),
-                                (unknown, _) => *unknown = None,
-                            }
+            let mut ended = false;
+            match message.answer().map_err(torn)? {
+                Answer::Object { attributes, .. } => {
+                    for element in attributes.nested(3).into_iter().flatten().flatten() {
+                        match (&mut found[index], decode::entry(element.nested())) {
+                            (Some(entries), Some(entry)) => entries.push(entry),
+                            (unknown, _) => *unknown = None,
                         }
                     }
-                    Answer::Error(0) | Answer::Done(_) => {}
-                    Answer::Error(_) => dumped.push(index),
                 }
-                // Requests are answered in order, so the last one's end is the end.
-                if message.sequence == last && matches!(message.answer(), Ok(Answer::Error(_))) {
-                    return Ok(());
+                Answer::Done(_) => {}
+                Answer::Error(0) => ended = true,
+                Answer::Error(_) => {
+                    dumped.push(index);
+                    ended = true;
                 }
             }
-        }
+            // Requests are answered in order, so the last one's end is the end.
+            Ok((ended && message.sequence == last).then_some(()))
+        })
     }
 
     /// All entries of a map; numbers that are never drawn are left out.

@@ -68,6 +68,30 @@ impl Connection {
         })
     }
 
+    /// Bytes of the largest transaction that this process may send, whose send buffer must hold it as one
+    /// message and 32 bytes more (`netlink_sendmsg` in net/netlink/af_netlink.c); `None` where
+    /// SO_SNDBUFFORCE is allowed, which sets no limit of its own. Otherwise twice `net.core.wmem_max`
+    /// (`sk_setsockopt` in net/core/sock.c), read back from a socket.
+    ///
+    /// # Errors
+    /// A socket's options cannot be set or read.
+    pub fn largest_batch() -> Result<Option<usize>, NftError> {
+        const OVERHEAD: usize = 32;
+        let failed = |errno| NftError::System {
+            act: "find the largest send buffer".to_owned(),
+            errno,
+        };
+        // A socket of its own: the size of this one would stay.
+        let tried = Self::open()?.socket;
+        let most = (i32::MAX / 2) as usize;
+        if socket::setsockopt(&tried, sockopt::SndBufForce, &most).is_ok() {
+            return Ok(None);
+        }
+        socket::setsockopt(&tried, sockopt::SndBuf, &most).map_err(failed)?;
+        let buffer = socket::getsockopt(&tried, sockopt::SndBuf).map_err(failed)?;
+        Ok(Some(buffer.saturating_sub(OVERHEAD)))
+    }
+
     /// Sends a transaction with one system call and waits for the kernel's answer, which is there when
     /// that call returns: everything is applied, or nothing.
     ///

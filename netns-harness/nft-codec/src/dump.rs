@@ -15,7 +15,7 @@ use crate::error::NftError;
 use crate::names::Name;
 use crate::ops::{KeyType, Rule};
 use crate::ruleset::Ruleset;
-use crate::wire::{self, Answer, Attributes};
+use crate::wire::{self, Answer, Attributes, Message};
 
 pub(crate) const IPV4: u8 = libc::NFPROTO_IPV4 as u8;
 const GET_TABLE: u8 = libc::NFT_MSG_GETTABLE as u8;
@@ -230,46 +230,48 @@ impl Connection {
         self.transmit(request, "request")?;
         let torn = |_| NftError::Torn { listing };
         let mut interrupted = false;
-        loop {
-            let datagram = match self.receive(MsgFlags::empty()) {
-                Ok(datagram) => datagram,
-                Err(Errno::EAGAIN) => {
-                    return Err(NftError::Silent {
-                        seconds: Self::ANSWER_SECONDS,
-                    }
-                    .into());
+        self.answers(listing, |message| {
+            if message.sequence != sequence {
+                return Ok(None); // the rest of a dump that was given up
+            }
+            interrupted |= message.flags & wire::NLM_F_DUMP_INTR != 0;
+            match message.answer().map_err(torn)? {
+                Answer::Object { family, attributes } => {
+                    each(family, attributes);
+                    Ok((!dump).then_some(()))
                 }
-                Err(errno) => {
-                    return Err(NftError::System {
+                Answer::Done(0) | Answer::Error(0) if interrupted => Err(Failure::Changed),
+                Answer::Done(0) | Answer::Error(0) => Ok(Some(())),
+                Answer::Done(number) | Answer::Error(number) => {
+                    Err(failed(listing, Errno::from_raw(number)))
+                }
+            }
+        })
+    }
+
+    /// Gives each message that the kernel answers with to `each`, datagram by datagram, until that has a
+    /// result.
+    pub(crate) fn answers<T>(
+        &mut self,
+        listing: &'static str,
+        mut each: impl FnMut(&Message<'_>) -> Result<Option<T>, Failure>,
+    ) -> Result<T, Failure> {
+        loop {
+            let datagram = self
+                .receive(MsgFlags::empty())
+                .map_err(|errno| match errno {
+                    Errno::EAGAIN => NftError::Silent {
+                        seconds: Self::ANSWER_SECONDS,
+                    },
+                    errno => NftError::System {
                         act: format!("list {listing}"),
                         errno,
-                    }
-                    .into());
-                }
-            };
+                    },
+                })?;
             for message in wire::messages(datagram) {
-                let message = message.map_err(torn)?;
-                if message.sequence != sequence {
-                    continue; // the rest of a dump that was given up
-                }
-                interrupted |= message.flags & wire::NLM_F_DUMP_INTR != 0;
-                match message.answer().map_err(torn)? {
-                    Answer::Object { family, attributes } => {
-                        each(family, attributes);
-                        if !dump {
-                            return Ok(());
-                        }
-                    }
-                    Answer::Done(0) | Answer::Error(0) => {
-                        return if interrupted {
-                            Err(Failure::Changed)
-                        } else {
-                            Ok(())
-                        };
-                    }
-                    Answer::Done(number) | Answer::Error(number) => {
-                        return failed(listing, Errno::from_raw(number));
-                    }
+                let message = message.map_err(|_| NftError::Torn { listing })?;
+                if let Some(result) = each(&message)? {
+                    return Ok(result);
                 }
             }
         }
@@ -277,13 +279,13 @@ impl Connection {
 }
 
 /// What was listed a moment ago is gone: somebody changes the rules.
-fn failed(listing: &'static str, errno: Errno) -> Result<(), Failure> {
+fn failed(listing: &'static str, errno: Errno) -> Failure {
     match errno {
-        Errno::EINTR | Errno::EAGAIN | Errno::ENOENT => Err(Failure::Changed),
-        errno => Err(NftError::System {
+        Errno::EINTR | Errno::EAGAIN | Errno::ENOENT => Failure::Changed,
+        errno => NftError::System {
             act: format!("list {listing}"),
             errno,
         }
-        .into()),
+        .into(),
     }
 }

@@ -298,6 +298,11 @@ pub trait Datapath: Send + Sync {
         None
     }
 
+    /// Bytes of the largest transaction that this process may send; `None`: no limit is known.
+    fn largest_transaction(&self, _transport: Transport) -> Option<u64> {
+        None
+    }
+
     /// The law of size: (what, formula in N services and E endpoints), for `list formulas`. Tests hold
     /// the rendered batches to the same formulas.
     fn law_of_size(&self) -> &'static [(&'static str, &'static str)] {
@@ -427,5 +432,32 @@ pub fn with_engine(mode: Mode, engine: Engine) -> Box<dyn Datapath> {
         Mode::IptablesNft => Box::new(iptables::Iptables::nft()),
         Mode::Ipset => Box::new(ipset::Ipset::new(engine)),
         Mode::Nftables => Box::new(nftables::Nftables),
+    }
+}
+
+/// Why a mode cannot be programmed that way without SO_SNDBUFFORCE, that is without root of the initial
+/// user namespace; `None` when it can.
+///
+/// iptables-nft (`mnl_set_sndbuffer` of iptables/nft.c) and nft (src/mnl.c) send a transaction as one
+/// netlink message and enlarge its socket's buffer by SO_SNDBUFFORCE only, so that with the default
+/// `net.core.wmem_default` about 60 services fit. Sizes below are refused as well: whether a mode is
+/// measured must not depend on N, and its updates grow with N.
+#[must_use]
+pub fn needs_forced_buffers(
+    mode: Mode,
+    transport: Transport,
+    engine: Engine,
+) -> Option<&'static str> {
+    match (mode, transport) {
+        (Mode::IptablesNft, _) => Some(
+            "iptables-nft needs root: its transactions outgrow the socket buffer that a user namespace may have (SO_SNDBUFFORCE is refused, EMSGSIZE follows)",
+        ),
+        (Mode::Ipset, _) if engine == Engine::Nft => Some(
+            "engine nft needs root: iptables-nft's transactions outgrow the socket buffer that a user namespace may have (SO_SNDBUFFORCE is refused, EMSGSIZE follows)",
+        ),
+        (_, Transport::Nft) => Some(
+            "transport nft needs root: the transactions of `nft -f` outgrow the socket buffer that a user namespace may have (SO_SNDBUFFORCE is refused, EMSGSIZE follows)",
+        ),
+        _ => None,
     }
 }

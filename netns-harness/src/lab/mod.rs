@@ -9,7 +9,9 @@
 //! anything is timed. The node has a default route in every mode; what no rule redirects ends in the
 //! backends namespace, which does not forward.
 
+pub mod facility;
 mod links;
+mod netlink;
 mod sysctls;
 
 use std::collections::BTreeMap;

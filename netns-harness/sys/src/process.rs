@@ -2,12 +2,16 @@
 //! `getrusage(RUSAGE_CHILDREN)` gives the largest of all.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::ptrace;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 /// A child that ended.
 #[derive(Debug)]
@@ -26,12 +30,34 @@ pub struct Finished {
     // ours (fs/exec.c, exec_mmap).
 }
 
+thread_local! {
+    /// While this thread is weighing: the largest resident set seen so far, bytes; 0 before the first.
+    static WEIGHING: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
 /// Runs `act`; the second value is the largest resident set, bytes, of the children that the calling
-/// thread ran meanwhile through [`run`], each read at its exit; `None` when there was none.
+/// thread ran meanwhile through [`run`], each read at its exit; `None` when there was none, or when the
+/// kernel does not let them be traced (Yama's `ptrace_scope` 3, a seccomp filter): they then run all the
+/// same, unweighed.
 ///
-/// A child is followed to its exit, which costs it time: nothing may be timed inside `act`.
+/// A child is traced from its exec on, and `VmHWM` of `/proc/PID/status` is read when its main thread
+/// stops on its way out (`PTRACE_EVENT_EXIT`, `ptrace(2)`), while its memory is still there. An exec
+/// begins a new address space, so the mark is the tool's own; `ru_maxrss` would start from ours
+/// (`fs/exec.c`, `exec_mmap`). Processes that a child starts are not followed. A child that is killed by
+/// SIGKILL may end without that stop, and is then not counted.
+///
+/// Following a child costs it time: nothing may be timed inside `act`.
 pub fn weighing<T>(act: impl FnOnce() -> T) -> (T, Option<u64>) {
-    (act(), None)
+    /// Puts back what was there before, also when `act` panics.
+    struct Before(Option<u64>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            WEIGHING.set(self.0);
+        }
+    }
+    let _before = Before(WEIGHING.replace(Some(0)));
+    let done = act();
+    (done, WEIGHING.get().filter(|&peak| peak > 0))
 }
 
 /// Starts `command` with `stdin` as its input and waits for it. Input and outputs are memory files,
@@ -45,11 +71,16 @@ pub fn run(command: &mut Command, stdin: &[u8]) -> io::Result<Finished> {
     input.write_all(stdin)?;
     input.rewind()?;
     let (mut out, mut err) = (memory_file()?, memory_file()?);
-    let child = command
+    command
         .stdin(input)
         .stdout(out.try_clone()?)
-        .stderr(err.try_clone()?)
-        .spawn()?;
+        .stderr(err.try_clone()?);
+    if WEIGHING.get().is_some() {
+        // SAFETY: between fork and exec the closure reads a constant-initialised thread-local without a
+        // destructor and makes one system call: both are async-signal-safe.
+        unsafe { command.pre_exec(trace_me) };
+    }
+    let child = command.spawn()?;
     let (status, usage) = wait4(&child)?;
     Ok(Finished {
         status,
@@ -58,6 +89,13 @@ pub fn run(command: &mut Command, stdin: &[u8]) -> io::Result<Finished> {
         user_ns: timeval_ns(usage.ru_utime),
         system_ns: timeval_ns(usage.ru_stime),
     })
+}
+
+/// Whether a program is in one of the directories of PATH.
+#[must_use]
+pub fn installed(program: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
 }
 
 fn memory_file() -> io::Result<File> {
@@ -71,22 +109,64 @@ fn read_back(file: &mut File) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
+/// In the child: lets the parent trace it. A refusal leaves it untraced. A command that was weighed once
+/// keeps this closure, so it asks again whether it is to be weighed.
+fn trace_me() -> io::Result<()> {
+    if WEIGHING.get().is_some() {
+        let _ = ptrace::traceme();
+    }
+    Ok(())
+}
+
+/// Waits for the child's end, and carries a traced one over its stops.
 fn wait4(child: &Child) -> io::Result<(ExitStatus, libc::rusage)> {
     let pid = child.id() as libc::pid_t;
     let mut status = 0;
+    let mut traced = false;
     // SAFETY: all-zero bytes are a valid `rusage`, a struct of integers.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     loop {
         // SAFETY: both pointers are to live locals of the types that wait4(2) names.
         let waited = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
-        if waited == pid {
+        if waited == pid && libc::WIFSTOPPED(status) {
+            resume(Pid::from_raw(pid), status, &mut traced);
+        } else if waited == pid {
             return Ok((ExitStatus::from_raw(status), usage));
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
+        } else {
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
         }
     }
+}
+
+/// Lets a traced child go on: the first stop is its exec's, the one before its end is when it is weighed,
+/// any other is a signal that it is given. A request that fails means that the child was killed meanwhile,
+/// which the next wait reports.
+fn resume(pid: Pid, status: libc::c_int, traced: &mut bool) {
+    let event = status >> 16;
+    let mut signal = None;
+    if !*traced {
+        *traced = true;
+        let options = ptrace::Options::PTRACE_O_TRACEEXIT | ptrace::Options::PTRACE_O_EXITKILL;
+        let _ = ptrace::setoptions(pid, options);
+    } else if event == libc::PTRACE_EVENT_EXIT {
+        if let (Some(before), Some(peak)) = (WEIGHING.get(), peak_resident(pid)) {
+            WEIGHING.set(Some(before.max(peak)));
+        }
+    } else {
+        signal = Signal::try_from(libc::WSTOPSIG(status)).ok();
+    }
+    let _ = ptrace::cont(pid, signal);
+}
+
+/// `VmHWM` of a process, bytes.
+fn peak_resident(pid: Pid) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 fn timeval_ns(t: libc::timeval) -> u64 {
@@ -118,5 +198,99 @@ mod tests {
     fn a_child_that_ignores_a_large_input_is_no_error_of_ours() {
         let done = run(&mut Command::new("true"), &vec![b'x'; 1 << 20]).unwrap();
         assert!(done.status.success());
+    }
+
+    const MEGABYTE: u64 = 1 << 20;
+
+    /// A shell that holds a variable of about `megabytes`, which it has written.
+    fn holding(megabytes: u64) -> Command {
+        let mut command = Command::new("sh");
+        let script = format!(
+            "x=$(head -c {} /dev/zero | tr '\\0' x); exit 7",
+            megabytes * MEGABYTE
+        );
+        command.args(["-c", &script]);
+        command
+    }
+
+    /// The weight of a command, unless this machine does not let its children be traced, which is said
+    /// aloud and, with `BENCH_REQUIRE=netns`, is a failure.
+    fn weight(command: &mut Command) -> Option<(Finished, u64)> {
+        let (done, peak) = weighing(|| run(command, b"").unwrap());
+        if peak.is_none()
+            && weighing(|| run(&mut Command::new("true"), b"").unwrap())
+                .1
+                .is_none()
+        {
+            assert!(
+                !std::env::var("BENCH_REQUIRE").is_ok_and(|r| r.contains("netns")),
+                "children cannot be traced here"
+            );
+            eprintln!("SKIP ptrace: children cannot be traced here");
+            return None;
+        }
+        Some((done, peak.expect("a weighed child has a weight")))
+    }
+
+    #[test]
+    fn a_child_s_weight_is_its_own_and_not_its_parent_s() {
+        // This process is large, and has been larger, when it starts the child.
+        let ours = vec![1_u8; 200 * MEGABYTE as usize];
+        let Some((_, small)) = weight(&mut Command::new("true")) else {
+            return;
+        };
+        let (done, large) = weight(&mut holding(64)).unwrap();
+        assert_eq!(done.status.code(), Some(7));
+        assert!(ours.iter().all(|&b| b == 1));
+        assert!(small > 0 && small < 16 * MEGABYTE, "small: {small}");
+        assert!(
+            large > 64 * MEGABYTE && large < 190 * MEGABYTE,
+            "large: {large}"
+        );
+    }
+
+    #[test]
+    fn the_largest_of_several_children_counts() {
+        let both = weighing(|| {
+            run(&mut holding(32), b"").unwrap();
+            run(&mut Command::new("true"), b"").unwrap();
+        });
+        if let Some((_, alone)) = weight(&mut Command::new("true")) {
+            assert!(both.1.unwrap() > alone + 16 * MEGABYTE);
+        }
+    }
+
+    #[test]
+    fn a_weighed_child_that_dies_by_a_signal_ends_by_that_signal() {
+        for (name, signal) in [("TERM", 15), ("ABRT", 6), ("KILL", 9)] {
+            let script = format!("kill -{name} $$; sleep 60");
+            let (done, _) =
+                weighing(|| run(Command::new("sh").args(["-c", &script]), b"").unwrap());
+            assert_eq!(done.status.signal(), Some(signal), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_weighed_child_still_handles_its_own_signals() {
+        let script = "trap 'exit 5' USR1; kill -USR1 $$; exit 1";
+        let (done, _) = weighing(|| run(Command::new("sh").args(["-c", script]), b"").unwrap());
+        assert_eq!(done.status.code(), Some(5));
+    }
+
+    #[test]
+    fn a_weighed_child_that_cannot_start_is_an_error_and_weighs_nothing() {
+        let (done, peak) = weighing(|| run(&mut Command::new("/no/such/program"), b""));
+        assert_eq!(done.unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(peak, None);
+    }
+
+    #[test]
+    fn without_a_child_there_is_no_weight_and_afterwards_children_are_not_traced() {
+        assert_eq!(weighing(|| 3), (3, None));
+        // Weighed once, a command is not traced when it runs again by itself.
+        let mut command = Command::new("true");
+        weighing(|| run(&mut command, b"").unwrap());
+        assert!(run(&mut command, b"").unwrap().status.success());
+        assert_eq!(WEIGHING.get(), None);
     }
 }

@@ -1,80 +1,133 @@
-//! What the legacy x_tables engine says of a table (`include/uapi/linux/netfilter_ipv4/ip_tables.h`).
+//! What ip_tables says of itself without any tool: whether a table exists, and which matches and targets
+//! the kernel knows (`include/uapi/linux/netfilter_ipv4/ip_tables.h`, `net/netfilter/x_tables.c`). Asking
+//! loads a module that is there but not loaded.
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 
-/// `IPT_SO_GET_INFO`: `IPT_BASE_CTL`.
+/// `IPT_BASE_CTL`: information about a table.
 const GET_INFO: libc::c_int = 64;
-/// `XT_TABLE_MAXNAMELEN`.
-const NAME: usize = 32;
-/// `NF_INET_NUMHOOKS`.
-const HOOKS: usize = 5;
+/// The newest revision of a match that is not newer than the one asked for.
+const GET_REVISION_MATCH: libc::c_int = 66;
+/// The same of a target.
+const GET_REVISION_TARGET: libc::c_int = 67;
+/// Bytes of `struct ipt_getinfo`: a name of 32, 12 numbers of 4, and the size of the entries.
+const INFO: usize = 84;
+/// Bytes of `struct xt_get_revision`: a name of 29, and the revision.
+const REVISION: usize = 30;
 
-/// `struct ipt_getinfo`.
-#[repr(C)]
-struct GetInfo {
-    name: [u8; NAME],
-    valid_hooks: libc::c_uint,
-    hook_entry: [libc::c_uint; HOOKS],
-    underflow: [libc::c_uint; HOOKS],
-    entries: libc::c_uint,
-    size: libc::c_uint,
+/// Kind of an extension of x_tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extension {
+    /// `-m NAME`.
+    Match,
+    /// `-j NAME`.
+    Target,
+}
+
+/// Whether the calling thread's network namespace has (or makes, now that it is named) a table: "nat".
+///
+/// # Errors
+/// `ENOPROTOOPT` without ip_tables, `ENOENT` without that table, `EPERM` without CAP_NET_ADMIN.
+pub fn table(name: &str) -> io::Result<()> {
+    let mut info = [0; INFO];
+    put(&mut info[..32], name)?;
+    ask(GET_INFO, &mut info)
 }
 
 /// What a table holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableInfo {
-    /// Entries: rules, a policy for each built-in chain, a head for each other chain, and an end.
+    /// Entries: rules, a policy for each built-in chain, a head and an end for each other chain, and the
+    /// table's end.
     pub entries: u32,
-    /// Size of the blob that holds them, bytes: one copy for all CPUs, counters apart
-    /// (`net/ipv4/netfilter/ip_tables.c`, `get_info`).
+    /// Bytes of the blob that holds them: one copy for all CPUs, counters apart (`get_info` in
+    /// `net/ipv4/netfilter/ip_tables.c`).
     pub size_bytes: u32,
 }
 
-/// Asks for a table of the calling thread's network namespace. Asking makes the table if it is not there.
+/// What a table of the calling thread's network namespace holds. Asking makes the table if it is not there.
 ///
 /// # Errors
-/// `socket(2)`, `getsockopt(2)`: no such table (`ENOENT`), no CAP_NET_ADMIN (`EPERM`), no such engine
-/// (`ENOPROTOOPT`).
-pub fn table_info(table: &str) -> io::Result<TableInfo> {
-    if table.len() >= NAME {
-        return Err(io::ErrorKind::InvalidInput.into());
+/// As [`table`].
+pub fn table_info(name: &str) -> io::Result<TableInfo> {
+    let mut info = [0; INFO];
+    put(&mut info[..32], name)?;
+    ask(GET_INFO, &mut info)?;
+    // The last two of its numbers.
+    let [.., a, b, c, d, e, f, g, h] = info;
+    Ok(TableInfo {
+        entries: u32::from_ne_bytes([a, b, c, d]),
+        size_bytes: u32::from_ne_bytes([e, f, g, h]),
+    })
+}
+
+/// Whether the kernel has an extension in that revision or a newer one.
+///
+/// # Errors
+/// `ENOENT` when there is none of that name, `EPROTONOSUPPORT` when all are older, `ENOPROTOOPT` without
+/// ip_tables, `EPERM` without CAP_NET_ADMIN.
+pub fn extension(kind: Extension, name: &str, revision: u8) -> io::Result<()> {
+    let mut asked = [0; REVISION];
+    put(&mut asked[..REVISION - 1], name)?;
+    asked[REVISION - 1] = revision;
+    let option = match kind {
+        Extension::Match => GET_REVISION_MATCH,
+        Extension::Target => GET_REVISION_TARGET,
+    };
+    ask(option, &mut asked)
+}
+
+/// Writes a name with its closing NUL.
+fn put(field: &mut [u8], name: &str) -> io::Result<()> {
+    if name.len() >= field.len() {
+        return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
     }
-    let socket = socket(
+    field[..name.len()].copy_from_slice(name.as_bytes());
+    Ok(())
+}
+
+fn ask(option: libc::c_int, value: &mut [u8]) -> io::Result<()> {
+    let socket: OwnedFd = socket(
         AddressFamily::Inet,
         SockType::Raw,
         SockFlag::SOCK_CLOEXEC,
-        // IPPROTO_RAW, as iptables opens it.
         SockProtocol::Raw,
     )?;
-    let mut info = GetInfo {
-        name: [0; NAME],
-        valid_hooks: 0,
-        hook_entry: [0; HOOKS],
-        underflow: [0; HOOKS],
-        entries: 0,
-        size: 0,
-    };
-    info.name[..table.len()].copy_from_slice(table.as_bytes());
-    let mut length = size_of::<GetInfo>() as libc::socklen_t;
-    // SAFETY: `info` is a live, writable value of the struct that this option fills, of which every byte
-    // pattern is valid, and `length` is its size.
-    let result = unsafe {
+    let mut length = value.len() as libc::socklen_t;
+    // SAFETY: `value` is writable for `length` bytes, which the kernel is told and does not exceed
+    // (do_ipt_get_ctl and get_info compare it with the structure's size first).
+    let answer = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
             libc::IPPROTO_IP,
-            GET_INFO,
-            (&raw mut info).cast(),
+            option,
+            value.as_mut_ptr().cast(),
             &raw mut length,
         )
     };
-    Errno::result(result)?;
-    Ok(TableInfo {
-        entries: info.entries,
-        size_bytes: info.size,
-    })
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_does_not_fit_with_its_nul_is_refused() {
+        let mut field = [0; 4];
+        assert!(put(&mut field, "nat").is_ok());
+        assert_eq!(&field, b"nat\0");
+        assert_eq!(
+            put(&mut field, "four").unwrap_err().raw_os_error(),
+            Some(libc::ENAMETOOLONG)
+        );
+    }
 }

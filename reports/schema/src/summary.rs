@@ -57,6 +57,12 @@ pub struct Row {
     pub lower_bound_ns: Option<u64>,
     /// `p50`, `p90`, `p99`, `p99.9`, `min`, `max`; a quantile is given only where n supports it.
     pub quantiles: BTreeMap<String, f64>,
+    /// Whether something outside of the measurement moves the value: true of `kernel_memory`,
+    /// `kernel_memory_peak` and `cgroup_memory` where the lab shares the host's kernel (sandbox `netns`:
+    /// other processes allocate from the same counters, and cgroups charge in batches per CPU), and of
+    /// those of a cell with a fact `noisy`. The interval covers what was seen of it, not what may come.
+    #[serde(default)]
+    pub noisy: bool,
 }
 
 /// How a cost grows with N.
@@ -82,7 +88,7 @@ pub struct Fit {
     pub intercept_ci95: [f64; 2],
     /// b or k.
     pub estimate: f64,
-    /// Unit of the estimate: "ns/service", "exponent", …
+    /// Unit of the estimate: "ns/service", "bytes/service", "count/service", "exponent".
     pub unit: String,
     /// 95 % interval of the estimate.
     pub ci95: [f64; 2],
@@ -92,6 +98,9 @@ pub struct Fit {
     pub to: u32,
     /// Number of sizes used.
     pub sizes: u32,
+    /// Whether any row it was computed from is [`Row::noisy`].
+    #[serde(default)]
+    pub noisy: bool,
 }
 
 /// A sentence, with what it rests on.

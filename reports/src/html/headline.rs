@@ -5,7 +5,7 @@ use schema::summary::{Row, Summary};
 use schema::{Metric, Mode, Unit};
 
 use crate::quantity::{digits, interval, span, value, whole};
-use crate::scope::{Question, Scope, is_lowest, mishap, option, place};
+use crate::scope::{Question, Scope, is_lowest, mishap, option, place, way};
 use crate::summarise::FloorRatio;
 
 /// What the data say.
@@ -50,18 +50,22 @@ pub(super) fn findings(summary: &Summary) -> Markup {
 pub(super) fn table(summary: &Summary, scope: &Scope, named: bool) -> Markup {
     let largest = scope.largest(summary);
     let modes = scope.modes(summary);
+    let questions = scope.questions(summary);
+    if questions.is_empty() {
+        return html! {};
+    }
     html! {
         section {
-            h2 { "At " (whole(largest.into())) " services" @if named { ": " (scope.describe()) } }
+            h2 { "Packets, memory and rules at " (whole(largest.into())) " services" @if named { ": " (scope.describe()) } }
             div.scroll tabindex="0" role="region" aria-label="Modes by question" {
-                table.cards {
+                table.cards style={ "--modes:" (modes.len()) } {
                     caption {
                         "Median, 95 % interval, number of samples n. “Lowest”: told apart from every other mode. "
-                        "The floors none and conntrack serve no services."
+                        "The floors none and conntrack serve no services, so they hold no memory for them. Figures marked noisy are moved by whatever else runs on the host's kernel."
                     }
                     thead { tr { th scope="col" { "Question" } @for mode in &modes { th scope="col" { (mode) } } } }
                     tbody {
-                        @for question in scope.questions(summary) {
+                        @for question in questions {
                             @let answers = answers(summary, scope, &question, largest);
                             tr {
                                 th scope="row" { (question.text(largest)) }
@@ -97,7 +101,7 @@ fn cell(answers: &[&Row], mode: Mode, question: &Question) -> Markup {
         td.na[!applies] data-label=(mode) {
             div {
                 @if mine.is_empty() {
-                    span.none { @if applies { "not planned" } @else { "no rules to update" } }
+                    span.none { @if applies { "not planned" } @else { "serves no services" } }
                 }
                 @for row in &mine {
                     div.answer { (answer(row, answers)) }
@@ -108,21 +112,18 @@ fn cell(answers: &[&Row], mode: Mode, question: &Question) -> Markup {
 }
 
 fn answer(row: &Row, answers: &[&Row]) -> Markup {
-    let through = row
-        .key
-        .options
-        .get("transport")
-        .map(|transport| option("transport", transport));
+    let through = way(&row.key.options);
     html! {
         @match (row.median, row.unit) {
             (Some(median), Some(unit)) => {
                 span.value { (value(median, unit)) }
                 @if is_lowest(row, answers) { span.badge { "lowest" } }
+                @if row.noisy { span.badge.warn { "noisy" } }
                 span.small { (behind(row, unit)) }
             },
             _ => span.bad { (row.reason.as_deref().unwrap_or(&row.outcome)) },
         }
-        @if let Some(through) = through { span.small { "through " (through) } }
+        @if !through.is_empty() { span.small { "through " (through) } }
         @if let (Some(_), Some(reason)) = (row.median, mishap(row)) {
             span.small.bad { (reason) }
         }

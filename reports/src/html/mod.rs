@@ -4,6 +4,7 @@
 pub(crate) mod headline;
 mod tables;
 pub(crate) mod trust;
+pub(crate) mod updates;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use schema::summary::Summary;
@@ -71,6 +72,7 @@ fn article(run: &Run, summary: &Summary) -> Markup {
             (banners(run, summary))
             (headline::findings(summary))
             @for scope in &scopes {
+                (updates::tables(summary, scope, scopes.len() > 1))
                 (headline::table(summary, scope, scopes.len() > 1))
                 (headline::floors(&floor_ratios(run, scope.largest(summary)), scope))
             }

@@ -127,7 +127,7 @@ fn number(row: &Row, environments: bool) -> Markup {
             td.num { (row.key.endpoints) }
             td.num { (whole(row.n)) }
             td.num { (row.stays) }
-            td.num { (shown(row.median)) }
+            td.num { (shown(row.median)) @if row.noisy { " (noisy)" } }
             td.num { (ci95) }
             @for name in QUANTILES { td.num { (shown(row.quantiles.get(*name).copied())) } }
         }
@@ -158,7 +158,7 @@ fn fits(fits: &[Fit]) -> Markup {
                                 td { (fit.model) }
                                 td.num { (whole(fit.from.into())) "–" (whole(fit.to.into())) }
                                 td.num { (fit.sizes) }
-                                td.num { (digits(fit.estimate)) @if fit.unit != "exponent" { " " (fit.unit) } }
+                                td.num { (digits(fit.estimate)) @if fit.unit != "exponent" { " " (fit.unit) } @if fit.noisy { " (noisy)" } }
                                 td.num { (span(fit.ci95)) }
                                 td.num { (digits(fit.intercept)) }
                                 td.num { (span(fit.intercept_ci95)) }

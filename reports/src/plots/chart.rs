@@ -1,7 +1,7 @@
 //! What the chart files share: series of a summary, the notes under a chart, and its gaps.
 
-use schema::summary::{Row, Summary};
-use schema::{CellKey, Metric, Mode, Options};
+use schema::summary::{Fit, Row, Summary};
+use schema::{CellKey, Metric, Mode, Options, ScenarioKind};
 
 use super::figure::Point;
 use super::style::Style;
@@ -84,6 +84,28 @@ pub(super) fn series<'a>(
             }
         })
         .collect()
+}
+
+/// The fit over the most sizes of a series.
+pub(super) fn fit_of<'a>(
+    summary: &'a Summary,
+    scope: &Scope,
+    scenario: ScenarioKind,
+    metric: Metric,
+    series: &Series<'_>,
+) -> Option<&'a Fit> {
+    summary
+        .fits
+        .iter()
+        .filter(|fit| {
+            fit.scenario == scenario
+                && fit.metric == metric
+                && fit.environment == scope.environment
+                && fit.variant.is_empty()
+                && fit.mode == series.mode
+                && fit.options == series.options
+        })
+        .max_by_key(|fit| fit.sizes)
 }
 
 /// Every N of some series, ascending.

@@ -10,22 +10,25 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::PlotError;
 use super::axis::Axis;
-use super::figure::{Figure, Key, Line, Panel, Point};
+use super::draw_rows;
+use super::figure::{Body, Figure, Key, Line, Point};
 use super::style::{GRID, INK, MUTED, Marker, PAPER, Style};
 
-const WIDTH: i32 = 480;
-const MARGIN: i32 = 12;
+pub(super) const WIDTH: i32 = 480;
+pub(super) const MARGIN: i32 = 12;
 const TITLE: i32 = 17;
 const TEXT: i32 = 13;
-const NOTE: i32 = 12;
+pub(super) const NOTE: i32 = 12;
 const HEADING_HEIGHT: i32 = 24;
 const LEGEND_LINE: i32 = 20;
+/// Room on the right of a panel whose lines are named at their ends.
+const LABEL_WIDTH: i32 = 108;
 /// Width of a letter of the widest font in use, as a share of its size.
-const LETTER: f64 = 0.57;
+pub(super) const LETTER: f64 = 0.57;
 
 /// Pixels to the right and down.
 type Offset = (i32, i32);
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Axes<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
 
 impl Figure {
@@ -64,18 +67,15 @@ impl Figure {
         } else {
             0
         };
-        let panel = heading
-            + if self.panels.len() > 2 {
-                216
-            } else if self.panels.len() == 2 {
-                264
-            } else {
-                340
-            };
+        let heights: Vec<i32> = self
+            .panels
+            .iter()
+            .map(|panel| heading + body_height(&panel.body, self.panels.len()))
+            .collect();
         let title_height = title.len() as i32 * (TITLE + 6);
         let legend_height = self.legend.len() as i32 * LEGEND_LINE + 6;
         let notes_height = notes.len() as i32 * (NOTE + 5) + if notes.is_empty() { 0 } else { 8 };
-        let panels_height = panel * self.panels.len() as i32;
+        let panels_height: i32 = heights.iter().sum();
         let height = MARGIN + title_height + panels_height + legend_height + notes_height + MARGIN;
         let mut svg = String::new();
         {
@@ -87,10 +87,18 @@ impl Figure {
                 text(&root, line, (MARGIN, y), TITLE, INK)?;
                 y += TITLE + 6;
             }
-            for part in &self.panels {
-                let area = root.clone().shrink((0, y), (WIDTH as u32, panel as u32));
-                draw_panel(&area, part, heading)?;
-                y += panel;
+            for (panel, height) in self.panels.iter().zip(heights) {
+                if heading > 0 {
+                    text(&root, &panel.heading, (MARGIN, y + 6), TEXT + 1, INK)?;
+                }
+                let area = root.clone().shrink((0, y), (WIDTH as u32, height as u32));
+                match &panel.body {
+                    Body::Lines { x, y, lines } => draw_lines(&area, (x, y), lines, heading)?,
+                    Body::Rows { x, rows, labelled } => {
+                        draw_rows::draw(&area, x, rows, heading, *labelled)?;
+                    }
+                }
+                y += height;
             }
             y += 6;
             for key in &self.legend {
@@ -108,18 +116,32 @@ impl Figure {
     }
 }
 
-fn draw_panel(area: &Area<'_>, panel: &Panel, heading: i32) -> Result<(), PlotError> {
-    if heading > 0 {
-        text(area, &panel.heading, (MARGIN, 6), TEXT + 1, INK)?;
+/// Pixels from the top of a panel's content to its end.
+fn body_height(body: &Body, panels: usize) -> i32 {
+    match (body, panels) {
+        (Body::Rows { rows, labelled, .. }, _) => draw_rows::height(rows, *labelled),
+        (Body::Lines { .. }, 0 | 1) => 340,
+        (Body::Lines { .. }, 2) => 264,
+        (Body::Lines { .. }, _) => 216,
     }
+}
+
+fn draw_lines(
+    area: &Area<'_>,
+    (x, y): (&Axis, &Axis),
+    lines: &[Line],
+    heading: i32,
+) -> Result<(), PlotError> {
+    let labelled = lines.iter().any(|line| line.label.is_some());
+    let right = if labelled { LABEL_WIDTH } else { 6 };
     let label = ("sans-serif", f64::from(TEXT) * 1.24).into_text_style(area);
     let mut axes = ChartBuilder::on(area)
         .margin_top(heading + 6)
-        .margin_right(MARGIN + 6)
+        .margin_right(MARGIN + right)
         .margin_left(4)
         .x_label_area_size(44)
         .y_label_area_size(78)
-        .build_cartesian_2d(panel.x.clone(), panel.y.clone())
+        .build_cartesian_2d(x.clone(), y.clone())
         .map_err(refused)?;
     axes.configure_mesh()
         .light_line_style(TRANSPARENT)
@@ -127,16 +149,52 @@ fn draw_panel(area: &Area<'_>, panel: &Panel, heading: i32) -> Result<(), PlotEr
         .axis_style(MUTED)
         .label_style(label.color(&INK))
         .axis_desc_style(label.color(&MUTED))
-        .x_desc(panel.x.title.as_str())
-        .y_desc(panel.y.title.as_str())
-        .x_labels(panel.x.ticks.len().max(1))
-        .y_labels(panel.y.ticks.len().max(1))
-        .x_label_formatter(&|value| label_of(&panel.x, *value))
-        .y_label_formatter(&|value| label_of(&panel.y, *value))
+        .x_desc(x.title.as_str())
+        .y_desc(y.title.as_str())
+        .x_labels(x.ticks.len().max(1))
+        .y_labels(y.ticks.len().max(1))
+        .x_label_formatter(&|value| label_of(x, *value))
+        .y_label_formatter(&|value| label_of(y, *value))
         .draw()
         .map_err(refused)?;
-    for line in &panel.lines {
+    for line in lines {
         draw_line(&mut axes, line)?;
+    }
+    name_lines(area, &axes, lines)
+}
+
+/// Names at the ends of lines, as near to their last points as they can stand below each other.
+fn name_lines(area: &Area<'_>, axes: &Axes<'_, '_>, lines: &[Line]) -> Result<(), PlotError> {
+    let (left, top) = area.get_base_pixel();
+    let mut ends: Vec<(i32, i32, RGBColor, &str)> = lines
+        .iter()
+        .filter_map(|line| {
+            let last = line.points.last()?;
+            let (x, y) = axes.backend_coord(&(last.x, last.y));
+            Some((x - left, y - top, line.style.color, line.label.as_deref()?))
+        })
+        .collect();
+    ends.sort_by_key(|(_, y, ..)| *y);
+    let (_, bottom) = area.dim_in_pixel();
+    let step = NOTE + 2;
+    // From the lowest up, so that names stay above the axis; then pushed down where they would overlap.
+    let mut at: Vec<i32> = ends.iter().map(|(_, y, ..)| *y).collect();
+    let floor = bottom as i32 - 50;
+    for index in (0..at.len()).rev() {
+        let below = at.get(index + 1).map_or(floor, |next| next - step);
+        at[index] = at[index].min(below);
+    }
+    for index in 1..at.len() {
+        at[index] = at[index].max(at[index - 1] + step);
+    }
+    let names = WIDTH - LABEL_WIDTH + 2;
+    for ((x, y, color, name), at) in ends.into_iter().zip(at) {
+        let leader = PathElement::new(
+            [(x + 7, y), (names - 10, at), (names - 3, at)],
+            color.stroke_width(1),
+        );
+        area.draw(&leader).map_err(refused)?;
+        text(area, name, (names, at - NOTE / 2 - 1), NOTE, INK)?;
     }
     Ok(())
 }
@@ -212,7 +270,7 @@ fn draw_bound(axes: &mut Axes<'_, '_>, style: Style, at: (f64, f64)) -> Result<(
 }
 
 /// Corners of a marker, and its closed outline.
-fn marker(marker: Marker) -> (Vec<Offset>, Vec<Offset>) {
+pub(super) fn marker(marker: Marker) -> (Vec<Offset>, Vec<Offset>) {
     let corners: Vec<Offset> = match marker {
         Marker::Circle => vec![
             (-2, -5),
@@ -226,6 +284,7 @@ fn marker(marker: Marker) -> (Vec<Offset>, Vec<Offset>) {
         ],
         Marker::Square => vec![(-4, -4), (4, -4), (4, 4), (-4, 4)],
         Marker::Triangle => vec![(0, -6), (5, 4), (-5, 4)],
+        Marker::Inverted => vec![(-5, -4), (5, -4), (0, 6)],
         Marker::Diamond => vec![(0, -6), (5, 0), (0, 6), (-5, 0)],
     };
     let mut closed = corners.clone();
@@ -269,7 +328,7 @@ fn draw_key(root: &Area<'_>, key: &Key, y: i32) -> Result<(), PlotError> {
     )
 }
 
-fn text(
+pub(super) fn text(
     area: &Area<'_>,
     text: &str,
     at: (i32, i32),
@@ -292,7 +351,12 @@ fn printable(text: &str) -> String {
 
 /// Lines that fit the figure's width.
 fn wrapped(text: &str, size: i32) -> Vec<String> {
-    let room = (f64::from(WIDTH - 2 * MARGIN) / (f64::from(size) * LETTER)) as usize;
+    wrapped_to(text, size, WIDTH - 2 * MARGIN)
+}
+
+/// Lines that fit a width.
+pub(super) fn wrapped_to(text: &str, size: i32, width: i32) -> Vec<String> {
+    let room = (f64::from(width) / (f64::from(size) * LETTER)) as usize;
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let used = lines.last().map_or(0, |line| line.chars().count());
@@ -309,7 +373,7 @@ fn wrapped(text: &str, size: i32) -> Vec<String> {
     lines
 }
 
-fn refused(error: impl std::fmt::Display) -> PlotError {
+pub(super) fn refused(error: impl std::fmt::Display) -> PlotError {
     PlotError::Plot(error.to_string())
 }
 

@@ -18,14 +18,48 @@ pub struct Figure {
     pub(super) legend: Vec<Key>,
 }
 
-/// One pair of axes.
+/// A part of a chart.
 #[derive(Debug, Clone)]
 pub(super) struct Panel {
     /// Which part of the question; empty for the only panel.
     pub(super) heading: String,
-    pub(super) x: Axis,
-    pub(super) y: Axis,
-    pub(super) lines: Vec<Line>,
+    pub(super) body: Body,
+}
+
+/// What a panel holds.
+#[derive(Debug, Clone)]
+pub(super) enum Body {
+    /// Lines over a pair of axes.
+    Lines { x: Axis, y: Axis, lines: Vec<Line> },
+    /// Named rows along one axis.
+    Rows {
+        x: Axis,
+        rows: Vec<NamedRow>,
+        /// Whether the axis is labelled here: panels that share one label it once.
+        labelled: bool,
+    },
+}
+
+/// A row with its name on the left and its value in words on the right.
+#[derive(Debug, Clone)]
+pub(super) struct NamedRow {
+    pub(super) name: String,
+    pub(super) style: Style,
+    pub(super) mark: Mark,
+    pub(super) text: String,
+}
+
+/// What stands in a row.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mark {
+    /// A median with its interval.
+    Dot { at: f64, ci95: Option<[f64; 2]> },
+    /// A lower bound.
+    Beyond(f64),
+    /// Two parts of a whole, from zero on.
+    Stack([f64; 2]),
+    /// No number.
+    Nothing,
 }
 
 /// One series.
@@ -39,6 +73,8 @@ pub(super) struct Line {
     pub(super) curve: Vec<(f64, f64)>,
     /// Lower bounds: cells that timed out.
     pub(super) bounds: Vec<(f64, f64)>,
+    /// Its name, written at its last point.
+    pub(super) label: Option<String>,
 }
 
 /// A median with its interval.

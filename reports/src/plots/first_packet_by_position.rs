@@ -1,14 +1,14 @@
 //! First-packet latency by position of the service, at the largest N: a panel for each protocol.
 
 use schema::summary::Summary;
-use schema::{CellKey, Metric, Mode, Protocol, ScenarioKind, Unit};
+use schema::{CellKey, Metric, Mode, Options, Protocol, ScenarioKind, Unit};
 
 use super::axis::Axis;
 use super::chart::{Series, behind_points, gaps, series};
-use super::figure::{Figure, Key, Line, Panel, Point};
+use super::figure::{Body, Figure, Key, Line, Panel, Point};
 use super::style::Style;
 use crate::quantity::{value, whole};
-use crate::scope::Scope;
+use crate::scope::{Scope, series_names};
 
 const POSITIONS: &[&str] = &["first", "middle", "last", "uniform"];
 /// Modes stand beside each other by this share of the distance of two positions.
@@ -31,8 +31,13 @@ pub(super) fn figure(summary: &Summary, scope: &Scope) -> Option<Figure> {
         .copied()
         .filter(|position| series.iter().any(|s| position_of(s) == Some(position)))
         .collect();
-    let mut modes: Vec<Mode> = series.iter().map(|series| series.mode).collect();
-    modes.dedup();
+    let shapes = shapes(&series);
+    let names = series_names(
+        &shapes
+            .iter()
+            .map(|s| (s.mode, &s.options))
+            .collect::<Vec<_>>(),
+    );
     let panels = Protocol::ALL
         .iter()
         .filter(|protocol| {
@@ -42,22 +47,24 @@ pub(super) fn figure(summary: &Summary, scope: &Scope) -> Option<Figure> {
         })
         .map(|protocol| Panel {
             heading: protocol.name().to_uppercase(),
-            x: Axis::places(&used),
-            y: y.clone(),
-            lines: modes
-                .iter()
-                .enumerate()
-                .flat_map(|(index, mode)| {
-                    let shift = (index as f64 - (modes.len() as f64 - 1.0) / 2.0) * STEP;
-                    // "uniform" is no place between others: its points stand alone.
-                    [true, false].map(|placed| {
-                        let used = used.iter().copied().enumerate();
-                        let used: Vec<_> =
-                            used.filter(|(_, p)| (*p != "uniform") == placed).collect();
-                        line(&series, *mode, *protocol, &used, shift)
+            body: Body::Lines {
+                x: Axis::places(&used),
+                y: y.clone(),
+                lines: shapes
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(index, shape)| {
+                        let shift = (index as f64 - (shapes.len() as f64 - 1.0) / 2.0) * STEP;
+                        // "uniform" is no place between others: its points stand alone.
+                        [true, false].map(|placed| {
+                            let used = used.iter().copied().enumerate();
+                            let used: Vec<_> =
+                                used.filter(|(_, p)| (*p != "uniform") == placed).collect();
+                            line(&series, shape, *protocol, &used, shift)
+                        })
                     })
-                })
-                .collect(),
+                    .collect(),
+            },
         })
         .collect();
     let mut notes = vec![behind_points(rows())];
@@ -71,14 +78,49 @@ pub(super) fn figure(summary: &Summary, scope: &Scope) -> Option<Figure> {
         notes,
         alt: described(&series),
         panels,
-        legend: modes
+        legend: shapes
             .iter()
-            .map(|&mode| Key {
-                style: Style::of(mode, 0),
-                text: mode.to_string(),
+            .zip(names)
+            .map(|(shape, text)| Key {
+                style: shape.style,
+                text,
             })
             .collect(),
     })
+}
+
+/// Series that differ in nothing but position and protocol: one line of each panel.
+struct Shape {
+    mode: Mode,
+    options: Options,
+    style: Style,
+}
+
+fn shapes(series: &[Series<'_>]) -> Vec<Shape> {
+    let mut shapes: Vec<Shape> = Vec::new();
+    for one in series {
+        let (mode, options) = (one.mode, rest_of(one));
+        if shapes
+            .iter()
+            .any(|s| s.mode == mode && s.options == options)
+        {
+            continue;
+        }
+        let variant = shapes.iter().filter(|s| s.mode == mode).count();
+        shapes.push(Shape {
+            mode,
+            options,
+            style: Style::of(mode, variant),
+        });
+    }
+    shapes
+}
+
+/// The options that are not what this chart asks about.
+fn rest_of(series: &Series<'_>) -> Options {
+    let mut options = series.options.clone();
+    options.retain(|name, _| !matches!(name.as_str(), "position" | "protocol"));
+    options
 }
 
 fn position_of<'a>(series: &'a Series<'_>) -> Option<&'a str> {
@@ -91,7 +133,7 @@ fn protocol_of<'a>(series: &'a Series<'_>) -> Option<&'a str> {
 
 fn line(
     series: &[Series<'_>],
-    mode: Mode,
+    shape: &Shape,
     protocol: Protocol,
     positions: &[(usize, &str)],
     shift: f64,
@@ -100,7 +142,8 @@ fn line(
         .iter()
         .filter_map(|&(place, position)| {
             let series = series.iter().find(|series| {
-                series.mode == mode
+                series.mode == shape.mode
+                    && rest_of(series) == shape.options
                     && position_of(series) == Some(position)
                     && protocol_of(series) == Some(protocol.name())
             })?;
@@ -113,11 +156,12 @@ fn line(
         })
         .collect();
     Line {
-        style: Style::of(mode, 0),
+        style: shape.style,
         points,
         joined: true,
         curve: Vec::new(),
         bounds: Vec::new(),
+        label: None,
     }
 }
 

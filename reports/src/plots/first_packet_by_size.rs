@@ -5,7 +5,7 @@ use schema::{CellKey, Metric, Protocol, ScenarioKind, Unit};
 
 use super::axis::Axis;
 use super::chart::{Series, behind_points, described, gaps, series, sizes};
-use super::figure::{Figure, Key, Line, Panel, Point};
+use super::figure::{Body, Figure, Key, Line, Panel, Point};
 use crate::scope::Scope;
 
 const PERCENTILES: &[(&str, &str)] = &[
@@ -41,9 +41,11 @@ fn figure(summary: &Summary, scope: &Scope, protocol: Protocol) -> Option<Figure
             let shown = rows().filter_map(|row| row.quantiles.get(*name).copied());
             Some(Panel {
                 heading: (*heading).to_owned(),
-                x: Axis::sizes(&sizes(&series)),
-                y: Axis::log("latency", shown, Unit::Nanoseconds)?,
-                lines: series.iter().map(|series| line(series, name)).collect(),
+                body: Body::Lines {
+                    x: Axis::sizes(&sizes(&series)),
+                    y: Axis::log("latency", shown, Unit::Nanoseconds)?,
+                    lines: series.iter().map(|series| line(series, name)).collect(),
+                },
             })
         })
         .collect();
@@ -90,5 +92,6 @@ fn line(series: &Series<'_>, percentile: &str) -> Line {
         joined: true,
         curve: Vec::new(),
         bounds: Vec::new(),
+        label: None,
     }
 }

@@ -7,11 +7,15 @@
 mod axis;
 mod chart;
 mod draw;
+mod draw_rows;
 mod figure;
 mod first_packet_by_position;
 mod first_packet_by_size;
+mod kernel_memory;
+mod rule_count;
 mod style;
 mod update_time;
+mod updates_at_largest;
 
 use std::sync::Arc;
 
@@ -53,12 +57,28 @@ pub const fn registry() -> &'static [Chart] {
             figure: first_packet_by_position::figure,
         },
         Chart {
+            name: "updates",
+            figure: updates_at_largest::times,
+        },
+        Chart {
+            name: "updates-processor-time",
+            figure: updates_at_largest::processor,
+        },
+        Chart {
             name: "service-add",
             figure: update_time::service_add,
         },
         Chart {
             name: "cold-install",
             figure: update_time::cold_install,
+        },
+        Chart {
+            name: "kernel-memory",
+            figure: kernel_memory::figure,
+        },
+        Chart {
+            name: "rule-count",
+            figure: rule_count::figure,
         },
     ]
 }

@@ -21,6 +21,8 @@ pub(super) enum Marker {
     Circle,
     Square,
     Triangle,
+    /// On its tip.
+    Inverted,
     Diamond,
 }
 
@@ -43,7 +45,7 @@ impl Style {
             Mode::None => (RGBColor(0x80, 0x80, 0x80), Marker::Circle),
             Mode::Conntrack => (RGBColor(0x56, 0xb4, 0xe9), Marker::Square),
             Mode::IptablesLegacy => (RGBColor(0xd5, 0x5e, 0x00), Marker::Triangle),
-            Mode::IptablesNft => (RGBColor(0xe6, 0x9f, 0x00), Marker::Triangle),
+            Mode::IptablesNft => (RGBColor(0xe6, 0x9f, 0x00), Marker::Inverted),
             Mode::Ipset => (RGBColor(0x00, 0x9e, 0x73), Marker::Square),
             Mode::Nftables => (RGBColor(0x00, 0x72, 0xb2), Marker::Diamond),
         };

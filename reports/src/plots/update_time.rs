@@ -4,8 +4,8 @@ use schema::summary::{Fit, Summary};
 use schema::{Metric, ScenarioKind, Unit};
 
 use super::axis::Axis;
-use super::chart::{Series, behind_points, described, gaps, series, sizes};
-use super::figure::{Figure, Key, Line, Panel};
+use super::chart::{Series, behind_points, described, fit_of, gaps, series, sizes};
+use super::figure::{Body, Figure, Key, Line, Panel};
 use crate::quantity::{digits, span};
 use crate::scope::{Scope, lower_bound as bound};
 
@@ -52,7 +52,7 @@ fn figure(
     let mut legend = Vec::new();
     let mut lines = Vec::new();
     for series in &series {
-        let fit = whole_range_fit(summary, scope, scenario, series);
+        let fit = fit_of(summary, scope, scenario, Metric::UpdateTime, series);
         let points = series.points();
         let bounds: Vec<(f64, f64)> = series
             .rows
@@ -82,6 +82,7 @@ fn figure(
             points,
             curve,
             bounds,
+            label: None,
         });
     }
     let mut notes = vec![behind_points(rows())];
@@ -97,32 +98,14 @@ fn figure(
         alt: described(&series),
         panels: vec![Panel {
             heading: String::new(),
-            x: Axis::sizes(&sizes(&series)),
-            y,
-            lines,
+            body: Body::Lines {
+                x: Axis::sizes(&sizes(&series)),
+                y,
+                lines,
+            },
         }],
         legend,
     })
-}
-
-fn whole_range_fit<'a>(
-    summary: &'a Summary,
-    scope: &Scope,
-    scenario: ScenarioKind,
-    series: &Series<'_>,
-) -> Option<&'a Fit> {
-    summary
-        .fits
-        .iter()
-        .filter(|fit| {
-            fit.scenario == scenario
-                && fit.metric == Metric::UpdateTime
-                && fit.environment == scope.environment
-                && fit.variant.is_empty()
-                && fit.mode == series.mode
-                && fit.options == series.options
-        })
-        .max_by_key(|fit| fit.sizes)
 }
 
 fn curve(fit: &Fit) -> Vec<(f64, f64)> {

@@ -12,6 +12,10 @@ use super::{RESAMPLES, Replication, Sample, generator, percentile_interval, quan
 /// A line through fewer sizes than this cannot show that it is none.
 pub const LINEAR_SIZES: usize = 4;
 
+/// Sizes behind a line of what is in proportion to N by construction (memory, rules): it is not asked
+/// whether it is a line but how steep it is (DESIGN §7).
+pub const PROPORTIONAL_SIZES: usize = 3;
+
 /// One population size.
 #[derive(Debug, Clone, Copy)]
 pub struct Size<'a> {
@@ -40,6 +44,16 @@ pub struct Fitted {
 #[must_use]
 pub fn linear(sizes: &[Size<'_>], seed: u64) -> Option<Fitted> {
     (sizes.len() >= LINEAR_SIZES)
+        .then(|| fit(sizes, seed, |value| value, |value| value))
+        .flatten()
+}
+
+/// Fits a + b·N to what is in proportion to N by construction.
+///
+/// `None` with fewer than [`PROPORTIONAL_SIZES`] sizes.
+#[must_use]
+pub fn proportional(sizes: &[Size<'_>], seed: u64) -> Option<Fitted> {
+    (sizes.len() >= PROPORTIONAL_SIZES)
         .then(|| fit(sizes, seed, |value| value, |value| value))
         .flatten()
 }

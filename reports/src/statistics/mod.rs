@@ -27,7 +27,7 @@ mod ratio;
 mod sample;
 
 pub use few::FEW_STAYS;
-pub use fit::{Fitted, LINEAR_SIZES, Size, linear, power};
+pub use fit::{Fitted, LINEAR_SIZES, PROPORTIONAL_SIZES, Size, linear, power, proportional};
 pub use ratio::{Ratio, Stratum, ratio_of_independent, ratio_of_medians};
 pub use sample::{Sample, Scratch, interval_of_medians, median_interval, resampled_medians};
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use schema::{CellKey, CellRecord, Metric, Outcome, Unit};
+use schema::{CellKey, CellRecord, Metric, Outcome, Samples, Unit};
 
 use crate::load::Run;
 use crate::statistics::{Sample, resampled_medians, seed_of};
@@ -62,6 +62,13 @@ impl<'a> Cells<'a> {
             .collect()
     }
 
+    /// What the cell's measured stays noted under a name, each value once.
+    pub(super) fn facts(&self, key: &CellKey, name: &str) -> BTreeSet<String> {
+        self.measured(key)
+            .filter_map(|record| record.facts.get(name).cloned())
+            .collect()
+    }
+
     /// All samples of a cell's metric. `None` when no stay measured it.
     pub(super) fn sample(&self, key: &CellKey, metric: Metric) -> Option<Sample> {
         Sample::new(self.measured(key).flat_map(|record| {
@@ -71,6 +78,30 @@ impl<'a> Cells<'a> {
                 .filter(move |series| series.metric == metric)
                 .map(|series| (record.stay, &series.samples))
         }))
+    }
+
+    /// One metric ÷ another, sample by sample: of metrics that were taken of the same acts. `None` when no
+    /// stay lists both.
+    pub(super) fn quotients(&self, key: &CellKey, over: Metric, under: Metric) -> Option<Sample> {
+        let values = |record: &'a CellRecord, metric: Metric| {
+            record
+                .series
+                .iter()
+                .find_map(|series| match &series.samples {
+                    Samples::Values(values) if series.metric == metric => Some(values),
+                    _ => None,
+                })
+        };
+        let quotients: Vec<(u32, Samples)> = self
+            .measured(key)
+            .filter_map(|record| Some((record.stay, values(record, over)?, values(record, under)?)))
+            .filter(|(_, a, b)| a.len() == b.len())
+            .map(|(stay, a, b)| {
+                let pairs = a.iter().zip(b).filter(|(_, b)| **b > 0.0);
+                (stay, Samples::Values(pairs.map(|(a, b)| a / b).collect()))
+            })
+            .collect();
+        Sample::new(quotients.iter().map(|(stay, samples)| (*stay, samples)))
     }
 
     /// The cell's sample with the medians of its resamples.

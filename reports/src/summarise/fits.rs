@@ -1,45 +1,88 @@
-//! Cost against N: latency as a + b·N, control-plane cost as a power of N for the whole range and for
-//! each adjacent pair of sizes (a curve that bends shows there).
+//! Cost against N: latency, memory and rule counts as a + b·N, the cost of updates as a power of N for
+//! the whole range and for each adjacent pair of sizes (a curve that bends shows there).
 
-use schema::summary::Fit;
+use std::collections::BTreeSet;
+
+use schema::summary::{Fit, Row};
 use schema::{CellKey, Metric, ScenarioKind, Unit};
 
 use super::cells::Cells;
-use crate::statistics::{Fitted, Sample, Size, linear, power, seed_of};
+use crate::statistics::{Fitted, Sample, Size, linear, power, proportional, seed_of};
 
-/// Control-plane costs that are fitted.
+/// Costs of an update, fitted as powers of N.
 const COSTS: &[Metric] = &[
     Metric::UpdateTime,
+    Metric::SyncTime,
     Metric::CpuTime,
     Metric::Operations,
     Metric::Messages,
     Metric::BytesSent,
 ];
+/// What the kernel holds, fitted as a + b·N: b is the price of a service.
+const MEMORY: &[Metric] = &[
+    Metric::KernelMemory,
+    Metric::KernelMemoryPeak,
+    Metric::CgroupMemory,
+];
+/// What the kernel lists, likewise.
+const COUNTS: &[Metric] = &[
+    Metric::Rules,
+    Metric::Chains,
+    Metric::Sets,
+    Metric::Elements,
+];
 
-pub(super) fn fits(cells: &Cells<'_>) -> Vec<Fit> {
+/// What is fitted in a scenario, and how.
+const fn fitted(scenario: ScenarioKind) -> (&'static [Metric], Model) {
+    match scenario {
+        ScenarioKind::FirstPacket => (&[Metric::Latency], LINEAR),
+        ScenarioKind::Memory => (MEMORY, PROPORTIONAL),
+        ScenarioKind::RuleCount => (COUNTS, PROPORTIONAL),
+        ScenarioKind::ColdInstall
+        | ScenarioKind::Resync
+        | ScenarioKind::ServiceAdd
+        | ScenarioKind::ServiceRemove
+        | ScenarioKind::EndpointChurn
+        | ScenarioKind::Teardown => (COSTS, POWER),
+    }
+}
+
+/// Every fit of a run; `rows` say which of them rest on noisy values.
+pub(super) fn fits(cells: &Cells<'_>, rows: &[Row]) -> Vec<Fit> {
     let mut fits = Vec::new();
     for family in cells.by_size() {
         let Some(first) = family.first() else {
             continue;
         };
-        if first.scenario == ScenarioKind::FirstPacket {
-            let samples = samples(cells, &family, Metric::Latency);
-            fits.extend(one(first, Metric::Latency, &samples, &LINEAR));
-            continue;
-        }
-        for &metric in COSTS {
+        let (metrics, model) = fitted(first.scenario);
+        for &metric in metrics {
             let samples = samples(cells, &family, metric);
-            let whole = one(first, metric, &samples, &POWER);
-            let whole_range = whole.is_some();
+            let whole = one(first, metric, &samples, &model);
+            let bends = whole.is_some() && model.in_parts && samples.len() > 2;
             fits.extend(whole);
-            if whole_range && samples.len() > 2 {
+            if bends {
                 fits.extend(
                     samples
                         .windows(2)
-                        .filter_map(|pair| one(first, metric, pair, &POWER)),
+                        .filter_map(|pair| one(first, metric, pair, &model)),
                 );
             }
         }
+    }
+    let noisy: BTreeSet<(&CellKey, Metric)> = rows
+        .iter()
+        .filter(|row| row.noisy)
+        .filter_map(|row| Some((&row.key, row.metric?)))
+        .collect();
+    for fit in &mut fits {
+        fit.noisy = noisy.iter().any(|(key, metric)| {
+            *metric == fit.metric
+                && key.mode == fit.mode
+                && key.scenario == fit.scenario
+                && key.environment == fit.environment
+                && key.variant == fit.variant
+                && key.options == fit.options
+        });
     }
     fits
 }
@@ -54,17 +97,25 @@ fn samples(cells: &Cells<'_>, family: &[&CellKey], metric: Metric) -> Vec<(u32, 
 
 struct Model {
     name: &'static str,
+    /// Whether each adjacent pair of sizes is fitted too: a curve that bends shows there.
+    in_parts: bool,
     fit: fn(&[Size<'_>], u64) -> Option<Fitted>,
     unit: fn(Unit) -> String,
 }
 
 const LINEAR: Model = Model {
     name: "linear",
+    in_parts: false,
     fit: linear,
     unit: |unit| format!("{unit}/service"),
 };
+const PROPORTIONAL: Model = Model {
+    fit: proportional,
+    ..LINEAR
+};
 const POWER: Model = Model {
     name: "power",
+    in_parts: true,
     fit: power,
     unit: |_| "exponent".to_owned(),
 };
@@ -103,5 +154,6 @@ fn one(key: &CellKey, metric: Metric, samples: &[(u32, Sample)], model: &Model) 
         from,
         to,
         sizes: sizes.len() as u32,
+        noisy: false,
     })
 }

@@ -9,7 +9,7 @@ mod ratios;
 use std::collections::BTreeMap;
 
 use schema::summary::{Coverage, Row, Summary};
-use schema::{CellKey, CellRecord, Metric, Outcome, SCHEMA_VERSION, Unit};
+use schema::{CellKey, CellRecord, Metric, Outcome, SCHEMA_VERSION, SandboxKind, Unit};
 
 use crate::load::Run;
 use crate::statistics::{Sample, interval_of_medians};
@@ -33,17 +33,18 @@ pub fn summarise(run: &Run) -> Summary {
     let mut summary = Summary {
         schema_version: SCHEMA_VERSION,
         environments: run.header.environments.clone(),
-        cells: rows(&cells),
-        fits: fits::fits(&cells),
+        cells: rows(&cells, run),
+        fits: Vec::new(),
         findings: Vec::new(),
         noise: noise::noise(&cells),
         coverage: coverage(run),
     };
+    summary.fits = fits::fits(&cells, &summary.cells);
     summary.findings = findings::findings(&cells, &summary);
     summary
 }
 
-fn rows(cells: &Cells<'_>) -> Vec<Row> {
+fn rows(cells: &Cells<'_>, run: &Run) -> Vec<Row> {
     let mut rows = Vec::new();
     for (key, records) in cells.iter() {
         let metrics = cells.metrics(key);
@@ -52,11 +53,28 @@ fn rows(cells: &Cells<'_>) -> Vec<Row> {
         }
         for (metric, unit) in metrics {
             if let Some((sample, medians)) = cells.resampled(key, metric) {
-                rows.push(measured(key, records, (metric, unit), &sample, &medians));
+                rows.push(Row {
+                    noisy: is_noisy(run, key, metric, records),
+                    ..measured(key, records, (metric, unit), &sample, &medians)
+                });
             }
         }
     }
     rows
+}
+
+/// Name of the fact by which a cell says that something else moved its memory figures.
+const NOISY: &str = "noisy";
+
+/// See [`Row::noisy`].
+fn is_noisy(run: &Run, key: &CellKey, metric: Metric, records: &[&CellRecord]) -> bool {
+    let of_the_kernel = matches!(
+        metric,
+        Metric::KernelMemory | Metric::KernelMemoryPeak | Metric::CgroupMemory
+    );
+    let environment = run.header.environments.get(&key.environment);
+    let shared = environment.is_some_and(|facts| facts.sandbox == SandboxKind::Netns);
+    of_the_kernel && (shared || records.iter().any(|r| r.facts.contains_key(NOISY)))
 }
 
 fn measured(
@@ -85,6 +103,7 @@ fn measured(
         ci95: interval_of_medians(sample, medians),
         lower_bound_ns: None,
         quantiles,
+        noisy: false,
     }
 }
 
@@ -110,6 +129,7 @@ fn unmeasured(key: &CellKey, records: &[&CellRecord]) -> Row {
         ci95: None,
         lower_bound_ns: bounds.max(),
         quantiles: BTreeMap::new(),
+        noisy: false,
     }
 }
 

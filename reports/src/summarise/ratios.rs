@@ -51,7 +51,12 @@ pub fn floor_ratios(run: &Run, services: u32) -> Vec<FloorRatio> {
 fn floor_of<'a>(cells: &Cells<'a>, key: &CellKey, floor: Mode) -> Option<&'a CellKey> {
     let matters = |key: &CellKey| {
         let mut options = key.options.clone();
-        options.retain(|name, _| !matches!(name.as_str(), "transport" | "chunk" | "large_cluster"));
+        options.retain(|name, _| {
+            !matches!(
+                name.as_str(),
+                "transport" | "engine" | "chunk" | "large_cluster"
+            )
+        });
         CellKey {
             mode: floor,
             options,

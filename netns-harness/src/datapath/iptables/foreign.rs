@@ -130,12 +130,15 @@ pub(super) fn no_nftables() -> Result<(), HarnessError> {
 }
 
 /// Tables that the legacy engine has in the calling thread's network namespace. They are made when first
-/// named, so a namespace that no iptables-legacy has touched has none.
-pub(super) fn legacy_tables() -> Vec<String> {
+/// named, so a namespace that no iptables-legacy has touched has none; nor has a kernel without it.
+fn legacy_tables() -> Result<Vec<String>, HarnessError> {
     // thread-self, not self: /proc/net is the main thread's.
-    let names =
-        std::fs::read_to_string("/proc/thread-self/net/ip_tables_names").unwrap_or_default();
-    names.lines().map(str::to_owned).collect()
+    const NAMES: &str = "/proc/thread-self/net/ip_tables_names";
+    match std::fs::read_to_string(NAMES) {
+        Ok(names) => Ok(names.lines().map(str::to_owned).collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(HarnessError::system(format!("read {NAMES}"), error)),
+    }
 }
 
 /// Bytes of the blob of rules that the legacy engine holds for each table; only tables that are there are
@@ -144,7 +147,7 @@ pub(super) fn legacy_tables() -> Vec<String> {
 /// # Errors
 /// The kernel refused to say.
 pub(in crate::datapath) fn legacy_blobs() -> Result<Vec<(&'static str, u64)>, HarnessError> {
-    let there = legacy_tables();
+    let there = legacy_tables()?;
     let mut stated = Vec::new();
     for (table, source) in BLOBS {
         if there.iter().any(|name| name == table) {
@@ -160,9 +163,9 @@ pub(in crate::datapath) fn legacy_blobs() -> Result<Vec<(&'static str, u64)>, Ha
 /// x_tables tables must not stand beside another mode's rules.
 ///
 /// # Errors
-/// There are some.
+/// There are some, or nobody may say so.
 pub(in crate::datapath) fn no_legacy_tables() -> Result<(), HarnessError> {
-    match legacy_tables().first() {
+    match legacy_tables()?.first() {
         None => Ok(()),
         Some(table) => Err(HarnessError::Listing {
             what: "a namespace without iptables-legacy",

@@ -60,8 +60,10 @@ pub const LAW: &[(&str, &str)] = &[
     ),
 ];
 
-/// Services a transaction that `iptables-nft-restore` loads fastest: its own time grows with the square of
-/// what a transaction holds.
+/// Services a transaction that `iptables-nft-restore` loads fastest, within 200 to 700. For each line the
+/// tool walks a sorted list of the chains that the transaction names (`cache_chain_list_insert`, iptables
+/// 1.8.9), which grows with the square of the chunk; the kernel walks the whole table once a commit
+/// (`nft_table_validate`), which grows with the number of chunks.
 const PREPARATION_CHUNK: usize = 500;
 
 /// The kube-proxy version whose `pkg/proxy/iptables/proxier.go` was read.

@@ -78,6 +78,15 @@ const BASE_CHAINS: [(&str, ChainKind, Hook, i32); 8] = [
     ("nat-postrouting", ChainKind::Nat, Hook::Postrouting, SRCNAT),
 ];
 
+/// Which full sync of a kube-proxy's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FullSync {
+    /// At its start.
+    First,
+    /// Any later one: once an hour (`FullSyncPeriod`), or after a failure.
+    Later,
+}
+
 /// From, to, and whether only for new connections; in kube-proxy's order.
 const JUMPS: [(&str, &str, bool); 11] = [
     ("filter-input", NODEPORT_ENDPOINTS_CHECK, true),
@@ -98,6 +107,12 @@ static TABLE_NAME: LazyLock<Name> = LazyLock::new(|| Name::new(TABLE));
 static MARK_CHAIN: LazyLock<Name> = LazyLock::new(|| Name::new(MARK_FOR_MASQUERADE));
 static CLUSTER_IPS_NAME: LazyLock<Name> = LazyLock::new(|| Name::new(CLUSTER_IPS));
 static SERVICE_IPS_NAME: LazyLock<Name> = LazyLock::new(|| Name::new(SERVICE_IPS));
+
+/// Whether kube-proxy hangs a chain of that name on a hook.
+#[cfg(test)]
+pub(super) fn is_base_chain(name: &str) -> bool {
+    BASE_CHAINS.iter().any(|(base, ..)| *base == name)
+}
 
 /// An operation on kube-proxy's table.
 pub(super) fn op(act: Act) -> Op {
@@ -164,14 +179,16 @@ fn network(cidr: Cidr) -> Network {
     Network::new(cidr.network, cidr.prefix)
 }
 
-/// Everything but the services: the first sync's table, chains, sets, maps and rules.
-pub(super) fn base() -> Vec<Op> {
+/// Everything but the services, as a full sync writes it (`setupNFTables`): table, chains, sets, maps
+/// and rules; what was in the chains, sets and maps is flushed.
+pub(super) fn base(sync: FullSync) -> Vec<Op> {
     let mut ops = Vec::with_capacity(128);
     ops.push(op(Act::AddTable {
         comment: Some(Comment::new("rules for kube-proxy")),
     }));
-    // A base chain's priority cannot be changed, so chains of another kube-proxy are removed first.
-    for (name, ..) in BASE_CHAINS {
+    // A base chain's priority cannot be changed, so chains of another kube-proxy are removed first; once
+    // in the life of a process (`proxier.flushed`).
+    for (name, ..) in BASE_CHAINS.iter().filter(|_| sync == FullSync::First) {
         ops.push(op(Act::AddChain {
             chain: Name::new(name),
             base: None,

@@ -1,11 +1,11 @@
-//! kube-proxy's sync as batches: everything from nothing, or only what changed.
+//! kube-proxy's sync as batches: everything from nothing, everything again, or only what changed.
 
 use std::collections::{HashMap, HashSet};
 
 use nft_codec::{Act, Element, EncodedBatch, Key, Name, Op, Rule, Verdict, script};
 
 use super::ENCODABLE;
-use super::layout::{self, op};
+use super::layout::{self, FullSync, op};
 use crate::datapath::{Batch, Payload, RenderOptions, Transaction, Transport};
 use crate::service::{Population, Service};
 
@@ -17,18 +17,27 @@ pub(super) fn render(from: Option<&Population>, to: &Population, options: &Rende
         open: Vec::new(),
         services: 0,
     };
-    if from.is_none() {
-        transactions.open = layout::base();
+    let full = match from {
+        None => Some(FullSync::First),
+        Some(_) => options.resync.then_some(FullSync::Later),
+    };
+    if let Some(sync) = full {
+        transactions.open = layout::base(sync);
     }
     let nothing = Population::default();
     let before = Installed::of(from.unwrap_or(&nothing));
     let after = Installed::of(to);
-    let mut elements = before.elements.clone();
+    // A full sync flushes the sets and maps first.
+    let mut elements = match full {
+        None => before.elements.clone(),
+        Some(_) => Elements::new(),
+    };
     for service in &to.services {
         let unchanged = before
             .services
             .get(&identity(service))
-            .is_some_and(|there| *there == service);
+            .is_some_and(|there| *there == service)
+            && full.is_none();
         // Elements are looked at for every service, as kube-proxy does; they say for themselves
         // whether anything changed.
         let mut ops = Vec::new();
@@ -44,7 +53,7 @@ pub(super) fn render(from: Option<&Population>, to: &Population, options: &Rende
             transactions.service(service, ops);
         }
     }
-    transactions.leave_behind(&before, &after);
+    transactions.leave_behind(&before, &after, full.is_some());
     transactions.finish()
 }
 
@@ -161,9 +170,9 @@ impl Transactions<'_> {
         }
     }
 
-    /// Flushes the chains and deletes the elements that `after` does not have; then, in a transaction
-    /// of its own, deletes those chains.
-    fn leave_behind(&mut self, before: &Installed<'_>, after: &Installed<'_>) {
+    /// Flushes the chains and deletes the elements that `after` does not have, unless they were `flushed`
+    /// already; then, in a transaction of its own, deletes those chains.
+    fn leave_behind(&mut self, before: &Installed<'_>, after: &Installed<'_>, flushed: bool) {
         let mut stale = Vec::new();
         let mut gone = Vec::new();
         let mut seen = HashSet::new();
@@ -182,7 +191,7 @@ impl Transactions<'_> {
                 layout::service_element(service),
             ] {
                 let place = (set, element.key);
-                if !after.elements.contains_key(&place) && seen.insert(place.clone()) {
+                if !flushed && !after.elements.contains_key(&place) && seen.insert(place.clone()) {
                     gone.push(place);
                 }
             }

@@ -6,7 +6,7 @@ use schema::Protocol;
 
 use super::layout;
 use crate::datapath::nftables::Nftables;
-use crate::datapath::{Batch, Damage, Datapath as _, RenderOptions, Transport};
+use crate::datapath::{Batch, Damage, Datapath as _, Inventory, RenderOptions, Transport};
 use crate::relation::Relation;
 use crate::service::{Endpoint, Frontend, Population, Service};
 
@@ -165,6 +165,25 @@ fn law_of_size_of_installs_and_updates() {
             );
             assert_eq!(script.to_string(), install.to_string());
         }
+        for options in [NETLINK, NFT] {
+            let resync = RenderOptions {
+                resync: true,
+                ..options
+            };
+            let again = Nftables.render(Some(&all), &all, &resync);
+            let messages = match options.transport {
+                Transport::Nft => 0,
+                _ => 71 + n64 * (8 + 4 * e64),
+            };
+            assert_eq!(
+                (
+                    again.transactions.len(),
+                    again.operations(),
+                    again.messages()
+                ),
+                (1, 71 + n64 * (6 + 4 * e64), messages)
+            );
+        }
         let mut more = all.clone();
         more.services.push(service(n, e));
         let add = Nftables.render(Some(&all), &more, &NETLINK);
@@ -189,6 +208,63 @@ fn law_of_size_of_installs_and_updates() {
             0
         );
     }
+}
+
+#[test]
+fn a_resync_writes_what_an_install_writes_but_does_not_make_the_base_chains_anew() {
+    let all = population(5, 2);
+    let install = Nftables.render(None, &all, &NFT).to_string();
+    let resync = RenderOptions {
+        resync: true,
+        ..NFT
+    };
+    let again = Nftables.render(Some(&all), &all, &resync).to_string();
+    let anew = |line: &&str| {
+        let bare_chain = line.starts_with("add chain ip kube-proxy ") && !line.contains('{');
+        line.starts_with("delete chain ")
+            || bare_chain && layout::is_base_chain(line.split(' ').next_back().unwrap())
+    };
+    let kept: Vec<&str> = install.lines().filter(|l| !anew(l)).collect();
+    assert_eq!(again.lines().collect::<Vec<_>>(), kept);
+    assert_eq!(install.lines().filter(anew).count(), 16);
+}
+
+#[test]
+fn the_kernel_holds_what_the_law_says() {
+    for (n, e) in [(0_u64, 1_u64), (1, 1), (10, 3), (40, 2)] {
+        in_namespace(|| {
+            assert_eq!(Nftables.inventory().unwrap(), Inventory::default());
+            apply(&Nftables.render(None, &population(n as u32, e as u32), &NETLINK));
+            let wanted = Inventory {
+                rules: 24 + n * (2 + 2 * e),
+                chains: 16 + n * (1 + e),
+                sets: 7 + n,
+                elements: n * (2 + e),
+            };
+            assert_eq!(Nftables.inventory().unwrap(), wanted, "{n} {e}");
+        });
+    }
+}
+
+#[test]
+fn kube_proxy_s_read_back_lists_the_table_with_the_installed_nft() {
+    let wanted = population(3, 2);
+    in_namespace(|| {
+        apply(&Nftables.render(None, &wanted, &NETLINK));
+        let sync = Nftables.kube_proxy_sync(&wanted).unwrap();
+        assert_eq!(sync.transport, Transport::Nft);
+        for words in &sync.read_back {
+            let listed = std::process::Command::new(&words[0])
+                .args(&words[1..])
+                .output()
+                .unwrap();
+            let text = String::from_utf8(listed.stdout).unwrap();
+            assert!(
+                listed.status.success() && text.contains("service-"),
+                "{text}"
+            );
+        }
+    });
 }
 
 #[test]
@@ -253,6 +329,14 @@ fn updates_mean_the_population_they_lead_to_and_leave_no_stale_chain() {
             chunk: Some(2),
             ..NETLINK
         },
+        RenderOptions {
+            resync: true,
+            ..NETLINK
+        },
+        RenderOptions {
+            resync: true,
+            ..NFT
+        },
     ] {
         let mut batches = Vec::new();
         let mut from = None;
@@ -288,6 +372,14 @@ fn every_update_is_taken_by_the_kernel_and_listed_as_what_it_means() {
         RenderOptions {
             chunk: Some(2),
             ..NETLINK
+        },
+        RenderOptions {
+            resync: true,
+            ..NETLINK
+        },
+        RenderOptions {
+            resync: true,
+            ..NFT
         },
     ] {
         in_namespace(|| {

@@ -58,7 +58,7 @@ pub(super) fn relation(ruleset: &Ruleset) -> Result<Relation, String> {
 /// The table without services, as the layout has it.
 fn common() -> Result<Table, String> {
     let mut ruleset = Ruleset::default();
-    ruleset.interpret(&layout::base())?;
+    ruleset.interpret(&layout::base(layout::FullSync::First))?;
     ruleset
         .tables
         .remove(layout::TABLE)

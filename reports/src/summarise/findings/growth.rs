@@ -113,7 +113,7 @@ fn is_same(a: &Fit, b: &Fit) -> bool {
     a.mode == b.mode && a.options == b.options && a.environment == b.environment
 }
 
-fn range(fit: &Fit) -> String {
+pub(super) fn range(fit: &Fit) -> String {
     format!(
         "{}–{} services",
         whole(fit.from.into()),

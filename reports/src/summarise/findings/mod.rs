@@ -2,8 +2,10 @@
 //! and is left out or weakened when the interval does not support it: intervals that overlap are "not
 //! distinguished", a cell that timed out is a lower bound.
 
+mod datapath;
 mod growth;
 mod ranking;
+mod update_parts;
 
 use schema::summary::{Finding, Fit, Row, Summary};
 use schema::{CellKey, Metric, Mode, ScenarioKind, Unit};
@@ -62,6 +64,8 @@ impl Context<'_, '_> {
         }
         if let Some(protocol) = protocols.first() {
             found.extend(self.slopes(protocol));
+            found.extend(self.flatness(protocol));
+            found.extend(self.engines(protocol));
             found.extend(self.positions(protocol));
         }
         found.extend(self.ranking(
@@ -70,6 +74,8 @@ impl Context<'_, '_> {
             Metric::UpdateTime,
         ));
         found.extend(self.handed_over());
+        found.extend(self.set_messages());
+        found.extend(self.syncs());
         found.extend(self.ranking(
             &format!("Installing {services} services from nothing"),
             |key| key.scenario == ScenarioKind::ColdInstall,
@@ -77,6 +83,8 @@ impl Context<'_, '_> {
         ));
         found.extend(self.chunks());
         found.extend(self.exponents());
+        found.extend(self.tool_share());
+        found.extend(self.memory());
         found
     }
 

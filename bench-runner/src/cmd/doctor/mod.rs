@@ -1,0 +1,283 @@
+//! `doctor`: what this machine can measure, by trial, and the command that would make the rest ready.
+
+mod machine;
+mod print;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use netns_harness::datapath::Transport;
+use schema::Mode;
+use serde::Serialize;
+
+use super::cell::Input;
+use crate::cli::DoctorArgs;
+use crate::environment;
+use crate::exit::{Ended, Usage};
+use crate::readiness::{self, Answer, Case, Trial};
+use crate::stdout::say;
+use crate::trial::Facilities;
+
+/// Version of the JSON that `--json` prints. Fields are only ever added within one version.
+const JSON_VERSION: u32 = 1;
+
+/// The whole diagnosis: what `doctor --json` prints.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Diagnosis {
+    /// [`JSON_VERSION`].
+    pub(crate) version: u32,
+    /// Whether `run` can measure anything here.
+    pub(crate) ready: bool,
+    /// What `run` would do, in a sentence.
+    pub(crate) run: String,
+    /// Services that each mode was tried with; `null`: two.
+    pub(crate) services: Option<u32>,
+    /// `uname -r`, CPU model, clock source, as in the header of a run.
+    pub(crate) kernel: String,
+    /// Each mode as it is programmed.
+    pub(crate) modes: Vec<Way>,
+    /// What this user may do.
+    pub(crate) privileges: Vec<Check>,
+    /// CPUs, limits, connection tracking.
+    pub(crate) machine: Vec<Check>,
+    /// Parts of the kernel, each tried.
+    pub(crate) kernel_facilities: Vec<Check>,
+    /// Programs and libraries, with versions.
+    pub(crate) tools: Vec<Check>,
+}
+
+/// One way of programming a mode.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Way {
+    /// The mode.
+    pub(crate) mode: String,
+    /// Where.
+    pub(crate) sandbox: &'static str,
+    /// How it is programmed; "-" for the floors.
+    pub(crate) transport: String,
+    /// Engine below its rules, where either would do.
+    pub(crate) engine: Option<&'static str>,
+    /// Whether it works.
+    pub(crate) ready: bool,
+    /// Why not.
+    pub(crate) reason: Option<String>,
+    /// The command that would make it ready, where one would.
+    pub(crate) remedy: Option<String>,
+    /// Cells that would be `unsupported` although the mode is ready: which, and why.
+    pub(crate) limits: Vec<String>,
+    /// How long the population took to install and to list, milliseconds; with `--services`.
+    pub(crate) installed_ms: Option<u64>,
+}
+
+/// State of a thing that was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum State {
+    /// As it should be.
+    Ok,
+    /// Not there; something needs it.
+    Missing,
+    /// There, and less than it could be.
+    Limited,
+    /// It could not be asked.
+    Unknown,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Check {
+    /// What.
+    pub(crate) name: String,
+    /// Its state.
+    pub(crate) state: State,
+    /// What was seen.
+    pub(crate) found: String,
+    /// The command that would change it, where one would.
+    pub(crate) remedy: Option<String>,
+}
+
+impl Check {
+    fn new(name: impl Into<String>, state: State, found: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            state,
+            found: found.into(),
+            remedy: None,
+        }
+    }
+
+    fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+}
+
+pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Ended> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let diagnosis = runtime.block_on(diagnose(args))?;
+    if args.json {
+        say!(
+            "{}",
+            serde_json::to_string_pretty(&diagnosis).context("encode the diagnosis")?
+        );
+    } else {
+        print::print(&diagnosis);
+    }
+    Ok(if diagnosis.ready {
+        Ended::Done
+    } else {
+        Ended::Failed
+    })
+}
+
+async fn diagnose(args: &DoctorArgs) -> anyhow::Result<Diagnosis> {
+    let facilities = try_facilities().await?;
+    let modes = try_modes(args, facilities.as_ref().err()).await?;
+    let ready = modes.iter().any(|way| way.ready);
+    let host = environment::host(&[]);
+    let asked = facilities.as_ref().ok();
+    Ok(Diagnosis {
+        version: JSON_VERSION,
+        ready,
+        run: what_run_would_do(&modes, args.services),
+        services: args.services,
+        kernel: format!("{} on {} ({})", host.kernel, host.cpu, host.machine),
+        modes,
+        privileges: machine::privileges(&facilities),
+        machine: machine::machine(&host, asked),
+        kernel_facilities: machine::kernel_facilities(asked),
+        tools: machine::tools(),
+    })
+}
+
+/// The facilities, or why no namespace can be made.
+async fn try_facilities() -> anyhow::Result<Result<Facilities, String>> {
+    let input = serde_json::to_string(&Input::Facilities { facilities: true })?;
+    match readiness::isolated(&input, Duration::from_secs(30)).await {
+        Ok(Answer::Said(text)) => Ok(Ok(
+            serde_json::from_str(&text).context("read what the kernel's trial says")?
+        )),
+        Ok(Answer::Failed(why)) => Ok(Err(why)),
+        Ok(Answer::Late) => Ok(Err(
+            "the trial of the kernel did not end within 30 s".to_owned()
+        )),
+        Err(error) if error.is::<Usage>() => Ok(Err(error.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
+async fn try_modes(args: &DoctorArgs, no_namespace: Option<&String>) -> anyhow::Result<Vec<Way>> {
+    let at = args.services.map(|services| (services, args.endpoints));
+    let mut found = Vec::new();
+    for case in Case::all() {
+        let trial = match no_namespace {
+            Some(why) => Trial {
+                unsupported: Some(why.clone()),
+                ..Trial::default()
+            },
+            None => readiness::attempt(case, at).await?,
+        };
+        found.push(way(case, trial));
+    }
+    found.push(ipvs());
+    Ok(found)
+}
+
+fn way(case: Case, trial: Trial) -> Way {
+    Way {
+        mode: case.mode.name().to_owned(),
+        sandbox: "netns",
+        transport: if case.mode.is_floor() {
+            "-".to_owned()
+        } else {
+            case.transport.name().to_owned()
+        },
+        engine: case.engine.map(netns_harness::datapath::Engine::name),
+        ready: trial.unsupported.is_none(),
+        remedy: trial.unsupported.as_deref().and_then(readiness::remedy),
+        reason: trial.unsupported,
+        limits: trial.limits,
+        installed_ms: trial.installed_ms,
+    }
+}
+
+/// IPVS is not a mode of this version, but whoever asks about this machine asks about it.
+fn ipvs() -> Way {
+    Way {
+        mode: "ipvs".to_owned(),
+        sandbox: "netns",
+        transport: Transport::Netlink.name().to_owned(),
+        engine: None,
+        ready: false,
+        reason: Some(
+            "mode ipvs is not in this version; for the kernel's part see ip_vs below".to_owned(),
+        ),
+        remedy: None,
+        limits: Vec::new(),
+        installed_ms: None,
+    }
+}
+
+/// What `run` would do here with its defaults.
+fn what_run_would_do(modes: &[Way], services: Option<u32>) -> String {
+    let ordinary = |mode: &Mode| modes.iter().find(|way| way.mode == mode.name());
+    let (ready, not): (Vec<&Mode>, Vec<&Mode>) = Mode::ALL
+        .iter()
+        .partition(|mode| ordinary(mode).is_some_and(|way| way.ready));
+    let names = |modes: &[&Mode]| {
+        modes
+            .iter()
+            .map(|m| m.name())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let size = services.map_or_else(String::new, |n| format!(" at {n} services"));
+    match (ready.is_empty(), not.is_empty()) {
+        (true, _) => format!("nothing can be measured{size}: `run` would end with exit 1 or 2"),
+        (_, true) => format!("`run` measures every mode{size}"),
+        _ => format!(
+            "`run` measures {}{size}; {} would be unsupported",
+            names(&ready),
+            names(&not)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(mode: Mode, ready: bool) -> Way {
+        let case = Case::all().into_iter().find(|c| c.mode == mode).unwrap();
+        let trial = Trial {
+            unsupported: (!ready)
+                .then(|| "nft is not installed: apt-get install nftables".to_owned()),
+            ..Trial::default()
+        };
+        way(case, trial)
+    }
+
+    #[test]
+    fn what_run_would_do_names_what_it_measures_and_what_it_leaves_out() {
+        let all: Vec<Way> = Mode::ALL.iter().map(|m| found(*m, true)).collect();
+        assert_eq!(what_run_would_do(&all, None), "`run` measures every mode");
+        let some: Vec<Way> = Mode::ALL
+            .iter()
+            .map(|m| found(*m, *m != Mode::IptablesNft))
+            .collect();
+        let text = what_run_would_do(&some, Some(30));
+        assert!(
+            text.ends_with("at 30 services; iptables-nft would be unsupported"),
+            "{text}"
+        );
+        let none: Vec<Way> = Mode::ALL.iter().map(|m| found(*m, false)).collect();
+        assert!(what_run_would_do(&none, None).starts_with("nothing can be measured"));
+        assert_eq!(
+            none[0].remedy.as_deref(),
+            Some("sudo apt-get install -y nftables")
+        );
+    }
+}

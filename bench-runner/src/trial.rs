@@ -1,0 +1,178 @@
+//! Trials, in the isolated process: what a mode needs and what the kernel has, found out by doing it.
+
+use netns_harness::HarnessError;
+use netns_harness::datapath::{
+    Datapath, Engine, RenderOptions, Transport, needs_forced_buffers, with_engine,
+};
+use netns_harness::lab::facility::{self, FACILITIES, Facility};
+use netns_harness::lab::{Lab, Pinning};
+use netns_harness::relation::Relation;
+use netns_sys::{clock, isolation};
+use scenarios::SCENARIOS;
+use scenarios::population::Recipe;
+use schema::Protocol;
+use serde::{Deserialize, Serialize};
+
+use crate::readiness::{Trial, TrialOf};
+
+/// What the kernel said of one facility.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Found {
+    /// Its name.
+    pub(crate) name: String,
+    /// What it is called to a reader.
+    pub(crate) title: String,
+    /// The kernel's answer when it does not have it.
+    pub(crate) refused: Option<String>,
+}
+
+/// The facilities, and what a process in these namespaces may do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Facilities {
+    /// Every facility, in order.
+    pub(crate) found: Vec<Found>,
+    /// Whether a socket's buffer may exceed `net.core.wmem_max`.
+    pub(crate) forced_buffers: bool,
+    /// Bytes of the largest nftables transaction; `None` when nothing bounds it or nothing is known.
+    pub(crate) largest_batch: Option<u64>,
+    /// `net.netfilter.nf_conntrack_max` as a lab sees it.
+    pub(crate) conntrack_max: Option<u64>,
+}
+
+/// Tries every facility in this process's own namespaces.
+pub(crate) fn facilities() -> Facilities {
+    let found = FACILITIES
+        .iter()
+        .map(|f| Found {
+            name: f.name.to_owned(),
+            title: f.title(),
+            refused: f.attempt().err().map(|e| e.to_string()),
+        })
+        .collect();
+    let largest = nft_batch();
+    Facilities {
+        found,
+        forced_buffers: isolation::forces_buffers(),
+        largest_batch: largest,
+        conntrack_max: isolation::read_sysctl("net.netfilter.nf_conntrack_max")
+            .ok()
+            .and_then(|text| text.parse().ok()),
+    }
+}
+
+fn nft_batch() -> Option<u64> {
+    with_engine(schema::Mode::Nftables, Engine::default()).largest_transaction(Transport::Netlink)
+}
+
+/// Tries a mode in this process's own namespaces, which are new and empty.
+pub(crate) fn carry_out(asked: &TrialOf) -> Trial {
+    let engine = asked
+        .engine
+        .as_deref()
+        .and_then(Engine::from_name)
+        .unwrap_or_default();
+    let datapath = with_engine(asked.trial, engine);
+    let transport = Transport::from_name(&asked.transport).unwrap_or(datapath.transports()[0]);
+    let mut trial = Trial::default();
+    trial.unsupported = needs_forced_buffers(asked.trial, transport, engine)
+        .filter(|_| !isolation::forces_buffers())
+        .map(str::to_owned)
+        .or_else(|| {
+            datapath
+                .probe(transport)
+                .err()
+                .map(|why| explain(asked, engine, why))
+        });
+    let lab = match Pinning::choose().and_then(Lab::build) {
+        Ok(lab) => lab,
+        Err(error) => {
+            let why = format!("no lab can be built: {error}");
+            trial.unsupported.get_or_insert(why);
+            return trial;
+        }
+    };
+    trial.sysctls = lab.sysctls();
+    if trial.unsupported.is_none() {
+        if !isolation::forces_buffers() {
+            let refused = SCENARIOS.iter().filter_map(|s| s.needs_root());
+            trial.limits.extend(refused.map(str::to_owned));
+        }
+        if let Some(at) = asked.at {
+            trial.unsupported = at_size(&lab, &*datapath, transport, at, &mut trial).err();
+        }
+    }
+    trial
+}
+
+/// Names what the kernel lacks beside what a tool said of it: an iptables that was refused names a line.
+fn explain(asked: &TrialOf, engine: Engine, why: String) -> String {
+    if let Some(lacking) = facility::missing(asked.trial, engine, Facility::attempt) {
+        return format!("{lacking}; {why}");
+    }
+    // The words of iptables' own xtables_find_match and xtables_find_target (libxtables/xtables.c).
+    if why.contains("Couldn't load match") || why.contains("Couldn't load target") {
+        return format!(
+            "{why}; iptables lacks an extension of its own: apt-get install --reinstall iptables"
+        );
+    }
+    why
+}
+
+/// Installs a population of that size as a stay prepares it, lists it, and removes it; and sees whether
+/// one transaction of all of it could be sent.
+fn at_size(
+    lab: &Lab,
+    datapath: &dyn Datapath,
+    transport: Transport,
+    (services, endpoints): (u32, u32),
+    trial: &mut Trial,
+) -> Result<(), String> {
+    let recipe = Recipe {
+        seed: 1,
+        endpoints,
+        protocols: &[Protocol::Tcp, Protocol::Udp],
+    };
+    let population = recipe.population(services);
+    let said = |act: &'static str| {
+        move |error: HarnessError| format!("{services} services cannot be {act}: {error}")
+    };
+    let start = clock::now();
+    let batch = scenarios::preparation(datapath, &population, true);
+    lab.on_node(|| datapath.apply(&batch))
+        .map_err(said("installed"))?;
+    drop(batch);
+    let listed = lab.on_node(|| datapath.census()).map_err(said("listed"))?;
+    trial.installed_ms = Some(start.elapsed_ns() / 1_000_000);
+    if datapath.mode().is_floor() {
+        return Ok(());
+    }
+    if let Some(differences) = listed.differences(&Relation::of(&population)) {
+        return Err(format!(
+            "the kernel lists other services than were installed: {differences}"
+        ));
+    }
+    let errors = lab
+        .on_node(|| Ok(datapath.teardown()))
+        .map_err(said("removed"))?;
+    if let Some(error) = errors.into_iter().next() {
+        return Err(said("removed")(error));
+    }
+    let Some(most) = datapath.largest_transaction(transport) else {
+        return Ok(());
+    };
+    let options = RenderOptions {
+        transport,
+        large_cluster: true,
+        chunk: None,
+        untimed: false,
+        resync: false,
+    };
+    let bytes = datapath.render(None, &population, &options).bytes();
+    if bytes > most {
+        trial.limits.push(format!(
+            "one transaction of {services} services has {bytes} bytes and {most} may be sent: run as root, or sudo sysctl -w net.core.wmem_max={}",
+            bytes.div_ceil(2) + 64
+        ));
+    }
+    Ok(())
+}

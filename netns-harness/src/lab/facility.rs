@@ -1,0 +1,361 @@
+//! Kernel facilities, each tried in the calling thread's network namespace, never by a version or a
+//! configuration: what is there is there, and what can be loaded is loaded by asking.
+
+use std::io;
+
+use futures_util::TryStreamExt as _;
+use netns_sys::x_tables::{self, Extension};
+use nix::errno::Errno;
+use rtnetlink::LinkDummy;
+use schema::Mode;
+
+use super::netlink;
+use crate::datapath::Engine;
+
+/// A part of the kernel that a mode needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facility {
+    /// Its name as its documentation has it: "xt_statistic", "ip_set hash:ip,port".
+    pub name: &'static str,
+    /// What brings it, as `modprobe` names it.
+    pub module: &'static str,
+    /// What needs it.
+    pub needed_by: &'static [User],
+    trial: Trial,
+}
+
+/// What needs a facility.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum User {
+    /// Every lab.
+    Lab,
+    /// Rules through this engine, in any mode.
+    Rules(Engine),
+    /// Mode ipset.
+    Ipset,
+    /// Mode nftables.
+    Nftables,
+    /// Mode ipvs, which is not in this version.
+    Ipvs,
+}
+
+/// How it is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trial {
+    /// A request of nf_tables is answered.
+    NfTables,
+    /// A table of ip_tables exists once it is named.
+    Table(&'static str),
+    /// An extension of x_tables, in at least that revision.
+    Xt(Extension, &'static str, u8),
+    /// nft_compat knows an extension of x_tables.
+    Compat,
+    /// A set type of ip_set, in at least that revision.
+    SetType(&'static str, u8),
+    /// A kind of link can be made.
+    Link(&'static str),
+    /// A file of /proc is there.
+    Proc(&'static str),
+    /// A family of generic netlink.
+    Generic(&'static str),
+}
+
+const LEGACY: &[User] = &[User::Rules(Engine::Legacy)];
+const RULES: &[User] = &[User::Rules(Engine::Legacy), User::Rules(Engine::Nft)];
+const TRACKED: &[User] = &[
+    User::Rules(Engine::Legacy),
+    User::Rules(Engine::Nft),
+    User::Nftables,
+];
+const NF_TABLES: &[User] = &[User::Rules(Engine::Nft), User::Nftables];
+
+const fn facility(
+    name: &'static str,
+    module: &'static str,
+    needed_by: &'static [User],
+    trial: Trial,
+) -> Facility {
+    Facility {
+        name,
+        module,
+        needed_by,
+        trial,
+    }
+}
+
+const fn matching(name: &'static str, module: &'static str, revision: u8) -> Facility {
+    // "xt_" and the extension's name, which the file of the module need not have.
+    facility(
+        name,
+        module,
+        RULES,
+        Trial::Xt(Extension::Match, name, revision),
+    )
+}
+
+const fn target(name: &'static str, module: &'static str, revision: u8) -> Facility {
+    facility(
+        name,
+        module,
+        RULES,
+        Trial::Xt(Extension::Target, name, revision),
+    )
+}
+
+/// Every facility, in the order of a diagnosis. Revisions are those that the rules need: `SET` 3 has
+/// `--map-mark` (net/netfilter/xt_set.c), `hash:ip,port` 5 has `skbinfo`
+/// (net/netfilter/ipset/ip_set_hash_ipport.c).
+pub const FACILITIES: &[Facility] = &[
+    facility("veth", "veth", &[User::Lab], Trial::Link("veth")),
+    facility(
+        "ip_tables filter",
+        "iptable_filter",
+        LEGACY,
+        Trial::Table("filter"),
+    ),
+    facility("ip_tables nat", "iptable_nat", LEGACY, Trial::Table("nat")),
+    facility(
+        "ip_tables mangle",
+        "iptable_mangle",
+        &[User::Ipset],
+        Trial::Table("mangle"),
+    ),
+    facility("nf_tables", "nf_tables", NF_TABLES, Trial::NfTables),
+    facility(
+        "nft_compat",
+        "nft_compat",
+        &[User::Rules(Engine::Nft)],
+        Trial::Compat,
+    ),
+    facility(
+        "nf_conntrack",
+        "nf_conntrack",
+        TRACKED,
+        Trial::Proc("/proc/sys/net/netfilter/nf_conntrack_max"),
+    ),
+    matching("addrtype", "xt_addrtype", 1),
+    matching("comment", "xt_comment", 0),
+    matching("conntrack", "xt_conntrack", 3),
+    matching("mark", "xt_mark", 1),
+    matching("statistic", "xt_statistic", 0),
+    matching("tcp", "xt_tcpudp", 0),
+    matching("udp", "xt_tcpudp", 0),
+    target("DNAT", "xt_nat", 0),
+    target("MARK", "xt_mark", 2),
+    target("MASQUERADE", "xt_MASQUERADE", 0),
+    target("REJECT", "ipt_REJECT", 0),
+    facility(
+        "SET",
+        "xt_set",
+        &[User::Ipset],
+        Trial::Xt(Extension::Target, "SET", 3),
+    ),
+    facility(
+        "ip_set hash:ip,port",
+        "ip_set_hash_ipport",
+        &[User::Ipset],
+        Trial::SetType("hash:ip,port", 0),
+    ),
+    facility(
+        "ip_set skbinfo",
+        "ip_set_hash_ipport",
+        &[User::Ipset],
+        Trial::SetType("hash:ip,port", 5),
+    ),
+    facility("ip_vs", "ip_vs", &[User::Ipvs], Trial::Generic("IPVS")),
+    facility("dummy", "dummy", &[User::Ipvs], Trial::Link("dummy")),
+];
+
+impl Facility {
+    /// What it is called to a reader: extensions of x_tables with their kind.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self.trial {
+            Trial::Xt(Extension::Match, name, _) => format!("xt match {name}"),
+            Trial::Xt(Extension::Target, name, 0) => format!("xt target {name}"),
+            Trial::Xt(Extension::Target, name, revision) => {
+                format!("xt target {name} revision {revision}")
+            }
+            _ => self.name.to_owned(),
+        }
+    }
+
+    /// Tries it.
+    ///
+    /// # Errors
+    /// The kernel's answer when it does not have it; `EPERM` when it may not be asked.
+    pub fn attempt(&self) -> io::Result<()> {
+        match self.trial {
+            Trial::NfTables => nft_codec::Connection::open()
+                .and_then(|mut connection| connection.tables())
+                .map(drop)
+                .map_err(|e| io::Error::from(e.errno().unwrap_or(Errno::EPROTO))),
+            Trial::Table(name) => x_tables::table(name),
+            Trial::Xt(kind, name, revision) => match x_tables::extension(kind, name, revision) {
+                // Without ip_tables the nft engine may still have the extension.
+                Err(e) if e.raw_os_error() == Some(libc::ENOPROTOOPT) => {
+                    netlink::compat(kind, name, revision)
+                }
+                asked => asked,
+            },
+            Trial::Compat => netlink::compat(Extension::Match, "comment", 0),
+            Trial::SetType(name, revision) => match netlink::newest_set_revision(name)? {
+                newest if newest >= revision => Ok(()),
+                newest => Err(io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    format!("the kernel has {name} up to revision {newest}, {revision} is needed"),
+                )),
+            },
+            Trial::Link(kind) => link(kind),
+            Trial::Proc(path) => std::fs::metadata(path).map(drop),
+            Trial::Generic(family) => netlink::generic_family(family),
+        }
+    }
+
+    /// Whether a mode needs it, with that engine below its rules.
+    #[must_use]
+    pub fn serves(&self, mode: Mode, engine: Engine) -> bool {
+        let rules = match mode {
+            Mode::None => None,
+            Mode::Conntrack | Mode::IptablesLegacy => Some(Engine::Legacy),
+            Mode::IptablesNft => Some(Engine::Nft),
+            Mode::Ipset => Some(engine),
+            Mode::Nftables => None,
+        };
+        self.needed_by.iter().any(|user| match user {
+            User::Lab => true,
+            User::Rules(needed) => rules == Some(*needed),
+            // With the nft engine there is no ip_tables table.
+            User::Ipset => {
+                mode == Mode::Ipset
+                    && !(engine == Engine::Nft && matches!(self.trial, Trial::Table(_)))
+            }
+            User::Nftables => mode == Mode::Nftables,
+            User::Ipvs => false,
+        })
+    }
+}
+
+/// What a mode needs and `has` denies, as the end of a sentence with its remedy; `None` when nothing is
+/// missing. `has` is the trial, apart so that a kernel without a facility can be imagined.
+#[must_use]
+pub fn missing(
+    mode: Mode,
+    engine: Engine,
+    has: impl Fn(&Facility) -> io::Result<()>,
+) -> Option<String> {
+    let lacking: Vec<&Facility> = FACILITIES
+        .iter()
+        .filter(|f| f.serves(mode, engine) && has(f).is_err())
+        .collect();
+    if lacking.is_empty() {
+        return None;
+    }
+    let names: Vec<String> = lacking.iter().map(|f| f.title()).collect();
+    let mut modules: Vec<&str> = lacking.iter().map(|f| f.module).collect();
+    modules.dedup();
+    Some(format!(
+        "this kernel lacks {}: modprobe -a {}",
+        names.join(", "),
+        modules.join(" ")
+    ))
+}
+
+/// Makes a link of a kind, and removes it.
+fn link(kind: &'static str) -> io::Result<()> {
+    const NAME: &str = "trial0";
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    runtime.block_on(async {
+        let (connection, handle, _) = rtnetlink::new_connection()?;
+        tokio::spawn(connection);
+        let message = match kind {
+            "veth" => rtnetlink::LinkVeth::new(NAME, "trial1").build(),
+            _ => LinkDummy::new(NAME).build(),
+        };
+        handle.link().add(message).execute().await.map_err(answer)?;
+        let mut found = handle.link().get().match_name(NAME.to_owned()).execute();
+        if let Some(made) = found.try_next().await.map_err(answer)? {
+            handle
+                .link()
+                .del(made.header.index)
+                .execute()
+                .await
+                .map_err(answer)?;
+        }
+        Ok(())
+    })
+}
+
+fn answer(error: rtnetlink::Error) -> io::Error {
+    match error {
+        rtnetlink::Error::NetlinkError(message) => message.to_io(),
+        other => io::Error::other(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn without(lacking: &'static [&'static str]) -> impl Fn(&Facility) -> io::Result<()> {
+        move |f| {
+            if lacking.contains(&f.name) {
+                Err(io::Error::from_raw_os_error(libc::ENOENT))
+            } else {
+                Ok(())
+            }
+        }
+    }
+
+    #[test]
+    fn a_kernel_without_skbinfo_is_named_in_mode_ipset_and_in_no_other() {
+        let has = without(&["ip_set skbinfo"]);
+        for &mode in Mode::ALL {
+            let named = missing(mode, Engine::Legacy, &has);
+            let wanted = (mode == Mode::Ipset).then(|| {
+                "this kernel lacks ip_set skbinfo: modprobe -a ip_set_hash_ipport".to_owned()
+            });
+            assert_eq!(named, wanted, "{mode}");
+        }
+    }
+
+    #[test]
+    fn a_match_that_is_missing_is_named_in_every_mode_that_has_iptables_rules() {
+        let has = without(&["statistic", "SET"]);
+        let named = |mode| missing(mode, Engine::Legacy, &has).unwrap_or_default();
+        assert_eq!(
+            named(Mode::Ipset),
+            "this kernel lacks xt match statistic, xt target SET revision 3: modprobe -a xt_statistic xt_set"
+        );
+        for mode in [Mode::Conntrack, Mode::IptablesLegacy, Mode::IptablesNft] {
+            assert_eq!(
+                named(mode),
+                "this kernel lacks xt match statistic: modprobe -a xt_statistic",
+                "{mode}"
+            );
+        }
+        for mode in [Mode::None, Mode::Nftables] {
+            assert_eq!(named(mode), "", "{mode}");
+        }
+    }
+
+    #[test]
+    fn with_the_nft_engine_mode_ipset_needs_nft_compat_and_no_table_of_ip_tables() {
+        let has = without(&[
+            "nft_compat",
+            "ip_tables nat",
+            "ip_tables filter",
+            "ip_tables mangle",
+        ]);
+        assert_eq!(
+            missing(Mode::Ipset, Engine::Nft, &has).as_deref(),
+            Some("this kernel lacks nft_compat: modprobe -a nft_compat")
+        );
+        assert!(
+            missing(Mode::Ipset, Engine::Legacy, &has)
+                .is_some_and(|text| text.contains("ip_tables mangle") && !text.contains("compat"))
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! The table of rule updates: scenario × mode, with time, messages, bytes and operations.
+
+use maud::{Markup, html};
+use schema::summary::{Row, Summary};
+
+use super::headline::behind;
+use crate::quantity::{value, whole};
+use crate::scope::{Scope, is_lowest, mishap};
+use crate::update_table::{Answer, COUNTED, UpdateTable, update_tables, without_time};
+
+/// The tables of a scope: one, or two where some mode has no cells at the largest size.
+pub(super) fn tables(summary: &Summary, scope: &Scope, named: bool) -> Markup {
+    html! { @for table in update_tables(summary, scope) { (one(&table, scope, named)) } }
+}
+
+fn one(table: &UpdateTable<'_>, scope: &Scope, named: bool) -> Markup {
+    html! {
+        section {
+            h2 { "Rule updates at " (whole(table.services.into())) " services" @if named { ": " (scope.describe()) } }
+            div.scroll tabindex="0" role="region" aria-label="Rule updates by mode" {
+                table.cards style={ "--modes:" (table.modes.len()) } {
+                    caption { (caption(table)) }
+                    thead { tr { th scope="col" { "Update" } @for mode in &table.modes { th scope="col" { (mode) } } } }
+                    tbody {
+                        @for line in &table.lines {
+                            @let times = line.times();
+                            tr {
+                                th scope="row" { (line.text()) span.small { (line.scenario) } }
+                                @for (mode, answers) in table.modes.iter().zip(&line.cells) {
+                                    td data-label=(mode) {
+                                        div {
+                                            @if answers.is_empty() { span.none { "not planned" } }
+                                            @for found in answers { div.answer { (answer(found, &times)) } }
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a reader must know of the table.
+pub(crate) fn caption(table: &UpdateTable<'_>) -> String {
+    let beyond: Vec<String> = table.beyond.iter().map(|n| whole((*n).into())).collect();
+    let size = if beyond.is_empty() {
+        String::new()
+    } else {
+        format!(
+            " The largest size that all modes have; some have no cells at {}.",
+            beyond.join(", ")
+        )
+    };
+    format!(
+        "Time: what the kernel and the tool must do (update_time), median with its 95 % interval; sync: the same update as kube-proxy makes it, \
+         with its read-back (sync_time). Messages are netlink messages of our own: 0 where a tool sends its own. “Lowest”: told apart from every other mode.{size}"
+    )
+}
+
+fn answer(answer: &Answer<'_>, times: &[&Row]) -> Markup {
+    let row = answer.time;
+    let Some((median, unit)) = row.median.zip(row.unit) else {
+        return html! {
+            span.bad { (without_time(row)) }
+            @if !answer.way().is_empty() { span.small { "through " (answer.way()) } }
+        };
+    };
+    html! {
+        span.value { (value(median, unit)) }
+        @if is_lowest(row, times) { span.badge { "lowest" } }
+        span.small { (behind(row, unit)) }
+        span.small { (counted(answer)) }
+        @if let Some((median, unit)) = answer.sync.and_then(|sync| sync.median.zip(sync.unit)) {
+            span.small { "sync " (value(median, unit)) }
+        }
+        @if !answer.way().is_empty() { span.small { "through " (answer.way()) } }
+        @if let Some(reason) = mishap(row) { span.small.bad { (reason) } }
+    }
+}
+
+/// "12 messages, 3.10 kB, 9 operations"; what the scenario does not count is named as such.
+pub(crate) fn counted(answer: &Answer<'_>) -> String {
+    let (mut parts, mut missing) = (Vec::new(), Vec::new());
+    for ((_, noun), row) in COUNTED.iter().zip(answer.counted) {
+        match row.and_then(|row| row.median.zip(row.unit)) {
+            Some((median, unit)) => parts.push(format!("{} {noun}", value(median, unit))),
+            None => missing.push(*noun),
+        }
+    }
+    if !missing.is_empty() {
+        parts.push(format!("not counted: {}", missing.join(", ")));
+    }
+    parts.join(", ")
+}

@@ -1,0 +1,177 @@
+//! Drawing named rows along one axis: the name on the left, the mark in the middle, the value in words
+//! on the right. Rows need no legend and no colour to be read.
+
+use plotters::coord::ranged1d::Ranged;
+use plotters::prelude::*;
+
+use super::PlotError;
+use super::axis::Axis;
+use super::draw::{Area, LETTER, MARGIN, NOTE, WIDTH, marker, refused, text, wrapped_to};
+use super::figure::{Mark, NamedRow};
+use super::style::{GRID, INK, MUTED, PAPER, Style};
+
+/// Room for names, for values, and the height of a line of text.
+const NAMES: i32 = 136;
+const VALUES: i32 = 96;
+const LINE: i32 = NOTE + 4;
+/// Height of the axis' labels and title.
+const AXIS: i32 = 42;
+const BAR: i32 = 10;
+
+/// Pixels that the rows need.
+pub(super) fn height(rows: &[NamedRow], labelled: bool) -> i32 {
+    let rows: i32 = rows.iter().map(row_height).sum();
+    rows + 10 + if labelled { AXIS } else { 0 }
+}
+
+fn row_height(row: &NamedRow) -> i32 {
+    let lines = name(row).len().max(value(row).len());
+    lines as i32 * LINE + 6
+}
+
+fn name(row: &NamedRow) -> Vec<String> {
+    wrapped_to(&row.name, NOTE, NAMES - 6)
+}
+
+fn value(row: &NamedRow) -> Vec<String> {
+    wrapped_to(&row.text, NOTE, VALUES - 4)
+}
+
+/// Draws rows from `top` pixels below the area's upper edge.
+///
+/// # Errors
+/// [`PlotError::Plot`] when plotters refuses.
+pub(super) fn draw(
+    area: &Area<'_>,
+    axis: &Axis,
+    rows: &[NamedRow],
+    top: i32,
+    labelled: bool,
+) -> Result<(), PlotError> {
+    let bottom = top + height(rows, false);
+    let across = (MARGIN + NAMES, WIDTH - MARGIN - VALUES);
+    grid(area, axis, across, (top + 2, bottom), labelled)?;
+    let mut y = top + 6;
+    for row in rows {
+        let (names, values) = (name(row), value(row));
+        for (index, line) in names.iter().enumerate() {
+            text(area, line, (MARGIN, y + index as i32 * LINE), NOTE, INK)?;
+        }
+        for (index, line) in values.iter().enumerate() {
+            let at = (across.1 + 8, y + index as i32 * LINE);
+            text(area, line, at, NOTE, INK)?;
+        }
+        draw_mark(area, row, y + row_height(row) / 2 - 4, |value| {
+            axis.map(&value, across)
+        })?;
+        y += row_height(row);
+    }
+    Ok(())
+}
+
+/// Vertical lines at the ticks, and where the axis is labelled their labels, as many as have room.
+fn grid(
+    area: &Area<'_>,
+    axis: &Axis,
+    across: (i32, i32),
+    (top, bottom): (i32, i32),
+    labelled: bool,
+) -> Result<(), PlotError> {
+    let mut free = 0;
+    for (tick, label) in &axis.ticks {
+        let x = axis.map(tick, across);
+        area.draw(&PathElement::new([(x, top), (x, bottom)], GRID))
+            .map_err(refused)?;
+        let half = (label.chars().count() as f64 * f64::from(NOTE) * LETTER / 2.0) as i32;
+        if labelled && x - half > free {
+            text(area, label, (x - half, bottom + 5), NOTE, INK)?;
+            free = x + half + 4;
+        }
+    }
+    let line = [(across.0, bottom), (across.1, bottom)];
+    area.draw(&PathElement::new(line, MUTED)).map_err(refused)?;
+    if labelled {
+        let at = (across.0, bottom + 5 + LINE);
+        text(area, &axis.title, at, NOTE, MUTED)?;
+    }
+    Ok(())
+}
+
+fn draw_mark(
+    area: &Area<'_>,
+    row: &NamedRow,
+    y: i32,
+    x: impl Fn(f64) -> i32,
+) -> Result<(), PlotError> {
+    let stroke = row.style.color.stroke_width(2);
+    let path = |points: Vec<(i32, i32)>| area.draw(&PathElement::new(points, stroke));
+    match row.mark {
+        Mark::Dot { at, ci95 } => {
+            if let Some(ends) = ci95 {
+                let [low, high] = ends.map(&x);
+                path(vec![(low, y), (high, y)]).map_err(refused)?;
+                for end in [low, high] {
+                    path(vec![(end, y - 4), (end, y + 4)]).map_err(refused)?;
+                }
+            }
+            dot(area, row.style, (x(at), y))
+        }
+        Mark::Beyond(bound) => {
+            let at = x(bound);
+            path(vec![(at, y - 5), (at, y + 5)]).map_err(refused)?;
+            path(vec![(at, y), (at + 15, y)]).map_err(refused)?;
+            path(vec![(at + 10, y - 5), (at + 16, y), (at + 10, y + 5)]).map_err(refused)
+        }
+        Mark::Stack([first, second]) => {
+            stack(area, row.style, y, [0.0, first, first + second].map(x))
+        }
+        Mark::Nothing => Ok(()),
+    }
+}
+
+fn dot(area: &Area<'_>, style: Style, (x, y): (i32, i32)) -> Result<(), PlotError> {
+    let moved = |points: Vec<(i32, i32)>| -> Vec<(i32, i32)> {
+        points
+            .into_iter()
+            .map(|(dx, dy)| (x + dx, y + dy))
+            .collect()
+    };
+    let (corners, outline) = marker(style.marker);
+    let fill = if style.hollow { PAPER } else { style.color };
+    area.draw(&Polygon::new(moved(corners), fill.filled()))
+        .map_err(refused)?;
+    area.draw(&PathElement::new(
+        moved(outline),
+        style.color.stroke_width(2),
+    ))
+    .map_err(refused)
+}
+
+/// The first part filled, the second only outlined: told apart without colour.
+fn stack(
+    area: &Area<'_>,
+    style: Style,
+    y: i32,
+    [from, middle, to]: [i32; 3],
+) -> Result<(), PlotError> {
+    let (top, bottom) = (y - BAR / 2, y + BAR / 2);
+    if middle > from {
+        area.draw(&Rectangle::new(
+            [(from, top), (middle, bottom)],
+            style.color.filled(),
+        ))
+        .map_err(refused)?;
+    }
+    if to > middle {
+        area.draw(&Rectangle::new(
+            [(middle, top), (to, bottom)],
+            style.color.mix(0.25).filled(),
+        ))
+        .map_err(refused)?;
+    }
+    area.draw(&Rectangle::new(
+        [(from, top), (to, bottom)],
+        style.color.stroke_width(1),
+    ))
+    .map_err(refused)
+}

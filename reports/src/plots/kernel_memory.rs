@@ -1,0 +1,103 @@
+//! Kernel memory against N by mode, on logarithmic axes, with the price of a service.
+
+use schema::summary::{Fit, Summary};
+use schema::{Metric, ScenarioKind, Unit};
+
+use super::axis::Axis;
+use super::chart::{Series, behind_points, described, fit_of, gaps, series, sizes};
+use super::figure::{Body, Figure, Key, Line, Panel};
+use crate::quantity::{interval, value};
+use crate::scope::Scope;
+
+/// Points of a fitted curve: a + b·N bends on logarithmic axes.
+const STEPS: u32 = 24;
+
+pub(super) fn figure(summary: &Summary, scope: &Scope) -> Option<Figure> {
+    let series = series(summary, scope, Metric::KernelMemory, |key| {
+        key.scenario == ScenarioKind::Memory
+    });
+    let rows = || series.iter().flat_map(Series::measured);
+    let shown = rows().flat_map(|row| row.median.into_iter().chain(row.ci95.into_iter().flatten()));
+    let y = Axis::log("kernel memory", shown, Unit::Bytes)?;
+    let (mut legend, mut lines) = (Vec::new(), Vec::new());
+    for series in &series {
+        let fit = fit_of(
+            summary,
+            scope,
+            ScenarioKind::Memory,
+            Metric::KernelMemory,
+            series,
+        );
+        let curve = fit.map_or_else(Vec::new, curve);
+        legend.push(Key {
+            style: series.style,
+            text: key(series, fit),
+        });
+        // A difference at or below zero is host noise; it has no place on this axis, and a note instead.
+        let mut points = series.points();
+        points.retain(|point| point.y > 0.0);
+        for point in &mut points {
+            point.ci95 = point.ci95.filter(|[low, _]| *low > 0.0);
+        }
+        lines.push(Line {
+            style: series.style,
+            joined: curve.is_empty(),
+            points,
+            curve,
+            bounds: Vec::new(),
+            label: Some(series.name.clone()),
+        });
+    }
+    let mut notes = vec![behind_points(rows())];
+    notes.push(
+        "Lines are fits a + b·N; b, the price of a service, with its 95 % interval.".to_owned(),
+    );
+    if rows().any(|row| row.noisy) {
+        notes.push(
+            "Noisy: measured on the host's kernel, where whatever else runs moves the same counters."
+                .to_owned(),
+        );
+    }
+    if rows().any(|row| row.median.is_some_and(|median| median <= 0.0)) {
+        notes.push("Medians at or below zero are not drawn; they are in the tables.".to_owned());
+    }
+    notes.extend(gaps(&series));
+    Some(Figure {
+        name: String::new(),
+        title: "How much kernel memory do N services hold?".to_owned(),
+        notes,
+        alt: described(&series),
+        panels: vec![Panel {
+            heading: String::new(),
+            body: Body::Lines {
+                x: Axis::sizes(&sizes(&series)),
+                y,
+                lines,
+            },
+        }],
+        legend,
+    })
+}
+
+fn key(series: &Series<'_>, fit: Option<&Fit>) -> String {
+    match fit {
+        Some(fit) => format!(
+            "{}: {} a service ({}){}",
+            series.name,
+            value(fit.estimate, Unit::Bytes),
+            interval(fit.ci95, Unit::Bytes),
+            if fit.noisy { ", noisy" } else { "" }
+        ),
+        None if series.measured().next().is_none() => format!("{}: no numbers", series.name),
+        None => format!("{}: too few sizes for a slope", series.name),
+    }
+}
+
+fn curve(fit: &Fit) -> Vec<(f64, f64)> {
+    let (from, to) = (f64::from(fit.from), f64::from(fit.to));
+    (0..=STEPS)
+        .map(|step| from * (to / from).powf(f64::from(step) / f64::from(STEPS)))
+        .map(|n| (n, fit.intercept + fit.estimate * n))
+        .filter(|(_, bytes)| *bytes > 0.0)
+        .collect()
+}

@@ -1,0 +1,211 @@
+//! Rule updates side by side at the largest size that all modes have: time by scenario × mode, and what
+//! of the processor's time is the tool's.
+
+use schema::summary::{Row, Summary};
+use schema::{Metric, Mode, Unit};
+
+use super::axis::Axis;
+use super::figure::{Body, Figure, Mark, NamedRow, Panel};
+use super::style::Style;
+use crate::quantity::{counted, digits, value, whole};
+use crate::scope::{Scope, lower_bound};
+use crate::update_table::{Answer, Line, UpdateTable, update_tables, without_time};
+
+/// Update time by scenario and mode.
+pub(super) fn times(summary: &Summary, scope: &Scope) -> Option<Figure> {
+    let table = update_tables(summary, scope).into_iter().next()?;
+    let rows = || answers(&table).map(|(_, answer)| answer.time);
+    let shown = rows().flat_map(|row| {
+        let bound = lower_bound(row).map(|bound| bound * 1.5);
+        let seen = row.median.into_iter().chain(row.ci95.into_iter().flatten());
+        seen.chain(bound)
+    });
+    let x = Axis::log("update time", shown, Unit::Nanoseconds)?;
+    let last = table.lines.len();
+    let panels = table.lines.iter().enumerate().map(|(index, line)| Panel {
+        heading: line.text(),
+        body: Body::Rows {
+            x: x.clone(),
+            rows: named(&table, line)
+                .map(|(mode, name, style, a)| time(mode, name, style, a))
+                .collect(),
+            labelled: index + 1 == last,
+        },
+    });
+    let mut notes = vec![
+        "Dots are medians, bars their 95 % intervals over stays; n is samples/stays. Rows that were not planned are left out.".to_owned(),
+    ];
+    notes.extend(missing(&table));
+    Some(Figure {
+        name: String::new(),
+        title: format!(
+            "How long does each kind of rule update take at {} services?",
+            whole(table.services.into())
+        ),
+        notes,
+        alt: described(&table),
+        panels: panels.collect(),
+        legend: Vec::new(),
+    })
+}
+
+fn time(_mode: Mode, name: String, style: Style, answer: &Answer<'_>) -> NamedRow {
+    let row = answer.time;
+    let (mark, text) = match (row.median, row.unit, lower_bound(row)) {
+        (Some(at), Some(unit), _) => (
+            Mark::Dot { at, ci95: row.ci95 },
+            format!("{}, n {}/{}", value(at, unit), whole(row.n), row.stays),
+        ),
+        (_, _, Some(bound)) => (
+            Mark::Beyond(bound),
+            format!("> {}", value(bound, Unit::Nanoseconds)),
+        ),
+        _ => (Mark::Nothing, row.outcome.clone()),
+    };
+    NamedRow {
+        name,
+        style,
+        mark,
+        text,
+    }
+}
+
+/// Processor time of updates, user and system.
+pub(super) fn processor(summary: &Summary, scope: &Scope) -> Option<Figure> {
+    let table = update_tables(summary, scope).into_iter().next()?;
+    let of = |answer: &Answer<'_>, metric: Metric| -> Option<f64> {
+        let row = summary
+            .cells
+            .iter()
+            .find(|row| row.key == answer.time.key && row.metric == Some(metric))?;
+        row.median
+    };
+    let mut panels = Vec::new();
+    for line in &table.lines {
+        let parts: Vec<(String, Style, [f64; 2], &Row)> = named(&table, line)
+            .filter_map(|(_, name, style, answer)| {
+                let parts = [
+                    of(answer, Metric::UserTime)?,
+                    of(answer, Metric::SystemTime)?,
+                ];
+                Some((name, style, parts, answer.time))
+            })
+            .collect();
+        let sums = parts.iter().map(|(_, _, [user, system], _)| user + system);
+        let Some(x) = Axis::linear("processor time", sums, Unit::Nanoseconds) else {
+            continue;
+        };
+        panels.push(Panel {
+            heading: line.text(),
+            body: Body::Rows {
+                x,
+                rows: parts.into_iter().map(stack).collect(),
+                labelled: true,
+            },
+        });
+    }
+    (!panels.is_empty()).then(|| Figure {
+        name: String::new(),
+        title: format!(
+            "Is it the tool or the kernel? Processor time of updates at {} services",
+            whole(table.services.into())
+        ),
+        notes: vec![
+            "Filled: user mode, the tool's own part; pale: kernel mode. Each is a median; the share is that of user mode in their sum; n is samples/stays. Axes differ between panels.".to_owned(),
+        ],
+        alt: described(&table),
+        panels,
+        legend: Vec::new(),
+    })
+}
+
+fn stack((name, style, [user, system], row): (String, Style, [f64; 2], &Row)) -> NamedRow {
+    let share = if user + system > 0.0 {
+        format!(
+            "{} % user",
+            digits((100.0 * user / (user + system)).round())
+        )
+    } else {
+        "none".to_owned()
+    };
+    NamedRow {
+        name,
+        style: Style {
+            hollow: false,
+            ..style
+        },
+        mark: Mark::Stack([user, system]),
+        text: format!("{share}, n {}/{}", whole(row.n), row.stays),
+    }
+}
+
+/// Every answer of the table with its line.
+fn answers<'a>(table: &'a UpdateTable<'a>) -> impl Iterator<Item = (&'a Line<'a>, &'a Answer<'a>)> {
+    table.lines.iter().flat_map(|line| {
+        line.cells
+            .iter()
+            .flatten()
+            .map(move |answer| (line, answer))
+    })
+}
+
+/// The answers of a line with mode, name and look; the way is named where a mode has several.
+fn named<'a>(
+    table: &'a UpdateTable<'a>,
+    line: &'a Line<'a>,
+) -> impl Iterator<Item = (Mode, String, Style, &'a Answer<'a>)> {
+    table
+        .modes
+        .iter()
+        .zip(&line.cells)
+        .flat_map(|(mode, answers)| {
+            answers.iter().enumerate().map(move |(index, answer)| {
+                let name = if answers.len() > 1 {
+                    format!("{mode} ({})", answer.way())
+                } else {
+                    mode.to_string()
+                };
+                (*mode, name, Style::of(*mode, index), answer)
+            })
+        })
+}
+
+/// Answers without a time, each with its reason.
+fn missing(table: &UpdateTable<'_>) -> Vec<String> {
+    answers(table)
+        .filter(|(_, answer)| answer.time.median.is_none())
+        .map(|(line, answer)| {
+            let way = answer.way();
+            let way = if way.is_empty() {
+                way
+            } else {
+                format!(" ({way})")
+            };
+            format!(
+                "No dot for {}{way} in {}: {}.",
+                answer.time.key.mode,
+                line.scenario,
+                without_time(answer.time)
+            )
+        })
+        .collect()
+}
+
+fn described(table: &UpdateTable<'_>) -> String {
+    let parts: Vec<String> = answers(table)
+        .filter_map(|(line, answer)| {
+            let row = answer.time;
+            Some(format!(
+                "{} {}: {}",
+                row.key.mode,
+                line.scenario,
+                value(row.median?, row.unit?)
+            ))
+        })
+        .collect();
+    format!(
+        "{} of rule updates. {}.",
+        counted(parts.len() as u64, "median"),
+        parts.join("; ")
+    )
+}

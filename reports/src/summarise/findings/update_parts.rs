@@ -1,0 +1,146 @@
+//! What an update's time is made of: the tool's own part, and what kube-proxy does around the apply.
+
+use std::collections::BTreeSet;
+
+use schema::summary::Finding;
+use schema::{CellKey, Metric, Mode, ScenarioKind};
+
+use super::{Context, evidence, names, stated};
+use crate::quantity::{counted, digits, span, whole};
+use crate::scope::option;
+use crate::statistics::{Ratio, Stratum, median_interval, ratio_of_medians, seed_of};
+
+/// Facts of an update cell that name the kube-proxy whose sync was imitated.
+const VERSION: &str = "kube_proxy_version";
+const TRANSPORT: &str = "kube_proxy_transport";
+
+impl Context<'_, '_> {
+    /// The user share of an update's processor time in iptables-nft, beside that of the legacy engine:
+    /// is it the tool or the kernel that is slow?
+    pub(super) fn tool_share(&self) -> Vec<Finding> {
+        [
+            (ScenarioKind::ServiceAdd, "adding one service to"),
+            (ScenarioKind::ColdInstall, "installing, in one transaction,"),
+        ]
+        .into_iter()
+        .filter_map(|(scenario, act)| self.tool_share_of(scenario, act))
+        .collect()
+    }
+
+    fn tool_share_of(&self, scenario: ScenarioKind, act: &str) -> Option<Finding> {
+        let keys = self.keys_at_largest(|key| {
+            key.scenario == scenario
+                && matches!(key.mode, Mode::IptablesLegacy | Mode::IptablesNft)
+                && key.options.get("chunk").is_none_or(|chunk| chunk == "all")
+        });
+        let (mut parts, mut proof, mut of_nft) = (Vec::new(), Vec::new(), false);
+        for (key, name) in keys.iter().zip(names(&keys)) {
+            let (Some(user), Some(all)) = (
+                self.row(key, Metric::UserTime),
+                self.row(key, Metric::CpuTime),
+            ) else {
+                continue;
+            };
+            let Some(share) = self.cells.quotients(key, Metric::UserTime, Metric::CpuTime) else {
+                continue;
+            };
+            let seed = seed_of(&format!("{key} {} user share", key.environment));
+            // Few stays have a wide interval, but no share is beyond the whole.
+            let ci95 = median_interval(&share, seed).map_or_else(
+                || "no interval".to_owned(),
+                |ends| format!("{} %", span(ends.map(|end| 100.0 * end.clamp(0.0, 1.0)))),
+            );
+            of_nft |= key.mode == Mode::IptablesNft;
+            parts.push(format!(
+                "{name} {} % ({ci95}, {})",
+                digits(100.0 * share.median()),
+                counted(share.stays().len() as u64, "stay")
+            ));
+            proof.extend([evidence(user), evidence(all)]);
+        }
+        let text = format!(
+            "The tool's own part (user mode) of the processor time of {act} {} services: {}.",
+            whole(self.largest.into()),
+            parts.join("; ")
+        );
+        of_nft.then_some(Finding {
+            text,
+            evidence: proof,
+        })
+    }
+
+    /// kube-proxy's whole sync against the apply, where both were measured in a cell.
+    pub(super) fn syncs(&self) -> Option<Finding> {
+        let keys = self.keys_at_largest(|key| key.scenario == ScenarioKind::ServiceAdd);
+        let (mut parts, mut proof) = (Vec::new(), Vec::new());
+        let mut versions = BTreeSet::new();
+        for (key, name) in keys.iter().zip(names(&keys)) {
+            let (Some(sync), Some(apply)) = (
+                self.row(key, Metric::SyncTime),
+                self.row(key, Metric::UpdateTime),
+            ) else {
+                continue;
+            };
+            // Without a version nobody knows whose sync it was.
+            let named = self.cells.facts(key, VERSION);
+            let Some(ratio) = self
+                .of_one_cell(key, Metric::SyncTime, Metric::UpdateTime)
+                .filter(|_| !named.is_empty())
+            else {
+                continue;
+            };
+            let through: Vec<String> = self
+                .cells
+                .facts(key, TRANSPORT)
+                .iter()
+                .map(|transport| option("transport", transport))
+                .collect();
+            let through = if through.is_empty() {
+                String::new()
+            } else {
+                format!(" through {}", through.join(" and "))
+            };
+            let known = if ratio.is_distinguished() {
+                ""
+            } else {
+                ": not distinguished from 1"
+            };
+            let ci95 = ratio.ci95.map_or_else(|| "no interval".to_owned(), span);
+            parts.push(format!(
+                "{name} {}{through}, {} times ({ci95}{known}) its update_time of {}",
+                stated(sync),
+                digits(ratio.ratio),
+                stated(apply)
+            ));
+            versions.extend(named);
+            proof.extend([evidence(sync), evidence(apply)]);
+        }
+        let versions: Vec<String> = versions.into_iter().collect();
+        let text = format!(
+            "kube-proxy {}'s sync (its read-back and the apply, sync_time) that adds one service to {}: {}.",
+            versions.join(" and "),
+            whole(self.largest.into()),
+            parts.join("; ")
+        );
+        (!parts.is_empty()).then_some(Finding {
+            text,
+            evidence: proof,
+        })
+    }
+
+    /// Ratio of two metrics of one cell, over the stays that have both.
+    fn of_one_cell(&self, key: &CellKey, over: Metric, under: Metric) -> Option<Ratio> {
+        let (a, b) = (
+            self.cells.sample(key, over)?,
+            self.cells.sample(key, under)?,
+        );
+        let seed = seed_of(&format!("{key} {} {over} / {under}", key.environment));
+        ratio_of_medians(
+            &[Stratum {
+                pairs: vec![(&a, &b)],
+                same_stays: true,
+            }],
+            seed,
+        )
+    }
+}

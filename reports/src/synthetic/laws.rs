@@ -1,0 +1,167 @@
+//! What things cost in the synthetic world, as functions of N. Sizes are of the order that one real host
+//! showed; nobody measured them.
+
+use schema::{Mode, ScenarioKind};
+
+/// How a mode is programmed: transport, and engine where the mode has one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    pub(super) transport: &'static str,
+    pub(super) engine: Option<&'static str>,
+}
+
+/// The ways of a mode, the ordinary one first; none for the floors.
+pub(super) fn ways(mode: Mode, engines: &[&'static str]) -> Vec<Way> {
+    let way = |transport, engine| Way { transport, engine };
+    match mode {
+        Mode::None | Mode::Conntrack => Vec::new(),
+        Mode::IptablesLegacy | Mode::IptablesNft => vec![way("restore", None)],
+        Mode::Ipset => engines.iter().map(|e| way("netlink", Some(*e))).collect(),
+        Mode::Nftables => vec![way("netlink", None), way("nft", None)],
+    }
+}
+
+/// Chunks that a cold install measures.
+pub(super) const fn chunks(mode: Mode) -> &'static [&'static str] {
+    match mode {
+        Mode::IptablesNft | Mode::Nftables => &["all", "500"],
+        _ => &["all"],
+    }
+}
+
+/// First packet over TCP after passing a share of the services, nanoseconds.
+pub(super) fn first_packet_ns(mode: Mode, passed: f64, n: f64) -> f64 {
+    match mode {
+        Mode::None => 23_000.0,
+        Mode::Conntrack => 33_000.0,
+        Mode::IptablesLegacy => 34_000.0 + 5.9 * passed * n,
+        Mode::IptablesNft => 35_000.0 + 21.0 * passed * n,
+        Mode::Ipset => 36_500.0,
+        Mode::Nftables => 35_500.0,
+    }
+}
+
+/// Time of a cold install, nanoseconds.
+pub(super) fn install_ns(mode: Mode, way: Way, chunk: &str, n: f64) -> f64 {
+    let tool = if way.transport == "nft" { 1.6 } else { 1.0 };
+    tool * match (mode, chunk) {
+        (Mode::Nftables, "all") => 1.5e5 * n + 620.0 * n * n,
+        (Mode::Nftables, _) => 1.7e5 * n + 60.0 * n * n,
+        (Mode::IptablesNft, "all") => 2.0e7 + 2.0e5 * n + 190.0 * n * n,
+        (Mode::IptablesNft, _) => 2.0e7 + 2.7e5 * n,
+        (Mode::Ipset, _) => 6.2e7 + 6.5e4 * n,
+        _ => 6.0e7 + 7.0e4 * n,
+    }
+}
+
+/// What an update costs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Update {
+    /// Nanoseconds.
+    pub(super) time: f64,
+    /// Share of the processor time in user mode.
+    pub(super) user: f64,
+    pub(super) operations: f64,
+    pub(super) messages: f64,
+    pub(super) bytes: f64,
+    /// Nanoseconds that kube-proxy's read-back adds; `None` where kube-proxy has no such mode.
+    pub(super) read_back: Option<f64>,
+}
+
+/// One service added; the other updates are of its order.
+fn add(mode: Mode, way: Way, n: f64) -> Update {
+    let (time, user, operations, messages, bytes) = match (mode, way.transport) {
+        (Mode::Nftables, "netlink") => (4.0e5 + 8.0 * n, 0.02, 9.0, 12.0, 3_104.0),
+        (Mode::Nftables, _) => (9.0e6 + 1.6e4 * n, 0.81, 9.0, 0.0, 910.0),
+        (Mode::Ipset, _) if way.engine == Some("nft") => {
+            (1.9e7 + 5.2e4 * n, 0.90, 14.0, 2.0, 1_480.0)
+        }
+        (Mode::Ipset, _) => (1.4e7 + 2.9e4 * n, 0.55, 14.0, 2.0, 1_480.0),
+        (Mode::IptablesNft, _) => (2.0e7 + 7.0e4 * n, 0.94, n + 9.0, 0.0, 540.0 + 131.0 * n),
+        _ => (1.5e7 + 4.6e4 * n, 0.52, n + 9.0, 0.0, 540.0 + 131.0 * n),
+    };
+    let read_back = match mode {
+        Mode::Nftables => Some(2.0e7 + 5.6e5 * n),
+        Mode::Ipset => None,
+        _ => Some(3.0e6),
+    };
+    Update {
+        time,
+        user,
+        operations,
+        messages,
+        bytes,
+        read_back,
+    }
+}
+
+/// An update at size N.
+pub(super) fn update(scenario: ScenarioKind, mode: Mode, way: Way, n: f64) -> Update {
+    let one = add(mode, way, n);
+    match scenario {
+        ScenarioKind::ServiceRemove => Update {
+            time: 0.97 * one.time,
+            ..one
+        },
+        ScenarioKind::EndpointChurn => Update {
+            time: 1.2 * one.time,
+            operations: one.operations + 50.0,
+            messages: 6.0 * one.messages,
+            bytes: one.bytes + 9_000.0,
+            ..one
+        },
+        ScenarioKind::Resync => Update {
+            time: 1.3 * install_ns(mode, way, "500", n),
+            operations: 7.0 * n + 2.0,
+            messages: if way.transport == "netlink" {
+                10.0 * n
+            } else {
+                0.0
+            },
+            bytes: 900.0 * n,
+            read_back: None,
+            ..one
+        },
+        _ => one,
+    }
+}
+
+/// What removing everything takes, nanoseconds.
+pub(super) fn teardown_ns(mode: Mode, n: f64) -> f64 {
+    match mode {
+        Mode::Nftables => 3.0e6 + 900.0 * n,
+        Mode::IptablesNft => 3.5e7 + 1.1e4 * n,
+        _ => 3.0e7 + 900.0 * n,
+    }
+}
+
+/// Kernel memory: what the services hold, the peak of it while they are installed, and the part that a
+/// cgroup sees; bytes.
+pub(super) fn memory(mode: Mode, n: f64) -> (f64, f64, f64) {
+    let (held, peak, seen) = match mode {
+        Mode::IptablesLegacy => (3.0e4 + 3_640.0 * n, 1.9, 0.81),
+        Mode::IptablesNft => (9.0e4 + 5_900.0 * n, 1.2, 0.99),
+        Mode::Ipset => (6.0e4 + 3_200.0 * n, 1.8, 0.72),
+        _ => (9.0e4 + 3_390.0 * n, 1.1, 0.99),
+    };
+    (held, peak * held, seen * held)
+}
+
+/// Rules, chains, sets and elements that the kernel lists, for two endpoints a service.
+pub(super) fn counts(mode: Mode, n: f64) -> [f64; 4] {
+    match mode {
+        Mode::IptablesLegacy | Mode::IptablesNft => [7.0 * n + 11.0, 3.0 * n + 8.0, 0.0, 0.0],
+        Mode::Ipset => [6.2 * n + 30.0, 3.1 * n + 20.0, 1.0, n],
+        _ => [5.0 * n + 9.0, 3.0 * n + 12.0, n + 3.0, 3.0 * n],
+    }
+    .map(f64::round)
+}
+
+/// Largest resident set of the tool, bytes; `None` where no tool is started.
+pub(super) fn tool_rss(way: Way, n: f64) -> Option<f64> {
+    match way.transport {
+        "netlink" if way.engine.is_none() => None,
+        "nft" => Some(9.0e6 + 4_200.0 * n),
+        _ => Some(4.0e6 + 1_900.0 * n),
+    }
+}
