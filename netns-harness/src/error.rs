@@ -31,6 +31,14 @@ pub enum HarnessError {
         /// The codec's error, with the errno.
         source: nft_codec::NftError,
     },
+    /// A command on sets that libipset or the kernel refused.
+    #[error("{act}: {source}")]
+    Ipset {
+        /// What was attempted.
+        act: String,
+        /// The layer's error, with the command.
+        source: ipset_sys::Error,
+    },
     /// A link, address, route or neighbour request.
     #[error("{act}: {source}")]
     Route {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use netns_harness::datapath::{RenderOptions, registry};
+use netns_harness::datapath::{Engine, RenderOptions, with_engine};
 use netns_harness::relation::Relation;
 use netns_harness::service::{Endpoint, Frontend, Population, Service};
 use proptest::prelude::*;
@@ -57,8 +57,10 @@ proptest! {
     ) {
         let populations: Vec<Population> = shapes.iter().map(population).collect();
         let wanted = Relation::of(populations.last().unwrap());
-        for mode in Mode::ALL.iter().filter(|m| !m.is_floor()) {
-            let datapath = registry(*mode);
+        let engines = |mode| if mode == Mode::Ipset { &Engine::ALL[..] } else { &[Engine::Legacy] };
+        let modes = Mode::ALL.iter().copied().filter(|m| !m.is_floor());
+        for (mode, engine) in modes.flat_map(|m| engines(m).iter().map(move |e| (m, *e))) {
+            let datapath = with_engine(mode, engine);
             for transport in datapath.transports() {
                 let options = RenderOptions { transport: *transport, large_cluster, chunk, untimed, resync };
                 let mut batches = vec![datapath.render(None, &populations[0], &options)];

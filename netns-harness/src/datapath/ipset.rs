@@ -1,26 +1,145 @@
-//! Services found by one hash lookup: a set gives a mark, the mark leads to the service's chain.
+//! Services found by one hash lookup: an element of a set gives the first packet of a flow a mark, and
+//! the mark leads to the service's chain, a nibble a chain.
+//!
+//! ```text
+//! mangle  PREROUTING, OUTPUT  --ctstate NEW → KUBE-SERVICES: SET --map-set KUBE-SERVICE-IPS dst,dst --map-mark
+//! nat     KUBE-SERVICES  marked → KUBE-ID → KUBE-ID-0 → KUBE-ID-02 → KUBE-ID-027 → KUBE-SVC-… → KUBE-SEP-…
+//! ```
+//!
+//! Constructed: there is no such kube-proxy mode. From KUBE-SVC-… on, in masquerading and in table filter
+//! the rules are those of kube-proxy's iptables mode, so that only the search for a service differs:
+//! at most 64 rules in four chains, and 16 more services in one leaf chain cost 16 rules at the most.
+//! Rules go through either x_tables engine, sets through libipset or `ipset restore`.
 
+mod damage;
+mod ids;
+mod kernel;
+mod layout;
+mod probe;
+mod sets;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+use std::process::Command;
+
+use ipset_sys::{Cause, Session};
 use schema::Mode;
 
+use super::iptables::{foreign, tool};
+use super::nftables::thread_time;
 use super::{
-    Applied, Batch, Damage, Datapath, Engine, Inventory, NatCounters, RenderOptions, Transport,
+    Applied, Batch, Damage, Datapath, Engine, Inventory, NatCounters, Payload, RenderOptions,
+    Transport,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Population, Service};
+pub use ids::MOST_SERVICES;
+use kernel::Kernel;
+use sets::Sets;
+
+/// The law of size: N services with indices 0 to N - 1, E endpoints each; R(N) = ⌊N/16⌋ + ⌊N/256⌋ +
+/// ⌊N/4096⌋ + 3 is the number of dispatch chains below the first.
+pub const LAW: &[(&str, &str)] = &[
+    (
+        "rules",
+        "24 + N·(2 + 3·E) + R, R = ⌊N/16⌋ + ⌊N/256⌋ + ⌊N/4096⌋ + 3",
+    ),
+    ("chains", "11 + N·(1 + E) + R"),
+    ("elements", "N in one set"),
+    (
+        "dispatch rules passed by a first packet",
+        "5 to 65, whatever N",
+    ),
+    ("operations of a cold install", "36 + N·(4 + 4·E) + 2·R"),
+    (
+        "operations of a service-add",
+        "4 + 4·E + (N + 1) mod 16 (one more above 15 services), and at most 17 more for each dispatch chain that the service is the first to need",
+    ),
+    (
+        "set messages of a service-add or service-remove (netlink)",
+        "1",
+    ),
+    ("set messages of an endpoint-churn (netlink)", "0"),
+];
+
+/// Services a transaction that `iptables-nft-restore` loads fastest: its cost grows with the square of
+/// what a transaction holds.
+const NFT_PREPARATION_CHUNK: usize = 500;
 
 /// The ipset mode.
 #[derive(Debug, Clone, Copy)]
 pub struct Ipset {
-    _engine: Engine,
+    engine: Engine,
 }
 
 impl Ipset {
     /// With the x_tables engine below its iptables rules.
     #[must_use]
     pub const fn new(engine: Engine) -> Self {
-        Self { _engine: engine }
+        Self { engine }
     }
+
+    /// Prefix of the iptables tools.
+    const fn tool(self) -> &'static str {
+        tool::prefix(self.engine)
+    }
+
+    /// What the kernel lists: tables through the tool, sets through libipset.
+    fn listed(self) -> Result<Kernel, HarnessError> {
+        Ok(Kernel {
+            tables: tool::listed(self.tool())?,
+            sets: Sets::listed(listed_sets()?),
+        })
+    }
+}
+
+fn set_error(act: &str, source: ipset_sys::Error) -> HarnessError {
+    HarnessError::Ipset {
+        act: act.to_owned(),
+        source,
+    }
+}
+
+/// Commands through libipset.
+fn send(commands: &[ipset_sys::Command]) -> Result<Applied, HarnessError> {
+    let before = thread_time()?;
+    Session::open()
+        .and_then(|mut session| session.send(commands))
+        .map_err(|source| set_error("change sets", source))?;
+    let after = thread_time()?;
+    Ok(Applied {
+        user_ns: after.0 - before.0,
+        system_ns: after.1 - before.1,
+        held: None,
+    })
+}
+
+/// A script through `ipset restore`.
+fn restore_sets(script: &str) -> Result<Applied, HarnessError> {
+    let done = netns_sys::process::run(Command::new("ipset").arg("restore"), script.as_bytes())
+        .map_err(|error| HarnessError::system("start ipset", error))?;
+    if !done.status.success() {
+        let stderr = String::from_utf8_lossy(&done.stderr);
+        return Err(HarnessError::Tool {
+            tool: "ipset restore".to_owned(),
+            status: done.status.to_string(),
+            stderr: stderr.lines().take(3).collect::<Vec<_>>().join("; "),
+        });
+    }
+    Ok(Applied {
+        user_ns: done.user_ns,
+        system_ns: done.system_ns,
+        held: None,
+    })
+}
+
+fn listed_sets() -> Result<Vec<ipset_sys::Set>, HarnessError> {
+    Session::open()
+        .and_then(|mut session| session.sets())
+        .map_err(|source| set_error("list sets", source))
 }
 
 impl Datapath for Ipset {
@@ -32,50 +151,136 @@ impl Datapath for Ipset {
         &[Transport::Netlink, Transport::IpsetRestore]
     }
 
-    fn probe(&self, _transport: Transport) -> Result<(), String> {
-        Err("mode ipset is not in this version".to_owned())
+    fn most_services(&self) -> Option<u32> {
+        Some(MOST_SERVICES)
     }
 
-    fn render(
-        &self,
-        _from: Option<&Population>,
-        _to: &Population,
-        _options: &RenderOptions,
-    ) -> Batch {
-        Batch {
-            transactions: Vec::new(),
+    fn preparation_chunk(&self) -> Option<usize> {
+        match self.engine {
+            Engine::Legacy => None,
+            Engine::Nft => Some(NFT_PREPARATION_CHUNK),
         }
     }
 
-    fn apply(&self, _batch: &Batch) -> Result<Applied, HarnessError> {
-        Ok(Applied::default())
+    fn law_of_size(&self) -> &'static [(&'static str, &'static str)] {
+        LAW
     }
 
-    fn meaning(&self, _batches: &[Batch]) -> Result<Relation, String> {
-        Ok(Relation::default())
+    fn probe(&self, transport: Transport) -> Result<(), String> {
+        probe::probe(*self, transport)
+    }
+
+    fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
+        sync::render(from, to, options)
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<Applied, HarnessError> {
+        let mut total = Applied::default();
+        for transaction in &batch.transactions {
+            let one = match &transaction.payload {
+                Payload::Restore(text) => tool::restore(self.tool(), tool::ADD, text)?,
+                Payload::Sets(commands) => send(commands)?,
+                Payload::SetScript(script) => restore_sets(script)?,
+                _ => {
+                    return Err(HarnessError::Listing {
+                        what: "transaction of mode ipset",
+                        text: "a payload of another mode".to_owned(),
+                    });
+                }
+            };
+            total.user_ns += one.user_ns;
+            total.system_ns += one.system_ns;
+        }
+        Ok(total)
+    }
+
+    fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
+        let mut kernel = Kernel::default();
+        for transaction in batches.iter().flat_map(|batch| &batch.transactions) {
+            kernel.run(transaction)?;
+        }
+        kernel.relation()
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
-        Ok(Relation::default())
+        foreign::no_other(self.engine)?;
+        self.listed()?
+            .relation()
+            .map_err(|text| HarnessError::Listing {
+                what: "ipset layout",
+                text,
+            })
     }
 
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        Ok(None)
+        if let Some(set) = listed_sets()?.first() {
+            return Ok(Some(format!("set {}", set.name)));
+        }
+        foreign::leftovers(self.engine)
     }
 
     fn inventory(&self) -> Result<Inventory, HarnessError> {
-        Ok(Inventory::default())
+        let kernel = self.listed()?;
+        Ok(Inventory {
+            sets: kernel.sets.0.len() as u64,
+            elements: kernel.sets.elements() as u64,
+            ..kernel.tables.inventory()
+        })
+    }
+
+    fn stated_memory(&self) -> Result<Vec<(&'static str, u64)>, HarnessError> {
+        let bytes = listed_sets()?.iter().map(|set| set.memory_bytes).sum();
+        let mut stated = vec![("ipset list: Size in memory", bytes)];
+        if self.engine == Engine::Legacy {
+            stated.extend(foreign::legacy_blobs()?);
+        }
+        Ok(stated)
     }
 
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
-        Ok(NatCounters::default())
+        // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it.
+        let (_, first) = tool::prerouting_counters(self.tool())?;
+        Ok(NatCounters {
+            entered: Some(first.unwrap_or(0)),
+        })
     }
 
     fn teardown(&self) -> Vec<HarnessError> {
-        Vec::new()
+        teardown(*self)
     }
 
-    fn damage(&self, _damage: Damage, _a: &Service, _b: &Service) -> Vec<Vec<String>> {
-        Vec::new()
+    fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
+        damage::commands(self.engine, damage, a, b)
+    }
+}
+
+/// Without --noflush a table that is named is emptied. Mangle goes first: what is no longer marked no
+/// longer needs a chain.
+const EMPTY_TABLES: &str = "*mangle\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n\
+*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n\
+*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
+
+/// Rules first: a set that a rule refers to cannot be destroyed.
+fn teardown(datapath: Ipset) -> Vec<HarnessError> {
+    let mut errors = Vec::new();
+    errors.extend(tool::restore(datapath.tool(), &["-w", "5"], EMPTY_TABLES).err());
+    if datapath.engine == Engine::Nft {
+        errors.extend(foreign::delete_xtables().err());
+    }
+    for name in [layout::SET, layout::NEW_SET] {
+        errors.extend(destroy(name).err());
+    }
+    errors
+}
+
+/// Destroys a set, if it is there.
+fn destroy(name: &str) -> Result<(), HarnessError> {
+    match send(&[ipset_sys::Command::Destroy(name.to_owned())]) {
+        Err(HarnessError::Ipset { source, .. })
+            if source.cause() == Some(Cause::Kernel(libc::ENOENT as u32)) =>
+        {
+            Ok(())
+        }
+        other => other.map(|_| ()),
     }
 }

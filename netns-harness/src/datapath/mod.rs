@@ -141,6 +141,10 @@ pub enum Payload {
     NftScript(String),
     /// Netlink messages, with the typed operations they were encoded from.
     Nftables(nft_codec::EncodedBatch),
+    /// Commands on sets, through libipset.
+    Sets(Vec<ipset_sys::Command>),
+    /// Standard input of `ipset restore`.
+    SetScript(String),
     /// Command lines, one process each, in order.
     Commands(Vec<Vec<String>>),
 }
@@ -150,7 +154,10 @@ impl Payload {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         match self {
-            Self::Restore(text) | Self::NftScript(text) => text.len() as u64,
+            Self::Restore(text) | Self::NftScript(text) | Self::SetScript(text) => {
+                text.len() as u64
+            }
+            Self::Sets(commands) => ipset_sys::bytes(commands),
             Self::Nftables(batch) => batch.bytes().len() as u64,
             // As execve(2) hands them over: every word with its closing NUL.
             Self::Commands(lines) => lines.iter().flatten().map(|w| w.len() as u64 + 1).sum(),
@@ -182,7 +189,10 @@ impl fmt::Display for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for transaction in &self.transactions {
             match &transaction.payload {
-                Payload::Restore(text) | Payload::NftScript(text) => f.write_str(text)?,
+                Payload::Restore(text) | Payload::NftScript(text) | Payload::SetScript(text) => {
+                    f.write_str(text)?;
+                }
+                Payload::Sets(commands) => f.write_str(&ipset_sys::restore_script(commands))?,
                 Payload::Nftables(batch) => f.write_str(&batch.script())?,
                 Payload::Commands(lines) => {
                     for words in lines {
@@ -276,6 +286,12 @@ pub trait Datapath: Send + Sync {
 
     /// How it can be programmed; the first is the ordinary one.
     fn transports(&self) -> &'static [Transport];
+
+    /// The most services that its layout can serve at one time; `None`: no limit of its own. A scenario
+    /// that adds services needs room for them.
+    fn most_services(&self) -> Option<u32> {
+        None
+    }
 
     /// Services a transaction for untimed preparation; `None`: one transaction is fastest.
     fn preparation_chunk(&self) -> Option<usize> {

@@ -304,7 +304,7 @@ fn count(table: &Table) -> Inventory {
 }
 
 /// User and system time of the calling thread, nanoseconds.
-fn thread_time() -> Result<(u64, u64), HarnessError> {
+pub(super) fn thread_time() -> Result<(u64, u64), HarnessError> {
     let usage = getrusage(UsageWho::RUSAGE_THREAD)
         .map_err(|errno| HarnessError::system("getrusage", errno))?;
     let ns = |time: nix::sys::time::TimeVal| time.num_nanoseconds().cast_unsigned();

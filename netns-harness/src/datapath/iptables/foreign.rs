@@ -146,7 +146,7 @@ fn legacy_tables() -> Result<Vec<String>, HarnessError> {
 ///
 /// # Errors
 /// The kernel refused to say.
-pub(super) fn legacy_blobs() -> Result<Vec<(&'static str, u64)>, HarnessError> {
+pub(in crate::datapath) fn legacy_blobs() -> Result<Vec<(&'static str, u64)>, HarnessError> {
     let there = legacy_tables()?;
     let mut stated = Vec::new();
     for (table, source) in BLOBS {

@@ -101,7 +101,7 @@ const JUMPS: &[(&str, &str, &str, &str, &str)] = &[
 ];
 
 /// Chains that every sync declares, and so flushes and rewrites.
-pub(super) const FILTER_CHAINS: &[&str] = &[
+pub(in crate::datapath) const FILTER_CHAINS: &[&str] = &[
     "KUBE-SERVICES",
     "KUBE-EXTERNAL-SERVICES",
     "KUBE-FORWARD",
@@ -109,7 +109,7 @@ pub(super) const FILTER_CHAINS: &[&str] = &[
     "KUBE-PROXY-FIREWALL",
 ];
 /// The same in nat.
-pub(super) const NAT_CHAINS: &[&str] = &[
+pub(in crate::datapath) const NAT_CHAINS: &[&str] = &[
     "KUBE-SERVICES",
     "KUBE-NODEPORTS",
     "KUBE-POSTROUTING",
@@ -133,10 +133,10 @@ const NAT_RULES_LAST: &[&str] = &[
 ];
 
 /// Rules that are there whatever N: jumps, filter, nat.
-pub(super) const BASE_RULES: usize =
+pub(in crate::datapath) const BASE_RULES: usize =
     JUMPS.len() + FILTER_RULES.len() + NAT_RULES_FIRST.len() + NAT_RULES_LAST.len();
 /// Chains that are there whatever N.
-pub(super) const BASE_CHAINS: usize = FILTER_CHAINS.len() + NAT_CHAINS.len();
+pub(in crate::datapath) const BASE_CHAINS: usize = FILTER_CHAINS.len() + NAT_CHAINS.len();
 
 /// `KUBE-SVC-` and 16 characters of base32(sha256(port name + protocol)).
 #[must_use]
@@ -160,6 +160,17 @@ pub fn endpoint_chain(service: &Service, endpoint: Endpoint) -> String {
     )
 }
 
+/// The chains of a service and of its endpoints.
+pub(in crate::datapath) fn chains_of(service: &Service) -> Vec<String> {
+    let endpoints = service
+        .endpoints
+        .iter()
+        .map(|e| endpoint_chain(service, *e));
+    std::iter::once(service_chain(service))
+        .chain(endpoints)
+        .collect()
+}
+
 fn hash(parts: &[&str]) -> String {
     let mut digest = Sha256::new();
     for part in parts {
@@ -171,14 +182,14 @@ fn hash(parts: &[&str]) -> String {
 }
 
 /// One `iptables-restore` input under construction, with its operations counted.
-pub(super) struct RestoreText {
+pub(in crate::datapath) struct RestoreText {
     text: String,
     operations: u64,
     large_cluster: bool,
 }
 
 impl RestoreText {
-    pub(super) fn new(large_cluster: bool) -> Self {
+    pub(in crate::datapath) fn new(large_cluster: bool) -> Self {
         Self {
             text: String::new(),
             operations: 0,
@@ -186,11 +197,12 @@ impl RestoreText {
         }
     }
 
-    pub(super) fn finish(self) -> (String, u64) {
+    pub(in crate::datapath) fn finish(self) -> (String, u64) {
         (self.text, self.operations)
     }
 
-    fn operation(&mut self, line: std::fmt::Arguments<'_>) {
+    /// One line that names a rule, a chain or its deletion.
+    pub(in crate::datapath) fn operation(&mut self, line: std::fmt::Arguments<'_>) {
         self.text
             .write_fmt(line)
             .expect("writing to a String cannot fail");
@@ -198,26 +210,26 @@ impl RestoreText {
         self.operations += 1;
     }
 
-    pub(super) fn declare(&mut self, chain: &str) {
+    pub(in crate::datapath) fn declare(&mut self, chain: &str) {
         self.operation(format_args!(":{chain} - [0:0]"));
     }
 
-    pub(super) fn delete_chain(&mut self, chain: &str) {
+    pub(in crate::datapath) fn delete_chain(&mut self, chain: &str) {
         self.operation(format_args!("-X {chain}"));
     }
 
-    pub(super) fn begin(&mut self, table: &str) {
+    pub(in crate::datapath) fn begin(&mut self, table: &str) {
         self.text.push('*');
         self.text.push_str(table);
         self.text.push('\n');
     }
 
-    pub(super) fn commit(&mut self) {
+    pub(in crate::datapath) fn commit(&mut self) {
         self.text.push_str("COMMIT\n");
     }
 
     /// The whole filter section; `first`: with the jumps from the built-in chains.
-    pub(super) fn filter_section(&mut self, first: bool) {
+    pub(in crate::datapath) fn filter_section(&mut self, first: bool) {
         self.begin("filter");
         for chain in FILTER_CHAINS {
             self.declare(chain);
@@ -229,7 +241,7 @@ impl RestoreText {
         self.commit();
     }
 
-    pub(super) fn jumps(&mut self, table: &str, first: bool) {
+    pub(in crate::datapath) fn jumps(&mut self, table: &str, first: bool) {
         for (_, chain, matches, target, comment) in JUMPS.iter().filter(|j| first && j.0 == table) {
             self.operation(format_args!(
                 "-A {chain} {matches}-m comment --comment \"{comment}\" -j {target}"
@@ -237,20 +249,20 @@ impl RestoreText {
         }
     }
 
-    pub(super) fn nat_rules_first(&mut self) {
+    pub(in crate::datapath) fn nat_rules_first(&mut self) {
         for rule in NAT_RULES_FIRST {
             self.operation(format_args!("{rule}"));
         }
     }
 
-    pub(super) fn nat_rules_last(&mut self) {
+    pub(in crate::datapath) fn nat_rules_last(&mut self) {
         for rule in NAT_RULES_LAST {
             self.operation(format_args!("{rule}"));
         }
     }
 
     /// The service's rule in KUBE-SERVICES: the list that a first packet walks.
-    pub(super) fn portal(&mut self, service: &Service) {
+    pub(in crate::datapath) fn portal(&mut self, service: &Service) {
         let comment = self.comment(&service.port_name(), " cluster IP");
         let protocol = service.frontend.protocol;
         self.operation(format_args!(
@@ -262,7 +274,7 @@ impl RestoreText {
     }
 
     /// Declares the chains of a service and of its endpoints.
-    pub(super) fn declare_service(&mut self, service: &Service) {
+    pub(in crate::datapath) fn declare_service(&mut self, service: &Service) {
         self.declare(&service_chain(service));
         for endpoint in &service.endpoints {
             self.declare(&endpoint_chain(service, *endpoint));
@@ -271,7 +283,7 @@ impl RestoreText {
 
     /// The rules of a service's chains: masquerade for sources outside the cluster, an even choice of
     /// endpoints, and per endpoint hairpin masquerade and DNAT.
-    pub(super) fn service_rules(&mut self, service: &Service) {
+    pub(in crate::datapath) fn service_rules(&mut self, service: &Service) {
         let chain = service_chain(service);
         let name = service.port_name();
         let protocol: Protocol = service.frontend.protocol;
@@ -316,7 +328,7 @@ impl RestoreText {
 }
 
 /// Services of `to` that are new or changed, and services of `from` that are gone or changed.
-pub(super) fn changes<'a>(
+pub(in crate::datapath) fn changes<'a>(
     from: &'a Population,
     to: &'a Population,
 ) -> (Vec<&'a Service>, Vec<&'a Service>) {

@@ -53,14 +53,33 @@ pub(super) fn complete(tables: &Tables) -> Result<(), String> {
         return Ok(());
     }
     let wanted = base();
+    shared(tables, &wanted, |chain| {
+        chain == PORTALS || service_own(chain)
+    })?;
+    let nat = &tables.0["nat"];
+    services(nat, wanted.0["nat"].chains[PORTALS].last())
+}
+
+/// Whether a chain of table nat belongs to one service.
+pub(in crate::datapath) fn service_own(chain: &str) -> bool {
+    chain.starts_with("KUBE-SVC-") || chain.starts_with("KUBE-SEP-")
+}
+
+/// Checks that everything but the chains of table nat that are `per_service` is as wanted, and that no
+/// wanted chain is missing.
+///
+/// # Errors
+/// The first chain that is not as wanted.
+pub(in crate::datapath) fn shared(
+    tables: &Tables,
+    wanted: &Tables,
+    per_service: impl Fn(&str) -> bool,
+) -> Result<(), String> {
     let none = Table::default();
     for (name, table) in &tables.0 {
         let base = wanted.0.get(name).unwrap_or(&none);
         for (chain, rules) in &table.chains {
-            let service = name == "nat"
-                && (chain == PORTALS
-                    || chain.starts_with("KUBE-SVC-")
-                    || chain.starts_with("KUBE-SEP-"));
+            let service = name == "nat" && per_service(chain);
             if !service && base.chains.get(chain).map_or(&[][..], Vec::as_slice) != rules.as_slice()
             {
                 return Err(format!("table {name}: chain {chain} is not kube-proxy's"));
@@ -78,8 +97,7 @@ pub(super) fn complete(tables: &Tables) -> Result<(), String> {
             }
         }
     }
-    let nat = &tables.0["nat"];
-    services(nat, wanted.0["nat"].chains[PORTALS].last())
+    Ok(())
 }
 
 /// One portal a service, the node-port rule last, and below each portal exactly its chains.
@@ -118,7 +136,10 @@ fn services(nat: &Table, last: Option<&Rule>) -> Result<(), String> {
 
 /// A service's chain: masquerade for outsiders, then one jump an endpoint; an endpoint's chain: hairpin
 /// masquerade, then DNAT.
-fn service<'a>(
+///
+/// # Errors
+/// The chain that is not so.
+pub(in crate::datapath) fn service<'a>(
     nat: &'a Table,
     chain: &'a str,
     reached: &mut BTreeSet<&'a str>,

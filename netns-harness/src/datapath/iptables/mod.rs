@@ -8,14 +8,14 @@ mod commands;
 mod damage;
 mod exec;
 mod floor;
-mod foreign;
-mod layout;
-mod layout_check;
+pub(super) mod foreign;
+pub(super) mod layout;
+pub(super) mod layout_check;
 mod restore;
-mod rule;
-mod tables;
-mod tool;
-mod trace;
+pub(super) mod rule;
+pub(super) mod tables;
+pub(super) mod tool;
+pub(super) mod trace;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::layout::{self, NAT_CHAINS, RestoreText, endpoint_chain, service_chain};
+use super::layout::{self, NAT_CHAINS, RestoreText, chains_of};
 use super::tables::Tables;
 use super::trace;
 use crate::datapath::{Batch, Payload, RenderOptions, Transaction};
@@ -95,16 +95,6 @@ fn transaction(text: RestoreText) -> Transaction {
         messages: 0,
         payload: Payload::Restore(text),
     }
-}
-
-fn chains_of(service: &Service) -> Vec<String> {
-    let endpoints = service
-        .endpoints
-        .iter()
-        .map(|e| endpoint_chain(service, *e));
-    std::iter::once(service_chain(service))
-        .chain(endpoints)
-        .collect()
 }
 
 /// What batches mean when they are carried out in order on empty tables.

@@ -9,9 +9,10 @@ use schema::Protocol;
 use crate::service::{Cidr, Endpoint};
 
 /// What a rule does with a packet that it matches.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Target {
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(in crate::datapath) enum Target {
     /// Counts only.
+    #[default]
     None,
     /// `-j chain`.
     Jump(String),
@@ -27,40 +28,45 @@ pub(super) enum Target {
     Dnat(Endpoint),
     /// `-j MASQUERADE`.
     Masquerade,
-    /// `-j MARK`, whatever the operation: marks do not decide where a new flow goes in this layout.
+    /// `-j MARK`, whatever the operation: only the masquerade bit is written so, and it does not decide
+    /// where a new flow goes.
     Mark,
+    /// `-j SET --map-set NAME dst,dst --map-mark`: the mark that the set has for the destination.
+    MapMark(String),
 }
 
 /// A match that can be negated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Match<T> {
-    pub(super) value: T,
-    pub(super) negated: bool,
+pub(in crate::datapath) struct Match<T> {
+    pub(in crate::datapath) value: T,
+    pub(in crate::datapath) negated: bool,
 }
 
 /// One rule.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Rule {
-    pub(super) source: Option<Match<Cidr>>,
-    pub(super) destination: Option<Match<Cidr>>,
-    pub(super) protocol: Option<String>,
-    pub(super) destination_port: Option<u16>,
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(in crate::datapath) struct Rule {
+    pub(in crate::datapath) source: Option<Match<Cidr>>,
+    pub(in crate::datapath) destination: Option<Match<Cidr>>,
+    pub(in crate::datapath) protocol: Option<String>,
+    pub(in crate::datapath) destination_port: Option<u16>,
     /// `statistic --mode random --probability`.
-    pub(super) probability: Option<f64>,
+    pub(in crate::datapath) probability: Option<f64>,
     /// `mark`, `conntrack`, `addrtype`: matches on state that a first packet does not have.
-    pub(super) state: Option<State>,
-    pub(super) target: Target,
+    pub(in crate::datapath) state: Option<State>,
+    pub(in crate::datapath) target: Target,
     /// Words that were not understood.
-    pub(super) unknown: Vec<String>,
+    pub(in crate::datapath) unknown: Vec<String>,
 }
 
 /// Matches whose answer for the first packet of a client's flow is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    /// `mark ! --mark 0x4000/0x4000`: true for an unmarked packet.
-    Unmarked,
-    /// `mark --mark 0x4000/0x4000`: false for an unmarked packet.
-    Marked,
+pub(in crate::datapath) enum State {
+    /// `mark [!] --mark value/mask` (`net/netfilter/xt_mark.c`, `mark_mt`).
+    Mark {
+        value: u32,
+        mask: u32,
+        negated: bool,
+    },
     /// `addrtype --dst-type LOCAL`: false, a VIP is not a local address.
     LocalDestination,
     /// `conntrack --ctstate` with NEW.
@@ -70,7 +76,7 @@ pub(super) enum State {
 }
 
 /// Splits a line into words; double quotes group, as in iptables-save.
-pub(super) fn words(line: &str) -> Vec<String> {
+pub(in crate::datapath) fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted, mut any) = (Vec::new(), String::new(), false, false);
     let mut characters = line.chars();
     while let Some(c) = characters.next() {
@@ -104,6 +110,17 @@ fn cidr(text: &str) -> Option<Cidr> {
     })
 }
 
+/// `0x4000/0x4000`, as it is sent and as it is saved.
+fn mark(text: &str, negated: bool) -> Option<State> {
+    let number = |text: &str| u32::from_str_radix(text.strip_prefix("0x")?, 16).ok();
+    let (value, mask) = text.split_once('/')?;
+    Some(State::Mark {
+        value: number(value)?,
+        mask: number(mask)?,
+        negated,
+    })
+}
+
 fn endpoint(text: &str) -> Option<Endpoint> {
     let (address, port) = text.split_once(':')?;
     Some(Endpoint {
@@ -113,17 +130,8 @@ fn endpoint(text: &str) -> Option<Endpoint> {
 }
 
 /// Parses the words that follow `-A CHAIN`.
-pub(super) fn parse(words: &[String]) -> Rule {
-    let mut rule = Rule {
-        source: None,
-        destination: None,
-        protocol: None,
-        destination_port: None,
-        probability: None,
-        state: None,
-        target: Target::None,
-        unknown: Vec::new(),
-    };
+pub(in crate::datapath) fn parse(words: &[String]) -> Rule {
+    let mut rule = Rule::default();
     let mut words = words.iter().map(String::as_str);
     let mut negated = false;
     while let Some(word) = words.next() {
@@ -153,12 +161,8 @@ pub(super) fn parse(words: &[String]) -> Rule {
                 !negated && rule.probability.is_some()
             }
             "--mark" => {
-                rule.state = Some(if negated {
-                    State::Unmarked
-                } else {
-                    State::Marked
-                });
-                words.next() == Some("0x4000/0x4000")
+                rule.state = words.next().and_then(|w| mark(w, negated));
+                rule.state.is_some()
             }
             "--dst-type" => {
                 rule.state = Some(State::LocalDestination);
@@ -187,6 +191,10 @@ pub(super) fn parse(words: &[String]) -> Rule {
                 }
                 None => false,
             },
+            "--map-set" => {
+                rule.target = Target::MapMark(words.next().unwrap_or_default().to_owned());
+                words.next() == Some("dst,dst") && words.next() == Some("--map-mark")
+            }
             "--set-xmark" | "--or-mark" | "--xor-mark" | "--reject-with" => words.next().is_some(),
             "--random-fully" => true,
             _ => false,
@@ -211,8 +219,8 @@ fn jump(target: &mut Target, name: Option<&str>) -> bool {
         Some("RETURN") => Target::Return,
         Some("MASQUERADE") => Target::Masquerade,
         Some("MARK") => Target::Mark,
-        // Complete only with its --to-destination.
-        Some("DNAT") => Target::None,
+        // Complete only with its --to-destination or --map-set.
+        Some("DNAT" | "SET") => Target::None,
         Some(chain) => Target::Jump(chain.to_owned()),
         None => return false,
     };
@@ -220,9 +228,14 @@ fn jump(target: &mut Target, name: Option<&str>) -> bool {
 }
 
 impl Rule {
-    /// Whether the first packet of a flow from inside the cluster to `to` matches; the probability
-    /// is not looked at.
-    pub(super) fn matches(&self, source: Ipv4Addr, to: (Ipv4Addr, u16, Protocol)) -> bool {
+    /// Whether the first packet of a flow from inside the cluster to `to` matches when it bears `mark`;
+    /// the probability is not looked at.
+    pub(in crate::datapath) fn matches(
+        &self,
+        source: Ipv4Addr,
+        to: (Ipv4Addr, u16, Protocol),
+        packet_mark: u32,
+    ) -> bool {
         let inside = |m: &Option<Match<Cidr>>, address| {
             m.as_ref()
                 .is_none_or(|m| m.value.contains(address) != m.negated)
@@ -234,13 +247,19 @@ impl Rule {
                 .as_deref()
                 .is_none_or(|p| p == to.2.name() || p == "all")
             && self.destination_port.is_none_or(|p| p == to.1)
-            && self
-                .state
-                .is_none_or(|s| matches!(s, State::Unmarked | State::New))
+            && self.state.is_none_or(|state| match state {
+                State::Mark {
+                    value,
+                    mask,
+                    negated,
+                } => (packet_mark & mask == value) != negated,
+                State::New => true,
+                State::NotNew | State::LocalDestination => false,
+            })
     }
 
     /// (address, port, protocol) when the rule names exactly one.
-    pub(super) fn exact_destination(&self) -> Option<(Ipv4Addr, u16, Protocol)> {
+    pub(in crate::datapath) fn exact_destination(&self) -> Option<(Ipv4Addr, u16, Protocol)> {
         let destination = self
             .destination
             .as_ref()
@@ -260,6 +279,36 @@ mod tests {
         let saved = "! -s 10.128.0.0/9 -d 10.96.0.1/32 -p tcp -m comment --comment \"bench/svc-0:p80 cluster IP\" -m tcp --dport 80 -j KUBE-MARK-MASQ";
         assert_eq!(parse(&words(sent)), parse(&words(saved)));
         assert!(parse(&words(sent)).unknown.is_empty());
+    }
+
+    #[test]
+    fn a_mark_match_is_a_comparison_under_a_mask() {
+        let to = (Ipv4Addr::new(10, 96, 0, 1), 80, Protocol::Tcp);
+        let matches = |rule: &str, mark| parse(&words(rule)).matches(to.0, to, mark);
+        let nibble = "-m mark --mark 0x20000000/0xf0000000 -g KUBE-ID-2";
+        assert!(matches(nibble, 0x2fff_4000) && !matches(nibble, 0x3000_0000));
+        let unmarked = "-m mark ! --mark 0x4000/0x4000 -j RETURN";
+        assert!(matches(unmarked, 0) && !matches(unmarked, 0x1_4000));
+    }
+
+    #[test]
+    fn the_set_target_is_understood_only_when_it_maps_the_mark_of_the_destination() {
+        let target = |rule: &str| parse(&words(rule));
+        let whole = target("-j SET --map-set A dst,dst --map-mark");
+        assert_eq!(
+            (whole.target, whole.unknown.len()),
+            (Target::MapMark("A".to_owned()), 0)
+        );
+        for other in [
+            "--map-set A src,dst --map-mark",
+            "--map-set A dst,dst --map-prio",
+            "--add-set A dst,dst",
+        ] {
+            assert!(
+                !target(&format!("-j SET {other}")).unknown.is_empty(),
+                "{other}"
+            );
+        }
     }
 
     #[test]

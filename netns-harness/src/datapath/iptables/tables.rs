@@ -8,13 +8,13 @@ use crate::datapath::Inventory;
 
 /// Chains of one table, by name.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Table {
-    pub(super) chains: BTreeMap<String, Vec<Rule>>,
+pub(in crate::datapath) struct Table {
+    pub(in crate::datapath) chains: BTreeMap<String, Vec<Rule>>,
 }
 
 /// Tables by name.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(in crate::datapath) struct Tables(pub(super) BTreeMap<String, Table>);
+pub(in crate::datapath) struct Tables(pub(in crate::datapath) BTreeMap<String, Table>);
 
 /// Built-in chains of a table: `iptables(8)`.
 pub(super) fn builtin(table: &str) -> &'static [&'static str] {
@@ -42,7 +42,7 @@ impl Tables {
     ///
     /// # Errors
     /// The line that would be refused, and why.
-    pub(super) fn restore(&mut self, text: &str) -> Result<(), String> {
+    pub(in crate::datapath) fn restore(&mut self, text: &str) -> Result<(), String> {
         let mut current: Option<(String, Table)> = None;
         for line in text
             .lines()
@@ -85,7 +85,7 @@ impl Tables {
     }
 
     /// Chains in all tables that are not built in.
-    pub(super) fn own_chains(&self) -> usize {
+    pub(in crate::datapath) fn own_chains(&self) -> usize {
         let own = |(name, table): (&String, &Table)| {
             table
                 .chains
@@ -97,7 +97,7 @@ impl Tables {
     }
 
     /// Rules in all tables.
-    pub(super) fn rules(&self) -> usize {
+    pub(in crate::datapath) fn rules(&self) -> usize {
         self.0
             .values()
             .flat_map(|t| t.chains.values())

@@ -9,7 +9,7 @@ use crate::datapath::{Applied, Batch, Engine, Payload};
 
 /// Arguments of every restore that adds to what is there (kube-proxy's `RestoreAll` with
 /// `NoFlushTables` and `RestoreCounters`).
-const ADD: &[&str] = &["-w", "5", "--noflush", "--counters"];
+pub(in crate::datapath) const ADD: &[&str] = &["-w", "5", "--noflush", "--counters"];
 
 /// Prefix of an engine's tools.
 #[must_use]

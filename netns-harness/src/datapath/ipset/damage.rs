@@ -1,0 +1,43 @@
+//! Breaking an installed service by hand, with the reference tools.
+
+use ipset_sys::Command;
+
+use super::layout::{self, SET};
+use crate::datapath::iptables::Iptables;
+use crate::datapath::{Damage, Datapath as _, Engine};
+use crate::service::Service;
+
+/// Command lines, to be run in this order. What an element decides is broken with `ipset`, what a
+/// service's own chains decide is broken as in the iptables modes, whose chains they are.
+pub(super) fn commands(
+    engine: Engine,
+    damage: Damage,
+    a: &Service,
+    b: &Service,
+) -> Vec<Vec<String>> {
+    match (damage, engine) {
+        (Damage::Delete, _) => vec![ipset(&Command::Delete(SET.to_owned(), layout::key(a)), &[])],
+        (Damage::Swap, _) => vec![lead(a, b), lead(b, a)],
+        (Damage::Elsewhere | Damage::Skew, Engine::Legacy) => {
+            Iptables::legacy().damage(damage, a, b)
+        }
+        (Damage::Elsewhere | Damage::Skew, Engine::Nft) => Iptables::nft().damage(damage, a, b),
+    }
+}
+
+/// Packets for `a` get the mark of `b`.
+fn lead(a: &Service, b: &Service) -> Vec<String> {
+    let mut element = layout::key(a);
+    element.mark = layout::element(b).mark;
+    // Without -exist a second element for the same destination is refused.
+    ipset(&Command::Add(SET.to_owned(), element), &["-exist"])
+}
+
+fn ipset(command: &Command, options: &[&str]) -> Vec<String> {
+    let line = command.to_string();
+    std::iter::once("ipset")
+        .chain(line.split_whitespace())
+        .chain(options.iter().copied())
+        .map(str::to_owned)
+        .collect()
+}

@@ -1,0 +1,222 @@
+//! What listed sets and tables mean: each element's mark is followed through the dispatch, and the rest
+//! must be exactly the layout. Anything else is an error, not a guess.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schema::Protocol;
+
+use super::ids::{Id, LEVELS, Prefix};
+use super::layout::{self, SET};
+use super::sets::{self, Held, Key, Sets};
+use crate::datapath::iptables::layout_check::{self, service_own};
+use crate::datapath::iptables::rule::{Rule, State, Target};
+use crate::datapath::iptables::tables::{Table, Tables};
+use crate::datapath::iptables::trace::Index;
+use crate::relation::Relation;
+use crate::service::Frontend;
+
+/// What the kernel does with new flows. An untouched namespace serves nothing.
+///
+/// # Errors
+/// The first thing that is not part of the layout, missing, or leads nowhere.
+pub(super) fn relation(tables: &Tables, sets: &Sets) -> Result<Relation, String> {
+    if tables.rules() == 0 && tables.own_chains() == 0 && sets.0.is_empty() {
+        return Ok(Relation::default());
+    }
+    let wanted = layout::base();
+    layout_check::shared(tables, &wanted, |chain| {
+        service_own(chain) || is_dispatch(chain)
+    })?;
+    let nat = &tables.0["nat"];
+    let marks = marks(the_set(sets)?)?;
+    let chains = Dispatch::read(nat)?.chains;
+    let mut reached = BTreeSet::new();
+    let index = Index::new(nat);
+    let mut relation = Relation::default();
+    for (id, frontend) in &marks {
+        let Some(chain) = chains.get(id) else {
+            return Err(format!("the mark of {frontend} leads nowhere"));
+        };
+        layout_check::service(nat, chain, &mut reached)?;
+        let to = (frontend.vip, frontend.port, frontend.protocol);
+        let masquerade = nat.chains[*chain].first().and_then(Rule::exact_destination);
+        if masquerade.is_some_and(|other| other != to) {
+            return Err(format!(
+                "{frontend} leads to {chain}, another service's chain"
+            ));
+        }
+        let mark = id.mark().value;
+        let forwarded = index.trace("PREROUTING", to, mark)?;
+        if forwarded != index.trace("OUTPUT", to, mark)? {
+            return Err(format!(
+                "{frontend} is treated differently in PREROUTING and in OUTPUT"
+            ));
+        }
+        relation.0.insert(*frontend, forwarded);
+    }
+    if let Some((id, chain)) = chains.iter().find(|(id, _)| !marks.contains_key(id)) {
+        let mark = id.mark().value;
+        return Err(format!(
+            "no element has mark {mark:#x}, which leads to {chain}"
+        ));
+    }
+    let mut own = nat.chains.keys().filter(|chain| service_own(chain));
+    match own.find(|chain| !reached.contains(chain.as_str())) {
+        Some(chain) => Err(format!("no service leads to chain {chain}")),
+        None => Ok(relation),
+    }
+}
+
+fn is_dispatch(chain: &str) -> bool {
+    let root = Prefix::ROOT.to_string();
+    chain
+        .strip_prefix(&root)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+/// The mode's set, which is the only one.
+fn the_set(sets: &Sets) -> Result<&Held, String> {
+    if let Some(foreign) = sets.0.keys().find(|name| *name != SET) {
+        return Err(format!("foreign set {foreign}"));
+    }
+    let set = sets.0.get(SET).ok_or_else(|| format!("no set {SET}"))?;
+    if set.type_name == sets::TYPE {
+        Ok(set)
+    } else {
+        Err(format!("set {SET} is a {}", set.type_name))
+    }
+}
+
+/// Frontends by the id in their element's mark.
+fn marks(set: &Held) -> Result<BTreeMap<Id, Frontend>, String> {
+    let mut marks = BTreeMap::new();
+    for (key, mark) in &set.elements {
+        let frontend = frontend(*key)?;
+        let id = mark
+            .and_then(Id::from_mark)
+            .ok_or_else(|| format!("the mark of {frontend} is no service's"))?;
+        if let Some(other) = marks.insert(id, frontend) {
+            return Err(format!("{frontend} and {other} have the same mark"));
+        }
+    }
+    Ok(marks)
+}
+
+fn frontend((vip, protocol, port): Key) -> Result<Frontend, String> {
+    let protocol = match i32::from(protocol) {
+        libc::IPPROTO_TCP => Protocol::Tcp,
+        libc::IPPROTO_UDP => Protocol::Udp,
+        other => return Err(format!("an element for {vip}:{port} of protocol {other}")),
+    };
+    Ok(Frontend {
+        vip,
+        port,
+        protocol,
+    })
+}
+
+/// The dispatch chains, read from the root down.
+struct Dispatch<'a> {
+    nat: &'a Table,
+    read: BTreeSet<String>,
+    /// Service chains by id.
+    chains: BTreeMap<Id, &'a str>,
+}
+
+impl<'a> Dispatch<'a> {
+    fn read(nat: &'a Table) -> Result<Self, String> {
+        let mut dispatch = Self {
+            nat,
+            read: BTreeSet::new(),
+            chains: BTreeMap::new(),
+        };
+        dispatch.chain(Prefix::ROOT)?;
+        let mut all = nat.chains.keys().filter(|chain| is_dispatch(chain));
+        match all.find(|chain| !dispatch.read.contains(*chain)) {
+            Some(chain) => Err(format!("no rule leads to chain {chain}")),
+            None => Ok(dispatch),
+        }
+    }
+
+    /// A chain's rules: ascending nibbles, each with its own chain.
+    fn chain(&mut self, prefix: Prefix) -> Result<(), String> {
+        let name = prefix.to_string();
+        let odd = || format!("chain {name} is not as the layout has it");
+        let nat = self.nat;
+        let rules = nat.chains.get(&name).ok_or_else(odd)?;
+        if rules.is_empty() && prefix != Prefix::ROOT {
+            return Err(format!("chain {name} is empty"));
+        }
+        let mut last = None;
+        for rule in rules {
+            let (child, target) = step(prefix, rule).ok_or_else(odd)?;
+            if last.is_some_and(|last| last >= child) {
+                return Err(odd());
+            }
+            last = Some(child);
+            if child.nibbles() < LEVELS {
+                if target != child.to_string() {
+                    return Err(odd());
+                }
+                self.chain(child)?;
+            } else {
+                self.chains.insert(child.id().ok_or_else(odd)?, target);
+            }
+        }
+        self.read.insert(name);
+        Ok(())
+    }
+}
+
+/// Where a dispatch rule of a prefix's chain leads; `None` when it is no dispatch rule.
+fn step(prefix: Prefix, rule: &Rule) -> Option<(Prefix, &str)> {
+    let (
+        Some(State::Mark {
+            value,
+            mask,
+            negated: false,
+        }),
+        Target::Goto(target),
+    ) = (rule.state, &rule.target)
+    else {
+        return None;
+    };
+    let plain = Rule {
+        state: rule.state,
+        target: rule.target.clone(),
+        ..Rule::default()
+    };
+    (*rule == plain).then_some((prefix.child(value, mask)?, target.as_str()))
+}
+
+/// The mark that a packet to a frontend gets right now.
+#[cfg(test)]
+fn mark(sets: &Sets, frontend: Frontend) -> Option<ipset_sys::Mark> {
+    let protocol = match frontend.protocol {
+        Protocol::Tcp => libc::IPPROTO_TCP as u8,
+        Protocol::Udp => libc::IPPROTO_UDP as u8,
+    };
+    let key: Key = (frontend.vip, protocol, frontend.port);
+    *sets.0.get(SET)?.elements.get(&key)?
+}
+
+/// Whether a packet to a frontend gets a mark right now.
+#[cfg(test)]
+pub(super) fn is_marked(sets: &Sets, frontend: Frontend) -> bool {
+    mark(sets, frontend).is_some()
+}
+
+/// Where the new flows of one frontend go right now, whatever else is there: nowhere, when its element
+/// is missing. For looking at the states between the transactions of a batch.
+#[cfg(test)]
+pub(super) fn served(
+    tables: &Tables,
+    sets: &Sets,
+    frontend: Frontend,
+) -> Result<BTreeMap<crate::service::Endpoint, f64>, String> {
+    let (Some(mark), Some(nat)) = (mark(sets, frontend), tables.0.get("nat")) else {
+        return Ok(BTreeMap::new());
+    };
+    let to = (frontend.vip, frontend.port, frontend.protocol);
+    Index::new(nat).trace("PREROUTING", to, mark.value)
+}

@@ -1,0 +1,276 @@
+//! Mode ipset on the running kernel, with both engines and transports, each test in namespaces that end
+//! with its thread.
+#![allow(missing_docs, reason = "tests are sentences")]
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(
+    clippy::explicit_write,
+    reason = "eprintln! is captured by the test harness"
+)]
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
+use std::process::Command;
+use std::time::Duration;
+
+use netns_harness::datapath::ipset::Ipset;
+use netns_harness::datapath::{Damage, Datapath, Engine, RenderOptions, Transport};
+use netns_harness::lab::{Lab, Pinning};
+use netns_harness::relation::Relation;
+use netns_harness::service::{Endpoint, Frontend, Population, Service};
+use netns_harness::traffic::{Client, ENDPOINT_PORT};
+use nix::sched::{CloneFlags, unshare};
+use schema::Protocol;
+
+const TRANSPORTS: [Transport; 2] = [Transport::Netlink, Transport::IpsetRestore];
+
+/// Runs `test` in network and mount namespaces of its own: its /run holds the tools' lock. Without the
+/// right to make them, says so and skips, unless `BENCH_REQUIRE` names `netns`.
+fn isolated(test: impl FnOnce() + Send) {
+    let act = move || {
+        let made = unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
+            .map_err(std::io::Error::from)
+            .and_then(|()| netns_sys::isolation::mount_private());
+        match made {
+            Ok(()) => test(),
+            Err(why) => {
+                let required = std::env::var("BENCH_REQUIRE").is_ok_and(|r| r.contains("netns"));
+                assert!(!required, "no namespaces: {why}");
+                writeln!(std::io::stderr(), "SKIP netns: {why}").unwrap();
+            }
+        }
+    };
+    std::thread::scope(|scope| scope.spawn(act).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+fn options(transport: Transport) -> RenderOptions {
+    RenderOptions {
+        transport,
+        large_cluster: true,
+        chunk: None,
+        untimed: false,
+        resync: false,
+    }
+}
+
+fn population(services: u32, endpoints: u32) -> Population {
+    let service = |index: u32| Service {
+        index,
+        frontend: Frontend {
+            vip: Ipv4Addr::from_bits(0x0a60_0001 + index),
+            port: 80,
+            protocol: [Protocol::Tcp, Protocol::Udp][index as usize % 2],
+        },
+        endpoints: (0..endpoints)
+            .map(|e| Endpoint {
+                address: Ipv4Addr::from_bits(0x0a80_0001 + index * endpoints + e),
+                port: ENDPOINT_PORT,
+            })
+            .collect(),
+    };
+    Population {
+        services: (0..services).map(service).collect(),
+    }
+}
+
+/// Applies and lets the kernel's listing be that of `to`.
+fn goes_to(ipset: Ipset, from: Option<&Population>, to: &Population, options: &RenderOptions) {
+    ipset.apply(&ipset.render(from, to, options)).unwrap();
+    let listed = ipset.census().unwrap();
+    assert_eq!(listed.differences(&Relation::of(to)), None);
+}
+
+fn tool(line: &str) {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let output = Command::new(words[0])
+        .args(&words[1..])
+        .output()
+        .expect("the iptables, nftables and ipset packages");
+    assert!(
+        output.status.success(),
+        "{line}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn both_engines_and_transports_install_update_resync_and_leave_nothing() {
+    for engine in Engine::ALL {
+        for transport in TRANSPORTS {
+            isolated(move || {
+                let ipset = Ipset::new(engine);
+                assert_eq!(ipset.probe(transport), Ok(()));
+                let options = options(transport);
+                let mut changed = population(40, 2);
+                goes_to(ipset, None, &changed, &options);
+                let counted = ipset.inventory().unwrap();
+                // 24 + N·(2 + 3·E) + R and 11 + N·(1 + E) + R, where R(40) = 5.
+                assert_eq!((counted.rules, counted.chains), (349, 136));
+                assert_eq!((counted.sets, counted.elements), (1, 40));
+
+                let before = changed.clone();
+                changed.services.remove(15);
+                changed.services[0].endpoints[1].port = 9090;
+                changed.services[1].endpoints.truncate(1);
+                changed.services.push(population(49, 2).services.remove(48));
+                goes_to(ipset, Some(&before), &changed, &options);
+                let resync = RenderOptions {
+                    resync: true,
+                    ..options
+                };
+                goes_to(ipset, Some(&changed), &changed, &resync);
+                goes_to(ipset, Some(&changed), &before, &resync);
+
+                assert_eq!(ipset.nat_counters().unwrap().entered, Some(0));
+                let stated = ipset.stated_memory().unwrap();
+                assert!(stated[0].1 > 40 * 12, "{stated:?}");
+                for _ in 0..2 {
+                    let errors = ipset.teardown();
+                    assert!(errors.is_empty(), "{errors:?}");
+                    assert_eq!(ipset.leftovers().unwrap(), None);
+                }
+                assert_eq!(ipset.census().unwrap(), Relation::default());
+            });
+        }
+    }
+}
+
+#[test]
+fn chunks_leave_what_one_transaction_leaves() {
+    let chunked = RenderOptions {
+        chunk: Some(10),
+        ..options(Transport::Netlink)
+    };
+    for engine in Engine::ALL {
+        isolated(|| goes_to(Ipset::new(engine), None, &population(45, 2), &chunked));
+    }
+}
+
+#[test]
+fn every_damage_is_seen_in_the_listing() {
+    let population = population(4, 2);
+    let wanted = Relation::of(&population);
+    for engine in Engine::ALL {
+        for damage in Damage::ALL {
+            isolated(|| {
+                let ipset = Ipset::new(engine);
+                goes_to(ipset, None, &population, &options(Transport::Netlink));
+                let (a, b) = (&population.services[0], &population.services[2]);
+                for words in ipset.damage(damage, a, b) {
+                    tool(&words.join(" "));
+                }
+                let seen = ipset.census().map(|listed| listed.differences(&wanted));
+                assert!(!matches!(seen, Ok(None)), "{engine:?} {damage:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn nothing_foreign_is_suffered_beside_the_mode() {
+    for (engine, foreign) in [
+        (Engine::Legacy, "ipset create foreign hash:ip"),
+        (
+            Engine::Legacy,
+            "iptables-legacy -w 5 -t mangle -A OUTPUT -j MARK --set-mark 1",
+        ),
+        (Engine::Legacy, "nft add table inet foreign"),
+        (Engine::Nft, "iptables-legacy -w 5 -A INPUT -j ACCEPT"),
+        (
+            Engine::Nft,
+            "iptables-nft -w 5 -t nat -I KUBE-ID 1 -j RETURN",
+        ),
+        (Engine::Nft, "nft add table ip foreign"),
+    ] {
+        isolated(|| {
+            let ipset = Ipset::new(engine);
+            goes_to(ipset, None, &population(2, 2), &options(Transport::Netlink));
+            tool(foreign);
+            let listed = ipset.census();
+            assert!(listed.is_err(), "{engine:?}: {foreign}: {listed:?}");
+        });
+    }
+}
+
+#[test]
+fn what_is_left_after_a_teardown_is_named() {
+    isolated(|| {
+        let ipset = Ipset::new(Engine::Legacy);
+        assert_eq!(ipset.leftovers().unwrap(), None);
+        tool("ipset create foreign hash:ip");
+        assert_eq!(ipset.leftovers().unwrap().as_deref(), Some("set foreign"));
+    });
+}
+
+/// Who answered a flow that starts in the calling thread's namespace.
+fn ask(to: Frontend) -> Endpoint {
+    let address = SocketAddrV4::new(to.vip, to.port);
+    let limit = Duration::from_secs(5);
+    let mut answer = [0; 64];
+    match to.protocol {
+        Protocol::Tcp => {
+            let mut stream = TcpStream::connect_timeout(&address.into(), limit).unwrap();
+            stream.set_read_timeout(Some(limit)).unwrap();
+            stream.read_exact(&mut answer[..6]).unwrap();
+        }
+        Protocol::Udp => {
+            let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+            socket.set_read_timeout(Some(limit)).unwrap();
+            socket.connect(address).unwrap();
+            socket.send(&[7; 8]).unwrap();
+            assert!(socket.recv(&mut answer).unwrap() >= 6);
+        }
+    }
+    let [a, b, c, d, high, low, ..] = answer;
+    Endpoint {
+        address: Ipv4Addr::new(a, b, c, d),
+        port: u16::from_be_bytes([high, low]),
+    }
+}
+
+#[test]
+fn tcp_and_udp_from_the_client_and_from_the_node_reach_all_endpoints_evenly() {
+    const FLOWS: usize = 400;
+    for engine in Engine::ALL {
+        isolated(|| {
+            let lab = Lab::build(Pinning::choose().unwrap()).unwrap();
+            let population = population(34, 2);
+            let ipset = Ipset::new(engine);
+            let install = ipset.render(None, &population, &options(Transport::Netlink));
+            lab.on_node(|| ipset.apply(&install).map(|_| ())).unwrap();
+            let mut client = Client::new(&lab);
+            // The first ids, and those behind a second chain of the last level.
+            for service in [0, 1, 32, 33].map(|i| &population.services[i]) {
+                let forwarded = client.probe_all(&vec![service.frontend; FLOWS]).unwrap();
+                let local = lab.on_node(|| {
+                    Ok((0..FLOWS)
+                        .map(|_| ask(service.frontend))
+                        .collect::<Vec<_>>())
+                });
+                for answers in [
+                    forwarded.into_iter().map(|r| r.endpoint).collect(),
+                    local.unwrap(),
+                ] {
+                    let mut counts: BTreeMap<Endpoint, usize> = BTreeMap::new();
+                    for endpoint in answers {
+                        *counts.entry(endpoint).or_default() += 1;
+                    }
+                    assert!(counts.keys().eq(&service.endpoints), "{counts:?}");
+                    // Six standard deviations of a fair coin's 400 throws.
+                    assert!(
+                        counts.values().all(|n| n.abs_diff(FLOWS / 2) <= 60),
+                        "{counts:?}"
+                    );
+                }
+            }
+            lab.on_node(|| {
+                // Both hooks share PREROUTING's counter with nothing else than the client's flows.
+                let entered = ipset.nat_counters()?.entered;
+                assert_eq!(entered, Some(4 * FLOWS as u64));
+                Ok(())
+            })
+            .unwrap();
+        });
+    }
+}
