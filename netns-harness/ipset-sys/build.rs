@@ -1,5 +1,4 @@
-//! Finds libipset, makes bindings from the headers of the version that is installed, compiles the shim
-//! for its C-variadic callback.
+//! Finds libipset and makes bindings from the headers of the version that is installed.
 
 use std::env;
 use std::path::PathBuf;
@@ -8,13 +7,12 @@ use std::path::PathBuf;
 /// output function).
 const OLDEST: &str = "7.0";
 
-const FUNCTIONS: &str = "ipset_(session_(init|fini|data|output|lineno|report_msg|report_reset)|cmd|commit\
+const FUNCTIONS: &str = "ipset_(session_(init|fini|data|lineno|report_msg|report_reset)|cmd|commit\
     |data_(set|reset)|errcode|parse_setname|type_get|load_types)";
 const CONSTANTS: &str = "IPSET_.*|NFPROTO_IPV4";
 
 fn main() {
     println!("cargo:rerun-if-changed=wrapper.h");
-    println!("cargo:rerun-if-changed=shim.c");
 
     // tests/wire takes the place of these two, which needs them in the binary's dynamic symbols.
     for symbol in ["mnl_socket_sendto", "mnl_socket_recvfrom"] {
@@ -37,7 +35,7 @@ fn main() {
         .clang_args(include)
         .allowlist_function(FUNCTIONS)
         .allowlist_var(CONSTANTS)
-        .allowlist_type("ipset_(opt|cmd|adt|errno|output_mode|keywords)")
+        .allowlist_type("ipset_(opt|cmd|adt|errno|keywords)")
         .prepend_enum_name(false)
         .layout_tests(false)
         .generate_comments(false)
@@ -50,9 +48,4 @@ fn main() {
     bindings
         .write_to_file(out.join("bindings.rs"))
         .expect("OUT_DIR can be written");
-
-    cc::Build::new()
-        .file("shim.c")
-        .warnings_into_errors(true)
-        .compile("ipset_sys_shim");
 }

@@ -1,11 +1,15 @@
 //! The same set made twice, through a session of this crate and by starting `ipset restore`: in random
-//! order, each in a network namespace of its own. Prints each pair as a line of JSON.
+//! order, each in a network namespace of its own. Prints each pair as a line of JSON. In every other pair
+//! the set is *new*; in the others it was filled and flushed before, and has *grown*: a growing hash waits
+//! for RCU (`synchronize_rcu` in `mtype_resize`, `net/netfilter/ipset/ip_set_hash_gen.h`), twice in 10,000
+//! entries, for the tool as for us, and on a busy machine longer than everything else takes.
 //!
 //!     libipset_vs_restore PAIRS [ENTRIES [SEED]]
 //!
 //! `send_ns`: all commands handed over → the kernel has answered for all. `open_ns`: making the session.
 //! `restore_ns`: starting the tool → it has ended; it parses, opens its own session and sends. `list_ns`:
-//! reading the set back through a session. Ends with 1 when a set is not what it should be.
+//! reading the set back through a session. `library_cpu_ns`, `restore_cpu_ns`: processor time, user and
+//! system, of opening and sending, and of the tool: on a busy machine they say more. Ends with 1 when a set is not what it should be.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -14,16 +18,18 @@ use std::process::Command as Process;
 
 use ipset_sys::{Command, Create, Entry, Mark, Session, SetType, messages, restore_script};
 use netns_sys::netns::NetNs;
-use netns_sys::{clock, process};
+use netns_sys::{clock, process, thread};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-fn commands(entries: u32, rng: &mut Xoshiro256PlusPlus) -> Vec<Command> {
-    let set = "services".to_owned();
+const SET: &str = "services";
+
+/// What makes the set, and what fills it.
+fn commands(entries: u32, rng: &mut Xoshiro256PlusPlus) -> (Vec<Command>, Vec<Command>) {
     let create = Command::Create(Create {
-        name: set.clone(),
+        name: SET.to_owned(),
         set_type: SetType::HashIpPort,
         max_elements: 65_536,
         skbinfo: true,
@@ -43,28 +49,56 @@ fn commands(entries: u32, rng: &mut Xoshiro256PlusPlus) -> Vec<Command> {
                 mask: 0xffff_0000,
             }),
         };
-        Command::Add(set.clone(), entry)
+        Command::Add(SET.to_owned(), entry)
     });
-    std::iter::once(create).chain(adds).collect()
+    (vec![create], adds.collect())
 }
 
-/// Through the library: (open, send), nanoseconds.
-fn ours(commands: &[Command]) -> Outcome<(u64, u64)> {
+/// Leaves the set empty, with room for all entries.
+fn grow(new: &[Command]) -> Outcome<()> {
+    let mut session = Session::open()?;
+    session.send(new)?;
+    Ok(session.send(&[Command::Flush(SET.to_owned())])?)
+}
+
+/// Nanoseconds of one arm.
+#[derive(Default)]
+struct Cost {
+    /// Making the session; 0 of the tool, which does so inside.
+    open: u64,
+    /// The rest.
+    apply: u64,
+    /// Processor time of both.
+    cpu: u64,
+}
+
+/// Through the library.
+fn ours(commands: &[Command]) -> Outcome<Cost> {
+    let cpu = || thread::cpu_time_ns().map(|(user, system)| user + system);
+    let cpu_before = cpu()?;
     let start = clock::now();
     let mut session = Session::open()?;
     let opened = clock::now();
     session.send(commands)?;
     let sent = clock::now();
-    Ok((start.ns_until(opened), opened.ns_until(sent)))
+    Ok(Cost {
+        open: start.ns_until(opened),
+        apply: opened.ns_until(sent),
+        cpu: cpu()?.saturating_sub(cpu_before),
+    })
 }
 
-/// By the tool, nanoseconds.
-fn restore(script: &str) -> Outcome<u64> {
+/// By the tool.
+fn restore(script: &str) -> Outcome<Cost> {
     let start = clock::now();
     let done = process::run(Process::new("ipset").arg("restore"), script.as_bytes())?;
-    let ns = start.elapsed_ns();
+    let cost = Cost {
+        open: 0,
+        apply: start.elapsed_ns(),
+        cpu: done.user_ns + done.system_ns,
+    };
     match done.status.success() {
-        true => Ok(ns),
+        true => Ok(cost),
         false => Err(String::from_utf8_lossy(&done.stderr).into()),
     }
 }
@@ -99,27 +133,38 @@ fn main() -> Outcome<()> {
     }
 
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let commands = commands(entries, &mut rng);
-    let script = restore_script(&commands);
-    for pair in 1..=pairs {
+    let (create, adds) = commands(entries, &mut rng);
+    let new: Vec<Command> = [&create[..], &adds].concat();
+    for pair in 0..2 * pairs {
+        let grown = pair % 2 == 1;
+        let commands = if grown { &adds } else { &new };
+        let script = restore_script(commands);
         let ours_first = rng.next_u32() & 1 == 0;
-        let (mut library, mut tool, mut listing) = ((0, 0), 0, 0);
+        let (mut library, mut tool, mut listing) = (Cost::default(), Cost::default(), 0);
         for arm in [ours_first, !ours_first] {
             NetNs::new()?.run(|| -> Outcome<()> {
+                if grown {
+                    grow(&new)?;
+                }
                 match arm {
-                    true => library = ours(&commands)?,
+                    true => library = ours(commands)?,
                     false => tool = restore(&script)?,
                 }
-                listing = prove(&commands)?;
+                listing = prove(commands)?;
                 Ok(())
             })??;
         }
+        let first = if ours_first { "libipset" } else { "restore" };
+        let set = if grown { "grown" } else { "new" };
+        let messages = messages(commands);
         println!(
-            r#"{{"pair":{pair},"first":"{}","entries":{entries},"messages":{},"open_ns":{},"send_ns":{},"restore_ns":{tool},"list_ns":{listing}}}"#,
-            if ours_first { "libipset" } else { "restore" },
-            messages(&commands),
-            library.0,
-            library.1,
+            r#"{{"pair":{},"set":"{set}","first":"{first}","entries":{entries},"messages":{messages},"open_ns":{},"send_ns":{},"library_cpu_ns":{},"restore_ns":{},"restore_cpu_ns":{},"list_ns":{listing}}}"#,
+            pair / 2 + 1,
+            library.open,
+            library.apply,
+            library.cpu,
+            tool.apply,
+            tool.cpu,
         );
     }
     Ok(())

@@ -37,12 +37,19 @@ pub enum Error {
         /// Why, as far as it is known.
         cause: Cause,
     },
-    /// A line of the listing that is none of the set types of this crate.
-    #[error("list sets: this line was not understood: {line}")]
-    Listing {
-        /// The line.
-        line: String,
+    /// A set that is listed has entries that an [`crate::Entry`] cannot express.
+    #[error(
+        "list sets: {set} ({type_name}) has entries of another kind than address, protocol and port"
+    )]
+    Foreign {
+        /// Its name.
+        set: String,
+        /// Its type.
+        type_name: String,
     },
+    /// A listing that is not well-formed netlink.
+    #[error("list sets: torn netlink message")]
+    Torn,
 }
 
 /// Reason of a refusal, as a value: nothing needs to match on text.
@@ -60,14 +67,14 @@ pub enum Cause {
 }
 
 impl Error {
-    /// Why it was refused; `None` for a listing that was not understood.
+    /// Why it was refused; `None` for a listing that came and was not understood.
     #[must_use]
     pub const fn cause(&self) -> Option<Cause> {
         match self {
             Self::Open { cause, .. } | Self::Refused { cause, .. } | Self::List { cause, .. } => {
                 Some(*cause)
             }
-            Self::Listing { .. } => None,
+            Self::Foreign { .. } | Self::Torn => None,
         }
     }
 

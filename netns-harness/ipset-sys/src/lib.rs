@@ -5,13 +5,14 @@
 //! with process-wide state: everything that must be known about that is behind [`Session`].
 //!
 //! What is sent is a pure function of the commands ([`messages`], [`bytes`]) and can be read
-//! ([`restore_script`]); what is listed is parsed from the kernel's listing and never compared with what
-//! was sent here.
+//! ([`restore_script`]); what is listed is decoded from the kernel's own messages, past libipset, and never from
+//! what was sent.
 
 #![allow(unsafe_code)] // libipset is a C library; every block states why it is sound.
 
 mod bindings;
 mod command;
+mod dump;
 mod error;
 mod framing;
 mod library;

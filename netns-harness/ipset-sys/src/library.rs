@@ -4,11 +4,11 @@
 //! to support (lib/types.c), its cache of set names, one `jmp_buf` for printing (lib/session.c). So every
 //! call needs the [`Turn`], which one thread has at a time.
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, c_void};
 use std::fs::File;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use nix::errno::Errno;
@@ -110,10 +110,9 @@ pub(crate) struct Refusal {
     pub(crate) cause: Cause,
 }
 
-/// A libipset session and the buffer that it prints to.
+/// A libipset session.
 pub(crate) struct Library {
     session: NonNull<c::ipset_session>,
-    output: NonNull<Vec<u8>>,
 }
 
 impl Library {
@@ -123,23 +122,15 @@ impl Library {
         // SAFETY: registers the types that are linked into the library, under the turn and once, for a
         // second time would register them twice.
         TYPES.call_once(|| unsafe { c::ipset_load_types() });
-        let output = NonNull::from(Box::leak(Box::new(Vec::<u8>::new())));
-        // SAFETY: the function keeps to the contract of an output function; the pointer that it is given
-        // stays valid until `drop`, after the session's end.
-        let session =
-            unsafe { c::ipset_session_init(Some(c::ipset_sys_print), output.as_ptr().cast()) };
-        match NonNull::new(session) {
-            Some(session) => Ok(Self { session, output }),
-            None => {
-                // SAFETY: leaked above, and no session holds it.
-                drop(unsafe { Box::from_raw(output.as_ptr()) });
-                Err(Refusal {
-                    line: None,
-                    reason: "libipset made no session".to_owned(),
-                    cause: Cause::System(Errno::ENOMEM),
-                })
-            }
-        }
+        // SAFETY: no output function of ours; the library's own is only called when it lists, which is not
+        // asked of it.
+        let session = unsafe { c::ipset_session_init(None, ptr::null_mut()) };
+        let session = NonNull::new(session).ok_or_else(|| Refusal {
+            line: None,
+            reason: "libipset made no session".to_owned(),
+            cause: Cause::System(Errno::ENOMEM),
+        })?;
+        Ok(Self { session })
     }
 
     /// Sets an argument of the next command; false if libipset does not take it.
@@ -193,7 +184,7 @@ impl Library {
     /// `line` above 0 wait for [`Self::commit`]; their errors come then, with the line of the refused one.
     pub(crate) fn run(&mut self, turn: &Turn, act: Act, line: u32) -> Result<(), Refusal> {
         Errno::clear();
-        // SAFETY: a live session; nothing of ours is borrowed by it but the output, which nobody reads now.
+        // SAFETY: a live session; nothing of ours is borrowed by it.
         let status = unsafe { c::ipset_cmd(self.session.as_ptr(), act.command(), line) };
         self.verdict(turn, act, status)
     }
@@ -220,14 +211,12 @@ impl Library {
         result
     }
 
-    /// Prints all sets, as `ipset list` does.
-    pub(crate) fn print(&mut self, turn: &Turn) -> Result<Vec<u8>, Refusal> {
-        // SAFETY: a live session.
-        unsafe { c::ipset_session_output(self.session.as_ptr(), c::IPSET_LIST_PLAIN) };
-        let result = self.run(turn, Act::List, 0);
-        // SAFETY: `output` is alive, and written to only inside `run`.
-        let printed = std::mem::take(unsafe { self.output.as_mut() });
-        result.map(|()| printed)
+    /// libipset's text for an answer of the kernel to `act`.
+    pub(crate) fn explain(&mut self, turn: &Turn, act: Act, code: u32) -> String {
+        let text = self.words(turn, act.command(), code);
+        self.clear_report(turn);
+        self.forget(turn);
+        text
     }
 
     /// libipset's words about a set's name, if it refuses it.
@@ -310,11 +299,8 @@ impl Drop for Library {
     /// Takes a turn: whoever holds one gives it up before.
     fn drop(&mut self) {
         let _turn = turn();
-        // SAFETY: made by `new` and ended once. The session goes first, for it holds the output's address.
-        unsafe {
-            c::ipset_session_fini(self.session.as_ptr());
-            drop(Box::from_raw(self.output.as_ptr()));
-        }
+        // SAFETY: made by `new` and ended once.
+        unsafe { c::ipset_session_fini(self.session.as_ptr()) };
     }
 }
 
@@ -343,18 +329,4 @@ fn split_line(report: &str) -> (Option<u32>, &str) {
         .and_then(|rest| rest.split_once(": "))
         .and_then(|(line, reason)| Some((Some(line.parse().ok()?), reason)))
         .unwrap_or((None, report))
-}
-
-/// Where shim.c's output function puts what it formatted.
-#[unsafe(no_mangle)]
-extern "C" fn ipset_sys_append(output: *mut c_void, text: *const c_char, length: usize) {
-    if length == 0 || text.is_null() {
-        return;
-    }
-    // SAFETY: `output` is the vector given to `ipset_session_init`, which nobody else touches while
-    // libipset runs; `text` has `length` bytes.
-    unsafe {
-        let output = &mut *output.cast::<Vec<u8>>();
-        output.extend_from_slice(std::slice::from_raw_parts(text.cast::<u8>(), length));
-    }
 }

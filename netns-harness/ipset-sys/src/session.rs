@@ -8,6 +8,7 @@ use nix::errno::Errno;
 
 use crate::bindings::IPSET_ERR_FIND_TYPE;
 use crate::command::{Command, Create, Entry, SetType};
+use crate::dump::{Broken, Dump};
 use crate::error::{Cause, Error};
 use crate::framing::frame;
 use crate::library::{Act, Argument, Library, Refusal, Turn, TypeRef, turn};
@@ -16,12 +17,13 @@ use crate::listing::{self, Set};
 /// Longest name of a set, bytes (`IPSET_MAXNAMELEN` less the terminating NUL).
 const LONGEST_NAME: usize = 31;
 
-/// One libipset session, for the network namespace of the thread that opened it; its socket stays there
+/// One libipset session, for the network namespace of the thread that opened it; its sockets stay there
 /// wherever the thread goes. Not `Send`. Sessions of several threads take turns, call by call.
 ///
 /// An error leaves the session usable and the kernel's sets as they are.
 pub struct Session {
     library: Library,
+    dump: Dump,
     types: [Result<TypeRef, Refusal>; SetType::ALL.len()],
 }
 
@@ -61,7 +63,18 @@ impl Session {
         library.clear_report(&turn); // a warning about protocol versions is no error
         drop(turn);
         hello.map_err(failed)?;
-        Ok(Self { library, types })
+        let dump = Dump::open().map_err(|errno| {
+            failed(Refusal {
+                line: None,
+                reason: errno.desc().to_owned(),
+                cause: Cause::System(errno),
+            })
+        })?;
+        Ok(Self {
+            library,
+            dump,
+            types,
+        })
     }
 
     /// Carries out all commands, in order, in as many netlink messages as [`crate::messages`] says. When
@@ -89,16 +102,25 @@ impl Session {
     /// options only `skbmark` is kept.
     ///
     /// # Errors
-    /// The kernel's refusal; [`Error::Listing`] for an entry that an [`Entry`] cannot express, such as one
-    /// of a `list:set` or an IPv6 set.
+    /// The kernel's refusal; [`Error::Foreign`] for a set with entries that an [`Entry`] cannot express, such
+    /// as a `list:set` or one of IPv6.
     pub fn sets(&mut self) -> Result<Vec<Set>, Error> {
-        let turn = turn();
-        let printed = self.library.print(&turn).map_err(|refusal| Error::List {
-            reason: refusal.reason,
-            cause: unprivileged(refusal.cause),
-        })?;
-        drop(turn);
-        listing::parse(&String::from_utf8_lossy(&printed))
+        let mut sets = Vec::new();
+        match self
+            .dump
+            .sets(|message| listing::take_in(&mut sets, message))
+        {
+            Ok(taken) => taken.map(|()| sets),
+            Err(Broken::Torn) => Err(Error::Torn),
+            Err(Broken::System(errno)) => Err(Error::List {
+                reason: errno.desc().to_owned(),
+                cause: Cause::System(errno),
+            }),
+            Err(Broken::Answer(code)) => Err(Error::List {
+                reason: self.library.explain(&turn(), Act::List, code),
+                cause: unprivileged(Cause::Kernel(code)),
+            }),
+        }
     }
 
     /// One message: a run of adds or deletes to one set, or a command of its own.
