@@ -35,10 +35,11 @@ static RUN: LazyLock<Run> = LazyLock::new(|| {
 });
 static SUMMARY: LazyLock<Summary> = LazyLock::new(|| summarise(&RUN));
 
-/// The run without some cells.
-fn without(gone: impl Fn(&CellKey) -> bool) -> Summary {
+/// The run of one scenario, without some of its cells.
+fn without(scenario: ScenarioKind, gone: impl Fn(&CellKey) -> bool) -> Summary {
     let mut run = RUN.clone();
-    run.cells.retain(|cell| !gone(&cell.key));
+    run.cells
+        .retain(|cell| cell.key.scenario == scenario && !gone(&cell.key));
     summarise(&run)
 }
 
@@ -106,7 +107,7 @@ fn a_slope_of_a_fifth_of_the_fixed_part_is_not_called_flat() {
 
 #[test]
 fn three_sizes_say_nothing_of_a_slope() {
-    let summary = without(|key| key.services == 300);
+    let summary = without(ScenarioKind::FirstPacket, |key| key.services == 300);
     for words in [FLATNESS, ENGINES] {
         assert!(found(&summary, words).is_none(), "{words}");
     }
@@ -120,7 +121,7 @@ fn the_engines_are_beside_each_other_only_when_both_were_measured() {
         "{text}"
     );
     for mode in [Mode::IptablesLegacy, Mode::IptablesNft] {
-        let summary = without(|key| key.mode == mode);
+        let summary = without(ScenarioKind::FirstPacket, |key| key.mode == mode);
         assert!(found(&summary, ENGINES).is_none(), "without {mode}");
     }
 }
@@ -142,7 +143,13 @@ fn set_messages_are_the_same_number_only_when_every_sample_is() {
         scale(record, Metric::Messages, |_| 0.0);
     });
     assert!(found(&restored, SETS).is_none());
-    assert!(found(&without(|key| key.services != 100), SETS).is_none());
+    assert!(
+        found(
+            &without(ScenarioKind::ServiceAdd, |key| key.services != 100),
+            SETS
+        )
+        .is_none()
+    );
 }
 
 #[test]
@@ -230,8 +237,8 @@ fn memory_of_a_guest_is_noisy_only_if_its_cell_says_so() {
 
 #[test]
 fn memory_of_two_sizes_has_no_price_of_a_service_and_three_have() {
-    let two = without(|key| key.services > 300);
+    let two = without(ScenarioKind::Memory, |key| key.services > 300);
     assert!(found(&two, MEMORY).is_none());
-    let three = without(|key| key.services > 1_000);
+    let three = without(ScenarioKind::Memory, |key| key.services > 1_000);
     assert!(found(&three, MEMORY).is_some());
 }
