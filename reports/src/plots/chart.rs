@@ -122,6 +122,14 @@ pub(super) fn sizes(series: &[Series<'_>]) -> Vec<u32> {
 
 /// "Points are medians, bars their 95 % intervals; 24–36 samples in 12 stays behind each point."
 pub(super) fn behind_points<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
+    format!(
+        "Points are medians, bars their 95 % intervals over stays (often smaller than the point); {} behind each point.",
+        samples_in_stays(rows)
+    )
+}
+
+/// "24–36 samples in 12 stays".
+pub(super) fn samples_in_stays<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
     let (samples, stays): (Vec<u64>, Vec<u64>) =
         rows.map(|row| (row.n, u64::from(row.stays))).unzip();
     let range = |mut values: Vec<u64>, noun: &str| {
@@ -134,11 +142,7 @@ pub(super) fn behind_points<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
             _ => format!("no {noun}s"),
         }
     };
-    format!(
-        "Points are medians, bars their 95 % intervals over stays (often smaller than the point); {} in {} behind each point.",
-        range(samples, "sample"),
-        range(stays, "stay")
-    )
+    format!("{} in {}", range(samples, "sample"), range(stays, "stay"))
 }
 
 /// One sentence for each series with gaps: where, and why.

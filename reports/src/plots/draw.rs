@@ -184,8 +184,9 @@ fn name_lines(area: &Area<'_>, axes: &Axes<'_, '_>, lines: &[Line]) -> Result<()
         let below = at.get(index + 1).map_or(floor, |next| next - step);
         at[index] = at[index].min(below);
     }
-    for index in 1..at.len() {
-        at[index] = at[index].max(at[index - 1] + step);
+    for index in 0..at.len() {
+        let above = index.checked_sub(1).map_or(NOTE, |i| at[i] + step);
+        at[index] = at[index].max(above);
     }
     let names = WIDTH - LABEL_WIDTH + 2;
     for ((x, y, color, name), at) in ends.into_iter().zip(at) {

@@ -11,8 +11,8 @@ use super::figure::{Mark, NamedRow};
 use super::style::{GRID, INK, MUTED, PAPER, Style};
 
 /// Room for names, for values, and the height of a line of text.
-const NAMES: i32 = 136;
-const VALUES: i32 = 96;
+const NAMES: i32 = 130;
+const VALUES: i32 = 122;
 const LINE: i32 = NOTE + 4;
 /// Height of the axis' labels and title.
 const AXIS: i32 = 42;
@@ -54,12 +54,12 @@ pub(super) fn draw(
     let mut y = top + 6;
     for row in rows {
         let (names, values) = (name(row), value(row));
-        for (index, line) in names.iter().enumerate() {
-            text(area, line, (MARGIN, y + index as i32 * LINE), NOTE, INK)?;
-        }
-        for (index, line) in values.iter().enumerate() {
-            let at = (across.1 + 8, y + index as i32 * LINE);
-            text(area, line, at, NOTE, INK)?;
+        for (x, lines) in [(MARGIN, &names), (across.1 + 8, &values)] {
+            let spare = row_height(row) - 6 - lines.len() as i32 * LINE;
+            for (index, line) in lines.iter().enumerate() {
+                let at = (x, y + spare / 2 + index as i32 * LINE);
+                text(area, line, at, NOTE, INK)?;
+            }
         }
         draw_mark(area, row, y + row_height(row) / 2 - 4, |value| {
             axis.map(&value, across)
@@ -77,15 +77,26 @@ fn grid(
     (top, bottom): (i32, i32),
     labelled: bool,
 ) -> Result<(), PlotError> {
-    let mut free = 0;
-    for (tick, label) in &axis.ticks {
-        let x = axis.map(tick, across);
+    let ticks: Vec<(i32, i32, &str)> = axis
+        .ticks
+        .iter()
+        .map(|(tick, label)| {
+            let width = label.chars().count() as f64 * f64::from(NOTE) * LETTER;
+            (axis.map(tick, across), width as i32 / 2, label.as_str())
+        })
+        .collect();
+    // Every tick, or every second or third of them, until their labels stand apart.
+    let apart = |stride: usize| {
+        let shown: Vec<_> = ticks.iter().step_by(stride).collect();
+        let clear = |pair: &[&(i32, i32, &str)]| pair[0].0 + pair[0].1 + 4 < pair[1].0 - pair[1].1;
+        shown.windows(2).all(clear)
+    };
+    let stride = (1..=ticks.len()).find(|stride| apart(*stride)).unwrap_or(1);
+    for (index, &(x, half, label)) in ticks.iter().enumerate() {
         area.draw(&PathElement::new([(x, top), (x, bottom)], GRID))
             .map_err(refused)?;
-        let half = (label.chars().count() as f64 * f64::from(NOTE) * LETTER / 2.0) as i32;
-        if labelled && x - half > free {
+        if labelled && index % stride == 0 {
             text(area, label, (x - half, bottom + 5), NOTE, INK)?;
-            free = x + half + 4;
         }
     }
     let line = [(across.0, bottom), (across.1, bottom)];
@@ -169,9 +180,8 @@ fn stack(
         ))
         .map_err(refused)?;
     }
-    area.draw(&Rectangle::new(
-        [(from, top), (to, bottom)],
-        style.color.stroke_width(1),
-    ))
-    .map_err(refused)
+    // What is too short for its scale is still a line.
+    let outline = [(from, top), (to.max(from + 1), bottom)];
+    area.draw(&Rectangle::new(outline, style.color.stroke_width(1)))
+        .map_err(refused)
 }

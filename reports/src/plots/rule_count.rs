@@ -34,7 +34,7 @@ pub(super) fn figure(summary: &Summary, scope: &Scope) -> Option<Figure> {
                 .map(|s| format!("{} in {}", heading, s.name)),
         );
         let shown = series.iter().flat_map(Series::points).map(|point| point.y);
-        let Some(y) = Axis::log(heading, shown, Unit::Count) else {
+        let Some(y) = Axis::log(metric.name(), shown, Unit::Count) else {
             continue;
         };
         panels.push(Panel {

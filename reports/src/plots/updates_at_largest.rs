@@ -2,9 +2,10 @@
 //! of the processor's time is the tool's.
 
 use schema::summary::{Row, Summary};
-use schema::{Metric, Mode, Unit};
+use schema::{Metric, Unit};
 
 use super::axis::Axis;
+use super::chart::samples_in_stays;
 use super::figure::{Body, Figure, Mark, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{counted, digits, value, whole};
@@ -16,7 +17,7 @@ pub(super) fn times(summary: &Summary, scope: &Scope) -> Option<Figure> {
     let table = update_tables(summary, scope).into_iter().next()?;
     let rows = || answers(&table).map(|(_, answer)| answer.time);
     let shown = rows().flat_map(|row| {
-        let bound = lower_bound(row).map(|bound| bound * 1.5);
+        let bound = lower_bound(row).map(|bound| bound * 3.0);
         let seen = row.median.into_iter().chain(row.ci95.into_iter().flatten());
         seen.chain(bound)
     });
@@ -26,9 +27,7 @@ pub(super) fn times(summary: &Summary, scope: &Scope) -> Option<Figure> {
         heading: line.text(),
         body: Body::Rows {
             x: x.clone(),
-            rows: named(&table, line)
-                .map(|(mode, name, style, a)| time(mode, name, style, a))
-                .collect(),
+            rows: named(&table, line).map(time).collect(),
             labelled: index + 1 == last,
         },
     });
@@ -49,7 +48,7 @@ pub(super) fn times(summary: &Summary, scope: &Scope) -> Option<Figure> {
     })
 }
 
-fn time(_mode: Mode, name: String, style: Style, answer: &Answer<'_>) -> NamedRow {
+fn time((name, style, answer): (String, Style, &Answer<'_>)) -> NamedRow {
     let row = answer.time;
     let (mark, text) = match (row.median, row.unit, lower_bound(row)) {
         (Some(at), Some(unit), _) => (
@@ -80,18 +79,19 @@ pub(super) fn processor(summary: &Summary, scope: &Scope) -> Option<Figure> {
             .find(|row| row.key == answer.time.key && row.metric == Some(metric))?;
         row.median
     };
-    let mut panels = Vec::new();
+    let (mut panels, mut shown): (Vec<Panel>, Vec<&Row>) = (Vec::new(), Vec::new());
     for line in &table.lines {
-        let parts: Vec<(String, Style, [f64; 2], &Row)> = named(&table, line)
-            .filter_map(|(_, name, style, answer)| {
+        let parts: Vec<(String, Style, [f64; 2])> = named(&table, line)
+            .filter_map(|(name, style, answer)| {
                 let parts = [
                     of(answer, Metric::UserTime)?,
                     of(answer, Metric::SystemTime)?,
                 ];
-                Some((name, style, parts, answer.time))
+                shown.push(answer.time);
+                Some((name, style, parts))
             })
             .collect();
-        let sums = parts.iter().map(|(_, _, [user, system], _)| user + system);
+        let sums = parts.iter().map(|(_, _, [user, system])| user + system);
         let Some(x) = Axis::linear("processor time", sums, Unit::Nanoseconds) else {
             continue;
         };
@@ -111,7 +111,8 @@ pub(super) fn processor(summary: &Summary, scope: &Scope) -> Option<Figure> {
             whole(table.services.into())
         ),
         notes: vec![
-            "Filled: user mode, the tool's own part; pale: kernel mode. Each is a median; the share is that of user mode in their sum; n is samples/stays. Axes differ between panels.".to_owned(),
+            "Filled: user mode, the tool's own part; pale: kernel mode. Each is a median; the share is that of user mode in their sum. Axes differ between panels.".to_owned(),
+            format!("{} behind each bar.", samples_in_stays(shown.into_iter())),
         ],
         alt: described(&table),
         panels,
@@ -119,14 +120,12 @@ pub(super) fn processor(summary: &Summary, scope: &Scope) -> Option<Figure> {
     })
 }
 
-fn stack((name, style, [user, system], row): (String, Style, [f64; 2], &Row)) -> NamedRow {
-    let share = if user + system > 0.0 {
-        format!(
-            "{} % user",
-            digits((100.0 * user / (user + system)).round())
-        )
+fn stack((name, style, [user, system]): (String, Style, [f64; 2])) -> NamedRow {
+    let both = user + system;
+    let share = if both > 0.0 {
+        format!(", {} % user", digits((100.0 * user / both).round()))
     } else {
-        "none".to_owned()
+        String::new()
     };
     NamedRow {
         name,
@@ -135,7 +134,7 @@ fn stack((name, style, [user, system], row): (String, Style, [f64; 2], &Row)) ->
             ..style
         },
         mark: Mark::Stack([user, system]),
-        text: format!("{share}, n {}/{}", whole(row.n), row.stays),
+        text: format!("{}{share}", value(both, Unit::Nanoseconds)),
     }
 }
 
@@ -149,11 +148,11 @@ fn answers<'a>(table: &'a UpdateTable<'a>) -> impl Iterator<Item = (&'a Line<'a>
     })
 }
 
-/// The answers of a line with mode, name and look; the way is named where a mode has several.
+/// The answers of a line with name and look; the way is named where a mode has several.
 fn named<'a>(
     table: &'a UpdateTable<'a>,
     line: &'a Line<'a>,
-) -> impl Iterator<Item = (Mode, String, Style, &'a Answer<'a>)> {
+) -> impl Iterator<Item = (String, Style, &'a Answer<'a>)> {
     table
         .modes
         .iter()
@@ -165,7 +164,7 @@ fn named<'a>(
                 } else {
                     mode.to_string()
                 };
-                (*mode, name, Style::of(*mode, index), answer)
+                (name, Style::of(*mode, index), answer)
             })
         })
 }

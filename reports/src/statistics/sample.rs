@@ -326,7 +326,7 @@ impl Sample {
         let stay = &self.stays[place];
         let n = stay.n();
         let at = |u: f64| self.values[stay.rank_at(((n as f64 * u) as u64).min(n - 1))];
-        if n == 1 {
+        if stay.ranks.len() == 1 {
             return at(0.0);
         }
         let k = n.div_ceil(2);
@@ -400,6 +400,10 @@ fn counted(samples: &Samples) -> Result<Vec<(f64, u64)>, String> {
 /// are independent, so that quotients of two such lists are resamples of the ratio.
 #[must_use]
 pub fn resampled_medians(sample: &Sample, seed: u64) -> Vec<f64> {
+    // Whatever is drawn of equal values is that value: counts of messages, bytes and rules.
+    if sample.min() == sample.max() {
+        return vec![sample.min(); RESAMPLES];
+    }
     let (mut rng, mut scratch, mut drawn) = (generator(seed), Scratch::default(), Vec::new());
     (0..RESAMPLES)
         .filter_map(|_| {

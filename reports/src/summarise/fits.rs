@@ -47,8 +47,8 @@ const fn fitted(scenario: ScenarioKind) -> (&'static [Metric], Model) {
     }
 }
 
-/// Every fit of a run; `rows` say which of them rest on noisy values.
-pub(super) fn fits(cells: &Cells<'_>, rows: &[Row]) -> Vec<Fit> {
+/// Every fit of a run.
+pub(super) fn fits(cells: &Cells<'_>) -> Vec<Fit> {
     let mut fits = Vec::new();
     for family in cells.by_size() {
         let Some(first) = family.first() else {
@@ -69,12 +69,17 @@ pub(super) fn fits(cells: &Cells<'_>, rows: &[Row]) -> Vec<Fit> {
             }
         }
     }
+    fits
+}
+
+/// Marks the fits that rest on noisy rows.
+pub(super) fn mark_noisy(fits: &mut [Fit], rows: &[Row]) {
     let noisy: BTreeSet<(&CellKey, Metric)> = rows
         .iter()
         .filter(|row| row.noisy)
         .filter_map(|row| Some((&row.key, row.metric?)))
         .collect();
-    for fit in &mut fits {
+    for fit in fits {
         fit.noisy = noisy.iter().any(|(key, metric)| {
             *metric == fit.metric
                 && key.mode == fit.mode
@@ -84,7 +89,6 @@ pub(super) fn fits(cells: &Cells<'_>, rows: &[Row]) -> Vec<Fit> {
                 && key.options == fit.options
         });
     }
-    fits
 }
 
 /// Samples by N, ascending.

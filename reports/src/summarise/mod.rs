@@ -7,6 +7,8 @@ mod noise;
 mod ratios;
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::thread;
 
 use schema::summary::{Coverage, Row, Summary};
 use schema::{CellKey, CellRecord, Metric, Outcome, SCHEMA_VERSION, SandboxKind, Unit};
@@ -30,16 +32,23 @@ const QUANTILES: &[(&str, f64, u64)] = &[
 #[must_use]
 pub fn summarise(run: &Run) -> Summary {
     let cells = Cells::of(run);
+    // Rows and fits are most of the work, and need nothing of each other.
+    let (rows, mut fits) = thread::scope(|scope| {
+        let fits = scope.spawn(|| fits::fits(&Cells::of(run)));
+        let rows = rows(&cells, run);
+        let fits = fits.join();
+        (rows, fits.unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    fits::mark_noisy(&mut fits, &rows);
     let mut summary = Summary {
         schema_version: SCHEMA_VERSION,
         environments: run.header.environments.clone(),
-        cells: rows(&cells, run),
-        fits: Vec::new(),
+        cells: rows,
+        fits,
         findings: Vec::new(),
         noise: noise::noise(&cells),
         coverage: coverage(run),
     };
-    summary.fits = fits::fits(&cells, &summary.cells);
     summary.findings = findings::findings(&cells, &summary);
     summary
 }

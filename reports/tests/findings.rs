@@ -1,0 +1,244 @@
+//! Sentences that need certain measurements: there when these are, and not otherwise.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::sync::LazyLock;
+
+use reports::synthetic::{self, Shape};
+use reports::{Run, render_markdown, summarise};
+use schema::summary::{Finding, Summary};
+use schema::{CellKey, Metric, Mode, Samples, SandboxKind, ScenarioKind};
+
+/// Scenarios from which the sentences of this file are made.
+const ASKED: &[ScenarioKind] = &[
+    ScenarioKind::ServiceAdd,
+    ScenarioKind::FirstPacket,
+    ScenarioKind::Memory,
+];
+
+static RUN: LazyLock<Run> = LazyLock::new(|| {
+    let mut run = synthetic::run(&Shape {
+        blocks: 5,
+        sizes: vec![100, 300, 1_000, 10_000],
+        samples: 20,
+        stay_noise: 0.01,
+        mishaps: false,
+        ..Shape::default()
+    });
+    let last_tcp = |key: &CellKey| {
+        let is = |name: &str, wanted: &str| key.options.get(name).is_none_or(|v| v == wanted);
+        is("position", "last") && is("protocol", "tcp")
+    };
+    run.cells.retain(|cell| {
+        ASKED.contains(&cell.key.scenario) && !cell.key.mode.is_floor() && last_tcp(&cell.key)
+    });
+    run
+});
+static SUMMARY: LazyLock<Summary> = LazyLock::new(|| summarise(&RUN));
+
+/// The run of one scenario, without some of its cells.
+fn without(scenario: ScenarioKind, gone: impl Fn(&CellKey) -> bool) -> Summary {
+    let mut run = RUN.clone();
+    run.cells
+        .retain(|cell| cell.key.scenario == scenario && !gone(&cell.key));
+    summarise(&run)
+}
+
+/// The run of one scenario, with changed records.
+fn changed(scenario: ScenarioKind, change: impl Fn(&mut schema::CellRecord)) -> Summary {
+    let mut run = RUN.clone();
+    run.cells.retain(|cell| cell.key.scenario == scenario);
+    run.cells.iter_mut().for_each(change);
+    summarise(&run)
+}
+
+fn found<'a>(summary: &'a Summary, words: &str) -> Option<&'a Finding> {
+    summary.findings.iter().find(|f| f.text.contains(words))
+}
+
+fn text<'a>(summary: &'a Summary, words: &str) -> &'a str {
+    let finding = found(summary, words).unwrap_or_else(|| panic!("no sentence with '{words}'"));
+    assert!(!finding.evidence.is_empty(), "{}", finding.text);
+    &finding.text
+}
+
+fn scale(record: &mut schema::CellRecord, metric: Metric, change: impl Fn(f64) -> f64) {
+    for series in record.series.iter_mut().filter(|s| s.metric == metric) {
+        if let Samples::Values(values) = &mut series.samples {
+            values.iter_mut().for_each(|value| *value = change(*value));
+        }
+    }
+}
+
+const FLATNESS: &str = "fixed part of the first TCP packet";
+const ENGINES: &str = "iptables-nft beside iptables-legacy";
+const SETS: &str = "Set messages to add one service";
+const SYNC: &str = "sync (its read-back and the apply";
+const TOOL: &str = "The tool's own part (user mode)";
+const MEMORY: &str = "Kernel memory of each further service";
+
+#[test]
+fn an_ipset_lookup_is_called_flat_and_a_list_of_rules_is_not() {
+    let text = text(&SUMMARY, FLATNESS);
+    assert!(text.contains("ipset flat, "), "{text}");
+    assert!(text.contains("iptables-legacy grows, 1"), "{text}");
+    assert!(text.contains("iptables-nft grows, "), "{text}");
+}
+
+#[test]
+fn a_slope_of_a_fifth_of_the_fixed_part_is_not_called_flat() {
+    let summary = changed(ScenarioKind::FirstPacket, |record| {
+        let n = f64::from(record.key.services);
+        if record.key.mode == Mode::Ipset {
+            scale(record, Metric::Latency, |latency| latency + 0.7 * n);
+        }
+    });
+    let text = text(&summary, FLATNESS);
+    assert!(text.contains("ipset grows, "), "{text}");
+    let summary = changed(ScenarioKind::FirstPacket, |record| {
+        // Stays that differ by ten times their slope.
+        let stay = f64::from(record.block);
+        scale(record, Metric::Latency, |latency| {
+            latency * (1.0 + 0.3 * stay)
+        });
+    });
+    let text = self::text(&summary, FLATNESS);
+    assert!(text.contains("ipset not known to be flat, "), "{text}");
+}
+
+#[test]
+fn three_sizes_say_nothing_of_a_slope() {
+    let summary = without(ScenarioKind::FirstPacket, |key| key.services == 300);
+    for words in [FLATNESS, ENGINES] {
+        assert!(found(&summary, words).is_none(), "{words}");
+    }
+}
+
+#[test]
+fn the_engines_are_beside_each_other_only_when_both_were_measured() {
+    let text = text(&SUMMARY, ENGINES);
+    assert!(
+        text.contains(" ns (") && text.contains(" times ("),
+        "{text}"
+    );
+    for mode in [Mode::IptablesLegacy, Mode::IptablesNft] {
+        let summary = without(ScenarioKind::FirstPacket, |key| key.mode == mode);
+        assert!(found(&summary, ENGINES).is_none(), "without {mode}");
+    }
+}
+
+#[test]
+fn set_messages_are_the_same_number_only_when_every_sample_is() {
+    let text = text(&SUMMARY, SETS);
+    assert!(text.contains("ipset 2 at both, in every sample"), "{text}");
+    let more = changed(ScenarioKind::ServiceAdd, |record| {
+        let large = record.key.mode == Mode::Ipset && record.key.services == 10_000;
+        if large && record.block == 0 {
+            scale(record, Metric::Messages, |_| 3.0);
+        }
+    });
+    let text = self::text(&more, SETS);
+    assert!(text.contains("ipset 2 and 2 to 3"), "{text}");
+    // ipset restore sends messages of its own, which nobody counted.
+    let restored = changed(ScenarioKind::ServiceAdd, |record| {
+        scale(record, Metric::Messages, |_| 0.0);
+    });
+    assert!(found(&restored, SETS).is_none());
+    assert!(
+        found(
+            &without(ScenarioKind::ServiceAdd, |key| key.services != 100),
+            SETS
+        )
+        .is_none()
+    );
+}
+
+#[test]
+fn a_sync_names_the_kube_proxy_that_it_imitates() {
+    let text = text(&SUMMARY, SYNC);
+    assert!(text.starts_with("kube-proxy 1.34's sync"), "{text}");
+    assert!(
+        text.contains("nftables (netlink)") && text.contains("through nft -f"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("ipset"),
+        "kube-proxy has no ipset mode: {text}"
+    );
+    let nameless = changed(ScenarioKind::ServiceAdd, |record| record.facts.clear());
+    assert!(found(&nameless, SYNC).is_none());
+    let unsynced = changed(ScenarioKind::ServiceAdd, |record| {
+        record
+            .series
+            .retain(|series| series.metric != Metric::SyncTime);
+    });
+    assert!(found(&unsynced, SYNC).is_none());
+}
+
+#[test]
+fn the_tools_part_needs_user_time_of_iptables_nft() {
+    let text = text(&SUMMARY, TOOL);
+    assert!(
+        text.contains("iptables-nft 94.0 %") && text.contains("iptables-legacy 52.0 %"),
+        "{text}"
+    );
+    let summary = changed(ScenarioKind::ServiceAdd, |record| {
+        if record.key.mode == Mode::IptablesNft {
+            record
+                .series
+                .retain(|series| series.metric != Metric::UserTime);
+        }
+    });
+    assert!(found(&summary, TOOL).is_none());
+}
+
+#[test]
+fn memory_on_the_hosts_kernel_is_noisy_in_rows_fits_and_words() {
+    let text = text(&SUMMARY, MEMORY);
+    assert!(
+        text.contains("(noisy, ") && text.contains("ipset 3.20 kB ("),
+        "{text}"
+    );
+    for row in SUMMARY.cells.iter().filter(|row| row.metric.is_some()) {
+        let kernels = matches!(
+            row.metric,
+            Some(Metric::KernelMemory | Metric::KernelMemoryPeak | Metric::CgroupMemory)
+        );
+        assert_eq!(row.noisy, kernels, "{} {:?}", row.key, row.metric);
+    }
+    assert!(SUMMARY.fits.iter().any(|fit| fit.noisy));
+    for fit in &SUMMARY.fits {
+        assert_eq!(
+            fit.noisy,
+            fit.scenario == ScenarioKind::Memory,
+            "{}",
+            fit.metric
+        );
+    }
+    assert!(render_markdown(&[(&RUN, &SUMMARY)]).contains("in 5 stays, noisy)"));
+}
+
+#[test]
+fn memory_of_a_guest_is_noisy_only_if_its_cell_says_so() {
+    let mut run = RUN.clone();
+    run.cells
+        .retain(|cell| cell.key.scenario == ScenarioKind::Memory);
+    for environment in run.header.environments.values_mut() {
+        environment.sandbox = SandboxKind::Guest;
+    }
+    assert!(
+        summarise(&run).cells.iter().any(|row| row.noisy),
+        "the fact says so"
+    );
+    run.cells.iter_mut().for_each(|cell| cell.facts.clear());
+    let summary = summarise(&run);
+    assert!(summary.cells.iter().all(|row| !row.noisy));
+    assert!(!text(&summary, MEMORY).contains("noisy"));
+}
+
+#[test]
+fn memory_of_two_sizes_has_no_price_of_a_service_and_three_have() {
+    let two = without(ScenarioKind::Memory, |key| key.services > 300);
+    assert!(found(&two, MEMORY).is_none());
+    let three = without(ScenarioKind::Memory, |key| key.services > 1_000);
+    assert!(found(&three, MEMORY).is_some());
+}
