@@ -140,11 +140,16 @@ impl<'a> Executor<'a> {
             return None;
         }
         let served = |spec: &StaySpec| {
-            let all_served = |c: &CellSpec| scenarios::scenario(c.scenario).needs() == Needs::Served;
+            let all_served =
+                |c: &CellSpec| scenarios::scenario(c.scenario).needs() == Needs::Served;
             spec.cells.iter().all(all_served)
         };
         let largest = self.plan.stays.iter().map(|s| s.spec.services).max();
-        let lane = self.plan.stays.iter().position(|s| same_lane(&s.spec, spec));
+        let lane = self
+            .plan
+            .stays
+            .iter()
+            .position(|s| same_lane(&s.spec, spec));
         Some(Candidate {
             place,
             lane: lane.unwrap_or(place),
@@ -164,7 +169,10 @@ impl<'a> Executor<'a> {
             return Ok(());
         }
         let stays = self.plan.block(block);
-        match stays.iter().find(|s| self.ledger.place(&s.spec) == Some(place)) {
+        match stays
+            .iter()
+            .find(|s| self.ledger.place(&s.spec) == Some(place))
+        {
             Some(stay) => self.visit(stay).await,
             None => Ok(()),
         }
@@ -181,8 +189,9 @@ impl<'a> Executor<'a> {
         if let Some(reason) = self.why_unsupported(spec).cloned() {
             return self.close(spec, &open, &Outcome::Unsupported { reason });
         }
-        let (hopeless, mut rest): (Vec<CellSpec>, Vec<CellSpec>) =
-            open.into_iter().partition(|c| self.ledger.is_hopeless(spec, c));
+        let (hopeless, mut rest): (Vec<CellSpec>, Vec<CellSpec>) = open
+            .into_iter()
+            .partition(|c| self.ledger.is_hopeless(spec, c));
         self.close(spec, &hopeless, &not_run(BEFORE))?;
         if rest.is_empty() {
             return Ok(());
@@ -219,8 +228,12 @@ impl<'a> Executor<'a> {
             spec.services,
             asked.join(" + ")
         );
-        self.progress
-            .stay(self.ledger.closed(), self.ledger.planned(), &what, self.left());
+        self.progress.stay(
+            self.ledger.closed(),
+            self.ledger.planned(),
+            &what,
+            self.left(),
+        );
     }
 
     /// Time left: the first block is completed, then stays are repeated while the budget lasts.
@@ -248,7 +261,11 @@ impl<'a> Executor<'a> {
     ) -> anyhow::Result<Vec<CellSpec>> {
         let input = serde_json::to_string(&Input::Stay(Box::new(spec.clone())))?;
         let mut process = StayProcess::start(&input).await?;
-        let Heard { ended, started, end } = self.listener.listen(&mut process).await?;
+        let Heard {
+            ended,
+            started,
+            end,
+        } = self.listener.listen(&mut process).await?;
         // A stay that has said its last word ends by itself at once.
         if !process.kill().await {
             self.progress.note(
@@ -286,8 +303,9 @@ impl<'a> Executor<'a> {
                 let spec = &stay.spec;
                 let open = self.ledger.open_cells(&stay);
                 let unsupported = self.why_unsupported(spec).cloned();
-                let (hopeless, open): (Vec<CellSpec>, Vec<CellSpec>) =
-                    open.into_iter().partition(|c| self.ledger.is_hopeless(spec, c));
+                let (hopeless, open): (Vec<CellSpec>, Vec<CellSpec>) = open
+                    .into_iter()
+                    .partition(|c| self.ledger.is_hopeless(spec, c));
                 let rest = match unsupported {
                     Some(reason) => Outcome::Unsupported { reason },
                     None if self.interrupted => not_run(INTERRUPTED),
@@ -300,7 +318,12 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    fn close(&mut self, spec: &StaySpec, cells: &[CellSpec], outcome: &Outcome) -> anyhow::Result<()> {
+    fn close(
+        &mut self,
+        spec: &StaySpec,
+        cells: &[CellSpec],
+        outcome: &Outcome,
+    ) -> anyhow::Result<()> {
         for cell in cells {
             let now = self.elapsed_ns();
             self.record(spec, without_numbers(cell.id, outcome.clone()), now)?;
@@ -308,9 +331,17 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    fn record(&mut self, spec: &StaySpec, outcome: CellOutcome, started_ns: u64) -> anyhow::Result<()> {
+    fn record(
+        &mut self,
+        spec: &StaySpec,
+        outcome: CellOutcome,
+        started_ns: u64,
+    ) -> anyhow::Result<()> {
         let Some(cell) = spec.cells.iter().find(|c| c.id == outcome.cell) else {
-            anyhow::bail!("a stay spoke of cell {}, which is not its own", outcome.cell);
+            anyhow::bail!(
+                "a stay spoke of cell {}, which is not its own",
+                outcome.cell
+            );
         };
         let record = CellRecord {
             key: key(spec, cell),

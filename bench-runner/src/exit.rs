@@ -35,7 +35,8 @@ pub(crate) struct Differs(pub(crate) String);
 
 /// The exit code of an error.
 pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
-    let usage = |e: &(dyn std::error::Error + 'static)| e.is::<Usage>() || e.is::<reports::LoadError>();
+    let usage =
+        |e: &(dyn std::error::Error + 'static)| e.is::<Usage>() || e.is::<reports::LoadError>();
     ExitCode::from(if error.chain().any(usage) {
         2
     } else if error.chain().any(|e| e.is::<Differs>()) {

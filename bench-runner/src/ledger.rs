@@ -77,7 +77,9 @@ fn prepares(key: &CellKey) -> bool {
 fn label(outcome: &Outcome) -> String {
     match outcome {
         Outcome::NotRun { reason } => {
-            let kind = reason.split_once(':').map_or(reason.as_str(), |(kind, _)| kind);
+            let kind = reason
+                .split_once(':')
+                .map_or(reason.as_str(), |(kind, _)| kind);
             format!("{} ({kind})", outcome.name())
         }
         _ => outcome.name().to_owned(),
@@ -135,7 +137,10 @@ impl Ledger {
             .entry((record.block, stay))
             .or_insert_with(|| (0..cells).collect());
         if !open.remove(&cell) {
-            return Err(format!("{} has its outcome in block {}", record.key, record.block));
+            return Err(format!(
+                "{} has its outcome in block {}",
+                record.key, record.block
+            ));
         }
         *self.counts.entry(label(&record.outcome)).or_default() += 1;
         self.learn(stay, cell, record);
@@ -156,7 +161,10 @@ impl Ledger {
 
     fn learn(&mut self, stay: usize, cell: usize, record: &CellRecord) {
         let history = &mut self.histories[stay];
-        let ms = record.facts.get(STAY_MS).and_then(|ms| ms.parse::<u64>().ok());
+        let ms = record
+            .facts
+            .get(STAY_MS)
+            .and_then(|ms| ms.parse::<u64>().ok());
         if let Some(ms) = ms {
             history.took_ns = Some(ms.saturating_mul(1_000_000));
         }
@@ -172,7 +180,9 @@ impl Ledger {
             Outcome::TimedOut { .. } => {
                 history.hopeless.insert(cell);
             }
-            Outcome::NotRun { reason } if reason.starts_with(PREPARATION) && prepares(&record.key) => {
+            Outcome::NotRun { reason }
+                if reason.starts_with(PREPARATION) && prepares(&record.key) =>
+            {
                 self.unprepared.insert(preparation(&record.key));
             }
             Outcome::Failed { stage, reason } => {
@@ -193,10 +203,12 @@ impl Ledger {
     pub(crate) fn open_cells(&self, stay: &PlannedStay) -> Vec<CellSpec> {
         let spec = &stay.spec;
         let is_open = |cell: &&CellSpec| {
-            self.places.get(&key(spec, cell)).is_some_and(|(stay, cell)| {
-                let open = self.open.get(&(spec.block, *stay));
-                open.is_none_or(|open| open.contains(cell))
-            })
+            self.places
+                .get(&key(spec, cell))
+                .is_some_and(|(stay, cell)| {
+                    let open = self.open.get(&(spec.block, *stay));
+                    open.is_none_or(|open| open.contains(cell))
+                })
         };
         spec.cells.iter().filter(is_open).cloned().collect()
     }
@@ -282,7 +294,11 @@ fn relative_half_width(medians: &[f64]) -> Option<f64> {
     let [low, high] = interval_of_few(medians)?;
     let middle = medians.iter().sum::<f64>() / medians.len() as f64;
     let half = (high - low) / 2.0;
-    Some(if half == 0.0 { 0.0 } else { half / middle.abs() })
+    Some(if half == 0.0 {
+        0.0
+    } else {
+        half / middle.abs()
+    })
 }
 
 /// What became of a run.
@@ -326,12 +342,20 @@ impl Tally {
             .iter()
             .map(|outcome| format!("{} {outcome}", self.count(outcome)))
             .collect();
-        let others = self.counts.iter().filter(|(o, _)| !always.contains(&o.as_str()));
+        let others = self
+            .counts
+            .iter()
+            .filter(|(o, _)| !always.contains(&o.as_str()));
         parts.extend(others.map(|(outcome, count)| format!("{count} {outcome}")));
         if self.unaccounted() > 0 {
             parts.push(format!("{} without an outcome", self.unaccounted()));
         }
-        format!("{}: {} cells planned: {}", self.ended(), self.planned, parts.join(", "))
+        format!(
+            "{}: {} cells planned: {}",
+            self.ended(),
+            self.planned,
+            parts.join(", ")
+        )
     }
 }
 

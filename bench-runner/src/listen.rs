@@ -50,7 +50,9 @@ impl Listener {
         let mut since = clock::now();
         let mut acting: Option<clock::Reading> = None;
         let end = loop {
-            let left = self.limit.saturating_sub(Duration::from_nanos(since.elapsed_ns()));
+            let left = self
+                .limit
+                .saturating_sub(Duration::from_nanos(since.elapsed_ns()));
             let next = tokio::select! {
                 next = process.next(left) => next?,
                 _ = self.interrupt.recv() => break End::Interrupted,
@@ -79,6 +81,10 @@ impl Listener {
                 Next::Event(Event::Closed) => break End::Closed,
             }
         };
-        Ok(Heard { ended, started, end })
+        Ok(Heard {
+            ended,
+            started,
+            end,
+        })
     }
 }

@@ -72,10 +72,21 @@ impl Earlier {
         let now = arguments(&self.args, settings);
         let then = &self.run.header.arguments;
         let mut found = Vec::new();
-        for name in then.keys().chain(now.keys().filter(|n| !then.contains_key(*n))) {
-            compare(&mut found, &format!("--{name}"), then.get(name), now.get(name));
+        for name in then
+            .keys()
+            .chain(now.keys().filter(|n| !then.contains_key(*n)))
+        {
+            compare(
+                &mut found,
+                &format!("--{name}"),
+                then.get(name),
+                now.get(name),
+            );
         }
-        let seeds = (Value::from(self.run.header.seed), Value::from(settings.seed));
+        let seeds = (
+            Value::from(self.run.header.seed),
+            Value::from(settings.seed),
+        );
         compare(&mut found, "--seed", Some(&seeds.0), Some(&seeds.1));
         self.refuse_if(found, "leave the option out, or start a new run")
     }
@@ -93,7 +104,12 @@ impl Earlier {
             ("binary", &then.binary, &now.binary),
         ];
         for (name, then, now) in facts {
-            compare(&mut found, name, Some(&then.as_str().into()), Some(&now.as_str().into()));
+            compare(
+                &mut found,
+                name,
+                Some(&then.as_str().into()),
+                Some(&now.as_str().into()),
+            );
         }
         let then = serde_json::to_value(&then.environments).context("encode an environment")?;
         let now = serde_json::to_value(&now.environments).context("encode an environment")?;
@@ -106,7 +122,10 @@ impl Earlier {
             return Ok(());
         }
         let given = self.given.display();
-        Err(Differs(format!("--resume {given}: {}; {remedy}", found.join("; "))))
+        Err(Differs(format!(
+            "--resume {given}: {}; {remedy}",
+            found.join("; ")
+        )))
     }
 
     /// What the lines say.
@@ -117,7 +136,10 @@ impl Earlier {
         let mut ledger = Ledger::new(plan);
         for cell in &self.run.cells {
             ledger.note_earlier(cell).map_err(|why| {
-                Usage(format!("--resume {}: the file is damaged: {why}", self.given.display()))
+                Usage(format!(
+                    "--resume {}: the file is damaged: {why}",
+                    self.given.display()
+                ))
             })?;
         }
         Ok(ledger)
@@ -130,14 +152,18 @@ const READINGS: [&str; 1] = ["clock_step_ns"];
 /// Says where two values differ, by name down to the single fact.
 fn compare(found: &mut Vec<String>, name: &str, then: Option<&Value>, now: Option<&Value>) {
     if let (Some(Value::Object(then)), Some(Value::Object(now))) = (then, now) {
-        for key in then.keys().chain(now.keys().filter(|k| !then.contains_key(*k))) {
+        for key in then
+            .keys()
+            .chain(now.keys().filter(|k| !then.contains_key(*k)))
+        {
             if !READINGS.contains(&key.as_str()) {
                 let name = format!("{name} {key}");
                 compare(found, name.trim_start(), then.get(key), now.get(key));
             }
         }
     } else if then != now {
-        let text = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
+        let text =
+            |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
         found.push(format!("{name} was {}, is {}", text(then), text(now)));
     }
 }
@@ -184,7 +210,10 @@ mod tests {
     fn what_is_not_given_is_taken_from_the_run_and_what_is_given_counts() {
         let then = words("bench-runner --services 10,20 --seed 7 --no-control --out a");
         let same = merged(&then, words("--resume a")).unwrap();
-        assert_eq!((same.services, same.seed, same.no_control), (vec![10, 20], 7, true));
+        assert_eq!(
+            (same.services, same.seed, same.no_control),
+            (vec![10, 20], 7, true)
+        );
         let other = merged(&then, words("run --seed 8 --resume=a --services 10")).unwrap();
         assert_eq!((other.services, other.seed), (vec![10], 8));
         let then = words("bench-runner run --services 10 --modes none");

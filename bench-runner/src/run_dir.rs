@@ -77,8 +77,8 @@ impl RunDir {
             .append(true)
             .open(file)
             .map_err(|e| Usage(format!("cannot write {}: {e}", file.display())))?;
-        let length = whole_lines(file)
-            .map_err(|e| Usage(format!("cannot read {}: {e}", file.display())))?;
+        let length =
+            whole_lines(file).map_err(|e| Usage(format!("cannot read {}: {e}", file.display())))?;
         let path = file.parent().filter(|p| !p.as_os_str().is_empty());
         let this = Self {
             path: path.unwrap_or(Path::new(".")).to_path_buf(),

@@ -69,9 +69,11 @@ pub(crate) fn judge(cells: &[CellSpec], ended: Vec<CellOutcome>, end: &End) -> V
             };
             all(cells, ended, &outcome)
         }
-        End::Late { cell: Some(id), act_ns, .. } => {
-            but_one(cells, ended, *id, Outcome::TimedOut { after_ns: *act_ns })
-        }
+        End::Late {
+            cell: Some(id),
+            act_ns,
+            ..
+        } => but_one(cells, ended, *id, Outcome::TimedOut { after_ns: *act_ns }),
         End::Died(Some(id), said) => {
             let outcome = process(format!("the stay's process ended: {said}"));
             but_one(cells, ended, *id, outcome)
@@ -86,7 +88,9 @@ pub(crate) fn judge(cells: &[CellSpec], ended: Vec<CellOutcome>, end: &End) -> V
             let stage = Stage::Teardown;
             all(cells, ended, &Outcome::Failed { stage, reason })
         }
-        End::Late { cell: None, after, .. } if ended.is_empty() => {
+        End::Late {
+            cell: None, after, ..
+        } if ended.is_empty() => {
             let reason = format!("preparation: longer than {}", rough(*after));
             all(cells, ended, &Outcome::NotRun { reason })
         }
@@ -127,7 +131,9 @@ fn all(cells: &[CellSpec], ended: Vec<CellOutcome>, outcome: &Outcome) -> Verdic
     let judged: Vec<CellOutcome> = cells
         .iter()
         .map(|cell| {
-            let own = ended.iter().find(|o| o.cell == cell.id && o.outcome != Outcome::Measured);
+            let own = ended
+                .iter()
+                .find(|o| o.cell == cell.id && o.outcome != Outcome::Measured);
             own.cloned()
                 .unwrap_or_else(|| without_numbers(cell.id, outcome.clone()))
         })
@@ -194,7 +200,11 @@ mod tests {
     }
 
     fn named(verdict: &Verdict) -> Vec<(u64, &'static str)> {
-        verdict.outcomes.iter().map(|o| (o.cell, o.outcome.name())).collect()
+        verdict
+            .outcomes
+            .iter()
+            .map(|o| (o.cell, o.outcome.name()))
+            .collect()
     }
 
     #[test]
@@ -215,8 +225,15 @@ mod tests {
                 seen.extend(verdict.outcomes.iter().map(|o| o.cell));
                 seen.sort_unstable();
                 assert_eq!(seen, [0, 1, 2], "{heard} heard, then {end:?}");
-                let counts = verdict.outcomes.iter().any(|o| o.outcome == Outcome::Measured);
-                assert_eq!(counts, *end == End::Closed && heard > 0, "{heard} heard, then {end:?}");
+                let counts = verdict
+                    .outcomes
+                    .iter()
+                    .any(|o| o.outcome == Outcome::Measured);
+                assert_eq!(
+                    counts,
+                    *end == End::Closed && heard > 0,
+                    "{heard} heard, then {end:?}"
+                );
             }
         }
     }
@@ -226,7 +243,11 @@ mod tests {
         let verdict = judge(&cells(&[4, 5, 6]), vec![measured(4)], &late(Some(5)));
         assert_eq!(named(&verdict), [(5, "timed-out")]);
         assert_eq!(ids(&verdict.again), [4, 6]);
-        let verdict = judge(&cells(&[4, 5]), vec![measured(4)], &End::Died(Some(5), "killed".to_owned()));
+        let verdict = judge(
+            &cells(&[4, 5]),
+            vec![measured(4)],
+            &End::Died(Some(5), "killed".to_owned()),
+        );
         assert_eq!(named(&verdict), [(5, "failed")]);
         assert_eq!(ids(&verdict.again), [4]);
     }
@@ -247,7 +268,11 @@ mod tests {
 
     #[test]
     fn numbers_do_not_outlive_a_teardown_that_failed() {
-        for end in [late(None), End::Died(None, String::new()), End::Failed(Stage::Teardown, String::new())] {
+        for end in [
+            late(None),
+            End::Died(None, String::new()),
+            End::Failed(Stage::Teardown, String::new()),
+        ] {
             let verdict = judge(&cells(&[1]), vec![measured(1)], &end);
             assert_eq!(named(&verdict), [(1, "failed")], "{end:?}");
         }

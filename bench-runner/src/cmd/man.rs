@@ -30,7 +30,10 @@ fn page_of(mut program: clap::Command, verb: &str) -> Result<clap::Command, Usag
         None => {
             let verbs = program.get_subcommands().map(clap::Command::get_name);
             let verbs: Vec<&str> = verbs.collect();
-            Err(Usage(format!("no verb '{verb}' (known: {})", verbs.join(", "))))
+            Err(Usage(format!(
+                "no verb '{verb}' (known: {})",
+                verbs.join(", ")
+            )))
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::plan::{Plan, Settings};
 use crate::progress::{note, rough};
 use crate::resume::Earlier;
 use crate::run_dir::{self, RunDir};
-use crate::stdout::say;
+use crate::stdout::{self, say};
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
     // One thread: a stay's process dies with the thread that started it, and that is this one.
@@ -30,9 +30,10 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
         .context("start the runtime")?;
     match &args.resume {
         None => runtime.block_on(start(args)),
-        Some(_) if args.out.is_some() => {
-            Err(Usage("--out makes a new run, --resume carries one on: give one of them".to_owned()).into())
-        }
+        Some(_) if args.out.is_some() => Err(Usage(
+            "--out makes a new run, --resume carries one on: give one of them".to_owned(),
+        )
+        .into()),
         Some(given) => runtime.block_on(carry_on(given)),
     }
 }
@@ -72,10 +73,16 @@ async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
     let mut run_dir = earlier.run_dir;
     let torn = run_dir.drop_torn_line()?;
     if torn > 0 {
-        note(&format!("warning: the last line was cut off: its {torn} bytes are dropped"));
+        note(&format!(
+            "warning: the last line was cut off: its {torn} bytes are dropped"
+        ));
     }
     announce(&settings, &plan, &known.unsupported);
-    note(&format!("carried on: {} of {} cells have their outcome", ledger.closed(), ledger.planned()));
+    note(&format!(
+        "carried on: {} of {} cells have their outcome",
+        ledger.closed(),
+        ledger.planned()
+    ));
     run_dir.append(&Record::Resumed(ResumedRecord {
         resumed: run_dir::now(),
         spent_ns: ledger.spent_ns(),
@@ -99,7 +106,10 @@ async fn check(args: &RunArgs, settings: &Settings, plan: &Plan) -> anyhow::Resu
         .find(|s| !s.is_empty())
         .unwrap_or_default();
     let header = header(args, settings, plan, sysctls);
-    Ok(Known { unsupported, header })
+    Ok(Known {
+        unsupported,
+        header,
+    })
 }
 
 async fn measure(
@@ -251,9 +261,18 @@ fn conclude(tally: &Tally, run_dir: &RunDir) -> Ended {
     }
     note(&tally.sentence());
     say!("{}", run_dir.path().join("report.html").display());
+    if stdout::unheard() {
+        note(
+            "standard output is closed or full: the table and the report's path were not read; the results are saved",
+        );
+    }
     if tally.interrupted {
         Ended::Interrupted
-    } else if tally.count("failed") > 0 || tally.count("measured") == 0 || tally.unaccounted() > 0 {
+    } else if stdout::unheard()
+        || tally.count("failed") > 0
+        || tally.count("measured") == 0
+        || tally.unaccounted() > 0
+    {
         Ended::Failed
     } else {
         Ended::Done

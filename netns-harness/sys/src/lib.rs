@@ -5,4 +5,5 @@ pub mod clock;
 pub mod isolation;
 pub mod netns;
 pub mod process;
+pub mod stdio;
 pub mod thread;
