@@ -188,3 +188,58 @@ fn give_to_invoker(path: &Path) {
         let _ = std::os::unix::fs::chown(path, Some(uid), Some(gid));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::EndRecord;
+
+    fn end() -> Record {
+        Record::End(EndRecord {
+            ended: "complete".to_owned(),
+            elapsed_ns: 1,
+            runner_rss_bytes: 2,
+        })
+    }
+
+    fn torn(text: &str) -> (tempfile::TempDir, RunDir) {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("results.jsonl");
+        fs::write(&file, text).unwrap();
+        let run_dir = RunDir::open(&file).unwrap();
+        (scratch, run_dir)
+    }
+
+    #[test]
+    fn a_torn_line_is_dropped_and_lines_are_added_where_it_began() {
+        let (scratch, mut run_dir) = torn("{}\n{}\n{\"rec");
+        assert_eq!(run_dir.length(), 6);
+        assert_eq!(run_dir.drop_torn_line().unwrap(), 5);
+        run_dir.append(&end()).unwrap();
+        let text = fs::read_to_string(scratch.path().join("results.jsonl")).unwrap();
+        assert!(text.starts_with("{}\n{}\n{\"record\":\"end\""), "{text}");
+        assert_eq!(text.lines().count(), 3);
+        assert_eq!(run_dir.drop_torn_line().unwrap(), 0);
+    }
+
+    #[test]
+    fn the_last_newline_is_found_however_far_back_it_is() {
+        let long = "x".repeat(200_000);
+        for (text, whole) in [("", 0), (&long[..], 0), ("a\n", 2)] {
+            let (_scratch, run_dir) = torn(text);
+            assert_eq!(run_dir.length(), whole);
+        }
+        let (_scratch, run_dir) = torn(&format!("{long}\n{long}"));
+        assert_eq!(run_dir.length(), 200_001);
+    }
+
+    #[test]
+    fn results_that_are_being_written_are_not_opened_again() {
+        let (scratch, run_dir) = torn("{}\n");
+        let file = scratch.path().join("results.jsonl");
+        let refused = RunDir::open(&file).unwrap_err().to_string();
+        assert!(refused.contains("still going on"), "{refused}");
+        drop(run_dir);
+        assert!(RunDir::open(&file).is_ok());
+    }
+}
