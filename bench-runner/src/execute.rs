@@ -221,7 +221,7 @@ impl<'a> Executor<'a> {
         asked.sort_unstable();
         asked.dedup();
         let what = format!(
-            "stay {} of {}: {} at {} services, {}",
+            "repetition {} of {}: {} at {} services, {}",
             spec.block + 1,
             self.plan.blocks,
             spec.mode,
