@@ -232,8 +232,9 @@ fn long_run(out: &Path) -> Child {
         .unwrap()
 }
 
-fn lines_so_far(out: &Path) -> usize {
-    fs::read_to_string(out.join("results.jsonl")).map_or(0, |text| text.lines().count())
+fn measured_so_far(out: &Path) -> bool {
+    fs::read_to_string(out.join("results.jsonl"))
+        .is_ok_and(|text| text.contains("\"outcome\":\"measured\""))
 }
 
 fn signal(child: &Child, name: &str) {
@@ -254,7 +255,7 @@ fn an_interrupted_run_keeps_what_was_measured_accounts_for_the_rest_and_ends_wit
     let scratch = TempDir::new().unwrap();
     let out = scratch.path().join("run");
     let mut child = long_run(&out);
-    until("a stay has been written", || lines_so_far(&out) > 1);
+    until("a cell has been measured", || measured_so_far(&out));
     signal(&child, "-INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let all = lines(&out);
@@ -299,7 +300,7 @@ fn an_interrupted_run_is_carried_on_and_what_was_there_stays() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    until("a stay has been written", || lines_so_far(&out) > 1);
+    until("a cell has been measured", || measured_so_far(&out));
     signal(&child, "-INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let file = out.join("results.jsonl");
