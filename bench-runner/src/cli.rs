@@ -16,12 +16,14 @@ Examples:
   bench-runner run --services 1000 --no-sweep --modes iptables-legacy,nftables --budget 1m
   bench-runner plan --services 10000                what that would run, and how long it takes
   bench-runner doctor                               what this machine can measure, and what is missing
+  bench-runner --resume runs/2026-11-22T20-00-00    carry on a run that was killed or interrupted
   bench-runner report runs/2026-11-22T20-00-00      the page again, from the results
 
 Exit codes:
   0    done (unsupported, timed-out and not-run cells are listed, they are not failures)
   1    a cell failed, nothing was measured, or results could not be written
   2    usage; unreadable, foreign or newer results; missing privilege or tool
+  4    --resume of a run with other arguments, another kernel or another binary
   130  interrupted; what was measured is saved";
 
 /// Compares Linux service datapaths (iptables, nftables) on one kernel: rule-update latency and packet
@@ -56,6 +58,10 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Print the JSON Schemas of results.jsonl and summary.json.
     Schema(SchemaArgs),
+    /// Print a shell's completions: put them where that shell looks for them.
+    Completions(CompletionsArgs),
+    /// Print the manual page of the program, or of one of its verbs: `bench-runner man | man -l -`.
+    Man(ManArgs),
 }
 
 /// Options of a run.
@@ -120,11 +126,12 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "S", default_value = "1")]
     pub(crate) seed: u64,
 
-    /// Repetition blocks: each holds every stay once, in an order of its own.
+    /// Repetition blocks: the most that any stay is repeated.
     #[arg(long, value_name = "R", default_value = "5", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) repetitions: u32,
 
-    /// Time after which no further stay is started; the first block is always complete.
+    /// Time after which no further stay is started; the first block is always complete, what remains goes where
+    /// intervals are widest.
     #[arg(long, value_name = "TIME", default_value = "5m30s", value_parser = duration)]
     pub(crate) budget: Duration,
 
@@ -144,6 +151,11 @@ pub(crate) struct RunArgs {
     /// Run directory to make; never overwritten [default: runs/<time>].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+
+    /// Carry on a run that was killed, interrupted or ran out of disk: a run directory or its results.jsonl.
+    /// Options are the run's own; those given must be the same.
+    #[arg(long, value_name = "RUN")]
+    pub(crate) resume: Option<PathBuf>,
 
     /// Break each datapath by hand after it was installed, to see that no number comes out:
     /// delete, elsewhere, skew or swap.
@@ -231,6 +243,19 @@ pub(crate) struct SchemaArgs {
     /// Which file's schema.
     #[arg(default_value = "results")]
     pub(crate) which: SchemaOf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// Which shell's.
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Of which verb [default: of the program].
+    #[arg(value_name = "VERB")]
+    pub(crate) verb: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

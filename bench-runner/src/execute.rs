@@ -1,277 +1,256 @@
-//! Carries out a plan: one stay's process after the other, every planned cell with exactly one line in
+//! Carries out a plan: one stay's process after the other, every planned cell with exactly one outcome in
 //! the results.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use netns_harness::meters::{self, KernelMemory};
 use netns_sys::clock;
 use scenarios::Needs;
-use scenarios::spec::{CellOutcome, CellSpec, Event, StaySpec};
-use schema::{CellRecord, Outcome, Record, Stage};
-use tokio::signal::unix::Signal;
+use scenarios::spec::{CellOutcome, CellSpec, StaySpec};
+use schema::{CellRecord, Outcome, Record};
 
+use crate::budget::{self, Candidate};
 use crate::cmd::cell::Input;
+use crate::ledger::{BEFORE, BUDGET, INTERRUPTED, Ledger, STAY_MS, Tally};
+use crate::listen::{Heard, Listener};
 use crate::plan::{Plan, PlannedStay, Settings, key};
-use crate::progress::{Progress, rough};
+use crate::progress::Progress;
 use crate::readiness::Case;
 use crate::run_dir::RunDir;
-use crate::stay_process::{Next, StayProcess};
+use crate::stay_process::StayProcess;
+use crate::verdict::{End, judge, without_numbers};
 
 /// How long to wait between stays for the kernel to give memory back.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// What became of a run.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    /// Cell lines by outcome.
-    pub(crate) outcomes: BTreeMap<&'static str, u64>,
-    /// Ctrl-C.
-    pub(crate) interrupted: bool,
-    /// The budget ended before the last block.
-    pub(crate) budget: bool,
-    /// Reasons of failed cells, each once.
-    pub(crate) failures: Vec<String>,
-}
-
-impl Tally {
-    /// "complete", "budget" or "interrupted".
-    pub(crate) fn ended(&self) -> &'static str {
-        match (self.interrupted, self.budget) {
-            (true, _) => "interrupted",
-            (_, true) => "budget",
-            _ => "complete",
-        }
-    }
-
-    /// Cells with that outcome.
-    pub(crate) fn count(&self, outcome: &str) -> u64 {
-        self.outcomes.get(outcome).copied().unwrap_or(0)
-    }
-}
+/// Why modes cannot be measured here, by how they are programmed.
+pub(crate) type Unsupported = HashMap<Case, String>;
 
 /// Carries out plans.
 pub(crate) struct Executor<'a> {
     settings: &'a Settings,
     plan: &'a Plan,
     run_dir: &'a mut RunDir,
+    ledger: Ledger,
     progress: Progress,
-    interrupt: Signal,
-    terminate: Signal,
+    listener: Listener,
     start: clock::Reading,
+    /// Time that the run had spent before this process, nanoseconds.
+    spent_before_ns: u64,
     baseline: KernelMemory,
-    /// Why a mode cannot be measured here, by how it is programmed.
-    unsupported: HashMap<Case, String>,
-    /// How long a stay of the plan took last, nanoseconds.
-    took: HashMap<StayShape, u64>,
-    /// Preparations and cells that timed out: not tried again.
-    hopeless: HashSet<String>,
-    /// Further stays start after those of the plan.
-    next_stay: u32,
-    /// Stays of later blocks that wait until the others have had their turns.
-    deferred: Vec<(u32, PlannedStay)>,
-    /// What the stays so far were expected to take, nanoseconds.
+    unsupported: Unsupported,
+    interrupted: bool,
+    /// What the stays that this process made were expected to take, nanoseconds.
     expected_so_far: u64,
-    tally: Tally,
-}
-
-/// A stay without its numbers: the same in every block.
-type StayShape = String;
-
-fn shape(spec: &StaySpec) -> StayShape {
-    let mut cells: Vec<String> = spec
-        .cells
-        .iter()
-        .map(|c| key(spec, c).to_string())
-        .collect();
-    cells.sort_unstable();
-    format!(
-        "{} {} {} {:?}",
-        spec.mode, spec.services, spec.variant, cells
-    )
-}
-
-fn preparation_name(spec: &StaySpec) -> String {
-    format!("prepare {} {} {}", spec.mode, spec.services, spec.endpoints)
-}
-
-/// Whether the stay installs its population before its cells; the others start from nothing.
-fn prepares(spec: &StaySpec) -> bool {
-    !spec
-        .cells
-        .iter()
-        .any(|c| scenarios::scenario(c.scenario).needs() == Needs::Empty)
-}
-
-/// How listening to a stay's process ended.
-enum Heard {
-    /// Everything was said and done.
-    Closed,
-    /// The stay cannot go on.
-    Failed(Stage, String),
-    /// A cell (`cell`) or the preparation (no cell) passed its limit; `act_ns` is how long the timed act
-    /// that was running had run.
-    Late {
-        cell: Option<u64>,
-        after: Duration,
-        act_ns: Option<u64>,
-    },
-    /// The process ended without a word.
-    Died(Option<u64>, String),
-    /// The user wants to stop.
-    Interrupted,
 }
 
 impl<'a> Executor<'a> {
+    /// Goes on from what the ledger knows.
+    ///
+    /// # Errors
+    /// Signals or the kernel's memory figures cannot be had.
     pub(crate) fn new(
         settings: &'a Settings,
         plan: &'a Plan,
         run_dir: &'a mut RunDir,
-        unsupported: HashMap<Case, String>,
+        ledger: Ledger,
+        unsupported: Unsupported,
     ) -> anyhow::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             settings,
             plan,
             run_dir,
-            progress: Progress::new(plan.cells_per_block() * u64::from(plan.blocks)),
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
+            progress: Progress::new(ledger.planned()),
+            listener: Listener::new(settings.cell_timeout)?,
             start: clock::now(),
+            spent_before_ns: ledger.spent_ns(),
             baseline: meters::kernel_memory()?,
+            ledger,
             unsupported,
-            took: HashMap::new(),
-            hopeless: HashSet::new(),
-            next_stay: plan.blocks * plan.stays.len() as u32,
-            deferred: Vec::new(),
+            interrupted: false,
             expected_so_far: 0,
-            tally: Tally::default(),
         })
     }
 
-    /// Runs every block.
+    /// Makes every stay once, in the plan's order, then repeats stays while the budget lasts; what is left
+    /// is accounted for. Returns what became of the cells, and the length of the run in nanoseconds.
     ///
     /// # Errors
     /// Results could not be written, or a process could not be started.
-    pub(crate) async fn run(mut self) -> anyhow::Result<Tally> {
-        for block in 0..self.plan.blocks {
-            for stay in self.plan.block(block) {
-                if block > 0 && self.waits(&stay) {
-                    self.deferred.push((block, stay));
-                } else {
-                    self.stay(block, &stay).await?;
-                }
+    pub(crate) async fn run(mut self) -> anyhow::Result<(Tally, u64)> {
+        for stay in self.plan.block(0) {
+            self.visit(&stay).await?;
+        }
+        loop {
+            let round = self.round();
+            if round.is_empty() {
+                break;
+            }
+            for place in round {
+                self.turn(place).await?;
             }
         }
-        for (block, stay) in std::mem::take(&mut self.deferred) {
-            self.stay(block, &stay).await?;
-        }
+        self.close_rest()?;
         self.progress.finish();
-        Ok(self.tally)
+        let elapsed_ns = self.elapsed_ns();
+        Ok((self.ledger.tally(self.interrupted), elapsed_ns))
     }
 
-    /// A stay that asks one question and took more than a sixtieth of the budget is repeated only after
-    /// everything else: one install of a minute would cost every other cell a repetition.
-    fn waits(&self, stay: &PlannedStay) -> bool {
-        let took = self.took.get(&shape(&stay.spec)).copied().unwrap_or(0);
-        stay.spec.cells.len() == 1 && Duration::from_nanos(took) > self.settings.budget / 60
+    fn elapsed_ns(&self) -> u64 {
+        self.spent_before_ns + self.start.elapsed_ns()
     }
 
-    fn elapsed(&self) -> Duration {
-        Duration::from_nanos(self.start.elapsed_ns())
+    fn left_ns(&self) -> u64 {
+        (self.settings.budget.as_nanos() as u64).saturating_sub(self.elapsed_ns())
     }
 
-    async fn stay(&mut self, block: u32, stay: &PlannedStay) -> anyhow::Result<()> {
-        let done = self.carry_out(block, stay).await;
-        self.expected_so_far += stay.expected_ns;
-        done
+    fn why_unsupported(&self, spec: &StaySpec) -> Option<&String> {
+        Case::of(spec).and_then(|case| self.unsupported.get(&case))
     }
 
-    async fn carry_out(&mut self, block: u32, stay: &PlannedStay) -> anyhow::Result<()> {
+    /// Pace of this machine: what stays took over what they were expected to take.
+    fn pace(&self) -> f64 {
+        match self.expected_so_far {
+            0 => 1.0,
+            expected => self.start.elapsed_ns() as f64 / expected as f64,
+        }
+    }
+
+    fn cost_ns(&self, place: usize) -> u64 {
+        let planned = || (self.pace() * self.plan.stays[place].expected_ns as f64) as u64;
+        self.ledger.took_ns(place).unwrap_or_else(planned)
+    }
+
+    /// Places of the stays to repeat next.
+    fn round(&self) -> Vec<usize> {
+        if self.interrupted {
+            return Vec::new();
+        }
+        let candidates: Vec<Candidate> = (0..self.plan.stays.len())
+            .filter_map(|place| self.candidate(place))
+            .collect();
+        budget::round(&candidates, self.left_ns(), self.settings.seed)
+    }
+
+    /// A stay, if repeating it could give anything.
+    fn candidate(&self, place: usize) -> Option<Candidate> {
+        let spec = &self.plan.stays[place].spec;
+        let hopeless = spec.cells.iter().all(|c| self.ledger.is_hopeless(spec, c));
+        if hopeless || self.why_unsupported(spec).is_some() {
+            return None;
+        }
+        let served = |spec: &StaySpec| {
+            let all_served =
+                |c: &CellSpec| scenarios::scenario(c.scenario).needs() == Needs::Served;
+            spec.cells.iter().all(all_served)
+        };
+        let largest = self.plan.stays.iter().map(|s| s.spec.services).max();
+        let lane = self
+            .plan
+            .stays
+            .iter()
+            .position(|s| same_lane(&s.spec, spec));
+        Some(Candidate {
+            place,
+            lane: lane.unwrap_or(place),
+            headline: Some(spec.services) == largest && served(spec),
+            done: self.ledger.next_block(place)?,
+            cost_ns: self.cost_ns(place),
+            width: self.ledger.width(place),
+        })
+    }
+
+    /// Repeats a stay, if it still fits.
+    async fn turn(&mut self, place: usize) -> anyhow::Result<()> {
+        let Some(block) = self.ledger.next_block(place) else {
+            return Ok(());
+        };
+        if self.interrupted || self.cost_ns(place) > self.left_ns() {
+            return Ok(());
+        }
+        let stays = self.plan.block(block);
+        match stays
+            .iter()
+            .find(|s| self.ledger.place(&s.spec) == Some(place))
+        {
+            Some(stay) => self.visit(stay).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a stay with the cells that have no outcome yet.
+    async fn visit(&mut self, stay: &PlannedStay) -> anyhow::Result<()> {
+        let begun = clock::now();
         let spec = &stay.spec;
-        if self.tally.interrupted {
-            return self.skip(spec, &spec.cells, "interrupted");
+        let open = self.ledger.open_cells(stay);
+        if open.is_empty() || self.interrupted {
+            return Ok(());
         }
-        if let Some(why) = Case::of(spec).and_then(|case| self.unsupported.get(&case).cloned()) {
-            return self.close_all(spec, &spec.cells, &Outcome::Unsupported { reason: why });
+        if let Some(reason) = self.why_unsupported(spec).cloned() {
+            return self.close(spec, &open, &Outcome::Unsupported { reason });
         }
-        let expected = self
-            .took
-            .get(&shape(spec))
-            .copied()
-            .unwrap_or(stay.expected_ns);
-        if block > 0 && self.elapsed() + Duration::from_nanos(expected) > self.settings.budget {
-            self.tally.budget = true;
-            return self.skip(spec, &spec.cells, "budget");
+        let (hopeless, mut rest): (Vec<CellSpec>, Vec<CellSpec>) = open
+            .into_iter()
+            .partition(|c| self.ledger.is_hopeless(spec, c));
+        self.close(spec, &hopeless, &not_run(BEFORE))?;
+        if rest.is_empty() {
+            return Ok(());
         }
         let settled = meters::settle(self.baseline, SETTLE)?;
         // Other processes move these figures over the minutes of a run.
         self.baseline = meters::kernel_memory()?;
-        self.announce(block, spec);
-        let begun = clock::now();
-        let mut rest: Vec<CellSpec> = Vec::new();
-        for cell in &spec.cells {
-            let name = key(spec, cell).to_string();
-            let unprepared = prepares(spec) && self.hopeless.contains(&preparation_name(spec));
-            if self.hopeless.contains(&name) || unprepared {
-                self.skip(spec, std::slice::from_ref(cell), "it timed out before")?;
-            } else {
-                rest.push(cell.clone());
-            }
-        }
-        let mut number = spec.stay;
-        while !rest.is_empty() && !self.tally.interrupted {
+        self.announce(spec, &rest);
+        let mut number = self.ledger.stay_number(spec.stay);
+        let mut since = begun;
+        while !rest.is_empty() && !self.interrupted {
             let attempt = StaySpec {
                 stay: number,
                 cells: rest,
                 ..spec.clone()
             };
-            rest = self.attempt(&attempt, settled).await?;
-            number = self.next_stay;
-            self.next_stay += 1;
+            rest = self.attempt(&attempt, settled, since).await?;
+            number = self.ledger.new_stay();
+            since = clock::now();
         }
-        self.skip(spec, &rest, "interrupted")?;
-        self.took.insert(shape(spec), begun.elapsed_ns());
+        self.expected_so_far += stay.expected_ns;
         Ok(())
     }
 
-    fn announce(&self, block: u32, spec: &StaySpec) {
-        let done: u64 = self.tally.outcomes.values().sum();
-        let total = self.plan.cells_per_block() * u64::from(self.plan.blocks);
-        let mut asked: Vec<&str> = spec.cells.iter().map(|c| c.scenario.name()).collect();
+    fn announce(&self, spec: &StaySpec, cells: &[CellSpec]) {
+        let mut asked: Vec<&str> = cells.iter().map(|c| c.scenario.name()).collect();
         asked.sort_unstable();
         asked.dedup();
         let what = format!(
-            "block {} of {}: {} at {} services, {}",
-            block + 1,
+            "repetition {} of {}: {} at {} services, {}",
+            spec.block + 1,
             self.plan.blocks,
             spec.mode,
             spec.services,
             asked.join(" + ")
         );
-        self.progress.stay(done, total, &what, self.left(block));
+        self.progress.stay(
+            self.ledger.closed(),
+            self.ledger.planned(),
+            &what,
+            self.left(),
+        );
     }
 
-    /// Time left, from the plan and from how the stays so far compared with it.
-    fn left(&self, block: u32) -> Duration {
-        let block_ns = self.plan.block_ns() as f64;
-        let pace = if self.expected_so_far == 0 {
-            1.0
-        } else {
-            self.start.elapsed_ns() as f64 / self.expected_so_far as f64
+    /// Time left: the first block is completed, then stays are repeated while the budget lasts.
+    fn left(&self) -> Duration {
+        let pace = self.pace();
+        let of_blocks = |from: u32, to: u32| -> u64 {
+            let stays = self.plan.stays.iter().enumerate();
+            let open = stays.map(|(place, stay)| {
+                let next = self.ledger.next_block(place).unwrap_or(to);
+                u64::from(to.saturating_sub(next.max(from))) * stay.expected_ns
+            });
+            (pace * open.sum::<u64>() as f64) as u64
         };
-        let in_block =
-            pace * (block_ns * f64::from(block + 1) - self.expected_so_far as f64).max(0.0);
-        let later = pace * block_ns * f64::from(self.plan.blocks - block - 1);
-        let budget = self.settings.budget.as_nanos() as f64 - self.start.elapsed_ns() as f64;
-        let first_is_complete = if block == 0 {
-            in_block
-        } else {
-            in_block.min(budget.max(0.0))
-        };
-        Duration::from_nanos(
-            (first_is_complete + later.min((budget - first_is_complete).max(0.0))) as u64,
-        )
+        let first = of_blocks(0, 1);
+        let later = of_blocks(1, self.plan.blocks);
+        Duration::from_nanos(first + later.min(self.left_ns().saturating_sub(first)))
     }
 
     /// Runs one process; writes the outcomes of its cells; returns the cells that another process must run.
@@ -279,218 +258,76 @@ impl<'a> Executor<'a> {
         &mut self,
         spec: &StaySpec,
         settled: meters::Settled,
+        since: clock::Reading,
     ) -> anyhow::Result<Vec<CellSpec>> {
-        let began = self.start.elapsed_ns();
         let input = serde_json::to_string(&Input::Stay(Box::new(spec.clone())))?;
         let mut process = StayProcess::start(&input).await?;
-        let mut ended: Vec<CellOutcome> = Vec::new();
-        let heard = self.listen(&mut process, &mut ended).await?;
-        if matches!(heard, Heard::Late { .. } | Heard::Interrupted) && !process.kill().await {
-            self.progress.note("warning: a killed stay is still inside the kernel; what follows may be slowed by it");
+        let Heard {
+            ended,
+            started,
+            end,
+        } = self.listener.listen(&mut process).await?;
+        // A stay that has said its last word ends by itself at once.
+        if !process.kill().await {
+            self.progress.note(
+                "warning: a killed stay is still inside the kernel; what follows may be slowed by it",
+            );
         }
-        let finished: HashSet<u64> = ended.iter().map(|c| c.cell).collect();
-        let open: Vec<CellSpec> = spec
-            .cells
-            .iter()
-            .filter(|c| !finished.contains(&c.id))
-            .cloned()
-            .collect();
-        let teardown = match &heard {
-            Heard::Closed => Ok("census empty"),
-            Heard::Failed(stage, reason) if open.is_empty() => Err((*stage, reason.clone())),
-            Heard::Late { .. } if open.is_empty() => Err((
-                Stage::Teardown,
-                "it did not end within the time limit".to_owned(),
-            )),
-            Heard::Died(_, said) if open.is_empty() => Err((
-                Stage::Teardown,
-                format!("the stay's process ended in it: {said}"),
-            )),
-            _ => Ok("not reached: the stay was ended in a later cell"),
-        };
-        for mut outcome in ended {
-            outcome
-                .facts
-                .insert("settled_before".to_owned(), settled.name().to_owned());
-            match &teardown {
-                Ok(fact) => {
-                    outcome
-                        .facts
-                        .insert("teardown".to_owned(), (*fact).to_owned());
+        self.interrupted |= end == End::Interrupted;
+        let verdict = judge(&spec.cells, ended, &end);
+        let stay_ms = since.elapsed_ns() / 1_000_000;
+        for mut outcome in verdict.outcomes {
+            let facts = [
+                ("settled_before", settled.name().to_owned()),
+                (STAY_MS, stay_ms.to_string()),
+            ];
+            let facts = facts.map(|(name, value)| (name.to_owned(), value));
+            outcome.facts.extend(facts);
+            let started_ns = match started.get(&outcome.cell) {
+                Some(at) => {
+                    if outcome.elapsed_ns == 0 {
+                        outcome.elapsed_ns = at.elapsed_ns();
+                    }
+                    self.spent_before_ns + self.start.ns_until(*at)
                 }
-                Err((stage, reason)) => {
-                    outcome.outcome = Outcome::Failed {
-                        stage: *stage,
-                        reason: reason.clone(),
-                    };
-                    outcome.series.clear();
-                }
-            }
-            self.record(spec, outcome, began)?;
-        }
-        self.settle_open(spec, heard, open)
-    }
-
-    /// Gives the cells that have no outcome theirs, or hands them back to be run.
-    fn settle_open(
-        &mut self,
-        spec: &StaySpec,
-        heard: Heard,
-        open: Vec<CellSpec>,
-    ) -> anyhow::Result<Vec<CellSpec>> {
-        match heard {
-            Heard::Closed => {
-                let outcome = Outcome::Failed {
-                    stage: Stage::Process,
-                    reason: "the stay closed without this cell".to_owned(),
-                };
-                self.close_all(spec, &open, &outcome)?;
-                Ok(Vec::new())
-            }
-            Heard::Failed(stage, reason) => {
-                self.close_all(spec, &open, &Outcome::Failed { stage, reason })?;
-                Ok(Vec::new())
-            }
-            Heard::Late {
-                cell: None, after, ..
-            } => {
-                if !open.is_empty() && prepares(spec) {
-                    self.hopeless.insert(preparation_name(spec));
-                }
-                self.skip(
-                    spec,
-                    &open,
-                    &format!("preparation: longer than {}", rough(after)),
-                )?;
-                Ok(Vec::new())
-            }
-            Heard::Late {
-                cell: Some(id),
-                act_ns,
-                ..
-            } => self.close_one(spec, open, id, &Outcome::TimedOut { after_ns: act_ns }),
-            Heard::Died(None, said) => {
-                let reason = format!("the stay's process ended before its first cell: {said}");
-                self.close_all(
-                    spec,
-                    &open,
-                    &Outcome::Failed {
-                        stage: Stage::Process,
-                        reason,
-                    },
-                )?;
-                Ok(Vec::new())
-            }
-            Heard::Died(Some(id), said) => {
-                let reason = format!("the stay's process ended: {said}");
-                self.close_one(
-                    spec,
-                    open,
-                    id,
-                    &Outcome::Failed {
-                        stage: Stage::Process,
-                        reason,
-                    },
-                )
-            }
-            Heard::Interrupted => Ok(open),
-        }
-    }
-
-    /// Only the cell that was running gets the outcome; the others are for another process.
-    fn close_one(
-        &mut self,
-        spec: &StaySpec,
-        open: Vec<CellSpec>,
-        id: u64,
-        outcome: &Outcome,
-    ) -> anyhow::Result<Vec<CellSpec>> {
-        let (this, others): (Vec<CellSpec>, Vec<CellSpec>) =
-            open.into_iter().partition(|c| c.id == id);
-        if matches!(outcome, Outcome::TimedOut { .. }) {
-            self.hopeless
-                .extend(this.iter().map(|c| key(spec, c).to_string()));
-        }
-        self.close_all(spec, &this, outcome)?;
-        Ok(others)
-    }
-
-    async fn listen(
-        &mut self,
-        process: &mut StayProcess,
-        ended: &mut Vec<CellOutcome>,
-    ) -> anyhow::Result<Heard> {
-        let limit = self.settings.cell_timeout;
-        let mut running: Option<u64> = None;
-        let mut since = clock::now();
-        let mut acting: Option<clock::Reading> = None;
-        loop {
-            let left = limit.saturating_sub(Duration::from_nanos(since.elapsed_ns()));
-            let next = tokio::select! {
-                next = process.next(left) => next?,
-                _ = self.interrupt.recv() => { self.tally.interrupted = true; return Ok(Heard::Interrupted) }
-                _ = self.terminate.recv() => { self.tally.interrupted = true; return Ok(Heard::Interrupted) }
+                None => self.elapsed_ns(),
             };
-            match next {
-                Next::Late => {
-                    return Ok(Heard::Late {
-                        cell: running,
-                        after: Duration::from_nanos(since.elapsed_ns()),
-                        act_ns: acting.map(clock::Reading::elapsed_ns),
-                    });
-                }
-                Next::Ended(said) => return Ok(Heard::Died(running, said)),
-                Next::Event(Event::Phase { .. }) => {}
-                Next::Event(Event::Act { begins }) => acting = begins.then(clock::now),
-                Next::Event(Event::Started { cell }) => {
-                    running = Some(cell);
-                    since = clock::now();
-                }
-                Next::Event(Event::Ended(outcome)) => {
-                    running = None;
-                    since = clock::now();
-                    ended.push(outcome);
-                }
-                Next::Event(Event::Failed { stage, reason }) => {
-                    // Its process ends by itself now.
-                    process.kill().await;
-                    return Ok(Heard::Failed(stage, reason));
-                }
-                Next::Event(Event::Closed) => {
-                    process.kill().await;
-                    return Ok(Heard::Closed);
-                }
+            self.record(spec, outcome, started_ns)?;
+        }
+        Ok(verdict.again)
+    }
+
+    /// Every cell that still has no outcome was not run; says why.
+    fn close_rest(&mut self) -> anyhow::Result<()> {
+        for block in 0..self.plan.blocks {
+            for stay in self.plan.block(block) {
+                let spec = &stay.spec;
+                let open = self.ledger.open_cells(&stay);
+                let unsupported = self.why_unsupported(spec).cloned();
+                let (hopeless, open): (Vec<CellSpec>, Vec<CellSpec>) = open
+                    .into_iter()
+                    .partition(|c| self.ledger.is_hopeless(spec, c));
+                let rest = match unsupported {
+                    Some(reason) => Outcome::Unsupported { reason },
+                    None if self.interrupted => not_run(INTERRUPTED),
+                    None => not_run(BUDGET),
+                };
+                self.close(spec, &hopeless, &not_run(BEFORE))?;
+                self.close(spec, &open, &rest)?;
             }
         }
+        Ok(())
     }
 
-    fn skip(&mut self, spec: &StaySpec, cells: &[CellSpec], why: &str) -> anyhow::Result<()> {
-        self.close_all(
-            spec,
-            cells,
-            &Outcome::NotRun {
-                reason: why.to_owned(),
-            },
-        )
-    }
-
-    fn close_all(
+    fn close(
         &mut self,
         spec: &StaySpec,
         cells: &[CellSpec],
         outcome: &Outcome,
     ) -> anyhow::Result<()> {
         for cell in cells {
-            let outcome = CellOutcome {
-                cell: cell.id,
-                outcome: outcome.clone(),
-                series: Vec::new(),
-                facts: BTreeMap::new(),
-                elapsed_ns: 0,
-                steal_ns: 0,
-            };
-            let now = self.start.elapsed_ns();
-            self.record(spec, outcome, now)?;
+            let now = self.elapsed_ns();
+            self.record(spec, without_numbers(cell.id, outcome.clone()), now)?;
         }
         Ok(())
     }
@@ -518,16 +355,22 @@ impl<'a> Executor<'a> {
             series: outcome.series,
             facts: outcome.facts,
         };
-        *self
-            .tally
-            .outcomes
-            .entry(record.outcome.name())
-            .or_default() += 1;
+        self.ledger.note(&record).map_err(anyhow::Error::msg)?;
         if let Outcome::Failed { stage, reason } = &record.outcome {
             let line = format!("{}: failed ({stage}): {reason}", record.key);
             self.progress.note(&line);
-            self.tally.failures.push(line);
         }
         self.run_dir.append(&Record::Cell(record))
     }
+}
+
+fn not_run(reason: &str) -> Outcome {
+    Outcome::NotRun {
+        reason: reason.to_owned(),
+    }
+}
+
+/// Whether two stays take turns: the same mode, programmed in the same way.
+fn same_lane(a: &StaySpec, b: &StaySpec) -> bool {
+    (a.mode, &a.variant, &a.transport, &a.engine) == (b.mode, &b.variant, &b.transport, &b.engine)
 }

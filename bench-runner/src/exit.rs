@@ -28,10 +28,20 @@ impl From<Ended> for ExitCode {
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
+/// What was asked to go together does not: exit code 4, one line that says what differs.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Differs(pub(crate) String);
+
 /// The exit code of an error.
 pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
-    let usage = error
-        .chain()
-        .any(|e| e.is::<Usage>() || e.is::<reports::LoadError>());
-    ExitCode::from(if usage { 2 } else { 1 })
+    let usage =
+        |e: &(dyn std::error::Error + 'static)| e.is::<Usage>() || e.is::<reports::LoadError>();
+    ExitCode::from(if error.chain().any(usage) {
+        2
+    } else if error.chain().any(|e| e.is::<Differs>()) {
+        4
+    } else {
+        1
+    })
 }

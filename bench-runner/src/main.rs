@@ -1,18 +1,24 @@
 //! bench-runner: the command line. The only crate that sees both the harness and the reports.
 
+mod budget;
 mod cli;
 mod cmd;
 mod environment;
 mod execute;
 mod exit;
+mod header;
+mod ledger;
+mod listen;
 mod plan;
 mod progress;
 mod readiness;
+mod resume;
 mod run_dir;
 mod stay_process;
 mod stdout;
 mod table;
 mod trial;
+mod verdict;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -76,5 +82,7 @@ fn carry_out(cli: Cli) -> anyhow::Result<Ended> {
         Command::Doctor(args) => cmd::doctor::run(&args),
         Command::Report(args) => cmd::report::run(&args),
         Command::Schema(args) => cmd::schema::run(&args),
+        Command::Completions(args) => cmd::completions::run(&args),
+        Command::Man(args) => cmd::man::run(&args),
     }
 }

@@ -1,6 +1,6 @@
 //! Progress on standard error: a bar on a terminal, lines elsewhere.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,6 +19,11 @@ pub(crate) fn rough(time: Duration) -> String {
         90..5400 => format!("{} m {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} m", seconds / 3600, seconds % 3600 / 60),
     }
+}
+
+/// A line on standard error. One that nobody reads any more must not end a run.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 impl Progress {
@@ -42,7 +47,7 @@ impl Progress {
                 bar.set_position(done);
                 bar.set_message(format!("{left}: {what}"));
             }
-            None => eprintln!("[{done}/{total} cells] {left}: {what}"),
+            None => note(&format!("[{done}/{total} cells] {left}: {what}")),
         }
     }
 
@@ -50,7 +55,7 @@ impl Progress {
     pub(crate) fn note(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => note(text),
         }
     }
 

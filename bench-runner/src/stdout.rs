@@ -1,21 +1,29 @@
-//! Standard output: data. A reader that has seen enough (`| head`) is no error; a full disk behind it is
-//! one, told by [`failed`] at the end, after everything that can be saved was saved.
+//! Standard output: data. Nothing that happens to it ends the program early: what was lost is told at the
+//! end, after everything that can be saved was saved. A full disk behind it, or no output at all, is an error
+//! ([`failed`]); a reader that has seen enough (`| head`) is one only for who must be heard ([`unheard`]).
 
 use std::fmt::Arguments;
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static FAILED: AtomicBool = AtomicBool::new(false);
+static UNHEARD: AtomicBool = AtomicBool::new(false);
 
 /// Writes a line; used through [`say`].
 pub(crate) fn line(text: Arguments<'_>) {
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            FAILED.store(true, Ordering::Relaxed);
+        Ok(()) if !netns_sys::stdio::stdout_was_closed() => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            UNHEARD.store(true, Ordering::Relaxed);
         }
-        _ => {}
+        _ => FAILED.store(true, Ordering::Relaxed),
     }
+}
+
+/// Whether something was not read: not written, or written to nobody.
+pub(crate) fn unheard() -> bool {
+    UNHEARD.load(Ordering::Relaxed) || failed()
 }
 
 /// Whether something could not be written.

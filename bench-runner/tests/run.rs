@@ -236,8 +236,9 @@ fn long_run(out: &Path) -> Child {
         .unwrap()
 }
 
-fn lines_so_far(out: &Path) -> usize {
-    fs::read_to_string(out.join("results.jsonl")).map_or(0, |text| text.lines().count())
+fn measured_so_far(out: &Path) -> bool {
+    fs::read_to_string(out.join("results.jsonl"))
+        .is_ok_and(|text| text.contains("\"outcome\":\"measured\""))
 }
 
 fn signal(child: &Child, name: &str) {
@@ -258,7 +259,7 @@ fn an_interrupted_run_keeps_what_was_measured_accounts_for_the_rest_and_ends_wit
     let scratch = TempDir::new().unwrap();
     let out = scratch.path().join("run");
     let mut child = long_run(&out);
-    until("a stay has been written", || lines_so_far(&out) > 1);
+    until("a cell has been measured", || measured_so_far(&out));
     signal(&child, "-INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let all = lines(&out);
@@ -272,6 +273,76 @@ fn an_interrupted_run_keeps_what_was_measured_accounts_for_the_rest_and_ends_wit
             .any(|c| c["outcome"] == "not-run" && c["reason"] == "interrupted")
     );
     assert!(out.join("report.html").exists());
+}
+
+/// The last outcome of every cell of every block.
+fn outcomes(run: &Path) -> std::collections::BTreeMap<String, String> {
+    let identity = |cell: &Value| {
+        let of = [
+            "block", "mode", "scenario", "services", "variant", "options",
+        ];
+        of.map(|name| cell[name].to_string()).join(" ")
+    };
+    let outcome = |cell: &Value| cell["outcome"].as_str().unwrap().to_owned();
+    let cells = cells(run);
+    cells.iter().map(|c| (identity(c), outcome(c))).collect()
+}
+
+#[test]
+fn an_interrupted_run_is_carried_on_and_what_was_there_stays() {
+    let scratch = TempDir::new().unwrap();
+    let out = scratch.path().join("run");
+    let Some(_alone) = netns() else {
+        return;
+    };
+    let words = "run --services 4 --no-sweep --modes none,conntrack --scenarios first-packet --positions last --flows 100 --repetitions 2 --budget 1h --out";
+    let mut child = Command::new(RUNNER)
+        .args(words.split_whitespace())
+        .arg(&out)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    until("a cell has been measured", || measured_so_far(&out));
+    signal(&child, "-INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let file = out.join("results.jsonl");
+    let before = fs::read_to_string(&file).unwrap();
+    let resume = |more: &[&str]| {
+        let mut command = Command::new(RUNNER);
+        command.arg("--resume").arg(&out).args(more);
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    assert_eq!(resume(&["--flows", "200"]).status.code(), Some(4));
+    assert_eq!(fs::read_to_string(&file).unwrap(), before);
+    // What a kill leaves behind an end that was said: half a line.
+    let mut torn = fs::OpenOptions::new().append(true).open(&file).unwrap();
+    torn.write_all(b"{\"record\":\"ce").unwrap();
+    drop(torn);
+    let done = resume(&[]);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert!(text(&done.stderr).contains("cut off"));
+    assert!(fs::read_to_string(&file).unwrap().starts_with(&before));
+    let all = lines(&out);
+    valid("results", &all);
+    assert_eq!(all.last().unwrap()["ended"], "complete");
+    let outcomes = outcomes(&out);
+    assert_eq!(all[0]["planned_cells"], outcomes.len());
+    assert!(
+        outcomes.values().all(|outcome| outcome == "measured"),
+        "{outcomes:?}"
+    );
+    let summary: Value =
+        serde_json::from_str(&fs::read_to_string(out.join("summary.json")).unwrap()).unwrap();
+    assert_eq!(summary["coverage"]["missing"], 0);
+    let length = fs::metadata(&file).unwrap().len();
+    assert!(text(&resume(&[]).stderr).contains("is finished"));
+    assert_eq!(
+        fs::metadata(&file).unwrap().len(),
+        length,
+        "nothing is changed"
+    );
 }
 
 /// Processes below `root`, itself excluded.

@@ -21,7 +21,7 @@ pub mod update_table;
 mod write;
 
 pub use html::render_html;
-pub use load::{LoadError, Run, load};
+pub use load::{LoadError, Run, load, load_start, results_of};
 pub use markdown::render_markdown;
 pub use summarise::{FloorRatio, floor_ratios, summarise};
 pub use write::{WriteError, write_all};

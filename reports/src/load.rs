@@ -2,12 +2,13 @@
 //! and said so. Anything else that is wrong is an error with a remedy: numbers are never computed from
 //! half of a damaged file.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use schema::migrate::{self, MigrateError};
-use schema::{CellRecord, EndRecord, Header, Record, SCHEMA_VERSION};
+use schema::{CellKey, CellRecord, EndRecord, Header, Outcome, Record, SCHEMA_VERSION};
 
 use crate::statistics::Sample;
 
@@ -21,7 +22,7 @@ const LONGEST_LINE: u64 = 64 << 20;
 pub struct Run {
     /// Line 1.
     pub header: Header,
-    /// The cells, in the order they ended.
+    /// The cells, in the order they ended; each key once a block, with its last outcome.
     pub cells: Vec<CellRecord>,
     /// The end line; `None` when the run was killed.
     pub end: Option<EndRecord>,
@@ -88,12 +89,26 @@ pub enum LoadError {
 /// [`LoadError`]: missing, unreadable, empty, foreign, newer or damaged. A torn last line is none of
 /// these; it ends in [`Run::warnings`].
 pub fn load(path: impl AsRef<Path>) -> Result<Run, LoadError> {
-    let given = path.as_ref();
-    let path = if given.is_dir() {
+    load_start(path, u64::MAX)
+}
+
+/// The file of results that `given` means: itself, or the one in that run directory.
+#[must_use]
+pub fn results_of(given: &Path) -> PathBuf {
+    if given.is_dir() {
         given.join(RESULTS)
     } else {
         given.to_path_buf()
-    };
+    }
+}
+
+/// As [`load`], as if the file had no more than `bytes` bytes.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_start(path: impl AsRef<Path>, bytes: u64) -> Result<Run, LoadError> {
+    let given = path.as_ref();
+    let path = results_of(given);
     let file = File::open(&path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => LoadError::Missing {
             path: given.to_path_buf(),
@@ -105,8 +120,9 @@ pub fn load(path: impl AsRef<Path>) -> Result<Run, LoadError> {
     })?;
     Reader {
         path,
-        lines: BufReader::new(file),
+        lines: BufReader::new(file.take(bytes)),
         number: 0,
+        places: HashMap::new(),
     }
     .run()
 }
@@ -122,6 +138,8 @@ struct Reader<R> {
     path: PathBuf,
     lines: R,
     number: usize,
+    /// Where the outcome of a cell in a block stands in [`Run::cells`].
+    places: HashMap<(u32, CellKey), usize>,
 }
 
 impl<R: BufRead> Reader<R> {
@@ -140,7 +158,7 @@ impl<R: BufRead> Reader<R> {
             if line.text.iter().all(u8::is_ascii_whitespace) && line.whole {
                 continue;
             }
-            match parse(&line.text, version).and_then(|record| accept(&mut run, record)) {
+            match parse(&line.text, version).and_then(|record| self.accept(&mut run, record)) {
                 Ok(()) => {}
                 Err(_) if !line.whole => run.warnings.push(format!(
                     "line {} is cut off (the run was killed while writing it): dropped",
@@ -199,6 +217,57 @@ impl<R: BufRead> Reader<R> {
         Ok(Some(Line { text, whole }))
     }
 
+    /// Takes a record into the run if it makes sense there.
+    fn accept(&mut self, run: &mut Run, record: Record) -> Result<(), String> {
+        match record {
+            Record::Header(_) => Err("a second header".to_owned()),
+            Record::End(end) => {
+                run.end = Some(end);
+                Ok(())
+            }
+            Record::Resumed(resumed) => {
+                run.end = None;
+                run.warnings.push(format!(
+                    "the run was carried on by another process at {}: its stays are of more than one stretch of time",
+                    resumed.resumed
+                ));
+                Ok(())
+            }
+            Record::Cell(cell) => {
+                for series in &cell.series {
+                    Sample::check(&series.samples)
+                        .map_err(|why| format!("{}: {why}", series.metric))?;
+                }
+                run.end = None;
+                warn_of_environment(run, &cell);
+                self.place(run, cell);
+                Ok(())
+            }
+        }
+    }
+
+    /// Of two outcomes of a cell the later one counts. It is expected only where the first says that the
+    /// run was interrupted.
+    fn place(&mut self, run: &mut Run, cell: CellRecord) {
+        let interrupted = |outcome: &Outcome| matches!(outcome, Outcome::NotRun { reason } if reason == "interrupted");
+        let next = run.cells.len();
+        let place = *self
+            .places
+            .entry((cell.block, cell.key.clone()))
+            .or_insert(next);
+        if place == next {
+            run.cells.push(cell);
+            return;
+        }
+        if !interrupted(&run.cells[place].outcome) {
+            run.warnings.push(format!(
+                "line {}: block {} has two outcomes of {}; the later one counts",
+                self.number, cell.block, cell.key
+            ));
+        }
+        run.cells[place] = cell;
+    }
+
     fn damaged(&self, why: String) -> LoadError {
         LoadError::Damaged {
             path: self.path.clone(),
@@ -216,30 +285,15 @@ fn parse(line: &[u8], version: u32) -> Result<Record, String> {
     serde_json::from_value(migrate::migrate(value, version)).map_err(|error| error.to_string())
 }
 
-/// Takes a record into the run if it makes sense there.
-fn accept(run: &mut Run, record: Record) -> Result<(), String> {
-    match record {
-        Record::Header(_) => Err("a second header".to_owned()),
-        Record::End(end) => {
-            run.end = Some(end);
-            Ok(())
-        }
-        Record::Cell(cell) => {
-            for series in &cell.series {
-                Sample::check(&series.samples)
-                    .map_err(|why| format!("{}: {why}", series.metric))?;
-            }
-            if !run.header.environments.contains_key(&cell.key.environment) {
-                let warning = format!(
-                    "cells name the environment '{}', which the header does not describe",
-                    cell.key.environment
-                );
-                if !run.warnings.contains(&warning) {
-                    run.warnings.push(warning);
-                }
-            }
-            run.cells.push(cell);
-            Ok(())
-        }
+fn warn_of_environment(run: &mut Run, cell: &CellRecord) {
+    if run.header.environments.contains_key(&cell.key.environment) {
+        return;
+    }
+    let warning = format!(
+        "cells name the environment '{}', which the header does not describe",
+        cell.key.environment
+    );
+    if !run.warnings.contains(&warning) {
+        run.warnings.push(warning);
     }
 }

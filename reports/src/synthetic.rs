@@ -137,6 +137,7 @@ fn header(shape: &Shape, cells: u64) -> Header {
         started: "2026-11-22T20:00:00Z".to_owned(),
         tool_version: "0.1.0".to_owned(),
         revision: "0123456789ab".to_owned(),
+        binary: String::new(),
         command_line: ["bench-runner", "--services", "10000", "--sandbox", "netns"]
             .map(str::to_owned)
             .to_vec(),

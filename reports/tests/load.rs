@@ -167,3 +167,33 @@ fn a_histogram_that_cannot_be_read_is_damage() {
     let broken = format!("{}\"hdr\":\"AAAA\"{}", &text[..start], &text[end..]);
     assert!(refusal(broken).contains("histogram"));
 }
+
+#[test]
+fn of_two_outcomes_of_a_cell_in_a_block_the_later_one_counts() {
+    let text = small();
+    let measured = text.lines().nth(1).unwrap();
+    let mut interrupted: serde_json::Value = serde_json::from_str(measured).unwrap();
+    interrupted["outcome"] = "not-run".into();
+    interrupted["reason"] = "interrupted".into();
+    interrupted["series"] = serde_json::json!([]);
+    let end = r#"{"record":"end","ended":"interrupted","elapsed_ns":5,"runner_rss_bytes":1}"#;
+    let resumed = r#"{"record":"resumed","resumed":"2026-11-23T08:00:00Z","spent_ns":5}"#;
+    let (header, rest) = text.split_once('\n').unwrap();
+    let run =
+        load(&file(format!("{header}\n{interrupted}\n{end}\n{resumed}\n{rest}")).path).unwrap();
+    let whole = load(&file(&text).path).unwrap();
+    assert_eq!(run.cells, whole.cells);
+    assert_eq!(
+        run.end, whole.end,
+        "an end that is followed by others ends nothing"
+    );
+    assert_eq!(run.warnings.len(), 1, "{:?}", run.warnings);
+    assert!(run.warnings[0].contains("2026-11-23T08:00:00Z"));
+    // The same the other way round is not what a run does: the line is named.
+    let twice = load(&file(format!("{text}{measured}\n")).path).unwrap();
+    assert!(
+        twice.warnings[0].contains("two outcomes"),
+        "{:?}",
+        twice.warnings
+    );
+}

@@ -1,8 +1,10 @@
 //! One file a verb.
 
 pub(crate) mod cell;
+pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod list;
+pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod report;
 pub(crate) mod run;

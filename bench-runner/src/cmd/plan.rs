@@ -7,12 +7,15 @@ use netns_harness::datapath::{RenderOptions, registry};
 use scenarios::population::Recipe;
 
 use crate::cli::PlanArgs;
-use crate::exit::Ended;
+use crate::exit::{Ended, Usage};
 use crate::plan::{Plan, Settings};
 use crate::progress::rough;
 use crate::stdout::say;
 
 pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
+    if args.run.resume.is_some() {
+        return Err(Usage("--resume is for `run`; a plan carries nothing on".to_owned()).into());
+    }
     let settings = Settings::resolve(&args.run)?;
     let plan = Plan::new(&settings);
     if args.rules {

@@ -1,68 +1,134 @@
 //! `run`: the pipeline. Resolve, check the machine, plan, measure, report.
 
-use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use schema::{EndRecord, Environment, Header, Record, SCHEMA_VERSION};
+use schema::{EndRecord, Header, Record, ResumedRecord};
 
 use crate::cli::RunArgs;
-use crate::environment;
-use crate::execute::{Executor, Tally};
+use crate::execute::{Executor, Unsupported};
 use crate::exit::{Ended, Usage};
-use crate::plan::{ENVIRONMENT, Plan, Settings};
-use crate::progress::rough;
-use crate::readiness::{self, Case};
+use crate::header::header;
+use crate::ledger::{Ledger, Tally};
+use crate::plan::{Plan, Settings};
+use crate::progress::{note, rough};
+use crate::readiness;
+use crate::resume::Earlier;
 use crate::run_dir::{self, RunDir};
-use crate::stdout::say;
+use crate::stdout::{self, say};
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
-    let settings = Settings::resolve(args)?;
-    let plan = Plan::new(&settings);
     // One thread: a stay's process dies with the thread that started it, and that is this one.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("start the runtime")?;
-    runtime.block_on(measure(args, &settings, &plan))
+    match &args.resume {
+        None => runtime.block_on(start(args)),
+        Some(_) if args.out.is_some() => Err(Usage(
+            "--out makes a new run, --resume carries one on: give one of them".to_owned(),
+        )
+        .into()),
+        Some(given) => runtime.block_on(carry_on(given)),
+    }
 }
 
-async fn measure(args: &RunArgs, settings: &Settings, plan: &Plan) -> anyhow::Result<Ended> {
+/// What must be known before the first stay.
+struct Known {
+    unsupported: Unsupported,
+    header: Header,
+}
+
+async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
+    let settings = Settings::resolve(args)?;
+    let plan = Plan::new(&settings);
+    let known = check(args, &settings, &plan).await?;
+    let mut run_dir = RunDir::create(args.out.as_deref())?;
+    announce(&settings, &plan, &known.unsupported);
+    run_dir.append(&Record::Header(known.header))?;
+    let ledger = Ledger::new(&plan);
+    measure(&settings, &plan, run_dir, ledger, known.unsupported).await
+}
+
+async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
+    let earlier = Earlier::read(given)?;
+    let settings = Settings::resolve(&earlier.args)?;
+    let plan = Plan::new(&settings);
+    earlier.check_options(&settings)?;
+    let ledger = earlier.ledger(&plan)?;
+    if earlier.is_finished(&ledger) {
+        note(&format!(
+            "{} is finished: nothing is left to do (`bench-runner report` makes its page again)",
+            given.display()
+        ));
+        return Ok(Ended::Done);
+    }
+    let known = check(&earlier.args, &settings, &plan).await?;
+    earlier.check_machine(&known.header)?;
+    let mut run_dir = earlier.run_dir;
+    let torn = run_dir.drop_torn_line()?;
+    if torn > 0 {
+        note(&format!(
+            "warning: the last line was cut off: its {torn} bytes are dropped"
+        ));
+    }
+    announce(&settings, &plan, &known.unsupported);
+    note(&format!(
+        "carried on: {} of {} cells have their outcome",
+        ledger.closed(),
+        ledger.planned()
+    ));
+    run_dir.append(&Record::Resumed(ResumedRecord {
+        resumed: run_dir::now(),
+        spent_ns: ledger.spent_ns(),
+    }))?;
+    measure(&settings, &plan, run_dir, ledger, known.unsupported).await
+}
+
+/// Whether and of what this machine can be asked.
+async fn check(args: &RunArgs, settings: &Settings, plan: &Plan) -> anyhow::Result<Known> {
     check_conntrack(settings, plan)?;
     let cases = plan.cases();
     readiness::check_tools(&cases, &args.modes)?;
     let tried = readiness::attempt_all(&cases).await?;
-    let unsupported: HashMap<Case, String> = tried
+    let unsupported = tried
         .iter()
         .filter_map(|(case, trial)| Some((*case, trial.unsupported.clone()?)))
         .collect();
-    let mut run_dir = RunDir::create(args.out.as_deref())?;
-    announce(settings, plan, &unsupported);
-    let begun = netns_sys::clock::now();
     let sysctls = tried
         .into_values()
         .map(|trial| trial.sysctls)
         .find(|s| !s.is_empty())
         .unwrap_or_default();
-    run_dir.append(&Record::Header(header(args, settings, plan, sysctls)))?;
-    let executed = Executor::new(settings, plan, &mut run_dir, unsupported)?
+    let header = header(args, settings, plan, sysctls);
+    Ok(Known {
+        unsupported,
+        header,
+    })
+}
+
+async fn measure(
+    settings: &Settings,
+    plan: &Plan,
+    mut run_dir: RunDir,
+    ledger: Ledger,
+    unsupported: Unsupported,
+) -> anyhow::Result<Ended> {
+    let executed = Executor::new(settings, plan, &mut run_dir, ledger, unsupported)?
         .run()
         .await;
-    let tally = match executed {
-        Ok(tally) => tally,
-        Err(error) => {
-            run_dir.give_to_invoker();
-            return Err(error);
-        }
-    };
-    run_dir.append(&Record::End(EndRecord {
-        ended: tally.ended().to_owned(),
-        elapsed_ns: begun.elapsed_ns(),
-        runner_rss_bytes: peak_rss_bytes(),
-    }))?;
-    report(&run_dir)?;
+    let written = executed.and_then(|(tally, elapsed_ns)| {
+        run_dir.append(&Record::End(EndRecord {
+            ended: tally.ended().to_owned(),
+            elapsed_ns,
+            runner_rss_bytes: peak_rss_bytes(),
+        }))?;
+        report(&run_dir)?;
+        Ok(tally)
+    });
     run_dir.give_to_invoker();
-    Ok(conclude(&tally, &run_dir))
+    Ok(conclude(&written?, &run_dir))
 }
 
 /// Tracked connections of the longest stay must fit into half of the kernel's table.
@@ -90,22 +156,22 @@ fn check_conntrack(settings: &Settings, plan: &Plan) -> Result<(), Usage> {
     )))
 }
 
-fn announce(settings: &Settings, plan: &Plan, unsupported: &HashMap<Case, String>) {
+fn announce(settings: &Settings, plan: &Plan, unsupported: &Unsupported) {
     if unsupported.is_empty() {
-        eprintln!("sandbox netns: the host's kernel has every requested mode");
+        note("sandbox netns: the host's kernel has every requested mode");
     }
     for (case, reason) in unsupported {
-        eprintln!("unsupported: {case}: {reason}");
+        note(&format!("unsupported: {case}: {reason}"));
     }
     if netns_sys::isolation::needs_user_namespace() {
-        eprintln!(
-            "without root: labs live in user namespaces of their own; `doctor` says what that leaves out"
+        note(
+            "without root: labs live in user namespaces of their own; `doctor` says what that leaves out",
         );
     }
     let block = Duration::from_nanos(plan.block_ns());
     let all = Duration::from_nanos(plan.block_ns() * u64::from(plan.blocks))
         .min(settings.budget.max(block));
-    eprintln!(
+    note(&format!(
         "{} cells in {} stays a block; one block takes about {}, {} blocks within the budget of {} about {}; seed {}",
         plan.cells_per_block(),
         plan.stays.len(),
@@ -114,107 +180,7 @@ fn announce(settings: &Settings, plan: &Plan, unsupported: &HashMap<Case, String
         rough(settings.budget),
         rough(all),
         plan.seed,
-    );
-}
-
-fn header(
-    args: &RunArgs,
-    settings: &Settings,
-    plan: &Plan,
-    sysctls: BTreeMap<String, String>,
-) -> Header {
-    let host = Environment {
-        sysctls,
-        ..environment::host(&plan.cases())
-    };
-    Header {
-        schema_version: SCHEMA_VERSION,
-        started: run_dir::now(),
-        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        revision: env!("BENCH_RUNNER_REVISION").to_owned(),
-        command_line: std::env::args().collect(),
-        arguments: arguments(args, settings),
-        seed: settings.seed,
-        planned_cells: plan.cells_per_block() * u64::from(plan.blocks),
-        planned_blocks: plan.blocks,
-        planned_time_ns: plan.block_ns() * u64::from(plan.blocks),
-        environments: [(ENVIRONMENT.to_owned(), host)].into(),
-    }
-}
-
-fn arguments(args: &RunArgs, settings: &Settings) -> BTreeMap<String, serde_json::Value> {
-    use serde_json::json;
-    let names = |list: Vec<&str>| json!(list);
-    [
-        ("services", json!(settings.sizes)),
-        ("endpoints", json!(settings.endpoints)),
-        (
-            "modes",
-            names(settings.modes.iter().map(|m| m.name()).collect()),
-        ),
-        (
-            "scenarios",
-            names(settings.scenarios.iter().map(|s| s.name()).collect()),
-        ),
-        (
-            "transports",
-            names(
-                settings
-                    .request
-                    .transports
-                    .iter()
-                    .map(|t| t.name())
-                    .collect(),
-            ),
-        ),
-        (
-            "positions",
-            names(
-                settings
-                    .request
-                    .positions
-                    .iter()
-                    .map(|p| p.name())
-                    .collect(),
-            ),
-        ),
-        (
-            "protocols",
-            names(
-                settings
-                    .request
-                    .protocols
-                    .iter()
-                    .map(|p| p.name())
-                    .collect(),
-            ),
-        ),
-        ("families", json!(args.families)),
-        (
-            "large-cluster",
-            json!(if settings.request.large_cluster {
-                "on"
-            } else {
-                "off"
-            }),
-        ),
-        ("sandbox", json!(args.sandbox)),
-        ("repetitions", json!(settings.repetitions)),
-        (
-            "budget",
-            json!(humantime::format_duration(settings.budget).to_string()),
-        ),
-        (
-            "cell-timeout",
-            json!(humantime::format_duration(settings.cell_timeout).to_string()),
-        ),
-        ("flows", json!(settings.request.flows)),
-        ("control", json!(settings.control)),
-        ("damage", json!(settings.damage)),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect()
+    ));
 }
 
 /// Peak resident memory of this process and of the largest stay, bytes.
@@ -234,19 +200,23 @@ fn report(run_dir: &RunDir) -> anyhow::Result<()> {
 }
 
 fn conclude(tally: &Tally, run_dir: &RunDir) -> Ended {
-    let counted: Vec<String> = tally
-        .outcomes
-        .iter()
-        .map(|(name, count)| format!("{count} {name}"))
-        .collect();
-    eprintln!("{}: {}", tally.ended(), counted.join(", "));
     for failure in tally.failures.iter().take(5) {
-        eprintln!("failed: {failure}");
+        note(&format!("failed: {failure}"));
     }
+    note(&tally.sentence());
     say!("{}", run_dir.path().join("report.html").display());
+    if stdout::unheard() {
+        note(
+            "standard output is closed or full: the table and the report's path were not read; the results are saved",
+        );
+    }
     if tally.interrupted {
         Ended::Interrupted
-    } else if tally.count("failed") > 0 || tally.count("measured") == 0 {
+    } else if stdout::unheard()
+        || tally.count("failed") > 0
+        || tally.count("measured") == 0
+        || tally.unaccounted() > 0
+    {
         Ended::Failed
     } else {
         Ended::Done

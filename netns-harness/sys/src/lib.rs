@@ -5,5 +5,6 @@ pub mod clock;
 pub mod isolation;
 pub mod netns;
 pub mod process;
+pub mod stdio;
 pub mod thread;
 pub mod x_tables;

@@ -15,7 +15,8 @@ pub use identity::{CellKey, Mode, Options, Protocol, ScenarioKind, UnknownName};
 pub use metric::{Direction, Metric, Unit};
 pub use outcome::{Outcome, Stage};
 pub use record::{
-    Accelerator, CellRecord, EndRecord, Environment, Header, Record, Samples, SandboxKind, Series,
+    Accelerator, CellRecord, EndRecord, Environment, Header, Record, ResumedRecord, Samples,
+    SandboxKind, Series,
 };
 
 /// Version of the layout of `results.jsonl` and `summary.json`. Newer files are refused, older ones

@@ -1,4 +1,9 @@
 //! The lines of `results.jsonl`: a header, then one line a cell, then an end line.
+//!
+//! The file is only ever appended to. A run that is carried on (`--resume`) writes a line that says so and
+//! measures what has no outcome yet, and what is `not-run(interrupted)`: of two lines with the same block
+//! and the same key **the later one counts**, and an end line that is followed by others ends nothing. Every planned cell
+//! (a key in a block) so has exactly one outcome.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +24,8 @@ pub enum Record {
     Header(Header),
     /// One cell of one stay.
     Cell(CellRecord),
+    /// The run was carried on by another process, from here on.
+    Resumed(ResumedRecord),
     /// Last line of a run that ended by itself or by an interrupt.
     End(EndRecord),
 }
@@ -34,6 +41,9 @@ pub struct Header {
     pub tool_version: String,
     /// Source revision the binary was built from, or "unknown".
     pub revision: String,
+    /// Checksum and length of the executable file, "" when unknown: a revision does not tell two builds apart.
+    #[serde(default)]
+    pub binary: String,
     /// The command line as given.
     pub command_line: Vec<String>,
     /// Resolved arguments of the run, by option name without dashes.
@@ -114,11 +124,12 @@ pub struct CellRecord {
     /// Identity.
     #[serde(flatten)]
     pub key: CellKey,
-    /// Repetition block, 0-based.
+    /// Repetition of its stay, 0-based. Block 0 holds every stay once; later ones are reached in an order of
+    /// their own by each stay.
     pub block: u32,
     /// Number of the stay in the run, 0-based, unique: the unit of replication.
     pub stay: u32,
-    /// When the cell started, nanoseconds after the run's start (0 when it was not run).
+    /// When the cell started, nanoseconds after the run's start; when that was decided, if it was not run.
     pub started_ns: u64,
     /// How long it took in all, nanoseconds.
     pub elapsed_ns: u64,
@@ -157,12 +168,22 @@ pub enum Samples {
     Hdr(String),
 }
 
+/// Where another process carried the run on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ResumedRecord {
+    /// When, UTC, RFC 3339.
+    pub resumed: String,
+    /// Time of the run that counts as spent, nanoseconds: up to the end of the last cell recorded. Later lines
+    /// count on from here.
+    pub spent_ns: u64,
+}
+
 /// Last line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EndRecord {
     /// "complete", "budget" or "interrupted".
     pub ended: String,
-    /// Length of the run, nanoseconds.
+    /// Length of the run, nanoseconds; what passed between its processes is not counted.
     pub elapsed_ns: u64,
     /// Peak resident memory of the runner's own process, bytes.
     pub runner_rss_bytes: u64,

@@ -70,7 +70,8 @@ impl Mean {
 
 /// Student's 95 % interval of the median of as many stays as there are medians: of their logarithms when
 /// all are positive. `None` with fewer than two.
-pub(super) fn interval_of_few(medians: &[f64]) -> Option<[f64; 2]> {
+#[must_use]
+pub fn interval_of_few(medians: &[f64]) -> Option<[f64; 2]> {
     let (first, rest) = medians.split_first()?;
     if !rest.is_empty() && rest.iter().all(|median| median == first) {
         // An exact count: it must not come back from a logarithm as another number.

@@ -26,7 +26,7 @@ mod fit;
 mod ratio;
 mod sample;
 
-pub use few::FEW_STAYS;
+pub use few::{FEW_STAYS, interval_of_few};
 pub use fit::{Fitted, LINEAR_SIZES, PROPORTIONAL_SIZES, Size, linear, power, proportional};
 pub use ratio::{Ratio, Stratum, ratio_of_independent, ratio_of_medians};
 pub use sample::{Sample, Scratch, interval_of_medians, median_interval, resampled_medians};

@@ -1,0 +1,363 @@
+//! What is known of a run: which planned cells have their outcome, and what was learnt from them. All of
+//! it follows from the lines of results, one by one, so a run that is carried on knows what the run before
+//! knew.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use reports::statistics::{Sample, interval_of_few};
+use scenarios::Needs;
+use scenarios::spec::{CellSpec, StaySpec};
+use schema::{CellKey, CellRecord, Metric, Outcome};
+
+use crate::plan::{Plan, PlannedStay, key};
+
+/// Reason of cells that the user's interrupt kept from being run.
+pub(crate) const INTERRUPTED: &str = "interrupted";
+/// Reason of cells that the budget kept from being run.
+pub(crate) const BUDGET: &str = "budget";
+/// Reason of cells that passed their limit in an earlier repetition.
+pub(crate) const BEFORE: &str = "it timed out before";
+/// How the reason begins where preparing took too long.
+const PREPARATION: &str = "preparation";
+/// The fact that holds how long a cell's stay took in all, milliseconds.
+pub(crate) const STAY_MS: &str = "stay_ms";
+/// Metrics whose intervals decide what is repeated: the answers. The others explain them, or are exact.
+const ANSWERS: [Metric; 4] = [
+    Metric::UpdateTime,
+    Metric::SyncTime,
+    Metric::Latency,
+    Metric::KernelMemory,
+];
+
+/// A cell of the plan: place of its stay, place of the cell in it.
+type Place = (usize, usize);
+
+/// What repetitions of a stay showed.
+#[derive(Debug, Clone, Default)]
+struct History {
+    /// How long it took last, nanoseconds.
+    took_ns: Option<u64>,
+    /// Median of each repetition.
+    medians: BTreeMap<(usize, Metric), Vec<f64>>,
+    /// Cells that time out; the others may still give numbers.
+    hopeless: BTreeSet<usize>,
+}
+
+/// What is known of a run.
+pub(crate) struct Ledger {
+    blocks: u32,
+    places: HashMap<CellKey, Place>,
+    cells: Vec<usize>,
+    /// Cells without an outcome, by block and stay; absent: none of them has one.
+    open: HashMap<(u32, usize), BTreeSet<usize>>,
+    histories: Vec<History>,
+    /// Preparations that took too long: not tried again.
+    unprepared: HashSet<String>,
+    /// Stays with numbers of their own, beyond those of the plan, start here.
+    next_stay: u32,
+    /// Stays that gave numbers.
+    measured: HashSet<u32>,
+    /// Time of the run up to the end of the last cell, nanoseconds.
+    spent_ns: u64,
+    counts: BTreeMap<String, u64>,
+    failures: Vec<String>,
+}
+
+/// What one mode at one size needs before its cells, by name.
+fn preparation(key: &CellKey) -> String {
+    let engine = key.options.get("engine").map_or("", String::as_str);
+    format!("{} {engine} {} {}", key.mode, key.services, key.endpoints)
+}
+
+fn prepares(key: &CellKey) -> bool {
+    scenarios::scenario(key.scenario).needs() != Needs::Empty
+}
+
+/// An outcome as it is counted: "measured", "not-run (budget)".
+fn label(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::NotRun { reason } => {
+            let kind = reason
+                .split_once(':')
+                .map_or(reason.as_str(), |(kind, _)| kind);
+            format!("{} ({kind})", outcome.name())
+        }
+        _ => outcome.name().to_owned(),
+    }
+}
+
+/// Whether a cell with this outcome is run when the run is carried on.
+fn is_interrupted(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::NotRun { reason } if reason == INTERRUPTED)
+}
+
+impl Ledger {
+    /// Nothing has happened yet.
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let mut places = HashMap::new();
+        for (stay, planned) in plan.stays.iter().enumerate() {
+            for (cell, spec) in planned.spec.cells.iter().enumerate() {
+                places.insert(key(&planned.spec, spec), (stay, cell));
+            }
+        }
+        Self {
+            blocks: plan.blocks,
+            places,
+            cells: plan.stays.iter().map(|s| s.spec.cells.len()).collect(),
+            open: HashMap::new(),
+            histories: vec![History::default(); plan.stays.len()],
+            unprepared: HashSet::new(),
+            next_stay: plan.blocks * plan.stays.len() as u32,
+            measured: HashSet::new(),
+            spent_ns: 0,
+            counts: BTreeMap::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    /// Takes note of a line that was (or was found) written.
+    ///
+    /// # Errors
+    /// The cell is not of this plan, or has its outcome already.
+    pub(crate) fn note(&mut self, record: &CellRecord) -> Result<(), String> {
+        let Some(&(stay, cell)) = self.places.get(&record.key) else {
+            return Err(format!("{} is not of this plan", record.key));
+        };
+        if record.block >= self.blocks {
+            return Err(format!("block {} is not of this plan", record.block));
+        }
+        self.spent_ns = self.spent_ns.max(record.started_ns + record.elapsed_ns);
+        self.next_stay = self.next_stay.max(record.stay + 1);
+        if record.outcome == Outcome::Measured {
+            self.measured.insert(record.stay);
+        }
+        let cells = self.cells[stay];
+        let open = self
+            .open
+            .entry((record.block, stay))
+            .or_insert_with(|| (0..cells).collect());
+        if !open.remove(&cell) {
+            return Err(format!(
+                "{} has its outcome in block {}",
+                record.key, record.block
+            ));
+        }
+        *self.counts.entry(label(&record.outcome)).or_default() += 1;
+        self.learn(stay, cell, record);
+        Ok(())
+    }
+
+    /// As [`Ledger::note`], for a line of a run that is carried on: what was interrupted is open.
+    ///
+    /// # Errors
+    /// As [`Ledger::note`].
+    pub(crate) fn note_earlier(&mut self, record: &CellRecord) -> Result<(), String> {
+        if is_interrupted(&record.outcome) {
+            self.spent_ns = self.spent_ns.max(record.started_ns);
+            return Ok(());
+        }
+        self.note(record)
+    }
+
+    fn learn(&mut self, stay: usize, cell: usize, record: &CellRecord) {
+        let history = &mut self.histories[stay];
+        let ms = record
+            .facts
+            .get(STAY_MS)
+            .and_then(|ms| ms.parse::<u64>().ok());
+        if let Some(ms) = ms {
+            history.took_ns = Some(ms.saturating_mul(1_000_000));
+        }
+        match &record.outcome {
+            Outcome::Measured => {
+                for series in record.series.iter().filter(|s| ANSWERS.contains(&s.metric)) {
+                    if let Some(sample) = Sample::new([(0, &series.samples)]) {
+                        let medians = history.medians.entry((cell, series.metric)).or_default();
+                        medians.push(sample.median());
+                    }
+                }
+            }
+            Outcome::TimedOut { .. } => {
+                history.hopeless.insert(cell);
+            }
+            Outcome::NotRun { reason }
+                if reason.starts_with(PREPARATION) && prepares(&record.key) =>
+            {
+                self.unprepared.insert(preparation(&record.key));
+            }
+            Outcome::Failed { stage, reason } => {
+                let line = format!("{}: failed ({stage}): {reason}", record.key);
+                self.failures.push(line);
+            }
+            Outcome::NotRun { .. } | Outcome::Unsupported { .. } => {}
+        }
+    }
+
+    /// Place in the plan of a stay of any block.
+    pub(crate) fn place(&self, spec: &StaySpec) -> Option<usize> {
+        let (stay, _) = self.places.get(&key(spec, spec.cells.first()?))?;
+        Some(*stay)
+    }
+
+    /// Cells of a stay that have no outcome yet, in its order.
+    pub(crate) fn open_cells(&self, stay: &PlannedStay) -> Vec<CellSpec> {
+        let spec = &stay.spec;
+        let is_open = |cell: &&CellSpec| {
+            self.places
+                .get(&key(spec, cell))
+                .is_some_and(|(stay, cell)| {
+                    let open = self.open.get(&(spec.block, *stay));
+                    open.is_none_or(|open| open.contains(cell))
+                })
+        };
+        spec.cells.iter().filter(is_open).cloned().collect()
+    }
+
+    /// The first block in which a stay has open cells.
+    pub(crate) fn next_block(&self, place: usize) -> Option<u32> {
+        (0..self.blocks).find(|block| {
+            self.open
+                .get(&(*block, place))
+                .is_none_or(|open| !open.is_empty())
+        })
+    }
+
+    /// Whether running the cell again would only time out again; then why.
+    pub(crate) fn is_hopeless(&self, spec: &StaySpec, cell: &CellSpec) -> bool {
+        let key = key(spec, cell);
+        let unprepared = prepares(&key) && self.unprepared.contains(&preparation(&key));
+        let timed_out = self
+            .places
+            .get(&key)
+            .is_some_and(|(stay, cell)| self.histories[*stay].hopeless.contains(cell));
+        unprepared || timed_out
+    }
+
+    /// How long a stay took last, nanoseconds.
+    pub(crate) fn took_ns(&self, place: usize) -> Option<u64> {
+        self.histories[place].took_ns
+    }
+
+    /// Relative half-width of the widest 95 % interval among a stay's answers, between its repetitions. `None`
+    /// while one of them rests on a single repetition; 0 where repeating shows nothing new.
+    pub(crate) fn width(&self, place: usize) -> Option<f64> {
+        let mut widest = 0.0_f64;
+        for medians in self.histories[place].medians.values() {
+            widest = widest.max(relative_half_width(medians)?);
+        }
+        Some(widest)
+    }
+
+    /// A number for a stay: the one that the plan gave it, unless a process that was killed has measured
+    /// something under it. Each process is a replication of its own.
+    pub(crate) fn stay_number(&mut self, planned: u32) -> u32 {
+        if self.measured.contains(&planned) {
+            self.new_stay()
+        } else {
+            planned
+        }
+    }
+
+    /// A number that no stay has had.
+    pub(crate) fn new_stay(&mut self) -> u32 {
+        self.next_stay += 1;
+        self.next_stay - 1
+    }
+
+    /// Time of the run up to the end of the last cell, nanoseconds.
+    pub(crate) fn spent_ns(&self) -> u64 {
+        self.spent_ns
+    }
+
+    /// Cells that have their outcome.
+    pub(crate) fn closed(&self) -> u64 {
+        self.counts.values().sum()
+    }
+
+    /// Cells planned, over all blocks.
+    pub(crate) fn planned(&self) -> u64 {
+        self.places.len() as u64 * u64::from(self.blocks)
+    }
+
+    /// What became of the cells so far.
+    pub(crate) fn tally(&self, interrupted: bool) -> Tally {
+        Tally {
+            planned: self.planned(),
+            counts: self.counts.clone(),
+            interrupted,
+            failures: self.failures.clone(),
+        }
+    }
+}
+
+fn relative_half_width(medians: &[f64]) -> Option<f64> {
+    let [low, high] = interval_of_few(medians)?;
+    let middle = medians.iter().sum::<f64>() / medians.len() as f64;
+    let half = (high - low) / 2.0;
+    Some(if half == 0.0 {
+        0.0
+    } else {
+        half / middle.abs()
+    })
+}
+
+/// What became of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Cells planned.
+    pub(crate) planned: u64,
+    /// Cells by outcome; those that were not run by reason, too.
+    counts: BTreeMap<String, u64>,
+    /// Ctrl-C.
+    pub(crate) interrupted: bool,
+    /// Failed cells, each with its reason.
+    pub(crate) failures: Vec<String>,
+}
+
+impl Tally {
+    /// "complete", "budget" or "interrupted".
+    pub(crate) fn ended(&self) -> &'static str {
+        let out_of_time = self.count(&format!("not-run ({BUDGET})")) > 0;
+        match (self.interrupted, out_of_time) {
+            (true, _) => "interrupted",
+            (_, true) => "budget",
+            _ => "complete",
+        }
+    }
+
+    /// Cells with that outcome.
+    pub(crate) fn count(&self, outcome: &str) -> u64 {
+        self.counts.get(outcome).copied().unwrap_or(0)
+    }
+
+    /// Cells that have no outcome, which is a mistake of this program.
+    pub(crate) fn unaccounted(&self) -> u64 {
+        self.planned.saturating_sub(self.counts.values().sum())
+    }
+
+    /// "complete: 90 cells planned: 80 measured, 0 failed, …": the outcomes add up to the plan.
+    pub(crate) fn sentence(&self) -> String {
+        let always = ["measured", "unsupported", "failed", "timed-out"];
+        let mut parts: Vec<String> = always
+            .iter()
+            .map(|outcome| format!("{} {outcome}", self.count(outcome)))
+            .collect();
+        let others = self
+            .counts
+            .iter()
+            .filter(|(o, _)| !always.contains(&o.as_str()));
+        parts.extend(others.map(|(outcome, count)| format!("{count} {outcome}")));
+        if self.unaccounted() > 0 {
+            parts.push(format!("{} without an outcome", self.unaccounted()));
+        }
+        format!(
+            "{}: {} cells planned: {}",
+            self.ended(),
+            self.planned,
+            parts.join(", ")
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+use super::*;
+use clap::Parser as _;
+use schema::{Samples, Series, Unit};
+
+use crate::plan::Settings;
+
+fn plan() -> Plan {
+    let words = ["bench-runner", "--services", "10,20", "--repetitions", "3"];
+    let cli = crate::cli::Cli::try_parse_from(words).unwrap();
+    Plan::new(&Settings::resolve(&cli.run).unwrap())
+}
+
+/// The lines of a stay that gave `value` for everything.
+fn lines(stay: &PlannedStay, outcome: &Outcome, value: f64) -> Vec<CellRecord> {
+    let spec = &stay.spec;
+    let line = |cell: &CellSpec| CellRecord {
+        key: key(spec, cell),
+        block: spec.block,
+        stay: spec.stay,
+        started_ns: 1_000 * u64::from(spec.stay),
+        elapsed_ns: 10,
+        steal_ns: 0,
+        outcome: outcome.clone(),
+        series: match outcome {
+            Outcome::Measured => vec![Series {
+                metric: Metric::UpdateTime,
+                unit: Unit::Nanoseconds,
+                samples: Samples::Values(vec![value; 3]),
+            }],
+            _ => Vec::new(),
+        },
+        facts: [(STAY_MS.to_owned(), "250".to_owned())].into(),
+    };
+    spec.cells.iter().map(line).collect()
+}
+
+fn not_run(reason: &str) -> Outcome {
+    Outcome::NotRun {
+        reason: reason.to_owned(),
+    }
+}
+
+#[test]
+fn every_cell_of_every_block_is_open_once_and_closed_once() {
+    let plan = plan();
+    let mut ledger = Ledger::new(&plan);
+    assert_eq!(ledger.planned(), 3 * plan.cells_per_block());
+    for block in 0..3 {
+        for stay in plan.block(block) {
+            assert_eq!(ledger.open_cells(&stay).len(), stay.spec.cells.len());
+            for line in lines(&stay, &Outcome::Measured, 5.0) {
+                ledger.note(&line).unwrap();
+                assert!(ledger.note(&line).is_err(), "a second outcome is a mistake");
+            }
+            assert!(ledger.open_cells(&stay).is_empty());
+        }
+    }
+    let tally = ledger.tally(false);
+    assert_eq!(tally.count("measured"), ledger.planned());
+    assert_eq!((tally.unaccounted(), tally.ended()), (0, "complete"));
+}
+
+#[test]
+fn a_stay_that_was_killed_goes_on_with_its_open_cells_under_another_number() {
+    let plan = plan();
+    let mut ledger = Ledger::new(&plan);
+    let block = plan.block(0);
+    let stay = block.iter().find(|s| s.spec.cells.len() > 2).unwrap();
+    let first = &lines(stay, &Outcome::Measured, 5.0)[0];
+    assert_eq!(ledger.stay_number(stay.spec.stay), stay.spec.stay);
+    ledger.note(first).unwrap();
+    assert_eq!(ledger.open_cells(stay).len(), stay.spec.cells.len() - 1);
+    let another = ledger.stay_number(stay.spec.stay);
+    assert!(
+        u64::from(another) >= 3 * plan.stays.len() as u64,
+        "beyond those of the plan"
+    );
+    assert_ne!(another, ledger.new_stay());
+    assert_eq!(
+        ledger.next_block(ledger.place(&stay.spec).unwrap()),
+        Some(0)
+    );
+}
+
+#[test]
+fn what_was_interrupted_is_open_again_and_what_was_decided_is_not() {
+    let plan = plan();
+    let mut ledger = Ledger::new(&plan);
+    let block = plan.block(0);
+    for (stay, reason) in block.iter().zip([INTERRUPTED, BUDGET]) {
+        for line in lines(stay, &not_run(reason), 0.0) {
+            ledger.note_earlier(&line).unwrap();
+        }
+    }
+    assert_eq!(
+        ledger.open_cells(&block[0]).len(),
+        block[0].spec.cells.len()
+    );
+    assert!(ledger.open_cells(&block[1]).is_empty());
+    assert_eq!(ledger.spent_ns(), 1_010, "what was spent counts");
+}
+
+#[test]
+fn cells_and_preparations_that_timed_out_are_known_from_their_lines() {
+    let plan = plan();
+    let mut ledger = Ledger::new(&plan);
+    let block = plan.block(0);
+    let serving = block.iter().find(|s| s.spec.cells.len() > 2).unwrap();
+    let all = lines(serving, &Outcome::TimedOut { after_ns: Some(9) }, 0.0);
+    ledger.note(&all[0]).unwrap();
+    let spec = &serving.spec;
+    let hopeless = |ledger: &Ledger| -> Vec<bool> {
+        spec.cells
+            .iter()
+            .map(|c| ledger.is_hopeless(spec, c))
+            .collect()
+    };
+    let seen = hopeless(&ledger);
+    assert!(
+        seen[0] && !seen[1..].contains(&true),
+        "only the one that timed out"
+    );
+    let late = lines(serving, &not_run("preparation: longer than 2 m"), 0.0);
+    ledger.note(&late[1]).unwrap();
+    assert!(!hopeless(&ledger).contains(&false), "none can be prepared");
+    let same = |s: &&PlannedStay| s.spec.mode == spec.mode && s.spec.services == spec.services;
+    let install = block
+        .iter()
+        .filter(same)
+        .find(|s| !prepares(&key(&s.spec, &s.spec.cells[0])));
+    if let Some(install) = install {
+        let spec = &install.spec;
+        assert!(
+            !ledger.is_hopeless(spec, &spec.cells[0]),
+            "an install needs no preparation"
+        );
+    }
+}
+
+#[test]
+fn a_width_is_unknown_from_one_stay_zero_of_exact_numbers_and_grows_with_their_scatter() {
+    let plan = plan();
+    let mut ledger = Ledger::new(&plan);
+    let place = 0;
+    let repeat = |ledger: &mut Ledger, block: u32, value: f64| {
+        let block = plan.block(block);
+        let stay = block
+            .iter()
+            .find(|s| ledger.place(&s.spec) == Some(place))
+            .unwrap();
+        for line in lines(stay, &Outcome::Measured, value) {
+            ledger.note(&line).unwrap();
+        }
+    };
+    assert_eq!(
+        ledger.width(place),
+        Some(0.0),
+        "nothing answered, nothing to narrow"
+    );
+    repeat(&mut ledger, 0, 100.0);
+    assert_eq!(ledger.width(place), None);
+    assert_eq!(ledger.took_ns(place), Some(250_000_000));
+    repeat(&mut ledger, 1, 110.0);
+    let two = ledger.width(place).unwrap();
+    repeat(&mut ledger, 2, 105.0);
+    let three = ledger.width(place).unwrap();
+    assert!(
+        two > 0.5 && three > 0.0 && three < two / 3.0,
+        "{two} {three}"
+    );
+    assert_eq!(ledger.next_block(place), None);
+    assert_eq!(relative_half_width(&[7.0, 7.0]), Some(0.0));
+}
+
+#[test]
+fn a_line_that_is_not_of_the_plan_is_refused() {
+    let plan = plan();
+    let mut ledger = Ledger::new(&plan);
+    let line = lines(&plan.block(0)[0], &Outcome::Measured, 5.0).remove(0);
+    let mut elsewhere = line.clone();
+    elsewhere.key.services = 11;
+    assert!(
+        ledger
+            .note_earlier(&elsewhere)
+            .unwrap_err()
+            .contains("N=11")
+    );
+    let later = CellRecord { block: 3, ..line };
+    assert!(ledger.note_earlier(&later).unwrap_err().contains("block 3"));
+}
+
+#[test]
+fn the_last_sentence_adds_up_and_says_what_was_not_run_and_why() {
+    let plan = plan();
+    let mut ledger = Ledger::new(&plan);
+    for stay in plan.block(0) {
+        for line in lines(&stay, &Outcome::Measured, 5.0) {
+            ledger.note(&line).unwrap();
+        }
+    }
+    for stay in plan.block(1) {
+        for line in lines(&stay, &not_run(BUDGET), 0.0) {
+            ledger.note(&line).unwrap();
+        }
+    }
+    let tally = ledger.tally(false);
+    let one = plan.cells_per_block();
+    assert_eq!(
+        tally.sentence(),
+        format!(
+            "budget: {} cells planned: {one} measured, 0 unsupported, 0 failed, 0 timed-out, {one} not-run (budget), {one} without an outcome",
+            3 * one
+        )
+    );
+}

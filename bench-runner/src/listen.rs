@@ -1,0 +1,90 @@
+//! Listens to a stay's process: every cell under its time limit, Ctrl-C at any moment.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use netns_sys::clock;
+use scenarios::spec::{CellOutcome, Event};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::stay_process::{Next, StayProcess};
+use crate::verdict::End;
+
+/// What a stay said.
+pub(crate) struct Heard {
+    /// Cells that ended, in order.
+    pub(crate) ended: Vec<CellOutcome>,
+    /// When each cell started.
+    pub(crate) started: HashMap<u64, clock::Reading>,
+    /// How it ended.
+    pub(crate) end: End,
+}
+
+/// Listens; holds the signals that end a run.
+pub(crate) struct Listener {
+    interrupt: Signal,
+    terminate: Signal,
+    /// Time limit of a cell, and of what is before and after the cells.
+    limit: Duration,
+}
+
+impl Listener {
+    /// # Errors
+    /// The signals cannot be taken.
+    pub(crate) fn new(limit: Duration) -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            limit,
+        })
+    }
+
+    /// Listens until the stay has ended or has to be ended.
+    ///
+    /// # Errors
+    /// The stay's output cannot be read.
+    pub(crate) async fn listen(&mut self, process: &mut StayProcess) -> anyhow::Result<Heard> {
+        let mut ended = Vec::new();
+        let mut started = HashMap::new();
+        let mut running: Option<u64> = None;
+        let mut since = clock::now();
+        let mut acting: Option<clock::Reading> = None;
+        let end = loop {
+            let left = self
+                .limit
+                .saturating_sub(Duration::from_nanos(since.elapsed_ns()));
+            let next = tokio::select! {
+                next = process.next(left) => next?,
+                _ = self.interrupt.recv() => break End::Interrupted,
+                _ = self.terminate.recv() => break End::Interrupted,
+            };
+            match next {
+                Next::Late => {
+                    break End::Late {
+                        cell: running,
+                        after: Duration::from_nanos(since.elapsed_ns()),
+                        act_ns: acting.map(clock::Reading::elapsed_ns),
+                    };
+                }
+                Next::Ended(said) => break End::Died(running, said),
+                Next::Event(Event::Phase { .. }) => {}
+                Next::Event(Event::Act { begins }) => acting = begins.then(clock::now),
+                Next::Event(Event::Started { cell }) => {
+                    (running, since) = (Some(cell), clock::now());
+                    started.insert(cell, since);
+                }
+                Next::Event(Event::Ended(outcome)) => {
+                    (running, since) = (None, clock::now());
+                    ended.push(outcome);
+                }
+                Next::Event(Event::Failed { stage, reason }) => break End::Failed(stage, reason),
+                Next::Event(Event::Closed) => break End::Closed,
+            }
+        };
+        Ok(Heard {
+            ended,
+            started,
+            end,
+        })
+    }
+}

@@ -1,0 +1,244 @@
+//! `--resume`: carrying on a run whose process was killed, interrupted, or could not write any more.
+//!
+//! The file decides. Its first line must describe what would be measured now: the same arguments, seed,
+//! program and environment, else the two halves were two runs. A last line that was cut off is dropped;
+//! what the other lines say is what the run knows. Cells without an outcome, and those that only the
+//! interrupt kept from being run, are what is left to do.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+use reports::Run;
+use schema::Header;
+use serde_json::Value;
+
+use crate::cli::{Cli, Command, RunArgs};
+use crate::exit::{Differs, Usage};
+use crate::header::arguments;
+use crate::ledger::Ledger;
+use crate::plan::{Plan, Settings};
+use crate::run_dir::RunDir;
+
+/// A run that is to be carried on.
+pub(crate) struct Earlier {
+    given: PathBuf,
+    /// Its file, open for more lines.
+    pub(crate) run_dir: RunDir,
+    /// What it holds.
+    pub(crate) run: Run,
+    /// Its options.
+    pub(crate) args: RunArgs,
+}
+
+impl Earlier {
+    /// Reads what is there; changes nothing.
+    ///
+    /// # Errors
+    /// No results, damaged or foreign ones, or ones that are being written: exit 2. Options that are not the
+    /// run's: exit 4.
+    pub(crate) fn read(given: &Path) -> anyhow::Result<Self> {
+        // What is wrong with the file is said by the one who reads it.
+        let file = reports::results_of(given);
+        if !file.exists() {
+            reports::load(given)?;
+        }
+        let run_dir = RunDir::open(&file)?;
+        let run = reports::load_start(&file, run_dir.length())?;
+        let args = options(&run.header).map_err(|why| {
+            Differs(format!(
+                "--resume {}: its options are not of this version ({why}); run it again",
+                given.display()
+            ))
+        })?;
+        Ok(Self {
+            given: given.to_path_buf(),
+            run_dir,
+            run,
+            args,
+        })
+    }
+
+    /// Whether nothing is left to do.
+    pub(crate) fn is_finished(&self, ledger: &Ledger) -> bool {
+        self.run.end.is_some() && ledger.closed() == ledger.planned()
+    }
+
+    /// The options must be those that the run was started with.
+    ///
+    /// # Errors
+    /// They are not: exit 4.
+    pub(crate) fn check_options(&self, settings: &Settings) -> Result<(), Differs> {
+        let now = arguments(&self.args, settings);
+        let then = &self.run.header.arguments;
+        let mut found = Vec::new();
+        for name in then
+            .keys()
+            .chain(now.keys().filter(|n| !then.contains_key(*n)))
+        {
+            compare(
+                &mut found,
+                &format!("--{name}"),
+                then.get(name),
+                now.get(name),
+            );
+        }
+        let seeds = (
+            Value::from(self.run.header.seed),
+            Value::from(settings.seed),
+        );
+        compare(&mut found, "--seed", Some(&seeds.0), Some(&seeds.1));
+        self.refuse_if(found, "leave the option out, or start a new run")
+    }
+
+    /// Program and environment must be those that the run was started with.
+    ///
+    /// # Errors
+    /// They are not: exit 4.
+    pub(crate) fn check_machine(&self, now: &Header) -> anyhow::Result<()> {
+        let then = &self.run.header;
+        let mut found = Vec::new();
+        let facts = [
+            ("version", &then.tool_version, &now.tool_version),
+            ("revision", &then.revision, &now.revision),
+            ("binary", &then.binary, &now.binary),
+        ];
+        for (name, then, now) in facts {
+            compare(
+                &mut found,
+                name,
+                Some(&then.as_str().into()),
+                Some(&now.as_str().into()),
+            );
+        }
+        let then = serde_json::to_value(&then.environments).context("encode an environment")?;
+        let now = serde_json::to_value(&now.environments).context("encode an environment")?;
+        compare(&mut found, "", Some(&then), Some(&now));
+        Ok(self.refuse_if(found, "start a new run")?)
+    }
+
+    fn refuse_if(&self, found: Vec<String>, remedy: &str) -> Result<(), Differs> {
+        if found.is_empty() {
+            return Ok(());
+        }
+        let given = self.given.display();
+        Err(Differs(format!(
+            "--resume {given}: {}; {remedy}",
+            found.join("; ")
+        )))
+    }
+
+    /// What the lines say.
+    ///
+    /// # Errors
+    /// A line is not of this plan: the file is damaged.
+    pub(crate) fn ledger(&self, plan: &Plan) -> Result<Ledger, Usage> {
+        let mut ledger = Ledger::new(plan);
+        for cell in &self.run.cells {
+            ledger.note_earlier(cell).map_err(|why| {
+                Usage(format!(
+                    "--resume {}: the file is damaged: {why}",
+                    self.given.display()
+                ))
+            })?;
+        }
+        Ok(ledger)
+    }
+}
+
+/// Readings that differ at each look at the same machine.
+const READINGS: [&str; 1] = ["clock_step_ns"];
+
+/// Says where two values differ, by name down to the single fact.
+fn compare(found: &mut Vec<String>, name: &str, then: Option<&Value>, now: Option<&Value>) {
+    if let (Some(Value::Object(then)), Some(Value::Object(now))) = (then, now) {
+        for key in then
+            .keys()
+            .chain(now.keys().filter(|k| !then.contains_key(*k)))
+        {
+            if !READINGS.contains(&key.as_str()) {
+                let name = format!("{name} {key}");
+                compare(found, name.trim_start(), then.get(key), now.get(key));
+            }
+        }
+    } else if then != now {
+        let text =
+            |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
+        found.push(format!("{name} was {}, is {}", text(then), text(now)));
+    }
+}
+
+/// The run's own options, and on top of them those given now: the last one of each counts.
+fn options(header: &Header) -> Result<RunArgs, String> {
+    let given = std::env::args().skip(1);
+    merged(&header.command_line, given.collect())
+}
+
+fn merged(then: &[String], mut now: Vec<String>) -> Result<RunArgs, String> {
+    if now.first().is_some_and(|word| word == "run") {
+        now.remove(0);
+    }
+    let words = then.iter().cloned().chain(now);
+    let parse = || -> Result<Cli, clap::Error> {
+        let matches: ArgMatches = overriding(Cli::command()).try_get_matches_from(words)?;
+        Cli::from_arg_matches(&matches)
+    };
+    let cli = parse().map_err(|error| crate::cli::one_line(&error))?;
+    match cli.command {
+        None => Ok(cli.run),
+        Some(Command::Run(args)) => Ok(args),
+        Some(_) => Err("it does not start with `run`".to_owned()),
+    }
+}
+
+fn overriding(command: clap::Command) -> clap::Command {
+    command
+        .args_override_self(true)
+        .mut_subcommand("run", |run| run.args_override_self(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_is_not_given_is_taken_from_the_run_and_what_is_given_counts() {
+        let then = words("bench-runner --services 10,20 --seed 7 --no-control --out a");
+        let same = merged(&then, words("--resume a")).unwrap();
+        assert_eq!(
+            (same.services, same.seed, same.no_control),
+            (vec![10, 20], 7, true)
+        );
+        let other = merged(&then, words("run --seed 8 --resume=a --services 10")).unwrap();
+        assert_eq!((other.services, other.seed), (vec![10], 8));
+        let then = words("bench-runner run --services 10 --modes none");
+        let with_word = merged(&then, words("--resume a --modes nftables")).unwrap();
+        assert_eq!(with_word.modes, [schema::Mode::Nftables]);
+    }
+
+    #[test]
+    fn a_header_of_another_verb_is_refused() {
+        assert!(merged(&words("bench-runner doctor"), Vec::new()).is_err());
+        assert!(merged(&words("bench-runner --frobnicate"), Vec::new()).is_err());
+    }
+
+    #[test]
+    fn differences_are_named_down_to_the_fact_and_readings_are_none() {
+        let then = json!({"netns": {"kernel": "6.1", "clock_step_ns": 20, "tools": {"nft": "1", "gone": "2"}}});
+        let now = json!({"netns": {"kernel": "6.18", "clock_step_ns": 21, "tools": {"nft": "1"}}});
+        let mut found = Vec::new();
+        compare(&mut found, "", Some(&then), Some(&now));
+        assert_eq!(
+            found,
+            [
+                "netns kernel was \"6.1\", is \"6.18\"",
+                "netns tools gone was \"2\", is nothing"
+            ]
+        );
+    }
+}

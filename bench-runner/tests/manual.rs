@@ -1,0 +1,102 @@
+//! What the program says of itself to shells and readers names everything that it can do.
+#![allow(missing_docs, reason = "tests are sentences")]
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use std::process::{Command, Output};
+
+fn runner(words: &[&str]) -> Output {
+    let runner = env!("CARGO_BIN_EXE_bench-runner");
+    Command::new(runner).args(words).output().unwrap()
+}
+
+fn said(words: &[&str]) -> String {
+    let output = runner(words);
+    assert!(output.status.success(), "{words:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Verbs as `--help` lists them.
+fn verbs() -> Vec<String> {
+    let help = said(&["--help"]);
+    let (_, list) = help.split_once("Commands:").unwrap();
+    let (list, _) = list.split_once("Options:").unwrap();
+    let verb = |line: &str| {
+        Some(
+            line.strip_prefix("  ")?
+                .split_whitespace()
+                .next()?
+                .to_owned(),
+        )
+    };
+    let indented = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
+    let found: Vec<String> = list.lines().filter(indented).filter_map(verb).collect();
+    assert!(
+        found.len() > 8 && found.contains(&"man".to_owned()),
+        "{found:?}"
+    );
+    found
+}
+
+#[test]
+fn the_completions_of_every_shell_name_every_verb() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let text = said(&["completions", shell]);
+        for verb in verbs() {
+            assert!(text.contains(&verb), "{shell} does not know {verb}");
+        }
+        assert!(
+            text.contains("cell-timeout"),
+            "{shell} does not know options"
+        );
+    }
+}
+
+#[test]
+fn the_manual_names_every_verb_and_each_verb_has_a_page() {
+    // A hyphen is an escape in roff.
+    let plain = |text: String| text.replace("\\-", "-");
+    let page = plain(said(&["man"]));
+    assert!(page.contains(".TH bench-runner"), "{page}");
+    assert!(
+        page.contains("--cell-timeout"),
+        "options of a run need no word"
+    );
+    for verb in verbs() {
+        assert!(page.contains(&verb), "the page does not name {verb}");
+        if verb != "help" {
+            let page = plain(said(&["man", &verb]));
+            assert!(page.contains(&format!("bench-runner-{verb}")), "{page}");
+        }
+    }
+    let page = plain(said(&["man", "report"]));
+    assert!(page.contains("--format"), "{page}");
+}
+
+#[test]
+fn an_unknown_verb_has_no_page() {
+    let output = runner(&["man", "reprot"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_plan_and_the_same_rules_byte_for_byte() {
+    let say = |what: &str, seed: &str| {
+        said(&[
+            "plan",
+            "--services",
+            "40,300",
+            "--repetitions",
+            "3",
+            "--seed",
+            seed,
+            what,
+        ])
+    };
+    for what in ["--json", "--rules"] {
+        let text = say(what, "11");
+        assert!(text.len() > 10_000, "{what}");
+        assert_eq!(text, say(what, "11"), "{what}");
+        assert_ne!(text, say(what, "12"), "{what}");
+    }
+}
