@@ -114,7 +114,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "ipv4", value_parser = family)]
     pub(crate) families: Vec<String>,
 
-    /// kube-proxy's large-cluster layout: no comments in per-service rules.
+    /// kube-proxy's large-cluster layout: no comments in the rules of endpoints.
     #[arg(long, value_name = "on|off", default_value = "on")]
     pub(crate) large_cluster: OnOff,
 

@@ -20,6 +20,8 @@ use crate::readiness::Case;
 pub(crate) const ENVIRONMENT: &str = "netns";
 /// Variant of the second `none` series.
 pub(crate) const CONTROL: &str = "control";
+/// Services beyond N that the updates of a stay may add.
+const ROOM: u32 = 100;
 /// Building a lab, starting a process, settling: expected, nanoseconds.
 const STAY_NS: u64 = 250_000_000;
 
@@ -131,6 +133,16 @@ impl Settings {
                 "--transports leaves no way to program mode {mode}: add {} or leave the mode out with --modes",
                 can.join(" or ")
             )));
+        }
+        let largest = self.sizes[self.sizes.len() - 1];
+        for mode in &self.modes {
+            let most = registry(*mode).most_services().unwrap_or(u32::MAX);
+            if largest > most.saturating_sub(ROOM) {
+                return Err(Usage(format!(
+                    "--services {largest}: mode {mode} has marks for {most} services, {ROOM} of them kept for additions; ask for at most {} or leave the mode out with --modes",
+                    most - ROOM
+                )));
+            }
         }
         if self.damage.is_some()
             && (smallest < 2 * self.request.protocols.len() || self.endpoints < 2)

@@ -51,6 +51,8 @@ impl Scenario for ColdInstall {
         request: &Request,
     ) -> Vec<Options> {
         let chunks: &[Option<u32>] = match mode {
+            // One process a rule: nothing to divide.
+            _ if transport == Transport::Exec && !mode.is_floor() => &[None],
             Mode::None | Mode::Conntrack => &[],
             Mode::Nftables | Mode::IptablesNft => &CHUNKS,
             Mode::IptablesLegacy | Mode::Ipset => &[None],

@@ -103,7 +103,7 @@ impl Engine {
 pub struct RenderOptions {
     /// How the batch reaches the kernel.
     pub transport: Transport,
-    /// kube-proxy's large-cluster mode: no comments in per-service rules.
+    /// kube-proxy's large-cluster mode: no comments in the rules of endpoints.
     pub large_cluster: bool,
     /// Services a transaction; `None`: all in one.
     pub chunk: Option<usize>,

@@ -263,10 +263,10 @@ impl RestoreText {
 
     /// The service's rule in KUBE-SERVICES: the list that a first packet walks.
     pub(in crate::datapath) fn portal(&mut self, service: &Service) {
-        let comment = self.comment(&service.port_name(), " cluster IP");
+        let name = service.port_name();
         let protocol = service.frontend.protocol;
         self.operation(format_args!(
-            "-A KUBE-SERVICES{comment} -m {protocol} -p {protocol} -d {} --dport {} -j {}",
+            "-A KUBE-SERVICES -m comment --comment \"{name} cluster IP\" -m {protocol} -p {protocol} -d {} --dport {} -j {}",
             service.frontend.vip,
             service.frontend.port,
             service_chain(service),
@@ -287,9 +287,8 @@ impl RestoreText {
         let chain = service_chain(service);
         let name = service.port_name();
         let protocol: Protocol = service.frontend.protocol;
-        let comment = self.comment(&name, " cluster IP");
         self.operation(format_args!(
-            "-A {chain}{comment} -m {protocol} -p {protocol} -d {} --dport {} ! -s {CLUSTER_CIDR} -j KUBE-MARK-MASQ",
+            "-A {chain} -m comment --comment \"{name} cluster IP\" -m {protocol} -p {protocol} -d {} --dport {} ! -s {CLUSTER_CIDR} -j KUBE-MARK-MASQ",
             service.frontend.vip, service.frontend.port,
         ));
         let count = service.endpoints.len();
@@ -318,6 +317,8 @@ impl RestoreText {
         }
     }
 
+    /// What kube-proxy leaves out in large clusters: comments of jumps to endpoints and in their chains. Those
+    /// of a service's own rules it always writes (`appendServiceCommentLocked` and its callers).
     fn comment(&self, name: &str, rest: &str) -> String {
         if self.large_cluster {
             String::new()

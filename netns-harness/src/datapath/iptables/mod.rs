@@ -44,7 +44,7 @@ pub const LAW: &[(&str, &str)] = &[
     ("operations of a service-add", "17 + (N + 1) + 2 + 4·E"),
     (
         "bytes of a service-add",
-        "972 + Σ over N + 1 services of (73 + characters of VIP and port) + bytes of the new service's chains, which do not depend on N",
+        "972 + Σ over N + 1 services of (108 + characters of name, VIP and port) + bytes of the new service's chains, which do not depend on N",
     ),
     (
         "processes of a cold install, transport exec",
@@ -129,10 +129,12 @@ impl Iptables {
 /// Bytes of a service's line in KUBE-SERVICES in large-cluster layout, newline included.
 #[must_use]
 pub fn portal_bytes(service: &Service) -> usize {
-    // -A KUBE-SERVICES -m tcp -p tcp -d VIP --dport PORT -j KUBE-SVC-0123456789ABCDEF
-    const FIXED: usize =
-        "-A KUBE-SERVICES -m tcp -p tcp -d  --dport  -j KUBE-SVC-0123456789ABCDEF\n".len();
-    FIXED + service.frontend.vip.to_string().len() + service.frontend.port.to_string().len()
+    // With the names of the service, the VIP and the port between.
+    const FIXED: usize = "-A KUBE-SERVICES -m comment --comment \" cluster IP\" -m tcp -p tcp -d  --dport  -j KUBE-SVC-0123456789ABCDEF\n".len();
+    FIXED
+        + service.port_name().len()
+        + service.frontend.vip.to_string().len()
+        + service.frontend.port.to_string().len()
 }
 
 fn meaning_of(tables: &Tables) -> Result<Relation, HarnessError> {

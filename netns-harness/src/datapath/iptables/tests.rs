@@ -213,7 +213,7 @@ fn a_second_rule_for_a_service_is_seen_and_the_order_is_the_lists() {
     };
     let portal = text
         .lines()
-        .find(|l| l.starts_with("-A KUBE-SERVICES -m tcp"))
+        .find(|l| l.starts_with("-A KUBE-SERVICES") && l.contains("bench/svc-0"))
         .unwrap()
         .to_owned();
     let mut tables = Tables::default();
