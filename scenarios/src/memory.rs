@@ -5,8 +5,7 @@
 //! as it comes out, negative or not.
 //!
 //! The first install is not sampled. It brings along what stays behind for the next ones (tables, hooks,
-//! connection tracking, slabs and per-CPU pages that the kernel keeps for a while: first samples were up
-//! to a fifth too large). It is proved by the census, followed to the tool's exit, charged to a memory cgroup
+//! connection tracking, slabs and per-CPU pages that the kernel keeps for a while). It is proved by the census, followed to the tool's exit, charged to a memory cgroup
 //! where there can be one, and updated once to see the peak of that. No traffic runs between the readings,
 //! so the probes come last.
 
@@ -30,8 +29,9 @@ const SETTLED_NS: u64 = 250_000_000;
 /// Probing up to a thousand services, nanoseconds.
 const PROOF_NS: u64 = 150_000_000;
 
-/// Install/remove pairs, all in one lab: in trials the pairs of a lab spread as the medians of fresh labs
-/// did, and a lab costs more than most pairs. At the largest sizes an install takes up to ten seconds.
+/// Install/remove pairs, all in one lab because of what labs cost; a lab for each pair was not tried. Stays
+/// differ by more than the pairs of one, so precision comes from stays. At the largest sizes an install
+/// takes up to ten seconds.
 const fn pairs(services: u32) -> u32 {
     if services > LARGE { 3 } else { 5 }
 }
