@@ -82,6 +82,7 @@ impl Settings {
         };
         sizes.sort_unstable();
         sizes.dedup();
+        let largest = sizes.last().copied().unwrap_or_default();
         let settings = Self {
             sizes,
             endpoints: args.endpoints,
@@ -95,6 +96,7 @@ impl Settings {
                 churn: args.churn,
                 large_cluster: args.large_cluster == OnOff::On,
                 flows: args.flows,
+                largest,
             },
             seed: args.seed,
             repetitions: args.repetitions,

@@ -84,6 +84,8 @@ pub struct Request {
     pub large_cluster: bool,
     /// Flows of a first-packet cell.
     pub flows: u32,
+    /// The largest size of the run.
+    pub largest: u32,
 }
 
 /// What kind of stay a scenario's cells need.
