@@ -6,7 +6,7 @@ use std::fmt::Write;
 use schema::summary::{Row, Summary};
 use schema::{Metric, Mode};
 
-use crate::html::headline::{answers, behind};
+use crate::html::headline::{answers, behind, programmed};
 use crate::html::trust::{command, coverage_text};
 use crate::html::updates::{caption, counted};
 use crate::load::Run;
@@ -223,10 +223,12 @@ fn measured(row: &Row, answers: &[&Row]) -> String {
         median
     };
     let noisy = if row.noisy { ", noisy" } else { "" };
-    let but = if mishap(row).is_some() {
-        " (some stays have no number)"
-    } else {
-        ""
+    let but = match mishap(row) {
+        Some(why) if why.contains("timed-out: longer than") => {
+            " (other stays timed out: the true median is higher)"
+        }
+        Some(_) => " (some stays have no number)",
+        None => "",
     };
     format!("{median} ({}{noisy}){but}", behind(row, unit))
 }
@@ -255,7 +257,7 @@ fn floors(text: &mut String, run: &Run, scope: &Scope, services: u32) {
                 .map_or_else(|| "no interval".to_owned(), span);
             safe(&format!(
                 "{}{protocol} ÷ {} {} ({ci95})",
-                ratio.key.mode,
+                programmed(&ratio.key),
                 ratio.floor,
                 digits(ratio.ratio.ratio)
             ))

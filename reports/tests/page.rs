@@ -117,7 +117,10 @@ fn hostile_labels_stay_text_everywhere() {
                 .any(|element| element == "script")
         );
         assert!(!svg.contains('\u{1}'), "control characters are not XML");
-        plots::png(&svg).expect("an XML reader takes it");
+        // One of each way of drawing: rasterising takes long without optimisation.
+        if matches!(figure.name.as_str(), "updates" | "kernel-memory") {
+            plots::png(&svg).expect("an XML reader takes it");
+        }
     }
     let markdown = render_markdown(&[(&run, &summary)]);
     assert!(!markdown.contains("<script>"));

@@ -184,7 +184,7 @@ pub(super) fn floors(ratios: &[FloorRatio], scope: &Scope) -> Markup {
                         tbody {
                             @for key in keys {
                                 tr {
-                                    th scope="row" { (key.mode) ", " (described(&key.options)) }
+                                    th scope="row" { (programmed(key)) ", " (described(&key.options)) }
                                     @for floor in [Mode::None, Mode::Conntrack] {
                                         td data-label={ "÷ " (floor) } {
                                             @match against(key, floor) {
@@ -203,6 +203,14 @@ pub(super) fn floors(ratios: &[FloorRatio], scope: &Scope) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// The mode, and how it is programmed where the cell says so.
+pub(crate) fn programmed(key: &schema::CellKey) -> String {
+    match way(&key.options) {
+        way if way.is_empty() => key.mode.to_string(),
+        way => format!("{} ({way})", key.mode),
     }
 }
 
