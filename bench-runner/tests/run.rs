@@ -157,7 +157,14 @@ fn a_small_run_measures_every_mode_and_writes_every_file() {
         .collect();
     assert_eq!(
         modes,
-        BTreeSet::from(["none", "conntrack", "iptables-legacy", "nftables"])
+        BTreeSet::from([
+            "none",
+            "conntrack",
+            "iptables-legacy",
+            "iptables-nft",
+            "ipset",
+            "nftables"
+        ])
     );
     for cell in cells
         .iter()

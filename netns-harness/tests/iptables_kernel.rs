@@ -84,14 +84,18 @@ fn goes_to(
 }
 
 fn tool(line: &str) {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let output = Command::new(words[0])
+    let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+    carry_out(&words);
+}
+
+fn carry_out(words: &[String]) {
+    let output = Command::new(&words[0])
         .args(&words[1..])
         .output()
         .expect("the iptables and nftables packages");
     assert!(
         output.status.success(),
-        "{line}: {}",
+        "{words:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
 }
@@ -158,7 +162,7 @@ fn every_damage_is_seen_in_the_listing() {
                 goes_to(iptables, None, &population, &options(Transport::Restore));
                 let (a, b) = (&population.services[0], &population.services[2]);
                 for words in iptables.damage(damage, a, b) {
-                    tool(&words.join(" "));
+                    carry_out(&words);
                 }
                 let seen = iptables.census().map(|listed| listed.differences(&wanted));
                 assert!(!matches!(seen, Ok(None)), "{} {damage:?}", iptables.mode());

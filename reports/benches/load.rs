@@ -10,7 +10,7 @@ const CELLS: usize = 10_000;
 
 fn loading(criterion: &mut Criterion) {
     let mut run = synthetic::run(&Shape {
-        blocks: 20,
+        blocks: 25,
         samples: 100,
         ..Shape::default()
     });

@@ -7,12 +7,13 @@ use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, Exp, LogNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{
-    Accelerator, CellKey, CellRecord, EndRecord, Environment, Header, Metric, Mode, Options,
-    Outcome, Samples, SandboxKind, ScenarioKind, Series, Stage,
+    CellKey, CellRecord, EndRecord, Metric, Mode, Options, Outcome, Samples, ScenarioKind, Series,
+    Stage,
 };
 
 use crate::load::Run;
 
+mod header;
 mod laws;
 
 use laws::Way;
@@ -71,7 +72,7 @@ pub fn run(shape: &Shape) -> Run {
     }
     let cells = maker.cells;
     Run {
-        header: header(shape, cells.len() as u64),
+        header: header::header(shape, cells.len() as u64),
         cells,
         end: Some(EndRecord {
             ended: if shape.mishaps { "budget" } else { "complete" }.to_owned(),
@@ -96,58 +97,6 @@ pub fn lines(run: &Run) -> serde_json::Result<String> {
         text += &(serde_json::to_string(&Record::End(end.clone()))? + "\n");
     }
     Ok(text)
-}
-
-fn header(shape: &Shape, cells: u64) -> Header {
-    let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
-        pairs
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect()
-    };
-    let environment = Environment {
-        sandbox: SandboxKind::Netns,
-        accel: Accelerator::None,
-        kernel: "6.18.0".to_owned(),
-        kernel_build: "#1 SMP PREEMPT_DYNAMIC".to_owned(),
-        machine: "x86_64".to_owned(),
-        cpu: format!("Imaginary CPU ({})", shape.label),
-        cores: 2,
-        clocksource: "tsc".to_owned(),
-        clock_step_ns: 20,
-        pinning: "client 0, servers 1".to_owned(),
-        mitigations: map(&[
-            ("spectre_v2", "Mitigation: Retpolines"),
-            ("meltdown", "Not affected"),
-        ]),
-        config: map(&[("preempt", "voluntary"), ("hz", "250")]),
-        sysctls: map(&[
-            ("node:net.ipv4.ip_forward", "1"),
-            ("node:net.netfilter.nf_conntrack_checksum", "0"),
-        ]),
-        tools: map(&[
-            ("iptables", "1.8.9"),
-            ("nft", "1.0.6"),
-            ("libnftnl", "1.2.4"),
-            ("ipset", "7.17"),
-        ]),
-    };
-    Header {
-        schema_version: schema::SCHEMA_VERSION,
-        started: "2026-11-22T20:00:00Z".to_owned(),
-        tool_version: "0.1.0".to_owned(),
-        revision: "0123456789ab".to_owned(),
-        binary: String::new(),
-        command_line: ["bench-runner", "--services", "10000", "--sandbox", "netns"]
-            .map(str::to_owned)
-            .to_vec(),
-        arguments: BTreeMap::from([("out".to_owned(), shape.label.as_str().into())]),
-        seed: 42,
-        planned_cells: cells + if shape.mishaps { 3 } else { 0 },
-        planned_blocks: shape.blocks,
-        planned_time_ns: 300_000_000_000,
-        environments: BTreeMap::from([("host".to_owned(), environment)]),
-    }
 }
 
 struct Maker<'a> {

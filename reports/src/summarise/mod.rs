@@ -32,12 +32,15 @@ const QUANTILES: &[(&str, f64, u64)] = &[
 #[must_use]
 pub fn summarise(run: &Run) -> Summary {
     let cells = Cells::of(run);
-    // Rows and fits are most of the work, and need nothing of each other.
-    let (rows, mut fits) = thread::scope(|scope| {
-        let fits = scope.spawn(|| fits::fits(&Cells::of(run)));
+    // Rows on this thread, fits and noise on another: most of the work, and they need nothing of each other.
+    let (rows, (mut fits, noise)) = thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            let cells = Cells::of(run);
+            (fits::fits(&cells), noise::noise(&cells))
+        });
         let rows = rows(&cells, run);
-        let fits = fits.join();
-        (rows, fits.unwrap_or_else(|panic| resume_unwind(panic)))
+        let other = other.join();
+        (rows, other.unwrap_or_else(|panic| resume_unwind(panic)))
     });
     fits::mark_noisy(&mut fits, &rows);
     let mut summary = Summary {
@@ -46,7 +49,7 @@ pub fn summarise(run: &Run) -> Summary {
         cells: rows,
         fits,
         findings: Vec::new(),
-        noise: noise::noise(&cells),
+        noise,
         coverage: coverage(run),
     };
     summary.findings = findings::findings(&cells, &summary);

@@ -1,7 +1,7 @@
 //! Breaking installed rules by hand, with one `iptables` process a rule.
 
 use super::layout::{endpoint_chain, service_chain};
-use super::tool;
+use super::{rule, tool};
 use crate::datapath::{Damage, Engine};
 use crate::service::Service;
 
@@ -10,7 +10,8 @@ pub(super) fn commands(tool: &str, damage: Damage, a: &Service, b: &Service) -> 
     let iptables = |action, chain: &str, rest: &str| nat(tool, action, chain, rest);
     let portal = |s: &Service, to: &Service| {
         format!(
-            "-d {}/32 -p {} -m {} --dport {} -j {}",
+            "-m comment --comment \"{} cluster IP\" -d {}/32 -p {} -m {} --dport {} -j {}",
+            s.port_name(),
             s.frontend.vip,
             s.frontend.protocol,
             s.frontend.protocol,
@@ -53,8 +54,8 @@ pub(in crate::datapath) fn stray_rule(a: &Service, b: &Service) -> Vec<Vec<Strin
 
 fn nat(tool: &str, action: &str, chain: &str, rest: &str) -> Vec<String> {
     [tool, "-w", "5", "-t", "nat", action, chain]
-        .into_iter()
-        .chain(rest.split_whitespace())
         .map(str::to_owned)
+        .into_iter()
+        .chain(rule::words(rest))
         .collect()
 }
