@@ -124,6 +124,9 @@ fn a_small_run_measures_every_mode_and_writes_every_file() {
             "100",
             "--transports",
             "restore,netlink,nft",
+            // All that an ordinary run asks but memory, whose settling takes minutes.
+            "--scenarios",
+            "cold-install,service-add,service-remove,endpoint-churn,first-packet,rule-count",
         ],
     );
     assert!(done.status.success(), "{}", text(&done.stderr));
