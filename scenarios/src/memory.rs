@@ -33,12 +33,11 @@ const PROOF_NS: u64 = 150_000_000;
 /// differ by more than the pairs of one, so precision comes from stays. At the largest sizes an install
 /// takes up to ten seconds, and what it holds is far more than what other processes move.
 const fn pairs(services: u32) -> u32 {
-    match services {
-        0..=1_000 => 5,
-        1_001..=3_000 => 3,
-        _ => 2,
-    }
+    if services > LARGE { 2 } else { 5 }
 }
+
+/// From here on installs are long.
+const LARGE: u32 = 3_000;
 
 /// A run that sweeps sizes asks the largest and what is within this factor of it: three half-decades, enough
 /// for a price per service. What fewer services hold is lost in what other processes move.
@@ -272,7 +271,7 @@ mod tests {
     #[test]
     fn every_size_has_at_least_two_pairs_and_the_smaller_ones_five() {
         assert!((1..=100_000).step_by(97).all(|n| pairs(n) >= 2));
-        assert!((1..=1_000).all(|n| pairs(n) >= 5));
+        assert!((1..=LARGE).all(|n| pairs(n) >= 5));
     }
 
     #[test]
