@@ -27,6 +27,11 @@ impl Scenario for EndpointChurn {
         "How long does it take to replace one endpoint of each of k services?"
     }
 
+    /// Costs what service-add does, and says little more: by name.
+    fn in_default_run(&self) -> bool {
+        false
+    }
+
     fn cells(
         &self,
         mode: Mode,
