@@ -123,6 +123,13 @@ pub fn build(runner: &Path, kernel: &Kernel, out: &Path) -> Result<Contents, Gue
     for folder in ["/proc", "/sys", "/dev", "/run", "/tmp", "/var"] {
         image.write(|a| a.folder(folder))?;
     }
+    // A merged /usr: programs and plug-ins are found by either name, as here.
+    for folder in ["/bin", "/sbin", "/lib", "/lib64"] {
+        if let Ok(to) = fs::read_link(folder) {
+            let to = to.display().to_string();
+            image.write(|a| a.link(folder, &to))?;
+        }
+    }
     // The kernel opens it for the first process before anything is mounted.
     image.write(|a| a.device("/dev/console", 0o600, 5, 1))?;
     image.write(|a| a.file("/etc/protocols", 0o644, PROTOCOLS.as_bytes()))?;
@@ -168,7 +175,7 @@ impl Image {
     fn program(&mut self, at: &Path, from: &Path) -> Result<(), GuestError> {
         let data = fs::read(from).map_err(GuestError::file("read", from))?;
         let data = elf::loaded(from, data)?;
-        let at = at.display().to_string();
+        let at = whole(at).display().to_string();
         if self.archive.holds(&at) {
             return Ok(());
         }
@@ -188,7 +195,7 @@ impl Image {
                 // A script, as ipvsadm-save is, needs a shell, which the guest has not.
                 Some(real) if is_elf(&real) => {
                     let link = format!("/usr/sbin/{tool}");
-                    let to = real.display().to_string();
+                    let to = whole(&real).display().to_string();
                     self.program(&real, &real)?;
                     if link != to {
                         self.write(|a| a.link(&link, &to))?;
@@ -227,6 +234,15 @@ impl Image {
         self.write(|a| a.file(MODULE_LIST, 0o644, order.as_bytes()))?;
         let names = loaded.into_iter().map(|m| m.name).collect();
         Ok((names, missing.into_iter().map(str::to_owned).collect()))
+    }
+}
+
+/// The path with its folder's symbolic links followed.
+fn whole(path: &Path) -> PathBuf {
+    let folder = path.parent().and_then(|p| p.canonicalize().ok());
+    match (folder, path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
     }
 }
 
