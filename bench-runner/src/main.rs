@@ -37,7 +37,14 @@ pub(crate) const VERSION: &str = concat!(
     ")"
 );
 
+/// The word on a guest kernel's command line that makes the first process ours. The kernel hands over
+/// every word that it does not know itself, so it need not be the only one.
+const GUEST_INIT: &str = "guest-init";
+
 fn main() -> ExitCode {
+    if std::process::id() == 1 && std::env::args().any(|word| word == GUEST_INIT) {
+        guest::pid1::run(std::path::Path::new("/init"));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return explain(&error),

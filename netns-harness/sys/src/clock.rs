@@ -1,6 +1,8 @@
 //! The one clock. Everything that is timed is timed here: `CLOCK_MONOTONIC_RAW` through the vDSO, not
 //! slewed by NTP (`Documentation/core-api/timekeeping.rst`).
 
+#![allow(unsafe_code)]
+
 use nix::time::{ClockId, clock_gettime};
 
 /// A reading of the clock, nanoseconds since an arbitrary point.
@@ -46,6 +48,28 @@ pub fn step_ns() -> u64 {
         smallest = smallest.min(first.ns_until(second));
     }
     smallest
+}
+
+/// Rate of the processor's time-stamp counter, kHz, against this clock over 50 ms; `None` on processors
+/// without one.
+#[must_use]
+pub fn tsc_khz() -> Option<u64> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        const SPAN: std::time::Duration = std::time::Duration::from_millis(50);
+        let (start, first) = (now(), ticks());
+        std::thread::sleep(SPAN);
+        let (elapsed_ns, last) = (start.elapsed_ns(), ticks());
+        Some((last - first) * 1_000_000 / elapsed_ns)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    None
+}
+
+#[cfg(target_arch = "x86_64")]
+fn ticks() -> u64 {
+    // SAFETY: every x86-64 processor has RDTSC, and Linux lets user space use it.
+    unsafe { std::arch::x86_64::_rdtsc() }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The few system calls of the harness, each behind a safe function: the clock, namespaces, pinned
 //! threads, processes with their accounting. The only crate of the harness with `unsafe`.
 
+pub mod child;
 pub mod clock;
 pub mod isolation;
 pub mod netns;

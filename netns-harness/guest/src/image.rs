@@ -1,0 +1,271 @@
+//! The initramfs of a guest: the runner's own binary as the first process, the tools that modes need with
+//! their libraries, and just the modules that they need.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::GuestError;
+use crate::cpio::Archive;
+use crate::elf;
+use crate::kernel::Kernel;
+
+/// Without these there is no way to talk to the guest.
+const REQUIRED: &[&str] = &["virtio_mmio", "virtio_console"];
+
+/// What labs, modes and traffic use, as far as the kernel has it: a mode whose module is missing says so
+/// when it is tried.
+const WANTED: &[&str] = &[
+    "veth",
+    "dummy",
+    "nf_conntrack",
+    "nf_conntrack_netlink",
+    "nf_nat",
+    // x_tables
+    "ip_tables",
+    "iptable_filter",
+    "iptable_nat",
+    "iptable_mangle",
+    "iptable_raw",
+    "ipt_REJECT",
+    "xt_addrtype",
+    "xt_comment",
+    "xt_conntrack",
+    "xt_mark",
+    "xt_MASQUERADE",
+    "xt_multiport",
+    "xt_nat",
+    "xt_physdev",
+    "xt_recent",
+    "xt_set",
+    "xt_statistic",
+    "xt_tcpudp",
+    // nf_tables
+    "nf_tables",
+    "nft_chain_nat",
+    "nft_compat",
+    "nft_ct",
+    "nft_fib_ipv4",
+    "nft_limit",
+    "nft_masq",
+    "nft_nat",
+    "nft_numgen",
+    "nft_reject_ipv4",
+    // ipset
+    "ip_set",
+    "ip_set_bitmap_port",
+    "ip_set_hash_ip",
+    "ip_set_hash_ipport",
+    "ip_set_hash_ipportip",
+    "ip_set_hash_ipportnet",
+    // IPVS
+    "ip_vs",
+    "ip_vs_lc",
+    "ip_vs_mh",
+    "ip_vs_rr",
+    "ip_vs_sh",
+    "ip_vs_wlc",
+    "ip_vs_wrr",
+];
+
+/// Tools that modes start, as far as they are installed here.
+pub const TOOLS: &[&str] = &[
+    "iptables-legacy",
+    "iptables-legacy-restore",
+    "iptables-legacy-save",
+    "iptables-nft",
+    "iptables-nft-restore",
+    "iptables-nft-save",
+    "ipset",
+    "ipvsadm",
+    "ipvsadm-restore",
+    "ipvsadm-save",
+    "nft",
+];
+
+/// Where tools are looked for, here and in the guest.
+const PROGRAM_FOLDERS: &[&str] = &["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// Name lookups that tools make: `protocols(5)`, `nsswitch.conf(5)`.
+const PROTOCOLS: &str = "ip\t0\tIP\nicmp\t1\tICMP\ntcp\t6\tTCP\nudp\t17\tUDP\nsctp\t132\tSCTP\n";
+const NSSWITCH: &str = "passwd: files\ngroup: files\nprotocols: files\nservices: files\n";
+
+/// Order of loading, in the guest.
+pub(crate) const MODULE_LIST: &str = "/modules/order";
+
+/// What an initramfs was made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contents {
+    /// Tools that are in it, by name.
+    pub tools: Vec<String>,
+    /// Tools that are not installed here.
+    pub missing_tools: Vec<String>,
+    /// Modules, in the order of loading.
+    pub modules: Vec<String>,
+    /// Modules that the kernel lacks.
+    pub missing_modules: Vec<String>,
+    /// Its size, bytes.
+    pub bytes: u64,
+}
+
+/// Writes an initramfs for `kernel` to `out`, with the program `runner` as the first process. Equal inputs
+/// give equal bytes.
+///
+/// # Errors
+/// A file cannot be read or written, the kernel lacks virtio, or a tool's library is missing.
+pub fn build(runner: &Path, kernel: &Kernel, out: &Path) -> Result<Contents, GuestError> {
+    let file = fs::File::create(out).map_err(GuestError::file("make", out))?;
+    let mut image = Image {
+        archive: Archive::new(io::BufWriter::new(file)),
+        path: out.to_owned(),
+    };
+    for folder in ["/proc", "/sys", "/dev", "/run", "/tmp", "/var"] {
+        image.write(|a| a.folder(folder))?;
+    }
+    // A merged /usr: programs and plug-ins are found by either name, as here.
+    for folder in ["/bin", "/sbin", "/lib", "/lib64"] {
+        if let Ok(to) = fs::read_link(folder) {
+            let to = to.display().to_string();
+            image.write(|a| a.link(folder, &to))?;
+        }
+    }
+    // The kernel opens it for the first process before anything is mounted.
+    image.write(|a| a.device("/dev/console", 0o600, 5, 1))?;
+    image.write(|a| a.file("/etc/protocols", 0o644, PROTOCOLS.as_bytes()))?;
+    image.write(|a| a.file("/etc/nsswitch.conf", 0o644, NSSWITCH.as_bytes()))?;
+    let (tools, missing_tools) = image.programs(runner)?;
+    let (modules, missing_modules) = image.modules(kernel)?;
+    image.write_last()?;
+    let bytes = fs::metadata(out)
+        .map_err(GuestError::file("read", out))?
+        .len();
+    Ok(Contents {
+        tools,
+        missing_tools,
+        modules,
+        missing_modules,
+        bytes,
+    })
+}
+
+struct Image {
+    archive: Archive<io::BufWriter<fs::File>>,
+    path: PathBuf,
+}
+
+impl Image {
+    fn write(
+        &mut self,
+        act: impl FnOnce(&mut Archive<io::BufWriter<fs::File>>) -> io::Result<()>,
+    ) -> Result<(), GuestError> {
+        act(&mut self.archive).map_err(GuestError::file("write", &self.path))
+    }
+
+    fn write_last(self) -> Result<(), GuestError> {
+        let written = self.archive.finish().and_then(|out| {
+            out.into_inner()
+                .map_err(io::IntoInnerError::into_error)
+                .map(|_| ())
+        });
+        written.map_err(GuestError::file("write", self.path))
+    }
+
+    /// A program or library, without what only a debugger reads.
+    fn program(&mut self, at: &Path, from: &Path) -> Result<(), GuestError> {
+        let data = fs::read(from).map_err(GuestError::file("read", from))?;
+        let data = elf::loaded(from, data)?;
+        let at = whole(at).display().to_string();
+        if self.archive.holds(&at) {
+            return Ok(());
+        }
+        self.write(|a| a.file(&at, 0o755, &data))
+    }
+
+    /// The runner, the tools, iptables' plug-ins, and every library of theirs.
+    fn programs(&mut self, runner: &Path) -> Result<(Vec<String>, Vec<String>), GuestError> {
+        let (mut tools, mut missing) = (Vec::new(), Vec::new());
+        let mut programs = vec![runner.to_owned()];
+        for tool in TOOLS {
+            let found = PROGRAM_FOLDERS
+                .iter()
+                .map(|folder| Path::new(folder).join(tool))
+                .find(|path| path.is_file());
+            match found.and_then(|path| path.canonicalize().ok()) {
+                // A script, as ipvsadm-save is, needs a shell, which the guest has not.
+                Some(real) if is_elf(&real) => {
+                    let link = format!("/usr/sbin/{tool}");
+                    let to = whole(&real).display().to_string();
+                    self.program(&real, &real)?;
+                    if link != to {
+                        self.write(|a| a.link(&link, &to))?;
+                    }
+                    tools.push((*tool).to_owned());
+                    programs.push(real);
+                }
+                _ => missing.push((*tool).to_owned()),
+            }
+        }
+        for plugin in plugins() {
+            self.program(&plugin, &plugin)?;
+            programs.push(plugin);
+        }
+        self.program(Path::new("/init"), runner)?;
+        let libraries: BTreeMap<PathBuf, PathBuf> = elf::closure(&programs)?;
+        for (at, from) in &libraries {
+            self.program(at, from)?;
+        }
+        Ok((tools, missing))
+    }
+
+    fn modules(&mut self, kernel: &Kernel) -> Result<(Vec<String>, Vec<String>), GuestError> {
+        let modules = kernel.list_modules()?;
+        let (wanted, missing): (Vec<&str>, Vec<&str>) =
+            WANTED.iter().copied().partition(|m| modules.has(m));
+        let all: Vec<&str> = REQUIRED.iter().copied().chain(wanted).collect();
+        let loaded = modules.closure(&all)?;
+        let mut order = String::new();
+        for module in &loaded {
+            let path = format!("/modules/{}.ko", module.name);
+            self.write(|a| a.file(&path, 0o644, &module.object))?;
+            order.push_str(&module.name);
+            order.push('\n');
+        }
+        self.write(|a| a.file(MODULE_LIST, 0o644, order.as_bytes()))?;
+        let names = loaded.into_iter().map(|m| m.name).collect();
+        Ok((names, missing.into_iter().map(str::to_owned).collect()))
+    }
+}
+
+/// The path with its folder's symbolic links followed.
+fn whole(path: &Path) -> PathBuf {
+    let folder = path.parent().and_then(|p| p.canonicalize().ok());
+    match (folder, path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+fn is_elf(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    let read = fs::File::open(path).and_then(|mut f| io::Read::read_exact(&mut f, &mut magic));
+    read.is_ok() && magic == *b"\x7fELF"
+}
+
+/// iptables' matches and targets, which it loads while it runs.
+fn plugins() -> Vec<PathBuf> {
+    let folder = elf::library_folders()
+        .into_iter()
+        .map(|f| f.join("xtables"))
+        .find(|f| f.is_dir());
+    let entries = folder.and_then(|f| fs::read_dir(f).ok());
+    let mut files: Vec<PathBuf> = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.extension().is_some_and(|e| e == "so"))
+        .collect();
+    files.sort();
+    files
+}
