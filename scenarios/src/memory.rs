@@ -60,6 +60,11 @@ impl Scenario for Memory {
         Needs::Empty
     }
 
+    /// Its installs and removals take two minutes of a sweep up to 10,000: by name.
+    fn in_default_run(&self) -> bool {
+        false
+    }
+
     fn needs_root(&self) -> Option<&'static str> {
         Some(
             "memory needs root: a user namespace can make no memory cgroup to hold the figure against, and its socket buffers bound the transactions whose peak is asked for",

@@ -17,13 +17,9 @@ use crate::scenario::{CellError, Request};
 use crate::stay::Stay;
 
 /// Timed changes of a cell. More stays say more than more changes in one, and above [`LARGE`] an
-/// iptables update takes most of a second; but a stay of iptables-nft is so dear that there may be only one.
-const fn repetitions(mode: Mode, services: u32) -> u32 {
-    match mode {
-        Mode::IptablesNft => 10,
-        _ if services > LARGE => 4,
-        _ => 10,
-    }
+/// iptables update takes most of a second.
+const fn repetitions(services: u32) -> u32 {
+    if services > LARGE { 4 } else { 10 }
 }
 
 /// Changes timed as kube-proxy's sync. Reading the kernel's state back can take seconds, so above [`LARGE`]
@@ -76,7 +72,7 @@ pub(crate) fn expected_ns(mode: Mode, size: Size, options: &Options) -> u64 {
         .get("transport")
         .and_then(|t| Transport::from_name(t))
         .unwrap_or(Transport::Restore);
-    let (timed, synced) = (repetitions(mode, size.services), syncs(size.services, 0));
+    let (timed, synced) = (repetitions(size.services), syncs(size.services, 0));
     let changes = u64::from(1 + timed + synced);
     let put_back = changes.div_ceil(u64::from(drift(size.services)));
     (changes + put_back) * cost::update_ns(mode, transport, size)
@@ -107,7 +103,7 @@ pub(crate) fn run(
     let base = stay.population;
     let services = stay.spec.services;
     let acts = std::iter::once(Act::Rehearsal)
-        .chain((0..repetitions(stay.spec.mode, services)).map(|_| Act::Timed))
+        .chain((0..repetitions(services)).map(|_| Act::Timed))
         .chain((0..syncs(services, stay.spec.block)).map(|_| Act::Sync));
     let mut current: Option<Population> = None;
     let mut drifted = 0;
