@@ -132,7 +132,7 @@ pub(crate) struct RunArgs {
 
     /// Time after which no further stay is started; the first block is always complete, what remains goes where
     /// intervals are widest.
-    #[arg(long, value_name = "TIME", default_value = "7m20s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "7m40s", value_parser = duration)]
     pub(crate) budget: Duration,
 
     /// Time limit of a cell; what is slower is timed-out with this lower bound. Preparation has the same

@@ -137,7 +137,8 @@ impl<'a> Executor<'a> {
     fn candidate(&self, place: usize) -> Option<Candidate> {
         let spec = &self.plan.stays[place].spec;
         let hopeless = spec.cells.iter().all(|c| self.ledger.is_hopeless(spec, c));
-        if hopeless || self.why_unsupported(spec).is_some() {
+        let left_out = self.plan.stays[place].left_out.is_some();
+        if hopeless || left_out || self.why_unsupported(spec).is_some() {
             return None;
         }
         let served = |spec: &StaySpec| {
@@ -189,6 +190,9 @@ impl<'a> Executor<'a> {
         }
         if let Some(reason) = self.why_unsupported(spec).cloned() {
             return self.close(spec, &open, &Outcome::Unsupported { reason });
+        }
+        if let Some(why) = &stay.left_out {
+            return self.close(spec, &open, &not_run(why));
         }
         let (hopeless, mut rest): (Vec<CellSpec>, Vec<CellSpec>) = open
             .into_iter()
@@ -307,10 +311,11 @@ impl<'a> Executor<'a> {
                 let (hopeless, open): (Vec<CellSpec>, Vec<CellSpec>) = open
                     .into_iter()
                     .partition(|c| self.ledger.is_hopeless(spec, c));
-                let rest = match unsupported {
-                    Some(reason) => Outcome::Unsupported { reason },
-                    None if self.interrupted => not_run(INTERRUPTED),
-                    None => not_run(BUDGET),
+                let rest = match (unsupported, &stay.left_out) {
+                    (Some(reason), _) => Outcome::Unsupported { reason },
+                    (None, Some(why)) => not_run(why),
+                    (None, None) if self.interrupted => not_run(INTERRUPTED),
+                    (None, None) => not_run(BUDGET),
                 };
                 self.close(spec, &hopeless, &not_run(BEFORE))?;
                 self.close(spec, &open, &rest)?;

@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) endpoints: u32,
     pub(crate) modes: Vec<Mode>,
     pub(crate) scenarios: Vec<ScenarioKind>,
+    /// Whether the scenarios were named, and are not those of an ordinary run.
+    pub(crate) named: bool,
     pub(crate) request: Request,
     pub(crate) seed: u64,
     pub(crate) repetitions: u32,
@@ -48,6 +50,8 @@ pub(crate) struct PlannedStay {
     pub(crate) spec: StaySpec,
     /// How long it is expected to take, nanoseconds.
     pub(crate) expected_ns: u64,
+    /// Why an ordinary run does not try it.
+    pub(crate) left_out: Option<String>,
 }
 
 /// The stays of one block, in no order yet.
@@ -88,6 +92,7 @@ impl Settings {
             endpoints: args.endpoints,
             modes: ordered(&args.modes, Mode::ALL),
             scenarios: asked_for(&args.scenarios),
+            named: !args.scenarios.is_empty(),
             request: Request {
                 positions: ordered(&args.positions, &Position::ALL),
                 protocols: ordered(&args.protocols, Protocol::ALL),
@@ -364,7 +369,11 @@ fn serving_stay(
             spec.cells.push(cell);
         }
     }
-    (!spec.cells.is_empty()).then_some(PlannedStay { spec, expected_ns })
+    (!spec.cells.is_empty()).then_some(PlannedStay {
+        spec,
+        expected_ns,
+        left_out: None,
+    })
 }
 
 /// Stays with one cell each.
@@ -378,12 +387,25 @@ fn own_stays(settings: &Settings, template: &StaySpec, transport: Transport) -> 
         };
         // What is slower than its limit costs its limit.
         let limit = settings.cell_timeout.as_nanos() as u64;
+        let left_out = (!settings.named && cell_ns > limit).then(|| {
+            format!(
+                "expected to take {} s, longer than its limit of {} s: ask for it with --scenarios {}",
+                cell_ns / 1_000_000_000,
+                settings.cell_timeout.as_secs(),
+                cell.scenario
+            )
+        });
         PlannedStay {
             spec: StaySpec {
                 cells: vec![cell],
                 ..template.clone()
             },
-            expected_ns: STAY_NS + preparation + cell_ns.min(limit),
+            expected_ns: if left_out.is_some() {
+                0
+            } else {
+                STAY_NS + preparation + cell_ns.min(limit)
+            },
+            left_out,
         }
     };
     cells.into_iter().map(stay).collect()
