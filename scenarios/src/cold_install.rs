@@ -55,7 +55,7 @@ impl Scenario for ColdInstall {
             _ if transport == Transport::Exec && !mode.is_floor() => &[None],
             Mode::None | Mode::Conntrack => &[],
             Mode::Nftables | Mode::IptablesNft => &CHUNKS,
-            Mode::IptablesLegacy | Mode::Ipset => &[None],
+            Mode::IptablesLegacy | Mode::Ipset | Mode::Ipvs => &[None],
         };
         chunks
             .iter()
