@@ -187,31 +187,22 @@ fn a_namespace_that_lost_any_part_of_a_service_has_no_relation() {
     assert!(whole.relation().is_ok());
     let vip = Ipv4Addr::from_bits(0x0a60_0001);
     let spoil: [(&str, fn(&mut State)); 9] = [
-        ("virtual server", |s| drop(s.servers.pop())),
-        ("address", |s| drop(s.addresses.as_mut().unwrap().pop())),
+        ("virtual server", |s| s.servers.truncate(1)),
+        ("address", |s| s.addresses.as_mut().unwrap().truncate(1)),
         ("device", |s| s.addresses = None),
         ("entry", |s| {
-            drop(
-                s.sets
-                    .get_mut(layout::CLUSTER_IPS)
-                    .unwrap()
-                    .entries
-                    .pop_first(),
-            );
+            let entries = &mut s.sets.get_mut(layout::CLUSTER_IPS).unwrap().entries;
+            *entries = entries.iter().take(1).copied().collect();
         }),
         ("bound entry", |s| {
-            drop(
-                s.sets
-                    .get_mut(layout::BOUND_IPS)
-                    .unwrap()
-                    .entries
-                    .pop_last(),
-            );
+            s.sets.get_mut(layout::BOUND_IPS).unwrap().entries.clear();
         }),
-        ("set", |s| drop(s.sets.remove("KUBE-LOAD-BALANCER"))),
+        ("set", |s| {
+            s.sets.retain(|name, _| name != "KUBE-LOAD-BALANCER")
+        }),
         ("rule", |s| {
             let nat = s.tables.0.get_mut("nat").unwrap();
-            nat.chains.get_mut("KUBE-POSTROUTING").unwrap().pop();
+            nat.chains.get_mut("KUBE-POSTROUTING").unwrap().truncate(2);
         }),
         ("order of rules", |s| {
             let filter = s.tables.0.get_mut("filter").unwrap();
