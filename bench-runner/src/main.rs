@@ -14,7 +14,7 @@ mod progress;
 mod readiness;
 mod resume;
 mod run_dir;
-mod stay_process;
+mod sandbox;
 mod stdout;
 mod table;
 mod trial;

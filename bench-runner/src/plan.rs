@@ -12,18 +12,55 @@ use scenarios::spec::{CellSpec, StaySpec};
 use scenarios::{Needs, Request, SCENARIOS, Scenario};
 use schema::{CellKey, Mode, Protocol, ScenarioKind};
 
-use crate::cli::{OnOff, RunArgs, Scenarios};
+use crate::cli::{OnOff, RunArgs, SandboxOption, Scenarios};
 use crate::exit::Usage;
 use crate::readiness::Case;
 
-/// Name of the one environment of a run on the host's kernel.
+/// Name of the environment that is the host's kernel.
 pub(crate) const ENVIRONMENT: &str = "netns";
 /// Variant of the second `none` series.
 pub(crate) const CONTROL: &str = "control";
 /// Services beyond N that the updates of a stay may add.
 const ROOM: u32 = 100;
+/// What things take in a translated guest over what they are expected to take on the host's kernel.
+const TRANSLATED: f64 = 10.0;
+/// Budgets when nobody said.
+const HOST_BUDGET: Duration = Duration::from_secs(440);
+const GUEST_BUDGET: Duration = Duration::from_secs(300);
+const LARGE_GUEST_BUDGET: Duration = Duration::from_secs(1_200);
 /// Building a lab, starting a process, settling: expected, nanoseconds.
 const STAY_NS: u64 = 250_000_000;
+
+/// An environment, as far as a plan needs it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PlannedEnvironment {
+    /// Its name.
+    pub(crate) name: String,
+    /// What things take there over what they are expected to take on the host's kernel.
+    pub(crate) slowdown: f64,
+}
+
+impl PlannedEnvironment {
+    /// The host's kernel.
+    pub(crate) fn host() -> Self {
+        Self {
+            name: ENVIRONMENT.to_owned(),
+            slowdown: 1.0,
+        }
+    }
+
+    /// A guest.
+    pub(crate) fn guest(name: String) -> Self {
+        Self {
+            name,
+            slowdown: TRANSLATED,
+        }
+    }
+
+    fn is_host(&self) -> bool {
+        self.name == ENVIRONMENT
+    }
+}
 
 /// What was asked, resolved: every default filled in.
 #[derive(Debug, Clone)]
@@ -35,7 +72,8 @@ pub(crate) struct Settings {
     pub(crate) request: Request,
     pub(crate) seed: u64,
     pub(crate) repetitions: u32,
-    pub(crate) budget: Duration,
+    /// As it was given.
+    pub(crate) budget: Option<Duration>,
     pub(crate) cell_timeout: Duration,
     pub(crate) control: bool,
     pub(crate) damage: Option<String>,
@@ -55,6 +93,8 @@ pub(crate) struct PlannedStay {
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) blocks: u32,
+    /// Time after which no further stay is started.
+    pub(crate) budget: Duration,
     pub(crate) stays: Vec<PlannedStay>,
 }
 
@@ -70,6 +110,11 @@ fn sweep(most: u32) -> Vec<u32> {
 impl Settings {
     /// Fills in the defaults and checks what single options cannot know of each other.
     pub(crate) fn resolve(args: &RunArgs) -> Result<Self, Usage> {
+        if args.sandbox == SandboxOption::Netns && !args.kernel.is_empty() {
+            return Err(Usage(
+                "--kernel names a guest's kernel and --sandbox netns has none: leave one of the two out".to_owned(),
+            ));
+        }
         if args.no_sweep && args.services.len() > 1 {
             return Err(Usage(
                 "--no-sweep goes with one number of --services; a list is measured exactly"
@@ -107,6 +152,11 @@ impl Settings {
         };
         settings.check()?;
         Ok(settings)
+    }
+
+    /// The stays' modes as they are programmed, whatever they are measured on.
+    pub(crate) fn cases(&self) -> Vec<Case> {
+        Plan::new(self, &[PlannedEnvironment::host()]).cases()
     }
 
     fn check(&self) -> Result<(), Usage> {
@@ -186,6 +236,16 @@ impl Settings {
     }
 }
 
+/// How long a run goes on when nobody said.
+fn default_budget(settings: &Settings, environments: &[PlannedEnvironment]) -> Duration {
+    let largest = settings.request.largest;
+    match environments.iter().all(PlannedEnvironment::is_host) {
+        true => HOST_BUDGET,
+        false if largest <= 1_000 => GUEST_BUDGET,
+        false => LARGE_GUEST_BUDGET,
+    }
+}
+
 /// The scenarios of a run: those of an ordinary one when nothing was named.
 fn asked_for(words: &[Scenarios]) -> Vec<ScenarioKind> {
     let named = |s: &&&dyn Scenario| {
@@ -205,8 +265,30 @@ fn ordered<T: Copy + PartialEq>(named: &[T], all: &[T]) -> Vec<T> {
 }
 
 impl Plan {
-    /// Decides the stays.
-    pub(crate) fn new(settings: &Settings) -> Self {
+    /// Decides the stays, each once in every environment.
+    pub(crate) fn new(settings: &Settings, environments: &[PlannedEnvironment]) -> Self {
+        // In one order, however they were named or found again.
+        let mut environments = environments.to_vec();
+        environments.sort_by(|a, b| a.name.cmp(&b.name));
+        let stays = environments.iter().flat_map(|environment| {
+            let mut stays = Self::stays(settings);
+            for stay in &mut stays {
+                stay.spec.environment.clone_from(&environment.name);
+                stay.expected_ns = (stay.expected_ns as f64 * environment.slowdown) as u64;
+            }
+            stays
+        });
+        Self {
+            seed: settings.seed,
+            blocks: settings.repetitions,
+            budget: settings
+                .budget
+                .unwrap_or_else(|| default_budget(settings, &environments)),
+            stays: stays.collect(),
+        }
+    }
+
+    fn stays(settings: &Settings) -> Vec<PlannedStay> {
         let mut stays = Vec::new();
         for &services in &settings.sizes {
             let size = Size {
@@ -230,11 +312,7 @@ impl Plan {
                 stays.extend(serving_stay(settings, &template, Transport::Restore, true));
             }
         }
-        Self {
-            seed: settings.seed,
-            blocks: settings.repetitions,
-            stays,
-        }
+        stays
     }
 
     /// Modes as they are programmed in the plan, each once.
@@ -291,6 +369,7 @@ fn template(
     StaySpec {
         stay: 0,
         block: 0,
+        environment: String::new(),
         mode,
         services: size.services,
         endpoints: size.endpoints,
@@ -396,7 +475,7 @@ pub(crate) fn key(spec: &StaySpec, cell: &CellSpec) -> CellKey {
         scenario: cell.scenario,
         services: spec.services,
         endpoints: spec.endpoints,
-        environment: ENVIRONMENT.to_owned(),
+        environment: spec.environment.clone(),
         variant: spec.variant.clone(),
         options: cell.options.clone(),
     }
@@ -410,7 +489,10 @@ mod tests {
 
     fn plan(words: &[&str]) -> Plan {
         let cli = crate::cli::Cli::try_parse_from([&["bench-runner"], words].concat()).unwrap();
-        Plan::new(&Settings::resolve(&cli.run).unwrap())
+        Plan::new(
+            &Settings::resolve(&cli.run).unwrap(),
+            &[PlannedEnvironment::host()],
+        )
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub struct StaySpec {
     pub stay: u32,
     /// Repetition block.
     pub block: u32,
+    /// Where it is carried out, by the name in the header; nothing that a stay does depends on it.
+    #[serde(default)]
+    pub environment: String,
     /// What answers packets.
     pub mode: Mode,
     /// Services, N.
