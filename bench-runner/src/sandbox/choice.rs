@@ -114,7 +114,10 @@ fn guests(specs: &[String], why: &str) -> Result<Choice, Usage> {
     };
     let versions: Vec<&str> = found.iter().map(|k| k.version.as_str()).collect();
     let names = names(&versions)?;
-    let reason = format!("a guest with Linux {}{which}: {why}", versions.join(" and "));
+    let reason = format!(
+        "a guest with Linux {}{which}: {why}",
+        versions.join(" and ")
+    );
     Ok(Choice::Guests {
         kernels: names.into_iter().zip(found).collect(),
         reason,
@@ -159,7 +162,9 @@ const SERIES: [(&str, &str, &str); 5] = [
 
 fn distribution_kernel(release: &str) -> &'static str {
     let field = |name: &str| {
-        let line = release.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix('='));
+        let line = release
+            .lines()
+            .find_map(|l| l.strip_prefix(name)?.strip_prefix('='));
         line.unwrap_or_default().trim_matches('"').to_owned()
     };
     let (id, version) = (field("ID"), field("VERSION_ID"));
@@ -216,7 +221,13 @@ fn names(versions: &[&str]) -> Result<Vec<String>, Usage> {
     if let Some(twice) = versions.iter().find(|version| !seen.insert(**version)) {
         return Err(Usage(format!("--kernel names Linux {twice} twice")));
     }
-    let alone = |version: &str| versions.iter().filter(|v| series(v) == series(version)).count() == 1;
+    let alone = |version: &str| {
+        versions
+            .iter()
+            .filter(|v| series(v) == series(version))
+            .count()
+            == 1
+    };
     Ok(versions
         .iter()
         .map(|version| match alone(version) {

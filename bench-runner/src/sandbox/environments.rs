@@ -129,16 +129,19 @@ fn host(cases: &[Case], tried: HashMap<Case, Trial>) -> anyhow::Result<Open> {
     if let Sandbox::Host(baseline) = &mut sandbox {
         *baseline = Some(netns_harness::meters::kernel_memory()?);
     }
-    Ok(opened(ENVIRONMENT.to_owned(), sandbox, environment::host(cases), tried))
+    Ok(opened(
+        ENVIRONMENT.to_owned(),
+        sandbox,
+        environment::host(cases),
+        tried,
+    ))
 }
 
-fn opened(
-    name: String,
-    sandbox: Sandbox,
-    facts: Environment,
-    tried: HashMap<Case, Trial>,
-) -> Open {
-    let sysctls = tried.values().map(|trial| &trial.sysctls).find(|s| !s.is_empty());
+fn opened(name: String, sandbox: Sandbox, facts: Environment, tried: HashMap<Case, Trial>) -> Open {
+    let sysctls = tried
+        .values()
+        .map(|trial| &trial.sysctls)
+        .find(|s| !s.is_empty());
     let facts = Environment {
         sysctls: sysctls.cloned().unwrap_or_default(),
         ..facts
@@ -173,7 +176,9 @@ async fn guest(
     match booted {
         Ok(why_not_kvm) => {
             if let Some(why) = why_not_kvm {
-                note(&format!("{name}: /dev/kvm is there and does not boot a guest ({why})"));
+                note(&format!(
+                    "{name}: /dev/kvm is there and does not boot a guest ({why})"
+                ));
             }
             facts = seen_inside(&mut sandbox, cases, facts).await?;
             for &case in cases {

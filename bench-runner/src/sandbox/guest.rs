@@ -334,7 +334,9 @@ fn keep(console: &Path) {
     if std::fs::metadata(console).map_or(0, |m| m.len()) == 0 {
         return;
     }
-    let free = (1..).map(|n| console.with_extension(format!("{n}.log"))).find(|p| !p.exists());
+    let free = (1..)
+        .map(|n| console.with_extension(format!("{n}.log")))
+        .find(|p| !p.exists());
     if let Some(free) = free {
         // The log is for people: a run does not end for want of an old one.
         let _ = std::fs::rename(console, free);

@@ -60,3 +60,21 @@ pub(super) fn header(shape: &Shape, cells: u64) -> Header {
         environments: BTreeMap::from([("host".to_owned(), environment)]),
     }
 }
+
+/// Moves the only environment of a header into a guest of that kernel.
+pub(super) fn in_guest(header: &mut Header, kernel: &str) {
+    let environments = std::mem::take(&mut header.environments);
+    header.choice = "guests: --kernel asks for them".to_owned();
+    header.environments = environments
+        .into_values()
+        .map(|facts| {
+            let guest = Environment {
+                sandbox: SandboxKind::Guest,
+                accel: Accelerator::Tcg,
+                kernel: format!("{kernel}.0-imaginary"),
+                ..facts
+            };
+            (format!("guest-{kernel}"), guest)
+        })
+        .collect();
+}
