@@ -196,7 +196,10 @@ impl<'a> Executor<'a> {
         }
         self.announce(spec, &rest);
         let Some(environment) = self.environments.of_mut(&spec.environment) else {
-            anyhow::bail!("the plan names the environment {}, which is not open", spec.environment);
+            anyhow::bail!(
+                "the plan names the environment {}, which is not open",
+                spec.environment
+            );
         };
         let settling = environment.sandbox.settle();
         let Some(settled) = self.listener.unless_interrupted(settling).await else {

@@ -21,7 +21,9 @@ pub(crate) fn header(
     choice: String,
     environments: &Environments,
 ) -> Header {
-    let facts = environments.iter().map(|open| (open.name.clone(), open.facts.clone()));
+    let facts = environments
+        .iter()
+        .map(|open| (open.name.clone(), open.facts.clone()));
     Header {
         schema_version: SCHEMA_VERSION,
         started: run_dir::now(),

@@ -88,7 +88,10 @@ impl Listener {
     }
 
     /// Does something that takes a while, unless the user wants to stop first: then `None`.
-    pub(crate) async fn unless_interrupted<T>(&mut self, act: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn unless_interrupted<T>(
+        &mut self,
+        act: impl Future<Output = T>,
+    ) -> Option<T> {
         tokio::select! {
             done = act => Some(done),
             _ = self.interrupt.recv() => None,

@@ -173,10 +173,7 @@ pub(crate) async fn attempt_in(
     let asked = TrialOf::of(case, at);
     let limit = if at.is_some() { LIMIT_AT_SIZE } else { LIMIT };
     Ok(
-        match sandbox
-            .ask(&serde_json::to_string(&asked)?, limit)
-            .await?
-        {
+        match sandbox.ask(&serde_json::to_string(&asked)?, limit).await? {
             Answer::Late => Trial::broken(format!(
                 "the trial did not end within {} s",
                 limit.as_secs()

@@ -48,7 +48,7 @@ pub(crate) enum Sandbox {
 /// A stay that runs.
 pub(crate) enum Running<'a> {
     /// As a process of this machine.
-    Local(StayProcess),
+    Local(Box<StayProcess>),
     /// As a job of a guest.
     Guest(Job<'a>),
 }
@@ -80,9 +80,12 @@ impl Sandbox {
     ///
     /// # Errors
     /// No process can be started on this machine.
-    pub(crate) async fn start(&mut self, input: &str) -> anyhow::Result<Result<Running<'_>, String>> {
+    pub(crate) async fn start(
+        &mut self,
+        input: &str,
+    ) -> anyhow::Result<Result<Running<'_>, String>> {
         Ok(match self {
-            Self::Host(_) => Ok(Running::Local(StayProcess::start(input).await?)),
+            Self::Host(_) => Ok(Running::Local(Box::new(StayProcess::start(input).await?))),
             Self::Guest(guest) => guest.start(input).await.map(Running::Guest),
         })
     }

@@ -60,7 +60,13 @@ pub(crate) fn judge(cells: &[CellSpec], ended: Vec<CellOutcome>, end: &End) -> V
     let failed = |stage: Stage, reason: String| Outcome::Failed { stage, reason };
     // A guest's last words say by themselves what ended.
     let died = |stage: Stage, place: &str, said: &str| match stage {
-        Stage::Guest => failed(stage, format!("{said}{}{place}", if place.is_empty() { "" } else { "; seen" })),
+        Stage::Guest => failed(
+            stage,
+            format!(
+                "{said}{}{place}",
+                if place.is_empty() { "" } else { "; seen" }
+            ),
+        ),
         _ => failed(stage, format!("the stay's process ended{place}: {said}")),
     };
     match end {
@@ -77,16 +83,18 @@ pub(crate) fn judge(cells: &[CellSpec], ended: Vec<CellOutcome>, end: &End) -> V
             act_ns,
             ..
         } => but_one(cells, ended, *id, Outcome::TimedOut { after_ns: *act_ns }),
-        End::Died(stage, Some(id), said) => {
-            but_one(cells, ended, *id, died(*stage, "", said))
-        }
+        End::Died(stage, Some(id), said) => but_one(cells, ended, *id, died(*stage, "", said)),
         End::Late { cell: None, .. } if all_ended => {
             let reason = "it did not end within the time limit".to_owned();
             let stage = Stage::Teardown;
             all(cells, ended, &Outcome::Failed { stage, reason })
         }
         End::Died(stage, None, said) if all_ended => {
-            let stage = if *stage == Stage::Guest { Stage::Guest } else { Stage::Teardown };
+            let stage = if *stage == Stage::Guest {
+                Stage::Guest
+            } else {
+                Stage::Teardown
+            };
             all(cells, ended, &died(stage, " in the teardown", said))
         }
         End::Late {
@@ -220,7 +228,10 @@ mod tests {
             End::Interrupted,
         ];
         for heard in 0..=3u64 {
-            let in_a_cell = [late(Some(heard)), End::Died(Stage::Process, Some(heard), String::new())];
+            let in_a_cell = [
+                late(Some(heard)),
+                End::Died(Stage::Process, Some(heard), String::new()),
+            ];
             for end in ends.iter().chain(&in_a_cell[..usize::from(heard < 3) * 2]) {
                 let ended = (0..heard).map(measured).collect();
                 let verdict = judge(&cells(&[0, 1, 2]), ended, end);

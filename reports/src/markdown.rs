@@ -12,8 +12,8 @@ use crate::html::trust::{command, coverage_text};
 use crate::html::updates::{caption, counted};
 use crate::load::Run;
 use crate::quantity::{digits, span, value, whole};
-use crate::side_by_side::side_by_side;
 use crate::scope::{Question, Scope, is_lowest, mishap, scopes, way};
+use crate::side_by_side::side_by_side;
 use crate::summarise::floor_ratios;
 use crate::update_table::{Answer, update_tables, without_time};
 

@@ -36,9 +36,16 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
 }
 
 fn print_table(plan: &Plan) {
-    let several = plan.stays.iter().any(|stay| stay.spec.environment != ENVIRONMENT);
+    let several = plan
+        .stays
+        .iter()
+        .any(|stay| stay.spec.environment != ENVIRONMENT);
     let names = plan.stays.iter().map(|stay| stay.spec.environment.len());
-    let environment = if several { names.max().unwrap_or(0) + 1 } else { 0 };
+    let environment = if several {
+        names.max().unwrap_or(0) + 1
+    } else {
+        0
+    };
     let place = if several { "environment" } else { "" };
     say!(
         "{:<4} {place:<environment$}{:<16} {:>8} {:>9}  {:<9} {:>9}  cells",
@@ -68,7 +75,11 @@ fn print_table(plan: &Plan) {
         } else {
             format!("{} ({})", stay.spec.mode, stay.spec.variant)
         };
-        let place = if several { stay.spec.environment.as_str() } else { "" };
+        let place = if several {
+            stay.spec.environment.as_str()
+        } else {
+            ""
+        };
         say!(
             "{i:<4} {place:<environment$}{mode:<16} {:>8} {:>9}  {:<9} {:>9}  {}",
             stay.spec.services,

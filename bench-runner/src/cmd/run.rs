@@ -39,7 +39,6 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
     }
 }
 
-
 async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
     let settings = Settings::resolve(args)?;
     let choice = choose(args, &settings).await?;
@@ -77,7 +76,13 @@ async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
     let choice = choose(&earlier.args, &settings).await?;
     let reason = choice.reason().to_owned();
     let environments = open(choice, &settings, earlier.run_dir.path()).await?;
-    earlier.check_machine(&header(&earlier.args, &settings, &plan, reason, &environments))?;
+    earlier.check_machine(&header(
+        &earlier.args,
+        &settings,
+        &plan,
+        reason,
+        &environments,
+    ))?;
     let mut run_dir = earlier.run_dir;
     let torn = run_dir.drop_torn_line()?;
     if torn > 0 {
@@ -143,7 +148,10 @@ async fn measure(
 
 /// Tracked connections of the longest stay must fit into half of the kernel's table.
 fn check_conntrack(settings: &Settings, plan: &Plan, open: &Open) -> Result<(), Usage> {
-    let of_lab = open.facts.sysctls.get("node:net.netfilter.nf_conntrack_max");
+    let of_lab = open
+        .facts
+        .sysctls
+        .get("node:net.netfilter.nf_conntrack_max");
     let Some(max) = of_lab.and_then(|text| text.trim().parse::<u64>().ok()) else {
         return Ok(());
     };
@@ -177,8 +185,8 @@ fn announce(settings: &Settings, plan: &Plan, environments: &Environments) {
         );
     }
     let block = Duration::from_nanos(plan.block_ns());
-    let all = Duration::from_nanos(plan.block_ns() * u64::from(plan.blocks))
-        .min(plan.budget.max(block));
+    let all =
+        Duration::from_nanos(plan.block_ns() * u64::from(plan.blocks)).min(plan.budget.max(block));
     note(&format!(
         "{} cells in {} stays a block; one block takes about {}, {} blocks within the budget of {} about {}; seed {}",
         plan.cells_per_block(),
