@@ -137,7 +137,7 @@ pub(crate) struct RunArgs {
     pub(crate) repetitions: u32,
 
     /// Time after which no further stay is started; the first block is always complete, what remains goes where
-    /// intervals are widest [default: 7m20s on the host's kernel; a guest's first block and what is short of five minutes].
+    /// intervals are widest [default: 7m40s on the host's kernel; a guest's first block and what is short of five minutes].
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) budget: Option<Duration>,
 

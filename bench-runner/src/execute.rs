@@ -134,7 +134,8 @@ impl<'a> Executor<'a> {
     fn candidate(&self, place: usize) -> Option<Candidate> {
         let spec = &self.plan.stays[place].spec;
         let hopeless = spec.cells.iter().all(|c| self.ledger.is_hopeless(spec, c));
-        if hopeless || self.impossible(spec).is_some() {
+        let left_out = self.plan.stays[place].left_out.is_some();
+        if hopeless || left_out || self.impossible(spec).is_some() {
             return None;
         }
         let served = |spec: &StaySpec| {
@@ -186,6 +187,9 @@ impl<'a> Executor<'a> {
         }
         if let Some(outcome) = self.impossible(spec) {
             return self.close(spec, &open, &outcome);
+        }
+        if let Some(why) = &stay.left_out {
+            return self.close(spec, &open, &not_run(why));
         }
         let (hopeless, mut rest): (Vec<CellSpec>, Vec<CellSpec>) = open
             .into_iter()
@@ -335,10 +339,11 @@ impl<'a> Executor<'a> {
                 let (hopeless, open): (Vec<CellSpec>, Vec<CellSpec>) = open
                     .into_iter()
                     .partition(|c| self.ledger.is_hopeless(spec, c));
-                let rest = match impossible {
-                    Some(outcome) => outcome,
-                    None if self.interrupted => not_run(INTERRUPTED),
-                    None => not_run(BUDGET),
+                let rest = match (impossible, &stay.left_out) {
+                    (Some(outcome), _) => outcome,
+                    (None, Some(why)) => not_run(why),
+                    (None, None) if self.interrupted => not_run(INTERRUPTED),
+                    (None, None) => not_run(BUDGET),
                 };
                 self.close(spec, &hopeless, &not_run(BEFORE))?;
                 self.close(spec, &open, &rest)?;

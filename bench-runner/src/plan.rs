@@ -25,7 +25,7 @@ const ROOM: u32 = 100;
 /// What things take in a translated guest over what they are expected to take on the host's kernel.
 const TRANSLATED: f64 = 10.0;
 /// Budgets when nobody said.
-const HOST_BUDGET: Duration = Duration::from_secs(440);
+const HOST_BUDGET: Duration = Duration::from_secs(460);
 const GUEST_BUDGET: Duration = Duration::from_secs(300);
 const LARGE_GUEST_BUDGET: Duration = Duration::from_secs(1_200);
 /// Building a lab, starting a process, settling: expected, nanoseconds.
@@ -69,6 +69,8 @@ pub(crate) struct Settings {
     pub(crate) endpoints: u32,
     pub(crate) modes: Vec<Mode>,
     pub(crate) scenarios: Vec<ScenarioKind>,
+    /// Whether the scenarios were named, and are not those of an ordinary run.
+    pub(crate) named: bool,
     pub(crate) request: Request,
     pub(crate) seed: u64,
     pub(crate) repetitions: u32,
@@ -86,6 +88,8 @@ pub(crate) struct PlannedStay {
     pub(crate) spec: StaySpec,
     /// How long it is expected to take, nanoseconds.
     pub(crate) expected_ns: u64,
+    /// Why an ordinary run does not try it.
+    pub(crate) left_out: Option<String>,
 }
 
 /// The stays of one block, in no order yet.
@@ -133,6 +137,7 @@ impl Settings {
             endpoints: args.endpoints,
             modes: ordered(&args.modes, Mode::ALL),
             scenarios: asked_for(&args.scenarios),
+            named: !args.scenarios.is_empty(),
             request: Request {
                 positions: ordered(&args.positions, &Position::ALL),
                 protocols: ordered(&args.protocols, Protocol::ALL),
@@ -271,10 +276,9 @@ impl Plan {
         let mut environments = environments.to_vec();
         environments.sort_by(|a, b| a.name.cmp(&b.name));
         let stays = environments.iter().flat_map(|environment| {
-            let mut stays = Self::stays(settings);
+            let mut stays = Self::stays(settings, environment.slowdown);
             for stay in &mut stays {
                 stay.spec.environment.clone_from(&environment.name);
-                stay.expected_ns = (stay.expected_ns as f64 * environment.slowdown) as u64;
             }
             stays
         });
@@ -288,7 +292,8 @@ impl Plan {
         }
     }
 
-    fn stays(settings: &Settings) -> Vec<PlannedStay> {
+    /// The stays of an environment in which everything takes `slowdown` times as long as on the host's kernel.
+    fn stays(settings: &Settings, slowdown: f64) -> Vec<PlannedStay> {
         let mut stays = Vec::new();
         for &services in &settings.sizes {
             let size = Size {
@@ -443,7 +448,11 @@ fn serving_stay(
             spec.cells.push(cell);
         }
     }
-    (!spec.cells.is_empty()).then_some(PlannedStay { spec, expected_ns })
+    (!spec.cells.is_empty()).then_some(PlannedStay {
+        spec,
+        expected_ns,
+        left_out: None,
+    })
 }
 
 /// Stays with one cell each.
@@ -457,12 +466,25 @@ fn own_stays(settings: &Settings, template: &StaySpec, transport: Transport) -> 
         };
         // What is slower than its limit costs its limit.
         let limit = settings.cell_timeout.as_nanos() as u64;
+        let left_out = (!settings.named && cell_ns > limit).then(|| {
+            format!(
+                "expected to take {} s, longer than its limit of {} s: ask for it with --scenarios {}",
+                cell_ns / 1_000_000_000,
+                settings.cell_timeout.as_secs(),
+                cell.scenario
+            )
+        });
         PlannedStay {
             spec: StaySpec {
                 cells: vec![cell],
                 ..template.clone()
             },
-            expected_ns: STAY_NS + preparation + cell_ns.min(limit),
+            expected_ns: if left_out.is_some() {
+                0
+            } else {
+                STAY_NS + preparation + cell_ns.min(limit)
+            },
+            left_out,
         }
     };
     cells.into_iter().map(stay).collect()

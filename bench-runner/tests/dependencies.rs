@@ -24,12 +24,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("scenarios", &["netns-harness", "netns-sys", "schema"]),
     (
         "netns-harness",
-        &["ipset-sys", "nft-codec", "netns-sys", "schema"],
+        &["ipset-sys", "nft-codec", "netns-sys", "schema", "testing"],
     ),
     ("guest", &["netns-sys"]),
-    ("ipset-sys", &["netns-sys"]),
-    ("nft-codec", &[]),
-    ("netns-sys", &[]),
+    ("ipset-sys", &["netns-sys", "testing"]),
+    ("nft-codec", &["testing"]),
+    ("netns-sys", &["testing"]),
+    ("testing", &[]),
     ("reports", &["schema"]),
     ("schema", &[]),
 ];

@@ -54,7 +54,7 @@ pub fn install_ns(mode: Mode, transport: Transport, one_transaction: bool, size:
         (Mode::IptablesLegacy, _) => 40_000_000 + 70_000 * weight,
         (Mode::Ipset, _) => 50_000_000 + 80_000 * weight,
         (Mode::IptablesNft, _) if one_transaction => {
-            20_000_000 + 150_000 * weight + 200 * weight * weight
+            20_000_000 + 150_000 * weight + 1_600 * weight * weight
         }
         (Mode::IptablesNft, _) => 20_000_000 + 300_000 * weight,
         (Mode::Nftables, _) if one_transaction => {
@@ -74,7 +74,7 @@ pub fn update_ns(mode: Mode, transport: Transport, size: Size) -> u64 {
         (Mode::IptablesLegacy | Mode::Ipset, Transport::Exec) => 10 * (PROCESS + 4_000 * rules),
         (Mode::IptablesNft, Transport::Exec) => 10 * (PROCESS + 8_000 * rules),
         (Mode::IptablesLegacy | Mode::Ipset, _) => 10_000_000 + 7_000 * rules,
-        (Mode::IptablesNft, _) => 20_000_000 + 9_000 * rules,
+        (Mode::IptablesNft, _) => 20_000_000 + 21_000 * rules,
         (Mode::Nftables, Transport::Nft) => 20_000_000 + 17_000 * n,
         (Mode::Nftables, _) => 2_000_000 + 6_000 * n,
     }

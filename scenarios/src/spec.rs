@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use schema::{Mode, Options, Outcome, Protocol, ScenarioKind, Series, Stage};
 use serde::{Deserialize, Serialize};
 
+use crate::cost::Size;
+
 /// What a stay is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +46,17 @@ pub struct StaySpec {
     pub damage: Option<String>,
     /// Cells, in the order in which they are run.
     pub cells: Vec<CellSpec>,
+}
+
+impl StaySpec {
+    /// N and E.
+    #[must_use]
+    pub const fn size(&self) -> Size {
+        Size {
+            services: self.services,
+            endpoints: self.endpoints,
+        }
+    }
 }
 
 /// One cell of a stay.

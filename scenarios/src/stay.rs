@@ -97,8 +97,8 @@ impl Stay<'_> {
         Ok(())
     }
 
-    /// Makes a change as kube-proxy would, and samples what its read-back and the apply took together;
-    /// nothing where the mode has no counterpart in kube-proxy.
+    /// Makes a change as kube-proxy would, and samples what its read-back and the apply took together; without
+    /// a sample where the mode has no counterpart in kube-proxy.
     ///
     /// # Errors
     /// The kernel or a tool refused.

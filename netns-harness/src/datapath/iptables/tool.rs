@@ -147,8 +147,18 @@ pub(super) fn parse_counters(text: &str) -> Option<(u64, Option<u64>)> {
 /// # Errors
 /// The listing failed.
 pub(in crate::datapath) fn prerouting_counters(
-    tool: &str,
+    engine: Engine,
 ) -> Result<(u64, Option<u64>), HarnessError> {
+    if engine == Engine::Legacy {
+        let packets = netns_sys::x_tables::prerouting_packets("nat")
+            .map_err(|e| HarnessError::system("read the counters of table nat", e))?;
+        return Ok((packets.policy, packets.first_rule));
+    }
+    listed_counters(prefix(engine))
+}
+
+/// The same as the tool lists it.
+fn listed_counters(tool: &str) -> Result<(u64, Option<u64>), HarnessError> {
     let text = output(
         tool,
         &["-w", "5", "-t", "nat", "-v", "-x", "-n", "-L", "PREROUTING"],
