@@ -231,7 +231,7 @@ impl Machine {
                 });
             }
             Ok(Err(reason)) => reason,
-            Err(_) => format!("not up within {} s", boot.deadline.as_secs()),
+            Err(_) => format!("not up within {} s", boot.deadline.as_secs_f32()),
         };
         Err(GuestError::Boot {
             reason: qemu.last_words(reason).await,
