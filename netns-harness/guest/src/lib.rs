@@ -19,3 +19,4 @@ pub mod protocol;
 mod release;
 
 pub use error::GuestError;
+pub use release::series_of;

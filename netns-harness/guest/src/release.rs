@@ -18,8 +18,10 @@ fn release(package: &str) -> Option<&str> {
         .then_some(release)
 }
 
-/// The series of a package: `6.1`.
-pub(crate) fn series_of(package: &str) -> Option<String> {
+/// The series of a kernel's package, which is the shortest name that `--kernel` takes for it:
+/// `linux-image-6.1.0-56-cloud-amd64` is a 6.1. `None` for what is no kernel's package.
+#[must_use]
+pub fn series_of(package: &str) -> Option<String> {
     let mut parts = release(package)?.split('.');
     Some(format!("{}.{}", parts.next()?, parts.next()?))
 }
