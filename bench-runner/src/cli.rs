@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Make the page, plots and summary of a run again, from its results.
     Report(ReportArgs),
+    /// List, fetch and remove the kernels that guests boot.
+    Kernel(crate::cmd::kernel::KernelArgs),
     /// Print the JSON Schemas of results.jsonl and summary.json.
     Schema(SchemaArgs),
     /// Print a shell's completions: put them where that shell looks for them.
@@ -214,6 +216,11 @@ pub(crate) struct DoctorArgs {
     /// Install, list and remove N services in each mode, instead of two.
     #[arg(long, short = 'n', value_name = "N", allow_negative_numbers = true, value_parser = services)]
     pub(crate) services: Option<u32>,
+
+    /// Also boot every kernel of the cache in a guest, with KVM where a boot proves it, and try each mode
+    /// there: about 15 s a kernel without KVM.
+    #[arg(long)]
+    pub(crate) guest: bool,
 
     /// Endpoints of each of those services.
     #[arg(long, value_name = "E", default_value = "2", requires = "services", allow_negative_numbers = true, value_parser = endpoints)]
