@@ -148,9 +148,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = duration)]
     pub(crate) cell_timeout: Duration,
 
-    /// New flows in a first-packet cell.
-    #[arg(long, value_name = "COUNT", default_value = "1000", value_parser = clap::value_parser!(u32).range(100..=20_000))]
-    pub(crate) flows: u32,
+    /// New flows in a first-packet cell [default: 1000; 200 where a guest is translated].
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(100..=20_000))]
+    pub(crate) flows: Option<u32>,
 
     /// Leave out the second `none` series, whose ratio to the first states the run's noise.
     #[arg(long)]

@@ -96,7 +96,7 @@ pub(crate) fn arguments(
         ("repetitions", json!(settings.repetitions)),
         ("budget", time(plan.budget)),
         ("cell-timeout", time(settings.cell_timeout)),
-        ("flows", json!(request.flows)),
+        ("flows", json!(settings.flows)),
         ("control", json!(settings.control)),
         ("damage", json!(settings.damage)),
     ]

@@ -10,7 +10,7 @@ use scenarios::cost::{self, Size};
 use scenarios::position::Position;
 use scenarios::spec::{CellSpec, StaySpec};
 use scenarios::{Needs, Request, SCENARIOS, Scenario};
-use schema::{CellKey, Mode, Protocol, ScenarioKind};
+use schema::{Accelerator, CellKey, Mode, Protocol, ScenarioKind};
 
 use crate::cli::{OnOff, RunArgs, SandboxOption, Scenarios};
 use crate::exit::Usage;
@@ -24,6 +24,10 @@ pub(crate) const CONTROL: &str = "control";
 const ROOM: u32 = 100;
 /// What things take in a translated guest over what they are expected to take on the host's kernel.
 const TRANSLATED: f64 = 10.0;
+/// New flows in a first-packet cell when nobody said.
+const FLOWS: u32 = 1_000;
+/// The same where a guest is translated: its median needs no more, and stays say more than flows.
+const BRIEF_FLOWS: u32 = 200;
 /// Budgets when nobody said.
 const HOST_BUDGET: Duration = Duration::from_secs(460);
 const GUEST_BUDGET: Duration = Duration::from_secs(300);
@@ -36,8 +40,8 @@ const STAY_NS: u64 = 250_000_000;
 pub(crate) struct PlannedEnvironment {
     /// Its name.
     pub(crate) name: String,
-    /// What things take there over what they are expected to take on the host's kernel.
-    pub(crate) slowdown: f64,
+    /// What executes it.
+    pub(crate) accel: Accelerator,
 }
 
 impl PlannedEnvironment {
@@ -45,15 +49,32 @@ impl PlannedEnvironment {
     pub(crate) fn host() -> Self {
         Self {
             name: ENVIRONMENT.to_owned(),
-            slowdown: 1.0,
+            accel: Accelerator::None,
         }
     }
 
     /// A guest.
-    pub(crate) fn guest(name: String) -> Self {
-        Self {
-            name,
-            slowdown: TRANSLATED,
+    pub(crate) fn guest(name: String, accel: Accelerator) -> Self {
+        Self { name, accel }
+    }
+
+    /// What things take there over what they are expected to take on the host's kernel.
+    fn slowdown(&self) -> f64 {
+        match self.accel {
+            Accelerator::None => 1.0,
+            Accelerator::Kvm => 1.5,
+            Accelerator::Tcg | Accelerator::TcgIcount => TRANSLATED,
+        }
+    }
+
+    /// What is asked there: of what only adds precision less where everything takes many times longer.
+    fn request(&self, settings: &Settings) -> Request {
+        let brief = matches!(self.accel, Accelerator::Tcg | Accelerator::TcgIcount);
+        let flows = if brief { BRIEF_FLOWS } else { FLOWS };
+        Request {
+            brief,
+            flows: settings.flows.unwrap_or(flows),
+            ..settings.request.clone()
         }
     }
 
@@ -71,7 +92,10 @@ pub(crate) struct Settings {
     pub(crate) scenarios: Vec<ScenarioKind>,
     /// Whether the scenarios were named, and are not those of an ordinary run.
     pub(crate) named: bool,
+    /// What is asked on the host's kernel.
     pub(crate) request: Request,
+    /// Flows, as they were given.
+    pub(crate) flows: Option<u32>,
     pub(crate) seed: u64,
     pub(crate) repetitions: u32,
     /// As it was given.
@@ -90,6 +114,19 @@ pub(crate) struct PlannedStay {
     pub(crate) expected_ns: u64,
     /// Why an ordinary run does not try it.
     pub(crate) left_out: Option<String>,
+}
+
+impl PlannedStay {
+    fn slower(self, slowdown: f64) -> Self {
+        Self {
+            expected_ns: slower(self.expected_ns, slowdown),
+            ..self
+        }
+    }
+}
+
+fn slower(time_ns: u64, slowdown: f64) -> u64 {
+    (time_ns as f64 * slowdown) as u64
 }
 
 /// The stays of one block, in no order yet.
@@ -145,9 +182,11 @@ impl Settings {
                 engines: ordered(&args.engines, &Engine::ALL),
                 churn: args.churn,
                 large_cluster: args.large_cluster == OnOff::On,
-                flows: args.flows,
+                flows: args.flows.unwrap_or(FLOWS),
+                brief: false,
                 largest,
             },
+            flows: args.flows,
             seed: args.seed,
             repetitions: args.repetitions,
             budget: args.budget,
@@ -276,7 +315,11 @@ impl Plan {
         let mut environments = environments.to_vec();
         environments.sort_by(|a, b| a.name.cmp(&b.name));
         let stays = environments.iter().flat_map(|environment| {
-            let mut stays = Self::stays(settings, environment.slowdown);
+            let settings = Settings {
+                request: environment.request(settings),
+                ..settings.clone()
+            };
+            let mut stays = Self::stays(&settings, environment.slowdown());
             for stay in &mut stays {
                 stay.spec.environment.clone_from(&environment.name);
             }
@@ -304,8 +347,10 @@ impl Plan {
                 for (i, transport) in settings.transports(mode).into_iter().enumerate() {
                     for engine in settings.engines(mode) {
                         let template = template(settings, mode, size, transport, engine);
-                        stays.extend(serving_stay(settings, &template, transport, i == 0));
-                        stays.extend(own_stays(settings, &template, transport));
+                        let first = i == 0;
+                        let serving = serving_stay(settings, &template, transport, first);
+                        stays.extend(serving.map(|stay| stay.slower(slowdown)));
+                        stays.extend(own_stays(settings, &template, transport, slowdown));
                     }
                 }
             }
@@ -314,7 +359,8 @@ impl Plan {
                     variant: CONTROL.to_owned(),
                     ..template(settings, Mode::None, size, Transport::Restore, None)
                 };
-                stays.extend(serving_stay(settings, &template, Transport::Restore, true));
+                let serving = serving_stay(settings, &template, Transport::Restore, true);
+                stays.extend(serving.map(|stay| stay.slower(slowdown)));
             }
         }
         stays
@@ -385,6 +431,7 @@ fn template(
         engine: engine.map(|e| e.name().to_owned()),
         large_cluster: settings.request.large_cluster,
         flows: settings.request.flows,
+        brief: settings.request.brief,
         damage: settings.damage.clone(),
         cells: Vec::new(),
     }
@@ -456,9 +503,15 @@ fn serving_stay(
 }
 
 /// Stays with one cell each.
-fn own_stays(settings: &Settings, template: &StaySpec, transport: Transport) -> Vec<PlannedStay> {
+fn own_stays(
+    settings: &Settings,
+    template: &StaySpec,
+    transport: Transport,
+    slowdown: f64,
+) -> Vec<PlannedStay> {
     let cells = asked(settings, template, transport, |n| n != Needs::Served);
     let stay = |(cell, cell_ns): (CellSpec, u64)| {
+        let cell_ns = slower(cell_ns, slowdown);
         let needs = scenarios::scenario(cell.scenario).needs();
         let preparation = match needs {
             Needs::Empty => 0,
@@ -482,7 +535,7 @@ fn own_stays(settings: &Settings, template: &StaySpec, transport: Transport) -> 
             expected_ns: if left_out.is_some() {
                 0
             } else {
-                STAY_NS + preparation + cell_ns.min(limit)
+                slower(STAY_NS + preparation, slowdown) + cell_ns.min(limit)
             },
             left_out,
         }

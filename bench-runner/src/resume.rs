@@ -65,7 +65,7 @@ impl Earlier {
         environments
             .map(|(name, facts)| match facts.sandbox {
                 SandboxKind::Netns => PlannedEnvironment::host(),
-                SandboxKind::Guest => PlannedEnvironment::guest(name.clone()),
+                SandboxKind::Guest => PlannedEnvironment::guest(name.clone(), facts.accel),
             })
             .collect()
     }

@@ -117,7 +117,7 @@ async fn open(choice: Choice, settings: &Settings, folder: &Path) -> anyhow::Res
     let environments = Environments::open(choice, &settings.cases(), folder).await?;
     let plan = Plan::new(settings, &environments.planned());
     for open in environments.iter() {
-        check_conntrack(settings, &plan, open)?;
+        check_conntrack(&plan, open)?;
     }
     Ok(environments)
 }
@@ -147,7 +147,7 @@ async fn measure(
 }
 
 /// Tracked connections of the longest stay must fit into half of the kernel's table.
-fn check_conntrack(settings: &Settings, plan: &Plan, open: &Open) -> Result<(), Usage> {
+fn check_conntrack(plan: &Plan, open: &Open) -> Result<(), Usage> {
     let of_lab = open
         .facts
         .sysctls
@@ -156,19 +156,17 @@ fn check_conntrack(settings: &Settings, plan: &Plan, open: &Open) -> Result<(), 
         return Ok(());
     };
     // Warm-up is at most 500 flows; a proof opens a few thousand.
-    let cells = plan
-        .stays
-        .iter()
-        .map(|s| s.spec.cells.len() as u64)
-        .max()
-        .unwrap_or(0);
-    let flows = cells * u64::from(settings.request.flows + 500) + 5_000;
+    let here = plan.stays.iter().map(|stay| &stay.spec);
+    let here = here.filter(|spec| spec.environment == open.name);
+    let most = here.max_by_key(|spec| spec.cells.len() as u64 * u64::from(spec.flows + 500));
+    let (cells, each) = most.map_or((0, 0), |spec| (spec.cells.len() as u64, spec.flows));
+    let flows = cells * u64::from(each + 500) + 5_000;
     if 2 * flows <= max {
         return Ok(());
     }
     Err(Usage(format!(
         "--flows {} in {cells} cells of a stay needs {} tracked connections, more than half of nf_conntrack_max ({max}): lower --flows",
-        settings.request.flows, flows
+        each, flows
     )))
 }
 

@@ -5,12 +5,14 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use guest::fetch::Cache;
-use guest::kernel::Kernel;
+use guest::kernel::{Kernel, resolve};
 use guest::machine::QEMU;
+use schema::Accelerator;
 
 use crate::cli::{RunArgs, SandboxOption};
 use crate::exit::Usage;
 use crate::plan::PlannedEnvironment;
+use crate::progress::note;
 use crate::readiness::{self, Case, Trial};
 
 /// What a kernel needs for every mode there is.
@@ -126,13 +128,7 @@ fn guests(specs: &[String], why: &str) -> Result<Choice, Usage> {
 
 /// The kernel of a word of `--kernel`.
 fn kernel(spec: &str) -> Result<Kernel, Usage> {
-    let found = if spec == "host" {
-        Kernel::host()
-    } else if spec.contains('/') {
-        Kernel::from_image(Path::new(spec))
-    } else {
-        Cache::of_user().kernel(spec).map(|cached| cached.kernel)
-    };
+    let found = resolve(spec, &Cache::of_user().telling(note));
     found.map_err(|error| Usage(format!("--kernel {spec}: {error}")))
 }
 
@@ -186,7 +182,9 @@ pub(crate) fn foreseen(args: &RunArgs) -> Result<Vec<PlannedEnvironment>, Usage>
         specs => specs.iter().map(|spec| version(spec)).collect(),
     };
     let names = names(&versions.iter().map(String::as_str).collect::<Vec<_>>())?;
-    Ok(names.into_iter().map(PlannedEnvironment::guest).collect())
+    // Where KVM boots it is faster.
+    let guest = |name| PlannedEnvironment::guest(name, Accelerator::Tcg);
+    Ok(names.into_iter().map(guest).collect())
 }
 
 fn default_version() -> String {

@@ -60,8 +60,7 @@ impl Environments {
                 for (name, kernel) in kernels {
                     let console = console(folder, several.then_some(name.as_str()));
                     // Where KVM did not boot one kernel it boots none.
-                    let try_kvm = Path::new("/dev/kvm").exists()
-                        && all.iter().all(|open| open.facts.accel == Accelerator::Kvm);
+                    let try_kvm = all.iter().all(|open| open.facts.accel == Accelerator::Kvm);
                     all.push(guest(name, kernel, &console, cases, try_kvm).await?);
                 }
                 all
@@ -78,7 +77,7 @@ impl Environments {
     pub(crate) fn planned(&self) -> Vec<PlannedEnvironment> {
         let planned = self.all.iter().map(|open| match open.facts.sandbox {
             SandboxKind::Netns => PlannedEnvironment::host(),
-            SandboxKind::Guest => PlannedEnvironment::guest(open.name.clone()),
+            SandboxKind::Guest => PlannedEnvironment::guest(open.name.clone(), open.facts.accel),
         });
         planned.collect()
     }
@@ -176,9 +175,7 @@ async fn guest(
     match booted {
         Ok(why_not_kvm) => {
             if let Some(why) = why_not_kvm {
-                note(&format!(
-                    "{name}: /dev/kvm is there and does not boot a guest ({why})"
-                ));
+                note(&format!("{name}: without KVM ({why})"));
             }
             facts = seen_inside(&mut sandbox, cases, facts).await?;
             for &case in cases {

@@ -20,8 +20,6 @@ use crate::readiness::Answer;
 const BOOTS: u32 = 2;
 /// How long a boot may take: about three seconds, ten times that on a busy machine.
 const BOOT: Duration = Duration::from_secs(60);
-/// A processor that QEMU can use boots a kernel in a second.
-const PROVE_KVM: Duration = Duration::from_secs(15);
 /// How long a stay may take to end after it was killed. A transaction in the kernel cannot be interrupted,
 /// but the kernel can be replaced.
 const GONE: Duration = Duration::from_secs(10);
@@ -81,17 +79,9 @@ impl Guest {
     pub(crate) async fn first_boot(&mut self, try_kvm: bool) -> Result<Option<String>, String> {
         let mut why_not = None;
         if try_kvm {
-            self.hardware.accelerator = Accelerator::Kvm;
-            match Machine::boot(&self.boot(PROVE_KVM)).await {
-                Ok(machine) => {
-                    self.came_up(machine);
-                    return Ok(None);
-                }
-                Err(error) => {
-                    why_not = Some(error.to_string());
-                    self.hardware.accelerator = Accelerator::Tcg;
-                }
-            }
+            let initramfs = path_of(&self.initramfs);
+            let proved = Accelerator::prove(&self.kernel.image, &initramfs).await;
+            (self.hardware.accelerator, why_not) = proved;
         }
         self.up().await.map(|_| why_not)
     }
@@ -111,13 +101,13 @@ impl Guest {
         self.boots
     }
 
-    fn boot(&self, deadline: Duration) -> Boot {
+    fn boot(&self) -> Boot {
         Boot {
             kernel: self.kernel.image.clone(),
             initramfs: path_of(&self.initramfs),
             hardware: self.hardware,
             console: self.console.clone(),
-            deadline,
+            deadline: BOOT,
         }
     }
 
@@ -142,7 +132,7 @@ impl Guest {
         let mut why = String::new();
         for _ in 0..BOOTS {
             keep(&self.console);
-            match Machine::boot(&self.boot(BOOT)).await {
+            match Machine::boot(&self.boot()).await {
                 Ok(machine) => {
                     self.came_up(machine);
                     return Ok(());
