@@ -14,7 +14,7 @@ mod progress;
 mod readiness;
 mod resume;
 mod run_dir;
-mod stay_process;
+mod sandbox;
 mod stdout;
 mod table;
 mod trial;
@@ -88,6 +88,7 @@ fn carry_out(cli: Cli) -> anyhow::Result<Ended> {
         Command::List(args) => cmd::list::run(&args),
         Command::Doctor(args) => cmd::doctor::run(&args),
         Command::Report(args) => cmd::report::run(&args),
+        Command::Kernel(args) => cmd::kernel::run(&args),
         Command::Schema(args) => cmd::schema::run(&args),
         Command::Completions(args) => cmd::completions::run(&args),
         Command::Man(args) => cmd::man::run(&args),

@@ -10,20 +10,78 @@ use scenarios::cost::{self, Size};
 use scenarios::position::Position;
 use scenarios::spec::{CellSpec, StaySpec};
 use scenarios::{Needs, Request, SCENARIOS, Scenario};
-use schema::{CellKey, Mode, Protocol, ScenarioKind};
+use schema::{Accelerator, CellKey, Mode, Protocol, ScenarioKind};
 
-use crate::cli::{OnOff, RunArgs, Scenarios};
+use crate::cli::{OnOff, RunArgs, SandboxOption, Scenarios};
 use crate::exit::Usage;
 use crate::readiness::Case;
 
-/// Name of the one environment of a run on the host's kernel.
+/// Name of the environment that is the host's kernel.
 pub(crate) const ENVIRONMENT: &str = "netns";
 /// Variant of the second `none` series.
 pub(crate) const CONTROL: &str = "control";
 /// Services beyond N that the updates of a stay may add.
 const ROOM: u32 = 100;
+/// What things take in a translated guest over what they are expected to take on the host's kernel.
+const TRANSLATED: f64 = 10.0;
+/// New flows in a first-packet cell when nobody said.
+const FLOWS: u32 = 1_000;
+/// The same where a guest is translated: its median needs no more, and stays say more than flows.
+const BRIEF_FLOWS: u32 = 200;
+/// Budgets when nobody said.
+const HOST_BUDGET: Duration = Duration::from_secs(460);
+const GUEST_BUDGET: Duration = Duration::from_secs(300);
+const LARGE_GUEST_BUDGET: Duration = Duration::from_secs(1_200);
 /// Building a lab, starting a process, settling: expected, nanoseconds.
 const STAY_NS: u64 = 250_000_000;
+
+/// An environment, as far as a plan needs it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PlannedEnvironment {
+    /// Its name.
+    pub(crate) name: String,
+    /// What executes it.
+    pub(crate) accel: Accelerator,
+}
+
+impl PlannedEnvironment {
+    /// The host's kernel.
+    pub(crate) fn host() -> Self {
+        Self {
+            name: ENVIRONMENT.to_owned(),
+            accel: Accelerator::None,
+        }
+    }
+
+    /// A guest.
+    pub(crate) fn guest(name: String, accel: Accelerator) -> Self {
+        Self { name, accel }
+    }
+
+    /// What things take there over what they are expected to take on the host's kernel.
+    fn slowdown(&self) -> f64 {
+        match self.accel {
+            Accelerator::None => 1.0,
+            Accelerator::Kvm => 1.5,
+            Accelerator::Tcg | Accelerator::TcgIcount => TRANSLATED,
+        }
+    }
+
+    /// What is asked there: of what only adds precision less where everything takes many times longer.
+    fn request(&self, settings: &Settings) -> Request {
+        let brief = matches!(self.accel, Accelerator::Tcg | Accelerator::TcgIcount);
+        let flows = if brief { BRIEF_FLOWS } else { FLOWS };
+        Request {
+            brief,
+            flows: settings.flows.unwrap_or(flows),
+            ..settings.request.clone()
+        }
+    }
+
+    fn is_host(&self) -> bool {
+        self.name == ENVIRONMENT
+    }
+}
 
 /// What was asked, resolved: every default filled in.
 #[derive(Debug, Clone)]
@@ -34,10 +92,14 @@ pub(crate) struct Settings {
     pub(crate) scenarios: Vec<ScenarioKind>,
     /// Whether the scenarios were named, and are not those of an ordinary run.
     pub(crate) named: bool,
+    /// What is asked on the host's kernel.
     pub(crate) request: Request,
+    /// Flows, as they were given.
+    pub(crate) flows: Option<u32>,
     pub(crate) seed: u64,
     pub(crate) repetitions: u32,
-    pub(crate) budget: Duration,
+    /// As it was given.
+    pub(crate) budget: Option<Duration>,
     pub(crate) cell_timeout: Duration,
     pub(crate) control: bool,
     pub(crate) damage: Option<String>,
@@ -54,11 +116,26 @@ pub(crate) struct PlannedStay {
     pub(crate) left_out: Option<String>,
 }
 
+impl PlannedStay {
+    fn slower(self, slowdown: f64) -> Self {
+        Self {
+            expected_ns: slower(self.expected_ns, slowdown),
+            ..self
+        }
+    }
+}
+
+fn slower(time_ns: u64, slowdown: f64) -> u64 {
+    (time_ns as f64 * slowdown) as u64
+}
+
 /// The stays of one block, in no order yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) blocks: u32,
+    /// Time after which no further stay is started.
+    pub(crate) budget: Duration,
     pub(crate) stays: Vec<PlannedStay>,
 }
 
@@ -74,6 +151,11 @@ fn sweep(most: u32) -> Vec<u32> {
 impl Settings {
     /// Fills in the defaults and checks what single options cannot know of each other.
     pub(crate) fn resolve(args: &RunArgs) -> Result<Self, Usage> {
+        if args.sandbox == SandboxOption::Netns && !args.kernel.is_empty() {
+            return Err(Usage(
+                "--kernel names a guest's kernel and --sandbox netns has none: leave one of the two out".to_owned(),
+            ));
+        }
         if args.no_sweep && args.services.len() > 1 {
             return Err(Usage(
                 "--no-sweep goes with one number of --services; a list is measured exactly"
@@ -100,9 +182,11 @@ impl Settings {
                 engines: ordered(&args.engines, &Engine::ALL),
                 churn: args.churn,
                 large_cluster: args.large_cluster == OnOff::On,
-                flows: args.flows,
+                flows: args.flows.unwrap_or(FLOWS),
+                brief: false,
                 largest,
             },
+            flows: args.flows,
             seed: args.seed,
             repetitions: args.repetitions,
             budget: args.budget,
@@ -112,6 +196,11 @@ impl Settings {
         };
         settings.check()?;
         Ok(settings)
+    }
+
+    /// The stays' modes as they are programmed, whatever they are measured on.
+    pub(crate) fn cases(&self) -> Vec<Case> {
+        Plan::new(self, &[PlannedEnvironment::host()]).cases()
     }
 
     fn check(&self) -> Result<(), Usage> {
@@ -191,6 +280,16 @@ impl Settings {
     }
 }
 
+/// How long a run goes on when nobody said.
+fn default_budget(settings: &Settings, environments: &[PlannedEnvironment]) -> Duration {
+    let largest = settings.request.largest;
+    match environments.iter().all(PlannedEnvironment::is_host) {
+        true => HOST_BUDGET,
+        false if largest <= 1_000 => GUEST_BUDGET,
+        false => LARGE_GUEST_BUDGET,
+    }
+}
+
 /// The scenarios of a run: those of an ordinary one when nothing was named.
 fn asked_for(words: &[Scenarios]) -> Vec<ScenarioKind> {
     let named = |s: &&&dyn Scenario| {
@@ -210,8 +309,34 @@ fn ordered<T: Copy + PartialEq>(named: &[T], all: &[T]) -> Vec<T> {
 }
 
 impl Plan {
-    /// Decides the stays.
-    pub(crate) fn new(settings: &Settings) -> Self {
+    /// Decides the stays, each once in every environment.
+    pub(crate) fn new(settings: &Settings, environments: &[PlannedEnvironment]) -> Self {
+        // In one order, however they were named or found again.
+        let mut environments = environments.to_vec();
+        environments.sort_by(|a, b| a.name.cmp(&b.name));
+        let stays = environments.iter().flat_map(|environment| {
+            let settings = Settings {
+                request: environment.request(settings),
+                ..settings.clone()
+            };
+            let mut stays = Self::stays(&settings, environment.slowdown());
+            for stay in &mut stays {
+                stay.spec.environment.clone_from(&environment.name);
+            }
+            stays
+        });
+        Self {
+            seed: settings.seed,
+            blocks: settings.repetitions,
+            budget: settings
+                .budget
+                .unwrap_or_else(|| default_budget(settings, &environments)),
+            stays: stays.collect(),
+        }
+    }
+
+    /// The stays of an environment in which everything takes `slowdown` times as long as on the host's kernel.
+    fn stays(settings: &Settings, slowdown: f64) -> Vec<PlannedStay> {
         let mut stays = Vec::new();
         for &services in &settings.sizes {
             let size = Size {
@@ -222,8 +347,10 @@ impl Plan {
                 for (i, transport) in settings.transports(mode).into_iter().enumerate() {
                     for engine in settings.engines(mode) {
                         let template = template(settings, mode, size, transport, engine);
-                        stays.extend(serving_stay(settings, &template, transport, i == 0));
-                        stays.extend(own_stays(settings, &template, transport));
+                        let first = i == 0;
+                        let serving = serving_stay(settings, &template, transport, first);
+                        stays.extend(serving.map(|stay| stay.slower(slowdown)));
+                        stays.extend(own_stays(settings, &template, transport, slowdown));
                     }
                 }
             }
@@ -232,14 +359,11 @@ impl Plan {
                     variant: CONTROL.to_owned(),
                     ..template(settings, Mode::None, size, Transport::Restore, None)
                 };
-                stays.extend(serving_stay(settings, &template, Transport::Restore, true));
+                let serving = serving_stay(settings, &template, Transport::Restore, true);
+                stays.extend(serving.map(|stay| stay.slower(slowdown)));
             }
         }
-        Self {
-            seed: settings.seed,
-            blocks: settings.repetitions,
-            stays,
-        }
+        stays
     }
 
     /// Modes as they are programmed in the plan, each once.
@@ -296,6 +420,7 @@ fn template(
     StaySpec {
         stay: 0,
         block: 0,
+        environment: String::new(),
         mode,
         services: size.services,
         endpoints: size.endpoints,
@@ -306,6 +431,7 @@ fn template(
         engine: engine.map(|e| e.name().to_owned()),
         large_cluster: settings.request.large_cluster,
         flows: settings.request.flows,
+        brief: settings.request.brief,
         damage: settings.damage.clone(),
         cells: Vec::new(),
     }
@@ -377,9 +503,15 @@ fn serving_stay(
 }
 
 /// Stays with one cell each.
-fn own_stays(settings: &Settings, template: &StaySpec, transport: Transport) -> Vec<PlannedStay> {
+fn own_stays(
+    settings: &Settings,
+    template: &StaySpec,
+    transport: Transport,
+    slowdown: f64,
+) -> Vec<PlannedStay> {
     let cells = asked(settings, template, transport, |n| n != Needs::Served);
     let stay = |(cell, cell_ns): (CellSpec, u64)| {
+        let cell_ns = slower(cell_ns, slowdown);
         let needs = scenarios::scenario(cell.scenario).needs();
         let preparation = match needs {
             Needs::Empty => 0,
@@ -403,7 +535,7 @@ fn own_stays(settings: &Settings, template: &StaySpec, transport: Transport) -> 
             expected_ns: if left_out.is_some() {
                 0
             } else {
-                STAY_NS + preparation + cell_ns.min(limit)
+                slower(STAY_NS + preparation, slowdown) + cell_ns.min(limit)
             },
             left_out,
         }
@@ -418,7 +550,7 @@ pub(crate) fn key(spec: &StaySpec, cell: &CellSpec) -> CellKey {
         scenario: cell.scenario,
         services: spec.services,
         endpoints: spec.endpoints,
-        environment: ENVIRONMENT.to_owned(),
+        environment: spec.environment.clone(),
         variant: spec.variant.clone(),
         options: cell.options.clone(),
     }
@@ -432,7 +564,10 @@ mod tests {
 
     fn plan(words: &[&str]) -> Plan {
         let cli = crate::cli::Cli::try_parse_from([&["bench-runner"], words].concat()).unwrap();
-        Plan::new(&Settings::resolve(&cli.run).unwrap())
+        Plan::new(
+            &Settings::resolve(&cli.run).unwrap(),
+            &[PlannedEnvironment::host()],
+        )
     }
 
     #[test]

@@ -77,11 +77,11 @@ impl Scenario for ColdInstall {
             .collect()
     }
 
-    fn expected_ns(&self, mode: Mode, size: Size, options: &Options, _request: &Request) -> u64 {
+    fn expected_ns(&self, mode: Mode, size: Size, options: &Options, request: &Request) -> u64 {
         let transport = transport_of(options);
         let whole = options.get("chunk").is_none_or(|c| c == "all");
         let proof = 300_000_000 + cost::listing_ns(mode, size);
-        u64::from(samples(size.services)) * (cost::install_ns(mode, transport, whole, size) + proof)
+        u64::from(samples(size.services, request.brief)) * (cost::install_ns(mode, transport, whole, size) + proof)
     }
 
     fn run(
@@ -93,7 +93,7 @@ impl Scenario for ColdInstall {
         let render = stay.render_options(options)?;
         let baseline = meters::kernel_memory()?;
         let mut settled = meters::Settled::Back;
-        for sample in 0..samples(stay.spec.services) {
+        for sample in 0..samples(stay.spec.services, stay.spec.brief) {
             if sample == 0 {
                 install(stay, &render, recorder)?;
                 continue;
@@ -107,8 +107,8 @@ impl Scenario for ColdInstall {
     }
 }
 
-const fn samples(services: u32) -> u32 {
-    if services <= CHEAP { SAMPLES } else { 1 }
+const fn samples(services: u32, brief: bool) -> u32 {
+    if services <= CHEAP && !brief { SAMPLES } else { 1 }
 }
 
 fn install(

@@ -296,6 +296,7 @@ mod tests {
             engines: Vec::new(),
             churn: 0,
             large_cluster: true,
+            brief: false,
             flows: 0,
             largest,
         }

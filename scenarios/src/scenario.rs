@@ -84,6 +84,8 @@ pub struct Request {
     pub large_cluster: bool,
     /// Flows of a first-packet cell.
     pub flows: u32,
+    /// Whether everything takes many times longer here.
+    pub brief: bool,
     /// The largest size of the run.
     pub largest: u32,
 }

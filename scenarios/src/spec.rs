@@ -16,6 +16,9 @@ pub struct StaySpec {
     pub stay: u32,
     /// Repetition block.
     pub block: u32,
+    /// Where it is carried out, by the name in the header; nothing that a stay does depends on it.
+    #[serde(default)]
+    pub environment: String,
     /// What answers packets.
     pub mode: Mode,
     /// Services, N.
@@ -38,6 +41,9 @@ pub struct StaySpec {
     pub large_cluster: bool,
     /// Flows of a first-packet cell.
     pub flows: u32,
+    /// Whether everything takes many times longer here: then a stay installs once where it would thrice.
+    #[serde(default)]
+    pub brief: bool,
     /// Break the datapath after it was installed: see `Damage`.
     #[serde(default)]
     pub damage: Option<String>,

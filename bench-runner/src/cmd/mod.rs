@@ -3,6 +3,7 @@
 pub(crate) mod cell;
 pub(crate) mod completions;
 pub(crate) mod doctor;
+pub(crate) mod kernel;
 pub(crate) mod list;
 pub(crate) mod man;
 pub(crate) mod plan;

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+const MB: &u64 = &1_000_000;
+
 /// Why there is no guest, or no longer one.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
@@ -40,9 +42,54 @@ pub enum GuestError {
         /// Module name.
         module: String,
     },
-    /// There is no such kernel.
+    /// There is no such kernel; with what there is.
     #[error("{0}")]
     NoKernel(String),
+    /// Kernels come from a package manager, and there is none that we know.
+    #[error(
+        "kernel '{kernel}' is not in the cache, and {program}, which would fetch it, is not installed: kernels are fetched on Debian and Ubuntu; elsewhere name an image: --kernel PATH"
+    )]
+    NoPackageManager {
+        /// What was asked for.
+        kernel: String,
+        /// The program that is missing.
+        program: &'static str,
+    },
+    /// The package manager did not deliver.
+    #[error(
+        "{package} cannot be fetched: {reason}; look at the network and at `apt-get update`, or use a kernel that is here (bench-runner kernel list) or an image (--kernel PATH)"
+    )]
+    Fetch {
+        /// Which package.
+        package: String,
+        /// The package manager's words.
+        reason: String,
+    },
+    /// The disk is too full.
+    #[error(
+        "no room for {package} in {}: it takes {} MB and {} MB are free; free some (bench-runner kernel clean), or put the cache elsewhere: XDG_CACHE_HOME=DIR",
+        folder.display(), needs / MB, free / MB
+    )]
+    NoSpace {
+        /// Which package.
+        package: String,
+        /// The cache.
+        folder: PathBuf,
+        /// Bytes that it takes while it is unpacked.
+        needs: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// A module of another kernel: the kernel itself would refuse it too, after the boot.
+    #[error("{} was built for kernel {built_for}, not for {version}", path.display())]
+    OtherKernel {
+        /// The module's file.
+        path: PathBuf,
+        /// The release in its `vermagic`.
+        built_for: String,
+        /// The kernel's release.
+        version: String,
+    },
     /// The guest did not come up.
     #[error("the guest did not come up ({reason}); its console's last lines: {console}")]
     Boot {

@@ -1,10 +1,16 @@
-//! A kernel that can be booted: an x86 bzImage and the modules that belong to it.
+//! A kernel that can be booted: an x86 bzImage and the modules that belong to it; and how a user names one.
 
+use std::fmt;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::GuestError;
+use crate::fetch::Cache;
 use crate::modules::Modules;
+
+/// The setup header lies in the first sector but one, and the release at most 64 KiB behind it.
+const HEADER_BYTES: u64 = 0x2_0000;
 
 /// A kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +21,51 @@ pub struct Kernel {
     pub image: PathBuf,
     /// The folder `lib/modules/<version>`.
     pub modules: PathBuf,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Where a kernel came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// It is the one that runs here.
+    Host,
+    /// The user named its image.
+    Path,
+    /// A package of the distribution.
+    Package {
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: String,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("the running kernel's files"),
+            Self::Path => f.write_str("a file"),
+            Self::Package { name, version } => write!(f, "package {name} {version}"),
+        }
+    }
+}
+
+/// The kernel that `spec` names: `host`, the path of an image (a word with a slash, or of a file that is
+/// there), or a package by name, release or version ("6.1" is the newest 6.1 that is in `cache`, and
+/// else the newest that the package manager has, which is then fetched into it).
+///
+/// # Errors
+/// There is no such kernel (what there is is listed), a file that is no kernel, or a fetch that failed: no
+/// package manager, no network, no space.
+pub fn resolve(spec: &str, cache: &Cache) -> Result<Kernel, GuestError> {
+    match spec {
+        "host" => Kernel::host(),
+        path if path.contains('/') || Path::new(path).is_file() => {
+            Kernel::from_image(Path::new(path))
+        }
+        name => Ok(cache.kernel(name)?.kernel),
+    }
 }
 
 impl Kernel {
@@ -35,16 +86,18 @@ impl Kernel {
                 version,
                 image: image.to_owned(),
                 modules: modules.clone(),
+                origin: Origin::Path,
             }),
             None => Err(GuestError::NoKernel(format!(
-                "{} is Linux {version}, but its modules are not in {}",
+                "{} is Linux {version}, but its modules are not in {}: put them there, or name a package: --kernel 6.1",
                 image.display(),
                 folders[0].display()
             ))),
         }
     }
 
-    /// The running kernel's image and modules.
+    /// The running kernel's image and modules, where distributions install them: `/boot/vmlinuz-RELEASE`
+    /// (Debian, Ubuntu, SUSE) or `/lib/modules/RELEASE/vmlinuz` (Fedora, Arch).
     ///
     /// # Errors
     /// They are not installed.
@@ -53,14 +106,21 @@ impl Kernel {
             |_| String::new(),
             |u| u.release().to_string_lossy().into_owned(),
         );
-        let image = PathBuf::from(format!("/boot/vmlinuz-{running}"));
-        if !image.is_file() {
+        let places = [
+            format!("/boot/vmlinuz-{running}"),
+            format!("/lib/modules/{running}/vmlinuz"),
+        ];
+        let Some(image) = places.iter().map(Path::new).find(|p| p.is_file()) else {
             return Err(GuestError::NoKernel(format!(
-                "the running kernel's image {} is not installed; name another: --kernel 6.1",
-                image.display()
+                "the running kernel's image is not installed ({}): name another: --kernel 6.1",
+                places.join(" or ")
             )));
-        }
-        Self::from_image(&image)
+        };
+        let kernel = Self::from_image(image)?;
+        Ok(Self {
+            origin: Origin::Host,
+            ..kernel
+        })
     }
 
     /// Its modules.
@@ -77,9 +137,18 @@ impl Kernel {
 fn release(image: &Path) -> Result<String, GuestError> {
     let foreign = || GuestError::Foreign {
         path: image.to_owned(),
-        reason: "not a kernel image (x86 bzImage)".to_owned(),
+        reason: "not a kernel image (x86 bzImage): name a vmlinuz file, or a package: --kernel 6.1"
+            .to_owned(),
     };
-    let data = fs::read(image).map_err(GuestError::file("read", image))?;
+    let about = fs::metadata(image).map_err(GuestError::file("read", image))?;
+    if !about.is_file() {
+        return Err(foreign());
+    }
+    let mut data = Vec::new();
+    let file = fs::File::open(image).map_err(GuestError::file("read", image))?;
+    file.take(HEADER_BYTES)
+        .read_to_end(&mut data)
+        .map_err(GuestError::file("read", image))?;
     if data.get(0x202..0x206) != Some(b"HdrS") {
         return Err(foreign());
     }
@@ -96,10 +165,11 @@ fn release(image: &Path) -> Result<String, GuestError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn image(version: &str) -> Vec<u8> {
+    /// The beginning of an image: enough for its release to be read.
+    pub(crate) fn image(version: &str) -> Vec<u8> {
         let mut data = vec![0; 0x400];
         data[0x202..0x206].copy_from_slice(b"HdrS");
         data[0x20e..0x210].copy_from_slice(&0x100u16.to_le_bytes());
@@ -116,10 +186,11 @@ mod tests {
         fs::create_dir_all(dir.path().join("boot")).unwrap();
         let path = dir.path().join("boot/vmlinuz");
         fs::write(&path, image("6.9.0-x")).unwrap();
-        let kernel = Kernel::from_image(&path).unwrap();
+        let cache = Cache::at(dir.path().join("cache"));
+        let kernel = resolve(path.to_str().unwrap(), &cache).unwrap();
         assert_eq!(
-            (kernel.version.as_str(), kernel.modules),
-            ("6.9.0-x", modules)
+            (kernel.version.as_str(), kernel.modules, kernel.origin),
+            ("6.9.0-x", modules, Origin::Path)
         );
     }
 
@@ -130,8 +201,20 @@ mod tests {
         fs::write(&path, "hello").unwrap();
         let error = Kernel::from_image(&path).unwrap_err().to_string();
         assert!(error.contains("not a kernel image"), "{error}");
+        let error = Kernel::from_image(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("not a kernel image"), "{error}");
         fs::write(&path, image("0.0.1-none")).unwrap();
         let error = Kernel::from_image(&path).unwrap_err().to_string();
         assert!(error.contains("modules"), "{error}");
+    }
+
+    #[test]
+    fn a_path_that_is_not_there_is_an_error_about_the_path() {
+        let cache = Cache::at(PathBuf::from("/nonexistent/cache"));
+        let error = resolve("/nonexistent/vmlinuz", &cache).unwrap_err();
+        assert!(
+            error.to_string().contains("/nonexistent/vmlinuz: No such file"),
+            "{error}"
+        );
     }
 }

@@ -5,6 +5,7 @@
 //! What goes in is the kernel, the initramfs and lines on a virtio-serial port; what comes out is lines
 //! on that port and the console's log.
 
+mod apt;
 pub mod cpio;
 pub mod elf;
 mod error;
@@ -15,5 +16,7 @@ pub mod machine;
 pub mod modules;
 pub mod pid1;
 pub mod protocol;
+mod release;
 
 pub use error::GuestError;
+pub use release::series_of;

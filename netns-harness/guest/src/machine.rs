@@ -1,13 +1,15 @@
 //! A QEMU microvm: started, talked to and ended under deadlines. It dies with the thread that started
-//! it, and its socket lives in a folder that only this user can enter.
+//! it, and it leaves nothing: its port is a socket pair, which QEMU finds as its standard input, so there is
+//! no file that somebody else could open or a killed runner could leave.
 
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::net::UnixListener;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 
@@ -32,7 +34,51 @@ impl Accelerator {
             Self::Tcg => "tcg",
         }
     }
+
+    /// Finds out what can execute a guest here: the processor if it boots this kernel to the end of its
+    /// initramfs within a short time, else the translator, with the reason. That `/dev/kvm` is there proves
+    /// nothing: nested in other virtual machines QEMU aborts, or the guest never starts.
+    pub async fn prove(kernel: &Path, initramfs: &Path) -> (Self, Option<String>) {
+        const DEVICE: &str = "/dev/kvm";
+        let opened = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open(DEVICE);
+        if let Err(error) = opened {
+            return (Self::Tcg, Some(format!("{DEVICE}: {error}")));
+        }
+        let folder = match tempfile::tempdir() {
+            Ok(folder) => folder,
+            Err(error) => return (Self::Tcg, Some(format!("no temporary folder: {error}"))),
+        };
+        let boot = Boot {
+            kernel: kernel.to_owned(),
+            initramfs: initramfs.to_owned(),
+            hardware: Hardware {
+                accelerator: Self::Kvm,
+                cpus: 1,
+                memory_mib: PROOF_MEMORY_MIB,
+            },
+            console: folder.path().join("console.log"),
+            deadline: PROOF,
+        };
+        match Machine::boot(&boot).await {
+            Ok(machine) => {
+                machine.off(PROOF).await;
+                (Self::Kvm, None)
+            }
+            Err(GuestError::Boot { reason, .. }) => {
+                (Self::Tcg, Some(format!("a guest with KVM does not boot: {reason}")))
+            }
+            Err(error) => (Self::Tcg, Some(error.to_string())),
+        }
+    }
 }
+
+/// A guest boots in a second with KVM; nested, in a few.
+const PROOF: Duration = Duration::from_secs(10);
+/// Enough for an initramfs, twice: packed and unpacked.
+const PROOF_MEMORY_MIB: u32 = 512;
 
 /// What the guest is given. Everything is fixed, and recorded by who asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,14 +109,31 @@ pub struct Boot {
 /// A guest that is up.
 #[derive(Debug)]
 pub struct Machine {
-    child: Child,
+    qemu: Qemu,
     lines: Lines<BufReader<OwnedReadHalf>>,
     to_guest: OwnedWriteHalf,
     console: PathBuf,
     /// What it said when it came up.
     pub ready: Said,
-    /// The socket's folder: removed with it.
-    _folder: tempfile::TempDir,
+}
+
+/// The process. Killed and waited for when it is dropped: no path leaves a zombie.
+#[derive(Debug)]
+struct Qemu(Child);
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        /// A killed process ends at its next step, unless it is in an uninterruptible call.
+        const TRIES: u32 = 200;
+        // An error means that it has ended already.
+        let _ = self.0.start_kill();
+        for _ in 0..TRIES {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
 }
 
 /// What came next.
@@ -92,7 +155,7 @@ fn tsc_khz() -> Option<u64> {
 }
 
 /// QEMU's arguments: nothing that is not named is there.
-fn arguments(boot: &Boot, socket: &Path) -> Vec<OsString> {
+fn arguments(boot: &Boot) -> Vec<OsString> {
     let Hardware {
         accelerator,
         cpus,
@@ -120,7 +183,9 @@ fn arguments(boot: &Boot, socket: &Path) -> Vec<OsString> {
     }
     let mut words: Vec<OsString> = Vec::new();
     let mut pair = |name: &str, value: OsString| words.extend([OsString::from(name), value]);
-    pair("-M", "microvm,rtc=on".into());
+    // ACPI stays on: that is how kernels without VIRTIO_MMIO_CMDLINE_DEVICES, as Debian's cloud kernels are,
+    // find virtio devices here.
+    pair("-M", "microvm,acpi=on,rtc=on,dump-guest-core=off".into());
     pair("-accel", accel.into());
     pair("-cpu", model.into());
     pair("-smp", cpus.to_string().into());
@@ -130,7 +195,7 @@ fn arguments(boot: &Boot, socket: &Path) -> Vec<OsString> {
     pair("-append", append.into());
     pair("-serial", prefixed("file:", &boot.console));
     pair("-device", "virtio-serial-device".into());
-    pair("-chardev", prefixed("socket,id=port,path=", socket));
+    pair("-chardev", "socket,id=port,fd=0".into());
     pair(
         "-device",
         format!("virtserialport,chardev=port,name={PORT}").into(),
@@ -154,46 +219,36 @@ impl Machine {
     /// QEMU is not installed or ended, or the guest was not up by the deadline; with the console's last
     /// lines.
     pub async fn boot(boot: &Boot) -> Result<Self, GuestError> {
-        let folder = tempfile::Builder::new()
-            .prefix("bench-guest.")
-            .tempdir()
-            .map_err(GuestError::file("make", std::env::temp_dir()))?;
-        let socket = folder.path().join("port");
-        let listener =
-            UnixListener::bind(&socket).map_err(GuestError::file("listen on", &socket))?;
-        let mut command = Command::new(QEMU);
-        command
-            .args(arguments(boot, &socket))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true);
-        netns_sys::child::dies_with_parent(command.as_std_mut());
-        let mut child = command.spawn().map_err(|e| GuestError::Program {
-            program: QEMU.to_owned(),
-            reason: match e.kind() {
-                std::io::ErrorKind::NotFound => {
-                    "not installed: apt-get install qemu-system-x86".to_owned()
-                }
-                _ => e.to_string(),
-            },
-        })?;
-        match tokio::time::timeout(boot.deadline, up(&mut child, &listener)).await {
-            Ok(Ok((lines, to_guest, ready))) => Ok(Self {
-                child,
-                lines,
-                to_guest,
-                console: boot.console.clone(),
-                ready,
-                _folder: folder,
-            }),
-            Ok(Err(reason)) => Err(failed(&mut child, &boot.console, reason).await),
-            Err(_) => {
-                let reason = format!("not up within {} s", boot.deadline.as_secs());
-                Err(failed(&mut child, &boot.console, reason).await)
+        let (ours, mut qemu) = start(boot)?;
+        let reason = match tokio::time::timeout(boot.deadline, up(&mut qemu, ours)).await {
+            Ok(Ok((lines, to_guest, ready))) => {
+                return Ok(Self {
+                    qemu,
+                    lines,
+                    to_guest,
+                    console: boot.console.clone(),
+                    ready,
+                });
             }
-        }
+            Ok(Err(reason)) => reason,
+            Err(_) => format!("not up within {} s", boot.deadline.as_secs_f32()),
+        };
+        Err(GuestError::Boot {
+            reason: qemu.last_words(reason).await,
+            console: last_lines(&boot.console),
+        })
+    }
+
+    /// The process ID of QEMU, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.qemu.0.id()
+    }
+
+    /// The last lines of its console.
+    #[must_use]
+    pub fn console(&self) -> String {
+        last_lines(&self.console)
     }
 
     /// Asks the guest for something.
@@ -227,41 +282,95 @@ impl Machine {
     /// it went by itself.
     pub async fn off(mut self, limit: Duration) -> bool {
         let asked = self.ask(&Ask::Off).await.is_ok();
-        let ended = tokio::time::timeout(limit, self.child.wait()).await;
+        let ended = tokio::time::timeout(limit, self.qemu.0.wait()).await;
         let by_itself = asked && matches!(ended, Ok(Ok(_)));
-        self.end().await;
+        self.qemu.end().await;
         by_itself
     }
 
     /// Kills QEMU and waits for its end.
     pub async fn kill(mut self) {
-        self.end().await;
+        self.qemu.end().await;
     }
 
-    async fn end(&mut self) {
-        // An error means that it has ended already.
-        let _ = self.child.start_kill();
-        let _ = self.child.wait().await;
+    /// Kills a guest that no longer answers. The error says why and holds the console's last lines.
+    pub async fn give_up(mut self, reason: impl Into<String>) -> GuestError {
+        self.qemu.end().await;
+        GuestError::Gone {
+            reason: reason.into(),
+            console: last_lines(&self.console),
+        }
     }
 
     async fn gone(&mut self, reason: String) -> GuestError {
-        self.end().await;
         GuestError::Gone {
-            reason,
+            reason: self.qemu.last_words(reason).await,
             console: last_lines(&self.console),
         }
     }
 }
 
+impl Qemu {
+    async fn end(&mut self) {
+        // An error means that it has ended already.
+        let _ = self.0.start_kill();
+        let _ = self.0.wait().await;
+    }
+
+    /// Ends it, and adds to a reason how it ended by itself, if it did, and what it said.
+    async fn last_words(&mut self, mut reason: String) -> String {
+        // A guest that reboots or panics ends QEMU; it closes the port a moment before it is gone.
+        const MOMENT: Duration = Duration::from_millis(500);
+        if let Ok(Ok(status)) = tokio::time::timeout(MOMENT, self.0.wait()).await {
+            reason = format!("{reason}; {}", ended(status));
+        }
+        self.end().await;
+        let mut said = String::new();
+        if let Some(mut stderr) = self.0.stderr.take() {
+            let read = stderr.read_to_string(&mut said);
+            let _ = tokio::time::timeout(Duration::from_secs(1), read).await;
+        }
+        match said.lines().map(str::trim).rfind(|line| !line.is_empty()) {
+            Some(line) => format!("{reason}; {line}"),
+            None => reason,
+        }
+    }
+}
+
+/// Starts QEMU; our end of the guest's port.
+fn start(boot: &Boot) -> Result<(UnixStream, Qemu), GuestError> {
+    let failed = |error: std::io::Error| GuestError::Program {
+        program: QEMU.to_owned(),
+        reason: match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                "not installed: apt-get install qemu-system-x86".to_owned()
+            }
+            _ => error.to_string(),
+        },
+    };
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
+    ours.set_nonblocking(true).map_err(failed)?;
+    let ours = UnixStream::from_std(ours).map_err(failed)?;
+    let mut command = Command::new(QEMU);
+    command
+        .args(arguments(boot))
+        .stdin(OwnedFd::from(theirs))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    netns_sys::child::dies_with_parent(command.as_std_mut());
+    // The command holds the other end of the port: without it the port closes with QEMU.
+    let spawned = command.spawn();
+    drop(command);
+    Ok((ours, Qemu(spawned.map_err(failed)?)))
+}
+
 type Port = (Lines<BufReader<OwnedReadHalf>>, OwnedWriteHalf, Said);
 
-/// Waits for QEMU's connection and the guest's first word.
-async fn up(child: &mut Child, listener: &UnixListener) -> Result<Port, String> {
-    let stream = tokio::select! {
-        accepted = listener.accept() => accepted.map_err(|e| e.to_string())?.0,
-        status = child.wait() => return Err(ended(status)),
-    };
-    let (from_guest, to_guest) = stream.into_split();
+/// Waits for the guest's first word.
+async fn up(qemu: &mut Qemu, port: UnixStream) -> Result<Port, String> {
+    let (from_guest, to_guest) = port.into_split();
     let mut lines = BufReader::new(from_guest).lines();
     tokio::select! {
         line = lines.next_line() => match line.map(|l| l.map(|l| Line::parse(&l))) {
@@ -271,51 +380,96 @@ async fn up(child: &mut Child, listener: &UnixListener) -> Result<Port, String> 
             Ok(None) => Err("it closed its port".to_owned()),
             Err(error) => Err(error.to_string()),
         },
-        status = child.wait() => Err(ended(status)),
+        _ = qemu.0.wait() => Err("it said nothing".to_owned()),
     }
 }
 
-fn ended(status: std::io::Result<std::process::ExitStatus>) -> String {
-    match status {
-        Ok(status) => format!("{QEMU} ended: {status}"),
-        Err(error) => error.to_string(),
+fn ended(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match status.signal() {
+        None if status.success() => "it switched itself off".to_owned(),
+        _ => format!("{QEMU} ended: {status}"),
     }
 }
 
-/// Ends QEMU; what it and the console said becomes the error.
-async fn failed(child: &mut Child, console: &Path, reason: String) -> GuestError {
-    use tokio::io::AsyncReadExt as _;
-    let _ = child.start_kill();
-    let mut said = String::new();
-    if let Some(mut stderr) = child.stderr.take() {
-        let read = stderr.read_to_string(&mut said);
-        let _ = tokio::time::timeout(Duration::from_secs(1), read).await;
-    }
-    let _ = child.wait().await;
-    let said = said.lines().last().unwrap_or_default().trim().to_owned();
-    GuestError::Boot {
-        reason: if said.is_empty() {
-            reason
-        } else {
-            format!("{reason}; {said}")
-        },
-        console: last_lines(console),
-    }
-}
+/// What the kernel writes when something is lost; its last lines alone may be a trace of calls.
+const TELLING: &[&str] = &[
+    "Kernel panic",
+    "Out of memory",
+    "BUG:",
+    "Oops",
+    "soft lockup",
+    "blocked for more than",
+    "Initramfs unpacking failed",
+    "version magic",
+    "guest:",
+];
 
-/// The last lines of a console's log, on one line.
+/// The last lines of a console's log, and before them the last one that tells what happened, on one line.
 #[must_use]
 pub fn last_lines(console: &Path) -> String {
-    const KEPT: usize = 5;
     let data = std::fs::read(console).unwrap_or_default();
-    let text = String::from_utf8_lossy(&data);
+    on_one_line(&String::from_utf8_lossy(&data))
+}
+
+fn on_one_line(text: &str) -> String {
+    const KEPT: usize = 5;
     let lines: Vec<&str> = text
         .lines()
         .map(str::trim)
         .filter(|l| !l.is_empty())
         .collect();
-    match lines.len() {
-        0 => "none".to_owned(),
-        n => lines[n.saturating_sub(KEPT)..].join("; "),
+    let (before, last) = lines.split_at(lines.len().saturating_sub(KEPT));
+    let telling = |line: &&&str| TELLING.iter().any(|words| line.contains(words));
+    let mut kept: Vec<&str> = Vec::new();
+    if last.iter().find(|l| telling(l)).is_none() {
+        kept.extend(before.iter().rfind(|l| telling(l)).copied());
+    }
+    kept.extend(last);
+    if kept.is_empty() {
+        "none".to_owned()
+    } else {
+        kept.join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_that_tells_is_kept_before_the_last_ones() {
+        let mut text = String::from("[1.0] boot\n[2.0] Kernel panic - not syncing: sysrq\n");
+        for call in 0..30 {
+            text.push_str(&format!("[2.1]  call_{call}\n\n"));
+        }
+        let line = on_one_line(&text);
+        assert!(line.starts_with("[2.0] Kernel panic"), "{line}");
+        assert!(line.ends_with("call_28; [2.1]  call_29"), "{line}");
+        assert!(!line.contains("boot") && !line.contains('\n'), "{line}");
+        assert_eq!(on_one_line(""), "none");
+    }
+
+    #[test]
+    fn a_guest_has_nothing_that_is_not_named() {
+        let boot = Boot {
+            kernel: PathBuf::from("/k"),
+            initramfs: PathBuf::from("/i"),
+            hardware: Hardware {
+                accelerator: Accelerator::Tcg,
+                cpus: 2,
+                memory_mib: 2048,
+            },
+            console: PathBuf::from("/with,comma"),
+            deadline: Duration::from_secs(1),
+        };
+        let words: Vec<String> = arguments(&boot)
+            .iter()
+            .map(|w| w.to_string_lossy().into_owned())
+            .collect();
+        for wanted in ["-nodefaults", "-no-user-config", "-no-reboot", "file:/with,,comma"] {
+            assert!(words.iter().any(|w| w == wanted), "{words:?}");
+        }
+        assert!(!words.iter().any(|w| w.contains("net") || w.contains("virtfs")));
     }
 }

@@ -99,7 +99,15 @@ impl Modules {
             module: name.clone(),
         })?;
         let object = unpacked(path)?;
-        for dependency in depends(path, &object)? {
+        let info = Info::of(path, &object)?;
+        if info.built_for != self.version {
+            return Err(GuestError::OtherKernel {
+                path: path.clone(),
+                built_for: info.built_for,
+                version: self.version.clone(),
+            });
+        }
+        for dependency in info.depends {
             self.visit(&dependency, done, order)?;
         }
         order.push(Module { name, object });
@@ -123,27 +131,40 @@ fn unpacked(path: &Path) -> Result<Vec<u8>, GuestError> {
     Ok(object)
 }
 
-/// The `depends=` entry of `.modinfo`: NUL-separated `key=value` strings (`scripts/mod/modpost.c`).
-fn depends(path: &Path, object: &[u8]) -> Result<Vec<String>, GuestError> {
-    use object::{Object as _, ObjectSection as _};
-    let bad = |reason: String| GuestError::Foreign {
-        path: path.to_owned(),
-        reason,
-    };
-    let file = object::File::parse(object).map_err(|e| bad(format!("no kernel module: {e}")))?;
-    let section = file
-        .section_by_name(".modinfo")
-        .ok_or_else(|| bad("no kernel module: it has no .modinfo".to_owned()))?;
-    let data = section.data().map_err(|e| bad(e.to_string()))?;
-    let entry = data
-        .split(|b| *b == 0)
-        .find_map(|entry| entry.strip_prefix(b"depends="));
-    let text = String::from_utf8_lossy(entry.unwrap_or_default()).into_owned();
-    Ok(text
-        .split(',')
-        .filter(|n| !n.is_empty())
-        .map(str::to_owned)
-        .collect())
+/// What a module says of itself in `.modinfo`: NUL-separated `key=value` strings (`scripts/mod/modpost.c`,
+/// Linux 6.12).
+struct Info {
+    /// `depends=`: modules that it needs.
+    depends: Vec<String>,
+    /// The first word of `vermagic=`: the release of its kernel (`include/linux/vermagic.h`).
+    built_for: String,
+}
+
+impl Info {
+    fn of(path: &Path, object: &[u8]) -> Result<Self, GuestError> {
+        use object::{Object as _, ObjectSection as _};
+        let bad = |reason: String| GuestError::Foreign {
+            path: path.to_owned(),
+            reason,
+        };
+        let file = object::File::parse(object).map_err(|e| bad(format!("no kernel module: {e}")))?;
+        let section = file
+            .section_by_name(".modinfo")
+            .ok_or_else(|| bad("no kernel module: it has no .modinfo".to_owned()))?;
+        let data = section.data().map_err(|e| bad(e.to_string()))?;
+        let value = |key: &[u8]| {
+            let mut entries = data.split(|b| *b == 0);
+            let found = entries.find_map(|entry| entry.strip_prefix(key));
+            String::from_utf8_lossy(found.unwrap_or_default()).into_owned()
+        };
+        let depends = value(b"depends=");
+        let named = depends.split(',').filter(|n| !n.is_empty());
+        let vermagic = value(b"vermagic=");
+        Ok(Self {
+            depends: named.map(str::to_owned).collect(),
+            built_for: vermagic.split(' ').next().unwrap_or_default().to_owned(),
+        })
+    }
 }
 
 #[cfg(test)]

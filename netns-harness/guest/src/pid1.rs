@@ -4,12 +4,15 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use crate::image::MODULE_LIST;
 use crate::protocol::{Ask, PORT, Said};
@@ -87,7 +90,7 @@ fn serve(program: &Path) -> Result<(), String> {
             Ask::Off => break,
             Ask::Kill => {}
             Ask::Run { arguments, input } => {
-                let said = job(program, &arguments, &input, &asked, &to_host);
+                let said = job(program, &arguments, input, &asked, &to_host);
                 say(&mut to_host, &said);
             }
         }
@@ -209,14 +212,16 @@ fn listen(device: File, asked: &Sender<Ask>) {
     }
 }
 
-/// Runs one job to its end, or until the host wants it killed.
+/// Runs one job to its end, or until the host wants it killed. Nothing that a job does or leaves undone keeps
+/// this from listening to the host.
 fn job(
     program: &Path,
     arguments: &[String],
-    input: &str,
+    input: String,
     asked: &Receiver<Ask>,
     to_host: &File,
 ) -> Said {
+    let killed_before = killed_for_memory();
     let failed = |what: &str, error: std::io::Error| Said::Ended {
         status: format!("{what}: {error}"),
         stderr: String::new(),
@@ -227,21 +232,22 @@ fn job(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .process_group(0)
         .spawn();
     let mut child = match spawned {
         Ok(child) => child,
         Err(error) => return failed("start the job", error),
     };
+    let group = Pid::from_raw(child.id() as i32);
     let mut stdin = child.stdin.take().expect("stdin is piped");
-    // A job that ends early closes the pipe; its own words say why.
-    let _ = stdin.write_all(input.as_bytes());
-    drop(stdin);
     let stdout = child.stdout.take().expect("stdout is piped");
     let stderr = child.stderr.take().expect("stderr is piped");
     let mut port = match to_host.try_clone() {
         Ok(port) => port,
         Err(error) => return failed("share the port", error),
     };
+    // A job that ends early closes the pipe; its own words say why.
+    std::thread::spawn(move || stdin.write_all(input.as_bytes()));
     let output = std::thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             let _ = port.write_all(format!("{line}\n").as_bytes());
@@ -255,23 +261,33 @@ fn job(
         lines[lines.len().saturating_sub(5)..].join("; ")
     });
     // All output is closed only when the last process of the job is gone.
-    while !output.is_finished() {
+    while !(output.is_finished() && errors.is_finished()) {
         match asked.recv_timeout(Duration::from_millis(20)) {
             Ok(Ask::Kill | Ask::Off) => {
                 // An error means that it has ended already.
-                let _ = child.kill();
+                let _ = killpg(group, Signal::SIGKILL);
             }
             Ok(Ask::Run { .. }) => eprintln!("guest: one job at a time"),
             Err(_) => {}
         }
     }
-    let status = child
+    let mut status = child
         .wait()
         .map_or_else(|e| e.to_string(), |s| s.to_string());
+    if killed_for_memory() > killed_before {
+        status.push_str(", out of memory: the kernel killed a process");
+    }
     Said::Ended {
         status,
         stderr: errors.join().unwrap_or_default(),
     }
+}
+
+/// Processes that the kernel has killed because memory ran out: `oom_kill` of `/proc/vmstat`.
+fn killed_for_memory() -> u64 {
+    let text = fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    let count = text.lines().find_map(|l| l.strip_prefix("oom_kill "));
+    count.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -162,6 +162,10 @@ impl fmt::Display for CellKey {
         if !self.variant.is_empty() {
             write!(f, " variant={}", self.variant)?;
         }
+        // A run on the host's kernel has no other.
+        if self.environment.starts_with("guest") {
+            write!(f, " on {}", self.environment)?;
+        }
         Ok(())
     }
 }

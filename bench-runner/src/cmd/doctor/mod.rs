@@ -1,5 +1,6 @@
 //! `doctor`: what this machine can measure, by trial, and the command that would make the rest ready.
 
+mod guests;
 mod machine;
 mod print;
 
@@ -35,6 +36,10 @@ pub(crate) struct Diagnosis {
     pub(crate) kernel: String,
     /// Each mode as it is programmed.
     pub(crate) modes: Vec<Way>,
+    /// The same in each kernel of the cache, booted in a guest; empty without `--guest`.
+    pub(crate) guest_modes: Vec<guests::GuestWay>,
+    /// QEMU, KVM, and kernels for guests.
+    pub(crate) guests: Vec<Check>,
     /// What this user may do.
     pub(crate) privileges: Vec<Check>,
     /// CPUs, limits, connection tracking.
@@ -138,6 +143,7 @@ async fn diagnose(args: &DoctorArgs) -> anyhow::Result<Diagnosis> {
     let ready = modes.iter().any(|way| way.ready);
     let host = environment::host(&[]);
     let asked = facilities.as_ref().ok();
+    let (guests, guest_modes) = guests::guests(args.guest).await;
     Ok(Diagnosis {
         version: JSON_VERSION,
         ready,
@@ -145,6 +151,8 @@ async fn diagnose(args: &DoctorArgs) -> anyhow::Result<Diagnosis> {
         services: args.services,
         kernel: format!("{} on {} ({})", host.kernel, host.cpu, host.machine),
         modes,
+        guest_modes,
+        guests,
         privileges: machine::privileges(&facilities),
         machine: machine::machine(&host, asked),
         kernel_facilities: machine::kernel_facilities(asked),

@@ -1,5 +1,6 @@
 //! The diagnosis for people: one line a thing, and under what is not ready the line that changes it.
 
+use super::guests::GuestWay;
 use super::{Check, Diagnosis, State, Way};
 use crate::stdout::say;
 
@@ -27,7 +28,9 @@ fn render(diagnosis: &Diagnosis) -> String {
     limits.sort_unstable();
     limits.dedup();
     lines.extend(limits.into_iter().map(|text| format!("  !! {text}")));
+    lines.extend(in_guests(&diagnosis.guest_modes));
     for (title, checks) in [
+        ("guests", &diagnosis.guests),
         ("privileges", &diagnosis.privileges),
         ("machine", &diagnosis.machine),
         ("kernel", &diagnosis.kernel_facilities),
@@ -40,6 +43,30 @@ fn render(diagnosis: &Diagnosis) -> String {
     lines.push(String::new());
     lines.push(diagnosis.run.clone());
     lines.join("\n")
+}
+
+/// The modes of each kernel that was booted.
+fn in_guests(ways: &[GuestWay]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut kernel = "";
+    for GuestWay {
+        kernel: of,
+        accelerator,
+        way,
+    } in ways
+    {
+        if kernel != of {
+            kernel = of;
+            lines.push(String::new());
+            lines.push(format!("modes in a guest with Linux {of} ({accelerator})"));
+        }
+        let engine = way.engine.as_deref().map(|e| format!(" ({e})"));
+        let name = format!("{}{}", way.transport, engine.unwrap_or_default());
+        let state = way.reason.as_deref().unwrap_or("ready");
+        let sign = sign(way.ready);
+        lines.push(format!("  {sign} {:16} {name:22} {state}", way.mode));
+    }
+    lines
 }
 
 fn section(checks: &[Check]) -> Vec<String> {
