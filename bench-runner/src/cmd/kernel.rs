@@ -146,7 +146,8 @@ fn list(cache: &Cache, json: bool) -> anyhow::Result<()> {
     let (available, available_error) = match cache.available() {
         Ok(all) => (all, None),
         Err(GuestError::NoPackageManager { program, .. }) => {
-            let why = format!("{program} is not installed: kernels are fetched on Debian and Ubuntu");
+            let why =
+                format!("{program} is not installed: kernels are fetched on Debian and Ubuntu");
             (Vec::new(), Some(why))
         }
         Err(error) => (Vec::new(), Some(error.to_string())),
@@ -217,7 +218,11 @@ fn show(listing: &Listing) {
     for kernel in listing.cached.iter().chain(&listing.host) {
         let size = kernel.bytes.map_or_else(String::new, mb);
         let version = kernel.package_version.as_deref().unwrap_or_default();
-        say!("  {:8} {:32} {size:>9}  {version}", kernel.name, kernel.release);
+        say!(
+            "  {:8} {:32} {size:>9}  {version}",
+            kernel.name,
+            kernel.release
+        );
     }
     if listing.cached.is_empty() && listing.host.is_none() {
         say!("  none");
@@ -245,7 +250,10 @@ fn show(listing: &Listing) {
     }
     if listing.available.is_empty() {
         let why = listing.available_error.as_deref();
-        say!("  -- {}", why.unwrap_or("none is known: sudo apt-get update"));
+        say!(
+            "  -- {}",
+            why.unwrap_or("none is known: sudo apt-get update")
+        );
     }
 }
 

@@ -76,7 +76,11 @@ pub(super) async fn guests(try_modes: bool) -> (Vec<Check>, Vec<GuestWay>) {
                 kvm = Check::new("KVM", State::Ok, "a guest boots with it");
             }
             Some((Accelerator::Tcg, Some(why))) => {
-                kvm = Check::new("KVM", State::Limited, format!("{why}; guests run under TCG"));
+                kvm = Check::new(
+                    "KVM",
+                    State::Limited,
+                    format!("{why}; guests run under TCG"),
+                );
             }
             _ => {}
         }
@@ -98,7 +102,11 @@ pub(super) async fn guests(try_modes: bool) -> (Vec<Check>, Vec<GuestWay>) {
             } else {
                 State::Limited
             };
-            Check::new("modes", state, format!("{ready} of {} ways ready", ways.len()))
+            Check::new(
+                "modes",
+                state,
+                format!("{ready} of {} ways ready", ways.len()),
+            )
         }
     });
     (checks, ways)
