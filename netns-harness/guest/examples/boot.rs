@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let kernel = if Path::new(&spec).is_file() {
         Kernel::from_image(Path::new(&spec))?
     } else {
-        Cache::of_user().kernel(&spec)?.kernel
+        guest::kernel::resolve(&spec, &Cache::of_user())?
     };
     let folder = tempfile::tempdir()?;
     let initramfs = folder.path().join("initramfs");

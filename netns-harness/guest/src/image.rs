@@ -269,3 +269,57 @@ fn plugins() -> Vec<PathBuf> {
     files.sort();
     files
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Origin;
+
+    /// A kernel with that in its list of built-in modules, and no module.
+    fn kernel(folder: &Path, builtin: &[&str]) -> Kernel {
+        fs::create_dir_all(folder).unwrap();
+        let lines: String = builtin
+            .iter()
+            .map(|name| format!("kernel/drivers/{name}.ko\n"))
+            .collect();
+        fs::write(folder.join("modules.builtin"), lines).unwrap();
+        Kernel {
+            version: "9.9".to_owned(),
+            image: PathBuf::from("/nonexistent"),
+            modules: folder.to_owned(),
+            origin: Origin::Path,
+        }
+    }
+
+    #[test]
+    fn equal_inputs_give_equal_bytes_whatever_their_times() {
+        let dir = tempfile::tempdir().unwrap();
+        let runner = dir.path().join("runner");
+        let built = |name: &str| {
+            // Copied anew: another inode, another time.
+            fs::copy("/bin/true", &runner).unwrap();
+            let kernel = kernel(&dir.path().join(name), REQUIRED);
+            let out = dir.path().join("initramfs");
+            build(&runner, &kernel, &out).unwrap();
+            fs::read(out).unwrap()
+        };
+        let first = built("a");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert!(first == built("b"), "two builds differ");
+        assert!(first.len() > 1_000_000, "{} bytes", first.len());
+    }
+
+    #[test]
+    fn what_the_kernel_lacks_and_only_some_modes_need_is_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        let kernel = kernel(
+            &dir.path().join("modules"),
+            &["virtio_mmio", "virtio_console", "veth"],
+        );
+        let out = dir.path().join("initramfs");
+        let contents = build(Path::new("/bin/true"), &kernel, &out).unwrap();
+        let lacks = |name: &str| contents.missing_modules.iter().any(|m| m == name);
+        assert!(lacks("ip_vs") && lacks("nf_tables") && !lacks("veth"));
+        assert_eq!(contents.bytes, fs::metadata(out).unwrap().len());
+    }
+}

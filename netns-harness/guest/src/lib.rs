@@ -5,7 +5,9 @@
 //! What goes in is the kernel, the initramfs and lines on a virtio-serial port; what comes out is lines
 //! on that port and the console's log.
 
+mod accelerator;
 mod apt;
+mod console;
 pub mod cpio;
 pub mod elf;
 mod error;
@@ -17,6 +19,7 @@ pub mod modules;
 pub mod pid1;
 pub mod protocol;
 mod release;
+mod store;
 
 pub use error::GuestError;
 pub use release::series_of;

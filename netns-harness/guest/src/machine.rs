@@ -14,69 +14,9 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 
 use crate::GuestError;
+pub use crate::accelerator::Accelerator;
+pub use crate::console::last_lines;
 use crate::protocol::{Ask, Line, PORT, Said};
-
-/// What executes the guest's instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Accelerator {
-    /// The processor, through /dev/kvm.
-    Kvm,
-    /// QEMU's translator.
-    Tcg,
-}
-
-impl Accelerator {
-    /// The name in the environment's facts.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Kvm => "kvm",
-            Self::Tcg => "tcg",
-        }
-    }
-
-    /// Finds out what can execute a guest here: the processor if it boots this kernel to the end of its
-    /// initramfs within a short time, else the translator, with the reason. That `/dev/kvm` is there proves
-    /// nothing: nested in other virtual machines QEMU aborts, or the guest never starts.
-    pub async fn prove(kernel: &Path, initramfs: &Path) -> (Self, Option<String>) {
-        const DEVICE: &str = "/dev/kvm";
-        let opened = std::fs::File::options().read(true).write(true).open(DEVICE);
-        if let Err(error) = opened {
-            return (Self::Tcg, Some(format!("{DEVICE}: {error}")));
-        }
-        let folder = match tempfile::tempdir() {
-            Ok(folder) => folder,
-            Err(error) => return (Self::Tcg, Some(format!("no temporary folder: {error}"))),
-        };
-        let boot = Boot {
-            kernel: kernel.to_owned(),
-            initramfs: initramfs.to_owned(),
-            hardware: Hardware {
-                accelerator: Self::Kvm,
-                cpus: 1,
-                memory_mib: PROOF_MEMORY_MIB,
-            },
-            console: folder.path().join("console.log"),
-            deadline: PROOF,
-        };
-        match Machine::boot(&boot).await {
-            Ok(machine) => {
-                machine.off(PROOF).await;
-                (Self::Kvm, None)
-            }
-            Err(GuestError::Boot { reason, .. }) => (
-                Self::Tcg,
-                Some(format!("a guest with KVM does not boot: {reason}")),
-            ),
-            Err(error) => (Self::Tcg, Some(error.to_string())),
-        }
-    }
-}
-
-/// A guest boots in a second with KVM; nested, in a few.
-const PROOF: Duration = Duration::from_secs(10);
-/// Enough for an initramfs, twice: packed and unpacked.
-const PROOF_MEMORY_MIB: u32 = 512;
 
 /// What the guest is given. Everything is fixed, and recorded by who asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -390,63 +330,9 @@ fn ended(status: ExitStatus) -> String {
     }
 }
 
-/// What the kernel writes when something is lost; its last lines alone may be a trace of calls.
-const TELLING: &[&str] = &[
-    "Kernel panic",
-    "Out of memory",
-    "BUG:",
-    "Oops",
-    "soft lockup",
-    "blocked for more than",
-    "Initramfs unpacking failed",
-    "version magic",
-    "guest:",
-];
-
-/// The last lines of a console's log, and before them the last one that tells what happened, on one line.
-#[must_use]
-pub fn last_lines(console: &Path) -> String {
-    let data = std::fs::read(console).unwrap_or_default();
-    on_one_line(&String::from_utf8_lossy(&data))
-}
-
-fn on_one_line(text: &str) -> String {
-    const KEPT: usize = 5;
-    let lines: Vec<&str> = text
-        .lines()
-        .map(str::trim)
-        .filter(|l| !l.is_empty())
-        .collect();
-    let (before, last) = lines.split_at(lines.len().saturating_sub(KEPT));
-    let telling = |line: &&&str| TELLING.iter().any(|words| line.contains(words));
-    let mut kept: Vec<&str> = Vec::new();
-    if last.iter().find(|l| telling(l)).is_none() {
-        kept.extend(before.iter().rfind(|l| telling(l)).copied());
-    }
-    kept.extend(last);
-    if kept.is_empty() {
-        "none".to_owned()
-    } else {
-        kept.join("; ")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_line_that_tells_is_kept_before_the_last_ones() {
-        let mut text = String::from("[1.0] boot\n[2.0] Kernel panic - not syncing: sysrq\n");
-        for call in 0..30 {
-            text.push_str(&format!("[2.1]  call_{call}\n\n"));
-        }
-        let line = on_one_line(&text);
-        assert!(line.starts_with("[2.0] Kernel panic"), "{line}");
-        assert!(line.ends_with("call_28; [2.1]  call_29"), "{line}");
-        assert!(!line.contains("boot") && !line.contains('\n'), "{line}");
-        assert_eq!(on_one_line(""), "none");
-    }
 
     #[test]
     fn a_guest_has_nothing_that_is_not_named() {

@@ -7,134 +7,17 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use guest::GuestError;
-use guest::fetch::Cache;
-use guest::kernel::{Kernel, resolve};
-use guest::machine::{Accelerator, Boot, Hardware, Machine, Next, QEMU};
+use guest::kernel::Kernel;
+use guest::machine::{Accelerator, Boot, Machine, Next, QEMU};
 use guest::modules::Modules;
-use guest::protocol::{Ask, Line, Said};
-use tempfile::TempDir;
+use guest::protocol::{Ask, Line};
 
-const RUNNER: &str = env!("CARGO_BIN_EXE_guest-fault-runner");
-/// The newest Linux 6 that is here or can be had.
-const KERNEL: &str = "6";
-/// A guest of these tests boots in three seconds on an idle machine.
-const BOOT: Duration = Duration::from_secs(120);
-const ANSWER: Duration = Duration::from_secs(60);
+mod bench;
 
-/// One guest at a time. When it is over, no QEMU may be left, running or dead.
-struct Alone {
-    _turn: MutexGuard<'static, ()>,
-    scratch: TempDir,
-}
-
-impl Alone {
-    fn new() -> Self {
-        static TURN: Mutex<()> = Mutex::new(());
-        Self {
-            // A test that failed has poisoned nothing that the next one uses.
-            _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner),
-            scratch: TempDir::new().unwrap(),
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.scratch.path().join(name)
-    }
-
-    fn boot_of(&self, initramfs: &Path) -> Boot {
-        Boot {
-            kernel: kernel().image.clone(),
-            initramfs: initramfs.to_owned(),
-            hardware: Hardware {
-                accelerator: Accelerator::Tcg,
-                cpus: 1,
-                memory_mib: 256,
-            },
-            console: self.path("console.log"),
-            deadline: BOOT,
-        }
-    }
-
-    async fn boot(&self) -> Machine {
-        Machine::boot(&self.boot_of(initramfs())).await.unwrap()
-    }
-}
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        let left = children();
-        if !std::thread::panicking() {
-            assert_eq!(left, Vec::<String>::new(), "a QEMU is left");
-        }
-    }
-}
-
-/// QEMU processes that this one started, zombies included, by their line in /proc.
-fn children() -> Vec<String> {
-    let own = std::process::id().to_string();
-    let entries = fs::read_dir("/proc").unwrap().flatten();
-    let stats = entries.filter_map(|e| fs::read_to_string(e.path().join("stat")).ok());
-    // "PID (name) state parent …": proc_pid_stat(5). Names are cut to 15 bytes.
-    let of_ours = |line: &String| {
-        let (name, rest) = line.rsplit_once(')').unwrap();
-        name.contains(&QEMU[..15]) && rest.split_whitespace().nth(1) == Some(&*own)
-    };
-    stats.filter(of_ours).collect()
-}
-
-fn kernel() -> &'static Kernel {
-    static KERNEL_HERE: OnceLock<Kernel> = OnceLock::new();
-    KERNEL_HERE.get_or_init(|| {
-        resolve(KERNEL, &Cache::of_user()).unwrap_or_else(|error| {
-            panic!(
-                "these tests need a kernel: {error}; `bench-runner kernel fetch 6.1` fetches one"
-            )
-        })
-    })
-}
-
-/// An initramfs with the fault runner, built once; its folder lives as long as the tests.
-fn initramfs() -> &'static Path {
-    static BUILT: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = BUILT.get_or_init(|| {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join("initramfs");
-        let contents = guest::image::build(Path::new(RUNNER), kernel(), &path).unwrap();
-        assert!(contents.modules.iter().any(|m| m == "veth"), "{contents:?}");
-        (folder, path)
-    });
-    path
-}
-
-fn run(future: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(future);
-}
-
-async fn ask(machine: &mut Machine, words: &[&str]) {
-    let arguments = words.iter().map(|w| (*w).to_owned()).collect();
-    let input = String::new();
-    machine.ask(&Ask::Run { arguments, input }).await.unwrap();
-}
-
-/// The job's output and how it ended.
-async fn end_of_job(machine: &mut Machine) -> (Vec<String>, String) {
-    let mut output = Vec::new();
-    loop {
-        match machine.next(ANSWER).await.unwrap() {
-            Next::Line(Line::Output(line)) => output.push(line),
-            Next::Line(Line::Said(Said::Ended { status, .. })) => return (output, status),
-            other => panic!("{other:?} after {output:?}"),
-        }
-    }
-}
+use bench::{ANSWER, Alone, RUNNER, ask, children, end_of_job, initramfs, kernel, run};
 
 fn one_line(error: &GuestError) -> String {
     let line = error.to_string();
@@ -326,8 +209,10 @@ fn a_module_that_only_some_modes_need_is_missed_by_its_name() {
     });
 }
 
-/// The module veth as another release would have built it.
+/// The module veth as another release would have built it. Without its signature, which would be refused
+/// first: `struct module_signature` and a mark end the file (`include/linux/module_signature.h`).
 fn foreign_veth() -> Vec<u8> {
+    const MARK: &[u8] = b"~Module signature appended~\n";
     let modules = Modules::list(&kernel().version, &kernel().modules).unwrap();
     let mut object = modules.closure(&["veth"]).unwrap().pop().unwrap().object;
     let magic = format!("vermagic={}", kernel().version);
@@ -336,6 +221,11 @@ fn foreign_veth() -> Vec<u8> {
         .position(|w| w == magic.as_bytes())
         .unwrap();
     object[at + "vermagic=".len()] = b'9';
+    if let Some(rest) = object.strip_suffix(MARK) {
+        let length = rest.last_chunk::<4>().copied().map(u32::from_be_bytes);
+        let whole = rest.len() - 12 - length.unwrap() as usize;
+        object.truncate(whole);
+    }
     object
 }
 

@@ -180,12 +180,8 @@ async fn try_kernel(
     kernel: &Kernel,
     accelerator: &mut Option<(Accelerator, Option<String>)>,
 ) -> anyhow::Result<Vec<GuestWay>> {
-    let folder = std::env::temp_dir().join(format!("bench-doctor.{}", std::process::id()));
-    std::fs::create_dir_all(&folder).context("make a temporary folder")?;
-    let found = try_in(kernel, accelerator, &folder).await;
-    // Files of the trial alone.
-    let _ = std::fs::remove_dir_all(&folder);
-    found
+    let folder = tempfile::tempdir().context("make a temporary folder")?;
+    try_in(kernel, accelerator, folder.path()).await
 }
 
 async fn try_in(
