@@ -58,20 +58,21 @@ pub(crate) fn tools(case: Case) -> Vec<Tool> {
         Mode::IptablesNft => NFT_ENGINE,
         Mode::Ipset if case.engine == Some(Engine::Nft) => NFT_ENGINE,
         // The bare floor is proved empty by listing both engines.
-        Mode::None | Mode::Conntrack | Mode::IptablesLegacy | Mode::Ipset => LEGACY,
+        Mode::None | Mode::Conntrack | Mode::IptablesLegacy | Mode::Ipset | Mode::Ipvs => LEGACY,
     };
     let own: &[Tool] = match case.transport {
         Transport::Nft => &[("nft", "nftables")],
         Transport::IpsetRestore => &[("ipset", "ipset")],
+        Transport::Ipvsadm => &[("ipvsadm", "ipvsadm"), ("ipset", "ipset")],
+        Transport::Exec if case.mode == Mode::Ipvs => &[("ipset", "ipset")],
         Transport::Restore | Transport::Netlink | Transport::Exec => &[],
     };
     [rules, own].concat()
 }
 
-/// Every tool that any mode can use, each once, and what only mode ipvs would.
+/// Every tool that any mode can use, each once.
 pub(crate) fn all_tools() -> Vec<Tool> {
     let mut found: Vec<Tool> = Case::all().into_iter().flat_map(tools).collect();
-    found.push(("ipvsadm", "ipvsadm"));
     let mut seen = std::collections::HashSet::new();
     found.retain(|tool| seen.insert(*tool));
     found

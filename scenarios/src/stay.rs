@@ -130,6 +130,7 @@ impl Stay<'_> {
         let done = self.lab.on_node(|| {
             // The timed section: what kube-proxy reads back, then the change.
             let start = clock::now();
+            self.datapath.ask_as_kube_proxy(from)?;
             for command in &mut commands {
                 read_back(command)?;
             }
