@@ -14,6 +14,7 @@ const AFTER_HELP: &str = "\
 Examples:
   bench-runner --services 10000                     every mode at 100, 300, 1000, 3000 and 10000 services
   bench-runner run --services 1000 --no-sweep --modes iptables-legacy,nftables --budget 1m
+  bench-runner --services 1000 --kernel 6.1,6.12    every mode in guests with these kernels, side by side
   bench-runner plan --services 10000                what that would run, and how long it takes
   bench-runner doctor                               what this machine can measure, and what is missing
   bench-runner --resume runs/2026-11-22T20-00-00    carry on a run that was killed or interrupted

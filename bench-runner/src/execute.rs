@@ -7,18 +7,19 @@ use std::time::Duration;
 use netns_sys::clock;
 use scenarios::Needs;
 use scenarios::spec::{CellOutcome, CellSpec, StaySpec};
-use schema::{CellRecord, Outcome, Record, Stage};
+use schema::{CellRecord, Outcome, Record};
 
 use crate::budget::{self, Candidate};
 use crate::cmd::cell::Input;
 use crate::ledger::{BEFORE, BUDGET, INTERRUPTED, Ledger, STAY_MS, Tally};
 use crate::listen::{Heard, Listener};
+use crate::pace::Pace;
 use crate::plan::{Plan, PlannedStay, Settings, key};
 use crate::progress::Progress;
 use crate::readiness::Case;
 use crate::run_dir::RunDir;
 use crate::sandbox::environments::Environments;
-use crate::verdict::{End, judge, without_numbers};
+use crate::verdict::{End, judge, no_guest, not_run, without_numbers};
 
 /// Carries out plans.
 pub(crate) struct Executor<'a> {
@@ -224,8 +225,7 @@ impl<'a> Executor<'a> {
             since = clock::now();
         }
         let pace = self.paces.entry(spec.environment.clone()).or_default();
-        pace.took_ns += begun.elapsed_ns();
-        pace.expected_ns += stay.expected_ns;
+        pace.add(begun.elapsed_ns(), stay.expected_ns);
         Ok(())
     }
 
@@ -394,37 +394,6 @@ impl<'a> Executor<'a> {
             self.progress.note(&line);
         }
         self.run_dir.append(&Record::Cell(record))
-    }
-}
-
-fn not_run(reason: &str) -> Outcome {
-    Outcome::NotRun {
-        reason: reason.to_owned(),
-    }
-}
-
-/// Nothing can be carried out in an environment any more.
-fn no_guest(why: &str) -> Outcome {
-    Outcome::Failed {
-        stage: Stage::Guest,
-        reason: why.to_owned(),
-    }
-}
-
-/// What stays took, and were expected to take.
-#[derive(Debug, Default)]
-struct Pace {
-    took_ns: u64,
-    expected_ns: u64,
-}
-
-impl Pace {
-    /// The one over the other.
-    fn factor(&self) -> f64 {
-        match self.expected_ns {
-            0 => 1.0,
-            expected => self.took_ns as f64 / expected as f64,
-        }
     }
 }
 

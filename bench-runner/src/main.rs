@@ -9,6 +9,7 @@ mod exit;
 mod header;
 mod ledger;
 mod listen;
+mod pace;
 mod plan;
 mod progress;
 mod readiness;

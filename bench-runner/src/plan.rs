@@ -2,108 +2,29 @@
 
 use std::time::Duration;
 
-use netns_harness::datapath::{Engine, Transport, registry};
+use netns_harness::datapath::{Engine, Transport};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use scenarios::cost::{self, Size};
-use scenarios::position::Position;
 use scenarios::spec::{CellSpec, StaySpec};
-use scenarios::{Needs, Request, SCENARIOS, Scenario};
-use schema::{Accelerator, CellKey, Mode, Protocol, ScenarioKind};
+use scenarios::{Needs, SCENARIOS};
+use schema::{CellKey, Mode};
 
-use crate::cli::{OnOff, RunArgs, SandboxOption, Scenarios};
-use crate::exit::Usage;
 use crate::readiness::Case;
 
-/// Name of the environment that is the host's kernel.
-pub(crate) const ENVIRONMENT: &str = "netns";
+mod environment;
+mod settings;
+
+pub(crate) use environment::{ENVIRONMENT, PlannedEnvironment};
+pub(crate) use settings::Settings;
+
+use environment::default_budget;
+
 /// Variant of the second `none` series.
 pub(crate) const CONTROL: &str = "control";
-/// Services beyond N that the updates of a stay may add.
-const ROOM: u32 = 100;
-/// What things take in a translated guest over what they are expected to take on the host's kernel.
-const TRANSLATED: f64 = 10.0;
-/// New flows in a first-packet cell when nobody said.
-const FLOWS: u32 = 1_000;
-/// The same where a guest is translated: its median needs no more, and stays say more than flows.
-const BRIEF_FLOWS: u32 = 200;
-/// Budgets when nobody said.
-const HOST_BUDGET: Duration = Duration::from_secs(460);
-const GUEST_BUDGET: Duration = Duration::from_secs(300);
-const LARGE_GUEST_BUDGET: Duration = Duration::from_secs(1_200);
 /// Building a lab, starting a process, settling: expected, nanoseconds.
 const STAY_NS: u64 = 250_000_000;
-
-/// An environment, as far as a plan needs it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct PlannedEnvironment {
-    /// Its name.
-    pub(crate) name: String,
-    /// What executes it.
-    pub(crate) accel: Accelerator,
-}
-
-impl PlannedEnvironment {
-    /// The host's kernel.
-    pub(crate) fn host() -> Self {
-        Self {
-            name: ENVIRONMENT.to_owned(),
-            accel: Accelerator::None,
-        }
-    }
-
-    /// A guest.
-    pub(crate) fn guest(name: String, accel: Accelerator) -> Self {
-        Self { name, accel }
-    }
-
-    /// What things take there over what they are expected to take on the host's kernel.
-    fn slowdown(&self) -> f64 {
-        match self.accel {
-            Accelerator::None => 1.0,
-            Accelerator::Kvm => 1.5,
-            Accelerator::Tcg | Accelerator::TcgIcount => TRANSLATED,
-        }
-    }
-
-    /// What is asked there: of what only adds precision less where everything takes many times longer.
-    fn request(&self, settings: &Settings) -> Request {
-        let brief = matches!(self.accel, Accelerator::Tcg | Accelerator::TcgIcount);
-        let flows = if brief { BRIEF_FLOWS } else { FLOWS };
-        Request {
-            brief,
-            flows: settings.flows.unwrap_or(flows),
-            ..settings.request.clone()
-        }
-    }
-
-    fn is_host(&self) -> bool {
-        self.name == ENVIRONMENT
-    }
-}
-
-/// What was asked, resolved: every default filled in.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    pub(crate) sizes: Vec<u32>,
-    pub(crate) endpoints: u32,
-    pub(crate) modes: Vec<Mode>,
-    pub(crate) scenarios: Vec<ScenarioKind>,
-    /// Whether the scenarios were named, and are not those of an ordinary run.
-    pub(crate) named: bool,
-    /// What is asked on the host's kernel.
-    pub(crate) request: Request,
-    /// Flows, as they were given.
-    pub(crate) flows: Option<u32>,
-    pub(crate) seed: u64,
-    pub(crate) repetitions: u32,
-    /// As it was given.
-    pub(crate) budget: Option<Duration>,
-    pub(crate) cell_timeout: Duration,
-    pub(crate) control: bool,
-    pub(crate) damage: Option<String>,
-}
 
 /// A stay of every block.
 #[derive(Debug, Clone)]
@@ -137,175 +58,6 @@ pub(crate) struct Plan {
     /// Time after which no further stay is started.
     pub(crate) budget: Duration,
     pub(crate) stays: Vec<PlannedStay>,
-}
-
-/// 100, 300, 1000, 3000, … below `most`, then `most`.
-fn sweep(most: u32) -> Vec<u32> {
-    let half_decades = (2..=6).flat_map(|e| [10u32.pow(e), 3 * 10u32.pow(e)]);
-    half_decades
-        .take_while(|n| *n < most)
-        .chain([most])
-        .collect()
-}
-
-impl Settings {
-    /// Fills in the defaults and checks what single options cannot know of each other.
-    pub(crate) fn resolve(args: &RunArgs) -> Result<Self, Usage> {
-        if args.sandbox == SandboxOption::Netns && !args.kernel.is_empty() {
-            return Err(Usage(
-                "--kernel names a guest's kernel and --sandbox netns has none: leave one of the two out".to_owned(),
-            ));
-        }
-        if args.no_sweep && args.services.len() > 1 {
-            return Err(Usage(
-                "--no-sweep goes with one number of --services; a list is measured exactly"
-                    .to_owned(),
-            ));
-        }
-        let mut sizes = match args.services.as_slice() {
-            [one] if !args.no_sweep => sweep(*one),
-            list => list.to_vec(),
-        };
-        sizes.sort_unstable();
-        sizes.dedup();
-        let largest = sizes.last().copied().unwrap_or_default();
-        let settings = Self {
-            sizes,
-            endpoints: args.endpoints,
-            modes: ordered(&args.modes, Mode::ALL),
-            scenarios: asked_for(&args.scenarios),
-            named: !args.scenarios.is_empty(),
-            request: Request {
-                positions: ordered(&args.positions, &Position::ALL),
-                protocols: ordered(&args.protocols, Protocol::ALL),
-                transports: args.transports.clone(),
-                engines: ordered(&args.engines, &Engine::ALL),
-                churn: args.churn,
-                large_cluster: args.large_cluster == OnOff::On,
-                flows: args.flows.unwrap_or(FLOWS),
-                brief: false,
-                largest,
-            },
-            flows: args.flows,
-            seed: args.seed,
-            repetitions: args.repetitions,
-            budget: args.budget,
-            cell_timeout: args.cell_timeout,
-            control: !args.no_control,
-            damage: args.damage.clone(),
-        };
-        settings.check()?;
-        Ok(settings)
-    }
-
-    /// The stays' modes as they are programmed, whatever they are measured on.
-    pub(crate) fn cases(&self) -> Vec<Case> {
-        Plan::new(self, &[PlannedEnvironment::host()]).cases()
-    }
-
-    fn check(&self) -> Result<(), Usage> {
-        let smallest = self.sizes[0] as usize;
-        if smallest < self.request.protocols.len() {
-            return Err(Usage(format!(
-                "--services {smallest} is fewer than the protocols asked for; add --protocols tcp or raise --services"
-            )));
-        }
-        for transport in &self.request.transports {
-            let programs =
-                |m: &&Mode| !m.is_floor() && registry(**m).transports().contains(transport);
-            if !self.modes.iter().any(|m| programs(&m)) {
-                return Err(Usage(format!(
-                    "--transports {transport}: no requested mode can be programmed that way"
-                )));
-            }
-        }
-        if let Some(mode) = self.modes.iter().find(|m| self.transports(**m).is_empty()) {
-            let can: Vec<&str> = registry(*mode)
-                .transports()
-                .iter()
-                .map(|t| t.name())
-                .collect();
-            return Err(Usage(format!(
-                "--transports leaves no way to program mode {mode}: add {} or leave the mode out with --modes",
-                can.join(" or ")
-            )));
-        }
-        let largest = self.sizes[self.sizes.len() - 1];
-        for mode in &self.modes {
-            let most = registry(*mode).most_services().unwrap_or(u32::MAX);
-            if largest > most.saturating_sub(ROOM) {
-                return Err(Usage(format!(
-                    "--services {largest}: mode {mode} has marks for {most} services, {ROOM} of them kept for additions; ask for at most {} or leave the mode out with --modes",
-                    most - ROOM
-                )));
-            }
-        }
-        if self.damage.is_some()
-            && (smallest < 2 * self.request.protocols.len() || self.endpoints < 2)
-        {
-            return Err(Usage(
-                "--damage needs at least two services of each protocol and two endpoints"
-                    .to_owned(),
-            ));
-        }
-        if self.modes.iter().all(|m| m.is_floor())
-            && !self.scenarios.contains(&ScenarioKind::FirstPacket)
-        {
-            return Err(Usage("the floors none and conntrack have no control plane: ask for first-packet, or add a mode".to_owned()));
-        }
-        Ok(())
-    }
-
-    /// Engines in which a mode is measured: only ipset's rules go through either.
-    fn engines(&self, mode: Mode) -> Vec<Option<Engine>> {
-        match mode {
-            Mode::Ipset => self.request.engines.iter().copied().map(Some).collect(),
-            _ => vec![None],
-        }
-    }
-
-    /// Transports in which a mode is measured.
-    fn transports(&self, mode: Mode) -> Vec<Transport> {
-        let can = registry(mode);
-        let can = can.transports();
-        if self.request.transports.is_empty() || mode.is_floor() {
-            return vec![can[0]];
-        }
-        self.request
-            .transports
-            .iter()
-            .copied()
-            .filter(|t| can.contains(t))
-            .collect()
-    }
-}
-
-/// How long a run goes on when nobody said.
-fn default_budget(settings: &Settings, environments: &[PlannedEnvironment]) -> Duration {
-    let largest = settings.request.largest;
-    match environments.iter().all(PlannedEnvironment::is_host) {
-        true => HOST_BUDGET,
-        false if largest <= 1_000 => GUEST_BUDGET,
-        false => LARGE_GUEST_BUDGET,
-    }
-}
-
-/// The scenarios of a run: those of an ordinary one when nothing was named.
-fn asked_for(words: &[Scenarios]) -> Vec<ScenarioKind> {
-    let named = |s: &&&dyn Scenario| {
-        words.contains(&Scenarios::All)
-            || words.contains(&Scenarios::One(s.kind()))
-            || words.is_empty() && s.in_default_run()
-    };
-    SCENARIOS.iter().filter(named).map(|s| s.kind()).collect()
-}
-
-/// Everything when nothing was named; each once, in the vocabulary's order.
-fn ordered<T: Copy + PartialEq>(named: &[T], all: &[T]) -> Vec<T> {
-    all.iter()
-        .copied()
-        .filter(|v| named.is_empty() || named.contains(v))
-        .collect()
 }
 
 impl Plan {
@@ -557,101 +309,4 @@ pub(crate) fn key(spec: &StaySpec, cell: &CellSpec) -> CellKey {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::Parser as _;
-    use std::collections::HashSet;
-
-    fn plan(words: &[&str]) -> Plan {
-        let cli = crate::cli::Cli::try_parse_from([&["bench-runner"], words].concat()).unwrap();
-        Plan::new(
-            &Settings::resolve(&cli.run).unwrap(),
-            &[PlannedEnvironment::host()],
-        )
-    }
-
-    #[test]
-    fn one_number_is_swept_in_half_decades_and_a_list_is_exact() {
-        assert_eq!(sweep(10_000), [100, 300, 1000, 3000, 10_000]);
-        assert_eq!(sweep(500), [100, 300, 500]);
-        assert_eq!(sweep(50), [50]);
-        let sizes: HashSet<u32> = plan(&["--services", "20,10"])
-            .stays
-            .iter()
-            .map(|s| s.spec.services)
-            .collect();
-        assert_eq!(sizes, HashSet::from([10, 20]));
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_order_and_another_seed_another() {
-        let order = |seed: &str| {
-            let specs: Vec<_> = plan(&["--services", "1000", "--seed", seed])
-                .block(0)
-                .into_iter()
-                .map(|s| s.spec)
-                .collect();
-            specs
-        };
-        assert_eq!(order("3"), order("3"));
-        let modes = |seed| {
-            order(seed)
-                .iter()
-                .map(|s| (s.mode, s.services))
-                .collect::<Vec<_>>()
-        };
-        assert_ne!(modes("3"), modes("4"));
-    }
-
-    #[test]
-    fn every_block_holds_every_stay_once_and_cell_numbers_do_not_repeat() {
-        let plan = plan(&["--services", "1000"]);
-        let mut ids = HashSet::new();
-        for block in 0..3 {
-            let stays = plan.block(block);
-            assert_eq!(stays.len(), plan.stays.len());
-            for cell in stays.iter().flat_map(|s| &s.spec.cells) {
-                assert!(ids.insert(cell.id));
-            }
-        }
-        assert_eq!(ids.len() as u64, 3 * plan.cells_per_block());
-    }
-
-    #[test]
-    fn floors_have_no_control_plane_cells_and_none_has_a_control_series() {
-        let plan = plan(&["--services", "100"]);
-        for stay in plan.stays.iter().filter(|s| s.spec.mode.is_floor()) {
-            assert!(
-                stay.spec
-                    .cells
-                    .iter()
-                    .all(|c| c.scenario == ScenarioKind::FirstPacket)
-            );
-        }
-        assert_eq!(
-            plan.stays
-                .iter()
-                .filter(|s| s.spec.variant == CONTROL)
-                .count(),
-            1
-        );
-    }
-
-    #[test]
-    fn what_does_not_depend_on_the_transport_is_asked_once() {
-        let plan = plan(&[
-            "--services",
-            "100",
-            "--modes",
-            "nftables",
-            "--transports",
-            "netlink,nft",
-        ]);
-        let latency = plan
-            .stays
-            .iter()
-            .flat_map(|s| &s.spec.cells)
-            .filter(|c| c.scenario == ScenarioKind::FirstPacket);
-        assert_eq!(latency.count(), 8);
-    }
-}
+mod tests;

@@ -33,6 +33,21 @@ pub(crate) enum End {
     Interrupted,
 }
 
+/// Why a cell was not tried.
+pub(crate) fn not_run(reason: &str) -> Outcome {
+    Outcome::NotRun {
+        reason: reason.to_owned(),
+    }
+}
+
+/// Nothing can be carried out in an environment any more.
+pub(crate) fn no_guest(why: &str) -> Outcome {
+    Outcome::Failed {
+        stage: Stage::Guest,
+        reason: why.to_owned(),
+    }
+}
+
 /// What becomes of the cells of a stay.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Verdict {

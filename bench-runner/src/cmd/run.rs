@@ -45,7 +45,15 @@ async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
     // Consoles are kept from the first boot on.
     let mut run_dir = RunDir::create(args.out.as_deref())?;
     let reason = choice.reason().to_owned();
-    let environments = match open(choice, &settings, run_dir.path()).await {
+    let opening = open(choice, &settings, run_dir.path());
+    let opened = tokio::select! {
+        opened = opening => opened,
+        _ = tokio::signal::ctrl_c() => {
+            run_dir.abandon();
+            return Ok(Ended::Interrupted);
+        }
+    };
+    let environments = match opened {
         Ok(environments) => environments,
         Err(error) => {
             run_dir.abandon();

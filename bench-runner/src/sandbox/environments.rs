@@ -215,7 +215,7 @@ async fn seen_inside(
     };
     let answer = sandbox.ask(&serde_json::to_string(&input)?, FACTS).await?;
     let Answer::Said(text) = answer else {
-        anyhow::bail!("the guest does not say what it is: {answer:?}");
+        return Err(Usage(format!("the guest does not say what it is: {answer:?}")).into());
     };
     let inside: Environment = serde_json::from_str(&text)?;
     let mut tools = inside.tools;
