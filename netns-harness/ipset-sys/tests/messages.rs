@@ -86,7 +86,7 @@ fn as_many_messages_and_bytes_are_sent_as_were_counted() {
 
 #[test]
 fn sets_of_ports_and_of_networks_are_made_as_counted_and_listed_empty() {
-    namespace::in_namespace(|| {
+    testing::in_namespace(|| {
         let mut session = Session::open().unwrap();
         for (set_type, max_elements) in [(SetType::BitmapPort, 0), (SetType::HashIpPortNet, 65_536)]
         {
