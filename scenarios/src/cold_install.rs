@@ -81,7 +81,8 @@ impl Scenario for ColdInstall {
         let transport = transport_of(options);
         let whole = options.get("chunk").is_none_or(|c| c == "all");
         let proof = 300_000_000 + cost::listing_ns(mode, size);
-        u64::from(samples(size.services, request.brief)) * (cost::install_ns(mode, transport, whole, size) + proof)
+        u64::from(samples(size.services, request.brief))
+            * (cost::install_ns(mode, transport, whole, size) + proof)
     }
 
     fn run(
@@ -108,7 +109,11 @@ impl Scenario for ColdInstall {
 }
 
 const fn samples(services: u32, brief: bool) -> u32 {
-    if services <= CHEAP && !brief { SAMPLES } else { 1 }
+    if services <= CHEAP && !brief {
+        SAMPLES
+    } else {
+        1
+    }
 }
 
 fn install(

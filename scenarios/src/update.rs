@@ -40,11 +40,18 @@ fn syncs(mode: Mode, size: Size, change_ns: u64, scenario: ScenarioKind) -> u32 
     }
 }
 
-/// Changes before the population is put back: it stays within a thousandth of N.
+/// Changes before the population is put back: it stays within a thousandth of N, or a little more where
+/// all the changes of a cell then need to be put back once.
 const fn drift(services: u32) -> u32 {
-    let thousandth = services / 1_000;
-    if thousandth == 0 { 1 } else { thousandth }
+    match services / 1_000 {
+        0 => 1,
+        thousandth if thousandth >= MOST - 2 => MOST,
+        thousandth => thousandth,
+    }
 }
+
+/// The most changes of a cell: a rehearsal, ten timed ones, a sync.
+const MOST: u32 = 12;
 
 /// One change.
 pub(crate) struct Change {

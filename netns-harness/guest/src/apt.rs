@@ -361,7 +361,10 @@ Packages http://other.example/apt/ stable main
         let error = output(long, Duration::from_millis(50), &mut || {}).unwrap_err();
         assert!(error.to_string().contains("not done after"), "{error}");
         let mut bad = Command::new("sh");
-        bad.args(["-c", "echo 'W: noise' >&2; echo 'E: no such thing' >&2; exit 100"]);
+        bad.args([
+            "-c",
+            "echo 'W: noise' >&2; echo 'E: no such thing' >&2; exit 100",
+        ]);
         let error = output(bad, READ, &mut || {}).unwrap_err();
         assert_eq!(error.to_string(), "sh: no such thing");
     }

@@ -75,7 +75,8 @@ impl Cache {
     #[must_use]
     pub fn of_user() -> Self {
         let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty());
-        let invoker = invoker().and_then(|(uid, _)| nix::unistd::User::from_uid(uid.into()).ok()?);
+        let invoker =
+            invoker().and_then(|(uid, _)| nix::unistd::User::from_uid(uid.into()).ok()?);
         let home = invoker
             .map(|user| user.dir)
             .or_else(|| variable("HOME").map(PathBuf::from));
@@ -89,7 +90,10 @@ impl Cache {
     /// A cache in that folder, which is made when it is needed.
     #[must_use]
     pub const fn at(folder: PathBuf) -> Self {
-        Self { folder, tell: |_| {} }
+        Self {
+            folder,
+            tell: |_| {},
+        }
     }
 
     /// The same, which tells `tell` in lines what a fetch is doing.
@@ -282,7 +286,11 @@ impl Cache {
             }
             self.own(&self.folder.join(LISTS));
             drop(lock);
-            let more = if own.fetched() { own.kernels()? } else { Vec::new() };
+            let more = if own.fetched() {
+                own.kernels()?
+            } else {
+                Vec::new()
+            };
             known.extend(more);
             lists = own;
         }
@@ -346,8 +354,7 @@ impl Cache {
         let _ = fs::remove_dir_all(partial.join("usr/share"));
         // Moved to its name only when all of it is on disk.
         let disk = fs::File::open(partial).map_err(GuestError::file("open", partial))?;
-        nix::unistd::syncfs(&disk)
-            .map_err(|e| GuestError::file("write", partial)(e.into()))?;
+        nix::unistd::syncfs(&disk).map_err(|e| GuestError::file("write", partial)(e.into()))?;
         let folder = self.place(package);
         fs::rename(partial, &folder).map_err(GuestError::file("make", &folder))?;
         let parent = fs::File::open(&self.folder).and_then(|f| f.sync_all());
@@ -372,7 +379,10 @@ impl Cache {
             let tenth = (bytes(into) - before) * 10 / package.download_bytes.max(1);
             if tenth > told && tenth < 10 {
                 told = tenth;
-                tell(&format!("  {:.1} of {all:.1} MB", all * tenth as f64 / 10.0));
+                tell(&format!(
+                    "  {:.1} of {all:.1} MB",
+                    all * tenth as f64 / 10.0
+                ));
             }
         };
         lists
@@ -572,10 +582,19 @@ mod tests {
     fn a_half_unpacked_kernel_is_not_in_the_cache_and_is_swept() {
         let dir = tempfile::tempdir().unwrap();
         let cache = cache(dir.path());
-        let names: Vec<String> = cache.list().unwrap().into_iter().map(|c| c.package).collect();
+        let names: Vec<String> = cache
+            .list()
+            .unwrap()
+            .into_iter()
+            .map(|c| c.package)
+            .collect();
         assert_eq!(names, ["linux-image-6.1.0-9-cloud-amd64"]);
         cache.sweep();
-        assert!(!dir.path().join(".partial-linux-image-6.1.0-56-cloud-amd64").exists());
+        assert!(
+            !dir.path()
+                .join(".partial-linux-image-6.1.0-56-cloud-amd64")
+                .exists()
+        );
         assert_eq!(cache.list().unwrap().len(), 1);
     }
 

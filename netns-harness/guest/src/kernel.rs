@@ -213,7 +213,9 @@ pub(crate) mod tests {
         let cache = Cache::at(PathBuf::from("/nonexistent/cache"));
         let error = resolve("/nonexistent/vmlinuz", &cache).unwrap_err();
         assert!(
-            error.to_string().contains("/nonexistent/vmlinuz: No such file"),
+            error
+                .to_string()
+                .contains("/nonexistent/vmlinuz: No such file"),
             "{error}"
         );
     }

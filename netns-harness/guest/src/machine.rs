@@ -40,10 +40,7 @@ impl Accelerator {
     /// nothing: nested in other virtual machines QEMU aborts, or the guest never starts.
     pub async fn prove(kernel: &Path, initramfs: &Path) -> (Self, Option<String>) {
         const DEVICE: &str = "/dev/kvm";
-        let opened = std::fs::File::options()
-            .read(true)
-            .write(true)
-            .open(DEVICE);
+        let opened = std::fs::File::options().read(true).write(true).open(DEVICE);
         if let Err(error) = opened {
             return (Self::Tcg, Some(format!("{DEVICE}: {error}")));
         }
@@ -67,9 +64,10 @@ impl Accelerator {
                 machine.off(PROOF).await;
                 (Self::Kvm, None)
             }
-            Err(GuestError::Boot { reason, .. }) => {
-                (Self::Tcg, Some(format!("a guest with KVM does not boot: {reason}")))
-            }
+            Err(GuestError::Boot { reason, .. }) => (
+                Self::Tcg,
+                Some(format!("a guest with KVM does not boot: {reason}")),
+            ),
             Err(error) => (Self::Tcg, Some(error.to_string())),
         }
     }
@@ -467,9 +465,18 @@ mod tests {
             .iter()
             .map(|w| w.to_string_lossy().into_owned())
             .collect();
-        for wanted in ["-nodefaults", "-no-user-config", "-no-reboot", "file:/with,,comma"] {
+        for wanted in [
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "file:/with,,comma",
+        ] {
             assert!(words.iter().any(|w| w == wanted), "{words:?}");
         }
-        assert!(!words.iter().any(|w| w.contains("net") || w.contains("virtfs")));
+        assert!(
+            !words
+                .iter()
+                .any(|w| w.contains("net") || w.contains("virtfs"))
+        );
     }
 }

@@ -147,7 +147,8 @@ impl Info {
             path: path.to_owned(),
             reason,
         };
-        let file = object::File::parse(object).map_err(|e| bad(format!("no kernel module: {e}")))?;
+        let file =
+            object::File::parse(object).map_err(|e| bad(format!("no kernel module: {e}")))?;
         let section = file
             .section_by_name(".modinfo")
             .ok_or_else(|| bad("no kernel module: it has no .modinfo".to_owned()))?;

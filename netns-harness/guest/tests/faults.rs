@@ -90,7 +90,9 @@ fn kernel() -> &'static Kernel {
     static KERNEL_HERE: OnceLock<Kernel> = OnceLock::new();
     KERNEL_HERE.get_or_init(|| {
         resolve(KERNEL, &Cache::of_user()).unwrap_or_else(|error| {
-            panic!("these tests need a kernel: {error}; `bench-runner kernel fetch 6.1` fetches one")
+            panic!(
+                "these tests need a kernel: {error}; `bench-runner kernel fetch 6.1` fetches one"
+            )
         })
     })
 }
@@ -198,7 +200,10 @@ fn a_job_that_eats_all_memory_is_killed_and_is_said_to_have_eaten_it() {
         let (_, status) = end_of_job(&mut machine).await;
         assert!(status.contains("out of memory"), "{status}");
         let console = machine.console();
-        assert!(console.contains("Out of memory: Killed process"), "{console}");
+        assert!(
+            console.contains("Out of memory: Killed process"),
+            "{console}"
+        );
         ask(&mut machine, &["say", "still", "here"]).await;
         assert_eq!(end_of_job(&mut machine).await.0, ["still here"]);
         assert!(machine.off(ANSWER).await, "it goes by itself");
@@ -235,7 +240,8 @@ fn a_qemu_that_aborts_is_quoted() {
     let alone = Alone::new();
     let fake = alone.path(QEMU);
     // As QEMU 7.2 with a KVM that refuses a register of the processor.
-    let script = "#!/bin/sh\necho \"kvm.c:3183: kvm_buf_set_msrs: Assertion failed.\" >&2\nkill -ABRT $$\n";
+    let script =
+        "#!/bin/sh\necho \"kvm.c:3183: kvm_buf_set_msrs: Assertion failed.\" >&2\nkill -ABRT $$\n";
     fs::write(&fake, script).unwrap();
     fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
     let (code, said) = boots(&alone, "kvm", alone.scratch.path());
@@ -253,7 +259,10 @@ fn kvm_is_proved_by_a_boot_and_refuted_with_a_reason() {
         match Accelerator::prove(&kernel().image, initramfs()).await {
             (Accelerator::Kvm, None) => {}
             (Accelerator::Tcg, Some(why)) => {
-                assert!(why.contains("/dev/kvm:") || why.contains("does not boot"), "{why}");
+                assert!(
+                    why.contains("/dev/kvm:") || why.contains("does not boot"),
+                    "{why}"
+                );
                 assert!(!why.contains('\n'), "{why}");
             }
             odd => panic!("{odd:?}"),
@@ -363,7 +372,9 @@ fn modules_of_another_version_are_refused_before_the_boot() {
 fn modules_of_another_version_are_refused_by_the_kernel() {
     let alone = Alone::new();
     let mut archive = guest::cpio::Archive::new(Vec::new());
-    archive.file("/modules/veth.ko", 0o644, &foreign_veth()).unwrap();
+    archive
+        .file("/modules/veth.ko", 0o644, &foreign_veth())
+        .unwrap();
     // Archives follow each other, and a later one replaces files of an earlier one.
     let image = alone.path("initramfs");
     let mut both = fs::read(initramfs()).unwrap();

@@ -247,7 +247,7 @@ impl Datapath for Ipvs {
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it, on its way to the
         // virtual servers, and no other does while IPVS tells connection tracking of its flows.
-        let (_, first) = tool::prerouting_counters(TOOL)?;
+        let (_, first) = tool::prerouting_counters(Engine::Legacy)?;
         Ok(NatCounters {
             entered: Some(first.unwrap_or(0)),
         })
