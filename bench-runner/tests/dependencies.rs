@@ -36,7 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("guest", &["netns-sys"]),
     ("ipset-sys", &["netns-sys", "testing"]),
     // Only its example names these: it runs where there is IPVS, in a guest.
-    ("ipvs-codec", &["guest", "netns-sys"]),
+    ("ipvs-codec", &["guest", "netns-sys", "testing"]),
     ("nft-codec", &["testing"]),
     ("netns-sys", &["testing"]),
     ("testing", &[]),

@@ -2,84 +2,29 @@
 //! IPVS must be named as such; the rest is then skipped, and said so.
 #![allow(missing_docs, reason = "tests are sentences")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-#![allow(
-    clippy::explicit_write,
-    reason = "eprintln! is captured by the test harness"
-)]
 
-use std::io::Write as _;
-use std::net::{Ipv4Addr, TcpStream};
+mod kernel;
+
+use std::net::TcpStream;
 use std::process::Command;
 
 use ipvs_codec::Connection;
+use kernel::{isolated, options, population};
 use netns_harness::datapath::ipvs::Ipvs;
 use netns_harness::datapath::{Damage, Datapath, RenderOptions, Transport};
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
-use netns_harness::service::{Endpoint, Frontend, Population, Service};
-use netns_harness::traffic::{Client, ENDPOINT_PORT};
-use nix::sched::{CloneFlags, unshare};
-use schema::Protocol;
+use netns_harness::service::Population;
+use netns_harness::traffic::Client;
 
 const TRANSPORTS: [Transport; 3] = [Transport::Netlink, Transport::Ipvsadm, Transport::Exec];
 
-fn skip(capability: &str, why: &dyn std::fmt::Display) {
-    let required = std::env::var("BENCH_REQUIRE").is_ok_and(|r| r.contains(capability));
-    assert!(!required, "{capability}: {why}");
-    writeln!(std::io::stderr(), "SKIP {capability}: {why}").unwrap();
-}
-
-/// Runs `test` in network and mount namespaces of its own: its /run holds the tools' lock.
-fn isolated(test: impl FnOnce() + Send) {
-    let act = move || {
-        let made = unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
-            .map_err(std::io::Error::from)
-            .and_then(|()| netns_sys::isolation::mount_private());
-        match made {
-            Ok(()) => test(),
-            Err(why) => skip("netns", &why),
-        }
-    };
-    std::thread::scope(|scope| scope.spawn(act).join())
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
-
-/// The same, where the kernel has IPVS.
+/// Runs `test` where the kernel has IPVS.
 fn with_ipvs(test: impl FnOnce() + Send) {
     isolated(|| match Connection::open() {
         Ok(_) => test(),
-        Err(why) => skip("ipvs", &why),
+        Err(why) => testing::skip("ipvs", why),
     });
-}
-
-fn options(transport: Transport) -> RenderOptions {
-    RenderOptions {
-        transport,
-        large_cluster: true,
-        chunk: None,
-        untimed: false,
-        resync: false,
-    }
-}
-
-fn population(services: u32, endpoints: u32) -> Population {
-    let service = |index: u32| Service {
-        index,
-        frontend: Frontend {
-            vip: Ipv4Addr::from_bits(0x0a60_0001 + index),
-            port: 80,
-            protocol: [Protocol::Tcp, Protocol::Udp][index as usize % 2],
-        },
-        endpoints: (0..endpoints)
-            .map(|e| Endpoint {
-                address: Ipv4Addr::from_bits(0x0a80_0001 + index * endpoints + e),
-                port: ENDPOINT_PORT,
-            })
-            .collect(),
-    };
-    Population {
-        services: (0..services).map(service).collect(),
-    }
 }
 
 /// Applies and lets the kernel's listing be that of `to`.

@@ -2,35 +2,17 @@
 //! to make a namespace, a test says so and is skipped, unless `BENCH_REQUIRE` names the capability.
 #![allow(missing_docs, reason = "tests are sentences")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-#![allow(
-    clippy::explicit_write,
-    reason = "eprintln! is captured by the test harness"
-)]
 
-use std::io::Write as _;
 use std::net::Ipv4Addr;
 
 use ipvs_codec::{
     Batch, Connection, Destination, Forward, IpvsError, LinkOp, Links, Op, Protocol, Scheduler,
     Server, Service, ServiceId,
 };
-use netns_sys::netns::NetNs;
 use nix::errno::Errno;
+use testing::{in_namespace, skip};
 
 const DEVICE: &str = "trial0";
-
-fn skip(capability: &str, why: &dyn std::fmt::Display) {
-    let required = std::env::var("BENCH_REQUIRE").is_ok_and(|r| r.contains(capability));
-    assert!(!required, "{capability}: {why}");
-    writeln!(std::io::stderr(), "SKIP {capability}: {why}").unwrap();
-}
-
-fn in_namespace(test: impl FnOnce()) {
-    match NetNs::new() {
-        Ok(namespace) => namespace.run(test).unwrap(),
-        Err(why) => skip("netns", &why),
-    }
-}
 
 /// With a dummy device that has an address: destinations are routable then.
 fn with_device(links: &mut Links) -> Result<(), IpvsError> {
@@ -95,7 +77,7 @@ fn servers_are_made_listed_changed_and_refused_as_the_fake_says() {
     in_namespace(|| {
         let mut connection = match Connection::open() {
             Ok(connection) => connection,
-            Err(missing @ IpvsError::Missing { .. }) => return skip("ipvs", &missing),
+            Err(missing @ IpvsError::Missing { .. }) => return skip("ipvs", missing),
             Err(other) => panic!("{other}"),
         };
         with_device(&mut Links::open().unwrap()).unwrap();
