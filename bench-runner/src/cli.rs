@@ -113,6 +113,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "tcp,udp", value_parser = protocol)]
     pub(crate) protocols: Vec<Protocol>,
 
+    /// VIPs STRIDE addresses apart instead of drawn by the seed. 256 gives all the same low octet, by which IPVS
+    /// before 2026 finds services: they all lie in one of its 256 buckets.
+    #[arg(long, value_name = "STRIDE", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) vip_stride: Option<u32>,
+
     /// Address families.
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "ipv4", value_parser = family)]
     pub(crate) families: Vec<String>,
@@ -140,7 +145,7 @@ pub(crate) struct RunArgs {
     pub(crate) repetitions: u32,
 
     /// Time after which no further stay is started; the first block is always complete, what remains goes where
-    /// intervals are widest [default: 7m40s on the host's kernel; a guest's first block and what is short of five minutes].
+    /// intervals are widest [default: 7m50s on the host's kernel; a guest's first block and what is short of five minutes].
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) budget: Option<Duration>,
 

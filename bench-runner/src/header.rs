@@ -97,6 +97,7 @@ pub(crate) fn arguments(
         ("budget", time(plan.budget)),
         ("cell-timeout", time(settings.cell_timeout)),
         ("flows", json!(settings.flows)),
+        ("vip-stride", json!(settings.vip_stride)),
         ("control", json!(settings.control)),
         ("damage", json!(settings.damage)),
     ]

@@ -179,6 +179,7 @@ fn template(
         variant: String::new(),
         seed: settings.seed,
         protocols: settings.request.protocols.clone(),
+        vip_stride: settings.vip_stride,
         transport: transport.name().to_owned(),
         engine: engine.map(|e| e.name().to_owned()),
         large_cluster: settings.request.large_cluster,
@@ -212,6 +213,9 @@ fn asked(
                 scenario.expected_ns(template.mode, size(template), &options, &settings.request);
             if let Some(engine) = &template.engine {
                 options.insert("engine".to_owned(), engine.clone());
+            }
+            if let Some(stride) = template.vip_stride {
+                options.insert("vip_stride".to_owned(), stride.to_string());
             }
             let cell = CellSpec {
                 id: 0,

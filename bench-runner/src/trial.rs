@@ -131,6 +131,7 @@ fn at_size(
         seed: 1,
         endpoints,
         protocols: &[Protocol::Tcp, Protocol::Udp],
+        vip_stride: None,
     };
     let population = recipe.population(services);
     let said = |act: &'static str| {

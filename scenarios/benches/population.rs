@@ -12,6 +12,7 @@ fn population(c: &mut Criterion) {
     let recipe = Recipe {
         seed: 1,
         endpoints: 2,
+        vip_stride: None,
         protocols: &[Protocol::Tcp, Protocol::Udp],
     };
     c.bench_function("population of 10,000 services with 2 endpoints", |b| {

@@ -26,6 +26,16 @@ pub struct Recipe<'a> {
     pub endpoints: u32,
     /// Protocols, taken in turn: service i has `protocols[i % len]`.
     pub protocols: &'a [Protocol],
+    /// VIPs so far apart, in order, instead of drawn by the seed. With 256 all have the same low octet:
+    /// IPVS before 2026 keeps the services of a protocol in one of its 256 buckets then
+    /// (`ip_vs_svc_hashkey` in `net/netfilter/ipvs/ip_vs_ctl.c`).
+    pub vip_stride: Option<u32>,
+}
+
+/// The most services, spare ones included, that VIPs with a stride leave room for.
+#[must_use]
+pub const fn most_with_stride(stride: u32) -> u32 {
+    ((1 << (32 - SERVICE_CIDR.prefix)) - 2) / stride
 }
 
 impl Recipe<'_> {
@@ -45,7 +55,13 @@ impl Recipe<'_> {
         Service {
             index,
             frontend: Frontend {
-                vip: address(SERVICE_CIDR, index, self.seed ^ 0x5649_5073),
+                vip: match self.vip_stride {
+                    None => address(SERVICE_CIDR, index, self.seed ^ 0x5649_5073),
+                    Some(stride) => {
+                        let host = stride * (index + 1);
+                        Ipv4Addr::from_bits(SERVICE_CIDR.network.to_bits() + host)
+                    }
+                },
                 port: port(protocol),
                 protocol,
             },
@@ -119,7 +135,23 @@ mod tests {
             seed,
             endpoints: 10,
             protocols: BOTH,
+            vip_stride: None,
         }
+    }
+
+    #[test]
+    fn with_a_stride_the_vips_have_one_low_octet_and_stay_in_their_range() {
+        let strided = Recipe {
+            vip_stride: Some(256),
+            ..recipe(1)
+        };
+        let population = strided.population(most_with_stride(256));
+        let vips: HashSet<_> = population.services.iter().map(|s| s.frontend.vip).collect();
+        assert_eq!(vips.len(), 4_095);
+        assert!(
+            vips.iter()
+                .all(|v| SERVICE_CIDR.contains(*v) && v.octets()[3] == 0)
+        );
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub struct StaySpec {
     pub seed: u64,
     /// Protocols of the population, taken in turn.
     pub protocols: Vec<Protocol>,
+    /// VIPs so far apart: see `Recipe`.
+    #[serde(default)]
+    pub vip_stride: Option<u32>,
     /// How updates reach the kernel.
     pub transport: String,
     /// Engine below the mode's iptables rules, where either would do: "legacy" or "nft".

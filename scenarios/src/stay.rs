@@ -383,6 +383,7 @@ fn recipe(spec: &StaySpec) -> Recipe<'_> {
         seed: spec.seed,
         endpoints: spec.endpoints,
         protocols: &spec.protocols,
+        vip_stride: spec.vip_stride,
     }
 }
 

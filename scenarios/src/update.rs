@@ -4,7 +4,7 @@
 //! In the first repetition a cell rehearses: one change that is not timed, whose tool is weighed and whose
 //! result the full census must confirm. Then come the timed changes; in the first repetition also those
 //! that are timed as kube-proxy's whole sync. Each starts from what the one before left, until the
-//! population has drifted by a thousandth; then it is put back, untimed. After the last, the population is
+//! population has drifted by a hundredth; then it is put back, untimed. After the last, the population is
 //! put back and the census must list it.
 
 use netns_harness::datapath::RenderOptions;
@@ -19,14 +19,23 @@ use crate::stay::Stay;
 
 /// Timed changes of a cell: more stays say more than more changes in one. Where a change takes seconds a run
 /// makes few stays, and its samples come from one.
-const fn repetitions(change_ns: u64) -> u32 {
-    if change_ns > SLOW_NS { 10 } else { 4 }
+const fn repetitions(change_ns: u64, block: u32) -> u32 {
+    match (change_ns > SLOW_NS, block) {
+        (true, _) => 10,
+        (false, 0) => 4,
+        (false, _) => 3,
+    }
 }
 
 /// From here on a change is long enough to be precise once.
 const LARGE: u32 = 1_000;
 /// A slow change, nanoseconds.
 const SLOW_NS: u64 = 1_000_000_000;
+
+/// Whether a cell rehearses, in the first repetition. Where a change takes over a second, service-add alone does.
+fn rehearses(change_ns: u64, scenario: ScenarioKind) -> bool {
+    change_ns <= SLOW_NS || scenario == ScenarioKind::ServiceAdd
+}
 
 /// Changes timed as kube-proxy's sync, in the first repetition. Where one takes over a second, service-add
 /// alone asks.
@@ -40,18 +49,11 @@ fn syncs(mode: Mode, size: Size, change_ns: u64, scenario: ScenarioKind) -> u32 
     }
 }
 
-/// Changes before the population is put back: it stays within a thousandth of N, or a little more where
-/// all the changes of a cell then need to be put back once.
+/// Changes before the population is put back: it stays within a hundredth of N.
 const fn drift(services: u32) -> u32 {
-    match services / 1_000 {
-        0 => 1,
-        thousandth if thousandth >= MOST - 2 => MOST,
-        thousandth => thousandth,
-    }
+    let hundredth = services / 100;
+    if hundredth == 0 { 1 } else { hundredth }
 }
-
-/// The most changes of a cell: a rehearsal, ten timed ones, a sync.
-const MOST: u32 = 12;
 
 /// One change.
 pub(crate) struct Change {
@@ -70,7 +72,8 @@ pub(crate) fn expected_ns(
 ) -> u64 {
     let change_ns = cost::update_ns(mode, transport_of(options), size);
     let synced = syncs(mode, size, change_ns, scenario);
-    let changes = u64::from(1 + repetitions(change_ns) + synced);
+    let rehearsed = u32::from(rehearses(change_ns, scenario));
+    let changes = u64::from(rehearsed + repetitions(change_ns, 0) + synced);
     let put_back = changes.div_ceil(u64::from(drift(size.services)));
     (changes + put_back) * change_ns
         + u64::from(synced) * cost::read_back_ns(mode, size)
@@ -106,17 +109,15 @@ pub(crate) fn run(
         Some(_) => syncs(stay.spec.mode, size, change_ns, scenario),
         None => 0,
     };
+    let block = stay.spec.block;
     let acts = std::iter::once(Act::Rehearsal)
-        .chain((0..repetitions(change_ns)).map(|_| Act::Timed))
-        .chain((0..synced).map(|_| Act::Sync));
-    let first = stay.spec.block == 0;
+        .filter(|_| rehearses(change_ns, scenario))
+        .chain((0..repetitions(change_ns, block)).map(|_| Act::Timed))
+        .chain((0..synced).map(|_| Act::Sync))
+        .filter(|act| block == 0 || *act == Act::Timed);
     let mut current: Option<Population> = None;
     let mut drifted = 0;
-    // The n-th change is the same in every repetition.
-    for (n, act) in (0..)
-        .zip(acts)
-        .filter(|(_, act)| first || *act == Act::Timed)
-    {
+    for (n, act) in (0..).zip(acts) {
         let from = current.as_ref().unwrap_or(base);
         let next = change(stay, from, n);
         match act {

@@ -110,6 +110,7 @@ fn print_rules(settings: &Settings) {
         seed: settings.seed,
         endpoints: settings.endpoints,
         protocols: &settings.request.protocols,
+        vip_stride: settings.vip_stride,
     };
     let population = recipe.population(services);
     for mode in settings.modes.iter().filter(|m| !m.is_floor()) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use netns_harness::datapath::{Engine, Transport, registry};
+use scenarios::population::most_with_stride;
 use scenarios::position::Position;
 use scenarios::{Request, SCENARIOS, Scenario};
 use schema::{Mode, Protocol, ScenarioKind};
@@ -15,6 +16,7 @@ use crate::readiness::Case;
 
 /// Services beyond N that the updates of a stay may add.
 const ROOM: u32 = 100;
+
 /// What was asked, resolved: every default filled in.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -28,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) request: Request,
     /// Flows, as they were given.
     pub(crate) flows: Option<u32>,
+    /// VIPs so far apart, instead of drawn.
+    pub(crate) vip_stride: Option<u32>,
     pub(crate) seed: u64,
     pub(crate) repetitions: u32,
     /// As it was given.
@@ -85,6 +89,7 @@ impl Settings {
                 largest,
             },
             flows: args.flows,
+            vip_stride: args.vip_stride,
             seed: args.seed,
             repetitions: args.repetitions,
             budget: args.budget,
@@ -129,6 +134,14 @@ impl Settings {
             )));
         }
         let largest = self.sizes[self.sizes.len() - 1];
+        if let Some(stride) = self.vip_stride {
+            let most = most_with_stride(stride).saturating_sub(ROOM);
+            if largest > most {
+                return Err(Usage(format!(
+                    "--services {largest}: with --vip-stride {stride} the service range has room for {most}: lower one of the two"
+                )));
+            }
+        }
         for mode in &self.modes {
             let most = registry(*mode).most_services().unwrap_or(u32::MAX);
             if largest > most.saturating_sub(ROOM) {
