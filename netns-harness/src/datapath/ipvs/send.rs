@@ -167,14 +167,13 @@ impl Sender<'_> {
         }
         let mut back = Vec::new();
         for op in ops {
-            match op {
-                Op::AddDestination(id, destination) => {
-                    if self.leaving.remove(&(*id, destination.server)) {
-                        back.push(Op::DeleteDestination(*id, destination.server));
-                    }
-                }
-                Op::DeleteService(id) => self.leaving.retain(|(of, _)| of != id),
-                _ => {}
+            if let Op::AddDestination(id, destination) = op
+                && self.leaving.remove(&(*id, destination.server))
+            {
+                back.push(Op::DeleteDestination(*id, destination.server));
+            }
+            if let Op::DeleteService(id) = op {
+                self.leaving.retain(|(of, _)| of != id);
             }
         }
         self.send(&Messages::encode(back))
