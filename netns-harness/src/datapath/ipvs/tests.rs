@@ -186,7 +186,8 @@ fn a_namespace_that_lost_any_part_of_a_service_has_no_relation() {
     let whole = listed(2);
     assert!(whole.relation().is_ok());
     let vip = Ipv4Addr::from_bits(0x0a60_0001);
-    let spoil: [(&str, fn(&mut State)); 9] = [
+    type Spoil = (&'static str, fn(&mut State));
+    let spoil: [Spoil; 9] = [
         ("virtual server", |s| s.servers.truncate(1)),
         ("address", |s| s.addresses.as_mut().unwrap().truncate(1)),
         ("device", |s| s.addresses = None),
