@@ -147,6 +147,15 @@ fn tool(script: &str) -> Outcome<Cost> {
     }
 }
 
+/// Whether ours comes first, pair by pair: as often as not, in random order.
+fn orders(pairs: u32, rng: &mut Xoshiro256PlusPlus) -> Vec<bool> {
+    let mut orders: Vec<bool> = (0..pairs).map(|pair| pair % 2 == 0).collect();
+    for last in (1..orders.len()).rev() {
+        orders.swap(last, rng.next_u32() as usize % (last + 1));
+    }
+    orders
+}
+
 fn pairs() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
     let pairs: u32 = arguments.next().ok_or("PAIRS [SERVERS [SEED]]")?.parse()?;
@@ -155,8 +164,7 @@ fn pairs() -> Outcome<()> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let ops = operations(servers, &mut rng);
     let (wanted, script) = (asked_for(&ops), script(&ops));
-    for pair in 1..=pairs {
-        let ours_first = rng.next_u32() & 1 == 0;
+    for (pair, ours_first) in (1..).zip(orders(pairs, &mut rng)) {
         let (mut library, mut other, mut list) = (Cost::default(), Cost::default(), 0);
         for arm in [ours_first, !ours_first] {
             NetNs::new()?.run(|| -> Outcome<()> {

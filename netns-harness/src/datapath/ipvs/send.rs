@@ -171,7 +171,8 @@ impl Sender<'_> {
                 && self.leaving.remove(&(*id, destination.server))
             {
                 back.push(Op::DeleteDestination(*id, destination.server));
-            } else if let Op::DeleteService(id) = op {
+            }
+            if let Op::DeleteService(id) = op {
                 self.leaving.retain(|(of, _)| of != id);
             }
         }
