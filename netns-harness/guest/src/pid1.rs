@@ -90,8 +90,11 @@ fn serve(program: &Path) -> Result<(), String> {
             Ask::Off => break,
             Ask::Kill => {}
             Ask::Run { arguments, input } => {
-                let said = job(program, &arguments, input, &asked, &to_host);
+                let (said, off) = job(program, &arguments, input, &asked, &to_host);
                 say(&mut to_host, &said);
+                if off {
+                    break;
+                }
             }
         }
     }
@@ -212,7 +215,8 @@ fn listen(device: File, asked: &Sender<Ask>) {
     }
 }
 
-/// Runs one job to its end, or until the host wants it killed. Nothing that a job does or leaves undone keeps
+/// Runs one job to its end, or until the host wants it killed; how it ended, and whether the host wants the
+/// power off too. Nothing that a job does or leaves undone keeps
 /// this from listening to the host.
 fn job(
     program: &Path,
@@ -220,11 +224,12 @@ fn job(
     input: String,
     asked: &Receiver<Ask>,
     to_host: &File,
-) -> Said {
+) -> (Said, bool) {
     let killed_before = killed_for_memory();
-    let failed = |what: &str, error: std::io::Error| Said::Ended {
-        status: format!("{what}: {error}"),
-        stderr: String::new(),
+    let failed = |what: &str, error: std::io::Error| {
+        let status = format!("{what}: {error}");
+        let stderr = String::new();
+        (Said::Ended { status, stderr }, false)
     };
     let spawned = Command::new(program)
         .args(arguments)
@@ -260,10 +265,12 @@ fn job(
             .collect();
         lines[lines.len().saturating_sub(5)..].join("; ")
     });
+    let mut off = false;
     // All output is closed only when the last process of the job is gone.
     while !(output.is_finished() && errors.is_finished()) {
         match asked.recv_timeout(Duration::from_millis(20)) {
-            Ok(Ask::Kill | Ask::Off) => {
+            Ok(ask @ (Ask::Kill | Ask::Off)) => {
+                off |= ask == Ask::Off;
                 // An error means that it has ended already.
                 let _ = killpg(group, Signal::SIGKILL);
             }
@@ -277,10 +284,8 @@ fn job(
     if killed_for_memory() > killed_before {
         status.push_str(", out of memory: the kernel killed a process");
     }
-    Said::Ended {
-        status,
-        stderr: errors.join().unwrap_or_default(),
-    }
+    let stderr = errors.join().unwrap_or_default();
+    (Said::Ended { status, stderr }, off)
 }
 
 /// Processes that the kernel has killed because memory ran out: `oom_kill` of `/proc/vmstat`.
