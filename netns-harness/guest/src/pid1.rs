@@ -134,10 +134,35 @@ fn load_modules() -> Result<u32, String> {
         match nix::kmod::init_module(&object, &parameters) {
             Ok(()) => loaded += 1,
             Err(nix::errno::Errno::EEXIST | nix::errno::Errno::ENODEV) => {}
-            Err(errno) => return Err(format!("module {name}: {errno}")),
+            Err(errno) => {
+                let why = kernels_word(name).map_or_else(String::new, |word| format!("; {word}"));
+                return Err(format!("module {name}: {errno}{why}"));
+            }
         }
     }
     Ok(loaded)
+}
+
+/// The last that the kernel said of a module. Warnings do not reach a quiet console.
+fn kernels_word(module: &str) -> Option<String> {
+    use std::io::Read as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = File::options();
+    options.read(true).custom_flags(nix::libc::O_NONBLOCK);
+    let mut log = options.open("/dev/kmsg").ok()?;
+    // A record a read, "priority,sequence,time,flags;text", at most 1 KiB of text (`kernel/printk/printk.c`);
+    // at the end of the log a read would block.
+    let mut record = [0; 8192];
+    let (mut last, start) = (None, format!("{module}: "));
+    while let Ok(length @ 1..) = log.read(&mut record) {
+        let text = String::from_utf8_lossy(&record[..length]);
+        let text = text.split_once(';').map_or("", |(_, text)| text);
+        let line = text.lines().next().unwrap_or_default();
+        if line.starts_with(&start) {
+            last = Some(line.to_owned());
+        }
+    }
+    last
 }
 
 /// A module's parameters: `name.parameter=value` words of the kernel's command line, as modprobe hands them
