@@ -14,6 +14,7 @@ const AFTER_HELP: &str = "\
 Examples:
   bench-runner --services 10000                     every mode at 100, 300, 1000, 3000 and 10000 services
   bench-runner run --services 1000 --no-sweep --modes iptables-legacy,nftables --budget 1m
+  bench-runner --services 1000 --kernel 6.1,6.12    every mode in guests with these kernels, side by side
   bench-runner plan --services 10000                what that would run, and how long it takes
   bench-runner doctor                               what this machine can measure, and what is missing
   bench-runner --resume runs/2026-11-22T20-00-00    carry on a run that was killed or interrupted
@@ -120,9 +121,15 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "on|off", default_value = "on")]
     pub(crate) large_cluster: OnOff,
 
-    /// Where labs live: auto takes the host's kernel when it can run every requested mode.
-    #[arg(long, value_name = "auto|netns", default_value = "auto", value_parser = sandbox)]
-    pub(crate) sandbox: String,
+    /// Where labs live: `netns`, in namespaces of the host's kernel; `guest`, in a microVM with a kernel of its
+    /// own; `auto` takes the host's kernel when it can run every requested mode, else a guest for all of them.
+    #[arg(long, value_name = "auto|netns|guest", default_value = "auto", value_parser = sandbox)]
+    pub(crate) sandbox: SandboxOption,
+
+    /// Kernels of guests: `host`, the path of an image, a version (6.1, 6.12), or a package's name. Several are
+    /// measured side by side [default: the host's, else the distribution's].
+    #[arg(long, value_name = "SPEC[,SPEC…]", action = ArgAction::Set, value_delimiter = ',')]
+    pub(crate) kernel: Vec<String>,
 
     /// Seed of populations, probes and the order of stays.
     #[arg(long, value_name = "S", default_value = "1")]
@@ -133,18 +140,18 @@ pub(crate) struct RunArgs {
     pub(crate) repetitions: u32,
 
     /// Time after which no further stay is started; the first block is always complete, what remains goes where
-    /// intervals are widest.
-    #[arg(long, value_name = "TIME", default_value = "7m20s", value_parser = duration)]
-    pub(crate) budget: Duration,
+    /// intervals are widest [default: 7m40s on the host's kernel; a guest's first block and what is short of five minutes].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) budget: Option<Duration>,
 
     /// Time limit of a cell; what is slower is timed-out with this lower bound. Preparation has the same
     /// limit, counted apart.
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = duration)]
     pub(crate) cell_timeout: Duration,
 
-    /// New flows in a first-packet cell.
-    #[arg(long, value_name = "COUNT", default_value = "1000", value_parser = clap::value_parser!(u32).range(100..=20_000))]
-    pub(crate) flows: u32,
+    /// New flows in a first-packet cell [default: 1000; 200 where a guest is translated].
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(100..=20_000))]
+    pub(crate) flows: Option<u32>,
 
     /// Leave out the second `none` series, whose ratio to the first states the run's noise.
     #[arg(long)]
@@ -277,9 +284,29 @@ pub(crate) enum OnOff {
     Off,
 }
 
+/// A word of `--sandbox`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SandboxOption {
+    Auto,
+    Netns,
+    Guest,
+}
+
+impl SandboxOption {
+    const ALL: [Self; 3] = [Self::Auto, Self::Netns, Self::Guest];
+
+    /// The word.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Netns => "netns",
+            Self::Guest => "guest",
+        }
+    }
+}
+
 /// Names that the design has and this version has not.
 const NOT_BUILT: &[&str] = &[
-    "ipvs",
     "established",
     "connect-rate",
     "throughput",
@@ -292,9 +319,7 @@ const NOT_BUILT: &[&str] = &[
     "failover",
     "match-list",
     "live-set",
-    "ipvsadm",
     "ipv6",
-    "guest",
 ];
 
 /// The value of that name, or a message with the nearest name.
@@ -362,8 +387,8 @@ fn family(text: &str) -> Result<String, String> {
     named("family", text, &["ipv4"], |f| f).map(str::to_owned)
 }
 
-fn sandbox(text: &str) -> Result<String, String> {
-    named("sandbox", text, &["auto", "netns"], |s| s).map(str::to_owned)
+fn sandbox(text: &str) -> Result<SandboxOption, String> {
+    named("sandbox", text, &SandboxOption::ALL, |s| s.name())
 }
 
 fn damage(text: &str) -> Result<String, String> {
@@ -445,7 +470,7 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_said_to_be_missing() {
-        let error = Cli::try_parse_from(["bench-runner", "--modes", "ipvs"]).unwrap_err();
+        let error = Cli::try_parse_from(["bench-runner", "--scenarios", "spread"]).unwrap_err();
         assert!(
             one_line(&error).contains("not in this version"),
             "{}",

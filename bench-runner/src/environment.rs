@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read as _;
 use std::process::Command;
 
+use guest::kernel::Kernel;
 use netns_harness::datapath::{Engine, Transport};
 use netns_harness::lab::Pinning;
 use netns_harness::meters;
@@ -57,20 +58,21 @@ pub(crate) fn tools(case: Case) -> Vec<Tool> {
         Mode::IptablesNft => NFT_ENGINE,
         Mode::Ipset if case.engine == Some(Engine::Nft) => NFT_ENGINE,
         // The bare floor is proved empty by listing both engines.
-        Mode::None | Mode::Conntrack | Mode::IptablesLegacy | Mode::Ipset => LEGACY,
+        Mode::None | Mode::Conntrack | Mode::IptablesLegacy | Mode::Ipset | Mode::Ipvs => LEGACY,
     };
     let own: &[Tool] = match case.transport {
         Transport::Nft => &[("nft", "nftables")],
         Transport::IpsetRestore => &[("ipset", "ipset")],
+        Transport::Ipvsadm => &[("ipvsadm", "ipvsadm"), ("ipset", "ipset")],
+        Transport::Exec if case.mode == Mode::Ipvs => &[("ipset", "ipset")],
         Transport::Restore | Transport::Netlink | Transport::Exec => &[],
     };
     [rules, own].concat()
 }
 
-/// Every tool that any mode can use, each once, and what only mode ipvs would.
+/// Every tool that any mode can use, each once.
 pub(crate) fn all_tools() -> Vec<Tool> {
     let mut found: Vec<Tool> = Case::all().into_iter().flat_map(tools).collect();
-    found.push(("ipvsadm", "ipvsadm"));
     let mut seen = std::collections::HashSet::new();
     found.retain(|tool| seen.insert(*tool));
     found
@@ -104,6 +106,7 @@ pub(crate) fn host(cases: &[Case]) -> Environment {
         machine: name(|u| u.machine()),
         cpu: cpu_model(),
         cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+        memory_bytes: memory_bytes(),
         clocksource: read_trimmed(
             "/sys/devices/system/clocksource/clocksource0/current_clocksource",
         ),
@@ -114,6 +117,41 @@ pub(crate) fn host(cases: &[Case]) -> Environment {
         sysctls: BTreeMap::new(),
         tools: versions(cases),
     }
+}
+
+/// A guest with that kernel, as far as its files tell.
+pub(crate) fn of_kernel(kernel: &Kernel) -> Environment {
+    let config = kernel.image.parent().map(|boot| {
+        let path = boot.join(format!("config-{}", kernel.version));
+        fs::read_to_string(path).unwrap_or_default()
+    });
+    Environment {
+        sandbox: SandboxKind::Guest,
+        accel: Accelerator::Tcg,
+        kernel: kernel.version.clone(),
+        kernel_build: "unknown".to_owned(),
+        machine: "unknown".to_owned(),
+        cpu: "unknown".to_owned(),
+        cores: 0,
+        memory_bytes: 0,
+        clocksource: "unknown".to_owned(),
+        clock_step_ns: 0,
+        pinning: "unknown".to_owned(),
+        mitigations: BTreeMap::new(),
+        config: config_facts(&config.unwrap_or_default()),
+        sysctls: BTreeMap::new(),
+        tools: BTreeMap::new(),
+    }
+}
+
+/// `MemTotal` of /proc/meminfo, bytes; 0 when it cannot be read.
+fn memory_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib: Option<u64> = text
+        .lines()
+        .find_map(|l| l.strip_prefix("MemTotal:"))
+        .and_then(|l| l.split_whitespace().next()?.parse().ok());
+    kib.unwrap_or(0) * 1024
 }
 
 fn read_trimmed(path: &str) -> String {
@@ -138,6 +176,10 @@ fn kernel_config() -> BTreeMap<String, String> {
     if zipped.is_err() {
         text = fs::read_to_string(format!("/boot/config-{release}")).unwrap_or_default();
     }
+    config_facts(&text)
+}
+
+fn config_facts(text: &str) -> BTreeMap<String, String> {
     if text.is_empty() {
         return BTreeMap::from([("config".to_owned(), "not readable".to_owned())]);
     }

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use netns_harness::meters::{self, KernelMemory};
 use netns_sys::clock;
 use scenarios::Needs;
 use scenarios::spec::{CellOutcome, CellSpec, StaySpec};
@@ -14,18 +13,13 @@ use crate::budget::{self, Candidate};
 use crate::cmd::cell::Input;
 use crate::ledger::{BEFORE, BUDGET, INTERRUPTED, Ledger, STAY_MS, Tally};
 use crate::listen::{Heard, Listener};
+use crate::pace::Pace;
 use crate::plan::{Plan, PlannedStay, Settings, key};
 use crate::progress::Progress;
 use crate::readiness::Case;
 use crate::run_dir::RunDir;
-use crate::stay_process::StayProcess;
-use crate::verdict::{End, judge, without_numbers};
-
-/// How long to wait between stays for the kernel to give memory back.
-const SETTLE: Duration = Duration::from_secs(5);
-
-/// Why modes cannot be measured here, by how they are programmed.
-pub(crate) type Unsupported = HashMap<Case, String>;
+use crate::sandbox::environments::Environments;
+use crate::verdict::{End, judge, no_guest, not_run, without_numbers};
 
 /// Carries out plans.
 pub(crate) struct Executor<'a> {
@@ -38,11 +32,10 @@ pub(crate) struct Executor<'a> {
     start: clock::Reading,
     /// Time that the run had spent before this process, nanoseconds.
     spent_before_ns: u64,
-    baseline: KernelMemory,
-    unsupported: Unsupported,
+    environments: &'a mut Environments,
     interrupted: bool,
-    /// What the stays that this process made were expected to take, nanoseconds.
-    expected_so_far: u64,
+    /// What the stays that this process made took and were expected to take, by environment.
+    paces: HashMap<String, Pace>,
 }
 
 impl<'a> Executor<'a> {
@@ -55,7 +48,7 @@ impl<'a> Executor<'a> {
         plan: &'a Plan,
         run_dir: &'a mut RunDir,
         ledger: Ledger,
-        unsupported: Unsupported,
+        environments: &'a mut Environments,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             settings,
@@ -65,11 +58,10 @@ impl<'a> Executor<'a> {
             listener: Listener::new(settings.cell_timeout)?,
             start: clock::now(),
             spent_before_ns: ledger.spent_ns(),
-            baseline: meters::kernel_memory()?,
             ledger,
-            unsupported,
+            environments,
             interrupted: false,
-            expected_so_far: 0,
+            paces: HashMap::new(),
         })
     }
 
@@ -102,23 +94,29 @@ impl<'a> Executor<'a> {
     }
 
     fn left_ns(&self) -> u64 {
-        (self.settings.budget.as_nanos() as u64).saturating_sub(self.elapsed_ns())
+        (self.plan.budget.as_nanos() as u64).saturating_sub(self.elapsed_ns())
     }
 
-    fn why_unsupported(&self, spec: &StaySpec) -> Option<&String> {
-        Case::of(spec).and_then(|case| self.unsupported.get(&case))
-    }
-
-    /// Pace of this machine: what stays took over what they were expected to take.
-    fn pace(&self) -> f64 {
-        match self.expected_so_far {
-            0 => 1.0,
-            expected => self.start.elapsed_ns() as f64 / expected as f64,
+    /// The outcome of cells that cannot be tried, if these cannot.
+    fn impossible(&self, spec: &StaySpec) -> Option<Outcome> {
+        let open = self.environments.of(&spec.environment)?;
+        let reason = Case::of(spec).and_then(|case| open.unsupported.get(&case));
+        if let Some(reason) = reason {
+            return Some(Outcome::Unsupported {
+                reason: reason.clone(),
+            });
         }
+        open.down().map(no_guest)
+    }
+
+    /// What a stay is expected to take at the pace of its environment, nanoseconds.
+    fn expected_ns(&self, stay: &PlannedStay) -> u64 {
+        let pace = self.paces.get(&stay.spec.environment);
+        (pace.map_or(1.0, Pace::factor) * stay.expected_ns as f64) as u64
     }
 
     fn cost_ns(&self, place: usize) -> u64 {
-        let planned = || (self.pace() * self.plan.stays[place].expected_ns as f64) as u64;
+        let planned = || self.expected_ns(&self.plan.stays[place]);
         self.ledger.took_ns(place).unwrap_or_else(planned)
     }
 
@@ -137,7 +135,8 @@ impl<'a> Executor<'a> {
     fn candidate(&self, place: usize) -> Option<Candidate> {
         let spec = &self.plan.stays[place].spec;
         let hopeless = spec.cells.iter().all(|c| self.ledger.is_hopeless(spec, c));
-        if hopeless || self.why_unsupported(spec).is_some() {
+        let left_out = self.plan.stays[place].left_out.is_some();
+        if hopeless || left_out || self.impossible(spec).is_some() {
             return None;
         }
         let served = |spec: &StaySpec| {
@@ -187,8 +186,11 @@ impl<'a> Executor<'a> {
         if open.is_empty() || self.interrupted {
             return Ok(());
         }
-        if let Some(reason) = self.why_unsupported(spec).cloned() {
-            return self.close(spec, &open, &Outcome::Unsupported { reason });
+        if let Some(outcome) = self.impossible(spec) {
+            return self.close(spec, &open, &outcome);
+        }
+        if let Some(why) = &stay.left_out {
+            return self.close(spec, &open, &not_run(why));
         }
         let (hopeless, mut rest): (Vec<CellSpec>, Vec<CellSpec>) = open
             .into_iter()
@@ -197,10 +199,19 @@ impl<'a> Executor<'a> {
         if rest.is_empty() {
             return Ok(());
         }
-        let settled = meters::settle(self.baseline, SETTLE)?;
-        // Other processes move these figures over the minutes of a run.
-        self.baseline = meters::kernel_memory()?;
         self.announce(spec, &rest);
+        let Some(environment) = self.environments.of_mut(&spec.environment) else {
+            anyhow::bail!(
+                "the plan names the environment {}, which is not open",
+                spec.environment
+            );
+        };
+        let settling = environment.sandbox.settle();
+        let Some(settled) = self.listener.unless_interrupted(settling).await else {
+            self.interrupted = true;
+            return Ok(());
+        };
+        let settled = settled?;
         let mut number = self.ledger.stay_number(spec.stay);
         let mut since = begun;
         while !rest.is_empty() && !self.interrupted {
@@ -209,11 +220,12 @@ impl<'a> Executor<'a> {
                 cells: rest,
                 ..spec.clone()
             };
-            rest = self.attempt(&attempt, settled, since).await?;
+            rest = self.attempt(&attempt, &settled, since).await?;
             number = self.ledger.new_stay();
             since = clock::now();
         }
-        self.expected_so_far += stay.expected_ns;
+        let pace = self.paces.entry(spec.environment.clone()).or_default();
+        pace.add(begun.elapsed_ns(), stay.expected_ns);
         Ok(())
     }
 
@@ -221,8 +233,12 @@ impl<'a> Executor<'a> {
         let mut asked: Vec<&str> = cells.iter().map(|c| c.scenario.name()).collect();
         asked.sort_unstable();
         asked.dedup();
+        let place = match spec.environment.strip_prefix("guest-") {
+            Some(kernel) => format!("guest {kernel}: "),
+            None => String::new(),
+        };
         let what = format!(
-            "repetition {} of {}: {} at {} services, {}",
+            "{place}repetition {} of {}: {} at {} services, {}",
             spec.block + 1,
             self.plan.blocks,
             spec.mode,
@@ -239,14 +255,13 @@ impl<'a> Executor<'a> {
 
     /// Time left: the first block is completed, then stays are repeated while the budget lasts.
     fn left(&self) -> Duration {
-        let pace = self.pace();
         let of_blocks = |from: u32, to: u32| -> u64 {
             let stays = self.plan.stays.iter().enumerate();
             let open = stays.map(|(place, stay)| {
                 let next = self.ledger.next_block(place).unwrap_or(to);
-                u64::from(to.saturating_sub(next.max(from))) * stay.expected_ns
+                u64::from(to.saturating_sub(next.max(from))) * self.expected_ns(stay)
             });
-            (pace * open.sum::<u64>() as f64) as u64
+            open.sum()
         };
         let first = of_blocks(0, 1);
         let later = of_blocks(1, self.plan.blocks);
@@ -257,32 +272,49 @@ impl<'a> Executor<'a> {
     async fn attempt(
         &mut self,
         spec: &StaySpec,
-        settled: meters::Settled,
+        settled: &str,
         since: clock::Reading,
     ) -> anyhow::Result<Vec<CellSpec>> {
         let input = serde_json::to_string(&Input::Stay(Box::new(spec.clone())))?;
-        let mut process = StayProcess::start(&input).await?;
+        let Some(environment) = self.environments.of_mut(&spec.environment) else {
+            anyhow::bail!("the environment {} is not open", spec.environment);
+        };
+        let starting = environment.sandbox.start(&input);
+        let mut running = match self.listener.unless_interrupted(starting).await {
+            Some(started) => match started? {
+                Ok(running) => running,
+                Err(why) => {
+                    self.close(spec, &spec.cells, &no_guest(&why))?;
+                    return Ok(Vec::new());
+                }
+            },
+            None => {
+                self.interrupted = true;
+                return Ok(spec.cells.clone());
+            }
+        };
         let Heard {
             ended,
             started,
             end,
-        } = self.listener.listen(&mut process).await?;
+        } = self.listener.listen(&mut running).await;
         // A stay that has said its last word ends by itself at once.
-        if !process.kill().await {
-            self.progress.note(
-                "warning: a killed stay is still inside the kernel; what follows may be slowed by it",
-            );
+        if let Some(said) = running.kill().await {
+            self.progress.note(&said);
         }
+        let boot = environment.sandbox.boot();
         self.interrupted |= end == End::Interrupted;
         let verdict = judge(&spec.cells, ended, &end);
         let stay_ms = since.elapsed_ns() / 1_000_000;
         for mut outcome in verdict.outcomes {
             let facts = [
-                ("settled_before", settled.name().to_owned()),
+                ("settled_before", settled.to_owned()),
                 (STAY_MS, stay_ms.to_string()),
             ];
             let facts = facts.map(|(name, value)| (name.to_owned(), value));
             outcome.facts.extend(facts);
+            let boot = boot.map(|number| ("guest_boot".to_owned(), number.to_string()));
+            outcome.facts.extend(boot);
             let started_ns = match started.get(&outcome.cell) {
                 Some(at) => {
                     if outcome.elapsed_ns == 0 {
@@ -303,14 +335,15 @@ impl<'a> Executor<'a> {
             for stay in self.plan.block(block) {
                 let spec = &stay.spec;
                 let open = self.ledger.open_cells(&stay);
-                let unsupported = self.why_unsupported(spec).cloned();
+                let impossible = self.impossible(spec);
                 let (hopeless, open): (Vec<CellSpec>, Vec<CellSpec>) = open
                     .into_iter()
                     .partition(|c| self.ledger.is_hopeless(spec, c));
-                let rest = match unsupported {
-                    Some(reason) => Outcome::Unsupported { reason },
-                    None if self.interrupted => not_run(INTERRUPTED),
-                    None => not_run(BUDGET),
+                let rest = match (impossible, &stay.left_out) {
+                    (Some(outcome), _) => outcome,
+                    (None, Some(why)) => not_run(why),
+                    (None, None) if self.interrupted => not_run(INTERRUPTED),
+                    (None, None) => not_run(BUDGET),
                 };
                 self.close(spec, &hopeless, &not_run(BEFORE))?;
                 self.close(spec, &open, &rest)?;
@@ -364,13 +397,11 @@ impl<'a> Executor<'a> {
     }
 }
 
-fn not_run(reason: &str) -> Outcome {
-    Outcome::NotRun {
-        reason: reason.to_owned(),
-    }
-}
-
-/// Whether two stays take turns: the same mode, programmed in the same way.
+/// Whether two stays take turns: the same mode in the same environment, programmed in the same way.
 fn same_lane(a: &StaySpec, b: &StaySpec) -> bool {
-    (a.mode, &a.variant, &a.transport, &a.engine) == (b.mode, &b.variant, &b.transport, &b.engine)
+    let lane = |s: &StaySpec| {
+        let way = (s.mode, s.transport.clone(), s.engine.clone());
+        (s.environment.clone(), s.variant.clone(), way)
+    };
+    lane(a) == lane(b)
 }

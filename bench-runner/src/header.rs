@@ -5,25 +5,25 @@ use std::fs::File;
 use std::io::Read as _;
 use std::time::Duration;
 
-use schema::{Environment, Header, SCHEMA_VERSION};
+use schema::{Header, SCHEMA_VERSION};
 use serde_json::{Value, json};
 
 use crate::cli::RunArgs;
-use crate::environment;
-use crate::plan::{ENVIRONMENT, Plan, Settings};
+use crate::plan::{Plan, Settings};
 use crate::run_dir;
+use crate::sandbox::environments::Environments;
 
 /// The header of a run that starts now.
 pub(crate) fn header(
     args: &RunArgs,
     settings: &Settings,
     plan: &Plan,
-    sysctls: BTreeMap<String, String>,
+    choice: String,
+    environments: &Environments,
 ) -> Header {
-    let host = Environment {
-        sysctls,
-        ..environment::host(&plan.cases())
-    };
+    let facts = environments
+        .iter()
+        .map(|open| (open.name.clone(), open.facts.clone()));
     Header {
         schema_version: SCHEMA_VERSION,
         started: run_dir::now(),
@@ -31,12 +31,13 @@ pub(crate) fn header(
         revision: env!("BENCH_RUNNER_REVISION").to_owned(),
         binary: binary(),
         command_line: std::env::args().collect(),
-        arguments: arguments(args, settings),
+        arguments: arguments(args, settings, plan),
         seed: settings.seed,
         planned_cells: plan.cells_per_block() * u64::from(plan.blocks),
         planned_blocks: plan.blocks,
         planned_time_ns: plan.block_ns() * u64::from(plan.blocks),
-        environments: [(ENVIRONMENT.to_owned(), host)].into(),
+        choice,
+        environments: facts.collect(),
     }
 }
 
@@ -63,7 +64,11 @@ fn binary() -> String {
 }
 
 /// Resolved arguments by option name: everything that decides the plan or what a stay does.
-pub(crate) fn arguments(args: &RunArgs, settings: &Settings) -> BTreeMap<String, Value> {
+pub(crate) fn arguments(
+    args: &RunArgs,
+    settings: &Settings,
+    plan: &Plan,
+) -> BTreeMap<String, Value> {
     let request = &settings.request;
     let names = |list: Vec<&str>| json!(list);
     let time = |time: Duration| json!(humantime::format_duration(time).to_string());
@@ -86,11 +91,12 @@ pub(crate) fn arguments(args: &RunArgs, settings: &Settings) -> BTreeMap<String,
         ("protocols", names(protocols)),
         ("families", json!(args.families)),
         ("large-cluster", on_off(request.large_cluster)),
-        ("sandbox", json!(args.sandbox)),
+        ("sandbox", json!(args.sandbox.name())),
+        ("kernel", json!(args.kernel)),
         ("repetitions", json!(settings.repetitions)),
-        ("budget", time(settings.budget)),
+        ("budget", time(plan.budget)),
         ("cell-timeout", time(settings.cell_timeout)),
-        ("flows", json!(request.flows)),
+        ("flows", json!(settings.flows)),
         ("control", json!(settings.control)),
         ("damage", json!(settings.damage)),
     ]

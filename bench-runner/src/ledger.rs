@@ -66,7 +66,10 @@ pub(crate) struct Ledger {
 /// What one mode at one size needs before its cells, by name.
 fn preparation(key: &CellKey) -> String {
     let engine = key.options.get("engine").map_or("", String::as_str);
-    format!("{} {engine} {} {}", key.mode, key.services, key.endpoints)
+    format!(
+        "{} {engine} {} {} {}",
+        key.mode, key.services, key.endpoints, key.environment
+    )
 }
 
 fn prepares(key: &CellKey) -> bool {

@@ -1,13 +1,14 @@
-//! Listens to a stay's process: every cell under its time limit, Ctrl-C at any moment.
+//! Listens to a stay: every cell under its time limit, Ctrl-C at any moment.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use netns_sys::clock;
 use scenarios::spec::{CellOutcome, Event};
+use schema::Stage;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::stay_process::{Next, StayProcess};
+use crate::sandbox::{Next, Running};
 use crate::verdict::End;
 
 /// What a stay said.
@@ -40,10 +41,7 @@ impl Listener {
     }
 
     /// Listens until the stay has ended or has to be ended.
-    ///
-    /// # Errors
-    /// The stay's output cannot be read.
-    pub(crate) async fn listen(&mut self, process: &mut StayProcess) -> anyhow::Result<Heard> {
+    pub(crate) async fn listen(&mut self, stay: &mut Running<'_>) -> Heard {
         let mut ended = Vec::new();
         let mut started = HashMap::new();
         let mut running: Option<u64> = None;
@@ -54,7 +52,7 @@ impl Listener {
                 .limit
                 .saturating_sub(Duration::from_nanos(since.elapsed_ns()));
             let next = tokio::select! {
-                next = process.next(left) => next?,
+                next = stay.next(left) => next,
                 _ = self.interrupt.recv() => break End::Interrupted,
                 _ = self.terminate.recv() => break End::Interrupted,
             };
@@ -66,7 +64,8 @@ impl Listener {
                         act_ns: acting.map(clock::Reading::elapsed_ns),
                     };
                 }
-                Next::Ended(said) => break End::Died(running, said),
+                Next::Ended(said) => break End::Died(Stage::Process, running, said),
+                Next::Gone(said) => break End::Died(Stage::Guest, running, said),
                 Next::Event(Event::Phase { .. }) => {}
                 Next::Event(Event::Act { begins }) => acting = begins.then(clock::now),
                 Next::Event(Event::Started { cell }) => {
@@ -81,10 +80,22 @@ impl Listener {
                 Next::Event(Event::Closed) => break End::Closed,
             }
         };
-        Ok(Heard {
+        Heard {
             ended,
             started,
             end,
-        })
+        }
+    }
+
+    /// Does something that takes a while, unless the user wants to stop first: then `None`.
+    pub(crate) async fn unless_interrupted<T>(
+        &mut self,
+        act: impl Future<Output = T>,
+    ) -> Option<T> {
+        tokio::select! {
+            done = act => Some(done),
+            _ = self.interrupt.recv() => None,
+            _ = self.terminate.recv() => None,
+        }
     }
 }

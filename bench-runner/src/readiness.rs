@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::environment;
 use crate::exit::Usage;
-use crate::stay_process::PARENT_VARIABLE;
+use crate::sandbox::Sandbox;
+use crate::sandbox::local::PARENT_VARIABLE;
 
 /// A trial of a tiny population, or of the facilities, is a matter of milliseconds.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -64,7 +65,7 @@ impl Case {
     }
 
     /// The first tool that it needs and that is not installed, with its Debian package.
-    fn missing_tool(self) -> Option<(&'static str, &'static str)> {
+    pub(crate) fn missing_tool(self) -> Option<(&'static str, &'static str)> {
         environment::tools(self)
             .into_iter()
             .find(|(program, _)| !netns_sys::process::installed(program))
@@ -113,6 +114,30 @@ pub(crate) struct Trial {
     pub(crate) sysctls: BTreeMap<String, String>,
 }
 
+impl TrialOf {
+    /// The trial of a case, with `at` (services, endpoints of each).
+    pub(crate) fn of(case: Case, at: Option<(u32, u32)>) -> Self {
+        Self {
+            trial: case.mode,
+            transport: case.transport.name().to_owned(),
+            engine: case.engine.map(|e| e.name().to_owned()),
+            at,
+        }
+    }
+
+    /// What is tried; `None` when it names something unknown.
+    pub(crate) fn case(&self) -> Option<Case> {
+        Some(Case {
+            mode: self.trial,
+            transport: Transport::from_name(&self.transport)?,
+            engine: match &self.engine {
+                Some(name) => Some(Engine::from_name(name)?),
+                None => None,
+            },
+        })
+    }
+}
+
 impl Trial {
     fn broken(why: impl Into<String>) -> Self {
         Self {
@@ -128,20 +153,27 @@ impl Trial {
 /// # Errors
 /// No process could be started, or no namespace can be made here at all: a [`Usage`] with the remedy.
 pub(crate) async fn attempt(case: Case, at: Option<(u32, u32)>) -> anyhow::Result<Trial> {
+    attempt_in(&mut Sandbox::Host(None), case, at).await
+}
+
+/// As [`attempt`], where the sandbox is.
+///
+/// # Errors
+/// As [`attempt`].
+pub(crate) async fn attempt_in(
+    sandbox: &mut Sandbox,
+    case: Case,
+    at: Option<(u32, u32)>,
+) -> anyhow::Result<Trial> {
     if let Some((program, package)) = case.missing_tool() {
         return Ok(Trial::broken(format!(
             "{program} is not installed: apt-get install {package}"
         )));
     }
-    let asked = TrialOf {
-        trial: case.mode,
-        transport: case.transport.name().to_owned(),
-        engine: case.engine.map(|e| e.name().to_owned()),
-        at,
-    };
+    let asked = TrialOf::of(case, at);
     let limit = if at.is_some() { LIMIT_AT_SIZE } else { LIMIT };
     Ok(
-        match isolated(&serde_json::to_string(&asked)?, limit).await? {
+        match sandbox.ask(&serde_json::to_string(&asked)?, limit).await? {
             Answer::Late => Trial::broken(format!(
                 "the trial did not end within {} s",
                 limit.as_secs()
@@ -166,6 +198,7 @@ pub(crate) async fn attempt_all(cases: &[Case]) -> anyhow::Result<HashMap<Case, 
 }
 
 /// What an isolated process answered.
+#[derive(Debug)]
 pub(crate) enum Answer {
     /// Its standard output.
     Said(String),

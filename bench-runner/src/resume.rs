@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use reports::Run;
-use schema::Header;
+use schema::{Header, SandboxKind};
 use serde_json::Value;
 
 use crate::cli::{Cli, Command, RunArgs};
 use crate::exit::{Differs, Usage};
 use crate::header::arguments;
 use crate::ledger::Ledger;
-use crate::plan::{Plan, Settings};
+use crate::plan::{Plan, PlannedEnvironment, Settings};
 use crate::run_dir::RunDir;
 
 /// A run that is to be carried on.
@@ -59,6 +59,17 @@ impl Earlier {
         })
     }
 
+    /// The environments that it was started in, as a plan needs them.
+    pub(crate) fn environments(&self) -> Vec<PlannedEnvironment> {
+        let environments = self.run.header.environments.iter();
+        environments
+            .map(|(name, facts)| match facts.sandbox {
+                SandboxKind::Netns => PlannedEnvironment::host(),
+                SandboxKind::Guest => PlannedEnvironment::guest(name.clone(), facts.accel),
+            })
+            .collect()
+    }
+
     /// Whether nothing is left to do.
     pub(crate) fn is_finished(&self, ledger: &Ledger) -> bool {
         self.run.end.is_some() && ledger.closed() == ledger.planned()
@@ -68,8 +79,8 @@ impl Earlier {
     ///
     /// # Errors
     /// They are not: exit 4.
-    pub(crate) fn check_options(&self, settings: &Settings) -> Result<(), Differs> {
-        let now = arguments(&self.args, settings);
+    pub(crate) fn check_options(&self, settings: &Settings, plan: &Plan) -> Result<(), Differs> {
+        let now = arguments(&self.args, settings, plan);
         let then = &self.run.header.arguments;
         let mut found = Vec::new();
         for name in then
@@ -147,7 +158,7 @@ impl Earlier {
 }
 
 /// Readings that differ at each look at the same machine.
-const READINGS: [&str; 1] = ["clock_step_ns"];
+const READINGS: [&str; 2] = ["clock_step_ns", "memory_bytes"];
 
 /// Says where two values differ, by name down to the single fact.
 fn compare(found: &mut Vec<String>, name: &str, then: Option<&Value>, now: Option<&Value>) {

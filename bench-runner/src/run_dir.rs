@@ -151,6 +151,15 @@ impl RunDir {
         }
     }
 
+    /// Removes the directory of a run that did not begin.
+    pub(crate) fn abandon(self) {
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            // What cannot be removed is seen by who looks for it; the run's own error is what counts.
+            let _ = fs::remove_file(entry.path());
+        }
+        let _ = fs::remove_dir(&self.path);
+    }
+
     /// Gives everything in the directory to the user who called sudo.
     pub(crate) fn give_to_invoker(&self) {
         give_to_invoker(&self.path);

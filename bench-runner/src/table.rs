@@ -23,8 +23,8 @@ const fn metrics(scenario: ScenarioKind) -> &'static [Metric] {
             Metric::Messages,
             Metric::BytesSent,
         ],
-        ScenarioKind::ColdInstall
-        | ScenarioKind::Resync
+        ScenarioKind::ColdInstall => &[Metric::UpdateTime, Metric::KernelMemory],
+        ScenarioKind::Resync
         | ScenarioKind::ServiceRemove
         | ScenarioKind::EndpointChurn
         | ScenarioKind::Teardown => &[Metric::UpdateTime],
@@ -234,6 +234,9 @@ fn heading(column: &Column) -> [String; 2] {
             _ => "kernel".to_owned(),
         },
         ScenarioKind::RuleCount => column.metric.to_string(),
+        ScenarioKind::ColdInstall if column.metric == Metric::KernelMemory => {
+            format!("memory {}", words.join(" "))
+        }
         ScenarioKind::ServiceAdd => match column.metric {
             Metric::UpdateTime => "time".to_owned(),
             Metric::SyncTime => "kube-proxy's".to_owned(),

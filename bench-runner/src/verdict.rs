@@ -26,10 +26,26 @@ pub(crate) enum End {
         after: Duration,
         act_ns: Option<u64>,
     },
-    /// The process ended without a word, in a cell or outside of one; what it said on standard error.
-    Died(Option<u64>, String),
+    /// The stay's process, or the guest that it was in, ended without a word, in a cell or outside of one; its
+    /// last words.
+    Died(Stage, Option<u64>, String),
     /// The user wants to stop.
     Interrupted,
+}
+
+/// Why a cell was not tried.
+pub(crate) fn not_run(reason: &str) -> Outcome {
+    Outcome::NotRun {
+        reason: reason.to_owned(),
+    }
+}
+
+/// Nothing can be carried out in an environment any more.
+pub(crate) fn no_guest(why: &str) -> Outcome {
+    Outcome::Failed {
+        stage: Stage::Guest,
+        reason: why.to_owned(),
+    }
 }
 
 /// What becomes of the cells of a stay.
@@ -56,9 +72,17 @@ pub(crate) fn without_numbers(cell: u64, outcome: Outcome) -> CellOutcome {
 /// What ended cells and the end of their stay mean.
 pub(crate) fn judge(cells: &[CellSpec], ended: Vec<CellOutcome>, end: &End) -> Verdict {
     let all_ended = ended.len() == cells.len();
-    let process = |reason: String| Outcome::Failed {
-        stage: Stage::Process,
-        reason,
+    let failed = |stage: Stage, reason: String| Outcome::Failed { stage, reason };
+    // A guest's last words say by themselves what ended.
+    let died = |stage: Stage, place: &str, said: &str| match stage {
+        Stage::Guest => failed(
+            stage,
+            format!(
+                "{said}{}{place}",
+                if place.is_empty() { "" } else { "; seen" }
+            ),
+        ),
+        _ => failed(stage, format!("the stay's process ended{place}: {said}")),
     };
     match end {
         End::Closed => proved(cells, ended),
@@ -74,19 +98,19 @@ pub(crate) fn judge(cells: &[CellSpec], ended: Vec<CellOutcome>, end: &End) -> V
             act_ns,
             ..
         } => but_one(cells, ended, *id, Outcome::TimedOut { after_ns: *act_ns }),
-        End::Died(Some(id), said) => {
-            let outcome = process(format!("the stay's process ended: {said}"));
-            but_one(cells, ended, *id, outcome)
-        }
+        End::Died(stage, Some(id), said) => but_one(cells, ended, *id, died(*stage, "", said)),
         End::Late { cell: None, .. } if all_ended => {
             let reason = "it did not end within the time limit".to_owned();
             let stage = Stage::Teardown;
             all(cells, ended, &Outcome::Failed { stage, reason })
         }
-        End::Died(None, said) if all_ended => {
-            let reason = format!("the stay's process ended in it: {said}");
-            let stage = Stage::Teardown;
-            all(cells, ended, &Outcome::Failed { stage, reason })
+        End::Died(stage, None, said) if all_ended => {
+            let stage = if *stage == Stage::Guest {
+                Stage::Guest
+            } else {
+                Stage::Teardown
+            };
+            all(cells, ended, &died(stage, " in the teardown", said))
         }
         End::Late {
             cell: None, after, ..
@@ -94,14 +118,16 @@ pub(crate) fn judge(cells: &[CellSpec], ended: Vec<CellOutcome>, end: &End) -> V
             let reason = format!("preparation: longer than {}", rough(*after));
             all(cells, ended, &Outcome::NotRun { reason })
         }
-        End::Died(None, said) if ended.is_empty() => {
-            let reason = format!("the stay's process ended before its first cell: {said}");
-            all(cells, ended, &process(reason))
+        End::Died(stage, None, said) if ended.is_empty() => {
+            all(cells, ended, &died(*stage, " before its first cell", said))
         }
         // Between two cells a stay does nothing.
-        End::Late { cell: None, .. } | End::Died(None, _) => {
+        End::Late { cell: None, .. } => {
             let reason = "the stay stopped between two cells".to_owned();
-            all(cells, ended, &process(reason))
+            all(cells, ended, &failed(Stage::Process, reason))
+        }
+        End::Died(stage, None, said) => {
+            all(cells, ended, &died(*stage, " between two cells", said))
         }
         End::Interrupted => again(cells, ended, |_| true),
     }
@@ -213,11 +239,14 @@ mod tests {
             End::Closed,
             End::Failed(Stage::Proof, "seen".to_owned()),
             late(None),
-            End::Died(None, String::new()),
+            End::Died(Stage::Process, None, String::new()),
             End::Interrupted,
         ];
         for heard in 0..=3u64 {
-            let in_a_cell = [late(Some(heard)), End::Died(Some(heard), String::new())];
+            let in_a_cell = [
+                late(Some(heard)),
+                End::Died(Stage::Process, Some(heard), String::new()),
+            ];
             for end in ends.iter().chain(&in_a_cell[..usize::from(heard < 3) * 2]) {
                 let ended = (0..heard).map(measured).collect();
                 let verdict = judge(&cells(&[0, 1, 2]), ended, end);
@@ -246,7 +275,7 @@ mod tests {
         let verdict = judge(
             &cells(&[4, 5]),
             vec![measured(4)],
-            &End::Died(Some(5), "killed".to_owned()),
+            &End::Died(Stage::Process, Some(5), "killed".to_owned()),
         );
         assert_eq!(named(&verdict), [(5, "failed")]);
         assert_eq!(ids(&verdict.again), [4]);
@@ -270,7 +299,7 @@ mod tests {
     fn numbers_do_not_outlive_a_teardown_that_failed() {
         for end in [
             late(None),
-            End::Died(None, String::new()),
+            End::Died(Stage::Process, None, String::new()),
             End::Failed(Stage::Teardown, String::new()),
         ] {
             let verdict = judge(&cells(&[1]), vec![measured(1)], &end);

@@ -39,6 +39,14 @@ pub enum HarnessError {
         /// The layer's error, with the command.
         source: ipset_sys::Error,
     },
+    /// A request about virtual servers or their addresses that the kernel refused.
+    #[error("{act}: {source}")]
+    Ipvs {
+        /// What was attempted.
+        act: String,
+        /// The codec's error, with the operation and the errno.
+        source: ipvs_codec::IpvsError,
+    },
     /// A link, address, route or neighbour request.
     #[error("{act}: {source}")]
     Route {

@@ -2,96 +2,30 @@
 //! with its thread.
 #![allow(missing_docs, reason = "tests are sentences")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-#![allow(
-    clippy::explicit_write,
-    reason = "eprintln! is captured by the test harness"
-)]
+
+mod kernel;
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
-use std::process::Command;
 use std::time::Duration;
 
+use kernel::{carry_out, isolated, options, population, tool};
 use netns_harness::datapath::ipset::Ipset;
 use netns_harness::datapath::{Damage, Datapath, Engine, RenderOptions, Transport};
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
-use netns_harness::service::{Endpoint, Frontend, Population, Service};
-use netns_harness::traffic::{Client, ENDPOINT_PORT};
-use nix::sched::{CloneFlags, unshare};
+use netns_harness::service::{Endpoint, Frontend, Population};
+use netns_harness::traffic::Client;
 use schema::Protocol;
 
 const TRANSPORTS: [Transport; 2] = [Transport::Netlink, Transport::IpsetRestore];
-
-/// Runs `test` in network and mount namespaces of its own: its /run holds the tools' lock. Without the
-/// right to make them, says so and skips, unless `BENCH_REQUIRE` names `netns`.
-fn isolated(test: impl FnOnce() + Send) {
-    let act = move || {
-        let made = unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
-            .map_err(std::io::Error::from)
-            .and_then(|()| netns_sys::isolation::mount_private());
-        match made {
-            Ok(()) => test(),
-            Err(why) => {
-                let required = std::env::var("BENCH_REQUIRE").is_ok_and(|r| r.contains("netns"));
-                assert!(!required, "no namespaces: {why}");
-                writeln!(std::io::stderr(), "SKIP netns: {why}").unwrap();
-            }
-        }
-    };
-    std::thread::scope(|scope| scope.spawn(act).join())
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
-
-fn options(transport: Transport) -> RenderOptions {
-    RenderOptions {
-        transport,
-        large_cluster: true,
-        chunk: None,
-        untimed: false,
-        resync: false,
-    }
-}
-
-fn population(services: u32, endpoints: u32) -> Population {
-    let service = |index: u32| Service {
-        index,
-        frontend: Frontend {
-            vip: Ipv4Addr::from_bits(0x0a60_0001 + index),
-            port: 80,
-            protocol: [Protocol::Tcp, Protocol::Udp][index as usize % 2],
-        },
-        endpoints: (0..endpoints)
-            .map(|e| Endpoint {
-                address: Ipv4Addr::from_bits(0x0a80_0001 + index * endpoints + e),
-                port: ENDPOINT_PORT,
-            })
-            .collect(),
-    };
-    Population {
-        services: (0..services).map(service).collect(),
-    }
-}
 
 /// Applies and lets the kernel's listing be that of `to`.
 fn goes_to(ipset: Ipset, from: Option<&Population>, to: &Population, options: &RenderOptions) {
     ipset.apply(&ipset.render(from, to, options)).unwrap();
     let listed = ipset.census().unwrap();
     assert_eq!(listed.differences(&Relation::of(to)), None);
-}
-
-fn tool(line: &str) {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let output = Command::new(words[0])
-        .args(&words[1..])
-        .output()
-        .expect("the iptables, nftables and ipset packages");
-    assert!(
-        output.status.success(),
-        "{line}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 #[test]
@@ -158,7 +92,7 @@ fn every_damage_is_seen_in_the_listing() {
                 goes_to(ipset, None, &population, &options(Transport::Netlink));
                 let (a, b) = (&population.services[0], &population.services[2]);
                 for words in ipset.damage(damage, a, b) {
-                    tool(&words.join(" "));
+                    carry_out(&words);
                 }
                 let seen = ipset.census().map(|listed| listed.differences(&wanted));
                 assert!(!matches!(seen, Ok(None)), "{engine:?} {damage:?}");

@@ -1,73 +1,18 @@
 //! Both iptables engines on the running kernel, each test in namespaces that end with its thread.
 #![allow(missing_docs, reason = "tests are sentences")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-#![allow(
-    clippy::explicit_write,
-    reason = "eprintln! is captured by the test harness"
-)]
 
-use std::io::Write as _;
+mod kernel;
+
 use std::net::Ipv4Addr;
-use std::process::Command;
 
+use kernel::{carry_out, isolated, options, population, tool};
 use netns_harness::datapath::iptables::{Iptables, chain_count, rule_count};
 use netns_harness::datapath::{Damage, Datapath, RenderOptions, Transport};
 use netns_harness::relation::Relation;
-use netns_harness::service::{Endpoint, Frontend, Population, Service};
-use nix::sched::{CloneFlags, unshare};
-use schema::Protocol;
+use netns_harness::service::{Endpoint, Frontend, Population};
 
 const ENGINES: [Iptables; 2] = [Iptables::legacy(), Iptables::nft()];
-
-/// Runs `test` in network and mount namespaces of its own: its /run holds the tools' lock. Without the
-/// right to make them, says so and skips, unless `BENCH_REQUIRE` names `netns`.
-fn isolated(test: impl FnOnce() + Send) {
-    let act = move || {
-        let made = unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
-            .map_err(std::io::Error::from)
-            .and_then(|()| netns_sys::isolation::mount_private());
-        match made {
-            Ok(()) => test(),
-            Err(why) => {
-                let required = std::env::var("BENCH_REQUIRE").is_ok_and(|r| r.contains("netns"));
-                assert!(!required, "no namespaces: {why}");
-                writeln!(std::io::stderr(), "SKIP netns: {why}").unwrap();
-            }
-        }
-    };
-    std::thread::scope(|scope| scope.spawn(act).join())
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
-
-fn options(transport: Transport) -> RenderOptions {
-    RenderOptions {
-        transport,
-        large_cluster: true,
-        chunk: None,
-        untimed: false,
-        resync: false,
-    }
-}
-
-fn population(services: u32, endpoints: u32) -> Population {
-    let service = |index: u32| Service {
-        index,
-        frontend: Frontend {
-            vip: Ipv4Addr::from_bits(0x0a60_0001 + index),
-            port: 80,
-            protocol: [Protocol::Tcp, Protocol::Udp][index as usize % 2],
-        },
-        endpoints: (0..endpoints)
-            .map(|e| Endpoint {
-                address: Ipv4Addr::from_bits(0x0a80_0000 + index * endpoints + e),
-                port: 8080,
-            })
-            .collect(),
-    };
-    Population {
-        services: (0..services).map(service).collect(),
-    }
-}
 
 /// Applies and lets the kernel's listing, its order and its counts be those of `to`.
 fn goes_to(
@@ -81,23 +26,6 @@ fn goes_to(
     assert_eq!(iptables.census().unwrap().differences(&wanted), None);
     let order: Vec<Frontend> = to.services.iter().map(|s| s.frontend).collect();
     assert_eq!(iptables.order().unwrap(), Some(order));
-}
-
-fn tool(line: &str) {
-    let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-    carry_out(&words);
-}
-
-fn carry_out(words: &[String]) {
-    let output = Command::new(&words[0])
-        .args(&words[1..])
-        .output()
-        .expect("the iptables and nftables packages");
-    assert!(
-        output.status.success(),
-        "{words:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 #[test]
@@ -150,6 +78,23 @@ fn chunks_leave_what_one_transaction_leaves() {
     for iptables in ENGINES {
         isolated(|| goes_to(iptables, None, &population, &chunked));
     }
+}
+
+#[test]
+fn the_kernel_s_own_counters_are_those_of_a_chain_s_policy_and_first_rule() {
+    isolated(|| {
+        let counted = || netns_sys::x_tables::prerouting_packets("nat").unwrap();
+        tool("iptables-legacy -w 5 -t nat -P PREROUTING ACCEPT -c 5 500");
+        assert_eq!((counted().policy, counted().first_rule), (5, None));
+        tool("iptables-legacy -w 5 -t nat -A PREROUTING -c 7 700 -p tcp -j ACCEPT");
+        tool("iptables-legacy -w 5 -t nat -A PREROUTING -c 9 900 -j ACCEPT");
+        tool("iptables-legacy -w 5 -t nat -A OUTPUT -c 11 1100 -j ACCEPT");
+        assert_eq!(counted().first_rule, Some(7));
+        // Adding a rule does not keep what the policy had counted: the tool's word is taken.
+        let listed = testing::tool("iptables-legacy", &["-t", "nat", "-nvxL", "PREROUTING"], "");
+        let policy = format!("policy ACCEPT {} packets", counted().policy);
+        assert!(listed.contains(&policy), "{listed}");
+    });
 }
 
 #[test]

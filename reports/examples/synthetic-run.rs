@@ -2,7 +2,7 @@
 //! there are real numbers, and to time a report.
 //!
 //! ```text
-//! cargo run -p reports --example synthetic-run -- DIR [BLOCKS [SAMPLES]]
+//! cargo run -p reports --example synthetic-run -- DIR [BLOCKS [SAMPLES [KERNEL…]]]
 //! ```
 
 use std::path::PathBuf;
@@ -20,7 +20,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         shape.samples = samples.parse()?;
     }
     std::fs::create_dir(&dir)?;
-    let made = synthetic::run(&shape);
+    let kernels: Vec<String> = words.collect();
+    let kernels: Vec<&str> = kernels.iter().map(String::as_str).collect();
+    let made = synthetic::run_on(&shape, &kernels);
     std::fs::write(dir.join("results.jsonl"), synthetic::lines(&made)?)?;
     let run = reports::load(&dir)?;
     let summary = reports::summarise(&run);

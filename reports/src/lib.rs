@@ -13,6 +13,7 @@ pub mod markdown;
 pub mod plots;
 pub mod quantity;
 pub mod scope;
+pub mod side_by_side;
 pub mod statistics;
 mod summarise;
 #[cfg(any(test, feature = "synthetic"))]

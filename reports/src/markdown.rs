@@ -7,11 +7,13 @@ use schema::summary::{Row, Summary};
 use schema::{Metric, Mode};
 
 use crate::html::headline::{answers, behind, programmed};
+use crate::html::kernels::{CAPTION, heading, why};
 use crate::html::trust::{command, coverage_text};
 use crate::html::updates::{caption, counted};
 use crate::load::Run;
 use crate::quantity::{digits, span, value, whole};
 use crate::scope::{Question, Scope, is_lowest, mishap, scopes, way};
+use crate::side_by_side::side_by_side;
 use crate::summarise::floor_ratios;
 use crate::update_table::{Answer, update_tables, without_time};
 
@@ -67,6 +69,7 @@ fn section(run: &Run, summary: &Summary) -> String {
         table(&mut text, summary, scope, scopes.len() > 1);
         floors(&mut text, run, scope, scope.largest(summary));
     }
+    kernels(&mut text, summary);
     without_numbers(&mut text, summary);
     let _ = writeln!(
         text,
@@ -269,6 +272,40 @@ fn floors(text: &mut String, run: &Run, scope: &Scope, services: u32) {
             "\nFirst packet to the last service against both floors: {}.",
             mine.join("; ")
         );
+    }
+}
+
+/// Mode × kernel, where there are several environments.
+fn kernels(text: &mut String, summary: &Summary) {
+    for table in side_by_side(summary) {
+        let names = table.environments.iter();
+        let names: Vec<String> = names.map(|n| safe(&heading(summary, n))).collect();
+        let _ = writeln!(
+            text,
+            "\n### Kernels side by side at {} services, {} endpoints each\n\n{CAPTION}\n\n| question | mode | {} |\n|---|---|{}",
+            whole(table.services.into()),
+            whole(table.endpoints.into()),
+            names.join(" | "),
+            "---|".repeat(names.len())
+        );
+        for line in &table.lines {
+            let cells = line.cells.iter().map(|cell| match cell {
+                None => "not planned".to_owned(),
+                Some(row) => match row.median.zip(row.unit) {
+                    Some((median, unit)) => {
+                        format!("{} ({})", value(median, unit), behind(row, unit))
+                    }
+                    None => safe(&why(row, line.metric)),
+                },
+            });
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} |",
+                safe(&line.question),
+                safe(&line.series()),
+                cells.collect::<Vec<_>>().join(" | ")
+            );
+        }
     }
 }
 

@@ -84,6 +84,44 @@ impl Scope {
         seen.into_iter().collect()
     }
 
+    /// The scenario whose cells say most of kernel memory here: `memory`, with its pairs of installs and
+    /// removals, else the readings around a `cold-install`.
+    #[must_use]
+    pub(crate) fn weighing(&self, summary: &Summary) -> ScenarioKind {
+        let measured = |row: &Row| {
+            row.key.scenario == ScenarioKind::Memory && row.metric == Some(Metric::KernelMemory)
+        };
+        if self.rows(summary).any(measured) {
+            ScenarioKind::Memory
+        } else {
+            ScenarioKind::ColdInstall
+        }
+    }
+
+    /// Whether the kernel memory of a mode with these options is the one to show: after an install in
+    /// chunks where the mode was installed in both ways. What is held then is the same, and chunks leave
+    /// more samples.
+    #[must_use]
+    pub(crate) fn shows_memory(&self, summary: &Summary, mode: Mode, options: &Options) -> bool {
+        let whole = options.get(CHUNK).is_none_or(|chunk| chunk == "all");
+        let without = |options: &Options| {
+            let mut options = options.clone();
+            options.remove(CHUNK);
+            options
+        };
+        let in_chunks = |row: &Row| {
+            row.key.mode == mode
+                && row.metric == Some(Metric::KernelMemory)
+                && row
+                    .key
+                    .options
+                    .get(CHUNK)
+                    .is_some_and(|chunk| chunk != "all")
+                && without(&row.key.options) == without(options)
+        };
+        !whole || !self.rows(summary).any(in_chunks)
+    }
+
     /// The questions asked here, in table order.
     #[must_use]
     pub fn questions(&self, summary: &Summary) -> Vec<Question> {
@@ -93,7 +131,13 @@ impl Scope {
             .collect();
         let mut questions: BTreeSet<Question> = BTreeSet::new();
         for row in self.rows(summary) {
-            for &metric in headline_metrics(row.key.scenario) {
+            let metrics = headline_metrics(row.key.scenario);
+            // What an install holds is asked in passing, at some sizes.
+            let in_passing = row.key.scenario == ScenarioKind::ColdInstall;
+            for &metric in metrics
+                .iter()
+                .filter(|metric| !in_passing || row.metric == Some(**metric))
+            {
                 let mut options = row.key.options.clone();
                 options.retain(|key, _| {
                     let key = key.as_str();
@@ -115,7 +159,7 @@ impl Scope {
                 question.metric,
                 option("protocol").map(str::to_owned),
                 place(option("position")),
-                chunk_order(option("chunk")),
+                chunk_order(option(CHUNK)),
             )
         });
         questions
@@ -139,6 +183,9 @@ pub(crate) fn varying<'a>(rows: impl Iterator<Item = &'a Row>) -> BTreeSet<(Scen
         .map(|((scenario, key), _)| (scenario, key.to_owned()))
         .collect()
 }
+
+/// Option: services a transaction.
+const CHUNK: &str = "chunk";
 
 /// Options that say how a mode is programmed. They never ask a question of their own: modes have
 /// different ways, and an answer names its own.
@@ -171,8 +218,8 @@ const fn headline_metrics(scenario: ScenarioKind) -> &'static [Metric] {
             Metric::Sets,
             Metric::Elements,
         ],
-        ScenarioKind::ColdInstall
-        | ScenarioKind::Resync
+        ScenarioKind::ColdInstall => &[Metric::KernelMemory],
+        ScenarioKind::Resync
         | ScenarioKind::ServiceAdd
         | ScenarioKind::ServiceRemove
         | ScenarioKind::EndpointChurn
@@ -242,6 +289,10 @@ impl Question {
             (ScenarioKind::Memory, _) => {
                 format!("Kernel memory of {services} services{}", rest(&[]))
             }
+            (ScenarioKind::ColdInstall, Metric::KernelMemory) => format!(
+                "Kernel memory after a first install of {services} services{}",
+                rest(&[])
+            ),
             (ScenarioKind::RuleCount, metric) => {
                 let noun = uppercase_first(metric.name());
                 format!("{noun} listed for {services} services{}", rest(&[]))

@@ -65,7 +65,8 @@ pub fn run(shape: &Shape) -> Run {
     };
     for block in 0..shape.blocks {
         for &services in &shape.sizes {
-            for &mode in Mode::ALL {
+            // The imaginary host's kernel has no IPVS, and the mode was not asked for.
+            for &mode in Mode::ALL.iter().filter(|m| **m != Mode::Ipvs) {
                 maker.stays(mode, services, block);
             }
         }
@@ -81,6 +82,34 @@ pub fn run(shape: &Shape) -> Run {
         }),
         warnings: Vec::new(),
     }
+}
+
+/// A run of that shape in guests of these kernels ("6.1"), each with noise of its own.
+#[must_use]
+pub fn run_on(shape: &Shape, kernels: &[&str]) -> Run {
+    let mut all: Option<Run> = None;
+    for (index, kernel) in kernels.iter().enumerate() {
+        let mut one = run(&Shape {
+            seed: shape.seed + index as u64,
+            ..shape.clone()
+        });
+        header::in_guest(&mut one.header, kernel);
+        let name = format!("guest-{kernel}");
+        let stays = all.as_ref().map_or(0, |run| run.cells.len() as u32);
+        for cell in &mut one.cells {
+            cell.key.environment.clone_from(&name);
+            cell.stay += stays;
+        }
+        match &mut all {
+            None => all = Some(one),
+            Some(run) => {
+                run.cells.append(&mut one.cells);
+                run.header.planned_cells += one.header.planned_cells;
+                run.header.environments.append(&mut one.header.environments);
+            }
+        }
+    }
+    all.unwrap_or_else(|| run(shape))
 }
 
 /// The lines of `results.jsonl` of a run.

@@ -175,23 +175,7 @@ impl Line<'_> {
     /// The update as words: "Add one service", "Install everything, transactions of 500".
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = match self.scenario {
-            ScenarioKind::ColdInstall => "Install all from nothing",
-            ScenarioKind::Resync => "Write all again, unchanged",
-            ScenarioKind::ServiceAdd => "Add one service",
-            ScenarioKind::ServiceRemove => "Remove one service",
-            ScenarioKind::EndpointChurn => "Replace an endpoint",
-            ScenarioKind::Teardown => "Remove all",
-            other => other.name(),
-        }
-        .to_owned();
-        for (name, value) in &self.options {
-            text.push_str(&match name.as_str() {
-                "churn" => format!(" of each of {value} services"),
-                _ => format!(", {}", crate::scope::option(name, value)),
-            });
-        }
-        text
+        update_text(self.scenario, &self.options)
     }
 
     /// The rows of the update times, for telling the lowest.
@@ -200,6 +184,27 @@ impl Line<'_> {
         let answers = self.cells.iter().flatten();
         answers.map(|answer| answer.time).collect()
     }
+}
+
+/// An update as words.
+pub(crate) fn update_text(scenario: ScenarioKind, options: &Options) -> String {
+    let mut text = match scenario {
+        ScenarioKind::ColdInstall => "Install all from nothing",
+        ScenarioKind::Resync => "Write all again, unchanged",
+        ScenarioKind::ServiceAdd => "Add one service",
+        ScenarioKind::ServiceRemove => "Remove one service",
+        ScenarioKind::EndpointChurn => "Replace an endpoint",
+        ScenarioKind::Teardown => "Remove all",
+        other => other.name(),
+    }
+    .to_owned();
+    for (name, value) in options {
+        text.push_str(&match name.as_str() {
+            "churn" => format!(" of each of {value} services"),
+            _ => format!(", {}", crate::scope::option(name, value)),
+        });
+    }
+    text
 }
 
 /// Why an answer has no update time: outcome and reason, a time limit as the bound that it is.

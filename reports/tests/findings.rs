@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use reports::synthetic::{self, Shape};
-use reports::{Run, render_markdown, summarise};
+use reports::{Run, plots, render_markdown, summarise};
 use schema::summary::{Finding, Summary};
 use schema::{CellKey, Metric, Mode, Samples, SandboxKind, ScenarioKind};
 
@@ -241,4 +241,52 @@ fn memory_of_two_sizes_has_no_price_of_a_service_and_three_have() {
     assert!(found(&two, MEMORY).is_none());
     let three = without(ScenarioKind::Memory, |key| key.services > 1_000);
     assert!(found(&three, MEMORY).is_some());
+}
+
+/// Cells of `memory` as if their readings had been taken around a `cold-install`.
+fn around_an_install(chunk: &str, times: f64) -> Vec<schema::CellRecord> {
+    let asked = |cell: &&schema::CellRecord| cell.key.scenario == ScenarioKind::Memory;
+    let mut cells: Vec<schema::CellRecord> = RUN.cells.iter().filter(asked).cloned().collect();
+    for cell in &mut cells {
+        cell.key.scenario = ScenarioKind::ColdInstall;
+        cell.key
+            .options
+            .insert("chunk".to_owned(), chunk.to_owned());
+        cell.series.retain(|s| s.metric == Metric::KernelMemory);
+        for series in &mut cell.series {
+            if let Samples::Values(values) = &mut series.samples {
+                values.iter_mut().for_each(|v| *v *= times);
+            }
+        }
+    }
+    cells
+}
+
+#[test]
+fn without_memory_cells_the_readings_around_an_install_give_the_price_of_a_service() {
+    let mut run = RUN.clone();
+    run.cells = around_an_install("all", 1.0);
+    let summary = summarise(&run);
+    let price = |summary: &Summary| {
+        let text = text(summary, MEMORY).to_owned();
+        let at = text.find("nftables").expect("the mode is in the sentence");
+        text[at..].split(';').next().map(str::to_owned)
+    };
+    let whole = price(&summary);
+    assert!(
+        plots::figures(&summary)
+            .iter()
+            .any(|figure| figure.name == "kernel-memory")
+    );
+    // Where there is an install in chunks as well, that one is shown, once.
+    let mut chunks = around_an_install("500", 2.0);
+    chunks.retain(|cell| cell.key.mode == Mode::Nftables);
+    run.cells.extend(chunks);
+    let both = summarise(&run);
+    assert_ne!(price(&both), whole);
+    let modes = text(&both, MEMORY).matches("nftables").count();
+    assert_eq!(modes, text(&summary, MEMORY).matches("nftables").count());
+    // Cells of `memory` say more.
+    run.cells.extend(RUN.cells.iter().cloned());
+    assert_eq!(text(&summarise(&run), MEMORY), text(&SUMMARY, MEMORY));
 }

@@ -220,33 +220,6 @@ fn a_run_of_one_size_and_one_scenario_is_drawn_too() {
 }
 
 #[test]
-fn environments_never_share_a_chart_or_a_sentence() {
-    let mut run = PLAIN.0.clone();
-    let environment = run.header.environments["host"].clone();
-    run.header
-        .environments
-        .insert("guest".to_owned(), environment);
-    for cell in run.cells.iter_mut().filter(|cell| cell.stay % 2 == 1) {
-        cell.key.environment = "guest".to_owned();
-    }
-    let summary = summarise(&run);
-    let figures = plots::figures(&summary);
-    assert!(figures.iter().any(|figure| figure.name.ends_with("-2")));
-    assert!(
-        figures
-            .iter()
-            .all(|figure| figure.title.contains("host") != figure.title.contains("guest"))
-    );
-    for finding in &summary.findings {
-        assert!(
-            finding.text.starts_with("host") || finding.text.starts_with("guest"),
-            "{}",
-            finding.text
-        );
-    }
-}
-
-#[test]
 fn all_files_are_written_whole_and_nothing_else() {
     let (run, summary) = &*PLAIN;
     let dir = tempfile::tempdir().unwrap();

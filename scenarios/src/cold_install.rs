@@ -3,18 +3,21 @@
 //! Each sample has a lab of its own: an install after a removal walks what the removal left behind. The
 //! sample counts only after the census and the probes have seen the services, and the census has seen
 //! them gone.
+//!
+//! Where N is large enough the kernel's memory is read before and after as well. That is one reading of a
+//! first install, with all that comes along once; scenario `memory` asks the same with more care.
 
 use std::time::Duration;
 
 use netns_harness::datapath::{RenderOptions, Transport};
 use netns_harness::lab::Lab;
-use netns_harness::meters;
+use netns_harness::meters::{self, KernelMemory};
 use netns_harness::traffic::Client;
-use schema::{Mode, Options, ScenarioKind, Stage};
+use schema::{Metric, Mode, Options, ScenarioKind, Stage};
 
 use crate::cost::{self, Size};
 use crate::recorder::Recorder;
-use crate::scenario::{CellError, Needs, Request, Scenario};
+use crate::scenario::{CellError, Needs, Request, Scenario, rule_options, transport_of};
 use crate::stay::Stay;
 
 /// Chunk sizes measured where one transaction costs the square of what it holds: all at once, as
@@ -25,6 +28,10 @@ const SAMPLES: u32 = 3;
 const CHEAP: u32 = 300;
 /// How long to wait for the kernel to give back the memory of the lab before.
 const SETTLE: Duration = Duration::from_secs(5);
+/// How long kernel memory may take to stand still.
+const STILL: Duration = Duration::from_secs(2);
+/// What fewer services hold is lost in what other processes move.
+const WEIGHED: u32 = 1_000;
 
 /// The scenario.
 #[derive(Debug)]
@@ -53,16 +60,16 @@ impl Scenario for ColdInstall {
         let chunks: &[Option<u32>] = match mode {
             // One process a rule: nothing to divide.
             _ if transport == Transport::Exec && !mode.is_floor() => &[None],
-            Mode::None | Mode::Conntrack => &[],
-            Mode::Nftables | Mode::IptablesNft => &CHUNKS,
-            Mode::IptablesLegacy | Mode::Ipset => &[None],
+            _ if mode.is_floor() => &[],
+            _ if has_chunks(mode) => &CHUNKS,
+            _ => &[None],
         };
         chunks
             .iter()
             // A chunk that holds everything is the same as no chunk.
             .filter(|chunk| chunk.is_none_or(|c| c < services))
             .map(|chunk| {
-                let mut options = crate::update::options(transport, request);
+                let mut options = rule_options(transport, request);
                 let chunk = chunk.map_or_else(|| "all".to_owned(), |c| c.to_string());
                 options.insert("chunk".to_owned(), chunk);
                 options
@@ -70,14 +77,12 @@ impl Scenario for ColdInstall {
             .collect()
     }
 
-    fn expected_ns(&self, mode: Mode, size: Size, options: &Options, _request: &Request) -> u64 {
-        let transport = options
-            .get("transport")
-            .and_then(|t| Transport::from_name(t))
-            .unwrap_or(Transport::Restore);
+    fn expected_ns(&self, mode: Mode, size: Size, options: &Options, request: &Request) -> u64 {
+        let transport = transport_of(options);
         let whole = options.get("chunk").is_none_or(|c| c == "all");
         let proof = 300_000_000 + cost::listing_ns(mode, size);
-        u64::from(samples(size.services)) * (cost::install_ns(mode, transport, whole, size) + proof)
+        u64::from(samples(size.services, request.brief))
+            * (cost::install_ns(mode, transport, whole, size) + proof)
     }
 
     fn run(
@@ -89,7 +94,7 @@ impl Scenario for ColdInstall {
         let render = stay.render_options(options)?;
         let baseline = meters::kernel_memory()?;
         let mut settled = meters::Settled::Back;
-        for sample in 0..samples(stay.spec.services) {
+        for sample in 0..samples(stay.spec.services, stay.spec.brief) {
             if sample == 0 {
                 install(stay, &render, recorder)?;
                 continue;
@@ -103,8 +108,12 @@ impl Scenario for ColdInstall {
     }
 }
 
-const fn samples(services: u32) -> u32 {
-    if services <= CHEAP { SAMPLES } else { 1 }
+const fn samples(services: u32, brief: bool) -> u32 {
+    if services <= CHEAP && !brief {
+        SAMPLES
+    } else {
+        1
+    }
 }
 
 fn install(
@@ -113,13 +122,32 @@ fn install(
     recorder: &mut Recorder,
 ) -> Result<(), CellError> {
     let batch = stay.render_sampled(None, stay.population, render, recorder);
+    let weighed = stay.spec.services >= WEIGHED;
+    let before = if weighed { Some(still()?) } else { None };
     stay.apply_sampled(&batch, recorder)?;
+    if let Some(before) = before {
+        let held = still()?.total().cast_signed() - before.total().cast_signed();
+        recorder.difference(Metric::KernelMemory, held);
+        recorder.fact(
+            "kernel_memory_source",
+            "SUnreclaim + VmallocUsed + Percpu of /proc/meminfo: installed - before; a first install",
+        );
+    }
     drop(batch);
     stay.damage()?;
     recorder.fact("census_services", stay.census(stay.population)?);
     stay.check_order()?;
     stay.probe(recorder)?;
     stay.teardown()
+}
+
+fn still() -> Result<KernelMemory, CellError> {
+    Ok(meters::still(STILL)?.memory)
+}
+
+/// Whether one transaction costs the square of what it holds, so that chunks are measured too.
+const fn has_chunks(mode: Mode) -> bool {
+    matches!(mode, Mode::Nftables | Mode::IptablesNft)
 }
 
 impl Stay<'_> {

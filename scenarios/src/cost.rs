@@ -37,7 +37,7 @@ pub fn preparation_ns(mode: Mode, size: Size) -> u64 {
         + match mode {
             Mode::None | Mode::Conntrack => 0,
             Mode::IptablesLegacy => 150_000 * weight,
-            Mode::Ipset => 200_000 * weight,
+            Mode::Ipset | Mode::Ipvs => 200_000 * weight,
             Mode::IptablesNft => 500_000 * weight,
             Mode::Nftables => 1_000_000 * weight,
         }
@@ -50,11 +50,15 @@ pub fn install_ns(mode: Mode, transport: Transport, one_transaction: bool, size:
     let weight = size.weight();
     match (mode, transport) {
         (Mode::None | Mode::Conntrack, _) => 0,
+        // Two set entries a service, a process each.
+        (Mode::Ipvs, Transport::Exec) => (2 * u64::from(size.services) + 20) * PROCESS,
+        (Mode::Ipvs, Transport::Ipvsadm) => 60_000_000 + 60_000 * weight,
+        (Mode::Ipvs, _) => 40_000_000 + 30_000 * weight,
         (_, Transport::Exec) => size.rules() * (PROCESS + 4_000 * size.rules() / 2),
         (Mode::IptablesLegacy, _) => 40_000_000 + 70_000 * weight,
         (Mode::Ipset, _) => 50_000_000 + 80_000 * weight,
         (Mode::IptablesNft, _) if one_transaction => {
-            20_000_000 + 150_000 * weight + 200 * weight * weight
+            20_000_000 + 150_000 * weight + 1_600 * weight * weight
         }
         (Mode::IptablesNft, _) => 20_000_000 + 300_000 * weight,
         (Mode::Nftables, _) if one_transaction => {
@@ -74,7 +78,9 @@ pub fn update_ns(mode: Mode, transport: Transport, size: Size) -> u64 {
         (Mode::IptablesLegacy | Mode::Ipset, Transport::Exec) => 10 * (PROCESS + 4_000 * rules),
         (Mode::IptablesNft, Transport::Exec) => 10 * (PROCESS + 8_000 * rules),
         (Mode::IptablesLegacy | Mode::Ipset, _) => 10_000_000 + 7_000 * rules,
-        (Mode::IptablesNft, _) => 20_000_000 + 9_000 * rules,
+        (Mode::IptablesNft, _) => 20_000_000 + 21_000 * rules,
+        (Mode::Ipvs, Transport::Exec | Transport::Ipvsadm) => 4 * PROCESS,
+        (Mode::Ipvs, _) => 1_000_000,
         (Mode::Nftables, Transport::Nft) => 20_000_000 + 17_000 * n,
         (Mode::Nftables, _) => 2_000_000 + 6_000 * n,
     }
@@ -85,6 +91,8 @@ pub fn update_ns(mode: Mode, transport: Transport, size: Size) -> u64 {
 pub fn read_back_ns(mode: Mode, size: Size) -> u64 {
     match mode {
         Mode::Nftables => PROCESS + 600_000 * size.weight(),
+        // A process for each set, chain and jump; a set is listed and three questions asked a service.
+        Mode::Ipvs => 54 * PROCESS + 60_000 * u64::from(size.services),
         _ => PROCESS,
     }
 }
@@ -94,6 +102,7 @@ pub fn read_back_ns(mode: Mode, size: Size) -> u64 {
 pub fn listing_ns(mode: Mode, size: Size) -> u64 {
     match mode {
         Mode::None | Mode::Conntrack => PROCESS,
+        Mode::Ipvs => PROCESS + 30_000 * u64::from(size.services),
         Mode::IptablesNft => PROCESS + 12_000 * size.rules(),
         _ => PROCESS + 8_000 * size.rules(),
     }

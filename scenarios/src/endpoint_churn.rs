@@ -7,7 +7,7 @@ use schema::{Mode, Options, ScenarioKind, Stage};
 
 use crate::cost::Size;
 use crate::recorder::Recorder;
-use crate::scenario::{CellError, Request, Scenario};
+use crate::scenario::{CellError, Request, Scenario, rule_options};
 use crate::stay::Stay;
 use crate::update::{self, Change};
 
@@ -39,16 +39,17 @@ impl Scenario for EndpointChurn {
         transport: Transport,
         request: &Request,
     ) -> Vec<Options> {
-        let mut cells = update::cells(mode, transport, request);
-        for options in &mut cells {
-            let churn = request.churn.min(services);
-            options.insert(CHURN.to_owned(), churn.to_string());
+        if mode.is_floor() {
+            return Vec::new();
         }
-        cells
+        let mut options = rule_options(transport, request);
+        let churn = request.churn.min(services);
+        options.insert(CHURN.to_owned(), churn.to_string());
+        vec![options]
     }
 
     fn expected_ns(&self, mode: Mode, size: Size, options: &Options, _request: &Request) -> u64 {
-        update::expected_ns(mode, size, options)
+        update::expected_ns(mode, size, options, self.kind())
     }
 
     fn run(
@@ -62,7 +63,7 @@ impl Scenario for EndpointChurn {
             .and_then(|k| k.parse().ok())
             .filter(|k| (1..=stay.spec.services).contains(k))
             .ok_or_else(|| CellError::at(Stage::Measure, "churn must be 1 to N"))?;
-        update::run(stay, options, recorder, |stay, from, n| {
+        update::run(stay, self.kind(), options, recorder, |stay, from, n| {
             let mut to = from.clone();
             let chosen = index::sample(&mut stay.rng, to.services.len(), churn as usize);
             let mut witness = None;

@@ -18,9 +18,8 @@ use schema::{Metric, Mode, Options, ScenarioKind};
 
 use crate::cost::{self, Size};
 use crate::recorder::{Recorder, median};
-use crate::scenario::{CellError, Needs, Request, Scenario};
+use crate::scenario::{CellError, Needs, Request, Scenario, rule_options, transport_of};
 use crate::stay::Stay;
-use crate::update;
 
 /// How long kernel memory may take to stand still.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -78,17 +77,14 @@ impl Scenario for Memory {
         transport: Transport,
         request: &Request,
     ) -> Vec<Options> {
-        if services.saturating_mul(SPAN) < request.largest {
+        if mode.is_floor() || services.saturating_mul(SPAN) < request.largest {
             return Vec::new();
         }
-        update::cells(mode, transport, request)
+        vec![rule_options(transport, request)]
     }
 
     fn expected_ns(&self, mode: Mode, size: Size, options: &Options, _request: &Request) -> u64 {
-        let transport = options
-            .get("transport")
-            .and_then(|t| Transport::from_name(t))
-            .unwrap_or(Transport::Restore);
+        let transport = transport_of(options);
         let install = cost::install_ns(mode, transport, false, size);
         let pair = install + install / 4 + 2 * SETTLED_NS;
         u64::from(pairs(size.services) + 1) * pair
@@ -197,7 +193,6 @@ impl Sampled {
         if let Some(cpus) = meters::possible_cpus() {
             recorder.fact("percpu_cpus", cpus);
         }
-        recorder.fact("noisy", "host kernel; other processes move these figures");
     }
 }
 
@@ -301,6 +296,7 @@ mod tests {
             engines: Vec::new(),
             churn: 0,
             large_cluster: true,
+            brief: false,
             flows: 0,
             largest,
         }

@@ -8,7 +8,6 @@ use crate::cost::{self, Size};
 use crate::recorder::Recorder;
 use crate::scenario::{CellError, Needs, Request, Scenario};
 use crate::stay::Stay;
-use crate::update;
 
 /// Repetitions at sizes where a resync is cheap.
 const fn repetitions(services: u32) -> u32 {
@@ -34,16 +33,6 @@ impl Scenario for Resync {
 
     fn in_default_run(&self) -> bool {
         false
-    }
-
-    fn cells(
-        &self,
-        mode: Mode,
-        _services: u32,
-        transport: Transport,
-        request: &Request,
-    ) -> Vec<Options> {
-        update::cells(mode, transport, request)
     }
 
     fn expected_ns(&self, mode: Mode, size: Size, _options: &Options, _request: &Request) -> u64 {

@@ -84,6 +84,8 @@ pub struct Request {
     pub large_cluster: bool,
     /// Flows of a first-packet cell.
     pub flows: u32,
+    /// Whether everything takes many times longer here.
+    pub brief: bool,
     /// The largest size of the run.
     pub largest: u32,
 }
@@ -123,14 +125,20 @@ pub trait Scenario: Sync {
         true
     }
 
-    /// The cells of this scenario for a mode at a size; none where the question makes no sense.
+    /// The cells of this scenario for a mode at a size; none where the question makes no sense. By default
+    /// one, with the [`rule_options`], for each mode that has a control plane.
     fn cells(
         &self,
         mode: Mode,
-        services: u32,
+        _services: u32,
         transport: Transport,
         request: &Request,
-    ) -> Vec<Options>;
+    ) -> Vec<Options> {
+        if mode.is_floor() {
+            return Vec::new();
+        }
+        vec![rule_options(transport, request)]
+    }
 
     /// How long a cell is expected to take, nanoseconds; for the plan printed before the run.
     fn expected_ns(&self, mode: Mode, size: Size, options: &Options, request: &Request) -> u64;
@@ -145,4 +153,21 @@ pub trait Scenario: Sync {
         options: &Options,
         recorder: &mut Recorder,
     ) -> Result<(), CellError>;
+}
+
+/// Options of every cell that writes rules.
+pub(crate) fn rule_options(transport: Transport, request: &Request) -> Options {
+    let layout = if request.large_cluster { "on" } else { "off" };
+    Options::from([
+        ("transport".to_owned(), transport.name().to_owned()),
+        ("large_cluster".to_owned(), layout.to_owned()),
+    ])
+}
+
+/// The transport of a cell with [`rule_options`].
+pub(crate) fn transport_of(options: &Options) -> Transport {
+    options
+        .get("transport")
+        .and_then(|t| Transport::from_name(t))
+        .unwrap_or(Transport::Restore)
 }

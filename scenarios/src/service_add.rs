@@ -1,6 +1,5 @@
 //! `service-add`: N → N + 1 services at size N. Each added service was never there before.
 
-use netns_harness::datapath::Transport;
 use schema::{Mode, Options, ScenarioKind};
 
 use crate::cost::Size;
@@ -22,18 +21,8 @@ impl Scenario for ServiceAdd {
         "How long does it take to add one service to N?"
     }
 
-    fn cells(
-        &self,
-        mode: Mode,
-        _services: u32,
-        transport: Transport,
-        request: &Request,
-    ) -> Vec<Options> {
-        update::cells(mode, transport, request)
-    }
-
     fn expected_ns(&self, mode: Mode, size: Size, options: &Options, _request: &Request) -> u64 {
-        update::expected_ns(mode, size, options)
+        update::expected_ns(mode, size, options, self.kind())
     }
 
     fn run(
@@ -42,7 +31,7 @@ impl Scenario for ServiceAdd {
         options: &Options,
         recorder: &mut Recorder,
     ) -> Result<(), CellError> {
-        update::run(stay, options, recorder, |stay, from, n| {
+        update::run(stay, self.kind(), options, recorder, |stay, from, n| {
             let added = stay.recipe().service(stay.spec.services + n);
             let mut to = from.clone();
             to.services.push(added.clone());

@@ -1,7 +1,6 @@
 //! `service-remove`: N → N - 1 services at size N. The service is a random one, so that its place in a
 //! list is not always the same.
 
-use netns_harness::datapath::Transport;
 use rand::RngExt as _;
 use schema::{Mode, Options, ScenarioKind};
 
@@ -24,18 +23,8 @@ impl Scenario for ServiceRemove {
         "How long does it take to remove one service of N?"
     }
 
-    fn cells(
-        &self,
-        mode: Mode,
-        _services: u32,
-        transport: Transport,
-        request: &Request,
-    ) -> Vec<Options> {
-        update::cells(mode, transport, request)
-    }
-
     fn expected_ns(&self, mode: Mode, size: Size, options: &Options, _request: &Request) -> u64 {
-        update::expected_ns(mode, size, options)
+        update::expected_ns(mode, size, options, self.kind())
     }
 
     /// That a removed service is gone is the census's to say: silence would take a deadline to prove.
@@ -45,7 +34,7 @@ impl Scenario for ServiceRemove {
         options: &Options,
         recorder: &mut Recorder,
     ) -> Result<(), CellError> {
-        update::run(stay, options, recorder, |stay, from, _| {
+        update::run(stay, self.kind(), options, recorder, |stay, from, _| {
             let mut to = from.clone();
             to.services
                 .remove(stay.rng.random_range(0..from.services.len()));

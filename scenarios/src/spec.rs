@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use schema::{Mode, Options, Outcome, Protocol, ScenarioKind, Series, Stage};
 use serde::{Deserialize, Serialize};
 
+use crate::cost::Size;
+
 /// What a stay is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -14,6 +16,9 @@ pub struct StaySpec {
     pub stay: u32,
     /// Repetition block.
     pub block: u32,
+    /// Where it is carried out, by the name in the header; nothing that a stay does depends on it.
+    #[serde(default)]
+    pub environment: String,
     /// What answers packets.
     pub mode: Mode,
     /// Services, N.
@@ -36,11 +41,25 @@ pub struct StaySpec {
     pub large_cluster: bool,
     /// Flows of a first-packet cell.
     pub flows: u32,
+    /// Whether everything takes many times longer here: then a stay installs once where it would thrice.
+    #[serde(default)]
+    pub brief: bool,
     /// Break the datapath after it was installed: see `Damage`.
     #[serde(default)]
     pub damage: Option<String>,
     /// Cells, in the order in which they are run.
     pub cells: Vec<CellSpec>,
+}
+
+impl StaySpec {
+    /// N and E.
+    #[must_use]
+    pub const fn size(&self) -> Size {
+        Size {
+            services: self.services,
+            endpoints: self.endpoints,
+        }
+    }
 }
 
 /// One cell of a stay.

@@ -97,8 +97,8 @@ impl Stay<'_> {
         Ok(())
     }
 
-    /// Makes a change as kube-proxy would, and samples what its read-back and the apply took together;
-    /// nothing where the mode has no counterpart in kube-proxy.
+    /// Makes a change as kube-proxy would, and samples what its read-back and the apply took together; without
+    /// a sample where the mode has no counterpart in kube-proxy.
     ///
     /// # Errors
     /// The kernel or a tool refused.
@@ -130,6 +130,7 @@ impl Stay<'_> {
         let done = self.lab.on_node(|| {
             // The timed section: what kube-proxy reads back, then the change.
             let start = clock::now();
+            self.datapath.ask_as_kube_proxy(from)?;
             for command in &mut commands {
                 read_back(command)?;
             }

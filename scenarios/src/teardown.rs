@@ -1,7 +1,6 @@
 //! `teardown`: N → 0 services, until the tool or the kernel has answered. What the kernel frees after
 //! its answer is not waited for.
 
-use netns_harness::datapath::Transport;
 use netns_sys::clock;
 use schema::{Metric, Mode, Options, ScenarioKind};
 
@@ -10,7 +9,6 @@ use crate::recorder::Recorder;
 use crate::scenario::{CellError, Needs, Request, Scenario};
 use crate::spec::Event;
 use crate::stay::Stay;
-use crate::update;
 
 /// The scenario.
 #[derive(Debug)]
@@ -31,16 +29,6 @@ impl Scenario for Teardown {
 
     fn in_default_run(&self) -> bool {
         false
-    }
-
-    fn cells(
-        &self,
-        mode: Mode,
-        _services: u32,
-        transport: Transport,
-        request: &Request,
-    ) -> Vec<Options> {
-        update::cells(mode, transport, request)
     }
 
     fn expected_ns(&self, mode: Mode, size: Size, _options: &Options, _request: &Request) -> u64 {

@@ -1,45 +1,57 @@
 //! Changes of a population at size N, as kube-proxy would make them: what `service-add`,
 //! `service-remove` and `endpoint-churn` share.
 //!
-//! A cell first rehearses: one change that is not timed, whose tool is weighed and whose result the full
-//! census must confirm. Then come the timed changes, then those that are timed as kube-proxy's whole
-//! sync. Each starts from what the one before left, until the population has drifted by a thousandth;
-//! then it is put back, untimed. After the last, the population is put back and the census must list it.
+//! In the first repetition a cell rehearses: one change that is not timed, whose tool is weighed and whose
+//! result the full census must confirm. Then come the timed changes; in the first repetition also those
+//! that are timed as kube-proxy's whole sync. Each starts from what the one before left, until the
+//! population has drifted by a thousandth; then it is put back, untimed. After the last, the population is
+//! put back and the census must list it.
 
-use netns_harness::datapath::{RenderOptions, Transport};
+use netns_harness::datapath::RenderOptions;
 use netns_harness::service::{Population, Service};
-use schema::{Mode, Options, Stage};
+use schema::{Mode, Options, ScenarioKind, Stage};
 
 use crate::cost::{self, Size};
 use crate::proof;
 use crate::recorder::Recorder;
-use crate::scenario::{CellError, Request};
+use crate::scenario::{CellError, transport_of};
 use crate::stay::Stay;
 
-/// Timed changes of a cell. More stays say more than more changes in one, and above [`LARGE`] an
-/// iptables update takes most of a second.
-const fn repetitions(services: u32) -> u32 {
-    if services > LARGE { 4 } else { 10 }
+/// Timed changes of a cell: more stays say more than more changes in one. Where a change takes seconds a run
+/// makes few stays, and its samples come from one.
+const fn repetitions(change_ns: u64) -> u32 {
+    if change_ns > SLOW_NS { 10 } else { 4 }
 }
 
-/// Changes timed as kube-proxy's sync. Reading the kernel's state back can take seconds, so above [`LARGE`]
-/// services only stays of the first block do it.
-const fn syncs(services: u32, block: u32) -> u32 {
-    match (services > LARGE, block) {
-        (false, _) => 3,
-        (true, 0) => 1,
+/// From here on a change is long enough to be precise once.
+const LARGE: u32 = 1_000;
+/// A slow change, nanoseconds.
+const SLOW_NS: u64 = 1_000_000_000;
+
+/// Changes timed as kube-proxy's sync, in the first repetition. Where one takes over a second, service-add
+/// alone asks.
+fn syncs(mode: Mode, size: Size, change_ns: u64, scenario: ScenarioKind) -> u32 {
+    let slow = change_ns + cost::read_back_ns(mode, size) > SLOW_NS;
+    match (slow, scenario) {
+        (false, _) if size.services > LARGE => 1,
+        (false, _) => 2,
+        (true, ScenarioKind::ServiceAdd) => 1,
         (true, _) => 0,
     }
 }
 
-/// From here on an update takes long enough to be precise after few repetitions.
-const LARGE: u32 = 1_000;
-
-/// Changes before the population is put back: it stays within a thousandth of N.
+/// Changes before the population is put back: it stays within a thousandth of N, or a little more where
+/// all the changes of a cell then need to be put back once.
 const fn drift(services: u32) -> u32 {
-    let thousandth = services / 1_000;
-    if thousandth == 0 { 1 } else { thousandth }
+    match services / 1_000 {
+        0 => 1,
+        thousandth if thousandth >= MOST - 2 => MOST,
+        thousandth => thousandth,
+    }
 }
+
+/// The most changes of a cell: a rehearsal, ten timed ones, a sync.
+const MOST: u32 = 12;
 
 /// One change.
 pub(crate) struct Change {
@@ -49,33 +61,18 @@ pub(crate) struct Change {
     pub(crate) witness: Option<Service>,
 }
 
-/// The options of an update cell: none for a floor, which has no control plane.
-pub(crate) fn cells(mode: Mode, transport: Transport, request: &Request) -> Vec<Options> {
-    if mode.is_floor() {
-        return Vec::new();
-    }
-    vec![options(transport, request)]
-}
-
-/// Options of every cell that writes rules.
-pub(crate) fn options(transport: Transport, request: &Request) -> Options {
-    let layout = if request.large_cluster { "on" } else { "off" };
-    Options::from([
-        ("transport".to_owned(), transport.name().to_owned()),
-        ("large_cluster".to_owned(), layout.to_owned()),
-    ])
-}
-
-/// How long an update cell is expected to take, nanoseconds.
-pub(crate) fn expected_ns(mode: Mode, size: Size, options: &Options) -> u64 {
-    let transport = options
-        .get("transport")
-        .and_then(|t| Transport::from_name(t))
-        .unwrap_or(Transport::Restore);
-    let (timed, synced) = (repetitions(size.services), syncs(size.services, 0));
-    let changes = u64::from(1 + timed + synced);
+/// How long an update cell of the first repetition is expected to take, nanoseconds.
+pub(crate) fn expected_ns(
+    mode: Mode,
+    size: Size,
+    options: &Options,
+    scenario: ScenarioKind,
+) -> u64 {
+    let change_ns = cost::update_ns(mode, transport_of(options), size);
+    let synced = syncs(mode, size, change_ns, scenario);
+    let changes = u64::from(1 + repetitions(change_ns) + synced);
     let put_back = changes.div_ceil(u64::from(drift(size.services)));
-    (changes + put_back) * cost::update_ns(mode, transport, size)
+    (changes + put_back) * change_ns
         + u64::from(synced) * cost::read_back_ns(mode, size)
         + 2 * cost::listing_ns(mode, size)
 }
@@ -95,6 +92,7 @@ enum Act {
 /// The kernel or a tool refused, a witness did not answer, or the census is not the population.
 pub(crate) fn run(
     stay: &mut Stay<'_>,
+    scenario: ScenarioKind,
     options: &Options,
     recorder: &mut Recorder,
     change: impl Fn(&mut Stay<'_>, &Population, u32) -> Change,
@@ -102,14 +100,25 @@ pub(crate) fn run(
     let render = stay.render_options(options)?;
     let base = stay.population;
     let services = stay.spec.services;
+    let size = stay.spec.size();
+    let change_ns = cost::update_ns(stay.spec.mode, transport_of(options), size);
+    let synced = match stay.datapath.kube_proxy_sync(base) {
+        Some(_) => syncs(stay.spec.mode, size, change_ns, scenario),
+        None => 0,
+    };
     let acts = std::iter::once(Act::Rehearsal)
-        .chain((0..repetitions(services)).map(|_| Act::Timed))
-        .chain((0..syncs(services, stay.spec.block)).map(|_| Act::Sync));
+        .chain((0..repetitions(change_ns)).map(|_| Act::Timed))
+        .chain((0..synced).map(|_| Act::Sync));
+    let first = stay.spec.block == 0;
     let mut current: Option<Population> = None;
     let mut drifted = 0;
-    for (n, act) in acts.enumerate() {
+    // The n-th change is the same in every repetition.
+    for (n, act) in (0..)
+        .zip(acts)
+        .filter(|(_, act)| first || *act == Act::Timed)
+    {
         let from = current.as_ref().unwrap_or(base);
-        let next = change(stay, from, n as u32);
+        let next = change(stay, from, n);
         match act {
             Act::Rehearsal => {
                 stay.weigh(from, &next.to, &render, recorder)?;

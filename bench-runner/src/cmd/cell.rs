@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use netns_harness::datapath::Transport;
+use netns_harness::meters::{self, KernelMemory};
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
 use netns_sys::isolation;
 use scenarios::spec::{Event, StaySpec};
@@ -18,9 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::CellArgs;
 use crate::exit::{Ended, Usage};
-use crate::readiness::TrialOf;
-use crate::stay_process::PARENT_VARIABLE;
-use crate::trial;
+use crate::readiness::{Case, TrialOf};
+use crate::sandbox::SETTLE;
+use crate::sandbox::local::PARENT_VARIABLE;
+use crate::{environment, trial};
 
 /// What standard input holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,8 +35,38 @@ pub(crate) enum Input {
         /// Always true.
         facilities: bool,
     },
+    /// Say what this environment is, with the tools of these cases.
+    Facts {
+        /// The cases.
+        facts: Vec<TrialOf>,
+    },
+    /// Wait until the kernel has given back what the last stay held.
+    Settle {
+        /// Always true.
+        settle: bool,
+        /// What was held before; none: only say what is held now.
+        baseline: Option<Memory>,
+    },
     /// Carry out a stay.
     Stay(Box<StaySpec>),
+}
+
+/// [`KernelMemory`] as it travels, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the fields are those of KernelMemory")]
+pub(crate) struct Memory {
+    slab_unreclaimable: u64,
+    vmalloc_used: u64,
+    percpu: u64,
+}
+
+/// The answer to [`Input::Settle`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Rested {
+    /// How the waiting ended: a name of [`meters::Settled`].
+    pub(crate) settled: String,
+    /// What is held now.
+    pub(crate) memory: Memory,
 }
 
 pub(crate) fn run(args: &CellArgs) -> anyhow::Result<Ended> {
@@ -54,6 +86,15 @@ fn outer() -> anyhow::Result<Ended> {
         .map_err(|e| Usage(format!("standard input is not a stay's specification ({e}); `bench-runner plan --json` prints some")))?;
     if let Input::Stay(spec) = &input {
         check(spec)?;
+    }
+    // What concerns the whole kernel needs no namespaces.
+    match &input {
+        Input::Facts { facts } => {
+            let cases: Vec<Case> = facts.iter().filter_map(TrialOf::case).collect();
+            return answer(&environment::host(&cases));
+        }
+        Input::Settle { baseline, .. } => return answer(&settle(*baseline)?),
+        Input::Trial(_) | Input::Facilities { .. } | Input::Stay(_) => {}
     }
     isolation::unshare_all().map_err(|e| Usage(crate::readiness::no_namespaces(&e)))?;
     let program = std::env::current_exe().context("find this program's file")?;
@@ -94,6 +135,9 @@ fn inner() -> anyhow::Result<Ended> {
     match input {
         Input::Trial(asked) => answer(&trial::carry_out(&asked)),
         Input::Facilities { .. } => answer(&trial::facilities()),
+        Input::Facts { .. } | Input::Settle { .. } => {
+            Err(Usage("this is answered without namespaces".to_owned()).into())
+        }
         Input::Stay(spec) => {
             let failed = std::cell::Cell::new(false);
             scenarios::run_stay(&spec, &|event| {
@@ -105,6 +149,37 @@ fn inner() -> anyhow::Result<Ended> {
             } else {
                 Ended::Done
             })
+        }
+    }
+}
+
+fn settle(baseline: Option<Memory>) -> anyhow::Result<Rested> {
+    let settled = match baseline {
+        Some(held) => meters::settle(held.into(), SETTLE)?,
+        None => meters::Settled::Back,
+    };
+    Ok(Rested {
+        settled: settled.name().to_owned(),
+        memory: meters::kernel_memory()?.into(),
+    })
+}
+
+impl From<KernelMemory> for Memory {
+    fn from(memory: KernelMemory) -> Self {
+        Self {
+            slab_unreclaimable: memory.slab_unreclaimable,
+            vmalloc_used: memory.vmalloc_used,
+            percpu: memory.percpu,
+        }
+    }
+}
+
+impl From<Memory> for KernelMemory {
+    fn from(memory: Memory) -> Self {
+        Self {
+            slab_unreclaimable: memory.slab_unreclaimable,
+            vmalloc_used: memory.vmalloc_used,
+            percpu: memory.percpu,
         }
     }
 }

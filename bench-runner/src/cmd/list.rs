@@ -55,6 +55,7 @@ fn about(mode: Mode) -> &'static str {
         Mode::Ipset => {
             "constructed: one hash lookup gives a mark that leads to the service's chain"
         }
+        Mode::Ipvs => "kube-proxy's virtual servers, with sets and a constant number of rules",
         Mode::Nftables => "kube-proxy's nftables rules",
     }
 }

@@ -8,8 +8,9 @@ use scenarios::population::Recipe;
 
 use crate::cli::PlanArgs;
 use crate::exit::{Ended, Usage};
-use crate::plan::{Plan, Settings};
+use crate::plan::{ENVIRONMENT, Plan, Settings};
 use crate::progress::rough;
+use crate::sandbox::choice;
 use crate::stdout::say;
 
 pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
@@ -17,7 +18,8 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
         return Err(Usage("--resume is for `run`; a plan carries nothing on".to_owned()).into());
     }
     let settings = Settings::resolve(&args.run)?;
-    let plan = Plan::new(&settings);
+    let environments = choice::foreseen(&args.run)?;
+    let plan = Plan::new(&settings, &environments);
     if args.rules {
         print_rules(&settings);
     } else if args.json {
@@ -28,14 +30,25 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
             );
         }
     } else {
-        print_table(&plan, &settings);
+        print_table(&plan);
     }
     Ok(Ended::Done)
 }
 
-fn print_table(plan: &Plan, settings: &Settings) {
+fn print_table(plan: &Plan) {
+    let several = plan
+        .stays
+        .iter()
+        .any(|stay| stay.spec.environment != ENVIRONMENT);
+    let names = plan.stays.iter().map(|stay| stay.spec.environment.len());
+    let environment = if several {
+        names.max().unwrap_or(0) + 1
+    } else {
+        0
+    };
+    let place = if several { "environment" } else { "" };
     say!(
-        "{:<4} {:<16} {:>8} {:>9}  {:<9} {:>9}  cells",
+        "{:<4} {place:<environment$}{:<16} {:>8} {:>9}  {:<9} {:>9}  cells",
         "stay",
         "mode",
         "services",
@@ -62,8 +75,13 @@ fn print_table(plan: &Plan, settings: &Settings) {
         } else {
             format!("{} ({})", stay.spec.mode, stay.spec.variant)
         };
+        let place = if several {
+            stay.spec.environment.as_str()
+        } else {
+            ""
+        };
         say!(
-            "{i:<4} {mode:<16} {:>8} {:>9}  {:<9} {:>9}  {}",
+            "{i:<4} {place:<environment$}{mode:<16} {:>8} {:>9}  {:<9} {:>9}  {}",
             stay.spec.services,
             stay.spec.endpoints,
             if stay.spec.mode.is_floor() {
@@ -81,7 +99,7 @@ fn print_table(plan: &Plan, settings: &Settings) {
         plan.cells_per_block(),
         rough(Duration::from_nanos(plan.block_ns())),
         plan.blocks,
-        rough(settings.budget),
+        rough(plan.budget),
         plan.seed,
     );
 }

@@ -4,19 +4,24 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use schema::{EndRecord, Header, Record, ResumedRecord};
+use schema::{EndRecord, Record, ResumedRecord};
 
 use crate::cli::RunArgs;
-use crate::execute::{Executor, Unsupported};
+use crate::execute::Executor;
 use crate::exit::{Ended, Usage};
 use crate::header::header;
 use crate::ledger::{Ledger, Tally};
-use crate::plan::{Plan, Settings};
+use crate::plan::{ENVIRONMENT, Plan, Settings};
 use crate::progress::{note, rough};
 use crate::readiness;
 use crate::resume::Earlier;
 use crate::run_dir::{self, RunDir};
+use crate::sandbox::choice::{self, Choice};
+use crate::sandbox::environments::{Environments, Open};
 use crate::stdout::{self, say};
+
+/// Services of the quick run that is offered where everything takes long.
+const QUICK: u32 = 300;
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
     // One thread: a stay's process dies with the thread that started it, and that is this one.
@@ -34,28 +39,40 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
     }
 }
 
-/// What must be known before the first stay.
-struct Known {
-    unsupported: Unsupported,
-    header: Header,
-}
-
 async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
     let settings = Settings::resolve(args)?;
-    let plan = Plan::new(&settings);
-    let known = check(args, &settings, &plan).await?;
+    let choice = choose(args, &settings).await?;
+    // Consoles are kept from the first boot on.
     let mut run_dir = RunDir::create(args.out.as_deref())?;
-    announce(&settings, &plan, &known.unsupported);
-    run_dir.append(&Record::Header(known.header))?;
+    let reason = choice.reason().to_owned();
+    let opening = open(choice, &settings, run_dir.path());
+    let opened = tokio::select! {
+        opened = opening => opened,
+        _ = tokio::signal::ctrl_c() => {
+            run_dir.abandon();
+            return Ok(Ended::Interrupted);
+        }
+    };
+    let environments = match opened {
+        Ok(environments) => environments,
+        Err(error) => {
+            run_dir.abandon();
+            return Err(error);
+        }
+    };
+    let plan = Plan::new(&settings, &environments.planned());
+    announce(&settings, &plan, &environments);
+    let header = header(args, &settings, &plan, reason, &environments);
+    run_dir.append(&Record::Header(header))?;
     let ledger = Ledger::new(&plan);
-    measure(&settings, &plan, run_dir, ledger, known.unsupported).await
+    measure(&settings, &plan, run_dir, ledger, environments).await
 }
 
 async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
     let earlier = Earlier::read(given)?;
     let settings = Settings::resolve(&earlier.args)?;
-    let plan = Plan::new(&settings);
-    earlier.check_options(&settings)?;
+    let plan = Plan::new(&settings, &earlier.environments());
+    earlier.check_options(&settings, &plan)?;
     let ledger = earlier.ledger(&plan)?;
     if earlier.is_finished(&ledger) {
         note(&format!(
@@ -64,8 +81,16 @@ async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
         ));
         return Ok(Ended::Done);
     }
-    let known = check(&earlier.args, &settings, &plan).await?;
-    earlier.check_machine(&known.header)?;
+    let choice = choose(&earlier.args, &settings).await?;
+    let reason = choice.reason().to_owned();
+    let environments = open(choice, &settings, earlier.run_dir.path()).await?;
+    earlier.check_machine(&header(
+        &earlier.args,
+        &settings,
+        &plan,
+        reason,
+        &environments,
+    ))?;
     let mut run_dir = earlier.run_dir;
     let torn = run_dir.drop_torn_line()?;
     if torn > 0 {
@@ -73,7 +98,7 @@ async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
             "warning: the last line was cut off: its {torn} bytes are dropped"
         ));
     }
-    announce(&settings, &plan, &known.unsupported);
+    announce(&settings, &plan, &environments);
     note(&format!(
         "carried on: {} of {} cells have their outcome",
         ledger.closed(),
@@ -83,29 +108,26 @@ async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
         resumed: run_dir::now(),
         spent_ns: ledger.spent_ns(),
     }))?;
-    measure(&settings, &plan, run_dir, ledger, known.unsupported).await
+    measure(&settings, &plan, run_dir, ledger, environments).await
 }
 
-/// Whether and of what this machine can be asked.
-async fn check(args: &RunArgs, settings: &Settings, plan: &Plan) -> anyhow::Result<Known> {
-    check_conntrack(settings, plan)?;
-    let cases = plan.cases();
+/// Chooses where to measure, and says so.
+async fn choose(args: &RunArgs, settings: &Settings) -> anyhow::Result<Choice> {
+    let cases = settings.cases();
     readiness::check_tools(&cases, &args.modes)?;
-    let tried = readiness::attempt_all(&cases).await?;
-    let unsupported = tried
-        .iter()
-        .filter_map(|(case, trial)| Some((*case, trial.unsupported.clone()?)))
-        .collect();
-    let sysctls = tried
-        .into_values()
-        .map(|trial| trial.sysctls)
-        .find(|s| !s.is_empty())
-        .unwrap_or_default();
-    let header = header(args, settings, plan, sysctls);
-    Ok(Known {
-        unsupported,
-        header,
-    })
+    let choice = choice::choose(args, &cases).await?;
+    note(&format!("measured on {}", choice.reason()));
+    Ok(choice)
+}
+
+/// Opens the environments and sees whether they can be asked for so much.
+async fn open(choice: Choice, settings: &Settings, folder: &Path) -> anyhow::Result<Environments> {
+    let environments = Environments::open(choice, &settings.cases(), folder).await?;
+    let plan = Plan::new(settings, &environments.planned());
+    for open in environments.iter() {
+        check_conntrack(&plan, open)?;
+    }
+    Ok(environments)
 }
 
 async fn measure(
@@ -113,11 +135,12 @@ async fn measure(
     plan: &Plan,
     mut run_dir: RunDir,
     ledger: Ledger,
-    unsupported: Unsupported,
+    mut environments: Environments,
 ) -> anyhow::Result<Ended> {
-    let executed = Executor::new(settings, plan, &mut run_dir, ledger, unsupported)?
+    let executed = Executor::new(settings, plan, &mut run_dir, ledger, &mut environments)?
         .run()
         .await;
+    environments.close().await;
     let written = executed.and_then(|(tally, elapsed_ns)| {
         run_dir.append(&Record::End(EndRecord {
             ended: tally.ended().to_owned(),
@@ -132,55 +155,61 @@ async fn measure(
 }
 
 /// Tracked connections of the longest stay must fit into half of the kernel's table.
-fn check_conntrack(settings: &Settings, plan: &Plan) -> Result<(), Usage> {
-    let Some(max) = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_max")
-        .ok()
-        .and_then(|text| text.trim().parse::<u64>().ok())
-    else {
+fn check_conntrack(plan: &Plan, open: &Open) -> Result<(), Usage> {
+    let of_lab = open
+        .facts
+        .sysctls
+        .get("node:net.netfilter.nf_conntrack_max");
+    let Some(max) = of_lab.and_then(|text| text.trim().parse::<u64>().ok()) else {
         return Ok(());
     };
     // Warm-up is at most 500 flows; a proof opens a few thousand.
-    let cells = plan
-        .stays
-        .iter()
-        .map(|s| s.spec.cells.len() as u64)
-        .max()
-        .unwrap_or(0);
-    let flows = cells * u64::from(settings.request.flows + 500) + 5_000;
+    let here = plan.stays.iter().map(|stay| &stay.spec);
+    let here = here.filter(|spec| spec.environment == open.name);
+    let most = here.max_by_key(|spec| spec.cells.len() as u64 * u64::from(spec.flows + 500));
+    let (cells, each) = most.map_or((0, 0), |spec| (spec.cells.len() as u64, spec.flows));
+    let flows = cells * u64::from(each + 500) + 5_000;
     if 2 * flows <= max {
         return Ok(());
     }
     Err(Usage(format!(
         "--flows {} in {cells} cells of a stay needs {} tracked connections, more than half of nf_conntrack_max ({max}): lower --flows",
-        settings.request.flows, flows
+        each, flows
     )))
 }
 
-fn announce(settings: &Settings, plan: &Plan, unsupported: &Unsupported) {
-    if unsupported.is_empty() {
-        note("sandbox netns: the host's kernel has every requested mode");
+fn announce(settings: &Settings, plan: &Plan, environments: &Environments) {
+    for open in environments.iter() {
+        for (case, reason) in &open.unsupported {
+            note(&format!("{}: unsupported: {case}: {reason}", open.name));
+        }
     }
-    for (case, reason) in unsupported {
-        note(&format!("unsupported: {case}: {reason}"));
-    }
-    if netns_sys::isolation::needs_user_namespace() {
+    let on_host = environments.of(ENVIRONMENT).is_some();
+    if on_host && netns_sys::isolation::needs_user_namespace() {
         note(
             "without root: labs live in user namespaces of their own; `doctor` says what that leaves out",
         );
     }
     let block = Duration::from_nanos(plan.block_ns());
-    let all = Duration::from_nanos(plan.block_ns() * u64::from(plan.blocks))
-        .min(settings.budget.max(block));
+    let all =
+        Duration::from_nanos(plan.block_ns() * u64::from(plan.blocks)).min(plan.budget.max(block));
     note(&format!(
         "{} cells in {} stays a block; one block takes about {}, {} blocks within the budget of {} about {}; seed {}",
         plan.cells_per_block(),
         plan.stays.len(),
         rough(block),
         plan.blocks,
-        rough(settings.budget),
+        rough(plan.budget),
         rough(all),
         plan.seed,
     ));
+    if !on_host {
+        let most = settings.sizes.last().copied().unwrap_or_default();
+        note(&format!(
+            "quicker: --services {} --no-sweep --scenarios first-packet,service-add",
+            most.min(QUICK)
+        ));
+    }
 }
 
 /// Peak resident memory of this process and of the largest stay, bytes.

@@ -2,12 +2,13 @@ use super::*;
 use clap::Parser as _;
 use schema::{Samples, Series, Unit};
 
-use crate::plan::Settings;
+use crate::plan::{PlannedEnvironment, Settings};
 
 fn plan() -> Plan {
     let words = ["bench-runner", "--services", "10,20", "--repetitions", "3"];
     let cli = crate::cli::Cli::try_parse_from(words).unwrap();
-    Plan::new(&Settings::resolve(&cli.run).unwrap())
+    let environments = [PlannedEnvironment::host()];
+    Plan::new(&Settings::resolve(&cli.run).unwrap(), &environments)
 }
 
 /// The lines of a stay that gave `value` for everything.

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::fmt::{self, Write as _};
 use std::net::Ipv4Addr;
 
-/// Kind of a set, IPv4 (`family inet`). The kernel's module is `ip_set_hash_*` (`net/netfilter/ipset/`).
+/// Kind of a set, IPv4 (`family inet`) where it has a family. The kernel's module is `ip_set_hash_*` (`net/netfilter/ipset/`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SetType {
     /// `hash:ip`: addresses.
@@ -13,16 +13,35 @@ pub enum SetType {
     HashIpPort,
     /// `hash:ip,port,ip`: address, protocol and port, second address.
     HashIpPortIp,
+    /// `hash:ip,port,net`: address, protocol and port, network. For sets that stay empty: an [`Entry`] has
+    /// no network.
+    HashIpPortNet,
+    /// `bitmap:port`: ports, of the whole range 0–65535. For sets that stay empty: an [`Entry`] has an
+    /// address.
+    BitmapPort,
 }
 
 impl SetType {
-    pub(crate) const ALL: [Self; 3] = [Self::HashIp, Self::HashIpPort, Self::HashIpPortIp];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::HashIp,
+        Self::HashIpPort,
+        Self::HashIpPortIp,
+        Self::HashIpPortNet,
+        Self::BitmapPort,
+    ];
+
+    /// Whether its entries are of no address family: such a set has a range instead of `maxelem`.
+    pub(crate) const fn is_bitmap(self) -> bool {
+        matches!(self, Self::BitmapPort)
+    }
 
     pub(crate) const fn c_name(self) -> &'static CStr {
         match self {
             Self::HashIp => c"hash:ip",
             Self::HashIpPort => c"hash:ip,port",
             Self::HashIpPortIp => c"hash:ip,port,ip",
+            Self::HashIpPortNet => c"hash:ip,port,net",
+            Self::BitmapPort => c"bitmap:port",
         }
     }
 
@@ -43,6 +62,16 @@ impl SetType {
                 set_type: "hash:ip,port,ip",
                 revision: "a revision of hash:ip,port,ip that libipset and the kernel both know",
                 skbinfo: "skbinfo of hash:ip,port,ip",
+            },
+            Self::HashIpPortNet => Names {
+                set_type: "hash:ip,port,net",
+                revision: "a revision of hash:ip,port,net that libipset and the kernel both know",
+                skbinfo: "skbinfo of hash:ip,port,net",
+            },
+            Self::BitmapPort => Names {
+                set_type: "bitmap:port",
+                revision: "a revision of bitmap:port that libipset and the kernel both know",
+                skbinfo: "skbinfo of bitmap:port",
             },
         }
     }
@@ -74,7 +103,7 @@ pub struct Create {
     pub name: String,
     /// What its entries are.
     pub set_type: SetType,
-    /// `maxelem`: one entry more is refused.
+    /// `maxelem`: one entry more is refused. A bitmap has none, and does not look at it.
     pub max_elements: u32,
     /// Whether entries can carry a [`Mark`].
     pub skbinfo: bool,
@@ -179,10 +208,14 @@ impl fmt::Display for Command {
                 max_elements,
                 skbinfo,
             }) => {
-                write!(
-                    f,
-                    "create {name} {set_type} family inet maxelem {max_elements}"
-                )?;
+                if set_type.is_bitmap() {
+                    write!(f, "create {name} {set_type} range 0-65535")?;
+                } else {
+                    write!(
+                        f,
+                        "create {name} {set_type} family inet maxelem {max_elements}"
+                    )?;
+                }
                 f.write_str(if *skbinfo { " skbinfo" } else { "" })
             }
             Self::Destroy(name) => write!(f, "destroy {name}"),

@@ -57,11 +57,12 @@ fn opening(command: &Command) -> usize {
                 ..
             }) => {
                 let flags = if *skbinfo { attribute(4) } else { 0 };
-                // name, type, revision, family, then maxelem and flags
-                string(name)
-                    + string(set_type.name())
-                    + 2 * attribute(1)
-                    + nested(attribute(4) + flags)
+                let options = match set_type.is_bitmap() {
+                    true => 2 * attribute(2),
+                    false => attribute(4),
+                };
+                // name, type, revision, family, then maxelem or the range, and flags
+                string(name) + string(set_type.name()) + 2 * attribute(1) + nested(options + flags)
             }
             Command::Destroy(name) | Command::Flush(name) => string(name),
             Command::Swap(from, to) => string(from) + string(to),

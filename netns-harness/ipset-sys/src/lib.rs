@@ -8,7 +8,10 @@
 //! ([`restore_script`]); what is listed is decoded from the kernel's own messages, past libipset, and never from
 //! what was sent.
 
-#![allow(unsafe_code)] // libipset is a C library; every block states why it is sound.
+#![allow(
+    unsafe_code,
+    reason = "libipset is a C library; every block states why it is sound"
+)]
 
 mod bindings;
 mod command;

@@ -63,6 +63,7 @@ pub(crate) enum Argument<'a> {
     SecondAddress(Ipv4Addr),
     Protocol(u8),
     Port(u16),
+    LastPort(u16),
     MaxElements(u32),
     Skbinfo,
     Mark(Mark),
@@ -148,6 +149,7 @@ impl Library {
             }
             Argument::Protocol(protocol) => self.pass(c::IPSET_OPT_PROTO, &protocol),
             Argument::Port(port) => self.pass(c::IPSET_OPT_PORT, &port),
+            Argument::LastPort(port) => self.pass(c::IPSET_OPT_PORT_TO, &port),
             Argument::MaxElements(max) => self.pass(c::IPSET_OPT_MAXELEM, &max),
             Argument::Skbinfo => self.pass(c::IPSET_OPT_SKBINFO, &1_u32),
             Argument::Mark(Mark { value, mask }) => {
@@ -201,7 +203,9 @@ impl Library {
     /// process and type, if it knows it; a kernel with modules loads that of the type.
     pub(crate) fn resolve(&mut self, turn: &Turn, of: SetType) -> Result<TypeRef, Refusal> {
         self.set(turn, Argument::TypeName(of.c_name()));
-        self.set(turn, Argument::Ipv4);
+        if !of.is_bitmap() {
+            self.set(turn, Argument::Ipv4);
+        }
         Errno::clear();
         // SAFETY: a live session with name and family of the type set.
         let found = unsafe { c::ipset_type_get(self.session.as_ptr(), c::IPSET_CMD_CREATE) };

@@ -177,11 +177,13 @@ impl Session {
                     Argument::TypeName(create.set_type.c_name()),
                 );
                 set(&mut self.library, Argument::Type(of));
-                set(&mut self.library, Argument::Ipv4);
-                set(
-                    &mut self.library,
-                    Argument::MaxElements(create.max_elements),
-                );
+                let options = match create.set_type.is_bitmap() {
+                    true => [Argument::Port(0), Argument::LastPort(u16::MAX)],
+                    false => [Argument::Ipv4, Argument::MaxElements(create.max_elements)],
+                };
+                for option in options {
+                    set(&mut self.library, option);
+                }
                 if create.skbinfo {
                     set(&mut self.library, Argument::Skbinfo);
                 }

@@ -1,40 +1,20 @@
 //! On the running kernel, each test in a network namespace that ends with its thread.
 
-#![allow(clippy::unwrap_used)] // a test's own functions too
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-mod namespace;
+mod write;
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::net::Ipv4Addr;
-use std::process::{self, Stdio};
 
 use ipset_sys::{Command, Entry, Error, Mark, Session, Set, SetType, restore_script};
-use namespace::{add, create, in_namespace, tcp};
 use nix::sched::{CloneFlags, unshare};
+use testing::in_namespace;
+use write::{add, create, tcp};
 
 /// The tool's answer, in the calling thread's namespace.
 fn ipset(arguments: &[&str], input: &str) -> String {
-    let mut child = process::Command::new("ipset")
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("ipset: apt-get install ipset");
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(
-        output.status.success(),
-        "ipset {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
+    testing::tool("ipset", arguments, input)
 }
 
 fn sets_of(session: &mut Session, commands: &[Command]) -> Vec<Set> {

@@ -1,11 +1,13 @@
 //! What the running kernel and libipset refuse, and what is left of the sets then.
 
-#![allow(clippy::unwrap_used, unsafe_code)] // a test's own functions too; one raw system call
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(unsafe_code, reason = "one raw system call")]
 
-mod namespace;
+mod write;
 
 use ipset_sys::{Cause, Command, Entry, Error, Session, SetType};
-use namespace::{add, create, in_namespace, tcp};
+use testing::in_namespace;
+use write::{add, create, tcp};
 
 fn refusal(result: Result<(), Error>) -> (usize, String, Cause) {
     match result.unwrap_err() {
@@ -150,7 +152,7 @@ fn without_the_privilege_the_error_names_it() {
         // SAFETY: changes ids of the calling thread, which ends with this test.
         let done = unsafe { libc::syscall(libc::SYS_setresuid, 65534, 65534, 65534) };
         if done != 0 {
-            eprintln!("SKIP netns: cannot become another user");
+            testing::skip("netns", "cannot become another user");
             return;
         }
         let error = session

@@ -8,7 +8,10 @@
 //! Frames hold the bytes of nft 1.0.6's own (`tests/golden.rs`), except that nft asks for no
 //! acknowledgement and [`EncodedBatch`] asks for one, on its last message.
 
-#![allow(unsafe_code)] // libnftnl is a C library; every block states why it is sound.
+#![allow(
+    unsafe_code,
+    reason = "libnftnl is a C library; every block states why it is sound"
+)]
 
 mod choices;
 mod connection;

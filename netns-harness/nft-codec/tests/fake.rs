@@ -4,10 +4,9 @@
 //! Chain `a` is the base chain and the only one that looks into maps; jumps lead from a letter to a
 //! later one. So no loop arises, which the kernel would refuse and the fake does not know.
 
-#![allow(clippy::unwrap_used)] // a test's own functions too
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use nft_codec::{Connection, EncodedBatch, Ruleset, parse_script};
-use nix::sched::{CloneFlags, unshare};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -73,30 +72,15 @@ fn agree(lines: &[String]) -> Result<(), TestCaseError> {
 
 #[test]
 fn the_fake_takes_and_refuses_what_the_kernel_does() {
-    let in_namespace = || match unshare(CloneFlags::CLONE_NEWNET) {
-        Ok(()) => {
-            let mut runner = TestRunner::new(Config {
-                cases: 24,
-                max_shrink_iters: 200,
-                failure_persistence: None,
-                ..Config::default()
-            });
-            runner
-                .run(&prop::collection::vec(line(), 1..40), |lines| agree(&lines))
-                .unwrap();
-        }
-        Err(errno) => {
-            assert!(
-                !std::env::var("BENCH_REQUIRE").is_ok_and(|r| r.contains("netns")),
-                "no network namespace: {errno}"
-            );
-            eprintln!("SKIPPED: no network namespace: {errno}");
-        }
-    };
-    std::thread::scope(|scope| {
-        scope
-            .spawn(in_namespace)
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    testing::in_namespace(|| {
+        let mut runner = TestRunner::new(Config {
+            cases: 24,
+            max_shrink_iters: 200,
+            failure_persistence: None,
+            ..Config::default()
+        });
+        runner
+            .run(&prop::collection::vec(line(), 1..40), |lines| agree(&lines))
+            .unwrap();
     });
 }

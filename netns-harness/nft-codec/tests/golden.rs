@@ -3,7 +3,7 @@
 //! `kube-proxy.nft-1.0.6.hex` holds what `nft -f kube-proxy.nft` sends on a little-endian machine, one
 //! message a line: recorded with `strace -e trace=sendmsg -e write=3`.
 #![cfg(target_endian = "little")]
-#![allow(clippy::unwrap_used)] // a test's own functions too
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use nft_codec::{EncodedBatch, parse_script};
 

@@ -1,59 +1,15 @@
 //! On the running kernel, each test in a network namespace that ends with its thread.
 
-#![allow(clippy::unwrap_used)] // a test's own functions too
-
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use nft_codec::{Comparison, Connection, EncodedBatch, Ruleset, Statement, parse_script};
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, unshare};
+use testing::{in_namespace, tool};
 
 const SCRIPT: &str = include_str!("kube-proxy.nft");
 
-/// Runs `test` in a fresh network namespace. Without the right to make one, says so and skips, unless
-/// `BENCH_REQUIRE` names `netns`.
-fn in_namespace<T: Send>(test: impl FnOnce() -> T + Send) -> Option<T> {
-    std::thread::scope(|scope| {
-        let act = move || match unshare(CloneFlags::CLONE_NEWNET) {
-            Ok(()) => Some(test()),
-            Err(errno) => {
-                assert!(
-                    !std::env::var("BENCH_REQUIRE").is_ok_and(|r| r.contains("netns")),
-                    "no network namespace: {errno}"
-                );
-                eprintln!("SKIPPED: no network namespace: {errno}");
-                None
-            }
-        };
-        scope
-            .spawn(act)
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
 fn nft(arguments: &[&str], input: &str) -> String {
-    let mut child = Command::new("nft")
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("nft: apt-get install nftables");
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(
-        output.status.success(),
-        "nft {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
+    tool("nft", arguments, input)
 }
 
 fn send(connection: &mut Connection, script: &str) {

@@ -239,7 +239,7 @@ impl Datapath for Ipset {
 
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it.
-        let (_, first) = tool::prerouting_counters(self.tool())?;
+        let (_, first) = tool::prerouting_counters(self.engine)?;
         Ok(NatCounters {
             entered: Some(first.unwrap_or(0)),
         })

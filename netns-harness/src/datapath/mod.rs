@@ -14,6 +14,7 @@ use crate::service::{Frontend, Population, Service};
 
 pub mod ipset;
 pub mod iptables;
+pub mod ipvs;
 pub mod nftables;
 pub mod none;
 
@@ -31,16 +32,19 @@ pub enum Transport {
     Nft,
     /// `ipset restore` for sets, `iptables-restore` for rules.
     IpsetRestore,
+    /// `ipvsadm -R` for virtual servers, `ipset restore` for sets.
+    Ipvsadm,
 }
 
 impl Transport {
     /// Every transport.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Restore,
         Self::Netlink,
         Self::Exec,
         Self::Nft,
         Self::IpsetRestore,
+        Self::Ipvsadm,
     ];
 
     /// The name in options and JSON.
@@ -52,6 +56,7 @@ impl Transport {
             Self::Exec => "exec",
             Self::Nft => "nft",
             Self::IpsetRestore => "ipset-restore",
+            Self::Ipvsadm => "ipvsadm",
         }
     }
 
@@ -147,6 +152,8 @@ pub enum Payload {
     SetScript(String),
     /// Command lines, one process each, in order.
     Commands(Vec<Vec<String>>),
+    /// Virtual servers and what belongs to them.
+    Ipvs(ipvs::Part),
 }
 
 impl Payload {
@@ -159,6 +166,7 @@ impl Payload {
             }
             Self::Sets(commands) => ipset_sys::bytes(commands),
             Self::Nftables(batch) => batch.bytes().len() as u64,
+            Self::Ipvs(part) => part.bytes(),
             // As execve(2) hands them over: every word with its closing NUL.
             Self::Commands(lines) => lines.iter().flatten().map(|w| w.len() as u64 + 1).sum(),
         }
@@ -194,6 +202,7 @@ impl fmt::Display for Batch {
                 }
                 Payload::Sets(commands) => f.write_str(&ipset_sys::restore_script(commands))?,
                 Payload::Nftables(batch) => f.write_str(&batch.script())?,
+                Payload::Ipvs(part) => write!(f, "{part}")?,
                 Payload::Commands(lines) => {
                     for words in lines {
                         writeln!(f, "{}", words.join(" "))?;
@@ -359,6 +368,16 @@ pub trait Datapath: Send + Sync {
         None
     }
 
+    /// Asks what kube-proxy asks in the course of such an update besides [`KubeProxySync::read_back`]: over
+    /// netlink, and by processes whose refusal is an answer. `from` is what is installed. Part of the timed
+    /// act.
+    ///
+    /// # Errors
+    /// The kernel or a tool did not answer.
+    fn ask_as_kube_proxy(&self, _from: &Population) -> Result<(), HarnessError> {
+        Ok(())
+    }
+
     /// What the kernel lists now, counted: for `rule-count`.
     ///
     /// # Errors
@@ -431,6 +450,7 @@ pub fn with_engine(mode: Mode, engine: Engine) -> Box<dyn Datapath> {
         Mode::IptablesLegacy => Box::new(iptables::Iptables::legacy()),
         Mode::IptablesNft => Box::new(iptables::Iptables::nft()),
         Mode::Ipset => Box::new(ipset::Ipset::new(engine)),
+        Mode::Ipvs => Box::new(ipvs::Ipvs::default()),
         Mode::Nftables => Box::new(nftables::Nftables),
     }
 }
@@ -454,6 +474,9 @@ pub fn needs_forced_buffers(
         ),
         (Mode::Ipset, _) if engine == Engine::Nft => Some(
             "engine nft needs root: iptables-nft's transactions outgrow the socket buffer that a user namespace may have (SO_SNDBUFFORCE is refused, EMSGSIZE follows)",
+        ),
+        (Mode::Ipvs, _) => Some(
+            "ipvs needs root: the commands of generic netlink's family IPVS are for CAP_NET_ADMIN of the initial user namespace (GENL_ADMIN_PERM)",
         ),
         (_, Transport::Nft) => Some(
             "transport nft needs root: the transactions of `nft -f` outgrow the socket buffer that a user namespace may have (SO_SNDBUFFORCE is refused, EMSGSIZE follows)",

@@ -35,7 +35,7 @@ pub enum User {
     Ipset,
     /// Mode nftables.
     Nftables,
-    /// Mode ipvs, which is not in this version.
+    /// Mode ipvs, besides rules through the legacy engine.
     Ipvs,
 }
 
@@ -102,6 +102,20 @@ const fn target(name: &'static str, module: &'static str, revision: u8) -> Facil
     )
 }
 
+const fn matching_set() -> Facility {
+    facility(
+        "set",
+        "xt_set",
+        &[User::Ipvs],
+        Trial::Xt(Extension::Match, "set", 1),
+    )
+}
+
+/// A type of set that only mode ipvs makes.
+const fn set_type(name: &'static str, module: &'static str, type_name: &'static str) -> Facility {
+    facility(name, module, &[User::Ipvs], Trial::SetType(type_name, 0))
+}
+
 /// Every facility, in the order of a diagnosis. Revisions are those that the rules need: `SET` 3 has
 /// `--map-mark` (net/netfilter/xt_set.c), `hash:ip,port` 5 has `skbinfo`
 /// (net/netfilter/ipset/ip_set_hash_ipport.c).
@@ -153,7 +167,7 @@ pub const FACILITIES: &[Facility] = &[
     facility(
         "ip_set hash:ip,port",
         "ip_set_hash_ipport",
-        &[User::Ipset],
+        &[User::Ipset, User::Ipvs],
         Trial::SetType("hash:ip,port", 0),
     ),
     facility(
@@ -162,9 +176,25 @@ pub const FACILITIES: &[Facility] = &[
         &[User::Ipset],
         Trial::SetType("hash:ip,port", 5),
     ),
+    matching_set(),
+    set_type("ip_set hash:ip", "ip_set_hash_ip", "hash:ip"),
+    set_type(
+        "ip_set hash:ip,port,ip",
+        "ip_set_hash_ipportip",
+        "hash:ip,port,ip",
+    ),
+    set_type(
+        "ip_set hash:ip,port,net",
+        "ip_set_hash_ipportnet",
+        "hash:ip,port,net",
+    ),
+    set_type("ip_set bitmap:port", "ip_set_bitmap_port", "bitmap:port"),
     facility("ip_vs", "ip_vs", &[User::Ipvs], Trial::Generic("IPVS")),
     facility("dummy", "dummy", &[User::Ipvs], Trial::Link("dummy")),
 ];
+
+/// Extensions of rules that look for a service or choose an endpoint.
+const CHOICE: &[&str] = &["statistic", "tcp", "udp", "DNAT"];
 
 impl Facility {
     /// What it is called to a reader: extensions of x_tables with their kind.
@@ -220,10 +250,13 @@ impl Facility {
             Mode::Conntrack | Mode::IptablesLegacy => Some(Engine::Legacy),
             Mode::IptablesNft => Some(Engine::Nft),
             Mode::Ipset => Some(engine),
+            Mode::Ipvs => Some(Engine::Legacy),
             Mode::Nftables => None,
         };
         self.needed_by.iter().any(|user| match user {
             User::Lab => true,
+            // Its rules choose no endpoint.
+            User::Rules(_) if mode == Mode::Ipvs && CHOICE.contains(&self.name) => false,
             User::Rules(needed) => rules == Some(*needed),
             // With the nft engine there is no ip_tables table.
             User::Ipset => {
@@ -231,7 +264,7 @@ impl Facility {
                     && !(engine == Engine::Nft && matches!(self.trial, Trial::Table(_)))
             }
             User::Nftables => mode == Mode::Nftables,
-            User::Ipvs => false,
+            User::Ipvs => mode == Mode::Ipvs,
         })
     }
 }

@@ -1,5 +1,5 @@
 //! Children that must not outlive their parent.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "prctl(2) between fork and exec")]
 
 use std::io;
 use std::os::unix::process::CommandExt as _;

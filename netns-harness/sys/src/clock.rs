@@ -1,7 +1,10 @@
 //! The one clock. Everything that is timed is timed here: `CLOCK_MONOTONIC_RAW` through the vDSO, not
 //! slewed by NTP (`Documentation/core-api/timekeeping.rst`).
 
-#![allow(unsafe_code)]
+#![allow(
+    unsafe_code,
+    reason = "the time-stamp counter is read by an instruction"
+)]
 
 use nix::time::{ClockId, clock_gettime};
 

@@ -1,7 +1,7 @@
 //! What ip_tables says of itself without any tool: whether a table exists, and which matches and targets
 //! the kernel knows (`include/uapi/linux/netfilter_ipv4/ip_tables.h`, `net/netfilter/x_tables.c`). Asking
 //! loads a module that is there but not loaded.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "getsockopt(2) with the kernel's structures")]
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -10,6 +10,13 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 
 /// `IPT_BASE_CTL`: information about a table.
 const GET_INFO: libc::c_int = 64;
+/// A table's entries, counters added up.
+const GET_ENTRIES: libc::c_int = 65;
+/// Where the entries begin in `struct ipt_get_entries`: after a name of 32 and the size, aligned to 8.
+const ENTRIES: usize = 40;
+/// Where `struct ipt_entry` holds `counters.pcnt`: after `struct ipt_ip` (84), nfcache, two offsets of 2,
+/// and comefrom.
+const PACKETS: usize = 96;
 /// The newest revision of a match that is not newer than the one asked for.
 const GET_REVISION_MATCH: libc::c_int = 66;
 /// The same of a target.
@@ -65,6 +72,52 @@ pub fn table_info(name: &str) -> io::Result<TableInfo> {
     })
 }
 
+/// Packets that a built-in chain has counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainPackets {
+    /// By its policy: those that no rule decided.
+    pub policy: u64,
+    /// By its first rule; `None` without a rule.
+    pub first_rule: Option<u64>,
+}
+
+/// Packets that PREROUTING of a table of the calling thread's network namespace has counted. The kernel
+/// copies the whole table, but nothing parses it: a tenth of the time that the tool takes for a large one.
+///
+/// # Errors
+/// As [`table`]; `EAGAIN` when the table was replaced meanwhile.
+pub fn prerouting_packets(name: &str) -> io::Result<ChainPackets> {
+    let mut info = [0; INFO];
+    put(&mut info[..32], name)?;
+    ask(GET_INFO, &mut info)?;
+    let number = |at: usize| {
+        let bytes = [info[at], info[at + 1], info[at + 2], info[at + 3]];
+        u32::from_ne_bytes(bytes) as usize
+    };
+    // A name of 32, valid_hooks, hook_entry[5], underflow[5], num_entries, size.
+    let (first, policy, size) = (number(36), number(56), number(80));
+    let mut entries = vec![0; ENTRIES + size];
+    put(&mut entries[..32], name)?;
+    entries[32..36].copy_from_slice(&(size as u32).to_ne_bytes());
+    ask(GET_ENTRIES, &mut entries)?;
+    let packets = |entry: usize| {
+        let at = ENTRIES + entry + PACKETS;
+        let bytes = entries
+            .get(at..at + 8)
+            .and_then(|b| <[u8; 8]>::try_from(b).ok())
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::EBADMSG))?;
+        Ok::<u64, io::Error>(u64::from_ne_bytes(bytes))
+    };
+    Ok(ChainPackets {
+        policy: packets(policy)?,
+        first_rule: if first == policy {
+            None
+        } else {
+            Some(packets(first)?)
+        },
+    })
+}
+
 /// Whether the kernel has an extension in that revision or a newer one.
 ///
 /// # Errors
@@ -99,7 +152,7 @@ fn ask(option: libc::c_int, value: &mut [u8]) -> io::Result<()> {
     )?;
     let mut length = value.len() as libc::socklen_t;
     // SAFETY: `value` is writable for `length` bytes, which the kernel is told and does not exceed
-    // (do_ipt_get_ctl and get_info compare it with the structure's size first).
+    // (do_ipt_get_ctl, get_info and get_entries compare it with the structure's size first).
     let answer = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),

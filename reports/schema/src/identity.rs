@@ -68,6 +68,8 @@ vocabulary! {
         /// One hash lookup gives a mark, the mark leads to the service's chain. Constructed: no
         /// kube-proxy mode.
         Ipset = "ipset",
+        /// kube-proxy's virtual servers in the kernel, with sets and a constant number of rules.
+        Ipvs = "ipvs",
         /// kube-proxy's nftables rules: one verdict map.
         Nftables = "nftables",
     }
@@ -118,7 +120,8 @@ vocabulary! {
 /// Options of a cell: string to string, sorted, so that equal cells have equal text.
 ///
 /// Keys in use: `position` first|middle|last|uniform, `protocol` tcp|udp, `family` ipv4, `path`
-/// client, `transport` restore|netlink|exec|nft|ipset-restore, `chunk` all|N (services a transaction),
+/// client, `transport` restore|netlink|exec|nft|ipset-restore|ipvsadm, `chunk` all|N (services a
+/// transaction),
 /// `large_cluster` on|off, `engine` legacy|nft (of mode ipset), `churn` K (endpoints replaced at once).
 pub type Options = BTreeMap<String, String>;
 
@@ -158,6 +161,10 @@ impl fmt::Display for CellKey {
         }
         if !self.variant.is_empty() {
             write!(f, " variant={}", self.variant)?;
+        }
+        // A run on the host's kernel has no other.
+        if self.environment.starts_with("guest") {
+            write!(f, " on {}", self.environment)?;
         }
         Ok(())
     }

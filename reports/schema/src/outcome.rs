@@ -26,6 +26,8 @@ vocabulary! {
         Teardown = "teardown",
         /// The stay's process ended without an outcome.
         Process = "process",
+        /// The guest that the stay ran in crashed, fell silent or did not come up.
+        Guest = "guest",
     }
 }
 

@@ -56,6 +56,9 @@ pub struct Header {
     pub planned_blocks: u32,
     /// Time that the plan was expected to take, nanoseconds.
     pub planned_time_ns: u64,
+    /// Why it was measured in these environments, as a sentence; "" in results of before guests.
+    #[serde(default)]
+    pub choice: String,
     /// Environments by name.
     pub environments: BTreeMap<String, Environment>,
 }
@@ -102,6 +105,9 @@ pub struct Environment {
     pub cpu: String,
     /// CPUs online.
     pub cores: u32,
+    /// Memory, bytes; 0 in results of before guests, when it was not recorded.
+    #[serde(default)]
+    pub memory_bytes: u64,
     /// Clock source of the kernel.
     pub clocksource: String,
     /// Smallest difference of two successive readings of the clock that was not zero, nanoseconds.

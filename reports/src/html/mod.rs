@@ -2,6 +2,7 @@
 //! the largest size, the charts, every number, and why to believe them.
 
 pub(crate) mod headline;
+pub(crate) mod kernels;
 mod tables;
 pub(crate) mod trust;
 pub(crate) mod updates;
@@ -76,6 +77,7 @@ fn article(run: &Run, summary: &Summary) -> Markup {
                 (headline::table(summary, scope, scopes.len() > 1))
                 (headline::floors(&floor_ratios(run, scope.largest(summary)), scope))
             }
+            (kernels::tables(summary))
             (charts(summary))
             (tables::without_numbers(summary))
             (tables::everything(summary))

@@ -39,6 +39,10 @@ pub(super) fn section(run: &Run, summary: &Summary) -> Markup {
                 }
                 dt { "Seed" }
                 dd { (header.seed) }
+                @if !header.choice.is_empty() {
+                    dt { "Measured on" }
+                    dd { (header.choice) }
+                }
                 dt { "To take it again" }
                 dd { code { (command(&header.command_line)) } }
                 dt { "Program" }
@@ -167,7 +171,7 @@ fn environment(name: &str, facts: &Environment) -> Markup {
         h3 { "Environment " (name) }
         dl {
             dt { "Sandbox" }
-            dd { (sandbox) @if accel != "none" { ", " (accel) } }
+            dd { (sandbox) @if accel != "none" { ", " (accel) } @if facts.memory_bytes > 0 { ", " (value(facts.memory_bytes as f64, Unit::Bytes)) " of memory" } }
             dt { "Kernel" }
             dd { (facts.kernel) " " (facts.machine) ", " (facts.kernel_build) }
             dt { "CPU" }

@@ -13,21 +13,16 @@ use crate::scope::Scope;
 const STEPS: u32 = 24;
 
 pub(super) fn figure(summary: &Summary, scope: &Scope) -> Option<Figure> {
+    let scenario = scope.weighing(summary);
     let series = series(summary, scope, Metric::KernelMemory, |key| {
-        key.scenario == ScenarioKind::Memory
+        key.scenario == scenario && scope.shows_memory(summary, key.mode, &key.options)
     });
     let rows = || series.iter().flat_map(Series::measured);
     let shown = rows().flat_map(|row| row.median.into_iter().chain(row.ci95.into_iter().flatten()));
     let y = Axis::log("kernel memory", shown, Unit::Bytes)?;
     let (mut legend, mut lines) = (Vec::new(), Vec::new());
     for series in &series {
-        let fit = fit_of(
-            summary,
-            scope,
-            ScenarioKind::Memory,
-            Metric::KernelMemory,
-            series,
-        );
+        let fit = fit_of(summary, scope, scenario, Metric::KernelMemory, series);
         let curve = fit.map_or_else(Vec::new, curve);
         legend.push(Key {
             style: series.style,
@@ -52,6 +47,12 @@ pub(super) fn figure(summary: &Summary, scope: &Scope) -> Option<Figure> {
     notes.push(
         "Lines are fits a + b·N; b, the price of a service, with its 95 % interval.".to_owned(),
     );
+    if scenario == ScenarioKind::ColdInstall {
+        notes.push(
+            "Readings before and after one first install a stay; `--scenarios memory` asks with pairs of installs and removals."
+                .to_owned(),
+        );
+    }
     if rows().any(|row| row.noisy) {
         notes.push(
             "Noisy: measured on the host's kernel, where whatever else runs moves the same counters."

@@ -12,6 +12,7 @@ mod figure;
 mod first_packet_by_position;
 mod first_packet_by_size;
 mod kernel_memory;
+mod kernels;
 mod rule_count;
 mod style;
 mod update_time;
@@ -83,6 +84,9 @@ pub const fn registry() -> &'static [Chart] {
     ]
 }
 
+/// Name of the files of the one chart in which environments stand side by side.
+pub const KERNELS: &str = "kernels";
+
 /// Why a chart could not be drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum PlotError {
@@ -95,7 +99,7 @@ pub enum PlotError {
 }
 
 /// The charts of a summary. Where it holds more than one environment or number of endpoints, each has
-/// charts of its own, never shared axes.
+/// charts of its own, never shared axes; one chart alone puts environments side by side.
 #[must_use]
 pub fn figures(summary: &Summary) -> Vec<Figure> {
     let scopes = scopes(summary);
@@ -114,6 +118,10 @@ pub fn figures(summary: &Summary) -> Vec<Figure> {
             }
             figures.push(figure);
         }
+    }
+    if let Some(mut figure) = kernels::figure(summary) {
+        KERNELS.clone_into(&mut figure.name);
+        figures.push(figure);
     }
     figures
 }

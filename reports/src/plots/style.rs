@@ -47,6 +47,7 @@ impl Style {
             Mode::IptablesLegacy => (RGBColor(0xd5, 0x5e, 0x00), Marker::Triangle),
             Mode::IptablesNft => (RGBColor(0xe6, 0x9f, 0x00), Marker::Inverted),
             Mode::Ipset => (RGBColor(0x00, 0x9e, 0x73), Marker::Square),
+            Mode::Ipvs => (RGBColor(0xcc, 0x79, 0xa7), Marker::Circle),
             Mode::Nftables => (RGBColor(0x00, 0x72, 0xb2), Marker::Diamond),
         };
         let dash = [None, Some((7, 4)), Some((2, 4)), Some((12, 3))][variant % 4];

@@ -33,17 +33,17 @@ const COUNTS: &[Metric] = &[
 ];
 
 /// What is fitted in a scenario, and how.
-const fn fitted(scenario: ScenarioKind) -> (&'static [Metric], Model) {
+const fn fitted(scenario: ScenarioKind) -> &'static [(&'static [Metric], Model)] {
     match scenario {
-        ScenarioKind::FirstPacket => (&[Metric::Latency], LINEAR),
-        ScenarioKind::Memory => (MEMORY, PROPORTIONAL),
-        ScenarioKind::RuleCount => (COUNTS, PROPORTIONAL),
-        ScenarioKind::ColdInstall
-        | ScenarioKind::Resync
+        ScenarioKind::FirstPacket => &[(&[Metric::Latency], LINEAR)],
+        ScenarioKind::Memory => &[(MEMORY, PROPORTIONAL)],
+        ScenarioKind::RuleCount => &[(COUNTS, PROPORTIONAL)],
+        ScenarioKind::ColdInstall => &[(COSTS, POWER), (&[Metric::KernelMemory], PROPORTIONAL)],
+        ScenarioKind::Resync
         | ScenarioKind::ServiceAdd
         | ScenarioKind::ServiceRemove
         | ScenarioKind::EndpointChurn
-        | ScenarioKind::Teardown => (COSTS, POWER),
+        | ScenarioKind::Teardown => &[(COSTS, POWER)],
     }
 }
 
@@ -54,17 +54,19 @@ pub(super) fn fits(cells: &Cells<'_>) -> Vec<Fit> {
         let Some(first) = family.first() else {
             continue;
         };
-        let (metrics, model) = fitted(first.scenario);
-        for &metric in metrics {
+        let wanted = fitted(first.scenario)
+            .iter()
+            .flat_map(|(metrics, model)| metrics.iter().map(move |metric| (*metric, model)));
+        for (metric, model) in wanted {
             let samples = samples(cells, &family, metric);
-            let whole = one(first, metric, &samples, &model);
+            let whole = one(first, metric, &samples, model);
             let bends = whole.is_some() && model.in_parts && samples.len() > 2;
             fits.extend(whole);
             if bends {
                 fits.extend(
                     samples
                         .windows(2)
-                        .filter_map(|pair| one(first, metric, pair, &model)),
+                        .filter_map(|pair| one(first, metric, pair, model)),
                 );
             }
         }

@@ -53,7 +53,8 @@ pub(super) fn noise(cells: &Cells<'_>) -> Option<Noise> {
         })
         .collect();
     let ratio = ratio_of_medians(&strata, seed_of("noise none control"))?;
-    let sizes = sizes
+    // The same size of several environments is one size.
+    let sizes = std::collections::BTreeSet::from_iter(sizes)
         .iter()
         .map(u32::to_string)
         .collect::<Vec<_>>()

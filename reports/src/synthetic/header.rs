@@ -22,6 +22,7 @@ pub(super) fn header(shape: &Shape, cells: u64) -> Header {
         machine: "x86_64".to_owned(),
         cpu: format!("Imaginary CPU ({})", shape.label),
         cores: 2,
+        memory_bytes: 8 << 30,
         clocksource: "tsc".to_owned(),
         clock_step_ns: 20,
         pinning: "client 0, servers 1".to_owned(),
@@ -55,6 +56,25 @@ pub(super) fn header(shape: &Shape, cells: u64) -> Header {
         planned_cells: cells + if shape.mishaps { 3 } else { 0 },
         planned_blocks: shape.blocks,
         planned_time_ns: 300_000_000_000,
+        choice: "the host's kernel: it can run every requested mode".to_owned(),
         environments: BTreeMap::from([("host".to_owned(), environment)]),
     }
+}
+
+/// Moves the only environment of a header into a guest of that kernel.
+pub(super) fn in_guest(header: &mut Header, kernel: &str) {
+    let environments = std::mem::take(&mut header.environments);
+    header.choice = "guests: --kernel asks for them".to_owned();
+    header.environments = environments
+        .into_values()
+        .map(|facts| {
+            let guest = Environment {
+                sandbox: SandboxKind::Guest,
+                accel: Accelerator::Tcg,
+                kernel: format!("{kernel}.0-imaginary"),
+                ..facts
+            };
+            (format!("guest-{kernel}"), guest)
+        })
+        .collect();
 }

@@ -17,6 +17,7 @@ pub(super) fn ways(mode: Mode, engines: &[&'static str]) -> Vec<Way> {
         Mode::None | Mode::Conntrack => Vec::new(),
         Mode::IptablesLegacy | Mode::IptablesNft => vec![way("restore", None)],
         Mode::Ipset => engines.iter().map(|e| way("netlink", Some(*e))).collect(),
+        Mode::Ipvs => vec![way("netlink", None), way("ipvsadm", None)],
         Mode::Nftables => vec![way("netlink", None), way("nft", None)],
     }
 }
@@ -37,6 +38,7 @@ pub(super) fn first_packet_ns(mode: Mode, passed: f64, n: f64) -> f64 {
         Mode::IptablesLegacy => 34_000.0 + 5.9 * passed * n,
         Mode::IptablesNft => 35_000.0 + 21.0 * passed * n,
         Mode::Ipset => 36_500.0,
+        Mode::Ipvs => 37_500.0,
         Mode::Nftables => 35_500.0,
     }
 }
@@ -49,6 +51,7 @@ pub(super) fn install_ns(mode: Mode, way: Way, chunk: &str, n: f64) -> f64 {
         (Mode::Nftables, _) => 1.7e5 * n + 60.0 * n * n,
         (Mode::IptablesNft, "all") => 2.0e7 + 2.0e5 * n + 190.0 * n * n,
         (Mode::IptablesNft, _) => 2.0e7 + 2.7e5 * n,
+        (Mode::Ipvs, _) => 3.0e7 + 1.8e4 * n,
         (Mode::Ipset, _) => 6.2e7 + 6.5e4 * n,
         _ => 6.0e7 + 7.0e4 * n,
     }
@@ -73,6 +76,8 @@ fn add(mode: Mode, way: Way, n: f64) -> Update {
     let (time, user, operations, messages, bytes) = match (mode, way.transport) {
         (Mode::Nftables, "netlink") => (4.0e5 + 8.0 * n, 0.02, 9.0, 12.0, 3_104.0),
         (Mode::Nftables, _) => (9.0e6 + 1.6e4 * n, 0.81, 9.0, 0.0, 910.0),
+        (Mode::Ipvs, "netlink") => (7.0e5, 0.2, 6.0, 6.0, 620.0),
+        (Mode::Ipvs, _) => (9.0e6, 0.6, 6.0, 2.0, 410.0),
         (Mode::Ipset, _) if way.engine == Some("nft") => {
             (1.9e7 + 5.2e4 * n, 0.90, 14.0, 2.0, 1_480.0)
         }
@@ -82,6 +87,7 @@ fn add(mode: Mode, way: Way, n: f64) -> Update {
     };
     let read_back = match mode {
         Mode::Nftables => Some(2.0e7 + 5.6e5 * n),
+        Mode::Ipvs => Some(1.7e8 + 4.0e4 * n),
         Mode::Ipset => None,
         _ => Some(3.0e6),
     };
@@ -141,6 +147,7 @@ pub(super) fn memory(mode: Mode, n: f64) -> (f64, f64, f64) {
     let (held, peak, seen) = match mode {
         Mode::IptablesLegacy => (3.0e4 + 3_640.0 * n, 1.9, 0.81),
         Mode::IptablesNft => (9.0e4 + 5_900.0 * n, 1.2, 0.99),
+        Mode::Ipvs => (2.5e5 + 2_300.0 * n, 1.1, 0.02),
         Mode::Ipset => (6.0e4 + 3_200.0 * n, 1.8, 0.72),
         _ => (9.0e4 + 3_390.0 * n, 1.1, 0.99),
     };
@@ -151,6 +158,7 @@ pub(super) fn memory(mode: Mode, n: f64) -> (f64, f64, f64) {
 pub(super) fn counts(mode: Mode, n: f64) -> [f64; 4] {
     match mode {
         Mode::IptablesLegacy | Mode::IptablesNft => [7.0 * n + 11.0, 3.0 * n + 8.0, 0.0, 0.0],
+        Mode::Ipvs => [28.0, 11.0, 17.0, 6.0 * n],
         Mode::Ipset => [6.2 * n + 30.0, 3.1 * n + 20.0, 1.0, n],
         _ => [5.0 * n + 9.0, 3.0 * n + 12.0, n + 3.0, 3.0 * n],
     }

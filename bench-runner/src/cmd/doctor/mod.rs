@@ -7,7 +7,6 @@ mod print;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use netns_harness::datapath::Transport;
 use schema::Mode;
 use serde::Serialize;
 
@@ -190,7 +189,6 @@ async fn try_modes(args: &DoctorArgs, no_namespace: Option<&String>) -> anyhow::
         };
         found.push(way(case, trial));
     }
-    found.push(ipvs());
     Ok(found)
 }
 
@@ -209,23 +207,6 @@ fn way(case: Case, trial: Trial) -> Way {
         reason: trial.unsupported,
         limits: trial.limits,
         installed_ms: trial.installed_ms,
-    }
-}
-
-/// IPVS is not a mode of this version, but whoever asks about this machine asks about it.
-fn ipvs() -> Way {
-    Way {
-        mode: "ipvs".to_owned(),
-        sandbox: "netns",
-        transport: Transport::Netlink.name().to_owned(),
-        engine: None,
-        ready: false,
-        reason: Some(
-            "mode ipvs is not in this version; for the kernel's part see ip_vs below".to_owned(),
-        ),
-        remedy: None,
-        limits: Vec::new(),
-        installed_ms: None,
     }
 }
 

@@ -1,7 +1,9 @@
 //! Between libipset and libmnl: these two functions take the place of libmnl's in a test's binary, which
 //! the dynamic linker asks first. They count what is sent, and can answer in the kernel's stead.
 
-#![allow(clippy::unwrap_used, unsafe_code, dead_code)] // of two tests, each uses a part
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(unsafe_code, reason = "stands between libipset and its socket")]
+#![allow(dead_code, reason = "each of two tests uses a part")]
 
 use std::cell::RefCell;
 use std::ffi::{CStr, c_void};

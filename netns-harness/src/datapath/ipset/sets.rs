@@ -111,12 +111,7 @@ impl Sets {
             return Err("there is such a set");
         }
         let held = Held {
-            type_name: match create.set_type {
-                SetType::HashIp => "hash:ip",
-                SetType::HashIpPort => TYPE,
-                SetType::HashIpPortIp => "hash:ip,port,ip",
-            }
-            .to_owned(),
+            type_name: create.set_type.name().to_owned(),
             skbinfo: create.skbinfo,
             max_elements: create.max_elements,
             elements: BTreeMap::new(),

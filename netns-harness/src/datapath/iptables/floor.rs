@@ -77,7 +77,7 @@ impl Datapath for Conntrack {
 
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
         Ok(NatCounters {
-            entered: Some(tool::prerouting_counters(TOOL)?.0),
+            entered: Some(tool::prerouting_counters(Engine::Legacy)?.0),
         })
     }
 

@@ -64,6 +64,26 @@ pub(in crate::datapath) fn restore(
     })
 }
 
+/// Whether a tool takes a command, where a refusal (exit status 1) is an answer: the rule is not there, or the
+/// chain is.
+///
+/// # Errors
+/// The tool is missing, or ended in another way.
+pub(in crate::datapath) fn ask(name: &str, arguments: &[&str]) -> Result<bool, HarnessError> {
+    let mut command = program(name);
+    let done = netns_sys::process::run(command.args(arguments), b"")
+        .map_err(|e| HarnessError::system(format!("start {name}"), e))?;
+    match done.status.code() {
+        Some(0) => Ok(true),
+        Some(1) => Ok(false),
+        _ => Err(HarnessError::Tool {
+            tool: [&[name], arguments].concat().join(" "),
+            status: done.status.to_string(),
+            stderr: String::from_utf8_lossy(&done.stderr).trim().to_owned(),
+        }),
+    }
+}
+
 /// Standard output of a listing.
 pub(super) fn output(name: &str, arguments: &[&str]) -> Result<String, HarnessError> {
     let done = carry_out(program(name).args(arguments), "")?;
@@ -147,8 +167,18 @@ pub(super) fn parse_counters(text: &str) -> Option<(u64, Option<u64>)> {
 /// # Errors
 /// The listing failed.
 pub(in crate::datapath) fn prerouting_counters(
-    tool: &str,
+    engine: Engine,
 ) -> Result<(u64, Option<u64>), HarnessError> {
+    if engine == Engine::Legacy {
+        let packets = netns_sys::x_tables::prerouting_packets("nat")
+            .map_err(|e| HarnessError::system("read the counters of table nat", e))?;
+        return Ok((packets.policy, packets.first_rule));
+    }
+    listed_counters(prefix(engine))
+}
+
+/// The same as the tool lists it.
+fn listed_counters(tool: &str) -> Result<(u64, Option<u64>), HarnessError> {
     let text = output(
         tool,
         &["-w", "5", "-t", "nat", "-v", "-x", "-n", "-L", "PREROUTING"],

@@ -1,8 +1,7 @@
 use std::net::Ipv4Addr;
-use std::thread;
 
-use netns_sys::netns::NetNs;
 use schema::Protocol;
+use testing::in_namespace;
 
 use super::layout;
 use crate::datapath::nftables::Nftables;
@@ -51,26 +50,6 @@ fn population(services: u32, endpoints: u32) -> Population {
         services: (0..services)
             .map(|index| service(index, endpoints))
             .collect(),
-    }
-}
-
-/// Runs `test` in a namespace of its own. Without the right to make one, says so and skips, unless
-/// `BENCH_REQUIRE` names `netns`.
-fn in_namespace(test: impl FnOnce() + Send) {
-    match NetNs::new() {
-        Ok(namespace) => thread::scope(|scope| {
-            let entered = scope.spawn(|| namespace.run(test).unwrap());
-            if let Err(panic) = entered.join() {
-                std::panic::resume_unwind(panic);
-            }
-        }),
-        Err(error) => {
-            assert!(
-                !std::env::var("BENCH_REQUIRE").is_ok_and(|r| r.contains("netns")),
-                "no network namespace: {error}"
-            );
-            eprintln!("SKIPPED: no network namespace: {error}");
-        }
     }
 }
 

@@ -163,7 +163,11 @@ impl Context<'_, '_> {
     /// Kernel memory of each further service.
     pub(super) fn memory(&self) -> Option<Finding> {
         let fits: Vec<&Fit> = self
-            .fits(ScenarioKind::Memory, Metric::KernelMemory)
+            .fits(self.scope.weighing(self.summary), Metric::KernelMemory)
+            .filter(|fit| {
+                self.scope
+                    .shows_memory(self.summary, fit.mode, &fit.options)
+            })
             .collect();
         let series: Vec<(Mode, &Options)> =
             fits.iter().map(|fit| (fit.mode, &fit.options)).collect();

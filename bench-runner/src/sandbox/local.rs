@@ -1,13 +1,14 @@
-//! The runner's side of a stay's process: started isolated, listened to under deadlines, killed when it
-//! is late, and waited for until everything it made is gone.
+//! A stay in namespaces of this machine's kernel: its process is started isolated, listened to under
+//! deadlines, killed when it is late, and waited for until everything it made is gone.
 
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use scenarios::spec::Event;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+
+use super::Next;
 
 /// What the first process of a stay checks its parent against.
 pub(crate) const PARENT_VARIABLE: &str = "BENCH_RUNNER_PARENT";
@@ -19,16 +20,6 @@ pub(crate) struct StayProcess {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     stderr: tokio::task::JoinHandle<String>,
-}
-
-/// What came next.
-pub(crate) enum Next {
-    /// An event.
-    Event(Event),
-    /// The process ended; what it said on standard error.
-    Ended(String),
-    /// Nothing came in time.
-    Late,
 }
 
 impl StayProcess {
@@ -71,24 +62,19 @@ impl StayProcess {
     }
 
     /// The next event, within `limit`.
-    ///
-    /// # Errors
-    /// The stay said something that is not an event.
-    pub(crate) async fn next(&mut self, limit: Duration) -> anyhow::Result<Next> {
+    pub(crate) async fn next(&mut self, limit: Duration) -> Next {
         match tokio::time::timeout(limit, self.lines.next_line()).await {
-            Err(_) => Ok(Next::Late),
+            Err(_) => Next::Late,
             Ok(Ok(Some(line))) => match serde_json::from_str(&line) {
-                Ok(event) => Ok(Next::Event(event)),
+                Ok(event) => Next::Event(event),
                 // A process that was killed in the middle of a line.
                 Err(error) => {
                     self.kill().await;
                     let said = self.end().await;
-                    Ok(Next::Ended(format!(
-                        "it said something that is no event ({error}); {said}"
-                    )))
+                    Next::Ended(super::no_event(&error, &said))
                 }
             },
-            Ok(_) => Ok(Next::Ended(self.end().await)),
+            Ok(_) => Next::Ended(self.end().await),
         }
     }
 

@@ -1,0 +1,79 @@
+//! What an environment means for a plan: how slow it is, and what is therefore asked there.
+
+use std::time::Duration;
+
+use scenarios::Request;
+use schema::Accelerator;
+
+use super::Settings;
+
+/// Name of the environment that is the host's kernel.
+pub(crate) const ENVIRONMENT: &str = "netns";
+/// What things take in a translated guest over what they are expected to take on the host's kernel.
+const TRANSLATED: f64 = 10.0;
+/// New flows in a first-packet cell when nobody said.
+pub(super) const FLOWS: u32 = 1_000;
+/// The same where a guest is translated: its median needs no more, and stays say more than flows.
+const BRIEF_FLOWS: u32 = 200;
+/// Budgets when nobody said.
+const HOST_BUDGET: Duration = Duration::from_secs(460);
+const GUEST_BUDGET: Duration = Duration::from_secs(300);
+const LARGE_GUEST_BUDGET: Duration = Duration::from_secs(1_200);
+
+/// An environment, as far as a plan needs it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PlannedEnvironment {
+    /// Its name.
+    pub(crate) name: String,
+    /// What executes it.
+    pub(crate) accel: Accelerator,
+}
+
+impl PlannedEnvironment {
+    /// The host's kernel.
+    pub(crate) fn host() -> Self {
+        Self {
+            name: ENVIRONMENT.to_owned(),
+            accel: Accelerator::None,
+        }
+    }
+
+    /// A guest.
+    pub(crate) fn guest(name: String, accel: Accelerator) -> Self {
+        Self { name, accel }
+    }
+
+    /// What things take there over what they are expected to take on the host's kernel.
+    pub(super) fn slowdown(&self) -> f64 {
+        match self.accel {
+            Accelerator::None => 1.0,
+            Accelerator::Kvm => 1.5,
+            Accelerator::Tcg | Accelerator::TcgIcount => TRANSLATED,
+        }
+    }
+
+    /// What is asked there: of what only adds precision less where everything takes many times longer.
+    pub(super) fn request(&self, settings: &Settings) -> Request {
+        let brief = matches!(self.accel, Accelerator::Tcg | Accelerator::TcgIcount);
+        let flows = if brief { BRIEF_FLOWS } else { FLOWS };
+        Request {
+            brief,
+            flows: settings.flows.unwrap_or(flows),
+            ..settings.request.clone()
+        }
+    }
+
+    fn is_host(&self) -> bool {
+        self.name == ENVIRONMENT
+    }
+}
+
+/// How long a run goes on when nobody said.
+pub(super) fn default_budget(settings: &Settings, environments: &[PlannedEnvironment]) -> Duration {
+    let largest = settings.request.largest;
+    match environments.iter().all(PlannedEnvironment::is_host) {
+        true => HOST_BUDGET,
+        false if largest <= 1_000 => GUEST_BUDGET,
+        false => LARGE_GUEST_BUDGET,
+    }
+}

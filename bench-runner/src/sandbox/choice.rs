@@ -1,0 +1,263 @@
+//! Which kernel a run is measured on (DESIGN §6): the host's when it can run every requested mode, else a
+//! guest's for all of them. Modes of one comparison never run on different kernels.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use guest::fetch::Cache;
+use guest::kernel::{Kernel, resolve};
+use guest::machine::QEMU;
+use schema::Accelerator;
+
+use crate::cli::{RunArgs, SandboxOption};
+use crate::exit::Usage;
+use crate::plan::PlannedEnvironment;
+use crate::progress::note;
+use crate::readiness::{self, Case, Trial};
+
+/// What a kernel needs for every mode there is.
+const EVERY_MODE: [&str; 4] = ["ip_vs", "xt_set", "nf_tables", "veth"];
+
+/// What was chosen, and why.
+pub(crate) enum Choice {
+    /// The host's kernel; what the trials of the modes found there.
+    Host {
+        /// By case.
+        tried: HashMap<Case, Trial>,
+        /// Why, as a sentence.
+        reason: String,
+    },
+    /// Guests, one for each kernel.
+    Guests {
+        /// The kernels, with the names of their environments.
+        kernels: Vec<(String, Kernel)>,
+        /// Why, as a sentence.
+        reason: String,
+    },
+}
+
+impl Choice {
+    /// Why, as a sentence.
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Host { reason, .. } | Self::Guests { reason, .. } => reason,
+        }
+    }
+}
+
+/// Decides, by trial where the user leaves the choice.
+///
+/// # Errors
+/// The machine cannot do what was asked for: a [`Usage`] with the remedy.
+pub(crate) async fn choose(args: &RunArgs, cases: &[Case]) -> anyhow::Result<Choice> {
+    match args.sandbox {
+        SandboxOption::Netns => Ok(Choice::Host {
+            tried: readiness::attempt_all(cases).await?,
+            reason: "the host's kernel: --sandbox netns asks for it".to_owned(),
+        }),
+        SandboxOption::Guest => Ok(guests(&args.kernel, "--sandbox guest asks for it")?),
+        SandboxOption::Auto if !args.kernel.is_empty() => {
+            Ok(guests(&args.kernel, "--kernel asks for it")?)
+        }
+        SandboxOption::Auto => {
+            let tried = readiness::attempt_all(cases).await?;
+            let Some(why) = lacking(cases, &tried) else {
+                return Ok(Choice::Host {
+                    tried,
+                    reason: "the host's kernel: it can run every requested mode".to_owned(),
+                });
+            };
+            let can: Vec<&str> = modes_without(cases, &tried);
+            guests(&[], &why).map_err(|Usage(error)| {
+                let instead = match can.as_slice() {
+                    [] => String::new(),
+                    modes => format!(" --modes {}", modes.join(",")),
+                };
+                Usage(format!(
+                    "{why}, so that every mode needs a guest: {error}; or measure what the host's kernel can: --sandbox netns{instead}"
+                )).into()
+            })
+        }
+    }
+}
+
+/// Why the host's kernel will not do. A missing tool is no reason: a guest's tools are the host's.
+fn lacking(cases: &[Case], tried: &HashMap<Case, Trial>) -> Option<String> {
+    let refused = cases.iter().find_map(|case| {
+        let why = tried.get(case)?.unsupported.as_ref()?;
+        case.missing_tool().is_none().then_some((case, why))
+    });
+    refused.map(|(case, why)| format!("the host's kernel cannot run {case} ({why})"))
+}
+
+fn modes_without(cases: &[Case], tried: &HashMap<Case, Trial>) -> Vec<&'static str> {
+    let mut modes: Vec<_> = cases
+        .iter()
+        .filter(|case| tried.get(case).is_some_and(|t| t.unsupported.is_none()))
+        .map(|case| case.mode)
+        .collect();
+    modes.sort_unstable();
+    modes.dedup();
+    modes.into_iter().map(|mode| mode.name()).collect()
+}
+
+fn guests(specs: &[String], why: &str) -> Result<Choice, Usage> {
+    if !netns_sys::process::installed(QEMU) {
+        return Err(Usage(format!(
+            "{QEMU} is not installed and a guest needs it: apt-get install qemu-system-x86 (scripts/bootstrap does)"
+        )));
+    }
+    let (found, which) = if specs.is_empty() {
+        let (spec, kernel) = default_kernel()?;
+        (vec![kernel], format!(" ({spec} when none is named)"))
+    } else {
+        let found: Result<Vec<Kernel>, Usage> = specs.iter().map(|spec| kernel(spec)).collect();
+        (found?, String::new())
+    };
+    let versions: Vec<&str> = found.iter().map(|k| k.version.as_str()).collect();
+    let names = names(&versions)?;
+    let reason = format!(
+        "a guest with Linux {}{which}: {why}",
+        versions.join(" and ")
+    );
+    Ok(Choice::Guests {
+        kernels: names.into_iter().zip(found).collect(),
+        reason,
+    })
+}
+
+/// The kernel of a word of `--kernel`.
+fn kernel(spec: &str) -> Result<Kernel, Usage> {
+    let found = resolve(spec, &Cache::of_user().telling(note));
+    found.map_err(|error| Usage(format!("--kernel {spec}: {error}")))
+}
+
+/// The kernel when none is named: the host's own where its files are there and have every mode, else the
+/// distribution's.
+fn default_kernel() -> Result<(&'static str, Kernel), Usage> {
+    let whole = |kernel: &Kernel| {
+        kernel
+            .list_modules()
+            .is_ok_and(|modules| EVERY_MODE.iter().all(|name| modules.has(name)))
+    };
+    if let Some(kernel) = Kernel::host().ok().filter(whole) {
+        return Ok(("the host's", kernel));
+    }
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    Ok(("the distribution's", kernel(distribution_kernel(&release))?))
+}
+
+/// Kernel series of distributions, by `ID` and `VERSION_ID` of os-release(5).
+const SERIES: [(&str, &str, &str); 5] = [
+    ("debian", "12", "6.1"),
+    ("debian", "13", "6.12"),
+    ("ubuntu", "22.04", "5.15"),
+    ("ubuntu", "24.04", "6.8"),
+    ("ubuntu", "26.04", "7.0"),
+];
+
+fn distribution_kernel(release: &str) -> &'static str {
+    let field = |name: &str| {
+        let line = release
+            .lines()
+            .find_map(|l| l.strip_prefix(name)?.strip_prefix('='));
+        line.unwrap_or_default().trim_matches('"').to_owned()
+    };
+    let (id, version) = (field("ID"), field("VERSION_ID"));
+    let known = SERIES.iter().find(|(i, v, _)| *i == id && *v == version);
+    known.map_or("6.1", |(_, _, series)| series)
+}
+
+/// Environments as the command line alone tells them: for `plan`, which boots nothing.
+///
+/// # Errors
+/// A kernel is named twice.
+pub(crate) fn foreseen(args: &RunArgs) -> Result<Vec<PlannedEnvironment>, Usage> {
+    let asks = args.sandbox == SandboxOption::Guest || !args.kernel.is_empty();
+    if !asks {
+        return Ok(vec![PlannedEnvironment::host()]);
+    }
+    let versions: Vec<String> = match args.kernel.as_slice() {
+        [] => vec![default_version()],
+        specs => specs.iter().map(|spec| version(spec)).collect(),
+    };
+    let names = names(&versions.iter().map(String::as_str).collect::<Vec<_>>())?;
+    // Where KVM boots it is faster.
+    let guest = |name| PlannedEnvironment::guest(name, Accelerator::Tcg);
+    Ok(names.into_iter().map(guest).collect())
+}
+
+fn default_version() -> String {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    Kernel::host().map_or_else(
+        |_| distribution_kernel(&release).to_owned(),
+        |kernel| kernel.version,
+    )
+}
+
+/// The release that a word of `--kernel` stands for, as far as it can be told without fetching it.
+fn version(spec: &str) -> String {
+    let found = match spec {
+        "host" => Kernel::host().ok(),
+        path if path.contains('/') => Kernel::from_image(Path::new(path)).ok(),
+        _ => None,
+    };
+    let named = || spec.strip_prefix("linux-image-").unwrap_or(spec).to_owned();
+    found.map_or_else(named, |kernel| kernel.version)
+}
+
+/// Names of guests' environments: "guest-6.1"; by the whole release where two kernels are of one series.
+fn names(versions: &[&str]) -> Result<Vec<String>, Usage> {
+    let series = |version: &str| {
+        let mut numbers = version.split(['.', '-']);
+        match (numbers.next(), numbers.next()) {
+            (Some(major), Some(minor)) => format!("{major}.{minor}"),
+            _ => version.to_owned(),
+        }
+    };
+    let mut seen = HashSet::new();
+    if let Some(twice) = versions.iter().find(|version| !seen.insert(**version)) {
+        return Err(Usage(format!("--kernel names Linux {twice} twice")));
+    }
+    let alone = |version: &str| {
+        versions
+            .iter()
+            .filter(|v| series(v) == series(version))
+            .count()
+            == 1
+    };
+    Ok(versions
+        .iter()
+        .map(|version| match alone(version) {
+            true => format!("guest-{}", series(version)),
+            false => format!("guest-{version}"),
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn environments_are_named_by_series_and_by_release_where_that_is_not_enough() {
+        let named = |versions: &[&str]| names(versions).unwrap();
+        assert_eq!(
+            named(&["6.1.0-56-cloud-amd64", "6.12.117+deb12-cloud-amd64"]),
+            ["guest-6.1", "guest-6.12"]
+        );
+        assert_eq!(
+            named(&["6.1.0-9-amd64", "6.1.0-56-amd64", "7.0"]),
+            ["guest-6.1.0-9-amd64", "guest-6.1.0-56-amd64", "guest-7.0"]
+        );
+        assert!(names(&["6.1", "6.1"]).is_err());
+    }
+
+    #[test]
+    fn a_distribution_has_a_kernel_of_its_own_and_others_have_the_oldest() {
+        let of = distribution_kernel;
+        assert_eq!(of("ID=debian\nVERSION_ID=\"13\"\n"), "6.12");
+        assert_eq!(of("NAME=x\nVERSION_ID=\"24.04\"\nID=ubuntu\n"), "6.8");
+        assert_eq!(of("ID=elsewhere\n"), "6.1");
+    }
+}

@@ -1,0 +1,248 @@
+//! The environments of a run: opened before the plan is made (what can be measured there, and how fast it
+//! is, is only known then), closed when the run ends.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use guest::kernel::Kernel;
+use netns_sys::clock;
+use schema::{Accelerator, Environment, SandboxKind};
+
+use super::Sandbox;
+use super::choice::Choice;
+use super::guest::{Guest, MEMORY_MIB};
+use crate::cmd::cell::Input;
+use crate::environment;
+use crate::exit::Usage;
+use crate::plan::{ENVIRONMENT, PlannedEnvironment};
+use crate::progress::{note, rough};
+use crate::readiness::{self, Answer, Case, Trial, TrialOf};
+
+/// Looking at an environment takes a second in a guest.
+const FACTS: Duration = Duration::from_secs(60);
+
+/// An environment that stays can be carried out in.
+#[derive(Debug)]
+pub(crate) struct Open {
+    /// Its name.
+    pub(crate) name: String,
+    /// Where its stays live.
+    pub(crate) sandbox: Sandbox,
+    /// What is measured on.
+    pub(crate) facts: Environment,
+    /// Why modes cannot be measured there, by how they are programmed.
+    pub(crate) unsupported: HashMap<Case, String>,
+}
+
+/// All environments of a run.
+#[derive(Debug)]
+pub(crate) struct Environments {
+    all: Vec<Open>,
+}
+
+impl Environments {
+    /// Opens what was chosen; consoles of guests are kept in `folder`.
+    ///
+    /// # Errors
+    /// No environment came up: a [`Usage`] with the reason.
+    pub(crate) async fn open(
+        choice: Choice,
+        cases: &[Case],
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let all = match choice {
+            Choice::Host { tried, .. } => vec![host(cases, tried)?],
+            Choice::Guests { kernels, .. } => {
+                check_memory(kernels.len())?;
+                let several = kernels.len() > 1;
+                let mut all: Vec<Open> = Vec::new();
+                for (name, kernel) in kernels {
+                    let console = console(folder, several.then_some(name.as_str()));
+                    // Where KVM did not boot one kernel it boots none.
+                    let try_kvm = all.iter().all(|open| open.facts.accel == Accelerator::Kvm);
+                    all.push(guest(name, kernel, &console, cases, try_kvm).await?);
+                }
+                all
+            }
+        };
+        let down: Vec<&str> = all.iter().filter_map(Open::down).collect();
+        if down.len() == all.len() {
+            return Err(Usage(format!("no guest came up: {}", down.join("; "))).into());
+        }
+        Ok(Self { all })
+    }
+
+    /// As the plan sees them.
+    pub(crate) fn planned(&self) -> Vec<PlannedEnvironment> {
+        let planned = self.all.iter().map(|open| match open.facts.sandbox {
+            SandboxKind::Netns => PlannedEnvironment::host(),
+            SandboxKind::Guest => PlannedEnvironment::guest(open.name.clone(), open.facts.accel),
+        });
+        planned.collect()
+    }
+
+    /// Every one.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Open> {
+        self.all.iter()
+    }
+
+    /// The one of that name.
+    pub(crate) fn of(&self, name: &str) -> Option<&Open> {
+        self.all.iter().find(|open| open.name == name)
+    }
+
+    /// The one of that name, to use it.
+    pub(crate) fn of_mut(&mut self, name: &str) -> Option<&mut Open> {
+        self.all.iter_mut().find(|open| open.name == name)
+    }
+
+    /// Ends what runs for them.
+    pub(crate) async fn close(&mut self) {
+        for open in &mut self.all {
+            open.sandbox.close().await;
+        }
+    }
+}
+
+impl Open {
+    /// Why no stay can be carried out there any more.
+    pub(crate) fn down(&self) -> Option<&str> {
+        match &self.sandbox {
+            Sandbox::Host(_) => None,
+            Sandbox::Guest(guest) => guest.given_up(),
+        }
+    }
+}
+
+/// Where a guest's console is kept: `console.log`, or `console-<environment>.log` where there are several.
+fn console(folder: &Path, name: Option<&str>) -> PathBuf {
+    folder.join(match name {
+        None => "console.log".to_owned(),
+        Some(name) => format!("console-{name}.log"),
+    })
+}
+
+fn host(cases: &[Case], tried: HashMap<Case, Trial>) -> anyhow::Result<Open> {
+    let mut sandbox = Sandbox::Host(None);
+    if let Sandbox::Host(baseline) = &mut sandbox {
+        *baseline = Some(netns_harness::meters::kernel_memory()?);
+    }
+    Ok(opened(
+        ENVIRONMENT.to_owned(),
+        sandbox,
+        environment::host(cases),
+        tried,
+    ))
+}
+
+fn opened(name: String, sandbox: Sandbox, facts: Environment, tried: HashMap<Case, Trial>) -> Open {
+    let sysctls = tried
+        .values()
+        .map(|trial| &trial.sysctls)
+        .find(|s| !s.is_empty());
+    let facts = Environment {
+        sysctls: sysctls.cloned().unwrap_or_default(),
+        ..facts
+    };
+    let refused = |(case, trial): (Case, Trial)| Some((case, trial.unsupported?));
+    Open {
+        name,
+        sandbox,
+        facts,
+        unsupported: tried.into_iter().filter_map(refused).collect(),
+    }
+}
+
+async fn guest(
+    name: String,
+    kernel: Kernel,
+    console: &Path,
+    cases: &[Case],
+    try_kvm: bool,
+) -> anyhow::Result<Open> {
+    let since = clock::now();
+    let mut facts = environment::of_kernel(&kernel);
+    let mut guest = Guest::new(kernel, console)
+        .map_err(|error| Usage(format!("{name}: no initramfs can be built: {error:#}")))?;
+    let booted = guest.first_boot(try_kvm).await;
+    facts.accel = match guest.accelerator() {
+        guest::machine::Accelerator::Kvm => Accelerator::Kvm,
+        guest::machine::Accelerator::Tcg => Accelerator::Tcg,
+    };
+    let mut sandbox = Sandbox::Guest(Box::new(guest));
+    let mut tried = HashMap::new();
+    match booted {
+        Ok(why_not_kvm) => {
+            if let Some(why) = why_not_kvm {
+                note(&format!("{name}: without KVM ({why})"));
+            }
+            facts = seen_inside(&mut sandbox, cases, facts).await?;
+            for &case in cases {
+                tried.insert(case, readiness::attempt_in(&mut sandbox, case, None).await?);
+            }
+            note(&format!(
+                "{name}: Linux {} is up under {}, {} CPUs, and was tried, in {}",
+                facts.kernel,
+                accelerator(facts.accel),
+                facts.cores,
+                rough(Duration::from_nanos(since.elapsed_ns()))
+            ));
+        }
+        Err(why) => note(&format!("{name}: {why}")),
+    }
+    Ok(opened(name, sandbox, facts, tried))
+}
+
+/// How an accelerator is called to a reader.
+pub(crate) fn accelerator(accel: Accelerator) -> &'static str {
+    match accel {
+        Accelerator::None => "no accelerator",
+        Accelerator::Kvm => "KVM",
+        Accelerator::Tcg => "TCG (translated, many times slower)",
+        Accelerator::TcgIcount => "TCG (instructions counted)",
+    }
+}
+
+/// The facts as the runner sees them inside; what only the host knows of the guest is kept.
+async fn seen_inside(
+    sandbox: &mut Sandbox,
+    cases: &[Case],
+    outside: Environment,
+) -> anyhow::Result<Environment> {
+    let input = Input::Facts {
+        facts: cases.iter().map(|case| TrialOf::of(*case, None)).collect(),
+    };
+    let answer = sandbox.ask(&serde_json::to_string(&input)?, FACTS).await?;
+    let Answer::Said(text) = answer else {
+        return Err(Usage(format!("the guest does not say what it is: {answer:?}")).into());
+    };
+    let inside: Environment = serde_json::from_str(&text)?;
+    let mut tools = inside.tools;
+    // The guest's libraries are this machine's, which alone knows their package.
+    tools.extend(environment::libraries());
+    Ok(Environment {
+        sandbox: outside.sandbox,
+        accel: outside.accel,
+        config: outside.config,
+        tools,
+        ..inside
+    })
+}
+
+/// The guests must fit beside each other into what is free.
+fn check_memory(guests: usize) -> Result<(), Usage> {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let free_kib: Option<u64> = text
+        .lines()
+        .find_map(|l| l.strip_prefix("MemAvailable:"))
+        .and_then(|l| l.split_whitespace().next()?.parse().ok());
+    let needed_mib = u64::from(MEMORY_MIB) * guests as u64;
+    match free_kib {
+        Some(free) if free / 1024 < needed_mib => Err(Usage(format!(
+            "{guests} guests of {MEMORY_MIB} MiB need {needed_mib} MiB and {} MiB are free: name fewer --kernel at a time, or end other programs",
+            free / 1024
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,27 @@
+//! Short ways to write commands.
+#![allow(dead_code, reason = "each test uses a part")]
+
+use ipset_sys::{Command, Create, Entry, SetType};
+
+pub(crate) fn create(name: &str, set_type: SetType, max_elements: u32) -> Command {
+    Command::Create(Create {
+        name: name.to_owned(),
+        set_type,
+        max_elements,
+        skbinfo: true,
+    })
+}
+
+pub(crate) fn tcp(address: [u8; 4], port: u16) -> Entry {
+    Entry {
+        address: address.into(),
+        protocol: 6,
+        port,
+        second: None,
+        mark: None,
+    }
+}
+
+pub(crate) fn add(name: &str, entry: Entry) -> Command {
+    Command::Add(name.to_owned(), entry)
+}

@@ -1,0 +1,188 @@
+//! Operations on virtual servers as messages of generic netlink (`include/uapi/linux/ip_vs.h`; what each
+//! command must hold: `ip_vs_genl_parse_service` and `ip_vs_genl_parse_dest` in
+//! `net/netfilter/ipvs/ip_vs_ctl.c`, Linux 6.12).
+
+use std::net::Ipv4Addr;
+
+use crate::batch::Operation;
+use crate::model::{Destination, Server, Service, ServiceId};
+use crate::ops::Op;
+use crate::wire::{self, NLM_F_ACK, NLM_F_DUMP};
+
+/// Of generic netlink's own header.
+pub(crate) const GENERIC_HEADER: usize = 4;
+const VERSION: u8 = 1;
+
+pub(crate) const NEW_SERVICE: u8 = 1;
+pub(crate) const SET_SERVICE: u8 = 2;
+pub(crate) const DEL_SERVICE: u8 = 3;
+pub(crate) const GET_SERVICE: u8 = 4;
+pub(crate) const NEW_DEST: u8 = 5;
+pub(crate) const SET_DEST: u8 = 6;
+pub(crate) const DEL_DEST: u8 = 7;
+pub(crate) const GET_DEST: u8 = 8;
+pub(crate) const FLUSH: u8 = 17;
+
+pub(crate) const CMD_SERVICE: u16 = 1;
+pub(crate) const CMD_DEST: u16 = 2;
+
+pub(crate) const SVC_AF: u16 = 1;
+pub(crate) const SVC_PROTOCOL: u16 = 2;
+pub(crate) const SVC_ADDR: u16 = 3;
+pub(crate) const SVC_PORT: u16 = 4;
+pub(crate) const SVC_FWMARK: u16 = 5;
+pub(crate) const SVC_SCHED_NAME: u16 = 6;
+pub(crate) const SVC_FLAGS: u16 = 7;
+pub(crate) const SVC_TIMEOUT: u16 = 8;
+pub(crate) const SVC_NETMASK: u16 = 9;
+pub(crate) const SVC_STATS: u16 = 10;
+pub(crate) const SVC_STATS64: u16 = 12;
+
+pub(crate) const DEST_ADDR: u16 = 1;
+pub(crate) const DEST_PORT: u16 = 2;
+pub(crate) const DEST_FWD_METHOD: u16 = 3;
+pub(crate) const DEST_WEIGHT: u16 = 4;
+pub(crate) const DEST_U_THRESH: u16 = 5;
+pub(crate) const DEST_L_THRESH: u16 = 6;
+pub(crate) const DEST_ACTIVE_CONNS: u16 = 7;
+pub(crate) const DEST_INACT_CONNS: u16 = 8;
+pub(crate) const DEST_ADDR_FAMILY: u16 = 11;
+
+/// IP_VS_SVC_F_PERSISTENT and IP_VS_SVC_F_HASHED (which the kernel sets).
+pub(crate) const FLAG_PERSISTENT: u32 = 1;
+pub(crate) const FLAG_HASHED: u32 = 2;
+
+/// AF_INET.
+pub(crate) const IPV4: u16 = libc::AF_INET as u16;
+
+impl Operation for Op {
+    fn encode(&self, sequence: u32, out: &mut Vec<u8>) {
+        let command = match self {
+            Self::AddService(_) => NEW_SERVICE,
+            Self::SetService(_) => SET_SERVICE,
+            Self::DeleteService(_) => DEL_SERVICE,
+            Self::AddDestination(..) => NEW_DEST,
+            Self::SetDestination(..) => SET_DEST,
+            Self::DeleteDestination(..) => DEL_DEST,
+            Self::Flush => FLUSH,
+        };
+        request(out, command, NLM_F_ACK, sequence, |out| match self {
+            Self::AddService(service) | Self::SetService(service) => whole_service(out, service),
+            Self::DeleteService(id) => key(out, *id),
+            Self::AddDestination(id, destination) | Self::SetDestination(id, destination) => {
+                key(out, *id);
+                whole_destination(out, destination);
+            }
+            Self::DeleteDestination(id, server) => {
+                key(out, *id);
+                wire::nest(out, CMD_DEST, |out| server_key(out, *server));
+            }
+            Self::Flush => {}
+        });
+    }
+}
+
+/// Appends a request; the family's number is filled in by the send.
+fn request(
+    out: &mut Vec<u8>,
+    command: u8,
+    flags: u16,
+    sequence: u32,
+    attributes: impl FnOnce(&mut Vec<u8>),
+) {
+    let header = [command, VERSION, 0, 0];
+    wire::message(out, 0, flags, sequence, &header, attributes);
+}
+
+/// A request for every virtual server.
+pub(crate) fn dump_services(sequence: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    request(&mut out, GET_SERVICE, NLM_F_DUMP, sequence, |_| {});
+    out
+}
+
+/// A request for one virtual server.
+pub(crate) fn get_service(id: ServiceId, sequence: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    request(&mut out, GET_SERVICE, 0, sequence, |out| key(out, id));
+    out
+}
+
+/// A request for the destinations of a virtual server.
+pub(crate) fn dump_destinations(id: ServiceId, sequence: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    request(&mut out, GET_DEST, NLM_F_DUMP, sequence, |out| key(out, id));
+    out
+}
+
+/// A request to generic netlink's controller for a family's number (`CTRL_CMD_GETFAMILY`,
+/// `include/uapi/linux/genetlink.h`).
+pub(crate) fn get_family(name: &str, sequence: u32) -> Vec<u8> {
+    const CONTROLLER: u16 = 0x10;
+    const GET_FAMILY: u8 = 3;
+    let mut out = Vec::new();
+    let header = [GET_FAMILY, 1, 0, 0];
+    wire::message(&mut out, CONTROLLER, 0, sequence, &header, |out| {
+        wire::text(out, FAMILY_NAME, name);
+    });
+    out
+}
+
+/// CTRL_ATTR_FAMILY_ID and CTRL_ATTR_FAMILY_NAME.
+pub(crate) const FAMILY_ID: u16 = 1;
+const FAMILY_NAME: u16 = 2;
+
+fn key(out: &mut Vec<u8>, id: ServiceId) {
+    wire::nest(out, CMD_SERVICE, |out| key_attributes(out, id));
+}
+
+fn key_attributes(out: &mut Vec<u8>, id: ServiceId) {
+    wire::attribute(out, SVC_AF, &IPV4.to_ne_bytes());
+    wire::attribute(out, SVC_PROTOCOL, &id.protocol.number().to_ne_bytes());
+    wire::attribute(out, SVC_ADDR, &any_address(id.address));
+    wire::attribute(out, SVC_PORT, &id.port.to_be_bytes());
+}
+
+fn whole_service(out: &mut Vec<u8>, service: &Service) {
+    wire::nest(out, CMD_SERVICE, |out| {
+        key_attributes(out, service.id);
+        wire::text(out, SVC_SCHED_NAME, service.scheduler.name());
+        let flags = match service.persistence_s {
+            Some(_) => FLAG_PERSISTENT,
+            None => 0,
+        };
+        // struct ip_vs_flags: flags, and which of them are meant.
+        let flags = [flags.to_ne_bytes(), u32::MAX.to_ne_bytes()].concat();
+        wire::attribute(out, SVC_FLAGS, &flags);
+        let timeout = service.persistence_s.unwrap_or(0);
+        wire::attribute(out, SVC_TIMEOUT, &timeout.to_ne_bytes());
+        wire::attribute(out, SVC_NETMASK, &u32::MAX.to_ne_bytes());
+    });
+}
+
+fn server_key(out: &mut Vec<u8>, server: Server) {
+    wire::attribute(out, DEST_ADDR, &any_address(server.address));
+    wire::attribute(out, DEST_PORT, &server.port.to_be_bytes());
+    wire::attribute(out, DEST_ADDR_FAMILY, &IPV4.to_ne_bytes());
+}
+
+fn whole_destination(out: &mut Vec<u8>, destination: &Destination) {
+    wire::nest(out, CMD_DEST, |out| {
+        server_key(out, destination.server);
+        for (kind, number) in [
+            (DEST_FWD_METHOD, destination.forward.number()),
+            (DEST_WEIGHT, destination.weight),
+            (DEST_U_THRESH, 0),
+            (DEST_L_THRESH, 0),
+        ] {
+            wire::attribute(out, kind, &number.to_ne_bytes());
+        }
+    });
+}
+
+/// `union nf_inet_addr`.
+fn any_address(address: Ipv4Addr) -> [u8; 16] {
+    let mut union = [0; 16];
+    union[..4].copy_from_slice(&address.octets());
+    union
+}

@@ -1,0 +1,247 @@
+//! A dummy device and its addresses over route netlink, many addresses a send.
+//!
+//! Apart from rtnetlink, which makes a system call for each message and hands it to a task: 10,000
+//! addresses would measure that instead of the kernel.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use nix::errno::Errno;
+use nix::sys::socket::SockProtocol;
+
+use crate::batch::{Batch, Operation};
+use crate::error::IpvsError;
+use crate::socket::Socket;
+use crate::wire::{self, HEADER, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
+const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
+const RTM_GETADDR: u16 = 22;
+
+/// `struct ifinfomsg` (include/uapi/linux/rtnetlink.h).
+const LINK_HEADER: usize = 16;
+/// `struct ifaddrmsg` (include/uapi/linux/if_addr.h); the device's number is its last word.
+const ADDRESS_HEADER: usize = 8;
+const DEVICE_AT: usize = HEADER + 4;
+
+const IFLA_IFNAME: u16 = 3;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+
+/// A device's name, at most 15 bytes (`IFNAMSIZ`).
+pub type DeviceName = &'static str;
+
+/// One request to route netlink. Shown as a command line of `ip`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkOp {
+    /// Makes a dummy device, which must not be there (EEXIST). It stays down: its addresses are local all the
+    /// same (`fib_add_ifaddr` in net/ipv4/fib_frontend.c).
+    AddDummy(DeviceName),
+    /// Removes a device, with its addresses.
+    DeleteDevice(DeviceName),
+    /// Adds an address with prefix length 32, which the device must not have (EEXIST).
+    AddAddress(DeviceName, Ipv4Addr),
+    /// Removes an address that the device has (else EADDRNOTAVAIL).
+    DeleteAddress(DeviceName, Ipv4Addr),
+}
+
+impl fmt::Display for LinkOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddDummy(name) => write!(f, "link add {name} type dummy"),
+            Self::DeleteDevice(name) => write!(f, "link delete {name}"),
+            Self::AddAddress(name, address) => write!(f, "address add {address}/32 dev {name}"),
+            Self::DeleteAddress(name, address) => {
+                write!(f, "address delete {address}/32 dev {name}")
+            }
+        }
+    }
+}
+
+impl Operation for LinkOp {
+    fn encode(&self, sequence: u32, out: &mut Vec<u8>) {
+        let mut address = |kind, flags, address: Ipv4Addr| {
+            let header = [libc::AF_INET as u8, 32, 0, 0, 0, 0, 0, 0];
+            wire::message(out, kind, NLM_F_ACK | flags, sequence, &header, |out| {
+                wire::attribute(out, IFA_LOCAL, &address.octets());
+                wire::attribute(out, IFA_ADDRESS, &address.octets());
+            });
+        };
+        let create = NLM_F_CREATE | NLM_F_EXCL;
+        match self {
+            Self::AddAddress(_, new) => address(RTM_NEWADDR, create, *new),
+            Self::DeleteAddress(_, old) => address(RTM_DELADDR, 0, *old),
+            Self::AddDummy(name) => {
+                let flags = NLM_F_ACK | create;
+                wire::message(
+                    out,
+                    RTM_NEWLINK,
+                    flags,
+                    sequence,
+                    &[0; LINK_HEADER],
+                    |out| {
+                        wire::text(out, IFLA_IFNAME, name);
+                        wire::nest(out, IFLA_LINKINFO, |out| {
+                            wire::text(out, IFLA_INFO_KIND, "dummy");
+                        });
+                    },
+                );
+            }
+            Self::DeleteDevice(name) => {
+                wire::message(
+                    out,
+                    RTM_DELLINK,
+                    NLM_F_ACK,
+                    sequence,
+                    &[0; LINK_HEADER],
+                    |out| {
+                        wire::text(out, IFLA_IFNAME, name);
+                    },
+                );
+            }
+        }
+    }
+}
+
+impl LinkOp {
+    /// The device that an address is added to or removed from.
+    const fn device(&self) -> Option<DeviceName> {
+        match self {
+            Self::AddAddress(name, _) | Self::DeleteAddress(name, _) => Some(name),
+            Self::AddDummy(_) | Self::DeleteDevice(_) => None,
+        }
+    }
+}
+
+/// A socket to route netlink. It stays in the network namespace in which it was opened.
+#[derive(Debug)]
+pub struct Links {
+    socket: Socket,
+}
+
+impl Links {
+    /// Opens a socket in the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// Out of file descriptors.
+    pub fn open() -> Result<Self, IpvsError> {
+        // Devices and addresses have headers of different sizes; answers are read with the device's.
+        Ok(Self {
+            socket: Socket::open(SockProtocol::NetlinkRoute, 0)?,
+        })
+    }
+
+    /// Carries out a batch whose addresses are all of one device, and reads the acknowledgement of each of
+    /// its messages. That device is looked up once, so it must be there before: its making is a batch of its
+    /// own.
+    ///
+    /// # Errors
+    /// No such device; or the first refused operation: others of the same system call were carried out,
+    /// later ones were not sent.
+    pub fn send(&mut self, batch: &Batch<LinkOp>) -> Result<(), IpvsError> {
+        let device = match batch.ops().iter().find_map(LinkOp::device) {
+            None => 0,
+            Some(name) => self.device(name)?.ok_or_else(|| IpvsError::System {
+                act: format!("look up device {name}"),
+                errno: Errno::ENODEV,
+            })?,
+        };
+        self.socket.send(batch, |bytes, at| {
+            let kind = u16::from_ne_bytes([bytes[at + 4], bytes[at + 5]]);
+            if matches!(kind, RTM_NEWADDR | RTM_DELADDR) {
+                let number = &mut bytes[at + DEVICE_AT..at + DEVICE_AT + 4];
+                number.copy_from_slice(&device.to_ne_bytes());
+            }
+        })
+    }
+
+    /// A device's number; `None` when there is none of that name.
+    ///
+    /// # Errors
+    /// The kernel refused to say.
+    pub fn device(&mut self, name: DeviceName) -> Result<Option<u32>, IpvsError> {
+        let mut index = None;
+        let request = |sequence| {
+            let mut out = Vec::new();
+            wire::message(
+                &mut out,
+                RTM_GETLINK,
+                0,
+                sequence,
+                &[0; LINK_HEADER],
+                |out| {
+                    wire::text(out, IFLA_IFNAME, name);
+                },
+            );
+            out
+        };
+        self.socket
+            .ask("a device", request, &[Errno::ENODEV], |_, all| {
+                // struct ifinfomsg: family, type, then the number.
+                let number = all.0.get(4..8).and_then(|n| n.first_chunk::<4>());
+                let number = number.ok_or(IpvsError::Torn { listing: "device" })?;
+                index = Some(u32::from_ne_bytes(*number));
+                Ok(())
+            })?;
+        Ok(index)
+    }
+
+    /// IPv4 addresses of a device, in the kernel's order, each with its prefix length; none when there is no
+    /// such device. Addresses of other devices are listed by the kernel too, and left out here.
+    ///
+    /// # Errors
+    /// The listing failed.
+    pub fn addresses(&mut self, name: DeviceName) -> Result<Vec<(Ipv4Addr, u8)>, IpvsError> {
+        let Some(device) = self.device(name)? else {
+            return Ok(Vec::new());
+        };
+        let mut header = [0; ADDRESS_HEADER];
+        header[0] = libc::AF_INET as u8;
+        let request = |sequence| {
+            let mut out = Vec::new();
+            wire::message(&mut out, RTM_GETADDR, NLM_F_DUMP, sequence, &header, |_| {});
+            out
+        };
+        self.socket
+            .dump("addresses", request, Vec::new, |found, _, all| {
+                let torn = || IpvsError::Torn {
+                    listing: "addresses",
+                };
+                let (header, attributes) = all
+                    .0
+                    .split_first_chunk::<ADDRESS_HEADER>()
+                    .ok_or_else(torn)?;
+                let [_, prefix, _, _, number @ ..] = *header;
+                if u32::from_ne_bytes(number) == device {
+                    let local = wire::Attributes(attributes).exact(IFA_LOCAL);
+                    let local: [u8; 4] = local.map_err(|_| torn())?;
+                    found.push((Ipv4Addr::from(local), prefix));
+                }
+                Ok(())
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_laid_out_as_the_kernel_reads_it() {
+        let mut bytes = Vec::new();
+        LinkOp::AddAddress("kube-ipvs0", Ipv4Addr::new(10, 96, 0, 1)).encode(7, &mut bytes);
+        let hex: Vec<String> = bytes
+            .chunks(4)
+            .map(|word| word.iter().map(|b| format!("{b:02x}")).collect())
+            .collect();
+        assert_eq!(
+            hex.join(" "),
+            "28000000 14000506 07000000 00000000 02200000 00000000 08000200 0a600001 08000100 0a600001"
+        );
+    }
+}

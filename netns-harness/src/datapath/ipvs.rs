@@ -1,0 +1,263 @@
+//! kube-proxy's ipvs mode, complete as Kubernetes 1.34 lays it out: a virtual server for each service and a
+//! masquerading destination for each endpoint, every VIP an address of a dummy device, and beside them the
+//! sets and the constant number of iptables rules that masquerade and protect what the VIPs open.
+//! Names, comments and order are those of `pkg/proxy/ipvs/proxier.go` and `ipset.go`.
+//!
+//! A packet crosses INPUT's KUBE-IPVS-FILTER before the virtual servers are looked up
+//! (`ip_vs_in_hook` at LOCAL_IN), since its VIP is an address of this node.
+//!
+//! Deviations, each for a reason:
+//! - The rules are written again at each of kube-proxy's syncs. They only change with the first service and
+//!   the last, so that `update_time` is of single objects; transport `exec` (kube-proxy's way) and
+//!   `sync_time` write them each time.
+//! - kube-proxy makes chains, jumps and sets with a process each; here they are part of the first batch, but
+//!   with transport `exec` the sets, whose entries are then a process each too.
+//! - All addresses come before all virtual servers, not each after its own: batches are of one kind.
+//! - Sets of more than 61,440 services have room for more than kube-proxy's 65,536 entries.
+//! - The minute's tick of the `GracefulTerminationManager` does not run, for it would run inside timed acts:
+//!   an endpoint that left with connections stays as a destination of weight 0 until it comes back, its
+//!   server changes again, or everything is removed.
+//! - There are no endpoints on the lab's node, so KUBE-LOOP-BACK is empty, as kube-proxy would leave it.
+//!
+//! `large_cluster` and `chunk` change nothing: no rule is a service's, and nothing is a transaction.
+//!
+//! # Law of size
+//! See [`LAW`]. N services on N distinct VIPs with E distinct endpoints each.
+
+mod census;
+mod damage;
+mod kernel;
+mod layout;
+mod part;
+mod probe;
+mod send;
+mod sync;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use ipset_sys::Session;
+use ipvs_codec::{Connection, IpvsError, Links, Server, ServiceId};
+use netns_sys::isolation::read_sysctl;
+use schema::Mode;
+
+use super::iptables::{foreign, tool};
+use super::{
+    Applied, Batch, Damage, Datapath, Engine, Inventory, KubeProxySync, NatCounters, RenderOptions,
+    Transport,
+};
+use crate::HarnessError;
+use crate::relation::Relation;
+use crate::service::{Population, Service};
+use census::{Held, State};
+use kernel::Kernel;
+pub use part::{Part, Script};
+
+/// The law of size: N services on N distinct VIPs, E distinct endpoints each.
+pub const LAW: &[(&str, &str)] = &[
+    ("rules", "28, whatever N ≥ 1"),
+    ("chains", "11, whatever N"),
+    ("sets", "17, whatever N"),
+    (
+        "elements: set entries, addresses, virtual servers and destinations",
+        "N·(4 + E)",
+    ),
+    ("operations of a cold install", "60 + N·(4 + E)"),
+    ("operations of a service-add or service-remove", "4 + E; 4"),
+    (
+        "netlink messages of a service-add or service-remove",
+        "4 + E; 4",
+    ),
+    (
+        "processes of a service-add, transport exec",
+        "3: two set entries, one iptables-restore",
+    ),
+];
+
+/// Rules that are there whatever N ≥ 1, for `plan --rules` and its test.
+pub const RULES: usize = layout::RULES;
+
+/// The kube-proxy version whose `pkg/proxy/ipvs` was read.
+const KUBE_PROXY: &str = "1.34";
+
+const TOOL: &str = tool::prefix(Engine::Legacy);
+
+/// The ipvs mode.
+#[derive(Debug, Default)]
+pub struct Ipvs {
+    /// Destinations of weight 0 that wait for their connections to end: kube-proxy's `graceTerminateRSList`.
+    leaving: Mutex<BTreeSet<(ServiceId, Server)>>,
+}
+
+fn ipvs_error(act: &str, source: IpvsError) -> HarnessError {
+    HarnessError::Ipvs {
+        act: act.to_owned(),
+        source,
+    }
+}
+
+/// Virtual servers and destinations; none where the kernel has no IPVS.
+fn listed_servers() -> Result<
+    Vec<(
+        ipvs_codec::ListedService,
+        Vec<ipvs_codec::ListedDestination>,
+    )>,
+    IpvsError,
+> {
+    let mut connection = match Connection::open() {
+        Err(IpvsError::Missing { .. }) => return Ok(Vec::new()),
+        opened => opened?,
+    };
+    connection
+        .services()?
+        .into_iter()
+        .map(|listed| {
+            let destinations = connection.destinations(listed.service.id)?;
+            Ok((listed, destinations))
+        })
+        .collect()
+}
+
+fn listed_sets() -> Result<Vec<ipset_sys::Set>, HarnessError> {
+    Session::open()
+        .and_then(|mut session| session.sets())
+        .map_err(|source| HarnessError::Ipset {
+            act: "list sets".to_owned(),
+            source,
+        })
+}
+
+/// Everything that the kernel lists of the mode.
+fn listed() -> Result<State, HarnessError> {
+    let servers = listed_servers().map_err(|e| ipvs_error("list virtual servers", e))?;
+    let addresses = Links::open().and_then(|mut links| match links.device(layout::DEVICE)? {
+        None => Ok(None),
+        Some(_) => links.addresses(layout::DEVICE).map(Some),
+    });
+    let held = |set: ipset_sys::Set| {
+        let held = Held {
+            type_name: set.type_name,
+            entries: set.entries.into_iter().collect(),
+        };
+        (set.name, held)
+    };
+    let others = layout::sysctls().filter_map(|(name, wanted)| {
+        let value = read_sysctl(name).unwrap_or_else(|error| error.to_string());
+        (value != wanted).then_some((name, value))
+    });
+    Ok(State {
+        servers,
+        addresses: addresses.map_err(|e| ipvs_error("list addresses", e))?,
+        sets: listed_sets()?
+            .into_iter()
+            .map(held)
+            .collect::<BTreeMap<_, _>>(),
+        tables: tool::listed(TOOL)?,
+        other_sysctls: others.collect(),
+    })
+}
+
+impl Datapath for Ipvs {
+    fn mode(&self) -> Mode {
+        Mode::Ipvs
+    }
+
+    fn transports(&self) -> &'static [Transport] {
+        &[Transport::Netlink, Transport::Ipvsadm, Transport::Exec]
+    }
+
+    fn law_of_size(&self) -> &'static [(&'static str, &'static str)] {
+        LAW
+    }
+
+    fn probe(&self, transport: Transport) -> Result<(), String> {
+        probe::probe(self, transport)
+    }
+
+    fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
+        sync::render(from, to, options)
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<Applied, HarnessError> {
+        send::apply(self, batch)
+    }
+
+    fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
+        let mut kernel = Kernel::default();
+        for transaction in batches.iter().flat_map(|batch| &batch.transactions) {
+            kernel.run(transaction)?;
+        }
+        kernel.state().relation()
+    }
+
+    fn census(&self) -> Result<Relation, HarnessError> {
+        foreign::no_other(Engine::Legacy)?;
+        listed()?.relation().map_err(|text| HarnessError::Listing {
+            what: "ipvs layout",
+            text,
+        })
+    }
+
+    fn leftovers(&self) -> Result<Option<String>, HarnessError> {
+        Ok(listed()?.leftovers())
+    }
+
+    /// One sync of kube-proxy 1.34 (`syncProxyRules`) starts a process for each chain and jump that must be
+    /// there, for each set that must be, and for each set that it lists; it asks over netlink for each
+    /// virtual server twice and for its destinations ([`Part::Look`]), changes what differs with one message
+    /// or process an object, and writes all rules. Here are the listings of sets; the rest is in
+    /// [`Datapath::ask_as_kube_proxy`] and in transport `exec`.
+    fn kube_proxy_sync(&self, _to: &Population) -> Option<KubeProxySync> {
+        let list = |(name, _): &(&str, _)| ["ipset", "list", name].map(str::to_owned).to_vec();
+        Some(KubeProxySync {
+            version: KUBE_PROXY,
+            transport: Transport::Exec,
+            read_back: layout::SETS.iter().map(list).collect(),
+        })
+    }
+
+    fn ask_as_kube_proxy(&self, from: &Population) -> Result<(), HarnessError> {
+        send::ask_as_kube_proxy(from)
+    }
+
+    /// Elements are set entries, addresses of the device, virtual servers and destinations: whatever grows
+    /// with N, though only the first are elements of a set.
+    fn inventory(&self) -> Result<Inventory, HarnessError> {
+        let state = listed()?;
+        let entries: usize = state.sets.values().map(|set| set.entries.len()).sum();
+        let servers = state.servers.iter().map(|(_, all)| 1 + all.len());
+        let addresses = state.addresses.as_ref().map_or(0, Vec::len);
+        Ok(Inventory {
+            sets: state.sets.len() as u64,
+            elements: (entries + servers.sum::<usize>() + addresses) as u64,
+            ..state.tables.inventory()
+        })
+    }
+
+    /// IPVS itself states nothing.
+    fn stated_memory(&self) -> Result<Vec<(&'static str, u64)>, HarnessError> {
+        let bytes = listed_sets()?.iter().map(|set| set.memory_bytes).sum();
+        let mut stated = vec![("ipset list: Size in memory", bytes)];
+        stated.extend(foreign::legacy_blobs()?);
+        Ok(stated)
+    }
+
+    fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
+        // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it, on its way to the
+        // virtual servers, and no other does while IPVS tells connection tracking of its flows.
+        let (_, first) = tool::prerouting_counters(Engine::Legacy)?;
+        Ok(NatCounters {
+            entered: Some(first.unwrap_or(0)),
+        })
+    }
+
+    fn teardown(&self) -> Vec<HarnessError> {
+        send::teardown(self)
+    }
+
+    fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
+        damage::commands(damage, a, b)
+    }
+}

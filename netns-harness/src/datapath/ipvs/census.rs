@@ -1,0 +1,180 @@
+//! What listed servers, addresses, sets and rules mean together. Each of them decides whether a service
+//! is reached, so whatever is missing, odd or too much is an error, not a guess.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipset_sys::Entry;
+use ipvs_codec::{Forward, ListedDestination, ListedService, Scheduler};
+
+use super::layout::{self, BOUND_IPS, CLUSTER_IPS, DEVICE};
+use crate::datapath::iptables::layout_check;
+use crate::datapath::iptables::tables::Tables;
+use crate::relation::Relation;
+use crate::service::Endpoint;
+
+/// One set.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Held {
+    pub(super) type_name: String,
+    pub(super) entries: BTreeSet<Entry>,
+}
+
+/// Everything that decides where packets for services go, as a namespace has it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct State {
+    pub(super) servers: Vec<(ListedService, Vec<ListedDestination>)>,
+    /// Addresses of the device with their prefix lengths; `None` where there is no device.
+    pub(super) addresses: Option<Vec<(Ipv4Addr, u8)>>,
+    pub(super) sets: BTreeMap<String, Held>,
+    pub(super) tables: Tables,
+    /// kube-proxy's sysctls that have another value: name, value.
+    pub(super) other_sysctls: Vec<(&'static str, String)>,
+}
+
+impl State {
+    /// What is left of the mode: the first thing found.
+    pub(super) fn leftovers(&self) -> Option<String> {
+        if let Some((server, _)) = self.servers.first() {
+            return Some(format!("virtual server {}", server.service));
+        }
+        if self.addresses.is_some() {
+            return Some(format!("device {DEVICE}"));
+        }
+        if let Some(set) = self.sets.keys().next() {
+            return Some(format!("set {set}"));
+        }
+        let (rules, chains) = (self.tables.rules(), self.tables.own_chains());
+        (rules + chains > 0).then(|| format!("{rules} rules and {chains} chains"))
+    }
+
+    /// What it does with new flows. An untouched namespace serves nothing.
+    ///
+    /// # Errors
+    /// The first thing that is not part of the layout, missing, or leads nowhere.
+    pub(super) fn relation(&self) -> Result<Relation, String> {
+        if self.leftovers().is_none() {
+            return Ok(Relation::default());
+        }
+        if let Some((name, value)) = self.other_sysctls.first() {
+            return Err(format!("{name} is {value}"));
+        }
+        let mut relation = Relation::default();
+        for (listed, destinations) in &self.servers {
+            let id = listed.service.id;
+            let shares = shares(listed, destinations).map_err(|why| format!("{id}: {why}"))?;
+            relation.0.insert(layout::frontend(id), shares);
+        }
+        self.check_sets(&relation)?;
+        self.check_addresses(&relation)?;
+        let wanted = layout::base(!relation.0.is_empty());
+        layout_check::shared(&self.tables, &wanted, |_| false)?;
+        Ok(relation)
+    }
+
+    fn check_sets(&self, relation: &Relation) -> Result<(), String> {
+        let types = layout::set_types();
+        if let Some(foreign) = self.sets.keys().find(|name| !types.contains_key(&name[..])) {
+            return Err(format!("foreign set {foreign}"));
+        }
+        for (name, set_type) in types {
+            let set = self
+                .sets
+                .get(name)
+                .ok_or_else(|| format!("no set {name}"))?;
+            if set.type_name != set_type.name() {
+                return Err(format!("set {name} is a {}", set.type_name));
+            }
+            let wanted: BTreeSet<Entry> = match name {
+                CLUSTER_IPS => relation
+                    .0
+                    .keys()
+                    .map(|f| layout::cluster_entry(*f))
+                    .collect(),
+                BOUND_IPS => relation
+                    .0
+                    .keys()
+                    .map(|f| layout::bound_entry(f.vip))
+                    .collect(),
+                _ => BTreeSet::new(),
+            };
+            if let Some(entry) = set.entries.difference(&wanted).next() {
+                return Err(format!(
+                    "set {name} has {entry}, which is no virtual server's"
+                ));
+            }
+            if let Some(entry) = wanted.difference(&set.entries).next() {
+                return Err(format!("set {name} lacks {entry}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_addresses(&self, relation: &Relation) -> Result<(), String> {
+        let listed = self
+            .addresses
+            .as_ref()
+            .ok_or_else(|| format!("no device {DEVICE}"))?;
+        if let Some((address, prefix)) = listed.iter().find(|(_, prefix)| *prefix != 32) {
+            return Err(format!("{DEVICE} has {address}/{prefix}"));
+        }
+        let listed: BTreeSet<Ipv4Addr> = listed.iter().map(|(address, _)| *address).collect();
+        let wanted: BTreeSet<Ipv4Addr> = relation.0.keys().map(|f| f.vip).collect();
+        if let Some(address) = listed.difference(&wanted).next() {
+            return Err(format!(
+                "{DEVICE} has {address}, which is no virtual server's"
+            ));
+        }
+        match wanted.difference(&listed).next() {
+            Some(vip) => Err(format!("{DEVICE} lacks {vip}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Shares of new flows. A destination of weight 0 takes none: it is leaving.
+fn shares(
+    listed: &ListedService,
+    destinations: &[ListedDestination],
+) -> Result<BTreeMap<Endpoint, f64>, String> {
+    if listed.other_flags != 0 {
+        return Err(format!("flags {:#x}", listed.other_flags));
+    }
+    if let Some(seconds) = listed.service.persistence_s {
+        return Err(format!("persistent for {seconds} s"));
+    }
+    for listed in destinations {
+        let destination = listed.destination;
+        if destination.forward != Forward::Masquerade {
+            return Err(format!("{destination} is not masqueraded"));
+        }
+        if listed.thresholds != (0, 0) {
+            return Err(format!("{destination} has limits"));
+        }
+    }
+    let taking = destinations
+        .iter()
+        .map(|listed| listed.destination)
+        .filter(|destination| destination.weight > 0);
+    let part = |weight: u32| match listed.service.scheduler {
+        Scheduler::RoundRobin => Ok(1.0),
+        Scheduler::WeightedRoundRobin => Ok(f64::from(weight)),
+        other => Err(format!(
+            "scheduler {} has no shares that a listing tells",
+            other.name()
+        )),
+    };
+    let mut all = 0.0;
+    let mut shares = BTreeMap::new();
+    for destination in taking {
+        let endpoint = Endpoint {
+            address: destination.server.address,
+            port: destination.server.port,
+        };
+        let part = part(destination.weight)?;
+        all += part;
+        shares.insert(endpoint, part);
+    }
+    shares.values_mut().for_each(|share| *share /= all);
+    Ok(shares)
+}

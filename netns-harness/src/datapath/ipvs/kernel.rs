@@ -1,0 +1,207 @@
+//! Batches interpreted: servers, addresses, sets and rules as they would be after each step, refusing what
+//! tools and kernel would refuse.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipset_sys::{Command, Create, Entry, SetType};
+use ipvs_codec::{Fake, LinkOp, ListedDestination, ListedService, Op};
+
+use super::census::{Held, State};
+use super::layout;
+use super::part::{Part, deletions};
+use crate::datapath::iptables::tables::Tables;
+use crate::datapath::{Payload, Transaction};
+
+/// A namespace.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kernel {
+    servers: Fake,
+    device: Option<BTreeSet<Ipv4Addr>>,
+    pub(super) sets: BTreeMap<String, Held>,
+    pub(super) tables: Tables,
+    sysctls: bool,
+}
+
+impl Kernel {
+    /// Carries out one step.
+    ///
+    /// # Errors
+    /// What would be refused, and why.
+    pub(super) fn run(&mut self, transaction: &Transaction) -> Result<(), String> {
+        match &transaction.payload {
+            Payload::Ipvs(part) => self.part(part),
+            Payload::Restore(text) => {
+                // A rule refers to a set by its index, which is looked up when the rule is made
+                // (`set_match_v4_checkentry` in net/netfilter/xt_set.c).
+                let mut words = text.split_whitespace();
+                while words.any(|word| word == "--match-set") {
+                    let set = words.next().unwrap_or_default();
+                    if !self.sets.contains_key(set) {
+                        return Err(format!("no set {set} for a rule"));
+                    }
+                }
+                self.tables.restore(text)
+            }
+            Payload::Sets(commands) => commands.iter().try_for_each(|c| self.command(c, false)),
+            Payload::SetScript(script) => script
+                .lines()
+                .try_for_each(|line| self.command(&parsed(line)?, false)),
+            Payload::Commands(lines) => lines.iter().try_for_each(|words| self.process(words)),
+            _ => Err("a payload of another mode".to_owned()),
+        }
+    }
+
+    fn part(&mut self, part: &Part) -> Result<(), String> {
+        match part {
+            Part::Sysctls => self.sysctls = true,
+            Part::Links(batch) => batch.ops().iter().try_for_each(|op| self.link(*op))?,
+            Part::Servers(batch) => {
+                let read = ipvs_codec::requests(batch.bytes()).map_err(|e| e.to_string())?;
+                read.iter().try_for_each(|(_, op)| self.server(op))?;
+            }
+            Part::Script(script) => ipvs_codec::parse_script(script.text())?
+                .iter()
+                .try_for_each(|op| self.server(op))?,
+            // Nobody has connections here.
+            Part::Retire(leaving) => deletions(leaving)
+                .iter()
+                .try_for_each(|op| self.server(op))?,
+            Part::Look(_) => {}
+        }
+        Ok(())
+    }
+
+    fn server(&mut self, op: &Op) -> Result<(), String> {
+        // `ip_vs_new_dest` wants a routable address: there is one once the device has an address.
+        if matches!(op, Op::AddDestination(..))
+            && self.device.as_ref().is_none_or(BTreeSet::is_empty)
+        {
+            return Err(format!("{op}: EINVAL"));
+        }
+        self.servers
+            .carry_out(op)
+            .map_err(|errno| format!("{op}: {errno}"))
+    }
+
+    fn link(&mut self, op: LinkOp) -> Result<(), String> {
+        let done = match (op, &mut self.device) {
+            (LinkOp::AddDummy(_), device @ None) => {
+                *device = Some(BTreeSet::new());
+                true
+            }
+            (LinkOp::DeleteDevice(_), device @ Some(_)) => {
+                *device = None;
+                true
+            }
+            (LinkOp::AddAddress(_, address), Some(device)) => device.insert(address),
+            (LinkOp::DeleteAddress(_, address), Some(device)) => device.remove(&address),
+            _ => false,
+        };
+        match done {
+            true => Ok(()),
+            false => Err(format!("{op}: refused")),
+        }
+    }
+
+    /// `ipset COMMAND … [-exist]`.
+    fn process(&mut self, words: &[String]) -> Result<(), String> {
+        let texts: Vec<&str> = words.iter().map(String::as_str).collect();
+        let ["ipset", rest @ ..] = texts.as_slice() else {
+            return Err(format!("'{}': not a command of ipset", words.join(" ")));
+        };
+        let (rest, forgiving) = match rest {
+            [rest @ .., "-exist"] => (rest, true),
+            rest => (rest, false),
+        };
+        self.command(&parsed(&rest.join(" "))?, forgiving)
+    }
+
+    fn command(&mut self, command: &Command, forgiving: bool) -> Result<(), String> {
+        let done = match command {
+            Command::Create(create) => {
+                let held = Held {
+                    type_name: create.set_type.name().to_owned(),
+                    entries: BTreeSet::new(),
+                };
+                self.sets.insert(create.name.clone(), held).is_none()
+            }
+            Command::Add(name, entry) => self
+                .sets
+                .get_mut(name)
+                .is_some_and(|set| set.entries.insert(*entry) || forgiving),
+            Command::Delete(name, entry) => self
+                .sets
+                .get_mut(name)
+                .is_some_and(|set| set.entries.remove(entry)),
+            _ => false,
+        };
+        match done {
+            true => Ok(()),
+            false => Err(format!("'{command}': refused")),
+        }
+    }
+
+    /// The namespace as the census sees it.
+    pub(super) fn state(&self) -> State {
+        let listed = |(service, destinations): &(ipvs_codec::Service, BTreeMap<_, _>)| {
+            let server = ListedService {
+                service: *service,
+                other_flags: 0,
+                connections: 0,
+            };
+            let destination = |destination: &ipvs_codec::Destination| ListedDestination {
+                destination: *destination,
+                thresholds: (0, 0),
+                active: 0,
+                inactive: 0,
+            };
+            (server, destinations.values().map(destination).collect())
+        };
+        let addresses = self.device.as_ref();
+        let others = layout::SYSCTLS.iter().filter(|_| !self.sysctls);
+        State {
+            servers: self.servers.0.values().map(listed).collect(),
+            addresses: addresses.map(|all| all.iter().map(|a| (*a, 32)).collect()),
+            sets: self.sets.clone(),
+            tables: self.tables.clone(),
+            other_sysctls: others.map(|(name, _)| (*name, "0".to_owned())).collect(),
+        }
+    }
+}
+
+/// A line of `ipset restore`, as far as the mode writes it.
+fn parsed(line: &str) -> Result<Command, String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let command = match words[..] {
+        ["create", name, set_type, ..] => set(name, set_type),
+        ["add", name, text] => entry(text).map(|entry| Command::Add(name.to_owned(), entry)),
+        ["del", name, text] => entry(text).map(|entry| Command::Delete(name.to_owned(), entry)),
+        _ => None,
+    };
+    command.ok_or_else(|| format!("'{line}': not understood"))
+}
+
+fn set(name: &str, set_type: &str) -> Option<Command> {
+    let types = layout::SETS.iter().map(|(_, set_type)| *set_type);
+    let set_type: SetType = types.into_iter().find(|t| t.name() == set_type)?;
+    Some(Command::Create(Create {
+        name: name.to_owned(),
+        set_type,
+        max_elements: 0,
+        skbinfo: false,
+    }))
+}
+
+/// `10.96.0.1` or `10.96.0.1,tcp:80`.
+fn entry(text: &str) -> Option<Entry> {
+    let Some((address, rest)) = text.split_once(',') else {
+        return Some(layout::bound_entry(text.parse().ok()?));
+    };
+    let (protocol, port) = rest.split_once(':')?;
+    Some(layout::cluster_entry(crate::service::Frontend {
+        vip: address.parse().ok()?,
+        port: port.parse().ok()?,
+        protocol: protocol.parse().ok()?,
+    }))
+}

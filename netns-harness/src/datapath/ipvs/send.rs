@@ -1,0 +1,326 @@
+//! Batches carried out, kube-proxy's questions asked, and everything removed: what touches the kernel.
+
+use std::process::Command;
+use std::sync::{MutexGuard, PoisonError};
+
+use ipset_sys::Session;
+use ipvs_codec::{Batch as Messages, Connection, IpvsError, LinkOp, Links, Op, Server, ServiceId};
+use netns_sys::isolation::write_sysctl;
+use netns_sys::process;
+
+use super::part::{Part, Script};
+use super::{Ipvs, TOOL, ipvs_error, layout};
+use crate::HarnessError;
+use crate::datapath::iptables::tool;
+use crate::datapath::nftables::thread_time;
+use crate::datapath::{Applied, Batch, Payload};
+use crate::service::Population;
+
+type Leaving<'a> = MutexGuard<'a, std::collections::BTreeSet<(ServiceId, Server)>>;
+
+/// Carries out a batch.
+///
+/// # Errors
+/// The first refusal; what came before it stays.
+pub(super) fn apply(datapath: &Ipvs, batch: &Batch) -> Result<Applied, HarnessError> {
+    let mut total = Applied::default();
+    let mut sender = Sender {
+        leaving: datapath
+            .leaving
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner),
+        servers: None,
+        links: None,
+    };
+    for transaction in &batch.transactions {
+        let one = match &transaction.payload {
+            Payload::Restore(text) => tool::restore(TOOL, tool::ADD, text)?,
+            Payload::SetScript(text) => run(Command::new("ipset").arg("restore"), text)?,
+            Payload::Commands(lines) => processes(lines)?,
+            Payload::Sets(commands) => on_this_thread(|| send_sets(commands))?,
+            Payload::Ipvs(Part::Script(script)) => sender.script(script)?,
+            Payload::Ipvs(part) => on_this_thread(|| sender.part(part))?,
+            _ => {
+                return Err(HarnessError::Listing {
+                    what: "transaction of mode ipvs",
+                    text: "a payload of another mode".to_owned(),
+                });
+            }
+        };
+        total.user_ns += one.user_ns;
+        total.system_ns += one.system_ns;
+    }
+    Ok(total)
+}
+
+fn on_this_thread(act: impl FnOnce() -> Result<(), HarnessError>) -> Result<Applied, HarnessError> {
+    let before = thread_time()?;
+    act()?;
+    let after = thread_time()?;
+    Ok(Applied {
+        user_ns: after.0 - before.0,
+        system_ns: after.1 - before.1,
+        held: None,
+    })
+}
+
+fn send_sets(commands: &[ipset_sys::Command]) -> Result<(), HarnessError> {
+    Session::open()
+        .and_then(|mut session| session.send(commands))
+        .map_err(|source| HarnessError::Ipset {
+            act: "change sets".to_owned(),
+            source,
+        })
+}
+
+/// A tool with its standard input.
+pub(super) fn run(command: &mut Command, input: &str) -> Result<Applied, HarnessError> {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words.map(|w| w.to_string_lossy().into_owned()).collect();
+    let done = process::run(command, input.as_bytes())
+        .map_err(|error| HarnessError::system(format!("start {}", words[0]), error))?;
+    if !done.status.success() {
+        let stderr = String::from_utf8_lossy(&done.stderr);
+        return Err(HarnessError::Tool {
+            tool: words.join(" "),
+            status: done.status.to_string(),
+            stderr: stderr.lines().take(3).collect::<Vec<_>>().join("; "),
+        });
+    }
+    Ok(Applied {
+        user_ns: done.user_ns,
+        system_ns: done.system_ns,
+        held: None,
+    })
+}
+
+fn processes(lines: &[Vec<String>]) -> Result<Applied, HarnessError> {
+    let mut total = Applied::default();
+    for words in lines {
+        let one = run(Command::new(&words[0]).args(&words[1..]), "")?;
+        total.user_ns += one.user_ns;
+        total.system_ns += one.system_ns;
+    }
+    Ok(total)
+}
+
+/// Sockets of one batch, opened when first needed.
+struct Sender<'a> {
+    leaving: Leaving<'a>,
+    servers: Option<Connection>,
+    links: Option<Links>,
+}
+
+impl Sender<'_> {
+    fn part(&mut self, part: &Part) -> Result<(), HarnessError> {
+        match part {
+            Part::Sysctls => layout::sysctls().try_for_each(|(name, value)| {
+                write_sysctl(name, value)
+                    .map_err(|e| HarnessError::system(format!("set {name}={value}"), e))
+            }),
+            Part::Links(batch) => {
+                let failed = |e| ipvs_error("change addresses", e);
+                let links = match &mut self.links {
+                    Some(links) => links,
+                    none => none.insert(Links::open().map_err(failed)?),
+                };
+                links.send(batch).map_err(failed)
+            }
+            Part::Servers(batch) => {
+                self.make_room(batch.ops())?;
+                self.send(batch)
+            }
+            Part::Script(script) => self.script(script).map(drop),
+            Part::Retire(leaving) => leaving
+                .iter()
+                .try_for_each(|(id, server)| self.retire(*id, *server)),
+            Part::Look(servers) => look(self.connection()?, servers),
+        }
+    }
+
+    fn script(&mut self, script: &Script) -> Result<Applied, HarnessError> {
+        self.make_room(script.ops())?;
+        run(Command::new("ipvsadm").arg("-R"), script.text())
+    }
+
+    fn connection(&mut self) -> Result<&mut Connection, HarnessError> {
+        match &mut self.servers {
+            Some(connection) => Ok(connection),
+            none => {
+                let opened = Connection::open().map_err(|e| ipvs_error("reach IPVS", e))?;
+                Ok(none.insert(opened))
+            }
+        }
+    }
+
+    fn send(&mut self, batch: &Messages<Op>) -> Result<(), HarnessError> {
+        self.connection()?
+            .send(batch)
+            .map_err(|e| ipvs_error("change virtual servers", e))
+    }
+
+    /// Destinations that are leaving and come back are deleted first (`MoveRSOutofGracefulDeleteList`);
+    /// those of virtual servers that go, go with them. Usually nobody is leaving.
+    fn make_room(&mut self, ops: &[Op]) -> Result<(), HarnessError> {
+        if self.leaving.is_empty() {
+            return Ok(());
+        }
+        let mut back = Vec::new();
+        for op in ops {
+            if let Op::AddDestination(id, destination) = op
+                && self.leaving.remove(&(*id, destination.server))
+            {
+                back.push(Op::DeleteDestination(*id, destination.server));
+            } else if let Op::DeleteService(id) = op {
+                self.leaving.retain(|(of, _)| of != id);
+            }
+        }
+        self.send(&Messages::encode(back))
+    }
+
+    /// `GracefulDeleteRS`; destinations of the same server that have been leaving are looked at too.
+    fn retire(&mut self, id: ServiceId, server: Server) -> Result<(), HarnessError> {
+        let failed = |e| ipvs_error("let an endpoint go", e);
+        let listed = self.connection()?.destinations(id).map_err(failed)?;
+        let mut ops = Vec::new();
+        let mut found = false;
+        for listed in listed {
+            let destination = listed.destination;
+            let key = (id, destination.server);
+            let asked = destination.server == server;
+            if !asked && !self.leaving.contains(&key) {
+                continue;
+            }
+            found |= asked;
+            let idle = listed.active + listed.inactive == 0;
+            if idle || id.protocol == ipvs_codec::Protocol::Udp {
+                self.leaving.remove(&key);
+                ops.push(Op::DeleteDestination(id, destination.server));
+            } else if self.leaving.insert(key) {
+                let quiescent = ipvs_codec::Destination {
+                    weight: 0,
+                    ..destination
+                };
+                ops.push(Op::SetDestination(id, quiescent));
+            }
+        }
+        if !found {
+            return Err(failed(IpvsError::System {
+                act: Op::DeleteDestination(id, server).to_string(),
+                errno: nix::errno::Errno::ENOENT,
+            }));
+        }
+        self.send(&Messages::encode(ops))
+    }
+}
+
+/// Asks what [`Part::Look`] says.
+fn look(connection: &mut Connection, servers: &[ServiceId]) -> Result<(), HarnessError> {
+    let failed = |e| ipvs_error("ask for addresses", e);
+    let mut links = Links::open().map_err(failed)?;
+    // Those of the device, and those of all others.
+    for _ in 0..2 {
+        links.addresses(layout::DEVICE).map_err(failed)?;
+    }
+    let mut ask = || -> Result<(), IpvsError> {
+        for id in servers {
+            connection.service(*id)?;
+            connection.service(*id)?;
+            connection.destinations(*id)?;
+        }
+        connection.services().map(drop)
+    };
+    ask().map_err(|e| ipvs_error("ask for virtual servers", e))
+}
+
+/// What kube-proxy asks in a sync besides the listings of sets: a process for each chain and jump, and for
+/// each set; and over netlink what [`Part::Look`] says.
+///
+/// # Errors
+/// A tool is missing or refuses what kube-proxy expects it to take; the kernel refused to say.
+pub(super) fn ask_as_kube_proxy(population: &Population) -> Result<(), HarnessError> {
+    for (table, chain) in layout::CHAINS {
+        // Refused, since the chain is there: that is the answer.
+        let _there = tool::ask(TOOL, &["-w", "5", "-N", chain, "-t", table])?;
+    }
+    for (table, chain, target, comment) in layout::JUMPS {
+        let words = [
+            "-w",
+            "5",
+            "-C",
+            chain,
+            "-t",
+            table,
+            "-m",
+            "comment",
+            "--comment",
+            comment,
+            "-j",
+            target,
+        ];
+        let _there = tool::ask(TOOL, &words)?;
+    }
+    for create in layout::creates(population.len()) {
+        let line = create.to_string();
+        let mut words: Vec<&str> = line.split_whitespace().collect();
+        words.push("-exist");
+        run(Command::new("ipset").args(words), "")?;
+    }
+    let servers: Vec<ServiceId> = population
+        .services
+        .iter()
+        .map(|s| layout::id(s.frontend))
+        .collect();
+    let mut connection = Connection::open().map_err(|e| ipvs_error("reach IPVS", e))?;
+    look(&mut connection, &servers)
+}
+
+/// Without --noflush a table that is named is emptied.
+const EMPTY_TABLES: &str = "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n\
+*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
+
+/// Removes everything, in the order of kube-proxy's `cleanupLeftovers`: virtual servers, the device with its
+/// addresses, rules, and sets, which no rule refers to any more. Sysctls stay, as kube-proxy leaves them. What
+/// is not there is no error.
+pub(super) fn teardown(datapath: &Ipvs) -> Vec<HarnessError> {
+    let mut errors = Vec::new();
+    let mut leaving = datapath
+        .leaving
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    leaving.clear();
+    drop(leaving);
+    let flushed = Connection::open()
+        .and_then(|mut connection| connection.send(&Messages::encode(vec![Op::Flush])));
+    match flushed {
+        Ok(()) | Err(IpvsError::Missing { .. }) => {}
+        Err(error) => errors.push(ipvs_error("flush virtual servers", error)),
+    }
+    let delete = Messages::encode(vec![LinkOp::DeleteDevice(layout::DEVICE)]);
+    match Links::open().and_then(|mut links| links.send(&delete)) {
+        Err(error) if !error.is_not_found() => errors.push(ipvs_error("remove the device", error)),
+        _ => {}
+    }
+    errors.extend(tool::restore(TOOL, &["-w", "5"], EMPTY_TABLES).err());
+    errors.extend(destroy_sets());
+    errors
+}
+
+fn destroy_sets() -> Vec<HarnessError> {
+    let failed = |source| HarnessError::Ipset {
+        act: "destroy sets".to_owned(),
+        source,
+    };
+    let mut session = match Session::open() {
+        Ok(session) => session,
+        Err(error) => return vec![failed(error)],
+    };
+    let mut errors = Vec::new();
+    for (name, _) in layout::SETS {
+        match session.send(&[ipset_sys::Command::Destroy((*name).to_owned())]) {
+            Err(error) if !error.is_not_found() => errors.push(failed(error)),
+            _ => {}
+        }
+    }
+    errors
+}

@@ -1,0 +1,168 @@
+//! Mode ipvs on the running kernel, each test in namespaces that end with its thread. A kernel without
+//! IPVS must be named as such; the rest is then skipped, and said so.
+#![allow(missing_docs, reason = "tests are sentences")]
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod kernel;
+
+use std::net::TcpStream;
+use std::process::Command;
+
+use ipvs_codec::Connection;
+use kernel::{isolated, options, population};
+use netns_harness::datapath::ipvs::Ipvs;
+use netns_harness::datapath::{Damage, Datapath, RenderOptions, Transport};
+use netns_harness::lab::{Lab, Pinning};
+use netns_harness::relation::Relation;
+use netns_harness::service::Population;
+use netns_harness::traffic::Client;
+
+const TRANSPORTS: [Transport; 3] = [Transport::Netlink, Transport::Ipvsadm, Transport::Exec];
+
+/// Runs `test` where the kernel has IPVS.
+fn with_ipvs(test: impl FnOnce() + Send) {
+    isolated(|| match Connection::open() {
+        Ok(_) => test(),
+        Err(why) => testing::skip("ipvs", why),
+    });
+}
+
+/// Applies and lets the kernel's listing be that of `to`.
+fn goes_to(ipvs: &Ipvs, from: Option<&Population>, to: &Population, options: &RenderOptions) {
+    ipvs.apply(&ipvs.render(from, to, options)).unwrap();
+    let listed = ipvs.census().unwrap();
+    assert_eq!(listed.differences(&Relation::of(to)), None);
+}
+
+#[test]
+fn a_kernel_without_ipvs_is_named_with_its_remedy_and_has_nothing_left() {
+    isolated(|| {
+        let ipvs = Ipvs::default();
+        let probed = ipvs.probe(Transport::Netlink);
+        match Connection::open() {
+            Ok(_) => assert_eq!(probed, Ok(())),
+            Err(_) => {
+                let said = probed.unwrap_err();
+                assert!(
+                    said.contains("CONFIG_IP_VS") && said.contains("--sandbox guest"),
+                    "{said}"
+                );
+            }
+        }
+        assert!(ipvs.teardown().is_empty());
+        assert_eq!(ipvs.leftovers().unwrap(), None);
+    });
+}
+
+#[test]
+fn every_transport_installs_updates_resyncs_and_leaves_nothing() {
+    for transport in TRANSPORTS {
+        with_ipvs(move || {
+            let ipvs = Ipvs::default();
+            assert_eq!(ipvs.probe(transport), Ok(()));
+            let options = options(transport);
+            let mut changed = population(40, 2);
+            goes_to(&ipvs, None, &changed, &options);
+            let counted = ipvs.inventory().unwrap();
+            assert_eq!(
+                (
+                    counted.rules,
+                    counted.chains,
+                    counted.sets,
+                    counted.elements
+                ),
+                (28, 11, 17, 40 * 6)
+            );
+            let before = changed.clone();
+            changed.services.remove(15);
+            changed.services[0].endpoints[1].port = 9090;
+            changed.services[1].endpoints.truncate(1);
+            changed.services.push(population(49, 2).services.remove(48));
+            goes_to(&ipvs, Some(&before), &changed, &options);
+            let resync = RenderOptions {
+                resync: true,
+                ..options
+            };
+            goes_to(&ipvs, Some(&changed), &changed, &resync);
+            goes_to(&ipvs, Some(&changed), &before, &options);
+            ipvs.ask_as_kube_proxy(&before).unwrap();
+            for _ in 0..2 {
+                let errors = ipvs.teardown();
+                assert!(errors.is_empty(), "{errors:?}");
+                assert_eq!(ipvs.leftovers().unwrap(), None);
+            }
+            assert_eq!(ipvs.census().unwrap(), Relation::default());
+        });
+    }
+}
+
+#[test]
+fn every_damage_is_seen() {
+    with_ipvs(|| {
+        let whole = population(4, 2);
+        for damage in Damage::ALL {
+            let ipvs = Ipvs::default();
+            goes_to(&ipvs, None, &whole, &options(Transport::Netlink));
+            for words in ipvs.damage(damage, &whole.services[0], &whole.services[2]) {
+                let status = Command::new(&words[0]).args(&words[1..]).status();
+                assert!(status.unwrap().success(), "{words:?}");
+            }
+            let seen = match ipvs.census() {
+                Ok(listed) => listed.differences(&Relation::of(&whole)).is_some(),
+                Err(_) => true,
+            };
+            assert!(seen, "{}", damage.name());
+            assert!(ipvs.teardown().is_empty());
+        }
+    });
+}
+
+#[test]
+fn an_endpoint_that_leaves_keeps_its_connections_takes_no_new_ones_and_can_come_back() {
+    with_ipvs(|| {
+        let lab = Lab::build(Pinning::choose().unwrap()).unwrap();
+        let ipvs = Ipvs::default();
+        let options = options(Transport::Netlink);
+        let (both, mut one) = (population(1, 2), population(1, 2));
+        let leaving = one.services[0].endpoints.pop().unwrap();
+        let frontend = both.services[0].frontend;
+        let mut client = Client::new(&lab);
+        let reached = |client: &mut Client<'_>| {
+            let answers = client.probe_all(&[frontend; 8]).unwrap();
+            let endpoints = answers.into_iter().map(|answer| answer.endpoint);
+            endpoints.collect::<std::collections::BTreeSet<_>>()
+        };
+        lab.on_node(|| {
+            goes_to(&ipvs, None, &both, &options);
+            Ok(())
+        })
+        .unwrap();
+        // Round robin: of two connections one is the leaving endpoint's, and both are held open.
+        let held = lab
+            .client
+            .run(|| [(); 2].map(|()| TcpStream::connect((frontend.vip, frontend.port)).unwrap()));
+        assert!(reached(&mut client).contains(&leaving));
+        lab.on_node(|| {
+            goes_to(&ipvs, Some(&both), &one, &options);
+            let id = ipvs_codec::ServiceId {
+                protocol: ipvs_codec::Protocol::Tcp,
+                address: frontend.vip,
+                port: frontend.port,
+            };
+            let listed = Connection::open().unwrap().destinations(id).unwrap();
+            let quiescent = listed.iter().find(|d| d.destination.weight == 0).unwrap();
+            assert_eq!(quiescent.destination.server.address, leaving.address);
+            assert!(quiescent.active + quiescent.inactive >= 1, "{quiescent:?}");
+            Ok(())
+        })
+        .unwrap();
+        assert!(!reached(&mut client).contains(&leaving));
+        drop(held);
+        lab.on_node(|| {
+            goes_to(&ipvs, Some(&one), &both, &options);
+            Ok(())
+        })
+        .unwrap();
+        assert!(reached(&mut client).contains(&leaving));
+    });
+}

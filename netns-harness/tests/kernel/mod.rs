@@ -1,0 +1,57 @@
+//! What tests of a datapath on the running kernel share.
+#![allow(dead_code, reason = "each test uses a part")]
+
+use std::net::Ipv4Addr;
+
+use netns_harness::datapath::{RenderOptions, Transport};
+use netns_harness::service::{Endpoint, Frontend, Population, Service};
+use netns_harness::traffic::ENDPOINT_PORT;
+use nix::sched::CloneFlags;
+use schema::Protocol;
+
+/// Runs `test` in network and mount namespaces of its own: its /run holds the tools' lock.
+pub(crate) fn isolated(test: impl FnOnce() + Send) {
+    let kinds = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
+    testing::isolated(kinds, netns_sys::isolation::mount_private, test);
+}
+
+pub(crate) fn options(transport: Transport) -> RenderOptions {
+    RenderOptions {
+        transport,
+        large_cluster: true,
+        chunk: None,
+        untimed: false,
+        resync: false,
+    }
+}
+
+/// Services that take turns with the protocols.
+pub(crate) fn population(services: u32, endpoints: u32) -> Population {
+    let service = |index: u32| Service {
+        index,
+        frontend: Frontend {
+            vip: Ipv4Addr::from_bits(0x0a60_0001 + index),
+            port: 80,
+            protocol: [Protocol::Tcp, Protocol::Udp][index as usize % 2],
+        },
+        endpoints: (0..endpoints)
+            .map(|e| Endpoint {
+                address: Ipv4Addr::from_bits(0x0a80_0001 + index * endpoints + e),
+                port: ENDPOINT_PORT,
+            })
+            .collect(),
+    };
+    Population {
+        services: (0..services).map(service).collect(),
+    }
+}
+
+/// Carries out a tool's command line.
+pub(crate) fn tool(line: &str) {
+    let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+    carry_out(&words);
+}
+
+pub(crate) fn carry_out(words: &[String]) {
+    testing::tool(&words[0], &words[1..], "");
+}

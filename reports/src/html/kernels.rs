@@ -1,0 +1,92 @@
+//! Environments side by side: mode × kernel at the largest size.
+
+use maud::{Markup, html};
+use schema::summary::{Row, Summary};
+use schema::{Environment, Metric};
+
+use super::headline::behind;
+use crate::quantity::{value, whole};
+use crate::side_by_side::{Line, SideBySide, side_by_side};
+use crate::update_table::without_time;
+
+/// One table for each number of endpoints; nothing with a single environment.
+pub(super) fn tables(summary: &Summary) -> Markup {
+    html! { @for table in side_by_side(summary) { (one(&table, summary)) } }
+}
+
+/// What a reader must know of the table.
+pub(crate) const CAPTION: &str = "Medians with 95 % intervals, each mode on each kernel. Figures only: kernels differ by more than one thing, \
+     so no ratio is drawn and nothing is ranked between them.";
+
+fn one(table: &SideBySide<'_>, summary: &Summary) -> Markup {
+    let columns = table.environments.len();
+    html! {
+        section {
+            h2 { "Kernels side by side at " (whole(table.services.into())) " services, " (whole(table.endpoints.into())) " endpoints each" }
+            div.scroll tabindex="0" role="region" aria-label="Modes by kernel" {
+                table.cards style={ "--modes:" (columns) } {
+                    caption { (CAPTION) }
+                    thead { tr {
+                        th scope="col" { "Question and mode" }
+                        @for name in &table.environments { th scope="col" { (heading(summary, name)) } }
+                    } }
+                    tbody { @for (index, line) in table.lines.iter().enumerate() { (row(table, line, index)) } }
+                }
+            }
+        }
+    }
+}
+
+/// "Linux 6.1.0-56-cloud-amd64 (guest-6.1, tcg)".
+pub(crate) fn heading(summary: &Summary, name: &str) -> String {
+    match summary.environments.get(name) {
+        Some(facts) => format!("Linux {} ({name}{})", facts.kernel, accelerator(facts)),
+        None => name.to_owned(),
+    }
+}
+
+fn accelerator(facts: &Environment) -> &'static str {
+    match facts.accel {
+        schema::Accelerator::None => "",
+        schema::Accelerator::Kvm => ", kvm",
+        schema::Accelerator::Tcg => ", tcg",
+        schema::Accelerator::TcgIcount => ", tcg with icount",
+    }
+}
+
+fn row(table: &SideBySide<'_>, line: &Line<'_>, index: usize) -> Markup {
+    // The question stands at the first of its modes only.
+    let first = index == 0 || table.lines[index - 1].question != line.question;
+    html! {
+        tr {
+            th scope="row" {
+                @if first { (line.question) }
+                span.small { (line.series()) }
+            }
+            @for (name, cell) in table.environments.iter().zip(&line.cells) {
+                td data-label=(name) { div { (answer(*cell, line.metric)) } }
+            }
+        }
+    }
+}
+
+fn answer(row: Option<&Row>, metric: Metric) -> Markup {
+    html! {
+        @match row.map(|row| (row, row.median.zip(row.unit))) {
+            None => span.none { "not planned" },
+            Some((row, Some((median, unit)))) => {
+                span.value { (value(median, unit)) }
+                span.small { (behind(row, unit)) }
+            },
+            Some((row, None)) => span.bad { (why(row, metric)) },
+        }
+    }
+}
+
+/// Why there is no number.
+pub(crate) fn why(row: &Row, metric: Metric) -> String {
+    match metric {
+        Metric::UpdateTime => without_time(row),
+        _ => row.reason.clone().unwrap_or_else(|| row.outcome.clone()),
+    }
+}

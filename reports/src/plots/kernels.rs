@@ -1,0 +1,159 @@
+//! Environments side by side: what one question costs each mode on each kernel.
+
+use schema::summary::{Row, Summary};
+use schema::{Metric, Unit};
+
+use super::axis::Axis;
+use super::figure::{Body, Figure, Mark, NamedRow, Panel};
+use super::style::Style;
+use crate::quantity::{counted, value, whole};
+use crate::scope::lower_bound;
+use crate::side_by_side::{Line, SideBySide, side_by_side};
+
+/// Panels of a chart: the questions that are asked first.
+const PANELS: usize = 6;
+
+/// Mode × kernel at the largest size; `None` with a single environment.
+pub(super) fn figure(summary: &Summary) -> Option<Figure> {
+    let table = side_by_side(summary).into_iter().next()?;
+    let questions = questions(&table);
+    let panels: Vec<Panel> = questions
+        .iter()
+        .filter_map(|question| panel(&table, question))
+        .collect();
+    (!panels.is_empty()).then(|| Figure {
+        name: String::new(),
+        title: format!(
+            "What does each kernel make of it? {} services on {}",
+            whole(table.services.into()),
+            table.environments.join(" and ")
+        ),
+        notes: notes(&table, questions.len()),
+        alt: described(&table, &questions),
+        panels,
+        legend: Vec::new(),
+    })
+}
+
+/// Of each scenario the question that is most telling: all at once, and the first protocol's last service.
+fn questions(table: &SideBySide<'_>) -> Vec<String> {
+    let mut chosen: Vec<(schema::ScenarioKind, String)> = Vec::new();
+    for line in &table.lines {
+        let last = line.options.get("position").is_some_and(|p| p == "last");
+        match chosen
+            .iter_mut()
+            .find(|(scenario, _)| *scenario == line.scenario)
+        {
+            None => chosen.push((line.scenario, line.question.clone())),
+            Some((_, question)) if last && !question.contains("last") => {
+                question.clone_from(&line.question);
+            }
+            Some(_) => {}
+        }
+    }
+    chosen
+        .into_iter()
+        .map(|(_, question)| question)
+        .take(PANELS)
+        .collect()
+}
+
+fn panel(table: &SideBySide<'_>, question: &str) -> Option<Panel> {
+    let lines = || table.lines.iter().filter(|line| line.question == question);
+    let unit = lines().find_map(|line| line.cells.iter().flatten().find_map(|row| row.unit))?;
+    let shown = lines()
+        .flat_map(|line| line.cells.iter().flatten())
+        .flat_map(|row| {
+            let bound = lower_bound(row).map(|bound| bound * 3.0);
+            row.median
+                .into_iter()
+                .chain(row.ci95.into_iter().flatten())
+                .chain(bound)
+        });
+    let title = lines().next()?.metric.name();
+    let x = Axis::log(title, shown, unit)?;
+    Some(Panel {
+        heading: question.to_owned(),
+        body: Body::Rows {
+            x,
+            rows: lines().flat_map(|line| rows(table, line)).collect(),
+            labelled: true,
+        },
+    })
+}
+
+/// A row for each environment in which the line was planned; the first filled, the others hollow.
+fn rows(table: &SideBySide<'_>, line: &Line<'_>) -> Vec<NamedRow> {
+    let cells = table.environments.iter().zip(&line.cells).enumerate();
+    cells
+        .filter_map(|(index, (name, cell))| {
+            let row = (*cell)?;
+            let (mark, text) = mark(row, line.metric);
+            Some(NamedRow {
+                name: format!("{}, {name}", line.series()),
+                style: Style {
+                    hollow: index % 2 == 1,
+                    ..Style::of(line.mode, 0)
+                },
+                mark,
+                text,
+            })
+        })
+        .collect()
+}
+
+fn mark(row: &Row, metric: Metric) -> (Mark, String) {
+    let bound = lower_bound(row).filter(|_| metric == Metric::UpdateTime);
+    match (row.median, row.unit, bound) {
+        (Some(at), Some(unit), _) => (
+            Mark::Dot { at, ci95: row.ci95 },
+            format!("{}, n {}/{}", value(at, unit), whole(row.n), row.stays),
+        ),
+        (_, _, Some(bound)) => (
+            Mark::Beyond(bound),
+            format!("> {}", value(bound, Unit::Nanoseconds)),
+        ),
+        _ => (Mark::Nothing, row.outcome.clone()),
+    }
+}
+
+fn notes(table: &SideBySide<'_>, shown: usize) -> Vec<String> {
+    let mut all: Vec<&str> = table
+        .lines
+        .iter()
+        .map(|line| line.question.as_str())
+        .collect();
+    all.dedup();
+    let mut notes = vec![
+        "Dots are medians, bars their 95 % intervals over stays; n is samples/stays. Filled and hollow tell the kernels apart. Axes differ between panels."
+            .to_owned(),
+    ];
+    if all.len() > shown {
+        notes.push(format!(
+            "One question a scenario; all {} are in the table.",
+            all.len()
+        ));
+    }
+    notes
+}
+
+fn described(table: &SideBySide<'_>, questions: &[String]) -> String {
+    let mut parts = Vec::new();
+    for line in table
+        .lines
+        .iter()
+        .filter(|line| questions.contains(&line.question))
+    {
+        for (name, row) in table.environments.iter().zip(&line.cells) {
+            if let Some((median, unit)) = row.and_then(|row| row.median.zip(row.unit)) {
+                let what = format!("{}, {} on {name}", line.question, line.series());
+                parts.push(format!("{what}: {}", value(median, unit)));
+            }
+        }
+    }
+    format!(
+        "{}. {}.",
+        counted(parts.len() as u64, "median"),
+        parts.join("; ")
+    )
+}
