@@ -264,6 +264,8 @@ fn an_unknown_kernel_lists_what_there_is() {
         line.contains("no kernel '5.4'") && line.contains("by version: 9.1"),
         "{line}"
     );
+    // That the mirror was asked for newer ones, and could not be reached, is said.
+    assert!(line.contains("newer ones cannot be listed"), "{line}");
     let line = refused(&repository.kernel(&["clean", "5.4"]));
     assert!(line.contains("there are: none"), "{line}");
     let line = refused(&repository.kernel(&["fetch", "./vmlinuz"]));

@@ -172,7 +172,8 @@ impl Lists {
         let path = folder.join(SOURCES);
         fs::write(&path, sources).map_err(GuestError::file("write", &path))?;
         let mut update = self.command("apt-get");
-        update.arg("update");
+        // Otherwise a mirror that cannot be reached is only a warning.
+        update.args(["-o", "APT::Update::Error-Mode=any", "update"]);
         output(update, UPDATE, &mut || {})?;
         let mark = folder.join(FETCHED);
         fs::write(&mark, "").map_err(GuestError::file("write", mark))

@@ -12,6 +12,7 @@ const TELLING: &[&str] = &[
     "blocked for more than",
     "Initramfs unpacking failed",
     "version magic",
+    "disagrees about version",
     "guest:",
 ];
 

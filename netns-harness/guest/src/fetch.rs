@@ -1,5 +1,5 @@
 //! The cache of kernels: unpacked packages of the distribution, fetched and verified by its package manager
-//! ([`crate::apt`]), owned by the user.
+//! (`apt.rs`), owned by the user.
 //!
 //! One folder a package, `<package>_<version>`, which appears only when it is whole: it is unpacked under
 //! another name, brought to disk, and renamed. Who changes the cache holds a lock on it; what a killed

@@ -90,8 +90,11 @@ fn serve(program: &Path) -> Result<(), String> {
             Ask::Off => break,
             Ask::Kill => {}
             Ask::Run { arguments, input } => {
-                let said = job(program, &arguments, input, &asked, &to_host);
+                let (said, off) = job(program, &arguments, input, &asked, &to_host);
                 say(&mut to_host, &said);
+                if off {
+                    break;
+                }
             }
         }
     }
@@ -131,10 +134,35 @@ fn load_modules() -> Result<u32, String> {
         match nix::kmod::init_module(&object, &parameters) {
             Ok(()) => loaded += 1,
             Err(nix::errno::Errno::EEXIST | nix::errno::Errno::ENODEV) => {}
-            Err(errno) => return Err(format!("module {name}: {errno}")),
+            Err(errno) => {
+                let why = kernels_word(name).map_or_else(String::new, |word| format!("; {word}"));
+                return Err(format!("module {name}: {errno}{why}"));
+            }
         }
     }
     Ok(loaded)
+}
+
+/// The last that the kernel said of a module. Warnings do not reach a quiet console.
+fn kernels_word(module: &str) -> Option<String> {
+    use std::io::Read as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = File::options();
+    options.read(true).custom_flags(nix::libc::O_NONBLOCK);
+    let mut log = options.open("/dev/kmsg").ok()?;
+    // A record a read, "priority,sequence,time,flags;text", at most 1 KiB of text (`kernel/printk/printk.c`);
+    // at the end of the log a read would block.
+    let mut record = [0; 8192];
+    let (mut last, start) = (None, format!("{module}: "));
+    while let Ok(length @ 1..) = log.read(&mut record) {
+        let text = String::from_utf8_lossy(&record[..length]);
+        let text = text.split_once(';').map_or("", |(_, text)| text);
+        let line = text.lines().next().unwrap_or_default();
+        if line.starts_with(&start) {
+            last = Some(line.to_owned());
+        }
+    }
+    last
 }
 
 /// A module's parameters: `name.parameter=value` words of the kernel's command line, as modprobe hands them
@@ -212,7 +240,8 @@ fn listen(device: File, asked: &Sender<Ask>) {
     }
 }
 
-/// Runs one job to its end, or until the host wants it killed. Nothing that a job does or leaves undone keeps
+/// Runs one job to its end, or until the host wants it killed; how it ended, and whether the host wants the
+/// power off too. Nothing that a job does or leaves undone keeps
 /// this from listening to the host.
 fn job(
     program: &Path,
@@ -220,11 +249,12 @@ fn job(
     input: String,
     asked: &Receiver<Ask>,
     to_host: &File,
-) -> Said {
+) -> (Said, bool) {
     let killed_before = killed_for_memory();
-    let failed = |what: &str, error: std::io::Error| Said::Ended {
-        status: format!("{what}: {error}"),
-        stderr: String::new(),
+    let failed = |what: &str, error: std::io::Error| {
+        let status = format!("{what}: {error}");
+        let stderr = String::new();
+        (Said::Ended { status, stderr }, false)
     };
     let spawned = Command::new(program)
         .args(arguments)
@@ -260,10 +290,12 @@ fn job(
             .collect();
         lines[lines.len().saturating_sub(5)..].join("; ")
     });
+    let mut off = false;
     // All output is closed only when the last process of the job is gone.
     while !(output.is_finished() && errors.is_finished()) {
         match asked.recv_timeout(Duration::from_millis(20)) {
-            Ok(Ask::Kill | Ask::Off) => {
+            Ok(ask @ (Ask::Kill | Ask::Off)) => {
+                off |= ask == Ask::Off;
                 // An error means that it has ended already.
                 let _ = killpg(group, Signal::SIGKILL);
             }
@@ -277,10 +309,8 @@ fn job(
     if killed_for_memory() > killed_before {
         status.push_str(", out of memory: the kernel killed a process");
     }
-    Said::Ended {
-        status,
-        stderr: errors.join().unwrap_or_default(),
-    }
+    let stderr = errors.join().unwrap_or_default();
+    (Said::Ended { status, stderr }, off)
 }
 
 /// Processes that the kernel has killed because memory ran out: `oom_kill` of `/proc/vmstat`.

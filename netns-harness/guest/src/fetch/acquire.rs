@@ -63,10 +63,10 @@ impl Cache {
         }
         // The system's lists may be older than the mirror: ours are fetched, and asked once.
         let own = self.own_lists();
-        let newer = own
-            .update(true)
-            .and_then(|()| own.about(std::slice::from_ref(&package.name)));
-        match newer.ok().and_then(|mut found| found.pop()) {
+        let newer = own.update(true).and_then(|()| own.kernels()).ok();
+        let newer = newer.and_then(|names| newest(name, &names));
+        let newer = newer.and_then(|package| own.about(&[package]).ok()?.pop());
+        match newer {
             Some(newer) => self.fetch_from(&locked, &own, &newer),
             None => done,
         }
