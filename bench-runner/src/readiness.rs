@@ -21,6 +21,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A trial at a size may take as long as a cell's preparation.
 const LIMIT_AT_SIZE: Duration = Duration::from_secs(150);
 
+/// How much longer a trial may take in a guest.
+const IN_A_GUEST: u32 = 6;
+
 /// A way of programming a mode: what is tried, and what is unsupported as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Case {
@@ -172,6 +175,11 @@ pub(crate) async fn attempt_in(
     }
     let asked = TrialOf::of(case, at);
     let limit = if at.is_some() { LIMIT_AT_SIZE } else { LIMIT };
+    // "Did not end" must not mean "was translated on a busy machine".
+    let limit = match sandbox {
+        Sandbox::Host(_) => limit,
+        Sandbox::Guest(_) => IN_A_GUEST * limit,
+    };
     Ok(
         match sandbox.ask(&serde_json::to_string(&asked)?, limit).await? {
             Answer::Late => Trial::broken(format!(
