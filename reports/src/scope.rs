@@ -103,7 +103,7 @@ impl Scope {
     /// more samples.
     #[must_use]
     pub(crate) fn shows_memory(&self, summary: &Summary, mode: Mode, options: &Options) -> bool {
-        let whole = options.get(CHUNK).is_none_or(|chunk| chunk == "all");
+        let whole = options.get(CHUNK).is_some_and(|chunk| chunk == "all");
         let without = |options: &Options| {
             let mut options = options.clone();
             options.remove(CHUNK);
