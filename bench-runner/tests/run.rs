@@ -50,9 +50,10 @@ fn netns() -> Option<MutexGuard<'static, ()>> {
     broken.is_none().then_some(alone)
 }
 
+/// A run on the host's kernel: guests have tests of their own.
 fn run(out: &Path, words: &[&str]) -> Output {
     Command::new(RUNNER)
-        .arg("run")
+        .args(["run", "--sandbox", "netns"])
         .args(words)
         .arg("--out")
         .arg(out)
@@ -247,6 +248,8 @@ fn long_run(out: &Path) -> Child {
             "--no-sweep",
             "--repetitions",
             "100",
+            "--sandbox",
+            "netns",
             "--out",
         ])
         .arg(out)

@@ -12,7 +12,7 @@ use crate::html::trust::{command, coverage_text};
 use crate::html::updates::{caption, counted};
 use crate::load::Run;
 use crate::quantity::{digits, span, value, whole};
-use crate::scope::{Question, Scope, is_lowest, mishap, scopes, way};
+use crate::scope::{Question, Scope, by_reason, instead, is_lowest, mishap, scopes, way};
 use crate::side_by_side::side_by_side;
 use crate::summarise::floor_ratios;
 use crate::update_table::{Answer, update_tables, without_time};
@@ -210,8 +210,7 @@ fn answer(row: &Row, answers: &[&Row]) -> String {
     if row.median.is_some() {
         return format!("{through}{}", measured(row, answers));
     }
-    let why = row.reason.as_deref().unwrap_or(&row.outcome);
-    format!("{through}{}", safe(why))
+    format!("{through}{}", safe(instead(row)))
 }
 
 /// "**482 µs** (461–503 µs, n = 40 in 10 stays)": bold where it is the lowest.
@@ -319,16 +318,19 @@ fn without_numbers(text: &mut String, summary: &Summary) {
         return;
     }
     let _ = writeln!(text, "\nWithout numbers ({} cells):\n", rows.len());
-    for row in rows.iter().take(LISTED) {
-        let _ = writeln!(
-            text,
-            "- {}: {}",
-            safe(&row.key.to_string()),
-            safe(row.reason.as_deref().unwrap_or(&row.outcome))
-        );
+    let groups = by_reason(&rows);
+    for group in groups.iter().take(LISTED) {
+        let first = group[0];
+        let which = match group.len() {
+            1 => first.key.to_string(),
+            n => format!("{} ({}), {n} cells", first.key.mode, first.key.environment),
+        };
+        let why = first.reason.as_deref().unwrap_or(&first.outcome);
+        let _ = writeln!(text, "- {}: {}", safe(&which), safe(why));
     }
-    if rows.len() > LISTED {
-        let _ = writeln!(text, "- … and {} more", rows.len() - LISTED);
+    if groups.len() > LISTED {
+        let rest: usize = groups[LISTED..].iter().map(Vec::len).sum();
+        let _ = writeln!(text, "- … and {rest} more cells");
     }
 }
 

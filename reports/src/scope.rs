@@ -320,6 +320,40 @@ fn uppercase_first(word: &str) -> String {
     })
 }
 
+/// What stands in a table where there is no number. Why something is unsupported is long and the same for
+/// a whole mode: it stands once, in the list of cells without numbers.
+#[must_use]
+pub(crate) fn instead(row: &Row) -> &str {
+    match row.outcome.as_str() {
+        "unsupported" => &row.outcome,
+        outcome => row.reason.as_deref().unwrap_or(outcome),
+    }
+}
+
+/// Rows without numbers that share mode, variant and reason, in the order of the first of each: one line
+/// says it for all.
+#[must_use]
+pub(crate) fn by_reason<'a>(rows: &[&'a Row]) -> Vec<Vec<&'a Row>> {
+    let mut groups: Vec<Vec<&Row>> = Vec::new();
+    for row in rows {
+        let same = |group: &&mut Vec<&Row>| {
+            let key = &group[0].key;
+            (key.mode, &key.variant, &key.environment, &group[0].reason)
+                == (
+                    row.key.mode,
+                    &row.key.variant,
+                    &row.key.environment,
+                    &row.reason,
+                )
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push(row),
+            None => groups.push(vec![row]),
+        }
+    }
+    groups
+}
+
 /// Lower bound of a row without numbers that timed out, nanoseconds of update time. `None` where the
 /// scenario does not measure that: a bound of a batch says nothing of the latency of a packet.
 #[must_use]

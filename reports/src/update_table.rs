@@ -215,6 +215,6 @@ pub fn without_time(row: &Row) -> String {
             "timed out: longer than {}",
             crate::quantity::value(bound, schema::Unit::Nanoseconds)
         ),
-        None => row.reason.clone().unwrap_or_else(|| row.outcome.clone()),
+        None => crate::scope::instead(row).to_owned(),
     }
 }

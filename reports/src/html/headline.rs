@@ -5,7 +5,7 @@ use schema::summary::{Row, Summary};
 use schema::{Metric, Mode, Unit};
 
 use crate::quantity::{digits, interval, span, value, whole};
-use crate::scope::{Question, Scope, is_lowest, mishap, option, place, way};
+use crate::scope::{Question, Scope, instead, is_lowest, mishap, option, place, way};
 use crate::summarise::FloorRatio;
 
 /// What the data say.
@@ -121,7 +121,7 @@ fn answer(row: &Row, answers: &[&Row]) -> Markup {
                 @if row.noisy { span.badge.warn { "noisy" } }
                 span.small { (behind(row, unit)) }
             },
-            _ => span.bad { (row.reason.as_deref().unwrap_or(&row.outcome)) },
+            _ => span.bad { (instead(row)) },
         }
         @if !through.is_empty() { span.small { "through " (through) } }
         @if let (Some(_), Some(reason)) = (row.median, mishap(row)) {

@@ -5,7 +5,7 @@ use schema::summary::{Fit, Row, Summary};
 use schema::{Metric, ScenarioKind};
 
 use crate::quantity::{digits, interval, span, value, whole};
-use crate::scope::option;
+use crate::scope::{by_reason, option};
 
 /// Quantile columns.
 const QUANTILES: &[&str] = &["min", "p50", "p90", "p99", "p99.9", "max"];
@@ -52,12 +52,17 @@ fn listing(caption: &str, rows: &[&Row]) -> Markup {
                 caption { (caption) }
                 thead { tr { th scope="col" { "Mode" } th scope="col" { "Scenario" } th scope="col" { "Options" } th.num scope="col" { "N" } th scope="col" { "Why" } } }
                 tbody {
-                    @for row in rows {
+                    @for group in by_reason(rows) {
+                        @let row = group[0];
                         tr {
                             th scope="row" { (row.key.mode) (variant(&row.key.variant)) }
-                            td { (row.key.scenario) }
-                            td { (options(&row.key.options)) }
-                            td.num { (whole(row.key.services.into())) }
+                            @if group.len() == 1 {
+                                td { (row.key.scenario) }
+                                td { (options(&row.key.options)) }
+                                td.num { (whole(row.key.services.into())) }
+                            } @else {
+                                td colspan="3" { (whole(group.len() as u64)) " cells: " (asked(&group)) }
+                            }
                             td.note { (row.reason.as_deref().unwrap_or(&row.outcome)) }
                         }
                     }
@@ -65,6 +70,22 @@ fn listing(caption: &str, rows: &[&Row]) -> Markup {
             }
         }
     }
+}
+
+/// "cold-install, service-add; 100–10,000 services".
+fn asked(group: &[&Row]) -> String {
+    let mut scenarios: Vec<ScenarioKind> = group.iter().map(|row| row.key.scenario).collect();
+    scenarios.sort_unstable();
+    scenarios.dedup();
+    let names: Vec<&str> = scenarios.iter().map(|s| s.name()).collect();
+    let sizes = || group.iter().map(|row| row.key.services);
+    let (least, most) = (sizes().min().unwrap_or(0), sizes().max().unwrap_or(0));
+    let sizes = if least == most {
+        whole(most.into())
+    } else {
+        format!("{}–{}", whole(least.into()), whole(most.into()))
+    };
+    format!("{}; {sizes} services", names.join(", "))
 }
 
 /// A folded table for each scenario and metric, then the fits.
