@@ -330,23 +330,21 @@ pub(crate) fn instead(row: &Row) -> &str {
     }
 }
 
-/// Rows without numbers that share mode, variant and reason, in the order of the first of each: one line
-/// says it for all.
+/// Rows without numbers; what is unsupported in a mode for one reason is together, in the place of the first:
+/// one line says it for all.
 #[must_use]
 pub(crate) fn by_reason<'a>(rows: &[&'a Row]) -> Vec<Vec<&'a Row>> {
+    let why = |row: &'a Row| {
+        let key = &row.key;
+        (key.mode, &key.variant, &key.environment, &row.reason)
+    };
     let mut groups: Vec<Vec<&Row>> = Vec::new();
-    for row in rows {
-        let same = |group: &&mut Vec<&Row>| {
-            let key = &group[0].key;
-            (key.mode, &key.variant, &key.environment, &group[0].reason)
-                == (
-                    row.key.mode,
-                    &row.key.variant,
-                    &row.key.environment,
-                    &row.reason,
-                )
-        };
-        match groups.iter_mut().find(same) {
+    for &row in rows {
+        let shared = row.outcome == "unsupported";
+        match groups
+            .iter_mut()
+            .find(|group| shared && why(group[0]) == why(row))
+        {
             Some(group) => group.push(row),
             None => groups.push(vec![row]),
         }
