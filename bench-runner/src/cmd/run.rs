@@ -45,6 +45,7 @@ async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
     // Consoles are kept from the first boot on.
     let mut run_dir = RunDir::create(args.out.as_deref())?;
     let reason = choice.reason().to_owned();
+    note(&format!("measured on {reason}"));
     let opening = open(choice, &settings, run_dir.path());
     let opened = tokio::select! {
         opened = opening => opened,
@@ -84,13 +85,15 @@ async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
     let choice = choose(&earlier.args, &settings).await?;
     let reason = choice.reason().to_owned();
     let environments = open(choice, &settings, earlier.run_dir.path()).await?;
-    earlier.check_machine(&header(
+    let now = header(
         &earlier.args,
         &settings,
         &plan,
-        reason,
+        reason.clone(),
         &environments,
-    ))?;
+    );
+    earlier.check_machine(&now)?;
+    note(&format!("measured on {reason}"));
     let mut run_dir = earlier.run_dir;
     let torn = run_dir.drop_torn_line()?;
     if torn > 0 {
@@ -111,13 +114,11 @@ async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
     measure(&settings, &plan, run_dir, ledger, environments).await
 }
 
-/// Chooses where to measure, and says so.
+/// Chooses where to measure.
 async fn choose(args: &RunArgs, settings: &Settings) -> anyhow::Result<Choice> {
     let cases = settings.cases();
     readiness::check_tools(&cases, &args.modes)?;
-    let choice = choice::choose(args, &cases).await?;
-    note(&format!("measured on {}", choice.reason()));
-    Ok(choice)
+    choice::choose(args, &cases).await
 }
 
 /// Opens the environments and sees whether they can be asked for so much.
