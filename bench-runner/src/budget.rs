@@ -81,8 +81,9 @@ pub(crate) fn round(candidates: &[Candidate], left_ns: u64, seed: u64) -> Vec<us
             None => nominated.push(candidate),
         }
     }
-    // The rarest first have their time reserved: what is left may not do for all.
-    nominated.sort_by_key(|c| c.done);
+    // The rarest first have their time reserved, of equally rare ones the cheapest: what is left may not do
+    // for all, and so it does for most.
+    nominated.sort_by_key(|c| (c.done, c.cost_ns));
     let mut left_ns = left_ns;
     nominated.retain(|c| {
         let fits = c.cost_ns <= left_ns;
