@@ -277,11 +277,11 @@ fn floors(text: &mut String, run: &Run, scope: &Scope, services: u32) {
 /// Mode × kernel, where there are several environments.
 fn kernels(text: &mut String, summary: &Summary) {
     for table in side_by_side(summary) {
-        let names = table.environments.iter();
+        let names = table.columns.iter();
         let names: Vec<String> = names.map(|n| safe(&heading(summary, n))).collect();
         let _ = writeln!(
             text,
-            "\n### Kernels side by side at {} services, {} endpoints each\n\n{CAPTION}\n\n| question | mode | {} |\n|---|---|{}",
+            "\n### Side by side at {} services, {} endpoints each\n\n{CAPTION}\n\n| question | mode | {} |\n|---|---|{}",
             whole(table.services.into()),
             whole(table.endpoints.into()),
             names.join(" | "),

@@ -1,5 +1,5 @@
-//! What a table or chart is about: one environment, one number of endpoints, and the questions that
-//! its cells ask. Cells of different environments are never put side by side.
+//! What a table or chart is about: one environment, one variant, one number of endpoints, and the questions
+//! that its cells ask. Cells of different environments are never put side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +9,16 @@ use schema::{CellKey, Metric, Mode, Options, ScenarioKind};
 use crate::quantity::whole;
 use crate::update_table::UPDATES;
 
-/// One environment and one number of endpoints.
+/// Variant of the second series of mode `none`: it states the noise and belongs to no scope.
+pub(crate) const CONTROL: &str = "control";
+
+/// One environment, one variant and one number of endpoints.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Scope {
     /// Name of the environment.
     pub environment: String,
+    /// Which side of a comparison inside the run; "" in a run without variants.
+    pub variant: String,
     /// Endpoints of each service.
     pub endpoints: u32,
 }
@@ -22,9 +27,10 @@ pub struct Scope {
 #[must_use]
 pub fn scopes(summary: &Summary) -> Vec<Scope> {
     let mut measured: BTreeMap<Scope, usize> = BTreeMap::new();
-    for row in &summary.cells {
+    for row in summary.cells.iter().filter(|r| r.key.variant != CONTROL) {
         let scope = Scope {
             environment: row.key.environment.clone(),
+            variant: row.key.variant.clone(),
             endpoints: row.key.endpoints,
         };
         *measured.entry(scope).or_default() += usize::from(row.metric.is_some());
@@ -38,15 +44,14 @@ impl Scope {
     /// Whether a cell belongs here.
     #[must_use]
     pub fn holds(&self, key: &CellKey) -> bool {
-        key.environment == self.environment && key.endpoints == self.endpoints
+        key.environment == self.environment
+            && key.variant == self.variant
+            && key.endpoints == self.endpoints
     }
 
     /// The ordinary rows that belong here: not the A/A control series.
     pub fn rows<'a>(&'a self, summary: &'a Summary) -> impl Iterator<Item = &'a Row> {
-        summary
-            .cells
-            .iter()
-            .filter(|row| self.holds(&row.key) && row.key.variant.is_empty())
+        summary.cells.iter().filter(|row| self.holds(&row.key))
     }
 
     /// The largest N that was planned.
@@ -70,8 +75,13 @@ impl Scope {
     /// Where this is, as a phrase, when there is more than one scope.
     #[must_use]
     pub fn describe(&self) -> String {
+        let variant = if self.variant.is_empty() {
+            String::new()
+        } else {
+            format!(", {}", self.variant)
+        };
         format!(
-            "{}, {} endpoints a service",
+            "{}{variant}, {} endpoints a service",
             self.environment,
             whole(self.endpoints.into())
         )

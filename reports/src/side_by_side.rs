@@ -1,14 +1,15 @@
-//! Environments side by side: the same mode at the same size, on each kernel of the run. The only place
-//! where two environments stand beside each other: as figures, never as a ratio, a rank or a verdict,
-//! because what differs between two kernels is more than one thing.
+//! Environments and variants side by side: the same mode at the same size, on each kernel of the run and in
+//! each of its variants. The only place where two of them stand beside each other: as figures, never as a
+//! ratio, a rank or a verdict, because what differs between two kernels is more than one thing (variants
+//! are judged by `compare`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schema::summary::{Row, Summary};
 use schema::{Metric, Mode, Options, ScenarioKind};
 
 use crate::quantity::whole;
-use crate::scope::{chunk_order, option, place, varying, way};
+use crate::scope::{CONTROL, chunk_order, option, place, varying, way};
 use crate::update_table::{UPDATES, update_text};
 
 /// One number of endpoints at its largest size.
@@ -18,13 +19,33 @@ pub struct SideBySide<'a> {
     pub services: u32,
     /// Endpoints of each service.
     pub endpoints: u32,
-    /// Columns: names of the environments, in the summary's order.
-    pub environments: Vec<String>,
+    /// Columns, in the summary's order.
+    pub columns: Vec<Column>,
     /// Rows.
     pub lines: Vec<Line<'a>>,
 }
 
-/// One mode, asked one thing, in every environment.
+/// An environment, or one variant of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Column {
+    /// Name of the environment.
+    pub environment: String,
+    /// Variant; "" in a run without variants.
+    pub variant: String,
+}
+
+impl Column {
+    /// "guest-6.1", "host, head".
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.variant.as_str() {
+            "" => self.environment.clone(),
+            variant => format!("{}, {variant}", self.environment),
+        }
+    }
+}
+
+/// One mode, asked one thing, in every column.
 #[derive(Debug, Clone)]
 pub struct Line<'a> {
     /// The question as words.
@@ -37,7 +58,7 @@ pub struct Line<'a> {
     pub mode: Mode,
     /// All options of the cell, the way in which the mode is programmed among them.
     pub options: Options,
-    /// One cell an environment, in the order of the columns; `None`: it was not planned there.
+    /// One cell a column; `None`: it was not planned there.
     pub cells: Vec<Option<&'a Row>>,
 }
 
@@ -68,11 +89,18 @@ const fn shown(scenario: ScenarioKind) -> Option<Metric> {
     }
 }
 
-/// The tables of a summary, one for each number of endpoints; none with a single environment.
+/// The tables of a summary, one for each number of endpoints; none with a single column.
 #[must_use]
 pub fn side_by_side(summary: &Summary) -> Vec<SideBySide<'_>> {
-    let environments: Vec<String> = summary.environments.keys().cloned().collect();
-    if environments.len() < 2 {
+    let ordinary = summary.cells.iter().filter(|r| r.key.variant != CONTROL);
+    let columns: BTreeSet<Column> = ordinary
+        .map(|row| Column {
+            environment: row.key.environment.clone(),
+            variant: row.key.variant.clone(),
+        })
+        .collect();
+    let columns: Vec<Column> = columns.into_iter().collect();
+    if columns.len() < 2 {
         return Vec::new();
     }
     let mut largest: BTreeMap<u32, u32> = BTreeMap::new();
@@ -83,15 +111,15 @@ pub fn side_by_side(summary: &Summary) -> Vec<SideBySide<'_>> {
     let tables = largest.into_iter().map(|(endpoints, services)| SideBySide {
         services,
         endpoints,
-        lines: lines(summary, &environments, services, endpoints),
-        environments: environments.clone(),
+        lines: lines(summary, &columns, services, endpoints),
+        columns: columns.clone(),
     });
     tables.filter(|table| !table.lines.is_empty()).collect()
 }
 
 fn lines<'a>(
     summary: &'a Summary,
-    environments: &[String],
+    columns: &[Column],
     services: u32,
     endpoints: u32,
 ) -> Vec<Line<'a>> {
@@ -99,7 +127,7 @@ fn lines<'a>(
         summary.cells.iter().filter(|row| {
             row.key.services == services
                 && row.key.endpoints == endpoints
-                && row.key.variant.is_empty()
+                && row.key.variant != CONTROL
         })
     };
     let varying = varying(here());
@@ -110,10 +138,8 @@ fn lines<'a>(
         else {
             continue;
         };
-        let Some(column) = environments
-            .iter()
-            .position(|name| *name == key.environment)
-        else {
+        let mine = |c: &Column| (&c.environment, &c.variant) == (&key.environment, &key.variant);
+        let Some(column) = columns.iter().position(mine) else {
             continue;
         };
         let same = |line: &Line<'_>| {
@@ -130,7 +156,7 @@ fn lines<'a>(
                 metric,
                 mode: key.mode,
                 options: key.options.clone(),
-                cells: vec![None; environments.len()],
+                cells: vec![None; columns.len()],
             });
             lines.len() - 1
         });

@@ -4,15 +4,17 @@ use maud::{Markup, html};
 use schema::summary::{Row, Summary};
 use schema::{Metric, Mode, Unit};
 
+use super::Ids;
+use super::updates::LINES;
 use crate::quantity::{digits, interval, span, value, whole};
 use crate::scope::{Question, Scope, instead, is_lowest, mishap, option, place, way};
 use crate::summarise::FloorRatio;
 
 /// What the data say.
-pub(super) fn findings(summary: &Summary) -> Markup {
+pub(super) fn findings(summary: &Summary, start: &str, ids: &Ids) -> Markup {
     html! {
-        section {
-            h2 { "What the data say" }
+        section id=[(!start.is_empty()).then_some(start)] {
+            h2 id=(ids.of("findings")) { "What the data say" }
             @if summary.findings.is_empty() {
                 p { "Nothing: no cell has a number that supports a sentence." }
             }
@@ -65,15 +67,18 @@ pub(super) fn table(summary: &Summary, scope: &Scope, named: bool) -> Markup {
                     }
                     thead { tr { th scope="col" { "Question" } @for mode in &modes { th scope="col" { (mode) } } } }
                     tbody {
-                        @for question in questions {
-                            @let answers = answers(summary, scope, &question, largest);
+                        @for question in questions.iter().take(LINES) {
+                            @let answers = answers(summary, scope, question, largest);
                             tr {
                                 th scope="row" { (question.text(largest)) }
-                                @for mode in &modes { (cell(&answers, *mode, &question)) }
+                                @for mode in &modes { (cell(&answers, *mode, question)) }
                             }
                         }
                     }
                 }
+            }
+            @if questions.len() > LINES {
+                p.hint { (whole((questions.len() - LINES) as u64)) " more questions differ in their options only: they are in summary.json." }
             }
         }
     }
@@ -169,7 +174,7 @@ pub(super) fn floors(ratios: &[FloorRatio], scope: &Scope) -> Markup {
     html! {
         @if !keys.is_empty() {
             section {
-                h3 { "First packets against both floors" }
+                h3 { "First packets against both floors" @if !scope.variant.is_empty() { ": " (scope.variant) } }
                 div.scroll tabindex="0" role="region" aria-label="Ratios to the floors" {
                     table.cards.ratios {
                         caption {

@@ -1,4 +1,4 @@
-//! Environments side by side: mode × kernel at the largest size.
+//! Environments and variants side by side: mode × kernel at the largest size.
 
 use maud::{Markup, html};
 use schema::summary::{Row, Summary};
@@ -6,7 +6,7 @@ use schema::{Environment, Metric};
 
 use super::headline::behind;
 use crate::quantity::{value, whole};
-use crate::side_by_side::{Line, SideBySide, side_by_side};
+use crate::side_by_side::{Column, Line, SideBySide, side_by_side};
 use crate::update_table::without_time;
 
 /// One table for each number of endpoints; nothing with a single environment.
@@ -15,20 +15,20 @@ pub(super) fn tables(summary: &Summary) -> Markup {
 }
 
 /// What a reader must know of the table.
-pub(crate) const CAPTION: &str = "Medians with 95 % intervals, each mode on each kernel. Figures only: kernels differ by more than one thing, \
-     so no ratio is drawn and nothing is ranked between them.";
+pub(crate) const CAPTION: &str = "Medians with 95 % intervals, each mode in each column. Figures only: kernels differ by more than one thing, \
+     so no ratio is drawn and nothing is ranked between them; `compare` judges.";
 
 fn one(table: &SideBySide<'_>, summary: &Summary) -> Markup {
-    let columns = table.environments.len();
+    let columns = table.columns.len();
     html! {
         section {
-            h2 { "Kernels side by side at " (whole(table.services.into())) " services, " (whole(table.endpoints.into())) " endpoints each" }
-            div.scroll tabindex="0" role="region" aria-label="Modes by kernel" {
+            h2 { "Side by side at " (whole(table.services.into())) " services, " (whole(table.endpoints.into())) " endpoints each" }
+            div.scroll tabindex="0" role="region" aria-label="Modes side by side" {
                 table.cards style={ "--modes:" (columns) } {
                     caption { (CAPTION) }
                     thead { tr {
                         th scope="col" { "Question and mode" }
-                        @for name in &table.environments { th scope="col" { (heading(summary, name)) } }
+                        @for column in &table.columns { th scope="col" { (heading(summary, column)) } }
                     } }
                     tbody { @for (index, line) in table.lines.iter().enumerate() { (row(table, line, index)) } }
                 }
@@ -38,10 +38,11 @@ fn one(table: &SideBySide<'_>, summary: &Summary) -> Markup {
 }
 
 /// "Linux 6.1.0-56-cloud-amd64 (guest-6.1, tcg)".
-pub(crate) fn heading(summary: &Summary, name: &str) -> String {
-    match summary.environments.get(name) {
+pub(crate) fn heading(summary: &Summary, column: &Column) -> String {
+    let name = column.name();
+    match summary.environments.get(&column.environment) {
         Some(facts) => format!("Linux {} ({name}{})", facts.kernel, accelerator(facts)),
-        None => name.to_owned(),
+        None => name,
     }
 }
 
@@ -63,8 +64,8 @@ fn row(table: &SideBySide<'_>, line: &Line<'_>, index: usize) -> Markup {
                 @if first { (line.question) }
                 span.small { (line.series()) }
             }
-            @for (name, cell) in table.environments.iter().zip(&line.cells) {
-                td data-label=(name) { div { (answer(*cell, line.metric)) } }
+            @for (column, cell) in table.columns.iter().zip(&line.cells) {
+                td data-label=(column.name()) { div { (answer(*cell, line.metric)) } }
             }
         }
     }

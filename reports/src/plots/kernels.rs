@@ -1,4 +1,4 @@
-//! Environments side by side: what one question costs each mode on each kernel.
+//! Environments and variants side by side: what one question costs each mode on each kernel.
 
 use schema::summary::{Row, Summary};
 use schema::{Metric, Unit};
@@ -8,7 +8,7 @@ use super::figure::{Body, Figure, Mark, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{counted, value, whole};
 use crate::scope::lower_bound;
-use crate::side_by_side::{Line, SideBySide, side_by_side};
+use crate::side_by_side::{Column, Line, SideBySide, side_by_side};
 
 /// Panels of a chart: the questions that are asked first.
 const PANELS: usize = 6;
@@ -24,9 +24,9 @@ pub(super) fn figure(summary: &Summary) -> Option<Figure> {
     (!panels.is_empty()).then(|| Figure {
         name: String::new(),
         title: format!(
-            "What does each kernel make of it? {} services on {}",
+            "Side by side: what does it cost? {} services on {}",
             whole(table.services.into()),
-            table.environments.join(" and ")
+            names(&table).join(" and ")
         ),
         notes: notes(&table, questions.len()),
         alt: described(&table, &questions),
@@ -58,6 +58,10 @@ fn questions(table: &SideBySide<'_>) -> Vec<String> {
         .collect()
 }
 
+fn names(table: &SideBySide<'_>) -> Vec<String> {
+    table.columns.iter().map(Column::name).collect()
+}
+
 fn panel(table: &SideBySide<'_>, question: &str) -> Option<Panel> {
     let lines = || table.lines.iter().filter(|line| line.question == question);
     let unit = lines().find_map(|line| line.cells.iter().flatten().find_map(|row| row.unit))?;
@@ -84,12 +88,13 @@ fn panel(table: &SideBySide<'_>, question: &str) -> Option<Panel> {
 
 /// A row for each environment in which the line was planned; the first filled, the others hollow.
 fn rows(table: &SideBySide<'_>, line: &Line<'_>) -> Vec<NamedRow> {
-    let cells = table.environments.iter().zip(&line.cells).enumerate();
+    let cells = names(table).into_iter().zip(&line.cells).enumerate();
     cells
         .filter_map(|(index, (name, cell))| {
             let row = (*cell)?;
             let (mark, text) = mark(row, line.metric);
             Some(NamedRow {
+                mode: line.mode,
                 name: format!("{}, {name}", line.series()),
                 style: Style {
                     hollow: index % 2 == 1,
@@ -125,7 +130,7 @@ fn notes(table: &SideBySide<'_>, shown: usize) -> Vec<String> {
         .collect();
     all.dedup();
     let mut notes = vec![
-        "Dots are medians, bars their 95 % intervals over stays; n is samples/stays. Filled and hollow tell the kernels apart. Axes differ between panels."
+        "Dots are medians, bars their 95 % intervals over stays; n is samples/stays. Filled and hollow tell the columns apart. Axes differ between panels."
             .to_owned(),
     ];
     if all.len() > shown {
@@ -144,7 +149,7 @@ fn described(table: &SideBySide<'_>, questions: &[String]) -> String {
         .iter()
         .filter(|line| questions.contains(&line.question))
     {
-        for (name, row) in table.environments.iter().zip(&line.cells) {
+        for (name, row) in names(table).into_iter().zip(&line.cells) {
             if let Some((median, unit)) = row.and_then(|row| row.median.zip(row.unit)) {
                 let what = format!("{}, {} on {name}", line.question, line.series());
                 parts.push(format!("{what}: {}", value(median, unit)));

@@ -1,12 +1,13 @@
 //! How a series looks: one colour and one marker a mode everywhere, one dash pattern an option. The
 //! colours are Okabe and Ito's (*Color Universal Design*, 2008), told apart by all common kinds of
-//! colour vision; marker and dash say the same without colour.
+//! colour vision, with orange and sky blue darkened until each has a contrast of at least 3 to the
+//! light and to the dark page (WCAG 2.2, 1.4.11); marker and dash say the same without colour.
 
 use plotters::style::RGBColor;
 use schema::Mode;
 
-/// Text. `draw::themed` recognises this and the next three by value and lets the page's colour scheme
-/// replace them.
+/// Text. `svg` recognises this and the next three by value and writes a class instead, which the page's
+/// colour scheme fills.
 pub(super) const INK: RGBColor = RGBColor(0x1a, 0x1b, 0x1e);
 /// Secondary text.
 pub(super) const MUTED: RGBColor = RGBColor(0x5a, 0x5d, 0x63);
@@ -43,9 +44,9 @@ impl Style {
     pub(super) fn of(mode: Mode, variant: usize) -> Self {
         let (color, marker) = match mode {
             Mode::None => (RGBColor(0x80, 0x80, 0x80), Marker::Circle),
-            Mode::Conntrack => (RGBColor(0x56, 0xb4, 0xe9), Marker::Square),
+            Mode::Conntrack => (RGBColor(0x2f, 0x96, 0xd0), Marker::Square),
             Mode::IptablesLegacy => (RGBColor(0xd5, 0x5e, 0x00), Marker::Triangle),
-            Mode::IptablesNft => (RGBColor(0xe6, 0x9f, 0x00), Marker::Inverted),
+            Mode::IptablesNft => (RGBColor(0xbd, 0x80, 0x00), Marker::Inverted),
             Mode::Ipset => (RGBColor(0x00, 0x9e, 0x73), Marker::Square),
             Mode::Ipvs => (RGBColor(0xcc, 0x79, 0xa7), Marker::Circle),
             Mode::Nftables => (RGBColor(0x00, 0x72, 0xb2), Marker::Diamond),

@@ -3,6 +3,7 @@
 mod cells;
 mod findings;
 mod fits;
+mod measures;
 mod noise;
 mod ratios;
 
@@ -17,6 +18,8 @@ use crate::load::Run;
 use crate::statistics::{Sample, interval_of_medians};
 
 use cells::Cells;
+pub(crate) use measures::in_full;
+pub use measures::{Answer, Asked, Measure, Standing, matrix, measures};
 pub use ratios::{FloorRatio, floor_ratios};
 
 /// A quantile is given from this many samples on: the rarest tenth, hundredth or thousandth must have

@@ -6,10 +6,9 @@ use schema::{CellKey, Metric, Mode, ScenarioKind};
 
 use super::cells::Cells;
 use crate::quantity::{digits, span};
+use crate::scope::CONTROL;
 use crate::statistics::{Ratio, Sample, Stratum, ratio_of_medians, seed_of};
 
-/// Variant of the second series.
-const CONTROL: &str = "control";
 /// Fewer stays than this cannot state the noise.
 const STAYS: u32 = 10;
 /// An interval of the ratio wider than this is noisy: ±5 %.

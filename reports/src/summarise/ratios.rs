@@ -4,6 +4,7 @@ use schema::{CellKey, Metric, Mode, ScenarioKind};
 
 use super::cells::Cells;
 use crate::load::Run;
+use crate::scope::CONTROL;
 use crate::statistics::{Ratio, Stratum, ratio_of_independent, ratio_of_medians, seed_of};
 
 /// First-packet latency of a cell ÷ that of a floor at the same N and options.
@@ -29,7 +30,7 @@ pub fn floor_ratios(run: &Run, services: u32) -> Vec<FloorRatio> {
             key.services == services
                 && key.scenario == ScenarioKind::FirstPacket
                 && key.mode != Mode::None
-                && key.variant.is_empty()
+                && key.variant != CONTROL
         })
         .flat_map(|key| {
             floors()
@@ -48,7 +49,7 @@ pub fn floor_ratios(run: &Run, services: u32) -> Vec<FloorRatio> {
 }
 
 /// The floor's cell with the same options, the transport aside: a floor is not programmed as a mode is.
-fn floor_of<'a>(cells: &Cells<'a>, key: &CellKey, floor: Mode) -> Option<&'a CellKey> {
+pub(super) fn floor_of<'a>(cells: &Cells<'a>, key: &CellKey, floor: Mode) -> Option<&'a CellKey> {
     let matters = |key: &CellKey| {
         let mut options = key.options.clone();
         options.retain(|name, _| {

@@ -2,6 +2,7 @@
 //! and is left out or weakened when the interval does not support it: intervals that overlap are "not
 //! distinguished", a cell that timed out is a lower bound.
 
+mod crossings;
 mod datapath;
 mod growth;
 mod ranking;
@@ -82,6 +83,7 @@ impl Context<'_, '_> {
             Metric::UpdateTime,
         ));
         found.extend(self.chunks());
+        found.extend(self.crossings());
         found.extend(self.exponents());
         found.extend(self.tool_share());
         found.extend(self.memory());
@@ -105,7 +107,7 @@ impl Context<'_, '_> {
         self.cells
             .keys()
             .filter(|key| {
-                self.scope.holds(key) && key.variant.is_empty() && key.services == self.largest
+                self.scope.holds(key) && key.services == self.largest
             })
             .filter(|key| !key.mode.is_floor() && asks(key))
             .collect()
@@ -133,7 +135,7 @@ impl Context<'_, '_> {
             fit.scenario == scenario
                 && fit.metric == metric
                 && fit.environment == self.scope.environment
-                && fit.variant.is_empty()
+                && fit.variant == self.scope.variant
                 && !fit.mode.is_floor()
         })
     }
