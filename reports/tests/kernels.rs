@@ -32,8 +32,8 @@ fn shape() -> Shape {
 
 #[test]
 fn environments_never_share_a_sentence_and_only_one_chart() {
-    let summary = &BOTH.1;
-    let figures = plots::figures(summary);
+    let (run, summary) = &*BOTH;
+    let figures = plots::figures(run, summary);
     let shared: Vec<&str> = figures
         .iter()
         .filter(|figure| {
@@ -68,16 +68,16 @@ fn every_mode_stands_in_every_environment_with_the_figure_of_its_own_row() {
     let tables = side_by_side(summary);
     assert_eq!(tables.len(), 1);
     let table = &tables[0];
-    assert_eq!((table.services, table.environments.len()), (1_000, 2));
+    assert_eq!((table.services, table.columns.len()), (1_000, 2));
     let modes: BTreeSet<Mode> = summary.cells.iter().map(|row| row.key.mode).collect();
     assert!(modes.len() > 4);
     for mode in modes {
         assert!(table.lines.iter().any(|line| line.mode == mode), "{mode}");
     }
     for line in &table.lines {
-        for (name, cell) in table.environments.iter().zip(&line.cells) {
-            let row = cell.unwrap_or_else(|| panic!("{} has no {name}", line.question));
-            assert_eq!(row.key.environment, *name);
+        for (column, cell) in table.columns.iter().zip(&line.cells) {
+            let row = cell.unwrap_or_else(|| panic!("{} has no {}", line.question, column.name()));
+            assert_eq!(row.key.environment, column.environment);
             assert_eq!((row.key.mode, row.key.services), (line.mode, 1_000));
         }
     }
@@ -107,7 +107,7 @@ fn what_one_environment_cannot_do_is_said_beside_the_figure_of_the_other() {
     assert!(line.cells[0].unwrap().median.is_some());
     assert_eq!(line.cells[1].unwrap().outcome, "unsupported");
     let page = render_html(&[(&run, &summary)]);
-    let section = &page[page.find("Kernels side by side").unwrap()..];
+    let section = &page[page.find("Side by side at").unwrap()..];
     assert!(section.contains("no such set"));
 }
 
@@ -116,9 +116,9 @@ fn one_environment_has_no_side_to_stand_beside() {
     let run = synthetic::run(&shape());
     let summary = summarise(&run);
     assert!(side_by_side(&summary).is_empty());
-    assert!(!render_html(&[(&run, &summary)]).contains("side by side"));
+    assert!(!render_html(&[(&run, &summary)]).contains("Side by side at"));
     assert!(
-        plots::figures(&summary)
+        plots::figures(&run, &summary)
             .iter()
             .all(|f| f.name != plots::KERNELS)
     );

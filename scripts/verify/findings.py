@@ -401,6 +401,9 @@ class Sentence:
         found = [k for k in self.keys(scenario, services, **options, **wanted) if k[0] == match.group(1)]
         if len(found) > 1:  # Cells without numbers have no place in a sentence of numbers.
             found = [k for k in found if any(r["outcome"] == "measured" for r in self.run.cells[k])] or found
+        if len(found) > 1:  # A name without its way is the ordinary way.
+            usual = {"transport": ("restore", "netlink"), "engine": ("legacy",)}
+            found = [k for k in found if all(v in usual.get(o, (v,)) for o, v in k[6])] or found
         if len(found) != 1:
             raise Wrong(f"'{name}' means {len(found)} cells of {scenario} at {services}")
         return found[0]
@@ -571,6 +574,7 @@ def slopes(s, protocol):
         fit = slope_of(s, name, protocol, span)
         same(value, fit.estimate)
         same_interval(ends, fit.ci)
+    s.take(r"distinguished from 0", lambda: None)
     if not s.take(rf"({VALUE}) in ({NAME}) \(({INTERVAL})\)", check):
         raise Wrong("states no slope")
     claimed = s.text.split("not distinguished from 0")[0].split(": ", 1)[1] if "nothing that is" not in s.text else ""

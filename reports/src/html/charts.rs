@@ -72,7 +72,7 @@ fn one(table: &Numbers, title: &str) -> Markup {
         &table.heading
     };
     html! {
-        div.scroll tabindex="0" role="region" aria-label=(caption) {
+        div.scroll tabindex="0" role="region" aria-label={ (title) " " (table.heading) } {
             table.full {
                 caption { (caption) }
                 thead { tr {

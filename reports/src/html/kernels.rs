@@ -21,21 +21,26 @@ pub(crate) const CAPTION: &str = "Medians with 95 % intervals, each mode in each
 fn one(table: &SideBySide<'_>, summary: &Summary) -> Markup {
     let columns = table.columns.len();
     html! {
+        @let left_out = columns.saturating_sub(COLUMNS);
         section {
             h2 { "Side by side at " (whole(table.services.into())) " services, " (whole(table.endpoints.into())) " endpoints each" }
             div.scroll tabindex="0" role="region" aria-label="Modes side by side" {
-                table.cards style={ "--modes:" (columns) } {
+                table.cards style={ "--modes:" (columns.min(COLUMNS)) } {
                     caption { (CAPTION) }
                     thead { tr {
                         th scope="col" { "Question and mode" }
-                        @for column in &table.columns { th scope="col" { (heading(summary, column)) } }
+                        @for column in table.columns.iter().take(COLUMNS) { th scope="col" { (heading(summary, column)) } }
                     } }
                     tbody { @for (index, line) in table.lines.iter().enumerate() { (row(table, line, index)) } }
                 }
             }
+            @if left_out > 0 { p.hint { (whole(left_out as u64)) " more columns are in summary.json." } }
         }
     }
 }
+
+/// Columns that a screen has room for.
+const COLUMNS: usize = 24;
 
 /// "Linux 6.1.0-56-cloud-amd64 (guest-6.1, tcg)".
 pub(crate) fn heading(summary: &Summary, column: &Column) -> String {
@@ -64,7 +69,7 @@ fn row(table: &SideBySide<'_>, line: &Line<'_>, index: usize) -> Markup {
                 @if first { (line.question) }
                 span.small { (line.series()) }
             }
-            @for (column, cell) in table.columns.iter().zip(&line.cells) {
+            @for (column, cell) in table.columns.iter().zip(&line.cells).take(COLUMNS) {
                 td data-label=(column.name()) { div { (answer(*cell, line.metric)) } }
             }
         }

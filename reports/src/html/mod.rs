@@ -21,10 +21,14 @@ use crate::load::Run;
 use crate::plots;
 use crate::quantity::{shortened, whole};
 use crate::scope::scopes;
-use crate::summarise::floor_ratios;
+use crate::summarise::floor_ratios_in;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
+
+/// Environments (with their variants and endpoints) that have tables and charts on a page: those with the most
+/// numbers. A page of more would be read by nobody.
+const DRAWN: usize = 6;
 
 /// Identifiers of one run's part of the page.
 struct Ids(String);
@@ -117,9 +121,12 @@ fn article(
     results: Option<&str>,
     (index, runs): (usize, usize),
 ) -> Markup {
-    let scopes = scopes(summary);
+    let mut scopes = scopes(summary);
+    let all = scopes.len();
+    let left_out: Vec<String> = scopes.drain(DRAWN.min(all)..).map(|s| s.describe()).collect();
+    let several = all > 1;
     let ids = Ids::new(index, runs);
-    let figures = plots::figures(run, summary);
+    let figures = plots::figures_of(run, summary, DRAWN);
     let shown = (&ids, figures.as_slice());
     html! {
         article id=(ids.of("run")) {
@@ -133,14 +140,22 @@ fn article(
                 (contents(&ids))
             }
             (banners(run, summary))
+            @if !left_out.is_empty() {
+                p.banner {
+                    strong { (whole(DRAWN as u64)) " of " (whole(all as u64)) " environments have tables and charts here. " }
+                    "The others stand beside them in the side-by-side table, in the table of every number and in summary.json; report --format svg draws them all: "
+                    (shortened(&left_out.join("; "), 1_000)) "."
+                }
+            }
             (headline::findings(summary, if index == 0 { "start" } else { "" }, &ids))
-            @for scope in &scopes { (matrix::table(run, summary, scope, scopes.len() > 1, shown)) }
+            @for scope in &scopes { (matrix::table(run, summary, scope, several, shown)) }
             (matrix::multiples(&figures, &ids))
+            (headline::more(summary))
             div id=(ids.of("tables")) {
                 @for scope in &scopes {
-                    (updates::tables(summary, scope, scopes.len() > 1))
-                    (headline::table(summary, scope, scopes.len() > 1))
-                    (headline::floors(&floor_ratios(run, scope.largest(summary)), scope))
+                    (updates::tables(summary, scope, several))
+                    (headline::table(summary, scope, several))
+                        (headline::floors(&floor_ratios_in(run, scope, scope.largest(summary)), scope))
                 }
                 (kernels::tables(summary))
             }

@@ -174,7 +174,7 @@ pub(crate) fn again(header: &schema::Header) -> String {
 }
 
 /// A command line that a shell takes back.
-pub(crate) fn command(words: &[String]) -> String {
+fn command(words: &[String]) -> String {
     let plain = |word: &str| {
         !word.is_empty()
             && word

@@ -32,7 +32,7 @@ impl Source<'_> {
 }
 
 /// Series that a chart draws one by one; of more it draws one a mode.
-const MOST: usize = 24;
+pub(super) const MOST: usize = 24;
 
 /// Rows that differ in nothing but N.
 pub(super) struct Series<'a> {
@@ -209,7 +209,8 @@ pub(super) fn left_out(
     ))
 }
 
-fn every_series<'a>(
+/// As [`series`], however many there are.
+pub(super) fn every_series<'a>(
     summary: &'a Summary,
     scope: &'a Scope,
     metric: Metric,
@@ -230,7 +231,8 @@ fn every_series<'a>(
         found[place].2.push(row);
     }
     found.sort_by_key(|(mode, ..)| *mode);
-    let names = if found.len() > MOST {
+    // Naming looks at every pair.
+    let names = if found.len() > 20 * MOST {
         found.iter().map(|(mode, ..)| mode.to_string()).collect()
     } else {
         let named: Vec<_> = found.iter().map(|(mode, options, _)| (*mode, *options)).collect();

@@ -3,7 +3,8 @@
 use schema::{CellKey, Metric, Mode, Options, Protocol, ScenarioKind, Unit};
 
 use super::axis::Axis;
-use super::chart::{Series, Source, behind_points, extents, gaps, left_out, series, stated};
+use super::chart::{Series, Source, behind_points, every_series, extents, gaps, stated};
+use super::chart::MOST;
 use super::figure::{Body, Figure, Key, Line, Panel, Point};
 use super::style::Style;
 use crate::quantity::{value, whole};
@@ -21,7 +22,7 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
             && key.services == largest
             && key.options.contains_key("position")
     };
-    let series = series(summary, scope, Metric::Latency, asks);
+    let series = every_series(summary, scope, Metric::Latency, asks);
     let rows = || series.iter().flat_map(Series::measured);
     let y = Axis::log("median latency", extents(rows()), Unit::Nanoseconds)?;
     let used: Vec<&str> = POSITIONS
@@ -29,7 +30,9 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
         .copied()
         .filter(|position| series.iter().any(|s| position_of(s) == Some(position)))
         .collect();
-    let shapes = shapes(&series);
+    let mut shapes = shapes(&series);
+    let all = shapes.len();
+    shapes.truncate(MOST);
     let names = series_names(
         &shapes
             .iter()
@@ -67,7 +70,12 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
         })
         .collect();
     let mut notes = vec![behind_points(rows())];
-    notes.extend(left_out(summary, scope, Metric::Latency, asks));
+    if shapes.len() < all {
+        notes.push(format!(
+            "{all} lines differ in their options; the first {} are drawn, the others are in summary.json.",
+            shapes.len()
+        ));
+    }
     notes.extend(gaps(&series));
     Some(Figure {
         name: String::new(),

@@ -10,6 +10,8 @@ use crate::quantity::{counted, value, whole};
 use crate::scope::lower_bound;
 use crate::side_by_side::{Column, Line, SideBySide, side_by_side};
 
+/// Columns of which a chart shows the rows.
+const COLUMNS: usize = 8;
 /// Panels of a chart: the questions that are asked first.
 const PANELS: usize = 6;
 
@@ -26,7 +28,7 @@ pub(super) fn figure(summary: &Summary) -> Option<Figure> {
         title: format!(
             "Side by side: what does it cost? {} services on {}",
             whole(table.services.into()),
-            names(&table).join(" and ")
+            crate::quantity::shortened(&names(&table).join(" and "), 160)
         ),
         notes: notes(&table, questions.len()),
         alt: described(&table, &questions),
@@ -88,7 +90,7 @@ fn panel(table: &SideBySide<'_>, question: &str) -> Option<Panel> {
 
 /// A row for each environment in which the line was planned; the first filled, the others hollow.
 fn rows(table: &SideBySide<'_>, line: &Line<'_>) -> Vec<NamedRow> {
-    let cells = names(table).into_iter().zip(&line.cells).enumerate();
+    let cells = names(table).into_iter().zip(&line.cells).enumerate().take(COLUMNS);
     cells
         .filter_map(|(index, (name, cell))| {
             let row = (*cell)?;
@@ -133,6 +135,12 @@ fn notes(table: &SideBySide<'_>, shown: usize) -> Vec<String> {
         "Dots are medians, bars their 95 % intervals over stays; n is samples/stays. Filled and hollow tell the columns apart. Axes differ between panels."
             .to_owned(),
     ];
+    if table.columns.len() > COLUMNS {
+        notes.push(format!(
+            "The first {COLUMNS} of {} columns are drawn.",
+            table.columns.len()
+        ));
+    }
     if all.len() > shown {
         notes.push(format!(
             "One question a scenario; all {} are in the table.",

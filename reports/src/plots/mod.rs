@@ -103,10 +103,16 @@ pub enum PlotError {
 /// charts of its own, never shared axes; one chart alone puts them side by side.
 #[must_use]
 pub fn figures(run: &Run, summary: &Summary) -> Vec<Figure> {
+    figures_of(run, summary, usize::MAX)
+}
+
+/// The same of the first `most` scopes.
+#[must_use]
+pub fn figures_of(run: &Run, summary: &Summary, most: usize) -> Vec<Figure> {
     let source = Source { run, summary };
     let scopes = scopes(summary);
     let mut figures = Vec::new();
-    for (index, scope) in scopes.iter().enumerate() {
+    for (index, scope) in scopes.iter().take(most).enumerate() {
         for chart in registry() {
             let Some(mut figure) = (chart.figure)(&source, scope) else {
                 continue;

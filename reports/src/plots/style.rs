@@ -60,3 +60,48 @@ impl Style {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Relative luminance and contrast as in WCAG 2.2.
+    fn luminance(color: RGBColor) -> f64 {
+        let linear = |part: u8| {
+            let share = f64::from(part) / 255.0;
+            if share <= 0.040_45 {
+                share / 12.92
+            } else {
+                ((share + 0.055) / 1.055).powf(2.4)
+            }
+        };
+        0.2126 * linear(color.0) + 0.7152 * linear(color.1) + 0.0722 * linear(color.2)
+    }
+
+    fn contrast(a: RGBColor, b: RGBColor) -> f64 {
+        let (a, b) = (luminance(a), luminance(b));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn every_mode_is_seen_on_the_light_and_on_the_dark_page() {
+        let dark = RGBColor(0x1c, 0x1e, 0x22);
+        for mode in Mode::ALL {
+            let color = Style::of(*mode, 0).color;
+            for paper in [PAPER, dark] {
+                let seen = contrast(color, paper);
+                assert!(seen >= 3.0, "{mode}: {seen:.2} on {paper:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn modes_are_told_apart_by_more_than_colour() {
+        for (index, a) in Mode::ALL.iter().enumerate() {
+            for b in &Mode::ALL[index + 1..] {
+                let (x, y) = (Style::of(*a, 0), Style::of(*b, 0));
+                assert!(x.marker != y.marker || x.hollow != y.hollow, "{a} and {b}");
+            }
+        }
+    }
+}

@@ -22,8 +22,13 @@ pub(super) struct Cells<'a> {
 
 impl<'a> Cells<'a> {
     pub(super) fn of(run: &'a Run) -> Self {
+        Self::within(run, |_| true)
+    }
+
+    /// Some of the cells of a run.
+    pub(super) fn within(run: &'a Run, asked: impl Fn(&CellKey) -> bool) -> Self {
         let mut cells: BTreeMap<&CellKey, Vec<&CellRecord>> = BTreeMap::new();
-        for cell in &run.cells {
+        for cell in run.cells.iter().filter(|cell| asked(&cell.key)) {
             cells.entry(&cell.key).or_default().push(cell);
         }
         for records in cells.values_mut() {

@@ -91,7 +91,7 @@ fn noun(metric: Metric) -> &'static str {
 }
 
 /// Whether a cell is programmed in the ordinary way of its mode.
-fn is_ordinary(key: &CellKey) -> bool {
+pub(super) fn is_ordinary(key: &CellKey) -> bool {
     let is = |name: &str, usual: &[&str]| {
         let value = key.options.get(name);
         value.is_none_or(|value| usual.contains(&value.as_str()))
@@ -201,7 +201,9 @@ pub struct Asked<'a> {
 /// The matrix of a scope: times that people wait for, and memory.
 #[must_use]
 pub fn matrix<'a>(run: &Run, summary: &'a Summary, scope: &'a Scope) -> Vec<Asked<'a>> {
-    let cells = Cells::of(run);
+    let largest = scope.largest(summary);
+    let here = |key: &CellKey| key.services == largest && scope.holds(key);
+    let cells = Cells::within(run, here);
     measures(summary, scope)
         .into_iter()
         .filter(|measure| {

@@ -20,7 +20,7 @@ use crate::statistics::{Sample, interval_of_medians};
 use cells::Cells;
 pub(crate) use measures::in_full;
 pub use measures::{Answer, Asked, Measure, Standing, matrix, measures};
-pub use ratios::{FloorRatio, floor_ratios};
+pub use ratios::{FloorRatio, floor_ratios, floor_ratios_in};
 
 /// A quantile is given from this many samples on: the rarest tenth, hundredth or thousandth must have
 /// been seen at least once.

@@ -4,7 +4,7 @@ use schema::{CellKey, Metric, Mode, ScenarioKind};
 
 use super::cells::Cells;
 use crate::load::Run;
-use crate::scope::CONTROL;
+use crate::scope::{CONTROL, Scope};
 use crate::statistics::{Ratio, Stratum, ratio_of_independent, ratio_of_medians, seed_of};
 
 /// First-packet latency of a cell ÷ that of a floor at the same N and options.
@@ -22,7 +22,17 @@ pub struct FloorRatio {
 /// were not measured.
 #[must_use]
 pub fn floor_ratios(run: &Run, services: u32) -> Vec<FloorRatio> {
-    let cells = Cells::of(run);
+    ratios_of(&Cells::within(run, |key| key.services == services), services)
+}
+
+/// The same of one scope.
+#[must_use]
+pub fn floor_ratios_in(run: &Run, scope: &Scope, services: u32) -> Vec<FloorRatio> {
+    let here = |key: &CellKey| key.services == services && scope.holds(key);
+    ratios_of(&Cells::within(run, here), services)
+}
+
+fn ratios_of(cells: &Cells<'_>, services: u32) -> Vec<FloorRatio> {
     let floors = || Mode::ALL.iter().copied().filter(|mode| mode.is_floor());
     cells
         .keys()
@@ -38,11 +48,11 @@ pub fn floor_ratios(run: &Run, services: u32) -> Vec<FloorRatio> {
                 .map(move |floor| (key, floor))
         })
         .filter_map(|(key, floor)| {
-            let base = floor_of(&cells, key, floor)?;
+            let base = floor_of(cells, key, floor)?;
             Some(FloorRatio {
                 key: key.clone(),
                 floor,
-                ratio: ratio(&cells, key, base, Metric::Latency)?,
+                ratio: ratio(cells, key, base, Metric::Latency)?,
             })
         })
         .collect()

@@ -12,6 +12,7 @@ use schema::{CellKey, Metric, Options, ScenarioKind};
 use super::{Context, evidence, listed};
 use crate::quantity::whole;
 use crate::scope::{are_apart, series_names};
+use crate::summarise::measures::is_ordinary;
 
 /// One mode's medians over N.
 struct Curve<'a> {
@@ -111,10 +112,11 @@ impl Context<'_, '_> {
         Some(Finding {
             text,
             evidence: proof,
+            headline: false,
         })
     }
 
-    /// The curves of the modes that serve services, in the fixed order.
+    /// The curves of the modes that serve services, each through its ordinary way, in the fixed order.
     fn curves(&self, asks: &impl Fn(&CellKey) -> bool) -> Vec<Curve<'_>> {
         let metric = |key: &CellKey| match key.scenario {
             ScenarioKind::FirstPacket => Metric::Latency,
@@ -122,7 +124,7 @@ impl Context<'_, '_> {
         };
         let rows = self.scope.rows(self.summary);
         let mut found: Vec<(&CellKey, Vec<&Row>)> = Vec::new();
-        for row in rows.filter(|row| !row.key.mode.is_floor() && asks(&row.key)) {
+        for row in rows.filter(|row| !row.key.mode.is_floor() && is_ordinary(&row.key) && asks(&row.key)) {
             if row.metric != Some(metric(&row.key)) {
                 continue;
             }
