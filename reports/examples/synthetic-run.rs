@@ -60,11 +60,12 @@ fn multiply(run: &mut reports::Run, cells: usize) {
             run.header.environments.insert(name, facts.clone());
         }
         let room = cells - run.cells.len();
-        run.cells.extend(ours.iter().take(room).cloned().map(|mut cell| {
-            cell.key.environment = format!("{}-{copy}", cell.key.environment);
-            cell.stay += stays * copy;
-            cell
-        }));
+        run.cells
+            .extend(ours.iter().take(room).cloned().map(|mut cell| {
+                cell.key.environment = format!("{}-{copy}", cell.key.environment);
+                cell.stay += stays * copy;
+                cell
+            }));
     }
     run.header.planned_cells = run.header.planned_cells.max(run.cells.len() as u64);
 }

@@ -62,7 +62,8 @@ impl Page {
             self.left -= length;
             return;
         }
-        let pointer = |lines: usize| format!("\n… cut here: {lines} more lines are in report.html\n");
+        let pointer =
+            |lines: usize| format!("\n… cut here: {lines} more lines are in report.html\n");
         let total = part.lines().count();
         let room = self.left.saturating_sub(pointer(total).chars().count());
         let (mut used, mut kept) = (0, 0);
@@ -214,7 +215,10 @@ fn update(answer: &Answer<'_>, times: &[&Row]) -> String {
         format!("{}: ", name_of(&way))
     };
     if answer.time.median.is_none() {
-        return format!("{through}{}", safe(&shortened(&without_time(answer.time), 2 * NAME)));
+        return format!(
+            "{through}{}",
+            safe(&shortened(&without_time(answer.time), 2 * NAME))
+        );
     }
     let sync = answer
         .sync

@@ -54,11 +54,17 @@ fn named<'a>(summary: &'a Summary, name: &str, scenario: ScenarioKind, services:
         _ => Metric::UpdateTime,
     };
     let rows = summary.cells.iter().filter(|row| {
-        (row.key.mode, row.key.scenario, row.key.services, row.metric) == (mode, scenario, services, Some(metric))
+        (row.key.mode, row.key.scenario, row.key.services, row.metric)
+            == (mode, scenario, services, Some(metric))
     });
     let mut found: Vec<&Row> = rows
         .filter(|row| {
-            let of: Vec<String> = row.key.options.iter().map(|(k, v)| scope::option(k, v)).collect();
+            let of: Vec<String> = row
+                .key
+                .options
+                .iter()
+                .map(|(k, v)| scope::option(k, v))
+                .collect();
             words.is_empty() || words.split(", ").all(|word| of.iter().any(|o| o == word))
         })
         .collect();
@@ -72,7 +78,12 @@ fn named<'a>(summary: &'a Summary, name: &str, scenario: ScenarioKind, services:
 
 fn before(low: &Row, high: &Row, text: &str) {
     let ([_, top], [bottom, _]) = (low.ci95.unwrap(), high.ci95.unwrap());
-    assert!(top < bottom, "{} [..{top}] and {} [{bottom}..] overlap: {text}", low.key, high.key);
+    assert!(
+        top < bottom,
+        "{} [..{top}] and {} [{bottom}..] overlap: {text}",
+        low.key,
+        high.key
+    );
 }
 
 /// Every order that a sentence claims.
@@ -95,14 +106,21 @@ fn claims(summary: &Summary, text: &str) -> usize {
     };
     let lowest = named(summary, base, scenario, 10_000);
     let mut seen = 0;
-    for part in verdict.split(" times as long").filter(|part| part.contains(" takes ")) {
+    for part in verdict
+        .split(" times as long")
+        .filter(|part| part.contains(" takes "))
+    {
         let (name, times) = part.rsplit_once(" takes ").unwrap();
         if times.starts_with("more than") {
             continue;
         }
-        let start = Mode::ALL.iter().filter_map(|mode| Some((name.rfind(mode.name())?, mode)));
+        let start = Mode::ALL
+            .iter()
+            .filter_map(|mode| Some((name.rfind(mode.name())?, mode)));
         // "iptables-nft" holds no other mode's name, but "none" may stand before it.
-        let (at, _) = start.max_by_key(|(at, mode)| (*at, mode.name().len())).unwrap();
+        let (at, _) = start
+            .max_by_key(|(at, mode)| (*at, mode.name().len()))
+            .unwrap();
         before(lowest, named(summary, &name[at..], scenario, 10_000), text);
         seen += 1;
     }
@@ -111,7 +129,10 @@ fn claims(summary: &Summary, text: &str) -> usize {
 
 /// Every crossing: the two are in opposite orders, told apart, at the sizes around it.
 fn crossings(summary: &Summary, text: &str) -> usize {
-    let Some((question, parts)) = text.split_once("as N grows, for ").and_then(|(_, rest)| rest.split_once(": ")) else {
+    let Some((question, parts)) = text
+        .split_once("as N grows, for ")
+        .and_then(|(_, rest)| rest.split_once(": "))
+    else {
         return 0;
     };
     let scenario = match question {
@@ -120,7 +141,10 @@ fn crossings(summary: &Summary, text: &str) -> usize {
         _ => ScenarioKind::FirstPacket,
     };
     let mut seen = 0;
-    for part in parts.split("; ").filter(|part| part.contains(" overtakes ")) {
+    for part in parts
+        .split("; ")
+        .filter(|part| part.contains(" overtakes "))
+    {
         let (over, rest) = part.split_once(" overtakes ").unwrap();
         let (under, rest) = rest.split_once(" at ").unwrap();
         let numbers: Vec<f64> = rest
@@ -130,14 +154,19 @@ fn crossings(summary: &Summary, text: &str) -> usize {
             .map(|digits| digits.parse().unwrap())
             .collect();
         // "at 522 services (95 %: 339–978)"
-        let [at, _, from, to] = numbers[..] else { panic!("{part}") };
+        let [at, _, from, to] = numbers[..] else {
+            panic!("{part}")
+        };
         assert!(from <= at && at <= to, "{part}");
         let sizes = [100, 1_000, 10_000];
         let apart = |low: &str, high: &str, size: u32| {
             let of = |name: &str| named(summary, name, scenario, size);
             before(of(low), of(high), text);
         };
-        let below = sizes.iter().rev().find(|size| f64::from(**size) <= from * 1.01);
+        let below = sizes
+            .iter()
+            .rev()
+            .find(|size| f64::from(**size) <= from * 1.01);
         let above = sizes.iter().find(|size| f64::from(**size) >= to * 0.99);
         apart(under, over, *below.unwrap());
         apart(over, under, *above.unwrap());
@@ -187,8 +216,16 @@ fn orders_are_claimed_where_intervals_are_apart() {
     // The property above must not hold of silence.
     let run = random_run(1, 6, 0.01, &[1.0]);
     let summary = summarise(&run);
-    let orders: usize = summary.findings.iter().map(|f| claims(&summary, &f.text)).sum();
-    let crossed: usize = summary.findings.iter().map(|f| crossings(&summary, &f.text)).sum();
+    let orders: usize = summary
+        .findings
+        .iter()
+        .map(|f| claims(&summary, &f.text))
+        .sum();
+    let crossed: usize = summary
+        .findings
+        .iter()
+        .map(|f| crossings(&summary, &f.text))
+        .sum();
     assert!(orders >= 6, "{orders} of {:?}", summary.findings);
     assert!(crossed >= 1, "{crossed}");
 }
@@ -197,7 +234,10 @@ fn orders_are_claimed_where_intervals_are_apart() {
 fn modes_that_change_places_inside_their_intervals_cross_nowhere_that_is_known() {
     let run = random_run(3, 3, 0.4, &[1.0]);
     let mut run = run;
-    run.cells.retain(|c| c.key.scenario == ScenarioKind::FirstPacket && matches!(c.key.mode, Mode::Ipset | Mode::Nftables));
+    run.cells.retain(|c| {
+        c.key.scenario == ScenarioKind::FirstPacket
+            && matches!(c.key.mode, Mode::Ipset | Mode::Nftables)
+    });
     for cell in &mut run.cells {
         let factor = match (cell.key.mode, cell.key.services) {
             (Mode::Ipset, 100) | (Mode::Nftables, 10_000) => 1.02,
@@ -207,11 +247,21 @@ fn modes_that_change_places_inside_their_intervals_cross_nowhere_that_is_known()
             if let Samples::Values(values) = &mut series.samples {
                 // The same noise in both, so that medians turn by what is added alone.
                 let n = values.len();
-                *values = (0..n).map(|i| factor * (40_000.0 + 9_000.0 * f64::from(cell.block) + i as f64)).collect();
+                *values = (0..n)
+                    .map(|i| factor * (40_000.0 + 9_000.0 * f64::from(cell.block) + i as f64))
+                    .collect();
             }
         }
     }
     let summary = summarise(&run);
-    let text = summary.findings.iter().find(|f| f.text.starts_with("Which mode overtakes")).unwrap();
-    assert!(text.text.contains("no crossing is known; inconclusive"), "{}", text.text);
+    let text = summary
+        .findings
+        .iter()
+        .find(|f| f.text.starts_with("Which mode overtakes"))
+        .unwrap();
+    assert!(
+        text.text.contains("no crossing is known; inconclusive"),
+        "{}",
+        text.text
+    );
 }

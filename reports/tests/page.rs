@@ -76,7 +76,10 @@ fn elements(html: &str) -> Vec<String> {
 }
 
 fn scripts(elements: &[String]) -> usize {
-    elements.iter().filter(|element| *element == "script").count()
+    elements
+        .iter()
+        .filter(|element| *element == "script")
+        .count()
 }
 
 #[test]
@@ -220,7 +223,12 @@ fn a_run_of_one_size_and_one_scenario_is_drawn_too() {
     let summary = summarise(&run);
     let figures = plots::figures(&run, &summary);
     let names: Vec<&str> = figures.iter().map(|figure| figure.name.as_str()).collect();
-    let wanted = ["heat-map", "updates", "updates-processor-time", "service-add"];
+    let wanted = [
+        "heat-map",
+        "updates",
+        "updates-processor-time",
+        "service-add",
+    ];
     assert_eq!(names, wanted);
     for figure in &figures {
         elements(&figure.standalone_svg().unwrap());
@@ -277,15 +285,29 @@ fn every_run_has_its_part_of_a_page_and_its_figures_beside_the_others() {
     let (run, summary) = &*PLAIN;
     let html = render_html(&[(run, summary), (run, summary)]);
     elements(&html);
-    let ids: Vec<&str> = html.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let ids: Vec<&str> = html
+        .split(" id=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
     let mut distinct = ids.clone();
     distinct.sort_unstable();
     distinct.dedup();
     assert_eq!(ids.len(), distinct.len(), "an identifier is given once");
-    for link in html.split(" href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+    for link in html
+        .split(" href=\"#")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+    {
         assert!(ids.contains(&link), "#{link} leads somewhere");
     }
-    for needed in ["2 runs", "run 1, host", "run 2, host", "run-2-chart-heat-map", "Side by side"] {
+    for needed in [
+        "2 runs",
+        "run 1, host",
+        "run 2, host",
+        "run-2-chart-heat-map",
+        "Side by side",
+    ] {
         assert!(html.contains(needed), "{needed}");
     }
 }
@@ -310,7 +332,12 @@ fn variants_of_a_run_stand_side_by_side_and_none_is_dropped() {
     let figures = plots::figures(&run, &summary);
     let named = |name: &str| figures.iter().any(|figure| figure.name == name);
     assert!(named("kernels") && named("first-packet-tcp") && named("first-packet-tcp-2"));
-    assert!(summary.findings.iter().any(|f| f.text.starts_with("host, head, 2 endpoints")));
+    assert!(
+        summary
+            .findings
+            .iter()
+            .any(|f| f.text.starts_with("host, head, 2 endpoints"))
+    );
 }
 
 #[test]
@@ -337,30 +364,60 @@ fn a_run_without_a_number_says_so_and_why() {
 fn a_comment_on_a_pull_request_is_never_too_long_and_says_where_it_was_cut() {
     let (mut run, summary) = made(&"w".repeat(10_000));
     let text = render_markdown(&[(&run, &summary)]);
-    assert!(text.chars().count() <= reports::markdown::LONGEST, "{}", text.chars().count());
+    assert!(
+        text.chars().count() <= reports::markdown::LONGEST,
+        "{}",
+        text.chars().count()
+    );
     let cells = run.cells.clone();
     for stride in 0..60 {
-        run.cells.extend(cells.iter().filter(|c| c.key.services == 10_000).cloned().map(|mut cell| {
-            cell.key.options.insert("vip_stride".to_owned(), stride.to_string());
-            cell
-        }));
+        run.cells.extend(
+            cells
+                .iter()
+                .filter(|c| c.key.services == 10_000)
+                .cloned()
+                .map(|mut cell| {
+                    cell.key
+                        .options
+                        .insert("vip_stride".to_owned(), stride.to_string());
+                    cell
+                }),
+        );
     }
     let mut summary = summary;
     let rows = summary.cells.clone();
     for stride in 0..60 {
-        summary.cells.extend(rows.iter().filter(|r| r.key.services == 10_000).cloned().map(|mut row| {
-            row.key.options.insert("vip_stride".to_owned(), stride.to_string());
-            row
-        }));
+        summary.cells.extend(
+            rows.iter()
+                .filter(|r| r.key.services == 10_000)
+                .cloned()
+                .map(|mut row| {
+                    row.key
+                        .options
+                        .insert("vip_stride".to_owned(), stride.to_string());
+                    row
+                }),
+        );
     }
     let text = render_markdown(&[(&run, &summary)]);
-    assert!(text.chars().count() <= reports::markdown::LONGEST, "{}", text.chars().count());
-    assert!(text.contains("more lines are in report.html"), "{}", &text[text.len() - 400..]);
+    assert!(
+        text.chars().count() <= reports::markdown::LONGEST,
+        "{}",
+        text.chars().count()
+    );
+    assert!(
+        text.contains("more lines are in report.html"),
+        "{}",
+        &text[text.len() - 400..]
+    );
     assert!(text.contains("To take it again"), "the last line is there");
     for runs in [3, 500] {
         let parts = vec![(&run, &summary); runs];
         let text = render_markdown(&parts);
-        assert!(text.chars().count() <= reports::markdown::LONGEST, "{runs} runs");
+        assert!(
+            text.chars().count() <= reports::markdown::LONGEST,
+            "{runs} runs"
+        );
     }
 }
 
@@ -369,7 +426,13 @@ fn names_of_any_length_leave_a_picture_a_picture() {
     let (run, summary) = made(&"w".repeat(10_000));
     for figure in plots::figures(&run, &summary) {
         let svg = figure.standalone_svg().unwrap();
-        let tall: u32 = svg.split("height=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap().parse().unwrap();
+        let tall: u32 = svg
+            .split("height=\"")
+            .nth(1)
+            .and_then(|rest| rest.split('"').next())
+            .unwrap()
+            .parse()
+            .unwrap();
         assert!(tall < 6_000, "{}: {tall} high", figure.name);
     }
 }
@@ -379,11 +442,17 @@ fn linear_axes_show_the_same_points() {
     let (run, summary) = &*PLAIN;
     let mut seen = 0;
     for figure in plots::figures(run, summary) {
-        let Some(linear) = figure.linear() else { continue };
+        let Some(linear) = figure.linear() else {
+            continue;
+        };
         seen += 1;
         let marks = |svg: &str| svg.matches("class=\"p\"").count();
         let (log, flat) = (figure.inline_svg().unwrap(), linear.inline_svg().unwrap());
-        assert!(log.contains("log scale") && !flat.contains("log scale"), "{}", figure.name);
+        assert!(
+            log.contains("log scale") && !flat.contains("log scale"),
+            "{}",
+            figure.name
+        );
         // Crosses of gaps stand on both.
         assert_eq!(marks(&log), marks(&flat), "{}", figure.name);
     }

@@ -61,7 +61,9 @@ fn folder(args: &ReportArgs, run: &Path, index: usize) -> PathBuf {
 
 /// The path of the results as seen from the page, where both lie under the page's directory.
 fn beside(page: &Path, results: &Path) -> Option<String> {
-    let here = page.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let here = page
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
     let here = here.unwrap_or(Path::new(".")).canonicalize().ok()?;
     let results = results.canonicalize().ok()?;
     let path = results.strip_prefix(&here).ok()?;

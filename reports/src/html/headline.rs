@@ -43,7 +43,11 @@ pub(super) fn more(summary: &Summary) -> Markup {
 const SENTENCES: usize = 80;
 
 fn sentences(summary: &Summary, headline: bool) -> Markup {
-    let all: Vec<&Finding> = summary.findings.iter().filter(|f| f.headline == headline).collect();
+    let all: Vec<&Finding> = summary
+        .findings
+        .iter()
+        .filter(|f| f.headline == headline)
+        .collect();
     html! {
         ul.findings { @for finding in all.iter().take(SENTENCES) { (sentence(finding)) } }
         @if all.len() > SENTENCES {

@@ -68,7 +68,10 @@ pub fn render_html_beside(runs: &[(&Run, &Summary)], results: &[Option<String>])
     let policy = format!(
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; script-src 'sha256-{script}'"
     );
-    let results = results.iter().map(Option::as_deref).chain(std::iter::repeat(None));
+    let results = results
+        .iter()
+        .map(Option::as_deref)
+        .chain(std::iter::repeat(None));
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -123,7 +126,10 @@ fn article(
 ) -> Markup {
     let mut scopes = scopes(summary);
     let all = scopes.len();
-    let left_out: Vec<String> = scopes.drain(DRAWN.min(all)..).map(|s| s.describe()).collect();
+    let left_out: Vec<String> = scopes
+        .drain(DRAWN.min(all)..)
+        .map(|s| s.describe())
+        .collect();
     let several = all > 1;
     let ids = Ids::new(index, runs);
     let figures = plots::figures_of(run, summary, DRAWN);

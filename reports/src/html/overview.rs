@@ -92,10 +92,11 @@ fn together(runs: &[(&Run, &Summary)]) -> Summary {
         for (name, facts) in &summary.environments {
             all.environments.insert(named(name), facts.clone());
         }
-        all.cells.extend(summary.cells.iter().cloned().map(|mut row| {
-            row.key.environment = named(&row.key.environment);
-            row
-        }));
+        all.cells
+            .extend(summary.cells.iter().cloned().map(|mut row| {
+                row.key.environment = named(&row.key.environment);
+                row
+            }));
     }
     all
 }

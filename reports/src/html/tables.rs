@@ -151,7 +151,12 @@ fn together(scenario: ScenarioKind, metric: Metric, rows: &[&Row]) -> Markup {
     let mut groups: BTreeMap<(Mode, &str, &str, u32), Vec<&Row>> = BTreeMap::new();
     for row in rows {
         let key = &row.key;
-        let group = (key.mode, key.environment.as_str(), key.variant.as_str(), key.services);
+        let group = (
+            key.mode,
+            key.environment.as_str(),
+            key.variant.as_str(),
+            key.services,
+        );
         groups.entry(group).or_default().push(row);
     }
     let range = |rows: &[&Row]| {

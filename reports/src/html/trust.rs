@@ -7,8 +7,8 @@ use maud::{Markup, html};
 use schema::summary::Summary;
 use schema::{Environment, Outcome, Unit};
 
-use crate::load::Run;
 use super::Ids;
+use crate::load::Run;
 use crate::quantity::{counted, shortened, value, whole};
 use crate::statistics::RESAMPLES;
 
@@ -166,7 +166,9 @@ pub(crate) fn again(header: &schema::Header) -> String {
         }
         kept.push(word.clone());
     }
-    let seeded = kept.iter().any(|w| w == "--seed" || w.starts_with("--seed="));
+    let seeded = kept
+        .iter()
+        .any(|w| w == "--seed" || w.starts_with("--seed="));
     if !seeded {
         kept.extend(["--seed".to_owned(), header.seed.to_string()]);
     }

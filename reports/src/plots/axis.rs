@@ -169,7 +169,10 @@ impl Axis {
         let to = self.to / 1.25;
         let mut ticks: Vec<(f64, String)> = Vec::new();
         for (tick, text) in &self.ticks {
-            if ticks.last().is_none_or(|(last, _)| (last - tick) / to > 0.09) {
+            if ticks
+                .last()
+                .is_none_or(|(last, _)| (last - tick) / to > 0.09)
+            {
                 ticks.push((*tick, text.clone()));
             }
         }

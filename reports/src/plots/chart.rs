@@ -192,7 +192,8 @@ pub(super) fn left_out(
     modes.dedup();
     let medians = |mode: Mode| {
         let rows = all.iter().filter(move |s| s.mode == mode);
-        rows.flat_map(Series::measured).filter_map(|row| Some((row.median?, row.unit?)))
+        rows.flat_map(Series::measured)
+            .filter_map(|row| Some((row.median?, row.unit?)))
     };
     let ranges: Vec<String> = modes
         .iter()
@@ -235,7 +236,10 @@ pub(super) fn every_series<'a>(
     let names = if found.len() > 20 * MOST {
         found.iter().map(|(mode, ..)| mode.to_string()).collect()
     } else {
-        let named: Vec<_> = found.iter().map(|(mode, options, _)| (*mode, *options)).collect();
+        let named: Vec<_> = found
+            .iter()
+            .map(|(mode, options, _)| (*mode, *options))
+            .collect();
         series_names(&named)
     };
     let mut variants: std::collections::BTreeMap<Mode, usize> = Default::default();
@@ -317,33 +321,48 @@ pub(super) fn samples_in_stays<'a>(rows: impl Iterator<Item = &'a Row>) -> Strin
     format!("{} in {}", range(samples, "sample"), range(stays, "stay"))
 }
 
-/// One sentence for each series with gaps: where, and why.
+/// Where series have gaps, and why: one sentence for all series of a mode that lack the same for the same reason.
 pub(super) fn gaps(series: &[Series<'_>]) -> Vec<String> {
-    series
-        .iter()
-        .filter_map(|series| {
-            let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
-            for row in series.rows.iter().filter(|row| row.median.is_none()) {
-                let reason = row.reason.clone().unwrap_or_else(|| row.outcome.clone());
-                let at = whole(row.key.services.into());
-                match reasons.iter_mut().find(|(seen, _)| *seen == reason) {
-                    Some((_, sizes)) => sizes.push(at),
-                    None => reasons.push((reason, vec![at])),
-                }
+    let mut found: Vec<(Mode, String, Vec<&str>)> = Vec::new();
+    for series in series {
+        let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+        for row in series.rows.iter().filter(|row| row.median.is_none()) {
+            let reason = row.reason.clone().unwrap_or_else(|| row.outcome.clone());
+            let at = whole(row.key.services.into());
+            match reasons.iter_mut().find(|(seen, _)| *seen == reason) {
+                Some((_, sizes)) => sizes.push(at),
+                None => reasons.push((reason, vec![at])),
             }
-            let parts: Vec<String> = reasons
-                .into_iter()
-                .map(|(reason, sizes)| format!("at {} ({reason})", sizes.join(", ")))
-                .collect();
-            (!parts.is_empty()).then(|| {
-                format!(
-                    "No point for {} {} (crosses at the lower edge).",
-                    series.name,
-                    parts.join("; ")
-                )
-            })
+        }
+        let parts: Vec<String> = reasons
+            .into_iter()
+            .map(|(reason, sizes)| format!("at {} ({reason})", sizes.join(", ")))
+            .collect();
+        if parts.is_empty() {
+            continue;
+        }
+        let text = parts.join("; ");
+        let same = |(mode, seen, _): &&mut (Mode, String, Vec<&str>)| {
+            *mode == series.mode && *seen == text
+        };
+        match found.iter_mut().find(same) {
+            Some((.., names)) => names.push(&series.name),
+            None => found.push((series.mode, text, vec![&series.name])),
+        }
+    }
+    found
+        .into_iter()
+        .map(|(mode, text, names)| match names.as_slice() {
+            [name] => format!("No point for {name} {text}."),
+            _ => format!("No point for {mode} ({} series) {text}.", names.len()),
         })
         .collect()
+}
+
+/// What the crosses of a chart over N are; `None` where it has none.
+pub(super) fn crosses(series: &[Series<'_>]) -> Option<String> {
+    let any = series.iter().any(|series| !series.gaps().is_empty());
+    any.then(|| "Crosses along the lower edge stand at sizes without a number.".to_owned())
 }
 
 /// What a chart shows, in words: each series at its ends.

@@ -196,7 +196,8 @@ fn name_lines(
         .iter()
         .filter(|line| line.labelled)
         .filter_map(|line| {
-            let last = line.points.last()?;
+            let placed = |point: &&Point| point.y.is_finite() && point.y > 0.0;
+            let last = line.points.iter().rfind(placed)?;
             let (x, y) = axes.backend_coord(&(last.x, last.y));
             Some((x - left, y - top, line))
         })
@@ -267,7 +268,9 @@ fn draw_line(
             }
         }
     }
-    for point in &line.points {
+    // What has no place on an axis (a time of 0 on a logarithmic one) is in the notes and the numbers.
+    let placed = |point: &&Point| x.holds(point.x) && y.holds(point.y);
+    for point in line.points.iter().filter(placed) {
         sheet.open("p", Some(&hover(line, &point.at, &point.text)));
         draw_point(axes, y, line.style, point)?;
         sheet.close();
@@ -301,12 +304,16 @@ fn draw_gaps(
     let stroke = line.style.color.stroke_width(2);
     for gap in line.gaps.iter().filter(|gap| x.holds(gap.x)) {
         let (x, y) = axes.backend_coord(&(gap.x, y.range().start));
-        let (x, y) = (x - left + (index as i32 % 3) * 7 - 7, y - top - 8 - (index as i32 / 3) * 9);
+        let (x, y) = (
+            x - left + (index as i32 % 3) * 7 - 7,
+            y - top - 8 - (index as i32 / 3) * 9,
+        );
         let why = format!("{}: {}", gap.outcome, gap.reason);
         sheet.open("p", Some(&hover(line, &gap.at, &why)));
         for (from, to) in [((-3, -3), (3, 3)), ((-3, 3), (3, -3))] {
             let ends = [(x + from.0, y + from.1), (x + to.0, y + to.1)];
-            area.draw(&PathElement::new(ends, stroke)).map_err(refused)?;
+            area.draw(&PathElement::new(ends, stroke))
+                .map_err(refused)?;
         }
         sheet.close();
     }
@@ -314,12 +321,7 @@ fn draw_gaps(
 }
 
 /// A bar from end to end of the interval, capped where it ends on the axis, and the median's marker on it.
-fn draw_point(
-    axes: &mut Axes<'_>,
-    y: &Axis,
-    style: Style,
-    point: &Point,
-) -> Result<(), PlotError> {
+fn draw_point(axes: &mut Axes<'_>, y: &Axis, style: Style, point: &Point) -> Result<(), PlotError> {
     let stroke = style.color.stroke_width(2);
     if let Some(ends) = point.ci95 {
         let range = y.range();

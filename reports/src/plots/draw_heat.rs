@@ -50,7 +50,10 @@ pub(super) fn draw(
     for (index, mode) in columns.iter().enumerate() {
         let lines = wrapped_to(&mode.name().replace('-', "- "), SMALL, column - 2);
         for (line, words) in lines.iter().enumerate() {
-            let at = (left + index as i32 * column + 2, top + 4 + line as i32 * (SMALL + 2));
+            let at = (
+                left + index as i32 * column + 2,
+                top + 4 + line as i32 * (SMALL + 2),
+            );
             text(area, words, at, SMALL, MUTED)?;
         }
     }
@@ -90,13 +93,16 @@ fn draw_tile(area: &Area, tile: &Tile, corners: [(i32, i32); 2]) -> Result<(), P
         let stroke = PathElement::new([(left, bottom), (right, top)], GRID);
         area.draw(&stroke).map_err(refused)?;
     }
-    let color = if tile.times.is_some() { INK } else { MUTED };
-    let room = right - left - 4;
-    let lines = wrapped_to(&tile.text, SMALL, room);
-    let mut y = top + ((bottom - top) - lines.len() as i32 * (SMALL + 2)) / 2;
+    // Outcomes are longer words than ratios.
+    let (color, size) = match tile.times {
+        Some(_) => (INK, SMALL),
+        None => (MUTED, SMALL - 1),
+    };
+    let lines = wrapped_to(&tile.text, size, right - left - 2);
+    let mut y = top + ((bottom - top) - lines.len() as i32 * (size + 2)) / 2;
     for line in lines {
-        text(area, &line, (left + 3, y), SMALL, color)?;
-        y += SMALL + 2;
+        text(area, &line, (left + 3, y), size, color)?;
+        y += size + 2;
     }
     Ok(())
 }

@@ -60,7 +60,10 @@ pub(super) fn draw(
     for row in rows {
         let (names, values) = (name(row), value(row));
         sheet.open(&series_class(row.mode), None);
-        sheet.open("p", Some(&shortened(&format!("{}: {}", row.name, row.text), 200)));
+        sheet.open(
+            "p",
+            Some(&shortened(&format!("{}: {}", row.name, row.text), 200)),
+        );
         for (x, lines) in [(MARGIN, &names), (across.1 + 8, &values)] {
             let spare = row_height(row) - 6 - lines.len() as i32 * LINE;
             for (index, line) in lines.iter().enumerate() {
@@ -117,12 +120,7 @@ fn grid(
     Ok(())
 }
 
-fn draw_mark(
-    area: &Area,
-    row: &NamedRow,
-    y: i32,
-    x: impl Fn(f64) -> i32,
-) -> Result<(), PlotError> {
+fn draw_mark(area: &Area, row: &NamedRow, y: i32, x: impl Fn(f64) -> i32) -> Result<(), PlotError> {
     let stroke = row.style.color.stroke_width(2);
     let path = |points: Vec<(i32, i32)>| area.draw(&PathElement::new(points, stroke));
     match &row.mark {

@@ -3,8 +3,8 @@
 use schema::{CellKey, Metric, Mode, Options, Protocol, ScenarioKind, Unit};
 
 use super::axis::Axis;
-use super::chart::{Series, Source, behind_points, every_series, extents, gaps, stated};
 use super::chart::MOST;
+use super::chart::{Series, Source, behind_points, every_series, extents, gaps, stated};
 use super::figure::{Body, Figure, Key, Line, Panel, Point};
 use super::style::Style;
 use crate::quantity::{value, whole};

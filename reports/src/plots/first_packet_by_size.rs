@@ -5,7 +5,7 @@ use schema::{CellKey, Metric, Protocol, ScenarioKind, Unit};
 
 use super::axis::Axis;
 use super::chart::{
-    Series, Source, behind_points, curve, described, fit_of, gaps, left_out, series, sizes, stated,
+    Series, Source, behind_points, crosses, curve, described, fit_of, gaps, left_out, series, sizes, stated,
 };
 use super::figure::{Body, Figure, Line, Panel, Point};
 use crate::quantity::{interval, value, whole};
@@ -65,6 +65,7 @@ fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figu
          p90 and p99 are quantiles of all samples, without an interval. Axes differ between panels."
             .to_owned(),
     );
+    notes.extend(crosses(&series));
     notes.extend(left_out(summary, scope, Metric::Latency, asks));
     notes.extend(gaps(&series));
     Some(Figure {
@@ -79,10 +80,20 @@ fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figu
         legend: series
             .iter()
             .map(|series| {
-                let fit = fit_of(summary, scope, ScenarioKind::FirstPacket, Metric::Latency, series);
+                let fit = fit_of(
+                    summary,
+                    scope,
+                    ScenarioKind::FirstPacket,
+                    Metric::Latency,
+                    series,
+                );
                 let price = fit.map_or_else(String::new, |fit| {
                     let unit = Unit::Nanoseconds;
-                    format!(": {} ({})", value(fit.estimate, unit), interval(fit.ci95, unit))
+                    format!(
+                        ": {} ({})",
+                        value(fit.estimate, unit),
+                        interval(fit.ci95, unit)
+                    )
                 });
                 series.key(format!("{}{price}", series.name))
             })

@@ -35,8 +35,7 @@ const WHOLES: &[(Metric, &str)] = &[
 
 pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
     let largest = scope.largest(source.summary);
-    let asks =
-        move |key: &CellKey| key.scenario == ScenarioKind::Memory && key.services == largest;
+    let asks = move |key: &CellKey| key.scenario == ScenarioKind::Memory && key.services == largest;
     let held = series(source.summary, scope, Metric::KernelMemory, asks);
     let mut panels: Vec<Panel> = Vec::new();
     panels.extend(parts(source, &held));
@@ -49,8 +48,8 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
     }
     let mut notes = vec![
         format!(
-            "In the first panel filled: slab; pale: vmalloc; between: per-CPU; each the median of its stays' medians, parts below zero (noise) left out of the bar. \
-             Else dots are medians, bars their 95 % intervals; {} behind each.",
+            "Bars by source: filled slab, pale vmalloc, between per-CPU, each the median of its stays' medians; parts below zero (noise) are left out of the bar. \
+             Dots are medians, with their 95 % intervals; {} behind each.",
             samples_in_stays(held.iter().flat_map(Series::measured))
         ),
         "Axes differ between panels.".to_owned(),
@@ -99,7 +98,10 @@ fn facts(source: &Source<'_>, row: &Row) -> Option<Vec<f64>> {
     let mut seen: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for cell in source.run.cells.iter().filter(|cell| cell.key == row.key) {
         for (fact, _) in PARTS {
-            let value = cell.facts.get(*fact).and_then(|text| text.parse::<f64>().ok());
+            let value = cell
+                .facts
+                .get(*fact)
+                .and_then(|text| text.parse::<f64>().ok());
             seen.entry(fact).or_default().extend(value);
         }
     }
@@ -132,7 +134,10 @@ fn stack((mode, name, parts): (Mode, String, Vec<f64>)) -> NamedRow {
 }
 
 fn whole_panel(all: &[Series<'_>], metric: Metric, heading: &str) -> Option<Panel> {
-    let rows = || all.iter().flat_map(|s| s.measured().map(move |row| (s, row)));
+    let rows = || {
+        all.iter()
+            .flat_map(|s| s.measured().map(move |row| (s, row)))
+    };
     let shown = super::chart::extents(rows().map(|(_, row)| row));
     let x = Axis::linear(metric.name(), shown, Unit::Bytes)?;
     Some(Panel {

@@ -51,10 +51,7 @@ pub struct Chart {
     pub figure: fn(&Source<'_>, &Scope) -> Option<Figure>,
 }
 
-const fn chart(
-    name: &'static str,
-    figure: fn(&Source<'_>, &Scope) -> Option<Figure>,
-) -> Chart {
+const fn chart(name: &'static str, figure: fn(&Source<'_>, &Scope) -> Option<Figure>) -> Chart {
     Chart { name, figure }
 }
 

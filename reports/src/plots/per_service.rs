@@ -50,6 +50,9 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
         "What was counted, divided by N. Counts have no spread where all stays agree; else the median is shown.".to_owned(),
         "Messages are 0 where a tool sends its own, which are not counted.".to_owned(),
     ];
+    // Both scenarios lack what the mode lacks.
+    let mut seen = std::collections::BTreeSet::new();
+    missing.retain(|text: &String| seen.insert(text.clone()));
     notes.append(&mut missing);
     Some(Figure {
         name: String::new(),
@@ -66,7 +69,10 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
 
 fn panel(all: &[Series<'_>], metric: Metric, heading: &str) -> Option<Panel> {
     let each = |row: &Row| Some(row.median? / f64::from(row.key.services.max(1)));
-    let rows = || all.iter().flat_map(|s| s.measured().map(move |row| (s, row)));
+    let rows = || {
+        all.iter()
+            .flat_map(|s| s.measured().map(move |row| (s, row)))
+    };
     let x = Axis::linear(
         metric.name(),
         rows().filter_map(|(_, row)| each(row)).filter(|v| *v > 0.0),

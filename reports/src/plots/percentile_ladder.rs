@@ -70,7 +70,11 @@ pub(super) fn of_protocol<'a>(
 ) -> Vec<Series<'a>> {
     let asks = asked(scope, source);
     series(source.summary, scope, Metric::Latency, |key| {
-        asks(key) && key.options.get("protocol").is_some_and(|p| p == protocol.name())
+        asks(key)
+            && key
+                .options
+                .get("protocol")
+                .is_some_and(|p| p == protocol.name())
     })
 }
 

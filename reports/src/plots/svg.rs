@@ -71,9 +71,8 @@ impl Svg {
             let _ = write!(text, "{x},{y} ");
         }
         let text = text.trim_end();
-        self.sheet.write(format_args!(
-            "<{element} points=\"{text}\"{attributes}/>\n"
-        ));
+        self.sheet
+            .write(format_args!("<{element} points=\"{text}\"{attributes}/>\n"));
     }
 }
 

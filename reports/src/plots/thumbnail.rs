@@ -4,11 +4,11 @@
 use plotters::coord::ranged1d::Ranged;
 use plotters::prelude::*;
 
+use super::PlotError;
 use super::draw::{refused, series_class};
 use super::figure::{Body, Figure};
 use super::style::{GRID, PAPER};
 use super::svg::{Sheet, Svg, document};
-use super::PlotError;
 
 const WIDTH: i32 = 200;
 const HEIGHT: i32 = 120;

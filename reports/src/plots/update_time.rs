@@ -5,7 +5,7 @@ use schema::{Metric, ScenarioKind, Unit};
 
 use super::axis::Axis;
 use super::chart::{
-    Series, Source, behind_points, curve, described, extents, fit_of, gaps, left_out, series, sizes,
+    Series, Source, behind_points, crosses, curve, described, extents, fit_of, gaps, left_out, series, sizes,
 };
 use super::figure::{Body, Figure, Key, Panel};
 use crate::quantity::{digits, span};
@@ -75,6 +75,17 @@ fn figure(
     if all.iter().any(|series| !series.bounds().is_empty()) {
         notes.push("Arrows are lower bounds: the cell timed out there.".to_owned());
     }
+    let nothing = PANELS.iter().any(|(metric, _)| {
+        let all = series(source.summary, scope, *metric, asks);
+        all.iter().flat_map(Series::measured).any(|row| row.median == Some(0.0))
+    });
+    if nothing {
+        notes.push(
+            "Medians of 0 (processor time below a tick of its clock) have no place on a logarithmic axis: they are among the numbers."
+                .to_owned(),
+        );
+    }
+    notes.extend(crosses(&all));
     notes.extend(left_out(source.summary, scope, Metric::UpdateTime, asks));
     notes.extend(gaps(&all));
     Some(Figure {
@@ -128,12 +139,7 @@ fn panel(
     })
 }
 
-fn legend(
-    source: &Source<'_>,
-    scope: &Scope,
-    scenario: ScenarioKind,
-    series: &Series<'_>,
-) -> Key {
+fn legend(source: &Source<'_>, scope: &Scope, scenario: ScenarioKind, series: &Series<'_>) -> Key {
     let fit = fit_of(source.summary, scope, scenario, Metric::UpdateTime, series);
     let nothing = series.points().is_empty() && series.bounds().is_empty();
     series.key(match fit {

@@ -49,7 +49,10 @@ impl<'a> Measure<'a> {
         let of = |key: &str| self.options.get(key).map_or("", String::as_str);
         match (self.scenario, self.metric) {
             (ScenarioKind::FirstPacket, _) => {
-                format!("First {} packet, last service", of("protocol").to_uppercase())
+                format!(
+                    "First {} packet, last service",
+                    of("protocol").to_uppercase()
+                )
             }
             (ScenarioKind::RuleCount, metric) => format!("Listed: {metric}"),
             (ScenarioKind::Memory | ScenarioKind::ColdInstall, Metric::KernelMemory) => {
@@ -137,8 +140,8 @@ pub fn measures<'a>(summary: &'a Summary, scope: &'a Scope) -> Vec<Measure<'a>> 
         for metric in asked(key.scenario).iter().copied().chain(memory) {
             let counts = match row.metric {
                 Some(own) => own == metric,
-                // A cell without numbers answers the first question of its scenario.
-                None => asked(key.scenario).first() == Some(&metric),
+                // A cell without numbers answers for all it was to measure; not every mode has a sync.
+                None => metric != Metric::SyncTime,
             };
             if !counts {
                 continue;
@@ -149,7 +152,11 @@ pub fn measures<'a>(summary: &'a Summary, scope: &'a Scope) -> Vec<Measure<'a>> 
             let packets = u8::from(key.scenario != ScenarioKind::FirstPacket);
             let place = (packets, key.scenario, metric, chunk, options);
             // Of cells that differ in other options the first counts.
-            found.entry(place).or_default().entry(key.mode).or_insert(row);
+            found
+                .entry(place)
+                .or_default()
+                .entry(key.mode)
+                .or_insert(row);
         }
     }
     found

@@ -22,7 +22,10 @@ pub struct FloorRatio {
 /// were not measured.
 #[must_use]
 pub fn floor_ratios(run: &Run, services: u32) -> Vec<FloorRatio> {
-    ratios_of(&Cells::within(run, |key| key.services == services), services)
+    ratios_of(
+        &Cells::within(run, |key| key.services == services),
+        services,
+    )
 }
 
 /// The same of one scope.

@@ -42,7 +42,11 @@ impl Context<'_, '_> {
                 (question, ScenarioKind::FirstPacket, Some(protocol))
             })
             .collect();
-        questions.push(("adding one service".to_owned(), ScenarioKind::ServiceAdd, None));
+        questions.push((
+            "adding one service".to_owned(),
+            ScenarioKind::ServiceAdd,
+            None,
+        ));
         questions.push((
             "installing from nothing".to_owned(),
             ScenarioKind::ColdInstall,
@@ -124,7 +128,9 @@ impl Context<'_, '_> {
         };
         let rows = self.scope.rows(self.summary);
         let mut found: Vec<(&CellKey, Vec<&Row>)> = Vec::new();
-        for row in rows.filter(|row| !row.key.mode.is_floor() && is_ordinary(&row.key) && asks(&row.key)) {
+        for row in
+            rows.filter(|row| !row.key.mode.is_floor() && is_ordinary(&row.key) && asks(&row.key))
+        {
             if row.metric != Some(metric(&row.key)) {
                 continue;
             }
@@ -134,8 +140,10 @@ impl Context<'_, '_> {
                 None => found.push((&row.key, vec![row])),
             }
         }
-        let named: Vec<(schema::Mode, &Options)> =
-            found.iter().map(|(key, _)| (key.mode, &key.options)).collect();
+        let named: Vec<(schema::Mode, &Options)> = found
+            .iter()
+            .map(|(key, _)| (key.mode, &key.options))
+            .collect();
         let names = series_names(&named);
         found
             .into_iter()
@@ -162,7 +170,9 @@ fn shared<'a>(a: &Curve<'a>, b: &Curve<'a>) -> Vec<(&'a Row, &'a Row)> {
 /// Whether the order of the medians is not the same at all sizes.
 fn medians_turn(pairs: &[(&Row, &Row)]) -> bool {
     let lower = |(x, y): &(&Row, &Row)| x.median < y.median;
-    pairs.windows(2).any(|pair| lower(&pair[0]) != lower(&pair[1]))
+    pairs
+        .windows(2)
+        .any(|pair| lower(&pair[0]) != lower(&pair[1]))
 }
 
 /// Every crossing between two neighbouring sizes at which the two are told apart in opposite orders.

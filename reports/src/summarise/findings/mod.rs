@@ -115,9 +115,7 @@ impl Context<'_, '_> {
     fn keys_at_largest(&self, asks: impl Fn(&CellKey) -> bool) -> Vec<&CellKey> {
         self.cells
             .keys()
-            .filter(|key| {
-                self.scope.holds(key) && key.services == self.largest
-            })
+            .filter(|key| self.scope.holds(key) && key.services == self.largest)
             .filter(|key| !key.mode.is_floor() && asks(key))
             .collect()
     }
