@@ -771,7 +771,7 @@ def crossings(s, question):
             raise Wrong(f"{over} and {under} do not cross at {at}")
         if not number(low) <= number(at) <= number(high):
             raise Wrong(f"{at} is outside of {low}–{high}")
-        below, above = [n for n in sizes if n <= number(low) * 1.01], [n for n in sizes if n >= number(high) * 0.99]
+        below, above = [n for n in sizes if n <= number(low)], [n for n in sizes if n >= number(high)]
         if not below or not above:
             raise Wrong(f"{low}–{high} is not between sizes")
         s.apart(a[below[-1]], b[below[-1]], under, over)

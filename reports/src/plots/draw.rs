@@ -175,11 +175,13 @@ fn draw_lines(
         .y_label_formatter(&|value| label_of(y, *value))
         .draw()
         .map_err(refused)?;
-    for (index, line) in lines.iter().enumerate() {
+    let mut with_gaps = 0;
+    for line in lines {
         sheet.open(&series_class(line.mode), None);
         draw_line(&mut axes, sheet, (x, y), line)?;
-        draw_gaps(area, &axes, sheet, (x, y), line, index)?;
+        draw_gaps(area, &axes, sheet, (x, y), line, with_gaps)?;
         sheet.close();
+        with_gaps += usize::from(!line.gaps.is_empty());
     }
     name_lines(area, sheet, &axes, lines)
 }
@@ -291,7 +293,7 @@ fn hover(line: &Line, at: &str, text: &str) -> String {
     )
 }
 
-/// Crosses along the lower edge where a series has no number, one line of them a series.
+/// Crosses on the lower edge where a series has no number, beside those of others.
 fn draw_gaps(
     area: &Area,
     axes: &Axes<'_>,
@@ -304,10 +306,7 @@ fn draw_gaps(
     let stroke = line.style.color.stroke_width(2);
     for gap in line.gaps.iter().filter(|gap| x.holds(gap.x)) {
         let (x, y) = axes.backend_coord(&(gap.x, y.range().start));
-        let (x, y) = (
-            x - left + (index as i32 % 3) * 7 - 7,
-            y - top - 8 - (index as i32 / 3) * 9,
-        );
+        let (x, y) = (x - left + (index as i32 % 3) * 8 - 8, y - top - (index as i32 / 3) * 9);
         let why = format!("{}: {}", gap.outcome, gap.reason);
         sheet.open("p", Some(&hover(line, &gap.at, &why)));
         for (from, to) in [((-3, -3), (3, 3)), ((-3, 3), (3, -3))] {

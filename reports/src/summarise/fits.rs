@@ -101,19 +101,23 @@ pub(super) fn mark_noisy(fits: &mut [Fit], rows: &[Row]) {
 
 /// Samples by N, ascending.
 fn samples(cells: &Cells<'_>, family: &[&CellKey], metric: Metric) -> Vec<(u32, Sample)> {
-    family
+    let mut samples: Vec<(u32, Sample)> = family
         .iter()
-        .filter_map(|key| Some((key.services, plain(cells.sample(key, metric)?))))
-        .collect()
-}
-
-/// Counts are the same in all stays: two of them say as much as all, and are drawn in less time.
-fn plain(sample: Sample) -> Sample {
-    if sample.stays().len() < 3 || sample.min() != sample.max() {
-        return sample;
+        .filter_map(|key| Some((key.services, cells.sample(key, metric)?)))
+        .collect();
+    // Counts are the same in all stays: then two say as much as all, and are drawn in less time.
+    let exact = |(_, sample): &(u32, Sample)| {
+        sample.stays().len() > 2 && sample.min() == sample.max()
+    };
+    if samples.iter().all(exact) {
+        for (_, sample) in &mut samples {
+            let one = Samples::Values(vec![sample.min()]);
+            if let Some(short) = Sample::new([(0, &one), (1, &one)]) {
+                *sample = short;
+            }
+        }
     }
-    let one = Samples::Values(vec![sample.min()]);
-    Sample::new([(0, &one), (1, &one)]).unwrap_or(sample)
+    samples
 }
 
 struct Model {

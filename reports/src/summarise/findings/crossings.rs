@@ -80,9 +80,9 @@ impl Context<'_, '_> {
                         "{} overtakes {} at {} services (95 %: {}–{})",
                         over.name,
                         under.name,
-                        rounded(crossing.at),
-                        rounded(crossing.from),
-                        rounded(crossing.to)
+                        rounded(crossing.at, f64::round),
+                        rounded(crossing.from, f64::floor),
+                        rounded(crossing.to, f64::ceil)
                     ));
                     proof.extend(pairs.iter().flat_map(|(x, y)| [evidence(x), evidence(y)]));
                 }
@@ -232,8 +232,8 @@ fn zeros(
         .collect()
 }
 
-/// N to three digits.
-fn rounded(services: f64) -> String {
+/// N to three digits, rounded as asked: the ends of an interval outwards, so that it holds what it held.
+fn rounded(services: f64, round: fn(f64) -> f64) -> String {
     let step = 10f64.powf((services.log10().floor() - 2.0).max(0.0));
-    whole(((services / step).round() * step) as u64)
+    whole((round(services / step) * step).round() as u64)
 }
