@@ -14,6 +14,9 @@ use crate::quantity::whole;
 use crate::scope::{are_apart, series_names};
 use crate::summarise::measures::is_ordinary;
 
+/// A logarithm and back is off by less.
+const TINY: f64 = 1e-6;
+
 /// One mode's medians over N.
 struct Curve<'a> {
     name: String,
@@ -81,8 +84,8 @@ impl Context<'_, '_> {
                         over.name,
                         under.name,
                         rounded(crossing.at, f64::round),
-                        rounded(crossing.from, f64::floor),
-                        rounded(crossing.to, f64::ceil)
+                        rounded(crossing.from, |n| (n + TINY).floor()),
+                        rounded(crossing.to, |n| (n - TINY).ceil())
                     ));
                     proof.extend(pairs.iter().flat_map(|(x, y)| [evidence(x), evidence(y)]));
                 }
