@@ -37,6 +37,7 @@ pub(crate) fn header(
         planned_blocks: plan.blocks,
         planned_time_ns: plan.block_ns() * u64::from(plan.blocks),
         choice,
+        variants: Vec::new(),
         environments: facts.collect(),
     }
 }

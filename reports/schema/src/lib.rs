@@ -16,7 +16,7 @@ pub use metric::{Direction, Metric, Unit};
 pub use outcome::{Outcome, Stage};
 pub use record::{
     Accelerator, CellRecord, EndRecord, Environment, Header, Record, ResumedRecord, Samples,
-    SandboxKind, Series,
+    SandboxKind, Series, Variant,
 };
 
 /// Version of the layout of `results.jsonl` and `summary.json`. Newer files are refused, older ones

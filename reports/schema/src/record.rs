@@ -59,8 +59,22 @@ pub struct Header {
     /// Why it was measured in these environments, as a sentence; "" in results of before guests.
     #[serde(default)]
     pub choice: String,
+    /// What is measured side by side, in the order given; empty when nothing is. A cell of the first has the
+    /// first one's name as [`CellKey::variant`].
+    #[serde(default)]
+    pub variants: Vec<Variant>,
     /// Environments by name.
     pub environments: BTreeMap<String, Environment>,
+}
+
+/// One side of a comparison that is measured in one run: its stays lie in the same shuffled blocks as the
+/// other sides' stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Variant {
+    /// Its name, "base" and "head" by custom.
+    pub name: String,
+    /// What sets it apart from the run's other arguments, as given.
+    pub options: String,
 }
 
 /// Where a lab lives.
