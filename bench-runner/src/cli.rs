@@ -10,11 +10,15 @@ use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
 use scenarios::position::Position;
 use schema::{Mode, Protocol, ScenarioKind};
 
+use crate::variant::{self, Given};
+
 const AFTER_HELP: &str = "\
 Examples:
   bench-runner --services 10000                     every mode at 100, 300, 1000, 3000 and 10000 services
   bench-runner run --services 1000 --no-sweep --modes iptables-legacy,nftables --budget 1m
   bench-runner --services 1000 --kernel 6.1,6.12    every mode in guests with these kernels, side by side
+  bench-runner --services 1000 --variant base:'' --variant head:'--tool nft=/opt/nftables/sbin/nft'
+                                                    two variants side by side, in the same blocks
   bench-runner plan --services 10000                what that would run, and how long it takes
   bench-runner doctor                               what this machine can measure, and what is missing
   bench-runner --resume runs/2026-11-22T20-00-00    carry on a run that was killed or interrupted
@@ -136,6 +140,20 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SPEC[,SPEC…]", action = ArgAction::Set, value_delimiter = ',')]
     pub(crate) kernel: Vec<String>,
 
+    /// One side of a comparison in one run, at least two: the stays of all variants lie side by side in the same
+    /// blocks. OPTIONS set it apart from the others: --services, --endpoints, --kernel, --transports, --engines,
+    /// --large-cluster, --vip-stride, --sysctl, --tool. Options outside are for all variants.
+    #[arg(long, value_name = "NAME:'OPTIONS'", value_parser = variant::given)]
+    pub(crate) variant: Vec<Given>,
+
+    /// One more sysctl, pinned in every namespace of a lab and read back.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variant::sysctl)]
+    pub(crate) sysctl: Vec<(String, String)>,
+
+    /// Another file to start in place of a tool, as in nft=/opt/nftables/sbin/nft.
+    #[arg(long, value_name = "NAME=PATH", value_parser = variant::tool)]
+    pub(crate) tool: Vec<(String, PathBuf)>,
+
     /// Seed of populations, probes and the order of stays.
     #[arg(long, value_name = "S", default_value = "1")]
     pub(crate) seed: u64,
@@ -175,6 +193,11 @@ pub(crate) struct RunArgs {
     /// delete, elsewhere, skew or swap.
     #[arg(long, value_name = "KIND", value_parser = damage)]
     pub(crate) damage: Option<String>,
+
+    /// Put N rules that match nothing before nat while first packets are measured, to see that the gate finds
+    /// them.
+    #[arg(long, hide = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=5000))]
+    pub(crate) plant: Option<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -19,6 +19,7 @@ mod sandbox;
 mod stdout;
 mod table;
 mod trial;
+mod variant;
 mod verdict;
 
 use std::io::Write as _;

@@ -115,6 +115,19 @@ pub struct Contents {
 /// # Errors
 /// A file cannot be read or written, the kernel lacks virtio, or a tool's library is missing.
 pub fn build(runner: &Path, kernel: &Kernel, out: &Path) -> Result<Contents, GuestError> {
+    build_with(runner, kernel, &[], out)
+}
+
+/// As [`build`], with further programs: where in the guest, from which file here.
+///
+/// # Errors
+/// As [`build`]; a further program is no ELF file, which a guest could not start: it has no interpreter.
+pub fn build_with(
+    runner: &Path,
+    kernel: &Kernel,
+    further: &[(PathBuf, PathBuf)],
+    out: &Path,
+) -> Result<Contents, GuestError> {
     let file = fs::File::create(out).map_err(GuestError::file("make", out))?;
     let mut image = Image {
         archive: Archive::new(io::BufWriter::new(file)),
@@ -134,7 +147,7 @@ pub fn build(runner: &Path, kernel: &Kernel, out: &Path) -> Result<Contents, Gue
     image.write(|a| a.device("/dev/console", 0o600, 5, 1))?;
     image.write(|a| a.file("/etc/protocols", 0o644, PROTOCOLS.as_bytes()))?;
     image.write(|a| a.file("/etc/nsswitch.conf", 0o644, NSSWITCH.as_bytes()))?;
-    let (tools, missing_tools) = image.programs(runner)?;
+    let (tools, missing_tools) = image.programs(runner, further)?;
     let (modules, missing_modules) = image.modules(kernel)?;
     image.write_last()?;
     let bytes = fs::metadata(out)
@@ -183,9 +196,17 @@ impl Image {
     }
 
     /// The runner, the tools, iptables' plug-ins, and every library of theirs.
-    fn programs(&mut self, runner: &Path) -> Result<(Vec<String>, Vec<String>), GuestError> {
+    fn programs(
+        &mut self,
+        runner: &Path,
+        further: &[(PathBuf, PathBuf)],
+    ) -> Result<(Vec<String>, Vec<String>), GuestError> {
         let (mut tools, mut missing) = (Vec::new(), Vec::new());
         let mut programs = vec![runner.to_owned()];
+        for (at, from) in further {
+            self.program(at, from)?;
+            programs.push(from.clone());
+        }
         for tool in TOOLS {
             let found = PROGRAM_FOLDERS
                 .iter()
@@ -246,7 +267,9 @@ fn whole(path: &Path) -> PathBuf {
     }
 }
 
-fn is_elf(path: &Path) -> bool {
+/// Whether a file is a program or library in ELF format.
+#[must_use]
+pub fn is_elf(path: &Path) -> bool {
     let mut magic = [0; 4];
     let read = fs::File::open(path).and_then(|mut f| io::Read::read_exact(&mut f, &mut magic));
     read.is_ok() && magic == *b"\x7fELF"

@@ -11,7 +11,7 @@ mod outcome;
 mod record;
 pub mod summary;
 
-pub use identity::{CellKey, Mode, Options, Protocol, ScenarioKind, UnknownName};
+pub use identity::{CONTROL, CellKey, Mode, Options, Protocol, ScenarioKind, UnknownName};
 pub use metric::{Direction, Metric, Unit};
 pub use outcome::{Outcome, Stage};
 pub use record::{

@@ -69,12 +69,18 @@ pub struct Header {
 
 /// One side of a comparison that is measured in one run: its stays lie in the same shuffled blocks as the
 /// other sides' stays.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Variant {
     /// Its name, "base" and "head" by custom.
     pub name: String,
     /// What sets it apart from the run's other arguments, as given.
     pub options: String,
+    /// Environments that it is measured in, by name; empty: in all.
+    #[serde(default)]
+    pub environments: Vec<String>,
+    /// Files that it starts in place of tools, by the tool's name: version, checksum, path.
+    #[serde(default)]
+    pub tools: BTreeMap<String, String>,
 }
 
 /// Where a lab lives.
