@@ -79,7 +79,15 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
     if !empty {
         prepare(&mut stay, &mut proved, emit)?;
     }
-    let common = proved.into_facts();
+    let mut common = proved.into_facts();
+    // What was named for this stay, as it reads back.
+    let pinned = |key: &str| {
+        spec.setup
+            .sysctls
+            .keys()
+            .any(|name| key.ends_with(&format!(":{name}")))
+    };
+    common.extend(lab.sysctls().into_iter().filter(|(key, _)| pinned(key)));
     for cell in &spec.cells {
         emit(Event::Started { cell: cell.id });
         let refused = crate::scenario(cell.scenario)
