@@ -8,7 +8,7 @@ use schema::{Metric, Mode};
 
 use crate::html::headline::{answers, behind, programmed};
 use crate::html::kernels::{heading, why};
-use crate::html::trust::{command, coverage_text};
+use crate::html::trust::{command, coverage_text, variant_text};
 use crate::html::updates::{caption, counted};
 use crate::load::Run;
 use crate::quantity::{digits, span, value, whole};
@@ -43,6 +43,9 @@ fn section(run: &Run, summary: &Summary) -> String {
             environment.cores,
             safe(&run.header.started)
         );
+    }
+    for variant in &run.header.variants {
+        let _ = writeln!(text, "Variant {}.\n", safe(&variant_text(variant)));
     }
     match &summary.noise {
         Some(noise) if noise.noisy => {

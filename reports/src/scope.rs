@@ -81,7 +81,7 @@ impl Scope {
         );
         match self.variant.as_str() {
             "" => place,
-            name => format!("variant {name}: {place}"),
+            name => format!("{place}, variant {name}"),
         }
     }
 
