@@ -57,7 +57,11 @@ impl Guest {
         let runner = std::env::current_exe().context("find this program's file")?;
         let initramfs = tempfile::tempfile().context("make a file for the guest's initramfs")?;
         let tools: Vec<(PathBuf, PathBuf)> = tools.iter().map(|t| (inside(t), t.clone())).collect();
-        guest::image::build_with(&runner, &kernel, &tools, &path_of(&initramfs))?;
+        let further: Vec<(&Path, &Path)> = tools
+            .iter()
+            .map(|(at, from)| (at.as_path(), from.as_path()))
+            .collect();
+        guest::image::build_with(&runner, &further, &kernel, &path_of(&initramfs))?;
         Ok(Self {
             kernel,
             initramfs,

@@ -115,17 +115,17 @@ pub struct Contents {
 /// # Errors
 /// A file cannot be read or written, the kernel lacks virtio, or a tool's library is missing.
 pub fn build(runner: &Path, kernel: &Kernel, out: &Path) -> Result<Contents, GuestError> {
-    build_with(runner, kernel, &[], out)
+    build_with(runner, &[], kernel, out)
 }
 
-/// As [`build`], with further programs: where in the guest, from which file here.
+/// As [`build`], with further programs and their libraries: where each is in the guest, and its file here.
 ///
 /// # Errors
-/// As [`build`]; a further program is no ELF file, which a guest could not start: it has no interpreter.
+/// As [`build`].
 pub fn build_with(
     runner: &Path,
+    further: &[(&Path, &Path)],
     kernel: &Kernel,
-    further: &[(PathBuf, PathBuf)],
     out: &Path,
 ) -> Result<Contents, GuestError> {
     let file = fs::File::create(out).map_err(GuestError::file("make", out))?;
@@ -195,17 +195,17 @@ impl Image {
         self.write(|a| a.file(&at, 0o755, &data))
     }
 
-    /// The runner, the tools, iptables' plug-ins, and every library of theirs.
+    /// The runner, the tools, iptables' plug-ins, further programs, and every library of theirs.
     fn programs(
         &mut self,
         runner: &Path,
-        further: &[(PathBuf, PathBuf)],
+        further: &[(&Path, &Path)],
     ) -> Result<(Vec<String>, Vec<String>), GuestError> {
         let (mut tools, mut missing) = (Vec::new(), Vec::new());
         let mut programs = vec![runner.to_owned()];
         for (at, from) in further {
             self.program(at, from)?;
-            programs.push(from.clone());
+            programs.push((*from).to_owned());
         }
         for tool in TOOLS {
             let found = PROGRAM_FOLDERS
