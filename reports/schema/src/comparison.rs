@@ -192,6 +192,8 @@ pub struct Compared {
     pub noisy: bool,
     /// Why the gate allows it to be missing.
     pub allowed: Option<String>,
+    /// Stays of NEW that failed: whatever is said of the others, the comparison then does not pass.
+    pub failed: u32,
 }
 
 /// All cells that ask the same.

@@ -1,12 +1,17 @@
 //! Paired differences: is their middle zero, and how large is it?
 
 use super::normal::{normal_point, two_sided};
+use super::permutation::crossing;
 use super::quantile;
 use super::ranks::{tie_term, twice_ranks};
 use super::two_sample::{Shift, ends, last_within};
 
 /// Up to this many differences the distribution is counted; beyond, the normal one is as good.
 const EXACT_PAIRS: usize = 50;
+
+/// Up to this many differences the means of all their pairs are kept; beyond, the same is found by asking the
+/// test.
+const MEANS: usize = 1_000;
 
 /// Two-sided p of Wilcoxon's signed-rank test (*Biometrics Bulletin* 1(6), 1945) for the hypothesis that
 /// differences are as likely to be d as −d. Up to 50 differences every assignment of signs is counted,
@@ -74,6 +79,9 @@ fn sums_of_subsets(weights: &[u64]) -> Vec<f64> {
 #[must_use]
 pub fn middle_of_differences(differences: &[f64]) -> Option<Shift> {
     let n = differences.len();
+    if n > MEANS {
+        return by_inversion(differences);
+    }
     let mut means = Vec::with_capacity(n * (n + 1) / 2);
     for (place, a) in differences.iter().enumerate() {
         means.extend(differences[place..].iter().map(|b| 0.5 * (a + b)));
@@ -92,4 +100,26 @@ pub fn middle_of_differences(differences: &[f64]) -> Option<Shift> {
         estimate,
         ci95: ends(&means, cut),
     })
+}
+
+/// The same from many differences: where the deviate of their signed ranks, less a shift, passes 0, 1.96 and
+/// −1.96.
+fn by_inversion(differences: &[f64]) -> Option<Shift> {
+    let low = differences.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = differences.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let passes = |at: f64| crossing(low, high, |by| Some(deviate(differences, by) - at));
+    Some(Shift {
+        estimate: passes(0.0)?,
+        ci95: Some([passes(1.96)?, passes(-1.96)?]),
+    })
+}
+
+/// The sum of positive ranks, less its expectation, over its deviation.
+fn deviate(differences: &[f64], by: f64) -> f64 {
+    let moved: Vec<f64> = differences.iter().map(|d| d - by).collect();
+    let ranks = twice_ranks(&moved.iter().map(|d| d.abs()).collect::<Vec<_>>());
+    let positive: u64 = moved.iter().zip(&ranks).filter(|(d, _)| **d > 0.0).map(|(_, rank)| rank).sum();
+    let n = moved.len() as f64;
+    let variance = n * (n + 1.0) * (2.0 * n + 1.0) / 24.0;
+    (positive as f64 / 2.0 - n * (n + 1.0) / 4.0) / variance.sqrt()
 }

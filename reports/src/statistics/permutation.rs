@@ -18,6 +18,9 @@ const DRAWN: u32 = 19_999;
 /// From this many units on, the sum of ranks is normal for all that matters.
 const MANY: usize = 60;
 
+/// Up to this many differences their median is looked up; beyond, it is where the test has its middle.
+const DIFFERENCES: usize = 1_000_000;
+
 /// Units that may be exchanged for each other: one value a stay.
 #[derive(Debug, Clone, Default)]
 pub struct Exchangeable {
@@ -133,12 +136,6 @@ pub fn aligned_ranks(strata: &[Exchangeable], seed: u64) -> Option<f64> {
 #[must_use]
 pub fn aligned_shift(strata: &[Exchangeable]) -> Option<Shift> {
     let strata: Vec<&Exchangeable> = strata.iter().filter(|s| s.says_something()).collect();
-    let mut differences: Vec<f64> = strata
-        .iter()
-        .flat_map(|s| s.a.iter().flat_map(|x| s.b.iter().map(move |y| y - x)))
-        .collect();
-    differences.sort_by(f64::total_cmp);
-    let estimate = quantile(&differences, 0.5)?;
     let shifted = |by: f64| -> Option<f64> {
         let moved: Vec<Exchangeable> = strata
             .iter()
@@ -149,22 +146,42 @@ pub fn aligned_shift(strata: &[Exchangeable]) -> Option<Shift> {
             .collect();
         Some(deviate(&rank(&moved.iter().collect::<Vec<_>>())?))
     };
+    let (low, high) = range_of_differences(&strata)?;
+    let passes = |at: f64| crossing(low, high, |by| Some(shifted(by)? - at));
+    let pairs: usize = strata.iter().map(|s| s.a.len() * s.b.len()).sum();
+    let estimate = if pairs > DIFFERENCES {
+        passes(0.0)?
+    } else {
+        let mut differences: Vec<f64> = strata
+            .iter()
+            .flat_map(|s| s.a.iter().flat_map(|x| s.b.iter().map(move |y| y - x)))
+            .collect();
+        differences.sort_by(f64::total_cmp);
+        quantile(&differences, 0.5)?
+    };
     let units: usize = strata.iter().map(|s| s.len()).sum();
-    let ends = (units >= 8).then(|| {
-        let (low, high) = (differences[0], differences[differences.len() - 1]);
-        Some([
-            crossing(low, high, |by| Some(shifted(by)? - 1.96))?,
-            crossing(low, high, |by| Some(shifted(by)? + 1.96))?,
-        ])
-    });
+    let ends = (units >= 8).then(|| Some([passes(1.96)?, passes(-1.96)?]));
     Some(Shift {
         estimate,
         ci95: ends.flatten(),
     })
 }
 
+/// The smallest and the largest difference inside strata.
+fn range_of_differences(strata: &[&Exchangeable]) -> Option<(f64, f64)> {
+    let ends = |values: &[f64]| {
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        (least, values.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+    };
+    strata
+        .iter()
+        .map(|s| (ends(&s.a), ends(&s.b)))
+        .map(|(a, b)| (b.0 - a.1, b.1 - a.0))
+        .reduce(|x, y| (x.0.min(y.0), x.1.max(y.1)))
+}
+
 /// Where a falling function passes zero, between `low` and `high`; the end beyond which it would.
-fn crossing(mut low: f64, mut high: f64, of: impl Fn(f64) -> Option<f64>) -> Option<f64> {
+pub(super) fn crossing(mut low: f64, mut high: f64, of: impl Fn(f64) -> Option<f64>) -> Option<f64> {
     for _ in 0..40 {
         let middle = 0.5 * (low + high);
         if of(middle)? > 0.0 {
