@@ -4,6 +4,7 @@
 //! the other. Field names are a public contract (DESIGN §9, METHODOLOGY "Results"); a change of
 //! meaning raises [`SCHEMA_VERSION`] and adds a step to [`migrate`].
 
+pub mod comparison;
 mod identity;
 mod metric;
 pub mod migrate;
