@@ -6,7 +6,7 @@
 # TABLE=FILE gets seeds, verdicts and p-values, a line a run; scripts/verify/record puts it beside the .out.
 
 # 4 modes × 4 positions × 2 protocols × 2 sizes = 64 cells, $blocks stays a side each.
-blocks=${BLOCKS:-6}
+blocks=${BLOCKS:-2}
 question=(--modes "iptables-legacy,iptables-nft,ipset,nftables" --services "100,300" --scenarios first-packet
     --flows 100 --repetitions "$blocks" --budget 1h)
 keep=${KEEP:-$scratch}
@@ -29,6 +29,7 @@ ab_run() {
         rm -rf "$run"
         arguments+=(--out "$run")
     fi
+    # shellcheck disable=SC2154  # lib.sh sets runner
     timeout --kill-after 10 300 "$runner" run "${arguments[@]}" </dev/null >"$scratch/stdout" 2>"$scratch/stderr" || status=$?
     if ((status)); then
         tail -n 5 "$scratch/stderr"
