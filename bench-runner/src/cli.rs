@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use netns_harness::datapath::{Damage, Engine, Transport};
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
-use scenarios::position::Position;
 use reports::compare::{self, Across};
+use scenarios::position::Position;
 use schema::{Mode, Protocol, ScenarioKind};
 
 const AFTER_HELP: &str = "\

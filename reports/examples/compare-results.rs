@@ -31,13 +31,20 @@ fn main() -> Result<()> {
 }
 
 fn write(dir: &Path, name: &str, run: &Run) -> Result<()> {
-    Ok(std::fs::write(dir.join(name).with_extension("jsonl"), synthetic::lines(run)?)?)
+    Ok(std::fs::write(
+        dir.join(name).with_extension("jsonl"),
+        synthetic::lines(run)?,
+    )?)
 }
 
 fn lacking(run: &Run, blocks: u32) -> Run {
     let mut run = run.clone();
     let updates = |key: &schema::CellKey| key.scenario == ScenarioKind::ServiceAdd;
-    for cell in run.cells.iter_mut().filter(|cell| updates(&cell.key) && cell.block < blocks) {
+    for cell in run
+        .cells
+        .iter_mut()
+        .filter(|cell| updates(&cell.key) && cell.block < blocks)
+    {
         cell.outcome = Outcome::Failed {
             stage: Stage::Proof,
             reason: "1 difference: 10.96.3.7:80/tcp is missing <by \"hand\"> & | `kept`".to_owned(),
@@ -113,7 +120,13 @@ fn of_size(dir: &Path, bytes: u64) -> Result<()> {
             let line = serde_json::to_string(&Record::Header(run.header.clone()))?;
             writeln!(out, "{line}")?;
         }
-        let next = stays + run.cells.iter().map(|cell| cell.stay + 1).max().unwrap_or(0);
+        let next = stays
+            + run
+                .cells
+                .iter()
+                .map(|cell| cell.stay + 1)
+                .max()
+                .unwrap_or(0);
         for cell in &mut run.cells {
             (cell.block, cell.stay) = (block, cell.stay + stays);
             let line = serde_json::to_string(&Record::Cell(cell.clone()))?;

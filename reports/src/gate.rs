@@ -63,8 +63,19 @@ pub enum GateError {
 const KEYS: &[&str] = &["relative", "absolute", "p", "reason"];
 /// Options of cells that `[[allow-missing]]` may name.
 const OPTIONS: &[&str] = &[
-    "position", "protocol", "family", "path", "transport", "chunk", "large_cluster", "engine", "churn",
-    "vip_stride", "service_type", "scheduler", "rate",
+    "position",
+    "protocol",
+    "family",
+    "path",
+    "transport",
+    "chunk",
+    "large_cluster",
+    "engine",
+    "churn",
+    "vip_stride",
+    "service_type",
+    "scheduler",
+    "rate",
 ];
 
 impl Gate {
@@ -103,11 +114,20 @@ impl Gate {
 impl Allowed {
     fn covers(&self, key: &CellKey, metric: Option<Metric>) -> bool {
         self.mode.is_none_or(|mode| mode == key.mode)
-            && self.scenario.is_none_or(|scenario| scenario == key.scenario)
-            && self.services.is_none_or(|services| services == key.services)
-            && self.endpoints.is_none_or(|endpoints| endpoints == key.endpoints)
+            && self
+                .scenario
+                .is_none_or(|scenario| scenario == key.scenario)
+            && self
+                .services
+                .is_none_or(|services| services == key.services)
+            && self
+                .endpoints
+                .is_none_or(|endpoints| endpoints == key.endpoints)
             && self.metric.is_none_or(|wanted| metric == Some(wanted))
-            && self.options.iter().all(|(name, value)| key.options.get(name) == Some(value))
+            && self
+                .options
+                .iter()
+                .all(|(name, value)| key.options.get(name) == Some(value))
     }
 }
 
@@ -115,7 +135,11 @@ impl Allowed {
 fn parse(text: &str, name: &str) -> Result<Gate, String> {
     let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
         let at = error.span().map_or(0, |span| span.start.min(text.len()));
-        let line = text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = text.as_bytes()[..at]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count()
+            + 1;
         let said = error.message().replace('\n', "; ");
         format!("line {line}: {said}; write TOML as `bench-runner list gate` prints it")
     })?;
@@ -135,15 +159,23 @@ fn parse(text: &str, name: &str) -> Result<Gate, String> {
             .enumerate()
             .map(|(place, rule)| allow(place + 1, rule))
             .collect::<Result<_, _>>()?,
-        Some(_) => return Err("allow-missing: write it as [[allow-missing]], once for each rule".to_owned()),
+        Some(_) => {
+            return Err(
+                "allow-missing: write it as [[allow-missing]], once for each rule".to_owned(),
+            );
+        }
     };
     if let Some(key) = table.keys().next() {
-        return Err(format!("unknown key '{key}'; known: metrics, allow-missing: correct or remove it"));
+        return Err(format!(
+            "unknown key '{key}'; known: metrics, allow-missing: correct or remove it"
+        ));
     }
     let thresholds = metrics
         .into_iter()
         .map(|(name, value)| {
-            let metric: Metric = name.parse().map_err(|error| format!("metrics.{name}: {error}"))?;
+            let metric: Metric = name
+                .parse()
+                .map_err(|error| format!("metrics.{name}: {error}"))?;
             Ok((metric, thresholds(metric, value)?))
         })
         .collect::<Result<_, String>>()?;
@@ -157,14 +189,32 @@ fn parse(text: &str, name: &str) -> Result<Gate, String> {
 fn thresholds(metric: Metric, value: Value) -> Result<Thresholds, String> {
     let at = format!("metrics.{metric}");
     let Value::Table(mut table) = value else {
-        return Err(format!("{at}: write it as a table with {}", KEYS.join(", ")));
+        return Err(format!(
+            "{at}: write it as a table with {}",
+            KEYS.join(", ")
+        ));
     };
     if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
-        return Err(format!("{at}.{key}: unknown key; known: {}: correct or remove it", KEYS.join(", ")));
+        return Err(format!(
+            "{at}.{key}: unknown key; known: {}: correct or remove it",
+            KEYS.join(", ")
+        ));
     }
     let reason = reason(&at, &mut table)?;
-    let relative = number(&at, &mut table, "relative", "a share from 0 to 10, such as 0.05", |v| (0.0..=10.0).contains(&v))?;
-    let p = number(&at, &mut table, "p", "more than 0 and at most 0.5, such as 0.01", |v| v > 0.0 && v <= 0.5)?;
+    let relative = number(
+        &at,
+        &mut table,
+        "relative",
+        "a share from 0 to 10, such as 0.05",
+        |v| (0.0..=10.0).contains(&v),
+    )?;
+    let p = number(
+        &at,
+        &mut table,
+        "p",
+        "more than 0 and at most 0.5, such as 0.01",
+        |v| v > 0.0 && v <= 0.5,
+    )?;
     let (example, unit) = match metric.unit() {
         Unit::Bytes => ("256 kB", metric.unit()),
         Unit::Count => ("1", metric.unit()),
@@ -192,7 +242,9 @@ fn thresholds(metric: Metric, value: Value) -> Result<Thresholds, String> {
 fn reason(at: &str, table: &mut Table) -> Result<String, String> {
     match table.remove("reason") {
         Some(Value::String(text)) if !text.trim().is_empty() => Ok(text),
-        _ => Err(format!("{at}.reason: missing; say in one sentence why: reason = \"…\"")),
+        _ => Err(format!(
+            "{at}.reason: missing; say in one sentence why: reason = \"…\""
+        )),
     }
 }
 
@@ -216,9 +268,21 @@ fn number(
     }
 }
 
-const TIME: &[(&str, f64)] = &[("ns", 1.0), ("µs", 1e3), ("us", 1e3), ("ms", 1e6), ("s", 1e9)];
+const TIME: &[(&str, f64)] = &[
+    ("ns", 1.0),
+    ("µs", 1e3),
+    ("us", 1e3),
+    ("ms", 1e6),
+    ("s", 1e9),
+];
 const BYTES: &[(&str, f64)] = &[
-    ("B", 1.0), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("KiB", 1024.0), ("MiB", 1_048_576.0), ("GiB", 1_073_741_824.0),
+    ("B", 1.0),
+    ("kB", 1e3),
+    ("MB", 1e6),
+    ("GB", 1e9),
+    ("KiB", 1024.0),
+    ("MiB", 1_048_576.0),
+    ("GiB", 1_073_741_824.0),
 ];
 const COUNT: &[(&str, f64)] = &[("", 1.0)];
 
@@ -233,7 +297,9 @@ const fn scales(unit: Unit) -> &'static [(&'static str, f64)] {
 /// "100 µs" in nanoseconds, "256 kB" in bytes, "1" as it is.
 fn quantity(text: &str, unit: Unit) -> Option<f64> {
     let text = text.trim();
-    let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .unwrap_or(text.len());
     let amount: f64 = text[..digits].parse().ok()?;
     let name = text[digits..].trim();
     let (_, factor) = scales(unit).iter().find(|(known, _)| *known == name)?;
@@ -243,7 +309,11 @@ fn quantity(text: &str, unit: Unit) -> Option<f64> {
 fn units(unit: Unit) -> String {
     match unit {
         Unit::Count => "a plain number".to_owned(),
-        _ => scales(unit).iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
+        _ => scales(unit)
+            .iter()
+            .map(|(name, _)| *name)
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }
 
@@ -254,7 +324,9 @@ fn allow(place: usize, rule: Value) -> Result<Allowed, String> {
     };
     let reason = reason(&at, &mut table)?;
     if table.is_empty() {
-        return Err(format!("{at}: it names no field, so that everything might be missing; add mode, scenario, services, endpoints, metric or an option"));
+        return Err(format!(
+            "{at}: it names no field, so that everything might be missing; add mode, scenario, services, endpoints, metric or an option"
+        ));
     }
     let mut allowed = Allowed {
         mode: None,
@@ -272,7 +344,10 @@ fn allow(place: usize, rule: Value) -> Result<Allowed, String> {
             _ => return Err(format!("{at}.{key}: write a word or a number")),
         };
         let wrong = |error: schema::UnknownName| format!("{at}.{key}: {error}");
-        let whole = || text.parse::<u32>().map_err(|_| format!("{at}.{key}: '{text}' is no whole number"));
+        let whole = || {
+            text.parse::<u32>()
+                .map_err(|_| format!("{at}.{key}: '{text}' is no whole number"))
+        };
         match key.as_str() {
             "mode" => allowed.mode = Some(text.parse().map_err(wrong)?),
             "scenario" => allowed.scenario = Some(text.parse().map_err(wrong)?),

@@ -62,7 +62,11 @@ fn mann_whitney_and_cliffs_delta_agree_with_scipy() {
         let (a, b) = (numbers(&case["a"]), numbers(&case["b"]));
         close(mann_whitney(&a, &b).unwrap(), number(&case["p"]), 1e-9);
         close(mann_whitney(&b, &a).unwrap(), number(&case["p"]), 1e-9);
-        close(cliffs_delta(&a, &b).unwrap(), number(&case["cliffs_delta"]), 1e-9);
+        close(
+            cliffs_delta(&a, &b).unwrap(),
+            number(&case["cliffs_delta"]),
+            1e-9,
+        );
     }
     assert_eq!(mann_whitney(&[], &[1.0]), None);
     assert_eq!(mann_whitney(&[2.0; 4], &[2.0; 5]), Some(1.0));
@@ -102,7 +106,10 @@ fn permutations_inside_strata_agree_with_going_through_all_of_them() {
         } else {
             // 19,999 draws: three standard errors.
             let error = (wanted * (1.0 - wanted) / 20_000.0).sqrt();
-            assert!((seen - wanted).abs() < 3.0 * error, "{seen} instead of {wanted}");
+            assert!(
+                (seen - wanted).abs() < 3.0 * error,
+                "{seen} instead of {wanted}"
+            );
         }
     }
     assert_eq!(permutation(&[], 1), None);
@@ -118,10 +125,17 @@ fn aligned_ranks_of_many_stays_agree_with_drawn_exchanges() {
     for case in reference("aligned") {
         let strata = strata(&case);
         let (seen, wanted) = (aligned_ranks(&strata, 7).unwrap(), number(&case["p"]));
-        assert!((seen / wanted).ln().abs() < 0.15, "{seen} instead of {wanted}");
+        assert!(
+            (seen / wanted).ln().abs() < 0.15,
+            "{seen} instead of {wanted}"
+        );
         // The interval leaves out zero exactly when the test at 5 % does.
         let [low, high] = aligned_shift(&strata).unwrap().ci95.unwrap();
-        assert_eq!(low > 0.0 || high < 0.0, seen < 0.05, "{low} {high}, p {seen}");
+        assert_eq!(
+            low > 0.0 || high < 0.0,
+            seen < 0.05,
+            "{low} {high}, p {seen}"
+        );
     }
 }
 
@@ -185,7 +199,11 @@ fn sizes(samples: &[(u32, Sample)]) -> Vec<Size<'_>> {
 fn fits_through_single_stays_agree_with_scipys_regression() {
     for case in reference("fits") {
         let samples = samples(&case, "values");
-        let fit = if case["model"] == "linear" { linear } else { power };
+        let fit = if case["model"] == "linear" {
+            linear
+        } else {
+            power
+        };
         let seen = fit(&sizes(&samples), 1).unwrap();
         close(seen.estimate, number(&case["estimate"]), 1e-9);
         close(seen.intercept, number(&case["intercept"]), 1e-9);
@@ -222,9 +240,14 @@ fn the_interval_of_a_crossover_holds_it_and_is_none_where_curves_may_not_cross()
     };
     let curve = |values: [f64; 3], spread| -> Vec<(u32, Sample)> {
         let at = [100, 1_000, 10_000];
-        at.into_iter().zip(values.map(|v| stays(v, spread))).collect()
+        at.into_iter()
+            .zip(values.map(|v| stays(v, spread)))
+            .collect()
     };
-    let (a, b) = (curve([1.0, 10.0, 100.0], 0.1), curve([5.0, 20.0, 50.0], 0.1));
+    let (a, b) = (
+        curve([1.0, 10.0, 100.0], 0.1),
+        curve([5.0, 20.0, 50.0], 0.1),
+    );
     let seen = crossover(&sizes(&a), &sizes(&b), 1).unwrap();
     let [low, high] = seen.ci95.unwrap();
     assert!(low < seen.services && seen.services < high && low > 1_000.0 && high < 10_000.0);

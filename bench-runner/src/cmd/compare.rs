@@ -30,7 +30,11 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<Ended> {
         CompareError::Usage(text) => anyhow::Error::from(Usage(text)),
         other => Differs(other.to_string()).into(),
     })?;
-    for warning in base.warnings.iter().chain(new.iter().flat_map(|run| &run.warnings)) {
+    for warning in base
+        .warnings
+        .iter()
+        .chain(new.iter().flat_map(|run| &run.warnings))
+    {
         eprintln!("warning: {warning}");
     }
     let text = format::render(&comparison, args.format.into())?;

@@ -33,7 +33,16 @@ pub enum Across {
 
 /// Options that cells may be compared across.
 const OPTIONS: &[&str] = &[
-    "transport", "engine", "chunk", "position", "protocol", "family", "path", "churn", "large_cluster", "vip_stride",
+    "transport",
+    "engine",
+    "chunk",
+    "position",
+    "protocol",
+    "family",
+    "path",
+    "churn",
+    "large_cluster",
+    "vip_stride",
 ];
 
 impl Across {
@@ -73,7 +82,10 @@ impl Across {
 
     /// Whether it is a matter of the environment, not of the cell.
     pub(crate) const fn is_of_the_environment(self) -> bool {
-        matches!(self, Self::Kernel | Self::Tools | Self::Sysctls | Self::Machine | Self::Sandbox)
+        matches!(
+            self,
+            Self::Kernel | Self::Tools | Self::Sysctls | Self::Machine | Self::Sandbox
+        )
     }
 
     /// Whether a differing fact that belongs to `key` is what was asked.
@@ -110,7 +122,8 @@ impl Across {
     pub(crate) fn values<'a>(self, keys: impl Iterator<Item = &'a CellKey>) -> Vec<String> {
         let distinct: BTreeSet<String> = keys.map(|key| self.of(key)).collect();
         let mut values: Vec<String> = distinct.into_iter().collect();
-        values.sort_by_key(|value| parts(value));
+        let mode = |value: &str| value.parse::<schema::Mode>().ok();
+        values.sort_by_key(|value| (mode(value), parts(value)));
         values
     }
 }

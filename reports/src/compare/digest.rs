@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use schema::{Accelerator, CellKey, CellRecord, Header, Metric, Outcome, SandboxKind, Samples, Unit};
+use schema::{
+    Accelerator, CellKey, CellRecord, Header, Metric, Outcome, Samples, SandboxKind, Unit,
+};
 
 use crate::load::{LoadError, Run, load_keeping};
 use crate::statistics::middle_of;
@@ -125,7 +127,9 @@ impl CellDigest {
             }
         }
         let seed = match cell.facts.get(SEED) {
-            Some(text) => text.parse().map_err(|_| format!("fact seed: '{text}' is no number"))?,
+            Some(text) => text
+                .parse()
+                .map_err(|_| format!("fact seed: '{text}' is no number"))?,
             None => NO_SEED,
         };
         Ok(Self {
@@ -151,11 +155,15 @@ impl CellDigest {
 
 /// FNV-1a over words instead of bytes: it tells lists apart, not attackers.
 fn hash(samples: &Samples) -> u64 {
-    let step = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(17);
+    let step = |hash: u64, word: u64| {
+        (hash ^ word)
+            .wrapping_mul(0x0000_0100_0000_01b3)
+            .rotate_left(17)
+    };
     match samples {
-        Samples::Values(values) => values
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325, |hash, value| step(hash, value.to_bits())),
+        Samples::Values(values) => values.iter().fold(0xcbf2_9ce4_8422_2325, |hash, value| {
+            step(hash, value.to_bits())
+        }),
         Samples::Hdr(text) => text
             .bytes()
             .fold(0x8422_2325_cbf2_9ce4, |hash, byte| step(hash, byte.into())),

@@ -20,22 +20,75 @@ pub(super) fn differences(base: &Environment, new: &Environment) -> Vec<Differen
             found.push(difference(key, fact.to_owned(), base, new));
         }
     };
-    plain(Across::Sandbox, "sandbox", word(&base.sandbox), word(&new.sandbox));
-    plain(Across::Sandbox, "accel", word(&base.accel), word(&new.accel));
-    plain(Across::Kernel, "kernel", base.kernel.clone(), new.kernel.clone());
-    plain(Across::Kernel, "kernel_build", base.kernel_build.clone(), new.kernel_build.clone());
-    plain(Across::Machine, "machine", base.machine.clone(), new.machine.clone());
+    plain(
+        Across::Sandbox,
+        "sandbox",
+        word(&base.sandbox),
+        word(&new.sandbox),
+    );
+    plain(
+        Across::Sandbox,
+        "accel",
+        word(&base.accel),
+        word(&new.accel),
+    );
+    plain(
+        Across::Kernel,
+        "kernel",
+        base.kernel.clone(),
+        new.kernel.clone(),
+    );
+    plain(
+        Across::Kernel,
+        "kernel_build",
+        base.kernel_build.clone(),
+        new.kernel_build.clone(),
+    );
+    plain(
+        Across::Machine,
+        "machine",
+        base.machine.clone(),
+        new.machine.clone(),
+    );
     plain(Across::Machine, "cpu", base.cpu.clone(), new.cpu.clone());
-    plain(Across::Machine, "cores", base.cores.to_string(), new.cores.to_string());
-    plain(Across::Machine, "clocksource", base.clocksource.clone(), new.clocksource.clone());
-    plain(Across::Machine, "pinning", base.pinning.clone(), new.pinning.clone());
-    let (less, more) = (base.memory_bytes.min(new.memory_bytes), base.memory_bytes.max(new.memory_bytes));
+    plain(
+        Across::Machine,
+        "cores",
+        base.cores.to_string(),
+        new.cores.to_string(),
+    );
+    plain(
+        Across::Machine,
+        "clocksource",
+        base.clocksource.clone(),
+        new.clocksource.clone(),
+    );
+    plain(
+        Across::Machine,
+        "pinning",
+        base.pinning.clone(),
+        new.pinning.clone(),
+    );
+    let (less, more) = (
+        base.memory_bytes.min(new.memory_bytes),
+        base.memory_bytes.max(new.memory_bytes),
+    );
     // 0: a run of before it was recorded.
     if less > 0 && (more - less) * 50 > more {
-        plain(Across::Machine, "memory_bytes", base.memory_bytes.to_string(), new.memory_bytes.to_string());
+        plain(
+            Across::Machine,
+            "memory_bytes",
+            base.memory_bytes.to_string(),
+            new.memory_bytes.to_string(),
+        );
     }
     for (key, kind, base, new) in [
-        (Across::Kernel, "mitigations", &base.mitigations, &new.mitigations),
+        (
+            Across::Kernel,
+            "mitigations",
+            &base.mitigations,
+            &new.mitigations,
+        ),
         (Across::Kernel, "config", &base.config, &new.config),
         (Across::Sysctls, "sysctls", &base.sysctls, &new.sysctls),
         (Across::Tools, "tools", &base.tools, &new.tools),

@@ -5,16 +5,16 @@
 use schema::comparison::{Change, Compared, Drift, Pooled, Thresholds, Verdict};
 use schema::{Direction, Metric};
 
+use super::format::percent;
 use super::pool::Pool;
 use super::trial::{self, Trial};
-use super::format::percent;
 use crate::gate::Gate;
 use crate::quantity::digits;
 use crate::statistics::{benjamini_hochberg, least_mann_whitney};
 
 pub(super) struct Judge<'a> {
     gate: &'a Gate,
-    /// What the machine did, if it counts.
+    /// What the machine did between two runs.
     drift: Option<&'a Drift>,
 }
 
@@ -35,10 +35,7 @@ struct Grounds<'a> {
 
 impl<'a> Judge<'a> {
     pub(super) fn new(gate: &'a Gate, drift: Option<&'a Drift>) -> Self {
-        Self {
-            gate,
-            drift: drift.filter(|drift| drift.counts),
-        }
+        Self { gate, drift }
     }
 
     /// Fills in the rows of all trials.
@@ -52,7 +49,8 @@ impl<'a> Judge<'a> {
             let said = self.verdict(&Grounds {
                 metric: trial.metric,
                 change: &change,
-                stays: (trial.test == trial::MANN_WHITNEY).then_some((trial.base.len(), trial.new.len())),
+                stays: (trial.test == trial::MANN_WHITNEY)
+                    .then_some((trial.base.len(), trial.new.len())),
                 tests,
                 seeds: (trial.seeds, trial.agreed),
             });
@@ -66,7 +64,10 @@ impl<'a> Judge<'a> {
     pub(super) fn pooled(&self, pools: &[Pool]) -> Vec<Pooled> {
         let mut verdicts = Vec::new();
         for of_one_mode in [false, true] {
-            let family: Vec<&Pool> = pools.iter().filter(|pool| pool.mode.is_some() == of_one_mode).collect();
+            let family: Vec<&Pool> = pools
+                .iter()
+                .filter(|pool| pool.mode.is_some() == of_one_mode)
+                .collect();
             let adjusted = adjusted(family.iter().map(|pool| pool.p));
             for (pool, p_adjusted) in family.iter().zip(adjusted) {
                 let change = pool.change(p_adjusted);
@@ -95,11 +96,17 @@ impl<'a> Judge<'a> {
 
     fn verdict(&self, grounds: &Grounds<'_>) -> Said {
         let Some(thresholds) = self.gate.thresholds.get(&grounds.metric) else {
-            return (Verdict::Incomparable, Some("the gate has no thresholds for it".to_owned()));
+            return (
+                Verdict::Incomparable,
+                Some("the gate has no thresholds for it".to_owned()),
+            );
         };
         let change = grounds.change;
         if change.test == trial::IDENTICAL {
-            return (Verdict::Unchanged, Some("every sample is the same".to_owned()));
+            return (
+                Verdict::Unchanged,
+                Some("every sample is the same".to_owned()),
+            );
         }
         let beyond = exceeds(change.relative, change.absolute, thresholds);
         let said = if beyond {
@@ -115,28 +122,42 @@ impl<'a> Judge<'a> {
         self.beyond_the_machine(said, grounds, thresholds)
     }
 
-    /// What the machine did by itself explains no change, and hides none.
-    fn beyond_the_machine(&self, said: Said, grounds: &Grounds<'_>, thresholds: &Thresholds) -> Said {
+    /// What the machine may have done by itself explains no change, and what it did hides none.
+    fn beyond_the_machine(
+        &self,
+        said: Said,
+        grounds: &Grounds<'_>,
+        thresholds: &Thresholds,
+    ) -> Said {
         let (Some(drift), Some(relative)) = (self.drift, grounds.change.relative) else {
             return said;
         };
         if !trial::is_time(grounds.metric) || relative <= -1.0 {
             return said;
         }
-        let rest = (1.0 + relative) / drift.ratio - 1.0;
-        let rest_counts = rest.abs() > thresholds.relative;
+        let [low, high] = drift.ci95.unwrap_or([drift.ratio; 2]);
+        let [least, greatest] = grounds.change.relative_ci95.unwrap_or([relative; 2]);
+        let most = if relative > 0.0 {
+            high.max(1.0)
+        } else {
+            low.min(1.0)
+        };
         let stands = match said.0 {
-            Verdict::Regressed | Verdict::Improved => rest_counts && (rest > 0.0) == (relative > 0.0),
-            Verdict::Unchanged => !rest_counts,
+            // Both are known only so well: the intervals must not overlap.
+            Verdict::Regressed | Verdict::Improved if relative > 0.0 => 1.0 + least > most,
+            Verdict::Regressed | Verdict::Improved => 1.0 + greatest < most,
+            Verdict::Unchanged => {
+                let rest = (1.0 + relative) / drift.ratio - 1.0;
+                !drift.counts || rest.abs() <= thresholds.relative
+            }
             _ => true,
         };
         if stands {
             return said;
         }
         let why = format!(
-            "{}, and the machine by itself {} between the runs (mode none)",
-            percent(relative),
-            percent(drift.ratio - 1.0)
+            "the machine by itself may have changed by {} between the runs (mode none)",
+            percent(most - 1.0)
         );
         (Verdict::Inconclusive, Some(why))
     }
@@ -147,7 +168,9 @@ fn adjusted(p: impl Iterator<Item = Option<f64>>) -> Vec<Option<f64>> {
     let all: Vec<Option<f64>> = p.collect();
     let known: Vec<f64> = all.iter().copied().flatten().collect();
     let mut adjusted = benjamini_hochberg(&known).into_iter();
-    all.into_iter().map(|p| p.and_then(|_| adjusted.next())).collect()
+    all.into_iter()
+        .map(|p| p.and_then(|_| adjusted.next()))
+        .collect()
 }
 
 fn direction(metric: Metric, absolute: f64) -> Verdict {
@@ -155,12 +178,17 @@ fn direction(metric: Metric, absolute: f64) -> Verdict {
         Direction::Lower => absolute > 0.0,
         Direction::Higher => absolute < 0.0,
     };
-    if worse { Verdict::Regressed } else { Verdict::Improved }
+    if worse {
+        Verdict::Regressed
+    } else {
+        Verdict::Improved
+    }
 }
 
 /// Beyond the thresholds of share and amount. Without a share (BASE is zero) any amount is.
 fn exceeds(relative: Option<f64>, absolute: f64, thresholds: &Thresholds) -> bool {
-    relative.is_none_or(|share| share.abs() > thresholds.relative) && absolute.abs() > thresholds.absolute
+    relative.is_none_or(|share| share.abs() > thresholds.relative)
+        && absolute.abs() > thresholds.absolute
 }
 
 /// Whether the whole interval lies within the thresholds of share or of amount.
@@ -168,7 +196,8 @@ fn is_ruled_out(change: &Change, thresholds: &Thresholds) -> bool {
     let within = |ends: Option<[f64; 2]>, most: f64| {
         ends.is_some_and(|ends| ends.iter().all(|end| end.abs() <= most))
     };
-    within(change.relative_ci95, thresholds.relative) || within(change.absolute_ci95, thresholds.absolute)
+    within(change.relative_ci95, thresholds.relative)
+        || within(change.absolute_ci95, thresholds.absolute)
 }
 
 /// Whether it is more than chance; else why that is not known.
@@ -211,7 +240,9 @@ fn significance(grounds: &Grounds<'_>, thresholds: &Thresholds) -> Result<(), St
 
 /// Stays a side with which a single difference can be told among all comparisons.
 fn stays_for(asked: f64) -> usize {
-    (2..1_000).find(|n| least_mann_whitney(*n, *n) <= asked).unwrap_or(1_000)
+    (2..1_000)
+        .find(|n| least_mann_whitney(*n, *n) <= asked)
+        .unwrap_or(1_000)
 }
 
 fn too_wide(change: &Change, thresholds: &Thresholds) -> String {
@@ -219,7 +250,11 @@ fn too_wide(change: &Change, thresholds: &Thresholds) -> String {
         return "one stay on a side says nothing of others".to_owned();
     };
     let farther = if low.abs() > high.abs() { low } else { high };
-    format!("{} is not ruled out (threshold {})", percent(farther), percent(thresholds.relative).trim_start_matches('+'))
+    format!(
+        "{} is not ruled out (threshold {})",
+        percent(farther),
+        percent(thresholds.relative).trim_start_matches('+')
+    )
 }
 
 /// Stays of NEW that failed or timed out have no say: what the rest shows can be worse, not better.
@@ -230,6 +265,9 @@ fn without_the_lost((verdict, reason): Said, lost: &[String]) -> Said {
     let lost = format!("NEW {}", lost.join(", "));
     match verdict {
         Verdict::Improved | Verdict::Unchanged => (Verdict::Inconclusive, Some(lost)),
-        _ => (verdict, Some(reason.map_or(lost.clone(), |reason| format!("{reason}; {lost}")))),
+        _ => (
+            verdict,
+            Some(reason.map_or(lost.clone(), |reason| format!("{reason}; {lost}"))),
+        ),
     }
 }

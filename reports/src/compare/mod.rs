@@ -67,7 +67,11 @@ fn refusal(differences: &[Difference]) -> String {
     let mut keys: Vec<&str> = differences.iter().map(|d| d.key.as_str()).collect();
     keys.sort_unstable();
     keys.dedup();
-    format!("{}; if that is the question, add --across {}", said.join(", "), keys.join(","))
+    format!(
+        "{}; if that is the question, add --across {}",
+        said.join(", "),
+        keys.join(",")
+    )
 }
 
 /// Compares two runs, or the two sides of one.
@@ -81,7 +85,11 @@ pub fn compare(
 ) -> Result<Comparison, CompareError> {
     let matched = Matched::of(base, new, &question.across)?;
     let measured = |side: &[&digest::CellDigest]| side.iter().any(|cell| cell.measured());
-    if !matched.pairs.values().any(|pair| measured(&pair.base) && measured(&pair.new)) {
+    if !matched
+        .pairs
+        .values()
+        .any(|pair| measured(&pair.base) && measured(&pair.new))
+    {
         return Err(CompareError::NothingComparable(nothing(&matched)));
     }
     let drift = (!matched.one_run && matched.across.is_empty())
@@ -91,7 +99,13 @@ pub fn compare(
     let mut rows = Vec::new();
     let mut trials = Vec::new();
     for pair in matched.pairs.values() {
-        trial::rows(pair, &question.gate, matched.one_run, &mut rows, &mut trials);
+        trial::rows(
+            pair,
+            &question.gate,
+            matched.one_run,
+            &mut rows,
+            &mut trials,
+        );
     }
     judge.cells(&mut rows, &mut trials);
     let pooled = judge.pooled(&pool::pools(&trials, matched.one_run));
@@ -103,7 +117,11 @@ pub fn compare(
         new: side(&matched.new),
         one_run: matched.one_run,
         identical,
-        across: matched.across.iter().map(|key| key.name().to_owned()).collect(),
+        across: matched
+            .across
+            .iter()
+            .map(|key| key.name().to_owned())
+            .collect(),
         differences: matched.differences.clone(),
         drift,
         gate: question.gate.name.clone(),
@@ -156,7 +174,11 @@ fn conclusion(rows: &[Compared], pooled: &[Pooled], new: &Half<'_>) -> Conclusio
     }) || pooled.iter().any(|pool| pool.verdict == Verdict::Regressed);
     if held_back {
         Conclusion::Regressed
-    } else if new.cells.iter().any(|cell| matches!(cell.outcome, Outcome::Failed { .. })) {
+    } else if new
+        .cells
+        .iter()
+        .any(|cell| matches!(cell.outcome, Outcome::Failed { .. }))
+    {
         Conclusion::Failed
     } else {
         Conclusion::Passed
@@ -165,7 +187,10 @@ fn conclusion(rows: &[Compared], pooled: &[Pooled], new: &Half<'_>) -> Conclusio
 
 fn verdicts(rows: &[Compared], pooled: &[Pooled]) -> BTreeMap<Verdict, u64> {
     let mut verdicts = BTreeMap::new();
-    let all = rows.iter().map(|row| row.verdict).chain(pooled.iter().map(|pool| pool.verdict));
+    let all = rows
+        .iter()
+        .map(|row| row.verdict)
+        .chain(pooled.iter().map(|pool| pool.verdict));
     for verdict in all {
         *verdicts.entry(verdict).or_default() += 1;
     }
@@ -184,11 +209,22 @@ fn notes(
         notes.push("BASE and NEW are identical: every sample of both is the same, they are one measurement.".to_owned());
     }
     let halves = [("BASE", &matched.base), ("NEW", &matched.new)];
-    let sides = if matched.one_run { &halves[..1] } else { &halves[..] };
+    let sides = if matched.one_run {
+        &halves[..1]
+    } else {
+        &halves[..]
+    };
     for (name, half) in sides {
-        notes.extend(half.run.warnings.iter().map(|warning| format!("{name}: {warning}.")));
+        notes.extend(
+            half.run
+                .warnings
+                .iter()
+                .map(|warning| format!("{name}: {warning}.")),
+        );
         if !half.run.ended {
-            notes.push(format!("{name} was killed before its end: what it lacks was not measured."));
+            notes.push(format!(
+                "{name} was killed before its end: what it lacks was not measured."
+            ));
         }
     }
     if !matched.one_run {
@@ -199,14 +235,19 @@ fn notes(
             "The machine changed between the runs: mode none, in which nothing is installed, differs by {}. Verdicts on times need what goes beyond that; measure both sides in one run (run --variant) to be rid of it.",
             format::percent(drift.ratio - 1.0)
         )),
-        None if !matched.one_run && matched.across.is_empty() && !identical => notes.push(
-            "Mode none was not measured in both runs: whether the machine changed between them is not known.".to_owned(),
-        ),
+        None if !matched.one_run && !identical => notes.push(if matched.across.is_empty() {
+            "Mode none was not measured in both runs by enough stays: whether the machine changed between them is not known.".to_owned()
+        } else {
+            "The sides differ by what was asked and were measured in two runs: whether the machine changed between them as well is not known.".to_owned()
+        }),
         _ => {}
     }
     let left_out = left_out(matched, gate);
     if !left_out.is_empty() {
-        notes.push(format!("Not compared, because the gate has no thresholds for them: {}.", left_out.join(", ")));
+        notes.push(format!(
+            "Not compared, because the gate has no thresholds for them: {}.",
+            left_out.join(", ")
+        ));
     }
     notes
 }
@@ -216,7 +257,10 @@ fn headers(matched: &Matched<'_>) -> Vec<String> {
     let (base, new) = (&matched.base.run.header, &matched.new.run.header);
     let mut notes = Vec::new();
     if base.seed != new.seed {
-        notes.push(format!("Seeds differ ({} and {}): the populations are not the same.", base.seed, new.seed));
+        notes.push(format!(
+            "Seeds differ ({} and {}): the populations are not the same.",
+            base.seed, new.seed
+        ));
     }
     if (&base.revision, &base.tool_version) != (&new.revision, &new.tool_version) {
         notes.push(format!(

@@ -92,12 +92,19 @@ fn sides_of_one<'a>(
             values.retain(|value| !value.is_empty());
             (*key, values)
         }
-        _ => return usage("--across takes one key when a single run is given: name two runs, or one key".to_owned()),
+        _ => {
+            return usage(
+                "--across takes one key when a single run is given: name two runs, or one key"
+                    .to_owned(),
+            );
+        }
     };
     let [base, new] = &values[..] else {
         let path = run.path.display();
         return usage(if key == Across::Variant {
-            format!("{path} has no variants to compare: name a second run, or --across KEY for what differs inside of it")
+            format!(
+                "{path} has no variants to compare: name a second run, or --across KEY for what differs inside of it"
+            )
         } else if values.len() < 2 {
             format!("{path} has one value of {key}: name a second run to compare it with")
         } else {
@@ -111,14 +118,23 @@ fn sides_of_one<'a>(
     let half = |value: &String| Half {
         run,
         part: value.clone(),
-        cells: run.cells.iter().filter(|cell| key.of(&cell.key) == *value).collect(),
+        cells: run
+            .cells
+            .iter()
+            .filter(|cell| key.of(&cell.key) == *value)
+            .collect(),
     };
     Ok((half(base), half(new), vec![key]))
 }
 
 /// The two variants that are compared: `base` and `head`, else the first two of the header.
 fn variants(run: &Digest) -> Vec<String> {
-    let named: Vec<&str> = run.header.variants.iter().map(|v| v.name.as_str()).collect();
+    let named: Vec<&str> = run
+        .header
+        .variants
+        .iter()
+        .map(|v| v.name.as_str())
+        .collect();
     let pair = if named.contains(&"base") && named.contains(&"head") {
         vec!["base", "head"]
     } else {
@@ -131,8 +147,11 @@ fn variants(run: &Digest) -> Vec<String> {
 fn environments(base: &Half<'_>, new: &Half<'_>) -> BTreeMap<String, String> {
     let names = |half: &Half<'_>| Across::Kernel.values(half.cells.iter().map(|cell| &cell.key));
     let (base, new) = (names(base), names(new));
-    let mut pairs: BTreeMap<String, String> =
-        new.iter().filter(|name| base.contains(name)).map(|name| (name.clone(), name.clone())).collect();
+    let mut pairs: BTreeMap<String, String> = new
+        .iter()
+        .filter(|name| base.contains(name))
+        .map(|name| (name.clone(), name.clone()))
+        .collect();
     let left: Vec<&String> = base.iter().filter(|name| !new.contains(name)).collect();
     let right: Vec<&String> = new.iter().filter(|name| !base.contains(name)).collect();
     if let ([left], [right]) = (&left[..], &right[..]) {
@@ -185,8 +204,21 @@ fn blanked(base: &Half<'_>, new: &Half<'_>, across: &[Across]) -> Vec<Across> {
             let (base, new) = (values(base), values(new));
             base.len() == 1 && new.len() == 1 && base != new
         };
-        let keys = ["services", "endpoints", "transport", "engine", "chunk", "churn", "large_cluster", "vip_stride"];
-        blanked.extend(keys.iter().filter_map(|key| key.parse().ok()).filter(one_each));
+        let keys = [
+            "services",
+            "endpoints",
+            "transport",
+            "engine",
+            "chunk",
+            "churn",
+            "large_cluster",
+            "vip_stride",
+        ];
+        blanked.extend(
+            keys.iter()
+                .filter_map(|key| key.parse().ok())
+                .filter(one_each),
+        );
     }
     blanked.retain(|key| !key.is_of_the_environment());
     blanked
@@ -218,8 +250,12 @@ fn pairs<'a>(
         for (name, side) in [("BASE", &mut pair.base), ("NEW", &mut pair.new)] {
             side.sort_by_key(|cell| (cell.block, cell.stay));
             if let Some(other) = side.iter().find(|cell| cell.key != side[0].key) {
-                let key = blanked.iter().find(|key| key.of(&other.key) != key.of(&side[0].key));
-                let (Some(key), first) = (key, side[0]) else { continue };
+                let key = blanked
+                    .iter()
+                    .find(|key| key.of(&other.key) != key.of(&side[0].key));
+                let (Some(key), first) = (key, side[0]) else {
+                    continue;
+                };
                 return Err(CompareError::Usage(format!(
                     "--across {key}: {name} has it as {} and as {}: give a run with one value",
                     key.of(&first.key),

@@ -53,18 +53,27 @@ impl Pool {
 
 /// Every pool of two cells or more: of each mode, and of all modes where there are two.
 pub(super) fn pools(trials: &[Trial<'_>], one_run: bool) -> Vec<Pool> {
-    let mut groups: BTreeMap<(ScenarioKind, Metric, Option<Mode>), Vec<&Trial<'_>>> = BTreeMap::new();
-    let tested = |trial: &&Trial<'_>| trial.factors && [MANN_WHITNEY, SIGNED_RANK].contains(&trial.test);
+    let mut groups: BTreeMap<(ScenarioKind, Metric, Option<Mode>), Vec<&Trial<'_>>> =
+        BTreeMap::new();
+    let tested =
+        |trial: &&Trial<'_>| trial.factors && [MANN_WHITNEY, SIGNED_RANK].contains(&trial.test);
     for trial in trials.iter().filter(tested) {
         for mode in [None, Some(trial.key.mode)] {
-            groups.entry((trial.key.scenario, trial.metric, mode)).or_default().push(trial);
+            groups
+                .entry((trial.key.scenario, trial.metric, mode))
+                .or_default()
+                .push(trial);
         }
     }
     groups
         .into_iter()
         .filter(|((_, _, mode), trials)| {
             let modes: BTreeSet<Mode> = trials.iter().map(|trial| trial.key.mode).collect();
-            if mode.is_none() { modes.len() > 1 } else { trials.len() > 1 }
+            if mode.is_none() {
+                modes.len() > 1
+            } else {
+                trials.len() > 1
+            }
         })
         .filter_map(|(of, trials)| pool(of, &trials, one_run))
         .collect()
@@ -75,7 +84,10 @@ fn pool(
     trials: &[&Trial<'_>],
     one_run: bool,
 ) -> Option<Pool> {
-    let mut medians: Vec<f64> = trials.iter().map(|trial| middle(&trial.base).exp()).collect();
+    let mut medians: Vec<f64> = trials
+        .iter()
+        .map(|trial| middle(&trial.base).exp())
+        .collect();
     medians.sort_by(f64::total_cmp);
     let pool = Pool {
         scenario,
@@ -102,7 +114,11 @@ fn pool(
             ..pool
         });
     }
-    let lanes = lanes(trials.iter().map(|trial| (trial.key, &trial.base[..], &trial.new[..])));
+    let lanes = lanes(
+        trials
+            .iter()
+            .map(|trial| (trial.key, &trial.base[..], &trial.new[..])),
+    );
     let seed = seed_of(&format!("{scenario} {metric} {mode:?}"));
     Some(Pool {
         base_units: lanes.iter().map(|lane| lane.a.len() as u32).sum(),
@@ -133,7 +149,9 @@ impl Sum {
 fn pairs(trials: &[&Trial<'_>]) -> Vec<f64> {
     let mut sums: BTreeMap<(u32, u32), Sum> = BTreeMap::new();
     for (base, new) in trials.iter().flat_map(|trial| trial.paired()) {
-        sums.entry((base.stay, new.stay)).or_default().add(new.value - base.value);
+        sums.entry((base.stay, new.stay))
+            .or_default()
+            .add(new.value - base.value);
     }
     sums.values().map(Sum::mean).collect()
 }
@@ -150,7 +168,10 @@ fn lanes<'a>(
         let lane = sums.entry(lane(key)).or_default();
         for (side, units) in [base, new].into_iter().enumerate() {
             for unit in units {
-                lane[side].entry(unit.stay).or_default().add(unit.value - center);
+                lane[side]
+                    .entry(unit.stay)
+                    .or_default()
+                    .add(unit.value - center);
             }
         }
     }
@@ -182,6 +203,8 @@ fn middle(units: &[Unitary]) -> f64 {
 pub(super) fn drift(pairs: &BTreeMap<CellKey, Pair<'_>>, gate: &Gate) -> Option<Drift> {
     let units = |side: &[&super::digest::CellDigest]| -> Vec<Unitary> {
         side.iter()
+            // Executed instructions are the same on any machine.
+            .filter(|cell| !cell.deterministic)
             .filter_map(|cell| {
                 let median = cell.get(Metric::Latency)?.median;
                 (median > 0.0).then(|| Unitary {
@@ -198,10 +221,19 @@ pub(super) fn drift(pairs: &BTreeMap<CellKey, Pair<'_>>, gate: &Gate) -> Option<
         .map(|(key, pair)| (key.clone(), units(&pair.base), units(&pair.new)))
         .filter(|(_, base, new)| !base.is_empty() && !new.is_empty())
         .collect();
-    let lanes = lanes(cells.iter().map(|(key, base, new)| (key, &base[..], &new[..])));
+    let lanes = lanes(
+        cells
+            .iter()
+            .map(|(key, base, new)| (key, &base[..], &new[..])),
+    );
     let shift = aligned_shift(&lanes)?;
-    let least = gate.thresholds.get(&Metric::Latency).map_or(DRIFT, |t| t.relative / 2.0);
-    let told = shift.ci95.is_some_and(|[low, high]| low > 0.0 || high < 0.0);
+    let least = gate
+        .thresholds
+        .get(&Metric::Latency)
+        .map_or(DRIFT, |t| t.relative / 2.0);
+    let told = shift
+        .ci95
+        .is_some_and(|[low, high]| low > 0.0 || high < 0.0);
     Some(Drift {
         ratio: shift.estimate.exp(),
         ci95: shift.ci95.map(|ends| ends.map(f64::exp)),

@@ -87,9 +87,15 @@ fn without(pair: &Pair<'_>, verdict: Verdict, gate: &Gate) -> Compared {
     let why = |name: &str, side: &[&CellDigest]| match side.first() {
         None => format!("{name} does not have it"),
         Some(_) => {
-            let worst = side.iter().map(|cell| &cell.outcome).max_by_key(|outcome| severity(outcome));
+            let worst = side
+                .iter()
+                .map(|cell| &cell.outcome)
+                .max_by_key(|outcome| severity(outcome));
             let reason = worst.and_then(|o| Some(format!("{}: {}", o.name(), o.reason()?)));
-            format!("{name}: {}", reason.unwrap_or_else(|| "measured".to_owned()))
+            format!(
+                "{name}: {}",
+                reason.unwrap_or_else(|| "measured".to_owned())
+            )
         }
     };
     let reason = if verdict == Verdict::Missing {
@@ -119,7 +125,12 @@ const fn severity(outcome: &Outcome) -> u8 {
     }
 }
 
-fn empty(pair: &Pair<'_>, metric: Option<Metric>, verdict: Verdict, reason: Option<String>) -> Compared {
+fn empty(
+    pair: &Pair<'_>,
+    metric: Option<Metric>,
+    verdict: Verdict,
+    reason: Option<String>,
+) -> Compared {
     let key = |side: &[&CellDigest]| side.first().map(|cell| cell.key.clone());
     let (base, new) = (key(&pair.base), key(&pair.new));
     let noisy = pair.base.iter().chain(&pair.new).any(|cell| cell.noisy);
@@ -128,7 +139,9 @@ fn empty(pair: &Pair<'_>, metric: Option<Metric>, verdict: Verdict, reason: Opti
         Some(Metric::KernelMemory | Metric::KernelMemoryPeak | Metric::CgroupMemory)
     );
     Compared {
-        new_key: new.clone().filter(|new| base.as_ref().is_some_and(|base| base != new)),
+        new_key: new
+            .clone()
+            .filter(|new| base.as_ref().is_some_and(|base| base != new)),
         key: base.or(new).expect("a pair has a cell"),
         metric,
         unit: metric.map(Metric::unit),
@@ -139,7 +152,11 @@ fn empty(pair: &Pair<'_>, metric: Option<Metric>, verdict: Verdict, reason: Opti
         change: None,
         noisy: noisy && of_the_kernel,
         allowed: None,
-        failed: pair.new.iter().filter(|cell| matches!(cell.outcome, Outcome::Failed { .. })).count() as u32,
+        failed: pair
+            .new
+            .iter()
+            .filter(|cell| matches!(cell.outcome, Outcome::Failed { .. }))
+            .count() as u32,
     }
 }
 
@@ -153,7 +170,9 @@ fn measured<'a>(
     trials: &mut Vec<Trial<'a>>,
 ) {
     let series = |side: &[&'a CellDigest]| -> Vec<(&'a CellDigest, &'a SeriesDigest)> {
-        side.iter().filter_map(|cell| Some((*cell, cell.get(metric)?))).collect()
+        side.iter()
+            .filter_map(|cell| Some((*cell, cell.get(metric)?)))
+            .collect()
     };
     let (base, new) = (series(&pair.base), series(&pair.new));
     let (Some((first, one)), Some((_, other))) = (base.first(), new.first()) else {
@@ -199,7 +218,8 @@ fn lost(pair: &Pair<'_>) -> Vec<String> {
     names
         .iter()
         .filter_map(|(name, said)| {
-            let count = |side: &[&CellDigest]| side.iter().filter(|c| c.outcome.name() == *name).count();
+            let count =
+                |side: &[&CellDigest]| side.iter().filter(|c| c.outcome.name() == *name).count();
             let (base, new) = (count(&pair.base), count(&pair.new));
             (new > base).then(|| format!("{said} in {new} of {} stays", pair.new.len()))
         })
@@ -259,9 +279,11 @@ impl<'a> Trial<'a> {
             side.iter().map(|(_, one)| (one.n, one.hash)).collect()
         };
         let constant = |side: &[(&CellDigest, &SeriesDigest)]| {
-            side.iter().all(|(_, one)| one.constant && one.median == side[0].1.median)
+            side.iter()
+                .all(|(_, one)| one.constant && one.median == side[0].1.median)
         };
-        let deterministic = |side: &[(&CellDigest, &SeriesDigest)]| side.iter().all(|(cell, _)| cell.deterministic);
+        let deterministic =
+            |side: &[(&CellDigest, &SeriesDigest)]| side.iter().all(|(cell, _)| cell.deterministic);
         if !one_run && hashes(base) == hashes(new) {
             trial.test = IDENTICAL;
             trial.shift.ci95 = Some([0.0; 2]);
@@ -281,7 +303,11 @@ impl<'a> Trial<'a> {
     }
 
     /// Differences of the same seed, which leave nothing to chance but the choice of seeds.
-    fn by_seed(&mut self, base: &[(&CellDigest, &SeriesDigest)], new: &[(&CellDigest, &SeriesDigest)]) {
+    fn by_seed(
+        &mut self,
+        base: &[(&CellDigest, &SeriesDigest)],
+        new: &[(&CellDigest, &SeriesDigest)],
+    ) {
         let of = |side: &[(&CellDigest, &SeriesDigest)], units: &[Unitary], seed: u64| {
             let mut values: Vec<f64> = side
                 .iter()
@@ -303,7 +329,10 @@ impl<'a> Trial<'a> {
         self.test = SEEDS_TEST;
         self.seeds = differences.len();
         self.agreed = differences.iter().all(|d| *d > 0.0) || differences.iter().all(|d| *d < 0.0);
-        let ends = differences.first().zip(differences.last()).map(|(low, high)| [*low, *high]);
+        let ends = differences
+            .first()
+            .zip(differences.last())
+            .map(|(low, high)| [*low, *high]);
         self.shift = Shift {
             estimate: crate::statistics::quantile(&differences, 0.5).unwrap_or(0.0),
             ci95: ends,
@@ -311,7 +340,8 @@ impl<'a> Trial<'a> {
     }
 
     fn by_stay(&mut self, one_run: bool) {
-        let values = |side: &[Unitary]| -> Vec<f64> { side.iter().map(|unit| unit.value).collect() };
+        let values =
+            |side: &[Unitary]| -> Vec<f64> { side.iter().map(|unit| unit.value).collect() };
         let (base, new) = (values(&self.base), values(&self.new));
         self.delta = cliffs_delta(&base, &new);
         let pairs = if one_run { self.pairs() } else { Vec::new() };
@@ -331,7 +361,9 @@ impl<'a> Trial<'a> {
 
     /// Differences between the two stays of each block.
     fn pairs(&self) -> Vec<f64> {
-        self.paired().map(|(base, new)| new.value - base.value).collect()
+        self.paired()
+            .map(|(base, new)| new.value - base.value)
+            .collect()
     }
 
     /// The two stays of each block that has both.
@@ -351,7 +383,13 @@ impl<'a> Trial<'a> {
                 (base_median != 0.0).then(|| by / base_median.abs())
             }
         };
-        let to_absolute = |by: f64| if self.factors { base_median * by.exp_m1() } else { by };
+        let to_absolute = |by: f64| {
+            if self.factors {
+                base_median * by.exp_m1()
+            } else {
+                by
+            }
+        };
         let both = |ends: [f64; 2]| Some([to_relative(ends[0])?, to_relative(ends[1])?]);
         Change {
             relative: to_relative(self.shift.estimate),

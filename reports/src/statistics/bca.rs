@@ -12,17 +12,17 @@ pub fn bca_interval(resampled: &[f64], seen: f64, without_each: &[f64]) -> Optio
 }
 
 /// The same with the tails taken further out, as everywhere here when few stays are resampled.
-pub(super) fn bca_of_stays(
-    resampled: &[f64],
-    seen: f64,
-    without_each: &[f64],
-) -> Option<[f64; 2]> {
+pub(super) fn bca_of_stays(resampled: &[f64], seen: f64, without_each: &[f64]) -> Option<[f64; 2]> {
     let tail = Replication::of(without_each.len() as u64).tail()?;
     at_tail(resampled, seen, without_each, tail)
 }
 
 fn at_tail(resampled: &[f64], seen: f64, without_each: &[f64], tail: f64) -> Option<[f64; 2]> {
-    let mut sorted: Vec<f64> = resampled.iter().copied().filter(|v| v.is_finite()).collect();
+    let mut sorted: Vec<f64> = resampled
+        .iter()
+        .copied()
+        .filter(|v| v.is_finite())
+        .collect();
     sorted.sort_by(f64::total_cmp);
     if sorted.len() < 2 || 2 * sorted.len() < resampled.len() || !seen.is_finite() {
         return None;

@@ -26,21 +26,31 @@ pub struct Crossover {
 #[must_use]
 pub fn crossover(first: &[Size<'_>], second: &[Size<'_>], seed: u64) -> Option<Crossover> {
     let same = first.len() == second.len()
-        && first.iter().zip(second).all(|(a, b)| a.services == b.services);
+        && first
+            .iter()
+            .zip(second)
+            .all(|(a, b)| a.services == b.services);
     if !same {
         return None;
     }
     let at: Vec<f64> = first.iter().map(|size| f64::from(size.services)).collect();
     let (a, b) = (medians(first), medians(second));
     let (services, first_is_higher_beyond) = cross(&at, &a, &b)?;
-    let stays = || first.iter().chain(second).map(|size| size.sample.stays().len());
+    let stays = || {
+        first
+            .iter()
+            .chain(second)
+            .map(|size| size.sample.stays().len())
+    };
     let ci95 = (stays().min()? >= 3).then(|| {
         let mut rng = generator(seed);
         let mut draw = |sample: &Sample| {
             let stays = sample.stays().len();
-            middle((0..stays)
-                .map(|_| sample.resampled_stay_median(rng.random_range(0..stays), &mut rng))
-                .collect())
+            middle(
+                (0..stays)
+                    .map(|_| sample.resampled_stay_median(rng.random_range(0..stays), &mut rng))
+                    .collect(),
+            )
         };
         let resampled: Vec<f64> = (0..RESAMPLES)
             .filter_map(|_| {
@@ -52,7 +62,11 @@ pub fn crossover(first: &[Size<'_>], second: &[Size<'_>], seed: u64) -> Option<C
         if resampled.len() * 100 < RESAMPLES * 95 {
             return None;
         }
-        bca_of_stays(&resampled, services, &without_each(&at, (first, &a), (second, &b))?)
+        bca_of_stays(
+            &resampled,
+            services,
+            &without_each(&at, (first, &a), (second, &b))?,
+        )
     });
     Some(Crossover {
         services,
@@ -74,7 +88,11 @@ fn without_each(
                 let rest = (0..size.sample.stays().len()).filter(|stay| *stay != left_out);
                 let value = middle(rest.map(|stay| size.sample.stay_median(stay)).collect());
                 let (mut a, mut b) = (a.to_vec(), b.to_vec());
-                if side == 0 { a[place] = value } else { b[place] = value }
+                if side == 0 {
+                    a[place] = value
+                } else {
+                    b[place] = value
+                }
                 found.push(cross(at, &a, &b)?.0);
             }
         }

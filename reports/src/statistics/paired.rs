@@ -106,7 +106,10 @@ pub fn middle_of_differences(differences: &[f64]) -> Option<Shift> {
 /// −1.96.
 fn by_inversion(differences: &[f64]) -> Option<Shift> {
     let low = differences.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = differences.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let high = differences
+        .iter()
+        .copied()
+        .fold(f64::NEG_INFINITY, f64::max);
     let passes = |at: f64| crossing(low, high, |by| Some(deviate(differences, by) - at));
     Some(Shift {
         estimate: passes(0.0)?,
@@ -118,7 +121,12 @@ fn by_inversion(differences: &[f64]) -> Option<Shift> {
 fn deviate(differences: &[f64], by: f64) -> f64 {
     let moved: Vec<f64> = differences.iter().map(|d| d - by).collect();
     let ranks = twice_ranks(&moved.iter().map(|d| d.abs()).collect::<Vec<_>>());
-    let positive: u64 = moved.iter().zip(&ranks).filter(|(d, _)| **d > 0.0).map(|(_, rank)| rank).sum();
+    let positive: u64 = moved
+        .iter()
+        .zip(&ranks)
+        .filter(|(d, _)| **d > 0.0)
+        .map(|(_, rank)| rank)
+        .sum();
     let n = moved.len() as f64;
     let variance = n * (n + 1.0) * (2.0 * n + 1.0) / 24.0;
     (positive as f64 / 2.0 - n * (n + 1.0) / 4.0) / variance.sqrt()

@@ -63,14 +63,20 @@ pub fn permutation(strata: &[Exchangeable], seed: u64) -> Option<f64> {
         .map(|s| s.a.iter().chain(&s.b).sum::<f64>() * s.b.len() as f64 / s.len() as f64)
         .sum();
     let seen: f64 = strata.iter().flat_map(|s| &s.b).sum::<f64>() - expected;
-    let scale: f64 = strata.iter().flat_map(|s| s.a.iter().chain(&s.b)).map(|v| v.abs()).sum();
+    let scale: f64 = strata
+        .iter()
+        .flat_map(|s| s.a.iter().chain(&s.b))
+        .map(|v| v.abs())
+        .sum();
     // Sums that are equal but for the order of addition count as equal.
     let as_far = seen.abs() - 1e-12 * scale;
     let arrangements: f64 = strata.iter().map(|s| s.arrangements()).product();
     if arrangements <= EXACT {
         let sums = strata.iter().fold(vec![-expected], |sums, stratum| {
             let parts = sums_of_choices(stratum);
-            sums.iter().flat_map(|sum| parts.iter().map(move |part| sum + part)).collect()
+            sums.iter()
+                .flat_map(|sum| parts.iter().map(move |part| sum + part))
+                .collect()
         });
         let far = sums.iter().filter(|sum| sum.abs() >= as_far).count();
         return Some(far as f64 / sums.len() as f64);
@@ -171,7 +177,10 @@ pub fn aligned_shift(strata: &[Exchangeable]) -> Option<Shift> {
 fn range_of_differences(strata: &[&Exchangeable]) -> Option<(f64, f64)> {
     let ends = |values: &[f64]| {
         let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-        (least, values.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+        (
+            least,
+            values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        )
     };
     strata
         .iter()
@@ -181,7 +190,11 @@ fn range_of_differences(strata: &[&Exchangeable]) -> Option<(f64, f64)> {
 }
 
 /// Where a falling function passes zero, between `low` and `high`; the end beyond which it would.
-pub(super) fn crossing(mut low: f64, mut high: f64, of: impl Fn(f64) -> Option<f64>) -> Option<f64> {
+pub(super) fn crossing(
+    mut low: f64,
+    mut high: f64,
+    of: impl Fn(f64) -> Option<f64>,
+) -> Option<f64> {
     for _ in 0..40 {
         let middle = 0.5 * (low + high);
         if of(middle)? > 0.0 {
@@ -205,7 +218,10 @@ fn rank(strata: &[&Exchangeable]) -> Option<Vec<Exchangeable>> {
     let ranks = twice_ranks(&aligned);
     let mut from = 0;
     let mut take = |count: usize| -> Vec<f64> {
-        let part = ranks[from..from + count].iter().map(|r| *r as f64).collect();
+        let part = ranks[from..from + count]
+            .iter()
+            .map(|r| *r as f64)
+            .collect();
         from += count;
         part
     };

@@ -417,7 +417,10 @@ pub(crate) fn middle_of(samples: &Samples) -> Result<Option<(u64, f64, bool)>, S
         let lower = if n % 2 == 1 {
             upper
         } else {
-            below.iter().map(|(value, _)| *value).fold(f64::MIN, f64::max)
+            below
+                .iter()
+                .map(|(value, _)| *value)
+                .fold(f64::MIN, f64::max)
         };
         return Ok(Some((n as u64, lower + 0.5 * (upper - lower), constant)));
     }

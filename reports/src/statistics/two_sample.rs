@@ -79,7 +79,10 @@ pub struct Shift {
 /// `None` when a side has no values.
 #[must_use]
 pub fn shift(a: &[f64], b: &[f64]) -> Option<Shift> {
-    let mut differences: Vec<f64> = a.iter().flat_map(|x| b.iter().map(move |y| y - x)).collect();
+    let mut differences: Vec<f64> = a
+        .iter()
+        .flat_map(|x| b.iter().map(move |y| y - x))
+        .collect();
     differences.sort_by(f64::total_cmp);
     let estimate = quantile(&differences, 0.5)?;
     let cut = cut_of_u(a.len(), b.len());

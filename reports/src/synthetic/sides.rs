@@ -116,12 +116,19 @@ impl Sides {
             }
             for cell in &mut run.cells {
                 let place = cell.block as usize;
-                cell.facts.insert("seed".to_owned(), seeds[place].to_string());
+                cell.facts
+                    .insert("seed".to_owned(), seeds[place].to_string());
                 let own = 1.0 + 0.001 * (seeds[place] % 7) as f64;
-                let effect = if new && (self.affects)(&cell.key) { effects[place] } else { 1.0 };
+                let effect = if new && (self.affects)(&cell.key) {
+                    effects[place]
+                } else {
+                    1.0
+                };
                 for series in &mut cell.series {
                     if let Samples::Values(values) = &mut series.samples {
-                        values.iter_mut().for_each(|value| *value = (*value * own * effect).round());
+                        values
+                            .iter_mut()
+                            .for_each(|value| *value = (*value * own * effect).round());
                     }
                 }
             }
@@ -141,7 +148,11 @@ impl Sides {
             let mut stays: Vec<(Mode, u32, &str, bool)> = Vec::new();
             for &mode in &self.modes {
                 for &services in &self.sizes {
-                    stays.extend(parts.iter().map(|(name, new)| (mode, services, *name, *new)));
+                    stays.extend(
+                        parts
+                            .iter()
+                            .map(|(name, new)| (mode, services, *name, *new)),
+                    );
                 }
             }
             stays.shuffle(&mut maker.rng);
@@ -186,20 +197,46 @@ impl Maker<'_> {
         let stay = self.stays;
         self.stays += 1;
         for protocol in ["tcp", "udp"] {
-            for (position, passed) in [("first", 0.0), ("middle", 0.5), ("last", 1.0), ("uniform", 0.5)] {
-                let options = [("position", position), ("protocol", protocol), ("family", "ipv4"), ("path", "client")];
-                let key = self.key((mode, services), ScenarioKind::FirstPacket, variant, &options);
+            for (position, passed) in [
+                ("first", 0.0),
+                ("middle", 0.5),
+                ("last", 1.0),
+                ("uniform", 0.5),
+            ] {
+                let options = [
+                    ("position", position),
+                    ("protocol", protocol),
+                    ("family", "ipv4"),
+                    ("path", "client"),
+                ];
+                let key = self.key(
+                    (mode, services),
+                    ScenarioKind::FirstPacket,
+                    variant,
+                    &options,
+                );
                 let value = lab * laws::first_packet_ns(mode, passed, f64::from(services));
                 let values = self.values(self.sides.samples, value * self.effect(&key, new));
                 self.push(key, (block, stay), vec![(Metric::Latency, values)]);
             }
         }
-        if let Some(way) = laws::ways(mode, &["legacy"]).first().filter(|_| self.sides.updates) {
+        if let Some(way) = laws::ways(mode, &["legacy"])
+            .first()
+            .filter(|_| self.sides.updates)
+        {
             let cost = laws::update(ScenarioKind::ServiceAdd, mode, *way, f64::from(services));
             let options = [("transport", way.transport), ("large_cluster", "on")];
-            let key = self.key((mode, services), ScenarioKind::ServiceAdd, variant, &options);
+            let key = self.key(
+                (mode, services),
+                ScenarioKind::ServiceAdd,
+                variant,
+                &options,
+            );
             let time = self.values(4, lab * cost.time * self.effect(&key, new));
-            let counted = [(Metric::Operations, cost.operations), (Metric::BytesSent, cost.bytes)];
+            let counted = [
+                (Metric::Operations, cost.operations),
+                (Metric::BytesSent, cost.bytes),
+            ];
             let mut series = vec![(Metric::UpdateTime, time)];
             series.extend(counted.map(|(metric, value)| (metric, vec![value.round(); 4])));
             self.push(key, (block, stay), series);
@@ -207,7 +244,11 @@ impl Maker<'_> {
     }
 
     fn effect(&self, key: &CellKey, new: bool) -> f64 {
-        if new && (self.sides.affects)(key) { self.sides.effect } else { 1.0 }
+        if new && (self.sides.affects)(key) {
+            self.sides.effect
+        } else {
+            1.0
+        }
     }
 
     fn key(

@@ -32,7 +32,12 @@ pub(super) fn render(comparison: &Comparison) -> String {
         line(&mut out, &fields);
     }
     for row in &comparison.cells {
-        let options: Vec<String> = row.key.options.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let options: Vec<String> = row
+            .key
+            .options
+            .iter()
+            .map(|(k, v)| format!("{k}={v}"))
+            .collect();
         let mut fields = vec![
             "cell".to_owned(),
             row.key.mode.to_string(),
@@ -42,19 +47,28 @@ pub(super) fn render(comparison: &Comparison) -> String {
             row.key.environment.clone(),
             row.key.variant.clone(),
             options.join(" "),
-            row.metric.map_or_else(String::new, |metric| metric.to_string()),
+            row.metric
+                .map_or_else(String::new, |metric| metric.to_string()),
             row.unit.map_or_else(String::new, |unit| unit.to_string()),
             row.verdict.to_string(),
             row.reason.clone().unwrap_or_default(),
         ];
         for side in [&row.base, &row.new] {
             fields.extend(match side {
-                Some(side) => [side.stays.to_string(), side.n.to_string(), side.median.to_string()],
+                Some(side) => [
+                    side.stays.to_string(),
+                    side.n.to_string(),
+                    side.median.to_string(),
+                ],
                 None => [String::new(), String::new(), String::new()],
             });
         }
         fields.extend(of_change(row.change.as_ref()));
-        fields.extend([row.noisy.to_string(), row.allowed.clone().unwrap_or_default(), row.failed.to_string()]);
+        fields.extend([
+            row.noisy.to_string(),
+            row.allowed.clone().unwrap_or_default(),
+            row.failed.to_string(),
+        ]);
         line(&mut out, &fields);
     }
     out

@@ -33,9 +33,14 @@ pub(super) fn render(comparison: &Comparison) -> String {
             _ if row.failed > 0 && errors.insert(&row.key) => Case::Error(failure(row)),
             other => other,
         };
-        (format!("{}.{}", row.key.scenario, row.key.mode), format!("{} {}", name(row), metric(row)), case)
+        (
+            format!("{}.{}", row.key.scenario, row.key.mode),
+            format!("{} {}", name(row), metric(row)),
+            case,
+        )
     }));
-    let count = |wanted: fn(&Case) -> bool| cases.iter().filter(|(_, _, case)| wanted(case)).count();
+    let count =
+        |wanted: fn(&Case) -> bool| cases.iter().filter(|(_, _, case)| wanted(case)).count();
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
     let _ = writeln!(
         out,
@@ -47,20 +52,48 @@ pub(super) fn render(comparison: &Comparison) -> String {
         count(|case| matches!(case, Case::Skipped(_)))
     );
     out.push_str("    <properties>\n");
-    for (name, value) in [("base", &comparison.base.run), ("new", &comparison.new.run), ("gate", &comparison.gate)] {
-        let _ = writeln!(out, "      <property name=\"{name}\" value=\"{}\"/>", attribute(value));
+    for (name, value) in [
+        ("base", &comparison.base.run),
+        ("new", &comparison.new.run),
+        ("gate", &comparison.gate),
+    ] {
+        let _ = writeln!(
+            out,
+            "      <property name=\"{name}\" value=\"{}\"/>",
+            attribute(value)
+        );
     }
     out.push_str("    </properties>\n");
     for (class, name, case) in &cases {
-        let head = format!("    <testcase classname=\"{}\" name=\"{}\" time=\"0\"", attribute(class), attribute(name.trim_end()));
+        let head = format!(
+            "    <testcase classname=\"{}\" name=\"{}\" time=\"0\"",
+            attribute(class),
+            attribute(name.trim_end())
+        );
         let _ = match case {
             Case::Passed => writeln!(out, "{head}/>"),
-            Case::Failure(kind, why) => writeln!(out, "{head}>\n      <failure type=\"{kind}\" message=\"{}\"/>\n    </testcase>", attribute(why)),
-            Case::Error(why) => writeln!(out, "{head}>\n      <error type=\"failed\" message=\"{}\"/>\n    </testcase>", attribute(why)),
-            Case::Skipped(why) => writeln!(out, "{head}>\n      <skipped message=\"{}\"/>\n    </testcase>", attribute(why)),
+            Case::Failure(kind, why) => writeln!(
+                out,
+                "{head}>\n      <failure type=\"{kind}\" message=\"{}\"/>\n    </testcase>",
+                attribute(why)
+            ),
+            Case::Error(why) => writeln!(
+                out,
+                "{head}>\n      <error type=\"failed\" message=\"{}\"/>\n    </testcase>",
+                attribute(why)
+            ),
+            Case::Skipped(why) => writeln!(
+                out,
+                "{head}>\n      <skipped message=\"{}\"/>\n    </testcase>",
+                attribute(why)
+            ),
         };
     }
-    let _ = writeln!(out, "    <system-out>{}</system-out>", attribute(&comparison.notes.join("\n")));
+    let _ = writeln!(
+        out,
+        "    <system-out>{}</system-out>",
+        attribute(&comparison.notes.join("\n"))
+    );
     out.push_str("    <system-err></system-err>\n  </testsuite>\n</testsuites>\n");
     out
 }

@@ -6,8 +6,8 @@ use schema::Unit;
 use schema::comparison::{Compared, Comparison, Conclusion, Verdict};
 
 use super::{
-    change, failed, failure, headline, medians, metric, name, pool_name, pool_units, rows, sides, signed, stays,
-    test,
+    change, failed, failure, headline, medians, metric, name, pool_name, pool_units, rows, sides,
+    signed, stays, test,
 };
 use crate::quantity::whole;
 
@@ -19,7 +19,10 @@ pub(super) fn render(comparison: &Comparison) -> String {
         Conclusion::Passed => "✅",
         Conclusion::Failed | Conclusion::Regressed => "❌",
     };
-    let mut out = format!("### {mark} bench-runner compare: {}\n\n", cell(&headline(comparison)));
+    let mut out = format!(
+        "### {mark} bench-runner compare: {}\n\n",
+        cell(&headline(comparison))
+    );
     pooled(&mut out, comparison);
     failures(&mut out, comparison);
     for (verdict, title, open) in [
@@ -45,7 +48,11 @@ pub(super) fn render(comparison: &Comparison) -> String {
             code(&difference.new)
         );
     }
-    let how = if comparison.one_run { "in the blocks of one run" } else { "in two runs" };
+    let how = if comparison.one_run {
+        "in the blocks of one run"
+    } else {
+        "in two runs"
+    };
     for (name, side) in sides(comparison) {
         let _ = writeln!(out, "- {name}: {}", cell(&side));
     }
@@ -95,7 +102,11 @@ fn table(out: &mut String, comparison: &Comparison, verdict: Verdict, title: &st
     if open {
         let _ = writeln!(out, "**{title}** ({})\n", whole(all.len() as u64));
     } else {
-        let _ = writeln!(out, "<details><summary>{title} ({})</summary>\n", whole(all.len() as u64));
+        let _ = writeln!(
+            out,
+            "<details><summary>{title} ({})</summary>\n",
+            whole(all.len() as u64)
+        );
     }
     out.push_str("| cell | metric | BASE → NEW | change [95 % interval] | test | n | why |\n|---|---|---|---|---|---|---|\n");
     for row in all.iter().take(LISTED) {
@@ -113,7 +124,10 @@ fn table(out: &mut String, comparison: &Comparison, verdict: Verdict, title: &st
             cell(&name(row)),
             metric(row),
             medians(row),
-            found.map_or_else(String::new, |found| change(found, row.unit.unwrap_or(Unit::Count))),
+            found.map_or_else(String::new, |found| change(
+                found,
+                row.unit.unwrap_or(Unit::Count)
+            )),
             found.map_or_else(String::new, test),
             stays(row),
             cell(&why.join("; "))

@@ -60,10 +60,17 @@ pub fn percent(share: f64) -> String {
 /// What the comparison comes to, in one sentence.
 fn headline(comparison: &Comparison) -> String {
     let count = |verdict: Verdict| comparison.verdicts.get(&verdict).copied().unwrap_or(0);
-    let allowed = comparison.cells.iter().filter(|row| row.allowed.is_some()).count() as u64;
+    let allowed = comparison
+        .cells
+        .iter()
+        .filter(|row| row.allowed.is_some())
+        .count() as u64;
     let missing = count(Verdict::Missing) - allowed;
     let mut parts = Vec::new();
-    for (number, noun) in [(count(Verdict::Regressed), "regression"), (missing, "missing result")] {
+    for (number, noun) in [
+        (count(Verdict::Regressed), "regression"),
+        (missing, "missing result"),
+    ] {
         if number > 0 {
             parts.push(counted(number, noun));
         }
@@ -81,19 +88,35 @@ fn headline(comparison: &Comparison) -> String {
         Conclusion::Failed => "failed",
         Conclusion::Regressed => "regressed",
     };
-    for (verdict, noun) in [(Verdict::Improved, "improved"), (Verdict::Unchanged, "unchanged"), (Verdict::Inconclusive, "inconclusive")] {
+    for (verdict, noun) in [
+        (Verdict::Improved, "improved"),
+        (Verdict::Unchanged, "unchanged"),
+        (Verdict::Inconclusive, "inconclusive"),
+    ] {
         if count(verdict) > 0 {
             parts.push(format!("{} {noun}", whole(count(verdict))));
         }
     }
-    if parts.is_empty() { said.to_owned() } else { format!("{said}: {}", parts.join(", ")) }
+    if parts.is_empty() {
+        said.to_owned()
+    } else {
+        format!("{said}: {}", parts.join(", "))
+    }
 }
 
 /// "BASE runs/a, 320 cells measured".
 fn sides(comparison: &Comparison) -> [(&'static str, String); 2] {
     [("BASE", &comparison.base), ("NEW", &comparison.new)].map(|(name, side)| {
-        let part = if side.part.is_empty() { String::new() } else { format!(" ({})", side.part) };
-        let others: Vec<String> = side.others.iter().map(|(outcome, n)| format!(", {} {outcome}", whole(*n))).collect();
+        let part = if side.part.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", side.part)
+        };
+        let others: Vec<String> = side
+            .others
+            .iter()
+            .map(|(outcome, n)| format!(", {} {outcome}", whole(*n)))
+            .collect();
         (
             name,
             format!(
@@ -118,7 +141,9 @@ fn name(row: &Compared) -> String {
 
 /// A pool's name: "first-packet latency, all modes".
 fn pool_name(pool: &Pooled) -> String {
-    let whose = pool.mode.map_or_else(|| "all modes".to_owned(), |mode| mode.to_string());
+    let whose = pool
+        .mode
+        .map_or_else(|| "all modes".to_owned(), |mode| mode.to_string());
     format!("{} {}, {whose}", pool.scenario, pool.metric)
 }
 
@@ -144,23 +169,38 @@ fn change(change: &Change, unit: Unit) -> String {
     let Some(relative) = change.relative else {
         return format!("{} (BASE is zero)", value(change.absolute, unit));
     };
-    let interval = change.relative_ci95.map_or_else(String::new, |[low, high]| {
-        if low == high { String::new() } else { format!(" [{}, {}]", percent(low), percent(high)) }
-    });
+    let interval = change
+        .relative_ci95
+        .map_or_else(String::new, |[low, high]| {
+            if low == high {
+                String::new()
+            } else {
+                format!(" [{}, {}]", percent(low), percent(high))
+            }
+        });
     format!("{}{interval}", percent(relative))
 }
 
 /// "p 0.0004, adjusted 0.002 (signed-rank)".
 fn test(change: &Change) -> String {
     match (change.p, change.p_adjusted) {
-        (Some(p), Some(adjusted)) => format!("p {}, adjusted {} ({})", p_value(p), p_value(adjusted), change.test),
+        (Some(p), Some(adjusted)) => format!(
+            "p {}, adjusted {} ({})",
+            p_value(p),
+            p_value(adjusted),
+            change.test
+        ),
         _ => change.test.clone(),
     }
 }
 
 /// A p as people read it: never "0".
 fn p_value(p: f64) -> String {
-    if p < 0.0001 { format!("{p:.0e}") } else { digits(p) }
+    if p < 0.0001 {
+        format!("{p:.0e}")
+    } else {
+        digits(p)
+    }
 }
 
 /// Stays of both sides: "10 and 12 stays".
@@ -195,9 +235,16 @@ fn details(row: &Compared) -> String {
 fn pool_details(pool: &Pooled) -> String {
     let mut parts = vec![
         change(&pool.change, pool.metric.unit()),
-        format!("{} at the median", signed(pool.change.absolute, pool.metric.unit())),
+        format!(
+            "{} at the median",
+            signed(pool.change.absolute, pool.metric.unit())
+        ),
         test(&pool.change),
-        format!("{}, {}", counted(pool.cells.into(), "cell"), pool_units(pool)),
+        format!(
+            "{}, {}",
+            counted(pool.cells.into(), "cell"),
+            pool_units(pool)
+        ),
     ];
     parts.extend(pool.reason.clone());
     parts.join("; ")
@@ -215,18 +262,28 @@ fn metric(row: &Compared) -> &'static str {
 
 /// Rows of a verdict.
 fn rows(comparison: &Comparison, verdict: Verdict) -> impl Iterator<Item = &Compared> {
-    comparison.cells.iter().filter(move |row| row.verdict == verdict)
+    comparison
+        .cells
+        .iter()
+        .filter(move |row| row.verdict == verdict)
 }
 
 /// Pools of a verdict.
 fn pools(comparison: &Comparison, verdict: Verdict) -> impl Iterator<Item = &Pooled> {
-    comparison.pooled.iter().filter(move |pool| pool.verdict == verdict)
+    comparison
+        .pooled
+        .iter()
+        .filter(move |pool| pool.verdict == verdict)
 }
 
 /// Rows of a cell whose stays failed in NEW although something was measured: a cell is named once.
 fn failed(comparison: &Comparison) -> Vec<&Compared> {
     let mut seen = std::collections::BTreeSet::new();
-    comparison.cells.iter().filter(|row| row.failed > 0 && seen.insert(&row.key)).collect()
+    comparison
+        .cells
+        .iter()
+        .filter(|row| row.failed > 0 && seen.insert(&row.key))
+        .collect()
 }
 
 /// "2 of its stays failed".

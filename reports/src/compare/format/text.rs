@@ -17,16 +17,30 @@ pub(super) fn render(comparison: &Comparison) -> String {
     for (name, side) in sides(comparison) {
         let _ = writeln!(out, "{name:<5}{side}");
     }
-    let how = if comparison.one_run { "both sides in the blocks of one run" } else { "two runs" };
+    let how = if comparison.one_run {
+        "both sides in the blocks of one run"
+    } else {
+        "two runs"
+    };
     let _ = writeln!(out, "gate {}; {how}", comparison.gate);
     for difference in &comparison.differences {
-        let _ = writeln!(out, "across {}: {} was \"{}\", is \"{}\"", difference.key, difference.fact, difference.base, difference.new);
+        let _ = writeln!(
+            out,
+            "across {}: {} was \"{}\", is \"{}\"",
+            difference.key, difference.fact, difference.base, difference.new
+        );
     }
     let _ = writeln!(out);
     if !comparison.pooled.is_empty() && !comparison.identical {
         let _ = writeln!(out, "over all cells that ask the same:");
         for pool in &comparison.pooled {
-            let _ = writeln!(out, "  {:<13} {}: {}", pool.verdict, pool_name(pool), pool_details(pool));
+            let _ = writeln!(
+                out,
+                "  {:<13} {}: {}",
+                pool.verdict,
+                pool_name(pool),
+                pool_details(pool)
+            );
         }
         let _ = writeln!(out);
     }
@@ -38,12 +52,23 @@ pub(super) fn render(comparison: &Comparison) -> String {
         }
         let _ = writeln!(out);
     }
-    for verdict in [Verdict::Regressed, Verdict::Missing, Verdict::Improved, Verdict::Inconclusive, Verdict::Incomparable] {
+    for verdict in [
+        Verdict::Regressed,
+        Verdict::Missing,
+        Verdict::Improved,
+        Verdict::Inconclusive,
+        Verdict::Incomparable,
+    ] {
         list(&mut out, comparison, verdict);
     }
-    let unchanged = rows(comparison, Verdict::Unchanged).count() + pools(comparison, Verdict::Unchanged).count();
+    let unchanged = rows(comparison, Verdict::Unchanged).count()
+        + pools(comparison, Verdict::Unchanged).count();
     if unchanged > 0 {
-        let _ = writeln!(out, "unchanged: {} (--format csv lists them)\n", whole(unchanged as u64));
+        let _ = writeln!(
+            out,
+            "unchanged: {} (--format csv lists them)\n",
+            whole(unchanged as u64)
+        );
     }
     for note in &comparison.notes {
         let _ = writeln!(out, "note: {note}");
@@ -64,7 +89,11 @@ fn list(out: &mut String, comparison: &Comparison, verdict: Verdict) {
         let _ = writeln!(out, "  {}{gap}{metric}: {}", name(row), details(row));
     }
     if all.len() > LISTED {
-        let _ = writeln!(out, "  and {} more (--format csv lists them)", whole((all.len() - LISTED) as u64));
+        let _ = writeln!(
+            out,
+            "  and {} more (--format csv lists them)",
+            whole((all.len() - LISTED) as u64)
+        );
     }
     let _ = writeln!(out);
 }

@@ -8,11 +8,20 @@ use super::{change, name};
 use crate::quantity::counted;
 
 /// Cells of NEW with numbers: name, metric, unit, value.
-fn measured(comparison: &Comparison) -> impl Iterator<Item = (String, Metric, Unit, &Measured, String)> {
+fn measured(
+    comparison: &Comparison,
+) -> impl Iterator<Item = (String, Metric, Unit, &Measured, String)> {
     comparison.cells.iter().filter_map(|row| {
         let (metric, unit, new) = (row.metric?, row.unit?, row.new.as_ref()?);
-        let against = row.change.as_ref().map_or_else(String::new, |found| format!("; against BASE {}", change(found, unit)));
-        let extra = format!("{}, {}; {}{against}", counted(new.stays.into(), "stay"), counted(new.n, "sample"), row.verdict);
+        let against = row.change.as_ref().map_or_else(String::new, |found| {
+            format!("; against BASE {}", change(found, unit))
+        });
+        let extra = format!(
+            "{}, {}; {}{against}",
+            counted(new.stays.into(), "stay"),
+            counted(new.n, "sample"),
+            row.verdict
+        );
         Some((name(row), metric, unit, new, extra))
     })
 }
