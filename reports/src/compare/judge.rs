@@ -230,10 +230,10 @@ fn significance(grounds: &Grounds<'_>, thresholds: &Thresholds) -> Result<(), St
             stays_for(asked)
         ),
         _ => format!(
-            "p {} among {} comparisons is {}",
+            "p {} is {} among {} comparisons",
             digits(p),
-            grounds.tests,
-            digits(p_adjusted)
+            digits(p_adjusted),
+            grounds.tests
         ),
     })
 }

@@ -18,7 +18,8 @@ impl Context<'_, '_> {
     ) -> Option<Finding> {
         let keys = self.keys_at_largest(asks);
         let names = names(&keys);
-        let curves: Vec<Vec<(u32, Sample)>> = keys.iter().map(|key| self.curve(key, metric)).collect();
+        let curves: Vec<Vec<(u32, Sample)>> =
+            keys.iter().map(|key| self.curve(key, metric)).collect();
         let (mut parts, mut proof) = (Vec::new(), Vec::new());
         for first in 0..keys.len() {
             for second in first + 1..keys.len() {
@@ -26,8 +27,12 @@ impl Context<'_, '_> {
                     continue;
                 }
                 let (a, b) = common(&curves[first], &curves[second]);
-                let seed = seed_of(&format!("{} {} {metric} crossover", keys[first], keys[second]));
-                let Some((found, ci95)) = crossover(&a, &b, seed).and_then(|c| Some((c, c.ci95?))) else {
+                let seed = seed_of(&format!(
+                    "{} {} {metric} crossover",
+                    keys[first], keys[second]
+                ));
+                let Some((found, ci95)) = crossover(&a, &b, seed).and_then(|c| Some((c, c.ci95?)))
+                else {
                     continue;
                 };
                 let (lower, higher) = if found.first_is_higher_beyond {
@@ -35,7 +40,12 @@ impl Context<'_, '_> {
                 } else {
                     (first, second)
                 };
-                let stays = a.iter().chain(&b).map(|size| size.sample.stays().len()).min().unwrap_or(0);
+                let stays = a
+                    .iter()
+                    .chain(&b)
+                    .map(|size| size.sample.stays().len())
+                    .min()
+                    .unwrap_or(0);
                 parts.push(format!(
                     "{} lies below {} from {} services on ({}; at least {} a size)",
                     names[lower],
@@ -44,7 +54,12 @@ impl Context<'_, '_> {
                     span(ci95),
                     counted(stays as u64, "stay")
                 ));
-                proof.extend([first, second].iter().filter_map(|at| self.row(keys[*at], metric)).map(evidence));
+                proof.extend(
+                    [first, second]
+                        .iter()
+                        .filter_map(|at| self.row(keys[*at], metric))
+                        .map(evidence),
+                );
             }
         }
         let text = format!(
