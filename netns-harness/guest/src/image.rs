@@ -115,6 +115,19 @@ pub struct Contents {
 /// # Errors
 /// A file cannot be read or written, the kernel lacks virtio, or a tool's library is missing.
 pub fn build(runner: &Path, kernel: &Kernel, out: &Path) -> Result<Contents, GuestError> {
+    build_with(runner, &[], kernel, out)
+}
+
+/// As [`build`], with further programs and their libraries: where each is in the guest, and its file here.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with(
+    runner: &Path,
+    further: &[(&Path, &Path)],
+    kernel: &Kernel,
+    out: &Path,
+) -> Result<Contents, GuestError> {
     let file = fs::File::create(out).map_err(GuestError::file("make", out))?;
     let mut image = Image {
         archive: Archive::new(io::BufWriter::new(file)),
@@ -134,7 +147,7 @@ pub fn build(runner: &Path, kernel: &Kernel, out: &Path) -> Result<Contents, Gue
     image.write(|a| a.device("/dev/console", 0o600, 5, 1))?;
     image.write(|a| a.file("/etc/protocols", 0o644, PROTOCOLS.as_bytes()))?;
     image.write(|a| a.file("/etc/nsswitch.conf", 0o644, NSSWITCH.as_bytes()))?;
-    let (tools, missing_tools) = image.programs(runner)?;
+    let (tools, missing_tools) = image.programs(runner, further)?;
     let (modules, missing_modules) = image.modules(kernel)?;
     image.write_last()?;
     let bytes = fs::metadata(out)
@@ -182,10 +195,18 @@ impl Image {
         self.write(|a| a.file(&at, 0o755, &data))
     }
 
-    /// The runner, the tools, iptables' plug-ins, and every library of theirs.
-    fn programs(&mut self, runner: &Path) -> Result<(Vec<String>, Vec<String>), GuestError> {
+    /// The runner, the tools, iptables' plug-ins, further programs, and every library of theirs.
+    fn programs(
+        &mut self,
+        runner: &Path,
+        further: &[(&Path, &Path)],
+    ) -> Result<(Vec<String>, Vec<String>), GuestError> {
         let (mut tools, mut missing) = (Vec::new(), Vec::new());
         let mut programs = vec![runner.to_owned()];
+        for (at, from) in further {
+            self.program(at, from)?;
+            programs.push((*from).to_owned());
+        }
         for tool in TOOLS {
             let found = PROGRAM_FOLDERS
                 .iter()

@@ -86,6 +86,11 @@ pub enum Next {
 /// Name of the program.
 pub const QEMU: &str = "qemu-system-x86_64";
 
+/// The CPU of a translated guest: all that QEMU can translate but CMPXCHG16B. After one without a lock prefix, as in
+/// SLUB's allocation, QEMU 7.2 can return to the guest with a pointer in EFLAGS: Linux 6.12 then dies of a double
+/// fault in `kmem_cache_alloc_noprof`, sooner the busier the host. Linux has another way without it (`this_cpu_cmpxchg16b_emu`).
+const TRANSLATED_CPU: &str = "max,-cx16";
+
 /// The rate of the host's time-stamp counter, measured once.
 fn tsc_khz() -> Option<u64> {
     static RATE: std::sync::OnceLock<Option<u64>> = std::sync::OnceLock::new();
@@ -105,7 +110,7 @@ fn arguments(boot: &Boot) -> Vec<OsString> {
     };
     let model = match accelerator {
         Accelerator::Kvm => "host",
-        Accelerator::Tcg => "max",
+        Accelerator::Tcg => TRANSLATED_CPU,
     };
     // trust_cpu: an unready random source makes every connection dearer. panic=-1 and a reboot by triple
     // fault end QEMU, which was told not to reboot. Unknown words go to the first process.
