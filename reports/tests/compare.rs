@@ -371,7 +371,10 @@ fn sizes_and_modes_of_one_run_can_be_the_question() {
         (sizes.base.part.as_str(), sizes.new.part.as_str()),
         ("100", "10000")
     );
-    assert!(sizes.one_run && sizes.cells.iter().all(|row| row.new_key.is_some()));
+    assert!(sizes.one_run);
+    for row in &sizes.cells {
+        assert!(row.new_key.is_some(), "{row:?}");
+    }
     let modes = one(&run, &["mode"]).unwrap();
     assert_eq!(
         (modes.base.part.as_str(), modes.new.part.as_str()),
