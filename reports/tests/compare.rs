@@ -503,6 +503,24 @@ fn deterministic_runs_are_paired_by_seed_and_every_seed_must_agree() {
 }
 
 #[test]
+fn sizes_of_variants_are_paired_by_rank() {
+    let mut run = Sides {
+        sizes: vec![100, 1_000],
+        ..small()
+    }
+    .in_one_run();
+    for cell in run.cells.iter_mut().filter(|cell| cell.key.variant == "head") {
+        cell.key.services += 30;
+    }
+    let comparison = one(&run, &[]).unwrap();
+    assert!(comparison.cells.iter().all(|row| row.verdict != Verdict::Missing));
+    for row in &comparison.cells {
+        let new = row.new_key.as_ref().unwrap();
+        assert_eq!((row.key.services + 30, new.variant.as_str()), (new.services, "head"));
+    }
+}
+
+#[test]
 fn sixteen_blocks_of_one_run_are_compared_as_pairs() {
     let paired = one(
         &Sides {
