@@ -2,6 +2,7 @@
 //! and is left out or weakened when the interval does not support it: intervals that overlap are "not
 //! distinguished", a cell that timed out is a lower bound.
 
+mod crossovers;
 mod datapath;
 mod growth;
 mod ranking;
@@ -73,11 +74,21 @@ impl Context<'_, '_> {
             |key| key.scenario == ScenarioKind::ServiceAdd,
             Metric::UpdateTime,
         ));
+        found.extend(self.crossovers(
+            "Adding one service",
+            |key| key.scenario == ScenarioKind::ServiceAdd,
+            Metric::UpdateTime,
+        ));
         found.extend(self.handed_over());
         found.extend(self.set_messages());
         found.extend(self.syncs());
         found.extend(self.ranking(
             &format!("Installing {services} services from nothing"),
+            |key| key.scenario == ScenarioKind::ColdInstall,
+            Metric::UpdateTime,
+        ));
+        found.extend(self.crossovers(
+            "Installing from nothing",
             |key| key.scenario == ScenarioKind::ColdInstall,
             Metric::UpdateTime,
         ));
@@ -104,9 +115,7 @@ impl Context<'_, '_> {
     fn keys_at_largest(&self, asks: impl Fn(&CellKey) -> bool) -> Vec<&CellKey> {
         self.cells
             .keys()
-            .filter(|key| {
-                self.scope.holds(key) && key.variant.is_empty() && key.services == self.largest
-            })
+            .filter(|key| self.scope.holds(key) && key.services == self.largest)
             .filter(|key| !key.mode.is_floor() && asks(key))
             .collect()
     }
@@ -133,7 +142,7 @@ impl Context<'_, '_> {
             fit.scenario == scenario
                 && fit.metric == metric
                 && fit.environment == self.scope.environment
-                && fit.variant.is_empty()
+                && fit.variant == self.scope.variant
                 && !fit.mode.is_floor()
         })
     }
