@@ -6,10 +6,11 @@ pub(crate) mod environments;
 pub(crate) mod guest;
 pub(crate) mod local;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use netns_harness::meters;
-use scenarios::spec::Event;
+use scenarios::spec::{Event, Setup};
 
 use crate::readiness::{self, Answer};
 use guest::{Guest, Job};
@@ -98,6 +99,19 @@ impl Sandbox {
         match self {
             Self::Host(_) => readiness::isolated(input, limit).await,
             Self::Guest(guest) => Ok(guest.ask(input, limit).await),
+        }
+    }
+
+    /// A setup as it is named inside: a guest has its tools in a place of its own.
+    pub(crate) fn setup(&self, named: &Setup) -> Setup {
+        let tools = named.tools.iter();
+        let inside = |(name, file): (&String, &PathBuf)| (name.clone(), guest::inside(file));
+        match self {
+            Self::Host(_) => named.clone(),
+            Self::Guest(_) => Setup {
+                tools: tools.map(inside).collect(),
+                ..named.clone()
+            },
         }
     }
 

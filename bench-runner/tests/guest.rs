@@ -280,6 +280,58 @@ fn a_mode_that_the_host_cannot_run_takes_every_mode_into_the_guest_and_says_why(
 }
 
 #[test]
+fn a_guest_holds_the_program_that_stands_in_for_a_tool_and_no_script() {
+    let _alone = alone();
+    let scratch = TempDir::new().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let installed = std::env::split_paths(&path)
+        .map(|folder| folder.join("nft"))
+        .find(|file| file.is_file())
+        .unwrap();
+    // Below /tmp, over which a guest mounts its own.
+    let copy = scratch.path().join("another-nft");
+    fs::copy(installed, &copy).unwrap();
+    let go = |out: &Path, head: &str| {
+        let variant = format!("head:--tool nft={head}");
+        let words = "--services 10 --no-sweep --sandbox guest --kernel 6.1 --modes nftables --transports nft --scenarios service-add --repetitions 1 --variant base: --variant";
+        let mut words: Vec<&str> = words.split_whitespace().collect();
+        words.push(&variant);
+        run(out, &words)
+    };
+    let out = scratch.path().join("run");
+    let done = go(&out, &copy.display().to_string());
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let variants: Vec<Value> = cells(&out).iter().map(|c| c["variant"].clone()).collect();
+    assert!(variants.contains(&"base".into()) && variants.contains(&"head".into()));
+    for cell in cells(&out) {
+        assert_eq!(cell["outcome"], "measured", "{cell}");
+    }
+    let head = &lines(&out)[0]["variants"][1];
+    assert_eq!(head["environments"], serde_json::json!(["guest-6.1"]));
+    assert!(
+        head["tools"]["nft"]
+            .as_str()
+            .unwrap()
+            .contains("another-nft")
+    );
+    // One that does nothing is found out inside, so it is what was started there.
+    for (file, why) in [
+        (
+            "/bin/true",
+            "works with the installed program and not with this one",
+        ),
+        ("/usr/bin/ldd", "no ELF program"),
+    ] {
+        let out = scratch.path().join("refused");
+        let refused = go(&out, file);
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(said.contains(why) && said.contains("--tool nft="), "{said}");
+        assert!(!out.exists());
+    }
+}
+
+#[test]
 fn a_kernel_and_the_hosts_namespaces_exclude_each_other() {
     let scratch = TempDir::new().unwrap();
     let out = scratch.path().join("run");

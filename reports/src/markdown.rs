@@ -7,8 +7,8 @@ use schema::summary::{Row, Summary};
 use schema::{Metric, Mode};
 
 use crate::html::headline::{answers, behind, programmed};
-use crate::html::kernels::{CAPTION, heading, why};
-use crate::html::trust::{again, coverage_text};
+use crate::html::kernels::{heading, why};
+use crate::html::trust::{again, coverage_text, variant_text};
 use crate::html::updates::{caption, counted};
 use crate::load::Run;
 use crate::quantity::{digits, shortened, span, value, whole};
@@ -124,6 +124,9 @@ fn opening(run: &Run, summary: &Summary) -> String {
             environment.cores,
             name_of(&run.header.started)
         );
+    }
+    for variant in &run.header.variants {
+        let _ = writeln!(text, "Variant {}.\n", safe(&variant_text(variant)));
     }
     match &summary.noise {
         Some(noise) if noise.noisy => {
@@ -369,9 +372,11 @@ fn kernels(text: &mut String, summary: &Summary) {
         let names: Vec<String> = names.map(|n| name_of(&heading(summary, n))).collect();
         let _ = writeln!(
             text,
-            "\n### Side by side at {} services, {} endpoints each\n\n{CAPTION}\n\n| question | mode | {} |\n|---|---|{}",
+            "\n### {} side by side at {} services, {} endpoints each\n\n{}\n\n| question | mode | {} |\n|---|---|{}",
+            table.of.title(),
             whole(table.services.into()),
             whole(table.endpoints.into()),
+            table.of.caption(),
             names.join(" | "),
             "---|".repeat(names.len())
         );

@@ -1,37 +1,36 @@
-//! What a table or chart is about: one environment, one variant, one number of endpoints, and the questions
+//! What a table or chart is about: one environment, one number of endpoints, one variant, and the questions
 //! that its cells ask. Cells of different environments are never put side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::summary::{Row, Summary};
-use schema::{CellKey, Metric, Mode, Options, ScenarioKind};
+use schema::{CONTROL, CellKey, Metric, Mode, Options, ScenarioKind};
 
 use crate::quantity::whole;
 use crate::update_table::UPDATES;
 
-/// Variant of the second series of mode `none`: it states the noise and belongs to no scope.
-pub(crate) const CONTROL: &str = "control";
-
-/// One environment, one variant and one number of endpoints.
+/// One environment, one number of endpoints and one variant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Scope {
     /// Name of the environment.
     pub environment: String,
-    /// Which side of a comparison inside the run; "" in a run without variants.
-    pub variant: String,
     /// Endpoints of each service.
     pub endpoints: u32,
+    /// Name of the variant; "" in a run without any.
+    pub variant: String,
 }
 
 /// The scopes of a summary, the one with the most numbers first.
 #[must_use]
 pub fn scopes(summary: &Summary) -> Vec<Scope> {
     let mut measured: BTreeMap<Scope, usize> = BTreeMap::new();
-    for row in summary.cells.iter().filter(|r| r.key.variant != CONTROL) {
+    // The A/A control series is for the noise alone.
+    let ordinary = |row: &&Row| row.key.variant != CONTROL;
+    for row in summary.cells.iter().filter(ordinary) {
         let scope = Scope {
             environment: row.key.environment.clone(),
-            variant: row.key.variant.clone(),
             endpoints: row.key.endpoints,
+            variant: row.key.variant.clone(),
         };
         *measured.entry(scope).or_default() += usize::from(row.metric.is_some());
     }
@@ -45,8 +44,8 @@ impl Scope {
     #[must_use]
     pub fn holds(&self, key: &CellKey) -> bool {
         key.environment == self.environment
-            && key.variant == self.variant
             && key.endpoints == self.endpoints
+            && key.variant == self.variant
     }
 
     /// The ordinary rows that belong here: not the A/A control series.
@@ -75,16 +74,15 @@ impl Scope {
     /// Where this is, as a phrase, when there is more than one scope.
     #[must_use]
     pub fn describe(&self) -> String {
-        let variant = if self.variant.is_empty() {
-            String::new()
-        } else {
-            format!(", {}", self.variant)
-        };
-        format!(
-            "{}{variant}, {} endpoints a service",
+        let place = format!(
+            "{}, {} endpoints a service",
             self.environment,
             whole(self.endpoints.into())
-        )
+        );
+        match self.variant.as_str() {
+            "" => place,
+            name => format!("{place}, variant {name}"),
+        }
     }
 
     /// Modes with cells here, in the fixed order.

@@ -1,15 +1,15 @@
-//! Environments and variants side by side: the same mode at the same size, on each kernel of the run and in
-//! each of its variants. The only place where two of them stand beside each other: as figures, never as a
-//! ratio, a rank or a verdict, because what differs between two kernels is more than one thing (variants
-//! are judged by `compare`).
+//! Environments and variants side by side: the same mode at the same size, on each kernel and in each variant of
+//! the run. The only place where two environments stand beside each other: as figures, never as a ratio, a
+//! rank or a verdict, because what differs between two kernels is more than one thing. Variants are compared
+//! by `compare`, which knows how far apart they must be.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::summary::{Row, Summary};
-use schema::{Metric, Mode, Options, ScenarioKind};
+use schema::{CONTROL, Metric, Mode, Options, ScenarioKind};
 
 use crate::quantity::whole;
-use crate::scope::{CONTROL, chunk_order, option, place, varying, way};
+use crate::scope::{chunk_order, option, place, varying, way};
 use crate::update_table::{UPDATES, update_text};
 
 /// One number of endpoints at its largest size.
@@ -19,33 +19,59 @@ pub struct SideBySide<'a> {
     pub services: u32,
     /// Endpoints of each service.
     pub endpoints: u32,
-    /// Columns, in the summary's order.
-    pub columns: Vec<Column>,
+    /// What the columns are.
+    pub of: Columns,
+    /// Names of the columns: of environments in the summary's order, of variants in that of their names.
+    pub columns: Vec<String>,
     /// Rows.
     pub lines: Vec<Line<'a>>,
 }
 
-/// An environment, or one variant of it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Column {
-    /// Name of the environment.
-    pub environment: String,
-    /// Variant; "" in a run without variants.
-    pub variant: String,
+/// What stands side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Columns {
+    /// Environments.
+    Kernels,
+    /// Variants, of which each may have environments of its own.
+    Variants,
 }
 
-impl Column {
-    /// "guest-6.1", "host, head".
+impl Columns {
+    /// As a heading: "Kernels".
     #[must_use]
-    pub fn name(&self) -> String {
-        match self.variant.as_str() {
-            "" => self.environment.clone(),
-            variant => format!("{}, {variant}", self.environment),
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Kernels => "Kernels",
+            Self::Variants => "Variants",
+        }
+    }
+
+    /// One of them: "kernel".
+    #[must_use]
+    pub const fn one(self) -> &'static str {
+        match self {
+            Self::Kernels => "kernel",
+            Self::Variants => "variant",
+        }
+    }
+
+    /// What a reader must know of the table.
+    #[must_use]
+    pub const fn caption(self) -> &'static str {
+        match self {
+            Self::Kernels => {
+                "Medians with 95 % intervals, each mode on each kernel. Figures only: kernels differ by more than one thing, \
+                 so no ratio is drawn and nothing is ranked between them."
+            }
+            Self::Variants => {
+                "Medians with 95 % intervals, each mode in each variant. Figures only: whether variants differ is what \
+                 `bench-runner compare` says of the run."
+            }
         }
     }
 }
 
-/// One mode, asked one thing, in every column.
+/// One mode, asked one thing, in every environment.
 #[derive(Debug, Clone)]
 pub struct Line<'a> {
     /// The question as words.
@@ -58,7 +84,7 @@ pub struct Line<'a> {
     pub mode: Mode,
     /// All options of the cell, the way in which the mode is programmed among them.
     pub options: Options,
-    /// One cell a column; `None`: it was not planned there.
+    /// One cell a column, in their order; `None`: it was not planned there.
     pub cells: Vec<Option<&'a Row>>,
 }
 
@@ -89,20 +115,39 @@ const fn shown(scenario: ScenarioKind) -> Option<Metric> {
     }
 }
 
-/// The tables of a summary, one for each number of endpoints; none with a single column.
+/// A column: environment and variant of its cells.
+type Place = (String, String);
+
+/// The columns of a summary, and what they are.
+fn places(summary: &Summary) -> (Columns, Vec<Place>) {
+    let keys = summary.cells.iter().map(|row| &row.key);
+    let measured: BTreeSet<Place> = keys
+        .filter(|key| !key.variant.is_empty() && key.variant != CONTROL)
+        .map(|key| (key.environment.clone(), key.variant.clone()))
+        .collect();
+    if measured.is_empty() {
+        let environments = summary.environments.keys();
+        let places = environments.map(|name| (name.clone(), String::new()));
+        return (Columns::Kernels, places.collect());
+    }
+    let mut places: Vec<Place> = measured.into_iter().collect();
+    places.sort_by(|a, b| (&a.1, &a.0).cmp(&(&b.1, &b.0)));
+    (Columns::Variants, places)
+}
+
+/// The tables of a summary, one for each number of endpoints; none with a single environment and variant.
 #[must_use]
 pub fn side_by_side(summary: &Summary) -> Vec<SideBySide<'_>> {
-    let ordinary = summary.cells.iter().filter(|r| r.key.variant != CONTROL);
-    let columns: BTreeSet<Column> = ordinary
-        .map(|row| Column {
-            environment: row.key.environment.clone(),
-            variant: row.key.variant.clone(),
-        })
-        .collect();
-    let columns: Vec<Column> = columns.into_iter().collect();
-    if columns.len() < 2 {
+    let (of, places) = places(summary);
+    if places.len() < 2 {
         return Vec::new();
     }
+    let one_environment = places.iter().all(|(name, _)| *name == places[0].0);
+    let name = |(environment, variant): &Place| match of {
+        Columns::Kernels => environment.clone(),
+        Columns::Variants if one_environment => variant.clone(),
+        Columns::Variants => format!("{variant} on {environment}"),
+    };
     let mut largest: BTreeMap<u32, u32> = BTreeMap::new();
     for row in &summary.cells {
         let most = largest.entry(row.key.endpoints).or_default();
@@ -111,15 +156,23 @@ pub fn side_by_side(summary: &Summary) -> Vec<SideBySide<'_>> {
     let tables = largest.into_iter().map(|(endpoints, services)| SideBySide {
         services,
         endpoints,
-        lines: lines(summary, &columns, services, endpoints),
-        columns: columns.clone(),
+        of,
+        lines: lines(summary, &places, services, endpoints),
+        columns: places.iter().map(name).collect(),
     });
-    tables.filter(|table| !table.lines.is_empty()).collect()
+    // Variants with sizes or endpoints of their own have nothing beside them.
+    let several = |table: &SideBySide<'_>| {
+        let in_column = |at: usize| table.lines.iter().any(|line| line.cells[at].is_some());
+        of == Columns::Kernels || (0..places.len()).filter(|at| in_column(*at)).count() > 1
+    };
+    tables
+        .filter(|table| !table.lines.is_empty() && several(table))
+        .collect()
 }
 
 fn lines<'a>(
     summary: &'a Summary,
-    columns: &[Column],
+    places: &[Place],
     services: u32,
     endpoints: u32,
 ) -> Vec<Line<'a>> {
@@ -138,8 +191,9 @@ fn lines<'a>(
         else {
             continue;
         };
-        let mine = |c: &Column| (&c.environment, &c.variant) == (&key.environment, &key.variant);
-        let Some(column) = columns.iter().position(mine) else {
+        let Some(column) = places.iter().position(|(environment, variant)| {
+            (environment, variant) == (&key.environment, &key.variant)
+        }) else {
             continue;
         };
         let same = |line: &Line<'_>| {
@@ -156,7 +210,7 @@ fn lines<'a>(
                 metric,
                 mode: key.mode,
                 options: key.options.clone(),
-                cells: vec![None; columns.len()],
+                cells: vec![None; places.len()],
             });
             lines.len() - 1
         });

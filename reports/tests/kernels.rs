@@ -75,9 +75,9 @@ fn every_mode_stands_in_every_environment_with_the_figure_of_its_own_row() {
         assert!(table.lines.iter().any(|line| line.mode == mode), "{mode}");
     }
     for line in &table.lines {
-        for (column, cell) in table.columns.iter().zip(&line.cells) {
-            let row = cell.unwrap_or_else(|| panic!("{} has no {}", line.question, column.name()));
-            assert_eq!(row.key.environment, column.environment);
+        for (name, cell) in table.columns.iter().zip(&line.cells) {
+            let row = cell.unwrap_or_else(|| panic!("{} has no {name}", line.question));
+            assert_eq!(row.key.environment, *name);
             assert_eq!((row.key.mode, row.key.services), (line.mode, 1_000));
         }
     }
@@ -107,7 +107,7 @@ fn what_one_environment_cannot_do_is_said_beside_the_figure_of_the_other() {
     assert!(line.cells[0].unwrap().median.is_some());
     assert_eq!(line.cells[1].unwrap().outcome, "unsupported");
     let page = render_html(&[(&run, &summary)]);
-    let section = &page[page.find("Side by side at").unwrap()..];
+    let section = &page[page.find("Kernels side by side").unwrap()..];
     assert!(section.contains("no such set"));
 }
 
@@ -116,7 +116,7 @@ fn one_environment_has_no_side_to_stand_beside() {
     let run = synthetic::run(&shape());
     let summary = summarise(&run);
     assert!(side_by_side(&summary).is_empty());
-    assert!(!render_html(&[(&run, &summary)]).contains("Side by side at"));
+    assert!(!render_html(&[(&run, &summary)]).contains("side by side"));
     assert!(
         plots::figures(&run, &summary)
             .iter()

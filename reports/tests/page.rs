@@ -306,7 +306,7 @@ fn every_run_has_its_part_of_a_page_and_its_figures_beside_the_others() {
         "run 1, host",
         "run 2, host",
         "run-2-chart-heat-map",
-        "Side by side",
+        "Kernels side by side",
     ] {
         assert!(html.contains(needed), "{needed}");
     }
@@ -328,7 +328,7 @@ fn variants_of_a_run_stand_side_by_side_and_none_is_dropped() {
     let summary = summarise(&run);
     let html = render_html(&[(&run, &summary)]);
     elements(&html);
-    assert!(html.contains("host, base") && html.contains("host, head"));
+    assert!(html.contains("variant base") && html.contains("variant head"));
     let figures = plots::figures(&run, &summary);
     let named = |name: &str| figures.iter().any(|figure| figure.name == name);
     assert!(named("kernels") && named("first-packet-tcp") && named("first-packet-tcp-2"));
@@ -336,7 +336,7 @@ fn variants_of_a_run_stand_side_by_side_and_none_is_dropped() {
         summary
             .findings
             .iter()
-            .any(|f| f.text.starts_with("host, head, 2 endpoints"))
+            .any(|f| f.text.starts_with("host, 2 endpoints a service, variant head: "))
     );
 }
 

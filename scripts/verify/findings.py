@@ -372,7 +372,7 @@ class Sentence:
         scopes = {(k[4], k[3], k[5]) for k in run.cells if k[5] != "control"}
         if len(scopes) > 1:
             for environment, endpoints, variant in scopes:
-                prefix = f"{environment}{', ' + variant if variant else ''}, {endpoints} endpoints a service: "
+                prefix = f"{environment}, {endpoints} endpoints a service{', variant ' + variant if variant else ''}: "
                 if text.startswith(prefix):
                     self.where = {"environment": environment, "endpoints": endpoints, "variant": variant}
                     self.left = text[len(prefix):]

@@ -1,5 +1,6 @@
 //! `run`: the pipeline. Resolve, check the machine, plan, measure, report.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -118,12 +119,12 @@ async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
 async fn choose(args: &RunArgs, settings: &Settings) -> anyhow::Result<Choice> {
     let cases = settings.cases();
     readiness::check_tools(&cases, &args.modes)?;
-    choice::choose(args, &cases).await
+    choice::choose(settings, &cases).await
 }
 
 /// Opens the environments and sees whether they can be asked for so much.
 async fn open(choice: Choice, settings: &Settings, folder: &Path) -> anyhow::Result<Environments> {
-    let environments = Environments::open(choice, &settings.cases(), folder).await?;
+    let environments = Environments::open(choice, settings, folder).await?;
     let plan = Plan::new(settings, &environments.planned());
     for open in environments.iter() {
         check_conntrack(&plan, open)?;
@@ -181,9 +182,12 @@ fn check_conntrack(plan: &Plan, open: &Open) -> Result<(), Usage> {
 
 fn announce(settings: &Settings, plan: &Plan, environments: &Environments) {
     for open in environments.iter() {
-        for (case, reason) in &open.unsupported {
-            note(&format!("{}: unsupported: {case}: {reason}", open.name));
-        }
+        let said = open.unsupported.iter();
+        // Variants with tools of their own may lack a mode for one reason.
+        let said: BTreeSet<String> = said
+            .map(|(case, reason)| format!("{}: unsupported: {case}: {reason}", open.name))
+            .collect();
+        said.iter().for_each(|line| note(line));
     }
     let on_host = environments.of(ENVIRONMENT).is_some();
     if on_host && netns_sys::isolation::needs_user_namespace() {
@@ -206,10 +210,17 @@ fn announce(settings: &Settings, plan: &Plan, environments: &Environments) {
     ));
     if !on_host {
         let most = settings.sizes.last().copied().unwrap_or_default();
-        note(&format!(
-            "quicker: --services {} --no-sweep --scenarios first-packet,service-add",
-            most.min(QUICK)
-        ));
+        let own_sizes = settings
+            .sides()
+            .iter()
+            .any(|side| side.sizes != settings.sizes);
+        // Variants with sizes of their own are quicker by those.
+        if !own_sizes {
+            note(&format!(
+                "quicker: --services {} --no-sweep --scenarios first-packet,service-add",
+                most.min(QUICK)
+            ));
+        }
     }
 }
 

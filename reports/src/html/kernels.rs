@@ -1,4 +1,4 @@
-//! Environments and variants side by side: mode × kernel at the largest size.
+//! Environments or variants side by side: mode × kernel at the largest size.
 
 use maud::{Markup, html};
 use schema::summary::{Row, Summary};
@@ -6,7 +6,7 @@ use schema::{Environment, Metric};
 
 use super::headline::behind;
 use crate::quantity::{value, whole};
-use crate::side_by_side::{Column, Line, SideBySide, side_by_side};
+use crate::side_by_side::{Line, SideBySide, side_by_side};
 use crate::update_table::without_time;
 
 /// One table for each number of endpoints; nothing with a single environment.
@@ -14,22 +14,18 @@ pub(super) fn tables(summary: &Summary) -> Markup {
     html! { @for table in side_by_side(summary) { (one(&table, summary)) } }
 }
 
-/// What a reader must know of the table.
-pub(crate) const CAPTION: &str = "Medians with 95 % intervals, each mode in each column. Figures only: kernels differ by more than one thing, \
-     so no ratio is drawn and nothing is ranked between them; `compare` judges.";
-
 fn one(table: &SideBySide<'_>, summary: &Summary) -> Markup {
     let columns = table.columns.len();
     html! {
         @let left_out = columns.saturating_sub(COLUMNS);
         section {
-            h2 { "Side by side at " (whole(table.services.into())) " services, " (whole(table.endpoints.into())) " endpoints each" }
-            div.scroll tabindex="0" role="region" aria-label="Modes side by side" {
+            h2 { (table.of.title()) " side by side at " (whole(table.services.into())) " services, " (whole(table.endpoints.into())) " endpoints each" }
+            div.scroll tabindex="0" role="region" aria-label={ "Modes by " (table.of.one()) } {
                 table.cards style={ "--modes:" (columns.min(COLUMNS)) } {
-                    caption { (CAPTION) }
+                    caption { (table.of.caption()) }
                     thead { tr {
                         th scope="col" { "Question and mode" }
-                        @for column in table.columns.iter().take(COLUMNS) { th scope="col" { (heading(summary, column)) } }
+                        @for name in table.columns.iter().take(COLUMNS) { th scope="col" { (heading(summary, name)) } }
                     } }
                     tbody { @for (index, line) in table.lines.iter().enumerate() { (row(table, line, index)) } }
                 }
@@ -43,11 +39,10 @@ fn one(table: &SideBySide<'_>, summary: &Summary) -> Markup {
 const COLUMNS: usize = 24;
 
 /// "Linux 6.1.0-56-cloud-amd64 (guest-6.1, tcg)".
-pub(crate) fn heading(summary: &Summary, column: &Column) -> String {
-    let name = column.name();
-    match summary.environments.get(&column.environment) {
+pub(crate) fn heading(summary: &Summary, name: &str) -> String {
+    match summary.environments.get(name) {
         Some(facts) => format!("Linux {} ({name}{})", facts.kernel, accelerator(facts)),
-        None => name,
+        None => name.to_owned(),
     }
 }
 
@@ -69,8 +64,8 @@ fn row(table: &SideBySide<'_>, line: &Line<'_>, index: usize) -> Markup {
                 @if first { (line.question) }
                 span.small { (line.series()) }
             }
-            @for (column, cell) in table.columns.iter().zip(&line.cells).take(COLUMNS) {
-                td data-label=(column.name()) { div { (answer(*cell, line.metric)) } }
+            @for (name, cell) in table.columns.iter().zip(&line.cells).take(COLUMNS) {
+                td data-label=(name) { div { (answer(*cell, line.metric)) } }
             }
         }
     }

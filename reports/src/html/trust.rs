@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use schema::summary::Summary;
-use schema::{Environment, Outcome, Unit};
+use schema::{Environment, Outcome, Unit, Variant};
 
 use super::Ids;
 use crate::load::Run;
@@ -44,6 +44,10 @@ pub(super) fn section(run: &Run, summary: &Summary, ids: &Ids, data: &Markup) ->
                     dt { "Measured on" }
                     dd { (header.choice) }
                 }
+                @if !header.variants.is_empty() {
+                    dt { "Variants" }
+                    @for variant in &header.variants { dd { (variant_text(variant)) } }
+                }
                 dt { "To take it again" }
                 dd {
                     code { (shortened(&again(header), LONGEST)) }
@@ -68,6 +72,23 @@ pub(super) fn section(run: &Run, summary: &Summary, ids: &Ids, data: &Markup) ->
                 dl { @for (name, argument) in &header.arguments { dt { (name) } dd { code { (shortened(&argument.to_string(), LONGEST)) } } } }
             }
         }
+    }
+}
+
+/// "head: --tool nft=/opt/nft (nft is nftables v1.1, …)".
+pub(crate) fn variant_text(variant: &Variant) -> String {
+    let own = match variant.options.as_str() {
+        "" => "nothing of its own",
+        options => options,
+    };
+    let tools: Vec<String> = variant
+        .tools
+        .iter()
+        .map(|(name, file)| format!("{name} is {file}"))
+        .collect();
+    match tools.is_empty() {
+        true => format!("{}: {own}", variant.name),
+        false => format!("{}: {own} ({})", variant.name, tools.join("; ")),
     }
 }
 

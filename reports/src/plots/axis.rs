@@ -116,13 +116,14 @@ impl Axis {
         })
     }
 
-    /// A quantity from zero on, linear.
+    /// A quantity from zero on, linear; `None` where nothing is above zero, as processor time that is counted in
+    /// ticks may be.
     pub(super) fn linear(
         title: &str,
         values: impl Iterator<Item = f64>,
         unit: Unit,
     ) -> Option<Self> {
-        let (_, high) = extent(values)?;
+        let (_, high) = extent(values).filter(|(_, high)| *high > 0.0)?;
         let to = high * 1.08;
         let rough = to / 7.0;
         let power = 10f64.powf(rough.log10().floor());
@@ -243,5 +244,19 @@ impl ValueFormatter<f64> for Axis {
             .find(|(tick, _)| tick == value)
             .map(|(_, text)| text.clone())
             .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_all_zero_has_no_axis_and_what_is_not_has_few_ticks() {
+        let axis = |values: &[f64]| Axis::linear("x", values.iter().copied(), Unit::Nanoseconds);
+        assert!(axis(&[0.0, 0.0]).is_none());
+        assert!(axis(&[]).is_none());
+        let ticks = axis(&[0.0, 4.0e6]).unwrap().ticks.len();
+        assert!((3..12).contains(&ticks), "{ticks}");
     }
 }

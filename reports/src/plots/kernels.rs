@@ -1,4 +1,4 @@
-//! Environments and variants side by side: what one question costs each mode on each kernel.
+//! Environments or variants side by side: what one question costs each mode on each kernel.
 
 use schema::summary::{Row, Summary};
 use schema::{Metric, Unit};
@@ -6,9 +6,9 @@ use schema::{Metric, Unit};
 use super::axis::Axis;
 use super::figure::{Body, Figure, Mark, NamedRow, Panel};
 use super::style::Style;
-use crate::quantity::{counted, value, whole};
+use crate::quantity::{counted, shortened, value, whole};
 use crate::scope::lower_bound;
-use crate::side_by_side::{Column, Line, SideBySide, side_by_side};
+use crate::side_by_side::{Columns, Line, SideBySide, side_by_side};
 
 /// Columns of which a chart shows the rows.
 const COLUMNS: usize = 8;
@@ -26,9 +26,14 @@ pub(super) fn figure(summary: &Summary) -> Option<Figure> {
     (!panels.is_empty()).then(|| Figure {
         name: String::new(),
         title: format!(
-            "Side by side: what does it cost? {} services on {}",
+            "What does each {} make of it? {} services {} {}",
+            table.of.one(),
             whole(table.services.into()),
-            crate::quantity::shortened(&names(&table).join(" and "), 160)
+            match table.of {
+                Columns::Kernels => "on",
+                Columns::Variants => "in",
+            },
+            shortened(&table.columns.join(" and "), 160)
         ),
         notes: notes(&table, questions.len()),
         alt: described(&table, &questions),
@@ -60,10 +65,6 @@ fn questions(table: &SideBySide<'_>) -> Vec<String> {
         .collect()
 }
 
-fn names(table: &SideBySide<'_>) -> Vec<String> {
-    table.columns.iter().map(Column::name).collect()
-}
-
 fn panel(table: &SideBySide<'_>, question: &str) -> Option<Panel> {
     let lines = || table.lines.iter().filter(|line| line.question == question);
     let unit = lines().find_map(|line| line.cells.iter().flatten().find_map(|row| row.unit))?;
@@ -90,11 +91,7 @@ fn panel(table: &SideBySide<'_>, question: &str) -> Option<Panel> {
 
 /// A row for each environment in which the line was planned; the first filled, the others hollow.
 fn rows(table: &SideBySide<'_>, line: &Line<'_>) -> Vec<NamedRow> {
-    let cells = names(table)
-        .into_iter()
-        .zip(&line.cells)
-        .enumerate()
-        .take(COLUMNS);
+    let cells = table.columns.iter().zip(&line.cells).enumerate().take(COLUMNS);
     cells
         .filter_map(|(index, (name, cell))| {
             let row = (*cell)?;
@@ -135,10 +132,10 @@ fn notes(table: &SideBySide<'_>, shown: usize) -> Vec<String> {
         .map(|line| line.question.as_str())
         .collect();
     all.dedup();
-    let mut notes = vec![
-        "Dots are medians, bars their 95 % intervals over stays; n is samples/stays. Filled and hollow tell the columns apart. Axes differ between panels."
-            .to_owned(),
-    ];
+    let mut notes = vec![format!(
+        "Dots are medians, bars their 95 % intervals over stays; n is samples/stays. Filled and hollow tell the {}s apart. Axes differ between panels.",
+        table.of.one()
+    )];
     if table.columns.len() > COLUMNS {
         notes.push(format!(
             "The first {COLUMNS} of {} columns are drawn.",
@@ -161,7 +158,7 @@ fn described(table: &SideBySide<'_>, questions: &[String]) -> String {
         .iter()
         .filter(|line| questions.contains(&line.question))
     {
-        for (name, row) in names(table).into_iter().zip(&line.cells) {
+        for (name, row) in table.columns.iter().zip(&line.cells) {
             if let Some((median, unit)) = row.and_then(|row| row.median.zip(row.unit)) {
                 let what = format!("{}, {} on {name}", line.question, line.series());
                 parts.push(format!("{what}: {}", value(median, unit)));

@@ -49,7 +49,7 @@ pub fn summarise(run: &Run) -> Summary {
                 })
             })
             .collect();
-        let noise = noise::noise(&Cells::of(run));
+        let noise = noise::noise(&Cells::of(run), &run.header.variants);
         let (mut rows, mut fits) = (Vec::new(), Vec::new());
         for part in parts {
             let (some, others) = part.join().unwrap_or_else(|panic| resume_unwind(panic));

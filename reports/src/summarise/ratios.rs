@@ -1,10 +1,10 @@
 //! Data-plane ratios: every mode against both floors, and one mode against another.
 
-use schema::{CellKey, Metric, Mode, ScenarioKind};
+use schema::{CONTROL, CellKey, Metric, Mode, ScenarioKind};
 
 use super::cells::Cells;
 use crate::load::Run;
-use crate::scope::{CONTROL, Scope};
+use crate::scope::Scope;
 use crate::statistics::{Ratio, Stratum, ratio_of_independent, ratio_of_medians, seed_of};
 
 /// First-packet latency of a cell ÷ that of a floor at the same N and options.
