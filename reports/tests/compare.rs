@@ -509,14 +509,26 @@ fn sizes_of_variants_are_paired_by_rank() {
         ..small()
     }
     .in_one_run();
-    for cell in run.cells.iter_mut().filter(|cell| cell.key.variant == "head") {
+    for cell in run
+        .cells
+        .iter_mut()
+        .filter(|cell| cell.key.variant == "head")
+    {
         cell.key.services += 30;
     }
     let comparison = one(&run, &[]).unwrap();
-    assert!(comparison.cells.iter().all(|row| row.verdict != Verdict::Missing));
+    assert!(
+        comparison
+            .cells
+            .iter()
+            .all(|row| row.verdict != Verdict::Missing)
+    );
     for row in &comparison.cells {
         let new = row.new_key.as_ref().unwrap();
-        assert_eq!((row.key.services + 30, new.variant.as_str()), (new.services, "head"));
+        assert_eq!(
+            (row.key.services + 30, new.variant.as_str()),
+            (new.services, "head")
+        );
     }
 }
 

@@ -163,10 +163,7 @@ fn crossings(summary: &Summary, text: &str) -> usize {
             let of = |name: &str| named(summary, name, scenario, size);
             before(of(low), of(high), text);
         };
-        let below = sizes
-            .iter()
-            .rev()
-            .find(|size| f64::from(**size) <= from);
+        let below = sizes.iter().rev().find(|size| f64::from(**size) <= from);
         let above = sizes.iter().find(|size| f64::from(**size) >= to);
         apart(under, over, *below.unwrap());
         apart(over, under, *above.unwrap());

@@ -332,12 +332,10 @@ fn variants_of_a_run_stand_side_by_side_and_none_is_dropped() {
     let figures = plots::figures(&run, &summary);
     let named = |name: &str| figures.iter().any(|figure| figure.name == name);
     assert!(named("kernels") && named("first-packet-tcp") && named("first-packet-tcp-2"));
-    assert!(
-        summary
-            .findings
-            .iter()
-            .any(|f| f.text.starts_with("host, 2 endpoints a service, variant head: "))
-    );
+    assert!(summary.findings.iter().any(|f| {
+        f.text
+            .starts_with("host, 2 endpoints a service, variant head: ")
+    }));
 }
 
 #[test]

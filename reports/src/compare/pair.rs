@@ -146,11 +146,7 @@ fn variants(run: &Digest) -> Vec<String> {
 
 /// Names of NEW's environments, by those of BASE: equal names, and the only one left on either side. Variants
 /// pair theirs by rank, as their run did.
-fn environments(
-    base: &Half<'_>,
-    new: &Half<'_>,
-    across: &[Across],
-) -> BTreeMap<String, String> {
+fn environments(base: &Half<'_>, new: &Half<'_>, across: &[Across]) -> BTreeMap<String, String> {
     let names = |half: &Half<'_>| Across::Kernel.values(half.cells.iter().map(|cell| &cell.key));
     let (base, new) = (names(base), names(new));
     if across.contains(&Across::Variant) && base.len() == new.len() {

@@ -306,7 +306,10 @@ fn draw_gaps(
     let stroke = line.style.color.stroke_width(2);
     for gap in line.gaps.iter().filter(|gap| x.holds(gap.x)) {
         let (x, y) = axes.backend_coord(&(gap.x, y.range().start));
-        let (x, y) = (x - left + (index as i32 % 3) * 8 - 8, y - top - (index as i32 / 3) * 9);
+        let (x, y) = (
+            x - left + (index as i32 % 3) * 8 - 8,
+            y - top - (index as i32 / 3) * 9,
+        );
         let why = format!("{}: {}", gap.outcome, gap.reason);
         sheet.open("p", Some(&hover(line, &gap.at, &why)));
         for (from, to) in [((-3, -3), (3, 3)), ((-3, 3), (3, -3))] {

@@ -5,7 +5,8 @@ use schema::{CellKey, Metric, Protocol, ScenarioKind, Unit};
 
 use super::axis::Axis;
 use super::chart::{
-    Series, Source, behind_points, crosses, curve, described, fit_of, gaps, left_out, series, sizes, stated,
+    Series, Source, behind_points, crosses, curve, described, fit_of, gaps, left_out, series,
+    sizes, stated,
 };
 use super::figure::{Body, Figure, Line, Panel, Point};
 use crate::quantity::{interval, value, whole};

@@ -91,7 +91,12 @@ fn panel(table: &SideBySide<'_>, question: &str) -> Option<Panel> {
 
 /// A row for each environment in which the line was planned; the first filled, the others hollow.
 fn rows(table: &SideBySide<'_>, line: &Line<'_>) -> Vec<NamedRow> {
-    let cells = table.columns.iter().zip(&line.cells).enumerate().take(COLUMNS);
+    let cells = table
+        .columns
+        .iter()
+        .zip(&line.cells)
+        .enumerate()
+        .take(COLUMNS);
     cells
         .filter_map(|(index, (name, cell))| {
             let row = (*cell)?;

@@ -5,7 +5,8 @@ use schema::{Metric, ScenarioKind, Unit};
 
 use super::axis::Axis;
 use super::chart::{
-    Series, Source, behind_points, crosses, curve, described, extents, fit_of, gaps, left_out, series, sizes,
+    Series, Source, behind_points, crosses, curve, described, extents, fit_of, gaps, left_out,
+    series, sizes,
 };
 use super::figure::{Body, Figure, Key, Panel};
 use crate::quantity::{digits, span};
@@ -77,7 +78,9 @@ fn figure(
     }
     let nothing = PANELS.iter().any(|(metric, _)| {
         let all = series(source.summary, scope, *metric, asks);
-        all.iter().flat_map(Series::measured).any(|row| row.median == Some(0.0))
+        all.iter()
+            .flat_map(Series::measured)
+            .any(|row| row.median == Some(0.0))
     });
     if nothing {
         notes.push(

@@ -106,9 +106,8 @@ fn samples(cells: &Cells<'_>, family: &[&CellKey], metric: Metric) -> Vec<(u32, 
         .filter_map(|key| Some((key.services, cells.sample(key, metric)?)))
         .collect();
     // Counts are the same in all stays: then two say as much as all, and are drawn in less time.
-    let exact = |(_, sample): &(u32, Sample)| {
-        sample.stays().len() > 2 && sample.min() == sample.max()
-    };
+    let exact =
+        |(_, sample): &(u32, Sample)| sample.stays().len() > 2 && sample.min() == sample.max();
     if samples.iter().all(exact) {
         for (_, sample) in &mut samples {
             let one = Samples::Values(vec![sample.min()]);
