@@ -122,13 +122,15 @@ const fn asked(scenario: ScenarioKind) -> &'static [Metric] {
     }
 }
 
+/// Where a question stands among the others, and what tells it from them.
+type Place = (u8, ScenarioKind, Metric, u64, Options);
+
 /// The questions of a scope at its largest N, packets first, each with one row a mode.
 #[must_use]
 pub fn measures<'a>(summary: &'a Summary, scope: &'a Scope) -> Vec<Measure<'a>> {
     let services = scope.largest(summary);
     let weighing = scope.weighing(summary);
-    let mut found: BTreeMap<(u8, ScenarioKind, Metric, u64, Options), BTreeMap<Mode, &Row>> =
-        BTreeMap::new();
+    let mut found: BTreeMap<Place, BTreeMap<Mode, &Row>> = BTreeMap::new();
     let rows = scope.rows(summary);
     for row in rows.filter(|row| row.key.services == services && is_ordinary(&row.key)) {
         let key = &row.key;
