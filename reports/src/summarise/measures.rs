@@ -122,7 +122,7 @@ const fn asked(scenario: ScenarioKind) -> &'static [Metric] {
     }
 }
 
-/// Where a question stands among the others, and what tells it from them.
+/// Where a question stands among the others: packets first; scenario, metric, chunk, what else tells it apart.
 type Place = (u8, ScenarioKind, Metric, u64, Options);
 
 /// The questions of a scope at its largest N, packets first, each with one row a mode.
