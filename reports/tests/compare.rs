@@ -45,7 +45,7 @@ fn count(comparison: &Comparison, verdict: Verdict) -> u64 {
     comparison.verdicts.get(&verdict).copied().unwrap_or(0)
 }
 
-fn rows<'a>(comparison: &'a Comparison, of: impl Fn(&Compared) -> bool) -> Vec<&'a Compared> {
+fn rows(comparison: &Comparison, of: impl Fn(&Compared) -> bool) -> Vec<&Compared> {
     let found: Vec<&Compared> = comparison.cells.iter().filter(|row| of(row)).collect();
     assert!(!found.is_empty());
     found

@@ -191,12 +191,12 @@ fn a_kernel_without_a_needed_module_is_refused_by_its_name_before_the_boot() {
     let without = |gone: &'static str| {
         move |name: &str, path: &Path| (!name.starts_with(gone)).then(|| path.to_owned())
     };
-    let kernel = altered(&alone, without("virtio_console."));
+    let kernel = altered(&alone, without("virtio_mmio."));
     let image = alone.path("initramfs");
     let error = guest::image::build(Path::new(RUNNER), &kernel, &image).unwrap_err();
     let line = one_line(&error);
     assert!(
-        line.contains("virtio_console") && line.contains(&kernel.version),
+        line.contains("virtio_mmio") && line.contains(&kernel.version),
         "{line}"
     );
 }
