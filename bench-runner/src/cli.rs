@@ -15,6 +15,7 @@ Examples:
   bench-runner --services 10000                     every mode at 100, 300, 1000, 3000 and 10000 services
   bench-runner run --services 1000 --no-sweep --modes iptables-legacy,nftables --budget 1m
   bench-runner --services 1000 --kernel 6.1,6.12    every mode in guests with these kernels, side by side
+  bench-runner run --deterministic                  executed instructions instead of time: the same on every run
   bench-runner plan --services 10000                what that would run, and how long it takes
   bench-runner doctor                               what this machine can measure, and what is missing
   bench-runner --resume runs/2026-11-22T20-00-00    carry on a run that was killed or interrupted
@@ -105,8 +106,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "K", default_value = "10", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) churn: u32,
 
-    /// Where the asked service stands in the population.
-    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "first,middle,last,uniform", value_parser = position)]
+    /// Where the asked service stands in the population: first, middle, last, uniform [default: all; first,last with
+    /// --deterministic].
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = position)]
     pub(crate) positions: Vec<Position>,
 
     /// Protocols of the services, taken in turn.
@@ -136,6 +138,12 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SPEC[,SPEC…]", action = ArgAction::Set, value_delimiter = ',')]
     pub(crate) kernel: Vec<String>,
 
+    /// Count instructions instead of time: each stay in a guest of its own that QEMU translates, whose clock is what
+    /// it has executed. The same on every run, on any loaded machine, for a gate. Repetition R has seed S + R. Sizes
+    /// are measured exactly; scenarios: cold-install, service-add, first-packet, unless others are named.
+    #[arg(long)]
+    pub(crate) deterministic: bool,
+
     /// Seed of populations, probes and the order of stays.
     #[arg(long, value_name = "S", default_value = "1")]
     pub(crate) seed: u64,
@@ -154,7 +162,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = duration)]
     pub(crate) cell_timeout: Duration,
 
-    /// New flows in a first-packet cell [default: 1000; 200 where a guest is translated].
+    /// New flows in a first-packet cell [default: 1000; 200 where a guest is translated, 100 where its instructions are counted].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(100..=20_000))]
     pub(crate) flows: Option<u32>,
 

@@ -12,7 +12,9 @@ use scenarios::{Needs, SCENARIOS};
 use schema::{CellKey, Mode};
 
 use crate::readiness::Case;
+use crate::sandbox::counted::at_a_time;
 
+mod counted;
 mod environment;
 mod settings;
 
@@ -58,6 +60,9 @@ pub(crate) struct Plan {
     /// Time after which no further stay is started.
     pub(crate) budget: Duration,
     pub(crate) stays: Vec<PlannedStay>,
+    /// Whether time is executed instructions: then every block has a seed of its own, and nothing is left to the
+    /// budget.
+    pub(crate) counted: bool,
 }
 
 impl Plan {
@@ -72,6 +77,9 @@ impl Plan {
                 ..settings.clone()
             };
             let mut stays = Self::stays(&settings, environment.slowdown());
+            if environment.is_counted() {
+                stays = counted::joined(stays, settings.named);
+            }
             for stay in &mut stays {
                 stay.spec.environment.clone_from(&environment.name);
             }
@@ -84,6 +92,7 @@ impl Plan {
                 .budget
                 .unwrap_or_else(|| default_budget(settings, &environments)),
             stays: stays.collect(),
+            counted: settings.deterministic,
         }
     }
 
@@ -130,6 +139,20 @@ impl Plan {
         found
     }
 
+    /// The seed of a block's populations.
+    pub(crate) fn seed_of(&self, block: u32) -> u64 {
+        if self.counted {
+            counted::seed(self.seed, block)
+        } else {
+            self.seed
+        }
+    }
+
+    /// How long a run is expected to take whose stays run side by side.
+    pub(crate) fn counted_time(&self) -> Duration {
+        Duration::from_nanos(self.block_ns()) * self.blocks / at_a_time() as u32
+    }
+
     /// Cells of one block.
     pub(crate) fn cells_per_block(&self) -> u64 {
         self.stays.iter().map(|s| s.spec.cells.len() as u64).sum()
@@ -150,7 +173,11 @@ impl Plan {
         for (i, stay) in stays.iter_mut().enumerate() {
             stay.spec.block = block;
             stay.spec.stay = block * self.stays.len() as u32 + i as u32;
-            stay.spec.cells.shuffle(&mut rng);
+            stay.spec.seed = self.seed_of(block);
+            // What comes before a cell is part of what is counted in it.
+            if !self.counted {
+                stay.spec.cells.shuffle(&mut rng);
+            }
             // Probes of two stays must not share their randomness, populations must.
             let _: u64 = rng.next_u64();
             for spec in &mut stay.spec.cells {
@@ -185,6 +212,7 @@ fn template(
         large_cluster: settings.request.large_cluster,
         flows: settings.request.flows,
         brief: settings.request.brief,
+        counted: settings.request.counted,
         damage: settings.damage.clone(),
         cells: Vec::new(),
     }

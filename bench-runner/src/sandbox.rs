@@ -2,16 +2,19 @@
 //! input, listened to under a limit, and ended; what they say is the same.
 
 pub(crate) mod choice;
+pub(crate) mod counted;
 pub(crate) mod environments;
 pub(crate) mod guest;
 pub(crate) mod local;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use netns_harness::meters;
 use scenarios::spec::Event;
 
 use crate::readiness::{self, Answer};
+use counted::Counted;
 use guest::{Guest, Job};
 use local::StayProcess;
 
@@ -43,6 +46,8 @@ pub(crate) enum Sandbox {
     Host(Option<meters::KernelMemory>),
     /// In a guest.
     Guest(Box<Guest>),
+    /// Each in a guest of its own, which has the stay with it.
+    Counted(Arc<Counted>),
 }
 
 /// A stay that runs.
@@ -87,6 +92,7 @@ impl Sandbox {
         Ok(match self {
             Self::Host(_) => Ok(Running::Local(Box::new(StayProcess::start(input).await?))),
             Self::Guest(guest) => guest.start(input).await.map(Running::Guest),
+            Self::Counted(_) => Err("a stay cannot be sent into a guest whose instructions are counted".to_owned()),
         })
     }
 
@@ -98,13 +104,14 @@ impl Sandbox {
         match self {
             Self::Host(_) => readiness::isolated(input, limit).await,
             Self::Guest(guest) => Ok(guest.ask(input, limit).await),
+            Self::Counted(guests) => Ok(guests.ask(input, limit).await),
         }
     }
 
     /// The number of the guest that stays run in, from 1; none on the host's kernel.
     pub(crate) fn boot(&self) -> Option<u32> {
         match self {
-            Self::Host(_) => None,
+            Self::Host(_) | Self::Counted(_) => None,
             Self::Guest(guest) => Some(guest.boots()),
         }
     }
@@ -126,6 +133,7 @@ impl Sandbox {
                 Ok(settled.name().to_owned())
             }
             Self::Guest(guest) => Ok(guest.settle().await),
+            Self::Counted(_) => Ok("new guest".to_owned()),
         }
     }
 

@@ -180,9 +180,12 @@ impl Stay<'_> {
         (self.emit)(Event::Act { begins: false });
         let (elapsed_ns, user_ns, system_ns) = done?;
         recorder.sample(Metric::UpdateTime, elapsed_ns);
-        recorder.sample(Metric::UserTime, user_ns);
-        recorder.sample(Metric::SystemTime, system_ns);
-        recorder.sample(Metric::CpuTime, user_ns + system_ns);
+        // The scheduler accounts in ticks of the clock, which are millions of instructions.
+        if !self.spec.counted {
+            recorder.sample(Metric::UserTime, user_ns);
+            recorder.sample(Metric::SystemTime, system_ns);
+            recorder.sample(Metric::CpuTime, user_ns + system_ns);
+        }
         recorder.sample(Metric::Operations, batch.operations());
         recorder.sample(Metric::Messages, batch.messages());
         recorder.sample(Metric::BytesSent, batch.bytes());
@@ -462,19 +465,29 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
     if !empty {
         prepare(&mut stay, &mut proved, emit)?;
     }
-    let common = proved.into_facts();
+    let mut common = proved.into_facts();
     for cell in &spec.cells {
         emit(Event::Started { cell: cell.id });
         let refused = crate::scenario(cell.scenario)
             .needs_root()
             .filter(|_| !forced);
-        emit(Event::Ended(match refused {
+        let ended = match refused {
             Some(reason) => unsupported(cell, reason),
             None => measure(&mut stay, cell, &common),
-        }));
+        };
+        if spec.is_joined() && cell.id == spec.cells[0].id {
+            // What the install was proved by is what the cells after it rest on.
+            common.clone_from(&ended.facts);
+            if let Some(reason) = ended.outcome.reason() {
+                emit(Event::Ended(ended));
+                let reason = format!("the install before it: {reason}");
+                return Err(CellError::at(Stage::Preparation, reason));
+            }
+        }
+        emit(Event::Ended(ended));
     }
     phase(emit, "teardown");
-    if !empty {
+    if !empty || spec.is_joined() {
         stay.teardown()?;
     }
     emit(Event::Closed);

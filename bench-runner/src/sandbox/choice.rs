@@ -50,6 +50,9 @@ impl Choice {
 /// # Errors
 /// The machine cannot do what was asked for: a [`Usage`] with the remedy.
 pub(crate) async fn choose(args: &RunArgs, cases: &[Case]) -> anyhow::Result<Choice> {
+    if args.deterministic {
+        return Ok(guests(&args.kernel, "--deterministic asks for it")?);
+    }
     match args.sandbox {
         SandboxOption::Netns => Ok(Choice::Host {
             tried: readiness::attempt_all(cases).await?,
@@ -173,7 +176,7 @@ fn distribution_kernel(release: &str) -> &'static str {
 /// # Errors
 /// A kernel is named twice.
 pub(crate) fn foreseen(args: &RunArgs) -> Result<Vec<PlannedEnvironment>, Usage> {
-    let asks = args.sandbox == SandboxOption::Guest || !args.kernel.is_empty();
+    let asks = args.deterministic || args.sandbox == SandboxOption::Guest || !args.kernel.is_empty();
     if !asks {
         return Ok(vec![PlannedEnvironment::host()]);
     }
@@ -183,7 +186,8 @@ pub(crate) fn foreseen(args: &RunArgs) -> Result<Vec<PlannedEnvironment>, Usage>
     };
     let names = names(&versions.iter().map(String::as_str).collect::<Vec<_>>())?;
     // Where KVM boots it is faster.
-    let guest = |name| PlannedEnvironment::guest(name, Accelerator::Tcg);
+    let accelerator = if args.deterministic { Accelerator::TcgIcount } else { Accelerator::Tcg };
+    let guest = |name| PlannedEnvironment::guest(name, accelerator);
     Ok(names.into_iter().map(guest).collect())
 }
 

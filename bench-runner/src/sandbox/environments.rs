@@ -11,6 +11,7 @@ use schema::{Accelerator, Environment, SandboxKind};
 
 use super::Sandbox;
 use super::choice::Choice;
+use super::counted::{self, at_a_time};
 use super::guest::{Guest, MEMORY_MIB};
 use crate::cmd::cell::Input;
 use crate::environment;
@@ -42,7 +43,7 @@ pub(crate) struct Environments {
 }
 
 impl Environments {
-    /// Opens what was chosen; consoles of guests are kept in `folder`.
+    /// Opens what was chosen; consoles of guests are kept in `folder`. With a seed, guests' instructions are counted.
     ///
     /// # Errors
     /// No environment came up: a [`Usage`] with the reason.
@@ -50,15 +51,23 @@ impl Environments {
         choice: Choice,
         cases: &[Case],
         folder: &Path,
+        counted: Option<u64>,
     ) -> anyhow::Result<Self> {
         let all = match choice {
             Choice::Host { tried, .. } => vec![host(cases, tried)?],
             Choice::Guests { kernels, .. } => {
-                check_memory(kernels.len())?;
+                match counted {
+                    None => check_memory(kernels.len(), MEMORY_MIB)?,
+                    Some(_) => check_memory(at_a_time(), counted::MEMORY_MIB)?,
+                }
                 let several = kernels.len() > 1;
                 let mut all: Vec<Open> = Vec::new();
                 for (name, kernel) in kernels {
                     let console = console(folder, several.then_some(name.as_str()));
+                    if let Some(seed) = counted {
+                        all.push(counted::open(name, kernel, &console, cases, seed).await?);
+                        continue;
+                    }
                     // Where KVM did not boot one kernel it boots none.
                     let try_kvm = all.iter().all(|open| open.facts.accel == Accelerator::Kvm);
                     all.push(guest(name, kernel, &console, cases, try_kvm).await?);
@@ -111,6 +120,7 @@ impl Open {
         match &self.sandbox {
             Sandbox::Host(_) => None,
             Sandbox::Guest(guest) => guest.given_up(),
+            Sandbox::Counted(guests) => guests.given_up(),
         }
     }
 }
@@ -136,7 +146,8 @@ fn host(cases: &[Case], tried: HashMap<Case, Trial>) -> anyhow::Result<Open> {
     ))
 }
 
-fn opened(name: String, sandbox: Sandbox, facts: Environment, tried: HashMap<Case, Trial>) -> Open {
+/// An environment that was tried.
+pub(super) fn opened(name: String, sandbox: Sandbox, facts: Environment, tried: HashMap<Case, Trial>) -> Open {
     let sysctls = tried
         .values()
         .map(|trial| &trial.sysctls)
@@ -169,6 +180,7 @@ async fn guest(
     facts.accel = match guest.accelerator() {
         guest::machine::Accelerator::Kvm => Accelerator::Kvm,
         guest::machine::Accelerator::Tcg => Accelerator::Tcg,
+        guest::machine::Accelerator::Icount { .. } => Accelerator::TcgIcount,
     };
     let mut sandbox = Sandbox::Guest(Box::new(guest));
     let mut tried = HashMap::new();
@@ -217,30 +229,34 @@ async fn seen_inside(
     let Answer::Said(text) = answer else {
         return Err(Usage(format!("the guest does not say what it is: {answer:?}")).into());
     };
-    let inside: Environment = serde_json::from_str(&text)?;
+    Ok(merged(serde_json::from_str(&text)?, outside))
+}
+
+/// What a guest says of itself, and what only the host knows of it.
+pub(super) fn merged(inside: Environment, outside: Environment) -> Environment {
     let mut tools = inside.tools;
     // The guest's libraries are this machine's, which alone knows their package.
     tools.extend(environment::libraries());
-    Ok(Environment {
+    Environment {
         sandbox: outside.sandbox,
         accel: outside.accel,
         config: outside.config,
         tools,
         ..inside
-    })
+    }
 }
 
 /// The guests must fit beside each other into what is free.
-fn check_memory(guests: usize) -> Result<(), Usage> {
+fn check_memory(guests: usize, each_mib: u32) -> Result<(), Usage> {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let free_kib: Option<u64> = text
         .lines()
         .find_map(|l| l.strip_prefix("MemAvailable:"))
         .and_then(|l| l.split_whitespace().next()?.parse().ok());
-    let needed_mib = u64::from(MEMORY_MIB) * guests as u64;
+    let needed_mib = u64::from(each_mib) * guests as u64;
     match free_kib {
         Some(free) if free / 1024 < needed_mib => Err(Usage(format!(
-            "{guests} guests of {MEMORY_MIB} MiB need {needed_mib} MiB and {} MiB are free: name fewer --kernel at a time, or end other programs",
+            "{guests} guests of {each_mib} MiB need {needed_mib} MiB and {} MiB are free: name fewer --kernel at a time, or end other programs",
             free / 1024
         ))),
         _ => Ok(()),

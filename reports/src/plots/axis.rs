@@ -94,13 +94,13 @@ impl Axis {
         })
     }
 
-    /// A quantity from zero on, linear.
+    /// A quantity from zero on, linear. `None` where nothing is above zero: that has no scale.
     pub(super) fn linear(
         title: &str,
         values: impl Iterator<Item = f64>,
         unit: Unit,
     ) -> Option<Self> {
-        let (_, high) = extent(values)?;
+        let (_, high) = extent(values).filter(|(_, high)| *high > 0.0)?;
         let to = high * 1.08;
         let rough = to / 7.0;
         let power = 10f64.powf(rough.log10().floor());
@@ -184,5 +184,18 @@ impl ValueFormatter<f64> for Axis {
             .find(|(tick, _)| tick == value)
             .map(|(_, text)| text.clone())
             .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_nowhere_above_zero_has_no_axis_instead_of_an_endless_one() {
+        let linear = |values: &[f64]| Axis::linear("time", values.iter().copied(), Unit::Nanoseconds);
+        assert!(linear(&[0.0, 0.0]).is_none() && linear(&[]).is_none());
+        let axis = linear(&[0.0, 7.0]).unwrap();
+        assert!((2..20).contains(&axis.ticks.len()), "{:?}", axis.ticks);
     }
 }

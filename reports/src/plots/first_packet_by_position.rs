@@ -1,10 +1,10 @@
 //! First-packet latency by position of the service, at the largest N: a panel for each protocol.
 
 use schema::summary::Summary;
-use schema::{CellKey, Metric, Mode, Options, Protocol, ScenarioKind, Unit};
+use schema::{CellKey, Metric, Mode, Options, Protocol, ScenarioKind};
 
 use super::axis::Axis;
-use super::chart::{Series, behind_points, gaps, series};
+use super::chart::{Series, behind_points, gaps, series, unit_of_times};
 use super::figure::{Body, Figure, Key, Line, Panel, Point};
 use super::style::Style;
 use crate::quantity::{value, whole};
@@ -25,7 +25,7 @@ pub(super) fn figure(summary: &Summary, scope: &Scope) -> Option<Figure> {
     let rows = || series.iter().flat_map(Series::measured);
     let shown =
         || rows().flat_map(|row| row.median.into_iter().chain(row.ci95.into_iter().flatten()));
-    let y = Axis::linear("median latency", shown(), Unit::Nanoseconds)?;
+    let y = Axis::linear("median latency", shown(), unit_of_times(rows()))?;
     let used: Vec<&str> = POSITIONS
         .iter()
         .copied()

@@ -1,10 +1,10 @@
 //! First-packet latency against N for the last service: a panel for each percentile.
 
 use schema::summary::{Row, Summary};
-use schema::{CellKey, Metric, Protocol, ScenarioKind, Unit};
+use schema::{CellKey, Metric, Protocol, ScenarioKind};
 
 use super::axis::Axis;
-use super::chart::{Series, behind_points, described, gaps, series, sizes};
+use super::chart::{Series, behind_points, described, gaps, series, sizes, unit_of_times};
 use super::figure::{Body, Figure, Key, Line, Panel, Point};
 use crate::scope::Scope;
 
@@ -43,7 +43,7 @@ fn figure(summary: &Summary, scope: &Scope, protocol: Protocol) -> Option<Figure
                 heading: (*heading).to_owned(),
                 body: Body::Lines {
                     x: Axis::sizes(&sizes(&series)),
-                    y: Axis::log("latency", shown, Unit::Nanoseconds)?,
+                    y: Axis::log("latency", shown, unit_of_times(rows()))?,
                     lines: series.iter().map(|series| line(series, name)).collect(),
                 },
             })

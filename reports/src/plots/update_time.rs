@@ -1,10 +1,10 @@
 //! Rule-update time against N, on logarithmic axes, with the fitted power of N.
 
 use schema::summary::{Fit, Summary};
-use schema::{Metric, ScenarioKind, Unit};
+use schema::{Metric, ScenarioKind};
 
 use super::axis::Axis;
-use super::chart::{Series, behind_points, described, fit_of, gaps, series, sizes};
+use super::chart::{Series, behind_points, described, fit_of, gaps, series, sizes, unit_of_times};
 use super::figure::{Body, Figure, Key, Line, Panel};
 use crate::quantity::{digits, span};
 use crate::scope::{Scope, lower_bound as bound};
@@ -48,7 +48,7 @@ fn figure(
     let shown = rows()
         .flat_map(|row| row.median.into_iter().chain(row.ci95.into_iter().flatten()))
         .chain(bounds().map(|bound| bound * 1.6));
-    let y = Axis::log("update time", shown, Unit::Nanoseconds)?;
+    let y = Axis::log("update time", shown, unit_of_times(rows()))?;
     let mut legend = Vec::new();
     let mut lines = Vec::new();
     for series in &series {

@@ -5,7 +5,7 @@ use schema::summary::{Row, Summary};
 use schema::{Metric, Unit};
 
 use super::axis::Axis;
-use super::chart::samples_in_stays;
+use super::chart::{samples_in_stays, unit_of_times};
 use super::figure::{Body, Figure, Mark, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{counted, digits, value, whole};
@@ -21,7 +21,7 @@ pub(super) fn times(summary: &Summary, scope: &Scope) -> Option<Figure> {
         let seen = row.median.into_iter().chain(row.ci95.into_iter().flatten());
         seen.chain(bound)
     });
-    let x = Axis::log("update time", shown, Unit::Nanoseconds)?;
+    let x = Axis::log("update time", shown, unit_of_times(rows()))?;
     let last = table.lines.len();
     let panels = table.lines.iter().enumerate().map(|(index, line)| Panel {
         heading: line.text(),
@@ -92,14 +92,15 @@ pub(super) fn processor(summary: &Summary, scope: &Scope) -> Option<Figure> {
             })
             .collect();
         let sums = parts.iter().map(|(_, _, [user, system])| user + system);
-        let Some(x) = Axis::linear("processor time", sums, Unit::Nanoseconds) else {
+        let unit = unit_of_times(shown.iter().copied());
+        let Some(x) = Axis::linear("processor time", sums, unit) else {
             continue;
         };
         panels.push(Panel {
             heading: line.text(),
             body: Body::Rows {
                 x,
-                rows: parts.into_iter().map(stack).collect(),
+                rows: parts.into_iter().map(|part| stack(part, unit)).collect(),
                 labelled: true,
             },
         });
@@ -120,7 +121,7 @@ pub(super) fn processor(summary: &Summary, scope: &Scope) -> Option<Figure> {
     })
 }
 
-fn stack((name, style, [user, system]): (String, Style, [f64; 2])) -> NamedRow {
+fn stack((name, style, [user, system]): (String, Style, [f64; 2]), unit: Unit) -> NamedRow {
     let both = user + system;
     let share = if both > 0.0 {
         format!(", {} % user", digits((100.0 * user / both).round()))
@@ -134,7 +135,7 @@ fn stack((name, style, [user, system]): (String, Style, [f64; 2])) -> NamedRow {
             ..style
         },
         mark: Mark::Stack([user, system]),
-        text: format!("{}{share}", value(both, Unit::Nanoseconds)),
+        text: format!("{}{share}", value(both, unit)),
     }
 }
 
