@@ -7,8 +7,11 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use netns_harness::datapath::{Damage, Engine, Transport};
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
+use reports::compare::{self, Across};
 use scenarios::position::Position;
 use schema::{Mode, Protocol, ScenarioKind};
+
+use crate::variant::{self, Given};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -16,16 +19,21 @@ Examples:
   bench-runner run --services 1000 --no-sweep --modes iptables-legacy,nftables --budget 1m
   bench-runner --services 1000 --kernel 6.1,6.12    every mode in guests with these kernels, side by side
   bench-runner run --deterministic                  executed instructions instead of time: the same on every run
+  bench-runner --services 1000 --variant base:'' --variant head:'--tool nft=/opt/nftables/sbin/nft'
+                                                    two variants side by side, in the same blocks
   bench-runner plan --services 10000                what that would run, and how long it takes
   bench-runner doctor                               what this machine can measure, and what is missing
   bench-runner --resume runs/2026-11-22T20-00-00    carry on a run that was killed or interrupted
   bench-runner report runs/2026-11-22T20-00-00      the page again, from the results
+  bench-runner compare runs/before runs/after       what changed, and exit 3 if that is a regression
 
 Exit codes:
   0    done (unsupported, timed-out and not-run cells are listed, they are not failures)
   1    a cell failed, nothing was measured, or results could not be written
   2    usage; unreadable, foreign or newer results; missing privilege or tool
-  4    --resume of a run with other arguments, another kernel or another binary
+  3    compare: a regression, or a cell of BASE that NEW lacks
+  4    compare: nothing comparable, or other environments without --across;
+       --resume of a run with other arguments, another kernel or another binary
   130  interrupted; what was measured is saved";
 
 /// Compares Linux service datapaths (iptables, nftables) on one kernel: rule-update latency and packet
@@ -52,15 +60,17 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Carry out one stay: its specification on standard input, events on standard output.
     Cell(CellArgs),
-    /// List modes, scenarios, metrics, or the formulas of their size.
+    /// List modes, scenarios, metrics, the formulas of their size, or the default gate.
     List(ListArgs),
     /// Say what this machine can measure, by trial, and how to get what is missing.
     Doctor(DoctorArgs),
     /// Make the page, plots and summary of a run again, from its results.
     Report(ReportArgs),
+    /// Say what changed between two runs, or between the variants of one, and whether that fails a job.
+    Compare(CompareArgs),
     /// List, fetch and remove the kernels that guests boot.
     Kernel(crate::cmd::kernel::KernelArgs),
-    /// Print the JSON Schemas of results.jsonl and summary.json.
+    /// Print the JSON Schemas of results.jsonl, summary.json and what `compare --format json` prints.
     Schema(SchemaArgs),
     /// Print a shell's completions: put them where that shell looks for them.
     Completions(CompletionsArgs),
@@ -144,6 +154,20 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) deterministic: bool,
 
+    /// One side of a comparison in one run, at least two: the stays of all variants lie side by side in the same
+    /// blocks. OPTIONS set it apart from the others: --services, --endpoints, --kernel, --transports, --engines,
+    /// --large-cluster, --vip-stride, --sysctl, --tool. Options outside are for all variants.
+    #[arg(long, value_name = "NAME:'OPTIONS'", value_parser = variant::given)]
+    pub(crate) variant: Vec<Given>,
+
+    /// One more sysctl, pinned in every namespace of a lab and read back.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variant::sysctl)]
+    pub(crate) sysctl: Vec<(String, String)>,
+
+    /// Another file to start in place of a tool, as in nft=/opt/nftables/sbin/nft.
+    #[arg(long, value_name = "NAME=PATH", value_parser = variant::tool)]
+    pub(crate) tool: Vec<(String, PathBuf)>,
+
     /// Seed of populations, probes and the order of stays.
     #[arg(long, value_name = "S", default_value = "1")]
     pub(crate) seed: u64,
@@ -183,6 +207,11 @@ pub(crate) struct RunArgs {
     /// delete, elsewhere, skew or swap.
     #[arg(long, value_name = "KIND", value_parser = damage)]
     pub(crate) damage: Option<String>,
+
+    /// Put N rules that match nothing before nat while first packets are measured, to see that the gate finds
+    /// them.
+    #[arg(long, hide = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=5000))]
+    pub(crate) plant: Option<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -219,6 +248,8 @@ pub(crate) enum Listing {
     Metrics,
     /// How many rules, chains, elements and messages each mode needs.
     Formulas,
+    /// The thresholds of `compare`, as a gate.toml.
+    Gate,
 }
 
 #[derive(Debug, Args)]
@@ -266,6 +297,57 @@ pub(crate) enum Format {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// What is held against: a run directory or a results.jsonl.
+    #[arg(value_name = "BASE")]
+    pub(crate) base: PathBuf,
+
+    /// What is judged [default: the variants of BASE, or what --across names, side by side].
+    #[arg(value_name = "NEW")]
+    pub(crate) new: Option<PathBuf>,
+
+    /// How to write it.
+    #[arg(long, default_value = "text")]
+    pub(crate) format: CompareFormat,
+
+    /// When a change counts: a gate.toml instead of the default gate (`list gate` prints that).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) gate: Option<PathBuf>,
+
+    /// What may differ because it is the question: kernel, tools, sysctls, machine, sandbox, variant, mode,
+    /// services, endpoints, or an option of the cells such as transport.
+    #[arg(long, value_name = "KEY[,KEY…]", action = ArgAction::Set, value_delimiter = ',')]
+    pub(crate) across: Vec<Across>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompareFormat {
+    Text,
+    Markdown,
+    Json,
+    Csv,
+    Junit,
+    Github,
+    Bencher,
+    BenchmarkAction,
+}
+
+impl From<CompareFormat> for compare::format::Format {
+    fn from(format: CompareFormat) -> Self {
+        match format {
+            CompareFormat::Text => Self::Text,
+            CompareFormat::Markdown => Self::Markdown,
+            CompareFormat::Json => Self::Json,
+            CompareFormat::Csv => Self::Csv,
+            CompareFormat::Junit => Self::Junit,
+            CompareFormat::Github => Self::Github,
+            CompareFormat::Bencher => Self::Bencher,
+            CompareFormat::BenchmarkAction => Self::BenchmarkAction,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct SchemaArgs {
     /// Which file's schema.
     #[arg(default_value = "results")]
@@ -289,6 +371,7 @@ pub(crate) struct ManArgs {
 pub(crate) enum SchemaOf {
     Results,
     Summary,
+    Comparison,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
+use std::path::Path;
 use std::process::Command;
 
 use guest::kernel::Kernel;
@@ -52,7 +53,7 @@ const NFT_ENGINE: &[Tool] = &[
 ];
 
 /// Tools of a mode as it is programmed.
-pub(crate) fn tools(case: Case) -> Vec<Tool> {
+pub(crate) fn tools(case: &Case) -> Vec<Tool> {
     let rules = match case.mode {
         Mode::Nftables => &[],
         Mode::IptablesNft => NFT_ENGINE,
@@ -72,7 +73,7 @@ pub(crate) fn tools(case: Case) -> Vec<Tool> {
 
 /// Every tool that any mode can use, each once.
 pub(crate) fn all_tools() -> Vec<Tool> {
-    let mut found: Vec<Tool> = Case::all().into_iter().flat_map(tools).collect();
+    let mut found: Vec<Tool> = Case::all().iter().flat_map(tools).collect();
     let mut seen = std::collections::HashSet::new();
     found.retain(|tool| seen.insert(*tool));
     found
@@ -197,15 +198,47 @@ fn config_facts(text: &str) -> BTreeMap<String, String> {
 
 /// What a tool says of its version; `None` when it cannot be started.
 pub(crate) fn version(program: &str) -> Option<String> {
-    let output = Command::new(program).arg("--version").output().ok()?;
+    version_of(Command::new(program))
+}
+
+fn version_of(mut program: Command) -> Option<String> {
+    let output = program.arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
     Some(text.lines().next()?.trim().to_owned())
+}
+
+/// What is known of a file that is started in place of a tool: its version, its checksum (two builds of one version
+/// are what is compared), and where it is.
+pub(crate) fn replaced(name: &str, file: &Path) -> String {
+    let version = version_of(netns_sys::tools::as_tool(name, file));
+    let version = version.filter(|said| !said.is_empty());
+    format!(
+        "{}, {} ({})",
+        version.as_deref().unwrap_or("says no version"),
+        checksum(file).unwrap_or_else(|_| "not readable".to_owned()),
+        file.display()
+    )
+}
+
+/// "crc32 XXXXXXXX, N bytes" of a file: tells builds apart, not attackers.
+pub(crate) fn checksum(file: &Path) -> std::io::Result<String> {
+    let mut crc = flate2::Crc::new();
+    let mut piece = vec![0; 1 << 20];
+    let mut file = fs::File::open(file)?;
+    loop {
+        match file.read(&mut piece)? {
+            0 => break,
+            n => crc.update(&piece[..n]),
+        }
+    }
+    let bytes = file.metadata()?.len();
+    Ok(format!("crc32 {:08x}, {bytes} bytes", crc.sum()))
 }
 
 /// Versions of this program, of the tools that `cases` use, and of the libraries that it has loaded.
 fn versions(cases: &[Case]) -> BTreeMap<String, String> {
     let mut found = BTreeMap::from([("bench-runner".to_owned(), crate::VERSION.to_owned())]);
-    for (program, _) in cases.iter().flat_map(|case| tools(*case)) {
+    for (program, _) in cases.iter().flat_map(tools) {
         found
             .entry(program.to_owned())
             .or_insert_with(|| version(program).unwrap_or_else(|| "not installed".to_owned()));
@@ -264,8 +297,9 @@ mod tests {
                 mode: Mode::Ipset,
                 transport,
                 engine: Some(engine),
+                setup: Default::default(),
             };
-            tools(case)
+            tools(&case)
                 .into_iter()
                 .map(|(program, _)| program)
                 .collect::<Vec<_>>()

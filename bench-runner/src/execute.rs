@@ -5,11 +5,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use netns_sys::clock;
-use scenarios::Needs;
 use scenarios::spec::{CellOutcome, CellSpec, StaySpec};
 use schema::{CellRecord, Outcome, Record};
 
-use crate::budget::{self, Candidate};
 use crate::cmd::cell::Input;
 use crate::ledger::{BEFORE, BUDGET, INTERRUPTED, Ledger, STAY_MS, Tally};
 use crate::listen::{Heard, Listener};
@@ -22,6 +20,7 @@ use crate::sandbox::environments::Environments;
 use crate::verdict::{End, judge, no_guest, not_run, without_numbers};
 
 mod counted;
+mod repeat;
 
 /// Carries out plans.
 pub(crate) struct Executor<'a> {
@@ -131,64 +130,6 @@ impl<'a> Executor<'a> {
         self.ledger.took_ns(place).unwrap_or_else(planned)
     }
 
-    /// Places of the stays to repeat next.
-    fn round(&self) -> Vec<usize> {
-        if self.interrupted {
-            return Vec::new();
-        }
-        let candidates: Vec<Candidate> = (0..self.plan.stays.len())
-            .filter_map(|place| self.candidate(place))
-            .collect();
-        budget::round(&candidates, self.left_ns(), self.settings.seed)
-    }
-
-    /// A stay, if repeating it could give anything.
-    fn candidate(&self, place: usize) -> Option<Candidate> {
-        let spec = &self.plan.stays[place].spec;
-        let hopeless = spec.cells.iter().all(|c| self.ledger.is_hopeless(spec, c));
-        let left_out = self.plan.stays[place].left_out.is_some();
-        if hopeless || left_out || self.impossible(spec).is_some() {
-            return None;
-        }
-        let served = |spec: &StaySpec| {
-            let all_served =
-                |c: &CellSpec| scenarios::scenario(c.scenario).needs() == Needs::Served;
-            spec.cells.iter().all(all_served)
-        };
-        let largest = self.plan.stays.iter().map(|s| s.spec.services).max();
-        let lane = self
-            .plan
-            .stays
-            .iter()
-            .position(|s| same_lane(&s.spec, spec));
-        Some(Candidate {
-            place,
-            lane: lane.unwrap_or(place),
-            headline: Some(spec.services) == largest && served(spec),
-            done: self.ledger.next_block(place)?,
-            cost_ns: self.cost_ns(place),
-            width: self.ledger.width(place),
-        })
-    }
-
-    /// Repeats a stay, if it still fits.
-    async fn turn(&mut self, place: usize) -> anyhow::Result<()> {
-        let Some(block) = self.ledger.next_block(place) else {
-            return Ok(());
-        };
-        if self.interrupted || self.cost_ns(place) > self.left_ns() {
-            return Ok(());
-        }
-        let stays = self.plan.block(block);
-        match stays
-            .iter()
-            .find(|s| self.ledger.place(&s.spec) == Some(place))
-        {
-            Some(stay) => self.visit(stay).await,
-            None => Ok(()),
-        }
-    }
-
     /// Makes a stay with the cells that have no outcome yet.
     async fn visit(&mut self, stay: &PlannedStay) -> anyhow::Result<()> {
         let begun = clock::now();
@@ -254,8 +195,12 @@ impl<'a> Executor<'a> {
             Some(kernel) => format!("guest {kernel}: "),
             None => String::new(),
         };
+        let variant = match spec.variant.as_str() {
+            "" => String::new(),
+            name => format!(" ({name})"),
+        };
         let what = format!(
-            "{place}repetition {} of {}: {} at {} services, {}",
+            "{place}repetition {} of {}: {}{variant} at {} services, {}",
             spec.block + 1,
             self.plan.blocks,
             spec.mode,
@@ -292,10 +237,14 @@ impl<'a> Executor<'a> {
         settled: &str,
         since: clock::Reading,
     ) -> anyhow::Result<Vec<CellSpec>> {
-        let input = serde_json::to_string(&Input::Stay(Box::new(spec.clone())))?;
         let Some(environment) = self.environments.of_mut(&spec.environment) else {
             anyhow::bail!("the environment {} is not open", spec.environment);
         };
+        let inside = StaySpec {
+            setup: environment.sandbox.setup(&spec.setup),
+            ..spec.clone()
+        };
+        let input = serde_json::to_string(&Input::Stay(Box::new(inside)))?;
         let starting = environment.sandbox.start(&input);
         let mut running = match self.listener.unless_interrupted(starting).await {
             Some(started) => match started? {
@@ -412,13 +361,4 @@ impl<'a> Executor<'a> {
         }
         self.run_dir.append(&Record::Cell(record))
     }
-}
-
-/// Whether two stays take turns: the same mode in the same environment, programmed in the same way.
-fn same_lane(a: &StaySpec, b: &StaySpec) -> bool {
-    let lane = |s: &StaySpec| {
-        let way = (s.mode, s.transport.clone(), s.engine.clone());
-        (s.environment.clone(), s.variant.clone(), way)
-    };
-    lane(a) == lane(b)
 }

@@ -9,6 +9,8 @@ pub(crate) enum Ended {
     Done,
     /// A cell failed, nothing was measured, or results could not be written.
     Failed,
+    /// A comparison found a regression, or something missing.
+    Regressed,
     /// Interrupted; what was measured is saved.
     Interrupted,
 }
@@ -18,6 +20,7 @@ impl From<Ended> for ExitCode {
         match ended {
             Ended::Done => Self::SUCCESS,
             Ended::Failed => Self::from(1),
+            Ended::Regressed => Self::from(3),
             Ended::Interrupted => Self::from(130),
         }
     }

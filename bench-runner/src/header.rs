@@ -1,17 +1,17 @@
 //! Line 1 of a run: what was asked, of what, by which program, on what.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
+use std::path::Path;
 use std::time::Duration;
 
-use schema::{Header, SCHEMA_VERSION};
+use schema::{Environment, Header, SCHEMA_VERSION, Variant};
 use serde_json::{Value, json};
 
 use crate::cli::RunArgs;
-use crate::plan::{Plan, Settings};
+use crate::environment;
+use crate::plan::{Plan, Settings, Side};
 use crate::run_dir;
-use crate::sandbox::environments::Environments;
+use crate::sandbox::environments::{Environments, Open};
 
 /// The header of a run that starts now.
 pub(crate) fn header(
@@ -21,9 +21,9 @@ pub(crate) fn header(
     choice: String,
     environments: &Environments,
 ) -> Header {
-    let facts = environments
+    let all = environments
         .iter()
-        .map(|open| (open.name.clone(), open.facts.clone()));
+        .map(|open| (open.name.clone(), facts(open, settings)));
     Header {
         schema_version: SCHEMA_VERSION,
         started: run_dir::now(),
@@ -37,30 +37,49 @@ pub(crate) fn header(
         planned_blocks: plan.blocks,
         planned_time_ns: plan.block_ns() * u64::from(plan.blocks),
         choice,
-        environments: facts.collect(),
+        variants: variants(settings, environments),
+        environments: all.collect(),
     }
 }
 
-/// "crc32 XXXXXXXX, N bytes" of this program's file: tells builds apart, not attackers.
+/// Checksum of this program's file: the one that runs, even when another has taken its name since.
 fn binary() -> String {
-    let mut crc = flate2::Crc::new();
-    let mut piece = vec![0; 1 << 20];
-    let mut sum = || -> std::io::Result<(u32, u64)> {
-        // The file that runs, even when another has taken its name since.
-        let mut file = File::open("/proc/self/exe")?;
-        let mut bytes = 0;
-        loop {
-            match file.read(&mut piece)? {
-                0 => return Ok((crc.sum(), bytes)),
-                n => crc.update(&piece[..n]),
-            }
-            bytes = file.metadata()?.len();
+    environment::checksum(Path::new("/proc/self/exe")).unwrap_or_default()
+}
+
+/// An environment's facts, with the tools that were named for all variants.
+fn facts(open: &Open, settings: &Settings) -> Environment {
+    let mut facts = open.facts.clone();
+    for (name, file) in &settings.setup.tools {
+        let said = environment::replaced(name, file);
+        facts.tools.insert(name.clone(), said);
+    }
+    facts
+}
+
+/// The sides of the comparison, where each is measured, and with which tools in place of others.
+fn variants(settings: &Settings, environments: &Environments) -> Vec<Variant> {
+    let of_side = |side: &Side| {
+        let name = &side.given.name;
+        let there = environments.planned().into_iter();
+        let tools = side.settings.setup.tools.iter();
+        Variant {
+            name: name.clone(),
+            options: side.given.options.clone(),
+            environments: there.filter(|e| e.measures(name)).map(|e| e.name).collect(),
+            tools: tools
+                .map(|(tool, file)| (tool.clone(), environment::replaced(tool, file)))
+                .collect(),
         }
     };
-    match sum() {
-        Ok((sum, bytes)) => format!("crc32 {sum:08x}, {bytes} bytes"),
-        Err(_) => String::new(),
-    }
+    settings.variants.iter().map(of_side).collect()
+}
+
+/// The variants' options as given, by name; the order counts, too.
+fn options_of(settings: &Settings) -> Value {
+    let given = settings.variants.iter().map(|side| &side.given);
+    let named = given.map(|given| (given.name.clone(), json!(given.options)));
+    Value::Object(named.collect())
 }
 
 /// Resolved arguments by option name: everything that decides the plan or what a stay does.
@@ -101,6 +120,10 @@ pub(crate) fn arguments(
         ("vip-stride", json!(settings.vip_stride)),
         ("control", json!(settings.control)),
         ("damage", json!(settings.damage)),
+        ("plant", json!(settings.plant)),
+        ("sysctl", json!(settings.setup.sysctls)),
+        ("tool", json!(settings.setup.tools)),
+        ("variant", options_of(settings)),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))

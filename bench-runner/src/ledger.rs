@@ -67,8 +67,8 @@ pub(crate) struct Ledger {
 fn preparation(key: &CellKey) -> String {
     let engine = key.options.get("engine").map_or("", String::as_str);
     format!(
-        "{} {engine} {} {} {}",
-        key.mode, key.services, key.endpoints, key.environment
+        "{} {engine} {} {} {} {}",
+        key.mode, key.services, key.endpoints, key.environment, key.variant
     )
 }
 
@@ -194,12 +194,6 @@ impl Ledger {
             }
             Outcome::NotRun { .. } | Outcome::Unsupported { .. } => {}
         }
-    }
-
-    /// Place in the plan of a stay of any block.
-    pub(crate) fn place(&self, spec: &StaySpec) -> Option<usize> {
-        let (stay, _) = self.places.get(&key(spec, spec.cells.first()?))?;
-        Some(*stay)
     }
 
     /// Cells of a stay that have no outcome yet, in its order.

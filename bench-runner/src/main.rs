@@ -19,6 +19,7 @@ mod sandbox;
 mod stdout;
 mod table;
 mod trial;
+mod variant;
 mod verdict;
 
 use std::io::Write as _;
@@ -89,6 +90,7 @@ fn carry_out(cli: Cli) -> anyhow::Result<Ended> {
         Command::List(args) => cmd::list::run(&args),
         Command::Doctor(args) => cmd::doctor::run(&args),
         Command::Report(args) => cmd::report::run(&args),
+        Command::Compare(args) => cmd::compare::run(&args),
         Command::Kernel(args) => cmd::kernel::run(&args),
         Command::Schema(args) => cmd::schema::run(&args),
         Command::Completions(args) => cmd::completions::run(&args),

@@ -11,20 +11,22 @@ use scenarios::spec::{CellSpec, StaySpec};
 use scenarios::{Needs, SCENARIOS};
 use schema::{CellKey, Mode};
 
+pub(crate) use schema::CONTROL;
+
 use crate::readiness::Case;
 use crate::sandbox::counted::at_a_time;
 
 mod counted;
 mod environment;
+mod pairs;
 mod settings;
 
 pub(crate) use environment::{ENVIRONMENT, PlannedEnvironment};
-pub(crate) use settings::Settings;
+pub(crate) use settings::{Settings, Side};
 
 use environment::default_budget;
+use pairs::Pairs;
 
-/// Variant of the second `none` series.
-pub(crate) const CONTROL: &str = "control";
 /// Building a lab, starting a process, settling: expected, nanoseconds.
 const STAY_NS: u64 = 250_000_000;
 
@@ -37,6 +39,8 @@ pub(crate) struct PlannedStay {
     pub(crate) expected_ns: u64,
     /// Why an ordinary run does not try it.
     pub(crate) left_out: Option<String>,
+    /// Stays of different variants with one number are compared: they lie side by side in every block.
+    pub(crate) pair: usize,
 }
 
 impl PlannedStay {
@@ -66,32 +70,44 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Decides the stays, each once in every environment.
+    /// Decides the stays, each once in every environment that its variant is measured in.
     pub(crate) fn new(settings: &Settings, environments: &[PlannedEnvironment]) -> Self {
         // In one order, however they were named or found again.
         let mut environments = environments.to_vec();
         environments.sort_by(|a, b| a.name.cmp(&b.name));
-        let stays = environments.iter().flat_map(|environment| {
-            let settings = Settings {
-                request: environment.request(settings),
-                ..settings.clone()
-            };
-            let mut stays = Self::stays(&settings, environment.slowdown());
-            if environment.is_counted() {
-                stays = counted::joined(stays, settings.named);
-            }
-            for stay in &mut stays {
-                stay.spec.environment.clone_from(&environment.name);
-            }
-            stays
-        });
+        let mut stays = Vec::new();
+        let mut pairs = Pairs::default();
+        let sides = settings.sides();
+        for side in &sides {
+            let here = |e: &&PlannedEnvironment| e.measures(&side.variant);
+            let of_side = environments.iter().filter(here).flat_map(|environment| {
+                let first = sides.iter().find(|s| environment.measures(&s.variant));
+                let own = Settings {
+                    request: environment.request(side),
+                    // One control series an environment, beside the first variant there.
+                    control: side.control && first.is_some_and(|s| s.variant == side.variant),
+                    ..(*side).clone()
+                };
+                let mut stays = Self::stays(&own, environment.slowdown());
+                if environment.is_counted() {
+                    stays = counted::joined(stays, side.named);
+                }
+                for stay in &mut stays {
+                    stay.spec.environment.clone_from(&environment.name);
+                }
+                stays
+            });
+            let mut of_side: Vec<PlannedStay> = of_side.collect();
+            pairs.assign(&mut of_side, &side.sizes);
+            stays.append(&mut of_side);
+        }
         Self {
             seed: settings.seed,
             blocks: settings.repetitions,
             budget: settings
                 .budget
                 .unwrap_or_else(|| default_budget(settings, &environments)),
-            stays: stays.collect(),
+            stays,
             counted: settings.deterministic,
         }
     }
@@ -163,12 +179,24 @@ impl Plan {
         self.stays.iter().map(|s| s.expected_ns).sum()
     }
 
-    /// The stays of a block in their order, with their numbers; cells in an order of their own.
+    /// Places of the stays that are compared with the one at `place`, itself among them.
+    pub(crate) fn pair_of(&self, place: usize) -> impl Iterator<Item = usize> + '_ {
+        let pair = self.stays[place].pair;
+        let stays = self.stays.iter().enumerate();
+        stays.filter_map(move |(at, stay)| (stay.pair == pair).then_some(at))
+    }
+
+    /// The stays of a block in their order, those of a pair side by side, with their numbers; cells in an order
+    /// of their own.
     pub(crate) fn block(&self, block: u32) -> Vec<PlannedStay> {
         let mut rng =
             Xoshiro256PlusPlus::seed_from_u64(self.seed ^ (u64::from(block) << 32) ^ 0x626c_6f63);
-        let mut stays = self.stays.clone();
-        stays.shuffle(&mut rng);
+        let mut pairs = pairs::grouped(&self.stays);
+        pairs.shuffle(&mut rng);
+        for pair in &mut pairs {
+            pairs::order(pair, self.seed, block);
+        }
+        let mut stays: Vec<PlannedStay> = pairs.into_iter().flatten().collect();
         let mut cell = u64::from(block) * self.cells_per_block();
         for (i, stay) in stays.iter_mut().enumerate() {
             stay.spec.block = block;
@@ -203,7 +231,7 @@ fn template(
         mode,
         services: size.services,
         endpoints: size.endpoints,
-        variant: String::new(),
+        variant: settings.variant.clone(),
         seed: settings.seed,
         protocols: settings.request.protocols.clone(),
         vip_stride: settings.vip_stride,
@@ -214,6 +242,8 @@ fn template(
         brief: settings.request.brief,
         counted: settings.request.counted,
         damage: settings.damage.clone(),
+        plant: settings.plant,
+        setup: settings.setup.clone(),
         cells: Vec::new(),
     }
 }
@@ -283,6 +313,7 @@ fn serving_stay(
         spec,
         expected_ns,
         left_out: None,
+        pair: 0,
     })
 }
 
@@ -322,6 +353,7 @@ fn own_stays(
                 slower(STAY_NS + preparation, slowdown) + cell_ns.min(limit)
             },
             left_out,
+            pair: 0,
         }
     };
     cells.into_iter().map(stay).collect()

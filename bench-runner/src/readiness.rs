@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use netns_harness::datapath::{Engine, Transport, registry};
-use scenarios::spec::StaySpec;
+use scenarios::spec::{Setup, StaySpec};
 use schema::Mode;
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ const LIMIT_AT_SIZE: Duration = Duration::from_secs(150);
 const IN_A_GUEST: u32 = 6;
 
 /// A way of programming a mode: what is tried, and what is unsupported as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Case {
     /// The mode.
     pub(crate) mode: Mode,
@@ -33,6 +33,8 @@ pub(crate) struct Case {
     pub(crate) transport: Transport,
     /// Engine below its rules, where either would do.
     pub(crate) engine: Option<Engine>,
+    /// Sysctls and tools that were named.
+    pub(crate) setup: Setup,
 }
 
 impl Case {
@@ -45,6 +47,7 @@ impl Case {
                 Some(name) => Some(Engine::from_name(name)?),
                 None => None,
             },
+            setup: spec.setup.clone(),
         })
     }
 
@@ -61,6 +64,7 @@ impl Case {
                     mode,
                     transport,
                     engine,
+                    setup: Setup::default(),
                 }));
             }
         }
@@ -68,10 +72,19 @@ impl Case {
     }
 
     /// The first tool that it needs and that is not installed, with its Debian package.
-    pub(crate) fn missing_tool(self) -> Option<(&'static str, &'static str)> {
-        environment::tools(self)
-            .into_iter()
-            .find(|(program, _)| !netns_sys::process::installed(program))
+    pub(crate) fn missing_tool(&self) -> Option<(&'static str, &'static str)> {
+        environment::tools(self).into_iter().find(|(program, _)| {
+            !self.setup.tools.contains_key(*program) && !netns_sys::process::installed(program)
+        })
+    }
+
+    /// The first tool of its own that another file stands in for, as it was named.
+    fn replaced_tool(&self) -> Option<String> {
+        let own = environment::tools(self).into_iter();
+        let named = own.filter_map(|(name, _)| Some((name, self.setup.tools.get(name)?)));
+        named
+            .map(|(name, file)| format!("--tool {name}={}", file.display()))
+            .next()
     }
 }
 
@@ -96,6 +109,9 @@ pub(crate) struct TrialOf {
     /// Engine below its rules.
     #[serde(default)]
     pub(crate) engine: Option<String>,
+    /// Sysctls and tools that were named.
+    #[serde(default)]
+    pub(crate) setup: Setup,
     /// Services and endpoints of each with which to try; a tiny population when there is none.
     #[serde(default)]
     pub(crate) at: Option<(u32, u32)>,
@@ -106,6 +122,9 @@ pub(crate) struct TrialOf {
 pub(crate) struct Trial {
     /// Why the mode does not work here, with the remedy; `None` when it does.
     pub(crate) unsupported: Option<String>,
+    /// Which sysctl that was named cannot be pinned here, and why.
+    #[serde(default)]
+    pub(crate) refused_sysctl: Option<String>,
     /// Cells that do not work although the mode does: which, and why.
     #[serde(default)]
     pub(crate) limits: Vec<String>,
@@ -119,11 +138,12 @@ pub(crate) struct Trial {
 
 impl TrialOf {
     /// The trial of a case, with `at` (services, endpoints of each).
-    pub(crate) fn of(case: Case, at: Option<(u32, u32)>) -> Self {
+    pub(crate) fn of(case: &Case, at: Option<(u32, u32)>) -> Self {
         Self {
             trial: case.mode,
             transport: case.transport.name().to_owned(),
             engine: case.engine.map(|e| e.name().to_owned()),
+            setup: case.setup.clone(),
             at,
         }
     }
@@ -137,6 +157,7 @@ impl TrialOf {
                 Some(name) => Some(Engine::from_name(name)?),
                 None => None,
             },
+            setup: self.setup.clone(),
         })
     }
 }
@@ -155,23 +176,55 @@ impl Trial {
 ///
 /// # Errors
 /// No process could be started, or no namespace can be made here at all: a [`Usage`] with the remedy.
-pub(crate) async fn attempt(case: Case, at: Option<(u32, u32)>) -> anyhow::Result<Trial> {
+pub(crate) async fn attempt(case: &Case, at: Option<(u32, u32)>) -> anyhow::Result<Trial> {
     attempt_in(&mut Sandbox::Host(None), case, at).await
 }
 
 /// As [`attempt`], where the sandbox is.
 ///
 /// # Errors
-/// As [`attempt`].
+/// As [`attempt`]; also a [`Usage`] for a sysctl that cannot be pinned there, and for a file that does not do
+/// where the tool that it stands in for does.
 pub(crate) async fn attempt_in(
     sandbox: &mut Sandbox,
-    case: Case,
+    case: &Case,
+    at: Option<(u32, u32)>,
+) -> anyhow::Result<Trial> {
+    let trial = attempt_once(sandbox, case, at).await?;
+    if let Some(why) = trial.refused_sysctl {
+        return Err(Usage(format!("--sysctl: {why}")).into());
+    }
+    if let (Some(why), Some(named)) = (&trial.unsupported, case.replaced_tool()) {
+        let installed = Case {
+            setup: Setup {
+                tools: BTreeMap::new(),
+                ..case.setup.clone()
+            },
+            ..case.clone()
+        };
+        let with_installed = attempt_once(sandbox, &installed, at).await?;
+        if with_installed.unsupported.is_none() {
+            return Err(Usage(format!(
+                "{named}: {case} works with the installed program and not with this one: {why}"
+            ))
+            .into());
+        }
+    }
+    Ok(trial)
+}
+
+async fn attempt_once(
+    sandbox: &mut Sandbox,
+    case: &Case,
     at: Option<(u32, u32)>,
 ) -> anyhow::Result<Trial> {
     if let Some(lacking) = lacks_tool(case) {
         return Ok(lacking);
     }
-    let asked = TrialOf::of(case, at);
+    let asked = TrialOf {
+        setup: sandbox.setup(&case.setup),
+        ..TrialOf::of(case, at)
+    };
     let limit = if at.is_some() { LIMIT_AT_SIZE } else { LIMIT };
     // "Did not end" must not mean "was translated on a busy machine".
     let limit = match sandbox {
@@ -200,7 +253,7 @@ pub(crate) fn trial(answer: Answer) -> Trial {
 }
 
 /// What a trial would find of a case whose tool is not installed here.
-pub(crate) fn lacks_tool(case: Case) -> Option<Trial> {
+pub(crate) fn lacks_tool(case: &Case) -> Option<Trial> {
     let (program, package) = case.missing_tool()?;
     Some(Trial::broken(format!(
         "{program} is not installed: apt-get install {package}"
@@ -213,8 +266,8 @@ pub(crate) fn lacks_tool(case: Case) -> Option<Trial> {
 /// As [`attempt`].
 pub(crate) async fn attempt_all(cases: &[Case]) -> anyhow::Result<HashMap<Case, Trial>> {
     let mut tried = HashMap::new();
-    for &case in cases {
-        tried.insert(case, attempt(case, None).await?);
+    for case in cases {
+        tried.insert(case.clone(), attempt(case, None).await?);
     }
     Ok(tried)
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use reports::Run;
-use schema::{Header, SandboxKind};
+use schema::{Header, SandboxKind, Variant};
 use serde_json::Value;
 
 use crate::cli::{Cli, Command, RunArgs};
@@ -61,11 +61,18 @@ impl Earlier {
 
     /// The environments that it was started in, as a plan needs them.
     pub(crate) fn environments(&self) -> Vec<PlannedEnvironment> {
-        let environments = self.run.header.environments.iter();
+        let header = &self.run.header;
+        let environments = header.environments.iter();
         environments
-            .map(|(name, facts)| match facts.sandbox {
-                SandboxKind::Netns => PlannedEnvironment::host(),
-                SandboxKind::Guest => PlannedEnvironment::guest(name.clone(), facts.accel),
+            .map(|(name, facts)| {
+                let environment = match facts.sandbox {
+                    SandboxKind::Netns => PlannedEnvironment::host(),
+                    SandboxKind::Guest => PlannedEnvironment::guest(name.clone(), facts.accel),
+                };
+                let here = header.variants.iter().filter(|variant| {
+                    variant.environments.is_empty() || variant.environments.contains(name)
+                });
+                environment.of(here.map(|variant| variant.name.clone()).collect())
             })
             .collect()
     }
@@ -122,9 +129,17 @@ impl Earlier {
                 Some(&now.as_str().into()),
             );
         }
-        let then = serde_json::to_value(&then.environments).context("encode an environment")?;
-        let now = serde_json::to_value(&now.environments).context("encode an environment")?;
-        compare(&mut found, "", Some(&then), Some(&now));
+        let environments = |header: &Header| {
+            serde_json::to_value(&header.environments).context("encode an environment")
+        };
+        let (before, after) = (environments(then)?, environments(now)?);
+        compare(&mut found, "", Some(&before), Some(&after));
+        let tools = |header: &Header| {
+            let of = |v: &Variant| (v.name.clone(), serde_json::json!(v.tools));
+            Value::Object(header.variants.iter().map(of).collect())
+        };
+        let (before, after) = (tools(then), tools(now));
+        compare(&mut found, "tools of variant", Some(&before), Some(&after));
         Ok(self.refuse_if(found, "start a new run")?)
     }
 
@@ -189,7 +204,22 @@ fn merged(then: &[String], mut now: Vec<String>) -> Result<RunArgs, String> {
     if now.first().is_some_and(|word| word == "run") {
         now.remove(0);
     }
-    let words = then.iter().cloned().chain(now);
+    let before = parsed(then.to_vec())?;
+    let mut both = parsed(then.iter().cloned().chain(now).collect())?;
+    // Options that may be given several times are added up: of these, too, the last ones count.
+    both.variant = last_given(before.variant, both.variant);
+    both.sysctl = last_given(before.sysctl, both.sysctl);
+    both.tool = last_given(before.tool, both.tool);
+    Ok(both)
+}
+
+/// What was given now, if anything was.
+fn last_given<T>(before: Vec<T>, mut both: Vec<T>) -> Vec<T> {
+    let now = both.split_off(before.len().min(both.len()));
+    if now.is_empty() { before } else { now }
+}
+
+fn parsed(words: Vec<String>) -> Result<RunArgs, String> {
     let parse = || -> Result<Cli, clap::Error> {
         let matches: ArgMatches = overriding(Cli::command()).try_get_matches_from(words)?;
         Cli::from_arg_matches(&matches)
@@ -230,6 +260,25 @@ mod tests {
         let then = words("bench-runner run --services 10 --modes none");
         let with_word = merged(&then, words("--resume a --modes nftables")).unwrap();
         assert_eq!(with_word.modes, [schema::Mode::Nftables]);
+    }
+
+    #[test]
+    fn variants_that_are_given_again_replace_those_of_the_run() {
+        let then: Vec<String> = [
+            "bench-runner",
+            "--variant",
+            "a:",
+            "--variant",
+            "b:--plant 3",
+        ]
+        .map(str::to_owned)
+        .into();
+        let names = |now: &str| -> Vec<String> {
+            let args = merged(&then, words(now)).unwrap();
+            args.variant.into_iter().map(|given| given.name).collect()
+        };
+        assert_eq!(names("--resume x"), ["a", "b"]);
+        assert_eq!(names("--resume x --variant c: --variant d:"), ["c", "d"]);
     }
 
     #[test]

@@ -7,11 +7,12 @@ pub(crate) mod environments;
 pub(crate) mod guest;
 pub(crate) mod local;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use netns_harness::meters;
-use scenarios::spec::Event;
+use scenarios::spec::{Event, Setup};
 
 use crate::readiness::{self, Answer};
 use counted::Counted;
@@ -105,6 +106,19 @@ impl Sandbox {
             Self::Host(_) => readiness::isolated(input, limit).await,
             Self::Guest(guest) => Ok(guest.ask(input, limit).await),
             Self::Counted(guests) => Ok(guests.ask(input, limit).await),
+        }
+    }
+
+    /// A setup as it is named inside: a guest has its tools in a place of its own.
+    pub(crate) fn setup(&self, named: &Setup) -> Setup {
+        let tools = named.tools.iter();
+        let inside = |(name, file): (&String, &PathBuf)| (name.clone(), guest::inside(file));
+        match self {
+            Self::Host(_) => named.clone(),
+            Self::Guest(_) | Self::Counted(_) => Setup {
+                tools: tools.map(inside).collect(),
+                ..named.clone()
+            },
         }
     }
 

@@ -71,9 +71,13 @@ pub(crate) fn carry_out(asked: &TrialOf) -> Trial {
         .as_deref()
         .and_then(Engine::from_name)
         .unwrap_or_default();
+    let mut trial = Trial::default();
+    if let Err(error) = netns_sys::tools::replace(asked.setup.tools.clone()) {
+        trial.unsupported = Some(error.to_string());
+        return trial;
+    }
     let datapath = with_engine(asked.trial, engine);
     let transport = Transport::from_name(&asked.transport).unwrap_or(datapath.transports()[0]);
-    let mut trial = Trial::default();
     trial.unsupported = needs_forced_buffers(asked.trial, transport, engine)
         .filter(|_| !isolation::forces_buffers())
         .map(str::to_owned)
@@ -83,8 +87,14 @@ pub(crate) fn carry_out(asked: &TrialOf) -> Trial {
                 .err()
                 .map(|why| explain(asked, engine, why))
         });
-    let lab = match Pinning::choose().and_then(Lab::build) {
+    let sysctls = &asked.setup.sysctls;
+    let lab = match Pinning::choose().and_then(|pinning| Lab::pinned(pinning, sysctls)) {
         Ok(lab) => lab,
+        // Where a lab can be built without them, they are to blame.
+        Err(error) if !sysctls.is_empty() && Pinning::choose().and_then(Lab::build).is_ok() => {
+            trial.refused_sysctl = Some(error.to_string());
+            return trial;
+        }
         Err(error) => {
             let why = format!("no lab can be built: {error}");
             trial.unsupported.get_or_insert(why);

@@ -300,20 +300,44 @@ fn a_stay_whose_instructions_are_counted_gives_the_same_bytes_again_and_others_w
     let scratch = TempDir::new().unwrap();
     let measured = |name: &str, seed: &str| {
         let out = scratch.path().join(name);
-        let words = ["--deterministic", "--services", "10", "--kernel", "6.1", "--modes", "nftables"];
-        let rest = ["--positions", "last", "--protocols", "tcp", "--repetitions", "1", "--seed", seed];
+        let words = [
+            "--deterministic",
+            "--services",
+            "10",
+            "--kernel",
+            "6.1",
+            "--modes",
+            "nftables",
+        ];
+        let rest = [
+            "--positions",
+            "last",
+            "--protocols",
+            "tcp",
+            "--repetitions",
+            "1",
+            "--seed",
+            seed,
+        ];
         let done = run(&out, &[&words[..], &rest[..]].concat());
         let said = text(&done.stderr);
         assert!(done.status.success(), "{said}");
         let header = lines(&out).remove(0);
         let facts = &header["environments"]["guest-6.1"];
-        assert_eq!((&facts["accel"], &facts["cores"]), (&"tcg-icount".into(), &1.into()));
-        assert!(facts["tools"][QEMU].as_str().unwrap().contains("QEMU"), "{facts}");
+        assert_eq!(
+            (&facts["accel"], &facts["cores"]),
+            (&"tcg-icount".into(), &1.into())
+        );
+        assert!(
+            facts["tools"][QEMU].as_str().unwrap().contains("QEMU"),
+            "{facts}"
+        );
         for cell in cells(&out) {
             assert_eq!(cell["outcome"], "measured", "{cell}");
             assert_eq!(cell["facts"]["seed"], seed);
             let series = cell["series"].as_array().unwrap();
-            let timed = |s: &&Value| matches!(s["metric"].as_str(), Some("latency" | "update_time"));
+            let timed =
+                |s: &&Value| matches!(s["metric"].as_str(), Some("latency" | "update_time"));
             let mut times = series.iter().filter(timed);
             assert!(times.all(|s| s["unit"] == "instructions"), "{cell}");
         }
@@ -331,10 +355,68 @@ fn counting_instructions_and_the_hosts_namespaces_exclude_each_other() {
     let scratch = TempDir::new().unwrap();
     let out = scratch.path().join("run");
     for words in [["--sandbox", "netns"], ["--budget", "5m"]] {
-        let refused = run(&out, &[&["--deterministic", "--services", "10"], &words[..]].concat());
+        let refused = run(
+            &out,
+            &[&["--deterministic", "--services", "10"], &words[..]].concat(),
+        );
         assert_eq!(refused.status.code(), Some(2));
         let said = text(&refused.stderr);
-        assert!(said.contains("--deterministic") && said.contains(words[0]), "{said}");
+        assert!(
+            said.contains("--deterministic") && said.contains(words[0]),
+            "{said}"
+        );
+        assert!(!out.exists());
+    }
+}
+
+#[test]
+fn a_guest_holds_the_program_that_stands_in_for_a_tool_and_no_script() {
+    let _alone = alone();
+    let scratch = TempDir::new().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let installed = std::env::split_paths(&path)
+        .map(|folder| folder.join("nft"))
+        .find(|file| file.is_file())
+        .unwrap();
+    // Below /tmp, over which a guest mounts its own.
+    let copy = scratch.path().join("another-nft");
+    fs::copy(installed, &copy).unwrap();
+    let go = |out: &Path, head: &str| {
+        let variant = format!("head:--tool nft={head}");
+        let words = "--services 10 --no-sweep --sandbox guest --kernel 6.1 --modes nftables --transports nft --scenarios service-add --repetitions 1 --variant base: --variant";
+        let mut words: Vec<&str> = words.split_whitespace().collect();
+        words.push(&variant);
+        run(out, &words)
+    };
+    let out = scratch.path().join("run");
+    let done = go(&out, &copy.display().to_string());
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let variants: Vec<Value> = cells(&out).iter().map(|c| c["variant"].clone()).collect();
+    assert!(variants.contains(&"base".into()) && variants.contains(&"head".into()));
+    for cell in cells(&out) {
+        assert_eq!(cell["outcome"], "measured", "{cell}");
+    }
+    let head = &lines(&out)[0]["variants"][1];
+    assert_eq!(head["environments"], serde_json::json!(["guest-6.1"]));
+    assert!(
+        head["tools"]["nft"]
+            .as_str()
+            .unwrap()
+            .contains("another-nft")
+    );
+    // One that does nothing is found out inside, so it is what was started there.
+    for (file, why) in [
+        (
+            "/bin/true",
+            "works with the installed program and not with this one",
+        ),
+        ("/usr/bin/ldd", "no ELF program"),
+    ] {
+        let out = scratch.path().join("refused");
+        let refused = go(&out, file);
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(said.contains(why) && said.contains("--tool nft="), "{said}");
         assert!(!out.exists());
     }
 }

@@ -9,6 +9,7 @@ pub mod datapath;
 mod error;
 pub mod lab;
 pub mod meters;
+pub mod plant;
 pub mod relation;
 pub mod service;
 pub mod traffic;

@@ -7,6 +7,8 @@
 //! load(path) -> Run -> summarise -> Summary -> write_all (summary.json, summary.md, report.html, plots/)
 //! ```
 
+pub mod compare;
+pub mod gate;
 pub mod html;
 mod load;
 pub mod markdown;

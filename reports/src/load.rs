@@ -3,6 +3,7 @@
 //! half of a damaged file.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -107,7 +108,47 @@ pub fn results_of(given: &Path) -> PathBuf {
 /// # Errors
 /// As [`load`].
 pub fn load_start(path: impl AsRef<Path>, bytes: u64) -> Result<Run, LoadError> {
-    let given = path.as_ref();
+    let check = |cell: CellRecord| {
+        for series in &cell.series {
+            Sample::check(&series.samples).map_err(|why| format!("{}: {why}", series.metric))?;
+        }
+        Ok(cell)
+    };
+    let read = read(path.as_ref(), bytes, check)?;
+    Ok(Run {
+        header: read.header,
+        cells: read.cells,
+        end: read.end,
+        warnings: read.warnings,
+    })
+}
+
+/// A run of which of each cell only what `keep` makes of it is held: memory is that of one line and of what
+/// is kept.
+///
+/// # Errors
+/// As [`load`]; what `keep` refuses is damage.
+pub(crate) fn load_keeping<T>(
+    path: &Path,
+    keep: impl Fn(CellRecord) -> Result<T, String>,
+) -> Result<Kept<T>, LoadError> {
+    read(path, u64::MAX, keep)
+}
+
+/// As [`Run`], of other cells.
+#[derive(Debug)]
+pub(crate) struct Kept<T> {
+    pub(crate) header: Header,
+    pub(crate) cells: Vec<T>,
+    pub(crate) end: Option<EndRecord>,
+    pub(crate) warnings: Vec<String>,
+}
+
+fn read<T>(
+    given: &Path,
+    bytes: u64,
+    keep: impl Fn(CellRecord) -> Result<T, String>,
+) -> Result<Kept<T>, LoadError> {
     let path = results_of(given);
     let file = File::open(&path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => LoadError::Missing {
@@ -123,6 +164,7 @@ pub fn load_start(path: impl AsRef<Path>, bytes: u64) -> Result<Run, LoadError> 
         lines: BufReader::new(file.take(bytes)),
         number: 0,
         places: HashMap::new(),
+        keep,
     }
     .run()
 }
@@ -134,21 +176,23 @@ struct Line {
     whole: bool,
 }
 
-struct Reader<R> {
+struct Reader<R, K> {
     path: PathBuf,
     lines: R,
     number: usize,
-    /// Where the outcome of a cell in a block stands in [`Run::cells`].
-    places: HashMap<(u32, CellKey), usize>,
+    /// Where the outcome of a cell in a block stands in [`Run::cells`], and whether it says that the run was
+    /// interrupted.
+    places: HashMap<(u32, CellKey), (usize, bool)>,
+    keep: K,
 }
 
-impl<R: BufRead> Reader<R> {
-    fn run(mut self) -> Result<Run, LoadError> {
+impl<R: BufRead, T, K: Fn(CellRecord) -> Result<T, String>> Reader<R, K> {
+    fn run(mut self) -> Result<Kept<T>, LoadError> {
         let first = self.next_line()?.ok_or_else(|| LoadError::Empty {
             path: self.path.clone(),
         })?;
         let (header, version) = self.header(&first)?;
-        let mut run = Run {
+        let mut run = Kept {
             header,
             cells: Vec::new(),
             end: None,
@@ -218,7 +262,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// Takes a record into the run if it makes sense there.
-    fn accept(&mut self, run: &mut Run, record: Record) -> Result<(), String> {
+    fn accept(&mut self, run: &mut Kept<T>, record: Record) -> Result<(), String> {
         match record {
             Record::Header(_) => Err("a second header".to_owned()),
             Record::End(end) => {
@@ -234,38 +278,35 @@ impl<R: BufRead> Reader<R> {
                 Ok(())
             }
             Record::Cell(cell) => {
-                for series in &cell.series {
-                    Sample::check(&series.samples)
-                        .map_err(|why| format!("{}: {why}", series.metric))?;
-                }
                 run.end = None;
                 warn_of_environment(run, &cell);
-                self.place(run, cell);
-                Ok(())
+                self.place(run, cell)
             }
         }
     }
 
     /// Of two outcomes of a cell the later one counts. It is expected only where the first says that the
     /// run was interrupted.
-    fn place(&mut self, run: &mut Run, cell: CellRecord) {
-        let interrupted = |outcome: &Outcome| matches!(outcome, Outcome::NotRun { reason } if reason == "interrupted");
-        let next = run.cells.len();
-        let place = *self
-            .places
-            .entry((cell.block, cell.key.clone()))
-            .or_insert(next);
-        if place == next {
-            run.cells.push(cell);
-            return;
+    fn place(&mut self, run: &mut Kept<T>, cell: CellRecord) -> Result<(), String> {
+        let interrupted =
+            matches!(&cell.outcome, Outcome::NotRun { reason } if reason == "interrupted");
+        match self.places.entry((cell.block, cell.key.clone())) {
+            Entry::Vacant(free) => {
+                free.insert((run.cells.len(), interrupted));
+                run.cells.push((self.keep)(cell)?);
+            }
+            Entry::Occupied(mut taken) => {
+                let (place, expected) = taken.insert((taken.get().0, interrupted));
+                if !expected {
+                    run.warnings.push(format!(
+                        "line {}: block {} has two outcomes of {}; the later one counts",
+                        self.number, cell.block, cell.key
+                    ));
+                }
+                run.cells[place] = (self.keep)(cell)?;
+            }
         }
-        if !interrupted(&run.cells[place].outcome) {
-            run.warnings.push(format!(
-                "line {}: block {} has two outcomes of {}; the later one counts",
-                self.number, cell.block, cell.key
-            ));
-        }
-        run.cells[place] = cell;
+        Ok(())
     }
 
     fn damaged(&self, why: String) -> LoadError {
@@ -285,7 +326,7 @@ fn parse(line: &[u8], version: u32) -> Result<Record, String> {
     serde_json::from_value(migrate::migrate(value, version)).map_err(|error| error.to_string())
 }
 
-fn warn_of_environment(run: &mut Run, cell: &CellRecord) {
+fn warn_of_environment<T>(run: &mut Kept<T>, cell: &CellRecord) {
     if run.header.environments.contains_key(&cell.key.environment) {
         return;
     }

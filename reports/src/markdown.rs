@@ -7,8 +7,8 @@ use schema::summary::{Row, Summary};
 use schema::{Metric, Mode};
 
 use crate::html::headline::{answers, behind, programmed};
-use crate::html::kernels::{CAPTION, heading, why};
-use crate::html::trust::{command, coverage_text};
+use crate::html::kernels::{heading, why};
+use crate::html::trust::{command, coverage_text, variant_text};
 use crate::html::updates::{caption, counted};
 use crate::load::Run;
 use crate::quantity::{digits, span, value, whole};
@@ -43,6 +43,9 @@ fn section(run: &Run, summary: &Summary) -> String {
             environment.cores,
             safe(&run.header.started)
         );
+    }
+    for variant in &run.header.variants {
+        let _ = writeln!(text, "Variant {}.\n", safe(&variant_text(variant)));
     }
     match &summary.noise {
         Some(noise) if noise.noisy => {
@@ -277,13 +280,15 @@ fn floors(text: &mut String, run: &Run, scope: &Scope, services: u32) {
 /// Mode × kernel, where there are several environments.
 fn kernels(text: &mut String, summary: &Summary) {
     for table in side_by_side(summary) {
-        let names = table.environments.iter();
+        let names = table.columns.iter();
         let names: Vec<String> = names.map(|n| safe(&heading(summary, n))).collect();
         let _ = writeln!(
             text,
-            "\n### Kernels side by side at {} services, {} endpoints each\n\n{CAPTION}\n\n| question | mode | {} |\n|---|---|{}",
+            "\n### {} side by side at {} services, {} endpoints each\n\n{}\n\n| question | mode | {} |\n|---|---|{}",
+            table.of.title(),
             whole(table.services.into()),
             whole(table.endpoints.into()),
+            table.of.caption(),
             names.join(" | "),
             "---|".repeat(names.len())
         );

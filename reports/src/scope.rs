@@ -1,31 +1,36 @@
-//! What a table or chart is about: one environment, one number of endpoints, and the questions that
-//! its cells ask. Cells of different environments are never put side by side.
+//! What a table or chart is about: one environment, one number of endpoints, one variant, and the questions
+//! that its cells ask. Cells of different environments are never put side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::summary::{Row, Summary};
-use schema::{CellKey, Metric, Mode, Options, ScenarioKind};
+use schema::{CONTROL, CellKey, Metric, Mode, Options, ScenarioKind};
 
 use crate::quantity::whole;
 use crate::update_table::UPDATES;
 
-/// One environment and one number of endpoints.
+/// One environment, one number of endpoints and one variant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Scope {
     /// Name of the environment.
     pub environment: String,
     /// Endpoints of each service.
     pub endpoints: u32,
+    /// Name of the variant; "" in a run without any.
+    pub variant: String,
 }
 
 /// The scopes of a summary, the one with the most numbers first.
 #[must_use]
 pub fn scopes(summary: &Summary) -> Vec<Scope> {
     let mut measured: BTreeMap<Scope, usize> = BTreeMap::new();
-    for row in &summary.cells {
+    // The A/A control series is for the noise alone.
+    let ordinary = |row: &&Row| row.key.variant != CONTROL;
+    for row in summary.cells.iter().filter(ordinary) {
         let scope = Scope {
             environment: row.key.environment.clone(),
             endpoints: row.key.endpoints,
+            variant: row.key.variant.clone(),
         };
         *measured.entry(scope).or_default() += usize::from(row.metric.is_some());
     }
@@ -38,15 +43,14 @@ impl Scope {
     /// Whether a cell belongs here.
     #[must_use]
     pub fn holds(&self, key: &CellKey) -> bool {
-        key.environment == self.environment && key.endpoints == self.endpoints
+        key.environment == self.environment
+            && key.endpoints == self.endpoints
+            && key.variant == self.variant
     }
 
     /// The ordinary rows that belong here: not the A/A control series.
     pub fn rows<'a>(&'a self, summary: &'a Summary) -> impl Iterator<Item = &'a Row> {
-        summary
-            .cells
-            .iter()
-            .filter(|row| self.holds(&row.key) && row.key.variant.is_empty())
+        summary.cells.iter().filter(|row| self.holds(&row.key))
     }
 
     /// The largest N that was planned.
@@ -70,11 +74,15 @@ impl Scope {
     /// Where this is, as a phrase, when there is more than one scope.
     #[must_use]
     pub fn describe(&self) -> String {
-        format!(
+        let place = format!(
             "{}, {} endpoints a service",
             self.environment,
             whole(self.endpoints.into())
-        )
+        );
+        match self.variant.as_str() {
+            "" => place,
+            name => format!("{place}, variant {name}"),
+        }
     }
 
     /// Modes with cells here, in the fixed order.

@@ -1,11 +1,12 @@
-//! Environments side by side: the same mode at the same size, on each kernel of the run. The only place
-//! where two environments stand beside each other: as figures, never as a ratio, a rank or a verdict,
-//! because what differs between two kernels is more than one thing.
+//! Environments and variants side by side: the same mode at the same size, on each kernel and in each variant of
+//! the run. The only place where two environments stand beside each other: as figures, never as a ratio, a
+//! rank or a verdict, because what differs between two kernels is more than one thing. Variants are compared
+//! by `compare`, which knows how far apart they must be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schema::summary::{Row, Summary};
-use schema::{Metric, Mode, Options, ScenarioKind};
+use schema::{CONTROL, Metric, Mode, Options, ScenarioKind};
 
 use crate::quantity::whole;
 use crate::scope::{chunk_order, option, place, varying, way};
@@ -18,10 +19,56 @@ pub struct SideBySide<'a> {
     pub services: u32,
     /// Endpoints of each service.
     pub endpoints: u32,
-    /// Columns: names of the environments, in the summary's order.
-    pub environments: Vec<String>,
+    /// What the columns are.
+    pub of: Columns,
+    /// Names of the columns: of environments in the summary's order, of variants in that of their names.
+    pub columns: Vec<String>,
     /// Rows.
     pub lines: Vec<Line<'a>>,
+}
+
+/// What stands side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Columns {
+    /// Environments.
+    Kernels,
+    /// Variants, of which each may have environments of its own.
+    Variants,
+}
+
+impl Columns {
+    /// As a heading: "Kernels".
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Kernels => "Kernels",
+            Self::Variants => "Variants",
+        }
+    }
+
+    /// One of them: "kernel".
+    #[must_use]
+    pub const fn one(self) -> &'static str {
+        match self {
+            Self::Kernels => "kernel",
+            Self::Variants => "variant",
+        }
+    }
+
+    /// What a reader must know of the table.
+    #[must_use]
+    pub const fn caption(self) -> &'static str {
+        match self {
+            Self::Kernels => {
+                "Medians with 95 % intervals, each mode on each kernel. Figures only: kernels differ by more than one thing, \
+                 so no ratio is drawn and nothing is ranked between them."
+            }
+            Self::Variants => {
+                "Medians with 95 % intervals, each mode in each variant. Figures only: whether variants differ is what \
+                 `bench-runner compare` says of the run."
+            }
+        }
+    }
 }
 
 /// One mode, asked one thing, in every environment.
@@ -37,7 +84,7 @@ pub struct Line<'a> {
     pub mode: Mode,
     /// All options of the cell, the way in which the mode is programmed among them.
     pub options: Options,
-    /// One cell an environment, in the order of the columns; `None`: it was not planned there.
+    /// One cell a column, in their order; `None`: it was not planned there.
     pub cells: Vec<Option<&'a Row>>,
 }
 
@@ -68,13 +115,39 @@ const fn shown(scenario: ScenarioKind) -> Option<Metric> {
     }
 }
 
-/// The tables of a summary, one for each number of endpoints; none with a single environment.
+/// A column: environment and variant of its cells.
+type Place = (String, String);
+
+/// The columns of a summary, and what they are.
+fn places(summary: &Summary) -> (Columns, Vec<Place>) {
+    let keys = summary.cells.iter().map(|row| &row.key);
+    let measured: BTreeSet<Place> = keys
+        .filter(|key| !key.variant.is_empty() && key.variant != CONTROL)
+        .map(|key| (key.environment.clone(), key.variant.clone()))
+        .collect();
+    if measured.is_empty() {
+        let environments = summary.environments.keys();
+        let places = environments.map(|name| (name.clone(), String::new()));
+        return (Columns::Kernels, places.collect());
+    }
+    let mut places: Vec<Place> = measured.into_iter().collect();
+    places.sort_by(|a, b| (&a.1, &a.0).cmp(&(&b.1, &b.0)));
+    (Columns::Variants, places)
+}
+
+/// The tables of a summary, one for each number of endpoints; none with a single environment and variant.
 #[must_use]
 pub fn side_by_side(summary: &Summary) -> Vec<SideBySide<'_>> {
-    let environments: Vec<String> = summary.environments.keys().cloned().collect();
-    if environments.len() < 2 {
+    let (of, places) = places(summary);
+    if places.len() < 2 {
         return Vec::new();
     }
+    let one_environment = places.iter().all(|(name, _)| *name == places[0].0);
+    let name = |(environment, variant): &Place| match of {
+        Columns::Kernels => environment.clone(),
+        Columns::Variants if one_environment => variant.clone(),
+        Columns::Variants => format!("{variant} on {environment}"),
+    };
     let mut largest: BTreeMap<u32, u32> = BTreeMap::new();
     for row in &summary.cells {
         let most = largest.entry(row.key.endpoints).or_default();
@@ -83,15 +156,23 @@ pub fn side_by_side(summary: &Summary) -> Vec<SideBySide<'_>> {
     let tables = largest.into_iter().map(|(endpoints, services)| SideBySide {
         services,
         endpoints,
-        lines: lines(summary, &environments, services, endpoints),
-        environments: environments.clone(),
+        of,
+        lines: lines(summary, &places, services, endpoints),
+        columns: places.iter().map(name).collect(),
     });
-    tables.filter(|table| !table.lines.is_empty()).collect()
+    // Variants with sizes or endpoints of their own have nothing beside them.
+    let several = |table: &SideBySide<'_>| {
+        let in_column = |at: usize| table.lines.iter().any(|line| line.cells[at].is_some());
+        of == Columns::Kernels || (0..places.len()).filter(|at| in_column(*at)).count() > 1
+    };
+    tables
+        .filter(|table| !table.lines.is_empty() && several(table))
+        .collect()
 }
 
 fn lines<'a>(
     summary: &'a Summary,
-    environments: &[String],
+    places: &[Place],
     services: u32,
     endpoints: u32,
 ) -> Vec<Line<'a>> {
@@ -99,7 +180,7 @@ fn lines<'a>(
         summary.cells.iter().filter(|row| {
             row.key.services == services
                 && row.key.endpoints == endpoints
-                && row.key.variant.is_empty()
+                && row.key.variant != CONTROL
         })
     };
     let varying = varying(here());
@@ -110,10 +191,9 @@ fn lines<'a>(
         else {
             continue;
         };
-        let Some(column) = environments
-            .iter()
-            .position(|name| *name == key.environment)
-        else {
+        let Some(column) = places.iter().position(|(environment, variant)| {
+            (environment, variant) == (&key.environment, &key.variant)
+        }) else {
             continue;
         };
         let same = |line: &Line<'_>| {
@@ -130,7 +210,7 @@ fn lines<'a>(
                 metric,
                 mode: key.mode,
                 options: key.options.clone(),
-                cells: vec![None; environments.len()],
+                cells: vec![None; places.len()],
             });
             lines.len() - 1
         });

@@ -15,8 +15,10 @@ use crate::load::Run;
 
 mod header;
 mod laws;
+mod sides;
 
 use laws::Way;
+pub use sides::Sides;
 
 /// What to generate.
 #[derive(Debug, Clone)]

@@ -68,14 +68,14 @@ fn every_mode_stands_in_every_environment_with_the_figure_of_its_own_row() {
     let tables = side_by_side(summary);
     assert_eq!(tables.len(), 1);
     let table = &tables[0];
-    assert_eq!((table.services, table.environments.len()), (1_000, 2));
+    assert_eq!((table.services, table.columns.len()), (1_000, 2));
     let modes: BTreeSet<Mode> = summary.cells.iter().map(|row| row.key.mode).collect();
     assert!(modes.len() > 4);
     for mode in modes {
         assert!(table.lines.iter().any(|line| line.mode == mode), "{mode}");
     }
     for line in &table.lines {
-        for (name, cell) in table.environments.iter().zip(&line.cells) {
+        for (name, cell) in table.columns.iter().zip(&line.cells) {
             let row = cell.unwrap_or_else(|| panic!("{} has no {name}", line.question));
             assert_eq!(row.key.environment, *name);
             assert_eq!((row.key.mode, row.key.services), (line.mode, 1_000));

@@ -104,7 +104,8 @@ impl Scenario for ColdInstall {
                 continue;
             }
             settled = settled.max(meters::settle(baseline, SETTLE)?);
-            let lab = Lab::build(stay.lab.pinning).map_err(|e| CellError::at(Stage::Lab, e))?;
+            let lab = Lab::pinned(stay.lab.pinning, &stay.spec.setup.sysctls)
+                .map_err(|e| CellError::at(Stage::Lab, e))?;
             stay.in_lab(&lab, |stay| install(stay, &render, recorder))?;
         }
         recorder.fact("settled", settled.name());

@@ -2,10 +2,12 @@
 //! only.
 
 mod cold_install;
+mod conduct;
 pub mod cost;
 mod endpoint_churn;
 mod first_packet;
 mod memory;
+mod plant;
 pub mod population;
 pub mod position;
 mod proof;
@@ -20,9 +22,10 @@ mod stay;
 mod teardown;
 mod update;
 
+pub use conduct::{preparation, run_stay};
 pub use recorder::Recorder;
 pub use scenario::{CellError, Needs, Request, Scenario};
-pub use stay::{Stay, preparation, run_stay};
+pub use stay::Stay;
 
 /// Every scenario, in the order of tables.
 pub const SCENARIOS: &[&dyn Scenario] = &[

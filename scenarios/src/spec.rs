@@ -2,6 +2,7 @@
 //! its standard output, one JSON object a line.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use schema::{Mode, Options, Outcome, Protocol, ScenarioKind, Series, Stage};
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ pub struct StaySpec {
     pub services: u32,
     /// Endpoints of each service, E.
     pub endpoints: u32,
-    /// `""` or `"control"`.
+    /// `""`, `"control"`, or the name of a variant.
     #[serde(default)]
     pub variant: String,
     /// Seed of the population and of probes.
@@ -53,6 +54,12 @@ pub struct StaySpec {
     /// Break the datapath after it was installed: see `Damage`.
     #[serde(default)]
     pub damage: Option<String>,
+    /// Rules that match nothing, put before the mode's nat rules while first packets are measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plant: Option<u32>,
+    /// What is not as it ordinarily is.
+    #[serde(default, skip_serializing_if = "Setup::is_ordinary")]
+    pub setup: Setup,
     /// Cells, in the order in which they are run. A cold-install that others follow leaves its services to them.
     pub cells: Vec<CellSpec>,
 }
@@ -72,6 +79,26 @@ impl StaySpec {
             services: self.services,
             endpoints: self.endpoints,
         }
+    }
+}
+
+/// Sysctls and tools that were named for a stay.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setup {
+    /// Pinned in each of the lab's namespaces, beside those of every lab: name, value.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
+    /// Started in place of tools: the tool's name, the file.
+    #[serde(default)]
+    pub tools: BTreeMap<String, PathBuf>,
+}
+
+impl Setup {
+    /// Whether nothing was named.
+    #[must_use]
+    pub fn is_ordinary(&self) -> bool {
+        self.sysctls.is_empty() && self.tools.is_empty()
     }
 }
 

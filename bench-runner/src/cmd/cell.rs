@@ -213,10 +213,19 @@ fn check(spec: &StaySpec) -> Result<(), Usage> {
     if spec.protocols.is_empty() || (spec.services as usize) < spec.protocols.len() {
         return refused("protocols is empty, or longer than services");
     }
+    if let Some(name) = spec.setup.tools.keys().find(|name| !is_tool(name)) {
+        return refused(&format!("no tool {name} is ever started"));
+    }
     if Transport::from_name(&spec.transport).is_none() {
         return refused("transport is unknown");
     }
     Ok(())
+}
+
+fn is_tool(name: &str) -> bool {
+    environment::all_tools()
+        .iter()
+        .any(|(known, _)| *known == name)
 }
 
 fn say(event: &Event) {

@@ -37,6 +37,7 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<Ended> {
                 }
             }
         }
+        Listing::Gate => say!("{}", reports::gate::DEFAULT_GATE.trim_end()),
         Listing::Metrics => {
             for metric in Metric::ALL {
                 say!("{:<16} {:<6} {}", metric, metric.unit(), metric.describe());

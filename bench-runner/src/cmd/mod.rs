@@ -1,6 +1,7 @@
 //! One file a verb.
 
 pub(crate) mod cell;
+pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod kernel;

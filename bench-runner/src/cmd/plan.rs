@@ -8,7 +8,7 @@ use scenarios::population::Recipe;
 
 use crate::cli::PlanArgs;
 use crate::exit::{Ended, Usage};
-use crate::plan::{ENVIRONMENT, Plan, Settings};
+use crate::plan::{ENVIRONMENT, Plan, PlannedStay, Settings};
 use crate::progress::rough;
 use crate::sandbox::choice;
 use crate::sandbox::counted::at_a_time;
@@ -19,10 +19,15 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
         return Err(Usage("--resume is for `run`; a plan carries nothing on".to_owned()).into());
     }
     let settings = Settings::resolve(&args.run)?;
-    let environments = choice::foreseen(&args.run)?;
+    let environments = choice::foreseen(&settings)?;
     let plan = Plan::new(&settings, &environments);
     if args.rules {
-        print_rules(&settings);
+        for side in settings.sides() {
+            if !side.variant.is_empty() {
+                say!("# variant {}", side.variant);
+            }
+            print_rules(side);
+        }
     } else if args.json {
         for stay in plan.block(0) {
             say!(
@@ -48,8 +53,10 @@ fn print_table(plan: &Plan) {
         0
     };
     let place = if several { "environment" } else { "" };
+    let modes = plan.stays.iter().map(|stay| mode_of(stay).len());
+    let width = modes.max().unwrap_or(0).max(16);
     say!(
-        "{:<4} {place:<environment$}{:<16} {:>8} {:>9}  {:<9} {:>9}  cells",
+        "{:<4} {place:<environment$}{:<width$} {:>8} {:>9}  {:<9} {:>9}  cells",
         "stay",
         "mode",
         "services",
@@ -71,18 +78,14 @@ fn print_table(plan: &Plan) {
             .iter()
             .map(|(count, name)| format!("{count} {name}"))
             .collect();
-        let mode = if stay.spec.variant.is_empty() {
-            stay.spec.mode.to_string()
-        } else {
-            format!("{} ({})", stay.spec.mode, stay.spec.variant)
-        };
+        let mode = mode_of(stay);
         let place = if several {
             stay.spec.environment.as_str()
         } else {
             ""
         };
         say!(
-            "{i:<4} {place:<environment$}{mode:<16} {:>8} {:>9}  {:<9} {:>9}  {}",
+            "{i:<4} {place:<environment$}{mode:<width$} {:>8} {:>9}  {:<9} {:>9}  {}",
             stay.spec.services,
             stay.spec.endpoints,
             if stay.spec.mode.is_floor() {
@@ -116,6 +119,14 @@ fn print_table(plan: &Plan) {
         rough(plan.budget),
         plan.seed,
     );
+}
+
+/// The mode, and which variant's.
+fn mode_of(stay: &PlannedStay) -> String {
+    match stay.spec.variant.as_str() {
+        "" => stay.spec.mode.to_string(),
+        variant => format!("{} ({variant})", stay.spec.mode),
+    }
 }
 
 fn print_rules(settings: &Settings) {

@@ -119,18 +119,12 @@ async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
 async fn choose(args: &RunArgs, settings: &Settings) -> anyhow::Result<Choice> {
     let cases = settings.cases();
     readiness::check_tools(&cases, &args.modes)?;
-    choice::choose(args, &cases).await
+    choice::choose(settings, &cases).await
 }
 
 /// Opens the environments and sees whether they can be asked for so much.
 async fn open(choice: Choice, settings: &Settings, folder: &Path) -> anyhow::Result<Environments> {
-    let environments = Environments::open(
-        choice,
-        &settings.cases(),
-        folder,
-        settings.deterministic.then_some(settings.seed),
-    )
-    .await?;
+    let environments = Environments::open(choice, settings, folder).await?;
     let plan = Plan::new(settings, &environments.planned());
     for open in environments.iter() {
         check_conntrack(&plan, open)?;
@@ -217,10 +211,17 @@ fn announce(settings: &Settings, plan: &Plan, environments: &Environments) {
     ));
     if !on_host {
         let most = settings.sizes.last().copied().unwrap_or_default();
-        note(&format!(
-            "quicker: --services {} --no-sweep --scenarios first-packet,service-add",
-            most.min(QUICK)
-        ));
+        let own_sizes = settings
+            .sides()
+            .iter()
+            .any(|side| side.sizes != settings.sizes);
+        // Variants with sizes of their own are quicker by those.
+        if !own_sizes {
+            note(&format!(
+                "quicker: --services {} --no-sweep --scenarios first-packet,service-add",
+                most.min(QUICK)
+            ));
+        }
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct PlannedEnvironment {
     pub(crate) name: String,
     /// What executes it.
     pub(crate) accel: Accelerator,
+    /// Variants that are measured there; empty: all.
+    pub(crate) variants: Vec<String>,
 }
 
 impl PlannedEnvironment {
@@ -41,12 +43,27 @@ impl PlannedEnvironment {
         Self {
             name: ENVIRONMENT.to_owned(),
             accel: Accelerator::None,
+            variants: Vec::new(),
         }
     }
 
     /// A guest.
     pub(crate) fn guest(name: String, accel: Accelerator) -> Self {
-        Self { name, accel }
+        Self {
+            name,
+            accel,
+            variants: Vec::new(),
+        }
+    }
+
+    /// The same, for these variants alone; none: for all.
+    pub(crate) fn of(self, variants: Vec<String>) -> Self {
+        Self { variants, ..self }
+    }
+
+    /// Whether a variant is measured there.
+    pub(crate) fn measures(&self, variant: &str) -> bool {
+        self.variants.is_empty() || self.variants.iter().any(|name| name == variant)
     }
 
     /// What things take there over what they are expected to take on the host's kernel.
@@ -89,10 +106,10 @@ pub(super) fn default_budget(settings: &Settings, environments: &[PlannedEnviron
     if settings.deterministic {
         return NO_BUDGET;
     }
-    let largest = settings.request.largest;
+    let largest = settings.sides().iter().map(|s| s.request.largest).max();
     match environments.iter().all(PlannedEnvironment::is_host) {
         true => HOST_BUDGET,
-        false if largest <= 1_000 => GUEST_BUDGET,
+        false if largest <= Some(1_000) => GUEST_BUDGET,
         false => LARGE_GUEST_BUDGET,
     }
 }

@@ -5,21 +5,50 @@ use std::time::Duration;
 use netns_harness::datapath::{Engine, Transport, registry};
 use scenarios::population::most_with_stride;
 use scenarios::position::Position;
+use scenarios::spec::Setup;
 use scenarios::{Request, SCENARIOS, Scenario};
 use schema::{Mode, Protocol, ScenarioKind};
 
 use super::environment::FLOWS;
 use super::{Plan, PlannedEnvironment, counted};
 use crate::cli::{OnOff, RunArgs, SandboxOption, Scenarios};
+use crate::environment;
 use crate::exit::Usage;
 use crate::readiness::Case;
+use crate::variant::{self, Given};
 
 /// Services beyond N that the updates of a stay may add.
 const ROOM: u32 = 100;
+/// Scenarios that also make updates as kube-proxy does.
+const UPDATES: [ScenarioKind; 3] = [
+    ScenarioKind::ServiceAdd,
+    ScenarioKind::ServiceRemove,
+    ScenarioKind::EndpointChurn,
+];
+
+/// One side of a comparison.
+#[derive(Debug, Clone)]
+pub(crate) struct Side {
+    /// As it was given.
+    pub(crate) given: Given,
+    /// The whole of what is asked of it.
+    pub(crate) settings: Settings,
+}
 
 /// What was asked, resolved: every default filled in.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
+    /// Name of the variant that this is asked of; "" for the run.
+    pub(crate) variant: String,
+    /// The sides of a comparison; none in an ordinary run.
+    pub(crate) variants: Vec<Side>,
+    pub(crate) sandbox: SandboxOption,
+    /// Kernels of guests, as they were named.
+    pub(crate) kernels: Vec<String>,
+    /// Sysctls and tools that were named.
+    pub(crate) setup: Setup,
+    /// Rules that match nothing, before nat.
+    pub(crate) plant: Option<u32>,
     pub(crate) sizes: Vec<u32>,
     pub(crate) endpoints: u32,
     pub(crate) modes: Vec<Mode>,
@@ -55,6 +84,66 @@ pub(super) fn sweep(most: u32) -> Vec<u32> {
 impl Settings {
     /// Fills in the defaults and checks what single options cannot know of each other.
     pub(crate) fn resolve(args: &RunArgs) -> Result<Self, Usage> {
+        let given = variant::all(args)?;
+        if given.is_empty() {
+            let settings = Self::of(args)?;
+            settings.check()?;
+            return Ok(settings);
+        }
+        let side = |(given, args): (Given, RunArgs)| {
+            let of_variant = |Usage(why)| Usage(format!("--variant {}: {why}", given.name));
+            let settings = Self {
+                variant: given.name.clone(),
+                ..Self::of(&args).map_err(of_variant)?
+            };
+            settings.check().map_err(of_variant)?;
+            Ok(Side { given, settings })
+        };
+        let variants: Result<Vec<Side>, Usage> = given.into_iter().map(side).collect();
+        let settings = Self {
+            variants: variants?,
+            ..Self::of(args)?
+        };
+        settings.check_sides()?;
+        Ok(settings)
+    }
+
+    /// What is asked of each variant; of the run itself when it has none.
+    pub(crate) fn sides(&self) -> Vec<&Self> {
+        match self.variants.as_slice() {
+            [] => vec![self],
+            sides => sides.iter().map(|side| &side.settings).collect(),
+        }
+    }
+
+    /// What single variants cannot know of each other.
+    fn check_sides(&self) -> Result<(), Usage> {
+        let [first, others @ ..] = self.variants.as_slice() else {
+            return Ok(());
+        };
+        let sizes = |side: &Side| side.settings.sizes.len();
+        if let Some(other) = others.iter().find(|side| sizes(side) != sizes(first)) {
+            return Err(Usage(format!(
+                "--variant {}: {} sizes, and variant {} has {}: each is compared with one of the other; give both as many with --services, or add --no-sweep",
+                other.given.name,
+                sizes(other),
+                first.given.name,
+                sizes(first),
+            )));
+        }
+        let named = |side: &&Side| !side.settings.kernels.is_empty();
+        let (with, without): (Vec<&Side>, Vec<&Side>) = self.variants.iter().partition(named);
+        if let (Some(with), Some(without)) = (with.first(), without.first()) {
+            return Err(Usage(format!(
+                "--variant {}: it names no --kernel and variant {} does: the host's kernel is not compared with a guest's; name one for each",
+                without.given.name, with.given.name
+            )));
+        }
+        Ok(())
+    }
+
+    /// Fills in the defaults; without what [`Settings::check`] sees.
+    fn of(args: &RunArgs) -> Result<Self, Usage> {
         if args.sandbox == SandboxOption::Netns && !args.kernel.is_empty() {
             return Err(Usage(
                 "--kernel names a guest's kernel and --sandbox netns has none: leave one of the two out".to_owned(),
@@ -76,7 +165,16 @@ impl Settings {
         sizes.sort_unstable();
         sizes.dedup();
         let largest = sizes.last().copied().unwrap_or_default();
-        let settings = Self {
+        Ok(Self {
+            variant: String::new(),
+            variants: Vec::new(),
+            sandbox: args.sandbox,
+            kernels: args.kernel.clone(),
+            setup: Setup {
+                sysctls: args.sysctl.iter().cloned().collect(),
+                tools: args.tool.iter().cloned().collect(),
+            },
+            plant: args.plant,
             sizes,
             endpoints: args.endpoints,
             modes: ordered(&args.modes, Mode::ALL),
@@ -109,14 +207,17 @@ impl Settings {
             control: !args.no_control && !args.deterministic,
             deterministic: args.deterministic,
             damage: args.damage.clone(),
-        };
-        settings.check()?;
-        Ok(settings)
+        })
     }
 
     /// The stays' modes as they are programmed, whatever they are measured on.
     pub(crate) fn cases(&self) -> Vec<Case> {
-        Plan::new(self, &[PlannedEnvironment::host()]).cases()
+        self.cases_of(Vec::new())
+    }
+
+    /// The same for the stays of these variants; none: of all.
+    pub(crate) fn cases_of(&self, variants: Vec<String>) -> Vec<Case> {
+        Plan::new(self, &[PlannedEnvironment::host().of(variants)]).cases()
     }
 
     fn check(&self) -> Result<(), Usage> {
@@ -172,12 +273,48 @@ impl Settings {
                     .to_owned(),
             ));
         }
+        if let Some(tool) = self.setup.tools.keys().find(|tool| !self.starts(tool)) {
+            return Err(Usage(format!(
+                "--tool {tool}: nothing that is asked starts {tool}: see --modes, --transports and --engines"
+            )));
+        }
         if self.modes.iter().all(|m| m.is_floor())
             && !self.scenarios.contains(&ScenarioKind::FirstPacket)
         {
             return Err(Usage("the floors none and conntrack have no control plane: ask for first-packet, or add a mode".to_owned()));
         }
         Ok(())
+    }
+
+    /// Whether anything that is asked starts the tool: a mode as it is programmed, or kube-proxy's way of an update.
+    fn starts(&self, tool: &str) -> bool {
+        let updates = self.scenarios.iter().any(|kind| UPDATES.contains(kind));
+        let programmed = self.modes.iter().flat_map(|mode| {
+            let transports = self.transports(*mode);
+            let engines = self.engines(*mode);
+            let case = move |engine| {
+                transports.clone().into_iter().map(move |transport| Case {
+                    mode: *mode,
+                    transport,
+                    engine,
+                    setup: Setup::default(),
+                })
+            };
+            engines.into_iter().flat_map(case)
+        });
+        let by_mode = |case: &Case| {
+            environment::tools(case)
+                .iter()
+                .any(|(name, _)| *name == tool)
+        };
+        let by_sync = |mode: &Mode| {
+            matches!(
+                (mode, tool),
+                (Mode::Nftables, "nft") | (Mode::Ipvs, "ipset")
+            )
+        };
+        programmed.into_iter().any(|case| by_mode(&case))
+            || updates && self.modes.iter().any(by_sync)
     }
 
     /// Engines in which a mode is measured: only ipset's rules go through either.

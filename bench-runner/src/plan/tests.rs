@@ -1,5 +1,6 @@
 use super::settings::sweep;
 use super::*;
+use crate::exit::Usage;
 use clap::Parser as _;
 use schema::{Accelerator, ScenarioKind};
 use std::collections::HashSet;
@@ -166,4 +167,189 @@ fn what_does_not_depend_on_the_transport_is_asked_once() {
         .flat_map(|s| &s.spec.cells)
         .filter(|c| c.scenario == ScenarioKind::FirstPacket);
     assert_eq!(latency.count(), 8);
+}
+
+/// The stays of a plan of variants that would be made one after the other in a block.
+fn order(plan: &Plan, block: u32) -> Vec<(usize, String)> {
+    let stays = plan.block(block).into_iter();
+    stays.map(|s| (s.pair, s.spec.variant)).collect()
+}
+
+const SIDES: [&str; 4] = ["--variant", "base:", "--variant", "head:--endpoints 3"];
+
+#[test]
+fn the_stays_of_variants_that_are_compared_lie_side_by_side_and_each_is_as_often_first() {
+    let plan = plan(&[&["--services", "100,300", "--seed", "5"], &SIDES[..]].concat());
+    let mut firsts = [0, 0];
+    for block in 0..8 {
+        let order = order(&plan, block);
+        let mut left = order.as_slice();
+        while let [(pair, first), rest @ ..] = left {
+            let both = order.iter().filter(|(other, _)| other == pair).count();
+            assert_eq!(both, if first == CONTROL { 1 } else { 2 });
+            left = rest;
+            if let ([(next, second), rest @ ..], 2) = (rest, both) {
+                assert_eq!(next, pair, "side by side");
+                assert_ne!(first, second);
+                firsts[usize::from(first == "head")] += 1;
+                left = rest;
+            }
+        }
+    }
+    assert!(firsts[0] == firsts[1] && firsts[0] > 50, "{firsts:?}");
+    let by_head = |block| -> Vec<bool> {
+        let mut seen = HashSet::new();
+        let order = order(&plan, block).into_iter();
+        let mut first: Vec<(usize, bool)> = order
+            .filter(|(pair, _)| seen.insert(*pair))
+            .map(|(pair, variant)| (pair, variant == "head"))
+            .collect();
+        first.sort_unstable();
+        first.into_iter().map(|(_, head)| head).collect()
+    };
+    let mixed = by_head(0);
+    assert!(mixed.contains(&true) && mixed.contains(&false), "drawn");
+    assert_ne!(by_head(0), by_head(2), "and drawn again");
+}
+
+#[test]
+fn variants_have_the_same_stays_each_in_its_own_way_and_the_first_has_the_control_series() {
+    let one = plan(&["--services", "100"]);
+    let both = plan(&[&["--services", "100"], &SIDES[..]].concat());
+    let of = |variant: &'static str| both.stays.iter().filter(move |s| s.spec.variant == variant);
+    let asked = |stays: &[&PlannedStay]| -> Vec<(Mode, String, usize)> {
+        let of = |s: &&PlannedStay| (s.spec.mode, s.spec.transport.clone(), s.spec.cells.len());
+        stays.iter().map(of).collect()
+    };
+    let (base, head): (Vec<_>, Vec<_>) = (of("base").collect(), of("head").collect());
+    let ordinary = one.stays.iter().filter(|s| s.spec.variant.is_empty());
+    assert_eq!(asked(&base), asked(&ordinary.collect::<Vec<_>>()));
+    assert_eq!(asked(&base), asked(&head));
+    assert!(base.iter().all(|s| s.spec.endpoints == 2));
+    assert!(head.iter().all(|s| s.spec.endpoints == 3));
+    let control: Vec<_> = of(CONTROL).collect();
+    assert_eq!(control.len(), 1);
+    assert_eq!(control[0].spec.endpoints, 2, "of the first variant");
+    let keys: HashSet<CellKey> = both
+        .stays
+        .iter()
+        .flat_map(|s| s.spec.cells.iter().map(|c| key(&s.spec, c)))
+        .collect();
+    assert_eq!(keys.len() as u64, both.cells_per_block());
+}
+
+#[test]
+fn the_order_of_variants_follows_from_the_seed() {
+    let of = |seed: &str| {
+        let plan = plan(&[&["--services", "100", "--seed", seed], &SIDES[..]].concat());
+        (0..4)
+            .flat_map(|block| order(&plan, block))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of("3"), of("3"));
+    assert_ne!(of("3"), of("4"));
+}
+
+#[test]
+fn sizes_and_transports_of_variants_are_paired_by_their_order() {
+    let words = [
+        "--modes",
+        "nftables",
+        "--variant",
+        "base:--services 100,1000",
+        "--variant",
+        "head:--services 150,1100 --transports nft",
+    ];
+    let plan = plan(&words);
+    for pair in pairs::grouped(&plan.stays) {
+        let [base, head] = pair.as_slice() else {
+            panic!("{} stays", pair.len())
+        };
+        let wanted = if base.spec.services == 100 {
+            150
+        } else {
+            1_100
+        };
+        assert_eq!(head.spec.services, wanted);
+        assert_eq!(
+            (base.spec.transport.as_str(), head.spec.transport.as_str()),
+            ("netlink", "nft")
+        );
+        let scenarios = |s: &PlannedStay| -> HashSet<ScenarioKind> {
+            s.spec.cells.iter().map(|c| c.scenario).collect()
+        };
+        assert_eq!(scenarios(base), scenarios(head));
+    }
+}
+
+#[test]
+fn a_variant_is_measured_in_its_own_environments() {
+    let words = [
+        "--services",
+        "100",
+        "--variant",
+        "base:",
+        "--variant",
+        "head:",
+    ];
+    let cli = crate::cli::Cli::try_parse_from([&["bench-runner"], &words[..]].concat()).unwrap();
+    let settings = Settings::resolve(&cli.run).unwrap();
+    let guest = |name: &str, variant: &str| {
+        PlannedEnvironment::guest(name.to_owned(), Accelerator::Tcg).of(vec![variant.to_owned()])
+    };
+    let environments = [guest("guest-6.12", "head"), guest("guest-6.1", "base")];
+    let plan = Plan::new(&settings, &environments);
+    for stay in &plan.stays {
+        let wanted = match stay.spec.variant.as_str() {
+            "base" => &["guest-6.1"][..],
+            "head" => &["guest-6.12"],
+            _ => &["guest-6.1", "guest-6.12"],
+        };
+        assert!(wanted.contains(&stay.spec.environment.as_str()), "{stay:?}");
+    }
+    for pair in pairs::grouped(&plan.stays) {
+        let mut environments: Vec<&str> =
+            pair.iter().map(|s| s.spec.environment.as_str()).collect();
+        environments.sort_unstable();
+        assert_eq!(
+            environments,
+            ["guest-6.1", "guest-6.12"],
+            "each beside the other"
+        );
+    }
+    let control = plan.stays.iter().filter(|s| s.spec.variant == CONTROL);
+    assert_eq!(control.count(), 2, "one control series each");
+}
+
+#[test]
+fn variants_that_cannot_be_compared_are_refused() {
+    let refused = |words: &[&str]| {
+        let cli = crate::cli::Cli::try_parse_from([&["bench-runner"], words].concat()).unwrap();
+        let Usage(line) = Settings::resolve(&cli.run).unwrap_err();
+        line
+    };
+    let sides = |a: &str, b: &str| {
+        let (a, b) = (format!("a:{a}"), format!("b:{b}"));
+        refused(&["--services", "1000", "--variant", &a, "--variant", &b])
+    };
+    let sizes = sides("--services 500", "");
+    assert!(
+        sizes.contains("variant a has 1") && sizes.contains("--no-sweep"),
+        "{sizes}"
+    );
+    let kernels = sides("--kernel 6.1", "");
+    assert!(
+        kernels.starts_with("--variant b: it names no --kernel"),
+        "{kernels}"
+    );
+    let transports = sides(
+        "--transports exec --engines nft",
+        "--vip-stride 65536 --services 2000000",
+    );
+    assert!(transports.starts_with("--variant b: "), "{transports}");
+    let unused = sides("", "--tool ipvsadm=/bin/true");
+    assert!(
+        unused.contains("nothing that is asked starts ipvsadm"),
+        "{unused}"
+    );
 }

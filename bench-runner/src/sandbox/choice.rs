@@ -9,9 +9,9 @@ use guest::kernel::{Kernel, resolve};
 use guest::machine::QEMU;
 use schema::Accelerator;
 
-use crate::cli::{RunArgs, SandboxOption};
+use crate::cli::SandboxOption;
 use crate::exit::Usage;
-use crate::plan::PlannedEnvironment;
+use crate::plan::{PlannedEnvironment, Settings};
 use crate::progress::note;
 use crate::readiness::{self, Case, Trial};
 
@@ -30,10 +30,20 @@ pub(crate) enum Choice {
     /// Guests, one for each kernel.
     Guests {
         /// The kernels, with the names of their environments.
-        kernels: Vec<(String, Kernel)>,
+        kernels: Vec<Chosen>,
         /// Why, as a sentence.
         reason: String,
     },
+}
+
+/// A kernel that was chosen.
+pub(crate) struct Chosen {
+    /// Name of its environment.
+    pub(crate) name: String,
+    /// The kernel.
+    pub(crate) kernel: Kernel,
+    /// Variants that are measured on it; empty: all.
+    pub(crate) variants: Vec<String>,
 }
 
 impl Choice {
@@ -49,19 +59,18 @@ impl Choice {
 ///
 /// # Errors
 /// The machine cannot do what was asked for: a [`Usage`] with the remedy.
-pub(crate) async fn choose(args: &RunArgs, cases: &[Case]) -> anyhow::Result<Choice> {
-    if args.deterministic {
-        return Ok(guests(&args.kernel, "--deterministic asks for it")?);
+pub(crate) async fn choose(settings: &Settings, cases: &[Case]) -> anyhow::Result<Choice> {
+    let asked = kernels(settings);
+    if settings.deterministic {
+        return Ok(guests(&asked, "--deterministic asks for it")?);
     }
-    match args.sandbox {
+    match settings.sandbox {
         SandboxOption::Netns => Ok(Choice::Host {
             tried: readiness::attempt_all(cases).await?,
             reason: "the host's kernel: --sandbox netns asks for it".to_owned(),
         }),
-        SandboxOption::Guest => Ok(guests(&args.kernel, "--sandbox guest asks for it")?),
-        SandboxOption::Auto if !args.kernel.is_empty() => {
-            Ok(guests(&args.kernel, "--kernel asks for it")?)
-        }
+        SandboxOption::Guest => Ok(guests(&asked, "--sandbox guest asks for it")?),
+        SandboxOption::Auto if !asked.is_empty() => Ok(guests(&asked, "--kernel asks for it")?),
         SandboxOption::Auto => {
             let tried = readiness::attempt_all(cases).await?;
             let Some(why) = lacking(cases, &tried) else {
@@ -96,7 +105,7 @@ fn lacking(cases: &[Case], tried: &HashMap<Case, Trial>) -> Option<String> {
 fn modes_without(cases: &[Case], tried: &HashMap<Case, Trial>) -> Vec<&'static str> {
     let mut modes: Vec<_> = cases
         .iter()
-        .filter(|case| tried.get(case).is_some_and(|t| t.unsupported.is_none()))
+        .filter(|case| tried.get(*case).is_some_and(|t| t.unsupported.is_none()))
         .map(|case| case.mode)
         .collect();
     modes.sort_unstable();
@@ -104,18 +113,47 @@ fn modes_without(cases: &[Case], tried: &HashMap<Case, Trial>) -> Vec<&'static s
     modes.into_iter().map(|mode| mode.name()).collect()
 }
 
-fn guests(specs: &[String], why: &str) -> Result<Choice, Usage> {
+/// A word of `--kernel`, and the variants that it is for; none: all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Asked {
+    spec: String,
+    variants: Vec<String>,
+}
+
+/// Every kernel that is named, each once, in the order named.
+fn kernels(settings: &Settings) -> Vec<Asked> {
+    let mut asked: Vec<Asked> = Vec::new();
+    for side in settings.sides() {
+        for spec in &side.kernels {
+            // The run itself has no name, and is every variant there is.
+            let variant = (!side.variant.is_empty()).then(|| side.variant.clone());
+            match asked.iter_mut().find(|known| known.spec == *spec) {
+                Some(known) if variant.is_some() => known.variants.extend(variant),
+                _ => asked.push(Asked {
+                    spec: spec.clone(),
+                    variants: variant.into_iter().collect(),
+                }),
+            }
+        }
+    }
+    asked
+}
+
+fn guests(asked: &[Asked], why: &str) -> Result<Choice, Usage> {
     if !netns_sys::process::installed(QEMU) {
         return Err(Usage(format!(
             "{QEMU} is not installed and a guest needs it: apt-get install qemu-system-x86 (scripts/bootstrap does)"
         )));
     }
-    let (found, which) = if specs.is_empty() {
+    let (found, which) = if asked.is_empty() {
         let (spec, kernel) = default_kernel()?;
         (vec![kernel], format!(" ({spec} when none is named)"))
     } else {
-        let found: Result<Vec<Kernel>, Usage> = specs.iter().map(|spec| kernel(spec)).collect();
-        (found?, String::new())
+        let found = asked.iter().map(|asked| kernel(&asked.spec));
+        (
+            found.collect::<Result<Vec<Kernel>, Usage>>()?,
+            String::new(),
+        )
     };
     let versions: Vec<&str> = found.iter().map(|k| k.version.as_str()).collect();
     let names = names(&versions)?;
@@ -123,8 +161,18 @@ fn guests(specs: &[String], why: &str) -> Result<Choice, Usage> {
         "a guest with Linux {}{which}: {why}",
         versions.join(" and ")
     );
+    let variants = asked.iter().map(|asked| asked.variants.clone());
+    let kernels = names
+        .into_iter()
+        .zip(found)
+        .zip(variants.chain(std::iter::repeat(Vec::new())));
+    let chosen = kernels.map(|((name, kernel), variants)| Chosen {
+        name,
+        kernel,
+        variants,
+    });
     Ok(Choice::Guests {
-        kernels: names.into_iter().zip(found).collect(),
+        kernels: chosen.collect(),
         reason,
     })
 }
@@ -175,20 +223,29 @@ fn distribution_kernel(release: &str) -> &'static str {
 ///
 /// # Errors
 /// A kernel is named twice.
-pub(crate) fn foreseen(args: &RunArgs) -> Result<Vec<PlannedEnvironment>, Usage> {
-    let asks = args.deterministic || args.sandbox == SandboxOption::Guest || !args.kernel.is_empty();
-    if !asks {
+pub(crate) fn foreseen(settings: &Settings) -> Result<Vec<PlannedEnvironment>, Usage> {
+    let asked = kernels(settings);
+    let asks = settings.deterministic || settings.sandbox == SandboxOption::Guest;
+    if !asks && asked.is_empty() {
         return Ok(vec![PlannedEnvironment::host()]);
     }
-    let versions: Vec<String> = match args.kernel.as_slice() {
+    let versions: Vec<String> = match asked.as_slice() {
         [] => vec![default_version()],
-        specs => specs.iter().map(|spec| version(spec)).collect(),
+        asked => asked.iter().map(|asked| version(&asked.spec)).collect(),
     };
     let names = names(&versions.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let variants = asked.iter().map(|asked| asked.variants.clone());
+    let named = names
+        .into_iter()
+        .zip(variants.chain(std::iter::repeat(Vec::new())));
     // Where KVM boots it is faster.
-    let accelerator = if args.deterministic { Accelerator::TcgIcount } else { Accelerator::Tcg };
-    let guest = |name| PlannedEnvironment::guest(name, accelerator);
-    Ok(names.into_iter().map(guest).collect())
+    let accelerator = if settings.deterministic {
+        Accelerator::TcgIcount
+    } else {
+        Accelerator::Tcg
+    };
+    let guest = |(name, variants)| PlannedEnvironment::guest(name, accelerator).of(variants);
+    Ok(named.map(guest).collect())
 }
 
 fn default_version() -> String {

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +14,12 @@ use guest::jobs::{Job, with_jobs};
 use guest::kernel::Kernel;
 use guest::machine::{Accelerator, Boot, Hardware, QEMU};
 use netns_sys::clock;
-use scenarios::spec::{CellOutcome, CellSpec, Event, StaySpec};
+use scenarios::spec::{CellOutcome, CellSpec, Event, Setup, StaySpec};
 use schema::{Environment, Stage};
 
-use super::environments::{Open, merged, opened};
+use super::choice::Chosen;
+use super::environments::{Open, merged, opened, tools};
+use super::guest::{inside as place, path_of};
 use super::{Sandbox, no_event};
 use crate::cmd::cell::Input;
 use crate::environment;
@@ -61,14 +62,23 @@ pub(crate) enum Heard {
 }
 
 impl Counted {
-    /// Guests of that kernel, whose consoles are kept in the file `console`; none is booted yet.
+    /// Guests of that kernel, whose consoles are kept in the file `console`, with `tools` in a place of their own; none
+    /// is booted yet.
     ///
     /// # Errors
     /// Their initramfs cannot be built.
-    pub(crate) fn new(kernel: Kernel, console: &Path, seed: u64) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        kernel: Kernel,
+        console: &Path,
+        tools: &[PathBuf],
+        seed: u64,
+    ) -> anyhow::Result<Self> {
         let runner = std::env::current_exe().context("find this program's file")?;
         let initramfs = nameless()?;
-        guest::image::build(&runner, &kernel, &path_of(&initramfs))?;
+        let tools: Vec<(PathBuf, &PathBuf)> = tools.iter().map(|t| (place(t), t)).collect();
+        let further: Vec<(&Path, &Path)> =
+            tools.iter().map(|(at, from)| (at.as_path(), from.as_path())).collect();
+        guest::image::build_with(&runner, &further, &kernel, &path_of(&initramfs))?;
         Ok(Self {
             kernel,
             initramfs,
@@ -150,18 +160,22 @@ impl Counted {
 /// # Errors
 /// The initramfs cannot be built: a [`Usage`]; or this machine refuses a file.
 pub(super) async fn open(
-    name: String,
-    kernel: Kernel,
+    chosen: Chosen,
     console: &Path,
     cases: &[Case],
     seed: u64,
 ) -> anyhow::Result<Open> {
     let since = clock::now();
+    let Chosen {
+        name,
+        kernel,
+        variants,
+    } = chosen;
     let mut facts = Environment {
         accel: schema::Accelerator::TcgIcount,
         ..environment::of_kernel(&kernel)
     };
-    let mut guests = Counted::new(kernel, console, seed)
+    let mut guests = Counted::new(kernel, console, &tools(cases), seed)
         .map_err(|error| Usage(format!("{name}: no initramfs can be built: {error:#}")))?;
     let asked = Asked::of(cases)?;
     let limit = LOOK + TRY * asked.tried.len() as u32;
@@ -185,7 +199,13 @@ pub(super) async fn open(
         facts = merged(serde_json::from_str(&text)?, facts);
         let qemu = environment::version(QEMU).unwrap_or_else(|| "unknown".to_owned());
         facts.tools.insert(QEMU.to_owned(), qemu);
-        tried.extend(asked.tried.into_iter().zip(answers.map(readiness::trial)));
+        for (case, answer) in asked.tried.into_iter().zip(answers) {
+            let trial = readiness::trial(answer);
+            if let Some(why) = &trial.refused_sysctl {
+                return Err(Usage(format!("--sysctl: {why}")).into());
+            }
+            tried.insert(case, trial);
+        }
         note(&format!(
             "{name}: Linux {} is up, instructions counted, {} guests at a time, and was tried, in {}",
             facts.kernel,
@@ -196,7 +216,10 @@ pub(super) async fn open(
         note(&format!("{name}: {why}"));
     }
     let sandbox = Sandbox::Counted(Arc::new(guests));
-    Ok(opened(name, sandbox, facts, tried))
+    Ok(Open {
+        variants,
+        ..opened(name, sandbox, facts, tried)
+    })
 }
 
 /// What the first guest is asked.
@@ -212,7 +235,7 @@ struct Asked {
 impl Asked {
     fn of(cases: &[Case]) -> anyhow::Result<Self> {
         let facts = Input::Facts {
-            facts: cases.iter().map(|case| TrialOf::of(*case, None)).collect(),
+            facts: cases.iter().map(|case| TrialOf::of(case, None)).collect(),
         };
         let mut asked = Self {
             inputs: vec![serde_json::to_string(&facts)?],
@@ -220,13 +243,16 @@ impl Asked {
             lacking: HashMap::new(),
         };
         for case in cases {
-            if let Some(trial) = readiness::lacks_tool(*case) {
-                asked.lacking.insert(*case, trial);
+            if let Some(trial) = readiness::lacks_tool(case) {
+                asked.lacking.insert(case.clone(), trial);
                 continue;
             }
-            let trial = Input::Trial(TrialOf::of(*case, None));
+            let trial = Input::Trial(TrialOf {
+                setup: setup(&case.setup),
+                ..TrialOf::of(case, None)
+            });
             asked.inputs.push(serde_json::to_string(&trial)?);
-            asked.tried.push(*case);
+            asked.tried.push(case.clone());
         }
         Ok(asked)
     }
@@ -258,9 +284,19 @@ pub(crate) fn inside(spec: &StaySpec) -> Input {
         block: 0,
         environment: String::new(),
         variant: String::new(),
+        setup: setup(&spec.setup),
         cells: cells.collect(),
         ..spec.clone()
     }))
+}
+
+/// A setup as it is named inside.
+fn setup(named: &Setup) -> Setup {
+    let tools = named.tools.iter();
+    Setup {
+        tools: tools.map(|(name, file)| (name.clone(), place(file))).collect(),
+        ..named.clone()
+    }
 }
 
 /// What a stay said in its guest, with the numbers that its cells have in the run, and how it ended.
@@ -300,11 +336,6 @@ fn nameless() -> anyhow::Result<File> {
     tempfile::tempfile().context("make a file for a guest")
 }
 
-/// By which QEMU and the builder find a file without a name.
-fn path_of(file: &File) -> PathBuf {
-    format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -334,6 +365,8 @@ mod tests {
             brief: true,
             counted: true,
             damage: None,
+            plant: None,
+            setup: Setup::default(),
             cells: ids.iter().map(cell).collect(),
         }
     }

@@ -1,22 +1,21 @@
 //! The environments of a run: opened before the plan is made (what can be measured there, and how fast it
 //! is, is only known then), closed when the run ends.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use guest::kernel::Kernel;
 use netns_sys::clock;
 use schema::{Accelerator, Environment, SandboxKind};
 
 use super::Sandbox;
-use super::choice::Choice;
+use super::choice::{Choice, Chosen};
 use super::counted::{self, at_a_time};
 use super::guest::{Guest, MEMORY_MIB};
 use crate::cmd::cell::Input;
 use crate::environment;
 use crate::exit::Usage;
-use crate::plan::{ENVIRONMENT, PlannedEnvironment};
+use crate::plan::{ENVIRONMENT, PlannedEnvironment, Settings};
 use crate::progress::{note, rough};
 use crate::readiness::{self, Answer, Case, Trial, TrialOf};
 
@@ -34,6 +33,8 @@ pub(crate) struct Open {
     pub(crate) facts: Environment,
     /// Why modes cannot be measured there, by how they are programmed.
     pub(crate) unsupported: HashMap<Case, String>,
+    /// Variants that are measured there; empty: all.
+    pub(crate) variants: Vec<String>,
 }
 
 /// All environments of a run.
@@ -49,28 +50,31 @@ impl Environments {
     /// No environment came up: a [`Usage`] with the reason.
     pub(crate) async fn open(
         choice: Choice,
-        cases: &[Case],
+        settings: &Settings,
         folder: &Path,
         counted: Option<u64>,
     ) -> anyhow::Result<Self> {
         let all = match choice {
-            Choice::Host { tried, .. } => vec![host(cases, tried)?],
+            Choice::Host { tried, .. } => vec![host(&settings.cases(), tried)?],
             Choice::Guests { kernels, .. } => {
-                match counted {
-                    None => check_memory(kernels.len(), MEMORY_MIB)?,
-                    Some(_) => check_memory(at_a_time(), counted::MEMORY_MIB)?,
+                match settings.deterministic {
+                    false => check_memory(kernels.len(), MEMORY_MIB)?,
+                    true => check_memory(at_a_time(), counted::MEMORY_MIB)?,
                 }
+                check_programs(settings)?;
                 let several = kernels.len() > 1;
                 let mut all: Vec<Open> = Vec::new();
-                for (name, kernel) in kernels {
-                    let console = console(folder, several.then_some(name.as_str()));
-                    if let Some(seed) = counted {
-                        all.push(counted::open(name, kernel, &console, cases, seed).await?);
+                for chosen in kernels {
+                    let console = console(folder, several.then_some(chosen.name.as_str()));
+                    if settings.deterministic {
+                        let cases = settings.cases_of(chosen.variants.clone());
+                        all.push(counted::open(chosen, &console, &cases, settings.seed).await?);
                         continue;
                     }
                     // Where KVM did not boot one kernel it boots none.
                     let try_kvm = all.iter().all(|open| open.facts.accel == Accelerator::Kvm);
-                    all.push(guest(name, kernel, &console, cases, try_kvm).await?);
+                    let cases = settings.cases_of(chosen.variants.clone());
+                    all.push(guest(chosen, &console, &cases, try_kvm).await?);
                 }
                 all
             }
@@ -84,9 +88,14 @@ impl Environments {
 
     /// As the plan sees them.
     pub(crate) fn planned(&self) -> Vec<PlannedEnvironment> {
-        let planned = self.all.iter().map(|open| match open.facts.sandbox {
-            SandboxKind::Netns => PlannedEnvironment::host(),
-            SandboxKind::Guest => PlannedEnvironment::guest(open.name.clone(), open.facts.accel),
+        let planned = self.all.iter().map(|open| {
+            let environment = match open.facts.sandbox {
+                SandboxKind::Netns => PlannedEnvironment::host(),
+                SandboxKind::Guest => {
+                    PlannedEnvironment::guest(open.name.clone(), open.facts.accel)
+                }
+            };
+            environment.of(open.variants.clone())
         });
         planned.collect()
     }
@@ -147,13 +156,14 @@ fn host(cases: &[Case], tried: HashMap<Case, Trial>) -> anyhow::Result<Open> {
 }
 
 /// An environment that was tried.
-pub(super) fn opened(name: String, sandbox: Sandbox, facts: Environment, tried: HashMap<Case, Trial>) -> Open {
-    let sysctls = tried
-        .values()
-        .map(|trial| &trial.sysctls)
-        .find(|s| !s.is_empty());
+pub(super) fn opened(
+    name: String,
+    sandbox: Sandbox,
+    facts: Environment,
+    tried: HashMap<Case, Trial>,
+) -> Open {
     let facts = Environment {
-        sysctls: sysctls.cloned().unwrap_or_default(),
+        sysctls: common_sysctls(tried.values()),
         ..facts
     };
     let refused = |(case, trial): (Case, Trial)| Some((case, trial.unsupported?));
@@ -162,19 +172,57 @@ pub(super) fn opened(name: String, sandbox: Sandbox, facts: Environment, tried: 
         sandbox,
         facts,
         unsupported: tried.into_iter().filter_map(refused).collect(),
+        variants: Vec::new(),
     }
 }
 
+/// Sysctls that every lab had alike: what a variant sets is the variant's, and not its environment's.
+fn common_sysctls<'a>(tried: impl Iterator<Item = &'a Trial>) -> BTreeMap<String, String> {
+    let mut labs = tried.map(|t| &t.sysctls).filter(|found| !found.is_empty());
+    let mut common = labs.next().cloned().unwrap_or_default();
+    for lab in labs {
+        common.retain(|name, value| lab.get(name) == Some(value));
+    }
+    common
+}
+
+/// What stands in for tools must be programs where it is to be started in a guest, which has no interpreter for
+/// scripts.
+fn check_programs(settings: &Settings) -> Result<(), Usage> {
+    let sides = settings.sides();
+    let named = sides.iter().flat_map(|side| &side.setup.tools);
+    for (name, file) in named {
+        if !guest::image::is_elf(file) {
+            return Err(Usage(format!(
+                "--tool {name}={}: it is no ELF program, and a guest has no interpreter for scripts: name a program, or measure on the host's kernel with --sandbox netns",
+                file.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Files that stand in for tools, each once.
+pub(super) fn tools(cases: &[Case]) -> Vec<PathBuf> {
+    let tools = cases.iter().flat_map(|case| case.setup.tools.values());
+    let tools: BTreeSet<&PathBuf> = tools.collect();
+    tools.into_iter().cloned().collect()
+}
+
 async fn guest(
-    name: String,
-    kernel: Kernel,
+    chosen: Chosen,
     console: &Path,
     cases: &[Case],
     try_kvm: bool,
 ) -> anyhow::Result<Open> {
     let since = clock::now();
+    let Chosen {
+        name,
+        kernel,
+        variants,
+    } = chosen;
     let mut facts = environment::of_kernel(&kernel);
-    let mut guest = Guest::new(kernel, console)
+    let mut guest = Guest::new(kernel, console, &tools(cases))
         .map_err(|error| Usage(format!("{name}: no initramfs can be built: {error:#}")))?;
     let booted = guest.first_boot(try_kvm).await;
     facts.accel = match guest.accelerator() {
@@ -190,8 +238,9 @@ async fn guest(
                 note(&format!("{name}: without KVM ({why})"));
             }
             facts = seen_inside(&mut sandbox, cases, facts).await?;
-            for &case in cases {
-                tried.insert(case, readiness::attempt_in(&mut sandbox, case, None).await?);
+            for case in cases {
+                let trial = readiness::attempt_in(&mut sandbox, case, None).await?;
+                tried.insert(case.clone(), trial);
             }
             note(&format!(
                 "{name}: Linux {} is up under {}, {} CPUs, and was tried, in {}",
@@ -203,7 +252,10 @@ async fn guest(
         }
         Err(why) => note(&format!("{name}: {why}")),
     }
-    Ok(opened(name, sandbox, facts, tried))
+    Ok(Open {
+        variants,
+        ..opened(name, sandbox, facts, tried)
+    })
 }
 
 /// How an accelerator is called to a reader.
@@ -223,7 +275,7 @@ async fn seen_inside(
     outside: Environment,
 ) -> anyhow::Result<Environment> {
     let input = Input::Facts {
-        facts: cases.iter().map(|case| TrialOf::of(*case, None)).collect(),
+        facts: cases.iter().map(|case| TrialOf::of(case, None)).collect(),
     };
     let answer = sandbox.ask(&serde_json::to_string(&input)?, FACTS).await?;
     let Answer::Said(text) = answer else {

@@ -48,14 +48,20 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// A guest of that kernel, whose console is kept in the file `console`; not booted yet.
+    /// A guest of that kernel, whose console is kept in the file `console`, with `tools` in a place of their own
+    /// ([`inside`]); not booted yet.
     ///
     /// # Errors
     /// Its initramfs cannot be built.
-    pub(crate) fn new(kernel: Kernel, console: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(kernel: Kernel, console: &Path, tools: &[PathBuf]) -> anyhow::Result<Self> {
         let runner = std::env::current_exe().context("find this program's file")?;
         let initramfs = tempfile::tempfile().context("make a file for the guest's initramfs")?;
-        guest::image::build(&runner, &kernel, &path_of(&initramfs))?;
+        let tools: Vec<(PathBuf, PathBuf)> = tools.iter().map(|t| (inside(t), t.clone())).collect();
+        let further: Vec<(&Path, &Path)> = tools
+            .iter()
+            .map(|(at, from)| (at.as_path(), from.as_path()))
+            .collect();
+        guest::image::build_with(&runner, &further, &kernel, &path_of(&initramfs))?;
         Ok(Self {
             kernel,
             initramfs,
@@ -314,8 +320,15 @@ impl Job<'_> {
     }
 }
 
+/// Where a guest has a file of this machine that is started in place of a tool: not under its own path, over which
+/// a guest may have mounted something.
+pub(crate) fn inside(file: &Path) -> PathBuf {
+    let below = file.strip_prefix("/").unwrap_or(file);
+    Path::new("/tools").join(below)
+}
+
 /// By which QEMU and the builder find a file without a name.
-fn path_of(file: &File) -> PathBuf {
+pub(super) fn path_of(file: &File) -> PathBuf {
     format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into()
 }
 

@@ -17,7 +17,9 @@ type Failure = Box<dyn std::error::Error>;
 async fn main() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [spec, runner, seed, arguments @ ..] = words.as_slice() else {
-        return Err("arguments: KERNEL RUNNER SEED ARGUMENT…, and a job's standard input a line".into());
+        return Err(
+            "arguments: KERNEL RUNNER SEED ARGUMENT…, and a job's standard input a line".into(),
+        );
     };
     let kernel = guest::kernel::resolve(spec, &Cache::of_user())?;
     let folder = tempfile::tempdir()?;
@@ -36,7 +38,9 @@ async fn main() -> Result<(), Failure> {
         kernel: kernel.image.clone(),
         initramfs,
         hardware: Hardware {
-            accelerator: Accelerator::Icount { seed: seed.parse()? },
+            accelerator: Accelerator::Icount {
+                seed: seed.parse()?,
+            },
             cpus: 1,
             memory_mib: 1536,
         },

@@ -24,10 +24,12 @@ fn main() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.as_slice() {
         [job, number] if job == "job" => start(number),
-        [spec, programs @ ..] if !programs.is_empty() => tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?
-            .block_on(run(spec, programs)),
+        [spec, programs @ ..] if !programs.is_empty() => {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?
+                .block_on(run(spec, programs))
+        }
         _ => Err("arguments: KERNEL PROGRAM…".into()),
     }
 }
@@ -43,7 +45,10 @@ fn start(number: &str) -> Result<(), Failure> {
     let errors = std::io::stdout().as_fd().try_clone_to_owned()?;
     let status = Command::new(place(number))
         .args(["--test-threads", "2"])
-        .env("BENCH_REQUIRE", std::env::var("BENCH_REQUIRE").unwrap_or_else(|_| "netns,ipvs".to_owned()))
+        .env(
+            "BENCH_REQUIRE",
+            std::env::var("BENCH_REQUIRE").unwrap_or_else(|_| "netns,ipvs".to_owned()),
+        )
         .stdin(Stdio::null())
         .stderr(errors)
         .status()?;
@@ -90,7 +95,9 @@ async fn run(spec: &str, programs: &[String]) -> Result<(), Failure> {
                     break status;
                 }
                 Next::Line(Line::Said(said)) => eprintln!("{said:?}"),
-                Next::Late => return Err(format!("{program}: silent for {} s", SILENCE.as_secs()).into()),
+                Next::Late => {
+                    return Err(format!("{program}: silent for {} s", SILENCE.as_secs()).into());
+                }
             }
         };
         if status != "exit status: 0" {

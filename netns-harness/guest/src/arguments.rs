@@ -10,7 +10,7 @@ use crate::protocol::PORT;
 /// The processor of a guest whose instructions are counted. Named, because `max` is whatever a version of QEMU
 /// can translate; and without ERMS: with it the kernel copies by `rep movsb`, which counts one instruction for each
 /// byte. RDRAND is what the kernel seeds its random numbers with; here it reads QEMU's seeded generator.
-const COUNTED_MODEL: &str = "Nehalem,+rdrand";
+const COUNTED_MODEL: &str = "Nehalem,-cx16,+rdrand";
 /// One instruction a nanosecond of virtual time, and no waiting: when nothing is to be executed time jumps to the
 /// next timer.
 const COUNTING: &str = "shift=0,sleep=off";
@@ -179,11 +179,23 @@ mod tests {
         assert_eq!(of(&counted, "-seed"), Some("42"));
         assert_eq!(of(&counted, "-smp"), Some("1"));
         assert_eq!(of(&counted, "-accel"), Some("tcg,thread=single"));
-        assert!(of(&counted, "-rtc").unwrap_or_default().contains("clock=vm"));
+        assert!(
+            of(&counted, "-rtc")
+                .unwrap_or_default()
+                .contains("clock=vm")
+        );
         let model = of(&counted, "-cpu").unwrap_or_default();
-        assert!(!["max", "host"].iter().any(|word| model.contains(word)), "{model}");
+        assert!(
+            !["max", "host"].iter().any(|word| model.contains(word)),
+            "{model}"
+        );
         let append = of(&counted, "-append").unwrap_or_default().to_owned();
-        for word in ["nokaslr", "norandmaps", "tsc_early_khz=1000000", "guest-init"] {
+        for word in [
+            "nokaslr",
+            "norandmaps",
+            "tsc_early_khz=1000000",
+            "guest-init",
+        ] {
             assert!(append.split(' ').any(|w| w == word), "{append}");
         }
         // The command line is all that reaches the guest from here: it must not hold what differs by host.

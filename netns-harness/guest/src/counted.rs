@@ -41,7 +41,9 @@ pub async fn carry_out(boot: &Boot, jobs: usize) -> Result<Ran, GuestError> {
     let since = clock::now();
     let mut machine = match Machine::boot(boot).await {
         Ok(machine) => machine,
-        Err(_) if Duration::from_nanos(since.elapsed_ns()) >= boot.deadline => return Ok(Ran::Late),
+        Err(_) if Duration::from_nanos(since.elapsed_ns()) >= boot.deadline => {
+            return Ok(Ran::Late);
+        }
         Err(error) => return Err(error),
     };
     let (mut done, mut output) = (Vec::new(), Vec::new());
@@ -58,7 +60,9 @@ pub async fn carry_out(boot: &Boot, jobs: usize) -> Result<Ran, GuestError> {
                 stderr,
             }),
             Next::Line(Line::Said(said)) => {
-                return Err(machine.give_up(format!("it spoke out of turn: {said:?}")).await);
+                return Err(machine
+                    .give_up(format!("it spoke out of turn: {said:?}"))
+                    .await);
             }
         }
     }

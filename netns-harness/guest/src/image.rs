@@ -267,7 +267,9 @@ fn whole(path: &Path) -> PathBuf {
     }
 }
 
-fn is_elf(path: &Path) -> bool {
+/// Whether a file is a program or library in ELF format.
+#[must_use]
+pub fn is_elf(path: &Path) -> bool {
     let mut magic = [0; 4];
     let read = fs::File::open(path).and_then(|mut f| io::Read::read_exact(&mut f, &mut magic));
     read.is_ok() && magic == *b"\x7fELF"

@@ -22,8 +22,6 @@ mod sync;
 mod tests;
 mod trace;
 
-use std::process::Command;
-
 use ipset_sys::{Cause, Session};
 use schema::Mode;
 
@@ -119,8 +117,11 @@ fn send(commands: &[ipset_sys::Command]) -> Result<Applied, HarnessError> {
 
 /// A script through `ipset restore`.
 fn restore_sets(script: &str) -> Result<Applied, HarnessError> {
-    let done = netns_sys::process::run(Command::new("ipset").arg("restore"), script.as_bytes())
-        .map_err(|error| HarnessError::system("start ipset", error))?;
+    let done = netns_sys::process::run(
+        netns_sys::tools::command("ipset").arg("restore"),
+        script.as_bytes(),
+    )
+    .map_err(|error| HarnessError::system("start ipset", error))?;
     if !done.status.success() {
         let stderr = String::from_utf8_lossy(&done.stderr);
         return Err(HarnessError::Tool {

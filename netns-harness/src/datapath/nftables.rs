@@ -44,7 +44,6 @@ mod trace;
 mod tests;
 
 use std::io;
-use std::process::Command;
 
 use nft_codec::{Connection, Ruleset, Statement, Table, parse_script};
 use nix::errno::Errno;
@@ -313,8 +312,11 @@ pub(super) fn thread_time() -> Result<(u64, u64), HarnessError> {
 
 /// One transaction through `nft -f -`.
 fn run_nft(script: &str, applied: &mut Applied) -> Result<(), HarnessError> {
-    let done = netns_sys::process::run(Command::new("nft").args(["-f", "-"]), script.as_bytes())
-        .map_err(|error| HarnessError::system("start nft", error))?;
+    let done = netns_sys::process::run(
+        netns_sys::tools::command("nft").args(["-f", "-"]),
+        script.as_bytes(),
+    )
+    .map_err(|error| HarnessError::system("start nft", error))?;
     applied.user_ns += done.user_ns;
     applied.system_ns += done.system_ns;
     if done.status.success() {

@@ -67,6 +67,8 @@ pub struct Lab {
     pub pinning: Pinning,
     /// Answers for every endpoint.
     pub server: Server,
+    /// Sysctls pinned beside [`SYSCTLS`], by name.
+    pinned: BTreeMap<String, String>,
 }
 
 impl Lab {
@@ -75,6 +77,17 @@ impl Lab {
     /// # Errors
     /// The first step that failed; what was made goes with the returned error.
     pub fn build(pinning: Pinning) -> Result<Self, HarnessError> {
+        Self::pinned(pinning, &BTreeMap::new())
+    }
+
+    /// As [`Lab::build`], with further sysctls pinned in each of its namespaces and read back.
+    ///
+    /// # Errors
+    /// As [`Lab::build`].
+    pub fn pinned(
+        pinning: Pinning,
+        wanted: &BTreeMap<String, String>,
+    ) -> Result<Self, HarnessError> {
         let make = |name: &str| {
             NetNs::new().map_err(|e| HarnessError::system(format!("make the {name} namespace"), e))
         };
@@ -85,6 +98,7 @@ impl Lab {
             (Place::Backends, &backends),
         ] {
             sysctls::apply(place, ns)?;
+            sysctls::pin(place, ns, wanted)?;
         }
         links::connect(&client, &node, &backends)?;
         let server = Server::start(&backends, ENDPOINT_PORT, pinning)?;
@@ -94,6 +108,7 @@ impl Lab {
             backends,
             pinning,
             server,
+            pinned: wanted.clone(),
         })
     }
 
@@ -119,7 +134,7 @@ impl Lab {
             (Place::Node, &self.node),
             (Place::Backends, &self.backends),
         ] {
-            found.extend(sysctls::read(place, ns));
+            found.extend(sysctls::read(place, ns, &self.pinned));
         }
         found
     }

@@ -1,6 +1,7 @@
 //! Sysctls of a lab: a table of what is pinned, and what is only recorded.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use netns_sys::isolation::{read_sysctl, write_sysctl};
 use netns_sys::netns::NetNs;
@@ -80,6 +81,47 @@ pub(super) fn apply(place: Place, ns: &NetNs) -> Result<(), HarnessError> {
         .map_err(|e| HarnessError::system("enter a namespace of the lab", e))?
 }
 
+/// Pins sysctls that were asked for, and sees that each reads back as it was written.
+///
+/// # Errors
+/// One is not there, was refused, or reads back as something else.
+pub(super) fn pin(
+    place: Place,
+    ns: &NetNs,
+    wanted: &BTreeMap<String, String>,
+) -> Result<(), HarnessError> {
+    let write = || {
+        for (name, value) in wanted {
+            let act = || format!("sysctl {name}={value} in the {} namespace", place.name());
+            pin_one(name, value).map_err(|error| HarnessError::system(act(), error))?;
+        }
+        Ok(())
+    };
+    ns.run(write)
+        .map_err(|e| HarnessError::system("enter a namespace of the lab", e))?
+}
+
+fn pin_one(name: &str, value: &str) -> io::Result<()> {
+    let explained = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(
+            io::ErrorKind::NotFound,
+            "this kernel has none of that name there",
+        ),
+        io::ErrorKind::PermissionDenied => io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "it cannot be written in a namespace, or not without root",
+        ),
+        _ => error,
+    };
+    write_sysctl(name, value).map_err(explained)?;
+    let is = read_sysctl(name).map_err(explained)?;
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if words(&is) == words(value) {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("it reads back as {is}")))
+}
+
 fn here(
     place: Place,
 ) -> impl Iterator<Item = &'static (&'static [Place], &'static str, &'static str)> {
@@ -88,11 +130,17 @@ fn here(
         .filter(move |(places, _, _)| places.contains(&place))
 }
 
-/// Reads everything in the table for a namespace.
-pub(super) fn read(place: Place, ns: &NetNs) -> BTreeMap<String, String> {
+/// Reads everything in the table, and what was pinned beside it, for a namespace.
+pub(super) fn read(
+    place: Place,
+    ns: &NetNs,
+    wanted: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     let list = || {
         here(place)
-            .map(|(_, name, _)| {
+            .map(|(_, name, _)| *name)
+            .chain(wanted.keys().map(String::as_str))
+            .map(|name| {
                 let value = read_sysctl(name).unwrap_or_else(|_| "absent".to_owned());
                 (format!("{}:{name}", place.name()), value)
             })

@@ -8,4 +8,5 @@ pub mod netns;
 pub mod process;
 pub mod stdio;
 pub mod thread;
+pub mod tools;
 pub mod x_tables;

@@ -149,13 +149,16 @@ fn resume(pid: Pid, status: libc::c_int, traced: &mut bool) {
     let mut signal = None;
     if !*traced {
         *traced = true;
-        let options = ptrace::Options::PTRACE_O_TRACEEXIT | ptrace::Options::PTRACE_O_EXITKILL;
+        // A program that replaces itself by another, as a wrapper does, would else get a SIGTRAP of its own.
+        let options = ptrace::Options::PTRACE_O_TRACEEXIT
+            | ptrace::Options::PTRACE_O_TRACEEXEC
+            | ptrace::Options::PTRACE_O_EXITKILL;
         let _ = ptrace::setoptions(pid, options);
     } else if event == libc::PTRACE_EVENT_EXIT {
         if let (Some(before), Some(peak)) = (WEIGHING.get(), peak_resident(pid)) {
             WEIGHING.set(Some(before.max(peak)));
         }
-    } else {
+    } else if event != libc::PTRACE_EVENT_EXEC {
         signal = Signal::try_from(libc::WSTOPSIG(status)).ok();
     }
     let _ = ptrace::cont(pid, signal);
@@ -263,6 +266,23 @@ mod tests {
             let (done, _) =
                 weighing(|| run(Command::new("sh").args(["-c", &script]), b"").unwrap());
             assert_eq!(done.status.signal(), Some(signal), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_weighed_wrapper_becomes_the_program_that_it_starts_and_that_is_weighed() {
+        let script = "exec sh -c 'exit 6'";
+        let (done, _) = weighing(|| run(Command::new("sh").args(["-c", script]), b"").unwrap());
+        assert_eq!(done.status.code(), Some(6));
+        let mut large = holding(32);
+        let words: Vec<_> = std::iter::once(large.get_program())
+            .chain(large.get_args())
+            .map(std::ffi::OsStr::to_owned)
+            .collect();
+        let mut wrapped = Command::new("sh");
+        wrapped.args(["-c", "exec \"$@\"", "sh"]).args(words);
+        if let (Some((_, own)), Some((_, through))) = (weight(&mut large), weight(&mut wrapped)) {
+            assert!(through.abs_diff(own) < 4 * MEGABYTE, "{own} {through}");
         }
     }
 

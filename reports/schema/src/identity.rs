@@ -125,6 +125,9 @@ vocabulary! {
 /// at once), `vip_stride` STRIDE (VIPs so far apart; absent: drawn by the seed).
 pub type Options = BTreeMap<String, String>;
 
+/// Variant of the second `none` series.
+pub const CONTROL: &str = "control";
+
 /// Identity of a cell. Two records with equal keys measure the same thing.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -140,8 +143,8 @@ pub struct CellKey {
     pub endpoints: u32,
     /// Name of the environment; a key of the header's `environments`.
     pub environment: String,
-    /// `""` for the ordinary series; `"control"` for the second `none` series whose ratio to the
-    /// first states the run's noise.
+    /// `""` for the ordinary series of a run without variants, else the variant's name; `"control"` for the
+    /// second `none` series whose ratio to the first states the run's noise.
     #[serde(default)]
     pub variant: String,
     /// See [`Options`].

@@ -4,6 +4,7 @@
 //! the other. Field names are a public contract (DESIGN §9, METHODOLOGY "Results"); a change of
 //! meaning raises [`SCHEMA_VERSION`] and adds a step to [`migrate`].
 
+pub mod comparison;
 mod identity;
 mod metric;
 pub mod migrate;
@@ -11,12 +12,12 @@ mod outcome;
 mod record;
 pub mod summary;
 
-pub use identity::{CellKey, Mode, Options, Protocol, ScenarioKind, UnknownName};
+pub use identity::{CONTROL, CellKey, Mode, Options, Protocol, ScenarioKind, UnknownName};
 pub use metric::{Direction, Metric, Unit};
 pub use outcome::{Outcome, Stage};
 pub use record::{
     Accelerator, CellRecord, EndRecord, Environment, Header, Record, ResumedRecord, Samples,
-    SandboxKind, Series,
+    SandboxKind, Series, Variant,
 };
 
 /// Version of the layout of `results.jsonl` and `summary.json`. Newer files are refused, older ones

@@ -59,8 +59,28 @@ pub struct Header {
     /// Why it was measured in these environments, as a sentence; "" in results of before guests.
     #[serde(default)]
     pub choice: String,
+    /// What is measured side by side, in the order given; empty when nothing is. A cell of the first has the
+    /// first one's name as [`CellKey::variant`].
+    #[serde(default)]
+    pub variants: Vec<Variant>,
     /// Environments by name.
     pub environments: BTreeMap<String, Environment>,
+}
+
+/// One side of a comparison that is measured in one run: its stays lie in the same shuffled blocks as the
+/// other sides' stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Variant {
+    /// Its name, "base" and "head" by custom.
+    pub name: String,
+    /// What sets it apart from the run's other arguments, as given.
+    pub options: String,
+    /// Environments that it is measured in, by name; empty: in all.
+    #[serde(default)]
+    pub environments: Vec<String>,
+    /// Files that it starts in place of tools, by the tool's name: version, checksum, path.
+    #[serde(default)]
+    pub tools: BTreeMap<String, String>,
 }
 
 /// Where a lab lives.

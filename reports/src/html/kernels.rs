@@ -1,4 +1,4 @@
-//! Environments side by side: mode × kernel at the largest size.
+//! Environments or variants side by side: mode × kernel at the largest size.
 
 use maud::{Markup, html};
 use schema::summary::{Row, Summary};
@@ -14,21 +14,17 @@ pub(super) fn tables(summary: &Summary) -> Markup {
     html! { @for table in side_by_side(summary) { (one(&table, summary)) } }
 }
 
-/// What a reader must know of the table.
-pub(crate) const CAPTION: &str = "Medians with 95 % intervals, each mode on each kernel. Figures only: kernels differ by more than one thing, \
-     so no ratio is drawn and nothing is ranked between them.";
-
 fn one(table: &SideBySide<'_>, summary: &Summary) -> Markup {
-    let columns = table.environments.len();
+    let columns = table.columns.len();
     html! {
         section {
-            h2 { "Kernels side by side at " (whole(table.services.into())) " services, " (whole(table.endpoints.into())) " endpoints each" }
-            div.scroll tabindex="0" role="region" aria-label="Modes by kernel" {
+            h2 { (table.of.title()) " side by side at " (whole(table.services.into())) " services, " (whole(table.endpoints.into())) " endpoints each" }
+            div.scroll tabindex="0" role="region" aria-label={ "Modes by " (table.of.one()) } {
                 table.cards style={ "--modes:" (columns) } {
-                    caption { (CAPTION) }
+                    caption { (table.of.caption()) }
                     thead { tr {
                         th scope="col" { "Question and mode" }
-                        @for name in &table.environments { th scope="col" { (heading(summary, name)) } }
+                        @for name in &table.columns { th scope="col" { (heading(summary, name)) } }
                     } }
                     tbody { @for (index, line) in table.lines.iter().enumerate() { (row(table, line, index)) } }
                 }
@@ -63,7 +59,7 @@ fn row(table: &SideBySide<'_>, line: &Line<'_>, index: usize) -> Markup {
                 @if first { (line.question) }
                 span.small { (line.series()) }
             }
-            @for (name, cell) in table.environments.iter().zip(&line.cells) {
+            @for (name, cell) in table.columns.iter().zip(&line.cells) {
                 td data-label=(name) { div { (answer(*cell, line.metric)) } }
             }
         }

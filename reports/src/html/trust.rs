@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use schema::summary::Summary;
-use schema::{Environment, Outcome, Unit};
+use schema::{Environment, Outcome, Unit, Variant};
 
 use crate::load::Run;
 use crate::quantity::{counted, value, whole};
@@ -43,6 +43,10 @@ pub(super) fn section(run: &Run, summary: &Summary) -> Markup {
                     dt { "Measured on" }
                     dd { (header.choice) }
                 }
+                @if !header.variants.is_empty() {
+                    dt { "Variants" }
+                    @for variant in &header.variants { dd { (variant_text(variant)) } }
+                }
                 dt { "To take it again" }
                 dd { code { (command(&header.command_line)) } }
                 dt { "Program" }
@@ -61,6 +65,23 @@ pub(super) fn section(run: &Run, summary: &Summary) -> Markup {
                 dl { @for (name, argument) in &header.arguments { dt { (name) } dd { code { (argument) } } } }
             }
         }
+    }
+}
+
+/// "head: --tool nft=/opt/nft (nft is nftables v1.1, …)".
+pub(crate) fn variant_text(variant: &Variant) -> String {
+    let own = match variant.options.as_str() {
+        "" => "nothing of its own",
+        options => options,
+    };
+    let tools: Vec<String> = variant
+        .tools
+        .iter()
+        .map(|(name, file)| format!("{name} is {file}"))
+        .collect();
+    match tools.is_empty() {
+        true => format!("{}: {own}", variant.name),
+        false => format!("{}: {own} ({})", variant.name, tools.join("; ")),
     }
 }
 

@@ -101,7 +101,7 @@ pub(super) fn fit_of<'a>(
             fit.scenario == scenario
                 && fit.metric == metric
                 && fit.environment == scope.environment
-                && fit.variant.is_empty()
+                && fit.variant == scope.variant
                 && fit.mode == series.mode
                 && fit.options == series.options
         })

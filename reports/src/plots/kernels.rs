@@ -1,4 +1,4 @@
-//! Environments side by side: what one question costs each mode on each kernel.
+//! Environments or variants side by side: what one question costs each mode on each kernel.
 
 use schema::summary::{Row, Summary};
 use schema::{Metric, Unit};
@@ -8,7 +8,7 @@ use super::figure::{Body, Figure, Mark, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{counted, value, whole};
 use crate::scope::lower_bound;
-use crate::side_by_side::{Line, SideBySide, side_by_side};
+use crate::side_by_side::{Columns, Line, SideBySide, side_by_side};
 
 /// Panels of a chart: the questions that are asked first.
 const PANELS: usize = 6;
@@ -24,9 +24,14 @@ pub(super) fn figure(summary: &Summary) -> Option<Figure> {
     (!panels.is_empty()).then(|| Figure {
         name: String::new(),
         title: format!(
-            "What does each kernel make of it? {} services on {}",
+            "What does each {} make of it? {} services {} {}",
+            table.of.one(),
             whole(table.services.into()),
-            table.environments.join(" and ")
+            match table.of {
+                Columns::Kernels => "on",
+                Columns::Variants => "in",
+            },
+            table.columns.join(" and ")
         ),
         notes: notes(&table, questions.len()),
         alt: described(&table, &questions),
@@ -84,7 +89,7 @@ fn panel(table: &SideBySide<'_>, question: &str) -> Option<Panel> {
 
 /// A row for each environment in which the line was planned; the first filled, the others hollow.
 fn rows(table: &SideBySide<'_>, line: &Line<'_>) -> Vec<NamedRow> {
-    let cells = table.environments.iter().zip(&line.cells).enumerate();
+    let cells = table.columns.iter().zip(&line.cells).enumerate();
     cells
         .filter_map(|(index, (name, cell))| {
             let row = (*cell)?;
@@ -124,10 +129,10 @@ fn notes(table: &SideBySide<'_>, shown: usize) -> Vec<String> {
         .map(|line| line.question.as_str())
         .collect();
     all.dedup();
-    let mut notes = vec![
-        "Dots are medians, bars their 95 % intervals over stays; n is samples/stays. Filled and hollow tell the kernels apart. Axes differ between panels."
-            .to_owned(),
-    ];
+    let mut notes = vec![format!(
+        "Dots are medians, bars their 95 % intervals over stays; n is samples/stays. Filled and hollow tell the {}s apart. Axes differ between panels.",
+        table.of.one()
+    )];
     if all.len() > shown {
         notes.push(format!(
             "One question a scenario; all {} are in the table.",
@@ -144,7 +149,7 @@ fn described(table: &SideBySide<'_>, questions: &[String]) -> String {
         .iter()
         .filter(|line| questions.contains(&line.question))
     {
-        for (name, row) in table.environments.iter().zip(&line.cells) {
+        for (name, row) in table.columns.iter().zip(&line.cells) {
             if let Some((median, unit)) = row.and_then(|row| row.median.zip(row.unit)) {
                 let what = format!("{}, {} on {name}", line.question, line.series());
                 parts.push(format!("{what}: {}", value(median, unit)));

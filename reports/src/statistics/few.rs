@@ -84,6 +84,13 @@ pub fn interval_of_few(medians: &[f64]) -> Option<[f64; 2]> {
     Mean::of(medians)?.interval()
 }
 
+/// Student's 95 % interval of how far the mean of `b` lies above that of `a`. `None` with fewer than two
+/// values on a side.
+#[must_use]
+pub fn student_shift(a: &[f64], b: &[f64]) -> Option<[f64; 2]> {
+    Mean::of(b)?.minus(Mean::of(a)?).interval()
+}
+
 /// The smallest interval that holds both. `None` when an end is not a number that can be written down.
 pub(super) fn hull(a: [f64; 2], b: [f64; 2]) -> Option<[f64; 2]> {
     let both = [a[0].min(b[0]), a[1].max(b[1])];

@@ -19,17 +19,31 @@
 //! Drawing is by Xoshiro256++ seeded from the data's identity ([`seed_of`]), so that a report of the
 //! same results is the same report.
 
-use std::f64::consts::FRAC_1_SQRT_2;
-
+mod bca;
+mod correction;
+mod crossover;
 mod few;
 mod fit;
+mod normal;
+mod paired;
+mod permutation;
+mod ranks;
 mod ratio;
 mod sample;
+mod two_sample;
 
-pub use few::{FEW_STAYS, interval_of_few};
+pub use bca::bca_interval;
+pub use correction::benjamini_hochberg;
+pub use crossover::{Crossover, crossover};
+pub use few::{FEW_STAYS, interval_of_few, student_shift};
 pub use fit::{Fitted, LINEAR_SIZES, PROPORTIONAL_SIZES, Size, linear, power, proportional};
+pub use normal::{normal_below, normal_point};
+pub use paired::{least_signed_rank, middle_of_differences, signed_rank};
+pub use permutation::{Exchangeable, aligned_ranks, aligned_shift, permutation};
 pub use ratio::{Ratio, Stratum, ratio_of_independent, ratio_of_medians};
+pub(crate) use sample::middle_of;
 pub use sample::{Sample, Scratch, interval_of_medians, median_interval, resampled_medians};
+pub use two_sample::{Shift, cliffs_delta, least_mann_whitney, mann_whitney, shift};
 
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -94,8 +108,7 @@ impl Replication {
         }
         let group = self.group as f64;
         let widened = student(self.freedom)? * (group / (group - 1.0)).sqrt();
-        // The normal distribution below −x.
-        Some(0.5 * libm::erfc(widened * FRAC_1_SQRT_2))
+        Some(normal_below(-widened))
     }
 }
 

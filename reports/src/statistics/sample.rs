@@ -396,6 +396,38 @@ fn counted(samples: &Samples) -> Result<Vec<(f64, u64)>, String> {
     }
 }
 
+/// What is left of a stay's samples where only their middle is asked for: how many there are, their type 7
+/// median, and whether they are all equal. Values that are not finite are left out, as in [`Sample::new`].
+///
+/// # Errors
+/// As [`Sample::check`].
+pub(crate) fn middle_of(samples: &Samples) -> Result<Option<(u64, f64, bool)>, String> {
+    let mut pairs: Vec<(f64, u64)> = counted(samples)?;
+    pairs.retain(|(value, _)| value.is_finite());
+    if let Samples::Values(_) = samples {
+        // One of each: the middle is found without sorting.
+        let n = pairs.len();
+        if n == 0 {
+            return Ok(None);
+        }
+        let order = |a: &(f64, u64), b: &(f64, u64)| a.0.total_cmp(&b.0);
+        let constant = pairs.iter().all(|(value, _)| *value == pairs[0].0);
+        let (below, middle, _) = pairs.select_nth_unstable_by(n / 2, order);
+        let upper = middle.0;
+        let lower = if n % 2 == 1 {
+            upper
+        } else {
+            below
+                .iter()
+                .map(|(value, _)| *value)
+                .fold(f64::MIN, f64::max)
+        };
+        return Ok(Some((n as u64, lower + 0.5 * (upper - lower), constant)));
+    }
+    Ok(Sample::new([(0, samples)])
+        .map(|sample| (sample.n(), sample.median(), sample.min() == sample.max())))
+}
+
 /// The median of all samples in each of [`RESAMPLES`] resamples. Those of samples with different stays
 /// are independent, so that quotients of two such lists are resamples of the ratio.
 #[must_use]

@@ -36,7 +36,10 @@ pub fn summarise(run: &Run) -> Summary {
     let (rows, (mut fits, noise)) = thread::scope(|scope| {
         let other = scope.spawn(|| {
             let cells = Cells::of(run);
-            (fits::fits(&cells), noise::noise(&cells))
+            (
+                fits::fits(&cells),
+                noise::noise(&cells, &run.header.variants),
+            )
         });
         let rows = rows(&cells, run);
         let other = other.join();

@@ -2,34 +2,43 @@
 //! differs between them is the run's noise, and no other difference smaller than it means anything.
 
 use schema::summary::Noise;
-use schema::{CellKey, Metric, Mode, ScenarioKind};
+use schema::{CONTROL, CellKey, Metric, Mode, ScenarioKind, Variant};
 
 use super::cells::Cells;
 use crate::quantity::{digits, span};
 use crate::statistics::{Ratio, Sample, Stratum, ratio_of_medians, seed_of};
 
-/// Variant of the second series.
-const CONTROL: &str = "control";
 /// Fewer stays than this cannot state the noise.
 const STAYS: u32 = 10;
 /// An interval of the ratio wider than this is noisy: ±5 %.
 const WIDTH: f64 = 0.10;
 
-/// States the noise of a run; `None` when it has no A/A pair.
-pub(super) fn noise(cells: &Cells<'_>) -> Option<Noise> {
+/// States the noise of a run; `None` when it has no A/A pair. In a run of variants the second series is that of
+/// the first variant of its environment.
+pub(super) fn noise(cells: &Cells<'_>, variants: &[Variant]) -> Option<Noise> {
+    let names = || {
+        [""].into_iter()
+            .chain(variants.iter().map(|v| v.name.as_str()))
+    };
     let mut strata: Vec<(CellKey, Vec<(Sample, Sample)>)> = Vec::new();
     for control in cells.keys().filter(|key| {
         key.mode == Mode::None
             && key.scenario == ScenarioKind::FirstPacket
             && key.variant == CONTROL
     }) {
-        let ordinary = CellKey {
-            variant: String::new(),
+        let of = |name: &str| CellKey {
+            variant: name.to_owned(),
             ..control.clone()
         };
-        let (Some(b), Some(a)) = (
+        let measured = |name| {
+            let key = of(name);
+            cells
+                .sample(&key, Metric::Latency)
+                .map(|sample| (key, sample))
+        };
+        let (Some(b), Some((ordinary, a))) = (
             cells.sample(control, Metric::Latency),
-            cells.sample(&ordinary, Metric::Latency),
+            names().find_map(measured),
         ) else {
             continue;
         };

@@ -1,6 +1,6 @@
 //! Data-plane ratios: every mode against both floors, and one mode against another.
 
-use schema::{CellKey, Metric, Mode, ScenarioKind};
+use schema::{CONTROL, CellKey, Metric, Mode, ScenarioKind};
 
 use super::cells::Cells;
 use crate::load::Run;
@@ -29,7 +29,7 @@ pub fn floor_ratios(run: &Run, services: u32) -> Vec<FloorRatio> {
             key.services == services
                 && key.scenario == ScenarioKind::FirstPacket
                 && key.mode != Mode::None
-                && key.variant.is_empty()
+                && key.variant != CONTROL
         })
         .flat_map(|key| {
             floors()

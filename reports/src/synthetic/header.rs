@@ -57,6 +57,7 @@ pub(super) fn header(shape: &Shape, cells: u64) -> Header {
         planned_blocks: shape.blocks,
         planned_time_ns: 300_000_000_000,
         choice: "the host's kernel: it can run every requested mode".to_owned(),
+        variants: Vec::new(),
         environments: BTreeMap::from([("host".to_owned(), environment)]),
     }
 }

@@ -185,7 +185,7 @@ async fn try_modes(args: &DoctorArgs, no_namespace: Option<&String>) -> anyhow::
                 unsupported: Some(why.clone()),
                 ..Trial::default()
             },
-            None => readiness::attempt(case, at).await?,
+            None => readiness::attempt(&case, at).await?,
         };
         found.push(way(case, trial));
     }

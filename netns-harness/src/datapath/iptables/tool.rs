@@ -22,7 +22,7 @@ pub(in crate::datapath) const fn prefix(engine: Engine) -> &'static str {
 
 /// A program with the stay's own lock: the private /run of a stay holds it, the host's is never touched.
 fn program(name: &str) -> Command {
-    let mut command = Command::new(name);
+    let mut command = netns_sys::tools::command(name);
     command.env("XTABLES_LOCKFILE", "/run/xtables.lock");
     command
 }

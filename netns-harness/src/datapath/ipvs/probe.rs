@@ -101,7 +101,7 @@ fn try_sets() -> Result<(), String> {
 }
 
 fn try_tool(program: &str, arguments: &[&str]) -> Result<(), String> {
-    let done = send::run(std::process::Command::new(program).args(arguments), "");
+    let done = send::run(netns_sys::tools::command(program).args(arguments), "");
     done.map(drop).map_err(|error| match &error {
         HarnessError::System { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
             format!("{program} is not installed: apt-get install {program}")

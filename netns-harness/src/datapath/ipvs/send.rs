@@ -7,6 +7,7 @@ use ipset_sys::Session;
 use ipvs_codec::{Batch as Messages, Connection, IpvsError, LinkOp, Links, Op, Server, ServiceId};
 use netns_sys::isolation::write_sysctl;
 use netns_sys::process;
+use netns_sys::tools::command;
 
 use super::part::{Part, Script};
 use super::{Ipvs, TOOL, ipvs_error, layout};
@@ -35,7 +36,7 @@ pub(super) fn apply(datapath: &Ipvs, batch: &Batch) -> Result<Applied, HarnessEr
     for transaction in &batch.transactions {
         let one = match &transaction.payload {
             Payload::Restore(text) => tool::restore(TOOL, tool::ADD, text)?,
-            Payload::SetScript(text) => run(Command::new("ipset").arg("restore"), text)?,
+            Payload::SetScript(text) => run(command("ipset").arg("restore"), text)?,
             Payload::Commands(lines) => processes(lines)?,
             Payload::Sets(commands) => on_this_thread(|| send_sets(commands))?,
             Payload::Ipvs(Part::Script(script)) => sender.script(script)?,
@@ -97,7 +98,7 @@ pub(super) fn run(command: &mut Command, input: &str) -> Result<Applied, Harness
 fn processes(lines: &[Vec<String>]) -> Result<Applied, HarnessError> {
     let mut total = Applied::default();
     for words in lines {
-        let one = run(Command::new(&words[0]).args(&words[1..]), "")?;
+        let one = run(command(&words[0]).args(&words[1..]), "")?;
         total.user_ns += one.user_ns;
         total.system_ns += one.system_ns;
     }
@@ -140,7 +141,7 @@ impl Sender<'_> {
 
     fn script(&mut self, script: &Script) -> Result<Applied, HarnessError> {
         self.make_room(script.ops())?;
-        run(Command::new("ipvsadm").arg("-R"), script.text())
+        run(command("ipvsadm").arg("-R"), script.text())
     }
 
     fn connection(&mut self) -> Result<&mut Connection, HarnessError> {
@@ -265,7 +266,7 @@ pub(super) fn ask_as_kube_proxy(population: &Population) -> Result<(), HarnessEr
         let line = create.to_string();
         let mut words: Vec<&str> = line.split_whitespace().collect();
         words.push("-exist");
-        run(Command::new("ipset").args(words), "")?;
+        run(command("ipset").args(words), "")?;
     }
     let servers: Vec<ServiceId> = population
         .services

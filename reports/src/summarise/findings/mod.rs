@@ -104,9 +104,7 @@ impl Context<'_, '_> {
     fn keys_at_largest(&self, asks: impl Fn(&CellKey) -> bool) -> Vec<&CellKey> {
         self.cells
             .keys()
-            .filter(|key| {
-                self.scope.holds(key) && key.variant.is_empty() && key.services == self.largest
-            })
+            .filter(|key| self.scope.holds(key) && key.services == self.largest)
             .filter(|key| !key.mode.is_floor() && asks(key))
             .collect()
     }
@@ -133,7 +131,7 @@ impl Context<'_, '_> {
             fit.scenario == scenario
                 && fit.metric == metric
                 && fit.environment == self.scope.environment
-                && fit.variant.is_empty()
+                && fit.variant == self.scope.variant
                 && !fit.mode.is_floor()
         })
     }

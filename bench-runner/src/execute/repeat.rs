@@ -1,0 +1,97 @@
+//! Repeating stays while the budget lasts. In an A/B run a turn makes the stays of all variants that are compared
+//! with each other, so that each has as many as the others.
+
+use scenarios::Needs;
+use scenarios::spec::{CellSpec, StaySpec};
+
+use super::Executor;
+use crate::budget::{self, Candidate};
+
+impl Executor<'_> {
+    /// Places of the stays to repeat next; of a pair its first.
+    pub(super) fn round(&self) -> Vec<usize> {
+        if self.interrupted {
+            return Vec::new();
+        }
+        let first = |place: &usize| self.plan.pair_of(*place).next() == Some(*place);
+        let candidates: Vec<Candidate> = (0..self.plan.stays.len())
+            .filter(first)
+            .filter_map(|place| self.candidate(place))
+            .collect();
+        budget::round(&candidates, self.left_ns(), self.settings.seed)
+    }
+
+    /// The stays of a pair, if repeating them could give anything.
+    fn candidate(&self, place: usize) -> Option<Candidate> {
+        let all: Vec<Candidate> = self
+            .plan
+            .pair_of(place)
+            .filter_map(|place| self.candidate_alone(place))
+            .collect();
+        let widths: Option<Vec<f64>> = all.iter().map(|c| c.width).collect();
+        let first = all.first()?;
+        Some(Candidate {
+            place,
+            headline: all.iter().any(|c| c.headline),
+            done: all.iter().map(|c| c.done).min().unwrap_or(first.done),
+            cost_ns: all.iter().map(|c| c.cost_ns).sum(),
+            width: widths.map(|all| all.into_iter().fold(0.0, f64::max)),
+            ..first.clone()
+        })
+    }
+
+    /// A stay, if repeating it could give anything.
+    fn candidate_alone(&self, place: usize) -> Option<Candidate> {
+        let spec = &self.plan.stays[place].spec;
+        let hopeless = spec.cells.iter().all(|c| self.ledger.is_hopeless(spec, c));
+        let left_out = self.plan.stays[place].left_out.is_some();
+        if hopeless || left_out || self.impossible(spec).is_some() {
+            return None;
+        }
+        let served = |spec: &StaySpec| {
+            let all_served =
+                |c: &CellSpec| scenarios::scenario(c.scenario).needs() == Needs::Served;
+            spec.cells.iter().all(all_served)
+        };
+        let largest = self.plan.stays.iter().map(|s| s.spec.services).max();
+        let lane = self
+            .plan
+            .stays
+            .iter()
+            .position(|s| same_lane(&s.spec, spec));
+        Some(Candidate {
+            place,
+            lane: lane.unwrap_or(place),
+            headline: Some(spec.services) == largest && served(spec),
+            done: self.ledger.next_block(place)?,
+            cost_ns: self.cost_ns(place),
+            width: self.ledger.width(place),
+        })
+    }
+
+    /// Repeats the stays of a pair, side by side, if they still fit. One that is behind, because the run was
+    /// interrupted between the two, catches up.
+    pub(super) async fn turn(&mut self, place: usize) -> anyhow::Result<()> {
+        let Some(candidate) = self.candidate(place) else {
+            return Ok(());
+        };
+        if self.interrupted || candidate.cost_ns > self.left_ns() {
+            return Ok(());
+        }
+        let pair = self.plan.stays[place].pair;
+        let stays = self.plan.block(candidate.done);
+        for stay in stays.iter().filter(|stay| stay.pair == pair) {
+            self.visit(stay).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether two stays take turns: the same mode in the same environment, programmed in the same way.
+fn same_lane(a: &StaySpec, b: &StaySpec) -> bool {
+    let lane = |s: &StaySpec| {
+        let way = (s.mode, s.transport.clone(), s.engine.clone());
+        (s.environment.clone(), s.variant.clone(), way)
+    };
+    lane(a) == lane(b)
+}

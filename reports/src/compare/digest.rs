@@ -1,0 +1,171 @@
+//! What a comparison keeps of a run: of each stay's samples their middle. So memory does not grow with the
+//! number of samples, and a file of a gigabyte is read line by line.
+
+use std::path::{Path, PathBuf};
+
+use schema::{
+    Accelerator, CellKey, CellRecord, Header, Metric, Outcome, Samples, SandboxKind, Unit,
+};
+
+use crate::load::{LoadError, Run, load_keeping};
+use crate::statistics::middle_of;
+
+/// A run, without its samples.
+#[derive(Debug, Clone)]
+pub struct Digest {
+    /// As it was named.
+    pub(crate) path: PathBuf,
+    pub(crate) header: Header,
+    pub(crate) cells: Vec<CellDigest>,
+    /// Whether it has its end line.
+    pub(crate) ended: bool,
+    /// What was dropped or looks odd, as sentences.
+    pub warnings: Vec<String>,
+}
+
+/// One cell of one stay.
+#[derive(Debug, Clone)]
+pub(crate) struct CellDigest {
+    pub(crate) key: CellKey,
+    pub(crate) block: u32,
+    pub(crate) stay: u32,
+    /// Seed of its population.
+    pub(crate) seed: u64,
+    /// Whether its times are executed instructions.
+    pub(crate) deterministic: bool,
+    pub(crate) outcome: Outcome,
+    /// Whether other processes move its memory figures.
+    pub(crate) noisy: bool,
+    pub(crate) series: Vec<SeriesDigest>,
+}
+
+/// The samples of one metric in one stay.
+#[derive(Debug, Clone)]
+pub(crate) struct SeriesDigest {
+    pub(crate) metric: Metric,
+    pub(crate) unit: Unit,
+    pub(crate) n: u64,
+    pub(crate) median: f64,
+    /// Whether all samples are equal.
+    pub(crate) constant: bool,
+    /// Of all samples in their order: equal samples have equal hashes.
+    pub(crate) hash: u64,
+}
+
+/// Fact of a cell that names the seed of its population, where seeds differ between blocks.
+const SEED: &str = "seed";
+
+impl Digest {
+    /// Reads a run directory or its results, line by line.
+    ///
+    /// # Errors
+    /// As [`crate::load`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        let path = path.as_ref();
+        let kept = load_keeping(path, CellDigest::of)?;
+        let mut digest = Self {
+            path: path.to_path_buf(),
+            header: kept.header,
+            cells: kept.cells,
+            ended: kept.end.is_some(),
+            warnings: kept.warnings,
+        };
+        digest.settle();
+        Ok(digest)
+    }
+
+    /// Of a run in memory, under a name.
+    ///
+    /// # Errors
+    /// Samples that cannot be read, as a sentence.
+    pub fn of(run: &Run, name: &str) -> Result<Self, String> {
+        let cells: Result<Vec<CellDigest>, String> =
+            run.cells.iter().cloned().map(CellDigest::of).collect();
+        let mut digest = Self {
+            path: PathBuf::from(name),
+            header: run.header.clone(),
+            cells: cells?,
+            ended: run.end.is_some(),
+            warnings: run.warnings.clone(),
+        };
+        digest.settle();
+        Ok(digest)
+    }
+
+    /// What a cell cannot know by itself.
+    fn settle(&mut self) {
+        for cell in &mut self.cells {
+            // Without a seed of its own a stay has the run's.
+            if cell.seed == NO_SEED {
+                cell.seed = self.header.seed;
+            }
+            if let Some(facts) = self.header.environments.get(&cell.key.environment) {
+                cell.noisy |= facts.sandbox == SandboxKind::Netns;
+                cell.deterministic = facts.accel == Accelerator::TcgIcount;
+            }
+        }
+    }
+}
+
+/// Stands for "the run's".
+const NO_SEED: u64 = u64::MAX;
+
+impl CellDigest {
+    fn of(cell: CellRecord) -> Result<Self, String> {
+        let mut series = Vec::with_capacity(cell.series.len());
+        for one in &cell.series {
+            let middle = middle_of(&one.samples).map_err(|why| format!("{}: {why}", one.metric))?;
+            if let Some((n, median, constant)) = middle {
+                series.push(SeriesDigest {
+                    metric: one.metric,
+                    unit: one.unit,
+                    n,
+                    median,
+                    constant,
+                    hash: hash(&one.samples),
+                });
+            }
+        }
+        let seed = match cell.facts.get(SEED) {
+            Some(text) => text
+                .parse()
+                .map_err(|_| format!("fact seed: '{text}' is no number"))?,
+            None => NO_SEED,
+        };
+        Ok(Self {
+            noisy: cell.facts.contains_key("noisy"),
+            key: cell.key,
+            block: cell.block,
+            stay: cell.stay,
+            seed,
+            deterministic: false,
+            outcome: cell.outcome,
+            series,
+        })
+    }
+
+    pub(crate) fn measured(&self) -> bool {
+        self.outcome == Outcome::Measured
+    }
+
+    pub(crate) fn get(&self, metric: Metric) -> Option<&SeriesDigest> {
+        self.series.iter().find(|series| series.metric == metric)
+    }
+}
+
+/// FNV-1a over words instead of bytes: it tells lists apart, not attackers.
+fn hash(samples: &Samples) -> u64 {
+    let step = |hash: u64, word: u64| {
+        (hash ^ word)
+            .wrapping_mul(0x0000_0100_0000_01b3)
+            .rotate_left(17)
+    };
+    match samples {
+        Samples::Values(values) => values.iter().fold(0xcbf2_9ce4_8422_2325, |hash, value| {
+            step(hash, value.to_bits())
+        }),
+        Samples::Hdr(text) => text
+            .bytes()
+            .fold(0x8422_2325_cbf2_9ce4, |hash, byte| step(hash, byte.into())),
+    }
+}

@@ -1,0 +1,292 @@
+//! One file a format.
+
+mod annotations;
+mod csv;
+mod junit;
+mod markdown;
+mod text;
+mod trackers;
+
+use schema::comparison::{Change, Compared, Comparison, Conclusion, Pooled, Verdict};
+use schema::{Metric, Unit};
+
+use crate::quantity::{counted, digits, value, whole};
+
+/// How a comparison is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For a terminal.
+    Text,
+    /// For a pull request.
+    Markdown,
+    /// Everything, by `bench-runner schema comparison`.
+    Json,
+    /// One line a cell and metric.
+    Csv,
+    /// Test results, as CI systems read them.
+    Junit,
+    /// Annotations of GitHub Actions.
+    Github,
+    /// Bencher Metric Format.
+    Bencher,
+    /// `customSmallerIsBetter` of github-action-benchmark.
+    BenchmarkAction,
+}
+
+/// The comparison in that format, with a newline at its end.
+///
+/// # Errors
+/// A value that JSON cannot hold; a comparison has none.
+pub fn render(comparison: &Comparison, format: Format) -> serde_json::Result<String> {
+    Ok(match format {
+        Format::Text => text::render(comparison),
+        Format::Markdown => markdown::render(comparison),
+        Format::Json => serde_json::to_string_pretty(comparison)? + "\n",
+        Format::Csv => csv::render(comparison),
+        Format::Junit => junit::render(comparison),
+        Format::Github => annotations::render(comparison),
+        Format::Bencher => trackers::bencher(comparison)?,
+        Format::BenchmarkAction => trackers::benchmark_action(comparison)?,
+    })
+}
+
+/// A share as people read it: "+9.80 %".
+#[must_use]
+pub fn percent(share: f64) -> String {
+    let sign = if share > 0.0 { "+" } else { "" };
+    format!("{sign}{} %", digits(100.0 * share))
+}
+
+/// What the comparison comes to, in one sentence.
+fn headline(comparison: &Comparison) -> String {
+    let count = |verdict: Verdict| comparison.verdicts.get(&verdict).copied().unwrap_or(0);
+    let allowed = comparison
+        .cells
+        .iter()
+        .filter(|row| row.allowed.is_some())
+        .count() as u64;
+    let missing = count(Verdict::Missing) - allowed;
+    let mut parts = Vec::new();
+    for (number, noun) in [
+        (count(Verdict::Regressed), "regression"),
+        (missing, "missing result"),
+    ] {
+        if number > 0 {
+            parts.push(counted(number, noun));
+        }
+    }
+    let failures = comparison.new.others.get("failed").copied().unwrap_or(0);
+    if failures > 0 {
+        parts.push(counted(failures, "failed cell"));
+    }
+    if comparison.identical {
+        parts.push("identical: BASE and NEW are one measurement".to_owned());
+    }
+    let said = match comparison.conclusion {
+        Conclusion::Passed if comparison.identical => return parts.join(", "),
+        Conclusion::Passed => "no regression",
+        Conclusion::Failed => "failed",
+        Conclusion::Regressed => "regressed",
+    };
+    for (verdict, noun) in [
+        (Verdict::Improved, "improved"),
+        (Verdict::Unchanged, "unchanged"),
+        (Verdict::Inconclusive, "inconclusive"),
+    ] {
+        if count(verdict) > 0 {
+            parts.push(format!("{} {noun}", whole(count(verdict))));
+        }
+    }
+    if parts.is_empty() {
+        said.to_owned()
+    } else {
+        format!("{said}: {}", parts.join(", "))
+    }
+}
+
+/// "BASE runs/a, 320 cells measured".
+fn sides(comparison: &Comparison) -> [(&'static str, String); 2] {
+    [("BASE", &comparison.base), ("NEW", &comparison.new)].map(|(name, side)| {
+        let part = if side.part.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", side.part)
+        };
+        let others: Vec<String> = side
+            .others
+            .iter()
+            .map(|(outcome, n)| format!(", {} {outcome}", whole(*n)))
+            .collect();
+        (
+            name,
+            format!(
+                "{}{part}, {}, revision {}: {} measured{}",
+                side.run,
+                side.started,
+                side.revision,
+                counted(side.measured, "cell"),
+                others.concat()
+            ),
+        )
+    })
+}
+
+/// A cell's name: "nftables first-packet N=1000 E=2 …", and what it is called in NEW where that differs.
+fn name(row: &Compared) -> String {
+    match &row.new_key {
+        Some(new) => format!("{} → {}", row.key, new),
+        None => row.key.to_string(),
+    }
+}
+
+/// A pool's name: "first-packet latency, all modes".
+fn pool_name(pool: &Pooled) -> String {
+    let whose = pool
+        .mode
+        .map_or_else(|| "all modes".to_owned(), |mode| mode.to_string());
+    format!("{} {}, {whose}", pool.scenario, pool.metric)
+}
+
+/// "10 pairs of stays", "10 and 12 stays".
+fn pool_units(pool: &Pooled) -> String {
+    if pool.change.test == "signed-rank" {
+        counted(pool.base_units.into(), "pair") + " of stays"
+    } else {
+        format!("{} and {} stays", pool.base_units, pool.new_units)
+    }
+}
+
+/// "35.2 µs → 38.9 µs".
+fn medians(row: &Compared) -> String {
+    let (Some(base), Some(new), Some(unit)) = (&row.base, &row.new, row.unit) else {
+        return String::new();
+    };
+    format!("{} → {}", value(base.median, unit), value(new.median, unit))
+}
+
+/// "+9.80 % [+6.10 %, +13.4 %]".
+fn change(change: &Change, unit: Unit) -> String {
+    let Some(relative) = change.relative else {
+        return format!("{} (BASE is zero)", value(change.absolute, unit));
+    };
+    let interval = change
+        .relative_ci95
+        .map_or_else(String::new, |[low, high]| {
+            if low == high {
+                String::new()
+            } else {
+                format!(" [{}, {}]", percent(low), percent(high))
+            }
+        });
+    format!("{}{interval}", percent(relative))
+}
+
+/// "p 0.0004, adjusted 0.002 (signed-rank)".
+fn test(change: &Change) -> String {
+    match (change.p, change.p_adjusted) {
+        (Some(p), Some(adjusted)) => format!(
+            "p {}, adjusted {} ({})",
+            p_value(p),
+            p_value(adjusted),
+            change.test
+        ),
+        _ => change.test.clone(),
+    }
+}
+
+/// A p as people read it: never "0".
+fn p_value(p: f64) -> String {
+    if p < 0.0001 {
+        format!("{p:.0e}")
+    } else {
+        digits(p)
+    }
+}
+
+/// Stays of both sides: "10 and 12 stays".
+fn stays(row: &Compared) -> String {
+    match (&row.base, &row.new) {
+        (Some(base), Some(new)) => format!("{} and {} stays", base.stays, new.stays),
+        _ => String::new(),
+    }
+}
+
+/// Everything that is said of a row besides its name.
+fn details(row: &Compared) -> String {
+    let mut parts = Vec::new();
+    let unit = row.unit.unwrap_or(Unit::Count);
+    if row.base.is_some() && row.new.is_some() {
+        parts.push(medians(row));
+    }
+    if let Some(found) = &row.change {
+        parts.push(change(found, unit));
+        parts.push(test(found));
+        parts.push(stays(row));
+    }
+    if row.noisy {
+        parts.push("noisy".to_owned());
+    }
+    parts.extend(row.reason.clone());
+    parts.extend(row.allowed.as_ref().map(|why| format!("allowed: {why}")));
+    parts.join("; ")
+}
+
+/// Everything that is said of a pool besides its name.
+fn pool_details(pool: &Pooled) -> String {
+    let mut parts = vec![
+        change(&pool.change, pool.metric.unit()),
+        format!(
+            "{} at the median",
+            signed(pool.change.absolute, pool.metric.unit())
+        ),
+        test(&pool.change),
+        format!(
+            "{}, {}",
+            counted(pool.cells.into(), "cell"),
+            pool_units(pool)
+        ),
+    ];
+    parts.extend(pool.reason.clone());
+    parts.join("; ")
+}
+
+fn signed(amount: f64, unit: Unit) -> String {
+    let sign = if amount > 0.0 { "+" } else { "" };
+    format!("{sign}{}", value(amount, unit))
+}
+
+/// A row's metric: "latency", "" where the whole cell is meant.
+fn metric(row: &Compared) -> &'static str {
+    row.metric.map_or("", Metric::name)
+}
+
+/// Rows of a verdict.
+fn rows(comparison: &Comparison, verdict: Verdict) -> impl Iterator<Item = &Compared> {
+    comparison
+        .cells
+        .iter()
+        .filter(move |row| row.verdict == verdict)
+}
+
+/// Pools of a verdict.
+fn pools(comparison: &Comparison, verdict: Verdict) -> impl Iterator<Item = &Pooled> {
+    comparison
+        .pooled
+        .iter()
+        .filter(move |pool| pool.verdict == verdict)
+}
+
+/// Rows of a cell whose stays failed in NEW although something was measured: a cell is named once.
+fn failed(comparison: &Comparison) -> Vec<&Compared> {
+    let mut seen = std::collections::BTreeSet::new();
+    comparison
+        .cells
+        .iter()
+        .filter(|row| row.failed > 0 && seen.insert(&row.key))
+        .collect()
+}
+
+/// "2 of its stays failed".
+fn failure(row: &Compared) -> String {
+    format!("{} of it failed in NEW", counted(row.failed.into(), "stay"))
+}

@@ -1,0 +1,291 @@
+//! Two runs, or the two sides of one: what changed, and how sure that is.
+//!
+//! ```text
+//! Digest::load(path) -> compare(base, new, options) -> Comparison -> format::render
+//! ```
+//!
+//! What is tested, in which unit, and why these thresholds: METHODOLOGY, "Compare and gate".
+
+mod across;
+mod digest;
+mod environment;
+pub mod format;
+mod judge;
+mod pair;
+mod pool;
+mod trial;
+
+pub use across::Across;
+pub use digest::Digest;
+
+use std::collections::BTreeMap;
+
+use schema::comparison::{
+    Compared, Comparison, Conclusion, Difference, Drift, Pooled, Side, Verdict,
+};
+use schema::{Outcome, SCHEMA_VERSION};
+
+use crate::gate::Gate;
+use judge::Judge;
+use pair::{Half, Matched};
+
+/// What is asked of a comparison.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// When a change counts.
+    pub gate: Gate,
+    /// What may differ.
+    pub across: Vec<Across>,
+}
+
+/// Why nothing can be compared. One line each.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    /// What was asked does not fit what was given: exit 2.
+    #[error("{0}")]
+    Usage(String),
+    /// The environments differ in what was not asked: exit 4.
+    #[error("BASE and NEW are of different environments: {}", refusal(.0))]
+    Environments(Vec<Difference>),
+    /// No cell was measured on both sides: exit 4.
+    #[error("{0}")]
+    NothingComparable(String),
+}
+
+/// How many facts a refusal names.
+const NAMED: usize = 12;
+
+fn refusal(differences: &[Difference]) -> String {
+    let mut said: Vec<String> = differences
+        .iter()
+        .take(NAMED)
+        .map(|d| format!("{} was \"{}\", is \"{}\"", d.fact, d.base, d.new))
+        .collect();
+    if differences.len() > NAMED {
+        said.push(format!("and {} more", differences.len() - NAMED));
+    }
+    let mut keys: Vec<&str> = differences.iter().map(|d| d.key.as_str()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    format!(
+        "{}; if that is the question, add --across {}",
+        said.join(", "),
+        keys.join(",")
+    )
+}
+
+/// Compares two runs, or the two sides of one.
+///
+/// # Errors
+/// [`CompareError`]: what was asked does not fit, environments differ, or nothing was measured on both sides.
+pub fn compare(
+    base: &Digest,
+    new: Option<&Digest>,
+    question: &Question,
+) -> Result<Comparison, CompareError> {
+    let matched = Matched::of(base, new, &question.across)?;
+    let measured = |side: &[&digest::CellDigest]| side.iter().any(|cell| cell.measured());
+    if !matched
+        .pairs
+        .values()
+        .any(|pair| measured(&pair.base) && measured(&pair.new))
+    {
+        return Err(CompareError::NothingComparable(nothing(&matched)));
+    }
+    let drift = (!matched.one_run && matched.across.is_empty())
+        .then(|| pool::drift(&matched.pairs, &question.gate))
+        .flatten();
+    let judge = Judge::new(&question.gate, drift.as_ref());
+    let mut rows = Vec::new();
+    let mut trials = Vec::new();
+    for pair in matched.pairs.values() {
+        trial::rows(
+            pair,
+            &question.gate,
+            matched.one_run,
+            &mut rows,
+            &mut trials,
+        );
+    }
+    judge.cells(&mut rows, &mut trials);
+    let pooled = judge.pooled(&pool::pools(&trials, matched.one_run));
+    let identical = is_identical(&rows);
+    let notes = notes(&matched, &question.gate, drift.as_ref(), identical);
+    Ok(Comparison {
+        schema_version: SCHEMA_VERSION,
+        base: side(&matched.base),
+        new: side(&matched.new),
+        one_run: matched.one_run,
+        identical,
+        across: matched
+            .across
+            .iter()
+            .map(|key| key.name().to_owned())
+            .collect(),
+        differences: matched.differences.clone(),
+        drift,
+        gate: question.gate.name.clone(),
+        thresholds: question.gate.thresholds.clone(),
+        conclusion: conclusion(&rows, &pooled, &matched.new),
+        verdicts: verdicts(&rows, &pooled),
+        pooled,
+        cells: rows,
+        notes,
+    })
+}
+
+/// Whether all that was compared is the same measurement, and nothing is missing.
+fn is_identical(rows: &[Compared]) -> bool {
+    let mut changes = rows.iter().filter_map(|row| row.change.as_ref()).peekable();
+    changes.peek().is_some()
+        && changes.all(|change| change.test == trial::IDENTICAL)
+        && rows.iter().all(|row| row.verdict != Verdict::Missing)
+}
+
+fn nothing(matched: &Matched<'_>) -> String {
+    let count = |half: &Half<'_>| half.cells.iter().filter(|cell| cell.measured()).count();
+    format!(
+        "no cell was measured on both sides (BASE measured {}, NEW {}): compare runs of the same modes, scenarios, sizes and options",
+        count(&matched.base),
+        count(&matched.new)
+    )
+}
+
+fn side(half: &Half<'_>) -> Side {
+    let mut others: BTreeMap<String, u64> = BTreeMap::new();
+    for cell in half.cells.iter().filter(|cell| !cell.measured()) {
+        *others.entry(cell.outcome.name().to_owned()).or_default() += 1;
+    }
+    Side {
+        run: half.run.path.display().to_string(),
+        part: half.part.clone(),
+        started: half.run.header.started.clone(),
+        revision: half.run.header.revision.clone(),
+        measured: half.cells.iter().filter(|cell| cell.measured()).count() as u64,
+        others,
+    }
+}
+
+fn conclusion(rows: &[Compared], pooled: &[Pooled], new: &Half<'_>) -> Conclusion {
+    let held_back = rows.iter().any(|row| match row.verdict {
+        Verdict::Regressed => true,
+        Verdict::Missing => row.allowed.is_none(),
+        _ => false,
+    }) || pooled.iter().any(|pool| pool.verdict == Verdict::Regressed);
+    if held_back {
+        Conclusion::Regressed
+    } else if new
+        .cells
+        .iter()
+        .any(|cell| matches!(cell.outcome, Outcome::Failed { .. }))
+    {
+        Conclusion::Failed
+    } else {
+        Conclusion::Passed
+    }
+}
+
+fn verdicts(rows: &[Compared], pooled: &[Pooled]) -> BTreeMap<Verdict, u64> {
+    let mut verdicts = BTreeMap::new();
+    let all = rows
+        .iter()
+        .map(|row| row.verdict)
+        .chain(pooled.iter().map(|pool| pool.verdict));
+    for verdict in all {
+        *verdicts.entry(verdict).or_default() += 1;
+    }
+    verdicts
+}
+
+/// What a reader must know besides.
+fn notes(
+    matched: &Matched<'_>,
+    gate: &Gate,
+    drift: Option<&Drift>,
+    identical: bool,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    if identical {
+        notes.push("BASE and NEW are identical: every sample of both is the same, they are one measurement.".to_owned());
+    }
+    let halves = [("BASE", &matched.base), ("NEW", &matched.new)];
+    let sides = if matched.one_run {
+        &halves[..1]
+    } else {
+        &halves[..]
+    };
+    for (name, half) in sides {
+        notes.extend(
+            half.run
+                .warnings
+                .iter()
+                .map(|warning| format!("{name}: {warning}.")),
+        );
+        if !half.run.ended {
+            notes.push(format!(
+                "{name} was killed before its end: what it lacks was not measured."
+            ));
+        }
+    }
+    if !matched.one_run {
+        notes.extend(headers(matched));
+    }
+    match drift {
+        Some(drift) if drift.counts => notes.push(format!(
+            "The machine changed between the runs: mode none, in which nothing is installed, differs by {}. Verdicts on times need what goes beyond that; measure both sides in one run (run --variant) to be rid of it.",
+            format::percent(drift.ratio - 1.0)
+        )),
+        None if !matched.one_run && matched.across.is_empty() && !identical => notes.push(
+            "Mode none was not measured in both runs: whether the machine changed between them is not known.".to_owned(),
+        ),
+        _ => {}
+    }
+    let left_out = left_out(matched, gate);
+    if !left_out.is_empty() {
+        notes.push(format!(
+            "Not compared, because the gate has no thresholds for them: {}.",
+            left_out.join(", ")
+        ));
+    }
+    notes
+}
+
+/// Arguments that change what is measured and are in no cell's identity.
+fn headers(matched: &Matched<'_>) -> Vec<String> {
+    let (base, new) = (&matched.base.run.header, &matched.new.run.header);
+    let mut notes = Vec::new();
+    if base.seed != new.seed {
+        notes.push(format!(
+            "Seeds differ ({} and {}): the populations are not the same.",
+            base.seed, new.seed
+        ));
+    }
+    if (&base.revision, &base.tool_version) != (&new.revision, &new.tool_version) {
+        notes.push(format!(
+            "bench-runner itself differs ({} {} and {} {}): a change may be its own.",
+            base.tool_version, base.revision, new.tool_version, new.revision
+        ));
+    }
+    for name in ["flows", "cell-timeout"] {
+        if base.arguments.get(name) != new.arguments.get(name) {
+            notes.push(format!("--{name} is not the same in both runs."));
+        }
+    }
+    notes
+}
+
+/// Metrics that both sides have and the gate does not name.
+fn left_out(matched: &Matched<'_>, gate: &Gate) -> Vec<String> {
+    schema::Metric::ALL
+        .iter()
+        .filter(|metric| !gate.thresholds.contains_key(metric))
+        .filter(|metric| {
+            let has = |half: &Half<'_>| half.cells.iter().any(|cell| cell.get(**metric).is_some());
+            has(&matched.base) && has(&matched.new)
+        })
+        .map(ToString::to_string)
+        .collect()
+}
+
+/// A trial's place among the rows, so that verdicts find back.
+pub(crate) type Place = usize;

@@ -1,0 +1,268 @@
+//! Which cell is held against which.
+
+use std::collections::BTreeMap;
+
+use schema::comparison::Difference;
+use schema::{CellKey, Environment};
+
+use super::CompareError;
+use super::across::Across;
+use super::digest::{CellDigest, Digest};
+use super::environment::differences;
+
+/// One side: cells of a run.
+#[derive(Debug)]
+pub(super) struct Half<'a> {
+    pub(super) run: &'a Digest,
+    /// Which variant, or which value; "" for all of a run.
+    pub(super) part: String,
+    pub(super) cells: Vec<&'a CellDigest>,
+}
+
+/// Every cell of a side, over all its stays.
+#[derive(Debug, Default)]
+pub(super) struct Pair<'a> {
+    pub(super) base: Vec<&'a CellDigest>,
+    pub(super) new: Vec<&'a CellDigest>,
+}
+
+/// Two sides, matched.
+#[derive(Debug)]
+pub(super) struct Matched<'a> {
+    pub(super) base: Half<'a>,
+    pub(super) new: Half<'a>,
+    /// Both come out of the blocks of one run.
+    pub(super) one_run: bool,
+    /// What may differ.
+    pub(super) across: Vec<Across>,
+    /// What does, of the environments.
+    pub(super) differences: Vec<Difference>,
+    /// By identity, less what may differ.
+    pub(super) pairs: BTreeMap<CellKey, Pair<'a>>,
+}
+
+impl<'a> Matched<'a> {
+    /// Two runs, or the two sides of one.
+    pub(super) fn of(
+        base: &'a Digest,
+        new: Option<&'a Digest>,
+        across: &[Across],
+    ) -> Result<Self, CompareError> {
+        let (base, new, across, one_run) = match new {
+            Some(new) => (whole(base), whole(new), across.to_vec(), false),
+            None => {
+                let (base, new, across) = sides_of_one(base, across)?;
+                (base, new, across, true)
+            }
+        };
+        let environments = environments(&base, &new);
+        let differences = fingerprint(&base, &new, &environments, &across)?;
+        let blanked = blanked(&base, &new, &across);
+        let pairs = pairs(&base, &new, &environments, &blanked)?;
+        Ok(Self {
+            base,
+            new,
+            one_run,
+            across,
+            differences,
+            pairs,
+        })
+    }
+}
+
+fn whole(run: &Digest) -> Half<'_> {
+    Half {
+        run,
+        part: String::new(),
+        cells: run.cells.iter().collect(),
+    }
+}
+
+/// Variants, or the two values of what is compared across.
+fn sides_of_one<'a>(
+    run: &'a Digest,
+    across: &[Across],
+) -> Result<(Half<'a>, Half<'a>, Vec<Across>), CompareError> {
+    let usage = |text: String| Err(CompareError::Usage(text));
+    let (key, values) = match across {
+        [] | [Across::Variant] => (Across::Variant, variants(run)),
+        [key] => {
+            let mut values = key.values(run.cells.iter().map(|cell| &cell.key));
+            // Cells without the option are no side of it.
+            values.retain(|value| !value.is_empty());
+            (*key, values)
+        }
+        _ => {
+            return usage(
+                "--across takes one key when a single run is given: name two runs, or one key"
+                    .to_owned(),
+            );
+        }
+    };
+    let [base, new] = &values[..] else {
+        let path = run.path.display();
+        return usage(if key == Across::Variant {
+            format!(
+                "{path} has no variants to compare: name a second run, or --across KEY for what differs inside of it"
+            )
+        } else if values.len() < 2 {
+            format!("{path} has one value of {key}: name a second run to compare it with")
+        } else {
+            format!(
+                "{path} has {} values of {key} ({}): a single run is compared across exactly two",
+                values.len(),
+                values.join(", ")
+            )
+        });
+    };
+    let half = |value: &String| Half {
+        run,
+        part: value.clone(),
+        cells: run
+            .cells
+            .iter()
+            .filter(|cell| key.of(&cell.key) == *value)
+            .collect(),
+    };
+    Ok((half(base), half(new), vec![key]))
+}
+
+/// The two variants that are compared: `base` and `head`, else the first two of the header.
+fn variants(run: &Digest) -> Vec<String> {
+    let named: Vec<&str> = run
+        .header
+        .variants
+        .iter()
+        .map(|v| v.name.as_str())
+        .collect();
+    let pair = if named.contains(&"base") && named.contains(&"head") {
+        vec!["base", "head"]
+    } else {
+        named.into_iter().take(2).collect()
+    };
+    pair.into_iter().map(str::to_owned).collect()
+}
+
+/// Names of NEW's environments, by those of BASE: equal names, and the only one left on either side.
+fn environments(base: &Half<'_>, new: &Half<'_>) -> BTreeMap<String, String> {
+    let names = |half: &Half<'_>| Across::Kernel.values(half.cells.iter().map(|cell| &cell.key));
+    let (base, new) = (names(base), names(new));
+    let mut pairs: BTreeMap<String, String> = new
+        .iter()
+        .filter(|name| base.contains(name))
+        .map(|name| (name.clone(), name.clone()))
+        .collect();
+    let left: Vec<&String> = base.iter().filter(|name| !new.contains(name)).collect();
+    let right: Vec<&String> = new.iter().filter(|name| !base.contains(name)).collect();
+    if let ([left], [right]) = (&left[..], &right[..]) {
+        pairs.insert((*right).clone(), (*left).clone());
+    }
+    pairs
+}
+
+/// Differences of all paired environments that may be; an error where one may not.
+fn fingerprint(
+    base: &Half<'_>,
+    new: &Half<'_>,
+    environments: &BTreeMap<String, String>,
+    across: &[Across],
+) -> Result<Vec<Difference>, CompareError> {
+    let facts = |half: &Half<'_>, name: &String| -> Option<Environment> {
+        half.run.header.environments.get(name).cloned()
+    };
+    let mut found: Vec<Difference> = Vec::new();
+    for (new_name, base_name) in environments {
+        if let (Some(base), Some(new)) = (facts(base, base_name), facts(new, new_name)) {
+            for difference in differences(&base, &new) {
+                if !found.contains(&difference) {
+                    found.push(difference);
+                }
+            }
+        }
+    }
+    let refused: Vec<Difference> = found
+        .iter()
+        .filter(|difference| {
+            let key = difference.key.parse::<Across>();
+            !key.is_ok_and(|key| across.iter().any(|asked| asked.allows(key)))
+        })
+        .cloned()
+        .collect();
+    if refused.is_empty() {
+        Ok(found)
+    } else {
+        Err(CompareError::Environments(refused))
+    }
+}
+
+/// What is taken out of identities: what was asked, and of variants also what each has one value of.
+fn blanked(base: &Half<'_>, new: &Half<'_>, across: &[Across]) -> Vec<Across> {
+    let mut blanked = across.to_vec();
+    if across.contains(&Across::Variant) {
+        let one_each = |key: &Across| {
+            let values = |half: &Half<'_>| key.values(half.cells.iter().map(|cell| &cell.key));
+            let (base, new) = (values(base), values(new));
+            base.len() == 1 && new.len() == 1 && base != new
+        };
+        let keys = [
+            "services",
+            "endpoints",
+            "transport",
+            "engine",
+            "chunk",
+            "churn",
+            "large_cluster",
+            "vip_stride",
+        ];
+        blanked.extend(
+            keys.iter()
+                .filter_map(|key| key.parse().ok())
+                .filter(one_each),
+        );
+    }
+    blanked.retain(|key| !key.is_of_the_environment());
+    blanked
+}
+
+fn pairs<'a>(
+    base: &Half<'a>,
+    new: &Half<'a>,
+    environments: &BTreeMap<String, String>,
+    blanked: &[Across],
+) -> Result<BTreeMap<CellKey, Pair<'a>>, CompareError> {
+    let mut pairs: BTreeMap<CellKey, Pair<'a>> = BTreeMap::new();
+    let identity = |cell: &CellDigest| {
+        let mut key = cell.key.clone();
+        blanked.iter().for_each(|across| across.blank(&mut key));
+        key
+    };
+    for cell in &base.cells {
+        pairs.entry(identity(cell)).or_default().base.push(cell);
+    }
+    for cell in &new.cells {
+        let mut key = identity(cell);
+        if let Some(name) = environments.get(&key.environment) {
+            key.environment.clone_from(name);
+        }
+        pairs.entry(key).or_default().new.push(cell);
+    }
+    for pair in pairs.values_mut() {
+        for (name, side) in [("BASE", &mut pair.base), ("NEW", &mut pair.new)] {
+            side.sort_by_key(|cell| (cell.block, cell.stay));
+            if let Some(other) = side.iter().find(|cell| cell.key != side[0].key) {
+                let key = blanked
+                    .iter()
+                    .find(|key| key.of(&other.key) != key.of(&side[0].key));
+                let (Some(key), first) = (key, side[0]) else {
+                    continue;
+                };
+                return Err(CompareError::Usage(format!(
+                    "--across {key}: {name} has it as {} and as {}: give a run with one value",
+                    key.of(&first.key),
+                    key.of(&other.key)
+                )));
+            }
+        }
+    }
+    Ok(pairs)
+}

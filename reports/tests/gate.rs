@@ -1,0 +1,161 @@
+//! Gates: the one that ships is complete, and what is not understood is refused in one line.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use reports::gate::Gate;
+use schema::Metric;
+
+fn refusal(text: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("gate.toml");
+    std::fs::write(&path, text).unwrap();
+    let error = Gate::load(&path).unwrap_err().to_string();
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.contains("gate.toml"), "{error}");
+    error
+}
+
+const LATENCY: &str =
+    "[metrics.latency]\nrelative = 0.05\nabsolute = \"1 µs\"\np = 0.01\nreason = \"why\"\n";
+
+#[test]
+fn the_gate_that_ships_names_every_metric_that_is_no_part_of_another() {
+    let gate = Gate::shipped();
+    let left_out: Vec<&str> = Metric::ALL
+        .iter()
+        .filter(|metric| !gate.thresholds.contains_key(metric))
+        .map(|metric| metric.name())
+        .collect();
+    // Parts of cpu_time, our own preparation, a cross-check, and the momentary peak of a figure that is gated.
+    assert_eq!(
+        left_out,
+        [
+            "render_time",
+            "user_time",
+            "system_time",
+            "kernel_memory_peak",
+            "cgroup_memory"
+        ]
+    );
+    assert!(
+        gate.thresholds
+            .values()
+            .all(|thresholds| thresholds.reason.len() > 20)
+    );
+    assert_eq!(gate.thresholds[&Metric::Latency].absolute, 1_000.0);
+    assert_eq!(gate.thresholds[&Metric::KernelMemory].absolute, 256_000.0);
+    assert!(gate.allowed.is_empty());
+}
+
+#[test]
+fn what_is_not_understood_names_its_key_and_the_remedy() {
+    for (text, said) in [
+        ("", "no [metrics.NAME]"),
+        ("metrics = 3", "no [metrics.NAME]"),
+        ("[metrics.latency]\nrelative = ", "line 2"),
+        (
+            "[metrics.latenzy]\nrelative = 0.1",
+            "metrics.latenzy: unknown metric 'latenzy'; known: update_time",
+        ),
+        (
+            &LATENCY.replace("reason = \"why\"\n", ""),
+            "metrics.latency.reason: missing",
+        ),
+        (
+            &LATENCY.replace("why", " "),
+            "metrics.latency.reason: missing",
+        ),
+        (
+            &LATENCY.replace("relative = 0.05\n", ""),
+            "metrics.latency.relative: missing",
+        ),
+        (
+            &LATENCY.replace("p = 0.01\n", ""),
+            "metrics.latency.p: missing",
+        ),
+        (
+            &LATENCY.replace("absolute = \"1 µs\"\n", ""),
+            "metrics.latency.absolute: missing",
+        ),
+        (
+            &LATENCY.replace("0.05", "-0.05"),
+            "metrics.latency.relative: give a number",
+        ),
+        (
+            &LATENCY.replace("0.05", "nan"),
+            "metrics.latency.relative: give a number",
+        ),
+        (
+            &LATENCY.replace("0.01", "0"),
+            "metrics.latency.p: give a number",
+        ),
+        (
+            &LATENCY.replace("0.01", "\"low\""),
+            "metrics.latency.p: give a number",
+        ),
+        (
+            &LATENCY.replace("1 µs", "1 kB"),
+            "metrics.latency.absolute: not an amount in ns, µs",
+        ),
+        (
+            &LATENCY.replace("\"1 µs\"", "1000"),
+            "metrics.latency.absolute: not an amount",
+        ),
+        (
+            &LATENCY.replace("reason", "because"),
+            "metrics.latency.because: unknown key",
+        ),
+        (&(LATENCY.to_owned() + LATENCY), "line 6"),
+        (&(LATENCY.to_owned() + "[metric]\n"), "unknown key 'metric'"),
+        (
+            &(LATENCY.to_owned() + "[allow-missing]\nmode = \"ipvs\"\n"),
+            "[[allow-missing]]",
+        ),
+        (
+            &(LATENCY.to_owned() + "[[allow-missing]]\nmode = \"ipvs\"\n"),
+            "allow-missing 1.reason: missing",
+        ),
+        (
+            &(LATENCY.to_owned() + "[[allow-missing]]\nreason = \"x\"\n"),
+            "names no field",
+        ),
+        (
+            &(LATENCY.to_owned() + "[[allow-missing]]\nreason = \"x\"\nmode = \"ipsv\"\n"),
+            "allow-missing 1.mode: unknown mode 'ipsv'",
+        ),
+        (
+            &(LATENCY.to_owned() + "[[allow-missing]]\nreason = \"x\"\nservices = \"many\"\n"),
+            "allow-missing 1.services",
+        ),
+        (
+            &(LATENCY.to_owned() + "[[allow-missing]]\nreason = \"x\"\nposishon = \"last\"\n"),
+            "allow-missing 1.posishon: unknown key",
+        ),
+    ] {
+        let error = refusal(text);
+        assert!(error.contains(said), "{error}\ninstead of {said}");
+    }
+    assert!(
+        Gate::load("no/such/gate.toml".as_ref())
+            .unwrap_err()
+            .to_string()
+            .contains("leave --gate out")
+    );
+}
+
+#[test]
+fn amounts_have_the_units_that_people_write() {
+    for (written, nanoseconds) in [
+        ("1 µs", 1e3),
+        ("1us", 1e3),
+        ("2.5 ms", 2.5e6),
+        ("0 ns", 0.0),
+        ("1 s", 1e9),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("gate.toml");
+        std::fs::write(&path, LATENCY.replace("1 µs", written)).unwrap();
+        let gate = Gate::load(&path).unwrap();
+        assert_eq!(gate.thresholds[&Metric::Latency].absolute, nanoseconds);
+        assert_eq!(gate.thresholds.len(), 1);
+    }
+}

@@ -1,0 +1,196 @@
+//! A stay from its beginning to its end: one process, one lab, one population, prepared and proved once, then
+//! its cells.
+//!
+//! What a stay says is in [`crate::spec::Event`]s; it never decides about other stays.
+
+use std::collections::BTreeMap;
+
+use netns_harness::datapath::{Batch, Datapath, RenderOptions, needs_forced_buffers, with_engine};
+use netns_harness::lab::{Lab, Pinning};
+use netns_harness::meters;
+use netns_harness::service::Population;
+use netns_harness::traffic::Client;
+use netns_sys::clock;
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use schema::{Outcome, Stage};
+
+use crate::recorder::Recorder;
+use crate::scenario::{CellError, Needs};
+use crate::spec::{CellOutcome, CellSpec, Event, StaySpec};
+use crate::stay::{Stay, engine, recipe, transport};
+
+/// Carries out a stay in the calling process, which must be isolated already. Everything it sees goes to
+/// `emit`, in order.
+pub fn run_stay(spec: &StaySpec, emit: &dyn Fn(Event)) {
+    if let Err(error) = carry_out(spec, emit) {
+        emit(Event::Failed {
+            stage: error.stage,
+            reason: error.reason,
+        });
+    }
+}
+
+fn phase(emit: &dyn Fn(Event), name: &str) {
+    emit(Event::Phase {
+        phase: name.to_owned(),
+    });
+}
+
+fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
+    netns_sys::tools::replace(spec.setup.tools.clone())
+        .map_err(|e| CellError::at(Stage::Preparation, e))?;
+    let forced = netns_sys::isolation::forces_buffers();
+    let refused = needs_forced_buffers(spec.mode, transport(spec)?, engine(spec)?);
+    if let Some(reason) = refused.filter(|_| !forced) {
+        for cell in &spec.cells {
+            emit(Event::Ended(unsupported(cell, reason)));
+        }
+        emit(Event::Closed);
+        return Ok(());
+    }
+    let datapath = with_engine(spec.mode, engine(spec)?);
+    let population = recipe(spec).population(spec.services);
+    let clock_step_ns = clock::step_ns();
+    let empty = spec
+        .cells
+        .iter()
+        .any(|c| crate::scenario(c.scenario).needs() == Needs::Empty);
+    phase(emit, "lab");
+    let at_lab = |e: netns_harness::HarnessError| CellError::at(Stage::Lab, e);
+    let pinning = Pinning::choose().map_err(at_lab)?;
+    let lab = Lab::pinned(pinning, &spec.setup.sysctls).map_err(at_lab)?;
+    let cpus = netns_sys::thread::allowed_cpus().map_err(|e| CellError::at(Stage::Lab, e))?;
+    let mut stay = Stay {
+        spec,
+        datapath: &*datapath,
+        lab: &lab,
+        client: Client::new(&lab),
+        population: &population,
+        // The shuffle of cells and blocks is the planner's; this is for probes and uniform positions.
+        rng: Xoshiro256PlusPlus::seed_from_u64(
+            spec.seed ^ (u64::from(spec.stay) << 32) ^ 0x7374_6179,
+        ),
+        emit,
+        clock_step_ns,
+        cpus,
+    };
+    let mut proved = Recorder::default();
+    if !empty {
+        prepare(&mut stay, &mut proved, emit)?;
+    }
+    let mut common = proved.into_facts();
+    // What was named for this stay, as it reads back.
+    let pinned = |key: &str| {
+        spec.setup
+            .sysctls
+            .keys()
+            .any(|name| key.ends_with(&format!(":{name}")))
+    };
+    common.extend(lab.sysctls().into_iter().filter(|(key, _)| pinned(key)));
+    for cell in &spec.cells {
+        emit(Event::Started { cell: cell.id });
+        let refused = crate::scenario(cell.scenario)
+            .needs_root()
+            .filter(|_| !forced);
+        let ended = match refused {
+            Some(reason) => unsupported(cell, reason),
+            None => measure(&mut stay, cell, &common),
+        };
+        let why = ended.outcome.reason();
+        if spec.is_joined() && cell.id == spec.cells[0].id {
+            // What the install was proved by is what the cells after it rest on.
+            common.extend(ended.facts.clone());
+            if let Some(why) = why {
+                emit(Event::Ended(ended));
+                let reason = format!("the install before it: {why}");
+                return Err(CellError::at(Stage::Preparation, reason));
+            }
+        }
+        emit(Event::Ended(ended));
+    }
+    phase(emit, "teardown");
+    if !empty || spec.is_joined() {
+        stay.teardown()?;
+    }
+    emit(Event::Closed);
+    Ok(())
+}
+
+/// The fastest proven way to install a population, untimed: the mode's own chunk, halved until every
+/// transaction fits what this process may send.
+#[must_use]
+pub fn preparation(datapath: &dyn Datapath, population: &Population, large_cluster: bool) -> Batch {
+    let transport = datapath.transports()[0];
+    let largest = datapath.largest_transaction(transport);
+    let mut chunk = datapath.preparation_chunk();
+    loop {
+        let options = RenderOptions {
+            transport,
+            large_cluster,
+            chunk,
+            untimed: true,
+            resync: false,
+        };
+        let batch = datapath.render(None, population, &options);
+        let longest = batch.transactions.iter().map(|t| t.payload.bytes()).max();
+        let services = chunk.unwrap_or(usize::MAX).min(population.len());
+        if services <= 1 || largest.is_none_or(|most| longest.unwrap_or(0) <= most) {
+            return batch;
+        }
+        chunk = Some(services / 2);
+    }
+}
+
+/// Installs the population, untimed, the fastest proven way, and proves it.
+fn prepare(
+    stay: &mut Stay<'_>,
+    recorder: &mut Recorder,
+    emit: &dyn Fn(Event),
+) -> Result<(), CellError> {
+    phase(emit, "preparation");
+    let start = clock::now();
+    let batch = preparation(stay.datapath, stay.population, stay.spec.large_cluster);
+    stay.lab
+        .on_node(|| stay.datapath.apply(&batch))
+        .map_err(|e| CellError::at(Stage::Preparation, e))?;
+    recorder.fact("preparation_ms", start.elapsed_ns() / 1_000_000);
+    drop(batch);
+    stay.damage()?;
+    phase(emit, "proof");
+    let services = stay.census(stay.population)?;
+    recorder.fact("census_services", services);
+    stay.check_order()?;
+    stay.probe(recorder)
+}
+
+fn unsupported(cell: &CellSpec, reason: &str) -> CellOutcome {
+    CellOutcome {
+        cell: cell.id,
+        outcome: CellError::unsupported(reason).into_outcome(),
+        series: Vec::new(),
+        facts: BTreeMap::new(),
+        elapsed_ns: 0,
+        steal_ns: 0,
+    }
+}
+
+fn measure(stay: &mut Stay<'_>, cell: &CellSpec, common: &BTreeMap<String, String>) -> CellOutcome {
+    let (start, steal_before) = (clock::now(), meters::steal_ns());
+    let mut recorder = Recorder::default();
+    let measured = crate::plant::run(stay, cell, &mut recorder)
+        .and_then(|()| recorder.finish(stay.clock_step_ns));
+    let (outcome, series, mut facts) = match measured {
+        Ok((series, facts)) => (Outcome::Measured, series, facts),
+        Err(error) => (error.into_outcome(), Vec::new(), BTreeMap::new()),
+    };
+    facts.extend(common.clone());
+    CellOutcome {
+        cell: cell.id,
+        outcome,
+        series,
+        facts,
+        elapsed_ns: start.elapsed_ns(),
+        steal_ns: meters::steal_ns().saturating_sub(steal_before),
+    }
+}
