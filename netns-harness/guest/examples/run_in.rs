@@ -78,7 +78,16 @@ async fn run(spec: &str, programs: &[String]) -> Result<(), Failure> {
         console: folder.path().join("console.log"),
         deadline: Duration::from_secs(120),
     };
-    let mut machine = Machine::boot(&boot).await?;
+    let ran = run_all(&boot, programs).await;
+    if ran.is_err() {
+        // What a kernel said before it went is nowhere else.
+        eprintln!("{}", std::fs::read_to_string(&boot.console)?);
+    }
+    ran
+}
+
+async fn run_all(boot: &Boot, programs: &[String]) -> Result<(), Failure> {
+    let mut machine = Machine::boot(boot).await?;
     eprintln!("{:?}", machine.ready);
     let mut failed = Vec::new();
     for (number, program) in programs.iter().enumerate() {

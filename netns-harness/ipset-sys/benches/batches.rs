@@ -15,6 +15,7 @@ fn create() -> Command {
         name: "services".to_owned(),
         set_type: SetType::HashIpPort,
         max_elements: 65_536,
+        hash_size: None,
         skbinfo: true,
     })
 }

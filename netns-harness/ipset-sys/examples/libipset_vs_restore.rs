@@ -1,8 +1,11 @@
 //! The same set made twice, through a session of this crate and by starting `ipset restore`: in random
-//! order, each in a network namespace of its own. Prints each pair as a line of JSON. In every other pair
-//! the set is *new*; in the others it was filled and flushed before, and has *grown*: a growing hash waits
-//! for RCU (`synchronize_rcu` in `mtype_resize`, `net/netfilter/ipset/ip_set_hash_gen.h`), twice in 10,000
-//! entries, for the tool as for us, and on a busy machine longer than everything else takes.
+//! order, each in a network namespace of its own. Prints each pair as a line of JSON. Pairs take turns:
+//!
+//! - *sized*: a new set that is made with `hashsize` for its entries, by both;
+//! - *grown*: a set that was filled and flushed before;
+//! - *small*: a new set with the default of 1,024 buckets. It has to grow while it is filled, twice in 10,000 entries, and
+//!   waits for an RCU grace period each time (`synchronize_rcu` in `mtype_resize`,
+//!   `net/netfilter/ipset/ip_set_hash_gen.h`), for the tool as for us: 10 ms or more that no sender has a part in.
 //!
 //!     libipset_vs_restore PAIRS [ENTRIES [SEED]]
 //!
@@ -27,13 +30,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 const SET: &str = "services";
 
 /// What makes the set, and what fills it.
-fn commands(entries: u32, rng: &mut Xoshiro256PlusPlus) -> (Vec<Command>, Vec<Command>) {
-    let create = Command::Create(Create {
-        name: SET.to_owned(),
-        set_type: SetType::HashIpPort,
-        max_elements: 65_536,
-        skbinfo: true,
-    });
+fn commands(entries: u32, rng: &mut Xoshiro256PlusPlus) -> Vec<Command> {
     let mut addresses = BTreeSet::new();
     while addresses.len() < entries as usize {
         addresses.insert(0x0a60_0000 | rng.next_u32() >> 12);
@@ -51,7 +48,32 @@ fn commands(entries: u32, rng: &mut Xoshiro256PlusPlus) -> (Vec<Command>, Vec<Co
         };
         Command::Add(SET.to_owned(), entry)
     });
-    (vec![create], adds.collect())
+    adds.collect()
+}
+
+/// A kind of set, by its name, and with how many buckets it is made.
+const KINDS: [(&str, Buckets); 3] = [
+    ("sized", Buckets::OfEntries),
+    ("grown", Buckets::There),
+    ("small", Buckets::Default),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Buckets {
+    OfEntries,
+    Default,
+    /// The set is there, and has grown.
+    There,
+}
+
+fn create(hash_size: Option<u32>) -> Command {
+    Command::Create(Create {
+        name: SET.to_owned(),
+        set_type: SetType::HashIpPort,
+        max_elements: 65_536,
+        hash_size,
+        skbinfo: true,
+    })
 }
 
 /// Leaves the set empty, with room for all entries.
@@ -133,33 +155,36 @@ fn main() -> Outcome<()> {
     }
 
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let (create, adds) = commands(entries, &mut rng);
-    let new: Vec<Command> = [&create[..], &adds].concat();
-    for pair in 0..2 * pairs {
-        let grown = pair % 2 == 1;
-        let commands = if grown { &adds } else { &new };
-        let script = restore_script(commands);
+    let adds = commands(entries, &mut rng);
+    let new = |hash_size| -> Vec<Command> { [&[create(hash_size)], &adds[..]].concat() };
+    for pair in 0..3 * pairs {
+        let (set, buckets) = KINDS[pair as usize % KINDS.len()];
+        let commands = match buckets {
+            Buckets::OfEntries => new(Some(entries)),
+            Buckets::Default => new(None),
+            Buckets::There => adds.clone(),
+        };
+        let script = restore_script(&commands);
         let ours_first = rng.next_u32() & 1 == 0;
         let (mut library, mut tool, mut listing) = (Cost::default(), Cost::default(), 0);
         for arm in [ours_first, !ours_first] {
             NetNs::new()?.run(|| -> Outcome<()> {
-                if grown {
-                    grow(&new)?;
+                if buckets == Buckets::There {
+                    grow(&new(None))?;
                 }
                 match arm {
-                    true => library = ours(commands)?,
+                    true => library = ours(&commands)?,
                     false => tool = restore(&script)?,
                 }
-                listing = prove(commands)?;
+                listing = prove(&commands)?;
                 Ok(())
             })??;
         }
         let first = if ours_first { "libipset" } else { "restore" };
-        let set = if grown { "grown" } else { "new" };
-        let messages = messages(commands);
+        let messages = messages(&commands);
         println!(
             r#"{{"pair":{},"set":"{set}","first":"{first}","entries":{entries},"messages":{messages},"open_ns":{},"send_ns":{},"library_cpu_ns":{},"restore_ns":{},"restore_cpu_ns":{},"list_ns":{listing}}}"#,
-            pair / 2 + 1,
+            pair / 3 + 1,
             library.open,
             library.apply,
             library.cpu,

@@ -96,7 +96,7 @@ impl fmt::Display for SetType {
     }
 }
 
-/// A set to be made. Its hash size is the kernel's default (1024 buckets) and grows by itself.
+/// A set to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Create {
     /// At most 31 bytes (`IPSET_MAXNAMELEN` counts the terminating NUL).
@@ -105,6 +105,10 @@ pub struct Create {
     pub set_type: SetType,
     /// `maxelem`: one entry more is refused. A bitmap has none, and does not look at it.
     pub max_elements: u32,
+    /// `hashsize`: buckets to begin with, which the kernel rounds up to a power of two; `None` is its default of
+    /// 1024. A hash grows by itself, and waits for an RCU grace period each time (`mtype_resize`,
+    /// `net/netfilter/ipset/ip_set_hash_gen.h`): name it where the number of entries is known. A bitmap has none.
+    pub hash_size: Option<u32>,
     /// Whether entries can carry a [`Mark`].
     pub skbinfo: bool,
 }
@@ -206,6 +210,7 @@ impl fmt::Display for Command {
                 name,
                 set_type,
                 max_elements,
+                hash_size,
                 skbinfo,
             }) => {
                 if set_type.is_bitmap() {
@@ -215,6 +220,9 @@ impl fmt::Display for Command {
                         f,
                         "create {name} {set_type} family inet maxelem {max_elements}"
                     )?;
+                    if let Some(buckets) = hash_size {
+                        write!(f, " hashsize {buckets}")?;
+                    }
                 }
                 f.write_str(if *skbinfo { " skbinfo" } else { "" })
             }

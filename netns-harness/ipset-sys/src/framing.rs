@@ -53,15 +53,16 @@ fn opening(command: &Command) -> usize {
             Command::Create(Create {
                 name,
                 set_type,
+                hash_size,
                 skbinfo,
                 ..
             }) => {
                 let flags = if *skbinfo { attribute(4) } else { 0 };
                 let options = match set_type.is_bitmap() {
                     true => 2 * attribute(2),
-                    false => attribute(4),
+                    false => attribute(4) + hash_size.map_or(0, |_| attribute(4)),
                 };
-                // name, type, revision, family, then maxelem or the range, and flags
+                // name, type, revision, family, then maxelem and hashsize or the range, and flags
                 string(name) + string(set_type.name()) + 2 * attribute(1) + nested(options + flags)
             }
             Command::Destroy(name) | Command::Flush(name) => string(name),

@@ -65,6 +65,7 @@ pub(crate) enum Argument<'a> {
     Port(u16),
     LastPort(u16),
     MaxElements(u32),
+    HashSize(u32),
     Skbinfo,
     Mark(Mark),
 }
@@ -151,6 +152,7 @@ impl Library {
             Argument::Port(port) => self.pass(c::IPSET_OPT_PORT, &port),
             Argument::LastPort(port) => self.pass(c::IPSET_OPT_PORT_TO, &port),
             Argument::MaxElements(max) => self.pass(c::IPSET_OPT_MAXELEM, &max),
+            Argument::HashSize(buckets) => self.pass(c::IPSET_OPT_HASHSIZE, &buckets),
             Argument::Skbinfo => self.pass(c::IPSET_OPT_SKBINFO, &1_u32),
             Argument::Mark(Mark { value, mask }) => {
                 let both = u64::from(value) << 32 | u64::from(mask);

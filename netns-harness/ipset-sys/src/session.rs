@@ -184,6 +184,10 @@ impl Session {
                 for option in options {
                     set(&mut self.library, option);
                 }
+                let hash_size = create.hash_size.filter(|_| !create.set_type.is_bitmap());
+                if let Some(buckets) = hash_size {
+                    set(&mut self.library, Argument::HashSize(buckets));
+                }
                 if create.skbinfo {
                     set(&mut self.library, Argument::Skbinfo);
                 }

@@ -46,6 +46,7 @@ fn as_many_messages_and_bytes_are_sent_as_were_counted() {
                     name: set,
                     set_type,
                     max_elements: 70_000,
+                    hash_size: skbinfo.then_some(4_096),
                     skbinfo,
                 };
                 assert_eq!(send(&[Command::Create(create)]), 1);
@@ -95,6 +96,7 @@ fn sets_of_ports_and_of_networks_are_made_as_counted_and_listed_empty() {
                 name: name.clone(),
                 set_type,
                 max_elements,
+                hash_size: None,
                 skbinfo: false,
             });
             wire::sent();
@@ -129,6 +131,7 @@ fn an_update_of_one_service_is_one_message_whatever_is_in_the_set() {
                 name: set.clone(),
                 set_type,
                 max_elements: 70_000,
+                hash_size: None,
                 skbinfo: true,
             };
             session.send(&[Command::Create(create)]).unwrap();

@@ -33,6 +33,7 @@ fn create(set_type: SetType, skbinfo: bool) -> Command {
         name: "s".to_owned(),
         set_type,
         max_elements: 100,
+        hash_size: None,
         skbinfo,
     })
 }

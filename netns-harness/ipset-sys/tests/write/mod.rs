@@ -8,6 +8,7 @@ pub(crate) fn create(name: &str, set_type: SetType, max_elements: u32) -> Comman
         name: name.to_owned(),
         set_type,
         max_elements,
+        hash_size: None,
         skbinfo: true,
     })
 }

@@ -26,6 +26,7 @@ pub(super) fn create(name: &str) -> Command {
         name: name.to_owned(),
         set_type: SetType::HashIpPort,
         max_elements: MAX_ELEMENTS,
+        hash_size: None,
         skbinfo: true,
     })
 }

@@ -102,6 +102,7 @@ fn try_sets() -> Result<(), String> {
             name: TRIAL.to_owned(),
             set_type: SetType::HashIpPort,
             max_elements: 1,
+            hash_size: None,
             skbinfo,
         });
         session

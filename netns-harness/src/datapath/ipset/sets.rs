@@ -172,6 +172,7 @@ fn create_options(name: &str, options: &[&str]) -> Option<Command> {
         name: name.to_owned(),
         set_type: SetType::HashIpPort,
         max_elements: 65_536,
+        hash_size: None,
         skbinfo: false,
     };
     let mut options = options.iter();
@@ -179,6 +180,7 @@ fn create_options(name: &str, options: &[&str]) -> Option<Command> {
         match *option {
             "family" => (*options.next()? == "inet").then_some(())?,
             "maxelem" => create.max_elements = options.next()?.parse().ok()?,
+            "hashsize" => create.hash_size = Some(options.next()?.parse().ok()?),
             "skbinfo" => create.skbinfo = true,
             _ => return None,
         }

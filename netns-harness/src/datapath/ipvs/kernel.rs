@@ -189,6 +189,7 @@ fn set(name: &str, set_type: &str) -> Option<Command> {
         name: name.to_owned(),
         set_type,
         max_elements: 0,
+        hash_size: None,
         skbinfo: false,
     }))
 }

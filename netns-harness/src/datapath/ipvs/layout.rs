@@ -207,6 +207,7 @@ pub(super) fn creates(services: usize) -> Vec<Command> {
                 SetType::BitmapPort => 0,
                 _ => max_elements,
             },
+            hash_size: None,
             skbinfo: false,
         })
     };
