@@ -106,7 +106,7 @@ mod tests {
     fn what_is_planted_is_listed_and_removed() {
         testing::in_namespace(|| {
             add(3).unwrap();
-            let listed = testing::tool("nft", &["list", "table", "ip", TABLE], "");
+            let listed = testing::tool("nft", &["-y", "list", "table", "ip", TABLE], "");
             assert_eq!(listed.matches("ip daddr 192.0.2.1 drop").count(), 6);
             assert_eq!(listed.matches("priority -110").count(), 2, "{listed}");
             assert_eq!(remove().unwrap(), 0);

@@ -215,10 +215,11 @@ fn thresholds(metric: Metric, value: Value) -> Result<Thresholds, String> {
         "more than 0 and at most 0.5, such as 0.01",
         |v| v > 0.0 && v <= 0.5,
     )?;
-    let (example, unit) = match metric.unit() {
-        Unit::Bytes => ("256 kB", metric.unit()),
-        Unit::Count => ("1", metric.unit()),
-        Unit::Nanoseconds => ("100 µs", metric.unit()),
+    let unit = metric.unit();
+    let example = match unit {
+        Unit::Bytes => "256 kB",
+        Unit::Count => "1",
+        _ => "100 µs",
     };
     let absolute = match table.remove("absolute") {
         Some(Value::String(text)) => quantity(&text, unit),
@@ -288,9 +289,9 @@ const COUNT: &[(&str, f64)] = &[("", 1.0)];
 
 const fn scales(unit: Unit) -> &'static [(&'static str, f64)] {
     match unit {
-        Unit::Nanoseconds => TIME,
         Unit::Bytes => BYTES,
         Unit::Count => COUNT,
+        _ => TIME,
     }
 }
 

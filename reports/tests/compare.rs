@@ -371,7 +371,10 @@ fn sizes_and_modes_of_one_run_can_be_the_question() {
         (sizes.base.part.as_str(), sizes.new.part.as_str()),
         ("100", "10000")
     );
-    assert!(sizes.one_run && sizes.cells.iter().all(|row| row.new_key.is_some()));
+    assert!(sizes.one_run);
+    for row in &sizes.cells {
+        assert!(row.new_key.is_some(), "{row:?}");
+    }
     let modes = one(&run, &["mode"]).unwrap();
     assert_eq!(
         (modes.base.part.as_str(), modes.new.part.as_str()),
@@ -497,6 +500,24 @@ fn deterministic_runs_are_paired_by_seed_and_every_seed_must_agree() {
             .iter()
             .all(|row| row.change.as_ref().unwrap().absolute == 0.0)
     );
+}
+
+#[test]
+fn sizes_of_variants_are_paired_by_rank() {
+    let mut run = Sides {
+        sizes: vec![100, 1_000],
+        ..small()
+    }
+    .in_one_run();
+    for cell in run.cells.iter_mut().filter(|cell| cell.key.variant == "head") {
+        cell.key.services += 30;
+    }
+    let comparison = one(&run, &[]).unwrap();
+    assert!(comparison.cells.iter().all(|row| row.verdict != Verdict::Missing));
+    for row in &comparison.cells {
+        let new = row.new_key.as_ref().unwrap();
+        assert_eq!((row.key.services + 30, new.variant.as_str()), (new.services, "head"));
+    }
 }
 
 #[test]

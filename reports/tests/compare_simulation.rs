@@ -9,7 +9,7 @@ use reports::compare::{Digest, Question, compare};
 use reports::gate::Gate;
 use reports::synthetic::Sides;
 use schema::Mode;
-use schema::comparison::{Comparison, Conclusion, Verdict};
+use schema::comparison::{Comparison, Conclusion, Pooled, Verdict};
 
 fn question() -> Question {
     Question {
@@ -37,51 +37,98 @@ fn regressed(comparisons: &[Comparison]) -> usize {
         .count()
 }
 
+/// Stays of each mode a side: 96 pairs over 6 modes.
+const BLOCKS: u32 = 16;
+
+/// How many comparisons: SIMULATIONS=1000 tells rates more exactly than a test can afford.
+fn times(of_a_test: u64) -> u64 {
+    std::env::var("SIMULATIONS")
+        .ok()
+        .and_then(|times| times.parse().ok())
+        .unwrap_or(of_a_test)
+}
+
 fn all(seeds: std::ops::Range<u64>, of: impl Fn(Sides) -> Comparison) -> Vec<Comparison> {
     seeds
         .map(|seed| {
             of(Sides {
                 seed,
+                blocks: BLOCKS,
                 ..Sides::default()
             })
         })
         .collect()
 }
 
+/// Which questions regressed: cells, pools of a mode, pools of all modes.
+fn by_family(comparisons: &[Comparison]) -> [usize; 3] {
+    let count = |of: &dyn Fn(&Comparison) -> bool| comparisons.iter().filter(|c| of(c)).count();
+    let pools = |comparison: &Comparison, of_a_mode: bool| {
+        let regressed = |pool: &&Pooled| pool.verdict == Verdict::Regressed;
+        comparison
+            .pooled
+            .iter()
+            .filter(regressed)
+            .any(|pool| pool.mode.is_some() == of_a_mode)
+    };
+    [
+        count(&|c| c.cells.iter().any(|row| row.verdict == Verdict::Regressed)),
+        count(&|c| pools(c, true)),
+        count(&|c| pools(c, false)),
+    ]
+}
+
 #[test]
 fn the_same_thing_twice_in_one_run_rarely_regresses() {
-    let seen = regressed(&all(0..100, |sides| in_one_run(&sides)));
-    println!("A/A in one run, 10 blocks, 48 cells: {seen} of 100 regressed");
-    // 2 of 40 is what the gate may do.
-    assert!(seen <= 3, "{seen} of 100");
+    let found = all(0..times(60), |sides| in_one_run(&sides));
+    let seen = regressed(&found);
+    println!(
+        "A/A in one run, {BLOCKS} blocks, 48 cells: {seen} of {} regressed (cells, modes, all: {:?})",
+        found.len(),
+        by_family(&found)
+    );
+    // 2 of 40.
+    assert!(seen * 20 <= found.len(), "{seen} of {}", found.len());
 }
 
 #[test]
 fn the_same_thing_in_two_runs_on_a_machine_whose_pace_moved_rarely_regresses() {
-    for pace in [1.0, 1.05, 1.15, 1.3] {
-        let seen = regressed(&all(200..240, |sides| {
+    for pace in [1.0, 1.15, 1.3] {
+        let found = all(2_000..2_000 + times(40), |sides| {
             in_two_runs(&Sides {
                 second_run: pace,
                 ..sides
             })
-        }));
-        println!("A/A in two runs, the second at {pace}: {seen} of 40 regressed");
-        assert!(seen <= 2, "{seen} of 40 at {pace}");
+        });
+        let seen = regressed(&found);
+        println!(
+            "A/A in two runs, the second at {pace}: {seen} of {} regressed (cells, modes, all: {:?})",
+            found.len(),
+            by_family(&found)
+        );
+        assert!(
+            seen * 20 <= found.len(),
+            "{seen} of {} at {pace}",
+            found.len()
+        );
     }
 }
 
 #[test]
 fn a_tenth_more_on_every_first_packet_is_found_over_forty_eight_cells_though_no_single_cell_shows_it()
  {
-    let found = all(400..440, |sides| {
+    let found = all(4_000..4_000 + times(40), |sides| {
         in_one_run(&Sides {
             effect: 1.1,
             ..sides
         })
     });
     let seen = regressed(&found);
-    println!("planted 10 % in one run, 10 blocks, 48 cells: {seen} of 40 found");
-    assert!(seen >= 36, "{seen} of 40");
+    println!(
+        "planted 10 % in one run, {BLOCKS} blocks, 48 cells: {seen} of {} found",
+        found.len()
+    );
+    assert!(seen * 10 >= found.len() * 9, "{seen} of {}", found.len());
     let by_cells = found
         .iter()
         .filter(|comparison| {
@@ -92,10 +139,10 @@ fn a_tenth_more_on_every_first_packet_is_found_over_forty_eight_cells_though_no_
         })
         .count();
     assert!(
-        by_cells < 20,
+        by_cells * 2 < found.len(),
         "single cells found it in {by_cells}: then pooling is not what is tested"
     );
-    let better = all(400..440, |sides| {
+    let better = all(4_000..4_000 + times(20), |sides| {
         in_one_run(&Sides {
             effect: 1.0 / 1.1,
             ..sides

@@ -48,7 +48,7 @@ judge() {
     [[ -s $table ]] || printf 'seed\texit\tcells\tregressed\timproved\tinconclusive\tunchanged\tlowest p of a cell, corrected\tpools: change, p, verdict\n' >"$table"
     jq -r --arg seed "$1" --arg exit "$verdict" '
       def count($name): [.cells[] | select(.metric == "latency" and .verdict == $name)] | length;
-      def shown: if . == null then "-" else (. * 10000 | round / 10000 | tostring) end;
+      def shown: if . == null then "-" elif . != 0 and fabs < 0.0001 then (. * 1000000 | round / 1000000 | tostring) else (. * 10000 | round / 10000 | tostring) end;
       [$seed, $exit, ([.cells[] | select(.metric == "latency")] | length),
        count("regressed"), count("improved"), count("inconclusive"), count("unchanged"),
        ([.cells[].change.p_adjusted | select(. != null)] | min | shown),

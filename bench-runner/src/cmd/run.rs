@@ -1,5 +1,6 @@
 //! `run`: the pipeline. Resolve, check the machine, plan, measure, report.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -182,9 +183,12 @@ fn check_conntrack(plan: &Plan, open: &Open) -> Result<(), Usage> {
 
 fn announce(settings: &Settings, plan: &Plan, environments: &Environments) {
     for open in environments.iter() {
-        for (case, reason) in &open.unsupported {
-            note(&format!("{}: unsupported: {case}: {reason}", open.name));
-        }
+        let said = open.unsupported.iter();
+        // Variants with tools of their own may lack a mode for one reason.
+        let said: BTreeSet<String> = said
+            .map(|(case, reason)| format!("{}: unsupported: {case}: {reason}", open.name))
+            .collect();
+        said.iter().for_each(|line| note(line));
     }
     let on_host = environments.of(ENVIRONMENT).is_some();
     if on_host && netns_sys::isolation::needs_user_namespace() {

@@ -153,7 +153,7 @@ fn a_width_is_unknown_from_one_stay_zero_of_exact_numbers_and_grows_with_their_s
         let block = plan.block(block);
         let stay = block
             .iter()
-            .find(|s| place_of(&ledger, &s.spec) == Some(place))
+            .find(|s| place_of(ledger, &s.spec) == Some(place))
             .unwrap();
         for line in lines(stay, &Outcome::Measured, value) {
             ledger.note(&line).unwrap();

@@ -122,7 +122,8 @@ impl Across {
     pub(crate) fn values<'a>(self, keys: impl Iterator<Item = &'a CellKey>) -> Vec<String> {
         let distinct: BTreeSet<String> = keys.map(|key| self.of(key)).collect();
         let mut values: Vec<String> = distinct.into_iter().collect();
-        values.sort_by_key(|value| parts(value));
+        let mode = |value: &str| value.parse::<schema::Mode>().ok();
+        values.sort_by_key(|value| (mode(value), parts(value)));
         values
     }
 }

@@ -14,7 +14,7 @@ use crate::statistics::{benjamini_hochberg, least_mann_whitney};
 
 pub(super) struct Judge<'a> {
     gate: &'a Gate,
-    /// What the machine did, if it counts.
+    /// What the machine did between two runs.
     drift: Option<&'a Drift>,
 }
 
@@ -35,10 +35,7 @@ struct Grounds<'a> {
 
 impl<'a> Judge<'a> {
     pub(super) fn new(gate: &'a Gate, drift: Option<&'a Drift>) -> Self {
-        Self {
-            gate,
-            drift: drift.filter(|drift| drift.counts),
-        }
+        Self { gate, drift }
     }
 
     /// Fills in the rows of all trials.
@@ -125,7 +122,7 @@ impl<'a> Judge<'a> {
         self.beyond_the_machine(said, grounds, thresholds)
     }
 
-    /// What the machine did by itself explains no change, and hides none.
+    /// What the machine may have done by itself explains no change, and what it did hides none.
     fn beyond_the_machine(
         &self,
         said: Said,
@@ -138,22 +135,29 @@ impl<'a> Judge<'a> {
         if !trial::is_time(grounds.metric) || relative <= -1.0 {
             return said;
         }
-        let rest = (1.0 + relative) / drift.ratio - 1.0;
-        let rest_counts = rest.abs() > thresholds.relative;
+        let [low, high] = drift.ci95.unwrap_or([drift.ratio; 2]);
+        let [least, greatest] = grounds.change.relative_ci95.unwrap_or([relative; 2]);
+        let most = if relative > 0.0 {
+            high.max(1.0)
+        } else {
+            low.min(1.0)
+        };
         let stands = match said.0 {
-            Verdict::Regressed | Verdict::Improved => {
-                rest_counts && (rest > 0.0) == (relative > 0.0)
+            // Both are known only so well: the intervals must not overlap.
+            Verdict::Regressed | Verdict::Improved if relative > 0.0 => 1.0 + least > most,
+            Verdict::Regressed | Verdict::Improved => 1.0 + greatest < most,
+            Verdict::Unchanged => {
+                let rest = (1.0 + relative) / drift.ratio - 1.0;
+                !drift.counts || rest.abs() <= thresholds.relative
             }
-            Verdict::Unchanged => !rest_counts,
             _ => true,
         };
         if stands {
             return said;
         }
         let why = format!(
-            "{}, and the machine by itself {} between the runs (mode none)",
-            percent(relative),
-            percent(drift.ratio - 1.0)
+            "the machine by itself may have changed by {} between the runs (mode none)",
+            percent(most - 1.0)
         );
         (Verdict::Inconclusive, Some(why))
     }
@@ -226,10 +230,10 @@ fn significance(grounds: &Grounds<'_>, thresholds: &Thresholds) -> Result<(), St
             stays_for(asked)
         ),
         _ => format!(
-            "p {} among {} comparisons is {}",
+            "p {} is {} among {} comparisons",
             digits(p),
-            grounds.tests,
-            digits(p_adjusted)
+            digits(p_adjusted),
+            grounds.tests
         ),
     })
 }

@@ -235,9 +235,11 @@ fn notes(
             "The machine changed between the runs: mode none, in which nothing is installed, differs by {}. Verdicts on times need what goes beyond that; measure both sides in one run (run --variant) to be rid of it.",
             format::percent(drift.ratio - 1.0)
         )),
-        None if !matched.one_run && matched.across.is_empty() && !identical => notes.push(
-            "Mode none was not measured in both runs: whether the machine changed between them is not known.".to_owned(),
-        ),
+        None if !matched.one_run && !identical => notes.push(if matched.across.is_empty() {
+            "Mode none was not measured in both runs by enough stays: whether the machine changed between them is not known.".to_owned()
+        } else {
+            "The sides differ by what was asked and were measured in two runs: whether the machine changed between them as well is not known.".to_owned()
+        }),
         _ => {}
     }
     let left_out = left_out(matched, gate);

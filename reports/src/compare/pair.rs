@@ -1,6 +1,6 @@
 //! Which cell is held against which.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schema::comparison::Difference;
 use schema::{CellKey, Environment};
@@ -55,10 +55,11 @@ impl<'a> Matched<'a> {
                 (base, new, across, true)
             }
         };
-        let environments = environments(&base, &new);
+        let environments = environments(&base, &new, &across);
         let differences = fingerprint(&base, &new, &environments, &across)?;
         let blanked = blanked(&base, &new, &across);
-        let pairs = pairs(&base, &new, &environments, &blanked)?;
+        let sizes = sizes(&base, &new, &across);
+        let pairs = pairs((&base, &new), (&environments, &sizes), &blanked)?;
         Ok(Self {
             base,
             new,
@@ -143,10 +144,18 @@ fn variants(run: &Digest) -> Vec<String> {
     pair.into_iter().map(str::to_owned).collect()
 }
 
-/// Names of NEW's environments, by those of BASE: equal names, and the only one left on either side.
-fn environments(base: &Half<'_>, new: &Half<'_>) -> BTreeMap<String, String> {
+/// Names of NEW's environments, by those of BASE: equal names, and the only one left on either side. Variants
+/// pair theirs by rank, as their run did.
+fn environments(
+    base: &Half<'_>,
+    new: &Half<'_>,
+    across: &[Across],
+) -> BTreeMap<String, String> {
     let names = |half: &Half<'_>| Across::Kernel.values(half.cells.iter().map(|cell| &cell.key));
     let (base, new) = (names(base), names(new));
+    if across.contains(&Across::Variant) && base.len() == new.len() {
+        return new.into_iter().zip(base).collect();
+    }
     let mut pairs: BTreeMap<String, String> = new
         .iter()
         .filter(|name| base.contains(name))
@@ -158,6 +167,19 @@ fn environments(base: &Half<'_>, new: &Half<'_>) -> BTreeMap<String, String> {
         pairs.insert((*right).clone(), (*left).clone());
     }
     pairs
+}
+
+/// Sizes of NEW, by those of BASE of the same rank: of variants, which have equally many.
+fn sizes(base: &Half<'_>, new: &Half<'_>, across: &[Across]) -> BTreeMap<u32, u32> {
+    let sizes = |half: &Half<'_>| -> BTreeSet<u32> {
+        half.cells.iter().map(|cell| cell.key.services).collect()
+    };
+    let (base, new) = (sizes(base), sizes(new));
+    if across.contains(&Across::Variant) && base.len() == new.len() {
+        new.into_iter().zip(base).collect()
+    } else {
+        BTreeMap::new()
+    }
 }
 
 /// Differences of all paired environments that may be; an error where one may not.
@@ -205,7 +227,6 @@ fn blanked(base: &Half<'_>, new: &Half<'_>, across: &[Across]) -> Vec<Across> {
             base.len() == 1 && new.len() == 1 && base != new
         };
         let keys = [
-            "services",
             "endpoints",
             "transport",
             "engine",
@@ -225,9 +246,8 @@ fn blanked(base: &Half<'_>, new: &Half<'_>, across: &[Across]) -> Vec<Across> {
 }
 
 fn pairs<'a>(
-    base: &Half<'a>,
-    new: &Half<'a>,
-    environments: &BTreeMap<String, String>,
+    (base, new): (&Half<'a>, &Half<'a>),
+    (environments, sizes): (&BTreeMap<String, String>, &BTreeMap<u32, u32>),
     blanked: &[Across],
 ) -> Result<BTreeMap<CellKey, Pair<'a>>, CompareError> {
     let mut pairs: BTreeMap<CellKey, Pair<'a>> = BTreeMap::new();
@@ -243,6 +263,9 @@ fn pairs<'a>(
         let mut key = identity(cell);
         if let Some(name) = environments.get(&key.environment) {
             key.environment.clone_from(name);
+        }
+        if let Some(services) = sizes.get(&key.services) {
+            key.services = *services;
         }
         pairs.entry(key).or_default().new.push(cell);
     }

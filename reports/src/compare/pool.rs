@@ -203,6 +203,8 @@ fn middle(units: &[Unitary]) -> f64 {
 pub(super) fn drift(pairs: &BTreeMap<CellKey, Pair<'_>>, gate: &Gate) -> Option<Drift> {
     let units = |side: &[&super::digest::CellDigest]| -> Vec<Unitary> {
         side.iter()
+            // Executed instructions are the same on any machine.
+            .filter(|cell| !cell.deterministic)
             .filter_map(|cell| {
                 let median = cell.get(Metric::Latency)?.median;
                 (median > 0.0).then(|| Unitary {

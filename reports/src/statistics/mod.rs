@@ -16,6 +16,10 @@
 //! several sizes have one stay each, ratios draw sizes instead and fits take their residuals. Fewer than
 //! two samples give no interval.
 //!
+//! Crossovers ([`crossover`]) have BCa intervals. Comparisons ([`mann_whitney`], [`signed_rank`], [`permutation`],
+//! [`aligned_ranks`]) draw nothing but exchanges of labels: their units are stays throughout.
+//! `reports/tests/reference.rs` holds all of these against SciPy.
+//!
 //! Drawing is by Xoshiro256++ seeded from the data's identity ([`seed_of`]), so that a report of the
 //! same results is the same report.
 

@@ -276,14 +276,20 @@ fn pools(comparison: &Comparison, verdict: Verdict) -> impl Iterator<Item = &Poo
         .filter(move |pool| pool.verdict == verdict)
 }
 
-/// Rows of a cell whose stays failed in NEW although something was measured: a cell is named once.
+/// Cells of which stays failed in NEW, each once; those that are missing for it are listed as that.
 fn failed(comparison: &Comparison) -> Vec<&Compared> {
     let mut seen = std::collections::BTreeSet::new();
+    rows_with_failures(comparison)
+        .filter(|row| seen.insert(&row.key))
+        .collect()
+}
+
+fn rows_with_failures(comparison: &Comparison) -> impl Iterator<Item = &Compared> {
+    let is_listed = |row: &Compared| row.verdict == Verdict::Missing && row.allowed.is_none();
     comparison
         .cells
         .iter()
-        .filter(|row| row.failed > 0 && seen.insert(&row.key))
-        .collect()
+        .filter(move |row| row.failed > 0 && !is_listed(row))
 }
 
 /// "2 of its stays failed".

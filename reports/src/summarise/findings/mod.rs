@@ -2,6 +2,7 @@
 //! and is left out or weakened when the interval does not support it: intervals that overlap are "not
 //! distinguished", a cell that timed out is a lower bound.
 
+mod crossovers;
 mod datapath;
 mod growth;
 mod ranking;
@@ -73,11 +74,21 @@ impl Context<'_, '_> {
             |key| key.scenario == ScenarioKind::ServiceAdd,
             Metric::UpdateTime,
         ));
+        found.extend(self.crossovers(
+            "Adding one service",
+            |key| key.scenario == ScenarioKind::ServiceAdd,
+            Metric::UpdateTime,
+        ));
         found.extend(self.handed_over());
         found.extend(self.set_messages());
         found.extend(self.syncs());
         found.extend(self.ranking(
             &format!("Installing {services} services from nothing"),
+            |key| key.scenario == ScenarioKind::ColdInstall,
+            Metric::UpdateTime,
+        ));
+        found.extend(self.crossovers(
+            "Installing from nothing",
             |key| key.scenario == ScenarioKind::ColdInstall,
             Metric::UpdateTime,
         ));
