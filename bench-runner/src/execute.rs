@@ -175,7 +175,9 @@ impl<'a> Executor<'a> {
         if open.is_empty() || self.interrupted {
             return Ok(Vec::new());
         }
-        let instead = self.impossible(spec).or_else(|| stay.left_out.as_deref().map(not_run));
+        let instead = self
+            .impossible(spec)
+            .or_else(|| stay.left_out.as_deref().map(not_run));
         if let Some(outcome) = instead {
             self.close(spec, &open, &outcome)?;
             return Ok(Vec::new());

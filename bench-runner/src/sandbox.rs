@@ -93,7 +93,9 @@ impl Sandbox {
         Ok(match self {
             Self::Host(_) => Ok(Running::Local(Box::new(StayProcess::start(input).await?))),
             Self::Guest(guest) => guest.start(input).await.map(Running::Guest),
-            Self::Counted(_) => Err("a stay cannot be sent into a guest whose instructions are counted".to_owned()),
+            Self::Counted(_) => {
+                Err("a stay cannot be sent into a guest whose instructions are counted".to_owned())
+            }
         })
     }
 

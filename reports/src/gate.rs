@@ -168,7 +168,9 @@ fn parse(text: &str, name: &str) -> Result<Gate, String> {
         None => Table::new(),
         Some(Value::Table(counted)) => counted,
         Some(_) => {
-            return Err("deterministic: write it as [deterministic.NAME], once for each metric".to_owned());
+            return Err(
+                "deterministic: write it as [deterministic.NAME], once for each metric".to_owned(),
+            );
         }
     };
     let allowed = match table.remove("allow-missing") {
@@ -207,17 +209,15 @@ fn all_thresholds(
     let one = |(name, value): (String, Value)| {
         let at = format!("{table}.{name}");
         let metric: Metric = name.parse().map_err(|error| format!("{at}: {error}"))?;
-        Ok((metric, thresholds(&at, unit_of(metric.unit()), keys, value)?))
+        Ok((
+            metric,
+            thresholds(&at, unit_of(metric.unit()), keys, value)?,
+        ))
     };
     metrics.into_iter().map(one).collect()
 }
 
-fn thresholds(
-    at: &str,
-    unit: Unit,
-    keys: &[&str],
-    value: Value,
-) -> Result<Thresholds, String> {
+fn thresholds(at: &str, unit: Unit, keys: &[&str], value: Value) -> Result<Thresholds, String> {
     let Value::Table(mut table) = value else {
         return Err(format!(
             "{at}: write it as a table with {}",

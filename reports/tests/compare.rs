@@ -492,7 +492,8 @@ fn deterministic_runs_are_paired_by_seed_and_every_seed_must_agree() {
             .all(|row| row.reason.as_ref().unwrap().contains("2 seeds"))
     );
     // Without a seed in common every one must lie beyond every other one.
-    let [base, new] = [[11, 12, 13], [21, 22, 23]].map(|seeds| sides.deterministic(&seeds, &[1.1; 3]));
+    let [base, new] =
+        [[11, 12, 13], [21, 22, 23]].map(|seeds| sides.deterministic(&seeds, &[1.1; 3]));
     let others = two(&base[0], &new[1], &[]).unwrap();
     assert!(
         latency(&others)
@@ -519,14 +520,26 @@ fn sizes_of_variants_are_paired_by_rank() {
         ..small()
     }
     .in_one_run();
-    for cell in run.cells.iter_mut().filter(|cell| cell.key.variant == "head") {
+    for cell in run
+        .cells
+        .iter_mut()
+        .filter(|cell| cell.key.variant == "head")
+    {
         cell.key.services += 30;
     }
     let comparison = one(&run, &[]).unwrap();
-    assert!(comparison.cells.iter().all(|row| row.verdict != Verdict::Missing));
+    assert!(
+        comparison
+            .cells
+            .iter()
+            .all(|row| row.verdict != Verdict::Missing)
+    );
     for row in &comparison.cells {
         let new = row.new_key.as_ref().unwrap();
-        assert_eq!((row.key.services + 30, new.variant.as_str()), (new.services, "head"));
+        assert_eq!(
+            (row.key.services + 30, new.variant.as_str()),
+            (new.services, "head")
+        );
     }
 }
 

@@ -140,9 +140,7 @@ async fn carry_out(
 ) -> anyhow::Result<Finished> {
     let begun = clock::now();
     let input = serde_json::to_string(&inside(&stay.spec))?;
-    let heard = guests
-        .carry_out(stay.spec.seed, vec![input], limit)
-        .await?;
+    let heard = guests.carry_out(stay.spec.seed, vec![input], limit).await?;
     Ok(Finished {
         took: Duration::from_nanos(begun.elapsed_ns()),
         stay,

@@ -34,7 +34,10 @@ pub(super) fn check(args: &RunArgs) -> Result<(), Usage> {
             "--deterministic makes every repetition, so that no result depends on how fast this machine is: leave --budget out, and lower --repetitions or name fewer --modes or --scenarios",
         );
     }
-    if args.scenarios.contains(&Scenarios::One(ScenarioKind::Memory)) {
+    if args
+        .scenarios
+        .contains(&Scenarios::One(ScenarioKind::Memory))
+    {
         return refused(
             "--deterministic has one CPU, and scenario memory asks for two, because some counters are per CPU: leave one of the two out",
         );
@@ -66,7 +69,8 @@ pub(super) fn joined(stays: Vec<PlannedStay>, named: bool) -> Vec<PlannedStay> {
         .filter(|stay| stay.spec.variant != CONTROL && (named || !in_chunks(&stay.spec)))
         .partition(|stay| is_whole_install(&stay.spec));
     for install in installs {
-        let serves = |stay: &&mut PlannedStay| stay.left_out.is_none() && serves(&stay.spec, &install.spec);
+        let serves =
+            |stay: &&mut PlannedStay| stay.left_out.is_none() && serves(&stay.spec, &install.spec);
         match kept.iter_mut().find(serves) {
             Some(stay) if install.left_out.is_none() => {
                 stay.spec.cells.splice(0..0, install.spec.cells);

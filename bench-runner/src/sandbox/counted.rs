@@ -76,8 +76,10 @@ impl Counted {
         let runner = std::env::current_exe().context("find this program's file")?;
         let initramfs = nameless()?;
         let tools: Vec<(PathBuf, &PathBuf)> = tools.iter().map(|t| (place(t), t)).collect();
-        let further: Vec<(&Path, &Path)> =
-            tools.iter().map(|(at, from)| (at.as_path(), from.as_path())).collect();
+        let further: Vec<(&Path, &Path)> = tools
+            .iter()
+            .map(|(at, from)| (at.as_path(), from.as_path()))
+            .collect();
         guest::image::build_with(&runner, &further, &kernel, &path_of(&initramfs))?;
         Ok(Self {
             kernel,
@@ -135,14 +137,20 @@ impl Counted {
     fn keep(&self, mut console: File, seed: u64) -> std::io::Result<()> {
         let mut said = Vec::new();
         console.read_to_end(&mut said)?;
-        let mut log = File::options().create(true).append(true).open(&self.console)?;
+        let mut log = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.console)?;
         writeln!(log, "== a guest with seed {seed}")?;
         log.write_all(&said)
     }
 
     /// Boots a guest that answers one input of `cell`.
     pub(crate) async fn ask(&self, input: &str, limit: Duration) -> Answer {
-        match self.carry_out(self.seed, vec![input.to_owned()], limit).await {
+        match self
+            .carry_out(self.seed, vec![input.to_owned()], limit)
+            .await
+        {
             Err(error) => Answer::Failed(error.to_string()),
             Ok(Heard::Gone(why)) => Answer::Failed(why),
             Ok(Heard::Late) => Answer::Late,
@@ -194,7 +202,10 @@ pub(super) async fn open(
     let mut answers = done.into_iter().map(answer);
     if let Some(first) = answers.next() {
         let Answer::Said(text) = first else {
-            return Err(Usage(format!("{name}: the guest does not say what it is: {first:?}")).into());
+            return Err(Usage(format!(
+                "{name}: the guest does not say what it is: {first:?}"
+            ))
+            .into());
         };
         facts = merged(serde_json::from_str(&text)?, facts);
         let qemu = environment::version(QEMU).unwrap_or_else(|| "unknown".to_owned());
@@ -294,7 +305,9 @@ pub(crate) fn inside(spec: &StaySpec) -> Input {
 fn setup(named: &Setup) -> Setup {
     let tools = named.tools.iter();
     Setup {
-        tools: tools.map(|(name, file)| (name.clone(), place(file))).collect(),
+        tools: tools
+            .map(|(name, file)| (name.clone(), place(file)))
+            .collect(),
         ..named.clone()
     }
 }
@@ -384,7 +397,10 @@ mod tests {
         let bytes = |spec: &StaySpec| serde_json::to_string(&inside(spec)).unwrap();
         let (one, other) = (spec(3, "base", &[40, 41]), spec(9, "head", &[7, 12]));
         assert_eq!(bytes(&one), bytes(&other));
-        let elsewhere = StaySpec { seed: 5, ..one.clone() };
+        let elsewhere = StaySpec {
+            seed: 5,
+            ..one.clone()
+        };
         assert_ne!(bytes(&one), bytes(&elsewhere));
     }
 

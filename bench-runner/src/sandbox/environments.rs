@@ -44,7 +44,7 @@ pub(crate) struct Environments {
 }
 
 impl Environments {
-    /// Opens what was chosen; consoles of guests are kept in `folder`. With a seed, guests' instructions are counted.
+    /// Opens what was chosen; consoles of guests are kept in `folder`.
     ///
     /// # Errors
     /// No environment came up: a [`Usage`] with the reason.
@@ -52,7 +52,6 @@ impl Environments {
         choice: Choice,
         settings: &Settings,
         folder: &Path,
-        counted: Option<u64>,
     ) -> anyhow::Result<Self> {
         let all = match choice {
             Choice::Host { tried, .. } => vec![host(&settings.cases(), tried)?],

@@ -104,13 +104,7 @@ pub fn compare(
     let mut rows = Vec::new();
     let mut trials = Vec::new();
     for pair in matched.pairs.values() {
-        trial::rows(
-            pair,
-            &gate,
-            matched.one_run,
-            &mut rows,
-            &mut trials,
-        );
+        trial::rows(pair, &gate, matched.one_run, &mut rows, &mut trials);
     }
     judge.cells(&mut rows, &mut trials);
     let pooled = judge.pooled(&pool::pools(&trials, matched.one_run));

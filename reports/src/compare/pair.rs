@@ -45,7 +45,9 @@ impl<'a> Matched<'a> {
     /// Whether all times of both sides are executed instructions.
     pub(super) fn is_counted(&self) -> bool {
         let sides = [&self.base, &self.new];
-        sides.iter().all(|side| side.cells.iter().all(|cell| cell.deterministic))
+        sides
+            .iter()
+            .all(|side| side.cells.iter().all(|cell| cell.deterministic))
     }
 
     /// Two runs, or the two sides of one.
@@ -152,11 +154,7 @@ fn variants(run: &Digest) -> Vec<String> {
 
 /// Names of NEW's environments, by those of BASE: equal names, and the only one left on either side. Variants
 /// pair theirs by rank, as their run did.
-fn environments(
-    base: &Half<'_>,
-    new: &Half<'_>,
-    across: &[Across],
-) -> BTreeMap<String, String> {
+fn environments(base: &Half<'_>, new: &Half<'_>, across: &[Across]) -> BTreeMap<String, String> {
     let names = |half: &Half<'_>| Across::Kernel.values(half.cells.iter().map(|cell| &cell.key));
     let (base, new) = (names(base), names(new));
     if across.contains(&Across::Variant) && base.len() == new.len() {

@@ -59,7 +59,9 @@ pub(super) fn fits(cells: &Cells<'_>) -> Vec<Fit> {
             .flat_map(|(metrics, model)| metrics.iter().map(move |metric| (*metric, model)));
         for (metric, model) in wanted {
             let samples = samples(cells, &family, metric);
-            let units = family.iter().filter_map(|key| cells.metrics(key).get(&metric).copied());
+            let units = family
+                .iter()
+                .filter_map(|key| cells.metrics(key).get(&metric).copied());
             let asked = (metric, units.last().unwrap_or(metric.unit()));
             let whole = one(first, asked, &samples, model);
             let bends = whole.is_some() && model.in_parts && samples.len() > 2;

@@ -32,7 +32,10 @@ fn a_gate_has_one_stay_a_mode_that_installs_once_and_asks_everything_after_it() 
         assert_eq!(stay.spec.services, 1_000, "without a sweep");
         assert!(stay.spec.counted && stay.spec.variant.is_empty());
         assert_eq!(stay.spec.is_joined(), !stay.spec.mode.is_floor());
-        let installs = asked(stay).iter().filter(|s| **s == ScenarioKind::ColdInstall).count();
+        let installs = asked(stay)
+            .iter()
+            .filter(|s| **s == ScenarioKind::ColdInstall)
+            .count();
         assert_eq!(installs, usize::from(!stay.spec.mode.is_floor()));
     }
 }
@@ -43,9 +46,21 @@ fn every_block_has_a_seed_of_its_own_and_its_cells_in_one_order() {
     let mut orders = HashSet::new();
     for block in 0..plan.blocks {
         let stays = plan.block(block);
-        assert!(stays.iter().all(|stay| stay.spec.seed == 40 + u64::from(block)));
-        let nftables = stays.iter().find(|stay| stay.spec.mode == Mode::Nftables).unwrap();
-        let order: Vec<_> = nftables.spec.cells.iter().map(|c| (c.scenario, c.options.clone())).collect();
+        assert!(
+            stays
+                .iter()
+                .all(|stay| stay.spec.seed == 40 + u64::from(block))
+        );
+        let nftables = stays
+            .iter()
+            .find(|stay| stay.spec.mode == Mode::Nftables)
+            .unwrap();
+        let order: Vec<_> = nftables
+            .spec
+            .cells
+            .iter()
+            .map(|c| (c.scenario, c.options.clone()))
+            .collect();
         assert_eq!(order[0].0, ScenarioKind::ColdInstall);
         orders.insert(order);
     }
@@ -67,7 +82,10 @@ fn what_makes_no_sense_where_instructions_are_counted_is_refused_with_the_remedy
         (&["--scenarios", "memory"], "memory"),
     ] {
         let refused = settings(words).unwrap_err();
-        assert!(refused.contains(named) && refused.contains("leave one of the two out"), "{refused}");
+        assert!(
+            refused.contains(named) && refused.contains("leave one of the two out"),
+            "{refused}"
+        );
     }
     let all = settings(&["--scenarios", "all"]).unwrap();
     assert!(!all.scenarios.contains(&ScenarioKind::Memory));
@@ -77,16 +95,32 @@ fn what_makes_no_sense_where_instructions_are_counted_is_refused_with_the_remedy
 #[test]
 fn what_is_named_is_measured_as_it_is_named() {
     let plan = plan(&[
-        "--services", "50,700", "--modes", "nftables", "--scenarios", "cold-install,teardown",
-        "--kernel", "6.12",
+        "--services",
+        "50,700",
+        "--modes",
+        "nftables",
+        "--scenarios",
+        "cold-install,teardown",
+        "--kernel",
+        "6.12",
     ]);
     // At 700 services an install in chunks is another cell; nothing serves, so nothing is joined.
-    let mut seen: Vec<_> = plan.stays.iter().map(|stay| (stay.spec.services, asked(stay))).collect();
+    let mut seen: Vec<_> = plan
+        .stays
+        .iter()
+        .map(|stay| (stay.spec.services, asked(stay)))
+        .collect();
     seen.sort_by_key(|(services, asked)| (*services, asked.len(), asked[0]));
     let install = vec![ScenarioKind::ColdInstall];
     let teardown = vec![ScenarioKind::Teardown];
     assert_eq!(
         seen,
-        [(50, install.clone()), (50, teardown.clone()), (700, install.clone()), (700, install), (700, teardown)]
+        [
+            (50, install.clone()),
+            (50, teardown.clone()),
+            (700, install.clone()),
+            (700, install),
+            (700, teardown)
+        ]
     );
 }
