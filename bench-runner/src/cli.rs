@@ -64,7 +64,7 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Say what this machine can measure, by trial, and how to get what is missing.
     Doctor(DoctorArgs),
-    /// Make the page, plots and summary of a run again, from its results.
+    /// Make the page, plots and summary of one or more runs again, from their results.
     Report(ReportArgs),
     /// Say what changed between two runs, or between the variants of one, and whether that fails a job.
     Compare(CompareArgs),
@@ -274,16 +274,16 @@ pub(crate) struct DoctorArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// A run directory or a results.jsonl.
-    #[arg(value_name = "RUN")]
-    pub(crate) run: PathBuf,
+    /// Run directories or results.jsonl files: several are put beside each other on one page.
+    #[arg(value_name = "RUN", required = true, num_args = 1..)]
+    pub(crate) runs: Vec<PathBuf>,
 
     /// What to make.
     #[arg(long, default_value = "html")]
     pub(crate) format: Format,
 
-    /// Where to write: a file (html, markdown) or a directory (svg, png) [default: standard output for
-    /// html and markdown, the run's plots directory for svg and png].
+    /// Where to write: a file (html, markdown) or a directory (svg, png; of several runs one a run inside it)
+    /// [default: standard output for html and markdown, each run's plots directory for svg and png].
     #[arg(long, value_name = "PATH")]
     pub(crate) out: Option<PathBuf>,
 }

@@ -19,7 +19,7 @@ fn report(criterion: &mut Criterion) {
     group.bench_function("render_html", |b| {
         b.iter(|| render_html(&[(black_box(&run), &summary)]))
     });
-    let figures = plots::figures(&summary);
+    let figures = plots::figures(&run, &summary);
     group.bench_function("one chart as SVG", |b| {
         b.iter(|| figures[0].standalone_svg())
     });

@@ -1,11 +1,14 @@
 //! Writes a run that nobody measured, with its whole report: to look at the page and the charts before
-//! there are real numbers, and to time a report.
+//! there are real numbers, to check sentences over random results, and to time a report.
 //!
 //! ```text
-//! cargo run -p reports --example synthetic-run -- DIR [BLOCKS [SAMPLES [KERNEL…]]]
+//! cargo run -p reports --features synthetic --example synthetic-run -- DIR [KEY=VALUE…]
 //! ```
+//! Keys: `blocks`, `samples`, `seed`, `noise` (standard deviation between stays, as a share), `sizes` and
+//! `kernels` (with commas), `mishaps` (yes or no), `cells` (copies of the run in further environments until there
+//! are so many lines), `report` (all, summary, none).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use reports::synthetic::{self, Shape};
 
@@ -13,20 +16,64 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut words = std::env::args().skip(1);
     let dir = PathBuf::from(words.next().ok_or("name a directory to make")?);
     let mut shape = Shape::default();
-    if let Some(blocks) = words.next() {
-        shape.blocks = blocks.parse()?;
-    }
-    if let Some(samples) = words.next() {
-        shape.samples = samples.parse()?;
+    let (mut kernels, mut cells, mut report) = (Vec::new(), 0, "all".to_owned());
+    for word in words {
+        let (key, value) = word.split_once('=').ok_or("options are KEY=VALUE")?;
+        match key {
+            "blocks" => shape.blocks = value.parse()?,
+            "samples" => shape.samples = value.parse()?,
+            "seed" => shape.seed = value.parse()?,
+            "noise" => shape.stay_noise = value.parse()?,
+            "sizes" => shape.sizes = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
+            "kernels" => kernels = value.split(',').map(str::to_owned).collect(),
+            "mishaps" => shape.mishaps = value == "yes",
+            "cells" => cells = value.parse()?,
+            "report" => value.clone_into(&mut report),
+            _ => return Err(format!("unknown key '{key}'").into()),
+        }
     }
     std::fs::create_dir(&dir)?;
-    let kernels: Vec<String> = words.collect();
-    let kernels: Vec<&str> = kernels.iter().map(String::as_str).collect();
-    let made = synthetic::run_on(&shape, &kernels);
+    let names: Vec<&str> = kernels.iter().map(String::as_str).collect();
+    let mut made = synthetic::run_on(&shape, &names);
+    multiply(&mut made, cells);
     std::fs::write(dir.join("results.jsonl"), synthetic::lines(&made)?)?;
-    let run = reports::load(&dir)?;
+    match report.as_str() {
+        "all" => write(&dir)?,
+        "summary" => {
+            let summary = reports::summarise(&reports::load(&dir)?);
+            std::fs::write(dir.join("summary.json"), serde_json::to_vec(&summary)?)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Copies the cells into further environments until there are so many.
+fn multiply(run: &mut reports::Run, cells: usize) {
+    let (ours, stays) = (run.cells.clone(), run.cells.len() as u32);
+    let environments = run.header.environments.clone();
+    let mut copy = 0;
+    while run.cells.len() < cells {
+        copy += 1;
+        for (name, facts) in &environments {
+            let name = format!("{name}-{copy}");
+            run.header.environments.insert(name, facts.clone());
+        }
+        let room = cells - run.cells.len();
+        run.cells
+            .extend(ours.iter().take(room).cloned().map(|mut cell| {
+                cell.key.environment = format!("{}-{copy}", cell.key.environment);
+                cell.stay += stays * copy;
+                cell
+            }));
+    }
+    run.header.planned_cells = run.header.planned_cells.max(run.cells.len() as u64);
+}
+
+fn write(dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let run = reports::load(dir)?;
     let summary = reports::summarise(&run);
-    for path in reports::write_all(&dir, &run, &summary)? {
+    for path in reports::write_all(dir, &run, &summary)? {
         println!("{}", path.display());
     }
     Ok(())

@@ -23,8 +23,11 @@ pub mod synthetic;
 pub mod update_table;
 mod write;
 
-pub use html::render_html;
+pub use html::{render_html, render_html_beside};
 pub use load::{LoadError, Run, load, load_start, results_of};
 pub use markdown::render_markdown;
-pub use summarise::{FloorRatio, floor_ratios, summarise};
+pub use summarise::{
+    Answer, Asked, FloorRatio, Measure, Standing, floor_ratios, floor_ratios_in, matrix, measures,
+    summarise,
+};
 pub use write::{WriteError, write_all};

@@ -8,40 +8,121 @@ use schema::{Metric, Mode};
 
 use crate::html::headline::{answers, behind, programmed};
 use crate::html::kernels::{heading, why};
-use crate::html::trust::{command, coverage_text, variant_text};
+use crate::html::trust::{again, coverage_text, variant_text};
 use crate::html::updates::{caption, counted};
 use crate::load::Run;
-use crate::quantity::{digits, span, value, whole};
+use crate::quantity::{digits, shortened, span, value, whole};
 use crate::scope::{Question, Scope, by_reason, instead, is_lowest, mishap, scopes, way};
 use crate::side_by_side::side_by_side;
-use crate::summarise::floor_ratios;
+use crate::summarise::floor_ratios_in;
 use crate::update_table::{Answer, update_tables, without_time};
 
 /// Cells without numbers that are listed one by one; the page has them all.
 const LISTED: usize = 12;
 
-/// The text of one or more runs.
+/// Characters of a comment on a pull request: GitHub takes 65,536, and a line may follow ours.
+pub const LONGEST: usize = 65_000;
+/// Characters that the last lines of a run's part are left.
+const TAIL: usize = 2_600;
+/// Characters of a name, and of a sentence.
+const NAME: usize = 120;
+const SENTENCE: usize = 2_500;
+
+/// The text of one or more runs, at most [`LONGEST`] characters: tables end early, and say so.
 #[must_use]
 pub fn render_markdown(runs: &[(&Run, &Summary)]) -> String {
+    let between = "\n---\n\n";
+    let each = LONGEST / runs.len().max(1) - between.len();
     let parts: Vec<String> = runs
         .iter()
-        .map(|(run, summary)| section(run, summary))
+        .map(|(run, summary)| section(run, summary, each))
         .collect();
-    parts.join("\n---\n\n")
+    let text = parts.join(between);
+    if text.chars().count() <= LONGEST {
+        return text;
+    }
+    // So many runs that not even their last lines have room.
+    let pointer = "\n\n… cut here: the others are in report.html\n";
+    let kept: String = text.chars().take(LONGEST - pointer.len()).collect();
+    kept + pointer
 }
 
-fn section(run: &Run, summary: &Summary) -> String {
+/// Text that ends early when it reaches its length: at a line, and with a line that says so.
+struct Page {
+    text: String,
+    left: usize,
+}
+
+impl Page {
+    /// Adds a part whole, or as many of its lines as there is room for.
+    fn add(&mut self, part: &str) {
+        let length = part.chars().count();
+        if length <= self.left {
+            self.text.push_str(part);
+            self.left -= length;
+            return;
+        }
+        let pointer =
+            |lines: usize| format!("\n… cut here: {lines} more lines are in report.html\n");
+        let total = part.lines().count();
+        let room = self.left.saturating_sub(pointer(total).chars().count());
+        let (mut used, mut kept) = (0, 0);
+        for line in part.split_inclusive('\n') {
+            let length = line.chars().count();
+            if used + length > room {
+                break;
+            }
+            self.text.push_str(line);
+            used += length;
+            kept += 1;
+        }
+        if room > 0 {
+            self.text.push_str(&pointer(total - kept));
+        }
+        self.left = 0;
+    }
+}
+
+fn section(run: &Run, summary: &Summary, length: usize) -> String {
+    let tail = tail(run, summary);
+    let mut page = Page {
+        text: String::new(),
+        left: length.saturating_sub(tail.chars().count()),
+    };
+    page.add(&opening(run, summary));
+    let scopes = scopes(summary);
+    let mut part = |render: &dyn Fn(&mut String)| {
+        // What has no room is not rendered: of many environments that would take long.
+        if page.left > 0 {
+            let mut text = String::new();
+            render(&mut text);
+            page.add(&text);
+        }
+    };
+    for scope in &scopes {
+        let several = scopes.len() > 1;
+        part(&|text| updates(text, summary, scope, several));
+        part(&|text| table(text, summary, scope, several));
+        part(&|text| floors(text, run, scope, scope.largest(summary)));
+    }
+    part(&|text| kernels(text, summary));
+    part(&|text| without_numbers(text, summary));
+    page.text + &tail
+}
+
+/// What was measured where, how noisy that was, and what the data say.
+fn opening(run: &Run, summary: &Summary) -> String {
     let mut text = String::from("## Linux service datapaths\n\n");
     // Writing to a String cannot fail.
     for (name, environment) in &summary.environments {
         let _ = writeln!(
             text,
             "{}: Linux {}, {}, {} cores. Measured {}.\n",
-            safe(name),
-            safe(&environment.kernel),
-            safe(&environment.cpu),
+            name_of(name),
+            name_of(&environment.kernel),
+            name_of(&environment.cpu),
             environment.cores,
-            safe(&run.header.started)
+            name_of(&run.header.started)
         );
     }
     for variant in &run.header.variants {
@@ -56,39 +137,43 @@ fn section(run: &Run, summary: &Summary) -> String {
         }
         None => text.push_str("> **Noise unknown.** This run has no A/A pair.\n\n"),
     }
+    if !summary.cells.iter().any(|row| row.metric.is_some()) {
+        text.push_str("> **Nothing was measured.** The reasons are below.\n\n");
+    }
     for finding in &summary.findings {
+        let sentence = |part: &str| safe(&shortened(part, SENTENCE));
         match finding.text.split_once(": ") {
             Some((question, rest)) => {
-                let _ = writeln!(text, "- **{}:** {}", safe(question), safe(rest));
+                let _ = writeln!(text, "- **{}:** {}", sentence(question), sentence(rest));
             }
             None => {
-                let _ = writeln!(text, "- {}", safe(&finding.text));
+                let _ = writeln!(text, "- {}", sentence(&finding.text));
             }
         }
     }
-    let scopes = scopes(summary);
-    for scope in &scopes {
-        updates(&mut text, summary, scope, scopes.len() > 1);
-        table(&mut text, summary, scope, scopes.len() > 1);
-        floors(&mut text, run, scope, scope.largest(summary));
-    }
-    kernels(&mut text, summary);
-    without_numbers(&mut text, summary);
-    let _ = writeln!(
-        text,
-        "\n{} Medians with 95 % intervals over stays. To take it again: seed {}, `{}`",
-        coverage_text(summary),
-        run.header.seed,
-        safe(&command(&run.header.command_line)).replace('`', "'")
-    );
     text
+}
+
+/// What became of the plan, and how to take the run again.
+fn tail(run: &Run, summary: &Summary) -> String {
+    let command = shortened(&again(&run.header), TAIL - 1_200);
+    format!(
+        "\n{} Medians with 95 % intervals over stays. To take it again: `{}`\n",
+        coverage_text(summary),
+        safe(&command).replace('`', "'")
+    )
+}
+
+/// A name as a table or a heading shows it.
+fn name_of(name: &str) -> String {
+    safe(&shortened(name, NAME))
 }
 
 /// Scenario × mode: rule updates.
 fn updates(text: &mut String, summary: &Summary, scope: &Scope, named: bool) {
     for table in update_tables(summary, scope) {
         let place = if named {
-            format!(", {}", safe(&scope.describe()))
+            format!(", {}", name_of(&scope.describe()))
         } else {
             String::new()
         };
@@ -116,7 +201,7 @@ fn updates(text: &mut String, summary: &Summary, scope: &Scope, named: bool) {
             let _ = writeln!(
                 text,
                 "| {} ({}) | {} |",
-                safe(&line.text()),
+                name_of(&line.text()),
                 line.scenario,
                 cells.join(" | ")
             );
@@ -130,10 +215,13 @@ fn update(answer: &Answer<'_>, times: &[&Row]) -> String {
     let through = if way.is_empty() {
         String::new()
     } else {
-        format!("{}: ", safe(&way))
+        format!("{}: ", name_of(&way))
     };
     if answer.time.median.is_none() {
-        return format!("{through}{}", safe(&without_time(answer.time)));
+        return format!(
+            "{through}{}",
+            safe(&shortened(&without_time(answer.time), 2 * NAME))
+        );
     }
     let sync = answer
         .sync
@@ -158,7 +246,7 @@ fn table(text: &mut String, summary: &Summary, scope: &Scope, named: bool) {
     let largest = scope.largest(summary);
     let modes = scope.modes(summary);
     let place = if named {
-        format!(", {}", safe(&scope.describe()))
+        format!(", {}", name_of(&scope.describe()))
     } else {
         String::new()
     };
@@ -181,7 +269,7 @@ fn table(text: &mut String, summary: &Summary, scope: &Scope, named: bool) {
         let _ = writeln!(
             text,
             "| {} | {} |",
-            safe(&question.text(largest)),
+            name_of(&question.text(largest)),
             cells.join(" | ")
         );
     }
@@ -208,12 +296,12 @@ fn answer(row: &Row, answers: &[&Row]) -> String {
     let through = if way.is_empty() {
         String::new()
     } else {
-        format!("{}: ", safe(&way))
+        format!("{}: ", name_of(&way))
     };
     if row.median.is_some() {
         return format!("{through}{}", measured(row, answers));
     }
-    format!("{through}{}", safe(instead(row)))
+    format!("{through}{}", safe(&shortened(instead(row), 2 * NAME)))
 }
 
 /// "**482 µs** (461–503 µs, n = 40 in 10 stays)": bold where it is the lowest.
@@ -239,10 +327,10 @@ fn measured(row: &Row, answers: &[&Row]) -> String {
 }
 
 fn floors(text: &mut String, run: &Run, scope: &Scope, services: u32) {
-    let ratios = floor_ratios(run, services);
+    let ratios = floor_ratios_in(run, scope, services);
     let mine: Vec<String> = ratios
         .iter()
-        .filter(|ratio| scope.holds(&ratio.key) && !ratio.key.mode.is_floor())
+        .filter(|ratio| !ratio.key.mode.is_floor())
         .filter(|ratio| {
             ratio
                 .key
@@ -281,7 +369,7 @@ fn floors(text: &mut String, run: &Run, scope: &Scope, services: u32) {
 fn kernels(text: &mut String, summary: &Summary) {
     for table in side_by_side(summary) {
         let names = table.columns.iter();
-        let names: Vec<String> = names.map(|n| safe(&heading(summary, n))).collect();
+        let names: Vec<String> = names.map(|n| name_of(&heading(summary, n))).collect();
         let _ = writeln!(
             text,
             "\n### {} side by side at {} services, {} endpoints each\n\n{}\n\n| question | mode | {} |\n|---|---|{}",
@@ -299,14 +387,14 @@ fn kernels(text: &mut String, summary: &Summary) {
                     Some((median, unit)) => {
                         format!("{} ({})", value(median, unit), behind(row, unit))
                     }
-                    None => safe(&why(row, line.metric)),
+                    None => safe(&shortened(&why(row, line.metric), 2 * NAME)),
                 },
             });
             let _ = writeln!(
                 text,
                 "| {} | {} | {} |",
-                safe(&line.question),
-                safe(&line.series()),
+                name_of(&line.question),
+                name_of(&line.series()),
                 cells.collect::<Vec<_>>().join(" | ")
             );
         }
@@ -331,7 +419,12 @@ fn without_numbers(text: &mut String, summary: &Summary) {
             n => format!("{} ({}), {n} cells", first.key.mode, first.key.environment),
         };
         let why = first.reason.as_deref().unwrap_or(&first.outcome);
-        let _ = writeln!(text, "- {}: {}", safe(&which), safe(why));
+        let _ = writeln!(
+            text,
+            "- {}: {}",
+            safe(&shortened(&which, 2 * NAME)),
+            safe(&shortened(why, 4 * NAME))
+        );
     }
     if groups.len() > LISTED {
         let rest: usize = groups[LISTED..].iter().map(Vec::len).sum();

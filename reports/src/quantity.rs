@@ -127,6 +127,17 @@ pub fn counted(number: u64, noun: &str) -> String {
     )
 }
 
+/// A text of at most so many letters: a longer one ends in "…". Names in a file may be of any length.
+#[must_use]
+pub fn shortened(text: &str, letters: usize) -> String {
+    if text.chars().count() <= letters {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(letters.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

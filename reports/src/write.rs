@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use schema::summary::Summary;
 
-use crate::load::Run;
+use crate::load::{RESULTS, Run};
 use crate::plots::{self, PlotError};
-use crate::{render_html, render_markdown};
+use crate::{render_html_beside, render_markdown};
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +64,7 @@ pub fn write_all(dir: &Path, run: &Run, summary: &Summary) -> Result<Vec<PathBuf
         )?,
         replace(
             &dir.join("report.html"),
-            render_html(&[(run, summary)]).as_bytes(),
+            render_html_beside(&[(run, summary)], &[Some(RESULTS.to_owned())]).as_bytes(),
         )?,
     ];
     let plots = dir.join("plots");
@@ -72,7 +72,7 @@ pub fn write_all(dir: &Path, run: &Run, summary: &Summary) -> Result<Vec<PathBuf
         path: plots.clone(),
         source,
     })?;
-    for figure in plots::figures(summary) {
+    for figure in plots::figures(run, summary) {
         let draw = |source| WriteError::Draw {
             file: figure.name.clone(),
             source,

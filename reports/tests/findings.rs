@@ -274,7 +274,7 @@ fn without_memory_cells_the_readings_around_an_install_give_the_price_of_a_servi
     };
     let whole = price(&summary);
     assert!(
-        plots::figures(&summary)
+        plots::figures(&run, &summary)
             .iter()
             .any(|figure| figure.name == "kernel-memory")
     );

@@ -32,8 +32,8 @@ fn shape() -> Shape {
 
 #[test]
 fn environments_never_share_a_sentence_and_only_one_chart() {
-    let summary = &BOTH.1;
-    let figures = plots::figures(summary);
+    let (run, summary) = &*BOTH;
+    let figures = plots::figures(run, summary);
     let shared: Vec<&str> = figures
         .iter()
         .filter(|figure| {
@@ -118,7 +118,7 @@ fn one_environment_has_no_side_to_stand_beside() {
     assert!(side_by_side(&summary).is_empty());
     assert!(!render_html(&[(&run, &summary)]).contains("side by side"));
     assert!(
-        plots::figures(&summary)
+        plots::figures(&run, &summary)
             .iter()
             .all(|f| f.name != plots::KERNELS)
     );

@@ -36,6 +36,8 @@ fn made(label: &str) -> (Run, Summary) {
 /// Elements in order of opening; panics when one is closed that is not open.
 fn elements(html: &str) -> Vec<String> {
     const VOID: &[&str] = &["meta", "br", "link", "hr", "img", "input"];
+    /// Elements whose text is not markup.
+    const RAW: &[&str] = &["style", "script"];
     let (mut open, mut seen): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     let mut rest = html;
     while let Some(start) = rest.find('<') {
@@ -64,12 +66,20 @@ fn elements(html: &str) -> Vec<String> {
         if !tag.ends_with('/') && !VOID.contains(&name.as_str()) {
             open.push(name.clone());
         }
-        if name == "style" {
-            rest = &rest[rest.find("</style>").expect("the style ends")..];
+        if RAW.contains(&name.as_str()) {
+            let end = format!("</{name}>");
+            rest = &rest[rest.find(&end).expect("the element ends")..];
         }
     }
     assert!(open.is_empty(), "left open: {open:?}");
     seen
+}
+
+fn scripts(elements: &[String]) -> usize {
+    elements
+        .iter()
+        .filter(|element| *element == "script")
+        .count()
 }
 
 #[test]
@@ -89,12 +99,13 @@ fn the_page_is_well_formed_and_holds_everything_itself() {
     ] {
         assert!(elements.iter().any(|element| element == needed), "{needed}");
     }
-    for banned in ["script", "link", "img", "iframe", "object", "form"] {
+    for banned in ["link", "img", "iframe", "object", "form"] {
         assert!(
             !elements.iter().any(|element| element == banned),
             "{banned}"
         );
     }
+    assert_eq!(scripts(&elements), 1, "the page's own");
     let without_namespaces = html.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
     assert!(!without_namespaces.contains("http://") && !without_namespaces.contains("https://"));
     assert!(!html.contains("url(") && !html.contains("@import"));
@@ -106,10 +117,10 @@ fn hostile_labels_stay_text_everywhere() {
     let (run, summary) = made(HOSTILE);
     let html = render_html(&[(&run, &summary)]);
     let elements = elements(&html);
-    assert!(!elements.iter().any(|element| element == "script"));
+    assert_eq!(scripts(&elements), 1, "the page's own");
     assert!(html.contains("&lt;script&gt;"), "the label is shown");
     assert!(!html.contains("\" onload="));
-    for figure in plots::figures(&summary) {
+    for figure in plots::figures(&run, &summary) {
         let svg = figure.standalone_svg().unwrap();
         assert!(
             !self::elements(&svg)
@@ -160,13 +171,13 @@ fn cells_without_numbers_are_on_the_page_with_their_reasons() {
         html.contains("Noisy run"),
         "two stays cannot state the noise"
     );
-    assert!(html.contains("bench-runner --services 10000 --sandbox netns"));
+    assert!(html.contains("bench-runner --services 10000 --sandbox netns plain --seed 42"));
 }
 
 #[test]
 fn every_chart_of_the_registry_is_drawn_and_names_its_gaps() {
-    let (_, summary) = &*PLAIN;
-    let figures = plots::figures(summary);
+    let (run, summary) = &*PLAIN;
+    let figures = plots::figures(run, summary);
     let names: Vec<&str> = plots::registry().iter().map(|chart| chart.name).collect();
     assert_eq!(
         figures
@@ -210,9 +221,15 @@ fn a_run_of_one_size_and_one_scenario_is_drawn_too() {
     run.cells
         .retain(|cell| cell.key.scenario == schema::ScenarioKind::ServiceAdd);
     let summary = summarise(&run);
-    let figures = plots::figures(&summary);
+    let figures = plots::figures(&run, &summary);
     let names: Vec<&str> = figures.iter().map(|figure| figure.name.as_str()).collect();
-    assert_eq!(names, ["updates", "updates-processor-time", "service-add"]);
+    let wanted = [
+        "heat-map",
+        "updates",
+        "updates-processor-time",
+        "service-add",
+    ];
+    assert_eq!(names, wanted);
     for figure in &figures {
         elements(&figure.standalone_svg().unwrap());
     }
@@ -261,4 +278,181 @@ fn a_place_that_cannot_be_written_is_named() {
     let missing = dir.path().join("gone");
     let error = write_all(&missing, run, summary).unwrap_err();
     assert!(error.to_string().contains("summary.json"), "{error}");
+}
+
+#[test]
+fn every_run_has_its_part_of_a_page_and_its_figures_beside_the_others() {
+    let (run, summary) = &*PLAIN;
+    let html = render_html(&[(run, summary), (run, summary)]);
+    elements(&html);
+    let ids: Vec<&str> = html
+        .split(" id=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    let mut distinct = ids.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(ids.len(), distinct.len(), "an identifier is given once");
+    for link in html
+        .split(" href=\"#")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+    {
+        assert!(ids.contains(&link), "#{link} leads somewhere");
+    }
+    for needed in [
+        "2 runs",
+        "run 1, host",
+        "run 2, host",
+        "run-2-chart-heat-map",
+        "Kernels side by side",
+    ] {
+        assert!(html.contains(needed), "{needed}");
+    }
+}
+
+#[test]
+fn variants_of_a_run_stand_side_by_side_and_none_is_dropped() {
+    let (mut run, _) = PLAIN.clone();
+    let mut head: Vec<schema::CellRecord> = run.cells.clone();
+    for (cells, name) in [(&mut run.cells, "base"), (&mut head, "head")] {
+        for cell in cells.iter_mut().filter(|cell| cell.key.variant.is_empty()) {
+            cell.key.variant = name.to_owned();
+        }
+    }
+    head.retain(|cell| cell.key.variant == "head");
+    let stays = run.cells.len() as u32;
+    head.iter_mut().for_each(|cell| cell.stay += stays);
+    run.cells.append(&mut head);
+    let summary = summarise(&run);
+    let html = render_html(&[(&run, &summary)]);
+    elements(&html);
+    assert!(html.contains("variant base") && html.contains("variant head"));
+    let figures = plots::figures(&run, &summary);
+    let named = |name: &str| figures.iter().any(|figure| figure.name == name);
+    assert!(named("kernels") && named("first-packet-tcp") && named("first-packet-tcp-2"));
+    assert!(summary.findings.iter().any(|f| {
+        f.text
+            .starts_with("host, 2 endpoints a service, variant head: ")
+    }));
+}
+
+#[test]
+fn a_run_without_a_number_says_so_and_why() {
+    let (mut run, _) = PLAIN.clone();
+    for cell in &mut run.cells {
+        cell.series.clear();
+        cell.outcome = schema::Outcome::Unsupported {
+            reason: "this kernel lacks everything".to_owned(),
+        };
+    }
+    let summary = summarise(&run);
+    let html = render_html(&[(&run, &summary)]);
+    elements(&html);
+    let at = html.find("Nothing was measured").expect("it is said");
+    assert!(html[at..at + 300].contains("this kernel lacks everything"));
+    assert!(render_markdown(&[(&run, &summary)]).contains("Nothing was measured"));
+    run.cells.clear();
+    let summary = summarise(&run);
+    assert!(render_html(&[(&run, &summary)]).contains("the results hold no cell at all"));
+}
+
+#[test]
+fn a_comment_on_a_pull_request_is_never_too_long_and_says_where_it_was_cut() {
+    let (mut run, summary) = made(&"w".repeat(10_000));
+    let text = render_markdown(&[(&run, &summary)]);
+    assert!(
+        text.chars().count() <= reports::markdown::LONGEST,
+        "{}",
+        text.chars().count()
+    );
+    let cells = run.cells.clone();
+    for stride in 0..30 {
+        run.cells.extend(
+            cells
+                .iter()
+                .filter(|c| c.key.services == 10_000)
+                .cloned()
+                .map(|mut cell| {
+                    cell.key
+                        .options
+                        .insert("vip_stride".to_owned(), stride.to_string());
+                    cell
+                }),
+        );
+    }
+    let mut summary = summary;
+    let rows = summary.cells.clone();
+    for stride in 0..30 {
+        summary.cells.extend(
+            rows.iter()
+                .filter(|r| r.key.services == 10_000)
+                .cloned()
+                .map(|mut row| {
+                    row.key
+                        .options
+                        .insert("vip_stride".to_owned(), stride.to_string());
+                    row
+                }),
+        );
+    }
+    let text = render_markdown(&[(&run, &summary)]);
+    assert!(
+        text.chars().count() <= reports::markdown::LONGEST,
+        "{}",
+        text.chars().count()
+    );
+    assert!(
+        text.contains("more lines are in report.html"),
+        "{}",
+        &text[text.len() - 400..]
+    );
+    assert!(text.contains("To take it again"), "the last line is there");
+    for runs in [3, 20] {
+        let parts = vec![(&run, &summary); runs];
+        let text = render_markdown(&parts);
+        assert!(
+            text.chars().count() <= reports::markdown::LONGEST,
+            "{runs} runs"
+        );
+    }
+}
+
+#[test]
+fn names_of_any_length_leave_a_picture_a_picture() {
+    let (run, summary) = made(&"w".repeat(10_000));
+    for figure in plots::figures(&run, &summary) {
+        let svg = figure.standalone_svg().unwrap();
+        let tall: u32 = svg
+            .split("height=\"")
+            .nth(1)
+            .and_then(|rest| rest.split('"').next())
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(tall < 6_000, "{}: {tall} high", figure.name);
+    }
+}
+
+#[test]
+fn linear_axes_show_the_same_points() {
+    let (run, summary) = &*PLAIN;
+    let mut seen = 0;
+    for figure in plots::figures(run, summary) {
+        let Some(linear) = figure.linear() else {
+            continue;
+        };
+        seen += 1;
+        let marks = |svg: &str| svg.matches("class=\"p\"").count();
+        let (log, flat) = (figure.inline_svg().unwrap(), linear.inline_svg().unwrap());
+        assert!(
+            log.contains("log scale") && !flat.contains("log scale"),
+            "{}",
+            figure.name
+        );
+        // Crosses of gaps stand on both.
+        assert_eq!(marks(&log), marks(&flat), "{}", figure.name);
+    }
+    assert!(seen > 8, "{seen}");
 }

@@ -66,13 +66,13 @@ fn each_variant_has_a_scope_and_the_control_series_has_none() {
 
 #[test]
 fn variants_never_share_a_sentence_and_only_one_chart() {
-    let summary = &BOTH.1;
+    let (run, summary) = &*BOTH;
     assert!(!summary.findings.is_empty());
     for finding in &summary.findings {
         let of = |name: &str| finding.text.contains(&format!("variant {name}"));
         assert!(of("base") != of("head"), "{}", finding.text);
     }
-    let figures = plots::figures(summary);
+    let figures = plots::figures(run, summary);
     let shared: Vec<&str> = figures
         .iter()
         .filter(|figure| figure.title.contains("base") == figure.title.contains("head"))

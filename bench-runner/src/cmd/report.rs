@@ -1,52 +1,92 @@
-//! `report`: page, plots and summary again, from the results alone.
+//! `report`: page, plots and summary again, from the results alone; of several runs on one page.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context as _;
+use schema::summary::Summary;
 
 use crate::cli::{Format, ReportArgs};
 use crate::exit::{Ended, Usage};
 use crate::stdout::say;
 
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Ended> {
-    let run = reports::load(&args.run)?;
-    for warning in &run.warnings {
-        eprintln!("warning: {warning}");
+    let mut runs = Vec::new();
+    for path in &args.runs {
+        let run = reports::load(path)?;
+        for warning in &run.warnings {
+            match args.runs.len() {
+                1 => eprintln!("warning: {warning}"),
+                _ => eprintln!("warning: {}: {warning}", path.display()),
+            }
+        }
+        let summary = reports::summarise(&run);
+        runs.push((run, summary));
     }
-    let summary = reports::summarise(&run);
+    let parts: Vec<(&reports::Run, &Summary)> =
+        runs.iter().map(|(run, summary)| (run, summary)).collect();
     match args.format {
-        Format::Html => write(
-            &reports::render_html(&[(&run, &summary)]),
-            args.out.as_deref(),
-        )?,
-        Format::Markdown => write(
-            &reports::render_markdown(&[(&run, &summary)]),
-            args.out.as_deref(),
-        )?,
-        Format::Svg | Format::Png => {
-            let default = if args.run.is_dir() {
-                args.run.join("plots")
-            } else {
-                Path::new("plots").to_path_buf()
-            };
-            draw(
-                args.format,
-                args.out.as_deref().unwrap_or(&default),
-                &summary,
+        Format::Html => {
+            let results: Vec<Option<String>> = args
+                .runs
+                .iter()
+                .map(|run| beside(args.out.as_deref()?, &reports::results_of(run)))
+                .collect();
+            write(
+                &reports::render_html_beside(&parts, &results),
+                args.out.as_deref(),
             )?;
         }
+        Format::Markdown => write(&reports::render_markdown(&parts), args.out.as_deref())?,
+        Format::Svg | Format::Png => {
+            for (index, (path, part)) in args.runs.iter().zip(&parts).enumerate() {
+                draw(args.format, &folder(args, path, index), *part)?;
+            }
+        }
     }
-    let measured = summary.cells.iter().any(|row| row.outcome == "measured");
-    Ok(if measured { Ended::Done } else { Ended::Failed })
+    let measured = |summary: &Summary| summary.cells.iter().any(|row| row.outcome == "measured");
+    let all = runs.iter().all(|(_, summary)| measured(summary));
+    Ok(if all { Ended::Done } else { Ended::Failed })
+}
+
+/// Where the charts of a run go.
+fn folder(args: &ReportArgs, run: &Path, index: usize) -> PathBuf {
+    match &args.out {
+        Some(out) if args.runs.len() > 1 => out.join(format!("run-{}", index + 1)),
+        Some(out) => out.clone(),
+        None if run.is_dir() => run.join("plots"),
+        None => PathBuf::from("plots"),
+    }
+}
+
+/// The path of the results as seen from the page, where both lie under the page's directory.
+fn beside(page: &Path, results: &Path) -> Option<String> {
+    let here = page
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let here = here.unwrap_or(Path::new(".")).canonicalize().ok()?;
+    let results = results.canonicalize().ok()?;
+    let path = results.strip_prefix(&here).ok()?;
+    let parts: Option<Vec<&str>> = path
+        .components()
+        .map(|part| match part {
+            Component::Normal(name) => name.to_str(),
+            _ => None,
+        })
+        .collect();
+    Some(parts?.join("/"))
 }
 
 /// Writes every chart into `folder`; says where on standard output.
-fn draw(format: Format, folder: &Path, summary: &schema::summary::Summary) -> anyhow::Result<()> {
+fn draw(
+    format: Format,
+    folder: &Path,
+    (run, summary): (&reports::Run, &Summary),
+) -> anyhow::Result<()> {
     let refused =
         |e: std::io::Error| Usage(format!("cannot write --out {}: {e}", folder.display()));
     std::fs::create_dir_all(folder).map_err(refused)?;
-    for figure in reports::plots::figures(summary) {
+    for figure in reports::plots::figures(run, summary) {
         let svg = figure.standalone_svg()?;
         let (extension, bytes) = match format {
             Format::Png => ("png", reports::plots::png(&svg)?),

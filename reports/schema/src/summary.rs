@@ -110,6 +110,9 @@ pub struct Finding {
     pub text: String,
     /// Rows or fits it was computed from, as text.
     pub evidence: Vec<String>,
+    /// Whether it answers what is asked first: who is fastest, who overtakes whom, what grows, what a service holds.
+    #[serde(default)]
+    pub headline: bool,
 }
 
 /// The A/A pair of a run.

@@ -1,43 +1,24 @@
 //! The top of the page: findings, and mode × question at the largest size.
 
 use maud::{Markup, html};
-use schema::summary::{Row, Summary};
+use schema::summary::{Finding, Row, Summary};
 use schema::{Metric, Mode, Unit};
 
-use crate::quantity::{digits, interval, span, value, whole};
+use super::Ids;
+use super::updates::LINES;
+use crate::quantity::{digits, interval, shortened, span, value, whole};
 use crate::scope::{Question, Scope, instead, is_lowest, mishap, option, place, way};
 use crate::summarise::FloorRatio;
 
-/// What the data say.
-pub(super) fn findings(summary: &Summary) -> Markup {
+/// What the data say: the answers to what is asked first.
+pub(super) fn findings(summary: &Summary, start: &str, ids: &Ids) -> Markup {
     html! {
-        section {
-            h2 { "What the data say" }
+        section id=[(!start.is_empty()).then_some(start)] {
+            h2 id=(ids.of("findings")) { "What the data say" }
             @if summary.findings.is_empty() {
                 p { "Nothing: no cell has a number that supports a sentence." }
             }
-            ul.findings {
-                @for finding in &summary.findings {
-                    li {
-                        @match finding.text.split_once(": ") {
-                            Some((question, rest)) => {
-                                strong { (question) ": " }
-                                @match rest.split_once(" Medians: ") {
-                                    Some((verdict, medians)) => { (verdict) span.medians { "Medians: " (medians) } },
-                                    None => (rest),
-                                }
-                            },
-                            None => (finding.text),
-                        }
-                        @if !finding.evidence.is_empty() {
-                            details {
-                                summary { "computed from" }
-                                ul { @for line in &finding.evidence { li { (line) } } }
-                            }
-                        }
-                    }
-                }
-            }
+            (sentences(summary, true))
             p.hint {
                 "Medians with 95 % intervals in brackets. The stay (one fresh lab) is the unit of replication; "
                 "two are told apart only when their intervals do not overlap and each has at least two stays (or they differ threefold)."
@@ -45,6 +26,65 @@ pub(super) fn findings(summary: &Summary) -> Markup {
         }
     }
 }
+
+/// What else the data say.
+pub(super) fn more(summary: &Summary) -> Markup {
+    html! {
+        @if summary.findings.iter().any(|finding| !finding.headline) {
+            section {
+                h2 { "What else the data say" }
+                (sentences(summary, false))
+            }
+        }
+    }
+}
+
+/// Sentences of a page: of more environments than it draws, the others are in the summary.
+const SENTENCES: usize = 80;
+
+fn sentences(summary: &Summary, headline: bool) -> Markup {
+    let all: Vec<&Finding> = summary
+        .findings
+        .iter()
+        .filter(|f| f.headline == headline)
+        .collect();
+    html! {
+        ul.findings { @for finding in all.iter().take(SENTENCES) { (sentence(finding)) } }
+        @if all.len() > SENTENCES {
+            p.hint { (whole((all.len() - SENTENCES) as u64)) " more sentences, of other environments, are in summary.json." }
+        }
+    }
+}
+
+/// A sentence: its question, its verdict, and folded what it rests on.
+fn sentence(finding: &Finding) -> Markup {
+    let (question, rest) = finding.text.split_once(": ").unwrap_or(("", &finding.text));
+    let (verdict, medians) = rest.split_once(" Medians: ").unwrap_or((rest, ""));
+    html! {
+        li {
+            @if !question.is_empty() { strong { (shortened(question, LONGEST)) ": " } }
+            (shortened(verdict, LONGEST))
+            @if !medians.is_empty() || !finding.evidence.is_empty() {
+                details {
+                    summary { @if medians.is_empty() { "Computed from" } @else { "Medians" } span.hidden { ": " (shortened(question, 200)) } }
+                    @if !medians.is_empty() { p { (shortened(medians, LONGEST)) } }
+                    @if !finding.evidence.is_empty() {
+                        ul {
+                            @for line in finding.evidence.iter().take(EVIDENCE) { li { (shortened(line, LONGEST)) } }
+                            @if finding.evidence.len() > EVIDENCE {
+                                li { "… and " (whole((finding.evidence.len() - EVIDENCE) as u64)) " more, in summary.json" }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Letters of a part of a sentence, and rows it rests on, that are shown: the summary has all.
+const LONGEST: usize = 4_000;
+const EVIDENCE: usize = 60;
 
 /// Mode × question at the largest size.
 pub(super) fn table(summary: &Summary, scope: &Scope, named: bool) -> Markup {
@@ -65,15 +105,18 @@ pub(super) fn table(summary: &Summary, scope: &Scope, named: bool) -> Markup {
                     }
                     thead { tr { th scope="col" { "Question" } @for mode in &modes { th scope="col" { (mode) } } } }
                     tbody {
-                        @for question in questions {
-                            @let answers = answers(summary, scope, &question, largest);
+                        @for question in questions.iter().take(LINES) {
+                            @let answers = answers(summary, scope, question, largest);
                             tr {
                                 th scope="row" { (question.text(largest)) }
-                                @for mode in &modes { (cell(&answers, *mode, &question)) }
+                                @for mode in &modes { (cell(&answers, *mode, question)) }
                             }
                         }
                     }
                 }
+            }
+            @if questions.len() > LINES {
+                p.hint { (whole((questions.len() - LINES) as u64)) " more questions differ in their options only: they are in summary.json." }
             }
         }
     }
@@ -169,7 +212,7 @@ pub(super) fn floors(ratios: &[FloorRatio], scope: &Scope) -> Markup {
     html! {
         @if !keys.is_empty() {
             section {
-                h3 { "First packets against both floors" }
+                h3 { "First packets against both floors" @if !scope.variant.is_empty() { ": " (scope.variant) } }
                 div.scroll tabindex="0" role="region" aria-label="Ratios to the floors" {
                     table.cards.ratios {
                         caption {

@@ -17,21 +17,26 @@ pub(super) fn tables(summary: &Summary) -> Markup {
 fn one(table: &SideBySide<'_>, summary: &Summary) -> Markup {
     let columns = table.columns.len();
     html! {
+        @let left_out = columns.saturating_sub(COLUMNS);
         section {
             h2 { (table.of.title()) " side by side at " (whole(table.services.into())) " services, " (whole(table.endpoints.into())) " endpoints each" }
             div.scroll tabindex="0" role="region" aria-label={ "Modes by " (table.of.one()) } {
-                table.cards style={ "--modes:" (columns) } {
+                table.cards style={ "--modes:" (columns.min(COLUMNS)) } {
                     caption { (table.of.caption()) }
                     thead { tr {
                         th scope="col" { "Question and mode" }
-                        @for name in &table.columns { th scope="col" { (heading(summary, name)) } }
+                        @for name in table.columns.iter().take(COLUMNS) { th scope="col" { (heading(summary, name)) } }
                     } }
                     tbody { @for (index, line) in table.lines.iter().enumerate() { (row(table, line, index)) } }
                 }
             }
+            @if left_out > 0 { p.hint { (whole(left_out as u64)) " more columns are in summary.json." } }
         }
     }
 }
+
+/// Columns that a screen has room for.
+const COLUMNS: usize = 24;
 
 /// "Linux 6.1.0-56-cloud-amd64 (guest-6.1, tcg)".
 pub(crate) fn heading(summary: &Summary, name: &str) -> String {
@@ -59,7 +64,7 @@ fn row(table: &SideBySide<'_>, line: &Line<'_>, index: usize) -> Markup {
                 @if first { (line.question) }
                 span.small { (line.series()) }
             }
-            @for (name, cell) in table.columns.iter().zip(&line.cells) {
+            @for (name, cell) in table.columns.iter().zip(&line.cells).take(COLUMNS) {
                 td data-label=(name) { div { (answer(*cell, line.metric)) } }
             }
         }

@@ -1,41 +1,97 @@
-//! `report.html`: one self-contained page without scripts. First what the data say, then the numbers at
-//! the largest size, the charts, every number, and why to believe them.
+//! `report.html`: one self-contained page. First what the data say and which mode stands where, then the
+//! numbers at the largest size, the charts, every number, and why to believe them. It is whole without
+//! scripts; its own small one adds hover values, toggles and linear axes.
 
+mod charts;
+mod data;
 pub(crate) mod headline;
 pub(crate) mod kernels;
+mod matrix;
+mod overview;
 mod tables;
 pub(crate) mod trust;
 pub(crate) mod updates;
 
+use data_encoding::BASE64;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use schema::summary::Summary;
+use sha2::{Digest, Sha256};
 
 use crate::load::Run;
-use crate::plots::{self, Figure};
-use crate::quantity::whole;
+use crate::plots;
+use crate::quantity::{shortened, whole};
 use crate::scope::scopes;
-use crate::summarise::floor_ratios;
+use crate::summarise::floor_ratios_in;
 
 const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
+
+/// Environments (with their variants and endpoints) that have tables and charts on a page: those with the most
+/// numbers. A page of more would be read by nobody.
+const DRAWN: usize = 6;
+
+/// Identifiers of one run's part of the page.
+struct Ids(String);
+
+impl Ids {
+    /// Of the run number `index` of `runs`.
+    fn new(index: usize, runs: usize) -> Self {
+        Self(if runs > 1 {
+            format!("run-{}-", index + 1)
+        } else {
+            String::new()
+        })
+    }
+
+    fn of(&self, name: &str) -> String {
+        format!("{}{name}", self.0)
+    }
+
+    fn chart(&self, name: &str) -> String {
+        format!("{}chart-{name}", self.0)
+    }
+}
 
 /// The page of one or more runs, each with its own part: runs are put beside each other here, never
 /// compared.
 #[must_use]
 pub fn render_html(runs: &[(&Run, &Summary)]) -> String {
+    let nowhere = vec![None; runs.len()];
+    render_html_beside(runs, &nowhere)
+}
+
+/// As [`render_html`], with where the results of each run lie, as a path from the page.
+#[must_use]
+pub fn render_html_beside(runs: &[(&Run, &Summary)], results: &[Option<String>]) -> String {
+    let script = BASE64.encode(&Sha256::digest(SCRIPT.as_bytes()));
+    // Nothing is fetched, and no script runs but the page's own, whatever a label in the data says.
+    let policy = format!(
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; script-src 'sha256-{script}'"
+    );
+    let results = results
+        .iter()
+        .map(Option::as_deref)
+        .chain(std::iter::repeat(None));
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { "Linux service datapaths: " (subject(runs)) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
+                a.skip href="#start" { "Skip to what the data say" }
                 main {
-                    @for (run, summary) in runs { (article(run, summary)) }
+                    (overview::section(runs))
+                    @for (index, ((run, summary), results)) in runs.iter().zip(results).enumerate() {
+                        (article(run, summary, results, (index, runs.len())))
+                    }
                 }
+                script { (PreEscaped(SCRIPT)) }
             }
         }
     }
@@ -62,26 +118,75 @@ fn largest(summary: &Summary) -> u32 {
         .unwrap_or(0)
 }
 
-fn article(run: &Run, summary: &Summary) -> Markup {
-    let scopes = scopes(summary);
+fn article(
+    run: &Run,
+    summary: &Summary,
+    results: Option<&str>,
+    (index, runs): (usize, usize),
+) -> Markup {
+    let mut scopes = scopes(summary);
+    let all = scopes.len();
+    let left_out: Vec<String> = scopes
+        .drain(DRAWN.min(all)..)
+        .map(|s| s.describe())
+        .collect();
+    let several = all > 1;
+    let ids = Ids::new(index, runs);
+    let figures = plots::figures_of(run, summary, DRAWN);
+    let shown = (&ids, figures.as_slice());
     html! {
-        article {
+        article id=(ids.of("run")) {
             header {
-                h1 { "Which Linux service datapath, and what does it cost?" }
+                @if runs > 1 {
+                    h2.title { "Run " (index + 1) ": " (shortened(&run.header.started, 40)) }
+                } @else {
+                    h1 { "Which Linux service datapath, and what does it cost?" }
+                }
                 p.lead { (lead(run, summary)) }
+                (contents(&ids))
             }
             (banners(run, summary))
-            (headline::findings(summary))
-            @for scope in &scopes {
-                (updates::tables(summary, scope, scopes.len() > 1))
-                (headline::table(summary, scope, scopes.len() > 1))
-                (headline::floors(&floor_ratios(run, scope.largest(summary)), scope))
+            @if !left_out.is_empty() {
+                p.banner {
+                    strong { (whole(DRAWN as u64)) " of " (whole(all as u64)) " environments have tables and charts here. " }
+                    "The others stand beside them in the side-by-side table, in the table of every number and in summary.json; report --format svg draws them all: "
+                    (shortened(&left_out.join("; "), 1_000)) "."
+                }
             }
-            (kernels::tables(summary))
-            (charts(summary))
-            (tables::without_numbers(summary))
+            (headline::findings(summary, if index == 0 { "start" } else { "" }, &ids))
+            @for scope in &scopes { (matrix::table(run, summary, scope, several, shown)) }
+            (matrix::multiples(&figures, &ids))
+            (headline::more(summary))
+            div id=(ids.of("tables")) {
+                @for scope in &scopes {
+                    (updates::tables(summary, scope, several))
+                    (headline::table(summary, scope, several))
+                        (headline::floors(&floor_ratios_in(run, scope, scope.largest(summary)), scope))
+                }
+                (kernels::tables(summary))
+            }
+            (charts::section(summary, &figures, &ids))
+            (tables::without_numbers(summary, &ids))
             (tables::everything(summary))
-            (trust::section(run, summary))
+            (trust::section(run, summary, &ids, &data::section(summary, results)))
+        }
+    }
+}
+
+fn contents(ids: &Ids) -> Markup {
+    html! {
+        nav aria-label={ "Contents" @if !ids.0.is_empty() { " of " (ids.of("run")) } } {
+            ul.contents {
+                @for (name, text) in [
+                    ("findings", "What the data say"),
+                    ("tables", "Tables"),
+                    ("charts", "Charts"),
+                    ("gaps", "Without numbers"),
+                    ("trust", "Why believe this"),
+                ] {
+                    li { a href={ "#" (ids.of(name)) } { (text) } }
+                }
+            }
         }
     }
 }
@@ -108,11 +213,15 @@ fn lead(run: &Run, summary: &Summary) -> String {
 fn banners(run: &Run, summary: &Summary) -> Markup {
     let coverage = &summary.coverage;
     let failed = coverage.outcomes.get("failed").copied().unwrap_or(0);
+    let measured = summary.cells.iter().any(|row| row.metric.is_some());
     html! {
+        @if !measured {
+            p.banner { strong { "Nothing was measured. " } "No cell of this run has a number: " (why_nothing(summary)) }
+        }
         @if let Some(noise) = summary.noise.as_ref().filter(|noise| noise.noisy) {
             p.banner { strong { "Noisy run. " } (noise.text) }
         }
-        @if summary.noise.is_none() {
+        @if summary.noise.is_none() && measured {
             p.banner { strong { "Noise unknown. " } "This run has no A/A pair (mode none measured twice), so differences have nothing to be held against." }
         }
         @if coverage.ended != "complete" {
@@ -127,27 +236,30 @@ fn banners(run: &Run, summary: &Summary) -> Markup {
     }
 }
 
-fn charts(summary: &Summary) -> Markup {
-    let figures = plots::figures(summary);
-    html! {
-        @if !figures.is_empty() {
-            section {
-                h2 { "Charts" }
-                div.charts { @for figure in &figures { (chart(figure)) } }
-            }
+/// The reasons of a run without a number, the most frequent first.
+fn why_nothing(summary: &Summary) -> String {
+    let mut reasons: Vec<(&str, u64)> = Vec::new();
+    for row in &summary.cells {
+        let reason = row.reason.as_deref().unwrap_or(&row.outcome);
+        match reasons.iter_mut().find(|(seen, _)| *seen == reason) {
+            Some((_, count)) => *count += 1,
+            None => reasons.push((reason, 1)),
         }
     }
-}
-
-fn chart(figure: &Figure) -> Markup {
-    html! {
-        figure {
-            figcaption { strong { (figure.title) } }
-            @match figure.inline_svg() {
-                Ok(svg) => (PreEscaped(svg)),
-                Err(error) => p.bad { "This chart could not be drawn: " (error) },
-            }
-            @for note in &figure.notes { p.small { (note) } }
-        }
+    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    if reasons.is_empty() {
+        return "the results hold no cell at all; the run ended before its first.".to_owned();
     }
+    let texts: Vec<String> = reasons
+        .iter()
+        .take(5)
+        .map(|(reason, count)| format!("{} ({} cells)", shortened(reason, 300), whole(*count)))
+        .collect();
+    let rest = reasons.len().saturating_sub(5);
+    let rest = if rest > 0 {
+        format!("; and {} more reasons, below", whole(rest as u64))
+    } else {
+        String::new()
+    };
+    format!("{}{rest}.", texts.join("; "))
 }

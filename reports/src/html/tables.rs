@@ -1,17 +1,25 @@
 //! Every number, and every cell without one.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
 use schema::summary::{Fit, Row, Summary};
-use schema::{Metric, ScenarioKind};
+use schema::{Metric, Mode, ScenarioKind};
 
-use crate::quantity::{digits, interval, span, value, whole};
+use super::Ids;
+use crate::quantity::{digits, interval, shortened, span, value, whole};
 use crate::scope::{by_reason, option};
+
+/// Rows of a table that are listed one by one; of more, what they have in common is.
+const LISTED: usize = 400;
+/// Letters of a reason or an option: a file may hold longer ones.
+const LONGEST: usize = 400;
 
 /// Quantile columns.
 const QUANTILES: &[&str] = &["min", "p50", "p90", "p99", "p99.9", "max"];
 
 /// Cells that have no number in any stay, and stays without one, each with its reason.
-pub(super) fn without_numbers(summary: &Summary) -> Markup {
+pub(super) fn without_numbers(summary: &Summary, ids: &Ids) -> Markup {
     let rows: Vec<&Row> = summary
         .cells
         .iter()
@@ -25,7 +33,7 @@ pub(super) fn without_numbers(summary: &Summary) -> Markup {
     partly.dedup_by(|a, b| a.key == b.key);
     html! {
         section {
-            h2 { "Without numbers" }
+            h2 id=(ids.of("gaps")) { "Without numbers" }
             @if rows.is_empty() && partly.is_empty() && summary.coverage.missing == 0 {
                 p { "Every planned cell was measured." }
             }
@@ -52,7 +60,8 @@ fn listing(caption: &str, rows: &[&Row]) -> Markup {
                 caption { (caption) }
                 thead { tr { th scope="col" { "Mode" } th scope="col" { "Scenario" } th scope="col" { "Options" } th.num scope="col" { "N" } th scope="col" { "Why" } } }
                 tbody {
-                    @for group in by_reason(rows) {
+                    @let groups = by_reason(rows);
+                    @for group in groups.iter().take(LISTED) {
                         @let row = group[0];
                         tr {
                             th scope="row" { (row.key.mode) (variant(&row.key.variant)) }
@@ -61,10 +70,14 @@ fn listing(caption: &str, rows: &[&Row]) -> Markup {
                                 td { (options(&row.key.options)) }
                                 td.num { (whole(row.key.services.into())) }
                             } @else {
-                                td colspan="3" { (whole(group.len() as u64)) " cells: " (asked(&group)) }
+                                td colspan="3" { (whole(group.len() as u64)) " cells: " (asked(group)) }
                             }
-                            td.note { (row.reason.as_deref().unwrap_or(&row.outcome)) }
+                            td.note { (shortened(row.reason.as_deref().unwrap_or(&row.outcome), LONGEST)) }
                         }
+                    }
+                    @if groups.len() > LISTED {
+                        @let rest: usize = groups[LISTED..].iter().map(Vec::len).sum();
+                        tr { td colspan="5" { "… and " (whole(rest as u64)) " more cells: summary.json lists each with its reason." } }
                     }
                 }
             }
@@ -109,6 +122,9 @@ fn numbers(scenario: ScenarioKind, metric: Metric, rows: &[&Row]) -> Markup {
     let environments = rows
         .iter()
         .any(|row| row.key.environment != rows[0].key.environment);
+    if rows.len() > LISTED {
+        return together(scenario, metric, rows);
+    }
     html! {
         details {
             summary { (scenario) ": " (metric) " (" (rows.len()) " cells)" }
@@ -124,6 +140,55 @@ fn numbers(scenario: ScenarioKind, metric: Metric, rows: &[&Row]) -> Markup {
                         @for name in QUANTILES { th.num scope="col" { (name) } }
                     } }
                     tbody { @for row in rows { (number(row, environments)) } }
+                }
+            }
+        }
+    }
+}
+
+/// Too many rows to list: how many cells a mode has at each size, and between what their medians lie.
+fn together(scenario: ScenarioKind, metric: Metric, rows: &[&Row]) -> Markup {
+    let mut groups: BTreeMap<(Mode, &str, &str, u32), Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        let key = &row.key;
+        let group = (
+            key.mode,
+            key.environment.as_str(),
+            key.variant.as_str(),
+            key.services,
+        );
+        groups.entry(group).or_default().push(row);
+    }
+    let range = |rows: &[&Row]| {
+        let medians = || rows.iter().filter_map(|row| row.median);
+        let (low, high) = (medians().reduce(f64::min)?, medians().reduce(f64::max)?);
+        Some(interval([low, high], rows.first()?.unit?))
+    };
+    html! {
+        details {
+            summary { (scenario) ": " (metric) " (" (whole(rows.len() as u64)) " cells, together)" }
+            div.scroll tabindex="0" role="region" aria-label={ (scenario) " " (metric) } {
+                table.full {
+                    caption { (scenario) ": " (metric.describe()) ". Too many cells to list: each line is all cells of a mode at a size, over all their options; summary.json has each." }
+                    thead { tr {
+                        @for name in ["Mode", "Environment"] { th scope="col" { (name) } }
+                        @for name in ["N", "cells", "n", "medians from–to"] { th.num scope="col" { (name) } }
+                    } }
+                    tbody {
+                        @for ((mode, environment, variant_of, services), rows) in groups.iter().take(LISTED) {
+                            tr {
+                                th scope="row" { (mode) (variant(variant_of)) }
+                                td { (shortened(environment, 80)) }
+                                td.num { (whole((*services).into())) }
+                                td.num { (whole(rows.len() as u64)) }
+                                td.num { (whole(rows.iter().map(|row| row.n).sum())) }
+                                td.num { (range(rows).unwrap_or_else(|| "–".to_owned())) }
+                            }
+                        }
+                        @if groups.len() > LISTED {
+                            tr { td colspan="6" { "… and " (whole((groups.len() - LISTED) as u64)) " more lines, in summary.json." } }
+                        }
+                    }
                 }
             }
         }
@@ -170,7 +235,7 @@ fn fits(fits: &[Fit]) -> Markup {
                         @for name in ["N", "sizes", "estimate", "95 % interval", "a or c", "95 % interval"] { th.num scope="col" { (name) } }
                     } }
                     tbody {
-                        @for fit in fits {
+                        @for fit in fits.iter().take(LISTED) {
                             tr {
                                 th scope="row" { (fit.mode) (variant(&fit.variant)) }
                                 td { (fit.scenario) }
@@ -184,6 +249,9 @@ fn fits(fits: &[Fit]) -> Markup {
                                 td.num { (digits(fit.intercept)) }
                                 td.num { (span(fit.intercept_ci95)) }
                             }
+                        }
+                        @if fits.len() > LISTED {
+                            tr { td colspan="11" { "… and " (whole((fits.len() - LISTED) as u64)) " more fits, in summary.json." } }
                         }
                     }
                 }
@@ -201,9 +269,6 @@ fn variant(variant: &str) -> String {
 }
 
 fn options(options: &schema::Options) -> String {
-    options
-        .iter()
-        .map(|(key, value)| option(key, value))
-        .collect::<Vec<_>>()
-        .join(", ")
+    let words: Vec<String> = options.iter().map(|(k, v)| option(k, v)).collect();
+    shortened(&words.join(", "), LONGEST)
 }

@@ -7,16 +7,17 @@ use maud::{Markup, html};
 use schema::summary::Summary;
 use schema::{Environment, Outcome, Unit, Variant};
 
+use super::Ids;
 use crate::load::Run;
-use crate::quantity::{counted, value, whole};
+use crate::quantity::{counted, shortened, value, whole};
 use crate::statistics::RESAMPLES;
 
 /// The last section of the page.
-pub(super) fn section(run: &Run, summary: &Summary) -> Markup {
+pub(super) fn section(run: &Run, summary: &Summary, ids: &Ids, data: &Markup) -> Markup {
     let header = &run.header;
     html! {
         section {
-            h2 { "Why believe this" }
+            h2 id=(ids.of("trust")) { "Why believe this" }
             dl {
                 dt { "Noise (A/A pair)" }
                 dd {
@@ -48,9 +49,14 @@ pub(super) fn section(run: &Run, summary: &Summary) -> Markup {
                     @for variant in &header.variants { dd { (variant_text(variant)) } }
                 }
                 dt { "To take it again" }
-                dd { code { (command(&header.command_line)) } }
+                dd {
+                    code { (shortened(&again(header), LONGEST)) }
+                    " with revision " (shortened(&header.revision, 60)) " on the same kernel: the same populations, probes and order of stays"
+                }
+                dt { "Command line" }
+                dd { code { (shortened(&command(&header.command_line), LONGEST)) } " (as given)" }
                 dt { "Program" }
-                dd { "bench-runner " (header.tool_version) ", revision " (header.revision) ", schema " (header.schema_version) }
+                dd { "bench-runner " (header.tool_version) ", revision " (shortened(&header.revision, 60)) @if !header.binary.is_empty() { ", executable " (header.binary) } ", schema " (header.schema_version) }
                 @if let Some(end) = &run.end {
                     dt { "Length" }
                     dd {
@@ -60,9 +66,10 @@ pub(super) fn section(run: &Run, summary: &Summary) -> Markup {
                 }
             }
             @for (name, facts) in &summary.environments { (environment(name, facts)) }
+            (data)
             details {
                 summary { "Resolved arguments" }
-                dl { @for (name, argument) in &header.arguments { dt { (name) } dd { code { (argument) } } } }
+                dl { @for (name, argument) in &header.arguments { dt { (name) } dd { code { (shortened(&argument.to_string(), LONGEST)) } } } }
             }
         }
     }
@@ -159,8 +166,38 @@ fn stolen(run: &Run) -> String {
     )
 }
 
+/// Letters of a command line or an argument: a file may hold longer ones.
+const LONGEST: usize = 2_000;
+
+/// Options whose value names a place: a run never overwrites one.
+const PLACES: &[&str] = &["--out", "-o"];
+
+/// The command that takes the same run again: as given, without the place of its results, with its seed.
+pub(crate) fn again(header: &schema::Header) -> String {
+    let mut words = header.command_line.iter().peekable();
+    words.next();
+    let mut kept = vec!["bench-runner".to_owned()];
+    while let Some(word) = words.next() {
+        let name = word.split('=').next().unwrap_or_default();
+        if PLACES.contains(&name) {
+            if !word.contains('=') {
+                words.next();
+            }
+            continue;
+        }
+        kept.push(word.clone());
+    }
+    let seeded = kept
+        .iter()
+        .any(|w| w == "--seed" || w.starts_with("--seed="));
+    if !seeded {
+        kept.extend(["--seed".to_owned(), header.seed.to_string()]);
+    }
+    command(&kept)
+}
+
 /// A command line that a shell takes back.
-pub(crate) fn command(words: &[String]) -> String {
+fn command(words: &[String]) -> String {
     let plain = |word: &str| {
         !word.is_empty()
             && word
@@ -189,7 +226,7 @@ fn environment(name: &str, facts: &Environment) -> Markup {
         .map(|v| kind(&v))
         .unwrap_or_default();
     html! {
-        h3 { "Environment " (name) }
+        h3 { "Environment " (shortened(name, 100)) }
         dl {
             dt { "Sandbox" }
             dd { (sandbox) @if accel != "none" { ", " (accel) } @if facts.memory_bytes > 0 { ", " (value(facts.memory_bytes as f64, Unit::Bytes)) " of memory" } }
@@ -198,12 +235,15 @@ fn environment(name: &str, facts: &Environment) -> Markup {
             dt { "CPU" }
             dd { (facts.cpu) ", " (counted(facts.cores.into(), "core")) "; threads: " (facts.pinning) }
             dt { "Clock" }
-            dd { (facts.clocksource) ", steps of " (value(facts.clock_step_ns as f64, Unit::Nanoseconds)) }
+            dd {
+                (facts.clocksource) ", steps of " (value(facts.clock_step_ns as f64, Unit::Nanoseconds))
+                ": a time below " (value(50.0 * facts.clock_step_ns as f64, Unit::Nanoseconds)) " would have failed (its step would exceed 2 % of it)"
+            }
             dt { "Tools" }
             dd { (pairs(&facts.tools)) }
         }
         details {
-            summary { "Kernel configuration, sysctls and mitigations" }
+            summary { "Kernel configuration, sysctls and mitigations of " (shortened(name, 60)) }
             dl {
                 @for (title, map) in [("Configuration", &facts.config), ("Sysctls", &facts.sysctls), ("Mitigations", &facts.mitigations)] {
                     dt { (title) }
@@ -216,7 +256,7 @@ fn environment(name: &str, facts: &Environment) -> Markup {
 
 fn pairs(map: &BTreeMap<String, String>) -> String {
     map.iter()
-        .map(|(key, value)| format!("{key} {value}"))
+        .map(|(key, value)| format!("{} {}", shortened(key, 100), shortened(value, 300)))
         .collect::<Vec<_>>()
         .join(", ")
 }

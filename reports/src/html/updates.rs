@@ -22,7 +22,7 @@ fn one(table: &UpdateTable<'_>, scope: &Scope, named: bool) -> Markup {
                     caption { (caption(table)) }
                     thead { tr { th scope="col" { "Update" } @for mode in &table.modes { th scope="col" { (mode) } } } }
                     tbody {
-                        @for line in &table.lines {
+                        @for line in table.lines.iter().take(LINES) {
                             @let times = line.times();
                             tr {
                                 th scope="row" { (line.text()) span.small { (line.scenario) } }
@@ -39,9 +39,15 @@ fn one(table: &UpdateTable<'_>, scope: &Scope, named: bool) -> Markup {
                     }
                 }
             }
+            @if table.lines.len() > LINES {
+                p.hint { (whole((table.lines.len() - LINES) as u64)) " more kinds of update differ in their options only: they are in summary.json." }
+            }
         }
     }
 }
+
+/// Lines of a table: a file may hold any number of options.
+pub(crate) const LINES: usize = 60;
 
 /// What a reader must know of the table.
 pub(crate) fn caption(table: &UpdateTable<'_>) -> String {

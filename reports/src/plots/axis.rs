@@ -20,9 +20,14 @@ pub(super) struct Axis {
     pub(super) title: String,
     pub(super) ticks: Vec<(f64, String)>,
     scale: Scale,
+    /// Unit of a quantity; `None` for sizes and places.
+    unit: Option<Unit>,
     from: f64,
     to: f64,
 }
+
+/// What a title says of its scale.
+const LOG: &str = " (log scale)";
 
 impl Axis {
     /// N, logarithmic, with a tick at every size that has room.
@@ -39,27 +44,43 @@ impl Axis {
             }
         }
         Self {
-            title: "services N (log scale)".to_owned(),
+            title: format!("services N{LOG}"),
             ticks,
             scale: Scale::Log,
+            unit: None,
             from,
             to,
         }
     }
 
     /// Places in a row, without a scale.
-    pub(super) fn places(names: &[&str]) -> Self {
+    pub(super) fn places(title: &str, names: &[&str]) -> Self {
         let ticks = names
             .iter()
             .enumerate()
             .map(|(index, name)| (index as f64, (*name).to_owned()))
             .collect();
         Self {
-            title: "position of the service".to_owned(),
+            title: title.to_owned(),
             ticks,
             scale: Scale::Linear,
+            unit: None,
             from: -0.5,
             to: names.len() as f64 - 0.5,
+        }
+    }
+
+    /// Shares from nothing to all, in percent.
+    pub(super) fn shares() -> Self {
+        Self {
+            title: "share of first packets".to_owned(),
+            ticks: [0.0, 25.0, 50.0, 75.0, 90.0, 100.0]
+                .map(|share| (share, format!("{share} %")))
+                .to_vec(),
+            scale: Scale::Linear,
+            unit: None,
+            from: 0.0,
+            to: 102.0,
         }
     }
 
@@ -86,9 +107,10 @@ impl Axis {
             .map(|tick| (tick, round(tick, unit)))
             .collect();
         Some(Self {
-            title: format!("{title} (log scale)"),
+            title: format!("{title}{LOG}"),
             ticks,
             scale: Scale::Log,
+            unit: Some(unit),
             from,
             to,
         })
@@ -128,9 +150,46 @@ impl Axis {
             title: title.to_owned(),
             ticks,
             scale: Scale::Linear,
+            unit: Some(unit),
             from: 0.0,
             to,
         })
+    }
+}
+
+impl Axis {
+    /// The same range from zero on, on a linear scale; `None` when it is linear already.
+    pub(super) fn as_linear(&self) -> Option<Self> {
+        if self.scale == Scale::Linear {
+            return None;
+        }
+        let title = self.title.trim_end_matches(LOG);
+        if let Some(unit) = self.unit {
+            return Self::linear(title, [self.to].into_iter(), unit);
+        }
+        let to = self.to / 1.25;
+        let mut ticks: Vec<(f64, String)> = Vec::new();
+        for (tick, text) in &self.ticks {
+            if ticks
+                .last()
+                .is_none_or(|(last, _)| (last - tick) / to > 0.09)
+            {
+                ticks.push((*tick, text.clone()));
+            }
+        }
+        Some(Self {
+            title: title.to_owned(),
+            ticks,
+            scale: Scale::Linear,
+            unit: None,
+            from: 0.0,
+            to,
+        })
+    }
+
+    /// Whether a value lies on the axis.
+    pub(super) fn holds(&self, value: f64) -> bool {
+        (self.from..=self.to).contains(&value)
     }
 }
 

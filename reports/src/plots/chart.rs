@@ -1,12 +1,38 @@
 //! What the chart files share: series of a summary, the notes under a chart, and its gaps.
 
 use schema::summary::{Fit, Row, Summary};
-use schema::{CellKey, Metric, Mode, Options, ScenarioKind, Unit};
+use schema::{CellKey, Metric, Mode, Options, Outcome, ScenarioKind, Unit};
 
-use super::figure::Point;
+use super::figure::{Gap, Key, Line, Point};
 use super::style::Style;
-use crate::quantity::{counted, whole};
-use crate::scope::{Scope, series_names};
+use crate::load::Run;
+use crate::quantity::{counted, interval, value, whole};
+use crate::scope::{Scope, lower_bound, series_names};
+use crate::statistics::Sample;
+
+/// What a chart is made from.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// The lines of the run: samples and facts.
+    pub run: &'a Run,
+    /// What was computed from them.
+    pub summary: &'a Summary,
+}
+
+impl Source<'_> {
+    /// All samples of a cell's metric.
+    pub(super) fn sample(&self, key: &CellKey, metric: Metric) -> Option<Sample> {
+        let measured = self.run.cells.iter();
+        let measured = measured.filter(|c| c.outcome == Outcome::Measured && c.key == *key);
+        Sample::new(measured.flat_map(|cell| {
+            let series = cell.series.iter().filter(|s| s.metric == metric);
+            series.map(|series| (cell.stay, &series.samples))
+        }))
+    }
+}
+
+/// Series that a chart draws one by one; of more it draws one a mode.
+pub(super) const MOST: usize = 24;
 
 /// Rows that differ in nothing but N.
 pub(super) struct Series<'a> {
@@ -32,54 +58,204 @@ impl Series<'_> {
                     x: f64::from(row.key.services),
                     y: row.median?,
                     ci95: row.ci95,
+                    at: whole(row.key.services.into()),
+                    text: stated(row),
                 })
             })
             .collect()
     }
+
+    /// Sizes without a number.
+    pub(super) fn gaps(&self) -> Vec<Gap> {
+        self.rows
+            .iter()
+            .filter(|row| row.median.is_none())
+            .map(|row| Gap {
+                x: f64::from(row.key.services),
+                at: whole(row.key.services.into()),
+                outcome: row.outcome.clone(),
+                reason: row.reason.clone().unwrap_or_default(),
+            })
+            .collect()
+    }
+
+    /// Sizes that timed out, as the lower bounds that they are.
+    pub(super) fn bounds(&self) -> Vec<Point> {
+        let bounds = self.rows.iter().filter_map(|row| {
+            let bound = lower_bound(row)?;
+            Some(Point {
+                x: f64::from(row.key.services),
+                y: bound,
+                ci95: None,
+                at: whole(row.key.services.into()),
+                text: format!(
+                    "timed out: longer than {}",
+                    value(bound, schema::Unit::Nanoseconds)
+                ),
+            })
+        });
+        bounds.collect()
+    }
+
+    /// The series as a line of a chart over N: its points, gaps and bounds, and the curve if there is one.
+    pub(super) fn line(&self, curve: Vec<(f64, f64)>) -> Line {
+        let bounds = self.bounds();
+        let mut gaps = self.gaps();
+        gaps.retain(|gap| !bounds.iter().any(|bound| bound.at == gap.at));
+        Line {
+            mode: self.mode,
+            name: self.name.clone(),
+            style: self.style,
+            points: self.points(),
+            joined: curve.is_empty(),
+            curve,
+            bounds,
+            gaps,
+            labelled: false,
+        }
+    }
+
+    /// A line of the legend.
+    pub(super) fn key(&self, text: String) -> Key {
+        Key {
+            mode: self.mode,
+            style: self.style,
+            text,
+        }
+    }
 }
 
-/// The series of a scope that answer a question, in the order of modes, with their looks.
+/// "482 µs (461–503 µs), n 40/10": samples, and stays.
+pub(super) fn stated(row: &Row) -> String {
+    let (Some(median), Some(unit)) = (row.median, row.unit) else {
+        return row.outcome.clone();
+    };
+    let ci95 = row
+        .ci95
+        .map_or_else(|| "no interval".to_owned(), |ci95| interval(ci95, unit));
+    let noisy = if row.noisy { ", noisy" } else { "" };
+    format!(
+        "{} ({ci95}), n {}/{}{noisy}",
+        value(median, unit),
+        whole(row.n),
+        row.stays
+    )
+}
+
+/// Points of a fitted curve from its smallest to its largest N, evenly on a logarithmic axis.
+pub(super) fn curve(fit: &Fit) -> Vec<(f64, f64)> {
+    const STEPS: u32 = 16;
+    let (from, to) = (f64::from(fit.from), f64::from(fit.to));
+    let value = |n: f64| match fit.model.as_str() {
+        "power" => fit.intercept * n.powf(fit.estimate),
+        _ => fit.intercept + fit.estimate * n,
+    };
+    (0..=STEPS)
+        .map(|step| from * (to / from).powf(f64::from(step) / f64::from(STEPS)))
+        .map(|n| (n, value(n)))
+        .filter(|(_, value)| *value > 0.0)
+        .collect()
+}
+
+/// The series of a scope that answer a question, in the order of modes, with their looks. Of more than a
+/// chart can hold, the first of each mode, and how many were left out ([`left_out`]).
 pub(super) fn series<'a>(
     summary: &'a Summary,
     scope: &'a Scope,
     metric: Metric,
     asks: impl Fn(&CellKey) -> bool,
 ) -> Vec<Series<'a>> {
-    let mut found: Vec<(Mode, Options, Vec<&Row>)> = Vec::new();
+    let mut all = every_series(summary, scope, metric, asks);
+    if all.len() > MOST {
+        let mut seen: Vec<Mode> = Vec::new();
+        all.retain(|series| {
+            let first = !seen.contains(&series.mode);
+            seen.push(series.mode);
+            first
+        });
+    }
+    all
+}
+
+/// What [`series`] left out, as a sentence for the notes.
+pub(super) fn left_out(
+    summary: &Summary,
+    scope: &Scope,
+    metric: Metric,
+    asks: impl Fn(&CellKey) -> bool,
+) -> Option<String> {
+    let all = every_series(summary, scope, metric, asks);
+    if all.len() <= MOST {
+        return None;
+    }
+    let mut modes: Vec<Mode> = all.iter().map(|series| series.mode).collect();
+    modes.dedup();
+    let medians = |mode: Mode| {
+        let rows = all.iter().filter(move |s| s.mode == mode);
+        rows.flat_map(Series::measured)
+            .filter_map(|row| Some((row.median?, row.unit?)))
+    };
+    let ranges: Vec<String> = modes
+        .iter()
+        .filter_map(|mode| {
+            let (low, unit) = medians(*mode).min_by(|a, b| a.0.total_cmp(&b.0))?;
+            let (high, _) = medians(*mode).max_by(|a, b| a.0.total_cmp(&b.0))?;
+            Some(format!("{mode} {}", interval([low, high], unit)))
+        })
+        .collect();
+    Some(format!(
+        "{} differ in their options; the first of each mode is drawn. All medians together: {}. The others are in summary.json.",
+        counted(all.len() as u64, "series").replace("seriess", "series"),
+        ranges.join("; ")
+    ))
+}
+
+/// As [`series`], however many there are.
+pub(super) fn every_series<'a>(
+    summary: &'a Summary,
+    scope: &'a Scope,
+    metric: Metric,
+    asks: impl Fn(&CellKey) -> bool,
+) -> Vec<Series<'a>> {
+    let mut places: std::collections::HashMap<(Mode, &Options), usize> = Default::default();
+    let mut found: Vec<(Mode, &Options, Vec<&Row>)> = Vec::new();
     for row in scope
         .rows(summary)
         .filter(|row| asks(&row.key) && row.metric.is_none_or(|m| m == metric))
     {
-        match found
-            .iter_mut()
-            .find(|(mode, options, _)| *mode == row.key.mode && *options == row.key.options)
-        {
-            Some((_, _, rows)) => rows.push(row),
-            None => found.push((row.key.mode, row.key.options.clone(), vec![row])),
+        let place = *places
+            .entry((row.key.mode, &row.key.options))
+            .or_insert(found.len());
+        if place == found.len() {
+            found.push((row.key.mode, &row.key.options, Vec::new()));
         }
+        found[place].2.push(row);
     }
-    let names = series_names(
-        &found
+    found.sort_by_key(|(mode, ..)| *mode);
+    // Naming looks at every pair.
+    let names = if found.len() > 20 * MOST {
+        found.iter().map(|(mode, ..)| mode.to_string()).collect()
+    } else {
+        let named: Vec<_> = found
             .iter()
-            .map(|(mode, options, _)| (*mode, options))
-            .collect::<Vec<_>>(),
-    );
-    let modes: Vec<Mode> = found.iter().map(|(mode, ..)| *mode).collect();
+            .map(|(mode, options, _)| (*mode, *options))
+            .collect();
+        series_names(&named)
+    };
+    let mut variants: std::collections::BTreeMap<Mode, usize> = Default::default();
     found
         .into_iter()
         .zip(names)
-        .enumerate()
-        .map(|(index, ((mode, options, mut rows), name))| {
+        .map(|((mode, options, mut rows), name)| {
             rows.sort_by_key(|row| row.key.services);
-            let variant = modes[..index]
-                .iter()
-                .filter(|other| **other == mode)
-                .count();
+            let variant = variants.entry(mode).or_default();
+            let style = Style::of(mode, *variant);
+            *variant += 1;
             Series {
                 name,
                 mode,
-                options,
-                style: Style::of(mode, variant),
+                options: options.clone(),
+                style,
                 rows,
             }
         })
@@ -150,28 +326,48 @@ pub(super) fn samples_in_stays<'a>(rows: impl Iterator<Item = &'a Row>) -> Strin
     format!("{} in {}", range(samples, "sample"), range(stays, "stay"))
 }
 
-/// One sentence for each series with gaps: where, and why.
+/// Where series have gaps, and why: one sentence for all series of a mode that lack the same for the same reason.
 pub(super) fn gaps(series: &[Series<'_>]) -> Vec<String> {
-    series
-        .iter()
-        .filter_map(|series| {
-            let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
-            for row in series.rows.iter().filter(|row| row.median.is_none()) {
-                let reason = row.reason.clone().unwrap_or_else(|| row.outcome.clone());
-                let at = whole(row.key.services.into());
-                match reasons.iter_mut().find(|(seen, _)| *seen == reason) {
-                    Some((_, sizes)) => sizes.push(at),
-                    None => reasons.push((reason, vec![at])),
-                }
+    let mut found: Vec<(Mode, String, Vec<&str>)> = Vec::new();
+    for series in series {
+        let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+        for row in series.rows.iter().filter(|row| row.median.is_none()) {
+            let reason = row.reason.clone().unwrap_or_else(|| row.outcome.clone());
+            let at = whole(row.key.services.into());
+            match reasons.iter_mut().find(|(seen, _)| *seen == reason) {
+                Some((_, sizes)) => sizes.push(at),
+                None => reasons.push((reason, vec![at])),
             }
-            let parts: Vec<String> = reasons
-                .into_iter()
-                .map(|(reason, sizes)| format!("at {} ({reason})", sizes.join(", ")))
-                .collect();
-            (!parts.is_empty())
-                .then(|| format!("No point for {} {}.", series.name, parts.join("; ")))
+        }
+        let parts: Vec<String> = reasons
+            .into_iter()
+            .map(|(reason, sizes)| format!("at {} ({reason})", sizes.join(", ")))
+            .collect();
+        if parts.is_empty() {
+            continue;
+        }
+        let text = parts.join("; ");
+        let same = |(mode, seen, _): &&mut (Mode, String, Vec<&str>)| {
+            *mode == series.mode && *seen == text
+        };
+        match found.iter_mut().find(same) {
+            Some((.., names)) => names.push(&series.name),
+            None => found.push((series.mode, text, vec![&series.name])),
+        }
+    }
+    found
+        .into_iter()
+        .map(|(mode, text, names)| match names.as_slice() {
+            [name] => format!("No point for {name} {text}."),
+            _ => format!("No point for {mode} ({} series) {text}.", names.len()),
         })
         .collect()
+}
+
+/// What the crosses of a chart over N are; `None` where it has none.
+pub(super) fn crosses(series: &[Series<'_>]) -> Option<String> {
+    let any = series.iter().any(|series| !series.gaps().is_empty());
+    any.then(|| "Crosses along the lower edge stand at sizes without a number.".to_owned())
 }
 
 /// What a chart shows, in words: each series at its ends.
@@ -183,7 +379,7 @@ pub(super) fn described(series: &[Series<'_>]) -> String {
             let at = |row: &Row| {
                 Some(format!(
                     "{} at {}",
-                    crate::quantity::value(row.median?, row.unit?),
+                    value(row.median?, row.unit?),
                     whole(row.key.services.into())
                 ))
             };
@@ -191,4 +387,9 @@ pub(super) fn described(series: &[Series<'_>]) -> String {
         })
         .collect();
     format!("Medians by number of services. {}.", ends.join("; "))
+}
+
+/// Medians and the ends of their intervals: what an axis must hold.
+pub(super) fn extents<'a>(rows: impl Iterator<Item = &'a Row>) -> impl Iterator<Item = f64> {
+    rows.flat_map(|row| row.median.into_iter().chain(row.ci95.into_iter().flatten()))
 }

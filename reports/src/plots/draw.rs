@@ -5,14 +5,18 @@
 
 use plotters::coord::Shift;
 use plotters::coord::cartesian::Cartesian2d;
+use plotters::coord::ranged1d::Ranged;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use schema::Mode;
 
 use super::PlotError;
 use super::axis::Axis;
-use super::draw_rows;
 use super::figure::{Body, Figure, Key, Line, Point};
 use super::style::{GRID, INK, MUTED, Marker, PAPER, Style};
+use super::svg::{Sheet, Svg, document};
+use super::{draw_heat, draw_rows};
+use crate::quantity::shortened;
 
 pub(super) const WIDTH: i32 = 480;
 pub(super) const MARGIN: i32 = 12;
@@ -25,11 +29,14 @@ const LEGEND_LINE: i32 = 20;
 const LABEL_WIDTH: i32 = 108;
 /// Width of a letter of the widest font in use, as a share of its size.
 pub(super) const LETTER: f64 = 0.57;
+/// Letters of a note, a title and a name: nobody reads more in a picture, and a file may hold names of any length.
+const LONGEST_NOTE: usize = 600;
+const LONGEST_NAME: usize = 60;
 
 /// Pixels to the right and down.
 type Offset = (i32, i32);
-pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Axes<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
+pub(super) type Area = DrawingArea<Svg, Shift>;
+type Axes<'a> = ChartContext<'a, Svg, Cartesian2d<Axis, Axis>>;
 
 impl Figure {
     /// The chart as a file of its own: with its title and notes, in the reader's colour scheme.
@@ -37,27 +44,27 @@ impl Figure {
     /// # Errors
     /// [`PlotError::Plot`] when plotters refuses.
     pub fn standalone_svg(&self) -> Result<String, PlotError> {
-        Ok(themed(&self.svg(true)?, &self.title, &self.alt))
+        self.svg(true)
     }
 
-    /// The chart for a page that shows title and notes itself.
+    /// The chart for a page that shows title and notes, and has the style of its classes.
     ///
     /// # Errors
     /// As [`Figure::standalone_svg`].
     pub fn inline_svg(&self) -> Result<String, PlotError> {
-        Ok(themed(&self.svg(false)?, &self.title, &self.alt))
+        self.svg(false)
     }
 
     fn svg(&self, standalone: bool) -> Result<String, PlotError> {
         let title = if standalone {
-            wrapped(&self.title, TITLE)
+            wrapped(&shortened(&self.title, LONGEST_NOTE), TITLE)
         } else {
             Vec::new()
         };
         let notes: Vec<String> = if standalone {
             self.notes
                 .iter()
-                .flat_map(|note| wrapped(note, NOTE))
+                .flat_map(|note| wrapped(&shortened(note, LONGEST_NOTE), NOTE))
                 .collect()
         } else {
             Vec::new()
@@ -77,49 +84,59 @@ impl Figure {
         let notes_height = notes.len() as i32 * (NOTE + 5) + if notes.is_empty() { 0 } else { 8 };
         let panels_height: i32 = heights.iter().sum();
         let height = MARGIN + title_height + panels_height + legend_height + notes_height + MARGIN;
-        let mut svg = String::new();
-        {
-            let root = SVGBackend::with_string(&mut svg, (WIDTH as u32, height as u32))
-                .into_drawing_area();
-            root.fill(&PAPER).map_err(refused)?;
-            let mut y = MARGIN;
-            for line in &title {
-                text(&root, line, (MARGIN, y), TITLE, INK)?;
-                y += TITLE + 6;
-            }
-            for (panel, height) in self.panels.iter().zip(heights) {
-                if heading > 0 {
-                    text(&root, &panel.heading, (MARGIN, y + 6), TEXT + 1, INK)?;
-                }
-                let area = root.clone().shrink((0, y), (WIDTH as u32, height as u32));
-                match &panel.body {
-                    Body::Lines { x, y, lines } => draw_lines(&area, (x, y), lines, heading)?,
-                    Body::Rows { x, rows, labelled } => {
-                        draw_rows::draw(&area, x, rows, heading, *labelled)?;
-                    }
-                }
-                y += height;
-            }
-            y += 6;
-            for key in &self.legend {
-                draw_key(&root, key, y)?;
-                y += LEGEND_LINE;
-            }
-            y += 8;
-            for line in &notes {
-                text(&root, line, (MARGIN, y), NOTE, MUTED)?;
-                y += NOTE + 5;
-            }
-            root.present().map_err(refused)?;
+        let size = (WIDTH as u32, height as u32);
+        let sheet = Sheet::default();
+        let root = Svg::new(&sheet, size).into_drawing_area();
+        root.fill(&PAPER).map_err(refused)?;
+        let mut y = MARGIN;
+        for line in &title {
+            text(&root, line, (MARGIN, y), TITLE, INK)?;
+            y += TITLE + 6;
         }
-        Ok(svg)
+        for (panel, height) in self.panels.iter().zip(heights) {
+            if heading > 0 {
+                let heading = shortened(&panel.heading, LONGEST_NAME + 10);
+                text(&root, &heading, (MARGIN, y + 6), TEXT + 1, INK)?;
+            }
+            let area = root.clone().shrink((0, y), (WIDTH as u32, height as u32));
+            match &panel.body {
+                Body::Lines { x, y, lines } => draw_lines(&area, &sheet, (x, y), lines, heading)?,
+                Body::Rows { x, rows, labelled } => {
+                    draw_rows::draw(&area, &sheet, x, rows, heading, *labelled)?;
+                }
+                Body::Heat { columns, rows } => {
+                    draw_heat::draw(&area, &sheet, columns, rows, heading)?;
+                }
+            }
+            y += height;
+        }
+        y += 6;
+        for key in &self.legend {
+            sheet.open(&series_class(key.mode), None);
+            draw_key(&root, key, y)?;
+            sheet.close();
+            y += LEGEND_LINE;
+        }
+        y += 8;
+        for line in &notes {
+            text(&root, line, (MARGIN, y), NOTE, MUTED)?;
+            y += NOTE + 5;
+        }
+        let name = format!("{} {}", self.title, shortened(&self.alt, 4 * LONGEST_NOTE));
+        Ok(document(&sheet, size, &name, standalone))
     }
+}
+
+/// Class of what belongs to a mode: the page's script shows and hides it.
+pub(super) fn series_class(mode: Mode) -> String {
+    format!("s s-{mode}")
 }
 
 /// Pixels from the top of a panel's content to its end.
 fn body_height(body: &Body, panels: usize) -> i32 {
     match (body, panels) {
         (Body::Rows { rows, labelled, .. }, _) => draw_rows::height(rows, *labelled),
+        (Body::Heat { rows, .. }, _) => draw_heat::height(rows),
         (Body::Lines { .. }, 0 | 1) => 340,
         (Body::Lines { .. }, 2) => 264,
         (Body::Lines { .. }, _) => 216,
@@ -127,12 +144,13 @@ fn body_height(body: &Body, panels: usize) -> i32 {
 }
 
 fn draw_lines(
-    area: &Area<'_>,
+    area: &Area,
+    sheet: &Sheet,
     (x, y): (&Axis, &Axis),
     lines: &[Line],
     heading: i32,
 ) -> Result<(), PlotError> {
-    let labelled = lines.iter().any(|line| line.label.is_some());
+    let labelled = lines.iter().any(|line| line.labelled);
     let right = if labelled { LABEL_WIDTH } else { 6 };
     let label = ("sans-serif", f64::from(TEXT) * 1.24).into_text_style(area);
     let mut axes = ChartBuilder::on(area)
@@ -157,21 +175,33 @@ fn draw_lines(
         .y_label_formatter(&|value| label_of(y, *value))
         .draw()
         .map_err(refused)?;
+    let mut with_gaps = 0;
     for line in lines {
-        draw_line(&mut axes, line)?;
+        sheet.open(&series_class(line.mode), None);
+        draw_line(&mut axes, sheet, (x, y), line)?;
+        draw_gaps(area, &axes, sheet, (x, y), line, with_gaps)?;
+        sheet.close();
+        with_gaps += usize::from(!line.gaps.is_empty());
     }
-    name_lines(area, &axes, lines)
+    name_lines(area, sheet, &axes, lines)
 }
 
 /// Names at the ends of lines, as near to their last points as they can stand below each other.
-fn name_lines(area: &Area<'_>, axes: &Axes<'_, '_>, lines: &[Line]) -> Result<(), PlotError> {
+fn name_lines(
+    area: &Area,
+    sheet: &Sheet,
+    axes: &Axes<'_>,
+    lines: &[Line],
+) -> Result<(), PlotError> {
     let (left, top) = area.get_base_pixel();
-    let mut ends: Vec<(i32, i32, RGBColor, &str)> = lines
+    let mut ends: Vec<(i32, i32, &Line)> = lines
         .iter()
+        .filter(|line| line.labelled)
         .filter_map(|line| {
-            let last = line.points.last()?;
+            let placed = |point: &&Point| point.y.is_finite() && point.y > 0.0;
+            let last = line.points.iter().rfind(placed)?;
             let (x, y) = axes.backend_coord(&(last.x, last.y));
-            Some((x - left, y - top, line.style.color, line.label.as_deref()?))
+            Some((x - left, y - top, line))
         })
         .collect();
     ends.sort_by_key(|(_, y, ..)| *y);
@@ -189,13 +219,16 @@ fn name_lines(area: &Area<'_>, axes: &Axes<'_, '_>, lines: &[Line]) -> Result<()
         at[index] = at[index].max(above);
     }
     let names = WIDTH - LABEL_WIDTH + 2;
-    for ((x, y, color, name), at) in ends.into_iter().zip(at) {
+    for ((x, y, line), at) in ends.into_iter().zip(at) {
         let leader = PathElement::new(
             [(x + 7, y), (names - 10, at), (names - 3, at)],
-            color.stroke_width(1),
+            line.style.color.stroke_width(1),
         );
+        sheet.open(&series_class(line.mode), None);
         area.draw(&leader).map_err(refused)?;
-        text(area, name, (names, at - NOTE / 2 - 1), NOTE, INK)?;
+        let name = shortened(&line.name, 16);
+        text(area, &name, (names, at - NOTE / 2 - 1), NOTE, INK)?;
+        sheet.close();
     }
     Ok(())
 }
@@ -208,13 +241,19 @@ fn label_of(axis: &Axis, value: f64) -> String {
         .unwrap_or_default()
 }
 
-fn draw_line(axes: &mut Axes<'_, '_>, line: &Line) -> Result<(), PlotError> {
+fn draw_line(
+    axes: &mut Axes<'_>,
+    sheet: &Sheet,
+    (x, y): (&Axis, &Axis),
+    line: &Line,
+) -> Result<(), PlotError> {
     let joined = if line.joined {
         line.points.iter().map(|point| (point.x, point.y)).collect()
     } else {
         Vec::new()
     };
-    for path in [joined, line.curve.clone()] {
+    for mut path in [joined, line.curve.clone()] {
+        path.retain(|(at, value)| x.holds(*at) && y.holds(*value));
         if path.len() < 2 {
             continue;
         }
@@ -231,22 +270,67 @@ fn draw_line(axes: &mut Axes<'_, '_>, line: &Line) -> Result<(), PlotError> {
             }
         }
     }
-    for point in &line.points {
-        draw_point(axes, line.style, point)?;
+    // What has no place on an axis (a time of 0 on a logarithmic one) is in the notes and the numbers.
+    let placed = |point: &&Point| x.holds(point.x) && y.holds(point.y);
+    for point in line.points.iter().filter(placed) {
+        sheet.open("p", Some(&hover(line, &point.at, &point.text)));
+        draw_point(axes, y, line.style, point)?;
+        sheet.close();
     }
-    for &bound in &line.bounds {
-        draw_bound(axes, line.style, bound)?;
+    for bound in &line.bounds {
+        sheet.open("p", Some(&hover(line, &bound.at, &bound.text)));
+        draw_bound(axes, line.style, (bound.x, bound.y))?;
+        sheet.close();
     }
     Ok(())
 }
 
-/// A bar from end to end of the interval, capped, and the median's marker on it.
-fn draw_point(axes: &mut Axes<'_, '_>, style: Style, point: &Point) -> Result<(), PlotError> {
+fn hover(line: &Line, at: &str, text: &str) -> String {
+    format!(
+        "{}, {at}: {}",
+        shortened(&line.name, LONGEST_NAME),
+        shortened(text, 2 * LONGEST_NAME)
+    )
+}
+
+/// Crosses on the lower edge where a series has no number, beside those of others.
+fn draw_gaps(
+    area: &Area,
+    axes: &Axes<'_>,
+    sheet: &Sheet,
+    (x, y): (&Axis, &Axis),
+    line: &Line,
+    index: usize,
+) -> Result<(), PlotError> {
+    let (left, top) = area.get_base_pixel();
+    let stroke = line.style.color.stroke_width(2);
+    for gap in line.gaps.iter().filter(|gap| x.holds(gap.x)) {
+        let (x, y) = axes.backend_coord(&(gap.x, y.range().start));
+        let (x, y) = (
+            x - left + (index as i32 % 3) * 8 - 8,
+            y - top - (index as i32 / 3) * 9,
+        );
+        let why = format!("{}: {}", gap.outcome, gap.reason);
+        sheet.open("p", Some(&hover(line, &gap.at, &why)));
+        for (from, to) in [((-3, -3), (3, 3)), ((-3, 3), (3, -3))] {
+            let ends = [(x + from.0, y + from.1), (x + to.0, y + to.1)];
+            area.draw(&PathElement::new(ends, stroke))
+                .map_err(refused)?;
+        }
+        sheet.close();
+    }
+    Ok(())
+}
+
+/// A bar from end to end of the interval, capped where it ends on the axis, and the median's marker on it.
+fn draw_point(axes: &mut Axes<'_>, y: &Axis, style: Style, point: &Point) -> Result<(), PlotError> {
     let stroke = style.color.stroke_width(2);
-    if let Some([low, high]) = point.ci95 {
+    if let Some(ends) = point.ci95 {
+        let range = y.range();
+        let [low, high] = ends.map(|end| end.clamp(range.start, range.end));
         let bar = PathElement::new([(point.x, low), (point.x, high)], stroke);
         axes.draw_series([bar]).map_err(refused)?;
-        for end in [low, high] {
+        for end in ends.into_iter().filter(|end| y.holds(*end)) {
             let cap =
                 EmptyElement::at((point.x, end)) + PathElement::new([(-4, 0), (4, 0)], stroke);
             axes.draw_series([cap]).map_err(refused)?;
@@ -261,7 +345,7 @@ fn draw_point(axes: &mut Axes<'_, '_>, style: Style, point: &Point) -> Result<()
 }
 
 /// An arrow upwards: the true value is above.
-fn draw_bound(axes: &mut Axes<'_, '_>, style: Style, at: (f64, f64)) -> Result<(), PlotError> {
+fn draw_bound(axes: &mut Axes<'_>, style: Style, at: (f64, f64)) -> Result<(), PlotError> {
     let stroke = style.color.stroke_width(2);
     let arrow = EmptyElement::at(at)
         + PathElement::new([(-6, 0), (6, 0)], stroke)
@@ -293,7 +377,7 @@ pub(super) fn marker(marker: Marker) -> (Vec<Offset>, Vec<Offset>) {
     (corners, closed)
 }
 
-fn draw_key(root: &Area<'_>, key: &Key, y: i32) -> Result<(), PlotError> {
+fn draw_key(root: &Area, key: &Key, y: i32) -> Result<(), PlotError> {
     let middle = y + LEGEND_LINE / 2;
     let stroke = key.style.color.stroke_width(2);
     let (length, gap) = key.style.dash.unwrap_or((34, 0));
@@ -322,7 +406,7 @@ fn draw_key(root: &Area<'_>, key: &Key, y: i32) -> Result<(), PlotError> {
         .map_err(refused)?;
     text(
         root,
-        &key.text,
+        &shortened(&key.text, LONGEST_NAME),
         (MARGIN + 42, y + (LEGEND_LINE - TEXT) / 2 - 1),
         TEXT,
         INK,
@@ -330,7 +414,7 @@ fn draw_key(root: &Area<'_>, key: &Key, y: i32) -> Result<(), PlotError> {
 }
 
 pub(super) fn text(
-    area: &Area<'_>,
+    area: &Area,
     text: &str,
     at: (i32, i32),
     size: i32,
@@ -341,13 +425,8 @@ pub(super) fn text(
         .into_text_style(area)
         .color(&color)
         .pos(Pos::new(HPos::Left, VPos::Top));
-    area.draw(&Text::new(printable(text), at, style))
+    area.draw(&Text::new(text.to_owned(), at, style))
         .map_err(refused)
-}
-
-/// Control characters are not allowed in XML, escaped or not.
-fn printable(text: &str) -> String {
-    text.chars().filter(|letter| !letter.is_control()).collect()
 }
 
 /// Lines that fit the figure's width.
@@ -359,7 +438,7 @@ fn wrapped(text: &str, size: i32) -> Vec<String> {
 pub(super) fn wrapped_to(text: &str, size: i32, width: i32) -> Vec<String> {
     let room = (f64::from(width) / (f64::from(size) * LETTER)) as usize;
     let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
+    for word in text.split_whitespace().flat_map(|word| pieces(word, room)) {
         let used = lines.last().map_or(0, |line| line.chars().count());
         if used > 0 && used + 1 + word.chars().count() > room {
             lines.push(String::new());
@@ -368,51 +447,19 @@ pub(super) fn wrapped_to(text: &str, size: i32, width: i32) -> Vec<String> {
             if !line.is_empty() {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&word);
         }
     }
     lines
 }
 
+/// A word that no line has room for, in pieces that one has.
+fn pieces(word: &str, room: usize) -> Vec<String> {
+    let letters: Vec<char> = word.chars().collect();
+    let pieces = letters.chunks(room.max(1));
+    pieces.map(|piece| piece.iter().collect()).collect()
+}
+
 pub(super) fn refused(error: impl std::fmt::Display) -> PlotError {
     PlotError::Plot(error.to_string())
-}
-
-/// Names the colours that belong to the page rather than to the data, so that a dark page can replace
-/// them, and says what the picture shows.
-fn themed(svg: &str, title: &str, alt: &str) -> String {
-    const STYLE: &str = "<style>\
-        .bp-paper{fill:#fff}.bp-ink{fill:#1a1b1e}.bp-muted{fill:#5a5d63}.bp-grid{stroke:#dddfe3}.bp-axis{stroke:#5a5d63}\
-        @media(prefers-color-scheme:dark){.bp-paper{fill:#1c1e22}.bp-ink{fill:#eceef1}.bp-muted{fill:#b0b4bb}\
-        .bp-grid{stroke:#3a3d44}.bp-axis{stroke:#8f949c}}</style>";
-    let mut themed = svg.to_owned();
-    for (attribute, color, class) in [
-        ("fill", PAPER, "bp-paper"),
-        ("fill", INK, "bp-ink"),
-        ("fill", MUTED, "bp-muted"),
-        ("stroke", GRID, "bp-grid"),
-        ("stroke", MUTED, "bp-axis"),
-    ] {
-        let RGBColor(r, g, b) = color;
-        let plain = format!("{attribute}=\"#{r:02X}{g:02X}{b:02X}\"");
-        themed = themed.replace(&plain, &format!("{plain} class=\"{class}\""));
-    }
-    let label = escaped(&printable(&format!("{title} {alt}")));
-    let open = format!("<svg role=\"img\" aria-label=\"{label}\" ");
-    themed = themed.replacen("<svg ", &open, 1);
-    match themed.find('>') {
-        Some(end) => themed.insert_str(
-            end + 1,
-            &format!("<title>{}</title>{STYLE}", escaped(&printable(title))),
-        ),
-        None => debug_assert!(false, "plotters writes an svg element"),
-    }
-    themed
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }

@@ -6,9 +6,13 @@ use plotters::prelude::*;
 
 use super::PlotError;
 use super::axis::Axis;
-use super::draw::{Area, LETTER, MARGIN, NOTE, WIDTH, marker, refused, text, wrapped_to};
+use super::draw::{
+    Area, LETTER, MARGIN, NOTE, WIDTH, marker, refused, series_class, text, wrapped_to,
+};
 use super::figure::{Mark, NamedRow};
 use super::style::{GRID, INK, MUTED, PAPER, Style};
+use super::svg::Sheet;
+use crate::quantity::shortened;
 
 /// Room for names, for values, and the height of a line of text.
 const NAMES: i32 = 130;
@@ -30,11 +34,11 @@ fn row_height(row: &NamedRow) -> i32 {
 }
 
 fn name(row: &NamedRow) -> Vec<String> {
-    wrapped_to(&row.name, NOTE, NAMES - 6)
+    wrapped_to(&shortened(&row.name, 80), NOTE, NAMES - 6)
 }
 
 fn value(row: &NamedRow) -> Vec<String> {
-    wrapped_to(&row.text, NOTE, VALUES - 4)
+    wrapped_to(&shortened(&row.text, 80), NOTE, VALUES - 4)
 }
 
 /// Draws rows from `top` pixels below the area's upper edge.
@@ -42,7 +46,8 @@ fn value(row: &NamedRow) -> Vec<String> {
 /// # Errors
 /// [`PlotError::Plot`] when plotters refuses.
 pub(super) fn draw(
-    area: &Area<'_>,
+    area: &Area,
+    sheet: &Sheet,
     axis: &Axis,
     rows: &[NamedRow],
     top: i32,
@@ -54,6 +59,11 @@ pub(super) fn draw(
     let mut y = top + 6;
     for row in rows {
         let (names, values) = (name(row), value(row));
+        sheet.open(&series_class(row.mode), None);
+        sheet.open(
+            "p",
+            Some(&shortened(&format!("{}: {}", row.name, row.text), 200)),
+        );
         for (x, lines) in [(MARGIN, &names), (across.1 + 8, &values)] {
             let spare = row_height(row) - 6 - lines.len() as i32 * LINE;
             for (index, line) in lines.iter().enumerate() {
@@ -64,6 +74,8 @@ pub(super) fn draw(
         draw_mark(area, row, y + row_height(row) / 2 - 4, |value| {
             axis.map(&value, across)
         })?;
+        sheet.close();
+        sheet.close();
         y += row_height(row);
     }
     Ok(())
@@ -71,7 +83,7 @@ pub(super) fn draw(
 
 /// Vertical lines at the ticks, and where the axis is labelled their labels, as many as have room.
 fn grid(
-    area: &Area<'_>,
+    area: &Area,
     axis: &Axis,
     across: (i32, i32),
     (top, bottom): (i32, i32),
@@ -108,16 +120,11 @@ fn grid(
     Ok(())
 }
 
-fn draw_mark(
-    area: &Area<'_>,
-    row: &NamedRow,
-    y: i32,
-    x: impl Fn(f64) -> i32,
-) -> Result<(), PlotError> {
+fn draw_mark(area: &Area, row: &NamedRow, y: i32, x: impl Fn(f64) -> i32) -> Result<(), PlotError> {
     let stroke = row.style.color.stroke_width(2);
     let path = |points: Vec<(i32, i32)>| area.draw(&PathElement::new(points, stroke));
-    match row.mark {
-        Mark::Dot { at, ci95 } => {
+    match &row.mark {
+        &Mark::Dot { at, ci95 } => {
             if let Some(ends) = ci95 {
                 let [low, high] = ends.map(&x);
                 path(vec![(low, y), (high, y)]).map_err(refused)?;
@@ -128,19 +135,25 @@ fn draw_mark(
             dot(area, row.style, (x(at), y))
         }
         Mark::Beyond(bound) => {
-            let at = x(bound);
+            let at = x(*bound);
             path(vec![(at, y - 5), (at, y + 5)]).map_err(refused)?;
             path(vec![(at, y), (at + 15, y)]).map_err(refused)?;
             path(vec![(at + 10, y - 5), (at + 16, y), (at + 10, y + 5)]).map_err(refused)
         }
-        Mark::Stack([first, second]) => {
-            stack(area, row.style, y, [0.0, first, first + second].map(x))
+        Mark::Stack(parts) => {
+            let mut sum = 0.0;
+            let mut ends = vec![x(0.0)];
+            for part in parts {
+                sum += part.max(0.0);
+                ends.push(x(sum));
+            }
+            stack(area, row.style, y, &ends)
         }
         Mark::Nothing => Ok(()),
     }
 }
 
-fn dot(area: &Area<'_>, style: Style, (x, y): (i32, i32)) -> Result<(), PlotError> {
+fn dot(area: &Area, style: Style, (x, y): (i32, i32)) -> Result<(), PlotError> {
     let moved = |points: Vec<(i32, i32)>| -> Vec<(i32, i32)> {
         points
             .into_iter()
@@ -158,30 +171,24 @@ fn dot(area: &Area<'_>, style: Style, (x, y): (i32, i32)) -> Result<(), PlotErro
     .map_err(refused)
 }
 
-/// The first part filled, the second only outlined: told apart without colour.
-fn stack(
-    area: &Area<'_>,
-    style: Style,
-    y: i32,
-    [from, middle, to]: [i32; 3],
-) -> Result<(), PlotError> {
+/// Opacity of the parts of a stack: told apart without colour.
+const SHADES: [f64; 4] = [1.0, 0.25, 0.6, 0.1];
+
+/// The first part filled, the others paler; all outlined.
+fn stack(area: &Area, style: Style, y: i32, ends: &[i32]) -> Result<(), PlotError> {
     let (top, bottom) = (y - BAR / 2, y + BAR / 2);
-    if middle > from {
-        area.draw(&Rectangle::new(
-            [(from, top), (middle, bottom)],
-            style.color.filled(),
-        ))
-        .map_err(refused)?;
-    }
-    if to > middle {
-        area.draw(&Rectangle::new(
-            [(middle, top), (to, bottom)],
-            style.color.mix(0.25).filled(),
-        ))
-        .map_err(refused)?;
+    for (pair, shade) in ends.windows(2).zip(SHADES.iter().cycle()) {
+        if pair[1] > pair[0] {
+            let corners = [(pair[0], top), (pair[1], bottom)];
+            area.draw(&Rectangle::new(corners, style.color.mix(*shade).filled()))
+                .map_err(refused)?;
+        }
     }
     // What is too short for its scale is still a line.
-    let outline = [(from, top), (to.max(from + 1), bottom)];
+    let (Some(from), Some(to)) = (ends.first(), ends.last()) else {
+        return Ok(());
+    };
+    let outline = [(*from, top), ((*to).max(from + 1), bottom)];
     area.draw(&Rectangle::new(outline, style.color.stroke_width(1)))
         .map_err(refused)
 }

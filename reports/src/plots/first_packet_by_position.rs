@@ -1,10 +1,12 @@
 //! First-packet latency by position of the service, at the largest N: a panel for each protocol.
 
-use schema::summary::Summary;
 use schema::{CellKey, Metric, Mode, Options, Protocol, ScenarioKind};
 
 use super::axis::Axis;
-use super::chart::{Series, behind_points, gaps, series, unit_of_times};
+use super::chart::MOST;
+use super::chart::{
+    Series, Source, behind_points, every_series, extents, gaps, stated, unit_of_times,
+};
 use super::figure::{Body, Figure, Key, Line, Panel, Point};
 use super::style::Style;
 use crate::quantity::{value, whole};
@@ -14,24 +16,25 @@ const POSITIONS: &[&str] = &["first", "middle", "last", "uniform"];
 /// Modes stand beside each other by this share of the distance of two positions.
 const STEP: f64 = 0.09;
 
-pub(super) fn figure(summary: &Summary, scope: &Scope) -> Option<Figure> {
+pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
+    let summary = source.summary;
     let largest = scope.largest(summary);
     let asks = |key: &CellKey| {
         key.scenario == ScenarioKind::FirstPacket
             && key.services == largest
             && key.options.contains_key("position")
     };
-    let series = series(summary, scope, Metric::Latency, asks);
+    let series = every_series(summary, scope, Metric::Latency, asks);
     let rows = || series.iter().flat_map(Series::measured);
-    let shown =
-        || rows().flat_map(|row| row.median.into_iter().chain(row.ci95.into_iter().flatten()));
-    let y = Axis::linear("median latency", shown(), unit_of_times(rows()))?;
+    let y = Axis::log("median latency", extents(rows()), unit_of_times(rows()))?;
     let used: Vec<&str> = POSITIONS
         .iter()
         .copied()
         .filter(|position| series.iter().any(|s| position_of(s) == Some(position)))
         .collect();
-    let shapes = shapes(&series);
+    let mut shapes = shapes(&series);
+    let all = shapes.len();
+    shapes.truncate(MOST);
     let names = series_names(
         &shapes
             .iter()
@@ -48,19 +51,20 @@ pub(super) fn figure(summary: &Summary, scope: &Scope) -> Option<Figure> {
         .map(|protocol| Panel {
             heading: protocol.name().to_uppercase(),
             body: Body::Lines {
-                x: Axis::places(&used),
+                x: Axis::places("position of the service", &used),
                 y: y.clone(),
                 lines: shapes
                     .iter()
                     .enumerate()
-                    .flat_map(|(index, shape)| {
+                    .zip(&names)
+                    .flat_map(|((index, shape), name)| {
                         let shift = (index as f64 - (shapes.len() as f64 - 1.0) / 2.0) * STEP;
                         // "uniform" is no place between others: its points stand alone.
                         [true, false].map(|placed| {
                             let used = used.iter().copied().enumerate();
                             let used: Vec<_> =
                                 used.filter(|(_, p)| (*p != "uniform") == placed).collect();
-                            line(&series, shape, *protocol, &used, shift)
+                            line(&series, (shape, name), *protocol, &used, shift)
                         })
                     })
                     .collect(),
@@ -68,6 +72,12 @@ pub(super) fn figure(summary: &Summary, scope: &Scope) -> Option<Figure> {
         })
         .collect();
     let mut notes = vec![behind_points(rows())];
+    if shapes.len() < all {
+        notes.push(format!(
+            "{all} lines differ in their options; the first {} are drawn, the others are in summary.json.",
+            shapes.len()
+        ));
+    }
     notes.extend(gaps(&series));
     Some(Figure {
         name: String::new(),
@@ -82,6 +92,7 @@ pub(super) fn figure(summary: &Summary, scope: &Scope) -> Option<Figure> {
             .iter()
             .zip(names)
             .map(|(shape, text)| Key {
+                mode: shape.mode,
                 style: shape.style,
                 text,
             })
@@ -133,7 +144,7 @@ fn protocol_of<'a>(series: &'a Series<'_>) -> Option<&'a str> {
 
 fn line(
     series: &[Series<'_>],
-    shape: &Shape,
+    (shape, name): (&Shape, &str),
     protocol: Protocol,
     positions: &[(usize, &str)],
     shift: f64,
@@ -152,16 +163,21 @@ fn line(
                 x: place as f64 + shift,
                 y: row.median?,
                 ci95: row.ci95,
+                at: position.to_owned(),
+                text: stated(row),
             })
         })
         .collect();
     Line {
+        mode: shape.mode,
+        name: name.to_owned(),
         style: shape.style,
         points,
         joined: true,
         curve: Vec::new(),
         bounds: Vec::new(),
-        label: None,
+        gaps: Vec::new(),
+        labelled: false,
     }
 }
 

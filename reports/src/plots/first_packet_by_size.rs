@@ -1,11 +1,15 @@
 //! First-packet latency against N for the last service: a panel for each percentile.
 
-use schema::summary::{Row, Summary};
+use schema::summary::Row;
 use schema::{CellKey, Metric, Protocol, ScenarioKind};
 
 use super::axis::Axis;
-use super::chart::{Series, behind_points, described, gaps, series, sizes, unit_of_times};
-use super::figure::{Body, Figure, Key, Line, Panel, Point};
+use super::chart::{
+    Series, Source, behind_points, crosses, curve, described, fit_of, gaps, left_out, series,
+    sizes, stated, unit_of_times,
+};
+use super::figure::{Body, Figure, Line, Panel, Point};
+use crate::quantity::{interval, value, whole};
 use crate::scope::Scope;
 
 const PERCENTILES: &[(&str, &str)] = &[
@@ -15,16 +19,16 @@ const PERCENTILES: &[(&str, &str)] = &[
 ];
 
 /// TCP: SYN to SYN-ACK.
-pub(super) fn tcp(summary: &Summary, scope: &Scope) -> Option<Figure> {
-    figure(summary, scope, Protocol::Tcp)
+pub(super) fn tcp(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
+    figure(source, scope, Protocol::Tcp)
 }
 
 /// UDP: request to reply.
-pub(super) fn udp(summary: &Summary, scope: &Scope) -> Option<Figure> {
-    figure(summary, scope, Protocol::Udp)
+pub(super) fn udp(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
+    figure(source, scope, Protocol::Udp)
 }
 
-fn figure(summary: &Summary, scope: &Scope, protocol: Protocol) -> Option<Figure> {
+fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figure> {
     let asks = |key: &CellKey| {
         let is =
             |name: &str, wanted: &str| key.options.get(name).is_some_and(|value| value == wanted);
@@ -32,6 +36,7 @@ fn figure(summary: &Summary, scope: &Scope, protocol: Protocol) -> Option<Figure
             && is("position", "last")
             && is("protocol", protocol.name())
     };
+    let summary = source.summary;
     let series = series(summary, scope, Metric::Latency, asks);
     let rows = || series.iter().flat_map(Series::measured);
     let panels: Vec<Panel> = PERCENTILES
@@ -44,7 +49,10 @@ fn figure(summary: &Summary, scope: &Scope, protocol: Protocol) -> Option<Figure
                 body: Body::Lines {
                     x: Axis::sizes(&sizes(&series)),
                     y: Axis::log("latency", shown, unit_of_times(rows()))?,
-                    lines: series.iter().map(|series| line(series, name)).collect(),
+                    lines: series
+                        .iter()
+                        .map(|series| line(source, scope, series, name))
+                        .collect(),
                 },
             })
         })
@@ -54,9 +62,12 @@ fn figure(summary: &Summary, scope: &Scope, protocol: Protocol) -> Option<Figure
     }
     let mut notes = vec![behind_points(rows())];
     notes.push(
-        "p90 and p99 are quantiles of all samples, without an interval. Axes differ between panels."
+        "Lines of p50 are fits a + b·N where there are enough sizes; the legend gives b, the price of a service passed, with its 95 % interval. \
+         p90 and p99 are quantiles of all samples, without an interval. Axes differ between panels."
             .to_owned(),
     );
+    notes.extend(crosses(&series));
+    notes.extend(left_out(summary, scope, Metric::Latency, asks));
     notes.extend(gaps(&series));
     Some(Figure {
         name: String::new(),
@@ -69,29 +80,54 @@ fn figure(summary: &Summary, scope: &Scope, protocol: Protocol) -> Option<Figure
         panels,
         legend: series
             .iter()
-            .map(|series| Key {
-                style: series.style,
-                text: series.name.clone(),
+            .map(|series| {
+                let fit = fit_of(
+                    summary,
+                    scope,
+                    ScenarioKind::FirstPacket,
+                    Metric::Latency,
+                    series,
+                );
+                let price = fit.map_or_else(String::new, |fit| {
+                    let unit = unit_of_times(rows());
+                    format!(
+                        ": {} ({})",
+                        value(fit.estimate, unit),
+                        interval(fit.ci95, unit)
+                    )
+                });
+                series.key(format!("{}{price}", series.name))
             })
             .collect(),
     })
 }
 
-fn line(series: &Series<'_>, percentile: &str) -> Line {
+fn line(source: &Source<'_>, scope: &Scope, series: &Series<'_>, percentile: &str) -> Line {
+    let middle = percentile == "p50";
     let point = |row: &Row| {
-        let ci95 = if percentile == "p50" { row.ci95 } else { None };
+        let y = *row.quantiles.get(percentile)?;
         Some(Point {
             x: f64::from(row.key.services),
-            y: *row.quantiles.get(percentile)?,
-            ci95,
+            y,
+            ci95: row.ci95.filter(|_| middle),
+            at: whole(row.key.services.into()),
+            text: if middle {
+                stated(row)
+            } else {
+                value(y, row.unit?)
+            },
         })
     };
+    let fit = fit_of(
+        source.summary,
+        scope,
+        ScenarioKind::FirstPacket,
+        Metric::Latency,
+        series,
+    );
+    let curve = fit.filter(|_| middle).map_or_else(Vec::new, curve);
     Line {
-        style: series.style,
         points: series.measured().filter_map(point).collect(),
-        joined: true,
-        curve: Vec::new(),
-        bounds: Vec::new(),
-        label: None,
+        ..series.line(curve)
     }
 }

@@ -1,46 +1,37 @@
 //! Kernel memory against N by mode, on logarithmic axes, with the price of a service.
 
-use schema::summary::{Fit, Summary};
+use schema::summary::Fit;
 use schema::{Metric, ScenarioKind, Unit};
 
 use super::axis::Axis;
-use super::chart::{Series, behind_points, described, fit_of, gaps, series, sizes};
-use super::figure::{Body, Figure, Key, Line, Panel};
+use super::chart::{
+    Series, Source, behind_points, curve, described, extents, fit_of, gaps, series, sizes,
+};
+use super::figure::{Body, Figure, Line, Panel};
 use crate::quantity::{interval, value};
 use crate::scope::Scope;
 
-/// Points of a fitted curve: a + b·N bends on logarithmic axes.
-const STEPS: u32 = 24;
-
-pub(super) fn figure(summary: &Summary, scope: &Scope) -> Option<Figure> {
+pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
+    let summary = source.summary;
     let scenario = scope.weighing(summary);
     let series = series(summary, scope, Metric::KernelMemory, |key| {
         key.scenario == scenario && scope.shows_memory(summary, key.mode, &key.options)
     });
     let rows = || series.iter().flat_map(Series::measured);
-    let shown = rows().flat_map(|row| row.median.into_iter().chain(row.ci95.into_iter().flatten()));
-    let y = Axis::log("kernel memory", shown, Unit::Bytes)?;
+    let y = Axis::log("kernel memory", extents(rows()), Unit::Bytes)?;
     let (mut legend, mut lines) = (Vec::new(), Vec::new());
     for series in &series {
         let fit = fit_of(summary, scope, scenario, Metric::KernelMemory, series);
         let curve = fit.map_or_else(Vec::new, curve);
-        legend.push(Key {
-            style: series.style,
-            text: key(series, fit),
-        });
+        legend.push(series.key(key(series, fit)));
         // A difference at or below zero is host noise; it has no place on this axis, and a note instead.
         let mut points = series.points();
         points.retain(|point| point.y > 0.0);
-        for point in &mut points {
-            point.ci95 = point.ci95.filter(|[low, _]| *low > 0.0);
-        }
         lines.push(Line {
-            style: series.style,
-            joined: curve.is_empty(),
             points,
-            curve,
             bounds: Vec::new(),
-            label: Some(series.name.clone()),
+            labelled: true,
+            ..series.line(curve)
         });
     }
     let mut notes = vec![behind_points(rows())];
@@ -92,13 +83,4 @@ fn key(series: &Series<'_>, fit: Option<&Fit>) -> String {
         None if series.measured().next().is_none() => format!("{}: no numbers", series.name),
         None => format!("{}: too few sizes for a slope", series.name),
     }
-}
-
-fn curve(fit: &Fit) -> Vec<(f64, f64)> {
-    let (from, to) = (f64::from(fit.from), f64::from(fit.to));
-    (0..=STEPS)
-        .map(|step| from * (to / from).powf(f64::from(step) / f64::from(STEPS)))
-        .map(|n| (n, fit.intercept + fit.estimate * n))
-        .filter(|(_, bytes)| *bytes > 0.0)
-        .collect()
 }

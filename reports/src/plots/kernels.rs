@@ -6,10 +6,12 @@ use schema::{Metric, Unit};
 use super::axis::Axis;
 use super::figure::{Body, Figure, Mark, NamedRow, Panel};
 use super::style::Style;
-use crate::quantity::{counted, value, whole};
+use crate::quantity::{counted, shortened, value, whole};
 use crate::scope::lower_bound;
 use crate::side_by_side::{Columns, Line, SideBySide, side_by_side};
 
+/// Columns of which a chart shows the rows.
+const COLUMNS: usize = 8;
 /// Panels of a chart: the questions that are asked first.
 const PANELS: usize = 6;
 
@@ -31,7 +33,7 @@ pub(super) fn figure(summary: &Summary) -> Option<Figure> {
                 Columns::Kernels => "on",
                 Columns::Variants => "in",
             },
-            table.columns.join(" and ")
+            shortened(&table.columns.join(" and "), 160)
         ),
         notes: notes(&table, questions.len()),
         alt: described(&table, &questions),
@@ -89,12 +91,18 @@ fn panel(table: &SideBySide<'_>, question: &str) -> Option<Panel> {
 
 /// A row for each environment in which the line was planned; the first filled, the others hollow.
 fn rows(table: &SideBySide<'_>, line: &Line<'_>) -> Vec<NamedRow> {
-    let cells = table.columns.iter().zip(&line.cells).enumerate();
+    let cells = table
+        .columns
+        .iter()
+        .zip(&line.cells)
+        .enumerate()
+        .take(COLUMNS);
     cells
         .filter_map(|(index, (name, cell))| {
             let row = (*cell)?;
             let (mark, text) = mark(row, line.metric);
             Some(NamedRow {
+                mode: line.mode,
                 name: format!("{}, {name}", line.series()),
                 style: Style {
                     hollow: index % 2 == 1,
@@ -133,6 +141,12 @@ fn notes(table: &SideBySide<'_>, shown: usize) -> Vec<String> {
         "Dots are medians, bars their 95 % intervals over stays; n is samples/stays. Filled and hollow tell the {}s apart. Axes differ between panels.",
         table.of.one()
     )];
+    if table.columns.len() > COLUMNS {
+        notes.push(format!(
+            "The first {COLUMNS} of {} columns are drawn.",
+            table.columns.len()
+        ));
+    }
     if all.len() > shown {
         notes.push(format!(
             "One question a scenario; all {} are in the table.",

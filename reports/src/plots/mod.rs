@@ -6,15 +6,23 @@
 
 mod axis;
 mod chart;
+mod distribution;
 mod draw;
+mod draw_heat;
 mod draw_rows;
 mod figure;
 mod first_packet_by_position;
 mod first_packet_by_size;
+mod heat_map;
 mod kernel_memory;
 mod kernels;
+mod memory_by_source;
+mod per_service;
+mod percentile_ladder;
 mod rule_count;
 mod style;
+mod svg;
+mod thumbnail;
 mod update_time;
 mod updates_at_largest;
 
@@ -23,9 +31,11 @@ use std::sync::Arc;
 use resvg::{tiny_skia, usvg};
 use schema::summary::Summary;
 
+use crate::load::Run;
 use crate::scope::{Scope, scopes};
 
-pub use figure::Figure;
+pub use chart::Source;
+pub use figure::{Figure, Numbers};
 
 /// Pixels of a PNG for each unit of its SVG: sharp on screens with two pixels a point.
 const PNG_SCALE: f32 = 2.0;
@@ -38,53 +48,41 @@ pub struct Chart {
     /// Name of its files, without extension.
     pub name: &'static str,
     /// What it shows; `None` when nothing was planned that it could show.
-    pub figure: fn(&Summary, &Scope) -> Option<Figure>,
+    pub figure: fn(&Source<'_>, &Scope) -> Option<Figure>,
+}
+
+const fn chart(name: &'static str, figure: fn(&Source<'_>, &Scope) -> Option<Figure>) -> Chart {
+    Chart { name, figure }
 }
 
 /// Every chart, in the order of the page.
 #[must_use]
 pub const fn registry() -> &'static [Chart] {
-    &[
-        Chart {
-            name: "first-packet-tcp",
-            figure: first_packet_by_size::tcp,
-        },
-        Chart {
-            name: "first-packet-udp",
-            figure: first_packet_by_size::udp,
-        },
-        Chart {
-            name: "first-packet-by-position",
-            figure: first_packet_by_position::figure,
-        },
-        Chart {
-            name: "updates",
-            figure: updates_at_largest::times,
-        },
-        Chart {
-            name: "updates-processor-time",
-            figure: updates_at_largest::processor,
-        },
-        Chart {
-            name: "service-add",
-            figure: update_time::service_add,
-        },
-        Chart {
-            name: "cold-install",
-            figure: update_time::cold_install,
-        },
-        Chart {
-            name: "kernel-memory",
-            figure: kernel_memory::figure,
-        },
-        Chart {
-            name: "rule-count",
-            figure: rule_count::figure,
-        },
-    ]
+    REGISTRY
 }
 
-/// Name of the files of the one chart in which environments stand side by side.
+const REGISTRY: &[Chart] = &[
+    chart("heat-map", heat_map::figure),
+    chart("first-packet-tcp", first_packet_by_size::tcp),
+    chart("first-packet-udp", first_packet_by_size::udp),
+    chart("first-packet-by-position", first_packet_by_position::figure),
+    chart("percentile-ladder", percentile_ladder::figure),
+    chart("distribution", distribution::figure),
+    chart("updates", updates_at_largest::times),
+    chart("updates-processor-time", updates_at_largest::processor),
+    chart("service-add", update_time::service_add),
+    chart("service-remove", update_time::service_remove),
+    chart("endpoint-churn", update_time::endpoint_churn),
+    chart("cold-install", update_time::cold_install),
+    chart("resync", update_time::resync),
+    chart("teardown", update_time::teardown),
+    chart("kernel-memory", kernel_memory::figure),
+    chart("memory-by-source", memory_by_source::figure),
+    chart("rule-count", rule_count::figure),
+    chart("per-service", per_service::figure),
+];
+
+/// Name of the files of the one chart in which environments and variants stand side by side.
 pub const KERNELS: &str = "kernels";
 
 /// Why a chart could not be drawn.
@@ -98,15 +96,22 @@ pub enum PlotError {
     Raster(String),
 }
 
-/// The charts of a summary. Where it holds more than one environment or number of endpoints, each has
-/// charts of its own, never shared axes; one chart alone puts environments side by side.
+/// The charts of a summary. Where it holds more than one environment, variant or number of endpoints, each has
+/// charts of its own, never shared axes; one chart alone puts them side by side.
 #[must_use]
-pub fn figures(summary: &Summary) -> Vec<Figure> {
+pub fn figures(run: &Run, summary: &Summary) -> Vec<Figure> {
+    figures_of(run, summary, usize::MAX)
+}
+
+/// The same of the first `most` scopes.
+#[must_use]
+pub fn figures_of(run: &Run, summary: &Summary, most: usize) -> Vec<Figure> {
+    let source = Source { run, summary };
     let scopes = scopes(summary);
     let mut figures = Vec::new();
-    for (index, scope) in scopes.iter().enumerate() {
+    for (index, scope) in scopes.iter().take(most).enumerate() {
         for chart in registry() {
-            let Some(mut figure) = (chart.figure)(summary, scope) else {
+            let Some(mut figure) = (chart.figure)(&source, scope) else {
                 continue;
             };
             chart.name.clone_into(&mut figure.name);
@@ -119,11 +124,23 @@ pub fn figures(summary: &Summary) -> Vec<Figure> {
             figures.push(figure);
         }
     }
-    if let Some(mut figure) = kernels::figure(summary) {
-        KERNELS.clone_into(&mut figure.name);
-        figures.push(figure);
-    }
+    figures.extend(side_by_side(summary));
     figures
+}
+
+/// The chart in which environments and variants stand side by side; `None` where there is one of them.
+#[must_use]
+pub fn side_by_side(summary: &Summary) -> Option<Figure> {
+    let mut figure = kernels::figure(summary)?;
+    KERNELS.clone_into(&mut figure.name);
+    Some(figure)
+}
+
+/// The colour of a mode in every chart, as "#rrggbb".
+#[must_use]
+pub fn color_of(mode: schema::Mode) -> String {
+    let color = style::Style::of(mode, 0).color;
+    format!("#{:02x}{:02x}{:02x}", color.0, color.1, color.2)
 }
 
 /// An SVG as PNG, on white.

@@ -1,10 +1,9 @@
 //! What the kernel lists for N services: a panel each for rules, chains, sets and elements.
 
-use schema::summary::Summary;
 use schema::{Metric, ScenarioKind, Unit};
 
 use super::axis::Axis;
-use super::chart::{Series, behind_points, described, gaps, series, sizes};
+use super::chart::{Series, Source, behind_points, described, gaps, series, sizes};
 use super::figure::{Body, Figure, Key, Line, Panel};
 use crate::quantity::value;
 use crate::scope::Scope;
@@ -16,7 +15,8 @@ const PANELS: &[(Metric, &str)] = &[
     (Metric::Elements, "elements of sets and maps"),
 ];
 
-pub(super) fn figure(summary: &Summary, scope: &Scope) -> Option<Figure> {
+pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
+    let summary = source.summary;
     let of = |metric| {
         series(summary, scope, metric, |key| {
             key.scenario == ScenarioKind::RuleCount
@@ -76,21 +76,15 @@ fn key(series: &Series<'_>) -> Key {
             format!("{}: {each} rules a service at its largest N", series.name)
         },
     );
-    Key {
-        style: series.style,
-        text,
-    }
+    series.key(text)
 }
 
 fn line(series: &Series<'_>) -> Line {
     let mut points = series.points();
     points.retain(|point| point.y > 0.0);
     Line {
-        style: series.style,
         points,
-        joined: true,
-        curve: Vec::new(),
-        bounds: Vec::new(),
-        label: Some(series.name.clone()),
+        labelled: true,
+        ..series.line(Vec::new())
     }
 }

@@ -1,12 +1,13 @@
 //! How a series looks: one colour and one marker a mode everywhere, one dash pattern an option. The
 //! colours are Okabe and Ito's (*Color Universal Design*, 2008), told apart by all common kinds of
-//! colour vision; marker and dash say the same without colour.
+//! colour vision, with orange and sky blue darkened until each has a contrast of at least 3 to the
+//! light and to the dark page (WCAG 2.2, 1.4.11); marker and dash say the same without colour.
 
 use plotters::style::RGBColor;
 use schema::Mode;
 
-/// Text. `draw::themed` recognises this and the next three by value and lets the page's colour scheme
-/// replace them.
+/// Text. `svg` recognises this and the next three by value and writes a class instead, which the page's
+/// colour scheme fills.
 pub(super) const INK: RGBColor = RGBColor(0x1a, 0x1b, 0x1e);
 /// Secondary text.
 pub(super) const MUTED: RGBColor = RGBColor(0x5a, 0x5d, 0x63);
@@ -43,9 +44,9 @@ impl Style {
     pub(super) fn of(mode: Mode, variant: usize) -> Self {
         let (color, marker) = match mode {
             Mode::None => (RGBColor(0x80, 0x80, 0x80), Marker::Circle),
-            Mode::Conntrack => (RGBColor(0x56, 0xb4, 0xe9), Marker::Square),
+            Mode::Conntrack => (RGBColor(0x2f, 0x96, 0xd0), Marker::Square),
             Mode::IptablesLegacy => (RGBColor(0xd5, 0x5e, 0x00), Marker::Triangle),
-            Mode::IptablesNft => (RGBColor(0xe6, 0x9f, 0x00), Marker::Inverted),
+            Mode::IptablesNft => (RGBColor(0xbd, 0x80, 0x00), Marker::Inverted),
             Mode::Ipset => (RGBColor(0x00, 0x9e, 0x73), Marker::Square),
             Mode::Ipvs => (RGBColor(0xcc, 0x79, 0xa7), Marker::Circle),
             Mode::Nftables => (RGBColor(0x00, 0x72, 0xb2), Marker::Diamond),
@@ -56,6 +57,51 @@ impl Style {
             marker,
             hollow: mode.is_floor() || variant % 2 == 1,
             dash,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Relative luminance and contrast as in WCAG 2.2.
+    fn luminance(color: RGBColor) -> f64 {
+        let linear = |part: u8| {
+            let share = f64::from(part) / 255.0;
+            if share <= 0.040_45 {
+                share / 12.92
+            } else {
+                ((share + 0.055) / 1.055).powf(2.4)
+            }
+        };
+        0.2126 * linear(color.0) + 0.7152 * linear(color.1) + 0.0722 * linear(color.2)
+    }
+
+    fn contrast(a: RGBColor, b: RGBColor) -> f64 {
+        let (a, b) = (luminance(a), luminance(b));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn every_mode_is_seen_on_the_light_and_on_the_dark_page() {
+        let dark = RGBColor(0x1c, 0x1e, 0x22);
+        for mode in Mode::ALL {
+            let color = Style::of(*mode, 0).color;
+            for paper in [PAPER, dark] {
+                let seen = contrast(color, paper);
+                assert!(seen >= 3.0, "{mode}: {seen:.2} on {paper:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn modes_are_told_apart_by_more_than_colour() {
+        for (index, a) in Mode::ALL.iter().enumerate() {
+            for b in &Mode::ALL[index + 1..] {
+                let (x, y) = (Style::of(*a, 0), Style::of(*b, 0));
+                assert!(x.marker != y.marker || x.hollow != y.hollow, "{a} and {b}");
+            }
         }
     }
 }

@@ -1,120 +1,159 @@
-//! Rule-update time against N, on logarithmic axes, with the fitted power of N.
+//! The cost of a rule update against N, on logarithmic axes: the update itself with its fitted power of N,
+//! kube-proxy's whole sync, and the processor's time in user and in kernel mode apart.
 
-use schema::summary::{Fit, Summary};
 use schema::{Metric, ScenarioKind};
 
 use super::axis::Axis;
-use super::chart::{Series, behind_points, described, fit_of, gaps, series, sizes, unit_of_times};
-use super::figure::{Body, Figure, Key, Line, Panel};
+use super::chart::{
+    Series, Source, behind_points, crosses, curve, described, extents, fit_of, gaps, left_out,
+    series, sizes, unit_of_times,
+};
+use super::figure::{Body, Figure, Key, Panel};
 use crate::quantity::{digits, span};
-use crate::scope::{Scope, lower_bound as bound};
+use crate::scope::{Scope, lower_bound};
 
-/// Installing everything from nothing.
-pub(super) fn cold_install(summary: &Summary, scope: &Scope) -> Option<Figure> {
-    figure(
-        summary,
-        scope,
-        ScenarioKind::ColdInstall,
-        "How long does it take to install N services from nothing?",
-    )
+/// Panels, with their headings.
+const PANELS: &[(Metric, &str)] = &[
+    (
+        Metric::UpdateTime,
+        "update_time: what the tool and the kernel must do",
+    ),
+    (
+        Metric::SyncTime,
+        "sync_time: as kube-proxy makes it, with read-back",
+    ),
+    (
+        Metric::UserTime,
+        "user mode: processor time of the tool's own part",
+    ),
+    (
+        Metric::SystemTime,
+        "kernel mode: processor time of the kernel's part",
+    ),
+];
+
+macro_rules! charts {
+    ($($name:ident = $scenario:ident, $question:literal;)+) => {
+        $(
+            #[doc = $question]
+            pub(super) fn $name(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
+                figure(source, scope, ScenarioKind::$scenario, $question)
+            }
+        )+
+    };
 }
 
-/// Adding one service.
-pub(super) fn service_add(summary: &Summary, scope: &Scope) -> Option<Figure> {
-    figure(
-        summary,
-        scope,
-        ScenarioKind::ServiceAdd,
-        "How long does it take to add one service to N?",
-    )
+charts! {
+    cold_install = ColdInstall, "How long does it take to install N services from nothing?";
+    resync = Resync, "How long does it take to write all N services again, unchanged?";
+    service_add = ServiceAdd, "How long does it take to add one service to N?";
+    service_remove = ServiceRemove, "How long does it take to remove one service of N?";
+    endpoint_churn = EndpointChurn, "How long does it take to replace endpoints when there are N services?";
+    teardown = Teardown, "How long does it take to remove all N services?";
 }
 
 fn figure(
-    summary: &Summary,
+    source: &Source<'_>,
     scope: &Scope,
     scenario: ScenarioKind,
     question: &str,
 ) -> Option<Figure> {
-    let series = series(summary, scope, Metric::UpdateTime, |key| {
-        key.scenario == scenario
-    });
-    let rows = || series.iter().flat_map(Series::measured);
-    let bounds = || {
-        series
-            .iter()
-            .flat_map(|series| &series.rows)
-            .filter_map(|row| bound(row))
-    };
-    let shown = rows()
-        .flat_map(|row| row.median.into_iter().chain(row.ci95.into_iter().flatten()))
-        .chain(bounds().map(|bound| bound * 1.6));
-    let y = Axis::log("update time", shown, unit_of_times(rows()))?;
-    let mut legend = Vec::new();
-    let mut lines = Vec::new();
-    for series in &series {
-        let fit = fit_of(summary, scope, scenario, Metric::UpdateTime, series);
-        let points = series.points();
-        let bounds: Vec<(f64, f64)> = series
-            .rows
-            .iter()
-            .filter_map(|row| Some((f64::from(row.key.services), bound(row)?)))
-            .collect();
-        let text = match fit {
-            Some(fit) => format!(
-                "{}: N^{} ({})",
-                series.name,
-                digits(fit.estimate),
-                span(fit.ci95)
-            ),
-            None if points.is_empty() && bounds.is_empty() => {
-                format!("{}: no numbers", series.name)
-            }
-            None => series.name.clone(),
-        };
-        legend.push(Key {
-            style: series.style,
-            text,
-        });
-        let curve = fit.map_or_else(Vec::new, curve);
-        lines.push(Line {
-            style: series.style,
-            joined: curve.is_empty(),
-            points,
-            curve,
-            bounds,
-            label: None,
-        });
+    let asks = |key: &schema::CellKey| key.scenario == scenario;
+    let all = series(source.summary, scope, Metric::UpdateTime, asks);
+    let panels: Vec<Panel> = PANELS
+        .iter()
+        .filter_map(|(metric, heading)| panel(source, scope, (scenario, *metric), heading))
+        .collect();
+    if panels.is_empty() {
+        return None;
     }
+    let rows = || all.iter().flat_map(Series::measured);
     let mut notes = vec![behind_points(rows())];
-    notes.push("Straight lines are fits c·N^k with the 95 % interval of k.".to_owned());
-    if bounds().next().is_some() {
+    notes.push(
+        "Straight lines are fits c·N^k; the legend gives k of update_time with its 95 % interval. Axes differ between panels."
+            .to_owned(),
+    );
+    if all.iter().any(|series| !series.bounds().is_empty()) {
         notes.push("Arrows are lower bounds: the cell timed out there.".to_owned());
     }
-    notes.extend(gaps(&series));
+    let nothing = PANELS.iter().any(|(metric, _)| {
+        let all = series(source.summary, scope, *metric, asks);
+        all.iter()
+            .flat_map(Series::measured)
+            .any(|row| row.median == Some(0.0))
+    });
+    if nothing {
+        notes.push(
+            "Medians of 0 (processor time below a tick of its clock) have no place on a logarithmic axis: they are among the numbers."
+                .to_owned(),
+        );
+    }
+    notes.extend(crosses(&all));
+    notes.extend(left_out(source.summary, scope, Metric::UpdateTime, asks));
+    notes.extend(gaps(&all));
     Some(Figure {
         name: String::new(),
         title: question.to_owned(),
         notes,
-        alt: described(&series),
-        panels: vec![Panel {
-            heading: String::new(),
-            body: Body::Lines {
-                x: Axis::sizes(&sizes(&series)),
-                y,
-                lines,
-            },
-        }],
-        legend,
+        alt: described(&all),
+        panels,
+        legend: all
+            .iter()
+            .map(|one| legend(source, scope, scenario, one))
+            .collect(),
     })
 }
 
-fn curve(fit: &Fit) -> Vec<(f64, f64)> {
-    [fit.from, fit.to]
-        .map(|n| {
-            (
-                f64::from(n),
-                fit.intercept * f64::from(n).powf(fit.estimate),
-            )
-        })
-        .to_vec()
+fn panel(
+    source: &Source<'_>,
+    scope: &Scope,
+    (scenario, metric): (ScenarioKind, Metric),
+    heading: &str,
+) -> Option<Panel> {
+    let timed = metric == Metric::UpdateTime;
+    let mut all = series(source.summary, scope, metric, |key| {
+        key.scenario == scenario
+    });
+    if !timed {
+        // What has no update is a gap there, once.
+        all.retain(|series| series.measured().next().is_some());
+        for series in &mut all {
+            series.rows.retain(|row| row.median.is_some());
+        }
+    }
+    let bounds = all
+        .iter()
+        .flat_map(|series| &series.rows)
+        .filter_map(|row| lower_bound(row))
+        .map(|bound| bound * 1.6);
+    let shown = extents(all.iter().flat_map(Series::measured)).chain(bounds);
+    let unit = unit_of_times(all.iter().flat_map(Series::measured));
+    let y = Axis::log(metric.name(), shown, unit)?;
+    let lines = all.iter().map(|series| {
+        let fit = fit_of(source.summary, scope, scenario, metric, series);
+        series.line(fit.map_or_else(Vec::new, curve))
+    });
+    Some(Panel {
+        heading: heading.to_owned(),
+        body: Body::Lines {
+            x: Axis::sizes(&sizes(&all)),
+            y,
+            lines: lines.collect(),
+        },
+    })
+}
+
+fn legend(source: &Source<'_>, scope: &Scope, scenario: ScenarioKind, series: &Series<'_>) -> Key {
+    let fit = fit_of(source.summary, scope, scenario, Metric::UpdateTime, series);
+    let nothing = series.points().is_empty() && series.bounds().is_empty();
+    series.key(match fit {
+        Some(fit) => format!(
+            "{}: N^{} ({})",
+            series.name,
+            digits(fit.estimate),
+            span(fit.ci95)
+        ),
+        None if nothing => format!("{}: no numbers", series.name),
+        None => series.name.clone(),
+    })
 }

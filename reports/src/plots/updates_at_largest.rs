@@ -1,11 +1,11 @@
 //! Rule updates side by side at the largest size that all modes have: time by scenario × mode, and what
 //! of the processor's time is the tool's.
 
-use schema::summary::{Row, Summary};
-use schema::{Metric, Unit};
+use schema::summary::Row;
+use schema::{Metric, Mode, Unit};
 
 use super::axis::Axis;
-use super::chart::{samples_in_stays, unit_of_times};
+use super::chart::{Source, samples_in_stays};
 use super::figure::{Body, Figure, Mark, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{counted, digits, value, whole};
@@ -13,8 +13,8 @@ use crate::scope::{Scope, lower_bound};
 use crate::update_table::{Answer, Line, UpdateTable, update_tables, without_time};
 
 /// Update time by scenario and mode.
-pub(super) fn times(summary: &Summary, scope: &Scope) -> Option<Figure> {
-    let table = update_tables(summary, scope).into_iter().next()?;
+pub(super) fn times(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
+    let table = update_tables(source.summary, scope).into_iter().next()?;
     let rows = || answers(&table).map(|(_, answer)| answer.time);
     let shown = rows().flat_map(|row| {
         let bound = lower_bound(row).map(|bound| bound * 3.0);
@@ -48,7 +48,7 @@ pub(super) fn times(summary: &Summary, scope: &Scope) -> Option<Figure> {
     })
 }
 
-fn time((name, style, answer): (String, Style, &Answer<'_>)) -> NamedRow {
+fn time((mode, name, style, answer): (Mode, String, Style, &Answer<'_>)) -> NamedRow {
     let row = answer.time;
     let (mark, text) = match (row.median, row.unit, lower_bound(row)) {
         (Some(at), Some(unit), _) => (
@@ -62,6 +62,7 @@ fn time((name, style, answer): (String, Style, &Answer<'_>)) -> NamedRow {
         _ => (Mark::Nothing, row.outcome.clone()),
     };
     NamedRow {
+        mode,
         name,
         style,
         mark,
@@ -70,7 +71,8 @@ fn time((name, style, answer): (String, Style, &Answer<'_>)) -> NamedRow {
 }
 
 /// Processor time of updates, user and system.
-pub(super) fn processor(summary: &Summary, scope: &Scope) -> Option<Figure> {
+pub(super) fn processor(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
+    let summary = source.summary;
     let table = update_tables(summary, scope).into_iter().next()?;
     let of = |answer: &Answer<'_>, metric: Metric| -> Option<f64> {
         let row = summary
@@ -81,19 +83,18 @@ pub(super) fn processor(summary: &Summary, scope: &Scope) -> Option<Figure> {
     };
     let (mut panels, mut shown): (Vec<Panel>, Vec<&Row>) = (Vec::new(), Vec::new());
     for line in &table.lines {
-        let parts: Vec<(String, Style, [f64; 2])> = named(&table, line)
-            .filter_map(|(name, style, answer)| {
+        let parts: Vec<(Mode, String, Style, [f64; 2])> = named(&table, line)
+            .filter_map(|(mode, name, style, answer)| {
                 let parts = [
                     of(answer, Metric::UserTime)?,
                     of(answer, Metric::SystemTime)?,
                 ];
                 shown.push(answer.time);
-                Some((name, style, parts))
+                Some((mode, name, style, parts))
             })
             .collect();
-        let sums = parts.iter().map(|(_, _, [user, system])| user + system);
-        let unit = unit_of_times(shown.iter().copied());
-        let Some(x) = Axis::linear("processor time", sums, unit) else {
+        let sums = parts.iter().map(|(.., [user, system])| user + system);
+        let Some(x) = Axis::linear("processor time", sums, Unit::Nanoseconds) else {
             continue;
         };
         panels.push(Panel {
@@ -121,7 +122,7 @@ pub(super) fn processor(summary: &Summary, scope: &Scope) -> Option<Figure> {
     })
 }
 
-fn stack((name, style, [user, system]): (String, Style, [f64; 2]), unit: Unit) -> NamedRow {
+fn stack((mode, name, style, [user, system]): (Mode, String, Style, [f64; 2])) -> NamedRow {
     let both = user + system;
     let share = if both > 0.0 {
         format!(", {} % user", digits((100.0 * user / both).round()))
@@ -129,13 +130,14 @@ fn stack((name, style, [user, system]): (String, Style, [f64; 2]), unit: Unit) -
         String::new()
     };
     NamedRow {
+        mode,
         name,
         style: Style {
             hollow: false,
             ..style
         },
-        mark: Mark::Stack([user, system]),
-        text: format!("{}{share}", value(both, unit)),
+        mark: Mark::Stack(vec![user, system]),
+        text: format!("{}{share}", value(both, Unit::Nanoseconds)),
     }
 }
 
@@ -153,7 +155,7 @@ fn answers<'a>(table: &'a UpdateTable<'a>) -> impl Iterator<Item = (&'a Line<'a>
 fn named<'a>(
     table: &'a UpdateTable<'a>,
     line: &'a Line<'a>,
-) -> impl Iterator<Item = (String, Style, &'a Answer<'a>)> {
+) -> impl Iterator<Item = (Mode, String, Style, &'a Answer<'a>)> {
     table
         .modes
         .iter()
@@ -165,7 +167,7 @@ fn named<'a>(
                 } else {
                     mode.to_string()
                 };
-                (name, Style::of(*mode, index), answer)
+                (*mode, name, Style::of(*mode, index), answer)
             })
         })
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use schema::{CellKey, CellRecord, Metric, Outcome, Samples, Unit};
 
 use crate::load::Run;
-use crate::statistics::{Sample, resampled_medians, seed_of};
+use crate::statistics::{RESAMPLES, Sample, resampled_medians, seed_of};
 
 /// Resampled medians of a cell's metric.
 type Medians<'a> = BTreeMap<(&'a CellKey, Metric), Rc<Vec<f64>>>;
@@ -16,14 +16,19 @@ type Medians<'a> = BTreeMap<(&'a CellKey, Metric), Rc<Vec<f64>>>;
 /// would be the run's largest piece of memory twice over.
 pub(super) struct Cells<'a> {
     records: BTreeMap<&'a CellKey, Vec<&'a CellRecord>>,
-    /// Resampled medians that were asked for: rows and ratios rest on the same ones.
+    /// Resampled medians that ratios asked for. Those of all rows would be a run's largest piece of memory.
     medians: RefCell<Medians<'a>>,
 }
 
 impl<'a> Cells<'a> {
     pub(super) fn of(run: &'a Run) -> Self {
+        Self::within(run, |_| true)
+    }
+
+    /// Some of the cells of a run.
+    pub(super) fn within(run: &'a Run, asked: impl Fn(&CellKey) -> bool) -> Self {
         let mut cells: BTreeMap<&CellKey, Vec<&CellRecord>> = BTreeMap::new();
-        for cell in &run.cells {
+        for cell in run.cells.iter().filter(|cell| asked(&cell.key)) {
             cells.entry(&cell.key).or_default().push(cell);
         }
         for records in cells.values_mut() {
@@ -104,7 +109,17 @@ impl<'a> Cells<'a> {
         Sample::new(quotients.iter().map(|(stay, samples)| (*stay, samples)))
     }
 
-    /// The cell's sample with the medians of its resamples.
+    /// The medians of a sample's resamples, which depend on the cell and the metric and nothing else.
+    pub(super) fn medians(key: &CellKey, metric: Metric, sample: &Sample) -> Vec<f64> {
+        // Whatever is drawn from equal samples is the same.
+        if sample.min() == sample.max() {
+            return vec![sample.min(); RESAMPLES];
+        }
+        let seed = seed_of(&format!("{key} {} {metric}", key.environment));
+        resampled_medians(sample, seed)
+    }
+
+    /// The cell's sample with those medians, kept: a ratio is asked for with many others.
     pub(super) fn resampled(
         &self,
         key: &CellKey,
@@ -112,14 +127,11 @@ impl<'a> Cells<'a> {
     ) -> Option<(Sample, Rc<Vec<f64>>)> {
         let sample = self.sample(key, metric)?;
         let (key, _) = self.records.get_key_value(key)?;
-        if let Some(known) = self.medians.borrow().get(&(*key, metric)) {
-            return Some((sample, Rc::clone(known)));
-        }
-        let seed = seed_of(&format!("{key} {} {metric}", key.environment));
-        let medians = Rc::new(resampled_medians(&sample, seed));
-        self.medians
-            .borrow_mut()
-            .insert((key, metric), Rc::clone(&medians));
+        let mut known = self.medians.borrow_mut();
+        let medians = known
+            .entry((key, metric))
+            .or_insert_with(|| Rc::new(Self::medians(key, metric, &sample)));
+        let medians = Rc::clone(medians);
         Some((sample, medians))
     }
 

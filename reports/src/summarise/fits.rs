@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use schema::summary::{Fit, Row};
-use schema::{CellKey, Metric, ScenarioKind, Unit};
+use schema::{CellKey, Metric, Samples, ScenarioKind, Unit};
 
 use super::cells::Cells;
 use crate::statistics::{Fitted, Sample, Size, linear, power, proportional, seed_of};
@@ -47,22 +47,28 @@ const fn fitted(scenario: ScenarioKind) -> &'static [(&'static [Metric], Model)]
     }
 }
 
-/// Every fit of a run.
-pub(super) fn fits(cells: &Cells<'_>) -> Vec<Fit> {
+/// The fits of the families whose place is asked for, with the place.
+pub(super) fn fits(cells: &Cells<'_>, asked: impl Fn(usize) -> bool) -> Vec<(usize, Vec<Fit>)> {
+    let families = cells.by_size().into_iter().enumerate();
+    families
+        .filter(|(index, _)| asked(*index))
+        .map(|(index, family)| (index, fits_of(cells, &family)))
+        .collect()
+}
+
+/// Every fit of a family.
+fn fits_of(cells: &Cells<'_>, family: &[&CellKey]) -> Vec<Fit> {
     let mut fits = Vec::new();
-    for family in cells.by_size() {
-        let Some(first) = family.first() else {
-            continue;
-        };
+    if let Some(first) = family.first() {
         let wanted = fitted(first.scenario)
             .iter()
             .flat_map(|(metrics, model)| metrics.iter().map(move |metric| (*metric, model)));
         for (metric, model) in wanted {
-            let samples = samples(cells, &family, metric);
-            let units = family
+            let samples = samples(cells, family, metric);
+            let unit = family
                 .iter()
-                .filter_map(|key| cells.metrics(key).get(&metric).copied());
-            let asked = (metric, units.last().unwrap_or(metric.unit()));
+                .find_map(|key| cells.metrics(key).get(&metric).copied());
+            let asked = (metric, unit.unwrap_or(metric.unit()));
             let whole = one(first, asked, &samples, model);
             let bends = whole.is_some() && model.in_parts && samples.len() > 2;
             fits.extend(whole);
@@ -99,10 +105,22 @@ pub(super) fn mark_noisy(fits: &mut [Fit], rows: &[Row]) {
 
 /// Samples by N, ascending.
 fn samples(cells: &Cells<'_>, family: &[&CellKey], metric: Metric) -> Vec<(u32, Sample)> {
-    family
+    let mut samples: Vec<(u32, Sample)> = family
         .iter()
         .filter_map(|key| Some((key.services, cells.sample(key, metric)?)))
-        .collect()
+        .collect();
+    // Counts are the same in all stays: then two say as much as all, and are drawn in less time.
+    let exact =
+        |(_, sample): &(u32, Sample)| sample.stays().len() > 2 && sample.min() == sample.max();
+    if samples.iter().all(exact) {
+        for (_, sample) in &mut samples {
+            let one = Samples::Values(vec![sample.min()]);
+            if let Some(short) = Sample::new([(0, &one), (1, &one)]) {
+                *sample = short;
+            }
+        }
+    }
+    samples
 }
 
 struct Model {

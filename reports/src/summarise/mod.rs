@@ -3,10 +3,12 @@
 mod cells;
 mod findings;
 mod fits;
+mod measures;
 mod noise;
 mod ratios;
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::thread;
 
@@ -17,7 +19,9 @@ use crate::load::Run;
 use crate::statistics::{Sample, interval_of_medians};
 
 use cells::Cells;
-pub use ratios::{FloorRatio, floor_ratios};
+pub(crate) use measures::in_full;
+pub use measures::{Answer, Asked, Measure, Standing, matrix, measures};
+pub use ratios::{FloorRatio, floor_ratios, floor_ratios_in};
 
 /// A quantile is given from this many samples on: the rarest tenth, hundredth or thousandth must have
 /// been seen at least once.
@@ -31,20 +35,30 @@ const QUANTILES: &[(&str, f64, u64)] = &[
 /// Computes the summary of a run.
 #[must_use]
 pub fn summarise(run: &Run) -> Summary {
-    let cells = Cells::of(run);
-    // Rows on this thread, fits and noise on another: most of the work, and they need nothing of each other.
-    let (rows, (mut fits, noise)) = thread::scope(|scope| {
-        let other = scope.spawn(|| {
-            let cells = Cells::of(run);
-            (
-                fits::fits(&cells),
-                noise::noise(&cells, &run.header.variants),
-            )
-        });
-        let rows = rows(&cells, run);
-        let other = other.join();
-        (rows, other.unwrap_or_else(|panic| resume_unwind(panic)))
+    let threads = thread::available_parallelism()
+        .map_or(1, NonZero::get)
+        .min(MOST_THREADS);
+    // Each thread takes every so manieth cell and family: neighbours cost alike.
+    let (rows, mut fits, noise) = thread::scope(|scope| {
+        let parts: Vec<_> = (0..threads)
+            .map(|part| {
+                scope.spawn(move || {
+                    let cells = Cells::of(run);
+                    let mine = |index: usize| index % threads == part;
+                    (rows(&cells, run, mine), fits::fits(&cells, mine))
+                })
+            })
+            .collect();
+        let noise = noise::noise(&Cells::of(run), &run.header.variants);
+        let (mut rows, mut fits) = (Vec::new(), Vec::new());
+        for part in parts {
+            let (some, others) = part.join().unwrap_or_else(|panic| resume_unwind(panic));
+            rows.extend(some);
+            fits.extend(others);
+        }
+        (in_order(rows), in_order(fits), noise)
     });
+    let cells = Cells::of(run);
     fits::mark_noisy(&mut fits, &rows);
     let mut summary = Summary {
         schema_version: SCHEMA_VERSION,
@@ -59,23 +73,41 @@ pub fn summarise(run: &Run) -> Summary {
     summary
 }
 
-fn rows(cells: &Cells<'_>, run: &Run) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for (key, records) in cells.iter() {
-        let metrics = cells.metrics(key);
-        if metrics.is_empty() {
-            rows.push(unmeasured(key, records));
-        }
-        for (metric, unit) in metrics {
-            if let Some((sample, medians)) = cells.resampled(key, metric) {
-                rows.push(Row {
-                    noisy: is_noisy(run, key, metric, records),
-                    ..measured(key, records, (metric, unit), &sample, &medians)
-                });
-            }
-        }
+/// More would not be kept busy.
+const MOST_THREADS: usize = 16;
+
+/// What threads made of their parts, in the order of the whole.
+fn in_order<T>(mut parts: Vec<(usize, Vec<T>)>) -> Vec<T> {
+    parts.sort_by_key(|(index, _)| *index);
+    parts.into_iter().flat_map(|(_, part)| part).collect()
+}
+
+/// The rows of the cells whose place is asked for, with the place.
+fn rows(cells: &Cells<'_>, run: &Run, asked: impl Fn(usize) -> bool) -> Vec<(usize, Vec<Row>)> {
+    cells
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| asked(*index))
+        .map(|(index, (key, records))| (index, rows_of(cells, run, key, records)))
+        .collect()
+}
+
+fn rows_of(cells: &Cells<'_>, run: &Run, key: &CellKey, records: &[&CellRecord]) -> Vec<Row> {
+    let metrics = cells.metrics(key);
+    if metrics.is_empty() {
+        return vec![unmeasured(key, records)];
     }
-    rows
+    metrics
+        .into_iter()
+        .filter_map(|(metric, unit)| {
+            let sample = cells.sample(key, metric)?;
+            let medians = Cells::medians(key, metric, &sample);
+            Some(Row {
+                noisy: is_noisy(run, key, metric, records),
+                ..measured(key, records, (metric, unit), &sample, &medians)
+            })
+        })
+        .collect()
 }
 
 /// Name of the fact by which a cell says that something else moved its memory figures.

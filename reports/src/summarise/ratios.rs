@@ -4,6 +4,7 @@ use schema::{CONTROL, CellKey, Metric, Mode, ScenarioKind};
 
 use super::cells::Cells;
 use crate::load::Run;
+use crate::scope::Scope;
 use crate::statistics::{Ratio, Stratum, ratio_of_independent, ratio_of_medians, seed_of};
 
 /// First-packet latency of a cell ÷ that of a floor at the same N and options.
@@ -21,7 +22,20 @@ pub struct FloorRatio {
 /// were not measured.
 #[must_use]
 pub fn floor_ratios(run: &Run, services: u32) -> Vec<FloorRatio> {
-    let cells = Cells::of(run);
+    ratios_of(
+        &Cells::within(run, |key| key.services == services),
+        services,
+    )
+}
+
+/// The same of one scope.
+#[must_use]
+pub fn floor_ratios_in(run: &Run, scope: &Scope, services: u32) -> Vec<FloorRatio> {
+    let here = |key: &CellKey| key.services == services && scope.holds(key);
+    ratios_of(&Cells::within(run, here), services)
+}
+
+fn ratios_of(cells: &Cells<'_>, services: u32) -> Vec<FloorRatio> {
     let floors = || Mode::ALL.iter().copied().filter(|mode| mode.is_floor());
     cells
         .keys()
@@ -37,18 +51,18 @@ pub fn floor_ratios(run: &Run, services: u32) -> Vec<FloorRatio> {
                 .map(move |floor| (key, floor))
         })
         .filter_map(|(key, floor)| {
-            let base = floor_of(&cells, key, floor)?;
+            let base = floor_of(cells, key, floor)?;
             Some(FloorRatio {
                 key: key.clone(),
                 floor,
-                ratio: ratio(&cells, key, base, Metric::Latency)?,
+                ratio: ratio(cells, key, base, Metric::Latency)?,
             })
         })
         .collect()
 }
 
 /// The floor's cell with the same options, the transport aside: a floor is not programmed as a mode is.
-fn floor_of<'a>(cells: &Cells<'a>, key: &CellKey, floor: Mode) -> Option<&'a CellKey> {
+pub(super) fn floor_of<'a>(cells: &Cells<'a>, key: &CellKey, floor: Mode) -> Option<&'a CellKey> {
     let matters = |key: &CellKey| {
         let mut options = key.options.clone();
         options.retain(|name, _| {

@@ -65,6 +65,7 @@ impl Context<'_, '_> {
                 parts.join("; ")
             ),
             evidence: fits.into_iter().map(evidence_of_fit).collect(),
+            headline: false,
         })
     }
 
@@ -103,6 +104,7 @@ impl Context<'_, '_> {
                 slope(legacy)
             ),
             evidence: vec![evidence_of_fit(nft), evidence_of_fit(legacy)],
+            headline: false,
         })
     }
 
@@ -157,6 +159,7 @@ impl Context<'_, '_> {
                 listed(&parts)
             ),
             evidence: proof,
+            headline: false,
         })
     }
 
@@ -199,6 +202,7 @@ impl Context<'_, '_> {
                 parts.join("; ")
             ),
             evidence: fits.into_iter().map(evidence_of_fit).collect(),
+            headline: false,
         })
     }
 }

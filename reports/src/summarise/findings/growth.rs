@@ -52,6 +52,7 @@ impl Context<'_, '_> {
         Some(Finding {
             text,
             evidence: fits.into_iter().map(evidence_of_fit).collect(),
+            headline: false,
         })
     }
 
@@ -98,6 +99,7 @@ impl Context<'_, '_> {
         (!parts.is_empty()).then_some(Finding {
             text,
             evidence: proof,
+            headline: false,
         })
     }
 }

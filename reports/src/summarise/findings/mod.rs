@@ -2,7 +2,7 @@
 //! and is left out or weakened when the interval does not support it: intervals that overlap are "not
 //! distinguished", a cell that timed out is a lower bound.
 
-mod crossovers;
+mod crossings;
 mod datapath;
 mod growth;
 mod ranking;
@@ -48,12 +48,32 @@ pub(super) fn findings(cells: &Cells<'_>, summary: &Summary) -> Vec<Finding> {
 }
 
 impl Context<'_, '_> {
-    /// The sentences of a scope, the most asked for first.
+    /// The sentences of a scope: those that answer what is asked first, then the others.
     fn all(&self) -> Vec<Finding> {
-        let services = whole(self.largest.into());
+        let mut found = self.headlines();
+        for finding in &mut found {
+            finding.headline = true;
+        }
         let protocols = self.protocols();
+        if let Some(protocol) = protocols.first() {
+            found.extend(self.slopes(protocol));
+            found.extend(self.flatness(protocol));
+            found.extend(self.engines(protocol));
+            found.extend(self.positions(protocol));
+        }
+        found.extend(self.handed_over());
+        found.extend(self.set_messages());
+        found.extend(self.syncs());
+        found.extend(self.chunks());
+        found.extend(self.tool_share());
+        found
+    }
+
+    /// Who is fastest, who overtakes whom, how cost grows, what a service holds.
+    fn headlines(&self) -> Vec<Finding> {
+        let services = whole(self.largest.into());
         let mut found = Vec::new();
-        for protocol in &protocols {
+        for protocol in &self.protocols() {
             found.extend(self.ranking(
                 &format!(
                     "First packet of a new {} flow to the last of {services} services",
@@ -63,38 +83,18 @@ impl Context<'_, '_> {
                 Metric::Latency,
             ));
         }
-        if let Some(protocol) = protocols.first() {
-            found.extend(self.slopes(protocol));
-            found.extend(self.flatness(protocol));
-            found.extend(self.engines(protocol));
-            found.extend(self.positions(protocol));
-        }
         found.extend(self.ranking(
             &format!("Adding one service to {services}"),
             |key| key.scenario == ScenarioKind::ServiceAdd,
             Metric::UpdateTime,
         ));
-        found.extend(self.crossovers(
-            "Adding one service",
-            |key| key.scenario == ScenarioKind::ServiceAdd,
-            Metric::UpdateTime,
-        ));
-        found.extend(self.handed_over());
-        found.extend(self.set_messages());
-        found.extend(self.syncs());
         found.extend(self.ranking(
             &format!("Installing {services} services from nothing"),
             |key| key.scenario == ScenarioKind::ColdInstall,
             Metric::UpdateTime,
         ));
-        found.extend(self.crossovers(
-            "Installing from nothing",
-            |key| key.scenario == ScenarioKind::ColdInstall,
-            Metric::UpdateTime,
-        ));
-        found.extend(self.chunks());
+        found.extend(self.crossings());
         found.extend(self.exponents());
-        found.extend(self.tool_share());
         found.extend(self.memory());
         found
     }

@@ -63,7 +63,11 @@ impl Context<'_, '_> {
                 values.join("; ")
             )
         };
-        Some(Finding { text, evidence })
+        Some(Finding {
+            text,
+            evidence,
+            headline: false,
+        })
     }
 
     /// Which mode is lower than all others at which N; nothing when it is the same at every N.
@@ -204,6 +208,7 @@ impl Context<'_, '_> {
         (!parts.is_empty()).then_some(Finding {
             text,
             evidence: proof,
+            headline: false,
         })
     }
 
@@ -244,6 +249,7 @@ impl Context<'_, '_> {
         (!parts.is_empty()).then_some(Finding {
             text,
             evidence: proof,
+            headline: false,
         })
     }
 
@@ -316,6 +322,7 @@ impl Context<'_, '_> {
         (!parts.is_empty()).then_some(Finding {
             text,
             evidence: proof,
+            headline: false,
         })
     }
 }

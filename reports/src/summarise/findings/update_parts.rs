@@ -66,6 +66,7 @@ impl Context<'_, '_> {
         of_nft.then_some(Finding {
             text,
             evidence: proof,
+            headline: false,
         })
     }
 
@@ -125,6 +126,7 @@ impl Context<'_, '_> {
         (!parts.is_empty()).then_some(Finding {
             text,
             evidence: proof,
+            headline: false,
         })
     }
 

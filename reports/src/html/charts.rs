@@ -1,0 +1,90 @@
+//! The charts of the page, each with its notes, the same on linear axes for the page's script to show, and its
+//! numbers as tables.
+
+use maud::{Markup, PreEscaped, html};
+use schema::Mode;
+use schema::summary::Summary;
+
+use super::Ids;
+use crate::plots::{self, Figure, Numbers};
+
+/// The section of all charts.
+pub(super) fn section(summary: &Summary, figures: &[Figure], ids: &Ids) -> Markup {
+    let mut modes: Vec<Mode> = summary.cells.iter().map(|row| row.key.mode).collect();
+    modes.sort_unstable();
+    modes.dedup();
+    html! {
+        @if !figures.is_empty() {
+            section {
+                h2 id=(ids.of("charts")) { "Charts" }
+                (tools(&modes))
+                div.charts { @for figure in figures { (chart(figure, ids)) } }
+            }
+        }
+    }
+}
+
+/// What the script turns on and off; without it everything is shown, and these are not.
+fn tools(modes: &[Mode]) -> Markup {
+    html! {
+        div.tools role="group" aria-label="What the charts show" hidden {
+            @for mode in modes {
+                label { input type="checkbox" value=(mode) checked autocomplete="off"; span.dot style={ "background:" (plots::color_of(*mode)) } {} (mode) }
+            }
+            label { "Axes " select autocomplete="off" { option value="log" selected { "logarithmic" } option value="linear" { "linear" } } }
+            span.small { "Point at a chart, or move to it with Tab and use the arrow keys, to read its values." }
+        }
+    }
+}
+
+fn chart(figure: &Figure, ids: &Ids) -> Markup {
+    let linear = figure.linear().map(|figure| figure.inline_svg());
+    html! {
+        figure id=(ids.chart(&figure.name)) {
+            figcaption { h3 { (figure.title) } }
+            @match figure.inline_svg() {
+                Ok(svg) => div.view data-scale="log" { (PreEscaped(svg)) },
+                Err(error) => p.bad { "This chart could not be drawn: " (error) },
+            }
+            @if let Some(Ok(svg)) = linear {
+                div.view data-scale="linear" hidden { (PreEscaped(svg)) }
+            }
+            @for note in &figure.notes { p.small { (note) } }
+            (numbers(figure))
+        }
+    }
+}
+
+fn numbers(figure: &Figure) -> Markup {
+    let tables = figure.numbers();
+    html! {
+        details {
+            summary { "Numbers of this chart" span.hidden { ": " (figure.title) } }
+            @for table in &tables { (one(table, &figure.title)) }
+        }
+    }
+}
+
+fn one(table: &Numbers, title: &str) -> Markup {
+    let caption = if table.heading.is_empty() {
+        title
+    } else {
+        &table.heading
+    };
+    html! {
+        div.scroll tabindex="0" role="region" aria-label={ (title) " " (table.heading) } {
+            table.full {
+                caption { (caption) }
+                thead { tr {
+                    th scope="col" { "Series" }
+                    @for name in &table.columns { th scope="col" { (name) } }
+                } }
+                tbody {
+                    @for (name, cells) in &table.rows {
+                        tr { th scope="row" { (name) } @for cell in cells { td { (cell) } } }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The matrix of the top of the page: mode × question at the largest N, each answer beside the lowest and
+//! beside the floors, each question leading to its chart. Then the same questions over N as small multiples.
+
+use maud::{Markup, PreEscaped, html};
+use schema::summary::Summary;
+use schema::{Metric, Mode};
+
+use crate::load::Run;
+use crate::plots::Figure;
+use crate::quantity::{digits, interval, shortened, span, value, whole};
+use crate::scope::{Scope, instead, mishap};
+use crate::statistics::Ratio;
+use crate::summarise::{Answer, Asked, Standing, in_full, matrix};
+use crate::update_table::without_time;
+
+use super::Ids;
+
+/// Lines of the matrix: what is asked beyond them is in the tables below.
+const LINES: usize = 40;
+
+/// The matrix of a scope.
+pub(super) fn table(
+    run: &Run,
+    summary: &Summary,
+    scope: &Scope,
+    named: bool,
+    (ids, figures): (&Ids, &[Figure]),
+) -> Markup {
+    let lines = matrix(run, summary, scope);
+    let modes = scope.modes(summary);
+    if lines.is_empty() {
+        return html! {};
+    }
+    let left_out = lines.len().saturating_sub(LINES);
+    html! {
+        section {
+            h2 { "Which mode, at " (whole(scope.largest(summary).into())) " services?" @if named { " " (scope.describe()) } }
+            div.scroll tabindex="0" role="region" aria-label="Mode by question" {
+                table.cards.matrix style={ "--modes:" (modes.len()) } {
+                    caption {
+                        "Median with its 95 % interval, then how many times the lowest median of the row that is. “Lowest”: told apart from every other mode. "
+                        "“Not told apart”: from the lowest median, by this run. The darker the further from it. ÷: beside the floors of the same packets. "
+                        "Each mode through its ordinary way (iptables-restore, netlink); all ways are in the tables below."
+                    }
+                    thead { tr { th scope="col" { "Question" } @for mode in &modes { th scope="col" { (mode) } } } }
+                    tbody { @for line in lines.iter().take(LINES) { (row(line, &modes, ids, figures)) } }
+                }
+            }
+            @if left_out > 0 { p.hint { (whole(left_out as u64)) " more questions are in the tables below." } }
+        }
+    }
+}
+
+fn row(line: &Asked<'_>, modes: &[Mode], ids: &Ids, figures: &[Figure]) -> Markup {
+    let question = shortened(&in_full(&line.measure), 120);
+    let question = match line.measure.metric {
+        Metric::SyncTime => format!("{question} (sync_time)"),
+        _ => question,
+    };
+    // A chart of another scope has another name: only what is there is linked.
+    let chart = line.measure.chart();
+    let there = figures.iter().any(|figure| figure.name == chart);
+    html! {
+        tr {
+            th scope="row" {
+                @if there { a href={ "#" (ids.chart(chart)) } { (question) } } @else { (question) }
+            }
+            @for mode in modes { (cell(line, *mode)) }
+        }
+    }
+}
+
+fn cell(line: &Asked<'_>, mode: Mode) -> Markup {
+    let applies = !mode.is_floor() || line.measure.metric == Metric::Latency;
+    let Some(answer) = line.answers.get(&mode) else {
+        return html! {
+            td.na[!applies] data-label=(mode) { div { span.none { @if applies { "not planned" } @else { "serves no services" } } } }
+        };
+    };
+    html! {
+        td class=[heat(answer)] data-label=(mode) { div { (shown(answer, line.measure.metric)) } }
+    }
+}
+
+/// Class of a cell's background, by how far from the lowest it is.
+fn heat(answer: &Answer<'_>) -> Option<&'static str> {
+    let times = answer.times.map(|times| times.ratio)?;
+    Some(match times {
+        t if t < 1.5 => "h0",
+        t if t < 3.0 => "h1",
+        t if t < 10.0 => "h2",
+        t if t < 30.0 => "h3",
+        _ => "h4",
+    })
+}
+
+fn shown(answer: &Answer<'_>, metric: Metric) -> Markup {
+    let row = answer.row;
+    let Some((median, unit)) = row.median.zip(row.unit) else {
+        let why = match metric {
+            Metric::UpdateTime => without_time(row),
+            _ => instead(row).to_owned(),
+        };
+        return html! { span.bad { (shortened(&why, 160)) } };
+    };
+    let ci95 = row
+        .ci95
+        .map_or_else(|| "no interval".to_owned(), |ci95| interval(ci95, unit));
+    html! {
+        span.value { (value(median, unit)) }
+        @if answer.standing == Some(Standing::Lowest) { span.badge { "lowest" } }
+        @if row.noisy { span.badge.warn { "noisy" } }
+        span.small { (ci95) }
+        @if let Some(times) = &answer.times { span.times { "× " (ratio(times)) } }
+        @if answer.standing == Some(Standing::Level) {
+            span.small { @if answer.times.is_some() { "not told apart" } @else { "lowest median, not told apart" } }
+        }
+        @for (floor, against) in ["none", "conntrack"].iter().zip(&answer.floors) {
+            @if let Some(against) = against { span.small { "÷ " (floor) " " (ratio(against)) } }
+        }
+        @if mishap(row).is_some() { span.small.bad { "some stays have no number" } }
+    }
+}
+
+fn ratio(ratio: &Ratio) -> String {
+    let ci95 = ratio.ci95.map_or_else(|| "no interval".to_owned(), span);
+    format!("{} ({ci95})", digits(ratio.ratio))
+}
+
+/// The charts over N, small: what grows shows at a glance.
+pub(super) fn multiples(figures: &[Figure], ids: &Ids) -> Markup {
+    let small: Vec<(&Figure, String)> = figures
+        .iter()
+        .filter(|figure| OVER_N.contains(&figure.name.as_str()))
+        .filter_map(|figure| Some((figure, figure.thumbnail_svg().ok()??)))
+        .collect();
+    html! {
+        @if !small.is_empty() {
+            section {
+                h2 { "What grows with the number of services?" }
+                p.hint { "Cost upwards, services to the right, both logarithmic; each picture leads to its chart." }
+                ul.multiples {
+                    @for (figure, svg) in small {
+                        li { a href={ "#" (ids.chart(&figure.name)) } { span { (figure.title) } (PreEscaped(svg)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Charts whose first panel is a cost over N.
+const OVER_N: &[&str] = &[
+    "first-packet-tcp",
+    "first-packet-udp",
+    "service-add",
+    "service-remove",
+    "endpoint-churn",
+    "cold-install",
+    "resync",
+    "teardown",
+    "kernel-memory",
+    "rule-count",
+];
