@@ -101,7 +101,7 @@ pub(super) fn processor(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
             heading: line.text(),
             body: Body::Rows {
                 x,
-                rows: parts.into_iter().map(|part| stack(part, unit)).collect(),
+                rows: parts.into_iter().map(stack).collect(),
                 labelled: true,
             },
         });
