@@ -5,7 +5,7 @@ use schema::summary::Row;
 use schema::{Metric, Mode, Unit};
 
 use super::axis::Axis;
-use super::chart::{Source, samples_in_stays};
+use super::chart::{Source, samples_in_stays, unit_of_times};
 use super::figure::{Body, Figure, Mark, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{counted, digits, value, whole};
