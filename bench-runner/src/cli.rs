@@ -18,6 +18,7 @@ Examples:
   bench-runner --services 10000                     every mode at 100, 300, 1000, 3000 and 10000 services
   bench-runner run --services 1000 --no-sweep --modes iptables-legacy,nftables --budget 1m
   bench-runner --services 1000 --kernel 6.1,6.12    every mode in guests with these kernels, side by side
+  bench-runner run --deterministic                  executed instructions instead of time: the same on every run
   bench-runner --services 1000 --variant base:'' --variant head:'--tool nft=/opt/nftables/sbin/nft'
                                                     two variants side by side, in the same blocks
   bench-runner plan --services 10000                what that would run, and how long it takes
@@ -115,8 +116,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "K", default_value = "10", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) churn: u32,
 
-    /// Where the asked service stands in the population.
-    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "first,middle,last,uniform", value_parser = position)]
+    /// Where the asked service stands in the population: first, middle, last, uniform [default: all; first,last with
+    /// --deterministic].
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = position)]
     pub(crate) positions: Vec<Position>,
 
     /// Protocols of the services, taken in turn.
@@ -145,6 +147,12 @@ pub(crate) struct RunArgs {
     /// measured side by side [default: the host's, else the distribution's].
     #[arg(long, value_name = "SPEC[,SPEC…]", action = ArgAction::Set, value_delimiter = ',')]
     pub(crate) kernel: Vec<String>,
+
+    /// Count instructions instead of time: each stay in a guest of its own that QEMU translates, whose clock is what
+    /// it has executed. The same on every run, on any loaded machine, for a gate. Repetition R has seed S + R. Sizes
+    /// are measured exactly; scenarios: cold-install, service-add, first-packet, unless others are named.
+    #[arg(long)]
+    pub(crate) deterministic: bool,
 
     /// One side of a comparison in one run, at least two: the stays of all variants lie side by side in the same
     /// blocks. OPTIONS set it apart from the others: --services, --endpoints, --kernel, --transports, --engines,
@@ -178,7 +186,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = duration)]
     pub(crate) cell_timeout: Duration,
 
-    /// New flows in a first-packet cell [default: 1000; 200 where a guest is translated].
+    /// New flows in a first-packet cell [default: 1000; 200 where a guest is translated, 100 where its instructions are counted].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(100..=20_000))]
     pub(crate) flows: Option<u32>,
 

@@ -19,6 +19,7 @@ use crate::run_dir::RunDir;
 use crate::sandbox::environments::Environments;
 use crate::verdict::{End, judge, no_guest, not_run, without_numbers};
 
+mod counted;
 mod repeat;
 
 /// Carries out plans.
@@ -71,22 +72,31 @@ impl<'a> Executor<'a> {
     /// # Errors
     /// Results could not be written, or a process could not be started.
     pub(crate) async fn run(mut self) -> anyhow::Result<(Tally, u64)> {
+        if self.plan.counted {
+            self.run_counted().await?;
+        } else {
+            self.run_timed().await?;
+        }
+        self.close_rest()?;
+        self.progress.finish();
+        let elapsed_ns = self.elapsed_ns();
+        Ok((self.ledger.tally(self.interrupted), elapsed_ns))
+    }
+
+    /// Every stay once, then again where it helps most.
+    async fn run_timed(&mut self) -> anyhow::Result<()> {
         for stay in self.plan.block(0) {
             self.visit(&stay).await?;
         }
         loop {
             let round = self.round();
             if round.is_empty() {
-                break;
+                return Ok(());
             }
             for place in round {
                 self.turn(place).await?;
             }
         }
-        self.close_rest()?;
-        self.progress.finish();
-        let elapsed_ns = self.elapsed_ns();
-        Ok((self.ledger.tally(self.interrupted), elapsed_ns))
     }
 
     fn elapsed_ns(&self) -> u64 {
@@ -124,20 +134,7 @@ impl<'a> Executor<'a> {
     async fn visit(&mut self, stay: &PlannedStay) -> anyhow::Result<()> {
         let begun = clock::now();
         let spec = &stay.spec;
-        let open = self.ledger.open_cells(stay);
-        if open.is_empty() || self.interrupted {
-            return Ok(());
-        }
-        if let Some(outcome) = self.impossible(spec) {
-            return self.close(spec, &open, &outcome);
-        }
-        if let Some(why) = &stay.left_out {
-            return self.close(spec, &open, &not_run(why));
-        }
-        let (hopeless, mut rest): (Vec<CellSpec>, Vec<CellSpec>) = open
-            .into_iter()
-            .partition(|c| self.ledger.is_hopeless(spec, c));
-        self.close(spec, &hopeless, &not_run(BEFORE))?;
+        let mut rest = self.admitted(stay)?;
         if rest.is_empty() {
             return Ok(());
         }
@@ -169,6 +166,27 @@ impl<'a> Executor<'a> {
         let pace = self.paces.entry(spec.environment.clone()).or_default();
         pace.add(begun.elapsed_ns(), stay.expected_ns);
         Ok(())
+    }
+
+    /// The cells of a stay that are to be measured now. Those that cannot be get their outcome.
+    fn admitted(&mut self, stay: &PlannedStay) -> anyhow::Result<Vec<CellSpec>> {
+        let spec = &stay.spec;
+        let open = self.ledger.open_cells(stay);
+        if open.is_empty() || self.interrupted {
+            return Ok(Vec::new());
+        }
+        let instead = self
+            .impossible(spec)
+            .or_else(|| stay.left_out.as_deref().map(not_run));
+        if let Some(outcome) = instead {
+            self.close(spec, &open, &outcome)?;
+            return Ok(Vec::new());
+        }
+        let (hopeless, rest): (Vec<CellSpec>, Vec<CellSpec>) = open
+            .into_iter()
+            .partition(|c| self.ledger.is_hopeless(spec, c));
+        self.close(spec, &hopeless, &not_run(BEFORE))?;
+        Ok(rest)
     }
 
     fn announce(&self, spec: &StaySpec, cells: &[CellSpec]) {

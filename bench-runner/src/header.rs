@@ -112,6 +112,7 @@ pub(crate) fn arguments(
         ("large-cluster", on_off(request.large_cluster)),
         ("sandbox", json!(args.sandbox.name())),
         ("kernel", json!(args.kernel)),
+        ("deterministic", json!(settings.deterministic)),
         ("repetitions", json!(settings.repetitions)),
         ("budget", time(plan.budget)),
         ("cell-timeout", time(settings.cell_timeout)),

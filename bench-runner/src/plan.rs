@@ -14,7 +14,9 @@ use schema::{CellKey, Mode};
 pub(crate) use schema::CONTROL;
 
 use crate::readiness::Case;
+use crate::sandbox::counted::at_a_time;
 
+mod counted;
 mod environment;
 mod pairs;
 mod settings;
@@ -62,6 +64,9 @@ pub(crate) struct Plan {
     /// Time after which no further stay is started.
     pub(crate) budget: Duration,
     pub(crate) stays: Vec<PlannedStay>,
+    /// Whether time is executed instructions: then every block has a seed of its own, and nothing is left to the
+    /// budget.
+    pub(crate) counted: bool,
 }
 
 impl Plan {
@@ -84,6 +89,9 @@ impl Plan {
                     ..(*side).clone()
                 };
                 let mut stays = Self::stays(&own, environment.slowdown());
+                if environment.is_counted() {
+                    stays = counted::joined(stays, side.named);
+                }
                 for stay in &mut stays {
                     stay.spec.environment.clone_from(&environment.name);
                 }
@@ -100,6 +108,7 @@ impl Plan {
                 .budget
                 .unwrap_or_else(|| default_budget(settings, &environments)),
             stays,
+            counted: settings.deterministic,
         }
     }
 
@@ -146,6 +155,20 @@ impl Plan {
         found
     }
 
+    /// The seed of a block's populations.
+    pub(crate) fn seed_of(&self, block: u32) -> u64 {
+        if self.counted {
+            counted::seed(self.seed, block)
+        } else {
+            self.seed
+        }
+    }
+
+    /// How long a run is expected to take whose stays run side by side.
+    pub(crate) fn counted_time(&self) -> Duration {
+        Duration::from_nanos(self.block_ns()) * self.blocks / at_a_time() as u32
+    }
+
     /// Cells of one block.
     pub(crate) fn cells_per_block(&self) -> u64 {
         self.stays.iter().map(|s| s.spec.cells.len() as u64).sum()
@@ -178,7 +201,11 @@ impl Plan {
         for (i, stay) in stays.iter_mut().enumerate() {
             stay.spec.block = block;
             stay.spec.stay = block * self.stays.len() as u32 + i as u32;
-            stay.spec.cells.shuffle(&mut rng);
+            stay.spec.seed = self.seed_of(block);
+            // What comes before a cell is part of what is counted in it.
+            if !self.counted {
+                stay.spec.cells.shuffle(&mut rng);
+            }
             // Probes of two stays must not share their randomness, populations must.
             let _: u64 = rng.next_u64();
             for spec in &mut stay.spec.cells {
@@ -213,6 +240,7 @@ fn template(
         large_cluster: settings.request.large_cluster,
         flows: settings.request.flows,
         brief: settings.request.brief,
+        counted: settings.request.counted,
         damage: settings.damage.clone(),
         plant: settings.plant,
         setup: settings.setup.clone(),

@@ -218,10 +218,8 @@ async fn attempt_once(
     case: &Case,
     at: Option<(u32, u32)>,
 ) -> anyhow::Result<Trial> {
-    if let Some((program, package)) = case.missing_tool() {
-        return Ok(Trial::broken(format!(
-            "{program} is not installed: apt-get install {package}"
-        )));
+    if let Some(lacking) = lacks_tool(case) {
+        return Ok(lacking);
     }
     let asked = TrialOf {
         setup: sandbox.setup(&case.setup),
@@ -231,7 +229,7 @@ async fn attempt_once(
     // "Did not end" must not mean "was translated on a busy machine".
     let limit = match sandbox {
         Sandbox::Host(_) => limit,
-        Sandbox::Guest(_) => IN_A_GUEST * limit,
+        Sandbox::Guest(_) | Sandbox::Counted(_) => IN_A_GUEST * limit,
     };
     Ok(
         match sandbox.ask(&serde_json::to_string(&asked)?, limit).await? {
@@ -239,11 +237,27 @@ async fn attempt_once(
                 "the trial did not end within {} s",
                 limit.as_secs()
             )),
-            Answer::Said(text) => serde_json::from_str(&text)
-                .unwrap_or_else(|_| Trial::broken("the trial ended without an answer")),
-            Answer::Failed(why) => Trial::broken(why),
+            answer => trial(answer),
         },
     )
+}
+
+/// What a trial found, from its answer.
+pub(crate) fn trial(answer: Answer) -> Trial {
+    match answer {
+        Answer::Late => Trial::broken("the trial did not end in time"),
+        Answer::Said(text) => serde_json::from_str(&text)
+            .unwrap_or_else(|_| Trial::broken("the trial ended without an answer")),
+        Answer::Failed(why) => Trial::broken(why),
+    }
+}
+
+/// What a trial would find of a case whose tool is not installed here.
+pub(crate) fn lacks_tool(case: &Case) -> Option<Trial> {
+    let (program, package) = case.missing_tool()?;
+    Some(Trial::broken(format!(
+        "{program} is not installed: apt-get install {package}"
+    )))
 }
 
 /// Tries several cases, each once.

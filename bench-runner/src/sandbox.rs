@@ -2,17 +2,20 @@
 //! input, listened to under a limit, and ended; what they say is the same.
 
 pub(crate) mod choice;
+pub(crate) mod counted;
 pub(crate) mod environments;
 pub(crate) mod guest;
 pub(crate) mod local;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use netns_harness::meters;
 use scenarios::spec::{Event, Setup};
 
 use crate::readiness::{self, Answer};
+use counted::Counted;
 use guest::{Guest, Job};
 use local::StayProcess;
 
@@ -44,6 +47,8 @@ pub(crate) enum Sandbox {
     Host(Option<meters::KernelMemory>),
     /// In a guest.
     Guest(Box<Guest>),
+    /// Each in a guest of its own, which has the stay with it.
+    Counted(Arc<Counted>),
 }
 
 /// A stay that runs.
@@ -88,6 +93,9 @@ impl Sandbox {
         Ok(match self {
             Self::Host(_) => Ok(Running::Local(Box::new(StayProcess::start(input).await?))),
             Self::Guest(guest) => guest.start(input).await.map(Running::Guest),
+            Self::Counted(_) => {
+                Err("a stay cannot be sent into a guest whose instructions are counted".to_owned())
+            }
         })
     }
 
@@ -99,6 +107,7 @@ impl Sandbox {
         match self {
             Self::Host(_) => readiness::isolated(input, limit).await,
             Self::Guest(guest) => Ok(guest.ask(input, limit).await),
+            Self::Counted(guests) => Ok(guests.ask(input, limit).await),
         }
     }
 
@@ -108,7 +117,7 @@ impl Sandbox {
         let inside = |(name, file): (&String, &PathBuf)| (name.clone(), guest::inside(file));
         match self {
             Self::Host(_) => named.clone(),
-            Self::Guest(_) => Setup {
+            Self::Guest(_) | Self::Counted(_) => Setup {
                 tools: tools.map(inside).collect(),
                 ..named.clone()
             },
@@ -118,7 +127,7 @@ impl Sandbox {
     /// The number of the guest that stays run in, from 1; none on the host's kernel.
     pub(crate) fn boot(&self) -> Option<u32> {
         match self {
-            Self::Host(_) => None,
+            Self::Host(_) | Self::Counted(_) => None,
             Self::Guest(guest) => Some(guest.boots()),
         }
     }
@@ -140,6 +149,7 @@ impl Sandbox {
                 Ok(settled.name().to_owned())
             }
             Self::Guest(guest) => Ok(guest.settle().await),
+            Self::Counted(_) => Ok("new guest".to_owned()),
         }
     }
 

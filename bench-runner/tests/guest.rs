@@ -279,6 +279,96 @@ fn a_mode_that_the_host_cannot_run_takes_every_mode_into_the_guest_and_says_why(
     }
 }
 
+/// The samples of a run, and what its cells saw, but for what is of the host's clock.
+fn counted(run: &Path) -> Vec<String> {
+    let mut cells = cells(run);
+    for cell in &mut cells {
+        for of_the_host in ["started_ns", "stay"] {
+            cell.as_object_mut().unwrap().remove(of_the_host);
+        }
+        let facts = cell["facts"].as_object_mut().unwrap();
+        assert!(facts.remove("stay_ms").is_some());
+    }
+    let mut lines: Vec<String> = cells.iter().map(Value::to_string).collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn a_stay_whose_instructions_are_counted_gives_the_same_bytes_again_and_others_with_another_seed() {
+    let _alone = alone();
+    let scratch = TempDir::new().unwrap();
+    let measured = |name: &str, seed: &str| {
+        let out = scratch.path().join(name);
+        let words = [
+            "--deterministic",
+            "--services",
+            "10",
+            "--kernel",
+            "6.1",
+            "--modes",
+            "nftables",
+        ];
+        let rest = [
+            "--positions",
+            "last",
+            "--protocols",
+            "tcp",
+            "--repetitions",
+            "1",
+            "--seed",
+            seed,
+        ];
+        let done = run(&out, &[&words[..], &rest[..]].concat());
+        let said = text(&done.stderr);
+        assert!(done.status.success(), "{said}");
+        let header = lines(&out).remove(0);
+        let facts = &header["environments"]["guest-6.1"];
+        assert_eq!(
+            (&facts["accel"], &facts["cores"]),
+            (&"tcg-icount".into(), &1.into())
+        );
+        assert!(
+            facts["tools"][QEMU].as_str().unwrap().contains("QEMU"),
+            "{facts}"
+        );
+        for cell in cells(&out) {
+            assert_eq!(cell["outcome"], "measured", "{cell}");
+            assert_eq!(cell["facts"]["seed"], seed);
+            let series = cell["series"].as_array().unwrap();
+            let timed =
+                |s: &&Value| matches!(s["metric"].as_str(), Some("latency" | "update_time"));
+            let mut times = series.iter().filter(timed);
+            assert!(times.all(|s| s["unit"] == "instructions"), "{cell}");
+        }
+        counted(&out)
+    };
+    let first = measured("first", "3");
+    // An install, an update, first packets.
+    assert_eq!(first.len(), 3);
+    assert_eq!(first, measured("again", "3"));
+    assert_ne!(first, measured("other", "4"));
+}
+
+#[test]
+fn counting_instructions_and_the_hosts_namespaces_exclude_each_other() {
+    let scratch = TempDir::new().unwrap();
+    let out = scratch.path().join("run");
+    for words in [["--sandbox", "netns"], ["--budget", "5m"]] {
+        let refused = run(
+            &out,
+            &[&["--deterministic", "--services", "10"], &words[..]].concat(),
+        );
+        assert_eq!(refused.status.code(), Some(2));
+        let said = text(&refused.stderr);
+        assert!(
+            said.contains("--deterministic") && said.contains(words[0]),
+            "{said}"
+        );
+        assert!(!out.exists());
+    }
+}
+
 #[test]
 fn a_guest_holds_the_program_that_stands_in_for_a_tool_and_no_script() {
     let _alone = alone();

@@ -21,6 +21,8 @@ pub struct Gate {
     pub name: String,
     /// Metrics that are not here are not compared.
     pub thresholds: BTreeMap<Metric, Thresholds>,
+    /// Thresholds where times are executed instructions; a metric that is not here has its ordinary ones.
+    pub counted: BTreeMap<Metric, Thresholds>,
     /// Cells that NEW may lack.
     pub allowed: Vec<Allowed>,
 }
@@ -61,6 +63,8 @@ pub enum GateError {
 
 /// Keys of a metric's table.
 const KEYS: &[&str] = &["relative", "absolute", "p", "reason"];
+/// The same where nothing is left to chance but the seeds, which must all agree.
+const COUNTED_KEYS: &[&str] = &["relative", "absolute", "reason"];
 /// Options of cells that `[[allow-missing]]` may name.
 const OPTIONS: &[&str] = &[
     "position",
@@ -101,6 +105,14 @@ impl Gate {
             path: path.to_path_buf(),
             why,
         })
+    }
+
+    /// This gate where times are executed instructions. There nothing but the seed moves them, so that far less counts.
+    #[must_use]
+    pub fn counted(&self) -> Self {
+        let mut gate = self.clone();
+        gate.thresholds.extend(self.counted.clone());
+        gate
     }
 
     /// Why the gate allows a cell (or one metric of it) to be missing.
@@ -152,6 +164,15 @@ fn parse(text: &str, name: &str) -> Result<Gate, String> {
             );
         }
     };
+    let counted = match table.remove("deterministic") {
+        None => Table::new(),
+        Some(Value::Table(counted)) => counted,
+        Some(_) => {
+            return Err(
+                "deterministic: write it as [deterministic.NAME], once for each metric".to_owned(),
+            );
+        }
+    };
     let allowed = match table.remove("allow-missing") {
         None => Vec::new(),
         Some(Value::Array(rules)) => rules
@@ -167,56 +188,69 @@ fn parse(text: &str, name: &str) -> Result<Gate, String> {
     };
     if let Some(key) = table.keys().next() {
         return Err(format!(
-            "unknown key '{key}'; known: metrics, allow-missing: correct or remove it"
+            "unknown key '{key}'; known: metrics, deterministic, allow-missing: correct or remove it"
         ));
     }
-    let thresholds = metrics
-        .into_iter()
-        .map(|(name, value)| {
-            let metric: Metric = name
-                .parse()
-                .map_err(|error| format!("metrics.{name}: {error}"))?;
-            Ok((metric, thresholds(metric, value)?))
-        })
-        .collect::<Result<_, String>>()?;
     Ok(Gate {
         name: name.to_owned(),
-        thresholds,
+        thresholds: all_thresholds("metrics", metrics, KEYS, |unit| unit)?,
+        counted: all_thresholds("deterministic", counted, COUNTED_KEYS, Unit::counted)?,
         allowed,
     })
 }
 
-fn thresholds(metric: Metric, value: Value) -> Result<Thresholds, String> {
-    let at = format!("metrics.{metric}");
+/// The thresholds of a table, whose amounts are in `unit_of` a metric's own unit.
+fn all_thresholds(
+    table: &str,
+    metrics: Table,
+    keys: &[&str],
+    unit_of: impl Fn(Unit) -> Unit,
+) -> Result<BTreeMap<Metric, Thresholds>, String> {
+    let one = |(name, value): (String, Value)| {
+        let at = format!("{table}.{name}");
+        let metric: Metric = name.parse().map_err(|error| format!("{at}: {error}"))?;
+        Ok((
+            metric,
+            thresholds(&at, unit_of(metric.unit()), keys, value)?,
+        ))
+    };
+    metrics.into_iter().map(one).collect()
+}
+
+fn thresholds(at: &str, unit: Unit, keys: &[&str], value: Value) -> Result<Thresholds, String> {
     let Value::Table(mut table) = value else {
         return Err(format!(
             "{at}: write it as a table with {}",
-            KEYS.join(", ")
+            keys.join(", ")
         ));
     };
-    if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
+    if let Some(key) = table.keys().find(|key| !keys.contains(&key.as_str())) {
         return Err(format!(
             "{at}.{key}: unknown key; known: {}: correct or remove it",
-            KEYS.join(", ")
+            keys.join(", ")
         ));
     }
-    let reason = reason(&at, &mut table)?;
+    let reason = reason(at, &mut table)?;
     let relative = number(
-        &at,
+        at,
         &mut table,
         "relative",
         "a share from 0 to 10, such as 0.05",
         |v| (0.0..=10.0).contains(&v),
     )?;
-    let p = number(
-        &at,
-        &mut table,
-        "p",
-        "more than 0 and at most 0.5, such as 0.01",
-        |v| v > 0.0 && v <= 0.5,
-    )?;
-    let unit = metric.unit();
+    let p = if keys.contains(&"p") {
+        number(
+            at,
+            &mut table,
+            "p",
+            "more than 0 and at most 0.5, such as 0.01",
+            |v| v > 0.0 && v <= 0.5,
+        )?
+    } else {
+        1.0
+    };
     let example = match unit {
+        Unit::Instructions => "100 instr",
         Unit::Bytes => "256 kB",
         Unit::Count => "1",
         _ => "100 µs",
@@ -286,12 +320,14 @@ const BYTES: &[(&str, f64)] = &[
     ("GiB", 1_073_741_824.0),
 ];
 const COUNT: &[(&str, f64)] = &[("", 1.0)];
+const INSTRUCTIONS: &[(&str, f64)] = &[("instr", 1.0), ("k instr", 1e3), ("M instr", 1e6)];
 
 const fn scales(unit: Unit) -> &'static [(&'static str, f64)] {
     match unit {
+        Unit::Nanoseconds => TIME,
+        Unit::Instructions => INSTRUCTIONS,
         Unit::Bytes => BYTES,
         Unit::Count => COUNT,
-        _ => TIME,
     }
 }
 

@@ -9,12 +9,19 @@ const MINUS: char = '−';
 type Scale = (f64, &'static str);
 
 const TIME: &[Scale] = &[(1.0, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s")];
+const INSTRUCTIONS: &[Scale] = &[
+    (1.0, "instr"),
+    (1e3, "k instr"),
+    (1e6, "M instr"),
+    (1e9, "G instr"),
+];
 const BYTES: &[Scale] = &[(1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB")];
 const COUNT: &[Scale] = &[(1.0, "")];
 
 const fn scales(unit: Unit) -> &'static [Scale] {
     match unit {
         Unit::Nanoseconds => TIME,
+        Unit::Instructions => INSTRUCTIONS,
         Unit::Bytes => BYTES,
         Unit::Count => COUNT,
     }

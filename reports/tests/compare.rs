@@ -479,7 +479,7 @@ fn deterministic_runs_are_paired_by_seed_and_every_seed_must_agree() {
             .iter()
             .all(|row| row.verdict == Verdict::Inconclusive)
     );
-    let small = compared(&[11, 12, 13], &[1.01, 1.02, 1.03]);
+    let small = compared(&[11, 12, 13], &[1.001, 1.002, 1.0025]);
     assert!(
         latency(&small)
             .iter()
@@ -491,6 +491,17 @@ fn deterministic_runs_are_paired_by_seed_and_every_seed_must_agree() {
             .iter()
             .all(|row| row.reason.as_ref().unwrap().contains("2 seeds"))
     );
+    // Without a seed in common every one must lie beyond every other one.
+    let [base, new] =
+        [[11, 12, 13], [21, 22, 23]].map(|seeds| sides.deterministic(&seeds, &[1.1; 3]));
+    let others = two(&base[0], &new[1], &[]).unwrap();
+    assert!(
+        latency(&others)
+            .iter()
+            .all(|row| row.verdict == Verdict::Regressed)
+    );
+    let same = two(&base[0], &new[0], &[]).unwrap();
+    assert_eq!(same.conclusion, Conclusion::Passed);
     // Seeds are what is paired, not their order.
     let [base, _] = sides.deterministic(&[11, 12, 13], &[1.0; 3]);
     let [_, new] = sides.deterministic(&[13, 11, 12], &[1.0; 3]);

@@ -4,6 +4,9 @@
 //! sample counts only after the census and the probes have seen the services, and the census has seen
 //! them gone.
 //!
+//! In a stay that goes on after it, where the services are left to the cells that follow, it is one install in the
+//! stay's own lab.
+//!
 //! Where N is large enough the kernel's memory is read before and after as well. That is one reading of a
 //! first install, with all that comes along once; scenario `memory` asks the same with more care.
 
@@ -94,7 +97,8 @@ impl Scenario for ColdInstall {
         let render = stay.render_options(options)?;
         let baseline = meters::kernel_memory()?;
         let mut settled = meters::Settled::Back;
-        for sample in 0..samples(stay.spec.services, stay.spec.brief) {
+        let once = stay.spec.brief || stay.spec.is_joined();
+        for sample in 0..samples(stay.spec.services, once) {
             if sample == 0 {
                 install(stay, &render, recorder)?;
                 continue;
@@ -109,8 +113,8 @@ impl Scenario for ColdInstall {
     }
 }
 
-const fn samples(services: u32, brief: bool) -> u32 {
-    if services <= CHEAP && !brief {
+const fn samples(services: u32, once: bool) -> u32 {
+    if services <= CHEAP && !once {
         SAMPLES
     } else {
         1
@@ -123,7 +127,8 @@ fn install(
     recorder: &mut Recorder,
 ) -> Result<(), CellError> {
     let batch = stay.render_sampled(None, stay.population, render, recorder);
-    let weighed = stay.spec.services >= WEIGHED;
+    // Counters per CPU are an untypical part of it where there is one CPU.
+    let weighed = stay.spec.services >= WEIGHED && !stay.spec.counted;
     let before = if weighed { Some(still()?) } else { None };
     stay.apply_sampled(&batch, recorder)?;
     if let Some(before) = before {
@@ -139,6 +144,9 @@ fn install(
     recorder.fact("census_services", stay.census(stay.population)?);
     stay.check_order()?;
     stay.probe(recorder)?;
+    if stay.spec.is_joined() {
+        return Ok(());
+    }
     stay.teardown()
 }
 

@@ -93,13 +93,24 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
         let refused = crate::scenario(cell.scenario)
             .needs_root()
             .filter(|_| !forced);
-        emit(Event::Ended(match refused {
+        let ended = match refused {
             Some(reason) => unsupported(cell, reason),
             None => measure(&mut stay, cell, &common),
-        }));
+        };
+        let why = ended.outcome.reason();
+        if spec.is_joined() && cell.id == spec.cells[0].id {
+            // What the install was proved by is what the cells after it rest on.
+            common.extend(ended.facts.clone());
+            if let Some(why) = why {
+                emit(Event::Ended(ended));
+                let reason = format!("the install before it: {why}");
+                return Err(CellError::at(Stage::Preparation, reason));
+            }
+        }
+        emit(Event::Ended(ended));
     }
     phase(emit, "teardown");
-    if !empty {
+    if !empty || spec.is_joined() {
         stay.teardown()?;
     }
     emit(Event::Closed);

@@ -297,6 +297,7 @@ mod tests {
             churn: 0,
             large_cluster: true,
             brief: false,
+            counted: false,
             flows: 0,
             largest,
         }

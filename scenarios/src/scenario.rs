@@ -86,6 +86,8 @@ pub struct Request {
     pub flows: u32,
     /// Whether everything takes many times longer here.
     pub brief: bool,
+    /// Whether time is executed instructions here.
+    pub counted: bool,
     /// The largest size of the run.
     pub largest: u32,
 }

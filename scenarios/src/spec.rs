@@ -48,6 +48,9 @@ pub struct StaySpec {
     /// Whether everything takes many times longer here: then a stay installs once where it would thrice.
     #[serde(default)]
     pub brief: bool,
+    /// Whether time is executed instructions here: repeating an act shows little that is new, so fewer are made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counted: bool,
     /// Break the datapath after it was installed: see `Damage`.
     #[serde(default)]
     pub damage: Option<String>,
@@ -57,11 +60,18 @@ pub struct StaySpec {
     /// What is not as it ordinarily is.
     #[serde(default, skip_serializing_if = "Setup::is_ordinary")]
     pub setup: Setup,
-    /// Cells, in the order in which they are run.
+    /// Cells, in the order in which they are run. A cold-install that others follow leaves its services to them.
     pub cells: Vec<CellSpec>,
 }
 
 impl StaySpec {
+    /// Whether a cold-install comes first and leaves its services to the cells after it.
+    #[must_use]
+    pub fn is_joined(&self) -> bool {
+        let installs = |cell: &CellSpec| cell.scenario == ScenarioKind::ColdInstall;
+        self.cells.len() > 1 && self.cells.first().is_some_and(installs)
+    }
+
     /// N and E.
     #[must_use]
     pub const fn size(&self) -> Size {

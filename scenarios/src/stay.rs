@@ -175,9 +175,12 @@ impl Stay<'_> {
         (self.emit)(Event::Act { begins: false });
         let (elapsed_ns, user_ns, system_ns) = done?;
         recorder.sample(Metric::UpdateTime, elapsed_ns);
-        recorder.sample(Metric::UserTime, user_ns);
-        recorder.sample(Metric::SystemTime, system_ns);
-        recorder.sample(Metric::CpuTime, user_ns + system_ns);
+        // The scheduler accounts in ticks of the clock, which are millions of instructions.
+        if !self.spec.counted {
+            recorder.sample(Metric::UserTime, user_ns);
+            recorder.sample(Metric::SystemTime, system_ns);
+            recorder.sample(Metric::CpuTime, user_ns + system_ns);
+        }
         recorder.sample(Metric::Operations, batch.operations());
         recorder.sample(Metric::Messages, batch.messages());
         recorder.sample(Metric::BytesSent, batch.bytes());

@@ -88,6 +88,29 @@ enum Act {
     Sync,
 }
 
+/// Changes where time is executed instructions: all of them timed, and as many in every repetition, because each is
+/// held against the same repetition of another run.
+const COUNTED: [Act; 3] = [Act::Timed; 3];
+
+/// What the changes of a cell are for, in their order.
+fn acts(stay: &Stay<'_>, scenario: ScenarioKind, options: &Options) -> Vec<Act> {
+    let (spec, size) = (stay.spec, stay.spec.size());
+    if spec.counted {
+        return COUNTED.to_vec();
+    }
+    let change_ns = cost::update_ns(spec.mode, transport_of(options), size);
+    let synced = match stay.datapath.kube_proxy_sync(stay.population) {
+        Some(_) => syncs(spec.mode, size, change_ns, scenario),
+        None => 0,
+    };
+    std::iter::once(Act::Rehearsal)
+        .filter(|_| rehearses(change_ns, scenario))
+        .chain((0..repetitions(change_ns, spec.block)).map(|_| Act::Timed))
+        .chain((0..synced).map(|_| Act::Sync))
+        .filter(|act| spec.block == 0 || *act == Act::Timed)
+        .collect()
+}
+
 /// Makes the changes of a cell. `change` gives the `n`-th one from the population before it; it must
 /// not give the same twice.
 ///
@@ -103,21 +126,9 @@ pub(crate) fn run(
     let render = stay.render_options(options)?;
     let base = stay.population;
     let services = stay.spec.services;
-    let size = stay.spec.size();
-    let change_ns = cost::update_ns(stay.spec.mode, transport_of(options), size);
-    let synced = match stay.datapath.kube_proxy_sync(base) {
-        Some(_) => syncs(stay.spec.mode, size, change_ns, scenario),
-        None => 0,
-    };
-    let block = stay.spec.block;
-    let acts = std::iter::once(Act::Rehearsal)
-        .filter(|_| rehearses(change_ns, scenario))
-        .chain((0..repetitions(change_ns, block)).map(|_| Act::Timed))
-        .chain((0..synced).map(|_| Act::Sync))
-        .filter(|act| block == 0 || *act == Act::Timed);
     let mut current: Option<Population> = None;
     let mut drifted = 0;
-    for (n, act) in (0..).zip(acts) {
+    for (n, act) in (0..).zip(acts(stay, scenario, options)) {
         let from = current.as_ref().unwrap_or(base);
         let next = change(stay, from, n);
         match act {

@@ -11,6 +11,7 @@ use crate::exit::{Ended, Usage};
 use crate::plan::{ENVIRONMENT, Plan, PlannedStay, Settings};
 use crate::progress::rough;
 use crate::sandbox::choice;
+use crate::sandbox::counted::at_a_time;
 use crate::stdout::say;
 
 pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
@@ -95,6 +96,19 @@ fn print_table(plan: &Plan) {
             rough(Duration::from_nanos(stay.expected_ns)),
             cells.join(", "),
         );
+    }
+    if plan.counted {
+        say!(
+            "{} stays and {} cells a block, {} blocks with seeds {} to {}; {} stays at a time: about {}",
+            plan.stays.len(),
+            plan.cells_per_block(),
+            plan.blocks,
+            plan.seed,
+            plan.seed_of(plan.blocks - 1),
+            at_a_time(),
+            rough(plan.counted_time()),
+        );
+        return;
     }
     say!(
         "{} stays and {} cells a block, about {} each; {} blocks, fewer when the budget of {} is used up; seed {}",

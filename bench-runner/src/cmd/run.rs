@@ -18,6 +18,7 @@ use crate::readiness;
 use crate::resume::Earlier;
 use crate::run_dir::{self, RunDir};
 use crate::sandbox::choice::{self, Choice};
+use crate::sandbox::counted::at_a_time;
 use crate::sandbox::environments::{Environments, Open};
 use crate::stdout::{self, say};
 
@@ -195,6 +196,10 @@ fn announce(settings: &Settings, plan: &Plan, environments: &Environments) {
             "without root: labs live in user namespaces of their own; `doctor` says what that leaves out",
         );
     }
+    if plan.counted {
+        announce_counted(plan);
+        return;
+    }
     let block = Duration::from_nanos(plan.block_ns());
     let all =
         Duration::from_nanos(plan.block_ns() * u64::from(plan.blocks)).min(plan.budget.max(block));
@@ -222,6 +227,20 @@ fn announce(settings: &Settings, plan: &Plan, environments: &Environments) {
             ));
         }
     }
+}
+
+/// Where instructions are counted stays run side by side, and none is left out for want of time.
+fn announce_counted(plan: &Plan) {
+    note(&format!(
+        "{} cells in {} stays a block, {} blocks with seeds {} to {}, {} stays at a time: about {}",
+        plan.cells_per_block(),
+        plan.stays.len(),
+        plan.blocks,
+        plan.seed,
+        plan.seed_of(plan.blocks - 1),
+        at_a_time(),
+        rough(plan.counted_time()),
+    ));
 }
 
 /// Peak resident memory of this process and of the largest stay, bytes.

@@ -11,14 +11,20 @@ use super::Settings;
 pub(crate) const ENVIRONMENT: &str = "netns";
 /// What things take in a translated guest over what they are expected to take on the host's kernel.
 const TRANSLATED: f64 = 10.0;
+/// The same where instructions are counted, on one CPU.
+const COUNTED: f64 = 25.0;
 /// New flows in a first-packet cell when nobody said.
 pub(super) const FLOWS: u32 = 1_000;
 /// The same where a guest is translated: its median needs no more, and stays say more than flows.
 const BRIEF_FLOWS: u32 = 200;
+/// The same where instructions are counted: a flow differs from the next by what ticks of the clock fall into it.
+const COUNTED_FLOWS: u32 = 100;
 /// Budgets when nobody said.
 const HOST_BUDGET: Duration = Duration::from_secs(470);
 const GUEST_BUDGET: Duration = Duration::from_secs(300);
 const LARGE_GUEST_BUDGET: Duration = Duration::from_secs(1_200);
+/// Where nothing is left to the budget: a day is longer than any plan.
+const NO_BUDGET: Duration = Duration::from_secs(86_400);
 
 /// An environment, as far as a plan needs it.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,19 +71,29 @@ impl PlannedEnvironment {
         match self.accel {
             Accelerator::None => 1.0,
             Accelerator::Kvm => 1.5,
-            Accelerator::Tcg | Accelerator::TcgIcount => TRANSLATED,
+            Accelerator::Tcg => TRANSLATED,
+            Accelerator::TcgIcount => COUNTED,
         }
     }
 
     /// What is asked there: of what only adds precision less where everything takes many times longer.
     pub(super) fn request(&self, settings: &Settings) -> Request {
-        let brief = matches!(self.accel, Accelerator::Tcg | Accelerator::TcgIcount);
-        let flows = if brief { BRIEF_FLOWS } else { FLOWS };
+        let (brief, flows) = match self.accel {
+            Accelerator::None | Accelerator::Kvm => (false, FLOWS),
+            Accelerator::Tcg => (true, BRIEF_FLOWS),
+            Accelerator::TcgIcount => (true, COUNTED_FLOWS),
+        };
         Request {
             brief,
+            counted: self.is_counted(),
             flows: settings.flows.unwrap_or(flows),
             ..settings.request.clone()
         }
+    }
+
+    /// Whether its time is executed instructions.
+    pub(super) fn is_counted(&self) -> bool {
+        self.accel == Accelerator::TcgIcount
     }
 
     fn is_host(&self) -> bool {
@@ -87,6 +103,9 @@ impl PlannedEnvironment {
 
 /// How long a run goes on when nobody said.
 pub(super) fn default_budget(settings: &Settings, environments: &[PlannedEnvironment]) -> Duration {
+    if settings.deterministic {
+        return NO_BUDGET;
+    }
     let largest = settings.sides().iter().map(|s| s.request.largest).max();
     match environments.iter().all(PlannedEnvironment::is_host) {
         true => HOST_BUDGET,

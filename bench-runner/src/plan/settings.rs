@@ -10,7 +10,7 @@ use scenarios::{Request, SCENARIOS, Scenario};
 use schema::{Mode, Protocol, ScenarioKind};
 
 use super::environment::FLOWS;
-use super::{Plan, PlannedEnvironment};
+use super::{Plan, PlannedEnvironment, counted};
 use crate::cli::{OnOff, RunArgs, SandboxOption, Scenarios};
 use crate::environment;
 use crate::exit::Usage;
@@ -67,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) budget: Option<Duration>,
     pub(crate) cell_timeout: Duration,
     pub(crate) control: bool,
+    /// Whether instructions are counted instead of time.
+    pub(crate) deterministic: bool,
     pub(crate) damage: Option<String>,
 }
 
@@ -147,6 +149,9 @@ impl Settings {
                 "--kernel names a guest's kernel and --sandbox netns has none: leave one of the two out".to_owned(),
             ));
         }
+        if args.deterministic {
+            counted::check(args)?;
+        }
         if args.no_sweep && args.services.len() > 1 {
             return Err(Usage(
                 "--no-sweep goes with one number of --services; a list is measured exactly"
@@ -154,7 +159,7 @@ impl Settings {
             ));
         }
         let mut sizes = match args.services.as_slice() {
-            [one] if !args.no_sweep => sweep(*one),
+            [one] if !args.no_sweep && !args.deterministic => sweep(*one),
             list => list.to_vec(),
         };
         sizes.sort_unstable();
@@ -173,10 +178,16 @@ impl Settings {
             sizes,
             endpoints: args.endpoints,
             modes: ordered(&args.modes, Mode::ALL),
-            scenarios: asked_for(&args.scenarios),
+            scenarios: match args.deterministic {
+                true => counted::scenarios(asked_for(&args.scenarios), args),
+                false => asked_for(&args.scenarios),
+            },
             named: !args.scenarios.is_empty(),
             request: Request {
-                positions: ordered(&args.positions, &Position::ALL),
+                positions: match args.positions.as_slice() {
+                    [] if args.deterministic => counted::POSITIONS.to_vec(),
+                    named => ordered(named, &Position::ALL),
+                },
                 protocols: ordered(&args.protocols, Protocol::ALL),
                 transports: args.transports.clone(),
                 engines: ordered(&args.engines, &Engine::ALL),
@@ -184,6 +195,7 @@ impl Settings {
                 large_cluster: args.large_cluster == OnOff::On,
                 flows: args.flows.unwrap_or(FLOWS),
                 brief: false,
+                counted: false,
                 largest,
             },
             flows: args.flows,
@@ -192,7 +204,8 @@ impl Settings {
             repetitions: args.repetitions,
             budget: args.budget,
             cell_timeout: args.cell_timeout,
-            control: !args.no_control,
+            control: !args.no_control && !args.deterministic,
+            deterministic: args.deterministic,
             damage: args.damage.clone(),
         })
     }

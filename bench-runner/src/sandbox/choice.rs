@@ -61,6 +61,9 @@ impl Choice {
 /// The machine cannot do what was asked for: a [`Usage`] with the remedy.
 pub(crate) async fn choose(settings: &Settings, cases: &[Case]) -> anyhow::Result<Choice> {
     let asked = kernels(settings);
+    if settings.deterministic {
+        return Ok(guests(&asked, "--deterministic asks for it")?);
+    }
     match settings.sandbox {
         SandboxOption::Netns => Ok(Choice::Host {
             tried: readiness::attempt_all(cases).await?,
@@ -222,7 +225,8 @@ fn distribution_kernel(release: &str) -> &'static str {
 /// A kernel is named twice.
 pub(crate) fn foreseen(settings: &Settings) -> Result<Vec<PlannedEnvironment>, Usage> {
     let asked = kernels(settings);
-    if settings.sandbox != SandboxOption::Guest && asked.is_empty() {
+    let asks = settings.deterministic || settings.sandbox == SandboxOption::Guest;
+    if !asks && asked.is_empty() {
         return Ok(vec![PlannedEnvironment::host()]);
     }
     let versions: Vec<String> = match asked.as_slice() {
@@ -235,7 +239,12 @@ pub(crate) fn foreseen(settings: &Settings) -> Result<Vec<PlannedEnvironment>, U
         .into_iter()
         .zip(variants.chain(std::iter::repeat(Vec::new())));
     // Where KVM boots it is faster.
-    let guest = |(name, variants)| PlannedEnvironment::guest(name, Accelerator::Tcg).of(variants);
+    let accelerator = if settings.deterministic {
+        Accelerator::TcgIcount
+    } else {
+        Accelerator::Tcg
+    };
+    let guest = |(name, variants)| PlannedEnvironment::guest(name, accelerator).of(variants);
     Ok(named.map(guest).collect())
 }
 

@@ -10,6 +10,7 @@ use schema::{Accelerator, Environment, SandboxKind};
 
 use super::Sandbox;
 use super::choice::{Choice, Chosen};
+use super::counted::{self, at_a_time};
 use super::guest::{Guest, MEMORY_MIB};
 use crate::cmd::cell::Input;
 use crate::environment;
@@ -55,12 +56,20 @@ impl Environments {
         let all = match choice {
             Choice::Host { tried, .. } => vec![host(&settings.cases(), tried)?],
             Choice::Guests { kernels, .. } => {
-                check_memory(kernels.len())?;
+                match settings.deterministic {
+                    false => check_memory(kernels.len(), MEMORY_MIB)?,
+                    true => check_memory(at_a_time(), counted::MEMORY_MIB)?,
+                }
                 check_programs(settings)?;
                 let several = kernels.len() > 1;
                 let mut all: Vec<Open> = Vec::new();
                 for chosen in kernels {
                     let console = console(folder, several.then_some(chosen.name.as_str()));
+                    if settings.deterministic {
+                        let cases = settings.cases_of(chosen.variants.clone());
+                        all.push(counted::open(chosen, &console, &cases, settings.seed).await?);
+                        continue;
+                    }
                     // Where KVM did not boot one kernel it boots none.
                     let try_kvm = all.iter().all(|open| open.facts.accel == Accelerator::Kvm);
                     let cases = settings.cases_of(chosen.variants.clone());
@@ -119,6 +128,7 @@ impl Open {
         match &self.sandbox {
             Sandbox::Host(_) => None,
             Sandbox::Guest(guest) => guest.given_up(),
+            Sandbox::Counted(guests) => guests.given_up(),
         }
     }
 }
@@ -144,7 +154,13 @@ fn host(cases: &[Case], tried: HashMap<Case, Trial>) -> anyhow::Result<Open> {
     ))
 }
 
-fn opened(name: String, sandbox: Sandbox, facts: Environment, tried: HashMap<Case, Trial>) -> Open {
+/// An environment that was tried.
+pub(super) fn opened(
+    name: String,
+    sandbox: Sandbox,
+    facts: Environment,
+    tried: HashMap<Case, Trial>,
+) -> Open {
     let facts = Environment {
         sysctls: common_sysctls(tried.values()),
         ..facts
@@ -185,6 +201,13 @@ fn check_programs(settings: &Settings) -> Result<(), Usage> {
     Ok(())
 }
 
+/// Files that stand in for tools, each once.
+pub(super) fn tools(cases: &[Case]) -> Vec<PathBuf> {
+    let tools = cases.iter().flat_map(|case| case.setup.tools.values());
+    let tools: BTreeSet<&PathBuf> = tools.collect();
+    tools.into_iter().cloned().collect()
+}
+
 async fn guest(
     chosen: Chosen,
     console: &Path,
@@ -198,16 +221,13 @@ async fn guest(
         variants,
     } = chosen;
     let mut facts = environment::of_kernel(&kernel);
-    let tools = cases
-        .iter()
-        .flat_map(|case| case.setup.tools.values().cloned());
-    let tools: BTreeSet<PathBuf> = tools.collect();
-    let mut guest = Guest::new(kernel, console, &Vec::from_iter(tools))
+    let mut guest = Guest::new(kernel, console, &tools(cases))
         .map_err(|error| Usage(format!("{name}: no initramfs can be built: {error:#}")))?;
     let booted = guest.first_boot(try_kvm).await;
     facts.accel = match guest.accelerator() {
         guest::machine::Accelerator::Kvm => Accelerator::Kvm,
         guest::machine::Accelerator::Tcg => Accelerator::Tcg,
+        guest::machine::Accelerator::Icount { .. } => Accelerator::TcgIcount,
     };
     let mut sandbox = Sandbox::Guest(Box::new(guest));
     let mut tried = HashMap::new();
@@ -260,30 +280,34 @@ async fn seen_inside(
     let Answer::Said(text) = answer else {
         return Err(Usage(format!("the guest does not say what it is: {answer:?}")).into());
     };
-    let inside: Environment = serde_json::from_str(&text)?;
+    Ok(merged(serde_json::from_str(&text)?, outside))
+}
+
+/// What a guest says of itself, and what only the host knows of it.
+pub(super) fn merged(inside: Environment, outside: Environment) -> Environment {
     let mut tools = inside.tools;
     // The guest's libraries are this machine's, which alone knows their package.
     tools.extend(environment::libraries());
-    Ok(Environment {
+    Environment {
         sandbox: outside.sandbox,
         accel: outside.accel,
         config: outside.config,
         tools,
         ..inside
-    })
+    }
 }
 
 /// The guests must fit beside each other into what is free.
-fn check_memory(guests: usize) -> Result<(), Usage> {
+fn check_memory(guests: usize, each_mib: u32) -> Result<(), Usage> {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let free_kib: Option<u64> = text
         .lines()
         .find_map(|l| l.strip_prefix("MemAvailable:"))
         .and_then(|l| l.split_whitespace().next()?.parse().ok());
-    let needed_mib = u64::from(MEMORY_MIB) * guests as u64;
+    let needed_mib = u64::from(each_mib) * guests as u64;
     match free_kib {
         Some(free) if free / 1024 < needed_mib => Err(Usage(format!(
-            "{guests} guests of {MEMORY_MIB} MiB need {needed_mib} MiB and {} MiB are free: name fewer --kernel at a time, or end other programs",
+            "{guests} guests of {each_mib} MiB need {needed_mib} MiB and {} MiB are free: name fewer --kernel at a time, or end other programs",
             free / 1024
         ))),
         _ => Ok(()),

@@ -328,7 +328,7 @@ pub(crate) fn inside(file: &Path) -> PathBuf {
 }
 
 /// By which QEMU and the builder find a file without a name.
-fn path_of(file: &File) -> PathBuf {
+pub(super) fn path_of(file: &File) -> PathBuf {
     format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into()
 }
 

@@ -13,6 +13,12 @@ pub enum Accelerator {
     Kvm,
     /// QEMU's translator.
     Tcg,
+    /// QEMU's translator, one virtual CPU whose clock is the number of instructions that it has executed. What
+    /// the guest takes for random comes from the seed.
+    Icount {
+        /// Of QEMU's generator of what a guest sees as random.
+        seed: u64,
+    },
 }
 
 impl Accelerator {
@@ -22,6 +28,7 @@ impl Accelerator {
         match self {
             Self::Kvm => "kvm",
             Self::Tcg => "tcg",
+            Self::Icount { .. } => "tcg-icount",
         }
     }
 

@@ -1,18 +1,24 @@
 //! Guest kernels: where they come from ([`kernel`], [`fetch`]), the initramfs they boot ([`image`]), the
 //! QEMU microvm they run in ([`machine`]), and the first process inside ([`pid1`]).
 //!
+//! A guest whose time is executed instructions has its jobs with it ([`jobs`]) and is left alone until they are
+//! done ([`counted`]).
+//!
 //! A guest has its own kernel and nothing of the host's: no network device, no disk, no shared folder.
 //! What goes in is the kernel, the initramfs and lines on a virtio-serial port; what comes out is lines
 //! on that port and the console's log.
 
 mod accelerator;
 mod apt;
+mod arguments;
 mod console;
+pub mod counted;
 pub mod cpio;
 pub mod elf;
 mod error;
 pub mod fetch;
 pub mod image;
+pub mod jobs;
 pub mod kernel;
 pub mod machine;
 pub mod modules;

@@ -2,9 +2,8 @@
 //! it, and it leaves nothing: its port is a socket pair, which QEMU finds as its standard input, so there is
 //! no file that somebody else could open or a killed runner could leave.
 
-use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -15,8 +14,9 @@ use tokio::process::{Child, Command};
 
 use crate::GuestError;
 pub use crate::accelerator::Accelerator;
+use crate::arguments::arguments;
 pub use crate::console::last_lines;
-use crate::protocol::{Ask, Line, PORT, Said};
+use crate::protocol::{Ask, Line, Said};
 
 /// What the guest is given. Everything is fixed, and recorded by who asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,74 +85,6 @@ pub enum Next {
 
 /// Name of the program.
 pub const QEMU: &str = "qemu-system-x86_64";
-
-/// The CPU of a translated guest: all that QEMU can translate but CMPXCHG16B. After one without a lock prefix, as in
-/// SLUB's allocation, QEMU 7.2 can return to the guest with a pointer in EFLAGS: Linux 6.12 then dies of a double
-/// fault in `kmem_cache_alloc_noprof`, sooner the busier the host. Linux has another way without it (`this_cpu_cmpxchg16b_emu`).
-const TRANSLATED_CPU: &str = "max,-cx16";
-
-/// The rate of the host's time-stamp counter, measured once.
-fn tsc_khz() -> Option<u64> {
-    static RATE: std::sync::OnceLock<Option<u64>> = std::sync::OnceLock::new();
-    *RATE.get_or_init(netns_sys::clock::tsc_khz)
-}
-
-/// QEMU's arguments: nothing that is not named is there.
-fn arguments(boot: &Boot) -> Vec<OsString> {
-    let Hardware {
-        accelerator,
-        cpus,
-        memory_mib,
-    } = boot.hardware;
-    let accel = match accelerator {
-        Accelerator::Kvm => "kvm".to_owned(),
-        Accelerator::Tcg => "tcg,thread=multi".to_owned(),
-    };
-    let model = match accelerator {
-        Accelerator::Kvm => "host",
-        Accelerator::Tcg => TRANSLATED_CPU,
-    };
-    // trust_cpu: an unready random source makes every connection dearer. panic=-1 and a reboot by triple
-    // fault end QEMU, which was told not to reboot. Unknown words go to the first process.
-    let mut append = "console=ttyS0 quiet panic=-1 oops=panic reboot=t random.trust_cpu=on \
-                      mitigations=off nokaslr guest-init"
-        .to_owned();
-    // A microvm has no timer to calibrate the time-stamp counter against, but a PIT that a busy host
-    // serves too late. Translated code reads the host's counter, whose rate is measured here.
-    if accelerator == Accelerator::Tcg
-        && let Some(khz) = tsc_khz()
-    {
-        append.push_str(&format!(" tsc_early_khz={khz} tsc=reliable"));
-    }
-    let mut words: Vec<OsString> = Vec::new();
-    let mut pair = |name: &str, value: OsString| words.extend([OsString::from(name), value]);
-    // ACPI stays on: that is how kernels without VIRTIO_MMIO_CMDLINE_DEVICES, as Debian's cloud kernels are,
-    // find virtio devices here.
-    pair("-M", "microvm,acpi=on,rtc=on,dump-guest-core=off".into());
-    pair("-accel", accel.into());
-    pair("-cpu", model.into());
-    pair("-smp", cpus.to_string().into());
-    pair("-m", memory_mib.to_string().into());
-    pair("-kernel", boot.kernel.clone().into());
-    pair("-initrd", boot.initramfs.clone().into());
-    pair("-append", append.into());
-    pair("-serial", prefixed("file:", &boot.console));
-    pair("-device", "virtio-serial-device".into());
-    pair("-chardev", "socket,id=port,fd=0".into());
-    pair(
-        "-device",
-        format!("virtserialport,chardev=port,name={PORT}").into(),
-    );
-    words.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(OsString::from));
-    words.extend(["-display", "none"].map(OsString::from));
-    words
-}
-
-/// QEMU separates options with commas; a comma in a path is doubled.
-fn prefixed(prefix: &str, path: &Path) -> OsString {
-    let path = path.display().to_string().replace(',', ",,");
-    format!("{prefix}{path}").into()
-}
 
 impl Machine {
     /// Boots a guest and waits until it is up. Call on a thread that lives as long as the guest: QEMU dies
@@ -332,42 +264,5 @@ fn ended(status: ExitStatus) -> String {
     match status.signal() {
         None if status.success() => "it switched itself off".to_owned(),
         _ => format!("{QEMU} ended: {status}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_guest_has_nothing_that_is_not_named() {
-        let boot = Boot {
-            kernel: PathBuf::from("/k"),
-            initramfs: PathBuf::from("/i"),
-            hardware: Hardware {
-                accelerator: Accelerator::Tcg,
-                cpus: 2,
-                memory_mib: 2048,
-            },
-            console: PathBuf::from("/with,comma"),
-            deadline: Duration::from_secs(1),
-        };
-        let words: Vec<String> = arguments(&boot)
-            .iter()
-            .map(|w| w.to_string_lossy().into_owned())
-            .collect();
-        for wanted in [
-            "-nodefaults",
-            "-no-user-config",
-            "-no-reboot",
-            "file:/with,,comma",
-        ] {
-            assert!(words.iter().any(|w| w == wanted), "{words:?}");
-        }
-        assert!(
-            !words
-                .iter()
-                .any(|w| w.contains("net") || w.contains("virtfs"))
-        );
     }
 }

@@ -15,7 +15,10 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use crate::image::MODULE_LIST;
+use crate::jobs;
 use crate::protocol::{Ask, PORT, Said};
+
+mod counted;
 
 /// What each file system is for is in its path. The last is only for the memory cross-check.
 const MOUNTS: &[(&str, &str)] = &[
@@ -46,6 +49,14 @@ pub fn run(program: &Path) -> ! {
 }
 
 fn serve(program: &Path) -> Result<(), String> {
+    mount_all()?;
+    match jobs::own()? {
+        Some(jobs) => counted::serve(program, &jobs),
+        None => serve_host(program),
+    }
+}
+
+fn mount_all() -> Result<(), String> {
     for (kind, at) in MOUNTS {
         fs::create_dir_all(at).map_err(|e| format!("make {at}: {e}"))?;
         mount(
@@ -57,17 +68,19 @@ fn serve(program: &Path) -> Result<(), String> {
         )
         .map_err(|e| format!("mount {kind}: {e}"))?;
     }
-    let loaded = load_modules();
-    let port = find_port()?;
-    let open = || {
-        File::options()
-            .read(true)
-            .write(true)
-            .open(&port)
-            .map_err(|e| format!("open {}: {e}", port.display()))
-    };
-    // A virtio port can be opened once: one descriptor, shared.
-    let device = open()?;
+    Ok(())
+}
+
+/// A virtio port can be opened once: one descriptor, shared.
+fn open_port(port: &Path) -> Result<File, String> {
+    let opened = File::options().read(true).write(true).open(port);
+    opened.map_err(|e| format!("open {}: {e}", port.display()))
+}
+
+/// Carries out what the host asks, one job at a time.
+fn serve_host(program: &Path) -> Result<(), String> {
+    let loaded = load_modules(|_| true);
+    let device = open_port(&find_port()?)?;
     let mut to_host = device.try_clone().map_err(|e| e.to_string())?;
     let modules = match loaded {
         Ok(count) => count,
@@ -121,13 +134,13 @@ fn ready(modules: u32) -> Said {
     }
 }
 
-/// Loads the modules of the list, in its order. One that the kernel refuses for want of hardware is left
-/// out; one of another kernel is an error.
-fn load_modules() -> Result<u32, String> {
+/// Loads the modules of the list that are wanted, in its order. One that the kernel refuses for want of hardware is
+/// left out; one of another kernel is an error.
+fn load_modules(wanted: impl Fn(&str) -> bool) -> Result<u32, String> {
     let list = fs::read_to_string(MODULE_LIST).map_err(|e| format!("read {MODULE_LIST}: {e}"))?;
     let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     let mut loaded = 0;
-    for name in list.lines() {
+    for name in list.lines().filter(|name| wanted(name)) {
         let path = format!("/modules/{name}.ko");
         let object = fs::read(&path).map_err(|e| format!("read {path}: {e}"))?;
         let parameters = CString::new(parameters(&cmdline, name)).unwrap_or_default();

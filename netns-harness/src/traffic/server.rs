@@ -22,6 +22,8 @@ use crate::lab::Pinning;
 
 /// How long an idle server sleeps before it looks at its flags, milliseconds.
 const IDLE_MS: u16 = 5;
+/// The same where it shares its CPU with the client: it never spins, and looking would cost what is timed there.
+const SHARED_IDLE_MS: u16 = 100;
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -129,7 +131,11 @@ fn serve(tcp: &TcpListener, udp: &UdpSocket, shared: &Shared, may_spin: bool) {
     while !shared.stop.load(Ordering::Relaxed) {
         let spin = may_spin && shared.spin.load(Ordering::Relaxed) > 0;
         shared.spinning.store(spin, Ordering::Relaxed);
-        let timeout = if spin { 0 } else { IDLE_MS };
+        let timeout = match (spin, may_spin) {
+            (true, _) => 0,
+            (false, true) => IDLE_MS,
+            (false, false) => SHARED_IDLE_MS,
+        };
         let mut ready = [
             PollFd::new(udp.as_fd(), PollFlags::POLLIN),
             PollFd::new(tcp.as_fd(), PollFlags::POLLIN),

@@ -58,6 +58,8 @@ vocabulary! {
     Unit, "unit", {
         /// Nanoseconds.
         Nanoseconds = "ns",
+        /// Executed instructions: what times are where `accel` is "tcg-icount".
+        Instructions = "instructions",
         /// A number of things.
         Count = "count",
         /// Bytes.
@@ -74,8 +76,19 @@ pub enum Direction {
     Higher,
 }
 
+impl Unit {
+    /// What stands for this unit where time is executed instructions.
+    #[must_use]
+    pub const fn counted(self) -> Self {
+        match self {
+            Self::Nanoseconds => Self::Instructions,
+            other => other,
+        }
+    }
+}
+
 impl Metric {
-    /// The unit of this metric's values on a timed environment.
+    /// The unit of this metric's values on a timed environment; see [`Unit::counted`] for others.
     #[must_use]
     pub const fn unit(self) -> Unit {
         match self {

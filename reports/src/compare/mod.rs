@@ -84,6 +84,11 @@ pub fn compare(
     question: &Question,
 ) -> Result<Comparison, CompareError> {
     let matched = Matched::of(base, new, &question.across)?;
+    let gate = if matched.is_counted() {
+        question.gate.counted()
+    } else {
+        question.gate.clone()
+    };
     let measured = |side: &[&digest::CellDigest]| side.iter().any(|cell| cell.measured());
     if !matched
         .pairs
@@ -93,24 +98,18 @@ pub fn compare(
         return Err(CompareError::NothingComparable(nothing(&matched)));
     }
     let drift = (!matched.one_run && matched.across.is_empty())
-        .then(|| pool::drift(&matched.pairs, &question.gate))
+        .then(|| pool::drift(&matched.pairs, &gate))
         .flatten();
-    let judge = Judge::new(&question.gate, drift.as_ref());
+    let judge = Judge::new(&gate, drift.as_ref());
     let mut rows = Vec::new();
     let mut trials = Vec::new();
     for pair in matched.pairs.values() {
-        trial::rows(
-            pair,
-            &question.gate,
-            matched.one_run,
-            &mut rows,
-            &mut trials,
-        );
+        trial::rows(pair, &gate, matched.one_run, &mut rows, &mut trials);
     }
     judge.cells(&mut rows, &mut trials);
     let pooled = judge.pooled(&pool::pools(&trials, matched.one_run));
     let identical = is_identical(&rows);
-    let notes = notes(&matched, &question.gate, drift.as_ref(), identical);
+    let notes = notes(&matched, &gate, drift.as_ref(), identical);
     Ok(Comparison {
         schema_version: SCHEMA_VERSION,
         base: side(&matched.base),
@@ -124,8 +123,8 @@ pub fn compare(
             .collect(),
         differences: matched.differences.clone(),
         drift,
-        gate: question.gate.name.clone(),
-        thresholds: question.gate.thresholds.clone(),
+        gate: gate.name.clone(),
+        thresholds: gate.thresholds.clone(),
         conclusion: conclusion(&rows, &pooled, &matched.new),
         verdicts: verdicts(&rows, &pooled),
         pooled,

@@ -42,6 +42,14 @@ pub(super) struct Matched<'a> {
 }
 
 impl<'a> Matched<'a> {
+    /// Whether all times of both sides are executed instructions.
+    pub(super) fn is_counted(&self) -> bool {
+        let sides = [&self.base, &self.new];
+        sides
+            .iter()
+            .all(|side| side.cells.iter().all(|cell| cell.deterministic))
+    }
+
     /// Two runs, or the two sides of one.
     pub(super) fn of(
         base: &'a Digest,

@@ -327,6 +327,10 @@ impl<'a> Trial<'a> {
             .collect();
         differences.sort_by(f64::total_cmp);
         self.test = SEEDS_TEST;
+        if differences.is_empty() {
+            self.by_other_seeds();
+            return;
+        }
         self.seeds = differences.len();
         self.agreed = differences.iter().all(|d| *d > 0.0) || differences.iter().all(|d| *d < 0.0);
         let ends = differences
@@ -336,6 +340,28 @@ impl<'a> Trial<'a> {
         self.shift = Shift {
             estimate: crate::statistics::quantile(&differences, 0.5).unwrap_or(0.0),
             ci95: ends,
+        };
+    }
+
+    /// Without a seed that both sides have, every one of the one side must lie beyond every one of the other.
+    fn by_other_seeds(&mut self) {
+        let sorted = |side: &[Unitary]| {
+            let mut values: Vec<f64> = side.iter().map(|unit| unit.value).collect();
+            values.sort_by(f64::total_cmp);
+            values
+        };
+        let (base, new) = (sorted(&self.base), sorted(&self.new));
+        let ends = |side: &[f64]| Some((*side.first()?, *side.last()?));
+        let (Some(base_ends), Some(new_ends)) = (ends(&base), ends(&new)) else {
+            return;
+        };
+        let middle = |side: &[f64]| crate::statistics::quantile(side, 0.5).unwrap_or(0.0);
+        let by = [new_ends.0 - base_ends.1, new_ends.1 - base_ends.0];
+        self.seeds = base.len().min(new.len());
+        self.agreed = by[0] > 0.0 || by[1] < 0.0;
+        self.shift = Shift {
+            estimate: middle(&new) - middle(&base),
+            ci95: Some(by),
         };
     }
 

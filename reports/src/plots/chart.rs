@@ -1,7 +1,7 @@
 //! What the chart files share: series of a summary, the notes under a chart, and its gaps.
 
 use schema::summary::{Fit, Row, Summary};
-use schema::{CellKey, Metric, Mode, Options, Outcome, ScenarioKind};
+use schema::{CellKey, Metric, Mode, Options, Outcome, ScenarioKind, Unit};
 
 use super::figure::{Gap, Key, Line, Point};
 use super::style::Style;
@@ -282,6 +282,11 @@ pub(super) fn fit_of<'a>(
                 && fit.options == series.options
         })
         .max_by_key(|fit| fit.sizes)
+}
+
+/// The unit of times in these rows: nanoseconds, or executed instructions.
+pub(super) fn unit_of_times<'a>(mut rows: impl Iterator<Item = &'a Row>) -> Unit {
+    rows.find_map(|row| row.unit).unwrap_or(Unit::Nanoseconds)
 }
 
 /// Every N of some series, ascending.

@@ -1,10 +1,10 @@
 //! Distributions: which share of first packets takes at most so long, at the largest N, to the last service.
 
 use schema::summary::Row;
-use schema::{Metric, Protocol, Unit};
+use schema::{Metric, Protocol};
 
 use super::axis::Axis;
-use super::chart::{Series, Source, gaps, samples_in_stays, series};
+use super::chart::{Series, Source, gaps, samples_in_stays, series, unit_of_times};
 use super::figure::{Body, Figure, Line, Panel, Point};
 use super::percentile_ladder::{asked, legend, of_protocol};
 use crate::quantity::{digits, value, whole};
@@ -55,7 +55,8 @@ fn panel(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Panel
         })
         .collect();
     let shown = lines.iter().flat_map(|line| &line.curve).map(|(x, _)| *x);
-    let x = Axis::log("latency", shown, Unit::Nanoseconds)?;
+    let rows = all.iter().flat_map(Series::measured);
+    let x = Axis::log("latency", shown, unit_of_times(rows))?;
     Some(Panel {
         heading: protocol.name().to_uppercase(),
         body: Body::Lines {
@@ -78,7 +79,7 @@ fn line(source: &Source<'_>, series: &Series<'_>, row: &Row) -> Option<Line> {
             y: 100.0 * share,
             ci95: None,
             at: format!("{} %", digits(100.0 * share)),
-            text: value(x, Unit::Nanoseconds),
+            text: value(x, row.unit.unwrap_or(Metric::Latency.unit())),
         }
     });
     Some(Line {

@@ -1,10 +1,12 @@
 //! First-packet latency by position of the service, at the largest N: a panel for each protocol.
 
-use schema::{CellKey, Metric, Mode, Options, Protocol, ScenarioKind, Unit};
+use schema::{CellKey, Metric, Mode, Options, Protocol, ScenarioKind};
 
 use super::axis::Axis;
 use super::chart::MOST;
-use super::chart::{Series, Source, behind_points, every_series, extents, gaps, stated};
+use super::chart::{
+    Series, Source, behind_points, every_series, extents, gaps, stated, unit_of_times,
+};
 use super::figure::{Body, Figure, Key, Line, Panel, Point};
 use super::style::Style;
 use crate::quantity::{value, whole};
@@ -24,7 +26,7 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
     };
     let series = every_series(summary, scope, Metric::Latency, asks);
     let rows = || series.iter().flat_map(Series::measured);
-    let y = Axis::log("median latency", extents(rows()), Unit::Nanoseconds)?;
+    let y = Axis::log("median latency", extents(rows()), unit_of_times(rows()))?;
     let used: Vec<&str> = POSITIONS
         .iter()
         .copied()

@@ -1,12 +1,12 @@
 //! First-packet latency against N for the last service: a panel for each percentile.
 
 use schema::summary::Row;
-use schema::{CellKey, Metric, Protocol, ScenarioKind, Unit};
+use schema::{CellKey, Metric, Protocol, ScenarioKind};
 
 use super::axis::Axis;
 use super::chart::{
     Series, Source, behind_points, crosses, curve, described, fit_of, gaps, left_out, series,
-    sizes, stated,
+    sizes, stated, unit_of_times,
 };
 use super::figure::{Body, Figure, Line, Panel, Point};
 use crate::quantity::{interval, value, whole};
@@ -48,7 +48,7 @@ fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figu
                 heading: (*heading).to_owned(),
                 body: Body::Lines {
                     x: Axis::sizes(&sizes(&series)),
-                    y: Axis::log("latency", shown, Unit::Nanoseconds)?,
+                    y: Axis::log("latency", shown, unit_of_times(rows()))?,
                     lines: series
                         .iter()
                         .map(|series| line(source, scope, series, name))
@@ -89,7 +89,7 @@ fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figu
                     series,
                 );
                 let price = fit.map_or_else(String::new, |fit| {
-                    let unit = Unit::Nanoseconds;
+                    let unit = unit_of_times(rows());
                     format!(
                         ": {} ({})",
                         value(fit.estimate, unit),

@@ -1,10 +1,10 @@
 //! Percentile ladders: first-packet latency from the fastest to the slowest, at the largest N, to the last
 //! service. The places are evenly apart: what is rare has as much room as what is common.
 
-use schema::{CellKey, Metric, Protocol, ScenarioKind, Unit};
+use schema::{CellKey, Metric, Protocol, ScenarioKind};
 
 use super::axis::Axis;
-use super::chart::{Series, Source, gaps, left_out, samples_in_stays, series};
+use super::chart::{Series, Source, gaps, left_out, samples_in_stays, series, unit_of_times};
 use super::figure::{Body, Figure, Line, Panel, Point};
 use crate::quantity::{value, whole};
 use crate::scope::Scope;
@@ -82,7 +82,8 @@ fn panel(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Panel
     let all = of_protocol(source, scope, protocol);
     let lines: Vec<Line> = all.iter().map(line).collect();
     let shown = lines.iter().flat_map(|line| &line.points).map(|p| p.y);
-    let y = Axis::log("latency", shown, Unit::Nanoseconds)?;
+    let rows = all.iter().flat_map(Series::measured);
+    let y = Axis::log("latency", shown, unit_of_times(rows))?;
     Some(Panel {
         heading: protocol.name().to_uppercase(),
         body: Body::Lines {

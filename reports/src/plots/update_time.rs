@@ -1,12 +1,12 @@
 //! The cost of a rule update against N, on logarithmic axes: the update itself with its fitted power of N,
 //! kube-proxy's whole sync, and the processor's time in user and in kernel mode apart.
 
-use schema::{Metric, ScenarioKind, Unit};
+use schema::{Metric, ScenarioKind};
 
 use super::axis::Axis;
 use super::chart::{
     Series, Source, behind_points, crosses, curve, described, extents, fit_of, gaps, left_out,
-    series, sizes,
+    series, sizes, unit_of_times,
 };
 use super::figure::{Body, Figure, Key, Panel};
 use crate::quantity::{digits, span};
@@ -127,7 +127,8 @@ fn panel(
         .filter_map(|row| lower_bound(row))
         .map(|bound| bound * 1.6);
     let shown = extents(all.iter().flat_map(Series::measured)).chain(bounds);
-    let y = Axis::log(metric.name(), shown, Unit::Nanoseconds)?;
+    let unit = unit_of_times(all.iter().flat_map(Series::measured));
+    let y = Axis::log(metric.name(), shown, unit)?;
     let lines = all.iter().map(|series| {
         let fit = fit_of(source.summary, scope, scenario, metric, series);
         series.line(fit.map_or_else(Vec::new, curve))

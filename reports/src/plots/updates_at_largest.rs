@@ -5,7 +5,7 @@ use schema::summary::Row;
 use schema::{Metric, Mode, Unit};
 
 use super::axis::Axis;
-use super::chart::{Source, samples_in_stays};
+use super::chart::{Source, samples_in_stays, unit_of_times};
 use super::figure::{Body, Figure, Mark, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{counted, digits, value, whole};
@@ -21,7 +21,7 @@ pub(super) fn times(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
         let seen = row.median.into_iter().chain(row.ci95.into_iter().flatten());
         seen.chain(bound)
     });
-    let x = Axis::log("update time", shown, Unit::Nanoseconds)?;
+    let x = Axis::log("update time", shown, unit_of_times(rows()))?;
     let last = table.lines.len();
     let panels = table.lines.iter().enumerate().map(|(index, line)| Panel {
         heading: line.text(),

@@ -65,14 +65,18 @@ fn fits_of(cells: &Cells<'_>, family: &[&CellKey]) -> Vec<Fit> {
             .flat_map(|(metrics, model)| metrics.iter().map(move |metric| (*metric, model)));
         for (metric, model) in wanted {
             let samples = samples(cells, family, metric);
-            let whole = one(first, metric, &samples, model);
+            let unit = family
+                .iter()
+                .find_map(|key| cells.metrics(key).get(&metric).copied());
+            let asked = (metric, unit.unwrap_or(metric.unit()));
+            let whole = one(first, asked, &samples, model);
             let bends = whole.is_some() && model.in_parts && samples.len() > 2;
             fits.extend(whole);
             if bends {
                 fits.extend(
                     samples
                         .windows(2)
-                        .filter_map(|pair| one(first, metric, pair, model)),
+                        .filter_map(|pair| one(first, asked, pair, model)),
                 );
             }
         }
@@ -144,7 +148,12 @@ const POWER: Model = Model {
     unit: |_| "exponent".to_owned(),
 };
 
-fn one(key: &CellKey, metric: Metric, samples: &[(u32, Sample)], model: &Model) -> Option<Fit> {
+fn one(
+    key: &CellKey,
+    (metric, unit): (Metric, Unit),
+    samples: &[(u32, Sample)],
+    model: &Model,
+) -> Option<Fit> {
     let sizes: Vec<Size<'_>> = samples
         .iter()
         .map(|(services, sample)| Size {
@@ -173,7 +182,7 @@ fn one(key: &CellKey, metric: Metric, samples: &[(u32, Sample)], model: &Model) 
         intercept: fitted.intercept,
         intercept_ci95: fitted.intercept_ci95,
         estimate: fitted.estimate,
-        unit: (model.unit)(metric.unit()),
+        unit: (model.unit)(unit),
         ci95: fitted.ci95,
         from,
         to,

@@ -5,7 +5,7 @@ use schema::summary::{Finding, Fit};
 use schema::{CellKey, Metric, Mode, Options, ScenarioKind, Unit};
 
 use super::growth::range;
-use super::{Context, evidence, evidence_of_fit, listed};
+use super::{Context, evidence, evidence_of_fit, listed, unit_of};
 use crate::quantity::{digits, interval, span, value, whole};
 use crate::scope::series_names;
 
@@ -81,8 +81,8 @@ impl Context<'_, '_> {
         let slope = |fit: &Fit| {
             format!(
                 "{} ({})",
-                value(fit.estimate, Unit::Nanoseconds),
-                interval(fit.ci95, Unit::Nanoseconds)
+                value(fit.estimate, unit_of(fit)),
+                interval(fit.ci95, unit_of(fit))
             )
         };
         let quotient = if legacy.ci95[0] > 0.0 && nft.ci95[0] > 0.0 {

@@ -1,9 +1,9 @@
 //! How costs grow with N, from the fits.
 
 use schema::summary::{Finding, Fit};
-use schema::{Metric, Mode, Options, ScenarioKind, Unit};
+use schema::{Metric, Mode, Options, ScenarioKind};
 
-use super::{Context, evidence_of_fit, listed};
+use super::{Context, evidence_of_fit, listed, unit_of};
 use crate::quantity::{digits, interval, span, value, whole};
 use crate::scope::series_names;
 
@@ -19,7 +19,7 @@ impl Context<'_, '_> {
             .collect();
         let (mut adds, mut flat) = (Vec::new(), Vec::new());
         for fit in &fits {
-            let unit = Unit::Nanoseconds;
+            let unit = unit_of(fit);
             let slope = format!(
                 "{} in {} ({})",
                 value(fit.estimate, unit),

@@ -211,6 +211,15 @@ fn evidence_of_fit(fit: &Fit) -> String {
     )
 }
 
+/// The unit of what a fit says a service adds: nanoseconds, or executed instructions.
+fn unit_of(fit: &Fit) -> Unit {
+    let unit = fit
+        .unit
+        .strip_suffix("/service")
+        .and_then(|unit| unit.parse().ok());
+    unit.unwrap_or(fit.metric.unit())
+}
+
 /// "longer than 120 s (timed out: a lower bound)".
 fn bounded(after_ns: f64) -> String {
     format!(

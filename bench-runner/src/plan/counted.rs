@@ -1,0 +1,115 @@
+//! Plans of runs whose time is executed instructions. A stay has a guest of its own there, booted for it, so stays
+//! are few: what installs the population is measured, and what is measured afterwards rests on that install. Pure.
+
+use scenarios::position::Position;
+use scenarios::spec::StaySpec;
+use schema::ScenarioKind;
+
+use super::{CONTROL, PlannedStay};
+use crate::cli::{RunArgs, SandboxOption, Scenarios};
+use crate::exit::Usage;
+
+/// What a gate asks when nothing was named: an install, an update, a packet.
+const SCENARIOS: [ScenarioKind; 3] = [
+    ScenarioKind::ColdInstall,
+    ScenarioKind::ServiceAdd,
+    ScenarioKind::FirstPacket,
+];
+/// Where what depends on the position shows, and where it does not.
+pub(super) const POSITIONS: [Position; 2] = [Position::First, Position::Last];
+
+/// What makes no sense where instructions are counted.
+///
+/// # Errors
+/// An option that does not go with `--deterministic`, with the remedy.
+pub(super) fn check(args: &RunArgs) -> Result<(), Usage> {
+    let refused = |why: &str| Err(Usage(why.to_owned()));
+    if args.sandbox == SandboxOption::Netns {
+        return refused(
+            "--deterministic counts the instructions of a guest and --sandbox netns has none: leave one of the two out",
+        );
+    }
+    if args.budget.is_some() {
+        return refused(
+            "--deterministic makes every repetition, so that no result depends on how fast this machine is: leave --budget out, and lower --repetitions or name fewer --modes or --scenarios",
+        );
+    }
+    if args
+        .scenarios
+        .contains(&Scenarios::One(ScenarioKind::Memory))
+    {
+        return refused(
+            "--deterministic has one CPU, and scenario memory asks for two, because some counters are per CPU: leave one of the two out",
+        );
+    }
+    Ok(())
+}
+
+/// Of the scenarios `asked` for, those that a run has whose instructions are counted.
+pub(super) fn scenarios(asked: Vec<ScenarioKind>, args: &RunArgs) -> Vec<ScenarioKind> {
+    if args.scenarios.is_empty() {
+        return SCENARIOS.to_vec();
+    }
+    // Left over by `all`.
+    let counts = |kind: &ScenarioKind| *kind != ScenarioKind::Memory;
+    asked.into_iter().filter(counts).collect()
+}
+
+/// The seed of a block, of populations and of what guests take for random. A block is a sample of the seeds, and its
+/// number says which.
+pub(super) const fn seed(first: u64, block: u32) -> u64 {
+    first.wrapping_add(block as u64)
+}
+
+/// Joins each install in one transaction with the stay that would install the same once more to serve. Left out are
+/// the control series, whose ratio would be exactly 1, and, unless the scenarios were `named`, installs in chunks.
+pub(super) fn joined(stays: Vec<PlannedStay>, named: bool) -> Vec<PlannedStay> {
+    let (installs, mut kept): (Vec<PlannedStay>, Vec<PlannedStay>) = stays
+        .into_iter()
+        .filter(|stay| stay.spec.variant != CONTROL && (named || !in_chunks(&stay.spec)))
+        .partition(|stay| is_whole_install(&stay.spec));
+    for install in installs {
+        let serves =
+            |stay: &&mut PlannedStay| stay.left_out.is_none() && serves(&stay.spec, &install.spec);
+        match kept.iter_mut().find(serves) {
+            Some(stay) if install.left_out.is_none() => {
+                stay.spec.cells.splice(0..0, install.spec.cells);
+                stay.expected_ns += install.expected_ns;
+            }
+            _ => kept.push(install),
+        }
+    }
+    kept
+}
+
+fn chunk(spec: &StaySpec) -> Option<&str> {
+    match spec.cells.as_slice() {
+        [cell] if cell.scenario == ScenarioKind::ColdInstall => Some(cell.options.get("chunk")?),
+        _ => None,
+    }
+}
+
+fn is_whole_install(spec: &StaySpec) -> bool {
+    chunk(spec) == Some("all")
+}
+
+fn in_chunks(spec: &StaySpec) -> bool {
+    chunk(spec).is_some_and(|chunk| chunk != "all")
+}
+
+/// Whether a stay serves what another one installs: they differ in their cells alone.
+fn serves(stay: &StaySpec, install: &StaySpec) -> bool {
+    let is_served = |kind| scenarios::scenario(kind).needs() == scenarios::Needs::Served;
+    let without_cells = StaySpec {
+        cells: Vec::new(),
+        ..stay.clone()
+    };
+    let install = StaySpec {
+        cells: Vec::new(),
+        ..install.clone()
+    };
+    stay.cells.iter().all(|cell| is_served(cell.scenario)) && without_cells == install
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+use std::collections::HashSet;
+use std::time::Duration;
+
+use clap::Parser as _;
+use schema::{Accelerator, Mode};
+
+use super::super::{Plan, PlannedEnvironment, Settings};
+use super::*;
+
+fn settings(words: &[&str]) -> Result<Settings, String> {
+    let words = [&["bench-runner", "--deterministic"], words].concat();
+    let cli = crate::cli::Cli::try_parse_from(words).unwrap();
+    Settings::resolve(&cli.run).map_err(|Usage(why)| why)
+}
+
+fn plan(words: &[&str]) -> Plan {
+    let guest = PlannedEnvironment::guest("guest-6.1".to_owned(), Accelerator::TcgIcount);
+    Plan::new(&settings(words).unwrap(), &[guest])
+}
+
+fn asked(stay: &PlannedStay) -> Vec<ScenarioKind> {
+    stay.spec.cells.iter().map(|cell| cell.scenario).collect()
+}
+
+#[test]
+fn a_gate_has_one_stay_a_mode_that_installs_once_and_asks_everything_after_it() {
+    let plan = plan(&[]);
+    let modes: Vec<Mode> = plan.stays.iter().map(|stay| stay.spec.mode).collect();
+    assert_eq!(modes.len(), Mode::ALL.len());
+    assert_eq!(modes.iter().collect::<HashSet<_>>().len(), modes.len());
+    for stay in &plan.stays {
+        assert_eq!(stay.spec.services, 1_000, "without a sweep");
+        assert!(stay.spec.counted && stay.spec.variant.is_empty());
+        assert_eq!(stay.spec.is_joined(), !stay.spec.mode.is_floor());
+        let installs = asked(stay)
+            .iter()
+            .filter(|s| **s == ScenarioKind::ColdInstall)
+            .count();
+        assert_eq!(installs, usize::from(!stay.spec.mode.is_floor()));
+    }
+}
+
+#[test]
+fn every_block_has_a_seed_of_its_own_and_its_cells_in_one_order() {
+    let plan = plan(&["--seed", "40"]);
+    let mut orders = HashSet::new();
+    for block in 0..plan.blocks {
+        let stays = plan.block(block);
+        assert!(
+            stays
+                .iter()
+                .all(|stay| stay.spec.seed == 40 + u64::from(block))
+        );
+        let nftables = stays
+            .iter()
+            .find(|stay| stay.spec.mode == Mode::Nftables)
+            .unwrap();
+        let order: Vec<_> = nftables
+            .spec
+            .cells
+            .iter()
+            .map(|c| (c.scenario, c.options.clone()))
+            .collect();
+        assert_eq!(order[0].0, ScenarioKind::ColdInstall);
+        orders.insert(order);
+    }
+    assert_eq!((plan.blocks, orders.len()), (5, 1));
+}
+
+#[test]
+fn the_budget_takes_nothing_from_a_plan_whose_instructions_are_counted() {
+    let plan = plan(&[]);
+    assert!(plan.budget >= Duration::from_secs(3_600));
+    let refused = settings(&["--budget", "5m"]).unwrap_err();
+    assert!(refused.contains("--repetitions"), "{refused}");
+}
+
+#[test]
+fn what_makes_no_sense_where_instructions_are_counted_is_refused_with_the_remedy() {
+    for (words, named) in [
+        (&["--sandbox", "netns"][..], "--sandbox netns"),
+        (&["--scenarios", "memory"], "memory"),
+    ] {
+        let refused = settings(words).unwrap_err();
+        assert!(
+            refused.contains(named) && refused.contains("leave one of the two out"),
+            "{refused}"
+        );
+    }
+    let all = settings(&["--scenarios", "all"]).unwrap();
+    assert!(!all.scenarios.contains(&ScenarioKind::Memory));
+    assert!(all.scenarios.contains(&ScenarioKind::EndpointChurn));
+}
+
+#[test]
+fn what_is_named_is_measured_as_it_is_named() {
+    let plan = plan(&[
+        "--services",
+        "50,700",
+        "--modes",
+        "nftables",
+        "--scenarios",
+        "cold-install,teardown",
+        "--kernel",
+        "6.12",
+    ]);
+    // At 700 services an install in chunks is another cell; nothing serves, so nothing is joined.
+    let mut seen: Vec<_> = plan
+        .stays
+        .iter()
+        .map(|stay| (stay.spec.services, asked(stay)))
+        .collect();
+    seen.sort_by_key(|(services, asked)| (*services, asked.len(), asked[0]));
+    let install = vec![ScenarioKind::ColdInstall];
+    let teardown = vec![ScenarioKind::Teardown];
+    assert_eq!(
+        seen,
+        [
+            (50, install.clone()),
+            (50, teardown.clone()),
+            (700, install.clone()),
+            (700, install),
+            (700, teardown)
+        ]
+    );
+}
