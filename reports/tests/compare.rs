@@ -527,20 +527,32 @@ fn sizes_of_variants_are_paired_by_rank() {
     {
         cell.key.services += 30;
     }
-    let comparison = one(&run, &[]).unwrap();
-    assert!(
-        comparison
-            .cells
-            .iter()
-            .all(|row| row.verdict != Verdict::Missing)
-    );
-    for row in &comparison.cells {
-        let new = row.new_key.as_ref().unwrap();
-        assert_eq!(
-            (row.key.services + 30, new.variant.as_str()),
-            (new.services, "head")
+    // Saying so changes nothing, with two sizes or with one.
+    for across in [&[][..], &["services"], &["variant"]] {
+        let comparison = one(&run, across).unwrap();
+        assert!(
+            comparison
+                .cells
+                .iter()
+                .all(|row| row.verdict != Verdict::Missing)
         );
+        for row in &comparison.cells {
+            let new = row.new_key.as_ref().unwrap();
+            assert_eq!(
+                (row.key.services + 30, new.variant.as_str()),
+                (new.services, "head")
+            );
+        }
     }
+}
+
+#[test]
+fn variants_of_one_size_are_compared_whatever_they_were_asked_across() {
+    let run = small().in_one_run();
+    let said = one(&run, &[]).unwrap();
+    let across = one(&run, &["services"]).unwrap();
+    assert!(!across.cells.is_empty());
+    assert_eq!(across.cells.len(), said.cells.len());
 }
 
 #[test]

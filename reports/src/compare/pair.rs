@@ -93,8 +93,11 @@ fn sides_of_one<'a>(
     across: &[Across],
 ) -> Result<(Half<'a>, Half<'a>, Vec<Across>), CompareError> {
     let usage = |text: String| Err(CompareError::Usage(text));
+    // A run with variants has its two sides; a key says in what else they may differ.
+    let variants = variants(run);
     let (key, values) = match across {
-        [] | [Across::Variant] => (Across::Variant, variants(run)),
+        _ if variants.len() == 2 => (Across::Variant, variants),
+        [] | [Across::Variant] => (Across::Variant, variants),
         [key] => {
             let mut values = key.values(run.cells.iter().map(|cell| &cell.key));
             // Cells without the option are no side of it.
@@ -133,7 +136,13 @@ fn sides_of_one<'a>(
             .filter(|cell| key.of(&cell.key) == *value)
             .collect(),
     };
-    Ok((half(base), half(new), vec![key]))
+    let mut keys = vec![key];
+    // What identities of variants may differ in is paired by rank already; environments must be asked for.
+    keys.extend(across.iter().filter(|asked| {
+        use Across::{Kernel, Machine, Sandbox, Sysctls, Tools};
+        **asked != key && matches!(asked, Kernel | Tools | Sysctls | Machine | Sandbox)
+    }));
+    Ok((half(base), half(new), keys))
 }
 
 /// The two variants that are compared: `base` and `head`, else the first two of the header.
