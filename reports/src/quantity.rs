@@ -117,6 +117,16 @@ pub fn whole(number: u64) -> String {
     text
 }
 
+/// The noun of what is counted: "messages", of exactly one "message".
+#[must_use]
+pub fn noun(count: f64, plural: &'static str) -> &'static str {
+    if count == 1.0 {
+        plural.strip_suffix('s').unwrap_or(plural)
+    } else {
+        plural
+    }
+}
+
 /// "1 sample", "2 samples", "10,000 services".
 #[must_use]
 pub fn counted(number: u64, noun: &str) -> String {

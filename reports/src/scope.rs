@@ -210,6 +210,17 @@ pub fn way(options: &Options) -> String {
     words.join(", ")
 }
 
+/// The same after an answer: "through netlink, legacy engine", "with the legacy engine".
+#[must_use]
+pub(crate) fn through(options: &Options) -> Option<String> {
+    let way = way(options);
+    let programmed = options.contains_key("transport");
+    (!way.is_empty()).then(|| match programmed {
+        true => format!("through {way}"),
+        false => format!("with the {way}"),
+    })
+}
+
 /// What the headline table asks in a scenario. Rule updates have a table of their own
 /// ([`crate::update_table`]).
 const fn headline_metrics(scenario: ScenarioKind) -> &'static [Metric] {

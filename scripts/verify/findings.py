@@ -519,6 +519,10 @@ class Sentence:
             if seen != self.sizes:
                 raise Wrong(f"by size names {seen} of {self.sizes}")
             self.left = self.left.replace(tail.group(0), "•")
+        for outcome, names in re.findall(r" (Failed|Timed out|Unsupported|Not run): (.*?)\.(?= |$)", self.left):
+            for name in re.findall(NAME, names):
+                if run.sample(self.key(name, scenario, **options), metric):
+                    raise Wrong(f"{name} is called '{outcome}', and has numbers")
 
         # What is left are names: those of the cells above, with the numbers of their options.
         self.left = re.sub(NAME, "", self.left)
@@ -561,7 +565,7 @@ def adding(s):
     s.ranking("service-add", "update_time")
 
 
-@sentence(r"^Installing ")
+@sentence(r"^Installing .* from nothing: ")
 def installing(s):
     s.exact(rf"^Installing ({DIGITS}) services", s.largest)
     s.ranking("cold-install", "update_time")
@@ -617,7 +621,7 @@ def flatness(s, protocol):
         raise Wrong("states no share")
 
 
-@sentence(r"^Each service passed on the way to the last one, iptables-nft beside iptables-legacy, (TCP|UDP) packets")
+@sentence(r"^What each service passed on the way to the last one costs in both iptables engines, (TCP|UDP) packets")
 def engines(s, protocol):
     span = spans(s.text)
     nft, legacy = (slope_of(s, m, protocol, span) for m in ("iptables-nft", "iptables-legacy"))
@@ -627,12 +631,14 @@ def engines(s, protocol):
         same(value, nft.estimate / legacy.estimate)
         low, high = nft.ci.ends[0] / legacy.ci.ends[1], nft.ci.ends[1] / legacy.ci.ends[0]
         same_interval(ends, Interval(low, high, SLACK * (high - low), SLACK * (high - low)))
-    s.take(rf"({DIGITS}) times \(({INTERVAL})\)", quotient)
-    for fit in (nft, legacy):
-        value, ends = re.search(rf"({VALUE}) \(({INTERVAL})\)", s.left).groups()
+    s.take(rf"a ratio of ({DIGITS}) \(({INTERVAL})\)", quotient)
+
+    def slope(name, value, ends):
+        fit = {"iptables-nft": nft, "iptables-legacy": legacy}[name]
         same(value, fit.estimate)
         same_interval(ends, fit.ci)
-        s.left = re.sub(rf"{VALUE} \({INTERVAL}\)", "•", s.left, count=1)
+    if s.take(rf"(iptables-nft|iptables-legacy) ({VALUE}) \(({INTERVAL})\)", slope) != 2:
+        raise Wrong("does not state two slopes")
 
 
 @sentence(r"^First (TCP|UDP) packet to the last of .* ÷ to the first one")
@@ -691,12 +697,11 @@ def set_messages(s):
         raise Wrong("states no number")
 
 
-@sentence(r"^kube-proxy .*'s sync ")
+@sentence(r"^kube-proxy's whole sync ")
 def syncs(s):
     s.exact(rf"that adds one service to ({DIGITS}):", s.largest)
-    seen = set()
 
-    def check(name, sync, transport, times, ends, apply):
+    def check(name, sync, versions, times, ends, known, apply):
         key = s.key(name, "service-add")
         a, b = s.run.sample(key, "sync_time"), s.run.sample(key, "update_time")
         s.stated(sync, a)
@@ -709,19 +714,18 @@ def syncs(s):
                 wide = expected.ends[1] - expected.ends[0]
                 expected = Interval(*expected.ends, 2 * SLACK * wide, 2 * SLACK * wide)
             same_interval(ends, expected)
-        seen.update(s.run.facts(key, "kube_proxy_version"))
-    part = rf"({NAME}) ({STATED})((?: through [^,]*)?), ({DIGITS}) times \(({INTERVAL})(?:: not distinguished from 1)?\) its update_time of ({STATED})"
+            if expected and not known and expected.ends[0] + expected.slack[0] < 1 < expected.ends[1] - expected.slack[1]:
+                raise Wrong(f"{name}: its interval holds 1, and nothing says so")
+        if set(versions.split(" and ")) != s.run.facts(key, "kube_proxy_version"):
+            raise Wrong(f"{name} names kube-proxy {versions}, and its cells name {s.run.facts(key, 'kube_proxy_version')}")
+    part = rf"({NAME}) ({STATED})(?: through [^,]*?)? in kube-proxy ([^,]*), ({DIGITS}) times \(({INTERVAL})(: not distinguished from 1)?\) its update_time of ({STATED})"
     if not s.take(part, check):
         raise Wrong("states no sync")
-    versions = re.match(r"^kube-proxy (.*)'s sync", s.text).group(1).split(" and ")
-    if set(versions) != seen:
-        raise Wrong(f"names kube-proxy {versions}, and the cells name {seen}")
-    s.left = re.sub(r"^kube-proxy .*'s sync", "•", s.left)
 
 
-@sentence(r"^One transaction for ")
+@sentence(r"^Installing .* services in one transaction: ")
 def chunks(s):
-    s.exact(rf"^One transaction for ({DIGITS}) services", s.largest)
+    s.exact(rf"^Installing ({DIGITS}) services in one transaction", s.largest)
 
     def cells(chunk, mode, words):
         options = dict(options_of(w) for w in words.split(", "))

@@ -1,6 +1,6 @@
 //! The data of the page, to take away: the summary inside the page, the results beside it.
 
-use std::io::Write;
+use std::io::{self, BufWriter, Write};
 
 use data_encoding::BASE64;
 use flate2::Compression;
@@ -11,8 +11,8 @@ use schema::summary::Summary;
 use crate::load::RESULTS;
 use crate::quantity::whole;
 
-/// The largest summary that a page holds, in letters of base64: a page stays small enough to mail.
-const EMBEDDED: usize = 600_000;
+/// The largest summary that a page holds, compressed, in bytes: a page stays small enough to mail.
+const EMBEDDED: usize = 450_000;
 
 /// Links to the data. `results`: where the results lie, seen from the page.
 pub(super) fn section(summary: &Summary, results: Option<&str>) -> Markup {
@@ -45,12 +45,28 @@ pub(super) fn section(summary: &Summary, results: Option<&str>) -> Markup {
 
 /// The summary, compressed, as base64; `None` when it is too large.
 fn embedded(summary: &Summary) -> Option<String> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    serde_json::to_writer(&mut encoder, summary).ok()?;
-    encoder.flush().ok()?;
-    let bytes = encoder.finish().ok()?;
-    let text = BASE64.encode(&bytes);
-    (text.len() <= EMBEDDED).then_some(text)
+    let encoder = GzEncoder::new(Bounded(Vec::new()), Compression::default());
+    // The encoder takes long over single letters.
+    let mut letters = BufWriter::with_capacity(1 << 16, encoder);
+    serde_json::to_writer(&mut letters, summary).ok()?;
+    let bytes = letters.into_inner().ok()?.finish().ok()?.0;
+    Some(BASE64.encode(&bytes))
+}
+
+/// Takes no more bytes than a page holds: a summary of a hundred times as much is not compressed to its end.
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > EMBEDDED {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A relative path as a reference: what has a meaning of its own there is escaped (RFC 3986).

@@ -7,7 +7,7 @@ use schema::{Metric, Mode, Unit};
 use super::Ids;
 use super::updates::LINES;
 use crate::quantity::{digits, interval, shortened, span, value, whole};
-use crate::scope::{Question, Scope, instead, is_lowest, mishap, option, place, way};
+use crate::scope::{Question, Scope, instead, is_lowest, mishap, option, place, through, way};
 use crate::summarise::FloorRatio;
 
 /// What the data say: the answers to what is asked first.
@@ -155,7 +155,6 @@ fn cell(answers: &[&Row], mode: Mode, question: &Question) -> Markup {
 }
 
 fn answer(row: &Row, answers: &[&Row]) -> Markup {
-    let through = way(&row.key.options);
     html! {
         @match (row.median, row.unit) {
             (Some(median), Some(unit)) => {
@@ -166,7 +165,7 @@ fn answer(row: &Row, answers: &[&Row]) -> Markup {
             },
             _ => span.bad { (instead(row)) },
         }
-        @if !through.is_empty() { span.small { "through " (through) } }
+        @if let Some(through) = through(&row.key.options) { span.small { (through) } }
         @if let (Some(_), Some(reason)) = (row.median, mishap(row)) {
             span.small.bad { (reason) }
         }
@@ -175,9 +174,14 @@ fn answer(row: &Row, answers: &[&Row]) -> Markup {
 
 /// "28.5–29.9 µs, n = 3,300 in 11 stays".
 pub(crate) fn behind(row: &Row, unit: Unit) -> String {
-    let interval = row
-        .ci95
-        .map_or_else(|| "no interval".to_owned(), |ci95| interval(ci95, unit));
+    let ends = |name: &str| row.quantiles.get(name);
+    let interval = match row.ci95 {
+        None => "no interval".to_owned(),
+        Some(_) if ends("min").is_some() && ends("min") == ends("max") => {
+            "the same in every sample".to_owned()
+        }
+        Some(ci95) => interval(ci95, unit),
+    };
     let stays = if row.stays == 1 {
         "1 stay".to_owned()
     } else {
@@ -211,8 +215,8 @@ pub(super) fn floors(ratios: &[FloorRatio], scope: &Scope) -> Markup {
     };
     html! {
         @if !keys.is_empty() {
-            section {
-                h3 { "First packets against both floors" @if !scope.variant.is_empty() { ": " (scope.variant) } }
+            details {
+                summary { "First packets against both floors, at every position" @if !scope.variant.is_empty() { ": " (scope.variant) } }
                 div.scroll tabindex="0" role="region" aria-label="Ratios to the floors" {
                     table.cards.ratios {
                         caption {

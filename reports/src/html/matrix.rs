@@ -122,9 +122,10 @@ fn shown(answer: &Answer<'_>, metric: Metric) -> Markup {
     }
 }
 
+/// "1.99 (1.78–2.23)"; without an interval, which is said beside the median, the ratio alone.
 fn ratio(ratio: &Ratio) -> String {
-    let ci95 = ratio.ci95.map_or_else(|| "no interval".to_owned(), span);
-    format!("{} ({ci95})", digits(ratio.ratio))
+    let ci95 = ratio.ci95.map(|ci95| format!(" ({})", span(ci95)));
+    format!("{}{}", digits(ratio.ratio), ci95.unwrap_or_default())
 }
 
 /// The charts over N, small: what grows shows at a glance.

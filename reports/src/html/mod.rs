@@ -14,6 +14,7 @@ pub(crate) mod updates;
 
 use data_encoding::BASE64;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use schema::Accelerator;
 use schema::summary::Summary;
 use sha2::{Digest, Sha256};
 
@@ -224,6 +225,11 @@ fn banners(run: &Run, summary: &Summary) -> Markup {
         @if summary.noise.is_none() && measured {
             p.banner { strong { "Noise unknown. " } "This run has no A/A pair (mode none measured twice), so differences have nothing to be held against." }
         }
+        @for (accelerator, what, meaning) in CLOCKS {
+            @if summary.environments.values().any(|facts| facts.accel == *accelerator) {
+                p.banner { strong { (what) } " " (meaning) }
+            }
+        }
         @if coverage.ended != "complete" {
             p.banner { strong { "Not the whole plan. " } (trust::coverage_text(summary)) }
         }
@@ -235,6 +241,22 @@ fn banners(run: &Run, summary: &Summary) -> Markup {
         }
     }
 }
+
+/// Where a second is not what a reader takes it for.
+const CLOCKS: &[(Accelerator, &str, &str)] = &[
+    (
+        Accelerator::Tcg,
+        "Translated processor.",
+        "QEMU translates every instruction of the guest (TCG, no KVM): times are many times those of hardware, and not all by the same factor. \
+         Read how modes stand to each other and how they grow, not the times themselves.",
+    ),
+    (
+        Accelerator::TcgIcount,
+        "Instructions, not time.",
+        "Times are executed instructions of the guest (QEMU's TCG with -icount), the same on every machine. They rank work done; \
+         cache misses, and waiting for other processors, cost nothing here.",
+    ),
+];
 
 /// The reasons of a run without a number, the most frequent first.
 fn why_nothing(summary: &Summary) -> String {

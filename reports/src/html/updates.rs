@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use schema::summary::{Row, Summary};
 
 use super::headline::behind;
-use crate::quantity::{value, whole};
+use crate::quantity::{noun, value, whole};
 use crate::scope::{Scope, is_lowest, mishap};
 use crate::update_table::{Answer, COUNTED, UpdateTable, update_tables, without_time};
 
@@ -90,10 +90,12 @@ fn answer(answer: &Answer<'_>, times: &[&Row]) -> Markup {
 /// "12 messages, 3.10 kB, 9 operations"; what the scenario does not count is named as such.
 pub(crate) fn counted(answer: &Answer<'_>) -> String {
     let (mut parts, mut missing) = (Vec::new(), Vec::new());
-    for ((_, noun), row) in COUNTED.iter().zip(answer.counted) {
+    for ((_, plural), row) in COUNTED.iter().zip(answer.counted) {
         match row.and_then(|row| row.median.zip(row.unit)) {
-            Some((median, unit)) => parts.push(format!("{} {noun}", value(median, unit))),
-            None => missing.push(*noun),
+            Some((median, unit)) => {
+                parts.push(format!("{} {}", value(median, unit), noun(median, plural)));
+            }
+            None => missing.push(*plural),
         }
     }
     if !missing.is_empty() {

@@ -5,8 +5,8 @@ use schema::{CellKey, Metric, Protocol, ScenarioKind};
 
 use super::axis::Axis;
 use super::chart::{
-    Series, Source, behind_points, crosses, curve, described, fit_of, gaps, left_out, series,
-    sizes, stated, unit_of_times,
+    Series, Source, behind_points, crosses, curve, described, extents, fit_of, gaps, left_out,
+    series, sizes, stated, unit_of_times,
 };
 use super::figure::{Body, Figure, Line, Panel, Point};
 use crate::quantity::{interval, value, whole};
@@ -61,6 +61,12 @@ fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figu
         return None;
     }
     let mut notes = vec![behind_points(rows())];
+    let medians = rows().filter_map(|row| row.median);
+    let axis = Axis::log("latency", medians, unit_of_times(rows()));
+    let reaches = |end: f64| axis.as_ref().is_some_and(|axis| !axis.holds(end));
+    if extents(rows()).any(reaches) {
+        notes.push("A bar without a cap goes on beyond the panel: few stays say little. Its ends are in the numbers.".to_owned());
+    }
     notes.push(
         "Lines of p50 are fits a + b·N where there are enough sizes; the legend gives b, the price of a service passed, with its 95 % interval. \
          p90 and p99 are quantiles of all samples, without an interval. Axes differ between panels."

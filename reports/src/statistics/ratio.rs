@@ -239,43 +239,106 @@ impl Behind {
 
 /// The ratio in each resample; `strata_too`: strata are drawn with replacement before their stays.
 fn resampled(strata: &[Stratum<'_>], sides: &[Sides], strata_too: bool, seed: u64) -> Vec<f64> {
-    let (mut rng, mut scratch) = (generator(seed), Scratch::default());
-    let (mut upper, mut lower, mut places) = (Vec::new(), Vec::new(), Vec::new());
-    (0..RESAMPLES)
-        .map(|_| {
-            let (mut sum, mut count) = (0.0, 0);
-            for index in 0..strata.len() {
-                let index = if strata_too {
-                    rng.random_range(0..strata.len())
-                } else {
-                    index
-                };
-                let (stratum, sides) = (&strata[index], &sides[index]);
-                draw(&sides.numerators, &mut rng, &mut upper);
-                if stratum.same_stays {
-                    lower.clone_from(&upper);
-                } else {
-                    draw(&sides.denominators, &mut rng, &mut lower);
-                }
-                for (a, b) in &stratum.pairs {
-                    let mut median = |sample: &Sample, drawn: &[u32]| {
-                        places.clear();
-                        places.extend(drawn.iter().filter_map(|&stay| sample.place_of(stay)));
-                        sample.resampled_median(&places, &mut rng, &mut scratch)
-                    };
-                    // A pair that none of the drawn stays measured says nothing in this resample.
-                    if let (Some(a), Some(b)) = (median(a, &upper), median(b, &lower)) {
-                        sum += (a / b).ln();
-                        count += 1;
-                    }
-                }
+    let mut rng = generator(seed);
+    let mut drawers: Vec<Drawer<'_>> = strata
+        .iter()
+        .zip(sides)
+        .map(|(stratum, sides)| Drawer::of(stratum, sides))
+        .collect();
+    let mut sums = vec![(0.0, 0u32); RESAMPLES];
+    if strata_too {
+        for sum in &mut sums {
+            for _ in 0..strata.len() {
+                let index = rng.random_range(0..strata.len());
+                drawers[index].draw(&mut rng, sum);
             }
-            (sum / f64::from(count)).exp()
-        })
-        .collect()
+        }
+    } else {
+        // One stratum after the other: what is drawn from stays near.
+        for drawer in &mut drawers {
+            for sum in &mut sums {
+                drawer.draw(&mut rng, sum);
+            }
+        }
+    }
+    let ratio = |(sum, count): (f64, u32)| (sum / f64::from(count)).exp();
+    sums.into_iter().map(ratio).collect()
 }
 
-fn draw(stays: &[u32], rng: &mut impl Rng, drawn: &mut Vec<u32>) {
-    drawn.clear();
-    drawn.extend((0..stays.len()).map(|_| stays[rng.random_range(0..stays.len())]));
+/// A sample, and where in it each stay of its stratum stands.
+struct Placed<'a> {
+    sample: &'a Sample,
+    places: Vec<Option<usize>>,
+}
+
+impl<'a> Placed<'a> {
+    fn of(sample: &'a Sample, stays: &[u32]) -> Self {
+        let places = stays.iter().map(|stay| sample.place_of(*stay)).collect();
+        Self { sample, places }
+    }
+}
+
+/// Draws from one stratum.
+struct Drawer<'a> {
+    pairs: Vec<(Placed<'a>, Placed<'a>)>,
+    same_stays: bool,
+    /// Stays of the numerators and of the denominators, as indices.
+    upper: Vec<usize>,
+    lower: Vec<usize>,
+    places: Vec<usize>,
+    scratch: Scratch,
+}
+
+impl<'a> Drawer<'a> {
+    fn of(stratum: &Stratum<'a>, sides: &Sides) -> Self {
+        // Of the same stays, those of the numerators are drawn.
+        let below = if stratum.same_stays {
+            &sides.numerators
+        } else {
+            &sides.denominators
+        };
+        let placed = |(a, b): &(&'a Sample, &'a Sample)| {
+            (Placed::of(a, &sides.numerators), Placed::of(b, below))
+        };
+        Self {
+            pairs: stratum.pairs.iter().map(placed).collect(),
+            same_stays: stratum.same_stays,
+            upper: vec![0; sides.numerators.len()],
+            lower: vec![0; below.len()],
+            places: Vec::new(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Adds the logarithm of each pair's ratio in one resample, and how many there are.
+    fn draw(&mut self, rng: &mut impl Rng, (sum, count): &mut (f64, u32)) {
+        draw(&mut self.upper, rng);
+        if self.same_stays {
+            self.lower.clone_from(&self.upper);
+        } else {
+            draw(&mut self.lower, rng);
+        }
+        for (a, b) in &self.pairs {
+            let mut median = |side: &Placed<'_>, drawn: &[usize]| {
+                self.places.clear();
+                self.places
+                    .extend(drawn.iter().filter_map(|stay| side.places[*stay]));
+                side.sample
+                    .resampled_median(&self.places, rng, &mut self.scratch)
+            };
+            // A pair that none of the drawn stays measured says nothing in this resample.
+            if let (Some(a), Some(b)) = (median(a, &self.upper), median(b, &self.lower)) {
+                *sum += (a / b).ln();
+                *count += 1;
+            }
+        }
+    }
+}
+
+/// As many stays as there are, with replacement.
+fn draw(stays: &mut [usize], rng: &mut impl Rng) {
+    let all = stays.len();
+    for stay in stays {
+        *stay = rng.random_range(0..all);
+    }
 }

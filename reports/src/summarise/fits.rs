@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 
 use schema::summary::{Fit, Row};
-use schema::{CellKey, Metric, Samples, ScenarioKind, Unit};
+use schema::{CellKey, Metric, ScenarioKind, Unit};
 
 use super::cells::Cells;
-use crate::statistics::{Fitted, Sample, Size, linear, power, proportional, seed_of};
+use crate::statistics::{Fitted, Size, linear, power, proportional, seed_of};
 
 /// Costs of an update, fitted as powers of N.
 const COSTS: &[Metric] = &[
@@ -64,20 +64,17 @@ fn fits_of(cells: &Cells<'_>, family: &[&CellKey]) -> Vec<Fit> {
             .iter()
             .flat_map(|(metrics, model)| metrics.iter().map(move |metric| (*metric, model)));
         for (metric, model) in wanted {
-            let samples = samples(cells, family, metric);
+            let sizes = sizes(cells, family, metric);
             let unit = family
                 .iter()
                 .find_map(|key| cells.metrics(key).get(&metric).copied());
             let asked = (metric, unit.unwrap_or(metric.unit()));
-            let whole = one(first, asked, &samples, model);
-            let bends = whole.is_some() && model.in_parts && samples.len() > 2;
+            let whole = one(first, asked, &sizes, model);
+            let bends = whole.is_some() && model.in_parts && sizes.len() > 2;
             fits.extend(whole);
             if bends {
-                fits.extend(
-                    samples
-                        .windows(2)
-                        .filter_map(|pair| one(first, asked, pair, model)),
-                );
+                let pairs = sizes.windows(2);
+                fits.extend(pairs.filter_map(|pair| one(first, asked, pair, model)));
             }
         }
     }
@@ -103,31 +100,29 @@ pub(super) fn mark_noisy(fits: &mut [Fit], rows: &[Row]) {
     }
 }
 
-/// Samples by N, ascending.
-fn samples(cells: &Cells<'_>, family: &[&CellKey], metric: Metric) -> Vec<(u32, Sample)> {
-    let mut samples: Vec<(u32, Sample)> = family
+/// The sizes of a family, by ascending N, drawn once for all of its fits.
+fn sizes(cells: &Cells<'_>, family: &[&CellKey], metric: Metric) -> Vec<Size> {
+    let seed = family.first().map_or(0, |first| {
+        let shape = CellKey {
+            services: 0,
+            ..(*first).clone()
+        };
+        seed_of(&format!("{shape} {} {metric} by size", shape.environment))
+    });
+    family
         .iter()
-        .filter_map(|key| Some((key.services, cells.sample(key, metric)?)))
-        .collect();
-    // Counts are the same in all stays: then two say as much as all, and are drawn in less time.
-    let exact =
-        |(_, sample): &(u32, Sample)| sample.stays().len() > 2 && sample.min() == sample.max();
-    if samples.iter().all(exact) {
-        for (_, sample) in &mut samples {
-            let one = Samples::Values(vec![sample.min()]);
-            if let Some(short) = Sample::new([(0, &one), (1, &one)]) {
-                *sample = short;
-            }
-        }
-    }
-    samples
+        .filter_map(|key| {
+            let sample = cells.sample(key, metric)?;
+            Some(Size::of(key.services, &sample, seed))
+        })
+        .collect()
 }
 
 struct Model {
     name: &'static str,
     /// Whether each adjacent pair of sizes is fitted too: a curve that bends shows there.
     in_parts: bool,
-    fit: fn(&[Size<'_>], u64) -> Option<Fitted>,
+    fit: fn(&[Size]) -> Option<Fitted>,
     unit: fn(Unit) -> String,
 }
 
@@ -151,26 +146,11 @@ const POWER: Model = Model {
 fn one(
     key: &CellKey,
     (metric, unit): (Metric, Unit),
-    samples: &[(u32, Sample)],
+    sizes: &[Size],
     model: &Model,
 ) -> Option<Fit> {
-    let sizes: Vec<Size<'_>> = samples
-        .iter()
-        .map(|(services, sample)| Size {
-            services: *services,
-            sample,
-        })
-        .collect();
-    let (from, to) = (sizes.first()?.services, sizes.last()?.services);
-    let family = CellKey {
-        services: 0,
-        ..key.clone()
-    };
-    let seed = seed_of(&format!(
-        "{family} {} {metric} {} {from} {to}",
-        key.environment, model.name
-    ));
-    let fitted = (model.fit)(&sizes, seed)?;
+    let (from, to) = (sizes.first()?.services(), sizes.last()?.services());
+    let fitted = (model.fit)(sizes)?;
     Some(Fit {
         mode: key.mode,
         scenario: key.scenario,

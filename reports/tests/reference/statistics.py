@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 import scipy
-from scipy import optimize, stats
+from scipy import stats
 
 rng = np.random.default_rng(20261125)
 
@@ -146,19 +146,6 @@ def corrections():
     return cases
 
 
-def bca():
-    cases = []
-    for data, statistic in [(rng.lognormal(0, 0.8, 14), np.mean), (rng.exponential(1, 25), np.std),
-                            (rng.normal(0, 1, 9), np.mean)]:
-        found = stats.bootstrap((data,), statistic, method="BCa", n_resamples=2000, vectorized=True,
-                                random_state=rng)
-        without = [statistic(np.delete(data, i)) for i in range(len(data))]
-        cases.append({"resampled": floats(found.bootstrap_distribution), "seen": float(statistic(data)),
-                      "without_each": floats(without),
-                      "ci95": floats([found.confidence_interval.low, found.confidence_interval.high])})
-    return cases
-
-
 def normal():
     points = [1e-12, 1e-6, 0.001, 0.025, 0.3, 0.5, 0.8, 0.975, 0.999999]
     return [{"p": p, "x": float(stats.norm.ppf(p))} for p in points]
@@ -181,18 +168,10 @@ def fits():
     return cases
 
 
-def crossings():
-    at = np.array([100, 300, 1000, 3000, 10000.0])
-    a, b = 5e4 * at**0.9, 4e6 * at**0.2
-    gap = lambda n: np.interp(np.log(n), np.log(at), np.log(a)) - np.interp(np.log(n), np.log(at), np.log(b))
-    return [{"services": [int(v) for v in at], "a": floats(a), "b": floats(b),
-             "crossover": float(optimize.brentq(gap, 100, 10000, xtol=1e-9))}]
-
-
 json.dump({
     "command": "python reports/tests/reference/statistics.py", "scipy": scipy.__version__, "numpy": np.__version__,
     "mann_whitney": mann_whitney(), "signed_rank": signed_rank(), "shifts": shifts(), "middles": middles(),
-    "permutations": permutations(), "aligned": aligned(), "corrections": corrections(), "bca": bca(),
-    "normal": normal(), "fits": fits(), "crossings": crossings(),
+    "permutations": permutations(), "aligned": aligned(), "corrections": corrections(),
+    "normal": normal(), "fits": fits(),
 }, sys.stdout, indent=0)
 sys.stdout.write("\n")

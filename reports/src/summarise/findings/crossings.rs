@@ -32,8 +32,9 @@ struct Crossing {
 }
 
 impl Context<'_, '_> {
-    /// Who overtakes whom, for first packets and for the updates that are made one by one.
-    pub(super) fn crossings(&self) -> Vec<Finding> {
+    /// Who overtakes whom, for first packets and for the updates that are made one by one; with each sentence
+    /// whether it knows of a crossing.
+    pub(super) fn crossings(&self) -> Vec<(bool, Finding)> {
         let mut questions: Vec<(String, ScenarioKind, Option<String>)> = self
             .protocols()
             .into_iter()
@@ -66,7 +67,11 @@ impl Context<'_, '_> {
             .collect()
     }
 
-    fn crossings_of(&self, question: &str, asks: impl Fn(&CellKey) -> bool) -> Option<Finding> {
+    fn crossings_of(
+        &self,
+        question: &str,
+        asks: impl Fn(&CellKey) -> bool,
+    ) -> Option<(bool, Finding)> {
         let curves = self.curves(&asks);
         let (mut parts, mut proof, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
         for (index, a) in curves.iter().enumerate() {
@@ -116,11 +121,12 @@ impl Context<'_, '_> {
             let rows = curves.iter().flat_map(|curve| &curve.rows);
             proof = rows.map(|row| evidence(row)).collect();
         }
-        Some(Finding {
+        let finding = Finding {
             text,
             evidence: proof,
             headline: false,
-        })
+        };
+        Some((!parts.is_empty(), finding))
     }
 
     /// The curves of the modes that serve services, each through its ordinary way, in the fixed order.

@@ -88,16 +88,16 @@ impl Context<'_, '_> {
         let quotient = if legacy.ci95[0] > 0.0 && nft.ci95[0] > 0.0 {
             let bounds = [nft.ci95[0] / legacy.ci95[1], nft.ci95[1] / legacy.ci95[0]];
             format!(
-                "{} times ({})",
+                "a ratio of {} ({})",
                 digits(nft.estimate / legacy.estimate),
                 span(bounds)
             )
         } else {
-            "no quotient, since a slope is not distinguished from 0".to_owned()
+            "no ratio, since a slope is not distinguished from 0".to_owned()
         };
         Some(Finding {
             text: format!(
-                "Each service passed on the way to the last one, iptables-nft beside iptables-legacy, {} packets, {}: {} and {}; {quotient}.",
+                "What each service passed on the way to the last one costs in both iptables engines, {} packets, {}: iptables-nft {}, iptables-legacy {}; {quotient}.",
                 protocol.to_uppercase(),
                 range(nft),
                 slope(nft),

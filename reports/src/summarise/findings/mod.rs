@@ -8,6 +8,8 @@ mod growth;
 mod ranking;
 mod update_parts;
 
+use std::collections::BTreeMap;
+
 use schema::summary::{Finding, Fit, Row, Summary};
 use schema::{CellKey, Metric, Mode, ScenarioKind, Unit};
 
@@ -19,6 +21,8 @@ use crate::scope::{Scope, lower_bound, option, scopes};
 struct Context<'a, 'r> {
     cells: &'a Cells<'r>,
     summary: &'a Summary,
+    /// The rows of the summary, to look up.
+    rows: &'a BTreeMap<(&'a CellKey, Option<Metric>), &'a Row>,
     scope: Scope,
     /// Largest N of the scope.
     largest: u32,
@@ -27,12 +31,18 @@ struct Context<'a, 'r> {
 pub(super) fn findings(cells: &Cells<'_>, summary: &Summary) -> Vec<Finding> {
     let scopes = scopes(summary);
     let several = scopes.len() > 1;
+    let rows = summary
+        .cells
+        .iter()
+        .map(|row| ((&row.key, row.metric), row));
+    let rows = rows.collect();
     let mut all = Vec::new();
     for scope in scopes {
         let largest = scope.largest(summary);
         let context = Context {
             cells,
             summary,
+            rows: &rows,
             scope,
             largest,
         };
@@ -50,7 +60,14 @@ pub(super) fn findings(cells: &Cells<'_>, summary: &Summary) -> Vec<Finding> {
 impl Context<'_, '_> {
     /// The sentences of a scope: those that answer what is asked first, then the others.
     fn all(&self) -> Vec<Finding> {
-        let mut found = self.headlines();
+        let crossings = self.crossings().into_iter();
+        // That no crossing is known answers nobody's question: it stands with the rest.
+        let (known, unknown): (Vec<_>, Vec<_>) = crossings.partition(|(known, _)| *known);
+        let text_of = |(_, finding): (bool, Finding)| finding;
+        let mut found = self.rankings();
+        found.extend(known.into_iter().map(text_of));
+        found.extend(self.exponents());
+        found.extend(self.memory());
         for finding in &mut found {
             finding.headline = true;
         }
@@ -61,6 +78,7 @@ impl Context<'_, '_> {
             found.extend(self.engines(protocol));
             found.extend(self.positions(protocol));
         }
+        found.extend(unknown.into_iter().map(text_of));
         found.extend(self.handed_over());
         found.extend(self.set_messages());
         found.extend(self.syncs());
@@ -69,8 +87,8 @@ impl Context<'_, '_> {
         found
     }
 
-    /// Who is fastest, who overtakes whom, how cost grows, what a service holds.
-    fn headlines(&self) -> Vec<Finding> {
+    /// Who is fastest at what is asked first.
+    fn rankings(&self) -> Vec<Finding> {
         let services = whole(self.largest.into());
         let mut found = Vec::new();
         for protocol in &self.protocols() {
@@ -93,9 +111,6 @@ impl Context<'_, '_> {
             |key| key.scenario == ScenarioKind::ColdInstall,
             Metric::UpdateTime,
         ));
-        found.extend(self.crossings());
-        found.extend(self.exponents());
-        found.extend(self.memory());
         found
     }
 
@@ -121,19 +136,14 @@ impl Context<'_, '_> {
     }
 
     fn row(&self, key: &CellKey, metric: Metric) -> Option<&Row> {
-        self.summary
-            .cells
-            .iter()
-            .find(|row| row.key == *key && row.metric == Some(metric))
+        self.rows.get(&(key, Some(metric))).copied()
     }
 
     /// Lower bound of a cell without numbers, nanoseconds, where the metric is the time that it bounds.
     fn lower_bound(&self, key: &CellKey, metric: Metric) -> Option<f64> {
-        self.summary
-            .cells
-            .iter()
-            .filter(|row| metric == Metric::UpdateTime && row.key == *key)
-            .find_map(lower_bound)
+        let row = self.rows.get(&(key, None));
+        row.filter(|_| metric == Metric::UpdateTime)
+            .and_then(|row| lower_bound(row))
     }
 
     /// Fits of the modes that serve services.

@@ -4,10 +4,30 @@ use schema::summary::{Finding, Row};
 use schema::{CellKey, Metric, ScenarioKind};
 
 use super::{Context, bounded, evidence, listed, names, stated, words};
-use crate::quantity::{counted, digits, span, value, whole};
+use crate::quantity::{counted, digits, noun, span, value, whole};
 use crate::scope::{are_apart, is_lowest};
 use crate::statistics::FEW_STAYS;
 use crate::summarise::ratios::ratio;
+
+/// " Not run: iptables-nft (one transaction). Unsupported: ipvs.": a ranking says who is not in it.
+fn without_number(gaps: &[(String, String)]) -> String {
+    [
+        ("failed", "Failed"),
+        ("timed-out", "Timed out"),
+        ("unsupported", "Unsupported"),
+        ("not-run", "Not run"),
+    ]
+    .into_iter()
+    .map(|(outcome, word)| {
+        let mine = gaps.iter().filter(|(of, _)| of == outcome);
+        let names: Vec<String> = mine.map(|(_, name)| name.clone()).collect();
+        match names.is_empty() {
+            true => String::new(),
+            false => format!(" {word}: {}.", listed(&names)),
+        }
+    })
+    .collect()
+}
 
 /// A series at the largest N.
 struct Entry<'a> {
@@ -27,11 +47,15 @@ impl Context<'_, '_> {
         let keys = self.keys_at_largest(&asks);
         let mut entries = Vec::new();
         let mut bounds: Vec<(String, f64)> = Vec::new();
+        let mut gaps: Vec<(String, String)> = Vec::new();
         for (key, name) in keys.iter().zip(names(&keys)) {
             match (self.row(key, metric), self.lower_bound(key, metric)) {
                 (Some(row), _) => entries.push(Entry { name, key, row }),
                 (None, Some(after_ns)) => bounds.push((name, after_ns)),
-                (None, None) => {}
+                (None, None) => {
+                    let row = self.rows.get(&(*key, None));
+                    gaps.extend(row.map(|row| (row.outcome.clone(), name)));
+                }
             }
         }
         entries.sort_by(|a, b| {
@@ -53,13 +77,14 @@ impl Context<'_, '_> {
             return None;
         }
         let verdict = self.verdict(&entries, &bounds, metric);
+        let gaps = without_number(&gaps);
         let evidence = entries.iter().map(|entry| evidence(entry.row)).collect();
         let text = if verdict.is_empty() {
-            format!("{question}: {}.", values.join("; "))
+            format!("{question}: {}.{gaps}", values.join("; "))
         } else {
             let by_size = self.by_size(&asks, metric);
             format!(
-                "{question}: {verdict}{by_size} Medians: {}.",
+                "{question}: {verdict}{by_size}{gaps} Medians: {}.",
                 values.join("; ")
             )
         };
@@ -243,7 +268,7 @@ impl Context<'_, '_> {
         }
         let services = whole(self.largest.into());
         let text = format!(
-            "One transaction for {services} services: takes {}.",
+            "Installing {services} services in one transaction: {}.",
             parts.join("; ")
         );
         (!parts.is_empty()).then_some(Finding {
@@ -292,7 +317,9 @@ impl Context<'_, '_> {
                 continue;
             }
             let mut said = Vec::new();
-            for (metric, noun) in [(Metric::Messages, " messages"), (Metric::BytesSent, "")] {
+            for (metric, plural) in [(Metric::Messages, " messages"), (Metric::BytesSent, "")] {
+                let said_of =
+                    |count: f64, unit| format!("{}{}", value(count, unit), noun(count, plural));
                 let (Some(a), Some(b)) = (self.row(&small, metric), self.row(key, metric)) else {
                     continue;
                 };
@@ -304,9 +331,9 @@ impl Context<'_, '_> {
                 }
                 proof.extend([evidence(a), evidence(b)]);
                 said.push(if x == y {
-                    format!("{}{noun} at both", value(y, unit))
+                    format!("{} at both", said_of(y, unit))
                 } else {
-                    format!("{}{noun} and {}{noun}", value(x, unit), value(y, unit))
+                    format!("{} and {}", said_of(x, unit), said_of(y, unit))
                 });
             }
             if !said.is_empty() {

@@ -1,7 +1,5 @@
 //! What an update's time is made of: the tool's own part, and what kube-proxy does around the apply.
 
-use std::collections::BTreeSet;
-
 use schema::summary::Finding;
 use schema::{CellKey, Metric, Mode, ScenarioKind};
 
@@ -74,7 +72,6 @@ impl Context<'_, '_> {
     pub(super) fn syncs(&self) -> Option<Finding> {
         let keys = self.keys_at_largest(|key| key.scenario == ScenarioKind::ServiceAdd);
         let (mut parts, mut proof) = (Vec::new(), Vec::new());
-        let mut versions = BTreeSet::new();
         for (key, name) in keys.iter().zip(names(&keys)) {
             let (Some(sync), Some(apply)) = (
                 self.row(key, Metric::SyncTime),
@@ -101,25 +98,23 @@ impl Context<'_, '_> {
             } else {
                 format!(" through {}", through.join(" and "))
             };
-            let known = if ratio.is_distinguished() {
-                ""
-            } else {
-                ": not distinguished from 1"
+            let ci95 = match ratio.ci95 {
+                None => "no interval".to_owned(),
+                Some(ci95) if ratio.is_distinguished() => span(ci95),
+                Some(ci95) => format!("{}: not distinguished from 1", span(ci95)),
             };
-            let ci95 = ratio.ci95.map_or_else(|| "no interval".to_owned(), span);
+            let versions: Vec<String> = named.into_iter().collect();
             parts.push(format!(
-                "{name} {}{through}, {} times ({ci95}{known}) its update_time of {}",
+                "{name} {}{through} in kube-proxy {}, {} times ({ci95}) its update_time of {}",
                 stated(sync),
+                versions.join(" and "),
                 digits(ratio.ratio),
                 stated(apply)
             ));
-            versions.extend(named);
             proof.extend([evidence(sync), evidence(apply)]);
         }
-        let versions: Vec<String> = versions.into_iter().collect();
         let text = format!(
-            "kube-proxy {}'s sync (its read-back and the apply, sync_time) that adds one service to {}: {}.",
-            versions.join(" and "),
+            "kube-proxy's whole sync (its read-back and the apply, sync_time) that adds one service to {}: {}.",
             whole(self.largest.into()),
             parts.join("; ")
         );
