@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use reports::synthetic::{self, Shape};
 use reports::{Run, plots, render_markdown, summarise};
 use schema::summary::{Finding, Summary};
-use schema::{CellKey, Metric, Mode, Samples, SandboxKind, ScenarioKind};
+use schema::{CellKey, Metric, Mode, Outcome, Samples, SandboxKind, ScenarioKind};
 
 /// Scenarios from which the sentences of this file are made.
 const ASKED: &[ScenarioKind] = &[
@@ -289,4 +289,41 @@ fn without_memory_cells_the_readings_around_an_install_give_the_price_of_a_servi
     // Cells of `memory` say more.
     run.cells.extend(RUN.cells.iter().cloned());
     assert_eq!(text(&summarise(&run), MEMORY), text(&SUMMARY, MEMORY));
+}
+
+#[test]
+fn a_ranking_says_who_has_no_number_and_why() {
+    let ranked = "Adding one service to 10,000: ";
+    let full = text(&SUMMARY, ranked).to_owned();
+    assert!(
+        !full.contains("Unsupported") && !full.contains("Not run"),
+        "{full}"
+    );
+    let lacking = changed(ScenarioKind::ServiceAdd, |record| {
+        record.outcome = match record.key.mode {
+            Mode::Ipset => Outcome::Unsupported {
+                reason: "no ip_set".to_owned(),
+            },
+            Mode::IptablesLegacy => Outcome::NotRun {
+                reason: "budget".to_owned(),
+            },
+            _ => return,
+        };
+        record.series.clear();
+    });
+    let said = text(&lacking, ranked);
+    assert!(
+        said.contains(" Unsupported: ipset. Not run: iptables-legacy. Medians: "),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_crossing_that_is_not_known_is_no_headline() {
+    for finding in &SUMMARY.findings {
+        if finding.text.starts_with("Which mode overtakes which") {
+            let known = !finding.text.contains("no crossing is known");
+            assert_eq!(finding.headline, known, "{}", finding.text);
+        }
+    }
 }

@@ -456,3 +456,44 @@ fn linear_axes_show_the_same_points() {
     }
     assert!(seen > 8, "{seen}");
 }
+
+#[test]
+fn a_page_says_where_seconds_are_not_what_they_seem() {
+    let (run, summary) = &*PLAIN;
+    let told = |accelerator: schema::Accelerator| {
+        let mut summary = summary.clone();
+        let environments = summary.environments.values_mut();
+        environments.for_each(|facts| facts.accel = accelerator);
+        let html = render_html(&[(run, &summary)]);
+        ["Translated processor.", "Instructions, not time."].map(|words| html.contains(words))
+    };
+    assert_eq!(told(schema::Accelerator::None), [false, false]);
+    assert_eq!(told(schema::Accelerator::Kvm), [false, false]);
+    assert_eq!(told(schema::Accelerator::Tcg), [true, false]);
+    assert_eq!(told(schema::Accelerator::TcgIcount), [false, true]);
+}
+
+#[test]
+fn an_environment_without_any_number_is_a_sentence_and_no_table_of_nothing() {
+    let shape = Shape {
+        blocks: 2,
+        sizes: vec![100, 300],
+        samples: 5,
+        ..Shape::default()
+    };
+    let mut run = synthetic::run_on(&shape, &["6.1", "6.12"]);
+    let page = |run: &Run| render_html(&[(run, &summarise(run))]);
+    let tables = page(&run).matches("Which mode, at ").count();
+    for cell in &mut run.cells {
+        if cell.key.environment == "guest-6.12" {
+            cell.series.clear();
+            cell.outcome = schema::Outcome::NotRun {
+                reason: "interrupted".to_owned(),
+            };
+        }
+    }
+    let html = page(&run);
+    assert!(html.contains("Nothing was measured on guest-6.12, 2 endpoints a service. "));
+    assert!(html.contains("not-run: interrupted ("));
+    assert_eq!((tables, html.matches("Which mode, at ").count()), (2, 1));
+}

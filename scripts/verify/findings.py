@@ -667,7 +667,7 @@ def handed_over(s):
         name = re.match(NAME, part).group(0)
         small, large = (s.key(name, "service-add", n) for n in (s.sizes[0], s.largest))
         for piece in part[len(name):].split(", "):
-            metric = "messages" if "messages" in piece else "bytes_sent"
+            metric = "messages" if " message" in piece else "bytes_sent"
             values = re.findall(VALUE, piece)
             a, b = (s.run.sample(k, metric).median for k in (small, large))
             same(values[0], a)

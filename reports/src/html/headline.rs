@@ -4,10 +4,12 @@ use maud::{Markup, html};
 use schema::summary::{Finding, Row, Summary};
 use schema::{Metric, Mode, Unit};
 
-use super::Ids;
 use super::updates::LINES;
+use super::{Ids, worded};
 use crate::quantity::{digits, interval, shortened, span, value, whole};
-use crate::scope::{Question, Scope, instead, is_lowest, mishap, option, place, through, way};
+use crate::scope::{
+    Question, Scope, instead, is_lowest, mishap, option, place, scopes, through, way,
+};
 use crate::summarise::FloorRatio;
 
 /// What the data say: the answers to what is asked first.
@@ -49,16 +51,42 @@ fn sentences(summary: &Summary, headline: bool) -> Markup {
         .filter(|f| f.headline == headline)
         .collect();
     html! {
-        ul.findings { @for finding in all.iter().take(SENTENCES) { (sentence(finding)) } }
+        @for (scope, texts) in by_scope(summary, all.iter().take(SENTENCES)) {
+            @if !scope.is_empty() { h3 { (shortened(scope.trim_end_matches(": "), LONGEST)) } }
+            ul.findings { @for (finding, text) in texts { (sentence(finding, text)) } }
+        }
         @if all.len() > SENTENCES {
             p.hint { (whole((all.len() - SENTENCES) as u64)) " more sentences, of other environments, are in summary.json." }
         }
     }
 }
 
+/// Findings by what they say they are of, each with the rest of its text. Where there is one scope they say nothing.
+fn by_scope<'a>(
+    summary: &Summary,
+    findings: impl Iterator<Item = &'a &'a Finding>,
+) -> Vec<(String, Vec<(&'a Finding, &'a str)>)> {
+    let scopes = scopes(summary);
+    let several = scopes.iter().filter(|_| scopes.len() > 1);
+    let names: Vec<String> = several.map(|s| format!("{}: ", s.describe())).collect();
+    let mut groups: Vec<(String, Vec<(&Finding, &str)>)> = Vec::new();
+    for finding in findings {
+        let found = names.iter().find_map(|name| {
+            let text = finding.text.strip_prefix(name.as_str())?;
+            Some((name.clone(), text))
+        });
+        let (name, text) = found.unwrap_or_else(|| (String::new(), &finding.text));
+        match groups.last_mut() {
+            Some((last, texts)) if *last == name => texts.push((finding, text)),
+            _ => groups.push((name, vec![(finding, text)])),
+        }
+    }
+    groups
+}
+
 /// A sentence: its question, its verdict, and folded what it rests on.
-fn sentence(finding: &Finding) -> Markup {
-    let (question, rest) = finding.text.split_once(": ").unwrap_or(("", &finding.text));
+fn sentence(finding: &Finding, text: &str) -> Markup {
+    let (question, rest) = text.split_once(": ").unwrap_or(("", text));
     let (verdict, medians) = rest.split_once(" Medians: ").unwrap_or((rest, ""));
     html! {
         li {
@@ -163,7 +191,7 @@ fn answer(row: &Row, answers: &[&Row]) -> Markup {
                 @if row.noisy { span.badge.warn { "noisy" } }
                 span.small { (behind(row, unit)) }
             },
-            _ => span.bad { (instead(row)) },
+            _ => span.bad { (worded(instead(row))) },
         }
         @if let Some(through) = through(&row.key.options) { span.small { (through) } }
         @if let (Some(_), Some(reason)) = (row.median, mishap(row)) {

@@ -5,7 +5,9 @@ use schema::summary::{Row, Summary};
 use schema::{Environment, Metric};
 
 use super::headline::behind;
+use super::worded;
 use crate::quantity::{value, whole};
+use crate::scope::instead;
 use crate::side_by_side::{Line, SideBySide, side_by_side};
 use crate::update_table::without_time;
 
@@ -65,7 +67,7 @@ fn row(table: &SideBySide<'_>, line: &Line<'_>, index: usize) -> Markup {
                 span.small { (line.series()) }
             }
             @for (name, cell) in table.columns.iter().zip(&line.cells).take(COLUMNS) {
-                td data-label=(name) { div { (answer(*cell, line.metric)) } }
+                td data-label=(name) { div.answer { (answer(*cell, line.metric)) } }
             }
         }
     }
@@ -79,7 +81,7 @@ fn answer(row: Option<&Row>, metric: Metric) -> Markup {
                 span.value { (value(median, unit)) }
                 span.small { (behind(row, unit)) }
             },
-            Some((row, None)) => span.bad { (why(row, metric)) },
+            Some((row, None)) => span.bad { (worded(&why(row, metric))) },
         }
     }
 }
@@ -88,6 +90,6 @@ fn answer(row: Option<&Row>, metric: Metric) -> Markup {
 pub(crate) fn why(row: &Row, metric: Metric) -> String {
     match metric {
         Metric::UpdateTime => without_time(row),
-        _ => row.reason.clone().unwrap_or_else(|| row.outcome.clone()),
+        _ => instead(row).to_owned(),
     }
 }

@@ -13,7 +13,7 @@ use crate::statistics::Ratio;
 use crate::summarise::{Answer, Asked, Standing, in_full, matrix};
 use crate::update_table::without_time;
 
-use super::Ids;
+use super::{Ids, worded};
 
 /// Lines of the matrix: what is asked beyond them is in the tables below.
 const LINES: usize = 40;
@@ -101,7 +101,7 @@ fn shown(answer: &Answer<'_>, metric: Metric) -> Markup {
             Metric::UpdateTime => without_time(row),
             _ => instead(row).to_owned(),
         };
-        return html! { span.bad { (shortened(&why, 160)) } };
+        return html! { span.bad { (worded(&shortened(&why, 160))) } };
     };
     let ci95 = row
         .ci95

@@ -15,13 +15,13 @@ pub(crate) mod updates;
 use data_encoding::BASE64;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use schema::Accelerator;
-use schema::summary::Summary;
+use schema::summary::{Row, Summary};
 use sha2::{Digest, Sha256};
 
 use crate::load::Run;
 use crate::plots;
 use crate::quantity::{shortened, whole};
-use crate::scope::scopes;
+use crate::scope::{Scope, scopes};
 use crate::summarise::floor_ratios_in;
 
 const STYLE: &str = include_str!("style.css");
@@ -127,13 +127,18 @@ fn article(
 ) -> Markup {
     let mut scopes = scopes(summary);
     let all = scopes.len();
-    let left_out: Vec<String> = scopes
-        .drain(DRAWN.min(all)..)
-        .map(|s| s.describe())
-        .collect();
+    // What has no number at all is said, not shown as tables of nothing.
+    let empty: Vec<Scope> = match scopes.iter().any(|scope| has_numbers(scope, summary)) {
+        true => scopes
+            .extract_if(.., |scope| !has_numbers(scope, summary))
+            .collect(),
+        false => Vec::new(),
+    };
+    let drawn = scopes.len().min(DRAWN);
+    let left_out: Vec<String> = scopes.drain(drawn..).map(|s| s.describe()).collect();
     let several = all > 1;
     let ids = Ids::new(index, runs);
-    let figures = plots::figures_of(run, summary, DRAWN);
+    let figures = plots::figures_of(run, summary, drawn);
     let shown = (&ids, figures.as_slice());
     html! {
         article id=(ids.of("run")) {
@@ -147,9 +152,12 @@ fn article(
                 (contents(&ids))
             }
             (banners(run, summary))
+            @for scope in &empty {
+                p.banner { strong { "Nothing was measured on " (shortened(&scope.describe(), 300)) ". " } (why_nothing(scope.rows(summary))) }
+            }
             @if !left_out.is_empty() {
                 p.banner {
-                    strong { (whole(DRAWN as u64)) " of " (whole(all as u64)) " environments have tables and charts here. " }
+                    strong { (whole(drawn as u64)) " of " (whole(all as u64)) " environments have tables and charts here. " }
                     "The others stand beside them in the side-by-side table, in the table of every number and in summary.json; report --format svg draws them all: "
                     (shortened(&left_out.join("; "), 1_000)) "."
                 }
@@ -172,6 +180,10 @@ fn article(
             (trust::section(run, summary, &ids, &data::section(summary, results)))
         }
     }
+}
+
+fn has_numbers(scope: &Scope, summary: &Summary) -> bool {
+    scope.rows(summary).any(|row| row.metric.is_some())
 }
 
 fn contents(ids: &Ids) -> Markup {
@@ -217,7 +229,7 @@ fn banners(run: &Run, summary: &Summary) -> Markup {
     let measured = summary.cells.iter().any(|row| row.metric.is_some());
     html! {
         @if !measured {
-            p.banner { strong { "Nothing was measured. " } "No cell of this run has a number: " (why_nothing(summary)) }
+            p.banner { strong { "Nothing was measured. " } "No cell of this run has a number: " (why_nothing(summary.cells.iter())) }
         }
         @if let Some(noise) = summary.noise.as_ref().filter(|noise| noise.noisy) {
             p.banner { strong { "Noisy run. " } (noise.text) }
@@ -258,10 +270,20 @@ const CLOCKS: &[(Accelerator, &str, &str)] = &[
     ),
 ];
 
-/// The reasons of a run without a number, the most frequent first.
-fn why_nothing(summary: &Summary) -> String {
+/// A reason as text whose options ("--sandbox guest") are not broken at their hyphens.
+fn worded(text: &str) -> Markup {
+    html! {
+        @for (index, word) in text.split(' ').enumerate() {
+            @if index > 0 { " " }
+            @if word.starts_with("--") && word.len() < 40 { span.option { (word) } } @else { (word) }
+        }
+    }
+}
+
+/// The reasons of rows without a number, the most frequent first.
+fn why_nothing<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
     let mut reasons: Vec<(&str, u64)> = Vec::new();
-    for row in &summary.cells {
+    for row in rows {
         let reason = row.reason.as_deref().unwrap_or(&row.outcome);
         match reasons.iter_mut().find(|(seen, _)| *seen == reason) {
             Some((_, count)) => *count += 1,

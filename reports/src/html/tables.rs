@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use schema::summary::{Fit, Row, Summary};
 use schema::{Metric, Mode, ScenarioKind};
 
-use super::Ids;
+use super::{Ids, worded};
 use crate::quantity::{digits, interval, shortened, span, value, whole};
 use crate::scope::{by_reason, option};
 
@@ -72,7 +72,7 @@ fn listing(caption: &str, rows: &[&Row]) -> Markup {
                             } @else {
                                 td colspan="3" { (whole(group.len() as u64)) " cells: " (asked(group)) }
                             }
-                            td.note { (shortened(row.reason.as_deref().unwrap_or(&row.outcome), LONGEST)) }
+                            td.note { (worded(&shortened(row.reason.as_deref().unwrap_or(&row.outcome), LONGEST))) }
                         }
                     }
                     @if groups.len() > LISTED {

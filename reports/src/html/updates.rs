@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use schema::summary::{Row, Summary};
 
 use super::headline::behind;
+use super::worded;
 use crate::quantity::{noun, value, whole};
 use crate::scope::{Scope, is_lowest, mishap};
 use crate::update_table::{Answer, COUNTED, UpdateTable, update_tables, without_time};
@@ -70,7 +71,7 @@ fn answer(answer: &Answer<'_>, times: &[&Row]) -> Markup {
     let row = answer.time;
     let Some((median, unit)) = row.median.zip(row.unit) else {
         return html! {
-            span.bad { (without_time(row)) }
+            span.bad { (worded(&without_time(row))) }
             @if !answer.way().is_empty() { span.small { "through " (answer.way()) } }
         };
     };

@@ -40,7 +40,7 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
     );
     if scenario == ScenarioKind::ColdInstall {
         notes.push(
-            "Readings before and after one first install a stay; `--scenarios memory` asks with pairs of installs and removals."
+            "Readings before and after one first install a stay; --scenarios memory asks with pairs of installs and removals."
                 .to_owned(),
         );
     }

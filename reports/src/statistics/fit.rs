@@ -112,7 +112,7 @@ fn fit(sizes: &[Size], scale: impl Fn(f64) -> f64, unscale: impl Fn(f64) -> f64)
         group: sizes.iter().map(|size| size.stays).min()?,
     };
     let [intercepts, estimates] = if behind.group < 2 {
-        xs.from_residuals(&seen, (intercept, estimate))?
+        xs.textbook_intervals(&seen, (intercept, estimate))?
     } else if sizes.iter().all(|size| size.drawn.is_empty()) {
         // Counts are the same in all stays: so is whatever is drawn.
         [[intercept; 2], [estimate; 2]]
@@ -179,7 +179,7 @@ impl Places {
 
     /// The textbook intervals of a line: residual standard error with as many degrees of freedom as there
     /// are points beyond two.
-    fn from_residuals(&self, ys: &[f64], (a, b): (f64, f64)) -> Option<[[f64; 2]; 2]> {
+    fn textbook_intervals(&self, ys: &[f64], (a, b): (f64, f64)) -> Option<[[f64; 2]; 2]> {
         let freedom = self.xs.len().checked_sub(2)?;
         let t = student(freedom as u64)?;
         let pairs = self.xs.iter().zip(ys);

@@ -192,7 +192,7 @@ pub struct Answer<'a> {
     pub row: &'a Row,
     /// Median ÷ the lowest median, with its interval; `None` for the lowest itself and for floors.
     pub times: Option<Ratio>,
-    /// How it stands; `None` without a number and for floors.
+    /// How it stands; `None` without a number, without another number beside it, and for floors.
     pub standing: Option<Standing>,
     /// Latency ÷ that of the floors `none` and `conntrack`.
     pub floors: [Option<Ratio>; 2],
@@ -231,20 +231,26 @@ pub fn matrix<'a>(run: &Run, summary: &'a Summary, scope: &'a Scope) -> Vec<Aske
 fn answers<'a>(cells: &Cells<'_>, measure: &Measure<'a>) -> BTreeMap<Mode, Answer<'a>> {
     let all: Vec<&Row> = measure.rows.values().copied().collect();
     let lowest = measure.lowest();
+    let numbers = all
+        .iter()
+        .filter(|row| !row.key.mode.is_floor() && row.median.is_some());
+    let rivals = numbers.count() > 1;
     let answer = |row: &'a Row| {
         let serving = !row.key.mode.is_floor() && row.median.is_some();
         let times = lowest
             .filter(|lowest| serving && lowest.key.mode != row.key.mode)
             .and_then(|lowest| ratio(cells, &row.key, &lowest.key, measure.metric));
-        let standing = lowest.filter(|_| serving).map(|lowest| {
-            if is_lowest(row, &all) {
+        let standing = lowest.filter(|_| serving).and_then(|lowest| {
+            Some(if is_lowest(row, &all) {
                 Standing::Lowest
+            } else if !rivals {
+                return None;
             } else if times.is_some_and(|times| times.is_distinguished()) && are_apart(row, lowest)
             {
                 Standing::Higher
             } else {
                 Standing::Level
-            }
+            })
         });
         let floor = |floor: Mode| {
             let wanted = measure.metric == Metric::Latency && row.key.mode > floor;

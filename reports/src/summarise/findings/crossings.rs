@@ -9,7 +9,7 @@
 use schema::summary::{Finding, Row};
 use schema::{CellKey, Metric, Options, ScenarioKind};
 
-use super::{Context, evidence, listed};
+use super::{Context, evidence};
 use crate::quantity::whole;
 use crate::scope::{are_apart, series_names};
 use crate::summarise::measures::is_ordinary;
@@ -96,7 +96,7 @@ impl Context<'_, '_> {
                 }
                 let turned = medians_turn(&pairs) && crossings(&pairs).is_empty();
                 if turned {
-                    unknown.push(format!("{} and {}", a.name, b.name));
+                    unknown.push(format!("{} with {}", a.name, b.name));
                 }
             }
         }
@@ -113,7 +113,7 @@ impl Context<'_, '_> {
         if !unknown.is_empty() {
             text.push_str(&format!(
                 "; inconclusive, since medians change places but their intervals overlap on a side: {}",
-                listed(&unknown)
+                unknown.join(", ")
             ));
         }
         text.push('.');
