@@ -31,6 +31,19 @@ pub(super) fn table(
     if lines.is_empty() {
         return html! {};
     }
+    let numbers = |line: &Asked<'_>| {
+        line.answers
+            .values()
+            .any(|answer| answer.row.median.is_some())
+    };
+    if !lines.iter().any(numbers) {
+        return html! {
+            section {
+                h2 { "Which mode, at " (whole(scope.largest(summary).into())) " services?" @if named { " " (scope.describe()) } }
+                p { "No mode has a number at this size; why not stands under “Without numbers”." }
+            }
+        };
+    }
     let left_out = lines.len().saturating_sub(LINES);
     html! {
         section {

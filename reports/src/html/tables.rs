@@ -129,7 +129,7 @@ fn numbers(scenario: ScenarioKind, metric: Metric, rows: &[&Row]) -> Markup {
         details {
             summary { (scenario) ": " (metric) " (" (rows.len()) " cells)" }
             div.scroll tabindex="0" role="region" aria-label={ (scenario) " " (metric) } {
-                table.full {
+                table.full.figures {
                     caption { (scenario) ": " (metric.describe()) "." }
                     thead { tr {
                         th scope="col" { "Mode" }
@@ -207,15 +207,15 @@ fn number(row: &Row, environments: bool) -> Markup {
     html! {
         tr {
             th scope="row" { (row.key.mode) (variant(&row.key.variant)) }
-            @if environments { td { (row.key.environment) } }
-            td { (options(&row.key.options)) }
-            td.num { (whole(row.key.services.into())) }
-            td.num { (row.key.endpoints) }
-            td.num { (whole(row.n)) }
-            td.num { (row.stays) }
-            td.num { (shown(row.median)) @if row.noisy { " (noisy)" } }
-            td.num { (ci95) }
-            @for name in QUANTILES { td.num { (shown(row.quantiles.get(*name).copied())) } }
+            @if environments { td.t { (row.key.environment) } }
+            td.t { (options(&row.key.options)) }
+            td { (whole(row.key.services.into())) }
+            td { (row.key.endpoints) }
+            td { (whole(row.n)) }
+            td { (row.stays) }
+            td { (shown(row.median)) @if row.noisy { " (noisy)" } }
+            td { (ci95) }
+            @for name in QUANTILES { td { (shown(row.quantiles.get(*name).copied())) } }
         }
     }
 }
@@ -225,7 +225,7 @@ fn fits(fits: &[Fit]) -> Markup {
         details {
             summary { "Growth with N (" (fits.len()) " fits)" }
             div.scroll tabindex="0" role="region" aria-label="Fits" {
-                table.full {
+                table.full.figures {
                     caption {
                         "linear: a + b·N, estimate b; power: c·N^k, estimate k. One value a size, the median of its stays' medians; "
                         "where a size has a single stay the interval comes from the distances to the curve (Student's t), otherwise from resampled stays."
@@ -238,16 +238,16 @@ fn fits(fits: &[Fit]) -> Markup {
                         @for fit in fits.iter().take(LISTED) {
                             tr {
                                 th scope="row" { (fit.mode) (variant(&fit.variant)) }
-                                td { (fit.scenario) }
-                                td { (fit.metric) }
-                                td { (options(&fit.options)) }
-                                td { (fit.model) }
-                                td.num { (whole(fit.from.into())) "–" (whole(fit.to.into())) }
-                                td.num { (fit.sizes) }
-                                td.num { (digits(fit.estimate)) @if fit.unit != "exponent" { " " (fit.unit) } @if fit.noisy { " (noisy)" } }
-                                td.num { (span(fit.ci95)) }
-                                td.num { (digits(fit.intercept)) }
-                                td.num { (span(fit.intercept_ci95)) }
+                                td.t { (fit.scenario) }
+                                td.t { (fit.metric) }
+                                td.t { (options(&fit.options)) }
+                                td.t { (fit.model) }
+                                td { (whole(fit.from.into())) "–" (whole(fit.to.into())) }
+                                td { (fit.sizes) }
+                                td { (digits(fit.estimate)) @if fit.unit != "exponent" { " " (fit.unit) } @if fit.noisy { " (noisy)" } }
+                                td { (span(fit.ci95)) }
+                                td { (digits(fit.intercept)) }
+                                td { (span(fit.intercept_ci95)) }
                             }
                         }
                         @if fits.len() > LISTED {

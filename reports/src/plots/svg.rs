@@ -158,7 +158,7 @@ impl DrawingBackend for Svg {
             let painted = if fill {
                 paint("fill", style.color())
             } else {
-                format!(" fill=\"none\"{}", paint("stroke", style.color()))
+                paint("stroke", style.color())
             };
             self.sheet.write(format_args!(
                 "<rect x=\"{left}\" y=\"{top}\" width=\"{}\" height=\"{}\"{painted}/>\n",
@@ -176,7 +176,7 @@ impl DrawingBackend for Svg {
     ) -> Drawn {
         if style.color().alpha > 0.0 {
             let stroke = paint("stroke", style.color());
-            let attributes = format!(" fill=\"none\"{stroke}{}", width(style.stroke_width()));
+            let attributes = format!("{stroke}{}", width(style.stroke_width()));
             self.path("polyline", path, &attributes);
         }
         Ok(())
@@ -193,7 +193,7 @@ impl DrawingBackend for Svg {
             let painted = if fill {
                 paint("fill", style.color())
             } else {
-                format!(" fill=\"none\"{}", paint("stroke", style.color()))
+                paint("stroke", style.color())
             };
             self.sheet.write(format_args!(
                 "<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\"{painted}/>\n"
@@ -271,7 +271,8 @@ const STYLE: &str = "<style>\
 @media(prefers-color-scheme:dark){.bp-paper{fill:#1c1e22}.bp-ink{fill:#eceef1}.bp-muted{fill:#b0b4bb}\
 .bp-grid{stroke:#3a3d44}.bp-axis{stroke:#8f949c}.bp-line{stroke:#eceef1}}</style>";
 
-/// A picture with its name for who cannot see it. A page has the style itself.
+/// A picture with its name for who cannot see it. A page has the style itself. Nothing is filled that does not
+/// say so: most of what is drawn are lines.
 pub(super) fn document(
     sheet: &Sheet,
     (width, height): (u32, u32),
@@ -284,7 +285,7 @@ pub(super) fn document(
         ("", String::new())
     };
     format!(
-        "<svg role=\"img\" aria-label=\"{}\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" xmlns=\"http://www.w3.org/2000/svg\" class=\"bp\" font-family=\"sans-serif\">{about}{style}\n{}</svg>\n",
+        "<svg role=\"img\" aria-label=\"{}\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" xmlns=\"http://www.w3.org/2000/svg\" class=\"bp\" fill=\"none\" font-family=\"sans-serif\">{about}{style}\n{}</svg>\n",
         escaped(name),
         sheet.text()
     )
