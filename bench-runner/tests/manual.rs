@@ -2,17 +2,14 @@
 #![allow(missing_docs, reason = "tests are sentences")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use std::process::{Command, Output};
+mod runner;
 
-fn runner(words: &[&str]) -> Output {
-    let runner = env!("CARGO_BIN_EXE_bench-runner");
-    Command::new(runner).args(words).output().unwrap()
-}
+use runner::{output, refused};
 
 fn said(words: &[&str]) -> String {
-    let output = runner(words);
-    assert!(output.status.success(), "{words:?}");
-    String::from_utf8(output.stdout).unwrap()
+    let said = output(words);
+    assert!(said.status.success(), "{words:?}");
+    String::from_utf8(said.stdout).unwrap()
 }
 
 /// Verbs as `--help` lists them.
@@ -74,9 +71,8 @@ fn the_manual_names_every_verb_and_each_verb_has_a_page() {
 
 #[test]
 fn an_unknown_verb_has_no_page() {
-    let output = runner(&["man", "reprot"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(output.stdout.is_empty());
+    let why = refused(&output(["man", "reprot"]), 2);
+    assert!(why.contains("no verb 'reprot'"), "{why}");
 }
 
 #[test]
