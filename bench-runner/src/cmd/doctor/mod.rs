@@ -32,7 +32,7 @@ pub(crate) struct DoctorArgs {
     pub(crate) services: Option<u32>,
 
     /// Also boot every kernel of the cache in a guest, with KVM where a boot proves it, and try each mode
-    /// there: about 15 s a kernel without KVM.
+    /// there: without KVM each kernel takes many times as long as all the rest.
     #[arg(long)]
     pub(crate) guest: bool,
 
