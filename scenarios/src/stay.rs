@@ -18,6 +18,11 @@ use crate::recorder::Recorder;
 use crate::scenario::CellError;
 use crate::spec::{Event, StaySpec};
 
+/// Where instructions are counted a timed change starts on a multiple of this, nanoseconds: by then kernel threads and
+/// callbacks have done what the change before left them, and ticks fall on the same places of equal changes. Sleep
+/// costs no time there (METHODOLOGY "Deterministic runs").
+const REST_NS: u64 = 100_000_000;
+
 /// A stay in progress: what a scenario works with.
 pub struct Stay<'a> {
     /// What was asked.
@@ -164,6 +169,9 @@ impl Stay<'_> {
     /// # Errors
     /// The kernel or the tool refused.
     pub fn apply_sampled(&self, batch: &Batch, recorder: &mut Recorder) -> Result<(), CellError> {
+        if self.spec.counted {
+            clock::sleep_to_multiple_of(REST_NS).map_err(|e| CellError::at(Stage::Measure, e))?;
+        }
         (self.emit)(Event::Act { begins: true });
         let done = self.lab.on_node(|| {
             // The timed section: the batch is rendered, encoded and counted; the kernel's answer ends it.

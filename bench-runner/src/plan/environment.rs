@@ -11,8 +11,8 @@ use super::Settings;
 pub(crate) const ENVIRONMENT: &str = "netns";
 /// What things take in a translated guest over what they are expected to take on the host's kernel.
 const TRANSLATED: f64 = 10.0;
-/// The same where instructions are counted, on one CPU.
-const COUNTED: f64 = 25.0;
+/// The same where instructions are counted, on one CPU, the boot of a stay's guest included.
+const COUNTED: f64 = 5.0;
 /// New flows in a first-packet cell when nobody said.
 pub(super) const FLOWS: u32 = 1_000;
 /// The same where a guest is translated: its median needs no more, and stays say more than flows.

@@ -49,7 +49,8 @@ pub const SYSCTLS: &[(&[Place], &str, &str)] = &[
     (ENDS, "net.ipv4.tcp_syncookies", "1"),
     (ENDS, "net.ipv4.tcp_max_syn_backlog", "4096"),
     (ENDS, "net.core.somaxconn", "4096"),
-    (ENDS, "net.ipv4.ip_local_port_range", "61001\t65535"),
+    // Ends of different parity, as the kernel asks for: it logs a line about others.
+    (ENDS, "net.ipv4.ip_local_port_range", "61002\t65535"),
     (NODE, "net.netfilter.nf_conntrack_checksum", "1"),
     (NODE, "net.netfilter.nf_conntrack_acct", "0"),
     (NODE, "net.netfilter.nf_conntrack_timestamp", "0"),

@@ -6,7 +6,9 @@
     reason = "the time-stamp counter is read by an instruction"
 )]
 
-use nix::time::{ClockId, clock_gettime};
+use nix::errno::Errno;
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 
 /// A reading of the clock, nanoseconds since an arbitrary point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +36,28 @@ impl Reading {
     #[must_use]
     pub fn elapsed_ns(self) -> u64 {
         self.ns_until(now())
+    }
+}
+
+/// Sleeps until `CLOCK_MONOTONIC`, on which the kernel's tick runs, is next a multiple of `step_ns` (more than 0). What
+/// follows then starts where the last one that was preceded by this did, as seen from the tick.
+///
+/// # Errors
+/// The kernel refuses to sleep; a signal is no reason.
+pub fn sleep_to_multiple_of(step_ns: u64) -> nix::Result<()> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
+    let now_ns = now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64;
+    let until = std::time::Duration::from_nanos((now_ns / step_ns + 1) * step_ns);
+    loop {
+        match clock_nanosleep(
+            ClockId::CLOCK_MONOTONIC,
+            ClockNanosleepFlags::TIMER_ABSTIME,
+            &TimeSpec::from(until),
+        ) {
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -78,6 +102,17 @@ fn ticks() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_starts_after_a_sleep_to_a_multiple_starts_behind_one() {
+        const STEP_NS: u64 = 2_000_000;
+        let begun = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
+        sleep_to_multiple_of(STEP_NS).unwrap();
+        let woken = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
+        let multiple =
+            |t: TimeSpec| (t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64) / STEP_NS;
+        assert!(multiple(woken) > multiple(begun));
+    }
 
     #[test]
     fn readings_never_go_back() {
