@@ -96,3 +96,21 @@ fn the_same_seed_gives_the_same_plan_and_the_same_rules_byte_for_byte() {
         assert_ne!(text, say(what, "12"), "{what}");
     }
 }
+
+#[test]
+fn what_is_named_twice_is_planned_once() {
+    let plan = |option: &str, value: &str| {
+        let words = ["plan", "--modes", "nftables,ipset", "--json", option, value];
+        said(&words)
+    };
+    for (option, once, twice) in [
+        ("--services", "20", "20,20"),
+        ("--transports", "netlink", "netlink,netlink"),
+        ("--engines", "nft", "nft,nft"),
+        ("--positions", "last", "last,last"),
+        ("--protocols", "tcp", "tcp,tcp"),
+        ("--scenarios", "cold-install", "cold-install,cold-install"),
+    ] {
+        assert_eq!(plan(option, once), plan(option, twice), "{option}");
+    }
+}
