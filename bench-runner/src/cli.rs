@@ -1,17 +1,19 @@
-//! The command line (DESIGN §10): clap types and the words they accept. What is not built is not here,
-//! so it is a usage error and never ignored.
+//! The command line (DESIGN §10): the program, its verbs, and the options of a run; those of another verb
+//! stand with that verb. What is not built is not here, so it is a usage error and never ignored.
+
+pub(crate) mod words;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use netns_harness::datapath::{Damage, Engine, Transport};
-use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
-use reports::compare::{self, Across};
+use clap::{ArgAction, Args, Parser, Subcommand};
+use netns_harness::datapath::{Engine, Transport};
 use scenarios::position::Position;
-use schema::{Mode, Protocol, ScenarioKind};
+use schema::{Mode, Protocol};
 
+use crate::cmd;
 use crate::variant::{self, Given};
+pub(crate) use words::{OnOff, SandboxOption, Scenarios};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -36,8 +38,8 @@ Exit codes:
        --resume of a run with other arguments, another kernel or another binary
   130  interrupted; what was measured is saved";
 
-/// Compares Linux service datapaths (iptables, nftables) on one kernel: rule-update latency and packet
-/// latency, proved before they are timed.
+/// Compares Linux service datapaths (iptables, IPVS, ipset, nftables) on one kernel: rule-update latency, packet
+/// latency and kernel memory, of rules that were proved to work.
 ///
 /// Builds network namespaces, installs N services in each mode, drives traffic, and writes data, plots
 /// and one HTML page. Nothing outside the namespaces it makes is touched.
@@ -57,25 +59,25 @@ pub(crate) enum Command {
     /// Measure (the default: every option of `run` also works without the word).
     Run(RunArgs),
     /// Print what `run` would do with the same options, and how long it would take.
-    Plan(PlanArgs),
+    Plan(cmd::plan::PlanArgs),
     /// Carry out one stay: its specification on standard input, events on standard output.
-    Cell(CellArgs),
+    Cell(cmd::cell::CellArgs),
     /// List modes, scenarios, metrics, the formulas of their size, or the default gate.
-    List(ListArgs),
+    List(cmd::list::ListArgs),
     /// Say what this machine can measure, by trial, and how to get what is missing.
-    Doctor(DoctorArgs),
+    Doctor(cmd::doctor::DoctorArgs),
     /// Make the page, plots and summary of one or more runs again, from their results.
-    Report(ReportArgs),
+    Report(cmd::report::ReportArgs),
     /// Say what changed between two runs, or between the variants of one, and whether that fails a job.
-    Compare(CompareArgs),
+    Compare(cmd::compare::CompareArgs),
     /// List, fetch and remove the kernels that guests boot.
-    Kernel(crate::cmd::kernel::KernelArgs),
+    Kernel(cmd::kernel::KernelArgs),
     /// Print the JSON Schemas of results.jsonl, summary.json and what `compare --format json` prints.
-    Schema(SchemaArgs),
+    Schema(cmd::schema::SchemaArgs),
     /// Print a shell's completions: put them where that shell looks for them.
-    Completions(CompletionsArgs),
+    Completions(cmd::completions::CompletionsArgs),
     /// Print the manual page of the program, or of one of its verbs: `bench-runner man | man -l -`.
-    Man(ManArgs),
+    Man(cmd::man::ManArgs),
 }
 
 /// Options of a run.
@@ -85,7 +87,7 @@ pub(crate) struct RunArgs {
     /// Services in the population. One number N sweeps 100, 300, 1000, 3000, … up to N; a list is
     /// measured exactly.
     #[arg(long, short = 'n', value_name = "N[,N…]", default_value = "1000", action = ArgAction::Set, value_delimiter = ',',
-          allow_negative_numbers = true, value_parser = services)]
+          allow_negative_numbers = true, value_parser = words::services)]
     pub(crate) services: Vec<u32>,
 
     /// Measure only N, without the smaller sizes.
@@ -93,23 +95,23 @@ pub(crate) struct RunArgs {
     pub(crate) no_sweep: bool,
 
     /// Endpoints of each service.
-    #[arg(long, value_name = "E", default_value = "2", allow_negative_numbers = true, value_parser = endpoints)]
+    #[arg(long, value_name = "E", default_value = "2", allow_negative_numbers = true, value_parser = words::endpoints)]
     pub(crate) endpoints: u32,
 
     /// Modes to compare [default: all; see `list modes`].
-    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = mode)]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = words::mode)]
     pub(crate) modes: Vec<Mode>,
 
     /// Questions to ask, or `all` [default: those marked in `list scenarios`].
-    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = scenario)]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = words::scenario)]
     pub(crate) scenarios: Vec<Scenarios>,
 
-    /// How updates reach the kernel: restore, netlink, exec, nft, ipset-restore [default: each mode's ordinary one].
-    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = transport)]
+    /// How updates reach the kernel: restore, netlink, exec, nft, ipset-restore, ipvsadm [default: each mode's ordinary one].
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = words::transport)]
     pub(crate) transports: Vec<Transport>,
 
     /// Engine below the iptables rules of mode ipset: legacy, nft.
-    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "legacy", value_parser = engine)]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "legacy", value_parser = words::engine)]
     pub(crate) engines: Vec<Engine>,
 
     /// Endpoints that an endpoint-churn replaces at once, each of another service.
@@ -118,11 +120,11 @@ pub(crate) struct RunArgs {
 
     /// Where the asked service stands in the population: first, middle, last, uniform [default: all; first,last with
     /// --deterministic].
-    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = position)]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = words::position)]
     pub(crate) positions: Vec<Position>,
 
     /// Protocols of the services, taken in turn.
-    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "tcp,udp", value_parser = protocol)]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "tcp,udp", value_parser = words::protocol)]
     pub(crate) protocols: Vec<Protocol>,
 
     /// VIPs STRIDE addresses apart instead of drawn by the seed. 256 gives all the same low octet, by which IPVS
@@ -131,7 +133,7 @@ pub(crate) struct RunArgs {
     pub(crate) vip_stride: Option<u32>,
 
     /// Address families.
-    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "ipv4", value_parser = family)]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "ipv4", value_parser = words::family)]
     pub(crate) families: Vec<String>,
 
     /// kube-proxy's large-cluster layout: no comments in the rules of endpoints.
@@ -140,7 +142,7 @@ pub(crate) struct RunArgs {
 
     /// Where labs live: `netns`, in namespaces of the host's kernel; `guest`, in a microVM with a kernel of its
     /// own; `auto` takes the host's kernel when it can run every requested mode, else a guest for all of them.
-    #[arg(long, value_name = "auto|netns|guest", default_value = "auto", value_parser = sandbox)]
+    #[arg(long, value_name = "auto|netns|guest", default_value = "auto", value_parser = words::sandbox)]
     pub(crate) sandbox: SandboxOption,
 
     /// Kernels of guests: `host`, the path of an image, a version (6.1, 6.12), or a package's name. Several are
@@ -178,12 +180,12 @@ pub(crate) struct RunArgs {
 
     /// Time after which no further stay is started; the first block is always complete, what remains goes where
     /// intervals are widest [default: 7m50s on the host's kernel; a guest's first block and what is short of five minutes].
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = words::duration)]
     pub(crate) budget: Option<Duration>,
 
     /// Time limit of a cell; what is slower is timed-out with this lower bound. Preparation has the same
     /// limit, counted apart.
-    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = words::duration)]
     pub(crate) cell_timeout: Duration,
 
     /// New flows in a first-packet cell [default: 1000; 200 where a guest is translated, 100 where its instructions are counted].
@@ -205,315 +207,13 @@ pub(crate) struct RunArgs {
 
     /// Break each datapath by hand after it was installed, to see that no number comes out:
     /// delete, elsewhere, skew or swap.
-    #[arg(long, value_name = "KIND", value_parser = damage)]
+    #[arg(long, value_name = "KIND", value_parser = words::damage)]
     pub(crate) damage: Option<String>,
 
     /// Put N rules that match nothing before nat while first packets are measured, to see that the gate finds
     /// them.
     #[arg(long, hide = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=5000))]
     pub(crate) plant: Option<u32>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PlanArgs {
-    #[command(flatten)]
-    pub(crate) run: RunArgs,
-
-    /// Print the stays' specifications, one JSON object a line: each can be given to `cell`.
-    #[arg(long, conflicts_with = "rules")]
-    pub(crate) json: bool,
-
-    /// Print the rules that a cold install at the largest size would send, mode by mode.
-    #[arg(long)]
-    pub(crate) rules: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CellArgs {
-    /// Internal: this process is the init of the stay's PID namespace.
-    #[arg(long, hide = true)]
-    pub(crate) init: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ListArgs {
-    /// What to list.
-    pub(crate) what: Listing,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Listing {
-    Modes,
-    Scenarios,
-    Metrics,
-    /// How many rules, chains, elements and messages each mode needs.
-    Formulas,
-    /// The thresholds of `compare`, as a gate.toml.
-    Gate,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DoctorArgs {
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Install, list and remove N services in each mode, instead of two.
-    #[arg(long, short = 'n', value_name = "N", allow_negative_numbers = true, value_parser = services)]
-    pub(crate) services: Option<u32>,
-
-    /// Also boot every kernel of the cache in a guest, with KVM where a boot proves it, and try each mode
-    /// there: about 15 s a kernel without KVM.
-    #[arg(long)]
-    pub(crate) guest: bool,
-
-    /// Endpoints of each of those services.
-    #[arg(long, value_name = "E", default_value = "2", requires = "services", allow_negative_numbers = true, value_parser = endpoints)]
-    pub(crate) endpoints: u32,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ReportArgs {
-    /// Run directories or results.jsonl files: several are put beside each other on one page.
-    #[arg(value_name = "RUN", required = true, num_args = 1..)]
-    pub(crate) runs: Vec<PathBuf>,
-
-    /// What to make.
-    #[arg(long, default_value = "html")]
-    pub(crate) format: Format,
-
-    /// Where to write: a file (html, markdown) or a directory (svg, png; of several runs one a run inside it)
-    /// [default: standard output for html and markdown, each run's plots directory for svg and png].
-    #[arg(long, value_name = "PATH")]
-    pub(crate) out: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    Html,
-    Markdown,
-    Svg,
-    Png,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CompareArgs {
-    /// What is held against: a run directory or a results.jsonl.
-    #[arg(value_name = "BASE")]
-    pub(crate) base: PathBuf,
-
-    /// What is judged [default: the variants of BASE, or what --across names, side by side].
-    #[arg(value_name = "NEW")]
-    pub(crate) new: Option<PathBuf>,
-
-    /// How to write it.
-    #[arg(long, default_value = "text")]
-    pub(crate) format: CompareFormat,
-
-    /// When a change counts: a gate.toml instead of the default gate (`list gate` prints that).
-    #[arg(long, value_name = "FILE")]
-    pub(crate) gate: Option<PathBuf>,
-
-    /// What may differ because it is the question: kernel, tools, sysctls, machine, sandbox, variant, mode,
-    /// services, endpoints, or an option of the cells such as transport.
-    #[arg(long, value_name = "KEY[,KEY…]", action = ArgAction::Set, value_delimiter = ',')]
-    pub(crate) across: Vec<Across>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CompareFormat {
-    Text,
-    Markdown,
-    Json,
-    Csv,
-    Junit,
-    Github,
-    Bencher,
-    BenchmarkAction,
-}
-
-impl From<CompareFormat> for compare::format::Format {
-    fn from(format: CompareFormat) -> Self {
-        match format {
-            CompareFormat::Text => Self::Text,
-            CompareFormat::Markdown => Self::Markdown,
-            CompareFormat::Json => Self::Json,
-            CompareFormat::Csv => Self::Csv,
-            CompareFormat::Junit => Self::Junit,
-            CompareFormat::Github => Self::Github,
-            CompareFormat::Bencher => Self::Bencher,
-            CompareFormat::BenchmarkAction => Self::BenchmarkAction,
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SchemaArgs {
-    /// Which file's schema.
-    #[arg(default_value = "results")]
-    pub(crate) which: SchemaOf,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CompletionsArgs {
-    /// Which shell's.
-    pub(crate) shell: clap_complete::Shell,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ManArgs {
-    /// Of which verb [default: of the program].
-    #[arg(value_name = "VERB")]
-    pub(crate) verb: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SchemaOf {
-    Results,
-    Summary,
-    Comparison,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OnOff {
-    On,
-    Off,
-}
-
-/// A word of `--sandbox`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SandboxOption {
-    Auto,
-    Netns,
-    Guest,
-}
-
-impl SandboxOption {
-    const ALL: [Self; 3] = [Self::Auto, Self::Netns, Self::Guest];
-
-    /// The word.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Netns => "netns",
-            Self::Guest => "guest",
-        }
-    }
-}
-
-/// Names that the design has and this version has not.
-const NOT_BUILT: &[&str] = &[
-    "established",
-    "connect-rate",
-    "throughput",
-    "miss",
-    "service-types",
-    "update-under-load",
-    "conntrack-limit",
-    "spread",
-    "affinity",
-    "failover",
-    "match-list",
-    "live-set",
-    "ipv6",
-];
-
-/// The value of that name, or a message with the nearest name.
-fn named<T: Copy>(
-    kind: &str,
-    text: &str,
-    all: &[T],
-    name: impl Fn(&T) -> &'static str,
-) -> Result<T, String> {
-    if let Some(found) = all.iter().find(|v| name(v) == text) {
-        return Ok(*found);
-    }
-    if NOT_BUILT.contains(&text) {
-        return Err(format!("{kind} '{text}' is not in this version"));
-    }
-    let known = all.iter().map(&name).collect::<Vec<_>>().join(", ");
-    let nearest = all
-        .iter()
-        .map(|v| (strsim::damerau_levenshtein(text, name(v)), name(v)))
-        .min()
-        .filter(|(distance, candidate)| *distance <= candidate.len() / 2);
-    Err(match nearest {
-        Some((_, candidate)) => {
-            format!("no {kind} '{text}'; did you mean '{candidate}'? (known: {known})")
-        }
-        None => format!("no {kind} '{text}' (known: {known})"),
-    })
-}
-
-fn mode(text: &str) -> Result<Mode, String> {
-    named("mode", text, Mode::ALL, |m| m.name())
-}
-
-/// A word of `--scenarios`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scenarios {
-    All,
-    One(ScenarioKind),
-}
-
-fn scenario(text: &str) -> Result<Scenarios, String> {
-    if text == "all" {
-        return Ok(Scenarios::All);
-    }
-    named("scenario", text, ScenarioKind::ALL, |s| s.name()).map(Scenarios::One)
-}
-
-fn engine(text: &str) -> Result<Engine, String> {
-    named("engine", text, &Engine::ALL, |e| e.name())
-}
-
-fn transport(text: &str) -> Result<Transport, String> {
-    named("transport", text, &Transport::ALL, |t| t.name())
-}
-
-fn position(text: &str) -> Result<Position, String> {
-    named("position", text, &Position::ALL, |p| p.name())
-}
-
-fn protocol(text: &str) -> Result<Protocol, String> {
-    named("protocol", text, Protocol::ALL, |p| p.name())
-}
-
-fn family(text: &str) -> Result<String, String> {
-    named("family", text, &["ipv4"], |f| f).map(str::to_owned)
-}
-
-fn sandbox(text: &str) -> Result<SandboxOption, String> {
-    named("sandbox", text, &SandboxOption::ALL, |s| s.name())
-}
-
-fn damage(text: &str) -> Result<String, String> {
-    named("damage", text, &Damage::ALL, |d| d.name()).map(|d| d.name().to_owned())
-}
-
-fn services(text: &str) -> Result<u32, String> {
-    bounded(text, MAX_SERVICES, "services", "the address plan's limit")
-}
-
-fn endpoints(text: &str) -> Result<u32, String> {
-    bounded(text, MAX_ENDPOINTS, "endpoints", "the address plan's limit")
-}
-
-fn bounded(text: &str, most: u32, what: &str, why: &str) -> Result<u32, String> {
-    match text.parse::<i64>() {
-        Err(_) => Err(format!("give a whole number of {what}, 1 to {most}")),
-        Ok(n) if n < 1 => Err(format!("give at least 1 of {what}")),
-        Ok(n) if n > i64::from(most) => Err(format!("at most {most} {what} ({why})")),
-        Ok(n) => Ok(n as u32),
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(d) if d.is_zero() => Err("give a time longer than zero, as in 90s or 5m".to_owned()),
-        Ok(d) => Ok(d),
-        Err(_) => Err(format!("'{text}' is not a time; write 90s, 5m or 1h")),
-    }
 }
 
 /// One line of what clap says: the error and its tip, without the usage text.

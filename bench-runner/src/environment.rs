@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use guest::kernel::Kernel;
 use netns_harness::datapath::{Engine, Transport};
 use netns_harness::lab::Pinning;
 use netns_harness::meters;
+use netns_sys::clock;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use schema::{Accelerator, Environment, Mode, SandboxKind};
 
 use crate::readiness::Case;
@@ -202,9 +205,40 @@ pub(crate) fn version(program: &str) -> Option<String> {
 }
 
 fn version_of(mut program: Command) -> Option<String> {
-    let output = program.arg("--version").output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    let (_, text) = said(program.arg("--version"))?;
     Some(text.lines().next()?.trim().to_owned())
+}
+
+/// How long a program may take to say what it is: what stands in for a tool may be anything.
+const SAYING: Duration = Duration::from_secs(10);
+
+/// How a program ended and what it printed; `None` when it cannot be started, or was killed after [`SAYING`].
+fn said(command: &mut Command) -> Option<(ExitStatus, String)> {
+    // In memory: it must work on a full disk.
+    let mut printed = fs::File::from(memfd_create(c"printed", MFdFlags::MFD_CLOEXEC).ok()?);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(printed.try_clone().ok()?)
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let start = clock::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().ok()? {
+            break status;
+        }
+        if u128::from(start.elapsed_ns()) > SAYING.as_nanos() {
+            // An error means that it has just ended.
+            let _ = child.kill();
+            child.wait().ok()?;
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    let mut text = Vec::new();
+    printed.rewind().ok()?;
+    printed.read_to_end(&mut text).ok()?;
+    Some((status, String::from_utf8_lossy(&text).into_owned()))
 }
 
 /// What is known of a file that is started in place of a tool: its version, its checksum (two builds of one version
@@ -275,9 +309,8 @@ pub(crate) fn libraries() -> BTreeMap<String, String> {
 /// The Debian version of the package that a library's file is from.
 fn package_version(path: &str, file: &str) -> Option<String> {
     let run = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).output().ok()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        (output.status.success()).then(|| text.lines().next().map(str::to_owned))?
+        let (status, text) = said(Command::new(program).args(arguments))?;
+        (status.success()).then(|| text.lines().next().map(str::to_owned))?
     };
     // Where /lib is a link to /usr/lib, the package may have either path.
     let owner = run("dpkg-query", &["-S", path])
@@ -308,6 +341,15 @@ mod tests {
         assert!(legacy.contains(&"ipset") && legacy.contains(&"iptables-legacy-restore"));
         let nft = named(Engine::Nft, Transport::Netlink);
         assert!(nft.contains(&"iptables-nft-restore") && !nft.contains(&"ipset"));
+    }
+
+    #[test]
+    fn what_a_program_prints_is_its_version_and_one_that_is_not_there_has_none() {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "cat; echo v1; echo more"]);
+        let (status, text) = said(&mut shell).unwrap();
+        assert!(status.success() && text == "v1\nmore\n", "{text}");
+        assert_eq!(version("no-such-program"), None);
     }
 
     #[test]

@@ -14,7 +14,6 @@ use std::time::Duration;
 use netns_harness::meters;
 use scenarios::spec::{Event, Setup};
 
-use crate::readiness::{self, Answer};
 use counted::Counted;
 use guest::{Guest, Job};
 use local::StayProcess;
@@ -32,6 +31,17 @@ pub(crate) enum Next {
     /// The guest that it was in is gone; what was seen, and the console's last lines.
     Gone(String),
     /// Nothing came in time.
+    Late,
+}
+
+/// What an isolated process answered.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Its standard output.
+    Said(String),
+    /// It ended badly; its last words.
+    Failed(String),
+    /// It did not end in time.
     Late,
 }
 
@@ -105,7 +115,7 @@ impl Sandbox {
     /// No process can be started on this machine, or it could not isolate itself.
     pub(crate) async fn ask(&mut self, input: &str, limit: Duration) -> anyhow::Result<Answer> {
         match self {
-            Self::Host(_) => readiness::isolated(input, limit).await,
+            Self::Host(_) => local::ask(input, limit).await,
             Self::Guest(guest) => Ok(guest.ask(input, limit).await),
             Self::Counted(guests) => Ok(guests.ask(input, limit).await),
         }

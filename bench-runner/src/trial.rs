@@ -171,13 +171,7 @@ fn at_size(
     let Some(most) = datapath.largest_transaction(transport) else {
         return Ok(());
     };
-    let options = RenderOptions {
-        transport,
-        large_cluster: true,
-        chunk: None,
-        untimed: false,
-        resync: false,
-    };
+    let options = RenderOptions::by(transport);
     let bytes = datapath.render(None, &population, &options).bytes();
     if bytes > most {
         trial.limits.push(format!(

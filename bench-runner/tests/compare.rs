@@ -3,21 +3,17 @@
 #![allow(missing_docs, reason = "tests are sentences")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod runner;
+
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Output, Stdio};
 
 use reports::synthetic::{self, Sides};
 use reports::{Run, gate};
+use runner::{command, text, valid};
 use schema::{CellKey, Mode, Outcome, ScenarioKind, Stage};
 use serde_json::Value;
-
-fn runner(words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bench-runner"))
-        .args(words)
-        .env_remove("GITHUB_STEP_SUMMARY")
-        .output()
-        .unwrap()
-}
 
 /// A directory with results in it.
 struct Files(tempfile::TempDir);
@@ -91,24 +87,19 @@ fn other_kernel(mut run: Run) -> Run {
 
 #[track_caller]
 fn ends(words: &[&str], code: i32) -> Output {
-    let output = runner(words);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned()
-        + &String::from_utf8_lossy(&output.stdout);
+    let output = runner::output(words);
+    let said = text(&output.stderr) + &text(&output.stdout);
     assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
     output
 }
 
-/// Refused: the code, one line on standard error, nothing on standard output.
+/// Refused, with that one line and no other.
 #[track_caller]
 fn refuses(words: &[&str], code: i32, says: &str) {
-    let output = ends(words, code);
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(output.stdout.is_empty(), "{words:?}");
-    assert!(
-        stderr.starts_with("error: ") && stderr.lines().count() == 1,
-        "{stderr}"
-    );
-    assert!(stderr.contains(says), "{stderr}\ninstead of {says}");
+    let output = runner::output(words);
+    let why = runner::refused(&output, code);
+    assert_eq!(text(&output.stderr).trim_end(), why, "{words:?}");
+    assert!(why.contains(says), "{why}\ninstead of {says}");
 }
 
 #[test]
@@ -165,13 +156,30 @@ fn each_exit_code_has_its_case() {
 }
 
 #[test]
+fn a_stay_that_timed_out_fails_nothing_and_is_seen_with_its_reason_in_every_format_for_people() {
+    let files = Files::new();
+    let [base, new] = sides().in_two_runs();
+    let timed_out = Outcome::TimedOut { after_ns: Some(1) };
+    let new = with_outcome(new, &timed_out, |key, block| is_add(key) && block == 0);
+    let (base, new) = (files.run("base", &base), files.run("new", &new));
+    for format in ["text", "markdown", "junit", "github"] {
+        let output = ends(&["compare", &base, &new, "--format", format], 0);
+        let said = text(&output.stdout);
+        assert!(said.contains("1 timed-out cell"), "{format}: {said}");
+        // An annotation counts cells, the step's summary is the Markdown.
+        let reason = said.contains("timed out in 1 of 8 stays");
+        assert_eq!(reason, format != "github", "{format}: {said}");
+    }
+}
+
+#[test]
 fn an_improvement_never_fails() {
     let files = Files::new();
     let [base, worse] = doubled();
     let (base, worse) = (files.run("base", &base), files.run("worse", &worse));
     ends(&["compare", &base, &worse], 3);
     let output = ends(&["compare", &worse, &base], 0);
-    assert!(String::from_utf8_lossy(&output.stdout).contains("improved"));
+    assert!(text(&output.stdout).contains("improved"));
 }
 
 #[test]
@@ -210,7 +218,7 @@ fn variants_of_one_run_are_compared_side_by_side() {
     let files = Files::new();
     let same = files.run("same", &sides().in_one_run());
     let output = ends(&["compare", &same], 0);
-    assert!(String::from_utf8_lossy(&output.stdout).contains("blocks of one run"));
+    assert!(text(&output.stdout).contains("blocks of one run"));
     let worse = Sides {
         effect: 2.0,
         ..sides()
@@ -225,43 +233,16 @@ fn variants_of_one_run_are_compared_side_by_side() {
 fn a_regression_is_one_though_nobody_reads_it() {
     let files = Files::new();
     let [base, worse] = doubled();
-    let status = Command::new(env!("CARGO_BIN_EXE_bench-runner"))
-        .args([
-            "compare",
-            &files.run("base", &base),
-            &files.run("worse", &worse),
-            "--format",
-            "csv",
-        ])
-        .stdout(
-            std::fs::OpenOptions::new()
-                .write(true)
-                .open("/dev/full")
-                .unwrap(),
-        )
-        .stderr(std::process::Stdio::null())
-        .status()
-        .unwrap();
-    assert_eq!(status.code(), Some(3));
-    let status = Command::new(env!("CARGO_BIN_EXE_bench-runner"))
-        .args([
-            "compare",
-            &files.run("base", &base),
-            &files.run("base", &base),
-            "--format",
-            "csv",
-        ])
-        .stdout(
-            std::fs::OpenOptions::new()
-                .write(true)
-                .open("/dev/full")
-                .unwrap(),
-        )
-        .stderr(std::process::Stdio::null())
-        .status()
-        .unwrap();
+    let (base, worse) = (files.run("base", &base), files.run("worse", &worse));
+    let unread = |new: &str| {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut command = command(["compare", &base, new, "--format", "csv"]);
+        let status = command.stdout(full).stderr(Stdio::null()).status();
+        status.unwrap().code()
+    };
+    assert_eq!(unread(&worse), Some(3));
     assert_eq!(
-        status.code(),
+        unread(&base),
         Some(1),
         "what could not be written did not pass"
     );
@@ -271,8 +252,8 @@ fn a_regression_is_one_though_nobody_reads_it() {
 fn bad_results_are_refused_in_one_line() {
     let files = Files::new();
     let [base, _] = sides().in_two_runs();
-    let text = synthetic::lines(&base).unwrap();
-    let good = files.write("good", &text);
+    let whole = synthetic::lines(&base).unwrap();
+    let good = files.write("good", &whole);
     let broken = [
         ("empty", String::new(), "empty"),
         (
@@ -282,17 +263,17 @@ fn bad_results_are_refused_in_one_line() {
         ),
         (
             "newer",
-            text.replacen("\"schema_version\":1", "\"schema_version\":999", 1),
+            whole.replacen("\"schema_version\":1", "\"schema_version\":999", 1),
             "newer",
         ),
         (
             "damaged",
-            text.replacen("\n{\"record\":\"cell\"", "\n{\"record\":\"c", 1),
+            whole.replacen("\n{\"record\":\"cell\"", "\n{\"record\":\"c", 1),
             "line 2",
         ),
         (
             "headless",
-            text.split_once('\n').unwrap().1.to_owned(),
+            whole.split_once('\n').unwrap().1.to_owned(),
             "not a bench-runner header",
         ),
     ];
@@ -303,11 +284,11 @@ fn bad_results_are_refused_in_one_line() {
         refuses(&["compare", &path], 2, says);
     }
     // Cut off in its last line: that line is dropped with a warning, the rest counts.
-    let torn = files.write("torn", &text[..text.len() - 30]);
+    let torn = files.write("torn", &whole[..whole.len() - 30]);
     let output = ends(&["compare", &good, &torn], 0);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("cut off"));
+    assert!(text(&output.stderr).contains("cut off"));
     // Cut off after a few cells: what is lost is missing.
-    let half: String = text
+    let half: String = whole
         .lines()
         .take(5)
         .map(|line| line.to_owned() + "\n")
@@ -362,17 +343,6 @@ fn bad_options_are_refused_in_one_line() {
     refuses(&["compare"], 2, "BASE");
 }
 
-fn valid(schema: &str, instance: &Value) {
-    let output = ends(&["schema", schema], 0);
-    let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let errors: Vec<String> = validator
-        .iter_errors(instance)
-        .map(|error| error.to_string())
-        .collect();
-    assert!(errors.is_empty(), "{errors:?}");
-}
-
 #[test]
 fn json_keeps_its_schema_and_says_what_the_exit_code_says() {
     let files = Files::new();
@@ -381,13 +351,13 @@ fn json_keeps_its_schema_and_says_what_the_exit_code_says() {
     for (new, conclusion, code) in [(&worse, "regressed", 3), (&base, "passed", 0)] {
         let output = ends(&["compare", &base, new, "--format", "json"], code);
         let json: Value = serde_json::from_slice(&output.stdout).unwrap();
-        valid("comparison", &json);
         assert_eq!(json["conclusion"], conclusion);
         assert_eq!(
             json["cells"].as_array().unwrap().len(),
             19,
             "8 + 8 cells of latency, 3 metrics of an update"
         );
+        valid("comparison", &[json]);
     }
 }
 
@@ -430,8 +400,8 @@ fn github_gets_annotations_and_a_summary_of_the_step() {
     .in_one_run();
     let summary = files.path("summary.md");
     std::fs::write(&summary, "before\n").unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_bench-runner"))
-        .args(["compare", &files.run("worse", &worse), "--format", "github"])
+    let worse = files.run("worse", &worse);
+    let output = command(["compare", &worse, "--format", "github"])
         .env("GITHUB_STEP_SUMMARY", &summary)
         .output()
         .unwrap();

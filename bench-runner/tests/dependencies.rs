@@ -19,6 +19,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "guest",
             "reports",
             "schema",
+            // For its tests.
+            "testing",
         ],
     ),
     ("scenarios", &["netns-harness", "netns-sys", "schema"]),

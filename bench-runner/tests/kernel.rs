@@ -3,16 +3,17 @@
 #![allow(missing_docs, reason = "tests are sentences")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod runner;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
+use runner::{RUNNER, text, until};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const RUNNER: &str = env!("CARGO_BIN_EXE_bench-runner");
 const RELEASE: &str = "9.1.0-1-cloud-amd64";
 const PACKAGE: &str = "linux-image-9.1.0-1-cloud-amd64";
 /// Nobody listens there: whoever asks the network is refused at once.
@@ -175,17 +176,13 @@ fn checksum(file: &Path) -> String {
 }
 
 fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    text(&output.stderr)
 }
 
 /// Exit code 2 and one line, which is handed back.
+#[track_caller]
 fn refused(output: &Output) -> String {
-    let text = said(output);
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    let errors: Vec<&str> = text.lines().filter(|l| l.starts_with("error: ")).collect();
-    assert_eq!(errors.len(), 1, "{text}");
-    assert_eq!(text.lines().last(), Some(errors[0]), "{text}");
-    errors[0].to_owned()
+    runner::refused(output, 2)
 }
 
 #[test]
@@ -226,10 +223,7 @@ fn a_kernel_is_listed_fetched_kept_and_cleaned() {
     assert!(again.status.success(), "{}", said(&again));
 
     let freed = repository.kernel(&["clean", "9.1"]);
-    assert!(
-        String::from_utf8_lossy(&freed.stdout).starts_with("freed "),
-        "{freed:?}"
-    );
+    assert!(text(&freed.stdout).starts_with("freed "), "{freed:?}");
     assert_eq!(repository.in_cache(), Vec::<String>::new());
 }
 
@@ -291,7 +285,7 @@ fn without_a_package_manager_the_other_way_is_named() {
     list.args(["kernel", "list"]);
     let done = list.env("PATH", repository.path("empty")).output().unwrap();
     assert!(done.status.success(), "a list says it and goes on");
-    assert!(String::from_utf8_lossy(&done.stdout).contains("apt-cache is not installed"));
+    assert!(text(&done.stdout).contains("apt-cache is not installed"));
 }
 
 #[test]
@@ -352,20 +346,15 @@ fn two_fetches_at_once_give_one_kernel() {
 
 #[test]
 fn what_a_killed_fetch_left_is_no_kernel_and_is_removed_by_the_next() {
-    const STEP: Duration = Duration::from_millis(20);
     let repository = Repository::new();
     let path = repository.path_with_apt("echo half >half.deb; exec sleep 600");
     let mut fetch = repository.command(RUNNER);
     fetch.args(["kernel", "fetch", "9.1"]).env("PATH", path);
     let mut fetch = fetch.stderr(Stdio::null()).spawn().unwrap();
     let partial = repository.cache().join(format!(".partial-{PACKAGE}"));
-    let mut steps = 0..1_500;
-    while !partial.join("half.deb").exists() && steps.next().is_some() {
-        std::thread::sleep(STEP);
-    }
+    until("the fetch has begun", || partial.join("half.deb").exists());
     fetch.kill().unwrap();
     fetch.wait().unwrap();
-    assert!(partial.join("half.deb").exists(), "the fetch had begun");
     assert_eq!(repository.list()["cached"], Value::Array(Vec::new()));
     let done = repository.kernel(&["fetch", "9.1"]);
     assert!(done.status.success(), "{}", said(&done));

@@ -2,17 +2,14 @@
 #![allow(missing_docs, reason = "tests are sentences")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use std::process::{Command, Output};
+mod runner;
 
-fn runner(words: &[&str]) -> Output {
-    let runner = env!("CARGO_BIN_EXE_bench-runner");
-    Command::new(runner).args(words).output().unwrap()
-}
+use runner::{output, refused};
 
 fn said(words: &[&str]) -> String {
-    let output = runner(words);
-    assert!(output.status.success(), "{words:?}");
-    String::from_utf8(output.stdout).unwrap()
+    let said = output(words);
+    assert!(said.status.success(), "{words:?}");
+    String::from_utf8(said.stdout).unwrap()
 }
 
 /// Verbs as `--help` lists them.
@@ -74,9 +71,8 @@ fn the_manual_names_every_verb_and_each_verb_has_a_page() {
 
 #[test]
 fn an_unknown_verb_has_no_page() {
-    let output = runner(&["man", "reprot"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(output.stdout.is_empty());
+    let why = refused(&output(["man", "reprot"]), 2);
+    assert!(why.contains("no verb 'reprot'"), "{why}");
 }
 
 #[test]
@@ -98,5 +94,23 @@ fn the_same_seed_gives_the_same_plan_and_the_same_rules_byte_for_byte() {
         assert!(text.len() > 10_000, "{what}");
         assert_eq!(text, say(what, "11"), "{what}");
         assert_ne!(text, say(what, "12"), "{what}");
+    }
+}
+
+#[test]
+fn what_is_named_twice_is_planned_once() {
+    let plan = |option: &str, value: &str| {
+        let words = ["plan", "--modes", "nftables,ipset", "--json", option, value];
+        said(&words)
+    };
+    for (option, once, twice) in [
+        ("--services", "20", "20,20"),
+        ("--transports", "netlink", "netlink,netlink"),
+        ("--engines", "nft", "nft,nft"),
+        ("--positions", "last", "last,last"),
+        ("--protocols", "tcp", "tcp,tcp"),
+        ("--scenarios", "cold-install", "cold-install,cold-install"),
+    ] {
+        assert_eq!(plan(option, once), plan(option, twice), "{option}");
     }
 }

@@ -1,110 +1,27 @@
 //! The binary on a real kernel, small: every mode measured, every promise about files and exit codes.
 #![allow(missing_docs, reason = "tests are sentences")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-#![allow(
-    clippy::explicit_write,
-    reason = "eprintln! is captured by the test harness"
-)]
 
-use std::collections::BTreeSet;
+mod runner;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::sync::MutexGuard;
 
+use runner::{RunDir, alive, command, descendants, signal, text, until, valid, words};
 use serde_json::Value;
-use tempfile::TempDir;
 
-const RUNNER: &str = env!("CARGO_BIN_EXE_bench-runner");
-/// Steps of waiting for another process; each test gives up after [`STEPS`] of them.
-const STEP: Duration = Duration::from_millis(20);
-const STEPS: u32 = 3_000;
-
-/// Whether labs can be made here; says so when not, where scripts/test counts it.
-/// Tests that make labs have the machine to themselves: each pins and spins on the same two CPUs.
+/// The machine, if what these tests measure can be measured here; without root other modes are not ready.
 fn netns() -> Option<MutexGuard<'static, ()>> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    // A test that failed has poisoned nothing that the next one uses.
-    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let output = Command::new(RUNNER)
-        .args(["doctor", "--json"])
-        .output()
-        .unwrap();
-    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
-    // What these tests measure; without root other modes are not ready.
-    let needed = ["none", "conntrack", "iptables-legacy", "nftables"];
-    let broken = found["modes"].as_array().unwrap().iter().find(|way| {
-        needed.iter().any(|mode| way["mode"] == *mode)
-            && way["transport"] != "nft"
-            && way["ready"] == false
-    });
-    if let Some(line) = broken {
-        let reason = format!(
-            "{} ({}): {}",
-            line["mode"], line["transport"], line["reason"]
-        );
-        writeln!(std::io::stderr(), "SKIP netns: {reason}").unwrap();
-    }
-    broken.is_none().then_some(alone)
-}
-
-/// A run on the host's kernel: guests have tests of their own.
-fn run(out: &Path, words: &[&str]) -> Output {
-    Command::new(RUNNER)
-        .args(["run", "--sandbox", "netns"])
-        .args(words)
-        .arg("--out")
-        .arg(out)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
-fn lines(run: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(run.join("results.jsonl")).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
-fn cells(run: &Path) -> Vec<Value> {
-    lines(run)
-        .into_iter()
-        .filter(|line| line["record"] == "cell")
-        .collect()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Steps until `done`, or gives up.
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..STEPS {
-        if done() {
-            return;
-        }
-        std::thread::sleep(STEP);
-    }
-    panic!("gave up waiting until {what}");
-}
-
-fn valid(schema: &str, instances: &[Value]) {
-    let output = Command::new(RUNNER)
-        .args(["schema", schema])
-        .output()
-        .unwrap();
-    let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    for instance in instances {
-        let errors: Vec<String> = validator
-            .iter_errors(instance)
-            .map(|e| e.to_string())
-            .collect();
-        assert!(errors.is_empty(), "{errors:?} in {instance}");
-    }
+    runner::netns(&[
+        ("none", "-"),
+        ("conntrack", "-"),
+        ("iptables-legacy", "restore"),
+        ("nftables", "netlink"),
+    ])
 }
 
 #[test]
@@ -112,27 +29,16 @@ fn a_small_run_measures_every_mode_and_writes_every_file() {
     let Some(_alone) = netns() else {
         return;
     };
-    let scratch = TempDir::new().unwrap();
-    let out = scratch.path().join("run");
-    let done = run(
-        &out,
-        &[
-            "--services",
-            "10,20",
-            "--repetitions",
-            "2",
-            "--flows",
-            "100",
-            "--transports",
-            "restore,netlink,nft",
-            // All that an ordinary run asks but memory, whose settling takes minutes.
-            "--scenarios",
-            "cold-install,service-add,service-remove,endpoint-churn,first-packet,rule-count",
-        ],
-    );
+    let run = RunDir::new();
+    // All that an ordinary run asks but memory, whose settling takes minutes.
+    let scenarios =
+        "cold-install,service-add,service-remove,endpoint-churn,first-packet,rule-count";
+    let done = run.run(&format!(
+        "--sandbox netns --services 10,20 --repetitions 2 --flows 100 --transports restore,netlink,nft --scenarios {scenarios}"
+    ));
     assert!(done.status.success(), "{}", text(&done.stderr));
     let last = text(&done.stdout).lines().last().unwrap().to_owned();
-    assert_eq!(PathBuf::from(last), out.join("report.html"));
+    assert_eq!(PathBuf::from(last), run.file("report.html"));
     for file in [
         "results.jsonl",
         "summary.json",
@@ -141,15 +47,12 @@ fn a_small_run_measures_every_mode_and_writes_every_file() {
         "plots/first-packet-tcp.svg",
         "plots/first-packet-tcp.png",
     ] {
-        assert!(out.join(file).metadata().unwrap().len() > 0, "{file}");
+        assert!(run.file(file).metadata().unwrap().len() > 0, "{file}");
     }
-    let all = lines(&out);
+    let all = run.lines();
     valid("results", &all);
-    valid(
-        "summary",
-        &[serde_json::from_str(&fs::read_to_string(out.join("summary.json")).unwrap()).unwrap()],
-    );
-    let cells = cells(&out);
+    valid("summary", &[run.summary()]);
+    let cells = run.cells();
     assert_eq!(all[0]["planned_cells"], cells.len());
     // A kernel without IPVS is said to be one; where it has it, the mode is measured as the others are.
     let lacks_ipvs = |cell: &&Value| {
@@ -202,23 +105,12 @@ fn a_cell_past_its_limit_is_timed_out_with_a_lower_bound_and_costs_only_itself()
     let Some(_alone) = netns() else {
         return;
     };
-    let scratch = TempDir::new().unwrap();
-    let out = scratch.path().join("run");
-    let words = [
-        "--services",
-        "500",
-        "--no-sweep",
-        "--modes",
-        "nftables",
-        "--scenarios",
-        "cold-install,first-packet",
-    ];
-    let done = run(
-        &out,
-        &[&words[..], &["--repetitions", "2", "--cell-timeout", "1ms"]].concat(),
+    let run = RunDir::new();
+    let done = run.run(
+        "--sandbox netns --services 500 --no-sweep --modes nftables --scenarios cold-install,first-packet --repetitions 2 --cell-timeout 1ms",
     );
     assert_eq!(done.status.code(), Some(1), "{}", text(&done.stderr));
-    let cells = cells(&out);
+    let cells = run.cells();
     let of = |scenario: &str, block: u64| {
         let found = cells
             .iter()
@@ -239,40 +131,8 @@ fn a_cell_past_its_limit_is_timed_out_with_a_lower_bound_and_costs_only_itself()
 }
 
 /// A run that would go on for long; ended by the test.
-fn long_run(out: &Path) -> Child {
-    Command::new(RUNNER)
-        .args([
-            "run",
-            "--services",
-            "300",
-            "--no-sweep",
-            "--repetitions",
-            "100",
-            "--sandbox",
-            "netns",
-            "--out",
-        ])
-        .arg(out)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-fn measured_so_far(out: &Path) -> bool {
-    fs::read_to_string(out.join("results.jsonl"))
-        .is_ok_and(|text| text.contains("\"outcome\":\"measured\""))
-}
-
-fn signal(child: &Child, name: &str) {
-    assert!(
-        Command::new("kill")
-            .args([name, &child.id().to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
+fn long_run(run: &RunDir) -> Child {
+    run.start("--sandbox netns --services 300 --no-sweep --repetitions 100")
 }
 
 #[test]
@@ -280,15 +140,14 @@ fn an_interrupted_run_keeps_what_was_measured_accounts_for_the_rest_and_ends_wit
     let Some(_alone) = netns() else {
         return;
     };
-    let scratch = TempDir::new().unwrap();
-    let out = scratch.path().join("run");
-    let mut child = long_run(&out);
-    until("a cell has been measured", || measured_so_far(&out));
-    signal(&child, "-INT");
+    let run = RunDir::new();
+    let mut child = long_run(&run);
+    until("a cell has been measured", || run.measured() > 0);
+    signal(child.id(), "INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    let all = lines(&out);
+    let all = run.lines();
     assert_eq!(all.last().unwrap()["ended"], "interrupted");
-    let cells = cells(&out);
+    let cells = run.cells();
     assert_eq!(all[0]["planned_cells"], cells.len());
     assert!(cells.iter().any(|c| c["outcome"] == "measured"));
     assert!(
@@ -296,11 +155,11 @@ fn an_interrupted_run_keeps_what_was_measured_accounts_for_the_rest_and_ends_wit
             .iter()
             .any(|c| c["outcome"] == "not-run" && c["reason"] == "interrupted")
     );
-    assert!(out.join("report.html").exists());
+    assert!(run.file("report.html").exists());
 }
 
 /// The last outcome of every cell of every block.
-fn outcomes(run: &Path) -> std::collections::BTreeMap<String, String> {
+fn outcomes(run: &RunDir) -> BTreeMap<String, String> {
     let identity = |cell: &Value| {
         let of = [
             "block", "mode", "scenario", "services", "variant", "options",
@@ -308,107 +167,51 @@ fn outcomes(run: &Path) -> std::collections::BTreeMap<String, String> {
         of.map(|name| cell[name].to_string()).join(" ")
     };
     let outcome = |cell: &Value| cell["outcome"].as_str().unwrap().to_owned();
-    let cells = cells(run);
+    let cells = run.cells();
     cells.iter().map(|c| (identity(c), outcome(c))).collect()
 }
 
 #[test]
 fn an_interrupted_run_is_carried_on_and_what_was_there_stays() {
-    let scratch = TempDir::new().unwrap();
-    let out = scratch.path().join("run");
     let Some(_alone) = netns() else {
         return;
     };
-    let words = "run --services 4 --no-sweep --modes none,conntrack --scenarios first-packet --positions last --flows 100 --repetitions 2 --budget 1h --out";
-    let mut child = Command::new(RUNNER)
-        .args(words.split_whitespace())
-        .arg(&out)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    until("a cell has been measured", || measured_so_far(&out));
-    signal(&child, "-INT");
+    let run = RunDir::new();
+    let mut child = run.start(
+        "--services 4 --no-sweep --modes none,conntrack --scenarios first-packet --positions last --flows 100 --repetitions 2 --budget 1h",
+    );
+    until("a cell has been measured", || run.measured() > 0);
+    signal(child.id(), "INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    let file = out.join("results.jsonl");
+    let file = run.file("results.jsonl");
     let before = fs::read_to_string(&file).unwrap();
-    let resume = |more: &[&str]| {
-        let mut command = Command::new(RUNNER);
-        command.arg("--resume").arg(&out).args(more);
-        command.stdin(Stdio::null()).output().unwrap()
-    };
-    assert_eq!(resume(&["--flows", "200"]).status.code(), Some(4));
+    assert_eq!(run.resume("--flows 200").status.code(), Some(4));
     assert_eq!(fs::read_to_string(&file).unwrap(), before);
     // What a kill leaves behind an end that was said: half a line.
     let mut torn = fs::OpenOptions::new().append(true).open(&file).unwrap();
     torn.write_all(b"{\"record\":\"ce").unwrap();
     drop(torn);
-    let done = resume(&[]);
+    let done = run.resume("");
     assert!(done.status.success(), "{}", text(&done.stderr));
     assert!(text(&done.stderr).contains("cut off"));
     assert!(fs::read_to_string(&file).unwrap().starts_with(&before));
-    let all = lines(&out);
+    let all = run.lines();
     valid("results", &all);
     assert_eq!(all.last().unwrap()["ended"], "complete");
-    let outcomes = outcomes(&out);
+    let outcomes = outcomes(&run);
     assert_eq!(all[0]["planned_cells"], outcomes.len());
     assert!(
         outcomes.values().all(|outcome| outcome == "measured"),
         "{outcomes:?}"
     );
-    let summary: Value =
-        serde_json::from_str(&fs::read_to_string(out.join("summary.json")).unwrap()).unwrap();
-    assert_eq!(summary["coverage"]["missing"], 0);
+    assert_eq!(run.summary()["coverage"]["missing"], 0);
     let length = fs::metadata(&file).unwrap().len();
-    assert!(text(&resume(&[]).stderr).contains("is finished"));
+    assert!(text(&run.resume("").stderr).contains("is finished"));
     assert_eq!(
         fs::metadata(&file).unwrap().len(),
         length,
         "nothing is changed"
     );
-}
-
-/// Processes below `root`, itself excluded.
-fn descendants(root: u32) -> Vec<u32> {
-    let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| {
-            let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            let parent = stat
-                .rsplit_once(')')?
-                .1
-                .split_whitespace()
-                .nth(1)?
-                .parse()
-                .ok()?;
-            Some((pid, parent))
-        })
-        .collect();
-    let mut found = vec![root];
-    let mut next = 0;
-    while next < found.len() {
-        let parent = found[next];
-        found.extend(
-            parents
-                .iter()
-                .filter(|(_, p)| *p == parent)
-                .map(|(pid, _)| *pid),
-        );
-        next += 1;
-    }
-    found.split_off(1)
-}
-
-fn alive(pid: u32) -> bool {
-    // A zombie that nobody has reaped yet holds nothing.
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        !matches!(
-            stat.rsplit_once(") ").map(|(_, rest)| &rest[..1]),
-            Some("Z" | "X")
-        )
-    })
 }
 
 #[test]
@@ -417,14 +220,14 @@ fn a_run_killed_with_sigkill_leaves_no_process() {
         return;
     };
     for _ in 0..3 {
-        let scratch = TempDir::new().unwrap();
-        let mut child = long_run(&scratch.path().join("run"));
+        let run = RunDir::new();
+        let mut child = long_run(&run);
         let mut below = Vec::new();
         until("a stay has two processes", || {
             below = descendants(child.id());
             below.len() >= 2
         });
-        signal(&child, "-KILL");
+        signal(child.id(), "KILL");
         child.wait().unwrap();
         until("the stay's processes are gone", || {
             !below.iter().any(|pid| alive(*pid))
@@ -435,27 +238,15 @@ fn a_run_killed_with_sigkill_leaves_no_process() {
 #[test]
 fn the_same_options_print_the_same_plan_and_its_stays_can_be_run_by_hand() {
     let plan = || {
-        let words = [
-            "plan",
-            "--services",
-            "20",
-            "--modes",
-            "none",
-            "--flows",
-            "100",
-            "--positions",
-            "last",
-            "--json",
-        ];
-        text(&Command::new(RUNNER).args(words).output().unwrap().stdout)
+        let line = "plan --services 20 --modes none --flows 100 --positions last --json";
+        text(&runner::output(words(line)).stdout)
     };
     assert_eq!(plan(), plan());
     let Some(_alone) = netns() else {
         return;
     };
     let first = plan().lines().next().unwrap().to_owned();
-    let mut child = Command::new(RUNNER)
-        .arg("cell")
+    let mut child = command(["cell"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

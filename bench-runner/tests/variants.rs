@@ -1,116 +1,42 @@
 //! Two variants in one run, on a real kernel, small: each is measured in its own way, side by side with the other.
 #![allow(missing_docs, reason = "tests are sentences")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-#![allow(
-    clippy::explicit_write,
-    reason = "eprintln! is captured by the test harness"
-)]
+
+mod runner;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::MutexGuard;
 
+use runner::{RunDir, installed, refused, signal, text, until, words};
 use serde_json::Value;
-use tempfile::TempDir;
 
-const RUNNER: &str = env!("CARGO_BIN_EXE_bench-runner");
-/// Steps of waiting for another process; a test gives up after [`STEPS`] of them.
-const STEP: Duration = Duration::from_millis(20);
-const STEPS: u32 = 3_000;
-
-/// The machine, for one test at a time, if these ways of programming nftables work here; says so when not,
-/// where scripts/test counts it.
+/// The machine, if nftables can be programmed in these ways here.
 fn netns(transports: &[&str]) -> Option<MutexGuard<'static, ()>> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    // A test that failed has poisoned nothing that the next one uses.
-    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let output = Command::new(RUNNER)
-        .args(["doctor", "--json"])
-        .output()
-        .unwrap();
-    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let broken = found["modes"].as_array().unwrap().iter().find(|way| {
-        way["mode"] == "nftables"
-            && transports.iter().any(|name| way["transport"] == *name)
-            && way["ready"] == false
-    });
-    if let Some(line) = broken {
-        let reason = format!("nftables ({}): {}", line["transport"], line["reason"]);
-        writeln!(std::io::stderr(), "SKIP netns: {reason}").unwrap();
-    }
-    broken.is_none().then_some(alone)
+    let needed: Vec<_> = transports.iter().map(|t| ("nftables", *t)).collect();
+    runner::netns(&needed)
 }
 
-fn command(modes: &str, words: &[&str]) -> Command {
-    let mut command = Command::new(RUNNER);
-    command
-        .args(["run", "--sandbox", "netns", "--services", "4", "--no-sweep"])
-        .args(["--modes", modes, "--flows", "100"])
-        .args(["--positions", "last", "--protocols", "tcp"])
-        .args(words)
-        .stdin(Stdio::null());
-    command
-}
-
-fn run(out: &Path, modes: &str, words: &[&str]) -> Output {
-    command(modes, words)
-        .arg("--out")
-        .arg(out)
-        .output()
-        .unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn lines(run: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(run.join("results.jsonl")).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
-fn cells(run: &Path) -> Vec<Value> {
-    let mut lines = lines(run);
-    lines.retain(|line| line["record"] == "cell");
-    lines
+/// What every run here is asked, with the modes; smaller than this is none.
+fn small(modes: &str, line: &str) -> String {
+    format!(
+        "--sandbox netns --services 4 --no-sweep --modes {modes} --flows 100 --positions last --protocols tcp {line}"
+    )
 }
 
 fn of<'a>(cells: &'a [Value], variant: &str) -> Vec<&'a Value> {
     cells.iter().filter(|c| c["variant"] == variant).collect()
 }
 
-/// Ends with exit code 2 and one line on standard error, which it returns.
-fn refused(words: &[&str]) -> String {
-    let scratch = TempDir::new().unwrap();
-    let out = scratch.path().join("run");
-    let done = run(&out, "nftables", words);
-    let said = text(&done.stderr);
-    assert_eq!(done.status.code(), Some(2), "{said}");
-    let errors: Vec<&str> = said.lines().filter(|l| l.starts_with("error")).collect();
-    assert_eq!(errors.len(), 1, "{said}");
-    assert!(!out.exists(), "nothing is left of a run that did not begin");
-    errors[0].to_owned()
-}
-
 /// A program that notes each call in `log` and then does what the installed one does.
-fn wrapper(folder: &Path, name: &str, tool: &str) -> (PathBuf, PathBuf) {
-    let (file, log) = (folder.join(name), folder.join(format!("{name}.log")));
-    let path = std::env::var("PATH").unwrap();
-    let installed = std::env::split_paths(&path)
-        .map(|folder| folder.join(tool))
-        .find(|file| file.is_file())
-        .unwrap();
+fn wrapper(run: &RunDir, name: &str, tool: &str) -> (PathBuf, PathBuf) {
+    let (file, log) = (run.beside(name), run.beside(&format!("{name}.log")));
     let script = format!(
         "#!/bin/sh\necho call >>'{}'\nexec '{}' \"$@\"\n",
         log.display(),
-        installed.display()
+        installed(tool).display()
     );
     fs::write(&file, script).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
@@ -122,33 +48,20 @@ fn two_variants_are_measured_side_by_side_and_each_in_its_own_way() {
     let Some(_alone) = netns(&["netlink"]) else {
         return;
     };
-    let scratch = TempDir::new().unwrap();
-    let out = scratch.path().join("run");
-    let done = run(
-        &out,
+    let run = RunDir::new();
+    let head = "--plant 40 --sysctl net.ipv4.ip_default_ttl=77";
+    let done = run.run(&small(
         "none,conntrack,nftables",
-        &[
-            "--scenarios",
-            "first-packet,service-add",
-            "--repetitions",
-            "3",
-            "--budget",
-            "1h",
-            "--variant",
-            "base:",
-            "--variant",
-            "head:--plant 40 --sysctl net.ipv4.ip_default_ttl=77",
-        ],
-    );
+        &format!(
+            "--scenarios first-packet,service-add --repetitions 3 --budget 1h --variant base: --variant 'head:{head}'"
+        ),
+    ));
     assert!(done.status.success(), "{}", text(&done.stderr));
-    let all = lines(&out);
+    let all = run.lines();
     assert_eq!(all[0]["variants"][0]["name"], "base");
     assert_eq!(all[0]["variants"][1]["name"], "head");
-    assert_eq!(
-        all[0]["variants"][1]["options"],
-        "--plant 40 --sysctl net.ipv4.ip_default_ttl=77"
-    );
-    let cells = cells(&out);
+    assert_eq!(all[0]["variants"][1]["options"], head);
+    let cells = run.cells();
     assert!(
         cells.iter().all(|c| c["outcome"] == "measured"),
         "{cells:?}"
@@ -187,10 +100,9 @@ fn two_variants_are_measured_side_by_side_and_each_in_its_own_way() {
     for part in ["variant base", "variant head"] {
         assert!(text(&done.stdout).contains(part), "{}", text(&done.stdout));
     }
-    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    let page = fs::read_to_string(run.file("report.html")).unwrap();
     assert!(page.contains("Variants side by side"));
-    let summary = fs::read_to_string(out.join("summary.json")).unwrap();
-    let summary: Value = serde_json::from_str(&summary).unwrap();
+    let summary = run.summary();
     assert_eq!(summary["noise"]["stays_a"], 3, "{}", summary["noise"]);
 }
 
@@ -199,34 +111,24 @@ fn each_variant_starts_its_own_file_in_place_of_a_tool() {
     let Some(_alone) = netns(&["nft"]) else {
         return;
     };
-    let scratch = TempDir::new().unwrap();
-    let out = scratch.path().join("run");
-    let (first, first_log) = wrapper(scratch.path(), "first", "nft");
-    let (second, second_log) = wrapper(scratch.path(), "second", "nft");
-    let variant = |name: &str, file: &Path| format!("{name}:--tool nft={}", file.display());
-    let done = run(
-        &out,
+    let run = RunDir::new();
+    let (first, first_log) = wrapper(&run, "first", "nft");
+    let (second, second_log) = wrapper(&run, "second", "nft");
+    let done = run.run(&small(
         "nftables",
-        &[
-            "--scenarios",
-            "service-add",
-            "--transports",
-            "nft",
-            "--repetitions",
-            "1",
-            "--variant",
-            &variant("base", &first),
-            "--variant",
-            &variant("head", &second),
-        ],
-    );
+        &format!(
+            "--scenarios service-add --transports nft --repetitions 1 --variant 'base:--tool nft={}' --variant 'head:--tool nft={}'",
+            first.display(),
+            second.display()
+        ),
+    ));
     assert!(done.status.success(), "{}", text(&done.stderr));
-    assert!(cells(&out).iter().all(|c| c["outcome"] == "measured"));
+    assert!(run.cells().iter().all(|c| c["outcome"] == "measured"));
     let calls = |log: &Path| fs::read_to_string(log).unwrap().lines().count();
     // The version that is noted, the trial, the updates.
     assert!(calls(&first_log) > 5, "{}", calls(&first_log));
     assert_eq!(calls(&first_log), calls(&second_log));
-    let header = &lines(&out)[0];
+    let header = run.header();
     let noted = header["variants"][1]["tools"]["nft"].as_str().unwrap();
     assert!(noted.starts_with("nftables v"), "{noted}");
     assert!(
@@ -236,17 +138,78 @@ fn each_variant_starts_its_own_file_in_place_of_a_tool() {
 }
 
 #[test]
+fn two_transports_of_a_mode_are_measured_side_by_side_and_compared_cell_with_cell() {
+    let needed = [
+        ("nftables", "nft"),
+        ("nftables", "netlink"),
+        ("iptables-legacy", "restore"),
+    ];
+    let Some(_alone) = runner::netns(&needed) else {
+        return;
+    };
+    let run = RunDir::new();
+    // A mode that each variant programs otherwise, and one that both program in the same way.
+    let variants =
+        "--variant 'base:--transports restore,nft' --variant 'head:--transports restore,netlink'";
+    let done = run.run(&small(
+        "nftables,iptables-legacy",
+        &format!("--scenarios cold-install,first-packet --repetitions 1 {variants}"),
+    ));
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let path = run.path().display().to_string();
+    for across in ["", "--across variant", "--across transport"] {
+        let line = format!("compare {path} --format json {across}");
+        let output = runner::output(words(&line));
+        // Which of the two is faster is the machine's to say.
+        let said = text(&output.stderr);
+        assert!(matches!(output.status.code(), Some(0 | 3)), "{said}");
+        let compared: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(compared["base"]["part"], "base", "{across}");
+        assert_eq!(compared["new"]["part"], "head", "{across}");
+        let cells = compared["cells"].as_array().unwrap();
+        let of = |mode: &str, scenario: &str, metric: &str| {
+            let asked = |c: &&Value| {
+                c["mode"] == mode && c["scenario"] == scenario && c["metric"] == metric
+            };
+            let found: Vec<&Value> = cells.iter().filter(asked).collect();
+            assert_eq!(found.len(), 1, "{across}: {mode} {scenario} in {cells:?}");
+            assert_eq!(found[0]["base"]["stays"], 1, "{}", found[0]);
+            assert_eq!(found[0]["new"]["stays"], 1, "{}", found[0]);
+            let options = |key: &Value| key["options"].clone();
+            // What is handed to a tool is not what is handed to the kernel.
+            let other_thing = mode == "nftables" && metric == "bytes_sent";
+            assert_eq!(found[0]["verdict"] == "incomparable", other_thing);
+            (options(found[0]), options(&found[0]["new_key"]))
+        };
+        for mode in ["nftables", "iptables-legacy"] {
+            let (base, new) = of(mode, "first-packet", "latency");
+            assert_eq!(
+                base, new,
+                "a packet does not know by what its rules were sent"
+            );
+        }
+        for metric in ["update_time", "bytes_sent"] {
+            let (base, new) = of("nftables", "cold-install", metric);
+            assert_eq!(
+                (&base["transport"], &new["transport"]),
+                (&"nft".into(), &"netlink".into())
+            );
+        }
+        let (base, new) = of("iptables-legacy", "cold-install", "update_time");
+        assert_eq!(base, new);
+    }
+}
+
+#[test]
 fn a_sysctl_for_all_variants_is_a_fact_of_the_environment() {
     let Some(_alone) = netns(&["netlink"]) else {
         return;
     };
-    let scratch = TempDir::new().unwrap();
-    let out = scratch.path().join("run");
-    let words = "--scenarios first-packet --repetitions 1 --sysctl net.ipv4.ip_default_ttl=65";
-    let words: Vec<&str> = words.split_whitespace().collect();
-    let done = run(&out, "nftables", &words);
+    let run = RunDir::new();
+    let line = "--scenarios first-packet --repetitions 1 --sysctl net.ipv4.ip_default_ttl=65";
+    let done = run.run(&small("nftables", line));
     assert!(done.status.success(), "{}", text(&done.stderr));
-    let sysctls = &lines(&out)[0]["environments"]["netns"]["sysctls"];
+    let sysctls = &run.header()["environments"]["netns"]["sysctls"];
     for place in ["client", "node", "backends"] {
         assert_eq!(sysctls[format!("{place}:net.ipv4.ip_default_ttl")], "65");
     }
@@ -257,26 +220,27 @@ fn what_cannot_be_set_is_refused_in_one_line_before_anything_is_measured() {
     let Some(_alone) = netns(&["netlink"]) else {
         return;
     };
-    let unknown = refused(&["--sysctl", "net.ipv4.no_such_thing=1"]);
+    let run = RunDir::new();
+    let refused = |line: &str| run.refused(&small("nftables", line));
+    let unknown = refused("--sysctl net.ipv4.no_such_thing=1");
     assert!(
         unknown.contains("net.ipv4.no_such_thing=1") && unknown.contains("none of that name"),
         "{unknown}"
     );
-    let fixed = refused(&["--sysctl", "net.netfilter.nf_conntrack_max=1000"]);
+    let fixed = refused("--sysctl net.netfilter.nf_conntrack_max=1000");
     assert!(fixed.contains("cannot be written"), "{fixed}");
-    let clamped = refused(&["--sysctl", "net.ipv4.ip_default_ttl=0x50"]);
+    let clamped = refused("--sysctl net.ipv4.ip_default_ttl=0x50");
     assert!(clamped.contains("ip_default_ttl=0x50"), "{clamped}");
-    let side = ["--variant", "a:", "--variant", "b:--sysctl net.nothing=1"];
-    assert!(refused(&side).contains("net.nothing"));
-    let broken = ["--transports", "nft", "--tool", "nft=/bin/true"];
-    let broken = refused(&broken);
+    let side = refused("--variant a: --variant 'b:--sysctl net.nothing=1'");
+    assert!(side.contains("net.nothing"), "{side}");
+    let broken = refused("--transports nft --tool nft=/bin/true");
     assert!(
         broken.contains("--tool nft=") && broken.contains("works with the installed program"),
         "{broken}"
     );
-    let alone = refused(&["--variant", "base:"]);
+    let alone = refused("--variant base:");
     assert!(alone.contains("--variant base: "), "{alone}");
-    let own_seed = refused(&["--variant", "a:", "--variant", "b:--seed 3"]);
+    let own_seed = refused("--variant a: --variant 'b:--seed 3'");
     assert!(
         own_seed.contains("a variant may set --services"),
         "{own_seed}"
@@ -288,53 +252,20 @@ fn an_interrupted_run_of_variants_is_carried_on_with_the_same_variants_alone() {
     let Some(_alone) = netns(&["netlink"]) else {
         return;
     };
-    let scratch = TempDir::new().unwrap();
-    let out = scratch.path().join("run");
-    let words = [
-        "--scenarios",
-        "first-packet",
-        "--repetitions",
-        "4",
-        "--budget",
-        "1h",
-        "--variant",
-        "base:",
-        "--variant",
-        "head:--endpoints 3",
-    ];
-    let mut child = command("nftables", &words)
-        .arg("--out")
-        .arg(&out)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let file = out.join("results.jsonl");
-    let measured =
-        || fs::read_to_string(&file).is_ok_and(|text| text.contains("\"outcome\":\"measured\""));
-    let waited = (0..STEPS).any(|_| {
-        std::thread::sleep(STEP);
-        measured()
-    });
-    assert!(waited, "gave up waiting until a cell has been measured");
-    let pid = child.id().to_string();
-    let sent = Command::new("kill").args(["-INT", &pid]).status().unwrap();
-    assert!(sent.success());
+    let run = RunDir::new();
+    let variants = "--variant base: --variant 'head:--endpoints 3'";
+    let line = format!("--scenarios first-packet --repetitions 4 --budget 1h {variants}");
+    let mut child = run.start(&small("nftables", &line));
+    until("a cell has been measured", || run.measured() > 0);
+    signal(child.id(), "INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    let resume = |more: &[&str]| {
-        let mut command = Command::new(RUNNER);
-        command.arg("--resume").arg(&out).args(more);
-        command.stdin(Stdio::null()).output().unwrap()
-    };
-    let other = ["--variant", "base:", "--variant", "head:--endpoints 4"];
-    let refused = resume(&other);
-    assert_eq!(refused.status.code(), Some(4), "{}", text(&refused.stderr));
-    assert!(text(&refused.stderr).contains("--variant head was"));
-    let same = ["--variant", "base:", "--variant", "head:--endpoints 3"];
-    let done = resume(&same);
+    let other = run.resume("--variant base: --variant 'head:--endpoints 4'");
+    let why = refused(&other, 4);
+    assert!(why.contains("--variant head was"), "{why}");
+    let done = run.resume(variants);
     assert!(done.status.success(), "{}", text(&done.stderr));
     let mut outcomes: BTreeMap<(String, u64), String> = BTreeMap::new();
-    for cell in cells(&out) {
+    for cell in run.cells() {
         let at = (cell["variant"].to_string(), cell["block"].as_u64().unwrap());
         outcomes.insert(at, cell["outcome"].to_string());
     }

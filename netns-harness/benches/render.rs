@@ -36,13 +36,7 @@ fn render(c: &mut Criterion) {
     for mode in Mode::ALL.iter().filter(|mode| !mode.is_floor()) {
         let datapath = registry(*mode);
         for transport in datapath.transports() {
-            let options = RenderOptions {
-                transport: *transport,
-                large_cluster: true,
-                chunk: None,
-                untimed: false,
-                resync: false,
-            };
+            let options = RenderOptions::by(*transport);
             c.bench_function(
                 &format!("{mode} {transport}: cold install of 1,000 services"),
                 |b| {

@@ -118,6 +118,28 @@ impl Service {
     }
 }
 
+#[cfg(test)]
+impl Service {
+    /// A service of tests, at port 80: the protocols take turns, and the addresses of its endpoints follow each
+    /// other from `first_endpoint` on.
+    pub(crate) fn of_test(index: u32, vip: u32, first_endpoint: u32, endpoints: u32) -> Self {
+        Self {
+            index,
+            frontend: Frontend {
+                vip: Ipv4Addr::from_bits(vip),
+                port: 80,
+                protocol: [Protocol::Tcp, Protocol::Udp][index as usize % 2],
+            },
+            endpoints: (first_endpoint..first_endpoint + endpoints)
+                .map(|address| Endpoint {
+                    address: Ipv4Addr::from_bits(address),
+                    port: 8080,
+                })
+                .collect(),
+        }
+    }
+}
+
 /// All services of a cell, in order. Order is position: the first is installed, and listed, first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Population {

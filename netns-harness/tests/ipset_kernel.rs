@@ -10,7 +10,7 @@ use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use kernel::{carry_out, isolated, options, population, tool};
+use kernel::{carry_out, isolated, population, tool};
 use netns_harness::datapath::ipset::Ipset;
 use netns_harness::datapath::{Damage, Datapath, Engine, RenderOptions, Transport};
 use netns_harness::lab::{Lab, Pinning};
@@ -35,7 +35,7 @@ fn both_engines_and_transports_install_update_resync_and_leave_nothing() {
             isolated(move || {
                 let ipset = Ipset::new(engine);
                 assert_eq!(ipset.probe(transport), Ok(()));
-                let options = options(transport);
+                let options = RenderOptions::by(transport);
                 let mut changed = population(40, 2);
                 goes_to(ipset, None, &changed, &options);
                 let counted = ipset.inventory().unwrap();
@@ -74,7 +74,7 @@ fn both_engines_and_transports_install_update_resync_and_leave_nothing() {
 fn chunks_leave_what_one_transaction_leaves() {
     let chunked = RenderOptions {
         chunk: Some(10),
-        ..options(Transport::Netlink)
+        ..RenderOptions::by(Transport::Netlink)
     };
     for engine in Engine::ALL {
         isolated(|| goes_to(Ipset::new(engine), None, &population(45, 2), &chunked));
@@ -89,7 +89,12 @@ fn every_damage_is_seen_in_the_listing() {
         for damage in Damage::ALL {
             isolated(|| {
                 let ipset = Ipset::new(engine);
-                goes_to(ipset, None, &population, &options(Transport::Netlink));
+                goes_to(
+                    ipset,
+                    None,
+                    &population,
+                    &RenderOptions::by(Transport::Netlink),
+                );
                 let (a, b) = (&population.services[0], &population.services[2]);
                 for words in ipset.damage(damage, a, b) {
                     carry_out(&words);
@@ -119,7 +124,12 @@ fn nothing_foreign_is_suffered_beside_the_mode() {
     ] {
         isolated(|| {
             let ipset = Ipset::new(engine);
-            goes_to(ipset, None, &population(2, 2), &options(Transport::Netlink));
+            goes_to(
+                ipset,
+                None,
+                &population(2, 2),
+                &RenderOptions::by(Transport::Netlink),
+            );
             tool(foreign);
             let listed = ipset.census();
             assert!(listed.is_err(), "{engine:?}: {foreign}: {listed:?}");
@@ -171,7 +181,7 @@ fn tcp_and_udp_from_the_client_and_from_the_node_reach_all_endpoints_evenly() {
             let lab = Lab::build(Pinning::choose().unwrap()).unwrap();
             let population = population(34, 2);
             let ipset = Ipset::new(engine);
-            let install = ipset.render(None, &population, &options(Transport::Netlink));
+            let install = ipset.render(None, &population, &RenderOptions::by(Transport::Netlink));
             lab.on_node(|| ipset.apply(&install).map(|_| ())).unwrap();
             let mut client = Client::new(&lab);
             // The first ids, and those behind a second chain of the last level.

@@ -6,7 +6,7 @@ mod kernel;
 
 use std::net::Ipv4Addr;
 
-use kernel::{carry_out, isolated, options, population, tool};
+use kernel::{carry_out, isolated, population, tool};
 use netns_harness::datapath::iptables::{Iptables, chain_count, rule_count};
 use netns_harness::datapath::{Damage, Datapath, RenderOptions, Transport};
 use netns_harness::relation::Relation;
@@ -33,7 +33,7 @@ fn both_engines_and_transports_install_update_resync_and_leave_nothing() {
     for iptables in ENGINES {
         for transport in [Transport::Restore, Transport::Exec] {
             isolated(move || {
-                let options = options(transport);
+                let options = RenderOptions::by(transport);
                 let mut changed = population(6, 2);
                 goes_to(iptables, None, &changed, &options);
                 let counted = iptables.inventory().unwrap();
@@ -73,7 +73,7 @@ fn chunks_leave_what_one_transaction_leaves() {
     let population = population(25, 2);
     let chunked = RenderOptions {
         chunk: Some(10),
-        ..options(Transport::Restore)
+        ..RenderOptions::by(Transport::Restore)
     };
     for iptables in ENGINES {
         isolated(|| goes_to(iptables, None, &population, &chunked));
@@ -104,7 +104,12 @@ fn every_damage_is_seen_in_the_listing() {
     for iptables in ENGINES {
         for damage in Damage::ALL {
             isolated(|| {
-                goes_to(iptables, None, &population, &options(Transport::Restore));
+                goes_to(
+                    iptables,
+                    None,
+                    &population,
+                    &RenderOptions::by(Transport::Restore),
+                );
                 let (a, b) = (&population.services[0], &population.services[2]);
                 for words in iptables.damage(damage, a, b) {
                     carry_out(&words);
@@ -137,7 +142,12 @@ fn neither_engine_suffers_anything_beside_its_own_rules() {
     ] {
         isolated(|| {
             let population = population(2, 2);
-            goes_to(iptables, None, &population, &options(Transport::Restore));
+            goes_to(
+                iptables,
+                None,
+                &population,
+                &RenderOptions::by(Transport::Restore),
+            );
             tool(foreign);
             let listed = iptables.census();
             assert!(
@@ -159,7 +169,7 @@ fn the_legacy_engine_states_what_its_tables_weigh_and_the_nft_engine_does_not() 
                 legacy,
                 None,
                 &population(n, 2),
-                &options(Transport::Restore),
+                &RenderOptions::by(Transport::Restore),
             );
             let stated = legacy.stated_memory().unwrap();
             assert!(legacy.teardown().is_empty());
@@ -175,7 +185,12 @@ fn the_legacy_engine_states_what_its_tables_weigh_and_the_nft_engine_does_not() 
     });
     isolated(|| {
         let nft = Iptables::nft();
-        goes_to(nft, None, &population(2, 2), &options(Transport::Restore));
+        goes_to(
+            nft,
+            None,
+            &population(2, 2),
+            &RenderOptions::by(Transport::Restore),
+        );
         assert_eq!(nft.stated_memory().unwrap(), []);
     });
 }

@@ -1,5 +1,5 @@
 //! Mode ipvs on the running kernel, each test in namespaces that end with its thread. A kernel without
-//! IPVS must be named as such; the rest is then skipped, and said so.
+//! IPVS must be named as such; the rest is then skipped, and said so: scripts/verify/ipvs-in-guest runs it.
 #![allow(missing_docs, reason = "tests are sentences")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
@@ -8,8 +8,8 @@ mod kernel;
 use std::net::TcpStream;
 use std::process::Command;
 
-use ipvs_codec::Connection;
-use kernel::{isolated, options, population};
+use ipvs_codec::{Connection, IpvsError};
+use kernel::{isolated, population};
 use netns_harness::datapath::ipvs::Ipvs;
 use netns_harness::datapath::{Damage, Datapath, RenderOptions, Transport};
 use netns_harness::lab::{Lab, Pinning};
@@ -23,7 +23,8 @@ const TRANSPORTS: [Transport; 3] = [Transport::Netlink, Transport::Ipvsadm, Tran
 fn with_ipvs(test: impl FnOnce() + Send) {
     isolated(|| match Connection::open() {
         Ok(_) => test(),
-        Err(why) => testing::skip("ipvs", why),
+        Err(missing @ IpvsError::Missing { .. }) => testing::skip_ipvs(missing),
+        Err(other) => panic!("{other}"),
     });
 }
 
@@ -60,7 +61,7 @@ fn every_transport_installs_updates_resyncs_and_leaves_nothing() {
         with_ipvs(move || {
             let ipvs = Ipvs::default();
             assert_eq!(ipvs.probe(transport), Ok(()));
-            let options = options(transport);
+            let options = RenderOptions::by(transport);
             let mut changed = population(40, 2);
             goes_to(&ipvs, None, &changed, &options);
             let counted = ipvs.inventory().unwrap();
@@ -102,7 +103,7 @@ fn every_damage_is_seen() {
         let whole = population(4, 2);
         for damage in Damage::ALL {
             let ipvs = Ipvs::default();
-            goes_to(&ipvs, None, &whole, &options(Transport::Netlink));
+            goes_to(&ipvs, None, &whole, &RenderOptions::by(Transport::Netlink));
             for words in ipvs.damage(damage, &whole.services[0], &whole.services[2]) {
                 let status = Command::new(&words[0]).args(&words[1..]).status();
                 assert!(status.unwrap().success(), "{words:?}");
@@ -122,7 +123,7 @@ fn an_endpoint_that_leaves_keeps_its_connections_takes_no_new_ones_and_can_come_
     with_ipvs(|| {
         let lab = Lab::build(Pinning::choose().unwrap()).unwrap();
         let ipvs = Ipvs::default();
-        let options = options(Transport::Netlink);
+        let options = RenderOptions::by(Transport::Netlink);
         let (both, mut one) = (population(1, 2), population(1, 2));
         let leaving = one.services[0].endpoints.pop().unwrap();
         let frontend = both.services[0].frontend;

@@ -190,11 +190,18 @@ fn check_counters(
     recorder.fact("probes", probes);
     recorder.fact("conntrack_entries", after.conntrack.count);
     let failed = |why: String| Err(CellError::at(Stage::Counters, why));
-    if after.conntrack.lost != before.conntrack.lost {
-        let lost = after.conntrack.lost - before.conntrack.lost;
-        return failed(format!(
-            "connection tracking lost {lost} entries (insert_failed, drop, early_drop)"
-        ));
+    match (before.conntrack.lost, after.conntrack.lost) {
+        (Some(from), Some(to)) if from != to => {
+            return failed(format!(
+                "connection tracking lost {} entries (insert_failed, drop, early_drop)",
+                to.abs_diff(from)
+            ));
+        }
+        (None, None) if after.conntrack.max > 0 => recorder.fact(
+            "conntrack_losses",
+            "unknown: this kernel has no statistics of nf_conntrack (CONFIG_NF_CONNTRACK_PROCFS)",
+        ),
+        _ => {}
     }
     match (before.nat.entered, after.nat.entered) {
         (Some(from), Some(to)) => {

@@ -9,6 +9,7 @@ use std::io::{BufRead as _, Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
+use clap::Args;
 use netns_harness::datapath::Transport;
 use netns_harness::meters::{self, KernelMemory};
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
@@ -17,12 +18,19 @@ use scenarios::spec::{Event, StaySpec};
 use schema::Outcome;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::CellArgs;
 use crate::exit::{Ended, Usage};
 use crate::readiness::{Case, TrialOf};
 use crate::sandbox::SETTLE;
 use crate::sandbox::local::PARENT_VARIABLE;
 use crate::{environment, trial};
+
+/// Options of `cell`.
+#[derive(Debug, Args)]
+pub(crate) struct CellArgs {
+    /// Internal: this process is the init of the stay's PID namespace.
+    #[arg(long, hide = true)]
+    pub(crate) init: bool,
+}
 
 /// What standard input holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,18 +1,71 @@
 //! `compare`: what changed between two runs, or between the two sides of one, and whether it fails a job.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use reports::compare::{CompareError, Digest, Question, compare, format};
+use clap::{ArgAction, Args, ValueEnum};
+use reports::compare::{Across, CompareError, Digest, Question, compare, format};
 use reports::gate::Gate;
 use schema::comparison::{Comparison, Conclusion};
 
-use crate::cli::{CompareArgs, CompareFormat};
 use crate::exit::{Differs, Ended, Usage};
 
 /// Where GitHub Actions wants a step's summary.
 const STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
+
+/// Options of `compare`.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// What is held against: a run directory or a results.jsonl.
+    #[arg(value_name = "BASE")]
+    pub(crate) base: PathBuf,
+
+    /// What is judged [default: the variants of BASE, or what --across names, side by side].
+    #[arg(value_name = "NEW")]
+    pub(crate) new: Option<PathBuf>,
+
+    /// How to write it.
+    #[arg(long, default_value = "text")]
+    pub(crate) format: CompareFormat,
+
+    /// When a change counts: a gate.toml instead of the default gate (`list gate` prints that).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) gate: Option<PathBuf>,
+
+    /// What may differ because it is the question: kernel, tools, sysctls, machine, sandbox, variant, mode,
+    /// services, endpoints, or an option of the cells such as transport.
+    #[arg(long, value_name = "KEY[,KEY…]", action = ArgAction::Set, value_delimiter = ',')]
+    pub(crate) across: Vec<Across>,
+}
+
+/// How a comparison is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompareFormat {
+    Text,
+    Markdown,
+    Json,
+    Csv,
+    Junit,
+    Github,
+    Bencher,
+    BenchmarkAction,
+}
+
+impl From<CompareFormat> for format::Format {
+    fn from(format: CompareFormat) -> Self {
+        match format {
+            CompareFormat::Text => Self::Text,
+            CompareFormat::Markdown => Self::Markdown,
+            CompareFormat::Json => Self::Json,
+            CompareFormat::Csv => Self::Csv,
+            CompareFormat::Junit => Self::Junit,
+            CompareFormat::Github => Self::Github,
+            CompareFormat::Bencher => Self::Bencher,
+            CompareFormat::BenchmarkAction => Self::BenchmarkAction,
+        }
+    }
+}
 
 pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<Ended> {
     // Everything that is a mistake of the user's is found before anything else is said.

@@ -1,10 +1,17 @@
 //! `completions`: what a shell needs to complete our verbs, options and their values.
 
-use clap::CommandFactory as _;
+use clap::{Args, CommandFactory as _};
 
-use crate::cli::{Cli, CompletionsArgs};
+use crate::cli::Cli;
 use crate::exit::Ended;
 use crate::stdout::say;
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// Which shell's.
+    pub(crate) shell: clap_complete::Shell,
+}
 
 pub(crate) fn run(args: &CompletionsArgs) -> anyhow::Result<Ended> {
     let mut command = Cli::command();

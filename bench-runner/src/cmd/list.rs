@@ -1,12 +1,31 @@
 //! `list`: the vocabularies.
 
+use clap::{Args, ValueEnum};
 use netns_harness::datapath::registry;
 use scenarios::SCENARIOS;
 use schema::{Metric, Mode};
 
-use crate::cli::{ListArgs, Listing};
 use crate::exit::Ended;
 use crate::stdout::say;
+
+/// Options of `list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// What to list.
+    pub(crate) what: Listing,
+}
+
+/// A vocabulary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Listing {
+    Modes,
+    Scenarios,
+    Metrics,
+    /// How many rules, chains, elements and messages each mode needs.
+    Formulas,
+    /// The thresholds of `compare`, as a gate.toml.
+    Gate,
+}
 
 #[allow(clippy::unnecessary_wraps, reason = "every verb has this signature")]
 pub(crate) fn run(args: &ListArgs) -> anyhow::Result<Ended> {

@@ -3,16 +3,32 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use netns_harness::datapath::{RenderOptions, registry};
+use clap::Args;
+use netns_harness::datapath::{RenderOptions, with_engine};
 use scenarios::population::Recipe;
 
-use crate::cli::PlanArgs;
+use crate::cli::RunArgs;
 use crate::exit::{Ended, Usage};
 use crate::plan::{ENVIRONMENT, Plan, PlannedStay, Settings};
 use crate::progress::rough;
 use crate::sandbox::choice;
 use crate::sandbox::counted::at_a_time;
 use crate::stdout::say;
+
+/// Options of `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    /// Print the stays' specifications, one JSON object a line: each can be given to `cell`.
+    #[arg(long, conflicts_with = "rules")]
+    pub(crate) json: bool,
+
+    /// Print the rules that a cold install at the largest size would send, by mode, transport and engine.
+    #[arg(long)]
+    pub(crate) rules: bool,
+}
 
 pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
     if args.run.resume.is_some() {
@@ -138,18 +154,16 @@ fn print_rules(settings: &Settings) {
         vip_stride: settings.vip_stride,
     };
     let population = recipe.population(services);
-    for mode in settings.modes.iter().filter(|m| !m.is_floor()) {
-        let datapath = registry(*mode);
+    let cases = settings.cases();
+    for case in cases.iter().filter(|case| !case.mode.is_floor()) {
+        let datapath = with_engine(case.mode, case.engine.unwrap_or_default());
         let options = RenderOptions {
-            transport: datapath.transports()[0],
             large_cluster: settings.request.large_cluster,
-            chunk: None,
-            untimed: false,
-            resync: false,
+            ..RenderOptions::by(case.transport)
         };
         let batch = datapath.render(None, &population, &options);
         say!(
-            "# {mode}, {services} services: {} operations, {} messages, {} bytes",
+            "# {case}, {services} services: {} operations, {} messages, {} bytes",
             batch.operations(),
             batch.messages(),
             batch.bytes()

@@ -4,11 +4,37 @@ use std::io::Write as _;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context as _;
+use clap::{Args, ValueEnum};
 use schema::summary::Summary;
 
-use crate::cli::{Format, ReportArgs};
 use crate::exit::{Ended, Usage};
 use crate::stdout::say;
+
+/// Options of `report`.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Run directories or results.jsonl files: several are put beside each other on one page.
+    #[arg(value_name = "RUN", required = true, num_args = 1..)]
+    pub(crate) runs: Vec<PathBuf>,
+
+    /// What to make.
+    #[arg(long, default_value = "html")]
+    pub(crate) format: Format,
+
+    /// Where to write: a file (html, markdown) or a directory (svg, png; of several runs one a run inside it)
+    /// [default: standard output for html and markdown, each run's plots directory for svg and png].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// What `report` makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Html,
+    Markdown,
+    Svg,
+    Png,
+}
 
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Ended> {
     let mut runs = Vec::new();

@@ -189,7 +189,7 @@ impl Settings {
                     named => ordered(named, &Position::ALL),
                 },
                 protocols: ordered(&args.protocols, Protocol::ALL),
-                transports: args.transports.clone(),
+                transports: each_once(&args.transports),
                 engines: ordered(&args.engines, &Engine::ALL),
                 churn: args.churn,
                 large_cluster: args.large_cluster == OnOff::On,
@@ -349,6 +349,17 @@ fn asked_for(words: &[Scenarios]) -> Vec<ScenarioKind> {
             || words.is_empty() && s.in_default_run()
     };
     SCENARIOS.iter().filter(named).map(|s| s.kind()).collect()
+}
+
+/// In the order in which they were named.
+fn each_once<T: Copy + PartialEq>(named: &[T]) -> Vec<T> {
+    let mut once = Vec::new();
+    for value in named {
+        if !once.contains(value) {
+            once.push(*value);
+        }
+    }
+    once
 }
 
 /// Everything when nothing was named; each once, in the vocabulary's order.

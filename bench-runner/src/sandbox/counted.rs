@@ -20,12 +20,12 @@ use schema::{Environment, Stage};
 use super::choice::Chosen;
 use super::environments::{Open, merged, opened, tools};
 use super::guest::{inside as place, path_of};
-use super::{Sandbox, no_event};
+use super::{Answer, Sandbox, no_event};
 use crate::cmd::cell::Input;
 use crate::environment;
 use crate::exit::Usage;
 use crate::progress::{note, rough};
-use crate::readiness::{self, Answer, Case, Trial, TrialOf};
+use crate::readiness::{self, Case, Trial, TrialOf};
 use crate::verdict::End;
 
 /// Memory of a guest, MiB. More than 1 GiB gives the ordinary size of the connection table.

@@ -8,16 +8,16 @@ use std::time::Duration;
 use netns_sys::clock;
 use schema::{Accelerator, Environment, SandboxKind};
 
-use super::Sandbox;
 use super::choice::{Choice, Chosen};
 use super::counted::{self, at_a_time};
 use super::guest::{Guest, MEMORY_MIB};
+use super::{Answer, Sandbox};
 use crate::cmd::cell::Input;
 use crate::environment;
 use crate::exit::Usage;
 use crate::plan::{ENVIRONMENT, PlannedEnvironment, Settings};
 use crate::progress::{note, rough};
-use crate::readiness::{self, Answer, Case, Trial, TrialOf};
+use crate::readiness::{self, Case, Trial, TrialOf};
 
 /// Looking at an environment takes a second in a guest.
 const FACTS: Duration = Duration::from_secs(60);

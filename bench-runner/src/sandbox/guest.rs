@@ -12,9 +12,8 @@ use guest::machine::{Accelerator, Boot, Hardware, Machine, Next as FromGuest};
 use guest::protocol::{Ask, Line, Said};
 use netns_sys::clock;
 
-use super::{Next, SETTLE, no_event};
+use super::{Answer, Next, SETTLE, no_event};
 use crate::cmd::cell::{Input, Memory, Rested};
-use crate::readiness::Answer;
 
 /// Boots in a row that may fail.
 const BOOTS: u32 = 2;
@@ -27,8 +26,9 @@ const GONE: Duration = Duration::from_secs(10);
 const OFF: Duration = Duration::from_secs(5);
 /// Virtual CPUs: as many as client and server spin on.
 const CPUS: u32 = 2;
-/// Memory of a guest, MiB. More than 1 GiB gives the ordinary size of the connection table
-/// (`nf_conntrack_init_start`, Linux 6.1); what is not touched costs the host nothing.
+/// Memory of a guest, MiB. More than 1 GiB gives a connection table of 65,536 buckets and as many connections, a
+/// quarter of what machines of more than 4 GiB have (`nf_conntrack_init_start`, Linux 6.1); what is not touched
+/// costs the host nothing.
 pub(crate) const MEMORY_MIB: u32 = 3072;
 
 /// A guest, running or not.

@@ -1,5 +1,6 @@
 //! A stay in namespaces of this machine's kernel: its process is started isolated, listened to under
-//! deadlines, killed when it is late, and waited for until everything it made is gone.
+//! deadlines, killed when it is late, and waited for until everything it made is gone. And a question to such a
+//! process, with its one answer.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use anyhow::Context as _;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use super::Next;
+use super::{Answer, Next};
+use crate::exit::Usage;
 
 /// What the first process of a stay checks its parent against.
 pub(crate) const PARENT_VARIABLE: &str = "BENCH_RUNNER_PARENT";
@@ -29,16 +31,9 @@ impl StayProcess {
     /// # Errors
     /// The process could not be started.
     pub(crate) async fn start(input: &str) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("find this program's file")?;
-        let mut child = Command::new(program)
-            .arg("cell")
-            .env(PARENT_VARIABLE, std::process::id().to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+        let mut child = cell()?
             // The terminal's Ctrl-C is for the runner, which ends its stays itself.
             .process_group(0)
-            .kill_on_drop(true)
             .spawn()
             .context("start a stay's process")?;
         let mut stdin = child.stdin.take().expect("stdin is piped");
@@ -114,4 +109,49 @@ async fn last_lines<R: tokio::io::AsyncBufRead + Unpin>(mut lines: Lines<R>) -> 
         }
     }
     kept.into_iter().collect::<Vec<_>>().join("; ")
+}
+
+/// Asks `cell` for one answer, isolated as a stay is.
+///
+/// # Errors
+/// It cannot be started; or it could not isolate itself, a [`Usage`].
+pub(crate) async fn ask(input: &str, limit: Duration) -> anyhow::Result<Answer> {
+    let Ok(output) = tokio::time::timeout(limit, output_of(input)).await else {
+        return Ok(Answer::Late);
+    };
+    let output = output?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() {
+        return Ok(Answer::Said(text(&output.stdout)));
+    }
+    let said = text(&output.stderr);
+    let why = said.trim_start_matches("error: ").to_owned();
+    match output.status.code() {
+        Some(2) => Err(Usage(why).into()),
+        _ if why.is_empty() => Ok(Answer::Failed(format!("it ended with {}", output.status))),
+        _ => Ok(Answer::Failed(why)),
+    }
+}
+
+async fn output_of(input: &str) -> anyhow::Result<std::process::Output> {
+    let mut child = cell()?.spawn().context("start a trial")?;
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    // A child that ends early says why on its standard error.
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    child.wait_with_output().await.context("wait for a trial")
+}
+
+/// `bench-runner cell`, with pipes, that is killed when nobody holds it any more.
+fn cell() -> anyhow::Result<Command> {
+    let program = std::env::current_exe().context("find this program's file")?;
+    let mut command = Command::new(program);
+    command
+        .arg("cell")
+        .env(PARENT_VARIABLE, std::process::id().to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    Ok(command)
 }

@@ -1,5 +1,6 @@
 //! Addresses on a device of the running kernel, and IPVS where it has it. Without it, or without the right
-//! to make a namespace, a test says so and is skipped, unless `BENCH_REQUIRE` names the capability.
+//! to make a namespace, a test says so and is skipped, unless `BENCH_REQUIRE` names the capability;
+//! scripts/verify/ipvs-in-guest runs it where there is IPVS.
 #![allow(missing_docs, reason = "tests are sentences")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
@@ -10,7 +11,7 @@ use ipvs_codec::{
     Server, Service, ServiceId,
 };
 use nix::errno::Errno;
-use testing::{in_namespace, skip};
+use testing::{in_namespace, skip_ipvs};
 
 const DEVICE: &str = "trial0";
 
@@ -77,7 +78,7 @@ fn servers_are_made_listed_changed_and_refused_as_the_fake_says() {
     in_namespace(|| {
         let mut connection = match Connection::open() {
             Ok(connection) => connection,
-            Err(missing @ IpvsError::Missing { .. }) => return skip("ipvs", missing),
+            Err(missing @ IpvsError::Missing { .. }) => return skip_ipvs(missing),
             Err(other) => panic!("{other}"),
         };
         with_device(&mut Links::open().unwrap()).unwrap();

@@ -25,8 +25,8 @@ mod trace;
 use ipset_sys::{Cause, Session};
 use schema::Mode;
 
+use super::apply::foreign_payload;
 use super::iptables::{foreign, tool};
-use super::nftables::thread_time;
 use super::{
     Applied, Batch, Damage, Datapath, Engine, Inventory, NatCounters, Payload, RenderOptions,
     Transport,
@@ -103,38 +103,16 @@ fn set_error(act: &str, source: ipset_sys::Error) -> HarnessError {
 
 /// Commands through libipset.
 fn send(commands: &[ipset_sys::Command]) -> Result<Applied, HarnessError> {
-    let before = thread_time()?;
-    Session::open()
-        .and_then(|mut session| session.send(commands))
-        .map_err(|source| set_error("change sets", source))?;
-    let after = thread_time()?;
-    Ok(Applied {
-        user_ns: after.0 - before.0,
-        system_ns: after.1 - before.1,
-        held: None,
+    Applied::on_this_thread(|| {
+        Session::open()
+            .and_then(|mut session| session.send(commands))
+            .map_err(|source| set_error("change sets", source))
     })
 }
 
 /// A script through `ipset restore`.
 fn restore_sets(script: &str) -> Result<Applied, HarnessError> {
-    let done = netns_sys::process::run(
-        netns_sys::tools::command("ipset").arg("restore"),
-        script.as_bytes(),
-    )
-    .map_err(|error| HarnessError::system("start ipset", error))?;
-    if !done.status.success() {
-        let stderr = String::from_utf8_lossy(&done.stderr);
-        return Err(HarnessError::Tool {
-            tool: "ipset restore".to_owned(),
-            status: done.status.to_string(),
-            stderr: stderr.lines().take(3).collect::<Vec<_>>().join("; "),
-        });
-    }
-    Ok(Applied {
-        user_ns: done.user_ns,
-        system_ns: done.system_ns,
-        held: None,
-    })
+    Applied::by_tool(netns_sys::tools::command("ipset").arg("restore"), script)
 }
 
 fn listed_sets() -> Result<Vec<ipset_sys::Set>, HarnessError> {
@@ -182,15 +160,9 @@ impl Datapath for Ipset {
                 Payload::Restore(text) => tool::restore(self.tool(), tool::ADD, text)?,
                 Payload::Sets(commands) => send(commands)?,
                 Payload::SetScript(script) => restore_sets(script)?,
-                _ => {
-                    return Err(HarnessError::Listing {
-                        what: "transaction of mode ipset",
-                        text: "a payload of another mode".to_owned(),
-                    });
-                }
+                _ => return Err(foreign_payload("transaction of mode ipset")),
             };
-            total.user_ns += one.user_ns;
-            total.system_ns += one.system_ns;
+            total.add(&one);
         }
         Ok(total)
     }

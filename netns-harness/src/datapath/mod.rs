@@ -12,11 +12,17 @@ use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Frontend, Population, Service};
 
+mod apply;
+mod batch;
 pub mod ipset;
 pub mod iptables;
 pub mod ipvs;
 pub mod nftables;
 pub mod none;
+mod trial;
+
+pub use apply::Applied;
+pub use batch::{Batch, Payload, Transaction};
 
 /// How a batch reaches the kernel. Part of a cell's identity: the price of starting a process is never
 /// silently compared with a netlink message.
@@ -119,111 +125,18 @@ pub struct RenderOptions {
     pub resync: bool,
 }
 
-/// What will be sent, rendered and counted before any clock starts.
-#[derive(Debug, Clone)]
-pub struct Batch {
-    /// Carried out in order; each is atomic in the kernel or its tool.
-    pub transactions: Vec<Transaction>,
-}
-
-/// One atomic step of a batch.
-#[derive(Debug, Clone)]
-pub struct Transaction {
-    /// Rules, chains, sets and elements named.
-    pub operations: u64,
-    /// Netlink messages of our own (0 for tools).
-    pub messages: u64,
-    /// What is sent.
-    pub payload: Payload,
-}
-
-/// What is sent.
-#[derive(Debug, Clone)]
-pub enum Payload {
-    /// Standard input of an `iptables-restore`.
-    Restore(String),
-    /// Standard input of `nft -f -`.
-    NftScript(String),
-    /// Netlink messages, with the typed operations they were encoded from.
-    Nftables(nft_codec::EncodedBatch),
-    /// Commands on sets, through libipset.
-    Sets(Vec<ipset_sys::Command>),
-    /// Standard input of `ipset restore`.
-    SetScript(String),
-    /// Command lines, one process each, in order.
-    Commands(Vec<Vec<String>>),
-    /// Virtual servers and what belongs to them.
-    Ipvs(ipvs::Part),
-}
-
-impl Payload {
-    /// Bytes handed over.
+impl RenderOptions {
+    /// An ordinary timed change by that transport: large-cluster layout, all in one transaction.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
-        match self {
-            Self::Restore(text) | Self::NftScript(text) | Self::SetScript(text) => {
-                text.len() as u64
-            }
-            Self::Sets(commands) => ipset_sys::bytes(commands),
-            Self::Nftables(batch) => batch.bytes().len() as u64,
-            Self::Ipvs(part) => part.bytes(),
-            // As execve(2) hands them over: every word with its closing NUL.
-            Self::Commands(lines) => lines.iter().flatten().map(|w| w.len() as u64 + 1).sum(),
+    pub const fn by(transport: Transport) -> Self {
+        Self {
+            transport,
+            large_cluster: true,
+            chunk: None,
+            untimed: false,
+            resync: false,
         }
     }
-}
-
-impl Batch {
-    /// Rules, chains, sets and elements named, over all transactions.
-    #[must_use]
-    pub fn operations(&self) -> u64 {
-        self.transactions.iter().map(|t| t.operations).sum()
-    }
-
-    /// Netlink messages of our own, over all transactions.
-    #[must_use]
-    pub fn messages(&self) -> u64 {
-        self.transactions.iter().map(|t| t.messages).sum()
-    }
-
-    /// Bytes handed over, over all transactions.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.transactions.iter().map(|t| t.payload.bytes()).sum()
-    }
-}
-
-impl fmt::Display for Batch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for transaction in &self.transactions {
-            match &transaction.payload {
-                Payload::Restore(text) | Payload::NftScript(text) | Payload::SetScript(text) => {
-                    f.write_str(text)?;
-                }
-                Payload::Sets(commands) => f.write_str(&ipset_sys::restore_script(commands))?,
-                Payload::Nftables(batch) => f.write_str(&batch.script())?,
-                Payload::Ipvs(part) => write!(f, "{part}")?,
-                Payload::Commands(lines) => {
-                    for words in lines {
-                        writeln!(f, "{}", words.join(" "))?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What an apply used besides time: filled in from the operating system's accounting.
-#[derive(Debug, Default)]
-pub struct Applied {
-    /// Processor time in user mode, nanoseconds: of the tool's process, or of the applying thread.
-    pub user_ns: u64,
-    /// Processor time in kernel mode, nanoseconds.
-    pub system_ns: u64,
-    /// What must not be released while the clock runs: closing an nfnetlink socket waits for the kernel's
-    /// deferred destruction of what was replaced (`nft_rcv_nl_event`), which is no part of the answer.
-    pub held: Option<nft_codec::Connection>,
 }
 
 /// How a named kube-proxy version makes an update: what it reads back and which processes it starts, and
@@ -405,33 +318,6 @@ pub trait Datapath: Send + Sync {
     /// Command lines of the reference tools that break two installed services by hand. `a` and `b`
     /// have at least two endpoints each.
     fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>>;
-}
-
-/// A tiny population with which a mode is tried.
-#[must_use]
-pub fn probe_population() -> Population {
-    use crate::service::{Endpoint, Frontend};
-    use std::net::Ipv4Addr;
-    let service = |index: u32, protocol| Service {
-        index,
-        frontend: Frontend {
-            vip: Ipv4Addr::new(10, 96, 1, index as u8),
-            port: 80,
-            protocol,
-        },
-        endpoints: (0..2)
-            .map(|e| Endpoint {
-                address: Ipv4Addr::new(10, 128, index as u8, e),
-                port: 8080,
-            })
-            .collect(),
-    };
-    Population {
-        services: vec![
-            service(0, schema::Protocol::Tcp),
-            service(1, schema::Protocol::Udp),
-        ],
-    }
 }
 
 /// The datapath of a mode, with the ordinary engine.

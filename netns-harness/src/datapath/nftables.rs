@@ -47,13 +47,12 @@ use std::io;
 
 use nft_codec::{Connection, Ruleset, Statement, Table, parse_script};
 use nix::errno::Errno;
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike as _;
 use schema::{Mode, Protocol};
 
+use super::apply::foreign_payload;
 use super::{
     Applied, Batch, Damage, Datapath, Inventory, KubeProxySync, NatCounters, Payload,
-    RenderOptions, Transport,
+    RenderOptions, Transport, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -101,29 +100,10 @@ impl Datapath for Nftables {
     }
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
-        let wanted = probe_population();
-        let options = RenderOptions {
-            transport,
-            large_cluster: true,
-            chunk: None,
-            untimed: false,
-            resync: false,
-        };
-        let batch = self.render(None, &wanted, &options);
-        self.apply(&batch)
-            .map_err(|error| format!("{error}; {}", remedy(&error)))?;
-        let listed = self
-            .census()
-            .map_err(|error| format!("{error}; {}", remedy(&error)))?;
-        let differences = listed.differences(&Relation::of(&wanted));
-        let left = self.teardown();
-        match (differences, left.first()) {
-            (Some(differences), _) => Err(format!(
-                "nftables took the rules and lists others: {differences}"
-            )),
-            (None, Some(error)) => Err(format!("the rules cannot be removed: {error}")),
-            (None, None) => Ok(()),
-        }
+        let options = RenderOptions::by(transport);
+        trial::attempt(self, &probe_population(), &options, |error| {
+            format!("{error}; {}", remedy(error))
+        })
     }
 
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
@@ -143,19 +123,15 @@ impl Datapath for Nftables {
                         Some(connection) => connection,
                         none => none.insert(Connection::open().map_err(failed)?),
                     };
-                    let before = thread_time()?;
-                    connection.send(encoded).map_err(failed)?;
-                    let after = thread_time()?;
-                    applied.user_ns += after.0 - before.0;
-                    applied.system_ns += after.1 - before.1;
+                    let sent =
+                        Applied::on_this_thread(|| connection.send(encoded).map_err(failed))?;
+                    applied.add(&sent);
                 }
-                Payload::NftScript(script) => run_nft(script, &mut applied)?,
-                _ => {
-                    return Err(HarnessError::Listing {
-                        what: "nftables transaction",
-                        text: "a payload of another mode".to_owned(),
-                    });
+                Payload::NftScript(script) => {
+                    let mut command = netns_sys::tools::command("nft");
+                    applied.add(&Applied::by_tool(command.args(["-f", "-"]), script)?);
                 }
+                _ => return Err(foreign_payload("nftables transaction")),
             }
         }
         Ok(applied)
@@ -300,34 +276,6 @@ fn count(table: &Table) -> Inventory {
         sets: (named().count() + anonymous().count()) as u64,
         elements: (named().sum::<usize>() + anonymous().sum::<usize>()) as u64,
     }
-}
-
-/// User and system time of the calling thread, nanoseconds.
-pub(super) fn thread_time() -> Result<(u64, u64), HarnessError> {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD)
-        .map_err(|errno| HarnessError::system("getrusage", errno))?;
-    let ns = |time: nix::sys::time::TimeVal| time.num_nanoseconds().cast_unsigned();
-    Ok((ns(usage.user_time()), ns(usage.system_time())))
-}
-
-/// One transaction through `nft -f -`.
-fn run_nft(script: &str, applied: &mut Applied) -> Result<(), HarnessError> {
-    let done = netns_sys::process::run(
-        netns_sys::tools::command("nft").args(["-f", "-"]),
-        script.as_bytes(),
-    )
-    .map_err(|error| HarnessError::system("start nft", error))?;
-    applied.user_ns += done.user_ns;
-    applied.system_ns += done.system_ns;
-    if done.status.success() {
-        return Ok(());
-    }
-    let stderr = String::from_utf8_lossy(&done.stderr);
-    Err(HarnessError::Tool {
-        tool: "nft -f -".to_owned(),
-        status: done.status.to_string(),
-        stderr: stderr.lines().take(3).collect::<Vec<_>>().join(" | "),
-    })
 }
 
 /// One service of each protocol, with unequal numbers of endpoints.

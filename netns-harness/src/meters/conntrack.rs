@@ -11,14 +11,15 @@ pub struct Conntrack {
     pub count: u64,
     /// The table's limit.
     pub max: u64,
-    /// insert_failed + drop + early_drop, over all CPUs, since the namespace was made.
-    pub lost: u64,
+    /// insert_failed + drop + early_drop, over all CPUs, since the namespace was made; none where the kernel does not
+    /// say (no `CONFIG_NF_CONNTRACK_PROCFS`, or no connection tracking).
+    pub lost: Option<u64>,
 }
 
-/// Reads the calling thread's namespace's connection tracking; all zero where the kernel has none.
+/// Reads the calling thread's namespace's connection tracking; zero and unknown where the kernel has none.
 ///
 /// # Errors
-/// A file that exists cannot be read.
+/// A file that exists cannot be read, or lacks a counter.
 pub fn conntrack() -> Result<Conntrack, HarnessError> {
     let number = |name: &str| {
         netns_sys::isolation::read_sysctl(name)
@@ -28,8 +29,13 @@ pub fn conntrack() -> Result<Conntrack, HarnessError> {
     };
     // thread-self, not self: /proc/net is the main thread's.
     let lost = match fs::read_to_string("/proc/thread-self/net/stat/nf_conntrack") {
-        Ok(text) => lost_entries(&text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+        Ok(text) => Some(lost_entries(&text).ok_or_else(|| {
+            HarnessError::system(
+                "read nf_conntrack statistics",
+                std::io::Error::other("insert_failed, drop or early_drop is missing"),
+            )
+        })?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(HarnessError::system("read nf_conntrack statistics", error)),
     };
     Ok(Conntrack {
@@ -39,26 +45,19 @@ pub fn conntrack() -> Result<Conntrack, HarnessError> {
     })
 }
 
-fn lost_entries(text: &str) -> u64 {
+/// Losses, hexadecimal, a line for each CPU below the names (`ct_cpu_seq_show`, `net/netfilter/nf_conntrack_standalone.c`).
+fn lost_entries(text: &str) -> Option<u64> {
     let mut lines = text.lines();
-    let names: Vec<&str> = lines
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect();
-    let wanted: Vec<usize> = ["insert_failed", "drop", "early_drop"]
-        .iter()
-        .filter_map(|w| names.iter().position(|n| n == w))
-        .collect();
-    lines
-        .map(|line| {
-            let cells: Vec<&str> = line.split_whitespace().collect();
-            wanted
-                .iter()
-                .filter_map(|&i| u64::from_str_radix(cells.get(i)?, 16).ok())
-                .sum::<u64>()
-        })
-        .sum()
+    let names: Vec<&str> = lines.next()?.split_whitespace().collect();
+    let mut lost = 0;
+    for line in lines {
+        let cells: Vec<&str> = line.split_whitespace().collect();
+        for wanted in ["insert_failed", "drop", "early_drop"] {
+            let column = names.iter().position(|name| *name == wanted)?;
+            lost += u64::from_str_radix(cells.get(column)?, 16).ok()?;
+        }
+    }
+    Some(lost)
 }
 
 #[cfg(test)]
@@ -68,6 +67,14 @@ mod tests {
     #[test]
     fn lost_entries_are_summed_over_cpus_and_columns() {
         let text = "entries found insert_failed drop early_drop\n0 1 00000002 00000001 0000000a\n0 1 0 0 1\n";
-        assert_eq!(lost_entries(text), 14);
+        assert_eq!(lost_entries(text), Some(14));
+    }
+
+    #[test]
+    fn a_counter_that_is_missing_or_no_number_is_no_zero() {
+        assert_eq!(lost_entries("entries insert_failed drop\n0 1 2\n"), None);
+        assert_eq!(lost_entries("insert_failed drop early_drop\n0 1\n"), None);
+        assert_eq!(lost_entries("insert_failed drop early_drop\n0 1 x\n"), None);
+        assert_eq!(lost_entries(""), None);
     }
 }

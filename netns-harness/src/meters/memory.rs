@@ -15,7 +15,7 @@ use crate::HarnessError;
 /// Kernel memory that rules and namespaces live in, bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KernelMemory {
-    /// `SUnreclaim` of /proc/meminfo: slab objects and, since Linux 5.9, large kmalloc.
+    /// `SUnreclaim` of /proc/meminfo: slab objects and large kmalloc.
     pub slab_unreclaimable: u64,
     /// `VmallocUsed`: table blobs, large arrays; also the stacks of all threads of the machine.
     pub vmalloc_used: u64,
@@ -26,7 +26,7 @@ pub struct KernelMemory {
 /// Reads /proc/meminfo.
 ///
 /// # Errors
-/// /proc is not mounted, or the kernel states none of the three (`Percpu` since Linux 4.18).
+/// /proc is not mounted, or the kernel states none of the three (`Percpu` since Linux 4.19).
 pub fn kernel_memory() -> Result<KernelMemory, HarnessError> {
     let text = fs::read_to_string("/proc/meminfo")
         .map_err(|e| HarnessError::system("read /proc/meminfo", e))?;

@@ -147,16 +147,16 @@ impl Probe {
             Protocol::Tcp => self.read_name(&mut answer)?,
             Protocol::Udp => received,
         };
-        if self.protocol == Protocol::Udp && answer[ANSWER_BYTES..length] != self.token {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the answer is to another datagram",
-            ));
-        }
         if length < ANSWER_BYTES {
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "the answer does not name its endpoint",
+            ));
+        }
+        if self.protocol == Protocol::Udp && answer[ANSWER_BYTES..length] != self.token {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the answer is to another datagram",
             ));
         }
         let [a, b, c, d, high, low, ..] = answer;

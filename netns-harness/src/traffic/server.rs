@@ -58,7 +58,7 @@ impl Server {
     /// Starts serving `port` on every address of `backends`.
     ///
     /// # Errors
-    /// A socket could not be opened or bound.
+    /// A socket could not be opened or bound, or the server not be pinned.
     pub fn start(backends: &NetNs, port: u16, pinning: Pinning) -> Result<Self, HarnessError> {
         let (tcp, udp) = backends
             .run(|| open(port))
@@ -68,14 +68,24 @@ impl Server {
             })?;
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
+        let (tell, pinned) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("server".to_owned())
             .spawn(move || {
-                // An unpinned server still answers; pinning is recorded where it is decided.
-                let _ = netns_sys::thread::pin(pinning.server);
-                serve(&tcp, &udp, &theirs, pinning.apart());
+                let done = netns_sys::thread::pin(pinning.server);
+                let goes_on = done.is_ok();
+                if tell.send(done).is_ok() && goes_on {
+                    serve(&tcp, &udp, &theirs, pinning.apart());
+                }
             })
             .map_err(|e| HarnessError::system("start the server's thread", e))?;
+        // Pinning is recorded with every result, so it must be true.
+        pinned
+            .recv()
+            .unwrap_or_else(|gone| Err(std::io::Error::other(gone)))
+            .map_err(|e| {
+                HarnessError::system(format!("pin the server to CPU {}", pinning.server), e)
+            })?;
         Ok(Self {
             shared,
             thread: Some(thread),

@@ -24,6 +24,14 @@ pub fn skip(capability: &str, why: impl Display) {
     writeln!(io::stderr(), "SKIP {capability}: {why}").unwrap();
 }
 
+/// [`skip`] for want of IPVS, which many kernels are built without: says where the test runs nevertheless.
+pub fn skip_ipvs(why: impl Display) {
+    skip(
+        "ipvs",
+        format_args!("{why}; run by scripts/verify/ipvs-in-guest"),
+    );
+}
+
 /// Runs `test` on a thread with a network namespace of its own, which ends with it; `None`, said aloud,
 /// without the right to make one.
 pub fn in_namespace<T: Send>(test: impl FnOnce() -> T + Send) -> Option<T> {

@@ -3,7 +3,6 @@
 
 use std::net::Ipv4Addr;
 
-use netns_harness::datapath::{RenderOptions, Transport};
 use netns_harness::service::{Endpoint, Frontend, Population, Service};
 use netns_harness::traffic::ENDPOINT_PORT;
 use nix::sched::CloneFlags;
@@ -13,16 +12,6 @@ use schema::Protocol;
 pub(crate) fn isolated(test: impl FnOnce() + Send) {
     let kinds = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
     testing::isolated(kinds, netns_sys::isolation::mount_private, test);
-}
-
-pub(crate) fn options(transport: Transport) -> RenderOptions {
-    RenderOptions {
-        transport,
-        large_cluster: true,
-        chunk: None,
-        untimed: false,
-        resync: false,
-    }
 }
 
 /// Services that take turns with the protocols.

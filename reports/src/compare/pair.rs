@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::comparison::Difference;
-use schema::{CellKey, Environment};
+use schema::{CellKey, Environment, Mode};
 
 use super::CompareError;
 use super::across::Across;
@@ -65,7 +65,7 @@ impl<'a> Matched<'a> {
         };
         let environments = environments(&base, &new, &across);
         let differences = fingerprint(&base, &new, &environments, &across)?;
-        let blanked = blanked(&base, &new, &across);
+        let blanked = Blanked::of(&base, &new, &across);
         let sizes = sizes(&base, &new, &across);
         let pairs = pairs((&base, &new), (&environments, &sizes), &blanked)?;
         Ok(Self {
@@ -230,16 +230,16 @@ fn fingerprint(
     }
 }
 
-/// What is taken out of identities: what was asked, and of variants also what each has one value of.
-fn blanked(base: &Half<'_>, new: &Half<'_>, across: &[Across]) -> Vec<Across> {
-    let mut blanked = across.to_vec();
-    if across.contains(&Across::Variant) {
-        let one_each = |key: &Across| {
-            let values = |half: &Half<'_>| key.values(half.cells.iter().map(|cell| &cell.key));
-            let (base, new) = (values(base), values(new));
-            base.len() == 1 && new.len() == 1 && base != new
-        };
-        let keys = [
+/// What is taken out of identities: what was asked; and of variants, mode by mode, what each has one value of. Cells
+/// that do not have an option at all are no value of it.
+struct Blanked {
+    asked: Vec<Across>,
+    of_modes: BTreeSet<(Mode, Across)>,
+}
+
+impl Blanked {
+    fn of(base: &Half<'_>, new: &Half<'_>, across: &[Across]) -> Self {
+        const KEYS: [&str; 7] = [
             "endpoints",
             "transport",
             "engine",
@@ -248,25 +248,46 @@ fn blanked(base: &Half<'_>, new: &Half<'_>, across: &[Across]) -> Vec<Across> {
             "large_cluster",
             "vip_stride",
         ];
-        blanked.extend(
-            keys.iter()
-                .filter_map(|key| key.parse().ok())
-                .filter(one_each),
-        );
+        let mut asked = across.to_vec();
+        asked.retain(|key| !key.is_of_the_environment());
+        let mut of_modes = BTreeSet::new();
+        if across.contains(&Across::Variant) {
+            let modes: BTreeSet<Mode> = base.cells.iter().map(|cell| cell.key.mode).collect();
+            let keys = KEYS.iter().filter_map(|key| key.parse::<Across>().ok());
+            for (key, mode) in keys.flat_map(|key| modes.iter().map(move |mode| (key, *mode))) {
+                let values = |half: &Half<'_>| {
+                    let keys = half.cells.iter().map(|cell| &cell.key);
+                    let mut values = key.values(keys.filter(|key| key.mode == mode));
+                    values.retain(|value| !value.is_empty());
+                    values
+                };
+                let (base, new) = (values(base), values(new));
+                if base.len() == 1 && new.len() == 1 && base != new {
+                    of_modes.insert((mode, key));
+                }
+            }
+        }
+        Self { asked, of_modes }
     }
-    blanked.retain(|key| !key.is_of_the_environment());
-    blanked
+
+    /// What is taken out of the identity of that mode's cells.
+    fn keys(&self, mode: Mode) -> impl Iterator<Item = Across> {
+        let of_mode = self.of_modes.iter().filter(move |(of, _)| *of == mode);
+        let of_mode = of_mode.map(|(_, key)| *key);
+        self.asked.iter().copied().chain(of_mode)
+    }
 }
 
 fn pairs<'a>(
     (base, new): (&Half<'a>, &Half<'a>),
     (environments, sizes): (&BTreeMap<String, String>, &BTreeMap<u32, u32>),
-    blanked: &[Across],
+    blanked: &Blanked,
 ) -> Result<BTreeMap<CellKey, Pair<'a>>, CompareError> {
     let mut pairs: BTreeMap<CellKey, Pair<'a>> = BTreeMap::new();
     let identity = |cell: &CellDigest| {
         let mut key = cell.key.clone();
-        blanked.iter().for_each(|across| across.blank(&mut key));
+        let taken_out = blanked.keys(cell.key.mode);
+        taken_out.for_each(|across| across.blank(&mut key));
         key
     };
     for cell in &base.cells {
@@ -287,7 +308,7 @@ fn pairs<'a>(
             side.sort_by_key(|cell| (cell.block, cell.stay));
             if let Some(other) = side.iter().find(|cell| cell.key != side[0].key) {
                 let key = blanked
-                    .iter()
+                    .keys(other.key.mode)
                     .find(|key| key.of(&other.key) != key.of(&side[0].key));
                 let (Some(key), first) = (key, side[0]) else {
                     continue;

@@ -205,11 +205,28 @@ fn measured<'a>(
         rows.push(row);
         return;
     }
+    if let Some(why) = counted_otherwise(metric, &row) {
+        row.verdict = Verdict::Incomparable;
+        row.reason = Some(why);
+        rows.push(row);
+        return;
+    }
     let mut trial = Trial::of(&first.key, metric, &base, &new, one_run);
     trial.place = rows.len();
     trial.lost = lost(pair);
     rows.push(row);
     trials.push(trial);
+}
+
+/// Why two transports cannot be held against each other by what they send: messages are those of our own, of which a
+/// tool's input has none, and bytes are a tool's input or the kernel's.
+fn counted_otherwise(metric: Metric, row: &Compared) -> Option<String> {
+    let transport = |key: &CellKey| key.options.get("transport").cloned();
+    let (base, new) = (transport(&row.key)?, transport(row.new_key.as_ref()?)?);
+    let is_of_the_transport = matches!(metric, Metric::Messages | Metric::BytesSent);
+    (is_of_the_transport && base != new).then(|| {
+        format!("{base} and {new} hand over different things: a tool's input, or messages of the kernel's")
+    })
 }
 
 /// What became of stays of NEW that have no numbers, budget aside.

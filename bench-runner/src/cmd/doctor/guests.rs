@@ -16,7 +16,8 @@ use super::{Check, State};
 use crate::environment;
 
 const TRY: &str = "bench-runner doctor --guest";
-/// Under TCG a boot takes three seconds and trying every mode seven; on a busy machine several times that.
+/// Under TCG a boot and the trial of every mode took 19 s together at the most (METHODOLOGY, "What `doctor` says");
+/// on a busy machine several times that.
 const BOOT: Duration = Duration::from_secs(60);
 const ANSWER: Duration = Duration::from_secs(120);
 /// As small as a mode's trial allows.
@@ -91,7 +92,7 @@ pub(super) async fn guests(try_modes: bool) -> (Vec<Check>, Vec<GuestWay>) {
         (false, _) => Check::new(
             "modes",
             State::Unknown,
-            "not tried: booting every kernel takes about 15 s each without KVM",
+            "not tried: each kernel has to be booted, which takes long without KVM",
         )
         .with_remedy(TRY),
         (true, true) => Check::new("modes", State::Unknown, "no kernel to try them in"),

@@ -7,16 +7,39 @@ mod print;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::Args;
 use schema::Mode;
 use serde::Serialize;
 
 use super::cell::Input;
-use crate::cli::DoctorArgs;
+use crate::cli::words;
 use crate::environment;
 use crate::exit::{Ended, Usage};
-use crate::readiness::{self, Answer, Case, Trial};
+use crate::readiness::{self, Case, Trial};
+use crate::sandbox::{Answer, local};
 use crate::stdout::say;
 use crate::trial::Facilities;
+
+/// Options of `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Install, list and remove N services in each mode, instead of two.
+    #[arg(long, short = 'n', value_name = "N", allow_negative_numbers = true, value_parser = words::services)]
+    pub(crate) services: Option<u32>,
+
+    /// Also boot every kernel of the cache in a guest, with KVM where a boot proves it, and try each mode
+    /// there: without KVM each kernel takes many times as long as all the rest.
+    #[arg(long)]
+    pub(crate) guest: bool,
+
+    /// Endpoints of each of those services.
+    #[arg(long, value_name = "E", default_value = "2", requires = "services", allow_negative_numbers = true, value_parser = words::endpoints)]
+    pub(crate) endpoints: u32,
+}
 
 /// Version of the JSON that `--json` prints. Fields are only ever added within one version.
 const JSON_VERSION: u32 = 1;
@@ -163,7 +186,7 @@ async fn diagnose(args: &DoctorArgs) -> anyhow::Result<Diagnosis> {
 /// The facilities, or why no namespace can be made.
 async fn try_facilities() -> anyhow::Result<Result<Facilities, String>> {
     let input = serde_json::to_string(&Input::Facilities { facilities: true })?;
-    match readiness::isolated(&input, Duration::from_secs(30)).await {
+    match local::ask(&input, Duration::from_secs(30)).await {
         Ok(Answer::Said(text)) => Ok(Ok(
             serde_json::from_str(&text).context("read what the kernel's trial says")?
         )),

@@ -6,9 +6,7 @@ use super::Ipset;
 use super::layout;
 use crate::HarnessError;
 use crate::datapath::iptables::tool;
-use crate::datapath::{Datapath as _, RenderOptions, Transport, probe_population};
-use crate::relation::Relation;
-use crate::service::{Frontend, Population, Service};
+use crate::datapath::{Datapath as _, RenderOptions, Transport, trial};
 
 /// A set for trials.
 const TRIAL: &str = "BENCH-TRIAL";
@@ -28,7 +26,7 @@ const HASH_IP_PORT: Facility = Facility {
     remedy: "modprobe ip_set_hash_ipport, or another kernel with --kernel",
 };
 const SKBINFO: Facility = Facility {
-    name: "skbinfo of hash:ip,port (Linux 3.19)",
+    name: "skbinfo of hash:ip,port (its revision 5)",
     remedy: "a newer kernel with --kernel",
 };
 const XT_SET: Facility = Facility {
@@ -37,7 +35,7 @@ const XT_SET: Facility = Facility {
 };
 const MAP_MARK: Facility = Facility {
     name: "xt_set's SET target with --map-mark, in table mangle",
-    remedy: "modprobe -a xt_set iptable_mangle; iptables 1.4.21 and Linux 3.19 or newer",
+    remedy: "modprobe -a xt_set iptable_mangle; an iptables and a kernel that know revision 3 of target SET",
 };
 
 impl Facility {
@@ -151,45 +149,14 @@ fn try_rules(datapath: Ipset) -> Result<(), String> {
 /// A trial population, all of it: as large as a transaction of an untimed preparation where that has a
 /// limit, since iptables-nft sends one as a single netlink message.
 fn try_all(datapath: Ipset, transport: Transport) -> Result<(), String> {
-    let population = trial_population(datapath.preparation_chunk().unwrap_or(2) as u32);
+    let population = trial::larger_population(datapath.preparation_chunk().unwrap_or(2) as u32);
     let options = RenderOptions {
-        transport,
-        large_cluster: true,
-        chunk: None,
         untimed: true,
-        resync: false,
+        ..RenderOptions::by(transport)
     };
-    let tried = datapath
-        .apply(&datapath.render(None, &population, &options))
-        .and_then(|_| datapath.census())
-        .map_err(|error| tool::remedy(datapath.tool(), &error));
-    let removed = datapath.teardown();
-    let listed = tried?;
-    if let Some(differences) = listed.differences(&Relation::of(&population)) {
-        return Err(format!(
-            "a trial population is not what the kernel lists: {differences}"
-        ));
-    }
-    match removed.first() {
-        Some(error) => Err(format!("a trial population cannot be removed: {error}")),
-        None => Ok(()),
-    }
-}
-
-/// The trial population of every mode, continued to `services`.
-fn trial_population(services: u32) -> Population {
-    let mut population = probe_population();
-    let template = population.services[0].clone();
-    let more = (population.services.len() as u32..services).map(|index| Service {
-        index,
-        frontend: Frontend {
-            vip: (template.frontend.vip.to_bits() + 256 + index).into(),
-            ..template.frontend
-        },
-        endpoints: template.endpoints.clone(),
-    });
-    population.services.extend(more);
-    population
+    trial::attempt(&datapath, &population, &options, |error| {
+        tool::remedy(datapath.tool(), error)
+    })
 }
 
 #[cfg(test)]

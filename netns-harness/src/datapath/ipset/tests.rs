@@ -9,15 +9,9 @@ use schema::Protocol;
 use super::ids::{Id, LEVELS, Prefix};
 use super::*;
 use crate::datapath::Transaction;
-use crate::service::{Endpoint, Frontend};
+use crate::service::Frontend;
 
-const OPTIONS: RenderOptions = RenderOptions {
-    transport: Transport::Netlink,
-    large_cluster: true,
-    chunk: None,
-    untimed: false,
-    resync: false,
-};
+const OPTIONS: RenderOptions = RenderOptions::by(Transport::Netlink);
 const RESYNC: RenderOptions = RenderOptions {
     resync: true,
     ..OPTIONS
@@ -25,24 +19,12 @@ const RESYNC: RenderOptions = RenderOptions {
 const IPSET: Ipset = Ipset::new(Engine::Legacy);
 
 fn service(index: u32, endpoints: u32) -> Service {
-    Service {
+    Service::of_test(
         index,
-        frontend: Frontend {
-            vip: Ipv4Addr::from_bits(0x0a60_0000 + index + 1),
-            port: 80,
-            protocol: if index.is_multiple_of(2) {
-                Protocol::Tcp
-            } else {
-                Protocol::Udp
-            },
-        },
-        endpoints: (0..endpoints)
-            .map(|e| Endpoint {
-                address: Ipv4Addr::from_bits(0x0a80_0000 + index * endpoints + e),
-                port: 8080,
-            })
-            .collect(),
-    }
+        0x0a60_0001 + index,
+        0x0a80_0000 + index * endpoints,
+        endpoints,
+    )
 }
 
 fn population(services: u32, endpoints: u32) -> Population {

@@ -24,7 +24,7 @@ use schema::Mode;
 
 use super::{
     Applied, Batch, Damage, Datapath, Engine, Inventory, KubeProxySync, NatCounters, RenderOptions,
-    Transport,
+    Transport, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -100,29 +100,16 @@ impl Iptables {
 
     /// A transaction as large as those of a preparation: iptables-nft sends one in a single netlink
     /// message, which must fit into its socket's buffer.
-    fn try_a_large_transaction(self, from: &Population) -> Result<(), HarnessError> {
+    fn try_a_large_transaction(self) -> Result<(), String> {
         let options = RenderOptions {
-            transport: Transport::Restore,
-            large_cluster: true,
-            chunk: None,
             untimed: true,
-            resync: false,
+            ..RenderOptions::by(Transport::Restore)
         };
-        let template = &from.services[0];
-        let service = |index: u32| Service {
-            index,
-            frontend: Frontend {
-                vip: (template.frontend.vip.to_bits() + 256 + index).into(),
-                ..template.frontend
-            },
-            endpoints: template.endpoints.clone(),
-        };
-        let many = (2..PREPARATION_CHUNK as u32).map(service);
-        let to = Population {
-            services: from.services.iter().cloned().chain(many).collect(),
-        };
-        self.apply(&self.render(Some(from), &to, &options))
-            .map(|_| ())
+        let population = trial::larger_population(PREPARATION_CHUNK as u32);
+        let tried = self.apply(&self.render(None, &population, &options));
+        let removed = self.teardown();
+        tried.map_err(|error| tool::remedy(self.tool(), &error))?;
+        trial::is_removed(&removed)
     }
 }
 
@@ -168,30 +155,16 @@ impl Datapath for Iptables {
     }
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
-        let explained = |e| tool::remedy(self.tool(), &e);
-        let population = super::probe_population();
         let options = RenderOptions {
-            transport,
             large_cluster: false,
-            chunk: None,
-            untimed: false,
-            resync: false,
+            ..RenderOptions::by(transport)
         };
-        self.apply(&self.render(None, &population, &options))
-            .map_err(explained)?;
-        let listed = self.census().map_err(explained)?;
-        if let Some(differences) = listed.differences(&Relation::of(&population)) {
-            return Err(format!(
-                "a trial population is not what the kernel lists: {differences}"
-            ));
-        }
-        if self.engine == Engine::Nft {
-            self.try_a_large_transaction(&population)
-                .map_err(explained)?;
-        }
-        match self.teardown().first() {
-            None => Ok(()),
-            Some(error) => Err(format!("the rules cannot be removed: {error}")),
+        trial::attempt(self, &trial::probe_population(), &options, |error| {
+            tool::remedy(self.tool(), error)
+        })?;
+        match self.engine {
+            Engine::Legacy => Ok(()),
+            Engine::Nft => self.try_a_large_transaction(),
         }
     }
 

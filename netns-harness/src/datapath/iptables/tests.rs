@@ -1,41 +1,16 @@
 //! What is rendered: golden text, the law of size, and what the text means.
 
-use std::net::Ipv4Addr;
-
-use schema::Protocol;
-
 use super::layout::RestoreText;
 use super::tool::parse_counters;
 use super::*;
 use crate::datapath::Payload;
-use crate::service::{Endpoint, Frontend};
 
-const OPTIONS: RenderOptions = RenderOptions {
-    transport: Transport::Restore,
-    large_cluster: true,
-    chunk: None,
-    untimed: false,
-    resync: false,
-};
+const OPTIONS: RenderOptions = RenderOptions::by(Transport::Restore);
 
 pub(super) fn population(services: u32, endpoints: u32) -> Population {
-    let service = |index: u32| Service {
-        index,
-        frontend: Frontend {
-            vip: Ipv4Addr::from_bits(0x0a60_0000 + 7 * index + 1),
-            port: 80,
-            protocol: if index.is_multiple_of(2) {
-                Protocol::Tcp
-            } else {
-                Protocol::Udp
-            },
-        },
-        endpoints: (0..endpoints)
-            .map(|e| Endpoint {
-                address: Ipv4Addr::from_bits(0x0a80_0000 + index * endpoints + e),
-                port: 8080,
-            })
-            .collect(),
+    let service = |index| {
+        let (vip, first) = (0x0a60_0001 + 7 * index, 0x0a80_0000 + index * endpoints);
+        Service::of_test(index, vip, first, endpoints)
     };
     Population {
         services: (0..services).map(service).collect(),

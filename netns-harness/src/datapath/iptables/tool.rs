@@ -5,6 +5,7 @@ use std::process::Command;
 
 use super::tables::Tables;
 use crate::HarnessError;
+use crate::datapath::apply::{foreign_payload, run_tool};
 use crate::datapath::{Applied, Batch, Engine, Payload};
 
 /// Arguments of every restore that adds to what is there (kube-proxy's `RestoreAll` with
@@ -27,26 +28,6 @@ fn program(name: &str) -> Command {
     command
 }
 
-fn carry_out(
-    command: &mut Command,
-    input: &str,
-) -> Result<netns_sys::process::Finished, HarnessError> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let done = netns_sys::process::run(command, input.as_bytes())
-        .map_err(|e| HarnessError::system(format!("start {name}"), e))?;
-    if done.status.success() {
-        return Ok(done);
-    }
-    let words = command.get_args().map(std::ffi::OsStr::to_string_lossy);
-    let words: Vec<_> = std::iter::once(name.into()).chain(words).collect();
-    let stderr = String::from_utf8_lossy(&done.stderr);
-    Err(HarnessError::Tool {
-        tool: words.join(" "),
-        status: done.status.to_string(),
-        stderr: stderr.lines().take(3).collect::<Vec<_>>().join("; "),
-    })
-}
-
 /// One restore transaction.
 ///
 /// # Errors
@@ -56,12 +37,7 @@ pub(in crate::datapath) fn restore(
     arguments: &[&str],
     text: &str,
 ) -> Result<Applied, HarnessError> {
-    let done = carry_out(program(&format!("{tool}-restore")).args(arguments), text)?;
-    Ok(Applied {
-        user_ns: done.user_ns,
-        system_ns: done.system_ns,
-        held: None,
-    })
+    Applied::by_tool(program(&format!("{tool}-restore")).args(arguments), text)
 }
 
 /// Whether a tool takes a command, where a refusal (exit status 1) is an answer: the rule is not there, or the
@@ -86,7 +62,7 @@ pub(in crate::datapath) fn ask(name: &str, arguments: &[&str]) -> Result<bool, H
 
 /// Standard output of a listing.
 pub(super) fn output(name: &str, arguments: &[&str]) -> Result<String, HarnessError> {
-    let done = carry_out(program(name).args(arguments), "")?;
+    let done = run_tool(program(name).args(arguments), "")?;
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
 
@@ -98,19 +74,14 @@ pub(in crate::datapath) fn apply(tool: &str, batch: &Batch) -> Result<Applied, H
     let mut total = Applied::default();
     for transaction in &batch.transactions {
         match &transaction.payload {
-            Payload::Restore(text) => {
-                let one = restore(tool, ADD, text)?;
-                total.user_ns += one.user_ns;
-                total.system_ns += one.system_ns;
-            }
+            Payload::Restore(text) => total.add(&restore(tool, ADD, text)?),
             Payload::Commands(lines) => {
                 for words in lines {
-                    let done = carry_out(program(&words[0]).args(&words[1..]), "")?;
-                    total.user_ns += done.user_ns;
-                    total.system_ns += done.system_ns;
+                    let mut command = program(&words[0]);
+                    total.add(&Applied::by_tool(command.args(&words[1..]), "")?);
                 }
             }
-            _ => unreachable!("iptables modes render restore input and command lines only"),
+            _ => return Err(foreign_payload("transaction of an iptables mode")),
         }
     }
     Ok(total)

@@ -4,11 +4,11 @@ use ipset_sys::{Command, Session};
 use ipvs_codec::{Batch, Connection, IpvsError, LinkOp, Links, Op, Protocol, ServiceId};
 use nix::errno::Errno;
 
-use super::{Ipvs, TOOL, layout, send};
+use super::{Ipvs, TOOL, layout};
 use crate::HarnessError;
+use crate::datapath::apply::run_tool;
 use crate::datapath::iptables::tool;
-use crate::datapath::{Datapath as _, RenderOptions, Transport, probe_population};
-use crate::relation::Relation;
+use crate::datapath::{RenderOptions, Transport, trial};
 
 /// Where a kernel that has everything comes from.
 const GUEST: &str = "or a kernel that has it: --sandbox guest";
@@ -101,7 +101,7 @@ fn try_sets() -> Result<(), String> {
 }
 
 fn try_tool(program: &str, arguments: &[&str]) -> Result<(), String> {
-    let done = send::run(netns_sys::tools::command(program).args(arguments), "");
+    let done = run_tool(netns_sys::tools::command(program).args(arguments), "");
     done.map(drop).map_err(|error| match &error {
         HarnessError::System { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
             format!("{program} is not installed: apt-get install {program}")
@@ -112,28 +112,11 @@ fn try_tool(program: &str, arguments: &[&str]) -> Result<(), String> {
 
 /// The trial population of every mode.
 fn try_all(datapath: &Ipvs, transport: Transport) -> Result<(), String> {
-    let population = probe_population();
     let options = RenderOptions {
-        transport,
-        large_cluster: true,
-        chunk: None,
         untimed: true,
-        resync: false,
+        ..RenderOptions::by(transport)
     };
-    let tried = datapath
-        .apply(&datapath.render(None, &population, &options))
-        .and_then(|_| datapath.census())
-        .map_err(|error| explained(&error));
-    let removed = datapath.teardown();
-    if let Some(differences) = tried?.differences(&Relation::of(&population)) {
-        return Err(format!(
-            "a trial population is not what the kernel lists: {differences}"
-        ));
-    }
-    match removed.first() {
-        Some(error) => Err(format!("a trial population cannot be removed: {error}")),
-        None => Ok(()),
-    }
+    trial::attempt(datapath, &trial::probe_population(), &options, explained)
 }
 
 fn explained(error: &HarnessError) -> String {

@@ -1,19 +1,17 @@
 //! Batches carried out, kube-proxy's questions asked, and everything removed: what touches the kernel.
 
-use std::process::Command;
 use std::sync::{MutexGuard, PoisonError};
 
 use ipset_sys::Session;
 use ipvs_codec::{Batch as Messages, Connection, IpvsError, LinkOp, Links, Op, Server, ServiceId};
 use netns_sys::isolation::write_sysctl;
-use netns_sys::process;
 use netns_sys::tools::command;
 
 use super::part::{Part, Script};
 use super::{Ipvs, TOOL, ipvs_error, layout};
 use crate::HarnessError;
+use crate::datapath::apply::foreign_payload;
 use crate::datapath::iptables::tool;
-use crate::datapath::nftables::thread_time;
 use crate::datapath::{Applied, Batch, Payload};
 use crate::service::Population;
 
@@ -36,33 +34,16 @@ pub(super) fn apply(datapath: &Ipvs, batch: &Batch) -> Result<Applied, HarnessEr
     for transaction in &batch.transactions {
         let one = match &transaction.payload {
             Payload::Restore(text) => tool::restore(TOOL, tool::ADD, text)?,
-            Payload::SetScript(text) => run(command("ipset").arg("restore"), text)?,
+            Payload::SetScript(text) => Applied::by_tool(command("ipset").arg("restore"), text)?,
             Payload::Commands(lines) => processes(lines)?,
-            Payload::Sets(commands) => on_this_thread(|| send_sets(commands))?,
+            Payload::Sets(commands) => Applied::on_this_thread(|| send_sets(commands))?,
             Payload::Ipvs(Part::Script(script)) => sender.script(script)?,
-            Payload::Ipvs(part) => on_this_thread(|| sender.part(part))?,
-            _ => {
-                return Err(HarnessError::Listing {
-                    what: "transaction of mode ipvs",
-                    text: "a payload of another mode".to_owned(),
-                });
-            }
+            Payload::Ipvs(part) => Applied::on_this_thread(|| sender.part(part))?,
+            _ => return Err(foreign_payload("transaction of mode ipvs")),
         };
-        total.user_ns += one.user_ns;
-        total.system_ns += one.system_ns;
+        total.add(&one);
     }
     Ok(total)
-}
-
-fn on_this_thread(act: impl FnOnce() -> Result<(), HarnessError>) -> Result<Applied, HarnessError> {
-    let before = thread_time()?;
-    act()?;
-    let after = thread_time()?;
-    Ok(Applied {
-        user_ns: after.0 - before.0,
-        system_ns: after.1 - before.1,
-        held: None,
-    })
 }
 
 fn send_sets(commands: &[ipset_sys::Command]) -> Result<(), HarnessError> {
@@ -74,33 +55,11 @@ fn send_sets(commands: &[ipset_sys::Command]) -> Result<(), HarnessError> {
         })
 }
 
-/// A tool with its standard input.
-pub(super) fn run(command: &mut Command, input: &str) -> Result<Applied, HarnessError> {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let words: Vec<_> = words.map(|w| w.to_string_lossy().into_owned()).collect();
-    let done = process::run(command, input.as_bytes())
-        .map_err(|error| HarnessError::system(format!("start {}", words[0]), error))?;
-    if !done.status.success() {
-        let stderr = String::from_utf8_lossy(&done.stderr);
-        return Err(HarnessError::Tool {
-            tool: words.join(" "),
-            status: done.status.to_string(),
-            stderr: stderr.lines().take(3).collect::<Vec<_>>().join("; "),
-        });
-    }
-    Ok(Applied {
-        user_ns: done.user_ns,
-        system_ns: done.system_ns,
-        held: None,
-    })
-}
-
 fn processes(lines: &[Vec<String>]) -> Result<Applied, HarnessError> {
     let mut total = Applied::default();
     for words in lines {
-        let one = run(command(&words[0]).args(&words[1..]), "")?;
-        total.user_ns += one.user_ns;
-        total.system_ns += one.system_ns;
+        let one = Applied::by_tool(command(&words[0]).args(&words[1..]), "")?;
+        total.add(&one);
     }
     Ok(total)
 }
@@ -141,7 +100,7 @@ impl Sender<'_> {
 
     fn script(&mut self, script: &Script) -> Result<Applied, HarnessError> {
         self.make_room(script.ops())?;
-        run(command("ipvsadm").arg("-R"), script.text())
+        Applied::by_tool(command("ipvsadm").arg("-R"), script.text())
     }
 
     fn connection(&mut self) -> Result<&mut Connection, HarnessError> {
@@ -266,7 +225,7 @@ pub(super) fn ask_as_kube_proxy(population: &Population) -> Result<(), HarnessEr
         let line = create.to_string();
         let mut words: Vec<&str> = line.split_whitespace().collect();
         words.push("-exist");
-        run(command("ipset").args(words), "")?;
+        Applied::by_tool(command("ipset").args(words), "")?;
     }
     let servers: Vec<ServiceId> = population
         .services

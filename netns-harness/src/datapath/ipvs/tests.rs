@@ -3,46 +3,19 @@
 use std::net::Ipv4Addr;
 
 use ipvs_codec::{Destination, ListedDestination, Op};
-use schema::Protocol;
 
 use super::*;
 use crate::datapath::{Payload, Transaction};
-use crate::service::{Endpoint, Frontend};
 
-const OPTIONS: RenderOptions = RenderOptions {
-    transport: Transport::Netlink,
-    large_cluster: true,
-    chunk: None,
-    untimed: false,
-    resync: false,
-};
-
-fn by(transport: Transport) -> RenderOptions {
-    RenderOptions {
-        transport,
-        ..OPTIONS
-    }
-}
+const OPTIONS: RenderOptions = RenderOptions::by(Transport::Netlink);
 
 fn service(index: u32, endpoints: u32) -> Service {
-    Service {
+    Service::of_test(
         index,
-        frontend: Frontend {
-            vip: Ipv4Addr::from_bits(0x0a60_0000 + index + 1),
-            port: 80,
-            protocol: if index.is_multiple_of(2) {
-                Protocol::Tcp
-            } else {
-                Protocol::Udp
-            },
-        },
-        endpoints: (0..endpoints)
-            .map(|e| Endpoint {
-                address: Ipv4Addr::from_bits(0x0a80_0000 + index * endpoints + e),
-                port: 8080,
-            })
-            .collect(),
-    }
+        0x0a60_0001 + index,
+        0x0a80_0000 + index * endpoints,
+        endpoints,
+    )
 }
 
 fn population(services: u32, endpoints: u32) -> Population {
@@ -85,7 +58,7 @@ fn an_update_names_only_what_changed_and_what_leaves_goes_address_first_and_serv
 #[test]
 fn the_tools_are_told_the_same_a_process_for_each_set_entry_or_a_script() {
     let (before, after) = (population(2, 2), population(3, 1));
-    let said = |transport| render(Some(&before), &after, &by(transport)).to_string();
+    let said = |transport| render(Some(&before), &after, &RenderOptions::by(transport)).to_string();
     insta::assert_snapshot!(format!(
         "{}---\n{}",
         said(Transport::Ipvsadm),
@@ -132,7 +105,7 @@ fn law_of_size_of_updates() {
                 "N={n} E={e}"
             );
         }
-        let add = render(Some(&small), &large, &by(Transport::Exec));
+        let add = render(Some(&small), &large, &RenderOptions::by(Transport::Exec));
         let processes = |transaction: &Transaction| match &transaction.payload {
             Payload::Commands(lines) => lines.len(),
             Payload::Restore(_) => 1,

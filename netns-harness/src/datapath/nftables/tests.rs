@@ -1,6 +1,5 @@
 use std::net::Ipv4Addr;
 
-use schema::Protocol;
 use testing::in_namespace;
 
 use super::layout;
@@ -9,40 +8,33 @@ use crate::datapath::{Batch, Damage, Datapath as _, Inventory, RenderOptions, Tr
 use crate::relation::Relation;
 use crate::service::{Endpoint, Frontend, Population, Service};
 
-const NETLINK: RenderOptions = RenderOptions {
-    transport: Transport::Netlink,
-    large_cluster: true,
-    chunk: None,
-    untimed: false,
-    resync: false,
-};
-const NFT: RenderOptions = RenderOptions {
-    transport: Transport::Nft,
-    large_cluster: true,
-    chunk: None,
-    untimed: false,
-    resync: false,
-};
+const NETLINK: RenderOptions = RenderOptions::by(Transport::Netlink);
+const NFT: RenderOptions = RenderOptions::by(Transport::Nft);
+/// Every way of making a change.
+const WAYS: [RenderOptions; 5] = [
+    NETLINK,
+    NFT,
+    RenderOptions {
+        chunk: Some(2),
+        ..NETLINK
+    },
+    RenderOptions {
+        resync: true,
+        ..NETLINK
+    },
+    RenderOptions {
+        resync: true,
+        ..NFT
+    },
+];
 
 fn service(index: u32, endpoints: u32) -> Service {
-    Service {
+    Service::of_test(
         index,
-        frontend: Frontend {
-            vip: Ipv4Addr::from_bits(0x0a60_0001 + index * 7),
-            port: 80,
-            protocol: if index.is_multiple_of(2) {
-                Protocol::Tcp
-            } else {
-                Protocol::Udp
-            },
-        },
-        endpoints: (0..endpoints)
-            .map(|i| Endpoint {
-                address: Ipv4Addr::from_bits(0x0a80_0001 + index * 40 + i),
-                port: 8080,
-            })
-            .collect(),
-    }
+        0x0a60_0001 + index * 7,
+        0x0a80_0001 + index * 40,
+        endpoints,
+    )
 }
 
 fn population(services: u32, endpoints: u32) -> Population {
@@ -301,22 +293,7 @@ fn generations() -> Vec<Population> {
 
 #[test]
 fn updates_mean_the_population_they_lead_to_and_leave_no_stale_chain() {
-    for options in [
-        NETLINK,
-        NFT,
-        RenderOptions {
-            chunk: Some(2),
-            ..NETLINK
-        },
-        RenderOptions {
-            resync: true,
-            ..NETLINK
-        },
-        RenderOptions {
-            resync: true,
-            ..NFT
-        },
-    ] {
+    for options in WAYS {
         let mut batches = Vec::new();
         let mut from = None;
         for to in generations() {
@@ -345,22 +322,7 @@ fn updates_mean_the_population_they_lead_to_and_leave_no_stale_chain() {
 
 #[test]
 fn every_update_is_taken_by_the_kernel_and_listed_as_what_it_means() {
-    for options in [
-        NETLINK,
-        NFT,
-        RenderOptions {
-            chunk: Some(2),
-            ..NETLINK
-        },
-        RenderOptions {
-            resync: true,
-            ..NETLINK
-        },
-        RenderOptions {
-            resync: true,
-            ..NFT
-        },
-    ] {
+    for options in WAYS {
         in_namespace(|| {
             assert_eq!(Nftables.census().unwrap(), Relation::default());
             let mut from = None;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use schema::comparison::{Comparison, Verdict};
 
-use super::{details, failure, metric, name, pool_details, pool_name};
+use super::{details, failure, headline, metric, name, pool_details, pool_name};
 
 /// What became of a test case.
 enum Case {
@@ -89,10 +89,13 @@ pub(super) fn render(comparison: &Comparison) -> String {
             ),
         };
     }
+    let said: Vec<String> = std::iter::once(headline(comparison))
+        .chain(comparison.notes.iter().cloned())
+        .collect();
     let _ = writeln!(
         out,
         "    <system-out>{}</system-out>",
-        attribute(&comparison.notes.join("\n"))
+        attribute(&said.join("\n"))
     );
     out.push_str("    <system-err></system-err>\n  </testsuite>\n</testsuites>\n");
     out

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use schema::Unit;
-use schema::comparison::{Compared, Comparison, Conclusion, Verdict};
+use schema::comparison::{Comparison, Conclusion, Verdict};
 
 use super::{
-    change, failed, failure, headline, medians, metric, name, pool_name, pool_units, rows, sides,
+    change, failed, failure, headline, listed, medians, metric, name, pool_name, pool_units, sides,
     signed, stays, test,
 };
 use crate::quantity::whole;
@@ -95,7 +95,7 @@ fn failures(out: &mut String, comparison: &Comparison) {
 }
 
 fn table(out: &mut String, comparison: &Comparison, verdict: Verdict, title: &str, open: bool) {
-    let all: Vec<&Compared> = rows(comparison, verdict).collect();
+    let all = listed(comparison, verdict);
     if all.is_empty() {
         return;
     }

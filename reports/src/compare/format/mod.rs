@@ -7,7 +7,7 @@ mod markdown;
 mod text;
 mod trackers;
 
-use schema::comparison::{Change, Compared, Comparison, Conclusion, Pooled, Verdict};
+use schema::comparison::{Change, Compared, Comparison, Conclusion, Pooled, Side, Verdict};
 use schema::{Metric, Unit};
 
 use crate::quantity::{counted, digits, value, whole};
@@ -79,6 +79,7 @@ fn headline(comparison: &Comparison) -> String {
     if failures > 0 {
         parts.push(counted(failures, "failed cell"));
     }
+    parts.extend(timed_out(comparison));
     if comparison.identical {
         parts.push("identical: BASE and NEW are one measurement".to_owned());
     }
@@ -101,6 +102,17 @@ fn headline(comparison: &Comparison) -> String {
         said.to_owned()
     } else {
         format!("{said}: {}", parts.join(", "))
+    }
+}
+
+/// "2 timed-out cells (1 in BASE)". They fail nothing, so that they must be seen.
+fn timed_out(comparison: &Comparison) -> Option<String> {
+    let count = |side: &Side| side.others.get("timed-out").copied().unwrap_or(0);
+    let said = |cells| counted(cells, "timed-out cell");
+    match (count(&comparison.new), count(&comparison.base)) {
+        (0, _) => None,
+        (new, 0) => Some(said(new)),
+        (new, base) => Some(format!("{} ({} in BASE)", said(new), whole(base))),
     }
 }
 
@@ -266,6 +278,18 @@ fn rows(comparison: &Comparison, verdict: Verdict) -> impl Iterator<Item = &Comp
         .cells
         .iter()
         .filter(move |row| row.verdict == verdict)
+}
+
+/// Rows of a verdict as they are listed, the first so many of them: those that lack stays of NEW come first, because
+/// what became of those is in no other row.
+fn listed(comparison: &Comparison, verdict: Verdict) -> Vec<&Compared> {
+    let lacks_stays = |row: &&Compared| match (&row.base, &row.new) {
+        (Some(base), Some(new)) => new.stays < base.stays,
+        _ => false,
+    };
+    let (mut first, rest): (Vec<_>, Vec<_>) = rows(comparison, verdict).partition(lacks_stays);
+    first.extend(rest);
+    first
 }
 
 /// Pools of a verdict.

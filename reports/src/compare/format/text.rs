@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use schema::comparison::{Comparison, Verdict};
 
 use super::{
-    details, failed, failure, headline, metric, name, pool_details, pool_name, pools, rows, sides,
+    details, failed, failure, headline, listed, metric, name, pool_details, pool_name, pools, rows,
+    sides,
 };
 use crate::quantity::whole;
 
@@ -78,7 +79,7 @@ pub(super) fn render(comparison: &Comparison) -> String {
 }
 
 fn list(out: &mut String, comparison: &Comparison, verdict: Verdict) {
-    let all: Vec<_> = rows(comparison, verdict).collect();
+    let all = listed(comparison, verdict);
     if all.is_empty() {
         return;
     }

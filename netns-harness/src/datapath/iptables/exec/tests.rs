@@ -12,13 +12,7 @@ use crate::datapath::{Batch, Datapath as _, Transport};
 use crate::relation::Relation;
 use crate::service::Endpoint;
 
-const EXEC: RenderOptions = RenderOptions {
-    transport: Transport::Exec,
-    large_cluster: true,
-    chunk: None,
-    untimed: false,
-    resync: false,
-};
+const EXEC: RenderOptions = RenderOptions::by(Transport::Exec);
 const RESTORE: RenderOptions = RenderOptions {
     transport: Transport::Restore,
     ..EXEC

@@ -1,0 +1,189 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use schema::summary::Coverage;
+use schema::{CellKey, Mode, ScenarioKind, Unit};
+
+use super::questions::metrics;
+use super::*;
+
+fn row(mode: Mode, scenario: ScenarioKind, options: &[(&str, &str)], metric: Metric) -> Row {
+    Row {
+        key: CellKey {
+            mode,
+            scenario,
+            services: 10_000,
+            endpoints: 2,
+            environment: "netns".to_owned(),
+            variant: String::new(),
+            options: options
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
+        },
+        metric: Some(metric),
+        unit: Some(metric.unit()),
+        outcome: "measured".to_owned(),
+        reason: None,
+        n: 15_000,
+        stays: 15,
+        median: Some(123.4e6),
+        ci95: None,
+        lower_bound_ns: None,
+        quantiles: BTreeMap::new(),
+        noisy: metric == Metric::KernelMemory,
+    }
+}
+
+/// Every mode but the floors in every scenario, nftables through two transports.
+fn summary() -> Summary {
+    let mut cells = Vec::new();
+    for &mode in Mode::ALL {
+        let ways: &[&[(&str, &str)]] = match mode {
+            Mode::Nftables => &[&[("transport", "netlink")], &[("transport", "nft")]],
+            Mode::Ipset => &[&[("transport", "netlink"), ("engine", "legacy")]],
+            _ => &[&[("transport", "restore")]],
+        };
+        let engine: Vec<(&str, &str)> = ways[0]
+            .iter()
+            .copied()
+            .filter(|(k, _)| *k == "engine")
+            .collect();
+        for position in ["first", "middle", "last", "uniform"] {
+            for protocol in ["tcp", "udp"] {
+                let options = [
+                    engine.clone(),
+                    vec![("position", position), ("protocol", protocol)],
+                ]
+                .concat();
+                cells.push(row(
+                    mode,
+                    ScenarioKind::FirstPacket,
+                    &options,
+                    Metric::Latency,
+                ));
+            }
+        }
+        if mode.is_floor() {
+            continue;
+        }
+        for metric in metrics(ScenarioKind::RuleCount) {
+            cells.push(row(mode, ScenarioKind::RuleCount, &engine, *metric));
+        }
+        for way in ways {
+            for scenario in TOPICS[0].iter().chain([&ScenarioKind::Memory]) {
+                for metric in metrics(*scenario) {
+                    let chunk =
+                        (*scenario == ScenarioKind::ColdInstall).then_some(("chunk", "all"));
+                    let options: Vec<_> = way.iter().copied().chain(chunk).collect();
+                    cells.push(row(mode, *scenario, &options, *metric));
+                }
+            }
+        }
+    }
+    Summary {
+        schema_version: schema::SCHEMA_VERSION,
+        environments: BTreeMap::new(),
+        cells,
+        fits: Vec::new(),
+        findings: Vec::new(),
+        noise: None,
+        coverage: Coverage {
+            planned: 0,
+            outcomes: BTreeMap::new(),
+            missing: 0,
+            ended: "complete".to_owned(),
+        },
+    }
+}
+
+#[test]
+fn every_mode_fits_a_terminal_and_every_line_of_a_band_is_as_wide() {
+    let text = render(&summary());
+    for line in text.lines() {
+        assert!(line.chars().count() <= WIDTH, "{line}");
+    }
+    for band in text.split("\n\n").skip(1) {
+        let widths: BTreeSet<usize> = band.lines().map(|line| line.chars().count()).collect();
+        assert_eq!(widths.len(), 1, "{band}");
+    }
+    for mode in Mode::ALL {
+        assert!(
+            text.lines().any(|line| line.starts_with(mode.name())),
+            "{mode}"
+        );
+    }
+    assert!(
+        text.contains("nftables/nft") && !text.contains("ipset/"),
+        "{text}"
+    );
+    assert!(text.contains("123 MB~ 15000/15"), "{text}");
+}
+
+#[test]
+fn every_question_of_every_scenario_is_a_column() {
+    let text = render(&summary());
+    for scenario in ScenarioKind::ALL {
+        assert!(text.contains(scenario.name()), "{scenario}");
+    }
+    for word in [
+        "messages",
+        "bytes",
+        "elements",
+        "tcp last",
+        "udp uniform",
+        "peak",
+    ] {
+        assert!(text.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn a_cell_without_a_number_says_why_and_is_never_blank() {
+    let mut summary = summary();
+    for cell in &mut summary.cells {
+        let nft = cell
+            .key
+            .options
+            .get("transport")
+            .is_some_and(|t| t == "nft");
+        if nft || cell.key.mode == Mode::IptablesNft {
+            (cell.metric, cell.unit, cell.median) = (None, None, None);
+            cell.outcome = if nft { "unsupported" } else { "timed-out" }.to_owned();
+            cell.lower_bound_ns = Some(60_000_000_000);
+        }
+    }
+    summary
+        .cells
+        .retain(|cell| cell.key.mode != Mode::Ipset || cell.metric != Some(Metric::SyncTime));
+    let text = render(&summary);
+    let line = |name: &str| {
+        text.lines()
+            .find(|l| l.starts_with(name))
+            .unwrap_or_default()
+    };
+    assert!(line("nftables/nft ").contains("unsupported"), "{text}");
+    assert!(line("iptables-nft ").contains("> 60 s"), "{text}");
+    assert!(
+        text.contains("no such mode"),
+        "kube-proxy has no ipset mode: {text}"
+    );
+    // A time limit bounds an update, never a packet or bytes.
+    let packets = text
+        .split("\n\n")
+        .find(|band| band.contains("tcp first"))
+        .unwrap_or_default();
+    assert!(
+        packets.contains("timed-out") && !packets.contains("> 60 s"),
+        "{packets}"
+    );
+}
+
+#[test]
+fn nothing_planned_is_an_empty_table() {
+    let nothing = Summary {
+        cells: Vec::new(),
+        ..summary()
+    };
+    assert_eq!(render(&nothing), "");
+    assert_eq!(Metric::UpdateTime.unit(), Unit::Nanoseconds);
+}
