@@ -247,16 +247,29 @@ type Port = (Lines<BufReader<OwnedReadHalf>>, OwnedWriteHalf, Said);
 async fn up(qemu: &mut Qemu, port: UnixStream) -> Result<Port, String> {
     let (from_guest, to_guest) = port.into_split();
     let mut lines = BufReader::new(from_guest).lines();
-    tokio::select! {
-        line = lines.next_line() => match line.map(|l| l.map(|l| Line::parse(&l))) {
-            Ok(Some(Line::Said(ready @ Said::Ready { .. }))) => Ok((lines, to_guest, ready)),
-            Ok(Some(Line::Said(Said::Broken { reason }))) => Err(reason),
-            Ok(Some(other)) => Err(format!("its first word was {other:?}")),
-            Ok(None) => Err("it closed its port".to_owned()),
-            Err(error) => Err(error.to_string()),
-        },
-        _ = qemu.0.wait() => Err("it said nothing".to_owned()),
+    let first = tokio::select! {
+        biased;
+        line = lines.next_line() => line,
+        _ = qemu.0.wait() => after_its_end(&mut lines).await,
+    };
+    match first.map(|l| l.map(|l| Line::parse(&l))) {
+        Ok(Some(Line::Said(ready @ Said::Ready { .. }))) => Ok((lines, to_guest, ready)),
+        Ok(Some(Line::Said(Said::Broken { reason }))) => Err(reason),
+        Ok(Some(other)) => Err(format!("its first word was {other:?}")),
+        Ok(None) => Err("it said nothing".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
+}
+
+/// What a guest said that has ended: one that has its jobs with it may say everything, and be gone, before this
+/// process is next scheduled.
+async fn after_its_end(
+    lines: &mut Lines<BufReader<OwnedReadHalf>>,
+) -> std::io::Result<Option<String>> {
+    // What it wrote is in the socket by now; nothing more comes.
+    const MOMENT: Duration = Duration::from_secs(1);
+    let line = tokio::time::timeout(MOMENT, lines.next_line()).await;
+    line.unwrap_or(Ok(None))
 }
 
 fn ended(status: ExitStatus) -> String {
@@ -264,5 +277,34 @@ fn ended(status: ExitStatus) -> String {
     match status.signal() {
         None if status.success() => "it switched itself off".to_owned(),
         _ => format!("{QEMU} ended: {status}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_guest_said_is_heard_though_it_has_ended_before_anybody_listened() {
+        use std::io::Write as _;
+        let ready = Said::Ready {
+            kernel: "6.1".to_owned(),
+            cpus: 1,
+            memory: 1,
+            modules: 1,
+        };
+        for _ in 0..20 {
+            let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            let line = serde_json::to_string(&ready).unwrap();
+            writeln!(theirs, "{line}").unwrap();
+            drop(theirs);
+            let mut qemu = Qemu(Command::new("true").spawn().unwrap());
+            qemu.0.wait().await.unwrap();
+            let (_, _, heard) = up(&mut qemu, UnixStream::from_std(ours).unwrap())
+                .await
+                .unwrap();
+            assert_eq!(heard, ready);
+        }
     }
 }
