@@ -12,6 +12,7 @@ use netns_harness::datapath::{Engine, Transport};
 use netns_harness::lab::Pinning;
 use netns_harness::meters;
 use netns_sys::clock;
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use schema::{Accelerator, Environment, Mode, SandboxKind};
 
@@ -212,10 +213,16 @@ fn version_of(mut program: Command) -> Option<String> {
 /// How long a program may take to say what it is: what stands in for a tool may be anything.
 const SAYING: Duration = Duration::from_secs(10);
 
+/// What is kept of what it says, bytes.
+const MOST_SAID: u64 = 64 * 1024;
+
 /// How a program ended and what it printed; `None` when it cannot be started, or was killed after [`SAYING`].
 fn said(command: &mut Command) -> Option<(ExitStatus, String)> {
-    // In memory: it must work on a full disk.
-    let mut printed = fs::File::from(memfd_create(c"printed", MFdFlags::MFD_CLOEXEC).ok()?);
+    // In memory: it must work on a full disk. It cannot grow: what prints without end is refused the rest.
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let mut printed = fs::File::from(memfd_create(c"printed", flags).ok()?);
+    printed.set_len(MOST_SAID).ok()?;
+    fcntl(&printed, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_GROW)).ok()?;
     let mut child = command
         .stdin(Stdio::null())
         .stdout(printed.try_clone().ok()?)
@@ -238,7 +245,8 @@ fn said(command: &mut Command) -> Option<(ExitStatus, String)> {
     let mut text = Vec::new();
     printed.rewind().ok()?;
     printed.read_to_end(&mut text).ok()?;
-    Some((status, String::from_utf8_lossy(&text).into_owned()))
+    let text = String::from_utf8_lossy(&text);
+    Some((status, text.trim_end_matches('\0').to_owned()))
 }
 
 /// What is known of a file that is started in place of a tool: its version, its checksum (two builds of one version

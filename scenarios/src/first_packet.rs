@@ -191,11 +191,15 @@ fn check_counters(
     recorder.fact("conntrack_entries", after.conntrack.count);
     let failed = |why: String| Err(CellError::at(Stage::Counters, why));
     match (before.conntrack.lost, after.conntrack.lost) {
-        (Some(from), Some(to)) if from != to => {
+        // Connection tracking may come with the first rules, and its statistics with it.
+        (from, Some(to)) if from.unwrap_or(0) != to => {
             return failed(format!(
-                "connection tracking lost {} entries (insert_failed, drop, early_drop)",
-                to.abs_diff(from)
+                "connection tracking has lost {to} entries in all, {} before (insert_failed, drop, early_drop)",
+                from.unwrap_or(0)
             ));
+        }
+        (Some(_), None) => {
+            return failed("the statistics of connection tracking are gone".to_owned());
         }
         (None, None) if after.conntrack.max > 0 => recorder.fact(
             "conntrack_losses",

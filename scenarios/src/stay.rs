@@ -163,15 +163,24 @@ impl Stay<'_> {
         Ok(missing.map(|program| format!("{program} is not installed")))
     }
 
+    /// Rests before a timed change where instructions are counted.
+    ///
+    /// # Errors
+    /// The kernel refuses to sleep.
+    pub(crate) fn rest(&self) -> Result<(), CellError> {
+        if self.spec.counted {
+            clock::sleep_to_multiple_of(REST_NS).map_err(|e| CellError::at(Stage::Measure, e))?;
+        }
+        Ok(())
+    }
+
     /// Applies a batch in the node's namespace and samples what it took: time, processor time
     /// and what was sent.
     ///
     /// # Errors
     /// The kernel or the tool refused.
     pub fn apply_sampled(&self, batch: &Batch, recorder: &mut Recorder) -> Result<(), CellError> {
-        if self.spec.counted {
-            clock::sleep_to_multiple_of(REST_NS).map_err(|e| CellError::at(Stage::Measure, e))?;
-        }
+        self.rest()?;
         (self.emit)(Event::Act { begins: true });
         let done = self.lab.on_node(|| {
             // The timed section: the batch is rendered, encoded and counted; the kernel's answer ends it.

@@ -41,6 +41,7 @@ impl Scenario for Teardown {
         _options: &Options,
         recorder: &mut Recorder,
     ) -> Result<(), CellError> {
+        stay.rest()?;
         (stay.emit)(Event::Act { begins: true });
         let done = stay.lab.on_node(|| {
             // The timed section: the tools or messages that remove everything, and their answer.

@@ -80,12 +80,13 @@ impl Server {
             })
             .map_err(|e| HarnessError::system("start the server's thread", e))?;
         // Pinning is recorded with every result, so it must be true.
-        pinned
-            .recv()
-            .unwrap_or_else(|gone| Err(std::io::Error::other(gone)))
-            .map_err(|e| {
-                HarnessError::system(format!("pin the server to CPU {}", pinning.server), e)
-            })?;
+        let done = pinned.recv();
+        if let Err(error) = done.unwrap_or_else(|gone| Err(std::io::Error::other(gone))) {
+            // It ends at once, and its sockets with it.
+            let _ = thread.join();
+            let act = format!("pin the server to CPU {}", pinning.server);
+            return Err(HarnessError::system(act, error));
+        }
         Ok(Self {
             shared,
             thread: Some(thread),

@@ -114,7 +114,7 @@ impl<'a> Judge<'a> {
                 Ok(()) => (direction(grounds.metric, change.absolute), None),
                 Err(why) => (Verdict::Inconclusive, Some(why)),
             }
-        } else if change.test == trial::SEEDS_TEST || is_ruled_out(change, thresholds) {
+        } else if is_ruled_out(change, thresholds) {
             (Verdict::Unchanged, None)
         } else {
             (Verdict::Inconclusive, Some(too_wide(change, thresholds)))
