@@ -19,7 +19,7 @@ use schema::{Environment, Stage};
 
 use super::choice::Chosen;
 use super::environments::{Open, merged, opened, tools};
-use super::guest::{inside as place, path_of};
+use super::guest::{initramfs, inside as place, path_of};
 use super::{Answer, Sandbox, no_event};
 use crate::cmd::cell::Input;
 use crate::environment;
@@ -73,14 +73,7 @@ impl Counted {
         tools: &[PathBuf],
         seed: u64,
     ) -> anyhow::Result<Self> {
-        let runner = std::env::current_exe().context("find this program's file")?;
-        let initramfs = nameless()?;
-        let tools: Vec<(PathBuf, &PathBuf)> = tools.iter().map(|t| (place(t), t)).collect();
-        let further: Vec<(&Path, &Path)> = tools
-            .iter()
-            .map(|(at, from)| (at.as_path(), from.as_path()))
-            .collect();
-        guest::image::build_with(&runner, &further, &kernel, &path_of(&initramfs))?;
+        let initramfs = initramfs(&kernel, tools)?;
         Ok(Self {
             kernel,
             initramfs,

@@ -54,14 +54,7 @@ impl Guest {
     /// # Errors
     /// Its initramfs cannot be built.
     pub(crate) fn new(kernel: Kernel, console: &Path, tools: &[PathBuf]) -> anyhow::Result<Self> {
-        let runner = std::env::current_exe().context("find this program's file")?;
-        let initramfs = tempfile::tempfile().context("make a file for the guest's initramfs")?;
-        let tools: Vec<(PathBuf, PathBuf)> = tools.iter().map(|t| (inside(t), t.clone())).collect();
-        let further: Vec<(&Path, &Path)> = tools
-            .iter()
-            .map(|(at, from)| (at.as_path(), from.as_path()))
-            .collect();
-        guest::image::build_with(&runner, &further, &kernel, &path_of(&initramfs))?;
+        let initramfs = initramfs(&kernel, tools)?;
         Ok(Self {
             kernel,
             initramfs,
@@ -325,6 +318,23 @@ impl Job<'_> {
 pub(crate) fn inside(file: &Path) -> PathBuf {
     let below = file.strip_prefix("/").unwrap_or(file);
     Path::new("/tools").join(below)
+}
+
+/// An initramfs for that kernel with this program, and with `tools` in a place of their own ([`inside`]). It has no
+/// name, so nothing is left when this process is killed.
+///
+/// # Errors
+/// It cannot be built.
+pub(super) fn initramfs(kernel: &Kernel, tools: &[PathBuf]) -> anyhow::Result<File> {
+    let runner = std::env::current_exe().context("find this program's file")?;
+    let file = tempfile::tempfile().context("make a file for the guest's initramfs")?;
+    let tools: Vec<(PathBuf, &PathBuf)> = tools.iter().map(|t| (inside(t), t)).collect();
+    let further: Vec<(&Path, &Path)> = tools
+        .iter()
+        .map(|(at, from)| (at.as_path(), from.as_path()))
+        .collect();
+    guest::image::build_with(&runner, &further, kernel, &path_of(&file))?;
+    Ok(file)
 }
 
 /// By which QEMU and the builder find a file without a name.

@@ -1,5 +1,6 @@
 //! The columns: what was asked, one question a column, in topics.
 
+use reports::update_table::UPDATES;
 use schema::summary::Row;
 use schema::{CellKey, Metric, Options, ScenarioKind};
 
@@ -30,14 +31,7 @@ pub(super) const fn metrics(scenario: ScenarioKind) -> &'static [Metric] {
 
 /// Scenarios whose questions stand beside each other.
 pub(super) const TOPICS: &[&[ScenarioKind]] = &[
-    &[
-        ScenarioKind::ColdInstall,
-        ScenarioKind::Resync,
-        ScenarioKind::ServiceAdd,
-        ScenarioKind::ServiceRemove,
-        ScenarioKind::EndpointChurn,
-        ScenarioKind::Teardown,
-    ],
+    UPDATES,
     &[ScenarioKind::FirstPacket],
     &[ScenarioKind::Memory, ScenarioKind::RuleCount],
 ];
