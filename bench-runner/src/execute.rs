@@ -352,6 +352,8 @@ impl<'a> Executor<'a> {
             started_ns,
             elapsed_ns: outcome.elapsed_ns,
             steal_ns: outcome.steal_ns,
+            run_delay_ns: outcome.run_delay_ns,
+            disturbed: Vec::new(),
             outcome: outcome.outcome,
             series: outcome.series,
             facts: outcome.facts,

@@ -65,7 +65,8 @@ pub(crate) fn without_numbers(cell: u64, outcome: Outcome) -> CellOutcome {
         series: Vec::new(),
         facts: BTreeMap::new(),
         elapsed_ns: 0,
-        steal_ns: 0,
+        steal_ns: None,
+        run_delay_ns: None,
     }
 }
 

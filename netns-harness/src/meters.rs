@@ -14,16 +14,12 @@ pub use memory::{
 };
 
 /// Time that the hypervisor took from this machine's CPUs, nanoseconds since boot, summed over CPUs
-/// (`steal` of /proc/stat, 100 ticks a second: `proc_stat(5)`).
+/// (`steal` of /proc/stat, 100 ticks a second: `proc_stat(5)`); none where it does not say.
 #[must_use]
-pub fn steal_ns() -> u64 {
-    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let ticks = text
-        .lines()
-        .next()
-        .and_then(|l| l.split_whitespace().nth(8))
-        .and_then(|w| w.parse::<u64>().ok());
-    ticks.unwrap_or(0) * 10_000_000
+pub fn steal_ns() -> Option<u64> {
+    let text = fs::read_to_string("/proc/stat").ok()?;
+    let ticks = text.lines().next()?.split_whitespace().nth(8)?;
+    Some(ticks.parse::<u64>().ok()? * 10_000_000)
 }
 
 /// Mitigations, by vulnerability, as the kernel lists them.

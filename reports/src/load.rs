@@ -180,8 +180,8 @@ struct Reader<R, K> {
     path: PathBuf,
     lines: R,
     number: usize,
-    /// Where the outcome of a cell in a block stands in [`Run::cells`], and whether it says that the run was
-    /// interrupted.
+    /// Where the outcome of a cell in a block stands in [`Run::cells`], and whether another is expected: the run was
+    /// interrupted, or the cell disturbed and measured again.
     places: HashMap<(u32, CellKey), (usize, bool)>,
     keep: K,
 }
@@ -286,17 +286,17 @@ impl<R: BufRead, T, K: Fn(CellRecord) -> Result<T, String>> Reader<R, K> {
     }
 
     /// Of two outcomes of a cell the later one counts. It is expected only where the first says that the
-    /// run was interrupted.
+    /// run was interrupted, or that the cell was disturbed.
     fn place(&mut self, run: &mut Kept<T>, cell: CellRecord) -> Result<(), String> {
-        let interrupted =
-            matches!(&cell.outcome, Outcome::NotRun { reason } if reason == "interrupted");
+        let another = !cell.disturbed.is_empty()
+            || matches!(&cell.outcome, Outcome::NotRun { reason } if reason == "interrupted");
         match self.places.entry((cell.block, cell.key.clone())) {
             Entry::Vacant(free) => {
-                free.insert((run.cells.len(), interrupted));
+                free.insert((run.cells.len(), another));
                 run.cells.push((self.keep)(cell)?);
             }
             Entry::Occupied(mut taken) => {
-                let (place, expected) = taken.insert((taken.get().0, interrupted));
+                let (place, expected) = taken.insert((taken.get().0, another));
                 if !expected {
                     run.warnings.push(format!(
                         "line {}: block {} has two outcomes of {}; the later one counts",

@@ -171,7 +171,8 @@ fn unsupported(cell: &CellSpec, reason: &str) -> CellOutcome {
         series: Vec::new(),
         facts: BTreeMap::new(),
         elapsed_ns: 0,
-        steal_ns: 0,
+        steal_ns: None,
+        run_delay_ns: None,
     }
 }
 
@@ -191,6 +192,9 @@ fn measure(stay: &mut Stay<'_>, cell: &CellSpec, common: &BTreeMap<String, Strin
         series,
         facts,
         elapsed_ns: start.elapsed_ns(),
-        steal_ns: meters::steal_ns().saturating_sub(steal_before),
+        steal_ns: meters::steal_ns()
+            .zip(steal_before)
+            .map(|(after, before)| after.saturating_sub(before)),
+        run_delay_ns: None,
     }
 }

@@ -161,6 +161,9 @@ pub struct CellOutcome {
     pub facts: BTreeMap<String, String>,
     /// How long it took, nanoseconds.
     pub elapsed_ns: u64,
-    /// Time stolen by the hypervisor meanwhile, nanoseconds.
-    pub steal_ns: u64,
+    /// Time stolen by the hypervisor meanwhile, nanoseconds; none where that is not known.
+    pub steal_ns: Option<u64>,
+    /// As in the record of a cell.
+    #[serde(default)]
+    pub run_delay_ns: Option<u64>,
 }

@@ -20,7 +20,9 @@ fn lines(stay: &PlannedStay, outcome: &Outcome, value: f64) -> Vec<CellRecord> {
         stay: spec.stay,
         started_ns: 1_000 * u64::from(spec.stay),
         elapsed_ns: 10,
-        steal_ns: 0,
+        steal_ns: None,
+        run_delay_ns: None,
+        disturbed: Vec::new(),
         outcome: outcome.clone(),
         series: match outcome {
             Outcome::Measured => vec![Series {

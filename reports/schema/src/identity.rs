@@ -122,7 +122,7 @@ vocabulary! {
 /// Keys in use: `position` first|middle|last|uniform, `protocol` tcp|udp, `family` ipv4, `path`
 /// client, `transport` restore|netlink|exec|nft|ipset-restore|ipvsadm, `chunk` all|N (services a
 /// transaction), `large_cluster` on|off, `engine` legacy|nft (of mode ipset), `churn` K (endpoints replaced
-/// at once), `vip_stride` STRIDE (VIPs so far apart; absent: drawn by the seed).
+/// at once), `cache` warm|cold (of first-packet: whether caches are evicted between flows), `vip_stride` STRIDE (VIPs so far apart; absent: drawn by the seed).
 pub type Options = BTreeMap<String, String>;
 
 /// Variant of the second `none` series.

@@ -14,7 +14,7 @@ pub mod summary;
 
 pub use identity::{CONTROL, CellKey, Mode, Options, Protocol, ScenarioKind, UnknownName};
 pub use metric::{Direction, Metric, Unit};
-pub use outcome::{Outcome, Stage};
+pub use outcome::{Disturbance, Outcome, Stage};
 pub use record::{
     Accelerator, CellRecord, EndRecord, Environment, Header, Record, ResumedRecord, Samples,
     SandboxKind, Series, Variant,
@@ -22,4 +22,4 @@ pub use record::{
 
 /// Version of the layout of `results.jsonl` and `summary.json`. Newer files are refused, older ones
 /// are migrated.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;

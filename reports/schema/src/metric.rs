@@ -17,6 +17,9 @@ vocabulary! {
         /// The same update as a named kube-proxy version makes it: its read-back of the kernel's state, its
         /// processes and the apply.
         SyncTime = "sync_time",
+        /// From the kernel's answer to an update until the sockets that carried it are closed. A tool closes its own
+        /// before it exits, inside `update_time`, and has none.
+        ReleaseTime = "release_time",
         /// Rendering and encoding that batch, which happens before the apply.
         RenderTime = "render_time",
         /// Processor time of the apply, user mode; tool and kernel-entry thread together.
@@ -94,6 +97,7 @@ impl Metric {
         match self {
             Self::UpdateTime
             | Self::SyncTime
+            | Self::ReleaseTime
             | Self::RenderTime
             | Self::UserTime
             | Self::SystemTime
@@ -128,6 +132,9 @@ impl Metric {
             }
             Self::SyncTime => {
                 "the same update as kube-proxy makes it: its read-back, its processes and the apply"
+            }
+            Self::ReleaseTime => {
+                "from the kernel's answer until the sockets are closed; a tool's is inside its update_time"
             }
             Self::RenderTime => "rendering and encoding the batch, before the apply",
             Self::UserTime => "processor time of the apply in user mode (the tool's part)",

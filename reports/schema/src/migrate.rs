@@ -49,7 +49,46 @@ pub fn version_of(header: &Value) -> Result<u32, MigrateError> {
 /// Brings one line of a file of version `from` to the current layout.
 #[must_use]
 pub fn migrate(line: Value, from: u32) -> Value {
-    // Version 1 is the first: there is nothing to bring forward yet.
     debug_assert!((1..=SCHEMA_VERSION).contains(&from));
+    match from {
+        1 => two(line),
+        _ => line,
+    }
+}
+
+/// What version 2 says otherwise: steal that a guest could not know is null, and first packets name their cache. The
+/// header keeps the version that wrote it: some figures of version 1 are not comparable with later ones.
+fn two(mut line: Value) -> Value {
+    let word = |line: &Value, name: &str| line.get(name).and_then(Value::as_str).map(str::to_owned);
+    if word(&line, "record").as_deref() != Some("cell") {
+        return line;
+    }
+    if word(&line, "environment").is_some_and(|name| name.starts_with("guest")) {
+        line["steal_ns"] = Value::Null;
+    }
+    if word(&line, "scenario").as_deref() == Some("first-packet")
+        && let Some(options) = line.get_mut("options").and_then(Value::as_object_mut)
+    {
+        options.entry("cache").or_insert_with(|| "warm".into());
+    }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_line_of_version_one_names_its_cache_and_knows_no_steal_of_a_guest() {
+        let cell = |environment: &str| json!({"record": "cell", "scenario": "first-packet", "environment": environment, "options": {"position": "last"}, "steal_ns": 7});
+        let guest = migrate(cell("guest-6.1"), 1);
+        assert_eq!(guest["steal_ns"], Value::Null);
+        assert_eq!(
+            guest["options"],
+            json!({"position": "last", "cache": "warm"})
+        );
+        assert_eq!(migrate(cell("host"), 1)["steal_ns"], 7);
+        assert_eq!(migrate(cell("guest-6.1"), 2), cell("guest-6.1"));
+    }
 }

@@ -31,6 +31,16 @@ vocabulary! {
     }
 }
 
+vocabulary! {
+    /// What a cell shows of a disturbance from outside (DESIGN §9).
+    Disturbance, "disturbance", {
+        /// A thread that measures waited for a CPU for more than 1 % of the cell.
+        RunDelay = "run-delay",
+        /// Medians of batches of flows lie 1.5 times apart.
+        BatchMedians = "batch-medians",
+    }
+}
+
 /// What became of a planned cell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]

@@ -1,8 +1,8 @@
 //! The lines of `results.jsonl`: a header, then one line a cell, then an end line.
 //!
 //! The file is only ever appended to. A run that is carried on (`--resume`) writes a line that says so and
-//! measures what has no outcome yet, and what is `not-run(interrupted)`: of two lines with the same block
-//! and the same key **the later one counts**, and an end line that is followed by others ends nothing. Every planned cell
+//! measures what has no outcome yet, and what is `not-run(interrupted)`; a cell that was disturbed is measured again:
+//! of two lines with the same block and the same key **the later one counts**, and an end line that is followed by others ends nothing. Every planned cell
 //! (a key in a block) so has exactly one outcome.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{CellKey, Metric, Outcome, Unit};
+use crate::{CellKey, Disturbance, Metric, Outcome, Unit};
 
 /// One line of `results.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -159,8 +159,19 @@ pub struct CellRecord {
     pub started_ns: u64,
     /// How long it took in all, nanoseconds.
     pub elapsed_ns: u64,
-    /// Time that the hypervisor took from this machine's CPUs during the cell, nanoseconds, summed over CPUs.
-    pub steal_ns: u64,
+    /// Time that the hypervisor took from this machine's CPUs during the cell, nanoseconds, summed over CPUs; null
+    /// where that is not known: a guest without a paravirtual steal clock sees none, whatever it lost.
+    pub steal_ns: Option<u64>,
+    /// How long the threads that measure waited for a CPU that somebody else had, nanoseconds, of the one that waited
+    /// longest (`run_delay` of `/proc/PID/task/TID/schedstat`, `Documentation/scheduler/sched-stats.rst`): in `netns`
+    /// the pinned threads and the tools, in a guest QEMU's vCPU threads as well, seen from the host; null where the
+    /// kernel does not say.
+    #[serde(default)]
+    pub run_delay_ns: Option<u64>,
+    /// What disturbed it from outside; empty: nothing that was seen. A disturbed cell is measured again once, in
+    /// another stay: then this line is followed by another of the same block and key, which counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disturbed: Vec<Disturbance>,
     /// What became of it.
     #[serde(flatten)]
     pub outcome: Outcome,

@@ -150,14 +150,15 @@ fn checks(run: &Run) -> String {
 }
 
 fn stolen(run: &Run) -> String {
-    let (steal, elapsed) = run.cells.iter().fold((0.0, 0.0), |(steal, elapsed), cell| {
-        (
-            steal + cell.steal_ns as f64,
-            elapsed + cell.elapsed_ns as f64,
-        )
+    let known = run
+        .cells
+        .iter()
+        .filter_map(|cell| Some((cell.steal_ns?, cell.elapsed_ns)));
+    let (steal, elapsed) = known.fold((0.0, 0.0), |(steal, elapsed), (stolen, took)| {
+        (steal + stolen as f64, elapsed + took as f64)
     });
     if elapsed == 0.0 {
-        return "no cell ran".to_owned();
+        return "unknown: the kernel has no steal clock".to_owned();
     }
     format!(
         "{} taken by the hypervisor in {} of cells, all CPUs together",

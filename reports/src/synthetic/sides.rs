@@ -285,7 +285,9 @@ impl Maker<'_> {
             stay,
             started_ns: u64::from(stay),
             elapsed_ns: 1,
-            steal_ns: 0,
+            steal_ns: Some(0),
+            run_delay_ns: Some(0),
+            disturbed: Vec::new(),
             outcome: Outcome::Measured,
             series: series
                 .into_iter()
