@@ -55,12 +55,6 @@ pub(super) fn scenarios(asked: Vec<ScenarioKind>, args: &RunArgs) -> Vec<Scenari
     asked.into_iter().filter(counts).collect()
 }
 
-/// The seed of a block, of populations and of what guests take for random. A block is a sample of the seeds, and its
-/// number says which.
-pub(super) const fn seed(first: u64, block: u32) -> u64 {
-    first.wrapping_add(block as u64)
-}
-
 /// Joins each install in one transaction with the stay that would install the same once more to serve. Left out are
 /// the control series, whose ratio would be exactly 1, and, unless the scenarios were `named`, installs in chunks.
 pub(super) fn joined(stays: Vec<PlannedStay>, named: bool) -> Vec<PlannedStay> {
