@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use netns_sys::netns::NetNs;
+use netns_sys::thread::ThreadId;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt,
@@ -40,6 +41,7 @@ struct Shared {
 pub struct Server {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    id: ThreadId,
     may_spin: bool,
 }
 
@@ -72,7 +74,7 @@ impl Server {
         let thread = std::thread::Builder::new()
             .name("server".to_owned())
             .spawn(move || {
-                let done = netns_sys::thread::pin(pinning.server);
+                let done = netns_sys::thread::pin(pinning.server).map(|()| netns_sys::thread::id());
                 let goes_on = done.is_ok();
                 if tell.send(done).is_ok() && goes_on {
                     serve(&tcp, &udp, &theirs, pinning.apart());
@@ -81,15 +83,19 @@ impl Server {
             .map_err(|e| HarnessError::system("start the server's thread", e))?;
         // Pinning is recorded with every result, so it must be true.
         let done = pinned.recv();
-        if let Err(error) = done.unwrap_or_else(|gone| Err(std::io::Error::other(gone))) {
-            // It ends at once, and its sockets with it.
-            let _ = thread.join();
-            let act = format!("pin the server to CPU {}", pinning.server);
-            return Err(HarnessError::system(act, error));
-        }
+        let id = match done.unwrap_or_else(|gone| Err(std::io::Error::other(gone))) {
+            Ok(id) => id,
+            Err(error) => {
+                // It ends at once, and its sockets with it.
+                let _ = thread.join();
+                let act = format!("pin the server to CPU {}", pinning.server);
+                return Err(HarnessError::system(act, error));
+            }
+        };
         Ok(Self {
             shared,
             thread: Some(thread),
+            id,
             may_spin: pinning.apart(),
         })
     }
@@ -106,6 +112,13 @@ impl Server {
             std::hint::spin_loop();
         }
         Spinning(&self.shared)
+    }
+
+    /// How long the server's thread has waited for its processor, nanoseconds since it began; `None` where
+    /// the kernel does not say.
+    #[must_use]
+    pub fn run_delay_ns(&self) -> Option<u64> {
+        netns_sys::thread::run_delay_of(self.id)
     }
 
     /// Flows and datagrams answered so far.

@@ -2,7 +2,7 @@
 //! `getrusage(RUSAGE_CHILDREN)` gives the largest of all.
 #![allow(unsafe_code, reason = "ptrace(2) and wait4(2)")]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt};
@@ -31,8 +31,58 @@ pub struct Finished {
 }
 
 thread_local! {
+    /// Tools of this thread that have ended and are still to be asked how long they waited.
+    static ENDED: RefCell<Ended> = const { RefCell::new(Ended { pids: Vec::new(), run_delay_ns: 0 }) };
     /// While this thread is weighing: the largest resident set seen so far, bytes; 0 before the first.
     static WEIGHING: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Ended tools, as zombies: what the kernel says of a process is gone once it is waited for, and asking it
+/// (open, read, close: some ten microseconds) has no place between the two readings of a clock.
+#[derive(Debug)]
+struct Ended {
+    pids: Vec<libc::pid_t>,
+    /// Of those that were asked.
+    run_delay_ns: u64,
+}
+
+/// So many are left unasked at most: an act of transport `exec` starts thousands, and process numbers are few.
+const UNASKED: usize = 64;
+
+impl Ended {
+    fn add(&mut self, pid: libc::pid_t) {
+        if self.pids.len() >= UNASKED {
+            self.ask();
+        }
+        self.pids.push(pid);
+    }
+
+    fn ask(&mut self) {
+        for pid in self.pids.drain(..) {
+            let waited = crate::thread::run_delay_in(&format!("/proc/{pid}/schedstat"));
+            self.run_delay_ns += waited.unwrap_or(0);
+            // SAFETY: wait4(2) may be given no place for status and usage.
+            unsafe { libc::wait4(pid, std::ptr::null_mut(), 0, std::ptr::null_mut()) };
+        }
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.ask();
+    }
+}
+
+/// How long the tools that the calling thread ran through [`run`] have waited for a processor while they
+/// could have run, nanoseconds since the thread began: each one's main thread, to its end. Tools that were
+/// weighed and kernels that do not say count as 0: see [`crate::thread::run_delay_ns`]. Not for use
+/// inside a timed act: it asks for each tool that ended since the last time.
+#[must_use]
+pub fn tools_run_delay_ns() -> u64 {
+    ENDED.with_borrow_mut(|ended| {
+        ended.ask();
+        ended.run_delay_ns
+    })
 }
 
 /// Runs `act`; the second value is the largest resident set, bytes, of the children that the calling
@@ -81,7 +131,10 @@ pub fn run(command: &mut Command, stdin: &[u8]) -> io::Result<Finished> {
         unsafe { command.pre_exec(trace_me) };
     }
     let child = command.spawn()?;
-    let (status, usage) = wait4(&child)?;
+    let (status, usage) = match WEIGHING.get() {
+        Some(_) => wait4(&child)?,
+        None => see_end(&child)?,
+    };
     Ok(Finished {
         status,
         stdout: read_back(&mut out)?,
@@ -116,6 +169,44 @@ fn trace_me() -> io::Result<()> {
         let _ = ptrace::traceme();
     }
     Ok(())
+}
+
+/// Waits for the child's end and leaves the rest of it to [`Ended`]: `waitid(2)` with WNOWAIT, as a system
+/// call, which also gives the usage (`kernel/exit.c`, `wait_task_zombie`).
+fn see_end(child: &Child) -> io::Result<(ExitStatus, libc::rusage)> {
+    let pid = child.id() as libc::pid_t;
+    // SAFETY: all-zero bytes are a valid `siginfo_t` and a valid `rusage`, structs of integers.
+    let (mut info, mut usage): (libc::siginfo_t, libc::rusage) = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: both pointers are to live locals of the types that waitid(2) names.
+        let waited = unsafe {
+            libc::syscall(
+                libc::SYS_waitid,
+                libc::P_PID,
+                pid,
+                &raw mut info,
+                libc::WEXITED | libc::WNOWAIT,
+                &raw mut usage,
+            )
+        };
+        if waited == 0 {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    ENDED.with_borrow_mut(|ended| ended.add(pid));
+    // SAFETY: waitid(2) has filled in the fields of a child's end.
+    let value = unsafe { info.si_status() };
+    // The word that wait(2) gives: `wait_task_zombie` takes it apart into these two.
+    let status = match info.si_code {
+        libc::CLD_EXITED => (value & 0xff) << 8,
+        libc::CLD_DUMPED => (value & 0x7f) | 0x80,
+        _ => value & 0x7f,
+    };
+    Ok((ExitStatus::from_raw(status), usage))
 }
 
 /// Waits for the child's end, and carries a traced one over its stops.
@@ -195,6 +286,36 @@ mod tests {
             ),
             (Some(3), b"hello".as_slice(), b"oops\n".as_slice())
         );
+    }
+
+    #[test]
+    fn a_child_that_dies_by_a_signal_ends_by_that_signal() {
+        for (name, signal) in [("TERM", 15), ("ABRT", 6), ("KILL", 9)] {
+            let script = format!("kill -{name} $$; sleep 60");
+            let done = run(Command::new("sh").args(["-c", &script]), b"").unwrap();
+            assert_eq!(done.status.signal(), Some(signal), "{name}");
+        }
+    }
+
+    #[test]
+    fn tools_that_wait_for_a_processor_are_seen_to_and_none_is_left_behind() {
+        let before = tools_run_delay_ns();
+        // Two children on one CPU: each waits while the other runs.
+        let cpu = crate::thread::allowed_cpus().unwrap()[0];
+        let busy = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done";
+        let both = format!("taskset -cp {cpu} $$ >/dev/null; ({busy}) & {busy}; wait");
+        let mut ended = Vec::new();
+        for _ in 0..UNASKED + 2 {
+            run(&mut Command::new("true"), b"").unwrap();
+            ENDED.with_borrow(|e| ended.push(e.pids.len()));
+        }
+        assert!(ended.iter().all(|&unasked| unasked <= UNASKED), "{ended:?}");
+        run(Command::new("sh").args(["-c", &both]), b"").unwrap();
+        let waited = tools_run_delay_ns() - before;
+        assert!(ENDED.with_borrow(|e| e.pids.is_empty()));
+        if crate::thread::run_delay_ns().is_some() {
+            assert!(waited > 0, "{waited} ns");
+        }
     }
 
     #[test]

@@ -52,6 +52,74 @@ pub fn cpu_time_ns() -> io::Result<(u64, u64)> {
     ))
 }
 
+/// A thread, by the kernel's number for it in the caller's PID namespace (`gettid(2)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ThreadId(i32);
+
+/// The calling thread.
+#[must_use]
+pub fn id() -> ThreadId {
+    ThreadId(nix::unistd::gettid().as_raw())
+}
+
+/// How long the calling thread has waited for a processor while it could have run, nanoseconds since it began;
+/// `None` where the kernel does not say (no `CONFIG_SCHED_INFO`).
+#[must_use]
+pub fn run_delay_ns() -> Option<u64> {
+    run_delay_in("/proc/thread-self/schedstat")
+}
+
+/// The same of a thread of this process; `None` also when it has ended.
+#[must_use]
+pub fn run_delay_of(thread: ThreadId) -> Option<u64> {
+    run_delay_in(&format!("/proc/self/task/{}/schedstat", thread.0))
+}
+
+/// The second figure of a `schedstat` file: time on a run queue, nanoseconds
+/// (`Documentation/scheduler/sched-stats.rst`).
+pub(crate) fn run_delay_in(path: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let [_running, waiting, _slices] = text
+        .split_whitespace()
+        .map(|figure| figure.parse().ok())
+        .collect::<Option<Vec<u64>>>()?
+        .try_into()
+        .ok()?;
+    Some(waiting)
+}
+
 pub(crate) fn timeval_ns(t: nix::sys::time::TimeVal) -> u64 {
     t.tv_sec() as u64 * 1_000_000_000 + t.tv_usec() as u64 * 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_shares_its_cpu_waits_and_one_that_has_ended_says_nothing() {
+        let Some(before) = run_delay_ns() else {
+            testing::skip("netns", "this kernel has no /proc/PID/schedstat");
+            return;
+        };
+        let cpu = allowed_cpus().unwrap()[0];
+        let spin = move || {
+            pin(cpu).unwrap();
+            let start = crate::clock::now();
+            while start.elapsed_ns() < 50_000_000 {
+                std::hint::spin_loop();
+            }
+            (id(), run_delay_of(id()))
+        };
+        let both = [std::thread::spawn(spin), std::thread::spawn(spin)];
+        let waited = both.map(|thread| thread.join().unwrap());
+        // On one CPU at least one of two spinning threads waits for the other.
+        assert!(waited.iter().any(|(_, ns)| ns.unwrap() > 1_000_000));
+        assert!(
+            waited
+                .iter()
+                .all(|(thread, _)| run_delay_of(*thread).is_none())
+        );
+        assert!(run_delay_ns().unwrap() >= before);
+    }
 }
