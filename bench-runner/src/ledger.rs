@@ -273,6 +273,9 @@ impl Ledger {
     /// that timed out) counts as far as it goes. `None` while none has two; 0 where repeating shows nothing new.
     pub(crate) fn width(&self, place: usize) -> Option<f64> {
         let answers = self.histories[place].medians.values();
+        if answers.len() == 0 {
+            return Some(0.0);
+        }
         answers
             .filter_map(|medians| relative_half_width(medians.values().copied()))
             .reduce(f64::max)

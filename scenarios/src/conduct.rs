@@ -73,6 +73,7 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
         ),
         emit,
         clock_step_ns,
+        met: false,
         cpus,
     };
     let mut proved = Recorder::default();

@@ -15,6 +15,8 @@ const SCENARIOS: [ScenarioKind; 3] = [
     ScenarioKind::ServiceAdd,
     ScenarioKind::FirstPacket,
 ];
+/// Seeds when nobody said.
+pub(super) const SEEDS: u32 = 6;
 /// Where what depends on the position shows, and where it does not.
 pub(super) const POSITIONS: [Position; 2] = [Position::First, Position::Last];
 

@@ -130,7 +130,8 @@ impl Machine {
             let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
             if name.starts_with("CPU ") {
                 let tid: u32 = task.file_name().to_str()?.parse().ok()?;
-                delays.push((tid, netns_sys::thread::run_delay_of(tid)?));
+                let schedstat = task.path().join("schedstat");
+                delays.push((tid, netns_sys::thread::run_delay_in(schedstat.to_str()?)?));
             }
         }
         delays.sort_unstable();
