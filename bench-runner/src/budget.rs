@@ -10,7 +10,7 @@
 //!    rests on and the one to come, over what the stay costs. An interval from a single stay is not known, and
 //!    counts as [`WIDEST`].
 //!
-//! No stay is repeated [`LEAD`] times as often as another that still fits into the budget, so nothing
+//! Beyond that no stay is repeated [`LEAD`] times as often as another that still fits into the budget, so nothing
 //! starves: the tenth of a cheap one comes after the third of the dearest. The choice looks at widths and
 //! costs, never at which mode is ahead.
 
@@ -18,8 +18,8 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// Stays that the largest size of each lane has before anything else is repeated.
-pub(crate) const HEADLINE_STAYS: u32 = 3;
+/// Stays that the largest size of each lane has before anything else of it is repeated: as many as an interval needs.
+pub(crate) const HEADLINE_STAYS: u32 = 6;
 /// No stay has more than so many times the repetitions of another that fits.
 pub(crate) const LEAD: u32 = 4;
 /// Relative half-width that stands for "not known", and the most that a known one counts: two stays that
@@ -50,10 +50,14 @@ impl Candidate {
         width / f64::from(self.done + 1) / (self.cost_ns.max(1) as f64 / 1e9)
     }
 
+    /// Whether it is what is asked first, and too few for an interval.
+    const fn is_wanted_first(&self) -> bool {
+        self.headline && self.done < HEADLINE_STAYS
+    }
+
     /// Headline stays first while they are few; then the larger gain.
     fn before(&self, other: &Self) -> bool {
-        let few = |c: &Self| c.headline && c.done < HEADLINE_STAYS;
-        match (few(self), few(other)) {
+        match (self.is_wanted_first(), other.is_wanted_first()) {
             (true, false) => true,
             (false, true) => false,
             _ => self.gain() > other.gain(),
@@ -67,7 +71,7 @@ impl Candidate {
 pub(crate) fn round(candidates: &[Candidate], left_ns: u64, seed: u64) -> Vec<usize> {
     let mut fitting: Vec<&Candidate> = candidates.iter().filter(|c| c.cost_ns <= left_ns).collect();
     let least = fitting.iter().map(|c| c.done).min().unwrap_or(0).max(1);
-    fitting.retain(|c| c.done < least.saturating_mul(LEAD));
+    fitting.retain(|c| c.is_wanted_first() || c.done < least.saturating_mul(LEAD));
     let turns: u64 = candidates.iter().map(|c| u64::from(c.done)).sum();
     let mut rng =
         Xoshiro256PlusPlus::seed_from_u64(seed ^ turns.rotate_left(32) ^ 0x726f_756e_6464);
@@ -185,19 +189,19 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_size_of_every_mode_gets_three_stays_in_a_budget_that_just_allows_it() {
+    fn the_largest_size_of_every_mode_gets_an_interval_in_a_budget_that_just_allows_it() {
         let mut stays = machine();
         let needed: u64 = stays
             .iter()
             .filter(|s| s.headline)
-            .map(|s| 2 * s.cost_ns)
+            .map(|s| 5 * s.cost_ns)
             .sum();
         spend(&mut stays, 20, needed, 1);
-        assert!(stays.iter().filter(|s| s.headline).all(|s| s.done == 3));
+        assert!(stays.iter().filter(|s| s.headline).all(|s| s.done == 6));
     }
 
     #[test]
-    fn nothing_starves_and_no_tenth_comes_before_every_third() {
+    fn nothing_starves_and_beyond_the_headline_no_tenth_comes_before_every_third() {
         let mut stays = machine();
         for Decided {
             done,
@@ -210,7 +214,10 @@ mod tests {
                 .zip(&done)
                 .filter(|(s, _)| s.cost_ns <= left_ns);
             let least = fitting.map(|(_, done)| *done).min().unwrap();
-            let most = next.iter().map(|place| done[*place] + 1).max().unwrap();
+            let others = next
+                .iter()
+                .filter(|place| !stays[**place].headline || done[**place] >= HEADLINE_STAYS);
+            let most = others.map(|place| done[*place] + 1).max().unwrap_or(1);
             assert!(most <= LEAD * least, "{done:?} {next:?}");
             assert!(most < 10 || least >= 3, "{done:?} {next:?}");
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use netns_harness::datapath::{Engine, Transport};
-use scenarios::position::Position;
+use scenarios::position::{Cache, Position};
 use schema::{Mode, Protocol};
 
 use crate::cmd;
@@ -127,6 +127,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "tcp,udp", value_parser = words::protocol)]
     pub(crate) protocols: Vec<Protocol>,
 
+    /// Caches between two new flows: `warm`, as the flow before left them; `cold`, emptied before each flow, untimed, as
+    /// on a node whose processors do other work (200 flows a cell then, unless --flows says otherwise).
+    #[arg(long, value_name = "warm|cold", default_value = "warm", value_parser = words::cache)]
+    pub(crate) cache: Cache,
+
     /// VIPs STRIDE addresses apart instead of drawn by the seed. 256 gives all the same low octet, by which IPVS
     /// before 2026 finds services: they all lie in one of its 256 buckets.
     #[arg(long, value_name = "STRIDE", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -174,12 +179,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "S", default_value = "1")]
     pub(crate) seed: u64,
 
-    /// Repetition blocks: the most that any stay is repeated.
-    #[arg(long, value_name = "R", default_value = "5", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) repetitions: u32,
+    /// Repetition blocks: the most that any stay is repeated. Each has a population of its own, of seed S + its number.
+    /// An interval needs six [default: 8; 6 with --deterministic].
+    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) repetitions: Option<u32>,
 
-    /// Time after which no further stay is started; the first block is always complete, what remains goes where
-    /// intervals are widest [default: 7m50s on the host's kernel; a guest's first block and what is short of five minutes].
+    /// Time after which no further stay is started; the first block is always complete, what remains goes to the
+    /// largest size of every mode until an interval can be told, then where intervals are widest [default: 10m on the
+    /// host's kernel; a guest's first block and what is short of five minutes].
     #[arg(long, value_name = "TIME", value_parser = words::duration)]
     pub(crate) budget: Option<Duration>,
 

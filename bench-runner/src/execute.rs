@@ -9,7 +9,8 @@ use scenarios::spec::{CellOutcome, CellSpec, StaySpec};
 use schema::{CellRecord, Outcome, Record};
 
 use crate::cmd::cell::Input;
-use crate::ledger::{BEFORE, BUDGET, INTERRUPTED, Ledger, STAY_MS, Tally};
+use crate::disturbance::disturbances;
+use crate::ledger::{AGAIN, BEFORE, BUDGET, INTERRUPTED, Ledger, STAY_MS, Tally};
 use crate::listen::{Heard, Listener};
 use crate::pace::Pace;
 use crate::plan::{Plan, PlannedStay, Settings, key};
@@ -21,6 +22,11 @@ use crate::verdict::{End, judge, no_guest, not_run, without_numbers};
 
 mod counted;
 mod repeat;
+
+/// Share of the budget that may go into measuring disturbed cells again.
+const AGAIN_SHARE: f64 = 0.25;
+/// The fact that says which population a stay had, and where instructions are counted which guest.
+const SEED: &str = "seed";
 
 /// Carries out plans.
 pub(crate) struct Executor<'a> {
@@ -35,6 +41,8 @@ pub(crate) struct Executor<'a> {
     spent_before_ns: u64,
     environments: &'a mut Environments,
     interrupted: bool,
+    /// Time spent on measuring disturbed cells again, nanoseconds.
+    again_ns: u64,
     /// What the stays that this process made took and were expected to take, by environment.
     paces: HashMap<String, Pace>,
 }
@@ -62,6 +70,7 @@ impl<'a> Executor<'a> {
             ledger,
             environments,
             interrupted: false,
+            again_ns: 0,
             paces: HashMap::new(),
         })
     }
@@ -85,18 +94,41 @@ impl<'a> Executor<'a> {
 
     /// Every stay once, then again where it helps most.
     async fn run_timed(&mut self) -> anyhow::Result<()> {
-        for stay in self.plan.block(0) {
-            self.visit(&stay).await?;
+        let first = self.plan.block(0);
+        for stay in &first {
+            self.visit(stay).await?;
         }
+        self.measure_again(first).await?;
         loop {
             let round = self.round();
             if round.is_empty() {
                 return Ok(());
             }
+            let mut made = Vec::new();
             for place in round {
-                self.turn(place).await?;
+                made.extend(self.turn(place).await?);
             }
+            self.measure_again(made).await?;
         }
+    }
+
+    /// Measures what was disturbed in these stays once more, in new ones, while the budget lasts and no more than
+    /// [`AGAIN_SHARE`] of it went there: a machine that is always busy is not waited for. A cell that is disturbed
+    /// again keeps its mark, and one that no time is left for its first numbers with theirs.
+    async fn measure_again(&mut self, stays: Vec<PlannedStay>) -> anyhow::Result<()> {
+        for mut stay in stays {
+            stay.spec.cells = self.ledger.disturbed_cells(&stay);
+            let most_ns = (AGAIN_SHARE * self.plan.budget.as_nanos() as f64) as u64;
+            let fits = self.expected_ns(&stay) <= self.left_ns() && self.again_ns < most_ns;
+            if stay.spec.cells.is_empty() || !fits || self.interrupted {
+                continue;
+            }
+            stay.spec.stay = self.ledger.new_stay();
+            let begun = clock::now();
+            self.carry_out(&stay, stay.spec.cells.clone()).await?;
+            self.again_ns += begun.elapsed_ns();
+        }
+        Ok(())
     }
 
     fn elapsed_ns(&self) -> u64 {
@@ -132,12 +164,29 @@ impl<'a> Executor<'a> {
 
     /// Makes a stay with the cells that have no outcome yet.
     async fn visit(&mut self, stay: &PlannedStay) -> anyhow::Result<()> {
-        let begun = clock::now();
-        let spec = &stay.spec;
-        let mut rest = self.admitted(stay)?;
-        if rest.is_empty() {
+        let cells = self.admitted(stay)?;
+        if cells.is_empty() {
             return Ok(());
         }
+        let number = self.ledger.stay_number(stay.spec.stay);
+        let numbered = PlannedStay {
+            spec: StaySpec {
+                stay: number,
+                ..stay.spec.clone()
+            },
+            ..stay.clone()
+        };
+        self.carry_out(&numbered, cells).await
+    }
+
+    /// Measures these cells of a stay, in as many processes as it takes.
+    async fn carry_out(
+        &mut self,
+        stay: &PlannedStay,
+        mut rest: Vec<CellSpec>,
+    ) -> anyhow::Result<()> {
+        let begun = clock::now();
+        let spec = &stay.spec;
         self.announce(spec, &rest);
         let Some(environment) = self.environments.of_mut(&spec.environment) else {
             anyhow::bail!(
@@ -151,7 +200,7 @@ impl<'a> Executor<'a> {
             return Ok(());
         };
         let settled = settled?;
-        let mut number = self.ledger.stay_number(spec.stay);
+        let mut number = spec.stay;
         let mut since = begun;
         while !rest.is_empty() && !self.interrupted {
             let attempt = StaySpec {
@@ -271,6 +320,7 @@ impl<'a> Executor<'a> {
             self.progress.note(&said);
         }
         let boot = environment.sandbox.boot();
+        let knows_steal = environment.sandbox.knows_steal();
         self.interrupted |= end == End::Interrupted;
         let verdict = judge(&spec.cells, ended, &end);
         let stay_ms = since.elapsed_ns() / 1_000_000;
@@ -278,9 +328,11 @@ impl<'a> Executor<'a> {
             let facts = [
                 ("settled_before", settled.to_owned()),
                 (STAY_MS, stay_ms.to_string()),
+                (SEED, spec.seed.to_string()),
             ];
             let facts = facts.map(|(name, value)| (name.to_owned(), value));
             outcome.facts.extend(facts);
+            outcome.steal_ns = outcome.steal_ns.filter(|_| knows_steal);
             let boot = boot.map(|number| ("guest_boot".to_owned(), number.to_string()));
             outcome.facts.extend(boot);
             let started_ns = match started.get(&outcome.cell) {
@@ -345,6 +397,9 @@ impl<'a> Executor<'a> {
                 outcome.cell
             );
         };
+        let mut facts = outcome.facts.clone();
+        let what = self.ledger.what_disturbed(spec, cell);
+        facts.extend(what.map(|what| (AGAIN.to_owned(), what.to_owned())));
         let record = CellRecord {
             key: key(spec, cell),
             block: spec.block,
@@ -353,10 +408,14 @@ impl<'a> Executor<'a> {
             elapsed_ns: outcome.elapsed_ns,
             steal_ns: outcome.steal_ns,
             run_delay_ns: outcome.run_delay_ns,
-            disturbed: Vec::new(),
+            // Load moves nothing that is counted.
+            disturbed: match spec.counted {
+                true => Vec::new(),
+                false => disturbances(&outcome),
+            },
             outcome: outcome.outcome,
             series: outcome.series,
-            facts: outcome.facts,
+            facts,
         };
         self.ledger.note(&record).map_err(anyhow::Error::msg)?;
         if let Outcome::Failed { stage, reason } = &record.outcome {

@@ -107,6 +107,7 @@ pub(crate) fn arguments(
         ("engines", names(engines)),
         ("churn", json!(request.churn)),
         ("positions", names(positions)),
+        ("cache", json!(request.cache.name())),
         ("protocols", names(protocols)),
         ("families", json!(args.families)),
         ("large-cluster", on_off(request.large_cluster)),

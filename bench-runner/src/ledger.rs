@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use reports::statistics::{Sample, interval_of_few};
+use reports::statistics::Sample;
 use scenarios::Needs;
 use scenarios::spec::{CellSpec, StaySpec};
 use schema::{CellKey, CellRecord, Metric, Outcome};
@@ -21,6 +21,8 @@ pub(crate) const BEFORE: &str = "it timed out before";
 const PREPARATION: &str = "preparation";
 /// The fact that holds how long a cell's stay took in all, milliseconds.
 pub(crate) const STAY_MS: &str = "stay_ms";
+/// The fact of a cell that was measured again: what had disturbed it.
+pub(crate) const AGAIN: &str = "measured_again";
 /// Metrics whose intervals decide what is repeated: the answers. The others explain them, or are exact.
 const ANSWERS: [Metric; 4] = [
     Metric::UpdateTime,
@@ -37,8 +39,8 @@ type Place = (usize, usize);
 struct History {
     /// How long it took last, nanoseconds.
     took_ns: Option<u64>,
-    /// Median of each repetition.
-    medians: BTreeMap<(usize, Metric), Vec<f64>>,
+    /// Median of each repetition, by block.
+    medians: BTreeMap<(usize, Metric), BTreeMap<u32, f64>>,
     /// Cells that time out; the others may still give numbers.
     hopeless: BTreeSet<usize>,
 }
@@ -50,6 +52,8 @@ pub(crate) struct Ledger {
     cells: Vec<usize>,
     /// Cells without an outcome, by block and stay; absent: none of them has one.
     open: HashMap<(u32, usize), BTreeSet<usize>>,
+    /// Cells that were disturbed and not measured again yet, with what disturbed them.
+    disturbed: BTreeMap<(u32, Place), String>,
     histories: Vec<History>,
     /// Preparations that took too long: not tried again.
     unprepared: HashSet<String>,
@@ -108,6 +112,7 @@ impl Ledger {
             places,
             cells: plan.stays.iter().map(|s| s.spec.cells.len()).collect(),
             open: HashMap::new(),
+            disturbed: BTreeMap::new(),
             histories: vec![History::default(); plan.stays.len()],
             unprepared: HashSet::new(),
             next_stay: plan.blocks * plan.stays.len() as u32,
@@ -139,13 +144,27 @@ impl Ledger {
             .open
             .entry((record.block, stay))
             .or_insert_with(|| (0..cells).collect());
-        if !open.remove(&cell) {
+        let again = self
+            .disturbed
+            .remove(&(record.block, (stay, cell)))
+            .is_some();
+        if !open.remove(&cell) && !again {
             return Err(format!(
                 "{} has its outcome in block {}",
                 record.key, record.block
             ));
         }
+        if again {
+            // Only a measured cell is measured again.
+            let measured = self.counts.entry(label(&Outcome::Measured)).or_default();
+            *measured = measured.saturating_sub(1);
+        }
         *self.counts.entry(label(&record.outcome)).or_default() += 1;
+        if !record.disturbed.is_empty() && !record.facts.contains_key(AGAIN) {
+            let what: Vec<&str> = record.disturbed.iter().map(|d| d.name()).collect();
+            self.disturbed
+                .insert((record.block, (stay, cell)), what.join(", "));
+        }
         self.learn(stay, cell, record);
         Ok(())
     }
@@ -176,7 +195,7 @@ impl Ledger {
                 for series in record.series.iter().filter(|s| ANSWERS.contains(&s.metric)) {
                     if let Some(sample) = Sample::new([(0, &series.samples)]) {
                         let medians = history.medians.entry((cell, series.metric)).or_default();
-                        medians.push(sample.median());
+                        medians.insert(record.block, sample.median());
                     }
                 }
             }
@@ -219,6 +238,20 @@ impl Ledger {
         })
     }
 
+    /// Cells of a stay that were disturbed and are to be measured again, in its order.
+    pub(crate) fn disturbed_cells(&self, stay: &PlannedStay) -> Vec<CellSpec> {
+        let spec = &stay.spec;
+        let is_disturbed = |cell: &&CellSpec| self.what_disturbed(spec, cell).is_some();
+        spec.cells.iter().filter(is_disturbed).cloned().collect()
+    }
+
+    /// What disturbed a cell that was not measured again yet.
+    pub(crate) fn what_disturbed(&self, spec: &StaySpec, cell: &CellSpec) -> Option<&str> {
+        let place = self.places.get(&key(spec, cell))?;
+        let what = self.disturbed.get(&(spec.block, *place))?;
+        Some(what)
+    }
+
     /// Whether running the cell again would only time out again; then why.
     pub(crate) fn is_hopeless(&self, spec: &StaySpec, cell: &CellSpec) -> bool {
         let key = key(spec, cell);
@@ -235,14 +268,17 @@ impl Ledger {
         self.histories[place].took_ns
     }
 
-    /// Relative half-width of the widest 95 % interval among a stay's answers, between its repetitions. `None`
-    /// while one of them rests on a single repetition; 0 where repeating shows nothing new.
+    /// How far apart a stay's repetitions lie, relative: the widest of its answers, as half of Student's 95 % interval
+    /// of their mean. For planning alone: no figure rests on it. An answer that only some repetitions give (a cell
+    /// that timed out) counts as far as it goes. `None` while none has two; 0 where repeating shows nothing new.
     pub(crate) fn width(&self, place: usize) -> Option<f64> {
-        let mut widest = 0.0_f64;
-        for medians in self.histories[place].medians.values() {
-            widest = widest.max(relative_half_width(medians)?);
+        let answers = self.histories[place].medians.values();
+        if answers.len() == 0 {
+            return Some(0.0);
         }
-        Some(widest)
+        answers
+            .filter_map(|medians| relative_half_width(medians.values().copied()))
+            .reduce(f64::max)
     }
 
     /// A number for a stay: the one that the plan gave it, unless a process that was killed has measured
@@ -287,15 +323,16 @@ impl Ledger {
     }
 }
 
-fn relative_half_width(medians: &[f64]) -> Option<f64> {
-    let [low, high] = interval_of_few(medians)?;
-    let middle = medians.iter().sum::<f64>() / medians.len() as f64;
-    let half = (high - low) / 2.0;
-    Some(if half == 0.0 {
-        0.0
-    } else {
-        half / middle.abs()
-    })
+fn relative_half_width(medians: impl Iterator<Item = f64>) -> Option<f64> {
+    /// 97.5 % points of Student's distribution with 1 to 4 degrees of freedom; beyond, near enough.
+    const STUDENT: [f64; 4] = [12.71, 4.30, 3.18, 2.78];
+    let medians: Vec<f64> = medians.collect();
+    let n = medians.len() as f64;
+    let freedom = medians.len().checked_sub(2)?;
+    let mean = medians.iter().sum::<f64>() / n;
+    let variance = medians.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let half = STUDENT.get(freedom).copied().unwrap_or(2.4) * (variance / n).sqrt();
+    Some(if half == 0.0 { 0.0 } else { half / mean.abs() })
 }
 
 /// What became of a run.

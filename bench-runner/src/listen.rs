@@ -29,6 +29,16 @@ pub(crate) struct Listener {
     limit: Duration,
 }
 
+/// The longest wait between two readings of the same threads; none where either is not known.
+fn longest(before: Option<Vec<u64>>, after: Option<Vec<u64>>) -> Option<u64> {
+    let (before, after) = before.zip(after)?;
+    let waits = after
+        .iter()
+        .zip(&before)
+        .map(|(after, before)| after - before);
+    waits.max().filter(|_| after.len() == before.len())
+}
+
 impl Listener {
     /// # Errors
     /// The signals cannot be taken.
@@ -47,6 +57,7 @@ impl Listener {
         let mut running: Option<u64> = None;
         let mut since = clock::now();
         let mut acting: Option<clock::Reading> = None;
+        let mut delays: Option<Vec<u64>> = None;
         let end = loop {
             let left = self
                 .limit
@@ -71,8 +82,11 @@ impl Listener {
                 Next::Event(Event::Started { cell }) => {
                     (running, since) = (Some(cell), clock::now());
                     started.insert(cell, since);
+                    delays = stay.run_delays_ns();
                 }
-                Next::Event(Event::Ended(outcome)) => {
+                Next::Event(Event::Ended(mut outcome)) => {
+                    let outside = longest(delays.take(), stay.run_delays_ns());
+                    outcome.run_delay_ns = outcome.run_delay_ns.max(outside);
                     (running, since) = (None, clock::now());
                     ended.push(outcome);
                 }

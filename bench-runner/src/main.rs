@@ -3,6 +3,7 @@
 mod budget;
 mod cli;
 mod cmd;
+mod disturbance;
 mod environment;
 mod execute;
 mod exit;

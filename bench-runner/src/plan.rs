@@ -64,8 +64,7 @@ pub(crate) struct Plan {
     /// Time after which no further stay is started.
     pub(crate) budget: Duration,
     pub(crate) stays: Vec<PlannedStay>,
-    /// Whether time is executed instructions: then every block has a seed of its own, and nothing is left to the
-    /// budget.
+    /// Whether time is executed instructions: then nothing is left to the budget.
     pub(crate) counted: bool,
 }
 
@@ -155,13 +154,10 @@ impl Plan {
         found
     }
 
-    /// The seed of a block's populations.
-    pub(crate) fn seed_of(&self, block: u32) -> u64 {
-        if self.counted {
-            counted::seed(self.seed, block)
-        } else {
-            self.seed
-        }
+    /// The seed of a block, of its populations and of what counted guests take for random: a block is a sample of the
+    /// populations too, and all of its stays share one, those of every variant among them.
+    pub(crate) const fn seed_of(&self, block: u32) -> u64 {
+        self.seed.wrapping_add(block as u64)
     }
 
     /// How long a run is expected to take whose stays run side by side.

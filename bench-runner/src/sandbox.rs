@@ -14,6 +14,7 @@ use std::time::Duration;
 use netns_harness::meters;
 use scenarios::spec::{Event, Setup};
 
+use ::guest::machine::Accelerator;
 use counted::Counted;
 use guest::{Guest, Job};
 use local::StayProcess;
@@ -78,6 +79,15 @@ impl Running<'_> {
         }
     }
 
+    /// How long each virtual CPU below the stay has waited for one of this machine's so far, nanoseconds; none on the
+    /// host's kernel, where a stay knows of its threads itself, and where it is not known.
+    pub(crate) fn run_delays_ns(&self) -> Option<Vec<u64>> {
+        match self {
+            Self::Local(_) => None,
+            Self::Guest(job) => job.run_delays_ns(),
+        }
+    }
+
     /// Ends the stay and waits until nothing of it is left. Returns what the user should know of how that
     /// went.
     pub(crate) async fn kill(&mut self) -> Option<String> {
@@ -139,6 +149,15 @@ impl Sandbox {
         match self {
             Self::Host(_) | Self::Counted(_) => None,
             Self::Guest(guest) => Some(guest.boots()),
+        }
+    }
+
+    /// Whether a stay there sees what its hypervisor took: a translated guest has no clock of that.
+    pub(crate) fn knows_steal(&self) -> bool {
+        match self {
+            Self::Host(_) => true,
+            Self::Guest(guest) => guest.accelerator() == Accelerator::Kvm,
+            Self::Counted(_) => false,
         }
     }
 

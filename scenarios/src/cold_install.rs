@@ -171,6 +171,7 @@ impl Stay<'_> {
             rng: self.rng.clone(),
             emit: self.emit,
             clock_step_ns: self.clock_step_ns,
+            met: false,
             cpus: self.cpus.clone(),
         };
         let done = act(&mut other);

@@ -13,7 +13,7 @@ use netns_harness::traffic::Client;
 use netns_sys::clock;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use schema::{Outcome, Stage};
+use schema::{Metric, Outcome, Stage};
 
 use crate::recorder::Recorder;
 use crate::scenario::{CellError, Needs};
@@ -73,6 +73,7 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
         ),
         emit,
         clock_step_ns,
+        met: false,
         cpus,
     };
     let mut proved = Recorder::default();
@@ -177,7 +178,7 @@ fn unsupported(cell: &CellSpec, reason: &str) -> CellOutcome {
 }
 
 fn measure(stay: &mut Stay<'_>, cell: &CellSpec, common: &BTreeMap<String, String>) -> CellOutcome {
-    let (start, steal_before) = (clock::now(), meters::steal_ns());
+    let (start, steal_before, waited_before) = (clock::now(), meters::steal_ns(), Waited::of(stay));
     let mut recorder = Recorder::default();
     let measured = crate::plant::run(stay, cell, &mut recorder)
         .and_then(|()| recorder.finish(stay.clock_step_ns));
@@ -186,6 +187,7 @@ fn measure(stay: &mut Stay<'_>, cell: &CellSpec, common: &BTreeMap<String, Strin
         Err(error) => (error.into_outcome(), Vec::new(), BTreeMap::new()),
     };
     facts.extend(common.clone());
+    let sends_packets = series.iter().any(|series| series.metric == Metric::Latency);
     CellOutcome {
         cell: cell.id,
         outcome,
@@ -195,6 +197,37 @@ fn measure(stay: &mut Stay<'_>, cell: &CellSpec, common: &BTreeMap<String, Strin
         steal_ns: meters::steal_ns()
             .zip(steal_before)
             .map(|(after, before)| after.saturating_sub(before)),
-        run_delay_ns: None,
+        run_delay_ns: waited_before.longest_until(&Waited::of(stay), sends_packets),
+    }
+}
+
+/// How long the threads that measure have waited for a CPU so far, nanoseconds; none where the kernel does not say.
+struct Waited {
+    /// The client, which applies updates too.
+    client: Option<u64>,
+    /// The server.
+    server: Option<u64>,
+    /// Tools that have ended.
+    tools: u64,
+}
+
+impl Waited {
+    fn of(stay: &Stay<'_>) -> Self {
+        Self {
+            client: netns_sys::thread::run_delay_ns(),
+            server: stay.lab.server.run_delay_ns(),
+            tools: netns_sys::process::tools_run_delay_ns(),
+        }
+    }
+
+    /// The longest wait until `later`. The server counts where packets are sent: elsewhere it has nothing to do, and
+    /// waits for the very tools that are measured.
+    fn longest_until(&self, later: &Self, sends_packets: bool) -> Option<u64> {
+        let since = |before: Option<u64>, after: Option<u64>| Some(after?.saturating_sub(before?));
+        let here = since(self.client, later.client)? + (later.tools - self.tools);
+        match sends_packets {
+            true => Some(here.max(since(self.server, later.server)?)),
+            false => Some(here),
+        }
     }
 }

@@ -292,6 +292,7 @@ mod tests {
         Request {
             positions: Vec::new(),
             protocols: Vec::new(),
+            cache: Default::default(),
             transports: Vec::new(),
             engines: Vec::new(),
             churn: 0,

@@ -1,4 +1,5 @@
-//! Position of a service in population order: where it stands in a list that is walked from the front.
+//! What a first packet meets: the position of its service in population order, where a list is walked from the front;
+//! and whether caches hold what it walks.
 
 use std::fmt;
 
@@ -60,5 +61,35 @@ impl Position {
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+/// Whether caches hold what a flow walks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cache {
+    /// The flow before walked it a moment ago.
+    #[default]
+    Warm,
+    /// They were emptied, untimed: what a node with other work pays.
+    Cold,
+}
+
+impl Cache {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Warm, Self::Cold];
+
+    /// The name in options.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Warm => "warm",
+            Self::Cold => "cold",
+        }
+    }
+
+    /// The state of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|c| c.name() == name)
     }
 }

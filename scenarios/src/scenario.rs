@@ -5,7 +5,7 @@ use netns_harness::datapath::{Engine, Transport};
 use schema::{Mode, Options, Outcome, Protocol, ScenarioKind, Stage};
 
 use crate::cost::Size;
-use crate::position::Position;
+use crate::position::{Cache, Position};
 use crate::recorder::Recorder;
 use crate::stay::Stay;
 
@@ -74,6 +74,8 @@ pub struct Request {
     pub positions: Vec<Position>,
     /// Protocols.
     pub protocols: Vec<Protocol>,
+    /// Whether caches are emptied between flows.
+    pub cache: Cache,
     /// Transports; empty: the ordinary one of each mode.
     pub transports: Vec<Transport>,
     /// Engines below modes that can use either.

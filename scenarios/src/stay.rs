@@ -43,6 +43,8 @@ pub struct Stay<'a> {
     pub emit: &'a dyn Fn(Event),
     /// Step of the clock, nanoseconds.
     pub clock_step_ns: u64,
+    /// Whether the lab has seen flows of every protocol until they showed no slope.
+    pub(crate) met: bool,
     /// CPUs to go back to after traffic.
     pub(crate) cpus: Vec<usize>,
 }

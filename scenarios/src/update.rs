@@ -2,10 +2,9 @@
 //! `service-remove` and `endpoint-churn` share.
 //!
 //! In the first repetition a cell rehearses: one change that is not timed, whose tool is weighed and whose
-//! result the full census must confirm. Then come the timed changes; in the first repetition also those
-//! that are timed as kube-proxy's whole sync. Each starts from what the one before left, until the
-//! population has drifted by a hundredth; then it is put back, untimed. After the last, the population is
-//! put back and the census must list it.
+//! result the full census must confirm. Then come the timed changes, and one that is timed as kube-proxy's whole
+//! sync. Each starts from what the one before left, until the population has drifted by a hundredth; then it is
+//! put back, untimed. After the last, the population is put back and the census must list it.
 
 use netns_harness::datapath::RenderOptions;
 use netns_harness::service::{Population, Service};
@@ -17,18 +16,9 @@ use crate::recorder::Recorder;
 use crate::scenario::{CellError, transport_of};
 use crate::stay::Stay;
 
-/// Timed changes of a cell: more stays say more than more changes in one. Where a change takes seconds a run
-/// makes few stays, and its samples come from one.
-const fn repetitions(change_ns: u64, block: u32) -> u32 {
-    match (change_ns > SLOW_NS, block) {
-        (true, _) => 10,
-        (false, 0) => 4,
-        (false, _) => 3,
-    }
-}
+/// Timed changes of a cell: a stay counts by its median, and more stays say more than more changes in one.
+const TIMED: u32 = 3;
 
-/// From here on a change is long enough to be precise once.
-const LARGE: u32 = 1_000;
 /// A slow change, nanoseconds.
 const SLOW_NS: u64 = 1_000_000_000;
 
@@ -37,16 +27,9 @@ fn rehearses(change_ns: u64, scenario: ScenarioKind) -> bool {
     change_ns <= SLOW_NS || scenario == ScenarioKind::ServiceAdd
 }
 
-/// Changes timed as kube-proxy's sync, in the first repetition. Where one takes over a second, service-add
-/// alone asks.
-fn syncs(mode: Mode, size: Size, change_ns: u64, scenario: ScenarioKind) -> u32 {
-    let slow = change_ns + cost::read_back_ns(mode, size) > SLOW_NS;
-    match (slow, scenario) {
-        (false, _) if size.services > LARGE => 1,
-        (false, _) => 2,
-        (true, ScenarioKind::ServiceAdd) => 1,
-        (true, _) => 0,
-    }
+/// Whether a cell makes a change as kube-proxy's whole sync. Where one takes over a second, service-add alone does.
+fn syncs(mode: Mode, size: Size, change_ns: u64, scenario: ScenarioKind) -> bool {
+    change_ns + cost::read_back_ns(mode, size) <= SLOW_NS || scenario == ScenarioKind::ServiceAdd
 }
 
 /// Changes before the population is put back: it stays within a hundredth of N.
@@ -71,12 +54,12 @@ pub(crate) fn expected_ns(
     scenario: ScenarioKind,
 ) -> u64 {
     let change_ns = cost::update_ns(mode, transport_of(options), size);
-    let synced = syncs(mode, size, change_ns, scenario);
-    let rehearsed = u32::from(rehearses(change_ns, scenario));
-    let changes = u64::from(rehearsed + repetitions(change_ns, 0) + synced);
+    let synced = u64::from(syncs(mode, size, change_ns, scenario));
+    let rehearsed = u64::from(rehearses(change_ns, scenario));
+    let changes = rehearsed + u64::from(TIMED) + synced;
     let put_back = changes.div_ceil(u64::from(drift(size.services)));
     (changes + put_back) * change_ns
-        + u64::from(synced) * cost::read_back_ns(mode, size)
+        + synced * cost::read_back_ns(mode, size)
         + 2 * cost::listing_ns(mode, size)
 }
 
@@ -88,26 +71,22 @@ enum Act {
     Sync,
 }
 
-/// Changes where time is executed instructions: all of them timed, and as many in every repetition, because each is
-/// held against the same repetition of another run.
-const COUNTED: [Act; 3] = [Act::Timed; 3];
-
-/// What the changes of a cell are for, in their order.
+/// What the changes of a cell are for, in their order. Where time is executed instructions all of them are timed, and
+/// as many in every repetition, because each is held against the same repetition of another run.
 fn acts(stay: &Stay<'_>, scenario: ScenarioKind, options: &Options) -> Vec<Act> {
     let (spec, size) = (stay.spec, stay.spec.size());
+    let timed = [Act::Timed; TIMED as usize];
     if spec.counted {
-        return COUNTED.to_vec();
+        return timed.to_vec();
     }
     let change_ns = cost::update_ns(spec.mode, transport_of(options), size);
-    let synced = match stay.datapath.kube_proxy_sync(stay.population) {
-        Some(_) => syncs(spec.mode, size, change_ns, scenario),
-        None => 0,
-    };
-    std::iter::once(Act::Rehearsal)
-        .filter(|_| rehearses(change_ns, scenario))
-        .chain((0..repetitions(change_ns, spec.block)).map(|_| Act::Timed))
-        .chain((0..synced).map(|_| Act::Sync))
-        .filter(|act| spec.block == 0 || *act == Act::Timed)
+    let rehearsed = spec.block == 0 && rehearses(change_ns, scenario);
+    let synced = stay.datapath.kube_proxy_sync(stay.population).is_some()
+        && syncs(spec.mode, size, change_ns, scenario);
+    let once = |act, made: bool| made.then_some(act).into_iter();
+    once(Act::Rehearsal, rehearsed)
+        .chain(timed)
+        .chain(once(Act::Sync, synced))
         .collect()
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use netns_harness::datapath::{Damage, Engine, Transport};
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
-use scenarios::position::Position;
+use scenarios::position::{Cache, Position};
 use schema::{Mode, Protocol, ScenarioKind};
 
 /// A switch with two sides.
@@ -104,6 +104,10 @@ pub(crate) fn engine(text: &str) -> Result<Engine, String> {
 
 pub(crate) fn transport(text: &str) -> Result<Transport, String> {
     named("transport", text, &Transport::ALL, |t| t.name())
+}
+
+pub(crate) fn cache(text: &str) -> Result<Cache, String> {
+    named("cache", text, &Cache::ALL, |c| c.name())
 }
 
 pub(crate) fn position(text: &str) -> Result<Position, String> {

@@ -11,15 +11,12 @@ use scenarios::spec::{CellOutcome, StaySpec};
 use schema::{Outcome, Stage};
 use tokio::task::JoinSet;
 
-use super::Executor;
+use super::{Executor, SEED};
 use crate::ledger::STAY_MS;
 use crate::plan::PlannedStay;
 use crate::sandbox::Sandbox;
 use crate::sandbox::counted::{Counted, Heard, at_a_time, heard, inside};
 use crate::verdict::{End, Verdict, judge, without_numbers};
-
-/// The fact that says which population a stay had, and which guest.
-const SEED: &str = "seed";
 
 /// A stay whose guest has ended.
 struct Finished {

@@ -6,6 +6,7 @@ use scenarios::spec::{CellSpec, StaySpec};
 
 use super::Executor;
 use crate::budget::{self, Candidate};
+use crate::plan::PlannedStay;
 
 impl Executor<'_> {
     /// Places of the stays to repeat next; of a pair its first.
@@ -70,20 +71,21 @@ impl Executor<'_> {
     }
 
     /// Repeats the stays of a pair, side by side, if they still fit. One that is behind, because the run was
-    /// interrupted between the two, catches up.
-    pub(super) async fn turn(&mut self, place: usize) -> anyhow::Result<()> {
+    /// interrupted between the two, catches up. Returns the stays that were made.
+    pub(super) async fn turn(&mut self, place: usize) -> anyhow::Result<Vec<PlannedStay>> {
         let Some(candidate) = self.candidate(place) else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         if self.interrupted || candidate.cost_ns > self.left_ns() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let pair = self.plan.stays[place].pair;
-        let stays = self.plan.block(candidate.done);
-        for stay in stays.iter().filter(|stay| stay.pair == pair) {
+        let mut stays = self.plan.block(candidate.done);
+        stays.retain(|stay| stay.pair == pair);
+        for stay in &stays {
             self.visit(stay).await?;
         }
-        Ok(())
+        Ok(stays)
     }
 }
 

@@ -178,7 +178,57 @@ fn a_width_is_unknown_from_one_stay_zero_of_exact_numbers_and_grows_with_their_s
         "{two} {three}"
     );
     assert_eq!(ledger.next_block(place), None);
-    assert_eq!(relative_half_width(&[7.0, 7.0]), Some(0.0));
+    assert_eq!(relative_half_width([7.0, 7.0].into_iter()), Some(0.0));
+}
+
+#[test]
+fn an_answer_of_some_repetitions_does_not_hide_the_width_of_the_others() {
+    let plan = plan();
+    let mut ledger = Ledger::new(&plan);
+    let place = 0;
+    for block in 0..3 {
+        let stays = plan.block(block);
+        let same = |stay: &&PlannedStay| place_of(&ledger, &stay.spec) == Some(place);
+        let stay = stays.iter().find(same).unwrap();
+        for mut line in lines(stay, &Outcome::Measured, 5.0) {
+            if block == 0 {
+                line.series.push(Series {
+                    metric: Metric::SyncTime,
+                    ..line.series[0].clone()
+                });
+            }
+            ledger.note(&line).unwrap();
+        }
+    }
+    assert_eq!(ledger.width(place), Some(0.0));
+}
+
+#[test]
+fn a_disturbed_cell_is_measured_again_once_and_has_one_outcome() {
+    let plan = plan();
+    let mut ledger = Ledger::new(&plan);
+    let stay = &plan.block(0)[0];
+    let disturbed = CellRecord {
+        disturbed: vec![schema::Disturbance::RunDelay],
+        ..lines(stay, &Outcome::Measured, 500.0).remove(0)
+    };
+    let (spec, cell) = (&stay.spec, &stay.spec.cells[0]);
+    ledger.note(&disturbed).unwrap();
+    assert_eq!(ledger.disturbed_cells(stay), [cell.clone()]);
+    assert_eq!(ledger.what_disturbed(spec, cell), Some("run-delay"));
+    let mut again = CellRecord {
+        stay: 99,
+        ..disturbed.clone()
+    };
+    again.facts.insert(AGAIN.to_owned(), "run-delay".to_owned());
+    ledger.note(&again).unwrap();
+    assert!(
+        ledger.disturbed_cells(stay).is_empty(),
+        "once, even if in vain"
+    );
+    assert!(ledger.note(&again).is_err());
+    assert_eq!(ledger.tally(false).count("measured"), 1);
+    assert_eq!(ledger.new_stay(), 100);
 }
 
 #[test]

@@ -15,6 +15,8 @@ const SCENARIOS: [ScenarioKind; 3] = [
     ScenarioKind::ServiceAdd,
     ScenarioKind::FirstPacket,
 ];
+/// Seeds when nobody said.
+pub(super) const SEEDS: u32 = 6;
 /// Where what depends on the position shows, and where it does not.
 pub(super) const POSITIONS: [Position; 2] = [Position::First, Position::Last];
 
@@ -53,12 +55,6 @@ pub(super) fn scenarios(asked: Vec<ScenarioKind>, args: &RunArgs) -> Vec<Scenari
     // Left over by `all`.
     let counts = |kind: &ScenarioKind| *kind != ScenarioKind::Memory;
     asked.into_iter().filter(counts).collect()
-}
-
-/// The seed of a block, of populations and of what guests take for random. A block is a sample of the seeds, and its
-/// number says which.
-pub(super) const fn seed(first: u64, block: u32) -> u64 {
-    first.wrapping_add(block as u64)
 }
 
 /// Joins each install in one transaction with the stay that would install the same once more to serve. Left out are

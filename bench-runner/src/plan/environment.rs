@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use scenarios::Request;
+use scenarios::position::Cache;
 use schema::Accelerator;
 
 use super::Settings;
@@ -15,12 +16,13 @@ const TRANSLATED: f64 = 10.0;
 const COUNTED: f64 = 5.0;
 /// New flows in a first-packet cell when nobody said.
 pub(super) const FLOWS: u32 = 1_000;
-/// The same where a guest is translated: its median needs no more, and stays say more than flows.
+/// The same where a guest is translated or caches are emptied, which takes a hundred times as long as a flow: the median
+/// needs no more, and stays say more than flows.
 const BRIEF_FLOWS: u32 = 200;
 /// The same where instructions are counted: a flow differs from the next by what ticks of the clock fall into it.
 const COUNTED_FLOWS: u32 = 100;
 /// Budgets when nobody said.
-const HOST_BUDGET: Duration = Duration::from_secs(470);
+const HOST_BUDGET: Duration = Duration::from_secs(600);
 const GUEST_BUDGET: Duration = Duration::from_secs(300);
 const LARGE_GUEST_BUDGET: Duration = Duration::from_secs(1_200);
 /// Where nothing is left to the budget: a day is longer than any plan.
@@ -79,7 +81,10 @@ impl PlannedEnvironment {
     /// What is asked there: of what only adds precision less where everything takes many times longer.
     pub(super) fn request(&self, settings: &Settings) -> Request {
         let (brief, flows) = match self.accel {
-            Accelerator::None | Accelerator::Kvm => (false, FLOWS),
+            Accelerator::None | Accelerator::Kvm => match settings.request.cache {
+                Cache::Warm => (false, FLOWS),
+                Cache::Cold => (false, BRIEF_FLOWS),
+            },
             Accelerator::Tcg => (true, BRIEF_FLOWS),
             Accelerator::TcgIcount => (true, COUNTED_FLOWS),
         };

@@ -17,6 +17,8 @@ use crate::exit::Usage;
 use crate::readiness::Case;
 use crate::variant::{self, Given};
 
+/// Repetition blocks when nobody said: an interval needs six, and two more leave room for what is disturbed.
+const REPETITIONS: u32 = 8;
 /// Services beyond N that the updates of a stay may add.
 const ROOM: u32 = 100;
 /// Scenarios that also make updates as kube-proxy does.
@@ -191,6 +193,7 @@ impl Settings {
                 protocols: ordered(&args.protocols, Protocol::ALL),
                 transports: each_once(&args.transports),
                 engines: ordered(&args.engines, &Engine::ALL),
+                cache: args.cache,
                 churn: args.churn,
                 large_cluster: args.large_cluster == OnOff::On,
                 flows: args.flows.unwrap_or(FLOWS),
@@ -201,7 +204,10 @@ impl Settings {
             flows: args.flows,
             vip_stride: args.vip_stride,
             seed: args.seed,
-            repetitions: args.repetitions,
+            repetitions: args.repetitions.unwrap_or(match args.deterministic {
+                true => counted::SEEDS,
+                false => REPETITIONS,
+            }),
             budget: args.budget,
             cell_timeout: args.cell_timeout,
             control: !args.no_control && !args.deterministic,

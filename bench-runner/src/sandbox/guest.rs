@@ -243,6 +243,11 @@ enum Heard {
 }
 
 impl Job<'_> {
+    /// How long each of the guest's virtual CPUs has waited for one of the host's, nanoseconds.
+    pub(crate) fn run_delays_ns(&self) -> Option<Vec<u64>> {
+        self.guest.machine.as_ref()?.run_delays_ns()
+    }
+
     /// The next event, within `limit`.
     pub(crate) async fn next(&mut self, limit: Duration) -> Next {
         match self.line(limit).await {

@@ -36,12 +36,14 @@ struct Execution {
 }
 
 fn execution(accelerator: Accelerator) -> Execution {
+    // Threads of virtual CPUs are told from QEMU's others by their names: "CPU 0/TCG".
+    let named = || vec![("-name", "guest,debug-threads=on".into())];
     let tsc = |khz: u64| format!(" tsc_early_khz={khz} tsc=reliable");
     match accelerator {
         Accelerator::Kvm => Execution {
             accel: "kvm",
             model: "host",
-            options: Vec::new(),
+            options: named(),
             words: String::new(),
         },
         // A microvm has no timer to calibrate the time-stamp counter against, but a PIT that a busy host
@@ -49,7 +51,7 @@ fn execution(accelerator: Accelerator) -> Execution {
         Accelerator::Tcg => Execution {
             accel: "tcg,thread=multi",
             model: TRANSLATED_MODEL,
-            options: Vec::new(),
+            options: named(),
             words: tsc_khz().map_or_else(String::new, tsc),
         },
         Accelerator::Icount { seed } => Execution {

@@ -120,6 +120,25 @@ impl Machine {
         self.qemu.0.id()
     }
 
+    /// How long the thread of each virtual CPU has waited for one of the host's so far, nanoseconds, in the order of
+    /// their thread IDs; none where the kernel does not say, or when it has ended.
+    #[must_use]
+    pub fn run_delays_ns(&self) -> Option<Vec<u64>> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid()?)).ok()?;
+        let mut delays = Vec::new();
+        for task in tasks.filter_map(Result::ok) {
+            let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+            if name.starts_with("CPU ") {
+                let tid: u32 = task.file_name().to_str()?.parse().ok()?;
+                let schedstat = task.path().join("schedstat");
+                delays.push((tid, netns_sys::thread::run_delay_in(schedstat.to_str()?)?));
+            }
+        }
+        delays.sort_unstable();
+        let delays: Vec<u64> = delays.into_iter().map(|(_, delay)| delay).collect();
+        (!delays.is_empty()).then_some(delays)
+    }
+
     /// The last lines of its console.
     #[must_use]
     pub fn console(&self) -> String {

@@ -86,12 +86,25 @@ impl<'a> Client<'a> {
     /// # Errors
     /// A flow that was not answered, with its destination.
     pub fn probe_all(&mut self, destinations: &[Frontend]) -> Result<Vec<Reached>, HarnessError> {
+        self.probe_each(destinations, || ())
+    }
+
+    /// The same, with something done before each probe, untimed.
+    ///
+    /// # Errors
+    /// As [`Client::probe_all`].
+    pub fn probe_each(
+        &mut self,
+        destinations: &[Frontend],
+        mut before: impl FnMut(),
+    ) -> Result<Vec<Reached>, HarnessError> {
         let probes = self.prepare(destinations)?;
         let _spinning = self.lab.server.spin();
         probes
             .into_iter()
             .zip(destinations)
             .map(|(probe, to)| {
+                before();
                 probe
                     .run()
                     .map_err(|e| HarnessError::Traffic(format!("no reply from {to}: {e}")))

@@ -2,10 +2,12 @@
 //! Blocking sockets on pinned threads, no runtime: the path that is timed is the path that is read.
 
 mod client;
+mod eviction;
 mod flows;
 mod server;
 
 pub use client::{Client, Probe, Reached};
+pub use eviction::Eviction;
 pub use flows::{CLIENT_CIDR, Flows};
 pub use server::Server;
 

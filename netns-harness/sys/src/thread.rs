@@ -77,8 +77,9 @@ pub fn run_delay_of(thread: ThreadId) -> Option<u64> {
 }
 
 /// The second figure of a `schedstat` file: time on a run queue, nanoseconds
-/// (`Documentation/scheduler/sched-stats.rst`).
-pub(crate) fn run_delay_in(path: &str) -> Option<u64> {
+/// (`Documentation/scheduler/sched-stats.rst`); `None` when it cannot be read.
+#[must_use]
+pub fn run_delay_in(path: &str) -> Option<u64> {
     let text = std::fs::read_to_string(path).ok()?;
     let [_running, waiting, _slices] = text
         .split_whitespace()

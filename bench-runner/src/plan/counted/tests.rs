@@ -64,7 +64,7 @@ fn every_block_has_a_seed_of_its_own_and_its_cells_in_one_order() {
         assert_eq!(order[0].0, ScenarioKind::ColdInstall);
         orders.insert(order);
     }
-    assert_eq!((plan.blocks, orders.len()), (5, 1));
+    assert_eq!((plan.blocks, orders.len()), (6, 1));
 }
 
 #[test]
