@@ -149,7 +149,7 @@ fn at_size(
     };
     let start = clock::now();
     let batch = scenarios::preparation(datapath, &population, true);
-    lab.on_node(|| datapath.apply(&batch))
+    lab.on_node(|| datapath.carry_out(&batch))
         .map_err(said("installed"))?;
     drop(batch);
     let listed = lab.on_node(|| datapath.census()).map_err(said("listed"))?;
@@ -163,7 +163,7 @@ fn at_size(
         ));
     }
     let errors = lab
-        .on_node(|| Ok(datapath.teardown()))
+        .on_node(|| Ok(datapath.remove()))
         .map_err(said("removed"))?;
     if let Some(error) = errors.into_iter().next() {
         return Err(said("removed")(error));

@@ -23,7 +23,7 @@ const TRANSPORTS: [Transport; 2] = [Transport::Netlink, Transport::IpsetRestore]
 
 /// Applies and lets the kernel's listing be that of `to`.
 fn goes_to(ipset: Ipset, from: Option<&Population>, to: &Population, options: &RenderOptions) {
-    ipset.apply(&ipset.render(from, to, options)).unwrap();
+    kernel::applies(&ipset, &ipset.render(from, to, options));
     let listed = ipset.census().unwrap();
     assert_eq!(listed.differences(&Relation::of(to)), None);
 }
@@ -60,7 +60,7 @@ fn both_engines_and_transports_install_update_resync_and_leave_nothing() {
                 let stated = ipset.stated_memory().unwrap();
                 assert!(stated[0].1 > 40 * 12, "{stated:?}");
                 for _ in 0..2 {
-                    let errors = ipset.teardown();
+                    let errors = ipset.remove();
                     assert!(errors.is_empty(), "{errors:?}");
                     assert_eq!(ipset.leftovers().unwrap(), None);
                 }
@@ -182,7 +182,8 @@ fn tcp_and_udp_from_the_client_and_from_the_node_reach_all_endpoints_evenly() {
             let population = population(34, 2);
             let ipset = Ipset::new(engine);
             let install = ipset.render(None, &population, &RenderOptions::by(Transport::Netlink));
-            lab.on_node(|| ipset.apply(&install).map(|_| ())).unwrap();
+            lab.on_node(|| ipset.carry_out(&install).map(|_| ()))
+                .unwrap();
             let mut client = Client::new(&lab);
             // The first ids, and those behind a second chain of the last level.
             for service in [0, 1, 32, 33].map(|i| &population.services[i]) {

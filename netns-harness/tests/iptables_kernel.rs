@@ -21,7 +21,9 @@ fn goes_to(
     to: &Population,
     options: &RenderOptions,
 ) {
-    iptables.apply(&iptables.render(from, to, options)).unwrap();
+    iptables
+        .carry_out(&iptables.render(from, to, options))
+        .unwrap();
     let wanted = Relation::of(to);
     assert_eq!(iptables.census().unwrap().differences(&wanted), None);
     let order: Vec<Frontend> = to.services.iter().map(|s| s.frontend).collect();
@@ -58,7 +60,7 @@ fn both_engines_and_transports_install_update_resync_and_leave_nothing() {
 
                 assert_eq!(iptables.nat_counters().unwrap().entered, Some(0));
                 for _ in 0..2 {
-                    let errors = iptables.teardown();
+                    let errors = iptables.remove();
                     assert!(errors.is_empty(), "{errors:?}");
                     assert_eq!(iptables.leftovers().unwrap(), None);
                 }
@@ -172,7 +174,7 @@ fn the_legacy_engine_states_what_its_tables_weigh_and_the_nft_engine_does_not() 
                 &RenderOptions::by(Transport::Restore),
             );
             let stated = legacy.stated_memory().unwrap();
-            assert!(legacy.teardown().is_empty());
+            assert!(legacy.remove().is_empty());
             let nat = stated
                 .iter()
                 .find(|(name, _)| *name == "ip_tables nat blob");

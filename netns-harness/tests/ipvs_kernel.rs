@@ -11,7 +11,7 @@ use std::process::Command;
 use ipvs_codec::{Connection, IpvsError};
 use kernel::{isolated, population};
 use netns_harness::datapath::ipvs::Ipvs;
-use netns_harness::datapath::{Damage, Datapath, RenderOptions, Transport};
+use netns_harness::datapath::{Damage, Datapath, RenderOptions, Sockets, Transport};
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
 use netns_harness::service::Population;
@@ -30,7 +30,7 @@ fn with_ipvs(test: impl FnOnce() + Send) {
 
 /// Applies and lets the kernel's listing be that of `to`.
 fn goes_to(ipvs: &Ipvs, from: Option<&Population>, to: &Population, options: &RenderOptions) {
-    ipvs.apply(&ipvs.render(from, to, options)).unwrap();
+    kernel::applies(ipvs, &ipvs.render(from, to, options));
     let listed = ipvs.census().unwrap();
     assert_eq!(listed.differences(&Relation::of(to)), None);
 }
@@ -50,7 +50,7 @@ fn a_kernel_without_ipvs_is_named_with_its_remedy_and_has_nothing_left() {
                 );
             }
         }
-        assert!(ipvs.teardown().is_empty());
+        assert!(ipvs.remove().is_empty());
         assert_eq!(ipvs.leftovers().unwrap(), None);
     });
 }
@@ -86,9 +86,12 @@ fn every_transport_installs_updates_resyncs_and_leaves_nothing() {
             };
             goes_to(&ipvs, Some(&changed), &changed, &resync);
             goes_to(&ipvs, Some(&changed), &before, &options);
-            ipvs.ask_as_kube_proxy(&before).unwrap();
+            let mut sockets = Sockets::default();
+            ipvs.ask_as_kube_proxy(&before, &mut sockets).unwrap();
+            let sync = ipvs.kube_proxy_sync(&before).unwrap();
+            assert_eq!(sockets.kinds(), sync.sockets.iter().copied().collect());
             for _ in 0..2 {
-                let errors = ipvs.teardown();
+                let errors = ipvs.remove();
                 assert!(errors.is_empty(), "{errors:?}");
                 assert_eq!(ipvs.leftovers().unwrap(), None);
             }
@@ -113,7 +116,7 @@ fn every_damage_is_seen() {
                 Err(_) => true,
             };
             assert!(seen, "{}", damage.name());
-            assert!(ipvs.teardown().is_empty());
+            assert!(ipvs.remove().is_empty());
         }
     });
 }

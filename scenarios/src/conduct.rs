@@ -153,7 +153,7 @@ fn prepare(
     let start = clock::now();
     let batch = preparation(stay.datapath, stay.population, stay.spec.large_cluster);
     stay.lab
-        .on_node(|| stay.datapath.apply(&batch))
+        .on_node(|| stay.datapath.carry_out(&batch))
         .map_err(|e| CellError::at(Stage::Preparation, e))?;
     recorder.fact("preparation_ms", start.elapsed_ns() / 1_000_000);
     drop(batch);

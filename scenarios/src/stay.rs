@@ -2,8 +2,10 @@
 
 use std::process::Command;
 
+use netns_harness::HarnessError;
 use netns_harness::datapath::{
-    Batch, Damage, Datapath, Engine, KubeProxySync, RenderOptions, Transport, needs_forced_buffers,
+    Batch, Damage, Datapath, Engine, KubeProxySync, RenderOptions, Sockets, Transport,
+    needs_forced_buffers,
 };
 use netns_harness::lab::Lab;
 use netns_harness::service::Population;
@@ -90,7 +92,7 @@ impl Stay<'_> {
     ) -> Result<(), CellError> {
         let batch = self.datapath.render(Some(from), to, options);
         let peak = self.lab.on_node(|| {
-            let (applied, peak) = netns_sys::process::weighing(|| self.datapath.apply(&batch));
+            let (applied, peak) = netns_sys::process::weighing(|| self.datapath.carry_out(&batch));
             applied.map(|_| peak)
         })?;
         if let Some(bytes) = peak {
@@ -113,13 +115,13 @@ impl Stay<'_> {
     ) -> Result<(), CellError> {
         let Some(sync) = self.datapath.kube_proxy_sync(to) else {
             let batch = self.datapath.render(Some(from), to, options);
-            self.lab.on_node(|| self.datapath.apply(&batch))?;
+            self.lab.on_node(|| self.datapath.carry_out(&batch))?;
             return Ok(());
         };
         if let Some(why) = self.sync_refused(&sync)? {
             recorder.fact("sync_time", format!("unsupported: {why}"));
             let batch = self.datapath.render(Some(from), to, options);
-            self.lab.on_node(|| self.datapath.apply(&batch))?;
+            self.lab.on_node(|| self.datapath.carry_out(&batch))?;
             return Ok(());
         }
         let options = RenderOptions {
@@ -130,15 +132,18 @@ impl Stay<'_> {
         let mut commands: Vec<Command> = sync.read_back.iter().map(|w| command(w)).collect();
         (self.emit)(Event::Act { begins: true });
         let done = self.lab.on_node(|| {
+            // kube-proxy opens its sockets when it starts.
+            let kinds = batch.sockets().into_iter();
+            let mut sockets = Sockets::open(kinds.chain(sync.sockets.iter().copied()))?;
             // The timed section: what kube-proxy reads back, then the change.
             let start = clock::now();
-            self.datapath.ask_as_kube_proxy(from)?;
+            self.datapath.ask_as_kube_proxy(from, &mut sockets)?;
             for command in &mut commands {
                 read_back(command)?;
             }
-            let applied = self.datapath.apply(&batch);
+            let applied = self.datapath.apply(&batch, &mut sockets);
             let elapsed_ns = start.elapsed_ns();
-            applied.map(|_applied| elapsed_ns)
+            applied.map(|()| elapsed_ns)
         });
         (self.emit)(Event::Act { begins: false });
         recorder.sample(Metric::SyncTime, done?);
@@ -176,34 +181,73 @@ impl Stay<'_> {
         Ok(())
     }
 
-    /// Applies a batch in the node's namespace and samples what it took: time, processor time
-    /// and what was sent.
+    /// Applies a batch in the node's namespace and samples what it took: time until the kernel's answer, time to
+    /// close the sockets that carried it (of netlink, a sample for each of the former), processor time, and what
+    /// was sent.
     ///
     /// # Errors
     /// The kernel or the tool refused.
     pub fn apply_sampled(&self, batch: &Batch, recorder: &mut Recorder) -> Result<(), CellError> {
-        self.rest()?;
-        (self.emit)(Event::Act { begins: true });
-        let done = self.lab.on_node(|| {
-            // The timed section: the batch is rendered, encoded and counted; the kernel's answer ends it.
-            let start = clock::now();
-            let applied = self.datapath.apply(batch);
-            let elapsed_ns = start.elapsed_ns();
-            applied.map(|applied| (elapsed_ns, applied.user_ns, applied.system_ns))
-        });
-        (self.emit)(Event::Act { begins: false });
-        let (elapsed_ns, user_ns, system_ns) = done?;
-        recorder.sample(Metric::UpdateTime, elapsed_ns);
-        // The scheduler accounts in ticks of the clock, which are millions of instructions.
-        if !self.spec.counted {
-            recorder.sample(Metric::UserTime, user_ns);
-            recorder.sample(Metric::SystemTime, system_ns);
-            recorder.sample(Metric::CpuTime, user_ns + system_ns);
-        }
+        let kinds = batch.sockets();
+        let done = self.timed(
+            || Sockets::of(batch),
+            |sockets| self.datapath.apply(batch, sockets),
+            !kinds.is_empty(),
+            recorder,
+        )?;
+        done?;
         recorder.sample(Metric::Operations, batch.operations());
         recorder.sample(Metric::Messages, batch.messages());
         recorder.sample(Metric::BytesSent, batch.bytes());
         Ok(())
+    }
+
+    /// Carries out `act` in the node's namespace on sockets that are open before and closed after, and samples
+    /// what it took; `releases`: how long closing them took as well.
+    ///
+    /// # Errors
+    /// A socket cannot be opened, or the operating system's accounting not be read.
+    pub(crate) fn timed<T>(
+        &self,
+        open: impl FnOnce() -> Result<Sockets, HarnessError>,
+        act: impl FnOnce(&mut Sockets) -> T,
+        releases: bool,
+        recorder: &mut Recorder,
+    ) -> Result<T, CellError> {
+        let mut sockets = self.lab.on_node(open)?;
+        self.rest()?;
+        (self.emit)(Event::Act { begins: true });
+        let done = self.lab.on_node(|| {
+            // Executed instructions are processor time already.
+            let before = match self.spec.counted {
+                true => None,
+                false => Some(Used::so_far()?),
+            };
+            // The timed section: the batch is rendered, encoded and counted, the sockets are open; the answer of
+            // the kernel or the tool's end closes it.
+            let start = clock::now();
+            let done = act(&mut sockets);
+            let elapsed_ns = start.elapsed_ns();
+            let used = before.map(Used::since).transpose()?;
+            // The second: what waits for the kernel to destroy what was replaced.
+            let answered = clock::now();
+            drop(sockets);
+            Ok((done, elapsed_ns, used, answered.elapsed_ns()))
+        });
+        (self.emit)(Event::Act { begins: false });
+        let (done, elapsed_ns, used, release_ns) = done?;
+        recorder.sample(Metric::UpdateTime, elapsed_ns);
+        if releases {
+            recorder.sample(Metric::ReleaseTime, release_ns);
+        }
+        if let Some(used) = used {
+            recorder.sample(Metric::CpuTime, used.cpu_ns);
+            if let Some((user_ns, system_ns)) = used.by_mode() {
+                recorder.sample(Metric::UserTime, user_ns);
+                recorder.sample(Metric::SystemTime, system_ns);
+            }
+        }
+        Ok(done)
     }
 
     /// Renders a batch and samples how long that took.
@@ -320,9 +364,8 @@ impl Stay<'_> {
             let done = self
                 .lab
                 .on_node(|| {
-                    netns_sys::process::run(&mut command, b"").map_err(|e| {
-                        netns_harness::HarnessError::system(format!("start {}", words[0]), e)
-                    })
+                    netns_sys::process::run(&mut command, b"")
+                        .map_err(|e| HarnessError::system(format!("start {}", words[0]), e))
                 })
                 .map_err(|e| failed(e.to_string()))?;
             if !done.status.success() {
@@ -341,7 +384,7 @@ impl Stay<'_> {
     /// # Errors
     /// A removal failed, or the kernel still lists something.
     pub fn teardown(&self) -> Result<(), CellError> {
-        let errors = self.lab.on_node(|| Ok(self.datapath.teardown()))?;
+        let errors = self.lab.on_node(|| Ok(self.datapath.remove()))?;
         if !errors.is_empty() {
             let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
             return Err(CellError::at(Stage::Teardown, all.join("; ")));
@@ -357,6 +400,53 @@ impl Stay<'_> {
     }
 }
 
+/// Processor time: of the calling thread, and of the tools that it ran.
+#[derive(Debug, Clone, Copy)]
+struct Used {
+    /// Exact.
+    cpu_ns: u64,
+    /// User and kernel mode, by the clock's ticks.
+    modes_ns: (u64, u64),
+}
+
+/// Ten ticks of the slowest clock that distributions have (250 Hz, `CONFIG_HZ`): of what took less, ticks
+/// cannot tell user mode from kernel mode.
+const TEN_TICKS_NS: u64 = 40_000_000;
+
+impl Used {
+    fn so_far() -> Result<Self, HarnessError> {
+        let tools = netns_sys::process::tools_usage();
+        let (user_ns, system_ns) = netns_sys::thread::cpu_time_ns()
+            .map_err(|e| HarnessError::system("read this thread's processor time", e))?;
+        Ok(Self {
+            cpu_ns: tools.cpu_ns() + clock::thread_cpu_ns(),
+            modes_ns: (tools.user_ns + user_ns, tools.system_ns + system_ns),
+        })
+    }
+
+    /// What was used since `self`.
+    fn since(self) -> Result<Self, HarnessError> {
+        // First of all: what follows uses processor time too.
+        let thread_ns = clock::thread_cpu_ns();
+        let tools = netns_sys::process::tools_usage();
+        let (user_ns, system_ns) = netns_sys::thread::cpu_time_ns()
+            .map_err(|e| HarnessError::system("read this thread's processor time", e))?;
+        let (user_before, system_before) = self.modes_ns;
+        Ok(Self {
+            cpu_ns: tools.cpu_ns() + thread_ns - self.cpu_ns,
+            modes_ns: (
+                tools.user_ns + user_ns - user_before,
+                tools.system_ns + system_ns - system_before,
+            ),
+        })
+    }
+
+    /// User and kernel mode apart, nanoseconds, where that can be told.
+    fn by_mode(self) -> Option<(u64, u64)> {
+        (self.cpu_ns >= TEN_TICKS_NS).then_some(self.modes_ns)
+    }
+}
+
 /// A tool's command line, with the stay's own xtables lock.
 fn command(words: &[String]) -> Command {
     let mut command = netns_sys::tools::command(&words[0]);
@@ -367,14 +457,14 @@ fn command(words: &[String]) -> Command {
 }
 
 /// Runs a listing of kube-proxy's, and takes its output.
-fn read_back(command: &mut Command) -> Result<(), netns_harness::HarnessError> {
+fn read_back(command: &mut Command) -> Result<(), HarnessError> {
     let name = command.get_program().to_string_lossy().into_owned();
     let done = netns_sys::process::run(command, b"")
-        .map_err(|e| netns_harness::HarnessError::system(format!("start {name}"), e))?;
+        .map_err(|e| HarnessError::system(format!("start {name}"), e))?;
     if done.status.success() {
         return Ok(());
     }
-    Err(netns_harness::HarnessError::Tool {
+    Err(HarnessError::Tool {
         tool: name,
         status: done.status.to_string(),
         stderr: String::from_utf8_lossy(&done.stderr).trim().to_owned(),
@@ -421,4 +511,34 @@ pub(crate) fn engine(spec: &StaySpec) -> Result<Engine, CellError> {
             let name = spec.engine.as_deref().unwrap_or_default();
             CellError::at(Stage::Preparation, format!("unknown engine '{name}'"))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_act_uses_no_more_processor_time_than_there_was_and_a_short_one_has_no_modes() {
+        for busy_ns in [2_000_000, 2 * TEN_TICKS_NS] {
+            let before = Used::so_far().unwrap();
+            let start = clock::now();
+            while start.elapsed_ns() < busy_ns {
+                std::hint::spin_loop();
+            }
+            let elapsed_ns = start.elapsed_ns();
+            let used = before.since().unwrap();
+            assert!(used.cpu_ns > 0 && used.cpu_ns <= elapsed_ns + elapsed_ns / 50);
+            assert!(used.by_mode().is_none() || used.cpu_ns >= TEN_TICKS_NS);
+        }
+    }
+
+    #[test]
+    fn what_tools_used_counts() {
+        let before = Used::so_far().unwrap();
+        let script = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done";
+        let tools_before = netns_sys::process::tools_usage().cpu_ns();
+        netns_sys::process::run(Command::new("sh").args(["-c", script]), b"").unwrap();
+        let used = before.since().unwrap();
+        assert!(used.cpu_ns > netns_sys::process::tools_usage().cpu_ns() - tools_before);
+    }
 }

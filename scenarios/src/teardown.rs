@@ -1,13 +1,12 @@
 //! `teardown`: N → 0 services, until the tool or the kernel has answered. What the kernel frees after
-//! its answer is not waited for.
+//! its answer is not waited for; what closing the sockets waits for is told apart.
 
-use netns_sys::clock;
-use schema::{Metric, Mode, Options, ScenarioKind};
+use netns_harness::datapath::Sockets;
+use schema::{Mode, Options, ScenarioKind};
 
 use crate::cost::{self, Size};
 use crate::recorder::Recorder;
 use crate::scenario::{CellError, Needs, Request, Scenario};
-use crate::spec::Event;
 use crate::stay::Stay;
 
 /// The scenario.
@@ -41,20 +40,16 @@ impl Scenario for Teardown {
         _options: &Options,
         recorder: &mut Recorder,
     ) -> Result<(), CellError> {
-        stay.rest()?;
-        (stay.emit)(Event::Act { begins: true });
-        let done = stay.lab.on_node(|| {
-            // The timed section: the tools or messages that remove everything, and their answer.
-            let start = clock::now();
-            let errors = stay.datapath.teardown();
-            Ok((start.elapsed_ns(), errors))
-        });
-        (stay.emit)(Event::Act { begins: false });
-        let (elapsed_ns, errors) = done?;
+        let kinds = stay.datapath.teardown_sockets();
+        let errors = stay.timed(
+            || Ok(Sockets::available(kinds)),
+            |sockets| stay.datapath.teardown(sockets),
+            !kinds.is_empty(),
+            recorder,
+        )?;
         if let Some(error) = errors.into_iter().next() {
             return Err(error.into());
         }
-        recorder.sample(Metric::UpdateTime, elapsed_ns);
         // Sees that nothing is left.
         stay.teardown()
     }

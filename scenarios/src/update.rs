@@ -143,7 +143,7 @@ fn put_back(
     let Some(from) = from else { return Ok(()) };
     let undo = stay.datapath.render(Some(from), stay.population, render);
     stay.lab
-        .on_node(|| stay.datapath.apply(&undo))
+        .on_node(|| stay.datapath.carry_out(&undo))
         .map_err(|e| CellError::at(Stage::Measure, e))?;
     Ok(())
 }

@@ -21,7 +21,7 @@ use std::process::Command as Process;
 
 use ipset_sys::{Command, Create, Entry, Mark, Session, SetType, messages, restore_script};
 use netns_sys::netns::NetNs;
-use netns_sys::{clock, process, thread};
+use netns_sys::{clock, process};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
@@ -96,8 +96,7 @@ struct Cost {
 
 /// Through the library.
 fn ours(commands: &[Command]) -> Outcome<Cost> {
-    let cpu = || thread::cpu_time_ns().map(|(user, system)| user + system);
-    let cpu_before = cpu()?;
+    let cpu_before = clock::thread_cpu_ns();
     let start = clock::now();
     let mut session = Session::open()?;
     let opened = clock::now();
@@ -106,18 +105,19 @@ fn ours(commands: &[Command]) -> Outcome<Cost> {
     Ok(Cost {
         open: start.ns_until(opened),
         apply: opened.ns_until(sent),
-        cpu: cpu()?.saturating_sub(cpu_before),
+        cpu: clock::thread_cpu_ns() - cpu_before,
     })
 }
 
 /// By the tool.
 fn restore(script: &str) -> Outcome<Cost> {
+    let used_before = process::tools_usage().cpu_ns();
     let start = clock::now();
     let done = process::run(Process::new("ipset").arg("restore"), script.as_bytes())?;
     let cost = Cost {
         open: 0,
         apply: start.elapsed_ns(),
-        cpu: done.user_ns + done.system_ns,
+        cpu: process::tools_usage().cpu_ns() - used_before,
     };
     match done.status.success() {
         true => Ok(cost),

@@ -20,7 +20,7 @@ use ipvs_codec::{
     Service, ServiceId, script,
 };
 use netns_sys::netns::NetNs;
-use netns_sys::{clock, process, thread};
+use netns_sys::{clock, process};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
@@ -119,9 +119,8 @@ struct Cost {
 }
 
 fn ours(ops: &[Op]) -> Outcome<Cost> {
-    let cpu = || thread::cpu_time_ns().map(|(user, system)| user + system);
     let ops = ops.to_vec();
-    let cpu_before = cpu()?;
+    let cpu_before = clock::thread_cpu_ns();
     let start = clock::now();
     let batch = Batch::encode(ops);
     let encoded = clock::now();
@@ -129,17 +128,18 @@ fn ours(ops: &[Op]) -> Outcome<Cost> {
     Ok(Cost {
         encode: start.ns_until(encoded),
         apply: encoded.elapsed_ns(),
-        cpu: cpu()?.saturating_sub(cpu_before),
+        cpu: clock::thread_cpu_ns() - cpu_before,
     })
 }
 
 fn tool(script: &str) -> Outcome<Cost> {
+    let used_before = process::tools_usage().cpu_ns();
     let start = clock::now();
     let done = process::run(Command::new("ipvsadm").arg("-R"), script.as_bytes())?;
     let cost = Cost {
         encode: 0,
         apply: start.elapsed_ns(),
-        cpu: done.user_ns + done.system_ns,
+        cpu: process::tools_usage().cpu_ns() - used_before,
     };
     match done.status.success() {
         true => Ok(cost),

@@ -73,8 +73,9 @@ impl Socket {
         Ok(Self {
             socket,
             room: (buffer / CHARGED).max(1),
-            outgoing: Vec::new(),
-            incoming: vec![0; DATAGRAM],
+            // Written to: their pages are then there before anything is timed.
+            outgoing: vec![u8::MAX; DATAGRAM],
+            incoming: vec![u8::MAX; DATAGRAM],
             question: QUESTIONS,
             fixed,
         })
@@ -101,7 +102,7 @@ impl Socket {
             for index in first..last {
                 fill_in(&mut self.outgoing, batch.start(index) - from);
             }
-            self.transmit("operations")?;
+            transmit(&self.socket, &self.outgoing, "operations")?;
             self.verdicts(batch, first, last)?;
             first = last;
         }
@@ -159,8 +160,7 @@ impl Socket {
         mut take: impl FnMut(&[u8], Attributes<'_>) -> Taken,
     ) -> Result<bool, IpvsError> {
         let sequence = self.next_question();
-        self.outgoing = request(sequence);
-        self.transmit(what)?;
+        transmit(&self.socket, &request(sequence), what)?;
         loop {
             let length = self.receive()?;
             for message in wire::messages(&self.incoming[..length]) {
@@ -216,8 +216,7 @@ impl Socket {
         mut take: impl FnMut(&[u8], Attributes<'_>) -> Taken,
     ) -> Result<bool, IpvsError> {
         let sequence = self.next_question();
-        self.outgoing = request(sequence);
-        self.transmit(what)?;
+        transmit(&self.socket, &request(sequence), what)?;
         let mut steady = true;
         loop {
             let length = self.receive()?;
@@ -247,26 +246,6 @@ impl Socket {
         self.question
     }
 
-    fn transmit(&mut self, what: &str) -> Result<(), IpvsError> {
-        let kernel = NetlinkAddr::new(0, 0);
-        loop {
-            let sent = socket::sendto(
-                self.socket.as_raw_fd(),
-                &self.outgoing,
-                &kernel,
-                MsgFlags::empty(),
-            );
-            match sent {
-                Ok(_) => return Ok(()),
-                Err(Errno::EINTR) => {}
-                Err(errno) => {
-                    let act = format!("send {what} of {} bytes", self.outgoing.len());
-                    return Err(IpvsError::System { act, errno });
-                }
-            }
-        }
-    }
-
     /// One datagram; its length.
     fn receive(&mut self) -> Result<usize, IpvsError> {
         loop {
@@ -286,6 +265,20 @@ impl Socket {
                     let act = "receive an answer".to_owned();
                     return Err(IpvsError::System { act, errno });
                 }
+            }
+        }
+    }
+}
+
+fn transmit(socket: &OwnedFd, bytes: &[u8], what: &str) -> Result<(), IpvsError> {
+    let kernel = NetlinkAddr::new(0, 0);
+    loop {
+        match socket::sendto(socket.as_raw_fd(), bytes, &kernel, MsgFlags::empty()) {
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(errno) => {
+                let act = format!("send {what} of {} bytes", bytes.len());
+                return Err(IpvsError::System { act, errno });
             }
         }
     }

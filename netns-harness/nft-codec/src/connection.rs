@@ -63,7 +63,8 @@ impl Connection {
         Ok(Self {
             socket,
             send_buffer: 0,
-            buffer: vec![0; DATAGRAM],
+            // Written to: its pages are then there before anything is timed.
+            buffer: vec![u8::MAX; DATAGRAM],
             sequence: 0,
         })
     }
@@ -102,7 +103,7 @@ impl Connection {
         if batch.messages() == 0 {
             return Ok(());
         }
-        self.enlarge_send_buffer(batch.bytes().len());
+        self.make_room(batch.bytes().len());
         self.transmit(batch.bytes(), "transaction")?;
         self.verdict(batch)
     }
@@ -173,7 +174,8 @@ impl Connection {
         }
     }
 
-    fn enlarge_send_buffer(&mut self, len: usize) {
+    /// Makes the send buffer large enough for a transaction of so many bytes, which [`Self::send`] else does.
+    pub fn make_room(&mut self, len: usize) {
         if len <= self.send_buffer {
             return;
         }

@@ -1,57 +1,10 @@
-//! What applying a batch has in common in all modes: tools are run, this thread's messages are sent, and the
-//! processor time of either is accounted.
+//! What applying a batch has in common in all modes.
 
 use std::process::Command;
 
 use netns_sys::process::{self, Finished};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::{TimeVal, TimeValLike as _};
 
 use crate::HarnessError;
-
-/// What an apply used besides time: filled in from the operating system's accounting.
-#[derive(Debug, Default)]
-pub struct Applied {
-    /// Processor time in user mode, nanoseconds: of the tool's process, or of the applying thread.
-    pub user_ns: u64,
-    /// Processor time in kernel mode, nanoseconds.
-    pub system_ns: u64,
-    /// What must not be released while the clock runs: closing an nfnetlink socket waits for the kernel's
-    /// deferred destruction of what was replaced (`nft_rcv_nl_event`), which is no part of the answer.
-    pub held: Option<nft_codec::Connection>,
-}
-
-impl Applied {
-    /// Adds the processor time of another step.
-    pub(super) const fn add(&mut self, step: &Self) {
-        self.user_ns += step.user_ns;
-        self.system_ns += step.system_ns;
-    }
-
-    /// Carries out `act`, which uses the calling thread's processor time and nobody else's.
-    pub(super) fn on_this_thread(
-        act: impl FnOnce() -> Result<(), HarnessError>,
-    ) -> Result<Self, HarnessError> {
-        let before = thread_time()?;
-        act()?;
-        let after = thread_time()?;
-        Ok(Self {
-            user_ns: after.0 - before.0,
-            system_ns: after.1 - before.1,
-            held: None,
-        })
-    }
-
-    /// Runs a tool on its standard input, to its end.
-    pub(super) fn by_tool(command: &mut Command, input: &str) -> Result<Self, HarnessError> {
-        let done = run_tool(command, input)?;
-        Ok(Self {
-            user_ns: done.user_ns,
-            system_ns: done.system_ns,
-            held: None,
-        })
-    }
-}
 
 /// Runs a tool on its standard input, to its end, which must be a good one.
 ///
@@ -80,12 +33,4 @@ pub(super) fn foreign_payload(what: &'static str) -> HarnessError {
         what,
         text: "a payload of another mode".to_owned(),
     }
-}
-
-/// User and system time of the calling thread, nanoseconds.
-fn thread_time() -> Result<(u64, u64), HarnessError> {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD)
-        .map_err(|errno| HarnessError::system("getrusage", errno))?;
-    let ns = |time: TimeVal| time.num_nanoseconds().cast_unsigned();
-    Ok((ns(usage.user_time()), ns(usage.system_time())))
 }

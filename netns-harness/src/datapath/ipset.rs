@@ -25,11 +25,11 @@ mod trace;
 use ipset_sys::{Cause, Session};
 use schema::Mode;
 
-use super::apply::foreign_payload;
+use super::apply::{foreign_payload, run_tool};
 use super::iptables::{foreign, tool};
 use super::{
-    Applied, Batch, Damage, Datapath, Engine, Inventory, NatCounters, Payload, RenderOptions,
-    Transport,
+    Batch, Damage, Datapath, Engine, Inventory, NatCounters, Payload, RenderOptions, Socket,
+    Sockets, Transport,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -102,17 +102,14 @@ fn set_error(act: &str, source: ipset_sys::Error) -> HarnessError {
 }
 
 /// Commands through libipset.
-fn send(commands: &[ipset_sys::Command]) -> Result<Applied, HarnessError> {
-    Applied::on_this_thread(|| {
-        Session::open()
-            .and_then(|mut session| session.send(commands))
-            .map_err(|source| set_error("change sets", source))
-    })
+fn send(commands: &[ipset_sys::Command], sockets: &mut Sockets) -> Result<(), HarnessError> {
+    let sent = sockets.sets()?.send(commands);
+    sent.map_err(|source| set_error("change sets", source))
 }
 
 /// A script through `ipset restore`.
-fn restore_sets(script: &str) -> Result<Applied, HarnessError> {
-    Applied::by_tool(netns_sys::tools::command("ipset").arg("restore"), script)
+fn restore_sets(script: &str) -> Result<(), HarnessError> {
+    run_tool(netns_sys::tools::command("ipset").arg("restore"), script).map(drop)
 }
 
 fn listed_sets() -> Result<Vec<ipset_sys::Set>, HarnessError> {
@@ -153,18 +150,16 @@ impl Datapath for Ipset {
         sync::render(from, to, options)
     }
 
-    fn apply(&self, batch: &Batch) -> Result<Applied, HarnessError> {
-        let mut total = Applied::default();
+    fn apply(&self, batch: &Batch, sockets: &mut Sockets) -> Result<(), HarnessError> {
         for transaction in &batch.transactions {
-            let one = match &transaction.payload {
+            match &transaction.payload {
                 Payload::Restore(text) => tool::restore(self.tool(), tool::ADD, text)?,
-                Payload::Sets(commands) => send(commands)?,
+                Payload::Sets(commands) => send(commands, sockets)?,
                 Payload::SetScript(script) => restore_sets(script)?,
                 _ => return Err(foreign_payload("transaction of mode ipset")),
-            };
-            total.add(&one);
+            }
         }
-        Ok(total)
+        Ok(())
     }
 
     fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
@@ -218,8 +213,15 @@ impl Datapath for Ipset {
         })
     }
 
-    fn teardown(&self) -> Vec<HarnessError> {
-        teardown(*self)
+    fn teardown_sockets(&self) -> &'static [Socket] {
+        match self.engine {
+            Engine::Legacy => &[Socket::Sets],
+            Engine::Nft => &[Socket::Sets, Socket::NfTables],
+        }
+    }
+
+    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
+        teardown(*self, sockets)
     }
 
     fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
@@ -234,26 +236,26 @@ const EMPTY_TABLES: &str = "*mangle\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:
 *filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
 
 /// Rules first: a set that a rule refers to cannot be destroyed.
-fn teardown(datapath: Ipset) -> Vec<HarnessError> {
+fn teardown(datapath: Ipset, sockets: &mut Sockets) -> Vec<HarnessError> {
     let mut errors = Vec::new();
     errors.extend(tool::restore(datapath.tool(), &["-w", "5"], EMPTY_TABLES).err());
     if datapath.engine == Engine::Nft {
-        errors.extend(foreign::delete_xtables().err());
+        errors.extend(foreign::delete_xtables(sockets).err());
     }
     for name in [layout::SET, layout::NEW_SET] {
-        errors.extend(destroy(name).err());
+        errors.extend(destroy(name, sockets).err());
     }
     errors
 }
 
 /// Destroys a set, if it is there.
-fn destroy(name: &str) -> Result<(), HarnessError> {
-    match send(&[ipset_sys::Command::Destroy(name.to_owned())]) {
+fn destroy(name: &str, sockets: &mut Sockets) -> Result<(), HarnessError> {
+    match send(&[ipset_sys::Command::Destroy(name.to_owned())], sockets) {
         Err(HarnessError::Ipset { source, .. })
             if source.cause() == Some(Cause::Kernel(libc::ENOENT as u32)) =>
         {
             Ok(())
         }
-        other => other.map(|_| ()),
+        other => other,
     }
 }

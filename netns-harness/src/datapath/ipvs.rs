@@ -45,8 +45,8 @@ use schema::Mode;
 
 use super::iptables::{foreign, tool};
 use super::{
-    Applied, Batch, Damage, Datapath, Engine, Inventory, KubeProxySync, NatCounters, RenderOptions,
-    Transport,
+    Batch, Damage, Datapath, Engine, Inventory, KubeProxySync, NatCounters, RenderOptions, Socket,
+    Sockets, Transport,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -180,8 +180,8 @@ impl Datapath for Ipvs {
         sync::render(from, to, options)
     }
 
-    fn apply(&self, batch: &Batch) -> Result<Applied, HarnessError> {
-        send::apply(self, batch)
+    fn apply(&self, batch: &Batch, sockets: &mut Sockets) -> Result<(), HarnessError> {
+        send::apply(self, batch, sockets)
     }
 
     fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
@@ -215,11 +215,16 @@ impl Datapath for Ipvs {
             version: KUBE_PROXY,
             transport: Transport::Exec,
             read_back: layout::SETS.iter().map(list).collect(),
+            sockets: &[Socket::Servers, Socket::Links],
         })
     }
 
-    fn ask_as_kube_proxy(&self, from: &Population) -> Result<(), HarnessError> {
-        send::ask_as_kube_proxy(from)
+    fn ask_as_kube_proxy(
+        &self,
+        from: &Population,
+        sockets: &mut Sockets,
+    ) -> Result<(), HarnessError> {
+        send::ask_as_kube_proxy(from, sockets)
     }
 
     /// Elements are set entries, addresses of the device, virtual servers and destinations: whatever grows
@@ -253,8 +258,12 @@ impl Datapath for Ipvs {
         })
     }
 
-    fn teardown(&self) -> Vec<HarnessError> {
-        send::teardown(self)
+    fn teardown_sockets(&self) -> &'static [Socket] {
+        &[Socket::Servers, Socket::Links, Socket::Sets]
+    }
+
+    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
+        send::teardown(self, sockets)
     }
 
     fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {

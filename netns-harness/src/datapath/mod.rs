@@ -19,10 +19,11 @@ pub mod iptables;
 pub mod ipvs;
 pub mod nftables;
 pub mod none;
+mod sockets;
 mod trial;
 
-pub use apply::Applied;
 pub use batch::{Batch, Payload, Transaction};
+pub use sockets::{Socket, Sockets};
 
 /// How a batch reaches the kernel. Part of a cell's identity: the price of starting a process is never
 /// silently compared with a netlink message.
@@ -149,6 +150,8 @@ pub struct KubeProxySync {
     pub transport: Transport,
     /// Command lines that it runs before the change, in order, and whose output it reads.
     pub read_back: Vec<Vec<String>>,
+    /// Netlink sockets that it has open from its start on and asks by, besides those that carry the change.
+    pub sockets: &'static [Socket],
 }
 
 /// What the kernel lists, counted.
@@ -241,11 +244,20 @@ pub trait Datapath: Send + Sync {
     /// Updates follow kube-proxy: only what changed, plus what it always rewrites.
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch;
 
-    /// Sends the batch and waits for the kernel's answer: the timed act.
+    /// Sends the batch and waits for the kernel's answer: the timed act. What it needs of sockets was opened
+    /// before ([`Sockets::of`]) and is closed after.
     ///
     /// # Errors
     /// The first transaction that was refused; earlier ones stay applied.
-    fn apply(&self, batch: &Batch) -> Result<Applied, HarnessError>;
+    fn apply(&self, batch: &Batch, sockets: &mut Sockets) -> Result<(), HarnessError>;
+
+    /// The same where nothing is timed: sockets are opened and closed as well.
+    ///
+    /// # Errors
+    /// As [`Datapath::apply`], or a socket cannot be opened.
+    fn carry_out(&self, batch: &Batch) -> Result<(), HarnessError> {
+        self.apply(batch, &mut Sockets::of(batch)?)
+    }
 
     /// What the batches would mean if the kernel took them in order, by interpretation; refuses what
     /// the kernel would refuse. Pure.
@@ -287,7 +299,11 @@ pub trait Datapath: Send + Sync {
     ///
     /// # Errors
     /// The kernel or a tool did not answer.
-    fn ask_as_kube_proxy(&self, _from: &Population) -> Result<(), HarnessError> {
+    fn ask_as_kube_proxy(
+        &self,
+        _from: &Population,
+        _sockets: &mut Sockets,
+    ) -> Result<(), HarnessError> {
         Ok(())
     }
 
@@ -312,8 +328,18 @@ pub trait Datapath: Send + Sync {
     /// The listing failed.
     fn nat_counters(&self) -> Result<NatCounters, HarnessError>;
 
+    /// Sockets that a removal needs: opened before it is timed.
+    fn teardown_sockets(&self) -> &'static [Socket] {
+        &[]
+    }
+
     /// Removes everything. Idempotent; goes on past errors and returns all of them.
-    fn teardown(&self) -> Vec<HarnessError>;
+    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError>;
+
+    /// The same where nothing is timed.
+    fn remove(&self) -> Vec<HarnessError> {
+        self.teardown(&mut Sockets::available(self.teardown_sockets()))
+    }
 
     /// Command lines of the reference tools that break two installed services by hand. `a` and `b`
     /// have at least two endpoints each.

@@ -49,10 +49,10 @@ use nft_codec::{Connection, Ruleset, Statement, Table, parse_script};
 use nix::errno::Errno;
 use schema::{Mode, Protocol};
 
-use super::apply::foreign_payload;
+use super::apply::{foreign_payload, run_tool};
 use super::{
-    Applied, Batch, Damage, Datapath, Inventory, KubeProxySync, NatCounters, Payload,
-    RenderOptions, Transport, trial,
+    Batch, Damage, Datapath, Inventory, KubeProxySync, NatCounters, Payload, RenderOptions, Socket,
+    Sockets, Transport, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -110,8 +110,7 @@ impl Datapath for Nftables {
         sync::render(from, to, options)
     }
 
-    fn apply(&self, batch: &Batch) -> Result<Applied, HarnessError> {
-        let mut applied = Applied::default();
+    fn apply(&self, batch: &Batch, sockets: &mut Sockets) -> Result<(), HarnessError> {
         for (i, transaction) in batch.transactions.iter().enumerate() {
             match &transaction.payload {
                 Payload::Nftables(encoded) => {
@@ -119,22 +118,16 @@ impl Datapath for Nftables {
                         act: format!("nftables transaction {}", i + 1),
                         source,
                     };
-                    let connection = match &mut applied.held {
-                        Some(connection) => connection,
-                        none => none.insert(Connection::open().map_err(failed)?),
-                    };
-                    let sent =
-                        Applied::on_this_thread(|| connection.send(encoded).map_err(failed))?;
-                    applied.add(&sent);
+                    sockets.nf_tables()?.send(encoded).map_err(failed)?;
                 }
                 Payload::NftScript(script) => {
                     let mut command = netns_sys::tools::command("nft");
-                    applied.add(&Applied::by_tool(command.args(["-f", "-"]), script)?);
+                    run_tool(command.args(["-f", "-"]), script)?;
                 }
                 _ => return Err(foreign_payload("nftables transaction")),
             }
         }
-        Ok(applied)
+        Ok(())
     }
 
     fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
@@ -197,6 +190,7 @@ impl Datapath for Nftables {
             version: "1.36",
             transport: Transport::Nft,
             read_back: vec![words.map(str::to_owned).collect()],
+            sockets: &[],
         })
     }
 
@@ -240,10 +234,16 @@ impl Datapath for Nftables {
         })
     }
 
-    fn teardown(&self) -> Vec<HarnessError> {
-        let gone =
-            Connection::open().and_then(|mut connection| connection.send(&layout::delete_table()));
-        match gone {
+    fn teardown_sockets(&self) -> &'static [Socket] {
+        &[Socket::NfTables]
+    }
+
+    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
+        let connection = match sockets.nf_tables() {
+            Ok(connection) => connection,
+            Err(error) => return vec![error],
+        };
+        match connection.send(&layout::delete_table()) {
             Ok(()) => Vec::new(),
             Err(error) if error.is_not_found() => Vec::new(),
             Err(source) => vec![HarnessError::Nftables {

@@ -4,7 +4,7 @@
 use schema::Mode;
 
 use super::{
-    Applied, Batch, Damage, Datapath, Inventory, NatCounters, RenderOptions, Transport, iptables,
+    Batch, Damage, Datapath, Inventory, NatCounters, RenderOptions, Sockets, Transport, iptables,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -38,8 +38,8 @@ impl Datapath for NoDatapath {
         }
     }
 
-    fn apply(&self, _batch: &Batch) -> Result<Applied, HarnessError> {
-        Ok(Applied::default())
+    fn apply(&self, _batch: &Batch, _sockets: &mut Sockets) -> Result<(), HarnessError> {
+        Ok(())
     }
 
     fn meaning(&self, _batches: &[Batch]) -> Result<Relation, String> {
@@ -63,7 +63,7 @@ impl Datapath for NoDatapath {
         Ok(NatCounters::default())
     }
 
-    fn teardown(&self) -> Vec<HarnessError> {
+    fn teardown(&self, _sockets: &mut Sockets) -> Vec<HarnessError> {
         Vec::new()
     }
 

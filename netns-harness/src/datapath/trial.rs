@@ -20,10 +20,10 @@ pub(super) fn attempt(
     explained: impl Fn(&HarnessError) -> String,
 ) -> Result<(), String> {
     let tried = datapath
-        .apply(&datapath.render(None, population, options))
+        .carry_out(&datapath.render(None, population, options))
         .and_then(|_| datapath.census())
         .map_err(|error| explained(&error));
-    let removed = datapath.teardown();
+    let removed = datapath.remove();
     if let Some(differences) = tried?.differences(&Relation::of(population)) {
         return Err(format!(
             "a trial population is not what the kernel lists: {differences}"

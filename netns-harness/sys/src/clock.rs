@@ -39,6 +39,15 @@ impl Reading {
     }
 }
 
+/// Processor time of the calling thread so far, nanoseconds (`CLOCK_THREAD_CPUTIME_ID`): exact, where
+/// `getrusage(2)` says of a running thread what it had used at the last tick.
+#[must_use]
+pub fn thread_cpu_ns() -> u64 {
+    let t = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+        .expect("CLOCK_THREAD_CPUTIME_ID exists since Linux 2.6.12");
+    t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64
+}
+
 /// Sleeps until `CLOCK_MONOTONIC`, on which the kernel's tick runs, is next a multiple of `step_ns` (more than 0). What
 /// follows then starts where the last one that was preceded by this did, as seen from the tick.
 ///
@@ -112,6 +121,25 @@ mod tests {
         let multiple =
             |t: TimeSpec| (t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64) / STEP_NS;
         assert!(multiple(woken) > multiple(begun));
+    }
+
+    #[test]
+    fn a_busy_thread_uses_processor_time_and_no_more_than_there_was() {
+        // Half of a tick at 250 Hz: what is accounted by ticks would be 0, or more than there was.
+        const BUSY_NS: u64 = 2_000_000;
+        for _ in 0..20 {
+            let start = now();
+            let before = thread_cpu_ns();
+            while start.elapsed_ns() < BUSY_NS {
+                std::hint::spin_loop();
+            }
+            let used_ns = thread_cpu_ns() - before;
+            let elapsed_ns = start.elapsed_ns();
+            assert!(
+                used_ns > 0 && used_ns <= elapsed_ns + elapsed_ns / 50,
+                "{used_ns} of {elapsed_ns} ns"
+            );
+        }
     }
 
     #[test]

@@ -22,28 +22,44 @@ pub struct Finished {
     pub stdout: Vec<u8>,
     /// What it wrote to standard error.
     pub stderr: Vec<u8>,
-    /// Processor time in user mode, nanoseconds.
+}
+
+/// What tools have used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Processor time in user mode, nanoseconds. The sum of both modes is exact, each by itself is a share of
+    /// it by the clock's ticks (`cputime_adjust` in kernel/sched/cputime.c).
     pub user_ns: u64,
     /// Processor time in kernel mode, nanoseconds.
     pub system_ns: u64,
+    /// Time in which a tool could have run and had no processor, nanoseconds: of its main thread, and 0 where the
+    /// tool was weighed or the kernel does not say ([`crate::thread::run_delay_ns`]).
+    pub run_delay_ns: u64,
     // `ru_maxrss` is left out: it starts from the high-water mark of the process that called exec, which is
     // ours (fs/exec.c, exec_mmap).
 }
 
 thread_local! {
-    /// Tools of this thread that have ended and are still to be asked how long they waited.
-    static ENDED: RefCell<Ended> = const { RefCell::new(Ended { pids: Vec::new(), run_delay_ns: 0 }) };
+    /// Tools of this thread that have ended and are still to be asked what they used.
+    static ENDED: RefCell<Ended> = const { RefCell::new(Ended { pids: Vec::new(), used: NOTHING }) };
     /// While this thread is weighing: the largest resident set seen so far, bytes; 0 before the first.
     static WEIGHING: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
+const NOTHING: Usage = Usage {
+    user_ns: 0,
+    system_ns: 0,
+    run_delay_ns: 0,
+};
+
 /// Ended tools, as zombies: what the kernel says of a process is gone once it is waited for, and asking it
-/// (open, read, close: some ten microseconds) has no place between the two readings of a clock.
+/// (open, read, close: some ten microseconds) has no place between the two readings of a clock. Nor is a
+/// process that has only just ended through with its last slice of processor time.
 #[derive(Debug)]
 struct Ended {
     pids: Vec<libc::pid_t>,
-    /// Of those that were asked.
-    run_delay_ns: u64,
+    /// By those that were asked.
+    used: Usage,
 }
 
 /// So many are left unasked at most: an act of transport `exec` starts thousands, and process numbers are few.
@@ -58,12 +74,19 @@ impl Ended {
     }
 
     fn ask(&mut self) {
-        for pid in self.pids.drain(..) {
+        for pid in std::mem::take(&mut self.pids) {
             let waited = crate::thread::run_delay_in(&format!("/proc/{pid}/schedstat"));
-            self.run_delay_ns += waited.unwrap_or(0);
-            // SAFETY: wait4(2) may be given no place for status and usage.
-            unsafe { libc::wait4(pid, std::ptr::null_mut(), 0, std::ptr::null_mut()) };
+            self.used.run_delay_ns += waited.unwrap_or(0);
+            let mut usage = no_usage();
+            // SAFETY: wait4(2) may be given no place for the status; the other is a live local.
+            unsafe { libc::wait4(pid, std::ptr::null_mut(), 0, &raw mut usage) };
+            self.add_usage(&usage);
         }
+    }
+
+    const fn add_usage(&mut self, by: &libc::rusage) {
+        self.used.user_ns += timeval_ns(by.ru_utime);
+        self.used.system_ns += timeval_ns(by.ru_stime);
     }
 }
 
@@ -73,16 +96,28 @@ impl Drop for Ended {
     }
 }
 
-/// How long the tools that the calling thread ran through [`run`] have waited for a processor while they
-/// could have run, nanoseconds since the thread began: each one's main thread, to its end. Tools that were
-/// weighed and kernels that do not say count as 0: see [`crate::thread::run_delay_ns`]. Not for use
-/// inside a timed act: it asks for each tool that ended since the last time.
+/// What the tools have used that the calling thread ran through [`run`], since it began. Not for use inside a
+/// timed act: each tool that has ended since the last time is asked.
 #[must_use]
-pub fn tools_run_delay_ns() -> u64 {
+pub fn tools_usage() -> Usage {
     ENDED.with_borrow_mut(|ended| {
         ended.ask();
-        ended.run_delay_ns
+        ended.used
     })
+}
+
+/// [`Usage::run_delay_ns`] of [`tools_usage`].
+#[must_use]
+pub fn tools_run_delay_ns() -> u64 {
+    tools_usage().run_delay_ns
+}
+
+impl Usage {
+    /// User and kernel mode together.
+    #[must_use]
+    pub const fn cpu_ns(self) -> u64 {
+        self.user_ns + self.system_ns
+    }
 }
 
 /// Runs `act`; the second value is the largest resident set, bytes, of the children that the calling
@@ -131,7 +166,7 @@ pub fn run(command: &mut Command, stdin: &[u8]) -> io::Result<Finished> {
         unsafe { command.pre_exec(trace_me) };
     }
     let child = command.spawn()?;
-    let (status, usage) = match WEIGHING.get() {
+    let status = match WEIGHING.get() {
         Some(_) => wait4(&child)?,
         None => see_end(&child)?,
     };
@@ -139,8 +174,6 @@ pub fn run(command: &mut Command, stdin: &[u8]) -> io::Result<Finished> {
         status,
         stdout: read_back(&mut out)?,
         stderr: read_back(&mut err)?,
-        user_ns: timeval_ns(usage.ru_utime),
-        system_ns: timeval_ns(usage.ru_stime),
     })
 }
 
@@ -171,22 +204,19 @@ fn trace_me() -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for the child's end and leaves the rest of it to [`Ended`]: `waitid(2)` with WNOWAIT, as a system
-/// call, which also gives the usage (`kernel/exit.c`, `wait_task_zombie`).
-fn see_end(child: &Child) -> io::Result<(ExitStatus, libc::rusage)> {
+/// Waits for the child's end (`waitid(2)` with WNOWAIT) and leaves the rest of it to [`Ended`].
+fn see_end(child: &Child) -> io::Result<ExitStatus> {
     let pid = child.id() as libc::pid_t;
-    // SAFETY: all-zero bytes are a valid `siginfo_t` and a valid `rusage`, structs of integers.
-    let (mut info, mut usage): (libc::siginfo_t, libc::rusage) = unsafe { std::mem::zeroed() };
+    // SAFETY: all-zero bytes are a valid `siginfo_t`, a struct of integers.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     loop {
-        // SAFETY: both pointers are to live locals of the types that waitid(2) names.
+        // SAFETY: the pointer is to a live local of the type that waitid(2) names.
         let waited = unsafe {
-            libc::syscall(
-                libc::SYS_waitid,
+            libc::waitid(
                 libc::P_PID,
-                pid,
+                child.id(),
                 &raw mut info,
                 libc::WEXITED | libc::WNOWAIT,
-                &raw mut usage,
             )
         };
         if waited == 0 {
@@ -206,23 +236,23 @@ fn see_end(child: &Child) -> io::Result<(ExitStatus, libc::rusage)> {
         libc::CLD_DUMPED => (value & 0x7f) | 0x80,
         _ => value & 0x7f,
     };
-    Ok((ExitStatus::from_raw(status), usage))
+    Ok(ExitStatus::from_raw(status))
 }
 
 /// Waits for the child's end, and carries a traced one over its stops.
-fn wait4(child: &Child) -> io::Result<(ExitStatus, libc::rusage)> {
+fn wait4(child: &Child) -> io::Result<ExitStatus> {
     let pid = child.id() as libc::pid_t;
     let mut status = 0;
     let mut traced = false;
-    // SAFETY: all-zero bytes are a valid `rusage`, a struct of integers.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    let mut usage = no_usage();
     loop {
         // SAFETY: both pointers are to live locals of the types that wait4(2) names.
         let waited = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
         if waited == pid && libc::WIFSTOPPED(status) {
             resume(Pid::from_raw(pid), status, &mut traced);
         } else if waited == pid {
-            return Ok((ExitStatus::from_raw(status), usage));
+            ENDED.with_borrow_mut(|ended| ended.add_usage(&usage));
+            return Ok(ExitStatus::from_raw(status));
         } else {
             let error = io::Error::last_os_error();
             if error.kind() != io::ErrorKind::Interrupted {
@@ -263,7 +293,12 @@ fn peak_resident(pid: Pid) -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
-fn timeval_ns(t: libc::timeval) -> u64 {
+fn no_usage() -> libc::rusage {
+    // SAFETY: all-zero bytes are a valid `rusage`, a struct of integers.
+    unsafe { std::mem::zeroed() }
+}
+
+const fn timeval_ns(t: libc::timeval) -> u64 {
     t.tv_sec as u64 * 1_000_000_000 + t.tv_usec as u64 * 1_000
 }
 
@@ -294,6 +329,25 @@ mod tests {
             let script = format!("kill -{name} $$; sleep 60");
             let done = run(Command::new("sh").args(["-c", &script]), b"").unwrap();
             assert_eq!(done.status.signal(), Some(signal), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_tool_used_is_told_whether_it_was_weighed_or_not() {
+        let script = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done";
+        let busy = || run(Command::new("sh").args(["-c", script]), b"").unwrap();
+        for weighed in [false, true] {
+            let before = tools_usage().cpu_ns();
+            let start = crate::clock::now();
+            match weighed {
+                true => drop(weighing(busy)),
+                false => drop(busy()),
+            }
+            let (elapsed_ns, used_ns) = (start.elapsed_ns(), tools_usage().cpu_ns() - before);
+            assert!(
+                used_ns > 0 && used_ns <= elapsed_ns,
+                "{used_ns} {elapsed_ns}"
+            );
         }
     }
 

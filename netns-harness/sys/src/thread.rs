@@ -40,7 +40,8 @@ pub fn unpin(cpus: &[usize]) -> io::Result<()> {
 }
 
 /// Processor time of the calling thread so far: (user, system), nanoseconds (`getrusage(2)`,
-/// `RUSAGE_THREAD`).
+/// `RUSAGE_THREAD`), as of the last tick of the clock or switch: for what takes many ticks. The sum alone
+/// is exact by [`crate::clock::thread_cpu_ns`].
 ///
 /// # Errors
 /// `getrusage(2)`.

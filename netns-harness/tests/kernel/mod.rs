@@ -3,6 +3,7 @@
 
 use std::net::Ipv4Addr;
 
+use netns_harness::datapath::{Batch, Datapath, Sockets};
 use netns_harness::service::{Endpoint, Frontend, Population, Service};
 use netns_harness::traffic::ENDPOINT_PORT;
 use nix::sched::CloneFlags;
@@ -33,6 +34,14 @@ pub(crate) fn population(services: u32, endpoints: u32) -> Population {
     Population {
         services: (0..services).map(service).collect(),
     }
+}
+
+/// Applies a batch, and sees that every socket that it needed was open before: what is opened in between is
+/// timed.
+pub(crate) fn applies(datapath: &dyn Datapath, batch: &Batch) {
+    let mut sockets = Sockets::of(batch).unwrap();
+    datapath.apply(batch, &mut sockets).unwrap();
+    assert_eq!(sockets.kinds(), batch.sockets());
 }
 
 /// Carries out a tool's command line.

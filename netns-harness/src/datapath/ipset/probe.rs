@@ -6,7 +6,7 @@ use super::Ipset;
 use super::layout;
 use crate::HarnessError;
 use crate::datapath::iptables::tool;
-use crate::datapath::{Datapath as _, RenderOptions, Transport, trial};
+use crate::datapath::{Datapath as _, RenderOptions, Sockets, Transport, trial};
 
 /// A set for trials.
 const TRIAL: &str = "BENCH-TRIAL";
@@ -83,7 +83,7 @@ pub(super) fn probe(datapath: Ipset, transport: Transport) -> Result<(), String>
     }
     try_sets()?;
     let tried = try_rules(datapath);
-    let removed = datapath.teardown();
+    let removed = datapath.remove();
     tried?;
     match removed.first() {
         Some(error) => Err(format!("what was tried cannot be removed: {error}")),
@@ -117,7 +117,8 @@ fn try_rules(datapath: Ipset) -> Result<(), String> {
         let program = format!("{}-restore", datapath.tool());
         missing_tool(&program, "iptables", error).unwrap_or_else(|| facility.missing(error))
     };
-    super::send(&[layout::create(layout::SET)]).map_err(|e| SKBINFO.missing(&e))?;
+    super::send(&[layout::create(layout::SET)], &mut Sockets::default())
+        .map_err(|e| SKBINFO.missing(&e))?;
     const ENGINE: Facility = Facility {
         name: "the table filter of this iptables engine",
         remedy: "modprobe -a iptable_filter nf_tables nft_compat, or another kernel with --kernel",

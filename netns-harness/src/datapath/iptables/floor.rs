@@ -6,7 +6,7 @@ use super::tool;
 use super::{damage, foreign, meaning_of, restore};
 use crate::HarnessError;
 use crate::datapath::{
-    Applied, Batch, Damage, Datapath, Engine, Inventory, NatCounters, Payload, RenderOptions,
+    Batch, Damage, Datapath, Engine, Inventory, NatCounters, Payload, RenderOptions, Sockets,
     Transaction, Transport,
 };
 use crate::relation::Relation;
@@ -54,7 +54,7 @@ impl Datapath for Conntrack {
         Batch { transactions }
     }
 
-    fn apply(&self, batch: &Batch) -> Result<Applied, HarnessError> {
+    fn apply(&self, batch: &Batch, _sockets: &mut Sockets) -> Result<(), HarnessError> {
         tool::apply(TOOL, batch)
     }
 
@@ -81,8 +81,8 @@ impl Datapath for Conntrack {
         })
     }
 
-    fn teardown(&self) -> Vec<HarnessError> {
-        foreign::remove(Engine::Legacy)
+    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
+        foreign::remove(Engine::Legacy, sockets)
     }
 
     fn damage(&self, _damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {

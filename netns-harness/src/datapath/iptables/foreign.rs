@@ -6,7 +6,7 @@ use nft_codec::{Act, Connection, EncodedBatch, NftError, Op, TableId};
 use super::tables::Tables;
 use super::tool;
 use crate::HarnessError;
-use crate::datapath::Engine;
+use crate::datapath::{Engine, Socket, Sockets};
 use crate::relation::Relation;
 
 /// Tables that `iptables-nft` makes in family ip (iptables 1.8.9, `iptables/nft.c`, `xtables_ipv4`).
@@ -70,12 +70,20 @@ pub(in crate::datapath) fn leftovers(engine: Engine) -> Result<Option<String>, H
     Ok((rules + chains > 0).then(|| format!("{rules} rules and {chains} chains")))
 }
 
+/// Sockets of [`remove`].
+pub(in crate::datapath) const fn removal_sockets(engine: Engine) -> &'static [Socket] {
+    match engine {
+        Engine::Legacy => &[],
+        Engine::Nft => &[Socket::NfTables],
+    }
+}
+
 /// Removes everything in filter and nat; of `iptables-nft` the tables too. Goes on past errors.
-pub(super) fn remove(engine: Engine) -> Vec<HarnessError> {
+pub(super) fn remove(engine: Engine, sockets: &mut Sockets) -> Vec<HarnessError> {
     let emptied = tool::restore(tool::prefix(engine), &["-w", "5"], EMPTY_TABLES).err();
     let mut errors: Vec<_> = emptied.into_iter().collect();
     if engine == Engine::Nft {
-        errors.extend(delete_xtables().err());
+        errors.extend(delete_xtables(sockets).err());
     }
     errors
 }
@@ -84,8 +92,15 @@ pub(super) fn remove(engine: Engine) -> Vec<HarnessError> {
 ///
 /// # Errors
 /// The listing failed, or the kernel refused.
-pub(in crate::datapath) fn delete_xtables() -> Result<(), HarnessError> {
-    let ops: Vec<Op> = tables()?
+pub(in crate::datapath) fn delete_xtables(sockets: &mut Sockets) -> Result<(), HarnessError> {
+    let connection = sockets.nf_tables()?;
+    let failed = |source| HarnessError::Nftables {
+        act: "delete the tables of iptables-nft".to_owned(),
+        source,
+    };
+    let ops: Vec<Op> = connection
+        .tables()
+        .map_err(failed)?
         .into_iter()
         .filter(is_xtables)
         .map(|table| Op {
@@ -94,9 +109,7 @@ pub(in crate::datapath) fn delete_xtables() -> Result<(), HarnessError> {
         })
         .collect();
     let batch = EncodedBatch::encode(ops).expect("a table's deletion is one short message");
-    nf_tables("delete the tables of iptables-nft", |connection| {
-        connection.send(&batch)
-    })
+    connection.send(&batch).map_err(failed)
 }
 
 /// Nothing of another engine may stand beside `engine`'s rules.

@@ -23,8 +23,8 @@ mod tests;
 use schema::Mode;
 
 use super::{
-    Applied, Batch, Damage, Datapath, Engine, Inventory, KubeProxySync, NatCounters, RenderOptions,
-    Transport, trial,
+    Batch, Damage, Datapath, Engine, Inventory, KubeProxySync, NatCounters, RenderOptions, Socket,
+    Sockets, Transport, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -106,8 +106,8 @@ impl Iptables {
             ..RenderOptions::by(Transport::Restore)
         };
         let population = trial::larger_population(PREPARATION_CHUNK as u32);
-        let tried = self.apply(&self.render(None, &population, &options));
-        let removed = self.teardown();
+        let tried = self.carry_out(&self.render(None, &population, &options));
+        let removed = self.remove();
         tried.map_err(|error| tool::remedy(self.tool(), &error))?;
         trial::is_removed(&removed)
     }
@@ -181,7 +181,7 @@ impl Datapath for Iptables {
         Batch { transactions }
     }
 
-    fn apply(&self, batch: &Batch) -> Result<Applied, HarnessError> {
+    fn apply(&self, batch: &Batch, _sockets: &mut Sockets) -> Result<(), HarnessError> {
         tool::apply(self.tool(), batch)
     }
 
@@ -221,6 +221,7 @@ impl Datapath for Iptables {
                 .then(|| save.to_vec())
                 .into_iter()
                 .collect(),
+            sockets: &[],
         })
     }
 
@@ -244,8 +245,12 @@ impl Datapath for Iptables {
         })
     }
 
-    fn teardown(&self) -> Vec<HarnessError> {
-        foreign::remove(self.engine)
+    fn teardown_sockets(&self) -> &'static [Socket] {
+        foreign::removal_sockets(self.engine)
+    }
+
+    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
+        foreign::remove(self.engine, sockets)
     }
 
     fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::tables::Tables;
 use crate::HarnessError;
 use crate::datapath::apply::{foreign_payload, run_tool};
-use crate::datapath::{Applied, Batch, Engine, Payload};
+use crate::datapath::{Batch, Engine, Payload};
 
 /// Arguments of every restore that adds to what is there (kube-proxy's `RestoreAll` with
 /// `NoFlushTables` and `RestoreCounters`).
@@ -36,8 +36,8 @@ pub(in crate::datapath) fn restore(
     tool: &str,
     arguments: &[&str],
     text: &str,
-) -> Result<Applied, HarnessError> {
-    Applied::by_tool(program(&format!("{tool}-restore")).args(arguments), text)
+) -> Result<(), HarnessError> {
+    run_tool(program(&format!("{tool}-restore")).args(arguments), text).map(drop)
 }
 
 /// Whether a tool takes a command, where a refusal (exit status 1) is an answer: the rule is not there, or the
@@ -70,21 +70,20 @@ pub(super) fn output(name: &str, arguments: &[&str]) -> Result<String, HarnessEr
 ///
 /// # Errors
 /// The first transaction or command that was refused; earlier ones stay applied.
-pub(in crate::datapath) fn apply(tool: &str, batch: &Batch) -> Result<Applied, HarnessError> {
-    let mut total = Applied::default();
+pub(in crate::datapath) fn apply(tool: &str, batch: &Batch) -> Result<(), HarnessError> {
     for transaction in &batch.transactions {
         match &transaction.payload {
-            Payload::Restore(text) => total.add(&restore(tool, ADD, text)?),
+            Payload::Restore(text) => restore(tool, ADD, text)?,
             Payload::Commands(lines) => {
                 for words in lines {
                     let mut command = program(&words[0]);
-                    total.add(&Applied::by_tool(command.args(&words[1..]), "")?);
+                    run_tool(command.args(&words[1..]), "")?;
                 }
             }
             _ => return Err(foreign_payload("transaction of an iptables mode")),
         }
     }
-    Ok(total)
+    Ok(())
 }
 
 /// Tables as the kernel lists them, through `-save`.

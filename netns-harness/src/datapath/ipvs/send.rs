@@ -2,17 +2,16 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
-use ipset_sys::Session;
-use ipvs_codec::{Batch as Messages, Connection, IpvsError, LinkOp, Links, Op, Server, ServiceId};
+use ipvs_codec::{Batch as Messages, IpvsError, LinkOp, Op, Server, ServiceId};
 use netns_sys::isolation::write_sysctl;
 use netns_sys::tools::command;
 
 use super::part::{Part, Script};
 use super::{Ipvs, TOOL, ipvs_error, layout};
 use crate::HarnessError;
-use crate::datapath::apply::foreign_payload;
+use crate::datapath::apply::{foreign_payload, run_tool};
 use crate::datapath::iptables::tool;
-use crate::datapath::{Applied, Batch, Payload};
+use crate::datapath::{Batch, Payload, Sockets};
 use crate::service::Population;
 
 type Leaving<'a> = MutexGuard<'a, std::collections::BTreeSet<(ServiceId, Server)>>;
@@ -21,54 +20,41 @@ type Leaving<'a> = MutexGuard<'a, std::collections::BTreeSet<(ServiceId, Server)
 ///
 /// # Errors
 /// The first refusal; what came before it stays.
-pub(super) fn apply(datapath: &Ipvs, batch: &Batch) -> Result<Applied, HarnessError> {
-    let mut total = Applied::default();
+pub(super) fn apply(
+    datapath: &Ipvs,
+    batch: &Batch,
+    sockets: &mut Sockets,
+) -> Result<(), HarnessError> {
     let mut sender = Sender {
         leaving: datapath
             .leaving
             .lock()
             .unwrap_or_else(PoisonError::into_inner),
-        servers: None,
-        links: None,
+        sockets,
     };
     for transaction in &batch.transactions {
-        let one = match &transaction.payload {
+        match &transaction.payload {
             Payload::Restore(text) => tool::restore(TOOL, tool::ADD, text)?,
-            Payload::SetScript(text) => Applied::by_tool(command("ipset").arg("restore"), text)?,
-            Payload::Commands(lines) => processes(lines)?,
-            Payload::Sets(commands) => Applied::on_this_thread(|| send_sets(commands))?,
-            Payload::Ipvs(Part::Script(script)) => sender.script(script)?,
-            Payload::Ipvs(part) => Applied::on_this_thread(|| sender.part(part))?,
+            Payload::SetScript(text) => {
+                run_tool(command("ipset").arg("restore"), text)?;
+            }
+            Payload::Commands(lines) => {
+                for words in lines {
+                    run_tool(command(&words[0]).args(&words[1..]), "")?;
+                }
+            }
+            Payload::Sets(commands) => sender.sets(commands)?,
+            Payload::Ipvs(part) => sender.part(part)?,
             _ => return Err(foreign_payload("transaction of mode ipvs")),
-        };
-        total.add(&one);
+        }
     }
-    Ok(total)
+    Ok(())
 }
 
-fn send_sets(commands: &[ipset_sys::Command]) -> Result<(), HarnessError> {
-    Session::open()
-        .and_then(|mut session| session.send(commands))
-        .map_err(|source| HarnessError::Ipset {
-            act: "change sets".to_owned(),
-            source,
-        })
-}
-
-fn processes(lines: &[Vec<String>]) -> Result<Applied, HarnessError> {
-    let mut total = Applied::default();
-    for words in lines {
-        let one = Applied::by_tool(command(&words[0]).args(&words[1..]), "")?;
-        total.add(&one);
-    }
-    Ok(total)
-}
-
-/// Sockets of one batch, opened when first needed.
+/// One batch on its way.
 struct Sender<'a> {
     leaving: Leaving<'a>,
-    servers: Option<Connection>,
-    links: Option<Links>,
+    sockets: &'a mut Sockets,
 }
 
 impl Sender<'_> {
@@ -79,42 +65,37 @@ impl Sender<'_> {
                     .map_err(|e| HarnessError::system(format!("set {name}={value}"), e))
             }),
             Part::Links(batch) => {
-                let failed = |e| ipvs_error("change addresses", e);
-                let links = match &mut self.links {
-                    Some(links) => links,
-                    none => none.insert(Links::open().map_err(failed)?),
-                };
-                links.send(batch).map_err(failed)
+                let sent = self.sockets.links()?.send(batch);
+                sent.map_err(|e| ipvs_error("change addresses", e))
             }
             Part::Servers(batch) => {
                 self.make_room(batch.ops())?;
                 self.send(batch)
             }
-            Part::Script(script) => self.script(script).map(drop),
+            Part::Script(script) => self.script(script),
             Part::Retire(leaving) => leaving
                 .iter()
                 .try_for_each(|(id, server)| self.retire(*id, *server)),
-            Part::Look(servers) => look(self.connection()?, servers),
+            Part::Look(servers) => look(self.sockets, servers),
         }
     }
 
-    fn script(&mut self, script: &Script) -> Result<Applied, HarnessError> {
+    fn script(&mut self, script: &Script) -> Result<(), HarnessError> {
         self.make_room(script.ops())?;
-        Applied::by_tool(command("ipvsadm").arg("-R"), script.text())
+        run_tool(command("ipvsadm").arg("-R"), script.text()).map(drop)
     }
 
-    fn connection(&mut self) -> Result<&mut Connection, HarnessError> {
-        match &mut self.servers {
-            Some(connection) => Ok(connection),
-            none => {
-                let opened = Connection::open().map_err(|e| ipvs_error("reach IPVS", e))?;
-                Ok(none.insert(opened))
-            }
-        }
+    fn sets(&mut self, commands: &[ipset_sys::Command]) -> Result<(), HarnessError> {
+        let sent = self.sockets.sets()?.send(commands);
+        sent.map_err(|source| HarnessError::Ipset {
+            act: "change sets".to_owned(),
+            source,
+        })
     }
 
     fn send(&mut self, batch: &Messages<Op>) -> Result<(), HarnessError> {
-        self.connection()?
+        self.sockets
+            .servers()?
             .send(batch)
             .map_err(|e| ipvs_error("change virtual servers", e))
     }
@@ -142,7 +123,7 @@ impl Sender<'_> {
     /// `GracefulDeleteRS`; destinations of the same server that have been leaving are looked at too.
     fn retire(&mut self, id: ServiceId, server: Server) -> Result<(), HarnessError> {
         let failed = |e| ipvs_error("let an endpoint go", e);
-        let listed = self.connection()?.destinations(id).map_err(failed)?;
+        let listed = self.sockets.servers()?.destinations(id).map_err(failed)?;
         let mut ops = Vec::new();
         let mut found = false;
         for listed in listed {
@@ -176,13 +157,14 @@ impl Sender<'_> {
 }
 
 /// Asks what [`Part::Look`] says.
-fn look(connection: &mut Connection, servers: &[ServiceId]) -> Result<(), HarnessError> {
+fn look(sockets: &mut Sockets, servers: &[ServiceId]) -> Result<(), HarnessError> {
     let failed = |e| ipvs_error("ask for addresses", e);
-    let mut links = Links::open().map_err(failed)?;
+    let links = sockets.links()?;
     // Those of the device, and those of all others.
     for _ in 0..2 {
         links.addresses(layout::DEVICE).map_err(failed)?;
     }
+    let connection = sockets.servers()?;
     let mut ask = || -> Result<(), IpvsError> {
         for id in servers {
             connection.service(*id)?;
@@ -199,7 +181,10 @@ fn look(connection: &mut Connection, servers: &[ServiceId]) -> Result<(), Harnes
 ///
 /// # Errors
 /// A tool is missing or refuses what kube-proxy expects it to take; the kernel refused to say.
-pub(super) fn ask_as_kube_proxy(population: &Population) -> Result<(), HarnessError> {
+pub(super) fn ask_as_kube_proxy(
+    population: &Population,
+    sockets: &mut Sockets,
+) -> Result<(), HarnessError> {
     for (table, chain) in layout::CHAINS {
         // Refused, since the chain is there: that is the answer.
         let _there = tool::ask(TOOL, &["-w", "5", "-N", chain, "-t", table])?;
@@ -225,15 +210,14 @@ pub(super) fn ask_as_kube_proxy(population: &Population) -> Result<(), HarnessEr
         let line = create.to_string();
         let mut words: Vec<&str> = line.split_whitespace().collect();
         words.push("-exist");
-        Applied::by_tool(command("ipset").args(words), "")?;
+        run_tool(command("ipset").args(words), "")?;
     }
     let servers: Vec<ServiceId> = population
         .services
         .iter()
         .map(|s| layout::id(s.frontend))
         .collect();
-    let mut connection = Connection::open().map_err(|e| ipvs_error("reach IPVS", e))?;
-    look(&mut connection, &servers)
+    look(sockets, &servers)
 }
 
 /// Without --noflush a table that is named is emptied.
@@ -243,7 +227,7 @@ const EMPTY_TABLES: &str = "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\
 /// Removes everything, in the order of kube-proxy's `cleanupLeftovers`: virtual servers, the device with its
 /// addresses, rules, and sets, which no rule refers to any more. Sysctls stay, as kube-proxy leaves them. What
 /// is not there is no error.
-pub(super) fn teardown(datapath: &Ipvs) -> Vec<HarnessError> {
+pub(super) fn teardown(datapath: &Ipvs, sockets: &mut Sockets) -> Vec<HarnessError> {
     let mut errors = Vec::new();
     let mut leaving = datapath
         .leaving
@@ -251,30 +235,47 @@ pub(super) fn teardown(datapath: &Ipvs) -> Vec<HarnessError> {
         .unwrap_or_else(PoisonError::into_inner);
     leaving.clear();
     drop(leaving);
-    let flushed = Connection::open()
-        .and_then(|mut connection| connection.send(&Messages::encode(vec![Op::Flush])));
-    match flushed {
-        Ok(()) | Err(IpvsError::Missing { .. }) => {}
-        Err(error) => errors.push(ipvs_error("flush virtual servers", error)),
+    match sockets.servers() {
+        Ok(servers) => {
+            let flushed = servers.send(&Messages::encode(vec![Op::Flush]));
+            errors.extend(
+                flushed
+                    .err()
+                    .map(|e| ipvs_error("flush virtual servers", e)),
+            );
+        }
+        // A kernel without IPVS has no virtual servers.
+        Err(HarnessError::Ipvs {
+            source: IpvsError::Missing { .. },
+            ..
+        }) => {}
+        Err(error) => errors.push(error),
     }
-    let delete = Messages::encode(vec![LinkOp::DeleteDevice(layout::DEVICE)]);
-    match Links::open().and_then(|mut links| links.send(&delete)) {
-        Err(error) if !error.is_not_found() => errors.push(ipvs_error("remove the device", error)),
-        _ => {}
+    match sockets.links() {
+        Ok(links) => {
+            let delete = Messages::encode(vec![LinkOp::DeleteDevice(layout::DEVICE)]);
+            match links.send(&delete) {
+                Err(error) if !error.is_not_found() => {
+                    errors.push(ipvs_error("remove the device", error));
+                }
+                _ => {}
+            }
+        }
+        Err(error) => errors.push(error),
     }
     errors.extend(tool::restore(TOOL, &["-w", "5"], EMPTY_TABLES).err());
-    errors.extend(destroy_sets());
+    errors.extend(destroy_sets(sockets));
     errors
 }
 
-fn destroy_sets() -> Vec<HarnessError> {
+fn destroy_sets(sockets: &mut Sockets) -> Vec<HarnessError> {
     let failed = |source| HarnessError::Ipset {
         act: "destroy sets".to_owned(),
         source,
     };
-    let mut session = match Session::open() {
+    let session = match sockets.sets() {
         Ok(session) => session,
-        Err(error) => return vec![failed(error)],
+        Err(error) => return vec![error],
     };
     let mut errors = Vec::new();
     for (name, _) in layout::SETS {

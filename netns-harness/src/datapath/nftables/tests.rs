@@ -4,7 +4,7 @@ use testing::in_namespace;
 
 use super::layout;
 use crate::datapath::nftables::Nftables;
-use crate::datapath::{Batch, Damage, Datapath as _, Inventory, RenderOptions, Transport};
+use crate::datapath::{Batch, Damage, Datapath as _, Inventory, RenderOptions, Sockets, Transport};
 use crate::relation::Relation;
 use crate::service::{Endpoint, Frontend, Population, Service};
 
@@ -46,7 +46,10 @@ fn population(services: u32, endpoints: u32) -> Population {
 }
 
 fn apply(batch: &Batch) {
-    Nftables.apply(batch).unwrap();
+    let mut sockets = Sockets::of(batch).unwrap();
+    Nftables.apply(batch, &mut sockets).unwrap();
+    // What is opened in between is timed.
+    assert_eq!(sockets.kinds(), batch.sockets());
 }
 
 fn assert_serves(wanted: &Population) {
@@ -332,8 +335,8 @@ fn every_update_is_taken_by_the_kernel_and_listed_as_what_it_means() {
                 from = Some(to);
             }
             assert_eq!(Nftables.nat_counters().unwrap().entered, Some(0));
-            assert!(Nftables.teardown().is_empty());
-            assert!(Nftables.teardown().is_empty(), "nothing is there any more");
+            assert!(Nftables.remove().is_empty());
+            assert!(Nftables.remove().is_empty(), "nothing is there any more");
             assert_eq!(Nftables.census().unwrap(), Relation::default());
             assert_eq!(Nftables.nat_counters().unwrap().entered, None);
         });
@@ -426,7 +429,7 @@ fn a_refused_transaction_names_its_operation() {
     in_namespace(|| {
         let (from, to) = (population(1, 1), population(2, 1));
         let error = Nftables
-            .apply(&Nftables.render(Some(&from), &to, &NETLINK))
+            .carry_out(&Nftables.render(Some(&from), &to, &NETLINK))
             .unwrap_err()
             .to_string();
         assert!(
@@ -434,7 +437,7 @@ fn a_refused_transaction_names_its_operation() {
             "{error}"
         );
         let error = Nftables
-            .apply(&Nftables.render(Some(&from), &to, &NFT))
+            .carry_out(&Nftables.render(Some(&from), &to, &NFT))
             .unwrap_err()
             .to_string();
         assert!(

@@ -1,0 +1,167 @@
+//! Netlink sockets that a change needs, opened before the clock starts and closed after it has stopped:
+//! kube-proxy keeps its own open from one sync to the next, and closing one can wait for the kernel
+//! (`nft_rcv_nl_event` in net/netfilter/nf_tables_api.c waits for what was replaced to be destroyed).
+
+use std::collections::BTreeSet;
+
+use ipset_sys::Session;
+use ipvs_codec::{Connection as Servers, Links};
+use nft_codec::Connection as NfTables;
+
+use super::{Batch, Payload, ipvs::Part};
+use crate::HarnessError;
+
+/// A kind of socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Socket {
+    /// To nf_tables.
+    NfTables,
+    /// libipset's, with what it knows of the kernel's set types.
+    Sets,
+    /// To IPVS.
+    Servers,
+    /// To route netlink.
+    Links,
+}
+
+impl Batch {
+    /// The sockets that carry it; none when tools do.
+    #[must_use]
+    pub fn sockets(&self) -> BTreeSet<Socket> {
+        let of = |payload: &Payload| -> &'static [Socket] {
+            match payload {
+                Payload::Nftables(_) => &[Socket::NfTables],
+                Payload::Sets(_) => &[Socket::Sets],
+                Payload::Ipvs(Part::Links(_)) => &[Socket::Links],
+                Payload::Ipvs(Part::Servers(_) | Part::Retire(_)) => &[Socket::Servers],
+                Payload::Ipvs(Part::Look(_)) => &[Socket::Servers, Socket::Links],
+                Payload::Ipvs(Part::Sysctls | Part::Script(_))
+                | Payload::Restore(_)
+                | Payload::NftScript(_)
+                | Payload::SetScript(_)
+                | Payload::Commands(_) => &[],
+            }
+        };
+        let all = self.transactions.iter().flat_map(|t| of(&t.payload));
+        all.copied().collect()
+    }
+}
+
+/// Open sockets of one network namespace, that of the thread that opened them. What is asked for and not open
+/// yet is opened then.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    nf_tables: Option<NfTables>,
+    sets: Option<Session>,
+    servers: Option<Servers>,
+    links: Option<Links>,
+}
+
+impl Sockets {
+    /// Those that carry `batch`, with room for its largest transaction.
+    ///
+    /// # Errors
+    /// The kernel has no such protocol, or does not let this process speak it.
+    pub fn of(batch: &Batch) -> Result<Self, HarnessError> {
+        let mut sockets = Self::open(batch.sockets())?;
+        if let Some(connection) = &mut sockets.nf_tables {
+            let sizes = batch.transactions.iter().map(|t| match &t.payload {
+                Payload::Nftables(encoded) => encoded.bytes().len(),
+                _ => 0,
+            });
+            connection.make_room(sizes.max().unwrap_or(0));
+        }
+        Ok(sockets)
+    }
+
+    /// Those of these kinds.
+    ///
+    /// # Errors
+    /// As [`Sockets::of`].
+    pub fn open(kinds: impl IntoIterator<Item = Socket>) -> Result<Self, HarnessError> {
+        let mut sockets = Self::default();
+        for kind in kinds {
+            sockets.open_one(kind)?;
+        }
+        Ok(sockets)
+    }
+
+    /// Those of these kinds that this kernel has: for a removal, which says itself what it cannot do.
+    #[must_use]
+    pub fn available(kinds: &[Socket]) -> Self {
+        let mut sockets = Self::default();
+        for kind in kinds {
+            let _told_later = sockets.open_one(*kind);
+        }
+        sockets
+    }
+
+    fn open_one(&mut self, kind: Socket) -> Result<(), HarnessError> {
+        match kind {
+            Socket::NfTables => self.nf_tables().map(drop),
+            Socket::Sets => self.sets().map(drop),
+            Socket::Servers => self.servers().map(drop),
+            Socket::Links => self.links().map(drop),
+        }
+    }
+
+    /// Which are open.
+    #[must_use]
+    pub fn kinds(&self) -> BTreeSet<Socket> {
+        [
+            (Socket::NfTables, self.nf_tables.is_some()),
+            (Socket::Sets, self.sets.is_some()),
+            (Socket::Servers, self.servers.is_some()),
+            (Socket::Links, self.links.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(kind, open)| open.then_some(kind))
+        .collect()
+    }
+
+    pub(super) fn nf_tables(&mut self) -> Result<&mut NfTables, HarnessError> {
+        kept(&mut self.nf_tables, || {
+            NfTables::open().map_err(|source| HarnessError::Nftables {
+                act: "reach nf_tables".to_owned(),
+                source,
+            })
+        })
+    }
+
+    pub(super) fn sets(&mut self) -> Result<&mut Session, HarnessError> {
+        kept(&mut self.sets, || {
+            Session::open().map_err(|source| HarnessError::Ipset {
+                act: "reach ip_set".to_owned(),
+                source,
+            })
+        })
+    }
+
+    pub(super) fn servers(&mut self) -> Result<&mut Servers, HarnessError> {
+        kept(&mut self.servers, || {
+            Servers::open().map_err(|source| HarnessError::Ipvs {
+                act: "reach IPVS".to_owned(),
+                source,
+            })
+        })
+    }
+
+    pub(super) fn links(&mut self) -> Result<&mut Links, HarnessError> {
+        kept(&mut self.links, || {
+            Links::open().map_err(|source| HarnessError::Ipvs {
+                act: "reach route netlink".to_owned(),
+                source,
+            })
+        })
+    }
+}
+
+fn kept<T>(
+    place: &mut Option<T>,
+    open: impl FnOnce() -> Result<T, HarnessError>,
+) -> Result<&mut T, HarnessError> {
+    match place {
+        Some(socket) => Ok(socket),
+        none => Ok(none.insert(open()?)),
+    }
+}
