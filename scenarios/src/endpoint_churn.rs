@@ -76,7 +76,11 @@ impl Scenario for EndpointChurn {
                 service.endpoints[replaced] = fresh;
                 witness = Some(service.clone());
             }
-            Change { to, witness }
+            Change {
+                to,
+                witness,
+                gone: None,
+            }
         })
     }
 }

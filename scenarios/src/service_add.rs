@@ -38,6 +38,7 @@ impl Scenario for ServiceAdd {
             Change {
                 to,
                 witness: Some(added),
+                gone: None,
             }
         })
     }

@@ -27,7 +27,6 @@ impl Scenario for ServiceRemove {
         update::expected_ns(mode, size, options, self.kind())
     }
 
-    /// That a removed service is gone is the census's to say: silence would take a deadline to prove.
     fn run(
         &self,
         stay: &mut Stay<'_>,
@@ -36,9 +35,13 @@ impl Scenario for ServiceRemove {
     ) -> Result<(), CellError> {
         update::run(stay, self.kind(), options, recorder, |stay, from, _| {
             let mut to = from.clone();
-            to.services
-                .remove(stay.rng.random_range(0..from.services.len()));
-            Change { to, witness: None }
+            let at = stay.rng.random_range(0..from.services.len());
+            let gone = Some(to.services.remove(at));
+            Change {
+                to,
+                witness: None,
+                gone,
+            }
         })
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Change {
     pub(crate) to: Population,
     /// A service that must answer afterwards, from one of its endpoints.
     pub(crate) witness: Option<Service>,
+    /// A service that must not answer afterwards: putting back what was not removed would hide it.
+    pub(crate) gone: Option<Service>,
 }
 
 /// How long an update cell of the first repetition is expected to take, nanoseconds.
@@ -122,6 +124,7 @@ pub(crate) fn run(
             Act::Sync => stay.sync_sampled(from, &next.to, &render, recorder)?,
         }
         see_it_answer(stay, next.witness.as_ref())?;
+        see_it_gone(stay, next.gone.as_ref())?;
         current = Some(next.to);
         drifted += 1;
         if drifted == drift(services) {
@@ -131,6 +134,10 @@ pub(crate) fn run(
     }
     put_back(stay, current.take().as_ref(), &render)?;
     recorder.fact("census_after_putting_back", stay.census(base)?);
+    // Position is a question of ours: an update must not have turned the list round.
+    if stay.spec.block == 0 {
+        stay.check_order()?;
+    }
     Ok(())
 }
 
@@ -146,6 +153,22 @@ fn put_back(
         .on_node(|| stay.datapath.carry_out(&undo))
         .map_err(|e| CellError::at(Stage::Measure, e))?;
     Ok(())
+}
+
+/// A removed service does not answer.
+fn see_it_gone(stay: &mut Stay<'_>, gone: Option<&Service>) -> Result<(), CellError> {
+    let Some(service) = gone else { return Ok(()) };
+    let silent = stay
+        .client
+        .is_silent(service.frontend)
+        .map_err(|e| CellError::at(Stage::Proof, e))?;
+    if silent {
+        return Ok(());
+    }
+    Err(CellError::at(
+        Stage::Proof,
+        format!("{} was removed and still answers", service.frontend),
+    ))
 }
 
 /// A changed service answers, from one of its endpoints.

@@ -89,3 +89,22 @@ claims_of() {
         [[ -z $verdict ]] || holds "$text" "$verdict"
     done <<<"$lines"
 }
+
+# watch_others: begins to watch what else this machine does; others_percent says it: processor time of neither this
+# script's children that were waited for nor kernel threads, in percent of all CPUs since then.
+watch_others() { read -r others_used others_own others_since <<<"$(processor_ticks) $(own_ticks) $(date +%s%N)"; }
+others_percent() {
+    awk -v used="$(($(processor_ticks) - others_used))" -v own="$(($(own_ticks) - others_own))" \
+        -v ns="$(($(date +%s%N) - others_since))" -v cpus="$(nproc)" \
+        'BEGIN { other = used - own; printf "%.2f", 100 * (other > 0 ? other : 0) / (ns / 1e7 * cpus) }'
+}
+# User and system time of everybody but kernel threads, hundredths of a second. Interrupts are nobody's.
+processor_ticks() {
+    local all kernel
+    all=$(awk '/^cpu /{print $2 + $3 + $4}' /proc/stat)
+    kernel=$(cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^.*) //' | awk '$2 == 2 {sum += $12 + $13} END {print sum + 0}')
+    echo $((all - kernel))
+}
+own_ticks() {
+    times | tail -n 1 | sed -E 's/m/ /g; s/s//g' | awk '{printf "%d", 100 * (60 * $1 + $2 + 60 * $3 + $4)}'
+}

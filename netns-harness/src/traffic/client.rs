@@ -19,6 +19,8 @@ use crate::service::{Endpoint, Frontend};
 /// A probe that is not answered within this time has failed. Long, because a kernel without preemption can
 /// keep a CPU inside another process's nftables transaction for seconds; such a sample is shown as it is.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long nobody has to answer to be silent: a hundred times what an answer takes.
+const SILENCE: Duration = Duration::from_millis(100);
 
 /// Opens flows in a lab's client namespace.
 #[derive(Debug)]
@@ -84,6 +86,30 @@ impl<'a> Client<'a> {
             .client
             .run(open_all)
             .map_err(|e| HarnessError::system("enter the client's namespace", e))?
+    }
+
+    /// Whether nobody answers one new flow to a destination.
+    ///
+    /// # Errors
+    /// No sources are left, or a socket could not be opened.
+    pub fn is_silent(&mut self, to: Frontend) -> Result<bool, HarnessError> {
+        let mut probes = self.prepare(&[to])?;
+        let failed = |e| HarnessError::system(format!("bound a probe of {to}"), e);
+        Ok(match probes.pop() {
+            Some(probe) => {
+                let probe = Probe {
+                    spin: false,
+                    ..probe
+                };
+                probe
+                    .socket
+                    .set_read_timeout(Some(SILENCE))
+                    .and_then(|()| probe.socket.set_write_timeout(Some(SILENCE)))
+                    .map_err(failed)?;
+                probe.run().is_err()
+            }
+            None => true,
+        })
     }
 
     /// Prepares and runs probes on the calling thread, in order; the server spins meanwhile.
