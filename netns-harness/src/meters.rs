@@ -3,6 +3,7 @@
 mod cgroup;
 mod conntrack;
 mod memory;
+mod placement;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,6 +13,8 @@ pub use conntrack::{Conntrack, conntrack};
 pub use memory::{
     KernelMemory, Settled, Still, kernel_memory, peak_during, possible_cpus, settle, still,
 };
+pub use placement::placement;
+pub(crate) use placement::siblings;
 
 /// Time that the hypervisor took from this machine's CPUs, nanoseconds since boot, summed over CPUs
 /// (`steal` of /proc/stat, 100 ticks a second: `proc_stat(5)`); none where it does not say.

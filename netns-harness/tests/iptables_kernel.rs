@@ -196,3 +196,24 @@ fn the_legacy_engine_states_what_its_tables_weigh_and_the_nft_engine_does_not() 
         assert_eq!(nft.stated_memory().unwrap(), []);
     });
 }
+
+#[test]
+fn the_kernel_s_own_copy_of_a_table_has_the_chains_and_the_matches_that_are_listed() {
+    isolated(|| {
+        let legacy = Iptables::legacy();
+        let to = population(5, 3);
+        legacy
+            .carry_out(&legacy.render(None, &to, &RenderOptions::by(Transport::Restore)))
+            .unwrap();
+        let info = netns_sys::x_tables::table_info("nat").unwrap();
+        // Of five services of three endpoints: 4 chains each, two jumps of three by chance. The table's end is
+        // taken for a chain, and kube-proxy's shared ones are there too.
+        assert_eq!(info.statistics, 5 * 2);
+        let saved = testing::tool("iptables-legacy-save", &["-t", "nat"], "");
+        let chains = saved.lines().filter(|l| l.starts_with(":KUBE")).count();
+        assert_eq!(info.chains as usize, chains + 1);
+        let stated = legacy.stated_memory().unwrap();
+        let blob = stated.iter().find(|(what, _)| what == "ip_tables nat blob");
+        assert_eq!(blob.unwrap().1, u64::from(info.size_bytes));
+    });
+}

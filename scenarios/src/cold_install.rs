@@ -7,16 +7,15 @@
 //! In a stay that goes on after it, where the services are left to the cells that follow, it is one install in the
 //! stay's own lab.
 //!
-//! Where N is large enough the kernel's memory is read before and after as well. That is one reading of a
-//! first install, with all that comes along once; scenario `memory` asks the same with more care.
+//! Where N is large enough the kernel's memory is read before and after as well, as scenario `memory` does for each of
+//! its pairs: the lab is there and empty, then the services are installed. That is one reading, with what comes along
+//! once in the life of a kernel, and without what the one before left to be used again.
 
 use std::time::Duration;
 
 use netns_harness::datapath::{RenderOptions, Transport};
-use netns_harness::lab::Lab;
 use netns_harness::meters::{self, KernelMemory};
-use netns_harness::traffic::Client;
-use schema::{Metric, Mode, Options, ScenarioKind, Stage};
+use schema::{Metric, Mode, Options, ScenarioKind};
 
 use crate::cost::{self, Size};
 use crate::recorder::Recorder;
@@ -104,8 +103,7 @@ impl Scenario for ColdInstall {
                 continue;
             }
             settled = settled.max(meters::settle(baseline, SETTLE)?);
-            let lab = Lab::pinned(stay.lab.pinning, &stay.spec.setup.sysctls)
-                .map_err(|e| CellError::at(Stage::Lab, e))?;
+            let lab = stay.another_lab()?;
             stay.in_lab(&lab, |stay| install(stay, &render, recorder))?;
         }
         recorder.fact("settled", settled.name());
@@ -157,25 +155,4 @@ fn still() -> Result<KernelMemory, CellError> {
 /// Whether one transaction costs the square of what it holds, so that chunks are measured too.
 const fn has_chunks(mode: Mode) -> bool {
     matches!(mode, Mode::Nftables | Mode::IptablesNft)
-}
-
-impl Stay<'_> {
-    /// Runs `act` in another lab, with a client that has used no flow there.
-    fn in_lab<T>(&mut self, lab: &Lab, act: impl FnOnce(&mut Stay<'_>) -> T) -> T {
-        let mut other = Stay {
-            spec: self.spec,
-            datapath: self.datapath,
-            lab,
-            client: Client::new(lab),
-            population: self.population,
-            rng: self.rng.clone(),
-            emit: self.emit,
-            clock_step_ns: self.clock_step_ns,
-            met: false,
-            cpus: self.cpus.clone(),
-        };
-        let done = act(&mut other);
-        self.rng = other.rng;
-        done
-    }
 }

@@ -193,7 +193,12 @@ fn check_room(stay: &Stay<'_>, before: &Seen) -> Result<(), CellError> {
     }
     let warm_ups = 1 + stay.spec.protocols.len() as u32;
     let flows = u64::from(stay.spec.flows + warm_ups * WARM_UP_BATCHES * BATCH);
-    let meters::Conntrack { count, max, .. } = before.conntrack;
+    let (Some(count), Some(max)) = (before.conntrack.count, before.conntrack.max) else {
+        return Err(CellError::at(
+            Stage::Counters,
+            "nf_conntrack_count or nf_conntrack_max cannot be read: whether the table has room is unknown",
+        ));
+    };
     if 2 * (count + flows) > max {
         return Err(CellError::at(
             Stage::Counters,
@@ -213,7 +218,11 @@ fn check_counters(
 ) -> Result<(), CellError> {
     let after = watch(stay)?;
     recorder.fact("probes", probes);
-    recorder.fact("conntrack_entries", after.conntrack.count);
+    let entries = after.conntrack.count;
+    recorder.fact(
+        "conntrack_entries",
+        entries.map_or_else(|| "unknown".to_owned(), |n| n.to_string()),
+    );
     let failed = |why: String| Err(CellError::at(Stage::Counters, why));
     match (before.conntrack.lost, after.conntrack.lost) {
         // Connection tracking may come with the first rules, and its statistics with it.
@@ -226,7 +235,7 @@ fn check_counters(
         (Some(_), None) => {
             return failed("the statistics of connection tracking are gone".to_owned());
         }
-        (None, None) if after.conntrack.max > 0 => recorder.fact(
+        (None, None) if after.conntrack.max.is_some() => recorder.fact(
             "conntrack_losses",
             "unknown: this kernel has no statistics of nf_conntrack (CONFIG_NF_CONNTRACK_PROCFS)",
         ),
@@ -242,10 +251,10 @@ fn check_counters(
                 ));
             }
         }
-        _ if after.conntrack.count > 0 => {
+        _ if entries.is_some_and(|n| n > 0) => {
             return failed(format!(
                 "{} tracked connections in a floor that tracks none",
-                after.conntrack.count
+                entries.unwrap_or_default()
             ));
         }
         _ => {}

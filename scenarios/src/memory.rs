@@ -1,19 +1,25 @@
 //! `memory`: what N services hold of the kernel's memory.
 //!
-//! The same three figures of /proc/meminfo for every mode, read when they stand still: installed, less
-//! the mean of before and after. Other processes of the host move these figures too: a difference is kept
-//! as it comes out, negative or not.
+//! The same three figures of /proc/meminfo for every mode, read when they stand still: with the services, less the
+//! mean of before and after. Each installation has a lab of its own, which is there and empty when memory is read
+//! before, and gone before the next one's: IPVS keeps the destinations that were removed for minutes and takes them
+//! back at the next install in the same namespace (`ip_vs_trash_get_dest`), so that in one lab they are never seen.
+//! Other processes of the host move these figures too: a difference is kept as it comes out, negative or not.
 //!
-//! The first install is not sampled. It brings along what stays behind for the next ones (tables, hooks,
-//! connection tracking, slabs and per-CPU pages that the kernel keeps for a while). It is proved by the census, followed to the tool's exit, charged to a memory cgroup
-//! where there can be one, and updated once to see the peak of that. No traffic runs between the readings,
-//! so the probes come last.
+//! Pages of per-CPU memory stay with the allocator for a while (`mm/percpu.c`), and no reading after an install is
+//! one from before it. That part is told from the reading before the first install.
+//!
+//! The first install is not sampled. It brings along what comes once in the life of a kernel. It is proved by the
+//! census, followed to the tool's exit, charged to a memory cgroup where there can be one, and updated once to see the
+//! peak of that. No traffic runs between the readings, so the probes come last.
 
 use std::time::Duration;
 
 use netns_harness::HarnessError;
 use netns_harness::datapath::{Batch, RenderOptions, Transport};
+use netns_harness::lab::Lab;
 use netns_harness::meters::{self, KernelMemory, MemoryCgroup, Still};
+use netns_sys::clock;
 use schema::{Metric, Mode, Options, ScenarioKind};
 
 use crate::cost::{self, Size};
@@ -28,15 +34,18 @@ const SETTLED_NS: u64 = 250_000_000;
 /// Probing up to a thousand services, nanoseconds.
 const PROOF_NS: u64 = 150_000_000;
 
-/// Install/remove pairs, all in one lab because of what labs cost; a lab for each pair was not tried. Stays
-/// differ by more than the pairs of one, so precision comes from stays. At the largest sizes an install
-/// takes up to ten seconds, and what it holds is far more than what other processes move.
-const fn pairs(services: u32) -> u32 {
-    if services > LARGE { 2 } else { 5 }
+/// Installs that are sampled, each in a lab of its own. Stays differ by more than the pairs of one, so precision
+/// comes from stays; where an install is long a difference of a few pages is nothing to what it holds.
+const fn pairs(install_ns: u64) -> usize {
+    if install_ns > LONG_NS { 2 } else { 6 }
 }
 
-/// From here on installs are long.
-const LARGE: u32 = 3_000;
+/// An install that takes longer than this is long.
+const LONG_NS: u64 = 10_000_000_000;
+/// How long the kernel may take to give back what a lab held.
+const GIVEN_BACK: Duration = Duration::from_secs(5);
+/// A lab's making and its end, nanoseconds.
+const LAB_NS: u64 = 400_000_000;
 
 /// A run that sweeps sizes asks the largest and what is within this factor of it: three half-decades, enough
 /// for a price per service. What fewer services hold is lost in what other processes move.
@@ -86,8 +95,8 @@ impl Scenario for Memory {
     fn expected_ns(&self, mode: Mode, size: Size, options: &Options, _request: &Request) -> u64 {
         let transport = transport_of(options);
         let install = cost::install_ns(mode, transport, false, size);
-        let pair = install + install / 4 + 2 * SETTLED_NS;
-        u64::from(pairs(size.services) + 1) * pair
+        let pair = install + install / 4 + 2 * SETTLED_NS + LAB_NS;
+        (pairs(install) as u64 + 1) * pair
             + 2 * cost::listing_ns(mode, size)
             + 2 * cost::update_ns(mode, transport, size)
             + 3 * SETTLED_NS
@@ -106,50 +115,102 @@ impl Scenario for Memory {
             ..stay.render_options(options)?
         };
         let batch = stay.datapath.render(None, stay.population, &render);
-        weigh(stay, &batch, recorder)?;
-        let update = stay.render_options(options)?;
-        recorder.fact("kernel_memory_update_peak", update_peak(stay, &update)?);
-        stay.damage()?;
-        recorder.fact("census_services", stay.census(stay.population)?);
-        stay.check_order()?;
-        stay.teardown()?;
-
         let mut sampled = Sampled::default();
-        let mut before = sampled.read()?;
-        let pairs = pairs(stay.spec.services);
+
+        let lab = stay.another_lab()?;
+        let untouched = sampled.read()?;
+        let install_ns = stay.in_lab(&lab, |stay| unsampled(stay, options, &batch, recorder))?;
+        let pairs = pairs(install_ns);
+        gone(lab, untouched)?;
+
         for pair in 1..=pairs {
-            let (done, peak) = meters::peak_during(|| install(stay, &batch))?;
-            done?;
-            let installed = sampled.read()?;
-            if pair == pairs {
-                // Connections are tracked from here on: the reading before has to do.
-                sampled.pair([before, installed, before], peak, recorder);
-                break;
-            }
-            stay.teardown()?;
-            let after = sampled.read()?;
-            sampled.pair([before, installed, after], peak, recorder);
-            before = after;
+            let lab = stay.another_lab()?;
+            let before = sampled.read()?;
+            let last = pair == pairs;
+            stay.in_lab(&lab, |stay| {
+                let (done, peak) = meters::peak_during(|| install(stay, &batch))?;
+                done?;
+                let installed = sampled.read()?;
+                sampled.pairs.push(Pair {
+                    before,
+                    installed,
+                    peak,
+                });
+                if last {
+                    stay.damage()?;
+                    stay.probe(recorder)?;
+                }
+                stay.teardown()
+            })?;
+            gone(lab, before)?;
         }
-        sampled.note(recorder);
-        stay.damage()?;
-        stay.probe(recorder)?;
-        stay.teardown()
+        let _empty = stay.another_lab()?;
+        let after = sampled.read()?;
+        sampled.note(untouched, after, recorder);
+        Ok(())
     }
 }
 
 fn install(stay: &Stay<'_>, batch: &Batch) -> Result<(), HarnessError> {
-    // What the apply holds open is closed before anything is read.
     stay.lab.on_node(|| stay.datapath.carry_out(batch))
+}
+
+/// What is asked once, of an install that is not sampled; how long that took, nanoseconds.
+fn unsampled(
+    stay: &mut Stay<'_>,
+    options: &Options,
+    batch: &Batch,
+    recorder: &mut Recorder,
+) -> Result<u64, CellError> {
+    let install_ns = weigh(stay, batch, recorder)?;
+    let update = stay.render_options(options)?;
+    recorder.fact("kernel_memory_update_peak", update_peak(stay, &update)?);
+    stay.damage()?;
+    recorder.fact("census_services", stay.census(stay.population)?);
+    stay.check_order()?;
+    stay.teardown()?;
+    Ok(install_ns)
+}
+
+/// Lets a lab go, and the kernel give back what it held.
+fn gone(lab: Lab, before: KernelMemory) -> Result<(), CellError> {
+    drop(lab);
+    meters::settle(before, GIVEN_BACK)?;
+    Ok(())
+}
+
+/// One sampled install.
+#[derive(Debug, Clone, Copy)]
+struct Pair {
+    /// In a lab with nothing installed.
+    before: KernelMemory,
+    installed: KernelMemory,
+    /// The largest total while installing, bytes.
+    peak: u64,
 }
 
 /// What was read so far.
 #[derive(Debug, Default)]
 struct Sampled {
-    /// Slab, vmalloc and per-CPU memory of each pair, bytes.
-    parts: [Vec<f64>; 3],
+    pairs: Vec<Pair>,
     readings: u32,
     restless: u32,
+}
+
+/// Bytes that are there only when installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Held {
+    slab: i64,
+    vmalloc: i64,
+    percpu: i64,
+    /// Of the peak.
+    peak: i64,
+}
+
+impl Held {
+    const fn total(self) -> i64 {
+        self.slab + self.vmalloc + self.percpu
+    }
 }
 
 impl Sampled {
@@ -160,31 +221,51 @@ impl Sampled {
         Ok(memory)
     }
 
-    /// One sample: the readings before, installed and after, and the largest total while installing.
-    fn pair(&mut self, readings: [KernelMemory; 3], peak: u64, recorder: &mut Recorder) {
-        let [slab, vmalloc, percpu, total] = [
-            |memory: KernelMemory| memory.slab_unreclaimable,
-            |memory: KernelMemory| memory.vmalloc_used,
-            |memory: KernelMemory| memory.percpu,
-            KernelMemory::total as fn(KernelMemory) -> u64,
-        ]
-        .map(|part| held(readings.map(part)));
-        for (all, part) in self.parts.iter_mut().zip([slab, vmalloc, percpu]) {
-            all.push(part as f64);
-        }
-        recorder.difference(Metric::KernelMemory, total);
-        let [before, installed, after] = readings.map(KernelMemory::total);
-        let peak = held([before, peak.max(installed), after]);
-        recorder.difference(Metric::KernelMemoryPeak, peak);
+    /// What each install held: `untouched` was read before the first of all, `after` when the last lab was gone.
+    fn held(&self, untouched: KernelMemory, after: KernelMemory) -> Vec<Held> {
+        let befores = self.pairs.iter().map(|pair| pair.before);
+        let afters = befores.clone().skip(1).chain([after]);
+        let of = |(pair, (before, after)): (&Pair, (KernelMemory, KernelMemory))| {
+            let part = |part: fn(KernelMemory) -> u64| {
+                difference([part(before), part(pair.installed), part(after)])
+            };
+            let (slab, vmalloc) = (part(|m| m.slab_unreclaimable), part(|m| m.vmalloc_used));
+            let percpu = pair.installed.percpu.cast_signed() - untouched.percpu.cast_signed();
+            let beyond = pair.peak.max(pair.installed.total()) - pair.installed.total();
+            Held {
+                slab,
+                vmalloc,
+                percpu,
+                peak: slab + vmalloc + percpu + beyond.cast_signed(),
+            }
+        };
+        self.pairs
+            .iter()
+            .zip(befores.clone().zip(afters))
+            .map(of)
+            .collect()
     }
 
-    fn note(&self, recorder: &mut Recorder) {
-        for (name, part) in ["slab", "vmalloc", "percpu"].into_iter().zip(&self.parts) {
-            recorder.fact(&format!("kernel_memory_{name}"), median(part));
+    fn note(&self, untouched: KernelMemory, after: KernelMemory, recorder: &mut Recorder) {
+        let all = self.held(untouched, after);
+        for held in &all {
+            recorder.difference(Metric::KernelMemory, held.total());
+            recorder.difference(Metric::KernelMemoryPeak, held.peak);
+        }
+        let middle = |name: &str, part: fn(&Held) -> i64| {
+            let part: Vec<f64> = all.iter().map(|held| part(held) as f64).collect();
+            (format!("kernel_memory_{name}"), median(&part))
+        };
+        for (name, bytes) in [
+            middle("slab", |held| held.slab),
+            middle("vmalloc", |held| held.vmalloc),
+            middle("percpu", |held| held.percpu),
+        ] {
+            recorder.fact(&name, bytes);
         }
         recorder.fact(
             "kernel_memory_source",
-            "SUnreclaim + VmallocUsed + Percpu of /proc/meminfo: installed - (before + after) / 2; the last pair: installed - before",
+            "SUnreclaim + VmallocUsed of /proc/meminfo: installed - (before + after) / 2, and Percpu: installed - before the first install; each install in a lab of its own",
         );
         recorder.fact(
             "kernel_memory_readings",
@@ -198,14 +279,17 @@ impl Sampled {
 
 /// What is there only when installed, bytes: less the mean of before and after, so that a steady drift
 /// cancels.
-fn held([before, installed, after]: [u64; 3]) -> i64 {
+const fn difference([before, installed, after]: [u64; 3]) -> i64 {
     installed.cast_signed() - u64::midpoint(before, after).cast_signed()
 }
 
-/// Installs: the tool is weighed, and the memory cgroup and the mode itself are asked.
-fn weigh(stay: &Stay<'_>, batch: &Batch, recorder: &mut Recorder) -> Result<(), CellError> {
-    let ((done, peak), charged) =
-        charged_during(|| netns_sys::process::weighing(|| install(stay, batch)));
+/// Installs: the tool is weighed, and the memory cgroup and the mode itself are asked. How long it took, nanoseconds.
+fn weigh(stay: &Stay<'_>, batch: &Batch, recorder: &mut Recorder) -> Result<u64, CellError> {
+    let ((done, peak, install_ns), charged) = charged_during(|| {
+        let start = clock::now();
+        let (done, peak) = netns_sys::process::weighing(|| install(stay, batch));
+        (done, peak, start.elapsed_ns())
+    });
     done?;
     if let Some(bytes) = peak {
         recorder.sample(Metric::ToolRss, bytes);
@@ -220,7 +304,7 @@ fn weigh(stay: &Stay<'_>, batch: &Batch, recorder: &mut Recorder) -> Result<(), 
     for (source, bytes) in stay.lab.on_node(|| stay.datapath.stated_memory())? {
         recorder.fact(&format!("stated_memory: {source}"), bytes);
     }
-    Ok(())
+    Ok(install_ns)
 }
 
 /// The largest total while the last service is removed, less what is installed, bytes: a table that is
@@ -261,17 +345,54 @@ fn charged_during<T>(act: impl FnOnce() -> T) -> (T, Result<(i64, &'static str),
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_steady_drift_cancels_and_a_fall_is_negative() {
-        // 100 bytes a reading come from elsewhere.
-        assert_eq!(held([1_000, 6_100, 1_200]), 5_000);
-        assert_eq!(held([1_000, 900, 1_000]), -100);
+    const fn memory(slab: u64, percpu: u64) -> KernelMemory {
+        KernelMemory {
+            slab_unreclaimable: slab,
+            vmalloc_used: 0,
+            percpu,
+        }
     }
 
     #[test]
-    fn every_size_has_at_least_two_pairs_and_the_smaller_ones_five() {
-        assert!((1..=100_000).step_by(97).all(|n| pairs(n) >= 2));
-        assert!((1..=LARGE).all(|n| pairs(n) >= 5));
+    fn a_steady_drift_cancels_and_a_fall_is_negative() {
+        // 100 bytes a reading come from elsewhere.
+        assert_eq!(difference([1_000, 6_100, 1_200]), 5_000);
+        assert_eq!(difference([1_000, 900, 1_000]), -100);
+    }
+
+    #[test]
+    fn the_next_lab_s_reading_before_is_the_one_after_and_the_last_has_one_of_its_own() {
+        let pair = |before, installed: u64| Pair {
+            before: memory(before, 0),
+            installed: memory(installed, 0),
+            peak: installed + 7,
+        };
+        let sampled = Sampled {
+            pairs: vec![pair(1_000, 6_100), pair(1_200, 6_300)],
+            ..Sampled::default()
+        };
+        let held = sampled.held(memory(0, 0), memory(1_400, 0));
+        let totals: Vec<i64> = held.iter().map(|h| h.total()).collect();
+        assert_eq!((totals, held[0].peak), (vec![5_000, 5_000], 5_007));
+    }
+
+    #[test]
+    fn per_cpu_pages_that_an_earlier_install_left_are_still_this_one_s() {
+        let sampled = Sampled {
+            pairs: vec![Pair {
+                before: memory(1_000, 90),
+                installed: memory(6_000, 100),
+                peak: 0,
+            }],
+            ..Sampled::default()
+        };
+        let held = sampled.held(memory(900, 10), memory(1_000, 90));
+        assert_eq!((held[0].percpu, held[0].slab), (90, 5_000));
+    }
+
+    #[test]
+    fn there_are_six_pairs_unless_an_install_is_long() {
+        assert_eq!((pairs(LONG_NS), pairs(LONG_NS + 1)), (6, 2));
     }
 
     #[test]

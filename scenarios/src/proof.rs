@@ -60,7 +60,8 @@ pub(crate) fn destination(mode: Mode, service: &Service, rng: &mut impl Rng) -> 
     }
 }
 
-/// Whoever answered must be one of the service's endpoints, and on a floor the very one that was asked.
+/// Whoever answered must be one of the service's endpoints, and on a floor the very one that was asked; and it must
+/// have been asked by the client itself.
 pub(crate) fn check_reached(
     mode: Mode,
     service: &Service,
@@ -71,6 +72,16 @@ pub(crate) fn check_reached(
         address: to.vip,
         port: to.port,
     };
+    // Clients are inside of the cluster, and no endpoint asks itself.
+    if reached.seen != reached.source {
+        return Err(CellError::at(
+            Stage::Proof,
+            format!(
+                "a flow of {} to {to} came to {} as one of {}: it was masqueraded",
+                reached.source, reached.endpoint, reached.seen
+            ),
+        ));
+    }
     let right = service.endpoints.contains(&reached.endpoint)
         && (!mode.is_floor() || reached.endpoint == asked);
     if right {

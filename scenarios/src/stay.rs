@@ -78,6 +78,34 @@ impl Stay<'_> {
         })
     }
 
+    /// A lab like the stay's own, fresh.
+    ///
+    /// # Errors
+    /// It cannot be built.
+    pub(crate) fn another_lab(&self) -> Result<Lab, CellError> {
+        Lab::pinned(self.lab.pinning, &self.spec.setup.sysctls)
+            .map_err(|e| CellError::at(Stage::Lab, e))
+    }
+
+    /// Runs `act` in another lab, with a client that has used no flow there.
+    pub(crate) fn in_lab<T>(&mut self, lab: &Lab, act: impl FnOnce(&mut Stay<'_>) -> T) -> T {
+        let mut other = Stay {
+            spec: self.spec,
+            datapath: self.datapath,
+            lab,
+            client: Client::new(lab),
+            population: self.population,
+            rng: self.rng.clone(),
+            emit: self.emit,
+            clock_step_ns: self.clock_step_ns,
+            met: false,
+            cpus: self.cpus.clone(),
+        };
+        let done = act(&mut other);
+        self.rng = other.rng;
+        done
+    }
+
     /// Makes a change untimed, and samples the largest resident set of the tools that made it. Following
     /// a tool to its exit costs it time, so a change is either weighed or timed.
     ///

@@ -2,6 +2,9 @@
 //! `run_in KERNEL PROGRAM…`. Ends with 1 when one of them did not succeed. scripts/verify/ipvs-in-guest runs test
 //! binaries so, on a kernel that has what the host's lacks.
 //!
+//! `run_in KERNEL --script FILE TOOL…` runs a script of sh, which finds the tools and those of every guest by PATH:
+//! scripts/verify/memory-trial measures so without any code of this project but the boot.
+//!
 //! This program is the guest's first process too. A job is it again, which starts the program of that number.
 
 use std::path::{Path, PathBuf};
@@ -24,15 +27,52 @@ fn main() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.as_slice() {
         [job, number] if job == "job" => start(number),
-        [spec, programs @ ..] if !programs.is_empty() => {
-            tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?
-                .block_on(run(spec, programs))
+        [job] if job == "script" => script(),
+        [spec, flag, file, tools @ ..] if flag == "--script" => {
+            let text = std::fs::read_to_string(file)?;
+            let mut further = vec![(PathBuf::from("/bin/sh"), which("sh")?)];
+            for tool in tools {
+                further.push((Path::new("/usr/bin").join(tool), which(tool)?));
+            }
+            let job = (file.as_str(), vec!["script".to_owned()], text);
+            block_on(run(spec, &further, &[job]))
         }
-        _ => Err("arguments: KERNEL PROGRAM…".into()),
+        [spec, programs @ ..] if !programs.is_empty() => {
+            let (mut further, mut jobs) = (Vec::new(), Vec::new());
+            for (number, program) in programs.iter().enumerate() {
+                let number = number.to_string();
+                further.push((place(&number), PathBuf::from(program)));
+                jobs.push((
+                    program.as_str(),
+                    vec!["job".to_owned(), number],
+                    String::new(),
+                ));
+            }
+            block_on(run(spec, &further, &jobs))
+        }
+        _ => Err("arguments: KERNEL PROGRAM…, or KERNEL --script FILE TOOL…".into()),
     }
 }
+
+fn block_on(ran: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(ran)
+}
+
+/// The file of a tool, by PATH.
+fn which(tool: &str) -> Result<PathBuf, Failure> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(tool));
+    let real = found.filter_map(|file| file.canonicalize().ok());
+    let mut real = real.filter(|file| guest::image::is_elf(file));
+    real.next()
+        .ok_or_else(|| format!("{tool} is not installed").into())
+}
+
+/// What a job is called, its arguments, and its standard input.
+type Job<'a> = (&'a str, Vec<String>, String);
 
 /// Where a program is in the guest.
 fn place(number: &str) -> PathBuf {
@@ -55,15 +95,22 @@ fn start(number: &str) -> Result<(), Failure> {
     std::process::exit(status.code().unwrap_or(1));
 }
 
-async fn run(spec: &str, programs: &[String]) -> Result<(), Failure> {
+/// In the guest: the script on standard input, its two outputs as one.
+fn script() -> Result<(), Failure> {
+    use std::os::fd::AsFd as _;
+    let errors = std::io::stdout().as_fd().try_clone_to_owned()?;
+    let status = Command::new("/bin/sh").arg("-s").stderr(errors).status()?;
+    std::process::exit(status.code().unwrap_or(1));
+}
+
+/// Boots with programs, each at its place and from its file, and runs the jobs.
+async fn run(spec: &str, programs: &[(PathBuf, PathBuf)], jobs: &[Job<'_>]) -> Result<(), Failure> {
     let kernel = guest::kernel::resolve(spec, &Cache::of_user())?;
     let folder = tempfile::tempdir()?;
     let initramfs = folder.path().join("initramfs");
-    let places: Vec<PathBuf> = (0..programs.len()).map(|n| place(&n.to_string())).collect();
-    let further: Vec<(&Path, &Path)> = places
+    let further: Vec<(&Path, &Path)> = programs
         .iter()
-        .zip(programs)
-        .map(|(at, from)| (at.as_path(), Path::new(from)))
+        .map(|(at, from)| (at.as_path(), from.as_path()))
         .collect();
     guest::image::build_with(&std::env::current_exe()?, &further, &kernel, &initramfs)?;
     let (accelerator, _) = Accelerator::prove(&kernel.image, &initramfs).await;
@@ -78,7 +125,7 @@ async fn run(spec: &str, programs: &[String]) -> Result<(), Failure> {
         console: folder.path().join("console.log"),
         deadline: Duration::from_secs(120),
     };
-    let ran = run_all(&boot, programs).await;
+    let ran = run_all(&boot, jobs).await;
     if ran.is_err() {
         // What a kernel said before it went is nowhere else.
         eprintln!("{}", std::fs::read_to_string(&boot.console)?);
@@ -86,31 +133,31 @@ async fn run(spec: &str, programs: &[String]) -> Result<(), Failure> {
     ran
 }
 
-async fn run_all(boot: &Boot, programs: &[String]) -> Result<(), Failure> {
+async fn run_all(boot: &Boot, jobs: &[Job<'_>]) -> Result<(), Failure> {
     let mut machine = Machine::boot(boot).await?;
     eprintln!("{:?}", machine.ready);
     let mut failed = Vec::new();
-    for (number, program) in programs.iter().enumerate() {
+    for (name, arguments, input) in jobs {
         let ask = Ask::Run {
-            arguments: vec!["job".to_owned(), number.to_string()],
-            input: String::new(),
+            arguments: arguments.clone(),
+            input: input.clone(),
         };
         machine.ask(&ask).await?;
         let status = loop {
             match machine.next(SILENCE).await? {
                 Next::Line(Line::Output(text)) => println!("{text}"),
                 Next::Line(Line::Said(Said::Ended { status, stderr })) => {
-                    eprintln!("{program}: {status} {stderr}");
+                    eprintln!("{name}: {status} {stderr}");
                     break status;
                 }
                 Next::Line(Line::Said(said)) => eprintln!("{said:?}"),
                 Next::Late => {
-                    return Err(format!("{program}: silent for {} s", SILENCE.as_secs()).into());
+                    return Err(format!("{name}: silent for {} s", SILENCE.as_secs()).into());
                 }
             }
         };
         if status != "exit status: 0" {
-            failed.push(program.as_str());
+            failed.push(*name);
         }
     }
     machine.off(Duration::from_secs(10)).await;

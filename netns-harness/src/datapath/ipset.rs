@@ -196,9 +196,9 @@ impl Datapath for Ipset {
         })
     }
 
-    fn stated_memory(&self) -> Result<Vec<(&'static str, u64)>, HarnessError> {
+    fn stated_memory(&self) -> Result<Vec<(String, u64)>, HarnessError> {
         let bytes = listed_sets()?.iter().map(|set| set.memory_bytes).sum();
-        let mut stated = vec![("ipset list: Size in memory", bytes)];
+        let mut stated = vec![("ipset list: Size in memory".to_owned(), bytes)];
         if self.engine == Engine::Legacy {
             stated.extend(foreign::legacy_blobs()?);
         }

@@ -318,7 +318,7 @@ pub trait Datapath: Send + Sync {
     ///
     /// # Errors
     /// The listing failed.
-    fn stated_memory(&self) -> Result<Vec<(&'static str, u64)>, HarnessError> {
+    fn stated_memory(&self) -> Result<Vec<(String, u64)>, HarnessError> {
         Ok(Vec::new())
     }
 

@@ -111,6 +111,14 @@ impl Drop for MemoryCgroup {
     }
 }
 
+/// Whether the kernel memory of this process's acts is charged to a cgroup below the root; `None` where the kernel
+/// does not say.
+pub(super) fn is_limited() -> Option<bool> {
+    let cgroups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = home(&cgroups, Version::One).or_else(|| home(&cgroups, Version::Two))?;
+    Some(path != "/")
+}
+
 fn move_here(group: &Path) -> Result<(), String> {
     // 0 is the writer, in whatever PID namespace.
     fs::write(group.join("cgroup.procs"), "0")

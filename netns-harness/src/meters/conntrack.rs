@@ -7,16 +7,16 @@ use crate::HarnessError;
 /// Connection tracking of the calling thread's namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Conntrack {
-    /// Entries now.
-    pub count: u64,
+    /// Entries now; none where the kernel does not say, as below.
+    pub count: Option<u64>,
     /// The table's limit.
-    pub max: u64,
+    pub max: Option<u64>,
     /// insert_failed + drop + early_drop, over all CPUs, since the namespace was made; none where the kernel does not
     /// say (no `CONFIG_NF_CONNTRACK_PROCFS`, or no connection tracking).
     pub lost: Option<u64>,
 }
 
-/// Reads the calling thread's namespace's connection tracking; zero and unknown where the kernel has none.
+/// Reads the calling thread's namespace's connection tracking; nothing is known where the kernel has none.
 ///
 /// # Errors
 /// A file that exists cannot be read, or lacks a counter.
@@ -25,7 +25,6 @@ pub fn conntrack() -> Result<Conntrack, HarnessError> {
         netns_sys::isolation::read_sysctl(name)
             .ok()
             .and_then(|t| t.parse().ok())
-            .unwrap_or(0)
     };
     // thread-self, not self: /proc/net is the main thread's.
     let lost = match fs::read_to_string("/proc/thread-self/net/stat/nf_conntrack") {

@@ -33,6 +33,7 @@ pub struct Client<'a> {
 #[derive(Debug)]
 pub struct Probe {
     socket: Socket,
+    source: SocketAddrV4,
     to: SocketAddrV4,
     protocol: Protocol,
     token: [u8; 8],
@@ -46,6 +47,10 @@ pub struct Reached {
     pub latency_ns: u64,
     /// Who answered.
     pub endpoint: Endpoint,
+    /// From where the client asked.
+    pub source: SocketAddrV4,
+    /// From where the endpoint saw it ask.
+    pub seen: SocketAddrV4,
 }
 
 impl<'a> Client<'a> {
@@ -169,6 +174,7 @@ fn open(flows: &mut Flows, frontend: Frontend, spin: bool) -> Result<Probe, Harn
     let token = u64::from(flows.used()).to_be_bytes();
     Ok(Probe {
         socket,
+        source,
         to,
         protocol: frontend.protocol,
         token,
@@ -198,14 +204,20 @@ impl Probe {
                 "the answer is to another datagram",
             ));
         }
-        let [a, b, c, d, high, low, ..] = answer;
-        let endpoint = Endpoint {
-            address: Ipv4Addr::new(a, b, c, d),
-            port: u16::from_be_bytes([high, low]),
+        let address = |at: usize| {
+            let [a, b, c, d, high, low] = std::array::from_fn(|i| answer[at + i]);
+            let port = u16::from_be_bytes([high, low]);
+            SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port)
         };
+        let (reached, seen) = (address(0), address(6));
         Ok(Reached {
             latency_ns,
-            endpoint,
+            endpoint: Endpoint {
+                address: *reached.ip(),
+                port: reached.port(),
+            },
+            source: self.source,
+            seen,
         })
     }
 

@@ -14,5 +14,5 @@ pub use server::Server;
 /// Port on which every endpoint is served.
 pub const ENDPOINT_PORT: u16 = 8080;
 
-/// Length of an answer: the endpoint's address and port, big-endian.
-const ANSWER_BYTES: usize = 6;
+/// Length of an answer: the endpoint's address and port, then those of who asked, big-endian.
+const ANSWER_BYTES: usize = 12;

@@ -1,5 +1,5 @@
 //! One thread that answers for every endpoint, TCP and UDP, and says in its answer on which endpoint it
-//! was reached. While a probe is timed it spins (with a CPU of its own), so that the price of waking it
+//! was reached and by whom. While a probe is timed it spins (with a CPU of its own), so that the price of waking it
 //! is not counted as the path's.
 
 use std::io::{self, IoSlice, IoSliceMut, Write};
@@ -177,25 +177,30 @@ fn serve(tcp: &TcpListener, udp: &UdpSocket, shared: &Shared, may_spin: bool) {
     }
 }
 
-fn name(address: Ipv4Addr, port: u16) -> [u8; ANSWER_BYTES] {
-    let ([a, b, c, d], [high, low]) = (address.octets(), port.to_be_bytes());
-    [a, b, c, d, high, low]
+/// Who was reached, and who asked.
+fn answer(reached: SocketAddrV4, asked: SocketAddrV4) -> [u8; ANSWER_BYTES] {
+    let mut answer = [0; ANSWER_BYTES];
+    for (place, of) in answer.chunks_exact_mut(6).zip([reached, asked]) {
+        place[..4].copy_from_slice(&of.ip().octets());
+        place[4..].copy_from_slice(&of.port().to_be_bytes());
+    }
+    answer
 }
 
 /// Accepts one connection, names the endpoint, closes. The client ends with a reset, so nothing stays
 /// in TIME_WAIT on either side.
 fn answer_connection(tcp: &TcpListener) -> bool {
-    let Ok((mut stream, _)) = tcp.accept() else {
+    let Ok((mut stream, asked)) = tcp.accept() else {
         return false;
     };
-    if let Ok(SocketAddr::V4(local)) = stream.local_addr() {
+    if let (Ok(SocketAddr::V4(local)), SocketAddr::V4(asked)) = (stream.local_addr(), asked) {
         // A client that is already gone is its own witness.
-        let _ = stream.write_all(&name(*local.ip(), local.port()));
+        let _ = stream.write_all(&answer(local, asked));
     }
     true
 }
 
-/// Answers one datagram: the endpoint's name, then the datagram itself.
+/// Answers one datagram: who was reached and who asked, then the datagram itself.
 fn answer_datagram(udp: &UdpSocket) -> nix::Result<bool> {
     let mut payload = [0; 64];
     let mut control = nix::cmsg_space!(libc::in_pktinfo);
@@ -220,8 +225,8 @@ fn answer_datagram(udp: &UdpSocket) -> nix::Result<bool> {
         let hit = Ipv4Addr::from_bits(u32::from_be(info.ipi_addr.s_addr));
         info.ipi_ifindex = 0;
         info.ipi_spec_dst = info.ipi_addr;
-        let port = super::ENDPOINT_PORT;
-        let answer = name(hit, port);
+        let reached = SocketAddrV4::new(hit, super::ENDPOINT_PORT);
+        let answer = answer(reached, SocketAddrV4::new(from.ip(), from.port()));
         let parts = [IoSlice::new(&answer), IoSlice::new(&payload[..length])];
         sendmsg(
             udp.as_raw_fd(),

@@ -17,6 +17,11 @@ const ENTRIES: usize = 40;
 /// Where `struct ipt_entry` holds `counters.pcnt`: after `struct ipt_ip` (84), nfcache, two offsets of 2,
 /// and comefrom.
 const PACKETS: usize = 96;
+/// Where it holds `target_offset`; `next_offset` is behind it.
+const OFFSETS: usize = 88;
+/// Where its matches begin. Match and target begin with their size and a name of 29.
+const MATCHES: usize = 112;
+const EXTENSION_NAME: std::ops::Range<usize> = 2..31;
 /// The newest revision of a match that is not newer than the one asked for.
 const GET_REVISION_MATCH: libc::c_int = 66;
 /// The same of a target.
@@ -54,6 +59,10 @@ pub struct TableInfo {
     /// Bytes of the blob that holds them: one copy for all CPUs, counters apart (`get_info` in
     /// `net/ipv4/netfilter/ip_tables.c`).
     pub size_bytes: u32,
+    /// Chains that are not built in, and the table's end, which the kernel takes for one (`translate_table`).
+    pub chains: u32,
+    /// Matches of kind `statistic`, which hold memory of their own.
+    pub statistics: u32,
 }
 
 /// What a table of the calling thread's network namespace holds. Asking makes the table if it is not there.
@@ -61,15 +70,63 @@ pub struct TableInfo {
 /// # Errors
 /// As [`table`].
 pub fn table_info(name: &str) -> io::Result<TableInfo> {
-    let mut info = [0; INFO];
-    put(&mut info[..32], name)?;
-    ask(GET_INFO, &mut info)?;
+    let (info, blob) = entries(name)?;
     // The last two of its numbers.
     let [.., a, b, c, d, e, f, g, h] = info;
+    let (chains, statistics) =
+        walk(&blob[ENTRIES..]).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADMSG))?;
     Ok(TableInfo {
         entries: u32::from_ne_bytes([a, b, c, d]),
         size_bytes: u32::from_ne_bytes([e, f, g, h]),
+        chains,
+        statistics,
     })
+}
+
+/// What the kernel says of a table, and its entries behind [`ENTRIES`] bytes.
+fn entries(name: &str) -> io::Result<([u8; INFO], Vec<u8>)> {
+    let mut info = [0; INFO];
+    put(&mut info[..32], name)?;
+    ask(GET_INFO, &mut info)?;
+    let [.., a, b, c, d] = info;
+    let size = u32::from_ne_bytes([a, b, c, d]);
+    let mut blob = vec![0; ENTRIES + size as usize];
+    put(&mut blob[..32], name)?;
+    blob[32..36].copy_from_slice(&size.to_ne_bytes());
+    ask(GET_ENTRIES, &mut blob)?;
+    Ok((info, blob))
+}
+
+/// Targets of the kind that stands at the head of a chain, and matches of kind `statistic`.
+fn walk(mut blob: &[u8]) -> Option<(u32, u32)> {
+    let (mut chains, mut statistics) = (0, 0);
+    while !blob.is_empty() {
+        let target = usize::from(half(blob, OFFSETS)?);
+        let next = usize::from(half(blob, OFFSETS + 2)?);
+        let mut at = MATCHES;
+        while at < target {
+            let of = blob.get(at..target)?;
+            statistics += u32::from(named(of, "statistic")?);
+            at += usize::from(half(of, 0)?).max(1);
+        }
+        chains += u32::from(named(blob.get(target..)?, "ERROR")?);
+        blob = blob.get(next.max(1)..)?;
+    }
+    Some((chains, statistics))
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+/// Whether a match or target has that name.
+fn named(extension: &[u8], name: &str) -> Option<bool> {
+    let field = extension.get(EXTENSION_NAME)?;
+    Some(
+        field
+            .strip_prefix(name.as_bytes())
+            .is_some_and(|rest| rest.first() == Some(&0)),
+    )
 }
 
 /// Packets that a built-in chain has counted.
@@ -87,19 +144,13 @@ pub struct ChainPackets {
 /// # Errors
 /// As [`table`]; `EAGAIN` when the table was replaced meanwhile.
 pub fn prerouting_packets(name: &str) -> io::Result<ChainPackets> {
-    let mut info = [0; INFO];
-    put(&mut info[..32], name)?;
-    ask(GET_INFO, &mut info)?;
+    let (info, entries) = entries(name)?;
     let number = |at: usize| {
         let bytes = [info[at], info[at + 1], info[at + 2], info[at + 3]];
         u32::from_ne_bytes(bytes) as usize
     };
     // A name of 32, valid_hooks, hook_entry[5], underflow[5], num_entries, size.
-    let (first, policy, size) = (number(36), number(56), number(80));
-    let mut entries = vec![0; ENTRIES + size];
-    put(&mut entries[..32], name)?;
-    entries[32..36].copy_from_slice(&(size as u32).to_ne_bytes());
-    ask(GET_ENTRIES, &mut entries)?;
+    let (first, policy) = (number(36), number(56));
     let packets = |entry: usize| {
         let at = ENTRIES + entry + PACKETS;
         let bytes = entries

@@ -289,6 +289,14 @@ fn whatever_is_not_the_layout_is_refused() {
             "-A KUBE-ID-00 -m mark --mark 0x100000/0xf00000",
             "-A KUBE-ID-00 -p tcp -m mark --mark 0x100000/0xf00000",
         ),
+        // The conditions of masquerading: the endpoint's own address, the cluster's network.
+        (" -s 10.128.0.0 -j KUBE-MARK-MASQ", " -j KUBE-MARK-MASQ"),
+        (" ! -s 10.128.0.0/9", ""),
+        (" ! -s 10.128.0.0/9", " ! -s 10.128.0.0/10"),
+        (
+            "-A KUBE-MARK-MASQ",
+            "-A KUBE-SERVICES -j KUBE-MARK-MASQ\n-A KUBE-MARK-MASQ",
+        ),
         // A foreign rule and a foreign chain.
         (
             "-A KUBE-MARK-MASQ",

@@ -37,7 +37,6 @@ pub(super) fn relation(tables: &Tables, sets: &Sets) -> Result<Relation, String>
         let Some(chain) = chains.get(id) else {
             return Err(format!("the mark of {frontend} leads nowhere"));
         };
-        layout_check::service(nat, chain, &mut reached)?;
         let to = (frontend.vip, frontend.port, frontend.protocol);
         let masquerade = nat.chains[*chain].first().and_then(Rule::exact_destination);
         if masquerade.is_some_and(|other| other != to) {
@@ -45,6 +44,7 @@ pub(super) fn relation(tables: &Tables, sets: &Sets) -> Result<Relation, String>
                 "{frontend} leads to {chain}, another service's chain"
             ));
         }
+        layout_check::service(nat, chain, to, &mut reached)?;
         let mark = id.mark().value;
         let forwarded = index.trace("PREROUTING", to, mark)?;
         if forwarded != index.trace("OUTPUT", to, mark)? {

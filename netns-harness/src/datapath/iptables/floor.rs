@@ -2,8 +2,9 @@
 
 use schema::Mode;
 
+use super::tables::Tables;
 use super::tool;
-use super::{damage, foreign, meaning_of, restore};
+use super::{damage, foreign, layout_check, meaning_of, restore};
 use crate::HarnessError;
 use crate::datapath::{
     Batch, Damage, Datapath, Engine, Inventory, NatCounters, Payload, RenderOptions, Sockets,
@@ -64,7 +65,21 @@ impl Datapath for Conntrack {
 
     fn census(&self) -> Result<Relation, HarnessError> {
         foreign::no_other(Engine::Legacy)?;
-        meaning_of(&tool::listed(TOOL)?)
+        let tables = tool::listed(TOOL)?;
+        // A rule that no service needs would be paid for by every packet of the floor.
+        if tables.rules() + tables.own_chains() > 0 {
+            let mut wanted = Tables::default();
+            wanted
+                .restore(RULES)
+                .expect("our own rules are restore input");
+            layout_check::shared(&tables, &wanted, |_| false).map_err(|text| {
+                HarnessError::Listing {
+                    what: "conntrack floor",
+                    text,
+                }
+            })?;
+        }
+        meaning_of(&tables)
     }
 
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {

@@ -4,20 +4,17 @@
 use nft_codec::{Act, Connection, EncodedBatch, NftError, Op, TableId};
 
 use super::tables::Tables;
-use super::tool;
+use super::{allocated, tool};
 use crate::HarnessError;
 use crate::datapath::{Engine, Socket, Sockets};
+use crate::meters;
 use crate::relation::Relation;
 
 /// Tables that `iptables-nft` makes in family ip (iptables 1.8.9, `iptables/nft.c`, `xtables_ipv4`).
 const XTABLES: &[&str] = &["filter", "nat", "mangle", "raw", "security"];
 
-/// Tables of the legacy engine whose size can be asked for, and what the answer is called.
-const BLOBS: &[(&str, &str)] = &[
-    ("filter", "ip_tables filter blob"),
-    ("nat", "ip_tables nat blob"),
-    ("mangle", "ip_tables mangle blob"),
-];
+/// Tables of the legacy engine that a mode writes to.
+const BLOBS: &[&str] = &["filter", "nat", "mangle"];
 
 /// Emptying restores name every built-in chain, so that without --noflush the table holds nothing else.
 const EMPTY_TABLES: &str = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n\
@@ -154,20 +151,22 @@ fn legacy_tables() -> Result<Vec<String>, HarnessError> {
     }
 }
 
-/// Bytes of the blob of rules that the legacy engine holds for each table; only tables that are there are
+/// Bytes that the legacy engine holds for each table, by what they are for; only tables that are there are
 /// asked for, as asking makes them.
 ///
 /// # Errors
 /// The kernel refused to say.
-pub(in crate::datapath) fn legacy_blobs() -> Result<Vec<(&'static str, u64)>, HarnessError> {
+pub(in crate::datapath) fn legacy_blobs() -> Result<Vec<(String, u64)>, HarnessError> {
     let there = legacy_tables()?;
+    let cpus = meters::possible_cpus().unwrap_or(1).into();
     let mut stated = Vec::new();
-    for (table, source) in BLOBS {
+    for table in BLOBS {
         if there.iter().any(|name| name == table) {
             let info = netns_sys::x_tables::table_info(table).map_err(|e| {
                 HarnessError::system(format!("ask for the size of table {table}"), e)
             })?;
-            stated.push((*source, u64::from(info.size_bytes)));
+            let parts = allocated::parts(info, cpus);
+            stated.extend(parts.map(|(what, bytes)| (format!("ip_tables {table} {what}"), bytes)));
         }
     }
     Ok(stated)

@@ -2,13 +2,16 @@
 //! goes (masquerading, filter rules, the length and order of KUBE-SERVICES) still decides what it costs.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::net::Ipv4Addr;
 
 use super::layout::{NAT_CHAINS, RestoreText};
-use super::rule::{Rule, Target};
+use super::rule::{Match, Rule, Target};
 use super::tables::{Table, Tables};
-use crate::service::Frontend;
+use super::trace::Destination;
+use crate::service::{CLUSTER_CIDR, Cidr, Frontend};
 
 const PORTALS: &str = "KUBE-SERVICES";
+const MASQUERADE: &str = "KUBE-MARK-MASQ";
 
 /// The frontends of KUBE-SERVICES, in the order in which a packet passes them.
 pub(super) fn portals(tables: &Tables) -> Vec<Frontend> {
@@ -115,13 +118,19 @@ fn services(nat: &Table, last: Option<&Rule>) -> Result<(), String> {
         else {
             return Err(format!("a rule of {PORTALS} is no service's"));
         };
+        if *rule != of_service(destination, chain) {
+            return Err(format!(
+                "the rule of {PORTALS} for {}:{} has further conditions",
+                destination.0, destination.1
+            ));
+        }
         if !seen.insert(destination) {
             return Err(format!(
                 "{PORTALS} has two rules for {}:{}",
                 destination.0, destination.1
             ));
         }
-        service(nat, chain, &mut reached)?;
+        service(nat, chain, destination, &mut reached)?;
     }
     let own: BTreeMap<_, _> = nat
         .chains
@@ -134,34 +143,107 @@ fn services(nat: &Table, last: Option<&Rule>) -> Result<(), String> {
     }
 }
 
-/// A service's chain: masquerade for outsiders, then one jump an endpoint; an endpoint's chain: hairpin
-/// masquerade, then DNAT.
+const fn one(address: Ipv4Addr) -> Match<Cidr> {
+    Match {
+        value: Cidr {
+            network: address,
+            prefix: 32,
+        },
+        negated: false,
+    }
+}
+
+/// A jump for packets to a service and for no other reason.
+fn of_service((vip, port, protocol): Destination, chain: &str) -> Rule {
+    Rule {
+        destination: Some(one(vip)),
+        protocol: Some(protocol.name().to_owned()),
+        destination_port: Some(port),
+        target: Target::Jump(chain.to_owned()),
+        ..Rule::default()
+    }
+}
+
+/// A service's chain: masquerade for packets to it from outside of the cluster, then one jump an endpoint; an
+/// endpoint's chain: masquerade for packets of the endpoint itself, then DNAT. Nothing else, and under no other
+/// conditions.
 ///
 /// # Errors
-/// The chain that is not so.
+/// The chain that is not so, and in what.
 pub(in crate::datapath) fn service<'a>(
     nat: &'a Table,
     chain: &'a str,
+    to: Destination,
     reached: &mut BTreeSet<&'a str>,
 ) -> Result<(), String> {
     let odd = |chain: &str| format!("chain {chain} is not as kube-proxy writes it");
-    let masquerades = |rule: &Rule| rule.target == Target::Jump("KUBE-MARK-MASQ".to_owned());
     reached.insert(chain);
     let rules = nat.chains.get(chain).ok_or_else(|| odd(chain))?;
     let (first, jumps) = rules.split_first().ok_or_else(|| odd(chain))?;
-    if !masquerades(first) || first.source.as_ref().is_none_or(|s| !s.negated) || jumps.is_empty() {
+    let outsiders = Rule {
+        source: Some(Match {
+            value: CLUSTER_CIDR,
+            negated: true,
+        }),
+        ..of_service(to, MASQUERADE)
+    };
+    if *first != outsiders {
+        return Err(format!(
+            "{}: its first rule does not masquerade just what comes to {}:{}/{} from outside of {CLUSTER_CIDR}",
+            odd(chain),
+            to.0,
+            to.1,
+            to.2
+        ));
+    }
+    if jumps.is_empty() {
         return Err(odd(chain));
     }
     for jump in jumps {
-        let Target::Jump(endpoint) = &jump.target else {
+        let Target::Jump(own) = &jump.target else {
             return Err(odd(chain));
         };
-        match nat.chains.get(endpoint).map(Vec::as_slice) {
-            Some([hairpin, dnat])
-                if masquerades(hairpin) && matches!(dnat.target, Target::Dnat(_)) => {}
-            _ => return Err(odd(endpoint)),
+        let plain = Rule {
+            probability: jump.probability,
+            target: jump.target.clone(),
+            ..Rule::default()
+        };
+        if *jump != plain {
+            return Err(format!("{}: a choice has further conditions", odd(chain)));
         }
-        reached.insert(endpoint);
+        endpoint(nat, own, to)?;
+        reached.insert(own);
     }
     Ok(())
+}
+
+fn endpoint(nat: &Table, chain: &str, to: Destination) -> Result<(), String> {
+    let odd = || format!("chain {chain} is not as kube-proxy writes it");
+    let Some([hairpin, translate]) = nat.chains.get(chain).map(Vec::as_slice) else {
+        return Err(odd());
+    };
+    let Target::Dnat(endpoint) = translate.target else {
+        return Err(odd());
+    };
+    let itself = Rule {
+        source: Some(one(endpoint.address)),
+        target: Target::Jump(MASQUERADE.to_owned()),
+        ..Rule::default()
+    };
+    if *hairpin != itself {
+        return Err(format!(
+            "{}: its first rule does not masquerade just what comes from {} itself",
+            odd(),
+            endpoint.address
+        ));
+    }
+    let translates = Rule {
+        protocol: Some(to.2.name().to_owned()),
+        target: Target::Dnat(endpoint),
+        ..Rule::default()
+    };
+    match *translate == translates {
+        true => Ok(()),
+        false => Err(format!("{}: its DNAT has other conditions", odd())),
+    }
 }

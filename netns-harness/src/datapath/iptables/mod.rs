@@ -4,6 +4,7 @@
 //!
 //! The law of size (tested) is in [`LAW`].
 
+mod allocated;
 mod commands;
 mod damage;
 mod exec;
@@ -229,9 +230,9 @@ impl Datapath for Iptables {
         Ok(tool::listed(self.tool())?.inventory())
     }
 
-    /// Of the legacy engine: the size of each table's blob of rules, once for all CPUs and without their
-    /// counters (`struct ipt_getinfo`). nf_tables states nothing of the kind.
-    fn stated_memory(&self) -> Result<Vec<(&'static str, u64)>, HarnessError> {
+    /// Of the legacy engine: what each table's listing comes to in the kernel. nf_tables states nothing of the
+    /// kind.
+    fn stated_memory(&self) -> Result<Vec<(String, u64)>, HarnessError> {
         match self.engine {
             Engine::Legacy => foreign::legacy_blobs(),
             Engine::Nft => Ok(Vec::new()),

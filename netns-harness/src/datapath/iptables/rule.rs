@@ -28,9 +28,8 @@ pub(in crate::datapath) enum Target {
     Dnat(Endpoint),
     /// `-j MASQUERADE`.
     Masquerade,
-    /// `-j MARK`, whatever the operation: only the masquerade bit is written so, and it does not decide
-    /// where a new flow goes.
-    Mark,
+    /// `-j MARK`: bits of `mask` are cleared, then those of `value` turned (`mark_tg` in net/netfilter/xt_mark.c).
+    Mark { value: u32, mask: u32 },
     /// `-j SET --map-set NAME dst,dst --map-mark`: the mark that the set has for the destination.
     MapMark(String),
 }
@@ -54,6 +53,8 @@ pub(in crate::datapath) struct Rule {
     /// `mark`, `conntrack`, `addrtype`: matches on state that a first packet does not have.
     pub(in crate::datapath) state: Option<State>,
     pub(in crate::datapath) target: Target,
+    /// `MASQUERADE --random-fully`.
+    pub(in crate::datapath) random_fully: bool,
     /// Words that were not understood.
     pub(in crate::datapath) unknown: Vec<String>,
 }
@@ -110,15 +111,25 @@ fn cidr(text: &str) -> Option<Cidr> {
     })
 }
 
-/// `0x4000/0x4000`, as it is sent and as it is saved.
-fn mark(text: &str, negated: bool) -> Option<State> {
-    let number = |text: &str| u32::from_str_radix(text.strip_prefix("0x")?, 16).ok();
+fn number(text: &str) -> Option<u32> {
+    u32::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+}
+
+/// `0x4000/0x4000`.
+fn value_and_mask(text: &str) -> Option<(u32, u32)> {
     let (value, mask) = text.split_once('/')?;
-    Some(State::Mark {
-        value: number(value)?,
-        mask: number(mask)?,
-        negated,
-    })
+    Some((number(value)?, number(mask)?))
+}
+
+/// What an operation of target MARK does, as it is sent and as it is saved.
+fn marking(operation: &str, word: &str) -> Option<Target> {
+    let (value, mask) = match operation {
+        "--set-xmark" => value_and_mask(word)?,
+        "--or-mark" => (number(word)?, number(word)?),
+        "--xor-mark" => (number(word)?, 0),
+        _ => return None,
+    };
+    Some(Target::Mark { value, mask })
 }
 
 fn endpoint(text: &str) -> Option<Endpoint> {
@@ -161,7 +172,12 @@ pub(in crate::datapath) fn parse(words: &[String]) -> Rule {
                 !negated && rule.probability.is_some()
             }
             "--mark" => {
-                rule.state = words.next().and_then(|w| mark(w, negated));
+                let mark = words.next().and_then(value_and_mask);
+                rule.state = mark.map(|(value, mask)| State::Mark {
+                    value,
+                    mask,
+                    negated,
+                });
                 rule.state.is_some()
             }
             "--dst-type" => {
@@ -195,8 +211,20 @@ pub(in crate::datapath) fn parse(words: &[String]) -> Rule {
                 rule.target = Target::MapMark(words.next().unwrap_or_default().to_owned());
                 words.next() == Some("dst,dst") && words.next() == Some("--map-mark")
             }
-            "--set-xmark" | "--or-mark" | "--xor-mark" | "--reject-with" => words.next().is_some(),
-            "--random-fully" => true,
+            "--set-xmark" | "--or-mark" | "--xor-mark" => {
+                match words.next().and_then(|w| marking(word, w)) {
+                    Some(target) => {
+                        rule.target = target;
+                        true
+                    }
+                    None => false,
+                }
+            }
+            "--reject-with" => words.next().is_some(),
+            "--random-fully" => {
+                rule.random_fully = true;
+                true
+            }
             _ => false,
         };
         if !understood {
@@ -218,9 +246,8 @@ fn jump(target: &mut Target, name: Option<&str>) -> bool {
         Some("DROP" | "REJECT") => Target::Refuse,
         Some("RETURN") => Target::Return,
         Some("MASQUERADE") => Target::Masquerade,
-        Some("MARK") => Target::Mark,
-        // Complete only with its --to-destination or --map-set.
-        Some("DNAT" | "SET") => Target::None,
+        // Complete only with what follows: an operation, --to-destination, --map-set.
+        Some("MARK" | "DNAT" | "SET") => Target::None,
         Some(chain) => Target::Jump(chain.to_owned()),
         None => return false,
     };
@@ -289,6 +316,19 @@ mod tests {
         assert!(matches(nibble, 0x2fff_4000) && !matches(nibble, 0x3000_0000));
         let unmarked = "-m mark ! --mark 0x4000/0x4000 -j RETURN";
         assert!(matches(unmarked, 0) && !matches(unmarked, 0x1_4000));
+    }
+
+    #[test]
+    fn a_mark_is_set_as_the_saved_form_says() {
+        let target = |rule: &str| parse(&words(rule)).target;
+        for (sent, saved) in [
+            ("--or-mark 0x4000", "--set-xmark 0x4000/0x4000"),
+            ("--xor-mark 0x4000", "--set-xmark 0x4000/0x0"),
+        ] {
+            let as_sent = target(&format!("-j MARK {sent}"));
+            assert_eq!(as_sent, target(&format!("-j MARK {saved}")));
+            assert_ne!(as_sent, target("-j MARK --or-mark 0x8000"));
+        }
     }
 
     #[test]

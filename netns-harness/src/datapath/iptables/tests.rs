@@ -180,6 +180,62 @@ fn rules_that_do_not_decide_where_a_flow_goes_are_checked_too() {
 }
 
 #[test]
+fn the_conditions_of_masquerading_are_those_that_were_rendered() {
+    for change in [
+        // A hairpin rule without its source, with a wider one, of another endpoint; its masquerading refined.
+        " -s 10.128.0.0 -j KUBE-MARK-MASQ =>  -j KUBE-MARK-MASQ",
+        " -s 10.128.0.0 -j KUBE-MARK-MASQ =>  -s 10.128.0.0/31 -j KUBE-MARK-MASQ",
+        " -s 10.128.0.0 -j KUBE-MARK-MASQ =>  -s 10.128.0.1 -j KUBE-MARK-MASQ",
+        " -s 10.128.0.0 -j KUBE-MARK-MASQ =>  -p tcp -s 10.128.0.0 -j KUBE-MARK-MASQ",
+        // A masquerade rule without its network, of another, the other way round, for another port or VIP.
+        " ! -s 10.128.0.0/9 => ",
+        " ! -s 10.128.0.0/9 =>  ! -s 10.128.0.0/10",
+        " ! -s 10.128.0.0/9 =>  -s 10.128.0.0/9",
+        " --dport 80 ! -s =>  --dport 81 ! -s",
+        " -d 10.96.0.1 --dport 80 ! -s =>  --dport 80 ! -s",
+        // Another mark, and the choice of an endpoint under a condition.
+        "--or-mark 0x4000 => --or-mark 0x8000",
+        " -m statistic =>  -s 10.192.0.0/16 -m statistic",
+        " -j DNAT =>  -s 10.192.0.0/16 -j DNAT",
+        " --random-fully => ",
+    ] {
+        assert!(checked(change).is_err(), "{change}");
+    }
+}
+
+#[test]
+fn a_flow_of_a_client_that_would_be_masqueraded_has_no_meaning() {
+    let batch = Iptables::legacy().render(None, &population(2, 2), &OPTIONS);
+    let meaning = |replace: &str, by: &str| {
+        let mut batch = batch.clone();
+        for transaction in &mut batch.transactions {
+            if let Payload::Restore(text) = &mut transaction.payload {
+                assert!(text.contains(replace), "{replace}");
+                *text = text.replace(replace, by);
+            }
+        }
+        restore::meaning(&[batch])
+    };
+    let masquerade = "-A KUBE-POSTROUTING -m mark";
+    assert!(meaning(masquerade, masquerade).is_ok());
+    for (replace, by) in [
+        (" -s 10.128.0.0 -j KUBE-MARK-MASQ", " -j KUBE-MARK-MASQ"),
+        (" ! -s 10.128.0.0/9", ""),
+        (
+            "-m mark ! --mark 0x4000/0x4000 -j RETURN",
+            "-m mark --mark 0x4000/0x4000 -j RETURN",
+        ),
+        (
+            "-A POSTROUTING ",
+            "-A POSTROUTING -j MASQUERADE\n-A POSTROUTING ",
+        ),
+    ] {
+        let said = meaning(replace, by).unwrap_err();
+        assert!(said.contains("masqueraded"), "{replace}: {said}");
+    }
+}
+
+#[test]
 fn a_second_rule_for_a_service_is_seen_and_the_order_is_the_lists() {
     let population = population(2, 2);
     let batch = Iptables::legacy().render(None, &population, &OPTIONS);

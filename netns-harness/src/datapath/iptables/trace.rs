@@ -1,7 +1,7 @@
 //! A packet tracer over parsed nat tables: where the first packet of a flow goes, with what
 //! probability. The relation is what the rules mean, not what they were meant to be.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
 use schema::Protocol;
@@ -14,7 +14,7 @@ use crate::service::{Endpoint, Frontend};
 /// Address, port, protocol.
 pub(in crate::datapath) type Destination = (Ipv4Addr, u16, Protocol);
 
-/// A client inside the cluster, as the lab's are.
+/// A client inside the cluster, as the lab's are: none of its packets may be masqueraded.
 const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 192, 0, 2);
 /// The deepest path, mode ipset's, is nine chains; more is a loop.
 const MAX_DEPTH: usize = 16;
@@ -22,8 +22,8 @@ const MAX_DEPTH: usize = 16;
 /// What the nat table does with new flows, from a client and from the node itself.
 ///
 /// # Errors
-/// A rule on a service's path that is not understood, a missing chain, or a flow whose treatment
-/// depends on where it comes from.
+/// A rule on a service's path that is not understood, a missing chain, a flow whose treatment depends on where
+/// it comes from, or one whose source address would be replaced.
 pub(in crate::datapath) fn relation(tables: &Tables) -> Result<Relation, String> {
     let Some(nat) = tables.0.get("nat") else {
         return Ok(Relation::default());
@@ -49,13 +49,6 @@ pub(in crate::datapath) fn relation(tables: &Tables) -> Result<Relation, String>
         }
     }
     Ok(relation)
-}
-
-/// A first packet, as far as rules look at it.
-#[derive(Debug, Clone, Copy)]
-struct Packet {
-    to: Destination,
-    mark: u32,
 }
 
 /// A chain with its rules found by exact destination: a list of 10,000 is not walked 10,000 times.
@@ -92,37 +85,57 @@ impl<'a> Index<'a> {
     }
 
     /// Every destination that some rule names.
-    fn destinations(&self) -> std::collections::BTreeSet<Destination> {
+    fn destinations(&self) -> BTreeSet<Destination> {
         self.chains
             .values()
             .flat_map(|c| c.exact.keys().copied())
             .collect()
     }
 
-    /// Where new flows to a destination go that reach `chain` with `mark`, and their shares.
+    /// Where new flows of a client to a destination go that reach `chain` with `mark`, and their shares.
     ///
     /// # Errors
-    /// A rule on the way that is not understood, or a missing chain.
+    /// A rule on the way that is not understood, or a missing chain; or its source address would be replaced.
     pub(in crate::datapath) fn trace(
         &self,
         chain: &str,
         to: Destination,
         mark: u32,
     ) -> Result<BTreeMap<Endpoint, f64>, String> {
-        let mut shares = BTreeMap::new();
-        self.walk(chain, Packet { to, mark }, 1.0, 0, &mut shares)?;
-        Ok(shares)
+        let mut ends = Ends::default();
+        let flows = vec![Flows { mass: 1.0, mark }];
+        self.walk(chain, to, flows, 0, &mut ends)?;
+        for (endpoint, mark) in ends.marked {
+            let there = (endpoint.address, endpoint.port, to.2);
+            if self.is_masqueraded(there, mark)? {
+                return Err(format!(
+                    "{}:{}/{}: flows of {SOURCE} to {endpoint} would be masqueraded",
+                    to.0, to.1, to.2
+                ));
+            }
+        }
+        Ok(ends.shares)
     }
 
-    /// Adds where `mass` of the flows goes; returns the mass that comes back from the chain.
+    /// What POSTROUTING does with the source of a flow, once its destination is chosen.
+    fn is_masqueraded(&self, to: Destination, mark: u32) -> Result<bool, String> {
+        let mut ends = Ends::default();
+        if self.chains.contains_key("POSTROUTING") {
+            let flows = vec![Flows { mass: 1.0, mark }];
+            self.walk("POSTROUTING", to, flows, 0, &mut ends)?;
+        }
+        Ok(ends.masqueraded)
+    }
+
+    /// Notes where flows go; returns those that come back from the chain.
     fn walk(
         &self,
         chain: &str,
-        packet: Packet,
-        mass: f64,
+        to: Destination,
+        flows: Vec<Flows>,
         depth: usize,
-        shares: &mut BTreeMap<Endpoint, f64>,
-    ) -> Result<f64, String> {
+        ends: &mut Ends,
+    ) -> Result<Vec<Flows>, String> {
         let indexed = self
             .chains
             .get(chain)
@@ -130,30 +143,41 @@ impl<'a> Index<'a> {
         if depth > MAX_DEPTH {
             return Err(format!("chain {chain} is deeper than {MAX_DEPTH} jumps"));
         }
-        let exact = indexed.exact.get(&packet.to).map_or(&[][..], Vec::as_slice);
+        let exact = indexed.exact.get(&to).map_or(&[][..], Vec::as_slice);
         let mut order: Vec<usize> = exact.iter().chain(&indexed.general).copied().collect();
         order.sort_unstable();
-        let (mut left, mut returned) = (mass, 0.0);
+        let (mut left, mut returned) = (flows, Vec::new());
         for rule in order.into_iter().map(|i| &indexed.rules[i]) {
             if let Some(word) = rule.unknown.first() {
                 return Err(format!("chain {chain}: '{word}' is not understood"));
             }
-            if left <= 0.0 || !rule.matches(SOURCE, packet.to, packet.mark) {
-                continue;
+            let (mut taken, mut stay) = (Vec::new(), Vec::new());
+            for flows in left {
+                if flows.mass <= 0.0 || !rule.matches(SOURCE, to, flows.mark) {
+                    stay.push(flows);
+                    continue;
+                }
+                let share = rule.probability.unwrap_or(1.0);
+                taken.push(flows.part(share));
+                if share < 1.0 {
+                    stay.push(flows.part(1.0 - share));
+                }
             }
-            let taken = left * rule.probability.unwrap_or(1.0);
-            let back = match &rule.target {
-                Target::None | Target::Mark | Target::Masquerade => taken,
-                Target::Jump(next) => self.walk(next, packet, taken, depth + 1, shares)?,
+            left = stay;
+            match &rule.target {
+                Target::None => left.extend(taken),
+                Target::Mark { value, mask } => left.extend(taken.into_iter().map(|flows| Flows {
+                    mark: (flows.mark & !mask) ^ value,
+                    ..flows
+                })),
+                Target::Masquerade => ends.masqueraded |= !taken.is_empty(),
+                Target::Jump(_) | Target::Goto(_) if taken.is_empty() => {}
+                Target::Jump(next) => left.extend(self.walk(next, to, taken, depth + 1, ends)?),
                 Target::Goto(next) => {
-                    returned += self.walk(next, packet, taken, depth + 1, shares)?;
-                    0.0
+                    returned.extend(self.walk(next, to, taken, depth + 1, ends)?)
                 }
-                Target::Return => {
-                    returned += taken;
-                    0.0
-                }
-                Target::Accept | Target::Refuse => 0.0,
+                Target::Return => returned.extend(taken),
+                Target::Accept | Target::Refuse => {}
                 // xt_set takes it in table mangle only (`set_target_v3_checkentry`).
                 Target::MapMark(set) => {
                     return Err(format!(
@@ -161,12 +185,40 @@ impl<'a> Index<'a> {
                     ));
                 }
                 Target::Dnat(endpoint) => {
-                    *shares.entry(*endpoint).or_insert(0.0) += taken;
-                    0.0
+                    for flows in taken {
+                        *ends.shares.entry(*endpoint).or_insert(0.0) += flows.mass;
+                        ends.marked.insert((*endpoint, flows.mark));
+                    }
                 }
-            };
-            left = left - taken + back;
+            }
         }
-        Ok(returned + left)
+        returned.extend(left);
+        Ok(returned)
     }
+}
+
+/// A part of the new flows to one destination.
+#[derive(Debug, Clone, Copy)]
+struct Flows {
+    /// Of all of them.
+    mass: f64,
+    mark: u32,
+}
+
+impl Flows {
+    fn part(self, share: f64) -> Self {
+        Self {
+            mass: self.mass * share,
+            ..self
+        }
+    }
+}
+
+/// Where flows end.
+#[derive(Debug, Default)]
+struct Ends {
+    shares: BTreeMap<Endpoint, f64>,
+    /// The marks with which they come to their endpoints.
+    marked: BTreeSet<(Endpoint, u32)>,
+    masqueraded: bool,
 }

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use ipvs_codec::{Destination, ListedDestination, Op};
 
 use super::*;
+use crate::datapath::iptables::rule::Target;
 use crate::datapath::{Payload, Transaction};
 
 const OPTIONS: RenderOptions = RenderOptions::by(Transport::Netlink);
@@ -160,7 +161,27 @@ fn a_namespace_that_lost_any_part_of_a_service_has_no_relation() {
     assert!(whole.relation().is_ok());
     let vip = Ipv4Addr::from_bits(0x0a60_0001);
     type Spoil = (&'static str, fn(&mut State));
-    let spoil: [Spoil; 9] = [
+    let spoil: [Spoil; 12] = [
+        ("network of the masquerade rule", |s| {
+            let nat = s.tables.0.get_mut("nat").unwrap();
+            let rules = nat.chains.get_mut("KUBE-SERVICES").unwrap();
+            rules.iter_mut().for_each(|rule| rule.source = None);
+        }),
+        ("mark of what is masqueraded", |s| {
+            let nat = s.tables.0.get_mut("nat").unwrap();
+            nat.chains.get_mut("KUBE-MARK-MASQ").unwrap()[0].target = Target::Mark {
+                value: 0x8000,
+                mask: 0x8000,
+            };
+        }),
+        ("emptiness of the set for hairpins", |s| {
+            let entry = *s.sets[layout::CLUSTER_IPS].entries.first().unwrap();
+            s.sets
+                .get_mut("KUBE-LOOP-BACK")
+                .unwrap()
+                .entries
+                .insert(entry);
+        }),
         ("virtual server", |s| s.servers.truncate(1)),
         ("address", |s| s.addresses.as_mut().unwrap().truncate(1)),
         ("device", |s| s.addresses = None),

@@ -1,0 +1,37 @@
+//! Who was reached and who asked, over a lab's links.
+#![allow(missing_docs, reason = "tests are sentences")]
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod kernel;
+
+use std::net::Ipv4Addr;
+
+use kernel::{isolated, tool};
+use netns_harness::lab::{Lab, Pinning};
+use netns_harness::service::Frontend;
+use netns_harness::traffic::{Client, ENDPOINT_PORT};
+use schema::Protocol;
+
+#[test]
+fn an_endpoint_says_who_asked_so_a_masquerade_on_the_way_is_seen() {
+    isolated(|| {
+        let lab = Lab::build(Pinning::choose().unwrap()).unwrap();
+        let mut client = Client::new(&lab);
+        let to = [Protocol::Tcp, Protocol::Udp].map(|protocol| Frontend {
+            vip: Ipv4Addr::new(10, 128, 0, 1),
+            port: ENDPOINT_PORT,
+            protocol,
+        });
+        for reached in client.probe_all(&to).unwrap() {
+            assert_eq!(reached.endpoint.address, to[0].vip);
+            assert_eq!(reached.seen, reached.source);
+        }
+        let masquerade = "iptables-legacy -t nat -A POSTROUTING -j MASQUERADE";
+        lab.node.run(|| tool(masquerade)).unwrap();
+        for reached in client.probe_all(&to).unwrap() {
+            assert_eq!(reached.endpoint.address, to[0].vip);
+            assert_ne!(reached.seen.ip(), reached.source.ip());
+        }
+        assert!(lab.server.run_delay_ns().is_some() || netns_sys::thread::run_delay_ns().is_none());
+    });
+}
