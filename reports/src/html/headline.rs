@@ -2,13 +2,13 @@
 
 use maud::{Markup, html};
 use schema::summary::{Finding, Row, Summary};
-use schema::{Metric, Mode, Unit};
+use schema::{Metric, Mode};
 
 use super::updates::LINES;
 use super::{Ids, worded};
-use crate::quantity::{digits, interval, shortened, span, value, whole};
+use crate::quantity::{counted, digits, shortened, value, whole};
 use crate::scope::{
-    Question, Scope, instead, is_lowest, mishap, option, place, scopes, through, way,
+    Question, Scope, instead, is_lowest, marks, mishap, option, place, scopes, spread, through, way,
 };
 use crate::summarise::FloorRatio;
 
@@ -189,7 +189,7 @@ fn answer(row: &Row, answers: &[&Row]) -> Markup {
                 span.value { (value(median, unit)) }
                 @if is_lowest(row, answers) { span.badge { "lowest" } }
                 @if row.noisy { span.badge.warn { "noisy" } }
-                span.small { (behind(row, unit)) }
+                span.small { (behind(row)) }
             },
             _ => span.bad { (worded(instead(row))) },
         }
@@ -201,21 +201,15 @@ fn answer(row: &Row, answers: &[&Row]) -> Markup {
 }
 
 /// "28.5–29.9 µs, n = 3,300 in 11 stays".
-pub(crate) fn behind(row: &Row, unit: Unit) -> String {
+pub(crate) fn behind(row: &Row) -> String {
     let ends = |name: &str| row.quantiles.get(name);
-    let interval = match row.ci95 {
-        None => "no interval".to_owned(),
-        Some(_) if ends("min").is_some() && ends("min") == ends("max") => {
-            "the same in every sample".to_owned()
-        }
-        Some(ci95) => interval(ci95, unit),
+    let interval = match row.stays > 1 && ends("min").is_some() && ends("min") == ends("max") {
+        true => "the same in every sample".to_owned(),
+        false => spread(row),
     };
-    let stays = if row.stays == 1 {
-        "1 stay".to_owned()
-    } else {
-        format!("{} stays", row.stays)
-    };
-    format!("{interval}, n = {} in {stays}", whole(row.n))
+    let stays = counted(row.stays.into(), "stay");
+    let marks = marks(row).map_or_else(String::new, |marks| format!("; {marks}"));
+    format!("{interval}, n = {} in {stays}{marks}", whole(row.n))
 }
 
 /// First packets against both floors at the largest size.
@@ -248,7 +242,7 @@ pub(super) fn floors(ratios: &[FloorRatio], scope: &Scope) -> Markup {
                 div.scroll tabindex="0" role="region" aria-label="Ratios to the floors" {
                     table.cards.ratios {
                         caption {
-                            "Median latency ÷ that of a floor at the same size, position and protocol, with its 95 % interval. "
+                            "Latency ÷ that of a floor at the same size, position and protocol, with its 95 % interval. "
                             "none: no connection tracking; conntrack: tracking without a service, the floor of every mode that tracks."
                         }
                         thead { tr {
@@ -264,8 +258,8 @@ pub(super) fn floors(ratios: &[FloorRatio], scope: &Scope) -> Markup {
                                         td data-label={ "÷ " (floor) } {
                                             @match against(key, floor) {
                                                 Some(ratio) => div {
-                                                    span.value { (digits(ratio.ratio.ratio)) }
-                                                    span.small { " " (ratio.ratio.ci95.map_or_else(|| "no interval".to_owned(), span)) }
+                                                    span.value { (digits(ratio.ratio.known.value)) }
+                                                    span.small { " " (ratio.ratio.spread()) }
                                                 },
                                                 None => span.none { "floor not measured" },
                                             }
