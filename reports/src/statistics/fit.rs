@@ -138,12 +138,13 @@ fn offset_power(ns: &[f64], values: &[f64]) -> Option<Parameters> {
         }
     }
     let (parameters, _) = at(0.5 * (low + high));
-    // A constant is N to the power of nothing.
-    Some(if parameters.c == 0.0 {
+    // Of a constant there is nothing but the fixed part: N to the power of nothing.
+    let grown = parameters.c * largest.powf(parameters.k);
+    Some(if grown <= 1e-9 * parameters.a {
         Parameters {
-            a: 0.0,
-            c: parameters.a,
+            c: 0.0,
             k: 0.0,
+            ..parameters
         }
     } else {
         parameters
