@@ -158,7 +158,7 @@ fn opening(run: &Run, summary: &Summary) -> String {
 fn tail(run: &Run, summary: &Summary) -> String {
     let command = shortened(&again(&run.header), TAIL - 1_200);
     format!(
-        "\n{} Medians with 95 % intervals over stays. To take it again: `{}`\n",
+        "\n{} Values are medians of stays, with 95 % intervals from six stays on. To take it again: `{}`\n",
         coverage_text(summary),
         safe(&command).replace('`', "'")
     )
@@ -328,10 +328,11 @@ fn measured(row: &Row, answers: &[&Row]) -> String {
 
 fn floors(text: &mut String, (run, summary): (&Run, &Summary), scope: &Scope, services: u32) {
     let ratios = floor_ratios_in(run, scope, services);
+    let shown = scope.shown(summary);
     let mine: Vec<String> = ratios
         .iter()
         .filter(|ratio| !ratio.key.mode.is_floor())
-        .filter(|ratio| scope.shows(summary, &ratio.key.options))
+        .filter(|ratio| shown.holds(&ratio.key.options))
         .map(|ratio| {
             let protocol = ratio
                 .key

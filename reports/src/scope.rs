@@ -110,22 +110,20 @@ impl Scope {
         first.map(str::to_owned)
     }
 
-    /// Whether a first packet is one that headlines and charts show: to [`Scope::position`], caches warm unless
-    /// nothing else was measured. True of every other cell.
+    /// Which first packets headlines and charts show: to [`Scope::position`], caches warm unless nothing else was
+    /// measured.
     #[must_use]
-    pub fn shows(&self, summary: &Summary, options: &Options) -> bool {
-        let is = |name: &str, wanted: Option<&str>| {
-            let own = options.get(name).map(String::as_str);
-            own.is_none() || own == wanted
-        };
+    pub fn shown(&self, summary: &Summary) -> Shown {
         let warm = self.rows(summary).any(|row| {
             row.key
                 .options
                 .get("cache")
                 .is_some_and(|cache| cache == "warm")
         });
-        is("position", self.position(summary).as_deref())
-            && is("cache", Some(if warm { "warm" } else { "cold" }))
+        Shown {
+            position: self.position(summary),
+            cache: if warm { "warm" } else { "cold" },
+        }
     }
 
     /// The scenario whose cells say most of kernel memory here: `memory`, with its pairs of installs and
@@ -207,6 +205,25 @@ impl Scope {
             )
         });
         questions
+    }
+}
+
+/// Which first packets are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    position: Option<String>,
+    cache: &'static str,
+}
+
+impl Shown {
+    /// Whether a cell with these options is; true of all that are no first packets.
+    #[must_use]
+    pub fn holds(&self, options: &Options) -> bool {
+        let is = |name: &str, wanted: Option<&str>| {
+            let own = options.get(name).map(String::as_str);
+            own.is_none() || own == wanted
+        };
+        is("position", self.position.as_deref()) && is("cache", Some(self.cache))
     }
 }
 

@@ -30,10 +30,11 @@ pub(super) fn udp(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
 
 fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figure> {
     let summary = source.summary;
+    let shown = scope.shown(summary);
     let asks = |key: &CellKey| {
         let own = key.options.get("protocol");
         key.scenario == ScenarioKind::FirstPacket
-            && scope.shows(summary, &key.options)
+            && shown.holds(&key.options)
             && own.is_some_and(|own| own == protocol.name())
     };
     let series = series(summary, scope, Metric::Latency, asks);

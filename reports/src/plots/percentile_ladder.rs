@@ -25,13 +25,11 @@ pub(super) fn whom(source: &Source<'_>, scope: &Scope) -> String {
 /// Whether a cell is asked: at the largest N, by the position of the headlines.
 pub(super) fn asked(scope: &Scope, source: &Source<'_>) -> impl Fn(&CellKey) -> bool + use<> {
     let largest = scope.largest(source.summary);
-    let shown: std::collections::BTreeSet<CellKey> = scope
-        .rows(source.summary)
-        .filter(|row| scope.shows(source.summary, &row.key.options))
-        .map(|row| row.key.clone())
-        .collect();
+    let shown = scope.shown(source.summary);
     move |key| {
-        key.scenario == ScenarioKind::FirstPacket && key.services == largest && shown.contains(key)
+        key.scenario == ScenarioKind::FirstPacket
+            && key.services == largest
+            && shown.holds(&key.options)
     }
 }
 

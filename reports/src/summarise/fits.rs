@@ -160,14 +160,18 @@ fn above_floor(cells: &Cells<'_>, family: &[&CellKey], series: &Series) -> Optio
     let first = family
         .first()
         .filter(|_| series.metric == Metric::Latency)?;
-    let floor = [Mode::Conntrack, Mode::None]
+    let (floor, of_first) = [Mode::Conntrack, Mode::None]
         .into_iter()
-        .filter(|floor| *floor < first.mode && !first.mode.is_floor())
-        .find(|floor| floor_of(cells, first, *floor).is_some())?;
-    let floors: Vec<&CellKey> = family
+        .filter(|_| !first.mode.is_floor())
+        .find_map(|floor| Some((floor, floor_of(cells, first, floor)?)))?;
+    let floors: Vec<CellKey> = family
         .iter()
-        .filter_map(|key| floor_of(cells, key, floor))
+        .map(|key| CellKey {
+            services: key.services,
+            ..of_first.clone()
+        })
         .collect();
+    let floors: Vec<&CellKey> = floors.iter().collect();
     let base = Series::of(cells, &floors, series.metric);
     let ns: Vec<f64> = series.sizes.iter().map(|n| f64::from(*n)).collect();
     let pairs = series.blocks.keys().filter_map(|block| {

@@ -131,11 +131,12 @@ type Place = (u8, ScenarioKind, Metric, u64, Options);
 pub fn measures<'a>(summary: &'a Summary, scope: &'a Scope) -> Vec<Measure<'a>> {
     let services = scope.largest(summary);
     let weighing = scope.weighing(summary);
+    let shown = scope.shown(summary);
     let mut found: BTreeMap<Place, BTreeMap<Mode, &Row>> = BTreeMap::new();
     let rows = scope.rows(summary);
     for row in rows.filter(|row| row.key.services == services && is_ordinary(&row.key)) {
         let key = &row.key;
-        if !scope.shows(summary, &key.options) {
+        if !shown.holds(&key.options) {
             continue;
         }
         let memory = (key.scenario == weighing && weighing == ScenarioKind::ColdInstall)

@@ -36,11 +36,11 @@ impl Ratio {
         self.known.leaves_out(1.0)
     }
 
-    /// What is to be said where it is not.
+    /// What is to be said where its interval holds 1.
     pub(super) fn doubt(&self) -> &'static str {
-        match self.is_distinguished() {
-            true => "",
-            false => ": not distinguished from 1",
+        match self.known.bounds() {
+            Some(_) if !self.is_distinguished() => ": not distinguished from 1",
+            _ => "",
         }
     }
 }

@@ -254,14 +254,14 @@ impl<'r> Context<'_, 'r> {
         };
         Some(Finding {
             text: format!(
-                "First packet (latency) of a new {} flow to {} of {} services, {} caches:{verdict}{} Values: {}. Each mode's own worst position: {}.",
+                "First packet (latency) of a new {} flow to {} of {} services, {} caches:{verdict}{} Each mode's own worst position: {}. Values: {}.",
                 packet.protocol.to_uppercase(),
                 super::place(&packet.position),
                 whole(self.largest.into()),
                 packet.cache,
                 without_number(&ranking.gaps),
+                positions.join("; "),
                 ranking.values(),
-                positions.join("; ")
             ),
             evidence,
             headline: false,
@@ -318,6 +318,9 @@ impl<'r> Context<'_, 'r> {
                 let lowest =
                     clear(&by_update).filter(|best| clear(&by_sync).as_ref() == Some(best));
                 let agreed = differing.is_empty();
+                let tells = |verdict: &Option<Verdict>| {
+                    verdict.as_ref().is_some_and(|v| !v.slower.is_empty())
+                };
                 let fastest = lowest.filter(|_| agreed);
                 let opening = match (&fastest, agreed) {
                     (_, false) => format!(
@@ -327,8 +330,11 @@ impl<'r> Context<'_, 'r> {
                     (Some(best), _) => {
                         format!("{best} is the fastest, by update_time and by sync_time")
                     }
-                    (None, true) => {
+                    (None, true) if tells(&by_update) || tells(&by_sync) => {
                         "update_time and sync_time do not contradict each other".to_owned()
+                    }
+                    (None, true) => {
+                        "neither update_time nor sync_time tells these modes apart".to_owned()
                     }
                 };
                 let said = |verdict: Option<Verdict>| {
@@ -357,7 +363,7 @@ impl<'r> Context<'_, 'r> {
         let releases = self.releases(&update, &mut evidence);
         Some(Finding {
             text: format!(
-                "{question}:{verdict}{} {}Values of {values}.{releases}",
+                "{question}:{verdict}{} {}Values: {values}.{releases}",
                 without_number(&update.gaps),
                 self.transports(&update)
             ),
