@@ -5,12 +5,12 @@
 //! cargo run -p reports --features synthetic --example synthetic-run -- DIR [KEY=VALUE…]
 //! ```
 //! Keys: `blocks`, `samples`, `seed`, `noise` (standard deviation between stays, as a share), `sizes` and
-//! `kernels` (with commas), `mishaps` (yes or no), `cells` (copies of the run in further environments until there
+//! `kernels` (with commas), `mishaps` (yes or no), `turned` (seed of orders of the two times of updates), `cells` (copies of the run in further environments until there
 //! are so many lines), `report` (all, summary, none).
 
 use std::path::{Path, PathBuf};
 
-use reports::synthetic::{self, Shape};
+use reports::synthetic::{self, Shape, Turned};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut words = std::env::args().skip(1);
@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "noise" => shape.stay_noise = value.parse()?,
             "sizes" => shape.sizes = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
             "kernels" => kernels = value.split(',').map(str::to_owned).collect(),
+            "turned" => shape.turned = Turned::by(value.parse()?),
             "mishaps" => shape.mishaps = value == "yes",
             "cells" => cells = value.parse()?,
             "report" => value.clone_into(&mut report),
