@@ -308,7 +308,7 @@ fn environment(name: &str, facts: &Environment) -> Markup {
         details {
             summary { "Kernel configuration, sysctls and mitigations of " (shortened(name, 60)) }
             dl {
-                @for (title, map) in [("Configuration", &facts.config), ("Sysctls", &facts.sysctls), ("Mitigations", &facts.mitigations)] {
+                @for (title, map) in [("Placement", &facts.placement), ("Configuration", &facts.config), ("Sysctls", &facts.sysctls), ("Mitigations", &facts.mitigations)] {
                     dt { (title) }
                     dd { (pairs(map)) }
                 }
