@@ -143,6 +143,8 @@ def quantile(ascending, p):
     h = (len(ascending) - 1) * p
     low = int(h)
     high = min(low + 1, len(ascending) - 1)
+    if h == low or ascending[low] == ascending[high]:
+        return ascending[low]
     return ascending[low] + (h - low) * (ascending[high] - ascending[low])
 
 
@@ -541,6 +543,8 @@ class Sentence:
         self.take(rf"({NAME}) takes longer, by a factor that is QEMU's", longer)
         level = re.search(r"(?:^|: )(.*?) are not distinguished", self.left)
         level = set(re.findall(NAME, level.group(1))) if level else set()
+        if level - set(samples) - set(bounds):
+            raise Wrong(f"names {level - set(samples) - set(bounds)}, and lists no value of it")
         for name in level - {best or names[0]}:
             low = samples[best or names[0]]
             if name in samples and apart(low, samples[name], latency) == -1:
@@ -959,6 +963,9 @@ def crossed(s, scenario, metric, options):
             if not inside(low, first[0]) or not inside(high, last[-1]):
                 raise Wrong(f"{over} and {under} part at {first[0]:.0f} and {last[-1]:.0f}, not at {low} and {high}")
     s.take(rf"({NAME}) overtakes ({NAME}) at ({DIGITS}) services \(({DIGITS})–({DIGITS})\)", check)
+    for name in re.findall(NAME, s.left):
+        if not rows(name):
+            raise Wrong(f"names {name}, which has no numbers")
 
 
 @sentence(r"^How installing from nothing grows with N, by update_time \(a fixed part and a power of N\): ")

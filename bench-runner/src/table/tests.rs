@@ -26,17 +26,17 @@ fn row(mode: Mode, scenario: ScenarioKind, options: &[(&str, &str)], metric: Met
         reason: None,
         n: 15_000,
         stays: 15,
-        censored: 0,
         median: Some(123.4e6),
         ci95: None,
         range: None,
+        censored: 0,
         by_seed: BTreeMap::new(),
         lower_bound_ns: None,
+        quantiles: BTreeMap::new(),
+        noisy: metric == Metric::KernelMemory,
         disturbed: 0,
         unsettled: 0,
         per_cpu: None,
-        quantiles: BTreeMap::new(),
-        noisy: metric == Metric::KernelMemory,
     }
 }
 
@@ -93,7 +93,6 @@ fn summary() -> Summary {
         fits: Vec::new(),
         findings: Vec::new(),
         noise: None,
-        spreads: Vec::new(),
         coverage: Coverage {
             planned: 0,
             outcomes: BTreeMap::new(),

@@ -170,6 +170,9 @@ mod tests {
         assert_eq!((known.value, known.ci95.unwrap()[1]), (4.5, f64::INFINITY));
         eight[4..].fill(f64::INFINITY);
         assert_eq!(Known::of_stays(&eight).unwrap().value, f64::INFINITY);
+        let odd = [1.0, 2.0, 3.0, f64::INFINITY, f64::INFINITY];
+        assert_eq!(Known::of_stays(&odd).unwrap().value, 3.0);
+        assert_eq!(Known::of_stays(&odd[3..]).unwrap().value, f64::INFINITY);
         assert!(median_interval(&[f64::INFINITY; 7]).is_some_and(|e| e == [f64::INFINITY; 2]));
     }
 

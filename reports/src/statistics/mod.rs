@@ -61,5 +61,11 @@ fn quantile_by(n: u64, p: f64, value: impl Fn(u64) -> f64) -> Option<f64> {
     let below = (h.floor() as u64).min(last);
     let above = (below + 1).min(last);
     let (low, high) = (value(below), value(above));
-    Some(low + (h - below as f64) * (high - low))
+    let share = h - below as f64;
+    // Between what is infinite there is no step, and no share of an infinite one.
+    Some(if share == 0.0 || low == high {
+        low
+    } else {
+        low + share * (high - low)
+    })
 }
