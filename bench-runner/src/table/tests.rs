@@ -93,6 +93,7 @@ fn summary() -> Summary {
         fits: Vec::new(),
         findings: Vec::new(),
         noise: None,
+        spreads: Vec::new(),
         coverage: Coverage {
             planned: 0,
             outcomes: BTreeMap::new(),
