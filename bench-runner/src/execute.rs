@@ -23,8 +23,9 @@ use crate::verdict::{End, judge, no_guest, not_run, without_numbers};
 mod counted;
 mod repeat;
 
-/// Share of the budget that may go into measuring disturbed cells again.
+/// Share of a run that may go into measuring disturbed cells again, and what a short run may take for it, nanoseconds.
 const AGAIN_SHARE: f64 = 0.25;
+const AGAIN_NS: u64 = 5_000_000_000;
 /// The fact that says which population a stay had, and where instructions are counted which guest.
 const SEED: &str = "seed";
 
@@ -113,12 +114,12 @@ impl<'a> Executor<'a> {
     }
 
     /// Measures what was disturbed in these stays once more, in new ones, while the budget lasts and no more than
-    /// [`AGAIN_SHARE`] of it went there: a machine that is always busy is not waited for. A cell that is disturbed
+    /// [`AGAIN_SHARE`] of the run went there: a machine that is always busy is not waited for. A cell that is disturbed
     /// again keeps its mark, and one that no time is left for its first numbers with theirs.
     async fn measure_again(&mut self, stays: Vec<PlannedStay>) -> anyhow::Result<()> {
         for mut stay in stays {
             stay.spec.cells = self.ledger.disturbed_cells(&stay);
-            let most_ns = (AGAIN_SHARE * self.plan.budget.as_nanos() as f64) as u64;
+            let most_ns = ((AGAIN_SHARE * self.elapsed_ns() as f64) as u64).max(AGAIN_NS);
             let fits = self.expected_ns(&stay) <= self.left_ns() && self.again_ns < most_ns;
             if stay.spec.cells.is_empty() || !fits || self.interrupted {
                 continue;

@@ -263,7 +263,11 @@ fn bad_results_are_refused_in_one_line() {
         ),
         (
             "newer",
-            whole.replacen("\"schema_version\":1", "\"schema_version\":999", 1),
+            whole.replacen(
+                &format!("\"schema_version\":{}", schema::SCHEMA_VERSION),
+                "\"schema_version\":999",
+                1,
+            ),
             "newer",
         ),
         (

@@ -5,18 +5,22 @@
 //! cargo run -p reports --features synthetic --example synthetic-run -- DIR [KEY=VALUE…]
 //! ```
 //! Keys: `blocks`, `samples`, `seed`, `noise` (standard deviation between stays, as a share), `sizes` and
-//! `kernels` (with commas), `mishaps` (yes or no), `cells` (copies of the run in further environments until there
+//! `kernels` (with commas), `mishaps` (yes or no), `turned` (seed of orders of the two times of updates), `only`
+//! (a scenario), `many` (so many runs in directories of their own, each with another seed and other orders), `cells` (copies of the run in further environments until there
 //! are so many lines), `report` (all, summary, none).
 
 use std::path::{Path, PathBuf};
 
-use reports::synthetic::{self, Shape};
+use schema::ScenarioKind;
+
+use reports::synthetic::{self, Shape, Turned};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut words = std::env::args().skip(1);
     let dir = PathBuf::from(words.next().ok_or("name a directory to make")?);
     let mut shape = Shape::default();
     let (mut kernels, mut cells, mut report) = (Vec::new(), 0, "all".to_owned());
+    let (mut only, mut many) = (None, None);
     for word in words {
         let (key, value) = word.split_once('=').ok_or("options are KEY=VALUE")?;
         match key {
@@ -26,7 +30,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "noise" => shape.stay_noise = value.parse()?,
             "sizes" => shape.sizes = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
             "kernels" => kernels = value.split(',').map(str::to_owned).collect(),
+            "turned" => shape.turned = Turned::by(value.parse()?),
             "mishaps" => shape.mishaps = value == "yes",
+            "only" => only = Some(value.parse::<ScenarioKind>()?),
+            "many" => many = Some(value.parse::<u64>()?),
             "cells" => cells = value.parse()?,
             "report" => value.clone_into(&mut report),
             _ => return Err(format!("unknown key '{key}'").into()),
@@ -34,13 +41,38 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     std::fs::create_dir(&dir)?;
     let names: Vec<&str> = kernels.iter().map(String::as_str).collect();
-    let mut made = synthetic::run_on(&shape, &names);
-    multiply(&mut made, cells);
-    std::fs::write(dir.join("results.jsonl"), synthetic::lines(&made)?)?;
-    match report.as_str() {
-        "all" => write(&dir)?,
+    let one = |dir: &Path, shape: &Shape| {
+        let mut made = synthetic::run_on(shape, &names);
+        made.cells
+            .retain(|cell| only.is_none_or(|only| cell.key.scenario == only));
+        multiply(&mut made, cells);
+        std::fs::write(dir.join("results.jsonl"), synthetic::lines(&made)?)?;
+        finish(dir, &report)
+    };
+    let Some(many) = many else {
+        return one(&dir, &shape);
+    };
+    for seed in shape.seed..shape.seed + many {
+        let dir = dir.join(seed.to_string());
+        std::fs::create_dir(&dir)?;
+        let turned = Turned::by(seed);
+        one(
+            &dir,
+            &Shape {
+                seed,
+                turned,
+                ..shape.clone()
+            },
+        )?;
+    }
+    Ok(())
+}
+
+fn finish(dir: &Path, report: &str) -> Result<(), Box<dyn std::error::Error>> {
+    match report {
+        "all" => write(dir)?,
         "summary" => {
-            let summary = reports::summarise(&reports::load(&dir)?);
+            let summary = reports::summarise(&reports::load(dir)?);
             std::fs::write(dir.join("summary.json"), serde_json::to_vec(&summary)?)?;
         }
         _ => {}

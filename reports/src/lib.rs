@@ -27,7 +27,7 @@ pub use html::{render_html, render_html_beside};
 pub use load::{LoadError, Run, load, load_start, results_of};
 pub use markdown::render_markdown;
 pub use summarise::{
-    Answer, Asked, FloorRatio, Measure, Standing, floor_ratios, floor_ratios_in, matrix, measures,
-    summarise,
+    Answer, Asked, FloorRatio, Measure, Ratio, Standing, floor_ratios, floor_ratios_in, matrix,
+    measures, summarise,
 };
 pub use write::{WriteError, write_all};

@@ -11,8 +11,8 @@ use crate::html::kernels::{heading, why};
 use crate::html::trust::{again, coverage_text, variant_text};
 use crate::html::updates::{caption, counted};
 use crate::load::Run;
-use crate::quantity::{digits, shortened, span, value, whole};
-use crate::scope::{Question, Scope, by_reason, instead, is_lowest, mishap, scopes, way};
+use crate::quantity::{digits, shortened, value, whole};
+use crate::scope::{Question, Scope, by_reason, instead, is_lowest, mishap, option, scopes, way};
 use crate::side_by_side::side_by_side;
 use crate::summarise::floor_ratios_in;
 use crate::update_table::{Answer, update_tables, without_time};
@@ -103,7 +103,7 @@ fn section(run: &Run, summary: &Summary, length: usize) -> String {
         let several = scopes.len() > 1;
         part(&|text| updates(text, summary, scope, several));
         part(&|text| table(text, summary, scope, several));
-        part(&|text| floors(text, run, scope, scope.largest(summary)));
+        part(&|text| floors(text, (run, summary), scope, scope.largest(summary)));
     }
     part(&|text| kernels(text, summary));
     part(&|text| without_numbers(text, summary));
@@ -158,7 +158,7 @@ fn opening(run: &Run, summary: &Summary) -> String {
 fn tail(run: &Run, summary: &Summary) -> String {
     let command = shortened(&again(&run.header), TAIL - 1_200);
     format!(
-        "\n{} Medians with 95 % intervals over stays. To take it again: `{}`\n",
+        "\n{} Values are medians of stays, with 95 % intervals from six stays on. To take it again: `{}`\n",
         coverage_text(summary),
         safe(&command).replace('`', "'")
     )
@@ -323,43 +323,39 @@ fn measured(row: &Row, answers: &[&Row]) -> String {
         Some(_) => " (some stays have no number)",
         None => "",
     };
-    format!("{median} ({}{noisy}){but}", behind(row, unit))
+    format!("{median} ({}{noisy}){but}", behind(row))
 }
 
-fn floors(text: &mut String, run: &Run, scope: &Scope, services: u32) {
+fn floors(text: &mut String, (run, summary): (&Run, &Summary), scope: &Scope, services: u32) {
     let ratios = floor_ratios_in(run, scope, services);
+    let shown = scope.shown(summary);
     let mine: Vec<String> = ratios
         .iter()
         .filter(|ratio| !ratio.key.mode.is_floor())
-        .filter(|ratio| {
-            ratio
-                .key
-                .options
-                .get("position")
-                .is_some_and(|position| position == "last")
-        })
+        .filter(|ratio| shown.holds(&ratio.key.options))
         .map(|ratio| {
             let protocol = ratio
                 .key
                 .options
                 .get("protocol")
                 .map_or_else(String::new, |p| format!(" {}", p.to_uppercase()));
-            let ci95 = ratio
-                .ratio
-                .ci95
-                .map_or_else(|| "no interval".to_owned(), span);
             safe(&format!(
-                "{}{protocol} ÷ {} {} ({ci95})",
+                "{}{protocol} ÷ {} {} ({})",
                 programmed(&ratio.key),
                 ratio.floor,
-                digits(ratio.ratio.ratio)
+                digits(ratio.ratio.known.value),
+                ratio.ratio.spread()
             ))
         })
         .collect();
     if !mine.is_empty() {
         let _ = writeln!(
             text,
-            "\nFirst packet to the last service against both floors: {}.",
+            "\nFirst packet to {} against both floors: {}.",
+            scope.position(summary).map_or_else(
+                || "a service".to_owned(),
+                |position| option("position", &position)
+            ),
             mine.join("; ")
         );
     }
@@ -385,7 +381,7 @@ fn kernels(text: &mut String, summary: &Summary) {
                 None => "not planned".to_owned(),
                 Some(row) => match row.median.zip(row.unit) {
                     Some((median, unit)) => {
-                        format!("{} ({})", value(median, unit), behind(row, unit))
+                        format!("{} ({})", value(median, unit), behind(row))
                     }
                     None => safe(&shortened(&why(row, line.metric), 2 * NAME)),
                 },

@@ -1,13 +1,17 @@
 //! What a table or chart is about: one environment, one number of endpoints, one variant, and the questions
 //! that its cells ask. Cells of different environments are never put side by side.
 
+use std::cmp::Ordering::{self, Equal, Greater, Less};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
-use schema::summary::{Row, Summary};
-use schema::{CONTROL, CellKey, Metric, Mode, Options, ScenarioKind};
+use schema::summary::{Fit, Row, Summary};
+use schema::{CONTROL, CellKey, Metric, Mode, Options, ScenarioKind, Unit};
 
-use crate::quantity::whole;
-use crate::update_table::UPDATES;
+use crate::gate::Gate;
+use crate::quantity::{counted, interval, value, whole};
+use crate::statistics::{Known, SEEDS};
+pub(crate) use crate::update_table::UPDATES;
 
 /// One environment, one number of endpoints and one variant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +96,36 @@ impl Scope {
         seen.into_iter().collect()
     }
 
+    /// The position by which first packets are ranked and drawn: what a random connection pays where that was asked,
+    /// else the dearest for a list.
+    #[must_use]
+    pub fn position(&self, summary: &Summary) -> Option<String> {
+        let asked: BTreeSet<&String> = self
+            .rows(summary)
+            .filter_map(|row| row.key.options.get("position"))
+            .collect();
+        let first = ["uniform", "last", "middle", "first"]
+            .into_iter()
+            .find(|position| asked.iter().any(|asked| asked == position));
+        first.map(str::to_owned)
+    }
+
+    /// Which first packets headlines and charts show: to [`Scope::position`], caches warm unless nothing else was
+    /// measured.
+    #[must_use]
+    pub fn shown(&self, summary: &Summary) -> Shown {
+        let warm = self.rows(summary).any(|row| {
+            row.key
+                .options
+                .get("cache")
+                .is_some_and(|cache| cache == "warm")
+        });
+        Shown {
+            position: self.position(summary),
+            cache: if warm { "warm" } else { "cold" },
+        }
+    }
+
     /// The scenario whose cells say most of kernel memory here: `memory`, with its pairs of installs and
     /// removals, else the readings around a `cold-install`.
     #[must_use]
@@ -171,6 +205,25 @@ impl Scope {
             )
         });
         questions
+    }
+}
+
+/// Which first packets are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    position: Option<String>,
+    cache: &'static str,
+}
+
+impl Shown {
+    /// Whether a cell with these options is; true of all that are no first packets.
+    #[must_use]
+    pub fn holds(&self, options: &Options) -> bool {
+        let is = |name: &str, wanted: Option<&str>| {
+            let own = options.get(name).map(String::as_str);
+            own.is_none() || own == wanted
+        };
+        is("position", self.position.as_deref()) && is("cache", Some(self.cache))
     }
 }
 
@@ -373,6 +426,8 @@ pub(crate) fn by_reason<'a>(rows: &[&'a Row]) -> Vec<Vec<&'a Row>> {
 
 /// Lower bound of a row without numbers that timed out, nanoseconds of update time. `None` where the
 /// scenario does not measure that: a bound of a batch says nothing of the latency of a packet.
+///
+/// A row of a metric has one where half of its stays timed out.
 #[must_use]
 pub fn lower_bound(row: &Row) -> Option<f64> {
     let bounded = row.outcome == "timed-out" && UPDATES.contains(&row.key.scenario);
@@ -381,46 +436,215 @@ pub fn lower_bound(row: &Row) -> Option<f64> {
         .map(|bound| bound as f64)
 }
 
-/// Whether a row is lower than those of every other mode that serves services, and told apart from them
-/// ([`are_apart`]); of update times, what timed out must have done so above its interval.
+/// Whether a row is lower than those of every other mode that serves services, and told apart from them ([`order`]);
+/// of times of updates, what timed out must have done so above its interval.
 #[must_use]
 pub fn is_lowest(row: &Row, answers: &[&Row]) -> bool {
     // A cgroup accounts for a part that differs between modes: the lowest there is the least seen.
     let ranked = !row.key.mode.is_floor() && row.metric != Some(Metric::CgroupMemory);
-    let Some([_, top]) = row.ci95.filter(|_| ranked) else {
-        return false;
-    };
     let mut others = answers
         .iter()
         .filter(|other| other.key.mode != row.key.mode && !other.key.mode.is_floor())
-        .filter_map(|other| match other.median {
-            Some(median) => Some(are_apart(row, other) && row.median < Some(median)),
-            None => lower_bound(other)
-                .filter(|_| row.metric == Some(Metric::UpdateTime))
-                .map(|bound| bound > top),
+        .filter(|other| {
+            other.metric.is_some() || lower_bound(other).is_some_and(|_| is_bounded(row))
         })
         .peekable();
-    others.peek().is_some() && others.all(|higher| higher)
+    ranked && others.peek().is_some() && others.all(|other| order(row, other) == Some(Less))
 }
 
-/// With a single stay on a side the interval leaves out what differs between labs: then only medians
-/// that differ by this factor are told apart. It is far beyond labs of the same thing: eight fresh ones in
-/// a row differed by 14 %.
-const FAR: f64 = 3.0;
+/// Whether a time limit bounds the metric of a row.
+fn is_bounded(row: &Row) -> bool {
+    matches!(row.metric, Some(Metric::UpdateTime | Metric::SyncTime))
+}
 
-/// Whether two rows are told apart: their intervals do not overlap, and each has at least two stays (an
-/// interval of few stays is as wide as they are few) or the medians lie far apart.
+/// What decides every word of a verdict: how two rows are told apart, `Less` when the first is the lower one.
+///
+/// Timed: both have an interval, and these do not overlap (then the interval of their ratio leaves 1 out as well);
+/// of a cell that has no numbers because it timed out, its bound lies above the other's interval. Counted: at least
+/// [`SEEDS`] seeds of both, which all agree, and a difference in their middle beyond what a placebo makes.
+#[must_use]
+pub fn order(a: &Row, b: &Row) -> Option<Ordering> {
+    if let Some(found) = by_bound(a, b) {
+        return Some(found);
+    }
+    if a.metric.is_none() || a.unit != b.unit {
+        return None;
+    }
+    if a.unit == Some(Unit::Instructions) {
+        return by_seed(a, b);
+    }
+    let ([low_a, high_a], [low_b, high_b]) = (a.ci95?, b.ci95?);
+    if high_a < low_b {
+        Some(Less)
+    } else if high_b < low_a {
+        Some(Greater)
+    } else {
+        None
+    }
+}
+
+/// Whether two rows are told apart: [`order`].
 #[must_use]
 pub fn are_apart(a: &Row, b: &Row) -> bool {
-    let (Some([low_a, high_a]), Some([low_b, high_b])) = (a.ci95, b.ci95) else {
-        return false;
+    order(a, b).is_some()
+}
+
+fn by_bound(a: &Row, b: &Row) -> Option<Ordering> {
+    let above = |bounded: &Row, other: &Row| {
+        let bound = lower_bound(bounded).filter(|_| bounded.metric.is_none() && is_bounded(other));
+        let top = known(other).and_then(|known| known.bounds());
+        bound.zip(top).is_some_and(|(bound, [_, top])| bound > top)
     };
-    let (Some(x), Some(y)) = (a.median, b.median) else {
-        return false;
+    match (above(b, a), above(a, b)) {
+        (true, _) => Some(Less),
+        (_, true) => Some(Greater),
+        _ => None,
+    }
+}
+
+/// What makes a difference of counted figures one: measured with placebos, as the gate's.
+static PLACEBO: LazyLock<Gate> = LazyLock::new(|| Gate::shipped().counted());
+
+fn by_seed(a: &Row, b: &Row) -> Option<Ordering> {
+    let mut pairs = a
+        .by_seed
+        .iter()
+        .filter_map(|(seed, x)| Some((*x, *b.by_seed.get(seed)?)));
+    let (mut shares, mut amounts) = (Vec::new(), Vec::new());
+    let first = pairs.clone().next().map(|(x, y)| x.total_cmp(&y))?;
+    let agreed = pairs.all(|(x, y)| {
+        shares.push(y / x - 1.0);
+        amounts.push(y - x);
+        x.total_cmp(&y) == first
+    });
+    let metric = if a.metric == Some(Metric::Latency) {
+        Metric::Latency
+    } else {
+        Metric::UpdateTime
     };
-    let replicated = a.stays.min(b.stays) >= 2;
-    let far = x.max(y) >= FAR * x.min(y);
-    (replicated || far) && (high_a < low_b || high_b < low_a)
+    let thresholds = PLACEBO.thresholds.get(&metric)?;
+    let beyond = |values: &[f64], most: f64| {
+        Known::of_seeds(values).is_some_and(|middle| middle.value.abs() > most)
+    };
+    let told = agreed
+        && shares.len() >= SEEDS
+        && beyond(&shares, thresholds.relative)
+        && beyond(&amounts, thresholds.absolute);
+    told.then_some(first).filter(|order| *order != Equal)
+}
+
+/// What is known of a row's value; of one that timed out in half of its stays that is infinite. `None` without
+/// numbers.
+#[must_use]
+pub fn known(row: &Row) -> Option<Known> {
+    let counted = row.unit == Some(Unit::Instructions);
+    row.metric?;
+    Some(Known {
+        value: row.median.unwrap_or(f64::INFINITY),
+        ci95: row.ci95,
+        range: row.range,
+        of: match counted {
+            true => row.by_seed.len(),
+            false => (row.stays + row.censored) as usize,
+        },
+        counted,
+    })
+}
+
+/// What is known of a row's value, as words: "28.5–29.9 µs", "range of 3 stays 28.5–29.9 µs", "one stay".
+#[must_use]
+pub fn spread(row: &Row) -> String {
+    let (Some(known), Some(unit)) = (known(row), row.unit) else {
+        return "no interval".to_owned();
+    };
+    let unit_of = |ends: [f64; 2]| match row.lower_bound_ns {
+        Some(bound) if ends[1].is_infinite() => {
+            format!(
+                "{} to more than {}",
+                value(ends[0], unit),
+                value(bound as f64, unit)
+            )
+        }
+        _ => interval(ends, unit),
+    };
+    let noun = if known.counted { "seed" } else { "stay" };
+    spread_of(&known, noun, unit_of)
+}
+
+/// The same of any value, from units called `noun`.
+#[must_use]
+pub(crate) fn spread_of(known: &Known, noun: &str, ends: impl Fn([f64; 2]) -> String) -> String {
+    match (known.ci95, known.range) {
+        (Some(ci95), _) => ends(ci95),
+        (None, Some(range)) => format!(
+            "range of {} {}",
+            counted(known.of as u64, noun),
+            ends(range)
+        ),
+        (None, None) => format!("one {noun}"),
+    }
+}
+
+/// What is known of a fit's estimate.
+pub(crate) fn known_of_fit(fit: &Fit) -> Known {
+    Known {
+        value: fit.estimate,
+        ci95: fit.ci95,
+        range: fit.range,
+        of: fit.blocks as usize,
+        counted: fit.unit.starts_with(Unit::Instructions.name()),
+    }
+}
+
+/// The same, as words.
+pub(crate) fn spread_of_fit(fit: &Fit, ends: impl Fn([f64; 2]) -> String) -> String {
+    spread_of(&known_of_fit(fit), "block", ends)
+}
+
+/// What is drawn of a row beside its value: the interval, else the range of its stays, an open end where it is known
+/// to reach.
+#[must_use]
+pub(crate) fn bar(row: &Row) -> Option<[f64; 2]> {
+    let [low, high] = row.ci95.or(row.range)?;
+    let open = row.lower_bound_ns.map(|bound| bound as f64).or(row.median);
+    Some([
+        low,
+        if high.is_finite() {
+            high
+        } else {
+            open?.max(low)
+        },
+    ])
+    .filter(|[low, _]| low.is_finite())
+}
+
+/// "1 of 8 stays disturbed": what marks a row's numbers. `None` when nothing does.
+#[must_use]
+pub fn marks(row: &Row) -> Option<String> {
+    let of = |count: u32, what: &str| {
+        (count > 0).then(|| format!("{count} of {} {what}", counted(row.stays.into(), "stay")))
+    };
+    let marks: Vec<String> = [
+        of(row.disturbed, "disturbed"),
+        of(row.unsettled, "begun while memory was still being freed"),
+        (row.censored > 0).then(|| format!("{} more timed out", row.censored)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (!marks.is_empty()).then(|| marks.join(", "))
+}
+
+/// What the last service is to a mode: its place decides in some, and not in the same way.
+#[must_use]
+pub const fn last_is(mode: Mode) -> &'static str {
+    match mode {
+        Mode::None | Mode::Conntrack => "a place like any other, since nothing is looked up",
+        Mode::IptablesLegacy | Mode::IptablesNft => "the end of the list: every rule is passed",
+        Mode::Ipset => "as many rules as the digits of its number ask for",
+        Mode::Ipvs => "found first in its bucket before Linux 7.1, where the newest stand in front",
+        Mode::Nftables => "a place like any other in one map",
+    }
 }
 
 /// Why stays of a measured row have no number, unless they were just not run: that takes nothing away
@@ -449,6 +673,7 @@ pub fn option(key: &str, value: &str) -> String {
         ("large_cluster", "off") => "with endpoint comments".to_owned(),
         ("position", "uniform") => "any service".to_owned(),
         ("position", position) => format!("the {position} service"),
+        ("cache", cache) => format!("{cache} caches"),
         ("protocol", protocol) => protocol.to_uppercase(),
         (key, value) => format!("{key} {value}"),
     }

@@ -60,11 +60,11 @@ impl Columns {
     pub const fn caption(self) -> &'static str {
         match self {
             Self::Kernels => {
-                "Medians with 95 % intervals, each mode on each kernel. Figures only: kernels differ by more than one thing, \
+                "Medians of stays with 95 % intervals, each mode on each kernel. Figures only: kernels differ by more than one thing, \
                  so no ratio is drawn and nothing is ranked between them."
             }
             Self::Variants => {
-                "Medians with 95 % intervals, each mode in each variant. Figures only: whether variants differ is what \
+                "Medians of stays with 95 % intervals, each mode in each variant. Figures only: whether variants differ is what \
                  `bench-runner compare` says of the run."
             }
         }

@@ -17,6 +17,7 @@ mod header;
 mod laws;
 mod sides;
 
+pub use laws::Turned;
 use laws::Way;
 pub use sides::Sides;
 
@@ -39,6 +40,8 @@ pub struct Shape {
     pub mishaps: bool,
     /// Engines of mode ipset.
     pub engines: Vec<&'static str>,
+    /// Orders in which the two times of updates put the modes.
+    pub turned: Turned,
 }
 
 impl Default for Shape {
@@ -52,6 +55,7 @@ impl Default for Shape {
             label: "synthetic".to_owned(),
             mishaps: true,
             engines: vec!["legacy"],
+            turned: Turned::default(),
         }
     }
 }
@@ -130,6 +134,14 @@ pub fn lines(run: &Run) -> serde_json::Result<String> {
     Ok(text)
 }
 
+/// Positions, and which share of the services is passed on the way.
+const POSITIONS: [(&str, f64); 4] = [
+    ("first", 0.0),
+    ("middle", 0.5),
+    ("last", 1.0),
+    ("uniform", 0.5),
+];
+
 struct Maker<'a> {
     shape: &'a Shape,
     rng: Xoshiro256PlusPlus,
@@ -181,7 +193,7 @@ impl Maker<'_> {
         let stay = self.next_stay();
         let lab = self.noise(self.shape.stay_noise);
         for protocol in ["tcp", "udp"] {
-            for (position, passed) in [("first", 0.0), ("middle", 0.5), ("last", 1.0)] {
+            for (position, passed) in POSITIONS {
                 let udp = if protocol == "udp" { 24_000.0 } else { 0.0 };
                 let base = lab * (laws::first_packet_ns(mode, passed, f64::from(services)) + udp);
                 let tail = Exp::new(1.0 / (0.08 * base)).ok();
@@ -196,6 +208,7 @@ impl Maker<'_> {
                     ("protocol", protocol),
                     ("family", "ipv4"),
                     ("path", "client"),
+                    ("cache", "warm"),
                 ];
                 let mut key = key(mode, ScenarioKind::FirstPacket, services, engine, &options);
                 variant.clone_into(&mut key.variant);
@@ -250,7 +263,12 @@ impl Maker<'_> {
     ) {
         let stay = self.next_stay();
         let n = f64::from(services);
-        let cost = laws::update(scenario, mode, way, n);
+        let mut cost = laws::update(scenario, mode, way, n);
+        let turned = self.shape.turned;
+        let sync = cost
+            .read_back
+            .map(|more| turned.sync(mode, cost.time + more));
+        cost.time = turned.update(mode, cost.time);
         let lab = self.noise(self.shape.stay_noise);
         let mut timed = |count: u32, time: f64| -> Vec<f64> {
             (0..count)
@@ -258,8 +276,11 @@ impl Maker<'_> {
                 .collect()
         };
         let mut series = costs(&cost, &timed(4, cost.time));
-        if let Some(read_back) = cost.read_back {
-            series.push((Metric::SyncTime, timed(2, cost.time + read_back)));
+        if let Some(sync) = sync {
+            series.push((Metric::SyncTime, timed(2, sync)));
+        }
+        if way.transport == "netlink" {
+            series.push((Metric::ReleaseTime, timed(4, laws::RELEASE_NS)));
         }
         series.extend(laws::tool_rss(way, n).map(|rss| (Metric::ToolRss, vec![rss.round()])));
         let churn = (scenario == ScenarioKind::EndpointChurn).then_some(("churn", "10"));
@@ -464,6 +485,7 @@ fn facts(key: &CellKey, series: &[(Metric, Vec<f64>)]) -> BTreeMap<String, Strin
             let part = (share * held.unwrap_or_default()).round();
             fact(&format!("kernel_memory_{name}"), &part.to_string());
         }
+        fact("percpu_cpus", "2");
         fact("noisy", "host kernel; other processes move these figures");
     }
     facts

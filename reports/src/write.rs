@@ -93,24 +93,33 @@ pub fn write_all(dir: &Path, run: &Run, summary: &Summary) -> Result<Vec<PathBuf
 /// Where the summary holds a number that is none.
 fn not_finite(summary: &Summary) -> Option<String> {
     let bad = |values: &[f64]| values.iter().any(|value| !value.is_finite());
+    // An end that rests on stays that timed out is infinite, and null in the file.
+    let ends = |ends: Option<[f64; 2]>| {
+        ends.into_iter()
+            .flatten()
+            .filter(|end| *end != f64::INFINITY)
+    };
     let rows = summary.cells.iter().filter_map(|row| {
         let numbers = row
             .median
             .into_iter()
-            .chain(row.ci95.into_iter().flatten())
+            .chain(ends(row.ci95))
+            .chain(ends(row.range))
             .chain(row.quantiles.values().copied());
         bad(&numbers.collect::<Vec<_>>()).then(|| format!("row {}", row.key))
     });
     let fits = summary.fits.iter().filter_map(|fit| {
-        let [low, high] = fit.ci95;
-        let [from, to] = fit.intercept_ci95;
-        bad(&[fit.intercept, from, to, fit.estimate, low, high])
+        let all = [fit.ci95, fit.intercept_ci95, fit.range]
+            .into_iter()
+            .flatten();
+        let numbers = all.flatten().chain([fit.intercept, fit.estimate]);
+        bad(&numbers.collect::<Vec<_>>())
             .then(|| format!("fit of {} {} {}", fit.mode, fit.scenario, fit.metric))
     });
     let noise = summary
         .noise
         .iter()
-        .filter(|noise| bad(&[noise.ratio, noise.ci95[0], noise.ci95[1]]))
+        .filter(|noise| bad(&[&[noise.ratio], noise.ci95.unwrap_or_default().as_slice()].concat()))
         .map(|_| "noise".to_owned());
     rows.chain(fits).chain(noise).next()
 }

@@ -4,7 +4,7 @@
 use reports::Run;
 use reports::compare::{Across, CompareError, Digest, Question, compare, format};
 use reports::gate::Gate;
-use reports::synthetic::Sides;
+use reports::synthetic::{self, Shape, Sides};
 use schema::comparison::{Compared, Comparison, Conclusion, Verdict};
 use schema::{CellKey, Metric, Mode, Outcome, Samples, ScenarioKind, Stage};
 
@@ -647,4 +647,111 @@ fn metrics_without_thresholds_are_named_as_not_compared() {
             .iter()
             .all(|row| row.metric != Some(Metric::UpdateTime))
     );
+}
+
+#[test]
+fn figures_of_schema_one_that_later_ones_measure_otherwise_are_refused_with_the_reason() {
+    let later = synthetic::run(&Shape {
+        blocks: 2,
+        sizes: vec![100],
+        samples: 3,
+        mishaps: false,
+        ..Shape::default()
+    });
+    let mut first = later.clone();
+    first.header.schema_version = 1;
+    let changed = |row: &Compared| {
+        let netlink = row
+            .key
+            .options
+            .get("transport")
+            .is_some_and(|t| t == "netlink");
+        match row.metric.unwrap() {
+            Metric::KernelMemory => row.key.scenario == ScenarioKind::Memory,
+            Metric::UpdateTime => netlink || row.key.scenario == ScenarioKind::Teardown,
+            Metric::CpuTime => netlink,
+            _ => false,
+        }
+    };
+    for (base, new) in [(&first, &later), (&later, &first)] {
+        let comparison = two(base, new, &[]).unwrap();
+        for row in &comparison.cells {
+            let refused = row.verdict == Verdict::Incomparable;
+            assert_eq!(refused, changed(row), "{} {:?}", row.key, row.metric);
+            if refused {
+                assert!(
+                    row.reason.as_ref().unwrap().starts_with("schema 1 "),
+                    "{:?}",
+                    row.reason
+                );
+                assert!(row.base.is_some() && row.new.is_some() && row.change.is_none());
+            }
+        }
+        for metric in [Metric::KernelMemory, Metric::UpdateTime, Metric::CpuTime] {
+            rows(&comparison, |row| {
+                row.metric == Some(metric) && row.verdict == Verdict::Incomparable
+            });
+        }
+        rows(&comparison, |row| row.metric == Some(Metric::SyncTime));
+    }
+    // Of one schema both are compared as ever, be it the first.
+    for run in [&first, &later] {
+        let same = two(run, run, &[]).unwrap();
+        assert_eq!(count(&same, Verdict::Incomparable), 0);
+    }
+}
+
+#[test]
+fn stays_that_timed_out_have_the_highest_ranks_and_no_upper_end() {
+    let mut shape = small();
+    shape.blocks = 12;
+    let [base, new] = shape.in_two_runs();
+    let timed_out = Outcome::TimedOut {
+        after_ns: Some(30_000_000_000),
+    };
+    let slow = with_outcome(&new, &timed_out, |key, block| is_add(key) && block < 11);
+    let update = |comparison: &Comparison| {
+        let found = rows(comparison, |row| {
+            is_add(&row.key) && row.metric == Some(Metric::UpdateTime)
+        });
+        found[0].clone()
+    };
+    let worse = two(&base, &slow, &[]).unwrap();
+    let row = update(&worse);
+    assert_eq!(row.verdict, Verdict::Regressed, "{row:?}");
+    assert!(
+        row.reason
+            .as_ref()
+            .unwrap()
+            .contains("timed out in 11 of 12 stays"),
+        "{row:?}"
+    );
+    let side = row.new.as_ref().unwrap();
+    assert_eq!(
+        (side.stays, side.censored, side.ci95.unwrap()[1]),
+        (12, 11, f64::INFINITY)
+    );
+    assert!(side.median > 29e9 && side.median.is_finite());
+    assert_eq!(worse.conclusion, Conclusion::Regressed);
+    // What used to time out and no longer does is better.
+    let better = update(&two(&slow, &new, &[]).unwrap());
+    assert_eq!(better.verdict, Verdict::Improved, "{better:?}");
+    let json = serde_json::to_string(&worse).unwrap();
+    assert_eq!(serde_json::from_str::<Comparison>(&json).unwrap(), worse);
+}
+
+#[test]
+fn a_side_of_fewer_than_six_stays_shows_their_range_and_no_interval() {
+    let mut shape = small();
+    for (blocks, interval) in [(5, false), (6, true)] {
+        shape.blocks = blocks;
+        let [base, new] = shape.in_two_runs();
+        for row in two(&base, &new, &[]).unwrap().cells {
+            let side = row.base.unwrap();
+            assert_eq!(
+                (side.ci95.is_some(), side.range.is_some()),
+                (interval, !interval)
+            );
+        }
+    }
 }

@@ -126,11 +126,11 @@ fn what_is_not_ours_is_foreign_and_what_is_empty_is_empty() {
 
 #[test]
 fn a_newer_file_is_refused_with_advice() {
-    let newer = small().replacen("\"schema_version\":1", "\"schema_version\":999", 1);
+    let newer = small().replacen("\"schema_version\":2", "\"schema_version\":999", 1);
     let error = refusal(newer);
     assert!(error.contains("999") && error.contains("newer"), "{error}");
     assert!(matches!(
-        load(&file(small().replacen("\"schema_version\":1", "\"schema_version\":0", 1)).path),
+        load(&file(small().replacen("\"schema_version\":2", "\"schema_version\":0", 1)).path),
         Err(LoadError::Version { .. })
     ));
 }

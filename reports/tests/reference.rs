@@ -3,11 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use reports::statistics::{
-    Exchangeable, Sample, Size, aligned_ranks, aligned_shift, benjamini_hochberg, cliffs_delta,
-    linear, mann_whitney, middle_of_differences, normal_below, normal_point, permutation, power,
+    Curve, Exchangeable, aligned_ranks, aligned_shift, benjamini_hochberg, cliffs_delta, fit,
+    mann_whitney, median_interval, middle_of_differences, normal_below, normal_point, permutation,
     shift, signed_rank,
 };
-use schema::Samples;
 use serde_json::Value;
 
 fn reference(part: &str) -> Vec<Value> {
@@ -160,38 +159,28 @@ fn the_normal_distribution_agrees_with_scipy() {
     assert_eq!(normal_point(0.0), f64::NEG_INFINITY);
 }
 
-fn samples(case: &Value, values: &str) -> Vec<(u32, Sample)> {
-    let at = numbers(&case["services"]);
-    at.iter()
-        .zip(numbers(&case[values]))
-        .map(|(n, value)| {
-            let values = Samples::Values(vec![value]);
-            (*n as u32, Sample::new([(0, &values)]).unwrap())
-        })
-        .collect()
-}
-
-fn sizes(samples: &[(u32, Sample)]) -> Vec<Size> {
-    samples
-        .iter()
-        .map(|(services, sample)| Size::of(*services, sample, 1))
-        .collect()
+#[test]
+fn fits_of_a_block_agree_with_scipys_regression() {
+    for case in reference("fits") {
+        let services: Vec<u32> = numbers(&case["services"])
+            .iter()
+            .map(|n| *n as u32)
+            .collect();
+        let curve = if case["model"] == "linear" {
+            Curve::Line
+        } else {
+            Curve::Power
+        };
+        let seen = fit(curve, &services, &[numbers(&case["values"])], false).unwrap();
+        close(seen.estimate.value, number(&case["estimate"]), 1e-9);
+        close(seen.intercept.value, number(&case["intercept"]), 1e-9);
+    }
 }
 
 #[test]
-fn fits_through_single_stays_agree_with_scipys_regression() {
-    for case in reference("fits") {
-        let samples = samples(&case, "values");
-        let fit = if case["model"] == "linear" {
-            linear
-        } else {
-            power
-        };
-        let seen = fit(&sizes(&samples)).unwrap();
-        close(seen.estimate, number(&case["estimate"]), 1e-9);
-        close(seen.intercept, number(&case["intercept"]), 1e-9);
-        // Student's points are kept with six decimals.
-        interval(Some(seen.ci95), &case["ci95"], 1e-6);
-        interval(Some(seen.intercept_ci95), &case["intercept_ci95"], 1e-5);
+fn intervals_of_medians_agree_with_scipys_quantile_test() {
+    for case in reference("medians") {
+        let seen = median_interval(&numbers(&case["values"])).unwrap();
+        interval(Some(seen), &case["ci95"], 1e-9);
     }
 }

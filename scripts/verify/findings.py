@@ -1,19 +1,16 @@
 """Recomputes every number of every generated sentence from results.jsonl. Standard library only, and nothing of
-the program that wrote the sentences: a parser, medians, fits and resampling of its own.
+the program that wrote the sentences: a parser, medians, intervals and fits of its own.
 
     python3 findings.py RUN…        run directories with results.jsonl and summary.json
 
-Medians, counts, ratios and fits must agree to the digits printed. Ends of intervals of two to four stays are
-Student's and must agree to the digits printed where they are wider than the resampled ones; ends that come out of
-resampling are compared with an independent resampling and may differ by two fifths of the interval's width (with few stays its ends are the extremes of what is drawn). A
-claim of an order must rest on intervals that do not overlap. What is left of a sentence once every
+Every number must agree to the digits printed. The value of a cell is the median of its stays' medians; six stays and
+more have an interval of order statistics, fewer a range, one nothing; of executed instructions seeds take the place
+of stays. A claim of an order must rest on intervals that do not overlap, of counted runs on seeds that all agree. A
+headline whose order another time of the same cells turns round must say so. What is left of a sentence once every
 checked part is taken out must not hold a digit.
 """
-import base64, bisect, json, math, random, re, statistics, struct, sys, zlib
-from functools import lru_cache
+import base64, itertools, json, math, re, statistics, struct, sys, zlib
 
-RESAMPLES = 2000
-SLACK = 0.4
 FLAT = 0.10
 MODES = ["none", "conntrack", "iptables-legacy", "iptables-nft", "ipset", "ipvs", "nftables"]
 UNITS = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "%": 0.01, None: 1, "": 1}
@@ -76,14 +73,48 @@ class Run:
 
     def sample(self, key, metric):
         if (key, metric) not in self.known:
-            stays = {}
+            stays, unit = {}, None
             for record in self.cells.get(key, []):
                 for series in record.get("series", []) if record["outcome"] == "measured" else []:
                     if series["metric"] == metric:
                         values = series["values"] if "values" in series else histogram(series["hdr"])
                         stays.setdefault(record["stay"], []).extend(float(v) for v in values)
-            self.known[key, metric] = Sample(stays) if any(stays.values()) else None
+                        unit = series["unit"]
+            self.known[key, metric] = Sample(stays, self.marks(key, metric), unit) if any(stays.values()) else None
         return self.known[key, metric]
+
+    def marks(self, key, metric):
+        """Of each stay its block and seed; of those that timed out how long they lasted at least."""
+        marks = {}
+        for record in self.cells.get(key, []):
+            bound = record.get("after_ns") if record["outcome"] == "timed-out" else None
+            bound = bound if metric in ("update_time", "sync_time") and key[1] in UPDATES else None
+            marks[record["stay"]] = (record["block"], record.get("facts", {}).get("seed", str(record["block"])), bound)
+        return marks
+
+    def made(self, key, over, under, make):
+        """Of two metrics of the same acts what they make together, act by act."""
+        stays, unit = {}, None
+        for record in self.cells.get(key, []):
+            of = {x["metric"]: x for x in record.get("series", []) if "values" in x}
+            if record["outcome"] == "measured" and over in of and under in of:
+                a, b = of[over]["values"], of[under]["values"]
+                unit = of[over]["unit"]
+                if len(a) == len(b):
+                    stays[record["stay"]] = [make(x, y) for x, y in zip(a, b) if make is not divided or y > 0]
+        return Sample(stays, self.marks(key, over), unit) if any(stays.values()) else None
+
+    def whole(self, key):
+        """An update with what is released after it."""
+        released = self.sample(key, "release_time")
+        made = self.made(key, "update_time", "release_time", lambda a, b: a + b) if released else None
+        return made or self.sample(key, "update_time")
+
+    def counts(self, key):
+        measured = [r for r in self.cells.get(key, []) if r["outcome"] == "measured"]
+        disturbed = sum(bool(r.get("disturbed")) for r in measured)
+        falling = sum(r.get("facts", {}).get("settled_before") == "falling" for r in measured)
+        return disturbed, falling
 
     def facts(self, key, name):
         measured = [r for r in self.cells.get(key, []) if r["outcome"] == "measured"]
@@ -91,16 +122,29 @@ class Run:
 
     def bound(self, key):
         records = self.cells.get(key, [])
-        if any(r["outcome"] in ("measured", "failed") for r in records):
-            return None
         bounds = [r.get("after_ns") for r in records if r["outcome"] == "timed-out"]
-        return max((b for b in bounds if b), default=None)
+        bounds = [float(b) for b in bounds if b]
+        sample = self.sample(key, "update_time")
+        if sample:  # Half of the stays timed out: the value is longer than with their bounds in their places.
+            return median([m for m in sample.medians.values() if m < math.inf] + bounds) if sample.known.value == math.inf else None
+        if any(r["outcome"] == "failed" for r in records):
+            return None
+        return max(bounds, default=None)
+
+
+UPDATES = ["cold-install", "resync", "service-add", "service-remove", "endpoint-churn", "teardown"]
+
+
+def divided(a, b):
+    return a / b
 
 
 def quantile(ascending, p):
     h = (len(ascending) - 1) * p
     low = int(h)
     high = min(low + 1, len(ascending) - 1)
+    if h == low or ascending[low] == ascending[high]:
+        return ascending[low]
     return ascending[low] + (h - low) * (ascending[high] - ascending[low])
 
 
@@ -108,153 +152,80 @@ def median(values):
     return quantile(sorted(values), 0.5)
 
 
+class Known:
+    """A value with what is known of it: an interval of order statistics from six values on, of fewer their range."""
+
+    def __init__(self, values, counted=False):
+        x = sorted(values)
+        self.n, self.counted, self.value = len(x), counted, median(x)
+        self.ci = None if counted or len(x) < 6 else order_statistics(x)
+        self.range = None if self.ci or len(x) < 2 else (x[0], x[-1])
+
+    @property
+    def bounds(self):
+        return self.ci or (self.range if self.counted and self.n >= 3 else None)
+
+    def leaves_out(self, other):
+        return bool(self.bounds) and (self.bounds[0] > other or self.bounds[1] < other)
+
+
+def order_statistics(x):
+    """Hettmansperger and Sheather 1986: between the k-th and the next stay from either end, where k holds in at least
+    95 of a hundred cases and k + 1 in fewer."""
+    n = len(x)
+    held = lambda k: 1 - 2 * sum(math.comb(n, i) for i in range(k)) / 2 ** n
+    k = max(k for k in range(1, n // 2 + 1) if held(k) >= 0.95)
+    share = (held(k) - 0.95) / (held(k) - held(k + 1))
+    weight = (n - k) * share / (k + (n - 2 * k) * share)
+    mix = lambda outer, inner: inner if outer == inner else (1 - weight) * outer + weight * inner
+    return mix(x[k - 1], x[k]), mix(x[n - k], x[n - k - 1])
+
+
 class Sample:
-    def __init__(self, stays):
-        self.stays = {stay: sorted(values) for stay, values in stays.items() if values}
-        self.pool = sorted(v for values in self.stays.values() for v in values)
-        self.n = len(self.pool)
-        self.median = median(self.pool)
-        self.medians = {stay: quantile(values, 0.5) for stay, values in self.stays.items()}
-
-    def resampled(self, drawn, rng):
-        """The median of as many draws as the drawn stays have samples: where their pooled distribution passes a
-        share around one half that scatters as it does when each stay is drawn from by itself."""
-        if len(drawn) == 1 and self.n <= 40:
-            values = self.stays[drawn[0]]
-            return median(rng.choices(values, k=len(values)))
-        groups = [self.stays[stay] for stay in drawn]
-        total = sum(len(g) for g in groups)
-        if total <= 60:
-            return median([v for g in groups for v in rng.choices(g, k=len(g))])
-        below = lambda value: sum(bisect.bisect_right(g, value) for g in groups)
-
-        def at(share):
-            low, high = 0, self.n - 1
-            while low < high:
-                middle = (low + high) // 2
-                if below(self.pool[middle]) >= share * total:
-                    high = middle
-                else:
-                    low = middle + 1
-            return self.pool[low]
-        centre = at(0.5)
-        spread = sum(len(g) * (p := bisect.bisect_right(g, centre) / len(g)) * (1 - p) for g in groups)
-        return at(min(max(0.5 + rng.gauss(0, math.sqrt(spread)) / total, 0.5 / total), 1.0))
-
-    @lru_cache(maxsize=None)
-    def resamples(self):
-        rng = random.Random(repr((self.n, self.median)))
-        names = list(self.stays)
-        return [self.resampled(rng.choices(names, k=len(names)), rng) for _ in range(RESAMPLES)]
+    def __init__(self, stays, marks, unit):
+        stays = {stay: sorted(values) for stay, values in stays.items() if values}
+        self.pool = sorted(v for values in stays.values() for v in values)
+        self.n, self.measured, self.unit = len(self.pool), len(stays), unit
+        self.medians = {stay: quantile(values, 0.5) for stay, values in stays.items()}
+        self.bounds = sorted(bound for _, _, bound in marks.values() if bound)
+        self.medians.update({stay: math.inf for stay, (_, _, bound) in marks.items() if bound})
+        self.blocks = {marks[stay][0]: value for stay, value in self.medians.items()}
+        seeds = {}
+        for stay, value in self.medians.items():
+            seeds.setdefault(marks[stay][1], []).append(value)
+        self.seeds = {seed: median(values) for seed, values in seeds.items()}
+        self.counted = unit == "instructions"
+        self.known = Known(self.seeds.values() if self.counted else self.medians.values(), self.counted)
+        self.median = self.known.value
 
 
-# --- intervals ---------------------------------------------------------------------------------------------------
-
-@lru_cache(maxsize=None)
-def student(freedom):
-    """The 97.5 % point, by bisection on Simpson's rule over the density."""
-    scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(freedom * math.pi)
-    density = lambda t: scale * (1 + t * t / freedom) ** (-(freedom + 1) / 2)
-
-    def half(t):
-        steps = 4000
-        h = t / steps
-        return h / 3 * (density(0) + density(t) + sum((4 if i % 2 else 2) * density(i * h) for i in range(1, steps)))
-    low, high = 1.9, 14.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if half(middle) < 0.475 else (low, middle)
-    return (low + high) / 2
+def apart(a, b, latency):
+    """−1 when the first is told apart below the second, 1 above it, 0 when they are not told apart."""
+    if a.counted:
+        pairs = [(a.seeds[s], b.seeds[s]) for s in a.seeds if s in b.seeds]
+        signs = {(x > y) - (x < y) for x, y in pairs}
+        relative, absolute = (0.002, 100) if latency else (0.005, 100_000)
+        told = len(pairs) >= 3 and len(signs) == 1 and abs(median([y / x - 1 for x, y in pairs])) > relative \
+            and abs(median([y - x for x, y in pairs])) > absolute
+        return signs.pop() if told else 0
+    x, y = a.known.ci, b.known.ci
+    return 0 if not x or not y else -1 if x[1] < y[0] else 1 if y[1] < x[0] else 0
 
 
-class Interval:
-    """Two ends, and how far a printed end may be from each."""
-
-    def __init__(self, low, high, slack_low=0.0, slack_high=0.0):
-        self.ends, self.slack = (low, high), (slack_low, slack_high)
-
-    def map(self, f):
-        low, high = (f(e) for e in self.ends)
-        wide = max(self.ends[1] - self.ends[0], 1e-300)
-        return Interval(low, high, *(s / wide * (high - low) for s in self.slack))
-
-
-def tails(estimates, freedom, group):
-    if group < 2:
-        return None
-    tail = statistics.NormalDist().cdf(-student(freedom) * math.sqrt(group / (group - 1)))
-    ordered = sorted(estimates)
-    low, high = quantile(ordered, tail), quantile(ordered, 1 - tail)
-    return Interval(low, high, SLACK * (high - low), SLACK * (high - low))
-
-
-def hull(resampled, exact):
-    """The smallest interval that holds both: an end that is clearly the exact one's has no slack."""
-    if resampled is None or exact is None:
-        return None
-    ends, slack = [], []
-    for side in (0, 1):
-        sign = 1 if side else -1
-        beyond = sign * (exact[side] - resampled.ends[side])
-        ends.append(max(sign * exact[side], sign * resampled.ends[side]) * sign)
-        slack.append(0.0 if beyond > resampled.slack[side] else resampled.slack[side])
-    return Interval(*ends, *slack)
-
-
-def mean_interval(groups):
-    """Student's interval of a sum of signed means of independent values, with the fewest degrees of freedom."""
-    value = variance = 0.0
-    freedom = None
-    for sign, values in groups:
-        if len(values) < 2:
-            return None
-        value += sign * statistics.fmean(values)
-        variance += statistics.variance(values) / len(values)
-        freedom = len(values) - 1 if freedom is None else min(freedom, len(values) - 1)
-    half = student(freedom) * math.sqrt(variance)
-    return value - half, value + half
-
-
-@lru_cache(maxsize=None)
-def interval(sample):
-    if sample.n < 2:
-        return None
-    stays = len(sample.stays)
-    resampled = tails(sample.resamples(), (stays if stays > 1 else sample.n) - 1, stays if stays > 1 else sample.n)
-    if not 2 <= stays < 5:
-        return resampled
-    medians = list(sample.medians.values())
-    if len(set(medians)) == 1:
-        exact = (medians[0], medians[0])
-    elif min(medians) > 0:
-        exact = tuple(math.exp(e) for e in mean_interval([(1, [math.log(m) for m in medians])]))
-    else:
-        exact = mean_interval([(1, medians)])
-    return hull(resampled, exact)
-
-
-def ratio_interval(a, b):
-    if a.n < 2 or b.n < 2:
-        return None
-    shared = [stay for stay in a.stays if stay in b.stays]
-    rng = random.Random(1)
-    logs = lambda sample: [math.log(m) for m in sample.medians.values()]
+def ratio_of(a, b):
+    """Of the same stays the middle of their quotients, of seeds theirs; of different stays the quotient of the values,
+    with the distances of their ends, as logarithms, added as squares (Zou and Donner 2008)."""
+    if a.counted:
+        return Known([a.seeds[s] / b.seeds[s] for s in a.seeds if s in b.seeds], True)
+    shared = [stay for stay in a.medians if stay in b.medians]
     if shared:
-        estimates = []
-        for _ in range(RESAMPLES):
-            drawn = rng.choices(shared, k=len(shared))
-            estimates.append(a.resampled(drawn, rng) / b.resampled(drawn, rng))
-        if len(shared) == 1:
-            return tails(estimates, min(a.n, b.n) - 1, min(a.n, b.n))
-        resampled = tails(estimates, len(shared) - 1, len(shared))
-        exact = mean_interval([(1, [math.log(a.medians[s] / b.medians[s]) for s in shared])])
-        few = len(shared) < 5
-    else:
-        units = min(len(s.stays) if len(s.stays) > 1 else s.n for s in (a, b))
-        resampled = tails([x / y for x, y in zip(a.resamples(), b.resamples())], units - 1, units)
-        few = min(len(a.stays), len(b.stays)) >= 2 and min(len(a.stays), len(b.stays)) < 5
-        exact = mean_interval([(1, logs(a)), (-1, logs(b))]) if few else None
-    return hull(resampled, tuple(math.exp(e) for e in exact)) if few else resampled
+        return Known([a.medians[s] / b.medians[s] for s in shared])
+    known = Known([a.median / b.median])
+    known.n = 0
+    if a.known.ci and b.known.ci:
+        (x, (l, u)), (y, (m, v)) = ((math.log(k.value), [math.log(e) if e < math.inf else e for e in k.ci]) for k in (a.known, b.known))
+        known.ci = math.exp(x - y - math.hypot(x - l, v - y)), math.exp(x - y + math.hypot(u - x, y - m)) if u < math.inf else math.inf
+    return known
 
 
 def line(xs, ys):
@@ -264,37 +235,69 @@ def line(xs, ys):
     return my - slope * mx, slope
 
 
+def offset_power(ns, ys):
+    """a + c·N^k with the least squares of relative distances, a and c no less than nothing: all k by thousandths,
+    then finer around the best."""
+    top = max(ns)
+
+    def at(k):
+        p, q = [1 / y for y in ys], [(n / top) ** k / y for n, y in zip(ns, ys)]
+        pp, pq, qq = (sum(i * j for i, j in zip(*z)) for z in ((p, p), (p, q), (q, q)))
+        d = pp * qq - pq * pq
+        found = [((sum(p) * qq - sum(q) * pq) / d, (sum(q) * pp - sum(p) * pq) / d)] if d else []
+        found = [f for f in found if min(f) >= 0] or [(sum(p) / pp, 0.0), (0.0, sum(q) / qq)]
+        return min((sum((1 - a * i - c * j) ** 2 for i, j in zip(p, q)), a, c / top ** k, c) for a, c in found)
+    step, best = 0.01, min((k / 100 for k in range(5, 301)), key=lambda k: at(k)[0])
+    while step > 1e-7:
+        best = min((best + step * i / 10 for i in range(-10, 11) if best + step * i / 10 > 0), key=lambda k: at(k)[0])
+        step /= 5
+    _, a, c, grown = at(best)
+    return (a, c, best) if grown > 1e-9 * a else (a, 0.0, 0.0)
+
+
 class Fit:
-    """a + b·N, or c·N^k: least squares through one value a size, the median of its stays' medians."""
+    """a + b·N, a + c·N^k, or between two sizes c·N^k: a curve a block, and the middle of the blocks."""
 
     def __init__(self, sizes, model):
-        scale = math.log if model == "power" else float
-        unscale = math.exp if model == "power" else float
         self.sizes = sorted(sizes)
-        samples = [sizes[n] for n in self.sizes]
-        xs = [scale(n) for n in self.sizes]
-        ys = [scale(median(s.medians.values())) for s in samples]
-        intercept, self.estimate = line(xs, ys)
-        self.intercept = unscale(intercept)
-        counts = [len(s.stays) for s in samples]
-        if min(counts) > 1:
-            rng = random.Random(2)
-            found = []
-            for _ in range(RESAMPLES):
-                drawn = [[s.resampled([rng.choice(names)], rng) for _ in names] for s, names in
-                         ((s, list(s.stays)) for s in samples)]
-                found.append(line(xs, [scale(median(d)) for d in drawn]))
-            freedom, group = sum(c - 1 for c in counts), min(counts)
-            self.intercept_ci = tails([f[0] for f in found], freedom, group).map(unscale)
-            self.ci = tails([f[1] for f in found], freedom, group)
-        else:
-            n, mean = len(xs), statistics.fmean(xs)
-            sxx = sum((x - mean) ** 2 for x in xs)
-            error = math.sqrt(sum((y - intercept - self.estimate * x) ** 2 for x, y in zip(xs, ys)) / (n - 2))
-            t = student(n - 2)
-            half, base = t * error / math.sqrt(sxx), t * error * math.sqrt(1 / n + mean ** 2 / sxx)
-            self.ci = Interval(self.estimate - half, self.estimate + half)
-            self.intercept_ci = Interval(intercept - base, intercept + base).map(unscale)
+        self.counted = sizes[self.sizes[0]].counted
+        rows = {}
+        for n in self.sizes:
+            for block, value in sizes[n].blocks.items():
+                if value < math.inf:
+                    rows.setdefault(block, {})[n] = value
+        self.blocks = {b: [v[n] for n in self.sizes] for b, v in rows.items() if len(v) == len(self.sizes)}
+        if not self.blocks:
+            raise Wrong("no block has every size")
+        curves = {b: self.curve(ys, model) for b, ys in self.blocks.items()}
+        self.slopes = {b: curve[1] for b, curve in curves.items()}
+        self.fixed = {b: curve[0] for b, curve in curves.items()}
+        self.known = Known(self.slopes.values(), self.counted)
+        self.estimate = self.known.value
+        self.off = None
+        if model != "power":
+            at = {n: median([curve[2](n) for curve in curves.values()]) for n in self.sizes}
+            values = {n: Known([ys[i] for ys in self.blocks.values()]) for i, n in enumerate(self.sizes)}
+            far = max(self.sizes, key=lambda n: abs(values[n].value / at[n] - 1) if at[n] else 0)
+            ends = values[far].ci
+            self.off = far, values[far].value / at[far] - 1, bool(ends) and not ends[0] <= at[far] <= ends[1]
+
+    def curve(self, ys, model):
+        if model == "linear":
+            a, b = line(self.sizes, ys)
+            return a, b, lambda n: a + b * n
+        if model == "power":
+            c, k = line([math.log(n) for n in self.sizes], [math.log(y) for y in ys])
+            return math.exp(c), k, lambda n: math.exp(c) * n ** k
+        a, c, k = offset_power(self.sizes, ys)
+        return a, k, lambda n: a + c * n ** k
+
+    def beyond(self, floor):
+        """The slopes less the floor's, and what they make at the largest size of the fixed part."""
+        shared = [b for b in self.slopes if b in floor.slopes]
+        over = {b: self.slopes[b] - floor.slopes[b] for b in shared}
+        return Known(over.values(), self.counted), \
+            Known([over[b] * self.sizes[-1] / self.fixed[b] for b in shared], self.counted)
 
 
 # --- numbers as printed ------------------------------------------------------------------------------------------
@@ -302,9 +305,10 @@ class Fit:
 DIGITS = r"−?\d[\d,]*(?:\.\d+)?"
 UNIT = r"(?: (?:ns|µs|ms|s|B|kB|MB|GB|%)(?![a-zA-Z]))?"
 VALUE = rf"{DIGITS}{UNIT}"
-INTERVAL = rf"(?:exactly {VALUE}|{DIGITS}(?:–| to ){VALUE}|no interval)"
-NAME = rf"(?:{'|'.join(MODES)})(?: \((?!exactly|no interval|timed|noisy|few)[a-zA-Z][^()]*\))?"
-STATED = rf"{VALUE} \({INTERVAL}; n = {DIGITS} in {DIGITS} stays?(?:; others timed out, so the true median is higher)?\)"
+ENDS = rf"(?:exactly {VALUE}|{DIGITS}(?:–| to ){VALUE}|{VALUE} to more than {VALUE})"
+INTERVAL = rf"(?:range of {DIGITS} (?:stays|seeds|blocks) {ENDS}|{ENDS}|one (?:stay|seed|block)|no interval)"
+NAME = rf"(?:{'|'.join(MODES)})(?: \((?!exactly|no interval|timed|noisy|few|range|one stay|one block|one seed)[a-zA-Z][^()]*\))?"
+STATED = rf"{VALUE} \({INTERVAL}; n = {DIGITS} in {DIGITS} stays?[^()]*\)"
 RANGE = rf"{DIGITS}–{DIGITS} services"
 
 
@@ -329,21 +333,37 @@ def same(text, value, slack=0.0, unit=None):
         raise Wrong(f"'{text}' should be {value / scale:.6g}")
 
 
-def same_interval(text, expected):
+def same_interval(text, known, percent=1.0, bounds=()):
+    """What is printed of a value beside it."""
     if text == "no interval":
-        if expected is not None:
-            raise Wrong(f"no interval, though {expected.ends} can be computed")
+        if known.ci or known.range:
+            raise Wrong("no interval, though there is one")
         return
-    if expected is None:
-        raise Wrong(f"'{text}' though nothing is replicated")
+    if re.fullmatch(r"one (stay|seed|block)", text):
+        if known.n != 1:
+            raise Wrong(f"'{text}' of {known.n}")
+        return
+    ends = known.ci
+    if match := re.match(rf"range of ({DIGITS}) (stays|seeds|blocks) ", text):
+        ends, text = known.range, text[match.end():]
+        if number(match.group(1)) != known.n:
+            raise Wrong(f"a range of {match.group(1)}, not of {known.n}")
+    if not ends:
+        raise Wrong(f"'{text}' of {known.n}, of which nothing is known")
     if text.startswith("exactly "):
-        for end, slack in zip(expected.ends, expected.slack):
-            same(text[8:], end, slack)
+        for end in ends:
+            same(text[8:], end)
+        return
+    if more := re.fullmatch(rf"({VALUE}) to more than ({VALUE})", text):
+        same(more.group(1), ends[0])
+        same(more.group(2), bounds[0])
+        if ends[1] < math.inf:
+            raise Wrong(f"'{text}', though its end is {ends[1]}")
         return
     low, high = re.fullmatch(rf"({DIGITS})(?:–| to )({VALUE})", text).groups()
     unit = split(high)[1]
-    same(low, expected.ends[0], expected.slack[0], unit)
-    same(high, expected.ends[1], expected.slack[1], unit)
+    same(low, ends[0], 0, unit)
+    same(high, ends[1], 0, unit)
 
 
 # --- sentences ---------------------------------------------------------------------------------------------------
@@ -354,7 +374,7 @@ def options_of(words):
     fixed = {"one transaction": ("chunk", "all"), "iptables-restore": ("transport", "restore"), "netlink": ("transport", "netlink"),
              "nft -f": ("transport", "nft"), "a process a rule": ("transport", "exec"), "ipset restore": ("transport", "ipset-restore"),
              "without endpoint comments": ("large_cluster", "on"), "with endpoint comments": ("large_cluster", "off"),
-             "any service": ("position", "uniform"), "TCP": ("protocol", "tcp"), "UDP": ("protocol", "udp")}
+             "any service": ("position", "uniform"), "warm caches": ("cache", "warm"), "cold caches": ("cache", "cold"), "TCP": ("protocol", "tcp"), "UDP": ("protocol", "udp")}
     if words in fixed:
         return fixed[words]
     for pattern, key in ((r"transactions of (\d+)", "chunk"), (r"(\w+) engine", "engine"), (r"(\d+) endpoints", "churn"),
@@ -429,7 +449,9 @@ class Sentence:
                     sizes[n] = sample
         if not sizes or min(sizes) != low or max(sizes) != high:
             raise Wrong(f"{name}: no numbers at {low} and {high}")
-        memo = (name, scenario, metric, low, high, tuple(options.items()), tuple(self.where.values()))
+        if model == "power":
+            sizes = {n: sizes[n] for n in (low, high)}
+        memo = (name, scenario, metric, model, low, high, tuple(options.items()), tuple(self.where.values()))
         if memo not in self.run.known:
             self.run.known[memo] = Fit(sizes, model)
         return self.run.known[memo]
@@ -451,63 +473,113 @@ class Sentence:
         if not self.take(pattern, check):
             raise Wrong(f"does not hold '{pattern}'")
 
+    def cache(self, words):
+        """The option, where cells have it."""
+        has = any("cache" in dict(k[6]) for k in self.keys("first-packet"))
+        return {"cache": words} if has else {}
+
+    def done_with_names(self, text=None):
+        self.left = re.sub(NAME, "", self.left if text is None else text)
+        self.done()
+        self.left = ""
+
     def done(self):
         if rest := re.search(r"\S*\d\S*", self.left):
             raise Wrong(f"'{rest.group(0)}' was not recomputed")
 
     # What is printed of a row.
-    def stated(self, text, sample):
-        value, ends, n, stays = re.match(rf"({VALUE}) \(({INTERVAL}); n = ({DIGITS}) in ({DIGITS}) stay", text).groups()
+    def stated(self, text, sample, key):
+        value, ends, n, stays, marks = re.fullmatch(rf"({VALUE}) \(({INTERVAL}); n = ({DIGITS}) in ({DIGITS}) stays?([^()]*)\)", text).groups()
         if sample is None:
             raise Wrong(f"'{text}' of a cell without samples")
         same(value, sample.median)
-        same_interval(ends, interval(sample))
-        if (number(n), number(stays)) != (sample.n, len(sample.stays)):
-            raise Wrong(f"'{text}' of {sample.n} samples in {len(sample.stays)} stays")
+        same_interval(ends, sample.known, bounds=sample.bounds)
+        if (number(n), number(stays)) != (sample.n, sample.measured):
+            raise Wrong(f"'{text}' of {sample.n} samples in {sample.measured} stays")
+        disturbed, falling = self.run.counts(key)
+        for count, words in ((disturbed, " disturbed"), (falling, " begun while"), (len(sample.bounds), " more timed out")):
+            said = re.search(rf"({DIGITS})(?: of {DIGITS} stays?)?{words}", marks)
+            if (number(said.group(1)) if said else 0) != count:
+                raise Wrong(f"'{text}': {count}{words}")
 
-    def apart(self, lower, higher, lower_name, higher_name):
-        """An order is claimed: the intervals must not overlap."""
-        a, b = interval(lower), interval(higher)
-        if a is None or b is None:
-            raise Wrong(f"{lower_name} before {higher_name} without intervals")
-        if a.ends[1] - a.slack[1] >= b.ends[0] + b.slack[0]:
-            raise Wrong(f"{lower_name} before {higher_name}, whose intervals overlap: {a.ends}, {b.ends}")
+    def order(self, lower, higher, lower_name, higher_name, latency):
+        """An order is claimed: it must be told."""
+        if apart(lower, higher, latency) != -1:
+            raise Wrong(f"{lower_name} before {higher_name}, which are not told apart: {lower.known.bounds}, {higher.known.bounds}")
 
-    def ranking(self, scenario, metric, **options):
-        run, sample = self.run, {}
+    def verdict(self, text, samples, bounds, latency):
+        """Who is before whom by one metric: `samples` as they are ranked, `bounds` of those that timed out."""
+        self.left = text
+        if not samples:
+            self.left = re.sub(NAME, "", self.left)
+            return None
+        names = sorted(samples, key=lambda n: samples[n].median)
+        best = re.search(rf"({NAME}) is the fastest; ", self.left) or re.search(rf"gainst ({NAME}), ", self.left)
+        best = best.group(1) if best else None
+        if best and samples[best].median > samples[names[0]].median:
+            raise Wrong(f"{best} is not the lowest, {names[0]} is")
+        said = set()
+
+        def slower(name, times, ends):
+            ratio = ratio_of(samples[name], samples[best])
+            same(times, ratio.value)
+            same_interval(ends, ratio)
+            self.order(samples[best], samples[name], best, name, latency)
+            said.add(name)
+
+        def longer(name):
+            if name in samples:
+                self.order(samples[best], samples[name], best, name, latency)
+            said.add(name)
+
+        def beyond(name, times):
+            top = samples[best].known.bounds[1]
+            same(times, bounds[name] / top)
+            if bounds[name] <= top:
+                raise Wrong(f"{name} timed out below {top}")
+            said.add(name)
+        self.take(rf"({NAME}) takes ({VALUE}) times as long \(({INTERVAL})\)", slower)
+        self.take(rf"({NAME}) takes more than ({VALUE}) times as long", beyond)
+        self.take(rf"({NAME}) takes longer, by a factor that is QEMU's", longer)
+        level = re.search(r"(?:^|: )(.*?) are not distinguished", self.left)
+        level = set(re.findall(NAME, level.group(1))) if level else set()
+        if level - set(samples) - set(bounds):
+            raise Wrong(f"names {level - set(samples) - set(bounds)}, and lists no value of it")
+        for name in level - {best or names[0]}:
+            low = samples[best or names[0]]
+            if name in samples and apart(low, samples[name], latency) == -1:
+                raise Wrong(f"{name} is told apart from {best or names[0]}, and the sentence says it is not")
+        if len(samples) + len(bounds) > 1 and said | level | {best} - {None} < set(samples) | set(bounds):
+            raise Wrong(f"says nothing of {set(samples) | set(bounds) - said - level}")
+        if " is the fastest; " in text and (level or not said):
+            raise Wrong("the fastest, and not told apart")
+        return best
+
+    def entries(self, text, scenario, metric, **options):
+        """The values that a sentence lists of a metric, taken out; what timed out apart."""
+        run, samples, bounds = self.run, {}, {}
+        self.left = text
 
         def medians(name, text):
             key = self.key(name, scenario, **options)
-            sample[name] = run.sample(key, metric)
-            self.stated(text, sample[name])
+            samples[name] = run.sample(key, metric)
+            self.stated(text, samples[name], key)
 
-        def bounds(name, text):
-            same(text, run.bound(self.key(name, scenario, **options)))
-            sample[name] = None
+        def longer(name, text):
+            bounds[name] = run.bound(self.key(name, scenario, **options))
+            same(text, bounds[name])
         self.take(rf"({NAME}) ({STATED})", medians)
-        self.take(rf"({NAME}) longer than ({VALUE}) \(timed out: a lower bound\)", bounds)
-        if not sample:
-            raise Wrong("ranks nothing")
-        measured = {n: s for n, s in sample.items() if s}
-        lowest = min(measured, key=lambda n: measured[n].median) if measured else None
-        fastest = re.search(rf"({NAME}) is the fastest", self.left) or re.search(rf"Against ({NAME}),", self.left)
-        if fastest and measured[fastest.group(1)].median > measured[lowest].median:
-            raise Wrong(f"{fastest.group(1)} is not the lowest, {lowest} is")
+        self.take(rf"({NAME}) longer than ({VALUE}) \(timed out: a lower bound\)", longer)
+        self.done()
+        return samples, bounds
 
-        def slower(name, times, ends):
-            a, b = sample[name], sample[fastest.group(1)]
-            same(times, a.median / b.median)
-            same_interval(ends, ratio_interval(a, b))
-            self.apart(b, a, fastest.group(1), name)
+    def gaps(self, scenario, metric, **options):
+        for outcome, names in re.findall(r" (Failed|Timed out|Unsupported|Not run): (.*?)\.(?= |$)", self.left):
+            for name in re.findall(NAME, names):
+                if self.run.sample(self.key(name, scenario, **options), metric):
+                    raise Wrong(f"{name} is called '{outcome}', and has numbers")
 
-        def beyond(name, times):
-            top = interval(sample[fastest.group(1)])
-            same(times, run.bound(self.key(name, scenario, **options)) / top.ends[1],
-                 top.slack[1] / top.ends[1] * number(times))
-        self.take(rf"({NAME}) takes ({VALUE}) times as long \(({INTERVAL})\)", slower)
-        self.take(rf"({NAME}) takes more than ({VALUE}) times as long", beyond)
-        if " is the fastest" in self.text and " are not distinguished" in self.text.split("Fastest by size")[0].split("Medians")[0]:
-            raise Wrong("both the fastest and not distinguished")
+    def by_size(self, scenario, metric, options):
         if tail := re.search(r"Fastest by size: (.*?)\.(?= |$|•)", self.left):
             seen = []
             for part in tail.group(1).split("; "):
@@ -519,27 +591,13 @@ class Sentence:
             if seen != self.sizes:
                 raise Wrong(f"by size names {seen} of {self.sizes}")
             self.left = self.left.replace(tail.group(0), "•")
-        for outcome, names in re.findall(r" (Failed|Timed out|Unsupported|Not run): (.*?)\.(?= |$)", self.left):
-            for name in re.findall(NAME, names):
-                if run.sample(self.key(name, scenario, **options), metric):
-                    raise Wrong(f"{name} is called '{outcome}', and has numbers")
-
-        # What is left are names: those of the cells above, with the numbers of their options.
-        self.left = re.sub(NAME, "", self.left)
 
     def first_of_all(self, mode, scenario, metric, n, options):
-        samples = {k: self.run.sample(k, metric) for k in self.keys(scenario, n, **options) if k[0] not in MODES[:2]}
-        mine = [(k, s) for k, s in samples.items() if k[0] == mode and s]
-        others = [(k, s) for k, s in samples.items() if k[0] != mode and s]
-
-        def holds(key, sample):
-            try:
-                for other, theirs in others:
-                    self.apart(sample, theirs, mode, other[0])
-                return True
-            except Wrong:
-                return False
-        if not any(holds(k, s) for k, s in mine):
+        of = lambda key: self.run.whole(key) if metric == "update_time" else self.run.sample(key, metric)
+        samples = {k: of(k) for k in self.keys(scenario, n, **options) if k[0] not in MODES[:2]}
+        mine = [s for k, s in samples.items() if k[0] == mode and s]
+        others = [s for k, s in samples.items() if k[0] != mode and s]
+        if not any(all(apart(s, o, metric == "latency") == -1 for o in others) for s in mine):
             raise Wrong(f"{mode} is not told apart from all others at {n}")
 
 
@@ -553,26 +611,101 @@ def sentence(pattern):
     return register
 
 
-@sentence(r"^First packet of a new (TCP|UDP) flow to the last of")
-def first_packet(s, protocol):
-    s.exact(rf"to the last of ({DIGITS}) services", s.largest)
-    s.ranking("first-packet", "latency", position="last", protocol=protocol.lower())
+PLACE = {"any": "uniform", "the last": "last", "the middle": "middle", "the first": "first"}
 
 
-@sentence(r"^Adding one service to ")
-def adding(s):
-    s.exact(rf"^Adding one service to ({DIGITS})", s.largest)
-    s.ranking("service-add", "update_time")
+@sentence(r"^First packet \(latency\) of a new (TCP|UDP) flow to (any|the \w+) of .*, (warm|cold) caches:")
+def first_packet(s, protocol, place, cache):
+    options = {"position": PLACE[place], "protocol": protocol.lower(), **s.cache(cache)}
+    s.exact(rf"to {place} of ({DIGITS}) services", s.largest)
+    head, rest = s.left.split(" Each mode's own worst position: ")
+    worst, values = rest.split(" Values: ")
+    samples, bounds = s.entries(values, "first-packet", "latency", **options)
+    s.left = worst
+
+    def highest(name, place, text):
+        positions = {dict(k[6])["position"] for k in s.keys("first-packet", s.largest, protocol=protocol.lower(), **s.cache(cache)) if k[0] == name.split(" (")[0]}
+        of = {p: s.key(name, "first-packet", **{**options, "position": p}) for p in positions}
+        of = {p: s.run.sample(k, "latency") for p, k in of.items()}
+        s.stated(text, of[PLACE[place]], s.key(name, "first-packet", **{**options, "position": PLACE[place]}))
+        if max(o.median for o in of.values() if o) > of[PLACE[place]].median:
+            raise Wrong(f"{place} is not the worst position of {name}")
+    if s.take(rf"({NAME}) (any|the \w+) ({STATED})", highest) != len(samples):
+        raise Wrong("not every mode has its worst position")
+    s.done()
+    s.left = head
+    s.by_size("first-packet", "latency", options)
+    s.gaps("first-packet", "latency", **options)
+    s.verdict(s.left, samples, bounds, True)
+    s.left = re.sub(NAME, "", s.left)
 
 
-@sentence(r"^Installing .* from nothing: ")
-def installing(s):
-    s.exact(rf"^Installing ({DIGITS}) services", s.largest)
-    s.ranking("cold-install", "update_time")
+UPDATE = {"Adding one service to": "service-add", "Installing": "cold-install", "Removing one service of": "service-remove",
+          "Replacing endpoints of": "endpoint-churn"}
 
 
-def slope_of(s, name, protocol, span):
-    return s.fit(name, "first-packet", "latency", "linear", span, position="last", protocol=protocol.lower())
+@sentence(rf"^({'|'.join(UPDATE)}) {DIGITS}(?: services)?(?: from nothing)?:")
+def updates(s, act):
+    """An update by both of its times. Where they turn each other's order round, or do not confirm it, it must say so."""
+    scenario = UPDATE[act]
+    s.exact(rf"^{act} ({DIGITS})", s.largest)
+    head, values = s.left.split(" Values: ")
+    release = values.split(" release_time: ")[1] if " release_time: " in values else ""
+    sync = re.split(r"\. sync_time: ", values.split(" release_time: ")[0])
+    update, bounds = s.entries(sync[0].removeprefix("update_time: "), scenario, "update_time")
+    syncs = s.entries(sync[1], scenario, "sync_time")[0] if len(sync) > 1 else {}
+    s.entries(release, scenario, "release_time")
+    ranked = {name: s.run.whole(s.key(name, scenario)) for name in update}
+    if any(s.run.sample(s.key(name, scenario), "release_time") for name in update) != bool(release):
+        raise Wrong("release_time is there and not told, or the other way round")
+    measured = {n for n in update if s.run.sample(s.key(n, scenario), "sync_time")}
+    if measured != set(syncs):
+        raise Wrong(f"tells sync_time of {set(syncs)}, and {measured} have it")
+    s.left = head
+    s.gaps(scenario, "update_time")
+    head = re.sub(r" (?:Failed|Timed out|Unsupported|Not run): .*?\.(?= |$)", "", head)
+    head = re.sub(r" Programmed through .*$", "", head)
+    s.left = head
+    s.by_size(scenario, "update_time", {})
+    head = s.left
+    opening, by_update = re.split(r"(?<=[:.]) By update_time", head, maxsplit=1) if " By update_time" in head else (head, "")
+    by_update, by_sync = by_update.split(" By sync_time (") if " By sync_time (" in by_update else (by_update, "")
+    versions, by_sync = by_sync.split("): ", 1) if by_sync else ("", "")
+    for version, names in re.findall(r"kube-proxy (\S+) in (.*?)(?=, kube-proxy|$)", versions):
+        for name in re.findall(NAME, names):
+            if s.run.facts(s.key(name, scenario), "kube_proxy_version") != {version}:
+                raise Wrong(f"{name} is not of kube-proxy {version}")
+    s.verdict(by_update.split(": ", 1)[1] if by_update else "", ranked, bounds, False)
+    s.done_with_names()
+    if syncs:
+        s.verdict(by_sync, syncs, {}, False)
+        s.done_with_names()
+    orders = {(a, b): (apart(ranked[a], ranked[b], False), apart(syncs[a], syncs[b], False))
+              for a, b in itertools.combinations(sorted(syncs), 2)}
+    differ = {pair for pair, (x, y) in orders.items() if x != y}
+    turned = {pair for pair, (x, y) in orders.items() if x * y < 0}
+    said = "update_time and sync_time rank the modes differently" in opening
+    if bool(differ) != said:
+        raise Wrong(f"the two times differ in {differ}, and the sentence says {said}")
+    places = re.search(r"they change places: (.*?)(?:; by |\))(?=[^,]*(?:\. |$|alone|: ))", opening)
+    if said and "fastest" in head:
+        raise Wrong("the fastest, though the two times differ")
+    if bool(turned) != ("they change places" in opening):
+        raise Wrong(f"{turned} change places, and the sentence says {places and places.group(1)}")
+    s.done_with_names(opening)
+
+
+def slope_of(s, name, protocol, span, place="the last", cache="warm"):
+    return s.fit(name, "first-packet", "latency", "linear", span, position=PLACE[place], protocol=protocol.lower(), **s.cache(cache))
+
+
+def floor_of(s, protocol, span, place, cache):
+    for mode in ("conntrack", "none"):
+        try:
+            return mode, slope_of(s, mode, protocol, span, place, cache)
+        except Wrong:
+            continue
+    return None, None
 
 
 def spans(text):
@@ -580,82 +713,109 @@ def spans(text):
     return number(low), number(high)
 
 
-@sentence(r"^Each further service adds to the first (TCP|UDP) packet to the last one, ")
-def slopes(s, protocol):
+@sentence(r"^Each further service adds to the first (TCP|UDP) packet \(latency, (warm|cold) caches\) to (any|the \w+) one, ")
+def slopes(s, protocol, cache, place):
     span = spans(s.text)
-    s.take(rf"the last one, {RANGE}", lambda: None)
+    s.take(rf" one, {RANGE}", lambda: None)
+    told = {}
 
-    def check(value, name, ends):
-        fit = slope_of(s, name, protocol, span)
+    def check(value, name, ends, beyond, floor, over, over_ends, off):
+        fit = slope_of(s, name, protocol, span, place, cache)
         same(value, fit.estimate)
-        same_interval(ends, fit.ci)
-    s.take(r"distinguished from 0", lambda: None)
-    if not s.take(rf"({VALUE}) in ({NAME}) \(({INTERVAL})\)", check):
+        same_interval(ends, fit.known)
+        told[name] = False
+        if beyond:
+            mode, below = floor_of(s, protocol, span, place, cache)
+            if mode != floor:
+                raise Wrong(f"beyond {floor}, and {mode} is the floor")
+            known, _ = fit.beyond(below)
+            same(over, known.value)
+            same_interval(over_ends, known)
+            told[name] = known.leaves_out(0.0)
+        misfit(fit, off)
+    part = rf"({VALUE}) in ({NAME}) \(({INTERVAL})(; beyond (\w+) ({VALUE}) \(({INTERVAL})\))?(; no good fit[^)]*)?\)"
+    claimed = re.split(r"(?:; )?not told apart from the floor: ", s.left.split(": ", 1)[1])[0] if "nothing that is known" not in s.left else ""
+    claimed = set(m[1] for m in re.findall(part, claimed))
+    if not s.take(part, check):
         raise Wrong("states no slope")
-    claimed = s.text.split("not distinguished from 0")[0].split(": ", 1)[1] if "nothing that is" not in s.text else ""
-    for value, name, ends in re.findall(rf"({VALUE}) in ({NAME}) \(({INTERVAL})\)", claimed):
-        fit = slope_of(s, name, protocol, span)
-        if fit.ci.ends[0] + fit.ci.slack[0] < 0 < fit.ci.ends[1] - fit.ci.slack[1]:
-            raise Wrong(f"{name} adds something, though its interval holds 0")
+    if claimed != {name for name, known in told.items() if known}:
+        raise Wrong(f"{claimed} are said to add something, and {told}")
 
 
-@sentence(r"^What .* add to the fixed part of the first (TCP|UDP) packet")
-def flatness(s, protocol):
+def misfit(fit, text):
+    """Lack of fit is said where the curve leaves the interval of the farthest size."""
+    size, off, beyond = fit.off
+    if beyond != bool(text):
+        raise Wrong(f"the curve is {off:.1%} off at {size}, {'beyond' if beyond else 'within'} its interval: '{text}'")
+    if text:
+        services, share = re.search(rf"at ({DIGITS}) services the value is ({DIGITS}) %", text).groups()
+        same(share, 100 * off)
+        if number(services) != size:
+            raise Wrong(f"off at {services}, not at {size}")
+
+
+@sentence(r"^What .* add to the fixed part of the first (TCP|UDP) packet \(latency, (warm|cold) caches\) to (any|the \w+) one")
+def flatness(s, protocol, cache, place):
     n = int(number(re.match(rf"^What ({DIGITS}) services", s.text).group(1)))
     s.take(rf"^What {DIGITS} services", lambda: None)
     s.take(r"flat being below (10) %", lambda _: None)
 
     def check(name, verdict, value, ends):
         sizes = [k for k in s.sizes if k <= n]
-        fit = slope_of(s, name, protocol, (sizes[0], n))
-        same(value, n * fit.estimate / fit.intercept)
-        low, high = (n * e for e in fit.ci.ends)
-        least, most = fit.intercept_ci.ends
-        share = Interval(low / (least if low < 0 else most), high / (most if high < 0 else least))
-        wide = SLACK * (share.ends[1] - share.ends[0])
-        share = Interval(*share.ends, wide, wide)
+        fit = slope_of(s, name, protocol, (sizes[0], n), place, cache)
+        _, share = fit.beyond(floor_of(s, protocol, (sizes[0], n), place, cache)[1])
+        same(value, share.value)
         same_interval(ends, share)
-        if verdict == "flat" and share.ends[1] - wide >= FLAT or verdict == "grows" and share.ends[0] + wide <= FLAT:
-            raise Wrong(f"{name} is called {verdict} at {share.ends}")
+        bounds = share.bounds
+        expected = "not known to be flat" if not bounds else "flat" if -FLAT < bounds[0] and bounds[1] < FLAT else "grows" if bounds[0] > FLAT else "not known to be flat"
+        if verdict != expected:
+            raise Wrong(f"{name} is called {verdict} at {bounds}")
     if not s.take(rf"({NAME}) (flat|grows|not known to be flat), ({VALUE}) \(({INTERVAL})\)", check):
         raise Wrong("states no share")
 
 
-@sentence(r"^What each service passed on the way to the last one costs in both iptables engines, (TCP|UDP) packets")
-def engines(s, protocol):
+@sentence(r"^What each service passed on the way to the last one costs in both iptables engines, (TCP|UDP) packets \(latency, (warm|cold) caches\)")
+def engines(s, protocol, cache):
     span = spans(s.text)
-    nft, legacy = (slope_of(s, m, protocol, span) for m in ("iptables-nft", "iptables-legacy"))
-    s.take(rf"packets, {RANGE}", lambda: None)
+    nft, legacy = (slope_of(s, m, protocol, span, "the last", cache) for m in ("iptables-nft", "iptables-legacy"))
+    s.take(rf"caches\), {RANGE}", lambda: None)
 
     def quotient(value, ends):
         same(value, nft.estimate / legacy.estimate)
-        low, high = nft.ci.ends[0] / legacy.ci.ends[1], nft.ci.ends[1] / legacy.ci.ends[0]
-        same_interval(ends, Interval(low, high, SLACK * (high - low), SLACK * (high - low)))
+        known = Known([nft.estimate / legacy.estimate])
+        known.ci = nft.known.bounds[0] / legacy.known.bounds[1], nft.known.bounds[1] / legacy.known.bounds[0]
+        same_interval(ends, known)
     s.take(rf"a ratio of ({DIGITS}) \(({INTERVAL})\)", quotient)
+    s.take(r"not distinguished from 0", lambda: None)
 
     def slope(name, value, ends):
         fit = {"iptables-nft": nft, "iptables-legacy": legacy}[name]
         same(value, fit.estimate)
-        same_interval(ends, fit.ci)
+        same_interval(ends, fit.known)
     if s.take(rf"(iptables-nft|iptables-legacy) ({VALUE}) \(({INTERVAL})\)", slope) != 2:
         raise Wrong("does not state two slopes")
 
 
-@sentence(r"^First (TCP|UDP) packet to the last of .* ÷ to the first one")
-def positions(s, protocol):
+def doubted(name, known, doubt):
+    """An interval that holds 1 is said to."""
+    if bool(known.bounds) and not known.leaves_out(1.0) and not doubt:
+        raise Wrong(f"{name}: its interval holds 1, and nothing says so")
+    if doubt and known.leaves_out(1.0):
+        raise Wrong(f"{name}: its interval leaves 1 out")
+
+
+@sentence(r"^First (TCP|UDP) packet \(latency, (warm|cold) caches\) to the last of .* ÷ to the first one")
+def positions(s, protocol, cache):
     s.exact(rf"to the last of ({DIGITS}) services", s.largest)
 
-    def check(value, name, ends, stays, known):
-        of = lambda position: s.run.sample(s.key(name, "first-packet", position=position, protocol=protocol.lower()), "latency")
-        last, first = of("last"), of("first")
-        same(value, last.median / first.median)
-        expected = ratio_interval(last, first)
-        same_interval(ends, expected)
-        if number(stays) != len(last.stays):
-            raise Wrong(f"{name}: {stays} stays, not {len(last.stays)}")
-        if not known and expected.ends[0] + expected.slack[0] < 1 < expected.ends[1] - expected.slack[1]:
-            raise Wrong(f"{name}: its interval holds 1, and nothing says so")
-    if not s.take(rf"({DIGITS}) in ({NAME}) \(({INTERVAL}); ({DIGITS}) stays?(: not distinguished from 1)?\)", check):
+    def check(value, name, ends, known):
+        of = lambda position: s.run.sample(s.key(name, "first-packet", position=position, protocol=protocol.lower(), **s.cache(cache)), "latency")
+        ratio = ratio_of(of("last"), of("first"))
+        same(value, ratio.value)
+        same_interval(ends, ratio)
+        doubted(name, ratio, known)
+    s.take(r"before Linux 7\.1", lambda: None)
+    if not s.take(rf"({DIGITS}) in ({NAME}) \(({INTERVAL})(: not distinguished from 1)?; the last is [^)]*\)", check):
         raise Wrong("states no ratio")
 
 
@@ -704,18 +864,12 @@ def syncs(s):
     def check(name, sync, versions, times, ends, known, apply):
         key = s.key(name, "service-add")
         a, b = s.run.sample(key, "sync_time"), s.run.sample(key, "update_time")
-        s.stated(sync, a)
-        s.stated(apply, b)
-        same(times, a.median / b.median)
-        # Stays that have one only say something of its median, and nothing of the quotient.
-        if ends != "no interval" or len(a.stays) > 1 and a.n > 1:
-            expected = ratio_interval(a, b)
-            if expected and set(a.stays) != set(b.stays):
-                wide = expected.ends[1] - expected.ends[0]
-                expected = Interval(*expected.ends, 2 * SLACK * wide, 2 * SLACK * wide)
-            same_interval(ends, expected)
-            if expected and not known and expected.ends[0] + expected.slack[0] < 1 < expected.ends[1] - expected.slack[1]:
-                raise Wrong(f"{name}: its interval holds 1, and nothing says so")
+        s.stated(sync, a, key)
+        s.stated(apply, b, key)
+        ratio = ratio_of(a, b)
+        same(times, ratio.value)
+        same_interval(ends, ratio)
+        doubted(name, ratio, known)
         if set(versions.split(" and ")) != s.run.facts(key, "kube_proxy_version"):
             raise Wrong(f"{name} names kube-proxy {versions}, and its cells name {s.run.facts(key, 'kube_proxy_version')}")
     part = rf"({NAME}) ({STATED})(?: through [^,]*?)? in kube-proxy ([^,]*), ({DIGITS}) times \(({INTERVAL})(: not distinguished from 1)?\) its update_time of ({STATED})"
@@ -723,7 +877,7 @@ def syncs(s):
         raise Wrong("states no sync")
 
 
-@sentence(r"^Installing .* services in one transaction: ")
+@sentence(r"^Installing .* services in one transaction, by update_time and its release: ")
 def chunks(s):
     s.exact(rf"^Installing ({DIGITS}) services in one transaction", s.largest)
 
@@ -732,17 +886,15 @@ def chunks(s):
         return [s.key(mode, "cold-install", chunk=c, **options) for c in ("all", chunk)]
 
     def check(times, ends, known, chunk, mode, words):
-        single, chunked = (s.run.sample(k, "update_time") for k in cells(chunk, mode, words))
-        same(times, single.median / chunked.median)
-        expected = ratio_interval(single, chunked)
-        same_interval(ends, expected)
-        if not known and expected.ends[0] + expected.slack[0] < 1 < expected.ends[1] - expected.slack[1]:
-            raise Wrong(f"{mode}: its interval holds 1, and nothing says so")
+        single, chunked = (s.run.whole(k) for k in cells(chunk, mode, words))
+        ratio = ratio_of(single, chunked)
+        same(times, ratio.value)
+        same_interval(ends, ratio)
+        doubted(mode, ratio, known)
 
     def beyond(times, chunk, mode, words):
         single, chunked = cells(chunk, mode, words)
-        top = interval(s.run.sample(chunked, "update_time"))
-        same(times, s.run.bound(single) / top.ends[1], top.slack[1] / top.ends[1] * number(times))
+        same(times, s.run.bound(single) / s.run.sample(chunked, "update_time").known.bounds[1])
     words = r"as long as in transactions of (\d+), in (\S+) through ([^;.]*?)(?=[;.])"
     if not s.take(rf"({DIGITS}) times \(({INTERVAL})(: not distinguished from 1)?\) {words}", check) \
             + s.take(rf"more than ({DIGITS}) times \(it timed out\) {words}", beyond):
@@ -751,11 +903,24 @@ def chunks(s):
 
 @sentence(r"^Which mode overtakes which, as N grows, for (.*?): ")
 def crossings(s, question):
-    match = re.fullmatch(r"first (TCP|UDP) packets to the last service", question)
+    match = re.fullmatch(r"first (TCP|UDP) packets \(latency, (warm|cold) caches\) to (any|the \w+) service", question)
     scenario = "first-packet" if match else {"adding one service": "service-add", "installing from nothing": "cold-install"}[question]
-    options = {"position": "last", "protocol": match.group(1).lower()} if match else {}
-    metric = "latency" if match else "update_time"
+    options = {"position": PLACE[match.group(3)], "protocol": match.group(1).lower(), **s.cache(match.group(2))} if match else {}
+    parts = s.left.split(": ", 1)[1]
+    parts = {"latency": parts} if match else {p.split(": ")[0].removeprefix("by "): p for p in parts.split(". And ")}
+    for metric, part in parts.items():
+        s.left = part
+        crossed(s, scenario, metric, options)
+        s.done_with_names()
+    # Each time of an update that two modes have is told beside the other.
+    for metric in () if match else ("update_time", "sync_time"):
+        modes = {k[0] for k in s.keys(scenario) if k[0] not in MODES[:2] and s.run.sample(k, metric)}
+        if len(modes) > 1 and metric not in parts:
+            raise Wrong(f"nothing of {metric}")
+    s.left = ""
 
+
+def crossed(s, scenario, metric, options):
     def rows(name):
         found = {}
         for n in s.sizes:
@@ -763,7 +928,7 @@ def crossings(s, question):
                 sample = s.run.sample(s.key(name, scenario, n, **options), metric)
             except Wrong:
                 continue
-            if sample:
+            if sample and sample.median < math.inf:
                 found[n] = sample
         return found
 
@@ -789,41 +954,37 @@ def crossings(s, question):
         below, above = [n for n in sizes if n <= number(low)], [n for n in sizes if n >= number(high)]
         if not below or not above:
             raise Wrong(f"{low}–{high} is not between sizes")
-        s.apart(a[below[-1]], b[below[-1]], under, over)
-        s.apart(b[above[0]], a[above[0]], over, under)
+        s.order(a[below[-1]], b[below[-1]], under, over, metric == "latency")
+        s.order(b[above[0]], a[above[0]], over, under, metric == "latency")
         between = [n for n in sizes if below[-1] <= n <= above[0]]
-        ends = lambda side, of: lambda n: interval(of[n]).ends[side]
-        first = zeros(between, ends(1, a), ends(0, b))
-        last = zeros(between, ends(0, a), ends(1, b))
-        # The ends of intervals are known to a part of their widths: so is where they meet.
-        wide = max((e := interval(x[n]).ends)[1] / max(e[0], 1e-9) for x in (a, b) for n in between)
-        if first and not (first[0] / wide <= number(low) <= first[0] * wide):
-            raise Wrong(f"{over} and {under} part below {first[0]:.0f}, not {low}")
-        if last and not (last[-1] / wide <= number(high) <= last[-1] * wide):
-            raise Wrong(f"{over} and {under} part above {last[-1]:.0f}, not {high}")
-    s.take(rf"({NAME}) overtakes ({NAME}) at ({DIGITS}) services \(95 %: ({DIGITS})–({DIGITS})\)", check)
-    s.left = re.sub(NAME, "", s.left)
+        ends = lambda side, of: lambda n: of[n].known.bounds[side]
+        if all(x[n].known.bounds for x in (a, b) for n in between):
+            first, last = zeros(between, ends(1, a), ends(0, b)), zeros(between, ends(0, a), ends(1, b))
+            if not inside(low, first[0]) or not inside(high, last[-1]):
+                raise Wrong(f"{over} and {under} part at {first[0]:.0f} and {last[-1]:.0f}, not at {low} and {high}")
+    s.take(rf"({NAME}) overtakes ({NAME}) at ({DIGITS}) services \(({DIGITS})–({DIGITS})\)", check)
+    for name in re.findall(NAME, s.left):
+        if not rows(name):
+            raise Wrong(f"names {name}, which has no numbers")
 
 
-@sentence(r"^How installing from nothing grows with N: ")
+@sentence(r"^How installing from nothing grows with N, by update_time \(a fixed part and a power of N\): ")
 def exponents(s):
-    last = {}
+    power = rf"N\^({DIGITS}) \(({INTERVAL})\) over ({DIGITS})–({DIGITS}) services"
 
-    def check(name, value, ends, low, high):
-        fit = s.fit(name, "cold-install", "update_time", "power", (number(low), number(high)))
+    def check(model, name, value, ends, low, high):
+        fit = s.fit(name, "cold-install", "update_time", model, (number(low), number(high)))
         same(value, fit.estimate)
-        same_interval(ends, fit.ci)
-        last[name] = True
-    def tail(name, part, value, ends, low, high):
-        fit = s.fit(name, "cold-install", "update_time", "power", (number(low), number(high)))
-        same(value, fit.estimate)
-        same_interval(ends, fit.ci)
-    power = rf"N\^({DIGITS}) \(({INTERVAL})\)"
-    s.take(rf"({NAME})( N\^{DIGITS} \({INTERVAL}\) over {RANGE}), {power} over its last part, ({DIGITS})–({DIGITS}) services",
-           lambda name, whole, *rest: (tail(name, whole, *rest), check(name, *re.fullmatch(
-               rf" {power} over ({DIGITS})–({DIGITS}) services", whole).groups())))
-    s.take(rf"({NAME}) {power} over ({DIGITS})–({DIGITS}) services", check)
-    if not last:
+        same_interval(ends, fit.known)
+        return fit
+    stretches = set()
+
+    def both(name, whole, value, ends, low, high, off, value2, ends2, low2, high2):
+        if whole:
+            misfit(check("offset-power", name, value, ends, low, high), off)
+        check("power", name, value2, ends2, low2, high2)
+        stretches.add(name)
+    if not s.take(rf"({NAME}) ({power}(; no good fit[^;]*)?; )?last stretch {power}", both):
         raise Wrong("states no exponent")
 
 
@@ -833,21 +994,12 @@ def tool_share(s, act):
     scenario, options = ("service-add", {}) if act.startswith("adding") else ("cold-install", {"chunk": "all"})
 
     def check(name, value, ends, stays):
-        key = s.key(name, scenario, **options)
-        quotients = {}
-        for record in s.run.cells[key]:
-            of = {x["metric"]: x.get("values") for x in record.get("series", [])}
-            if record["outcome"] == "measured" and of.get("user_time") and of.get("cpu_time"):
-                quotients[record["stay"]] = [a / b for a, b in zip(of["user_time"], of["cpu_time"]) if b > 0]
-        sample = Sample(quotients)
+        sample = s.run.made(s.key(name, scenario, **options), "user_time", "cpu_time", divided)
         same(value, sample.median)
-        expected = interval(sample)
-        if expected:
-            expected.ends = tuple(min(max(e, 0.0), 1.0) for e in expected.ends)
-        same_interval(ends, expected)
-        if number(stays) != len(sample.stays):
+        same_interval(ends, sample.known)
+        if number(stays) != len(sample.medians):
             raise Wrong(f"{name}: {stays} stays")
-    if not s.take(rf"({NAME}) ({VALUE}) \(({INTERVAL}), ({DIGITS}) stays?\)", check):
+    if not s.take(rf"({NAME}) ({VALUE}) \(({INTERVAL}); ({DIGITS}) stays?\)", check):
         raise Wrong("states no share")
 
 
@@ -855,19 +1007,30 @@ def tool_share(s, act):
 def memory(s):
     weighed = any(s.run.sample(k, "kernel_memory") for k in s.keys("memory"))
 
-    def check(name, value, ends, known, low, high):
+    def check(name, value, ends, known, low, high, per_cpu, bytes, cpus):
         options = {}
         if not weighed and "transaction" not in name:
             mode = name.split(" ")[0]
             keys = [k for k in s.keys("cold-install") if k[0] == mode and s.run.sample(k, "kernel_memory")]
             sizes = {dict(k[6]).get("chunk") for k in keys} - {"all", None}
             options = {"chunk": sizes.pop()} if sizes else {"chunk": "all"}
-        fit = s.fit(name, "memory" if weighed else "cold-install", "kernel_memory", "linear", (number(low), number(high)), **options)
+        scenario = "memory" if weighed else "cold-install"
+        fit = s.fit(name, scenario, "kernel_memory", "linear", (number(low), number(high)), **options)
         same(value, fit.estimate)
-        same_interval(ends, fit.ci)
-        if not known and fit.ci.ends[0] + fit.ci.slack[0] <= 0 <= fit.ci.ends[1] - fit.ci.slack[1]:
+        same_interval(ends, fit.known)
+        if fit.known.ci and not fit.known.leaves_out(0.0) and not known:
             raise Wrong(f"{name}: its interval holds 0, and nothing says so")
-    if not s.take(rf"({NAME}) ({VALUE}) \(({INTERVAL})(: not distinguished from 0)?; ({DIGITS})–({DIGITS}) services\)", check):
+        key = s.key(name, scenario, int(number(high)), **options)
+        held = [float(r["facts"]["kernel_memory_percpu"]) for r in s.run.cells[key] if r["outcome"] == "measured" and "kernel_memory_percpu" in r["facts"]]
+        if bool(per_cpu) != bool(held and s.run.facts(key, "percpu_cpus")):
+            raise Wrong(f"{name}: what is held for each CPU is known and not told, or the other way round")
+        if per_cpu:
+            of = max(int(c) for c in s.run.facts(key, "percpu_cpus"))
+            same(bytes, median(held) / of / number(high))
+            if number(cpus) != of:
+                raise Wrong(f"{name}: {cpus} CPUs, not {of}")
+    part = rf"({NAME}) ({VALUE}) \(({INTERVAL})(: not distinguished from 0)?; ({DIGITS})–({DIGITS}) services(, of that ({VALUE}) a possible CPU on ({DIGITS}) CPUs?)?\)"
+    if not s.take(part, check):
         raise Wrong("states no price")
 
 

@@ -28,9 +28,15 @@ fn row(mode: Mode, scenario: ScenarioKind, options: &[(&str, &str)], metric: Met
         stays: 15,
         median: Some(123.4e6),
         ci95: None,
+        range: None,
+        censored: 0,
+        by_seed: BTreeMap::new(),
         lower_bound_ns: None,
         quantiles: BTreeMap::new(),
         noisy: metric == Metric::KernelMemory,
+        disturbed: 0,
+        unsettled: 0,
+        per_cpu: None,
     }
 }
 
@@ -87,6 +93,7 @@ fn summary() -> Summary {
         fits: Vec::new(),
         findings: Vec::new(),
         noise: None,
+        spreads: Vec::new(),
         coverage: Coverage {
             planned: 0,
             outcomes: BTreeMap::new(),

@@ -135,14 +135,23 @@ pub struct Thresholds {
 /// One side of a cell's metric.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Measured {
-    /// Stays: the units of replication.
+    /// Stays, those that timed out with them: the units of replication.
     pub stays: u32,
+    /// Stays that timed out: the highest ranks.
+    #[serde(default)]
+    pub censored: u32,
     /// Samples.
     pub n: u64,
-    /// Median of the stays' medians.
+    /// Median of the stays' medians; where half of them timed out, the least that it can be.
     pub median: f64,
-    /// Its 95 % interval: Student's, from the stays' medians. `None` with one stay.
+    /// Its 95 % interval, as [`crate::summary::Row::ci95`]. `None` with fewer than six stays.
+    #[serde(default, with = "crate::summary::ends")]
+    #[schemars(with = "Option<[Option<f64>; 2]>")]
     pub ci95: Option<[f64; 2]>,
+    /// Where there is none, of two stays or more: the smallest and the largest of their medians.
+    #[serde(default, with = "crate::summary::ends")]
+    #[schemars(with = "Option<[Option<f64>; 2]>")]
+    pub range: Option<[f64; 2]>,
 }
 
 /// How sure, and of how much.

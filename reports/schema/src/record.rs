@@ -134,6 +134,10 @@ pub struct Environment {
     pub clock_step_ns: u64,
     /// CPUs of the client's and of the servers' threads.
     pub pinning: String,
+    /// Where those threads run: whether their CPUs share a core, their governor, whether the runner sits in a memory
+    /// cgroup, which charges it for each object of nf_tables. Empty in results of version 1.
+    #[serde(default)]
+    pub placement: BTreeMap<String, String>,
     /// Mitigations, by vulnerability, as the kernel lists them.
     pub mitigations: BTreeMap<String, String>,
     /// Kernel configuration facts that move results, by name.

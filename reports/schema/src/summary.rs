@@ -22,6 +22,9 @@ pub struct Summary {
     pub findings: Vec<Finding>,
     /// Noise of the run: the ratio of two interleaved series of the same thing.
     pub noise: Option<Noise>,
+    /// How far the values of what was asked are known, each scenario's and metric's own.
+    #[serde(default)]
+    pub spreads: Vec<Spread>,
     /// What became of the plan.
     pub coverage: Coverage,
 }
@@ -44,15 +47,28 @@ pub struct Row {
     pub reason: Option<String>,
     /// Samples.
     pub n: u64,
-    /// Stays that measured it: the units of replication.
+    /// Stays that measured it: with those that timed out the units of replication.
     pub stays: u32,
-    /// Median of all samples.
+    /// Stays whose timed act did not end within its limit: they count as longer than all others.
+    #[serde(default)]
+    pub censored: u32,
+    /// The value: the median of the stays' medians. `None` also when half of them timed out.
     pub median: Option<f64>,
-    /// 95 % interval of the median: bootstrap over stays first and samples second; with two to four stays
-    /// Student's, of the stays' medians, and at least as wide. `None` with fewer than two samples.
+    /// Its 95 % interval, between interpolated order statistics of the stays' medians; from six stays on. The upper
+    /// end is null (here infinite) where it rests on stays that timed out.
+    #[serde(default, with = "ends")]
+    #[schemars(with = "Option<[Option<f64>; 2]>")]
     pub ci95: Option<[f64; 2]>,
-    /// Of a cell that timed out: its true time (of updating, in nanoseconds) is longer than this, the
-    /// largest bound of its stays. `None` when the limit passed outside of a timed act, and for all others.
+    /// Where there is no interval, of two stays or more: their smallest and largest median. It is no interval of the
+    /// value. Of executed instructions it is over the seeds, however many.
+    #[serde(default, with = "ends")]
+    #[schemars(with = "Option<[Option<f64>; 2]>")]
+    pub range: Option<[f64; 2]>,
+    /// Of executed instructions: the value of each seed. Modes are told apart when all seeds agree.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_seed: BTreeMap<String, f64>,
+    /// Where stays timed out: the value (of updating, in nanoseconds) of a cell without a median is longer than this,
+    /// and so is an upper end that is null. `None` when the limit passed outside of a timed act.
     #[serde(default)]
     pub lower_bound_ns: Option<u64>,
     /// `p50`, `p90`, `p99`, `p99.9`, `min`, `max`; a quantile is given only where n supports it.
@@ -63,6 +79,24 @@ pub struct Row {
     /// those of a cell with a fact `noisy`. The interval covers what was seen of it, not what may come.
     #[serde(default)]
     pub noisy: bool,
+    /// Stays that were disturbed from outside ([`crate::Disturbance`]) and, measured again, still were.
+    #[serde(default)]
+    pub disturbed: u32,
+    /// Stays before which memory of the kernel was still being freed.
+    #[serde(default)]
+    pub unsettled: u32,
+    /// Of `kernel_memory`: what of it is held for each possible CPU.
+    #[serde(default)]
+    pub per_cpu: Option<PerCpu>,
+}
+
+/// The part of kernel memory that grows with the number of possible CPUs: counters and jump stacks.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PerCpu {
+    /// Possible CPUs of the kernel that was measured.
+    pub cpus: u32,
+    /// Bytes a service and CPU.
+    pub bytes: f64,
 }
 
 /// How a cost grows with N.
@@ -80,18 +114,37 @@ pub struct Fit {
     pub variant: String,
     /// As in the cells.
     pub options: crate::Options,
-    /// "linear": a + b·N, estimate = b; "power": c·N^k, estimate = k.
+    /// "linear": a + b·N, estimate = b; "offset-power": a + c·N^k, estimate = k; "power", of two sizes: c·N^k,
+    /// estimate = k.
     pub model: String,
-    /// a of the linear model, c of the power model.
+    /// a; of a power c.
     pub intercept: f64,
     /// 95 % interval of the intercept.
-    pub intercept_ci95: [f64; 2],
-    /// b or k.
+    #[serde(default)]
+    pub intercept_ci95: Option<[f64; 2]>,
+    /// c of "offset-power".
+    #[serde(default)]
+    pub coefficient: Option<f64>,
+    /// b or k: the median of those of the blocks.
     pub estimate: f64,
     /// Unit of the estimate: "ns/service", "bytes/service", "count/service", "exponent".
     pub unit: String,
-    /// 95 % interval of the estimate.
-    pub ci95: [f64; 2],
+    /// 95 % interval of the estimate: order statistics of the blocks, from six on.
+    #[serde(default)]
+    pub ci95: Option<[f64; 2]>,
+    /// Where there is no interval, of two blocks or more: the smallest and the largest of theirs.
+    #[serde(default)]
+    pub range: Option<[f64; 2]>,
+    /// Blocks that measured every size, each with a curve of its own: the units of replication, since the stays of a
+    /// block share a population.
+    #[serde(default)]
+    pub blocks: u32,
+    /// How far the curve is from what it was drawn through; of more sizes than it has parameters.
+    #[serde(default)]
+    pub misfit: Option<Misfit>,
+    /// Of a first packet: how much steeper it is than the floor of the same blocks.
+    #[serde(default)]
+    pub above_floor: Option<AboveFloor>,
     /// Smallest N used.
     pub from: u32,
     /// Largest N used.
@@ -101,6 +154,38 @@ pub struct Fit {
     /// Whether any row it was computed from is [`Row::noisy`].
     #[serde(default)]
     pub noisy: bool,
+}
+
+/// Lack of fit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Misfit {
+    /// The size that lies farthest from the curve.
+    pub services: u32,
+    /// Its value ÷ the curve there, less 1.
+    pub relative: f64,
+    /// Whether the curve leaves the interval of that size's value; `None` when it has none.
+    pub beyond: Option<bool>,
+}
+
+/// A slope less that of the floor, block by block.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AboveFloor {
+    /// `conntrack`, or `none` where that was not measured.
+    pub floor: crate::Mode,
+    /// Of b: the median over blocks.
+    pub estimate: f64,
+    /// Its 95 % interval.
+    pub ci95: Option<[f64; 2]>,
+    /// As in the fit.
+    pub range: Option<[f64; 2]>,
+    /// What it makes at the largest N ÷ the fixed part of the mode's own cost: the median over blocks.
+    pub share: f64,
+    /// Its 95 % interval.
+    pub share_ci95: Option<[f64; 2]>,
+    /// As in the fit.
+    pub share_range: Option<[f64; 2]>,
+    /// Blocks that measured both at every size.
+    pub blocks: u32,
 }
 
 /// A sentence, with what it rests on.
@@ -124,15 +209,28 @@ pub struct Noise {
     pub stays_a: u32,
     /// Stays of the control series.
     pub stays_b: u32,
-    /// Ratio of the medians, control ÷ ordinary.
+    /// Ratio of the values, control ÷ ordinary.
     pub ratio: f64,
-    /// Its 95 % interval.
-    pub ci95: [f64; 2],
-    /// True when the interval is wider than ±5 %, when it leaves 1 out, or when there are fewer than
-    /// 10 stays of each.
+    /// Its 95 % interval; `None` with fewer than six stays of each.
+    #[serde(default)]
+    pub ci95: Option<[f64; 2]>,
+    /// True when there is no interval, when it is wider than ±10 %, or when it leaves 1 out.
     pub noisy: bool,
     /// Why, as a sentence.
     pub text: String,
+}
+
+/// How far the values of a scenario's metric are known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Spread {
+    /// Scenario.
+    pub scenario: crate::ScenarioKind,
+    /// Metric.
+    pub metric: Metric,
+    /// Half the width of the interval of a cell ÷ its value: the median over cells.
+    pub half_width: f64,
+    /// Cells with an interval.
+    pub cells: u32,
 }
 
 /// What became of the plan: every planned cell is counted once.
@@ -146,4 +244,30 @@ pub struct Coverage {
     pub missing: u64,
     /// As in the end line; "killed" when there is none.
     pub ended: String,
+}
+
+/// Ends that may be infinite: null in JSON.
+pub(crate) mod ends {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[allow(clippy::ref_option, reason = "serde's signature")]
+    pub(crate) fn serialize<S: Serializer>(
+        ends: &Option<[f64; 2]>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        ends.map(|ends| ends.map(|end| Some(end).filter(|end| end.is_finite())))
+            .serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<[f64; 2]>, D::Error> {
+        let ends = Option::<[Option<f64>; 2]>::deserialize(deserializer)?;
+        Ok(ends.map(|[low, high]| {
+            [
+                low.unwrap_or(f64::NEG_INFINITY),
+                high.unwrap_or(f64::INFINITY),
+            ]
+        }))
+    }
 }

@@ -9,6 +9,7 @@ use schema::{
 
 use crate::load::{LoadError, Run, load_keeping};
 use crate::statistics::middle_of;
+use crate::summarise::is_censored;
 
 /// A run, without its samples.
 #[derive(Debug, Clone)]
@@ -148,8 +149,30 @@ impl CellDigest {
         self.outcome == Outcome::Measured
     }
 
+    /// How long its timed act had lasted when its limit passed, of a metric of which that says something.
+    pub(crate) fn bound(&self, metric: Metric) -> Option<f64> {
+        let Outcome::TimedOut { after_ns } = self.outcome else {
+            return None;
+        };
+        let bound = after_ns.filter(|_| is_censored(&self.key, metric))?;
+        Some(bound as f64)
+    }
+
     pub(crate) fn get(&self, metric: Metric) -> Option<&SeriesDigest> {
         self.series.iter().find(|series| series.metric == metric)
+    }
+}
+
+impl SeriesDigest {
+    /// Of a stay that has no samples because it timed out: as long as `value`.
+    pub(crate) fn timed_out(&self, value: f64) -> Self {
+        Self {
+            n: 0,
+            median: value,
+            constant: false,
+            hash: value.to_bits(),
+            ..*self
+        }
     }
 }
 

@@ -82,6 +82,11 @@ pub(super) fn differences(base: &Environment, new: &Environment) -> Vec<Differen
             new.memory_bytes.to_string(),
         );
     }
+    // Empty: a run of before it was recorded.
+    if !base.placement.is_empty() && !new.placement.is_empty() {
+        let (base, new) = (&base.placement, &new.placement);
+        found.extend(of_maps(Across::Machine, "placement", base, new));
+    }
     for (key, kind, base, new) in [
         (
             Across::Kernel,

@@ -247,7 +247,7 @@ fn stays_for(asked: f64) -> usize {
 
 fn too_wide(change: &Change, thresholds: &Thresholds) -> String {
     let Some([low, high]) = change.relative_ci95 else {
-        return "one stay on a side says nothing of others".to_owned();
+        return "too few stays for an interval".to_owned();
     };
     let farther = if low.abs() > high.abs() { low } else { high };
     format!(

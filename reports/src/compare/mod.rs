@@ -101,10 +101,12 @@ pub fn compare(
         .then(|| pool::drift(&matched.pairs, &gate))
         .flatten();
     let judge = Judge::new(&gate, drift.as_ref());
+    let versions = [&matched.base, &matched.new].map(|half| half.run.header.schema_version);
     let mut rows = Vec::new();
     let mut trials = Vec::new();
     for pair in matched.pairs.values() {
-        trial::rows(pair, &gate, matched.one_run, &mut rows, &mut trials);
+        let how = (matched.one_run, versions);
+        trial::rows(pair, &gate, how, &mut rows, &mut trials);
     }
     judge.cells(&mut rows, &mut trials);
     let pooled = judge.pooled(&pool::pools(&trials, matched.one_run));

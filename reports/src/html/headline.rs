@@ -2,13 +2,14 @@
 
 use maud::{Markup, html};
 use schema::summary::{Finding, Row, Summary};
-use schema::{Metric, Mode, Unit};
+use schema::{Metric, Mode};
 
 use super::updates::LINES;
 use super::{Ids, worded};
-use crate::quantity::{digits, interval, shortened, span, value, whole};
+use crate::quantity::{counted, digits, shortened, value, whole};
 use crate::scope::{
-    Question, Scope, instead, is_lowest, mishap, option, place, scopes, through, way,
+    Question, Scope, instead, is_lowest, last_is, marks, mishap, option, place, scopes, spread,
+    through, way,
 };
 use crate::summarise::FloorRatio;
 
@@ -22,7 +23,7 @@ pub(super) fn findings(summary: &Summary, start: &str, ids: &Ids) -> Markup {
             }
             (sentences(summary, true))
             p.hint {
-                "Medians with 95 % intervals in brackets. The stay (one fresh lab) is the unit of replication; "
+                "In brackets the 95 % interval of the median of stays, of fewer than six stays their range. The stay (one fresh lab) is the unit of replication; "
                 "two are told apart only when their intervals do not overlap and each has at least two stays (or they differ threefold)."
             }
         }
@@ -87,14 +88,14 @@ fn by_scope<'a>(
 /// A sentence: its question, its verdict, and folded what it rests on.
 fn sentence(finding: &Finding, text: &str) -> Markup {
     let (question, rest) = text.split_once(": ").unwrap_or(("", text));
-    let (verdict, medians) = rest.split_once(" Medians: ").unwrap_or((rest, ""));
+    let (verdict, medians) = rest.split_once(" Values: ").unwrap_or((rest, ""));
     html! {
         li {
             @if !question.is_empty() { strong { (shortened(question, LONGEST)) ": " } }
             (shortened(verdict, LONGEST))
             @if !medians.is_empty() || !finding.evidence.is_empty() {
                 details {
-                    summary { @if medians.is_empty() { "Computed from" } @else { "Medians" } span.hidden { ": " (shortened(question, 200)) } }
+                    summary { @if medians.is_empty() { "Computed from" } @else { "Values" } span.hidden { ": " (shortened(question, 200)) } }
                     @if !medians.is_empty() { p { (shortened(medians, LONGEST)) } }
                     @if !finding.evidence.is_empty() {
                         ul {
@@ -128,7 +129,7 @@ pub(super) fn table(summary: &Summary, scope: &Scope, named: bool) -> Markup {
             div.scroll tabindex="0" role="region" aria-label="Modes by question" {
                 table.cards style={ "--modes:" (modes.len()) } {
                     caption {
-                        "Median, 95 % interval, number of samples n. “Lowest”: told apart from every other mode. "
+                        "The median of the stays' medians, its 95 % interval from six stays on, else their range; number of samples n. “Lowest”: told apart from every other mode. "
                         "The floors none and conntrack serve no services, so they hold no memory for them. Figures marked noisy are moved by whatever else runs on the host's kernel."
                     }
                     thead { tr { th scope="col" { "Question" } @for mode in &modes { th scope="col" { (mode) } } } }
@@ -146,8 +147,42 @@ pub(super) fn table(summary: &Summary, scope: &Scope, named: bool) -> Markup {
             @if questions.len() > LINES {
                 p.hint { (whole((questions.len() - LINES) as u64)) " more questions differ in their options only: they are in summary.json." }
             }
+            @for hint in hints(&questions, &modes, scope, summary) { p.hint { (hint) } }
         }
     }
+}
+
+/// What a reader must know of what is asked.
+fn hints(questions: &[Question], modes: &[Mode], scope: &Scope, summary: &Summary) -> Vec<String> {
+    let asks = |metric: Metric| questions.iter().any(|question| question.metric == metric);
+    let is_last = |q: &Question| q.options.get("position").is_some_and(|p| p == "last");
+    let mut hints = Vec::new();
+    if questions.iter().any(is_last) {
+        let of: Vec<String> = modes
+            .iter()
+            .filter(|mode| !mode.is_floor())
+            .map(|mode| format!("in {mode} it is {}", last_is(*mode)))
+            .collect();
+        hints.push(format!("The last service is not the same case in every mode: {}. A random connection pays what “any service” says.", of.join("; ")));
+    }
+    if asks(Metric::Latency) {
+        hints.push("Quantiles of first packets come from a closed loop: the next packet waits for the reply, so a stall counts once, however many packets it would have held up.".to_owned());
+    }
+    if asks(Metric::KernelMemoryPeak) {
+        hints.push(
+            "The peak misses what each CPU keeps of freed slab objects, up to 0.5 MB a CPU."
+                .to_owned(),
+        );
+    }
+    let cpus = scope
+        .rows(summary)
+        .filter_map(|row| row.per_cpu)
+        .map(|of| of.cpus)
+        .max();
+    if let Some(cpus) = cpus.filter(|_| asks(Metric::KernelMemory)) {
+        hints.push(format!("Kernel memory is that of {}: counters are held for each, and more of them on a larger machine.", counted(cpus.into(), "possible CPU")));
+    }
+    hints
 }
 
 /// Rows that answer a question at a size; a cell without numbers answers every question of its scenario.
@@ -189,7 +224,7 @@ fn answer(row: &Row, answers: &[&Row]) -> Markup {
                 span.value { (value(median, unit)) }
                 @if is_lowest(row, answers) { span.badge { "lowest" } }
                 @if row.noisy { span.badge.warn { "noisy" } }
-                span.small { (behind(row, unit)) }
+                span.small { (behind(row)) }
             },
             _ => span.bad { (worded(instead(row))) },
         }
@@ -201,21 +236,15 @@ fn answer(row: &Row, answers: &[&Row]) -> Markup {
 }
 
 /// "28.5–29.9 µs, n = 3,300 in 11 stays".
-pub(crate) fn behind(row: &Row, unit: Unit) -> String {
+pub(crate) fn behind(row: &Row) -> String {
     let ends = |name: &str| row.quantiles.get(name);
-    let interval = match row.ci95 {
-        None => "no interval".to_owned(),
-        Some(_) if ends("min").is_some() && ends("min") == ends("max") => {
-            "the same in every sample".to_owned()
-        }
-        Some(ci95) => interval(ci95, unit),
+    let interval = match row.stays > 1 && ends("min").is_some() && ends("min") == ends("max") {
+        true => "the same in every sample".to_owned(),
+        false => spread(row),
     };
-    let stays = if row.stays == 1 {
-        "1 stay".to_owned()
-    } else {
-        format!("{} stays", row.stays)
-    };
-    format!("{interval}, n = {} in {stays}", whole(row.n))
+    let stays = counted(row.stays.into(), "stay");
+    let marks = marks(row).map_or_else(String::new, |marks| format!("; {marks}"));
+    format!("{interval}, n = {} in {stays}{marks}", whole(row.n))
 }
 
 /// First packets against both floors at the largest size.
@@ -248,7 +277,7 @@ pub(super) fn floors(ratios: &[FloorRatio], scope: &Scope) -> Markup {
                 div.scroll tabindex="0" role="region" aria-label="Ratios to the floors" {
                     table.cards.ratios {
                         caption {
-                            "Median latency ÷ that of a floor at the same size, position and protocol, with its 95 % interval. "
+                            "Latency ÷ that of a floor at the same size, position and protocol, with its 95 % interval. "
                             "none: no connection tracking; conntrack: tracking without a service, the floor of every mode that tracks."
                         }
                         thead { tr {
@@ -264,8 +293,8 @@ pub(super) fn floors(ratios: &[FloorRatio], scope: &Scope) -> Markup {
                                         td data-label={ "÷ " (floor) } {
                                             @match against(key, floor) {
                                                 Some(ratio) => div {
-                                                    span.value { (digits(ratio.ratio.ratio)) }
-                                                    span.small { " " (ratio.ratio.ci95.map_or_else(|| "no interval".to_owned(), span)) }
+                                                    span.value { (digits(ratio.ratio.known.value)) }
+                                                    span.small { " " (ratio.ratio.spread()) }
                                                 },
                                                 None => span.none { "floor not measured" },
                                             }

@@ -79,7 +79,7 @@ fn answer(row: Option<&Row>, metric: Metric) -> Markup {
             None => span.none { "not planned" },
             Some((row, Some((median, unit)))) => {
                 span.value { (value(median, unit)) }
-                span.small { (behind(row, unit)) }
+                span.small { (behind(row)) }
             },
             Some((row, None)) => span.bad { (worded(&why(row, metric))) },
         }

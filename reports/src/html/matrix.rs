@@ -7,10 +7,9 @@ use schema::{Metric, Mode};
 
 use crate::load::Run;
 use crate::plots::Figure;
-use crate::quantity::{digits, interval, shortened, span, value, whole};
-use crate::scope::{Scope, instead, mishap};
-use crate::statistics::Ratio;
-use crate::summarise::{Answer, Asked, Standing, in_full, matrix};
+use crate::quantity::{digits, shortened, value, whole};
+use crate::scope::{Scope, instead, marks, mishap, spread};
+use crate::summarise::{Answer, Asked, Ratio, Standing, in_full, matrix};
 use crate::update_table::without_time;
 
 use super::{Ids, worded};
@@ -51,8 +50,9 @@ pub(super) fn table(
             div.scroll tabindex="0" role="region" aria-label="Mode by question" {
                 table.cards.matrix style={ "--modes:" (modes.len()) } {
                     caption {
-                        "Median with its 95 % interval, then how many times the lowest median of the row that is. “Lowest”: told apart from every other mode. "
-                        "“Not told apart”: from the lowest median, by this run. The darker the further from it. ÷: beside the floors of the same packets. "
+                        "The median of the stays' medians, with its 95 % interval from six stays on, else their range; then how many times the lowest of the row that is "
+                        "(of an update with what is released after it). “Lowest”: told apart from every other mode. “Not told apart”: from the lowest, by this run. "
+                        "The darker the further from it. ÷: beside the floors of the same packets. "
                         "Each mode through its ordinary way (iptables-restore, netlink); all ways are in the tables below."
                     }
                     thead { tr { th scope="col" { "Question" } @for mode in &modes { th scope="col" { (mode) } } } }
@@ -97,7 +97,7 @@ fn cell(line: &Asked<'_>, mode: Mode) -> Markup {
 
 /// Class of a cell's background, by how far from the lowest it is.
 fn heat(answer: &Answer<'_>) -> Option<&'static str> {
-    let times = answer.times.map(|times| times.ratio)?;
+    let times = answer.times.map(|times| times.known.value)?;
     Some(match times {
         t if t < 1.5 => "h0",
         t if t < 3.0 => "h1",
@@ -116,17 +116,15 @@ fn shown(answer: &Answer<'_>, metric: Metric) -> Markup {
         };
         return html! { span.bad { (worded(&shortened(&why, 160))) } };
     };
-    let ci95 = row
-        .ci95
-        .map_or_else(|| "no interval".to_owned(), |ci95| interval(ci95, unit));
     html! {
         span.value { (value(median, unit)) }
         @if answer.standing == Some(Standing::Lowest) { span.badge { "lowest" } }
         @if row.noisy { span.badge.warn { "noisy" } }
-        span.small { (ci95) }
+        span.small { (spread(row)) }
+        @if let Some(marks) = marks(row) { span.small.bad { (marks) } }
         @if let Some(times) = &answer.times { span.times { "× " (ratio(times)) } }
         @if answer.standing == Some(Standing::Level) {
-            span.small { @if answer.times.is_some() { "not told apart" } @else { "lowest median, not told apart" } }
+            span.small { @if answer.times.is_some() { "not told apart" } @else { "lowest value, not told apart" } }
         }
         @for (floor, against) in ["none", "conntrack"].iter().zip(&answer.floors) {
             @if let Some(against) = against { span.small { "÷ " (floor) " " (ratio(against)) } }
@@ -135,10 +133,13 @@ fn shown(answer: &Answer<'_>, metric: Metric) -> Markup {
     }
 }
 
-/// "1.99 (1.78–2.23)"; without an interval, which is said beside the median, the ratio alone.
+/// "1.99 (1.78–2.23)"; where nothing is known of it, which is said beside the value, the ratio alone.
 fn ratio(ratio: &Ratio) -> String {
-    let ci95 = ratio.ci95.map(|ci95| format!(" ({})", span(ci95)));
-    format!("{}{}", digits(ratio.ratio), ci95.unwrap_or_default())
+    let known = ratio.known;
+    match (known.ci95, known.range) {
+        (None, None) => digits(known.value),
+        _ => format!("{} ({})", digits(known.value), ratio.spread()),
+    }
 }
 
 /// The charts over N, small: what grows shows at a glance.

@@ -259,8 +259,9 @@ const CLOCKS: &[(Accelerator, &str, &str)] = &[
     (
         Accelerator::Tcg,
         "Translated processor.",
-        "QEMU translates every instruction of the guest (TCG, no KVM): times are many times those of hardware, and not all by the same factor. \
-         Read how modes stand to each other and how they grow, not the times themselves.",
+        "QEMU translates every instruction of the guest (TCG, no KVM): times are many times those of hardware, and not by one factor. \
+         Starting a process and walking objects that lie on many pages cost far more beside the rest than on a processor: between updates through processes and through netlink ratios are off by up to five times, \
+         and how a list or a hash grows (ipvs' slope) is QEMU's. Orders hold here; do not carry factors over.",
     ),
     (
         Accelerator::TcgIcount,

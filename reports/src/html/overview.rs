@@ -78,6 +78,7 @@ fn together(runs: &[(&Run, &Summary)]) -> Summary {
         fits: Vec::new(),
         findings: Vec::new(),
         noise: None,
+        spreads: Vec::new(),
         coverage: Coverage {
             planned: 0,
             outcomes: Default::default(),

@@ -8,7 +8,7 @@ use schema::{Metric, Mode, ScenarioKind};
 
 use super::{Ids, worded};
 use crate::quantity::{digits, interval, shortened, span, value, whole};
-use crate::scope::{by_reason, option};
+use crate::scope::{by_reason, marks, option, spread, spread_of_fit};
 
 /// Rows of a table that are listed one by one; of more, what they have in common is.
 const LISTED: usize = 400;
@@ -200,10 +200,7 @@ fn number(row: &Row, environments: bool) -> Markup {
         (Some(number), Some(unit)) => value(number, unit),
         _ => "–".to_owned(),
     };
-    let ci95 = match (row.ci95, row.unit) {
-        (Some(ci95), Some(unit)) => interval(ci95, unit),
-        _ => "–".to_owned(),
-    };
+    let marks = marks(row).map_or_else(String::new, |marks| format!(" ({marks})"));
     html! {
         tr {
             th scope="row" { (row.key.mode) (variant(&row.key.variant)) }
@@ -214,7 +211,7 @@ fn number(row: &Row, environments: bool) -> Markup {
             td { (whole(row.n)) }
             td { (row.stays) }
             td { (shown(row.median)) @if row.noisy { " (noisy)" } }
-            td { (ci95) }
+            td { (spread(row)) (marks) }
             @for name in QUANTILES { td { (shown(row.quantiles.get(*name).copied())) } }
         }
     }
@@ -227,12 +224,12 @@ fn fits(fits: &[Fit]) -> Markup {
             div.scroll tabindex="0" role="region" aria-label="Fits" {
                 table.full.figures {
                     caption {
-                        "linear: a + b·N, estimate b; power: c·N^k, estimate k. One value a size, the median of its stays' medians; "
-                        "where a size has a single stay the interval comes from the distances to the curve (Student's t), otherwise from resampled stays."
+                        "linear: a + b·N, estimate b; offset-power: a + c·N^k, estimate k; power, between two sizes: c·N^k, estimate k. A curve a block, through its stays, and the median of the blocks; "
+                        "its interval from six blocks on, else their range. Off the curve: the size that lies farthest from it."
                     }
                     thead { tr {
                         @for name in ["Mode", "Scenario", "Metric", "Options", "Model"] { th scope="col" { (name) } }
-                        @for name in ["N", "sizes", "estimate", "95 % interval", "a or c", "95 % interval"] { th.num scope="col" { (name) } }
+                        @for name in ["N", "sizes", "estimate", "95 % interval or range", "a (of power c)", "c", "off the curve"] { th.num scope="col" { (name) } }
                     } }
                     tbody {
                         @for fit in fits.iter().take(LISTED) {
@@ -245,19 +242,39 @@ fn fits(fits: &[Fit]) -> Markup {
                                 td { (whole(fit.from.into())) "–" (whole(fit.to.into())) }
                                 td { (fit.sizes) }
                                 td { (digits(fit.estimate)) @if fit.unit != "exponent" { " " (fit.unit) } @if fit.noisy { " (noisy)" } }
-                                td { (span(fit.ci95)) }
+                                td { (spread_of_fit(fit, span)) }
                                 td { (digits(fit.intercept)) }
-                                td { (span(fit.intercept_ci95)) }
+                                td { (fit.coefficient.map_or_else(|| "–".to_owned(), digits)) }
+                                td { (off(fit)) }
                             }
                         }
                         @if fits.len() > LISTED {
-                            tr { td colspan="11" { "… and " (whole((fits.len() - LISTED) as u64)) " more fits, in summary.json." } }
+                            tr { td colspan="12" { "… and " (whole((fits.len() - LISTED) as u64)) " more fits, in summary.json." } }
                         }
                     }
                 }
             }
         }
     }
+}
+
+/// "−4.1 % at 300, beyond its interval".
+fn off(fit: &Fit) -> String {
+    fit.misfit.map_or_else(
+        || "–".to_owned(),
+        |misfit| {
+            format!(
+                "{} % at {}{}",
+                digits(100.0 * misfit.relative),
+                whole(misfit.services.into()),
+                if misfit.beyond == Some(true) {
+                    ", beyond its interval"
+                } else {
+                    ""
+                }
+            )
+        },
+    )
 }
 
 fn variant(variant: &str) -> String {

@@ -10,7 +10,15 @@ use schema::{Environment, Outcome, Unit, Variant};
 use super::Ids;
 use crate::load::Run;
 use crate::quantity::{counted, shortened, value, whole};
-use crate::statistics::RESAMPLES;
+use crate::summarise::of_spreads;
+
+/// What stands behind every value and every word of a verdict.
+const ESTIMATOR: &str = "The value of a cell is the median of its stays' medians; a stay is a laboratory of its own, and what samples of one stay agree on \
+    another need not. From six stays on its 95 % interval lies between interpolated order statistics of these medians (Hettmansperger and Sheather 1986); two to five stays \
+    show their range, which is no interval, one shows nothing. A ratio of different stays has an interval when both sides have one (MOVER on logarithms, Zou and Donner 2008), \
+    of the same stays it is the median of their quotients; a slope is the median of the blocks' slopes. Stays that timed out count as longer than all others. “Lowest”, “fastest”, \
+    “overtakes”, “adds”, “grows” and “flat” need intervals on both sides that do not overlap (or leave out what they must); of executed instructions three seeds that all agree and a difference beyond a \
+    placebo's. Quantiles are type 7, of all samples together; they have no interval.";
 
 /// The last section of the page.
 pub(super) fn section(run: &Run, summary: &Summary, ids: &Ids, data: &Markup) -> Markup {
@@ -22,10 +30,18 @@ pub(super) fn section(run: &Run, summary: &Summary, ids: &Ids, data: &Markup) ->
                 dt { "Noise (A/A pair)" }
                 dd {
                     @match &summary.noise {
-                        Some(noise) => { (noise.text) " Measured on " (noise.of) "." },
+                        Some(noise) => (noise.text),
                         None => "not measured in this run: unknown",
                     }
                 }
+                @if let Some(spreads) = of_spreads(&summary.spreads) {
+                    dt { "How far each figure is known" }
+                    dd { (spreads) }
+                }
+                dt { "Disturbance" }
+                dd { (disturbed(run)) }
+                dt { "Settling" }
+                dd { (unsettled(run)) }
                 dt { "Coverage" }
                 dd { (coverage_text(summary)) }
                 dt { "Checks" }
@@ -34,9 +50,7 @@ pub(super) fn section(run: &Run, summary: &Summary, ids: &Ids, data: &Markup) ->
                 dd { (stolen(run)) }
                 dt { "Intervals" }
                 dd {
-                    "Bootstrap with " (whole(RESAMPLES as u64)) " resamples: stays first, samples inside each stay second; the middle 95 %, widened for few stays (expanded percentile interval). "
-                    "Medians and ratios of two to four stays: Student's t on the medians of the stays, of their logarithms where they are positive, never narrower than the bootstrap. "
-                    "With one stay only its samples vary, and the interval is too narrow. Quantiles are type 7."
+                    (ESTIMATOR)
                 }
                 dt { "Seed" }
                 dd { (header.seed) }
@@ -149,6 +163,54 @@ fn checks(run: &Run) -> String {
     )
 }
 
+/// What others took from the threads that measure.
+fn disturbed(run: &Run) -> String {
+    let measured = || {
+        run.cells
+            .iter()
+            .filter(|cell| cell.outcome == Outcome::Measured)
+    };
+    let marked = measured().filter(|cell| !cell.disturbed.is_empty()).count() as u64;
+    let known: Vec<u64> = measured().filter_map(|cell| cell.run_delay_ns).collect();
+    let waited = match known.iter().max() {
+        None => "how long its threads waited for a CPU is not known".to_owned(),
+        Some(most) => format!(
+            "threads waited for a CPU for {} of a cell at most ({} of cells known)",
+            value(*most as f64, Unit::Nanoseconds),
+            whole(known.len() as u64)
+        ),
+    };
+    format!(
+        "{} measured again still bore a mark of disturbance (a thread waited for a CPU for more than 1 % of it, or medians of batches lay 1.5 times apart); {waited}. Their rows say so.",
+        counted(marked, "cell")
+    )
+}
+
+/// What the kernel was still doing before a stay began.
+fn unsettled(run: &Run) -> String {
+    let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
+    for cell in &run.cells {
+        if let Some(settled) = cell.facts.get("settled_before") {
+            *seen.entry(settled).or_default() += 1;
+        }
+    }
+    let of = |name: &str| counted(seen.get(name).copied().unwrap_or(0), "cell");
+    match seen.is_empty() {
+        true => "not recorded".to_owned(),
+        false => format!(
+            "before {} the kernel's memory had settled or stood still; before {} it was still falling, and their rows say so",
+            counted(
+                seen.iter()
+                    .filter(|(name, _)| **name != "falling")
+                    .map(|(_, n)| n)
+                    .sum(),
+                "cell"
+            ),
+            of("falling")
+        ),
+    }
+}
+
 fn stolen(run: &Run) -> String {
     let known = run
         .cells
@@ -246,7 +308,7 @@ fn environment(name: &str, facts: &Environment) -> Markup {
         details {
             summary { "Kernel configuration, sysctls and mitigations of " (shortened(name, 60)) }
             dl {
-                @for (title, map) in [("Configuration", &facts.config), ("Sysctls", &facts.sysctls), ("Mitigations", &facts.mitigations)] {
+                @for (title, map) in [("Placement", &facts.placement), ("Configuration", &facts.config), ("Sysctls", &facts.sysctls), ("Mitigations", &facts.mitigations)] {
                     dt { (title) }
                     dd { (pairs(map)) }
                 }

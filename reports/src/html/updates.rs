@@ -62,7 +62,7 @@ pub(crate) fn caption(table: &UpdateTable<'_>) -> String {
         )
     };
     format!(
-        "Time: what the kernel and the tool must do (update_time), median with its 95 % interval; sync: the same update as kube-proxy makes it, \
+        "Time: what the kernel and the tool must do (update_time), the median of its stays with its 95 % interval, of fewer than six stays their range; sync: the same update as kube-proxy makes it, \
          with its read-back (sync_time). Messages are netlink messages of our own: 0 where a tool sends its own. “Lowest”: told apart from every other mode.{size}"
     )
 }
@@ -78,7 +78,7 @@ fn answer(answer: &Answer<'_>, times: &[&Row]) -> Markup {
     html! {
         span.value { (value(median, unit)) }
         @if is_lowest(row, times) { span.badge { "lowest" } }
-        span.small { (behind(row, unit)) }
+        span.small { (behind(row)) }
         span.small { (counted(answer)) }
         @if let Some((median, unit)) = answer.sync.and_then(|sync| sync.median.zip(sync.unit)) {
             span.small { "sync " (value(median, unit)) }

@@ -7,7 +7,7 @@ use super::figure::{Gap, Key, Line, Point};
 use super::style::Style;
 use crate::load::Run;
 use crate::quantity::{counted, interval, value, whole};
-use crate::scope::{Scope, lower_bound, series_names};
+use crate::scope::{Scope, bar, lower_bound, marks, series_names, spread};
 use crate::statistics::Sample;
 
 /// What a chart is made from.
@@ -57,7 +57,7 @@ impl Series<'_> {
                 Some(Point {
                     x: f64::from(row.key.services),
                     y: row.median?,
-                    ci95: row.ci95,
+                    ci95: bar(row),
                     at: whole(row.key.services.into()),
                     text: stated(row),
                 })
@@ -130,13 +130,12 @@ pub(super) fn stated(row: &Row) -> String {
     let (Some(median), Some(unit)) = (row.median, row.unit) else {
         return row.outcome.clone();
     };
-    let ci95 = row
-        .ci95
-        .map_or_else(|| "no interval".to_owned(), |ci95| interval(ci95, unit));
     let noisy = if row.noisy { ", noisy" } else { "" };
+    let marks = marks(row).map_or_else(String::new, |marks| format!(", {marks}"));
     format!(
-        "{} ({ci95}), n {}/{}{noisy}",
+        "{} ({}), n {}/{}{noisy}{marks}",
         value(median, unit),
+        spread(row),
         whole(row.n),
         row.stays
     )
@@ -148,6 +147,7 @@ pub(super) fn curve(fit: &Fit) -> Vec<(f64, f64)> {
     let (from, to) = (f64::from(fit.from), f64::from(fit.to));
     let value = |n: f64| match fit.model.as_str() {
         "power" => fit.intercept * n.powf(fit.estimate),
+        "offset-power" => fit.intercept + fit.coefficient.unwrap_or(0.0) * n.powf(fit.estimate),
         _ => fit.intercept + fit.estimate * n,
     };
     (0..=STEPS)
@@ -263,6 +263,10 @@ pub(super) fn every_series<'a>(
 }
 
 /// The fit over the most sizes of a series.
+/// Model of a fit of two neighbouring sizes: no curve of a chart.
+const PAIR: &str = "power";
+
+/// The fit of a series over all of its sizes.
 pub(super) fn fit_of<'a>(
     summary: &'a Summary,
     scope: &Scope,
@@ -281,7 +285,7 @@ pub(super) fn fit_of<'a>(
                 && fit.mode == series.mode
                 && fit.options == series.options
         })
-        .max_by_key(|fit| fit.sizes)
+        .find(|fit| fit.model != PAIR)
 }
 
 /// The unit of times in these rows: nanoseconds, or executed instructions.
@@ -391,5 +395,5 @@ pub(super) fn described(series: &[Series<'_>]) -> String {
 
 /// Medians and the ends of their intervals: what an axis must hold.
 pub(super) fn extents<'a>(rows: impl Iterator<Item = &'a Row>) -> impl Iterator<Item = f64> {
-    rows.flat_map(|row| row.median.into_iter().chain(row.ci95.into_iter().flatten()))
+    rows.flat_map(|row| row.median.into_iter().chain(bar(row).into_iter().flatten()))
 }

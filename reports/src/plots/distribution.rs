@@ -1,4 +1,4 @@
-//! Distributions: which share of first packets takes at most so long, at the largest N, to the last service.
+//! Distributions: which share of first packets takes at most so long, at the largest N.
 
 use schema::summary::Row;
 use schema::{Metric, Protocol};
@@ -6,7 +6,7 @@ use schema::{Metric, Protocol};
 use super::axis::Axis;
 use super::chart::{Series, Source, gaps, samples_in_stays, series, unit_of_times};
 use super::figure::{Body, Figure, Line, Panel, Point};
-use super::percentile_ladder::{asked, legend, of_protocol};
+use super::percentile_ladder::{CLOSED_LOOP, asked, legend, of_protocol, whom};
 use crate::quantity::{digits, value, whole};
 use crate::scope::Scope;
 
@@ -31,11 +31,13 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
         "All samples of all stays together, without intervals; {} behind each curve. Marks at 10, 25, 50, 75 and 90 %; the slowest 0.5 % are on the percentile ladder.",
         samples_in_stays(all.iter().flat_map(Series::measured))
     )];
+    notes.push(CLOSED_LOOP.to_owned());
     notes.extend(gaps(&all));
     Some(Figure {
         name: String::new(),
         title: format!(
-            "What share of first packets is served in time? The last of {} services",
+            "What share of first packets is served in time? To {} of {} services",
+            whom(source, scope),
             whole(scope.largest(source.summary).into())
         ),
         notes,

@@ -162,7 +162,7 @@ fn line(
             Some(Point {
                 x: place as f64 + shift,
                 y: row.median?,
-                ci95: row.ci95,
+                ci95: crate::scope::bar(row),
                 at: position.to_owned(),
                 text: stated(row),
             })

@@ -1,4 +1,4 @@
-//! First-packet latency against N for the last service: a panel for each percentile.
+//! First-packet latency against N for the service that headlines are about: a panel for each percentile.
 
 use schema::summary::Row;
 use schema::{CellKey, Metric, Protocol, ScenarioKind};
@@ -10,7 +10,7 @@ use super::chart::{
 };
 use super::figure::{Body, Figure, Line, Panel, Point};
 use crate::quantity::{interval, value, whole};
-use crate::scope::Scope;
+use crate::scope::{Scope, bar, option, spread_of_fit};
 
 const PERCENTILES: &[(&str, &str)] = &[
     ("p50", "p50: half of the first packets are faster"),
@@ -29,14 +29,14 @@ pub(super) fn udp(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
 }
 
 fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figure> {
-    let asks = |key: &CellKey| {
-        let is =
-            |name: &str, wanted: &str| key.options.get(name).is_some_and(|value| value == wanted);
-        key.scenario == ScenarioKind::FirstPacket
-            && is("position", "last")
-            && is("protocol", protocol.name())
-    };
     let summary = source.summary;
+    let shown = scope.shown(summary);
+    let asks = |key: &CellKey| {
+        let own = key.options.get("protocol");
+        key.scenario == ScenarioKind::FirstPacket
+            && shown.holds(&key.options)
+            && own.is_some_and(|own| own == protocol.name())
+    };
     let series = series(summary, scope, Metric::Latency, asks);
     let rows = || series.iter().flat_map(Series::measured);
     let panels: Vec<Panel> = PERCENTILES
@@ -68,7 +68,7 @@ fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figu
         notes.push("A bar without a cap goes on beyond the panel: few stays say little. Its ends are in the numbers.".to_owned());
     }
     notes.push(
-        "Lines of p50 are fits a + b·N where there are enough sizes; the legend gives b, the price of a service passed, with its 95 % interval. \
+        "Lines of p50 are fits a + b·N where there are enough sizes; the legend gives b, what a further service adds, with its 95 % interval. \
          p90 and p99 are quantiles of all samples, without an interval. Axes differ between panels."
             .to_owned(),
     );
@@ -78,8 +78,12 @@ fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figu
     Some(Figure {
         name: String::new(),
         title: format!(
-            "How long does the first {} packet of a new flow take to the last of N services?",
-            protocol.name().to_uppercase()
+            "How long does the first {} packet of a new flow take to {} of N services?",
+            protocol.name().to_uppercase(),
+            scope
+                .position(summary)
+                .map_or_else(String::new, |position| option("position", &position))
+                .trim_end_matches(" service")
         ),
         notes,
         alt: described(&series),
@@ -99,7 +103,7 @@ fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figu
                     format!(
                         ": {} ({})",
                         value(fit.estimate, unit),
-                        interval(fit.ci95, unit)
+                        spread_of_fit(fit, |ends| interval(ends, unit))
                     )
                 });
                 series.key(format!("{}{price}", series.name))
@@ -115,7 +119,7 @@ fn line(source: &Source<'_>, scope: &Scope, series: &Series<'_>, percentile: &st
         Some(Point {
             x: f64::from(row.key.services),
             y,
-            ci95: row.ci95.filter(|_| middle),
+            ci95: bar(row).filter(|_| middle),
             at: whole(row.key.services.into()),
             text: if middle {
                 stated(row)

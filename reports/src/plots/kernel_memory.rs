@@ -1,15 +1,17 @@
 //! Kernel memory against N by mode, on logarithmic axes, with the price of a service.
 
-use schema::summary::Fit;
-use schema::{Metric, ScenarioKind, Unit};
+use std::collections::BTreeMap;
+
+use schema::summary::{Fit, Row};
+use schema::{Metric, Mode, ScenarioKind, Unit};
 
 use super::axis::Axis;
 use super::chart::{
     Series, Source, behind_points, curve, described, extents, fit_of, gaps, series, sizes,
 };
 use super::figure::{Body, Figure, Line, Panel};
-use crate::quantity::{interval, value};
-use crate::scope::Scope;
+use crate::quantity::{counted, interval, value};
+use crate::scope::{Scope, spread_of_fit};
 
 pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
     let summary = source.summary;
@@ -38,6 +40,7 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
     notes.push(
         "Lines are fits a + b·N; b, the price of a service, with its 95 % interval.".to_owned(),
     );
+    notes.extend(per_cpu(rows()));
     if scenario == ScenarioKind::ColdInstall {
         notes.push(
             "Readings before and after one first install a stay; --scenarios memory asks with pairs of installs and removals."
@@ -71,13 +74,36 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
     })
 }
 
+/// What is held for each CPU, so that a reader can put in his own.
+fn per_cpu<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<String> {
+    let mut largest: BTreeMap<Mode, &Row> = BTreeMap::new();
+    for row in rows.filter(|row| row.per_cpu.is_some()) {
+        let known = largest.entry(row.key.mode).or_insert(row);
+        if known.key.services < row.key.services {
+            *known = row;
+        }
+    }
+    let cpus = largest.values().next()?.per_cpu?.cpus;
+    let parts: Vec<String> = largest
+        .iter()
+        .filter_map(|(mode, row)| {
+            Some(format!("{mode} {}", value(row.per_cpu?.bytes, Unit::Bytes)))
+        })
+        .collect();
+    Some(format!(
+        "Measured with {}. Of each service that many times is held for each possible CPU: {}.",
+        counted(cpus.into(), "possible CPU"),
+        parts.join(", ")
+    ))
+}
+
 fn key(series: &Series<'_>, fit: Option<&Fit>) -> String {
     match fit {
         Some(fit) => format!(
             "{}: {} a service ({}){}",
             series.name,
             value(fit.estimate, Unit::Bytes),
-            interval(fit.ci95, Unit::Bytes),
+            spread_of_fit(fit, |ends| interval(ends, Unit::Bytes)),
             if fit.noisy { ", noisy" } else { "" }
         ),
         None if series.measured().next().is_none() => format!("{}: no numbers", series.name),

@@ -7,7 +7,7 @@ use super::axis::Axis;
 use super::figure::{Body, Figure, Mark, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{counted, shortened, value, whole};
-use crate::scope::lower_bound;
+use crate::scope::{bar, lower_bound};
 use crate::side_by_side::{Columns, Line, SideBySide, side_by_side};
 
 /// Columns of which a chart shows the rows.
@@ -42,17 +42,17 @@ pub(super) fn figure(summary: &Summary) -> Option<Figure> {
     })
 }
 
-/// Of each scenario the question that is most telling: all at once, and the first protocol's last service.
+/// Of each scenario the question that is most telling: all at once, and the first protocol's packets to any service.
 fn questions(table: &SideBySide<'_>) -> Vec<String> {
     let mut chosen: Vec<(schema::ScenarioKind, String)> = Vec::new();
     for line in &table.lines {
-        let last = line.options.get("position").is_some_and(|p| p == "last");
+        let any = line.options.get("position").is_some_and(|p| p == "uniform");
         match chosen
             .iter_mut()
             .find(|(scenario, _)| *scenario == line.scenario)
         {
             None => chosen.push((line.scenario, line.question.clone())),
-            Some((_, question)) if last && !question.contains("last") => {
+            Some((_, question)) if any && !question.contains("any service") => {
                 question.clone_from(&line.question);
             }
             Some(_) => {}
@@ -74,7 +74,7 @@ fn panel(table: &SideBySide<'_>, question: &str) -> Option<Panel> {
             let bound = lower_bound(row).map(|bound| bound * 3.0);
             row.median
                 .into_iter()
-                .chain(row.ci95.into_iter().flatten())
+                .chain(bar(row).into_iter().flatten())
                 .chain(bound)
         });
     let title = lines().next()?.metric.name();
@@ -119,7 +119,7 @@ fn mark(row: &Row, metric: Metric) -> (Mark, String) {
     let bound = lower_bound(row).filter(|_| metric == Metric::UpdateTime);
     match (row.median, row.unit, bound) {
         (Some(at), Some(unit), _) => (
-            Mark::Dot { at, ci95: row.ci95 },
+            Mark::Dot { at, ci95: bar(row) },
             format!("{}, n {}/{}", value(at, unit), whole(row.n), row.stays),
         ),
         (_, _, Some(bound)) => (

@@ -152,7 +152,7 @@ fn whole_panel(all: &[Series<'_>], metric: Metric, heading: &str) -> Option<Pane
                         style: series.style,
                         mark: Mark::Dot {
                             at: row.median?,
-                            ci95: row.ci95,
+                            ci95: crate::scope::bar(row),
                         },
                         text: stated(row),
                     })

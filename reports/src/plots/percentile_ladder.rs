@@ -1,5 +1,4 @@
-//! Percentile ladders: first-packet latency from the fastest to the slowest, at the largest N, to the last
-//! service. The places are evenly apart: what is rare has as much room as what is common.
+//! Percentile ladders: first-packet latency from the fastest to the slowest, at the largest N. The places are evenly apart: what is rare has as much room as what is common.
 
 use schema::{CellKey, Metric, Protocol, ScenarioKind};
 
@@ -12,13 +11,25 @@ use crate::scope::Scope;
 /// Steps of the ladder: names of quantiles in a summary.
 const STEPS: &[&str] = &["min", "p50", "p90", "p99", "p99.9", "max"];
 
-/// Whether a cell is asked: at the largest N, to the last service.
+/// What the tails of a closed loop leave out.
+pub(super) const CLOSED_LOOP: &str = "Closed loop: the next packet waits for the reply, so a stall counts once, however many packets it would have held up; real tails are longer.";
+
+/// "any", "the last": which service of all.
+pub(super) fn whom(source: &Source<'_>, scope: &Scope) -> String {
+    match scope.position(source.summary).as_deref() {
+        Some("uniform") | None => "any".to_owned(),
+        Some(position) => format!("the {position}"),
+    }
+}
+
+/// Whether a cell is asked: at the largest N, by the position of the headlines.
 pub(super) fn asked(scope: &Scope, source: &Source<'_>) -> impl Fn(&CellKey) -> bool + use<> {
     let largest = scope.largest(source.summary);
+    let shown = scope.shown(source.summary);
     move |key| {
         key.scenario == ScenarioKind::FirstPacket
             && key.services == largest
-            && key.options.get("position").is_some_and(|p| p == "last")
+            && shown.holds(&key.options)
     }
 }
 
@@ -37,14 +48,15 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
             "Quantiles of all samples, without intervals; {} behind each line. A step is drawn only where enough samples were taken to see it.",
             samples_in_stays(all.iter().flat_map(Series::measured))
         ),
-        "Closed loop: the next packet waits for the reply, so a stall counts once.".to_owned(),
+        CLOSED_LOOP.to_owned(),
     ];
     notes.extend(left_out(source.summary, scope, Metric::Latency, &asks));
     notes.extend(gaps(&all));
     Some(Figure {
         name: String::new(),
         title: format!(
-            "How slow are the slow ones? First packets to the last of {} services",
+            "How slow are the slow ones? First packets to {} of {} services",
+            whom(source, scope),
             whole(scope.largest(source.summary).into())
         ),
         notes,

@@ -10,7 +10,7 @@ use super::chart::{
 };
 use super::figure::{Body, Figure, Key, Panel};
 use crate::quantity::{digits, span};
-use crate::scope::{Scope, lower_bound};
+use crate::scope::{Scope, lower_bound, spread_of_fit};
 
 /// Panels, with their headings.
 const PANELS: &[(Metric, &str)] = &[
@@ -70,7 +70,7 @@ fn figure(
     let rows = || all.iter().flat_map(Series::measured);
     let mut notes = vec![behind_points(rows())];
     notes.push(
-        "Straight lines are fits c·N^k; the legend gives k of update_time with its 95 % interval. Axes differ between panels."
+        "Lines are fits a + c·N^k where there are five sizes; the legend gives k of update_time with its 95 % interval, beside the fixed part a; where k is uncertain the last stretch says more, in the table of fits. Axes differ between panels."
             .to_owned(),
     );
     if all.iter().any(|series| !series.bounds().is_empty()) {
@@ -151,7 +151,7 @@ fn legend(source: &Source<'_>, scope: &Scope, scenario: ScenarioKind, series: &S
             "{}: N^{} ({})",
             series.name,
             digits(fit.estimate),
-            span(fit.ci95)
+            spread_of_fit(fit, span)
         ),
         None if nothing => format!("{}: no numbers", series.name),
         None => series.name.clone(),

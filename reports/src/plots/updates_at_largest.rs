@@ -9,7 +9,7 @@ use super::chart::{Source, samples_in_stays, unit_of_times};
 use super::figure::{Body, Figure, Mark, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{counted, digits, value, whole};
-use crate::scope::{Scope, lower_bound};
+use crate::scope::{Scope, bar, lower_bound};
 use crate::update_table::{Answer, Line, UpdateTable, update_tables, without_time};
 
 /// Update time by scenario and mode.
@@ -18,7 +18,7 @@ pub(super) fn times(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
     let rows = || answers(&table).map(|(_, answer)| answer.time);
     let shown = rows().flat_map(|row| {
         let bound = lower_bound(row).map(|bound| bound * 3.0);
-        let seen = row.median.into_iter().chain(row.ci95.into_iter().flatten());
+        let seen = row.median.into_iter().chain(bar(row).into_iter().flatten());
         seen.chain(bound)
     });
     let x = Axis::log("update time", shown, unit_of_times(rows()))?;
@@ -32,7 +32,7 @@ pub(super) fn times(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
         },
     });
     let mut notes = vec![
-        "Dots are medians, bars their 95 % intervals over stays; n is samples/stays. Rows that were not planned are left out.".to_owned(),
+        "Dots are medians of stays, bars their 95 % intervals, of fewer than six stays their range; n is samples/stays. Rows that were not planned are left out.".to_owned(),
     ];
     notes.extend(missing(&table));
     Some(Figure {
@@ -52,7 +52,7 @@ fn time((mode, name, style, answer): (Mode, String, Style, &Answer<'_>)) -> Name
     let row = answer.time;
     let (mark, text) = match (row.median, row.unit, lower_bound(row)) {
         (Some(at), Some(unit), _) => (
-            Mark::Dot { at, ci95: row.ci95 },
+            Mark::Dot { at, ci95: bar(row) },
             format!("{}, n {}/{}", value(at, unit), whole(row.n), row.stays),
         ),
         (_, _, Some(bound)) => (

@@ -1,16 +1,10 @@
-//! How a cost grows with N: least squares through one value a size.
+//! How a cost grows with N: a curve through each block, and the median of the blocks' curves.
 //!
-//! The value of a size is the median of its stays' medians, so that one disturbed stay moves nothing
-//! and a size with more stays weighs no more than another. Intervals draw stays inside each size and
-//! samples inside each stay. Where a size has a single stay nothing tells how far another stay would
-//! have been off; then the interval is Student's, from the distances of all sizes to the curve.
-//!
-//! What is drawn of a size depends on nothing but that size, so it is drawn once ([`Size::of`]) and every fit
-//! that the size is part of, over the whole range or between two sizes, takes the same draws.
+//! The stays of a block share a population, so that a block is the unit of replication: what a population adds at all
+//! sizes alike is seen between blocks only. A block that lacks a size has no curve. Of an estimate is known what
+//! [`Known`] says of its blocks.
 
-use super::{
-    RESAMPLES, Replication, Sample, percentile_interval, quantile, resampled_middles, student,
-};
+use super::{Known, median_interval, quantile};
 
 /// A line through fewer sizes than this cannot show that it is none.
 pub const LINEAR_SIZES: usize = 4;
@@ -19,175 +13,206 @@ pub const LINEAR_SIZES: usize = 4;
 /// whether it is a line but how steep it is (DESIGN §7).
 pub const PROPORTIONAL_SIZES: usize = 3;
 
-/// One population size, with what resampling made of it.
-#[derive(Debug, Clone)]
-pub struct Size {
-    services: u32,
-    stays: u64,
-    /// Median of the medians of its stays.
-    middle: f64,
-    /// The same in each resample; empty where all of them are the middle itself.
-    drawn: Vec<f64>,
+/// Sizes from which a curve of three parameters can be told from its last stretch.
+pub const POWER_SIZES: usize = 5;
+
+/// What is fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Curve {
+    /// a + b·N.
+    Line,
+    /// c·N^k.
+    Power,
+    /// a + c·N^k with a ≥ 0, c ≥ 0: least squares of relative distances.
+    OffsetPower,
 }
 
-impl Size {
-    /// The size with N = `services`. Sizes of one curve are drawn from independently, with one seed.
-    #[must_use]
-    pub fn of(services: u32, sample: &Sample, seed: u64) -> Self {
-        let stays = sample.stays().len();
-        let drawn = if stays < 2 || sample.min() == sample.max() {
-            Vec::new()
-        } else {
-            let own = u64::from(services).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            resampled_middles(sample, seed ^ own)
-        };
-        let mut medians = sample.stay_medians();
-        medians.sort_unstable_by(f64::total_cmp);
-        Self {
-            services,
-            stays: stays as u64,
-            middle: quantile(&medians, 0.5).unwrap_or(f64::NAN),
-            drawn,
-        }
-    }
+/// A curve's three parameters: a + c·N^k.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Parameters {
+    a: f64,
+    c: f64,
+    k: f64,
+}
 
-    /// N.
-    #[must_use]
-    pub const fn services(&self) -> u32 {
-        self.services
+impl Parameters {
+    fn at(self, n: f64) -> f64 {
+        self.a + self.c * n.powf(self.k)
     }
 }
 
 /// A fitted curve.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Fitted {
-    /// a of a + b·N, c of c·N^k.
-    pub intercept: f64,
-    /// Its 95 % interval.
-    pub intercept_ci95: [f64; 2],
+    /// a, of a power without it c.
+    pub intercept: Known,
+    /// c of a + c·N^k.
+    pub coefficient: Option<f64>,
     /// b or k.
-    pub estimate: f64,
-    /// Its 95 % interval.
-    pub ci95: [f64; 2],
+    pub estimate: Known,
+    /// How far the value of the farthest size is from the curve, as a share of it; which size; and whether the curve
+    /// leaves that size's interval. `None` where there are no more sizes than parameters.
+    pub misfit: Option<(usize, f64, Option<bool>)>,
 }
 
-/// Fits a + b·N.
-///
-/// `None` with fewer than [`LINEAR_SIZES`] sizes.
+/// Fits a curve to each block's values at these N. `None` without a block, or where a curve is not determined.
 #[must_use]
-pub fn linear(sizes: &[Size]) -> Option<Fitted> {
-    (sizes.len() >= LINEAR_SIZES)
-        .then(|| fit(sizes, |value| value, |value| value))
-        .flatten()
-}
-
-/// Fits a + b·N to what is in proportion to N by construction.
-///
-/// `None` with fewer than [`PROPORTIONAL_SIZES`] sizes.
-#[must_use]
-pub fn proportional(sizes: &[Size]) -> Option<Fitted> {
-    (sizes.len() >= PROPORTIONAL_SIZES)
-        .then(|| fit(sizes, |value| value, |value| value))
-        .flatten()
-}
-
-/// Fits c·N^k: a line through the logarithms.
-///
-/// `None` with fewer than two sizes, with two sizes of which one has a single stay (no distance is left
-/// to judge by), or when a value is not positive.
-#[must_use]
-pub fn power(sizes: &[Size]) -> Option<Fitted> {
-    (sizes.len() >= 2)
-        .then(|| fit(sizes, f64::ln, f64::exp))
-        .flatten()
-}
-
-fn fit(sizes: &[Size], scale: impl Fn(f64) -> f64, unscale: impl Fn(f64) -> f64) -> Option<Fitted> {
-    let services = sizes.iter().map(|size| f64::from(size.services));
-    let xs = Places::of(services.map(&scale).collect());
-    let seen: Vec<f64> = sizes.iter().map(|size| scale(size.middle)).collect();
-    let (intercept, estimate) = xs.line(&seen)?;
-    let behind = Replication {
-        freedom: sizes.iter().map(|size| size.stays - 1).sum(),
-        group: sizes.iter().map(|size| size.stays).min()?,
-    };
-    let [intercepts, estimates] = if behind.group < 2 {
-        xs.textbook_intervals(&seen, (intercept, estimate))?
-    } else if sizes.iter().all(|size| size.drawn.is_empty()) {
-        // Counts are the same in all stays: so is whatever is drawn.
-        [[intercept; 2], [estimate; 2]]
+pub fn fit(curve: Curve, sizes: &[u32], blocks: &[Vec<f64>], counted: bool) -> Option<Fitted> {
+    let ns: Vec<f64> = sizes.iter().map(|n| f64::from(*n)).collect();
+    let found: Option<Vec<Parameters>> = blocks
+        .iter()
+        .map(|values| match curve {
+            Curve::Line => line(&ns, values).map(|(a, c)| Parameters { a, c, k: 1.0 }),
+            Curve::Power => power(&ns, values),
+            Curve::OffsetPower => offset_power(&ns, values),
+        })
+        .collect();
+    let found = found.filter(|found| !found.is_empty())?;
+    let known =
+        |of: fn(&Parameters) -> f64| Known::of(&found.iter().map(of).collect::<Vec<_>>(), counted);
+    let estimate = known(if curve == Curve::Line {
+        |p| p.c
     } else {
-        resampled(sizes, &xs, scale, behind)?
-    };
+        |p| p.k
+    })?;
+    let intercept = known(if curve == Curve::Power {
+        |p| p.c
+    } else {
+        |p| p.a
+    })?;
+    let parameters = if curve == Curve::OffsetPower { 3 } else { 2 };
+    let coefficient = known(|p| p.c).filter(|_| curve == Curve::OffsetPower);
     Some(Fitted {
-        intercept: unscale(intercept),
-        intercept_ci95: intercepts.map(&unscale),
+        intercept,
+        coefficient: coefficient.map(|known| known.value),
         estimate,
-        ci95: estimates,
+        misfit: (ns.len() > parameters)
+            .then(|| misfit(&ns, blocks, &found))
+            .flatten(),
     })
 }
 
-/// Intervals of intercept and slope from what was drawn of each size.
-fn resampled(
-    sizes: &[Size],
-    xs: &Places,
-    scale: impl Fn(f64) -> f64,
-    behind: Replication,
-) -> Option<[[f64; 2]; 2]> {
-    let (mut intercepts, mut estimates) =
-        (Vec::with_capacity(RESAMPLES), Vec::with_capacity(RESAMPLES));
-    let mut ys = vec![0.0; sizes.len()];
-    for resample in 0..RESAMPLES {
-        for (y, size) in ys.iter_mut().zip(sizes) {
-            *y = scale(size.drawn.get(resample).copied().unwrap_or(size.middle));
-        }
-        if let Some((a, b)) = xs.line(&ys) {
-            intercepts.push(a);
-            estimates.push(b);
-        }
-    }
-    Some([
-        percentile_interval(intercepts, behind)?,
-        percentile_interval(estimates, behind)?,
-    ])
+/// The slope of the line through values at these N, with its intercept first.
+#[must_use]
+pub fn line(ns: &[f64], values: &[f64]) -> Option<(f64, f64)> {
+    let mean = |of: &[f64]| of.iter().sum::<f64>() / of.len() as f64;
+    let (x, y) = (mean(ns), mean(values));
+    let squares: f64 = ns.iter().map(|n| (n - x).powi(2)).sum();
+    let products: f64 = ns.iter().zip(values).map(|(n, v)| (n - x) * (v - y)).sum();
+    let slope = products / squares;
+    slope.is_finite().then_some((y - slope * x, slope))
 }
 
-/// Where the values of a line stand, with what all lines through values there share.
-struct Places {
-    xs: Vec<f64>,
-    mean: f64,
-    /// Sum of the squared distances from the mean.
-    squares: f64,
+fn power(ns: &[f64], values: &[f64]) -> Option<Parameters> {
+    let logs = |of: &[f64]| of.iter().map(|v| v.ln()).collect::<Vec<_>>();
+    let (c, k) = line(&logs(ns), &logs(values))?;
+    Some(Parameters {
+        a: 0.0,
+        c: c.exp(),
+        k,
+    })
 }
 
-impl Places {
-    fn of(xs: Vec<f64>) -> Self {
-        let mean = xs.iter().sum::<f64>() / xs.len() as f64;
-        let squares = xs.iter().map(|x| (x - mean).powi(2)).sum();
-        Self { xs, mean, squares }
-    }
+/// Exponents that are tried: from a curve that is all but flat to a cube.
+const EXPONENTS: std::ops::RangeInclusive<u32> = 1..=60;
+const STEP: f64 = 0.05;
 
-    /// (intercept, slope) of the line with the least squared distance; `None` when it is not determined.
-    fn line(&self, ys: &[f64]) -> Option<(f64, f64)> {
-        let mean = ys.iter().sum::<f64>() / ys.len() as f64;
-        let pairs = self.xs.iter().zip(ys);
-        let products: f64 = pairs.map(|(x, y)| (x - self.mean) * (y - mean)).sum();
-        let slope = products / self.squares;
-        let intercept = mean - slope * self.mean;
-        (slope.is_finite() && intercept.is_finite()).then_some((intercept, slope))
+fn offset_power(ns: &[f64], values: &[f64]) -> Option<Parameters> {
+    if !values.iter().all(|value| *value > 0.0 && value.is_finite()) {
+        return None;
     }
+    let largest = ns.iter().copied().fold(1.0, f64::max);
+    let at = |k: f64| given(k, largest, ns, values);
+    let loss = |k: f64| at(k).1;
+    let best = EXPONENTS
+        .min_by(|a, b| loss(STEP * f64::from(*a)).total_cmp(&loss(STEP * f64::from(*b))))?;
+    // Golden section between the neighbours of the best.
+    let ratio = 0.5 * (5.0_f64.sqrt() - 1.0);
+    let (mut low, mut high) = (STEP * f64::from(best - 1), STEP * f64::from(best + 1));
+    while high - low > 1e-6 {
+        let (left, right) = (high - ratio * (high - low), low + ratio * (high - low));
+        if loss(left) <= loss(right) {
+            high = right;
+        } else {
+            low = left;
+        }
+    }
+    let (parameters, _) = at(0.5 * (low + high));
+    // Of a constant there is nothing but the fixed part: N to the power of nothing.
+    let grown = parameters.c * largest.powf(parameters.k);
+    Some(if grown <= 1e-9 * parameters.a {
+        Parameters {
+            c: 0.0,
+            k: 0.0,
+            ..parameters
+        }
+    } else {
+        parameters
+    })
+}
 
-    /// The textbook intervals of a line: residual standard error with as many degrees of freedom as there
-    /// are points beyond two.
-    fn textbook_intervals(&self, ys: &[f64], (a, b): (f64, f64)) -> Option<[[f64; 2]; 2]> {
-        let freedom = self.xs.len().checked_sub(2)?;
-        let t = student(freedom as u64)?;
-        let pairs = self.xs.iter().zip(ys);
-        let left: f64 = pairs.map(|(x, y)| (y - a - b * x).powi(2)).sum();
-        let error = (left / freedom as f64).sqrt();
-        let slope = t * error / self.squares.sqrt();
-        let share = 1.0 / self.xs.len() as f64 + self.mean.powi(2) / self.squares;
-        let intercept = t * error * share.sqrt();
-        Some([[a - intercept, a + intercept], [b - slope, b + slope]])
+/// The best a and c for an exponent, and the sum of squared relative distances.
+fn given(k: f64, largest: f64, ns: &[f64], values: &[f64]) -> (Parameters, f64) {
+    // In parts of the value: the line 1 = a·(1/y) + c·(u/y).
+    let rows = || {
+        ns.iter()
+            .zip(values)
+            .map(|(n, y)| (1.0 / y, (n / largest).powf(k) / y))
+    };
+    let sum = |of: fn((f64, f64)) -> f64| rows().map(of).sum::<f64>();
+    let (pp, pq, qq) = (
+        sum(|(p, _)| p * p),
+        sum(|(p, q)| p * q),
+        sum(|(_, q)| q * q),
+    );
+    let (p, q) = (sum(|(p, _)| p), sum(|(_, q)| q));
+    let determinant = pp * qq - pq * pq;
+    let (mut a, mut c) = (
+        (p * qq - q * pq) / determinant,
+        (q * pp - p * pq) / determinant,
+    );
+    if !(a >= 0.0 && c >= 0.0) {
+        let loss_of = |a: f64, c: f64| {
+            rows()
+                .map(|(p, q)| (1.0 - a * p - c * q).powi(2))
+                .sum::<f64>()
+        };
+        let (flat, steep) = (p / pp, q / qq);
+        (a, c) = if loss_of(flat, 0.0) <= loss_of(0.0, steep) {
+            (flat, 0.0)
+        } else {
+            (0.0, steep)
+        };
     }
+    let loss = rows().map(|(p, q)| (1.0 - a * p - c * q).powi(2)).sum();
+    (
+        Parameters {
+            a,
+            c: c / largest.powf(k),
+            k,
+        },
+        loss,
+    )
+}
+
+fn misfit(
+    ns: &[f64],
+    blocks: &[Vec<f64>],
+    curves: &[Parameters],
+) -> Option<(usize, f64, Option<bool>)> {
+    let sorted = |values: &mut dyn Iterator<Item = f64>| {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_unstable_by(f64::total_cmp);
+        values
+    };
+    ns.iter()
+        .enumerate()
+        .filter_map(|(place, n)| {
+            let values = sorted(&mut blocks.iter().map(|block| block[place]));
+            let curve = quantile(&sorted(&mut curves.iter().map(|c| c.at(*n))), 0.5)?;
+            let relative = quantile(&values, 0.5)? / curve - 1.0;
+            let beyond = median_interval(&values).map(|[low, high]| curve < low || high < curve);
+            relative.is_finite().then_some((place, relative, beyond))
+        })
+        .max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))
 }

@@ -1,67 +1,23 @@
 //! The samples of one cell and metric, grouped by stay.
 
+use std::collections::BTreeMap;
+
 use data_encoding::BASE64;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use schema::Samples;
 
-use super::few::FEW_STAYS;
 use super::quantile_by;
-
-/// One stay's samples as ranks into [`Sample::values`].
-#[derive(Debug, Clone)]
-pub(super) struct Stay {
-    number: u32,
-    /// Distinct ranks, ascending.
-    pub(super) ranks: Vec<u32>,
-    /// `below[j]`: samples at `ranks[..j]`; one entry more than `ranks`.
-    pub(super) below: Vec<u64>,
-    /// The rank of each sample, ascending, where there are few and not all of them differ.
-    each: Vec<u32>,
-}
-
-impl Stay {
-    pub(super) fn n(&self) -> u64 {
-        self.below.last().copied().unwrap_or(0)
-    }
-
-    /// Rank of the stay's sample number `order`, 0-based, ascending.
-    pub(super) fn rank_at(&self, order: u64) -> usize {
-        self.ranks[self.below.partition_point(|&below| below <= order) - 1] as usize
-    }
-
-    /// The rank of each sample, ascending; only where there are no more than [`LISTED`].
-    pub(super) fn listed(&self) -> &[u32] {
-        if self.each.is_empty() {
-            &self.ranks
-        } else {
-            &self.each
-        }
-    }
-
-    fn list(&mut self) {
-        if self.n() > self.ranks.len() as u64 && self.n() <= LISTED {
-            let counts = self.below.windows(2).map(|ends| ends[1] - ends[0]);
-            let each = self.ranks.iter().zip(counts);
-            self.each = each
-                .flat_map(|(rank, count)| std::iter::repeat_n(*rank, count as usize))
-                .collect();
-        }
-    }
-}
-
-/// Samples of a stay up to which their ranks are listed one by one.
-pub(super) const LISTED: u64 = 1_000;
 
 /// Samples of one cell and metric, grouped by stay. Never empty.
 #[derive(Debug, Clone)]
 pub struct Sample {
     /// Distinct values, ascending.
-    pub(super) values: Vec<f64>,
-    /// By stay number, ascending: the order in which lines were written does not matter.
-    pub(super) stays: Vec<Stay>,
+    values: Vec<f64>,
     /// `below[r]`: samples under `values[r]`; one entry more than `values`.
     below: Vec<u64>,
+    /// Number and median of each stay, by number: the order in which lines were written does not matter.
+    stays: Vec<(u32, f64)>,
 }
 
 impl Sample {
@@ -70,50 +26,43 @@ impl Sample {
     /// Values that are not finite cannot come out of JSON and are left out.
     #[must_use]
     pub fn new<'a>(stays: impl IntoIterator<Item = (u32, &'a Samples)>) -> Option<Self> {
-        let mut weighted: Vec<(u32, f64, u64)> = Vec::new();
+        let mut grouped: BTreeMap<u32, Vec<(f64, u64)>> = BTreeMap::new();
         for (stay, samples) in stays {
-            let counted = counted(samples).ok()?;
-            weighted.extend(
-                counted
-                    .into_iter()
-                    .filter(|(v, _)| v.is_finite())
-                    .map(|(v, c)| (stay, v, c)),
-            );
+            let mut counted = counted(samples).ok()?;
+            counted.retain(|(value, _)| value.is_finite());
+            grouped.entry(stay).or_default().append(&mut counted);
         }
-        let mut values: Vec<f64> = weighted.iter().map(|&(_, value, _)| value).collect();
-        values.sort_by(f64::total_cmp);
-        values.dedup();
-        weighted.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-        let mut pooled = vec![0; values.len() + 1];
-        let mut grouped: Vec<Stay> = Vec::new();
-        for (number, value, count) in weighted {
-            let rank = values.partition_point(|&v| v < value);
-            pooled[rank + 1] += count;
-            if grouped.last().is_none_or(|stay| stay.number != number) {
-                grouped.push(Stay {
-                    number,
-                    ranks: Vec::new(),
-                    below: vec![0],
-                    each: Vec::new(),
-                });
-            }
-            let stay = grouped.last_mut()?;
-            if stay.ranks.last() == Some(&(rank as u32)) {
-                *stay.below.last_mut()? += count;
-            } else {
-                stay.ranks.push(rank as u32);
-                stay.below.push(stay.n() + count);
-            }
+        let mut medians = Vec::new();
+        for (stay, values) in &mut grouped {
+            values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+            let own = Self::pooled(values.iter().copied());
+            medians.extend((!values.is_empty()).then(|| (*stay, own.median())));
         }
-        for rank in 1..pooled.len() {
-            pooled[rank] += pooled[rank - 1];
-        }
-        grouped.iter_mut().for_each(Stay::list);
-        (!values.is_empty()).then_some(Self {
-            values,
-            stays: grouped,
-            below: pooled,
+        let mut all: Vec<(f64, u64)> = grouped.into_values().flatten().collect();
+        all.sort_by(|a, b| a.0.total_cmp(&b.0));
+        (!all.is_empty()).then(|| Self {
+            stays: medians,
+            ..Self::pooled(all.into_iter())
         })
+    }
+
+    /// Ascending values with how often each was seen, of no stay.
+    fn pooled(ascending: impl Iterator<Item = (f64, u64)>) -> Self {
+        let (mut values, mut below) = (Vec::new(), vec![0]);
+        for (value, count) in ascending {
+            let so_far = below.last().copied().unwrap_or(0) + count;
+            if values.last() == Some(&value) {
+                below.pop();
+            } else {
+                values.push(value);
+            }
+            below.push(so_far);
+        }
+        Self {
+            values,
+            below,
+            stays: Vec::new(),
+        }
     }
 
     /// Whether samples can be read.
@@ -130,25 +79,10 @@ impl Sample {
         self.below.last().copied().unwrap_or(0)
     }
 
-    /// The stays' numbers in the run, ascending.
-    pub fn stays(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
-        self.stays.iter().map(|stay| stay.number)
-    }
-
-    /// Independent units of replication: the stays, or of a single stay its samples.
+    /// Number in the run and median of each stay, by number.
     #[must_use]
-    pub fn units(&self) -> u64 {
-        if self.stays.len() > 1 {
-            self.stays.len() as u64
-        } else {
-            self.n()
-        }
-    }
-
-    /// Place of a stay among [`Sample::stays`], by its number in the run.
-    #[must_use]
-    pub fn place_of(&self, stay: u32) -> Option<usize> {
-        self.stays.binary_search_by_key(&stay, |s| s.number).ok()
+    pub fn stays(&self) -> &[(u32, f64)] {
+        &self.stays
     }
 
     /// Smallest sample.
@@ -174,25 +108,6 @@ impl Sample {
     #[must_use]
     pub fn median(&self) -> f64 {
         self.quantile(0.5)
-    }
-
-    /// Median of the samples of one stay, by its place.
-    #[must_use]
-    pub fn stay_median(&self, place: usize) -> f64 {
-        let stay = &self.stays[place];
-        quantile_by(stay.n(), 0.5, |order| self.values[stay.rank_at(order)]).unwrap_or(f64::NAN)
-    }
-
-    /// Whether there are two stays or more, but too few to resample them.
-    pub(super) fn has_few_stays(&self) -> bool {
-        (2..FEW_STAYS as usize).contains(&self.stays.len())
-    }
-
-    /// Medians of the stays, in their order.
-    pub(super) fn stay_medians(&self) -> Vec<f64> {
-        (0..self.stays.len())
-            .map(|place| self.stay_median(place))
-            .collect()
     }
 }
 

@@ -1,23 +1,30 @@
 //! The lines of a run, grouped by cell.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 
-use schema::{CellKey, CellRecord, Metric, Outcome, Samples, Unit};
+use schema::{CellKey, CellRecord, Disturbance, Metric, Outcome, Samples, Unit};
 
 use crate::load::Run;
-use crate::statistics::{RESAMPLES, Sample, resampled_medians, seed_of};
+use crate::scope::UPDATES;
+use crate::statistics::{Known, Sample};
 
-/// Resampled medians of a cell's metric.
-type Medians<'a> = BTreeMap<(&'a CellKey, Metric), Rc<Vec<f64>>>;
+/// Fact that names the seed of a cell's population; without it the block does.
+const SEED: &str = "seed";
+
+/// The value of one stay.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Stay {
+    pub(super) number: u32,
+    pub(super) block: u32,
+    pub(super) seed: String,
+    /// Median of its samples; infinite when its timed act did not end.
+    pub(super) value: f64,
+}
 
 /// The lines of a run by cell, in key order. Samples are gathered when asked for: all of them at once
 /// would be the run's largest piece of memory twice over.
 pub(super) struct Cells<'a> {
     records: BTreeMap<&'a CellKey, Vec<&'a CellRecord>>,
-    /// Resampled medians that ratios asked for. Those of all rows would be a run's largest piece of memory.
-    medians: RefCell<Medians<'a>>,
 }
 
 impl<'a> Cells<'a> {
@@ -34,10 +41,7 @@ impl<'a> Cells<'a> {
         for records in cells.values_mut() {
             records.sort_by_key(|record| record.stay);
         }
-        Self {
-            records: cells,
-            medians: RefCell::default(),
-        }
+        Self { records: cells }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'a CellKey, &[&'a CellRecord])> {
@@ -50,10 +54,13 @@ impl<'a> Cells<'a> {
         self.records.keys().copied()
     }
 
+    fn of_key(&self, key: &CellKey) -> &[&'a CellRecord] {
+        self.records.get(key).map_or(&[], Vec::as_slice)
+    }
+
     /// The records of a cell that hold numbers.
-    fn measured(&self, key: &CellKey) -> impl Iterator<Item = &'a CellRecord> {
-        let records = self.records.get(key).map_or(&[][..], Vec::as_slice);
-        records
+    pub(super) fn measured(&self, key: &CellKey) -> impl Iterator<Item = &'a CellRecord> {
+        self.of_key(key)
             .iter()
             .copied()
             .filter(|record| record.outcome == Outcome::Measured)
@@ -74,6 +81,21 @@ impl<'a> Cells<'a> {
             .collect()
     }
 
+    /// Measured stays that are still marked as disturbed, and those before which memory was still being freed.
+    pub(super) fn marked(&self, key: &CellKey) -> (u32, u32) {
+        let disturbed = |record: &CellRecord| !<[Disturbance]>::is_empty(&record.disturbed);
+        let unsettled = |record: &CellRecord| {
+            let settled = record.facts.get("settled_before");
+            settled.is_some_and(|settled| settled == "falling")
+        };
+        self.measured(key).fold((0, 0), |(a, b), record| {
+            (
+                a + u32::from(disturbed(record)),
+                b + u32::from(unsettled(record)),
+            )
+        })
+    }
+
     /// All samples of a cell's metric. `None` when no stay measured it.
     pub(super) fn sample(&self, key: &CellKey, metric: Metric) -> Option<Sample> {
         Sample::new(self.measured(key).flat_map(|record| {
@@ -85,9 +107,64 @@ impl<'a> Cells<'a> {
         }))
     }
 
-    /// One metric ÷ another, sample by sample: of metrics that were taken of the same acts. `None` when no
-    /// stay lists both.
-    pub(super) fn quotients(&self, key: &CellKey, over: Metric, under: Metric) -> Option<Sample> {
+    /// The value of each stay of a cell's metric, by number: those whose timed act did not end are above all others.
+    /// Empty when none measured it.
+    pub(super) fn stays(&self, key: &CellKey, metric: Metric) -> Vec<Stay> {
+        let sample = self.sample(key, metric);
+        let medians: BTreeMap<u32, f64> = sample
+            .iter()
+            .flat_map(|sample| sample.stays().iter().copied())
+            .collect();
+        if medians.is_empty() {
+            return Vec::new();
+        }
+        let value = |record: &CellRecord| match record.outcome {
+            Outcome::TimedOut { after_ns: Some(_) } if is_censored(key, metric) => {
+                Some(f64::INFINITY)
+            }
+            _ => medians.get(&record.stay).copied(),
+        };
+        self.valued(key, value)
+    }
+
+    fn valued(&self, key: &CellKey, value: impl Fn(&CellRecord) -> Option<f64>) -> Vec<Stay> {
+        let stay = |record: &&CellRecord| {
+            Some(Stay {
+                number: record.stay,
+                block: record.block,
+                seed: record
+                    .facts
+                    .get(SEED)
+                    .map_or_else(|| record.block.to_string(), String::clone),
+                value: value(record)?,
+            })
+        };
+        self.of_key(key).iter().filter_map(stay).collect()
+    }
+
+    /// As [`Cells::stays`], of the whole of an update: `update_time`, with the `release_time` of the same act where
+    /// the sockets are closed after it, as a tool's are before it ends.
+    pub(super) fn sums(&self, key: &CellKey) -> Vec<Stay> {
+        let mut stays = self.stays(key, Metric::UpdateTime);
+        if !self.metrics(key).contains_key(&Metric::ReleaseTime) {
+            return stays;
+        }
+        let sums = self.together(key, [Metric::UpdateTime, Metric::ReleaseTime], |a, b| a + b);
+        stays.retain_mut(|stay| {
+            let sum = sums.iter().find(|sum| sum.number == stay.number);
+            stay.value = sum.map_or(stay.value, |sum| sum.value);
+            sum.is_some() || stay.value.is_infinite()
+        });
+        stays
+    }
+
+    /// The value of each stay of what two metrics of the same acts make together, act by act.
+    pub(super) fn together(
+        &self,
+        key: &CellKey,
+        of: [Metric; 2],
+        make: impl Fn(f64, f64) -> f64,
+    ) -> Vec<Stay> {
         let values = |record: &'a CellRecord, metric: Metric| {
             record
                 .series
@@ -97,42 +174,32 @@ impl<'a> Cells<'a> {
                     _ => None,
                 })
         };
-        let quotients: Vec<(u32, Samples)> = self
+        let made: BTreeMap<u32, f64> = self
             .measured(key)
-            .filter_map(|record| Some((record.stay, values(record, over)?, values(record, under)?)))
-            .filter(|(_, a, b)| a.len() == b.len())
-            .map(|(stay, a, b)| {
-                let pairs = a.iter().zip(b).filter(|(_, b)| **b > 0.0);
-                (stay, Samples::Values(pairs.map(|(a, b)| a / b).collect()))
+            .filter_map(|record| {
+                let (a, b) = (values(record, of[0])?, values(record, of[1])?);
+                let pairs = a.iter().zip(b).filter(|_| a.len() == b.len());
+                let mut made: Vec<f64> = pairs.map(|(a, b)| make(*a, *b)).collect();
+                made.retain(|value| value.is_finite());
+                made.sort_unstable_by(f64::total_cmp);
+                Some((record.stay, crate::statistics::quantile(&made, 0.5)?))
             })
             .collect();
-        Sample::new(quotients.iter().map(|(stay, samples)| (*stay, samples)))
+        self.valued(key, |record| made.get(&record.stay).copied())
     }
 
-    /// The medians of a sample's resamples, which depend on the cell and the metric and nothing else.
-    pub(super) fn medians(key: &CellKey, metric: Metric, sample: &Sample) -> Vec<f64> {
-        // Whatever is drawn from equal samples is the same.
-        if sample.min() == sample.max() {
-            return vec![sample.min(); RESAMPLES];
-        }
-        let seed = seed_of(&format!("{key} {} {metric}", key.environment));
-        resampled_medians(sample, seed)
-    }
-
-    /// The cell's sample with those medians, kept: a ratio is asked for with many others.
-    pub(super) fn resampled(
-        &self,
-        key: &CellKey,
-        metric: Metric,
-    ) -> Option<(Sample, Rc<Vec<f64>>)> {
-        let sample = self.sample(key, metric)?;
-        let (key, _) = self.records.get_key_value(key)?;
-        let mut known = self.medians.borrow_mut();
-        let medians = known
-            .entry((key, metric))
-            .or_insert_with(|| Rc::new(Self::medians(key, metric, &sample)));
-        let medians = Rc::clone(medians);
-        Some((sample, medians))
+    /// The longest that is known of each stay that timed out, ascending.
+    pub(super) fn bounds(&self, key: &CellKey) -> Vec<f64> {
+        let mut bounds: Vec<f64> = self
+            .of_key(key)
+            .iter()
+            .filter_map(|record| match record.outcome {
+                Outcome::TimedOut { after_ns } => after_ns.map(|bound| bound as f64),
+                _ => None,
+            })
+            .collect();
+        bounds.sort_unstable_by(f64::total_cmp);
+        bounds
     }
 
     /// Cells that differ in nothing but N, one list of ascending N each.
@@ -150,4 +217,31 @@ impl<'a> Cells<'a> {
             .map(|family| family.into_iter().collect())
             .collect()
     }
+}
+
+/// Whether a stay that timed out says something of a metric: its time is longer than that of the others.
+pub(crate) fn is_censored(key: &CellKey, metric: Metric) -> bool {
+    UPDATES.contains(&key.scenario) && matches!(metric, Metric::UpdateTime | Metric::SyncTime)
+}
+
+/// What is known of a cell from its stays; of executed instructions the seeds are the units.
+pub(super) fn known(stays: &[Stay], unit: Unit) -> Option<Known> {
+    if unit == Unit::Instructions {
+        let seeds: Vec<f64> = by_seed(stays).into_values().collect();
+        return Known::of_seeds(&seeds);
+    }
+    let values: Vec<f64> = stays.iter().map(|stay| stay.value).collect();
+    Known::of_stays(&values)
+}
+
+/// The value of each seed: the median of its stays.
+pub(super) fn by_seed(stays: &[Stay]) -> BTreeMap<String, f64> {
+    let mut seeds: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for stay in stays {
+        seeds.entry(stay.seed.clone()).or_default().push(stay.value);
+    }
+    seeds
+        .into_iter()
+        .filter_map(|(seed, values)| Some((seed, Known::of_seeds(&values)?.value)))
+        .collect()
 }

@@ -1,18 +1,20 @@
-//! Cost against N: latency, memory and rule counts as a + b·N, the cost of updates as a power of N for
-//! the whole range and for each adjacent pair of sizes (a curve that bends shows there).
+//! Cost against N: latency, memory and rule counts as a + b·N, the cost of updates as a + c·N^k over the whole range,
+//! and as a power of N for each adjacent pair of sizes (a curve that bends shows there).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use schema::summary::{Fit, Row};
-use schema::{CellKey, Metric, ScenarioKind, Unit};
+use schema::summary::{AboveFloor, Fit, Misfit, Row};
+use schema::{CellKey, Metric, Mode, ScenarioKind, Unit};
 
 use super::cells::Cells;
-use crate::statistics::{Fitted, Size, linear, power, proportional, seed_of};
+use super::ratios::floor_of;
+use crate::statistics::{Curve, Known, LINEAR_SIZES, POWER_SIZES, PROPORTIONAL_SIZES, fit, line};
 
-/// Costs of an update, fitted as powers of N.
+/// Costs of an update, fitted as a fixed part and a power of N.
 const COSTS: &[Metric] = &[
     Metric::UpdateTime,
     Metric::SyncTime,
+    Metric::ReleaseTime,
     Metric::CpuTime,
     Metric::Operations,
     Metric::Messages,
@@ -64,17 +66,17 @@ fn fits_of(cells: &Cells<'_>, family: &[&CellKey]) -> Vec<Fit> {
             .iter()
             .flat_map(|(metrics, model)| metrics.iter().map(move |metric| (*metric, model)));
         for (metric, model) in wanted {
-            let sizes = sizes(cells, family, metric);
-            let unit = family
-                .iter()
-                .find_map(|key| cells.metrics(key).get(&metric).copied());
-            let asked = (metric, unit.unwrap_or(metric.unit()));
-            let whole = one(first, asked, &sizes, model);
-            let bends = whole.is_some() && model.in_parts && sizes.len() > 2;
-            fits.extend(whole);
-            if bends {
-                let pairs = sizes.windows(2);
-                fits.extend(pairs.filter_map(|pair| one(first, asked, pair, model)));
+            let series = Series::of(cells, family, metric);
+            let whole = (series.sizes.len() >= model.sizes)
+                .then(|| one(first, &series, model))
+                .flatten();
+            fits.extend(whole.map(|fit| Fit {
+                above_floor: above_floor(cells, family, &series),
+                ..fit
+            }));
+            if model.in_parts {
+                let pairs = (1..series.sizes.len()).map(|last| series.between(last - 1, last));
+                fits.extend(pairs.filter_map(|pair| one(first, &pair, &PAIR)));
             }
         }
     }
@@ -100,73 +102,169 @@ pub(super) fn mark_noisy(fits: &mut [Fit], rows: &[Row]) {
     }
 }
 
-/// The sizes of a family, by ascending N, drawn once for all of its fits.
-fn sizes(cells: &Cells<'_>, family: &[&CellKey], metric: Metric) -> Vec<Size> {
-    let seed = family.first().map_or(0, |first| {
-        let shape = CellKey {
-            services: 0,
-            ..(*first).clone()
-        };
-        seed_of(&format!("{shape} {} {metric} by size", shape.environment))
-    });
-    family
+/// A metric's values by size and block.
+struct Series {
+    metric: Metric,
+    unit: Unit,
+    sizes: Vec<u32>,
+    /// By block, the value at each size that it has.
+    blocks: BTreeMap<u32, BTreeMap<u32, f64>>,
+}
+
+impl Series {
+    fn of(cells: &Cells<'_>, family: &[&CellKey], metric: Metric) -> Self {
+        let (mut sizes, mut unit) = (Vec::new(), metric.unit());
+        let mut blocks: BTreeMap<u32, BTreeMap<u32, f64>> = BTreeMap::new();
+        for key in family {
+            let stays = cells.stays(key, metric);
+            if let Some(own) = cells.metrics(key).get(&metric) {
+                unit = *own;
+            }
+            // A stay that timed out has no place on a curve.
+            for stay in stays.iter().filter(|stay| stay.value.is_finite()) {
+                let block = blocks.entry(stay.block).or_default();
+                block.insert(key.services, stay.value);
+            }
+            sizes.extend((!stays.is_empty()).then_some(key.services));
+        }
+        Self {
+            metric,
+            unit,
+            sizes,
+            blocks,
+        }
+    }
+
+    /// Some of its sizes.
+    fn between(&self, first: usize, last: usize) -> Self {
+        Self {
+            sizes: self.sizes[first..=last].to_vec(),
+            blocks: self.blocks.clone(),
+            ..*self
+        }
+    }
+
+    /// The values of a block, if it has all sizes.
+    fn whole(&self, block: u32) -> Option<Vec<f64>> {
+        let values = self.blocks.get(&block)?;
+        self.sizes.iter().map(|n| values.get(n).copied()).collect()
+    }
+
+    fn counted(&self) -> bool {
+        self.unit == Unit::Instructions
+    }
+}
+
+/// The slope of a first packet's latency less that of the floor in the same blocks.
+fn above_floor(cells: &Cells<'_>, family: &[&CellKey], series: &Series) -> Option<AboveFloor> {
+    let first = family
+        .first()
+        .filter(|_| series.metric == Metric::Latency)?;
+    let (floor, of_first) = [Mode::Conntrack, Mode::None]
+        .into_iter()
+        .filter(|_| !first.mode.is_floor())
+        .find_map(|floor| Some((floor, floor_of(cells, first, floor)?)))?;
+    let floors: Vec<CellKey> = family
         .iter()
-        .filter_map(|key| {
-            let sample = cells.sample(key, metric)?;
-            Some(Size::of(key.services, &sample, seed))
+        .map(|key| CellKey {
+            services: key.services,
+            ..of_first.clone()
         })
-        .collect()
+        .collect();
+    let floors: Vec<&CellKey> = floors.iter().collect();
+    let base = Series::of(cells, &floors, series.metric);
+    let ns: Vec<f64> = series.sizes.iter().map(|n| f64::from(*n)).collect();
+    let pairs = series.blocks.keys().filter_map(|block| {
+        let (own, below) = (series.whole(*block)?, base.whole(*block)?);
+        if base.sizes != series.sizes {
+            return None;
+        }
+        let (fixed, slope) = line(&ns, &own)?;
+        let slope = slope - line(&ns, &below)?.1;
+        Some((slope, slope * ns.last()? / fixed))
+    });
+    let (slopes, shares): (Vec<f64>, Vec<f64>) = pairs.unzip();
+    let slope = Known::of(&slopes, series.counted())?;
+    let share = Known::of(&shares, series.counted())?;
+    Some(AboveFloor {
+        floor,
+        estimate: slope.value,
+        ci95: slope.ci95,
+        range: slope.range,
+        share: share.value,
+        share_ci95: share.ci95,
+        share_range: share.range,
+        blocks: slope.of as u32,
+    })
 }
 
 struct Model {
     name: &'static str,
     /// Whether each adjacent pair of sizes is fitted too: a curve that bends shows there.
     in_parts: bool,
-    fit: fn(&[Size]) -> Option<Fitted>,
+    curve: Curve,
+    /// Sizes that it needs.
+    sizes: usize,
     unit: fn(Unit) -> String,
 }
 
 const LINEAR: Model = Model {
     name: "linear",
     in_parts: false,
-    fit: linear,
+    curve: Curve::Line,
+    sizes: LINEAR_SIZES,
     unit: |unit| format!("{unit}/service"),
 };
 const PROPORTIONAL: Model = Model {
-    fit: proportional,
+    sizes: PROPORTIONAL_SIZES,
     ..LINEAR
 };
 const POWER: Model = Model {
-    name: "power",
+    name: "offset-power",
     in_parts: true,
-    fit: power,
+    curve: Curve::OffsetPower,
+    sizes: POWER_SIZES,
     unit: |_| "exponent".to_owned(),
 };
+const PAIR: Model = Model {
+    name: "power",
+    curve: Curve::Power,
+    sizes: 2,
+    ..POWER
+};
 
-fn one(
-    key: &CellKey,
-    (metric, unit): (Metric, Unit),
-    sizes: &[Size],
-    model: &Model,
-) -> Option<Fit> {
-    let (from, to) = (sizes.first()?.services(), sizes.last()?.services());
-    let fitted = (model.fit)(sizes)?;
+fn one(key: &CellKey, series: &Series, model: &Model) -> Option<Fit> {
+    let blocks: Vec<Vec<f64>> = series
+        .blocks
+        .keys()
+        .filter_map(|block| series.whole(*block))
+        .collect();
+    let fitted = fit(model.curve, &series.sizes, &blocks, series.counted())?;
     Some(Fit {
         mode: key.mode,
         scenario: key.scenario,
-        metric,
+        metric: series.metric,
         environment: key.environment.clone(),
         variant: key.variant.clone(),
         options: key.options.clone(),
         model: model.name.to_owned(),
-        intercept: fitted.intercept,
-        intercept_ci95: fitted.intercept_ci95,
-        estimate: fitted.estimate,
-        unit: (model.unit)(unit),
-        ci95: fitted.ci95,
-        from,
-        to,
-        sizes: sizes.len() as u32,
+        intercept: fitted.intercept.value,
+        intercept_ci95: fitted.intercept.ci95,
+        coefficient: fitted.coefficient,
+        estimate: fitted.estimate.value,
+        unit: (model.unit)(series.unit),
+        ci95: fitted.estimate.ci95,
+        range: fitted.estimate.range,
+        blocks: blocks.len() as u32,
+        misfit: fitted.misfit.map(|(place, relative, beyond)| Misfit {
+            services: series.sizes[place],
+            relative,
+            beyond,
+        }),
+        above_floor: None,
+        from: *series.sizes.first()?,
+        to: *series.sizes.last()?,
+        sizes: series.sizes.len() as u32,
         noisy: false,
     })
 }

@@ -1,16 +1,16 @@
 //! Mode × question at the largest N: one row a mode through its ordinary way, with ratios to the lowest and
 //! to the floors.
 
+use std::cmp::Ordering::Less;
 use std::collections::BTreeMap;
 
 use schema::summary::{Row, Summary};
 use schema::{CellKey, Metric, Mode, Options, ScenarioKind};
 
 use super::cells::Cells;
-use super::ratios::{floor_of, ratio};
+use super::ratios::{Ratio, floor_of, ratio};
 use crate::load::Run;
-use crate::scope::{Question, Scope, are_apart, chunk_order, is_lowest, option};
-use crate::statistics::Ratio;
+use crate::scope::{Question, Scope, chunk_order, is_lowest, option, order};
 use crate::update_table::{UPDATES, update_text};
 
 /// One question at the largest N, with the answer of each mode.
@@ -50,8 +50,9 @@ impl<'a> Measure<'a> {
         match (self.scenario, self.metric) {
             (ScenarioKind::FirstPacket, _) => {
                 format!(
-                    "First {} packet, last service",
-                    of("protocol").to_uppercase()
+                    "First {} packet, {}",
+                    of("protocol").to_uppercase(),
+                    option("position", of("position"))
                 )
             }
             (ScenarioKind::RuleCount, metric) => format!("Listed: {metric}"),
@@ -130,11 +131,12 @@ type Place = (u8, ScenarioKind, Metric, u64, Options);
 pub fn measures<'a>(summary: &'a Summary, scope: &'a Scope) -> Vec<Measure<'a>> {
     let services = scope.largest(summary);
     let weighing = scope.weighing(summary);
+    let shown = scope.shown(summary);
     let mut found: BTreeMap<Place, BTreeMap<Mode, &Row>> = BTreeMap::new();
     let rows = scope.rows(summary);
     for row in rows.filter(|row| row.key.services == services && is_ordinary(&row.key)) {
         let key = &row.key;
-        if key.options.get("position").is_some_and(|p| p != "last") {
+        if !shown.holds(&key.options) {
             continue;
         }
         let memory = (key.scenario == weighing && weighing == ScenarioKind::ColdInstall)
@@ -149,7 +151,9 @@ pub fn measures<'a>(summary: &'a Summary, scope: &'a Scope) -> Vec<Measure<'a>> 
                 continue;
             }
             let mut options = key.options.clone();
-            options.retain(|name, _| matches!(name.as_str(), "protocol" | "chunk" | "churn"));
+            options.retain(|name, _| {
+                matches!(name.as_str(), "protocol" | "position" | "chunk" | "churn")
+            });
             let chunk = chunk_order(options.get("chunk").map(String::as_str));
             let packets = u8::from(key.scenario != ScenarioKind::FirstPacket);
             let place = (packets, key.scenario, metric, chunk, options);
@@ -190,7 +194,7 @@ pub enum Standing {
 pub struct Answer<'a> {
     /// The row.
     pub row: &'a Row,
-    /// Median ÷ the lowest median, with its interval; `None` for the lowest itself and for floors.
+    /// Value ÷ the lowest value, with its interval (of an update, with what is released after it); `None` for the lowest itself and for floors.
     pub times: Option<Ratio>,
     /// How it stands; `None` without a number, without another number beside it, and for floors.
     pub standing: Option<Standing>,
@@ -245,8 +249,7 @@ fn answers<'a>(cells: &Cells<'_>, measure: &Measure<'a>) -> BTreeMap<Mode, Answe
                 Standing::Lowest
             } else if !rivals {
                 return None;
-            } else if times.is_some_and(|times| times.is_distinguished()) && are_apart(row, lowest)
-            {
+            } else if order(lowest, row) == Some(Less) {
                 Standing::Higher
             } else {
                 Standing::Level
@@ -277,14 +280,10 @@ pub(crate) fn in_full(measure: &Measure<'_>) -> String {
     if UPDATES.contains(&measure.scenario) && measure.metric != Metric::KernelMemory {
         return measure.short();
     }
-    let mut options = measure.options.clone();
-    if measure.scenario == ScenarioKind::FirstPacket {
-        options.insert("position".to_owned(), "last".to_owned());
-    }
     let question = Question {
         scenario: measure.scenario,
         metric: measure.metric,
-        options,
+        options: measure.options.clone(),
     };
     question.text(measure.services)
 }

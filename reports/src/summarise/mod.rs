@@ -12,16 +12,18 @@ use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::thread;
 
-use schema::summary::{Coverage, Row, Summary};
+use schema::summary::{Coverage, PerCpu, Row, Summary};
 use schema::{CellKey, CellRecord, Metric, Outcome, SCHEMA_VERSION, SandboxKind, Unit};
 
 use crate::load::Run;
-use crate::statistics::{Sample, interval_of_medians};
+use crate::statistics::Known;
 
-use cells::Cells;
+pub(crate) use cells::is_censored;
+use cells::{Cells, by_seed, known};
 pub(crate) use measures::in_full;
 pub use measures::{Answer, Asked, Measure, Standing, matrix, measures};
-pub use ratios::{FloorRatio, floor_ratios, floor_ratios_in};
+pub(crate) use noise::of_spreads;
+pub use ratios::{FloorRatio, Ratio, floor_ratios, floor_ratios_in};
 
 /// A quantile is given from this many samples on: the rarest tenth, hundredth or thousandth must have
 /// been seen at least once.
@@ -66,9 +68,11 @@ pub fn summarise(run: &Run) -> Summary {
         cells: rows,
         fits,
         findings: Vec::new(),
+        spreads: Vec::new(),
         noise,
         coverage: coverage(run),
     };
+    summary.spreads = noise::spreads(&summary.cells);
     summary.findings = findings::findings(&cells, &summary);
     summary
 }
@@ -100,11 +104,9 @@ fn rows_of(cells: &Cells<'_>, run: &Run, key: &CellKey, records: &[&CellRecord])
     metrics
         .into_iter()
         .filter_map(|(metric, unit)| {
-            let sample = cells.sample(key, metric)?;
-            let medians = Cells::medians(key, metric, &sample);
             Some(Row {
                 noisy: is_noisy(run, key, metric, records),
-                ..measured(key, records, (metric, unit), &sample, &medians)
+                ..measured(cells, key, records, (metric, unit))?
             })
         })
         .collect()
@@ -125,12 +127,14 @@ fn is_noisy(run: &Run, key: &CellKey, metric: Metric, records: &[&CellRecord]) -
 }
 
 fn measured(
+    cells: &Cells<'_>,
     key: &CellKey,
     records: &[&CellRecord],
     (metric, unit): (Metric, Unit),
-    sample: &Sample,
-    medians: &[f64],
-) -> Row {
+) -> Option<Row> {
+    let sample = cells.sample(key, metric)?;
+    let stays = cells.stays(key, metric);
+    let known = known(&stays, unit)?;
     let mut quantiles: BTreeMap<String, f64> = QUANTILES
         .iter()
         .filter(|(_, _, needed)| sample.n() >= *needed)
@@ -138,20 +142,117 @@ fn measured(
         .collect();
     quantiles.insert("min".to_owned(), sample.min());
     quantiles.insert("max".to_owned(), sample.max());
-    Row {
-        key: key.clone(),
-        metric: Some(metric),
-        unit: Some(unit),
+    let (disturbed, unsettled) = cells.marked(key);
+    let censored = stays.iter().filter(|stay| stay.value.is_infinite()).count() as u32;
+    let mut row = Row {
         outcome: Outcome::Measured.name().to_owned(),
         reason: reasons(records),
         n: sample.n(),
         stays: sample.stays().len() as u32,
-        median: Some(sample.median()),
-        ci95: interval_of_medians(sample, medians),
+        censored,
         lower_bound_ns: None,
         quantiles,
-        noisy: false,
+        disturbed,
+        unsettled,
+        per_cpu: (metric == Metric::KernelMemory)
+            .then(|| per_cpu(cells, key))
+            .flatten(),
+        ..blank(key, metric, unit)
+    };
+    row.by_seed = match unit {
+        Unit::Instructions => by_seed(&stays)
+            .into_iter()
+            .filter(|(_, v)| v.is_finite())
+            .collect(),
+        _ => BTreeMap::new(),
+    };
+    know(&mut row, &known);
+    if censored > 0 {
+        let bounds = cells.bounds(key);
+        // With its bound in the place of each stay that timed out the median is below the true one.
+        let values = stays
+            .iter()
+            .map(|stay| stay.value)
+            .filter(|v| v.is_finite());
+        let mut least: Vec<f64> = values.chain(bounds.iter().copied()).collect();
+        least.sort_unstable_by(f64::total_cmp);
+        let bound = if row.median.is_none() {
+            crate::statistics::quantile(&least, 0.5)
+        } else {
+            bounds.first().copied()
+        };
+        row.lower_bound_ns = bound.map(|bound| bound as u64);
+        if row.median.is_none() {
+            Outcome::TimedOut { after_ns: None }
+                .name()
+                .clone_into(&mut row.outcome);
+        }
     }
+    Some(row)
+}
+
+/// Puts into a row what is known of its value.
+fn know(row: &mut Row, known: &Known) {
+    row.median = Some(known.value).filter(|value| value.is_finite());
+    row.ci95 = known.ci95;
+    row.range = known.range;
+}
+
+/// A row of a cell without anything in it.
+fn blank(key: &CellKey, metric: Metric, unit: Unit) -> Row {
+    Row {
+        key: key.clone(),
+        metric: Some(metric),
+        unit: Some(unit),
+        outcome: String::new(),
+        reason: None,
+        n: 0,
+        stays: 0,
+        censored: 0,
+        median: None,
+        ci95: None,
+        range: None,
+        by_seed: BTreeMap::new(),
+        lower_bound_ns: None,
+        quantiles: BTreeMap::new(),
+        noisy: false,
+        disturbed: 0,
+        unsettled: 0,
+        per_cpu: None,
+    }
+}
+
+/// The row of an update's whole, [`Cells::sums`]: as that of its `update_time`, with what is known of the sums.
+fn row_of_sums(cells: &Cells<'_>, row: &Row) -> Option<Row> {
+    let stays = cells.sums(&row.key);
+    let mut sum = row.clone();
+    know(&mut sum, &known(&stays, row.unit?)?);
+    if !sum.by_seed.is_empty() {
+        sum.by_seed = by_seed(&stays);
+    }
+    Some(sum)
+}
+
+/// Facts of what is held for each CPU, and of how many those are.
+const PER_CPU: &str = "kernel_memory_percpu";
+const CPUS: &str = "percpu_cpus";
+
+fn per_cpu(cells: &Cells<'_>, key: &CellKey) -> Option<PerCpu> {
+    let of = |name: &str| -> Vec<f64> {
+        cells
+            .measured(key)
+            .filter_map(|record| record.facts.get(name)?.parse().ok())
+            .collect()
+    };
+    let cpus = of(CPUS)
+        .into_iter()
+        .reduce(f64::max)
+        .filter(|cpus| *cpus >= 1.0)?;
+    let held = Known::of_stays(&of(PER_CPU))?.value;
+    Some(PerCpu {
+        cpus: cpus as u32,
+        bytes: held / cpus / f64::from(key.services.max(1)),
+    })
 }
 
 fn unmeasured(key: &CellKey, records: &[&CellRecord]) -> Row {
@@ -165,18 +266,12 @@ fn unmeasured(key: &CellKey, records: &[&CellRecord]) -> Row {
         _ => None,
     });
     Row {
-        key: key.clone(),
         metric: None,
         unit: None,
         outcome: worst.map_or("not-run", Outcome::name).to_owned(),
         reason: reasons(records).or_else(|| Some("measured, but without a sample".to_owned())),
-        n: 0,
-        stays: 0,
-        median: None,
-        ci95: None,
         lower_bound_ns: bounds.max(),
-        quantiles: BTreeMap::new(),
-        noisy: false,
+        ..blank(key, Metric::UpdateTime, Unit::Nanoseconds)
     }
 }
 

@@ -1,26 +1,68 @@
-//! The A/A pair: mode `none` measured twice, as two series interleaved in the same blocks. What
-//! differs between them is the run's noise, and no other difference smaller than it means anything.
+//! How far the run's figures are known: the A/A pair, mode `none` measured twice as two series interleaved in the
+//! same blocks, and of every scenario's metric how wide its own intervals are. Each speaks for itself alone: what
+//! packets show says nothing of updates.
 
-use schema::summary::Noise;
-use schema::{CONTROL, CellKey, Metric, Mode, ScenarioKind, Variant};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::cells::Cells;
-use crate::quantity::{digits, span};
-use crate::statistics::{Ratio, Sample, Stratum, ratio_of_medians, seed_of};
+use schema::summary::{Noise, Row, Spread};
+use schema::{CONTROL, CellKey, Metric, Mode, ScenarioKind, Unit, Variant};
 
-/// Fewer stays than this cannot state the noise.
-const STAYS: u32 = 10;
-/// An interval of the ratio wider than this is noisy: ±5 %.
-const WIDTH: f64 = 0.10;
+use super::cells::{Cells, Stay};
+use crate::quantity::{counted, digits, span, whole};
+use crate::scope::UPDATES;
+use crate::statistics::{Known, quotient_interval};
 
-/// States the noise of a run; `None` when it has no A/A pair. In a run of variants the second series is that of
-/// the first variant of its environment.
+/// An interval of the ratio of one size that is wider than this is noisy: ±10 %.
+const WIDTH: f64 = 0.20;
+
+/// Cells of one lab: of each, the stays of the ordinary series and those of the control.
+type Lab = (CellKey, Vec<[Vec<Stay>; 2]>);
+
+/// States the noise of a run at one size: the largest of those with the most stays; `None` when it has no A/A pair. In
+/// a run of variants the second series is that of the first variant of its environment.
 pub(super) fn noise(cells: &Cells<'_>, variants: &[Variant]) -> Option<Noise> {
+    let (lab, pairs) = labs(cells, variants)
+        .into_iter()
+        .max_by_key(|(lab, pairs)| {
+            let [a, b] = [0, 1].map(|side| stays_of(pairs, side));
+            (a.min(b), lab.services)
+        })?;
+    let unit = *cells
+        .metrics(&lab_cell(cells, &lab)?)
+        .get(&Metric::Latency)?;
+    let [a, b] = sides(&pairs).map(|logs| {
+        let known = Known::of(&logs, unit == Unit::Instructions)?;
+        Some(known.map(f64::exp))
+    });
+    let (a, b) = (a?, b?);
+    let ends = a.ci95.zip(b.ci95);
+    let ci95 = ends.and_then(|(x, y)| quotient_interval((b.value, y), (a.value, x)));
+    Some(stated(
+        (b.value / a.value, ci95),
+        [0, 1].map(|side| stays_of(&pairs, side)),
+        unit == Unit::Instructions,
+        format!(
+            "first-packet latency in mode none at {} services, {}",
+            whole(lab.services.into()),
+            counted(pairs.len() as u64, "cell")
+        ),
+    ))
+}
+
+fn lab_cell(cells: &Cells<'_>, lab: &CellKey) -> Option<CellKey> {
+    let bare = |key: &CellKey| CellKey {
+        options: Default::default(),
+        ..key.clone()
+    };
+    cells.keys().find(|key| bare(key) == *lab).cloned()
+}
+
+fn labs(cells: &Cells<'_>, variants: &[Variant]) -> Vec<Lab> {
     let names = || {
         [""].into_iter()
             .chain(variants.iter().map(|v| v.name.as_str()))
     };
-    let mut strata: Vec<(CellKey, Vec<(Sample, Sample)>)> = Vec::new();
+    let mut labs: Vec<Lab> = Vec::new();
     for control in cells.keys().filter(|key| {
         key.mode == Mode::None
             && key.scenario == ScenarioKind::FirstPacket
@@ -30,66 +72,70 @@ pub(super) fn noise(cells: &Cells<'_>, variants: &[Variant]) -> Option<Noise> {
             variant: name.to_owned(),
             ..control.clone()
         };
-        let measured = |name| {
-            let key = of(name);
-            cells
-                .sample(&key, Metric::Latency)
-                .map(|sample| (key, sample))
+        let measured = |key: CellKey| {
+            let stays = cells.stays(&key, Metric::Latency);
+            (!stays.is_empty()).then_some((key, stays))
         };
-        let (Some(b), Some((ordinary, a))) = (
-            cells.sample(control, Metric::Latency),
-            names().find_map(measured),
+        let (Some((_, b)), Some((ordinary, a))) = (
+            measured(control.clone()),
+            names().find_map(|name| measured(of(name))),
         ) else {
             continue;
         };
-        // One stratum a size: the cells of a stay share its lab, whatever their options.
+        // The cells of a stay share its lab, whatever their options.
         let lab = CellKey {
             options: Default::default(),
             ..ordinary
         };
-        match strata.iter_mut().find(|(key, _)| *key == lab) {
-            Some((_, pairs)) => pairs.push((b, a)),
-            None => strata.push((lab, vec![(b, a)])),
+        match labs.iter_mut().find(|(key, _)| *key == lab) {
+            Some((_, pairs)) => pairs.push([a, b]),
+            None => labs.push((lab, vec![[a, b]])),
         }
     }
-    let sizes: Vec<u32> = strata.iter().map(|(lab, _)| lab.services).collect();
-    let cells_paired: usize = strata.iter().map(|(_, pairs)| pairs.len()).sum();
-    let strata: Vec<Stratum<'_>> = strata
-        .iter()
-        .map(|(_, pairs)| Stratum {
-            pairs: pairs.iter().map(|(b, a)| (b, a)).collect(),
-            same_stays: false,
-        })
-        .collect();
-    let ratio = ratio_of_medians(&strata, seed_of("noise none control"))?;
-    // The same size of several environments is one size.
-    let sizes = std::collections::BTreeSet::from_iter(sizes)
-        .iter()
-        .map(u32::to_string)
-        .collect::<Vec<_>>()
-        .join(", ");
-    Some(stated(
-        &ratio,
-        format!("first-packet latency in mode none, N = {sizes}, {cells_paired} cells"),
-    ))
+    labs
 }
 
-fn stated(ratio: &Ratio, of: String) -> Noise {
-    let (a, b) = (ratio.stays_denominator, ratio.stays_numerator);
-    // Without an interval nothing is known of the ratio: no bound can be stated, and none is invented.
-    let ci95 = ratio.ci95.unwrap_or([ratio.ratio, ratio.ratio]);
+fn stays_of(pairs: &[[Vec<Stay>; 2]], side: usize) -> u32 {
+    let stays = pairs.iter().flat_map(|pair| &pair[side]);
+    stays.map(|stay| stay.number).collect::<BTreeSet<_>>().len() as u32
+}
+
+/// Of each side, the mean over its cells of how far each stay is from the middle of its cell, as logarithms.
+fn sides(pairs: &[[Vec<Stay>; 2]]) -> [Vec<f64>; 2] {
+    let mut sums: [BTreeMap<u32, (f64, f64)>; 2] = Default::default();
+    for pair in pairs {
+        let logs: Vec<f64> = pair.iter().flatten().map(|stay| stay.value.ln()).collect();
+        let center = Known::of_stays(&logs).map_or(0.0, |known| known.value);
+        for (side, stays) in pair.iter().enumerate() {
+            for stay in stays {
+                let (sum, count) = sums[side].entry(stay.number).or_default();
+                *sum += stay.value.ln() - center;
+                *count += 1.0;
+            }
+        }
+    }
+    sums.map(|side| side.into_values().map(|(sum, count)| sum / count).collect())
+}
+
+fn stated(
+    (ratio, ci95): (f64, Option<[f64; 2]>),
+    [a, b]: [u32; 2],
+    seeds: bool,
+    of: String,
+) -> Noise {
     let mut why = Vec::new();
-    if ratio.ci95.is_none() {
-        why.push("there are too few samples for an interval".to_owned());
-    }
-    if ci95[1] - ci95[0] > WIDTH {
-        why.push("the interval is wider than ±5 %".to_owned());
-    }
-    if ci95[0] > 1.0 || ci95[1] < 1.0 {
-        why.push("the interval leaves 1 out".to_owned());
-    }
-    if a.min(b) < STAYS {
-        why.push(format!("there are fewer than {STAYS} stays of each"));
+    match ci95 {
+        // Counted: the two series are the same instructions, and any difference is one.
+        None if seeds => {}
+        None => why.push("there are too few stays for an interval"),
+        Some([low, high]) => {
+            if high - low > WIDTH {
+                why.push("the interval is wider than ±10 %");
+            }
+            if low > 1.0 || high < 1.0 {
+                why.push("the interval leaves 1 out");
+            }
+        }
     }
     let noisy = !why.is_empty();
     let verdict = if noisy {
@@ -97,17 +143,83 @@ fn stated(ratio: &Ratio, of: String) -> Noise {
     } else {
         "The run is quiet.".to_owned()
     };
+    let interval = ci95.map_or_else(
+        || "no interval".to_owned(),
+        |ends| format!("95 % interval {}", span(ends)),
+    );
     Noise {
+        text: format!(
+            "The same thing measured twice in the same blocks ({of}) differs by a factor of {} ({interval}; {a} and {b} stays). {verdict}",
+            digits(ratio),
+        ),
         of,
         stays_a: a,
         stays_b: b,
-        ratio: ratio.ratio,
+        ratio,
         ci95,
         noisy,
-        text: format!(
-            "The same thing measured twice in the same blocks differs by a factor of {} (95 % interval {}, {a} and {b} stays). {verdict}",
-            digits(ratio.ratio),
-            span(ci95),
-        ),
     }
+}
+
+/// What people wait for and what is held: each has a noise of its own.
+const TOLD: &[Metric] = &[
+    Metric::Latency,
+    Metric::UpdateTime,
+    Metric::SyncTime,
+    Metric::KernelMemory,
+];
+
+/// How wide the intervals are of each scenario's metric, in the modes that serve services.
+pub(super) fn spreads(rows: &[Row]) -> Vec<Spread> {
+    let mut widths: BTreeMap<(ScenarioKind, Metric), Vec<f64>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| !row.key.mode.is_floor()) {
+        let (Some(metric), Some(median), Some([low, high])) = (row.metric, row.median, row.ci95)
+        else {
+            continue;
+        };
+        let asked = TOLD.contains(&metric)
+            && (metric != Metric::KernelMemory || !UPDATES.contains(&row.key.scenario));
+        if asked && median > 0.0 && high.is_finite() {
+            let half = 0.5 * (high - low) / median;
+            widths
+                .entry((row.key.scenario, metric))
+                .or_default()
+                .push(half);
+        }
+    }
+    widths
+        .into_iter()
+        .filter_map(|((scenario, metric), widths)| {
+            Some(Spread {
+                scenario,
+                metric,
+                half_width: Known::of_stays(&widths)?.value,
+                cells: widths.len() as u32,
+            })
+        })
+        .collect()
+}
+
+/// "Half the width of an interval, in the middle of the cells of each question: first-packet latency ±2.1 % (40
+/// cells), …". `None` where nothing has an interval.
+#[must_use]
+pub(crate) fn of_spreads(spreads: &[Spread]) -> Option<String> {
+    let parts: Vec<String> = spreads
+        .iter()
+        .map(|spread| {
+            format!(
+                "{} {} ±{} % ({})",
+                spread.scenario,
+                spread.metric,
+                digits(100.0 * spread.half_width),
+                counted(spread.cells.into(), "cell")
+            )
+        })
+        .collect();
+    (!parts.is_empty()).then(|| {
+        format!(
+            "How far each figure is known, as half the width of its interval in the middle of the cells: {}. A difference that is smaller than its own metric's means nothing.",
+            parts.join(", ")
+        )
+    })
 }

@@ -1,11 +1,49 @@
 //! Data-plane ratios: every mode against both floors, and one mode against another.
 
-use schema::{CONTROL, CellKey, Metric, Mode, ScenarioKind};
+use schema::{CONTROL, CellKey, Metric, Mode, ScenarioKind, Unit};
 
-use super::cells::Cells;
+use super::cells::{Cells, Stay, by_seed, known};
 use crate::load::Run;
-use crate::scope::Scope;
-use crate::statistics::{Ratio, Stratum, ratio_of_independent, ratio_of_medians, seed_of};
+use crate::quantity::span;
+use crate::scope::{Scope, spread_of};
+use crate::statistics::{Known, quotient_interval};
+
+/// A ratio of values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ratio {
+    /// What is known of it.
+    pub known: Known,
+    /// Stays of the numerator.
+    pub stays_numerator: u32,
+    /// Stays of the denominator.
+    pub stays_denominator: u32,
+}
+
+impl Ratio {
+    /// What is known of it, as words.
+    #[must_use]
+    pub fn spread(&self) -> String {
+        let noun = if self.known.counted { "seed" } else { "stay" };
+        match (self.known.ci95, self.known.range) {
+            (None, None) => "no interval".to_owned(),
+            _ => spread_of(&self.known, noun, span),
+        }
+    }
+
+    /// Whether it is told apart from 1.
+    #[must_use]
+    pub fn is_distinguished(&self) -> bool {
+        self.known.leaves_out(1.0)
+    }
+
+    /// What is to be said where its interval holds 1.
+    pub(super) fn doubt(&self) -> &'static str {
+        match self.known.bounds() {
+            Some(_) if !self.is_distinguished() => ": not distinguished from 1",
+            _ => "",
+        }
+    }
+}
 
 /// First-packet latency of a cell ÷ that of a floor at the same N and options.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,7 +52,7 @@ pub struct FloorRatio {
     pub key: CellKey,
     /// The floor.
     pub floor: Mode,
-    /// Ratio of the medians, with its interval.
+    /// Ratio of the values, with its interval.
     pub ratio: Ratio,
 }
 
@@ -82,31 +120,67 @@ pub(super) fn floor_of<'a>(cells: &Cells<'a>, key: &CellKey, floor: Mode) -> Opt
         .find(|candidate| candidate.mode == floor && matters(candidate) == matters(key))
 }
 
-/// Ratio of one cell's median to another's, of the same or of different stays.
+/// Ratio of one cell's value to another's. Of the same stays (two positions in one lab) it is the median of the stays'
+/// quotients, of executed instructions that of the seeds'; of different stays the quotient of the values, with an
+/// interval when both have one. Updates are compared by their whole ([`Cells::sums`]).
 pub(super) fn ratio(
     cells: &Cells<'_>,
     numerator: &CellKey,
     denominator: &CellKey,
     metric: Metric,
 ) -> Option<Ratio> {
-    let (a, b) = (
-        cells.sample(numerator, metric)?,
-        cells.sample(denominator, metric)?,
-    );
-    if a.stays().any(|stay| b.place_of(stay).is_some()) {
-        let seed = seed_of(&format!(
-            "{numerator} / {denominator} {} {metric}",
-            numerator.environment
-        ));
-        return ratio_of_medians(
-            &[Stratum {
-                pairs: vec![(&a, &b)],
-                same_stays: true,
-            }],
-            seed,
-        );
-    }
-    let (a, of_a) = cells.resampled(numerator, metric)?;
-    let (b, of_b) = cells.resampled(denominator, metric)?;
-    ratio_of_independent((&a, of_a.as_slice()), (&b, of_b.as_slice()))
+    let stays = |key: &CellKey| match metric {
+        Metric::UpdateTime => cells.sums(key),
+        _ => cells.stays(key, metric),
+    };
+    let unit = *cells.metrics(numerator).get(&metric)?;
+    let other = *cells.metrics(denominator).get(&metric)?;
+    (unit == other)
+        .then(|| of_stays(&stays(numerator), &stays(denominator), unit))
+        .flatten()
+}
+
+/// The same of two metrics of one cell.
+pub(super) fn ratio_within(
+    cells: &Cells<'_>,
+    key: &CellKey,
+    over: Metric,
+    under: Metric,
+) -> Option<Ratio> {
+    let unit = *cells.metrics(key).get(&over)?;
+    of_stays(&cells.stays(key, over), &cells.stays(key, under), unit)
+}
+
+fn of_stays(above: &[Stay], below: &[Stay], unit: Unit) -> Option<Ratio> {
+    let counted = unit == Unit::Instructions;
+    let same = |stay: &Stay| below.iter().find(|other| other.number == stay.number);
+    let known = if counted {
+        let others = by_seed(below);
+        let quotients: Vec<f64> = by_seed(above)
+            .into_iter()
+            .filter_map(|(seed, value)| Some(value / others.get(&seed)?))
+            .collect();
+        Known::of_seeds(&quotients)?
+    } else if above.iter().any(|stay| same(stay).is_some()) {
+        let both = above
+            .iter()
+            .filter_map(|stay| Some((stay.value, same(stay)?.value)));
+        let quotients: Vec<f64> = both.map(|(a, b)| a / b).collect();
+        Known::of_stays(&quotients)?
+    } else {
+        let (a, b) = (known(above, unit)?, known(below, unit)?);
+        let intervals = a.ci95.zip(b.ci95);
+        Known {
+            value: a.value / b.value,
+            ci95: intervals.and_then(|(x, y)| quotient_interval((a.value, x), (b.value, y))),
+            range: None,
+            of: a.of.min(b.of),
+            counted: false,
+        }
+    };
+    (known.value.is_finite() && known.value > 0.0).then_some(Ratio {
+        known,
+        stays_numerator: above.len() as u32,
+        stays_denominator: below.len() as u32,
+    })
 }

@@ -30,6 +30,7 @@ pub(super) fn header(shape: &Shape, cells: u64) -> Header {
             ("spectre_v2", "Mitigation: Retpolines"),
             ("meltdown", "Not affected"),
         ]),
+        placement: map(&[("pinned_cpus", "0,1"), ("memory_cgroup", "no")]),
         config: map(&[("preempt", "voluntary"), ("hz", "250")]),
         sysctls: map(&[
             ("node:net.ipv4.ip_forward", "1"),

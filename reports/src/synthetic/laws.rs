@@ -10,6 +10,37 @@ pub(super) struct Way {
     pub(super) engine: Option<&'static str>,
 }
 
+/// Orders of the modes by the two times of an update, each drawn by itself: what sentences must bear.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Turned(Option<u64>);
+
+impl Turned {
+    /// Both orders from one seed.
+    #[must_use]
+    pub const fn by(seed: u64) -> Self {
+        Self(Some(seed))
+    }
+
+    pub(super) fn update(self, mode: Mode, usual: f64) -> f64 {
+        self.drawn(mode, "update", usual)
+    }
+
+    pub(super) fn sync(self, mode: Mode, usual: f64) -> f64 {
+        self.drawn(mode, "sync", usual)
+    }
+
+    /// One of eight times that lie a fifth apart, so that some modes share theirs.
+    fn drawn(self, mode: Mode, what: &str, usual: f64) -> f64 {
+        self.0.map_or(usual, |seed| {
+            let step = crate::statistics::seed_of(&format!("{seed} {mode} {what}")) >> 13;
+            1.0e7 * 1.2_f64.powi((step % 8) as i32)
+        })
+    }
+}
+
+/// From the answer of a netlink update until its sockets are closed, nanoseconds.
+pub(super) const RELEASE_NS: f64 = 1.1e6;
+
 /// The ways of a mode, the ordinary one first; none for the floors.
 pub(super) fn ways(mode: Mode, engines: &[&'static str]) -> Vec<Way> {
     let way = |transport, engine| Way { transport, engine };

@@ -158,13 +158,23 @@ def fits():
     cases = []
     for name, x, y, back in [("linear", at, line, lambda v: v), ("power", np.log(at), np.log(power), np.exp)]:
         r = stats.linregress(x, y)
-        t = stats.t.ppf(0.975, 3)
         cases.append({
             "model": name, "services": [int(v) for v in at], "values": floats(line if name == "linear" else power),
-            "estimate": float(r.slope), "ci95": floats([r.slope - t * r.stderr, r.slope + t * r.stderr]),
-            "intercept": float(back(r.intercept)),
-            "intercept_ci95": floats([back(r.intercept - t * r.intercept_stderr),
-                                      back(r.intercept + t * r.intercept_stderr)])})
+            "estimate": float(r.slope), "intercept": float(back(r.intercept))})
+    return cases
+
+
+def medians():
+    """Interpolated order statistics (Hettmansperger and Sheather 1986) around binomial confidences."""
+    cases = []
+    for n in [6, 7, 8, 9, 12, 15, 20, 33]:
+        x = np.sort(np.round(rng.lognormal(0, 0.1, n), 4))
+        held = lambda k: 1 - 2 * stats.binom.cdf(k - 1, n, 0.5)
+        k = max(k for k in range(1, n // 2 + 1) if held(k) >= 0.95)
+        share = (held(k) - 0.95) / (held(k) - held(k + 1))
+        weight = (n - k) * share / (k + (n - 2 * k) * share)
+        ends = [(1 - weight) * x[k - 1] + weight * x[k], (1 - weight) * x[n - k] + weight * x[n - k - 1]]
+        cases.append({"values": floats(x), "ci95": floats(ends)})
     return cases
 
 
@@ -172,6 +182,6 @@ json.dump({
     "command": "python reports/tests/reference/statistics.py", "scipy": scipy.__version__, "numpy": np.__version__,
     "mann_whitney": mann_whitney(), "signed_rank": signed_rank(), "shifts": shifts(), "middles": middles(),
     "permutations": permutations(), "aligned": aligned(), "corrections": corrections(),
-    "normal": normal(), "fits": fits(),
+    "normal": normal(), "fits": fits(), "medians": medians(),
 }, sys.stdout, indent=0)
 sys.stdout.write("\n")

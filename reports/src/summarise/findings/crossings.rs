@@ -9,15 +9,23 @@
 use schema::summary::{Finding, Row};
 use schema::{CellKey, Metric, Options, ScenarioKind};
 
-use super::{Context, evidence};
+use super::{Context, evidence, place};
 use crate::quantity::whole;
-use crate::scope::{are_apart, series_names};
+use crate::scope::{are_apart, known, series_names};
 use crate::summarise::measures::is_ordinary;
 
 /// A logarithm and back is off by less.
 const TINY: f64 = 1e-6;
 
-/// One mode's medians over N.
+/// What a metric shows of crossings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Known,
+    Unknown,
+    Nothing,
+}
+
+/// One mode's values over N.
 struct Curve<'a> {
     name: String,
     rows: Vec<&'a Row>,
@@ -32,48 +40,76 @@ struct Crossing {
 }
 
 impl Context<'_, '_> {
-    /// Who overtakes whom, for first packets and for the updates that are made one by one; with each sentence
-    /// whether it knows of a crossing.
+    /// Who overtakes whom, for first packets and for the updates that are made one by one, by each of their times; with
+    /// each sentence whether it knows of a crossing.
     pub(super) fn crossings(&self) -> Vec<(bool, Finding)> {
-        let mut questions: Vec<(String, ScenarioKind, Option<String>)> = self
-            .protocols()
-            .into_iter()
-            .map(|protocol| {
-                let question = format!(
-                    "first {} packets to the last service",
-                    protocol.to_uppercase()
-                );
-                (question, ScenarioKind::FirstPacket, Some(protocol))
-            })
-            .collect();
-        questions.push((
-            "adding one service".to_owned(),
-            ScenarioKind::ServiceAdd,
-            None,
-        ));
-        questions.push((
-            "installing from nothing".to_owned(),
-            ScenarioKind::ColdInstall,
-            None,
-        ));
-        questions
-            .into_iter()
-            .filter_map(|(question, scenario, protocol)| {
-                self.crossings_of(&question, |key| match &protocol {
-                    Some(protocol) => super::first_packet(key, protocol, "last"),
-                    None => key.scenario == scenario,
-                })
-            })
-            .collect()
+        let mut found = Vec::new();
+        for packet in self.packets_asked() {
+            let question = format!(
+                "first {} packets (latency, {} caches) to {} service",
+                packet.protocol.to_uppercase(),
+                packet.cache,
+                place(&packet.position)
+            );
+            let asks = |key: &CellKey| packet.asks(key);
+            found.extend(self.crossings_of(&question, &asks, &[Metric::Latency]));
+        }
+        for (question, scenario) in [
+            ("adding one service", ScenarioKind::ServiceAdd),
+            ("installing from nothing", ScenarioKind::ColdInstall),
+        ] {
+            let asks = |key: &CellKey| key.scenario == scenario;
+            let times = [Metric::UpdateTime, Metric::SyncTime];
+            found.extend(self.crossings_of(question, &asks, &times));
+        }
+        found
     }
 
+    /// One sentence for a question, with a part for each of its metrics that has curves.
     fn crossings_of(
         &self,
         question: &str,
-        asks: impl Fn(&CellKey) -> bool,
+        asks: &impl Fn(&CellKey) -> bool,
+        metrics: &[Metric],
     ) -> Option<(bool, Finding)> {
-        let curves = self.curves(&asks);
-        let (mut parts, mut proof, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut parts, mut proof, mut known, mut turned) = (Vec::new(), Vec::new(), false, false);
+        for metric in metrics {
+            if let Some((said, part)) = self.crossings_by(asks, *metric, &mut proof) {
+                known |= said == Said::Known;
+                turned |= said != Said::Nothing;
+                let by = match metrics.len() {
+                    1 => String::new(),
+                    _ => format!("by {metric}: "),
+                };
+                parts.push(format!("{by}{part}"));
+            }
+        }
+        turned.then(|| {
+            proof.dedup();
+            let finding = Finding {
+                text: format!(
+                    "Which mode overtakes which, as N grows, for {question}: {}.",
+                    parts.join(". And ")
+                ),
+                evidence: proof,
+                headline: false,
+            };
+            (known, finding)
+        })
+    }
+
+    /// What one metric shows; `None` where fewer than two modes have it.
+    fn crossings_by(
+        &self,
+        asks: &impl Fn(&CellKey) -> bool,
+        metric: Metric,
+        proof: &mut Vec<String>,
+    ) -> Option<(Said, String)> {
+        let curves = self.curves(asks, metric);
+        if curves.len() < 2 {
+            return None;
+        }
+        let (mut parts, mut unknown) = (Vec::new(), Vec::new());
         for (index, a) in curves.iter().enumerate() {
             for b in &curves[index + 1..] {
                 let pairs = shared(a, b);
@@ -85,7 +121,7 @@ impl Context<'_, '_> {
                     let Some((x, y)) = below else { continue };
                     let (over, under) = if x.median < y.median { (b, a) } else { (a, b) };
                     parts.push(format!(
-                        "{} overtakes {} at {} services (95 %: {}–{})",
+                        "{} overtakes {} at {} services ({}–{})",
                         over.name,
                         under.name,
                         rounded(crossing.at, f64::round),
@@ -100,47 +136,36 @@ impl Context<'_, '_> {
                 }
             }
         }
-        if parts.is_empty() && unknown.is_empty() {
-            return None;
+        let said = match (parts.is_empty(), unknown.is_empty()) {
+            (false, _) => Said::Known,
+            (true, false) => Said::Unknown,
+            (true, true) => Said::Nothing,
+        };
+        if proof.is_empty() {
+            let rows = curves.iter().flat_map(|curve| &curve.rows);
+            proof.extend(rows.map(|row| evidence(row)));
         }
-        proof.dedup();
-        let mut text = format!("Which mode overtakes which, as N grows, for {question}: ");
-        if parts.is_empty() {
-            text.push_str("no crossing is known");
-        } else {
-            text.push_str(&parts.join("; "));
-        }
+        let mut text = match said {
+            Said::Known => parts.join("; "),
+            _ => "no crossing is known".to_owned(),
+        };
         if !unknown.is_empty() {
             text.push_str(&format!(
-                "; inconclusive, since medians change places but their intervals overlap on a side: {}",
+                "; inconclusive, since values change places but are not told apart on a side: {}",
                 unknown.join(", ")
             ));
         }
-        text.push('.');
-        if proof.is_empty() {
-            let rows = curves.iter().flat_map(|curve| &curve.rows);
-            proof = rows.map(|row| evidence(row)).collect();
-        }
-        let finding = Finding {
-            text,
-            evidence: proof,
-            headline: false,
-        };
-        Some((!parts.is_empty(), finding))
+        Some((said, text))
     }
 
     /// The curves of the modes that serve services, each through its ordinary way, in the fixed order.
-    fn curves(&self, asks: &impl Fn(&CellKey) -> bool) -> Vec<Curve<'_>> {
-        let metric = |key: &CellKey| match key.scenario {
-            ScenarioKind::FirstPacket => Metric::Latency,
-            _ => Metric::UpdateTime,
-        };
+    fn curves(&self, asks: &impl Fn(&CellKey) -> bool, metric: Metric) -> Vec<Curve<'_>> {
         let rows = self.scope.rows(self.summary);
         let mut found: Vec<(&CellKey, Vec<&Row>)> = Vec::new();
         for row in
             rows.filter(|row| !row.key.mode.is_floor() && is_ordinary(&row.key) && asks(&row.key))
         {
-            if row.metric != Some(metric(&row.key)) {
+            if row.metric != Some(metric) || row.median.is_none() {
                 continue;
             }
             let same = |key: &CellKey| key.mode == row.key.mode && key.options == row.key.options;
@@ -209,8 +234,9 @@ fn between(pairs: &[(&Row, &Row)]) -> Option<Crossing> {
         .map(|(x, y)| if rising { (*x, *y) } else { (*y, *x) })
         .collect();
     let middle = |row: &Row| row.median;
-    let low = |row: &Row| row.ci95.map(|ends| ends[0]);
-    let high = |row: &Row| row.ci95.map(|ends| ends[1]);
+    let ends = |row: &Row| known(row).and_then(|known| known.bounds());
+    let low = |row: &Row| ends(row).map(|ends| ends[0]);
+    let high = |row: &Row| ends(row).map(|ends| ends[1]);
     let medians = zeros(&ordered, middle, middle);
     let [at] = medians.as_slice() else {
         return None;

@@ -1,104 +1,111 @@
 //! What one mode's design costs or saves beside another's: whether a first packet's cost stays flat, the
 //! two iptables engines, what a set spares an update, and memory by service.
 
-use schema::summary::{Finding, Fit};
+use schema::summary::{Finding, Fit, PerCpu};
 use schema::{CellKey, Metric, Mode, Options, ScenarioKind, Unit};
 
-use super::growth::range;
-use super::{Context, evidence, evidence_of_fit, listed, unit_of};
-use crate::quantity::{digits, interval, span, value, whole};
-use crate::scope::series_names;
+use super::growth::{range, share_of};
+use super::{Context, Packet, evidence, evidence_of_fit, listed, place, unit_of};
+use crate::quantity::{counted, digits, interval, span, value, whole};
+use crate::scope::{known_of_fit, series_names, spread_of, spread_of_fit};
 
 /// A slope is flat when N services add less than this share to what a packet costs without them.
 const FLAT: f64 = 0.10;
 
 impl Context<'_, '_> {
-    /// First-packet fits to the last service, by mode.
-    fn slopes_of(&self, protocol: &str) -> Vec<&Fit> {
-        let is = |fit: &Fit, key: &str, wanted: &str| {
-            fit.options.get(key).is_some_and(|value| value == wanted)
-        };
+    /// First-packet fits of a question, by mode.
+    pub(super) fn slopes_of(&self, packet: &Packet) -> Vec<&Fit> {
         self.fits(ScenarioKind::FirstPacket, Metric::Latency)
-            .filter(|fit| is(fit, "position", "last") && is(fit, "protocol", protocol))
+            .filter(|fit| packet.asks_options(&fit.options))
             .collect()
     }
 
-    /// What N services add to the first packet's fixed cost: b·N ÷ a. The interval divides the ends of
-    /// both intervals, so it is wider than 95 %.
-    pub(super) fn flatness(&self, protocol: &str) -> Option<Finding> {
-        let fits = self.slopes_of(protocol);
+    /// What N services add to the first packet's fixed cost, beyond what they add to the floor's: b·N ÷ a, block by
+    /// block.
+    pub(super) fn flatness(&self, packet: &Packet) -> Option<Finding> {
+        let fits = self.slopes_of(packet);
         let largest = fits.iter().map(|fit| fit.to).max()?;
         // Other ranges would be other questions.
-        let fits: Vec<&Fit> = fits
-            .into_iter()
-            .filter(|fit| fit.to == largest && fit.intercept_ci95[0] > 0.0)
-            .collect();
+        let fits: Vec<&Fit> = fits.into_iter().filter(|fit| fit.to == largest).collect();
         let series: Vec<(Mode, &Options)> =
             fits.iter().map(|fit| (fit.mode, &fit.options)).collect();
-        let mut parts = Vec::new();
+        let (mut parts, mut proof) = (Vec::new(), Vec::new());
         for (fit, name) in fits.iter().zip(series_names(&series)) {
-            let n = f64::from(fit.to);
-            let share = n * fit.estimate / fit.intercept;
-            let [low, high] = fit.ci95.map(|b| n * b);
-            let [least, most] = fit.intercept_ci95;
-            let low = low / if low < 0.0 { least } else { most };
-            let high = high / if high < 0.0 { most } else { least };
-            let verdict = if high < FLAT && low > -FLAT {
-                "flat"
-            } else if low > FLAT {
-                "grows"
-            } else {
-                "not known to be flat"
+            let Some(above) = &fit.above_floor else {
+                continue;
+            };
+            let share = share_of(above, unit_of(fit));
+            let verdict = match share.bounds() {
+                Some([low, high]) if high < FLAT && low > -FLAT => "flat",
+                Some([low, _]) if low > FLAT => "grows",
+                _ => "not known to be flat",
             };
             parts.push(format!(
-                "{name} {verdict}, {} % ({} %)",
-                digits(100.0 * share),
-                span([100.0 * low, 100.0 * high])
+                "{name} {verdict}, {} % ({})",
+                digits(100.0 * share.value),
+                spread_of(&share, "block", |ends| format!(
+                    "{} %",
+                    span(ends.map(|end| 100.0 * end))
+                ))
             ));
+            proof.push(evidence_of_fit(fit));
         }
         (!parts.is_empty()).then(|| Finding {
             text: format!(
-                "What {} services add to the fixed part of the first {} packet to the last one, flat being below {} %: {}.",
+                "What {} services add to the fixed part of the first {} packet (latency, {} caches) to {} one, beyond what they add to the floor's, flat being below {} %: {}.",
                 whole(largest.into()),
-                protocol.to_uppercase(),
+                packet.protocol.to_uppercase(),
+                packet.cache,
+                place(&packet.position),
                 digits(100.0 * FLAT),
                 parts.join("; ")
             ),
-            evidence: fits.into_iter().map(evidence_of_fit).collect(),
+            evidence: proof,
             headline: false,
         })
     }
 
     /// iptables-nft's price of a service passed beside that of the legacy engine. The interval of the
     /// quotient divides the ends of both intervals, so it is wider than 95 %.
-    pub(super) fn engines(&self, protocol: &str) -> Option<Finding> {
-        let fits = self.slopes_of(protocol);
+    pub(super) fn engines(&self, packet: &Packet) -> Option<Finding> {
+        let last = Packet {
+            position: "last".to_owned(),
+            ..packet.clone()
+        };
+        let fits = self.slopes_of(&last);
         let of = |mode| fits.iter().copied().find(|fit| fit.mode == mode);
         let (legacy, nft) = (of(Mode::IptablesLegacy)?, of(Mode::IptablesNft)?);
         if (legacy.from, legacy.to) != (nft.from, nft.to) {
             return None;
         }
         let slope = |fit: &Fit| {
+            let ends = |ends| interval(ends, unit_of(fit));
             format!(
                 "{} ({})",
                 value(fit.estimate, unit_of(fit)),
-                interval(fit.ci95, unit_of(fit))
+                spread_of_fit(fit, ends)
             )
         };
-        let quotient = if legacy.ci95[0] > 0.0 && nft.ci95[0] > 0.0 {
-            let bounds = [nft.ci95[0] / legacy.ci95[1], nft.ci95[1] / legacy.ci95[0]];
-            format!(
-                "a ratio of {} ({})",
-                digits(nft.estimate / legacy.estimate),
-                span(bounds)
-            )
-        } else {
-            "no ratio, since a slope is not distinguished from 0".to_owned()
+        let ends = known_of_fit(legacy)
+            .bounds()
+            .zip(known_of_fit(nft).bounds());
+        let quotient = match ends {
+            Some((below, above)) if below[0] > 0.0 && above[0] > 0.0 => {
+                let bounds = [above[0] / below[1], above[1] / below[0]];
+                format!(
+                    "a ratio of {} ({})",
+                    digits(nft.estimate / legacy.estimate),
+                    span(bounds)
+                )
+            }
+            Some(_) => "no ratio, since a slope is not distinguished from 0".to_owned(),
+            None => "no ratio, since a slope has no interval".to_owned(),
         };
         Some(Finding {
             text: format!(
-                "What each service passed on the way to the last one costs in both iptables engines, {} packets, {}: iptables-nft {}, iptables-legacy {}; {quotient}.",
-                protocol.to_uppercase(),
+                "What each service passed on the way to the last one costs in both iptables engines, {} packets (latency, {} caches), {}: iptables-nft {}, iptables-legacy {}; {quotient}.",
+                packet.protocol.to_uppercase(),
+                packet.cache,
                 range(nft),
                 slope(nft),
                 slope(legacy)
@@ -137,7 +144,7 @@ impl Context<'_, '_> {
             if small == key.services || b == (0.0, 0.0) {
                 continue;
             }
-            let counted = |(low, high): (f64, f64)| {
+            let seen = |(low, high): (f64, f64)| {
                 if low == high {
                     digits(low)
                 } else {
@@ -145,9 +152,9 @@ impl Context<'_, '_> {
                 }
             };
             parts.push(if a == b && a.0 == a.1 {
-                format!("{name} {} at both, in every sample", counted(a))
+                format!("{name} {} at both, in every sample", seen(a))
             } else {
-                format!("{name} {} and {}", counted(a), counted(b))
+                format!("{name} {} and {}", seen(a), seen(b))
             });
             proof.extend([evidence(few), evidence(many)]);
         }
@@ -178,16 +185,24 @@ impl Context<'_, '_> {
             .iter()
             .zip(series_names(&series))
             .map(|(fit, name)| {
-                let known = if fit.ci95[0] <= 0.0 && fit.ci95[1] >= 0.0 {
+                let known = known_of_fit(fit);
+                let doubt = if known.ci95.is_some() && !known.leaves_out(0.0) {
                     ": not distinguished from 0"
                 } else {
                     ""
                 };
+                let spread = spread_of_fit(fit, |ends| interval(ends, Unit::Bytes));
+                let per_cpu = self.per_cpu(fit).map_or_else(String::new, |of| {
+                    format!(
+                        ", of that {} a possible CPU on {}",
+                        value(of.bytes, Unit::Bytes),
+                        counted(of.cpus.into(), "CPU")
+                    )
+                });
                 let range = range(fit);
                 format!(
-                    "{name} {} ({}{known}; {range})",
+                    "{name} {} ({spread}{doubt}; {range}{per_cpu})",
                     value(fit.estimate, Unit::Bytes),
-                    interval(fit.ci95, Unit::Bytes)
                 )
             })
             .collect();
@@ -198,11 +213,25 @@ impl Context<'_, '_> {
         };
         (!parts.is_empty()).then(|| Finding {
             text: format!(
-                "Kernel memory of each further service{noisy}: {}.",
+                "Kernel memory of each further service (kernel_memory){noisy}: {}.",
                 parts.join("; ")
             ),
             evidence: fits.into_iter().map(evidence_of_fit).collect(),
             headline: false,
         })
+    }
+
+    /// What the largest size of a fit holds for each possible CPU.
+    fn per_cpu(&self, fit: &Fit) -> Option<PerCpu> {
+        self.scope
+            .rows(self.summary)
+            .find(|row| {
+                row.key.mode == fit.mode
+                    && row.key.scenario == fit.scenario
+                    && row.key.options == fit.options
+                    && row.key.services == fit.to
+                    && row.metric == Some(fit.metric)
+            })?
+            .per_cpu
     }
 }

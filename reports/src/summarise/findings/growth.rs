@@ -1,53 +1,80 @@
 //! How costs grow with N, from the fits.
+//!
+//! A mode adds something to a first packet only beyond what the floor of the same blocks does: what a larger
+//! population does to caches, or an hour to a machine, it does to the floor as well.
 
-use schema::summary::{Finding, Fit};
-use schema::{Metric, Mode, Options, ScenarioKind};
+use schema::summary::{AboveFloor, Finding, Fit};
+use schema::{Metric, Mode, Options, ScenarioKind, Unit};
 
-use super::{Context, evidence_of_fit, listed, unit_of};
+use super::{Context, Packet, evidence_of_fit, listed, place, unit_of};
 use crate::quantity::{digits, interval, span, value, whole};
-use crate::scope::series_names;
+use crate::scope::{series_names, spread_of, spread_of_fit};
+use crate::statistics::Known;
 
 impl Context<'_, '_> {
-    /// What each further service adds to the first packet to the last service.
-    pub(super) fn slopes(&self, protocol: &str) -> Option<Finding> {
-        let is = |fit: &Fit, key: &str, wanted: &str| {
-            fit.options.get(key).is_some_and(|value| value == wanted)
+    /// What each further service adds to the first packet, by position: that of the headline, and the last.
+    pub(super) fn slopes(&self, packet: &Packet) -> Vec<Finding> {
+        let mut positions = vec![packet.position.as_str()];
+        positions.extend(Some("last").filter(|last| *last != packet.position));
+        let at = |position: &str| Packet {
+            position: position.to_owned(),
+            ..packet.clone()
         };
-        let fits: Vec<&Fit> = self
-            .fits(ScenarioKind::FirstPacket, Metric::Latency)
-            .filter(|fit| is(fit, "position", "last") && is(fit, "protocol", protocol))
-            .collect();
-        let (mut adds, mut flat) = (Vec::new(), Vec::new());
+        positions
+            .into_iter()
+            .filter_map(|position| self.slopes_at(&at(position)))
+            .collect()
+    }
+
+    fn slopes_at(&self, packet: &Packet) -> Option<Finding> {
+        let fits = self.slopes_of(packet);
+        let (mut adds, mut level) = (Vec::new(), Vec::new());
         for fit in &fits {
             let unit = unit_of(fit);
+            let ends = |ends| interval(ends, unit);
+            let above = fit.above_floor.as_ref();
+            let beyond = above.map_or_else(String::new, |above| {
+                format!(
+                    "; beyond {} {} ({})",
+                    above.floor,
+                    value(above.estimate, unit),
+                    spread_of(&slope_of(above, unit), "block", ends)
+                )
+            });
             let slope = format!(
-                "{} in {} ({})",
+                "{} in {} ({}{beyond}{})",
                 value(fit.estimate, unit),
                 fit.mode,
-                interval(fit.ci95, unit)
+                spread_of_fit(fit, ends),
+                misfit(fit)
             );
-            if fit.ci95[0] > 0.0 || fit.ci95[1] < 0.0 {
+            let told = above.is_some_and(|above| slope_of(above, unit).leaves_out(0.0));
+            if told {
                 adds.push(slope)
             } else {
-                flat.push(slope)
+                level.push(slope)
             }
         }
-        let range = range(fits.first()?);
+        let first = fits.first()?;
         let mut text = format!(
-            "Each further service adds to the first {} packet to the last one, {range}: ",
-            protocol.to_uppercase()
+            "Each further service adds to the first {} packet (latency, {} caches) to {} one, {}: ",
+            packet.protocol.to_uppercase(),
+            packet.cache,
+            place(&packet.position),
+            range(first)
         );
-        if adds.is_empty() {
-            text.push_str(&format!(
-                "nothing that is distinguished from 0: {}.",
-                listed(&flat)
-            ));
-        } else {
-            text.push_str(&listed(&adds));
-            if !flat.is_empty() {
-                text.push_str(&format!("; not distinguished from 0: {}", listed(&flat)));
-            }
-            text.push('.');
+        let unknown = "not told apart from the floor";
+        match (adds.is_empty(), level.is_empty()) {
+            (true, _) => text.push_str(&format!(
+                "nothing that is known; {unknown}: {}.",
+                listed(&level)
+            )),
+            (false, true) => text.push_str(&format!("{}.", listed(&adds))),
+            (false, false) => text.push_str(&format!(
+                "{}; {unknown}: {}.",
+                listed(&adds),
+                listed(&level)
+            )),
         }
         Some(Finding {
             text,
@@ -56,45 +83,43 @@ impl Context<'_, '_> {
         })
     }
 
-    /// The power of N with which an installation from nothing grows, and its last stretch where that
-    /// is steeper.
+    /// The power of N with which an installation from nothing grows beside its fixed part, and that of its last
+    /// stretch.
     pub(super) fn exponents(&self) -> Option<Finding> {
         let fits: Vec<&Fit> = self
             .fits(ScenarioKind::ColdInstall, Metric::UpdateTime)
             .collect();
-        let whole: Vec<&Fit> = fits
+        // Of each series its last stretch: where there are five sizes, beside the whole.
+        let last: Vec<&Fit> = fits
             .iter()
             .copied()
-            .filter(|fit| is_whole(fit, &fits))
+            .filter(|fit| fit.model == "power" && is_last(fit, &fits))
             .collect();
         let series: Vec<(Mode, &Options)> =
-            whole.iter().map(|fit| (fit.mode, &fit.options)).collect();
+            last.iter().map(|fit| (fit.mode, &fit.options)).collect();
         let (mut parts, mut proof) = (Vec::new(), Vec::new());
-        for (fit, name) in whole.iter().zip(series_names(&series)) {
-            let mut part = format!(
-                "{name} N^{} ({}) over {}",
-                digits(fit.estimate),
-                span(fit.ci95),
-                range(fit)
-            );
-            proof.push(evidence_of_fit(fit));
-            let last = fits
+        for (fit, name) in last.iter().zip(series_names(&series)) {
+            let over = |fit: &Fit| {
+                format!(
+                    "N^{} ({}) over {}",
+                    digits(fit.estimate),
+                    spread_of_fit(fit, span),
+                    range(fit)
+                )
+            };
+            let whole = fits
                 .iter()
-                .find(|pair| is_same(pair, fit) && pair.to == fit.to && pair.from != fit.from);
-            if let Some(last) = last.filter(|last| last.ci95[0] > fit.ci95[1]) {
-                part.push_str(&format!(
-                    ", N^{} ({}) over its last part, {}",
-                    digits(last.estimate),
-                    span(last.ci95),
-                    range(last)
-                ));
-                proof.push(evidence_of_fit(last));
-            }
-            parts.push(part);
+                .find(|whole| whole.model != "power" && is_same(whole, fit));
+            let whole = whole.map_or_else(String::new, |whole| {
+                proof.push(evidence_of_fit(whole));
+                format!("{}{}; ", over(whole), misfit(whole))
+            });
+            parts.push(format!("{name} {whole}last stretch {}", over(fit)));
+            proof.push(evidence_of_fit(fit));
         }
         let text = format!(
-            "How installing from nothing grows with N: {}.",
-            parts.join("; ")
+            "How installing from nothing grows with N, by update_time (a fixed part and a power of N): {}.",
+            parts.join(". ")
         );
         (!parts.is_empty()).then_some(Finding {
             text,
@@ -104,11 +129,44 @@ impl Context<'_, '_> {
     }
 }
 
-/// Whether no other fit of the series covers more sizes.
-fn is_whole(fit: &Fit, all: &[&Fit]) -> bool {
-    all.iter().filter(|other| is_same(other, fit)).all(|other| {
-        other.sizes <= fit.sizes && (other.sizes < fit.sizes || other.from >= fit.from)
-    })
+/// What is known of a slope beyond the floor's.
+pub(super) fn slope_of(above: &AboveFloor, unit: Unit) -> Known {
+    Known {
+        value: above.estimate,
+        ci95: above.ci95,
+        range: above.range,
+        of: above.blocks as usize,
+        counted: unit == Unit::Instructions,
+    }
+}
+
+/// What is known of what the slope makes at the largest N, in parts of the fixed part.
+pub(super) fn share_of(above: &AboveFloor, unit: Unit) -> Known {
+    Known {
+        value: above.share,
+        ci95: above.share_ci95,
+        range: above.share_range,
+        ..slope_of(above, unit)
+    }
+}
+
+/// Lack of fit, where it shows: "; at 300 services 12 % off the curve, beyond its interval".
+fn misfit(fit: &Fit) -> String {
+    match fit.misfit {
+        Some(misfit) if misfit.beyond == Some(true) => format!(
+            "; no good fit: at {} services the value is {} % off the curve",
+            whole(misfit.services.into()),
+            digits(100.0 * misfit.relative)
+        ),
+        _ => String::new(),
+    }
+}
+
+/// Whether no other fit of the series begins later.
+fn is_last(fit: &Fit, all: &[&Fit]) -> bool {
+    all.iter()
+        .filter(|other| is_same(other, fit))
+        .all(|other| other.from <= fit.from)
 }
 
 fn is_same(a: &Fit, b: &Fit) -> bool {

@@ -14,8 +14,39 @@ use schema::summary::{Finding, Fit, Row, Summary};
 use schema::{CellKey, Metric, Mode, ScenarioKind, Unit};
 
 use super::cells::Cells;
-use crate::quantity::{interval, value, whole};
-use crate::scope::{Scope, lower_bound, option, scopes};
+use crate::quantity::{value, whole};
+use crate::scope::{Scope, lower_bound, marks, option, scopes, spread, spread_of_fit};
+
+/// Facts of an update cell that name the kube-proxy whose sync was imitated.
+const VERSION: &str = "kube_proxy_version";
+const TRANSPORT: &str = "kube_proxy_transport";
+
+/// What is asked of first packets.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Packet {
+    protocol: String,
+    cache: String,
+    position: String,
+}
+
+impl Packet {
+    fn asks(&self, key: &CellKey) -> bool {
+        self.asks_options(&key.options) && key.scenario == ScenarioKind::FirstPacket
+    }
+
+    fn asks_options(&self, options: &schema::Options) -> bool {
+        let is = |name: &str, wanted: &str| options.get(name).is_none_or(|value| value == wanted);
+        is("protocol", &self.protocol) && is("position", &self.position) && is("cache", &self.cache)
+    }
+}
+
+/// "any", "the last": which service of all.
+fn place(position: &str) -> String {
+    match position {
+        "uniform" => "any".to_owned(),
+        position => format!("the {position}"),
+    }
+}
 
 /// What a sentence is computed from.
 struct Context<'a, 'r> {
@@ -71,12 +102,12 @@ impl Context<'_, '_> {
         for finding in &mut found {
             finding.headline = true;
         }
-        let protocols = self.protocols();
-        if let Some(protocol) = protocols.first() {
-            found.extend(self.slopes(protocol));
-            found.extend(self.flatness(protocol));
-            found.extend(self.engines(protocol));
-            found.extend(self.positions(protocol));
+        found.extend(self.further_updates());
+        if let Some(packet) = self.packets_asked().first() {
+            found.extend(self.slopes(packet));
+            found.extend(self.flatness(packet));
+            found.extend(self.engines(packet));
+            found.extend(self.positions(packet));
         }
         found.extend(unknown.into_iter().map(text_of));
         found.extend(self.handed_over());
@@ -90,38 +121,63 @@ impl Context<'_, '_> {
     /// Who is fastest at what is asked first.
     fn rankings(&self) -> Vec<Finding> {
         let services = whole(self.largest.into());
-        let mut found = Vec::new();
-        for protocol in &self.protocols() {
-            found.extend(self.ranking(
-                &format!(
-                    "First packet of a new {} flow to the last of {services} services",
-                    protocol.to_uppercase()
-                ),
-                |key| first_packet(key, protocol, "last"),
-                Metric::Latency,
-            ));
+        let mut found: Vec<Finding> = self
+            .packets_asked()
+            .iter()
+            .filter_map(|packet| self.packets(packet))
+            .collect();
+        for (scenario, question) in [
+            (
+                ScenarioKind::ServiceAdd,
+                format!("Adding one service to {services}"),
+            ),
+            (
+                ScenarioKind::ColdInstall,
+                format!("Installing {services} services from nothing"),
+            ),
+        ] {
+            found.extend(self.updates(&question, scenario, true));
         }
-        found.extend(self.ranking(
-            &format!("Adding one service to {services}"),
-            |key| key.scenario == ScenarioKind::ServiceAdd,
-            Metric::UpdateTime,
-        ));
-        found.extend(self.ranking(
-            &format!("Installing {services} services from nothing"),
-            |key| key.scenario == ScenarioKind::ColdInstall,
-            Metric::UpdateTime,
-        ));
         found
     }
 
-    /// Protocols of first-packet cells, TCP first.
-    fn protocols(&self) -> Vec<String> {
-        let mut seen: Vec<String> = self
+    /// The other updates that kube-proxy's sync was measured of.
+    fn further_updates(&self) -> Vec<Finding> {
+        let services = whole(self.largest.into());
+        [
+            (
+                ScenarioKind::ServiceRemove,
+                format!("Removing one service of {services}"),
+            ),
+            (
+                ScenarioKind::EndpointChurn,
+                format!("Replacing endpoints of {services} services"),
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(scenario, question)| self.updates(&question, scenario, false))
+        .collect()
+    }
+
+    /// What first packets are asked for: each protocol by the headline's position, caches warm before cold.
+    fn packets_asked(&self) -> Vec<Packet> {
+        let Some(position) = self.scope.position(self.summary) else {
+            return Vec::new();
+        };
+        let option = |row: &Row, name: &str| row.key.options.get(name).cloned();
+        let mut seen: Vec<Packet> = self
             .scope
             .rows(self.summary)
-            .filter_map(|row| row.key.options.get("protocol").cloned())
+            .filter(|row| row.key.scenario == ScenarioKind::FirstPacket)
+            .filter_map(|row| {
+                Some(Packet {
+                    protocol: option(row, "protocol")?,
+                    cache: option(row, "cache").unwrap_or_else(|| "warm".to_owned()),
+                    position: position.clone(),
+                })
+            })
             .collect();
-        seen.sort();
+        seen.sort_by(|a, b| (&b.cache, &a.protocol).cmp(&(&a.cache, &b.protocol)));
         seen.dedup();
         seen
     }
@@ -139,11 +195,14 @@ impl Context<'_, '_> {
         self.rows.get(&(key, Some(metric))).copied()
     }
 
-    /// Lower bound of a cell without numbers, nanoseconds, where the metric is the time that it bounds.
+    /// Lower bound of a cell that timed out, nanoseconds, where the metric is the time that it bounds.
     fn lower_bound(&self, key: &CellKey, metric: Metric) -> Option<f64> {
-        let row = self.rows.get(&(key, None));
+        let row = match self.row(key, metric) {
+            Some(row) => Some(row).filter(|row| row.median.is_none()),
+            None => self.rows.get(&(key, None)).copied(),
+        };
         row.filter(|_| metric == Metric::UpdateTime)
-            .and_then(|row| lower_bound(row))
+            .and_then(lower_bound)
     }
 
     /// Fits of the modes that serve services.
@@ -158,39 +217,25 @@ impl Context<'_, '_> {
     }
 }
 
-fn first_packet(key: &CellKey, protocol: &str, position: &str) -> bool {
-    let is = |name: &str, wanted: &str| key.options.get(name).is_some_and(|value| value == wanted);
-    key.scenario == ScenarioKind::FirstPacket
-        && is("protocol", protocol)
-        && is("position", position)
-}
-
-/// "29.1 µs (28.5–29.9 µs; n = 15,000 in 15 stays)", and what the median leaves out.
+/// "29.1 µs (28.5–29.9 µs; n = 15,000 in 15 stays)", and what marks it.
 fn stated(row: &Row) -> String {
-    let (Some(median), Some(unit)) = (row.median, row.unit) else {
+    let Some(unit) = row.unit else {
         return "no number".to_owned();
     };
-    let interval = row
-        .ci95
-        .map_or_else(|| "no interval".to_owned(), |ci95| interval(ci95, unit));
-    let stays = if row.stays == 1 {
-        "1 stay".to_owned()
-    } else {
-        format!("{} stays", row.stays)
-    };
-    let censored = row.metric == Some(Metric::UpdateTime)
-        && row
-            .reason
-            .as_deref()
-            .is_some_and(|reason| reason.contains("timed-out: longer than"));
-    let but = if censored {
-        "; others timed out, so the true median is higher"
-    } else {
-        ""
-    };
+    let marks = marks(row).map_or_else(String::new, |marks| format!("; {marks}"));
+    let stays = crate::quantity::counted(row.stays.into(), "stay");
+    let value = row.median.map_or_else(
+        || {
+            format!(
+                "longer than {}",
+                value(row.lower_bound_ns.unwrap_or(0) as f64, unit)
+            )
+        },
+        |median| value(median, unit),
+    );
     format!(
-        "{} ({interval}; n = {} in {stays}{but})",
-        value(median, unit),
+        "{value} ({}; n = {} in {stays}{marks})",
+        spread(row),
         whole(row.n)
     )
 }
@@ -206,8 +251,9 @@ fn evidence_of_fit(fit: &Fit) -> String {
         .iter()
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
+    let ends = spread_of_fit(fit, |[low, high]| format!("[{low}, {high}]"));
     format!(
-        "fit {} {} {} {} {}–{}: {} {} [{}, {}]",
+        "fit {} {} {} {} {}–{}: {} {} {ends}",
         fit.mode,
         fit.scenario,
         options.join(" "),
@@ -216,8 +262,6 @@ fn evidence_of_fit(fit: &Fit) -> String {
         fit.to,
         fit.estimate,
         fit.unit,
-        fit.ci95[0],
-        fit.ci95[1]
     )
 }
 

@@ -1,13 +1,21 @@
 //! Who is fastest, by how much, and whether that is known.
+//!
+//! An update has two times, and neither is the other's judge: what the kernel and the tool must do (`update_time`, with
+//! the `release_time` of sockets that are closed after it), and what a named kube-proxy does for it (`sync_time`). Where
+//! they rank modes differently, that is the sentence; a mode is the fastest where both say so.
+
+use std::cmp::Ordering::Less;
+use std::collections::BTreeMap;
 
 use schema::summary::{Finding, Row};
-use schema::{CellKey, Metric, ScenarioKind};
+use schema::{Accelerator, CellKey, Metric, ScenarioKind};
 
-use super::{Context, bounded, evidence, listed, names, stated, words};
-use crate::quantity::{counted, digits, noun, span, value, whole};
-use crate::scope::{are_apart, is_lowest};
-use crate::statistics::FEW_STAYS;
+use super::{Context, Packet, bounded, evidence, listed, names, stated, words};
+use crate::quantity::{digits, noun, value, whole};
+use crate::scope::{is_lowest, known, last_is, order};
+use crate::statistics::LEAST;
 use crate::summarise::ratios::ratio;
+use crate::summarise::row_of_sums;
 
 /// " Not run: iptables-nft (one transaction). Unsupported: ipvs.": a ranking says who is not in it.
 fn without_number(gaps: &[(String, String)]) -> String {
@@ -33,66 +41,391 @@ fn without_number(gaps: &[(String, String)]) -> String {
 struct Entry<'a> {
     name: String,
     key: &'a CellKey,
+    /// As it is stated.
     row: &'a Row,
+    /// As it is ranked: of an update its whole.
+    ranked: Row,
 }
 
-impl Context<'_, '_> {
-    /// All series that answer a question, ascending, with the verdict that the intervals allow.
-    pub(super) fn ranking(
-        &self,
-        question: &str,
-        asks: impl Fn(&CellKey) -> bool,
-        metric: Metric,
-    ) -> Option<Finding> {
-        let keys = self.keys_at_largest(&asks);
-        let mut entries = Vec::new();
-        let mut bounds: Vec<(String, f64)> = Vec::new();
-        let mut gaps: Vec<(String, String)> = Vec::new();
+/// All series that answer a question.
+struct Ranking<'a> {
+    metric: Metric,
+    /// Ascending.
+    entries: Vec<Entry<'a>>,
+    /// Those that timed out, with what they are longer than.
+    bounds: Vec<(String, f64)>,
+    /// Those without a number: outcome and name.
+    gaps: Vec<(String, String)>,
+}
+
+/// How the series stand to the lowest.
+struct Verdict {
+    best: String,
+    /// Told apart above it, as clauses.
+    slower: Vec<String>,
+    /// Names of those that are not.
+    level: Vec<String>,
+    few: bool,
+}
+
+impl Verdict {
+    /// Whether the lowest is below all others.
+    fn is_clear(&self) -> bool {
+        self.level.is_empty() && !self.slower.is_empty()
+    }
+
+    /// The order as sentences; `fastest`: whether that word may be said. Empty where nothing is beside the lowest.
+    fn text(&self, fastest: bool) -> String {
+        let (best, slower) = (&self.best, listed(&self.slower));
+        if self.is_clear() && fastest {
+            return format!("{best} is the fastest; {slower}.");
+        }
+        let mut parts = Vec::new();
+        if !self.slower.is_empty() {
+            parts.push(format!("against {best}, {slower}"));
+        }
+        if !self.level.is_empty() {
+            let mut together = vec![best.clone()];
+            together.extend(self.level.iter().cloned());
+            let why = if self.few { " (few stays)" } else { "" };
+            parts.insert(
+                0,
+                format!("{} are not distinguished{why}", listed(&together)),
+            );
+        }
+        match parts.is_empty() {
+            true => String::new(),
+            false => format!("{}.", parts.join("; ")),
+        }
+    }
+}
+
+impl Ranking<'_> {
+    /// "nftables 29.1 µs (…); iptables-nft longer than 120 s (timed out: a lower bound)".
+    fn values(&self) -> String {
+        let entries = self
+            .entries
+            .iter()
+            .map(|entry| format!("{} {}", entry.name, stated(entry.row)));
+        let bounds = self
+            .bounds
+            .iter()
+            .map(|(name, after_ns)| format!("{name} {}", bounded(*after_ns)));
+        entries.chain(bounds).collect::<Vec<_>>().join("; ")
+    }
+
+    fn evidence(&self) -> impl Iterator<Item = String> {
+        self.entries.iter().map(|entry| evidence(entry.row))
+    }
+
+    fn of(&self, key: &CellKey) -> Option<&Entry<'_>> {
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+}
+
+impl<'r> Context<'_, 'r> {
+    fn ranked(&self, asks: &impl Fn(&CellKey) -> bool, metric: Metric) -> Option<Ranking<'_>> {
+        let keys = self.keys_at_largest(asks);
+        let mut found = Ranking {
+            metric,
+            entries: Vec::new(),
+            bounds: Vec::new(),
+            gaps: Vec::new(),
+        };
         for (key, name) in keys.iter().zip(names(&keys)) {
-            match (self.row(key, metric), self.lower_bound(key, metric)) {
-                (Some(row), _) => entries.push(Entry { name, key, row }),
-                (None, Some(after_ns)) => bounds.push((name, after_ns)),
+            let row = self.row(key, metric);
+            match (
+                row.filter(|row| row.median.is_some()),
+                self.lower_bound(key, metric),
+            ) {
+                (Some(row), _) => {
+                    let sum = (metric == Metric::UpdateTime)
+                        .then(|| row_of_sums(self.cells, row))
+                        .flatten();
+                    found.entries.push(Entry {
+                        name,
+                        key,
+                        row,
+                        ranked: sum.unwrap_or_else(|| row.clone()),
+                    });
+                }
+                (None, Some(after_ns)) => found.bounds.push((name, after_ns)),
                 (None, None) => {
                     let row = self.rows.get(&(*key, None));
-                    gaps.extend(row.map(|row| (row.outcome.clone(), name)));
+                    found
+                        .gaps
+                        .extend(row.map(|row| (row.outcome.clone(), name)));
                 }
             }
         }
-        entries.sort_by(|a, b| {
-            a.row
-                .median
-                .unwrap_or(f64::NAN)
-                .total_cmp(&b.row.median.unwrap_or(f64::NAN))
-        });
-        let mut values: Vec<String> = entries
-            .iter()
-            .map(|entry| format!("{} {}", entry.name, stated(entry.row)))
-            .collect();
-        values.extend(
-            bounds
-                .iter()
-                .map(|(name, after_ns)| format!("{name} {}", bounded(*after_ns))),
-        );
-        if values.is_empty() {
-            return None;
+        let middle = |entry: &Entry<'_>| entry.ranked.median.unwrap_or(f64::INFINITY);
+        found
+            .entries
+            .sort_by(|a, b| middle(a).total_cmp(&middle(b)));
+        (!found.entries.is_empty() || !found.bounds.is_empty()).then_some(found)
+    }
+
+    fn verdict(&self, ranking: &Ranking<'_>) -> Option<Verdict> {
+        let (best, others) = ranking.entries.split_first()?;
+        let few = |row: &Row| row.ci95.is_none() && row.stays < LEAST as u32;
+        let mut verdict = Verdict {
+            best: best.name.clone(),
+            slower: Vec::new(),
+            level: Vec::new(),
+            few: ranking.entries.iter().any(|entry| few(&entry.ranked)),
+        };
+        for other in others {
+            let told = order(&best.ranked, &other.ranked) == Some(Less);
+            let ratio = ratio(self.cells, other.key, best.key, ranking.metric);
+            verdict_of(&mut verdict, told, &other.name, || {
+                if self.is_qemus(best.key, other.key) {
+                    return "takes longer, by a factor that is QEMU's".to_owned();
+                }
+                ratio.map_or_else(
+                    || "takes longer".to_owned(),
+                    |ratio| {
+                        format!(
+                            "takes {} times as long ({})",
+                            digits(ratio.known.value),
+                            ratio.spread()
+                        )
+                    },
+                )
+            });
         }
-        let verdict = self.verdict(&entries, &bounds, metric);
-        let gaps = without_number(&gaps);
-        let evidence = entries.iter().map(|entry| evidence(entry.row)).collect();
-        let text = if verdict.is_empty() {
-            format!("{question}: {}.{gaps}", values.join("; "))
+        // A series that timed out is slower when even its bound lies above the best interval.
+        let top = known(&best.ranked).and_then(|known| Some(known.bounds()?[1]));
+        for (name, after_ns) in &ranking.bounds {
+            let above = top.filter(|top| top < after_ns);
+            verdict_of(&mut verdict, above.is_some(), name, || {
+                let least = after_ns / above.unwrap_or(f64::NAN);
+                format!("takes more than {} times as long", digits(least))
+            });
+        }
+        Some(verdict)
+    }
+
+    /// Whether the factor between two updates is the translator's: it makes starting a process far dearer than what a
+    /// kernel does with a message.
+    fn is_qemus(&self, a: &CellKey, b: &CellKey) -> bool {
+        let environment = self.summary.environments.get(&self.scope.environment);
+        environment.is_some_and(|facts| facts.accel == Accelerator::Tcg)
+            && a.options.get("transport") != b.options.get("transport")
+    }
+
+    /// First packets by the headline's position, and beside it each mode's own worst one.
+    pub(super) fn packets(&self, packet: &Packet) -> Option<Finding> {
+        let asks = |key: &CellKey| packet.asks(key);
+        let ranking = self.ranked(&asks, Metric::Latency)?;
+        let verdict = self.verdict(&ranking).map_or_else(String::new, |verdict| {
+            verdict.text(true) + &self.by_size(&asks, Metric::Latency)
+        });
+        let mut worst: Vec<(&str, &Row)> = Vec::new();
+        for entry in &ranking.entries {
+            let of = self.keys_at_largest(|key| {
+                let mut same = key.clone();
+                same.options.clone_from(&entry.key.options);
+                let position = key.options.get("position").cloned();
+                let mut options = entry.key.options.clone();
+                options.extend(position.map(|position| ("position".to_owned(), position)));
+                same == *entry.key && key.options == options
+            });
+            let rows = of
+                .into_iter()
+                .filter_map(|key| self.row(key, Metric::Latency));
+            let most = |row: &&Row| row.median.unwrap_or(0.0);
+            let highest = rows.max_by(|a, b| most(a).total_cmp(&most(b)));
+            worst.extend(highest.map(|row| (entry.name.as_str(), row)));
+        }
+        let positions: Vec<String> = worst
+            .iter()
+            .map(|(name, row)| {
+                let position = row.key.options.get("position").map_or("", String::as_str);
+                format!("{name} {} {}", super::place(position), stated(row))
+            })
+            .collect();
+        let mut evidence: Vec<String> = ranking.evidence().collect();
+        evidence.extend(worst.iter().map(|(_, row)| super::evidence(row)));
+        evidence.dedup();
+        let verdict = if verdict.is_empty() {
+            verdict
         } else {
-            let by_size = self.by_size(&asks, metric);
-            format!(
-                "{question}: {verdict}{by_size}{gaps} Medians: {}.",
-                values.join("; ")
-            )
+            format!(" {verdict}")
         };
         Some(Finding {
-            text,
+            text: format!(
+                "First packet (latency) of a new {} flow to {} of {} services, {} caches:{verdict}{} Each mode's own worst position: {}. Values: {}.",
+                packet.protocol.to_uppercase(),
+                super::place(&packet.position),
+                whole(self.largest.into()),
+                packet.cache,
+                without_number(&ranking.gaps),
+                positions.join("; "),
+                ranking.values(),
+            ),
             evidence,
             headline: false,
         })
+    }
+
+    /// An update by both of its times, where kube-proxy's sync was measured; `alone`: and where it was not.
+    pub(super) fn updates(
+        &self,
+        question: &str,
+        scenario: ScenarioKind,
+        alone: bool,
+    ) -> Option<Finding> {
+        let asks = |key: &CellKey| key.scenario == scenario;
+        let update = self.ranked(&asks, Metric::UpdateTime)?;
+        let sync = self
+            .ranked(&asks, Metric::SyncTime)
+            .filter(|sync| !sync.entries.is_empty());
+        if sync.is_none() && !alone {
+            return None;
+        }
+        let by_update = self.verdict(&update);
+        let mut evidence: Vec<String> = update.evidence().collect();
+        let whole = update
+            .entries
+            .iter()
+            .any(|entry| self.row(entry.key, Metric::ReleaseTime).is_some());
+        let what = match whole {
+            true => "update_time and release_time together, until the sockets are closed",
+            false => "update_time",
+        };
+        let (verdict, values) = match &sync {
+            None => {
+                let said = by_update.map(|verdict| verdict.text(true));
+                let said = said.filter(|said| !said.is_empty());
+                let said = said.map_or_else(String::new, |said| {
+                    format!(
+                        " By {what} (no sync_time was measured): {said}{}",
+                        self.by_size(&asks, Metric::UpdateTime)
+                    )
+                });
+                (said, format!("update_time: {}", update.values()))
+            }
+            Some(sync) => {
+                evidence.extend(sync.evidence());
+                let by_sync = self.verdict(sync);
+                let differing = differing(&update, sync);
+                let clear = |verdict: &Option<Verdict>| {
+                    verdict
+                        .as_ref()
+                        .filter(|v| v.is_clear())
+                        .map(|v| v.best.clone())
+                };
+                let lowest =
+                    clear(&by_update).filter(|best| clear(&by_sync).as_ref() == Some(best));
+                let agreed = differing.is_empty();
+                let tells = |verdict: &Option<Verdict>| {
+                    verdict.as_ref().is_some_and(|v| !v.slower.is_empty())
+                };
+                let fastest = lowest.filter(|_| agreed);
+                let opening = match (&fastest, agreed) {
+                    (_, false) => format!(
+                        "update_time and sync_time rank the modes differently ({})",
+                        differing.join("; ")
+                    ),
+                    (Some(best), _) => {
+                        format!("{best} is the fastest, by update_time and by sync_time")
+                    }
+                    (None, true) if tells(&by_update) || tells(&by_sync) => {
+                        "update_time and sync_time do not contradict each other".to_owned()
+                    }
+                    (None, true) => {
+                        "neither update_time nor sync_time tells these modes apart".to_owned()
+                    }
+                };
+                let said = |verdict: Option<Verdict>| {
+                    let text = verdict.map_or_else(String::new, |verdict| verdict.text(false));
+                    if text.is_empty() {
+                        "one mode alone.".to_owned()
+                    } else {
+                        text
+                    }
+                };
+                (
+                    format!(
+                        " {opening}. By {what}: {} By sync_time ({}): {}",
+                        said(by_update),
+                        self.versions(sync),
+                        said(by_sync)
+                    ),
+                    format!(
+                        "update_time: {}. sync_time: {}",
+                        update.values(),
+                        sync.values()
+                    ),
+                )
+            }
+        };
+        let releases = self.releases(&update, &mut evidence);
+        Some(Finding {
+            text: format!(
+                "{question}:{verdict}{} {}Values: {values}.{releases}",
+                without_number(&update.gaps),
+                self.transports(&update)
+            ),
+            evidence,
+            headline: false,
+        })
+    }
+
+    /// " release_time: nftables 12 ms (…).": what comes after an update's answer.
+    fn releases(&self, update: &Ranking<'_>, proof: &mut Vec<String>) -> String {
+        let mut parts = Vec::new();
+        for entry in &update.entries {
+            if let Some(row) = self.row(entry.key, Metric::ReleaseTime) {
+                parts.push(format!("{} {}", entry.name, stated(row)));
+                proof.push(evidence(row));
+            }
+        }
+        match parts.is_empty() {
+            true => String::new(),
+            false => format!(" release_time: {}.", parts.join("; ")),
+        }
+    }
+
+    /// "kube-proxy 1.34 of iptables-legacy and nftables": whose sync it is.
+    fn versions(&self, sync: &Ranking<'_>) -> String {
+        let mut of: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for entry in &sync.entries {
+            let versions = self.cells.facts(entry.key, super::VERSION);
+            let version = versions.into_iter().collect::<Vec<_>>().join(" and ");
+            of.entry(version).or_default().push(entry.name.clone());
+        }
+        let parts: Vec<String> = of
+            .iter()
+            .map(|(version, names)| {
+                let version = if version.is_empty() {
+                    "of no named version"
+                } else {
+                    version
+                };
+                format!("kube-proxy {version} in {}", listed(names))
+            })
+            .collect();
+        parts.join(", ")
+    }
+
+    /// "Through iptables-restore: iptables-legacy; through netlink: nftables. "
+    fn transports(&self, update: &Ranking<'_>) -> String {
+        let mut of: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for entry in &update.entries {
+            if let Some(transport) = entry.key.options.get("transport") {
+                let words = crate::scope::option("transport", transport);
+                of.entry(words).or_default().push(entry.name.clone());
+            }
+        }
+        let parts: Vec<String> = of
+            .iter()
+            .map(|(words, names)| format!("through {words}: {}", listed(names)))
+            .collect();
+        match parts.is_empty() {
+            true => String::new(),
+            false => format!("Programmed {}. ", parts.join(", ")),
+        }
     }
 
     /// Which mode is lower than all others at which N; nothing when it is the same at every N.
@@ -106,7 +439,7 @@ impl Context<'_, '_> {
         sizes.sort_unstable();
         sizes.dedup();
         for services in sizes {
-            let answers: Vec<&Row> = self
+            let answers: Vec<Row> = self
                 .scope
                 .rows(self.summary)
                 .filter(|row| {
@@ -114,8 +447,15 @@ impl Context<'_, '_> {
                         && asks(&row.key)
                         && row.metric.is_none_or(|m| m == metric)
                 })
+                .map(|row| {
+                    let sum = (row.metric == Some(Metric::UpdateTime))
+                        .then(|| row_of_sums(self.cells, row))
+                        .flatten();
+                    sum.unwrap_or_else(|| row.clone())
+                })
                 .collect();
-            let winner = answers.iter().find(|row| is_lowest(row, &answers));
+            let all: Vec<&Row> = answers.iter().collect();
+            let winner = all.iter().find(|row| is_lowest(row, &all));
             let winner = winner.map_or_else(
                 || "not distinguished".to_owned(),
                 |row| row.key.mode.to_string(),
@@ -135,67 +475,14 @@ impl Context<'_, '_> {
         format!(" Fastest by size: {}.", runs.join("; "))
     }
 
-    fn verdict(&self, entries: &[Entry<'_>], bounds: &[(String, f64)], metric: Metric) -> String {
-        let Some((best, others)) = entries.split_first() else {
-            return String::new();
-        };
-        let (mut slower, mut level) = (Vec::new(), Vec::new());
-        for other in others {
-            match ratio(self.cells, other.key, best.key, metric) {
-                Some(ratio) if are_apart(best.row, other.row) && ratio.is_distinguished() => slower
-                    .push(format!(
-                        "{} takes {} times as long ({})",
-                        other.name,
-                        digits(ratio.ratio),
-                        ratio.ci95.map(span).unwrap_or_default()
-                    )),
-                _ => level.push(other.name.clone()),
-            }
-        }
-        // A series that timed out is slower when even its bound lies above the best interval.
-        let top = best.row.ci95.map(|ci95| ci95[1]);
-        for (name, after_ns) in bounds {
-            match top {
-                Some(top) if top < *after_ns => {
-                    slower.push(format!(
-                        "{name} takes more than {} times as long",
-                        digits(*after_ns / top)
-                    ));
-                }
-                _ => level.push(name.clone()),
-            }
-        }
-        let mut text = String::new();
-        if level.is_empty() && !slower.is_empty() {
-            text.push_str(&format!(
-                "{} is the fastest; {}.",
-                best.name,
-                listed(&slower)
-            ));
-        } else if !level.is_empty() {
-            let mut together = vec![best.name.clone()];
-            together.extend(level);
-            let few = |row: &Row| row.ci95.is_none() || row.stays < FEW_STAYS;
-            let why = if entries.iter().any(|entry| few(entry.row)) {
-                " (few stays)"
-            } else {
-                ""
-            };
-            text.push_str(&format!(
-                "{} are not distinguished{why}.",
-                listed(&together)
-            ));
-            if !slower.is_empty() {
-                text.push_str(&format!(" Against {}, {}.", best.name, listed(&slower)));
-            }
-        }
-        text
-    }
-
     /// Last ÷ first position at the largest N: does the place of a service matter?
-    pub(super) fn positions(&self, protocol: &str) -> Option<Finding> {
+    pub(super) fn positions(&self, packet: &Packet) -> Option<Finding> {
         let (mut parts, mut proof) = (Vec::new(), Vec::new());
-        for last in self.keys_at_largest(|key| super::first_packet(key, protocol, "last")) {
+        let last = Packet {
+            position: "last".to_owned(),
+            ..packet.clone()
+        };
+        for last in self.keys_at_largest(|key| last.asks(key)) {
             let mut first = last.clone();
             first
                 .options
@@ -209,24 +496,20 @@ impl Context<'_, '_> {
             let Some(ratio) = ratio(self.cells, last, &first, Metric::Latency) else {
                 continue;
             };
-            let Some(ci95) = ratio.ci95 else { continue };
-            let known = if ratio.is_distinguished() {
-                ""
-            } else {
-                ": not distinguished from 1"
-            };
             parts.push(format!(
-                "{} in {} ({}; {}{known})",
-                digits(ratio.ratio),
+                "{} in {} ({}{}; the last is {})",
+                digits(ratio.known.value),
                 last.mode,
-                span(ci95),
-                counted(ratio.stays_numerator.into(), "stay")
+                ratio.spread(),
+                ratio.doubt(),
+                last_is(last.mode)
             ));
             proof.extend([evidence(base), evidence(row)]);
         }
         let text = format!(
-            "First {} packet to the last of {} services ÷ to the first one: {}.",
-            protocol.to_uppercase(),
+            "First {} packet (latency, {} caches) to the last of {} services ÷ to the first one: {}.",
+            packet.protocol.to_uppercase(),
+            packet.cache,
             whole(self.largest.into()),
             listed(&parts)
         );
@@ -268,7 +551,7 @@ impl Context<'_, '_> {
         }
         let services = whole(self.largest.into());
         let text = format!(
-            "Installing {services} services in one transaction: {}.",
+            "Installing {services} services in one transaction, by update_time and its release: {}.",
             parts.join("; ")
         );
         (!parts.is_empty()).then_some(Finding {
@@ -285,22 +568,17 @@ impl Context<'_, '_> {
         base: &Row,
     ) -> Option<String> {
         if let Some(after_ns) = self.lower_bound(single, Metric::UpdateTime) {
-            let top = base.ci95?[1];
+            let top = known(base)?.bounds()?[1];
             let least = after_ns / top;
             return (least > 1.0)
                 .then(|| format!("more than {} times (it timed out)", digits(least)));
         }
         let ratio = ratio(self.cells, single, chunked, Metric::UpdateTime)?;
-        let ci95 = ratio.ci95?;
-        let known = if ratio.is_distinguished() {
-            ""
-        } else {
-            ": not distinguished from 1"
-        };
         Some(format!(
-            "{} times ({}{known})",
-            digits(ratio.ratio),
-            span(ci95)
+            "{} times ({}{})",
+            digits(ratio.known.value),
+            ratio.spread(),
+            ratio.doubt()
         ))
     }
 
@@ -352,4 +630,42 @@ impl Context<'_, '_> {
             headline: false,
         })
     }
+}
+
+/// Puts a series where it belongs.
+fn verdict_of(verdict: &mut Verdict, told: bool, name: &str, clause: impl Fn() -> String) {
+    if told {
+        verdict.slower.push(format!("{name} {}", clause()));
+    } else {
+        verdict.level.push(name.to_owned());
+    }
+}
+
+/// Pairs of modes that one of the two times tells apart and the other does not, or the other way round.
+fn differing(update: &Ranking<'_>, sync: &Ranking<'_>) -> Vec<String> {
+    let (mut turned, mut alone) = (Vec::new(), [Vec::new(), Vec::new()]);
+    for (index, a) in update.entries.iter().enumerate() {
+        for b in &update.entries[index + 1..] {
+            let (Some(x), Some(y)) = (sync.of(a.key), sync.of(b.key)) else {
+                continue;
+            };
+            match (order(&a.ranked, &b.ranked), order(&x.ranked, &y.ranked)) {
+                (first, second) if first == second => {}
+                (Some(_), Some(_)) => turned.push(format!("{} and {}", a.name, b.name)),
+                (Some(_), None) => alone[0].push(format!("{} before {}", a.name, b.name)),
+                (None, Some(Less)) => alone[1].push(format!("{} before {}", a.name, b.name)),
+                (None, _) => alone[1].push(format!("{} before {}", b.name, a.name)),
+            }
+        }
+    }
+    let mut parts = Vec::new();
+    let mut say = |pairs: &[String], what: &str| {
+        if !pairs.is_empty() {
+            parts.push(format!("{what}: {}", pairs.join(", ")));
+        }
+    };
+    say(&turned, "they change places");
+    say(&alone[0], "by update_time alone");
+    say(&alone[1], "by sync_time alone");
+    parts
 }

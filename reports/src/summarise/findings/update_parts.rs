@@ -1,16 +1,13 @@
 //! What an update's time is made of: the tool's own part, and what kube-proxy does around the apply.
 
 use schema::summary::Finding;
-use schema::{CellKey, Metric, Mode, ScenarioKind};
+use schema::{Metric, Mode, ScenarioKind};
 
-use super::{Context, evidence, names, stated};
+use super::{Context, TRANSPORT, VERSION, evidence, names, stated};
 use crate::quantity::{counted, digits, span, whole};
-use crate::scope::option;
-use crate::statistics::{Ratio, Stratum, median_interval, ratio_of_medians, seed_of};
-
-/// Facts of an update cell that name the kube-proxy whose sync was imitated.
-const VERSION: &str = "kube_proxy_version";
-const TRANSPORT: &str = "kube_proxy_transport";
+use crate::scope::{option, spread_of};
+use crate::summarise::cells::known;
+use crate::summarise::ratios::ratio_within;
 
 impl Context<'_, '_> {
     /// The user share of an update's processor time in iptables-nft, beside that of the legacy engine:
@@ -39,20 +36,21 @@ impl Context<'_, '_> {
             ) else {
                 continue;
             };
-            let Some(share) = self.cells.quotients(key, Metric::UserTime, Metric::CpuTime) else {
+            let of = [Metric::UserTime, Metric::CpuTime];
+            let stays = self.cells.together(key, of, |user, all| user / all);
+            let Some(share) = known(&stays, all.unit.unwrap_or(Metric::CpuTime.unit())) else {
                 continue;
             };
-            let seed = seed_of(&format!("{key} {} user share", key.environment));
-            // Few stays have a wide interval, but no share is beyond the whole.
-            let ci95 = median_interval(&share, seed).map_or_else(
-                || "no interval".to_owned(),
-                |ends| format!("{} %", span(ends.map(|end| 100.0 * end.clamp(0.0, 1.0)))),
-            );
             of_nft |= key.mode == Mode::IptablesNft;
+            let noun = if share.counted { "seed" } else { "stay" };
             parts.push(format!(
-                "{name} {} % ({ci95}, {})",
-                digits(100.0 * share.median()),
-                counted(share.stays().len() as u64, "stay")
+                "{name} {} % ({}; {})",
+                digits(100.0 * share.value),
+                spread_of(&share, noun, |ends| format!(
+                    "{} %",
+                    span(ends.map(|end| 100.0 * end))
+                )),
+                counted(stays.len() as u64, "stay")
             ));
             proof.extend([evidence(user), evidence(all)]);
         }
@@ -81,10 +79,8 @@ impl Context<'_, '_> {
             };
             // Without a version nobody knows whose sync it was.
             let named = self.cells.facts(key, VERSION);
-            let Some(ratio) = self
-                .of_one_cell(key, Metric::SyncTime, Metric::UpdateTime)
-                .filter(|_| !named.is_empty())
-            else {
+            let ratio = ratio_within(self.cells, key, Metric::SyncTime, Metric::UpdateTime);
+            let Some(ratio) = ratio.filter(|_| !named.is_empty()) else {
                 continue;
             };
             let through: Vec<String> = self
@@ -98,17 +94,13 @@ impl Context<'_, '_> {
             } else {
                 format!(" through {}", through.join(" and "))
             };
-            let ci95 = match ratio.ci95 {
-                None => "no interval".to_owned(),
-                Some(ci95) if ratio.is_distinguished() => span(ci95),
-                Some(ci95) => format!("{}: not distinguished from 1", span(ci95)),
-            };
+            let ci95 = format!("{}{}", ratio.spread(), ratio.doubt());
             let versions: Vec<String> = named.into_iter().collect();
             parts.push(format!(
                 "{name} {}{through} in kube-proxy {}, {} times ({ci95}) its update_time of {}",
                 stated(sync),
                 versions.join(" and "),
-                digits(ratio.ratio),
+                digits(ratio.known.value),
                 stated(apply)
             ));
             proof.extend([evidence(sync), evidence(apply)]);
@@ -123,21 +115,5 @@ impl Context<'_, '_> {
             evidence: proof,
             headline: false,
         })
-    }
-
-    /// Ratio of two metrics of one cell, over the stays that have both.
-    fn of_one_cell(&self, key: &CellKey, over: Metric, under: Metric) -> Option<Ratio> {
-        let (a, b) = (
-            self.cells.sample(key, over)?,
-            self.cells.sample(key, under)?,
-        );
-        let seed = seed_of(&format!("{key} {} {over} / {under}", key.environment));
-        ratio_of_medians(
-            &[Stratum {
-                pairs: vec![(&a, &b)],
-                same_stays: true,
-            }],
-            seed,
-        )
     }
 }
