@@ -13,7 +13,7 @@ import base64, itertools, json, math, re, statistics, struct, sys, zlib
 
 FLAT = 0.10
 MODES = ["none", "conntrack", "iptables-legacy", "iptables-nft", "ipset", "ipvs", "nftables"]
-UNITS = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "%": 0.01, None: 1, "": 1}
+UNITS = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "instr": 1, "k instr": 1e3, "M instr": 1e6, "G instr": 1e9, "%": 0.01, None: 1, "": 1}
 
 
 class Wrong(Exception):
@@ -303,7 +303,7 @@ class Fit:
 # --- numbers as printed ------------------------------------------------------------------------------------------
 
 DIGITS = r"−?\d[\d,]*(?:\.\d+)?"
-UNIT = r"(?: (?:ns|µs|ms|s|B|kB|MB|GB|%)(?![a-zA-Z]))?"
+UNIT = r"(?: (?:[kMG] instr|instr|ns|µs|ms|s|B|kB|MB|GB|%)(?![a-zA-Z]))?"
 VALUE = rf"{DIGITS}{UNIT}"
 ENDS = rf"(?:exactly {VALUE}|{DIGITS}(?:–| to ){VALUE}|{VALUE} to more than {VALUE})"
 INTERVAL = rf"(?:range of {DIGITS} (?:stays|seeds|blocks) {ENDS}|{ENDS}|one (?:stay|seed|block)|no interval)"
@@ -317,7 +317,7 @@ def number(text):
 
 
 def split(text):
-    match = re.fullmatch(rf"({DIGITS})(?: (\S+))?", text.strip())
+    match = re.fullmatch(rf"({DIGITS})(?: (.+))?", text.strip())
     return match.group(1), UNITS[match.group(2)]
 
 

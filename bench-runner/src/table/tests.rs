@@ -92,6 +92,7 @@ fn summary() -> Summary {
         cells,
         fits: Vec::new(),
         findings: Vec::new(),
+        spreads: Vec::new(),
         noise: None,
         coverage: Coverage {
             planned: 0,
