@@ -713,19 +713,26 @@ def spans(text):
     return number(low), number(high)
 
 
-@sentence(r"^Each further service adds to the first (TCP|UDP) packet \(latency, (warm|cold) caches\) to (any|the \w+) one, ")
+@sentence(r"^Each further service adds to the first (TCP|UDP) packet \(latency, (warm|cold) caches\) (?:to (any|the \w+) one|in each mode's own worst position), ")
 def slopes(s, protocol, cache, place):
     span = spans(s.text)
-    s.take(rf" one, {RANGE}", lambda: None)
+    s.take(rf"(?: one| worst position), {RANGE}", lambda: None)
     told = {}
 
-    def check(value, name, ends, beyond, floor, over, over_ends, off):
-        fit = slope_of(s, name, protocol, span, place, cache)
+    def check(value, name, own, ends, beyond, floor, over, over_ends, off):
+        at = place or own
+        if own:  # The worst position at the largest size.
+            options = {"protocol": protocol.lower(), **s.cache(cache)}
+            keys = [k for k in s.keys("first-packet", int(span[1]), **options) if k[0] == name.split(" (")[0]]
+            highest = max(s.run.sample(k, "latency").median for k in keys if s.run.sample(k, "latency"))
+            if s.run.sample(s.key(name, "first-packet", int(span[1]), position=PLACE[own], **options), "latency").median < highest:
+                raise Wrong(f"{own} is not the worst position of {name}")
+        fit = slope_of(s, name, protocol, span, at, cache)
         same(value, fit.estimate)
         same_interval(ends, fit.known)
         told[name] = False
         if beyond:
-            mode, below = floor_of(s, protocol, span, place, cache)
+            mode, below = floor_of(s, protocol, span, at, cache)
             if mode != floor:
                 raise Wrong(f"beyond {floor}, and {mode} is the floor")
             known, _ = fit.beyond(below)
@@ -733,7 +740,7 @@ def slopes(s, protocol, cache, place):
             same_interval(over_ends, known)
             told[name] = known.leaves_out(0.0)
         misfit(fit, off)
-    part = rf"({VALUE}) in ({NAME}) \(({INTERVAL})(; beyond (\w+) ({VALUE}) \(({INTERVAL})\))?(; no good fit[^)]*)?\)"
+    part = rf"({VALUE}) in ({NAME})(?: to (any|the \w+))? \(({INTERVAL})(; beyond (\w+) ({VALUE}) \(({INTERVAL})\))?(; no good fit[^)]*)?\)"
     claimed = re.split(r"(?:; )?not told apart from the floor: ", s.left.split(": ", 1)[1])[0] if "nothing that is known" not in s.left else ""
     claimed = set(m[1] for m in re.findall(part, claimed))
     if not s.take(part, check):
