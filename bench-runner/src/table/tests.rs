@@ -92,6 +92,7 @@ fn summary() -> Summary {
         cells,
         fits: Vec::new(),
         findings: Vec::new(),
+        spreads: Vec::new(),
         noise: None,
         spreads: Vec::new(),
         coverage: Coverage {
