@@ -94,7 +94,6 @@ fn summary() -> Summary {
         findings: Vec::new(),
         spreads: Vec::new(),
         noise: None,
-        spreads: Vec::new(),
         coverage: Coverage {
             planned: 0,
             outcomes: BTreeMap::new(),
