@@ -251,8 +251,12 @@ impl<'a> Executor<'a> {
             "" => String::new(),
             name => format!(" ({name})"),
         };
+        let again = match self.ledger.what_disturbed(spec, &cells[0]) {
+            Some(what) => format!(" again (disturbed: {what})"),
+            None => String::new(),
+        };
         let what = format!(
-            "{place}repetition {} of {}: {}{variant} at {} services, {}",
+            "{place}repetition {} of {}: {}{variant} at {} services, {}{again}",
             spec.block + 1,
             self.plan.blocks,
             spec.mode,

@@ -5,13 +5,13 @@
 //! cargo run -p reports --features synthetic --example synthetic-run -- DIR [KEY=VALUE…]
 //! ```
 //! Keys: `blocks`, `samples`, `seed`, `noise` (standard deviation between stays, as a share), `sizes` and
-//! `kernels` (with commas), `mishaps` (yes or no), `turned` (seed of orders of the two times of updates), `only`
-//! (a scenario), `many` (so many runs in directories of their own, each with another seed and other orders), `cells` (copies of the run in further environments until there
+//! `kernels` (with commas), `mishaps` (yes or no), `turned` (seed of orders of the two times of updates), `accel`
+//! (tcg, tcg-icount), `only` (a scenario), `many` (so many runs in directories of their own, each with another seed and other orders), `cells` (copies of the run in further environments until there
 //! are so many lines), `report` (all, summary, none).
 
 use std::path::{Path, PathBuf};
 
-use schema::ScenarioKind;
+use schema::{Accelerator, ScenarioKind};
 
 use reports::synthetic::{self, Shape, Turned};
 
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = PathBuf::from(words.next().ok_or("name a directory to make")?);
     let mut shape = Shape::default();
     let (mut kernels, mut cells, mut report) = (Vec::new(), 0, "all".to_owned());
-    let (mut only, mut many) = (None, None);
+    let (mut only, mut many, mut accel) = (None, None, None);
     for word in words {
         let (key, value) = word.split_once('=').ok_or("options are KEY=VALUE")?;
         match key {
@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "kernels" => kernels = value.split(',').map(str::to_owned).collect(),
             "turned" => shape.turned = Turned::by(value.parse()?),
             "mishaps" => shape.mishaps = value == "yes",
+            "accel" => accel = Some(serde_json::from_value::<Accelerator>(value.into())?),
             "only" => only = Some(value.parse::<ScenarioKind>()?),
             "many" => many = Some(value.parse::<u64>()?),
             "cells" => cells = value.parse()?,
@@ -45,6 +46,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut made = synthetic::run_on(shape, &names);
         made.cells
             .retain(|cell| only.is_none_or(|only| cell.key.scenario == only));
+        if let Some(accel) = accel {
+            synthetic::translate(&mut made, accel);
+        }
         multiply(&mut made, cells);
         std::fs::write(dir.join("results.jsonl"), synthetic::lines(&made)?)?;
         finish(dir, &report)

@@ -229,8 +229,14 @@ fn update(answer: &Answer<'_>, times: &[&Row]) -> String {
         .map_or_else(String::new, |(median, unit)| {
             format!("; sync {}", value(median, unit))
         });
+    let release = answer
+        .release
+        .and_then(|release| release.median.zip(release.unit))
+        .map_or_else(String::new, |(median, unit)| {
+            format!("; then released in {}", value(median, unit))
+        });
     format!(
-        "{through}{}; {}{sync}",
+        "{through}{}; {}{sync}{release}",
         measured(answer.time, times),
         counted(answer)
     )

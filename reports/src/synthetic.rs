@@ -7,8 +7,8 @@ use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, Exp, LogNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{
-    CellKey, CellRecord, EndRecord, Metric, Mode, Options, Outcome, Samples, ScenarioKind, Series,
-    Stage,
+    Accelerator, CellKey, CellRecord, EndRecord, Metric, Mode, Options, Outcome, Samples,
+    SandboxKind, ScenarioKind, Series, Stage,
 };
 
 use crate::load::Run;
@@ -116,6 +116,24 @@ pub fn run_on(shape: &Shape, kernels: &[&str]) -> Run {
         }
     }
     all.unwrap_or_else(|| run(shape))
+}
+
+/// Moves a run into guests that QEMU translates; with `-icount` its times are executed instructions, and each block has
+/// a seed of its own.
+pub fn translate(run: &mut Run, accel: Accelerator) {
+    for facts in run.header.environments.values_mut() {
+        (facts.sandbox, facts.accel) = (SandboxKind::Guest, accel);
+    }
+    if accel != Accelerator::TcgIcount {
+        return;
+    }
+    for cell in &mut run.cells {
+        cell.facts
+            .insert("seed".to_owned(), (100 + cell.block).to_string());
+        for series in &mut cell.series {
+            series.unit = series.unit.counted();
+        }
+    }
 }
 
 /// The lines of `results.jsonl` of a run.

@@ -55,6 +55,8 @@ pub struct Answer<'a> {
     pub time: &'a Row,
     /// Its sync time, where kube-proxy has such a mode.
     pub sync: Option<&'a Row>,
+    /// What was released after its answer, where that is not inside its update time.
+    pub release: Option<&'a Row>,
     /// What was counted, in the order of [`COUNTED`]; `None` where the scenario does not count it.
     pub counted: [Option<&'a Row>; 3],
 }
@@ -165,6 +167,7 @@ fn answers<'a>(rows: &[&'a Row]) -> Vec<Answer<'a>> {
             Answer {
                 time,
                 sync: of(Metric::SyncTime),
+                release: of(Metric::ReleaseTime),
                 counted: [of(COUNTED[0].0), of(COUNTED[1].0), of(COUNTED[2].0)],
             }
         })

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use reports::synthetic::{self, Shape};
 use reports::{Run, plots, render_markdown, summarise};
 use schema::summary::{Finding, Summary};
-use schema::{CellKey, Metric, Mode, Outcome, Samples, SandboxKind, ScenarioKind};
+use schema::{Accelerator, CellKey, Metric, Mode, Outcome, Samples, SandboxKind, ScenarioKind};
 
 /// Scenarios from which the sentences of this file are made.
 const ASKED: &[ScenarioKind] = &[
@@ -332,4 +332,130 @@ fn a_crossing_that_is_not_known_is_no_headline() {
             assert_eq!(finding.headline, known, "{}", finding.text);
         }
     }
+}
+
+#[test]
+fn in_a_translated_guest_no_factor_is_told_between_processes_and_netlink() {
+    let mut run = RUN.clone();
+    run.cells
+        .retain(|cell| cell.key.scenario == ScenarioKind::ServiceAdd);
+    let adding = |run: &Run| text(&summarise(run), "Adding one service").to_owned();
+    assert!(adding(&run).contains("against nftables (netlink), nftables (nft -f) takes 1"));
+    synthetic::translate(&mut run, Accelerator::Tcg);
+    let said = adding(&run);
+    let order = "against nftables (netlink), ipset takes ";
+    assert!(!said.contains(order), "{said}");
+    for mode in ["nftables (nft -f)", "iptables-legacy", "iptables-nft"] {
+        assert!(
+            said.contains(&format!("{mode} takes longer, by a factor that is QEMU's")),
+            "{said}"
+        );
+    }
+    // Of one transport it is the modes'.
+    assert!(
+        said.contains("ipset takes ") && said.contains(" times as long"),
+        "{said}"
+    );
+}
+
+#[test]
+fn counted_runs_show_ranges_over_seeds_and_give_verdicts_from_three_that_agree() {
+    let said = |blocks: u32| {
+        let mut run = synthetic::run(&Shape {
+            blocks,
+            sizes: vec![10_000],
+            samples: 3,
+            stay_noise: 0.001,
+            mishaps: false,
+            ..Shape::default()
+        });
+        run.cells.retain(|cell| {
+            cell.key.scenario == ScenarioKind::FirstPacket
+                && matches!(cell.key.mode, Mode::IptablesLegacy | Mode::Nftables)
+        });
+        synthetic::translate(&mut run, Accelerator::TcgIcount);
+        let summary = summarise(&run);
+        assert!(
+            summary
+                .cells
+                .iter()
+                .all(|row| row.ci95.is_none() && row.range.is_some())
+        );
+        summary.findings[0].text.clone()
+    };
+    let three = said(3);
+    assert!(
+        three.contains("nftables is the fastest; iptables-legacy takes 1."),
+        "{three}"
+    );
+    assert!(
+        three.contains("times as long (range of 3 seeds 1."),
+        "{three}"
+    );
+    let two = said(2);
+    assert!(
+        two.contains("nftables and iptables-legacy are not distinguished (few stays)"),
+        "{two}"
+    );
+}
+
+#[test]
+fn first_packets_are_ranked_by_any_service_and_by_the_last_where_that_was_not_asked() {
+    let uniform = &text(&SUMMARY, "First packet (latency)");
+    assert!(
+        uniform.contains("to any of 10,000 services, warm caches: "),
+        "{uniform}"
+    );
+    let worst = "Each mode's own worst position: ";
+    assert!(
+        uniform
+            .split(worst)
+            .nth(1)
+            .unwrap()
+            .contains("iptables-legacy the last "),
+        "{uniform}"
+    );
+    let last = without(ScenarioKind::FirstPacket, |key| {
+        key.options.get("position").is_some_and(|p| p == "uniform")
+    });
+    let last = text(&last, "First packet (latency)");
+    assert!(last.contains("to the last of 10,000 services"), "{last}");
+    // A mode's packets with cold caches are a question of their own.
+    let mut run = RUN.clone();
+    run.cells
+        .retain(|cell| cell.key.scenario == ScenarioKind::FirstPacket);
+    let mut cold = run.cells.clone();
+    for cell in &mut cold {
+        cell.key
+            .options
+            .insert("cache".to_owned(), "cold".to_owned());
+        cell.stay += 10_000;
+    }
+    run.cells.extend(cold);
+    let both = summarise(&run);
+    let ranked = both
+        .findings
+        .iter()
+        .filter(|f| f.text.starts_with("First packet (latency)"));
+    let caches: Vec<bool> = ranked.map(|f| f.text.contains("warm caches: ")).collect();
+    assert_eq!(caches, [true, false]);
+}
+
+#[test]
+fn each_metric_states_how_far_its_own_figures_are_known() {
+    let of = |scenario, metric| {
+        let found = SUMMARY
+            .spreads
+            .iter()
+            .find(|s| (s.scenario, s.metric) == (scenario, metric));
+        found
+            .unwrap_or_else(|| panic!("{scenario} {metric}"))
+            .half_width
+    };
+    assert!(of(ScenarioKind::FirstPacket, Metric::Latency) < 0.05);
+    assert!(of(ScenarioKind::ServiceAdd, Metric::UpdateTime) > 0.01);
+    assert!(of(ScenarioKind::ServiceAdd, Metric::SyncTime) > 0.01);
+    let page = reports::render_html(&[(&RUN, &SUMMARY)]);
+    assert!(page.contains("service-add sync_time ±"));
+    assert!(!page.contains("no other difference smaller"));
 }

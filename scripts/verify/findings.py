@@ -13,7 +13,7 @@ import base64, itertools, json, math, re, statistics, struct, sys, zlib
 
 FLAT = 0.10
 MODES = ["none", "conntrack", "iptables-legacy", "iptables-nft", "ipset", "ipvs", "nftables"]
-UNITS = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "%": 0.01, None: 1, "": 1}
+UNITS = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "instr": 1, "k instr": 1e3, "M instr": 1e6, "G instr": 1e9, "%": 0.01, None: 1, "": 1}
 
 
 class Wrong(Exception):
@@ -303,7 +303,7 @@ class Fit:
 # --- numbers as printed ------------------------------------------------------------------------------------------
 
 DIGITS = r"−?\d[\d,]*(?:\.\d+)?"
-UNIT = r"(?: (?:ns|µs|ms|s|B|kB|MB|GB|%)(?![a-zA-Z]))?"
+UNIT = r"(?: (?:[kMG] instr|instr|ns|µs|ms|s|B|kB|MB|GB|%)(?![a-zA-Z]))?"
 VALUE = rf"{DIGITS}{UNIT}"
 ENDS = rf"(?:exactly {VALUE}|{DIGITS}(?:–| to ){VALUE}|{VALUE} to more than {VALUE})"
 INTERVAL = rf"(?:range of {DIGITS} (?:stays|seeds|blocks) {ENDS}|{ENDS}|one (?:stay|seed|block)|no interval)"
@@ -317,7 +317,7 @@ def number(text):
 
 
 def split(text):
-    match = re.fullmatch(rf"({DIGITS})(?: (\S+))?", text.strip())
+    match = re.fullmatch(rf"({DIGITS})(?: (.+))?", text.strip())
     return match.group(1), UNITS[match.group(2)]
 
 
@@ -713,19 +713,26 @@ def spans(text):
     return number(low), number(high)
 
 
-@sentence(r"^Each further service adds to the first (TCP|UDP) packet \(latency, (warm|cold) caches\) to (any|the \w+) one, ")
+@sentence(r"^Each further service adds to the first (TCP|UDP) packet \(latency, (warm|cold) caches\) (?:to (any|the \w+) one|in each mode's own worst position), ")
 def slopes(s, protocol, cache, place):
     span = spans(s.text)
-    s.take(rf" one, {RANGE}", lambda: None)
+    s.take(rf"(?: one| worst position), {RANGE}", lambda: None)
     told = {}
 
-    def check(value, name, ends, beyond, floor, over, over_ends, off):
-        fit = slope_of(s, name, protocol, span, place, cache)
+    def check(value, name, own, ends, beyond, floor, over, over_ends, off):
+        at = place or own
+        if own:  # The worst position at the largest size.
+            options = {"protocol": protocol.lower(), **s.cache(cache)}
+            keys = [k for k in s.keys("first-packet", int(span[1]), **options) if k[0] == name.split(" (")[0]]
+            highest = max(s.run.sample(k, "latency").median for k in keys if s.run.sample(k, "latency"))
+            if s.run.sample(s.key(name, "first-packet", int(span[1]), position=PLACE[own], **options), "latency").median < highest:
+                raise Wrong(f"{own} is not the worst position of {name}")
+        fit = slope_of(s, name, protocol, span, at, cache)
         same(value, fit.estimate)
         same_interval(ends, fit.known)
         told[name] = False
         if beyond:
-            mode, below = floor_of(s, protocol, span, place, cache)
+            mode, below = floor_of(s, protocol, span, at, cache)
             if mode != floor:
                 raise Wrong(f"beyond {floor}, and {mode} is the floor")
             known, _ = fit.beyond(below)
@@ -733,7 +740,7 @@ def slopes(s, protocol, cache, place):
             same_interval(over_ends, known)
             told[name] = known.leaves_out(0.0)
         misfit(fit, off)
-    part = rf"({VALUE}) in ({NAME}) \(({INTERVAL})(; beyond (\w+) ({VALUE}) \(({INTERVAL})\))?(; no good fit[^)]*)?\)"
+    part = rf"({VALUE}) in ({NAME})(?: to (any|the \w+))? \(({INTERVAL})(; beyond (\w+) ({VALUE}) \(({INTERVAL})\))?(; no good fit[^)]*)?\)"
     claimed = re.split(r"(?:; )?not told apart from the floor: ", s.left.split(": ", 1)[1])[0] if "nothing that is known" not in s.left else ""
     claimed = set(m[1] for m in re.findall(part, claimed))
     if not s.take(part, check):

@@ -4,8 +4,8 @@ def median: sort | if length == 0 then null
   elif length % 2 == 1 then .[length / 2 | floor]
   else (.[length / 2 - 1] + .[length / 2]) / 2 end;
 
-# Rounded to d decimals, for people.
-def to($d): pow(10; $d) as $k | (. * $k | round) / $k;
+# Rounded to d decimals, for people; what has no interval has no ends.
+def to($d): if . == null then "–" else pow(10; $d) as $k | (. * $k | round) / $k end;
 
 # Input: slurped summary.json. The ordinary rows of one scenario and metric.
 def rows($scenario; $metric):

@@ -214,7 +214,7 @@ fn a_disturbed_cell_is_measured_again_once_and_has_one_outcome() {
     };
     let (spec, cell) = (&stay.spec, &stay.spec.cells[0]);
     ledger.note(&disturbed).unwrap();
-    assert_eq!(ledger.disturbed_cells(stay), [cell.clone()]);
+    assert_eq!(ledger.disturbed_cells(stay), std::slice::from_ref(cell));
     assert_eq!(ledger.what_disturbed(spec, cell), Some("run-delay"));
     let mut again = CellRecord {
         stay: 99,

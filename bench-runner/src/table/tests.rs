@@ -92,8 +92,8 @@ fn summary() -> Summary {
         cells,
         fits: Vec::new(),
         findings: Vec::new(),
-        noise: None,
         spreads: Vec::new(),
+        noise: None,
         coverage: Coverage {
             planned: 0,
             outcomes: BTreeMap::new(),

@@ -246,7 +246,7 @@ pub struct Coverage {
     pub ended: String,
 }
 
-/// Ends that may be infinite: null in JSON.
+/// Ends that may be infinite, since they rest on what timed out: null in JSON.
 pub(crate) mod ends {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -263,11 +263,6 @@ pub(crate) mod ends {
         deserializer: D,
     ) -> Result<Option<[f64; 2]>, D::Error> {
         let ends = Option::<[Option<f64>; 2]>::deserialize(deserializer)?;
-        Ok(ends.map(|[low, high]| {
-            [
-                low.unwrap_or(f64::NEG_INFINITY),
-                high.unwrap_or(f64::INFINITY),
-            ]
-        }))
+        Ok(ends.map(|[low, high]| [low.unwrap_or(f64::INFINITY), high.unwrap_or(f64::INFINITY)]))
     }
 }

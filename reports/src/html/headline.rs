@@ -24,7 +24,7 @@ pub(super) fn findings(summary: &Summary, start: &str, ids: &Ids) -> Markup {
             (sentences(summary, true))
             p.hint {
                 "In brackets the 95 % interval of the median of stays, of fewer than six stays their range. The stay (one fresh lab) is the unit of replication; "
-                "two are told apart only when their intervals do not overlap and each has at least two stays (or they differ threefold)."
+                "two are told apart only when both have an interval and these do not overlap."
             }
         }
     }

@@ -63,7 +63,7 @@ pub(crate) fn caption(table: &UpdateTable<'_>) -> String {
     };
     format!(
         "Time: what the kernel and the tool must do (update_time), the median of its stays with its 95 % interval, of fewer than six stays their range; sync: the same update as kube-proxy makes it, \
-         with its read-back (sync_time). Messages are netlink messages of our own: 0 where a tool sends its own. “Lowest”: told apart from every other mode.{size}"
+         with its read-back (sync_time); released: after its answer, until its sockets are closed (release_time; a tool's is inside its time). Messages are netlink messages of our own: 0 where a tool sends its own. “Lowest”: told apart from every other mode.{size}"
     )
 }
 
@@ -82,6 +82,9 @@ fn answer(answer: &Answer<'_>, times: &[&Row]) -> Markup {
         span.small { (counted(answer)) }
         @if let Some((median, unit)) = answer.sync.and_then(|sync| sync.median.zip(sync.unit)) {
             span.small { "sync " (value(median, unit)) }
+        }
+        @if let Some((median, unit)) = answer.release.and_then(|release| release.median.zip(release.unit)) {
+            span.small { "then released in " (value(median, unit)) }
         }
         @if !answer.way().is_empty() { span.small { "through " (answer.way()) } }
         @if let Some(reason) = mishap(row) { span.small.bad { (reason) } }

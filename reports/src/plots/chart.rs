@@ -308,7 +308,7 @@ pub(super) fn sizes(series: &[Series<'_>]) -> Vec<u32> {
 /// "Points are medians, bars their 95 % intervals; 24–36 samples in 12 stays behind each point."
 pub(super) fn behind_points<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
     format!(
-        "Points are medians, bars their 95 % intervals over stays (often smaller than the point); {} behind each point.",
+        "Points are medians of stays, bars their 95 % intervals, of fewer than six stays their range (often smaller than the point); {} behind each point.",
         samples_in_stays(rows)
     )
 }

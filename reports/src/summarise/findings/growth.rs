@@ -12,24 +12,61 @@ use crate::scope::{series_names, spread_of, spread_of_fit};
 use crate::statistics::Known;
 
 impl Context<'_, '_> {
-    /// What each further service adds to the first packet, by position: that of the headline, and the last.
+    /// What each further service adds to the first packet: to what the headline asks, and in each mode's own worst
+    /// position.
     pub(super) fn slopes(&self, packet: &Packet) -> Vec<Finding> {
-        let mut positions = vec![packet.position.as_str()];
-        positions.extend(Some("last").filter(|last| *last != packet.position));
-        let at = |position: &str| Packet {
-            position: position.to_owned(),
-            ..packet.clone()
-        };
-        positions
+        let asked: Vec<(&Fit, String)> = self
+            .slopes_of(packet)
             .into_iter()
-            .filter_map(|position| self.slopes_at(&at(position)))
+            .map(|fit| (fit, String::new()))
+            .collect();
+        let mut worst: Vec<(&Fit, String)> = Vec::new();
+        for (fit, _) in &asked {
+            let steeper = self.worst(packet, fit).unwrap_or(fit);
+            let position = steeper.options.get("position").map_or("", String::as_str);
+            worst.push((steeper, format!(" to {}", place(position))));
+        }
+        let whom = format!("to {} one", place(&packet.position));
+        let worst_of = "in each mode's own worst position";
+        // Where one position was asked there is no worse one.
+        let other = worst
+            .iter()
+            .zip(&asked)
+            .any(|(a, b)| a.0.options != b.0.options);
+        let both = [(asked, whom.as_str()), (worst, worst_of)];
+        both.into_iter()
+            .take(1 + usize::from(other))
+            .filter_map(|(fits, whom)| self.slopes_to(packet, &fits, whom))
             .collect()
     }
 
-    fn slopes_at(&self, packet: &Packet) -> Option<Finding> {
-        let fits = self.slopes_of(packet);
+    /// The fit of a mode in the position that costs most at the largest N.
+    fn worst(&self, packet: &Packet, asked: &Fit) -> Option<&Fit> {
+        let mut same = asked.options.clone();
+        let highest = self
+            .scope
+            .rows(self.summary)
+            .filter(|row| {
+                let position = row.key.options.get("position").cloned();
+                same.extend(position.map(|position| ("position".to_owned(), position)));
+                row.key.mode == asked.mode
+                    && row.key.services == asked.to
+                    && row.metric == Some(Metric::Latency)
+                    && row.key.options == same
+            })
+            .max_by(|a, b| a.median.unwrap_or(0.0).total_cmp(&b.median.unwrap_or(0.0)))?;
+        let packet = Packet {
+            position: highest.key.options.get("position")?.clone(),
+            ..packet.clone()
+        };
+        let fits = self.slopes_of(&packet).into_iter();
+        fits.filter(|fit| fit.options == highest.key.options)
+            .find(|fit| (fit.mode, fit.from, fit.to) == (asked.mode, asked.from, asked.to))
+    }
+
+    fn slopes_to(&self, packet: &Packet, fits: &[(&Fit, String)], whom: &str) -> Option<Finding> {
         let (mut adds, mut level) = (Vec::new(), Vec::new());
-        for fit in &fits {
+        for (fit, position) in fits {
             let unit = unit_of(fit);
             let ends = |ends| interval(ends, unit);
             let above = fit.above_floor.as_ref();
@@ -42,7 +79,7 @@ impl Context<'_, '_> {
                 )
             });
             let slope = format!(
-                "{} in {} ({}{beyond}{})",
+                "{} in {}{position} ({}{beyond}{})",
                 value(fit.estimate, unit),
                 fit.mode,
                 spread_of_fit(fit, ends),
@@ -50,17 +87,16 @@ impl Context<'_, '_> {
             );
             let told = above.is_some_and(|above| slope_of(above, unit).leaves_out(0.0));
             if told {
-                adds.push(slope)
+                adds.push(slope);
             } else {
-                level.push(slope)
+                level.push(slope);
             }
         }
-        let first = fits.first()?;
+        let (first, _) = fits.first()?;
         let mut text = format!(
-            "Each further service adds to the first {} packet (latency, {} caches) to {} one, {}: ",
+            "Each further service adds to the first {} packet (latency, {} caches) {whom}, {}: ",
             packet.protocol.to_uppercase(),
             packet.cache,
-            place(&packet.position),
             range(first)
         );
         let unknown = "not told apart from the floor";
@@ -78,7 +114,7 @@ impl Context<'_, '_> {
         }
         Some(Finding {
             text,
-            evidence: fits.into_iter().map(evidence_of_fit).collect(),
+            evidence: fits.iter().map(|(fit, _)| evidence_of_fit(fit)).collect(),
             headline: false,
         })
     }
