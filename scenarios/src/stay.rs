@@ -256,7 +256,7 @@ impl Stay<'_> {
             let start = clock::now();
             let done = act(&mut sockets);
             let answered = clock::now();
-            let used = before.map(|before| before.until(answered)).transpose()?;
+            let used = before.map(|b| b.between(start, answered)).transpose()?;
             // The second: what waits for the kernel to destroy what was replaced.
             let closing = clock::now();
             drop(sockets);
@@ -431,6 +431,8 @@ impl Stay<'_> {
 /// Processor time: of the calling thread, and of the tools that it ran.
 #[derive(Debug, Clone, Copy)]
 struct Used {
+    /// When that was asked.
+    at: clock::Reading,
     /// Exact.
     cpu_ns: u64,
     /// User and kernel mode, by the clock's ticks.
@@ -449,24 +451,29 @@ impl Used {
         let tools = netns_sys::process::tools_usage();
         let (user_ns, system_ns) = netns_sys::thread::cpu_time_ns()
             .map_err(|e| HarnessError::system("read this thread's processor time", e))?;
+        let at = clock::now();
         Ok(Self {
+            at,
             cpu_ns: tools.cpu_ns() + clock::thread_cpu_ns(),
             modes_ns: (tools.user_ns + user_ns, tools.system_ns + system_ns),
         })
     }
 
-    /// What was used from `self` to a moment ago.
-    fn until(self, moment: clock::Reading) -> Result<Self, HarnessError> {
-        // First of all: what follows uses processor time too. After an act that has filled the caches with other
-        // things a reading takes microseconds, in all of which the thread ran.
+    /// What was used from `start`, just after `self`, to `end`, just now.
+    fn between(self, start: clock::Reading, end: clock::Reading) -> Result<Self, HarnessError> {
+        // First of all: what follows uses processor time too. A reading itself takes up to a microsecond, after an
+        // act that has filled the caches with other things several, in all of which the thread ran.
         let read_ns = clock::thread_cpu_ns();
-        let thread_ns = read_ns - moment.elapsed_ns().min(READING_NS);
+        let at = clock::now();
+        let readings_ns = [(self.at, start), (end, at)].map(|(a, b)| a.ns_until(b).min(READING_NS));
+        let thread_ns = read_ns - readings_ns.iter().sum::<u64>();
         let tools = netns_sys::process::tools_usage();
         let (user_ns, system_ns) = netns_sys::thread::cpu_time_ns()
             .map_err(|e| HarnessError::system("read this thread's processor time", e))?;
         let (user_before, system_before) = self.modes_ns;
         Ok(Self {
-            cpu_ns: tools.cpu_ns() + thread_ns - self.cpu_ns,
+            at,
+            cpu_ns: (tools.cpu_ns() + thread_ns).saturating_sub(self.cpu_ns),
             modes_ns: (
                 tools.user_ns + user_ns - user_before,
                 tools.system_ns + system_ns - system_before,
@@ -552,14 +559,14 @@ mod tests {
 
     #[test]
     fn an_act_uses_no_more_processor_time_than_there_was_and_a_short_one_has_no_modes() {
-        for busy_ns in [300_000, 2_000_000, 2 * TEN_TICKS_NS] {
+        for busy_ns in [50_000, 300_000, 2_000_000, 2 * TEN_TICKS_NS] {
             let before = Used::so_far().unwrap();
             let start = clock::now();
             while start.elapsed_ns() < busy_ns {
                 std::hint::spin_loop();
             }
             let end = clock::now();
-            let (elapsed_ns, used) = (start.ns_until(end), before.until(end).unwrap());
+            let (elapsed_ns, used) = (start.ns_until(end), before.between(start, end).unwrap());
             assert!(
                 used.cpu_ns > 0 && used.cpu_ns <= elapsed_ns + elapsed_ns / 50,
                 "{} of {elapsed_ns} ns",
@@ -572,10 +579,11 @@ mod tests {
     #[test]
     fn what_tools_used_counts() {
         let before = Used::so_far().unwrap();
+        let start = clock::now();
         let script = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done";
         let tools_before = netns_sys::process::tools_usage().cpu_ns();
         netns_sys::process::run(Command::new("sh").args(["-c", script]), b"").unwrap();
-        let used = before.until(clock::now()).unwrap();
+        let used = before.between(start, clock::now()).unwrap();
         assert!(used.cpu_ns > netns_sys::process::tools_usage().cpu_ns() - tools_before);
     }
 }
