@@ -1,6 +1,7 @@
 //! What a table or chart is about: one environment, one number of endpoints, one variant, and the questions
 //! that its cells ask. Cells of different environments are never put side by side.
 
+use std::borrow::Cow;
 use std::cmp::Ordering::{self, Equal, Greater, Less};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -462,8 +463,13 @@ fn is_bounded(row: &Row) -> bool {
 /// Timed: both have an interval, and these do not overlap (then the interval of their ratio leaves 1 out as well);
 /// of a cell that has no numbers because it timed out, its bound lies above the other's interval. Counted: at least
 /// [`SEEDS`] seeds of both, which all agree, and a difference in their middle beyond what a placebo makes.
+///
+/// Of updates it is their whole ([`Row::whole`]) that is told apart.
 #[must_use]
 pub fn order(a: &Row, b: &Row) -> Option<Ordering> {
+    if a.whole.is_some() || b.whole.is_some() {
+        return order(&as_ranked(a), &as_ranked(b));
+    }
     if let Some(found) = by_bound(a, b) {
         return Some(found);
     }
@@ -480,6 +486,30 @@ pub fn order(a: &Row, b: &Row) -> Option<Ordering> {
         Some(Greater)
     } else {
         None
+    }
+}
+
+/// A row as it is ranked: of an update with what it releases after its answer.
+#[must_use]
+pub fn as_ranked(row: &Row) -> Cow<'_, Row> {
+    row.whole.as_ref().map_or(Cow::Borrowed(row), |whole| {
+        Cow::Owned(Row {
+            median: whole.median,
+            ci95: whole.ci95,
+            range: whole.range,
+            by_seed: whole.by_seed.clone(),
+            whole: None,
+            ..row.clone()
+        })
+    })
+}
+
+/// The value that a row is ranked by.
+#[must_use]
+pub fn ranked(row: &Row) -> Option<f64> {
+    match &row.whole {
+        Some(whole) => whole.median,
+        None => row.median,
     }
 }
 

@@ -1,10 +1,11 @@
 //! Sentences that need certain measurements: there when these are, and not otherwise.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::cmp::Ordering;
 use std::sync::LazyLock;
 
 use reports::synthetic::{self, Shape};
-use reports::{Run, plots, render_markdown, summarise};
+use reports::{Run, plots, render_markdown, scope, summarise};
 use schema::summary::{Finding, Summary};
 use schema::{Accelerator, CellKey, Metric, Mode, Outcome, Samples, SandboxKind, ScenarioKind};
 
@@ -458,4 +459,44 @@ fn each_metric_states_how_far_its_own_figures_are_known() {
     let page = reports::render_html(&[(&RUN, &SUMMARY)]);
     assert!(page.contains("service-add sync_time ±"));
     assert!(!page.contains("no other difference smaller"));
+}
+
+#[test]
+fn an_update_is_ranked_with_what_it_releases_act_by_act() {
+    // nftables answers first, and closes its socket after a second: a tool's close is inside its own time.
+    let summary = changed(ScenarioKind::ServiceAdd, |record| {
+        record
+            .series
+            .retain(|series| series.metric != Metric::SyncTime);
+        if record.key.mode == Mode::Nftables {
+            scale(record, Metric::ReleaseTime, |_| 1e9);
+        }
+    });
+    let text = text(&summary, "Adding one service");
+    assert!(
+        text.contains("By update_time and release_time together"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("nftables (netlink) is the fastest"),
+        "{text}"
+    );
+    let row = |mode: Mode, way: &str| {
+        let of = |row: &&schema::summary::Row| {
+            let transport = row.key.options.get("transport").is_some_and(|t| t == way);
+            (row.key.mode, row.key.services, row.metric) == (mode, 10_000, Some(Metric::UpdateTime))
+                && transport
+        };
+        summary.cells.iter().find(of).unwrap()
+    };
+    let (netlink, tool) = (row(Mode::Nftables, "netlink"), row(Mode::Nftables, "nft"));
+    assert!(
+        netlink.median < tool.median,
+        "its update_time alone is the lower one"
+    );
+    let whole = netlink.whole.as_ref().unwrap();
+    assert!(whole.median > Some(1e9) && whole.ci95.is_some() && tool.whole.is_none());
+    assert_eq!(scope::order(netlink, tool), Some(Ordering::Greater));
+    let lowest = |row: &schema::summary::Row| scope::is_lowest(row, &[netlink, row]);
+    assert!(lowest(row(Mode::IptablesLegacy, "restore")) && !lowest(netlink));
 }

@@ -186,7 +186,8 @@ fn crossings(summary: &Summary, text: &str) -> usize {
     {
         let part = match part.trim().trim_start_matches("And ").split_once(": ") {
             Some((by, rest)) => {
-                metric = by.trim_start_matches("by ").parse().unwrap();
+                let by = by.trim_start_matches("by ").split(' ').next();
+                metric = by.unwrap().parse().unwrap();
                 rest
             }
             None => part.trim(),

@@ -914,7 +914,7 @@ def crossings(s, question):
     scenario = "first-packet" if match else {"adding one service": "service-add", "installing from nothing": "cold-install"}[question]
     options = {"position": PLACE[match.group(3)], "protocol": match.group(1).lower(), **s.cache(match.group(2))} if match else {}
     parts = s.left.split(": ", 1)[1]
-    parts = {"latency": parts} if match else {p.split(": ")[0].removeprefix("by "): p for p in parts.split(". And ")}
+    parts = {"latency": parts} if match else {p.split(": ")[0].removeprefix("by ").split(" ")[0]: p for p in parts.split(". And ")}
     for metric, part in parts.items():
         s.left = part
         crossed(s, scenario, metric, options)
@@ -932,7 +932,8 @@ def crossed(s, scenario, metric, options):
         found = {}
         for n in s.sizes:
             try:
-                sample = s.run.sample(s.key(name, scenario, n, **options), metric)
+                key = s.key(name, scenario, n, **options)
+                sample = s.run.whole(key) if metric == "update_time" else s.run.sample(key, metric)
             except Wrong:
                 continue
             if sample and sample.median < math.inf:

@@ -37,6 +37,7 @@ fn row(mode: Mode, scenario: ScenarioKind, options: &[(&str, &str)], metric: Met
         disturbed: 0,
         unsettled: 0,
         per_cpu: None,
+        whole: None,
     }
 }
 

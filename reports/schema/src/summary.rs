@@ -88,6 +88,28 @@ pub struct Row {
     /// Of `kernel_memory`: what of it is held for each possible CPU.
     #[serde(default)]
     pub per_cpu: Option<PerCpu>,
+    /// Of `update_time` of what releases something after its answer: both together, act by act, as a tool's time is.
+    /// Modes are ranked by it.
+    #[serde(default)]
+    pub whole: Option<Whole>,
+}
+
+/// An update with its `release_time`; fields as in [`Row`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Whole {
+    /// See [`Row::median`].
+    pub median: Option<f64>,
+    /// See [`Row::ci95`].
+    #[serde(default, with = "ends")]
+    #[schemars(with = "Option<[Option<f64>; 2]>")]
+    pub ci95: Option<[f64; 2]>,
+    /// See [`Row::range`].
+    #[serde(default, with = "ends")]
+    #[schemars(with = "Option<[Option<f64>; 2]>")]
+    pub range: Option<[f64; 2]>,
+    /// See [`Row::by_seed`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_seed: BTreeMap<String, f64>,
 }
 
 /// The part of kernel memory that grows with the number of possible CPUs: counters and jump stacks.

@@ -67,7 +67,7 @@ pub(super) fn table(
 fn row(line: &Asked<'_>, modes: &[Mode], ids: &Ids, figures: &[Figure]) -> Markup {
     let question = shortened(&in_full(&line.measure), 120);
     let question = match line.measure.metric {
-        Metric::SyncTime => format!("{question} (sync_time)"),
+        metric @ (Metric::SyncTime | Metric::UpdateTime) => format!("{question} ({metric})"),
         _ => question,
     };
     // A chart of another scope has another name: only what is there is linked.

@@ -5,7 +5,7 @@ use schema::Mode;
 use super::chart::Source;
 use super::figure::{Body, Figure, Panel, Tile};
 use crate::quantity::{digits, value, whole};
-use crate::scope::Scope;
+use crate::scope::{Scope, ranked};
 use crate::summarise::{Measure, measures};
 
 pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
@@ -54,10 +54,10 @@ fn tile(measure: &Measure<'_>, mode: Mode) -> Tile {
             hover: "not planned".to_owned(),
         };
     };
-    let lowest = measure.lowest().and_then(|lowest| lowest.median);
+    let lowest = measure.lowest().and_then(ranked);
     match (row.median, row.unit, lowest) {
         (Some(median), Some(unit), Some(lowest)) if lowest > 0.0 => {
-            let times = median / lowest;
+            let times = ranked(row).unwrap_or(median) / lowest;
             Tile {
                 times: Some(times),
                 text: digits(times),

@@ -91,7 +91,7 @@ fn per_cpu<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<String> {
         })
         .collect();
     Some(format!(
-        "Measured with {}. Of each service that many times is held for each possible CPU: {}.",
+        "Measured with {}. Of the memory of each service so much is there once for each of them: {}.",
         counted(cpus.into(), "possible CPU"),
         parts.join(", ")
     ))

@@ -9,7 +9,6 @@
 //! same results is the same comparison.
 
 mod correction;
-mod few;
 mod fit;
 mod interval;
 mod normal;
@@ -20,7 +19,6 @@ mod sample;
 mod two_sample;
 
 pub use correction::benjamini_hochberg;
-pub use few::interval_of_few;
 pub use fit::{Curve, Fitted, LINEAR_SIZES, POWER_SIZES, PROPORTIONAL_SIZES, fit, line};
 pub use interval::{Known, LEAST, SEEDS, median_interval, quotient_interval};
 pub use normal::{normal_below, normal_point};

@@ -10,7 +10,7 @@ use schema::{CellKey, Metric, Mode, Options, ScenarioKind};
 use super::cells::Cells;
 use super::ratios::{Ratio, floor_of, ratio};
 use crate::load::Run;
-use crate::scope::{Question, Scope, chunk_order, is_lowest, option, order};
+use crate::scope::{Question, Scope, chunk_order, is_lowest, option, order, ranked};
 use crate::update_table::{UPDATES, update_text};
 
 /// One question at the largest N, with the answer of each mode.
@@ -34,12 +34,12 @@ impl<'a> Measure<'a> {
         self.rows.get(&mode).copied()
     }
 
-    /// The row of the lowest median among the modes that serve services.
+    /// The row of the lowest value (of an update, of its whole) among the modes that serve services.
     #[must_use]
     pub fn lowest(&self) -> Option<&'a Row> {
         let serving = self.rows.values().filter(|row| !row.key.mode.is_floor());
         let measured = serving.filter(|row| row.median.is_some());
-        let by = |row: &&&Row| row.median.unwrap_or(f64::INFINITY);
+        let by = |row: &&&Row| ranked(row).unwrap_or(f64::INFINITY);
         measured.min_by(|a, b| by(a).total_cmp(&by(b))).copied()
     }
 

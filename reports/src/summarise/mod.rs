@@ -12,14 +12,14 @@ use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::thread;
 
-use schema::summary::{Coverage, PerCpu, Row, Summary};
+use schema::summary::{Coverage, PerCpu, Row, Summary, Whole};
 use schema::{CellKey, CellRecord, Metric, Outcome, SCHEMA_VERSION, SandboxKind, Unit};
 
 use crate::load::Run;
 use crate::statistics::Known;
 
 pub(crate) use cells::is_censored;
-use cells::{Cells, by_seed, known};
+use cells::{Cells, Stay, by_seed, known};
 pub(crate) use measures::in_full;
 pub use measures::{Answer, Asked, Measure, Standing, matrix, measures};
 pub(crate) use noise::of_spreads;
@@ -157,16 +157,15 @@ fn measured(
         per_cpu: (metric == Metric::KernelMemory)
             .then(|| per_cpu(cells, key))
             .flatten(),
+        whole: (metric == Metric::UpdateTime)
+            .then(|| whole(cells, key, unit))
+            .flatten(),
         ..blank(key, metric, unit)
     };
-    row.by_seed = match unit {
-        Unit::Instructions => by_seed(&stays)
-            .into_iter()
-            .filter(|(_, v)| v.is_finite())
-            .collect(),
-        _ => BTreeMap::new(),
-    };
-    know(&mut row, &known);
+    row.by_seed = seeds(&stays, unit);
+    row.median = Some(known.value).filter(|value| value.is_finite());
+    row.ci95 = known.ci95;
+    row.range = known.range;
     if censored > 0 {
         let bounds = cells.bounds(key);
         // With its bound in the place of each stay that timed out the median is below the true one.
@@ -191,13 +190,6 @@ fn measured(
     Some(row)
 }
 
-/// Puts into a row what is known of its value.
-fn know(row: &mut Row, known: &Known) {
-    row.median = Some(known.value).filter(|value| value.is_finite());
-    row.ci95 = known.ci95;
-    row.range = known.range;
-}
-
 /// A row of a cell without anything in it.
 fn blank(key: &CellKey, metric: Metric, unit: Unit) -> Row {
     Row {
@@ -219,18 +211,28 @@ fn blank(key: &CellKey, metric: Metric, unit: Unit) -> Row {
         disturbed: 0,
         unsettled: 0,
         per_cpu: None,
+        whole: None,
     }
 }
 
-/// The row of an update's whole, [`Cells::sums`]: as that of its `update_time`, with what is known of the sums.
-fn row_of_sums(cells: &Cells<'_>, row: &Row) -> Option<Row> {
-    let stays = cells.sums(&row.key);
-    let mut sum = row.clone();
-    know(&mut sum, &known(&stays, row.unit?)?);
-    if !sum.by_seed.is_empty() {
-        sum.by_seed = by_seed(&stays);
-    }
-    Some(sum)
+/// See [`Row::whole`].
+fn whole(cells: &Cells<'_>, key: &CellKey, unit: Unit) -> Option<Whole> {
+    let released = cells.metrics(key).contains_key(&Metric::ReleaseTime);
+    let stays = released.then(|| cells.sums(key))?;
+    let known = known(&stays, unit)?;
+    Some(Whole {
+        median: Some(known.value).filter(|value| value.is_finite()),
+        ci95: known.ci95,
+        range: known.range,
+        by_seed: seeds(&stays, unit),
+    })
+}
+
+/// See [`Row::by_seed`].
+fn seeds(stays: &[Stay], unit: Unit) -> BTreeMap<String, f64> {
+    let seeds = (unit == Unit::Instructions).then(|| by_seed(stays));
+    let finite = |(_, value): &(String, f64)| value.is_finite();
+    seeds.into_iter().flatten().filter(finite).collect()
 }
 
 /// Facts of what is held for each CPU, and of how many those are.

@@ -6,12 +6,14 @@
 //! between the last N up to which the intervals are apart and the first from which they are apart again,
 //! because intervals that still overlap exclude no order.
 
+use std::borrow::Cow;
+
 use schema::summary::{Finding, Row};
 use schema::{CellKey, Metric, Options, ScenarioKind};
 
 use super::{Context, evidence, place};
 use crate::quantity::whole;
-use crate::scope::{are_apart, known, series_names};
+use crate::scope::{are_apart, as_ranked, known, ranked, series_names};
 use crate::summarise::measures::is_ordinary;
 
 /// A logarithm and back is off by less.
@@ -28,7 +30,7 @@ enum Said {
 /// One mode's values over N.
 struct Curve<'a> {
     name: String,
-    rows: Vec<&'a Row>,
+    rows: Vec<Cow<'a, Row>>,
 }
 
 /// Where two curves cross: the point, and between which N.
@@ -79,6 +81,9 @@ impl Context<'_, '_> {
                 turned |= said != Said::Nothing;
                 let by = match metrics.len() {
                     1 => String::new(),
+                    _ if metric == &Metric::UpdateTime => {
+                        "by update_time and its release: ".to_owned()
+                    }
                     _ => format!("by {metric}: "),
                 };
                 parts.push(format!("{by}{part}"));
@@ -128,7 +133,11 @@ impl Context<'_, '_> {
                         rounded(crossing.from, |n| (n + TINY).floor()),
                         rounded(crossing.to, |n| (n - TINY).ceil())
                     ));
-                    proof.extend(pairs.iter().flat_map(|(x, y)| [evidence(x), evidence(y)]));
+                    let rows = pairs.iter().flat_map(|(x, y)| [*x, *y]);
+                    proof.extend(
+                        rows.filter_map(|row| self.row(&row.key, metric))
+                            .map(evidence),
+                    );
                 }
                 let turned = medians_turn(&pairs) && crossings(&pairs).is_empty();
                 if turned {
@@ -143,7 +152,10 @@ impl Context<'_, '_> {
         };
         if proof.is_empty() {
             let rows = curves.iter().flat_map(|curve| &curve.rows);
-            proof.extend(rows.map(|row| evidence(row)));
+            proof.extend(
+                rows.filter_map(|row| self.row(&row.key, metric))
+                    .map(evidence),
+            );
         }
         let mut text = match said {
             Said::Known => parts.join("; "),
@@ -161,17 +173,17 @@ impl Context<'_, '_> {
     /// The curves of the modes that serve services, each through its ordinary way, in the fixed order.
     fn curves(&self, asks: &impl Fn(&CellKey) -> bool, metric: Metric) -> Vec<Curve<'_>> {
         let rows = self.scope.rows(self.summary);
-        let mut found: Vec<(&CellKey, Vec<&Row>)> = Vec::new();
+        let mut found: Vec<(&CellKey, Vec<Cow<'_, Row>>)> = Vec::new();
         for row in
             rows.filter(|row| !row.key.mode.is_floor() && is_ordinary(&row.key) && asks(&row.key))
         {
-            if row.metric != Some(metric) || row.median.is_none() {
+            if row.metric != Some(metric) || ranked(row).is_none() {
                 continue;
             }
             let same = |key: &CellKey| key.mode == row.key.mode && key.options == row.key.options;
             match found.iter_mut().find(|(key, _)| same(key)) {
-                Some((_, rows)) => rows.push(row),
-                None => found.push((&row.key, vec![row])),
+                Some((_, rows)) => rows.push(as_ranked(row)),
+                None => found.push((&row.key, vec![as_ranked(row)])),
             }
         }
         let named: Vec<(schema::Mode, &Options)> = found
@@ -191,12 +203,12 @@ impl Context<'_, '_> {
 }
 
 /// The rows of both curves at the sizes that both have.
-fn shared<'a>(a: &Curve<'a>, b: &Curve<'a>) -> Vec<(&'a Row, &'a Row)> {
+fn shared<'a>(a: &'a Curve<'_>, b: &'a Curve<'_>) -> Vec<(&'a Row, &'a Row)> {
     a.rows
         .iter()
         .filter_map(|x| {
             let y = b.rows.iter().find(|y| y.key.services == x.key.services)?;
-            Some((*x, *y))
+            Some((x.as_ref(), y.as_ref()))
         })
         .collect()
 }

@@ -4,6 +4,7 @@
 //! the `release_time` of sockets that are closed after it), and what a named kube-proxy does for it (`sync_time`). Where
 //! they rank modes differently, that is the sentence; a mode is the fastest where both say so.
 
+use std::borrow::Cow;
 use std::cmp::Ordering::Less;
 use std::collections::BTreeMap;
 
@@ -12,10 +13,9 @@ use schema::{Accelerator, CellKey, Metric, ScenarioKind};
 
 use super::{Context, Packet, bounded, evidence, listed, names, stated, words};
 use crate::quantity::{digits, noun, value, whole};
-use crate::scope::{is_lowest, known, last_is, order};
+use crate::scope::{as_ranked, is_lowest, known, last_is, order};
 use crate::statistics::LEAST;
 use crate::summarise::ratios::ratio;
-use crate::summarise::row_of_sums;
 
 /// " Not run: iptables-nft (one transaction). Unsupported: ipvs.": a ranking says who is not in it.
 fn without_number(gaps: &[(String, String)]) -> String {
@@ -44,7 +44,7 @@ struct Entry<'a> {
     /// As it is stated.
     row: &'a Row,
     /// As it is ranked: of an update its whole.
-    ranked: Row,
+    ranked: Cow<'a, Row>,
 }
 
 /// All series that answer a question.
@@ -139,14 +139,11 @@ impl<'r> Context<'_, 'r> {
                 self.lower_bound(key, metric),
             ) {
                 (Some(row), _) => {
-                    let sum = (metric == Metric::UpdateTime)
-                        .then(|| row_of_sums(self.cells, row))
-                        .flatten();
                     found.entries.push(Entry {
                         name,
                         key,
                         row,
-                        ranked: sum.unwrap_or_else(|| row.clone()),
+                        ranked: as_ranked(row),
                     });
                 }
                 (None, Some(after_ns)) => found.bounds.push((name, after_ns)),
@@ -439,7 +436,7 @@ impl<'r> Context<'_, 'r> {
         sizes.sort_unstable();
         sizes.dedup();
         for services in sizes {
-            let answers: Vec<Row> = self
+            let all: Vec<&Row> = self
                 .scope
                 .rows(self.summary)
                 .filter(|row| {
@@ -447,14 +444,7 @@ impl<'r> Context<'_, 'r> {
                         && asks(&row.key)
                         && row.metric.is_none_or(|m| m == metric)
                 })
-                .map(|row| {
-                    let sum = (row.metric == Some(Metric::UpdateTime))
-                        .then(|| row_of_sums(self.cells, row))
-                        .flatten();
-                    sum.unwrap_or_else(|| row.clone())
-                })
                 .collect();
-            let all: Vec<&Row> = answers.iter().collect();
             let winner = all.iter().find(|row| is_lowest(row, &all));
             let winner = winner.map_or_else(
                 || "not distinguished".to_owned(),
