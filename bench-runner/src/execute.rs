@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use netns_sys::clock;
 use scenarios::spec::{CellOutcome, CellSpec, StaySpec};
-use schema::{CellRecord, Outcome, Record};
+use schema::{CellRecord, Outcome, Record, ScenarioKind};
 
 use crate::cmd::cell::Input;
 use crate::disturbance::disturbances;
@@ -195,6 +195,12 @@ impl<'a> Executor<'a> {
                 spec.environment
             );
         };
+        if rest
+            .iter()
+            .any(|cell| cell.scenario == ScenarioKind::Memory)
+        {
+            environment.sandbox.renew().await;
+        }
         let settling = environment.sandbox.settle();
         let Some(settled) = self.listener.unless_interrupted(settling).await else {
             self.interrupted = true;

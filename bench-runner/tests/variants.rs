@@ -85,6 +85,8 @@ fn two_variants_are_measured_side_by_side_and_each_in_its_own_way() {
     }
     // Stay numbers count the order within a block.
     let mut stays: BTreeMap<(u64, String), BTreeSet<u64>> = BTreeMap::new();
+    let first = run.first_cells();
+    let (base, head) = (of(&first, "base"), of(&first, "head"));
     for cell in base.iter().chain(&head) {
         let at = (cell["block"].as_u64().unwrap(), cell["mode"].to_string());
         stays

@@ -47,7 +47,8 @@ impl Recorder {
             return Err(CellError::at(Stage::Measure, "no sample was taken"));
         }
         for (metric, values) in &self.samples {
-            // Processor time comes from the scheduler's accounting, not from the clock.
+            // Processor time comes from the scheduler's accounting, not from the clock; what is released counts only
+            // together with the update before it.
             let clocked = matches!(
                 metric,
                 Metric::UpdateTime | Metric::SyncTime | Metric::Latency | Metric::RenderTime

@@ -136,10 +136,43 @@ impl RunDir {
         self.lines().remove(0)
     }
 
+    /// Cell lines, in their order; of a cell that was disturbed and measured again the later one.
     pub(crate) fn cells(&self) -> Vec<Value> {
-        let mut lines = self.lines();
-        lines.retain(|line| line["record"] == "cell");
-        lines
+        self.cells_of(true)
+    }
+
+    /// The same as they were measured first.
+    pub(crate) fn first_cells(&self) -> Vec<Value> {
+        self.cells_of(false)
+    }
+
+    fn cells_of(&self, later: bool) -> Vec<Value> {
+        const IDENTITY: [&str; 8] = [
+            "mode",
+            "scenario",
+            "services",
+            "endpoints",
+            "environment",
+            "variant",
+            "options",
+            "block",
+        ];
+        let mut cells: Vec<Value> = Vec::new();
+        for line in self.lines() {
+            let same = |cell: &Value| IDENTITY.iter().all(|name| cell[name] == line[name]);
+            if line["record"] != "cell" {
+                continue;
+            }
+            match cells.iter().position(same) {
+                Some(first) if cells[first]["disturbed"].is_array() => {
+                    if later {
+                        cells[first] = line;
+                    }
+                }
+                _ => cells.push(line),
+            }
+        }
+        cells
     }
 
     pub(crate) fn summary(&self) -> Value {
