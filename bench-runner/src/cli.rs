@@ -195,7 +195,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = words::duration)]
     pub(crate) cell_timeout: Duration,
 
-    /// New flows in a first-packet cell [default: 1000; 200 where a guest is translated, 100 where its instructions are counted].
+    /// New flows in a first-packet cell [default: 1000; 200 where a guest is translated or caches are emptied, 100 where its instructions are counted].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(100..=20_000))]
     pub(crate) flows: Option<u32>,
 

@@ -100,6 +100,12 @@ impl<'a> Executor<'a> {
             self.visit(stay).await?;
         }
         self.measure_again(first).await?;
+        if self.spent_before_ns > 0 {
+            // A run that is carried on: what was disturbed before it was killed.
+            let later = (1..self.plan.blocks).flat_map(|block| self.plan.block(block));
+            let later: Vec<PlannedStay> = later.collect();
+            self.measure_again(later).await?;
+        }
         loop {
             let round = self.round();
             if round.is_empty() {
@@ -188,6 +194,7 @@ impl<'a> Executor<'a> {
     ) -> anyhow::Result<()> {
         let begun = clock::now();
         let spec = &stay.spec;
+        let whole = self.ledger.disturbed_cells(stay).is_empty();
         self.announce(spec, &rest);
         let Some(environment) = self.environments.of_mut(&spec.environment) else {
             anyhow::bail!(
@@ -219,8 +226,10 @@ impl<'a> Executor<'a> {
             number = self.ledger.new_stay();
             since = clock::now();
         }
-        let pace = self.paces.entry(spec.environment.clone()).or_default();
-        pace.add(begun.elapsed_ns(), stay.expected_ns);
+        if whole {
+            let pace = self.paces.entry(spec.environment.clone()).or_default();
+            pace.add(begun.elapsed_ns(), stay.expected_ns);
+        }
         Ok(())
     }
 
@@ -410,6 +419,11 @@ impl<'a> Executor<'a> {
         };
         let mut facts = outcome.facts.clone();
         let what = self.ledger.what_disturbed(spec, cell);
+        if what.is_some() && outcome.outcome != Outcome::Measured {
+            // Its first numbers stand, with their mark.
+            self.ledger.keep_disturbed(spec, cell);
+            return Ok(());
+        }
         facts.extend(what.map(|what| (AGAIN.to_owned(), what.to_owned())));
         let record = CellRecord {
             key: key(spec, cell),

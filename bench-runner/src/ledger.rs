@@ -187,7 +187,8 @@ impl Ledger {
             .facts
             .get(STAY_MS)
             .and_then(|ms| ms.parse::<u64>().ok());
-        if let Some(ms) = ms {
+        // What was measured again was alone in its stay.
+        if let Some(ms) = ms.filter(|_| !record.facts.contains_key(AGAIN)) {
             history.took_ns = Some(ms.saturating_mul(1_000_000));
         }
         match &record.outcome {
@@ -243,6 +244,13 @@ impl Ledger {
         let spec = &stay.spec;
         let is_disturbed = |cell: &&CellSpec| self.what_disturbed(spec, cell).is_some();
         spec.cells.iter().filter(is_disturbed).cloned().collect()
+    }
+
+    /// A disturbed cell could not be measured again: it stays as it is.
+    pub(crate) fn keep_disturbed(&mut self, spec: &StaySpec, cell: &CellSpec) {
+        if let Some(place) = self.places.get(&key(spec, cell)) {
+            self.disturbed.remove(&(spec.block, *place));
+        }
     }
 
     /// What disturbed a cell that was not measured again yet.

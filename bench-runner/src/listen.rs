@@ -35,7 +35,7 @@ fn longest(before: Option<Vec<u64>>, after: Option<Vec<u64>>) -> Option<u64> {
     let waits = after
         .iter()
         .zip(&before)
-        .map(|(after, before)| after - before);
+        .map(|(after, before)| after.saturating_sub(*before));
     waits.max().filter(|_| after.len() == before.len())
 }
 
@@ -77,7 +77,7 @@ impl Listener {
                 }
                 Next::Ended(said) => break End::Died(Stage::Process, running, said),
                 Next::Gone(said) => break End::Died(Stage::Guest, running, said),
-                Next::Event(Event::Phase { .. }) => {}
+                Next::Event(Event::Phase { .. } | Event::OtherAct { .. }) => {}
                 Next::Event(Event::Act { begins }) => acting = begins.then(clock::now),
                 Next::Event(Event::Started { cell }) => {
                     (running, since) = (Some(cell), clock::now());
@@ -85,8 +85,12 @@ impl Listener {
                     delays = stay.run_delays_ns();
                 }
                 Next::Event(Event::Ended(mut outcome)) => {
-                    let outside = longest(delays.take(), stay.run_delays_ns());
-                    outcome.run_delay_ns = outcome.run_delay_ns.max(outside);
+                    if stay.is_in_guest() {
+                        // What is seen inside is not all: the host may have taken the whole guest's processors.
+                        let outside = longest(delays.take(), stay.run_delays_ns());
+                        let both = outcome.run_delay_ns.zip(outside);
+                        outcome.run_delay_ns = both.map(|(inside, outside)| inside.max(outside));
+                    }
                     (running, since) = (None, clock::now());
                     ended.push(outcome);
                 }

@@ -79,6 +79,11 @@ impl Running<'_> {
         }
     }
 
+    /// Whether a guest's kernel is below it.
+    pub(crate) const fn is_in_guest(&self) -> bool {
+        matches!(self, Self::Guest(_))
+    }
+
     /// How long each virtual CPU below the stay has waited for one of this machine's so far, nanoseconds; none on the
     /// host's kernel, where a stay knows of its threads itself, and where it is not known.
     pub(crate) fn run_delays_ns(&self) -> Option<Vec<u64>> {

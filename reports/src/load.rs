@@ -288,7 +288,7 @@ impl<R: BufRead, T, K: Fn(CellRecord) -> Result<T, String>> Reader<R, K> {
     /// Of two outcomes of a cell the later one counts. It is expected only where the first says that the
     /// run was interrupted, or that the cell was disturbed.
     fn place(&mut self, run: &mut Kept<T>, cell: CellRecord) -> Result<(), String> {
-        let another = !cell.disturbed.is_empty()
+        let another = !cell.disturbed.is_empty() && !cell.facts.contains_key("measured_again")
             || matches!(&cell.outcome, Outcome::NotRun { reason } if reason == "interrupted");
         match self.places.entry((cell.block, cell.key.clone())) {
             Entry::Vacant(free) => {

@@ -220,14 +220,14 @@ impl Waited {
         }
     }
 
-    /// The longest wait until `later`. The server counts where packets are sent: elsewhere it has nothing to do, and
-    /// waits for the very tools that are measured.
+    /// The longest wait until `later` of what is timed: where packets are sent of client and server, elsewhere of the
+    /// client, which applies updates, and its tools.
     fn longest_until(&self, later: &Self, sends_packets: bool) -> Option<u64> {
         let since = |before: Option<u64>, after: Option<u64>| Some(after?.saturating_sub(before?));
-        let here = since(self.client, later.client)? + (later.tools - self.tools);
+        let client = since(self.client, later.client)?;
         match sends_packets {
-            true => Some(here.max(since(self.server, later.server)?)),
-            false => Some(here),
+            true => Some(client.max(since(self.server, later.server)?)),
+            false => Some(client + later.tools.saturating_sub(self.tools)),
         }
     }
 }

@@ -10,6 +10,7 @@ use netns_harness::meters;
 use netns_harness::service::{Endpoint, Frontend, Service};
 use netns_harness::traffic::{Eviction, Reached};
 use rand::RngExt;
+use rand::seq::SliceRandom as _;
 use schema::{Metric, Mode, Options, Protocol, ScenarioKind, Stage};
 
 use crate::cost::Size;
@@ -271,9 +272,16 @@ fn batch(
     eviction: &mut Option<Eviction>,
 ) -> Result<Vec<Reached>, CellError> {
     let mode = stay.spec.mode;
-    let chosen: Vec<&Service> = (0..size)
-        .map(|_| services[stay.rng.random_range(0..services.len())])
+    // One of each of as many equal parts of the list as there are flows: batches of a list that is walked would else
+    // differ by where their services happen to stand.
+    let part = services.len() as f64 / f64::from(size);
+    let mut chosen: Vec<&Service> = (0..size)
+        .map(|nth| {
+            let at = (f64::from(nth) + stay.rng.random::<f64>()) * part;
+            services[(at as usize).min(services.len() - 1)]
+        })
         .collect();
+    chosen.shuffle(&mut stay.rng);
     let to: Vec<Frontend> = chosen
         .iter()
         .map(|s| proof::destination(mode, s, &mut stay.rng))

@@ -121,7 +121,7 @@ impl Scenario for Memory {
         let untouched = sampled.read()?;
         let install_ns = stay.in_lab(&lab, |stay| unsampled(stay, options, &batch, recorder))?;
         let pairs = pairs(install_ns);
-        gone(lab, untouched)?;
+        let mut settled = gone(lab, untouched)?;
 
         for pair in 1..=pairs {
             let lab = stay.another_lab()?;
@@ -142,8 +142,9 @@ impl Scenario for Memory {
                 }
                 stay.teardown()
             })?;
-            gone(lab, before)?;
+            settled = settled.max(gone(lab, before)?);
         }
+        recorder.fact("settled", settled.name());
         let _empty = stay.another_lab()?;
         let after = sampled.read()?;
         sampled.note(untouched, after, recorder);
@@ -173,10 +174,9 @@ fn unsampled(
 }
 
 /// Lets a lab go, and the kernel give back what it held.
-fn gone(lab: Lab, before: KernelMemory) -> Result<(), CellError> {
+fn gone(lab: Lab, before: KernelMemory) -> Result<meters::Settled, CellError> {
     drop(lab);
-    meters::settle(before, GIVEN_BACK)?;
-    Ok(())
+    Ok(meters::settle(before, GIVEN_BACK)?)
 }
 
 /// One sampled install.

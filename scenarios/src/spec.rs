@@ -134,6 +134,12 @@ pub enum Event {
         /// Whether it begins.
         begins: bool,
     },
+    /// An act that is timed as another metric than the cell's first begins or has ended: how long it took before the
+    /// limit passed bounds nothing that is asked first.
+    OtherAct {
+        /// Whether it begins.
+        begins: bool,
+    },
     /// A cell has its outcome.
     Ended(CellOutcome),
     /// No further cell of this stay can have numbers.

@@ -158,7 +158,7 @@ impl Stay<'_> {
         };
         let batch = self.datapath.render(Some(from), to, &options);
         let mut commands: Vec<Command> = sync.read_back.iter().map(|w| command(w)).collect();
-        (self.emit)(Event::Act { begins: true });
+        (self.emit)(Event::OtherAct { begins: true });
         let done = self.lab.on_node(|| {
             // kube-proxy opens its sockets when it starts.
             let kinds = batch.sockets().into_iter();
@@ -173,7 +173,7 @@ impl Stay<'_> {
             let elapsed_ns = start.elapsed_ns();
             applied.map(|()| elapsed_ns)
         });
-        (self.emit)(Event::Act { begins: false });
+        (self.emit)(Event::OtherAct { begins: false });
         recorder.sample(Metric::SyncTime, done?);
         let read: Vec<String> = sync.read_back.iter().map(|w| w.join(" ")).collect();
         recorder.fact("kube_proxy_version", sync.version);

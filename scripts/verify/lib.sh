@@ -92,8 +92,12 @@ claims_of() {
 
 # watch_others: begins to watch what else this machine does; others_percent says it: processor time of neither this
 # script's children that were waited for nor kernel threads, in percent of all CPUs since then.
-watch_others() { read -r others_used others_own others_since <<<"$(processor_ticks) $(own_ticks) $(date +%s%N)"; }
+watch_others() {
+    times >"$scratch/times" # not in a subshell, which has no children of its own
+    read -r others_used others_own others_since <<<"$(processor_ticks) $(own_ticks) $(date +%s%N)"
+}
 others_percent() {
+    times >"$scratch/times"
     awk -v used="$(($(processor_ticks) - others_used))" -v own="$(($(own_ticks) - others_own))" \
         -v ns="$(($(date +%s%N) - others_since))" -v cpus="$(nproc)" \
         'BEGIN { other = used - own; printf "%.2f", 100 * (other > 0 ? other : 0) / (ns / 1e7 * cpus) }'
@@ -106,5 +110,5 @@ processor_ticks() {
     echo $((all - kernel))
 }
 own_ticks() {
-    times | tail -n 1 | sed -E 's/m/ /g; s/s//g' | awk '{printf "%d", 100 * (60 * $1 + $2 + 60 * $3 + $4)}'
+    sed -E 's/m/ /g; s/s//g' "$scratch/times" | awk '{sum += 60 * $1 + $2 + 60 * $3 + $4} END {printf "%d", 100 * sum}'
 }

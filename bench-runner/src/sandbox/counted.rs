@@ -311,7 +311,7 @@ pub(crate) fn heard(spec: &StaySpec, done: Done) -> (Vec<CellOutcome>, End) {
     let (mut ended, mut running) = (Vec::new(), None);
     for line in &done.output {
         match serde_json::from_str(line) {
-            Ok(Event::Phase { .. } | Event::Act { .. }) => {}
+            Ok(Event::Phase { .. } | Event::Act { .. } | Event::OtherAct { .. }) => {}
             Ok(Event::Started { cell }) => running = known(cell),
             Ok(Event::Ended(mut outcome)) => {
                 running = None;

@@ -106,7 +106,16 @@ impl<'a> Client<'a> {
                     .set_read_timeout(Some(SILENCE))
                     .and_then(|()| probe.socket.set_write_timeout(Some(SILENCE)))
                     .map_err(failed)?;
-                probe.run().is_err()
+                probe.run().is_err_and(|error| {
+                    matches!(
+                        error.kind(),
+                        io::ErrorKind::TimedOut
+                            | io::ErrorKind::WouldBlock
+                            | io::ErrorKind::ConnectionRefused
+                            | io::ErrorKind::HostUnreachable
+                            | io::ErrorKind::NetworkUnreachable
+                    ) || error.raw_os_error() == Some(libc::EINPROGRESS)
+                })
             }
             None => true,
         })

@@ -145,13 +145,16 @@ impl Sum {
     }
 }
 
-/// Differences between the two stays of a block, one for each two stays.
+/// Differences between the two stays of a block, one for each two stays; a cell that was measured again, in another
+/// stay, belongs to its block's.
 fn pairs(trials: &[&Trial<'_>]) -> Vec<f64> {
-    let mut sums: BTreeMap<(u32, u32), Sum> = BTreeMap::new();
-    for (base, new) in trials.iter().flat_map(|trial| trial.paired()) {
-        sums.entry((base.stay, new.stay))
-            .or_default()
-            .add(new.value - base.value);
+    let mut sums: BTreeMap<(CellKey, u32), Sum> = BTreeMap::new();
+    for trial in trials {
+        for (base, new) in trial.paired() {
+            sums.entry((lane(trial.key), base.block))
+                .or_default()
+                .add(new.value - base.value);
+        }
     }
     sums.values().map(Sum::mean).collect()
 }
@@ -169,7 +172,7 @@ fn lanes<'a>(
         for (side, units) in [base, new].into_iter().enumerate() {
             for unit in units {
                 lane[side]
-                    .entry(unit.stay)
+                    .entry(unit.block)
                     .or_default()
                     .add(unit.value - center);
             }
@@ -209,7 +212,6 @@ pub(super) fn drift(pairs: &BTreeMap<CellKey, Pair<'_>>, gate: &Gate) -> Option<
                 let median = cell.get(Metric::Latency)?.median;
                 (median > 0.0).then(|| Unitary {
                     block: cell.block,
-                    stay: cell.stay,
                     value: median.ln(),
                 })
             })

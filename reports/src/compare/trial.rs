@@ -35,7 +35,6 @@ pub(super) const NO_TEST: &str = "none";
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Unitary {
     pub(super) block: u32,
-    pub(super) stay: u32,
     pub(super) value: f64,
 }
 
@@ -267,6 +266,12 @@ fn measured_otherwise(metric: Metric, row: &Compared, versions: [u32; 2]) -> Opt
         Metric::CpuTime | Metric::UserTime | Metric::SystemTime if netlink => {
             Some("schema 1 read the processor time of netlink from ticks")
         }
+        Metric::SyncTime if key.mode == schema::Mode::Ipvs => {
+            Some("schema 1 opened kube-proxy's sockets inside sync_time")
+        }
+        Metric::Latency if row.unit == Some(Unit::Instructions) => {
+            Some("schema 1 warmed up otherwise, and its servers did not say who asked")
+        }
         Metric::UpdateTime if netlink || key.scenario == ScenarioKind::Teardown => {
             Some("schema 1 opened sockets inside update_time, and closed those of teardown there")
         }
@@ -339,7 +344,6 @@ impl<'a> Trial<'a> {
             side.iter()
                 .map(|(cell, one)| Unitary {
                     block: cell.block,
-                    stay: cell.stay,
                     value: if factors { one.median.ln() } else { one.median },
                 })
                 .collect()

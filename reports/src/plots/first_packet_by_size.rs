@@ -115,7 +115,10 @@ fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figu
 fn line(source: &Source<'_>, scope: &Scope, series: &Series<'_>, percentile: &str) -> Line {
     let middle = percentile == "p50";
     let point = |row: &Row| {
-        let y = *row.quantiles.get(percentile)?;
+        let y = match middle {
+            true => row.median?,
+            false => *row.quantiles.get(percentile)?,
+        };
         Some(Point {
             x: f64::from(row.key.services),
             y,

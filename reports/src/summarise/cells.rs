@@ -81,12 +81,12 @@ impl<'a> Cells<'a> {
             .collect()
     }
 
-    /// Measured stays that are still marked as disturbed, and those before which memory was still being freed.
+    /// Measured stays that are still marked as disturbed, and those before or in which memory was still being freed.
     pub(super) fn marked(&self, key: &CellKey) -> (u32, u32) {
         let disturbed = |record: &CellRecord| !<[Disturbance]>::is_empty(&record.disturbed);
         let unsettled = |record: &CellRecord| {
-            let settled = record.facts.get("settled_before");
-            settled.is_some_and(|settled| settled == "falling")
+            let falls = |name: &str| record.facts.get(name).is_some_and(|how| how == "falling");
+            falls("settled_before") || falls("settled")
         };
         self.measured(key).fold((0, 0), |(a, b), record| {
             (

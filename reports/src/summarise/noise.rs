@@ -97,7 +97,8 @@ fn labs(cells: &Cells<'_>, variants: &[Variant]) -> Vec<Lab> {
 
 fn stays_of(pairs: &[[Vec<Stay>; 2]], side: usize) -> u32 {
     let stays = pairs.iter().flat_map(|pair| &pair[side]);
-    stays.map(|stay| stay.number).collect::<BTreeSet<_>>().len() as u32
+    // A cell that was measured again, in another stay, belongs to its block's.
+    stays.map(|stay| stay.block).collect::<BTreeSet<_>>().len() as u32
 }
 
 /// Of each side, the mean over its cells of how far each stay is from the middle of its cell, as logarithms.
@@ -108,7 +109,7 @@ fn sides(pairs: &[[Vec<Stay>; 2]]) -> [Vec<f64>; 2] {
         let center = Known::of_stays(&logs).map_or(0.0, |known| known.value);
         for (side, stays) in pair.iter().enumerate() {
             for stay in stays {
-                let (sum, count) = sums[side].entry(stay.number).or_default();
+                let (sum, count) = sums[side].entry(stay.block).or_default();
                 *sum += stay.value.ln() - center;
                 *count += 1.0;
             }
