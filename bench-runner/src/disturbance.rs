@@ -8,8 +8,8 @@
 use scenarios::spec::CellOutcome;
 use schema::{Disturbance, Metric, Outcome, Samples};
 
-/// Share of a cell that a thread may wait for its CPU. Kernel threads that work on the packets and rules that are
-/// measured take up to 3 % on an idle machine where nothing is left but the two CPUs that spin.
+/// Share of a cell that a thread may wait for its CPU. On an idle machine of two CPUs, both of which spin, half of the
+/// cells wait for 2 % or more (METHODOLOGY "What disturbs a cell").
 const WAITED: f64 = 0.10;
 /// What it may wait in all, nanoseconds: five slices of the scheduler's. Fewer hit as many flows, of hundreds.
 const SLICES_NS: u64 = 20_000_000;
