@@ -9,23 +9,17 @@
 //! What is listed is decoded by a reader that has nothing in common with the encoder, and [`Fake`] refuses
 //! what the kernel refuses.
 
-mod batch;
 mod connection;
 mod decode;
 mod encode;
-mod error;
 mod fake;
 mod links;
 mod model;
 mod ops;
 mod script;
-mod socket;
-mod wire;
 
-pub use batch::{Batch, Operation};
 pub use connection::Connection;
 pub use decode::requests;
-pub use error::IpvsError;
 pub use fake::Fake;
 pub use links::{DeviceName, LinkOp, Links};
 pub use model::{
