@@ -1,4 +1,4 @@
-//! The command line (DESIGN §10): the program, its verbs, and the options of a run; those of another verb
+//! The command line: the program, its verbs, and the options of a run; those of another verb
 //! stand with that verb. What is not built is not here, so it is a usage error and never ignored.
 
 pub(crate) mod words;

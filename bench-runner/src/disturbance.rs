@@ -3,13 +3,13 @@
 //!
 //! A load that nobody reports is worse than noise: client and server spin, so that each round trip may wait for a slice
 //! of the scheduler's (milliseconds where microseconds are measured), and UDP waits where TCP does not. `steal` sees
-//! none of it: on a host it leaves local processes out, in a translated guest it is always 0.
+//! none of it: on a host it leaves local processes out, in a translated guest nobody counts it.
 
 use scenarios::spec::CellOutcome;
 use schema::{Disturbance, Metric, Outcome, Samples};
 
 /// Share of a cell that a thread may wait for its CPU. On an idle machine of two CPUs, both of which spin, half of the
-/// cells wait for 2 % or more (METHODOLOGY "What disturbs a cell").
+/// cells wait for 2 % or more (docs/noise.md#what-disturbs-a-cell).
 const WAITED: f64 = 0.10;
 /// What it may wait in all, nanoseconds: five slices of the scheduler's. Fewer hit as many flows, of hundreds.
 const SLICES_NS: u64 = 20_000_000;

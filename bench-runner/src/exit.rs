@@ -1,4 +1,4 @@
-//! Exit codes (DESIGN §10) and the errors that carry them.
+//! Exit codes (README.md) and the errors that carry them.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The directions of DESIGN §3 as a table: who may depend on whom, and what may not be reached at all.
+//! The directions of CONTRIBUTING.md's map as a table: who may depend on whom, and what may not be reached at all.
 //!
 //! The graph is cargo's own (`cargo metadata`), development and build dependencies included: a test
 //! that pulls the harness into the reports would make the reports need Linux and root as well.
@@ -169,7 +169,7 @@ fn every_dependency_between_our_crates_points_the_allowed_way() {
     }
     assert!(
         wrong.is_empty(),
-        "edges that DESIGN §3 does not have: {wrong:?}"
+        "edges that the table does not have: {wrong:?}"
     );
 }
 

@@ -1,4 +1,4 @@
-//! No number without proof: census, probes, spread, counters, emptiness (DESIGN §8).
+//! No number without proof: census, probes, spread, counters, emptiness (METHODOLOGY.md#proof-before-numbers).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -22,7 +22,7 @@ use crate::spec::{Event, StaySpec};
 
 /// Where instructions are counted a timed change starts on a multiple of this, nanoseconds: by then kernel threads and
 /// callbacks have done what the change before left them, and ticks fall on the same places of equal changes. Sleep
-/// costs no time there (METHODOLOGY "Deterministic runs").
+/// costs no time there (docs/deterministic.md).
 const REST_NS: u64 = 100_000_000;
 
 /// A stay in progress: what a scenario works with.

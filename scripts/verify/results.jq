@@ -23,3 +23,6 @@ def cells: .[] | select(.record == "cell");
 
 # Input: a cell line. The samples of one metric, [] without.
 def samples($metric): [(.series // [])[] | select(.metric == $metric) | .values[]?];
+
+# Every mode, in the order of `list modes`.
+def all_modes: ["none", "conntrack", "iptables-legacy", "iptables-nft", "ipset", "ipvs", "nftables"];

@@ -1,4 +1,4 @@
-//! Which kernel a run is measured on (DESIGN §6): the host's when it can run every requested mode, else a
+//! Which kernel a run is measured on: the host's when it can run every requested mode, else a
 //! guest's for all of them. Modes of one comparison never run on different kernels.
 
 use std::collections::{HashMap, HashSet};

@@ -1,5 +1,5 @@
 //! The few system calls of the harness, each behind a safe function: the clock, namespaces, pinned
-//! threads, processes with their accounting. The only crate of the harness with `unsafe`.
+//! threads, processes with their accounting.
 
 pub mod child;
 pub mod clock;

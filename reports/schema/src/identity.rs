@@ -54,7 +54,7 @@ macro_rules! vocabulary {
 pub(crate) use vocabulary;
 
 vocabulary! {
-    /// What answers a packet that is sent to a service (DESIGN §5). The order is the order of tables
+    /// What answers a packet that is sent to a service (docs/modes.md). The order is the order of tables
     /// and charts: the two floors first.
     Mode, "mode", {
         /// Client straight to the endpoint, no connection tracking: the bare floor.
@@ -84,7 +84,7 @@ impl Mode {
 }
 
 vocabulary! {
-    /// What is asked (DESIGN §7).
+    /// What is asked.
     ScenarioKind, "scenario", {
         /// 0 → N services on an empty table.
         ColdInstall = "cold-install",

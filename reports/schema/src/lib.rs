@@ -1,7 +1,7 @@
 //! The words of results: what `results.jsonl` and `summary.json` hold.
 //!
 //! A leaf crate on purpose: the harness writes these types, the reports read them, and neither sees
-//! the other. Field names are a public contract (DESIGN §9, METHODOLOGY "Results"); a change of
+//! the other. Field names are a public contract (docs/results-format.md); a change of
 //! meaning raises [`SCHEMA_VERSION`] and adds a step to [`migrate`].
 
 pub mod comparison;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::{UnknownName, vocabulary};
 
 vocabulary! {
-    /// What a sample says (DESIGN §7, §9).
+    /// What a sample says (METHODOLOGY.md#what-is-timed).
     Metric, "metric", {
         /// The apply of a rule update: from handing the prepared batch to the tool or the kernel until
         /// it has answered for the last transaction.

@@ -32,9 +32,9 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// What a cell shows of a disturbance from outside (DESIGN §9).
+    /// What a cell shows of a disturbance from outside (docs/noise.md#what-disturbs-a-cell).
     Disturbance, "disturbance", {
-        /// A thread that measures waited for a CPU for more than 1 % of the cell.
+        /// A thread that measures waited for a CPU for more than a tenth of the cell and more than 20 ms.
         RunDelay = "run-delay",
         /// Medians of batches of flows lie 1.5 times apart.
         BatchMedians = "batch-medians",

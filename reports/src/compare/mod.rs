@@ -4,7 +4,7 @@
 //! Digest::load(path) -> compare(base, new, options) -> Comparison -> format::render
 //! ```
 //!
-//! What is tested, in which unit, and why these thresholds: METHODOLOGY, "Compare and gate".
+//! What is tested, in which unit, and why these thresholds: docs/compare-and-gate.md.
 
 mod across;
 mod digest;

@@ -201,7 +201,7 @@ pub(crate) fn answers<'a>(
 
 fn cell(answers: &[&Row], mode: Mode, question: &Question) -> Markup {
     let mine: Vec<&&Row> = answers.iter().filter(|row| row.key.mode == mode).collect();
-    // The floors have no control plane (DESIGN §7): nothing is missing there.
+    // The floors have no control plane: nothing is missing there.
     let applies = !mode.is_floor() || question.metric == Metric::Latency;
     html! {
         td.na[!applies] data-label=(mode) {

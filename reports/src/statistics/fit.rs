@@ -10,7 +10,7 @@ use super::{Known, median_interval, quantile};
 pub const LINEAR_SIZES: usize = 4;
 
 /// Sizes behind a line of what is in proportion to N by construction (memory, rules): it is not asked
-/// whether it is a line but how steep it is (DESIGN §7).
+/// whether it is a line but how steep it is.
 pub const PROPORTIONAL_SIZES: usize = 3;
 
 /// Sizes from which a curve of three parameters can be told from its last stretch.

@@ -1,4 +1,4 @@
-//! From the lines of a run to `summary.json` (DESIGN §9): pure, and the same for the same lines.
+//! From the lines of a run to `summary.json` (docs/results-format.md): pure, and the same for the same lines.
 
 mod cells;
 mod findings;

@@ -16,7 +16,7 @@ use super::{Check, State};
 use crate::environment;
 
 const TRY: &str = "bench-runner doctor --guest";
-/// Under TCG a boot and the trial of every mode took 19 s together at the most (METHODOLOGY, "What `doctor` says");
+/// Under TCG a boot and the trial of every mode took 19 s together at the most (docs/what-runs-here.md#what-doctor-says);
 /// on a busy machine several times that.
 const BOOT: Duration = Duration::from_secs(60);
 const ANSWER: Duration = Duration::from_secs(120);
