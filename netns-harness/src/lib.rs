@@ -12,6 +12,8 @@ pub mod meters;
 pub mod plant;
 pub mod relation;
 pub mod service;
+mod tools;
 pub mod traffic;
+mod xtables;
 
 pub use error::HarnessError;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::ipvs;
+use crate::HarnessError;
 
 /// What will be sent, rendered and counted before any clock starts.
 #[derive(Debug, Clone)]
@@ -96,5 +97,13 @@ impl fmt::Display for Batch {
             }
         }
         Ok(())
+    }
+}
+
+/// The error of a mode that is handed what another one renders.
+pub(super) fn foreign_payload(what: &'static str) -> HarnessError {
+    HarnessError::Listing {
+        what,
+        text: "a payload of another mode".to_owned(),
     }
 }

@@ -25,8 +25,7 @@ mod trace;
 use ipset_sys::{Cause, Session};
 use schema::Mode;
 
-use super::apply::{foreign_payload, run_tool};
-use super::iptables::{foreign, tool};
+use super::batch::foreign_payload;
 use super::{
     Batch, Damage, Datapath, Engine, Inventory, NatCounters, Payload, RenderOptions, Socket,
     Sockets, Transport,
@@ -34,6 +33,8 @@ use super::{
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Population, Service};
+use crate::tools;
+use crate::xtables::{foreign, tool};
 pub use ids::MOST_SERVICES;
 use kernel::Kernel;
 use sets::Sets;
@@ -109,7 +110,7 @@ fn send(commands: &[ipset_sys::Command], sockets: &mut Sockets) -> Result<(), Ha
 
 /// A script through `ipset restore`.
 fn restore_sets(script: &str) -> Result<(), HarnessError> {
-    run_tool(netns_sys::tools::command("ipset").arg("restore"), script).map(drop)
+    tools::run(netns_sys::tools::command("ipset").arg("restore"), script).map(drop)
 }
 
 fn listed_sets() -> Result<Vec<ipset_sys::Set>, HarnessError> {

@@ -43,7 +43,6 @@ use ipvs_codec::{Connection, Links, Server, ServiceId};
 use netns_sys::isolation::read_sysctl;
 use schema::Mode;
 
-use super::iptables::{foreign, tool};
 use super::{
     Batch, Damage, Datapath, Engine, Inventory, KubeProxySync, NatCounters, RenderOptions, Socket,
     Sockets, Transport,
@@ -51,6 +50,7 @@ use super::{
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Population, Service};
+use crate::xtables::{foreign, tool};
 use census::{Held, State};
 use kernel::Kernel;
 pub use part::{Part, Script};

@@ -12,7 +12,6 @@ use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Frontend, Population, Service};
 
-mod apply;
 mod batch;
 pub mod ipset;
 pub mod iptables;
@@ -22,6 +21,7 @@ pub mod none;
 mod sockets;
 mod trial;
 
+pub use crate::xtables::Engine;
 pub use batch::{Batch, Payload, Transaction};
 pub use sockets::{Socket, Sockets};
 
@@ -77,36 +77,6 @@ impl Transport {
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
-    }
-}
-
-/// Which x_tables engine a mode's iptables rules go through, where both would do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum Engine {
-    /// `iptables-legacy`: one table, replaced as a whole.
-    #[default]
-    Legacy,
-    /// `iptables-nft`: nf_tables rules that call x_tables matches.
-    Nft,
-}
-
-impl Engine {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Legacy, Self::Nft];
-
-    /// The name in options and JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Legacy => "legacy",
-            Self::Nft => "nft",
-        }
-    }
-
-    /// The engine of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|e| e.name() == name)
     }
 }
 

@@ -49,7 +49,7 @@ use nft_codec::{Connection, Ruleset, Statement, Table, parse_script};
 use nix::errno::Errno;
 use schema::{Mode, Protocol};
 
-use super::apply::{foreign_payload, run_tool};
+use super::batch::foreign_payload;
 use super::{
     Batch, Damage, Datapath, Inventory, KubeProxySync, NatCounters, Payload, RenderOptions, Socket,
     Sockets, Transport, trial,
@@ -57,6 +57,8 @@ use super::{
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{CLUSTER_CIDR, Endpoint, Frontend, Population, SERVICE_CIDR, Service};
+use crate::tools;
+use crate::xtables::foreign;
 
 /// kube-proxy's nftables mode.
 #[derive(Debug, Clone, Copy)]
@@ -122,7 +124,7 @@ impl Datapath for Nftables {
                 }
                 Payload::NftScript(script) => {
                     let mut command = netns_sys::tools::command("nft");
-                    run_tool(command.args(["-f", "-"]), script)?;
+                    tools::run(command.args(["-f", "-"]), script)?;
                 }
                 _ => return Err(foreign_payload("nftables transaction")),
             }
@@ -163,7 +165,7 @@ impl Datapath for Nftables {
                 });
             }
         }
-        super::iptables::no_legacy_tables()?;
+        foreign::no_legacy_tables()?;
         let ruleset = connection.ruleset(layout::TABLE).map_err(failed)?;
         trace::relation(&ruleset).map_err(|text| HarnessError::Listing {
             what: "nftables census",
@@ -172,7 +174,7 @@ impl Datapath for Nftables {
     }
 
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        super::iptables::leftover_nftables()
+        foreign::leftover_nftables()
     }
 
     /// `syncProxyRules` of Kubernetes 1.36 lists its table before each transaction, partial ones too, to find

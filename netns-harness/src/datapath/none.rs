@@ -9,6 +9,7 @@ use super::{
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Population, Service};
+use crate::xtables::foreign;
 
 /// Installs nothing.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +49,7 @@ impl Datapath for NoDatapath {
 
     /// Whatever any engine lists: a stray rule must not go unseen in the floor.
     fn census(&self) -> Result<Relation, HarnessError> {
-        iptables::anything_installed()
+        foreign::anything_installed()
     }
 
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {

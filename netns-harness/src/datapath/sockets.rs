@@ -119,7 +119,7 @@ impl Sockets {
         .collect()
     }
 
-    pub(super) fn nf_tables(&mut self) -> Result<&mut NfTables, HarnessError> {
+    pub(crate) fn nf_tables(&mut self) -> Result<&mut NfTables, HarnessError> {
         kept(&mut self.nf_tables, || {
             NfTables::open().map_err(HarnessError::netlink("reach nf_tables"))
         })

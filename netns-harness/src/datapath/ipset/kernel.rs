@@ -3,10 +3,10 @@
 
 use super::sets::{self, Sets};
 use super::trace;
-use crate::datapath::iptables::rule::Target;
-use crate::datapath::iptables::tables::Tables;
 use crate::datapath::{Payload, Transaction};
 use crate::relation::Relation;
+use crate::xtables::rule::Target;
+use crate::xtables::tables::Tables;
 
 /// Tables and sets of a namespace.
 #[derive(Debug, Clone, Default)]

@@ -5,8 +5,8 @@ use ipset_sys::{Command, Create, Session, SetType};
 use super::Ipset;
 use super::layout;
 use crate::HarnessError;
-use crate::datapath::iptables::tool;
 use crate::datapath::{Datapath as _, RenderOptions, Sockets, Transport, trial};
+use crate::xtables::tool;
 
 /// A set for trials.
 const TRIAL: &str = "BENCH-TRIAL";

@@ -10,9 +10,10 @@ use ipset_sys::Command;
 
 use super::ids::{ById, Id, LEVELS, Prefix, by_id};
 use super::layout;
-use crate::datapath::iptables::layout::{RestoreText, chains_of, changes};
+use crate::datapath::iptables::layout::{chains_of, changes};
 use crate::datapath::{Batch, Payload, RenderOptions, Transaction, Transport};
 use crate::service::{Population, Service};
+use crate::xtables::RestoreText;
 
 /// What must be sent.
 pub(super) fn render(from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {

@@ -7,10 +7,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::layout::{self, NAT_CHAINS, RestoreText, endpoint_chain, service_chain};
-use super::rule::words;
+use super::layout::{self, NAT_CHAINS, endpoint_chain, service_chain};
 use crate::datapath::{Payload, RenderOptions, Transaction};
 use crate::service::{Frontend, Population, Service};
+use crate::xtables::RestoreText;
+use crate::xtables::rule::words;
 
 const PORTALS: &str = "KUBE-SERVICES";
 

@@ -2,9 +2,7 @@
 
 use schema::Mode;
 
-use super::tables::Tables;
-use super::tool;
-use super::{damage, foreign, layout_check, meaning_of, restore};
+use super::{damage, meaning_of, restore};
 use crate::HarnessError;
 use crate::datapath::{
     Batch, Damage, Datapath, Engine, Inventory, NatCounters, Payload, RenderOptions, Sockets,
@@ -12,6 +10,8 @@ use crate::datapath::{
 };
 use crate::relation::Relation;
 use crate::service::{Population, Service};
+use crate::xtables::tables::Tables;
+use crate::xtables::{foreign, tool};
 
 /// The floor of every mode that tracks connections.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +56,7 @@ impl Datapath for Conntrack {
     }
 
     fn apply(&self, batch: &Batch, _sockets: &mut Sockets) -> Result<(), HarnessError> {
-        tool::apply(TOOL, batch)
+        super::apply(TOOL, batch)
     }
 
     fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
@@ -72,12 +72,12 @@ impl Datapath for Conntrack {
             wanted
                 .restore(RULES)
                 .expect("our own rules are restore input");
-            layout_check::shared(&tables, &wanted, |_| false).map_err(|text| {
-                HarnessError::Listing {
+            tables
+                .are_as(&wanted, |_| false)
+                .map_err(|text| HarnessError::Listing {
                     what: "conntrack floor",
                     text,
-                }
-            })?;
+                })?;
         }
         meaning_of(&tables)
     }

@@ -4,37 +4,31 @@
 //!
 //! The law of size (tested) is in [`LAW`].
 
-mod allocated;
-mod commands;
 mod damage;
 mod exec;
 mod floor;
-pub(super) mod foreign;
 pub(super) mod layout;
 pub(super) mod layout_check;
 mod restore;
-pub(super) mod rule;
-pub(super) mod tables;
-pub(super) mod tool;
-pub(super) mod trace;
 
 #[cfg(test)]
 mod tests;
 
 use schema::Mode;
 
+use super::batch::foreign_payload;
 use super::{
-    Batch, Damage, Datapath, Engine, Inventory, KubeProxySync, NatCounters, RenderOptions, Socket,
-    Sockets, Transport, trial,
+    Batch, Damage, Datapath, Engine, Inventory, KubeProxySync, NatCounters, Payload, RenderOptions,
+    Socket, Sockets, Transport, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Frontend, Population, Service};
+use crate::xtables::tables::Tables;
+use crate::xtables::{foreign, tool, trace};
 pub(super) use damage::stray_rule;
 pub use floor::Conntrack;
-pub(super) use foreign::{anything_installed, leftover_nftables, no_legacy_tables};
 pub use layout::{chain_count, endpoint_chain, rule_count, service_chain};
-use tables::Tables;
 
 /// The law of size, in large-cluster layout: N services, E endpoints.
 pub const LAW: &[(&str, &str)] = &[
@@ -125,6 +119,21 @@ pub fn portal_bytes(service: &Service) -> usize {
         + service.frontend.port.to_string().len()
 }
 
+/// Sends a batch: restore input to one process, command lines to one process each.
+///
+/// # Errors
+/// The first transaction or command that was refused; earlier ones stay applied.
+fn apply(tool: &str, batch: &Batch) -> Result<(), HarnessError> {
+    for transaction in &batch.transactions {
+        match &transaction.payload {
+            Payload::Restore(text) => tool::restore(tool, tool::ADD, text)?,
+            Payload::Commands(lines) => tool::commands(lines)?,
+            _ => return Err(foreign_payload("transaction of an iptables mode")),
+        }
+    }
+    Ok(())
+}
+
 fn meaning_of(tables: &Tables) -> Result<Relation, HarnessError> {
     trace::relation(tables).map_err(|text| HarnessError::Listing {
         what: "iptables rules",
@@ -183,7 +192,7 @@ impl Datapath for Iptables {
     }
 
     fn apply(&self, batch: &Batch, _sockets: &mut Sockets) -> Result<(), HarnessError> {
-        tool::apply(self.tool(), batch)
+        apply(self.tool(), batch)
     }
 
     fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {

@@ -3,12 +3,12 @@
 
 use std::collections::HashSet;
 
-use super::layout::{self, NAT_CHAINS, RestoreText, chains_of};
-use super::tables::Tables;
-use super::trace;
+use super::layout::{self, NAT_CHAINS, chains_of};
 use crate::datapath::{Batch, Payload, RenderOptions, Transaction};
 use crate::relation::Relation;
 use crate::service::{Population, Service};
+use crate::xtables::tables::Tables;
+use crate::xtables::{RestoreText, trace};
 
 /// Everything from nothing: jumps, shared chains and all services, `chunk` services a transaction.
 pub(super) fn install(to: &Population, options: &RenderOptions) -> Vec<Transaction> {

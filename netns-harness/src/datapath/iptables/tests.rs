@@ -1,9 +1,9 @@
 //! What is rendered: golden text, the law of size, and what the text means.
 
-use super::layout::RestoreText;
-use super::tool::parse_counters;
 use super::*;
 use crate::datapath::Payload;
+use crate::xtables::RestoreText;
+use crate::xtables::tool::parse_counters;
 
 const OPTIONS: RenderOptions = RenderOptions::by(Transport::Restore);
 

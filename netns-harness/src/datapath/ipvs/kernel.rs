@@ -10,8 +10,8 @@ use ipvs_codec::{Fake, LinkOp, ListedDestination, ListedService, Op};
 use super::census::{Held, State};
 use super::layout;
 use super::part::{Part, deletions};
-use crate::datapath::iptables::tables::Tables;
 use crate::datapath::{Payload, Transaction};
+use crate::xtables::tables::Tables;
 
 /// A namespace.
 #[derive(Debug, Clone, Default)]

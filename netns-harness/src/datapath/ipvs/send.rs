@@ -10,10 +10,11 @@ use netns_sys::tools::command;
 use super::part::{Part, Script};
 use super::{Ipvs, TOOL, layout};
 use crate::HarnessError;
-use crate::datapath::apply::{foreign_payload, run_tool};
-use crate::datapath::iptables::tool;
+use crate::datapath::batch::foreign_payload;
 use crate::datapath::{Batch, Payload, Sockets};
 use crate::service::Population;
+use crate::tools;
+use crate::xtables::tool;
 
 type Leaving<'a> = MutexGuard<'a, std::collections::BTreeSet<(ServiceId, Server)>>;
 
@@ -37,11 +38,11 @@ pub(super) fn apply(
         match &transaction.payload {
             Payload::Restore(text) => tool::restore(TOOL, tool::ADD, text)?,
             Payload::SetScript(text) => {
-                run_tool(command("ipset").arg("restore"), text)?;
+                tools::run(command("ipset").arg("restore"), text)?;
             }
             Payload::Commands(lines) => {
                 for words in lines {
-                    run_tool(command(&words[0]).args(&words[1..]), "")?;
+                    tools::run(command(&words[0]).args(&words[1..]), "")?;
                 }
             }
             Payload::Sets(commands) => sender.sets(commands)?,
@@ -83,7 +84,7 @@ impl Sender<'_> {
 
     fn script(&mut self, script: &Script) -> Result<(), HarnessError> {
         self.make_room(script.ops())?;
-        run_tool(command("ipvsadm").arg("-R"), script.text()).map(drop)
+        tools::run(command("ipvsadm").arg("-R"), script.text()).map(drop)
     }
 
     fn sets(&mut self, commands: &[ipset_sys::Command]) -> Result<(), HarnessError> {
@@ -211,7 +212,7 @@ pub(super) fn ask_as_kube_proxy(
         let line = create.to_string();
         let mut words: Vec<&str> = line.split_whitespace().collect();
         words.push("-exist");
-        run_tool(command("ipset").args(words), "")?;
+        tools::run(command("ipset").args(words), "")?;
     }
     let servers: Vec<ServiceId> = population
         .services

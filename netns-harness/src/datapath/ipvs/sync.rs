@@ -13,9 +13,9 @@ use netlink::{Batch as Messages, Operation};
 
 use super::layout::{self, BOUND_IPS, CLUSTER_IPS, DEVICE};
 use super::part::{Part, Script};
-use crate::datapath::iptables::layout::RestoreText;
 use crate::datapath::{Batch, Payload, RenderOptions, Transaction, Transport};
 use crate::service::{Endpoint, Frontend, Population, Service};
+use crate::xtables::RestoreText;
 
 /// What must be sent.
 pub(super) fn render(from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use ipvs_codec::{Destination, ListedDestination, Op};
 
 use super::*;
-use crate::datapath::iptables::rule::Target;
 use crate::datapath::{Payload, Transaction};
+use crate::xtables::rule::Target;
 
 const OPTIONS: RenderOptions = RenderOptions::by(Transport::Netlink);
 

@@ -6,11 +6,12 @@ use proptest::prelude::*;
 use schema::Protocol;
 
 use super::super::tests::population;
-use super::super::{Iptables, layout_check, restore, tables::Tables, trace};
+use super::super::{Iptables, layout_check, restore};
 use super::*;
 use crate::datapath::{Batch, Datapath as _, Transport};
 use crate::relation::Relation;
 use crate::service::Endpoint;
+use crate::xtables::{tables::Tables, trace};
 
 const EXEC: RenderOptions = RenderOptions::by(Transport::Exec);
 const RESTORE: RenderOptions = RenderOptions {
