@@ -12,6 +12,7 @@ pub mod meters;
 pub mod plant;
 pub mod relation;
 pub mod service;
+mod sockets;
 mod tools;
 pub mod traffic;
 mod xtables;

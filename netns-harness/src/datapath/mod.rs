@@ -12,18 +12,18 @@ use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Frontend, Population, Service};
 
-mod batch;
 pub mod ipset;
 pub mod iptables;
 pub mod ipvs;
 pub mod nftables;
 pub mod none;
-mod sockets;
+mod step;
+mod steps;
 mod trial;
 
+pub use crate::sockets::{Socket, Sockets};
 pub use crate::xtables::Engine;
-pub use batch::{Batch, Payload, Transaction};
-pub use sockets::{Socket, Sockets};
+pub use step::{Batch, Step};
 
 /// How a batch reaches the kernel. Part of a cell's identity: the price of starting a process is never
 /// silently compared with a netlink message.
@@ -219,7 +219,9 @@ pub trait Datapath: Send + Sync {
     ///
     /// # Errors
     /// The first transaction that was refused; earlier ones stay applied.
-    fn apply(&self, batch: &Batch, sockets: &mut Sockets) -> Result<(), HarnessError>;
+    fn apply(&self, batch: &Batch, sockets: &mut Sockets) -> Result<(), HarnessError> {
+        batch.carry_out(sockets)
+    }
 
     /// The same where nothing is timed: sockets are opened and closed as well.
     ///

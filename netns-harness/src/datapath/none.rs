@@ -34,13 +34,7 @@ impl Datapath for NoDatapath {
         _to: &Population,
         _options: &RenderOptions,
     ) -> Batch {
-        Batch {
-            transactions: Vec::new(),
-        }
-    }
-
-    fn apply(&self, _batch: &Batch, _sockets: &mut Sockets) -> Result<(), HarnessError> {
-        Ok(())
+        Batch::default()
     }
 
     fn meaning(&self, _batches: &[Batch]) -> Result<Relation, String> {

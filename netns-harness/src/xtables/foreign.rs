@@ -6,9 +6,9 @@ use nft_codec::{Act, Connection, EncodedBatch, Op, TableId};
 use super::tables::Tables;
 use super::{Engine, allocated, tool};
 use crate::HarnessError;
-use crate::datapath::{Socket, Sockets};
 use crate::meters;
 use crate::relation::Relation;
+use crate::sockets::{Socket, Sockets};
 
 /// Tables that `iptables-nft` makes in family ip (iptables 1.8.9, `iptables/nft.c`, `xtables_ipv4`).
 const XTABLES: &[&str] = &["filter", "nat", "mangle", "raw", "security"];

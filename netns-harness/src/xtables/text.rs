@@ -32,6 +32,19 @@ impl RestoreText {
         self.operations += 1;
     }
 
+    /// Lines as they are; those that name a rule, a chain or its deletion are counted.
+    pub(crate) fn lines(&mut self, text: &str) {
+        for line in text.lines() {
+            match line.starts_with([':', '-']) {
+                true => self.operation(format_args!("{line}")),
+                false => {
+                    self.text.push_str(line);
+                    self.text.push('\n');
+                }
+            }
+        }
+    }
+
     pub(crate) fn declare(&mut self, chain: &str) {
         self.operation(format_args!(":{chain} - [0:0]"));
     }

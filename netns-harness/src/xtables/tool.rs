@@ -61,14 +61,16 @@ pub(crate) fn output(name: &str, arguments: &[&str]) -> Result<String, HarnessEr
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
 
-/// Command lines, one process each.
+/// One command line of any program.
 ///
 /// # Errors
-/// The first that was refused; what came before it stays.
-pub(crate) fn commands(lines: &[Vec<String>]) -> Result<(), HarnessError> {
-    lines
-        .iter()
-        .try_for_each(|words| tools::run(program(&words[0]).args(&words[1..]), "").map(drop))
+/// It is missing, or refused.
+pub(crate) fn command(words: &[String]) -> Result<(), HarnessError> {
+    let mut command = match words[0].starts_with("iptables") {
+        true => program(&words[0]),
+        false => netns_sys::tools::command(&words[0]),
+    };
+    tools::run(command.args(&words[1..]), "").map(drop)
 }
 
 /// Tables as the kernel lists them, through `-save`.

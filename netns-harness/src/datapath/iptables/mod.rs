@@ -16,10 +16,9 @@ mod tests;
 
 use schema::Mode;
 
-use super::batch::foreign_payload;
 use super::{
-    Batch, Damage, Datapath, Engine, Inventory, KubeProxySync, NatCounters, Payload, RenderOptions,
-    Socket, Sockets, Transport, trial,
+    Batch, Damage, Datapath, Engine, Inventory, KubeProxySync, NatCounters, RenderOptions, Socket,
+    Sockets, Transport, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -119,21 +118,6 @@ pub fn portal_bytes(service: &Service) -> usize {
         + service.frontend.port.to_string().len()
 }
 
-/// Sends a batch: restore input to one process, command lines to one process each.
-///
-/// # Errors
-/// The first transaction or command that was refused; earlier ones stay applied.
-fn apply(tool: &str, batch: &Batch) -> Result<(), HarnessError> {
-    for transaction in &batch.transactions {
-        match &transaction.payload {
-            Payload::Restore(text) => tool::restore(tool, tool::ADD, text)?,
-            Payload::Commands(lines) => tool::commands(lines)?,
-            _ => return Err(foreign_payload("transaction of an iptables mode")),
-        }
-    }
-    Ok(())
-}
-
 fn meaning_of(tables: &Tables) -> Result<Relation, HarnessError> {
     trace::relation(tables).map_err(|text| HarnessError::Listing {
         what: "iptables rules",
@@ -182,17 +166,14 @@ impl Datapath for Iptables {
     /// kube-proxy's partial sync (≥ 1.28), or with `resync` its full sync. `exec` has no transactions to
     /// divide.
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
-        let transactions = match (options.transport, from) {
-            (Transport::Exec, None) => vec![exec::install(self.tool(), to, options)],
-            (Transport::Exec, Some(from)) => vec![exec::update(self.tool(), from, to, options)],
-            (_, None) => restore::install(to, options),
-            (_, Some(from)) => vec![restore::update(from, to, options)],
-        };
-        Batch { transactions }
-    }
-
-    fn apply(&self, batch: &Batch, _sockets: &mut Sockets) -> Result<(), HarnessError> {
-        apply(self.tool(), batch)
+        match (options.transport, from) {
+            (Transport::Exec, None) => Batch::of(Some(exec::install(self.tool(), to, options))),
+            (Transport::Exec, Some(from)) => {
+                Batch::of(Some(exec::update(self.tool(), from, to, options)))
+            }
+            (_, None) => restore::install(self.tool(), to, options),
+            (_, Some(from)) => Batch::of(Some(restore::update(self.tool(), from, to, options))),
+        }
     }
 
     fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {

@@ -20,10 +20,9 @@ const RESTORE: RenderOptions = RenderOptions {
 };
 
 fn lines(batch: &Batch) -> Vec<&[String]> {
-    let payloads = batch.transactions.iter().map(|t| &t.payload);
-    let lines = payloads.flat_map(|payload| match payload {
-        Payload::Commands(lines) => lines.as_slice(),
-        _ => panic!("command lines"),
+    let lines = batch.steps.iter().flat_map(|step| {
+        let Commands(lines) = step.as_a().unwrap();
+        lines
     });
     lines.map(Vec::as_slice).collect()
 }
