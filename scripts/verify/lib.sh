@@ -13,7 +13,7 @@ root=$(cd "$verify/../.." && pwd)
 target=$(realpath -m "${CARGO_TARGET_DIR:-$root/target}")
 export CARGO_TARGET_DIR=$target
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/bench-verify.XXXXXX")
-trap 'rm -rf "$scratch"' EXIT
+trap 'watch_no_more; rm -rf "$scratch"' EXIT
 claims=0
 broken=0
 
@@ -91,16 +91,27 @@ claims_of() {
 }
 
 # watch_others: begins to watch what else this machine does; others_percent says it: processor time of neither this
-# script's children that were waited for nor kernel threads, in percent of all CPUs since then.
+# script and what it started nor kernel threads, in percent of all CPUs since then. What is ours is what a control group
+# (cgroup v2) has used that the script moves itself into: a stay whose parent is gone is nobody's child.
 watch_others() {
-    times >"$scratch/times" # not in a subshell, which has no children of its own
+    local mount
+    mount=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)
+    [[ -n $mount ]] || give_up 'what others use is told from a control group, and no cgroup2 is mounted'
+    others_home=$mount$(sed -n 's/^0:://p' /proc/self/cgroup) others_group=$mount/bench-verify.$$
+    mkdir "$others_group" && echo $$ >"$others_group/cgroup.procs" || give_up "cannot move into $others_group"
     read -r others_used others_own others_since <<<"$(processor_ticks) $(own_ticks) $(date +%s%N)"
 }
 others_percent() {
-    times >"$scratch/times"
     awk -v used="$(($(processor_ticks) - others_used))" -v own="$(($(own_ticks) - others_own))" \
         -v ns="$(($(date +%s%N) - others_since))" -v cpus="$(nproc)" \
         'BEGIN { other = used - own; printf "%.2f", 100 * (other > 0 ? other : 0) / (ns / 1e7 * cpus) }'
+}
+# watch_no_more: leaves the group and removes it.
+watch_no_more() {
+    [[ -n ${others_group:-} ]] || return 0
+    echo $$ >"$others_home/cgroup.procs" || true
+    rmdir "$others_group" 2>/dev/null || true
+    others_group=
 }
 # User and system time of everybody but kernel threads, hundredths of a second. Interrupts are nobody's.
 processor_ticks() {
@@ -109,6 +120,4 @@ processor_ticks() {
     kernel=$(cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^.*) //' | awk '$2 == 2 {sum += $12 + $13} END {print sum + 0}')
     echo $((all - kernel))
 }
-own_ticks() {
-    sed -E 's/m/ /g; s/s//g' "$scratch/times" | awk '{sum += 60 * $1 + $2 + 60 * $3 + $4} END {printf "%d", 100 * sum}'
-}
+own_ticks() { awk '/^usage_usec/ {printf "%d", $2 / 10000}' "$others_group/cpu.stat"; }
