@@ -23,13 +23,13 @@ pub enum HarnessError {
         /// What it said, first lines.
         stderr: String,
     },
-    /// A netlink request that the kernel refused.
+    /// A netlink request that the kernel refused: rules, virtual servers or their addresses.
     #[error("{act}: {source}")]
-    Nftables {
+    Netlink {
         /// What was attempted.
         act: String,
-        /// The codec's error, with the errno.
-        source: nft_codec::NftError,
+        /// With the operation and the errno.
+        source: netlink::Error,
     },
     /// A command on sets that libipset or the kernel refused.
     #[error("{act}: {source}")]
@@ -38,14 +38,6 @@ pub enum HarnessError {
         act: String,
         /// The layer's error, with the command.
         source: ipset_sys::Error,
-    },
-    /// A request about virtual servers or their addresses that the kernel refused.
-    #[error("{act}: {source}")]
-    Ipvs {
-        /// What was attempted.
-        act: String,
-        /// The codec's error, with the operation and the errno.
-        source: ipvs_codec::IpvsError,
     },
     /// A link, address, route or neighbour request.
     #[error("{act}: {source}")]
@@ -77,10 +69,18 @@ impl HarnessError {
         }
     }
 
+    /// Wraps the kernel's refusal with what was attempted.
+    pub fn netlink(act: &str) -> impl Fn(netlink::Error) -> Self + Copy {
+        move |source| Self::Netlink {
+            act: act.to_owned(),
+            source,
+        }
+    }
+
     /// Whether a transaction did not fit into a socket's send buffer (EMSGSIZE), which only root of the
     /// initial user namespace may enlarge beyond `net.core.wmem_max`.
     #[must_use]
     pub fn is_too_big(&self) -> bool {
-        matches!(self, Self::Nftables { source, .. } if source.is_too_big())
+        matches!(self, Self::Netlink { source, .. } if source.is_too_big())
     }
 }

@@ -4,8 +4,8 @@
 use std::net::Ipv4Addr;
 
 use nft_codec::{
-    Act, BaseChain, ChainKind, Comparison, Connection, EncodedBatch, Hook, Name, Network, NftError,
-    Op, Policy, Rule, Statement, Verdict,
+    Act, BaseChain, ChainKind, Comparison, Connection, EncodedBatch, Hook, Name, Network, Op,
+    Policy, Rule, Statement, Verdict,
 };
 
 use crate::HarnessError;
@@ -17,13 +17,6 @@ const PREROUTING: &str = "prerouting";
 const PRIORITY: i32 = -110;
 /// TEST-NET-1 (RFC 5737): no address of a lab.
 const NOWHERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-
-fn failed(act: &str) -> impl Fn(NftError) -> HarnessError + '_ {
-    move |source| HarnessError::Nftables {
-        act: act.to_owned(),
-        source,
-    }
-}
 
 fn op(act: Act) -> Op {
     Op {
@@ -70,7 +63,7 @@ fn send(act: &str, ops: Vec<Op>) -> Result<(), HarnessError> {
     let batch = EncodedBatch::encode(ops).expect("short rules of statements that can be encoded");
     Connection::open()
         .and_then(|mut connection| connection.send(&batch))
-        .map_err(failed(act))
+        .map_err(HarnessError::netlink(act))
 }
 
 /// Plants so many rules at prerouting and as many at output, in the calling thread's network namespace.
@@ -89,7 +82,7 @@ pub fn remove() -> Result<u64, HarnessError> {
     let act = "read the counter behind the planted rules";
     let rules = Connection::open()
         .and_then(|mut connection| connection.chain_rules(TABLE, PREROUTING))
-        .map_err(failed(act))?;
+        .map_err(HarnessError::netlink(act))?;
     let crossed = rules.last().and_then(Rule::packets);
     send("remove the planted rules", vec![op(Act::DeleteTable)])?;
     crossed.ok_or_else(|| HarnessError::Listing {

@@ -8,8 +8,9 @@ mod kernel;
 use std::net::TcpStream;
 use std::process::Command;
 
-use ipvs_codec::{Connection, IpvsError};
+use ipvs_codec::Connection;
 use kernel::{isolated, population};
+use netlink::Error;
 use netns_harness::datapath::ipvs::Ipvs;
 use netns_harness::datapath::{Damage, Datapath, RenderOptions, Sockets, Transport};
 use netns_harness::lab::{Lab, Pinning};
@@ -23,7 +24,7 @@ const TRANSPORTS: [Transport; 3] = [Transport::Netlink, Transport::Ipvsadm, Tran
 fn with_ipvs(test: impl FnOnce() + Send) {
     isolated(|| match Connection::open() {
         Ok(_) => test(),
-        Err(missing @ IpvsError::Missing { .. }) => testing::skip_ipvs(missing),
+        Err(missing @ Error::Missing { .. }) => testing::skip_ipvs(missing),
         Err(other) => panic!("{other}"),
     });
 }

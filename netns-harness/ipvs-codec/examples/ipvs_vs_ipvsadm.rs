@@ -16,9 +16,10 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use ipvs_codec::{
-    Batch, Connection, Destination, Forward, LinkOp, Links, Op, Protocol, Scheduler, Server,
-    Service, ServiceId, script,
+    Connection, Destination, Forward, LinkOp, Links, Op, Protocol, Scheduler, Server, Service,
+    ServiceId, script,
 };
+use netlink::Batch;
 use netns_sys::netns::NetNs;
 use netns_sys::{clock, process};
 use rand_xoshiro::Xoshiro256PlusPlus;

@@ -2,93 +2,104 @@
 
 use std::net::Ipv4Addr;
 
-use crate::encode::{self as c, GENERIC_HEADER};
-use crate::error::IpvsError;
+use netlink::{Answer, Attributes, Error, generic, messages};
+
+use crate::encode as c;
 use crate::model::{
     Destination, Forward, ListedDestination, ListedService, Protocol, Scheduler, Server, Service,
     ServiceId,
 };
 use crate::ops::Op;
-use crate::wire::{self, Answer, Attributes, Torn};
 
 /// IPVS_STATS_ATTR_CONNS.
 const STATS_CONNS: u16 = 1;
 
-fn torn(listing: &'static str) -> impl Fn(Torn) -> IpvsError {
-    move |_| IpvsError::Torn { listing }
+/// What must be there, or the message is torn.
+fn there<T>(found: Option<T>, listing: &'static str) -> Result<T, Error> {
+    found.ok_or(Error::Torn { listing })
+}
+
+fn foreign(what: impl Into<String>) -> Error {
+    Error::Foreign { what: what.into() }
 }
 
 /// A virtual server, from the attributes of one message of a listing.
-pub(crate) fn service(attributes: Attributes<'_>) -> Result<ListedService, IpvsError> {
+pub(crate) fn service(attributes: Attributes<'_>) -> Result<ListedService, Error> {
     const WHAT: &str = "virtual servers";
-    let nest = attributes.nested(c::CMD_SERVICE).map_err(torn(WHAT))?;
-    let nest = nest.ok_or(IpvsError::Torn { listing: WHAT })?;
-    if nest.find(c::SVC_FWMARK).map_err(torn(WHAT))?.is_some() {
+    let nest = there(attributes.nested(c::CMD_SERVICE), WHAT)?;
+    if nest.find(c::SVC_FWMARK).is_some() {
         return Err(foreign("virtual server by firewall mark"));
     }
-    let id = service_id(nest)?;
-    let name = nest.text(c::SVC_SCHED_NAME).map_err(torn(WHAT))?;
-    let scheduler = Scheduler::from_name(name)
-        .ok_or_else(|| foreign(&format!("scheduler {name} of virtual server {id}")))?;
-    let flags = nest.exact::<8>(c::SVC_FLAGS).map_err(torn(WHAT))?;
-    let flags = u32::from_ne_bytes([flags[0], flags[1], flags[2], flags[3]]);
-    let timeout = nest.u32(c::SVC_TIMEOUT).map_err(torn(WHAT))?;
+    let (service, flags) = whole_service(nest)?;
     Ok(ListedService {
-        service: Service {
-            id,
-            scheduler,
-            persistence_s: (flags & c::FLAG_PERSISTENT != 0).then_some(timeout),
-        },
+        service,
         other_flags: flags & !(c::FLAG_PERSISTENT | c::FLAG_HASHED),
-        connections: connections(nest).map_err(torn(WHAT))?,
+        connections: there(connections(nest), WHAT)?,
     })
 }
 
 /// The 64-bit statistics (Linux 4.1), or the 32-bit ones before.
-fn connections(service: Attributes<'_>) -> Result<u64, Torn> {
-    if let Some(stats) = service.nested(c::SVC_STATS64)? {
-        return Ok(u64::from_ne_bytes(stats.exact(STATS_CONNS)?));
-    }
-    let stats = service.nested(c::SVC_STATS)?.ok_or(Torn)?;
-    stats.u32(STATS_CONNS).map(u64::from)
-}
-
-fn foreign(what: &str) -> IpvsError {
-    IpvsError::Foreign {
-        what: what.to_owned(),
+fn connections(service: Attributes<'_>) -> Option<u64> {
+    match service.nested(c::SVC_STATS64) {
+        Some(stats) => stats.exact(STATS_CONNS).map(u64::from_ne_bytes),
+        None => service
+            .nested(c::SVC_STATS)?
+            .u32(STATS_CONNS)
+            .map(u64::from),
     }
 }
 
-fn service_id(nest: Attributes<'_>) -> Result<ServiceId, IpvsError> {
-    let torn = torn("key of a virtual server");
-    let family = nest.u16(c::SVC_AF).map_err(&torn)?;
+/// A virtual server and its flags, as requests and listings hold them alike.
+fn whole_service(nest: Attributes<'_>) -> Result<(Service, u32), Error> {
+    const WHAT: &str = "virtual server";
+    let id = service_id(nest)?;
+    let name = there(nest.text(c::SVC_SCHED_NAME), WHAT)?;
+    let scheduler = Scheduler::from_name(name)
+        .ok_or_else(|| foreign(format!("scheduler {name} of virtual server {id}")))?;
+    // struct ip_vs_flags: flags, and which of them are meant.
+    let both = there(nest.exact::<8>(c::SVC_FLAGS), WHAT)?;
+    let flags = u32::from_ne_bytes([both[0], both[1], both[2], both[3]]);
+    let timeout = there(nest.u32(c::SVC_TIMEOUT), WHAT)?;
+    let service = Service {
+        id,
+        scheduler,
+        persistence_s: (flags & c::FLAG_PERSISTENT != 0).then_some(timeout),
+    };
+    Ok((service, flags))
+}
+
+fn service_id(nest: Attributes<'_>) -> Result<ServiceId, Error> {
+    const WHAT: &str = "key of a virtual server";
+    let family = there(nest.u16(c::SVC_AF), WHAT)?;
     if family != c::IPV4 {
-        return Err(foreign(&format!(
+        return Err(foreign(format!(
             "virtual server of address family {family}"
         )));
     }
-    let number = nest.u16(c::SVC_PROTOCOL).map_err(&torn)?;
+    let number = there(nest.u16(c::SVC_PROTOCOL), WHAT)?;
     Ok(ServiceId {
         protocol: Protocol::from_number(number)
-            .ok_or_else(|| foreign(&format!("virtual server of protocol {number}")))?,
-        address: address(nest, c::SVC_ADDR).map_err(&torn)?,
-        port: u16::from_be_bytes(nest.exact(c::SVC_PORT).map_err(&torn)?),
+            .ok_or_else(|| foreign(format!("virtual server of protocol {number}")))?,
+        address: there(address(nest, c::SVC_ADDR), WHAT)?,
+        port: there(port(nest, c::SVC_PORT), WHAT)?,
     })
 }
 
 /// The first four bytes of `union nf_inet_addr`.
-fn address(nest: Attributes<'_>, kind: u16) -> Result<Ipv4Addr, Torn> {
-    let value = nest.find(kind)?.ok_or(Torn)?;
-    Ok(Ipv4Addr::from(*value.first_chunk::<4>().ok_or(Torn)?))
+fn address(nest: Attributes<'_>, kind: u16) -> Option<Ipv4Addr> {
+    let value = nest.bytes(kind)?.first_chunk::<4>()?;
+    Some(Ipv4Addr::from(*value))
+}
+
+fn port(nest: Attributes<'_>, kind: u16) -> Option<u16> {
+    nest.exact(kind).map(u16::from_be_bytes)
 }
 
 /// A destination, from the attributes of one message of a listing.
-pub(crate) fn destination(attributes: Attributes<'_>) -> Result<ListedDestination, IpvsError> {
+pub(crate) fn destination(attributes: Attributes<'_>) -> Result<ListedDestination, Error> {
     const WHAT: &str = "destinations";
-    let torn = torn(WHAT);
-    let nest = attributes.nested(c::CMD_DEST).map_err(&torn)?;
-    let nest = nest.ok_or(IpvsError::Torn { listing: WHAT })?;
-    let number = |kind| nest.u32(kind).map_err(&torn);
+    let nest = there(attributes.nested(c::CMD_DEST), WHAT)?;
+    let number = |kind| there(nest.u32(kind), WHAT);
     Ok(ListedDestination {
         destination: whole_destination(nest)?,
         thresholds: (number(c::DEST_U_THRESH)?, number(c::DEST_L_THRESH)?),
@@ -97,28 +108,28 @@ pub(crate) fn destination(attributes: Attributes<'_>) -> Result<ListedDestinatio
     })
 }
 
-fn server(nest: Attributes<'_>) -> Result<Server, IpvsError> {
-    let torn = torn("key of a destination");
+fn server(nest: Attributes<'_>) -> Result<Server, Error> {
+    const WHAT: &str = "key of a destination";
     // Linux before 3.18 says no family: a destination has its server's.
-    if let Some(family) = nest.find(c::DEST_ADDR_FAMILY).map_err(&torn)?
+    if let Some(family) = nest.bytes(c::DEST_ADDR_FAMILY)
         && family != c::IPV4.to_ne_bytes()
     {
         return Err(foreign("destination of another address family"));
     }
     Ok(Server {
-        address: address(nest, c::DEST_ADDR).map_err(&torn)?,
-        port: u16::from_be_bytes(nest.exact(c::DEST_PORT).map_err(&torn)?),
+        address: there(address(nest, c::DEST_ADDR), WHAT)?,
+        port: there(port(nest, c::DEST_PORT), WHAT)?,
     })
 }
 
-fn whole_destination(nest: Attributes<'_>) -> Result<Destination, IpvsError> {
-    let torn = torn("destination");
-    let method = nest.u32(c::DEST_FWD_METHOD).map_err(&torn)?;
+fn whole_destination(nest: Attributes<'_>) -> Result<Destination, Error> {
+    const WHAT: &str = "destination";
+    let method = there(nest.u32(c::DEST_FWD_METHOD), WHAT)?;
     Ok(Destination {
         server: server(nest)?,
         forward: Forward::from_number(method)
-            .ok_or_else(|| foreign(&format!("forwarding method {method}")))?,
-        weight: nest.u32(c::DEST_WEIGHT).map_err(&torn)?,
+            .ok_or_else(|| foreign(format!("forwarding method {method}")))?,
+        weight: there(nest.u32(c::DEST_WEIGHT), WHAT)?,
     })
 }
 
@@ -126,12 +137,12 @@ fn whole_destination(nest: Attributes<'_>) -> Result<Destination, IpvsError> {
 ///
 /// # Errors
 /// A message that is torn, or asks something that is no [`Op`].
-pub fn requests(bytes: &[u8]) -> Result<Vec<(u32, Op)>, IpvsError> {
-    let torn = torn("request");
-    wire::messages(bytes)
+pub fn requests(bytes: &[u8]) -> Result<Vec<(u32, Op)>, Error> {
+    let torn = |_| Error::Torn { listing: "request" };
+    messages(bytes)
         .map(|message| {
-            let message = message.map_err(&torn)?;
-            match message.answer(GENERIC_HEADER).map_err(&torn)? {
+            let message = message.map_err(torn)?;
+            match message.answer(generic::HEADER).map_err(torn)? {
                 Answer::Object([command, ..], attributes) => {
                     Ok((message.sequence, operation(*command, attributes)?))
                 }
@@ -141,24 +152,12 @@ pub fn requests(bytes: &[u8]) -> Result<Vec<(u32, Op)>, IpvsError> {
         .collect()
 }
 
-fn operation(command: u8, attributes: Attributes<'_>) -> Result<Op, IpvsError> {
-    let torn = torn("request");
-    let service = attributes.nested(c::CMD_SERVICE).map_err(&torn)?;
-    let dest = attributes.nested(c::CMD_DEST).map_err(&torn)?;
-    let whole = |nest: Attributes<'_>| -> Result<Service, IpvsError> {
-        let name = nest.text(c::SVC_SCHED_NAME).map_err(&torn)?;
-        let flags = nest.exact::<8>(c::SVC_FLAGS).map_err(&torn)?;
-        let timeout = nest.u32(c::SVC_TIMEOUT).map_err(&torn)?;
-        let persistent = u32::from_ne_bytes([flags[0], flags[1], flags[2], flags[3]]);
-        Ok(Service {
-            id: service_id(nest)?,
-            scheduler: Scheduler::from_name(name).ok_or_else(|| foreign("scheduler"))?,
-            persistence_s: (persistent & c::FLAG_PERSISTENT != 0).then_some(timeout),
-        })
-    };
+fn operation(command: u8, attributes: Attributes<'_>) -> Result<Op, Error> {
+    let service = attributes.nested(c::CMD_SERVICE);
+    let dest = attributes.nested(c::CMD_DEST);
     Ok(match (command, service, dest) {
-        (c::NEW_SERVICE, Some(service), None) => Op::AddService(whole(service)?),
-        (c::SET_SERVICE, Some(service), None) => Op::SetService(whole(service)?),
+        (c::NEW_SERVICE, Some(service), None) => Op::AddService(whole_service(service)?.0),
+        (c::SET_SERVICE, Some(service), None) => Op::SetService(whole_service(service)?.0),
         (c::DEL_SERVICE, Some(service), None) => Op::DeleteService(service_id(service)?),
         (c::NEW_DEST, Some(service), Some(dest)) => {
             Op::AddDestination(service_id(service)?, whole_destination(dest)?)
@@ -170,15 +169,15 @@ fn operation(command: u8, attributes: Attributes<'_>) -> Result<Op, IpvsError> {
             Op::DeleteDestination(service_id(service)?, server(dest)?)
         }
         (c::FLUSH, None, None) => Op::Flush,
-        _ => return Err(foreign(&format!("request number {command}"))),
+        _ => return Err(foreign(format!("request number {command}"))),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::Batch;
     use crate::ops::Op;
+    use netlink::Batch;
 
     const ID: ServiceId = ServiceId {
         protocol: Protocol::Tcp,

@@ -4,13 +4,11 @@
 
 use std::net::Ipv4Addr;
 
-use crate::batch::Operation;
+use netlink::{Operation, attribute, flags, nest, text, write};
+
 use crate::model::{Destination, Server, Service, ServiceId};
 use crate::ops::Op;
-use crate::wire::{self, NLM_F_ACK, NLM_F_DUMP};
 
-/// Of generic netlink's own header.
-pub(crate) const GENERIC_HEADER: usize = 4;
 const VERSION: u8 = 1;
 
 pub(crate) const NEW_SERVICE: u8 = 1;
@@ -66,7 +64,7 @@ impl Operation for Op {
             Self::DeleteDestination(..) => DEL_DEST,
             Self::Flush => FLUSH,
         };
-        request(out, command, NLM_F_ACK, sequence, |out| match self {
+        request(out, command, flags::ACK, sequence, |out| match self {
             Self::AddService(service) | Self::SetService(service) => whole_service(out, service),
             Self::DeleteService(id) => key(out, *id),
             Self::AddDestination(id, destination) | Self::SetDestination(id, destination) => {
@@ -75,7 +73,7 @@ impl Operation for Op {
             }
             Self::DeleteDestination(id, server) => {
                 key(out, *id);
-                wire::nest(out, CMD_DEST, |out| server_key(out, *server));
+                nest(out, CMD_DEST, |out| server_key(out, *server));
             }
             Self::Flush => {}
         });
@@ -91,13 +89,13 @@ fn request(
     attributes: impl FnOnce(&mut Vec<u8>),
 ) {
     let header = [command, VERSION, 0, 0];
-    wire::message(out, 0, flags, sequence, &header, attributes);
+    write(out, 0, flags, sequence, &header, attributes);
 }
 
 /// A request for every virtual server.
 pub(crate) fn dump_services(sequence: u32) -> Vec<u8> {
     let mut out = Vec::new();
-    request(&mut out, GET_SERVICE, NLM_F_DUMP, sequence, |_| {});
+    request(&mut out, GET_SERVICE, flags::DUMP, sequence, |_| {});
     out
 }
 
@@ -111,63 +109,48 @@ pub(crate) fn get_service(id: ServiceId, sequence: u32) -> Vec<u8> {
 /// A request for the destinations of a virtual server.
 pub(crate) fn dump_destinations(id: ServiceId, sequence: u32) -> Vec<u8> {
     let mut out = Vec::new();
-    request(&mut out, GET_DEST, NLM_F_DUMP, sequence, |out| key(out, id));
-    out
-}
-
-/// A request to generic netlink's controller for a family's number (`CTRL_CMD_GETFAMILY`,
-/// `include/uapi/linux/genetlink.h`).
-pub(crate) fn get_family(name: &str, sequence: u32) -> Vec<u8> {
-    const CONTROLLER: u16 = 0x10;
-    const GET_FAMILY: u8 = 3;
-    let mut out = Vec::new();
-    let header = [GET_FAMILY, 1, 0, 0];
-    wire::message(&mut out, CONTROLLER, 0, sequence, &header, |out| {
-        wire::text(out, FAMILY_NAME, name);
+    request(&mut out, GET_DEST, flags::DUMP, sequence, |out| {
+        key(out, id)
     });
     out
 }
 
-/// CTRL_ATTR_FAMILY_ID and CTRL_ATTR_FAMILY_NAME.
-pub(crate) const FAMILY_ID: u16 = 1;
-const FAMILY_NAME: u16 = 2;
-
 fn key(out: &mut Vec<u8>, id: ServiceId) {
-    wire::nest(out, CMD_SERVICE, |out| key_attributes(out, id));
+    nest(out, CMD_SERVICE, |out| key_attributes(out, id));
 }
 
 fn key_attributes(out: &mut Vec<u8>, id: ServiceId) {
-    wire::attribute(out, SVC_AF, &IPV4.to_ne_bytes());
-    wire::attribute(out, SVC_PROTOCOL, &id.protocol.number().to_ne_bytes());
-    wire::attribute(out, SVC_ADDR, &any_address(id.address));
-    wire::attribute(out, SVC_PORT, &id.port.to_be_bytes());
+    attribute(out, SVC_AF, &IPV4.to_ne_bytes());
+    attribute(out, SVC_PROTOCOL, &id.protocol.number().to_ne_bytes());
+    attribute(out, SVC_ADDR, &any_address(id.address));
+    attribute(out, SVC_PORT, &id.port.to_be_bytes());
 }
 
 fn whole_service(out: &mut Vec<u8>, service: &Service) {
-    wire::nest(out, CMD_SERVICE, |out| {
+    nest(out, CMD_SERVICE, |out| {
         key_attributes(out, service.id);
-        wire::text(out, SVC_SCHED_NAME, service.scheduler.name());
+        text(out, SVC_SCHED_NAME, service.scheduler.name());
         let flags = match service.persistence_s {
             Some(_) => FLAG_PERSISTENT,
             None => 0,
         };
         // struct ip_vs_flags: flags, and which of them are meant.
         let flags = [flags.to_ne_bytes(), u32::MAX.to_ne_bytes()].concat();
-        wire::attribute(out, SVC_FLAGS, &flags);
+        attribute(out, SVC_FLAGS, &flags);
         let timeout = service.persistence_s.unwrap_or(0);
-        wire::attribute(out, SVC_TIMEOUT, &timeout.to_ne_bytes());
-        wire::attribute(out, SVC_NETMASK, &u32::MAX.to_ne_bytes());
+        attribute(out, SVC_TIMEOUT, &timeout.to_ne_bytes());
+        attribute(out, SVC_NETMASK, &u32::MAX.to_ne_bytes());
     });
 }
 
 fn server_key(out: &mut Vec<u8>, server: Server) {
-    wire::attribute(out, DEST_ADDR, &any_address(server.address));
-    wire::attribute(out, DEST_PORT, &server.port.to_be_bytes());
-    wire::attribute(out, DEST_ADDR_FAMILY, &IPV4.to_ne_bytes());
+    attribute(out, DEST_ADDR, &any_address(server.address));
+    attribute(out, DEST_PORT, &server.port.to_be_bytes());
+    attribute(out, DEST_ADDR_FAMILY, &IPV4.to_ne_bytes());
 }
 
 fn whole_destination(out: &mut Vec<u8>, destination: &Destination) {
-    wire::nest(out, CMD_DEST, |out| {
+    nest(out, CMD_DEST, |out| {
         server_key(out, destination.server);
         for (kind, number) in [
             (DEST_FWD_METHOD, destination.forward.number()),
@@ -175,7 +158,7 @@ fn whole_destination(out: &mut Vec<u8>, destination: &Destination) {
             (DEST_U_THRESH, 0),
             (DEST_L_THRESH, 0),
         ] {
-            wire::attribute(out, kind, &number.to_ne_bytes());
+            attribute(out, kind, &number.to_ne_bytes());
         }
     });
 }

@@ -25,23 +25,17 @@
 //! assert_eq!(batch.messages(), 2);
 //! ```
 
-mod batch;
 mod connection;
 mod decode;
 mod encode;
-mod error;
 mod fake;
 mod links;
 mod model;
 mod ops;
 mod script;
-mod socket;
-mod wire;
 
-pub use batch::{Batch, Operation};
 pub use connection::Connection;
 pub use decode::requests;
-pub use error::IpvsError;
 pub use fake::Fake;
 pub use links::{DeviceName, LinkOp, Links};
 pub use model::{

@@ -6,13 +6,11 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use netlink::{
+    Attributes, Batch, Error, HEADER, Operation, Socket, attribute, flags, nest, text, write,
+};
 use nix::errno::Errno;
 use nix::sys::socket::SockProtocol;
-
-use crate::batch::{Batch, Operation};
-use crate::error::IpvsError;
-use crate::socket::Socket;
-use crate::wire::{self, HEADER, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
@@ -65,42 +63,35 @@ impl fmt::Display for LinkOp {
 
 impl Operation for LinkOp {
     fn encode(&self, sequence: u32, out: &mut Vec<u8>) {
-        let mut address = |kind, flags, address: Ipv4Addr| {
+        let mut address = |kind, more, address: Ipv4Addr| {
             let header = [libc::AF_INET as u8, 32, 0, 0, 0, 0, 0, 0];
-            wire::message(out, kind, NLM_F_ACK | flags, sequence, &header, |out| {
-                wire::attribute(out, IFA_LOCAL, &address.octets());
-                wire::attribute(out, IFA_ADDRESS, &address.octets());
+            write(out, kind, flags::ACK | more, sequence, &header, |out| {
+                attribute(out, IFA_LOCAL, &address.octets());
+                attribute(out, IFA_ADDRESS, &address.octets());
             });
         };
-        let create = NLM_F_CREATE | NLM_F_EXCL;
+        let create = flags::CREATE | flags::EXCLUSIVE;
         match self {
             Self::AddAddress(_, new) => address(RTM_NEWADDR, create, *new),
             Self::DeleteAddress(_, old) => address(RTM_DELADDR, 0, *old),
             Self::AddDummy(name) => {
-                let flags = NLM_F_ACK | create;
-                wire::message(
-                    out,
-                    RTM_NEWLINK,
-                    flags,
-                    sequence,
-                    &[0; LINK_HEADER],
-                    |out| {
-                        wire::text(out, IFLA_IFNAME, name);
-                        wire::nest(out, IFLA_LINKINFO, |out| {
-                            wire::text(out, IFLA_INFO_KIND, "dummy");
-                        });
-                    },
-                );
+                let made = flags::ACK | create;
+                write(out, RTM_NEWLINK, made, sequence, &[0; LINK_HEADER], |out| {
+                    text(out, IFLA_IFNAME, name);
+                    nest(out, IFLA_LINKINFO, |out| {
+                        text(out, IFLA_INFO_KIND, "dummy");
+                    });
+                });
             }
             Self::DeleteDevice(name) => {
-                wire::message(
+                write(
                     out,
                     RTM_DELLINK,
-                    NLM_F_ACK,
+                    flags::ACK,
                     sequence,
                     &[0; LINK_HEADER],
                     |out| {
-                        wire::text(out, IFLA_IFNAME, name);
+                        text(out, IFLA_IFNAME, name);
                     },
                 );
             }
@@ -129,7 +120,7 @@ impl Links {
     ///
     /// # Errors
     /// Out of file descriptors.
-    pub fn open() -> Result<Self, IpvsError> {
+    pub fn open() -> Result<Self, Error> {
         // Devices and addresses have headers of different sizes; answers are read with the device's.
         Ok(Self {
             socket: Socket::open(SockProtocol::NetlinkRoute, 0)?,
@@ -143,10 +134,10 @@ impl Links {
     /// # Errors
     /// No such device; or the first refused operation: others of the same system call were carried out,
     /// later ones were not sent.
-    pub fn send(&mut self, batch: &Batch<LinkOp>) -> Result<(), IpvsError> {
+    pub fn send(&mut self, batch: &Batch<LinkOp>) -> Result<(), Error> {
         let device = match batch.ops().iter().find_map(LinkOp::device) {
             None => 0,
-            Some(name) => self.device(name)?.ok_or_else(|| IpvsError::System {
+            Some(name) => self.device(name)?.ok_or_else(|| Error::System {
                 act: format!("look up device {name}"),
                 errno: Errno::ENODEV,
             })?,
@@ -164,31 +155,34 @@ impl Links {
     ///
     /// # Errors
     /// The kernel refused to say.
-    pub fn device(&mut self, name: DeviceName) -> Result<Option<u32>, IpvsError> {
+    pub fn device(&mut self, name: DeviceName) -> Result<Option<u32>, Error> {
+        const WHAT: &str = "a device";
         let mut index = None;
         let request = |sequence| {
             let mut out = Vec::new();
-            wire::message(
+            write(
                 &mut out,
                 RTM_GETLINK,
                 0,
                 sequence,
                 &[0; LINK_HEADER],
                 |out| {
-                    wire::text(out, IFLA_IFNAME, name);
+                    text(out, IFLA_IFNAME, name);
                 },
             );
             out
         };
-        self.socket
-            .ask("a device", request, &[Errno::ENODEV], |_, all| {
-                // struct ifinfomsg: family, type, then the number.
-                let number = all.0.get(4..8).and_then(|n| n.first_chunk::<4>());
-                let number = number.ok_or(IpvsError::Torn { listing: "device" })?;
-                index = Some(u32::from_ne_bytes(*number));
-                Ok(())
-            })?;
-        Ok(index)
+        let asked = self.socket.ask(WHAT, request, |_, all| {
+            // struct ifinfomsg: family, type, then the number.
+            let number = all.0.get(4..8).and_then(|n| n.first_chunk::<4>());
+            let number = number.ok_or(Error::Torn { listing: WHAT })?;
+            index = Some(u32::from_ne_bytes(*number));
+            Ok(())
+        });
+        match asked {
+            Err(error) if error.errno() == Some(Errno::ENODEV) => Ok(None),
+            asked => asked.map(|()| index),
+        }
     }
 
     /// IPv4 addresses of a device, in the kernel's order, each with its prefix length; none when there is no
@@ -196,7 +190,7 @@ impl Links {
     ///
     /// # Errors
     /// The listing failed.
-    pub fn addresses(&mut self, name: DeviceName) -> Result<Vec<(Ipv4Addr, u8)>, IpvsError> {
+    pub fn addresses(&mut self, name: DeviceName) -> Result<Vec<(Ipv4Addr, u8)>, Error> {
         let Some(device) = self.device(name)? else {
             return Ok(Vec::new());
         };
@@ -204,26 +198,28 @@ impl Links {
         header[0] = libc::AF_INET as u8;
         let request = |sequence| {
             let mut out = Vec::new();
-            wire::message(&mut out, RTM_GETADDR, NLM_F_DUMP, sequence, &header, |_| {});
+            write(
+                &mut out,
+                RTM_GETADDR,
+                flags::DUMP,
+                sequence,
+                &header,
+                |_| {},
+            );
             out
         };
-        self.socket
-            .dump("addresses", request, Vec::new, |found, _, all| {
-                let torn = || IpvsError::Torn {
-                    listing: "addresses",
-                };
-                let (header, attributes) = all
-                    .0
-                    .split_first_chunk::<ADDRESS_HEADER>()
-                    .ok_or_else(torn)?;
-                let [_, prefix, _, _, number @ ..] = *header;
-                if u32::from_ne_bytes(number) == device {
-                    let local = wire::Attributes(attributes).exact(IFA_LOCAL);
-                    let local: [u8; 4] = local.map_err(|_| torn())?;
-                    found.push((Ipv4Addr::from(local), prefix));
-                }
-                Ok(())
-            })
+        const WHAT: &str = "addresses";
+        self.socket.list(WHAT, request, |_, all| {
+            let torn = || Error::Torn { listing: WHAT };
+            let (header, attributes) =
+                (all.0.split_first_chunk::<ADDRESS_HEADER>()).ok_or_else(torn)?;
+            let [_, prefix, _, _, number @ ..] = *header;
+            if u32::from_ne_bytes(number) != device {
+                return Ok(None);
+            }
+            let local: [u8; 4] = Attributes(attributes).exact(IFA_LOCAL).ok_or_else(torn)?;
+            Ok(Some((Ipv4Addr::from(local), prefix)))
+        })
     }
 }
 

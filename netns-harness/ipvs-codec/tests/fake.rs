@@ -5,9 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipvs_codec::{
-    Batch, Destination, Fake, Forward, Op, Protocol, Scheduler, Server, Service, ServiceId,
-    parse_script, requests, script,
+    Destination, Fake, Forward, Op, Protocol, Scheduler, Server, Service, ServiceId, parse_script,
+    requests, script,
 };
+use netlink::Batch;
 use nix::errno::Errno;
 use proptest::prelude::*;
 

@@ -7,16 +7,17 @@
 use std::net::Ipv4Addr;
 
 use ipvs_codec::{
-    Batch, Connection, Destination, Forward, IpvsError, LinkOp, Links, Op, Protocol, Scheduler,
-    Server, Service, ServiceId,
+    Connection, Destination, Forward, LinkOp, Links, Op, Protocol, Scheduler, Server, Service,
+    ServiceId,
 };
+use netlink::{Batch, Error};
 use nix::errno::Errno;
 use testing::{in_namespace, skip_ipvs};
 
 const DEVICE: &str = "trial0";
 
 /// With a dummy device that has an address: destinations are routable then.
-fn with_device(links: &mut Links) -> Result<(), IpvsError> {
+fn with_device(links: &mut Links) -> Result<(), Error> {
     links.send(&Batch::encode(vec![LinkOp::AddDummy(DEVICE)]))?;
     let address = LinkOp::AddAddress(DEVICE, Ipv4Addr::new(10, 96, 0, 1));
     links.send(&Batch::encode(vec![address]))
@@ -51,8 +52,8 @@ fn thousands_of_addresses_are_added_in_few_sends_listed_and_removed_and_each_ref
         assert_eq!(listed, wanted);
 
         let twice = links.send(&Batch::encode(vec![op(3_000), op(7), op(8), op(3_001)]));
-        let Err(IpvsError::Refused {
-            index,
+        let Err(Error::Refused {
+            sequence,
             errno,
             further,
             ..
@@ -60,7 +61,7 @@ fn thousands_of_addresses_are_added_in_few_sends_listed_and_removed_and_each_ref
         else {
             panic!("{twice:?}")
         };
-        assert_eq!((index, errno, further), (1, Errno::EEXIST, 1));
+        assert_eq!((sequence, errno, further), (2, Errno::EEXIST, 1));
         // The rest of the send was carried out.
         assert_eq!(links.addresses("lo").unwrap().len(), 3_002);
 
@@ -78,7 +79,7 @@ fn servers_are_made_listed_changed_and_refused_as_the_fake_says() {
     in_namespace(|| {
         let mut connection = match Connection::open() {
             Ok(connection) => connection,
-            Err(missing @ IpvsError::Missing { .. }) => return skip_ipvs(missing),
+            Err(missing @ Error::Missing { .. }) => return skip_ipvs(missing),
             Err(other) => panic!("{other}"),
         };
         with_device(&mut Links::open().unwrap()).unwrap();
@@ -130,8 +131,8 @@ fn servers_are_made_listed_changed_and_refused_as_the_fake_says() {
         ];
         let said = fake.carry_out_all(&more).unwrap_err();
         let refused = connection.send(&Batch::encode(more.to_vec())).unwrap_err();
-        let IpvsError::Refused {
-            index,
+        let Error::Refused {
+            sequence,
             errno,
             further,
             ..
@@ -139,7 +140,7 @@ fn servers_are_made_listed_changed_and_refused_as_the_fake_says() {
         else {
             panic!("{refused}")
         };
-        assert_eq!(((index, errno), further), (said, 2));
+        assert_eq!(((sequence as usize - 1, errno), further), (said, 2));
         let mut listed = ipvs_codec::Fake::default();
         for server in connection.services().unwrap() {
             let all = connection.destinations(server.service.id).unwrap();

@@ -7,12 +7,12 @@
 
 use std::ops::Range;
 
-use crate::connection::Connection;
+use netlink::{Answer, Error, add_flags, attribute, flags, nest, text};
+
+use crate::connection::{Connection, HEADER};
 use crate::decode::{self, Choice};
-use crate::dump::{Failure, GET_SET_ELEMENTS, IPV4};
-use crate::error::NftError;
+use crate::dump::{self, Failure, GET_SET_ELEMENTS, IPV4};
 use crate::ops::Verdict;
-use crate::wire::{self, Answer};
 
 /// Elements asked in one system call: their answers, about 800 bytes each with their overhead, fit
 /// into the receive buffer of a process without privileges (212,992 bytes) and far more into ours.
@@ -78,27 +78,25 @@ impl Connection {
         let mut requests = Vec::with_capacity(window.len() * 160);
         let (mut first, mut last, mut last_start) = (None, 0, 0);
         for choice in &choices[window.clone()] {
-            last = self.next_sequence();
+            last = self.socket.next_sequence();
             first.get_or_insert(last);
             last_start = requests.len();
-            let texts = [(1, table), (2, choice.set.as_str())];
-            let keys = (0..choice.modulus as usize).map(|number| (number as u32).to_ne_bytes());
-            wire::element_request(&mut requests, GET_SET_ELEMENTS, IPV4, last, &texts, keys);
+            element_request(&mut requests, last, table, choice);
         }
-        wire::set_flag(&mut requests[last_start..], wire::NLM_F_ACK);
-        self.transmit(&requests, "request")?;
+        add_flags(&mut requests[last_start..], flags::ACK);
+        self.socket.transmit(&requests, LISTING)?;
         let index = |sequence: u32| {
             Some(window.start + sequence.checked_sub(first?)? as usize)
                 .filter(|index| window.contains(index))
         };
-        let torn = |_| NftError::Torn { listing: LISTING };
-        self.answers(LISTING, |message| {
+        let torn = |_| Error::Torn { listing: LISTING };
+        self.socket.answers(LISTING, |message| {
             let Some(index) = index(message.sequence) else {
                 return Ok(None);
             };
             let mut ended = false;
-            match message.answer().map_err(torn)? {
-                Answer::Object { attributes, .. } => {
+            match message.answer(HEADER).map_err(torn)? {
+                Answer::Object(_, attributes) => {
                     for element in attributes.nested(3).into_iter().flatten().flatten() {
                         match (&mut found[index], decode::entry(element.nested())) {
                             (Some(entries), Some(entry)) => entries.push(entry),
@@ -107,8 +105,8 @@ impl Connection {
                     }
                 }
                 Answer::Done(_) => {}
-                Answer::Error(0) => ended = true,
-                Answer::Error(_) => {
+                Answer::Verdict(0) => ended = true,
+                Answer::Verdict(_) => {
                     dumped.push(index);
                     ended = true;
                 }
@@ -130,4 +128,20 @@ impl Connection {
         })?;
         Ok(entries)
     }
+}
+
+/// Appends a request for the elements of a map that can be drawn, by their keys.
+fn element_request(out: &mut Vec<u8>, sequence: u32, table: &str, choice: &Choice) {
+    dump::write_request(out, GET_SET_ELEMENTS, IPV4, 0, sequence, |out| {
+        text(out, 1, table);
+        text(out, 2, &choice.set);
+        nest(out, 3, |out| {
+            for number in 0..choice.modulus {
+                // Element, key, value.
+                nest(out, 1, |out| {
+                    nest(out, 1, |out| attribute(out, 1, &number.to_ne_bytes()));
+                });
+            }
+        });
+    });
 }

@@ -1,34 +1,19 @@
 //! A netlink socket to nf_tables in the network namespace of the thread that opened it.
 
-use std::os::fd::{AsRawFd, OwnedFd};
-
+use netlink::{Answer, Error, Socket, messages};
 use nix::errno::Errno;
-use nix::sys::socket::{
-    self, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, sockopt,
-};
-use nix::sys::time::TimeVal;
+use nix::sys::socket::{MsgFlags, SockProtocol};
 
 use crate::encode::EncodedBatch;
-use crate::error::NftError;
-use crate::wire::{self, Answer};
 
-/// A commit of many thousand services can take a minute, but it ends before `sendmsg` returns; an
-/// answer is due at once.
-const ANSWER_SECONDS: u64 = 10;
-/// Room for some ten thousand errors of one transaction: each is a small message that is charged as
-/// one of about 800 bytes.
-const RECEIVE_BUFFER: usize = 8 << 20;
-/// Larger than any datagram of a dump (af_netlink.c: 32 KiB).
-const DATAGRAM: usize = 128 << 10;
+/// Bytes of `struct nfgenmsg`, which begins every netfilter message: family, version, resource.
+pub(crate) const HEADER: usize = 4;
 
 /// A socket to nf_tables. Open it before the part that is timed; it stays in the network namespace in
 /// which it was opened, wherever its thread goes.
 #[derive(Debug)]
 pub struct Connection {
-    socket: OwnedFd,
-    send_buffer: usize,
-    buffer: Vec<u8>,
-    pub(crate) sequence: u32,
+    pub(crate) socket: Socket,
 }
 
 impl Connection {
@@ -36,61 +21,23 @@ impl Connection {
     ///
     /// # Errors
     /// No such protocol in this kernel, or out of file descriptors.
-    pub fn open() -> Result<Self, NftError> {
-        let failed = |errno| NftError::System {
-            act: "open a netlink socket to nf_tables".to_owned(),
-            errno,
-        };
-        let socket = socket::socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkNetFilter,
-        )
-        .map_err(failed)?;
-        socket::bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0)).map_err(failed)?;
-        socket::setsockopt(
-            &socket,
-            sockopt::ReceiveTimeout,
-            &TimeVal::new(ANSWER_SECONDS as i64, 0),
-        )
-        .map_err(failed)?;
-        if socket::setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
-            // Not privileged: as much as net.core.rmem_max allows.
-            socket::setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER).map_err(failed)?;
-        }
-        quote_headers_only(&socket).map_err(failed)?;
-        Ok(Self {
-            socket,
-            send_buffer: 0,
-            // Written to: its pages are then there before anything is timed.
-            buffer: vec![u8::MAX; DATAGRAM],
-            sequence: 0,
-        })
+    pub fn open() -> Result<Self, Error> {
+        let socket = Socket::open(SockProtocol::NetlinkNetFilter, HEADER)?;
+        Ok(Self { socket })
     }
 
-    /// Bytes of the largest transaction that this process may send, whose send buffer must hold it as one
-    /// message and 32 bytes more (`netlink_sendmsg` in net/netlink/af_netlink.c); `None` where
-    /// SO_SNDBUFFORCE is allowed, which sets no limit of its own. Otherwise twice `net.core.wmem_max`
-    /// (`sk_setsockopt` in net/core/sock.c), read back from a socket.
+    /// Bytes of the largest transaction that this process may send; `None`: any
+    /// ([`Socket::largest_send`]).
     ///
     /// # Errors
     /// A socket's options cannot be set or read.
-    pub fn largest_batch() -> Result<Option<usize>, NftError> {
-        const OVERHEAD: usize = 32;
-        let failed = |errno| NftError::System {
-            act: "find the largest send buffer".to_owned(),
-            errno,
-        };
-        // A socket of its own: the size of this one would stay.
-        let tried = Self::open()?.socket;
-        let most = (i32::MAX / 2) as usize;
-        if socket::setsockopt(&tried, sockopt::SndBufForce, &most).is_ok() {
-            return Ok(None);
-        }
-        socket::setsockopt(&tried, sockopt::SndBuf, &most).map_err(failed)?;
-        let buffer = socket::getsockopt(&tried, sockopt::SndBuf).map_err(failed)?;
-        Ok(Some(buffer.saturating_sub(OVERHEAD)))
+    pub fn largest_batch() -> Result<Option<usize>, Error> {
+        Socket::largest_send(SockProtocol::NetlinkNetFilter)
+    }
+
+    /// Makes the send buffer large enough for a transaction of so many bytes, which [`Self::send`] else does.
+    pub fn make_room(&mut self, len: usize) {
+        self.socket.make_room(len);
     }
 
     /// Sends a transaction with one system call and waits for the kernel's answer, which is there when
@@ -98,18 +45,18 @@ impl Connection {
     ///
     /// # Errors
     /// The first operation that was refused, with its script line; EMSGSIZE when the transaction
-    /// exceeds the send buffer that this process may have ([`NftError::is_too_big`]).
-    pub fn send(&mut self, batch: &EncodedBatch) -> Result<(), NftError> {
+    /// exceeds the send buffer that this process may have ([`Error::is_too_big`]).
+    pub fn send(&mut self, batch: &EncodedBatch) -> Result<(), Error> {
         if batch.messages() == 0 {
             return Ok(());
         }
-        self.make_room(batch.bytes().len());
-        self.transmit(batch.bytes(), "transaction")?;
+        self.socket.make_room(batch.bytes().len());
+        self.socket.transmit(batch.bytes(), "a transaction")?;
         self.verdict(batch)
     }
 
     /// Reads answers until the acknowledged message and everything queued behind it was read.
-    fn verdict(&mut self, batch: &EncodedBatch) -> Result<(), NftError> {
+    fn verdict(&mut self, batch: &EncodedBatch) -> Result<(), Error> {
         let mut first: Option<(u32, Errno)> = None;
         let mut further = 0;
         let mut lost = false;
@@ -121,32 +68,23 @@ impl Connection {
             } else {
                 MsgFlags::empty()
             };
-            let datagram = match self.receive(flags) {
+            let datagram = match self.socket.receive(flags) {
                 Ok(datagram) => datagram,
                 Err(Errno::EAGAIN) if answered => break,
-                Err(Errno::EAGAIN) => {
-                    return Err(NftError::Silent {
-                        seconds: ANSWER_SECONDS,
-                    });
-                }
+                Err(Errno::EAGAIN) => return Err(Socket::silent()),
                 Err(Errno::ENOBUFS) => {
                     lost = true;
                     answered = true; // what is queued still comes, the rest never will
                     continue;
                 }
-                Err(errno) => {
-                    return Err(NftError::System {
-                        act: "receive an answer from nf_tables".to_owned(),
-                        errno,
-                    });
-                }
+                Err(errno) => return Err(unheard(errno)),
             };
-            for message in wire::messages(datagram) {
-                let torn = |_| NftError::Torn {
+            for message in messages(datagram) {
+                let torn = |_| Error::Torn {
                     listing: "answer to a transaction",
                 };
                 let message = message.map_err(torn)?;
-                let Answer::Error(number) = message.answer().map_err(torn)? else {
+                let Answer::Verdict(number) = message.answer(0).map_err(torn)? else {
                     continue;
                 };
                 // An error of the batch's begin (EPERM, ENOMEM, a failed commit) is the only answer.
@@ -160,66 +98,23 @@ impl Connection {
             }
         }
         match first {
-            Some((sequence, errno)) => Err(NftError::Refused {
+            Some((sequence, errno)) => Err(Error::Refused {
                 operation: describe(batch, sequence),
                 sequence,
                 errno,
                 further,
             }),
-            None if lost => Err(NftError::System {
-                act: "receive an answer from nf_tables".to_owned(),
-                errno: Errno::ENOBUFS,
-            }),
+            None if lost => Err(unheard(Errno::ENOBUFS)),
             None => Ok(()),
         }
     }
+}
 
-    /// Makes the send buffer large enough for a transaction of so many bytes, which [`Self::send`] else does.
-    pub fn make_room(&mut self, len: usize) {
-        if len <= self.send_buffer {
-            return;
-        }
-        // The kernel doubles what it is given, and a message needs its length and 32 bytes more.
-        let forced = socket::setsockopt(&self.socket, sockopt::SndBufForce, &len);
-        if forced.is_err() {
-            // Not privileged: as much as net.core.wmem_max allows; the send says if it is too little.
-            let _ = socket::setsockopt(&self.socket, sockopt::SndBuf, &len);
-        }
-        self.send_buffer = len;
+fn unheard(errno: Errno) -> Error {
+    Error::System {
+        act: "receive an answer from nf_tables".to_owned(),
+        errno,
     }
-
-    /// Sends a request and forgets it.
-    pub(crate) fn transmit(&mut self, bytes: &[u8], what: &str) -> Result<(), NftError> {
-        let to_kernel = NetlinkAddr::new(0, 0);
-        loop {
-            match socket::sendto(
-                self.socket.as_raw_fd(),
-                bytes,
-                &to_kernel,
-                MsgFlags::empty(),
-            ) {
-                Ok(_) => return Ok(()),
-                Err(Errno::EINTR) => {}
-                Err(errno) => {
-                    let act = format!("send a {what} of {} bytes to nf_tables", bytes.len());
-                    return Err(NftError::System { act, errno });
-                }
-            }
-        }
-    }
-
-    /// One datagram; EAGAIN when none comes within the bound.
-    pub(crate) fn receive(&mut self, flags: MsgFlags) -> Result<&[u8], Errno> {
-        loop {
-            match socket::recv(self.socket.as_raw_fd(), &mut self.buffer, flags) {
-                Ok(len) => return Ok(&self.buffer[..len]),
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-    }
-
-    pub(crate) const ANSWER_SECONDS: u64 = ANSWER_SECONDS;
 }
 
 fn describe(batch: &EncodedBatch, sequence: u32) -> String {
@@ -229,20 +124,4 @@ fn describe(batch: &EncodedBatch, sequence: u32) -> String {
             .op_of(sequence)
             .map_or_else(|| "end of the transaction".to_owned(), ToString::to_string),
     }
-}
-
-/// Errors quote the refused message's header, not its up to 64 KiB of body (NETLINK_CAP_ACK).
-fn quote_headers_only(socket: &OwnedFd) -> Result<(), Errno> {
-    let on: libc::c_int = 1;
-    // SAFETY: the option's value is an int, which outlives the call.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_NETLINK,
-            libc::NETLINK_CAP_ACK,
-            (&raw const on).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    Errno::result(result).map(drop)
 }

@@ -6,11 +6,12 @@ mod statements;
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
+use netlink::{Attribute, Attributes};
+
 use crate::names::{Comment, Name};
 use crate::ops::{
     BaseChain, ChainKind, Element, Hook, Key, KeyType, L4Proto, Policy, Rule, Verdict,
 };
-use crate::wire::{Attribute, Attributes};
 
 use statements::statements;
 
@@ -52,14 +53,14 @@ pub(crate) fn base_chain(attributes: Attributes<'_>) -> Result<Option<BaseChain>
     let Some(nested) = attributes.nested(4) else {
         return Ok(None);
     };
-    let unknown = || format!("type {:?} hook {:?}", attributes.text(7), nested.u32(1));
+    let unknown = || format!("type {:?} hook {:?}", attributes.text(7), nested.be32(1));
     let kind = match attributes.text(7) {
         Some("filter") => ChainKind::Filter,
         Some("nat") => ChainKind::Nat,
         Some("route") => ChainKind::Route,
         _ => return Err(unknown()),
     };
-    let hook = match nested.u32(1) {
+    let hook = match nested.be32(1) {
         Some(0) => Hook::Prerouting,
         Some(1) => Hook::Input,
         Some(2) => Hook::Forward,
@@ -67,8 +68,8 @@ pub(crate) fn base_chain(attributes: Attributes<'_>) -> Result<Option<BaseChain>
         Some(4) => Hook::Postrouting,
         _ => return Err(unknown()),
     };
-    let priority = nested.u32(2).unwrap_or(0).cast_signed();
-    let policy = if attributes.u32(5) == Some(0) {
+    let priority = nested.be32(2).unwrap_or(0).cast_signed();
+    let policy = if attributes.be32(5) == Some(0) {
         Policy::Drop
     } else {
         Policy::Accept
@@ -104,7 +105,7 @@ pub(crate) fn entry(element: Attributes<'_>) -> Option<(u32, Verdict)> {
 pub(crate) fn verdict(data: Attributes<'_>) -> Option<Verdict> {
     let verdict = data.nested(2)?;
     let chain = || verdict.text(2).map(Name::new);
-    match verdict.u32(1)?.cast_signed() {
+    match verdict.be32(1)?.cast_signed() {
         libc::NF_DROP => Some(Verdict::Drop),
         libc::NF_ACCEPT => Some(Verdict::Accept),
         libc::NFT_RETURN => Some(Verdict::Return),
@@ -163,7 +164,7 @@ pub(crate) fn element(
     let only_known = attributes
         .filter_map(Result::ok)
         .all(|a: Attribute<'_>| match a.kind {
-            3 => a.u32() == Some(0),
+            3 => a.value == [0; 4],
             kind => matches!(kind, 1 | 2 | 6),
         });
     if !only_known {

@@ -6,16 +6,14 @@
 
 mod table;
 
+use netlink::{Attributes, Error, flags, text, write};
 use nix::errno::Errno;
-use nix::sys::socket::MsgFlags;
 
 use crate::connection::Connection;
 use crate::decode::{self, Sets};
-use crate::error::NftError;
 use crate::names::Name;
 use crate::ops::{KeyType, Rule};
 use crate::ruleset::Ruleset;
-use crate::wire::{self, Answer, Attributes, Message};
 
 pub(crate) const IPV4: u8 = libc::NFPROTO_IPV4 as u8;
 const GET_TABLE: u8 = libc::NFT_MSG_GETTABLE as u8;
@@ -69,14 +67,14 @@ impl SetHeader {
     fn read(attributes: Attributes<'_>) -> Self {
         Self {
             name: attributes.text(2).unwrap_or_default().to_owned(),
-            flags: attributes.u32(3).unwrap_or(0),
-            key_type: attributes.u32(4).unwrap_or(0),
-            key_len: attributes.u32(5).unwrap_or(0),
-            data_type: attributes.u32(6),
-            data_len: attributes.u32(7),
+            flags: attributes.be32(3).unwrap_or(0),
+            key_type: attributes.be32(4).unwrap_or(0),
+            key_len: attributes.be32(5).unwrap_or(0),
+            data_type: attributes.be32(6),
+            data_len: attributes.be32(7),
             size: attributes
                 .nested(9)
-                .and_then(|description| description.u32(1)),
+                .and_then(|description| description.be32(1)),
             user_data: attributes.bytes(13).unwrap_or_default().to_vec(),
         }
     }
@@ -97,11 +95,11 @@ pub(crate) enum Failure {
     /// The rules changed meanwhile.
     Changed,
     /// Anything else.
-    Final(NftError),
+    Final(Error),
 }
 
-impl From<NftError> for Failure {
-    fn from(error: NftError) -> Self {
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
         Self::Final(error)
     }
 }
@@ -111,7 +109,7 @@ impl Connection {
     ///
     /// # Errors
     /// The listing failed or kept being interrupted.
-    pub fn tables(&mut self) -> Result<Vec<TableId>, NftError> {
+    pub fn tables(&mut self) -> Result<Vec<TableId>, Error> {
         self.stable(|this| {
             let mut tables = Vec::new();
             this.dump(GET_TABLE, 0, &[], "tables", |family, attributes| {
@@ -128,7 +126,7 @@ impl Connection {
     ///
     /// # Errors
     /// The listing failed or kept being interrupted.
-    pub fn ruleset(&mut self, table: &str) -> Result<Ruleset, NftError> {
+    pub fn ruleset(&mut self, table: &str) -> Result<Ruleset, Error> {
         self.stable(|this| {
             let mut ruleset = Ruleset::default();
             if let Some(content) = this.table(table)? {
@@ -143,7 +141,7 @@ impl Connection {
     ///
     /// # Errors
     /// The listing failed or kept being interrupted.
-    pub fn chain_rules(&mut self, table: &str, chain: &str) -> Result<Vec<Rule>, NftError> {
+    pub fn chain_rules(&mut self, table: &str, chain: &str) -> Result<Vec<Rule>, Error> {
         self.stable(|this| {
             let sets = Sets::default();
             let mut rules = Vec::new();
@@ -166,7 +164,7 @@ impl Connection {
     ///
     /// # Errors
     /// The listing failed or kept being interrupted.
-    pub fn set_headers(&mut self, table: &str) -> Result<Vec<SetHeader>, NftError> {
+    pub fn set_headers(&mut self, table: &str) -> Result<Vec<SetHeader>, Error> {
         self.stable(|this| this.headers(table))
     }
 
@@ -174,7 +172,7 @@ impl Connection {
     fn stable<T>(
         &mut self,
         mut list: impl FnMut(&mut Self) -> Result<T, Failure>,
-    ) -> Result<T, NftError> {
+    ) -> Result<T, Error> {
         for _ in 0..ATTEMPTS {
             let before = self.generation()?;
             match list(self) {
@@ -183,26 +181,21 @@ impl Connection {
                 Err(Failure::Final(error)) => return Err(error),
             }
         }
-        Err(NftError::Unstable { attempts: ATTEMPTS })
-    }
-
-    fn generation(&mut self) -> Result<Option<u32>, NftError> {
-        let mut generation = None;
-        let sequence = self.next_sequence();
-        let request = wire::request(GET_GENERATION, 0, 0, sequence, &[]);
-        self.exchange(&request, sequence, "generation", false, |_, attributes| {
-            generation = attributes.u32(1)
+        Err(Error::Unstable {
+            listing: "the rules",
+            attempts: ATTEMPTS,
         })
-        .map_err(|failure| match failure {
-            Failure::Final(error) => error,
-            Failure::Changed => NftError::Unstable { attempts: 1 },
-        })?;
-        Ok(generation)
     }
 
-    pub(crate) fn next_sequence(&mut self) -> u32 {
-        self.sequence = self.sequence.wrapping_add(1).max(1);
-        self.sequence
+    fn generation(&mut self) -> Result<Option<u32>, Error> {
+        let mut generation = None;
+        let request = |sequence| request(GET_GENERATION, 0, 0, sequence, &[]);
+        self.socket
+            .ask("the generation", request, |_, attributes| {
+                generation = attributes.be32(1);
+                Ok(())
+            })?;
+        Ok(generation)
     }
 
     pub(super) fn dump(
@@ -211,81 +204,53 @@ impl Connection {
         family: u8,
         texts: &[(u16, &str)],
         listing: &'static str,
-        each: impl FnMut(u8, Attributes<'_>),
-    ) -> Result<(), Failure> {
-        let sequence = self.next_sequence();
-        let request = wire::request(kind, family, wire::NLM_F_DUMP, sequence, texts);
-        self.exchange(&request, sequence, listing, true, each)
-    }
-
-    /// Sends a request and gives each object of its answer to `each`: one, or all of a dump.
-    fn exchange(
-        &mut self,
-        request: &[u8],
-        sequence: u32,
-        listing: &'static str,
-        dump: bool,
         mut each: impl FnMut(u8, Attributes<'_>),
     ) -> Result<(), Failure> {
-        self.transmit(request, "request")?;
-        let torn = |_| NftError::Torn { listing };
-        let mut interrupted = false;
-        self.answers(listing, |message| {
-            if message.sequence != sequence {
-                return Ok(None); // the rest of a dump that was given up
-            }
-            interrupted |= message.flags & wire::NLM_F_DUMP_INTR != 0;
-            match message.answer().map_err(torn)? {
-                Answer::Object { family, attributes } => {
-                    each(family, attributes);
-                    Ok((!dump).then_some(()))
-                }
-                Answer::Done(0) | Answer::Error(0) if interrupted => Err(Failure::Changed),
-                Answer::Done(0) | Answer::Error(0) => Ok(Some(())),
-                Answer::Done(number) | Answer::Error(number) => {
-                    Err(failed(listing, Errno::from_raw(number)))
-                }
-            }
-        })
-    }
-
-    /// Gives each message that the kernel answers with to `each`, datagram by datagram, until that has a
-    /// result.
-    pub(crate) fn answers<T>(
-        &mut self,
-        listing: &'static str,
-        mut each: impl FnMut(&Message<'_>) -> Result<Option<T>, Failure>,
-    ) -> Result<T, Failure> {
-        loop {
-            let datagram = self
-                .receive(MsgFlags::empty())
-                .map_err(|errno| match errno {
-                    Errno::EAGAIN => NftError::Silent {
-                        seconds: Self::ANSWER_SECONDS,
-                    },
-                    errno => NftError::System {
-                        act: format!("list {listing}"),
-                        errno,
-                    },
-                })?;
-            for message in wire::messages(datagram) {
-                let message = message.map_err(|_| NftError::Torn { listing })?;
-                if let Some(result) = each(&message)? {
-                    return Ok(result);
-                }
-            }
+        let request = |sequence| request(kind, family, flags::DUMP, sequence, texts);
+        let dumped = self.socket.dump(listing, request, |header, attributes| {
+            each(header[0], attributes);
+            Ok(())
+        });
+        match dumped {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::Changed),
+            Err(error) => Err(failed(error)),
         }
     }
 }
 
+/// A request to nf_tables: `kind` is its message number, `texts` its attributes.
+fn request(kind: u8, family: u8, flags: u16, sequence: u32, texts: &[(u16, &str)]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64);
+    write_request(&mut bytes, kind, family, flags, sequence, |out| {
+        texts
+            .iter()
+            .for_each(|(kind, value)| text(out, *kind, value));
+    });
+    bytes
+}
+
+/// Appends a request with what `attributes` appends.
+pub(crate) fn write_request(
+    out: &mut Vec<u8>,
+    kind: u8,
+    family: u8,
+    flags: u16,
+    sequence: u32,
+    attributes: impl FnOnce(&mut Vec<u8>),
+) {
+    const SUBSYSTEM: u16 = 10; // NFNL_SUBSYS_NFTABLES
+    let kind = SUBSYSTEM << 8 | u16::from(kind);
+    write(out, kind, flags, sequence, &[family, 0, 0, 0], attributes);
+}
+
 /// What was listed a moment ago is gone: somebody changes the rules.
-fn failed(listing: &'static str, errno: Errno) -> Failure {
-    match errno {
-        Errno::EINTR | Errno::EAGAIN | Errno::ENOENT => Failure::Changed,
-        errno => NftError::System {
-            act: format!("list {listing}"),
-            errno,
-        }
-        .into(),
+fn failed(error: Error) -> Failure {
+    match error {
+        Error::System {
+            errno: Errno::EINTR | Errno::EAGAIN | Errno::ENOENT,
+            ..
+        } => Failure::Changed,
+        error => error.into(),
     }
 }

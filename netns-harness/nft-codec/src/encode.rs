@@ -10,13 +10,13 @@ mod sets;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_void};
 
+use netlink::{HEADER, add_flags, flags, message_len, set_flags};
 use nftnl::nftnl_sys as sys;
 use nftnl::{Chain, ChainType, MsgType, NlMsg, ProtoFamily, Rule as NlRule, Table};
 
 use crate::names::{Comment, Name};
 use crate::ops::{Act, BaseChain, ChainKind, Hook, Op, Policy, Rule, Statement};
 use crate::script::script;
-use crate::wire::{self, HEADER_LEN};
 use expressions::RawExpr;
 use sets::RawSet;
 
@@ -85,7 +85,7 @@ impl EncodedBatch {
         let mut buffer = encoder.buffer;
         let last = buffer.sequence - 1;
         if let Some(at) = acknowledged {
-            wire::set_flag(&mut buffer.bytes[at..], wire::NLM_F_ACK);
+            add_flags(&mut buffer.bytes[at..], flags::ACK);
         }
         buffer.bare(sys::nftnl_batch_end);
         Ok(Self {
@@ -168,9 +168,9 @@ impl Buffer {
         }
         let place = &mut self.bytes[self.used..];
         write(place.as_mut_ptr().cast(), self.sequence);
-        wire::set_flags(place, wire::NLM_F_REQUEST | flags);
+        set_flags(place, flags::REQUEST | flags);
         self.last_start = self.used;
-        self.used += wire::message_len(place).next_multiple_of(4);
+        self.used += message_len(place).next_multiple_of(4);
         self.sequence += 1;
     }
 
@@ -314,10 +314,10 @@ impl Encoder {
         {
             return Err(EncodeError::TooLong(op.to_string()));
         }
-        let flags = wire::NLM_F_CREATE | wire::NLM_F_APPEND;
+        let flags = flags::CREATE | flags::APPEND;
         self.buffer.object(flags, MsgType::Add, &encoded);
         // Nothing in the vocabulary comes near 64 KiB, but expressions of one rule add up.
-        if self.buffer.used - self.buffer.last_start > usize::from(u16::MAX) - HEADER_LEN {
+        if self.buffer.used - self.buffer.last_start > usize::from(u16::MAX) - HEADER {
             return Err(EncodeError::TooLong(op.to_string()));
         }
         Ok(())
@@ -342,7 +342,7 @@ fn add_chain(
             chain.set_policy(nftnl::Policy::Drop);
         }
     }
-    buffer.object(wire::NLM_F_CREATE, MsgType::Add, &chain);
+    buffer.object(flags::CREATE, MsgType::Add, &chain);
 }
 
 fn hook(hook: Hook) -> nftnl::Hook {
@@ -441,7 +441,7 @@ fn add_commented_chain(
             udata.as_ptr().cast(),
             udata.len() as u32,
         );
-        buffer.message(wire::NLM_F_CREATE, |place, sequence| {
+        buffer.message(flags::CREATE, |place, sequence| {
             let header = build_header(place, libc::NFT_MSG_NEWCHAIN, sequence);
             sys::nftnl_chain_nlmsg_build_payload(header, raw);
         });

@@ -32,19 +32,16 @@ mod connection;
 mod decode;
 mod dump;
 mod encode;
-mod error;
 mod fake;
 mod names;
 mod ops;
 mod parse;
 mod ruleset;
 mod script;
-mod wire;
 
 pub use connection::Connection;
 pub use dump::{SetHeader, TableId};
 pub use encode::{EncodeError, EncodedBatch};
-pub use error::NftError;
 pub use names::{Comment, Name};
 pub use ops::{
     Act, BaseChain, ChainKind, Comparison, CtState, Element, Hook, Key, KeyType, L4Proto, Network,

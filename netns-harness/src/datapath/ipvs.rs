@@ -39,7 +39,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use ipset_sys::Session;
-use ipvs_codec::{Connection, IpvsError, Links, Server, ServiceId};
+use ipvs_codec::{Connection, Links, Server, ServiceId};
 use netns_sys::isolation::read_sysctl;
 use schema::Mode;
 
@@ -91,23 +91,16 @@ pub struct Ipvs {
     leaving: Mutex<BTreeSet<(ServiceId, Server)>>,
 }
 
-fn ipvs_error(act: &str, source: IpvsError) -> HarnessError {
-    HarnessError::Ipvs {
-        act: act.to_owned(),
-        source,
-    }
-}
-
 /// Virtual servers and destinations; none where the kernel has no IPVS.
 fn listed_servers() -> Result<
     Vec<(
         ipvs_codec::ListedService,
         Vec<ipvs_codec::ListedDestination>,
     )>,
-    IpvsError,
+    netlink::Error,
 > {
     let mut connection = match Connection::open() {
-        Err(IpvsError::Missing { .. }) => return Ok(Vec::new()),
+        Err(netlink::Error::Missing { .. }) => return Ok(Vec::new()),
         opened => opened?,
     };
     connection
@@ -131,7 +124,7 @@ fn listed_sets() -> Result<Vec<ipset_sys::Set>, HarnessError> {
 
 /// Everything that the kernel lists of the mode.
 fn listed() -> Result<State, HarnessError> {
-    let servers = listed_servers().map_err(|e| ipvs_error("list virtual servers", e))?;
+    let servers = listed_servers().map_err(HarnessError::netlink("list virtual servers"))?;
     let addresses = Links::open().and_then(|mut links| match links.device(layout::DEVICE)? {
         None => Ok(None),
         Some(_) => links.addresses(layout::DEVICE).map(Some),
@@ -149,7 +142,7 @@ fn listed() -> Result<State, HarnessError> {
     });
     Ok(State {
         servers,
-        addresses: addresses.map_err(|e| ipvs_error("list addresses", e))?,
+        addresses: addresses.map_err(HarnessError::netlink("list addresses"))?,
         sets: listed_sets()?
             .into_iter()
             .map(held)

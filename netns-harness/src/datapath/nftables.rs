@@ -114,7 +114,7 @@ impl Datapath for Nftables {
         for (i, transaction) in batch.transactions.iter().enumerate() {
             match &transaction.payload {
                 Payload::Nftables(encoded) => {
-                    let failed = |source| HarnessError::Nftables {
+                    let failed = |source| HarnessError::Netlink {
                         act: format!("nftables transaction {}", i + 1),
                         source,
                     };
@@ -145,10 +145,7 @@ impl Datapath for Nftables {
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
-        let failed = |source| HarnessError::Nftables {
-            act: "nftables census".to_owned(),
-            source,
-        };
+        let failed = HarnessError::netlink("nftables census");
         let mut connection = Connection::open().map_err(failed)?;
         for table in connection.tables().map_err(failed)? {
             // Tables of arp, bridge and ip6 see no IPv4 packet.
@@ -196,10 +193,7 @@ impl Datapath for Nftables {
 
     fn inventory(&self) -> Result<Inventory, HarnessError> {
         let listed = Connection::open().and_then(|mut c| c.ruleset(layout::TABLE));
-        let ruleset = listed.map_err(|source| HarnessError::Nftables {
-            act: "nftables inventory".to_owned(),
-            source,
-        })?;
+        let ruleset = listed.map_err(HarnessError::netlink("nftables inventory"))?;
         let unknown = ruleset.tables.values().flat_map(|table| &table.unknown);
         match unknown.into_iter().next() {
             Some(text) => Err(HarnessError::Listing {
@@ -222,13 +216,9 @@ impl Datapath for Nftables {
     }
 
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
-        let failed = |source| HarnessError::Nftables {
-            act: "read the counter of nat-prerouting".to_owned(),
-            source,
-        };
         let rules = Connection::open()
             .and_then(|mut c| c.chain_rules(layout::TABLE, layout::NAT_PREROUTING))
-            .map_err(failed)?;
+            .map_err(HarnessError::netlink("read the counter of nat-prerouting"))?;
         Ok(NatCounters {
             entered: rules.first().and_then(nft_codec::Rule::packets),
         })
@@ -246,10 +236,7 @@ impl Datapath for Nftables {
         match connection.send(&layout::delete_table()) {
             Ok(()) => Vec::new(),
             Err(error) if error.is_not_found() => Vec::new(),
-            Err(source) => vec![HarnessError::Nftables {
-                act: "delete table ip kube-proxy".to_owned(),
-                source,
-            }],
+            Err(error) => vec![HarnessError::netlink("delete table ip kube-proxy")(error)],
         }
     }
 
@@ -307,7 +294,7 @@ fn remedy(error: &HarnessError) -> &'static str {
         HarnessError::System { source, .. } if source.kind() == io::ErrorKind::NotFound => {
             "nft not found: apt-get install nftables"
         }
-        HarnessError::Nftables { source, .. } => match source.errno() {
+        HarnessError::Netlink { source, .. } => match source.errno() {
             Some(Errno::EPERM | Errno::EACCES) => "nf_tables needs CAP_NET_ADMIN: run as root",
             Some(Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::EINVAL) => {
                 "the kernel has no nf_tables (CONFIG_NF_TABLES_IPV4): modprobe nf_tables, or another kernel with --kernel"

@@ -121,10 +121,7 @@ impl Sockets {
 
     pub(super) fn nf_tables(&mut self) -> Result<&mut NfTables, HarnessError> {
         kept(&mut self.nf_tables, || {
-            NfTables::open().map_err(|source| HarnessError::Nftables {
-                act: "reach nf_tables".to_owned(),
-                source,
-            })
+            NfTables::open().map_err(HarnessError::netlink("reach nf_tables"))
         })
     }
 
@@ -139,19 +136,13 @@ impl Sockets {
 
     pub(super) fn servers(&mut self) -> Result<&mut Servers, HarnessError> {
         kept(&mut self.servers, || {
-            Servers::open().map_err(|source| HarnessError::Ipvs {
-                act: "reach IPVS".to_owned(),
-                source,
-            })
+            Servers::open().map_err(HarnessError::netlink("reach IPVS"))
         })
     }
 
     pub(super) fn links(&mut self) -> Result<&mut Links, HarnessError> {
         kept(&mut self.links, || {
-            Links::open().map_err(|source| HarnessError::Ipvs {
-                act: "reach route netlink".to_owned(),
-                source,
-            })
+            Links::open().map_err(HarnessError::netlink("reach route netlink"))
         })
     }
 }

@@ -5,11 +5,10 @@ use std::io;
 
 use futures_util::TryStreamExt as _;
 use netns_sys::x_tables::{self, Extension};
-use nix::errno::Errno;
 use rtnetlink::LinkDummy;
 use schema::Mode;
 
-use super::netlink;
+use super::questions;
 use crate::datapath::Engine;
 
 /// A part of the kernel that a mode needs.
@@ -219,17 +218,17 @@ impl Facility {
             Trial::NfTables => nft_codec::Connection::open()
                 .and_then(|mut connection| connection.tables())
                 .map(drop)
-                .map_err(|e| io::Error::from(e.errno().unwrap_or(Errno::EPROTO))),
+                .map_err(io::Error::from),
             Trial::Table(name) => x_tables::table(name),
             Trial::Xt(kind, name, revision) => match x_tables::extension(kind, name, revision) {
                 // Without ip_tables the nft engine may still have the extension.
                 Err(e) if e.raw_os_error() == Some(libc::ENOPROTOOPT) => {
-                    netlink::compat(kind, name, revision)
+                    questions::compat(kind, name, revision)
                 }
                 asked => asked,
             },
-            Trial::Compat => netlink::compat(Extension::Match, "comment", 0),
-            Trial::SetType(name, revision) => match netlink::newest_set_revision(name)? {
+            Trial::Compat => questions::compat(Extension::Match, "comment", 0),
+            Trial::SetType(name, revision) => match questions::newest_set_revision(name)? {
                 newest if newest >= revision => Ok(()),
                 newest => Err(io::Error::new(
                     io::ErrorKind::Unsupported,
@@ -238,7 +237,7 @@ impl Facility {
             },
             Trial::Link(kind) => link(kind),
             Trial::Proc(path) => std::fs::metadata(path).map(drop),
-            Trial::Generic(family) => netlink::generic_family(family),
+            Trial::Generic(family) => questions::generic_family(family),
         }
     }
 

@@ -11,7 +11,7 @@
 
 pub mod facility;
 mod links;
-mod netlink;
+mod questions;
 mod sysctls;
 
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
 //! Expressions, typed: one each, registers and all.
 
+use netlink::Attributes;
+
 use crate::ops::Verdict;
-use crate::wire::Attributes;
 
 /// One expression of a rule. Numbers are the kernel's (linux/netfilter/nf_tables.h).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,83 +106,85 @@ fn expression<'a>(name: &str, data: Attributes<'a>) -> Option<Expr<'a>> {
     let value = |kind| data.nested(kind)?.bytes(1); // NFTA_DATA_VALUE
     Some(match name {
         "payload" if data.find(5).is_none() => Expr::Payload {
-            dreg: data.u32(1)?,
-            base: data.u32(2)?,
-            offset: data.u32(3)?,
-            len: data.u32(4)?,
+            dreg: data.be32(1)?,
+            base: data.be32(2)?,
+            offset: data.be32(3)?,
+            len: data.be32(4)?,
         },
-        "meta" => match (data.u32(1), data.u32(3)) {
+        "meta" => match (data.be32(1), data.be32(3)) {
             (Some(dreg), None) => Expr::MetaLoad {
-                key: data.u32(2)?,
+                key: data.be32(2)?,
                 dreg,
             },
             (None, Some(sreg)) => Expr::MetaSet {
-                key: data.u32(2)?,
+                key: data.be32(2)?,
                 sreg,
             },
             _ => return None,
         },
         "cmp" => Expr::Cmp {
-            sreg: data.u32(1)?,
-            op: data.u32(2)?,
+            sreg: data.be32(1)?,
+            op: data.be32(2)?,
             data: value(3)?,
         },
         // 0 is NFT_BITWISE_MASK_XOR; kernels before 5.6 know no other and do not say it.
-        "bitwise" if data.u32(6).unwrap_or(0) == 0 => Expr::Bitwise {
-            sreg: data.u32(1)?,
-            dreg: data.u32(2)?,
+        "bitwise" if data.be32(6).unwrap_or(0) == 0 => Expr::Bitwise {
+            sreg: data.be32(1)?,
+            dreg: data.be32(2)?,
             mask: value(4)?,
             xor: value(5)?,
         },
-        "immediate" => match data.u32(1)? {
+        "immediate" => match data.be32(1)? {
             0 => Expr::Verdict(super::verdict(data.nested(2)?)?),
             dreg => Expr::Immediate {
                 dreg,
                 data: value(2)?,
             },
         },
-        "lookup" if data.u32(5).unwrap_or(0) == 0 => Expr::Lookup {
+        "lookup" if data.be32(5).unwrap_or(0) == 0 => Expr::Lookup {
             set: data.text(1)?,
-            sreg: data.u32(2)?,
-            dreg: data.u32(3),
+            sreg: data.be32(2)?,
+            dreg: data.be32(3),
         },
         "counter" => Expr::Counter {
-            bytes: data.find(1)?.u64()?,
-            packets: data.find(2)?.u64()?,
+            bytes: data.be64(1)?,
+            packets: data.be64(2)?,
         },
         // 0 is NFT_CT_STATE.
-        "ct" if data.u32(2) == Some(0) && data.find(3).is_none() && data.find(4).is_none() => {
-            Expr::ConntrackState { dreg: data.u32(1)? }
+        "ct" if data.be32(2) == Some(0) && data.find(3).is_none() && data.find(4).is_none() => {
+            Expr::ConntrackState {
+                dreg: data.be32(1)?,
+            }
         }
         // 1 is NFT_NAT_DNAT, family 2 is IPv4; one address and one port, not ranges.
         "nat"
-            if data.u32(1) == Some(1)
-                && data.u32(2) == Some(2)
-                && data.u32(3) == data.u32(4).or(data.u32(3))
-                && data.u32(5) == data.u32(6).or(data.u32(5)) =>
+            if data.be32(1) == Some(1)
+                && data.be32(2) == Some(2)
+                && data.be32(3) == data.be32(4).or(data.be32(3))
+                && data.be32(5) == data.be32(6).or(data.be32(5)) =>
         {
             Expr::Dnat {
-                address: data.u32(3)?,
-                port: data.u32(5)?,
-                flags: data.u32(7).unwrap_or(0),
+                address: data.be32(3)?,
+                port: data.be32(5)?,
+                flags: data.be32(7).unwrap_or(0),
             }
         }
         "masq" if data.find(2).is_none() && data.find(3).is_none() => Expr::Masquerade {
-            flags: data.u32(1).unwrap_or(0),
+            flags: data.be32(1).unwrap_or(0),
         },
         "reject" => Expr::Reject {
-            kind: data.u32(1)?,
+            kind: data.be32(1)?,
             code: *data.bytes(2)?.first()?,
         },
         // 1 is NFT_NG_RANDOM.
-        "numgen" if data.u32(3) == Some(1) && data.u32(4).unwrap_or(0) == 0 => Expr::Random {
-            dreg: data.u32(1)?,
-            modulus: data.u32(2)?,
+        "numgen" if data.be32(3) == Some(1) && data.be32(4).unwrap_or(0) == 0 => Expr::Random {
+            dreg: data.be32(1)?,
+            modulus: data.be32(2)?,
         },
         // 3 is NFT_FIB_RESULT_ADDRTYPE, 2 is NFTA_FIB_F_DADDR alone.
-        "fib" if data.u32(2) == Some(3) && data.u32(3) == Some(2) => {
-            Expr::FibDestinationType { dreg: data.u32(1)? }
-        }
+        "fib" if data.be32(2) == Some(3) && data.be32(3) == Some(2) => Expr::FibDestinationType {
+            dreg: data.be32(1)?,
+        },
         _ => return None,
     })
 }

@@ -2,6 +2,8 @@
 
 use std::thread;
 
+use netlink::Attributes;
+
 use super::{
     DATA_VERDICT, Failure, GET_CHAIN, GET_FLOWTABLE, GET_OBJECT, GET_RULE, GET_SET,
     GET_SET_ELEMENTS, GET_TABLE, IPV4, MAP, SetHeader,
@@ -11,7 +13,6 @@ use crate::decode::{self, Sets};
 use crate::names::Name;
 use crate::ops::Statement;
 use crate::ruleset::{Chain, Set, Table};
-use crate::wire::Attributes;
 
 /// Chains from which on several sockets list rules at once, and how many at most.
 const PARALLEL_FROM: usize = 1_000;
@@ -234,8 +235,8 @@ impl Connection {
                 }
                 let name = attributes.text(2).unwrap_or_default();
                 let data = attributes.nested(4);
-                let number = |kind| data?.find(kind)?.u64();
-                match (attributes.u32(3), number(2), number(1)) {
+                let number = |kind| data?.be64(kind);
+                match (attributes.be32(3), number(2), number(1)) {
                     // 1 is NFT_OBJECT_COUNTER.
                     (Some(1), Some(packets), Some(bytes)) => {
                         content.counters.insert(Name::new(name), (packets, bytes));

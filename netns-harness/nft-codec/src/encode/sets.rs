@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
 
+use netlink::flags;
 use nftnl::nftnl_sys as sys;
 
 use super::{Buffer, alive, build_header};
 use crate::names::Name;
 use crate::ops::{Element, Key, KeyType, SetSpec, Verdict};
-use crate::wire;
 
 /// The kernel puts a number in place of `%d` (nf_tables_api.c, nf_tables_set_alloc_name).
 const ANONYMOUS_MAP: &CStr = c"__map%d";
@@ -252,7 +252,7 @@ impl RawSet {
 
     /// Writes the message that adds the set.
     pub(super) fn add(&self, buffer: &mut Buffer) {
-        self.set_message(buffer, libc::NFT_MSG_NEWSET, wire::NLM_F_CREATE);
+        self.set_message(buffer, libc::NFT_MSG_NEWSET, flags::CREATE);
     }
 
     /// Writes the messages that add the set and its elements.
@@ -289,7 +289,7 @@ impl RawSet {
 
     /// Writes the messages that add the listed elements.
     pub(super) fn add_elements(&self, buffer: &mut Buffer) {
-        self.element_messages(buffer, libc::NFT_MSG_NEWSETELEM, wire::NLM_F_CREATE);
+        self.element_messages(buffer, libc::NFT_MSG_NEWSETELEM, flags::CREATE);
     }
 
     /// Writes the messages that delete the listed elements.

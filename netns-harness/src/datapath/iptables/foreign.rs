@@ -1,7 +1,7 @@
 //! What must not stand beside a mode's rules, and what must not be left of them: tables of the other
 //! engine, and the empty tables that `iptables-nft` leaves behind.
 
-use nft_codec::{Act, Connection, EncodedBatch, NftError, Op, TableId};
+use nft_codec::{Act, Connection, EncodedBatch, Op, TableId};
 
 use super::tables::Tables;
 use super::{allocated, tool};
@@ -22,14 +22,11 @@ const EMPTY_TABLES: &str = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\
 
 fn nf_tables<T>(
     act: &str,
-    done: impl FnOnce(&mut Connection) -> Result<T, NftError>,
+    done: impl FnOnce(&mut Connection) -> Result<T, netlink::Error>,
 ) -> Result<T, HarnessError> {
     Connection::open()
         .and_then(|mut connection| done(&mut connection))
-        .map_err(|source| HarnessError::Nftables {
-            act: act.to_owned(),
-            source,
-        })
+        .map_err(HarnessError::netlink(act))
 }
 
 fn tables() -> Result<Vec<TableId>, HarnessError> {
@@ -91,10 +88,7 @@ pub(super) fn remove(engine: Engine, sockets: &mut Sockets) -> Vec<HarnessError>
 /// The listing failed, or the kernel refused.
 pub(in crate::datapath) fn delete_xtables(sockets: &mut Sockets) -> Result<(), HarnessError> {
     let connection = sockets.nf_tables()?;
-    let failed = |source| HarnessError::Nftables {
-        act: "delete the tables of iptables-nft".to_owned(),
-        source,
-    };
+    let failed = HarnessError::netlink("delete the tables of iptables-nft");
     let ops: Vec<Op> = connection
         .tables()
         .map_err(failed)?

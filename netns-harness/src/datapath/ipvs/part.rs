@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use ipvs_codec::{Batch, LinkOp, Op, Server, ServiceId};
+use ipvs_codec::{LinkOp, Op, Server, ServiceId};
+use netlink::Batch;
 
 use super::layout;
 

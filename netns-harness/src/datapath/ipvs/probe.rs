@@ -1,7 +1,8 @@
 //! Which facility the mode lacks here, by trying one after the other, and what would help.
 
 use ipset_sys::{Command, Session};
-use ipvs_codec::{Batch, Connection, IpvsError, LinkOp, Links, Op, Protocol, ServiceId};
+use ipvs_codec::{Connection, LinkOp, Links, Op, Protocol, ServiceId};
+use netlink::{Batch, Error};
 use nix::errno::Errno;
 
 use super::{Ipvs, TOOL, layout};
@@ -45,9 +46,9 @@ fn try_servers() -> Result<(), String> {
         .map_err(|error| missing_servers(&error, service.scheduler.name()))
 }
 
-fn missing_servers(error: &IpvsError, scheduler: &str) -> String {
+fn missing_servers(error: &Error, scheduler: &str) -> String {
     match (error, error.errno()) {
-        (IpvsError::Missing { .. }, _) => format!(
+        (Error::Missing { .. }, _) => format!(
             "this kernel has no IPVS (CONFIG_IP_VS): modprobe -a ip_vs ip_vs_{scheduler}, {GUEST}"
         ),
         (_, Some(Errno::EPERM | Errno::EACCES)) => {
@@ -140,7 +141,8 @@ mod tests {
 
     #[test]
     fn a_kernel_without_ipvs_or_its_scheduler_is_told_apart_from_a_missing_privilege() {
-        let missing = IpvsError::Missing {
+        let missing = Error::Missing {
+            family: "IPVS",
             errno: Errno::ENOENT,
         };
         let text = missing_servers(&missing, "rr");
@@ -148,9 +150,9 @@ mod tests {
             text.contains("CONFIG_IP_VS") && text.contains("--sandbox guest"),
             "{text}"
         );
-        let refused = |errno| IpvsError::Refused {
+        let refused = |errno| Error::Refused {
             operation: "-A -t 198.51.100.0:20000 -s rr".to_owned(),
-            index: 0,
+            sequence: 1,
             errno,
             further: 1,
         };

@@ -2,12 +2,13 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
-use ipvs_codec::{Batch as Messages, IpvsError, LinkOp, Op, Server, ServiceId};
+use ipvs_codec::{LinkOp, Op, Server, ServiceId};
+use netlink::{Batch as Messages, Error};
 use netns_sys::isolation::write_sysctl;
 use netns_sys::tools::command;
 
 use super::part::{Part, Script};
-use super::{Ipvs, TOOL, ipvs_error, layout};
+use super::{Ipvs, TOOL, layout};
 use crate::HarnessError;
 use crate::datapath::apply::{foreign_payload, run_tool};
 use crate::datapath::iptables::tool;
@@ -66,7 +67,7 @@ impl Sender<'_> {
             }),
             Part::Links(batch) => {
                 let sent = self.sockets.links()?.send(batch);
-                sent.map_err(|e| ipvs_error("change addresses", e))
+                sent.map_err(HarnessError::netlink("change addresses"))
             }
             Part::Servers(batch) => {
                 self.make_room(batch.ops())?;
@@ -97,7 +98,7 @@ impl Sender<'_> {
         self.sockets
             .servers()?
             .send(batch)
-            .map_err(|e| ipvs_error("change virtual servers", e))
+            .map_err(HarnessError::netlink("change virtual servers"))
     }
 
     /// Destinations that are leaving and come back are deleted first (`MoveRSOutofGracefulDeleteList`);
@@ -122,7 +123,7 @@ impl Sender<'_> {
 
     /// `GracefulDeleteRS`; destinations of the same server that have been leaving are looked at too.
     fn retire(&mut self, id: ServiceId, server: Server) -> Result<(), HarnessError> {
-        let failed = |e| ipvs_error("let an endpoint go", e);
+        let failed = HarnessError::netlink("let an endpoint go");
         let listed = self.sockets.servers()?.destinations(id).map_err(failed)?;
         let mut ops = Vec::new();
         let mut found = false;
@@ -147,7 +148,7 @@ impl Sender<'_> {
             }
         }
         if !found {
-            return Err(failed(IpvsError::System {
+            return Err(failed(Error::System {
                 act: Op::DeleteDestination(id, server).to_string(),
                 errno: nix::errno::Errno::ENOENT,
             }));
@@ -158,14 +159,14 @@ impl Sender<'_> {
 
 /// Asks what [`Part::Look`] says.
 fn look(sockets: &mut Sockets, servers: &[ServiceId]) -> Result<(), HarnessError> {
-    let failed = |e| ipvs_error("ask for addresses", e);
+    let failed = HarnessError::netlink("ask for addresses");
     let links = sockets.links()?;
     // Those of the device, and those of all others.
     for _ in 0..2 {
         links.addresses(layout::DEVICE).map_err(failed)?;
     }
     let connection = sockets.servers()?;
-    let mut ask = || -> Result<(), IpvsError> {
+    let mut ask = || -> Result<(), Error> {
         for id in servers {
             connection.service(*id)?;
             connection.service(*id)?;
@@ -173,7 +174,7 @@ fn look(sockets: &mut Sockets, servers: &[ServiceId]) -> Result<(), HarnessError
         }
         connection.services().map(drop)
     };
-    ask().map_err(|e| ipvs_error("ask for virtual servers", e))
+    ask().map_err(HarnessError::netlink("ask for virtual servers"))
 }
 
 /// What kube-proxy asks in a sync besides the listings of sets: a process for each chain and jump, and for
@@ -241,12 +242,12 @@ pub(super) fn teardown(datapath: &Ipvs, sockets: &mut Sockets) -> Vec<HarnessErr
             errors.extend(
                 flushed
                     .err()
-                    .map(|e| ipvs_error("flush virtual servers", e)),
+                    .map(HarnessError::netlink("flush virtual servers")),
             );
         }
         // A kernel without IPVS has no virtual servers.
-        Err(HarnessError::Ipvs {
-            source: IpvsError::Missing { .. },
+        Err(HarnessError::Netlink {
+            source: Error::Missing { .. },
             ..
         }) => {}
         Err(error) => errors.push(error),
@@ -256,7 +257,7 @@ pub(super) fn teardown(datapath: &Ipvs, sockets: &mut Sockets) -> Vec<HarnessErr
             let delete = Messages::encode(vec![LinkOp::DeleteDevice(layout::DEVICE)]);
             match links.send(&delete) {
                 Err(error) if !error.is_not_found() => {
-                    errors.push(ipvs_error("remove the device", error));
+                    errors.push(HarnessError::netlink("remove the device")(error));
                 }
                 _ => {}
             }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipset_sys::{Command, Entry};
-use ipvs_codec::{Batch as Messages, LinkOp, Op, Operation, Server, ServiceId};
+use ipvs_codec::{LinkOp, Op, Server, ServiceId};
+use netlink::{Batch as Messages, Operation};
 
 use super::layout::{self, BOUND_IPS, CLUSTER_IPS, DEVICE};
 use super::part::{Part, Script};

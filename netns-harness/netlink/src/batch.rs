@@ -77,7 +77,8 @@ impl<O> Batch<O> {
     }
 
     /// Where message `index` begins.
-    pub(crate) fn start(&self, index: usize) -> usize {
+    #[must_use]
+    pub fn start(&self, index: usize) -> usize {
         match index.checked_sub(1) {
             Some(before) => self.ends[before],
             None => 0,
