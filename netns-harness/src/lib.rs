@@ -4,6 +4,25 @@
 //! ```text
 //! client ──veth── node (the rules) ──veth── backends (all endpoint addresses)
 //! ```
+//!
+//! What would be sent can be read, counted and tested without sending it:
+//!
+//! ```
+//! use netns_harness::datapath::{RenderOptions, Transport, registry};
+//! use netns_harness::service::{Endpoint, Frontend, Population, Service};
+//! use schema::{Mode, Protocol};
+//!
+//! let population = Population {
+//!     services: vec![Service {
+//!         index: 0,
+//!         frontend: Frontend { vip: [10, 96, 0, 1].into(), port: 80, protocol: Protocol::Tcp },
+//!         endpoints: vec![Endpoint { address: [10, 128, 0, 1].into(), port: 8080 }],
+//!     }],
+//! };
+//! let datapath = registry(Mode::IptablesLegacy);
+//! let batch = datapath.render(None, &population, &RenderOptions::by(Transport::Restore));
+//! assert!(batch.to_string().contains("-d 10.96.0.1 --dport 80"));
+//! ```
 
 pub mod datapath;
 mod error;

@@ -6,6 +6,19 @@
 //! ```text
 //! load(path) -> Run -> summarise -> Summary -> write_all (summary.json, summary.md, report.html, plots/)
 //! ```
+//!
+//! The value of a cell, and how it is told:
+//!
+//! ```
+//! use reports::{quantity, statistics::Known};
+//! use schema::Unit;
+//!
+//! let medians_of_stays = [18_100.0, 17_900.0, 18_300.0, 18_000.0, 18_800.0, 18_140.0];
+//! let known = Known::of_stays(&medians_of_stays).expect("there are stays");
+//! assert_eq!(quantity::value(known.value, Unit::Nanoseconds), "18.1 µs");
+//! assert!(known.ci95.is_some(), "six stays are enough for an interval");
+//! assert!(Known::of_stays(&medians_of_stays[..5]).is_some_and(|known| known.ci95.is_none()));
+//! ```
 
 pub mod compare;
 pub mod gate;

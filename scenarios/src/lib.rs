@@ -1,5 +1,15 @@
 //! What is measured. One file a scenario, one line in [`SCENARIOS`]; datapaths are known by their trait
 //! only.
+//!
+//! ```
+//! use scenarios::population::Recipe;
+//! use schema::Protocol;
+//!
+//! let recipe = Recipe { seed: 1, endpoints: 2, protocols: &[Protocol::Tcp, Protocol::Udp], vip_stride: None };
+//! let population = recipe.population(100);
+//! // The same in every mode, and adding a service changes no other.
+//! assert_eq!(recipe.population(101).services[..100], population.services);
+//! ```
 
 mod cold_install;
 mod conduct;

@@ -24,5 +24,8 @@ def cells: .[] | select(.record == "cell");
 # Input: a cell line. The samples of one metric, [] without.
 def samples($metric): [(.series // [])[] | select(.metric == $metric) | .values[]?];
 
+# Input: an environment of a header. What was measured on, for people.
+def measured_on: "Linux \(.kernel | split("-")[0]), \(.machine), \(.cores) CPUs, sandbox \(.sandbox)\(if .accel == "none" then "" else " (\(.accel))" end)";
+
 # Every mode, in the order of `list modes`.
 def all_modes: ["none", "conntrack", "iptables-legacy", "iptables-nft", "ipset", "ipvs", "nftables"];

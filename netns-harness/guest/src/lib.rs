@@ -7,6 +7,21 @@
 //! A guest has its own kernel and nothing of the host's: no network device, no disk, no shared folder.
 //! What goes in is the kernel, the initramfs and lines on a virtio-serial port; what comes out is lines
 //! on that port and the console's log.
+//!
+//! ```
+//! use guest::cpio::Archive;
+//!
+//! let archive = || {
+//!     let mut archive = Archive::new(Vec::new());
+//!     archive.file("/etc/protocols", 0o644, b"tcp 6 TCP\n")?;
+//!     archive.device("/dev/null", 0o666, 1, 3)?;
+//!     archive.finish()
+//! };
+//! // Equal contents give equal bytes: owners and times are zero.
+//! assert_eq!(archive()?, archive()?);
+//! assert_eq!(guest::series_of("linux-image-6.1.0-56-cloud-amd64").as_deref(), Some("6.1"));
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 mod accelerator;
 mod apt;

@@ -7,6 +7,22 @@
 //! What is sent is a pure function of the commands ([`messages`], [`bytes`]) and can be read
 //! ([`restore_script`]); what is listed is decoded from the kernel's own messages, past libipset, and never from
 //! what was sent.
+//!
+//! ```
+//! use ipset_sys::{Command, Entry, messages, restore_script};
+//!
+//! let entry = |host| Entry {
+//!     address: [10, 96, 0, host].into(),
+//!     protocol: 6, // TCP
+//!     port: 80,
+//!     second: None,
+//!     mark: None,
+//! };
+//! let commands: Vec<Command> = (1..=20).map(|host| Command::Add("services".into(), entry(host))).collect();
+//! assert!(restore_script(&commands).starts_with("add services 10.96.0.1,tcp:80\n"));
+//! // Known before anything is sent: twenty entries travel in one message.
+//! assert_eq!(messages(&commands), 1);
+//! ```
 
 #![allow(
     unsafe_code,

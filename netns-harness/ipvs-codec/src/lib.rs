@@ -8,6 +8,22 @@
 //!
 //! What is listed is decoded by a reader that has nothing in common with the encoder, and [`Fake`] refuses
 //! what the kernel refuses.
+//!
+//! ```
+//! use ipvs_codec::{Batch, Destination, Forward, Op, Protocol, Scheduler, Server, Service, ServiceId, script};
+//!
+//! let id = ServiceId { protocol: Protocol::Tcp, address: [10, 96, 0, 1].into(), port: 80 };
+//! let server = Server { address: [10, 128, 0, 1].into(), port: 8080 };
+//! let batch = Batch::encode(vec![
+//!     Op::AddService(Service { id, scheduler: Scheduler::RoundRobin, persistence_s: None }),
+//!     Op::AddDestination(id, Destination { server, forward: Forward::Masquerade, weight: 1 }),
+//! ]);
+//! assert_eq!(
+//!     script(batch.ops()),
+//!     "-A -t 10.96.0.1:80 -s rr\n-a -t 10.96.0.1:80 -r 10.128.0.1:8080 -m -w 1\n"
+//! );
+//! assert_eq!(batch.messages(), 2);
+//! ```
 
 mod connection;
 mod decode;

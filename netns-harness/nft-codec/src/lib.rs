@@ -7,6 +7,20 @@
 //!
 //! Frames hold the bytes of nft 1.0.6's own (`tests/golden.rs`), except that nft asks for no
 //! acknowledgement and [`EncodedBatch`] asks for one, on its last message.
+//!
+//! ```
+//! use nft_codec::{Act, EncodedBatch, Op};
+//!
+//! let table = |act| Op { table: "demo".into(), act };
+//! let batch = EncodedBatch::encode(vec![
+//!     table(Act::AddTable { comment: None }),
+//!     table(Act::AddChain { chain: "services".into(), base: None, comment: None }),
+//! ])?;
+//! // One value: read as a script, counted, sent as bytes.
+//! assert_eq!(batch.script(), "add table ip demo\nadd chain ip demo services\n");
+//! assert_eq!(batch.messages(), 2);
+//! # Ok::<(), nft_codec::EncodeError>(())
+//! ```
 
 #![allow(
     unsafe_code,

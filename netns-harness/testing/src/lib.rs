@@ -1,5 +1,14 @@
 //! For tests that need the running kernel: namespaces that end with the test, tools, and the one way to
 //! say that something cannot be tested here.
+//!
+//! ```
+//! // On a thread with a network namespace of its own; `None`, said aloud, without the right to make one.
+//! let devices = testing::in_namespace(|| std::fs::read_to_string("/proc/thread-self/net/dev"));
+//! if let Some(devices) = devices {
+//!     assert!(devices?.contains("lo:"));
+//! }
+//! # Ok::<(), std::io::Error>(())
+//! ```
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::fmt::Display;

@@ -3,6 +3,17 @@
 //! A leaf crate on purpose: the harness writes these types, the reports read them, and neither sees
 //! the other. Field names are a public contract (docs/results-format.md); a change of
 //! meaning raises [`SCHEMA_VERSION`] and adds a step to [`migrate`].
+//!
+//! ```
+//! use schema::{Metric, Mode};
+//!
+//! // A closed vocabulary: one name in options, JSON and charts.
+//! let mode: Mode = "ipvs".parse()?;
+//! assert_eq!(serde_json::to_string(&mode)?, r#""ipvs""#);
+//! assert!("ipsv".parse::<Mode>().is_err());
+//! assert_eq!(Metric::Latency.unit().name(), "ns");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod comparison;
 mod identity;
