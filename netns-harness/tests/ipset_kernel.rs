@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use kernel::{carry_out, isolated, population, tool};
 use netns_harness::datapath::ipset::Ipset;
-use netns_harness::datapath::{Damage, Datapath, Engine, RenderOptions, Transport};
+use netns_harness::datapath::{
+    Breakable, Damage, Datapath, Engine, Inspect, RenderOptions, Transport,
+};
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
 use netns_harness::service::{Endpoint, Frontend, Population};

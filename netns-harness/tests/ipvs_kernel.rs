@@ -12,7 +12,9 @@ use ipvs_codec::Connection;
 use kernel::{isolated, population};
 use netlink::Error;
 use netns_harness::datapath::ipvs::Ipvs;
-use netns_harness::datapath::{Damage, Datapath, RenderOptions, Sockets, Transport};
+use netns_harness::datapath::{
+    Breakable, Damage, Datapath, Inspect, KubeProxy, RenderOptions, Sockets, Transport,
+};
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
 use netns_harness::service::Population;

@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use netns_harness::datapath::{RenderOptions, Transport};
+use netns_harness::datapath::{RenderOptions, Transport, facts};
 use netns_harness::meters::{self, KernelMemory};
 use schema::{Metric, Mode, Options, ScenarioKind};
 
@@ -63,7 +63,7 @@ impl Scenario for ColdInstall {
             // One process a rule: nothing to divide.
             _ if transport == Transport::Exec && !mode.is_floor() => &[None],
             _ if mode.is_floor() => &[],
-            _ if has_chunks(mode) => &CHUNKS,
+            _ if facts(mode).chunked => &CHUNKS,
             _ => &[None],
         };
         chunks
@@ -150,9 +150,4 @@ fn install(
 
 fn still() -> Result<KernelMemory, CellError> {
     Ok(meters::still(STILL)?.memory)
-}
-
-/// Whether one transaction costs the square of what it holds, so that chunks are measured too.
-const fn has_chunks(mode: Mode) -> bool {
-    matches!(mode, Mode::Nftables | Mode::IptablesNft)
 }

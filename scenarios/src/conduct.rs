@@ -122,9 +122,10 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
 /// transaction fits what this process may send.
 #[must_use]
 pub fn preparation(datapath: &dyn Datapath, population: &Population, large_cluster: bool) -> Batch {
-    let transport = datapath.transports()[0];
-    let largest = datapath.largest_transaction(transport);
-    let mut chunk = datapath.preparation_chunk();
+    let facts = datapath.facts();
+    let transport = facts.ordinary();
+    let largest = facts.by(transport).largest();
+    let mut chunk = facts.preparation_chunk;
     loop {
         let options = RenderOptions {
             transport,

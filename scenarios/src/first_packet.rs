@@ -13,7 +13,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom as _;
 use schema::{Metric, Mode, Options, Protocol, ScenarioKind, Stage};
 
-use crate::cost::Size;
+use crate::cost::{self, Size};
 use crate::position::{Cache, Position};
 use crate::proof;
 use crate::recorder::{Recorder, median};
@@ -67,12 +67,7 @@ impl Scenario for FirstPacket {
 
     /// About 100 µs a flow with its set-up and check, and a listing of counters before and after.
     fn expected_ns(&self, mode: Mode, size: Size, options: &Options, request: &Request) -> u64 {
-        let counters = match mode {
-            Mode::IptablesLegacy | Mode::IptablesNft | Mode::Ipset => {
-                u64::from(size.services) * 12_000
-            }
-            _ => 5_000_000,
-        };
+        let counters = cost::counters_ns(mode, size);
         let eviction = match cache_of(options) {
             Ok(Cache::Cold) => EVICTION_NS,
             _ => 0,
@@ -189,7 +184,7 @@ fn watch(stay: &Stay<'_>) -> Result<Seen, CellError> {
 
 /// Connection tracking must stay below half its limit.
 fn check_room(stay: &Stay<'_>, before: &Seen) -> Result<(), CellError> {
-    if stay.spec.mode == Mode::None {
+    if !stay.datapath.facts().tracks {
         return Ok(());
     }
     let warm_ups = 1 + stay.spec.protocols.len() as u32;

@@ -110,7 +110,7 @@ impl Scenario for Memory {
         recorder: &mut Recorder,
     ) -> Result<(), CellError> {
         let render = RenderOptions {
-            chunk: stay.datapath.preparation_chunk(),
+            chunk: stay.datapath.facts().preparation_chunk,
             untimed: true,
             ..stay.render_options(options)?
         };

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use netns_harness::HarnessError;
 use netns_harness::datapath::{
-    Batch, Damage, Datapath, Engine, KubeProxySync, RenderOptions, Sockets, Transport,
+    Batch, Damage, Engine, Implementation, KubeProxySync, RenderOptions, Sockets, Transport,
     needs_forced_buffers,
 };
 use netns_harness::lab::Lab;
@@ -30,7 +30,7 @@ pub struct Stay<'a> {
     /// What was asked.
     pub spec: &'a StaySpec,
     /// The datapath of its mode.
-    pub datapath: &'a dyn Datapath,
+    pub datapath: &'a dyn Implementation,
     /// Its lab.
     pub lab: &'a Lab,
     /// Its client.

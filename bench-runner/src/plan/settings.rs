@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netns_harness::datapath::{Engine, Transport, registry};
+use netns_harness::datapath::{Engine, Transport, facts};
 use scenarios::population::most_with_stride;
 use scenarios::position::Position;
 use scenarios::spec::Setup;
@@ -234,8 +234,7 @@ impl Settings {
             )));
         }
         for transport in &self.request.transports {
-            let programs =
-                |m: &&Mode| !m.is_floor() && registry(**m).transports().contains(transport);
+            let programs = |m: &&Mode| !m.is_floor() && facts(**m).has(*transport);
             if !self.modes.iter().any(|m| programs(&m)) {
                 return Err(Usage(format!(
                     "--transports {transport}: no requested mode can be programmed that way"
@@ -243,11 +242,7 @@ impl Settings {
             }
         }
         if let Some(mode) = self.modes.iter().find(|m| self.transports(**m).is_empty()) {
-            let can: Vec<&str> = registry(*mode)
-                .transports()
-                .iter()
-                .map(|t| t.name())
-                .collect();
+            let can: Vec<&str> = facts(*mode).transports().map(|t| t.name()).collect();
             return Err(Usage(format!(
                 "--transports leaves no way to program mode {mode}: add {} or leave the mode out with --modes",
                 can.join(" or ")
@@ -263,7 +258,7 @@ impl Settings {
             }
         }
         for mode in &self.modes {
-            let most = registry(*mode).most_services().unwrap_or(u32::MAX);
+            let most = facts(*mode).most_services.unwrap_or(u32::MAX);
             if largest > most.saturating_sub(ROOM) {
                 return Err(Usage(format!(
                     "--services {largest}: mode {mode} has marks for {most} services, {ROOM} of them kept for additions; ask for at most {} or leave the mode out with --modes",
@@ -313,36 +308,30 @@ impl Settings {
                 .iter()
                 .any(|(name, _)| *name == tool)
         };
-        let by_sync = |mode: &Mode| {
-            matches!(
-                (mode, tool),
-                (Mode::Nftables, "nft") | (Mode::Ipvs, "ipset")
-            )
-        };
+        let by_sync = |mode: &Mode| facts(*mode).sync_tools.contains(&tool);
         programmed.into_iter().any(|case| by_mode(&case))
             || updates && self.modes.iter().any(by_sync)
     }
 
     /// Engines in which a mode is measured: only ipset's rules go through either.
     pub(super) fn engines(&self, mode: Mode) -> Vec<Option<Engine>> {
-        match mode {
-            Mode::Ipset => self.request.engines.iter().copied().map(Some).collect(),
-            _ => vec![None],
+        match facts(mode).engines {
+            [] => vec![None],
+            _ => self.request.engines.iter().copied().map(Some).collect(),
         }
     }
 
     /// Transports in which a mode is measured.
     pub(super) fn transports(&self, mode: Mode) -> Vec<Transport> {
-        let can = registry(mode);
-        let can = can.transports();
+        let can = facts(mode);
         if self.request.transports.is_empty() || mode.is_floor() {
-            return vec![can[0]];
+            return vec![can.ordinary()];
         }
         self.request
             .transports
             .iter()
             .copied()
-            .filter(|t| can.contains(t))
+            .filter(|t| can.has(*t))
             .collect()
     }
 }

@@ -1,6 +1,6 @@
 //! A way of programming a mode, and how it is named to the process that tries it.
 
-use netns_harness::datapath::{Engine, Transport, registry};
+use netns_harness::datapath::{Engine, Transport, facts};
 use scenarios::spec::{Setup, StaySpec};
 use schema::Mode;
 use serde::{Deserialize, Serialize};
@@ -47,11 +47,11 @@ impl Case {
     pub(crate) fn all() -> Vec<Self> {
         let mut cases = Vec::new();
         for &mode in Mode::ALL {
-            let engines: Vec<Option<Engine>> = match mode {
-                Mode::Ipset => Engine::ALL.into_iter().map(Some).collect(),
-                _ => vec![None],
+            let engines = match facts(mode).engines {
+                [] => vec![None],
+                engines => engines.iter().copied().map(Some).collect(),
             };
-            for &transport in registry(mode).transports() {
+            for transport in facts(mode).transports() {
                 cases.extend(engines.iter().map(|&engine| Self {
                     mode,
                     transport,

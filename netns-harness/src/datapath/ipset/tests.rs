@@ -7,11 +7,11 @@ use proptest::prelude::*;
 use schema::Protocol;
 
 use super::ids::{Id, LEVELS, Prefix};
-use super::kernel::Kernel;
 use super::*;
-
+use crate::datapath::meaning::Meaning as _;
 use crate::datapath::steps::{Restore, SetScript};
-use crate::service::Frontend;
+use crate::datapath::{Breakable as _, Damage};
+use crate::service::{Frontend, Service};
 
 const OPTIONS: RenderOptions = RenderOptions::by(Transport::Netlink);
 const RESYNC: RenderOptions = RenderOptions {

@@ -7,8 +7,10 @@ use ipvs_codec::{Destination, ListedDestination, Op};
 use super::kernel::Kernel;
 use super::part::{Part, Request, Script};
 use super::*;
-use crate::datapath::Step;
+use crate::datapath::meaning::Meaning as _;
 use crate::datapath::steps::{Commands, Restore};
+use crate::datapath::{Damage, Step};
+use crate::service::Service;
 use crate::xtables::rule::Target;
 
 const OPTIONS: RenderOptions = RenderOptions::by(Transport::Netlink);
@@ -89,9 +91,12 @@ fn law_of_size_of_an_install() {
         );
         assert_eq!(batch.operations() as usize, 60 + n * (4 + e), "N={n} E={e}");
     }
-    assert_eq!(Vec::from_iter(rules), [(RULES, layout::CHAINS.len())]);
     assert_eq!(
-        (RULES, layout::CHAINS.len(), layout::SETS.len()),
+        Vec::from_iter(rules),
+        [(layout::RULES, layout::CHAINS.len())]
+    );
+    assert_eq!(
+        (layout::RULES, layout::CHAINS.len(), layout::SETS.len()),
         (28, 11, 17)
     );
 }

@@ -3,8 +3,12 @@ use std::net::Ipv4Addr;
 use testing::in_namespace;
 
 use super::layout;
+use crate::datapath::meaning::Meaning as _;
 use crate::datapath::nftables::Nftables;
-use crate::datapath::{Batch, Damage, Datapath as _, Inventory, RenderOptions, Sockets, Transport};
+use crate::datapath::{
+    Batch, Breakable as _, Damage, Datapath as _, Inspect as _, Inventory, KubeProxy as _,
+    RenderOptions, Sockets, Transport,
+};
 use crate::relation::Relation;
 use crate::service::{Endpoint, Frontend, Population, Service};
 
