@@ -69,6 +69,14 @@ impl HarnessError {
         }
     }
 
+    /// Wraps libipset's refusal with what was attempted.
+    pub fn ipset(act: &str) -> impl Fn(ipset_sys::Error) -> Self + Copy {
+        move |source| Self::Ipset {
+            act: act.to_owned(),
+            source,
+        }
+    }
+
     /// Wraps the kernel's refusal with what was attempted.
     pub fn netlink(act: &str) -> impl Fn(netlink::Error) -> Self + Copy {
         move |source| Self::Netlink {

@@ -31,6 +31,9 @@ pub mod meters;
 pub mod plant;
 pub mod relation;
 pub mod service;
+mod sockets;
+mod tools;
 pub mod traffic;
+mod xtables;
 
 pub use error::HarnessError;

@@ -134,9 +134,8 @@ pub fn preparation(datapath: &dyn Datapath, population: &Population, large_clust
             resync: false,
         };
         let batch = datapath.render(None, population, &options);
-        let longest = batch.transactions.iter().map(|t| t.payload.bytes()).max();
         let services = chunk.unwrap_or(usize::MAX).min(population.len());
-        if services <= 1 || largest.is_none_or(|most| longest.unwrap_or(0) <= most) {
+        if services <= 1 || largest.is_none_or(|most| batch.largest_step() <= most) {
             return batch;
         }
         chunk = Some(services / 2);

@@ -10,7 +10,8 @@
 //! what the kernel refuses.
 //!
 //! ```
-//! use ipvs_codec::{Batch, Destination, Forward, Op, Protocol, Scheduler, Server, Service, ServiceId, script};
+//! use ipvs_codec::{Destination, Forward, Op, Protocol, Scheduler, Server, Service, ServiceId, script};
+//! use netlink::Batch;
 //!
 //! let id = ServiceId { protocol: Protocol::Tcp, address: [10, 96, 0, 1].into(), port: 80 };
 //! let server = Server { address: [10, 128, 0, 1].into(), port: 8080 };

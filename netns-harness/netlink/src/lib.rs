@@ -4,6 +4,20 @@
 //!
 //! Encoders know nothing of readers: what the kernel lists is never compared with what was sent, only with
 //! what it was asked to mean.
+//!
+//! ```
+//! use netlink::{Attributes, messages, write};
+//!
+//! const NAME: u16 = 1;
+//! let (kind, flags, sequence) = (16, netlink::flags::ACK, 7);
+//! let mut bytes = Vec::new();
+//! write(&mut bytes, kind, flags, sequence, &[], |out| netlink::text(out, NAME, "IPVS"));
+//!
+//! let message = messages(&bytes).next().expect("one message")?;
+//! assert_eq!(message.sequence, 7);
+//! assert_eq!(Attributes(&bytes[netlink::HEADER..]).text(NAME), Some("IPVS"));
+//! # Ok::<(), netlink::Torn>(())
+//! ```
 
 mod batch;
 mod error;

@@ -25,15 +25,15 @@ mod trace;
 use ipset_sys::{Cause, Session};
 use schema::Mode;
 
-use super::apply::{foreign_payload, run_tool};
-use super::iptables::{foreign, tool};
+use super::steps;
 use super::{
-    Batch, Damage, Datapath, Engine, Inventory, NatCounters, Payload, RenderOptions, Socket,
-    Sockets, Transport,
+    Batch, Damage, Datapath, Engine, Inventory, NatCounters, RenderOptions, Socket, Sockets,
+    Transport,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Population, Service};
+use crate::xtables::{foreign, tool};
 pub use ids::MOST_SERVICES;
 use kernel::Kernel;
 use sets::Sets;
@@ -94,28 +94,10 @@ impl Ipset {
     }
 }
 
-fn set_error(act: &str, source: ipset_sys::Error) -> HarnessError {
-    HarnessError::Ipset {
-        act: act.to_owned(),
-        source,
-    }
-}
-
-/// Commands through libipset.
-fn send(commands: &[ipset_sys::Command], sockets: &mut Sockets) -> Result<(), HarnessError> {
-    let sent = sockets.sets()?.send(commands);
-    sent.map_err(|source| set_error("change sets", source))
-}
-
-/// A script through `ipset restore`.
-fn restore_sets(script: &str) -> Result<(), HarnessError> {
-    run_tool(netns_sys::tools::command("ipset").arg("restore"), script).map(drop)
-}
-
 fn listed_sets() -> Result<Vec<ipset_sys::Set>, HarnessError> {
     Session::open()
         .and_then(|mut session| session.sets())
-        .map_err(|source| set_error("list sets", source))
+        .map_err(HarnessError::ipset("list sets"))
 }
 
 impl Datapath for Ipset {
@@ -147,25 +129,13 @@ impl Datapath for Ipset {
     }
 
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
-        sync::render(from, to, options)
-    }
-
-    fn apply(&self, batch: &Batch, sockets: &mut Sockets) -> Result<(), HarnessError> {
-        for transaction in &batch.transactions {
-            match &transaction.payload {
-                Payload::Restore(text) => tool::restore(self.tool(), tool::ADD, text)?,
-                Payload::Sets(commands) => send(commands, sockets)?,
-                Payload::SetScript(script) => restore_sets(script)?,
-                _ => return Err(foreign_payload("transaction of mode ipset")),
-            }
-        }
-        Ok(())
+        sync::render(self.tool(), from, to, options)
     }
 
     fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
         let mut kernel = Kernel::default();
-        for transaction in batches.iter().flat_map(|batch| &batch.transactions) {
-            kernel.run(transaction)?;
+        for step in batches.iter().flat_map(|batch| &batch.steps) {
+            kernel.run(&**step)?;
         }
         kernel.relation()
     }
@@ -250,7 +220,7 @@ fn teardown(datapath: Ipset, sockets: &mut Sockets) -> Vec<HarnessError> {
 
 /// Destroys a set, if it is there.
 fn destroy(name: &str, sockets: &mut Sockets) -> Result<(), HarnessError> {
-    match send(&[ipset_sys::Command::Destroy(name.to_owned())], sockets) {
+    match steps::Sets::send(&[ipset_sys::Command::Destroy(name.to_owned())], sockets) {
         Err(HarnessError::Ipset { source, .. })
             if source.cause() == Some(Cause::Kernel(libc::ENOENT as u32)) =>
         {

@@ -35,15 +35,14 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ipset_sys::Session;
-use ipvs_codec::{Connection, Links, Server, ServiceId};
+use ipvs_codec::{Connection, Links};
 use netns_sys::isolation::read_sysctl;
 use schema::Mode;
 
-use super::iptables::{foreign, tool};
 use super::{
     Batch, Damage, Datapath, Engine, Inventory, KubeProxySync, NatCounters, RenderOptions, Socket,
     Sockets, Transport,
@@ -51,9 +50,10 @@ use super::{
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Population, Service};
+use crate::xtables::{foreign, tool};
 use census::{Held, State};
 use kernel::Kernel;
-pub use part::{Part, Script};
+use part::Leaving;
 
 /// The law of size: N services on N distinct VIPs, E distinct endpoints each.
 pub const LAW: &[(&str, &str)] = &[
@@ -87,8 +87,7 @@ const TOOL: &str = tool::prefix(Engine::Legacy);
 /// The ipvs mode.
 #[derive(Debug, Default)]
 pub struct Ipvs {
-    /// Destinations of weight 0 that wait for their connections to end: kube-proxy's `graceTerminateRSList`.
-    leaving: Mutex<BTreeSet<(ServiceId, Server)>>,
+    leaving: Arc<Leaving>,
 }
 
 /// Virtual servers and destinations; none where the kernel has no IPVS.
@@ -116,10 +115,7 @@ fn listed_servers() -> Result<
 fn listed_sets() -> Result<Vec<ipset_sys::Set>, HarnessError> {
     Session::open()
         .and_then(|mut session| session.sets())
-        .map_err(|source| HarnessError::Ipset {
-            act: "list sets".to_owned(),
-            source,
-        })
+        .map_err(HarnessError::ipset("list sets"))
 }
 
 /// Everything that the kernel lists of the mode.
@@ -170,17 +166,13 @@ impl Datapath for Ipvs {
     }
 
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
-        sync::render(from, to, options)
-    }
-
-    fn apply(&self, batch: &Batch, sockets: &mut Sockets) -> Result<(), HarnessError> {
-        send::apply(self, batch, sockets)
+        sync::render(&self.leaving, from, to, options)
     }
 
     fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
         let mut kernel = Kernel::default();
-        for transaction in batches.iter().flat_map(|batch| &batch.transactions) {
-            kernel.run(transaction)?;
+        for step in batches.iter().flat_map(|batch| &batch.steps) {
+            kernel.run(&**step)?;
         }
         kernel.state().relation()
     }

@@ -12,18 +12,18 @@ use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Frontend, Population, Service};
 
-mod apply;
-mod batch;
 pub mod ipset;
 pub mod iptables;
 pub mod ipvs;
 pub mod nftables;
 pub mod none;
-mod sockets;
+mod step;
+mod steps;
 mod trial;
 
-pub use batch::{Batch, Payload, Transaction};
-pub use sockets::{Socket, Sockets};
+pub use crate::sockets::{Socket, Sockets};
+pub use crate::xtables::Engine;
+pub use step::{Batch, Step};
 
 /// How a batch reaches the kernel. Part of a cell's identity: the price of starting a process is never
 /// silently compared with a netlink message.
@@ -77,36 +77,6 @@ impl Transport {
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
-    }
-}
-
-/// Which x_tables engine a mode's iptables rules go through, where both would do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum Engine {
-    /// `iptables-legacy`: one table, replaced as a whole.
-    #[default]
-    Legacy,
-    /// `iptables-nft`: nf_tables rules that call x_tables matches.
-    Nft,
-}
-
-impl Engine {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Legacy, Self::Nft];
-
-    /// The name in options and JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Legacy => "legacy",
-            Self::Nft => "nft",
-        }
-    }
-
-    /// The engine of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|e| e.name() == name)
     }
 }
 
@@ -249,7 +219,9 @@ pub trait Datapath: Send + Sync {
     ///
     /// # Errors
     /// The first transaction that was refused; earlier ones stay applied.
-    fn apply(&self, batch: &Batch, sockets: &mut Sockets) -> Result<(), HarnessError>;
+    fn apply(&self, batch: &Batch, sockets: &mut Sockets) -> Result<(), HarnessError> {
+        batch.carry_out(sockets)
+    }
 
     /// The same where nothing is timed: sockets are opened and closed as well.
     ///

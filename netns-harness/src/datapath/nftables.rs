@@ -37,6 +37,7 @@
 
 mod damage;
 mod layout;
+mod step;
 mod sync;
 mod trace;
 
@@ -49,14 +50,14 @@ use nft_codec::{Connection, Ruleset, Statement, Table, parse_script};
 use nix::errno::Errno;
 use schema::{Mode, Protocol};
 
-use super::apply::{foreign_payload, run_tool};
 use super::{
-    Batch, Damage, Datapath, Inventory, KubeProxySync, NatCounters, Payload, RenderOptions, Socket,
-    Sockets, Transport, trial,
+    Batch, Damage, Datapath, Inventory, KubeProxySync, NatCounters, RenderOptions, Socket, Sockets,
+    Transport, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{CLUSTER_CIDR, Endpoint, Frontend, Population, SERVICE_CIDR, Service};
+use crate::xtables::foreign;
 
 /// kube-proxy's nftables mode.
 #[derive(Debug, Clone, Copy)]
@@ -110,35 +111,15 @@ impl Datapath for Nftables {
         sync::render(from, to, options)
     }
 
-    fn apply(&self, batch: &Batch, sockets: &mut Sockets) -> Result<(), HarnessError> {
-        for (i, transaction) in batch.transactions.iter().enumerate() {
-            match &transaction.payload {
-                Payload::Nftables(encoded) => {
-                    let failed = |source| HarnessError::Netlink {
-                        act: format!("nftables transaction {}", i + 1),
-                        source,
-                    };
-                    sockets.nf_tables()?.send(encoded).map_err(failed)?;
-                }
-                Payload::NftScript(script) => {
-                    let mut command = netns_sys::tools::command("nft");
-                    run_tool(command.args(["-f", "-"]), script)?;
-                }
-                _ => return Err(foreign_payload("nftables transaction")),
-            }
-        }
-        Ok(())
-    }
-
     fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
         let mut kernel = Ruleset::default();
-        for transaction in batches.iter().flat_map(|batch| &batch.transactions) {
-            match &transaction.payload {
-                Payload::Nftables(encoded) => kernel.interpret(encoded.ops())?,
-                Payload::NftScript(script) => kernel.interpret(&parse_script(script)?)?,
-                _ => {
-                    return Err("a payload of another mode in a batch of nftables".to_owned());
-                }
+        for step in batches.iter().flat_map(|batch| &batch.steps) {
+            if let Some(transaction) = step.as_a::<step::Transaction>() {
+                kernel.interpret(transaction.batch.ops())?;
+            } else if let Some(script) = step.as_a::<step::Script>() {
+                kernel.interpret(&parse_script(&script.text)?)?;
+            } else {
+                return Err("a step of another mode in a batch of nftables".to_owned());
             }
         }
         trace::relation(&kernel)
@@ -163,7 +144,7 @@ impl Datapath for Nftables {
                 });
             }
         }
-        super::iptables::no_legacy_tables()?;
+        foreign::no_legacy_tables()?;
         let ruleset = connection.ruleset(layout::TABLE).map_err(failed)?;
         trace::relation(&ruleset).map_err(|text| HarnessError::Listing {
             what: "nftables census",
@@ -172,7 +153,7 @@ impl Datapath for Nftables {
     }
 
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        super::iptables::leftover_nftables()
+        foreign::leftover_nftables()
     }
 
     /// `syncProxyRules` of Kubernetes 1.36 lists its table before each transaction, partial ones too, to find

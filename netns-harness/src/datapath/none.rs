@@ -9,6 +9,7 @@ use super::{
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Population, Service};
+use crate::xtables::foreign;
 
 /// Installs nothing.
 #[derive(Debug, Clone, Copy)]
@@ -33,13 +34,7 @@ impl Datapath for NoDatapath {
         _to: &Population,
         _options: &RenderOptions,
     ) -> Batch {
-        Batch {
-            transactions: Vec::new(),
-        }
-    }
-
-    fn apply(&self, _batch: &Batch, _sockets: &mut Sockets) -> Result<(), HarnessError> {
-        Ok(())
+        Batch::default()
     }
 
     fn meaning(&self, _batches: &[Batch]) -> Result<Relation, String> {
@@ -48,7 +43,7 @@ impl Datapath for NoDatapath {
 
     /// Whatever any engine lists: a stray rule must not go unseen in the floor.
     fn census(&self) -> Result<Relation, HarnessError> {
-        iptables::anything_installed()
+        foreign::anything_installed()
     }
 
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {

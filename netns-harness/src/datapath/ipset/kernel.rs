@@ -3,10 +3,11 @@
 
 use super::sets::{self, Sets};
 use super::trace;
-use crate::datapath::iptables::rule::Target;
-use crate::datapath::iptables::tables::Tables;
-use crate::datapath::{Payload, Transaction};
+use crate::datapath::Step;
+use crate::datapath::steps::{self, Restore, SetScript};
 use crate::relation::Relation;
+use crate::xtables::rule::Target;
+use crate::xtables::tables::Tables;
 
 /// Tables and sets of a namespace.
 #[derive(Debug, Clone, Default)]
@@ -16,29 +17,30 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    /// Carries out one transaction.
+    /// Carries out one step.
     ///
     /// # Errors
     /// The line or command that would be refused, and why.
-    pub(super) fn run(&mut self, transaction: &Transaction) -> Result<(), String> {
-        match &transaction.payload {
-            Payload::Restore(text) => {
-                self.tables.restore(text)?;
-                // A rule refers to a set by its index, which the kernel looks up when the rule is made
-                // (`set_target_v3_checkentry`).
-                match self
-                    .sets_in_use()
-                    .find(|set| !self.sets.0.contains_key(*set))
-                {
-                    Some(set) => Err(format!("no set {set} for a rule of table mangle")),
-                    None => Ok(()),
-                }
+    pub(super) fn run(&mut self, step: &dyn Step) -> Result<(), String> {
+        if let Some(restore) = step.as_a::<Restore>() {
+            self.tables.restore(&restore.text)?;
+            // A rule refers to a set by its index, which the kernel looks up when the rule is made
+            // (`set_target_v3_checkentry`).
+            match self
+                .sets_in_use()
+                .find(|set| !self.sets.0.contains_key(*set))
+            {
+                Some(set) => Err(format!("no set {set} for a rule of table mangle")),
+                None => Ok(()),
             }
-            Payload::Sets(commands) => commands.iter().try_for_each(|c| self.command(c)),
-            Payload::SetScript(script) => sets::parse_script(script)?
+        } else if let Some(steps::Sets(commands)) = step.as_a() {
+            commands.iter().try_for_each(|c| self.command(c))
+        } else if let Some(script) = step.as_a::<SetScript>() {
+            sets::parse_script(&script.text)?
                 .iter()
-                .try_for_each(|c| self.command(c)),
-            _ => Err("a payload of another mode".to_owned()),
+                .try_for_each(|c| self.command(c))
+        } else {
+            Err("a step of another mode".to_owned())
         }
     }
 

@@ -6,10 +6,11 @@ use ipset_sys::{Command, Create, Entry, SetType};
 use schema::Protocol;
 
 use super::ids::{ById, Id, LEVELS, MARK_MASK, Prefix};
-use crate::datapath::iptables::layout::{NAT_CHAINS, RestoreText};
+use crate::datapath::iptables::layout::NAT_CHAINS;
 use crate::datapath::iptables::service_chain;
-use crate::datapath::iptables::tables::Tables;
 use crate::service::Service;
+use crate::xtables::RestoreText;
+use crate::xtables::tables::Tables;
 
 /// The set whose elements mark packets.
 pub(super) const SET: &str = "KUBE-SERVICE-IPS";

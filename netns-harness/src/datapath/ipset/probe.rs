@@ -5,8 +5,9 @@ use ipset_sys::{Command, Create, Session, SetType};
 use super::Ipset;
 use super::layout;
 use crate::HarnessError;
-use crate::datapath::iptables::tool;
+use crate::datapath::steps::{SetScript, Sets};
 use crate::datapath::{Datapath as _, RenderOptions, Sockets, Transport, trial};
+use crate::xtables::tool;
 
 /// A set for trials.
 const TRIAL: &str = "BENCH-TRIAL";
@@ -77,7 +78,7 @@ fn missing_tool(tool: &str, package: &str, error: &HarnessError) -> Option<Strin
 /// What is missing, with its remedy.
 pub(super) fn probe(datapath: Ipset, transport: Transport) -> Result<(), String> {
     if transport == Transport::IpsetRestore {
-        super::restore_sets("").map_err(|e| {
+        SetScript::restore("").map_err(|e| {
             missing_tool("ipset", "ipset", &e).unwrap_or_else(|| IP_SET.missing(&e))
         })?;
     }
@@ -94,7 +95,7 @@ pub(super) fn probe(datapath: Ipset, transport: Transport) -> Result<(), String>
 /// A set without and with marks.
 fn try_sets() -> Result<(), String> {
     let mut session = Session::open()
-        .map_err(|source| IP_SET.missing(&super::set_error("try ip_set", source)))?;
+        .map_err(|source| IP_SET.missing(&HarnessError::ipset("try ip_set")(source)))?;
     for (skbinfo, facility) in [(false, HASH_IP_PORT), (true, SKBINFO)] {
         let create = Command::Create(Create {
             name: TRIAL.to_owned(),
@@ -105,7 +106,7 @@ fn try_sets() -> Result<(), String> {
         });
         session
             .send(&[create, Command::Destroy(TRIAL.to_owned())])
-            .map_err(|source| facility.missing(&super::set_error("try hash:ip,port", source)))?;
+            .map_err(|source| facility.missing(&HarnessError::ipset("try hash:ip,port")(source)))?;
     }
     Ok(())
 }
@@ -117,7 +118,7 @@ fn try_rules(datapath: Ipset) -> Result<(), String> {
         let program = format!("{}-restore", datapath.tool());
         missing_tool(&program, "iptables", error).unwrap_or_else(|| facility.missing(error))
     };
-    super::send(&[layout::create(layout::SET)], &mut Sockets::default())
+    Sets::send(&[layout::create(layout::SET)], &mut Sockets::default())
         .map_err(|e| SKBINFO.missing(&e))?;
     const ENGINE: Facility = Facility {
         name: "the table filter of this iptables engine",

@@ -10,28 +10,67 @@ use ipset_sys::Command;
 
 use super::ids::{ById, Id, LEVELS, Prefix, by_id};
 use super::layout;
-use crate::datapath::iptables::layout::{RestoreText, chains_of, changes};
-use crate::datapath::{Batch, Payload, RenderOptions, Transaction, Transport};
+use crate::datapath::iptables::layout::{chains_of, changes};
+use crate::datapath::steps::{Restore, SetScript, Sets};
+use crate::datapath::{Batch, RenderOptions, Transport};
 use crate::service::{Population, Service};
+use crate::xtables::RestoreText;
 
-/// What must be sent.
-pub(super) fn render(from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
-    let transactions = match from {
-        None => install(to, options),
-        Some(from) if options.resync => resync(from, to, options),
-        Some(from) => update(from, to, options),
+/// What must be sent; rules by `TOOL-restore`.
+pub(super) fn render(
+    tool: &'static str,
+    from: Option<&Population>,
+    to: &Population,
+    options: &RenderOptions,
+) -> Batch {
+    let mut steps = Steps {
+        batch: Batch::default(),
+        tool,
+        options,
     };
-    Batch { transactions }
+    match from {
+        None => install(&mut steps, to),
+        Some(from) if options.resync => resync(&mut steps, from, to),
+        Some(from) => update(&mut steps, from, to),
+    }
+    steps.batch
+}
+
+/// The steps of a batch, by transport.
+struct Steps<'a> {
+    batch: Batch,
+    tool: &'static str,
+    options: &'a RenderOptions,
+}
+
+impl Steps<'_> {
+    fn text(&self) -> RestoreText {
+        RestoreText::new(self.options.large_cluster)
+    }
+
+    fn restore(&mut self, text: RestoreText) {
+        self.batch.push(Restore::new(self.tool, text));
+    }
+
+    /// Nothing where there are no commands.
+    fn sets(&mut self, commands: Vec<Command>) {
+        match self.options.transport {
+            _ if commands.is_empty() => {}
+            Transport::IpsetRestore => self.batch.push(SetScript::new(&commands)),
+            _ => self.batch.push(Sets(commands)),
+        }
+    }
 }
 
 /// The set, filled; then the rules, `chunk` services a transaction, the rule that looks packets up last.
-fn install(to: &Population, options: &RenderOptions) -> Vec<Transaction> {
+fn install(steps: &mut Steps<'_>, to: &Population) {
     let mut commands = vec![layout::create(layout::SET)];
     commands.extend(to.services.iter().map(|s| add(layout::SET, s)));
-    let mut transactions = vec![sets(commands, options)];
+    steps.sets(commands);
     let services = by_id(to);
     let ordered: Vec<(Id, &Service)> = services.into_iter().collect();
-    let chunk = options
+    let chunk = steps
+        .options
         .chunk
         .unwrap_or(usize::MAX)
         .clamp(1, ordered.len().max(1));
@@ -42,7 +81,7 @@ fn install(to: &Population, options: &RenderOptions) -> Vec<Transaction> {
     let last = chunks.len() - 1;
     let mut before = None;
     for (i, services) in chunks.into_iter().enumerate() {
-        let mut text = RestoreText::new(options.large_cluster);
+        let mut text = steps.text();
         if i == 0 {
             text.filter_section(true);
         }
@@ -60,9 +99,8 @@ fn install(to: &Population, options: &RenderOptions) -> Vec<Transaction> {
             layout::mangle_section(&mut text, true);
         }
         before = services.last().map(|(id, _)| *id);
-        transactions.push(restore(text));
+        steps.restore(text);
     }
-    transactions
 }
 
 /// Declares the chains of services and those of the dispatch that they are the first to need.
@@ -84,14 +122,13 @@ fn rules(text: &mut RestoreText, mut before: Option<Id>, services: &[(Id, &Servi
 }
 
 /// Only what changed: elements that go, chains, elements that come. Table nat is the only one touched.
-fn update(from: &Population, to: &Population, options: &RenderOptions) -> Vec<Transaction> {
+fn update(steps: &mut Steps<'_>, from: &Population, to: &Population) {
     let change = Change::new(from, to);
-    let mut transactions = Vec::new();
-    transactions.extend(change.departures(options));
+    steps.sets(change.departures());
     let dispatch = Dispatch::new(&change);
     let gone = change.gone_chains();
     if !(dispatch.rewritten.is_empty() && change.written.is_empty() && gone.is_empty()) {
-        let mut text = RestoreText::new(options.large_cluster);
+        let mut text = steps.text();
         text.begin("nat");
         let rewritten = dispatch.rewritten.iter();
         rewritten.for_each(|prefix| text.declare(&prefix.to_string()));
@@ -110,26 +147,22 @@ fn update(from: &Population, to: &Population, options: &RenderOptions) -> Vec<Tr
         change.written.iter().for_each(|s| text.service_rules(s));
         gone.iter().for_each(|chain| text.delete_chain(chain));
         text.commit();
-        transactions.push(restore(text));
+        steps.restore(text);
     }
-    let arrivals: Vec<Command> = change.arrivals().map(|s| add(layout::SET, s)).collect();
-    if !arrivals.is_empty() {
-        transactions.push(sets(arrivals, options));
-    }
-    transactions
+    let arrivals = change.arrivals().map(|s| add(layout::SET, s));
+    steps.sets(arrivals.collect());
 }
 
 /// Everything again: elements that go, all chains in one transaction, a new set filled and swapped in.
-fn resync(from: &Population, to: &Population, options: &RenderOptions) -> Vec<Transaction> {
+fn resync(steps: &mut Steps<'_>, from: &Population, to: &Population) {
     let change = Change::new(from, to);
-    let mut transactions = Vec::new();
-    transactions.extend(change.departures(options));
+    steps.sets(change.departures());
     let ordered: Vec<(Id, &Service)> = change.after.iter().map(|(id, s)| (*id, *s)).collect();
     let gone_prefixes = prefixes(&change.before);
     let kept = prefixes(&change.after);
     let gone = gone_prefixes.difference(&kept).map(Prefix::to_string);
     let gone: Vec<String> = gone.chain(change.gone_chains()).collect();
-    let mut text = RestoreText::new(options.large_cluster);
+    let mut text = steps.text();
     text.filter_section(false);
     text.begin("nat");
     layout::declare_shared(&mut text);
@@ -140,7 +173,7 @@ fn resync(from: &Population, to: &Population, options: &RenderOptions) -> Vec<Tr
     gone.iter().for_each(|chain| text.delete_chain(chain));
     text.commit();
     layout::mangle_section(&mut text, false);
-    transactions.push(restore(text));
+    steps.restore(text);
     let mut commands = vec![layout::create(layout::NEW_SET)];
     commands.extend(to.services.iter().map(|s| add(layout::NEW_SET, s)));
     commands.push(Command::Swap(
@@ -148,8 +181,7 @@ fn resync(from: &Population, to: &Population, options: &RenderOptions) -> Vec<Tr
         layout::SET.to_owned(),
     ));
     commands.push(Command::Destroy(layout::NEW_SET.to_owned()));
-    transactions.push(sets(commands, options));
-    transactions
+    steps.sets(commands);
 }
 
 /// Two populations, and what differs.
@@ -173,14 +205,12 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// Removes the elements that no service has any more; `None` when there is none.
-    fn departures(&self, options: &RenderOptions) -> Option<Transaction> {
+    /// Removes the elements that no service has any more.
+    fn departures(&self) -> Vec<Command> {
         let stay = elements(&self.written);
         let gone = self.stale.iter().filter(|s| !stay.contains(&place(s)));
-        let commands: Vec<Command> = gone
-            .map(|s| Command::Delete(layout::SET.to_owned(), layout::key(s)))
-            .collect();
-        (!commands.is_empty()).then(|| sets(commands, options))
+        gone.map(|s| Command::Delete(layout::SET.to_owned(), layout::key(s)))
+            .collect()
     }
 
     /// Services whose element is new.
@@ -258,29 +288,4 @@ fn prefixes(services: &ById<'_>) -> BTreeSet<Prefix> {
 
 fn add(set: &str, service: &Service) -> Command {
     Command::Add(set.to_owned(), layout::element(service))
-}
-
-fn restore(text: RestoreText) -> Transaction {
-    let (text, operations) = text.finish();
-    Transaction {
-        operations,
-        messages: 0,
-        payload: Payload::Restore(text),
-    }
-}
-
-fn sets(commands: Vec<Command>, options: &RenderOptions) -> Transaction {
-    let operations = commands.len() as u64;
-    match options.transport {
-        Transport::IpsetRestore => Transaction {
-            operations,
-            messages: 0,
-            payload: Payload::SetScript(ipset_sys::restore_script(&commands)),
-        },
-        _ => Transaction {
-            operations,
-            messages: ipset_sys::messages(&commands),
-            payload: Payload::Sets(commands),
-        },
-    }
 }

@@ -7,8 +7,10 @@ use proptest::prelude::*;
 use schema::Protocol;
 
 use super::ids::{Id, LEVELS, Prefix};
+use super::kernel::Kernel;
 use super::*;
-use crate::datapath::Transaction;
+
+use crate::datapath::steps::{Restore, SetScript};
 use crate::service::Frontend;
 
 const OPTIONS: RenderOptions = RenderOptions::by(Transport::Netlink);
@@ -36,14 +38,10 @@ fn population(services: u32, endpoints: u32) -> Population {
 /// The namespace after batches.
 fn kernel(batches: &[&Batch]) -> Kernel {
     let mut kernel = Kernel::default();
-    for transaction in batches.iter().flat_map(|batch| &batch.transactions) {
-        kernel.run(transaction).unwrap();
+    for step in batches.iter().flat_map(|batch| &batch.steps) {
+        kernel.run(&**step).unwrap();
     }
     kernel
-}
-
-fn is_restore(transaction: &Transaction) -> bool {
-    matches!(transaction.payload, Payload::Restore(_))
 }
 
 #[test]
@@ -191,10 +189,7 @@ fn chunks_together_install_what_one_transaction_installs() {
             ..OPTIONS
         },
     );
-    assert_eq!(
-        (whole.transactions.len(), chunked.transactions.len()),
-        (2, 9)
-    );
+    assert_eq!((whole.steps.len(), chunked.steps.len()), (2, 9));
     let (whole, chunked) = (kernel(&[&whole]), kernel(&[&chunked]));
     assert_eq!(whole.tables, chunked.tables);
     assert_eq!(whole.sets, chunked.sets);
@@ -207,7 +202,7 @@ fn an_update_of_nothing_sends_nothing_and_a_resync_of_nothing_everything() {
     assert!(
         IPSET
             .render(Some(&population), &population, &OPTIONS)
-            .transactions
+            .steps
             .is_empty()
     );
     let resync = IPSET.render(Some(&population), &population, &RESYNC);
@@ -248,8 +243,8 @@ fn two_services_of_one_id_are_refused() {
 fn with(replace: &str, by: &str) -> Result<Relation, String> {
     let mut batch = IPSET.render(None, &population(20, 2), &OPTIONS);
     let mut found = false;
-    for transaction in &mut batch.transactions {
-        if let Payload::Restore(text) = &mut transaction.payload {
+    for step in &mut batch.steps {
+        if let Some(Restore { text, .. }) = step.as_a_mut() {
             found |= text.contains(replace);
             *text = text.replacen(replace, by, 1);
         }
@@ -321,11 +316,7 @@ fn sets_that_are_not_the_layout_are_refused() {
     let install = IPSET.render(None, &population(20, 2), &OPTIONS);
     let after = |script: &str| {
         let mut kernel = kernel(&[&install]);
-        let run = kernel.run(&Transaction {
-            operations: 0,
-            messages: 0,
-            payload: Payload::SetScript(script.to_owned()),
-        });
+        let run = kernel.run(&SetScript::of_test(script));
         run.and_then(|()| kernel.relation())
     };
     for script in [
@@ -413,8 +404,8 @@ proptest! {
         for pair in populations.windows(2) {
             let (before, after) = (Relation::of(&pair[0]), Relation::of(&pair[1]));
             let all: BTreeSet<Frontend> = before.0.keys().chain(after.0.keys()).copied().collect();
-            for transaction in IPSET.render(Some(&pair[0]), &pair[1], &options).transactions {
-                kernel.run(&transaction).map_err(TestCaseError::fail)?;
+            for step in IPSET.render(Some(&pair[0]), &pair[1], &options).steps {
+                kernel.run(&*step).map_err(TestCaseError::fail)?;
                 for frontend in &all {
                     let served = trace::served(&kernel.tables, &kernel.sets, *frontend);
                     let served = served.map_err(TestCaseError::fail)?;
@@ -456,9 +447,9 @@ proptest! {
             .filter(changed)
             .flat_map(|s| (0..LEVELS).map(|n| Id::of(s).prefix(n).to_string()))
             .collect();
-        for transaction in IPSET.render(Some(from), to, &OPTIONS).transactions {
-            let Payload::Restore(text) = &transaction.payload else { continue };
-            prop_assert!(is_restore(&transaction) && text.starts_with("*nat\n"));
+        for step in IPSET.render(Some(from), to, &OPTIONS).steps {
+            let Some(Restore { text, .. }) = step.as_a() else { continue };
+            prop_assert!(text.starts_with("*nat\n"));
             let declared = text.lines().filter_map(|l| l.strip_prefix(':')?.split(' ').next());
             for chain in declared.filter(|c| c.starts_with(&Prefix::ROOT.to_string())) {
                 prop_assert!(ways.contains(chain), "{} is on no changed service's way", chain);

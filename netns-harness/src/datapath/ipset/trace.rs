@@ -9,11 +9,11 @@ use super::ids::{Id, LEVELS, Prefix};
 use super::layout::{self, SET};
 use super::sets::{self, Held, Key, Sets};
 use crate::datapath::iptables::layout_check::{self, service_own};
-use crate::datapath::iptables::rule::{Rule, State, Target};
-use crate::datapath::iptables::tables::{Table, Tables};
-use crate::datapath::iptables::trace::Index;
 use crate::relation::Relation;
 use crate::service::Frontend;
+use crate::xtables::rule::{Rule, State, Target};
+use crate::xtables::tables::{Table, Tables};
+use crate::xtables::trace::Index;
 
 /// What the kernel does with new flows. An untouched namespace serves nothing.
 ///
@@ -24,9 +24,7 @@ pub(super) fn relation(tables: &Tables, sets: &Sets) -> Result<Relation, String>
         return Ok(Relation::default());
     }
     let wanted = layout::base();
-    layout_check::shared(tables, &wanted, |chain| {
-        service_own(chain) || is_dispatch(chain)
-    })?;
+    tables.are_as(&wanted, |chain| service_own(chain) || is_dispatch(chain))?;
     let nat = &tables.0["nat"];
     let marks = marks(the_set(sets)?)?;
     let chains = Dispatch::read(nat)?.chains;

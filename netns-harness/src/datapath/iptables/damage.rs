@@ -1,9 +1,9 @@
 //! Breaking installed rules by hand, with one `iptables` process a rule.
 
 use super::layout::{endpoint_chain, service_chain};
-use super::{rule, tool};
 use crate::datapath::{Damage, Engine};
 use crate::service::Service;
+use crate::xtables::{rule, tool};
 
 /// Command lines that break `a` (or exchange it with `b`) in that way.
 pub(super) fn commands(tool: &str, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {

@@ -7,15 +7,17 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::layout::{self, NAT_CHAINS, RestoreText, endpoint_chain, service_chain};
-use super::rule::words;
-use crate::datapath::{Payload, RenderOptions, Transaction};
+use super::layout::{self, NAT_CHAINS, endpoint_chain, service_chain};
+use crate::datapath::RenderOptions;
+use crate::datapath::steps::Commands;
 use crate::service::{Frontend, Population, Service};
+use crate::xtables::RestoreText;
+use crate::xtables::rule::words;
 
 const PORTALS: &str = "KUBE-SERVICES";
 
 /// Everything from nothing; the jumps from the built-in chains come last.
-pub(super) fn install(tool: &str, to: &Population, options: &RenderOptions) -> Transaction {
+pub(super) fn install(tool: &str, to: &Population, options: &RenderOptions) -> Commands {
     let mut text = base(options);
     for service in &to.services {
         text.declare_service(service);
@@ -27,7 +29,7 @@ pub(super) fn install(tool: &str, to: &Population, options: &RenderOptions) -> T
         text.begin(table);
         text.jumps(table, true);
     }
-    let mut commands = Commands::new(tool);
+    let mut commands = Lines::new(tool);
     commands.as_written(&text.finish().0);
     commands.finish()
 }
@@ -38,13 +40,13 @@ pub(super) fn update(
     from: &Population,
     to: &Population,
     options: &RenderOptions,
-) -> Transaction {
+) -> Commands {
     let (written, stale) = layout::changes(from, to);
     let before = chains(&stale, options);
     let after = chains(&written, options);
     let there: HashMap<&str, &[Words]> = before.iter().map(Chain::named).collect();
     let kept: HashSet<&str> = after.iter().map(|chain| chain.name.as_str()).collect();
-    let mut commands = Commands::new(tool);
+    let mut commands = Lines::new(tool);
     for chain in &after {
         match there.get(chain.name.as_str()) {
             Some(rules) => commands.change(chain, rules),
@@ -119,12 +121,12 @@ fn chains(services: &[&Service], options: &RenderOptions) -> Vec<Chain> {
 }
 
 /// Command lines under construction.
-struct Commands<'a> {
+struct Lines<'a> {
     tool: &'a str,
     lines: Vec<Words>,
 }
 
-impl<'a> Commands<'a> {
+impl<'a> Lines<'a> {
     fn new(tool: &'a str) -> Self {
         Self {
             tool,
@@ -132,12 +134,8 @@ impl<'a> Commands<'a> {
         }
     }
 
-    fn finish(self) -> Transaction {
-        Transaction {
-            operations: self.lines.len() as u64,
-            messages: 0,
-            payload: Payload::Commands(self.lines),
-        }
+    fn finish(self) -> Commands {
+        Commands(self.lines)
     }
 
     fn push(

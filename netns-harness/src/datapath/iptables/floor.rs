@@ -2,16 +2,16 @@
 
 use schema::Mode;
 
-use super::tables::Tables;
-use super::tool;
-use super::{damage, foreign, layout_check, meaning_of, restore};
+use super::{damage, meaning_of, restore};
 use crate::HarnessError;
+use crate::datapath::steps::Restore;
 use crate::datapath::{
-    Batch, Damage, Datapath, Engine, Inventory, NatCounters, Payload, RenderOptions, Sockets,
-    Transaction, Transport,
+    Batch, Damage, Datapath, Engine, Inventory, NatCounters, RenderOptions, Sockets, Transport,
 };
 use crate::relation::Relation;
 use crate::service::{Population, Service};
+use crate::xtables::tables::Tables;
+use crate::xtables::{RestoreText, foreign, tool};
 
 /// The floor of every mode that tracks connections.
 #[derive(Debug, Clone, Copy)]
@@ -44,19 +44,11 @@ impl Datapath for Conntrack {
         _to: &Population,
         _options: &RenderOptions,
     ) -> Batch {
-        let transactions = match from {
-            Some(_) => Vec::new(),
-            None => vec![Transaction {
-                operations: 2,
-                messages: 0,
-                payload: Payload::Restore(RULES.to_owned()),
-            }],
-        };
-        Batch { transactions }
-    }
-
-    fn apply(&self, batch: &Batch, _sockets: &mut Sockets) -> Result<(), HarnessError> {
-        tool::apply(TOOL, batch)
+        Batch::of(from.is_none().then(|| {
+            let mut text = RestoreText::new(true);
+            text.lines(RULES);
+            Restore::new(TOOL, text)
+        }))
     }
 
     fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
@@ -72,12 +64,12 @@ impl Datapath for Conntrack {
             wanted
                 .restore(RULES)
                 .expect("our own rules are restore input");
-            layout_check::shared(&tables, &wanted, |_| false).map_err(|text| {
-                HarnessError::Listing {
+            tables
+                .are_as(&wanted, |_| false)
+                .map_err(|text| HarnessError::Listing {
                     what: "conntrack floor",
                     text,
-                }
-            })?;
+                })?;
         }
         meaning_of(&tables)
     }

@@ -4,13 +4,12 @@
 //! Deviation: kube-proxy makes its jump rules with one `iptables -I` process each, once, before its
 //! first sync; here they are part of the first transaction.
 
-use std::fmt::Write as _;
-
 use data_encoding::BASE32;
 use schema::Protocol;
 use sha2::{Digest, Sha256};
 
 use crate::service::{CLUSTER_CIDR, Endpoint, Population, Service};
+use crate::xtables::RestoreText;
 
 /// Jumps from built-in chains: table, chain, matches, target, comment.
 const JUMPS: &[(&str, &str, &str, &str, &str)] = &[
@@ -181,53 +180,7 @@ fn hash(parts: &[&str]) -> String {
     text
 }
 
-/// One `iptables-restore` input under construction, with its operations counted.
-pub(in crate::datapath) struct RestoreText {
-    text: String,
-    operations: u64,
-    large_cluster: bool,
-}
-
 impl RestoreText {
-    pub(in crate::datapath) fn new(large_cluster: bool) -> Self {
-        Self {
-            text: String::new(),
-            operations: 0,
-            large_cluster,
-        }
-    }
-
-    pub(in crate::datapath) fn finish(self) -> (String, u64) {
-        (self.text, self.operations)
-    }
-
-    /// One line that names a rule, a chain or its deletion.
-    pub(in crate::datapath) fn operation(&mut self, line: std::fmt::Arguments<'_>) {
-        self.text
-            .write_fmt(line)
-            .expect("writing to a String cannot fail");
-        self.text.push('\n');
-        self.operations += 1;
-    }
-
-    pub(in crate::datapath) fn declare(&mut self, chain: &str) {
-        self.operation(format_args!(":{chain} - [0:0]"));
-    }
-
-    pub(in crate::datapath) fn delete_chain(&mut self, chain: &str) {
-        self.operation(format_args!("-X {chain}"));
-    }
-
-    pub(in crate::datapath) fn begin(&mut self, table: &str) {
-        self.text.push('*');
-        self.text.push_str(table);
-        self.text.push('\n');
-    }
-
-    pub(in crate::datapath) fn commit(&mut self) {
-        self.text.push_str("COMMIT\n");
-    }
-
     /// The whole filter section; `first`: with the jumps from the built-in chains.
     pub(in crate::datapath) fn filter_section(&mut self, first: bool) {
         self.begin("filter");

@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::Ipv4Addr;
 
-use super::layout::{NAT_CHAINS, RestoreText};
-use super::rule::{Match, Rule, Target};
-use super::tables::{Table, Tables};
-use super::trace::Destination;
+use super::layout::NAT_CHAINS;
 use crate::service::{CLUSTER_CIDR, Cidr, Frontend};
+use crate::xtables::RestoreText;
+use crate::xtables::rule::{Match, Rule, Target};
+use crate::xtables::tables::{Table, Tables};
+use crate::xtables::trace::Destination;
 
 const PORTALS: &str = "KUBE-SERVICES";
 const MASQUERADE: &str = "KUBE-MARK-MASQ";
@@ -56,9 +57,7 @@ pub(super) fn complete(tables: &Tables) -> Result<(), String> {
         return Ok(());
     }
     let wanted = base();
-    shared(tables, &wanted, |chain| {
-        chain == PORTALS || service_own(chain)
-    })?;
+    tables.are_as(&wanted, |chain| chain == PORTALS || service_own(chain))?;
     let nat = &tables.0["nat"];
     services(nat, wanted.0["nat"].chains[PORTALS].last())
 }
@@ -66,41 +65,6 @@ pub(super) fn complete(tables: &Tables) -> Result<(), String> {
 /// Whether a chain of table nat belongs to one service.
 pub(in crate::datapath) fn service_own(chain: &str) -> bool {
     chain.starts_with("KUBE-SVC-") || chain.starts_with("KUBE-SEP-")
-}
-
-/// Checks that everything but the chains of table nat that are `per_service` is as wanted, and that no
-/// wanted chain is missing.
-///
-/// # Errors
-/// The first chain that is not as wanted.
-pub(in crate::datapath) fn shared(
-    tables: &Tables,
-    wanted: &Tables,
-    per_service: impl Fn(&str) -> bool,
-) -> Result<(), String> {
-    let none = Table::default();
-    for (name, table) in &tables.0 {
-        let base = wanted.0.get(name).unwrap_or(&none);
-        for (chain, rules) in &table.chains {
-            let service = name == "nat" && per_service(chain);
-            if !service && base.chains.get(chain).map_or(&[][..], Vec::as_slice) != rules.as_slice()
-            {
-                return Err(format!("table {name}: chain {chain} is not kube-proxy's"));
-            }
-        }
-    }
-    for (name, table) in &wanted.0 {
-        for chain in table.chains.keys() {
-            if !tables
-                .0
-                .get(name)
-                .is_some_and(|t| t.chains.contains_key(chain))
-            {
-                return Err(format!("table {name}: chain {chain} is missing"));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// One portal a service, the node-port rule last, and below each portal exactly its chains.

@@ -4,19 +4,12 @@
 //!
 //! The law of size (tested) is in [`LAW`].
 
-mod allocated;
-mod commands;
 mod damage;
 mod exec;
 mod floor;
-pub(super) mod foreign;
 pub(super) mod layout;
 pub(super) mod layout_check;
 mod restore;
-pub(super) mod rule;
-pub(super) mod tables;
-pub(super) mod tool;
-pub(super) mod trace;
 
 #[cfg(test)]
 mod tests;
@@ -30,11 +23,11 @@ use super::{
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Frontend, Population, Service};
+use crate::xtables::tables::Tables;
+use crate::xtables::{foreign, tool, trace};
 pub(super) use damage::stray_rule;
 pub use floor::Conntrack;
-pub(super) use foreign::{anything_installed, leftover_nftables, no_legacy_tables};
 pub use layout::{chain_count, endpoint_chain, rule_count, service_chain};
-use tables::Tables;
 
 /// The law of size, in large-cluster layout: N services, E endpoints.
 pub const LAW: &[(&str, &str)] = &[
@@ -173,17 +166,14 @@ impl Datapath for Iptables {
     /// kube-proxy's partial sync (≥ 1.28), or with `resync` its full sync. `exec` has no transactions to
     /// divide.
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
-        let transactions = match (options.transport, from) {
-            (Transport::Exec, None) => vec![exec::install(self.tool(), to, options)],
-            (Transport::Exec, Some(from)) => vec![exec::update(self.tool(), from, to, options)],
-            (_, None) => restore::install(to, options),
-            (_, Some(from)) => vec![restore::update(from, to, options)],
-        };
-        Batch { transactions }
-    }
-
-    fn apply(&self, batch: &Batch, _sockets: &mut Sockets) -> Result<(), HarnessError> {
-        tool::apply(self.tool(), batch)
+        match (options.transport, from) {
+            (Transport::Exec, None) => Batch::of(Some(exec::install(self.tool(), to, options))),
+            (Transport::Exec, Some(from)) => {
+                Batch::of(Some(exec::update(self.tool(), from, to, options)))
+            }
+            (_, None) => restore::install(self.tool(), to, options),
+            (_, Some(from)) => Batch::of(Some(restore::update(self.tool(), from, to, options))),
+        }
     }
 
     fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {

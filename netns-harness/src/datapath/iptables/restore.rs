@@ -3,15 +3,16 @@
 
 use std::collections::HashSet;
 
-use super::layout::{self, NAT_CHAINS, RestoreText, chains_of};
-use super::tables::Tables;
-use super::trace;
-use crate::datapath::{Batch, Payload, RenderOptions, Transaction};
+use super::layout::{self, NAT_CHAINS, chains_of};
+use crate::datapath::steps::{Commands, Restore};
+use crate::datapath::{Batch, RenderOptions};
 use crate::relation::Relation;
 use crate::service::{Population, Service};
+use crate::xtables::tables::Tables;
+use crate::xtables::{RestoreText, trace};
 
 /// Everything from nothing: jumps, shared chains and all services, `chunk` services a transaction.
-pub(super) fn install(to: &Population, options: &RenderOptions) -> Vec<Transaction> {
+pub(super) fn install(tool: &'static str, to: &Population, options: &RenderOptions) -> Batch {
     let chunk = options
         .chunk
         .unwrap_or(usize::MAX)
@@ -21,18 +22,20 @@ pub(super) fn install(to: &Population, options: &RenderOptions) -> Vec<Transacti
         chunks.push(&[]);
     }
     let last = chunks.len() - 1;
-    let parts = chunks.iter().enumerate();
-    parts
-        .map(|(i, services)| install_part(services, i == 0, i == last, options))
-        .collect()
+    let mut batch = Batch::default();
+    for (i, services) in chunks.into_iter().enumerate() {
+        batch.push(install_part(tool, services, i == 0, i == last, options));
+    }
+    batch
 }
 
 fn install_part(
+    tool: &'static str,
     services: &[Service],
     first: bool,
     last: bool,
     options: &RenderOptions,
-) -> Transaction {
+) -> Restore {
     let mut text = RestoreText::new(options.large_cluster);
     if first {
         text.filter_section(true);
@@ -54,12 +57,17 @@ fn install_part(
         text.nat_rules_last();
     }
     text.commit();
-    transaction(text)
+    Restore::new(tool, text)
 }
 
 /// One transaction: the shared chains in full, and the chains of changed services (kube-proxy's partial
 /// sync, ≥ 1.28) or, in a resync, of all (its full sync; the jumps are there already).
-pub(super) fn update(from: &Population, to: &Population, options: &RenderOptions) -> Transaction {
+pub(super) fn update(
+    tool: &'static str,
+    from: &Population,
+    to: &Population,
+    options: &RenderOptions,
+) -> Restore {
     let (changed, stale) = layout::changes(from, to);
     let written = if options.resync {
         to.services.iter().collect()
@@ -85,16 +93,7 @@ pub(super) fn update(from: &Population, to: &Population, options: &RenderOptions
     text.nat_rules_last();
     gone.iter().for_each(|chain| text.delete_chain(chain));
     text.commit();
-    transaction(text)
-}
-
-fn transaction(text: RestoreText) -> Transaction {
-    let (text, operations) = text.finish();
-    Transaction {
-        operations,
-        messages: 0,
-        payload: Payload::Restore(text),
-    }
+    Restore::new(tool, text)
 }
 
 /// What batches mean when they are carried out in order on empty tables.
@@ -111,13 +110,13 @@ pub(super) fn meaning(batches: &[Batch]) -> Result<Relation, String> {
 /// The line or command that a tool or the kernel would refuse.
 pub(super) fn interpreted(batches: &[Batch]) -> Result<Tables, String> {
     let mut tables = Tables::default();
-    for transaction in batches.iter().flat_map(|b| &b.transactions) {
-        match &transaction.payload {
-            Payload::Restore(text) => tables.restore(text)?,
-            Payload::Commands(lines) => {
-                lines.iter().try_for_each(|words| tables.command(words))?;
-            }
-            _ => return Err("neither restore input nor command lines".to_owned()),
+    for step in batches.iter().flat_map(|batch| &batch.steps) {
+        if let Some(restore) = step.as_a::<Restore>() {
+            tables.restore(&restore.text)?;
+        } else if let Some(Commands(lines)) = step.as_a() {
+            lines.iter().try_for_each(|words| tables.command(words))?;
+        } else {
+            return Err("neither restore input nor command lines".to_owned());
         }
     }
     Ok(tables)

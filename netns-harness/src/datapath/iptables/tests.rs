@@ -1,9 +1,9 @@
 //! What is rendered: golden text, the law of size, and what the text means.
 
-use super::layout::RestoreText;
-use super::tool::parse_counters;
 use super::*;
-use crate::datapath::Payload;
+use crate::datapath::steps::Restore;
+use crate::xtables::RestoreText;
+use crate::xtables::tool::parse_counters;
 
 const OPTIONS: RenderOptions = RenderOptions::by(Transport::Restore);
 
@@ -34,13 +34,16 @@ fn an_update_rewrites_the_shared_chains_and_the_changed_services_only() {
     insta::assert_snapshot!(Iptables::legacy().render(Some(&before), &after, &OPTIONS));
 }
 
+/// Restore inputs of a batch.
+fn texts(batch: &Batch) -> Vec<&str> {
+    let restores = batch.steps.iter().map(|step| step.as_a::<Restore>());
+    restores.map(|restore| &*restore.unwrap().text).collect()
+}
+
 /// Rules and chains that a batch leaves in the nat and filter tables.
 fn installed(batch: &Batch) -> (usize, usize) {
     let mut tables = Tables::default();
-    for transaction in &batch.transactions {
-        let Payload::Restore(text) = &transaction.payload else {
-            panic!("restore input")
-        };
+    for text in texts(batch) {
         tables.restore(text).unwrap();
     }
     let chains = tables
@@ -108,10 +111,7 @@ fn chunks_together_install_what_one_transaction_installs() {
             ..OPTIONS
         },
     );
-    assert_eq!(
-        (whole.transactions.len(), chunked.transactions.len()),
-        (1, 3)
-    );
+    assert_eq!((whole.steps.len(), chunked.steps.len()), (1, 3));
     assert_eq!(installed(&whole), installed(&chunked));
 }
 
@@ -146,10 +146,7 @@ fn a_relation_that_differs_between_prerouting_and_output_is_refused() {
 fn checked(line: &str) -> Result<(), String> {
     let batch = Iptables::legacy().render(None, &population(2, 2), &OPTIONS);
     let mut tables = Tables::default();
-    for transaction in &batch.transactions {
-        let Payload::Restore(text) = &transaction.payload else {
-            panic!("restore input")
-        };
+    for text in texts(&batch) {
         tables
             .restore(&text.replace(
                 line.split(" => ").next().unwrap(),
@@ -205,11 +202,10 @@ fn the_conditions_of_masquerading_are_those_that_were_rendered() {
 
 #[test]
 fn a_flow_of_a_client_that_would_be_masqueraded_has_no_meaning() {
-    let batch = Iptables::legacy().render(None, &population(2, 2), &OPTIONS);
     let meaning = |replace: &str, by: &str| {
-        let mut batch = batch.clone();
-        for transaction in &mut batch.transactions {
-            if let Payload::Restore(text) = &mut transaction.payload {
+        let mut batch = Iptables::legacy().render(None, &population(2, 2), &OPTIONS);
+        for step in &mut batch.steps {
+            if let Some(Restore { text, .. }) = step.as_a_mut() {
                 assert!(text.contains(replace), "{replace}");
                 *text = text.replace(replace, by);
             }
@@ -239,9 +235,7 @@ fn a_flow_of_a_client_that_would_be_masqueraded_has_no_meaning() {
 fn a_second_rule_for_a_service_is_seen_and_the_order_is_the_lists() {
     let population = population(2, 2);
     let batch = Iptables::legacy().render(None, &population, &OPTIONS);
-    let Payload::Restore(text) = &batch.transactions[0].payload else {
-        panic!("restore input")
-    };
+    let text = texts(&batch)[0];
     let portal = text
         .lines()
         .find(|l| l.starts_with("-A KUBE-SERVICES") && l.contains("bench/svc-0"))
@@ -272,7 +266,7 @@ fn law_of_size_of_a_resync() {
     for (n, e) in [(1, 1), (10, 2), (40, 10)] {
         let population = population(n, e);
         let batch = iptables.render(Some(&population), &population, &resync);
-        assert_eq!(batch.transactions.len(), 1);
+        assert_eq!(batch.steps.len(), 1);
         assert_eq!(
             batch.operations(),
             17 + u64::from(n) * (3 + 4 * u64::from(e)),

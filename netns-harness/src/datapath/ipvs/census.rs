@@ -8,10 +8,9 @@ use ipset_sys::Entry;
 use ipvs_codec::{Forward, ListedDestination, ListedService, Scheduler};
 
 use super::layout::{self, BOUND_IPS, CLUSTER_IPS, DEVICE};
-use crate::datapath::iptables::layout_check;
-use crate::datapath::iptables::tables::Tables;
 use crate::relation::Relation;
 use crate::service::Endpoint;
+use crate::xtables::tables::Tables;
 
 /// One set.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -68,7 +67,7 @@ impl State {
         self.check_sets(&relation)?;
         self.check_addresses(&relation)?;
         let wanted = layout::base(!relation.0.is_empty());
-        layout_check::shared(&self.tables, &wanted, |_| false)?;
+        self.tables.are_as(&wanted, |_| false)?;
         Ok(relation)
     }
 

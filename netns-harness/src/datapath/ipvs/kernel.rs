@@ -9,9 +9,10 @@ use ipvs_codec::{Fake, LinkOp, ListedDestination, ListedService, Op};
 
 use super::census::{Held, State};
 use super::layout;
-use super::part::{Part, deletions};
-use crate::datapath::iptables::tables::Tables;
-use crate::datapath::{Payload, Transaction};
+use super::part::{Part, Request, deletions};
+use crate::datapath::Step;
+use crate::datapath::steps::{Commands, Restore, SetScript, Sets};
+use crate::xtables::tables::Tables;
 
 /// A namespace.
 #[derive(Debug, Clone, Default)]
@@ -28,27 +29,29 @@ impl Kernel {
     ///
     /// # Errors
     /// What would be refused, and why.
-    pub(super) fn run(&mut self, transaction: &Transaction) -> Result<(), String> {
-        match &transaction.payload {
-            Payload::Ipvs(part) => self.part(part),
-            Payload::Restore(text) => {
-                // A rule refers to a set by its index, which is looked up when the rule is made
-                // (`set_match_v4_checkentry` in net/netfilter/xt_set.c).
-                let mut words = text.split_whitespace();
-                while words.any(|word| word == "--match-set") {
-                    let set = words.next().unwrap_or_default();
-                    if !self.sets.contains_key(set) {
-                        return Err(format!("no set {set} for a rule"));
-                    }
+    pub(super) fn run(&mut self, step: &dyn Step) -> Result<(), String> {
+        if let Some(request) = step.as_a::<Request>() {
+            self.part(&request.part)
+        } else if let Some(restore) = step.as_a::<Restore>() {
+            // A rule refers to a set by its index, which is looked up when the rule is made
+            // (`set_match_v4_checkentry` in net/netfilter/xt_set.c).
+            let mut words = restore.text.split_whitespace();
+            while words.any(|word| word == "--match-set") {
+                let set = words.next().unwrap_or_default();
+                if !self.sets.contains_key(set) {
+                    return Err(format!("no set {set} for a rule"));
                 }
-                self.tables.restore(text)
             }
-            Payload::Sets(commands) => commands.iter().try_for_each(|c| self.command(c, false)),
-            Payload::SetScript(script) => script
-                .lines()
-                .try_for_each(|line| self.command(&parsed(line)?, false)),
-            Payload::Commands(lines) => lines.iter().try_for_each(|words| self.process(words)),
-            _ => Err("a payload of another mode".to_owned()),
+            self.tables.restore(&restore.text)
+        } else if let Some(Sets(commands)) = step.as_a() {
+            commands.iter().try_for_each(|c| self.command(c, false))
+        } else if let Some(script) = step.as_a::<SetScript>() {
+            let mut lines = script.text.lines();
+            lines.try_for_each(|line| self.command(&parsed(line)?, false))
+        } else if let Some(Commands(lines)) = step.as_a() {
+            lines.iter().try_for_each(|words| self.process(words))
+        } else {
+            Err("a step of another mode".to_owned())
         }
     }
 

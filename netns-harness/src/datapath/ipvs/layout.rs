@@ -8,9 +8,9 @@ use ipset_sys::{Command, Create, Entry, SetType};
 use ipvs_codec::{Destination, Forward, Protocol, Scheduler, Server, ServiceId};
 use netns_sys::isolation::read_sysctl;
 
-use crate::datapath::iptables::layout::RestoreText;
-use crate::datapath::iptables::tables::Tables;
 use crate::service::{CLUSTER_CIDR, Endpoint, Frontend};
+use crate::xtables::RestoreText;
+use crate::xtables::tables::Tables;
 
 /// The device that has every VIP.
 pub(super) const DEVICE: &str = "kube-ipvs0";

@@ -7,9 +7,9 @@ use nix::errno::Errno;
 
 use super::{Ipvs, TOOL, layout};
 use crate::HarnessError;
-use crate::datapath::apply::run_tool;
-use crate::datapath::iptables::tool;
 use crate::datapath::{RenderOptions, Transport, trial};
+use crate::tools;
+use crate::xtables::tool;
 
 /// Where a kernel that has everything comes from.
 const GUEST: &str = "or a kernel that has it: --sandbox guest";
@@ -102,7 +102,7 @@ fn try_sets() -> Result<(), String> {
 }
 
 fn try_tool(program: &str, arguments: &[&str]) -> Result<(), String> {
-    let done = run_tool(netns_sys::tools::command(program).args(arguments), "");
+    let done = tools::run(netns_sys::tools::command(program).args(arguments), "");
     done.map(drop).map_err(|error| match &error {
         HarnessError::System { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
             format!("{program} is not installed: apt-get install {program}")

@@ -1,5 +1,6 @@
 //! Batches carried out, kube-proxy's questions asked, and everything removed: what touches the kernel.
 
+use std::collections::BTreeSet;
 use std::sync::{MutexGuard, PoisonError};
 
 use ipvs_codec::{LinkOp, Op, Server, ServiceId};
@@ -7,54 +8,30 @@ use netlink::{Batch as Messages, Error};
 use netns_sys::isolation::write_sysctl;
 use netns_sys::tools::command;
 
-use super::part::{Part, Script};
+use super::part::{Leaving, Part, Script};
 use super::{Ipvs, TOOL, layout};
 use crate::HarnessError;
-use crate::datapath::apply::{foreign_payload, run_tool};
-use crate::datapath::iptables::tool;
-use crate::datapath::{Batch, Payload, Sockets};
+use crate::datapath::Sockets;
 use crate::service::Population;
+use crate::tools;
+use crate::xtables::tool;
 
-type Leaving<'a> = MutexGuard<'a, std::collections::BTreeSet<(ServiceId, Server)>>;
-
-/// Carries out a batch.
+/// Carries out a part.
 ///
 /// # Errors
 /// The first refusal; what came before it stays.
-pub(super) fn apply(
-    datapath: &Ipvs,
-    batch: &Batch,
+pub(super) fn carry_out(
+    part: &Part,
+    leaving: &Leaving,
     sockets: &mut Sockets,
 ) -> Result<(), HarnessError> {
-    let mut sender = Sender {
-        leaving: datapath
-            .leaving
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner),
-        sockets,
-    };
-    for transaction in &batch.transactions {
-        match &transaction.payload {
-            Payload::Restore(text) => tool::restore(TOOL, tool::ADD, text)?,
-            Payload::SetScript(text) => {
-                run_tool(command("ipset").arg("restore"), text)?;
-            }
-            Payload::Commands(lines) => {
-                for words in lines {
-                    run_tool(command(&words[0]).args(&words[1..]), "")?;
-                }
-            }
-            Payload::Sets(commands) => sender.sets(commands)?,
-            Payload::Ipvs(part) => sender.part(part)?,
-            _ => return Err(foreign_payload("transaction of mode ipvs")),
-        }
-    }
-    Ok(())
+    let leaving = leaving.lock().unwrap_or_else(PoisonError::into_inner);
+    Sender { leaving, sockets }.part(part)
 }
 
-/// One batch on its way.
+/// A part on its way.
 struct Sender<'a> {
-    leaving: Leaving<'a>,
+    leaving: MutexGuard<'a, BTreeSet<(ServiceId, Server)>>,
     sockets: &'a mut Sockets,
 }
 
@@ -83,15 +60,7 @@ impl Sender<'_> {
 
     fn script(&mut self, script: &Script) -> Result<(), HarnessError> {
         self.make_room(script.ops())?;
-        run_tool(command("ipvsadm").arg("-R"), script.text()).map(drop)
-    }
-
-    fn sets(&mut self, commands: &[ipset_sys::Command]) -> Result<(), HarnessError> {
-        let sent = self.sockets.sets()?.send(commands);
-        sent.map_err(|source| HarnessError::Ipset {
-            act: "change sets".to_owned(),
-            source,
-        })
+        tools::run(command("ipvsadm").arg("-R"), script.text()).map(drop)
     }
 
     fn send(&mut self, batch: &Messages<Op>) -> Result<(), HarnessError> {
@@ -211,7 +180,7 @@ pub(super) fn ask_as_kube_proxy(
         let line = create.to_string();
         let mut words: Vec<&str> = line.split_whitespace().collect();
         words.push("-exist");
-        run_tool(command("ipset").args(words), "")?;
+        tools::run(command("ipset").args(words), "")?;
     }
     let servers: Vec<ServiceId> = population
         .services
@@ -270,10 +239,7 @@ pub(super) fn teardown(datapath: &Ipvs, sockets: &mut Sockets) -> Vec<HarnessErr
 }
 
 fn destroy_sets(sockets: &mut Sockets) -> Vec<HarnessError> {
-    let failed = |source| HarnessError::Ipset {
-        act: "destroy sets".to_owned(),
-        source,
-    };
+    let failed = HarnessError::ipset("destroy sets");
     let session = match sockets.sets() {
         Ok(session) => session,
         Err(error) => return vec![error],

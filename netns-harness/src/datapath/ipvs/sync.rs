@@ -6,32 +6,41 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use ipset_sys::{Command, Entry};
 use ipvs_codec::{LinkOp, Op, Server, ServiceId};
 use netlink::{Batch as Messages, Operation};
 
+use super::TOOL;
 use super::layout::{self, BOUND_IPS, CLUSTER_IPS, DEVICE};
-use super::part::{Part, Script};
-use crate::datapath::iptables::layout::RestoreText;
-use crate::datapath::{Batch, Payload, RenderOptions, Transaction, Transport};
+use super::part::{Leaving, Part, Request, Script};
+use crate::datapath::steps::{Commands, Restore, SetScript, Sets};
+use crate::datapath::{Batch, RenderOptions, Transport};
 use crate::service::{Endpoint, Frontend, Population, Service};
+use crate::xtables::RestoreText;
 
-/// What must be sent.
-pub(super) fn render(from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
-    let steps = Steps {
-        transactions: Vec::new(),
+/// What must be sent, with those that are leaving.
+pub(super) fn render(
+    leaving: &Arc<Leaving>,
+    from: Option<&Population>,
+    to: &Population,
+    options: &RenderOptions,
+) -> Batch {
+    let mut steps = Steps {
+        batch: Batch::default(),
+        leaving,
         transport: options.transport,
     };
-    let transactions = match from {
-        None => install(steps, to),
-        Some(from) => update(steps, from, to, options.resync),
-    };
-    Batch { transactions }
+    match from {
+        None => install(&mut steps, to),
+        Some(from) => update(&mut steps, from, to, options.resync),
+    }
+    steps.batch
 }
 
 /// Everything from nothing.
-fn install(mut steps: Steps, to: &Population) -> Vec<Transaction> {
+fn install(steps: &mut Steps<'_>, to: &Population) {
     steps.part(Part::Sysctls);
     steps.links(vec![LinkOp::AddDummy(DEVICE)]);
     let vips = distinct_vips(to);
@@ -50,12 +59,11 @@ fn install(mut steps: Steps, to: &Population) -> Vec<Transaction> {
     );
     steps.sets(commands);
     steps.rules(true, !to.is_empty());
-    steps.transactions
 }
 
 /// Only what changed. kube-proxy writes its rules again at each sync, though nothing in them changes while
 /// there are services: so does transport `exec`, which is its way; the others leave them alone.
-fn update(mut steps: Steps, from: &Population, to: &Population, resync: bool) -> Vec<Transaction> {
+fn update(steps: &mut Steps<'_>, from: &Population, to: &Population, resync: bool) {
     let change = Change::new(from, to);
     if resync {
         steps.look(to);
@@ -82,7 +90,6 @@ fn update(mut steps: Steps, from: &Population, to: &Population, resync: bool) ->
     steps.links(addresses(&change.unbound, LinkOp::DeleteAddress));
     let deletions = change.gone.iter().map(|s| layout::id(s.frontend));
     steps.servers(deletions.map(Op::DeleteService).collect());
-    steps.transactions
 }
 
 /// A virtual server and its destinations.
@@ -203,22 +210,16 @@ impl<'a> Change<'a> {
 }
 
 /// The steps of a batch, by transport. An empty step is left out.
-struct Steps {
-    transactions: Vec<Transaction>,
+struct Steps<'a> {
+    batch: Batch,
+    leaving: &'a Arc<Leaving>,
     transport: Transport,
 }
 
-impl Steps {
-    fn push(&mut self, operations: u64, messages: u64, payload: Payload) {
-        self.transactions.push(Transaction {
-            operations,
-            messages,
-            payload,
-        });
-    }
-
+impl Steps<'_> {
     fn part(&mut self, part: Part) {
-        self.push(part.operations(), part.messages(), Payload::Ipvs(part));
+        let leaving = Arc::clone(self.leaving);
+        self.batch.push(Request { part, leaving });
     }
 
     fn messages<O: Operation>(&self, ops: Vec<O>) -> Messages<O> {
@@ -266,28 +267,20 @@ impl Steps {
         if commands.is_empty() {
             return;
         }
-        let operations = commands.len() as u64;
         match self.transport {
-            Transport::Ipvsadm => {
-                let script = ipset_sys::restore_script(&commands);
-                self.push(operations, 0, Payload::SetScript(script));
-            }
+            Transport::Ipvsadm => self.batch.push(SetScript::new(&commands)),
             Transport::Exec => {
                 let lines = commands.iter().map(command_line).collect();
-                self.push(operations, 0, Payload::Commands(lines));
+                self.batch.push(Commands(lines));
             }
-            _ => {
-                let messages = ipset_sys::messages(&commands);
-                self.push(operations, messages, Payload::Sets(commands));
-            }
+            _ => self.batch.push(Sets(commands)),
         }
     }
 
     fn rules(&mut self, first: bool, services: bool) {
         let mut text = RestoreText::new(true);
         layout::rules(&mut text, first, services);
-        let (text, operations) = text.finish();
-        self.push(operations, 0, Payload::Restore(text));
+        self.batch.push(Restore::new(TOOL, text));
     }
 }
 

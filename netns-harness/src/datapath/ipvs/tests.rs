@@ -4,9 +4,12 @@ use std::net::Ipv4Addr;
 
 use ipvs_codec::{Destination, ListedDestination, Op};
 
+use super::kernel::Kernel;
+use super::part::{Part, Request, Script};
 use super::*;
-use crate::datapath::iptables::rule::Target;
-use crate::datapath::{Payload, Transaction};
+use crate::datapath::Step;
+use crate::datapath::steps::{Commands, Restore};
+use crate::xtables::rule::Target;
 
 const OPTIONS: RenderOptions = RenderOptions::by(Transport::Netlink);
 
@@ -32,8 +35,8 @@ fn render(from: Option<&Population>, to: &Population, options: &RenderOptions) -
 /// The namespace after batches.
 fn kernel(batches: &[&Batch]) -> Kernel {
     let mut kernel = Kernel::default();
-    for transaction in batches.iter().flat_map(|batch| &batch.transactions) {
-        kernel.run(transaction).unwrap();
+    for step in batches.iter().flat_map(|batch| &batch.steps) {
+        kernel.run(&**step).unwrap();
     }
     kernel
 }
@@ -107,12 +110,11 @@ fn law_of_size_of_updates() {
             );
         }
         let add = render(Some(&small), &large, &RenderOptions::by(Transport::Exec));
-        let processes = |transaction: &Transaction| match &transaction.payload {
-            Payload::Commands(lines) => lines.len(),
-            Payload::Restore(_) => 1,
-            _ => 0,
+        let processes = |step: &dyn Step| match step.as_a() {
+            Some(Commands(lines)) => lines.len(),
+            None => usize::from(step.as_a::<Restore>().is_some()),
         };
-        assert_eq!(add.transactions.iter().map(processes).sum::<usize>(), 3);
+        assert_eq!(add.steps.iter().map(|s| processes(&**s)).sum::<usize>(), 3);
     }
 }
 
@@ -125,17 +127,14 @@ fn law_of_size_of_a_resync_it_asks_three_questions_a_service_and_writes_the_rule
     };
     let batch = render(Some(&to), &to, &options);
     assert_eq!(batch.messages(), 5 + 3 * 100);
-    assert!(matches!(
-        batch.transactions.last().unwrap().payload,
-        Payload::Restore(_)
-    ));
-    assert_eq!(batch.transactions.len(), 2);
+    assert!(batch.steps.last().unwrap().as_a::<Restore>().is_some());
+    assert_eq!(batch.steps.len(), 2);
 }
 
 #[test]
 fn nothing_changes_without_a_change() {
     let same = population(3, 2);
-    assert!(render(Some(&same), &same, &OPTIONS).transactions.is_empty());
+    assert!(render(Some(&same), &same, &OPTIONS).steps.is_empty());
 }
 
 #[test]
@@ -268,12 +267,8 @@ fn every_damage_is_seen() {
             assert_eq!(words[0], "ipvsadm");
             let ops: Vec<Op> = ipvs_codec::parse_script(&words[1..].join(" ")).unwrap();
             let part = Part::Script(Script::new(ops));
-            let transaction = Transaction {
-                operations: 1,
-                messages: 0,
-                payload: Payload::Ipvs(part),
-            };
-            kernel.run(&transaction).unwrap();
+            let leaving = Arc::default();
+            kernel.run(&Request { part, leaving }).unwrap();
         }
         let seen = match kernel.state().relation() {
             Ok(relation) => relation.differences(&wanted).is_some(),
@@ -288,12 +283,12 @@ fn the_kernel_refuses_what_is_there_and_a_destination_that_no_address_makes_rout
     let to = population(2, 1);
     let install = render(None, &to, &OPTIONS);
     let mut kernel = Kernel::default();
-    let servers = |t: &&Transaction| matches!(t.payload, Payload::Ipvs(Part::Servers(_)));
-    let step = install.transactions.iter().find(servers).unwrap();
-    assert!(kernel.run(step).unwrap_err().contains("EINVAL"));
-    assert!(
-        Ipvs::default()
-            .meaning(&[install.clone(), install])
-            .is_err()
-    );
+    let servers = |step: &&dyn Step| {
+        let request = step.as_a::<Request>();
+        request.is_some_and(|r| matches!(r.part, Part::Servers(_)))
+    };
+    let step = install.steps.iter().map(|s| &**s).find(servers);
+    assert!(kernel.run(step.unwrap()).unwrap_err().contains("EINVAL"));
+    let again = render(None, &to, &OPTIONS);
+    assert!(Ipvs::default().meaning(&[install, again]).is_err());
 }

@@ -2,18 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 
-use nft_codec::{Act, Element, EncodedBatch, Key, Name, Op, Rule, Verdict, script};
+use nft_codec::{Act, Element, Key, Name, Op, Rule, Verdict};
 
-use super::ENCODABLE;
 use super::layout::{self, FullSync, op};
-use crate::datapath::{Batch, Payload, RenderOptions, Transaction, Transport};
+use super::step::{Script, Transaction};
+use crate::datapath::{Batch, RenderOptions, Transport};
 use crate::service::{Population, Service};
 
 /// What must be sent to go from serving `from` (`None`: an untouched kernel) to serving `to`.
 pub(super) fn render(from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
     let mut transactions = Transactions {
         options,
-        done: Vec::new(),
+        done: Batch::default(),
         open: Vec::new(),
         services: 0,
     };
@@ -122,7 +122,7 @@ fn ensure(ops: &mut Vec<Op>, elements: &mut Elements, (set, element): (Name, Ele
 /// The transactions of a batch, while they grow.
 struct Transactions<'a> {
     options: &'a RenderOptions,
-    done: Vec<Transaction>,
+    done: Batch,
     open: Vec<Op>,
     /// Services in the open transaction.
     services: usize,
@@ -222,32 +222,19 @@ impl Transactions<'_> {
         if ops.is_empty() {
             return;
         }
-        let operations = ops.len() as u64;
-        let (messages, payload) = match self.options.transport {
-            Transport::Nft => (0, Payload::NftScript(script(&ops))),
+        match self.options.transport {
+            Transport::Nft => self.done.push(Script::new(&ops)),
             _ => {
-                let encoded = if self.options.untimed {
-                    // 16 bits for the numbers of one transaction's sets.
-                    EncodedBatch::encode_numbered(ops, (self.done.len() as u32) << 16)
-                } else {
-                    EncodedBatch::encode(ops)
-                };
-                let batch = encoded.expect(ENCODABLE);
-                (batch.messages(), Payload::Nftables(batch))
+                let number = self.done.steps.len() + 1;
+                let untimed = self.options.untimed;
+                self.done.push(Transaction::new(number, ops, untimed));
             }
-        };
-        self.done.push(Transaction {
-            operations,
-            messages,
-            payload,
-        });
+        }
     }
 
     fn finish(mut self) -> Batch {
         self.close();
-        Batch {
-            transactions: self.done,
-        }
+        self.done
     }
 }
 

@@ -150,11 +150,7 @@ fn law_of_size_of_installs_and_updates() {
                 _ => 71 + n64 * (8 + 4 * e64),
             };
             assert_eq!(
-                (
-                    again.transactions.len(),
-                    again.operations(),
-                    again.messages()
-                ),
+                (again.steps.len(), again.operations(), again.messages()),
                 (1, 71 + n64 * (6 + 4 * e64), messages)
             );
         }
@@ -162,25 +158,15 @@ fn law_of_size_of_installs_and_updates() {
         more.services.push(service(n, e));
         let add = Nftables.render(Some(&all), &more, &NETLINK);
         assert_eq!(
-            (add.transactions.len(), add.operations(), add.messages()),
+            (add.steps.len(), add.operations(), add.messages()),
             (1, 6 + 4 * e64, 8 + 4 * e64)
         );
         let remove = Nftables.render(Some(&more), &all, &NETLINK);
         assert_eq!(
-            (
-                remove.transactions.len(),
-                remove.operations(),
-                remove.messages()
-            ),
+            (remove.steps.len(), remove.operations(), remove.messages()),
             (2, 4 + 2 * e64, 4 + 2 * e64)
         );
-        assert_eq!(
-            Nftables
-                .render(Some(&all), &all, &NETLINK)
-                .transactions
-                .len(),
-            0
-        );
+        assert_eq!(Nftables.render(Some(&all), &all, &NETLINK).steps.len(), 0);
     }
 }
 
@@ -251,7 +237,7 @@ fn chunks_hold_that_many_services_and_the_base_goes_with_the_first() {
             ..NETLINK
         },
     );
-    let operations: Vec<_> = batch.transactions.iter().map(|t| t.operations).collect();
+    let operations: Vec<_> = batch.steps.iter().map(|step| step.operations()).collect();
     assert_eq!(operations, [87 + 4 * 14, 4 * 14, 2 * 14]);
 }
 

@@ -6,11 +6,12 @@ use proptest::prelude::*;
 use schema::Protocol;
 
 use super::super::tests::population;
-use super::super::{Iptables, layout_check, restore, tables::Tables, trace};
+use super::super::{Iptables, layout_check, restore};
 use super::*;
 use crate::datapath::{Batch, Datapath as _, Transport};
 use crate::relation::Relation;
 use crate::service::Endpoint;
+use crate::xtables::{tables::Tables, trace};
 
 const EXEC: RenderOptions = RenderOptions::by(Transport::Exec);
 const RESTORE: RenderOptions = RenderOptions {
@@ -19,10 +20,9 @@ const RESTORE: RenderOptions = RenderOptions {
 };
 
 fn lines(batch: &Batch) -> Vec<&[String]> {
-    let payloads = batch.transactions.iter().map(|t| &t.payload);
-    let lines = payloads.flat_map(|payload| match payload {
-        Payload::Commands(lines) => lines.as_slice(),
-        _ => panic!("command lines"),
+    let lines = batch.steps.iter().flat_map(|step| {
+        let Commands(lines) = step.as_a().unwrap();
+        lines
     });
     lines.map(Vec::as_slice).collect()
 }

@@ -1,4 +1,4 @@
-//! What applying a batch has in common in all modes.
+//! Tools run to their end.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use crate::HarnessError;
 ///
 /// # Errors
 /// It cannot be started; or it refused, with the first lines of what it said.
-pub(super) fn run_tool(command: &mut Command, input: &str) -> Result<Finished, HarnessError> {
+pub(crate) fn run(command: &mut Command, input: &str) -> Result<Finished, HarnessError> {
     let done = process::run(command, input.as_bytes());
     let name = || command.get_program().to_string_lossy();
     let done = done.map_err(|error| HarnessError::system(format!("start {}", name()), error))?;
@@ -25,12 +25,4 @@ pub(super) fn run_tool(command: &mut Command, input: &str) -> Result<Finished, H
         status: done.status.to_string(),
         stderr: stderr.lines().take(3).collect::<Vec<_>>().join("; "),
     })
-}
-
-/// The error of a mode that is handed what another one renders.
-pub(super) fn foreign_payload(what: &'static str) -> HarnessError {
-    HarnessError::Listing {
-        what,
-        text: "a payload of another mode".to_owned(),
-    }
 }

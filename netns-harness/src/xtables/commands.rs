@@ -9,7 +9,7 @@ impl Tables {
     ///
     /// # Errors
     /// The command that would be refused, and why.
-    pub(in crate::datapath) fn command(&mut self, words: &[String]) -> Result<(), String> {
+    pub(crate) fn command(&mut self, words: &[String]) -> Result<(), String> {
         let refused = |why: &str| format!("'{}': {why}", words.join(" "));
         let texts: Vec<&str> = words.iter().map(String::as_str).collect();
         let [program, "-w", "5", "-t", name, action, chain, rest @ ..] = texts.as_slice() else {

@@ -15,7 +15,7 @@ const RETURNS: u64 = 16;
 const STATISTIC: u64 = 64;
 
 /// Bytes by what they are for.
-pub(super) fn parts(table: TableInfo, cpus: u64) -> [(&'static str, u64); 5] {
+pub(crate) fn parts(table: TableInfo, cpus: u64) -> [(&'static str, u64); 5] {
     let blob = u64::from(table.size_bytes);
     let stack = RETURNS * u64::from(table.chains);
     let taken = kvmalloc(HEADER + blob) + cpus * kvmalloc(stack);

@@ -8,8 +8,8 @@ use ipset_sys::Session;
 use ipvs_codec::{Connection as Servers, Links};
 use nft_codec::Connection as NfTables;
 
-use super::{Batch, Payload, ipvs::Part};
 use crate::HarnessError;
+use crate::datapath::Batch;
 
 /// A kind of socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,29 +22,6 @@ pub enum Socket {
     Servers,
     /// To route netlink.
     Links,
-}
-
-impl Batch {
-    /// The sockets that carry it; none when tools do.
-    #[must_use]
-    pub fn sockets(&self) -> BTreeSet<Socket> {
-        let of = |payload: &Payload| -> &'static [Socket] {
-            match payload {
-                Payload::Nftables(_) => &[Socket::NfTables],
-                Payload::Sets(_) => &[Socket::Sets],
-                Payload::Ipvs(Part::Links(_)) => &[Socket::Links],
-                Payload::Ipvs(Part::Servers(_) | Part::Retire(_)) => &[Socket::Servers],
-                Payload::Ipvs(Part::Look(_)) => &[Socket::Servers, Socket::Links],
-                Payload::Ipvs(Part::Sysctls | Part::Script(_))
-                | Payload::Restore(_)
-                | Payload::NftScript(_)
-                | Payload::SetScript(_)
-                | Payload::Commands(_) => &[],
-            }
-        };
-        let all = self.transactions.iter().flat_map(|t| of(&t.payload));
-        all.copied().collect()
-    }
 }
 
 /// Open sockets of one network namespace, that of the thread that opened them. What is asked for and not open
@@ -65,11 +42,7 @@ impl Sockets {
     pub fn of(batch: &Batch) -> Result<Self, HarnessError> {
         let mut sockets = Self::open(batch.sockets())?;
         if let Some(connection) = &mut sockets.nf_tables {
-            let sizes = batch.transactions.iter().map(|t| match &t.payload {
-                Payload::Nftables(encoded) => encoded.bytes().len(),
-                _ => 0,
-            });
-            connection.make_room(sizes.max().unwrap_or(0));
+            connection.make_room(batch.largest_by(Socket::NfTables) as usize);
         }
         Ok(sockets)
     }
@@ -119,28 +92,25 @@ impl Sockets {
         .collect()
     }
 
-    pub(super) fn nf_tables(&mut self) -> Result<&mut NfTables, HarnessError> {
+    pub(crate) fn nf_tables(&mut self) -> Result<&mut NfTables, HarnessError> {
         kept(&mut self.nf_tables, || {
             NfTables::open().map_err(HarnessError::netlink("reach nf_tables"))
         })
     }
 
-    pub(super) fn sets(&mut self) -> Result<&mut Session, HarnessError> {
+    pub(crate) fn sets(&mut self) -> Result<&mut Session, HarnessError> {
         kept(&mut self.sets, || {
-            Session::open().map_err(|source| HarnessError::Ipset {
-                act: "reach ip_set".to_owned(),
-                source,
-            })
+            Session::open().map_err(HarnessError::ipset("reach ip_set"))
         })
     }
 
-    pub(super) fn servers(&mut self) -> Result<&mut Servers, HarnessError> {
+    pub(crate) fn servers(&mut self) -> Result<&mut Servers, HarnessError> {
         kept(&mut self.servers, || {
             Servers::open().map_err(HarnessError::netlink("reach IPVS"))
         })
     }
 
-    pub(super) fn links(&mut self) -> Result<&mut Links, HarnessError> {
+    pub(crate) fn links(&mut self) -> Result<&mut Links, HarnessError> {
         kept(&mut self.links, || {
             Links::open().map_err(HarnessError::netlink("reach route netlink"))
         })

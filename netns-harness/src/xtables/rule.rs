@@ -10,7 +10,7 @@ use crate::service::{Cidr, Endpoint};
 
 /// What a rule does with a packet that it matches.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(in crate::datapath) enum Target {
+pub(crate) enum Target {
     /// Counts only.
     #[default]
     None,
@@ -36,32 +36,32 @@ pub(in crate::datapath) enum Target {
 
 /// A match that can be negated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::datapath) struct Match<T> {
-    pub(in crate::datapath) value: T,
-    pub(in crate::datapath) negated: bool,
+pub(crate) struct Match<T> {
+    pub(crate) value: T,
+    pub(crate) negated: bool,
 }
 
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(in crate::datapath) struct Rule {
-    pub(in crate::datapath) source: Option<Match<Cidr>>,
-    pub(in crate::datapath) destination: Option<Match<Cidr>>,
-    pub(in crate::datapath) protocol: Option<String>,
-    pub(in crate::datapath) destination_port: Option<u16>,
+pub(crate) struct Rule {
+    pub(crate) source: Option<Match<Cidr>>,
+    pub(crate) destination: Option<Match<Cidr>>,
+    pub(crate) protocol: Option<String>,
+    pub(crate) destination_port: Option<u16>,
     /// `statistic --mode random --probability`.
-    pub(in crate::datapath) probability: Option<f64>,
+    pub(crate) probability: Option<f64>,
     /// `mark`, `conntrack`, `addrtype`: matches on state that a first packet does not have.
-    pub(in crate::datapath) state: Option<State>,
-    pub(in crate::datapath) target: Target,
+    pub(crate) state: Option<State>,
+    pub(crate) target: Target,
     /// `MASQUERADE --random-fully`.
-    pub(in crate::datapath) random_fully: bool,
+    pub(crate) random_fully: bool,
     /// Words that were not understood.
-    pub(in crate::datapath) unknown: Vec<String>,
+    pub(crate) unknown: Vec<String>,
 }
 
 /// Matches whose answer for the first packet of a client's flow is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::datapath) enum State {
+pub(crate) enum State {
     /// `mark [!] --mark value/mask` (`net/netfilter/xt_mark.c`, `mark_mt`).
     Mark {
         value: u32,
@@ -77,7 +77,7 @@ pub(in crate::datapath) enum State {
 }
 
 /// Splits a line into words; double quotes group, as in iptables-save.
-pub(in crate::datapath) fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted, mut any) = (Vec::new(), String::new(), false, false);
     let mut characters = line.chars();
     while let Some(c) = characters.next() {
@@ -141,7 +141,7 @@ fn endpoint(text: &str) -> Option<Endpoint> {
 }
 
 /// Parses the words that follow `-A CHAIN`.
-pub(in crate::datapath) fn parse(words: &[String]) -> Rule {
+pub(crate) fn parse(words: &[String]) -> Rule {
     let mut rule = Rule::default();
     let mut words = words.iter().map(String::as_str);
     let mut negated = false;
@@ -257,7 +257,7 @@ fn jump(target: &mut Target, name: Option<&str>) -> bool {
 impl Rule {
     /// Whether the first packet of a flow from inside the cluster to `to` matches when it bears `mark`;
     /// the probability is not looked at.
-    pub(in crate::datapath) fn matches(
+    pub(crate) fn matches(
         &self,
         source: Ipv4Addr,
         to: (Ipv4Addr, u16, Protocol),
@@ -286,7 +286,7 @@ impl Rule {
     }
 
     /// (address, port, protocol) when the rule names exactly one.
-    pub(in crate::datapath) fn exact_destination(&self) -> Option<(Ipv4Addr, u16, Protocol)> {
+    pub(crate) fn exact_destination(&self) -> Option<(Ipv4Addr, u16, Protocol)> {
         let destination = self
             .destination
             .as_ref()

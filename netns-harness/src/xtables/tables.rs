@@ -8,16 +8,16 @@ use crate::datapath::Inventory;
 
 /// Chains of one table, by name.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(in crate::datapath) struct Table {
-    pub(in crate::datapath) chains: BTreeMap<String, Vec<Rule>>,
+pub(crate) struct Table {
+    pub(crate) chains: BTreeMap<String, Vec<Rule>>,
 }
 
 /// Tables by name.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(in crate::datapath) struct Tables(pub(in crate::datapath) BTreeMap<String, Table>);
+pub(crate) struct Tables(pub(crate) BTreeMap<String, Table>);
 
 /// Built-in chains of a table: `iptables(8)`.
-pub(super) fn builtin(table: &str) -> &'static [&'static str] {
+pub(crate) fn builtin(table: &str) -> &'static [&'static str] {
     match table {
         "filter" => &["INPUT", "FORWARD", "OUTPUT"],
         "nat" => &["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"],
@@ -42,7 +42,7 @@ impl Tables {
     ///
     /// # Errors
     /// The line that would be refused, and why.
-    pub(in crate::datapath) fn restore(&mut self, text: &str) -> Result<(), String> {
+    pub(crate) fn restore(&mut self, text: &str) -> Result<(), String> {
         let mut current: Option<(String, Table)> = None;
         for line in text
             .lines()
@@ -80,12 +80,12 @@ impl Tables {
     }
 
     /// The table of that name, taken out to be put back.
-    pub(super) fn take(&mut self, name: &str) -> Table {
+    pub(crate) fn take(&mut self, name: &str) -> Table {
         self.0.remove(name).unwrap_or_else(|| untouched(name))
     }
 
     /// Chains in all tables that are not built in.
-    pub(in crate::datapath) fn own_chains(&self) -> usize {
+    pub(crate) fn own_chains(&self) -> usize {
         let own = |(name, table): (&String, &Table)| {
             table
                 .chains
@@ -97,7 +97,7 @@ impl Tables {
     }
 
     /// Rules in all tables.
-    pub(in crate::datapath) fn rules(&self) -> usize {
+    pub(crate) fn rules(&self) -> usize {
         self.0
             .values()
             .flat_map(|t| t.chains.values())
@@ -105,8 +105,39 @@ impl Tables {
             .sum()
     }
 
+    /// Checks that everything but the chains of table nat that are `per_service` is as `wanted`, and that no
+    /// wanted chain is missing.
+    ///
+    /// # Errors
+    /// The first chain that is not as wanted.
+    pub(crate) fn are_as(
+        &self,
+        wanted: &Self,
+        per_service: impl Fn(&str) -> bool,
+    ) -> Result<(), String> {
+        let none = Table::default();
+        for (name, table) in &self.0 {
+            let base = wanted.0.get(name).unwrap_or(&none);
+            for (chain, rules) in &table.chains {
+                let service = name == "nat" && per_service(chain);
+                let wanted = base.chains.get(chain).map_or(&[][..], Vec::as_slice);
+                if !service && wanted != rules.as_slice() {
+                    return Err(format!("table {name}: chain {chain} is not kube-proxy's"));
+                }
+            }
+        }
+        for (name, table) in &wanted.0 {
+            let there = self.0.get(name).unwrap_or(&none);
+            let mut chains = table.chains.keys();
+            if let Some(chain) = chains.find(|chain| !there.chains.contains_key(*chain)) {
+                return Err(format!("table {name}: chain {chain} is missing"));
+            }
+        }
+        Ok(())
+    }
+
     /// Rules and chains of all tables, counted.
-    pub(in crate::datapath) fn inventory(&self) -> Inventory {
+    pub(crate) fn inventory(&self) -> Inventory {
         Inventory {
             rules: self.rules() as u64,
             chains: self.own_chains() as u64,

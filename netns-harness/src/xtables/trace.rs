@@ -12,7 +12,7 @@ use crate::relation::Relation;
 use crate::service::{Endpoint, Frontend};
 
 /// Address, port, protocol.
-pub(in crate::datapath) type Destination = (Ipv4Addr, u16, Protocol);
+pub(crate) type Destination = (Ipv4Addr, u16, Protocol);
 
 /// A client inside the cluster, as the lab's are: none of its packets may be masqueraded.
 const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 192, 0, 2);
@@ -24,7 +24,7 @@ const MAX_DEPTH: usize = 16;
 /// # Errors
 /// A rule on a service's path that is not understood, a missing chain, a flow whose treatment depends on where
 /// it comes from, or one whose source address would be replaced.
-pub(in crate::datapath) fn relation(tables: &Tables) -> Result<Relation, String> {
+pub(crate) fn relation(tables: &Tables) -> Result<Relation, String> {
     let Some(nat) = tables.0.get("nat") else {
         return Ok(Relation::default());
     };
@@ -59,12 +59,12 @@ struct Indexed<'a> {
 }
 
 /// A nat table in which packets are traced.
-pub(in crate::datapath) struct Index<'a> {
+pub(crate) struct Index<'a> {
     chains: HashMap<&'a str, Indexed<'a>>,
 }
 
 impl<'a> Index<'a> {
-    pub(in crate::datapath) fn new(table: &'a Table) -> Self {
+    pub(crate) fn new(table: &'a Table) -> Self {
         let chains = table.chains.iter().map(|(name, rules)| {
             let mut indexed = Indexed {
                 rules,
@@ -96,7 +96,7 @@ impl<'a> Index<'a> {
     ///
     /// # Errors
     /// A rule on the way that is not understood, or a missing chain; or its source address would be replaced.
-    pub(in crate::datapath) fn trace(
+    pub(crate) fn trace(
         &self,
         chain: &str,
         to: Destination,

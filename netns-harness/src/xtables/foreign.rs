@@ -4,11 +4,11 @@
 use nft_codec::{Act, Connection, EncodedBatch, Op, TableId};
 
 use super::tables::Tables;
-use super::{allocated, tool};
+use super::{Engine, allocated, tool};
 use crate::HarnessError;
-use crate::datapath::{Engine, Socket, Sockets};
 use crate::meters;
 use crate::relation::Relation;
+use crate::sockets::{Socket, Sockets};
 
 /// Tables that `iptables-nft` makes in family ip (iptables 1.8.9, `iptables/nft.c`, `xtables_ipv4`).
 const XTABLES: &[&str] = &["filter", "nat", "mangle", "raw", "security"];
@@ -46,7 +46,7 @@ fn is_xtables(table: &TableId) -> bool {
 ///
 /// # Errors
 /// The listing failed.
-pub(in crate::datapath) fn leftover_nftables() -> Result<Option<String>, HarnessError> {
+pub(crate) fn leftover_nftables() -> Result<Option<String>, HarnessError> {
     Ok(tables()?.first().map(named))
 }
 
@@ -55,7 +55,7 @@ pub(in crate::datapath) fn leftover_nftables() -> Result<Option<String>, Harness
 ///
 /// # Errors
 /// The listing failed.
-pub(in crate::datapath) fn leftovers(engine: Engine) -> Result<Option<String>, HarnessError> {
+pub(crate) fn leftovers(engine: Engine) -> Result<Option<String>, HarnessError> {
     if engine == Engine::Nft {
         return leftover_nftables();
     }
@@ -65,7 +65,7 @@ pub(in crate::datapath) fn leftovers(engine: Engine) -> Result<Option<String>, H
 }
 
 /// Sockets of [`remove`].
-pub(in crate::datapath) const fn removal_sockets(engine: Engine) -> &'static [Socket] {
+pub(crate) const fn removal_sockets(engine: Engine) -> &'static [Socket] {
     match engine {
         Engine::Legacy => &[],
         Engine::Nft => &[Socket::NfTables],
@@ -73,7 +73,7 @@ pub(in crate::datapath) const fn removal_sockets(engine: Engine) -> &'static [So
 }
 
 /// Removes everything in filter and nat; of `iptables-nft` the tables too. Goes on past errors.
-pub(super) fn remove(engine: Engine, sockets: &mut Sockets) -> Vec<HarnessError> {
+pub(crate) fn remove(engine: Engine, sockets: &mut Sockets) -> Vec<HarnessError> {
     let emptied = tool::restore(tool::prefix(engine), &["-w", "5"], EMPTY_TABLES).err();
     let mut errors: Vec<_> = emptied.into_iter().collect();
     if engine == Engine::Nft {
@@ -86,7 +86,7 @@ pub(super) fn remove(engine: Engine, sockets: &mut Sockets) -> Vec<HarnessError>
 ///
 /// # Errors
 /// The listing failed, or the kernel refused.
-pub(in crate::datapath) fn delete_xtables(sockets: &mut Sockets) -> Result<(), HarnessError> {
+pub(crate) fn delete_xtables(sockets: &mut Sockets) -> Result<(), HarnessError> {
     let connection = sockets.nf_tables()?;
     let failed = HarnessError::netlink("delete the tables of iptables-nft");
     let ops: Vec<Op> = connection
@@ -107,7 +107,7 @@ pub(in crate::datapath) fn delete_xtables(sockets: &mut Sockets) -> Result<(), H
 ///
 /// # Errors
 /// There is something, or a listing failed.
-pub(in crate::datapath) fn no_other(engine: Engine) -> Result<(), HarnessError> {
+pub(crate) fn no_other(engine: Engine) -> Result<(), HarnessError> {
     match engine {
         Engine::Legacy => no_nftables(),
         Engine::Nft => {
@@ -123,7 +123,7 @@ pub(in crate::datapath) fn no_other(engine: Engine) -> Result<(), HarnessError> 
 }
 
 /// nftables tables must not stand beside another mode's rules.
-pub(super) fn no_nftables() -> Result<(), HarnessError> {
+pub(crate) fn no_nftables() -> Result<(), HarnessError> {
     match leftover_nftables()? {
         None => Ok(()),
         Some(text) => Err(HarnessError::Listing {
@@ -150,7 +150,7 @@ fn legacy_tables() -> Result<Vec<String>, HarnessError> {
 ///
 /// # Errors
 /// The kernel refused to say.
-pub(in crate::datapath) fn legacy_blobs() -> Result<Vec<(String, u64)>, HarnessError> {
+pub(crate) fn legacy_blobs() -> Result<Vec<(String, u64)>, HarnessError> {
     let there = legacy_tables()?;
     let cpus = meters::possible_cpus().unwrap_or(1).into();
     let mut stated = Vec::new();
@@ -170,7 +170,7 @@ pub(in crate::datapath) fn legacy_blobs() -> Result<Vec<(String, u64)>, HarnessE
 ///
 /// # Errors
 /// There are some, or nobody may say so.
-pub(in crate::datapath) fn no_legacy_tables() -> Result<(), HarnessError> {
+pub(crate) fn no_legacy_tables() -> Result<(), HarnessError> {
     match legacy_tables()?.first() {
         None => Ok(()),
         Some(table) => Err(HarnessError::Listing {
@@ -184,7 +184,7 @@ pub(in crate::datapath) fn no_legacy_tables() -> Result<(), HarnessError> {
 ///
 /// # Errors
 /// A rule was found, or a listing failed.
-pub(in crate::datapath) fn anything_installed() -> Result<Relation, HarnessError> {
+pub(crate) fn anything_installed() -> Result<Relation, HarnessError> {
     no_nftables()?;
     let tables: Tables = tool::listed(tool::prefix(Engine::Legacy))?;
     if tables.rules() > 0 {

@@ -1,0 +1,102 @@
+//! A transaction of nf_tables: netlink messages of our own, or input of `nft -f`.
+
+use std::fmt;
+
+use nft_codec::{EncodedBatch, Op, script};
+
+use super::ENCODABLE;
+use crate::datapath::step::Step;
+use crate::sockets::{Socket, Sockets};
+use crate::{HarnessError, tools};
+
+/// Netlink messages, with the typed operations they were encoded from.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    /// Its place in the batch, from 1.
+    number: usize,
+    pub(super) batch: EncodedBatch,
+}
+
+impl Transaction {
+    /// Encoded; `untimed`: with anonymous maps numbered by us.
+    pub(super) fn new(number: usize, ops: Vec<Op>, untimed: bool) -> Self {
+        let encoded = match untimed {
+            // 16 bits for the numbers of one transaction's sets.
+            true => EncodedBatch::encode_numbered(ops, (number as u32 - 1) << 16),
+            false => EncodedBatch::encode(ops),
+        };
+        Self {
+            number,
+            batch: encoded.expect(ENCODABLE),
+        }
+    }
+}
+
+impl Step for Transaction {
+    fn operations(&self) -> u64 {
+        self.batch.ops().len() as u64
+    }
+
+    fn messages(&self) -> u64 {
+        self.batch.messages()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.batch.bytes().len() as u64
+    }
+
+    fn sockets(&self) -> &'static [Socket] {
+        &[Socket::NfTables]
+    }
+
+    fn carry_out(&self, sockets: &mut Sockets) -> Result<(), HarnessError> {
+        let failed = |source| HarnessError::Netlink {
+            act: format!("nftables transaction {}", self.number),
+            source,
+        };
+        sockets.nf_tables()?.send(&self.batch).map_err(failed)
+    }
+}
+
+impl fmt::Display for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.batch.script())
+    }
+}
+
+/// Input of `nft -f -`.
+#[derive(Debug)]
+pub(super) struct Script {
+    pub(super) text: String,
+    operations: u64,
+}
+
+impl Script {
+    pub(super) fn new(ops: &[Op]) -> Self {
+        Self {
+            text: script(ops),
+            operations: ops.len() as u64,
+        }
+    }
+}
+
+impl Step for Script {
+    fn operations(&self) -> u64 {
+        self.operations
+    }
+
+    fn bytes(&self) -> u64 {
+        self.text.len() as u64
+    }
+
+    fn carry_out(&self, _sockets: &mut Sockets) -> Result<(), HarnessError> {
+        let mut command = netns_sys::tools::command("nft");
+        tools::run(command.args(["-f", "-"]), &self.text).map(drop)
+    }
+}
+
+impl fmt::Display for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}

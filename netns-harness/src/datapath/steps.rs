@@ -1,0 +1,173 @@
+//! Steps that several modes have: rules by `iptables-restore`, sets by libipset or `ipset restore`, command
+//! lines.
+
+use std::fmt;
+
+use ipset_sys::Command;
+
+use super::step::Step;
+use crate::sockets::{Socket, Sockets};
+use crate::xtables::{RestoreText, tool};
+use crate::{HarnessError, tools};
+
+/// Input of an `iptables-restore`.
+#[derive(Debug)]
+pub(super) struct Restore {
+    tool: &'static str,
+    pub(super) text: String,
+    operations: u64,
+}
+
+impl Restore {
+    /// By `TOOL-restore`.
+    pub(super) fn new(tool: &'static str, text: RestoreText) -> Self {
+        let (text, operations) = text.finish();
+        Self {
+            tool,
+            text,
+            operations,
+        }
+    }
+}
+
+impl Step for Restore {
+    fn operations(&self) -> u64 {
+        self.operations
+    }
+
+    fn bytes(&self) -> u64 {
+        self.text.len() as u64
+    }
+
+    fn carry_out(&self, _sockets: &mut Sockets) -> Result<(), HarnessError> {
+        tool::restore(self.tool, tool::ADD, &self.text)
+    }
+}
+
+impl fmt::Display for Restore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Command lines, one process each, in order.
+#[derive(Debug)]
+pub(super) struct Commands(pub(super) Vec<Vec<String>>);
+
+impl Step for Commands {
+    fn operations(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    /// As execve(2) hands them over: every word with its closing NUL.
+    fn bytes(&self) -> u64 {
+        self.0.iter().flatten().map(|w| w.len() as u64 + 1).sum()
+    }
+
+    fn carry_out(&self, _sockets: &mut Sockets) -> Result<(), HarnessError> {
+        self.0.iter().try_for_each(|words| tool::command(words))
+    }
+}
+
+impl fmt::Display for Commands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines = self.0.iter().map(|words| words.join(" "));
+        lines.try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+/// Commands on sets, through libipset.
+#[derive(Debug)]
+pub(super) struct Sets(pub(super) Vec<Command>);
+
+impl Sets {
+    /// Sends commands.
+    ///
+    /// # Errors
+    /// The first that libipset or the kernel refused.
+    pub(super) fn send(commands: &[Command], sockets: &mut Sockets) -> Result<(), HarnessError> {
+        let sent = sockets.sets()?.send(commands);
+        sent.map_err(HarnessError::ipset("change sets"))
+    }
+}
+
+impl Step for Sets {
+    fn operations(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn messages(&self) -> u64 {
+        ipset_sys::messages(&self.0)
+    }
+
+    fn bytes(&self) -> u64 {
+        ipset_sys::bytes(&self.0)
+    }
+
+    fn sockets(&self) -> &'static [Socket] {
+        &[Socket::Sets]
+    }
+
+    fn carry_out(&self, sockets: &mut Sockets) -> Result<(), HarnessError> {
+        Self::send(&self.0, sockets)
+    }
+}
+
+impl fmt::Display for Sets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&ipset_sys::restore_script(&self.0))
+    }
+}
+
+/// Input of `ipset restore`.
+#[derive(Debug)]
+pub(super) struct SetScript {
+    pub(super) text: String,
+    operations: u64,
+}
+
+impl SetScript {
+    /// The same commands, by the tool.
+    pub(super) fn new(commands: &[Command]) -> Self {
+        Self {
+            text: ipset_sys::restore_script(commands),
+            operations: commands.len() as u64,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_test(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            operations: 0,
+        }
+    }
+
+    /// Runs `ipset restore`.
+    ///
+    /// # Errors
+    /// It is missing, or refused.
+    pub(super) fn restore(text: &str) -> Result<(), HarnessError> {
+        tools::run(netns_sys::tools::command("ipset").arg("restore"), text).map(drop)
+    }
+}
+
+impl Step for SetScript {
+    fn operations(&self) -> u64 {
+        self.operations
+    }
+
+    fn bytes(&self) -> u64 {
+        self.text.len() as u64
+    }
+
+    fn carry_out(&self, _sockets: &mut Sockets) -> Result<(), HarnessError> {
+        Self::restore(&self.text)
+    }
+}
+
+impl fmt::Display for SetScript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}

@@ -1,0 +1,43 @@
+//! Rules of x_tables, whoever made them: text for `iptables-restore`, tables read from `iptables-save`, the
+//! tools of both engines, a tracer of packets, and what must not stand beside a mode's rules. Knows no mode.
+
+mod allocated;
+mod commands;
+pub(crate) mod foreign;
+pub(crate) mod rule;
+pub(crate) mod tables;
+mod text;
+pub(crate) mod tool;
+pub(crate) mod trace;
+
+pub(crate) use text::RestoreText;
+
+/// Which x_tables engine a mode's iptables rules go through, where both would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Engine {
+    /// `iptables-legacy`: one table, replaced as a whole.
+    #[default]
+    Legacy,
+    /// `iptables-nft`: nf_tables rules that call x_tables matches.
+    Nft,
+}
+
+impl Engine {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Legacy, Self::Nft];
+
+    /// The name in options and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Legacy => "legacy",
+            Self::Nft => "nft",
+        }
+    }
+
+    /// The engine of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|e| e.name() == name)
+    }
+}
