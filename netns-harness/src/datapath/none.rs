@@ -10,7 +10,7 @@ use super::{
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Population, Service};
-use crate::xtables::foreign;
+use crate::xtables::{foreign, tools};
 
 /// Installs nothing.
 #[derive(Debug, Clone, Copy)]
@@ -20,10 +20,9 @@ pub struct NoDatapath;
 pub(super) const FACTS: ModeFacts = ModeFacts {
     tracks: false,
     // It is proved empty by listing both engines.
-    tools: Engine::Legacy.tools(),
+    tools: tools(Engine::Legacy),
     ..ModeFacts::of(
         Mode::None,
-        "floor: client straight to the endpoint, no connection tracking",
         &[TransportFacts::of(Transport::Restore)],
         || Box::new(NoDatapath),
     )

@@ -57,7 +57,7 @@ const fn transport(transport: Transport) -> TransportFacts {
 
 const LEGACY: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
-    engines: &Engine::ALL,
+    engines: Engine::ALL,
     facilities: &[
         "ip_tables mangle",
         "SET",
@@ -81,7 +81,6 @@ const LEGACY: ModeFacts = ModeFacts {
     },
     ..ModeFacts::of(
         Mode::Ipset,
-        "constructed: one hash lookup gives a mark that leads to the service's chain",
         &[
             transport(Transport::Netlink),
             TransportFacts {
