@@ -17,8 +17,6 @@ pub struct ModeFacts {
     pub about: &'static str,
     /// How it can be programmed; the first is the ordinary one.
     pub transports: &'static [TransportFacts],
-    /// Whether first packets of flows are tracked, and counted by its rules.
-    pub tracks: bool,
     /// Engine below its iptables rules; `None` where it has none.
     pub rules: Option<Engine>,
     /// Engines to choose from, where either would do.
@@ -168,7 +166,6 @@ impl ModeFacts {
             mode,
             about,
             transports,
-            tracks: true,
             rules: None,
             engines: &[],
             tools: &[],

@@ -1,5 +1,6 @@
 use std::net::Ipv4Addr;
 
+use model::Interpret as _;
 use testing::in_namespace;
 
 use super::layout;
