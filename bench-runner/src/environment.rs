@@ -8,13 +8,13 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use guest::kernel::Kernel;
-use netns_harness::datapath::{Engine, Transport};
+use netns_harness::datapath::{Tool, facts_over};
 use netns_harness::lab::Pinning;
 use netns_harness::meters;
 use netns_sys::clock;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use schema::{Accelerator, Environment, Mode, SandboxKind};
+use schema::{Accelerator, Environment, SandboxKind};
 
 use crate::readiness::Case;
 
@@ -42,37 +42,9 @@ const CONFIG: &[&str] = &[
     "CONFIG_BPF_JIT_ALWAYS_ON",
 ];
 
-/// A tool that a mode needs: program, Debian package.
-pub(crate) type Tool = (&'static str, &'static str);
-
-const LEGACY: &[Tool] = &[
-    ("iptables-legacy-restore", "iptables"),
-    ("iptables-legacy-save", "iptables"),
-    ("iptables-legacy", "iptables"),
-];
-const NFT_ENGINE: &[Tool] = &[
-    ("iptables-nft-restore", "iptables"),
-    ("iptables-nft-save", "iptables"),
-    ("iptables-nft", "iptables"),
-];
-
 /// Tools of a mode as it is programmed.
 pub(crate) fn tools(case: &Case) -> Vec<Tool> {
-    let rules = match case.mode {
-        Mode::Nftables => &[],
-        Mode::IptablesNft => NFT_ENGINE,
-        Mode::Ipset if case.engine == Some(Engine::Nft) => NFT_ENGINE,
-        // The bare floor is proved empty by listing both engines.
-        Mode::None | Mode::Conntrack | Mode::IptablesLegacy | Mode::Ipset | Mode::Ipvs => LEGACY,
-    };
-    let own: &[Tool] = match case.transport {
-        Transport::Nft => &[("nft", "nftables")],
-        Transport::IpsetRestore => &[("ipset", "ipset")],
-        Transport::Ipvsadm => &[("ipvsadm", "ipvsadm"), ("ipset", "ipset")],
-        Transport::Exec if case.mode == Mode::Ipvs => &[("ipset", "ipset")],
-        Transport::Restore | Transport::Netlink | Transport::Exec => &[],
-    };
-    [rules, own].concat()
+    facts_over(case.mode, case.engine.unwrap_or_default()).tools(case.transport)
 }
 
 /// Every tool that any mode can use, each once.
@@ -332,6 +304,8 @@ fn package_version(path: &str, file: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use netns_harness::datapath::{Engine, Transport};
+    use schema::Mode;
 
     #[test]
     fn the_tools_of_a_case_are_those_of_its_engine_and_of_its_transport() {

@@ -217,7 +217,7 @@ fn obtain(module: &str) -> String {
 
 /// Programs, then libraries, with versions.
 pub(super) fn tools() -> Vec<Check> {
-    let program = |(program, package): environment::Tool| {
+    let program = |(program, package): netns_harness::datapath::Tool| {
         if !netns_sys::process::installed(program) {
             return Check::new(program, State::Missing, "not installed")
                 .with_remedy(format!("sudo apt-get install -y {package}"));

@@ -4,12 +4,10 @@
 use std::collections::HashSet;
 
 use super::layout::{self, NAT_CHAINS, chains_of};
-use crate::datapath::steps::{Commands, Restore};
+use crate::datapath::steps::Restore;
 use crate::datapath::{Batch, RenderOptions};
-use crate::relation::Relation;
 use crate::service::{Population, Service};
-use crate::xtables::tables::Tables;
-use crate::xtables::{RestoreText, trace};
+use crate::xtables::RestoreText;
 
 /// Everything from nothing: jumps, shared chains and all services, `chunk` services a transaction.
 pub(super) fn install(tool: &'static str, to: &Population, options: &RenderOptions) -> Batch {
@@ -94,30 +92,4 @@ pub(super) fn update(
     gone.iter().for_each(|chain| text.delete_chain(chain));
     text.commit();
     Restore::new(tool, text)
-}
-
-/// What batches mean when they are carried out in order on empty tables.
-///
-/// # Errors
-/// The line or command that a tool or the kernel would refuse.
-pub(super) fn meaning(batches: &[Batch]) -> Result<Relation, String> {
-    trace::relation(&interpreted(batches)?)
-}
-
-/// The tables that batches leave.
-///
-/// # Errors
-/// The line or command that a tool or the kernel would refuse.
-pub(super) fn interpreted(batches: &[Batch]) -> Result<Tables, String> {
-    let mut tables = Tables::default();
-    for step in batches.iter().flat_map(|batch| &batch.steps) {
-        if let Some(restore) = step.as_a::<Restore>() {
-            tables.restore(&restore.text)?;
-        } else if let Some(Commands(lines)) = step.as_a() {
-            lines.iter().try_for_each(|words| tables.command(words))?;
-        } else {
-            return Err("neither restore input nor command lines".to_owned());
-        }
-    }
-    Ok(tables)
 }

@@ -248,6 +248,7 @@ fn nat_rules(text: &mut RestoreText, services: bool) {
 }
 
 /// Rules that are there whatever N ≥ 1.
+#[cfg(test)]
 pub(super) const RULES: usize = JUMPS.len() + NAT_RULES.len() + FILTER_RULES.len();
 
 /// The tables that kube-proxy leaves.

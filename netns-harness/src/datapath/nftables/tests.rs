@@ -3,8 +3,12 @@ use std::net::Ipv4Addr;
 use testing::in_namespace;
 
 use super::layout;
+use crate::datapath::meaning::Meaning as _;
 use crate::datapath::nftables::Nftables;
-use crate::datapath::{Batch, Damage, Datapath as _, Inventory, RenderOptions, Sockets, Transport};
+use crate::datapath::{
+    Batch, Breakable as _, Damage, Datapath as _, Inspect as _, Inventory, KubeProxy as _,
+    RenderOptions, Sockets, Transport,
+};
 use crate::relation::Relation;
 use crate::service::{Endpoint, Frontend, Population, Service};
 
@@ -355,7 +359,7 @@ fn nft(command: &str) {
 #[test]
 fn every_damage_is_seen_by_the_census() {
     let wanted = population(4, 2);
-    for damage in Damage::ALL {
+    for damage in Damage::ALL.iter().copied() {
         in_namespace(|| {
             apply(&Nftables.render(None, &wanted, &NETLINK));
             assert_serves(&wanted);
