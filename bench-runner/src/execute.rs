@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use netns_sys::clock;
 use scenarios::spec::{CellOutcome, CellSpec, StaySpec};
-use schema::{CellRecord, Outcome, Record, ScenarioKind};
+use schema::{CellRecord, NotRun, Outcome, Record, ScenarioKind};
 
 use crate::cmd::cell::Input;
 use crate::disturbance::disturbances;
-use crate::ledger::{AGAIN, BEFORE, BUDGET, INTERRUPTED, Ledger, STAY_MS, Tally};
+use crate::ledger::{AGAIN, Ledger, STAY_MS, Tally};
 use crate::listen::{Heard, Listener};
 use crate::pace::Pace;
 use crate::plan::{Plan, PlannedStay, Settings, key};
@@ -149,7 +149,7 @@ impl<'a> Executor<'a> {
     /// The outcome of cells that cannot be tried, if these cannot.
     fn impossible(&self, spec: &StaySpec) -> Option<Outcome> {
         let open = self.environments.of(&spec.environment)?;
-        let reason = Case::of(spec).and_then(|case| open.unsupported.get(&case));
+        let reason = open.unsupported.get(&Case::of(spec));
         if let Some(reason) = reason {
             return Some(Outcome::Unsupported {
                 reason: reason.clone(),
@@ -242,7 +242,7 @@ impl<'a> Executor<'a> {
         }
         let instead = self
             .impossible(spec)
-            .or_else(|| stay.left_out.as_deref().map(not_run));
+            .or_else(|| stay.left_out.clone().map(not_run));
         if let Some(outcome) = instead {
             self.close(spec, &open, &outcome)?;
             return Ok(Vec::new());
@@ -250,7 +250,7 @@ impl<'a> Executor<'a> {
         let (hopeless, rest): (Vec<CellSpec>, Vec<CellSpec>) = open
             .into_iter()
             .partition(|c| self.ledger.is_hopeless(spec, c));
-        self.close(spec, &hopeless, &not_run(BEFORE))?;
+        self.close(spec, &hopeless, &not_run(NotRun::TimedOutBefore))?;
         Ok(rest)
     }
 
@@ -381,11 +381,11 @@ impl<'a> Executor<'a> {
                     .partition(|c| self.ledger.is_hopeless(spec, c));
                 let rest = match (impossible, &stay.left_out) {
                     (Some(outcome), _) => outcome,
-                    (None, Some(why)) => not_run(why),
-                    (None, None) if self.interrupted => not_run(INTERRUPTED),
-                    (None, None) => not_run(BUDGET),
+                    (None, Some(why)) => not_run(why.clone()),
+                    (None, None) if self.interrupted => not_run(NotRun::Interrupted),
+                    (None, None) => not_run(NotRun::Budget),
                 };
-                self.close(spec, &hopeless, &not_run(BEFORE))?;
+                self.close(spec, &hopeless, &not_run(NotRun::TimedOutBefore))?;
                 self.close(spec, &open, &rest)?;
             }
         }

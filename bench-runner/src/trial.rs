@@ -68,18 +68,14 @@ fn nft_batch() -> Option<u64> {
 
 /// Tries a mode in this process's own namespaces, which are new and empty.
 pub(crate) fn carry_out(asked: &TrialOf) -> Trial {
-    let engine = asked
-        .engine
-        .as_deref()
-        .and_then(Engine::from_name)
-        .unwrap_or_default();
+    let engine = asked.engine.unwrap_or_default();
     let mut trial = Trial::default();
     if let Err(error) = netns_sys::tools::replace(asked.setup.tools.clone()) {
         trial.unsupported = Some(error.to_string());
         return trial;
     }
     let datapath = with_engine(asked.trial, engine);
-    let transport = Transport::from_name(&asked.transport).unwrap_or(datapath.facts().ordinary());
+    let transport = asked.transport;
     trial.unsupported = needs_forced_buffers(asked.trial, transport, engine)
         .filter(|_| !isolation::forces_buffers())
         .map(str::to_owned)

@@ -104,7 +104,7 @@ fn every_damage_is_seen_in_the_listing() {
     let population = population(4, 2);
     let wanted = Relation::of(&population);
     for iptables in ENGINES {
-        for damage in Damage::ALL {
+        for damage in Damage::ALL.iter().copied() {
             isolated(|| {
                 goes_to(
                     iptables,

@@ -107,7 +107,7 @@ fn every_transport_installs_updates_resyncs_and_leaves_nothing() {
 fn every_damage_is_seen() {
     with_ipvs(|| {
         let whole = population(4, 2);
-        for damage in Damage::ALL {
+        for damage in Damage::ALL.iter().copied() {
             let ipvs = Ipvs::default();
             goes_to(&ipvs, None, &whole, &RenderOptions::by(Transport::Netlink));
             for words in ipvs.damage(damage, &whole.services[0], &whole.services[2]) {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use netns_harness::datapath::{RenderOptions, Transport, facts};
 use netns_harness::meters::{self, KernelMemory};
-use schema::{Metric, Mode, Options, ScenarioKind};
+use schema::{Metric, Mode, ONE_TRANSACTION, OptionKey, Options, ScenarioKind};
 
 use crate::cost::{self, Size};
 use crate::recorder::Recorder;
@@ -71,17 +71,15 @@ impl Scenario for ColdInstall {
             // A chunk that holds everything is the same as no chunk.
             .filter(|chunk| chunk.is_none_or(|c| c < services))
             .map(|chunk| {
-                let mut options = rule_options(transport, request);
-                let chunk = chunk.map_or_else(|| "all".to_owned(), |c| c.to_string());
-                options.insert("chunk".to_owned(), chunk);
-                options
+                let chunk = chunk.map_or_else(|| ONE_TRANSACTION.to_owned(), |c| c.to_string());
+                rule_options(transport, request).with(OptionKey::Chunk, chunk)
             })
             .collect()
     }
 
     fn expected_ns(&self, mode: Mode, size: Size, options: &Options, request: &Request) -> u64 {
         let transport = transport_of(options);
-        let whole = options.get("chunk").is_none_or(|c| c == "all");
+        let whole = options.chunk().is_none();
         let proof = 300_000_000 + cost::listing_ns(mode, size);
         u64::from(samples(size.services, request.brief))
             * (cost::install_ns(mode, transport, whole, size) + proof)
@@ -93,7 +91,7 @@ impl Scenario for ColdInstall {
         options: &Options,
         recorder: &mut Recorder,
     ) -> Result<(), CellError> {
-        let render = stay.render_options(options)?;
+        let render = stay.render_options(options);
         let baseline = meters::kernel_memory()?;
         let mut settled = meters::Settled::Back;
         let once = stay.spec.brief || stay.spec.is_joined();

@@ -18,7 +18,7 @@ use schema::{Metric, Outcome, Stage};
 use crate::recorder::Recorder;
 use crate::scenario::{CellError, Needs};
 use crate::spec::{CellOutcome, CellSpec, Event, StaySpec};
-use crate::stay::{Stay, engine, recipe, transport};
+use crate::stay::{Stay, recipe};
 
 /// Carries out a stay in the calling process, which must be isolated already. Everything it sees goes to
 /// `emit`, in order.
@@ -31,17 +31,12 @@ pub fn run_stay(spec: &StaySpec, emit: &dyn Fn(Event)) {
     }
 }
 
-fn phase(emit: &dyn Fn(Event), name: &str) {
-    emit(Event::Phase {
-        phase: name.to_owned(),
-    });
-}
-
 fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
     netns_sys::tools::replace(spec.setup.tools.clone())
         .map_err(|e| CellError::at(Stage::Preparation, e))?;
     let forced = netns_sys::isolation::forces_buffers();
-    let refused = needs_forced_buffers(spec.mode, transport(spec)?, engine(spec)?);
+    let engine = spec.engine.unwrap_or_default();
+    let refused = needs_forced_buffers(spec.mode, spec.transport, engine);
     if let Some(reason) = refused.filter(|_| !forced) {
         for cell in &spec.cells {
             emit(Event::Ended(unsupported(cell, reason)));
@@ -49,14 +44,13 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
         emit(Event::Closed);
         return Ok(());
     }
-    let datapath = with_engine(spec.mode, engine(spec)?);
+    let datapath = with_engine(spec.mode, engine);
     let population = recipe(spec).population(spec.services);
     let clock_step_ns = clock::step_ns();
     let empty = spec
         .cells
         .iter()
         .any(|c| crate::scenario(c.scenario).needs() == Needs::Empty);
-    phase(emit, "lab");
     let at_lab = |e: netns_harness::HarnessError| CellError::at(Stage::Lab, e);
     let pinning = Pinning::choose().map_err(at_lab)?;
     let lab = Lab::pinned(pinning, &spec.setup.sysctls).map_err(at_lab)?;
@@ -78,7 +72,7 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
     };
     let mut proved = Recorder::default();
     if !empty {
-        prepare(&mut stay, &mut proved, emit)?;
+        prepare(&mut stay, &mut proved)?;
     }
     let mut common = proved.into_facts();
     // What was named for this stay, as it reads back.
@@ -110,7 +104,6 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
         }
         emit(Event::Ended(ended));
     }
-    phase(emit, "teardown");
     if !empty || spec.is_joined() {
         stay.teardown()?;
     }
@@ -144,12 +137,7 @@ pub fn preparation(datapath: &dyn Datapath, population: &Population, large_clust
 }
 
 /// Installs the population, untimed, the fastest proven way, and proves it.
-fn prepare(
-    stay: &mut Stay<'_>,
-    recorder: &mut Recorder,
-    emit: &dyn Fn(Event),
-) -> Result<(), CellError> {
-    phase(emit, "preparation");
+fn prepare(stay: &mut Stay<'_>, recorder: &mut Recorder) -> Result<(), CellError> {
     let start = clock::now();
     let batch = preparation(stay.datapath, stay.population, stay.spec.large_cluster);
     stay.lab
@@ -158,7 +146,6 @@ fn prepare(
     recorder.fact("preparation_ms", start.elapsed_ns() / 1_000_000);
     drop(batch);
     stay.damage()?;
-    phase(emit, "proof");
     let services = stay.census(stay.population)?;
     recorder.fact("census_services", services);
     stay.check_order()?;

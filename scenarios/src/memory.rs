@@ -112,7 +112,7 @@ impl Scenario for Memory {
         let render = RenderOptions {
             chunk: stay.datapath.facts().preparation_chunk,
             untimed: true,
-            ..stay.render_options(options)?
+            ..stay.render_options(options)
         };
         let batch = stay.datapath.render(None, stay.population, &render);
         let mut sampled = Sampled::default();
@@ -164,7 +164,7 @@ fn unsampled(
     recorder: &mut Recorder,
 ) -> Result<u64, CellError> {
     let install_ns = weigh(stay, batch, recorder)?;
-    let update = stay.render_options(options)?;
+    let update = stay.render_options(options);
     recorder.fact("kernel_memory_update_peak", update_peak(stay, &update)?);
     stay.damage()?;
     recorder.fact("census_services", stay.census(stay.population)?);

@@ -41,7 +41,7 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<Ended> {
                     "{:<16} {:<14} {}",
                     mode,
                     transports.join(","),
-                    facts(*mode).about
+                    mode.row().about
                 );
             }
         }
@@ -60,7 +60,12 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<Ended> {
         Listing::Gate => say!("{}", reports::gate::DEFAULT_GATE.trim_end()),
         Listing::Metrics => {
             for metric in Metric::ALL {
-                say!("{:<16} {:<6} {}", metric, metric.unit(), metric.describe());
+                say!(
+                    "{:<16} {:<6} {}",
+                    metric,
+                    metric.unit(),
+                    metric.row().meaning
+                );
             }
         }
     }

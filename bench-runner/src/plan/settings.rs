@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use netns_harness::datapath::{Engine, Transport, facts};
+use netns_harness::datapath::facts;
 use scenarios::population::most_with_stride;
-use scenarios::position::Position;
 use scenarios::spec::Setup;
 use scenarios::{Request, SCENARIOS, Scenario};
-use schema::{Mode, Protocol, ScenarioKind};
+use schema::{Damage, Engine, Metric, Mode, Position, Protocol, ScenarioKind, Transport};
 
 use super::environment::FLOWS;
 use super::{Plan, PlannedEnvironment, counted};
@@ -21,12 +20,6 @@ use crate::variant::{self, Given};
 const REPETITIONS: u32 = 8;
 /// Services beyond N that the updates of a stay may add.
 const ROOM: u32 = 100;
-/// Scenarios that also make updates as kube-proxy does.
-const UPDATES: [ScenarioKind; 3] = [
-    ScenarioKind::ServiceAdd,
-    ScenarioKind::ServiceRemove,
-    ScenarioKind::EndpointChurn,
-];
 
 /// One side of a comparison.
 #[derive(Debug, Clone)]
@@ -71,7 +64,7 @@ pub(crate) struct Settings {
     pub(crate) control: bool,
     /// Whether instructions are counted instead of time.
     pub(crate) deterministic: bool,
-    pub(crate) damage: Option<String>,
+    pub(crate) damage: Option<Damage>,
 }
 
 /// 100, 300, 1000, 3000, … below `most`, then `most`.
@@ -188,11 +181,11 @@ impl Settings {
             request: Request {
                 positions: match args.positions.as_slice() {
                     [] if args.deterministic => counted::POSITIONS.to_vec(),
-                    named => ordered(named, &Position::ALL),
+                    named => ordered(named, Position::ALL),
                 },
                 protocols: ordered(&args.protocols, Protocol::ALL),
                 transports: each_once(&args.transports),
-                engines: ordered(&args.engines, &Engine::ALL),
+                engines: ordered(&args.engines, Engine::ALL),
                 cache: args.cache,
                 churn: args.churn,
                 large_cluster: args.large_cluster == OnOff::On,
@@ -212,7 +205,7 @@ impl Settings {
             cell_timeout: args.cell_timeout,
             control: !args.no_control && !args.deterministic,
             deterministic: args.deterministic,
-            damage: args.damage.clone(),
+            damage: args.damage,
         })
     }
 
@@ -289,7 +282,8 @@ impl Settings {
 
     /// Whether anything that is asked starts the tool: a mode as it is programmed, or kube-proxy's way of an update.
     fn starts(&self, tool: &str) -> bool {
-        let updates = self.scenarios.iter().any(|kind| UPDATES.contains(kind));
+        let as_kube_proxy = |kind: &ScenarioKind| kind.ask(Metric::SyncTime).is_some();
+        let updates = self.scenarios.iter().any(as_kube_proxy);
         let programmed = self.modes.iter().flat_map(|mode| {
             let transports = self.transports(*mode);
             let engines = self.engines(*mode);

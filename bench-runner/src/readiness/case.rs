@@ -21,26 +21,14 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// The case of a stay; `None` when it names something unknown.
-    pub(crate) fn of(spec: &StaySpec) -> Option<Self> {
-        Self::named(
-            spec.mode,
-            &spec.transport,
-            spec.engine.as_deref(),
-            &spec.setup,
-        )
-    }
-
-    fn named(mode: Mode, transport: &str, engine: Option<&str>, setup: &Setup) -> Option<Self> {
-        Some(Self {
-            mode,
-            transport: Transport::from_name(transport)?,
-            engine: match engine {
-                Some(name) => Some(Engine::from_name(name)?),
-                None => None,
-            },
-            setup: setup.clone(),
-        })
+    /// The case of a stay.
+    pub(crate) fn of(spec: &StaySpec) -> Self {
+        Self {
+            mode: spec.mode,
+            transport: spec.transport,
+            engine: spec.engine,
+            setup: spec.setup.clone(),
+        }
     }
 
     /// Every case of every mode.
@@ -97,10 +85,10 @@ pub(crate) struct TrialOf {
     /// The mode.
     pub(crate) trial: Mode,
     /// How it is programmed.
-    pub(crate) transport: String,
+    pub(crate) transport: Transport,
     /// Engine below its rules.
     #[serde(default)]
-    pub(crate) engine: Option<String>,
+    pub(crate) engine: Option<Engine>,
     /// Sysctls and tools that were named.
     #[serde(default)]
     pub(crate) setup: Setup,
@@ -114,21 +102,21 @@ impl TrialOf {
     pub(crate) fn of(case: &Case, at: Option<(u32, u32)>) -> Self {
         Self {
             trial: case.mode,
-            transport: case.transport.name().to_owned(),
-            engine: case.engine.map(|e| e.name().to_owned()),
+            transport: case.transport,
+            engine: case.engine,
             setup: case.setup.clone(),
             at,
         }
     }
 
-    /// What is tried; `None` when it names something unknown.
-    pub(crate) fn case(&self) -> Option<Case> {
-        Case::named(
-            self.trial,
-            &self.transport,
-            self.engine.as_deref(),
-            &self.setup,
-        )
+    /// What is tried.
+    pub(crate) fn case(&self) -> Case {
+        Case {
+            mode: self.trial,
+            transport: self.transport,
+            engine: self.engine,
+            setup: self.setup.clone(),
+        }
     }
 }
 

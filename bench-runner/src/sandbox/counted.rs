@@ -311,7 +311,7 @@ pub(crate) fn heard(spec: &StaySpec, done: Done) -> (Vec<CellOutcome>, End) {
     let (mut ended, mut running) = (Vec::new(), None);
     for line in &done.output {
         match serde_json::from_str(line) {
-            Ok(Event::Phase { .. } | Event::Act { .. } | Event::OtherAct { .. }) => {}
+            Ok(Event::Act { .. } | Event::OtherAct { .. }) => {}
             Ok(Event::Started { cell }) => running = known(cell),
             Ok(Event::Ended(mut outcome)) => {
                 running = None;
@@ -364,7 +364,7 @@ mod tests {
             seed: 4,
             protocols: vec![Protocol::Tcp],
             vip_stride: None,
-            transport: "netlink".to_owned(),
+            transport: schema::Transport::Netlink,
             engine: None,
             large_cluster: true,
             flows: 100,

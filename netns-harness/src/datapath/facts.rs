@@ -4,6 +4,7 @@
 use schema::Mode;
 
 use super::{Engine, Implementation, Socket, Transport};
+use crate::xtables::tools;
 
 /// A program that must be installed, and the Debian package that brings it.
 pub type Tool = (&'static str, &'static str);
@@ -13,8 +14,6 @@ pub type Tool = (&'static str, &'static str);
 pub struct ModeFacts {
     /// Which.
     pub mode: Mode,
-    /// One line for `list modes`.
-    pub about: &'static str,
     /// How it can be programmed; the first is the ordinary one.
     pub transports: &'static [TransportFacts],
     /// Engine below its iptables rules; `None` where it has none.
@@ -158,13 +157,11 @@ impl ModeFacts {
     /// A mode of these transports that has no rules, needs nothing, and is listed by one process.
     pub(super) const fn of(
         mode: Mode,
-        about: &'static str,
         transports: &'static [TransportFacts],
         make: fn() -> Box<dyn Implementation>,
     ) -> Self {
         Self {
             mode,
-            about,
             transports,
             rules: None,
             engines: &[],
@@ -216,7 +213,7 @@ impl ModeFacts {
     /// Every tool that it starts, programmed that way.
     #[must_use]
     pub fn tools(&self, transport: Transport) -> Vec<Tool> {
-        let engine = self.rules.map_or(&[][..], Engine::tools);
+        let engine = self.rules.map_or(&[][..], tools);
         [self.tools, engine, self.by(transport).tools].concat()
     }
 }

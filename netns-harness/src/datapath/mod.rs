@@ -27,10 +27,10 @@ mod transport;
 mod trial;
 
 pub use crate::sockets::{Socket, Sockets};
-pub use crate::xtables::Engine;
 pub use facts::{Cost, Expected, ModeFacts, PROCESS, Tool, TransportFacts};
+pub use schema::{Damage, Engine, Transport};
 pub use step::{Batch, Step};
-pub use transport::{RenderOptions, Transport};
+pub use transport::RenderOptions;
 
 /// How a named kube-proxy version makes an update: what it reads back and which processes it starts, and
 /// how the change itself reaches the kernel.
@@ -64,35 +64,6 @@ pub struct Inventory {
 pub struct NatCounters {
     /// Packets that entered the mode's NAT rules; `None` where the mode has none.
     pub entered: Option<u64>,
-}
-
-/// A way of breaking a datapath by hand, to see that no number comes out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Damage {
-    /// One rule or element of a service is deleted.
-    Delete,
-    /// One endpoint's packets go elsewhere.
-    Elsewhere,
-    /// One service's shares are no longer even.
-    Skew,
-    /// Two services' endpoints are exchanged.
-    Swap,
-}
-
-impl Damage {
-    /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Delete, Self::Elsewhere, Self::Skew, Self::Swap];
-
-    /// The name in options.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Delete => "delete",
-            Self::Elsewhere => "elsewhere",
-            Self::Skew => "skew",
-            Self::Swap => "swap",
-        }
-    }
 }
 
 /// A mode's rules: rendered, applied, listed, removed. Every method but `facts` and `render` acts on the

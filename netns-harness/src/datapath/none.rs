@@ -10,7 +10,7 @@ use super::{
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Population, Service};
-use crate::xtables::foreign;
+use crate::xtables::{foreign, tools};
 
 /// Installs nothing.
 #[derive(Debug, Clone, Copy)]
@@ -19,10 +19,9 @@ pub struct NoDatapath;
 /// What is known of it.
 pub(super) const FACTS: ModeFacts = ModeFacts {
     // It is proved empty by listing both engines.
-    tools: Engine::Legacy.tools(),
+    tools: tools(Engine::Legacy),
     ..ModeFacts::of(
         Mode::None,
-        "floor: client straight to the endpoint, no connection tracking",
         &[TransportFacts::of(Transport::Restore)],
         || Box::new(NoDatapath),
     )

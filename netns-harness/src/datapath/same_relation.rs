@@ -57,7 +57,7 @@ proptest! {
     ) {
         let populations: Vec<Population> = shapes.iter().map(population).collect();
         let wanted = Relation::of(populations.last().unwrap());
-        let engines = |mode| if mode == Mode::Ipset { &Engine::ALL[..] } else { &[Engine::Legacy] };
+        let engines = |mode| if mode == Mode::Ipset { Engine::ALL } else { &[Engine::Legacy] };
         let modes = Mode::ALL.iter().copied().filter(|m| !m.is_floor());
         for (mode, engine) in modes.flat_map(|m| engines(m).iter().map(move |e| (m, *e))) {
             let datapath = with_engine(mode, engine);

@@ -56,7 +56,7 @@ enum Trial {
 const MODES: User = User::Rules(&[]);
 const LEGACY: User = User::Rules(&[Engine::Legacy]);
 const NFT: User = User::Rules(&[Engine::Nft]);
-const RULES: User = User::Rules(&Engine::ALL);
+const RULES: User = User::Rules(Engine::ALL);
 
 const fn facility(
     name: &'static str,
@@ -303,7 +303,7 @@ mod tests {
     fn what_a_mode_names_is_in_the_table() {
         for facts in Mode::ALL
             .iter()
-            .flat_map(|m| Engine::ALL.map(|e| facts_over(*m, e)))
+            .flat_map(|m| Engine::ALL.iter().map(|e| facts_over(*m, *e)))
         {
             for name in facts.facilities.iter().chain(facts.without) {
                 assert!(FACILITIES.iter().any(|f| f.name == *name), "{name}");

@@ -62,7 +62,7 @@ fn ready(engine: Engine) -> Box<dyn Implementation> {
 
 const LEGACY: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
-    engines: &Engine::ALL,
+    engines: Engine::ALL,
     facilities: &[
         "ip_tables mangle",
         "SET",
@@ -86,7 +86,6 @@ const LEGACY: ModeFacts = ModeFacts {
     },
     ..ModeFacts::of(
         Mode::Ipset,
-        "constructed: one hash lookup gives a mark that leads to the service's chain",
         &[
             transport(Transport::Netlink),
             TransportFacts {

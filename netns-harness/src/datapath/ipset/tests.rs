@@ -358,7 +358,7 @@ fn damage_is_done_with_the_tools_of_the_engine() {
         (Engine::Legacy, "iptables-legacy"),
         (Engine::Nft, "iptables-nft"),
     ] {
-        for damage in Damage::ALL {
+        for damage in Damage::ALL.iter().copied() {
             let lines =
                 Ipset::new(engine).damage(damage, &population.services[0], &population.services[2]);
             assert!(!lines.is_empty());

@@ -60,7 +60,6 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
     },
     ..ModeFacts::of(
         Mode::IptablesLegacy,
-        "kube-proxy's iptables rules, legacy engine",
         &[
             TransportFacts {
                 install: Expected {
@@ -112,7 +111,6 @@ pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
     },
     ..ModeFacts::of(
         Mode::IptablesNft,
-        "the same rules, nf_tables engine",
         &[
             TransportFacts {
                 install: Expected {
@@ -150,7 +148,6 @@ pub(in crate::datapath) const CONNTRACK: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
     ..ModeFacts::of(
         Mode::Conntrack,
-        "floor: nat hooks and connection tracking, no service",
         &[TransportFacts::of(Transport::Restore)],
         || Box::new(Conntrack),
     )

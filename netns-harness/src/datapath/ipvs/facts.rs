@@ -68,7 +68,6 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
     },
     ..ModeFacts::of(
         Mode::Ipvs,
-        "kube-proxy's virtual servers, with sets and a constant number of rules",
         &[
             TransportFacts {
                 install: Expected {

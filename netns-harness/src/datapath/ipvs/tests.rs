@@ -260,7 +260,7 @@ fn every_damage_is_seen() {
     let before = population(4, 2);
     let (a, b) = (&before.services[0], &before.services[2]);
     let wanted = Relation::of(&before);
-    for damage in Damage::ALL {
+    for damage in Damage::ALL.iter().copied() {
         let mut kernel = kernel(&[&render(None, &before, &OPTIONS)]);
         for words in damage::commands(damage, a, b) {
             assert_eq!(words[0], "ipvsadm");

@@ -69,7 +69,6 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
     },
     ..ModeFacts::of(
         Mode::Nftables,
-        "kube-proxy's nftables rules",
         &[
             TransportFacts {
                 ask_largest: Some(largest_batch),

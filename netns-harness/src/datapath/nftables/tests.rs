@@ -371,7 +371,7 @@ fn nft(command: &str) {
 #[test]
 fn every_damage_is_seen_by_the_census() {
     let wanted = population(4, 2);
-    for damage in Damage::ALL {
+    for damage in Damage::ALL.iter().copied() {
         in_namespace(|| {
             apply(&Nftables.render(None, &wanted, &NETLINK));
             assert_serves(&wanted);
