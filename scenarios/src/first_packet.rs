@@ -180,7 +180,7 @@ fn watch(stay: &Stay<'_>) -> Result<Seen, CellError> {
 
 /// Connection tracking must stay below half its limit.
 fn check_room(stay: &Stay<'_>, before: &Seen) -> Result<(), CellError> {
-    if !stay.datapath.facts().tracks {
+    if stay.spec.mode == Mode::None {
         return Ok(());
     }
     let warm_ups = 1 + stay.spec.protocols.len() as u32;

@@ -4,6 +4,7 @@
 mod allocated;
 #[cfg(test)]
 mod commands;
+pub(crate) mod fixed;
 pub(crate) mod foreign;
 pub(crate) mod rule;
 pub(crate) mod tables;

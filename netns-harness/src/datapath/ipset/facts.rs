@@ -4,8 +4,8 @@ use schema::Mode;
 
 use super::{Ipset, MOST_SERVICES};
 use crate::datapath::facts::{Cost, Expected, ModeFacts, PROCESS, TransportFacts};
-use crate::datapath::iptables::facts::COUNTERS;
-use crate::datapath::{Engine, Socket, Transport};
+use crate::datapath::iptables::{self, facts::COUNTERS};
+use crate::datapath::{Engine, Implementation, Socket, Transport};
 use crate::xtables::NFT_PREPARATION_CHUNK;
 
 /// The law of size: N services with indices 0 to N - 1, E endpoints each; R(N) = ⌊N/16⌋ + ⌊N/256⌋ +
@@ -55,6 +55,11 @@ const fn transport(transport: Transport) -> TransportFacts {
     }
 }
 
+fn ready(engine: Engine) -> Box<dyn Implementation> {
+    iptables::layout::ready();
+    Box::new(Ipset::new(engine))
+}
+
 const LEGACY: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
     engines: Engine::ALL,
@@ -88,7 +93,7 @@ const LEGACY: ModeFacts = ModeFacts {
                 ..transport(Transport::IpsetRestore)
             },
         ],
-        || Box::new(Ipset::new(Engine::Legacy)),
+        || ready(Engine::Legacy),
     )
 };
 
@@ -101,6 +106,6 @@ const NFT: ModeFacts = ModeFacts {
     ),
     preparation_chunk: Some(NFT_PREPARATION_CHUNK),
     teardown_sockets: &[Socket::Sets, Socket::NfTables],
-    make: || Box::new(Ipset::new(Engine::Nft)),
+    make: || ready(Engine::Nft),
     ..LEGACY
 };

@@ -9,8 +9,9 @@ use schema::Protocol;
 use super::ids::{Id, LEVELS, Prefix};
 use super::*;
 use crate::datapath::meaning::Meaning as _;
-use crate::datapath::steps::{Restore, SetScript};
 use crate::datapath::{Breakable as _, Damage};
+
+use crate::datapath::steps::{Restore, SetScript};
 use crate::service::{Frontend, Service};
 
 const OPTIONS: RenderOptions = RenderOptions::by(Transport::Netlink);

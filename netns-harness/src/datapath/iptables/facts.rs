@@ -2,7 +2,7 @@
 
 use schema::Mode;
 
-use super::{Conntrack, Iptables};
+use super::{Conntrack, Iptables, layout};
 use crate::datapath::facts::{Cost, Expected, ModeFacts, PROCESS, TransportFacts};
 use crate::datapath::{Engine, Socket, Transport};
 use crate::xtables::NFT_PREPARATION_CHUNK;
@@ -80,7 +80,10 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
                 ..EXEC
             },
         ],
-        || Box::new(Iptables::legacy()),
+        || {
+            layout::ready();
+            Box::new(Iptables::legacy())
+        },
     )
 };
 
@@ -133,7 +136,10 @@ pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
                 ..EXEC
             },
         ],
-        || Box::new(Iptables::nft()),
+        || {
+            layout::ready();
+            Box::new(Iptables::nft())
+        },
     )
 };
 

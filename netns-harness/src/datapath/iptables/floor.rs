@@ -51,10 +51,7 @@ impl Datapath for Conntrack {
         let tables = tool::listed(TOOL)?;
         // A rule that no service needs would be paid for by every packet of the floor.
         if tables.rules() + tables.own_chains() > 0 {
-            let mut wanted = Tables::default();
-            wanted
-                .restore(RULES)
-                .expect("our own rules are restore input");
+            let wanted = Tables::of(RULES);
             tables
                 .are_as(&wanted, |_| false)
                 .map_err(|text| HarnessError::Listing {

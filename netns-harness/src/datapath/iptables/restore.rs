@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::layout::{self, NAT_CHAINS, chains_of};
+use super::layout::{self, chains_of};
 use crate::datapath::steps::Restore;
 use crate::datapath::{Batch, RenderOptions};
 use crate::service::{Population, Service};
@@ -38,9 +38,9 @@ fn install_part(
     if first {
         text.filter_section(true);
     }
-    text.begin("nat");
-    if first {
-        NAT_CHAINS.iter().for_each(|chain| text.declare(chain));
+    match first {
+        true => text.begin_nat(),
+        false => text.begin("nat"),
     }
     services.iter().for_each(|s| text.declare_service(s));
     text.jumps("nat", first);
@@ -74,8 +74,7 @@ pub(super) fn update(
     };
     let mut text = RestoreText::new(options.large_cluster);
     text.filter_section(false);
-    text.begin("nat");
-    NAT_CHAINS.iter().for_each(|chain| text.declare(chain));
+    text.begin_nat();
     written.iter().for_each(|s| text.declare_service(s));
     // A stale chain is declared, which empties it, and deleted at the end.
     let kept: HashSet<String> = written.iter().flat_map(|s| chains_of(s)).collect();

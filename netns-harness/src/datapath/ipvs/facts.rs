@@ -2,7 +2,7 @@
 
 use schema::Mode;
 
-use super::Ipvs;
+use super::{Ipvs, layout};
 use crate::datapath::facts::{Cost, Expected, ModeFacts, PROCESS, Tool, TransportFacts};
 use crate::datapath::{Engine, Socket, Transport};
 
@@ -97,6 +97,9 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
                 ..TransportFacts::of(Transport::Exec)
             },
         ],
-        || Box::new(Ipvs::default()),
+        || {
+            layout::ready();
+            Box::new(Ipvs::default())
+        },
     )
 };

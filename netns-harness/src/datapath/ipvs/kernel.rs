@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipset_sys::{Command, Create, Entry, SetType};
-use ipvs_codec::{Fake, LinkOp, ListedDestination, ListedService, Op};
+use ipvs_codec::{LinkOp, ListedDestination, ListedService, Op};
+use model::Servers;
 
 use super::census::{Held, State};
 use super::part::{Part, Request, deletions};
@@ -29,7 +30,7 @@ impl Meaning for Ipvs {
 /// A namespace.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Kernel {
-    servers: Fake,
+    servers: Servers,
     device: Option<BTreeSet<Ipv4Addr>>,
     pub(super) sets: BTreeMap<String, Held>,
     pub(super) tables: Tables,

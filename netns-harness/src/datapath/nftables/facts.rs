@@ -3,7 +3,7 @@
 use nft_codec::Connection;
 use schema::Mode;
 
-use super::Nftables;
+use super::{Nftables, layout};
 use crate::datapath::facts::{Cost, Expected, ModeFacts, PROCESS, TransportFacts};
 use crate::datapath::{Socket, Transport};
 
@@ -91,6 +91,9 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
                 )
             },
         ],
-        || Box::new(Nftables),
+        || {
+            layout::ready();
+            Box::new(Nftables)
+        },
     )
 };

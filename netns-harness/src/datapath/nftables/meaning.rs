@@ -1,5 +1,6 @@
 //! Batches interpreted: a ruleset as it would be, refusing what nf_tables would refuse.
 
+use model::Interpret as _;
 use nft_codec::{Ruleset, parse_script};
 
 use super::{Nftables, step, trace};
