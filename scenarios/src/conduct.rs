@@ -15,8 +15,9 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{Metric, Outcome, Stage};
 
+use crate::error::CellError;
 use crate::recorder::Recorder;
-use crate::scenario::{CellError, Needs};
+use crate::scenario::Needs;
 use crate::spec::{CellOutcome, CellSpec, Event, StaySpec};
 use crate::stay::{Stay, engine, recipe, transport};
 

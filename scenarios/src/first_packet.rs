@@ -14,10 +14,11 @@ use rand::seq::SliceRandom as _;
 use schema::{Metric, Mode, Options, Protocol, ScenarioKind, Stage};
 
 use crate::cost::Size;
+use crate::error::CellError;
 use crate::position::{Cache, Position};
 use crate::proof;
 use crate::recorder::{Recorder, median};
-use crate::scenario::{CellError, Request, Scenario};
+use crate::scenario::{Request, Scenario};
 use crate::stay::Stay;
 
 /// Flows that are prepared together.

@@ -23,8 +23,9 @@ use netns_sys::clock;
 use schema::{Metric, Mode, Options, ScenarioKind};
 
 use crate::cost::{self, Size};
+use crate::error::CellError;
 use crate::recorder::{Recorder, median};
-use crate::scenario::{CellError, Needs, Request, Scenario, rule_options, transport_of};
+use crate::scenario::{Needs, Request, Scenario, rule_options, transport_of};
 use crate::stay::Stay;
 
 /// How long kernel memory may take to stand still.

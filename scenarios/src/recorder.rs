@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::CellError;
 use schema::{Metric, Samples, Series, Stage, Unit};
-
-use crate::scenario::CellError;
 
 /// Takes samples and facts of one cell.
 #[derive(Debug, Default)]

@@ -123,6 +123,11 @@ pub enum Event {
         /// Which phase starts.
         phase: String,
     },
+    /// What `-vv` tells of it: never while a clock runs.
+    Told {
+        /// A line.
+        line: String,
+    },
     /// A cell's time runs.
     Started {
         /// Its number.

@@ -14,10 +14,10 @@ use netns_sys::clock;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{Metric, Options, Stage};
 
+use crate::error::CellError;
 use crate::population::Recipe;
 use crate::proof;
 use crate::recorder::Recorder;
-use crate::scenario::CellError;
 use crate::spec::{Event, StaySpec};
 
 /// Where instructions are counted a timed change starts on a multiple of this, nanoseconds: by then kernel threads and

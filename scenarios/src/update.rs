@@ -11,9 +11,10 @@ use netns_harness::service::{Population, Service};
 use schema::{Mode, Options, ScenarioKind, Stage};
 
 use crate::cost::{self, Size};
+use crate::error::CellError;
 use crate::proof;
 use crate::recorder::Recorder;
-use crate::scenario::{CellError, transport_of};
+use crate::scenario::transport_of;
 use crate::stay::Stay;
 
 /// Timed changes of a cell: a stay counts by its median, and more stays say more than more changes in one.
