@@ -19,7 +19,7 @@ use crate::error::CellError;
 use crate::recorder::Recorder;
 use crate::scenario::Needs;
 use crate::spec::{CellOutcome, CellSpec, Event, StaySpec};
-use crate::stay::{Stay, engine, recipe, transport};
+use crate::stay::{Stay, engine, recipe, tell, transport};
 
 /// Carries out a stay in the calling process, which must be isolated already. Everything it sees goes to
 /// `emit`, in order.
@@ -156,6 +156,7 @@ fn prepare(
         .on_node(|| stay.datapath.carry_out(&batch))
         .map_err(|e| CellError::at(Stage::Preparation, e))?;
     recorder.fact("preparation_ms", start.elapsed_ns() / 1_000_000);
+    tell(&batch, "preparation");
     drop(batch);
     stay.damage()?;
     phase(emit, "proof");

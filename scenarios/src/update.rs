@@ -150,10 +150,8 @@ fn put_back(
 ) -> Result<(), CellError> {
     let Some(from) = from else { return Ok(()) };
     let undo = stay.datapath.render(Some(from), stay.population, render);
-    stay.lab
-        .on_node(|| stay.datapath.carry_out(&undo))
-        .map_err(|e| CellError::at(Stage::Measure, e))?;
-    Ok(())
+    stay.carry_out(&undo)
+        .map_err(|e| CellError::at(Stage::Measure, e))
 }
 
 /// A removed service does not answer.

@@ -1,11 +1,9 @@
-//! A way of programming a mode, and how it is named to the process that tries it.
+//! A way of programming a mode, the tools that it needs, and how it is named to the process that tries it.
 
 use netns_harness::datapath::{Engine, Transport, registry};
 use scenarios::spec::{Setup, StaySpec};
 use schema::Mode;
 use serde::{Deserialize, Serialize};
-
-use crate::environment;
 
 /// A way of programming a mode: what is tried, and what is unsupported as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,14 +63,14 @@ impl Case {
 
     /// The first tool that it needs and that is not installed, with its Debian package.
     pub(crate) fn missing_tool(&self) -> Option<(&'static str, &'static str)> {
-        environment::tools(self).into_iter().find(|(program, _)| {
+        tools(self).into_iter().find(|(program, _)| {
             !self.setup.tools.contains_key(*program) && !netns_sys::process::installed(program)
         })
     }
 
     /// The first tool of its own that another file stands in for, as it was named.
-    pub(super) fn replaced_tool(&self) -> Option<String> {
-        let own = environment::tools(self).into_iter();
+    pub(crate) fn replaced_tool(&self) -> Option<String> {
+        let own = tools(self).into_iter();
         let named = own.filter_map(|(name, _)| Some((name, self.setup.tools.get(name)?)));
         named
             .map(|(name, file)| format!("--tool {name}={}", file.display()))
@@ -132,6 +130,47 @@ impl TrialOf {
     }
 }
 
+/// A tool that a mode needs: program, Debian package.
+pub(crate) type Tool = (&'static str, &'static str);
+
+const LEGACY: &[Tool] = &[
+    ("iptables-legacy-restore", "iptables"),
+    ("iptables-legacy-save", "iptables"),
+    ("iptables-legacy", "iptables"),
+];
+const NFT_ENGINE: &[Tool] = &[
+    ("iptables-nft-restore", "iptables"),
+    ("iptables-nft-save", "iptables"),
+    ("iptables-nft", "iptables"),
+];
+
+/// Tools of a mode as it is programmed.
+pub(crate) fn tools(case: &Case) -> Vec<Tool> {
+    let rules = match case.mode {
+        Mode::Nftables => &[],
+        Mode::IptablesNft => NFT_ENGINE,
+        Mode::Ipset if case.engine == Some(Engine::Nft) => NFT_ENGINE,
+        // The bare floor is proved empty by listing both engines.
+        Mode::None | Mode::Conntrack | Mode::IptablesLegacy | Mode::Ipset | Mode::Ipvs => LEGACY,
+    };
+    let own: &[Tool] = match case.transport {
+        Transport::Nft => &[("nft", "nftables")],
+        Transport::IpsetRestore => &[("ipset", "ipset")],
+        Transport::Ipvsadm => &[("ipvsadm", "ipvsadm"), ("ipset", "ipset")],
+        Transport::Exec if case.mode == Mode::Ipvs => &[("ipset", "ipset")],
+        Transport::Restore | Transport::Netlink | Transport::Exec => &[],
+    };
+    [rules, own].concat()
+}
+
+/// Every tool that any mode can use, each once.
+pub(crate) fn all_tools() -> Vec<Tool> {
+    let mut found: Vec<Tool> = Case::all().iter().flat_map(tools).collect();
+    let mut seen = std::collections::HashSet::new();
+    found.retain(|tool| seen.insert(*tool));
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,5 +186,25 @@ mod tests {
                 .iter()
                 .all(|c| c.engine.is_some() == (c.mode == Mode::Ipset))
         );
+    }
+
+    #[test]
+    fn the_tools_of_a_case_are_those_of_its_engine_and_of_its_transport() {
+        let named = |engine, transport| {
+            let case = Case {
+                mode: Mode::Ipset,
+                transport,
+                engine: Some(engine),
+                setup: Default::default(),
+            };
+            tools(&case)
+                .into_iter()
+                .map(|(program, _)| program)
+                .collect::<Vec<_>>()
+        };
+        let legacy = named(Engine::Legacy, Transport::IpsetRestore);
+        assert!(legacy.contains(&"ipset") && legacy.contains(&"iptables-legacy-restore"));
+        let nft = named(Engine::Nft, Transport::Netlink);
+        assert!(nft.contains(&"iptables-nft-restore") && !nft.contains(&"ipset"));
     }
 }

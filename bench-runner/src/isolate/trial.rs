@@ -11,33 +11,9 @@ use netns_sys::{clock, isolation};
 use scenarios::SCENARIOS;
 use scenarios::population::Recipe;
 use schema::Protocol;
-use serde::{Deserialize, Serialize};
 
-use crate::readiness::{Trial, TrialOf};
-
-/// What the kernel said of one facility.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Found {
-    /// Its name.
-    pub(crate) name: String,
-    /// What it is called to a reader.
-    pub(crate) title: String,
-    /// The kernel's answer when it does not have it.
-    pub(crate) refused: Option<String>,
-}
-
-/// The facilities, and what a process in these namespaces may do.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Facilities {
-    /// Every facility, in order.
-    pub(crate) found: Vec<Found>,
-    /// Whether a socket's buffer may exceed `net.core.wmem_max`.
-    pub(crate) forced_buffers: bool,
-    /// Bytes of the largest nftables transaction; `None` when nothing bounds it or nothing is known.
-    pub(crate) largest_batch: Option<u64>,
-    /// `net.netfilter.nf_conntrack_max` as a lab sees it.
-    pub(crate) conntrack_max: Option<u64>,
-}
+use super::ask::{Facilities, Found, Trial};
+use crate::case::TrialOf;
 
 /// Tries every facility in this process's own namespaces.
 pub(crate) fn facilities() -> Facilities {
