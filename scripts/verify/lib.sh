@@ -50,6 +50,18 @@ find_runner() {
     [[ -x $runner ]] || give_up "there is no runner at $runner"
 }
 
+# built example|test NAME [CRATE]: sets $built to what cargo makes of it: as a part of the whole workspace, so that what
+# scripts/test has built already is not built again.
+built() {
+    local cargo=("$root/scripts/cargo" build)
+    [[ $1 == example ]] || cargo=("$root/scripts/cargo" test --no-run)
+    built=$("${cargo[@]}" --locked --manifest-path "$root/Cargo.toml" --workspace --features reports/synthetic "--$1" "$2" \
+        --message-format json </dev/null 2>"$scratch/build" |
+        jq -r --arg name "$2" --arg crate "${3:-}" 'select(.reason == "compiler-artifact" and .target.name == $name
+            and (.package_id | contains($crate))) | .executable // empty') || true
+    [[ -x $built ]] || { tail -n 5 "$scratch/build"; give_up "$1 $2 does not build"; }
+}
+
 # measure SECONDS DIR ARGUMENT…: one run into DIR that must end with exit code 0.
 measure() {
     local seconds=$1 out=$2 status=0
@@ -98,7 +110,9 @@ watch_others() {
     mount=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)
     [[ -n $mount ]] || give_up 'what others use is told from a control group, and no cgroup2 is mounted'
     others_home=$mount$(sed -n 's/^0:://p' /proc/self/cgroup) others_group=$mount/bench-verify.$$
-    mkdir "$others_group" && echo $$ >"$others_group/cgroup.procs" || give_up "cannot move into $others_group"
+    if ! mkdir "$others_group" || ! echo $$ >"$others_group/cgroup.procs"; then
+        give_up "cannot move into $others_group"
+    fi
     read -r others_used others_own others_since <<<"$(processor_ticks) $(own_ticks) $(date +%s%N)"
 }
 others_percent() {
