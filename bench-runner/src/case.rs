@@ -1,55 +1,45 @@
-//! A way of programming a mode, the tools that it needs, and how it is named to the process that tries it.
+//! A way of programming a mode, and the tools that it needs.
 
-use netns_harness::datapath::{Engine, Transport, registry};
+use netns_harness::datapath::{Engine, Tool, Transport, facts, facts_over};
 use scenarios::spec::{Setup, StaySpec};
 use schema::Mode;
 use serde::{Deserialize, Serialize};
 
 /// A way of programming a mode: what is tried, and what is unsupported as a whole.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Case {
     /// The mode.
     pub(crate) mode: Mode,
     /// How updates reach the kernel.
     pub(crate) transport: Transport,
     /// Engine below its rules, where either would do.
+    #[serde(default)]
     pub(crate) engine: Option<Engine>,
     /// Sysctls and tools that were named.
+    #[serde(default)]
     pub(crate) setup: Setup,
 }
 
 impl Case {
-    /// The case of a stay; `None` when it names something unknown.
-    pub(crate) fn of(spec: &StaySpec) -> Option<Self> {
-        Self::named(
-            spec.mode,
-            &spec.transport,
-            spec.engine.as_deref(),
-            &spec.setup,
-        )
-    }
-
-    fn named(mode: Mode, transport: &str, engine: Option<&str>, setup: &Setup) -> Option<Self> {
-        Some(Self {
-            mode,
-            transport: Transport::from_name(transport)?,
-            engine: match engine {
-                Some(name) => Some(Engine::from_name(name)?),
-                None => None,
-            },
-            setup: setup.clone(),
-        })
+    /// The case of a stay.
+    pub(crate) fn of(spec: &StaySpec) -> Self {
+        Self {
+            mode: spec.mode,
+            transport: spec.transport,
+            engine: spec.engine,
+            setup: spec.setup.clone(),
+        }
     }
 
     /// Every case of every mode.
     pub(crate) fn all() -> Vec<Self> {
         let mut cases = Vec::new();
         for &mode in Mode::ALL {
-            let engines: Vec<Option<Engine>> = match mode {
-                Mode::Ipset => Engine::ALL.into_iter().map(Some).collect(),
-                _ => vec![None],
+            let engines = match facts(mode).engines {
+                [] => vec![None],
+                engines => engines.iter().copied().map(Some).collect(),
             };
-            for &transport in registry(mode).transports() {
+            for transport in facts(mode).transports() {
                 cases.extend(engines.iter().map(|&engine| Self {
                     mode,
                     transport,
@@ -88,79 +78,9 @@ impl std::fmt::Display for Case {
     }
 }
 
-/// What a trial is asked, on the standard input of `cell`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TrialOf {
-    /// The mode.
-    pub(crate) trial: Mode,
-    /// How it is programmed.
-    pub(crate) transport: String,
-    /// Engine below its rules.
-    #[serde(default)]
-    pub(crate) engine: Option<String>,
-    /// Sysctls and tools that were named.
-    #[serde(default)]
-    pub(crate) setup: Setup,
-    /// Services and endpoints of each with which to try; a tiny population when there is none.
-    #[serde(default)]
-    pub(crate) at: Option<(u32, u32)>,
-}
-
-impl TrialOf {
-    /// The trial of a case, with `at` (services, endpoints of each).
-    pub(crate) fn of(case: &Case, at: Option<(u32, u32)>) -> Self {
-        Self {
-            trial: case.mode,
-            transport: case.transport.name().to_owned(),
-            engine: case.engine.map(|e| e.name().to_owned()),
-            setup: case.setup.clone(),
-            at,
-        }
-    }
-
-    /// What is tried; `None` when it names something unknown.
-    pub(crate) fn case(&self) -> Option<Case> {
-        Case::named(
-            self.trial,
-            &self.transport,
-            self.engine.as_deref(),
-            &self.setup,
-        )
-    }
-}
-
-/// A tool that a mode needs: program, Debian package.
-pub(crate) type Tool = (&'static str, &'static str);
-
-const LEGACY: &[Tool] = &[
-    ("iptables-legacy-restore", "iptables"),
-    ("iptables-legacy-save", "iptables"),
-    ("iptables-legacy", "iptables"),
-];
-const NFT_ENGINE: &[Tool] = &[
-    ("iptables-nft-restore", "iptables"),
-    ("iptables-nft-save", "iptables"),
-    ("iptables-nft", "iptables"),
-];
-
 /// Tools of a mode as it is programmed.
 pub(crate) fn tools(case: &Case) -> Vec<Tool> {
-    let rules = match case.mode {
-        Mode::Nftables => &[],
-        Mode::IptablesNft => NFT_ENGINE,
-        Mode::Ipset if case.engine == Some(Engine::Nft) => NFT_ENGINE,
-        // The bare floor is proved empty by listing both engines.
-        Mode::None | Mode::Conntrack | Mode::IptablesLegacy | Mode::Ipset | Mode::Ipvs => LEGACY,
-    };
-    let own: &[Tool] = match case.transport {
-        Transport::Nft => &[("nft", "nftables")],
-        Transport::IpsetRestore => &[("ipset", "ipset")],
-        Transport::Ipvsadm => &[("ipvsadm", "ipvsadm"), ("ipset", "ipset")],
-        Transport::Exec if case.mode == Mode::Ipvs => &[("ipset", "ipset")],
-        Transport::Restore | Transport::Netlink | Transport::Exec => &[],
-    };
-    [rules, own].concat()
+    facts_over(case.mode, case.engine.unwrap_or_default()).tools(case.transport)
 }
 
 /// Every tool that any mode can use, each once.

@@ -6,9 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
-use netns_harness::datapath::{Engine, Transport};
-use scenarios::position::{Cache, Position};
-use schema::{Mode, Protocol};
+use schema::{Cache, Damage, Engine, Family, Mode, Position, Protocol, Transport};
 
 pub(crate) use words::{Given, OnOff, SandboxOption, Scenarios};
 
@@ -71,7 +69,7 @@ pub(crate) struct RunArgs {
 
     /// Address families.
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "ipv4", value_parser = words::family)]
-    pub(crate) families: Vec<String>,
+    pub(crate) families: Vec<Family>,
 
     /// kube-proxy's large-cluster layout: no comments in the rules of endpoints.
     #[arg(long, value_name = "on|off", default_value = "on")]
@@ -147,7 +145,7 @@ pub(crate) struct RunArgs {
     /// Break each datapath by hand after it was installed, to see that no number comes out:
     /// delete, elsewhere, skew or swap.
     #[arg(long, value_name = "KIND", value_parser = words::damage)]
-    pub(crate) damage: Option<String>,
+    pub(crate) damage: Option<Damage>,
 
     /// Put N rules that match nothing before nat while first packets are measured, to see that the gate finds
     /// them.

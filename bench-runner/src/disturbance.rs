@@ -6,7 +6,7 @@
 //! none of it: on a host it leaves local processes out, in a translated guest nobody counts it.
 
 use scenarios::spec::CellOutcome;
-use schema::{Disturbance, Metric, Outcome, Samples};
+use schema::{Disturbance, Metric, Outcome};
 
 /// Share of a cell that a thread may wait for its CPU. On an idle machine of two CPUs, both of which spin, half of the
 /// cells wait for 2 % or more (docs/noise.md#what-disturbs-a-cell).
@@ -36,14 +36,11 @@ pub(crate) fn disturbances(cell: &CellOutcome) -> Vec<Disturbance> {
 }
 
 fn batches_differ(cell: &CellOutcome) -> bool {
-    let latencies = cell.series.iter().find_map(|series| match &series.samples {
-        Samples::Values(values) if series.metric == Metric::Latency => Some(values),
-        _ => None,
-    });
-    let Some(latencies) = latencies else {
+    let mut series = cell.series.iter();
+    let Some(latencies) = series.find(|series| series.metric == Metric::Latency) else {
         return false;
     };
-    let medians: Vec<f64> = latencies.chunks_exact(BATCH).map(middle).collect();
+    let medians: Vec<f64> = latencies.values.chunks_exact(BATCH).map(middle).collect();
     let most = medians.iter().copied().fold(f64::MIN, f64::max);
     let least = medians.iter().copied().fold(f64::MAX, f64::min);
     most > APART * least
@@ -67,7 +64,7 @@ mod tests {
             series: vec![Series {
                 metric: Metric::Latency,
                 unit: Unit::Nanoseconds,
-                samples: Samples::Values(latencies),
+                values: latencies,
             }],
             ..crate::verdict::without_numbers(1, Outcome::Measured)
         }

@@ -7,29 +7,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use reports::statistics::Sample;
 use scenarios::Needs;
 use scenarios::spec::{CellSpec, StaySpec};
-use schema::{CellKey, CellRecord, Metric, Outcome};
+use schema::{CellKey, CellRecord, Metric, NotRun, OptionKey, Outcome};
 
 use crate::plan::{Plan, PlannedStay, key};
+use crate::verdict::not_run;
 
-/// Reason of cells that the user's interrupt kept from being run.
-pub(crate) const INTERRUPTED: &str = "interrupted";
-/// Reason of cells that the budget kept from being run.
-pub(crate) const BUDGET: &str = "budget";
-/// Reason of cells that passed their limit in an earlier repetition.
-pub(crate) const BEFORE: &str = "it timed out before";
-/// How the reason begins where preparing took too long.
-const PREPARATION: &str = "preparation";
 /// The fact that holds how long a cell's stay took in all, milliseconds.
 pub(crate) const STAY_MS: &str = "stay_ms";
 /// The fact of a cell that was measured again: what had disturbed it.
 pub(crate) const AGAIN: &str = "measured_again";
-/// Metrics whose intervals decide what is repeated: the answers. The others explain them, or are exact.
-const ANSWERS: [Metric; 4] = [
-    Metric::UpdateTime,
-    Metric::SyncTime,
-    Metric::Latency,
-    Metric::KernelMemory,
-];
 
 /// A cell of the plan: place of its stay, place of the cell in it.
 type Place = (usize, usize);
@@ -69,7 +55,7 @@ pub(crate) struct Ledger {
 
 /// What one mode at one size needs before its cells, by name.
 fn preparation(key: &CellKey) -> String {
-    let engine = key.options.get("engine").map_or("", String::as_str);
+    let engine = key.options.get(OptionKey::Engine).unwrap_or_default();
     format!(
         "{} {engine} {} {} {} {}",
         key.mode, key.services, key.endpoints, key.environment, key.variant
@@ -83,19 +69,14 @@ fn prepares(key: &CellKey) -> bool {
 /// An outcome as it is counted: "measured", "not-run (budget)".
 fn label(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::NotRun { reason } => {
-            let kind = reason
-                .split_once(':')
-                .map_or(reason.as_str(), |(kind, _)| kind);
-            format!("{} ({kind})", outcome.name())
-        }
+        Outcome::NotRun { why } => format!("{} ({})", outcome.name(), why.kind()),
         _ => outcome.name().to_owned(),
     }
 }
 
 /// Whether a cell with this outcome is run when the run is carried on.
 fn is_interrupted(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::NotRun { reason } if reason == INTERRUPTED)
+    matches!(outcome, Outcome::NotRun { why } if *why == NotRun::Interrupted)
 }
 
 impl Ledger {
@@ -193,8 +174,8 @@ impl Ledger {
         }
         match &record.outcome {
             Outcome::Measured => {
-                for series in record.series.iter().filter(|s| ANSWERS.contains(&s.metric)) {
-                    if let Some(sample) = Sample::new([(0, &series.samples)]) {
+                for series in record.series.iter().filter(|s| s.metric.row().answers) {
+                    if let Some(sample) = Sample::new([(0, series.values.as_slice())]) {
                         let medians = history.medians.entry((cell, series.metric)).or_default();
                         medians.insert(record.block, sample.median());
                     }
@@ -203,9 +184,9 @@ impl Ledger {
             Outcome::TimedOut { .. } => {
                 history.hopeless.insert(cell);
             }
-            Outcome::NotRun { reason }
-                if reason.starts_with(PREPARATION) && prepares(&record.key) =>
-            {
+            Outcome::NotRun {
+                why: NotRun::Preparation(_),
+            } if prepares(&record.key) => {
                 self.unprepared.insert(preparation(&record.key));
             }
             Outcome::Failed { stage, reason } => {
@@ -359,7 +340,7 @@ pub(crate) struct Tally {
 impl Tally {
     /// "complete", "budget" or "interrupted".
     pub(crate) fn ended(&self) -> &'static str {
-        let out_of_time = self.count(&format!("not-run ({BUDGET})")) > 0;
+        let out_of_time = self.counts.contains_key(&label(&not_run(NotRun::Budget)));
         match (self.interrupted, out_of_time) {
             (true, _) => "interrupted",
             (_, true) => "budget",

@@ -9,7 +9,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use scenarios::cost::{self, Size};
 use scenarios::spec::{CellSpec, StaySpec};
 use scenarios::{Needs, SCENARIOS};
-use schema::{CellKey, Mode};
+use schema::{CellKey, Mode, NotRun, OptionKey};
 
 pub(crate) use schema::CONTROL;
 
@@ -38,7 +38,7 @@ pub(crate) struct PlannedStay {
     /// How long it is expected to take, nanoseconds.
     pub(crate) expected_ns: u64,
     /// Why an ordinary run does not try it.
-    pub(crate) left_out: Option<String>,
+    pub(crate) left_out: Option<NotRun>,
     /// Stays of different variants with one number are compared: they lie side by side in every block.
     pub(crate) pair: usize,
 }
@@ -151,11 +151,7 @@ impl Plan {
 
     /// Modes as they are programmed in the plan, each once.
     pub(crate) fn cases(&self) -> Vec<Case> {
-        let mut found: Vec<Case> = self
-            .stays
-            .iter()
-            .filter_map(|s| Case::of(&s.spec))
-            .collect();
+        let mut found: Vec<Case> = self.stays.iter().map(|s| Case::of(&s.spec)).collect();
         found.sort_unstable();
         found.dedup();
         found
@@ -252,13 +248,13 @@ fn template(
         seed: settings.seed,
         protocols: settings.request.protocols.clone(),
         vip_stride: settings.vip_stride,
-        transport: transport.name().to_owned(),
-        engine: engine.map(|e| e.name().to_owned()),
+        transport,
+        engine,
         large_cluster: settings.request.large_cluster,
         flows: settings.request.flows,
         brief: settings.request.brief,
         counted: settings.request.counted,
-        damage: settings.damage.clone(),
+        damage: settings.damage,
         plant: settings.plant,
         setup: settings.setup.clone(),
         cells: Vec::new(),
@@ -286,11 +282,11 @@ fn asked(
         for mut options in options {
             let expected_ns =
                 scenario.expected_ns(template.mode, size(template), &options, &settings.request);
-            if let Some(engine) = &template.engine {
-                options.insert("engine".to_owned(), engine.clone());
+            if let Some(engine) = template.engine {
+                options.set(OptionKey::Engine, engine);
             }
             if let Some(stride) = template.vip_stride {
-                options.insert("vip_stride".to_owned(), stride.to_string());
+                options.set(OptionKey::VipStride, stride);
             }
             let cell = CellSpec {
                 id: 0,
@@ -321,7 +317,7 @@ fn serving_stay(
     let mut spec = template.clone();
     let mut expected_ns = STAY_NS + cost::preparation_ns(spec.mode, size(&spec));
     for (cell, cell_ns) in asked(settings, template, transport, |n| n == Needs::Served) {
-        if first_transport || cell.options.contains_key("transport") {
+        if first_transport || cell.options.transport().is_some() {
             expected_ns += cell_ns;
             spec.cells.push(cell);
         }
@@ -352,12 +348,12 @@ fn own_stays(
         // What is slower than its limit costs its limit.
         let limit = settings.cell_timeout.as_nanos() as u64;
         let left_out = (!settings.named && cell_ns > limit).then(|| {
-            format!(
+            NotRun::LeftOut(format!(
                 "expected to take {} s, longer than its limit of {} s: ask for it with --scenarios {}",
                 cell_ns / 1_000_000_000,
                 settings.cell_timeout.as_secs(),
                 cell.scenario
-            )
+            ))
         });
         PlannedStay {
             spec: StaySpec {

@@ -9,9 +9,9 @@ use std::time::Duration;
 use scenarios::spec::Setup;
 use schema::{Environment, Mode};
 
-use crate::case::{Case, TrialOf};
+use crate::case::Case;
 use crate::exit::Usage;
-use crate::isolate::ask::{Answer, Ask, Trial};
+use crate::isolate::ask::{Answer, Ask, At, Trial};
 use crate::places::Place;
 pub(crate) use remedy::remedy;
 
@@ -21,9 +21,6 @@ const LIMIT: Duration = Duration::from_secs(30);
 const LIMIT_AT_SIZE: Duration = Duration::from_secs(150);
 /// Looking at an environment takes a second in a guest, which may have to be booted for it.
 const LOOK: Duration = Duration::from_secs(20);
-
-/// Services and endpoints of each with which a case is tried; a tiny population when there is none.
-pub(crate) type At = Option<(u32, u32)>;
 
 /// Tries cases there, with a tiny population or `at` a size; what was found of each. A missing tool is seen first.
 ///
@@ -48,9 +45,8 @@ pub(crate) async fn look(
     place: &dyn Place,
     cases: &[Case],
 ) -> anyhow::Result<Option<(Environment, Vec<Trial>)>> {
-    let named = cases.iter().map(|case| TrialOf::of(case, None));
     let facts = Ask::Facts {
-        cases: named.collect(),
+        cases: cases.to_vec(),
     };
     let (trials, limit) = asks(place, cases, None);
     let mut asks = vec![(facts, place.patience() * LOOK)];
@@ -72,8 +68,11 @@ fn asks(place: &dyn Place, cases: &[Case], at: At) -> (Vec<(Ask, Duration)>, Dur
     let limit = if at.is_some() { LIMIT_AT_SIZE } else { LIMIT };
     let limit = place.patience() * limit;
     let tried = cases.iter().filter(|case| case.missing_tool().is_none());
-    let asks = tried.map(|case| (Ask::Trial(TrialOf::of(case, at)), limit));
-    (asks.collect(), limit)
+    let ask = |case: &Case| Ask::Trial {
+        case: case.clone(),
+        at,
+    };
+    (tried.map(|case| (ask(case), limit)).collect(), limit)
 }
 
 async fn conclude(

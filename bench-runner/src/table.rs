@@ -7,10 +7,9 @@ mod series;
 mod tests;
 
 use reports::quantity::value;
-use reports::scope::{Scope, scopes};
-use reports::update_table::without_time;
-use schema::Metric;
+use reports::scope::{Scope, lower_bound, scopes};
 use schema::summary::{Row, Summary};
+use schema::{Metric, Unit};
 
 use questions::{Column, TOPICS, asked, columns};
 use series::{Series, series};
@@ -69,7 +68,7 @@ fn grids(rows: &[&Row], all: &[Series], columns: &[Column]) -> Vec<String> {
             series.holds(&row.key)
                 && row.key.scenario == column.scenario
                 && asked(&row.key) == column.asked
-                && row.metric.is_none_or(|metric| metric == column.metric)
+                && row.metric.is_none_or(|metric| metric == column.ask.metric)
         })
     };
     let shown: Vec<&Series> = all
@@ -118,7 +117,7 @@ fn absent(series: &Series, column: &Column, rows: &[&Row]) -> &'static str {
             && row.key.scenario == column.scenario
             && asked(&row.key) == column.asked
     });
-    match (asked_here, column.metric) {
+    match (asked_here, column.ask.metric) {
         (true, Metric::SyncTime) => "no such mode",
         (true, _) => "not counted",
         (false, _) => "not planned",
@@ -135,14 +134,9 @@ fn describe(row: &Row) -> String {
             row.n,
             row.stays
         ),
-        _ if row.outcome == "timed-out" => without_time(row)
-            .trim_start_matches("timed out: ")
-            .replace("longer than", ">")
-            .split(" (")
-            .next()
-            .filter(|text| text.starts_with('>'))
-            .unwrap_or("timed-out")
-            .to_owned(),
-        _ => row.outcome.clone(),
+        _ => match lower_bound(row) {
+            Some(bound) => format!("> {}", value(bound, Unit::Nanoseconds)),
+            None => row.outcome.to_string(),
+        },
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use scenarios::spec::{CellOutcome, CellSpec};
-use schema::{Outcome, Stage};
+use schema::{NotRun, Outcome, Stage};
 
 use crate::progress::rough;
 
@@ -34,10 +34,8 @@ pub(crate) enum End {
 }
 
 /// Why a cell was not tried.
-pub(crate) fn not_run(reason: &str) -> Outcome {
-    Outcome::NotRun {
-        reason: reason.to_owned(),
-    }
+pub(crate) fn not_run(why: NotRun) -> Outcome {
+    Outcome::NotRun { why }
 }
 
 /// Nothing can be carried out in an environment any more.
@@ -116,8 +114,8 @@ pub(crate) fn judge(cells: &[CellSpec], ended: Vec<CellOutcome>, end: &End) -> V
         End::Late {
             cell: None, after, ..
         } if ended.is_empty() => {
-            let reason = format!("preparation: longer than {}", rough(*after));
-            all(cells, ended, &Outcome::NotRun { reason })
+            let why = NotRun::Preparation(format!("longer than {}", rough(*after)));
+            all(cells, ended, &not_run(why))
         }
         End::Died(stage, None, said) if ended.is_empty() => {
             all(cells, ended, &died(*stage, " before its first cell", said))

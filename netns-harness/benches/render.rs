@@ -35,8 +35,8 @@ fn render(c: &mut Criterion) {
     let (before, after) = (population(1_000), population(1_001));
     for mode in Mode::ALL.iter().filter(|mode| !mode.is_floor()) {
         let datapath = registry(*mode);
-        for transport in datapath.transports() {
-            let options = RenderOptions::by(*transport);
+        for transport in datapath.facts().transports() {
+            let options = RenderOptions::by(transport);
             c.bench_function(
                 &format!("{mode} {transport}: cold install of 1,000 services"),
                 |b| {
@@ -69,9 +69,9 @@ fn iptables(c: &mut Criterion) {
         ("service-add", &before, &after, false),
         ("resync", &before, &before, true),
     ] {
-        for transport in datapath.transports() {
+        for transport in datapath.facts().transports() {
             let options = RenderOptions {
-                transport: *transport,
+                transport,
                 large_cluster: true,
                 chunk: None,
                 untimed: false,

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use kernel::{carry_out, isolated, population, tool};
 use netns_harness::datapath::ipset::Ipset;
-use netns_harness::datapath::{Damage, Datapath, Engine, RenderOptions, Transport};
+use netns_harness::datapath::{
+    Breakable, Damage, Datapath, Engine, Inspect, RenderOptions, Transport,
+};
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
 use netns_harness::service::{Endpoint, Frontend, Population};
@@ -30,7 +32,7 @@ fn goes_to(ipset: Ipset, from: Option<&Population>, to: &Population, options: &R
 
 #[test]
 fn both_engines_and_transports_install_update_resync_and_leave_nothing() {
-    for engine in Engine::ALL {
+    for engine in Engine::ALL.iter().copied() {
         for transport in TRANSPORTS {
             isolated(move || {
                 let ipset = Ipset::new(engine);
@@ -76,7 +78,7 @@ fn chunks_leave_what_one_transaction_leaves() {
         chunk: Some(10),
         ..RenderOptions::by(Transport::Netlink)
     };
-    for engine in Engine::ALL {
+    for engine in Engine::ALL.iter().copied() {
         isolated(|| goes_to(Ipset::new(engine), None, &population(45, 2), &chunked));
     }
 }
@@ -85,8 +87,8 @@ fn chunks_leave_what_one_transaction_leaves() {
 fn every_damage_is_seen_in_the_listing() {
     let population = population(4, 2);
     let wanted = Relation::of(&population);
-    for engine in Engine::ALL {
-        for damage in Damage::ALL {
+    for engine in Engine::ALL.iter().copied() {
+        for damage in Damage::ALL.iter().copied() {
             isolated(|| {
                 let ipset = Ipset::new(engine);
                 goes_to(
@@ -176,7 +178,7 @@ fn ask(to: Frontend) -> Endpoint {
 #[test]
 fn tcp_and_udp_from_the_client_and_from_the_node_reach_all_endpoints_evenly() {
     const FLOWS: usize = 400;
-    for engine in Engine::ALL {
+    for engine in Engine::ALL.iter().copied() {
         isolated(|| {
             let lab = Lab::build(Pinning::choose().unwrap()).unwrap();
             let population = population(34, 2);

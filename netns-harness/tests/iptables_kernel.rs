@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use kernel::{carry_out, isolated, population, tool};
 use netns_harness::datapath::iptables::{Iptables, chain_count, rule_count};
-use netns_harness::datapath::{Damage, Datapath, RenderOptions, Transport};
+use netns_harness::datapath::{Breakable, Damage, Datapath, Inspect, RenderOptions, Transport};
 use netns_harness::relation::Relation;
 use netns_harness::service::{Endpoint, Frontend, Population};
 
@@ -104,7 +104,7 @@ fn every_damage_is_seen_in_the_listing() {
     let population = population(4, 2);
     let wanted = Relation::of(&population);
     for iptables in ENGINES {
-        for damage in Damage::ALL {
+        for damage in Damage::ALL.iter().copied() {
             isolated(|| {
                 goes_to(
                     iptables,
@@ -117,7 +117,11 @@ fn every_damage_is_seen_in_the_listing() {
                     carry_out(&words);
                 }
                 let seen = iptables.census().map(|listed| listed.differences(&wanted));
-                assert!(!matches!(seen, Ok(None)), "{} {damage:?}", iptables.mode());
+                assert!(
+                    !matches!(seen, Ok(None)),
+                    "{} {damage:?}",
+                    iptables.facts().mode
+                );
             });
         }
     }
@@ -155,7 +159,7 @@ fn neither_engine_suffers_anything_beside_its_own_rules() {
             assert!(
                 listed.is_err(),
                 "{}: {foreign}: {listed:?}",
-                iptables.mode()
+                iptables.facts().mode
             );
         });
     }

@@ -12,7 +12,9 @@ use ipvs_codec::Connection;
 use kernel::{isolated, population};
 use netlink::Error;
 use netns_harness::datapath::ipvs::Ipvs;
-use netns_harness::datapath::{Damage, Datapath, RenderOptions, Sockets, Transport};
+use netns_harness::datapath::{
+    Breakable, Damage, Datapath, Inspect, KubeProxy, RenderOptions, Sockets, Transport,
+};
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
 use netns_harness::service::Population;
@@ -105,7 +107,7 @@ fn every_transport_installs_updates_resyncs_and_leaves_nothing() {
 fn every_damage_is_seen() {
     with_ipvs(|| {
         let whole = population(4, 2);
-        for damage in Damage::ALL {
+        for damage in Damage::ALL.iter().copied() {
             let ipvs = Ipvs::default();
             goes_to(&ipvs, None, &whole, &RenderOptions::by(Transport::Netlink));
             for words in ipvs.damage(damage, &whole.services[0], &whole.services[2]) {

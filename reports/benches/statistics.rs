@@ -5,17 +5,16 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use reports::statistics::{Curve, Known, Sample, fit};
-use schema::Samples;
 
 /// 15 stays of so many samples.
-fn stays(samples: u32) -> Vec<(u32, Samples)> {
+fn stays(samples: u32) -> Vec<(u32, Vec<f64>)> {
     let value = |stay: u32, i: u32| {
         (30_000.0 + f64::from(stay) * 150.0 + f64::from(i.wrapping_mul(7919) % 5_003)).round()
     };
     (0..15)
         .map(|stay| {
             let values = (0..samples).map(|i| value(stay, i)).collect();
-            (stay, Samples::Values(values))
+            (stay, values)
         })
         .collect()
 }
@@ -26,7 +25,11 @@ fn statistics(criterion: &mut Criterion) {
     let stays = stays(1_000);
     group.bench_function("value and interval, 15 stays x 1,000 samples", |b| {
         b.iter(|| {
-            let sample = Sample::new(black_box(&stays).iter().map(|(stay, s)| (*stay, s)))?;
+            let sample = Sample::new(
+                black_box(&stays)
+                    .iter()
+                    .map(|(stay, s)| (*stay, s.as_slice())),
+            )?;
             let medians: Vec<f64> = sample.stays().iter().map(|(_, median)| *median).collect();
             Known::of_stays(&medians)
         })

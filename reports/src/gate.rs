@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use schema::comparison::Thresholds;
-use schema::{CellKey, Metric, Mode, ScenarioKind, Unit};
+use schema::{CellKey, Metric, Mode, OptionKey, Options, ScenarioKind, Unit};
 use toml::{Table, Value};
 
 /// The gate that ships with the program.
@@ -35,7 +35,7 @@ pub struct Allowed {
     services: Option<u32>,
     endpoints: Option<u32>,
     metric: Option<Metric>,
-    options: BTreeMap<String, String>,
+    options: Options,
     /// Why.
     pub reason: String,
 }
@@ -65,23 +65,6 @@ pub enum GateError {
 const KEYS: &[&str] = &["relative", "absolute", "p", "reason"];
 /// The same where nothing is left to chance but the seeds, which must all agree.
 const COUNTED_KEYS: &[&str] = &["relative", "absolute", "reason"];
-/// Options of cells that `[[allow-missing]]` may name.
-const OPTIONS: &[&str] = &[
-    "position",
-    "protocol",
-    "family",
-    "path",
-    "transport",
-    "chunk",
-    "large_cluster",
-    "engine",
-    "churn",
-    "vip_stride",
-    "service_type",
-    "scheduler",
-    "rate",
-];
-
 impl Gate {
     /// The gate that ships with the program.
     ///
@@ -139,7 +122,7 @@ impl Allowed {
             && self
                 .options
                 .iter()
-                .all(|(name, value)| key.options.get(name) == Some(value))
+                .all(|(name, value)| key.options.is(name, value))
     }
 }
 
@@ -249,12 +232,7 @@ fn thresholds(at: &str, unit: Unit, keys: &[&str], value: Value) -> Result<Thres
     } else {
         1.0
     };
-    let example = match unit {
-        Unit::Instructions => "100 instr",
-        Unit::Bytes => "256 kB",
-        Unit::Count => "1",
-        _ => "100 µs",
-    };
+    let example = unit.row().example;
     let absolute = match table.remove("absolute") {
         Some(Value::String(text)) => quantity(&text, unit),
         Some(Value::Integer(count)) if unit == Unit::Count => Some(count as f64),
@@ -303,34 +281,6 @@ fn number(
     }
 }
 
-const TIME: &[(&str, f64)] = &[
-    ("ns", 1.0),
-    ("µs", 1e3),
-    ("us", 1e3),
-    ("ms", 1e6),
-    ("s", 1e9),
-];
-const BYTES: &[(&str, f64)] = &[
-    ("B", 1.0),
-    ("kB", 1e3),
-    ("MB", 1e6),
-    ("GB", 1e9),
-    ("KiB", 1024.0),
-    ("MiB", 1_048_576.0),
-    ("GiB", 1_073_741_824.0),
-];
-const COUNT: &[(&str, f64)] = &[("", 1.0)];
-const INSTRUCTIONS: &[(&str, f64)] = &[("instr", 1.0), ("k instr", 1e3), ("M instr", 1e6)];
-
-const fn scales(unit: Unit) -> &'static [(&'static str, f64)] {
-    match unit {
-        Unit::Nanoseconds => TIME,
-        Unit::Instructions => INSTRUCTIONS,
-        Unit::Bytes => BYTES,
-        Unit::Count => COUNT,
-    }
-}
-
 /// "100 µs" in nanoseconds, "256 kB" in bytes, "1" as it is.
 fn quantity(text: &str, unit: Unit) -> Option<f64> {
     let text = text.trim();
@@ -339,18 +289,17 @@ fn quantity(text: &str, unit: Unit) -> Option<f64> {
         .unwrap_or(text.len());
     let amount: f64 = text[..digits].parse().ok()?;
     let name = text[digits..].trim();
-    let (_, factor) = scales(unit).iter().find(|(known, _)| *known == name)?;
+    let (_, factor) = unit.row().scales.iter().find(|(known, _)| *known == name)?;
     Some(amount * factor)
 }
 
 fn units(unit: Unit) -> String {
     match unit {
         Unit::Count => "a plain number".to_owned(),
-        _ => scales(unit)
-            .iter()
-            .map(|(name, _)| *name)
-            .collect::<Vec<_>>()
-            .join(", "),
+        _ => {
+            let names = unit.row().scales.iter().map(|(name, _)| *name);
+            names.collect::<Vec<_>>().join(", ")
+        }
     }
 }
 
@@ -371,7 +320,7 @@ fn allow(place: usize, rule: Value) -> Result<Allowed, String> {
         services: None,
         endpoints: None,
         metric: None,
-        options: BTreeMap::new(),
+        options: Options::new(),
         reason,
     };
     for (key, value) in table {
@@ -391,15 +340,15 @@ fn allow(place: usize, rule: Value) -> Result<Allowed, String> {
             "metric" => allowed.metric = Some(text.parse().map_err(wrong)?),
             "services" => allowed.services = Some(whole()?),
             "endpoints" => allowed.endpoints = Some(whole()?),
-            option if OPTIONS.contains(&option) => {
-                allowed.options.insert(key, text);
-            }
-            _ => {
-                return Err(format!(
-                    "{at}.{key}: unknown key; known: mode, scenario, services, endpoints, metric, reason, {}: correct or remove it",
-                    OPTIONS.join(", ")
-                ));
-            }
+            option => match option.parse::<OptionKey>() {
+                Ok(option) => allowed.options.set(option, text),
+                Err(unknown) => {
+                    return Err(format!(
+                        "{at}.{key}: unknown key; known: mode, scenario, services, endpoints, metric, reason, {}: correct or remove it",
+                        unknown.known
+                    ));
+                }
+            },
         }
     }
     Ok(allowed)

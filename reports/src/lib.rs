@@ -28,6 +28,7 @@ pub mod markdown;
 pub mod plots;
 pub mod quantity;
 pub mod scope;
+mod sentence;
 pub mod side_by_side;
 pub mod statistics;
 mod summarise;

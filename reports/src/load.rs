@@ -9,9 +9,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use schema::migrate::{self, MigrateError};
-use schema::{CellKey, CellRecord, EndRecord, Header, Outcome, Record, SCHEMA_VERSION};
-
-use crate::statistics::Sample;
+use schema::{CellKey, CellRecord, EndRecord, Header, NotRun, Outcome, Record, SCHEMA_VERSION};
 
 /// Name of the results in a run directory.
 pub(crate) const RESULTS: &str = "results.jsonl";
@@ -108,13 +106,7 @@ pub fn results_of(given: &Path) -> PathBuf {
 /// # Errors
 /// As [`load`].
 pub fn load_start(path: impl AsRef<Path>, bytes: u64) -> Result<Run, LoadError> {
-    let check = |cell: CellRecord| {
-        for series in &cell.series {
-            Sample::check(&series.samples).map_err(|why| format!("{}: {why}", series.metric))?;
-        }
-        Ok(cell)
-    };
-    let read = read(path.as_ref(), bytes, check)?;
+    let read = read(path.as_ref(), bytes, Ok)?;
     Ok(Run {
         header: read.header,
         cells: read.cells,
@@ -289,7 +281,10 @@ impl<R: BufRead, T, K: Fn(CellRecord) -> Result<T, String>> Reader<R, K> {
     /// run was interrupted, or that the cell was disturbed.
     fn place(&mut self, run: &mut Kept<T>, cell: CellRecord) -> Result<(), String> {
         let another = !cell.disturbed.is_empty() && !cell.facts.contains_key("measured_again")
-            || matches!(&cell.outcome, Outcome::NotRun { reason } if reason == "interrupted");
+            || cell.outcome
+                == Outcome::NotRun {
+                    why: NotRun::Interrupted,
+                };
         match self.places.entry((cell.block, cell.key.clone())) {
             Entry::Vacant(free) => {
                 free.insert((run.cells.len(), another));

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use schema::summary::{Row, Summary};
-use schema::{Metric, Mode};
+use schema::{Metric, Mode, OptionKey, OutcomeKind, Position};
 
 use crate::html::headline::{answers, behind, programmed};
 use crate::html::kernels::{heading, why};
@@ -12,7 +12,8 @@ use crate::html::trust::{again, coverage_text, variant_text};
 use crate::html::updates::{caption, counted};
 use crate::load::Run;
 use crate::quantity::{digits, shortened, value, whole};
-use crate::scope::{Question, Scope, by_reason, instead, is_lowest, mishap, option, scopes, way};
+use crate::scope::{Question, Scope, by_reason, instead, is_lowest, scopes, way};
+use crate::sentence;
 use crate::side_by_side::side_by_side;
 use crate::summarise::floor_ratios_in;
 use crate::update_table::{Answer, update_tables, without_time};
@@ -140,16 +141,14 @@ fn opening(run: &Run, summary: &Summary) -> String {
     if !summary.cells.iter().any(|row| row.metric.is_some()) {
         text.push_str("> **Nothing was measured.** The reasons are below.\n\n");
     }
+    let several = scopes(summary).len() > 1;
     for finding in &summary.findings {
-        let sentence = |part: &str| safe(&shortened(part, SENTENCE));
-        match finding.text.split_once(": ") {
-            Some((question, rest)) => {
-                let _ = writeln!(text, "- **{}:** {}", sentence(question), sentence(rest));
-            }
-            None => {
-                let _ = writeln!(text, "- {}", sentence(&finding.text));
-            }
-        }
+        let said = |part: &str| safe(&shortened(part, SENTENCE));
+        let (head, rest) = match sentence::place(several, finding) {
+            Some(place) => (place, sentence::text(None, finding)),
+            None => (finding.question.clone(), sentence::answer(finding)),
+        };
+        let _ = writeln!(text, "- **{}:** {}", said(&head), said(&rest));
     }
     text
 }
@@ -322,12 +321,15 @@ fn measured(row: &Row, answers: &[&Row]) -> String {
         median
     };
     let noisy = if row.noisy { ", noisy" } else { "" };
-    let but = match mishap(row) {
-        Some(why) if why.contains("timed-out: longer than") => {
-            " (other stays timed out: the true median is higher)"
-        }
-        Some(_) => " (some stays have no number)",
-        None => "",
+    // What timed out is among the stays of an update, above all others: that stands with the interval.
+    let lost = row
+        .without
+        .iter()
+        .filter(|(outcome, _)| **outcome != OutcomeKind::NotRun);
+    let lost: u32 = lost.map(|(_, count)| count).sum();
+    let but = match lost > row.censored {
+        true => " (some stays have no number)",
+        false => "",
     };
     format!("{median} ({}{noisy}){but}", behind(row))
 }
@@ -340,11 +342,8 @@ fn floors(text: &mut String, (run, summary): (&Run, &Summary), scope: &Scope, se
         .filter(|ratio| !ratio.key.mode.is_floor())
         .filter(|ratio| shown.holds(&ratio.key.options))
         .map(|ratio| {
-            let protocol = ratio
-                .key
-                .options
-                .get("protocol")
-                .map_or_else(String::new, |p| format!(" {}", p.to_uppercase()));
+            let protocol = ratio.key.options.words_of(OptionKey::Protocol);
+            let protocol = protocol.map_or_else(String::new, |words| format!(" {words}"));
             safe(&format!(
                 "{}{protocol} ÷ {} {} ({})",
                 programmed(&ratio.key),
@@ -358,10 +357,9 @@ fn floors(text: &mut String, (run, summary): (&Run, &Summary), scope: &Scope, se
         let _ = writeln!(
             text,
             "\nFirst packet to {} against both floors: {}.",
-            scope.position(summary).map_or_else(
-                || "a service".to_owned(),
-                |position| option("position", &position)
-            ),
+            scope
+                .position(summary)
+                .map_or_else(|| "a service".to_owned(), Position::words),
             mine.join("; ")
         );
     }
@@ -420,7 +418,7 @@ fn without_numbers(text: &mut String, summary: &Summary) {
             1 => first.key.to_string(),
             n => format!("{} ({}), {n} cells", first.key.mode, first.key.environment),
         };
-        let why = first.reason.as_deref().unwrap_or(&first.outcome);
+        let why = first.reason.as_deref().unwrap_or(first.outcome.name());
         let _ = writeln!(
             text,
             "- {}: {}",

@@ -6,13 +6,15 @@ use std::cmp::Ordering::{self, Equal, Greater, Less};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use schema::summary::{Fit, Row, Summary};
-use schema::{CONTROL, CellKey, Metric, Mode, Options, ScenarioKind, Unit};
+use schema::summary::{Fit, FitUnit, Row, Summary};
+use schema::{
+    CONTROL, Cache, CellKey, Metric, Mode, ONE_TRANSACTION, OptionKey, Options, OutcomeKind, Place,
+    Position, Role, ScenarioKind, Topic, Unit, filled,
+};
 
 use crate::gate::Gate;
 use crate::quantity::{counted, interval, value, whole};
 use crate::statistics::{Known, SEEDS};
-pub(crate) use crate::update_table::UPDATES;
 
 /// One environment, one number of endpoints and one variant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,33 +99,21 @@ impl Scope {
         seen.into_iter().collect()
     }
 
-    /// The position by which first packets are ranked and drawn: what a random connection pays where that was asked,
-    /// else the dearest for a list.
+    /// The position by which first packets are ranked and drawn: the most telling that was asked.
     #[must_use]
-    pub fn position(&self, summary: &Summary) -> Option<String> {
-        let asked: BTreeSet<&String> = self
-            .rows(summary)
-            .filter_map(|row| row.key.options.get("position"))
-            .collect();
-        let first = ["uniform", "last", "middle", "first"]
-            .into_iter()
-            .find(|position| asked.iter().any(|asked| asked == position));
-        first.map(str::to_owned)
+    pub fn position(&self, summary: &Summary) -> Option<Position> {
+        let asked = self.rows(summary);
+        asked.filter_map(|row| row.key.options.position()).max()
     }
 
     /// Which first packets headlines and charts show: to [`Scope::position`], caches warm unless nothing else was
     /// measured.
     #[must_use]
     pub fn shown(&self, summary: &Summary) -> Shown {
-        let warm = self.rows(summary).any(|row| {
-            row.key
-                .options
-                .get("cache")
-                .is_some_and(|cache| cache == "warm")
-        });
+        let caches = self.rows(summary).filter_map(|row| row.key.options.cache());
         Shown {
             position: self.position(summary),
-            cache: if warm { "warm" } else { "cold" },
+            cache: caches.min().unwrap_or(Cache::Cold),
         }
     }
 
@@ -146,65 +136,39 @@ impl Scope {
     /// more samples.
     #[must_use]
     pub(crate) fn shows_memory(&self, summary: &Summary, mode: Mode, options: &Options) -> bool {
-        let whole = options.get(CHUNK).is_some_and(|chunk| chunk == "all");
-        let without = |options: &Options| {
-            let mut options = options.clone();
-            options.remove(CHUNK);
-            options
-        };
+        let without = |options: &Options| options.without(&[OptionKey::Chunk]);
         let in_chunks = |row: &Row| {
             row.key.mode == mode
                 && row.metric == Some(Metric::KernelMemory)
-                && row
-                    .key
-                    .options
-                    .get(CHUNK)
-                    .is_some_and(|chunk| chunk != "all")
+                && row.key.options.chunk().is_some()
                 && without(&row.key.options) == without(options)
         };
+        let whole = options.is(OptionKey::Chunk, ONE_TRANSACTION);
         !whole || !self.rows(summary).any(in_chunks)
     }
 
     /// The questions asked here, in table order.
     #[must_use]
     pub fn questions(&self, summary: &Summary) -> Vec<Question> {
-        let varying: BTreeSet<String> = varying(self.rows(summary))
-            .into_iter()
-            .map(|(_, key)| key)
-            .collect();
+        let varying = varying(self.rows(summary));
         let mut questions: BTreeSet<Question> = BTreeSet::new();
         for row in self.rows(summary) {
-            let metrics = headline_metrics(row.key.scenario);
+            let scenario = row.key.scenario;
             // What an install holds is asked in passing, at some sizes.
-            let in_passing = row.key.scenario == ScenarioKind::ColdInstall;
-            for &metric in metrics
-                .iter()
-                .filter(|metric| !in_passing || row.metric == Some(**metric))
-            {
-                let mut options = row.key.options.clone();
-                options.retain(|key, _| {
-                    let key = key.as_str();
-                    !WAY.contains(&key)
-                        && (varying.contains(key) || matches!(key, "position" | "protocol"))
-                });
+            let in_passing = scenario.row().topic == Topic::Updates;
+            for ask in scenario.asked_at(Place::Table) {
+                if in_passing && row.metric != Some(ask.metric) {
+                    continue;
+                }
                 questions.insert(Question {
-                    scenario: row.key.scenario,
-                    metric,
-                    options,
+                    scenario,
+                    metric: ask.metric,
+                    options: asking(&row.key, &varying),
                 });
             }
         }
         let mut questions: Vec<_> = questions.into_iter().collect();
-        questions.sort_by_key(|question| {
-            let option = |key: &str| question.options.get(key).map(String::as_str);
-            (
-                question.scenario,
-                question.metric,
-                option("protocol").map(str::to_owned),
-                place(option("position")),
-                chunk_order(option(CHUNK)),
-            )
-        });
+        questions.sort_by_cached_key(|q| (q.scenario, q.metric, q.options.place()));
         questions
     }
 }
@@ -212,55 +176,54 @@ impl Scope {
 /// Which first packets are shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
-    position: Option<String>,
-    cache: &'static str,
+    position: Option<Position>,
+    cache: Cache,
 }
 
 impl Shown {
     /// Whether a cell with these options is; true of all that are no first packets.
     #[must_use]
     pub fn holds(&self, options: &Options) -> bool {
-        let is = |name: &str, wanted: Option<&str>| {
-            let own = options.get(name).map(String::as_str);
+        let is = |key: OptionKey, wanted: Option<&'static str>| {
+            let own = options.get(key);
             own.is_none() || own == wanted
         };
-        is("position", self.position.as_deref()) && is("cache", Some(self.cache))
+        is(OptionKey::Position, self.position.map(Position::name))
+            && is(OptionKey::Cache, Some(self.cache.name()))
     }
 }
 
 /// Options that take more than one value in a scenario, with the scenario: the only ones worth naming.
-pub(crate) fn varying<'a>(rows: impl Iterator<Item = &'a Row>) -> BTreeSet<(ScenarioKind, String)> {
-    let mut values: BTreeMap<(ScenarioKind, &str), BTreeSet<&str>> = BTreeMap::new();
+pub(crate) fn varying<'a>(
+    rows: impl Iterator<Item = &'a Row>,
+) -> BTreeSet<(ScenarioKind, OptionKey)> {
+    let mut values: BTreeMap<(ScenarioKind, OptionKey), BTreeSet<&str>> = BTreeMap::new();
     for row in rows {
-        for (key, value) in &row.key.options {
-            values
-                .entry((row.key.scenario, key))
-                .or_default()
-                .insert(value);
+        for (key, value) in row.key.options.iter() {
+            let seen = values.entry((row.key.scenario, key)).or_default();
+            seen.insert(value);
         }
     }
-    values
-        .into_iter()
-        .filter(|(_, seen)| seen.len() > 1)
-        .map(|((scenario, key), _)| (scenario, key.to_owned()))
-        .collect()
+    let several = values.into_iter().filter(|(_, seen)| seen.len() > 1);
+    several.map(|(place, _)| place).collect()
 }
 
-/// Option: services a transaction.
-const CHUNK: &str = "chunk";
-
-/// Options that say how a mode is programmed. They never ask a question of their own: modes have
-/// different ways, and an answer names its own.
-pub(crate) const WAY: &[&str] = &["transport", "engine"];
+/// The options by which a cell asks another question than others: those that always do, and of the others those that
+/// differ. Never those that say how its mode is programmed.
+pub(crate) fn asking(key: &CellKey, varying: &BTreeSet<(ScenarioKind, OptionKey)>) -> Options {
+    key.options.only(|option| match option.role() {
+        Role::Way => false,
+        Role::Asks => true,
+        Role::Cuts | Role::Around => varying.contains(&(key.scenario, option)),
+    })
+}
 
 /// How a cell's mode is programmed, as words: "netlink, nft engine". Empty for cells that say nothing
 /// of it.
 #[must_use]
 pub fn way(options: &Options) -> String {
-    let words: Vec<String> = WAY
-        .iter()
-        .filter_map(|key| Some(option(key, options.get(*key)?)))
-        .collect();
+    let keys = [OptionKey::Transport, OptionKey::Engine].into_iter();
+    let words: Vec<String> = keys.filter_map(|key| options.words_of(key)).collect();
     words.join(", ")
 }
 
@@ -268,47 +231,11 @@ pub fn way(options: &Options) -> String {
 #[must_use]
 pub(crate) fn through(options: &Options) -> Option<String> {
     let way = way(options);
-    let programmed = options.contains_key("transport");
+    let programmed = options.get(OptionKey::Transport).is_some();
     (!way.is_empty()).then(|| match programmed {
         true => format!("through {way}"),
         false => format!("with the {way}"),
     })
-}
-
-/// What the headline table asks in a scenario. Rule updates have a table of their own
-/// ([`crate::update_table`]).
-const fn headline_metrics(scenario: ScenarioKind) -> &'static [Metric] {
-    match scenario {
-        ScenarioKind::FirstPacket => &[Metric::Latency],
-        ScenarioKind::Memory => &[
-            Metric::KernelMemory,
-            Metric::KernelMemoryPeak,
-            Metric::CgroupMemory,
-        ],
-        ScenarioKind::RuleCount => &[
-            Metric::Rules,
-            Metric::Chains,
-            Metric::Sets,
-            Metric::Elements,
-        ],
-        ScenarioKind::ColdInstall => &[Metric::KernelMemory],
-        ScenarioKind::Resync
-        | ScenarioKind::ServiceAdd
-        | ScenarioKind::ServiceRemove
-        | ScenarioKind::EndpointChurn
-        | ScenarioKind::Teardown => &[],
-    }
-}
-
-pub(crate) fn place(position: Option<&str>) -> usize {
-    ["first", "middle", "last", "uniform"]
-        .iter()
-        .position(|p| Some(*p) == position)
-        .unwrap_or(usize::MAX)
-}
-
-pub(crate) fn chunk_order(chunk: Option<&str>) -> u64 {
-    chunk.and_then(|c| c.parse().ok()).unwrap_or(0)
 }
 
 /// One line of the headline table: the same thing asked of every mode.
@@ -326,80 +253,27 @@ impl Question {
     /// Whether a cell answers it.
     #[must_use]
     pub fn asks(&self, key: &CellKey) -> bool {
-        key.scenario == self.scenario
-            && self
-                .options
-                .iter()
-                .all(|(name, value)| key.options.get(name) == Some(value))
+        let same = |(option, value): (OptionKey, &str)| key.options.is(option, value);
+        key.scenario == self.scenario && self.options.iter().all(same)
     }
 
     /// The question as a phrase, at a size.
     #[must_use]
     pub fn text(&self, services: u32) -> String {
-        let services = whole(services.into());
-        let rest = |known: &[&str]| {
-            let rest: Vec<String> = self
-                .options
-                .iter()
-                .filter(|(k, _)| !known.contains(&k.as_str()))
-                .map(|(k, v)| option(k, v))
-                .collect();
-            if rest.is_empty() {
-                String::new()
-            } else {
-                format!(", {}", rest.join(", "))
-            }
-        };
-        match (self.scenario, self.metric) {
-            (ScenarioKind::Memory, Metric::KernelMemoryPeak) => format!(
-                "Peak of kernel memory while {services} services are installed{}",
-                rest(&[])
-            ),
-            (ScenarioKind::Memory, Metric::CgroupMemory) => format!(
-                "The part of it that a cgroup sees (incomplete by design){}",
-                rest(&[])
-            ),
-            (ScenarioKind::Memory, _) => {
-                format!("Kernel memory of {services} services{}", rest(&[]))
-            }
-            (ScenarioKind::ColdInstall, Metric::KernelMemory) => format!(
-                "Kernel memory after a first install of {services} services{}",
-                rest(&[])
-            ),
-            (ScenarioKind::RuleCount, metric) => {
-                let noun = uppercase_first(metric.name());
-                format!("{noun} listed for {services} services{}", rest(&[]))
-            }
-            (ScenarioKind::FirstPacket, _) => {
-                let of = |key: &str| self.options.get(key).map_or("", String::as_str);
-                let protocol = of("protocol").to_uppercase();
-                let to = option("position", of("position"));
-                format!(
-                    "First packet of a new {protocol} flow to {to} of {services}{}",
-                    rest(&["position", "protocol"])
-                )
-            }
-            (scenario, metric) => {
-                format!("{scenario}, {metric}, {services} services{}", rest(&[]))
-            }
-        }
+        let ask = self.scenario.ask(self.metric);
+        let words = ask.map_or(self.scenario.row().words, |ask| ask.text);
+        filled(words, &whole(services.into()), &self.options)
     }
-}
-
-fn uppercase_first(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
 }
 
 /// What stands in a table where there is no number. Why something is unsupported is long and the same for
 /// a whole mode: it stands once, in the list of cells without numbers.
 #[must_use]
 pub(crate) fn instead(row: &Row) -> &str {
-    match row.outcome.as_str() {
-        "unsupported" => &row.outcome,
-        outcome => row.reason.as_deref().unwrap_or(outcome),
+    let outcome = row.outcome.name();
+    match row.outcome {
+        OutcomeKind::Unsupported => outcome,
+        _ => row.reason.as_deref().unwrap_or(outcome),
     }
 }
 
@@ -413,7 +287,7 @@ pub(crate) fn by_reason<'a>(rows: &[&'a Row]) -> Vec<Vec<&'a Row>> {
     };
     let mut groups: Vec<Vec<&Row>> = Vec::new();
     for &row in rows {
-        let shared = row.outcome == "unsupported";
+        let shared = row.outcome == OutcomeKind::Unsupported;
         match groups
             .iter_mut()
             .find(|group| shared && why(group[0]) == why(row))
@@ -431,7 +305,7 @@ pub(crate) fn by_reason<'a>(rows: &[&'a Row]) -> Vec<Vec<&'a Row>> {
 /// A row of a metric has one where half of its stays timed out.
 #[must_use]
 pub fn lower_bound(row: &Row) -> Option<f64> {
-    let bounded = row.outcome == "timed-out" && UPDATES.contains(&row.key.scenario);
+    let bounded = row.outcome == OutcomeKind::TimedOut && row.key.scenario.is_update();
     row.lower_bound_ns
         .filter(|_| bounded)
         .map(|bound| bound as f64)
@@ -441,8 +315,7 @@ pub fn lower_bound(row: &Row) -> Option<f64> {
 /// of times of updates, what timed out must have done so above its interval.
 #[must_use]
 pub fn is_lowest(row: &Row, answers: &[&Row]) -> bool {
-    // A cgroup accounts for a part that differs between modes: the lowest there is the least seen.
-    let ranked = !row.key.mode.is_floor() && row.metric != Some(Metric::CgroupMemory);
+    let ranked = !row.key.mode.is_floor() && row.metric.is_none_or(|metric| metric.row().ranked);
     let mut others = answers
         .iter()
         .filter(|other| other.key.mode != row.key.mode && !other.key.mode.is_floor())
@@ -455,7 +328,7 @@ pub fn is_lowest(row: &Row, answers: &[&Row]) -> bool {
 
 /// Whether a time limit bounds the metric of a row.
 fn is_bounded(row: &Row) -> bool {
-    matches!(row.metric, Some(Metric::UpdateTime | Metric::SyncTime))
+    row.metric.is_some_and(|metric| metric.row().bounded)
 }
 
 /// What decides every word of a verdict: how two rows are told apart, `Less` when the first is the lower one.
@@ -622,7 +495,7 @@ pub(crate) fn known_of_fit(fit: &Fit) -> Known {
         ci95: fit.ci95,
         range: fit.range,
         of: fit.blocks as usize,
-        counted: fit.unit.starts_with(Unit::Instructions.name()),
+        counted: fit.unit == FitUnit::Instructions,
     }
 }
 
@@ -665,48 +538,13 @@ pub fn marks(row: &Row) -> Option<String> {
     (!marks.is_empty()).then(|| marks.join(", "))
 }
 
-/// What the last service is to a mode: its place decides in some, and not in the same way.
-#[must_use]
-pub const fn last_is(mode: Mode) -> &'static str {
-    match mode {
-        Mode::None | Mode::Conntrack => "a place like any other, since nothing is looked up",
-        Mode::IptablesLegacy | Mode::IptablesNft => "the end of the list: every rule is passed",
-        Mode::Ipset => "as many rules as the digits of its number ask for",
-        Mode::Ipvs => "found first in its bucket before Linux 7.1, where the newest stand in front",
-        Mode::Nftables => "a place like any other in one map",
-    }
-}
-
 /// Why stays of a measured row have no number, unless they were just not run: that takes nothing away
 /// from the others.
 #[must_use]
 pub fn mishap(row: &Row) -> Option<&str> {
-    row.reason
-        .as_deref()
-        .filter(|reason| !reason.starts_with("not-run"))
-}
-
-/// An option as words.
-#[must_use]
-pub fn option(key: &str, value: &str) -> String {
-    match (key, value) {
-        ("chunk", "all") => "one transaction".to_owned(),
-        ("chunk", n) => format!("transactions of {n}"),
-        ("transport", "restore") => "iptables-restore".to_owned(),
-        ("transport", "netlink") => "netlink".to_owned(),
-        ("transport", "nft") => "nft -f".to_owned(),
-        ("transport", "exec") => "a process a rule".to_owned(),
-        ("transport", "ipset-restore") => "ipset restore".to_owned(),
-        ("engine", engine) => format!("{engine} engine"),
-        ("churn", k) => format!("{k} endpoints"),
-        ("large_cluster", "on") => "without endpoint comments".to_owned(),
-        ("large_cluster", "off") => "with endpoint comments".to_owned(),
-        ("position", "uniform") => "any service".to_owned(),
-        ("position", position) => format!("the {position} service"),
-        ("cache", cache) => format!("{cache} caches"),
-        ("protocol", protocol) => protocol.to_uppercase(),
-        (key, value) => format!("{key} {value}"),
-    }
+    let mut without = row.without.keys();
+    let happened = without.any(|outcome| *outcome != OutcomeKind::NotRun);
+    row.reason.as_deref().filter(|_| happened)
 }
 
 /// Names of series that are drawn or listed together: the mode, and of the options only those in which
@@ -716,16 +554,12 @@ pub fn series_names(series: &[(Mode, &Options)]) -> Vec<String> {
     series
         .iter()
         .map(|(mode, options)| {
-            let differs = |key: &str, value: &str| {
-                series.iter().any(|(other, o)| {
-                    other == mode && o.get(key).map(String::as_str) != Some(value)
-                })
+            let differs = |key: OptionKey, value: &str| {
+                let mut mine = series.iter().filter(|(other, _)| other == mode);
+                mine.any(|(_, own)| !own.is(key, value))
             };
-            let words: Vec<String> = options
-                .iter()
-                .filter(|(key, value)| differs(key, value))
-                .map(|(key, value)| option(key, value))
-                .collect();
+            let named = options.iter().filter(|(key, value)| differs(*key, value));
+            let words: Vec<String> = named.map(|(key, value)| key.words(value)).collect();
             if words.is_empty() {
                 mode.to_string()
             } else {

@@ -6,11 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::summary::{Row, Summary};
-use schema::{CONTROL, Metric, Mode, Options, ScenarioKind};
+use schema::{CONTROL, Metric, Mode, Options, ScenarioKind, filled};
 
 use crate::quantity::whole;
-use crate::scope::{chunk_order, option, place, varying, way};
-use crate::update_table::{UPDATES, update_text};
+use crate::scope::{asking, varying, way};
 
 /// One number of endpoints at its largest size.
 #[derive(Debug, Clone)]
@@ -99,22 +98,6 @@ impl Line<'_> {
     }
 }
 
-/// The metric by which environments are seen side by side in a scenario: what is asked first.
-const fn shown(scenario: ScenarioKind) -> Option<Metric> {
-    match scenario {
-        ScenarioKind::ColdInstall
-        | ScenarioKind::Resync
-        | ScenarioKind::ServiceAdd
-        | ScenarioKind::ServiceRemove
-        | ScenarioKind::EndpointChurn
-        | ScenarioKind::Teardown => Some(Metric::UpdateTime),
-        ScenarioKind::FirstPacket => Some(Metric::Latency),
-        ScenarioKind::Memory => Some(Metric::KernelMemory),
-        // What is listed is the same everywhere.
-        ScenarioKind::RuleCount => None,
-    }
-}
-
 /// A column: environment and variant of its cells.
 type Place = (String, String);
 
@@ -187,8 +170,9 @@ fn lines<'a>(
     let mut lines: Vec<Line<'a>> = Vec::new();
     for row in here() {
         let key = &row.key;
-        let Some(metric) = shown(key.scenario).filter(|m| row.metric.is_none_or(|r| r == *m))
-        else {
+        let mut asked = key.scenario.asked_at(schema::Place::SideBySide);
+        let asked = asked.find(|ask| row.metric.is_none_or(|own| own == ask.metric));
+        let Some(metric) = asked.map(|ask| ask.metric) else {
             continue;
         };
         let Some(column) = places.iter().position(|(environment, variant)| {
@@ -200,12 +184,9 @@ fn lines<'a>(
             (line.scenario, line.mode, &line.options) == (key.scenario, key.mode, &key.options)
         };
         let at = lines.iter().position(same).unwrap_or_else(|| {
-            let mut asked = key.options.clone();
-            asked.retain(|name, _| {
-                name == "churn" || varying.contains(&(key.scenario, name.clone()))
-            });
+            let words = key.scenario.row().words;
             lines.push(Line {
-                question: question(key.scenario, services, &asked),
+                question: filled(words, &whole(services.into()), &asking(key, &varying)),
                 scenario: key.scenario,
                 metric,
                 mode: key.mode,
@@ -216,36 +197,16 @@ fn lines<'a>(
         });
         lines[at].cells[column] = Some(row);
     }
-    lines.sort_by_key(order);
+    lines.sort_by_cached_key(order);
     lines
-}
-
-fn question(scenario: ScenarioKind, services: u32, asked: &Options) -> String {
-    let mut asked = asked.clone();
-    asked.retain(|name, _| !matches!(name.as_str(), "transport" | "engine"));
-    if UPDATES.contains(&scenario) {
-        return update_text(scenario, &asked);
-    }
-    let words: Vec<String> = asked.iter().map(|(k, v)| option(k, v)).collect();
-    let what = match scenario {
-        ScenarioKind::FirstPacket => "First packet".to_owned(),
-        ScenarioKind::Memory => format!("Kernel memory of {} services", whole(services.into())),
-        other => other.to_string(),
-    };
-    match words.is_empty() {
-        true => what,
-        false => format!("{what}, {}", words.join(", ")),
-    }
 }
 
 /// Updates before packets before memory; modes of one question together, in their fixed order.
 fn order(line: &Line<'_>) -> impl Ord + use<> {
-    let of = |name: &str| line.options.get(name).map(String::as_str);
-    let asks = (
-        of("protocol").map(str::to_owned),
-        place(of("position")),
-        chunk_order(of("chunk")),
-        of("churn").map(str::to_owned),
-    );
-    (line.scenario, asks, line.mode, line.options.clone())
+    (
+        line.scenario,
+        line.options.place(),
+        line.mode,
+        line.options.clone(),
+    )
 }

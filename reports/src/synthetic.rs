@@ -7,8 +7,9 @@ use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, Exp, LogNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{
-    Accelerator, CellKey, CellRecord, EndRecord, Metric, Mode, Options, Outcome, Samples,
-    SandboxKind, ScenarioKind, Series, Stage,
+    Accelerator, Cache, CellKey, CellRecord, EndRecord, Engine, Family, Metric, Mode, NotRun,
+    OptionKey, Options, Outcome, Position, Protocol, SandboxKind, ScenarioKind, Series, Stage,
+    Transport,
 };
 
 use crate::load::Run;
@@ -39,7 +40,7 @@ pub struct Shape {
     /// Whether some cells fail, time out or are not run.
     pub mishaps: bool,
     /// Engines of mode ipset.
-    pub engines: Vec<&'static str>,
+    pub engines: Vec<Engine>,
     /// Orders in which the two times of updates put the modes.
     pub turned: Turned,
 }
@@ -54,7 +55,7 @@ impl Default for Shape {
             stay_noise: 0.04,
             label: "synthetic".to_owned(),
             mishaps: true,
-            engines: vec!["legacy"],
+            engines: vec![Engine::Legacy],
             turned: Turned::default(),
         }
     }
@@ -153,11 +154,11 @@ pub fn lines(run: &Run) -> serde_json::Result<String> {
 }
 
 /// Positions, and which share of the services is passed on the way.
-const POSITIONS: [(&str, f64); 4] = [
-    ("first", 0.0),
-    ("middle", 0.5),
-    ("last", 1.0),
-    ("uniform", 0.5),
+const POSITIONS: [(Position, f64); 4] = [
+    (Position::First, 0.0),
+    (Position::Middle, 0.5),
+    (Position::Last, 1.0),
+    (Position::Uniform, 0.5),
 ];
 
 struct Maker<'a> {
@@ -203,16 +204,20 @@ impl Maker<'_> {
 
     fn first_packets(
         &mut self,
-        (mode, engine): (Mode, Option<&str>),
+        (mode, engine): (Mode, Option<Engine>),
         services: u32,
         block: u32,
         variant: &str,
     ) {
         let stay = self.next_stay();
         let lab = self.noise(self.shape.stay_noise);
-        for protocol in ["tcp", "udp"] {
+        for protocol in Protocol::ALL {
             for (position, passed) in POSITIONS {
-                let udp = if protocol == "udp" { 24_000.0 } else { 0.0 };
+                let udp = if *protocol == Protocol::Udp {
+                    24_000.0
+                } else {
+                    0.0
+                };
                 let base = lab * (laws::first_packet_ns(mode, passed, f64::from(services)) + udp);
                 let tail = Exp::new(1.0 / (0.08 * base)).ok();
                 let values = (0..self.shape.samples)
@@ -222,11 +227,11 @@ impl Maker<'_> {
                     })
                     .collect();
                 let options = [
-                    ("position", position),
-                    ("protocol", protocol),
-                    ("family", "ipv4"),
-                    ("path", "client"),
-                    ("cache", "warm"),
+                    (OptionKey::Position, position.name()),
+                    (OptionKey::Protocol, protocol.name()),
+                    (OptionKey::Family, Family::Ipv4.name()),
+                    (OptionKey::Path, "client"),
+                    (OptionKey::Cache, Cache::Warm.name()),
                 ];
                 let mut key = key(mode, ScenarioKind::FirstPacket, services, engine, &options);
                 variant.clone_into(&mut key.variant);
@@ -241,9 +246,9 @@ impl Maker<'_> {
         let n = f64::from(services);
         let time = laws::install_ns(mode, way, chunk, n) * self.noise(self.shape.stay_noise);
         let options = [
-            ("transport", way.transport),
-            ("chunk", chunk),
-            ("large_cluster", "on"),
+            (OptionKey::Transport, way.transport.name()),
+            (OptionKey::Chunk, chunk),
+            (OptionKey::LargeCluster, "on"),
         ];
         let key = key(
             mode,
@@ -259,7 +264,7 @@ impl Maker<'_> {
         } else {
             self.mishap(&key, block)
         };
-        let netlink = way.transport == "netlink";
+        let netlink = way.transport == Transport::Netlink;
         let one = laws::update(ScenarioKind::ServiceAdd, mode, way, n);
         let cost = laws::Update {
             time,
@@ -297,15 +302,18 @@ impl Maker<'_> {
         if let Some(sync) = sync {
             series.push((Metric::SyncTime, timed(2, sync)));
         }
-        if way.transport == "netlink" {
+        if way.transport == Transport::Netlink {
             series.push((Metric::ReleaseTime, timed(4, laws::RELEASE_NS)));
         }
         series.extend(laws::tool_rss(way, n).map(|rss| (Metric::ToolRss, vec![rss.round()])));
-        let churn = (scenario == ScenarioKind::EndpointChurn).then_some(("churn", "10"));
-        let options: Vec<(&str, &str)> = [("transport", way.transport), ("large_cluster", "on")]
-            .into_iter()
-            .chain(churn)
-            .collect();
+        let churn = (scenario == ScenarioKind::EndpointChurn).then_some((OptionKey::Churn, "10"));
+        let options: Vec<(OptionKey, &str)> = [
+            (OptionKey::Transport, way.transport.name()),
+            (OptionKey::LargeCluster, "on"),
+        ]
+        .into_iter()
+        .chain(churn)
+        .collect();
         let key = key(mode, scenario, services, way.engine, &options);
         let outcome = self.mishap(&key, block);
         self.push(key, (block, stay), outcome, series);
@@ -314,7 +322,10 @@ impl Maker<'_> {
     fn teardown(&mut self, (mode, way): (Mode, Way), services: u32, block: u32) {
         let stay = self.next_stay();
         let time = laws::teardown_ns(mode, f64::from(services)) * self.noise(0.1);
-        let options = [("transport", way.transport), ("large_cluster", "on")];
+        let options = [
+            (OptionKey::Transport, way.transport.name()),
+            (OptionKey::LargeCluster, "on"),
+        ];
         let key = key(mode, ScenarioKind::Teardown, services, way.engine, &options);
         let outcome = self.mishap(&key, block);
         let series = vec![(Metric::UpdateTime, vec![time.round()])];
@@ -340,13 +351,16 @@ impl Maker<'_> {
         ];
         let rss = laws::tool_rss(way, f64::from(services));
         series.extend(rss.map(|rss| (Metric::ToolRss, vec![rss.round()])));
-        let options = [("transport", way.transport), ("large_cluster", "on")];
+        let options = [
+            (OptionKey::Transport, way.transport.name()),
+            (OptionKey::LargeCluster, "on"),
+        ];
         let key = key(mode, ScenarioKind::Memory, services, way.engine, &options);
         let outcome = self.mishap(&key, block);
         self.push(key, (block, stay), outcome, series);
     }
 
-    fn rule_count(&mut self, (mode, engine): (Mode, Option<&str>), services: u32, block: u32) {
+    fn rule_count(&mut self, (mode, engine): (Mode, Option<Engine>), services: u32, block: u32) {
         let stay = self.next_stay();
         let counted = laws::counts(mode, f64::from(services));
         let metrics = [
@@ -364,10 +378,7 @@ impl Maker<'_> {
     /// The outcomes that a real run also has: a proof that failed once, a tool that is missing, a budget
     /// that ended.
     fn mishap(&self, key: &CellKey, block: u32) -> Outcome {
-        let nft = key
-            .options
-            .get("transport")
-            .is_some_and(|transport| transport == "nft");
+        let nft = key.options.transport() == Some(Transport::Nft);
         match key.scenario {
             _ if !self.shape.mishaps => Outcome::Measured,
             ScenarioKind::ServiceAdd if nft => Outcome::Unsupported {
@@ -389,7 +400,7 @@ impl Maker<'_> {
             }
             _ if block > 0 && block + 1 == self.shape.blocks && key.services >= 3_000 => {
                 Outcome::NotRun {
-                    reason: "budget".to_owned(),
+                    why: NotRun::Budget,
                 }
             }
             _ => Outcome::Measured,
@@ -411,7 +422,7 @@ impl Maker<'_> {
             .map(|(metric, values)| Series {
                 metric,
                 unit: metric.unit(),
-                samples: Samples::Values(values),
+                values,
             })
             .collect();
         self.cells.push(CellRecord {
@@ -446,16 +457,11 @@ fn key(
     mode: Mode,
     scenario: ScenarioKind,
     services: u32,
-    engine: Option<&str>,
-    options: &[(&str, &str)],
+    engine: Option<Engine>,
+    options: &[(OptionKey, &str)],
 ) -> CellKey {
-    let engine = engine.map(|engine| ("engine", engine));
-    let options: Options = options
-        .iter()
-        .copied()
-        .chain(engine)
-        .map(|(k, v)| (k.to_owned(), v.to_owned()))
-        .collect();
+    let engine = engine.map(|engine| (OptionKey::Engine, engine.name()));
+    let options: Options = options.iter().copied().chain(engine).collect();
     CellKey {
         mode,
         scenario,

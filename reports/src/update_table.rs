@@ -2,19 +2,10 @@
 //! `summary.md` and the page show: every cell has a figure or says why it has none.
 
 use schema::summary::{Row, Summary};
-use schema::{Metric, Mode, Options, ScenarioKind};
+use schema::{Metric, Mode, Options, ScenarioKind, Unit, filled};
 
-use crate::scope::{Scope, WAY, chunk_order, lower_bound, varying, way};
-
-/// Scenarios that are rule updates, in the order of the table.
-pub const UPDATES: &[ScenarioKind] = &[
-    ScenarioKind::ColdInstall,
-    ScenarioKind::Resync,
-    ScenarioKind::ServiceAdd,
-    ScenarioKind::ServiceRemove,
-    ScenarioKind::EndpointChurn,
-    ScenarioKind::Teardown,
-];
+use crate::quantity::value;
+use crate::scope::{Scope, asking, instead, lower_bound, varying, way};
 
 /// What is counted beside the time of an update, each with what it is called in a cell.
 pub const COUNTED: &[(Metric, &str)] = &[
@@ -76,7 +67,7 @@ impl Answer<'_> {
 pub fn update_tables<'a>(summary: &'a Summary, scope: &'a Scope) -> Vec<UpdateTable<'a>> {
     let rows: Vec<&Row> = scope
         .rows(summary)
-        .filter(|row| UPDATES.contains(&row.key.scenario))
+        .filter(|row| row.key.scenario.is_update())
         .collect();
     let mut modes: Vec<Mode> = rows.iter().map(|row| row.key.mode).collect();
     modes.sort_unstable();
@@ -118,19 +109,9 @@ fn lines<'a>(
         .copied()
         .filter(|row| row.key.services == services)
         .collect();
-    let shape = |row: &Row| {
-        let mut options = row.key.options.clone();
-        options.retain(|name, _| {
-            let differs = varying.contains(&(row.key.scenario, name.clone()));
-            !WAY.contains(&name.as_str()) && (differs || name == "churn")
-        });
-        (row.key.scenario, options)
-    };
+    let shape = |row: &Row| (row.key.scenario, asking(&row.key, &varying));
     let mut shapes: Vec<(ScenarioKind, Options)> = here.iter().map(|row| shape(row)).collect();
-    shapes.sort_by_key(|(scenario, options)| {
-        let chunk = chunk_order(options.get("chunk").map(String::as_str));
-        (*scenario, chunk, options.clone())
-    });
+    shapes.sort_by_key(|(scenario, options)| (*scenario, options.chunk(), options.clone()));
     shapes.dedup();
     shapes
         .into_iter()
@@ -178,7 +159,7 @@ impl Line<'_> {
     /// The update as words: "Add one service", "Install everything, transactions of 500".
     #[must_use]
     pub fn text(&self) -> String {
-        update_text(self.scenario, &self.options)
+        filled(self.scenario.row().words, "", &self.options)
     }
 
     /// The rows of the update times, for telling the lowest.
@@ -189,35 +170,11 @@ impl Line<'_> {
     }
 }
 
-/// An update as words.
-pub(crate) fn update_text(scenario: ScenarioKind, options: &Options) -> String {
-    let mut text = match scenario {
-        ScenarioKind::ColdInstall => "Install all from nothing",
-        ScenarioKind::Resync => "Write all again, unchanged",
-        ScenarioKind::ServiceAdd => "Add one service",
-        ScenarioKind::ServiceRemove => "Remove one service",
-        ScenarioKind::EndpointChurn => "Replace an endpoint",
-        ScenarioKind::Teardown => "Remove all",
-        other => other.name(),
-    }
-    .to_owned();
-    for (name, value) in options {
-        text.push_str(&match name.as_str() {
-            "churn" => format!(" of each of {value} services"),
-            _ => format!(", {}", crate::scope::option(name, value)),
-        });
-    }
-    text
-}
-
 /// Why an answer has no update time: outcome and reason, a time limit as the bound that it is.
 #[must_use]
 pub fn without_time(row: &Row) -> String {
     match lower_bound(row) {
-        Some(bound) => format!(
-            "timed out: longer than {}",
-            crate::quantity::value(bound, schema::Unit::Nanoseconds)
-        ),
-        None => crate::scope::instead(row).to_owned(),
+        Some(bound) => format!("timed out: longer than {}", value(bound, Unit::Nanoseconds)),
+        None => instead(row).to_owned(),
     }
 }

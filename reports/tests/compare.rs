@@ -6,7 +6,7 @@ use reports::compare::{Across, CompareError, Digest, Question, compare, format};
 use reports::gate::Gate;
 use reports::synthetic::{self, Shape, Sides};
 use schema::comparison::{Compared, Comparison, Conclusion, Verdict};
-use schema::{CellKey, Metric, Mode, Outcome, Samples, ScenarioKind, Stage};
+use schema::{CellKey, Metric, Mode, NotRun, OptionKey, Outcome, ScenarioKind, Stage};
 
 fn question(across: &[&str]) -> Question {
     Question {
@@ -159,9 +159,8 @@ fn two_noisy_stays_a_side_are_inconclusive_and_say_what_it_would_take() {
 fn counted_metrics_need_no_test() {
     let [base, mut new] = small().in_two_runs();
     for series in new.cells.iter_mut().flat_map(|cell| &mut cell.series) {
-        if let (Metric::Operations, Samples::Values(values)) = (series.metric, &mut series.samples)
-        {
-            values.iter_mut().for_each(|value| *value += 3.0);
+        if series.metric == Metric::Operations {
+            series.values.iter_mut().for_each(|value| *value += 3.0);
         }
     }
     let comparison = two(&base, &new, &[]).unwrap();
@@ -223,7 +222,7 @@ fn what_base_has_and_new_lacks_is_missing_and_fails_whatever_became_of_it() {
         with_outcome(
             &new,
             &Outcome::NotRun {
-                reason: "interrupted".to_owned(),
+                why: NotRun::Interrupted,
             },
             |key, _| is_add(key),
         ),
@@ -664,7 +663,7 @@ fn figures_of_schema_one_that_later_ones_measure_otherwise_are_refused_with_the_
         let netlink = row
             .key
             .options
-            .get("transport")
+            .get(OptionKey::Transport)
             .is_some_and(|t| t == "netlink");
         match row.metric.unwrap() {
             Metric::KernelMemory => row.key.scenario == ScenarioKind::Memory,

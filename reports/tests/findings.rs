@@ -7,7 +7,10 @@ use std::sync::LazyLock;
 use reports::synthetic::{self, Shape};
 use reports::{Run, plots, render_markdown, scope, summarise};
 use schema::summary::{Finding, Summary};
-use schema::{Accelerator, CellKey, Metric, Mode, Outcome, Samples, SandboxKind, ScenarioKind};
+use schema::{
+    Accelerator, CellKey, Metric, Mode, NotRun, OptionKey, Outcome, Position, Protocol,
+    SandboxKind, ScenarioKind,
+};
 
 /// Scenarios from which the sentences of this file are made.
 const ASKED: &[ScenarioKind] = &[
@@ -26,12 +29,11 @@ static RUN: LazyLock<Run> = LazyLock::new(|| {
         ..Shape::default()
     });
     let asked = |key: &CellKey| {
-        let is = |name: &str, wanted: &[&str]| {
-            key.options
-                .get(name)
-                .is_none_or(|v| wanted.contains(&v.as_str()))
-        };
-        is("position", &["last", "uniform"]) && is("protocol", &["tcp"])
+        let to = [Position::Last, Position::Uniform];
+        let position = key.options.position();
+        let protocol = key.options.protocol();
+        position.is_none_or(|own| to.contains(&own))
+            && protocol.is_none_or(|own| own == Protocol::Tcp)
     };
     run.cells.retain(|cell| {
         ASKED.contains(&cell.key.scenario) && cell.key.mode != Mode::None && asked(&cell.key)
@@ -68,9 +70,10 @@ fn text<'a>(summary: &'a Summary, words: &str) -> &'a str {
 
 fn scale(record: &mut schema::CellRecord, metric: Metric, change: impl Fn(f64) -> f64) {
     for series in record.series.iter_mut().filter(|s| s.metric == metric) {
-        if let Samples::Values(values) = &mut series.samples {
-            values.iter_mut().for_each(|value| *value = change(*value));
-        }
+        series
+            .values
+            .iter_mut()
+            .for_each(|value| *value = change(*value));
     }
 }
 
@@ -256,14 +259,10 @@ fn around_an_install(chunk: &str, times: f64) -> Vec<schema::CellRecord> {
     let mut cells: Vec<schema::CellRecord> = RUN.cells.iter().filter(asked).cloned().collect();
     for cell in &mut cells {
         cell.key.scenario = ScenarioKind::ColdInstall;
-        cell.key
-            .options
-            .insert("chunk".to_owned(), chunk.to_owned());
+        cell.key.options.set(OptionKey::Chunk, chunk);
         cell.series.retain(|s| s.metric == Metric::KernelMemory);
         for series in &mut cell.series {
-            if let Samples::Values(values) = &mut series.samples {
-                values.iter_mut().for_each(|v| *v *= times);
-            }
+            series.values.iter_mut().for_each(|v| *v *= times);
         }
     }
     cells
@@ -312,7 +311,7 @@ fn a_ranking_says_who_has_no_number_and_why() {
                 reason: "no ip_set".to_owned(),
             },
             Mode::IptablesLegacy => Outcome::NotRun {
-                reason: "budget".to_owned(),
+                why: NotRun::Budget,
             },
             _ => return,
         };
@@ -417,7 +416,9 @@ fn first_packets_are_ranked_by_any_service_and_by_the_last_where_that_was_not_as
         "{uniform}"
     );
     let last = without(ScenarioKind::FirstPacket, |key| {
-        key.options.get("position").is_some_and(|p| p == "uniform")
+        key.options
+            .get(OptionKey::Position)
+            .is_some_and(|p| p == "uniform")
     });
     let last = text(&last, "First packet (latency)");
     assert!(last.contains("to the last of 10,000 services"), "{last}");
@@ -427,9 +428,7 @@ fn first_packets_are_ranked_by_any_service_and_by_the_last_where_that_was_not_as
         .retain(|cell| cell.key.scenario == ScenarioKind::FirstPacket);
     let mut cold = run.cells.clone();
     for cell in &mut cold {
-        cell.key
-            .options
-            .insert("cache".to_owned(), "cold".to_owned());
+        cell.key.options.set(OptionKey::Cache, "cold");
         cell.stay += 10_000;
     }
     run.cells.extend(cold);
@@ -483,7 +482,11 @@ fn an_update_is_ranked_with_what_it_releases_act_by_act() {
     );
     let row = |mode: Mode, way: &str| {
         let of = |row: &&schema::summary::Row| {
-            let transport = row.key.options.get("transport").is_some_and(|t| t == way);
+            let transport = row
+                .key
+                .options
+                .get(OptionKey::Transport)
+                .is_some_and(|t| t == way);
             (row.key.mode, row.key.services, row.metric) == (mode, 10_000, Some(Metric::UpdateTime))
                 && transport
         };

@@ -105,7 +105,10 @@ fn what_one_environment_cannot_do_is_said_beside_the_figure_of_the_other() {
         .find(|l| l.mode == Mode::Ipset && l.scenario == ScenarioKind::ColdInstall)
         .unwrap();
     assert!(line.cells[0].unwrap().median.is_some());
-    assert_eq!(line.cells[1].unwrap().outcome, "unsupported");
+    assert_eq!(
+        line.cells[1].unwrap().outcome,
+        schema::OutcomeKind::Unsupported
+    );
     let page = render_html(&[(&run, &summary)]);
     let section = &page[page.find("Kernels side by side").unwrap()..];
     assert!(section.contains("no such set"));

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use reports::synthetic::{self, Shape};
 use reports::{Run, Standing, matrix, scope, summarise};
 use schema::summary::{Row, Summary};
-use schema::{CellKey, Metric, Mode, Samples, ScenarioKind};
+use schema::{CellKey, Metric, Mode, OptionKey, ScenarioKind};
 
 /// A run of a few modes whose cells are moved at random: by a factor a cell, so that modes cross and tie, and
 /// by another a stay, so that intervals are wide.
@@ -27,8 +27,16 @@ fn random_run(seed: u64, blocks: u32, noise: f64, factors: &[f64]) -> Run {
             key.scenario,
             ScenarioKind::FirstPacket | ScenarioKind::ServiceAdd | ScenarioKind::ColdInstall
         );
-        let tcp = key.options.get("protocol").is_none_or(|p| p == "tcp");
-        asked && tcp && key.options.get("position").is_none_or(|p| p == "uniform")
+        let tcp = key
+            .options
+            .get(OptionKey::Protocol)
+            .is_none_or(|p| p == "tcp");
+        asked
+            && tcp
+            && key
+                .options
+                .get(OptionKey::Position)
+                .is_none_or(|p| p == "uniform")
     });
     let mut places: BTreeMap<CellKey, usize> = BTreeMap::new();
     for cell in &mut run.cells {
@@ -36,9 +44,7 @@ fn random_run(seed: u64, blocks: u32, noise: f64, factors: &[f64]) -> Run {
         let place = *places.entry(cell.key.clone()).or_insert(next);
         let factor = factors[place % factors.len()];
         for series in &mut cell.series {
-            if let Samples::Values(values) = &mut series.samples {
-                values.iter_mut().for_each(|value| *value *= factor);
-            }
+            series.values.iter_mut().for_each(|value| *value *= factor);
         }
         // Updates are ranked with what is released after them: here nothing is, so that rows say what was ranked.
         cell.series
@@ -63,18 +69,18 @@ fn named<'a>(
     });
     let mut found: Vec<&Row> = rows
         .filter(|row| {
-            let of: Vec<String> = row
-                .key
-                .options
-                .iter()
-                .map(|(k, v)| scope::option(k, v))
-                .collect();
+            let of = row.key.options.words();
             words.is_empty() || words.split(", ").all(|word| of.iter().any(|o| o == word))
         })
         .collect();
     if found.len() > 1 {
         // A name without its way is the ordinary way.
-        found.retain(|row| row.key.options.get("transport").is_none_or(|t| t != "nft"));
+        found.retain(|row| {
+            row.key
+                .options
+                .get(OptionKey::Transport)
+                .is_none_or(|t| t != "nft")
+        });
     }
     assert_eq!(found.len(), 1, "'{name}' in {scenario} at {services}");
     found.remove(0)
@@ -288,13 +294,11 @@ fn modes_that_change_places_inside_their_intervals_cross_nowhere_that_is_known()
             _ => 1.0,
         };
         for series in &mut cell.series {
-            if let Samples::Values(values) = &mut series.samples {
-                // The same noise in both, so that medians turn by what is added alone.
-                let n = values.len();
-                *values = (0..n)
-                    .map(|i| factor * (40_000.0 + 9_000.0 * f64::from(cell.block) + i as f64))
-                    .collect();
-            }
+            // The same noise in both, so that medians turn by what is added alone.
+            let n = series.values.len();
+            series.values = (0..n)
+                .map(|i| factor * (40_000.0 + 9_000.0 * f64::from(cell.block) + i as f64))
+                .collect();
         }
     }
     let summary = summarise(&run);
@@ -326,7 +330,11 @@ fn no_headline_is_contradicted_by_the_other_time_of_the_same_cells_without_sayin
         });
         run.cells.retain(|cell| {
             cell.key.scenario == ScenarioKind::ServiceAdd
-                && cell.key.options.get("transport").is_none_or(|t| t != "nft")
+                && cell
+                    .key
+                    .options
+                    .get(OptionKey::Transport)
+                    .is_none_or(|t| t != "nft")
         });
         let summary = summarise(&run);
         let row = |mode: Mode, metric: Metric| {

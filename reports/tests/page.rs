@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use reports::synthetic::{self, Shape};
 use reports::{Run, WriteError, plots, render_html, render_markdown, summarise, write_all};
+use schema::OptionKey;
 use schema::summary::Summary;
 
 /// Made once: every test reads it.
@@ -24,9 +25,7 @@ fn made(label: &str) -> (Run, Summary) {
     run.warnings.push(label.to_owned());
     for cell in &mut run.cells {
         if cell.key.services == 300 {
-            cell.key
-                .options
-                .insert("vip_stride".to_owned(), label.to_owned());
+            cell.key.options.set(OptionKey::VipStride, label);
         }
     }
     let summary = summarise(&run);
@@ -223,12 +222,7 @@ fn a_run_of_one_size_and_one_scenario_is_drawn_too() {
     let summary = summarise(&run);
     let figures = plots::figures(&run, &summary);
     let names: Vec<&str> = figures.iter().map(|figure| figure.name.as_str()).collect();
-    let wanted = [
-        "heat-map",
-        "updates",
-        "updates-processor-time",
-        "service-add",
-    ];
+    let wanted = ["updates", "service-add"];
     assert_eq!(names, wanted);
     for figure in &figures {
         elements(&figure.standalone_svg().unwrap());
@@ -305,7 +299,7 @@ fn every_run_has_its_part_of_a_page_and_its_figures_beside_the_others() {
         "2 runs",
         "run 1, host",
         "run 2, host",
-        "run-2-chart-heat-map",
+        "run-2-chart-updates",
         "Kernels side by side",
     ] {
         assert!(html.contains(needed), "{needed}");
@@ -375,9 +369,7 @@ fn a_comment_on_a_pull_request_is_never_too_long_and_says_where_it_was_cut() {
                 .filter(|c| c.key.services == 10_000)
                 .cloned()
                 .map(|mut cell| {
-                    cell.key
-                        .options
-                        .insert("vip_stride".to_owned(), stride.to_string());
+                    cell.key.options.set(OptionKey::VipStride, stride);
                     cell
                 }),
         );
@@ -390,9 +382,7 @@ fn a_comment_on_a_pull_request_is_never_too_long_and_says_where_it_was_cut() {
                 .filter(|r| r.key.services == 10_000)
                 .cloned()
                 .map(|mut row| {
-                    row.key
-                        .options
-                        .insert("vip_stride".to_owned(), stride.to_string());
+                    row.key.options.set(OptionKey::VipStride, stride);
                     row
                 }),
         );
@@ -488,7 +478,7 @@ fn an_environment_without_any_number_is_a_sentence_and_no_table_of_nothing() {
         if cell.key.environment == "guest-6.12" {
             cell.series.clear();
             cell.outcome = schema::Outcome::NotRun {
-                reason: "interrupted".to_owned(),
+                why: schema::NotRun::Interrupted,
             };
         }
     }

@@ -6,15 +6,10 @@ use proptest::prelude::*;
 use reports::statistics::{
     Curve, Fitted, Known, LEAST, Sample, fit, median_interval, quantile, quotient_interval,
 };
-use schema::Samples;
 
 fn sample(stays: &[Vec<f64>]) -> Sample {
-    let stays: Vec<(u32, Samples)> = stays
-        .iter()
-        .enumerate()
-        .map(|(stay, values)| (stay as u32, Samples::Values(values.clone())))
-        .collect();
-    Sample::new(stays.iter().map(|(stay, samples)| (*stay, samples))).expect("samples")
+    let stays = stays.iter().enumerate();
+    Sample::new(stays.map(|(stay, values)| (stay as u32, values.as_slice()))).expect("samples")
 }
 
 fn medians(stays: &[Vec<f64>]) -> Vec<f64> {
@@ -72,34 +67,13 @@ fn an_exact_count_is_its_own_interval_from_six_stays_on_and_its_own_range_before
 
 #[test]
 fn samples_of_one_stay_never_give_an_interval_however_many_they_are() {
-    assert!(Sample::new(std::iter::empty::<(u32, &Samples)>()).is_none());
-    let nothing = Samples::Values(Vec::new());
-    assert!(Sample::new([(0, &nothing)]).is_none());
+    assert!(Sample::new(std::iter::empty::<(u32, &[f64])>()).is_none());
+    assert!(Sample::new([(0, &[][..])]).is_none());
     let one = Known::of_stays(&medians(&[(0..1_000).map(f64::from).collect()])).unwrap();
     assert_eq!(
         (one.value, one.ci95, one.range, one.of),
         (499.5, None, None, 1)
     );
-}
-
-#[test]
-fn a_histogram_counts_as_its_samples() {
-    use hdrhistogram::Histogram;
-    use hdrhistogram::serialization::{Serializer, V2Serializer};
-    let mut histogram = Histogram::<u64>::new(3).unwrap();
-    for value in 1..=1_000u64 {
-        histogram.record(value).unwrap();
-    }
-    let mut bytes = Vec::new();
-    V2Serializer::new()
-        .serialize(&histogram, &mut bytes)
-        .unwrap();
-    let hdr = Samples::Hdr(data_encoding::BASE64.encode(&bytes));
-    let sample = Sample::new([(0, &hdr)]).unwrap();
-    assert_eq!(sample.n(), 1_000);
-    close(sample.median(), 500.5, 1.0);
-    assert!(Sample::check(&Samples::Hdr("not base64!".to_owned())).is_err());
-    assert!(Sample::check(&Samples::Hdr("AAAA".to_owned())).is_err());
 }
 
 const SIZES: [u32; 5] = [100, 300, 1_000, 3_000, 10_000];
@@ -274,17 +248,11 @@ proptest! {
 
     #[test]
     fn the_order_of_samples_and_of_lines_does_not_matter(stays in stays()) {
-        let forward: Vec<(u32, Samples)> =
-            stays.iter().enumerate().map(|(i, v)| (i as u32, Samples::Values(v.clone()))).collect();
-        let backward: Vec<(u32, Samples)> = forward
-            .iter()
-            .rev()
-            .map(|(i, s)| match s {
-                Samples::Values(v) => (*i, Samples::Values(v.iter().rev().copied().collect())),
-                Samples::Hdr(text) => (*i, Samples::Hdr(text.clone())),
-            })
-            .collect();
-        let of = |lines: &[(u32, Samples)]| Sample::new(lines.iter().map(|(i, s)| (*i, s))).unwrap();
+        let forward: Vec<(u32, Vec<f64>)> =
+            stays.iter().enumerate().map(|(i, v)| (i as u32, v.clone())).collect();
+        let backward: Vec<(u32, Vec<f64>)> =
+            forward.iter().rev().map(|(i, v)| (*i, v.iter().rev().copied().collect())).collect();
+        let of = |lines: &[(u32, Vec<f64>)]| Sample::new(lines.iter().map(|(i, v)| (*i, v.as_slice()))).unwrap();
         let (forward, backward) = (of(&forward), of(&backward));
         prop_assert_eq!(forward.stays(), backward.stays());
         prop_assert_eq!(forward.quantile(0.9), backward.quantile(0.9));

@@ -7,7 +7,9 @@ use std::sync::LazyLock;
 use reports::synthetic::{self, Shape};
 use reports::{Run, floor_ratios, render_markdown, scope, summarise};
 use schema::summary::{Row, Summary};
-use schema::{Metric, Mode, Outcome, Samples, ScenarioKind};
+use schema::{
+    Metric, Mode, NotRun, OptionKey, Outcome, OutcomeKind, Position, Protocol, ScenarioKind,
+};
 
 fn small() -> Shape {
     Shape {
@@ -42,9 +44,10 @@ fn change(
             .iter_mut()
             .filter(|series| series.metric == metric)
         {
-            if let Samples::Values(values) = &mut series.samples {
-                values.iter_mut().for_each(|value| *value = change(*value));
-            }
+            series
+                .values
+                .iter_mut()
+                .for_each(|value| *value = change(*value));
         }
     }
 }
@@ -72,7 +75,7 @@ fn every_planned_cell_has_a_row_and_every_number_a_count() {
         assert_eq!(row.metric.is_some(), row.n > 0 && row.stays > 0);
         if row.metric.is_none() {
             assert!(
-                row.reason.is_some() && row.outcome != "measured",
+                row.reason.is_some() && row.outcome != OutcomeKind::Measured,
                 "{}",
                 row.key
             );
@@ -130,7 +133,7 @@ fn a_timed_out_cell_is_a_lower_bound_and_never_a_number() {
     let row = summary
         .cells
         .iter()
-        .find(|row| row.outcome == "timed-out" && row.key.services == 10_000)
+        .find(|row| row.outcome == OutcomeKind::TimedOut && row.key.services == 10_000)
         .expect("one transaction of 10,000 times out in the generator");
     assert_eq!((row.metric, row.median, row.n), (None, None, 0));
     assert_eq!(row.lower_bound_ns, Some(60_000_000_000));
@@ -180,12 +183,12 @@ fn after(outcomes: [Outcome; 3]) -> (Summary, Row) {
 #[test]
 fn a_row_without_numbers_has_the_most_severe_outcome_of_its_stays() {
     let not_run = || Outcome::NotRun {
-        reason: "it timed out in an earlier block".to_owned(),
+        why: NotRun::TimedOutBefore,
     };
     let timed_out = |after_ns| Outcome::TimedOut { after_ns };
     let (_, row) = after([timed_out(Some(7_000_000_000)), not_run(), not_run()]);
     assert_eq!(
-        (row.outcome.as_str(), row.lower_bound_ns),
+        (row.outcome.name(), row.lower_bound_ns),
         ("timed-out", Some(7_000_000_000))
     );
     assert!(
@@ -204,12 +207,12 @@ fn a_row_without_numbers_has_the_most_severe_outcome_of_its_stays() {
         reason: "a rule is missing".to_owned(),
     };
     let (_, row) = after([failed, timed_out(Some(7_000_000_000)), not_run()]);
-    assert_eq!((row.outcome.as_str(), row.lower_bound_ns), ("failed", None));
+    assert_eq!((row.outcome.name(), row.lower_bound_ns), ("failed", None));
     let unsupported = Outcome::Unsupported {
         reason: "no nft".to_owned(),
     };
     let (_, row) = after([not_run(), unsupported, not_run()]);
-    assert_eq!(row.outcome, "unsupported");
+    assert_eq!(row.outcome, OutcomeKind::Unsupported);
 }
 
 #[test]
@@ -217,7 +220,7 @@ fn a_limit_that_passed_outside_of_a_timed_act_bounds_nothing() {
     let outside = Outcome::TimedOut { after_ns: None };
     let (summary, row) = after([outside.clone(), outside.clone(), outside]);
     assert_eq!(
-        (row.outcome.as_str(), row.lower_bound_ns),
+        (row.outcome.name(), row.lower_bound_ns),
         ("timed-out", None)
     );
     assert_eq!(
@@ -390,7 +393,7 @@ fn stays_that_timed_out_are_the_highest_ranks() {
     // Half of them: the value itself is a bound, and so it is in words.
     let (summary, most) = censored(5);
     assert_eq!(
-        (most.median, most.censored, most.outcome.as_str()),
+        (most.median, most.censored, most.outcome.name()),
         (None, 5, "timed-out")
     );
     assert_eq!(scope::lower_bound(&most), Some(9e9));
@@ -525,12 +528,10 @@ fn findings_quote_the_rows_they_name() {
         .cells
         .iter()
         .find(|row| {
-            let is =
-                |key: &str, wanted: &str| row.key.options.get(key).is_some_and(|v| v == wanted);
             row.key.mode == Mode::Nftables
                 && row.key.services == 10_000
-                && is("position", "uniform")
-                && is("protocol", "tcp")
+                && row.key.options.position() == Some(Position::Uniform)
+                && row.key.options.protocol() == Some(Protocol::Tcp)
         })
         .unwrap();
     let stated = reports::quantity::value(row.median.unwrap(), row.unit.unwrap());
@@ -565,7 +566,7 @@ fn ratios_are_to_both_floors_and_agree_with_the_medians() {
                 ..ratio.key.clone()
             };
             if mode.is_floor() {
-                key.options.remove("engine");
+                key.options.remove(OptionKey::Engine);
             }
             summary
                 .cells
@@ -665,5 +666,10 @@ fn nothing_measured_leaves_no_finding_with_a_number() {
     }
     let summary = summarise(&run);
     assert!(summary.findings.is_empty() && summary.fits.is_empty() && summary.noise.is_none());
-    assert!(summary.cells.iter().all(|row| row.outcome == "unsupported"));
+    assert!(
+        summary
+            .cells
+            .iter()
+            .all(|row| row.outcome == OutcomeKind::Unsupported)
+    );
 }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use reports::quantity::value;
 use reports::scope::{Scope, scopes};
 use reports::synthetic::{self, Shape};
-use reports::update_table::{UPDATES, update_tables, without_time};
+use reports::update_table::{update_tables, without_time};
 use reports::{Run, render_html, render_markdown, summarise};
 use schema::summary::Summary;
 use schema::{Metric, Mode, ScenarioKind};
@@ -16,11 +16,10 @@ static RUN: LazyLock<Run> = LazyLock::new(|| {
         blocks: 2,
         sizes: vec![300, 10_000],
         samples: 1,
-        engines: vec!["legacy", "nft"],
+        engines: schema::Engine::ALL.to_vec(),
         ..Shape::default()
     });
-    run.cells
-        .retain(|cell| UPDATES.contains(&cell.key.scenario));
+    run.cells.retain(|cell| cell.key.scenario.is_update());
     run
 });
 static SUMMARY: LazyLock<Summary> = LazyLock::new(|| summarise(&RUN));
@@ -45,7 +44,7 @@ fn every_scenario_and_mode_has_a_figure_or_an_outcome() {
             Mode::Nftables
         ]
     );
-    for scenario in UPDATES {
+    for scenario in ScenarioKind::ALL.iter().filter(|kind| kind.is_update()) {
         assert!(
             table.lines.iter().any(|line| line.scenario == *scenario),
             "{scenario}"

@@ -13,9 +13,9 @@
 
 use std::time::Duration;
 
-use netns_harness::datapath::{RenderOptions, Transport};
+use netns_harness::datapath::{RenderOptions, Transport, facts};
 use netns_harness::meters::{self, KernelMemory};
-use schema::{Metric, Mode, Options, ScenarioKind};
+use schema::{Metric, Mode, ONE_TRANSACTION, OptionKey, Options, ScenarioKind};
 
 use crate::cost::{self, Size};
 use crate::error::CellError;
@@ -64,7 +64,7 @@ impl Scenario for ColdInstall {
             // One process a rule: nothing to divide.
             _ if transport == Transport::Exec && !mode.is_floor() => &[None],
             _ if mode.is_floor() => &[],
-            _ if has_chunks(mode) => &CHUNKS,
+            _ if facts(mode).chunked => &CHUNKS,
             _ => &[None],
         };
         chunks
@@ -72,17 +72,15 @@ impl Scenario for ColdInstall {
             // A chunk that holds everything is the same as no chunk.
             .filter(|chunk| chunk.is_none_or(|c| c < services))
             .map(|chunk| {
-                let mut options = rule_options(transport, request);
-                let chunk = chunk.map_or_else(|| "all".to_owned(), |c| c.to_string());
-                options.insert("chunk".to_owned(), chunk);
-                options
+                let chunk = chunk.map_or_else(|| ONE_TRANSACTION.to_owned(), |c| c.to_string());
+                rule_options(transport, request).with(OptionKey::Chunk, chunk)
             })
             .collect()
     }
 
     fn expected_ns(&self, mode: Mode, size: Size, options: &Options, request: &Request) -> u64 {
         let transport = transport_of(options);
-        let whole = options.get("chunk").is_none_or(|c| c == "all");
+        let whole = options.chunk().is_none();
         let proof = 300_000_000 + cost::listing_ns(mode, size);
         u64::from(samples(size.services, request.brief))
             * (cost::install_ns(mode, transport, whole, size) + proof)
@@ -94,7 +92,7 @@ impl Scenario for ColdInstall {
         options: &Options,
         recorder: &mut Recorder,
     ) -> Result<(), CellError> {
-        let render = stay.render_options(options)?;
+        let render = stay.render_options(options);
         let baseline = meters::kernel_memory()?;
         let mut settled = meters::Settled::Back;
         let once = stay.spec.brief || stay.spec.is_joined();
@@ -151,9 +149,4 @@ fn install(
 
 fn still() -> Result<KernelMemory, CellError> {
     Ok(meters::still(STILL)?.memory)
-}
-
-/// Whether one transaction costs the square of what it holds, so that chunks are measured too.
-const fn has_chunks(mode: Mode) -> bool {
-    matches!(mode, Mode::Nftables | Mode::IptablesNft)
 }

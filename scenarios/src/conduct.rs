@@ -19,7 +19,7 @@ use crate::error::CellError;
 use crate::recorder::Recorder;
 use crate::scenario::Needs;
 use crate::spec::{CellOutcome, CellSpec, Event, StaySpec};
-use crate::stay::{Stay, engine, recipe, tell, transport};
+use crate::stay::{Stay, recipe, tell};
 
 /// Carries out a stay in the calling process, which must be isolated already. Everything it sees goes to
 /// `emit`, in order.
@@ -32,17 +32,12 @@ pub fn run_stay(spec: &StaySpec, emit: &dyn Fn(Event)) {
     }
 }
 
-fn phase(emit: &dyn Fn(Event), name: &str) {
-    emit(Event::Phase {
-        phase: name.to_owned(),
-    });
-}
-
 fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
     netns_sys::tools::replace(spec.setup.tools.clone())
         .map_err(|e| CellError::at(Stage::Preparation, e))?;
     let forced = netns_sys::isolation::forces_buffers();
-    let refused = needs_forced_buffers(spec.mode, transport(spec)?, engine(spec)?);
+    let engine = spec.engine.unwrap_or_default();
+    let refused = needs_forced_buffers(spec.mode, spec.transport, engine);
     if let Some(reason) = refused.filter(|_| !forced) {
         for cell in &spec.cells {
             emit(Event::Ended(unsupported(cell, reason)));
@@ -50,14 +45,13 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
         emit(Event::Closed);
         return Ok(());
     }
-    let datapath = with_engine(spec.mode, engine(spec)?);
+    let datapath = with_engine(spec.mode, engine);
     let population = recipe(spec).population(spec.services);
     let clock_step_ns = clock::step_ns();
     let empty = spec
         .cells
         .iter()
         .any(|c| crate::scenario(c.scenario).needs() == Needs::Empty);
-    phase(emit, "lab");
     let at_lab = |e: netns_harness::HarnessError| CellError::at(Stage::Lab, e);
     let pinning = Pinning::choose().map_err(at_lab)?;
     let lab = Lab::pinned(pinning, &spec.setup.sysctls).map_err(at_lab)?;
@@ -79,7 +73,7 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
     };
     let mut proved = Recorder::default();
     if !empty {
-        prepare(&mut stay, &mut proved, emit)?;
+        prepare(&mut stay, &mut proved)?;
     }
     let mut common = proved.into_facts();
     // What was named for this stay, as it reads back.
@@ -111,7 +105,6 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
         }
         emit(Event::Ended(ended));
     }
-    phase(emit, "teardown");
     if !empty || spec.is_joined() {
         stay.teardown()?;
     }
@@ -123,9 +116,10 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
 /// transaction fits what this process may send.
 #[must_use]
 pub fn preparation(datapath: &dyn Datapath, population: &Population, large_cluster: bool) -> Batch {
-    let transport = datapath.transports()[0];
-    let largest = datapath.largest_transaction(transport);
-    let mut chunk = datapath.preparation_chunk();
+    let facts = datapath.facts();
+    let transport = facts.ordinary();
+    let largest = facts.by(transport).largest();
+    let mut chunk = facts.preparation_chunk;
     loop {
         let options = RenderOptions {
             transport,
@@ -144,12 +138,7 @@ pub fn preparation(datapath: &dyn Datapath, population: &Population, large_clust
 }
 
 /// Installs the population, untimed, the fastest proven way, and proves it.
-fn prepare(
-    stay: &mut Stay<'_>,
-    recorder: &mut Recorder,
-    emit: &dyn Fn(Event),
-) -> Result<(), CellError> {
-    phase(emit, "preparation");
+fn prepare(stay: &mut Stay<'_>, recorder: &mut Recorder) -> Result<(), CellError> {
     let start = clock::now();
     let batch = preparation(stay.datapath, stay.population, stay.spec.large_cluster);
     stay.lab
@@ -159,7 +148,6 @@ fn prepare(
     tell(&batch, "preparation");
     drop(batch);
     stay.damage()?;
-    phase(emit, "proof");
     let services = stay.census(stay.population)?;
     recorder.fact("census_services", services);
     stay.check_order()?;

@@ -3,7 +3,7 @@
 use netns_harness::datapath::Transport;
 use rand::RngExt as _;
 use rand::seq::index;
-use schema::{Mode, Options, ScenarioKind, Stage};
+use schema::{Mode, OptionKey, Options, ScenarioKind, Stage};
 
 use crate::cost::Size;
 use crate::error::CellError;
@@ -12,9 +12,6 @@ use crate::recorder::Recorder;
 use crate::scenario::{Request, Scenario, rule_options};
 use crate::stay::Stay;
 use crate::update::{self, Change};
-
-/// Option: endpoints replaced at once, k.
-const CHURN: &str = "churn";
 
 /// The scenario.
 #[derive(Debug)]
@@ -44,10 +41,8 @@ impl Scenario for EndpointChurn {
         if mode.is_floor() {
             return Vec::new();
         }
-        let mut options = rule_options(transport, request);
         let churn = request.churn.min(services);
-        options.insert(CHURN.to_owned(), churn.to_string());
-        vec![options]
+        vec![rule_options(transport, request).with(OptionKey::Churn, churn)]
     }
 
     fn expected_ns(&self, mode: Mode, size: Size, options: &Options, _request: &Request) -> u64 {
@@ -61,7 +56,7 @@ impl Scenario for EndpointChurn {
         recorder: &mut Recorder,
     ) -> Result<(), CellError> {
         let churn: u32 = options
-            .get(CHURN)
+            .get(OptionKey::Churn)
             .and_then(|k| k.parse().ok())
             .filter(|k| (1..=stay.spec.services).contains(k))
             .ok_or_else(|| CellError::at(Stage::Measure, "churn must be 1 to N"))?;

@@ -11,11 +11,13 @@ use netns_harness::service::{Endpoint, Frontend, Service};
 use netns_harness::traffic::{Eviction, Reached};
 use rand::RngExt;
 use rand::seq::SliceRandom as _;
-use schema::{Metric, Mode, Options, Protocol, ScenarioKind, Stage};
+use schema::{
+    Cache, Family, Metric, Mode, OptionKey, Options, Position, Protocol, ScenarioKind, Stage,
+};
 
-use crate::cost::Size;
+use crate::cost::{self, Size};
 use crate::error::CellError;
-use crate::position::{Cache, Position};
+use crate::position::Services as _;
 use crate::proof;
 use crate::recorder::{Recorder, median};
 use crate::scenario::{Request, Scenario};
@@ -55,11 +57,11 @@ impl Scenario for FirstPacket {
         for protocol in &request.protocols {
             for position in &request.positions {
                 cells.push(Options::from([
-                    ("position".to_owned(), position.name().to_owned()),
-                    ("protocol".to_owned(), protocol.name().to_owned()),
-                    ("family".to_owned(), "ipv4".to_owned()),
-                    ("path".to_owned(), "client".to_owned()),
-                    ("cache".to_owned(), request.cache.name().to_owned()),
+                    (OptionKey::Position, position.name()),
+                    (OptionKey::Protocol, protocol.name()),
+                    (OptionKey::Family, Family::Ipv4.name()),
+                    (OptionKey::Path, CLIENT),
+                    (OptionKey::Cache, request.cache.name()),
                 ]));
             }
         }
@@ -68,15 +70,10 @@ impl Scenario for FirstPacket {
 
     /// About 100 µs a flow with its set-up and check, and a listing of counters before and after.
     fn expected_ns(&self, mode: Mode, size: Size, options: &Options, request: &Request) -> u64 {
-        let counters = match mode {
-            Mode::IptablesLegacy | Mode::IptablesNft | Mode::Ipset => {
-                u64::from(size.services) * 12_000
-            }
-            _ => 5_000_000,
-        };
-        let eviction = match cache_of(options) {
-            Ok(Cache::Cold) => EVICTION_NS,
-            _ => 0,
+        let counters = cost::counters_ns(mode, size);
+        let eviction = match options.cache().unwrap_or_default() {
+            Cache::Cold => EVICTION_NS,
+            Cache::Warm => 0,
         };
         let flows = u64::from(request.flows + (LEVEL_BATCHES as u32 + 1) * BATCH);
         flows * (110_000 + eviction) + counters
@@ -97,7 +94,7 @@ impl Scenario for FirstPacket {
                 format!("the population has no {protocol} service"),
             ));
         }
-        let mut eviction = match cache_of(options)? {
+        let mut eviction = match options.cache().unwrap_or_default() {
             Cache::Warm => None,
             Cache::Cold => Some(Eviction::of(stay.lab.pinning.client)),
         };
@@ -152,24 +149,18 @@ impl Counts {
     }
 }
 
-fn cache_of(options: &Options) -> Result<Cache, CellError> {
-    let name = options.get("cache").map_or("warm", String::as_str);
-    Cache::from_name(name)
-        .ok_or_else(|| CellError::at(Stage::Measure, "option cache: warm or cold"))
-}
+/// What `path` says of packets of the client.
+const CLIENT: &str = "client";
 
 fn parse(options: &Options) -> Result<(Position, Protocol), CellError> {
-    let option = |name: &str| options.get(name).map(String::as_str).unwrap_or_default();
-    let position = Position::from_name(option("position")).ok_or_else(|| {
+    let missing = || {
         CellError::at(
             Stage::Measure,
-            "option position: first, middle, last or uniform",
+            "a first packet needs a position and a protocol",
         )
-    })?;
-    let protocol = option("protocol")
-        .parse()
-        .map_err(|e| CellError::at(Stage::Measure, e))?;
-    Ok((position, protocol))
+    };
+    let asked = options.position().zip(options.protocol());
+    asked.ok_or_else(missing)
 }
 
 /// Counters of the rules and of connection tracking.

@@ -20,7 +20,7 @@ mod first_packet;
 mod memory;
 mod plant;
 pub mod population;
-pub mod position;
+mod position;
 mod proof;
 mod recorder;
 mod resync;

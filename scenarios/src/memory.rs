@@ -111,9 +111,9 @@ impl Scenario for Memory {
         recorder: &mut Recorder,
     ) -> Result<(), CellError> {
         let render = RenderOptions {
-            chunk: stay.datapath.preparation_chunk(),
+            chunk: stay.datapath.facts().preparation_chunk,
             untimed: true,
-            ..stay.render_options(options)?
+            ..stay.render_options(options)
         };
         let batch = stay.datapath.render(None, stay.population, &render);
         tell(&batch, "weighed");
@@ -166,7 +166,7 @@ fn unsampled(
     recorder: &mut Recorder,
 ) -> Result<u64, CellError> {
     let install_ns = weigh(stay, batch, recorder)?;
-    let update = stay.render_options(options)?;
+    let update = stay.render_options(options);
     recorder.fact("kernel_memory_update_peak", update_peak(stay, &update)?);
     stay.damage()?;
     recorder.fact("census_services", stay.census(stay.population)?);

@@ -6,11 +6,11 @@ use netns_harness::relation::Relation;
 use netns_harness::service::{Endpoint, Frontend, Population, Service};
 use netns_harness::traffic::{Client, Reached};
 use rand::{Rng, RngExt};
-use schema::{Mode, Protocol, Stage};
+use schema::{Mode, Position, Protocol, Stage};
 use special::Gamma as _;
 
 use crate::error::CellError;
-use crate::position::Position;
+use crate::position::Services as _;
 
 /// Probes open at the same time: well below the usual limit of 1,024 descriptors.
 const OPEN_AT_ONCE: usize = 200;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use schema::{Metric, Series, Stage};
+
 use crate::error::CellError;
-use schema::{Metric, Samples, Series, Stage, Unit};
 
 /// Takes samples and facts of one cell.
 #[derive(Debug, Default)]
@@ -46,13 +47,7 @@ impl Recorder {
             return Err(CellError::at(Stage::Measure, "no sample was taken"));
         }
         for (metric, values) in &self.samples {
-            // Processor time comes from the scheduler's accounting, not from the clock; what is released counts only
-            // together with the update before it.
-            let clocked = matches!(
-                metric,
-                Metric::UpdateTime | Metric::SyncTime | Metric::Latency | Metric::RenderTime
-            );
-            if clocked && metric.unit() == Unit::Nanoseconds {
+            if metric.row().clocked {
                 check_clock(*metric, values, clock_step_ns)?;
             }
         }
@@ -62,7 +57,7 @@ impl Recorder {
             .map(|(metric, values)| Series {
                 metric,
                 unit: metric.unit(),
-                samples: Samples::Values(values),
+                values,
             })
             .collect();
         Ok((series, self.facts))

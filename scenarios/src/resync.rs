@@ -50,7 +50,7 @@ impl Scenario for Resync {
     ) -> Result<(), CellError> {
         let render = RenderOptions {
             resync: true,
-            ..stay.render_options(options)?
+            ..stay.render_options(options)
         };
         let population = stay.population;
         for _ in 0..repetitions(stay.spec.services) {

@@ -1,11 +1,10 @@
 //! What a scenario is: which cells it has, and how one of them is measured.
 
 use netns_harness::datapath::{Engine, Transport};
-use schema::{Mode, Options, Protocol, ScenarioKind};
+use schema::{Cache, Mode, OptionKey, Options, Position, Protocol, ScenarioKind};
 
 use crate::cost::Size;
 use crate::error::CellError;
-use crate::position::{Cache, Position};
 use crate::recorder::Recorder;
 use crate::stay::Stay;
 
@@ -105,15 +104,12 @@ pub trait Scenario: Sync {
 pub(crate) fn rule_options(transport: Transport, request: &Request) -> Options {
     let layout = if request.large_cluster { "on" } else { "off" };
     Options::from([
-        ("transport".to_owned(), transport.name().to_owned()),
-        ("large_cluster".to_owned(), layout.to_owned()),
+        (OptionKey::Transport, transport.name()),
+        (OptionKey::LargeCluster, layout),
     ])
 }
 
 /// The transport of a cell with [`rule_options`].
 pub(crate) fn transport_of(options: &Options) -> Transport {
-    options
-        .get("transport")
-        .and_then(|t| Transport::from_name(t))
-        .unwrap_or(Transport::Restore)
+    options.transport().unwrap_or(Transport::Restore)
 }

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use schema::{Mode, Options, Outcome, Protocol, ScenarioKind, Series, Stage};
+use schema::{
+    Damage, Engine, Mode, Options, Outcome, Protocol, ScenarioKind, Series, Stage, Transport,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Size;
@@ -37,10 +39,10 @@ pub struct StaySpec {
     #[serde(default)]
     pub vip_stride: Option<u32>,
     /// How updates reach the kernel.
-    pub transport: String,
-    /// Engine below the mode's iptables rules, where either would do: "legacy" or "nft".
+    pub transport: Transport,
+    /// Engine below the mode's iptables rules, where either would do.
     #[serde(default)]
-    pub engine: Option<String>,
+    pub engine: Option<Engine>,
     /// kube-proxy's large-cluster layout.
     pub large_cluster: bool,
     /// Flows of a first-packet cell.
@@ -51,9 +53,9 @@ pub struct StaySpec {
     /// Whether time is executed instructions here: repeating an act shows little that is new, so fewer are made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub counted: bool,
-    /// Break the datapath after it was installed: see `Damage`.
+    /// Break the datapath after it was installed.
     #[serde(default)]
-    pub damage: Option<String>,
+    pub damage: Option<Damage>,
     /// Rules that match nothing, put before the mode's nat rules while first packets are measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plant: Option<u32>,
@@ -118,11 +120,6 @@ pub struct CellSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// It has come this far: "lab", "preparation", "proof", "teardown".
-    Phase {
-        /// Which phase starts.
-        phase: String,
-    },
     /// What `-vv` tells of it: never while a clock runs.
     Told {
         /// A line.

@@ -4,15 +4,14 @@ use std::process::Command;
 
 use netns_harness::HarnessError;
 use netns_harness::datapath::{
-    Batch, Damage, Datapath, Engine, KubeProxySync, RenderOptions, Sockets, Transport,
-    needs_forced_buffers,
+    Batch, Implementation, KubeProxySync, RenderOptions, Sockets, Transport, needs_forced_buffers,
 };
 use netns_harness::lab::Lab;
 use netns_harness::service::Population;
 use netns_harness::traffic::Client;
 use netns_sys::clock;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use schema::{Metric, Options, Stage};
+use schema::{Metric, OptionKey, Options, Stage};
 
 use crate::error::CellError;
 use crate::population::Recipe;
@@ -30,7 +29,7 @@ pub struct Stay<'a> {
     /// What was asked.
     pub spec: &'a StaySpec,
     /// The datapath of its mode.
-    pub datapath: &'a dyn Datapath,
+    pub datapath: &'a dyn Implementation,
     /// Its lab.
     pub lab: &'a Lab,
     /// Its client.
@@ -57,25 +56,20 @@ impl Stay<'_> {
     }
 
     /// The transport of the stay.
-    ///
-    /// # Errors
-    /// It has no such transport.
-    pub fn transport(&self) -> Result<Transport, CellError> {
-        transport(self.spec)
+    #[must_use]
+    pub const fn transport(&self) -> Transport {
+        self.spec.transport
     }
 
     /// How a cell's batches are rendered.
-    ///
-    /// # Errors
-    /// The stay has no such transport.
-    pub fn render_options(&self, options: &Options) -> Result<RenderOptions, CellError> {
-        Ok(RenderOptions {
-            transport: self.transport()?,
-            large_cluster: options.get("large_cluster").is_none_or(|v| v == "on"),
-            chunk: options.get("chunk").and_then(|c| c.parse().ok()),
-            untimed: false,
-            resync: false,
-        })
+    #[must_use]
+    pub fn render_options(&self, options: &Options) -> RenderOptions {
+        let layout = options.get(OptionKey::LargeCluster);
+        RenderOptions {
+            large_cluster: layout.is_none_or(|layout| layout == "on"),
+            chunk: options.chunk().map(|services| services as usize),
+            ..RenderOptions::by(self.transport())
+        }
     }
 
     /// A lab like the stay's own, fresh.
@@ -186,7 +180,11 @@ impl Stay<'_> {
 
     /// Why kube-proxy's way of an update cannot be measured here; the update itself may be, another way.
     fn sync_refused(&self, sync: &KubeProxySync) -> Result<Option<String>, CellError> {
-        let needs_root = needs_forced_buffers(self.spec.mode, sync.transport, engine(self.spec)?);
+        let needs_root = needs_forced_buffers(
+            self.spec.mode,
+            sync.transport,
+            self.spec.engine.unwrap_or_default(),
+        );
         if let Some(why) = needs_root.filter(|_| !netns_sys::isolation::forces_buffers()) {
             return Ok(Some(why.to_owned()));
         }
@@ -381,15 +379,11 @@ impl Stay<'_> {
     /// # Errors
     /// A tool refused: the datapath may be whole, so nothing may be concluded.
     pub fn damage(&self) -> Result<(), CellError> {
-        let Some(name) = &self.spec.damage else {
+        let Some(damage) = self.spec.damage else {
             return Ok(());
         };
         let failed =
-            |why: String| CellError::at(Stage::Preparation, format!("damage {name}: {why}"));
-        let damage = Damage::ALL
-            .into_iter()
-            .find(|d| d.name() == name)
-            .ok_or_else(|| failed("no such damage".to_owned()))?;
+            |why: String| CellError::at(Stage::Preparation, format!("damage {damage}: {why}"));
         let protocol = self.spec.protocols[0];
         let mut pair = self
             .population
@@ -560,25 +554,6 @@ pub(crate) fn recipe(spec: &StaySpec) -> Recipe<'_> {
         protocols: &spec.protocols,
         vip_stride: spec.vip_stride,
     }
-}
-
-pub(crate) fn transport(spec: &StaySpec) -> Result<Transport, CellError> {
-    Transport::from_name(&spec.transport).ok_or_else(|| {
-        CellError::at(
-            Stage::Preparation,
-            format!("unknown transport '{}'", spec.transport),
-        )
-    })
-}
-
-pub(crate) fn engine(spec: &StaySpec) -> Result<Engine, CellError> {
-    spec.engine
-        .as_deref()
-        .map_or(Some(Engine::default()), Engine::from_name)
-        .ok_or_else(|| {
-            let name = spec.engine.as_deref().unwrap_or_default();
-            CellError::at(Stage::Preparation, format!("unknown engine '{name}'"))
-        })
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl Scenario for Teardown {
         _options: &Options,
         recorder: &mut Recorder,
     ) -> Result<(), CellError> {
-        let kinds = stay.datapath.teardown_sockets();
+        let kinds = stay.datapath.facts().teardown_sockets;
         let errors = stay.timed(
             || Ok(Sockets::available(kinds)),
             |sockets| stay.datapath.teardown(sockets),

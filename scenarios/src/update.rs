@@ -105,7 +105,7 @@ pub(crate) fn run(
     recorder: &mut Recorder,
     change: impl Fn(&mut Stay<'_>, &Population, u32) -> Change,
 ) -> Result<(), CellError> {
-    let render = stay.render_options(options)?;
+    let render = stay.render_options(options);
     let base = stay.population;
     let services = stay.spec.services;
     let mut current: Option<Population> = None;

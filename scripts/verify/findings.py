@@ -1,5 +1,6 @@
 """Recomputes every number of every generated sentence from results.jsonl. Standard library only, and nothing of
-the program that wrote the sentences: a parser, medians, intervals and fits of its own.
+the program that wrote the sentences: a parser, medians, intervals and fits of its own. What a finding is about is told
+by its fields (kind, scenario, options, sizes): its question must read as they do, and its text must be its parts.
 
     python3 findings.py RUN…        run directories with results.jsonl and summary.json
 
@@ -9,7 +10,7 @@ of stays. A claim of an order must rest on intervals that do not overlap, of cou
 headline whose order another time of the same cells turns round must say so. What is left of a sentence once every
 checked part is taken out must not hold a digit.
 """
-import base64, itertools, json, math, re, statistics, struct, sys, zlib
+import itertools, json, math, re, statistics, sys
 
 FLAT = 0.10
 MODES = ["none", "conntrack", "iptables-legacy", "iptables-nft", "ipset", "ipvs", "nftables"]
@@ -21,36 +22,6 @@ class Wrong(Exception):
 
 
 # --- the results -----------------------------------------------------------------------------------------------
-
-def histogram(text):
-    """HdrHistogram, V2 encoding: counts in zigzag LEB128, negative ones are runs of zeros."""
-    raw = base64.b64decode(text)
-    cookie, length = struct.unpack(">II", raw[:8])
-    if cookie & ~0xF0 == 0x1C849304 & ~0xF0:
-        raw = zlib.decompress(raw[8:8 + length])
-    payload, _, digits, low, _, _ = struct.unpack(">IIIQQd", raw[4:40])
-    body, counts, at = raw[40:40 + payload], [], 0
-    while at < len(body):
-        value = shift = 0
-        for index in range(9):
-            byte = body[at]
-            at += 1
-            value |= (byte if index == 8 else byte & 0x7F) << shift
-            shift += 7
-            if index == 8 or not byte & 0x80:
-                break
-        value = (value >> 1) ^ -(value & 1)
-        counts.extend([0] * -value if value < 0 else [value])
-    half = math.ceil(math.log2(2 * 10 ** digits)) - 1
-    unit = int(math.log2(low))
-    out = []
-    for index, count in enumerate(counts):
-        bucket, sub = (index >> half) - 1, (index & ((1 << half) - 1)) + (1 << half)
-        if bucket < 0:
-            bucket, sub = 0, sub - (1 << half)
-        out.extend([(sub << (bucket + unit)) + (((1 << (bucket + unit)) - 1) >> 1)] * count)
-    return [float(v) for v in out]
-
 
 class Run:
     def __init__(self, path):
@@ -77,8 +48,7 @@ class Run:
             for record in self.cells.get(key, []):
                 for series in record.get("series", []) if record["outcome"] == "measured" else []:
                     if series["metric"] == metric:
-                        values = series["values"] if "values" in series else histogram(series["hdr"])
-                        stays.setdefault(record["stay"], []).extend(float(v) for v in values)
+                        stays.setdefault(record["stay"], []).extend(float(v) for v in series["values"])
                         unit = series["unit"]
             self.known[key, metric] = Sample(stays, self.marks(key, metric), unit) if any(stays.values()) else None
         return self.known[key, metric]
@@ -96,7 +66,7 @@ class Run:
         """Of two metrics of the same acts what they make together, act by act."""
         stays, unit = {}, None
         for record in self.cells.get(key, []):
-            of = {x["metric"]: x for x in record.get("series", []) if "values" in x}
+            of = {x["metric"]: x for x in record.get("series", [])}
             if record["outcome"] == "measured" and over in of and under in of:
                 a, b = of[over]["values"], of[under]["values"]
                 unit = of[over]["unit"]
@@ -372,7 +342,7 @@ def options_of(words):
     """An option's words back to its key and value."""
     words = words.strip()
     fixed = {"one transaction": ("chunk", "all"), "iptables-restore": ("transport", "restore"), "netlink": ("transport", "netlink"),
-             "nft -f": ("transport", "nft"), "a process a rule": ("transport", "exec"), "ipset restore": ("transport", "ipset-restore"),
+             "nft -f": ("transport", "nft"), "ipvsadm -R": ("transport", "ipvsadm"), "a process a rule": ("transport", "exec"), "ipset restore": ("transport", "ipset-restore"),
              "without endpoint comments": ("large_cluster", "on"), "with endpoint comments": ("large_cluster", "off"),
              "any service": ("position", "uniform"), "warm caches": ("cache", "warm"), "cold caches": ("cache", "cold"), "TCP": ("protocol", "tcp"), "UDP": ("protocol", "udp")}
     if words in fixed:
@@ -386,25 +356,27 @@ def options_of(words):
 
 
 class Sentence:
-    def __init__(self, run, text):
-        self.run, self.text, self.left = run, text, text
-        self.where = {}
+    def __init__(self, run, finding):
+        self.run, self.finding = run, finding
+        self.where = {k: finding[k] for k in ("environment", "endpoints", "variant")}
         scopes = {(k[4], k[3], k[5]) for k in run.cells if k[5] != "control"}
-        if len(scopes) > 1:
-            for environment, endpoints, variant in scopes:
-                prefix = f"{environment}, {endpoints} endpoints a service{', variant ' + variant if variant else ''}: "
-                if text.startswith(prefix):
-                    self.where = {"environment": environment, "endpoints": endpoints, "variant": variant}
-                    self.left = text[len(prefix):]
-            if not self.where:
-                raise Wrong("names no scope")
-        else:
-            (environment, endpoints, variant), = scopes
-            self.where = {"environment": environment, "endpoints": endpoints, "variant": variant}
-        self.text = self.left
-        keys = list(self.keys())
-        self.sizes = sorted({k[2] for k in keys})
-        self.largest = self.sizes[-1]
+        if tuple(self.where.values()) not in scopes:
+            raise Wrong(f"{self.where} is no part of the run")
+        self.sizes = sorted({k[2] for k in self.keys()})
+        self.largest, self.services = self.sizes[-1], finding["services"]
+        # Cells of results that knew no cache have none.
+        has = any("cache" in dict(k[6]) for k in self.keys("first-packet"))
+        self.options = {k: v for k, v in finding["options"].items() if k != "cache" or has}
+        self.values = {v["metric"]: v["text"] for v in finding.get("values", [])}
+        self.left = finding["verdict"]
+        place = "{environment}, {endpoints:,} endpoints a service".format(**self.where) + (f", variant {self.where['variant']}" if self.where["variant"] else "")
+        told = [v if m == "latency" else f"{m}: {v}" for m, v in self.values.items()]
+        parts = [finding["verdict"]] * bool(finding["verdict"]) + ["Values: " + " ".join(f"{v}." for v in told)] * bool(told)
+        whole = f"{place}: " * (len(scopes) > 1) + f"{finding['question']}: " + " ".join(parts)
+        if finding["text"] != whole:
+            raise Wrong("the text is not its parts")
+        if finding["question"] not in questions(self):
+            raise Wrong(f"the question is not that of {finding['kind']} at {self.services}: {questions(self)}")
 
     def keys(self, scenario=None, services=None, **options):
         for key in self.run.cells:
@@ -465,18 +437,13 @@ class Sentence:
             count += 1
         return count
 
-    def exact(self, pattern, *expected):
-        """A part with numbers that are facts of the plan: sizes, N, versions."""
-        def check(*found):
-            if [number(f) for f in found] != [float(e) for e in expected]:
-                raise Wrong(f"{found} should be {expected}")
-        if not self.take(pattern, check):
-            raise Wrong(f"does not hold '{pattern}'")
+    def is_at(self, *sizes):
+        if self.services != list(sizes):
+            raise Wrong(f"is about {self.services}, not {sizes}")
 
-    def cache(self, words):
-        """The option, where cells have it."""
-        has = any("cache" in dict(k[6]) for k in self.keys("first-packet"))
-        return {"cache": words} if has else {}
+    def packets(self, **other):
+        """The options of the first packets that are asked, to another position perhaps."""
+        return {**self.options, **other}
 
     def done_with_names(self, text=None):
         self.left = re.sub(NAME, "", self.left if text is None else text)
@@ -574,7 +541,7 @@ class Sentence:
         return samples, bounds
 
     def gaps(self, scenario, metric, **options):
-        for outcome, names in re.findall(r" (Failed|Timed out|Unsupported|Not run): (.*?)\.(?= |$)", self.left):
+        for outcome, names in re.findall(r"(?:^| )(Failed|Timed out|Unsupported|Not run): (.*?)\.(?= |$)", self.left):
             for name in re.findall(NAME, names):
                 if self.run.sample(self.key(name, scenario, **options), metric):
                     raise Wrong(f"{name} is called '{outcome}', and has numbers")
@@ -601,36 +568,65 @@ class Sentence:
             raise Wrong(f"{mode} is not told apart from all others at {n}")
 
 
-SENTENCES = []
+SENTENCES = {}
 
 
-def sentence(pattern):
+def sentence(kind):
     def register(check):
-        SENTENCES.append((re.compile(pattern), check))
+        SENTENCES[kind] = check
         return check
     return register
 
 
-PLACE = {"any": "uniform", "the last": "last", "the middle": "middle", "the first": "first"}
+PLACE = {"uniform": "any", "last": "the last", "middle": "the middle", "first": "the first"}
+POSITION = {place: position for position, place in PLACE.items()}
+WHOM = r"any|the first|the middle|the last"
 
 
-@sentence(r"^First packet \(latency\) of a new (TCP|UDP) flow to (any|the \w+) of .*, (warm|cold) caches:")
-def first_packet(s, protocol, place, cache):
-    options = {"position": PLACE[place], "protocol": protocol.lower(), **s.cache(cache)}
-    s.exact(rf"to {place} of ({DIGITS}) services", s.largest)
-    head, rest = s.left.split(" Each mode's own worst position: ")
-    worst, values = rest.split(" Values: ")
-    samples, bounds = s.entries(values, "first-packet", "latency", **options)
-    s.left = worst
+def questions(s):
+    """How the question may read, by what the finding is about."""
+    scenario, n, low, o = s.finding["scenario"], f"{s.services[-1]:,}", f"{s.services[0]:,}", s.finding["options"]
+    protocol, cache, place = o.get("protocol", "").upper(), f"{o.get('cache')} caches", PLACE.get(o.get("position"))
+    latency = f"{protocol} packet (latency, {cache})"
+    memory = "Kernel memory of each further service (kernel_memory)"
+    adds = f"Each further service adds to the first {latency}"
+    return {
+        "packets": [f"First packet (latency) of a new {protocol} flow to {place} of {n} services, {cache}"],
+        "updates": [{"service-add": f"Adding one service to {n}", "cold-install": f"Installing {n} services from nothing",
+                     "service-remove": f"Removing one service of {n}", "endpoint-churn": f"Replacing endpoints of {n} services"}.get(scenario)],
+        "crossings": ["Which mode overtakes which, as N grows, for " + {
+            "first-packet": f"first {protocol} packets (latency, {cache}) to {place} service",
+            "service-add": "adding one service", "cold-install": "installing from nothing"}.get(scenario, "")],
+        "exponents": ["How installing from nothing grows with N, by update_time (a fixed part and a power of N)"],
+        "memory": [memory, f"{memory} (noisy, on the host's kernel, which other processes use too)"],
+        "slopes": [f"{adds} {whom}, {low}–{n} services" for whom in (f"to {place} one", "in each mode's own worst position")],
+        "flatness": [f"What {n} services add to the fixed part of the first {latency} to {place} one, beyond what they add to the floor's, flat being below {100 * FLAT:.0f} %"],
+        "engines": [f"What each service passed on the way to the last one costs in both iptables engines, {protocol} packets (latency, {cache}), {low}–{n} services"],
+        "positions": [f"First {latency} to the last of {n} services ÷ to the first one"],
+        "handed-over": [f"To add one service at {low} and at {n} services, what is handed to the tool or the kernel"],
+        "set-messages": [f"Set messages to add one service at {low} and at {n} services"],
+        "syncs": [f"kube-proxy's whole sync (its read-back and the apply, sync_time) that adds one service to {n}"],
+        "chunks": [f"Installing {n} services in one transaction, by update_time and its release"],
+        "tool-share": ["The tool's own part (user mode) of the processor time of "
+                       + {"service-add": "adding one service to", "cold-install": "installing, in one transaction,"}.get(scenario, "") + f" {n} services"],
+    }[s.finding["kind"]]
+
+
+@sentence("packets")
+def first_packet(s):
+    s.is_at(s.largest)
+    options = s.packets()
+    samples, bounds = s.entries(s.values["latency"], "first-packet", "latency", **options)
+    head, s.left = s.finding["verdict"].split("Each mode's own worst position: ")
 
     def highest(name, place, text):
-        positions = {dict(k[6])["position"] for k in s.keys("first-packet", s.largest, protocol=protocol.lower(), **s.cache(cache)) if k[0] == name.split(" (")[0]}
-        of = {p: s.key(name, "first-packet", **{**options, "position": p}) for p in positions}
-        of = {p: s.run.sample(k, "latency") for p, k in of.items()}
-        s.stated(text, of[PLACE[place]], s.key(name, "first-packet", **{**options, "position": PLACE[place]}))
-        if max(o.median for o in of.values() if o) > of[PLACE[place]].median:
+        rest = {o: v for o, v in options.items() if o != "position"}
+        positions = {dict(k[6])["position"] for k in s.keys("first-packet", s.largest, **rest) if k[0] == name.split(" (")[0]}
+        of = {p: s.run.sample(s.key(name, "first-packet", **s.packets(position=p)), "latency") for p in positions}
+        s.stated(text, of[POSITION[place]], s.key(name, "first-packet", **s.packets(position=POSITION[place])))
+        if max(o.median for o in of.values() if o) > of[POSITION[place]].median:
             raise Wrong(f"{place} is not the worst position of {name}")
-    if s.take(rf"({NAME}) (any|the \w+) ({STATED})", highest) != len(samples):
+    if s.take(rf"({NAME}) ({WHOM}) ({STATED})", highest) != len(samples):
         raise Wrong("not every mode has its worst position")
     s.done()
     s.left = head
@@ -640,35 +636,28 @@ def first_packet(s, protocol, place, cache):
     s.left = re.sub(NAME, "", s.left)
 
 
-UPDATE = {"Adding one service to": "service-add", "Installing": "cold-install", "Removing one service of": "service-remove",
-          "Replacing endpoints of": "endpoint-churn"}
-
-
-@sentence(rf"^({'|'.join(UPDATE)}) {DIGITS}(?: services)?(?: from nothing)?:")
-def updates(s, act):
+@sentence("updates")
+def updates(s):
     """An update by both of its times. Where they turn each other's order round, or do not confirm it, it must say so."""
-    scenario = UPDATE[act]
-    s.exact(rf"^{act} ({DIGITS})", s.largest)
-    head, values = s.left.split(" Values: ")
-    release = values.split(" release_time: ")[1] if " release_time: " in values else ""
-    sync = re.split(r"\. sync_time: ", values.split(" release_time: ")[0])
-    update, bounds = s.entries(sync[0].removeprefix("update_time: "), scenario, "update_time")
-    syncs = s.entries(sync[1], scenario, "sync_time")[0] if len(sync) > 1 else {}
-    s.entries(release, scenario, "release_time")
+    s.is_at(s.largest)
+    scenario, head = s.finding["scenario"], s.finding["verdict"]
+    update, bounds = s.entries(s.values["update_time"], scenario, "update_time")
+    syncs = s.entries(s.values["sync_time"], scenario, "sync_time")[0] if "sync_time" in s.values else {}
+    s.entries(s.values.get("release_time", ""), scenario, "release_time")
     ranked = {name: s.run.whole(s.key(name, scenario)) for name in update}
-    if any(s.run.sample(s.key(name, scenario), "release_time") for name in update) != bool(release):
+    if any(s.run.sample(s.key(name, scenario), "release_time") for name in update) != ("release_time" in s.values):
         raise Wrong("release_time is there and not told, or the other way round")
     measured = {n for n in update if s.run.sample(s.key(n, scenario), "sync_time")}
     if measured != set(syncs):
         raise Wrong(f"tells sync_time of {set(syncs)}, and {measured} have it")
     s.left = head
     s.gaps(scenario, "update_time")
-    head = re.sub(r" (?:Failed|Timed out|Unsupported|Not run): .*?\.(?= |$)", "", head)
-    head = re.sub(r" Programmed through .*$", "", head)
+    head = re.sub(r"(?:^| )(?:Failed|Timed out|Unsupported|Not run): .*?\.(?= |$)", "", head)
+    head = re.sub(r"(?:^| )Programmed through .*$", "", head)
     s.left = head
     s.by_size(scenario, "update_time", {})
     head = s.left
-    opening, by_update = re.split(r"(?<=[:.]) By update_time", head, maxsplit=1) if " By update_time" in head else (head, "")
+    opening, by_update = re.split(r"(?:^|(?<=\.) )By update_time", head, maxsplit=1) if "By update_time" in head else (head, "")
     by_update, by_sync = by_update.split(" By sync_time (") if " By sync_time (" in by_update else (by_update, "")
     versions, by_sync = by_sync.split("): ", 1) if by_sync else ("", "")
     for version, names in re.findall(r"kube-proxy (\S+) in (.*?)(?=, kube-proxy|$)", versions):
@@ -695,44 +684,39 @@ def updates(s, act):
     s.done_with_names(opening)
 
 
-def slope_of(s, name, protocol, span, place="the last", cache="warm"):
-    return s.fit(name, "first-packet", "latency", "linear", span, position=PLACE[place], protocol=protocol.lower(), **s.cache(cache))
+def slope_of(s, name, span, **position):
+    return s.fit(name, "first-packet", "latency", "linear", span, **s.packets(**position))
 
 
-def floor_of(s, protocol, span, place, cache):
+def floor_of(s, span, **position):
     for mode in ("conntrack", "none"):
         try:
-            return mode, slope_of(s, mode, protocol, span, place, cache)
+            return mode, slope_of(s, mode, span, **position)
         except Wrong:
             continue
     return None, None
 
 
-def spans(text):
-    low, high = re.search(rf"({DIGITS})–({DIGITS}) services", text).groups()
-    return number(low), number(high)
-
-
-@sentence(r"^Each further service adds to the first (TCP|UDP) packet \(latency, (warm|cold) caches\) (?:to (any|the \w+) one|in each mode's own worst position), ")
-def slopes(s, protocol, cache, place):
-    span = spans(s.text)
-    s.take(rf"(?: one| worst position), {RANGE}", lambda: None)
-    told = {}
+@sentence("slopes")
+def slopes(s):
+    span, told = s.services, {}
 
     def check(value, name, own, ends, beyond, floor, over, over_ends, off):
-        at = place or own
+        at = {"position": POSITION[own]} if own else {}
         if own:  # The worst position at the largest size.
-            options = {"protocol": protocol.lower(), **s.cache(cache)}
-            keys = [k for k in s.keys("first-packet", int(span[1]), **options) if k[0] == name.split(" (")[0]]
+            rest = {o: v for o, v in s.options.items() if o != "position"}
+            keys = [k for k in s.keys("first-packet", span[1], **rest) if k[0] == name.split(" (")[0]]
             highest = max(s.run.sample(k, "latency").median for k in keys if s.run.sample(k, "latency"))
-            if s.run.sample(s.key(name, "first-packet", int(span[1]), position=PLACE[own], **options), "latency").median < highest:
+            if s.run.sample(s.key(name, "first-packet", span[1], **s.packets(**at)), "latency").median < highest:
                 raise Wrong(f"{own} is not the worst position of {name}")
-        fit = slope_of(s, name, protocol, span, at, cache)
+        if bool(own) != ("worst position" in s.finding["question"]):
+            raise Wrong(f"{name} to {own}")
+        fit = slope_of(s, name, span, **at)
         same(value, fit.estimate)
         same_interval(ends, fit.known)
         told[name] = False
         if beyond:
-            mode, below = floor_of(s, protocol, span, at, cache)
+            mode, below = floor_of(s, span, **at)
             if mode != floor:
                 raise Wrong(f"beyond {floor}, and {mode} is the floor")
             known, _ = fit.beyond(below)
@@ -740,8 +724,8 @@ def slopes(s, protocol, cache, place):
             same_interval(over_ends, known)
             told[name] = known.leaves_out(0.0)
         misfit(fit, off)
-    part = rf"({VALUE}) in ({NAME})(?: to (any|the \w+))? \(({INTERVAL})(; beyond (\w+) ({VALUE}) \(({INTERVAL})\))?(; no good fit[^)]*)?\)"
-    claimed = re.split(r"(?:; )?not told apart from the floor: ", s.left.split(": ", 1)[1])[0] if "nothing that is known" not in s.left else ""
+    part = rf"({VALUE}) in ({NAME})(?: to ({WHOM}))? \(({INTERVAL})(; beyond (\w+) ({VALUE}) \(({INTERVAL})\))?(; no good fit[^)]*)?\)"
+    claimed = re.split(r"(?:; )?not told apart from the floor: ", s.left)[0] if "nothing that is known" not in s.left else ""
     claimed = set(m[1] for m in re.findall(part, claimed))
     if not s.take(part, check):
         raise Wrong("states no slope")
@@ -761,16 +745,14 @@ def misfit(fit, text):
             raise Wrong(f"off at {services}, not at {size}")
 
 
-@sentence(r"^What .* add to the fixed part of the first (TCP|UDP) packet \(latency, (warm|cold) caches\) to (any|the \w+) one")
-def flatness(s, protocol, cache, place):
-    n = int(number(re.match(rf"^What ({DIGITS}) services", s.text).group(1)))
-    s.take(rf"^What {DIGITS} services", lambda: None)
-    s.take(r"flat being below (10) %", lambda _: None)
+@sentence("flatness")
+def flatness(s):
+    n = s.services[0]
 
     def check(name, verdict, value, ends):
         sizes = [k for k in s.sizes if k <= n]
-        fit = slope_of(s, name, protocol, (sizes[0], n), place, cache)
-        _, share = fit.beyond(floor_of(s, protocol, (sizes[0], n), place, cache)[1])
+        fit = slope_of(s, name, (sizes[0], n))
+        _, share = fit.beyond(floor_of(s, (sizes[0], n))[1])
         same(value, share.value)
         same_interval(ends, share)
         bounds = share.bounds
@@ -781,11 +763,9 @@ def flatness(s, protocol, cache, place):
         raise Wrong("states no share")
 
 
-@sentence(r"^What each service passed on the way to the last one costs in both iptables engines, (TCP|UDP) packets \(latency, (warm|cold) caches\)")
-def engines(s, protocol, cache):
-    span = spans(s.text)
-    nft, legacy = (slope_of(s, m, protocol, span, "the last", cache) for m in ("iptables-nft", "iptables-legacy"))
-    s.take(rf"caches\), {RANGE}", lambda: None)
+@sentence("engines")
+def engines(s):
+    nft, legacy = (slope_of(s, m, s.services) for m in ("iptables-nft", "iptables-legacy"))
 
     def quotient(value, ends):
         same(value, nft.estimate / legacy.estimate)
@@ -811,12 +791,12 @@ def doubted(name, known, doubt):
         raise Wrong(f"{name}: its interval leaves 1 out")
 
 
-@sentence(r"^First (TCP|UDP) packet \(latency, (warm|cold) caches\) to the last of .* ÷ to the first one")
-def positions(s, protocol, cache):
-    s.exact(rf"to the last of ({DIGITS}) services", s.largest)
+@sentence("positions")
+def positions(s):
+    s.is_at(s.largest)
 
     def check(value, name, ends, known):
-        of = lambda position: s.run.sample(s.key(name, "first-packet", position=position, protocol=protocol.lower(), **s.cache(cache)), "latency")
+        of = lambda position: s.run.sample(s.key(name, "first-packet", **s.packets(position=position)), "latency")
         ratio = ratio_of(of("last"), of("first"))
         same(value, ratio.value)
         same_interval(ends, ratio)
@@ -826,10 +806,10 @@ def positions(s, protocol, cache):
         raise Wrong("states no ratio")
 
 
-@sentence(r"^To add one service at ")
+@sentence("handed-over")
 def handed_over(s):
-    s.exact(rf"^To add one service at ({DIGITS}) and at ({DIGITS}) services", s.sizes[0], s.largest)
-    parts = s.left.split(": ", 1)[1].rstrip(".").split("; ")
+    s.is_at(s.sizes[0], s.largest)
+    parts = s.left.rstrip(".").split("; ")
     for part in parts:
         name = re.match(NAME, part).group(0)
         small, large = (s.key(name, "service-add", n) for n in (s.sizes[0], s.largest))
@@ -844,9 +824,9 @@ def handed_over(s):
     s.left = ""
 
 
-@sentence(r"^Set messages to add one service at ")
+@sentence("set-messages")
 def set_messages(s):
-    s.exact(rf"^Set messages to add one service at ({DIGITS}) and at ({DIGITS}) services", s.sizes[0], s.largest)
+    s.is_at(s.sizes[0], s.largest)
     of = lambda name, n: s.run.sample(s.key(name, "service-add", n), "messages").pool
 
     def both(name, value):
@@ -864,9 +844,9 @@ def set_messages(s):
         raise Wrong("states no number")
 
 
-@sentence(r"^kube-proxy's whole sync ")
+@sentence("syncs")
 def syncs(s):
-    s.exact(rf"that adds one service to ({DIGITS}):", s.largest)
+    s.is_at(s.largest)
 
     def check(name, sync, versions, times, ends, known, apply):
         key = s.key(name, "service-add")
@@ -884,9 +864,9 @@ def syncs(s):
         raise Wrong("states no sync")
 
 
-@sentence(r"^Installing .* services in one transaction, by update_time and its release: ")
+@sentence("chunks")
 def chunks(s):
-    s.exact(rf"^Installing ({DIGITS}) services in one transaction", s.largest)
+    s.is_at(s.largest)
 
     def cells(chunk, mode, words):
         options = dict(options_of(w) for w in words.split(", "))
@@ -908,12 +888,10 @@ def chunks(s):
         raise Wrong("states no ratio")
 
 
-@sentence(r"^Which mode overtakes which, as N grows, for (.*?): ")
-def crossings(s, question):
-    match = re.fullmatch(r"first (TCP|UDP) packets \(latency, (warm|cold) caches\) to (any|the \w+) service", question)
-    scenario = "first-packet" if match else {"adding one service": "service-add", "installing from nothing": "cold-install"}[question]
-    options = {"position": PLACE[match.group(3)], "protocol": match.group(1).lower(), **s.cache(match.group(2))} if match else {}
-    parts = s.left.split(": ", 1)[1]
+@sentence("crossings")
+def crossings(s):
+    scenario, options, parts = s.finding["scenario"], s.packets(), s.left
+    match = scenario == "first-packet"
     parts = {"latency": parts} if match else {p.split(": ")[0].removeprefix("by ").split(" ")[0]: p for p in parts.split(". And ")}
     for metric, part in parts.items():
         s.left = part
@@ -976,7 +954,7 @@ def crossed(s, scenario, metric, options):
             raise Wrong(f"names {name}, which has no numbers")
 
 
-@sentence(r"^How installing from nothing grows with N, by update_time \(a fixed part and a power of N\): ")
+@sentence("exponents")
 def exponents(s):
     power = rf"N\^({DIGITS}) \(({INTERVAL})\) over ({DIGITS})–({DIGITS}) services"
 
@@ -996,10 +974,11 @@ def exponents(s):
         raise Wrong("states no exponent")
 
 
-@sentence(r"^The tool's own part \(user mode\) of the processor time of (adding one service to|installing, in one transaction,) ")
-def tool_share(s, act):
-    s.exact(rf"({DIGITS}) services: ", s.largest)
-    scenario, options = ("service-add", {}) if act.startswith("adding") else ("cold-install", {"chunk": "all"})
+@sentence("tool-share")
+def tool_share(s):
+    s.is_at(s.largest)
+    scenario = s.finding["scenario"]
+    options = {} if scenario == "service-add" else {"chunk": "all"}
 
     def check(name, value, ends, stays):
         sample = s.run.made(s.key(name, scenario, **options), "user_time", "cpu_time", divided)
@@ -1011,7 +990,7 @@ def tool_share(s, act):
         raise Wrong("states no share")
 
 
-@sentence(r"^Kernel memory of each further service")
+@sentence("memory")
 def memory(s):
     weighed = any(s.run.sample(k, "kernel_memory") for k in s.keys("memory"))
 
@@ -1050,12 +1029,8 @@ def main(paths):
         for finding in findings:
             text = finding["text"]
             try:
-                s = Sentence(run, text)
-                kinds = [(p.match(s.text), check) for p, check in SENTENCES if p.match(s.text)]
-                if len(kinds) != 1:
-                    raise Wrong("is of no known kind")
-                match, check = kinds[0]
-                check(s, *match.groups())
+                s = Sentence(run, finding)
+                SENTENCES[finding["kind"]](s)
                 s.done()
                 if not finding["evidence"]:
                     raise Wrong("names no evidence")

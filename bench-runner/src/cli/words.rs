@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use netns_harness::datapath::{Damage, Engine, Transport};
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
-use scenarios::position::{Cache, Position};
-use schema::{CONTROL, Mode, Protocol, ScenarioKind};
+use schema::{
+    CONTROL, Cache, Damage, Engine, Family, Mode, Position, Protocol, ScenarioKind, Transport,
+};
 
 use crate::case;
 
@@ -83,35 +83,35 @@ pub(crate) fn scenario(text: &str) -> Result<Scenarios, String> {
 }
 
 pub(crate) fn engine(text: &str) -> Result<Engine, String> {
-    named("engine", text, &Engine::ALL, |e| e.name())
+    named("engine", text, Engine::ALL, |e| e.name())
 }
 
 pub(crate) fn transport(text: &str) -> Result<Transport, String> {
-    named("transport", text, &Transport::ALL, |t| t.name())
+    named("transport", text, Transport::ALL, |t| t.name())
 }
 
 pub(crate) fn cache(text: &str) -> Result<Cache, String> {
-    named("cache", text, &Cache::ALL, |c| c.name())
+    named("cache", text, Cache::ALL, |c| c.name())
 }
 
 pub(crate) fn position(text: &str) -> Result<Position, String> {
-    named("position", text, &Position::ALL, |p| p.name())
+    named("position", text, Position::ALL, |p| p.name())
 }
 
 pub(crate) fn protocol(text: &str) -> Result<Protocol, String> {
     named("protocol", text, Protocol::ALL, |p| p.name())
 }
 
-pub(crate) fn family(text: &str) -> Result<String, String> {
-    named("family", text, &["ipv4"], |f| f).map(str::to_owned)
+pub(crate) fn family(text: &str) -> Result<Family, String> {
+    named("family", text, Family::ALL, |f| f.name())
 }
 
 pub(crate) fn sandbox(text: &str) -> Result<SandboxOption, String> {
     named("sandbox", text, &SandboxOption::ALL, |s| s.name())
 }
 
-pub(crate) fn damage(text: &str) -> Result<String, String> {
-    named("damage", text, &Damage::ALL, |d| d.name()).map(|d| d.name().to_owned())
+pub(crate) fn damage(text: &str) -> Result<Damage, String> {
+    named("damage", text, Damage::ALL, |d| d.name())
 }
 
 pub(crate) fn services(text: &str) -> Result<u32, String> {

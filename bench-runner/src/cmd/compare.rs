@@ -4,8 +4,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::{ArgAction, Args, ValueEnum};
-use reports::compare::{Across, CompareError, Digest, Question, compare, format};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args};
+use reports::compare::format::{self, Format};
+use reports::compare::{Across, CompareError, Digest, Question, compare};
 use reports::gate::Gate;
 use schema::comparison::{Comparison, Conclusion};
 
@@ -26,8 +28,8 @@ pub(crate) struct CompareArgs {
     pub(crate) new: Option<PathBuf>,
 
     /// How to write it.
-    #[arg(long, default_value = "text")]
-    pub(crate) format: CompareFormat,
+    #[arg(long, default_value = "text", value_parser = formats())]
+    pub(crate) format: Format,
 
     /// When a change counts: a gate.toml instead of the default gate (`list gate` prints that).
     #[arg(long, value_name = "FILE")]
@@ -39,32 +41,10 @@ pub(crate) struct CompareArgs {
     pub(crate) across: Vec<Across>,
 }
 
-/// How a comparison is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CompareFormat {
-    Text,
-    Markdown,
-    Json,
-    Csv,
-    Junit,
-    Github,
-    Bencher,
-    BenchmarkAction,
-}
-
-impl From<CompareFormat> for format::Format {
-    fn from(format: CompareFormat) -> Self {
-        match format {
-            CompareFormat::Text => Self::Text,
-            CompareFormat::Markdown => Self::Markdown,
-            CompareFormat::Json => Self::Json,
-            CompareFormat::Csv => Self::Csv,
-            CompareFormat::Junit => Self::Junit,
-            CompareFormat::Github => Self::Github,
-            CompareFormat::Bencher => Self::Bencher,
-            CompareFormat::BenchmarkAction => Self::BenchmarkAction,
-        }
-    }
+/// The words of `--format`.
+fn formats() -> impl TypedValueParser<Value = Format> {
+    let names = Format::ALL.iter().map(|format| format.name());
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Format>())
 }
 
 pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<Ended> {
@@ -90,7 +70,7 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<Ended> {
     {
         eprintln!("warning: {warning}");
     }
-    let text = format::render(&comparison, args.format.into())?;
+    let text = format::render(&comparison, args.format)?;
     // What a job goes by is its exit code: a regression stays one when nobody could read of it.
     let written = std::io::stdout()
         .lock()
@@ -110,14 +90,14 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<Ended> {
 }
 
 /// Appends the Markdown to the step's summary, where there is one.
-fn summary(format: CompareFormat, comparison: &Comparison) -> anyhow::Result<()> {
+fn summary(format: Format, comparison: &Comparison) -> anyhow::Result<()> {
     let Some(path) = std::env::var_os(STEP_SUMMARY).filter(|path| !path.is_empty()) else {
         return Ok(());
     };
-    if format != CompareFormat::Github {
+    if format != Format::Github {
         return Ok(());
     }
-    let text = format::render(comparison, format::Format::Markdown)?;
+    let text = format::render(comparison, Format::Markdown)?;
     let path = Path::new(&path);
     std::fs::OpenOptions::new()
         .append(true)

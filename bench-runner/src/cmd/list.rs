@@ -1,7 +1,7 @@
 //! `list`: the vocabularies.
 
 use clap::{Args, ValueEnum};
-use netns_harness::datapath::registry;
+use netns_harness::datapath::facts;
 use scenarios::SCENARIOS;
 use schema::{Metric, Mode};
 
@@ -35,13 +35,14 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<Ended> {
                 let transports: Vec<&str> = if mode.is_floor() {
                     Vec::new()
                 } else {
-                    registry(*mode)
-                        .transports()
-                        .iter()
-                        .map(|t| t.name())
-                        .collect()
+                    facts(*mode).transports().map(|t| t.name()).collect()
                 };
-                say!("{:<16} {:<14} {}", mode, transports.join(","), about(*mode));
+                say!(
+                    "{:<16} {:<14} {}",
+                    mode,
+                    transports.join(","),
+                    mode.row().about
+                );
             }
         }
         Listing::Scenarios => SCENARIOS.iter().for_each(|s| {
@@ -51,7 +52,7 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<Ended> {
         Listing::Formulas => {
             say!("law of size: N services with E endpoints each, large-cluster layout");
             for mode in Mode::ALL {
-                for (what, formula) in registry(*mode).law_of_size() {
+                for (what, formula) in facts(*mode).law_of_size {
                     say!("{mode:<16} {what}: {formula}");
                 }
             }
@@ -59,23 +60,14 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<Ended> {
         Listing::Gate => say!("{}", reports::gate::DEFAULT_GATE.trim_end()),
         Listing::Metrics => {
             for metric in Metric::ALL {
-                say!("{:<16} {:<6} {}", metric, metric.unit(), metric.describe());
+                say!(
+                    "{:<16} {:<6} {}",
+                    metric,
+                    metric.unit(),
+                    metric.row().meaning
+                );
             }
         }
     }
     Ok(Ended::Done)
-}
-
-fn about(mode: Mode) -> &'static str {
-    match mode {
-        Mode::None => "floor: client straight to the endpoint, no connection tracking",
-        Mode::Conntrack => "floor: nat hooks and connection tracking, no service",
-        Mode::IptablesLegacy => "kube-proxy's iptables rules, legacy engine",
-        Mode::IptablesNft => "the same rules, nf_tables engine",
-        Mode::Ipset => {
-            "constructed: one hash lookup gives a mark that leads to the service's chain"
-        }
-        Mode::Ipvs => "kube-proxy's virtual servers, with sets and a constant number of rules",
-        Mode::Nftables => "kube-proxy's nftables rules",
-    }
 }

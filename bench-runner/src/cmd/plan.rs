@@ -107,7 +107,7 @@ fn print_table(plan: &Plan) {
             if stay.spec.mode.is_floor() {
                 "-"
             } else {
-                &stay.spec.transport
+                stay.spec.transport.name()
             },
             rough(Duration::from_nanos(stay.expected_ns)),
             cells.join(", "),

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use schema::OutcomeKind;
 use schema::summary::Summary;
 
 use crate::exit::{Ended, Usage};
@@ -70,7 +71,12 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Ended> {
             }
         }
     }
-    let measured = |summary: &Summary| summary.cells.iter().any(|row| row.outcome == "measured");
+    let measured = |summary: &Summary| {
+        summary
+            .cells
+            .iter()
+            .any(|row| row.outcome == OutcomeKind::Measured)
+    };
     let all = runs.iter().all(|(_, summary)| measured(summary));
     Ok(if all { Ended::Done } else { Ended::Failed })
 }

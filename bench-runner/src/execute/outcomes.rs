@@ -2,13 +2,13 @@
 //! exactly one outcome, in the ledger and in the results.
 
 use scenarios::spec::{CellOutcome, CellSpec, StaySpec};
-use schema::{CellRecord, Outcome, Record};
+use schema::{CellRecord, NotRun, Outcome, Record};
 use tracing::info;
 
 use super::{Attempt, Executor, Finished, Turn};
 use crate::case::Case;
 use crate::disturbance::disturbances;
-use crate::ledger::{AGAIN, BEFORE, BUDGET, INTERRUPTED, STAY_MS};
+use crate::ledger::{AGAIN, STAY_MS};
 use crate::plan::{PlannedStay, key};
 use crate::verdict::{Verdict, judge, no_guest, not_run, without_numbers};
 
@@ -21,7 +21,7 @@ impl Executor<'_> {
     /// The outcome of cells that cannot be tried, if these cannot.
     pub(super) fn impossible(&self, spec: &StaySpec) -> Option<Outcome> {
         let open = self.environments.of(&spec.environment)?;
-        let reason = Case::of(spec).and_then(|case| open.unsupported.get(&case));
+        let reason = open.unsupported.get(&Case::of(spec));
         if let Some(reason) = reason {
             return Some(Outcome::Unsupported {
                 reason: reason.clone(),
@@ -39,7 +39,7 @@ impl Executor<'_> {
         }
         let instead = self
             .impossible(spec)
-            .or_else(|| stay.left_out.as_deref().map(not_run));
+            .or_else(|| stay.left_out.clone().map(not_run));
         if let Some(outcome) = instead {
             self.close(spec, &open, &outcome)?;
             return Ok(Vec::new());
@@ -47,7 +47,7 @@ impl Executor<'_> {
         let (hopeless, rest): (Vec<CellSpec>, Vec<CellSpec>) = open
             .into_iter()
             .partition(|c| self.ledger.is_hopeless(spec, c));
-        self.close(spec, &hopeless, &not_run(BEFORE))?;
+        self.close(spec, &hopeless, &not_run(NotRun::TimedOutBefore))?;
         Ok(rest)
     }
 
@@ -115,11 +115,11 @@ impl Executor<'_> {
                     .partition(|c| self.ledger.is_hopeless(spec, c));
                 let rest = match (impossible, &stay.left_out) {
                     (Some(outcome), _) => outcome,
-                    (None, Some(why)) => not_run(why),
-                    (None, None) if self.is_interrupted() => not_run(INTERRUPTED),
-                    (None, None) => not_run(BUDGET),
+                    (None, Some(why)) => not_run(why.clone()),
+                    (None, None) if self.is_interrupted() => not_run(NotRun::Interrupted),
+                    (None, None) => not_run(NotRun::Budget),
                 };
-                self.close(spec, &hopeless, &not_run(BEFORE))?;
+                self.close(spec, &hopeless, &not_run(NotRun::TimedOutBefore))?;
                 self.close(spec, &open, &rest)?;
             }
         }

@@ -90,7 +90,7 @@ impl Executor<'_> {
 /// Whether two stays take turns: the same mode in the same environment, programmed in the same way.
 fn same_lane(a: &StaySpec, b: &StaySpec) -> bool {
     let lane = |s: &StaySpec| {
-        let way = (s.mode, s.transport.clone(), s.engine.clone());
+        let way = (s.mode, s.transport, s.engine);
         (s.environment.clone(), s.variant.clone(), way)
     };
     lane(a) == lane(b)

@@ -8,24 +8,32 @@ use netns_harness::meters::KernelMemory;
 use scenarios::spec::StaySpec;
 use serde::{Deserialize, Serialize};
 
-use crate::case::TrialOf;
+use crate::case::Case;
 use crate::exit::why;
 
 /// How long to wait between stays for the kernel to give memory back.
 pub(crate) const SETTLE: Duration = Duration::from_secs(5);
+
+/// Services and endpoints of each with which a case is tried; a tiny population when there is none.
+pub(crate) type At = Option<(u32, u32)>;
 
 /// What is asked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case")]
 pub(crate) enum Ask {
     /// Try a mode in a throwaway namespace; a [`Trial`].
-    Trial(TrialOf),
+    Trial {
+        /// As it is programmed.
+        case: Case,
+        /// With how much.
+        at: At,
+    },
     /// Try every facility of the kernel there; [`Facilities`].
     Facilities,
     /// Say what this environment is, with the tools of these cases; a [`schema::Environment`].
     Facts {
         /// The cases.
-        cases: Vec<TrialOf>,
+        cases: Vec<Case>,
     },
     /// Wait until the kernel has given back what the last stay held; [`Rested`].
     Settle {
@@ -69,7 +77,7 @@ pub(crate) struct Trial {
     /// Cells that do not work although the mode does: which, and why.
     #[serde(default)]
     pub(crate) limits: Vec<String>,
-    /// How long the population took to install and to list, milliseconds; with [`TrialOf::at`].
+    /// How long the population took to install and to list, milliseconds; with [`At`].
     #[serde(default)]
     pub(crate) installed_ms: Option<u64>,
     /// Sysctls of a lab on this kernel, by `namespace:name`; empty when none can be built.

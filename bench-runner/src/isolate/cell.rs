@@ -9,7 +9,6 @@ use std::io::{BufRead as _, Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
-use netns_harness::datapath::Transport;
 use netns_harness::meters::{self, KernelMemory};
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
 use netns_sys::isolation;
@@ -20,7 +19,7 @@ use serde::Serialize;
 use super::ask::{Ask, Rested, SETTLE};
 use super::child::PARENT_VARIABLE;
 use super::trial;
-use crate::case::{self, Case, TrialOf};
+use crate::case;
 use crate::environment;
 use crate::exit::{Ended, Usage};
 use crate::verbose;
@@ -42,13 +41,10 @@ pub(crate) fn outer() -> anyhow::Result<Ended> {
         .map_err(|e| Usage(format!("standard input is not a stay's specification ({e}); `bench-runner plan --json` prints some")))?;
     match &ask {
         // What concerns the whole kernel needs no namespaces.
-        Ask::Facts { cases } => {
-            let cases: Vec<Case> = cases.iter().filter_map(TrialOf::case).collect();
-            return answer(&environment::host(&cases));
-        }
+        Ask::Facts { cases } => return answer(&environment::host(cases)),
         Ask::Settle { baseline } => return answer(&settle(*baseline)?),
         Ask::Stay(spec) => check(spec)?,
-        Ask::Trial(_) | Ask::Facilities => {}
+        Ask::Trial { .. } | Ask::Facilities => {}
     }
     isolation::unshare_all().map_err(|e| Usage(no_namespaces(&e)))?;
     let program = std::env::current_exe().context("find this program's file")?;
@@ -88,7 +84,7 @@ pub(crate) fn inner() -> anyhow::Result<Ended> {
     watch_parent();
     isolation::mount_private().context("isolate the stay's mounts")?;
     match ask {
-        Ask::Trial(asked) => answer(&trial::carry_out(&asked)),
+        Ask::Trial { case, at } => answer(&trial::carry_out(&case, at)),
         Ask::Facilities => answer(&trial::facilities()),
         Ask::Facts { .. } | Ask::Settle { .. } => {
             Err(Usage("this is answered without namespaces".to_owned()).into())
@@ -189,9 +185,6 @@ fn check(spec: &StaySpec) -> Result<(), Usage> {
     }
     if let Some(name) = spec.setup.tools.keys().find(|name| !is_tool(name)) {
         return refused(&format!("no tool {name} is ever started"));
-    }
-    if Transport::from_name(&spec.transport).is_none() {
-        return refused("transport is unknown");
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use netns_harness::HarnessError;
 use netns_harness::datapath::{
-    Datapath, Engine, RenderOptions, Transport, needs_forced_buffers, with_engine,
+    Datapath, Engine, RenderOptions, Transport, facts, needs_forced_buffers, with_engine,
 };
 use netns_harness::lab::facility::{self, FACILITIES, Facility};
 use netns_harness::lab::{Lab, Pinning};
@@ -12,8 +12,8 @@ use scenarios::SCENARIOS;
 use scenarios::population::Recipe;
 use schema::Protocol;
 
-use super::ask::{Facilities, Found, Trial};
-use crate::case::TrialOf;
+use super::ask::{At, Facilities, Found, Trial};
+use crate::case::Case;
 
 /// Tries every facility in this process's own namespaces.
 pub(crate) fn facilities() -> Facilities {
@@ -37,24 +37,22 @@ pub(crate) fn facilities() -> Facilities {
 }
 
 fn nft_batch() -> Option<u64> {
-    with_engine(schema::Mode::Nftables, Engine::default()).largest_transaction(Transport::Netlink)
+    facts(schema::Mode::Nftables)
+        .by(Transport::Netlink)
+        .largest()
 }
 
 /// Tries a mode in this process's own namespaces, which are new and empty.
-pub(crate) fn carry_out(asked: &TrialOf) -> Trial {
-    let engine = asked
-        .engine
-        .as_deref()
-        .and_then(Engine::from_name)
-        .unwrap_or_default();
+pub(crate) fn carry_out(asked: &Case, at: At) -> Trial {
+    let engine = asked.engine.unwrap_or_default();
     let mut trial = Trial::default();
     if let Err(error) = netns_sys::tools::replace(asked.setup.tools.clone()) {
         trial.unsupported = Some(error.to_string());
         return trial;
     }
-    let datapath = with_engine(asked.trial, engine);
-    let transport = Transport::from_name(&asked.transport).unwrap_or(datapath.transports()[0]);
-    trial.unsupported = needs_forced_buffers(asked.trial, transport, engine)
+    let datapath = with_engine(asked.mode, engine);
+    let transport = asked.transport;
+    trial.unsupported = needs_forced_buffers(asked.mode, transport, engine)
         .filter(|_| !isolation::forces_buffers())
         .map(str::to_owned)
         .or_else(|| {
@@ -83,7 +81,7 @@ pub(crate) fn carry_out(asked: &TrialOf) -> Trial {
             let refused = SCENARIOS.iter().filter_map(|s| s.needs_root());
             trial.limits.extend(refused.map(str::to_owned));
         }
-        if let Some(at) = asked.at {
+        if let Some(at) = at {
             trial.unsupported = at_size(&lab, &*datapath, transport, at, &mut trial).err();
         }
     }
@@ -91,8 +89,8 @@ pub(crate) fn carry_out(asked: &TrialOf) -> Trial {
 }
 
 /// Names what the kernel lacks beside what a tool said of it: an iptables that was refused names a line.
-fn explain(asked: &TrialOf, engine: Engine, why: String) -> String {
-    if let Some(lacking) = facility::missing(asked.trial, engine, Facility::attempt) {
+fn explain(asked: &Case, engine: Engine, why: String) -> String {
+    if let Some(lacking) = facility::missing(asked.mode, engine, Facility::attempt) {
         return format!("{lacking}; {why}");
     }
     // The words of iptables' own xtables_find_match and xtables_find_target (libxtables/xtables.c).
@@ -130,7 +128,7 @@ fn at_size(
     drop(batch);
     let listed = lab.on_node(|| datapath.census()).map_err(said("listed"))?;
     trial.installed_ms = Some(start.elapsed_ns() / 1_000_000);
-    if datapath.mode().is_floor() {
+    if datapath.facts().mode.is_floor() {
         return Ok(());
     }
     if let Some(differences) = listed.differences(&Relation::of(&population)) {
@@ -144,7 +142,7 @@ fn at_size(
     if let Some(error) = errors.into_iter().next() {
         return Err(said("removed")(error));
     }
-    let Some(most) = datapath.largest_transaction(transport) else {
+    let Some(most) = datapath.facts().by(transport).largest() else {
         return Ok(());
     };
     let options = RenderOptions::by(transport);

@@ -1,6 +1,6 @@
 use super::*;
 use clap::Parser as _;
-use schema::{Samples, Series, Unit};
+use schema::{Series, Unit};
 
 use crate::machine::Machine;
 use crate::plan::{PlannedEnvironment, Settings};
@@ -33,7 +33,7 @@ fn lines(stay: &PlannedStay, outcome: &Outcome, value: f64) -> Vec<CellRecord> {
             Outcome::Measured => vec![Series {
                 metric: Metric::UpdateTime,
                 unit: Unit::Nanoseconds,
-                samples: Samples::Values(vec![value; 3]),
+                values: vec![value; 3],
             }],
             _ => Vec::new(),
         },
@@ -46,12 +46,6 @@ fn lines(stay: &PlannedStay, outcome: &Outcome, value: f64) -> Vec<CellRecord> {
 fn place_of(ledger: &Ledger, spec: &StaySpec) -> Option<usize> {
     let (stay, _) = ledger.places.get(&key(spec, spec.cells.first()?))?;
     Some(*stay)
-}
-
-fn not_run(reason: &str) -> Outcome {
-    Outcome::NotRun {
-        reason: reason.to_owned(),
-    }
 }
 
 #[test]
@@ -101,8 +95,8 @@ fn what_was_interrupted_is_open_again_and_what_was_decided_is_not() {
     let plan = plan();
     let mut ledger = Ledger::new(&plan);
     let block = plan.block(0);
-    for (stay, reason) in block.iter().zip([INTERRUPTED, BUDGET]) {
-        for line in lines(stay, &not_run(reason), 0.0) {
+    for (stay, why) in block.iter().zip([NotRun::Interrupted, NotRun::Budget]) {
+        for line in lines(stay, &not_run(why.clone()), 0.0) {
             ledger.note_earlier(&line).unwrap();
         }
     }
@@ -134,7 +128,11 @@ fn cells_and_preparations_that_timed_out_are_known_from_their_lines() {
         seen[0] && !seen[1..].contains(&true),
         "only the one that timed out"
     );
-    let late = lines(serving, &not_run("preparation: longer than 2 m"), 0.0);
+    let late = lines(
+        serving,
+        &not_run(NotRun::Preparation("longer than 2 m".to_owned())),
+        0.0,
+    );
     ledger.note(&late[1]).unwrap();
     assert!(!hopeless(&ledger).contains(&false), "none can be prepared");
     let same = |s: &&PlannedStay| s.spec.mode == spec.mode && s.spec.services == spec.services;
@@ -263,7 +261,7 @@ fn the_last_sentence_adds_up_and_says_what_was_not_run_and_why() {
         }
     }
     for stay in plan.block(1) {
-        for line in lines(&stay, &not_run(BUDGET), 0.0) {
+        for line in lines(&stay, &not_run(NotRun::Budget), 0.0) {
             ledger.note(&line).unwrap();
         }
     }

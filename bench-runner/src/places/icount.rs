@@ -218,12 +218,7 @@ fn said(spec: &StaySpec, begun: clock::Reading, done: Done) -> Heard {
     let mut end = None;
     for line in &done.output {
         match serde_json::from_str(line) {
-            Ok(
-                Event::Phase { .. }
-                | Event::Told { .. }
-                | Event::Act { .. }
-                | Event::OtherAct { .. },
-            ) => {}
+            Ok(Event::Told { .. } | Event::Act { .. } | Event::OtherAct { .. }) => {}
             Ok(Event::Started { cell }) => {
                 running = known(cell);
                 started.extend(running.map(|cell| (cell, begun)));
@@ -288,7 +283,7 @@ mod tests {
             seed: 4,
             protocols: vec![Protocol::Tcp],
             vip_stride: None,
-            transport: "netlink".to_owned(),
+            transport: schema::Transport::Netlink,
             engine: None,
             large_cluster: true,
             flows: 100,

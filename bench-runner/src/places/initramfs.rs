@@ -8,7 +8,6 @@ use anyhow::Context as _;
 use guest::kernel::Kernel;
 use scenarios::spec::Setup;
 
-use crate::case::TrialOf;
 use crate::isolate::ask::Ask;
 
 /// Where a guest has a file of this machine that is started in place of a tool: not under its own path, over which
@@ -19,7 +18,7 @@ fn place(file: &Path) -> PathBuf {
 }
 
 /// A setup as it is named inside.
-pub(super) fn setup(named: &Setup) -> Setup {
+fn setup(named: &Setup) -> Setup {
     let tools = named.tools.iter();
     Setup {
         tools: tools
@@ -32,10 +31,10 @@ pub(super) fn setup(named: &Setup) -> Setup {
 /// A question as it is asked inside.
 pub(super) fn inside(ask: Ask) -> Ask {
     match ask {
-        Ask::Trial(asked) => Ask::Trial(TrialOf {
-            setup: setup(&asked.setup),
-            ..asked
-        }),
+        Ask::Trial { mut case, at } => {
+            case.setup = setup(&case.setup);
+            Ask::Trial { case, at }
+        }
         Ask::Stay(mut spec) => {
             spec.setup = setup(&spec.setup);
             Ask::Stay(spec)

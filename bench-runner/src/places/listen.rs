@@ -64,7 +64,7 @@ pub(super) async fn listen<T: Talking>(
             Next::Ended(said) => break End::Died(Stage::Process, running, said),
             Next::Gone(said) => break End::Died(Stage::Guest, running, said),
             Next::Event(Event::Told { line }) => note(&line),
-            Next::Event(Event::Phase { .. } | Event::OtherAct { .. }) => {}
+            Next::Event(Event::OtherAct { .. }) => {}
             Next::Event(Event::Act { begins }) => acting = begins.then(clock::now),
             Next::Event(Event::Started { cell }) => {
                 (running, since) = (Some(cell), clock::now());

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use scenarios::Request;
-use scenarios::position::Cache;
-use schema::Accelerator;
+use schema::{Accelerator, Cache};
 
 use super::Settings;
 

@@ -1,9 +1,8 @@
 //! Plans of runs whose time is executed instructions. A stay has a guest of its own there, booted for it, so stays
 //! are few: what installs the population is measured, and what is measured afterwards rests on that install. Pure.
 
-use scenarios::position::Position;
 use scenarios::spec::StaySpec;
-use schema::ScenarioKind;
+use schema::{OptionKey, Position, ScenarioKind};
 
 use super::{CONTROL, PlannedStay};
 use crate::cli::{RunArgs, SandboxOption, Scenarios};
@@ -80,7 +79,9 @@ pub(super) fn joined(stays: Vec<PlannedStay>, named: bool) -> Vec<PlannedStay> {
 
 fn chunk(spec: &StaySpec) -> Option<&str> {
     match spec.cells.as_slice() {
-        [cell] if cell.scenario == ScenarioKind::ColdInstall => Some(cell.options.get("chunk")?),
+        [cell] if cell.scenario == ScenarioKind::ColdInstall => {
+            Some(cell.options.get(OptionKey::Chunk)?)
+        }
         _ => None,
     }
 }

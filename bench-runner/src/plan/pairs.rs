@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use scenarios::Needs;
-use schema::{Mode, ScenarioKind};
+use schema::{Mode, OptionKey, ScenarioKind};
 
 use super::{CONTROL, PlannedStay};
 
@@ -47,9 +47,10 @@ impl Pairs {
 fn kind(stay: &PlannedStay, sizes: &[u32]) -> Kind {
     let spec = &stay.spec;
     let alone = match spec.cells.as_slice() {
-        [cell] if scenarios::scenario(cell.scenario).needs() != Needs::Served => {
-            Some((cell.scenario, cell.options.get("chunk").cloned()))
-        }
+        [cell] if scenarios::scenario(cell.scenario).needs() != Needs::Served => Some((
+            cell.scenario,
+            cell.options.get(OptionKey::Chunk).map(str::to_owned),
+        )),
         _ => None,
     };
     Kind {

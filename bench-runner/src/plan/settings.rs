@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use netns_harness::datapath::{Engine, Transport, registry};
+use netns_harness::datapath::facts;
 use scenarios::population::{ADDED_SERVICES, most_with_stride};
-use scenarios::position::Position;
 use scenarios::spec::Setup;
 use scenarios::{Request, SCENARIOS, Scenario};
-use schema::{Mode, Protocol, ScenarioKind};
+use schema::{Damage, Engine, Metric, Mode, Position, Protocol, ScenarioKind, Transport};
 
 use super::environment::FLOWS;
 use super::{Plan, PlannedEnvironment, icount};
@@ -19,12 +18,6 @@ use crate::variant;
 
 /// Repetition blocks when nobody said: an interval needs six, and two more leave room for what is disturbed.
 const REPETITIONS: u32 = 8;
-/// Scenarios that also make updates as kube-proxy does.
-const UPDATES: [ScenarioKind; 3] = [
-    ScenarioKind::ServiceAdd,
-    ScenarioKind::ServiceRemove,
-    ScenarioKind::EndpointChurn,
-];
 
 /// One side of a comparison.
 #[derive(Debug, Clone)]
@@ -69,7 +62,7 @@ pub(crate) struct Settings {
     pub(crate) control: bool,
     /// Whether instructions are counted instead of time.
     pub(crate) deterministic: bool,
-    pub(crate) damage: Option<String>,
+    pub(crate) damage: Option<Damage>,
 }
 
 /// 100, 300, 1000, 3000, … below `most`, then `most`.
@@ -186,11 +179,11 @@ impl Settings {
             request: Request {
                 positions: match args.positions.as_slice() {
                     [] if args.deterministic => icount::POSITIONS.to_vec(),
-                    named => ordered(named, &Position::ALL),
+                    named => ordered(named, Position::ALL),
                 },
                 protocols: ordered(&args.protocols, Protocol::ALL),
                 transports: each_once(&args.transports),
-                engines: ordered(&args.engines, &Engine::ALL),
+                engines: ordered(&args.engines, Engine::ALL),
                 cache: args.cache,
                 churn: args.churn,
                 large_cluster: args.large_cluster == OnOff::On,
@@ -210,7 +203,7 @@ impl Settings {
             cell_timeout: args.cell_timeout,
             control: !args.no_control && !args.deterministic,
             deterministic: args.deterministic,
-            damage: args.damage.clone(),
+            damage: args.damage,
         })
     }
 
@@ -233,8 +226,7 @@ impl Settings {
             )));
         }
         for transport in &self.request.transports {
-            let programs =
-                |m: &&Mode| !m.is_floor() && registry(**m).transports().contains(transport);
+            let programs = |m: &&Mode| !m.is_floor() && facts(**m).has(*transport);
             if !self.modes.iter().any(|m| programs(&m)) {
                 return Err(Usage(format!(
                     "--transports {transport}: no requested mode can be programmed that way"
@@ -242,11 +234,7 @@ impl Settings {
             }
         }
         if let Some(mode) = self.modes.iter().find(|m| self.transports(**m).is_empty()) {
-            let can: Vec<&str> = registry(*mode)
-                .transports()
-                .iter()
-                .map(|t| t.name())
-                .collect();
+            let can: Vec<&str> = facts(*mode).transports().map(|t| t.name()).collect();
             return Err(Usage(format!(
                 "--transports leaves no way to program mode {mode}: add {} or leave the mode out with --modes",
                 can.join(" or ")
@@ -262,7 +250,7 @@ impl Settings {
             }
         }
         for mode in &self.modes {
-            let most = registry(*mode).most_services().unwrap_or(u32::MAX);
+            let most = facts(*mode).most_services.unwrap_or(u32::MAX);
             if largest > most.saturating_sub(ADDED_SERVICES) {
                 return Err(Usage(format!(
                     "--services {largest}: mode {mode} has marks for {most} services, {ADDED_SERVICES} of them kept for additions; ask for at most {} or leave the mode out with --modes",
@@ -293,7 +281,8 @@ impl Settings {
 
     /// Whether anything that is asked starts the tool: a mode as it is programmed, or kube-proxy's way of an update.
     fn starts(&self, tool: &str) -> bool {
-        let updates = self.scenarios.iter().any(|kind| UPDATES.contains(kind));
+        let as_kube_proxy = |kind: &ScenarioKind| kind.ask(Metric::SyncTime).is_some();
+        let updates = self.scenarios.iter().any(as_kube_proxy);
         let programmed = self.modes.iter().flat_map(|mode| {
             let transports = self.transports(*mode);
             let engines = self.engines(*mode);
@@ -308,36 +297,30 @@ impl Settings {
             engines.into_iter().flat_map(case)
         });
         let by_mode = |case: &Case| case::tools(case).iter().any(|(name, _)| *name == tool);
-        let by_sync = |mode: &Mode| {
-            matches!(
-                (mode, tool),
-                (Mode::Nftables, "nft") | (Mode::Ipvs, "ipset")
-            )
-        };
+        let by_sync = |mode: &Mode| facts(*mode).sync_tools.contains(&tool);
         programmed.into_iter().any(|case| by_mode(&case))
             || updates && self.modes.iter().any(by_sync)
     }
 
     /// Engines in which a mode is measured: only ipset's rules go through either.
     pub(super) fn engines(&self, mode: Mode) -> Vec<Option<Engine>> {
-        match mode {
-            Mode::Ipset => self.request.engines.iter().copied().map(Some).collect(),
-            _ => vec![None],
+        match facts(mode).engines {
+            [] => vec![None],
+            _ => self.request.engines.iter().copied().map(Some).collect(),
         }
     }
 
     /// Transports in which a mode is measured.
     pub(super) fn transports(&self, mode: Mode) -> Vec<Transport> {
-        let can = registry(mode);
-        let can = can.transports();
+        let can = facts(mode);
         if self.request.transports.is_empty() || mode.is_floor() {
-            return vec![can[0]];
+            return vec![can.ordinary()];
         }
         self.request
             .transports
             .iter()
             .copied()
-            .filter(|t| can.contains(t))
+            .filter(|t| can.has(*t))
             .collect()
     }
 }

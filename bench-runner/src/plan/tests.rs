@@ -222,8 +222,8 @@ fn variants_have_the_same_stays_each_in_its_own_way_and_the_first_has_the_contro
     let one = plan(&["--services", "100"]);
     let both = plan(&[&["--services", "100"], &SIDES[..]].concat());
     let of = |variant: &'static str| both.stays.iter().filter(move |s| s.spec.variant == variant);
-    let asked = |stays: &[&PlannedStay]| -> Vec<(Mode, String, usize)> {
-        let of = |s: &&PlannedStay| (s.spec.mode, s.spec.transport.clone(), s.spec.cells.len());
+    let asked = |stays: &[&PlannedStay]| -> Vec<(Mode, Transport, usize)> {
+        let of = |s: &&PlannedStay| (s.spec.mode, s.spec.transport, s.spec.cells.len());
         stays.iter().map(of).collect()
     };
     let (base, head): (Vec<_>, Vec<_>) = (of("base").collect(), of("head").collect());
@@ -277,7 +277,7 @@ fn sizes_and_transports_of_variants_are_paired_by_their_order() {
         };
         assert_eq!(head.spec.services, wanted);
         assert_eq!(
-            (base.spec.transport.as_str(), head.spec.transport.as_str()),
+            (base.spec.transport.name(), head.spec.transport.name()),
             ("netlink", "nft")
         );
         let scenarios = |s: &PlannedStay| -> HashSet<ScenarioKind> {

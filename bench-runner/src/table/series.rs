@@ -3,24 +3,24 @@
 use std::collections::BTreeSet;
 
 use schema::summary::Row;
-use schema::{CellKey, Mode};
+use schema::{CellKey, Engine, Mode, Transport};
 
 /// A mode, programmed in one way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Series {
     mode: Mode,
-    engine: Option<String>,
-    transport: Option<String>,
+    engine: Option<Engine>,
+    transport: Option<Transport>,
     /// Whether cells that do not say a transport are shown here: in the first series of their engine.
     first: bool,
 }
 
 /// Every mode and way of programming it that these rows have.
 pub(super) fn series(rows: &[&Row]) -> Vec<Series> {
-    let mut found: BTreeSet<(Mode, Option<String>, Option<String>)> = BTreeSet::new();
+    let mut found: BTreeSet<(Mode, Option<Engine>, Option<Transport>)> = BTreeSet::new();
     for row in rows {
-        let of = |name: &str| row.key.options.get(name).cloned();
-        found.insert((row.key.mode, of("engine"), of("transport")));
+        let options = &row.key.options;
+        found.insert((row.key.mode, options.engine(), options.transport()));
     }
     let mut series: Vec<Series> = Vec::new();
     for (mode, engine, transport) in &found {
@@ -32,8 +32,8 @@ pub(super) fn series(rows: &[&Row]) -> Vec<Series> {
         }
         series.push(Series {
             mode: *mode,
-            engine: engine.clone(),
-            transport: transport.clone(),
+            engine: *engine,
+            transport: *transport,
             first: !series
                 .iter()
                 .any(|s| s.mode == *mode && s.engine == *engine),
@@ -44,10 +44,10 @@ pub(super) fn series(rows: &[&Row]) -> Vec<Series> {
 
 impl Series {
     pub(super) fn holds(&self, key: &CellKey) -> bool {
-        let transport = key.options.get("transport");
+        let transport = key.options.transport();
         key.mode == self.mode
-            && key.options.get("engine") == self.engine.as_ref()
-            && (transport == self.transport.as_ref() || (transport.is_none() && self.first))
+            && key.options.engine() == self.engine
+            && (transport == self.transport || (transport.is_none() && self.first))
     }
 
     /// The mode, and how it is programmed where it is so in several ways.
@@ -57,11 +57,14 @@ impl Series {
         for (differs, word) in [
             (
                 mine().any(|o| o.transport != self.transport),
-                &self.transport,
+                self.transport.map(Transport::name),
             ),
-            (mine().any(|o| o.engine != self.engine), &self.engine),
+            (
+                mine().any(|o| o.engine != self.engine),
+                self.engine.map(Engine::name),
+            ),
         ] {
-            if let Some(word) = word.as_ref().filter(|_| differs) {
+            if let Some(word) = word.filter(|_| differs) {
                 name.push('/');
                 name.push_str(word);
             }

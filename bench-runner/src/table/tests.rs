@@ -1,12 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::summary::Coverage;
-use schema::{CellKey, Mode, ScenarioKind, Unit};
+use schema::{CellKey, Mode, OptionKey, OutcomeKind, Place, ScenarioKind, Transport, Unit};
 
-use super::questions::metrics;
 use super::*;
 
-fn row(mode: Mode, scenario: ScenarioKind, options: &[(&str, &str)], metric: Metric) -> Row {
+fn row(mode: Mode, scenario: ScenarioKind, options: &[(OptionKey, &str)], metric: Metric) -> Row {
     Row {
         key: CellKey {
             mode,
@@ -15,14 +14,12 @@ fn row(mode: Mode, scenario: ScenarioKind, options: &[(&str, &str)], metric: Met
             endpoints: 2,
             environment: "netns".to_owned(),
             variant: String::new(),
-            options: options
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect(),
+            options: options.iter().copied().collect(),
         },
         metric: Some(metric),
         unit: Some(metric.unit()),
-        outcome: "measured".to_owned(),
+        outcome: OutcomeKind::Measured,
+        without: BTreeMap::new(),
         reason: None,
         n: 15_000,
         stays: 15,
@@ -45,21 +42,30 @@ fn row(mode: Mode, scenario: ScenarioKind, options: &[(&str, &str)], metric: Met
 fn summary() -> Summary {
     let mut cells = Vec::new();
     for &mode in Mode::ALL {
-        let ways: &[&[(&str, &str)]] = match mode {
-            Mode::Nftables => &[&[("transport", "netlink")], &[("transport", "nft")]],
-            Mode::Ipset => &[&[("transport", "netlink"), ("engine", "legacy")]],
-            _ => &[&[("transport", "restore")]],
+        let ways: &[&[(OptionKey, &str)]] = match mode {
+            Mode::Nftables => &[
+                &[(OptionKey::Transport, "netlink")],
+                &[(OptionKey::Transport, "nft")],
+            ],
+            Mode::Ipset => &[&[
+                (OptionKey::Transport, "netlink"),
+                (OptionKey::Engine, "legacy"),
+            ]],
+            _ => &[&[(OptionKey::Transport, "restore")]],
         };
-        let engine: Vec<(&str, &str)> = ways[0]
+        let engine: Vec<(OptionKey, &str)> = ways[0]
             .iter()
             .copied()
-            .filter(|(k, _)| *k == "engine")
+            .filter(|(k, _)| *k == OptionKey::Engine)
             .collect();
         for position in ["first", "middle", "last", "uniform"] {
             for protocol in ["tcp", "udp"] {
                 let options = [
                     engine.clone(),
-                    vec![("position", position), ("protocol", protocol)],
+                    vec![
+                        (OptionKey::Position, position),
+                        (OptionKey::Protocol, protocol),
+                    ],
                 ]
                 .concat();
                 cells.push(row(
@@ -73,16 +79,21 @@ fn summary() -> Summary {
         if mode.is_floor() {
             continue;
         }
+        let metrics = |scenario: ScenarioKind| {
+            let asks = scenario.asked_at(Place::Terminal);
+            asks.map(|ask| ask.metric)
+        };
         for metric in metrics(ScenarioKind::RuleCount) {
-            cells.push(row(mode, ScenarioKind::RuleCount, &engine, *metric));
+            cells.push(row(mode, ScenarioKind::RuleCount, &engine, metric));
         }
         for way in ways {
-            for scenario in TOPICS[0].iter().chain([&ScenarioKind::Memory]) {
+            let others = ScenarioKind::ALL.iter();
+            for scenario in others.filter(|s| s.is_update() || **s == ScenarioKind::Memory) {
                 for metric in metrics(*scenario) {
-                    let chunk =
-                        (*scenario == ScenarioKind::ColdInstall).then_some(("chunk", "all"));
+                    let chunk = (*scenario == ScenarioKind::ColdInstall)
+                        .then_some((OptionKey::Chunk, "all"));
                     let options: Vec<_> = way.iter().copied().chain(chunk).collect();
-                    cells.push(row(mode, *scenario, &options, *metric));
+                    cells.push(row(mode, *scenario, &options, metric));
                 }
             }
         }
@@ -149,14 +160,14 @@ fn every_question_of_every_scenario_is_a_column() {
 fn a_cell_without_a_number_says_why_and_is_never_blank() {
     let mut summary = summary();
     for cell in &mut summary.cells {
-        let nft = cell
-            .key
-            .options
-            .get("transport")
-            .is_some_and(|t| t == "nft");
+        let nft = cell.key.options.transport() == Some(Transport::Nft);
         if nft || cell.key.mode == Mode::IptablesNft {
             (cell.metric, cell.unit, cell.median) = (None, None, None);
-            cell.outcome = if nft { "unsupported" } else { "timed-out" }.to_owned();
+            cell.outcome = if nft {
+                OutcomeKind::Unsupported
+            } else {
+                OutcomeKind::TimedOut
+            };
             cell.lower_bound_ns = Some(60_000_000_000);
         }
     }

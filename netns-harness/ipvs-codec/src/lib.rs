@@ -6,8 +6,7 @@
 //! Unlike nftables, neither is transactional: the kernel goes on after an error, so a refusal names the
 //! first refused operation, and the others of its send were carried out.
 //!
-//! What is listed is decoded by a reader that has nothing in common with the encoder, and [`Fake`] refuses
-//! what the kernel refuses.
+//! What is listed is decoded by a reader that has nothing in common with the encoder.
 //!
 //! ```
 //! use ipvs_codec::{Destination, Forward, Op, Protocol, Scheduler, Server, Service, ServiceId, script};
@@ -29,7 +28,6 @@
 mod connection;
 mod decode;
 mod encode;
-mod fake;
 mod links;
 mod model;
 mod ops;
@@ -37,7 +35,6 @@ mod script;
 
 pub use connection::Connection;
 pub use decode::requests;
-pub use fake::Fake;
 pub use links::{DeviceName, LinkOp, Links};
 pub use model::{
     Destination, Forward, ListedDestination, ListedService, Protocol, Scheduler, Server, Service,

@@ -5,9 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipvs_codec::{
-    Destination, Fake, Forward, Op, Protocol, Scheduler, Server, Service, ServiceId, parse_script,
+    Destination, Forward, Op, Protocol, Scheduler, Server, Service, ServiceId, parse_script,
     requests, script,
 };
+use model::Servers;
 use netlink::Batch;
 use nix::errno::Errno;
 use proptest::prelude::*;
@@ -91,7 +92,7 @@ proptest! {
     fn the_fake_refuses_what_names_forbid_and_leaves_everything_else_as_it_was(
         ops in prop::collection::vec(op(), 0..80),
     ) {
-        let mut fake = Fake::default();
+        let mut fake = Servers::default();
         for op in &ops {
             let names = fake.0.iter().map(|(id, (_, d))| (*id, d.keys().copied().collect())).collect();
             let before = fake.clone();
@@ -105,7 +106,7 @@ proptest! {
 
     #[test]
     fn a_batch_goes_on_past_a_refusal_and_names_the_first(ops in prop::collection::vec(op(), 1..60)) {
-        let (mut whole, mut single) = (Fake::default(), Fake::default());
+        let (mut whole, mut single) = (Servers::default(), Servers::default());
         let mut first = None;
         for (index, op) in ops.iter().enumerate() {
             if let Err(errno) = single.carry_out(op) {
@@ -137,7 +138,7 @@ fn a_duplicate_a_server_without_a_service_and_what_is_not_there_are_refused_each
         forward: Forward::Masquerade,
         weight: 1,
     };
-    let mut fake = Fake::default();
+    let mut fake = Servers::default();
     assert_eq!(
         fake.carry_out(&Op::AddDestination(id, destination)),
         Err(Errno::ESRCH)

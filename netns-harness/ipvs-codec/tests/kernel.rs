@@ -109,7 +109,7 @@ fn servers_are_made_listed_changed_and_refused_as_the_fake_says() {
                 ]
             })
             .collect();
-        let mut fake = ipvs_codec::Fake::default();
+        let mut fake = model::Servers::default();
         fake.carry_out_all(&ops).unwrap();
         connection.send(&Batch::encode(ops)).unwrap();
         let more = [
@@ -141,7 +141,7 @@ fn servers_are_made_listed_changed_and_refused_as_the_fake_says() {
             panic!("{refused}")
         };
         assert_eq!(((sequence as usize - 1, errno), further), (said, 2));
-        let mut listed = ipvs_codec::Fake::default();
+        let mut listed = model::Servers::default();
         for server in connection.services().unwrap() {
             let all = connection.destinations(server.service.id).unwrap();
             let all = all

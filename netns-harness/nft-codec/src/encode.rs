@@ -4,20 +4,20 @@
 //! possible one; a page per message (what `nftnl::Batch` with small pages comes to) is avoided, and so
 //! is its NLM_F_ACK on every message: 600 acknowledgements overflow a socket's receive buffer.
 
+mod chains;
 mod expressions;
 mod sets;
 
 use std::collections::HashMap;
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{c_char, c_void};
 
 use netlink::{HEADER, add_flags, flags, message_len, set_flags};
 use nftnl::nftnl_sys as sys;
-use nftnl::{Chain, ChainType, MsgType, NlMsg, ProtoFamily, Rule as NlRule, Table};
+use nftnl::{Chain, MsgType, NlMsg, ProtoFamily, Rule as NlRule, Table};
 
-use crate::names::{Comment, Name};
-use crate::ops::{Act, BaseChain, ChainKind, Hook, Op, Policy, Rule, Statement};
+use crate::names::Name;
+use crate::ops::{Act, Op, Rule, Statement};
 use crate::script::script;
-use expressions::RawExpr;
 use sets::RawSet;
 
 /// Why operations cannot be encoded.
@@ -222,16 +222,13 @@ impl Encoder {
     fn act(&mut self, op: &Op, table: &Table) -> Result<(), EncodeError> {
         let buffer = &mut self.buffer;
         match &op.act {
-            Act::AddTable { comment: None } => buffer.object(0, MsgType::Add, table),
-            Act::AddTable {
-                comment: Some(comment),
-            } => add_commented_table(buffer, table, comment),
+            Act::AddTable { comment } => chains::add_table(buffer, table, comment.as_ref()),
             Act::DeleteTable => buffer.object(0, MsgType::Del, table),
             Act::AddChain {
                 chain,
                 base,
                 comment,
-            } => add_chain(buffer, table, chain, *base, comment.as_ref()),
+            } => chains::add_chain(buffer, table, chain, *base, comment.as_ref()),
             Act::FlushChain { chain } => {
                 let chain = Chain::new(chain.as_c_str(), table);
                 buffer.object(0, MsgType::Del, &NlRule::new(&chain)); // no handle: every rule
@@ -290,24 +287,7 @@ impl Encoder {
         let chain = Chain::new(chain.as_c_str(), table);
         let mut encoded = NlRule::new(&chain);
         for statement in &rule.statements {
-            match statement {
-                Statement::RandomVmap { modulus, entries } => {
-                    let id = self.next_id;
-                    self.next_id += 1;
-                    let name = sets::anonymous_map(self.first_map.map(|first| first + id));
-                    RawSet::random_vmap(&op.table, &name, entries, id)
-                        .add_with_elements(&mut self.buffer);
-                    encoded.add_expr(&RawExpr::random(*modulus));
-                    encoded.add_expr(&RawExpr::lookup(&name, Some(id), true));
-                }
-                Statement::DestinationInSet(set)
-                | Statement::ServiceVmap(set)
-                | Statement::NodePortVmap(set) => {
-                    expressions::add_lookup(&mut encoded, statement, set, self.id(op, set));
-                }
-                Statement::Unknown(_) => return Err(EncodeError::Unknown(op.to_string())),
-                plain => expressions::add(&mut encoded, plain),
-            }
+            self.statement(op, &mut encoded, statement)?;
         }
         if let Some(comment) = &rule.comment
             && encoded.set_comment(comment.as_c_str()).is_err()
@@ -322,130 +302,63 @@ impl Encoder {
         }
         Ok(())
     }
-}
 
-fn add_chain(
-    buffer: &mut Buffer,
-    table: &Table,
-    name: &Name,
-    base: Option<BaseChain>,
-    comment: Option<&Comment>,
-) {
-    if let Some(comment) = comment {
-        return add_commented_chain(buffer, table, name, base, comment);
-    }
-    let mut chain = Chain::new(name.as_c_str(), table);
-    if let Some(base) = base {
-        chain.set_hook(hook(base.hook), base.priority);
-        chain.set_type(kind(base.kind));
-        if base.policy == Policy::Drop {
-            chain.set_policy(nftnl::Policy::Drop);
-        }
-    }
-    buffer.object(flags::CREATE, MsgType::Add, &chain);
-}
-
-fn hook(hook: Hook) -> nftnl::Hook {
-    match hook {
-        Hook::Prerouting => nftnl::Hook::PreRouting,
-        Hook::Input => nftnl::Hook::In,
-        Hook::Forward => nftnl::Hook::Forward,
-        Hook::Output => nftnl::Hook::Out,
-        Hook::Postrouting => nftnl::Hook::PostRouting,
-    }
-}
-
-fn kind(kind: ChainKind) -> ChainType {
-    match kind {
-        ChainKind::Filter => ChainType::Filter,
-        ChainKind::Nat => ChainType::Nat,
-        ChainKind::Route => ChainType::Route,
-    }
-}
-
-/// User data of tables and chains: NFTNL_UDATA_{TABLE,CHAIN}_COMMENT, both 0, then length and text.
-fn comment_udata(comment: &CStr) -> Vec<u8> {
-    let text = comment.to_bytes_with_nul();
-    let mut udata = vec![0, u8::try_from(text.len()).unwrap_or(u8::MAX)];
-    udata.extend_from_slice(text);
-    udata
-}
-
-/// The nftnl crate's `Table` has no user data.
-fn add_commented_table(buffer: &mut Buffer, table: &Table, comment: &Comment) {
-    let udata = comment_udata(comment.as_c_str());
-    // SAFETY: a fresh object is filled, written and freed here; libnftnl copies the strings and the
-    // data, and the message is far smaller than the room that `place` has.
-    unsafe {
-        let raw = alive(sys::nftnl_table_alloc());
-        sys::nftnl_table_set_u32(
-            raw,
-            sys::NFTNL_TABLE_FAMILY as u16,
-            libc::NFPROTO_IPV4 as u32,
-        );
-        sys::nftnl_table_set_str(raw, sys::NFTNL_TABLE_NAME as u16, table.get_name().as_ptr());
-        sys::nftnl_table_set_u32(raw, sys::NFTNL_TABLE_FLAGS as u16, 0);
-        sys::nftnl_table_set_data(
-            raw,
-            sys::NFTNL_TABLE_USERDATA as u16,
-            udata.as_ptr().cast(),
-            udata.len() as u32,
-        );
-        buffer.message(0, |place, sequence| {
-            let header = build_header(place, libc::NFT_MSG_NEWTABLE, sequence);
-            sys::nftnl_table_nlmsg_build_payload(header, raw);
-        });
-        sys::nftnl_table_free(raw);
-    }
-}
-
-/// The nftnl crate's `Chain` has no user data.
-fn add_commented_chain(
-    buffer: &mut Buffer,
-    table: &Table,
-    name: &Name,
-    base: Option<BaseChain>,
-    comment: &Comment,
-) {
-    let udata = comment_udata(comment.as_c_str());
-    let kind_name = base.map(|base| Name::new(&base.kind.to_string()));
-    // SAFETY: as in `add_commented_table`.
-    unsafe {
-        let raw = alive(sys::nftnl_chain_alloc());
-        sys::nftnl_chain_set_u32(
-            raw,
-            sys::NFTNL_CHAIN_FAMILY as u16,
-            libc::NFPROTO_IPV4 as u32,
-        );
-        sys::nftnl_chain_set_str(
-            raw,
-            sys::NFTNL_CHAIN_TABLE as u16,
-            table.get_name().as_ptr(),
-        );
-        sys::nftnl_chain_set_str(raw, sys::NFTNL_CHAIN_NAME as u16, name.as_c_str().as_ptr());
-        if let (Some(base), Some(kind_name)) = (base, &kind_name) {
-            sys::nftnl_chain_set_u32(raw, sys::NFTNL_CHAIN_HOOKNUM as u16, hook(base.hook) as u32);
-            sys::nftnl_chain_set_s32(raw, sys::NFTNL_CHAIN_PRIO as u16, base.priority);
-            sys::nftnl_chain_set_str(
-                raw,
-                sys::NFTNL_CHAIN_TYPE as u16,
-                kind_name.as_c_str().as_ptr(),
-            );
-            if base.policy == Policy::Drop {
-                sys::nftnl_chain_set_u32(raw, sys::NFTNL_CHAIN_POLICY as u16, libc::NF_DROP as u32);
+    /// Adds a statement's expressions; what is in a set of its own goes before the rule.
+    fn statement(
+        &mut self,
+        op: &Op,
+        rule: &mut NlRule<'_>,
+        statement: &Statement,
+    ) -> Result<(), EncodeError> {
+        match statement {
+            Statement::SourceAddress(comparison, network) => {
+                expressions::source(rule, *comparison, *network);
             }
+            Statement::DestinationAddress(comparison, network) => {
+                expressions::destination(rule, *comparison, *network);
+            }
+            Statement::L4Proto(proto) => expressions::l4proto(rule, *proto),
+            Statement::TransportPort(port) => expressions::port(rule, *port),
+            Statement::DestinationPort(proto, port) => {
+                expressions::l4proto(rule, *proto);
+                expressions::port(rule, *port);
+            }
+            Statement::CtState(state) => expressions::ct_state(rule, *state),
+            Statement::MarkAnd {
+                mask,
+                comparison,
+                value,
+            } => expressions::mark_and(rule, *mask, *comparison, *value),
+            Statement::DestinationIsLocal => expressions::destination_is_local(rule),
+            Statement::DestinationInSet(set) => {
+                expressions::destination_in(rule, set, self.id(op, set));
+            }
+            Statement::ServiceVmap(map) => {
+                expressions::service_vmap(rule, map, self.id(op, map));
+            }
+            Statement::NodePortVmap(map) => {
+                expressions::node_port_vmap(rule, map, self.id(op, map));
+            }
+            Statement::RandomVmap { modulus, entries } => {
+                let id = self.next_id;
+                self.next_id += 1;
+                let name = sets::anonymous_map(self.first_map.map(|first| first + id));
+                RawSet::random_vmap(&op.table, &name, entries, id)
+                    .add_with_elements(&mut self.buffer);
+                expressions::random_vmap(rule, *modulus, &name, id);
+            }
+            Statement::MarkOr(bits) => expressions::mark_or(rule, *bits),
+            Statement::MarkXor(bits) => expressions::mark_xor(rule, *bits),
+            Statement::Counter { packets, bytes } => {
+                expressions::counter(rule, *packets, *bytes);
+            }
+            Statement::Dnat(to) => expressions::dnat(rule, *to),
+            Statement::MasqueradeFullyRandom => expressions::masquerade_fully_random(rule),
+            Statement::Reject => expressions::reject(rule),
+            Statement::Verdict(verdict) => expressions::verdict(rule, verdict),
+            Statement::Unknown(_) => return Err(EncodeError::Unknown(op.to_string())),
         }
-        sys::nftnl_chain_set_data(
-            raw,
-            sys::NFTNL_CHAIN_USERDATA as u16,
-            udata.as_ptr().cast(),
-            udata.len() as u32,
-        );
-        buffer.message(flags::CREATE, |place, sequence| {
-            let header = build_header(place, libc::NFT_MSG_NEWCHAIN, sequence);
-            sys::nftnl_chain_nlmsg_build_payload(header, raw);
-        });
-        sys::nftnl_chain_free(raw);
+        Ok(())
     }
 }
 

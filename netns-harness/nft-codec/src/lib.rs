@@ -1,6 +1,5 @@
 //! Typed nftables transactions: one list of operations ([`Op`]), two printers (the script of `nft -f`
-//! and the netlink messages of libnftnl), one reader of what the kernel lists, and a fake kernel that
-//! interprets the same operations into the same model.
+//! and the netlink messages of libnftnl), and one reader of what the kernel lists.
 //!
 //! The reader is independent of the encoder on purpose: what the kernel lists is never compared with
 //! what was sent, only with what it was asked to mean.
@@ -32,7 +31,6 @@ mod connection;
 mod decode;
 mod dump;
 mod encode;
-mod fake;
 mod names;
 mod ops;
 mod parse;

@@ -1,10 +1,10 @@
 //! What tables of the ip family hold: read from the kernel by [`crate::Connection::ruleset`], or
-//! interpreted from operations by [`Ruleset::apply`]. Equal values mean equal rules.
+//! made of operations. Equal values mean equal rules.
 
 use std::collections::BTreeMap;
 
 use crate::names::{Comment, Name};
-use crate::ops::{BaseChain, Element, Key, KeyType, Rule, Statement};
+use crate::ops::{Act, BaseChain, Element, Key, KeyType, Op, Rule, Statement};
 
 /// Tables by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -51,6 +51,47 @@ pub struct Set {
     pub comment: Option<Comment>,
     /// Its elements by key.
     pub elements: BTreeMap<Key, Element>,
+}
+
+impl Table {
+    /// What operations make of a table that was not there, as far as they add to it: for layouts, which are
+    /// made of additions. What is added is taken as it is.
+    #[must_use]
+    pub fn of(ops: &[Op]) -> Self {
+        let mut table = Self::default();
+        for op in ops {
+            match &op.act {
+                Act::AddTable { comment } => table.comment.clone_from(comment),
+                Act::AddChain {
+                    chain,
+                    base,
+                    comment,
+                } => {
+                    let made = Chain {
+                        base: *base,
+                        comment: comment.clone(),
+                        rules: Vec::new(),
+                    };
+                    table.chains.entry(chain.clone()).or_insert(made);
+                }
+                Act::AddSet(spec) => {
+                    let made = Set {
+                        key: spec.key,
+                        verdicts: spec.verdicts,
+                        comment: spec.comment.clone(),
+                        elements: BTreeMap::new(),
+                    };
+                    table.sets.entry(spec.name.clone()).or_insert(made);
+                }
+                Act::AddRule { chain, rule } => {
+                    let chain = table.chains.entry(chain.clone()).or_default();
+                    chain.rules.push(rule.clone());
+                }
+                _ => {}
+            }
+        }
+        table
+    }
 }
 
 impl Ruleset {

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+use model::Interpret as _;
 use nft_codec::{Connection, EncodedBatch, Ruleset, parse_script};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+use model::Interpret as _;
 use nft_codec::{Comparison, Connection, EncodedBatch, Ruleset, Statement, parse_script};
 use nix::errno::Errno;
 use testing::{in_namespace, tool};

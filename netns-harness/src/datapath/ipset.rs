@@ -11,8 +11,12 @@
 //! at most 64 rules in four chains, and 16 more services in one leaf chain cost 16 rules at the most.
 //! Rules go through either x_tables engine, sets through libipset or `ipset restore`.
 
+#[cfg(test)]
+mod commands;
 mod damage;
+pub(super) mod facts;
 mod ids;
+#[cfg(test)]
 mod kernel;
 mod layout;
 mod probe;
@@ -23,49 +27,36 @@ mod tests;
 mod trace;
 
 use ipset_sys::{Cause, Session};
-use schema::Mode;
 
 use super::steps;
 use super::{
-    Batch, Damage, Datapath, Engine, Inventory, NatCounters, RenderOptions, Socket, Sockets,
-    Transport,
+    Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, ModeFacts, NatCounters, RenderOptions,
+    Sockets, Transport,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
-use crate::service::{Population, Service};
+use crate::service::Population;
+use crate::xtables::tables::Tables;
 use crate::xtables::{foreign, tool};
 pub use ids::MOST_SERVICES;
-use kernel::Kernel;
 use sets::Sets;
 
-/// The law of size: N services with indices 0 to N - 1, E endpoints each; R(N) = ⌊N/16⌋ + ⌊N/256⌋ +
-/// ⌊N/4096⌋ + 3 is the number of dispatch chains below the first.
-pub const LAW: &[(&str, &str)] = &[
-    (
-        "rules",
-        "24 + N·(2 + 3·E) + R, R = ⌊N/16⌋ + ⌊N/256⌋ + ⌊N/4096⌋ + 3",
-    ),
-    ("chains", "11 + N·(1 + E) + R"),
-    ("elements", "N in one set"),
-    (
-        "dispatch rules passed by a first packet",
-        "5 to 65, whatever N",
-    ),
-    ("operations of a cold install", "36 + N·(4 + 4·E) + 2·R"),
-    (
-        "operations of a service-add",
-        "4 + 4·E + (N + 1) mod 16 (one more above 15 services), and at most 17 more for each dispatch chain that the service is the first to need",
-    ),
-    (
-        "set messages of a service-add or service-remove (netlink)",
-        "1",
-    ),
-    ("set messages of an endpoint-churn (netlink)", "0"),
-];
+/// Tables and sets of a namespace.
+#[derive(Debug, Clone, Default)]
+struct Kernel {
+    tables: Tables,
+    sets: Sets,
+}
 
-/// Services a transaction that `iptables-nft-restore` loads fastest: its cost grows with the square of
-/// what a transaction holds.
-const NFT_PREPARATION_CHUNK: usize = 500;
+impl Kernel {
+    /// What it does with new flows.
+    ///
+    /// # Errors
+    /// What is not part of the layout, or leads nowhere.
+    fn relation(&self) -> Result<Relation, String> {
+        trace::relation(&self.tables, &self.sets)
+    }
+}
 
 /// The ipset mode.
 #[derive(Debug, Clone, Copy)]
@@ -101,27 +92,8 @@ fn listed_sets() -> Result<Vec<ipset_sys::Set>, HarnessError> {
 }
 
 impl Datapath for Ipset {
-    fn mode(&self) -> Mode {
-        Mode::Ipset
-    }
-
-    fn transports(&self) -> &'static [Transport] {
-        &[Transport::Netlink, Transport::IpsetRestore]
-    }
-
-    fn most_services(&self) -> Option<u32> {
-        Some(MOST_SERVICES)
-    }
-
-    fn preparation_chunk(&self) -> Option<usize> {
-        match self.engine {
-            Engine::Legacy => None,
-            Engine::Nft => Some(NFT_PREPARATION_CHUNK),
-        }
-    }
-
-    fn law_of_size(&self) -> &'static [(&'static str, &'static str)] {
-        LAW
+    fn facts(&self) -> &'static ModeFacts {
+        facts::over(self.engine)
     }
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
@@ -130,14 +102,6 @@ impl Datapath for Ipset {
 
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
         sync::render(self.tool(), from, to, options)
-    }
-
-    fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
-        let mut kernel = Kernel::default();
-        for step in batches.iter().flat_map(|batch| &batch.steps) {
-            kernel.run(&**step)?;
-        }
-        kernel.relation()
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
@@ -150,6 +114,14 @@ impl Datapath for Ipset {
             })
     }
 
+    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
+        teardown(*self, sockets)
+    }
+}
+
+impl KubeProxy for Ipset {}
+
+impl Inspect for Ipset {
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
         if let Some(set) = listed_sets()?.first() {
             return Ok(Some(format!("set {}", set.name)));
@@ -181,21 +153,6 @@ impl Datapath for Ipset {
         Ok(NatCounters {
             entered: Some(first.unwrap_or(0)),
         })
-    }
-
-    fn teardown_sockets(&self) -> &'static [Socket] {
-        match self.engine {
-            Engine::Legacy => &[Socket::Sets],
-            Engine::Nft => &[Socket::Sets, Socket::NfTables],
-        }
-    }
-
-    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
-        teardown(*self, sockets)
-    }
-
-    fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
-        damage::commands(self.engine, damage, a, b)
     }
 }
 

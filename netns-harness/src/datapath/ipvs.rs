@@ -22,10 +22,12 @@
 //! `large_cluster` and `chunk` change nothing: no rule is a service's, and nothing is a transaction.
 //!
 //! # Law of size
-//! See [`LAW`]. N services on N distinct VIPs with E distinct endpoints each.
+//! See its facts. N services on N distinct VIPs with E distinct endpoints each.
 
 mod census;
 mod damage;
+pub(super) mod facts;
+#[cfg(test)]
 mod kernel;
 mod layout;
 mod part;
@@ -41,43 +43,17 @@ use std::sync::Arc;
 use ipset_sys::Session;
 use ipvs_codec::{Connection, Links};
 use netns_sys::isolation::read_sysctl;
-use schema::Mode;
 
 use super::{
-    Batch, Damage, Datapath, Engine, Inventory, KubeProxySync, NatCounters, RenderOptions, Socket,
-    Sockets, Transport,
+    Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts, NatCounters,
+    RenderOptions, Socket, Sockets, Transport,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
-use crate::service::{Population, Service};
+use crate::service::Population;
 use crate::xtables::{foreign, tool};
 use census::{Held, State};
-use kernel::Kernel;
 use part::Leaving;
-
-/// The law of size: N services on N distinct VIPs, E distinct endpoints each.
-pub const LAW: &[(&str, &str)] = &[
-    ("rules", "28, whatever N ≥ 1"),
-    ("chains", "11, whatever N"),
-    ("sets", "17, whatever N"),
-    (
-        "elements: set entries, addresses, virtual servers and destinations",
-        "N·(4 + E)",
-    ),
-    ("operations of a cold install", "60 + N·(4 + E)"),
-    ("operations of a service-add or service-remove", "4 + E; 4"),
-    (
-        "netlink messages of a service-add or service-remove",
-        "4 + E; 4",
-    ),
-    (
-        "processes of a service-add, transport exec",
-        "3: two set entries, one iptables-restore",
-    ),
-];
-
-/// Rules that are there whatever N ≥ 1, for `plan --rules` and its test.
-pub const RULES: usize = layout::RULES;
 
 /// The kube-proxy version whose `pkg/proxy/ipvs` was read.
 const KUBE_PROXY: &str = "1.34";
@@ -149,16 +125,8 @@ fn listed() -> Result<State, HarnessError> {
 }
 
 impl Datapath for Ipvs {
-    fn mode(&self) -> Mode {
-        Mode::Ipvs
-    }
-
-    fn transports(&self) -> &'static [Transport] {
-        &[Transport::Netlink, Transport::Ipvsadm, Transport::Exec]
-    }
-
-    fn law_of_size(&self) -> &'static [(&'static str, &'static str)] {
-        LAW
+    fn facts(&self) -> &'static ModeFacts {
+        &facts::FACTS
     }
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
@@ -169,14 +137,6 @@ impl Datapath for Ipvs {
         sync::render(&self.leaving, from, to, options)
     }
 
-    fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
-        let mut kernel = Kernel::default();
-        for step in batches.iter().flat_map(|batch| &batch.steps) {
-            kernel.run(&**step)?;
-        }
-        kernel.state().relation()
-    }
-
     fn census(&self) -> Result<Relation, HarnessError> {
         foreign::no_other(Engine::Legacy)?;
         listed()?.relation().map_err(|text| HarnessError::Listing {
@@ -185,15 +145,17 @@ impl Datapath for Ipvs {
         })
     }
 
-    fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        Ok(listed()?.leftovers())
+    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
+        send::teardown(self, sockets)
     }
+}
 
+impl KubeProxy for Ipvs {
     /// One sync of kube-proxy 1.34 (`syncProxyRules`) starts a process for each chain and jump that must be
     /// there, for each set that must be, and for each set that it lists; it asks over netlink for each
     /// virtual server twice and for its destinations ([`Part::Look`]), changes what differs with one message
     /// or process an object, and writes all rules. Here are the listings of sets; the rest is in
-    /// [`Datapath::ask_as_kube_proxy`] and in transport `exec`.
+    /// [`KubeProxy::ask_as_kube_proxy`] and in transport `exec`.
     fn kube_proxy_sync(&self, _to: &Population) -> Option<KubeProxySync> {
         let list = |(name, _): &(&str, _)| ["ipset", "list", name].map(str::to_owned).to_vec();
         Some(KubeProxySync {
@@ -210,6 +172,12 @@ impl Datapath for Ipvs {
         sockets: &mut Sockets,
     ) -> Result<(), HarnessError> {
         send::ask_as_kube_proxy(from, sockets)
+    }
+}
+
+impl Inspect for Ipvs {
+    fn leftovers(&self) -> Result<Option<String>, HarnessError> {
+        Ok(listed()?.leftovers())
     }
 
     /// Elements are set entries, addresses of the device, virtual servers and destinations: whatever grows
@@ -241,17 +209,5 @@ impl Datapath for Ipvs {
         Ok(NatCounters {
             entered: Some(first.unwrap_or(0)),
         })
-    }
-
-    fn teardown_sockets(&self) -> &'static [Socket] {
-        &[Socket::Servers, Socket::Links, Socket::Sets]
-    }
-
-    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
-        send::teardown(self, sockets)
-    }
-
-    fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
-        damage::commands(damage, a, b)
     }
 }

@@ -1,10 +1,9 @@
-//! Datapaths: the code that installs a mode. One file a mode, one line in [`registry`].
+//! Datapaths: the code that installs a mode. A folder a mode, with its facts ([`ModeFacts`]) and what it can do
+//! ([`Implementation`]); one line in [`facts`].
 //!
 //! `render` is pure and gives a printable [`Batch`]; `apply` is the timed act and nothing else. Memory,
 //! CPU and latency are not methods here: the meters are shared, so that modes cannot weigh themselves
 //! differently.
-
-use std::fmt;
 
 use schema::Mode;
 
@@ -12,103 +11,26 @@ use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Frontend, Population, Service};
 
+mod facts;
 pub mod ipset;
 pub mod iptables;
 pub mod ipvs;
+#[cfg(test)]
+mod meaning;
 pub mod nftables;
 pub mod none;
+#[cfg(test)]
+mod same_relation;
 mod step;
 mod steps;
+mod transport;
 mod trial;
 
 pub use crate::sockets::{Socket, Sockets};
-pub use crate::xtables::Engine;
+pub use facts::{Cost, Expected, ModeFacts, PROCESS, Tool, TransportFacts};
+pub use schema::{Damage, Engine, Transport};
 pub use step::{Batch, Step};
-
-/// How a batch reaches the kernel. Part of a cell's identity: the price of starting a process is never
-/// silently compared with a netlink message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Transport {
-    /// `iptables-{legacy,nft}-restore -w 5 --noflush --counters`.
-    Restore,
-    /// Netlink messages of our own.
-    Netlink,
-    /// One process a rule: `iptables -A …`.
-    Exec,
-    /// `nft -f -`.
-    Nft,
-    /// `ipset restore` for sets, `iptables-restore` for rules.
-    IpsetRestore,
-    /// `ipvsadm -R` for virtual servers, `ipset restore` for sets.
-    Ipvsadm,
-}
-
-impl Transport {
-    /// Every transport.
-    pub const ALL: [Self; 6] = [
-        Self::Restore,
-        Self::Netlink,
-        Self::Exec,
-        Self::Nft,
-        Self::IpsetRestore,
-        Self::Ipvsadm,
-    ];
-
-    /// The name in options and JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Restore => "restore",
-            Self::Netlink => "netlink",
-            Self::Exec => "exec",
-            Self::Nft => "nft",
-            Self::IpsetRestore => "ipset-restore",
-            Self::Ipvsadm => "ipvsadm",
-        }
-    }
-
-    /// The transport of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|t| t.name() == name)
-    }
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// How rules are laid out and sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RenderOptions {
-    /// How the batch reaches the kernel.
-    pub transport: Transport,
-    /// kube-proxy's large-cluster mode: no comments in the rules of endpoints.
-    pub large_cluster: bool,
-    /// Services a transaction; `None`: all in one.
-    pub chunk: Option<usize>,
-    /// Whether this is an install that is not timed: a mode may then take a shorter way to the same
-    /// rules, which the census sees.
-    pub untimed: bool,
-    /// Whether everything is written again, as kube-proxy's periodic full sync does; with `from: Some`.
-    pub resync: bool,
-}
-
-impl RenderOptions {
-    /// An ordinary timed change by that transport: large-cluster layout, all in one transaction.
-    #[must_use]
-    pub const fn by(transport: Transport) -> Self {
-        Self {
-            transport,
-            large_cluster: true,
-            chunk: None,
-            untimed: false,
-            resync: false,
-        }
-    }
-}
+pub use transport::RenderOptions;
 
 /// How a named kube-proxy version makes an update: what it reads back and which processes it starts, and
 /// how the change itself reaches the kernel.
@@ -144,65 +66,11 @@ pub struct NatCounters {
     pub entered: Option<u64>,
 }
 
-/// A way of breaking a datapath by hand, to see that no number comes out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Damage {
-    /// One rule or element of a service is deleted.
-    Delete,
-    /// One endpoint's packets go elsewhere.
-    Elsewhere,
-    /// One service's shares are no longer even.
-    Skew,
-    /// Two services' endpoints are exchanged.
-    Swap,
-}
-
-impl Damage {
-    /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Delete, Self::Elsewhere, Self::Skew, Self::Swap];
-
-    /// The name in options.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Delete => "delete",
-            Self::Elsewhere => "elsewhere",
-            Self::Skew => "skew",
-            Self::Swap => "swap",
-        }
-    }
-}
-
-/// A mode's rules: rendered, applied, listed, removed. Every method but `render`, `meaning` and
-/// `damage` acts on the network namespace of the calling thread.
+/// A mode's rules: rendered, applied, listed, removed. Every method but `facts` and `render` acts on the
+/// network namespace of the calling thread.
 pub trait Datapath: Send + Sync {
-    /// Which mode this installs.
-    fn mode(&self) -> Mode;
-
-    /// How it can be programmed; the first is the ordinary one.
-    fn transports(&self) -> &'static [Transport];
-
-    /// The most services that its layout can serve at one time; `None`: no limit of its own. A scenario
-    /// that adds services needs room for them.
-    fn most_services(&self) -> Option<u32> {
-        None
-    }
-
-    /// Services a transaction for untimed preparation; `None`: one transaction is fastest.
-    fn preparation_chunk(&self) -> Option<usize> {
-        None
-    }
-
-    /// Bytes of the largest transaction that this process may send; `None`: no limit is known.
-    fn largest_transaction(&self, _transport: Transport) -> Option<u64> {
-        None
-    }
-
-    /// The law of size: (what, formula in N services and E endpoints), for `list formulas`. Tests hold
-    /// the rendered batches to the same formulas.
-    fn law_of_size(&self) -> &'static [(&'static str, &'static str)] {
-        &[]
-    }
+    /// What is known of its mode.
+    fn facts(&self) -> &'static ModeFacts;
 
     /// Tries the mode in a throwaway namespace, which the caller provides.
     ///
@@ -218,7 +86,7 @@ pub trait Datapath: Send + Sync {
     /// before ([`Sockets::of`]) and is closed after.
     ///
     /// # Errors
-    /// The first transaction that was refused; earlier ones stay applied.
+    /// The first step that was refused; earlier ones stay applied.
     fn apply(&self, batch: &Batch, sockets: &mut Sockets) -> Result<(), HarnessError> {
         batch.carry_out(sockets)
     }
@@ -231,13 +99,6 @@ pub trait Datapath: Send + Sync {
         self.apply(batch, &mut Sockets::of(batch)?)
     }
 
-    /// What the batches would mean if the kernel took them in order, by interpretation; refuses what
-    /// the kernel would refuse. Pure.
-    ///
-    /// # Errors
-    /// The refused line or operation.
-    fn meaning(&self, batches: &[Batch]) -> Result<Relation, String>;
-
     /// What the kernel lists now, parsed from its own listing. Whatever is not part of the mode's layout
     /// is an error.
     ///
@@ -245,21 +106,17 @@ pub trait Datapath: Send + Sync {
     /// The listing failed or could not be understood.
     fn census(&self) -> Result<Relation, HarnessError>;
 
-    /// Services in the order in which the kernel walks them; `None` where a lookup has no order.
-    ///
-    /// # Errors
-    /// The listing failed.
-    fn order(&self) -> Result<Option<Vec<Frontend>>, HarnessError> {
-        Ok(None)
+    /// Removes everything. Idempotent; goes on past errors and returns all of them.
+    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError>;
+
+    /// The same where nothing is timed.
+    fn remove(&self) -> Vec<HarnessError> {
+        self.teardown(&mut Sockets::default())
     }
+}
 
-    /// What is left after a teardown: `None` when there is neither a rule nor a chain nor a table of this
-    /// mode.
-    ///
-    /// # Errors
-    /// The listing failed.
-    fn leftovers(&self) -> Result<Option<String>, HarnessError>;
-
+/// A mode as kube-proxy drives it; by default it has no such mode.
+pub trait KubeProxy: Send + Sync {
     /// How kube-proxy would make an update that ends with `to`; `None` where it has no such mode.
     fn kube_proxy_sync(&self, _to: &Population) -> Option<KubeProxySync> {
         None
@@ -278,12 +135,36 @@ pub trait Datapath: Send + Sync {
     ) -> Result<(), HarnessError> {
         Ok(())
     }
+}
+
+/// What the kernel and the tools say of a mode, beside the census.
+pub trait Inspect: Send + Sync {
+    /// Services in the order in which the kernel walks them; `None` where a lookup has no order.
+    ///
+    /// # Errors
+    /// The listing failed.
+    fn order(&self) -> Result<Option<Vec<Frontend>>, HarnessError> {
+        Ok(None)
+    }
+
+    /// What is left after a teardown: `None` when there is neither a rule nor a chain nor a table of this
+    /// mode.
+    ///
+    /// # Errors
+    /// The listing failed.
+    fn leftovers(&self) -> Result<Option<String>, HarnessError>;
 
     /// What the kernel lists now, counted: for `rule-count`.
     ///
     /// # Errors
     /// The listing failed.
     fn inventory(&self) -> Result<Inventory, HarnessError>;
+
+    /// First packets that the mode's NAT rules have seen.
+    ///
+    /// # Errors
+    /// The listing failed.
+    fn nat_counters(&self) -> Result<NatCounters, HarnessError>;
 
     /// What the mode's own interface says of its memory, bytes, each with its source: a figure to hold
     /// beside the meter's.
@@ -293,50 +174,51 @@ pub trait Datapath: Send + Sync {
     fn stated_memory(&self) -> Result<Vec<(String, u64)>, HarnessError> {
         Ok(Vec::new())
     }
+}
 
-    /// First packets that the mode's NAT rules have seen.
-    ///
-    /// # Errors
-    /// The listing failed.
-    fn nat_counters(&self) -> Result<NatCounters, HarnessError>;
-
-    /// Sockets that a removal needs: opened before it is timed.
-    fn teardown_sockets(&self) -> &'static [Socket] {
-        &[]
-    }
-
-    /// Removes everything. Idempotent; goes on past errors and returns all of them.
-    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError>;
-
-    /// The same where nothing is timed.
-    fn remove(&self) -> Vec<HarnessError> {
-        self.teardown(&mut Sockets::available(self.teardown_sockets()))
-    }
-
+/// Breaking a mode by hand, for `--damage`: in each mode's `damage.rs`.
+pub trait Breakable: Send + Sync {
     /// Command lines of the reference tools that break two installed services by hand. `a` and `b`
-    /// have at least two endpoints each.
+    /// have at least two endpoints each. Pure.
     fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>>;
+}
+
+/// All that a mode's code can do.
+pub trait Implementation: Datapath + KubeProxy + Inspect + Breakable {}
+
+impl<T: Datapath + KubeProxy + Inspect + Breakable> Implementation for T {}
+
+/// What is known of a mode: the only place that matches on it. `engine` is for modes whose rules go through
+/// either.
+#[must_use]
+pub fn facts_over(mode: Mode, engine: Engine) -> &'static ModeFacts {
+    match mode {
+        Mode::None => &none::FACTS,
+        Mode::Conntrack => &iptables::facts::CONNTRACK,
+        Mode::IptablesLegacy => &iptables::facts::LEGACY,
+        Mode::IptablesNft => &iptables::facts::NFT,
+        Mode::Ipset => ipset::facts::over(engine),
+        Mode::Ipvs => &ipvs::facts::FACTS,
+        Mode::Nftables => &nftables::facts::FACTS,
+    }
+}
+
+/// What is known of a mode, with the ordinary engine.
+#[must_use]
+pub fn facts(mode: Mode) -> &'static ModeFacts {
+    facts_over(mode, Engine::Legacy)
 }
 
 /// The datapath of a mode, with the ordinary engine.
 #[must_use]
-pub fn registry(mode: Mode) -> Box<dyn Datapath> {
+pub fn registry(mode: Mode) -> Box<dyn Implementation> {
     with_engine(mode, Engine::default())
 }
 
-/// The datapath of a mode: the only place that matches on it. `engine` is for modes whose rules go
-/// through either.
+/// The datapath of a mode. `engine` is for modes whose rules go through either.
 #[must_use]
-pub fn with_engine(mode: Mode, engine: Engine) -> Box<dyn Datapath> {
-    match mode {
-        Mode::None => Box::new(none::NoDatapath),
-        Mode::Conntrack => Box::new(iptables::Conntrack),
-        Mode::IptablesLegacy => Box::new(iptables::Iptables::legacy()),
-        Mode::IptablesNft => Box::new(iptables::Iptables::nft()),
-        Mode::Ipset => Box::new(ipset::Ipset::new(engine)),
-        Mode::Ipvs => Box::new(ipvs::Ipvs::default()),
-        Mode::Nftables => Box::new(nftables::Nftables),
-    }
+pub fn with_engine(mode: Mode, engine: Engine) -> Box<dyn Implementation> {
+    (facts_over(mode, engine).make)()
 }
 
 /// Why a mode cannot be programmed that way without SO_SNDBUFFORCE, that is without root of the initial
@@ -352,19 +234,7 @@ pub fn needs_forced_buffers(
     transport: Transport,
     engine: Engine,
 ) -> Option<&'static str> {
-    match (mode, transport) {
-        (Mode::IptablesNft, _) => Some(
-            "iptables-nft needs root: its transactions outgrow the socket buffer that a user namespace may have (SO_SNDBUFFORCE is refused, EMSGSIZE follows)",
-        ),
-        (Mode::Ipset, _) if engine == Engine::Nft => Some(
-            "engine nft needs root: iptables-nft's transactions outgrow the socket buffer that a user namespace may have (SO_SNDBUFFORCE is refused, EMSGSIZE follows)",
-        ),
-        (Mode::Ipvs, _) => Some(
-            "ipvs needs root: the commands of generic netlink's family IPVS are for CAP_NET_ADMIN of the initial user namespace (GENL_ADMIN_PERM)",
-        ),
-        (_, Transport::Nft) => Some(
-            "transport nft needs root: the transactions of `nft -f` outgrow the socket buffer that a user namespace may have (SO_SNDBUFFORCE is refused, EMSGSIZE follows)",
-        ),
-        _ => None,
-    }
+    const BY_NFT: &str = "transport nft needs root: the transactions of `nft -f` outgrow the socket buffer that a user namespace may have (SO_SNDBUFFORCE is refused, EMSGSIZE follows)";
+    let by_transport = (transport == Transport::Nft).then_some(BY_NFT);
+    facts_over(mode, engine).needs_root.or(by_transport)
 }

@@ -36,7 +36,10 @@
 //! 16 commands that make the base chains anew, which a process runs once.
 
 mod damage;
+pub(super) mod facts;
 mod layout;
+#[cfg(test)]
+mod meaning;
 mod step;
 mod sync;
 mod trace;
@@ -46,13 +49,13 @@ mod tests;
 
 use std::io;
 
-use nft_codec::{Connection, Ruleset, Statement, Table, parse_script};
+use nft_codec::{Connection, Statement, Table};
 use nix::errno::Errno;
-use schema::{Mode, Protocol};
+use schema::Protocol;
 
 use super::{
-    Batch, Damage, Datapath, Inventory, KubeProxySync, NatCounters, RenderOptions, Socket, Sockets,
-    Transport, trial,
+    Batch, Datapath, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts, NatCounters,
+    RenderOptions, Sockets, Transport, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -63,41 +66,9 @@ use crate::xtables::foreign;
 #[derive(Debug, Clone, Copy)]
 pub struct Nftables;
 
-/// Services a transaction that load fastest: every anonymous map is looked for in the list of the
-/// whole transaction (`__nft_set_trans_bind`), so a transaction's cost grows with its square.
-const PREPARATION_CHUNK: usize = 500;
-
-/// The law of size: N services on N distinct VIPs, E distinct endpoints each.
-pub const LAW: &[(&str, &str)] = &[
-    ("operations of a cold install", "87 + N·(6 + 4·E)"),
-    ("messages of a cold install", "87 + N·(8 + 4·E)"),
-    ("operations of a resync", "71 + N·(6 + 4·E)"),
-    ("messages of a resync", "71 + N·(8 + 4·E)"),
-    ("operations of a service-add", "6 + 4·E"),
-    ("messages of a service-add", "8 + 4·E"),
-];
-
 impl Datapath for Nftables {
-    fn law_of_size(&self) -> &'static [(&'static str, &'static str)] {
-        LAW
-    }
-
-    fn mode(&self) -> Mode {
-        Mode::Nftables
-    }
-
-    fn transports(&self) -> &'static [Transport] {
-        &[Transport::Netlink, Transport::Nft]
-    }
-
-    fn preparation_chunk(&self) -> Option<usize> {
-        Some(PREPARATION_CHUNK)
-    }
-
-    fn largest_transaction(&self, transport: Transport) -> Option<u64> {
-        // What cannot be found out is found out by the send.
-        let known = (transport == Transport::Netlink).then(Connection::largest_batch)?;
-        known.ok().flatten().map(|bytes| bytes as u64)
+    fn facts(&self) -> &'static ModeFacts {
+        &facts::FACTS
     }
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
@@ -109,20 +80,6 @@ impl Datapath for Nftables {
 
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
         sync::render(from, to, options)
-    }
-
-    fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
-        let mut kernel = Ruleset::default();
-        for step in batches.iter().flat_map(|batch| &batch.steps) {
-            if let Some(transaction) = step.as_a::<step::Transaction>() {
-                kernel.interpret(transaction.batch.ops())?;
-            } else if let Some(script) = step.as_a::<step::Script>() {
-                kernel.interpret(&parse_script(&script.text)?)?;
-            } else {
-                return Err("a step of another mode in a batch of nftables".to_owned());
-            }
-        }
-        trace::relation(&kernel)
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
@@ -152,10 +109,20 @@ impl Datapath for Nftables {
         })
     }
 
-    fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        foreign::leftover_nftables()
+    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
+        let connection = match sockets.nf_tables() {
+            Ok(connection) => connection,
+            Err(error) => return vec![error],
+        };
+        match connection.send(&layout::delete_table()) {
+            Ok(()) => Vec::new(),
+            Err(error) if error.is_not_found() => Vec::new(),
+            Err(error) => vec![HarnessError::netlink("delete table ip kube-proxy")(error)],
+        }
     }
+}
 
+impl KubeProxy for Nftables {
     /// `syncProxyRules` of Kubernetes 1.36 lists its table before each transaction, partial ones too, to find
     /// stale chains and affinity sets: `nft --json --terse list table ip kube-proxy` (knftables `ListAll`,
     /// kubernetes PR 137501, backported to 1.33–1.35; kubernetes#139513 times it). Earlier releases asked
@@ -170,6 +137,12 @@ impl Datapath for Nftables {
             read_back: vec![words.map(str::to_owned).collect()],
             sockets: &[],
         })
+    }
+}
+
+impl Inspect for Nftables {
+    fn leftovers(&self) -> Result<Option<String>, HarnessError> {
+        foreign::leftover_nftables()
     }
 
     fn inventory(&self) -> Result<Inventory, HarnessError> {
@@ -203,26 +176,6 @@ impl Datapath for Nftables {
         Ok(NatCounters {
             entered: rules.first().and_then(nft_codec::Rule::packets),
         })
-    }
-
-    fn teardown_sockets(&self) -> &'static [Socket] {
-        &[Socket::NfTables]
-    }
-
-    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
-        let connection = match sockets.nf_tables() {
-            Ok(connection) => connection,
-            Err(error) => return vec![error],
-        };
-        match connection.send(&layout::delete_table()) {
-            Ok(()) => Vec::new(),
-            Err(error) if error.is_not_found() => Vec::new(),
-            Err(error) => vec![HarnessError::netlink("delete table ip kube-proxy")(error)],
-        }
-    }
-
-    fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
-        damage::commands(damage, a, b)
     }
 }
 

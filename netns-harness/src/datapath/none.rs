@@ -4,24 +4,32 @@
 use schema::Mode;
 
 use super::{
-    Batch, Damage, Datapath, Inventory, NatCounters, RenderOptions, Sockets, Transport, iptables,
+    Batch, Breakable, Damage, Datapath, Engine, Inspect, Inventory, KubeProxy, ModeFacts,
+    NatCounters, RenderOptions, Sockets, Transport, TransportFacts, iptables,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Population, Service};
-use crate::xtables::foreign;
+use crate::xtables::{foreign, tools};
 
 /// Installs nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct NoDatapath;
 
-impl Datapath for NoDatapath {
-    fn mode(&self) -> Mode {
-        Mode::None
-    }
+/// What is known of it.
+pub(super) const FACTS: ModeFacts = ModeFacts {
+    // It is proved empty by listing both engines.
+    tools: tools(Engine::Legacy),
+    ..ModeFacts::of(
+        Mode::None,
+        &[TransportFacts::of(Transport::Restore)],
+        || Box::new(NoDatapath),
+    )
+};
 
-    fn transports(&self) -> &'static [Transport] {
-        &[Transport::Restore]
+impl Datapath for NoDatapath {
+    fn facts(&self) -> &'static ModeFacts {
+        &FACTS
     }
 
     fn probe(&self, _transport: Transport) -> Result<(), String> {
@@ -37,15 +45,19 @@ impl Datapath for NoDatapath {
         Batch::default()
     }
 
-    fn meaning(&self, _batches: &[Batch]) -> Result<Relation, String> {
-        Ok(Relation::default())
-    }
-
     /// Whatever any engine lists: a stray rule must not go unseen in the floor.
     fn census(&self) -> Result<Relation, HarnessError> {
         foreign::anything_installed()
     }
 
+    fn teardown(&self, _sockets: &mut Sockets) -> Vec<HarnessError> {
+        Vec::new()
+    }
+}
+
+impl KubeProxy for NoDatapath {}
+
+impl Inspect for NoDatapath {
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
         Ok(None)
     }
@@ -57,11 +69,9 @@ impl Datapath for NoDatapath {
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
         Ok(NatCounters::default())
     }
+}
 
-    fn teardown(&self, _sockets: &mut Sockets) -> Vec<HarnessError> {
-        Vec::new()
-    }
-
+impl Breakable for NoDatapath {
     fn damage(&self, _damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
         iptables::stray_rule(a, b)
     }

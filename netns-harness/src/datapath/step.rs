@@ -36,6 +36,7 @@ pub trait Step: Any + fmt::Debug + fmt::Display + Send + Sync {
     fn carry_out(&self, sockets: &mut Sockets) -> Result<(), HarnessError>;
 }
 
+#[cfg(test)]
 impl dyn Step {
     /// The step itself, where it is of that type: for those who interpret or spoil it.
     pub(super) fn as_a<S: Step>(&self) -> Option<&S> {
@@ -43,7 +44,6 @@ impl dyn Step {
     }
 
     /// The same, to be spoiled.
-    #[cfg(test)]
     pub(super) fn as_a_mut<S: Step>(&mut self) -> Option<&mut S> {
         (self as &mut dyn Any).downcast_mut()
     }

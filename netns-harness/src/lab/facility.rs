@@ -9,7 +9,7 @@ use rtnetlink::LinkDummy;
 use schema::Mode;
 
 use super::questions;
-use crate::datapath::Engine;
+use crate::datapath::{Engine, facts_over};
 
 /// A part of the kernel that a mode needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,24 +18,18 @@ pub struct Facility {
     pub name: &'static str,
     /// What brings it, as `modprobe` names it.
     pub module: &'static str,
-    /// What needs it.
-    pub needed_by: &'static [User],
+    /// What needs it besides modes that name it.
+    pub needed_by: User,
     trial: Trial,
 }
 
-/// What needs a facility.
+/// What needs a facility, besides modes that name it ([`crate::datapath::ModeFacts::facilities`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum User {
     /// Every lab.
     Lab,
-    /// Rules through this engine, in any mode.
-    Rules(Engine),
-    /// Mode ipset.
-    Ipset,
-    /// Mode nftables.
-    Nftables,
-    /// Mode ipvs, besides rules through the legacy engine.
-    Ipvs,
+    /// Rules through one of these engines, in any mode; modes alone where there is none.
+    Rules(&'static [Engine]),
 }
 
 /// How it is tried.
@@ -59,19 +53,15 @@ enum Trial {
     Generic(&'static str),
 }
 
-const LEGACY: &[User] = &[User::Rules(Engine::Legacy)];
-const RULES: &[User] = &[User::Rules(Engine::Legacy), User::Rules(Engine::Nft)];
-const TRACKED: &[User] = &[
-    User::Rules(Engine::Legacy),
-    User::Rules(Engine::Nft),
-    User::Nftables,
-];
-const NF_TABLES: &[User] = &[User::Rules(Engine::Nft), User::Nftables];
+const MODES: User = User::Rules(&[]);
+const LEGACY: User = User::Rules(&[Engine::Legacy]);
+const NFT: User = User::Rules(&[Engine::Nft]);
+const RULES: User = User::Rules(Engine::ALL);
 
 const fn facility(
     name: &'static str,
     module: &'static str,
-    needed_by: &'static [User],
+    needed_by: User,
     trial: Trial,
 ) -> Facility {
     Facility {
@@ -105,21 +95,21 @@ const fn matching_set() -> Facility {
     facility(
         "set",
         "xt_set",
-        &[User::Ipvs],
+        MODES,
         Trial::Xt(Extension::Match, "set", 1),
     )
 }
 
 /// A type of set that only mode ipvs makes.
 const fn set_type(name: &'static str, module: &'static str, type_name: &'static str) -> Facility {
-    facility(name, module, &[User::Ipvs], Trial::SetType(type_name, 0))
+    facility(name, module, MODES, Trial::SetType(type_name, 0))
 }
 
 /// Every facility, in the order of a diagnosis. Revisions are those that the rules need: `SET` 3 has
 /// `--map-mark` (net/netfilter/xt_set.c), `hash:ip,port` 5 has `skbinfo`
 /// (net/netfilter/ipset/ip_set_hash_ipport.c).
 pub const FACILITIES: &[Facility] = &[
-    facility("veth", "veth", &[User::Lab], Trial::Link("veth")),
+    facility("veth", "veth", User::Lab, Trial::Link("veth")),
     facility(
         "ip_tables filter",
         "iptable_filter",
@@ -130,20 +120,15 @@ pub const FACILITIES: &[Facility] = &[
     facility(
         "ip_tables mangle",
         "iptable_mangle",
-        &[User::Ipset],
+        MODES,
         Trial::Table("mangle"),
     ),
-    facility("nf_tables", "nf_tables", NF_TABLES, Trial::NfTables),
-    facility(
-        "nft_compat",
-        "nft_compat",
-        &[User::Rules(Engine::Nft)],
-        Trial::Compat,
-    ),
+    facility("nf_tables", "nf_tables", NFT, Trial::NfTables),
+    facility("nft_compat", "nft_compat", NFT, Trial::Compat),
     facility(
         "nf_conntrack",
         "nf_conntrack",
-        TRACKED,
+        RULES,
         Trial::Proc("/proc/sys/net/netfilter/nf_conntrack_max"),
     ),
     matching("addrtype", "xt_addrtype", 1),
@@ -160,19 +145,19 @@ pub const FACILITIES: &[Facility] = &[
     facility(
         "SET",
         "xt_set",
-        &[User::Ipset],
+        MODES,
         Trial::Xt(Extension::Target, "SET", 3),
     ),
     facility(
         "ip_set hash:ip,port",
         "ip_set_hash_ipport",
-        &[User::Ipset, User::Ipvs],
+        MODES,
         Trial::SetType("hash:ip,port", 0),
     ),
     facility(
         "ip_set skbinfo",
         "ip_set_hash_ipport",
-        &[User::Ipset],
+        MODES,
         Trial::SetType("hash:ip,port", 5),
     ),
     matching_set(),
@@ -188,12 +173,9 @@ pub const FACILITIES: &[Facility] = &[
         "hash:ip,port,net",
     ),
     set_type("ip_set bitmap:port", "ip_set_bitmap_port", "bitmap:port"),
-    facility("ip_vs", "ip_vs", &[User::Ipvs], Trial::Generic("IPVS")),
-    facility("dummy", "dummy", &[User::Ipvs], Trial::Link("dummy")),
+    facility("ip_vs", "ip_vs", MODES, Trial::Generic("IPVS")),
+    facility("dummy", "dummy", MODES, Trial::Link("dummy")),
 ];
-
-/// Extensions of rules that look for a service or choose an endpoint.
-const CHOICE: &[&str] = &["statistic", "tcp", "udp", "DNAT"];
 
 impl Facility {
     /// What it is called to a reader: extensions of x_tables with their kind.
@@ -244,27 +226,13 @@ impl Facility {
     /// Whether a mode needs it, with that engine below its rules.
     #[must_use]
     pub fn serves(&self, mode: Mode, engine: Engine) -> bool {
-        let rules = match mode {
-            Mode::None => None,
-            Mode::Conntrack | Mode::IptablesLegacy => Some(Engine::Legacy),
-            Mode::IptablesNft => Some(Engine::Nft),
-            Mode::Ipset => Some(engine),
-            Mode::Ipvs => Some(Engine::Legacy),
-            Mode::Nftables => None,
-        };
-        self.needed_by.iter().any(|user| match user {
+        let facts = facts_over(mode, engine);
+        let through = |engines: &[Engine]| facts.rules.is_some_and(|e| engines.contains(&e));
+        match self.needed_by {
             User::Lab => true,
-            // Its rules choose no endpoint.
-            User::Rules(_) if mode == Mode::Ipvs && CHOICE.contains(&self.name) => false,
-            User::Rules(needed) => rules == Some(*needed),
-            // With the nft engine there is no ip_tables table.
-            User::Ipset => {
-                mode == Mode::Ipset
-                    && !(engine == Engine::Nft && matches!(self.trial, Trial::Table(_)))
-            }
-            User::Nftables => mode == Mode::Nftables,
-            User::Ipvs => mode == Mode::Ipvs,
-        })
+            User::Rules(engines) if through(engines) => !facts.without.contains(&self.name),
+            User::Rules(_) => facts.facilities.contains(&self.name),
+        }
     }
 }
 
@@ -330,6 +298,18 @@ fn answer(error: rtnetlink::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_mode_names_is_in_the_table() {
+        for facts in Mode::ALL
+            .iter()
+            .flat_map(|m| Engine::ALL.iter().map(|e| facts_over(*m, *e)))
+        {
+            for name in facts.facilities.iter().chain(facts.without) {
+                assert!(FACILITIES.iter().any(|f| f.name == *name), "{name}");
+            }
+        }
+    }
 
     fn without(lacking: &'static [&'static str]) -> impl Fn(&Facility) -> io::Result<()> {
         move |f| {

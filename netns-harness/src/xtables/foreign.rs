@@ -8,7 +8,7 @@ use super::{Engine, allocated, tool};
 use crate::HarnessError;
 use crate::meters;
 use crate::relation::Relation;
-use crate::sockets::{Socket, Sockets};
+use crate::sockets::Sockets;
 
 /// Tables that `iptables-nft` makes in family ip (iptables 1.8.9, `iptables/nft.c`, `xtables_ipv4`).
 const XTABLES: &[&str] = &["filter", "nat", "mangle", "raw", "security"];
@@ -62,14 +62,6 @@ pub(crate) fn leftovers(engine: Engine) -> Result<Option<String>, HarnessError> 
     let tables = tool::listed(tool::prefix(engine))?;
     let (rules, chains) = (tables.rules(), tables.own_chains());
     Ok((rules + chains > 0).then(|| format!("{rules} rules and {chains} chains")))
-}
-
-/// Sockets of [`remove`].
-pub(crate) const fn removal_sockets(engine: Engine) -> &'static [Socket] {
-    match engine {
-        Engine::Legacy => &[],
-        Engine::Nft => &[Socket::NfTables],
-    }
 }
 
 /// Removes everything in filter and nat; of `iptables-nft` the tables too. Goes on past errors.

@@ -80,6 +80,7 @@ impl Tables {
     }
 
     /// The table of that name, taken out to be put back.
+    #[cfg(test)]
     pub(crate) fn take(&mut self, name: &str) -> Table {
         self.0.remove(name).unwrap_or_else(|| untouched(name))
     }

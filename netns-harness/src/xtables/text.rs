@@ -45,6 +45,13 @@ impl RestoreText {
         }
     }
 
+    /// Lines as they are, each of which names a rule.
+    pub(crate) fn all<'a>(&mut self, rules: impl IntoIterator<Item = &'a &'static str>) {
+        for rule in rules {
+            self.operation(format_args!("{rule}"));
+        }
+    }
+
     pub(crate) fn declare(&mut self, chain: &str) {
         self.operation(format_args!(":{chain} - [0:0]"));
     }

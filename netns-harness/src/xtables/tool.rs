@@ -40,7 +40,7 @@ pub(crate) fn restore(tool: &str, arguments: &[&str], text: &str) -> Result<(), 
 ///
 /// # Errors
 /// The tool is missing, or ended in another way.
-pub(crate) fn ask(name: &str, arguments: &[&str]) -> Result<bool, HarnessError> {
+pub(crate) fn ask(name: &str, arguments: &[String]) -> Result<bool, HarnessError> {
     let mut command = program(name);
     let done = netns_sys::process::run(command.args(arguments), b"")
         .map_err(|e| HarnessError::system(format!("start {name}"), e))?;
@@ -48,7 +48,7 @@ pub(crate) fn ask(name: &str, arguments: &[&str]) -> Result<bool, HarnessError> 
         Some(0) => Ok(true),
         Some(1) => Ok(false),
         _ => Err(HarnessError::Tool {
-            tool: [&[name], arguments].concat().join(" "),
+            tool: format!("{name} {}", arguments.join(" ")),
             status: done.status.to_string(),
             stderr: String::from_utf8_lossy(&done.stderr).trim().to_owned(),
         }),

@@ -1,13 +1,11 @@
 //! What `compare --format json` prints: stable, for jq and for bots.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{UnknownName, vocabulary};
+use crate::vocabulary::vocabulary;
 use crate::{CellKey, Metric, Mode, ScenarioKind, Unit};
 
 vocabulary! {
@@ -37,6 +35,28 @@ vocabulary! {
         Failed = "failed",
         /// A regression, or a cell that NEW lacks and the gate does not allow to be missing.
         Regressed = "regressed",
+    }
+}
+
+vocabulary! {
+    /// How a comparison is written.
+    Format, "format", {
+        /// For a terminal.
+        Text = "text",
+        /// For a pull request.
+        Markdown = "markdown",
+        /// Everything, by `bench-runner schema comparison`.
+        Json = "json",
+        /// One line a cell and metric.
+        Csv = "csv",
+        /// Test results, as CI systems read them.
+        Junit = "junit",
+        /// Annotations of GitHub Actions.
+        Github = "github",
+        /// Bencher Metric Format.
+        Bencher = "bencher",
+        /// `customSmallerIsBetter` of github-action-benchmark.
+        BenchmarkAction = "benchmark-action",
     }
 }
 

@@ -1,34 +1,46 @@
-//! The words of results: what `results.jsonl` and `summary.json` hold.
+//! The words of results: what `results.jsonl` and `summary.json` hold, and what is known of each word.
 //!
 //! A leaf crate on purpose: the harness writes these types, the reports read them, and neither sees
-//! the other. Field names are a public contract (docs/results-format.md); a change of
-//! meaning raises [`SCHEMA_VERSION`] and adds a step to [`migrate`].
+//! the other. Every closed set (modes, scenarios, metrics, units, options and their values, stages, outcomes) is a
+//! vocabulary, with one row a value: whoever needs a property reads the row. Field names are a public contract
+//! (docs/results-format.md); a change of meaning raises [`SCHEMA_VERSION`] and adds a step to [`migrate`].
 //!
 //! ```
-//! use schema::{Metric, Mode};
+//! use schema::{Metric, Mode, OptionKey, Options, Position};
 //!
-//! // A closed vocabulary: one name in options, JSON and charts.
-//! let mode: Mode = "ipvs".parse()?;
-//! assert_eq!(serde_json::to_string(&mode)?, r#""ipvs""#);
-//! assert!("ipsv".parse::<Mode>().is_err());
-//! assert_eq!(Metric::Latency.unit().name(), "ns");
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! assert_eq!("nftables".parse(), Ok(Mode::Nftables));
+//! assert!(Mode::Conntrack.is_floor());
+//! assert_eq!(Metric::Latency.row().meaning, "first packet of a new flow to the first reply");
+//! let options = Options::from([(OptionKey::Position, Position::Last)]);
+//! assert_eq!(options.words(), ["the last service"]);
 //! ```
 
 pub mod comparison;
 mod identity;
 mod metric;
 pub mod migrate;
+mod mode;
+mod options;
 mod outcome;
 mod record;
+mod scenario;
 pub mod summary;
+mod vocabulary;
+mod words;
 
-pub use identity::{CONTROL, CellKey, Mode, Options, Protocol, ScenarioKind, UnknownName};
-pub use metric::{Direction, Metric, Unit};
-pub use outcome::{Disturbance, Outcome, Stage};
+pub use identity::{CONTROL, CellKey};
+pub use metric::{Growth, Metric, MetricRow, Unit, UnitRow};
+pub use mode::{Marker, Mode, ModeRow};
+pub use options::{ONE_TRANSACTION, OptionKey, OptionRow, Options, Role};
+pub use outcome::{Disturbance, NotRun, Outcome, OutcomeKind, OutcomeRow, Stage};
 pub use record::{
-    Accelerator, CellRecord, EndRecord, Environment, Header, Record, ResumedRecord, Samples,
-    SandboxKind, Series, Variant,
+    Accelerator, CellRecord, EndRecord, Environment, Header, Record, ResumedRecord, SandboxKind,
+    Series, Variant,
+};
+pub use scenario::{Ask, Place, ScenarioKind, ScenarioRow, Topic, filled};
+pub use vocabulary::UnknownName;
+pub use words::{
+    Cache, Damage, Engine, Family, Position, PositionRow, Protocol, Transport, TransportRow,
 };
 
 /// Version of the layout of `results.jsonl` and `summary.json`. Newer files are refused, older ones

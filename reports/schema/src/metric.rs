@@ -1,82 +1,45 @@
-//! Metrics and their units: closed vocabularies.
+//! Metrics and their units. Of every metric less is better.
 
-use std::fmt;
-use std::str::FromStr;
+use crate::vocabulary::vocabulary;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::identity::{UnknownName, vocabulary};
-
-vocabulary! {
-    /// What a sample says (METHODOLOGY.md#what-is-timed).
-    Metric, "metric", {
-        /// The apply of a rule update: from handing the prepared batch to the tool or the kernel until
-        /// it has answered for the last transaction.
-        UpdateTime = "update_time",
-        /// The same update as a named kube-proxy version makes it: its read-back of the kernel's state, its
-        /// processes and the apply.
-        SyncTime = "sync_time",
-        /// From the kernel's answer to an update until the sockets that carried it are closed. A tool closes its own
-        /// before it exits, inside `update_time`, and has none.
-        ReleaseTime = "release_time",
-        /// Rendering and encoding that batch, which happens before the apply.
-        RenderTime = "render_time",
-        /// Processor time of the apply, user mode; tool and kernel-entry thread together.
-        UserTime = "user_time",
-        /// Processor time of the apply, kernel mode.
-        SystemTime = "system_time",
-        /// Processor time of the apply, user and kernel mode.
-        CpuTime = "cpu_time",
-        /// First packet sent to first reply received.
-        Latency = "latency",
-        /// Rules, chains, sets and elements named in the batch.
-        Operations = "operations",
-        /// Netlink messages in the batch (0 for transports that send none of their own).
-        Messages = "messages",
-        /// Bytes handed to the tool or the kernel.
-        BytesSent = "bytes_sent",
-        /// Largest resident set of a tool that made the update (`VmHWM` at its exit).
-        ToolRss = "tool_rss",
-        /// Kernel memory that the rules hold: SUnreclaim + VmallocUsed + Percpu of /proc/meminfo, after
-        /// minus before.
-        KernelMemory = "kernel_memory",
-        /// The largest of that sum, less its value before, while the rules were being installed.
-        KernelMemoryPeak = "kernel_memory_peak",
-        /// The same memory as a memory cgroup accounts for it: a cross-check, incomplete by design.
-        CgroupMemory = "cgroup_memory",
-        /// Rules that the kernel lists.
-        Rules = "rules",
-        /// Chains that the kernel lists, built-in ones aside.
-        Chains = "chains",
-        /// Sets and maps that the kernel lists, anonymous ones included.
-        Sets = "sets",
-        /// Elements of those sets and maps.
-        Elements = "elements",
-    }
+/// What is known of a unit.
+#[derive(Debug)]
+pub struct UnitRow {
+    /// What may follow an amount in a gate, each with its factor.
+    pub scales: &'static [(&'static str, f64)],
+    /// An amount as it is written there.
+    pub example: &'static str,
 }
 
 vocabulary! {
     /// Unit of a metric's values.
-    Unit, "unit", {
+    Unit, "unit", of UnitRow, {
         /// Nanoseconds.
-        Nanoseconds = "ns",
+        Nanoseconds = "ns" {
+            scales: &[("ns", 1.0), ("µs", 1e3), ("us", 1e3), ("ms", 1e6), ("s", 1e9)],
+            example: "100 µs",
+        },
         /// Executed instructions: what times are where `accel` is "tcg-icount".
-        Instructions = "instructions",
+        Instructions = "instructions" {
+            scales: &[("instr", 1.0), ("k instr", 1e3), ("M instr", 1e6)],
+            example: "100 instr",
+        },
         /// A number of things.
-        Count = "count",
+        Count = "count" { scales: &[("", 1.0)], example: "1" },
         /// Bytes.
-        Bytes = "bytes",
+        Bytes = "bytes" {
+            scales: &[
+                ("B", 1.0),
+                ("kB", 1e3),
+                ("MB", 1e6),
+                ("GB", 1e9),
+                ("KiB", 1024.0),
+                ("MiB", 1_048_576.0),
+                ("GiB", 1_073_741_824.0),
+            ],
+            example: "256 kB",
+        },
     }
-}
-
-/// Which way is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// Less is better.
-    Lower,
-    /// More is better.
-    Higher,
 }
 
 impl Unit {
@@ -90,68 +53,185 @@ impl Unit {
     }
 }
 
+/// What is known of a metric.
+#[derive(Debug)]
+pub struct MetricRow {
+    /// The unit of its values on a timed environment; see [`Unit::counted`] for others.
+    pub unit: Unit,
+    /// One line of meaning.
+    pub meaning: &'static str,
+    /// The curve that it is fitted with over N; `None`: it explains others and has none.
+    pub growth: Option<Growth>,
+    /// Whether it answers what is asked: then it decides what is repeated. The others explain it, or are exact.
+    pub answers: bool,
+    /// Whether it is a difference of two readings of the clock, whose step must be small beside it. Processor time
+    /// comes from the scheduler's accounting; what is released counts only together with the update before it.
+    pub clocked: bool,
+    /// Whether the limit at which an update timed out is a lower bound of it.
+    pub bounded: bool,
+    /// Whether it is counted, not measured.
+    pub exact: bool,
+    /// Whether other users of the kernel that was measured move it.
+    pub of_the_kernel: bool,
+    /// Whether the lowest mode is the best: a part that is not the same in every mode is no rank.
+    pub ranked: bool,
+}
+
+/// How a metric grows with N.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    /// a + b·N, from as many sizes as show a line.
+    Line,
+    /// a + b·N, where b is the price of a service.
+    Price,
+    /// a + c·N^k.
+    Power,
+}
+
+const TIME: MetricRow = MetricRow {
+    unit: Unit::Nanoseconds,
+    meaning: "",
+    growth: None,
+    answers: false,
+    clocked: false,
+    bounded: false,
+    exact: false,
+    of_the_kernel: false,
+    ranked: true,
+};
+const UPDATE: MetricRow = MetricRow {
+    growth: Some(Growth::Power),
+    answers: true,
+    clocked: true,
+    bounded: true,
+    ..TIME
+};
+const SENT: MetricRow = MetricRow {
+    unit: Unit::Count,
+    growth: Some(Growth::Power),
+    exact: true,
+    ..TIME
+};
+const HELD: MetricRow = MetricRow {
+    unit: Unit::Bytes,
+    growth: Some(Growth::Price),
+    of_the_kernel: true,
+    ..TIME
+};
+const LISTED: MetricRow = MetricRow {
+    unit: Unit::Count,
+    growth: Some(Growth::Price),
+    exact: true,
+    ..TIME
+};
+
+vocabulary! {
+    /// What a sample says (METHODOLOGY.md#what-is-timed).
+    Metric, "metric", of MetricRow, {
+        /// The apply of a rule update: from handing the prepared batch to the tool or the kernel until
+        /// it has answered for the last transaction.
+        UpdateTime = "update_time" {
+            meaning: "the apply of a rule update: batch handed over until the kernel answered for the last transaction",
+            ..UPDATE
+        },
+        /// The same update as a named kube-proxy version makes it: its read-back of the kernel's state, its
+        /// processes and the apply.
+        SyncTime = "sync_time" {
+            meaning: "the same update as kube-proxy makes it: its read-back, its processes and the apply",
+            ..UPDATE
+        },
+        /// From the kernel's answer to an update until the sockets that carried it are closed. A tool closes its own
+        /// before it exits, inside `update_time`, and has none.
+        ReleaseTime = "release_time" {
+            meaning: "from the kernel's answer until the sockets are closed; a tool's is inside its update_time",
+            growth: Some(Growth::Power),
+            ..TIME
+        },
+        /// Rendering and encoding that batch, which happens before the apply.
+        RenderTime = "render_time" {
+            meaning: "rendering and encoding the batch, before the apply",
+            clocked: true,
+            ..TIME
+        },
+        /// Processor time of the apply, user mode; tool and kernel-entry thread together.
+        UserTime = "user_time" {
+            meaning: "processor time of the apply in user mode (the tool's part)",
+            ..TIME
+        },
+        /// Processor time of the apply, kernel mode.
+        SystemTime = "system_time" {
+            meaning: "processor time of the apply in kernel mode",
+            ..TIME
+        },
+        /// Processor time of the apply, user and kernel mode.
+        CpuTime = "cpu_time" {
+            meaning: "processor time of the apply, user and kernel mode",
+            growth: Some(Growth::Power),
+            ..TIME
+        },
+        /// First packet sent to first reply received.
+        Latency = "latency" {
+            meaning: "first packet of a new flow to the first reply",
+            growth: Some(Growth::Line),
+            answers: true,
+            clocked: true,
+            ..TIME
+        },
+        /// Rules, chains, sets and elements named in the batch.
+        Operations = "operations" {
+            meaning: "rules, chains, sets and elements named in the batch",
+            ..SENT
+        },
+        /// Netlink messages in the batch (0 for transports that send none of their own).
+        Messages = "messages" {
+            meaning: "netlink messages in the batch",
+            ..SENT
+        },
+        /// Bytes handed to the tool or the kernel.
+        BytesSent = "bytes_sent" {
+            unit: Unit::Bytes,
+            meaning: "bytes handed to the tool or the kernel",
+            ..SENT
+        },
+        /// Largest resident set of a tool that made the update (`VmHWM` at its exit).
+        ToolRss = "tool_rss" {
+            unit: Unit::Bytes,
+            meaning: "largest resident set of a tool that made the update",
+            ..TIME
+        },
+        /// Kernel memory that the rules hold: SUnreclaim + VmallocUsed + Percpu of /proc/meminfo, after
+        /// minus before.
+        KernelMemory = "kernel_memory" {
+            meaning: "kernel memory that the rules hold (slab, vmalloc, per-CPU)",
+            answers: true,
+            ..HELD
+        },
+        /// The largest of that sum, less its value before, while the rules were being installed.
+        KernelMemoryPeak = "kernel_memory_peak" {
+            meaning: "the most of it while the rules were being installed",
+            ..HELD
+        },
+        /// The same memory as a memory cgroup accounts for it: a cross-check, incomplete by design.
+        CgroupMemory = "cgroup_memory" {
+            meaning: "the part of it that a memory cgroup accounts for: a cross-check",
+            ranked: false,
+            ..HELD
+        },
+        /// Rules that the kernel lists.
+        Rules = "rules" { meaning: "rules that the kernel lists", ..LISTED },
+        /// Chains that the kernel lists, built-in ones aside.
+        Chains = "chains" { meaning: "chains that the kernel lists, built-in ones aside", ..LISTED },
+        /// Sets and maps that the kernel lists, anonymous ones included.
+        Sets = "sets" { meaning: "sets and maps that the kernel lists, anonymous ones included", ..LISTED },
+        /// Elements of those sets and maps.
+        Elements = "elements" { meaning: "elements of those sets and maps", ..LISTED },
+    }
+}
+
 impl Metric {
     /// The unit of this metric's values on a timed environment; see [`Unit::counted`] for others.
     #[must_use]
     pub const fn unit(self) -> Unit {
-        match self {
-            Self::UpdateTime
-            | Self::SyncTime
-            | Self::ReleaseTime
-            | Self::RenderTime
-            | Self::UserTime
-            | Self::SystemTime
-            | Self::CpuTime
-            | Self::Latency => Unit::Nanoseconds,
-            Self::Operations
-            | Self::Messages
-            | Self::Rules
-            | Self::Chains
-            | Self::Sets
-            | Self::Elements => Unit::Count,
-            Self::BytesSent
-            | Self::ToolRss
-            | Self::KernelMemory
-            | Self::KernelMemoryPeak
-            | Self::CgroupMemory => Unit::Bytes,
-        }
-    }
-
-    /// Which way is better.
-    #[must_use]
-    pub const fn direction(self) -> Direction {
-        Direction::Lower
-    }
-
-    /// One line for `list metrics`.
-    #[must_use]
-    pub const fn describe(self) -> &'static str {
-        match self {
-            Self::UpdateTime => {
-                "the apply of a rule update: batch handed over until the kernel answered for the last transaction"
-            }
-            Self::SyncTime => {
-                "the same update as kube-proxy makes it: its read-back, its processes and the apply"
-            }
-            Self::ReleaseTime => {
-                "from the kernel's answer until the sockets are closed; a tool's is inside its update_time"
-            }
-            Self::RenderTime => "rendering and encoding the batch, before the apply",
-            Self::UserTime => "processor time of the apply in user mode (the tool's part)",
-            Self::SystemTime => "processor time of the apply in kernel mode",
-            Self::CpuTime => "processor time of the apply, user and kernel mode",
-            Self::Latency => "first packet of a new flow to the first reply",
-            Self::Operations => "rules, chains, sets and elements named in the batch",
-            Self::Messages => "netlink messages in the batch",
-            Self::BytesSent => "bytes handed to the tool or the kernel",
-            Self::ToolRss => "largest resident set of a tool that made the update",
-            Self::KernelMemory => "kernel memory that the rules hold (slab, vmalloc, per-CPU)",
-            Self::KernelMemoryPeak => "the most of it while the rules were being installed",
-            Self::CgroupMemory => "the part of it that a memory cgroup accounts for: a cross-check",
-            Self::Rules => "rules that the kernel lists",
-            Self::Chains => "chains that the kernel lists, built-in ones aside",
-            Self::Sets => "sets and maps that the kernel lists, anonymous ones included",
-            Self::Elements => "elements of those sets and maps",
-        }
+        self.row().unit
     }
 }

@@ -1,11 +1,11 @@
 //! What became of a planned cell. Every planned cell has exactly one outcome.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{UnknownName, vocabulary};
-use std::fmt;
-use std::str::FromStr;
+use crate::vocabulary::vocabulary;
 
 vocabulary! {
     /// Where a failed cell failed.
@@ -41,6 +41,31 @@ vocabulary! {
     }
 }
 
+/// What is known of an outcome.
+#[derive(Debug)]
+pub struct OutcomeRow {
+    /// As the beginning of a sentence.
+    pub words: &'static str,
+}
+
+vocabulary! {
+    /// What became of a planned cell, without its reason. The later one says more of a cell without numbers: what a
+    /// stay ran into stands above what keeps the environment from trying, and that above what was not tried (often
+    /// because of the former).
+    OutcomeKind, "outcome", of OutcomeRow, {
+        /// Numbers were obtained and every check held.
+        Measured = "measured" { words: "Measured" },
+        /// It was planned and not tried.
+        NotRun = "not-run" { words: "Not run" },
+        /// This environment cannot do it.
+        Unsupported = "unsupported" { words: "Unsupported" },
+        /// The cell's time limit passed.
+        TimedOut = "timed-out" { words: "Timed out" },
+        /// A check or an operation failed.
+        Failed = "failed" { words: "Failed" },
+    }
+}
+
 /// What became of a planned cell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
@@ -67,22 +92,95 @@ pub enum Outcome {
     },
     /// It was planned and not tried.
     NotRun {
-        /// "budget", "interrupted" or "preparation: …".
-        reason: String,
+        /// Why, as [`NotRun`] writes it: "budget", "interrupted" or "preparation: …".
+        #[serde(rename = "reason")]
+        #[schemars(with = "String")]
+        why: NotRun,
     },
 }
 
+/// Why a cell was not tried. On the wire a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum NotRun {
+    /// The run's time was spent.
+    Budget,
+    /// The user's interrupt kept it from being run: a run that is carried on runs it.
+    Interrupted,
+    /// It passed its limit in an earlier repetition.
+    TimedOutBefore,
+    /// Preparing took too long: how long.
+    Preparation(String),
+    /// The plan left it out: why, with the remedy.
+    LeftOut(String),
+}
+
+const BUDGET: &str = "budget";
+const INTERRUPTED: &str = "interrupted";
+const BEFORE: &str = "it timed out before";
+const PREPARATION: &str = "preparation";
+
+impl NotRun {
+    /// Which kind of reason it is, in a word or a few.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Budget => BUDGET,
+            Self::Interrupted => INTERRUPTED,
+            Self::TimedOutBefore => BEFORE,
+            Self::Preparation(_) => PREPARATION,
+            Self::LeftOut(_) => "expected to take too long",
+        }
+    }
+}
+
+impl fmt::Display for NotRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Preparation(why) => write!(f, "{PREPARATION}: {why}"),
+            Self::LeftOut(why) => f.write_str(why),
+            plain => f.write_str(plain.kind()),
+        }
+    }
+}
+
+impl From<NotRun> for String {
+    fn from(why: NotRun) -> Self {
+        why.to_string()
+    }
+}
+
+impl From<String> for NotRun {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            BUDGET => Self::Budget,
+            INTERRUPTED => Self::Interrupted,
+            BEFORE => Self::TimedOutBefore,
+            other => match other.strip_prefix(PREPARATION) {
+                Some(why) => Self::Preparation(why.trim_start_matches([':', ' ']).to_owned()),
+                None => Self::LeftOut(text),
+            },
+        }
+    }
+}
+
 impl Outcome {
+    /// Which it is.
+    #[must_use]
+    pub const fn kind(&self) -> OutcomeKind {
+        match self {
+            Self::Measured => OutcomeKind::Measured,
+            Self::Unsupported { .. } => OutcomeKind::Unsupported,
+            Self::Failed { .. } => OutcomeKind::Failed,
+            Self::TimedOut { .. } => OutcomeKind::TimedOut,
+            Self::NotRun { .. } => OutcomeKind::NotRun,
+        }
+    }
+
     /// The outcome's name as in JSON.
     #[must_use]
     pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Measured => "measured",
-            Self::Unsupported { .. } => "unsupported",
-            Self::Failed { .. } => "failed",
-            Self::TimedOut { .. } => "timed-out",
-            Self::NotRun { .. } => "not-run",
-        }
+        self.kind().name()
     }
 
     /// Why there are no numbers, as a sentence; `None` when measured.
@@ -90,7 +188,8 @@ impl Outcome {
     pub fn reason(&self) -> Option<String> {
         match self {
             Self::Measured => None,
-            Self::Unsupported { reason } | Self::NotRun { reason } => Some(reason.clone()),
+            Self::Unsupported { reason } => Some(reason.clone()),
+            Self::NotRun { why } => Some(why.to_string()),
             Self::Failed { stage, reason } => Some(format!("{stage}: {reason}")),
             Self::TimedOut {
                 after_ns: Some(bound),
@@ -99,5 +198,28 @@ impl Outcome {
                 Some("its time limit passed outside of a timed act".to_owned())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_for_not_running_is_on_the_wire_what_it_was() {
+        for text in [
+            "budget",
+            "interrupted",
+            "it timed out before",
+            "preparation: longer than 2 m",
+            "expected to take 300 s, longer than its limit of 120 s: ask for it with --scenarios memory",
+        ] {
+            let why = NotRun::from(text.to_owned());
+            assert_eq!(why.to_string(), text);
+            let line = serde_json::to_value(Outcome::NotRun { why }).unwrap();
+            assert_eq!(line["reason"], text);
+        }
+        let late = NotRun::from("preparation: longer than 2 m".to_owned());
+        assert_eq!(late, NotRun::Preparation("longer than 2 m".to_owned()));
     }
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::vocabulary::vocabulary;
 use crate::{CellKey, Disturbance, Metric, Outcome, Unit};
 
 /// One line of `results.jsonl`.
@@ -83,28 +84,28 @@ pub struct Variant {
     pub tools: BTreeMap<String, String>,
 }
 
-/// Where a lab lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SandboxKind {
-    /// Namespaces of the host's kernel.
-    Netns,
-    /// A microVM with a kernel of its own.
-    Guest,
+vocabulary! {
+    /// Where a lab lives.
+    SandboxKind, "sandbox", {
+        /// Namespaces of the host's kernel.
+        Netns = "netns",
+        /// A microVM with a kernel of its own.
+        Guest = "guest",
+    }
 }
 
-/// What executes a guest's instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Accelerator {
-    /// No guest.
-    None,
-    /// Hardware virtualisation.
-    Kvm,
-    /// QEMU's translator.
-    Tcg,
-    /// QEMU's translator, time tied to executed instructions.
-    TcgIcount,
+vocabulary! {
+    /// What executes a guest's instructions.
+    Accelerator, "accelerator", {
+        /// No guest.
+        None = "none",
+        /// Hardware virtualisation.
+        Kvm = "kvm",
+        /// QEMU's translator.
+        Tcg = "tcg",
+        /// QEMU's translator, time tied to executed instructions.
+        TcgIcount = "tcg-icount",
+    }
 }
 
 /// Sandbox + kernel + accelerator + tools. Cells of different environments are never compared unless
@@ -194,19 +195,9 @@ pub struct Series {
     pub metric: Metric,
     /// Unit of the values.
     pub unit: Unit,
-    /// The samples.
-    #[serde(flatten)]
-    pub samples: Samples,
-}
-
-/// Raw samples, or a histogram of them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Samples {
     /// Every sample, in the order taken.
-    Values(#[serde(serialize_with = "compact_floats")] Vec<f64>),
-    /// HDR histogram, V2 encoding, base64 (RFC 4648): kept where samples are too many to list.
-    Hdr(String),
+    #[serde(serialize_with = "compact_floats")]
+    pub values: Vec<f64>,
 }
 
 /// Where another process carried the run on.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{CellKey, Environment, Metric, Unit};
+use crate::vocabulary::vocabulary;
+use crate::{CellKey, Environment, Metric, OutcomeKind, Unit};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,7 +42,10 @@ pub struct Row {
     pub unit: Option<Unit>,
     /// "measured" if any stay measured it, else the most severe outcome of its stays: "failed" before
     /// "timed-out" before "unsupported" before "not-run".
-    pub outcome: String,
+    pub outcome: OutcomeKind,
+    /// Stays that have no number, by what became of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub without: BTreeMap<OutcomeKind, u32>,
     /// Why there are no numbers, the most severe reason first; for a measured cell, the reasons of stays
     /// that have none.
     pub reason: Option<String>,
@@ -121,6 +125,54 @@ pub struct PerCpu {
     pub bytes: f64,
 }
 
+vocabulary! {
+    /// The curve of a fit.
+    FitModel, "model", {
+        /// a + b·N; the estimate is b.
+        Linear = "linear",
+        /// a + c·N^k; the estimate is k.
+        OffsetPower = "offset-power",
+        /// Of two sizes: c·N^k; the estimate is k.
+        Power = "power",
+    }
+}
+
+/// What is known of the unit of a fit's estimate.
+#[derive(Debug)]
+pub struct FitUnitRow {
+    /// What each service adds is in this; `None` for a power of N.
+    pub of: Option<Unit>,
+}
+
+vocabulary! {
+    /// Unit of a fit's estimate.
+    FitUnit, "unit of a fit", of FitUnitRow, {
+        /// Nanoseconds a service.
+        Nanoseconds = "ns/service" { of: Some(Unit::Nanoseconds) },
+        /// Executed instructions a service.
+        Instructions = "instructions/service" { of: Some(Unit::Instructions) },
+        /// Things a service.
+        Count = "count/service" { of: Some(Unit::Count) },
+        /// Bytes a service.
+        Bytes = "bytes/service" { of: Some(Unit::Bytes) },
+        /// A power of N.
+        Exponent = "exponent" { of: None },
+    }
+}
+
+impl FitUnit {
+    /// That of what each service adds.
+    #[must_use]
+    pub const fn each(unit: Unit) -> Self {
+        match unit {
+            Unit::Nanoseconds => Self::Nanoseconds,
+            Unit::Instructions => Self::Instructions,
+            Unit::Count => Self::Count,
+            Unit::Bytes => Self::Bytes,
+        }
+    }
+}
+
 /// How a cost grows with N.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fit {
@@ -136,9 +188,8 @@ pub struct Fit {
     pub variant: String,
     /// As in the cells.
     pub options: crate::Options,
-    /// "linear": a + b·N, estimate = b; "offset-power": a + c·N^k, estimate = k; "power", of two sizes: c·N^k,
-    /// estimate = k.
-    pub model: String,
+    /// Which curve.
+    pub model: FitModel,
     /// a; of a power c.
     pub intercept: f64,
     /// 95 % interval of the intercept.
@@ -149,8 +200,8 @@ pub struct Fit {
     pub coefficient: Option<f64>,
     /// b or k: the median of those of the blocks.
     pub estimate: f64,
-    /// Unit of the estimate: "ns/service", "bytes/service", "count/service", "exponent".
-    pub unit: String,
+    /// Unit of the estimate.
+    pub unit: FitUnit,
     /// 95 % interval of the estimate: order statistics of the blocks, from six on.
     #[serde(default)]
     pub ci95: Option<[f64; 2]>,
@@ -210,16 +261,80 @@ pub struct AboveFloor {
     pub blocks: u32,
 }
 
-/// A sentence, with what it rests on.
+vocabulary! {
+    /// What a finding is about.
+    FindingKind, "finding", {
+        /// Which mode's first packet is fastest.
+        Packets = "packets",
+        /// Which mode's update is fastest.
+        Updates = "updates",
+        /// Which mode overtakes which as N grows.
+        Crossings = "crossings",
+        /// With which power of N an install grows.
+        Exponents = "exponents",
+        /// What each further service holds of the kernel's memory.
+        Memory = "memory",
+        /// What each further service adds to a first packet.
+        Slopes = "slopes",
+        /// Whether that is nothing beside its fixed part.
+        Flatness = "flatness",
+        /// The two iptables engines beside each other.
+        Engines = "engines",
+        /// The last service beside the first.
+        Positions = "positions",
+        /// What an update hands over at the smallest and the largest size.
+        HandedOver = "handed-over",
+        /// Set messages of an update at both.
+        SetMessages = "set-messages",
+        /// kube-proxy's whole sync beside the apply.
+        Syncs = "syncs",
+        /// One transaction beside several.
+        Chunks = "chunks",
+        /// The tool's part of the processor's time.
+        ToolShare = "tool-share",
+    }
+}
+
+/// Something that the data say, with what it rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
-    /// The sentence.
+    /// The whole as a sentence, written from its parts.
     pub text: String,
     /// Rows or fits it was computed from, as text.
     pub evidence: Vec<String>,
     /// Whether it answers what is asked first: who is fastest, who overtakes whom, what grows, what a service holds.
     #[serde(default)]
     pub headline: bool,
+    /// What it is about.
+    pub kind: FindingKind,
+    /// Of which environment it speaks, by name.
+    pub environment: String,
+    /// Of how many endpoints a service.
+    pub endpoints: u32,
+    /// Of which variant; as in the cells.
+    pub variant: String,
+    /// Of which scenario.
+    pub scenario: crate::ScenarioKind,
+    /// Which cells of it: the options that they have in common because they were asked for.
+    pub options: crate::Options,
+    /// The sizes that it is about: the largest; or the smallest and the largest.
+    pub services: Vec<u32>,
+    /// What is asked.
+    pub question: String,
+    /// The answer, as sentences.
+    pub verdict: String,
+    /// The values of each mode that it ranks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<Values>,
+}
+
+/// The values of each mode, as words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Values {
+    /// Of which metric.
+    pub metric: Metric,
+    /// Mode by mode.
+    pub text: String,
 }
 
 /// The A/A pair of a run.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use schema::CellKey;
+use schema::{CellKey, OptionKey};
 
 /// A KEY of `--across`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,22 +28,8 @@ pub enum Across {
     /// E.
     Endpoints,
     /// An option of the cells, by its name.
-    Option(&'static str),
+    Option(OptionKey),
 }
-
-/// Options that cells may be compared across.
-const OPTIONS: &[&str] = &[
-    "transport",
-    "engine",
-    "chunk",
-    "position",
-    "protocol",
-    "family",
-    "path",
-    "churn",
-    "large_cluster",
-    "vip_stride",
-];
 
 impl Across {
     /// Every key.
@@ -60,7 +46,7 @@ impl Across {
             Self::Endpoints,
         ]
         .into_iter()
-        .chain(OPTIONS.iter().map(|name| Self::Option(name)))
+        .chain(OptionKey::ALL.iter().map(|key| Self::Option(*key)))
     }
 
     /// The word.
@@ -76,7 +62,7 @@ impl Across {
             Self::Mode => "mode",
             Self::Services => "services",
             Self::Endpoints => "endpoints",
-            Self::Option(name) => name,
+            Self::Option(key) => key.name(),
         }
     }
 
@@ -100,7 +86,7 @@ impl Across {
             Self::Mode => key.mode.to_string(),
             Self::Services => key.services.to_string(),
             Self::Endpoints => key.endpoints.to_string(),
-            Self::Option(name) => key.options.get(name).cloned().unwrap_or_default(),
+            Self::Option(name) => key.options.get(name).unwrap_or_default().to_owned(),
             _ => key.environment.clone(),
         }
     }
@@ -112,7 +98,7 @@ impl Across {
             Self::Mode => key.mode = schema::Mode::None,
             Self::Services => key.services = 0,
             Self::Endpoints => key.endpoints = 0,
-            Self::Option(name) => drop(key.options.remove(name)),
+            Self::Option(name) => key.options.remove(name),
             _ => key.environment.clear(),
         }
     }

@@ -3,9 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use schema::{
-    Accelerator, CellKey, CellRecord, Header, Metric, Outcome, Samples, SandboxKind, Unit,
-};
+use schema::{Accelerator, CellKey, CellRecord, Header, Metric, Outcome, SandboxKind, Unit};
 
 use crate::load::{LoadError, Run, load_keeping};
 use crate::statistics::middle_of;
@@ -115,15 +113,14 @@ impl CellDigest {
     fn of(cell: CellRecord) -> Result<Self, String> {
         let mut series = Vec::with_capacity(cell.series.len());
         for one in &cell.series {
-            let middle = middle_of(&one.samples).map_err(|why| format!("{}: {why}", one.metric))?;
-            if let Some((n, median, constant)) = middle {
+            if let Some((n, median, constant)) = middle_of(&one.values) {
                 series.push(SeriesDigest {
                     metric: one.metric,
                     unit: one.unit,
                     n,
                     median,
                     constant,
-                    hash: hash(&one.samples),
+                    hash: hash(&one.values),
                 });
             }
         }
@@ -177,18 +174,12 @@ impl SeriesDigest {
 }
 
 /// FNV-1a over words instead of bytes: it tells lists apart, not attackers.
-fn hash(samples: &Samples) -> u64 {
-    let step = |hash: u64, word: u64| {
+fn hash(samples: &[f64]) -> u64 {
+    let step = |hash: u64, word: u64| -> u64 {
         (hash ^ word)
             .wrapping_mul(0x0000_0100_0000_01b3)
             .rotate_left(17)
     };
-    match samples {
-        Samples::Values(values) => values.iter().fold(0xcbf2_9ce4_8422_2325, |hash, value| {
-            step(hash, value.to_bits())
-        }),
-        Samples::Hdr(text) => text
-            .bytes()
-            .fold(0x8422_2325_cbf2_9ce4, |hash, byte| step(hash, byte.into())),
-    }
+    let words = samples.iter().map(|value| value.to_bits());
+    words.fold(0xcbf2_9ce4_8422_2325, step)
 }

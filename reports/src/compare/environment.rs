@@ -10,95 +10,67 @@ use super::across::Across;
 /// What stands for a fact that a side does not have.
 const ABSENT: &str = "absent";
 
+/// A fact: the KEY of `--across` that allows it to differ, its name, and what an environment says of it.
+type Fact = (Across, &'static str, fn(&Environment) -> String);
+
+const FACTS: &[Fact] = &[
+    (Across::Sandbox, "sandbox", |of| of.sandbox.to_string()),
+    (Across::Sandbox, "accel", |of| of.accel.to_string()),
+    (Across::Kernel, "kernel", |of| of.kernel.clone()),
+    (Across::Kernel, "kernel_build", |of| of.kernel_build.clone()),
+    (Across::Machine, "machine", |of| of.machine.clone()),
+    (Across::Machine, "cpu", |of| of.cpu.clone()),
+    (Across::Machine, "cores", |of| of.cores.to_string()),
+    (Across::Machine, "clocksource", |of| of.clocksource.clone()),
+    (Across::Machine, "pinning", |of| of.pinning.clone()),
+];
+
+/// Facts by name.
+type Facts = (
+    Across,
+    &'static str,
+    fn(&Environment) -> &BTreeMap<String, String>,
+);
+
+const MAPS: &[Facts] = &[
+    (Across::Machine, "placement", |of| &of.placement),
+    (Across::Kernel, "mitigations", |of| &of.mitigations),
+    (Across::Kernel, "config", |of| &of.config),
+    (Across::Sysctls, "sysctls", |of| &of.sysctls),
+    (Across::Tools, "tools", |of| &of.tools),
+];
+
 /// Facts that differ, each with the key that would allow it. Left out: the step of the clock, which is
 /// measured anew in each run, and memory that differs by less than 2 % (a kernel reserves more or less of
 /// it).
 pub(super) fn differences(base: &Environment, new: &Environment) -> Vec<Difference> {
     let mut found = Vec::new();
-    let mut plain = |key: Across, fact: &str, base: String, new: String| {
+    for (key, fact, of) in FACTS {
+        let (base, new) = (of(base), of(new));
         if base != new {
-            found.push(difference(key, fact.to_owned(), base, new));
+            found.push(difference(*key, (*fact).to_owned(), base, new));
         }
+    }
+    let [less, more] = {
+        let mut both = [base.memory_bytes, new.memory_bytes];
+        both.sort_unstable();
+        both
     };
-    plain(
-        Across::Sandbox,
-        "sandbox",
-        word(&base.sandbox),
-        word(&new.sandbox),
-    );
-    plain(
-        Across::Sandbox,
-        "accel",
-        word(&base.accel),
-        word(&new.accel),
-    );
-    plain(
-        Across::Kernel,
-        "kernel",
-        base.kernel.clone(),
-        new.kernel.clone(),
-    );
-    plain(
-        Across::Kernel,
-        "kernel_build",
-        base.kernel_build.clone(),
-        new.kernel_build.clone(),
-    );
-    plain(
-        Across::Machine,
-        "machine",
-        base.machine.clone(),
-        new.machine.clone(),
-    );
-    plain(Across::Machine, "cpu", base.cpu.clone(), new.cpu.clone());
-    plain(
-        Across::Machine,
-        "cores",
-        base.cores.to_string(),
-        new.cores.to_string(),
-    );
-    plain(
-        Across::Machine,
-        "clocksource",
-        base.clocksource.clone(),
-        new.clocksource.clone(),
-    );
-    plain(
-        Across::Machine,
-        "pinning",
-        base.pinning.clone(),
-        new.pinning.clone(),
-    );
-    let (less, more) = (
-        base.memory_bytes.min(new.memory_bytes),
-        base.memory_bytes.max(new.memory_bytes),
-    );
     // 0: a run of before it was recorded.
     if less > 0 && (more - less) * 50 > more {
-        plain(
+        let [base, new] = [base, new].map(|of| of.memory_bytes.to_string());
+        found.push(difference(
             Across::Machine,
-            "memory_bytes",
-            base.memory_bytes.to_string(),
-            new.memory_bytes.to_string(),
-        );
+            "memory_bytes".to_owned(),
+            base,
+            new,
+        ));
     }
-    // Empty: a run of before it was recorded.
-    if !base.placement.is_empty() && !new.placement.is_empty() {
-        let (base, new) = (&base.placement, &new.placement);
-        found.extend(of_maps(Across::Machine, "placement", base, new));
-    }
-    for (key, kind, base, new) in [
-        (
-            Across::Kernel,
-            "mitigations",
-            &base.mitigations,
-            &new.mitigations,
-        ),
-        (Across::Kernel, "config", &base.config, &new.config),
-        (Across::Sysctls, "sysctls", &base.sysctls, &new.sysctls),
-        (Across::Tools, "tools", &base.tools, &new.tools),
-    ] {
-        found.extend(of_maps(key, kind, base, new));
+    for (key, kind, of) in MAPS {
+        let (base, new) = (of(base), of(new));
+        // Empty: a run of before it was recorded.
+        let recorded = *kind != "placement" || !base.is_empty() && !new.is_empty();
+        found.extend(of_maps(*key, kind, base, new).filter(|_| recorded));
     }
     found
 }
@@ -125,13 +97,5 @@ fn difference(key: Across, fact: String, base: String, new: String) -> Differenc
         fact,
         base,
         new,
-    }
-}
-
-/// The name of an enum's value as in JSON.
-fn word<T: serde::Serialize>(value: &T) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(text)) => text,
-        _ => String::new(),
     }
 }

@@ -2,8 +2,8 @@
 //! thresholds; that there is none counts when the interval leaves such a change out. Everything else is
 //! inconclusive, and says what it would take.
 
+use schema::Metric;
 use schema::comparison::{Change, Compared, Drift, Pooled, Thresholds, Verdict};
-use schema::{Direction, Metric};
 
 use super::format::percent;
 use super::pool::Pool;
@@ -111,7 +111,7 @@ impl<'a> Judge<'a> {
         let beyond = exceeds(change.relative, change.absolute, thresholds);
         let said = if beyond {
             match significance(grounds, thresholds) {
-                Ok(()) => (direction(grounds.metric, change.absolute), None),
+                Ok(()) => (direction(change.absolute), None),
                 Err(why) => (Verdict::Inconclusive, Some(why)),
             }
         } else if is_ruled_out(change, thresholds) {
@@ -173,12 +173,9 @@ fn adjusted(p: impl Iterator<Item = Option<f64>>) -> Vec<Option<f64>> {
         .collect()
 }
 
-fn direction(metric: Metric, absolute: f64) -> Verdict {
-    let worse = match metric.direction() {
-        Direction::Lower => absolute > 0.0,
-        Direction::Higher => absolute < 0.0,
-    };
-    if worse {
+/// Of every metric less is better.
+fn direction(absolute: f64) -> Verdict {
+    if absolute > 0.0 {
         Verdict::Regressed
     } else {
         Verdict::Improved

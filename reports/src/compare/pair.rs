@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::comparison::Difference;
-use schema::{CellKey, Environment, Mode};
+use schema::{CellKey, Environment, Mode, OptionKey};
 
 use super::CompareError;
 use super::across::Across;
@@ -138,10 +138,11 @@ fn sides_of_one<'a>(
     };
     let mut keys = vec![key];
     // What identities of variants may differ in is paired by rank already; environments must be asked for.
-    keys.extend(across.iter().filter(|asked| {
-        use Across::{Kernel, Machine, Sandbox, Sysctls, Tools};
-        **asked != key && matches!(asked, Kernel | Tools | Sysctls | Machine | Sandbox)
-    }));
+    keys.extend(
+        across
+            .iter()
+            .filter(|asked| **asked != key && asked.is_of_the_environment()),
+    );
     Ok((half(base), half(new), keys))
 }
 
@@ -239,21 +240,14 @@ struct Blanked {
 
 impl Blanked {
     fn of(base: &Half<'_>, new: &Half<'_>, across: &[Across]) -> Self {
-        const KEYS: [&str; 7] = [
-            "endpoints",
-            "transport",
-            "engine",
-            "chunk",
-            "churn",
-            "large_cluster",
-            "vip_stride",
-        ];
         let mut asked = across.to_vec();
         asked.retain(|key| !key.is_of_the_environment());
         let mut of_modes = BTreeSet::new();
         if across.contains(&Across::Variant) {
             let modes: BTreeSet<Mode> = base.cells.iter().map(|cell| cell.key.mode).collect();
-            let keys = KEYS.iter().filter_map(|key| key.parse::<Across>().ok());
+            let options = OptionKey::ALL.iter().filter(|key| key.row().of_variants);
+            let keys = [Across::Endpoints].into_iter();
+            let keys = keys.chain(options.map(|key| Across::Option(*key)));
             for (key, mode) in keys.flat_map(|key| modes.iter().map(move |mode| (key, *mode))) {
                 let values = |half: &Half<'_>| {
                     let keys = half.cells.iter().map(|cell| &cell.key);

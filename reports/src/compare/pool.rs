@@ -189,11 +189,10 @@ fn lanes<'a>(
 
 /// What cells of one stay have in common.
 fn lane(key: &CellKey) -> CellKey {
-    let mut lane = key.clone();
-    for option in ["position", "protocol", "family", "path"] {
-        lane.options.remove(option);
+    CellKey {
+        options: key.options.only(|option| !option.row().in_a_stay),
+        ..key.clone()
     }
-    lane
 }
 
 fn middle(units: &[Unitary]) -> f64 {

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use schema::comparison::{Change, Compared, Measured, Verdict};
-use schema::{CellKey, Metric, Outcome, ScenarioKind, Unit};
+use schema::{CellKey, Metric, OptionKey, Outcome, OutcomeKind, ScenarioKind, Transport, Unit};
 
 use super::Place;
 use super::digest::{CellDigest, SeriesDigest};
@@ -90,7 +90,7 @@ fn without(pair: &Pair<'_>, verdict: Verdict, gate: &Gate) -> Compared {
             let worst = side
                 .iter()
                 .map(|cell| &cell.outcome)
-                .max_by_key(|outcome| severity(outcome));
+                .max_by_key(|outcome| outcome.kind());
             let reason = worst.and_then(|o| Some(format!("{}: {}", o.name(), o.reason()?)));
             format!(
                 "{name}: {}",
@@ -114,17 +114,6 @@ fn without(pair: &Pair<'_>, verdict: Verdict, gate: &Gate) -> Compared {
     }
 }
 
-/// Which outcome tells most of a cell without numbers.
-const fn severity(outcome: &Outcome) -> u8 {
-    match outcome {
-        Outcome::Failed { .. } => 4,
-        Outcome::TimedOut { .. } => 3,
-        Outcome::Unsupported { .. } => 2,
-        Outcome::NotRun { .. } => 1,
-        Outcome::Measured => 0,
-    }
-}
-
 fn empty(
     pair: &Pair<'_>,
     metric: Option<Metric>,
@@ -134,10 +123,7 @@ fn empty(
     let key = |side: &[&CellDigest]| side.first().map(|cell| cell.key.clone());
     let (base, new) = (key(&pair.base), key(&pair.new));
     let noisy = pair.base.iter().chain(&pair.new).any(|cell| cell.noisy);
-    let of_the_kernel = matches!(
-        metric,
-        Some(Metric::KernelMemory | Metric::KernelMemoryPeak | Metric::CgroupMemory)
-    );
+    let of_the_kernel = metric.is_some_and(|metric| metric.row().of_the_kernel);
     Compared {
         new_key: new
             .clone()
@@ -255,10 +241,7 @@ fn measured_otherwise(metric: Metric, row: &Compared, versions: [u32; 2]) -> Opt
         return None;
     }
     let key = &row.key;
-    let netlink = key
-        .options
-        .get("transport")
-        .is_some_and(|own| own == "netlink");
+    let netlink = key.options.transport() == Some(Transport::Netlink);
     match metric {
         Metric::KernelMemory if key.scenario == ScenarioKind::Memory => Some(
             "schema 1 installed and removed in one lab, where what a mode keeps after a removal was left out",
@@ -282,7 +265,7 @@ fn measured_otherwise(metric: Metric, row: &Compared, versions: [u32; 2]) -> Opt
 /// Why two transports cannot be held against each other by what they send: messages are those of our own, of which a
 /// tool's input has none, and bytes are a tool's input or the kernel's.
 fn counted_otherwise(metric: Metric, row: &Compared) -> Option<String> {
-    let transport = |key: &CellKey| key.options.get("transport").cloned();
+    let transport = |key: &CellKey| key.options.get(OptionKey::Transport).map(str::to_owned);
     let (base, new) = (transport(&row.key)?, transport(row.new_key.as_ref()?)?);
     let is_of_the_transport = matches!(metric, Metric::Messages | Metric::BytesSent);
     (is_of_the_transport && base != new).then(|| {
@@ -292,12 +275,15 @@ fn counted_otherwise(metric: Metric, row: &Compared) -> Option<String> {
 
 /// What became of stays of NEW that have no numbers, budget aside.
 fn lost(pair: &Pair<'_>) -> Vec<String> {
-    let names = [("failed", "failed"), ("timed-out", "timed out")];
-    names
+    let kinds = [
+        (OutcomeKind::Failed, "failed"),
+        (OutcomeKind::TimedOut, "timed out"),
+    ];
+    kinds
         .iter()
-        .filter_map(|(name, said)| {
+        .filter_map(|(kind, said)| {
             let count =
-                |side: &[&CellDigest]| side.iter().filter(|c| c.outcome.name() == *name).count();
+                |side: &[&CellDigest]| side.iter().filter(|c| c.outcome.kind() == *kind).count();
             let (base, new) = (count(&pair.base), count(&pair.new));
             (new > base).then(|| format!("{said} in {new} of {} stays", pair.new.len()))
         })
@@ -377,7 +363,7 @@ impl<'a> Trial<'a> {
         if !one_run && hashes(base) == hashes(new) {
             trial.test = IDENTICAL;
             trial.shift.ci95 = Some([0.0; 2]);
-        } else if is_counted(metric) && constant(base) && constant(new) {
+        } else if metric.row().exact && constant(base) && constant(new) {
             trial.test = EXACT;
             let by = trial.new[0].value - trial.base[0].value;
             trial.shift = Shift {
@@ -511,20 +497,6 @@ impl<'a> Trial<'a> {
             p_adjusted,
         }
     }
-}
-
-/// Metrics that are counted, not measured.
-pub(super) const fn is_counted(metric: Metric) -> bool {
-    matches!(
-        metric,
-        Metric::Operations
-            | Metric::Messages
-            | Metric::BytesSent
-            | Metric::Rules
-            | Metric::Chains
-            | Metric::Sets
-            | Metric::Elements
-    )
 }
 
 /// Whether a metric is a time, which the machine's pace moves.

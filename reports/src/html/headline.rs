@@ -2,15 +2,15 @@
 
 use maud::{Markup, html};
 use schema::summary::{Finding, Row, Summary};
-use schema::{Metric, Mode};
+use schema::{Metric, Mode, OptionKey, Position};
 
 use super::updates::LINES;
 use super::{Ids, worded};
 use crate::quantity::{counted, digits, shortened, value, whole};
 use crate::scope::{
-    Question, Scope, instead, is_lowest, last_is, marks, mishap, option, place, scopes, spread,
-    through, way,
+    Question, Scope, instead, is_lowest, marks, mishap, scopes, spread, through, way,
 };
+use crate::sentence;
 use crate::summarise::FloorRatio;
 
 /// What the data say: the answers to what is asked first.
@@ -52,9 +52,9 @@ fn sentences(summary: &Summary, headline: bool) -> Markup {
         .filter(|f| f.headline == headline)
         .collect();
     html! {
-        @for (scope, texts) in by_scope(summary, all.iter().take(SENTENCES)) {
-            @if !scope.is_empty() { h3 { (shortened(scope.trim_end_matches(": "), LONGEST)) } }
-            ul.findings { @for (finding, text) in texts { (sentence(finding, text)) } }
+        @for (scope, findings) in by_scope(summary, &all[..all.len().min(SENTENCES)]) {
+            @if let Some(scope) = scope { h3 { (shortened(&scope, LONGEST)) } }
+            ul.findings { @for finding in findings { (sentence(finding)) } }
         }
         @if all.len() > SENTENCES {
             p.hint { (whole((all.len() - SENTENCES) as u64)) " more sentences, of other environments, are in summary.json." }
@@ -62,41 +62,34 @@ fn sentences(summary: &Summary, headline: bool) -> Markup {
     }
 }
 
-/// Findings by what they say they are of, each with the rest of its text. Where there is one scope they say nothing.
+/// Findings by what they are of, as a phrase where there is more than one such thing.
 fn by_scope<'a>(
     summary: &Summary,
-    findings: impl Iterator<Item = &'a &'a Finding>,
-) -> Vec<(String, Vec<(&'a Finding, &'a str)>)> {
-    let scopes = scopes(summary);
-    let several = scopes.iter().filter(|_| scopes.len() > 1);
-    let names: Vec<String> = several.map(|s| format!("{}: ", s.describe())).collect();
-    let mut groups: Vec<(String, Vec<(&Finding, &str)>)> = Vec::new();
+    findings: &[&'a Finding],
+) -> Vec<(Option<String>, Vec<&'a Finding>)> {
+    let several = scopes(summary).len() > 1;
+    let mut groups: Vec<(Option<String>, Vec<&Finding>)> = Vec::new();
     for finding in findings {
-        let found = names.iter().find_map(|name| {
-            let text = finding.text.strip_prefix(name.as_str())?;
-            Some((name.clone(), text))
-        });
-        let (name, text) = found.unwrap_or_else(|| (String::new(), &finding.text));
+        let place = sentence::place(several, finding);
         match groups.last_mut() {
-            Some((last, texts)) if *last == name => texts.push((finding, text)),
-            _ => groups.push((name, vec![(finding, text)])),
+            Some((last, group)) if *last == place => group.push(finding),
+            _ => groups.push((place, vec![finding])),
         }
     }
     groups
 }
 
 /// A sentence: its question, its verdict, and folded what it rests on.
-fn sentence(finding: &Finding, text: &str) -> Markup {
-    let (question, rest) = text.split_once(": ").unwrap_or(("", text));
-    let (verdict, medians) = rest.split_once(" Values: ").unwrap_or((rest, ""));
+fn sentence(finding: &Finding) -> Markup {
+    let values = sentence::values(finding);
     html! {
         li {
-            @if !question.is_empty() { strong { (shortened(question, LONGEST)) ": " } }
-            (shortened(verdict, LONGEST))
-            @if !medians.is_empty() || !finding.evidence.is_empty() {
+            strong { (shortened(&finding.question, LONGEST)) ": " }
+            (shortened(&finding.verdict, LONGEST))
+            @if !values.is_empty() || !finding.evidence.is_empty() {
                 details {
-                    summary { @if medians.is_empty() { "Computed from" } @else { "Values" } span.hidden { ": " (shortened(question, 200)) } }
-                    @if !medians.is_empty() { p { (shortened(medians, LONGEST)) } }
+                    summary { @if values.is_empty() { "Computed from" } @else { "Values" } span.hidden { ": " (shortened(&finding.question, 200)) } }
+                    @if !values.is_empty() { p { (shortened(&values, LONGEST)) } }
                     @if !finding.evidence.is_empty() {
                         ul {
                             @for line in finding.evidence.iter().take(EVIDENCE) { li { (shortened(line, LONGEST)) } }
@@ -155,13 +148,13 @@ pub(super) fn table(summary: &Summary, scope: &Scope, named: bool) -> Markup {
 /// What a reader must know of what is asked.
 fn hints(questions: &[Question], modes: &[Mode], scope: &Scope, summary: &Summary) -> Vec<String> {
     let asks = |metric: Metric| questions.iter().any(|question| question.metric == metric);
-    let is_last = |q: &Question| q.options.get("position").is_some_and(|p| p == "last");
+    let is_last = |q: &Question| q.options.position() == Some(Position::Last);
     let mut hints = Vec::new();
     if questions.iter().any(is_last) {
         let of: Vec<String> = modes
             .iter()
             .filter(|mode| !mode.is_floor())
-            .map(|mode| format!("in {mode} it is {}", last_is(*mode)))
+            .map(|mode| format!("in {mode} it is {}", mode.row().last))
             .collect();
         hints.push(format!("The last service is not the same case in every mode: {}. A random connection pays what “any service” says.", of.join("; ")));
     }
@@ -259,13 +252,7 @@ pub(super) fn floors(ratios: &[FloorRatio], scope: &Scope) -> Markup {
         .filter(|key| !key.mode.is_floor())
         .collect();
     keys.dedup();
-    keys.sort_by_key(|key| {
-        (
-            key.mode,
-            key.options.get("protocol"),
-            place(key.options.get("position").map(String::as_str)),
-        )
-    });
+    keys.sort_by_cached_key(|key| (key.mode, key.options.place()));
     let against = |key: &schema::CellKey, floor| {
         mine.iter()
             .find(|ratio| ratio.key == *key && ratio.floor == floor)
@@ -289,7 +276,7 @@ pub(super) fn floors(ratios: &[FloorRatio], scope: &Scope) -> Markup {
                             @for key in keys {
                                 tr {
                                     th scope="row" { (programmed(key)) ", " (described(&key.options)) }
-                                    @for floor in [Mode::None, Mode::Conntrack] {
+                                    @for floor in Mode::FLOORS {
                                         td data-label={ "÷ " (floor) } {
                                             @match against(key, floor) {
                                                 Some(ratio) => div {
@@ -319,10 +306,7 @@ pub(crate) fn programmed(key: &schema::CellKey) -> String {
 }
 
 fn described(options: &schema::Options) -> String {
-    let of = |key: &str| options.get(key).map(|value| option(key, value));
-    [of("position"), of("protocol")]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join(", ")
+    let asked = [OptionKey::Position, OptionKey::Protocol].into_iter();
+    let words: Vec<String> = asked.filter_map(|key| options.words_of(key)).collect();
+    words.join(", ")
 }

@@ -6,10 +6,10 @@ use schema::summary::Summary;
 use schema::{Metric, Mode};
 
 use crate::load::Run;
-use crate::plots::Figure;
+use crate::plots::{self, Figure};
 use crate::quantity::{digits, shortened, value, whole};
 use crate::scope::{Scope, instead, marks, mishap, spread};
-use crate::summarise::{Answer, Asked, Ratio, Standing, in_full, matrix};
+use crate::summarise::{Answer, Asked, Ratio, Standing, matrix};
 use crate::update_table::without_time;
 
 use super::{Ids, worded};
@@ -65,7 +65,7 @@ pub(super) fn table(
 }
 
 fn row(line: &Asked<'_>, modes: &[Mode], ids: &Ids, figures: &[Figure]) -> Markup {
-    let question = shortened(&in_full(&line.measure), 120);
+    let question = shortened(&line.measure.text(), 120);
     let question = match line.measure.metric {
         metric @ (Metric::SyncTime | Metric::UpdateTime) => format!("{question} ({metric})"),
         _ => question,
@@ -126,7 +126,7 @@ fn shown(answer: &Answer<'_>, metric: Metric) -> Markup {
         @if answer.standing == Some(Standing::Level) {
             span.small { @if answer.times.is_some() { "not told apart" } @else { "lowest value, not told apart" } }
         }
-        @for (floor, against) in ["none", "conntrack"].iter().zip(&answer.floors) {
+        @for (floor, against) in Mode::FLOORS.iter().zip(&answer.floors) {
             @if let Some(against) = against { span.small { "÷ " (floor) " " (ratio(against)) } }
         }
         @if mishap(row).is_some() { span.small.bad { "some stays have no number" } }
@@ -142,11 +142,17 @@ fn ratio(ratio: &Ratio) -> String {
     }
 }
 
+/// Whether that is the name of a chart whose first panel is a cost over N.
+fn over_n(name: &str) -> bool {
+    let mut charts = plots::registry().iter();
+    charts.any(|chart| chart.over_n && chart.name == name)
+}
+
 /// The charts over N, small: what grows shows at a glance.
 pub(super) fn multiples(figures: &[Figure], ids: &Ids) -> Markup {
     let small: Vec<(&Figure, String)> = figures
         .iter()
-        .filter(|figure| OVER_N.contains(&figure.name.as_str()))
+        .filter(|figure| over_n(&figure.name))
         .filter_map(|figure| Some((figure, figure.thumbnail_svg().ok()??)))
         .collect();
     html! {
@@ -163,17 +169,3 @@ pub(super) fn multiples(figures: &[Figure], ids: &Ids) -> Markup {
         }
     }
 }
-
-/// Charts whose first panel is a cost over N.
-const OVER_N: &[&str] = &[
-    "first-packet-tcp",
-    "first-packet-udp",
-    "service-add",
-    "service-remove",
-    "endpoint-churn",
-    "cold-install",
-    "resync",
-    "teardown",
-    "kernel-memory",
-    "rule-count",
-];

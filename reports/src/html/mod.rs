@@ -285,7 +285,7 @@ fn worded(text: &str) -> Markup {
 fn why_nothing<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
     let mut reasons: Vec<(&str, u64)> = Vec::new();
     for row in rows {
-        let reason = row.reason.as_deref().unwrap_or(&row.outcome);
+        let reason = row.reason.as_deref().unwrap_or(row.outcome.name());
         match reasons.iter_mut().find(|(seen, _)| *seen == reason) {
             Some((_, count)) => *count += 1,
             None => reasons.push((reason, 1)),

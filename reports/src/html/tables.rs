@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
-use schema::summary::{Fit, Row, Summary};
+use schema::summary::{Fit, FitUnit, Row, Summary};
 use schema::{Metric, Mode, ScenarioKind};
 
 use super::{Ids, worded};
 use crate::quantity::{digits, interval, shortened, span, value, whole};
-use crate::scope::{by_reason, marks, option, spread, spread_of_fit};
+use crate::scope::{by_reason, marks, spread, spread_of_fit};
 
 /// Rows of a table that are listed one by one; of more, what they have in common is.
 const LISTED: usize = 400;
@@ -72,7 +72,7 @@ fn listing(caption: &str, rows: &[&Row]) -> Markup {
                             } @else {
                                 td colspan="3" { (whole(group.len() as u64)) " cells: " (asked(group)) }
                             }
-                            td.note { (worded(&shortened(row.reason.as_deref().unwrap_or(&row.outcome), LONGEST))) }
+                            td.note { (worded(&shortened(row.reason.as_deref().unwrap_or(row.outcome.name()), LONGEST))) }
                         }
                     }
                     @if groups.len() > LISTED {
@@ -130,7 +130,7 @@ fn numbers(scenario: ScenarioKind, metric: Metric, rows: &[&Row]) -> Markup {
             summary { (scenario) ": " (metric) " (" (rows.len()) " cells)" }
             div.scroll tabindex="0" role="region" aria-label={ (scenario) " " (metric) } {
                 table.full.figures {
-                    caption { (scenario) ": " (metric.describe()) "." }
+                    caption { (scenario) ": " (metric.row().meaning) "." }
                     thead { tr {
                         th scope="col" { "Mode" }
                         @if environments { th scope="col" { "Environment" } }
@@ -169,7 +169,7 @@ fn together(scenario: ScenarioKind, metric: Metric, rows: &[&Row]) -> Markup {
             summary { (scenario) ": " (metric) " (" (whole(rows.len() as u64)) " cells, together)" }
             div.scroll tabindex="0" role="region" aria-label={ (scenario) " " (metric) } {
                 table.full {
-                    caption { (scenario) ": " (metric.describe()) ". Too many cells to list: each line is all cells of a mode at a size, over all their options; summary.json has each." }
+                    caption { (scenario) ": " (metric.row().meaning) ". Too many cells to list: each line is all cells of a mode at a size, over all their options; summary.json has each." }
                     thead { tr {
                         @for name in ["Mode", "Environment"] { th scope="col" { (name) } }
                         @for name in ["N", "cells", "n", "medians from–to"] { th.num scope="col" { (name) } }
@@ -241,7 +241,7 @@ fn fits(fits: &[Fit]) -> Markup {
                                 td.t { (fit.model) }
                                 td { (whole(fit.from.into())) "–" (whole(fit.to.into())) }
                                 td { (fit.sizes) }
-                                td { (digits(fit.estimate)) @if fit.unit != "exponent" { " " (fit.unit) } @if fit.noisy { " (noisy)" } }
+                                td { (digits(fit.estimate)) @if fit.unit != FitUnit::Exponent { " " (fit.unit) } @if fit.noisy { " (noisy)" } }
                                 td { (spread_of_fit(fit, span)) }
                                 td { (digits(fit.intercept)) }
                                 td { (fit.coefficient.map_or_else(|| "–".to_owned(), digits)) }
@@ -286,6 +286,5 @@ fn variant(variant: &str) -> String {
 }
 
 fn options(options: &schema::Options) -> String {
-    let words: Vec<String> = options.iter().map(|(k, v)| option(k, v)).collect();
-    shortened(&words.join(", "), LONGEST)
+    shortened(&options.words().join(", "), LONGEST)
 }

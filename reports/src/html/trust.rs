@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use schema::summary::Summary;
-use schema::{Environment, Outcome, Unit, Variant};
+use schema::{Accelerator, Environment, Outcome, Unit, Variant};
 
 use super::Ids;
 use crate::load::Run;
@@ -281,18 +281,11 @@ fn command(words: &[String]) -> String {
 }
 
 fn environment(name: &str, facts: &Environment) -> Markup {
-    let kind = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    let sandbox = serde_json::to_value(facts.sandbox)
-        .map(|v| kind(&v))
-        .unwrap_or_default();
-    let accel = serde_json::to_value(facts.accel)
-        .map(|v| kind(&v))
-        .unwrap_or_default();
     html! {
         h3 { "Environment " (shortened(name, 100)) }
         dl {
             dt { "Sandbox" }
-            dd { (sandbox) @if accel != "none" { ", " (accel) } @if facts.memory_bytes > 0 { ", " (value(facts.memory_bytes as f64, Unit::Bytes)) " of memory" } }
+            dd { (facts.sandbox) @if facts.accel != Accelerator::None { ", " (facts.accel) } @if facts.memory_bytes > 0 { ", " (value(facts.memory_bytes as f64, Unit::Bytes)) " of memory" } }
             dt { "Kernel" }
             dd { (facts.kernel) " " (facts.machine) ", " (facts.kernel_build) }
             dt { "CPU" }

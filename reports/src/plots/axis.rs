@@ -70,20 +70,6 @@ impl Axis {
         }
     }
 
-    /// Shares from nothing to all, in percent.
-    pub(super) fn shares() -> Self {
-        Self {
-            title: "share of first packets".to_owned(),
-            ticks: [0.0, 25.0, 50.0, 75.0, 90.0, 100.0]
-                .map(|share| (share, format!("{share} %")))
-                .to_vec(),
-            scale: Scale::Linear,
-            unit: None,
-            from: 0.0,
-            to: 102.0,
-        }
-    }
-
     /// A quantity, logarithmic, around what is shown.
     pub(super) fn log(title: &str, values: impl Iterator<Item = f64>, unit: Unit) -> Option<Self> {
         let (low, high) = extent(values.filter(|value| *value > 0.0))?;

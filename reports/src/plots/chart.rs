@@ -1,14 +1,13 @@
 //! What the chart files share: series of a summary, the notes under a chart, and its gaps.
 
-use schema::summary::{Fit, Row, Summary};
-use schema::{CellKey, Metric, Mode, Options, Outcome, ScenarioKind, Unit};
+use schema::summary::{Fit, FitModel, Row, Summary};
+use schema::{CellKey, Metric, Mode, Options, ScenarioKind, Unit};
 
 use super::figure::{Gap, Key, Line, Point};
 use super::style::Style;
 use crate::load::Run;
 use crate::quantity::{counted, interval, value, whole};
 use crate::scope::{Scope, bar, lower_bound, marks, series_names, spread};
-use crate::statistics::Sample;
 
 /// What a chart is made from.
 #[derive(Clone, Copy)]
@@ -17,18 +16,6 @@ pub struct Source<'a> {
     pub run: &'a Run,
     /// What was computed from them.
     pub summary: &'a Summary,
-}
-
-impl Source<'_> {
-    /// All samples of a cell's metric.
-    pub(super) fn sample(&self, key: &CellKey, metric: Metric) -> Option<Sample> {
-        let measured = self.run.cells.iter();
-        let measured = measured.filter(|c| c.outcome == Outcome::Measured && c.key == *key);
-        Sample::new(measured.flat_map(|cell| {
-            let series = cell.series.iter().filter(|s| s.metric == metric);
-            series.map(|series| (cell.stay, &series.samples))
-        }))
-    }
 }
 
 /// Series that a chart draws one by one; of more it draws one a mode.
@@ -73,7 +60,7 @@ impl Series<'_> {
             .map(|row| Gap {
                 x: f64::from(row.key.services),
                 at: whole(row.key.services.into()),
-                outcome: row.outcome.clone(),
+                outcome: row.outcome.name(),
                 reason: row.reason.clone().unwrap_or_default(),
             })
             .collect()
@@ -128,7 +115,7 @@ impl Series<'_> {
 /// "482 µs (461–503 µs), n 40/10": samples, and stays.
 pub(super) fn stated(row: &Row) -> String {
     let (Some(median), Some(unit)) = (row.median, row.unit) else {
-        return row.outcome.clone();
+        return row.outcome.to_string();
     };
     let noisy = if row.noisy { ", noisy" } else { "" };
     let marks = marks(row).map_or_else(String::new, |marks| format!(", {marks}"));
@@ -145,10 +132,12 @@ pub(super) fn stated(row: &Row) -> String {
 pub(super) fn curve(fit: &Fit) -> Vec<(f64, f64)> {
     const STEPS: u32 = 16;
     let (from, to) = (f64::from(fit.from), f64::from(fit.to));
-    let value = |n: f64| match fit.model.as_str() {
-        "power" => fit.intercept * n.powf(fit.estimate),
-        "offset-power" => fit.intercept + fit.coefficient.unwrap_or(0.0) * n.powf(fit.estimate),
-        _ => fit.intercept + fit.estimate * n,
+    let value = |n: f64| match fit.model {
+        FitModel::Power => fit.intercept * n.powf(fit.estimate),
+        FitModel::OffsetPower => {
+            fit.intercept + fit.coefficient.unwrap_or(0.0) * n.powf(fit.estimate)
+        }
+        FitModel::Linear => fit.intercept + fit.estimate * n,
     };
     (0..=STEPS)
         .map(|step| from * (to / from).powf(f64::from(step) / f64::from(STEPS)))
@@ -204,8 +193,8 @@ pub(super) fn left_out(
         })
         .collect();
     Some(format!(
-        "{} differ in their options; the first of each mode is drawn. All medians together: {}. The others are in summary.json.",
-        counted(all.len() as u64, "series").replace("seriess", "series"),
+        "{} series differ in their options; the first of each mode is drawn. All medians together: {}. The others are in summary.json.",
+        whole(all.len() as u64),
         ranges.join("; ")
     ))
 }
@@ -262,10 +251,6 @@ pub(super) fn every_series<'a>(
         .collect()
 }
 
-/// The fit over the most sizes of a series.
-/// Model of a fit of two neighbouring sizes: no curve of a chart.
-const PAIR: &str = "power";
-
 /// The fit of a series over all of its sizes.
 pub(super) fn fit_of<'a>(
     summary: &'a Summary,
@@ -285,7 +270,7 @@ pub(super) fn fit_of<'a>(
                 && fit.mode == series.mode
                 && fit.options == series.options
         })
-        .find(|fit| fit.model != PAIR)
+        .find(|fit| fit.model != FitModel::Power)
 }
 
 /// The unit of times in these rows: nanoseconds, or executed instructions.
@@ -336,7 +321,10 @@ pub(super) fn gaps(series: &[Series<'_>]) -> Vec<String> {
     for series in series {
         let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
         for row in series.rows.iter().filter(|row| row.median.is_none()) {
-            let reason = row.reason.clone().unwrap_or_else(|| row.outcome.clone());
+            let reason = row
+                .reason
+                .clone()
+                .unwrap_or_else(|| row.outcome.to_string());
             let at = whole(row.key.services.into());
             match reasons.iter_mut().find(|(seen, _)| *seen == reason) {
                 Some((_, sizes)) => sizes.push(at),

@@ -8,14 +8,14 @@ use plotters::coord::cartesian::Cartesian2d;
 use plotters::coord::ranged1d::Ranged;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use schema::Mode;
+use schema::{Marker, Mode};
 
 use super::PlotError;
 use super::axis::Axis;
+use super::draw_rows;
 use super::figure::{Body, Figure, Key, Line, Point};
-use super::style::{GRID, INK, MUTED, Marker, PAPER, Style};
+use super::style::{GRID, INK, MUTED, PAPER, Style};
 use super::svg::{Sheet, Svg, document};
-use super::{draw_heat, draw_rows};
 use crate::quantity::shortened;
 
 pub(super) const WIDTH: i32 = 480;
@@ -104,9 +104,6 @@ impl Figure {
                 Body::Rows { x, rows, labelled } => {
                     draw_rows::draw(&area, &sheet, x, rows, heading, *labelled)?;
                 }
-                Body::Heat { columns, rows } => {
-                    draw_heat::draw(&area, &sheet, columns, rows, heading)?;
-                }
             }
             y += height;
         }
@@ -136,7 +133,6 @@ pub(super) fn series_class(mode: Mode) -> String {
 fn body_height(body: &Body, panels: usize) -> i32 {
     match (body, panels) {
         (Body::Rows { rows, labelled, .. }, _) => draw_rows::height(rows, *labelled),
-        (Body::Heat { rows, .. }, _) => draw_heat::height(rows),
         (Body::Lines { .. }, 0 | 1) => 340,
         (Body::Lines { .. }, 2) => 264,
         (Body::Lines { .. }, _) => 216,

@@ -40,22 +40,6 @@ pub(super) enum Body {
         /// Whether the axis is labelled here: panels that share one label it once.
         labelled: bool,
     },
-    /// Question × mode, each cell coloured by how many times the lowest it is.
-    Heat {
-        columns: Vec<Mode>,
-        rows: Vec<(String, Vec<Tile>)>,
-    },
-}
-
-/// A cell of a heat map.
-#[derive(Debug, Clone)]
-pub(super) struct Tile {
-    /// Times the lowest of its row; `None`: no number.
-    pub(super) times: Option<f64>,
-    /// What stands in it.
-    pub(super) text: String,
-    /// What it means, in full.
-    pub(super) hover: String,
 }
 
 /// A row with its name on the left and its value in words on the right.
@@ -118,7 +102,7 @@ pub(super) struct Gap {
     pub(super) x: f64,
     pub(super) at: String,
     /// "timed-out", "unsupported", …
-    pub(super) outcome: String,
+    pub(super) outcome: &'static str,
     pub(super) reason: String,
 }
 
@@ -166,7 +150,6 @@ impl Figure {
                     flatten(y);
                 }
                 Body::Rows { x, .. } => flatten(x),
-                Body::Heat { .. } => {}
             }
         }
         changed.then_some(figure)
@@ -181,15 +164,6 @@ impl Panel {
                 vec!["value".to_owned()],
                 rows.iter()
                     .map(|row| (row.name.clone(), vec![row.text.clone()]))
-                    .collect(),
-            ),
-            Body::Heat { columns, rows } => (
-                columns.iter().map(ToString::to_string).collect(),
-                rows.iter()
-                    .map(|(name, tiles)| {
-                        let texts = tiles.iter().map(|tile| tile.hover.clone());
-                        (name.clone(), texts.collect())
-                    })
                     .collect(),
             ),
         };
@@ -223,7 +197,7 @@ fn of_lines(lines: &[Line]) -> (Vec<String>, Vec<(String, Vec<String>)>) {
         let gap = mine().flat_map(|l| &l.gaps).find(|gap| gap.at == at);
         match (point.or(bound), gap) {
             (Some(point), _) => point.text.clone(),
-            (None, Some(gap)) => gap.outcome.clone(),
+            (None, Some(gap)) => gap.outcome.to_owned(),
             (None, None) => "–".to_owned(),
         }
     };

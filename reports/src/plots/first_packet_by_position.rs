@@ -1,6 +1,6 @@
 //! First-packet latency by position of the service, at the largest N: a panel for each protocol.
 
-use schema::{CellKey, Metric, Mode, Options, Protocol, ScenarioKind};
+use schema::{CellKey, Metric, Mode, OptionKey, Options, Position, Protocol, ScenarioKind};
 
 use super::axis::Axis;
 use super::chart::MOST;
@@ -12,7 +12,6 @@ use super::style::Style;
 use crate::quantity::{value, whole};
 use crate::scope::{Scope, series_names};
 
-const POSITIONS: &[&str] = &["first", "middle", "last", "uniform"];
 /// Modes stand beside each other by this share of the distance of two positions.
 const STEP: f64 = 0.09;
 
@@ -22,16 +21,18 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
     let asks = |key: &CellKey| {
         key.scenario == ScenarioKind::FirstPacket
             && key.services == largest
-            && key.options.contains_key("position")
+            && key.options.position().is_some()
     };
     let series = every_series(summary, scope, Metric::Latency, asks);
     let rows = || series.iter().flat_map(Series::measured);
     let y = Axis::log("median latency", extents(rows()), unit_of_times(rows()))?;
-    let used: Vec<&str> = POSITIONS
-        .iter()
-        .copied()
-        .filter(|position| series.iter().any(|s| position_of(s) == Some(position)))
-        .collect();
+    let asked = |position: &Position| {
+        series
+            .iter()
+            .any(|s| s.options.position() == Some(*position))
+    };
+    let used: Vec<Position> = Position::ALL.iter().copied().filter(asked).collect();
+    let names_used: Vec<&str> = used.iter().map(|position| position.name()).collect();
     let mut shapes = shapes(&series);
     let all = shapes.len();
     shapes.truncate(MOST);
@@ -46,12 +47,12 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
         .filter(|protocol| {
             series
                 .iter()
-                .any(|s| protocol_of(s) == Some(protocol.name()))
+                .any(|s| s.options.protocol() == Some(**protocol))
         })
         .map(|protocol| Panel {
             heading: protocol.name().to_uppercase(),
             body: Body::Lines {
-                x: Axis::places("position of the service", &used),
+                x: Axis::places("position of the service", &names_used),
                 y: y.clone(),
                 lines: shapes
                     .iter()
@@ -62,8 +63,9 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
                         // "uniform" is no place between others: its points stand alone.
                         [true, false].map(|placed| {
                             let used = used.iter().copied().enumerate();
-                            let used: Vec<_> =
-                                used.filter(|(_, p)| (*p != "uniform") == placed).collect();
+                            let used: Vec<_> = used
+                                .filter(|(_, p)| (*p != Position::Uniform) == placed)
+                                .collect();
                             line(&series, (shape, name), *protocol, &used, shift)
                         })
                     })
@@ -129,24 +131,16 @@ fn shapes(series: &[Series<'_>]) -> Vec<Shape> {
 
 /// The options that are not what this chart asks about.
 fn rest_of(series: &Series<'_>) -> Options {
-    let mut options = series.options.clone();
-    options.retain(|name, _| !matches!(name.as_str(), "position" | "protocol"));
-    options
-}
-
-fn position_of<'a>(series: &'a Series<'_>) -> Option<&'a str> {
-    series.options.get("position").map(String::as_str)
-}
-
-fn protocol_of<'a>(series: &'a Series<'_>) -> Option<&'a str> {
-    series.options.get("protocol").map(String::as_str)
+    series
+        .options
+        .without(&[OptionKey::Position, OptionKey::Protocol])
 }
 
 fn line(
     series: &[Series<'_>],
     (shape, name): (&Shape, &str),
     protocol: Protocol,
-    positions: &[(usize, &str)],
+    positions: &[(usize, Position)],
     shift: f64,
 ) -> Line {
     let points = positions
@@ -155,15 +149,15 @@ fn line(
             let series = series.iter().find(|series| {
                 series.mode == shape.mode
                     && rest_of(series) == shape.options
-                    && position_of(series) == Some(position)
-                    && protocol_of(series) == Some(protocol.name())
+                    && series.options.position() == Some(position)
+                    && series.options.protocol() == Some(protocol)
             })?;
             let row = series.measured().next()?;
             Some(Point {
                 x: place as f64 + shift,
                 y: row.median?,
                 ci95: crate::scope::bar(row),
-                at: position.to_owned(),
+                at: position.to_string(),
                 text: stated(row),
             })
         })

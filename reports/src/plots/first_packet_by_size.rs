@@ -10,7 +10,7 @@ use super::chart::{
 };
 use super::figure::{Body, Figure, Line, Panel, Point};
 use crate::quantity::{interval, value, whole};
-use crate::scope::{Scope, bar, option, spread_of_fit};
+use crate::scope::{Scope, bar, spread_of_fit};
 
 const PERCENTILES: &[(&str, &str)] = &[
     ("p50", "p50: half of the first packets are faster"),
@@ -32,10 +32,9 @@ fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figu
     let summary = source.summary;
     let shown = scope.shown(summary);
     let asks = |key: &CellKey| {
-        let own = key.options.get("protocol");
         key.scenario == ScenarioKind::FirstPacket
             && shown.holds(&key.options)
-            && own.is_some_and(|own| own == protocol.name())
+            && key.options.protocol() == Some(protocol)
     };
     let series = series(summary, scope, Metric::Latency, asks);
     let rows = || series.iter().flat_map(Series::measured);
@@ -82,8 +81,7 @@ fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figu
             protocol.name().to_uppercase(),
             scope
                 .position(summary)
-                .map_or_else(String::new, |position| option("position", &position))
-                .trim_end_matches(" service")
+                .map_or("", |position| position.row().which)
         ),
         notes,
         alt: described(&series),

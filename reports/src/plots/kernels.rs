@@ -1,7 +1,7 @@
 //! Environments or variants side by side: what one question costs each mode on each kernel.
 
 use schema::summary::{Row, Summary};
-use schema::{Metric, Unit};
+use schema::{Metric, Position, Unit};
 
 use super::axis::Axis;
 use super::figure::{Body, Figure, Mark, NamedRow, Panel};
@@ -44,25 +44,25 @@ pub(super) fn figure(summary: &Summary) -> Option<Figure> {
 
 /// Of each scenario the question that is most telling: all at once, and the first protocol's packets to any service.
 fn questions(table: &SideBySide<'_>) -> Vec<String> {
-    let mut chosen: Vec<(schema::ScenarioKind, String)> = Vec::new();
+    let mut chosen: Vec<&Line<'_>> = Vec::new();
     for line in &table.lines {
-        let any = line.options.get("position").is_some_and(|p| p == "uniform");
+        let position = |line: &Line<'_>| line.options.position();
         match chosen
             .iter_mut()
-            .find(|(scenario, _)| *scenario == line.scenario)
+            .find(|other| other.scenario == line.scenario)
         {
-            None => chosen.push((line.scenario, line.question.clone())),
-            Some((_, question)) if any && !question.contains("any service") => {
-                question.clone_from(&line.question);
+            None => chosen.push(line),
+            Some(other)
+                if position(line) == Some(Position::Uniform)
+                    && position(other) != position(line) =>
+            {
+                *other = line
             }
             Some(_) => {}
         }
     }
-    chosen
-        .into_iter()
-        .map(|(_, question)| question)
-        .take(PANELS)
-        .collect()
+    let questions = chosen.into_iter().map(|line| line.question.clone());
+    questions.take(PANELS).collect()
 }
 
 fn panel(table: &SideBySide<'_>, question: &str) -> Option<Panel> {
@@ -126,7 +126,7 @@ fn mark(row: &Row, metric: Metric) -> (Mark, String) {
             Mark::Beyond(bound),
             format!("> {}", value(bound, Unit::Nanoseconds)),
         ),
-        _ => (Mark::Nothing, row.outcome.clone()),
+        _ => (Mark::Nothing, row.outcome.to_string()),
     }
 }
 

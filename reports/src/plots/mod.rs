@@ -6,14 +6,11 @@
 
 mod axis;
 mod chart;
-mod distribution;
 mod draw;
-mod draw_heat;
 mod draw_rows;
 mod figure;
 mod first_packet_by_position;
 mod first_packet_by_size;
-mod heat_map;
 mod kernel_memory;
 mod kernels;
 mod memory_by_source;
@@ -29,6 +26,7 @@ mod updates_at_largest;
 use std::sync::Arc;
 
 use resvg::{tiny_skia, usvg};
+use schema::ScenarioKind;
 use schema::summary::Summary;
 
 use crate::load::Run;
@@ -47,12 +45,36 @@ static FONT: &[u8] = include_bytes!("font/DejaVuSans.ttf");
 pub struct Chart {
     /// Name of its files, without extension.
     pub name: &'static str,
+    /// Whether its first panel is a cost over N.
+    pub over_n: bool,
     /// What it shows; `None` when nothing was planned that it could show.
-    pub figure: fn(&Source<'_>, &Scope) -> Option<Figure>,
+    pub figure: Make,
 }
 
-const fn chart(name: &'static str, figure: fn(&Source<'_>, &Scope) -> Option<Figure>) -> Chart {
-    Chart { name, figure }
+type Make = fn(&Source<'_>, &Scope) -> Option<Figure>;
+
+const fn chart(name: &'static str, figure: Make) -> Chart {
+    Chart {
+        name,
+        over_n: false,
+        figure,
+    }
+}
+
+const fn over_n(name: &'static str, figure: Make) -> Chart {
+    Chart {
+        over_n: true,
+        ..chart(name, figure)
+    }
+}
+
+/// A chart of a rule update over N, by the name of its scenario.
+macro_rules! update {
+    ($scenario:ident) => {
+        over_n(ScenarioKind::$scenario.name(), |source, scope| {
+            update_time::figure(source, scope, ScenarioKind::$scenario)
+        })
+    };
 }
 
 /// Every chart, in the order of the page.
@@ -62,23 +84,20 @@ pub const fn registry() -> &'static [Chart] {
 }
 
 const REGISTRY: &[Chart] = &[
-    chart("heat-map", heat_map::figure),
-    chart("first-packet-tcp", first_packet_by_size::tcp),
-    chart("first-packet-udp", first_packet_by_size::udp),
+    over_n("first-packet-tcp", first_packet_by_size::tcp),
+    over_n("first-packet-udp", first_packet_by_size::udp),
     chart("first-packet-by-position", first_packet_by_position::figure),
     chart("percentile-ladder", percentile_ladder::figure),
-    chart("distribution", distribution::figure),
-    chart("updates", updates_at_largest::times),
-    chart("updates-processor-time", updates_at_largest::processor),
-    chart("service-add", update_time::service_add),
-    chart("service-remove", update_time::service_remove),
-    chart("endpoint-churn", update_time::endpoint_churn),
-    chart("cold-install", update_time::cold_install),
-    chart("resync", update_time::resync),
-    chart("teardown", update_time::teardown),
-    chart("kernel-memory", kernel_memory::figure),
+    chart("updates", updates_at_largest::figure),
+    update!(ServiceAdd),
+    update!(ServiceRemove),
+    update!(EndpointChurn),
+    update!(ColdInstall),
+    update!(Resync),
+    update!(Teardown),
+    over_n("kernel-memory", kernel_memory::figure),
     chart("memory-by-source", memory_by_source::figure),
-    chart("rule-count", rule_count::figure),
+    over_n("rule-count", rule_count::figure),
     chart("per-service", per_service::figure),
 ];
 
@@ -139,8 +158,8 @@ pub fn side_by_side(summary: &Summary) -> Option<Figure> {
 /// The colour of a mode in every chart, as "#rrggbb".
 #[must_use]
 pub fn color_of(mode: schema::Mode) -> String {
-    let color = style::Style::of(mode, 0).color;
-    format!("#{:02x}{:02x}{:02x}", color.0, color.1, color.2)
+    let [red, green, blue] = mode.row().color;
+    format!("#{red:02x}{green:02x}{blue:02x}")
 }
 
 /// An SVG as PNG, on white.

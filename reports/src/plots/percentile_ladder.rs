@@ -1,6 +1,6 @@
 //! Percentile ladders: first-packet latency from the fastest to the slowest, at the largest N. The places are evenly apart: what is rare has as much room as what is common.
 
-use schema::{CellKey, Metric, Protocol, ScenarioKind};
+use schema::{CellKey, Metric, Position, Protocol, ScenarioKind};
 
 use super::axis::Axis;
 use super::chart::{Series, Source, gaps, left_out, samples_in_stays, series, unit_of_times};
@@ -12,18 +12,16 @@ use crate::scope::Scope;
 const STEPS: &[&str] = &["min", "p50", "p90", "p99", "p99.9", "max"];
 
 /// What the tails of a closed loop leave out.
-pub(super) const CLOSED_LOOP: &str = "Closed loop: the next packet waits for the reply, so a stall counts once, however many packets it would have held up; real tails are longer.";
+const CLOSED_LOOP: &str = "Closed loop: the next packet waits for the reply, so a stall counts once, however many packets it would have held up; real tails are longer.";
 
 /// "any", "the last": which service of all.
-pub(super) fn whom(source: &Source<'_>, scope: &Scope) -> String {
-    match scope.position(source.summary).as_deref() {
-        Some("uniform") | None => "any".to_owned(),
-        Some(position) => format!("the {position}"),
-    }
+fn whom(source: &Source<'_>, scope: &Scope) -> &'static str {
+    let position = scope.position(source.summary).unwrap_or(Position::Uniform);
+    position.row().which
 }
 
 /// Whether a cell is asked: at the largest N, by the position of the headlines.
-pub(super) fn asked(scope: &Scope, source: &Source<'_>) -> impl Fn(&CellKey) -> bool + use<> {
+fn asked(scope: &Scope, source: &Source<'_>) -> impl Fn(&CellKey) -> bool + use<> {
     let largest = scope.largest(source.summary);
     let shown = scope.shown(source.summary);
     move |key| {
@@ -67,7 +65,7 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
 }
 
 /// A key a series of the first protocol that was asked.
-pub(super) fn legend(source: &Source<'_>, scope: &Scope) -> Vec<super::figure::Key> {
+fn legend(source: &Source<'_>, scope: &Scope) -> Vec<super::figure::Key> {
     let of = |protocol: &Protocol| of_protocol(source, scope, *protocol);
     let first = Protocol::ALL.iter().map(of).find(|all| !all.is_empty());
     let keys = first.iter().flatten().map(|s| s.key(s.name.clone()));
@@ -75,18 +73,10 @@ pub(super) fn legend(source: &Source<'_>, scope: &Scope) -> Vec<super::figure::K
 }
 
 /// The series of one protocol.
-pub(super) fn of_protocol<'a>(
-    source: &Source<'a>,
-    scope: &'a Scope,
-    protocol: Protocol,
-) -> Vec<Series<'a>> {
+fn of_protocol<'a>(source: &Source<'a>, scope: &'a Scope, protocol: Protocol) -> Vec<Series<'a>> {
     let asks = asked(scope, source);
     series(source.summary, scope, Metric::Latency, |key| {
-        asks(key)
-            && key
-                .options
-                .get("protocol")
-                .is_some_and(|p| p == protocol.name())
+        asks(key) && key.options.protocol() == Some(protocol)
     })
 }
 

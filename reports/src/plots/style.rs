@@ -1,10 +1,8 @@
-//! How a series looks: one colour and one marker a mode everywhere, one dash pattern an option. The
-//! colours are Okabe and Ito's (*Color Universal Design*, 2008), told apart by all common kinds of
-//! colour vision, with orange and sky blue darkened until each has a contrast of at least 3 to the
-//! light and to the dark page (WCAG 2.2, 1.4.11); marker and dash say the same without colour.
+//! How a series looks: one colour and one marker a mode everywhere, one dash pattern an option; marker and dash say
+//! the same without colour.
 
 use plotters::style::RGBColor;
-use schema::Mode;
+use schema::{Marker, Mode};
 
 /// Text. `svg` recognises this and the next three by value and writes a class instead, which the page's
 /// colour scheme fills.
@@ -15,17 +13,6 @@ pub(super) const MUTED: RGBColor = RGBColor(0x5a, 0x5d, 0x63);
 pub(super) const GRID: RGBColor = RGBColor(0xdd, 0xdf, 0xe3);
 /// Background.
 pub(super) const PAPER: RGBColor = RGBColor(0xff, 0xff, 0xfe);
-
-/// Shape of a point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Marker {
-    Circle,
-    Square,
-    Triangle,
-    /// On its tip.
-    Inverted,
-    Diamond,
-}
 
 /// How a series looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,19 +29,12 @@ impl Style {
     /// The look of a mode's series number `variant` (0: the ordinary one).
     #[must_use]
     pub(super) fn of(mode: Mode, variant: usize) -> Self {
-        let (color, marker) = match mode {
-            Mode::None => (RGBColor(0x80, 0x80, 0x80), Marker::Circle),
-            Mode::Conntrack => (RGBColor(0x2f, 0x96, 0xd0), Marker::Square),
-            Mode::IptablesLegacy => (RGBColor(0xd5, 0x5e, 0x00), Marker::Triangle),
-            Mode::IptablesNft => (RGBColor(0xbd, 0x80, 0x00), Marker::Inverted),
-            Mode::Ipset => (RGBColor(0x00, 0x9e, 0x73), Marker::Square),
-            Mode::Ipvs => (RGBColor(0xcc, 0x79, 0xa7), Marker::Circle),
-            Mode::Nftables => (RGBColor(0x00, 0x72, 0xb2), Marker::Diamond),
-        };
+        let row = mode.row();
+        let [red, green, blue] = row.color;
         let dash = [None, Some((7, 4)), Some((2, 4)), Some((12, 3))][variant % 4];
         Self {
-            color,
-            marker,
+            color: RGBColor(red, green, blue),
+            marker: row.marker,
             hollow: mode.is_floor() || variant % 2 == 1,
             dash,
         }

@@ -32,32 +32,8 @@ const PANELS: &[(Metric, &str)] = &[
     ),
 ];
 
-macro_rules! charts {
-    ($($name:ident = $scenario:ident, $question:literal;)+) => {
-        $(
-            #[doc = $question]
-            pub(super) fn $name(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
-                figure(source, scope, ScenarioKind::$scenario, $question)
-            }
-        )+
-    };
-}
-
-charts! {
-    cold_install = ColdInstall, "How long does it take to install N services from nothing?";
-    resync = Resync, "How long does it take to write all N services again, unchanged?";
-    service_add = ServiceAdd, "How long does it take to add one service to N?";
-    service_remove = ServiceRemove, "How long does it take to remove one service of N?";
-    endpoint_churn = EndpointChurn, "How long does it take to replace endpoints when there are N services?";
-    teardown = Teardown, "How long does it take to remove all N services?";
-}
-
-fn figure(
-    source: &Source<'_>,
-    scope: &Scope,
-    scenario: ScenarioKind,
-    question: &str,
-) -> Option<Figure> {
+/// What one kind of update costs over N.
+pub(super) fn figure(source: &Source<'_>, scope: &Scope, scenario: ScenarioKind) -> Option<Figure> {
     let asks = |key: &schema::CellKey| key.scenario == scenario;
     let all = series(source.summary, scope, Metric::UpdateTime, asks);
     let panels: Vec<Panel> = PANELS
@@ -93,7 +69,7 @@ fn figure(
     notes.extend(gaps(&all));
     Some(Figure {
         name: String::new(),
-        title: question.to_owned(),
+        title: scenario.row().over_n.to_owned(),
         notes,
         alt: described(&all),
         panels,

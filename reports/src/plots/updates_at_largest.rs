@@ -1,5 +1,5 @@
-//! Rule updates side by side at the largest size that all modes have: time by scenario × mode, and what
-//! of the processor's time is the tool's.
+//! Rule updates side by side at the largest size that all modes have: time by scenario × mode, then the processor's
+//! time, and what of that is the tool's.
 
 use schema::summary::Row;
 use schema::{Metric, Mode, Unit};
@@ -12,8 +12,8 @@ use crate::quantity::{counted, digits, value, whole};
 use crate::scope::{Scope, bar, lower_bound};
 use crate::update_table::{Answer, Line, UpdateTable, update_tables, without_time};
 
-/// Update time by scenario and mode.
-pub(super) fn times(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
+/// Update time by scenario and mode, then processor time, user and system.
+pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
     let table = update_tables(source.summary, scope).into_iter().next()?;
     let rows = || answers(&table).map(|(_, answer)| answer.time);
     let shown = rows().flat_map(|row| {
@@ -23,7 +23,7 @@ pub(super) fn times(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
     });
     let x = Axis::log("update time", shown, unit_of_times(rows()))?;
     let last = table.lines.len();
-    let panels = table.lines.iter().enumerate().map(|(index, line)| Panel {
+    let times = table.lines.iter().enumerate().map(|(index, line)| Panel {
         heading: line.text(),
         body: Body::Rows {
             x: x.clone(),
@@ -35,15 +35,22 @@ pub(super) fn times(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
         "Dots are medians of stays, bars their 95 % intervals, of fewer than six stays their range; n is samples/stays. Rows that were not planned are left out.".to_owned(),
     ];
     notes.extend(missing(&table));
+    let (processor, shown) = processor(source, &table);
+    if !processor.is_empty() {
+        notes.push(format!(
+            "Processor time: filled user mode, the tool's own part; pale kernel mode. Each is a median, {} behind each bar; the share is that of user mode in their sum. Axes differ between these panels.",
+            samples_in_stays(shown.into_iter())
+        ));
+    }
     Some(Figure {
         name: String::new(),
         title: format!(
-            "How long does each kind of rule update take at {} services?",
+            "How long does each kind of rule update take at {} services? And is it the tool or the kernel?",
             whole(table.services.into())
         ),
         notes,
         alt: described(&table),
-        panels: panels.collect(),
+        panels: times.chain(processor).collect(),
         legend: Vec::new(),
     })
 }
@@ -59,7 +66,7 @@ fn time((mode, name, style, answer): (Mode, String, Style, &Answer<'_>)) -> Name
             Mark::Beyond(bound),
             format!("> {}", value(bound, Unit::Nanoseconds)),
         ),
-        _ => (Mark::Nothing, row.outcome.clone()),
+        _ => (Mark::Nothing, row.outcome.to_string()),
     };
     NamedRow {
         mode,
@@ -70,20 +77,19 @@ fn time((mode, name, style, answer): (Mode, String, Style, &Answer<'_>)) -> Name
     }
 }
 
-/// Processor time of updates, user and system.
-pub(super) fn processor(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
-    let summary = source.summary;
-    let table = update_tables(summary, scope).into_iter().next()?;
+/// Panels of processor time, user and system, with the rows behind them.
+fn processor<'a>(source: &Source<'_>, table: &'a UpdateTable<'a>) -> (Vec<Panel>, Vec<&'a Row>) {
     let of = |answer: &Answer<'_>, metric: Metric| -> Option<f64> {
-        let row = summary
+        let row = source
+            .summary
             .cells
             .iter()
             .find(|row| row.key == answer.time.key && row.metric == Some(metric))?;
         row.median
     };
-    let (mut panels, mut shown): (Vec<Panel>, Vec<&Row>) = (Vec::new(), Vec::new());
+    let (mut panels, mut shown): (Vec<Panel>, Vec<&'a Row>) = (Vec::new(), Vec::new());
     for line in &table.lines {
-        let parts: Vec<(Mode, String, Style, [f64; 2])> = named(&table, line)
+        let parts: Vec<(Mode, String, Style, [f64; 2])> = named(table, line)
             .filter_map(|(mode, name, style, answer)| {
                 let parts = [
                     of(answer, Metric::UserTime)?,
@@ -98,7 +104,7 @@ pub(super) fn processor(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
             continue;
         };
         panels.push(Panel {
-            heading: line.text(),
+            heading: format!("{}: processor time", line.text()),
             body: Body::Rows {
                 x,
                 rows: parts.into_iter().map(stack).collect(),
@@ -106,20 +112,7 @@ pub(super) fn processor(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
             },
         });
     }
-    (!panels.is_empty()).then(|| Figure {
-        name: String::new(),
-        title: format!(
-            "Is it the tool or the kernel? Processor time of updates at {} services",
-            whole(table.services.into())
-        ),
-        notes: vec![
-            "Filled: user mode, the tool's own part; pale: kernel mode. Each is a median; the share is that of user mode in their sum. Axes differ between panels.".to_owned(),
-            format!("{} behind each bar.", samples_in_stays(shown.into_iter())),
-        ],
-        alt: described(&table),
-        panels,
-        legend: Vec::new(),
-    })
+    (panels, shown)
 }
 
 fn stack((mode, name, style, [user, system]): (Mode, String, Style, [f64; 2])) -> NamedRow {

@@ -49,16 +49,10 @@ fn generator(seed: u64) -> Xoshiro256PlusPlus {
 /// `None` when there are no values. `p` is between 0 and 1.
 #[must_use]
 pub fn quantile(ascending: &[f64], p: f64) -> Option<f64> {
-    quantile_by(ascending.len() as u64, p, |rank| ascending[rank as usize])
-}
-
-/// The same where only "the value at 0-based rank r" is known.
-fn quantile_by(n: u64, p: f64, value: impl Fn(u64) -> f64) -> Option<f64> {
-    let last = n.checked_sub(1)?;
+    let last = ascending.len().checked_sub(1)?;
     let h = last as f64 * p;
-    let below = (h.floor() as u64).min(last);
-    let above = (below + 1).min(last);
-    let (low, high) = (value(below), value(above));
+    let below = (h.floor() as usize).min(last);
+    let (low, high) = (ascending[below], ascending[(below + 1).min(last)]);
     let share = h - below as f64;
     // Between what is infinite there is no step, and no share of an infinite one.
     Some(if share == 0.0 || low == high {

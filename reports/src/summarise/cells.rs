@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schema::{CellKey, CellRecord, Disturbance, Metric, Outcome, Samples, Unit};
+use schema::{CellKey, CellRecord, Disturbance, Metric, Outcome, Unit};
 
 use crate::load::Run;
-use crate::scope::UPDATES;
 use crate::statistics::{Known, Sample};
 
 /// Fact that names the seed of a cell's population; without it the block does.
@@ -103,7 +102,7 @@ impl<'a> Cells<'a> {
                 .series
                 .iter()
                 .filter(move |series| series.metric == metric)
-                .map(|series| (record.stay, &series.samples))
+                .map(|series| (record.stay, series.values.as_slice()))
         }))
     }
 
@@ -166,13 +165,8 @@ impl<'a> Cells<'a> {
         make: impl Fn(f64, f64) -> f64,
     ) -> Vec<Stay> {
         let values = |record: &'a CellRecord, metric: Metric| {
-            record
-                .series
-                .iter()
-                .find_map(|series| match &series.samples {
-                    Samples::Values(values) if series.metric == metric => Some(values),
-                    _ => None,
-                })
+            let mut series = record.series.iter();
+            Some(&series.find(|series| series.metric == metric)?.values)
         };
         let made: BTreeMap<u32, f64> = self
             .measured(key)
@@ -221,7 +215,7 @@ impl<'a> Cells<'a> {
 
 /// Whether a stay that timed out says something of a metric: its time is longer than that of the others.
 pub(crate) fn is_censored(key: &CellKey, metric: Metric) -> bool {
-    UPDATES.contains(&key.scenario) && matches!(metric, Metric::UpdateTime | Metric::SyncTime)
+    key.scenario.is_update() && metric.row().bounded
 }
 
 /// What is known of a cell from its stays; of executed instructions the seeds are the units.

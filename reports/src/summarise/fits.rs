@@ -3,50 +3,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schema::summary::{AboveFloor, Fit, Misfit, Row};
-use schema::{CellKey, Metric, Mode, ScenarioKind, Unit};
+use schema::summary::{AboveFloor, Fit, FitModel, FitUnit, Misfit, Row};
+use schema::{CellKey, Growth, Metric, Mode, Unit};
 
 use super::cells::Cells;
 use super::ratios::floor_of;
 use crate::statistics::{Curve, Known, LINEAR_SIZES, POWER_SIZES, PROPORTIONAL_SIZES, fit, line};
 
-/// Costs of an update, fitted as a fixed part and a power of N.
-const COSTS: &[Metric] = &[
-    Metric::UpdateTime,
-    Metric::SyncTime,
-    Metric::ReleaseTime,
-    Metric::CpuTime,
-    Metric::Operations,
-    Metric::Messages,
-    Metric::BytesSent,
-];
-/// What the kernel holds, fitted as a + b·N: b is the price of a service.
-const MEMORY: &[Metric] = &[
-    Metric::KernelMemory,
-    Metric::KernelMemoryPeak,
-    Metric::CgroupMemory,
-];
-/// What the kernel lists, likewise.
-const COUNTS: &[Metric] = &[
-    Metric::Rules,
-    Metric::Chains,
-    Metric::Sets,
-    Metric::Elements,
-];
-
-/// What is fitted in a scenario, and how.
-const fn fitted(scenario: ScenarioKind) -> &'static [(&'static [Metric], Model)] {
-    match scenario {
-        ScenarioKind::FirstPacket => &[(&[Metric::Latency], LINEAR)],
-        ScenarioKind::Memory => &[(MEMORY, PROPORTIONAL)],
-        ScenarioKind::RuleCount => &[(COUNTS, PROPORTIONAL)],
-        ScenarioKind::ColdInstall => &[(COSTS, POWER), (&[Metric::KernelMemory], PROPORTIONAL)],
-        ScenarioKind::Resync
-        | ScenarioKind::ServiceAdd
-        | ScenarioKind::ServiceRemove
-        | ScenarioKind::EndpointChurn
-        | ScenarioKind::Teardown => &[(COSTS, POWER)],
-    }
+/// What is fitted, and how.
+fn fitted() -> impl Iterator<Item = (Metric, &'static Model)> {
+    let all = Metric::ALL.iter();
+    let growths = all.filter_map(|metric| Some((*metric, metric.row().growth?)));
+    growths.map(|(metric, growth)| {
+        let model = match growth {
+            Growth::Line => &LINEAR,
+            Growth::Price => &PROPORTIONAL,
+            Growth::Power => &POWER,
+        };
+        (metric, model)
+    })
 }
 
 /// The fits of the families whose place is asked for, with the place.
@@ -62,10 +37,7 @@ pub(super) fn fits(cells: &Cells<'_>, asked: impl Fn(usize) -> bool) -> Vec<(usi
 fn fits_of(cells: &Cells<'_>, family: &[&CellKey]) -> Vec<Fit> {
     let mut fits = Vec::new();
     if let Some(first) = family.first() {
-        let wanted = fitted(first.scenario)
-            .iter()
-            .flat_map(|(metrics, model)| metrics.iter().map(move |metric| (*metric, model)));
-        for (metric, model) in wanted {
+        for (metric, model) in fitted() {
             let series = Series::of(cells, family, metric);
             let whole = (series.sizes.len() >= model.sizes)
                 .then(|| one(first, &series, model))
@@ -160,8 +132,9 @@ fn above_floor(cells: &Cells<'_>, family: &[&CellKey], series: &Series) -> Optio
     let first = family
         .first()
         .filter(|_| series.metric == Metric::Latency)?;
-    let (floor, of_first) = [Mode::Conntrack, Mode::None]
+    let (floor, of_first) = Mode::FLOORS
         .into_iter()
+        .rev()
         .filter(|_| !first.mode.is_floor())
         .find_map(|floor| Some((floor, floor_of(cells, first, floor)?)))?;
     let floors: Vec<CellKey> = family
@@ -199,35 +172,35 @@ fn above_floor(cells: &Cells<'_>, family: &[&CellKey], series: &Series) -> Optio
 }
 
 struct Model {
-    name: &'static str,
+    name: FitModel,
     /// Whether each adjacent pair of sizes is fitted too: a curve that bends shows there.
     in_parts: bool,
     curve: Curve,
     /// Sizes that it needs.
     sizes: usize,
-    unit: fn(Unit) -> String,
+    unit: fn(Unit) -> FitUnit,
 }
 
 const LINEAR: Model = Model {
-    name: "linear",
+    name: FitModel::Linear,
     in_parts: false,
     curve: Curve::Line,
     sizes: LINEAR_SIZES,
-    unit: |unit| format!("{unit}/service"),
+    unit: FitUnit::each,
 };
 const PROPORTIONAL: Model = Model {
     sizes: PROPORTIONAL_SIZES,
     ..LINEAR
 };
 const POWER: Model = Model {
-    name: "offset-power",
+    name: FitModel::OffsetPower,
     in_parts: true,
     curve: Curve::OffsetPower,
     sizes: POWER_SIZES,
-    unit: |_| "exponent".to_owned(),
+    unit: |_| FitUnit::Exponent,
 };
 const PAIR: Model = Model {
-    name: "power",
+    name: FitModel::Power,
     curve: Curve::Power,
     sizes: 2,
     ..POWER
@@ -247,7 +220,7 @@ fn one(key: &CellKey, series: &Series, model: &Model) -> Option<Fit> {
         environment: key.environment.clone(),
         variant: key.variant.clone(),
         options: key.options.clone(),
-        model: model.name.to_owned(),
+        model: model.name,
         intercept: fitted.intercept.value,
         intercept_ci95: fitted.intercept.ci95,
         coefficient: fitted.coefficient,

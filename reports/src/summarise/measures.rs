@@ -5,13 +5,14 @@ use std::cmp::Ordering::Less;
 use std::collections::BTreeMap;
 
 use schema::summary::{Row, Summary};
-use schema::{CellKey, Metric, Mode, Options, ScenarioKind};
+use schema::{
+    CellKey, Engine, Metric, Mode, OptionKey, Options, Place, Protocol, ScenarioKind, Topic,
+};
 
 use super::cells::Cells;
 use super::ratios::{Ratio, floor_of, ratio};
 use crate::load::Run;
-use crate::scope::{Question, Scope, chunk_order, is_lowest, option, order, ranked};
-use crate::update_table::{UPDATES, update_text};
+use crate::scope::{Question, Scope, is_lowest, order, ranked};
 
 /// One question at the largest N, with the answer of each mode.
 #[derive(Debug, Clone)]
@@ -28,12 +29,6 @@ pub struct Measure<'a> {
 }
 
 impl<'a> Measure<'a> {
-    /// A mode's row, through its ordinary way; `None`: not planned.
-    #[must_use]
-    pub fn of(&self, mode: Mode) -> Option<&'a Row> {
-        self.rows.get(&mode).copied()
-    }
-
     /// The row of the lowest value (of an update, of its whole) among the modes that serve services.
     #[must_use]
     pub fn lowest(&self) -> Option<&'a Row> {
@@ -43,88 +38,43 @@ impl<'a> Measure<'a> {
         measured.min_by(|a, b| by(a).total_cmp(&by(b))).copied()
     }
 
-    /// The question in a few words.
+    /// The question, with what its answer is of.
     #[must_use]
-    pub fn short(&self) -> String {
-        let of = |key: &str| self.options.get(key).map_or("", String::as_str);
-        match (self.scenario, self.metric) {
-            (ScenarioKind::FirstPacket, _) => {
-                format!(
-                    "First {} packet, {}",
-                    of("protocol").to_uppercase(),
-                    option("position", of("position"))
-                )
-            }
-            (ScenarioKind::RuleCount, metric) => format!("Listed: {metric}"),
-            (ScenarioKind::Memory | ScenarioKind::ColdInstall, Metric::KernelMemory) => {
-                let chunk = self.options.get("chunk");
-                let chunk = chunk.map_or_else(String::new, |c| format!(", {}", option("chunk", c)));
-                format!("Kernel memory{chunk}")
-            }
-            (scenario, Metric::UpdateTime) => update_text(scenario, &self.options),
-            (scenario, metric) => {
-                format!("{}: {}", update_text(scenario, &self.options), noun(metric))
-            }
-        }
+    pub fn text(&self) -> String {
+        let question = Question {
+            scenario: self.scenario,
+            metric: self.metric,
+            options: self.options.clone(),
+        };
+        question.text(self.services)
     }
 
     /// Name of the chart that shows it against N.
     #[must_use]
     pub fn chart(&self) -> &'static str {
         match (self.scenario, self.metric) {
-            (ScenarioKind::FirstPacket, _) => {
-                match self.options.get("protocol").map(String::as_str) {
-                    Some("udp") => "first-packet-udp",
-                    _ => "first-packet-tcp",
-                }
-            }
+            (ScenarioKind::FirstPacket, _) => match self.options.protocol() {
+                Some(Protocol::Udp) => "first-packet-udp",
+                _ => "first-packet-tcp",
+            },
             (_, Metric::KernelMemory) => "kernel-memory",
             (scenario, _) => scenario.name(),
         }
     }
 }
 
-fn noun(metric: Metric) -> &'static str {
-    match metric {
-        Metric::SyncTime => "kube-proxy's sync",
-        Metric::CpuTime => "processor time",
-        Metric::Messages => "messages",
-        Metric::BytesSent => "bytes handed over",
-        other => other.name(),
-    }
-}
-
 /// Whether a cell is programmed in the ordinary way of its mode.
 pub(super) fn is_ordinary(key: &CellKey) -> bool {
-    let is = |name: &str, usual: &[&str]| {
-        let value = key.options.get(name);
-        value.is_none_or(|value| usual.contains(&value.as_str()))
-    };
-    is("transport", &["restore", "netlink"]) && is("engine", &["legacy"])
+    let is = |name: OptionKey, usual: bool| key.options.get(name).is_none() || usual;
+    let transport = key.options.transport();
+    is(
+        OptionKey::Transport,
+        transport.is_some_and(|own| own.row().ordinary),
+    ) && is(
+        OptionKey::Engine,
+        key.options.engine() == Some(Engine::default()),
+    )
 }
-
-/// What is asked of a scenario's metrics; every one a line of the heat map.
-const fn asked(scenario: ScenarioKind) -> &'static [Metric] {
-    match scenario {
-        ScenarioKind::FirstPacket => &[Metric::Latency],
-        ScenarioKind::ServiceAdd => &[
-            Metric::UpdateTime,
-            Metric::SyncTime,
-            Metric::CpuTime,
-            Metric::BytesSent,
-        ],
-        ScenarioKind::ColdInstall
-        | ScenarioKind::Resync
-        | ScenarioKind::ServiceRemove
-        | ScenarioKind::EndpointChurn
-        | ScenarioKind::Teardown => &[Metric::UpdateTime],
-        ScenarioKind::Memory => &[Metric::KernelMemory],
-        ScenarioKind::RuleCount => &[Metric::Rules],
-    }
-}
-
-/// Where a question stands among the others: packets first; scenario, metric, chunk, what else tells it apart.
-type Place = (u8, ScenarioKind, Metric, u64, Options);
 
 /// The questions of a scope at its largest N, packets first, each with one row a mode.
 #[must_use]
@@ -132,50 +82,45 @@ pub fn measures<'a>(summary: &'a Summary, scope: &'a Scope) -> Vec<Measure<'a>> 
     let services = scope.largest(summary);
     let weighing = scope.weighing(summary);
     let shown = scope.shown(summary);
-    let mut found: BTreeMap<Place, BTreeMap<Mode, &Row>> = BTreeMap::new();
+    let mut found: BTreeMap<_, BTreeMap<Mode, &'a Row>> = BTreeMap::new();
     let rows = scope.rows(summary);
     for row in rows.filter(|row| row.key.services == services && is_ordinary(&row.key)) {
-        let key = &row.key;
-        if !shown.holds(&key.options) {
+        let (scenario, own) = (row.key.scenario, &row.key.options);
+        if !shown.holds(own) {
             continue;
         }
-        let memory = (key.scenario == weighing && weighing == ScenarioKind::ColdInstall)
-            .then_some(Metric::KernelMemory);
-        for metric in asked(key.scenario).iter().copied().chain(memory) {
+        for metric in scenario.asked_at(Place::Matrix).map(|ask| ask.metric) {
+            // What an install holds is asked where nothing was weighed by itself.
+            let in_passing = scenario.is_update() && metric == Metric::KernelMemory;
             let counts = match row.metric {
                 Some(own) => own == metric,
                 // A cell without numbers answers for all it was to measure; not every mode has a sync.
                 None => metric != Metric::SyncTime,
             };
-            if !counts {
+            if !counts || in_passing && scenario != weighing {
                 continue;
             }
-            let mut options = key.options.clone();
-            options.retain(|name, _| {
-                matches!(name.as_str(), "protocol" | "position" | "chunk" | "churn")
-            });
-            let chunk = chunk_order(options.get("chunk").map(String::as_str));
-            let packets = u8::from(key.scenario != ScenarioKind::FirstPacket);
-            let place = (packets, key.scenario, metric, chunk, options);
+            let packets = scenario.row().topic != Topic::Packets;
+            let place = (
+                packets,
+                scenario,
+                metric,
+                own.chunk(),
+                own.only(OptionKey::asks),
+            );
             // Of cells that differ in other options the first counts.
-            found
-                .entry(place)
-                .or_default()
-                .entry(key.mode)
-                .or_insert(row);
+            let rows = found.entry(place).or_default();
+            rows.entry(row.key.mode).or_insert(row);
         }
     }
-    found
-        .into_iter()
-        .map(|((_, scenario, metric, _, options), rows)| Measure {
-            scenario,
-            metric,
-            options,
-            services,
-            rows,
-        })
-        .filter(|measure| !measure.rows.is_empty())
-        .collect()
+    let measure = |((_, scenario, metric, _, options), rows)| Measure {
+        scenario,
+        metric,
+        options,
+        services,
+        rows,
+    };
+    found.into_iter().map(measure).collect()
 }
 
 /// How a mode stands beside the lowest of its question.
@@ -198,7 +143,7 @@ pub struct Answer<'a> {
     pub times: Option<Ratio>,
     /// How it stands; `None` without a number, without another number beside it, and for floors.
     pub standing: Option<Standing>,
-    /// Latency ÷ that of the floors `none` and `conntrack`.
+    /// Latency ÷ that of each of [`Mode::FLOORS`].
     pub floors: [Option<Ratio>; 2],
 }
 
@@ -219,12 +164,6 @@ pub fn matrix<'a>(run: &Run, summary: &'a Summary, scope: &'a Scope) -> Vec<Aske
     let cells = Cells::within(run, here);
     measures(summary, scope)
         .into_iter()
-        .filter(|measure| {
-            matches!(
-                measure.metric,
-                Metric::Latency | Metric::UpdateTime | Metric::SyncTime | Metric::KernelMemory
-            )
-        })
         .map(|measure| Asked {
             answers: answers(&cells, &measure),
             measure,
@@ -264,7 +203,7 @@ fn answers<'a>(cells: &Cells<'_>, measure: &Measure<'a>) -> BTreeMap<Mode, Answe
             row,
             times,
             standing,
-            floors: [floor(Mode::None), floor(Mode::Conntrack)],
+            floors: Mode::FLOORS.map(floor),
         }
     };
     measure
@@ -272,18 +211,4 @@ fn answers<'a>(cells: &Cells<'_>, measure: &Measure<'a>) -> BTreeMap<Mode, Answe
         .iter()
         .map(|(mode, row)| (*mode, answer(row)))
         .collect()
-}
-
-/// The long form of a question, as the tables have it.
-#[must_use]
-pub(crate) fn in_full(measure: &Measure<'_>) -> String {
-    if UPDATES.contains(&measure.scenario) && measure.metric != Metric::KernelMemory {
-        return measure.short();
-    }
-    let question = Question {
-        scenario: measure.scenario,
-        metric: measure.metric,
-        options: measure.options.clone(),
-    };
-    question.text(measure.services)
 }

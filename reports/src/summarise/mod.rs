@@ -13,14 +13,15 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use schema::summary::{Coverage, PerCpu, Row, Summary, Whole};
-use schema::{CellKey, CellRecord, Metric, Outcome, SCHEMA_VERSION, SandboxKind, Unit};
+use schema::{
+    CellKey, CellRecord, Metric, Outcome, OutcomeKind, SCHEMA_VERSION, SandboxKind, Unit,
+};
 
 use crate::load::Run;
 use crate::statistics::Known;
 
 pub(crate) use cells::is_censored;
 use cells::{Cells, Stay, by_seed, known};
-pub(crate) use measures::in_full;
 pub use measures::{Answer, Asked, Measure, Standing, matrix, measures};
 pub(crate) use noise::of_spreads;
 pub use ratios::{FloorRatio, Ratio, floor_ratios, floor_ratios_in};
@@ -117,13 +118,9 @@ const NOISY: &str = "noisy";
 
 /// See [`Row::noisy`].
 fn is_noisy(run: &Run, key: &CellKey, metric: Metric, records: &[&CellRecord]) -> bool {
-    let of_the_kernel = matches!(
-        metric,
-        Metric::KernelMemory | Metric::KernelMemoryPeak | Metric::CgroupMemory
-    );
     let environment = run.header.environments.get(&key.environment);
     let shared = environment.is_some_and(|facts| facts.sandbox == SandboxKind::Netns);
-    of_the_kernel && (shared || records.iter().any(|r| r.facts.contains_key(NOISY)))
+    metric.row().of_the_kernel && (shared || records.iter().any(|r| r.facts.contains_key(NOISY)))
 }
 
 fn measured(
@@ -145,7 +142,8 @@ fn measured(
     let (disturbed, unsettled) = cells.marked(key);
     let censored = stays.iter().filter(|stay| stay.value.is_infinite()).count() as u32;
     let mut row = Row {
-        outcome: Outcome::Measured.name().to_owned(),
+        outcome: OutcomeKind::Measured,
+        without: without(records),
         reason: reasons(records),
         n: sample.n(),
         stays: sample.stays().len() as u32,
@@ -182,9 +180,7 @@ fn measured(
         };
         row.lower_bound_ns = bound.map(|bound| bound as u64);
         if row.median.is_none() {
-            Outcome::TimedOut { after_ns: None }
-                .name()
-                .clone_into(&mut row.outcome);
+            row.outcome = OutcomeKind::TimedOut;
         }
     }
     Some(row)
@@ -196,7 +192,8 @@ fn blank(key: &CellKey, metric: Metric, unit: Unit) -> Row {
         key: key.clone(),
         metric: Some(metric),
         unit: Some(unit),
-        outcome: String::new(),
+        outcome: OutcomeKind::NotRun,
+        without: BTreeMap::new(),
         reason: None,
         n: 0,
         stays: 0,
@@ -258,42 +255,38 @@ fn per_cpu(cells: &Cells<'_>, key: &CellKey) -> Option<PerCpu> {
 }
 
 fn unmeasured(key: &CellKey, records: &[&CellRecord]) -> Row {
-    let worst = records
-        .iter()
-        .map(|record| &record.outcome)
-        .max_by_key(|outcome| severity(outcome));
-    let timed_out = worst.is_some_and(|worst| matches!(worst, Outcome::TimedOut { .. }));
+    let outcomes = records.iter().map(|record| record.outcome.kind());
+    let worst = outcomes.max().unwrap_or(OutcomeKind::NotRun);
     let bounds = records.iter().filter_map(|record| match record.outcome {
-        Outcome::TimedOut { after_ns } if timed_out => after_ns,
+        Outcome::TimedOut { after_ns } if worst == OutcomeKind::TimedOut => after_ns,
         _ => None,
     });
     Row {
         metric: None,
         unit: None,
-        outcome: worst.map_or("not-run", Outcome::name).to_owned(),
+        outcome: worst,
+        without: without(records),
         reason: reasons(records).or_else(|| Some("measured, but without a sample".to_owned())),
         lower_bound_ns: bounds.max(),
         ..blank(key, Metric::UpdateTime, Unit::Nanoseconds)
     }
 }
 
-/// How much an outcome says of a cell without numbers, ascending: what a stay ran into stands above what
-/// keeps the environment from trying and that above what was not tried (often because of the former).
-const fn severity(outcome: &Outcome) -> u8 {
-    match outcome {
-        Outcome::Measured => 0,
-        Outcome::NotRun { .. } => 1,
-        Outcome::Unsupported { .. } => 2,
-        Outcome::TimedOut { .. } => 3,
-        Outcome::Failed { .. } => 4,
+/// See [`Row::without`].
+fn without(records: &[&CellRecord]) -> BTreeMap<OutcomeKind, u32> {
+    let mut counts = BTreeMap::new();
+    for record in records {
+        *counts.entry(record.outcome.kind()).or_default() += 1;
     }
+    counts.remove(&OutcomeKind::Measured);
+    counts
 }
 
 /// Why stays have no numbers, the most severe first, each reason once with how many stays gave it when it was not the only one.
 fn reasons(records: &[&CellRecord]) -> Option<String> {
     let mut counted: Vec<(String, usize)> = Vec::new();
     let mut records = records.to_vec();
-    records.sort_by_key(|record| std::cmp::Reverse(severity(&record.outcome)));
+    records.sort_by_key(|record| std::cmp::Reverse(record.outcome.kind()));
     for record in &records {
         if let Some(reason) = record.outcome.reason() {
             let reason = format!("{}: {reason}", record.outcome.name());

@@ -9,7 +9,6 @@ use schema::{CONTROL, CellKey, Metric, Mode, ScenarioKind, Unit, Variant};
 
 use super::cells::{Cells, Stay};
 use crate::quantity::{counted, digits, span, whole};
-use crate::scope::UPDATES;
 use crate::statistics::{Known, quotient_interval};
 
 /// An interval of the ratio of one size that is wider than this is noisy: ±10 %.
@@ -162,14 +161,6 @@ fn stated(
     }
 }
 
-/// What people wait for and what is held: each has a noise of its own.
-const TOLD: &[Metric] = &[
-    Metric::Latency,
-    Metric::UpdateTime,
-    Metric::SyncTime,
-    Metric::KernelMemory,
-];
-
 /// How wide the intervals are of each scenario's metric, in the modes that serve services.
 pub(super) fn spreads(rows: &[Row]) -> Vec<Spread> {
     let mut widths: BTreeMap<(ScenarioKind, Metric), Vec<f64>> = BTreeMap::new();
@@ -178,9 +169,9 @@ pub(super) fn spreads(rows: &[Row]) -> Vec<Spread> {
         else {
             continue;
         };
-        let asked = TOLD.contains(&metric)
-            && (metric != Metric::KernelMemory || !UPDATES.contains(&row.key.scenario));
-        if asked && median > 0.0 && high.is_finite() {
+        // What an install holds is read in passing.
+        let in_passing = metric == Metric::KernelMemory && row.key.scenario.is_update();
+        if metric.row().answers && !in_passing && median > 0.0 && high.is_finite() {
             let half = 0.5 * (high - low) / median;
             widths
                 .entry((row.key.scenario, metric))

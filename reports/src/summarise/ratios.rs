@@ -74,7 +74,6 @@ pub fn floor_ratios_in(run: &Run, scope: &Scope, services: u32) -> Vec<FloorRati
 }
 
 fn ratios_of(cells: &Cells<'_>, services: u32) -> Vec<FloorRatio> {
-    let floors = || Mode::ALL.iter().copied().filter(|mode| mode.is_floor());
     cells
         .keys()
         .filter(|key| {
@@ -84,7 +83,8 @@ fn ratios_of(cells: &Cells<'_>, services: u32) -> Vec<FloorRatio> {
                 && key.variant != CONTROL
         })
         .flat_map(|key| {
-            floors()
+            Mode::FLOORS
+                .into_iter()
                 .filter(|floor| *floor != key.mode)
                 .map(move |floor| (key, floor))
         })
@@ -99,21 +99,12 @@ fn ratios_of(cells: &Cells<'_>, services: u32) -> Vec<FloorRatio> {
         .collect()
 }
 
-/// The floor's cell with the same options, the transport aside: a floor is not programmed as a mode is.
+/// The floor's cell with the same options, those of rules aside: a floor has none.
 pub(super) fn floor_of<'a>(cells: &Cells<'a>, key: &CellKey, floor: Mode) -> Option<&'a CellKey> {
-    let matters = |key: &CellKey| {
-        let mut options = key.options.clone();
-        options.retain(|name, _| {
-            !matches!(
-                name.as_str(),
-                "transport" | "engine" | "chunk" | "large_cluster"
-            )
-        });
-        CellKey {
-            mode: floor,
-            options,
-            ..key.clone()
-        }
+    let matters = |key: &CellKey| CellKey {
+        mode: floor,
+        options: key.options.only(|option| !option.row().of_rules),
+        ..key.clone()
     };
     cells
         .keys()

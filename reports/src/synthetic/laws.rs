@@ -1,13 +1,13 @@
 //! What things cost in the synthetic world, as functions of N. Sizes are of the order that one real host
 //! showed; nobody measured them.
 
-use schema::{Mode, ScenarioKind};
+use schema::{Engine, Mode, ScenarioKind, Transport};
 
 /// How a mode is programmed: transport, and engine where the mode has one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Way {
-    pub(super) transport: &'static str,
-    pub(super) engine: Option<&'static str>,
+    pub(super) transport: Transport,
+    pub(super) engine: Option<Engine>,
 }
 
 /// Orders of the modes by the two times of an update, each drawn by itself: what sentences must bear.
@@ -42,14 +42,17 @@ impl Turned {
 pub(super) const RELEASE_NS: f64 = 1.1e6;
 
 /// The ways of a mode, the ordinary one first; none for the floors.
-pub(super) fn ways(mode: Mode, engines: &[&'static str]) -> Vec<Way> {
+pub(super) fn ways(mode: Mode, engines: &[Engine]) -> Vec<Way> {
     let way = |transport, engine| Way { transport, engine };
     match mode {
         Mode::None | Mode::Conntrack => Vec::new(),
-        Mode::IptablesLegacy | Mode::IptablesNft => vec![way("restore", None)],
-        Mode::Ipset => engines.iter().map(|e| way("netlink", Some(*e))).collect(),
-        Mode::Ipvs => vec![way("netlink", None), way("ipvsadm", None)],
-        Mode::Nftables => vec![way("netlink", None), way("nft", None)],
+        Mode::IptablesLegacy | Mode::IptablesNft => vec![way(Transport::Restore, None)],
+        Mode::Ipset => engines
+            .iter()
+            .map(|e| way(Transport::Netlink, Some(*e)))
+            .collect(),
+        Mode::Ipvs => vec![way(Transport::Netlink, None), way(Transport::Ipvsadm, None)],
+        Mode::Nftables => vec![way(Transport::Netlink, None), way(Transport::Nft, None)],
     }
 }
 
@@ -76,7 +79,11 @@ pub(super) fn first_packet_ns(mode: Mode, passed: f64, n: f64) -> f64 {
 
 /// Time of a cold install, nanoseconds.
 pub(super) fn install_ns(mode: Mode, way: Way, chunk: &str, n: f64) -> f64 {
-    let tool = if way.transport == "nft" { 1.6 } else { 1.0 };
+    let tool = if way.transport == Transport::Nft {
+        1.6
+    } else {
+        1.0
+    };
     tool * match (mode, chunk) {
         (Mode::Nftables, "all") => 1.5e5 * n + 620.0 * n * n,
         (Mode::Nftables, _) => 1.7e5 * n + 60.0 * n * n,
@@ -105,11 +112,11 @@ pub(super) struct Update {
 /// One service added; the other updates are of its order.
 fn add(mode: Mode, way: Way, n: f64) -> Update {
     let (time, user, operations, messages, bytes) = match (mode, way.transport) {
-        (Mode::Nftables, "netlink") => (4.0e5 + 8.0 * n, 0.02, 9.0, 12.0, 3_104.0),
+        (Mode::Nftables, Transport::Netlink) => (4.0e5 + 8.0 * n, 0.02, 9.0, 12.0, 3_104.0),
         (Mode::Nftables, _) => (9.0e6 + 1.6e4 * n, 0.81, 9.0, 0.0, 910.0),
-        (Mode::Ipvs, "netlink") => (7.0e5, 0.2, 6.0, 6.0, 620.0),
+        (Mode::Ipvs, Transport::Netlink) => (7.0e5, 0.2, 6.0, 6.0, 620.0),
         (Mode::Ipvs, _) => (9.0e6, 0.6, 6.0, 2.0, 410.0),
-        (Mode::Ipset, _) if way.engine == Some("nft") => {
+        (Mode::Ipset, _) if way.engine == Some(Engine::Nft) => {
             (1.9e7 + 5.2e4 * n, 0.90, 14.0, 2.0, 1_480.0)
         }
         (Mode::Ipset, _) => (1.4e7 + 2.9e4 * n, 0.55, 14.0, 2.0, 1_480.0),
@@ -150,7 +157,7 @@ pub(super) fn update(scenario: ScenarioKind, mode: Mode, way: Way, n: f64) -> Up
         ScenarioKind::Resync => Update {
             time: 1.3 * install_ns(mode, way, "500", n),
             operations: 7.0 * n + 2.0,
-            messages: if way.transport == "netlink" {
+            messages: if way.transport == Transport::Netlink {
                 10.0 * n
             } else {
                 0.0
@@ -199,8 +206,8 @@ pub(super) fn counts(mode: Mode, n: f64) -> [f64; 4] {
 /// Largest resident set of the tool, bytes; `None` where no tool is started.
 pub(super) fn tool_rss(way: Way, n: f64) -> Option<f64> {
     match way.transport {
-        "netlink" if way.engine.is_none() => None,
-        "nft" => Some(9.0e6 + 4_200.0 * n),
+        Transport::Netlink if way.engine.is_none() => None,
+        Transport::Nft => Some(9.0e6 + 4_200.0 * n),
         _ => Some(4.0e6 + 1_900.0 * n),
     }
 }

@@ -6,11 +6,11 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, LogNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{
-    Accelerator, CellKey, CellRecord, EndRecord, Metric, Mode, Outcome, Samples, ScenarioKind,
-    Series, Variant,
+    Accelerator, CellKey, CellRecord, EndRecord, Engine, Family, Metric, Mode, OptionKey, Outcome,
+    Protocol, ScenarioKind, Series, Variant,
 };
 
-use super::{Shape, header, laws};
+use super::{POSITIONS, Shape, header, laws};
 use crate::load::Run;
 
 /// What to generate.
@@ -126,10 +126,8 @@ impl Sides {
                     1.0
                 };
                 for series in &mut cell.series {
-                    if let Samples::Values(values) = &mut series.samples {
-                        values
-                            .iter_mut()
-                            .for_each(|value| *value = (*value * own * effect).round());
+                    for value in &mut series.values {
+                        *value = (*value * own * effect).round();
                     }
                 }
             }
@@ -197,18 +195,13 @@ impl Maker<'_> {
         }
         let stay = self.stays;
         self.stays += 1;
-        for protocol in ["tcp", "udp"] {
-            for (position, passed) in [
-                ("first", 0.0),
-                ("middle", 0.5),
-                ("last", 1.0),
-                ("uniform", 0.5),
-            ] {
+        for protocol in Protocol::ALL {
+            for (position, passed) in POSITIONS {
                 let options = [
-                    ("position", position),
-                    ("protocol", protocol),
-                    ("family", "ipv4"),
-                    ("path", "client"),
+                    (OptionKey::Position, position.name()),
+                    (OptionKey::Protocol, protocol.name()),
+                    (OptionKey::Family, Family::Ipv4.name()),
+                    (OptionKey::Path, "client"),
                 ];
                 let key = self.key(
                     (mode, services),
@@ -221,12 +214,15 @@ impl Maker<'_> {
                 self.push(key, (block, stay), vec![(Metric::Latency, values)]);
             }
         }
-        if let Some(way) = laws::ways(mode, &["legacy"])
+        if let Some(way) = laws::ways(mode, &[Engine::Legacy])
             .first()
             .filter(|_| self.sides.updates)
         {
             let cost = laws::update(ScenarioKind::ServiceAdd, mode, *way, f64::from(services));
-            let options = [("transport", way.transport), ("large_cluster", "on")];
+            let options = [
+                (OptionKey::Transport, way.transport.name()),
+                (OptionKey::LargeCluster, "on"),
+            ];
             let key = self.key(
                 (mode, services),
                 ScenarioKind::ServiceAdd,
@@ -257,7 +253,7 @@ impl Maker<'_> {
         (mode, services): (Mode, u32),
         scenario: ScenarioKind,
         variant: &str,
-        options: &[(&str, &str)],
+        options: &[(OptionKey, &str)],
     ) -> CellKey {
         CellKey {
             variant: variant.to_owned(),
@@ -294,7 +290,7 @@ impl Maker<'_> {
                 .map(|(metric, values)| Series {
                     metric,
                     unit: metric.unit(),
-                    samples: Samples::Values(values),
+                    values,
                 })
                 .collect(),
             facts: std::collections::BTreeMap::new(),

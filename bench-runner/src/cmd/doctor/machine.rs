@@ -7,7 +7,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use schema::Environment;
 
 use super::{Check, State};
-use crate::case::{self, Tool};
+use crate::case;
 use crate::environment;
 use crate::isolate::ask::Facilities;
 
@@ -218,7 +218,7 @@ fn obtain(module: &str) -> String {
 
 /// Programs, then libraries, with versions.
 pub(super) fn tools() -> Vec<Check> {
-    let program = |(program, package): Tool| {
+    let program = |(program, package): netns_harness::datapath::Tool| {
         if !netns_sys::process::installed(program) {
             return Check::new(program, State::Missing, "not installed")
                 .with_remedy(format!("sudo apt-get install -y {package}"));

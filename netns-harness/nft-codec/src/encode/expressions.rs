@@ -1,6 +1,7 @@
-//! Statements as expressions: the nftnl crate's own where it has them, [`RawExpr`] where not.
+//! Statements as expressions, one function each: the nftnl crate's own where it has them, [`RawExpr`] where not.
 
 use std::ffi::CStr;
+use std::net::SocketAddrV4;
 use std::ptr::NonNull;
 
 use nftnl::Rule as NlRule;
@@ -13,7 +14,7 @@ use nftnl::nftnl_sys as sys;
 
 use super::alive;
 use crate::names::Name;
-use crate::ops::{Comparison, CtState, L4Proto, Network, Statement, Verdict};
+use crate::ops::{Comparison, CtState, L4Proto, Network, Verdict};
 
 /// A field of an expression, by libnftnl's number.
 enum Field<'a> {
@@ -24,7 +25,7 @@ enum Field<'a> {
 }
 
 /// An expression that the nftnl crate does not have, or has with fewer fields.
-pub(super) struct RawExpr<'a> {
+struct RawExpr<'a> {
     kind: &'static CStr,
     fields: Vec<Field<'a>>,
 }
@@ -58,7 +59,7 @@ impl Expression for RawExpr<'_> {
 
 impl<'a> RawExpr<'a> {
     /// `numgen reg 1 = random mod MODULUS`.
-    pub(super) fn random(modulus: u32) -> Self {
+    fn random(modulus: u32) -> Self {
         Self {
             kind: c"numgen",
             fields: vec![
@@ -71,7 +72,7 @@ impl<'a> RawExpr<'a> {
     }
 
     /// `lookup reg 1 set SET`, with the verdict register as destination in a verdict map.
-    pub(super) fn lookup(set: &'a CStr, id: Option<u32>, verdicts: bool) -> Self {
+    fn lookup(set: &'a CStr, id: Option<u32>, verdicts: bool) -> Self {
         let mut fields = vec![
             Field::U32(sys::NFTNL_EXPR_LOOKUP_SREG, libc::NFT_REG_1 as u32),
             Field::Text(sys::NFTNL_EXPR_LOOKUP_SET, set),
@@ -104,6 +105,11 @@ impl<'a> RawExpr<'a> {
         }
     }
 
+    /// `payload load 2b @ transport header + 2 => reg REGISTER`: the destination port.
+    fn port(register: u32) -> Self {
+        Self::payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32, 2, 2, register)
+    }
+
     /// `meta load l4proto => reg REGISTER`.
     fn l4proto(register: u32) -> Self {
         Self {
@@ -116,143 +122,128 @@ impl<'a> RawExpr<'a> {
     }
 }
 
+/// The second field of a concatenation goes to the next 4-byte register, the third behind it.
+const NEXT_REGISTER: u32 = libc::NFT_REG32_00 as u32 + 1;
+
 const DESTINATION_OFFSET: u32 = 16;
 const SOURCE_OFFSET: u32 = 12;
 
-/// Adds a statement that refers to the set or map `set`; `id` when it was added in the same batch.
-pub(super) fn add_lookup(
-    rule: &mut NlRule<'_>,
-    statement: &Statement,
-    set: &Name,
-    id: Option<u32>,
-) {
-    // The second and third field of a concatenation go to the next 4-byte registers.
-    let first = libc::NFT_REG32_00 as u32;
-    match statement {
-        Statement::NodePortVmap(_) => {
-            rule.add_expr(&Meta::L4Proto);
-            rule.add_expr(&RawExpr::payload(
-                libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32,
-                2,
-                2,
-                first + 1,
-            ));
-        }
-        Statement::ServiceVmap(_) => {
-            rule.add_expr(&load_address(DESTINATION_OFFSET));
-            rule.add_expr(&RawExpr::l4proto(first + 1));
-            rule.add_expr(&RawExpr::payload(
-                libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32,
-                2,
-                2,
-                first + 2,
-            ));
-        }
-        _ => rule.add_expr(&load_address(DESTINATION_OFFSET)),
-    }
-    let verdicts = !matches!(statement, Statement::DestinationInSet(_));
-    rule.add_expr(&RawExpr::lookup(set.as_c_str(), id, verdicts));
+/// `ip daddr @SET`. `id` of a set or map is that with which it was added in the same batch.
+pub(super) fn destination_in(rule: &mut NlRule<'_>, set: &Name, id: Option<u32>) {
+    rule.add_expr(&load_address(DESTINATION_OFFSET));
+    rule.add_expr(&RawExpr::lookup(set.as_c_str(), id, false));
 }
 
-/// Adds a statement that refers to no set.
-pub(super) fn add(rule: &mut NlRule<'_>, statement: &Statement) {
-    match statement {
-        Statement::SourceAddress(comparison, network) => {
-            add_address(rule, SOURCE_OFFSET, *comparison, *network)
-        }
-        Statement::DestinationAddress(comparison, network) => {
-            add_address(rule, DESTINATION_OFFSET, *comparison, *network)
-        }
-        Statement::L4Proto(proto) => add_l4proto(rule, *proto),
-        Statement::TransportPort(port) => add_port(rule, *port),
-        Statement::DestinationPort(proto, port) => {
-            add_l4proto(rule, *proto);
-            add_port(rule, *port);
-        }
-        Statement::CtState(state) => {
-            let bit: u32 = match state {
-                CtState::Invalid => 1,
-                CtState::New => 8,
-            };
-            rule.add_expr(&Conntrack::State);
-            rule.add_expr(&Bitwise::new(bit, 0u32));
-            rule.add_expr(&Cmp::new(CmpOp::Neq, 0u32));
-        }
-        Statement::MarkAnd {
-            mask,
-            comparison,
-            value,
-        } => {
-            load_mark(rule, *mask, 0);
-            rule.add_expr(&Cmp::new(operator(*comparison), *value));
-        }
-        Statement::DestinationIsLocal => {
-            rule.add_expr(&RawExpr {
-                kind: c"fib",
-                fields: vec![
-                    Field::U32(sys::NFTNL_EXPR_FIB_FLAGS, FIB_DADDR),
-                    Field::U32(sys::NFTNL_EXPR_FIB_RESULT, FIB_RESULT_ADDRTYPE),
-                    Field::U32(sys::NFTNL_EXPR_FIB_DREG, libc::NFT_REG_1 as u32),
-                ],
-            });
-            rule.add_expr(&Cmp::new(CmpOp::Eq, u32::from(libc::RTN_LOCAL)));
-        }
-        // (mark & ~bits) ^ bits: what `or` is to the kernel.
-        Statement::MarkOr(bits) => {
-            load_mark(rule, !bits, *bits);
-            rule.add_expr(&Meta::Mark { set: true });
-        }
-        Statement::MarkXor(bits) => {
-            load_mark(rule, u32::MAX, *bits);
-            rule.add_expr(&Meta::Mark { set: true });
-        }
-        Statement::Counter {
-            packets: 0,
-            bytes: 0,
-        } => rule.add_expr(&Counter),
-        Statement::Counter { packets, bytes } => rule.add_expr(&CountedFrom {
-            packets: *packets,
-            bytes: *bytes,
-        }),
-        Statement::Dnat(to) => {
-            rule.add_expr(&Immediate::new(to.ip().octets(), Register::Reg1));
-            rule.add_expr(&Immediate::new(to.port().to_be_bytes(), Register::Reg2));
-            rule.add_expr(&RawExpr {
-                kind: c"nat",
-                fields: vec![
-                    Field::U32(sys::NFTNL_EXPR_NAT_TYPE, libc::NFT_NAT_DNAT as u32),
-                    Field::U32(sys::NFTNL_EXPR_NAT_FAMILY, libc::NFPROTO_IPV4 as u32),
-                    Field::U32(sys::NFTNL_EXPR_NAT_REG_ADDR_MIN, libc::NFT_REG_1 as u32),
-                    Field::U32(sys::NFTNL_EXPR_NAT_REG_PROTO_MIN, libc::NFT_REG_2 as u32),
-                    Field::U32(sys::NFTNL_EXPR_NAT_FLAGS, NAT_RANGE_PROTO_SPECIFIED),
-                ],
-            });
-        }
-        Statement::MasqueradeFullyRandom => rule.add_expr(&RawExpr {
-            kind: c"masq",
-            fields: vec![Field::U32(
-                sys::NFTNL_EXPR_MASQ_FLAGS,
-                NAT_RANGE_PROTO_RANDOM_FULLY,
-            )],
-        }),
-        Statement::Reject => rule.add_expr(&RawExpr {
-            kind: c"reject",
-            fields: vec![
-                Field::U32(
-                    sys::NFTNL_EXPR_REJECT_TYPE,
-                    libc::NFT_REJECT_ICMP_UNREACH as u32,
-                ),
-                Field::U8(sys::NFTNL_EXPR_REJECT_CODE, ICMP_PORT_UNREACHABLE),
-            ],
-        }),
-        Statement::Verdict(verdict) => add_verdict(rule, verdict),
-        // The encoder handles these before it comes here.
-        Statement::DestinationInSet(_)
-        | Statement::ServiceVmap(_)
-        | Statement::NodePortVmap(_)
-        | Statement::RandomVmap { .. }
-        | Statement::Unknown(_) => {}
+/// `ip daddr . meta l4proto . th dport vmap @MAP`.
+pub(super) fn service_vmap(rule: &mut NlRule<'_>, map: &Name, id: Option<u32>) {
+    rule.add_expr(&load_address(DESTINATION_OFFSET));
+    rule.add_expr(&RawExpr::l4proto(NEXT_REGISTER));
+    rule.add_expr(&RawExpr::port(NEXT_REGISTER + 1));
+    rule.add_expr(&RawExpr::lookup(map.as_c_str(), id, true));
+}
+
+/// `meta l4proto . th dport vmap @MAP`.
+pub(super) fn node_port_vmap(rule: &mut NlRule<'_>, map: &Name, id: Option<u32>) {
+    rule.add_expr(&Meta::L4Proto);
+    rule.add_expr(&RawExpr::port(NEXT_REGISTER));
+    rule.add_expr(&RawExpr::lookup(map.as_c_str(), id, true));
+}
+
+/// `numgen random mod MODULUS vmap` with an anonymous map of the same batch.
+pub(super) fn random_vmap(rule: &mut NlRule<'_>, modulus: u32, map: &CStr, id: u32) {
+    rule.add_expr(&RawExpr::random(modulus));
+    rule.add_expr(&RawExpr::lookup(map, Some(id), true));
+}
+
+pub(super) fn source(rule: &mut NlRule<'_>, comparison: Comparison, network: Network) {
+    address(rule, SOURCE_OFFSET, comparison, network);
+}
+
+pub(super) fn destination(rule: &mut NlRule<'_>, comparison: Comparison, network: Network) {
+    address(rule, DESTINATION_OFFSET, comparison, network);
+}
+
+pub(super) fn ct_state(rule: &mut NlRule<'_>, state: CtState) {
+    let bit: u32 = match state {
+        CtState::Invalid => 1,
+        CtState::New => 8,
+    };
+    rule.add_expr(&Conntrack::State);
+    rule.add_expr(&Bitwise::new(bit, 0u32));
+    rule.add_expr(&Cmp::new(CmpOp::Neq, 0u32));
+}
+
+pub(super) fn mark_and(rule: &mut NlRule<'_>, mask: u32, comparison: Comparison, value: u32) {
+    load_mark(rule, mask, 0);
+    rule.add_expr(&Cmp::new(operator(comparison), value));
+}
+
+pub(super) fn destination_is_local(rule: &mut NlRule<'_>) {
+    rule.add_expr(&RawExpr {
+        kind: c"fib",
+        fields: vec![
+            Field::U32(sys::NFTNL_EXPR_FIB_FLAGS, FIB_DADDR),
+            Field::U32(sys::NFTNL_EXPR_FIB_RESULT, FIB_RESULT_ADDRTYPE),
+            Field::U32(sys::NFTNL_EXPR_FIB_DREG, libc::NFT_REG_1 as u32),
+        ],
+    });
+    rule.add_expr(&Cmp::new(CmpOp::Eq, u32::from(libc::RTN_LOCAL)));
+}
+
+/// `(mark & ~bits) ^ bits`: what `or` is to the kernel.
+pub(super) fn mark_or(rule: &mut NlRule<'_>, bits: u32) {
+    load_mark(rule, !bits, bits);
+    rule.add_expr(&Meta::Mark { set: true });
+}
+
+pub(super) fn mark_xor(rule: &mut NlRule<'_>, bits: u32) {
+    load_mark(rule, u32::MAX, bits);
+    rule.add_expr(&Meta::Mark { set: true });
+}
+
+pub(super) fn counter(rule: &mut NlRule<'_>, packets: u64, bytes: u64) {
+    match (packets, bytes) {
+        (0, 0) => rule.add_expr(&Counter),
+        _ => rule.add_expr(&CountedFrom { packets, bytes }),
     }
+}
+
+pub(super) fn dnat(rule: &mut NlRule<'_>, to: SocketAddrV4) {
+    rule.add_expr(&Immediate::new(to.ip().octets(), Register::Reg1));
+    rule.add_expr(&Immediate::new(to.port().to_be_bytes(), Register::Reg2));
+    rule.add_expr(&RawExpr {
+        kind: c"nat",
+        fields: vec![
+            Field::U32(sys::NFTNL_EXPR_NAT_TYPE, libc::NFT_NAT_DNAT as u32),
+            Field::U32(sys::NFTNL_EXPR_NAT_FAMILY, libc::NFPROTO_IPV4 as u32),
+            Field::U32(sys::NFTNL_EXPR_NAT_REG_ADDR_MIN, libc::NFT_REG_1 as u32),
+            Field::U32(sys::NFTNL_EXPR_NAT_REG_PROTO_MIN, libc::NFT_REG_2 as u32),
+            Field::U32(sys::NFTNL_EXPR_NAT_FLAGS, NAT_RANGE_PROTO_SPECIFIED),
+        ],
+    });
+}
+
+pub(super) fn masquerade_fully_random(rule: &mut NlRule<'_>) {
+    rule.add_expr(&RawExpr {
+        kind: c"masq",
+        fields: vec![Field::U32(
+            sys::NFTNL_EXPR_MASQ_FLAGS,
+            NAT_RANGE_PROTO_RANDOM_FULLY,
+        )],
+    });
+}
+
+pub(super) fn reject(rule: &mut NlRule<'_>) {
+    rule.add_expr(&RawExpr {
+        kind: c"reject",
+        fields: vec![
+            Field::U32(
+                sys::NFTNL_EXPR_REJECT_TYPE,
+                libc::NFT_REJECT_ICMP_UNREACH as u32,
+            ),
+            Field::U8(sys::NFTNL_EXPR_REJECT_CODE, ICMP_PORT_UNREACHABLE),
+        ],
+    });
 }
 
 /// NFTA_FIB_F_DADDR and NFT_FIB_RESULT_ADDRTYPE (nf_tables.h).
@@ -281,7 +272,7 @@ fn load_address(offset: u32) -> Payload {
 }
 
 /// As `nft` does: a prefix of whole bytes loads only those, any other is masked.
-fn add_address(rule: &mut NlRule<'_>, offset: u32, comparison: Comparison, network: Network) {
+fn address(rule: &mut NlRule<'_>, offset: u32, comparison: Comparison, network: Network) {
     let octets = network.address.octets();
     match network.prefix {
         32 => {
@@ -309,12 +300,12 @@ fn add_address(rule: &mut NlRule<'_>, offset: u32, comparison: Comparison, netwo
     }
 }
 
-fn add_l4proto(rule: &mut NlRule<'_>, proto: L4Proto) {
+pub(super) fn l4proto(rule: &mut NlRule<'_>, proto: L4Proto) {
     rule.add_expr(&Meta::L4Proto);
     rule.add_expr(&Cmp::new(CmpOp::Eq, proto.0));
 }
 
-fn add_port(rule: &mut NlRule<'_>, port: u16) {
+pub(super) fn port(rule: &mut NlRule<'_>, port: u16) {
     // TCP and UDP have their destination port in the same place.
     rule.add_expr(&Payload::Transport(TransportHeaderField::Tcp(
         TcpHeaderField::Dport,
@@ -339,7 +330,7 @@ fn load_mark(rule: &mut NlRule<'_>, mask: u32, xor: u32) {
     });
 }
 
-fn add_verdict(rule: &mut NlRule<'_>, verdict: &Verdict) {
+pub(super) fn verdict(rule: &mut NlRule<'_>, verdict: &Verdict) {
     rule.add_expr(&match verdict {
         Verdict::Accept => NlVerdict::Accept,
         Verdict::Drop => NlVerdict::Drop,

@@ -2,19 +2,21 @@
 
 use ipset_sys::Command;
 
+use super::Ipset;
 use super::layout::{self, SET};
 use crate::datapath::iptables::Iptables;
-use crate::datapath::{Damage, Datapath as _, Engine};
+use crate::datapath::{Breakable, Damage, Engine};
 use crate::service::Service;
+
+impl Breakable for Ipset {
+    fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
+        commands(self.engine, damage, a, b)
+    }
+}
 
 /// Command lines, to be run in this order. What an element decides is broken with `ipset`, what a
 /// service's own chains decide is broken as in the iptables modes, whose chains they are.
-pub(super) fn commands(
-    engine: Engine,
-    damage: Damage,
-    a: &Service,
-    b: &Service,
-) -> Vec<Vec<String>> {
+fn commands(engine: Engine, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
     match (damage, engine) {
         (Damage::Delete, _) => vec![ipset(&Command::Delete(SET.to_owned(), layout::key(a)), &[])],
         (Damage::Swap, _) => vec![lead(a, b), lead(b, a)],

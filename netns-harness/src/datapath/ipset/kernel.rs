@@ -1,19 +1,21 @@
 //! Batches interpreted: tables and sets as they would be after each transaction, refusing what tools
 //! and kernel would refuse.
 
-use super::sets::{self, Sets};
-use super::trace;
-use crate::datapath::Step;
+use super::{Ipset, Kernel, commands};
+use crate::datapath::meaning::Meaning;
 use crate::datapath::steps::{self, Restore, SetScript};
+use crate::datapath::{Batch, Step};
 use crate::relation::Relation;
 use crate::xtables::rule::Target;
-use crate::xtables::tables::Tables;
 
-/// Tables and sets of a namespace.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Kernel {
-    pub(super) tables: Tables,
-    pub(super) sets: Sets,
+impl Meaning for Ipset {
+    fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
+        let mut kernel = Kernel::default();
+        for step in batches.iter().flat_map(|batch| &batch.steps) {
+            kernel.run(&**step)?;
+        }
+        kernel.relation()
+    }
 }
 
 impl Kernel {
@@ -36,7 +38,7 @@ impl Kernel {
         } else if let Some(steps::Sets(commands)) = step.as_a() {
             commands.iter().try_for_each(|c| self.command(c))
         } else if let Some(script) = step.as_a::<SetScript>() {
-            sets::parse_script(&script.text)?
+            commands::parse_script(&script.text)?
                 .iter()
                 .try_for_each(|c| self.command(c))
         } else {
@@ -59,13 +61,5 @@ impl Kernel {
                 Target::MapMark(set) => Some(set.as_str()),
                 _ => None,
             })
-    }
-
-    /// What it does with new flows.
-    ///
-    /// # Errors
-    /// What is not part of the layout, or leads nowhere.
-    pub(super) fn relation(&self) -> Result<Relation, String> {
-        trace::relation(&self.tables, &self.sets)
     }
 }

@@ -6,7 +6,7 @@ use ipset_sys::{Command, Create, Entry, SetType};
 use schema::Protocol;
 
 use super::ids::{ById, Id, LEVELS, MARK_MASK, Prefix};
-use crate::datapath::iptables::layout::NAT_CHAINS;
+use crate::datapath::iptables::layout::nat_chains;
 use crate::datapath::iptables::service_chain;
 use crate::service::Service;
 use crate::xtables::RestoreText;
@@ -56,7 +56,7 @@ pub(super) fn key(service: &Service) -> Entry {
 
 /// Table nat's shared chains, declared.
 pub(super) fn declare_shared(text: &mut RestoreText) {
-    NAT_CHAINS.iter().for_each(|chain| text.declare(chain));
+    nat_chains().iter().for_each(|chain| text.declare(chain));
     text.declare(&Prefix::ROOT.to_string());
 }
 
@@ -152,9 +152,5 @@ pub(super) fn base() -> Tables {
     shared_rules(&mut text, true);
     text.commit();
     mangle_section(&mut text, true);
-    let mut tables = Tables::default();
-    tables
-        .restore(&text.finish().0)
-        .expect("our own base rules are restore input");
-    tables
+    Tables::of(&text.finish().0)
 }

@@ -151,7 +151,8 @@ fn try_rules(datapath: Ipset) -> Result<(), String> {
 /// A trial population, all of it: as large as a transaction of an untimed preparation where that has a
 /// limit, since iptables-nft sends one as a single netlink message.
 fn try_all(datapath: Ipset, transport: Transport) -> Result<(), String> {
-    let population = trial::larger_population(datapath.preparation_chunk().unwrap_or(2) as u32);
+    let population =
+        trial::larger_population(datapath.facts().preparation_chunk.unwrap_or(2) as u32);
     let options = RenderOptions {
         untimed: true,
         ..RenderOptions::by(transport)

@@ -7,11 +7,12 @@ use proptest::prelude::*;
 use schema::Protocol;
 
 use super::ids::{Id, LEVELS, Prefix};
-use super::kernel::Kernel;
 use super::*;
+use crate::datapath::meaning::Meaning as _;
+use crate::datapath::{Breakable as _, Damage};
 
 use crate::datapath::steps::{Restore, SetScript};
-use crate::service::Frontend;
+use crate::service::{Frontend, Service};
 
 const OPTIONS: RenderOptions = RenderOptions::by(Transport::Netlink);
 const RESYNC: RenderOptions = RenderOptions {
@@ -357,7 +358,7 @@ fn damage_is_done_with_the_tools_of_the_engine() {
         (Engine::Legacy, "iptables-legacy"),
         (Engine::Nft, "iptables-nft"),
     ] {
-        for damage in Damage::ALL {
+        for damage in Damage::ALL.iter().copied() {
             let lines =
                 Ipset::new(engine).damage(damage, &population.services[0], &population.services[2]);
             assert!(!lines.is_empty());

@@ -1,12 +1,25 @@
 //! Breaking installed rules by hand, with one `iptables` process a rule.
 
 use super::layout::{endpoint_chain, service_chain};
-use crate::datapath::{Damage, Engine};
+use super::{Conntrack, Iptables};
+use crate::datapath::{Breakable, Damage, Engine};
 use crate::service::Service;
 use crate::xtables::{rule, tool};
 
+impl Breakable for Iptables {
+    fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
+        commands(self.tool(), damage, a, b)
+    }
+}
+
+impl Breakable for Conntrack {
+    fn damage(&self, _damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
+        stray_rule(a, b)
+    }
+}
+
 /// Command lines that break `a` (or exchange it with `b`) in that way.
-pub(super) fn commands(tool: &str, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
+fn commands(tool: &str, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
     let iptables = |action, chain: &str, rest: &str| nat(tool, action, chain, rest);
     let portal = |s: &Service, to: &Service| {
         format!(

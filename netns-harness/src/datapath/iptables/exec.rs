@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::layout::{self, NAT_CHAINS, endpoint_chain, service_chain};
+use super::layout::{self, endpoint_chain, service_chain};
 use crate::datapath::RenderOptions;
 use crate::datapath::steps::Commands;
 use crate::service::{Frontend, Population, Service};
@@ -75,8 +75,7 @@ pub(super) fn update(
 fn base(options: &RenderOptions) -> RestoreText {
     let mut text = RestoreText::new(options.large_cluster);
     text.filter_section(false);
-    text.begin("nat");
-    NAT_CHAINS.iter().for_each(|chain| text.declare(chain));
+    text.begin_nat();
     text.nat_rules_first();
     text
 }

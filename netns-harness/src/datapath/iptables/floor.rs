@@ -1,15 +1,14 @@
 //! The floor of every mode that tracks connections: nat hooks and conntrack, no service.
 
-use schema::Mode;
-
-use super::{damage, meaning_of, restore};
+use super::meaning_of;
 use crate::HarnessError;
 use crate::datapath::steps::Restore;
 use crate::datapath::{
-    Batch, Damage, Datapath, Engine, Inventory, NatCounters, RenderOptions, Sockets, Transport,
+    Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, ModeFacts, NatCounters, RenderOptions,
+    Sockets, Transport,
 };
 use crate::relation::Relation;
-use crate::service::{Population, Service};
+use crate::service::Population;
 use crate::xtables::tables::Tables;
 use crate::xtables::{RestoreText, foreign, tool};
 
@@ -24,12 +23,8 @@ const RULES: &str = "*nat\n:BENCH-FLOOR - [0:0]\n-A BENCH-FLOOR -j MASQUERADE\nC
 const TOOL: &str = tool::prefix(Engine::Legacy);
 
 impl Datapath for Conntrack {
-    fn mode(&self) -> Mode {
-        Mode::Conntrack
-    }
-
-    fn transports(&self) -> &'static [Transport] {
-        &[Transport::Restore]
+    fn facts(&self) -> &'static ModeFacts {
+        &super::facts::CONNTRACK
     }
 
     fn probe(&self, _transport: Transport) -> Result<(), String> {
@@ -51,19 +46,12 @@ impl Datapath for Conntrack {
         }))
     }
 
-    fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
-        restore::meaning(batches)
-    }
-
     fn census(&self) -> Result<Relation, HarnessError> {
         foreign::no_other(Engine::Legacy)?;
         let tables = tool::listed(TOOL)?;
         // A rule that no service needs would be paid for by every packet of the floor.
         if tables.rules() + tables.own_chains() > 0 {
-            let mut wanted = Tables::default();
-            wanted
-                .restore(RULES)
-                .expect("our own rules are restore input");
+            let wanted = Tables::of(RULES);
             tables
                 .are_as(&wanted, |_| false)
                 .map_err(|text| HarnessError::Listing {
@@ -74,6 +62,14 @@ impl Datapath for Conntrack {
         meaning_of(&tables)
     }
 
+    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
+        foreign::remove(Engine::Legacy, sockets)
+    }
+}
+
+impl KubeProxy for Conntrack {}
+
+impl Inspect for Conntrack {
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
         foreign::leftovers(Engine::Legacy)
     }
@@ -86,13 +82,5 @@ impl Datapath for Conntrack {
         Ok(NatCounters {
             entered: Some(tool::prerouting_counters(Engine::Legacy)?.0),
         })
-    }
-
-    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
-        foreign::remove(Engine::Legacy, sockets)
-    }
-
-    fn damage(&self, _damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
-        damage::stray_rule(a, b)
     }
 }

@@ -4,138 +4,33 @@
 //! Deviation: kube-proxy makes its jump rules with one `iptables -I` process each, once, before its
 //! first sync; here they are part of the first transaction.
 
+use std::sync::LazyLock;
+
 use data_encoding::BASE32;
 use schema::Protocol;
 use sha2::{Digest, Sha256};
 
 use crate::service::{CLUSTER_CIDR, Endpoint, Population, Service};
 use crate::xtables::RestoreText;
+use crate::xtables::fixed::Fixed;
+use crate::xtables::tables::Tables;
 
-/// Jumps from built-in chains: table, chain, matches, target, comment.
-const JUMPS: &[(&str, &str, &str, &str, &str)] = &[
-    (
-        "filter",
-        "INPUT",
-        "-m conntrack --ctstate NEW ",
-        "KUBE-EXTERNAL-SERVICES",
-        "kubernetes externally-visible service portals",
-    ),
-    (
-        "filter",
-        "FORWARD",
-        "-m conntrack --ctstate NEW ",
-        "KUBE-EXTERNAL-SERVICES",
-        "kubernetes externally-visible service portals",
-    ),
-    (
-        "filter",
-        "INPUT",
-        "",
-        "KUBE-NODEPORTS",
-        "kubernetes health check service ports",
-    ),
-    (
-        "filter",
-        "FORWARD",
-        "-m conntrack --ctstate NEW ",
-        "KUBE-SERVICES",
-        "kubernetes service portals",
-    ),
-    (
-        "filter",
-        "OUTPUT",
-        "-m conntrack --ctstate NEW ",
-        "KUBE-SERVICES",
-        "kubernetes service portals",
-    ),
-    (
-        "filter",
-        "FORWARD",
-        "",
-        "KUBE-FORWARD",
-        "kubernetes forwarding rules",
-    ),
-    (
-        "filter",
-        "INPUT",
-        "-m conntrack --ctstate NEW ",
-        "KUBE-PROXY-FIREWALL",
-        "kubernetes load balancer firewall",
-    ),
-    (
-        "filter",
-        "OUTPUT",
-        "-m conntrack --ctstate NEW ",
-        "KUBE-PROXY-FIREWALL",
-        "kubernetes load balancer firewall",
-    ),
-    (
-        "filter",
-        "FORWARD",
-        "-m conntrack --ctstate NEW ",
-        "KUBE-PROXY-FIREWALL",
-        "kubernetes load balancer firewall",
-    ),
-    (
-        "nat",
-        "OUTPUT",
-        "",
-        "KUBE-SERVICES",
-        "kubernetes service portals",
-    ),
-    (
-        "nat",
-        "PREROUTING",
-        "",
-        "KUBE-SERVICES",
-        "kubernetes service portals",
-    ),
-    (
-        "nat",
-        "POSTROUTING",
-        "",
-        "KUBE-POSTROUTING",
-        "kubernetes postrouting rules",
-    ),
-];
+/// What every sync writes whatever the services: the shared chains, which a declaration flushes, and their rules;
+/// and the jumps to them, which are there once.
+static BASE: LazyLock<Fixed> = LazyLock::new(|| Fixed::read(include_str!("base.rules")));
 
-/// Chains that every sync declares, and so flushes and rewrites.
-pub(in crate::datapath) const FILTER_CHAINS: &[&str] = &[
-    "KUBE-SERVICES",
-    "KUBE-EXTERNAL-SERVICES",
-    "KUBE-FORWARD",
-    "KUBE-NODEPORTS",
-    "KUBE-PROXY-FIREWALL",
-];
-/// The same in nat.
-pub(in crate::datapath) const NAT_CHAINS: &[&str] = &[
-    "KUBE-SERVICES",
-    "KUBE-NODEPORTS",
-    "KUBE-POSTROUTING",
-    "KUBE-MARK-MASQ",
-];
+/// The list of services, which kube-proxy closes with the node-port rule.
+const PORTALS: &str = "-A KUBE-SERVICES ";
 
-const FILTER_RULES: &[&str] = &[
-    "-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP",
-    "-A KUBE-FORWARD -m comment --comment \"kubernetes forwarding rules\" -m mark --mark 0x4000/0x4000 -j ACCEPT",
-    "-A KUBE-FORWARD -m comment --comment \"kubernetes forwarding conntrack rule\" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-];
-const NAT_RULES_FIRST: &[&str] = &[
-    "-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN",
-    "-A KUBE-POSTROUTING -j MARK --xor-mark 0x4000",
-    "-A KUBE-POSTROUTING -m comment --comment \"kubernetes service traffic requiring SNAT\" -j MASQUERADE --random-fully",
-    "-A KUBE-MARK-MASQ -j MARK --or-mark 0x4000",
-];
-/// kube-proxy closes KUBE-SERVICES with the node-port rule.
-const NAT_RULES_LAST: &[&str] = &[
-    "-A KUBE-SERVICES -m comment --comment \"kubernetes service nodeports; NOTE: this must be the last rule in this chain\" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS",
-];
+/// The shared chains of table nat.
+pub(in crate::datapath) fn nat_chains() -> &'static [&'static str] {
+    &BASE.of("nat").chains
+}
 
-/// Rules that are there whatever N: jumps, filter, nat.
-pub(in crate::datapath) const BASE_RULES: usize =
-    JUMPS.len() + FILTER_RULES.len() + NAT_RULES_FIRST.len() + NAT_RULES_LAST.len();
-/// Chains that are there whatever N.
-pub(in crate::datapath) const BASE_CHAINS: usize = FILTER_CHAINS.len() + NAT_CHAINS.len();
+/// Reads the base before anything asks for it.
+pub(in crate::datapath) fn ready() {
+    LazyLock::force(&BASE);
+}
 
 /// `KUBE-SVC-` and 16 characters of base32(sha256(port name + protocol)).
 #[must_use]
@@ -183,35 +78,34 @@ fn hash(parts: &[&str]) -> String {
 impl RestoreText {
     /// The whole filter section; `first`: with the jumps from the built-in chains.
     pub(in crate::datapath) fn filter_section(&mut self, first: bool) {
+        let filter = BASE.of("filter");
         self.begin("filter");
-        for chain in FILTER_CHAINS {
-            self.declare(chain);
-        }
+        filter.chains.iter().for_each(|chain| self.declare(chain));
         self.jumps("filter", first);
-        for rule in FILTER_RULES {
-            self.operation(format_args!("{rule}"));
-        }
+        self.all(&filter.rules);
         self.commit();
     }
 
+    /// Section nat begun, its shared chains declared.
+    pub(in crate::datapath) fn begin_nat(&mut self) {
+        self.begin("nat");
+        nat_chains().iter().for_each(|chain| self.declare(chain));
+    }
+
     pub(in crate::datapath) fn jumps(&mut self, table: &str, first: bool) {
-        for (_, chain, matches, target, comment) in JUMPS.iter().filter(|j| first && j.0 == table) {
-            self.operation(format_args!(
-                "-A {chain} {matches}-m comment --comment \"{comment}\" -j {target}"
-            ));
+        if first {
+            self.all(&BASE.of(table).jumps);
         }
     }
 
     pub(in crate::datapath) fn nat_rules_first(&mut self) {
-        for rule in NAT_RULES_FIRST {
-            self.operation(format_args!("{rule}"));
-        }
+        let rules = BASE.of("nat").rules.iter();
+        self.all(rules.filter(|rule| !rule.starts_with(PORTALS)));
     }
 
     pub(in crate::datapath) fn nat_rules_last(&mut self) {
-        for rule in NAT_RULES_LAST {
-            self.operation(format_args!("{rule}"));
-        }
+        let rules = BASE.of("nat").rules.iter();
+        self.all(rules.filter(|rule| rule.starts_with(PORTALS)));
     }
 
     /// The service's rule in KUBE-SERVICES: the list that a first packet walks.
@@ -303,14 +197,19 @@ pub(in crate::datapath) fn changes<'a>(
     (written, stale)
 }
 
+/// Tables without services, as a first sync leaves them.
+pub(super) fn base() -> Tables {
+    Tables::of(include_str!("base.rules"))
+}
+
 /// Base rules and per-service rules of N services with E endpoints each: the law of size.
 #[must_use]
 pub fn rule_count(services: usize, endpoints: usize) -> usize {
-    BASE_RULES + services * (2 + 3 * endpoints)
+    base().rules() + services * (2 + 3 * endpoints)
 }
 
 /// Chains that N services with E endpoints each need, besides the built-in ones.
 #[must_use]
 pub fn chain_count(services: usize, endpoints: usize) -> usize {
-    BASE_CHAINS + services * (1 + endpoints)
+    base().own_chains() + services * (1 + endpoints)
 }

@@ -4,9 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::Ipv4Addr;
 
-use super::layout::NAT_CHAINS;
+use super::layout;
 use crate::service::{CLUSTER_CIDR, Cidr, Frontend};
-use crate::xtables::RestoreText;
 use crate::xtables::rule::{Match, Rule, Target};
 use crate::xtables::tables::{Table, Tables};
 use crate::xtables::trace::Destination;
@@ -30,23 +29,6 @@ pub(super) fn portals(tables: &Tables) -> Vec<Frontend> {
         .collect()
 }
 
-/// Tables without services, as a first sync leaves them.
-fn base() -> Tables {
-    let mut text = RestoreText::new(true);
-    text.filter_section(true);
-    text.begin("nat");
-    NAT_CHAINS.iter().for_each(|chain| text.declare(chain));
-    text.jumps("nat", true);
-    text.nat_rules_first();
-    text.nat_rules_last();
-    text.commit();
-    let mut tables = Tables::default();
-    tables
-        .restore(&text.finish().0)
-        .expect("our own base rules are restore input");
-    tables
-}
-
 /// Checks every rule that is not a service's own against the base, and the shape of the others. An
 /// untouched or emptied namespace is complete: it has nothing.
 ///
@@ -56,7 +38,7 @@ pub(super) fn complete(tables: &Tables) -> Result<(), String> {
     if tables.rules() == 0 && tables.own_chains() == 0 {
         return Ok(());
     }
-    let wanted = base();
+    let wanted = layout::base();
     tables.are_as(&wanted, |chain| chain == PORTALS || service_own(chain))?;
     let nat = &tables.0["nat"];
     services(nat, wanted.0["nat"].chains[PORTALS].last())

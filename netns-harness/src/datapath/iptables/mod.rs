@@ -2,63 +2,33 @@
 //! KUBE-SERVICES and the shared chains in full and only the chains of changed services; through either
 //! engine. Transport `exec` makes the same rules with one process each.
 //!
-//! The law of size (tested) is in [`LAW`].
+//! The law of size (tested) is in the modes' facts.
 
 mod damage;
 mod exec;
+pub(super) mod facts;
 mod floor;
 pub(super) mod layout;
 pub(super) mod layout_check;
+#[cfg(test)]
+mod meaning;
 mod restore;
 
 #[cfg(test)]
 mod tests;
 
-use schema::Mode;
-
 use super::{
-    Batch, Damage, Datapath, Engine, Inventory, KubeProxySync, NatCounters, RenderOptions, Socket,
-    Sockets, Transport, trial,
+    Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts, NatCounters,
+    RenderOptions, Sockets, Transport, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
-use crate::service::{Frontend, Population, Service};
+use crate::service::{Frontend, Population};
 use crate::xtables::tables::Tables;
-use crate::xtables::{foreign, tool, trace};
+use crate::xtables::{NFT_PREPARATION_CHUNK, foreign, tool, trace};
 pub(super) use damage::stray_rule;
 pub use floor::Conntrack;
 pub use layout::{chain_count, endpoint_chain, rule_count, service_chain};
-
-/// The law of size, in large-cluster layout: N services, E endpoints.
-pub const LAW: &[(&str, &str)] = &[
-    ("rules", "20 + N·(2 + 3·E)"),
-    ("chains", "9 + N·(1 + E)"),
-    ("operations of a cold install", "29 + N·(3 + 4·E)"),
-    ("operations of a resync", "17 + N·(3 + 4·E)"),
-    ("operations of a service-add", "17 + (N + 1) + 2 + 4·E"),
-    (
-        "bytes of a service-add",
-        "972 + Σ over N + 1 services of (108 + characters of name, VIP and port) + bytes of the new service's chains, which do not depend on N",
-    ),
-    (
-        "processes of a cold install, transport exec",
-        "29 + N·(3 + 4·E)",
-    ),
-    (
-        "processes of a service-add, transport exec",
-        "3 + 4·E: E + 1 chains, 2 + 3·E rules",
-    ),
-    (
-        "processes of a service-remove, transport exec",
-        "1 + 2·(1 + E): its portal, then each chain emptied and deleted",
-    ),
-];
-
-/// Services a transaction that `iptables-nft-restore` loads fastest, within 200 to 700. For each line the
-/// tool walks a sorted list of the chains that the transaction names (`cache_chain_list_insert`, iptables
-/// 1.8.9), which grows with the square of the chunk; the kernel walks the whole table once a commit
-/// (`nft_table_validate`), which grows with the number of chunks.
-const PREPARATION_CHUNK: usize = 500;
 
 /// The kube-proxy version whose `pkg/proxy/iptables/proxier.go` was read.
 const KUBE_PROXY: &str = "1.34";
@@ -99,23 +69,12 @@ impl Iptables {
             untimed: true,
             ..RenderOptions::by(Transport::Restore)
         };
-        let population = trial::larger_population(PREPARATION_CHUNK as u32);
+        let population = trial::larger_population(NFT_PREPARATION_CHUNK as u32);
         let tried = self.carry_out(&self.render(None, &population, &options));
         let removed = self.remove();
         tried.map_err(|error| tool::remedy(self.tool(), &error))?;
         trial::is_removed(&removed)
     }
-}
-
-/// Bytes of a service's line in KUBE-SERVICES in large-cluster layout, newline included.
-#[must_use]
-pub fn portal_bytes(service: &Service) -> usize {
-    // With the names of the service, the VIP and the port between.
-    const FIXED: usize = "-A KUBE-SERVICES -m comment --comment \" cluster IP\" -m tcp -p tcp -d  --dport  -j KUBE-SVC-0123456789ABCDEF\n".len();
-    FIXED
-        + service.port_name().len()
-        + service.frontend.vip.to_string().len()
-        + service.frontend.port.to_string().len()
 }
 
 fn meaning_of(tables: &Tables) -> Result<Relation, HarnessError> {
@@ -126,26 +85,11 @@ fn meaning_of(tables: &Tables) -> Result<Relation, HarnessError> {
 }
 
 impl Datapath for Iptables {
-    fn mode(&self) -> Mode {
+    fn facts(&self) -> &'static ModeFacts {
         match self.engine {
-            Engine::Legacy => Mode::IptablesLegacy,
-            Engine::Nft => Mode::IptablesNft,
+            Engine::Legacy => &facts::LEGACY,
+            Engine::Nft => &facts::NFT,
         }
-    }
-
-    fn transports(&self) -> &'static [Transport] {
-        &[Transport::Restore, Transport::Exec]
-    }
-
-    fn preparation_chunk(&self) -> Option<usize> {
-        match self.engine {
-            Engine::Legacy => None,
-            Engine::Nft => Some(PREPARATION_CHUNK),
-        }
-    }
-
-    fn law_of_size(&self) -> &'static [(&'static str, &'static str)] {
-        LAW
     }
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
@@ -176,10 +120,6 @@ impl Datapath for Iptables {
         }
     }
 
-    fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
-        restore::meaning(batches)
-    }
-
     fn census(&self) -> Result<Relation, HarnessError> {
         foreign::no_other(self.engine)?;
         let tables = tool::listed(self.tool())?;
@@ -190,14 +130,12 @@ impl Datapath for Iptables {
         meaning_of(&tables)
     }
 
-    fn order(&self) -> Result<Option<Vec<Frontend>>, HarnessError> {
-        Ok(Some(layout_check::portals(&tool::listed(self.tool())?)))
+    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
+        foreign::remove(self.engine, sockets)
     }
+}
 
-    fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        foreign::leftovers(self.engine)
-    }
-
+impl KubeProxy for Iptables {
     /// A partial sync, in `(*Proxier).syncProxyRules` of kube-proxy 1.34: one restore, and before it, up to
     /// 1,000 endpoints, `iptables-save -t nat` (`SaveInto`) to find stale chains. In larger clusters that is
     /// done once per `syncPeriod` only. Jumps (`EnsureChain`, `EnsureRule`) belong to full syncs, the tool's
@@ -214,6 +152,16 @@ impl Datapath for Iptables {
                 .collect(),
             sockets: &[],
         })
+    }
+}
+
+impl Inspect for Iptables {
+    fn order(&self) -> Result<Option<Vec<Frontend>>, HarnessError> {
+        Ok(Some(layout_check::portals(&tool::listed(self.tool())?)))
+    }
+
+    fn leftovers(&self) -> Result<Option<String>, HarnessError> {
+        foreign::leftovers(self.engine)
     }
 
     fn inventory(&self) -> Result<Inventory, HarnessError> {
@@ -234,17 +182,5 @@ impl Datapath for Iptables {
         Ok(NatCounters {
             entered: Some(tool::prerouting_counters(self.engine)?.1.unwrap_or(0)),
         })
-    }
-
-    fn teardown_sockets(&self) -> &'static [Socket] {
-        foreign::removal_sockets(self.engine)
-    }
-
-    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
-        foreign::remove(self.engine, sockets)
-    }
-
-    fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
-        damage::commands(self.tool(), damage, a, b)
     }
 }

@@ -3,13 +3,11 @@
 
 use std::collections::HashSet;
 
-use super::layout::{self, NAT_CHAINS, chains_of};
-use crate::datapath::steps::{Commands, Restore};
+use super::layout::{self, chains_of};
+use crate::datapath::steps::Restore;
 use crate::datapath::{Batch, RenderOptions};
-use crate::relation::Relation;
 use crate::service::{Population, Service};
-use crate::xtables::tables::Tables;
-use crate::xtables::{RestoreText, trace};
+use crate::xtables::RestoreText;
 
 /// Everything from nothing: jumps, shared chains and all services, `chunk` services a transaction.
 pub(super) fn install(tool: &'static str, to: &Population, options: &RenderOptions) -> Batch {
@@ -40,9 +38,9 @@ fn install_part(
     if first {
         text.filter_section(true);
     }
-    text.begin("nat");
-    if first {
-        NAT_CHAINS.iter().for_each(|chain| text.declare(chain));
+    match first {
+        true => text.begin_nat(),
+        false => text.begin("nat"),
     }
     services.iter().for_each(|s| text.declare_service(s));
     text.jumps("nat", first);
@@ -76,8 +74,7 @@ pub(super) fn update(
     };
     let mut text = RestoreText::new(options.large_cluster);
     text.filter_section(false);
-    text.begin("nat");
-    NAT_CHAINS.iter().for_each(|chain| text.declare(chain));
+    text.begin_nat();
     written.iter().for_each(|s| text.declare_service(s));
     // A stale chain is declared, which empties it, and deleted at the end.
     let kept: HashSet<String> = written.iter().flat_map(|s| chains_of(s)).collect();
@@ -94,30 +91,4 @@ pub(super) fn update(
     gone.iter().for_each(|chain| text.delete_chain(chain));
     text.commit();
     Restore::new(tool, text)
-}
-
-/// What batches mean when they are carried out in order on empty tables.
-///
-/// # Errors
-/// The line or command that a tool or the kernel would refuse.
-pub(super) fn meaning(batches: &[Batch]) -> Result<Relation, String> {
-    trace::relation(&interpreted(batches)?)
-}
-
-/// The tables that batches leave.
-///
-/// # Errors
-/// The line or command that a tool or the kernel would refuse.
-pub(super) fn interpreted(batches: &[Batch]) -> Result<Tables, String> {
-    let mut tables = Tables::default();
-    for step in batches.iter().flat_map(|batch| &batch.steps) {
-        if let Some(restore) = step.as_a::<Restore>() {
-            tables.restore(&restore.text)?;
-        } else if let Some(Commands(lines)) = step.as_a() {
-            lines.iter().try_for_each(|words| tables.command(words))?;
-        } else {
-            return Err("neither restore input nor command lines".to_owned());
-        }
-    }
-    Ok(tables)
 }

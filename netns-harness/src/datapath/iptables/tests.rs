@@ -1,7 +1,10 @@
 //! What is rendered: golden text, the law of size, and what the text means.
 
+use super::meaning::interpreted;
 use super::*;
+use crate::datapath::meaning::Meaning as _;
 use crate::datapath::steps::Restore;
+use crate::service::Service;
 use crate::xtables::RestoreText;
 use crate::xtables::tool::parse_counters;
 
@@ -15,6 +18,16 @@ pub(super) fn population(services: u32, endpoints: u32) -> Population {
     Population {
         services: (0..services).map(service).collect(),
     }
+}
+
+/// Bytes of a service's line in KUBE-SERVICES in large-cluster layout, newline included.
+fn portal_bytes(service: &Service) -> usize {
+    // With the names of the service, the VIP and the port between.
+    const FIXED: usize = "-A KUBE-SERVICES -m comment --comment \" cluster IP\" -m tcp -p tcp -d  --dport  -j KUBE-SVC-0123456789ABCDEF\n".len();
+    FIXED
+        + service.port_name().len()
+        + service.frontend.vip.to_string().len()
+        + service.frontend.port.to_string().len()
 }
 
 #[test]
@@ -210,7 +223,7 @@ fn a_flow_of_a_client_that_would_be_masqueraded_has_no_meaning() {
                 *text = text.replace(replace, by);
             }
         }
-        restore::meaning(&[batch])
+        Iptables::legacy().meaning(&[batch])
     };
     let masquerade = "-A KUBE-POSTROUTING -m mark";
     assert!(meaning(masquerade, masquerade).is_ok());
@@ -285,8 +298,8 @@ fn a_resync_writes_everything_again_and_repeats_no_jump() {
     };
     let install = iptables.render(None, &population, &OPTIONS);
     let again = iptables.render(Some(&population), &population, &resync);
-    let once = restore::interpreted(std::slice::from_ref(&install)).unwrap();
-    assert_eq!(restore::interpreted(&[install, again]).unwrap(), once);
+    let once = interpreted(std::slice::from_ref(&install)).unwrap();
+    assert_eq!(interpreted(&[install, again]).unwrap(), once);
 }
 
 #[test]
@@ -306,6 +319,6 @@ fn kube_proxy_lists_stale_chains_only_up_to_a_thousand_endpoints() {
 #[test]
 fn what_is_counted_is_what_was_installed() {
     let batch = Iptables::legacy().render(None, &population(10, 3), &OPTIONS);
-    let inventory = restore::interpreted(&[batch]).unwrap().inventory();
+    let inventory = interpreted(&[batch]).unwrap().inventory();
     assert_eq!((inventory.rules, inventory.chains), (20 + 110, 9 + 40));
 }

@@ -2,9 +2,15 @@
 
 use ipvs_codec::{Destination, Op, Scheduler};
 
-use super::layout;
-use crate::datapath::Damage;
+use super::{Ipvs, layout};
+use crate::datapath::{Breakable, Damage};
 use crate::service::{Endpoint, Service};
+
+impl Breakable for Ipvs {
+    fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
+        commands(damage, a, b)
+    }
+}
 
 /// Command lines, to be run in this order.
 pub(super) fn commands(damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {

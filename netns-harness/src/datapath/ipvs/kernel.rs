@@ -5,19 +5,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipset_sys::{Command, Create, Entry, SetType};
-use ipvs_codec::{Fake, LinkOp, ListedDestination, ListedService, Op};
+use ipvs_codec::{LinkOp, ListedDestination, ListedService, Op};
+use model::Servers;
 
 use super::census::{Held, State};
-use super::layout;
 use super::part::{Part, Request, deletions};
-use crate::datapath::Step;
+use super::{Ipvs, layout};
+use crate::datapath::meaning::Meaning;
 use crate::datapath::steps::{Commands, Restore, SetScript, Sets};
+use crate::datapath::{Batch, Step};
+use crate::relation::Relation;
 use crate::xtables::tables::Tables;
+
+impl Meaning for Ipvs {
+    fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
+        let mut kernel = Kernel::default();
+        for step in batches.iter().flat_map(|batch| &batch.steps) {
+            kernel.run(&**step)?;
+        }
+        kernel.state().relation()
+    }
+}
 
 /// A namespace.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Kernel {
-    servers: Fake,
+    servers: Servers,
     device: Option<BTreeSet<Ipv4Addr>>,
     pub(super) sets: BTreeMap<String, Held>,
     pub(super) tables: Tables,

@@ -3,13 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::LazyLock;
 
 use ipset_sys::{Command, Create, Entry, SetType};
 use ipvs_codec::{Destination, Forward, Protocol, Scheduler, Server, ServiceId};
 use netns_sys::isolation::read_sysctl;
 
-use crate::service::{CLUSTER_CIDR, Endpoint, Frontend};
+use crate::service::{Endpoint, Frontend};
 use crate::xtables::RestoreText;
+use crate::xtables::fixed::Fixed;
+use crate::xtables::rule::words;
 use crate::xtables::tables::Tables;
 
 /// The device that has every VIP.
@@ -50,120 +53,28 @@ const MORE_ELEMENTS: u32 = 1 << 20;
 /// Services that may be added later.
 const SPARE: usize = 4_096;
 
-/// Chains (`iptablesChains`): table, name.
-pub(super) const CHAINS: &[(&str, &str)] = &[
-    ("nat", "KUBE-SERVICES"),
-    ("nat", "KUBE-POSTROUTING"),
-    ("nat", "KUBE-NODE-PORT"),
-    ("nat", "KUBE-LOAD-BALANCER"),
-    ("nat", "KUBE-MARK-MASQ"),
-    ("filter", "KUBE-FORWARD"),
-    ("filter", "KUBE-NODE-PORT"),
-    ("filter", "KUBE-PROXY-FIREWALL"),
-    ("filter", "KUBE-SOURCE-RANGES-FIREWALL"),
-    ("filter", "KUBE-IPVS-FILTER"),
-    ("filter", "KUBE-IPVS-OUT-FILTER"),
-];
+/// Chains (`iptablesChains`), jumps from built-in chains (`iptablesJumpChain`; kube-proxy puts each before the
+/// others, so that within a chain its last is first) and rules (`writeIptablesRules`).
+static BASE: LazyLock<Fixed> = LazyLock::new(|| Fixed::read(include_str!("base.rules")));
 
-/// Jumps from built-in chains (`iptablesJumpChain`): table, chain, target, comment. kube-proxy puts each
-/// before the others, so that within a chain its last is first.
-pub(super) const JUMPS: &[(&str, &str, &str, &str)] = &[
-    (
-        "nat",
-        "OUTPUT",
-        "KUBE-SERVICES",
-        "kubernetes service portals",
-    ),
-    (
-        "nat",
-        "PREROUTING",
-        "KUBE-SERVICES",
-        "kubernetes service portals",
-    ),
-    (
-        "nat",
-        "POSTROUTING",
-        "KUBE-POSTROUTING",
-        "kubernetes postrouting rules",
-    ),
-    (
-        "filter",
-        "INPUT",
-        "KUBE-IPVS-FILTER",
-        "kubernetes ipvs access filter",
-    ),
-    (
-        "filter",
-        "INPUT",
-        "KUBE-PROXY-FIREWALL",
-        "kube-proxy firewall rules",
-    ),
-    (
-        "filter",
-        "INPUT",
-        "KUBE-NODE-PORT",
-        "kubernetes health check rules",
-    ),
-    (
-        "filter",
-        "FORWARD",
-        "KUBE-PROXY-FIREWALL",
-        "kube-proxy firewall rules",
-    ),
-    (
-        "filter",
-        "FORWARD",
-        "KUBE-FORWARD",
-        "kubernetes forwarding rules",
-    ),
-    (
-        "filter",
-        "OUTPUT",
-        "KUBE-IPVS-OUT-FILTER",
-        "kubernetes ipvs access filter",
-    ),
-];
-
-/// Rules of table nat (`writeIptablesRules`): whether only while there are services, and the rule.
-const NAT_RULES: &[(bool, &str)] = &[
-    (false, "-A KUBE-SERVICES -s 127.0.0.0/8 -j RETURN"),
-    (
-        true,
-        "-A KUBE-SERVICES -m comment --comment \"Kubernetes service cluster ip + port for masquerade purpose\" -m set --match-set KUBE-CLUSTER-IP dst,dst ! -s CLUSTER -j KUBE-MARK-MASQ",
-    ),
-    (
-        false,
-        "-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODE-PORT",
-    ),
-    (false, "-A KUBE-LOAD-BALANCER -j KUBE-MARK-MASQ"),
-    (
-        true,
-        "-A KUBE-SERVICES -m set --match-set KUBE-CLUSTER-IP dst,dst -j ACCEPT",
-    ),
-    (
-        false,
-        "-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN",
-    ),
-    (false, "-A KUBE-POSTROUTING -j MARK --xor-mark 0x4000"),
-    (
-        false,
-        "-A KUBE-POSTROUTING -m comment --comment \"kubernetes service traffic requiring SNAT\" -j MASQUERADE --random-fully",
-    ),
-    (false, "-A KUBE-MARK-MASQ -j MARK --or-mark 0x4000"),
-];
-
-const FILTER_RULES: &[&str] = &[
-    "-A KUBE-SOURCE-RANGES-FIREWALL -j DROP",
-    "-A KUBE-FORWARD -m comment --comment \"kubernetes forwarding rules\" -m mark --mark 0x4000/0x4000 -j ACCEPT",
-    "-A KUBE-FORWARD -m comment --comment \"kubernetes forwarding conntrack rule\" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-    "-A KUBE-NODE-PORT -m comment --comment \"Kubernetes health check node port\" -m set --match-set KUBE-HEALTH-CHECK-NODE-PORT dst -j ACCEPT",
-    "-A KUBE-IPVS-FILTER -m set --match-set KUBE-LOAD-BALANCER dst,dst -j RETURN",
-    "-A KUBE-IPVS-FILTER -m set --match-set KUBE-CLUSTER-IP dst,dst -j RETURN",
-    "-A KUBE-IPVS-FILTER -m set --match-set KUBE-EXTERNAL-IP dst,dst -j RETURN",
-    "-A KUBE-IPVS-FILTER -m set --match-set KUBE-EXTERNAL-IP-LOCAL dst,dst -j RETURN",
-    "-A KUBE-IPVS-FILTER -m set --match-set KUBE-HEALTH-CHECK-NODE-PORT dst -j RETURN",
-    "-A KUBE-IPVS-FILTER -m conntrack --ctstate NEW -m set --match-set KUBE-IPVS-IPS dst -j REJECT",
-];
+/// Arguments of `iptables` by which kube-proxy sees at each sync that its chains and jumps are there.
+pub(super) static QUESTIONS: LazyLock<Vec<Vec<String>>> = LazyLock::new(|| {
+    let line = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let chains = BASE.0.iter().flat_map(|section| {
+        let chains = section.chains.iter();
+        chains.map(|chain| line(&format!("-w 5 -N {chain} -t {}", section.table)))
+    });
+    let jumps = BASE.0.iter().flat_map(|section| {
+        section.jumps.iter().map(|jump| {
+            let mut words = words(jump);
+            let rule = words.split_off(2);
+            let mut asked = line(&format!("-w 5 -C {} -t {}", words[1], section.table));
+            asked.extend(rule);
+            asked
+        })
+    });
+    chains.chain(jumps).collect()
+});
 
 /// Sysctls that kube-proxy sets once, at its start (`NewProxier`). `ip_forward` is the lab's own;
 /// `arp_ignore` and `arp_announce` belong to strict ARP, which is off by default.
@@ -215,50 +126,30 @@ pub(super) fn creates(services: usize) -> Vec<Command> {
 }
 
 /// Both sections, as kube-proxy writes them at each sync; `first`: with the jumps, which it makes by
-/// processes of their own and only when they are not there.
+/// processes of their own and only when they are not there. Two rules are there only while there are
+/// `services`.
 pub(super) fn rules(text: &mut RestoreText, first: bool, services: bool) {
-    for table in ["nat", "filter"] {
-        text.begin(table);
-        for (_, chain) in CHAINS.iter().filter(|chain| chain.0 == table) {
-            text.declare(chain);
-        }
-        for (_, chain, target, comment) in JUMPS.iter().filter(|j| first && j.0 == table) {
-            text.operation(format_args!(
-                "-A {chain} -m comment --comment \"{comment}\" -j {target}"
-            ));
-        }
-        match table {
-            "nat" => nat_rules(text, services),
-            _ => FILTER_RULES
-                .iter()
-                .for_each(|rule| text.operation(format_args!("{rule}"))),
-        }
+    let for_services = |rule: &str| rule.contains(&format!("--match-set {CLUSTER_IPS} "));
+    for section in &BASE.0 {
+        text.begin(section.table);
+        section.chains.iter().for_each(|chain| text.declare(chain));
+        text.all(section.jumps.iter().filter(|_| first));
+        let wanted = |rule: &&&str| services || section.table != "nat" || !for_services(rule);
+        text.all(section.rules.iter().filter(wanted));
         text.commit();
     }
 }
-
-fn nat_rules(text: &mut RestoreText, services: bool) {
-    let wanted = NAT_RULES
-        .iter()
-        .filter(|(only_then, _)| services || !only_then);
-    for (_, rule) in wanted {
-        let rule = rule.replace("CLUSTER ", &format!("{CLUSTER_CIDR} "));
-        text.operation(format_args!("{rule}"));
-    }
-}
-
-/// Rules that are there whatever N ≥ 1.
-pub(super) const RULES: usize = JUMPS.len() + NAT_RULES.len() + FILTER_RULES.len();
 
 /// The tables that kube-proxy leaves.
 pub(super) fn base(services: bool) -> Tables {
     let mut text = RestoreText::new(true);
     rules(&mut text, true, services);
-    let mut tables = Tables::default();
-    tables
-        .restore(&text.finish().0)
-        .expect("our own rules are restore input");
-    tables
+    Tables::of(&text.finish().0)
+}
+
+/// Reads the base before anything asks for it.
+pub(super) fn ready() {
+    LazyLock::force(&QUESTIONS);
 }
 
 /// A service's virtual server.
@@ -352,6 +243,12 @@ mod tests {
         ] {
             assert_eq!(before_the_fix(release), old, "{release}");
         }
+    }
+
+    #[test]
+    fn the_rules_name_the_address_plan() {
+        let network = format!("! -s {} ", crate::service::CLUSTER_CIDR);
+        assert_eq!(include_str!("base.rules").matches(&network).count(), 1);
     }
 
     #[test]

@@ -155,26 +155,9 @@ pub(super) fn ask_as_kube_proxy(
     population: &Population,
     sockets: &mut Sockets,
 ) -> Result<(), HarnessError> {
-    for (table, chain) in layout::CHAINS {
-        // Refused, since the chain is there: that is the answer.
-        let _there = tool::ask(TOOL, &["-w", "5", "-N", chain, "-t", table])?;
-    }
-    for (table, chain, target, comment) in layout::JUMPS {
-        let words = [
-            "-w",
-            "5",
-            "-C",
-            chain,
-            "-t",
-            table,
-            "-m",
-            "comment",
-            "--comment",
-            comment,
-            "-j",
-            target,
-        ];
-        let _there = tool::ask(TOOL, &words)?;
+    for words in &*layout::QUESTIONS {
+        // A chain that is there is refused: that is the answer.
+        let _there = tool::ask(TOOL, words)?;
     }
     for create in layout::creates(population.len()) {
         let line = create.to_string();

@@ -4,15 +4,22 @@ use std::net::Ipv4Addr;
 
 use nft_codec::{Act, Element, Name, Op, Rule, Statement, Verdict};
 
+use super::Nftables;
 use super::layout::{self, op};
-use crate::datapath::Damage;
+use crate::datapath::{Breakable, Damage};
 use crate::service::{Endpoint, Service};
 
 /// A documentation address (RFC 5737): nobody's endpoint.
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 
+impl Breakable for Nftables {
+    fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
+        commands(damage, a, b)
+    }
+}
+
 /// Command lines of `nft`, to be run in this order.
-pub(super) fn commands(damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
+fn commands(damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
     let ops = match damage {
         Damage::Delete => vec![delete_element(a)],
         Damage::Elsewhere => elsewhere(a),

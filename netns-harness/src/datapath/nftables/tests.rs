@@ -1,12 +1,17 @@
 use std::net::Ipv4Addr;
 
+use model::Interpret as _;
 use testing::in_namespace;
 
 use super::layout;
+use crate::datapath::meaning::Meaning as _;
 use crate::datapath::nftables::Nftables;
-use crate::datapath::{Batch, Damage, Datapath as _, Inventory, RenderOptions, Sockets, Transport};
+use crate::datapath::{
+    Batch, Breakable as _, Damage, Datapath as _, Inspect as _, Inventory, KubeProxy as _,
+    RenderOptions, Sockets, Transport,
+};
 use crate::relation::Relation;
-use crate::service::{Endpoint, Frontend, Population, Service};
+use crate::service::{Endpoint, Frontend, Population, SERVICE_CIDR, Service};
 
 const NETLINK: RenderOptions = RenderOptions::by(Transport::Netlink);
 const NFT: RenderOptions = RenderOptions::by(Transport::Nft);
@@ -121,6 +126,17 @@ fn a_service_is_laid_out_as_kube_proxy_does() {
 }
 
 #[test]
+fn the_base_is_the_text_and_names_the_address_plan() {
+    let base = layout::base(layout::FullSync::Later);
+    assert_eq!(nft_codec::script(&base), include_str!("base.nft"));
+    let network = format!("ip daddr {SERVICE_CIDR} drop");
+    assert!(include_str!("base.nft").contains(&network), "{network}");
+    let mut kernel = nft_codec::Ruleset::default();
+    kernel.interpret(&base).unwrap();
+    assert_eq!(kernel.tables[layout::TABLE], nft_codec::Table::of(&base));
+}
+
+#[test]
 fn law_of_size_of_installs_and_updates() {
     for (n, e) in [(0, 1), (1, 1), (10, 1), (10, 3), (100, 2)] {
         let (n64, e64) = (u64::from(n), u64::from(e));
@@ -182,7 +198,7 @@ fn a_resync_writes_what_an_install_writes_but_does_not_make_the_base_chains_anew
     let anew = |line: &&str| {
         let bare_chain = line.starts_with("add chain ip kube-proxy ") && !line.contains('{');
         line.starts_with("delete chain ")
-            || bare_chain && layout::is_base_chain(line.split(' ').next_back().unwrap())
+            || bare_chain && layout::base_chains().any(|chain| line.ends_with(&format!(" {chain}")))
     };
     let kept: Vec<&str> = install.lines().filter(|l| !anew(l)).collect();
     assert_eq!(again.lines().collect::<Vec<_>>(), kept);
@@ -355,7 +371,7 @@ fn nft(command: &str) {
 #[test]
 fn every_damage_is_seen_by_the_census() {
     let wanted = population(4, 2);
-    for damage in Damage::ALL {
+    for damage in Damage::ALL.iter().copied() {
         in_namespace(|| {
             apply(&Nftables.render(None, &wanted, &NETLINK));
             assert_serves(&wanted);

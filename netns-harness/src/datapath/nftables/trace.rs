@@ -29,7 +29,8 @@ pub(super) fn relation(ruleset: &Ruleset) -> Result<Relation, String> {
     let Some(table) = ruleset.tables.get(layout::TABLE) else {
         return Ok(Relation::default());
     };
-    let common = common()?;
+    // The table without services, as the layout has it.
+    let common = Table::of(&layout::base(layout::FullSync::Later));
     check_common(table, &common)?;
     let mut trace = Trace {
         table,
@@ -53,16 +54,6 @@ pub(super) fn relation(ruleset: &Ruleset) -> Result<Relation, String> {
     check_cluster_ips(table, &relation)?;
     trace.check_unreached(&common)?;
     Ok(relation)
-}
-
-/// The table without services, as the layout has it.
-fn common() -> Result<Table, String> {
-    let mut ruleset = Ruleset::default();
-    ruleset.interpret(&layout::base(layout::FullSync::First))?;
-    ruleset
-        .tables
-        .remove(layout::TABLE)
-        .ok_or_else(|| "the layout has no table".to_owned())
 }
 
 fn set<'a>(table: &'a Table, name: &str) -> Result<&'a Set, String> {

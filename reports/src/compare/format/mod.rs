@@ -12,26 +12,7 @@ use schema::{Metric, Unit};
 
 use crate::quantity::{counted, digits, value, whole};
 
-/// How a comparison is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// For a terminal.
-    Text,
-    /// For a pull request.
-    Markdown,
-    /// Everything, by `bench-runner schema comparison`.
-    Json,
-    /// One line a cell and metric.
-    Csv,
-    /// Test results, as CI systems read them.
-    Junit,
-    /// Annotations of GitHub Actions.
-    Github,
-    /// Bencher Metric Format.
-    Bencher,
-    /// `customSmallerIsBetter` of github-action-benchmark.
-    BenchmarkAction,
-}
+pub use schema::comparison::Format;
 
 /// The comparison in that format, with a newline at its end.
 ///

@@ -1,7 +1,7 @@
 //! NEW's values for trackers that keep a history of their own.
 
 use schema::comparison::{Comparison, Measured};
-use schema::{Direction, Metric, Unit};
+use schema::{Metric, Unit};
 use serde_json::{Map, Value, json};
 
 use super::{change, name};
@@ -41,11 +41,9 @@ pub(super) fn bencher(comparison: &Comparison) -> serde_json::Result<String> {
     Ok(serde_json::to_string_pretty(&benchmarks)? + "\n")
 }
 
-/// `customSmallerIsBetter`: a list of name, unit, value, range, extra. Metrics of which more is better are not in
-/// it.
+/// `customSmallerIsBetter`: a list of name, unit, value, range, extra.
 pub(super) fn benchmark_action(comparison: &Comparison) -> serde_json::Result<String> {
     let list: Vec<Value> = measured(comparison)
-        .filter(|(_, metric, ..)| metric.direction() == Direction::Lower)
         .map(|(name, metric, unit, new, extra)| {
             let mut entry = json!({
                 "name": format!("{name} {metric}"),

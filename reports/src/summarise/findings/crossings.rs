@@ -8,10 +8,10 @@
 
 use std::borrow::Cow;
 
-use schema::summary::{Finding, Row};
+use schema::summary::{Finding, FindingKind, Row};
 use schema::{CellKey, Metric, Options, ScenarioKind};
 
-use super::{Context, evidence, place};
+use super::{Context, evidence};
 use crate::quantity::whole;
 use crate::scope::{are_apart, as_ranked, known, ranked, series_names};
 use crate::summarise::measures::is_ordinary;
@@ -49,12 +49,15 @@ impl Context<'_, '_> {
         for packet in self.packets_asked() {
             let question = format!(
                 "first {} packets (latency, {} caches) to {} service",
-                packet.protocol.to_uppercase(),
+                packet.protocol.words(),
                 packet.cache,
-                place(&packet.position)
+                packet.position.row().which
             );
             let asks = |key: &CellKey| packet.asks(key);
-            found.extend(self.crossings_of(&question, &asks, &[Metric::Latency]));
+            let of = |question, verdict| {
+                self.of_packets(FindingKind::Crossings, &packet, question, verdict)
+            };
+            found.extend(self.crossings_of(&question, &asks, &[Metric::Latency], of));
         }
         for (question, scenario) in [
             ("adding one service", ScenarioKind::ServiceAdd),
@@ -62,7 +65,10 @@ impl Context<'_, '_> {
         ] {
             let asks = |key: &CellKey| key.scenario == scenario;
             let times = [Metric::UpdateTime, Metric::SyncTime];
-            found.extend(self.crossings_of(question, &asks, &times));
+            let of = |question, verdict| {
+                self.finding(FindingKind::Crossings, scenario, question, verdict)
+            };
+            found.extend(self.crossings_of(question, &asks, &times, of));
         }
         found
     }
@@ -73,6 +79,7 @@ impl Context<'_, '_> {
         question: &str,
         asks: &impl Fn(&CellKey) -> bool,
         metrics: &[Metric],
+        finding: impl Fn(String, String) -> Finding,
     ) -> Option<(bool, Finding)> {
         let (mut parts, mut proof, mut known, mut turned) = (Vec::new(), Vec::new(), false, false);
         for metric in metrics {
@@ -91,13 +98,10 @@ impl Context<'_, '_> {
         }
         turned.then(|| {
             proof.dedup();
+            let question = format!("Which mode overtakes which, as N grows, for {question}");
             let finding = Finding {
-                text: format!(
-                    "Which mode overtakes which, as N grows, for {question}: {}.",
-                    parts.join(". And ")
-                ),
                 evidence: proof,
-                headline: false,
+                ..finding(question, format!("{}.", parts.join(". And ")))
             };
             (known, finding)
         })

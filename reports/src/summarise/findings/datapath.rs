@@ -1,11 +1,11 @@
 //! What one mode's design costs or saves beside another's: whether a first packet's cost stays flat, the
 //! two iptables engines, what a set spares an update, and memory by service.
 
-use schema::summary::{Finding, Fit, PerCpu};
-use schema::{CellKey, Metric, Mode, Options, ScenarioKind, Unit};
+use schema::summary::{Finding, FindingKind, Fit, PerCpu};
+use schema::{CellKey, Engine, Metric, Mode, Options, Position, ScenarioKind, Unit};
 
 use super::growth::{range, share_of};
-use super::{Context, Packet, evidence, evidence_of_fit, listed, place, unit_of};
+use super::{Context, Packet, evidence, evidence_of_fit, listed, unit_of};
 use crate::quantity::{counted, digits, interval, span, value, whole};
 use crate::scope::{known_of_fit, series_names, spread_of, spread_of_fit};
 
@@ -50,31 +50,32 @@ impl Context<'_, '_> {
             ));
             proof.push(evidence_of_fit(fit));
         }
+        let question = format!(
+            "What {} services add to the fixed part of the first {} packet (latency, {} caches) to {} one, beyond what they add to the floor's, flat being below {} %",
+            whole(largest.into()),
+            packet.protocol.words(),
+            packet.cache,
+            packet.position.row().which,
+            digits(100.0 * FLAT),
+        );
+        let verdict = format!("{}.", parts.join("; "));
         (!parts.is_empty()).then(|| Finding {
-            text: format!(
-                "What {} services add to the fixed part of the first {} packet (latency, {} caches) to {} one, beyond what they add to the floor's, flat being below {} %: {}.",
-                whole(largest.into()),
-                packet.protocol.to_uppercase(),
-                packet.cache,
-                place(&packet.position),
-                digits(100.0 * FLAT),
-                parts.join("; ")
-            ),
             evidence: proof,
-            headline: false,
+            services: vec![largest],
+            ..self.of_packets(FindingKind::Flatness, packet, question, verdict)
         })
     }
 
     /// iptables-nft's price of a service passed beside that of the legacy engine. The interval of the
     /// quotient divides the ends of both intervals, so it is wider than 95 %.
     pub(super) fn engines(&self, packet: &Packet) -> Option<Finding> {
-        let last = Packet {
-            position: "last".to_owned(),
-            ..packet.clone()
-        };
+        let last = packet.to(Position::Last);
         let fits = self.slopes_of(&last);
-        let of = |mode| fits.iter().copied().find(|fit| fit.mode == mode);
-        let (legacy, nft) = (of(Mode::IptablesLegacy)?, of(Mode::IptablesNft)?);
+        let of = |engine| {
+            let mut fits = fits.iter().copied();
+            fits.find(|fit| fit.mode.row().iptables == Some(engine))
+        };
+        let (legacy, nft) = (of(Engine::Legacy)?, of(Engine::Nft)?);
         if (legacy.from, legacy.to) != (nft.from, nft.to) {
             return None;
         }
@@ -101,17 +102,18 @@ impl Context<'_, '_> {
             Some(_) => "no ratio, since a slope is not distinguished from 0".to_owned(),
             None => "no ratio, since a slope has no interval".to_owned(),
         };
+        let question = format!(
+            "What each service passed on the way to the last one costs in both iptables engines, {} packets (latency, {} caches), {}",
+            packet.protocol.words(),
+            packet.cache,
+            range(nft),
+        );
+        let said = |fit: &Fit| format!("{} {}", fit.mode, slope(fit));
+        let verdict = format!("{}, {}; {quotient}.", said(nft), said(legacy));
         Some(Finding {
-            text: format!(
-                "What each service passed on the way to the last one costs in both iptables engines, {} packets (latency, {} caches), {}: iptables-nft {}, iptables-legacy {}; {quotient}.",
-                packet.protocol.to_uppercase(),
-                packet.cache,
-                range(nft),
-                slope(nft),
-                slope(legacy)
-            ),
             evidence: vec![evidence_of_fit(nft), evidence_of_fit(legacy)],
-            headline: false,
+            services: vec![nft.from, nft.to],
+            ..self.of_packets(FindingKind::Engines, &last, question, verdict)
         })
     }
 
@@ -119,9 +121,8 @@ impl Context<'_, '_> {
     pub(super) fn set_messages(&self) -> Option<Finding> {
         let (mut parts, mut proof) = (Vec::new(), Vec::new());
         let small = self.scope.smallest(self.summary);
-        let keys = self.keys_at_largest(|key| {
-            key.mode == Mode::Ipset && key.scenario == ScenarioKind::ServiceAdd
-        });
+        let keys = self
+            .keys_at_largest(|key| key.mode.row().sets && key.scenario == ScenarioKind::ServiceAdd);
         let named = super::names(&keys);
         for (key, name) in keys.iter().zip(named) {
             let at_smallest = CellKey {
@@ -158,15 +159,16 @@ impl Context<'_, '_> {
             });
             proof.extend([evidence(few), evidence(many)]);
         }
+        let question = format!(
+            "Set messages to add one service at {} and at {} services",
+            whole(small.into()),
+            whole(self.largest.into()),
+        );
+        let (kind, scenario) = (FindingKind::SetMessages, ScenarioKind::ServiceAdd);
         (!parts.is_empty()).then(|| Finding {
-            text: format!(
-                "Set messages to add one service at {} and at {} services: {}.",
-                whole(small.into()),
-                whole(self.largest.into()),
-                listed(&parts)
-            ),
             evidence: proof,
-            headline: false,
+            services: vec![small, self.largest],
+            ..self.finding(kind, scenario, question, format!("{}.", listed(&parts)))
         })
     }
 
@@ -211,13 +213,12 @@ impl Context<'_, '_> {
         } else {
             ""
         };
+        let question = format!("Kernel memory of each further service (kernel_memory){noisy}");
+        let verdict = format!("{}.", parts.join("; "));
+        let scenario = self.scope.weighing(self.summary);
         (!parts.is_empty()).then(|| Finding {
-            text: format!(
-                "Kernel memory of each further service (kernel_memory){noisy}: {}.",
-                parts.join("; ")
-            ),
             evidence: fits.into_iter().map(evidence_of_fit).collect(),
-            headline: false,
+            ..self.finding(FindingKind::Memory, scenario, question, verdict)
         })
     }
 

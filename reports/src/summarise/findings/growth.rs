@@ -3,10 +3,10 @@
 //! A mode adds something to a first packet only beyond what the floor of the same blocks does: what a larger
 //! population does to caches, or an hour to a machine, it does to the floor as well.
 
-use schema::summary::{AboveFloor, Finding, Fit};
-use schema::{Metric, Mode, Options, ScenarioKind, Unit};
+use schema::summary::{AboveFloor, Finding, FindingKind, Fit, FitModel};
+use schema::{Metric, Mode, OptionKey, Options, ScenarioKind, Unit};
 
-use super::{Context, Packet, evidence_of_fit, listed, place, unit_of};
+use super::{Context, Packet, evidence_of_fit, listed, unit_of};
 use crate::quantity::{digits, interval, span, value, whole};
 use crate::scope::{series_names, spread_of, spread_of_fit};
 use crate::statistics::Known;
@@ -23,10 +23,10 @@ impl Context<'_, '_> {
         let mut worst: Vec<(&Fit, String)> = Vec::new();
         for (fit, _) in &asked {
             let steeper = self.worst(packet, fit).unwrap_or(fit);
-            let position = steeper.options.get("position").map_or("", String::as_str);
-            worst.push((steeper, format!(" to {}", place(position))));
+            let position = steeper.options.position().map_or("", |own| own.row().which);
+            worst.push((steeper, format!(" to {position}")));
         }
-        let whom = format!("to {} one", place(&packet.position));
+        let whom = format!("to {} one", packet.position.row().which);
         let worst_of = "in each mode's own worst position";
         // Where one position was asked there is no worse one.
         let other = worst
@@ -42,23 +42,18 @@ impl Context<'_, '_> {
 
     /// The fit of a mode in the position that costs most at the largest N.
     fn worst(&self, packet: &Packet, asked: &Fit) -> Option<&Fit> {
-        let mut same = asked.options.clone();
+        let same = |options: &Options| options.without(&[OptionKey::Position]);
         let highest = self
             .scope
             .rows(self.summary)
             .filter(|row| {
-                let position = row.key.options.get("position").cloned();
-                same.extend(position.map(|position| ("position".to_owned(), position)));
                 row.key.mode == asked.mode
                     && row.key.services == asked.to
                     && row.metric == Some(Metric::Latency)
-                    && row.key.options == same
+                    && same(&row.key.options) == same(&asked.options)
             })
             .max_by(|a, b| a.median.unwrap_or(0.0).total_cmp(&b.median.unwrap_or(0.0)))?;
-        let packet = Packet {
-            position: highest.key.options.get("position")?.clone(),
-            ..packet.clone()
-        };
+        let packet = packet.to(highest.key.options.position()?);
         let fits = self.slopes_of(&packet).into_iter();
         fits.filter(|fit| fit.options == highest.key.options)
             .find(|fit| (fit.mode, fit.from, fit.to) == (asked.mode, asked.from, asked.to))
@@ -93,29 +88,22 @@ impl Context<'_, '_> {
             }
         }
         let (first, _) = fits.first()?;
-        let mut text = format!(
-            "Each further service adds to the first {} packet (latency, {} caches) {whom}, {}: ",
-            packet.protocol.to_uppercase(),
+        let question = format!(
+            "Each further service adds to the first {} packet (latency, {} caches) {whom}, {}",
+            packet.protocol.words(),
             packet.cache,
             range(first)
         );
-        let unknown = "not told apart from the floor";
-        match (adds.is_empty(), level.is_empty()) {
-            (true, _) => text.push_str(&format!(
-                "nothing that is known; {unknown}: {}.",
-                listed(&level)
-            )),
-            (false, true) => text.push_str(&format!("{}.", listed(&adds))),
-            (false, false) => text.push_str(&format!(
-                "{}; {unknown}: {}.",
-                listed(&adds),
-                listed(&level)
-            )),
-        }
+        let unknown = format!("not told apart from the floor: {}.", listed(&level));
+        let verdict = match (adds.is_empty(), level.is_empty()) {
+            (true, _) => format!("nothing that is known; {unknown}"),
+            (false, true) => format!("{}.", listed(&adds)),
+            (false, false) => format!("{}; {unknown}", listed(&adds)),
+        };
         Some(Finding {
-            text,
             evidence: fits.iter().map(|(fit, _)| evidence_of_fit(fit)).collect(),
-            headline: false,
+            services: vec![first.from, first.to],
+            ..self.of_packets(FindingKind::Slopes, packet, question, verdict)
         })
     }
 
@@ -129,7 +117,7 @@ impl Context<'_, '_> {
         let last: Vec<&Fit> = fits
             .iter()
             .copied()
-            .filter(|fit| fit.model == "power" && is_last(fit, &fits))
+            .filter(|fit| fit.model == FitModel::Power && is_last(fit, &fits))
             .collect();
         let series: Vec<(Mode, &Options)> =
             last.iter().map(|fit| (fit.mode, &fit.options)).collect();
@@ -145,7 +133,7 @@ impl Context<'_, '_> {
             };
             let whole = fits
                 .iter()
-                .find(|whole| whole.model != "power" && is_same(whole, fit));
+                .find(|whole| whole.model != FitModel::Power && is_same(whole, fit));
             let whole = whole.map_or_else(String::new, |whole| {
                 proof.push(evidence_of_fit(whole));
                 format!("{}{}; ", over(whole), misfit(whole))
@@ -153,14 +141,16 @@ impl Context<'_, '_> {
             parts.push(format!("{name} {whole}last stretch {}", over(fit)));
             proof.push(evidence_of_fit(fit));
         }
-        let text = format!(
-            "How installing from nothing grows with N, by update_time (a fixed part and a power of N): {}.",
-            parts.join(". ")
-        );
-        (!parts.is_empty()).then_some(Finding {
-            text,
+        let question = "How installing from nothing grows with N, by update_time (a fixed part and a power of N)";
+        let (kind, scenario) = (FindingKind::Exponents, ScenarioKind::ColdInstall);
+        (!parts.is_empty()).then(|| Finding {
             evidence: proof,
-            headline: false,
+            ..self.finding(
+                kind,
+                scenario,
+                question.to_owned(),
+                format!("{}.", parts.join(". ")),
+            )
         })
     }
 }

@@ -1,6 +1,6 @@
-//! What the data say, in sentences. Every sentence is computed from rows and fits, names its interval,
+//! What the data say. Every finding is computed from rows and fits, names its interval,
 //! and is left out or weakened when the interval does not support it: intervals that overlap are "not
-//! distinguished", a cell that timed out is a lower bound.
+//! distinguished", a cell that timed out is a lower bound. Its text is written last, by [`crate::sentence`].
 
 mod crossings;
 mod datapath;
@@ -10,23 +10,26 @@ mod update_parts;
 
 use std::collections::BTreeMap;
 
-use schema::summary::{Finding, Fit, Row, Summary};
-use schema::{CellKey, Metric, Mode, ScenarioKind, Unit};
+use schema::summary::{Finding, FindingKind, Fit, Row, Summary};
+use schema::{
+    Cache, CellKey, Metric, Mode, OptionKey, Options, Position, Protocol, ScenarioKind, Unit,
+};
 
 use super::cells::Cells;
 use crate::quantity::{value, whole};
-use crate::scope::{Scope, lower_bound, marks, option, scopes, spread, spread_of_fit};
+use crate::scope::{Scope, lower_bound, marks, scopes, spread, spread_of_fit};
+use crate::sentence;
 
 /// Facts of an update cell that name the kube-proxy whose sync was imitated.
 const VERSION: &str = "kube_proxy_version";
 const TRANSPORT: &str = "kube_proxy_transport";
 
 /// What is asked of first packets.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Packet {
-    protocol: String,
-    cache: String,
-    position: String,
+    cache: Cache,
+    protocol: Protocol,
+    position: Position,
 }
 
 impl Packet {
@@ -34,17 +37,25 @@ impl Packet {
         self.asks_options(&key.options) && key.scenario == ScenarioKind::FirstPacket
     }
 
-    fn asks_options(&self, options: &schema::Options) -> bool {
-        let is = |name: &str, wanted: &str| options.get(name).is_none_or(|value| value == wanted);
-        is("protocol", &self.protocol) && is("position", &self.position) && is("cache", &self.cache)
+    fn asks_options(&self, options: &Options) -> bool {
+        let wanted = self.options();
+        let agrees =
+            |(key, value): (OptionKey, &str)| wanted.get(key).is_none_or(|own| own == value);
+        options.iter().all(agrees)
     }
-}
 
-/// "any", "the last": which service of all.
-fn place(position: &str) -> String {
-    match position {
-        "uniform" => "any".to_owned(),
-        position => format!("the {position}"),
+    /// The options that are asked for.
+    fn options(&self) -> Options {
+        Options::from([
+            (OptionKey::Cache, self.cache.name()),
+            (OptionKey::Position, self.position.name()),
+            (OptionKey::Protocol, self.protocol.name()),
+        ])
+    }
+
+    /// The same to another service.
+    fn to(self, position: Position) -> Self {
+        Self { position, ..self }
     }
 }
 
@@ -60,14 +71,14 @@ struct Context<'a, 'r> {
 }
 
 pub(super) fn findings(cells: &Cells<'_>, summary: &Summary) -> Vec<Finding> {
-    let scopes = scopes(summary);
-    let several = scopes.len() > 1;
     let rows = summary
         .cells
         .iter()
         .map(|row| ((&row.key, row.metric), row));
     let rows = rows.collect();
     let mut all = Vec::new();
+    let scopes = scopes(summary);
+    let several = scopes.len() > 1;
     for scope in scopes {
         let largest = scope.largest(summary);
         let context = Context {
@@ -77,13 +88,11 @@ pub(super) fn findings(cells: &Cells<'_>, summary: &Summary) -> Vec<Finding> {
             scope,
             largest,
         };
-        let mut found = context.all();
-        if several {
-            for finding in &mut found {
-                finding.text = format!("{}: {}", context.scope.describe(), finding.text);
-            }
-        }
-        all.append(&mut found);
+        all.append(&mut context.all());
+    }
+    for finding in &mut all {
+        let place = sentence::place(several, finding);
+        finding.text = sentence::text(place.as_deref(), finding);
     }
     all
 }
@@ -164,20 +173,19 @@ impl Context<'_, '_> {
         let Some(position) = self.scope.position(self.summary) else {
             return Vec::new();
         };
-        let option = |row: &Row, name: &str| row.key.options.get(name).cloned();
         let mut seen: Vec<Packet> = self
             .scope
             .rows(self.summary)
             .filter(|row| row.key.scenario == ScenarioKind::FirstPacket)
             .filter_map(|row| {
                 Some(Packet {
-                    protocol: option(row, "protocol")?,
-                    cache: option(row, "cache").unwrap_or_else(|| "warm".to_owned()),
-                    position: position.clone(),
+                    cache: row.key.options.cache().unwrap_or_default(),
+                    protocol: row.key.options.protocol()?,
+                    position,
                 })
             })
             .collect();
-        seen.sort_by(|a, b| (&b.cache, &a.protocol).cmp(&(&a.cache, &b.protocol)));
+        seen.sort();
         seen.dedup();
         seen
     }
@@ -203,6 +211,46 @@ impl Context<'_, '_> {
         };
         row.filter(|_| metric == Metric::UpdateTime)
             .and_then(lower_bound)
+    }
+
+    /// A finding about the largest N, without its evidence.
+    fn finding(
+        &self,
+        kind: FindingKind,
+        scenario: ScenarioKind,
+        question: String,
+        verdict: String,
+    ) -> Finding {
+        let scope = self.scope.clone();
+        Finding {
+            text: String::new(),
+            evidence: Vec::new(),
+            headline: false,
+            kind,
+            environment: scope.environment,
+            endpoints: scope.endpoints,
+            variant: scope.variant,
+            scenario,
+            options: Options::new(),
+            services: vec![self.largest],
+            question,
+            verdict,
+            values: Vec::new(),
+        }
+    }
+
+    /// The same about first packets.
+    fn of_packets(
+        &self,
+        kind: FindingKind,
+        packet: &Packet,
+        question: String,
+        verdict: String,
+    ) -> Finding {
+        Finding {
+            options: packet.options(),
+            ..self.finding(kind, ScenarioKind::FirstPacket, question, verdict)
+        }
     }
 
     /// Fits of the modes that serve services.
@@ -267,11 +315,7 @@ fn evidence_of_fit(fit: &Fit) -> String {
 
 /// The unit of what a fit says a service adds: nanoseconds, or executed instructions.
 fn unit_of(fit: &Fit) -> Unit {
-    let unit = fit
-        .unit
-        .strip_suffix("/service")
-        .and_then(|unit| unit.parse().ok());
-    unit.unwrap_or(fit.metric.unit())
+    fit.unit.row().of.unwrap_or(fit.metric.unit())
 }
 
 /// "longer than 120 s (timed out: a lower bound)".
@@ -293,17 +337,11 @@ fn listed(parts: &[String]) -> String {
 
 /// Mode and the options that tell its series apart.
 fn names(keys: &[&CellKey]) -> Vec<String> {
-    let series: Vec<(Mode, &schema::Options)> =
-        keys.iter().map(|key| (key.mode, &key.options)).collect();
+    let series: Vec<(Mode, &Options)> = keys.iter().map(|key| (key.mode, &key.options)).collect();
     crate::scope::series_names(&series)
 }
 
 /// Options as words, without the named ones.
-fn words(options: &schema::Options, without: &[&str]) -> String {
-    let words: Vec<String> = options
-        .iter()
-        .filter(|(key, _)| !without.contains(&key.as_str()))
-        .map(|(key, value)| option(key, value))
-        .collect();
-    words.join(", ")
+fn words(options: &Options, without: &[OptionKey]) -> String {
+    options.without(without).words().join(", ")
 }

@@ -8,33 +8,37 @@ use std::borrow::Cow;
 use std::cmp::Ordering::Less;
 use std::collections::BTreeMap;
 
-use schema::summary::{Finding, Row};
-use schema::{Accelerator, CellKey, Metric, ScenarioKind};
+use schema::summary::{Finding, FindingKind, Row, Values};
+use schema::{
+    Accelerator, CellKey, Metric, ONE_TRANSACTION, OptionKey, OutcomeKind, Position, ScenarioKind,
+};
 
 use super::{Context, Packet, bounded, evidence, listed, names, stated, words};
 use crate::quantity::{digits, noun, value, whole};
-use crate::scope::{as_ranked, is_lowest, known, last_is, order};
+use crate::scope::{as_ranked, is_lowest, known, order};
 use crate::statistics::LEAST;
 use crate::summarise::ratios::ratio;
 
-/// " Not run: iptables-nft (one transaction). Unsupported: ipvs.": a ranking says who is not in it.
-fn without_number(gaps: &[(String, String)]) -> String {
-    [
-        ("failed", "Failed"),
-        ("timed-out", "Timed out"),
-        ("unsupported", "Unsupported"),
-        ("not-run", "Not run"),
-    ]
-    .into_iter()
-    .map(|(outcome, word)| {
+/// "Not run: iptables-nft (one transaction). Unsupported: ipvs.": a ranking says who is not in it.
+fn without_number(gaps: &[(OutcomeKind, String)]) -> String {
+    let outcomes = OutcomeKind::ALL.iter().rev();
+    let parts = outcomes.map(|outcome| {
         let mine = gaps.iter().filter(|(of, _)| of == outcome);
         let names: Vec<String> = mine.map(|(_, name)| name.clone()).collect();
         match names.is_empty() {
             true => String::new(),
-            false => format!(" {word}: {}.", listed(&names)),
+            false => format!("{}: {}.", outcome.row().words, listed(&names)),
         }
-    })
-    .collect()
+    });
+    joined(&parts.collect::<Vec<_>>())
+}
+
+/// Sentences after each other; empty ones are none.
+fn joined(sentences: &[String]) -> String {
+    let said = sentences.iter().map(|sentence| sentence.trim());
+    said.filter(|sentence| !sentence.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A series at the largest N.
@@ -55,7 +59,7 @@ struct Ranking<'a> {
     /// Those that timed out, with what they are longer than.
     bounds: Vec<(String, f64)>,
     /// Those without a number: outcome and name.
-    gaps: Vec<(String, String)>,
+    gaps: Vec<(OutcomeKind, String)>,
 }
 
 /// How the series stand to the lowest.
@@ -102,7 +106,7 @@ impl Verdict {
 
 impl Ranking<'_> {
     /// "nftables 29.1 µs (…); iptables-nft longer than 120 s (timed out: a lower bound)".
-    fn values(&self) -> String {
+    fn values(&self) -> Values {
         let entries = self
             .entries
             .iter()
@@ -111,7 +115,10 @@ impl Ranking<'_> {
             .bounds
             .iter()
             .map(|(name, after_ns)| format!("{name} {}", bounded(*after_ns)));
-        entries.chain(bounds).collect::<Vec<_>>().join("; ")
+        Values {
+            metric: self.metric,
+            text: entries.chain(bounds).collect::<Vec<_>>().join("; "),
+        }
     }
 
     fn evidence(&self) -> impl Iterator<Item = String> {
@@ -149,9 +156,7 @@ impl<'r> Context<'_, 'r> {
                 (None, Some(after_ns)) => found.bounds.push((name, after_ns)),
                 (None, None) => {
                     let row = self.rows.get(&(*key, None));
-                    found
-                        .gaps
-                        .extend(row.map(|row| (row.outcome.clone(), name)));
+                    found.gaps.extend(row.map(|row| (row.outcome, name)));
                 }
             }
         }
@@ -207,7 +212,7 @@ impl<'r> Context<'_, 'r> {
     fn is_qemus(&self, a: &CellKey, b: &CellKey) -> bool {
         let environment = self.summary.environments.get(&self.scope.environment);
         environment.is_some_and(|facts| facts.accel == Accelerator::Tcg)
-            && a.options.get("transport") != b.options.get("transport")
+            && a.options.transport() != b.options.transport()
     }
 
     /// First packets by the headline's position, and beside it each mode's own worst one.
@@ -220,12 +225,11 @@ impl<'r> Context<'_, 'r> {
         let mut worst: Vec<(&str, &Row)> = Vec::new();
         for entry in &ranking.entries {
             let of = self.keys_at_largest(|key| {
-                let mut same = key.clone();
-                same.options.clone_from(&entry.key.options);
-                let position = key.options.get("position").cloned();
-                let mut options = entry.key.options.clone();
-                options.extend(position.map(|position| ("position".to_owned(), position)));
-                same == *entry.key && key.options == options
+                let anywhere = |key: &CellKey| CellKey {
+                    options: key.options.without(&[OptionKey::Position]),
+                    ..key.clone()
+                };
+                anywhere(key) == anywhere(entry.key)
             });
             let rows = of
                 .into_iter()
@@ -237,31 +241,26 @@ impl<'r> Context<'_, 'r> {
         let positions: Vec<String> = worst
             .iter()
             .map(|(name, row)| {
-                let position = row.key.options.get("position").map_or("", String::as_str);
-                format!("{name} {} {}", super::place(position), stated(row))
+                let position = row.key.options.position().map_or("", |own| own.row().which);
+                format!("{name} {position} {}", stated(row))
             })
             .collect();
         let mut evidence: Vec<String> = ranking.evidence().collect();
         evidence.extend(worst.iter().map(|(_, row)| super::evidence(row)));
         evidence.dedup();
-        let verdict = if verdict.is_empty() {
-            verdict
-        } else {
-            format!(" {verdict}")
-        };
+        let question = format!(
+            "First packet (latency) of a new {} flow to {} of {} services, {} caches",
+            packet.protocol.words(),
+            packet.position.row().which,
+            whole(self.largest.into()),
+            packet.cache,
+        );
+        let positions = format!("Each mode's own worst position: {}.", positions.join("; "));
+        let verdict = joined(&[verdict, without_number(&ranking.gaps), positions]);
         Some(Finding {
-            text: format!(
-                "First packet (latency) of a new {} flow to {} of {} services, {} caches:{verdict}{} Each mode's own worst position: {}. Values: {}.",
-                packet.protocol.to_uppercase(),
-                super::place(&packet.position),
-                whole(self.largest.into()),
-                packet.cache,
-                without_number(&ranking.gaps),
-                positions.join("; "),
-                ranking.values(),
-            ),
             evidence,
-            headline: false,
+            values: vec![ranking.values()],
+            ..self.of_packets(FindingKind::Packets, packet, question, verdict)
         })
     }
 
@@ -290,20 +289,21 @@ impl<'r> Context<'_, 'r> {
             true => "update_time and release_time together, until the sockets are closed",
             false => "update_time",
         };
-        let (verdict, values) = match &sync {
+        let mut values = vec![update.values()];
+        let verdict = match &sync {
             None => {
                 let said = by_update.map(|verdict| verdict.text(true));
                 let said = said.filter(|said| !said.is_empty());
-                let said = said.map_or_else(String::new, |said| {
+                said.map_or_else(String::new, |said| {
                     format!(
-                        " By {what} (no sync_time was measured): {said}{}",
+                        "By {what} (no sync_time was measured): {said}{}",
                         self.by_size(&asks, Metric::UpdateTime)
                     )
-                });
-                (said, format!("update_time: {}", update.values()))
+                })
             }
             Some(sync) => {
                 evidence.extend(sync.evidence());
+                values.push(sync.values());
                 let by_sync = self.verdict(sync);
                 let differing = differing(&update, sync);
                 let clear = |verdict: &Option<Verdict>| {
@@ -342,35 +342,25 @@ impl<'r> Context<'_, 'r> {
                         text
                     }
                 };
-                (
-                    format!(
-                        " {opening}. By {what}: {} By sync_time ({}): {}",
-                        said(by_update),
-                        self.versions(sync),
-                        said(by_sync)
-                    ),
-                    format!(
-                        "update_time: {}. sync_time: {}",
-                        update.values(),
-                        sync.values()
-                    ),
+                format!(
+                    "{opening}. By {what}: {} By sync_time ({}): {}",
+                    said(by_update),
+                    self.versions(sync),
+                    said(by_sync)
                 )
             }
         };
-        let releases = self.releases(&update, &mut evidence);
+        values.extend(self.releases(&update, &mut evidence));
+        let verdict = joined(&[verdict, without_number(&update.gaps), transports(&update)]);
         Some(Finding {
-            text: format!(
-                "{question}:{verdict}{} {}Values: {values}.{releases}",
-                without_number(&update.gaps),
-                self.transports(&update)
-            ),
             evidence,
-            headline: false,
+            values,
+            ..self.finding(FindingKind::Updates, scenario, question.to_owned(), verdict)
         })
     }
 
-    /// " release_time: nftables 12 ms (…).": what comes after an update's answer.
-    fn releases(&self, update: &Ranking<'_>, proof: &mut Vec<String>) -> String {
+    /// "nftables 12 ms (…)": what comes after an update's answer.
+    fn releases(&self, update: &Ranking<'_>, proof: &mut Vec<String>) -> Option<Values> {
         let mut parts = Vec::new();
         for entry in &update.entries {
             if let Some(row) = self.row(entry.key, Metric::ReleaseTime) {
@@ -378,10 +368,10 @@ impl<'r> Context<'_, 'r> {
                 proof.push(evidence(row));
             }
         }
-        match parts.is_empty() {
-            true => String::new(),
-            false => format!(" release_time: {}.", parts.join("; ")),
-        }
+        (!parts.is_empty()).then(|| Values {
+            metric: Metric::ReleaseTime,
+            text: parts.join("; "),
+        })
     }
 
     /// "kube-proxy 1.34 of iptables-legacy and nftables": whose sync it is.
@@ -404,25 +394,6 @@ impl<'r> Context<'_, 'r> {
             })
             .collect();
         parts.join(", ")
-    }
-
-    /// "Through iptables-restore: iptables-legacy; through netlink: nftables. "
-    fn transports(&self, update: &Ranking<'_>) -> String {
-        let mut of: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for entry in &update.entries {
-            if let Some(transport) = entry.key.options.get("transport") {
-                let words = crate::scope::option("transport", transport);
-                of.entry(words).or_default().push(entry.name.clone());
-            }
-        }
-        let parts: Vec<String> = of
-            .iter()
-            .map(|(words, names)| format!("through {words}: {}", listed(names)))
-            .collect();
-        match parts.is_empty() {
-            true => String::new(),
-            false => format!("Programmed {}. ", parts.join(", ")),
-        }
     }
 
     /// Which mode is lower than all others at which N; nothing when it is the same at every N.
@@ -468,15 +439,10 @@ impl<'r> Context<'_, 'r> {
     /// Last ÷ first position at the largest N: does the place of a service matter?
     pub(super) fn positions(&self, packet: &Packet) -> Option<Finding> {
         let (mut parts, mut proof) = (Vec::new(), Vec::new());
-        let last = Packet {
-            position: "last".to_owned(),
-            ..packet.clone()
-        };
+        let last = packet.to(Position::Last);
         for last in self.keys_at_largest(|key| last.asks(key)) {
             let mut first = last.clone();
-            first
-                .options
-                .insert("position".to_owned(), "first".to_owned());
+            first.options.set(OptionKey::Position, Position::First);
             let (Some(row), Some(base)) = (
                 self.row(last, Metric::Latency),
                 self.row(&first, Metric::Latency),
@@ -492,21 +458,25 @@ impl<'r> Context<'_, 'r> {
                 last.mode,
                 ratio.spread(),
                 ratio.doubt(),
-                last_is(last.mode)
+                last.mode.row().last
             ));
             proof.extend([evidence(base), evidence(row)]);
         }
-        let text = format!(
-            "First {} packet (latency, {} caches) to the last of {} services ÷ to the first one: {}.",
-            packet.protocol.to_uppercase(),
+        let question = format!(
+            "First {} packet (latency, {} caches) to the last of {} services ÷ to the first one",
+            packet.protocol.words(),
             packet.cache,
             whole(self.largest.into()),
-            listed(&parts)
         );
-        (!parts.is_empty()).then_some(Finding {
-            text,
+        let verdict = format!("{}.", listed(&parts));
+        (!parts.is_empty()).then(|| Finding {
             evidence: proof,
-            headline: false,
+            ..self.of_packets(
+                FindingKind::Positions,
+                &packet.to(Position::Last),
+                question,
+                verdict,
+            )
         })
     }
 
@@ -515,13 +485,13 @@ impl<'r> Context<'_, 'r> {
         let (mut parts, mut proof) = (Vec::new(), Vec::new());
         let installs = |key: &CellKey| key.scenario == ScenarioKind::ColdInstall;
         for single in self.keys_at_largest(|key| {
-            installs(key) && key.options.get("chunk").is_some_and(|c| c == "all")
+            installs(key) && key.options.is(OptionKey::Chunk, ONE_TRANSACTION)
         }) {
             for chunked in self.keys_at_largest(|key| installs(key) && key.mode == single.mode) {
-                let same =
-                    words(&chunked.options, &["chunk"]) == words(&single.options, &["chunk"]);
+                let rest = |key: &CellKey| key.options.without(&[OptionKey::Chunk]);
+                let same = rest(chunked) == rest(single);
                 let (Some(chunk), Some(base), true) = (
-                    chunked.options.get("chunk").filter(|c| *c != "all"),
+                    chunked.options.chunk(),
                     self.row(chunked, Metric::UpdateTime),
                     same,
                 ) else {
@@ -530,7 +500,10 @@ impl<'r> Context<'_, 'r> {
                 let Some(ratio_text) = self.single_over_chunked(single, chunked, base) else {
                     continue;
                 };
-                let through = words(&single.options, &["chunk", "large_cluster"]);
+                let through = words(
+                    &single.options,
+                    &[OptionKey::Chunk, OptionKey::LargeCluster],
+                );
                 parts.push(format!(
                     "{ratio_text} as long as in transactions of {chunk}, in {} through {through}",
                     single.mode
@@ -540,14 +513,13 @@ impl<'r> Context<'_, 'r> {
             }
         }
         let services = whole(self.largest.into());
-        let text = format!(
-            "Installing {services} services in one transaction, by update_time and its release: {}.",
-            parts.join("; ")
+        let question = format!(
+            "Installing {services} services in one transaction, by update_time and its release"
         );
-        (!parts.is_empty()).then_some(Finding {
-            text,
+        let (kind, scenario) = (FindingKind::Chunks, ScenarioKind::ColdInstall);
+        (!parts.is_empty()).then(|| Finding {
             evidence: proof,
-            headline: false,
+            ..self.finding(kind, scenario, question, format!("{}.", parts.join("; ")))
         })
     }
 
@@ -608,17 +580,35 @@ impl<'r> Context<'_, 'r> {
                 parts.push(format!("{name} {}", said.join(", ")));
             }
         }
-        let text = format!(
-            "To add one service at {} and at {} services, what is handed to the tool or the kernel: {}.",
-            whole(self.scope.smallest(self.summary).into()),
+        let smallest = self.scope.smallest(self.summary);
+        let question = format!(
+            "To add one service at {} and at {} services, what is handed to the tool or the kernel",
+            whole(smallest.into()),
             whole(self.largest.into()),
-            parts.join("; ")
         );
-        (!parts.is_empty()).then_some(Finding {
-            text,
+        let (kind, scenario) = (FindingKind::HandedOver, ScenarioKind::ServiceAdd);
+        (!parts.is_empty()).then(|| Finding {
             evidence: proof,
-            headline: false,
+            services: vec![smallest, self.largest],
+            ..self.finding(kind, scenario, question, format!("{}.", parts.join("; ")))
         })
+    }
+}
+
+/// "Programmed through iptables-restore: iptables-legacy, through netlink: nftables."
+fn transports(update: &Ranking<'_>) -> String {
+    let mut of: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for entry in &update.entries {
+        if let Some(words) = entry.key.options.words_of(OptionKey::Transport) {
+            of.entry(words).or_default().push(entry.name.clone());
+        }
+    }
+    let through =
+        |(words, names): (&String, &Vec<String>)| format!("through {words}: {}", listed(names));
+    let parts: Vec<String> = of.iter().map(through).collect();
+    match parts.is_empty() {
+        true => String::new(),
+        false => format!("Programmed {}.", parts.join(", ")),
     }
 }
 

@@ -1,11 +1,11 @@
 //! What an update's time is made of: the tool's own part, and what kube-proxy does around the apply.
 
-use schema::summary::Finding;
-use schema::{Metric, Mode, ScenarioKind};
+use schema::summary::{Finding, FindingKind};
+use schema::{Engine, Metric, OptionKey, ScenarioKind};
 
 use super::{Context, TRANSPORT, VERSION, evidence, names, stated};
 use crate::quantity::{counted, digits, span, whole};
-use crate::scope::{option, spread_of};
+use crate::scope::spread_of;
 use crate::summarise::cells::known;
 use crate::summarise::ratios::ratio_within;
 
@@ -25,8 +25,8 @@ impl Context<'_, '_> {
     fn tool_share_of(&self, scenario: ScenarioKind, act: &str) -> Option<Finding> {
         let keys = self.keys_at_largest(|key| {
             key.scenario == scenario
-                && matches!(key.mode, Mode::IptablesLegacy | Mode::IptablesNft)
-                && key.options.get("chunk").is_none_or(|chunk| chunk == "all")
+                && key.mode.row().iptables.is_some()
+                && key.options.chunk().is_none()
         });
         let (mut parts, mut proof, mut of_nft) = (Vec::new(), Vec::new(), false);
         for (key, name) in keys.iter().zip(names(&keys)) {
@@ -41,7 +41,7 @@ impl Context<'_, '_> {
             let Some(share) = known(&stays, all.unit.unwrap_or(Metric::CpuTime.unit())) else {
                 continue;
             };
-            of_nft |= key.mode == Mode::IptablesNft;
+            of_nft |= key.mode.row().iptables == Some(Engine::Nft);
             let noun = if share.counted { "seed" } else { "stay" };
             parts.push(format!(
                 "{name} {} % ({}; {})",
@@ -54,15 +54,14 @@ impl Context<'_, '_> {
             ));
             proof.extend([evidence(user), evidence(all)]);
         }
-        let text = format!(
-            "The tool's own part (user mode) of the processor time of {act} {} services: {}.",
+        let question = format!(
+            "The tool's own part (user mode) of the processor time of {act} {} services",
             whole(self.largest.into()),
-            parts.join("; ")
         );
-        of_nft.then_some(Finding {
-            text,
+        let verdict = format!("{}.", parts.join("; "));
+        of_nft.then(|| Finding {
             evidence: proof,
-            headline: false,
+            ..self.finding(FindingKind::ToolShare, scenario, question, verdict)
         })
     }
 
@@ -87,7 +86,7 @@ impl Context<'_, '_> {
                 .cells
                 .facts(key, TRANSPORT)
                 .iter()
-                .map(|transport| option("transport", transport))
+                .map(|transport| OptionKey::Transport.words(transport))
                 .collect();
             let through = if through.is_empty() {
                 String::new()
@@ -105,15 +104,19 @@ impl Context<'_, '_> {
             ));
             proof.extend([evidence(sync), evidence(apply)]);
         }
-        let text = format!(
-            "kube-proxy's whole sync (its read-back and the apply, sync_time) that adds one service to {}: {}.",
+        let question = format!(
+            "kube-proxy's whole sync (its read-back and the apply, sync_time) that adds one service to {}",
             whole(self.largest.into()),
-            parts.join("; ")
         );
-        (!parts.is_empty()).then_some(Finding {
-            text,
+        let verdict = format!("{}.", parts.join("; "));
+        (!parts.is_empty()).then(|| Finding {
             evidence: proof,
-            headline: false,
+            ..self.finding(
+                FindingKind::Syncs,
+                ScenarioKind::ServiceAdd,
+                question,
+                verdict,
+            )
         })
     }
 }

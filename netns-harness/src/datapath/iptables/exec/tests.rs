@@ -5,9 +5,11 @@ use std::net::Ipv4Addr;
 use proptest::prelude::*;
 use schema::Protocol;
 
+use super::super::meaning::interpreted;
 use super::super::tests::population;
-use super::super::{Iptables, layout_check, restore};
+use super::super::{Iptables, layout_check};
 use super::*;
+use crate::datapath::meaning::Meaning as _;
 use crate::datapath::{Batch, Datapath as _, Transport};
 use crate::relation::Relation;
 use crate::service::Endpoint;
@@ -74,8 +76,8 @@ fn a_resync_replaces_every_rule_but_the_jumps_by_itself() {
     let install = iptables.render(None, &population, &EXEC);
     let again = iptables.render(Some(&population), &population, &resync);
     assert_eq!(again.operations(), 8 + 7 * (2 + 3 * 3));
-    let once = restore::interpreted(std::slice::from_ref(&install)).unwrap();
-    assert_eq!(restore::interpreted(&[install, again]).unwrap(), once);
+    let once = interpreted(std::slice::from_ref(&install)).unwrap();
+    assert_eq!(interpreted(&[install, again]).unwrap(), once);
 }
 
 #[test]
@@ -139,9 +141,9 @@ proptest! {
         shapes in prop::collection::vec(shape(), 1..5),
     ) {
         let populations: Vec<Population> = shapes.iter().map(|s| shaped(s)).collect();
-        let by_exec = restore::interpreted(&rendered(&populations, &EXEC));
+        let by_exec = interpreted(&rendered(&populations, &EXEC));
         let by_exec = by_exec.map_err(TestCaseError::fail)?;
-        let by_restore = restore::interpreted(&rendered(&populations, &RESTORE));
+        let by_restore = interpreted(&rendered(&populations, &RESTORE));
         prop_assert_eq!(Ok(&by_exec), by_restore.as_ref());
         prop_assert_eq!(layout_check::complete(&by_exec), Ok(()));
     }
@@ -152,7 +154,7 @@ proptest! {
         let (old, new) = (Relation::of(&before), Relation::of(&after));
         let stays = |s: &&Service| after.services.iter().any(|t| portal(t) == portal(s));
         let staying: Vec<_> = before.services.iter().filter(stays).map(|s| s.frontend).collect();
-        let mut tables: Tables = restore::interpreted(&rendered(std::slice::from_ref(&before), &EXEC))
+        let mut tables: Tables = interpreted(&rendered(std::slice::from_ref(&before), &EXEC))
             .map_err(TestCaseError::fail)?;
         let update = Iptables::legacy().render(Some(&before), &after, &EXEC);
         for words in lines(&update) {

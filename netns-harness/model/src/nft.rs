@@ -1,4 +1,4 @@
-//! A fake kernel: interprets operations on a [`Ruleset`] and refuses what nf_tables refuses.
+//! nf_tables: interprets operations on a [`Ruleset`] and refuses what the kernel refuses.
 //!
 //! It knows existence, references, key types and clashing elements (nf_tables_api.c, Linux 6.18). It
 //! does not know what only packets or chain validation would show: jump loops, jumps deeper than 16,
@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::names::{Comment, Name};
-use crate::ops::{Act, BaseChain, Element, Key, KeyType, Op, Rule, SetSpec, Statement, Verdict};
-use crate::ruleset::{Chain, Ruleset, Set, Table};
+use nft_codec::{
+    Act, BaseChain, Chain, Comment, Element, Key, KeyType, Name, Op, Rule, Ruleset, Set, SetSpec,
+    Statement, Table, Verdict,
+};
 
 /// Why the kernel would refuse an operation.
 enum Refusal {
@@ -40,86 +41,98 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl Ruleset {
+/// A ruleset as a kernel that takes transactions.
+pub trait Interpret {
     /// Applies a transaction: everything, or nothing.
     ///
     /// # Errors
     /// The first operation that nf_tables would refuse, as its script line with the reason.
-    pub fn apply(&mut self, ops: &[Op]) -> Result<(), String> {
+    fn apply(&mut self, ops: &[Op]) -> Result<(), String>;
+
+    /// Applies a transaction in place, for long series that are given up at the first error: the
+    /// ruleset is then left as the operations before the refused one made it.
+    ///
+    /// # Errors
+    /// As [`Interpret::apply`].
+    fn interpret(&mut self, ops: &[Op]) -> Result<(), String>;
+}
+
+impl Interpret for Ruleset {
+    fn apply(&mut self, ops: &[Op]) -> Result<(), String> {
         let mut next = self.clone();
         next.interpret(ops)?;
         *self = next;
         Ok(())
     }
 
-    /// Applies a transaction in place, for long series that are given up at the first error: the
-    /// ruleset is then left as the operations before the refused one made it.
-    ///
-    /// # Errors
-    /// As [`Ruleset::apply`].
-    pub fn interpret(&mut self, ops: &[Op]) -> Result<(), String> {
+    fn interpret(&mut self, ops: &[Op]) -> Result<(), String> {
         let mut references = References::default();
         for op in ops {
-            self.step(op, &mut references)
-                .map_err(|refusal| format!("{op}: {refusal}"))?;
+            step(self, op, &mut references).map_err(|refusal| format!("{op}: {refusal}"))?;
         }
         Ok(())
     }
+}
 
-    fn step(&mut self, op: &Op, references: &mut References) -> Result<(), Refusal> {
-        if let Act::AddTable { comment } = &op.act {
-            self.tables
-                .entry(op.table.clone())
-                .or_insert_with(|| Table {
-                    comment: comment.clone(),
-                    ..Table::default()
-                });
-            return Ok(());
-        }
-        let missing = || Refusal::Missing("table", op.table.clone());
-        if matches!(op.act, Act::DeleteTable) {
+fn step(ruleset: &mut Ruleset, op: &Op, references: &mut References) -> Result<(), Refusal> {
+    if let Act::AddTable { comment } = &op.act {
+        ruleset
+            .tables
+            .entry(op.table.clone())
+            .or_insert_with(|| Table {
+                comment: comment.clone(),
+                ..Table::default()
+            });
+        return Ok(());
+    }
+    let missing = || Refusal::Missing("table", op.table.clone());
+    if matches!(op.act, Act::DeleteTable) {
+        references.forget();
+        return ruleset
+            .tables
+            .remove(&op.table)
+            .map(drop)
+            .ok_or_else(missing);
+    }
+    let table = ruleset.tables.get_mut(&op.table).ok_or_else(missing)?;
+    let mut table = Kernel(table);
+    match &op.act {
+        Act::AddTable { .. } | Act::DeleteTable => Ok(()),
+        Act::AddChain {
+            chain,
+            base,
+            comment,
+        } => table.add_chain(chain, *base, comment.as_ref()),
+        Act::FlushChain { chain } => {
             references.forget();
-            return self.tables.remove(&op.table).map(drop).ok_or_else(missing);
+            table.chain(chain)?.rules.clear();
+            Ok(())
         }
-        let table = self.tables.get_mut(&op.table).ok_or_else(missing)?;
-        match &op.act {
-            Act::AddTable { .. } | Act::DeleteTable => Ok(()),
-            Act::AddChain {
-                chain,
-                base,
-                comment,
-            } => table.add_chain(chain, *base, comment.as_ref()),
-            Act::FlushChain { chain } => {
-                references.forget();
-                table.chain(chain)?.rules.clear();
-                Ok(())
-            }
-            Act::DeleteChain { chain } => table.delete_chain(&op.table, chain, references),
-            Act::AddSet(spec) => table.add_set(spec),
-            // Whether it is called a set or a map is a matter of the script alone.
-            Act::FlushSet { set, .. } => {
-                references.forget();
-                table.set(set)?.elements.clear();
-                Ok(())
-            }
-            Act::DeleteSet { set, .. } => {
-                references.forget();
-                table.delete_set(set)
-            }
-            Act::AddElements { set, elements } => {
-                references.forget();
-                elements
-                    .iter()
-                    .try_for_each(|element| table.add_element(set, element))
-            }
-            Act::DeleteElements { set, keys } => {
-                references.forget();
-                table.delete_elements(set, keys)
-            }
-            Act::AddRule { chain, rule } => {
-                references.forget();
-                table.add_rule(chain, rule)
-            }
+        Act::DeleteChain { chain } => table.delete_chain(&op.table, chain, references),
+        Act::AddSet(spec) => table.add_set(spec),
+        // Whether it is called a set or a map is a matter of the script alone.
+        Act::FlushSet { set, .. } => {
+            references.forget();
+            table.set(set)?.elements.clear();
+            Ok(())
+        }
+        Act::DeleteSet { set, .. } => {
+            references.forget();
+            table.delete_set(set)
+        }
+        Act::AddElements { set, elements } => {
+            references.forget();
+            elements
+                .iter()
+                .try_for_each(|element| table.add_element(set, element))
+        }
+        Act::DeleteElements { set, keys } => {
+            references.forget();
+            table.delete_elements(set, keys)
+        }
+        Act::AddRule { chain, rule } => {
+            references.forget();
+            table.add_rule(chain, rule)
         }
     }
 }
@@ -193,15 +206,20 @@ fn looked_up(statement: &Statement) -> Option<(&Name, KeyType, bool)> {
     }
 }
 
-impl Table {
+/// A table as a kernel sees it.
+struct Kernel<'a>(&'a mut Table);
+
+impl Kernel<'_> {
     fn chain(&mut self, name: &Name) -> Result<&mut Chain, Refusal> {
-        self.chains
+        self.0
+            .chains
             .get_mut(name)
             .ok_or_else(|| Refusal::Missing("chain", name.clone()))
     }
 
     fn set(&mut self, name: &Name) -> Result<&mut Set, Refusal> {
-        self.sets
+        self.0
+            .sets
             .get_mut(name)
             .ok_or_else(|| Refusal::Missing("set", name.clone()))
     }
@@ -210,7 +228,7 @@ impl Table {
         let Some(chain) = verdict.and_then(Verdict::chain) else {
             return Ok(());
         };
-        match self.chains.get(chain) {
+        match self.0.chains.get(chain) {
             None => Err(Refusal::Missing("chain", chain.clone())),
             // nft_verdict_init: base chains cannot be jumped to.
             Some(Chain { base: Some(_), .. }) => {
@@ -226,13 +244,13 @@ impl Table {
         base: Option<BaseChain>,
         comment: Option<&Comment>,
     ) -> Result<(), Refusal> {
-        match self.chains.get(name) {
+        match self.0.chains.get(name) {
             Some(chain) if base.is_some() && chain.base != base => {
                 Err(Refusal::Differs(format!("{name} is another chain")))
             }
             Some(_) => Ok(()),
             None => {
-                self.chains.insert(
+                self.0.chains.insert(
                     name.clone(),
                     Chain {
                         base,
@@ -252,16 +270,16 @@ impl Table {
         references: &mut References,
     ) -> Result<(), Refusal> {
         self.chain(name)?;
-        let counts = references.of(own_name, self);
+        let counts = references.of(own_name, self.0);
         // The chain's own rules go first (nf_tables_delchain).
-        for target in self.chains[name].rules.iter().flat_map(targets) {
+        for target in self.0.chains[name].rules.iter().flat_map(targets) {
             if let Some(count) = counts.get_mut(target) {
                 *count -= 1;
             }
         }
         match counts.get(name) {
             None | Some(0) => {
-                self.chains.remove(name);
+                self.0.chains.remove(name);
                 Ok(())
             }
             Some(count) => {
@@ -273,7 +291,7 @@ impl Table {
     }
 
     fn add_set(&mut self, spec: &SetSpec) -> Result<(), Refusal> {
-        match self.sets.get(&spec.name) {
+        match self.0.sets.get(&spec.name) {
             Some(set) if set.key != spec.key || set.verdicts != spec.verdicts => Err(
                 Refusal::Differs(format!("{} holds other keys or data", spec.name)),
             ),
@@ -285,7 +303,7 @@ impl Table {
                     comment: spec.comment.clone(),
                     elements: Default::default(),
                 };
-                self.sets.insert(spec.name.clone(), set);
+                self.0.sets.insert(spec.name.clone(), set);
                 Ok(())
             }
         }
@@ -294,6 +312,7 @@ impl Table {
     fn delete_set(&mut self, name: &Name) -> Result<(), Refusal> {
         self.set(name)?;
         let lookups = self
+            .0
             .chains
             .values()
             .flat_map(|chain| &chain.rules)
@@ -301,7 +320,7 @@ impl Table {
             .filter_map(looked_up);
         match lookups.filter(|(set, ..)| *set == name).count() {
             0 => {
-                self.sets.remove(name);
+                self.0.sets.remove(name);
                 Ok(())
             }
             references => Err(Refusal::InUse(name.clone(), references)),
@@ -346,6 +365,7 @@ impl Table {
     fn check(&self, statement: &Statement) -> Result<(), Refusal> {
         if let Some((name, key, verdicts)) = looked_up(statement) {
             let set = self
+                .0
                 .sets
                 .get(name)
                 .ok_or_else(|| Refusal::Missing("set", name.clone()))?;
@@ -378,7 +398,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse_script;
+    use nft_codec::parse_script;
 
     fn taken(script: &str) -> Result<Ruleset, String> {
         let mut ruleset = Ruleset::default();

@@ -1,17 +1,17 @@
 //! One property over all modes: for random populations and deltas, what the pure batches mean is the
 //! population, whatever the mode, transport, layout and chunk, and whether an update writes what changed
 //! or everything.
-#![allow(missing_docs, reason = "tests are sentences")]
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use netns_harness::datapath::{Engine, RenderOptions, with_engine};
-use netns_harness::relation::Relation;
-use netns_harness::service::{Endpoint, Frontend, Population, Service};
 use proptest::prelude::*;
 use schema::{Mode, Protocol};
+
+use super::meaning::meaning;
+use super::{Engine, RenderOptions, with_engine};
+use crate::relation::Relation;
+use crate::service::{Endpoint, Frontend, Population, Service};
 
 /// Services by index, each with the number of its endpoints and where they start.
 type Shape = BTreeMap<u32, (u8, u16)>;
@@ -57,12 +57,12 @@ proptest! {
     ) {
         let populations: Vec<Population> = shapes.iter().map(population).collect();
         let wanted = Relation::of(populations.last().unwrap());
-        let engines = |mode| if mode == Mode::Ipset { &Engine::ALL[..] } else { &[Engine::Legacy] };
+        let engines = |mode| if mode == Mode::Ipset { Engine::ALL } else { &[Engine::Legacy] };
         let modes = Mode::ALL.iter().copied().filter(|m| !m.is_floor());
         for (mode, engine) in modes.flat_map(|m| engines(m).iter().map(move |e| (m, *e))) {
             let datapath = with_engine(mode, engine);
-            for transport in datapath.transports() {
-                let options = RenderOptions { transport: *transport, large_cluster, chunk, untimed, resync };
+            for transport in datapath.facts().transports() {
+                let options = RenderOptions { transport, large_cluster, chunk, untimed, resync };
                 let mut batches = vec![datapath.render(None, &populations[0], &options)];
                 batches.extend(populations.windows(2).map(|w| datapath.render(Some(&w[0]), &w[1], &options)));
                 if resync {
@@ -70,7 +70,7 @@ proptest! {
                     let options = RenderOptions { resync, ..options };
                     batches.push(datapath.render(Some(again), again, &options));
                 }
-                let meant = datapath.meaning(&batches);
+                let meant = meaning(mode, &batches);
                 let meant = meant.map_err(|why| TestCaseError::fail(format!("{mode} {transport}: {why}")))?;
                 prop_assert_eq!(meant.differences(&wanted), None, "{} {}", mode, transport);
             }

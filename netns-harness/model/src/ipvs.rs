@@ -4,16 +4,14 @@
 
 use std::collections::BTreeMap;
 
+use ipvs_codec::{Destination, Op, Server, Service, ServiceId};
 use nix::errno::Errno;
-
-use crate::model::{Destination, Server, Service, ServiceId};
-use crate::ops::Op;
 
 /// Virtual servers by what names them, each with its destinations.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Fake(pub BTreeMap<ServiceId, (Service, BTreeMap<Server, Destination>)>);
+pub struct Servers(pub BTreeMap<ServiceId, (Service, BTreeMap<Server, Destination>)>);
 
-impl Fake {
+impl Servers {
     /// Carries out one operation.
     ///
     /// # Errors

@@ -1,0 +1,219 @@
+//! What is known of a mode before anything of it is installed: a row of each, in its own folder. Whoever
+//! needs a property of a mode reads it here; the registry alone matches on modes.
+
+use schema::Mode;
+
+use super::{Engine, Implementation, Socket, Transport};
+use crate::xtables::tools;
+
+/// A program that must be installed, and the Debian package that brings it.
+pub type Tool = (&'static str, &'static str);
+
+/// A mode, as it stands over one engine where it can stand over either.
+#[derive(Debug)]
+pub struct ModeFacts {
+    /// Which.
+    pub mode: Mode,
+    /// How it can be programmed; the first is the ordinary one.
+    pub transports: &'static [TransportFacts],
+    /// Engine below its iptables rules; `None` where it has none.
+    pub rules: Option<Engine>,
+    /// Engines to choose from, where either would do.
+    pub engines: &'static [Engine],
+    /// Tools that it starts however it is programmed, besides those of its engine.
+    pub tools: &'static [Tool],
+    /// Programs of other packages that kube-proxy starts in an update.
+    pub sync_tools: &'static [&'static str],
+    /// What it needs of the kernel besides its engine, by the names of [`crate::lab::facility::FACILITIES`].
+    pub facilities: &'static [&'static str],
+    /// What its rules do without of that which rules through an engine need.
+    pub without: &'static [&'static str],
+    /// Why it needs root of the initial user namespace, as a sentence; `None` where it does not.
+    pub needs_root: Option<&'static str>,
+    /// The most services that its layout can serve at one time; `None`: no limit of its own. A scenario that
+    /// adds services needs room for them.
+    pub most_services: Option<u32>,
+    /// Services a transaction for untimed preparation; `None`: one transaction is fastest.
+    pub preparation_chunk: Option<usize>,
+    /// Whether one transaction costs the square of what it holds, so that installs in chunks are measured too.
+    pub chunked: bool,
+    /// Sockets that a removal needs: opened before it is timed.
+    pub teardown_sockets: &'static [Socket],
+    /// The law of size: (what, formula in N services and E endpoints), for `list formulas`. Tests hold the
+    /// rendered batches to the same formulas.
+    pub law_of_size: &'static [(&'static str, &'static str)],
+    /// What untimed work is expected to take.
+    pub cost: Cost,
+    /// Makes its datapath.
+    pub make: fn() -> Box<dyn Implementation>,
+}
+
+/// One way of programming a mode.
+#[derive(Debug, Clone, Copy)]
+pub struct TransportFacts {
+    /// How a batch reaches the kernel.
+    pub transport: Transport,
+    /// Tools that carry it, besides those of the mode.
+    pub tools: &'static [Tool],
+    /// Asks the kernel for the bytes of the largest transaction that this process may send.
+    pub(super) ask_largest: Option<fn() -> Option<u64>>,
+    /// One install from nothing, in one transaction.
+    pub install: Expected,
+    /// The same in chunks, where that differs.
+    pub in_chunks: Option<Expected>,
+    /// One update of a few services.
+    pub update: Expected,
+}
+
+/// Expected times of what goes round the timed acts.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    /// Installing and proving a population the fastest way, besides what every proof takes.
+    pub preparation: Expected,
+    /// What kube-proxy reads back before an update.
+    pub read_back: Expected,
+    /// One listing of everything, parsed.
+    pub listing: Expected,
+    /// Reading the counters of its rules before and after flows.
+    pub counters: Expected,
+}
+
+/// An expected time as a sum, nanoseconds. Coefficients are from trials on a machine of 2 CPUs; a result never
+/// depends on them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Expected {
+    /// Whatever N.
+    pub fixed: u64,
+    /// For each service.
+    pub service: u64,
+    /// For each rule of kube-proxy's iptables layout.
+    pub rule: u64,
+    /// For the square of their number.
+    pub rule_squared: u64,
+    /// For each service of two endpoints that weighs the same as the population.
+    pub weight: u64,
+    /// For the square of their number: where the kernel or the tool walks a list of what a transaction holds.
+    pub weight_squared: u64,
+}
+
+impl Expected {
+    /// Nothing.
+    pub const ZERO: Self = Self {
+        fixed: 0,
+        service: 0,
+        rule: 0,
+        rule_squared: 0,
+        weight: 0,
+        weight_squared: 0,
+    };
+
+    /// So many nanoseconds whatever N.
+    #[must_use]
+    pub const fn fixed(fixed: u64) -> Self {
+        Self {
+            fixed,
+            ..Self::ZERO
+        }
+    }
+
+    /// The sum for N services of E endpoints each, nanoseconds.
+    #[must_use]
+    pub fn at(&self, services: u32, endpoints: u32) -> u64 {
+        let (n, e) = (u64::from(services), u64::from(endpoints));
+        let (rules, weight) = (n * (2 + 3 * e), (1 + e) * n / 3);
+        self.fixed
+            + self.service * n
+            + self.rule * rules
+            + self.rule_squared * rules * rules
+            + self.weight * weight
+            + self.weight_squared * weight * weight
+    }
+}
+
+/// A process that is started and does nothing, nanoseconds.
+pub const PROCESS: u64 = 4_000_000;
+
+impl TransportFacts {
+    /// One of that transport: with no tools, no known limit, nothing that takes time.
+    pub(super) const fn of(transport: Transport) -> Self {
+        Self {
+            transport,
+            tools: &[],
+            ask_largest: None,
+            install: Expected::ZERO,
+            in_chunks: None,
+            update: Expected::ZERO,
+        }
+    }
+
+    /// Bytes of the largest transaction that this process may send; `None`: no limit is known.
+    #[must_use]
+    pub fn largest(&self) -> Option<u64> {
+        self.ask_largest.and_then(|ask| ask())
+    }
+}
+
+impl ModeFacts {
+    /// A mode of these transports that has no rules, needs nothing, and is listed by one process.
+    pub(super) const fn of(
+        mode: Mode,
+        transports: &'static [TransportFacts],
+        make: fn() -> Box<dyn Implementation>,
+    ) -> Self {
+        Self {
+            mode,
+            transports,
+            rules: None,
+            engines: &[],
+            tools: &[],
+            sync_tools: &[],
+            facilities: &[],
+            without: &[],
+            needs_root: None,
+            most_services: None,
+            preparation_chunk: None,
+            chunked: false,
+            teardown_sockets: &[],
+            law_of_size: &[],
+            cost: Cost {
+                preparation: Expected::ZERO,
+                read_back: Expected::fixed(PROCESS),
+                listing: Expected::fixed(PROCESS),
+                counters: Expected::fixed(5_000_000),
+            },
+            make,
+        }
+    }
+
+    /// How it can be programmed.
+    pub fn transports(&self) -> impl Iterator<Item = Transport> + Clone + use<> {
+        self.transports.iter().map(|facts| facts.transport)
+    }
+
+    /// The ordinary way.
+    #[must_use]
+    pub const fn ordinary(&self) -> Transport {
+        self.transports[0].transport
+    }
+
+    /// Whether it can be programmed that way.
+    #[must_use]
+    pub fn has(&self, transport: Transport) -> bool {
+        self.transports().any(|t| t == transport)
+    }
+
+    /// One way of programming it; the ordinary one where it has no such way.
+    #[must_use]
+    pub fn by(&self, transport: Transport) -> &'static TransportFacts {
+        let mut all = self.transports.iter();
+        let facts = all.find(|facts| facts.transport == transport);
+        facts.unwrap_or(&self.transports[0])
+    }
+
+    /// Every tool that it starts, programmed that way.
+    #[must_use]
+    pub fn tools(&self, transport: Transport) -> Vec<Tool> {
+        let engine = self.rules.map_or(&[][..], tools);
+        [self.tools, engine, self.by(transport).tools].concat()
+    }
+}

@@ -1,0 +1,111 @@
+//! What is known of mode ipset, over either engine.
+
+use schema::Mode;
+
+use super::{Ipset, MOST_SERVICES};
+use crate::datapath::facts::{Cost, Expected, ModeFacts, PROCESS, TransportFacts};
+use crate::datapath::iptables::{self, facts::COUNTERS};
+use crate::datapath::{Engine, Implementation, Socket, Transport};
+use crate::xtables::NFT_PREPARATION_CHUNK;
+
+/// The law of size: N services with indices 0 to N - 1, E endpoints each; R(N) = ⌊N/16⌋ + ⌊N/256⌋ +
+/// ⌊N/4096⌋ + 3 is the number of dispatch chains below the first.
+const LAW: &[(&str, &str)] = &[
+    (
+        "rules",
+        "24 + N·(2 + 3·E) + R, R = ⌊N/16⌋ + ⌊N/256⌋ + ⌊N/4096⌋ + 3",
+    ),
+    ("chains", "11 + N·(1 + E) + R"),
+    ("elements", "N in one set"),
+    (
+        "dispatch rules passed by a first packet",
+        "5 to 65, whatever N",
+    ),
+    ("operations of a cold install", "36 + N·(4 + 4·E) + 2·R"),
+    (
+        "operations of a service-add",
+        "4 + 4·E + (N + 1) mod 16 (one more above 15 services), and at most 17 more for each dispatch chain that the service is the first to need",
+    ),
+    (
+        "set messages of a service-add or service-remove (netlink)",
+        "1",
+    ),
+    ("set messages of an endpoint-churn (netlink)", "0"),
+];
+
+/// What is known of it over an engine.
+pub(in crate::datapath) fn over(engine: Engine) -> &'static ModeFacts {
+    match engine {
+        Engine::Legacy => &LEGACY,
+        Engine::Nft => &NFT,
+    }
+}
+
+const fn transport(transport: Transport) -> TransportFacts {
+    TransportFacts {
+        install: Expected {
+            weight: 80_000,
+            ..Expected::fixed(50_000_000)
+        },
+        update: Expected {
+            rule: 7_000,
+            ..Expected::fixed(10_000_000)
+        },
+        ..TransportFacts::of(transport)
+    }
+}
+
+fn ready(engine: Engine) -> Box<dyn Implementation> {
+    iptables::layout::ready();
+    Box::new(Ipset::new(engine))
+}
+
+const LEGACY: ModeFacts = ModeFacts {
+    rules: Some(Engine::Legacy),
+    engines: Engine::ALL,
+    facilities: &[
+        "ip_tables mangle",
+        "SET",
+        "ip_set hash:ip,port",
+        "ip_set skbinfo",
+    ],
+    most_services: Some(MOST_SERVICES),
+    teardown_sockets: &[Socket::Sets],
+    law_of_size: LAW,
+    cost: Cost {
+        preparation: Expected {
+            weight: 200_000,
+            ..Expected::ZERO
+        },
+        read_back: Expected::fixed(PROCESS),
+        listing: Expected {
+            rule: 8_000,
+            ..Expected::fixed(PROCESS)
+        },
+        counters: COUNTERS,
+    },
+    ..ModeFacts::of(
+        Mode::Ipset,
+        &[
+            transport(Transport::Netlink),
+            TransportFacts {
+                tools: &[("ipset", "ipset")],
+                ..transport(Transport::IpsetRestore)
+            },
+        ],
+        || ready(Engine::Legacy),
+    )
+};
+
+/// There is no ip_tables table then.
+const NFT: ModeFacts = ModeFacts {
+    rules: Some(Engine::Nft),
+    facilities: &["SET", "ip_set hash:ip,port", "ip_set skbinfo"],
+    needs_root: Some(
+        "engine nft needs root: iptables-nft's transactions outgrow the socket buffer that a user namespace may have (SO_SNDBUFFORCE is refused, EMSGSIZE follows)",
+    ),
+    preparation_chunk: Some(NFT_PREPARATION_CHUNK),
+    teardown_sockets: &[Socket::Sets, Socket::NfTables],
+    make: || ready(Engine::Nft),
+    ..LEGACY
+};

@@ -1,0 +1,160 @@
+//! What is known of the iptables modes and of the floor below them.
+
+use schema::Mode;
+
+use super::{Conntrack, Iptables, layout};
+use crate::datapath::facts::{Cost, Expected, ModeFacts, PROCESS, TransportFacts};
+use crate::datapath::{Engine, Socket, Transport};
+use crate::xtables::NFT_PREPARATION_CHUNK;
+
+/// The law of size, in large-cluster layout: N services, E endpoints.
+const LAW: &[(&str, &str)] = &[
+    ("rules", "20 + N·(2 + 3·E)"),
+    ("chains", "9 + N·(1 + E)"),
+    ("operations of a cold install", "29 + N·(3 + 4·E)"),
+    ("operations of a resync", "17 + N·(3 + 4·E)"),
+    ("operations of a service-add", "17 + (N + 1) + 2 + 4·E"),
+    (
+        "bytes of a service-add",
+        "972 + Σ over N + 1 services of (108 + characters of name, VIP and port) + bytes of the new service's chains, which do not depend on N",
+    ),
+    (
+        "processes of a cold install, transport exec",
+        "29 + N·(3 + 4·E)",
+    ),
+    (
+        "processes of a service-add, transport exec",
+        "3 + 4·E: E + 1 chains, 2 + 3·E rules",
+    ),
+    (
+        "processes of a service-remove, transport exec",
+        "1 + 2·(1 + E): its portal, then each chain emptied and deleted",
+    ),
+];
+
+/// One process a rule; the tool reads the table anew for each.
+const EXEC: TransportFacts = TransportFacts {
+    install: Expected {
+        rule: PROCESS,
+        rule_squared: 2_000,
+        ..Expected::ZERO
+    },
+    ..TransportFacts::of(Transport::Exec)
+};
+
+/// Mode iptables-legacy.
+pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
+    rules: Some(Engine::Legacy),
+    law_of_size: LAW,
+    cost: Cost {
+        preparation: Expected {
+            weight: 150_000,
+            ..Expected::ZERO
+        },
+        read_back: Expected::fixed(PROCESS),
+        listing: Expected {
+            rule: 8_000,
+            ..Expected::fixed(PROCESS)
+        },
+        counters: COUNTERS,
+    },
+    ..ModeFacts::of(
+        Mode::IptablesLegacy,
+        &[
+            TransportFacts {
+                install: Expected {
+                    weight: 70_000,
+                    ..Expected::fixed(40_000_000)
+                },
+                update: Expected {
+                    rule: 7_000,
+                    ..Expected::fixed(10_000_000)
+                },
+                ..TransportFacts::of(Transport::Restore)
+            },
+            TransportFacts {
+                update: Expected {
+                    rule: 40_000,
+                    ..Expected::fixed(10 * PROCESS)
+                },
+                ..EXEC
+            },
+        ],
+        || {
+            layout::ready();
+            Box::new(Iptables::legacy())
+        },
+    )
+};
+
+/// Mode iptables-nft. One large transaction is quadratic in the tool.
+pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
+    rules: Some(Engine::Nft),
+    needs_root: Some(
+        "iptables-nft needs root: its transactions outgrow the socket buffer that a user namespace may have (SO_SNDBUFFORCE is refused, EMSGSIZE follows)",
+    ),
+    preparation_chunk: Some(NFT_PREPARATION_CHUNK),
+    chunked: true,
+    teardown_sockets: &[Socket::NfTables],
+    law_of_size: LAW,
+    cost: Cost {
+        preparation: Expected {
+            weight: 500_000,
+            ..Expected::ZERO
+        },
+        read_back: Expected::fixed(PROCESS),
+        listing: Expected {
+            rule: 12_000,
+            ..Expected::fixed(PROCESS)
+        },
+        counters: COUNTERS,
+    },
+    ..ModeFacts::of(
+        Mode::IptablesNft,
+        &[
+            TransportFacts {
+                install: Expected {
+                    weight: 150_000,
+                    weight_squared: 1_600,
+                    ..Expected::fixed(20_000_000)
+                },
+                in_chunks: Some(Expected {
+                    weight: 300_000,
+                    ..Expected::fixed(20_000_000)
+                }),
+                update: Expected {
+                    rule: 21_000,
+                    ..Expected::fixed(20_000_000)
+                },
+                ..TransportFacts::of(Transport::Restore)
+            },
+            TransportFacts {
+                update: Expected {
+                    rule: 80_000,
+                    ..Expected::fixed(10 * PROCESS)
+                },
+                ..EXEC
+            },
+        ],
+        || {
+            layout::ready();
+            Box::new(Iptables::nft())
+        },
+    )
+};
+
+/// Mode conntrack, the floor.
+pub(in crate::datapath) const CONNTRACK: ModeFacts = ModeFacts {
+    rules: Some(Engine::Legacy),
+    ..ModeFacts::of(
+        Mode::Conntrack,
+        &[TransportFacts::of(Transport::Restore)],
+        || Box::new(Conntrack),
+    )
+};
+
+/// A listing of table nat.
+pub(in crate::datapath) const COUNTERS: Expected = Expected {
+    service: 12_000,
+    ..Expected::ZERO
+};

@@ -1,0 +1,33 @@
+//! Batches interpreted: tables as they would be, refusing what tools and kernel would refuse.
+
+use super::Iptables;
+use crate::datapath::Batch;
+use crate::datapath::meaning::Meaning;
+use crate::datapath::steps::{Commands, Restore};
+use crate::relation::Relation;
+use crate::xtables::tables::Tables;
+use crate::xtables::trace;
+
+impl Meaning for Iptables {
+    fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
+        trace::relation(&interpreted(batches)?)
+    }
+}
+
+/// The tables that batches leave.
+///
+/// # Errors
+/// The line or command that a tool or the kernel would refuse.
+pub(super) fn interpreted(batches: &[Batch]) -> Result<Tables, String> {
+    let mut tables = Tables::default();
+    for step in batches.iter().flat_map(|batch| &batch.steps) {
+        if let Some(restore) = step.as_a::<Restore>() {
+            tables.restore(&restore.text)?;
+        } else if let Some(Commands(lines)) = step.as_a() {
+            lines.iter().try_for_each(|words| tables.command(words))?;
+        } else {
+            return Err("neither restore input nor command lines".to_owned());
+        }
+    }
+    Ok(tables)
+}

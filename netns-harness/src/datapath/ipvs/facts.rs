@@ -1,0 +1,105 @@
+//! What is known of mode ipvs.
+
+use schema::Mode;
+
+use super::{Ipvs, layout};
+use crate::datapath::facts::{Cost, Expected, ModeFacts, PROCESS, Tool, TransportFacts};
+use crate::datapath::{Engine, Socket, Transport};
+
+/// The law of size: N services on N distinct VIPs, E distinct endpoints each.
+const LAW: &[(&str, &str)] = &[
+    ("rules", "28, whatever N ≥ 1"),
+    ("chains", "11, whatever N"),
+    ("sets", "17, whatever N"),
+    (
+        "elements: set entries, addresses, virtual servers and destinations",
+        "N·(4 + E)",
+    ),
+    ("operations of a cold install", "60 + N·(4 + E)"),
+    ("operations of a service-add or service-remove", "4 + E; 4"),
+    (
+        "netlink messages of a service-add or service-remove",
+        "4 + E; 4",
+    ),
+    (
+        "processes of a service-add, transport exec",
+        "3: two set entries, one iptables-restore",
+    ),
+];
+
+const IPSET: Tool = ("ipset", "ipset");
+
+/// What is known of it.
+pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
+    rules: Some(Engine::Legacy),
+    sync_tools: &["ipset"],
+    facilities: &[
+        "ip_set hash:ip,port",
+        "set",
+        "ip_set hash:ip",
+        "ip_set hash:ip,port,ip",
+        "ip_set hash:ip,port,net",
+        "ip_set bitmap:port",
+        "ip_vs",
+        "dummy",
+    ],
+    // Its rules neither look for a service nor choose an endpoint.
+    without: &["statistic", "tcp", "udp", "DNAT"],
+    needs_root: Some(
+        "ipvs needs root: the commands of generic netlink's family IPVS are for CAP_NET_ADMIN of the initial user namespace (GENL_ADMIN_PERM)",
+    ),
+    teardown_sockets: &[Socket::Servers, Socket::Links, Socket::Sets],
+    law_of_size: LAW,
+    cost: Cost {
+        preparation: Expected {
+            weight: 200_000,
+            ..Expected::ZERO
+        },
+        // A process for each set, chain and jump; a set is listed and three questions asked a service.
+        read_back: Expected {
+            service: 60_000,
+            ..Expected::fixed(54 * PROCESS)
+        },
+        listing: Expected {
+            service: 30_000,
+            ..Expected::fixed(PROCESS)
+        },
+        counters: Expected::fixed(5_000_000),
+    },
+    ..ModeFacts::of(
+        Mode::Ipvs,
+        &[
+            TransportFacts {
+                install: Expected {
+                    weight: 30_000,
+                    ..Expected::fixed(40_000_000)
+                },
+                update: Expected::fixed(1_000_000),
+                ..TransportFacts::of(Transport::Netlink)
+            },
+            TransportFacts {
+                tools: &[("ipvsadm", "ipvsadm"), IPSET],
+                install: Expected {
+                    weight: 60_000,
+                    ..Expected::fixed(60_000_000)
+                },
+                update: Expected::fixed(4 * PROCESS),
+                ..TransportFacts::of(Transport::Ipvsadm)
+            },
+            TransportFacts {
+                tools: &[IPSET],
+                // Two set entries a service, a process each.
+                install: Expected {
+                    service: 2 * PROCESS,
+                    ..Expected::fixed(20 * PROCESS)
+                },
+                update: Expected::fixed(4 * PROCESS),
+                ..TransportFacts::of(Transport::Exec)
+            },
+        ],
+        || {
+            layout::ready();
+            Box::new(Ipvs::default())
+        },
+    )
+};

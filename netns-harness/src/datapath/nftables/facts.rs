@@ -1,0 +1,99 @@
+//! What is known of mode nftables.
+
+use nft_codec::Connection;
+use schema::Mode;
+
+use super::{Nftables, layout};
+use crate::datapath::facts::{Cost, Expected, ModeFacts, PROCESS, TransportFacts};
+use crate::datapath::{Socket, Transport};
+
+/// Services a transaction that load fastest: every anonymous map is looked for in the list of the
+/// whole transaction (`__nft_set_trans_bind`), so a transaction's cost grows with its square.
+const PREPARATION_CHUNK: usize = 500;
+
+/// The law of size: N services on N distinct VIPs, E distinct endpoints each.
+const LAW: &[(&str, &str)] = &[
+    ("operations of a cold install", "87 + N·(6 + 4·E)"),
+    ("messages of a cold install", "87 + N·(8 + 4·E)"),
+    ("operations of a resync", "71 + N·(6 + 4·E)"),
+    ("messages of a resync", "71 + N·(8 + 4·E)"),
+    ("operations of a service-add", "6 + 4·E"),
+    ("messages of a service-add", "8 + 4·E"),
+];
+
+/// Both ways write the same; a transaction's cost grows with its square.
+const fn transport(transport: Transport, update: Expected) -> TransportFacts {
+    TransportFacts {
+        install: Expected {
+            weight: 160_000,
+            weight_squared: 700,
+            ..Expected::fixed(10_000_000)
+        },
+        in_chunks: Some(Expected {
+            weight: 900_000,
+            ..Expected::fixed(10_000_000)
+        }),
+        update,
+        ..TransportFacts::of(transport)
+    }
+}
+
+/// What cannot be found out is found out by the send.
+fn largest_batch() -> Option<u64> {
+    let known = Connection::largest_batch().ok().flatten();
+    known.map(|bytes| bytes as u64)
+}
+
+/// What is known of it.
+pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
+    sync_tools: &["nft"],
+    facilities: &["nf_tables", "nf_conntrack"],
+    preparation_chunk: Some(PREPARATION_CHUNK),
+    chunked: true,
+    teardown_sockets: &[Socket::NfTables],
+    law_of_size: LAW,
+    cost: Cost {
+        preparation: Expected {
+            weight: 1_000_000,
+            ..Expected::ZERO
+        },
+        read_back: Expected {
+            weight: 600_000,
+            ..Expected::fixed(PROCESS)
+        },
+        listing: Expected {
+            rule: 8_000,
+            ..Expected::fixed(PROCESS)
+        },
+        counters: Expected::fixed(5_000_000),
+    },
+    ..ModeFacts::of(
+        Mode::Nftables,
+        &[
+            TransportFacts {
+                ask_largest: Some(largest_batch),
+                ..transport(
+                    Transport::Netlink,
+                    Expected {
+                        service: 6_000,
+                        ..Expected::fixed(2_000_000)
+                    },
+                )
+            },
+            TransportFacts {
+                tools: &[("nft", "nftables")],
+                ..transport(
+                    Transport::Nft,
+                    Expected {
+                        service: 17_000,
+                        ..Expected::fixed(20_000_000)
+                    },
+                )
+            },
+        ],
+        || {
+            layout::ready();
+            Box::new(Nftables)
+        },
+    )
+};

@@ -1,0 +1,328 @@
+//! Options of a cell: what tells it from others of its mode, scenario and size.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::vocabulary::vocabulary;
+use crate::{Cache, Engine, Position, Protocol, Transport};
+
+/// What is known of an option.
+#[derive(Debug)]
+pub struct OptionRow {
+    /// A value as words: "transactions of 500".
+    pub words: fn(&str) -> String,
+    /// What it is to a question.
+    pub role: Role,
+    /// Whether it says how rules are written: a floor has none, and no such option.
+    pub of_rules: bool,
+    /// Whether the cells of one stay differ in it.
+    pub in_a_stay: bool,
+    /// Whether the sides of a comparison may differ in it.
+    pub of_variants: bool,
+}
+
+/// What an option is to a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Part of the question: named even where it is the same everywhere.
+    Asks,
+    /// Part of the question where it differs: the same work, cut otherwise.
+    Cuts,
+    /// How a mode is programmed. Never a question of its own: modes have different ways, and an answer names its own.
+    Way,
+    /// The circumstances: named where they differ.
+    Around,
+}
+
+const AROUND: OptionRow = OptionRow {
+    words: |value| value.to_owned(),
+    role: Role::Around,
+    of_rules: false,
+    in_a_stay: false,
+    of_variants: false,
+};
+const OF_A_PACKET: OptionRow = OptionRow {
+    in_a_stay: true,
+    ..AROUND
+};
+const OF_RULES: OptionRow = OptionRow {
+    of_rules: true,
+    of_variants: true,
+    ..AROUND
+};
+
+/// A word of a closed vocabulary as words; another as it is, with its option's name.
+fn words_of<T: FromStr>(key: OptionKey, value: &str, words: impl Fn(T) -> String) -> String {
+    let unknown = |_| format!("{key} {value}");
+    value.parse().map_or_else(unknown, words)
+}
+
+// In the order of their names: cells are sorted by them.
+vocabulary! {
+    /// The name of an option.
+    OptionKey, "option", of OptionRow, {
+        /// Whether caches are emptied between flows: `warm`, `cold`. Of first packets, since schema 2.
+        Cache = "cache" { words: |value| format!("{value} caches"), ..AROUND },
+        /// Services a transaction: `all`, or their number.
+        Chunk = "chunk" {
+            words: |value| match value {
+                "all" => "one transaction".to_owned(),
+                number => format!("transactions of {number}"),
+            },
+            role: Role::Cuts,
+            ..OF_RULES
+        },
+        /// Endpoints that are replaced at once: their number.
+        Churn = "churn" {
+            words: |value| format!("{value} endpoints"),
+            role: Role::Asks,
+            of_variants: true,
+            ..AROUND
+        },
+        /// Engine below a mode's iptables rules, where either would do: `legacy`, `nft`.
+        Engine = "engine" { words: |value| format!("{value} engine"), role: Role::Way, ..OF_RULES },
+        /// Address family: `ipv4`.
+        Family = "family" { words: |value| format!("family {value}"), ..OF_A_PACKET },
+        /// kube-proxy's layout of large clusters, without comments at endpoints: `on`, `off`.
+        LargeCluster = "large_cluster" {
+            words: |value| match value {
+                "on" => "without endpoint comments".to_owned(),
+                "off" => "with endpoint comments".to_owned(),
+                other => format!("large_cluster {other}"),
+            },
+            ..OF_RULES
+        },
+        /// Where packets come from: `client`.
+        Path = "path" { words: |value| format!("path {value}"), ..OF_A_PACKET },
+        /// Which service is asked: `first`, `middle`, `last`, `uniform`.
+        Position = "position" {
+            words: |value| words_of(OptionKey::Position, value, Position::words),
+            role: Role::Asks,
+            ..OF_A_PACKET
+        },
+        /// Transport protocol: `tcp`, `udp`.
+        Protocol = "protocol" {
+            words: |value| words_of(OptionKey::Protocol, value, Protocol::words),
+            role: Role::Asks,
+            ..OF_A_PACKET
+        },
+        /// How updates reach the kernel: `restore`, `netlink`, `exec`, `nft`, `ipset-restore`, `ipvsadm`.
+        Transport = "transport" {
+            words: |value| words_of(OptionKey::Transport, value, Transport::words),
+            role: Role::Way,
+            ..OF_RULES
+        },
+        /// VIPs so far apart; absent: drawn by the seed.
+        VipStride = "vip_stride" {
+            words: |value| format!("vip_stride {value}"),
+            of_variants: true,
+            ..AROUND
+        },
+    }
+}
+
+impl OptionKey {
+    /// A value as words.
+    #[must_use]
+    pub fn words(self, value: &str) -> String {
+        (self.row().words)(value)
+    }
+
+    /// What it is to a question.
+    #[must_use]
+    pub const fn role(self) -> Role {
+        self.row().role
+    }
+
+    /// Whether it says how a mode is programmed.
+    #[must_use]
+    pub fn is_way(self) -> bool {
+        self.role() == Role::Way
+    }
+
+    /// Whether it asks something: [`Role::Asks`] or [`Role::Cuts`].
+    #[must_use]
+    pub fn asks(self) -> bool {
+        matches!(self.role(), Role::Asks | Role::Cuts)
+    }
+}
+
+/// Options of a cell, sorted by name, so that equal cells have equal text. On the wire strings to strings; a value that
+/// is not in its option's vocabulary is kept as it is.
+#[derive(
+    Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(transparent)]
+#[schemars(inline)]
+pub struct Options(BTreeMap<OptionKey, String>);
+
+impl Options {
+    /// None.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// The value of an option, as it is on the wire.
+    #[must_use]
+    pub fn get(&self, key: OptionKey) -> Option<&str> {
+        self.0.get(&key).map(String::as_str)
+    }
+
+    /// Whether the option has that value.
+    #[must_use]
+    pub fn is(&self, key: OptionKey, value: &str) -> bool {
+        self.get(key) == Some(value)
+    }
+
+    /// Gives an option a value.
+    pub fn set(&mut self, key: OptionKey, value: impl Display) {
+        self.0.insert(key, value.to_string());
+    }
+
+    /// The same options with one that has another value.
+    #[must_use]
+    pub fn with(mut self, key: OptionKey, value: impl Display) -> Self {
+        self.set(key, value);
+        self
+    }
+
+    /// Takes an option away.
+    pub fn remove(&mut self, key: OptionKey) {
+        self.0.remove(&key);
+    }
+
+    /// The options whose names are wanted.
+    #[must_use]
+    pub fn only(&self, wanted: impl Fn(OptionKey) -> bool) -> Self {
+        let mut kept = self.clone();
+        kept.0.retain(|key, _| wanted(*key));
+        kept
+    }
+
+    /// All but these.
+    #[must_use]
+    pub fn without(&self, keys: &[OptionKey]) -> Self {
+        self.only(|key| !keys.contains(&key))
+    }
+
+    /// Name and value, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (OptionKey, &str)> {
+        self.0.iter().map(|(key, value)| (*key, value.as_str()))
+    }
+
+    /// Every option as words, by name.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        self.iter().map(|(key, value)| key.words(value)).collect()
+    }
+
+    /// The words of one option.
+    #[must_use]
+    pub fn words_of(&self, key: OptionKey) -> Option<String> {
+        self.get(key).map(|value| key.words(value))
+    }
+
+    fn word<T: FromStr>(&self, key: OptionKey) -> Option<T> {
+        self.get(key)?.parse().ok()
+    }
+
+    /// Which service is asked.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.word(OptionKey::Position)
+    }
+
+    /// The protocol of the service that is asked.
+    #[must_use]
+    pub fn protocol(&self) -> Option<Protocol> {
+        self.word(OptionKey::Protocol)
+    }
+
+    /// Whether caches hold what is walked.
+    #[must_use]
+    pub fn cache(&self) -> Option<Cache> {
+        self.word(OptionKey::Cache)
+    }
+
+    /// How updates reach the kernel.
+    #[must_use]
+    pub fn transport(&self) -> Option<Transport> {
+        self.word(OptionKey::Transport)
+    }
+
+    /// The engine below.
+    #[must_use]
+    pub fn engine(&self) -> Option<Engine> {
+        self.word(OptionKey::Engine)
+    }
+
+    /// Services a transaction; `None`: all in one, or nothing is said of it.
+    #[must_use]
+    pub fn chunk(&self) -> Option<u32> {
+        self.word(OptionKey::Chunk)
+    }
+
+    /// Where a question with these options stands among others of its scenario and metric: protocols, then positions as
+    /// they lie; one transaction before chunks.
+    #[must_use]
+    pub fn place(&self) -> impl Ord + use<> {
+        (
+            self.get(OptionKey::Protocol).map(str::to_owned),
+            self.position().map_or(u8::MAX, |position| position as u8),
+            self.chunk().unwrap_or(0),
+            self.get(OptionKey::Churn).map(str::to_owned),
+        )
+    }
+}
+
+/// What `chunk` says of one transaction for all.
+pub const ONE_TRANSACTION: &str = "all";
+
+impl<V: Display, const N: usize> From<[(OptionKey, V); N]> for Options {
+    fn from(options: [(OptionKey, V); N]) -> Self {
+        options.into_iter().collect()
+    }
+}
+
+impl<V: Display> FromIterator<(OptionKey, V)> for Options {
+    fn from_iter<I: IntoIterator<Item = (OptionKey, V)>>(options: I) -> Self {
+        let named = options.into_iter();
+        Self(named.map(|(key, value)| (key, value.to_string())).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_sorted_by_their_names_as_text_was() {
+        let names: Vec<&str> = OptionKey::ALL.iter().map(|key| key.name()).collect();
+        assert!(names.is_sorted(), "{names:?}");
+    }
+
+    #[test]
+    fn on_the_wire_options_are_strings_and_an_unknown_one_is_refused_by_name() {
+        let text = r#"{"chunk":"500","position":"last"}"#;
+        let options: Options = serde_json::from_str(text).unwrap();
+        assert_eq!(
+            (options.chunk(), options.position()),
+            (Some(500), Some(Position::Last))
+        );
+        assert_eq!(serde_json::to_string(&options).unwrap(), text);
+        let error = serde_json::from_str::<Options>(r#"{"rate":"9"}"#).unwrap_err();
+        assert!(error.to_string().contains("rate"), "{error}");
+    }
+
+    #[test]
+    fn a_value_that_no_vocabulary_has_is_kept_and_shown() {
+        let options = Options::from([(OptionKey::Position, "behind")]);
+        assert_eq!(options.position(), None);
+        assert_eq!(options.words(), ["position behind"]);
+    }
+}

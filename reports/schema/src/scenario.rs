@@ -1,0 +1,239 @@
+//! Scenarios: what is asked, and where each of its questions stands.
+
+use crate::vocabulary::vocabulary;
+use crate::{Metric, Options};
+
+/// What is known of a scenario.
+#[derive(Debug)]
+pub struct ScenarioRow {
+    /// What its questions stand beside.
+    pub topic: Topic,
+    /// What is done, as words; see [`filled`] for the places in them.
+    pub words: &'static str,
+    /// The question of its chart over N, where it has one of its own.
+    pub over_n: &'static str,
+    /// What is asked of it. The first metric is asked first: a cell without numbers stands for that.
+    pub asks: &'static [Ask],
+}
+
+/// Questions that stand beside each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// Changes of rules.
+    Updates,
+    /// Packets.
+    Packets,
+    /// What the kernel holds.
+    Holdings,
+}
+
+/// A metric that is asked of a scenario.
+#[derive(Debug)]
+pub struct Ask {
+    /// Which.
+    pub metric: Metric,
+    /// The question, with places as in [`ScenarioRow::words`].
+    pub text: &'static str,
+    /// Where it stands.
+    pub at: &'static [Place],
+    /// What stands above it on the terminal, before the options that ask.
+    pub column: &'static str,
+}
+
+/// Where a question stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Mode × question at the top of the page.
+    Matrix,
+    /// The table of packets, memory and rules, of the page and of `summary.md`; rule updates have one of their own.
+    Table,
+    /// The terminal, at the end of a run.
+    Terminal,
+    /// Environments and variants side by side: what is asked first.
+    SideBySide,
+}
+
+use Place::{Matrix, SideBySide, Table, Terminal};
+
+const fn ask(metric: Metric, text: &'static str, at: &'static [Place]) -> Ask {
+    Ask {
+        metric,
+        text,
+        at,
+        column: "",
+    }
+}
+
+impl Ask {
+    const fn under(self, column: &'static str) -> Self {
+        Self { column, ..self }
+    }
+
+    /// An update by `update_time`.
+    const fn update(text: &'static str) -> Self {
+        ask(Metric::UpdateTime, text, &[Matrix, Terminal, SideBySide])
+    }
+
+    /// The same by `sync_time`, of the updates that a named kube-proxy makes too.
+    const fn sync(text: &'static str) -> Self {
+        ask(Metric::SyncTime, text, &[Matrix, Terminal]).under("kube-proxy's")
+    }
+}
+
+vocabulary! {
+    /// What is asked.
+    ScenarioKind, "scenario", of ScenarioRow, {
+        /// 0 → N services on an empty table.
+        ColdInstall = "cold-install" {
+            topic: Topic::Updates,
+            words: "Install all from nothing",
+            over_n: "How long does it take to install N services from nothing?",
+            asks: &[
+                Ask::update("Install all from nothing"),
+                ask(
+                    Metric::KernelMemory,
+                    "Kernel memory after a first install of {N} services",
+                    &[Matrix, Table, Terminal],
+                )
+                .under("memory"),
+            ],
+        },
+        /// N → N services, unchanged, everything rewritten.
+        Resync = "resync" {
+            topic: Topic::Updates,
+            words: "Write all again, unchanged",
+            over_n: "How long does it take to write all N services again, unchanged?",
+            asks: &[Ask::update("Write all again, unchanged")],
+        },
+        /// N → N + 1 services at size N.
+        ServiceAdd = "service-add" {
+            topic: Topic::Updates,
+            words: "Add one service",
+            over_n: "How long does it take to add one service to N?",
+            asks: &[
+                Ask::update("Add one service").under("time"),
+                Ask::sync("Add one service: kube-proxy's sync"),
+                ask(Metric::Messages, "Add one service: messages", &[Terminal]).under("messages"),
+                ask(Metric::BytesSent, "Add one service: bytes handed over", &[Terminal]).under("bytes"),
+            ],
+        },
+        /// N → N - 1 services at size N.
+        ServiceRemove = "service-remove" {
+            topic: Topic::Updates,
+            words: "Remove one service",
+            over_n: "How long does it take to remove one service of N?",
+            asks: &[
+                Ask::update("Remove one service").under("time"),
+                Ask::sync("Remove one service: kube-proxy's sync"),
+            ],
+        },
+        /// Endpoints of random services replaced at size N.
+        EndpointChurn = "endpoint-churn" {
+            topic: Topic::Updates,
+            words: "Replace an endpoint of each of {churn} services",
+            over_n: "How long does it take to replace endpoints when there are N services?",
+            asks: &[
+                Ask::update("Replace an endpoint of each of {churn} services"),
+                Ask::sync("Replace an endpoint of each of {churn} services: kube-proxy's sync"),
+            ],
+        },
+        /// N → 0 services.
+        Teardown = "teardown" {
+            topic: Topic::Updates,
+            words: "Remove all",
+            over_n: "How long does it take to remove all N services?",
+            asks: &[Ask::update("Remove all")],
+        },
+        /// First packet of a new flow to the first reply.
+        FirstPacket = "first-packet" {
+            topic: Topic::Packets,
+            words: "First packet",
+            over_n: "",
+            asks: &[ask(
+                Metric::Latency,
+                "First packet of a new {protocol} flow to {position} of {N}",
+                &[Matrix, Table, Terminal, SideBySide],
+            )],
+        },
+        /// What N services hold of the kernel's memory.
+        Memory = "memory" {
+            topic: Topic::Holdings,
+            words: "Kernel memory of {N} services",
+            over_n: "",
+            asks: &[
+                ask(
+                    Metric::KernelMemory,
+                    "Kernel memory of {N} services",
+                    &[Matrix, Table, Terminal, SideBySide],
+                )
+                .under("kernel"),
+                ask(
+                    Metric::KernelMemoryPeak,
+                    "Peak of kernel memory while {N} services are installed",
+                    &[Table, Terminal],
+                )
+                .under("peak"),
+                ask(
+                    Metric::CgroupMemory,
+                    "The part of it that a cgroup sees (incomplete by design)",
+                    &[Table],
+                ),
+            ],
+        },
+        /// What the kernel lists for N services: rules, chains, sets, elements. The same in every environment.
+        RuleCount = "rule-count" {
+            topic: Topic::Holdings,
+            words: "Rules listed for {N} services",
+            over_n: "",
+            asks: &[
+                ask(Metric::Rules, "Rules listed for {N} services", &[Table, Terminal]).under("rules"),
+                ask(Metric::Chains, "Chains listed for {N} services", &[Table, Terminal]).under("chains"),
+                ask(Metric::Sets, "Sets listed for {N} services", &[Table, Terminal]).under("sets"),
+                ask(Metric::Elements, "Elements listed for {N} services", &[Table, Terminal]).under("elements"),
+            ],
+        },
+    }
+}
+
+impl ScenarioKind {
+    /// Whether it is a change of rules.
+    #[must_use]
+    pub fn is_update(self) -> bool {
+        self.row().topic == Topic::Updates
+    }
+
+    /// What is asked of it in a place, in its order.
+    pub fn asked_at(self, place: Place) -> impl Iterator<Item = &'static Ask> {
+        let asks = self.row().asks.iter();
+        asks.filter(move |ask| ask.at.contains(&place))
+    }
+
+    /// What is asked of it about a metric.
+    #[must_use]
+    pub fn ask(self, metric: Metric) -> Option<&'static Ask> {
+        self.row().asks.iter().find(|ask| ask.metric == metric)
+    }
+}
+
+/// Words with their places filled: `{N}` with the number of services as it is written, `{churn}` with the number alone,
+/// other names of options with their words. Options that have no place of their own follow.
+#[must_use]
+pub fn filled(words: &str, services: &str, options: &Options) -> String {
+    let mut text = words.replace("{N}", services);
+    let mut rest = Vec::new();
+    for (key, value) in options.iter() {
+        let place = format!("{{{key}}}");
+        let said = key.words(value);
+        if text.contains(&place) {
+            let number = value.bytes().all(|byte| byte.is_ascii_digit());
+            text = text.replace(&place, if number { value } else { &said });
+        } else {
+            rest.push(said);
+        }
+    }
+    for said in rest {
+        text.push_str(", ");
+        text.push_str(&said);
+    }
+    text
+}

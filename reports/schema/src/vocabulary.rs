@@ -1,0 +1,64 @@
+//! How a closed vocabulary is declared: one name, one row a value.
+
+/// A name that is not in a closed vocabulary.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown {kind} '{name}'; known: {known}")]
+pub struct UnknownName {
+    /// Which vocabulary: "mode", "scenario", …
+    pub kind: &'static str,
+    /// What was given.
+    pub name: String,
+    /// Every name of the vocabulary, comma-separated.
+    pub known: String,
+}
+
+/// Declares an enum whose values have names, and with `of ROW` what else is known of each: `VARIANT = "name" { fields }`.
+macro_rules! vocabulary {
+    ($(#[$meta:meta])* $name:ident, $kind:literal, of $row:ident, {
+        $($(#[$vmeta:meta])* $variant:ident = $text:literal { $($fields:tt)* }),+ $(,)?
+    }) => {
+        vocabulary! { $(#[$meta])* $name, $kind, { $($(#[$vmeta])* $variant = $text),+ } }
+        impl $name {
+            /// What is known of it.
+            #[must_use]
+            pub const fn row(self) -> &'static $row {
+                const ROWS: &[$row] = &[$($row { $($fields)* }),+];
+                &ROWS[self as usize]
+            }
+        }
+    };
+    ($(#[$meta:meta])* $name:ident, $kind:literal, { $($(#[$vmeta:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash,
+            serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+        )]
+        pub enum $name {
+            $($(#[$vmeta])* #[serde(rename = $text)] $variant),+
+        }
+        impl $name {
+            /// Every value, in the fixed order that tables and charts use.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name used in options, JSON and charts.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.pad(self.name()) }
+        }
+        impl std::str::FromStr for $name {
+            type Err = crate::UnknownName;
+            fn from_str(text: &str) -> Result<Self, crate::UnknownName> {
+                Self::ALL.iter().copied().find(|v| v.name() == text).ok_or_else(|| crate::UnknownName {
+                    kind: $kind,
+                    name: text.to_owned(),
+                    known: Self::ALL.iter().map(|v| v.name()).collect::<Vec<_>>().join(", "),
+                })
+            }
+        }
+    };
+}
+pub(crate) use vocabulary;

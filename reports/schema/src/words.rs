@@ -1,0 +1,133 @@
+//! What the options of a cell say: transports, engines, positions, protocols, caches; and ways of breaking a datapath.
+
+use crate::vocabulary::vocabulary;
+
+/// What is known of a transport.
+#[derive(Debug)]
+pub struct TransportRow {
+    /// As words after "through".
+    pub words: &'static str,
+    /// Whether it is the ordinary one of the modes that have it.
+    pub ordinary: bool,
+}
+
+vocabulary! {
+    /// How a batch reaches the kernel. Part of a cell's identity: the price of starting a process is never silently
+    /// compared with a netlink message.
+    Transport, "transport", of TransportRow, {
+        /// `iptables-{legacy,nft}-restore -w 5 --noflush --counters`.
+        Restore = "restore" { words: "iptables-restore", ordinary: true },
+        /// Netlink messages of our own.
+        Netlink = "netlink" { words: "netlink", ordinary: true },
+        /// One process a rule: `iptables -A …`.
+        Exec = "exec" { words: "a process a rule", ordinary: false },
+        /// `nft -f -`.
+        Nft = "nft" { words: "nft -f", ordinary: false },
+        /// `ipset restore` for sets, `iptables-restore` for rules.
+        IpsetRestore = "ipset-restore" { words: "ipset restore", ordinary: false },
+        /// `ipvsadm -R` for virtual servers, `ipset restore` for sets.
+        Ipvsadm = "ipvsadm" { words: "ipvsadm -R", ordinary: false },
+    }
+}
+
+impl Transport {
+    /// As words after "through".
+    #[must_use]
+    pub fn words(self) -> String {
+        self.row().words.to_owned()
+    }
+}
+
+vocabulary! {
+    /// Which x_tables engine a mode's iptables rules go through, where both would do. The first is the ordinary one.
+    #[derive(Default)]
+    Engine, "engine", {
+        /// `iptables-legacy`: one table, replaced as a whole.
+        #[default]
+        Legacy = "legacy",
+        /// `iptables-nft`: nf_tables rules that call x_tables matches.
+        Nft = "nft",
+    }
+}
+
+vocabulary! {
+    /// Transport protocol of a service.
+    Protocol, "protocol", {
+        /// TCP (RFC 9293).
+        Tcp = "tcp",
+        /// UDP (RFC 768).
+        Udp = "udp",
+    }
+}
+
+vocabulary! {
+    /// Address family of a service.
+    Family, "family", {
+        /// IPv4 (RFC 791).
+        Ipv4 = "ipv4",
+    }
+}
+
+impl Protocol {
+    /// As words: "TCP".
+    #[must_use]
+    pub fn words(self) -> String {
+        self.name().to_uppercase()
+    }
+}
+
+/// What is known of a position.
+#[derive(Debug)]
+pub struct PositionRow {
+    /// Which service of all: "any", "the last".
+    pub which: &'static str,
+}
+
+vocabulary! {
+    /// Which service of the population is asked, in population order. The order is that of tables; the later one is
+    /// the more telling where one has to be shown: what a random connection pays, else the dearest for a list.
+    Position, "position", of PositionRow, {
+        /// The first in the list.
+        First = "first" { which: "the first" },
+        /// The one in the middle.
+        Middle = "middle" { which: "the middle" },
+        /// The last.
+        Last = "last" { which: "the last" },
+        /// A random one for every flow.
+        Uniform = "uniform" { which: "any" },
+    }
+}
+
+impl Position {
+    /// As words: "any service".
+    #[must_use]
+    pub fn words(self) -> String {
+        format!("{} service", self.row().which)
+    }
+}
+
+vocabulary! {
+    /// Whether caches hold what a flow walks.
+    #[derive(Default)]
+    Cache, "cache", {
+        /// The flow before walked it a moment ago.
+        #[default]
+        Warm = "warm",
+        /// They were emptied, untimed: what a node with other work pays.
+        Cold = "cold",
+    }
+}
+
+vocabulary! {
+    /// A way of breaking a datapath by hand, to see that no number comes out.
+    Damage, "damage", {
+        /// One rule or element of a service is deleted.
+        Delete = "delete",
+        /// One endpoint's packets go elsewhere.
+        Elsewhere = "elsewhere",
+        /// One service's shares are no longer even.
+        Skew = "skew",
+        /// Two services' endpoints are exchanged.
+        Swap = "swap",
+    }
+}
