@@ -9,11 +9,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use reports::synthetic::{self, Sides};
 use reports::{Run, gate};
 use runner::{command, text, valid};
 use schema::{CellKey, Mode, Outcome, ScenarioKind, Stage};
 use serde_json::Value;
+use synthetic::Sides;
 
 /// A directory with results in it.
 struct Files(tempfile::TempDir);
@@ -204,7 +204,7 @@ fn two_goes_before_four_before_three_before_one() {
     refuses(
         &["compare", &base_path, &elsewhere, "--gate", &gate],
         2,
-        "metrics.latency.reason",
+        "metrics.latency: missing field",
     );
     // Asked across, it is judged.
     ends(
@@ -342,7 +342,7 @@ fn bad_options_are_refused_in_one_line() {
             &files.write("b.toml", bare),
         ],
         2,
-        "metrics.latency.reason: missing",
+        "metrics.latency: missing field `reason`",
     );
     refuses(&["compare"], 2, "BASE");
 }

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use reports::load;
-use reports::synthetic::{self, Shape};
+use synthetic::Shape;
 
 const CELLS: usize = 10_000;
 

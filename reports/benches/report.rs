@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use reports::synthetic::{self, Shape};
 use reports::{plots, render_html, summarise};
+use synthetic::Shape;
 
 fn report(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("report");

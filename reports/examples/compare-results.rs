@@ -11,8 +11,8 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use reports::Run;
-use reports::synthetic::{self, Sides};
 use schema::{Mode, Outcome, Record, ScenarioKind, Stage};
+use synthetic::Sides;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 

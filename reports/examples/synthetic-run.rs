@@ -2,7 +2,7 @@
 //! there are real numbers, to check sentences over random results, and to time a report.
 //!
 //! ```text
-//! cargo run -p reports --features synthetic --example synthetic-run -- DIR [KEY=VALUE…]
+//! cargo run -p reports --example synthetic-run -- DIR [KEY=VALUE…]
 //! ```
 //! Keys: `blocks`, `samples`, `seed`, `noise` (standard deviation between stays, as a share), `sizes` and
 //! `kernels` (with commas), `mishaps` (yes or no), `turned` (seed of orders of the two times of updates), `accel`
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use schema::{Accelerator, ScenarioKind};
 
-use reports::synthetic::{self, Shape, Turned};
+use synthetic::{Shape, Turned};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut words = std::env::args().skip(1);

@@ -2,11 +2,13 @@
 //! understood is refused, because a gate that is read wrongly passes what it should hold back.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use schema::comparison::Thresholds;
 use schema::{CellKey, Metric, Mode, OptionKey, Options, ScenarioKind, Unit};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use toml::{Table, Value};
 
 /// The gate that ships with the program.
@@ -28,16 +30,18 @@ pub struct Gate {
 }
 
 /// Cells that NEW may lack: those that are equal in every field that is given.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Allowed {
     mode: Option<Mode>,
     scenario: Option<ScenarioKind>,
     services: Option<u32>,
     endpoints: Option<u32>,
     metric: Option<Metric>,
-    options: Options,
     /// Why.
     pub reason: String,
+    // Whatever else is named is an option, or refused as none.
+    #[serde(flatten, deserialize_with = "options")]
+    options: Options,
 }
 
 /// Why a gate cannot be used. One line: the file, the key, the remedy.
@@ -61,10 +65,6 @@ pub enum GateError {
     },
 }
 
-/// Keys of a metric's table.
-const KEYS: &[&str] = &["relative", "absolute", "p", "reason"];
-/// The same where nothing is left to chance but the seeds, which must all agree.
-const COUNTED_KEYS: &[&str] = &["relative", "absolute", "reason"];
 impl Gate {
     /// The gate that ships with the program.
     ///
@@ -126,230 +126,182 @@ impl Allowed {
     }
 }
 
+/// A gate's file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Written {
+    #[serde(default)]
+    metrics: Table,
+    #[serde(default)]
+    deterministic: Table,
+    #[serde(default)]
+    allow_missing: Vec<Value>,
+}
+
+/// The table of a metric. Where nothing is left to chance but the seeds, which must all agree, there is no p.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limits {
+    relative: f64,
+    absolute: Word,
+    p: Option<f64>,
+    reason: String,
+}
+
+/// A word or a number.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Word {
+    Text(String),
+    Number(f64),
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+fn options<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Options, D::Error> {
+    let named = BTreeMap::<OptionKey, Word>::deserialize(deserializer)?;
+    Ok(named.into_iter().collect())
+}
+
+/// What the reader may do about it.
+const AS_PRINTED: &str = "write it as `bench-runner list gate` does";
+
 /// A gate's text, or what is wrong with it.
 fn parse(text: &str, name: &str) -> Result<Gate, String> {
-    let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
+    let written: Written = toml::from_str(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start.min(text.len()));
-        let line = text.as_bytes()[..at]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
-        let said = error.message().replace('\n', "; ");
-        format!("line {line}: {said}; write TOML as `bench-runner list gate` prints it")
+        let line = text[..at].lines().count().max(1);
+        format!("line {line}: {}; {AS_PRINTED}", said(&error))
     })?;
-    let metrics = match table.remove("metrics") {
-        Some(Value::Table(metrics)) if !metrics.is_empty() => metrics,
-        _ => {
-            return Err(
-                "there is no [metrics.NAME] table, so that nothing would be compared; add one, as `bench-runner list gate` prints them"
-                    .to_owned(),
-            );
-        }
-    };
-    let counted = match table.remove("deterministic") {
-        None => Table::new(),
-        Some(Value::Table(counted)) => counted,
-        Some(_) => {
-            return Err(
-                "deterministic: write it as [deterministic.NAME], once for each metric".to_owned(),
-            );
-        }
-    };
-    let allowed = match table.remove("allow-missing") {
-        None => Vec::new(),
-        Some(Value::Array(rules)) => rules
-            .into_iter()
-            .enumerate()
-            .map(|(place, rule)| allow(place + 1, rule))
-            .collect::<Result<_, _>>()?,
-        Some(_) => {
-            return Err(
-                "allow-missing: write it as [[allow-missing]], once for each rule".to_owned(),
-            );
-        }
-    };
-    if let Some(key) = table.keys().next() {
-        return Err(format!(
-            "unknown key '{key}'; known: metrics, deterministic, allow-missing: correct or remove it"
-        ));
+    if written.metrics.is_empty() {
+        return Err(
+            "there is no [metrics.NAME] table, so that nothing would be compared; add one, as `bench-runner list gate` prints them"
+                .to_owned(),
+        );
     }
+    let allowed = written.allow_missing.into_iter().enumerate();
     Ok(Gate {
         name: name.to_owned(),
-        thresholds: all_thresholds("metrics", metrics, KEYS, |unit| unit)?,
-        counted: all_thresholds("deterministic", counted, COUNTED_KEYS, Unit::counted)?,
-        allowed,
+        thresholds: all_thresholds("metrics", written.metrics, true)?,
+        counted: all_thresholds("deterministic", written.deterministic, false)?,
+        allowed: allowed
+            .map(|(place, rule)| allow(&format!("allow-missing {}", place + 1), rule))
+            .collect::<Result<_, _>>()?,
     })
 }
 
-/// The thresholds of a table, whose amounts are in `unit_of` a metric's own unit.
+/// On one line.
+fn said(error: &toml::de::Error) -> String {
+    error.message().replace('\n', "; ")
+}
+
+/// A part of a gate.
+fn read<T: DeserializeOwned>(at: &str, value: Value) -> Result<T, String> {
+    let refused = |error: toml::de::Error| format!("{at}: {}; {AS_PRINTED}", said(&error));
+    value.try_into().map_err(refused)
+}
+
+/// The thresholds of a table; `timed`: of times, with p, not of executed instructions.
 fn all_thresholds(
     table: &str,
     metrics: Table,
-    keys: &[&str],
-    unit_of: impl Fn(Unit) -> Unit,
+    timed: bool,
 ) -> Result<BTreeMap<Metric, Thresholds>, String> {
     let one = |(name, value): (String, Value)| {
         let at = format!("{table}.{name}");
         let metric: Metric = name.parse().map_err(|error| format!("{at}: {error}"))?;
-        Ok((
-            metric,
-            thresholds(&at, unit_of(metric.unit()), keys, value)?,
-        ))
+        let unit = match timed {
+            true => metric.unit(),
+            false => metric.unit().counted(),
+        };
+        Ok((metric, thresholds(&at, unit, timed, value)?))
     };
     metrics.into_iter().map(one).collect()
 }
 
-fn thresholds(at: &str, unit: Unit, keys: &[&str], value: Value) -> Result<Thresholds, String> {
-    let Value::Table(mut table) = value else {
+fn thresholds(at: &str, unit: Unit, timed: bool, value: Value) -> Result<Thresholds, String> {
+    let limits: Limits = read(at, value)?;
+    has_reason(at, &limits.reason)?;
+    if !(0.0..=10.0).contains(&limits.relative) {
         return Err(format!(
-            "{at}: write it as a table with {}",
-            keys.join(", ")
-        ));
-    };
-    if let Some(key) = table.keys().find(|key| !keys.contains(&key.as_str())) {
-        return Err(format!(
-            "{at}.{key}: unknown key; known: {}: correct or remove it",
-            keys.join(", ")
+            "{at}.relative: give a share from 0 to 10, such as 0.05"
         ));
     }
-    let reason = reason(at, &mut table)?;
-    let relative = number(
-        at,
-        &mut table,
-        "relative",
-        "a share from 0 to 10, such as 0.05",
-        |v| (0.0..=10.0).contains(&v),
-    )?;
-    let p = if keys.contains(&"p") {
-        number(
-            at,
-            &mut table,
-            "p",
-            "more than 0 and at most 0.5, such as 0.01",
-            |v| v > 0.0 && v <= 0.5,
-        )?
-    } else {
-        1.0
+    let p = match (timed, limits.p) {
+        (true, Some(p)) if p > 0.0 && p <= 0.5 => p,
+        (true, _) => {
+            return Err(format!(
+                "{at}.p: give a number, more than 0 and at most 0.5, such as 0.01"
+            ));
+        }
+        (false, None) => 1.0,
+        (false, Some(_)) => {
+            return Err(format!(
+                "{at}.p: seeds must all agree, there is no p: remove it"
+            ));
+        }
     };
-    let example = unit.row().example;
-    let absolute = match table.remove("absolute") {
-        Some(Value::String(text)) => quantity(&text, unit),
-        Some(Value::Integer(count)) if unit == Unit::Count => Some(count as f64),
-        None => return Err(format!("{at}.absolute: missing; add absolute = \"{example}\"")),
-        Some(_) => None,
-    }
-    .filter(|amount| amount.is_finite() && *amount >= 0.0)
-    .ok_or_else(|| {
-        format!("{at}.absolute: not an amount in {}; write a number with its unit, such as absolute = \"{example}\"", units(unit))
-    })?;
+    let row = unit.row();
+    let absolute = quantity(&limits.absolute.to_string(), row.scales)
+        .filter(|amount| amount.is_finite() && *amount >= 0.0)
+        .ok_or_else(|| {
+            let names = row.scales.iter().map(|(name, _)| *name);
+            let names = names.collect::<Vec<_>>().join(", ");
+            format!(
+                "{at}.absolute: not an amount in {}; write one such as absolute = \"{}\"",
+                if names.is_empty() {
+                    "a plain number"
+                } else {
+                    &names
+                },
+                row.example
+            )
+        })?;
     Ok(Thresholds {
-        relative,
+        relative: limits.relative,
         absolute,
         unit,
         p,
-        reason,
+        reason: limits.reason,
     })
 }
 
-fn reason(at: &str, table: &mut Table) -> Result<String, String> {
-    match table.remove("reason") {
-        Some(Value::String(text)) if !text.trim().is_empty() => Ok(text),
-        _ => Err(format!(
-            "{at}.reason: missing; say in one sentence why: reason = \"…\""
+fn has_reason(at: &str, reason: &str) -> Result<(), String> {
+    match reason.trim().is_empty() {
+        true => Err(format!(
+            "{at}.reason: say in one sentence why: reason = \"…\""
         )),
-    }
-}
-
-fn number(
-    at: &str,
-    table: &mut Table,
-    key: &str,
-    range: &str,
-    fits: impl Fn(f64) -> bool,
-) -> Result<f64, String> {
-    let value = match table.remove(key) {
-        Some(Value::Float(value)) => value,
-        Some(Value::Integer(value)) => value as f64,
-        None => return Err(format!("{at}.{key}: missing; add a number, {range}")),
-        Some(_) => f64::NAN,
-    };
-    if fits(value) {
-        Ok(value)
-    } else {
-        Err(format!("{at}.{key}: give a number, {range}"))
+        false => Ok(()),
     }
 }
 
 /// "100 µs" in nanoseconds, "256 kB" in bytes, "1" as it is.
-fn quantity(text: &str, unit: Unit) -> Option<f64> {
+fn quantity(text: &str, scales: &[(&str, f64)]) -> Option<f64> {
     let text = text.trim();
     let digits = text
         .find(|c: char| !(c.is_ascii_digit() || c == '.'))
         .unwrap_or(text.len());
     let amount: f64 = text[..digits].parse().ok()?;
     let name = text[digits..].trim();
-    let (_, factor) = unit.row().scales.iter().find(|(known, _)| *known == name)?;
+    let (_, factor) = scales.iter().find(|(known, _)| *known == name)?;
     Some(amount * factor)
 }
 
-fn units(unit: Unit) -> String {
-    match unit {
-        Unit::Count => "a plain number".to_owned(),
-        _ => {
-            let names = unit.row().scales.iter().map(|(name, _)| *name);
-            names.collect::<Vec<_>>().join(", ")
-        }
-    }
-}
-
-fn allow(place: usize, rule: Value) -> Result<Allowed, String> {
-    let at = format!("allow-missing {place}");
-    let Value::Table(mut table) = rule else {
-        return Err(format!("{at}: write it as [[allow-missing]] with fields"));
-    };
-    let reason = reason(&at, &mut table)?;
-    if table.is_empty() {
+fn allow(at: &str, rule: Value) -> Result<Allowed, String> {
+    let named = rule.as_table().map_or(0, Table::len);
+    let allowed: Allowed = read(at, rule)?;
+    has_reason(at, &allowed.reason)?;
+    if named < 2 {
         return Err(format!(
             "{at}: it names no field, so that everything might be missing; add mode, scenario, services, endpoints, metric or an option"
         ));
-    }
-    let mut allowed = Allowed {
-        mode: None,
-        scenario: None,
-        services: None,
-        endpoints: None,
-        metric: None,
-        options: Options::new(),
-        reason,
-    };
-    for (key, value) in table {
-        let text = match &value {
-            Value::String(text) => text.clone(),
-            Value::Integer(number) => number.to_string(),
-            _ => return Err(format!("{at}.{key}: write a word or a number")),
-        };
-        let wrong = |error: schema::UnknownName| format!("{at}.{key}: {error}");
-        let whole = || {
-            text.parse::<u32>()
-                .map_err(|_| format!("{at}.{key}: '{text}' is no whole number"))
-        };
-        match key.as_str() {
-            "mode" => allowed.mode = Some(text.parse().map_err(wrong)?),
-            "scenario" => allowed.scenario = Some(text.parse().map_err(wrong)?),
-            "metric" => allowed.metric = Some(text.parse().map_err(wrong)?),
-            "services" => allowed.services = Some(whole()?),
-            "endpoints" => allowed.endpoints = Some(whole()?),
-            option => match option.parse::<OptionKey>() {
-                Ok(option) => allowed.options.set(option, text),
-                Err(unknown) => {
-                    return Err(format!(
-                        "{at}.{key}: unknown key; known: mode, scenario, services, endpoints, metric, reason, {}: correct or remove it",
-                        unknown.known
-                    ));
-                }
-            },
-        }
     }
     Ok(allowed)
 }

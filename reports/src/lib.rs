@@ -32,8 +32,6 @@ mod sentence;
 pub mod side_by_side;
 pub mod statistics;
 mod summarise;
-#[cfg(any(test, feature = "synthetic"))]
-pub mod synthetic;
 pub mod update_table;
 mod write;
 

@@ -4,9 +4,9 @@
 use reports::Run;
 use reports::compare::{Across, CompareError, Digest, Question, compare, format};
 use reports::gate::Gate;
-use reports::synthetic::{self, Shape, Sides};
 use schema::comparison::{Compared, Comparison, Conclusion, Verdict};
 use schema::{CellKey, Metric, Mode, NotRun, OptionKey, Outcome, ScenarioKind, Stage};
+use synthetic::{Shape, Sides};
 
 fn question(across: &[&str]) -> Question {
     Question {

@@ -7,9 +7,9 @@
 
 use reports::compare::{Digest, Question, compare};
 use reports::gate::Gate;
-use reports::synthetic::Sides;
 use schema::Mode;
 use schema::comparison::{Comparison, Conclusion, Pooled, Verdict};
+use synthetic::Sides;
 
 fn question() -> Question {
     Question {

@@ -15,9 +15,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use reports::scope::order;
 use reports::statistics::{Known, quantile};
 use reports::summarise;
-use reports::synthetic::{self, Shape};
 use schema::Metric;
 use schema::summary::Row;
+use synthetic::Shape;
 
 /// What scatters.
 #[derive(Debug, Clone, Copy, PartialEq)]

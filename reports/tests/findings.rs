@@ -4,13 +4,13 @@
 use std::cmp::Ordering;
 use std::sync::LazyLock;
 
-use reports::synthetic::{self, Shape};
 use reports::{Run, plots, render_markdown, scope, summarise};
 use schema::summary::{Finding, Summary};
 use schema::{
     Accelerator, CellKey, Metric, Mode, NotRun, OptionKey, Outcome, Position, Protocol,
     SandboxKind, ScenarioKind,
 };
+use synthetic::Shape;
 
 /// Scenarios from which the sentences of this file are made.
 const ASKED: &[ScenarioKind] = &[

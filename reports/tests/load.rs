@@ -5,8 +5,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use reports::synthetic::{self, Shape};
 use reports::{LoadError, load};
+use synthetic::Shape;
 
 struct File {
     _dir: tempfile::TempDir,

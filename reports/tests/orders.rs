@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use reports::synthetic::{self, Shape};
 use reports::{Run, Standing, matrix, scope, summarise};
 use schema::summary::{Row, Summary};
 use schema::{CellKey, Metric, Mode, OptionKey, ScenarioKind};
+use synthetic::Shape;
 
 /// A run of a few modes whose cells are moved at random: by a factor a cell, so that modes cross and tie, and
 /// by another a stay, so that intervals are wide.

@@ -4,10 +4,10 @@
 use std::fs;
 use std::sync::LazyLock;
 
-use reports::synthetic::{self, Shape};
 use reports::{Run, WriteError, plots, render_html, render_markdown, summarise, write_all};
 use schema::OptionKey;
 use schema::summary::Summary;
+use synthetic::Shape;
 
 /// Made once: every test reads it.
 static PLAIN: LazyLock<(Run, Summary)> = LazyLock::new(|| made("plain"));

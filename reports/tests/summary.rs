@@ -4,12 +4,12 @@
 use std::cmp::Ordering::{Greater, Less};
 use std::sync::LazyLock;
 
-use reports::synthetic::{self, Shape};
 use reports::{Run, floor_ratios, render_markdown, scope, summarise};
 use schema::summary::{Row, Summary};
 use schema::{
     Metric, Mode, NotRun, OptionKey, Outcome, OutcomeKind, Position, Protocol, ScenarioKind,
 };
+use synthetic::Shape;
 
 fn small() -> Shape {
     Shape {

@@ -5,11 +5,11 @@ use std::sync::LazyLock;
 
 use reports::quantity::value;
 use reports::scope::{Scope, scopes};
-use reports::synthetic::{self, Shape};
 use reports::update_table::{update_tables, without_time};
 use reports::{Run, render_html, render_markdown, summarise};
 use schema::summary::Summary;
 use schema::{Metric, Mode, ScenarioKind};
+use synthetic::Shape;
 
 static RUN: LazyLock<Run> = LazyLock::new(|| {
     let mut run = synthetic::run(&Shape {

@@ -6,10 +6,10 @@ use std::sync::LazyLock;
 
 use reports::scope::scopes;
 use reports::side_by_side::{Columns, side_by_side};
-use reports::synthetic::{self, Shape};
 use reports::{Run, plots, render_html, render_markdown, summarise};
 use schema::Variant;
 use schema::summary::Summary;
+use synthetic::Shape;
 
 fn variant(name: &str, options: &str) -> Variant {
     Variant {

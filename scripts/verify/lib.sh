@@ -55,7 +55,7 @@ find_runner() {
 built() {
     local cargo=("$root/scripts/cargo" build)
     [[ $1 == example ]] || cargo=("$root/scripts/cargo" test --no-run)
-    built=$("${cargo[@]}" --locked --manifest-path "$root/Cargo.toml" --workspace --features reports/synthetic "--$1" "$2" \
+    built=$("${cargo[@]}" --locked --manifest-path "$root/Cargo.toml" --workspace "--$1" "$2" \
         --message-format json </dev/null 2>"$scratch/build" |
         jq -r --arg name "$2" --arg crate "${3:-}" 'select(.reason == "compiler-artifact" and .target.name == $name
             and (.package_id | contains($crate))) | .executable // empty') || true

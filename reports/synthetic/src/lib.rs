@@ -12,7 +12,7 @@ use schema::{
     Transport,
 };
 
-use crate::load::Run;
+use reports::Run;
 
 mod header;
 mod laws;

@@ -11,7 +11,7 @@ use schema::{
 };
 
 use super::{POSITIONS, Shape, header, laws};
-use crate::load::Run;
+use reports::Run;
 
 /// What to generate.
 #[derive(Debug, Clone)]

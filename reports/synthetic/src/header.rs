@@ -7,7 +7,7 @@ use schema::{Accelerator, Environment, Header, SandboxKind};
 use super::Shape;
 
 /// Line 1 of a run of so many cells.
-pub(super) fn header(shape: &Shape, cells: u64) -> Header {
+pub(crate) fn header(shape: &Shape, cells: u64) -> Header {
     let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
         pairs
             .iter()
@@ -64,7 +64,7 @@ pub(super) fn header(shape: &Shape, cells: u64) -> Header {
 }
 
 /// Moves the only environment of a header into a guest of that kernel.
-pub(super) fn in_guest(header: &mut Header, kernel: &str) {
+pub(crate) fn in_guest(header: &mut Header, kernel: &str) {
     let environments = std::mem::take(&mut header.environments);
     header.choice = "guests: --kernel asks for them".to_owned();
     header.environments = environments

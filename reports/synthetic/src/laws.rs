@@ -5,9 +5,9 @@ use schema::{Engine, Mode, ScenarioKind, Transport};
 
 /// How a mode is programmed: transport, and engine where the mode has one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Way {
-    pub(super) transport: Transport,
-    pub(super) engine: Option<Engine>,
+pub(crate) struct Way {
+    pub(crate) transport: Transport,
+    pub(crate) engine: Option<Engine>,
 }
 
 /// Orders of the modes by the two times of an update, each drawn by itself: what sentences must bear.
@@ -21,28 +21,28 @@ impl Turned {
         Self(Some(seed))
     }
 
-    pub(super) fn update(self, mode: Mode, usual: f64) -> f64 {
+    pub(crate) fn update(self, mode: Mode, usual: f64) -> f64 {
         self.drawn(mode, "update", usual)
     }
 
-    pub(super) fn sync(self, mode: Mode, usual: f64) -> f64 {
+    pub(crate) fn sync(self, mode: Mode, usual: f64) -> f64 {
         self.drawn(mode, "sync", usual)
     }
 
     /// One of eight times that lie a fifth apart, so that some modes share theirs.
     fn drawn(self, mode: Mode, what: &str, usual: f64) -> f64 {
         self.0.map_or(usual, |seed| {
-            let step = crate::statistics::seed_of(&format!("{seed} {mode} {what}")) >> 13;
+            let step = reports::statistics::seed_of(&format!("{seed} {mode} {what}")) >> 13;
             1.0e7 * 1.2_f64.powi((step % 8) as i32)
         })
     }
 }
 
 /// From the answer of a netlink update until its sockets are closed, nanoseconds.
-pub(super) const RELEASE_NS: f64 = 1.1e6;
+pub(crate) const RELEASE_NS: f64 = 1.1e6;
 
 /// The ways of a mode, the ordinary one first; none for the floors.
-pub(super) fn ways(mode: Mode, engines: &[Engine]) -> Vec<Way> {
+pub(crate) fn ways(mode: Mode, engines: &[Engine]) -> Vec<Way> {
     let way = |transport, engine| Way { transport, engine };
     match mode {
         Mode::None | Mode::Conntrack => Vec::new(),
@@ -57,7 +57,7 @@ pub(super) fn ways(mode: Mode, engines: &[Engine]) -> Vec<Way> {
 }
 
 /// Chunks that a cold install measures.
-pub(super) const fn chunks(mode: Mode) -> &'static [&'static str] {
+pub(crate) const fn chunks(mode: Mode) -> &'static [&'static str] {
     match mode {
         Mode::IptablesNft | Mode::Nftables => &["all", "500"],
         _ => &["all"],
@@ -65,7 +65,7 @@ pub(super) const fn chunks(mode: Mode) -> &'static [&'static str] {
 }
 
 /// First packet over TCP after passing a share of the services, nanoseconds.
-pub(super) fn first_packet_ns(mode: Mode, passed: f64, n: f64) -> f64 {
+pub(crate) fn first_packet_ns(mode: Mode, passed: f64, n: f64) -> f64 {
     match mode {
         Mode::None => 23_000.0,
         Mode::Conntrack => 33_000.0,
@@ -78,7 +78,7 @@ pub(super) fn first_packet_ns(mode: Mode, passed: f64, n: f64) -> f64 {
 }
 
 /// Time of a cold install, nanoseconds.
-pub(super) fn install_ns(mode: Mode, way: Way, chunk: &str, n: f64) -> f64 {
+pub(crate) fn install_ns(mode: Mode, way: Way, chunk: &str, n: f64) -> f64 {
     let tool = if way.transport == Transport::Nft {
         1.6
     } else {
@@ -97,16 +97,16 @@ pub(super) fn install_ns(mode: Mode, way: Way, chunk: &str, n: f64) -> f64 {
 
 /// What an update costs.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Update {
+pub(crate) struct Update {
     /// Nanoseconds.
-    pub(super) time: f64,
+    pub(crate) time: f64,
     /// Share of the processor time in user mode.
-    pub(super) user: f64,
-    pub(super) operations: f64,
-    pub(super) messages: f64,
-    pub(super) bytes: f64,
+    pub(crate) user: f64,
+    pub(crate) operations: f64,
+    pub(crate) messages: f64,
+    pub(crate) bytes: f64,
     /// Nanoseconds that kube-proxy's read-back adds; `None` where kube-proxy has no such mode.
-    pub(super) read_back: Option<f64>,
+    pub(crate) read_back: Option<f64>,
 }
 
 /// One service added; the other updates are of its order.
@@ -140,7 +140,7 @@ fn add(mode: Mode, way: Way, n: f64) -> Update {
 }
 
 /// An update at size N.
-pub(super) fn update(scenario: ScenarioKind, mode: Mode, way: Way, n: f64) -> Update {
+pub(crate) fn update(scenario: ScenarioKind, mode: Mode, way: Way, n: f64) -> Update {
     let one = add(mode, way, n);
     match scenario {
         ScenarioKind::ServiceRemove => Update {
@@ -171,7 +171,7 @@ pub(super) fn update(scenario: ScenarioKind, mode: Mode, way: Way, n: f64) -> Up
 }
 
 /// What removing everything takes, nanoseconds.
-pub(super) fn teardown_ns(mode: Mode, n: f64) -> f64 {
+pub(crate) fn teardown_ns(mode: Mode, n: f64) -> f64 {
     match mode {
         Mode::Nftables => 3.0e6 + 900.0 * n,
         Mode::IptablesNft => 3.5e7 + 1.1e4 * n,
@@ -181,7 +181,7 @@ pub(super) fn teardown_ns(mode: Mode, n: f64) -> f64 {
 
 /// Kernel memory: what the services hold, the peak of it while they are installed, and the part that a
 /// cgroup sees; bytes.
-pub(super) fn memory(mode: Mode, n: f64) -> (f64, f64, f64) {
+pub(crate) fn memory(mode: Mode, n: f64) -> (f64, f64, f64) {
     let (held, peak, seen) = match mode {
         Mode::IptablesLegacy => (3.0e4 + 3_640.0 * n, 1.9, 0.81),
         Mode::IptablesNft => (9.0e4 + 5_900.0 * n, 1.2, 0.99),
@@ -193,7 +193,7 @@ pub(super) fn memory(mode: Mode, n: f64) -> (f64, f64, f64) {
 }
 
 /// Rules, chains, sets and elements that the kernel lists, for two endpoints a service.
-pub(super) fn counts(mode: Mode, n: f64) -> [f64; 4] {
+pub(crate) fn counts(mode: Mode, n: f64) -> [f64; 4] {
     match mode {
         Mode::IptablesLegacy | Mode::IptablesNft => [7.0 * n + 11.0, 3.0 * n + 8.0, 0.0, 0.0],
         Mode::Ipvs => [28.0, 11.0, 17.0, 6.0 * n],
@@ -204,7 +204,7 @@ pub(super) fn counts(mode: Mode, n: f64) -> [f64; 4] {
 }
 
 /// Largest resident set of the tool, bytes; `None` where no tool is started.
-pub(super) fn tool_rss(way: Way, n: f64) -> Option<f64> {
+pub(crate) fn tool_rss(way: Way, n: f64) -> Option<f64> {
     match way.transport {
         Transport::Netlink if way.engine.is_none() => None,
         Transport::Nft => Some(9.0e6 + 4_200.0 * n),
