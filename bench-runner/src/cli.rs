@@ -1,82 +1,14 @@
-//! The command line: the program, its verbs, and the options of a run; those of another verb
-//! stand with that verb. What is not built is not here, so it is a usage error and never ignored.
+//! The options of a run, and the words that they accept. The program and its verbs are in [`crate::cmd`].
 
 pub(crate) mod words;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args};
 use schema::{Cache, Damage, Engine, Family, Mode, Position, Protocol, Transport};
 
-use crate::cmd;
-use crate::variant::{self, Given};
-pub(crate) use words::{OnOff, SandboxOption, Scenarios};
-
-const AFTER_HELP: &str = "\
-Examples:
-  bench-runner --services 10000                     every mode at 100, 300, 1000, 3000 and 10000 services
-  bench-runner run --services 1000 --no-sweep --modes iptables-legacy,nftables --budget 1m
-  bench-runner --services 1000 --kernel 6.1,6.12    every mode in guests with these kernels, side by side
-  bench-runner run --deterministic                  executed instructions instead of time: the same on every run
-  bench-runner --services 1000 --variant base:'' --variant head:'--tool nft=/opt/nftables/sbin/nft'
-                                                    two variants side by side, in the same blocks
-  bench-runner plan --services 10000                what that would run, and how long it takes
-  bench-runner doctor                               what this machine can measure, and what is missing
-  bench-runner --resume runs/2026-11-22T20-00-00    carry on a run that was killed or interrupted
-  bench-runner report runs/2026-11-22T20-00-00      the page again, from the results
-  bench-runner compare runs/before runs/after       what changed, and exit 3 if that is a regression
-
-Exit codes:
-  0    done (unsupported, timed-out and not-run cells are listed, they are not failures)
-  1    a cell failed, nothing was measured, or results could not be written
-  2    usage; unreadable, foreign or newer results; missing privilege or tool
-  3    compare: a regression, or a cell of BASE that NEW lacks
-  4    compare: nothing comparable, or other environments without --across;
-       --resume of a run with other arguments, another kernel or another binary
-  130  interrupted; what was measured is saved";
-
-/// Compares Linux service datapaths (iptables, IPVS, ipset, nftables) on one kernel: rule-update latency, packet
-/// latency and kernel memory, of rules that were proved to work.
-///
-/// Builds network namespaces, installs N services in each mode, drives traffic, and writes data, plots
-/// and one HTML page. Nothing outside the namespaces it makes is touched.
-#[derive(Debug, Parser)]
-#[command(name = "bench-runner", version = crate::VERSION, args_conflicts_with_subcommands = true,
-          arg_required_else_help = true, after_help = AFTER_HELP, max_term_width = 100)]
-pub(crate) struct Cli {
-    #[command(subcommand)]
-    pub(crate) command: Option<Command>,
-
-    #[command(flatten)]
-    pub(crate) run: RunArgs,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Measure (the default: every option of `run` also works without the word).
-    Run(RunArgs),
-    /// Print what `run` would do with the same options, and how long it would take.
-    Plan(cmd::plan::PlanArgs),
-    /// Carry out one stay: its specification on standard input, events on standard output.
-    Cell(cmd::cell::CellArgs),
-    /// List modes, scenarios, metrics, the formulas of their size, or the default gate.
-    List(cmd::list::ListArgs),
-    /// Say what this machine can measure, by trial, and how to get what is missing.
-    Doctor(cmd::doctor::DoctorArgs),
-    /// Make the page, plots and summary of one or more runs again, from their results.
-    Report(cmd::report::ReportArgs),
-    /// Say what changed between two runs, or between the variants of one, and whether that fails a job.
-    Compare(cmd::compare::CompareArgs),
-    /// List, fetch and remove the kernels that guests boot.
-    Kernel(cmd::kernel::KernelArgs),
-    /// Print the JSON Schemas of results.jsonl, summary.json and what `compare --format json` prints.
-    Schema(cmd::schema::SchemaArgs),
-    /// Print a shell's completions: put them where that shell looks for them.
-    Completions(cmd::completions::CompletionsArgs),
-    /// Print the manual page of the program, or of one of its verbs: `bench-runner man | man -l -`.
-    Man(cmd::man::ManArgs),
-}
+pub(crate) use words::{Given, OnOff, SandboxOption, Scenarios};
 
 /// Options of a run.
 #[derive(Debug, Clone, Args)]
@@ -162,15 +94,15 @@ pub(crate) struct RunArgs {
     /// One side of a comparison in one run, at least two: the stays of all variants lie side by side in the same
     /// blocks. OPTIONS set it apart from the others: --services, --endpoints, --kernel, --transports, --engines,
     /// --large-cluster, --vip-stride, --sysctl, --tool. Options outside are for all variants.
-    #[arg(long, value_name = "NAME:'OPTIONS'", value_parser = variant::given)]
+    #[arg(long, value_name = "NAME:'OPTIONS'", value_parser = words::given)]
     pub(crate) variant: Vec<Given>,
 
     /// One more sysctl, pinned in every namespace of a lab and read back.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = variant::sysctl)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = words::sysctl)]
     pub(crate) sysctl: Vec<(String, String)>,
 
     /// Another file to start in place of a tool, as in nft=/opt/nftables/sbin/nft.
-    #[arg(long, value_name = "NAME=PATH", value_parser = variant::tool)]
+    #[arg(long, value_name = "NAME=PATH", value_parser = words::tool)]
     pub(crate) tool: Vec<(String, PathBuf)>,
 
     /// Seed of populations, probes and the order of stays.
@@ -221,6 +153,15 @@ pub(crate) struct RunArgs {
     pub(crate) plant: Option<u32>,
 }
 
+/// The options of a run without a program around them.
+pub(crate) fn run_alone(name: &'static str) -> clap::Command {
+    let bare = clap::Command::new(name)
+        .no_binary_name(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true);
+    <RunArgs as Args>::augment_args(bare)
+}
+
 /// One line of what clap says: the error and its tip, without the usage text.
 pub(crate) fn one_line(error: &clap::Error) -> String {
     let text = error.render().to_string();
@@ -231,51 +172,4 @@ pub(crate) fn one_line(error: &clap::Error) -> String {
         .filter(|l| !l.is_empty())
         .collect();
     parts.join("; ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_definition_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn run_options_work_with_and_without_the_word() {
-        let without = Cli::try_parse_from(["bench-runner", "--services", "10"]).unwrap();
-        assert_eq!(without.run.services, [10]);
-        let Some(Command::Run(with)) =
-            Cli::try_parse_from(["bench-runner", "run", "--services", "10"])
-                .unwrap()
-                .command
-        else {
-            panic!("run is a command")
-        };
-        assert_eq!(with.services, [10]);
-    }
-
-    #[test]
-    fn a_wrong_name_gives_the_nearest_one_on_one_line() {
-        let error = Cli::try_parse_from(["bench-runner", "--modes", "nftable"]).unwrap_err();
-        let line = one_line(&error);
-        assert!(
-            line.starts_with("error: ")
-                && line.contains("did you mean 'nftables'")
-                && !line.contains('\n'),
-            "{line}"
-        );
-    }
-
-    #[test]
-    fn what_is_not_built_is_said_to_be_missing() {
-        let error = Cli::try_parse_from(["bench-runner", "--scenarios", "spread"]).unwrap_err();
-        assert!(
-            one_line(&error).contains("not in this version"),
-            "{}",
-            one_line(&error)
-        );
-    }
 }

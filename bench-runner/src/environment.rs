@@ -1,4 +1,4 @@
-//! What is measured on: kernel, CPU, clock, mitigations, tools; and what is missing for a mode.
+//! What is measured on: kernel, CPU, clock, mitigations, tools.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,15 +8,23 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use guest::kernel::Kernel;
-use netns_harness::datapath::{Tool, facts_over};
 use netns_harness::lab::Pinning;
 use netns_harness::meters;
 use netns_sys::clock;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use schema::{Accelerator, Environment, SandboxKind};
+use tracing::info;
 
-use crate::readiness::Case;
+use crate::case::{Case, tools};
+
+/// Version and source revision.
+pub(crate) const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("BENCH_RUNNER_REVISION"),
+    ")"
+);
 
 /// Kernel configuration that moves results by more than noise.
 const CONFIG: &[&str] = &[
@@ -41,19 +49,6 @@ const CONFIG: &[&str] = &[
     "CONFIG_DUMMY",
     "CONFIG_BPF_JIT_ALWAYS_ON",
 ];
-
-/// Tools of a mode as it is programmed.
-pub(crate) fn tools(case: &Case) -> Vec<Tool> {
-    facts_over(case.mode, case.engine.unwrap_or_default()).tools(case.transport)
-}
-
-/// Every tool that any mode can use, each once.
-pub(crate) fn all_tools() -> Vec<Tool> {
-    let mut found: Vec<Tool> = Case::all().iter().flat_map(tools).collect();
-    let mut seen = std::collections::HashSet::new();
-    found.retain(|tool| seen.insert(*tool));
-    found
-}
 
 /// The host's kernel as an environment, with the tools and libraries of `cases`.
 pub(crate) fn host(cases: &[Case]) -> Environment {
@@ -83,7 +78,7 @@ pub(crate) fn host(cases: &[Case]) -> Environment {
         machine: name(|u| u.machine()),
         cpu: cpu_model(),
         cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
-        memory_bytes: memory_bytes(),
+        memory_bytes: meters::meminfo("MemTotal").unwrap_or(0),
         clocksource: read_trimmed(
             "/sys/devices/system/clocksource/clocksource0/current_clocksource",
         ),
@@ -121,16 +116,6 @@ pub(crate) fn of_kernel(kernel: &Kernel) -> Environment {
         sysctls: BTreeMap::new(),
         tools: BTreeMap::new(),
     }
-}
-
-/// `MemTotal` of /proc/meminfo, bytes; 0 when it cannot be read.
-fn memory_bytes() -> u64 {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib: Option<u64> = text
-        .lines()
-        .find_map(|l| l.strip_prefix("MemTotal:"))
-        .and_then(|l| l.split_whitespace().next()?.parse().ok());
-    kib.unwrap_or(0) * 1024
 }
 
 fn read_trimmed(path: &str) -> String {
@@ -192,6 +177,7 @@ const MOST_SAID: u64 = 64 * 1024;
 
 /// How a program ended and what it printed; `None` when it cannot be started, or was killed after [`SAYING`].
 fn said(command: &mut Command) -> Option<(ExitStatus, String)> {
+    info!("start {command:?}");
     // In memory: it must work on a full disk. It cannot grow: what prints without end is refused the rest.
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let mut printed = fs::File::from(memfd_create(c"printed", flags).ok()?);
@@ -253,7 +239,7 @@ pub(crate) fn checksum(file: &Path) -> std::io::Result<String> {
 
 /// Versions of this program, of the tools that `cases` use, and of the libraries that it has loaded.
 fn versions(cases: &[Case]) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::from([("bench-runner".to_owned(), crate::VERSION.to_owned())]);
+    let mut found = BTreeMap::from([("bench-runner".to_owned(), VERSION.to_owned())]);
     for (program, _) in cases.iter().flat_map(tools) {
         found
             .entry(program.to_owned())
@@ -304,28 +290,6 @@ fn package_version(path: &str, file: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use netns_harness::datapath::{Engine, Transport};
-    use schema::Mode;
-
-    #[test]
-    fn the_tools_of_a_case_are_those_of_its_engine_and_of_its_transport() {
-        let named = |engine, transport| {
-            let case = Case {
-                mode: Mode::Ipset,
-                transport,
-                engine: Some(engine),
-                setup: Default::default(),
-            };
-            tools(&case)
-                .into_iter()
-                .map(|(program, _)| program)
-                .collect::<Vec<_>>()
-        };
-        let legacy = named(Engine::Legacy, Transport::IpsetRestore);
-        assert!(legacy.contains(&"ipset") && legacy.contains(&"iptables-legacy-restore"));
-        let nft = named(Engine::Nft, Transport::Netlink);
-        assert!(nft.contains(&"iptables-nft-restore") && !nft.contains(&"ipset"));
-    }
 
     #[test]
     fn what_a_program_prints_is_its_version_and_one_that_is_not_there_has_none() {

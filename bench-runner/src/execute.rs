@@ -1,33 +1,32 @@
-//! Carries out a plan: one stay's process after the other, every planned cell with exactly one outcome in
-//! the results.
+//! Carries out a plan: stays in their places, one after the other or several at a time, every planned cell with exactly
+//! one outcome in the results.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use netns_sys::clock;
-use scenarios::spec::{CellOutcome, CellSpec, StaySpec};
-use schema::{CellRecord, NotRun, Outcome, Record, ScenarioKind};
+use scenarios::spec::{CellSpec, StaySpec};
+use schema::ScenarioKind;
+use tokio::task::JoinSet;
+use tracing::info;
 
-use crate::cmd::cell::Input;
-use crate::disturbance::disturbances;
-use crate::ledger::{AGAIN, Ledger, STAY_MS, Tally};
-use crate::listen::{Heard, Listener};
+use crate::environments::Environments;
+use crate::interrupt::Interrupt;
+use crate::ledger::{Ledger, Tally};
 use crate::pace::Pace;
-use crate::plan::{Plan, PlannedStay, Settings, key};
+use crate::places::{Heard, Place};
+use crate::plan::{Plan, PlannedStay, Settings};
 use crate::progress::Progress;
-use crate::readiness::Case;
 use crate::run_dir::RunDir;
-use crate::sandbox::environments::Environments;
-use crate::verdict::{End, judge, no_guest, not_run, without_numbers};
 
-mod counted;
+mod outcomes;
 mod repeat;
 
 /// Share of a run that may go into measuring disturbed cells again, and what a short run may take for it, nanoseconds.
 const AGAIN_SHARE: f64 = 0.25;
 const AGAIN_NS: u64 = 5_000_000_000;
-/// The fact that says which population a stay had, and where instructions are counted which guest.
-const SEED: &str = "seed";
 
 /// Carries out plans.
 pub(crate) struct Executor<'a> {
@@ -36,41 +35,82 @@ pub(crate) struct Executor<'a> {
     run_dir: &'a mut RunDir,
     ledger: Ledger,
     progress: Progress,
-    listener: Listener,
+    interrupt: Interrupt,
     start: clock::Reading,
     /// Time that the run had spent before this process, nanoseconds.
     spent_before_ns: u64,
-    environments: &'a mut Environments,
-    interrupted: bool,
+    environments: &'a Environments,
     /// Time spent on measuring disturbed cells again, nanoseconds.
     again_ns: u64,
     /// What the stays that this process made took and were expected to take, by environment.
     paces: HashMap<String, Pace>,
 }
 
+/// Why a stay is carried out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// It is due: the cells that have no outcome yet are measured.
+    Due,
+    /// Its cells were disturbed.
+    Again,
+    /// It was cut short: its cells are what another process must measure.
+    Rest,
+}
+
+/// A stay that is to be carried out.
+struct Attempt {
+    stay: PlannedStay,
+    turn: Turn,
+    /// Whether the whole stay is made: then the time that it takes says how long such a stay takes.
+    whole: bool,
+    /// How the kernel came to rest before it.
+    settled: Option<String>,
+    /// When the first process began.
+    begun: clock::Reading,
+}
+
+impl Attempt {
+    fn new(stay: PlannedStay, turn: Turn) -> Self {
+        Self {
+            stay,
+            turn,
+            whole: false,
+            settled: None,
+            begun: clock::now(),
+        }
+    }
+}
+
+/// A stay that has ended.
+struct Finished {
+    attempt: Attempt,
+    /// When its last process began.
+    since: clock::Reading,
+    heard: Heard,
+}
+
 impl<'a> Executor<'a> {
     /// Goes on from what the ledger knows.
     ///
     /// # Errors
-    /// Signals or the kernel's memory figures cannot be had.
+    /// Signals cannot be had.
     pub(crate) fn new(
         settings: &'a Settings,
         plan: &'a Plan,
         run_dir: &'a mut RunDir,
         ledger: Ledger,
-        environments: &'a mut Environments,
+        environments: &'a Environments,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             settings,
             plan,
             run_dir,
             progress: Progress::new(ledger.planned()),
-            listener: Listener::new(settings.cell_timeout)?,
+            interrupt: Interrupt::new()?,
             start: clock::now(),
             spent_before_ns: ledger.spent_ns(),
             ledger,
             environments,
-            interrupted: false,
             again_ns: 0,
             paces: HashMap::new(),
         })
@@ -82,34 +122,18 @@ impl<'a> Executor<'a> {
     /// # Errors
     /// Results could not be written, or a process could not be started.
     pub(crate) async fn run(mut self) -> anyhow::Result<(Tally, u64)> {
-        if self.plan.counted {
-            self.run_counted().await?;
-        } else {
-            self.run_timed().await?;
-        }
-        self.close_rest()?;
-        self.progress.finish();
-        let elapsed_ns = self.elapsed_ns();
-        Ok((self.ledger.tally(self.interrupted), elapsed_ns))
-    }
-
-    /// Every stay once, then again where it helps most.
-    async fn run_timed(&mut self) -> anyhow::Result<()> {
-        let first = self.plan.block(0);
-        for stay in &first {
-            self.visit(stay).await?;
-        }
+        let first = self.plan.first();
+        self.make(first.clone()).await?;
         self.measure_again(first).await?;
         if self.spent_before_ns > 0 {
             // A run that is carried on: what was disturbed before it was killed.
             let later = (1..self.plan.blocks).flat_map(|block| self.plan.block(block));
-            let later: Vec<PlannedStay> = later.collect();
-            self.measure_again(later).await?;
+            self.measure_again(later.collect()).await?;
         }
         loop {
             let round = self.round();
             if round.is_empty() {
-                return Ok(());
+                break;
             }
             let mut made = Vec::new();
             for place in round {
@@ -117,6 +141,93 @@ impl<'a> Executor<'a> {
             }
             self.measure_again(made).await?;
         }
+        self.close_rest()?;
+        self.progress.finish();
+        let elapsed_ns = self.elapsed_ns();
+        Ok((self.ledger.tally(self.is_interrupted()), elapsed_ns))
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupt.is_seen()
+    }
+
+    /// Makes these stays, with the cells that have no outcome yet.
+    async fn make(&mut self, stays: Vec<PlannedStay>) -> anyhow::Result<()> {
+        let due = |stay| Attempt::new(stay, Turn::Due);
+        self.carry_out(stays.into_iter().map(due).collect()).await
+    }
+
+    /// Carries out stays in their order: those whose time is executed instructions as many at a time as there are
+    /// processors, others alone.
+    async fn carry_out(&mut self, mut waiting: VecDeque<Attempt>) -> anyhow::Result<()> {
+        let mut running: JoinSet<anyhow::Result<Finished>> = JoinSet::new();
+        let mut alone = false;
+        loop {
+            while let Some(next) = waiting.front()
+                && !self.is_interrupted()
+            {
+                let counted = next.stay.spec.counted;
+                let beside = counted && !alone && running.len() < self.plan.at_a_time;
+                if !running.is_empty() && !beside {
+                    break;
+                }
+                alone = !counted;
+                if let Some(attempt) = self.ready(waiting.pop_front())? {
+                    let place = self.place(&attempt.stay.spec)?;
+                    let limit = self.settings.cell_timeout;
+                    running.spawn(attend(place, attempt, limit, self.interrupt.clone()));
+                }
+            }
+            let Some(finished) = running.join_next().await else {
+                return Ok(());
+            };
+            // What is left of a stay comes before anything else.
+            if let Some(rest) = self.conclude(finished??)? {
+                waiting.push_front(rest);
+            }
+        }
+    }
+
+    fn place(&self, spec: &StaySpec) -> anyhow::Result<Arc<dyn Place>> {
+        let name = &spec.environment;
+        let open = self.environments.of(name);
+        let open = open.with_context(|| format!("the environment {name} is not open"))?;
+        Ok(Arc::clone(&open.place))
+    }
+
+    /// A stay with its number and the cells that are to be measured now; none when there are none.
+    fn ready(&mut self, attempt: Option<Attempt>) -> anyhow::Result<Option<Attempt>> {
+        let Some(mut attempt) = attempt else {
+            return Ok(None);
+        };
+        let planned = attempt.stay.spec.cells.len();
+        if attempt.turn == Turn::Due {
+            attempt.stay.spec.cells = self.admitted(&attempt.stay)?;
+            attempt.whole = attempt.stay.spec.cells.len() == planned;
+        }
+        if attempt.stay.spec.cells.is_empty() {
+            return Ok(None);
+        }
+        attempt.stay.spec.stay = match attempt.turn {
+            Turn::Due => self.ledger.stay_number(attempt.stay.spec.stay),
+            Turn::Again | Turn::Rest => self.ledger.new_stay(),
+        };
+        let spec = &attempt.stay.spec;
+        info!(
+            stay = spec.stay,
+            block = spec.block,
+            environment = %spec.environment,
+            mode = %spec.mode,
+            services = spec.services,
+            variant = %spec.variant,
+            cells = spec.cells.len(),
+            "begin"
+        );
+        if attempt.turn != Turn::Rest {
+            self.announce(spec);
+            attempt.begun = clock::now();
+        }
+        Ok(Some(attempt))
     }
 
     /// Measures what was disturbed in these stays once more, in new ones, while the budget lasts and no more than
@@ -127,12 +238,16 @@ impl<'a> Executor<'a> {
             stay.spec.cells = self.ledger.disturbed_cells(&stay);
             let most_ns = ((AGAIN_SHARE * self.elapsed_ns() as f64) as u64).max(AGAIN_NS);
             let fits = self.expected_ns(&stay) <= self.left_ns() && self.again_ns < most_ns;
-            if stay.spec.cells.is_empty() || !fits || self.interrupted {
+            if stay.spec.cells.is_empty() || !fits || self.is_interrupted() {
                 continue;
             }
-            stay.spec.stay = self.ledger.new_stay();
             let begun = clock::now();
-            self.carry_out(&stay, stay.spec.cells.clone()).await?;
+            let attempt = Attempt::new(stay, Turn::Again);
+            info!(
+                cells = attempt.stay.spec.cells.len(),
+                "measure disturbed cells again"
+            );
+            self.carry_out(VecDeque::from([attempt])).await?;
             self.again_ns += begun.elapsed_ns();
         }
         Ok(())
@@ -146,18 +261,6 @@ impl<'a> Executor<'a> {
         (self.plan.budget.as_nanos() as u64).saturating_sub(self.elapsed_ns())
     }
 
-    /// The outcome of cells that cannot be tried, if these cannot.
-    fn impossible(&self, spec: &StaySpec) -> Option<Outcome> {
-        let open = self.environments.of(&spec.environment)?;
-        let reason = open.unsupported.get(&Case::of(spec));
-        if let Some(reason) = reason {
-            return Some(Outcome::Unsupported {
-                reason: reason.clone(),
-            });
-        }
-        open.down().map(no_guest)
-    }
-
     /// What a stay is expected to take at the pace of its environment, nanoseconds.
     fn expected_ns(&self, stay: &PlannedStay) -> u64 {
         let pace = self.paces.get(&stay.spec.environment);
@@ -169,93 +272,8 @@ impl<'a> Executor<'a> {
         self.ledger.took_ns(place).unwrap_or_else(planned)
     }
 
-    /// Makes a stay with the cells that have no outcome yet.
-    async fn visit(&mut self, stay: &PlannedStay) -> anyhow::Result<()> {
-        let cells = self.admitted(stay)?;
-        if cells.is_empty() {
-            return Ok(());
-        }
-        let number = self.ledger.stay_number(stay.spec.stay);
-        let numbered = PlannedStay {
-            spec: StaySpec {
-                stay: number,
-                ..stay.spec.clone()
-            },
-            ..stay.clone()
-        };
-        self.carry_out(&numbered, cells).await
-    }
-
-    /// Measures these cells of a stay, in as many processes as it takes.
-    async fn carry_out(
-        &mut self,
-        stay: &PlannedStay,
-        mut rest: Vec<CellSpec>,
-    ) -> anyhow::Result<()> {
-        let begun = clock::now();
-        let spec = &stay.spec;
-        let whole = self.ledger.disturbed_cells(stay).is_empty();
-        self.announce(spec, &rest);
-        let Some(environment) = self.environments.of_mut(&spec.environment) else {
-            anyhow::bail!(
-                "the plan names the environment {}, which is not open",
-                spec.environment
-            );
-        };
-        if rest
-            .iter()
-            .any(|cell| cell.scenario == ScenarioKind::Memory)
-        {
-            environment.sandbox.renew().await;
-        }
-        let settling = environment.sandbox.settle();
-        let Some(settled) = self.listener.unless_interrupted(settling).await else {
-            self.interrupted = true;
-            return Ok(());
-        };
-        let settled = settled?;
-        let mut number = spec.stay;
-        let mut since = begun;
-        while !rest.is_empty() && !self.interrupted {
-            let attempt = StaySpec {
-                stay: number,
-                cells: rest,
-                ..spec.clone()
-            };
-            rest = self.attempt(&attempt, &settled, since).await?;
-            number = self.ledger.new_stay();
-            since = clock::now();
-        }
-        if whole {
-            let pace = self.paces.entry(spec.environment.clone()).or_default();
-            pace.add(begun.elapsed_ns(), stay.expected_ns);
-        }
-        Ok(())
-    }
-
-    /// The cells of a stay that are to be measured now. Those that cannot be get their outcome.
-    fn admitted(&mut self, stay: &PlannedStay) -> anyhow::Result<Vec<CellSpec>> {
-        let spec = &stay.spec;
-        let open = self.ledger.open_cells(stay);
-        if open.is_empty() || self.interrupted {
-            return Ok(Vec::new());
-        }
-        let instead = self
-            .impossible(spec)
-            .or_else(|| stay.left_out.clone().map(not_run));
-        if let Some(outcome) = instead {
-            self.close(spec, &open, &outcome)?;
-            return Ok(Vec::new());
-        }
-        let (hopeless, rest): (Vec<CellSpec>, Vec<CellSpec>) = open
-            .into_iter()
-            .partition(|c| self.ledger.is_hopeless(spec, c));
-        self.close(spec, &hopeless, &not_run(NotRun::TimedOutBefore))?;
-        Ok(rest)
-    }
-
-    fn announce(&self, spec: &StaySpec, cells: &[CellSpec]) {
-        let mut asked: Vec<&str> = cells.iter().map(|c| c.scenario.name()).collect();
+    fn announce(&self, spec: &StaySpec) {
+        let mut asked: Vec<&str> = spec.cells.iter().map(|c| c.scenario.name()).collect();
         asked.sort_unstable();
         asked.dedup();
         let place = match spec.environment.strip_prefix("guest-") {
@@ -266,7 +284,7 @@ impl<'a> Executor<'a> {
             "" => String::new(),
             name => format!(" ({name})"),
         };
-        let again = match self.ledger.what_disturbed(spec, &cells[0]) {
+        let again = match self.ledger.what_disturbed(spec, &spec.cells[0]) {
             Some(what) => format!(" again (disturbed: {what})"),
             None => String::new(),
         };
@@ -300,153 +318,33 @@ impl<'a> Executor<'a> {
         let later = of_blocks(1, self.plan.blocks);
         Duration::from_nanos(first + later.min(self.left_ns().saturating_sub(first)))
     }
+}
 
-    /// Runs one process; writes the outcomes of its cells; returns the cells that another process must run.
-    async fn attempt(
-        &mut self,
-        spec: &StaySpec,
-        settled: &str,
-        since: clock::Reading,
-    ) -> anyhow::Result<Vec<CellSpec>> {
-        let Some(environment) = self.environments.of_mut(&spec.environment) else {
-            anyhow::bail!("the environment {} is not open", spec.environment);
-        };
-        let inside = StaySpec {
-            setup: environment.sandbox.setup(&spec.setup),
-            ..spec.clone()
-        };
-        let input = serde_json::to_string(&Input::Stay(Box::new(inside)))?;
-        let starting = environment.sandbox.start(&input);
-        let mut running = match self.listener.unless_interrupted(starting).await {
-            Some(started) => match started? {
-                Ok(running) => running,
-                Err(why) => {
-                    self.close(spec, &spec.cells, &no_guest(&why))?;
-                    return Ok(Vec::new());
-                }
-            },
-            None => {
-                self.interrupted = true;
-                return Ok(spec.cells.clone());
-            }
-        };
-        let Heard {
-            ended,
-            started,
-            end,
-        } = self.listener.listen(&mut running).await;
-        // A stay that has said its last word ends by itself at once.
-        if let Some(said) = running.kill().await {
-            self.progress.note(&said);
+/// Carries out a stay, once its kernel has come to rest.
+async fn attend(
+    place: Arc<dyn Place>,
+    mut attempt: Attempt,
+    limit: Duration,
+    mut interrupt: Interrupt,
+) -> anyhow::Result<Finished> {
+    let spec = &attempt.stay.spec;
+    let since = match attempt.turn {
+        Turn::Rest => clock::now(),
+        Turn::Due | Turn::Again => attempt.begun,
+    };
+    if attempt.turn != Turn::Rest {
+        // What a kernel keeps of stays before (pages of the per-CPU allocator) would be missing from what one of these
+        // is seen to take.
+        let of_memory = |cell: &CellSpec| cell.scenario == ScenarioKind::Memory;
+        let settling = place.settle(spec.cells.iter().any(of_memory));
+        if let Some(settled) = interrupt.unless_seen(settling).await {
+            attempt.settled = settled?;
         }
-        let boot = environment.sandbox.boot();
-        let knows_steal = environment.sandbox.knows_steal();
-        self.interrupted |= end == End::Interrupted;
-        let verdict = judge(&spec.cells, ended, &end);
-        let stay_ms = since.elapsed_ns() / 1_000_000;
-        for mut outcome in verdict.outcomes {
-            let facts = [
-                ("settled_before", settled.to_owned()),
-                (STAY_MS, stay_ms.to_string()),
-                (SEED, spec.seed.to_string()),
-            ];
-            let facts = facts.map(|(name, value)| (name.to_owned(), value));
-            outcome.facts.extend(facts);
-            outcome.steal_ns = outcome.steal_ns.filter(|_| knows_steal);
-            let boot = boot.map(|number| ("guest_boot".to_owned(), number.to_string()));
-            outcome.facts.extend(boot);
-            let started_ns = match started.get(&outcome.cell) {
-                Some(at) => {
-                    if outcome.elapsed_ns == 0 {
-                        outcome.elapsed_ns = at.elapsed_ns();
-                    }
-                    self.spent_before_ns + self.start.ns_until(*at)
-                }
-                None => self.elapsed_ns(),
-            };
-            self.record(spec, outcome, started_ns)?;
-        }
-        Ok(verdict.again)
     }
-
-    /// Every cell that still has no outcome was not run; says why.
-    fn close_rest(&mut self) -> anyhow::Result<()> {
-        for block in 0..self.plan.blocks {
-            for stay in self.plan.block(block) {
-                let spec = &stay.spec;
-                let open = self.ledger.open_cells(&stay);
-                let impossible = self.impossible(spec);
-                let (hopeless, open): (Vec<CellSpec>, Vec<CellSpec>) = open
-                    .into_iter()
-                    .partition(|c| self.ledger.is_hopeless(spec, c));
-                let rest = match (impossible, &stay.left_out) {
-                    (Some(outcome), _) => outcome,
-                    (None, Some(why)) => not_run(why.clone()),
-                    (None, None) if self.interrupted => not_run(NotRun::Interrupted),
-                    (None, None) => not_run(NotRun::Budget),
-                };
-                self.close(spec, &hopeless, &not_run(NotRun::TimedOutBefore))?;
-                self.close(spec, &open, &rest)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn close(
-        &mut self,
-        spec: &StaySpec,
-        cells: &[CellSpec],
-        outcome: &Outcome,
-    ) -> anyhow::Result<()> {
-        for cell in cells {
-            let now = self.elapsed_ns();
-            self.record(spec, without_numbers(cell.id, outcome.clone()), now)?;
-        }
-        Ok(())
-    }
-
-    fn record(
-        &mut self,
-        spec: &StaySpec,
-        outcome: CellOutcome,
-        started_ns: u64,
-    ) -> anyhow::Result<()> {
-        let Some(cell) = spec.cells.iter().find(|c| c.id == outcome.cell) else {
-            anyhow::bail!(
-                "a stay spoke of cell {}, which is not its own",
-                outcome.cell
-            );
-        };
-        let mut facts = outcome.facts.clone();
-        let what = self.ledger.what_disturbed(spec, cell);
-        if what.is_some() && outcome.outcome != Outcome::Measured {
-            // Its first numbers stand, with their mark.
-            self.ledger.keep_disturbed(spec, cell);
-            return Ok(());
-        }
-        facts.extend(what.map(|what| (AGAIN.to_owned(), what.to_owned())));
-        let record = CellRecord {
-            key: key(spec, cell),
-            block: spec.block,
-            stay: spec.stay,
-            started_ns,
-            elapsed_ns: outcome.elapsed_ns,
-            steal_ns: outcome.steal_ns,
-            run_delay_ns: outcome.run_delay_ns,
-            // Load moves nothing that is counted.
-            disturbed: match spec.counted {
-                true => Vec::new(),
-                false => disturbances(&outcome),
-            },
-            outcome: outcome.outcome,
-            series: outcome.series,
-            facts,
-        };
-        self.ledger.note(&record).map_err(anyhow::Error::msg)?;
-        if let Outcome::Failed { stage, reason } = &record.outcome {
-            let line = format!("{}: failed ({stage}): {reason}", record.key);
-            self.progress.note(&line);
-        }
-        self.run_dir.append(&Record::Cell(record))
-    }
+    let heard = place.carry_out(spec.clone(), limit, interrupt).await?;
+    Ok(Finished {
+        attempt,
+        since,
+        heard,
+    })
 }

@@ -48,3 +48,16 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
         1
     })
 }
+
+/// How a line that says why this program ends begins.
+const ERROR: &str = "error: ";
+
+/// The line of an error, on standard error.
+pub(crate) fn line(error: &anyhow::Error) -> String {
+    format!("{ERROR}{error:#}")
+}
+
+/// Why a process of this program ended, from its last words.
+pub(crate) fn why(said: &str) -> &str {
+    said.strip_prefix(ERROR).unwrap_or(said)
+}

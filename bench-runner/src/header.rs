@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::cli::RunArgs;
 use crate::environment;
+use crate::environments::{Environments, Open};
 use crate::plan::{Plan, Settings, Side};
 use crate::run_dir;
-use crate::sandbox::environments::{Environments, Open};
 
 /// The header of a run that starts now.
 pub(crate) fn header(

@@ -1,26 +1,31 @@
 //! bench-runner: the command line. The only crate that sees both the harness and the reports.
 
 mod budget;
+mod case;
+mod choice;
 mod cli;
 mod cmd;
 mod disturbance;
 mod environment;
+mod environments;
 mod execute;
 mod exit;
 mod header;
+mod interrupt;
+mod isolate;
 mod ledger;
-mod listen;
+mod machine;
 mod pace;
+mod places;
 mod plan;
 mod progress;
 mod readiness;
 mod resume;
 mod run_dir;
-mod sandbox;
 mod stdout;
 mod table;
-mod trial;
 mod variant;
+mod verbose;
 mod verdict;
 
 use std::io::Write as _;
@@ -29,16 +34,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
-use cli::{Cli, Command};
+use cmd::Cli;
 use exit::Ended;
-
-/// Version and source revision.
-pub(crate) const VERSION: &str = concat!(
-    env!("CARGO_PKG_VERSION"),
-    " (",
-    env!("BENCH_RUNNER_REVISION"),
-    ")"
-);
 
 /// The word on a guest kernel's command line that makes the first process ours. The kernel hands over
 /// every word that it does not know itself, so it need not be the only one.
@@ -52,15 +49,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return explain(&error),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_env("BENCH_RUNNER_LOG"))
-        .with_writer(std::io::stderr)
-        .init();
-    match carry_out(cli) {
+    match cli.carry_out() {
         Ok(Ended::Done) if stdout::failed() => Ended::Failed.into(),
         Ok(ended) => ended.into(),
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let _ = writeln!(std::io::stderr(), "{}", exit::line(&error));
             exit::code(&error)
         }
     }
@@ -80,21 +73,5 @@ fn explain(error: &clap::Error) -> ExitCode {
             let _ = writeln!(std::io::stderr(), "{}", cli::one_line(error));
             ExitCode::from(2)
         }
-    }
-}
-
-fn carry_out(cli: Cli) -> anyhow::Result<Ended> {
-    match cli.command.unwrap_or(Command::Run(cli.run)) {
-        Command::Run(args) => cmd::run::run(&args),
-        Command::Plan(args) => cmd::plan::run(&args),
-        Command::Cell(args) => cmd::cell::run(&args),
-        Command::List(args) => cmd::list::run(&args),
-        Command::Doctor(args) => cmd::doctor::run(&args),
-        Command::Report(args) => cmd::report::run(&args),
-        Command::Compare(args) => cmd::compare::run(&args),
-        Command::Kernel(args) => cmd::kernel::run(&args),
-        Command::Schema(args) => cmd::schema::run(&args),
-        Command::Completions(args) => cmd::completions::run(&args),
-        Command::Man(args) => cmd::man::run(&args),
     }
 }

@@ -13,11 +13,11 @@ use schema::{CellKey, Mode, NotRun, OptionKey};
 
 pub(crate) use schema::CONTROL;
 
-use crate::readiness::Case;
-use crate::sandbox::counted::at_a_time;
+use crate::case::Case;
+use crate::machine::Machine;
 
-mod counted;
 mod environment;
+mod icount;
 mod pairs;
 mod settings;
 
@@ -66,11 +66,17 @@ pub(crate) struct Plan {
     pub(crate) stays: Vec<PlannedStay>,
     /// Whether time is executed instructions: then nothing is left to the budget.
     pub(crate) counted: bool,
+    /// Stays at a time whose time is executed instructions; others are carried out alone.
+    pub(crate) at_a_time: usize,
 }
 
 impl Plan {
     /// Decides the stays, each once in every environment that its variant is measured in.
-    pub(crate) fn new(settings: &Settings, environments: &[PlannedEnvironment]) -> Self {
+    pub(crate) fn new(
+        settings: &Settings,
+        environments: &[PlannedEnvironment],
+        machine: &Machine,
+    ) -> Self {
         // In one order, however they were named or found again.
         let mut environments = environments.to_vec();
         environments.sort_by(|a, b| a.name.cmp(&b.name));
@@ -89,7 +95,7 @@ impl Plan {
                 };
                 let mut stays = Self::stays(&own, environment.slowdown());
                 if environment.is_counted() {
-                    stays = counted::joined(stays, side.named);
+                    stays = icount::joined(stays, side.named);
                 }
                 for stay in &mut stays {
                     stay.spec.environment.clone_from(&environment.name);
@@ -108,6 +114,7 @@ impl Plan {
                 .unwrap_or_else(|| default_budget(settings, &environments)),
             stays,
             counted: settings.deterministic,
+            at_a_time: machine.at_a_time(),
         }
     }
 
@@ -156,9 +163,23 @@ impl Plan {
         self.seed.wrapping_add(block as u64)
     }
 
-    /// How long a run is expected to take whose stays run side by side.
-    pub(crate) fn counted_time(&self) -> Duration {
-        Duration::from_nanos(self.block_ns()) * self.blocks / at_a_time() as u32
+    /// How long every block is expected to take, several stays at a time.
+    pub(crate) fn whole_time(&self) -> Duration {
+        Duration::from_nanos(self.block_ns()) * self.blocks / self.at_a_time as u32
+    }
+
+    /// What is made before anything is repeated for precision: the first block; where instructions are counted every
+    /// one, the longest stays of each first, so that none is left to run alone at the end.
+    pub(crate) fn first(&self) -> Vec<PlannedStay> {
+        let blocks = if self.counted { self.blocks } else { 1 };
+        let block = |block| {
+            let mut stays = self.block(block);
+            if self.counted {
+                stays.sort_by_key(|stay| std::cmp::Reverse(stay.expected_ns));
+            }
+            stays
+        };
+        (0..blocks).flat_map(block).collect()
     }
 
     /// Cells of one block.

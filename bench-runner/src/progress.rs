@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::verbose;
+
 /// Shows how far a run is and how long it has to go.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
@@ -29,7 +31,9 @@ pub(crate) fn note(text: &str) {
 impl Progress {
     /// For `total` cells.
     pub(crate) fn new(total: u64) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        // What is told goes between lines, not into a bar.
+        let drawn = std::io::stderr().is_terminal() && !verbose::is_set();
+        let bar = drawn.then(|| {
             let style =
                 ProgressStyle::with_template("{bar:30} {pos}/{len} cells  {elapsed}  {msg}")
                     .unwrap_or_else(|_| ProgressStyle::default_bar());

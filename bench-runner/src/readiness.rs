@@ -1,156 +1,150 @@
-//! What can be measured here, found out before a run: each way of programming a mode is tried in a
+//! What can be measured in a place, found out before a run: each way of programming a mode is tried in a
 //! throwaway namespace of its own process, isolated as a stay is.
 
-mod case;
 mod remedy;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use scenarios::spec::Setup;
-use schema::Mode;
-use serde::{Deserialize, Serialize};
+use schema::{Environment, Mode};
 
+use crate::case::Case;
 use crate::exit::Usage;
-use crate::sandbox::{Answer, Sandbox};
-pub(crate) use case::{Case, TrialOf};
-pub(crate) use remedy::{no_namespaces, remedy};
+use crate::isolate::ask::{Answer, Ask, At, Trial};
+use crate::places::Place;
+pub(crate) use remedy::remedy;
 
 /// A trial of a tiny population, or of the facilities, is a matter of milliseconds.
 const LIMIT: Duration = Duration::from_secs(30);
 /// A trial at a size may take as long as a cell's preparation.
 const LIMIT_AT_SIZE: Duration = Duration::from_secs(150);
+/// Looking at an environment takes a second in a guest, which may have to be booted for it.
+const LOOK: Duration = Duration::from_secs(20);
 
-/// How much longer a trial may take in a guest.
-const IN_A_GUEST: u32 = 6;
-
-/// What a trial found.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Trial {
-    /// Why the mode does not work here, with the remedy; `None` when it does.
-    pub(crate) unsupported: Option<String>,
-    /// Which sysctl that was named cannot be pinned here, and why.
-    #[serde(default)]
-    pub(crate) refused_sysctl: Option<String>,
-    /// Cells that do not work although the mode does: which, and why.
-    #[serde(default)]
-    pub(crate) limits: Vec<String>,
-    /// How long the population took to install and to list, milliseconds; with [`TrialOf::at`].
-    #[serde(default)]
-    pub(crate) installed_ms: Option<u64>,
-    /// Sysctls of a lab on this kernel, by `namespace:name`; empty when none can be built.
-    #[serde(default)]
-    pub(crate) sysctls: BTreeMap<String, String>,
-}
-
-impl Trial {
-    fn broken(why: impl Into<String>) -> Self {
-        Self {
-            unsupported: Some(why.into()),
-            ..Self::default()
-        }
-    }
-}
-
-/// Tries a case with a tiny population, or with `at` (services, endpoints of each). A missing tool is
-/// seen first.
+/// Tries cases there, with a tiny population or `at` a size; what was found of each. A missing tool is seen first.
 ///
 /// # Errors
-/// No process could be started, or no namespace can be made here at all: a [`Usage`] with the remedy.
-pub(crate) async fn attempt(case: &Case, at: Option<(u32, u32)>) -> anyhow::Result<Trial> {
-    attempt_in(&mut Sandbox::Host(None), case, at).await
+/// No process could be started, or no namespace can be made here at all: a [`Usage`] with the remedy; also for a
+/// sysctl that cannot be pinned there, and for a file that does not do where the tool that it stands in for does.
+pub(crate) async fn attempt(
+    place: &dyn Place,
+    cases: &[Case],
+    at: At,
+) -> anyhow::Result<Vec<Trial>> {
+    let (asks, limit) = asks(place, cases, at);
+    let answers = place.ask(asks).await?;
+    conclude(place, cases, at, answers, limit).await
 }
 
-/// As [`attempt`], where the sandbox is.
+/// Asks a place what it is, with the tools of these cases, and tries them; none when nothing can be carried out there.
 ///
 /// # Errors
-/// As [`attempt`]; also a [`Usage`] for a sysctl that cannot be pinned there, and for a file that does not do
-/// where the tool that it stands in for does.
-pub(crate) async fn attempt_in(
-    sandbox: &mut Sandbox,
-    case: &Case,
-    at: Option<(u32, u32)>,
-) -> anyhow::Result<Trial> {
-    let trial = attempt_once(sandbox, case, at).await?;
-    if let Some(why) = trial.refused_sysctl {
-        return Err(Usage(format!("--sysctl: {why}")).into());
-    }
-    if let (Some(why), Some(named)) = (&trial.unsupported, case.replaced_tool()) {
-        let installed = Case {
-            setup: Setup {
-                tools: BTreeMap::new(),
-                ..case.setup.clone()
-            },
-            ..case.clone()
-        };
-        let with_installed = attempt_once(sandbox, &installed, at).await?;
-        if with_installed.unsupported.is_none() {
-            return Err(Usage(format!(
-                "{named}: {case} works with the installed program and not with this one: {why}"
-            ))
-            .into());
-        }
-    }
-    Ok(trial)
-}
-
-async fn attempt_once(
-    sandbox: &mut Sandbox,
-    case: &Case,
-    at: Option<(u32, u32)>,
-) -> anyhow::Result<Trial> {
-    if let Some(lacking) = lacks_tool(case) {
-        return Ok(lacking);
-    }
-    let asked = TrialOf {
-        setup: sandbox.setup(&case.setup),
-        ..TrialOf::of(case, at)
+/// As [`attempt`]; also when it does not say what it is.
+pub(crate) async fn look(
+    place: &dyn Place,
+    cases: &[Case],
+) -> anyhow::Result<Option<(Environment, Vec<Trial>)>> {
+    let facts = Ask::Facts {
+        cases: cases.to_vec(),
     };
+    let (trials, limit) = asks(place, cases, None);
+    let mut asks = vec![(facts, place.patience() * LOOK)];
+    asks.extend(trials);
+    let mut answers = place.ask(asks).await?;
+    if place.given_up().is_some() || answers.is_empty() {
+        return Ok(None);
+    }
+    let first = answers.remove(0);
+    let Answer::Said(text) = first else {
+        return Err(Usage(format!("the guest does not say what it is: {first:?}")).into());
+    };
+    let trials = conclude(place, cases, None, answers, limit).await?;
+    Ok(Some((serde_json::from_str(&text)?, trials)))
+}
+
+/// The trials of cases whose tools are installed, each with its limit, and that limit.
+fn asks(place: &dyn Place, cases: &[Case], at: At) -> (Vec<(Ask, Duration)>, Duration) {
     let limit = if at.is_some() { LIMIT_AT_SIZE } else { LIMIT };
-    // "Did not end" must not mean "was translated on a busy machine".
-    let limit = match sandbox {
-        Sandbox::Host(_) => limit,
-        Sandbox::Guest(_) | Sandbox::Counted(_) => IN_A_GUEST * limit,
+    let limit = place.patience() * limit;
+    let tried = cases.iter().filter(|case| case.missing_tool().is_none());
+    let ask = |case: &Case| Ask::Trial {
+        case: case.clone(),
+        at,
     };
-    Ok(
-        match sandbox.ask(&serde_json::to_string(&asked)?, limit).await? {
-            Answer::Late => Trial::broken(format!(
-                "the trial did not end within {} s",
-                limit.as_secs()
+    (tried.map(|case| (ask(case), limit)).collect(), limit)
+}
+
+async fn conclude(
+    place: &dyn Place,
+    cases: &[Case],
+    at: At,
+    answers: Vec<Answer>,
+    limit: Duration,
+) -> anyhow::Result<Vec<Trial>> {
+    let mut answers = answers.into_iter();
+    let mut found = Vec::new();
+    for case in cases {
+        let trial = match case.missing_tool() {
+            Some((program, package)) => Trial::broken(format!(
+                "{program} is not installed: apt-get install {package}"
             )),
-            answer => trial(answer),
-        },
-    )
+            None => trial(answers.next(), limit),
+        };
+        if let Some(why) = &trial.refused_sysctl {
+            return Err(Usage(format!("--sysctl: {why}")).into());
+        }
+        if let Some(why) = &trial.unsupported {
+            blame_replaced_tool(place, case, at, why).await?;
+        }
+        found.push(trial);
+    }
+    Ok(found)
 }
 
 /// What a trial found, from its answer.
-pub(crate) fn trial(answer: Answer) -> Trial {
+fn trial(answer: Option<Answer>, limit: Duration) -> Trial {
     match answer {
-        Answer::Late => Trial::broken("the trial did not end in time"),
-        Answer::Said(text) => serde_json::from_str(&text)
+        Some(Answer::Late) => Trial::broken(format!(
+            "the trial did not end within {} s",
+            limit.as_secs()
+        )),
+        Some(Answer::Failed(why)) => Trial::broken(why),
+        Some(Answer::Said(text)) => serde_json::from_str(&text)
             .unwrap_or_else(|_| Trial::broken("the trial ended without an answer")),
-        Answer::Failed(why) => Trial::broken(why),
+        None => Trial::broken("the trial ended without an answer"),
     }
 }
 
-/// What a trial would find of a case whose tool is not installed here.
-pub(crate) fn lacks_tool(case: &Case) -> Option<Trial> {
-    let (program, package) = case.missing_tool()?;
-    Some(Trial::broken(format!(
-        "{program} is not installed: apt-get install {package}"
-    )))
-}
-
-/// Tries several cases, each once.
-///
-/// # Errors
-/// As [`attempt`].
-pub(crate) async fn attempt_all(cases: &[Case]) -> anyhow::Result<HashMap<Case, Trial>> {
-    let mut tried = HashMap::new();
-    for case in cases {
-        tried.insert(case.clone(), attempt(case, None).await?);
+/// A file that stands in for a tool, and does not do where the tool does, is the user's mistake.
+async fn blame_replaced_tool(
+    place: &dyn Place,
+    case: &Case,
+    at: At,
+    why: &str,
+) -> anyhow::Result<()> {
+    let Some(named) = case.replaced_tool() else {
+        return Ok(());
+    };
+    let installed = Case {
+        setup: Setup {
+            tools: BTreeMap::new(),
+            ..case.setup.clone()
+        },
+        ..case.clone()
+    };
+    let (asks, limit) = asks(place, std::slice::from_ref(&installed), at);
+    if asks.is_empty() {
+        return Ok(());
     }
-    Ok(tried)
+    let answer = place.ask(asks).await?.into_iter().next();
+    match trial(answer, limit).unsupported {
+        Some(_) => Ok(()),
+        None => Err(Usage(format!(
+            "{named}: {case} works with the installed program and not with this one: {why}"
+        ))
+        .into()),
+    }
 }
 
 /// A mode that the user named must have its tools: they are one command away. A mode that is measured

@@ -8,12 +8,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+use clap::{Arg, ArgAction, FromArgMatches as _};
 use reports::Run;
 use schema::{Header, SandboxKind, Variant};
 use serde_json::Value;
 
-use crate::cli::{Cli, Command, RunArgs};
+use crate::cli::{RunArgs, one_line, run_alone};
 use crate::exit::{Differs, Usage};
 use crate::header::arguments;
 use crate::ledger::Ledger;
@@ -200,17 +200,23 @@ fn options(header: &Header) -> Result<RunArgs, String> {
     merged(&header.command_line, given.collect())
 }
 
-fn merged(then: &[String], mut now: Vec<String>) -> Result<RunArgs, String> {
-    if now.first().is_some_and(|word| word == "run") {
-        now.remove(0);
-    }
-    let before = parsed(then.to_vec())?;
-    let mut both = parsed(then.iter().cloned().chain(now).collect())?;
+fn merged(then: &[String], now: Vec<String>) -> Result<RunArgs, String> {
+    let then = options_of(then.get(1..).unwrap_or_default());
+    let before = parsed(then)?;
+    let mut both = parsed(&[then, options_of(&now)].concat())?;
     // Options that may be given several times are added up: of these, too, the last ones count.
     both.variant = last_given(before.variant, both.variant);
     both.sysctl = last_given(before.sysctl, both.sysctl);
     both.tool = last_given(before.tool, both.tool);
     Ok(both)
+}
+
+/// The options of a run, which need no verb.
+fn options_of(words: &[String]) -> &[String] {
+    match words {
+        [verb, options @ ..] if verb == "run" => options,
+        options => options,
+    }
 }
 
 /// What was given now, if anything was.
@@ -219,23 +225,15 @@ fn last_given<T>(before: Vec<T>, mut both: Vec<T>) -> Vec<T> {
     if now.is_empty() { before } else { now }
 }
 
-fn parsed(words: Vec<String>) -> Result<RunArgs, String> {
-    let parse = || -> Result<Cli, clap::Error> {
-        let matches: ArgMatches = overriding(Cli::command()).try_get_matches_from(words)?;
-        Cli::from_arg_matches(&matches)
-    };
-    let cli = parse().map_err(|error| crate::cli::one_line(&error))?;
-    match cli.command {
-        None => Ok(cli.run),
-        Some(Command::Run(args)) => Ok(args),
-        Some(_) => Err("it does not start with `run`".to_owned()),
-    }
-}
-
-fn overriding(command: clap::Command) -> clap::Command {
-    command
-        .args_override_self(true)
-        .mut_subcommand("run", |run| run.args_override_self(true))
+fn parsed(options: &[String]) -> Result<RunArgs, String> {
+    // It decides nothing of a run.
+    let verbose = Arg::new("verbose").short('v').long("verbose");
+    let command = run_alone("run").args_override_self(true);
+    let command = command.arg(verbose.action(ArgAction::Count));
+    let matches = command.try_get_matches_from(options);
+    matches
+        .and_then(|matches| RunArgs::from_arg_matches(&matches))
+        .map_err(|error| one_line(&error))
 }
 
 #[cfg(test)]

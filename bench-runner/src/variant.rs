@@ -2,25 +2,12 @@
 //! run's own command line, of which a variant may set a part; what it does not set is the run's.
 
 use std::collections::HashSet;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 
 use clap::FromArgMatches as _;
 use clap::parser::ValueSource;
 
-use crate::cli::{RunArgs, one_line};
-use crate::environment;
-use crate::exit::Usage;
-use crate::plan::CONTROL;
-
-/// A variant as it was given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Given {
-    /// Its name.
-    pub(crate) name: String,
-    /// What sets it apart, as given.
-    pub(crate) options: String,
-}
+use crate::cli::{Given, RunArgs, one_line, run_alone};
+use crate::exit::{Usage, why};
 
 type Take = fn(&mut RunArgs, RunArgs);
 
@@ -47,7 +34,7 @@ const MAY_SET: &[(&str, Take)] = &[
 
 /// The options that a variant may set, as they are written; without those that help does not show.
 fn may_set() -> String {
-    let command = command();
+    let command = run_alone("variant");
     let shown = command.get_arguments().filter(|arg| {
         !arg.is_hide_set() && MAY_SET.iter().any(|(id, _)| arg.get_id().as_str() == *id)
     });
@@ -55,36 +42,6 @@ fn may_set() -> String {
         .filter_map(|arg| Some(format!("--{}", arg.get_long()?)))
         .collect();
     names.join(", ")
-}
-
-fn command() -> clap::Command {
-    let bare = clap::Command::new("variant")
-        .no_binary_name(true)
-        .disable_help_flag(true)
-        .disable_version_flag(true);
-    <RunArgs as clap::Args>::augment_args(bare)
-}
-
-/// A value of `--variant`.
-pub(crate) fn given(text: &str) -> Result<Given, String> {
-    let Some((name, options)) = text.split_once(':') else {
-        return Err("write NAME:'OPTIONS', as in base:'' or head:'--kernel 6.12'".to_owned());
-    };
-    let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.is_empty() || !name.chars().all(letters) {
-        return Err(format!(
-            "'{name}' is no name of a variant: use a-z, 0-9 and -"
-        ));
-    }
-    if name == CONTROL {
-        return Err(format!(
-            "'{CONTROL}' is the name of the second series of mode none: name the variant otherwise"
-        ));
-    }
-    Ok(Given {
-        name: name.to_owned(),
-        options: options.trim().to_owned(),
-    })
 }
 
 /// The variants of a run, each with the whole of its arguments; none when none is given.
@@ -107,7 +64,7 @@ pub(crate) fn all(args: &RunArgs) -> Result<Vec<(Given, RunArgs)>, Usage> {
     }
     let each = args.variant.iter().map(|given| {
         let own = laid_over(args, &given.options)
-            .map_err(|why| Usage(format!("--variant {}: {why}", given.name)))?;
+            .map_err(|error| Usage(format!("--variant {}: {error}", given.name)))?;
         Ok((given.clone(), own))
     });
     each.collect()
@@ -117,15 +74,11 @@ pub(crate) fn all(args: &RunArgs) -> Result<Vec<(Given, RunArgs)>, Usage> {
 fn laid_over(args: &RunArgs, options: &str) -> Result<RunArgs, String> {
     let words = shlex::split(options)
         .ok_or_else(|| format!("a quotation mark is not closed in: {options}"))?;
-    let command = command();
+    let command = run_alone("variant");
     let parsed = command.clone().try_get_matches_from(words);
     let matches = parsed.map_err(|error| {
         let line = one_line(&error);
-        format!(
-            "{}; a variant may set {}",
-            line.trim_start_matches("error: "),
-            may_set()
-        )
+        format!("{}; a variant may set {}", why(&line), may_set())
     })?;
     let is_given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
     let of_run = command
@@ -151,65 +104,12 @@ fn laid_over(args: &RunArgs, options: &str) -> Result<RunArgs, String> {
     Ok(whole)
 }
 
-/// A value of `--sysctl`: name, value.
-pub(crate) fn sysctl(text: &str) -> Result<(String, String), String> {
-    let Some((name, value)) = text.split_once('=') else {
-        return Err(
-            "write NAME=VALUE, as in net.netfilter.nf_conntrack_tcp_be_liberal=1".to_owned(),
-        );
-    };
-    let (name, value) = (name.trim(), value.trim());
-    let letters = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
-    if !name.starts_with("net.") || !name.chars().all(letters) {
-        return Err(format!(
-            "'{name}' is no sysctl of a network namespace: those are named net.…, and others would be the host's"
-        ));
-    }
-    if value.is_empty() {
-        return Err(format!("give {name} a value"));
-    }
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-/// Where a stay has mounts of its own, and sees nothing of this machine's.
-const HIDDEN: [&str; 3] = ["/run", "/proc", "/sys"];
-
-/// A value of `--tool`: name, file.
-pub(crate) fn tool(text: &str) -> Result<(String, PathBuf), String> {
-    let Some((name, path)) = text.split_once('=') else {
-        return Err("write NAME=PATH, as in nft=/opt/nftables/sbin/nft".to_owned());
-    };
-    let known: Vec<&str> = environment::all_tools().into_iter().map(|t| t.0).collect();
-    if !known.contains(&name) {
-        return Err(format!(
-            "no tool '{name}' is ever started (known: {})",
-            known.join(", ")
-        ));
-    }
-    let file = Path::new(path)
-        .canonicalize()
-        .map_err(|e| format!("{path}: {e}"))?;
-    let executable = file
-        .metadata()
-        .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
-    if !executable {
-        return Err(format!("{path} is no executable file"));
-    }
-    if let Some(folder) = HIDDEN.iter().find(|folder| file.starts_with(folder)) {
-        return Err(format!(
-            "{} is below {folder}, of which stays have their own: put it elsewhere",
-            file.display()
-        ));
-    }
-    Ok((name.to_owned(), file))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::cli::Cli;
+    use crate::cmd::Cli;
 
     fn variants(words: &[&str]) -> Result<Vec<(Given, RunArgs)>, String> {
         let cli = Cli::try_parse_from([&["bench-runner"], words].concat())
@@ -308,17 +208,5 @@ mod tests {
             refused(&["--variant", &value, "--variant", "other:"]);
         }
         assert!(refused(&["--variant", "base", "--variant", "b:"]).contains("NAME:'OPTIONS'"));
-    }
-
-    #[test]
-    fn sysctls_are_those_of_network_namespaces_and_tools_are_known_and_executable() {
-        let sysctl_refused = |text: &str| sysctl(text).unwrap_err();
-        assert!(sysctl_refused("kernel.panic=1").contains("the host's"));
-        assert!(sysctl_refused("net.core.somaxconn").contains("NAME=VALUE"));
-        assert!(sysctl_refused("net.core.somaxconn=").contains("a value"));
-        let tool_refused = |text: &str| tool(text).unwrap_err();
-        assert!(tool_refused("nftt=/bin/true").contains("known: "));
-        assert!(tool_refused("nft=/no/such/file").contains("No such file"));
-        assert!(tool_refused("nft=/etc/passwd").contains("no executable file"));
     }
 }

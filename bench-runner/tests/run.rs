@@ -235,6 +235,23 @@ fn a_run_killed_with_sigkill_leaves_no_process() {
     }
 }
 
+/// The events of a stay that is carried out by hand.
+fn cell(start: &[&str], stay: &str) -> Vec<Value> {
+    let mut child = command(start)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(stay.as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    text(&output.stdout)
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect()
+}
+
 #[test]
 fn the_same_options_print_the_same_plan_and_its_stays_can_be_run_by_hand() {
     let plan = || {
@@ -246,25 +263,66 @@ fn the_same_options_print_the_same_plan_and_its_stays_can_be_run_by_hand() {
         return;
     };
     let first = plan().lines().next().unwrap().to_owned();
-    let mut child = command(["cell"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(first.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
-    let events: Vec<Value> = text(&output.stdout)
-        .lines()
-        .map(|l| serde_json::from_str(l).unwrap())
-        .collect();
+    let events = cell(&["cell"], &first);
     assert_eq!(events.last().unwrap()["event"], "closed");
     assert_eq!(
         events.iter().filter(|e| e["outcome"] == "measured").count(),
         2
+    );
+}
+
+#[test]
+fn a_stay_tells_what_it_sends_while_no_clock_runs() {
+    let line = "plan --services 20 --modes nftables --scenarios cold-install,service-add --json";
+    let stays = text(&runner::output(words(line)).stdout);
+    let Some(_alone) = netns() else {
+        return;
+    };
+    for stay in stays.lines() {
+        let mut told = 0;
+        let mut timed = false;
+        for event in cell(&["cell", "-vv"], stay) {
+            match event["event"].as_str().unwrap() {
+                "act" | "other-act" => timed = event["begins"] == true,
+                "told" => {
+                    assert!(!timed, "{event}");
+                    told += usize::from(event["line"].as_str().unwrap().contains("add "));
+                }
+                _ => {}
+            }
+        }
+        assert!(told > 0, "{stay}");
+        let silent = cell(&["cell"], stay);
+        assert!(silent.iter().all(|event| event["event"] != "told"));
+    }
+}
+
+#[test]
+fn a_run_tells_its_decisions_where_it_was_asked_to() {
+    let Some(_alone) = netns() else {
+        return;
+    };
+    let line = "--sandbox netns --services 20 --modes nftables --scenarios service-add --repetitions 1 --no-control";
+    let said = |further: &str| {
+        let done = RunDir::new().run(&format!("{line} {further}"));
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        text(&done.stderr)
+    };
+    let told = said("-vv");
+    for (what, about) in [
+        ("start ", " cell"),
+        ("begin", "nftables"),
+        ("transaction", "add "),
+        ("ended", "Closed"),
+    ] {
+        let line = told.lines().find(|line| line.contains(what));
+        assert!(line.is_some_and(|line| line.contains(about)), "{told}");
+    }
+    let silent = said("");
+    assert!(
+        ["transaction", "begin", "Closed"]
+            .iter()
+            .all(|word| !silent.contains(word)),
+        "{silent}"
     );
 }

@@ -11,7 +11,7 @@ use std::fs;
 pub use cgroup::MemoryCgroup;
 pub use conntrack::{Conntrack, conntrack};
 pub use memory::{
-    KernelMemory, Settled, Still, kernel_memory, peak_during, possible_cpus, settle, still,
+    KernelMemory, Settled, Still, kernel_memory, meminfo, peak_during, possible_cpus, settle, still,
 };
 pub use placement::placement;
 pub(crate) use placement::siblings;

@@ -18,8 +18,9 @@ use netns_harness::meters::{self, KernelMemory};
 use schema::{Metric, Mode, ONE_TRANSACTION, OptionKey, Options, ScenarioKind};
 
 use crate::cost::{self, Size};
+use crate::error::CellError;
 use crate::recorder::Recorder;
-use crate::scenario::{CellError, Needs, Request, Scenario, rule_options, transport_of};
+use crate::scenario::{Needs, Request, Scenario, rule_options, transport_of};
 use crate::stay::Stay;
 
 /// Chunk sizes measured where one transaction costs the square of what it holds: all at once, as

@@ -15,10 +15,11 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{Metric, Outcome, Stage};
 
+use crate::error::CellError;
 use crate::recorder::Recorder;
-use crate::scenario::{CellError, Needs};
+use crate::scenario::Needs;
 use crate::spec::{CellOutcome, CellSpec, Event, StaySpec};
-use crate::stay::{Stay, recipe};
+use crate::stay::{Stay, recipe, tell};
 
 /// Carries out a stay in the calling process, which must be isolated already. Everything it sees goes to
 /// `emit`, in order.
@@ -144,6 +145,7 @@ fn prepare(stay: &mut Stay<'_>, recorder: &mut Recorder) -> Result<(), CellError
         .on_node(|| stay.datapath.carry_out(&batch))
         .map_err(|e| CellError::at(Stage::Preparation, e))?;
     recorder.fact("preparation_ms", start.elapsed_ns() / 1_000_000);
+    tell(&batch, "preparation");
     drop(batch);
     stay.damage()?;
     let services = stay.census(stay.population)?;

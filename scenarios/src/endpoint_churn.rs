@@ -6,8 +6,10 @@ use rand::seq::index;
 use schema::{Mode, OptionKey, Options, ScenarioKind, Stage};
 
 use crate::cost::Size;
+use crate::error::CellError;
+use crate::population::SPARE_SERVICES;
 use crate::recorder::Recorder;
-use crate::scenario::{CellError, Request, Scenario, rule_options};
+use crate::scenario::{Request, Scenario, rule_options};
 use crate::stay::Stay;
 use crate::update::{self, Change};
 
@@ -64,7 +66,7 @@ impl Scenario for EndpointChurn {
             let mut witness = None;
             for (i, at) in chosen.into_iter().enumerate() {
                 // Addresses of services that were never there: no other service has such an endpoint.
-                let spare = stay.spec.services + (n * churn + i as u32) % SPARE;
+                let spare = stay.spec.services + (n * churn + i as u32) % SPARE_SERVICES;
                 let fresh = stay.recipe().service(spare).endpoints[0];
                 let service = &mut to.services[at];
                 let replaced = stay.rng.random_range(0..service.endpoints.len());
@@ -79,6 +81,3 @@ impl Scenario for EndpointChurn {
         })
     }
 }
-
-/// Spare services whose addresses are used in turn.
-const SPARE: u32 = crate::population::SPARE_SERVICES;

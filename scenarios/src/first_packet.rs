@@ -16,10 +16,11 @@ use schema::{
 };
 
 use crate::cost::{self, Size};
+use crate::error::CellError;
 use crate::position::Services as _;
 use crate::proof;
 use crate::recorder::{Recorder, median};
-use crate::scenario::{CellError, Request, Scenario};
+use crate::scenario::{Request, Scenario};
 use crate::stay::Stay;
 
 /// Flows that are prepared together.

@@ -15,6 +15,7 @@ mod cold_install;
 mod conduct;
 pub mod cost;
 mod endpoint_churn;
+mod error;
 mod first_packet;
 mod memory;
 mod plant;
@@ -33,8 +34,9 @@ mod teardown;
 mod update;
 
 pub use conduct::{preparation, run_stay};
+pub use error::CellError;
 pub use recorder::Recorder;
-pub use scenario::{CellError, Needs, Request, Scenario};
+pub use scenario::{Needs, Request, Scenario};
 pub use stay::Stay;
 
 /// Every scenario, in the order of tables.

@@ -23,9 +23,10 @@ use netns_sys::clock;
 use schema::{Metric, Mode, Options, ScenarioKind};
 
 use crate::cost::{self, Size};
+use crate::error::CellError;
 use crate::recorder::{Recorder, median};
-use crate::scenario::{CellError, Needs, Request, Scenario, rule_options, transport_of};
-use crate::stay::Stay;
+use crate::scenario::{Needs, Request, Scenario, rule_options, transport_of};
+use crate::stay::{Stay, tell};
 
 /// How long kernel memory may take to stand still.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -115,6 +116,7 @@ impl Scenario for Memory {
             ..stay.render_options(options)
         };
         let batch = stay.datapath.render(None, stay.population, &render);
+        tell(&batch, "weighed");
         let mut sampled = Sampled::default();
 
         let lab = stay.another_lab()?;

@@ -3,8 +3,8 @@
 use netns_harness::plant;
 use schema::{Mode, ScenarioKind, Stage};
 
+use crate::error::CellError;
 use crate::recorder::Recorder;
-use crate::scenario::CellError;
 use crate::spec::CellSpec;
 use crate::stay::Stay;
 

@@ -14,8 +14,10 @@ use netns_harness::service::{
 use netns_harness::traffic::ENDPOINT_PORT;
 use schema::Protocol;
 
-/// How many services beyond N a scenario may add to a population.
+/// Services beyond N, whose addresses endpoint-churn uses in turn.
 pub const SPARE_SERVICES: u32 = 1_000;
+/// Services beyond N that the updates of a stay may add to its population.
+pub const ADDED_SERVICES: u32 = 100;
 
 /// How a population is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

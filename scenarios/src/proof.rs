@@ -9,8 +9,8 @@ use rand::{Rng, RngExt};
 use schema::{Mode, Position, Protocol, Stage};
 use special::Gamma as _;
 
+use crate::error::CellError;
 use crate::position::Services as _;
-use crate::scenario::CellError;
 
 /// Probes open at the same time: well below the usual limit of 1,024 descriptors.
 const OPEN_AT_ONCE: usize = 200;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schema::{Metric, Series, Stage};
 
-use crate::scenario::CellError;
+use crate::error::CellError;
 
 /// Takes samples and facts of one cell.
 #[derive(Debug, Default)]

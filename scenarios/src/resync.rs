@@ -5,8 +5,9 @@ use netns_harness::datapath::{RenderOptions, Transport};
 use schema::{Mode, Options, ScenarioKind};
 
 use crate::cost::{self, Size};
+use crate::error::CellError;
 use crate::recorder::Recorder;
-use crate::scenario::{CellError, Needs, Request, Scenario};
+use crate::scenario::{Needs, Request, Scenario};
 use crate::stay::Stay;
 
 /// Repetitions at sizes where a resync is cheap.

@@ -4,8 +4,9 @@ use netns_harness::datapath::Transport;
 use schema::{Metric, Mode, Options, ScenarioKind, Stage};
 
 use crate::cost::{self, Size};
+use crate::error::CellError;
 use crate::recorder::Recorder;
-use crate::scenario::{CellError, Request, Scenario};
+use crate::scenario::{Request, Scenario};
 use crate::stay::Stay;
 
 /// The scenario.

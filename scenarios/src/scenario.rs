@@ -1,70 +1,12 @@
 //! What a scenario is: which cells it has, and how one of them is measured.
 
-use netns_harness::HarnessError;
 use netns_harness::datapath::{Engine, Transport};
-use schema::{Cache, Mode, OptionKey, Options, Outcome, Position, Protocol, ScenarioKind, Stage};
+use schema::{Cache, Mode, OptionKey, Options, Position, Protocol, ScenarioKind};
 
 use crate::cost::Size;
+use crate::error::CellError;
 use crate::recorder::Recorder;
 use crate::stay::Stay;
-
-/// Why a cell has no numbers.
-#[derive(Debug, thiserror::Error)]
-#[error("{stage}: {reason}")]
-pub struct CellError {
-    /// Where it failed.
-    pub stage: Stage,
-    /// What was seen.
-    pub reason: String,
-    /// Whether this environment cannot do it at all: then nothing has failed.
-    pub unsupported: bool,
-}
-
-impl CellError {
-    /// A failure at `stage`.
-    pub fn at(stage: Stage, reason: impl ToString) -> Self {
-        Self {
-            stage,
-            reason: reason.to_string(),
-            unsupported: false,
-        }
-    }
-
-    /// Something that this environment cannot do, with the remedy.
-    pub fn unsupported(reason: impl ToString) -> Self {
-        Self {
-            unsupported: true,
-            ..Self::at(Stage::Measure, reason)
-        }
-    }
-
-    /// The outcome of the cell.
-    #[must_use]
-    pub fn into_outcome(self) -> Outcome {
-        let Self {
-            stage,
-            reason,
-            unsupported,
-        } = self;
-        if unsupported {
-            Outcome::Unsupported { reason }
-        } else {
-            Outcome::Failed { stage, reason }
-        }
-    }
-}
-
-/// The remedy of a transaction that is larger than the socket's send buffer may become.
-const TOO_BIG: &str = "a transaction of this size needs a send buffer beyond net.core.wmem_max (SO_SNDBUFFORCE): run as root, or raise net.core.wmem_max";
-
-impl From<HarnessError> for CellError {
-    fn from(error: HarnessError) -> Self {
-        if error.is_too_big() {
-            return Self::unsupported(format!("{error}; {TOO_BIG}"));
-        }
-        Self::at(Stage::Measure, error)
-    }
-}
 
 /// What the user asked for, as far as scenarios need it.
 #[derive(Debug, Clone)]

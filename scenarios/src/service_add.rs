@@ -3,8 +3,9 @@
 use schema::{Mode, Options, ScenarioKind};
 
 use crate::cost::Size;
+use crate::error::CellError;
 use crate::recorder::Recorder;
-use crate::scenario::{CellError, Request, Scenario};
+use crate::scenario::{Request, Scenario};
 use crate::stay::Stay;
 use crate::update::{self, Change};
 

@@ -120,6 +120,11 @@ pub struct CellSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
+    /// What `-vv` tells of it: never while a clock runs.
+    Told {
+        /// A line.
+        line: String,
+    },
     /// A cell's time runs.
     Started {
         /// Its number.

@@ -13,10 +13,10 @@ use netns_sys::clock;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{Metric, OptionKey, Options, Stage};
 
+use crate::error::CellError;
 use crate::population::Recipe;
 use crate::proof;
 use crate::recorder::Recorder;
-use crate::scenario::CellError;
 use crate::spec::{Event, StaySpec};
 
 /// Where instructions are counted a timed change starts on a multiple of this, nanoseconds: by then kernel threads and
@@ -136,14 +136,12 @@ impl Stay<'_> {
         recorder: &mut Recorder,
     ) -> Result<(), CellError> {
         let Some(sync) = self.datapath.kube_proxy_sync(to) else {
-            let batch = self.datapath.render(Some(from), to, options);
-            self.lab.on_node(|| self.datapath.carry_out(&batch))?;
+            self.carry_out(&self.datapath.render(Some(from), to, options))?;
             return Ok(());
         };
         if let Some(why) = self.sync_refused(&sync)? {
             recorder.fact("sync_time", format!("unsupported: {why}"));
-            let batch = self.datapath.render(Some(from), to, options);
-            self.lab.on_node(|| self.datapath.carry_out(&batch))?;
+            self.carry_out(&self.datapath.render(Some(from), to, options))?;
             return Ok(());
         }
         let options = RenderOptions {
@@ -151,6 +149,10 @@ impl Stay<'_> {
             ..*options
         };
         let batch = self.datapath.render(Some(from), to, &options);
+        tell(&batch, "timed, as kube-proxy");
+        for words in &sync.read_back {
+            tracing::debug!("start, timed: {}", words.join(" "));
+        }
         let mut commands: Vec<Command> = sync.read_back.iter().map(|w| command(w)).collect();
         (self.emit)(Event::OtherAct { begins: true });
         let done = self.lab.on_node(|| {
@@ -287,7 +289,17 @@ impl Stay<'_> {
         let start = clock::now();
         let batch = self.datapath.render(from, to, options);
         recorder.sample(Metric::RenderTime, start.elapsed_ns());
+        tell(&batch, "timed");
         batch
+    }
+
+    /// Applies a batch in the node's namespace, untimed.
+    ///
+    /// # Errors
+    /// The kernel or the tool refused.
+    pub(crate) fn carry_out(&self, batch: &Batch) -> Result<(), HarnessError> {
+        tell(batch, "untimed");
+        self.lab.on_node(|| self.datapath.carry_out(batch))
     }
 
     /// The kernel's listing must be `population`.
@@ -419,6 +431,22 @@ impl Stay<'_> {
                 format!("after the teardown the kernel lists {left}"),
             )),
         }
+    }
+}
+
+/// Tells what is sent: before a clock starts, or after it has stopped.
+pub(crate) fn tell(batch: &Batch, how: &str) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    for step in &batch.steps {
+        let text = step.to_string();
+        tracing::debug!(
+            operations = step.operations(),
+            bytes = step.bytes(),
+            "transaction, {how}: {}",
+            text.lines().next().unwrap_or_default()
+        );
     }
 }
 

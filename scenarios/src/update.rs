@@ -11,9 +11,10 @@ use netns_harness::service::{Population, Service};
 use schema::{Mode, Options, ScenarioKind, Stage};
 
 use crate::cost::{self, Size};
+use crate::error::CellError;
 use crate::proof;
 use crate::recorder::Recorder;
-use crate::scenario::{CellError, transport_of};
+use crate::scenario::transport_of;
 use crate::stay::Stay;
 
 /// Timed changes of a cell: a stay counts by its median, and more stays say more than more changes in one.
@@ -149,10 +150,8 @@ fn put_back(
 ) -> Result<(), CellError> {
     let Some(from) = from else { return Ok(()) };
     let undo = stay.datapath.render(Some(from), stay.population, render);
-    stay.lab
-        .on_node(|| stay.datapath.carry_out(&undo))
-        .map_err(|e| CellError::at(Stage::Measure, e))?;
-    Ok(())
+    stay.carry_out(&undo)
+        .map_err(|e| CellError::at(Stage::Measure, e))
 }
 
 /// A removed service does not answer.

@@ -1,10 +1,16 @@
 //! The words that options accept, and what is said of one that they do not.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
-use schema::{Cache, Damage, Engine, Family, Mode, Position, Protocol, ScenarioKind, Transport};
+use schema::{
+    CONTROL, Cache, Damage, Engine, Family, Mode, Position, Protocol, ScenarioKind, Transport,
+};
+
+use crate::case;
 
 /// A switch with two sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -34,23 +40,6 @@ impl SandboxOption {
     }
 }
 
-/// Names that the design has and this version has not.
-const NOT_BUILT: &[&str] = &[
-    "established",
-    "connect-rate",
-    "throughput",
-    "miss",
-    "service-types",
-    "update-under-load",
-    "conntrack-limit",
-    "spread",
-    "affinity",
-    "failover",
-    "match-list",
-    "live-set",
-    "ipv6",
-];
-
 /// The value of that name, or a message with the nearest name.
 fn named<T: Copy>(
     kind: &str,
@@ -60,9 +49,6 @@ fn named<T: Copy>(
 ) -> Result<T, String> {
     if let Some(found) = all.iter().find(|v| name(v) == text) {
         return Ok(*found);
-    }
-    if NOT_BUILT.contains(&text) {
-        return Err(format!("{kind} '{text}' is not in this version"));
     }
     let known = all.iter().map(&name).collect::<Vec<_>>().join(", ");
     let nearest = all
@@ -150,5 +136,106 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         Ok(d) if d.is_zero() => Err("give a time longer than zero, as in 90s or 5m".to_owned()),
         Ok(d) => Ok(d),
         Err(_) => Err(format!("'{text}' is not a time; write 90s, 5m or 1h")),
+    }
+}
+
+/// A variant as it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Given {
+    /// Its name.
+    pub(crate) name: String,
+    /// What sets it apart, as given.
+    pub(crate) options: String,
+}
+
+/// A value of `--variant`.
+pub(crate) fn given(text: &str) -> Result<Given, String> {
+    let Some((name, options)) = text.split_once(':') else {
+        return Err("write NAME:'OPTIONS', as in base:'' or head:'--kernel 6.12'".to_owned());
+    };
+    let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || !name.chars().all(letters) {
+        return Err(format!(
+            "'{name}' is no name of a variant: use a-z, 0-9 and -"
+        ));
+    }
+    if name == CONTROL {
+        return Err(format!(
+            "'{CONTROL}' is the name of the second series of mode none: name the variant otherwise"
+        ));
+    }
+    Ok(Given {
+        name: name.to_owned(),
+        options: options.trim().to_owned(),
+    })
+}
+
+/// A value of `--sysctl`: name, value.
+pub(crate) fn sysctl(text: &str) -> Result<(String, String), String> {
+    let Some((name, value)) = text.split_once('=') else {
+        return Err(
+            "write NAME=VALUE, as in net.netfilter.nf_conntrack_tcp_be_liberal=1".to_owned(),
+        );
+    };
+    let (name, value) = (name.trim(), value.trim());
+    let letters = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    if !name.starts_with("net.") || !name.chars().all(letters) {
+        return Err(format!(
+            "'{name}' is no sysctl of a network namespace: those are named net.…, and others would be the host's"
+        ));
+    }
+    if value.is_empty() {
+        return Err(format!("give {name} a value"));
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Where a stay has mounts of its own, and sees nothing of this machine's.
+const HIDDEN: [&str; 3] = ["/run", "/proc", "/sys"];
+
+/// A value of `--tool`: name, file.
+pub(crate) fn tool(text: &str) -> Result<(String, PathBuf), String> {
+    let Some((name, path)) = text.split_once('=') else {
+        return Err("write NAME=PATH, as in nft=/opt/nftables/sbin/nft".to_owned());
+    };
+    let known: Vec<&str> = case::all_tools().into_iter().map(|t| t.0).collect();
+    if !known.contains(&name) {
+        return Err(format!(
+            "no tool '{name}' is ever started (known: {})",
+            known.join(", ")
+        ));
+    }
+    let file = Path::new(path)
+        .canonicalize()
+        .map_err(|e| format!("{path}: {e}"))?;
+    let executable = file
+        .metadata()
+        .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    if !executable {
+        return Err(format!("{path} is no executable file"));
+    }
+    if let Some(folder) = HIDDEN.iter().find(|folder| file.starts_with(folder)) {
+        return Err(format!(
+            "{} is below {folder}, of which stays have their own: put it elsewhere",
+            file.display()
+        ));
+    }
+    Ok((name.to_owned(), file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sysctls_are_those_of_network_namespaces_and_tools_are_known_and_executable() {
+        let sysctl_refused = |text: &str| sysctl(text).unwrap_err();
+        assert!(sysctl_refused("kernel.panic=1").contains("the host's"));
+        assert!(sysctl_refused("net.core.somaxconn").contains("NAME=VALUE"));
+        assert!(sysctl_refused("net.core.somaxconn=").contains("a value"));
+        let tool_refused = |text: &str| tool(text).unwrap_err();
+        assert!(tool_refused("nftt=/bin/true").contains("known: "));
+        assert!(tool_refused("nft=/no/such/file").contains("No such file"));
+        assert!(tool_refused("nft=/etc/passwd").contains("no executable file"));
     }
 }

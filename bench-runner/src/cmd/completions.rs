@@ -2,7 +2,7 @@
 
 use clap::{Args, CommandFactory as _};
 
-use crate::cli::Cli;
+use super::Cli;
 use crate::exit::Ended;
 use crate::stdout::say;
 

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use clap::{Args, CommandFactory as _};
 
-use crate::cli::Cli;
+use super::Cli;
 use crate::exit::{Ended, Usage};
 use crate::stdout::say;
 

@@ -1,4 +1,4 @@
-//! One file a verb.
+//! The program and its verbs, one file each, with their own options.
 
 pub(crate) mod cell;
 pub(crate) mod compare;
@@ -11,3 +11,146 @@ pub(crate) mod plan;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod schema;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+use crate::cli::RunArgs;
+use crate::environment::VERSION;
+use crate::exit::Ended;
+use crate::verbose;
+
+const AFTER_HELP: &str = "\
+Examples:
+  bench-runner --services 10000                     every mode at 100, 300, 1000, 3000 and 10000 services
+  bench-runner run --services 1000 --no-sweep --modes iptables-legacy,nftables --budget 1m
+  bench-runner --services 1000 --kernel 6.1,6.12    every mode in guests with these kernels, side by side
+  bench-runner run --deterministic                  executed instructions instead of time: the same on every run
+  bench-runner --services 1000 --variant base:'' --variant head:'--tool nft=/opt/nftables/sbin/nft'
+                                                    two variants side by side, in the same blocks
+  bench-runner plan --services 10000                what that would run, and how long it takes
+  bench-runner doctor                               what this machine can measure, and what is missing
+  bench-runner --resume runs/2026-11-22T20-00-00    carry on a run that was killed or interrupted
+  bench-runner report runs/2026-11-22T20-00-00      the page again, from the results
+  bench-runner compare runs/before runs/after       what changed, and exit 3 if that is a regression
+
+Exit codes:
+  0    done (unsupported, timed-out and not-run cells are listed, they are not failures)
+  1    a cell failed, nothing was measured, or results could not be written
+  2    usage; unreadable, foreign or newer results; missing privilege or tool
+  3    compare: a regression, or a cell of BASE that NEW lacks
+  4    compare: nothing comparable, or other environments without --across;
+       --resume of a run with other arguments, another kernel or another binary
+  130  interrupted; what was measured is saved";
+
+/// Compares Linux service datapaths (iptables, IPVS, ipset, nftables) on one kernel: rule-update latency, packet
+/// latency and kernel memory, of rules that were proved to work.
+///
+/// Builds network namespaces, installs N services in each mode, drives traffic, and writes data, plots
+/// and one HTML page. Nothing outside the namespaces it makes is touched.
+#[derive(Debug, Parser)]
+#[command(name = "bench-runner", version = VERSION, args_conflicts_with_subcommands = true,
+          arg_required_else_help = true, after_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+
+    /// Tell on standard error what is decided and which processes are started; -vv: also what stays do, to the head of
+    /// each transaction. Nothing is told while a clock runs.
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Measure (the default: every option of `run` also works without the word).
+    Run(RunArgs),
+    /// Print what `run` would do with the same options, and how long it would take.
+    Plan(plan::PlanArgs),
+    /// Carry out one stay: its specification on standard input, events on standard output.
+    Cell(cell::CellArgs),
+    /// List modes, scenarios, metrics, the formulas of their size, or the default gate.
+    List(list::ListArgs),
+    /// Say what this machine can measure, by trial, and how to get what is missing.
+    Doctor(doctor::DoctorArgs),
+    /// Make the page, plots and summary of one or more runs again, from their results.
+    Report(report::ReportArgs),
+    /// Say what changed between two runs, or between the variants of one, and whether that fails a job.
+    Compare(compare::CompareArgs),
+    /// List, fetch and remove the kernels that guests boot.
+    Kernel(kernel::KernelArgs),
+    /// Print the JSON Schemas of results.jsonl, summary.json and what `compare --format json` prints.
+    Schema(schema::SchemaArgs),
+    /// Print a shell's completions: put them where that shell looks for them.
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page of the program, or of one of its verbs: `bench-runner man | man -l -`.
+    Man(man::ManArgs),
+}
+
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// It could not be done: the exit code of the error says why.
+    pub(crate) fn carry_out(self) -> anyhow::Result<Ended> {
+        let command = self.command.unwrap_or(Command::Run(self.run));
+        verbose::set(self.verbose);
+        if !matches!(command, Command::Cell(_)) {
+            verbose::on_stderr();
+        }
+        match command {
+            Command::Run(args) => run::run(&args),
+            Command::Plan(args) => plan::run(&args),
+            Command::Cell(args) => cell::run(&args),
+            Command::List(args) => list::run(&args),
+            Command::Doctor(args) => doctor::run(&args),
+            Command::Report(args) => report::run(&args),
+            Command::Compare(args) => compare::run(&args),
+            Command::Kernel(args) => kernel::run(&args),
+            Command::Schema(args) => schema::run(&args),
+            Command::Completions(args) => completions::run(&args),
+            Command::Man(args) => man::run(&args),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::cli::one_line;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_options_work_with_and_without_the_word() {
+        let without = Cli::try_parse_from(["bench-runner", "--services", "10"]).unwrap();
+        assert_eq!(without.run.services, [10]);
+        let Some(Command::Run(with)) =
+            Cli::try_parse_from(["bench-runner", "run", "--services", "10"])
+                .unwrap()
+                .command
+        else {
+            panic!("run is a command")
+        };
+        assert_eq!(with.services, [10]);
+    }
+
+    #[test]
+    fn a_wrong_name_gives_the_nearest_one_on_one_line() {
+        let error = Cli::try_parse_from(["bench-runner", "--modes", "nftable"]).unwrap_err();
+        let line = one_line(&error);
+        assert!(
+            line.starts_with("error: ")
+                && line.contains("did you mean 'nftables'")
+                && !line.contains('\n'),
+            "{line}"
+        );
+    }
+}

@@ -7,12 +7,12 @@ use clap::Args;
 use netns_harness::datapath::{RenderOptions, with_engine};
 use scenarios::population::Recipe;
 
+use crate::choice;
 use crate::cli::RunArgs;
 use crate::exit::{Ended, Usage};
+use crate::machine::Machine;
 use crate::plan::{ENVIRONMENT, Plan, PlannedStay, Settings};
 use crate::progress::rough;
-use crate::sandbox::choice;
-use crate::sandbox::counted::at_a_time;
 use crate::stdout::say;
 
 /// Options of `plan`.
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
     }
     let settings = Settings::resolve(&args.run)?;
     let environments = choice::foreseen(&settings)?;
-    let plan = Plan::new(&settings, &environments);
+    let plan = Plan::new(&settings, &environments, &Machine::now());
     if args.rules {
         for side in settings.sides() {
             if !side.variant.is_empty() {
@@ -121,8 +121,8 @@ fn print_table(plan: &Plan) {
             plan.blocks,
             plan.seed,
             plan.seed_of(plan.blocks - 1),
-            at_a_time(),
-            rough(plan.counted_time()),
+            plan.at_a_time,
+            rough(plan.whole_time()),
         );
         return;
     }

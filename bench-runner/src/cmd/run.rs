@@ -7,19 +7,19 @@ use std::time::Duration;
 use anyhow::Context as _;
 use schema::{EndRecord, Record, ResumedRecord};
 
+use crate::choice::{self, Choice};
 use crate::cli::RunArgs;
+use crate::environments::{Environments, Open};
 use crate::execute::Executor;
 use crate::exit::{Ended, Usage};
 use crate::header::header;
 use crate::ledger::{Ledger, Tally};
+use crate::machine::Machine;
 use crate::plan::{ENVIRONMENT, Plan, Settings};
 use crate::progress::{note, rough};
 use crate::readiness;
 use crate::resume::Earlier;
 use crate::run_dir::{self, RunDir};
-use crate::sandbox::choice::{self, Choice};
-use crate::sandbox::counted::at_a_time;
-use crate::sandbox::environments::{Environments, Open};
 use crate::stdout::{self, say};
 
 /// Services of the quick run that is offered where everything takes long.
@@ -43,12 +43,13 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
 
 async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
     let settings = Settings::resolve(args)?;
+    let machine = Machine::now();
     let choice = choose(args, &settings).await?;
     // Consoles are kept from the first boot on.
     let mut run_dir = RunDir::create(args.out.as_deref())?;
     let reason = choice.reason().to_owned();
     note(&format!("measured on {reason}"));
-    let opening = open(choice, &settings, run_dir.path());
+    let opening = open(choice, &settings, &machine, run_dir.path());
     let opened = tokio::select! {
         opened = opening => opened,
         _ = tokio::signal::ctrl_c() => {
@@ -63,7 +64,7 @@ async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
             return Err(error);
         }
     };
-    let plan = Plan::new(&settings, &environments.planned());
+    let plan = Plan::new(&settings, &environments.planned(), &machine);
     announce(&settings, &plan, &environments);
     let header = header(args, &settings, &plan, reason, &environments);
     run_dir.append(&Record::Header(header))?;
@@ -74,7 +75,8 @@ async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
 async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
     let earlier = Earlier::read(given)?;
     let settings = Settings::resolve(&earlier.args)?;
-    let plan = Plan::new(&settings, &earlier.environments());
+    let machine = Machine::now();
+    let plan = Plan::new(&settings, &earlier.environments(), &machine);
     earlier.check_options(&settings, &plan)?;
     let ledger = earlier.ledger(&plan)?;
     if earlier.is_finished(&ledger) {
@@ -86,7 +88,7 @@ async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
     }
     let choice = choose(&earlier.args, &settings).await?;
     let reason = choice.reason().to_owned();
-    let environments = open(choice, &settings, earlier.run_dir.path()).await?;
+    let environments = open(choice, &settings, &machine, earlier.run_dir.path()).await?;
     let now = header(
         &earlier.args,
         &settings,
@@ -124,9 +126,14 @@ async fn choose(args: &RunArgs, settings: &Settings) -> anyhow::Result<Choice> {
 }
 
 /// Opens the environments and sees whether they can be asked for so much.
-async fn open(choice: Choice, settings: &Settings, folder: &Path) -> anyhow::Result<Environments> {
-    let environments = Environments::open(choice, settings, folder).await?;
-    let plan = Plan::new(settings, &environments.planned());
+async fn open(
+    choice: Choice,
+    settings: &Settings,
+    machine: &Machine,
+    folder: &Path,
+) -> anyhow::Result<Environments> {
+    let environments = Environments::open(choice, settings, machine, folder).await?;
+    let plan = Plan::new(settings, &environments.planned(), machine);
     for open in environments.iter() {
         check_conntrack(&plan, open)?;
     }
@@ -138,9 +145,9 @@ async fn measure(
     plan: &Plan,
     mut run_dir: RunDir,
     ledger: Ledger,
-    mut environments: Environments,
+    environments: Environments,
 ) -> anyhow::Result<Ended> {
-    let executed = Executor::new(settings, plan, &mut run_dir, ledger, &mut environments)?
+    let executed = Executor::new(settings, plan, &mut run_dir, ledger, &environments)?
         .run()
         .await;
     environments.close().await;
@@ -238,8 +245,8 @@ fn announce_counted(plan: &Plan) {
         plan.blocks,
         plan.seed,
         plan.seed_of(plan.blocks - 1),
-        at_a_time(),
-        rough(plan.counted_time()),
+        plan.at_a_time,
+        rough(plan.whole_time()),
     ));
 }
 

@@ -11,7 +11,7 @@ use crate::plan::PlannedStay;
 impl Executor<'_> {
     /// Places of the stays to repeat next; of a pair its first.
     pub(super) fn round(&self) -> Vec<usize> {
-        if self.interrupted {
+        if self.is_interrupted() {
             return Vec::new();
         }
         let first = |place: &usize| self.plan.pair_of(*place).next() == Some(*place);
@@ -76,15 +76,13 @@ impl Executor<'_> {
         let Some(candidate) = self.candidate(place) else {
             return Ok(Vec::new());
         };
-        if self.interrupted || candidate.cost_ns > self.left_ns() {
+        if self.is_interrupted() || candidate.cost_ns > self.left_ns() {
             return Ok(Vec::new());
         }
         let pair = self.plan.stays[place].pair;
         let mut stays = self.plan.block(candidate.done);
         stays.retain(|stay| stay.pair == pair);
-        for stay in &stays {
-            self.visit(stay).await?;
-        }
+        self.make(stays.clone()).await?;
         Ok(stays)
     }
 }

@@ -2,13 +2,18 @@ use super::*;
 use clap::Parser as _;
 use schema::{Series, Unit};
 
+use crate::machine::Machine;
 use crate::plan::{PlannedEnvironment, Settings};
 
 fn plan() -> Plan {
     let words = ["bench-runner", "--services", "10,20", "--repetitions", "3"];
-    let cli = crate::cli::Cli::try_parse_from(words).unwrap();
+    let cli = crate::cmd::Cli::try_parse_from(words).unwrap();
     let environments = [PlannedEnvironment::host()];
-    Plan::new(&Settings::resolve(&cli.run).unwrap(), &environments)
+    Plan::new(
+        &Settings::resolve(&cli.run).unwrap(),
+        &environments,
+        &Machine::default(),
+    )
 }
 
 /// The lines of a stay that gave `value` for everything.

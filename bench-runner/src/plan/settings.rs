@@ -3,23 +3,21 @@
 use std::time::Duration;
 
 use netns_harness::datapath::facts;
-use scenarios::population::most_with_stride;
+use scenarios::population::{ADDED_SERVICES, most_with_stride};
 use scenarios::spec::Setup;
 use scenarios::{Request, SCENARIOS, Scenario};
 use schema::{Damage, Engine, Metric, Mode, Position, Protocol, ScenarioKind, Transport};
 
 use super::environment::FLOWS;
-use super::{Plan, PlannedEnvironment, counted};
-use crate::cli::{OnOff, RunArgs, SandboxOption, Scenarios};
-use crate::environment;
+use super::{Plan, PlannedEnvironment, icount};
+use crate::case::{self, Case};
+use crate::cli::{Given, OnOff, RunArgs, SandboxOption, Scenarios};
 use crate::exit::Usage;
-use crate::readiness::Case;
-use crate::variant::{self, Given};
+use crate::machine::Machine;
+use crate::variant;
 
 /// Repetition blocks when nobody said: an interval needs six, and two more leave room for what is disturbed.
 const REPETITIONS: u32 = 8;
-/// Services beyond N that the updates of a stay may add.
-const ROOM: u32 = 100;
 
 /// One side of a comparison.
 #[derive(Debug, Clone)]
@@ -145,7 +143,7 @@ impl Settings {
             ));
         }
         if args.deterministic {
-            counted::check(args)?;
+            icount::check(args)?;
         }
         if args.no_sweep && args.services.len() > 1 {
             return Err(Usage(
@@ -174,13 +172,13 @@ impl Settings {
             endpoints: args.endpoints,
             modes: ordered(&args.modes, Mode::ALL),
             scenarios: match args.deterministic {
-                true => counted::scenarios(asked_for(&args.scenarios), args),
+                true => icount::scenarios(asked_for(&args.scenarios), args),
                 false => asked_for(&args.scenarios),
             },
             named: !args.scenarios.is_empty(),
             request: Request {
                 positions: match args.positions.as_slice() {
-                    [] if args.deterministic => counted::POSITIONS.to_vec(),
+                    [] if args.deterministic => icount::POSITIONS.to_vec(),
                     named => ordered(named, Position::ALL),
                 },
                 protocols: ordered(&args.protocols, Protocol::ALL),
@@ -198,7 +196,7 @@ impl Settings {
             vip_stride: args.vip_stride,
             seed: args.seed,
             repetitions: args.repetitions.unwrap_or(match args.deterministic {
-                true => counted::SEEDS,
+                true => icount::SEEDS,
                 false => REPETITIONS,
             }),
             budget: args.budget,
@@ -216,7 +214,8 @@ impl Settings {
 
     /// The same for the stays of these variants; none: of all.
     pub(crate) fn cases_of(&self, variants: Vec<String>) -> Vec<Case> {
-        Plan::new(self, &[PlannedEnvironment::host().of(variants)]).cases()
+        let host = PlannedEnvironment::host().of(variants);
+        Plan::new(self, &[host], &Machine::default()).cases()
     }
 
     fn check(&self) -> Result<(), Usage> {
@@ -243,7 +242,7 @@ impl Settings {
         }
         let largest = self.sizes[self.sizes.len() - 1];
         if let Some(stride) = self.vip_stride {
-            let most = most_with_stride(stride).saturating_sub(ROOM);
+            let most = most_with_stride(stride).saturating_sub(ADDED_SERVICES);
             if largest > most {
                 return Err(Usage(format!(
                     "--services {largest}: with --vip-stride {stride} the service range has room for {most}: lower one of the two"
@@ -252,10 +251,10 @@ impl Settings {
         }
         for mode in &self.modes {
             let most = facts(*mode).most_services.unwrap_or(u32::MAX);
-            if largest > most.saturating_sub(ROOM) {
+            if largest > most.saturating_sub(ADDED_SERVICES) {
                 return Err(Usage(format!(
-                    "--services {largest}: mode {mode} has marks for {most} services, {ROOM} of them kept for additions; ask for at most {} or leave the mode out with --modes",
-                    most - ROOM
+                    "--services {largest}: mode {mode} has marks for {most} services, {ADDED_SERVICES} of them kept for additions; ask for at most {} or leave the mode out with --modes",
+                    most - ADDED_SERVICES
                 )));
             }
         }
@@ -297,11 +296,7 @@ impl Settings {
             };
             engines.into_iter().flat_map(case)
         });
-        let by_mode = |case: &Case| {
-            environment::tools(case)
-                .iter()
-                .any(|(name, _)| *name == tool)
-        };
+        let by_mode = |case: &Case| case::tools(case).iter().any(|(name, _)| *name == tool);
         let by_sync = |mode: &Mode| facts(*mode).sync_tools.contains(&tool);
         programmed.into_iter().any(|case| by_mode(&case))
             || updates && self.modes.iter().any(by_sync)

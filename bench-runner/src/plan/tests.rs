@@ -6,20 +6,25 @@ use schema::{Accelerator, ScenarioKind};
 use std::collections::HashSet;
 
 fn plan(words: &[&str]) -> Plan {
-    let cli = crate::cli::Cli::try_parse_from([&["bench-runner"], words].concat()).unwrap();
+    let cli = crate::cmd::Cli::try_parse_from([&["bench-runner"], words].concat()).unwrap();
     Plan::new(
         &Settings::resolve(&cli.run).unwrap(),
         &[PlannedEnvironment::host()],
+        &Machine::default(),
     )
 }
 
 fn guests(words: &[&str], names: &[&str]) -> Plan {
-    let cli = crate::cli::Cli::try_parse_from([&["bench-runner"], words].concat()).unwrap();
+    let cli = crate::cmd::Cli::try_parse_from([&["bench-runner"], words].concat()).unwrap();
     let environments: Vec<_> = names
         .iter()
         .map(|name| PlannedEnvironment::guest((*name).to_owned(), Accelerator::Tcg))
         .collect();
-    Plan::new(&Settings::resolve(&cli.run).unwrap(), &environments)
+    Plan::new(
+        &Settings::resolve(&cli.run).unwrap(),
+        &environments,
+        &Machine::default(),
+    )
 }
 
 #[test]
@@ -292,13 +297,13 @@ fn a_variant_is_measured_in_its_own_environments() {
         "--variant",
         "head:",
     ];
-    let cli = crate::cli::Cli::try_parse_from([&["bench-runner"], &words[..]].concat()).unwrap();
+    let cli = crate::cmd::Cli::try_parse_from([&["bench-runner"], &words[..]].concat()).unwrap();
     let settings = Settings::resolve(&cli.run).unwrap();
     let guest = |name: &str, variant: &str| {
         PlannedEnvironment::guest(name.to_owned(), Accelerator::Tcg).of(vec![variant.to_owned()])
     };
     let environments = [guest("guest-6.12", "head"), guest("guest-6.1", "base")];
-    let plan = Plan::new(&settings, &environments);
+    let plan = Plan::new(&settings, &environments, &Machine::default());
     for stay in &plan.stays {
         let wanted = match stay.spec.variant.as_str() {
             "base" => &["guest-6.1"][..],
@@ -324,7 +329,7 @@ fn a_variant_is_measured_in_its_own_environments() {
 #[test]
 fn variants_that_cannot_be_compared_are_refused() {
     let refused = |words: &[&str]| {
-        let cli = crate::cli::Cli::try_parse_from([&["bench-runner"], words].concat()).unwrap();
+        let cli = crate::cmd::Cli::try_parse_from([&["bench-runner"], words].concat()).unwrap();
         let Usage(line) = Settings::resolve(&cli.run).unwrap_err();
         line
     };

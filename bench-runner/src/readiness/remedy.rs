@@ -1,44 +1,4 @@
-//! What would make a thing ready: named to the user, or found in a reason.
-
-use std::io;
-
-/// Why no namespaces can be made, with what would allow it.
-pub(crate) fn no_namespaces(error: &io::Error) -> String {
-    let read = |name: &str| {
-        std::fs::read_to_string(format!("/proc/sys/{name}"))
-            .map(|text| text.trim().to_owned())
-            .unwrap_or_default()
-    };
-    let lifted = [
-        (
-            "user/max_user_namespaces",
-            "0",
-            "user.max_user_namespaces=15000",
-        ),
-        (
-            "kernel/unprivileged_userns_clone",
-            "0",
-            "kernel.unprivileged_userns_clone=1",
-        ),
-        (
-            "kernel/apparmor_restrict_unprivileged_userns",
-            "1",
-            "kernel.apparmor_restrict_unprivileged_userns=0",
-        ),
-    ]
-    .into_iter()
-    .find(|(name, closed, _)| read(name) == *closed);
-    let otherwise = lifted.map_or_else(String::new, |(_, _, setting)| {
-        format!(", or allow user namespaces: sudo sysctl -w {setting}")
-    });
-    if netns_sys::isolation::needs_user_namespace() {
-        format!(
-            "making network namespaces needs root, and without it a user namespace, which is refused ({error}): run the same command with sudo{otherwise}"
-        )
-    } else {
-        format!("cannot make namespaces: {error}")
-    }
-}
+//! What would make a thing ready, found in a reason.
 
 /// The command in a reason that would make a thing ready, ready to be pasted.
 pub(crate) fn remedy(reason: &str) -> Option<String> {
@@ -78,6 +38,6 @@ mod tests {
         ] {
             assert_eq!(remedy(reason).as_deref(), Some(command), "{reason}");
         }
-        assert_eq!(remedy("mode ipset is not in this version"), None);
+        assert_eq!(remedy("no trial of ipset was made"), None);
     }
 }

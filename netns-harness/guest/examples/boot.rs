@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let kernel = if Path::new(&spec).is_file() {
         Kernel::from_image(Path::new(&spec))?
     } else {
-        guest::kernel::resolve(&spec, &Cache::of_user())?
+        Cache::of_user().resolve(&spec)?
     };
     let folder = tempfile::tempdir()?;
     let initramfs = folder.path().join("initramfs");

@@ -19,7 +19,7 @@ async fn main() -> Result<(), Failure> {
             "arguments: KERNEL RUNNER TIMES ARGUMENT…, and the job's standard input".into(),
         );
     };
-    let kernel = guest::kernel::resolve(spec, &Cache::of_user())?;
+    let kernel = Cache::of_user().resolve(spec)?;
     let ask = Ask::Run {
         arguments: arguments.to_vec(),
         input: std::io::read_to_string(std::io::stdin())?,
@@ -72,7 +72,7 @@ async fn main() -> Result<(), Failure> {
 async fn first(machine: &mut Machine) -> Result<String, Failure> {
     match machine.next(Duration::from_secs(60)).await? {
         Next::Line(Line::Output(line)) => Ok(line),
-        Next::Line(Line::Said(Said::Ended { status, stderr })) => {
+        Next::Line(Line::Said(Said::Ended { status, stderr, .. })) => {
             Err(format!("the job ended with {status}: {stderr}").into())
         }
         other => Err(format!("{other:?}").into()),

@@ -21,7 +21,7 @@ async fn main() -> Result<(), Failure> {
             "arguments: KERNEL RUNNER SEED ARGUMENT…, and a job's standard input a line".into(),
         );
     };
-    let kernel = guest::kernel::resolve(spec, &Cache::of_user())?;
+    let kernel = Cache::of_user().resolve(spec)?;
     let folder = tempfile::tempdir()?;
     let (base, initramfs) = (folder.path().join("base"), folder.path().join("initramfs"));
     guest::image::build(Path::new(runner), &kernel, &base)?;

@@ -105,7 +105,7 @@ fn script() -> Result<(), Failure> {
 
 /// Boots with programs, each at its place and from its file, and runs the jobs.
 async fn run(spec: &str, programs: &[(PathBuf, PathBuf)], jobs: &[Job<'_>]) -> Result<(), Failure> {
-    let kernel = guest::kernel::resolve(spec, &Cache::of_user())?;
+    let kernel = Cache::of_user().resolve(spec)?;
     let folder = tempfile::tempdir()?;
     let initramfs = folder.path().join("initramfs");
     let further: Vec<(&Path, &Path)> = programs
@@ -143,12 +143,16 @@ async fn run_all(boot: &Boot, jobs: &[Job<'_>]) -> Result<(), Failure> {
             input: input.clone(),
         };
         machine.ask(&ask).await?;
-        let status = loop {
+        let well = loop {
             match machine.next(SILENCE).await? {
                 Next::Line(Line::Output(text)) => println!("{text}"),
-                Next::Line(Line::Said(Said::Ended { status, stderr })) => {
+                Next::Line(Line::Said(Said::Ended {
+                    success,
+                    status,
+                    stderr,
+                })) => {
                     eprintln!("{name}: {status} {stderr}");
-                    break status;
+                    break success;
                 }
                 Next::Line(Line::Said(said)) => eprintln!("{said:?}"),
                 Next::Late => {
@@ -156,7 +160,7 @@ async fn run_all(boot: &Boot, jobs: &[Job<'_>]) -> Result<(), Failure> {
                 }
             }
         };
-        if status != "exit status: 0" {
+        if !well {
             failed.push(*name);
         }
     }

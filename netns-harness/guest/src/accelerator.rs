@@ -1,37 +1,12 @@
-//! What executes a guest, and the proof that it can.
+//! The proof of what can execute a guest here.
 
 use std::path::Path;
 use std::time::Duration;
 
 use crate::GuestError;
-use crate::machine::{Boot, Hardware, Machine};
-
-/// What executes the guest's instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Accelerator {
-    /// The processor, through /dev/kvm.
-    Kvm,
-    /// QEMU's translator.
-    Tcg,
-    /// QEMU's translator, one virtual CPU whose clock is the number of instructions that it has executed. What
-    /// the guest takes for random comes from the seed.
-    Icount {
-        /// Of QEMU's generator of what a guest sees as random.
-        seed: u64,
-    },
-}
+use crate::machine::{Accelerator, Boot, Hardware, Machine};
 
 impl Accelerator {
-    /// The name in the environment's facts.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Kvm => "kvm",
-            Self::Tcg => "tcg",
-            Self::Icount { .. } => "tcg-icount",
-        }
-    }
-
     /// Finds out what can execute a guest here: the processor if it boots this kernel to the end of its
     /// initramfs within a short time, else the translator, with the reason. That `/dev/kvm` is there proves
     /// nothing: nested in other virtual machines QEMU aborts, or the guest never starts.

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use crate::machine::{Accelerator, Boot};
+use crate::boot::{Accelerator, Boot};
 use crate::protocol::PORT;
 
 /// The CPU of a translated guest: all that QEMU can translate but CMPXCHG16B. After one without a lock prefix, as in
@@ -126,7 +126,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::machine::Hardware;
+    use crate::boot::Hardware;
 
     fn words(accelerator: Accelerator, cpus: u32) -> Vec<String> {
         let boot = Boot {

@@ -17,6 +17,8 @@ const TELLING: Duration = Duration::from_secs(60);
 pub struct Done {
     /// Lines of its standard output.
     pub output: Vec<String>,
+    /// Whether it ended well: with exit code 0.
+    pub success: bool,
     /// How it ended.
     pub status: String,
     /// The last lines of its standard error.
@@ -54,8 +56,13 @@ pub async fn carry_out(boot: &Boot, jobs: usize) -> Result<Ran, GuestError> {
                 return Err(machine.give_up(silent).await);
             }
             Next::Line(Line::Output(line)) => output.push(line),
-            Next::Line(Line::Said(Said::Ended { status, stderr })) => done.push(Done {
+            Next::Line(Line::Said(Said::Ended {
+                success,
+                status,
+                stderr,
+            })) => done.push(Done {
                 output: std::mem::take(&mut output),
+                success,
                 status,
                 stderr,
             }),

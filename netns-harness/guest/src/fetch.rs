@@ -116,6 +116,23 @@ impl Cache {
         bytes(&self.folder)
     }
 
+    /// The kernel that `spec` names: `host`, the path of an image (a word with a slash, or of a file that is
+    /// there), or a package by name, release or version ("6.1" is the newest 6.1 that is here, and else the newest
+    /// that the package manager has, which is then fetched).
+    ///
+    /// # Errors
+    /// There is no such kernel (what there is is listed), a file that is no kernel, or a fetch that failed: no
+    /// package manager, no network, no space.
+    pub fn resolve(&self, spec: &str) -> Result<Kernel, GuestError> {
+        match spec {
+            "host" => Kernel::host(),
+            path if path.contains('/') || Path::new(path).is_file() => {
+                Kernel::from_image(Path::new(path))
+            }
+            name => Ok(self.kernel(name)?.kernel),
+        }
+    }
+
     /// The kernel of a name: a version ("6.1"), a release, or a package. From the cache when it is there,
     /// else fetched.
     ///
@@ -278,5 +295,17 @@ mod tests {
         let found = cache(dir.path()).kernel("6.1").unwrap();
         assert_eq!(found.kernel.version, "6.1.0-9-cloud-amd64");
         assert!(matches!(found.kernel.origin, Origin::Package { .. }));
+    }
+
+    #[test]
+    fn a_path_that_is_not_there_is_an_error_about_the_path() {
+        let cache = Cache::at(PathBuf::from("/nonexistent/cache"));
+        let error = cache.resolve("/nonexistent/vmlinuz").unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("/nonexistent/vmlinuz: No such file"),
+            "{error}"
+        );
     }
 }

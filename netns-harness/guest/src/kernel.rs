@@ -1,4 +1,4 @@
-//! A kernel that can be booted: an x86 bzImage and the modules that belong to it; and how a user names one.
+//! A kernel that can be booted: an x86 bzImage and the modules that belong to it.
 
 use std::fmt;
 use std::fs;
@@ -6,7 +6,6 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::GuestError;
-use crate::fetch::Cache;
 use crate::modules::Modules;
 
 /// The setup header lies in the first sector but one, and the release at most 64 KiB behind it.
@@ -48,23 +47,6 @@ impl fmt::Display for Origin {
             Self::Path => f.write_str("a file"),
             Self::Package { name, version } => write!(f, "package {name} {version}"),
         }
-    }
-}
-
-/// The kernel that `spec` names: `host`, the path of an image (a word with a slash, or of a file that is
-/// there), or a package by name, release or version ("6.1" is the newest 6.1 that is in `cache`, and
-/// else the newest that the package manager has, which is then fetched into it).
-///
-/// # Errors
-/// There is no such kernel (what there is is listed), a file that is no kernel, or a fetch that failed: no
-/// package manager, no network, no space.
-pub fn resolve(spec: &str, cache: &Cache) -> Result<Kernel, GuestError> {
-    match spec {
-        "host" => Kernel::host(),
-        path if path.contains('/') || Path::new(path).is_file() => {
-            Kernel::from_image(Path::new(path))
-        }
-        name => Ok(cache.kernel(name)?.kernel),
     }
 }
 
@@ -186,8 +168,7 @@ pub(crate) mod tests {
         fs::create_dir_all(dir.path().join("boot")).unwrap();
         let path = dir.path().join("boot/vmlinuz");
         fs::write(&path, image("6.9.0-x")).unwrap();
-        let cache = Cache::at(dir.path().join("cache"));
-        let kernel = resolve(path.to_str().unwrap(), &cache).unwrap();
+        let kernel = Kernel::from_image(&path).unwrap();
         assert_eq!(
             (kernel.version.as_str(), kernel.modules, kernel.origin),
             ("6.9.0-x", modules, Origin::Path)
@@ -206,17 +187,5 @@ pub(crate) mod tests {
         fs::write(&path, image("0.0.1-none")).unwrap();
         let error = Kernel::from_image(&path).unwrap_err().to_string();
         assert!(error.contains("modules"), "{error}");
-    }
-
-    #[test]
-    fn a_path_that_is_not_there_is_an_error_about_the_path() {
-        let cache = Cache::at(PathBuf::from("/nonexistent/cache"));
-        let error = resolve("/nonexistent/vmlinuz", &cache).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("/nonexistent/vmlinuz: No such file"),
-            "{error}"
-        );
     }
 }

@@ -26,6 +26,7 @@
 mod accelerator;
 mod apt;
 mod arguments;
+mod boot;
 mod console;
 pub mod counted;
 pub mod cpio;

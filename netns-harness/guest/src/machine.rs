@@ -13,36 +13,10 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 
 use crate::GuestError;
-pub use crate::accelerator::Accelerator;
 use crate::arguments::arguments;
+pub use crate::boot::{Accelerator, Boot, Hardware};
 pub use crate::console::last_lines;
 use crate::protocol::{Ask, Line, Said};
-
-/// What the guest is given. Everything is fixed, and recorded by who asks for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hardware {
-    /// What executes it.
-    pub accelerator: Accelerator,
-    /// Virtual CPUs.
-    pub cpus: u32,
-    /// Memory, MiB. The limit of connection tracking follows it.
-    pub memory_mib: u32,
-}
-
-/// A guest to boot.
-#[derive(Debug, Clone)]
-pub struct Boot {
-    /// The kernel's image.
-    pub kernel: PathBuf,
-    /// The initramfs.
-    pub initramfs: PathBuf,
-    /// What it is given.
-    pub hardware: Hardware,
-    /// Where its console is kept.
-    pub console: PathBuf,
-    /// How long it may take to say that it is up.
-    pub deadline: Duration,
-}
 
 /// A guest that is up.
 #[derive(Debug)]

@@ -265,9 +265,12 @@ fn job(
 ) -> (Said, bool) {
     let killed_before = killed_for_memory();
     let failed = |what: &str, error: std::io::Error| {
-        let status = format!("{what}: {error}");
-        let stderr = String::new();
-        (Said::Ended { status, stderr }, false)
+        let said = Said::Ended {
+            success: false,
+            status: format!("{what}: {error}"),
+            stderr: String::new(),
+        };
+        (said, false)
     };
     let spawned = Command::new(program)
         .args(arguments)
@@ -316,14 +319,20 @@ fn job(
             Err(_) => {}
         }
     }
-    let mut status = child
-        .wait()
-        .map_or_else(|e| e.to_string(), |s| s.to_string());
+    let ended = child.wait();
+    let mut success = ended.as_ref().is_ok_and(|status| status.success());
+    let mut status = ended.map_or_else(|e| e.to_string(), |s| s.to_string());
     if killed_for_memory() > killed_before {
+        success = false;
         status.push_str(", out of memory: the kernel killed a process");
     }
     let stderr = errors.join().unwrap_or_default();
-    (Said::Ended { status, stderr }, off)
+    let said = Said::Ended {
+        success,
+        status,
+        stderr,
+    };
+    (said, off)
 }
 
 /// Processes that the kernel has killed because memory ran out: `oom_kill` of `/proc/vmstat`.

@@ -40,6 +40,8 @@ pub enum Said {
     },
     /// The job ended.
     Ended {
+        /// Whether well: with exit code 0.
+        success: bool,
         /// How.
         status: String,
         /// The last lines of its standard error.
@@ -81,6 +83,7 @@ mod tests {
     #[test]
     fn the_guests_own_lines_are_told_from_a_jobs() {
         let said = Said::Ended {
+            success: true,
             status: "exit status: 0".to_owned(),
             stderr: String::new(),
         };

@@ -10,10 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::HarnessError;
 
 /// Kernel memory that rules and namespaces live in, bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelMemory {
     /// `SUnreclaim` of /proc/meminfo: slab objects and large kmalloc.
     pub slab_unreclaimable: u64,
@@ -33,18 +35,26 @@ pub fn kernel_memory() -> Result<KernelMemory, HarnessError> {
     parse(&text)
 }
 
+/// A field of /proc/meminfo, bytes; none where it cannot be read, or the kernel does not state it.
+#[must_use]
+pub fn meminfo(name: &str) -> Option<u64> {
+    field(&fs::read_to_string("/proc/meminfo").ok()?, name)
+}
+
+fn field(text: &str, name: &str) -> Option<u64> {
+    let kilobytes = text.lines().find_map(|line| {
+        let value = line.strip_prefix(name)?.strip_prefix(':')?;
+        value.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    kilobytes.map(|k| k * 1024)
+}
+
 fn parse(text: &str) -> Result<KernelMemory, HarnessError> {
     let field = |name: &str| {
-        let kilobytes = text.lines().find_map(|line| {
-            let value = line.strip_prefix(name)?.strip_prefix(':')?;
-            value.split_whitespace().next()?.parse::<u64>().ok()
-        });
-        kilobytes
-            .map(|k| k * 1024)
-            .ok_or_else(|| HarnessError::Listing {
-                what: "/proc/meminfo",
-                text: format!("no {name}"),
-            })
+        field(text, name).ok_or_else(|| HarnessError::Listing {
+            what: "/proc/meminfo",
+            text: format!("no {name}"),
+        })
     };
     Ok(KernelMemory {
         slab_unreclaimable: field("SUnreclaim")?,

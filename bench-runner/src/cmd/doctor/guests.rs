@@ -1,27 +1,22 @@
 //! What guests need here: QEMU, KVM, kernels; and, when it is asked for, what can be measured in each of
-//! those kernels, by booting it and asking this program inside.
-
-use std::path::Path;
-use std::time::Duration;
+//! those kernels, by booting it and trying each mode inside.
 
 use anyhow::Context as _;
 use guest::fetch::{Cache, Cached};
 use guest::kernel::Kernel;
-use guest::machine::{Accelerator, Boot, Hardware, Machine, Next, QEMU};
-use guest::protocol::{Ask, Line, Said};
+use guest::machine::QEMU;
 use guest::series_of;
-use serde::{Deserialize, Serialize};
+use schema::Accelerator;
+use serde::Serialize;
 
-use super::{Check, State};
+use super::{Check, State, way};
+use crate::case::Case;
 use crate::environment;
+use crate::places::Place as _;
+use crate::places::guest::Guest;
+use crate::readiness;
 
 const TRY: &str = "bench-runner doctor --guest";
-/// Under TCG a boot and the trial of every mode took 19 s together at the most (docs/what-runs-here.md#what-doctor-says);
-/// on a busy machine several times that.
-const BOOT: Duration = Duration::from_secs(60);
-const ANSWER: Duration = Duration::from_secs(120);
-/// As small as a mode's trial allows.
-const MEMORY_MIB: u32 = 1024;
 
 /// One way of programming a mode, in a guest.
 #[derive(Debug, Clone, Serialize)]
@@ -30,30 +25,16 @@ pub(crate) struct GuestWay {
     pub(crate) kernel: String,
     /// What executed it: "kvm" or "tcg".
     pub(crate) accelerator: &'static str,
-    /// The way.
-    #[serde(flatten)]
-    pub(crate) way: InGuest,
-}
-
-/// What this program says of a way, inside.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct InGuest {
     /// The mode.
     pub(crate) mode: String,
     /// How it is programmed; "-" for the floors.
     pub(crate) transport: String,
     /// Engine below its rules, where either would do.
-    pub(crate) engine: Option<String>,
+    pub(crate) engine: Option<&'static str>,
     /// Whether it works.
     pub(crate) ready: bool,
     /// Why not.
     pub(crate) reason: Option<String>,
-}
-
-/// The part of the diagnosis inside that is of use outside.
-#[derive(Debug, Deserialize)]
-struct Inside {
-    modes: Vec<InGuest>,
 }
 
 /// What was found, and with `try_modes` the modes of every kernel in the cache.
@@ -65,25 +46,24 @@ pub(super) async fn guests(try_modes: bool) -> (Vec<Check>, Vec<GuestWay>) {
     let mut kvm = device();
     let mut refused = Vec::new();
     if try_modes {
-        let mut accelerator = None;
+        // Where KVM did not boot one kernel it boots none.
+        let mut try_kvm = true;
         for kernel in &cached {
-            match try_kernel(&kernel.kernel, &mut accelerator).await {
-                Ok(found) => ways.extend(found),
+            match try_kernel(&kernel.kernel, try_kvm).await {
+                Ok(Tried { found, without_kvm }) => {
+                    kvm = match without_kvm {
+                        None if try_kvm => Check::new("KVM", State::Ok, "a guest boots with it"),
+                        None => kvm,
+                        Some(why) => {
+                            try_kvm = false;
+                            let found = format!("{why}; guests run under TCG");
+                            Check::new("KVM", State::Limited, found)
+                        }
+                    };
+                    ways.extend(found);
+                }
                 Err(error) => refused.push((kernel, format!("{error:#}"))),
             }
-        }
-        match accelerator {
-            Some((Accelerator::Kvm, _)) => {
-                kvm = Check::new("KVM", State::Ok, "a guest boots with it");
-            }
-            Some((Accelerator::Tcg, Some(why))) => {
-                kvm = Check::new(
-                    "KVM",
-                    State::Limited,
-                    format!("{why}; guests run under TCG"),
-                );
-            }
-            _ => {}
         }
     }
     checks.push(kvm);
@@ -97,7 +77,7 @@ pub(super) async fn guests(try_modes: bool) -> (Vec<Check>, Vec<GuestWay>) {
         .with_remedy(TRY),
         (true, true) => Check::new("modes", State::Unknown, "no kernel to try them in"),
         (true, false) => {
-            let ready = ways.iter().filter(|w| w.way.ready).count();
+            let ready = ways.iter().filter(|way| way.ready).count();
             let state = if ready == ways.len() && refused.is_empty() {
                 State::Ok
             } else {
@@ -176,75 +156,43 @@ fn kernels(cache: &Cache, cached: &[Cached], refused: &[(&Cached, String)]) -> V
     checks
 }
 
-/// Boots a kernel and tries every mode in it. What can execute guests is found out with the first.
-async fn try_kernel(
-    kernel: &Kernel,
-    accelerator: &mut Option<(Accelerator, Option<String>)>,
-) -> anyhow::Result<Vec<GuestWay>> {
+/// What was seen of a kernel.
+struct Tried {
+    found: Vec<GuestWay>,
+    /// Why KVM did not boot it, if that was tried.
+    without_kvm: Option<String>,
+}
+
+/// Boots a kernel and tries every mode in it.
+async fn try_kernel(kernel: &Kernel, try_kvm: bool) -> anyhow::Result<Tried> {
     let folder = tempfile::tempdir().context("make a temporary folder")?;
-    try_in(kernel, accelerator, folder.path()).await
-}
-
-async fn try_in(
-    kernel: &Kernel,
-    accelerator: &mut Option<(Accelerator, Option<String>)>,
-    folder: &Path,
-) -> anyhow::Result<Vec<GuestWay>> {
-    let runner = std::env::current_exe().context("find this program's file")?;
-    let initramfs = folder.join("initramfs");
-    guest::image::build(&runner, kernel, &initramfs)?;
-    if accelerator.is_none() {
-        *accelerator = Some(Accelerator::prove(&kernel.image, &initramfs).await);
+    let console = folder.path().join("console.log");
+    let (guest, without_kvm) = Guest::new(kernel.clone(), &console, &[], try_kvm).await?;
+    let cases = Case::all();
+    let trials = readiness::attempt(&guest, &cases, None).await?;
+    guest.close().await;
+    if let Some(why) = guest.given_up() {
+        anyhow::bail!("{why}");
     }
-    let (proved, _) = accelerator.as_ref().expect("it was just set");
-    let boot = Boot {
-        kernel: kernel.image.clone(),
-        initramfs,
-        hardware: Hardware {
-            accelerator: *proved,
-            cpus: 2,
-            memory_mib: MEMORY_MIB,
-        },
-        console: folder.join("console.log"),
-        deadline: BOOT,
+    let accelerator = match guest.accelerator() {
+        Accelerator::Kvm => "kvm",
+        _ => "tcg",
     };
-    let mut machine = Machine::boot(&boot).await?;
-    let text = diagnosis(&mut machine).await?;
-    machine.off(Duration::from_secs(5)).await;
-    let inside: Inside =
-        serde_json::from_str(&text).context("read what the trial in the guest says")?;
-    Ok(inside
-        .modes
+    let ways = cases
         .into_iter()
-        .map(|way| GuestWay {
-            kernel: kernel.version.clone(),
-            accelerator: boot.hardware.accelerator.name(),
-            way,
-        })
-        .collect())
-}
-
-/// What `doctor --json` says inside.
-async fn diagnosis(machine: &mut Machine) -> anyhow::Result<String> {
-    let arguments = ["doctor", "--json"].map(str::to_owned).to_vec();
-    let input = String::new();
-    machine.ask(&Ask::Run { arguments, input }).await?;
-    let mut text = String::new();
-    loop {
-        match machine.next(ANSWER).await? {
-            Next::Line(Line::Output(line)) => text.push_str(&line),
-            Next::Line(Line::Said(Said::Ended { status, stderr })) => {
-                if text.is_empty() {
-                    anyhow::bail!("the trial in the guest ended with {status}: {stderr}");
-                }
-                return Ok(text);
-            }
-            Next::Line(Line::Said(said)) => anyhow::bail!("the guest said {said:?}"),
-            Next::Late => anyhow::bail!(
-                "the trial in the guest did not end within {} s; its console's last lines: {}",
-                ANSWER.as_secs(),
-                machine.console()
-            ),
-        }
-    }
+        .zip(trials)
+        .map(|(case, trial)| way(case, trial));
+    let found = ways.map(|way| GuestWay {
+        kernel: kernel.version.clone(),
+        accelerator,
+        mode: way.mode,
+        transport: way.transport,
+        engine: way.engine,
+        ready: way.ready,
+        reason: way.reason,
+    });
+    Ok(Tried {
+        found: found.collect(),
+        without_kvm,
+    })
 }

@@ -7,8 +7,9 @@ use nix::sys::resource::{Resource, getrlimit};
 use schema::Environment;
 
 use super::{Check, State};
+use crate::case;
 use crate::environment;
-use crate::trial::Facilities;
+use crate::isolate::ask::Facilities;
 
 /// Open files of a stay: its servers, its clients' sockets, its tools.
 const FILES: u64 = 1024;
@@ -231,7 +232,7 @@ pub(super) fn tools() -> Vec<Check> {
     let loaded = libraries
         .into_iter()
         .map(|(name, version)| Check::new(name, State::Ok, version));
-    environment::all_tools()
+    case::all_tools()
         .into_iter()
         .map(program)
         .chain(loaded)

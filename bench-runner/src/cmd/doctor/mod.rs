@@ -11,14 +11,15 @@ use clap::Args;
 use schema::Mode;
 use serde::Serialize;
 
-use super::cell::Input;
+use crate::case::Case;
 use crate::cli::words;
 use crate::environment;
 use crate::exit::{Ended, Usage};
-use crate::readiness::{self, Case, Trial};
-use crate::sandbox::{Answer, local};
+use crate::isolate::ask::{Answer, Ask, Facilities, Trial};
+use crate::isolate::child;
+use crate::places::host::Host;
+use crate::readiness;
 use crate::stdout::say;
-use crate::trial::Facilities;
 
 /// Options of `doctor`.
 #[derive(Debug, Args)]
@@ -185,8 +186,7 @@ async fn diagnose(args: &DoctorArgs) -> anyhow::Result<Diagnosis> {
 
 /// The facilities, or why no namespace can be made.
 async fn try_facilities() -> anyhow::Result<Result<Facilities, String>> {
-    let input = serde_json::to_string(&Input::Facilities { facilities: true })?;
-    match local::ask(&input, Duration::from_secs(30)).await {
+    match child::ask(&Ask::Facilities, Duration::from_secs(30)).await {
         Ok(Answer::Said(text)) => Ok(Ok(
             serde_json::from_str(&text).context("read what the kernel's trial says")?
         )),
@@ -201,18 +201,16 @@ async fn try_facilities() -> anyhow::Result<Result<Facilities, String>> {
 
 async fn try_modes(args: &DoctorArgs, no_namespace: Option<&String>) -> anyhow::Result<Vec<Way>> {
     let at = args.services.map(|services| (services, args.endpoints));
-    let mut found = Vec::new();
-    for case in Case::all() {
-        let trial = match no_namespace {
-            Some(why) => Trial {
-                unsupported: Some(why.clone()),
-                ..Trial::default()
-            },
-            None => readiness::attempt(&case, at).await?,
-        };
-        found.push(way(case, trial));
-    }
-    Ok(found)
+    let cases = Case::all();
+    let trials = match no_namespace {
+        Some(why) => vec![Trial::broken(why); cases.len()],
+        None => readiness::attempt(&Host::default(), &cases, at).await?,
+    };
+    Ok(cases
+        .into_iter()
+        .zip(trials)
+        .map(|(case, trial)| way(case, trial))
+        .collect())
 }
 
 fn way(case: Case, trial: Trial) -> Way {

@@ -49,18 +49,16 @@ fn render(diagnosis: &Diagnosis) -> String {
 fn in_guests(ways: &[GuestWay]) -> Vec<String> {
     let mut lines = Vec::new();
     let mut kernel = "";
-    for GuestWay {
-        kernel: of,
-        accelerator,
-        way,
-    } in ways
-    {
-        if kernel != of {
-            kernel = of;
+    for way in ways {
+        if kernel != way.kernel {
+            kernel = &way.kernel;
             lines.push(String::new());
-            lines.push(format!("modes in a guest with Linux {of} ({accelerator})"));
+            let accelerator = way.accelerator;
+            lines.push(format!(
+                "modes in a guest with Linux {kernel} ({accelerator})"
+            ));
         }
-        let engine = way.engine.as_deref().map(|e| format!(" ({e})"));
+        let engine = way.engine.map(|e| format!(" ({e})"));
         let name = format!("{}{}", way.transport, engine.unwrap_or_default());
         let state = way.reason.as_deref().unwrap_or("ready");
         let sign = sign(way.ready);

@@ -57,15 +57,16 @@ fn carry_out(program: &Path, job: &Job, number: usize) -> io::Result<Outcome> {
     let place = |what: &str| -> PathBuf { Path::new(OUTPUTS).join(format!("{number}.{what}")) };
     fs::write(place("in"), &job.input)?;
     let killed_before = killed_for_memory();
-    let mut status = Command::new(program)
+    let ended = Command::new(program)
         .args(&job.arguments)
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .stdin(File::open(place("in"))?)
         .stdout(File::create(place("out"))?)
         .stderr(File::create(place("err"))?)
-        .status()?
-        .to_string();
+        .status()?;
+    let (mut success, mut status) = (ended.success(), ended.to_string());
     if killed_for_memory() > killed_before {
+        success = false;
         status.push_str(", out of memory: the kernel killed a process");
     }
     let errors = fs::read(place("err"))?;
@@ -79,6 +80,7 @@ fn carry_out(program: &Path, job: &Job, number: usize) -> io::Result<Outcome> {
     Ok(Outcome {
         output,
         said: Said::Ended {
+            success,
             status,
             stderr: lines[lines.len().saturating_sub(5)..].join("; "),
         },

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use guest::fetch::Cache;
-use guest::kernel::{Kernel, resolve};
+use guest::kernel::Kernel;
 use guest::machine::{Accelerator, Boot, Hardware, Machine, Next, QEMU};
 use guest::protocol::{Ask, Line, Said};
 use tempfile::TempDir;
@@ -82,7 +82,7 @@ pub(crate) fn children() -> Vec<String> {
 pub(crate) fn kernel() -> &'static Kernel {
     static KERNEL_HERE: OnceLock<Kernel> = OnceLock::new();
     KERNEL_HERE.get_or_init(|| {
-        resolve(KERNEL, &Cache::of_user()).unwrap_or_else(|error| {
+        Cache::of_user().resolve(KERNEL).unwrap_or_else(|error| {
             panic!(
                 "these tests need a kernel: {error}; `bench-runner kernel fetch 6.1` fetches one"
             )

@@ -1,22 +1,22 @@
-//! A way of programming a mode, and how it is named to the process that tries it.
+//! A way of programming a mode, and the tools that it needs.
 
-use netns_harness::datapath::{Engine, Transport, facts};
+use netns_harness::datapath::{Engine, Tool, Transport, facts, facts_over};
 use scenarios::spec::{Setup, StaySpec};
 use schema::Mode;
 use serde::{Deserialize, Serialize};
 
-use crate::environment;
-
 /// A way of programming a mode: what is tried, and what is unsupported as a whole.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Case {
     /// The mode.
     pub(crate) mode: Mode,
     /// How updates reach the kernel.
     pub(crate) transport: Transport,
     /// Engine below its rules, where either would do.
+    #[serde(default)]
     pub(crate) engine: Option<Engine>,
     /// Sysctls and tools that were named.
+    #[serde(default)]
     pub(crate) setup: Setup,
 }
 
@@ -53,14 +53,14 @@ impl Case {
 
     /// The first tool that it needs and that is not installed, with its Debian package.
     pub(crate) fn missing_tool(&self) -> Option<(&'static str, &'static str)> {
-        environment::tools(self).into_iter().find(|(program, _)| {
+        tools(self).into_iter().find(|(program, _)| {
             !self.setup.tools.contains_key(*program) && !netns_sys::process::installed(program)
         })
     }
 
     /// The first tool of its own that another file stands in for, as it was named.
-    pub(super) fn replaced_tool(&self) -> Option<String> {
-        let own = environment::tools(self).into_iter();
+    pub(crate) fn replaced_tool(&self) -> Option<String> {
+        let own = tools(self).into_iter();
         let named = own.filter_map(|(name, _)| Some((name, self.setup.tools.get(name)?)));
         named
             .map(|(name, file)| format!("--tool {name}={}", file.display()))
@@ -78,46 +78,17 @@ impl std::fmt::Display for Case {
     }
 }
 
-/// What a trial is asked, on the standard input of `cell`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TrialOf {
-    /// The mode.
-    pub(crate) trial: Mode,
-    /// How it is programmed.
-    pub(crate) transport: Transport,
-    /// Engine below its rules.
-    #[serde(default)]
-    pub(crate) engine: Option<Engine>,
-    /// Sysctls and tools that were named.
-    #[serde(default)]
-    pub(crate) setup: Setup,
-    /// Services and endpoints of each with which to try; a tiny population when there is none.
-    #[serde(default)]
-    pub(crate) at: Option<(u32, u32)>,
+/// Tools of a mode as it is programmed.
+pub(crate) fn tools(case: &Case) -> Vec<Tool> {
+    facts_over(case.mode, case.engine.unwrap_or_default()).tools(case.transport)
 }
 
-impl TrialOf {
-    /// The trial of a case, with `at` (services, endpoints of each).
-    pub(crate) fn of(case: &Case, at: Option<(u32, u32)>) -> Self {
-        Self {
-            trial: case.mode,
-            transport: case.transport,
-            engine: case.engine,
-            setup: case.setup.clone(),
-            at,
-        }
-    }
-
-    /// What is tried.
-    pub(crate) fn case(&self) -> Case {
-        Case {
-            mode: self.trial,
-            transport: self.transport,
-            engine: self.engine,
-            setup: self.setup.clone(),
-        }
-    }
+/// Every tool that any mode can use, each once.
+pub(crate) fn all_tools() -> Vec<Tool> {
+    let mut found: Vec<Tool> = Case::all().iter().flat_map(tools).collect();
+    let mut seen = std::collections::HashSet::new();
+    found.retain(|tool| seen.insert(*tool));
+    found
 }
 
 #[cfg(test)]
@@ -135,5 +106,25 @@ mod tests {
                 .iter()
                 .all(|c| c.engine.is_some() == (c.mode == Mode::Ipset))
         );
+    }
+
+    #[test]
+    fn the_tools_of_a_case_are_those_of_its_engine_and_of_its_transport() {
+        let named = |engine, transport| {
+            let case = Case {
+                mode: Mode::Ipset,
+                transport,
+                engine: Some(engine),
+                setup: Default::default(),
+            };
+            tools(&case)
+                .into_iter()
+                .map(|(program, _)| program)
+                .collect::<Vec<_>>()
+        };
+        let legacy = named(Engine::Legacy, Transport::IpsetRestore);
+        assert!(legacy.contains(&"ipset") && legacy.contains(&"iptables-legacy-restore"));
+        let nft = named(Engine::Nft, Transport::Netlink);
+        assert!(nft.contains(&"iptables-nft-restore") && !nft.contains(&"ipset"));
     }
 }

@@ -6,16 +6,17 @@ use schema::{Accelerator, Mode};
 
 use super::super::{Plan, PlannedEnvironment, Settings};
 use super::*;
+use crate::machine::Machine;
 
 fn settings(words: &[&str]) -> Result<Settings, String> {
     let words = [&["bench-runner", "--deterministic"], words].concat();
-    let cli = crate::cli::Cli::try_parse_from(words).unwrap();
+    let cli = crate::cmd::Cli::try_parse_from(words).unwrap();
     Settings::resolve(&cli.run).map_err(|Usage(why)| why)
 }
 
 fn plan(words: &[&str]) -> Plan {
     let guest = PlannedEnvironment::guest("guest-6.1".to_owned(), Accelerator::TcgIcount);
-    Plan::new(&settings(words).unwrap(), &[guest])
+    Plan::new(&settings(words).unwrap(), &[guest], &Machine::default())
 }
 
 fn asked(stay: &PlannedStay) -> Vec<ScenarioKind> {

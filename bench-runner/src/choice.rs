@@ -1,19 +1,22 @@
 //! Which kernel a run is measured on: the host's when it can run every requested mode, else a
 //! guest's for all of them. Modes of one comparison never run on different kernels.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 
 use guest::fetch::Cache;
-use guest::kernel::{Kernel, resolve};
+use guest::kernel::Kernel;
 use guest::machine::QEMU;
 use schema::Accelerator;
 
+use crate::case::Case;
 use crate::cli::SandboxOption;
 use crate::exit::Usage;
+use crate::isolate::ask::Trial;
+use crate::places::host::Host;
 use crate::plan::{PlannedEnvironment, Settings};
 use crate::progress::note;
-use crate::readiness::{self, Case, Trial};
+use crate::readiness;
 
 /// What a kernel needs for every mode there is.
 const EVERY_MODE: [&str; 4] = ["ip_vs", "xt_set", "nf_tables", "veth"];
@@ -22,8 +25,8 @@ const EVERY_MODE: [&str; 4] = ["ip_vs", "xt_set", "nf_tables", "veth"];
 pub(crate) enum Choice {
     /// The host's kernel; what the trials of the modes found there.
     Host {
-        /// By case.
-        tried: HashMap<Case, Trial>,
+        /// In the order of the cases.
+        tried: Vec<Trial>,
         /// Why, as a sentence.
         reason: String,
     },
@@ -66,13 +69,13 @@ pub(crate) async fn choose(settings: &Settings, cases: &[Case]) -> anyhow::Resul
     }
     match settings.sandbox {
         SandboxOption::Netns => Ok(Choice::Host {
-            tried: readiness::attempt_all(cases).await?,
+            tried: readiness::attempt(&Host::default(), cases, None).await?,
             reason: "the host's kernel: --sandbox netns asks for it".to_owned(),
         }),
         SandboxOption::Guest => Ok(guests(&asked, "--sandbox guest asks for it")?),
         SandboxOption::Auto if !asked.is_empty() => Ok(guests(&asked, "--kernel asks for it")?),
         SandboxOption::Auto => {
-            let tried = readiness::attempt_all(cases).await?;
+            let tried = readiness::attempt(&Host::default(), cases, None).await?;
             let Some(why) = lacking(cases, &tried) else {
                 return Ok(Choice::Host {
                     tried,
@@ -94,19 +97,19 @@ pub(crate) async fn choose(settings: &Settings, cases: &[Case]) -> anyhow::Resul
 }
 
 /// Why the host's kernel will not do. A missing tool is no reason: a guest's tools are the host's.
-fn lacking(cases: &[Case], tried: &HashMap<Case, Trial>) -> Option<String> {
-    let refused = cases.iter().find_map(|case| {
-        let why = tried.get(case)?.unsupported.as_ref()?;
+fn lacking(cases: &[Case], tried: &[Trial]) -> Option<String> {
+    let refused = cases.iter().zip(tried).find_map(|(case, trial)| {
+        let why = trial.unsupported.as_ref()?;
         case.missing_tool().is_none().then_some((case, why))
     });
     refused.map(|(case, why)| format!("the host's kernel cannot run {case} ({why})"))
 }
 
-fn modes_without(cases: &[Case], tried: &HashMap<Case, Trial>) -> Vec<&'static str> {
-    let mut modes: Vec<_> = cases
-        .iter()
-        .filter(|case| tried.get(*case).is_some_and(|t| t.unsupported.is_none()))
-        .map(|case| case.mode)
+fn modes_without(cases: &[Case], tried: &[Trial]) -> Vec<&'static str> {
+    let tried = cases.iter().zip(tried);
+    let mut modes: Vec<_> = tried
+        .filter(|(_, trial)| trial.unsupported.is_none())
+        .map(|(case, _)| case.mode)
         .collect();
     modes.sort_unstable();
     modes.dedup();
@@ -179,7 +182,7 @@ fn guests(asked: &[Asked], why: &str) -> Result<Choice, Usage> {
 
 /// The kernel of a word of `--kernel`.
 fn kernel(spec: &str) -> Result<Kernel, Usage> {
-    let found = resolve(spec, &Cache::of_user().telling(note));
+    let found = Cache::of_user().telling(note).resolve(spec);
     found.map_err(|error| Usage(format!("--kernel {spec}: {error}")))
 }
 

@@ -1,6 +1,5 @@
-//! A stay in namespaces of this machine's kernel: its process is started isolated, listened to under
-//! deadlines, killed when it is late, and waited for until everything it made is gone. And a question to such a
-//! process, with its one answer.
+//! A process of `cell` on this machine: started isolated, listened to under deadlines, killed when it is late, and
+//! waited for until everything it made is gone. And a question to such a process, with its one answer.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -8,14 +7,31 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+use tracing::info;
 
-use super::{Answer, Next};
-use crate::exit::Usage;
+use scenarios::spec::Event;
+
+use super::ask::{Answer, Ask, no_event};
+use crate::exit::{Usage, why};
+use crate::verbose;
 
 /// What the first process of a stay checks its parent against.
 pub(crate) const PARENT_VARIABLE: &str = "BENCH_RUNNER_PARENT";
 /// A transaction in the kernel cannot be interrupted: how long to wait for one after a kill.
 const GONE: Duration = Duration::from_secs(300);
+
+/// What came next from a stay.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// An event.
+    Event(Event),
+    /// Its process ended; its last words.
+    Ended(String),
+    /// The guest that it was in is gone; what was seen, and the console's last lines.
+    Gone(String),
+    /// Nothing came in time.
+    Late,
+}
 
 /// A running stay.
 pub(crate) struct StayProcess {
@@ -25,19 +41,19 @@ pub(crate) struct StayProcess {
 }
 
 impl StayProcess {
-    /// Starts `bench-runner cell` on `input`. Call on the runtime's main thread: the child dies with the
+    /// Starts `bench-runner cell`. Call on the runtime's main thread: the child dies with the
     /// thread that started it.
     ///
     /// # Errors
     /// The process could not be started.
-    pub(crate) async fn start(input: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn start(ask: &Ask) -> anyhow::Result<Self> {
         let mut child = cell()?
             // The terminal's Ctrl-C is for the runner, which ends its stays itself.
             .process_group(0)
             .spawn()
             .context("start a stay's process")?;
         let mut stdin = child.stdin.take().expect("stdin is piped");
-        let written = stdin.write_all(input.as_bytes()).await;
+        let written = stdin.write_all(ask.line().as_bytes()).await;
         drop(stdin);
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
@@ -66,7 +82,7 @@ impl StayProcess {
                 Err(error) => {
                     self.kill().await;
                     let said = self.end().await;
-                    Next::Ended(super::no_event(&error, &said))
+                    Next::Ended(no_event(&error, &said))
                 }
             },
             Ok(_) => Next::Ended(self.end().await),
@@ -111,33 +127,29 @@ async fn last_lines<R: tokio::io::AsyncBufRead + Unpin>(mut lines: Lines<R>) -> 
     kept.into_iter().collect::<Vec<_>>().join("; ")
 }
 
-/// Asks `cell` for one answer, isolated as a stay is.
+/// Asks for one answer, isolated as a stay is.
 ///
 /// # Errors
 /// It cannot be started; or it could not isolate itself, a [`Usage`].
-pub(crate) async fn ask(input: &str, limit: Duration) -> anyhow::Result<Answer> {
-    let Ok(output) = tokio::time::timeout(limit, output_of(input)).await else {
+pub(crate) async fn ask(ask: &Ask, limit: Duration) -> anyhow::Result<Answer> {
+    let Ok(output) = tokio::time::timeout(limit, output_of(ask)).await else {
         return Ok(Answer::Late);
     };
     let output = output?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if output.status.success() {
-        return Ok(Answer::Said(text(&output.stdout)));
-    }
     let said = text(&output.stderr);
-    let why = said.trim_start_matches("error: ").to_owned();
-    match output.status.code() {
-        Some(2) => Err(Usage(why).into()),
-        _ if why.is_empty() => Ok(Answer::Failed(format!("it ended with {}", output.status))),
-        _ => Ok(Answer::Failed(why)),
+    if output.status.code() == Some(2) {
+        return Err(Usage(why(&said).to_owned()).into());
     }
+    let (well, status) = (output.status.success(), output.status.to_string());
+    Ok(Answer::of(well, &status, text(&output.stdout), &said))
 }
 
-async fn output_of(input: &str) -> anyhow::Result<std::process::Output> {
+async fn output_of(ask: &Ask) -> anyhow::Result<std::process::Output> {
     let mut child = cell()?.spawn().context("start a trial")?;
     let mut stdin = child.stdin.take().expect("stdin is piped");
     // A child that ends early says why on its standard error.
-    let _ = stdin.write_all(input.as_bytes()).await;
+    let _ = stdin.write_all(ask.line().as_bytes()).await;
     drop(stdin);
     child.wait_with_output().await.context("wait for a trial")
 }
@@ -145,9 +157,11 @@ async fn output_of(input: &str) -> anyhow::Result<std::process::Output> {
 /// `bench-runner cell`, with pipes, that is killed when nobody holds it any more.
 fn cell() -> anyhow::Result<Command> {
     let program = std::env::current_exe().context("find this program's file")?;
+    info!("start {} cell", program.display());
     let mut command = Command::new(program);
     command
         .arg("cell")
+        .args(verbose::words())
         .env(PARENT_VARIABLE, std::process::id().to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -11,33 +11,9 @@ use netns_sys::{clock, isolation};
 use scenarios::SCENARIOS;
 use scenarios::population::Recipe;
 use schema::Protocol;
-use serde::{Deserialize, Serialize};
 
-use crate::readiness::{Trial, TrialOf};
-
-/// What the kernel said of one facility.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Found {
-    /// Its name.
-    pub(crate) name: String,
-    /// What it is called to a reader.
-    pub(crate) title: String,
-    /// The kernel's answer when it does not have it.
-    pub(crate) refused: Option<String>,
-}
-
-/// The facilities, and what a process in these namespaces may do.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Facilities {
-    /// Every facility, in order.
-    pub(crate) found: Vec<Found>,
-    /// Whether a socket's buffer may exceed `net.core.wmem_max`.
-    pub(crate) forced_buffers: bool,
-    /// Bytes of the largest nftables transaction; `None` when nothing bounds it or nothing is known.
-    pub(crate) largest_batch: Option<u64>,
-    /// `net.netfilter.nf_conntrack_max` as a lab sees it.
-    pub(crate) conntrack_max: Option<u64>,
-}
+use super::ask::{At, Facilities, Found, Trial};
+use crate::case::Case;
 
 /// Tries every facility in this process's own namespaces.
 pub(crate) fn facilities() -> Facilities {
@@ -67,16 +43,16 @@ fn nft_batch() -> Option<u64> {
 }
 
 /// Tries a mode in this process's own namespaces, which are new and empty.
-pub(crate) fn carry_out(asked: &TrialOf) -> Trial {
+pub(crate) fn carry_out(asked: &Case, at: At) -> Trial {
     let engine = asked.engine.unwrap_or_default();
     let mut trial = Trial::default();
     if let Err(error) = netns_sys::tools::replace(asked.setup.tools.clone()) {
         trial.unsupported = Some(error.to_string());
         return trial;
     }
-    let datapath = with_engine(asked.trial, engine);
+    let datapath = with_engine(asked.mode, engine);
     let transport = asked.transport;
-    trial.unsupported = needs_forced_buffers(asked.trial, transport, engine)
+    trial.unsupported = needs_forced_buffers(asked.mode, transport, engine)
         .filter(|_| !isolation::forces_buffers())
         .map(str::to_owned)
         .or_else(|| {
@@ -105,7 +81,7 @@ pub(crate) fn carry_out(asked: &TrialOf) -> Trial {
             let refused = SCENARIOS.iter().filter_map(|s| s.needs_root());
             trial.limits.extend(refused.map(str::to_owned));
         }
-        if let Some(at) = asked.at {
+        if let Some(at) = at {
             trial.unsupported = at_size(&lab, &*datapath, transport, at, &mut trial).err();
         }
     }
@@ -113,8 +89,8 @@ pub(crate) fn carry_out(asked: &TrialOf) -> Trial {
 }
 
 /// Names what the kernel lacks beside what a tool said of it: an iptables that was refused names a line.
-fn explain(asked: &TrialOf, engine: Engine, why: String) -> String {
-    if let Some(lacking) = facility::missing(asked.trial, engine, Facility::attempt) {
+fn explain(asked: &Case, engine: Engine, why: String) -> String {
+    if let Some(lacking) = facility::missing(asked.mode, engine, Facility::attempt) {
         return format!("{lacking}; {why}");
     }
     // The words of iptables' own xtables_find_match and xtables_find_target (libxtables/xtables.c).

@@ -1,0 +1,211 @@
+//! One stay, or one trial of a mode, in a process tree of its own: the inner side of a question.
+//!
+//! Two processes. The outer one reads the whole specification, makes the namespaces and starts the inner
+//! one, which is the init of the new PID namespace: when it ends, however it ends, the kernel ends
+//! everything in it. Each dies with the one that started it, so killing the runner with SIGKILL leaves
+//! nothing; the pipe between the two covers the moment before the death signal is set.
+
+use std::io::{BufRead as _, Read as _, Write as _};
+use std::process::{Command, Stdio};
+
+use anyhow::Context as _;
+use netns_harness::meters::{self, KernelMemory};
+use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
+use netns_sys::isolation;
+use scenarios::spec::{Event, StaySpec};
+use schema::Outcome;
+use serde::Serialize;
+
+use super::ask::{Ask, Rested, SETTLE};
+use super::child::PARENT_VARIABLE;
+use super::trial;
+use crate::case;
+use crate::environment;
+use crate::exit::{Ended, Usage};
+use crate::verbose;
+
+/// What standard input asks, in namespaces of its own.
+///
+/// # Errors
+/// Standard input holds nothing that can be asked, or no namespaces can be made: a [`Usage`].
+pub(crate) fn outer() -> anyhow::Result<Ended> {
+    let parent = std::env::var(PARENT_VARIABLE)
+        .ok()
+        .and_then(|p| p.parse().ok());
+    isolation::die_with_parent(parent).context("tie this process to the runner")?;
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .context("read the specification")?;
+    let ask = Ask::parse(&text)
+        .map_err(|e| Usage(format!("standard input is not a stay's specification ({e}); `bench-runner plan --json` prints some")))?;
+    match &ask {
+        // What concerns the whole kernel needs no namespaces.
+        Ask::Facts { cases } => return answer(&environment::host(cases)),
+        Ask::Settle { baseline } => return answer(&settle(*baseline)?),
+        Ask::Stay(spec) => check(spec)?,
+        Ask::Trial { .. } | Ask::Facilities => {}
+    }
+    isolation::unshare_all().map_err(|e| Usage(no_namespaces(&e)))?;
+    let program = std::env::current_exe().context("find this program's file")?;
+    let mut child = Command::new(program)
+        .args(["cell", "--init"])
+        .args(verbose::words())
+        .stdin(Stdio::piped())
+        .spawn()
+        .context("start the init process of the stay")?;
+    // Kept open while the stay runs: its end tells the inner process that this one is gone.
+    let mut to_inner = child.stdin.take().expect("stdin is piped");
+    writeln!(to_inner, "{}", ask.line()).context("hand over the specification")?;
+    let status = child.wait().context("wait for the stay")?;
+    drop(to_inner);
+    Ok(if status.success() {
+        Ended::Done
+    } else {
+        Ended::Failed
+    })
+}
+
+/// The same, as the init of the PID namespace that [`outer`] has made.
+///
+/// # Errors
+/// This process was not started by [`outer`].
+pub(crate) fn inner() -> anyhow::Result<Ended> {
+    isolation::die_with_parent(None).context("tie the stay to its parent")?;
+    if !isolation::is_init() {
+        return Err(Usage("--init is for the process that `cell` starts".to_owned()).into());
+    }
+    let mut line = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .context("read the specification")?;
+    let ask = Ask::parse(&line).context("read the specification")?;
+    watch_parent();
+    isolation::mount_private().context("isolate the stay's mounts")?;
+    match ask {
+        Ask::Trial { case, at } => answer(&trial::carry_out(&case, at)),
+        Ask::Facilities => answer(&trial::facilities()),
+        Ask::Facts { .. } | Ask::Settle { .. } => {
+            Err(Usage("this is answered without namespaces".to_owned()).into())
+        }
+        Ask::Stay(spec) => {
+            verbose::as_events();
+            let failed = std::cell::Cell::new(false);
+            scenarios::run_stay(&spec, &|event| {
+                failed.set(failed.get() || is_failure(&event));
+                say(&event);
+            });
+            Ok(if failed.get() {
+                Ended::Failed
+            } else {
+                Ended::Done
+            })
+        }
+    }
+}
+
+fn settle(baseline: Option<KernelMemory>) -> anyhow::Result<Rested> {
+    let settled = match baseline {
+        Some(held) => meters::settle(held, SETTLE)?,
+        None => meters::Settled::Back,
+    };
+    Ok(Rested {
+        settled: settled.name().to_owned(),
+        memory: meters::kernel_memory()?,
+    })
+}
+
+/// Why no namespaces can be made, with what would allow it.
+fn no_namespaces(error: &std::io::Error) -> String {
+    let read = |name: &str| {
+        std::fs::read_to_string(format!("/proc/sys/{name}"))
+            .map(|text| text.trim().to_owned())
+            .unwrap_or_default()
+    };
+    let lifted = [
+        (
+            "user/max_user_namespaces",
+            "0",
+            "user.max_user_namespaces=15000",
+        ),
+        (
+            "kernel/unprivileged_userns_clone",
+            "0",
+            "kernel.unprivileged_userns_clone=1",
+        ),
+        (
+            "kernel/apparmor_restrict_unprivileged_userns",
+            "1",
+            "kernel.apparmor_restrict_unprivileged_userns=0",
+        ),
+    ]
+    .into_iter()
+    .find(|(name, closed, _)| read(name) == *closed);
+    let otherwise = lifted.map_or_else(String::new, |(_, _, setting)| {
+        format!(", or allow user namespaces: sudo sysctl -w {setting}")
+    });
+    if netns_sys::isolation::needs_user_namespace() {
+        format!(
+            "making network namespaces needs root, and without it a user namespace, which is refused ({error}): run the same command with sudo{otherwise}"
+        )
+    } else {
+        format!("cannot make namespaces: {error}")
+    }
+}
+
+/// Ends this process, and with it the PID namespace, when the outer process is gone.
+fn watch_parent() {
+    std::thread::spawn(|| {
+        let mut rest = [0; 64];
+        while matches!(std::io::stdin().read(&mut rest), Ok(n) if n > 0) {}
+        std::process::exit(1);
+    });
+}
+
+fn is_failure(event: &Event) -> bool {
+    match event {
+        Event::Failed { .. } => true,
+        Event::Ended(outcome) => matches!(outcome.outcome, Outcome::Failed { .. }),
+        _ => false,
+    }
+}
+
+/// What a stay cannot be asked.
+fn check(spec: &StaySpec) -> Result<(), Usage> {
+    let refused = |why: &str| Err(Usage(format!("the stay's specification: {why}")));
+    if !(1..=MAX_SERVICES).contains(&spec.services) {
+        return refused("services is out of range");
+    }
+    if !(1..=MAX_ENDPOINTS).contains(&spec.endpoints) {
+        return refused("endpoints is out of range");
+    }
+    if spec.protocols.is_empty() || (spec.services as usize) < spec.protocols.len() {
+        return refused("protocols is empty, or longer than services");
+    }
+    if let Some(name) = spec.setup.tools.keys().find(|name| !is_tool(name)) {
+        return refused(&format!("no tool {name} is ever started"));
+    }
+    Ok(())
+}
+
+fn is_tool(name: &str) -> bool {
+    case::all_tools().iter().any(|(known, _)| *known == name)
+}
+
+fn say(event: &Event) {
+    print_line(&serde_json::to_string(event).expect("events are plain data"));
+}
+
+fn print_line(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // Without a listener there is nobody to measure for.
+    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+        std::process::exit(1);
+    }
+}
+
+fn answer(found: &impl Serialize) -> anyhow::Result<Ended> {
+    print_line(&serde_json::to_string(found).context("encode what was found")?);
+    Ok(Ended::Done)
+}
