@@ -8,8 +8,8 @@ use schema::{Metric, Mode, OptionKey, OutcomeKind, Position};
 
 use crate::html::headline::{answers, behind, programmed};
 use crate::html::kernels::{heading, why};
-use crate::html::trust::{again, coverage_text, variant_text};
-use crate::html::updates::{caption, counted};
+use crate::html::trust::{Disturbed, again, coverage_text, variant_text};
+use crate::html::updates::{caption, counted, together};
 use crate::load::Run;
 use crate::quantity::{digits, shortened, value, whole};
 use crate::scope::{Question, Scope, by_reason, instead, is_lowest, scopes, way};
@@ -138,6 +138,16 @@ fn opening(run: &Run, summary: &Summary) -> String {
         }
         None => text.push_str("> **Noise unknown.** This run has no A/A pair.\n\n"),
     }
+    let disturbed = Disturbed::of(run);
+    match disturbed.is_much() {
+        true => {
+            let _ = writeln!(text, "> **Disturbed run.** {disturbed}\n");
+        }
+        false if disturbed.seen() > 0 => {
+            let _ = writeln!(text, "Disturbance: {disturbed}\n");
+        }
+        false => {}
+    }
     if !summary.cells.iter().any(|row| row.metric.is_some()) {
         text.push_str("> **Nothing was measured.** The reasons are below.\n\n");
     }
@@ -232,7 +242,11 @@ fn update(answer: &Answer<'_>, times: &[&Row]) -> String {
         .release
         .and_then(|release| release.median.zip(release.unit))
         .map_or_else(String::new, |(median, unit)| {
-            format!("; then released in {}", value(median, unit))
+            format!(
+                "; then released in {}{}",
+                value(median, unit),
+                together(answer.time)
+            )
         });
     format!(
         "{through}{}; {}{sync}{release}",

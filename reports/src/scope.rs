@@ -454,6 +454,12 @@ pub fn known(row: &Row) -> Option<Known> {
     })
 }
 
+/// Whether a row can be told apart from another at all: it has an interval, of counted runs enough seeds.
+#[must_use]
+pub(crate) fn has_bounds(row: &Row) -> bool {
+    known(row).is_some_and(|known| known.bounds().is_some())
+}
+
 /// What is known of a row's value, as words: "28.5–29.9 µs", "range of 3 stays 28.5–29.9 µs", "one stay".
 #[must_use]
 pub fn spread(row: &Row) -> String {

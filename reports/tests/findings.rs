@@ -165,7 +165,9 @@ fn a_sync_names_the_kube_proxy_that_it_imitates() {
     let text = text(&SUMMARY, SYNC);
     assert!(
         text.contains("; nftables (netlink) ")
-            && text.contains(" through nft -f in kube-proxy 1.34, "),
+            && text.contains(
+                " through nft -f in kube-proxy's read-back of 1.34 over its layout of 1.32, "
+            ),
         "{text}"
     );
     assert!(
@@ -319,7 +321,7 @@ fn a_ranking_says_who_has_no_number_and_why() {
     });
     let said = text(&lacking, ranked);
     assert!(
-        said.contains(" Unsupported: ipset. Not run: iptables-legacy. Programmed "),
+        said.contains(" Unsupported: ipset. Not run: iptables-legacy. update_time goes "),
         "{said}"
     );
 }
@@ -381,7 +383,7 @@ fn counted_runs_show_ranges_over_seeds_and_give_verdicts_from_three_that_agree()
                 .iter()
                 .all(|row| row.ci95.is_none() && row.range.is_some())
         );
-        summary.findings[0].text.clone()
+        text(&summary, "First packet (latency)").to_owned()
     };
     let three = said(3);
     assert!(
@@ -394,7 +396,7 @@ fn counted_runs_show_ranges_over_seeds_and_give_verdicts_from_three_that_agree()
     );
     let two = said(2);
     assert!(
-        two.contains("nftables and iptables-legacy are not distinguished (few stays)"),
+        two.contains("too few stays to tell nftables and iptables-legacy apart (2; 3 needed: more --repetitions make more)"),
         "{two}"
     );
 }

@@ -13,6 +13,7 @@ checked part is taken out must not hold a digit.
 import itertools, json, math, re, statistics, sys
 
 FLAT = 0.10
+LAYOUT = {"nftables": "1.32"}  # The kube-proxy whose layout its rules have, whatever read-back its sync imitates.
 MODES = ["none", "conntrack", "iptables-legacy", "iptables-nft", "ipset", "ipvs", "nftables"]
 UNITS = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "instr": 1, "k instr": 1e3, "M instr": 1e6, "G instr": 1e9, "%": 0.01, None: 1, "": 1}
 
@@ -85,6 +86,19 @@ class Run:
         disturbed = sum(bool(r.get("disturbed")) for r in measured)
         falling = sum(r.get("facts", {}).get("settled_before") == "falling" for r in measured)
         return disturbed, falling
+
+    def marked(self, key):
+        disturbed, falling = self.counts(key)
+        stays = sum(r["outcome"] == "measured" for r in self.cells.get(key, []))
+        return ", ".join(f"{n} of {stays} stay{'s' * (stays != 1)} {what}" for n, what in (
+            (disturbed, "disturbed"), (falling, "begun while memory was still being freed")) if n)
+
+    def kube_proxy(self, key):
+        """Whose sync a cell's is."""
+        version = " and ".join(sorted(self.facts(key, "kube_proxy_version")))
+        layout = LAYOUT.get(key[0])
+        return "kube-proxy of no named version" if not version else f"kube-proxy {version}" if layout in (None, version) \
+            else f"kube-proxy's read-back of {version} over its layout of {layout}"
 
     def facts(self, key, name):
         measured = [r for r in self.cells.get(key, []) if r["outcome"] == "measured"]
@@ -182,14 +196,14 @@ def apart(a, b, latency):
     return 0 if not x or not y else -1 if x[1] < y[0] else 1 if y[1] < x[0] else 0
 
 
-def ratio_of(a, b):
-    """Of the same stays the middle of their quotients, of seeds theirs; of different stays the quotient of the values,
-    with the distances of their ends, as logarithms, added as squares (Zou and Donner 2008)."""
+def ratio_of(a, b, together=False):
+    """Of one lab the middle of its blocks' quotients (a cell that was measured again, in another stay, belongs to its
+    block), of seeds theirs; of different stays the quotient of the values, with the distances of their ends, as
+    logarithms, added as squares (Zou and Donner 2008)."""
     if a.counted:
         return Known([a.seeds[s] / b.seeds[s] for s in a.seeds if s in b.seeds], True)
-    shared = [stay for stay in a.medians if stay in b.medians]
-    if shared:
-        return Known([a.medians[s] / b.medians[s] for s in shared])
+    if together:
+        return Known([a.blocks[block] / b.blocks[block] for block in a.blocks if block in b.blocks])
     known = Known([a.median / b.median])
     known.n = 0
     if a.known.ci and b.known.ci:
@@ -277,8 +291,9 @@ UNIT = r"(?: (?:[kMG] instr|instr|ns|µs|ms|s|B|kB|MB|GB|%)(?![a-zA-Z]))?"
 VALUE = rf"{DIGITS}{UNIT}"
 ENDS = rf"(?:exactly {VALUE}|{DIGITS}(?:–| to ){VALUE}|{VALUE} to more than {VALUE})"
 INTERVAL = rf"(?:range of {DIGITS} (?:stays|seeds|blocks) {ENDS}|{ENDS}|one (?:stay|seed|block)|no interval)"
-NAME = rf"(?:{'|'.join(MODES)})(?: \((?!exactly|no interval|timed|noisy|few|range|one stay|one block|one seed)[a-zA-Z][^()]*\))?"
+NAME = rf"(?:{'|'.join(MODES)})(?: \((?!exactly|no interval|timed|noisy|range|one stay|one block|one seed)[a-zA-Z][^()]*\))?"
 STATED = rf"{VALUE} \({INTERVAL}; n = {DIGITS} in {DIGITS} stays?[^()]*\)"
+FEW = rf"({DIGITS})(?:–({DIGITS}))?; ({DIGITS}) needed: [^()]*"
 RANGE = rf"{DIGITS}–{DIGITS} services"
 
 
@@ -454,6 +469,14 @@ class Sentence:
         if rest := re.search(r"\S*\d\S*", self.left):
             raise Wrong(f"'{rest.group(0)}' was not recomputed")
 
+    def few(self, knowns, least, most, needed):
+        """How many there are of what has no interval, and how many that needs."""
+        of = [known.n for known in knowns if not known.bounds]
+        if not of or (number(least), number(most or least)) != (min(of), max(of)):
+            raise Wrong(f"too few ({least}–{most}), and there are {of}")
+        if number(needed) != (3 if knowns[0].counted else 6):
+            raise Wrong(f"{needed} needed")
+
     # What is printed of a row.
     def stated(self, text, sample, key):
         value, ends, n, stays, marks = re.fullmatch(rf"({VALUE}) \(({INTERVAL}); n = ({DIGITS}) in ({DIGITS}) stays?([^()]*)\)", text).groups()
@@ -510,15 +533,29 @@ class Sentence:
         self.take(rf"({NAME}) takes longer, by a factor that is QEMU's", longer)
         level = re.search(r"(?:^|: )(.*?) are not distinguished", self.left)
         level = set(re.findall(NAME, level.group(1))) if level else set()
+        low = samples[best or names[0]]
+        known = lambda name: name in bounds or bool(samples[name].known.bounds)
+        without = [s for s in samples.values() if not s.known.bounds]
+
+        def few(listed, least, most, needed):
+            for name in set(re.findall(NAME, listed)) - {best or names[0]}:
+                if low.known.bounds and known(name):
+                    raise Wrong(f"too few stays of {name}, which has an interval, as the lowest has")
+                said.add(name)
+            self.few([s.known for s in without], least, most, needed)
+        if self.take(rf"too few stays to tell (.*?) apart \({FEW}\)", few):
+            best = best or names[0]
+        for name in level:
+            if not low.known.bounds or not known(name):
+                raise Wrong(f"{name} is not distinguished, and has too few stays for that")
         if level - set(samples) - set(bounds):
             raise Wrong(f"names {level - set(samples) - set(bounds)}, and lists no value of it")
         for name in level - {best or names[0]}:
-            low = samples[best or names[0]]
             if name in samples and apart(low, samples[name], latency) == -1:
                 raise Wrong(f"{name} is told apart from {best or names[0]}, and the sentence says it is not")
         if len(samples) + len(bounds) > 1 and said | level | {best} - {None} < set(samples) | set(bounds):
             raise Wrong(f"says nothing of {set(samples) | set(bounds) - said - level}")
-        if " is the fastest; " in text and (level or not said):
+        if " is the fastest; " in text and (level or without or not said):
             raise Wrong("the fastest, and not told apart")
         return best
 
@@ -527,15 +564,21 @@ class Sentence:
         run, samples, bounds = self.run, {}, {}
         self.left = text
 
-        def medians(name, text):
+        def medians(name, text, whole, ends):
             key = self.key(name, scenario, **options)
             samples[name] = run.sample(key, metric)
             self.stated(text, samples[name], key)
+            ranked = run.whole(key) if metric == "update_time" else samples[name]
+            if whole:
+                same(whole, ranked.median)
+                same_interval(ends, ranked.known, bounds=ranked.bounds)
+            elif abs(ranked.median - samples[name].median) > 0.01 * ranked.median:
+                raise Wrong(f"{name} is ranked by {ranked.median:.6g}, which stands nowhere")
 
         def longer(name, text):
             bounds[name] = run.bound(self.key(name, scenario, **options))
             same(text, bounds[name])
-        self.take(rf"({NAME}) ({STATED})", medians)
+        self.take(rf"({NAME}) ({STATED})(?:, with its release ({VALUE}) \(({INTERVAL})\))?", medians)
         self.take(rf"({NAME}) longer than ({VALUE}) \(timed out: a lower bound\)", longer)
         self.done()
         return samples, bounds
@@ -553,7 +596,7 @@ class Sentence:
                 winner, sizes = re.fullmatch(r"(.*) at ([\d, and]*)", part).groups()
                 sizes = [int(number(s)) for s in re.findall(r"\d+(?:,\d{3})*(?!\d)", sizes)]
                 seen += sizes
-                for n in sizes if winner != "not distinguished" else []:
+                for n in sizes if winner not in ("not distinguished", "too few stays") else []:
                     self.first_of_all(winner, scenario, metric, n, options)
             if seen != self.sizes:
                 raise Wrong(f"by size names {seen} of {self.sizes}")
@@ -653,22 +696,33 @@ def updates(s):
     s.left = head
     s.gaps(scenario, "update_time")
     head = re.sub(r"(?:^| )(?:Failed|Timed out|Unsupported|Not run): .*?\.(?= |$)", "", head)
-    head = re.sub(r"(?:^| )Programmed through .*$", "", head)
+    head, ways = re.match(r"(.*?)((?:update_time|sync_time) goes through .*)?$", head).groups()
+    through(s, ways or "", scenario, update, syncs)
+    alone = re.search(rf"sync_time was measured in ({NAME}) alone", head)
+    if bool(alone) != (len(syncs) == 1) or alone and alone.group(1) not in syncs:
+        raise Wrong(f"sync_time was measured in {set(syncs)}")
+    if alone:
+        head, of = re.match(r"(.*) By sync_time, of (.*), nothing is known of the others\.", head).groups()
+        if of != s.run.kube_proxy(s.key(alone.group(1), scenario)):
+            raise Wrong(f"{alone.group(1)} is not of {of}")
+        head = head.replace(alone.group(0), "")
     s.left = head
     s.by_size(scenario, "update_time", {})
     head = s.left
     opening, by_update = re.split(r"(?:^|(?<=\.) )By update_time", head, maxsplit=1) if "By update_time" in head else (head, "")
     by_update, by_sync = by_update.split(" By sync_time (") if " By sync_time (" in by_update else (by_update, "")
     versions, by_sync = by_sync.split("): ", 1) if by_sync else ("", "")
-    for version, names in re.findall(r"kube-proxy (\S+) in (.*?)(?=, kube-proxy|$)", versions):
+    for version, names in re.findall(r"(kube-proxy.*?) in (.*?)(?=, kube-proxy|$)", versions):
         for name in re.findall(NAME, names):
-            if s.run.facts(s.key(name, scenario), "kube_proxy_version") != {version}:
-                raise Wrong(f"{name} is not of kube-proxy {version}")
+            if s.run.kube_proxy(s.key(name, scenario)) != version:
+                raise Wrong(f"{name} is not of {version}")
     s.verdict(by_update.split(": ", 1)[1] if by_update else "", ranked, bounds, False)
     s.done_with_names()
-    if syncs:
+    if len(syncs) > 1:
         s.verdict(by_sync, syncs, {}, False)
         s.done_with_names()
+    if s.finding["headline"] and not any(known.known.bounds for known in [*ranked.values(), *syncs.values()]):
+        raise Wrong("a headline, and nothing has an interval")
     orders = {(a, b): (apart(ranked[a], ranked[b], False), apart(syncs[a], syncs[b], False))
               for a, b in itertools.combinations(sorted(syncs), 2)}
     differ = {pair for pair, (x, y) in orders.items() if x != y}
@@ -676,12 +730,38 @@ def updates(s):
     said = "update_time and sync_time rank the modes differently" in opening
     if bool(differ) != said:
         raise Wrong(f"the two times differ in {differ}, and the sentence says {said}")
+    alike = any(x == y != 0 for x, y in orders.values())
+    if "do not contradict" in opening and not alike:
+        raise Wrong("do not contradict each other, and no pair is told apart by both")
     places = re.search(r"they change places: (.*?)(?:; by |\))(?=[^,]*(?:\. |$|alone|: ))", opening)
     if said and "fastest" in head:
         raise Wrong("the fastest, though the two times differ")
     if bool(turned) != ("they change places" in opening):
         raise Wrong(f"{turned} change places, and the sentence says {places and places.group(1)}")
     s.done_with_names(opening)
+
+
+def through(s, text, scenario, update, syncs):
+    """Each time goes its own way."""
+    said = {}
+    for metric, ways in re.findall(r"(update_time|sync_time) goes (.*?)\.(?= |$)", text):
+        for words, names in re.findall(r"through (.*?): (.*?)(?=; through|$)", ways):
+            said.update({(metric, name): words for name in re.findall(NAME, names)})
+    wanted = {}
+    for name in update:
+        key = s.key(name, scenario)
+        if "transport" in dict(key[6]):
+            rules = " (the set) and iptables-restore (the rules)" if key[0] == "ipset" else ""
+            wanted["update_time", name] = dict(key[6])["transport"], rules
+    for name in syncs:
+        for way in s.run.facts(s.key(name, scenario), "kube_proxy_transport"):
+            wanted["sync_time", name] = way, ""
+    if set(said) != set(wanted):
+        raise Wrong(f"names the ways of {set(said)}, not of {set(wanted)}")
+    for of, (way, rules) in wanted.items():
+        words = said[of]
+        if not words.endswith(rules) or options_of(words.removesuffix(rules))[1] != way:
+            raise Wrong(f"{of} goes through {way}, not {words}")
 
 
 def slope_of(s, name, span, **position):
@@ -699,7 +779,7 @@ def floor_of(s, span, **position):
 
 @sentence("slopes")
 def slopes(s):
-    span, told = s.services, {}
+    span, told, beyonds = s.services, {}, {}
 
     def check(value, name, own, ends, beyond, floor, over, over_ends, off):
         at = {"position": POSITION[own]} if own else {}
@@ -723,14 +803,20 @@ def slopes(s):
             same(over, known.value)
             same_interval(over_ends, known)
             told[name] = known.leaves_out(0.0)
+            beyonds[name] = known
         misfit(fit, off)
     part = rf"({VALUE}) in ({NAME})(?: to ({WHOM}))? \(({INTERVAL})(; beyond (\w+) ({VALUE}) \(({INTERVAL})\))?(; no good fit[^)]*)?\)"
-    claimed = re.split(r"(?:; )?not told apart from the floor: ", s.left)[0] if "nothing that is known" not in s.left else ""
-    claimed = set(m[1] for m in re.findall(part, claimed))
+    claimed, unknown = re.match(r"(.*?)((?:too few blocks for an interval .*)?)$", s.left).groups()
+    claimed, *level = re.split(r"not told apart from the floor: ", claimed)
+    claimed, level, unknown = (set(m[1] for m in re.findall(part, text)) for text in (claimed, " ".join(level), unknown))
     if not s.take(part, check):
         raise Wrong("states no slope")
     if claimed != {name for name, known in told.items() if known}:
         raise Wrong(f"{claimed} are said to add something, and {told}")
+    few = {name for name, known in beyonds.items() if not known.bounds}
+    if unknown != few or level & few:
+        raise Wrong(f"{few} have too few blocks, and the sentence says {unknown}")
+    s.take(rf"too few blocks for an interval \({FEW}\)", lambda *of: s.few([beyonds[n] for n in few], *of))
 
 
 def misfit(fit, text):
@@ -747,7 +833,7 @@ def misfit(fit, text):
 
 @sentence("flatness")
 def flatness(s):
-    n = s.services[0]
+    n, shares = s.services[0], []
 
     def check(name, verdict, value, ends):
         sizes = [k for k in s.sizes if k <= n]
@@ -756,11 +842,14 @@ def flatness(s):
         same(value, share.value)
         same_interval(ends, share)
         bounds = share.bounds
-        expected = "not known to be flat" if not bounds else "flat" if -FLAT < bounds[0] and bounds[1] < FLAT else "grows" if bounds[0] > FLAT else "not known to be flat"
+        shares.append(share)
+        expected = "not known" if not bounds else "flat" if -FLAT < bounds[0] and bounds[1] < FLAT else "grows" if bounds[0] > FLAT else "not known to be flat"
         if verdict != expected:
             raise Wrong(f"{name} is called {verdict} at {bounds}")
-    if not s.take(rf"({NAME}) (flat|grows|not known to be flat), ({VALUE}) \(({INTERVAL})\)", check):
+    if not s.take(rf"({NAME}) (flat|grows|not known to be flat|not known), ({VALUE}) \(({INTERVAL})\)", check):
         raise Wrong("states no share")
+    if s.take(rf"Not known: too few blocks \({FEW}\)", lambda *of: s.few(shares, *of)) != any(not share.bounds for share in shares):
+        raise Wrong("says nothing of its few blocks, or has enough")
 
 
 @sentence("engines")
@@ -795,14 +884,20 @@ def doubted(name, known, doubt):
 def positions(s):
     s.is_at(s.largest)
 
-    def check(value, name, ends, known):
-        of = lambda position: s.run.sample(s.key(name, "first-packet", **s.packets(position=position)), "latency")
-        ratio = ratio_of(of("last"), of("first"))
+    def check(value, name, ends, known, last, marks):
+        key = lambda position: s.key(name, "first-packet", **s.packets(position=position))
+        of = lambda position: s.run.sample(key(position), "latency")
+        ratio = ratio_of(of("last"), of("first"), True)
         same(value, ratio.value)
         same_interval(ends, ratio)
         doubted(name, ratio, known)
+        if bool(last) != (bool(ratio.bounds) and not (name.startswith("iptables") and ratio.bounds[1] < 1)):
+            raise Wrong(f"{name}: explains {ratio.bounds} by '{last}', or does not")
+        told = "".join(f"; to the {p} {m}" for p in ("last", "first") if (m := s.run.marked(key(p))))
+        if marks != told:
+            raise Wrong(f"{name}: '{marks}' should be '{told}'")
     s.take(r"before Linux 7\.1", lambda: None)
-    if not s.take(rf"({DIGITS}) in ({NAME}) \(({INTERVAL})(: not distinguished from 1)?; the last is [^)]*\)", check):
+    if not s.take(rf"({DIGITS}) in ({NAME}) \(({INTERVAL})(: not distinguished from 1)?(; the last is [^);]*)?((?:; to the (?:last|first) [^);]*)*)\)", check):
         raise Wrong("states no ratio")
 
 
@@ -848,18 +943,18 @@ def set_messages(s):
 def syncs(s):
     s.is_at(s.largest)
 
-    def check(name, sync, versions, times, ends, known, apply):
+    def check(name, sync, whose, times, ends, known, apply):
         key = s.key(name, "service-add")
         a, b = s.run.sample(key, "sync_time"), s.run.sample(key, "update_time")
         s.stated(sync, a, key)
         s.stated(apply, b, key)
-        ratio = ratio_of(a, b)
+        ratio = ratio_of(a, b, True)
         same(times, ratio.value)
         same_interval(ends, ratio)
         doubted(name, ratio, known)
-        if set(versions.split(" and ")) != s.run.facts(key, "kube_proxy_version"):
-            raise Wrong(f"{name} names kube-proxy {versions}, and its cells name {s.run.facts(key, 'kube_proxy_version')}")
-    part = rf"({NAME}) ({STATED})(?: through [^,]*?)? in kube-proxy ([^,]*), ({DIGITS}) times \(({INTERVAL})(: not distinguished from 1)?\) its update_time of ({STATED})"
+        if whose != s.run.kube_proxy(key) or not s.run.facts(key, "kube_proxy_version"):
+            raise Wrong(f"{name} names {whose}, and its cells {s.run.kube_proxy(key)}")
+    part = rf"({NAME}) ({STATED})(?: through [^,]*?)? in (kube-proxy[^,]*), ({DIGITS}) times \(({INTERVAL})(: not distinguished from 1)?\) its update_time of ({STATED})"
     if not s.take(part, check):
         raise Wrong("states no sync")
 

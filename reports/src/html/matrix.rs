@@ -8,7 +8,7 @@ use schema::{Metric, Mode};
 use crate::load::Run;
 use crate::plots::{self, Figure};
 use crate::quantity::{digits, shortened, value, whole};
-use crate::scope::{Scope, instead, marks, mishap, spread};
+use crate::scope::{Scope, as_ranked, instead, marks, mishap, spread};
 use crate::summarise::{Answer, Asked, Ratio, Standing, matrix};
 use crate::update_table::without_time;
 
@@ -50,8 +50,8 @@ pub(super) fn table(
             div.scroll tabindex="0" role="region" aria-label="Mode by question" {
                 table.cards.matrix style={ "--modes:" (modes.len()) } {
                     caption {
-                        "The median of the stays' medians, with its 95 % interval from six stays on, else their range; then how many times the lowest of the row that is "
-                        "(of an update with what is released after it). “Lowest”: told apart from every other mode. “Not told apart”: from the lowest, by this run. "
+                        "The median of the stays' medians, with its 95 % interval from six stays on, else their range; then how many times the lowest of the row that is. "
+                        "An update is shown and ranked with what is released after its answer, as a tool's time is. “Lowest”: told apart from every other mode. “Not told apart”: from the lowest, by this run. “Too few stays to say”: six would give an interval. "
                         "The darker the further from it. ÷: beside the floors of the same packets. "
                         "Each mode through its ordinary way (iptables-restore, netlink); all ways are in the tables below."
                     }
@@ -116,15 +116,23 @@ fn shown(answer: &Answer<'_>, metric: Metric) -> Markup {
         };
         return html! { span.bad { (worded(&shortened(&why, 160))) } };
     };
+    let ranked = as_ranked(row);
+    let whole = value(ranked.median.unwrap_or(median), unit);
+    let own = value(median, unit);
     html! {
-        span.value { (value(median, unit)) }
+        span.value { (whole) }
         @if answer.standing == Some(Standing::Lowest) { span.badge { "lowest" } }
         @if row.noisy { span.badge.warn { "noisy" } }
-        span.small { (spread(row)) }
+        span.small { (spread(&ranked)) }
+        @if own != whole { span.small { (own) " until its answer" } }
         @if let Some(marks) = marks(row) { span.small.bad { (marks) } }
         @if let Some(times) = &answer.times { span.times { "× " (ratio(times)) } }
-        @if answer.standing == Some(Standing::Level) {
-            span.small { @if answer.times.is_some() { "not told apart" } @else { "lowest value, not told apart" } }
+        @match (answer.standing, answer.times.is_some()) {
+            (Some(Standing::Level), true) => span.small { "not told apart" },
+            (Some(Standing::Level), false) => span.small { "lowest value, not told apart" },
+            (Some(Standing::Unknown), true) => span.small { "too few stays to say" },
+            (Some(Standing::Unknown), false) => span.small { "lowest value, too few stays to say" },
+            _ => {}
         }
         @for (floor, against) in Mode::FLOORS.iter().zip(&answer.floors) {
             @if let Some(against) = against { span.small { "÷ " (floor) " " (ratio(against)) } }

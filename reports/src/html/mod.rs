@@ -237,6 +237,10 @@ fn banners(run: &Run, summary: &Summary) -> Markup {
         @if summary.noise.is_none() && measured {
             p.banner { strong { "Noise unknown. " } "This run has no A/A pair (mode none measured twice), so differences have nothing to be held against." }
         }
+        @let disturbed = trust::Disturbed::of(run);
+        @if disturbed.is_much() {
+            p.banner { strong { "Disturbed run. " } (disturbed) }
+        }
         @for (accelerator, what, meaning) in CLOCKS {
             @if summary.environments.values().any(|facts| facts.accel == *accelerator) {
                 p.banner { strong { (what) } " " (meaning) }

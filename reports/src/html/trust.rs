@@ -2,6 +2,7 @@
 //! missing, and how to take them again.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use maud::{Markup, html};
 use schema::summary::Summary;
@@ -39,7 +40,7 @@ pub(super) fn section(run: &Run, summary: &Summary, ids: &Ids, data: &Markup) ->
                     dd { (spreads) }
                 }
                 dt { "Disturbance" }
-                dd { (disturbed(run)) }
+                dd { (Disturbed::of(run)) }
                 dt { "Settling" }
                 dd { (unsettled(run)) }
                 dt { "Coverage" }
@@ -163,27 +164,89 @@ fn checks(run: &Run) -> String {
     )
 }
 
-/// What others took from the threads that measure.
-fn disturbed(run: &Run) -> String {
-    let measured = || {
-        run.cells
-            .iter()
-            .filter(|cell| cell.outcome == Outcome::Measured)
-    };
-    let marked = measured().filter(|cell| !cell.disturbed.is_empty()).count() as u64;
-    let known: Vec<u64> = measured().filter_map(|cell| cell.run_delay_ns).collect();
-    let waited = match known.iter().max() {
-        None => "how long its threads waited for a CPU is not known".to_owned(),
-        Some(most) => format!(
-            "threads waited for a CPU for {} of a cell at most ({} of cells known)",
-            value(*most as f64, Unit::Nanoseconds),
-            whole(known.len() as u64)
-        ),
-    };
-    format!(
-        "{} measured again still bore a mark of disturbance (a thread waited for a CPU for more than 1 % of it, or medians of batches lay 1.5 times apart); {waited}. Their rows say so.",
-        counted(marked, "cell")
-    )
+/// What others took from the threads that measure (docs/noise.md#what-disturbs-a-cell).
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Disturbed {
+    /// Measured cells.
+    measured: u64,
+    /// Measured again, in another stay, and not disturbed there: that is what counts.
+    clean: u64,
+    /// Measured again, and without a number then.
+    lost: u64,
+    /// Measured again, and disturbed there too.
+    twice: u64,
+    /// Disturbed, and not measured again.
+    once: u64,
+    /// Longest wait of a thread that is known, nanoseconds.
+    waited: Option<u64>,
+}
+
+/// Share of marked cells from which a run is called disturbed: on a machine whose other use of CPU is below 1 % no more
+/// are (`scripts/verify/disturbance`).
+const MUCH: f64 = 0.03;
+
+impl Disturbed {
+    pub(crate) fn of(run: &Run) -> Self {
+        let mut all = Self::default();
+        for cell in &run.cells {
+            let measured = cell.outcome == Outcome::Measured;
+            let again = cell.facts.contains_key("measured_again");
+            let marked = !cell.disturbed.is_empty();
+            all.measured += u64::from(measured);
+            match (again, measured, marked) {
+                (true, true, false) => all.clean += 1,
+                (true, true, true) => all.twice += 1,
+                (true, false, _) => all.lost += 1,
+                (false, true, true) => all.once += 1,
+                (false, ..) => {}
+            }
+            if measured {
+                all.waited = all.waited.max(cell.run_delay_ns);
+            }
+        }
+        all
+    }
+
+    /// Cells that were disturbed when they were first measured.
+    pub(crate) fn seen(self) -> u64 {
+        self.clean + self.lost + self.twice + self.once
+    }
+
+    /// Whether so many still bear a mark that the run is to be taken again.
+    pub(crate) fn is_much(self) -> bool {
+        (self.twice + self.once) as f64 > MUCH * self.measured as f64
+    }
+}
+
+impl fmt::Display for Disturbed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let marked = self.twice + self.once;
+        write!(
+            f,
+            "{} of {} measured were disturbed: a thread that measures waited for a CPU for more than a tenth of the cell and more than 20 ms, \
+             or medians of batches of flows lay 1.5 times apart. {} measured again, in another stay, and not disturbed there; {} still marked, {} of them not measured again, and their rows say so",
+            counted(self.seen(), "cell"),
+            whole(self.measured),
+            whole(self.clean),
+            whole(marked),
+            whole(self.once),
+        )?;
+        if self.lost > 0 {
+            write!(
+                f,
+                "; {} had no number when measured again",
+                whole(self.lost)
+            )?;
+        }
+        match self.waited {
+            None => write!(f, ". How long threads waited for a CPU is not known."),
+            Some(most) => write!(
+                f,
+                ". No thread waited longer in a cell than {}.",
+                value(most as f64, Unit::Nanoseconds)
+            ),
+        }
+    }
 }
 
 /// What the kernel was still doing before a stay began.

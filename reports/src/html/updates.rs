@@ -6,7 +6,7 @@ use schema::summary::{Row, Summary};
 use super::headline::behind;
 use super::worded;
 use crate::quantity::{noun, value, whole};
-use crate::scope::{Scope, is_lowest, mishap};
+use crate::scope::{Scope, as_ranked, is_lowest, mishap};
 use crate::update_table::{Answer, COUNTED, UpdateTable, update_tables, without_time};
 
 /// The tables of a scope: one, or two where some mode has no cells at the largest size.
@@ -63,7 +63,7 @@ pub(crate) fn caption(table: &UpdateTable<'_>) -> String {
     };
     format!(
         "Time: what the kernel and the tool must do (update_time), the median of its stays with its 95 % interval, of fewer than six stays their range; sync: the same update as kube-proxy makes it, \
-         with its read-back (sync_time); released: after its answer, until its sockets are closed (release_time; a tool's is inside its time). Messages are netlink messages of our own: 0 where a tool sends its own. “Lowest”: told apart from every other mode.{size}"
+         with its read-back (sync_time); released: after its answer, until its sockets are closed (release_time; a tool's is inside its time). Messages are netlink messages of our own: 0 where a tool sends its own. “Lowest”: of both together, told apart from every other mode.{size}"
     )
 }
 
@@ -84,10 +84,19 @@ fn answer(answer: &Answer<'_>, times: &[&Row]) -> Markup {
             span.small { "sync " (value(median, unit)) }
         }
         @if let Some((median, unit)) = answer.release.and_then(|release| release.median.zip(release.unit)) {
-            span.small { "then released in " (value(median, unit)) }
+            span.small { "then released in " (value(median, unit)) (together(row)) }
         }
         @if !answer.way().is_empty() { span.small { "through " (answer.way()) } }
         @if let Some(reason) = mishap(row) { span.small.bad { (reason) } }
+    }
+}
+
+/// ", together 26.0 ms": an update with its release, by which it is ranked, where that is another number.
+pub(crate) fn together(row: &Row) -> String {
+    let shown = |median: Option<f64>| Some(value(median?, row.unit?));
+    match shown(as_ranked(row).median) {
+        Some(whole) if shown(row.median).as_ref() != Some(&whole) => format!(", together {whole}"),
+        _ => String::new(),
     }
 }
 

@@ -12,7 +12,7 @@ use schema::{
 use super::cells::Cells;
 use super::ratios::{Ratio, floor_of, ratio};
 use crate::load::Run;
-use crate::scope::{Question, Scope, is_lowest, order, ranked};
+use crate::scope::{Question, Scope, has_bounds, is_lowest, order, ranked};
 
 /// One question at the largest N, with the answer of each mode.
 #[derive(Debug, Clone)]
@@ -128,8 +128,10 @@ pub fn measures<'a>(summary: &'a Summary, scope: &'a Scope) -> Vec<Measure<'a>> 
 pub enum Standing {
     /// Told apart from every other mode, below all of them.
     Lowest,
-    /// The lowest median or one that is not told apart from it.
+    /// The lowest median or one that is not told apart from it, though both have an interval.
     Level,
+    /// It or the lowest has too few stays for an interval.
+    Unknown,
     /// Told apart from the lowest median, above it.
     Higher,
 }
@@ -190,8 +192,10 @@ fn answers<'a>(cells: &Cells<'_>, measure: &Measure<'a>) -> BTreeMap<Mode, Answe
                 return None;
             } else if order(lowest, row) == Some(Less) {
                 Standing::Higher
-            } else {
+            } else if has_bounds(lowest) && has_bounds(row) {
                 Standing::Level
+            } else {
+                Standing::Unknown
             })
         });
         let floor = |floor: Mode| {

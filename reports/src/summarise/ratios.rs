@@ -111,9 +111,9 @@ pub(super) fn floor_of<'a>(cells: &Cells<'a>, key: &CellKey, floor: Mode) -> Opt
         .find(|candidate| candidate.mode == floor && matters(candidate) == matters(key))
 }
 
-/// Ratio of one cell's value to another's. Of the same stays (two positions in one lab) it is the median of the stays'
-/// quotients, of executed instructions that of the seeds'; of different stays the quotient of the values, with an
-/// interval when both have one. Updates are compared by their whole ([`Cells::sums`]).
+/// Ratio of one cell's value to another's. Of one lab (two positions in it) it is the median of the blocks' quotients: a
+/// cell that was measured again, in another stay, belongs to its block. Of executed instructions it is that of the
+/// seeds'; of different stays the quotient of the values, with an interval when both have one. Updates are compared by their whole ([`Cells::sums`]).
 pub(super) fn ratio(
     cells: &Cells<'_>,
     numerator: &CellKey,
@@ -127,7 +127,14 @@ pub(super) fn ratio(
     let unit = *cells.metrics(numerator).get(&metric)?;
     let other = *cells.metrics(denominator).get(&metric)?;
     (unit == other)
-        .then(|| of_stays(&stays(numerator), &stays(denominator), unit))
+        .then(|| {
+            let lab = |key: &CellKey| CellKey {
+                options: key.options.only(|option| !option.row().in_a_stay),
+                ..key.clone()
+            };
+            let of = (&*stays(numerator), &*stays(denominator));
+            of_stays(of, lab(numerator) == lab(denominator), unit)
+        })
         .flatten()
 }
 
@@ -139,12 +146,17 @@ pub(super) fn ratio_within(
     under: Metric,
 ) -> Option<Ratio> {
     let unit = *cells.metrics(key).get(&over)?;
-    of_stays(&cells.stays(key, over), &cells.stays(key, under), unit)
+    of_stays(
+        (&cells.stays(key, over), &cells.stays(key, under)),
+        true,
+        unit,
+    )
 }
 
-fn of_stays(above: &[Stay], below: &[Stay], unit: Unit) -> Option<Ratio> {
+/// `together`: whether the stays of a block are one lab, or were.
+fn of_stays((above, below): (&[Stay], &[Stay]), together: bool, unit: Unit) -> Option<Ratio> {
     let counted = unit == Unit::Instructions;
-    let same = |stay: &Stay| below.iter().find(|other| other.number == stay.number);
+    let same = |stay: &Stay| below.iter().find(|other| other.block == stay.block);
     let known = if counted {
         let others = by_seed(below);
         let quotients: Vec<f64> = by_seed(above)
@@ -152,7 +164,7 @@ fn of_stays(above: &[Stay], below: &[Stay], unit: Unit) -> Option<Ratio> {
             .filter_map(|(seed, value)| Some(value / others.get(&seed)?))
             .collect();
         Known::of_seeds(&quotients)?
-    } else if above.iter().any(|stay| same(stay).is_some()) {
+    } else if together {
         let both = above
             .iter()
             .filter_map(|stay| Some((stay.value, same(stay)?.value)));

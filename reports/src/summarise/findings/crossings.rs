@@ -13,7 +13,7 @@ use schema::{CellKey, Metric, Options, ScenarioKind};
 
 use super::{Context, evidence};
 use crate::quantity::whole;
-use crate::scope::{are_apart, as_ranked, known, ranked, series_names};
+use crate::scope::{are_apart, as_ranked, has_bounds, known, ranked, series_names};
 use crate::summarise::measures::is_ordinary;
 
 /// A logarithm and back is off by less.
@@ -42,9 +42,9 @@ struct Crossing {
 }
 
 impl Context<'_, '_> {
-    /// Who overtakes whom, for first packets and for the updates that are made one by one, by each of their times; with
-    /// each sentence whether it knows of a crossing.
-    pub(super) fn crossings(&self) -> Vec<(bool, Finding)> {
+    /// Who overtakes whom, for first packets and for the updates that are made one by one, by each of their times; a
+    /// headline where a crossing is known.
+    pub(super) fn crossings(&self) -> Vec<Finding> {
         let mut found = Vec::new();
         for packet in self.packets_asked() {
             let question = format!(
@@ -80,7 +80,7 @@ impl Context<'_, '_> {
         asks: &impl Fn(&CellKey) -> bool,
         metrics: &[Metric],
         finding: impl Fn(String, String) -> Finding,
-    ) -> Option<(bool, Finding)> {
+    ) -> Option<Finding> {
         let (mut parts, mut proof, mut known, mut turned) = (Vec::new(), Vec::new(), false, false);
         for metric in metrics {
             if let Some((said, part)) = self.crossings_by(asks, *metric, &mut proof) {
@@ -99,11 +99,11 @@ impl Context<'_, '_> {
         turned.then(|| {
             proof.dedup();
             let question = format!("Which mode overtakes which, as N grows, for {question}");
-            let finding = Finding {
+            Finding {
                 evidence: proof,
+                headline: known,
                 ..finding(question, format!("{}.", parts.join(". And ")))
-            };
-            (known, finding)
+            }
         })
     }
 
@@ -118,7 +118,7 @@ impl Context<'_, '_> {
         if curves.len() < 2 {
             return None;
         }
-        let (mut parts, mut unknown) = (Vec::new(), Vec::new());
+        let (mut parts, mut unknown, mut few) = (Vec::new(), Vec::new(), Vec::new());
         for (index, a) in curves.iter().enumerate() {
             for b in &curves[index + 1..] {
                 let pairs = shared(a, b);
@@ -143,13 +143,14 @@ impl Context<'_, '_> {
                             .map(evidence),
                     );
                 }
-                let turned = medians_turn(&pairs) && crossings(&pairs).is_empty();
-                if turned {
-                    unknown.push(format!("{} with {}", a.name, b.name));
+                if medians_turn(&pairs) && crossings(&pairs).is_empty() {
+                    let all_known = pairs.iter().all(|(x, y)| has_bounds(x) && has_bounds(y));
+                    let place = if all_known { &mut unknown } else { &mut few };
+                    place.push(format!("{} with {}", a.name, b.name));
                 }
             }
         }
-        let said = match (parts.is_empty(), unknown.is_empty()) {
+        let said = match (parts.is_empty(), unknown.is_empty() && few.is_empty()) {
             (false, _) => Said::Known,
             (true, false) => Said::Unknown,
             (true, true) => Said::Nothing,
@@ -169,6 +170,12 @@ impl Context<'_, '_> {
             text.push_str(&format!(
                 "; inconclusive, since values change places but are not told apart on a side: {}",
                 unknown.join(", ")
+            ));
+        }
+        if !few.is_empty() {
+            text.push_str(&format!(
+                "; too few stays at some sizes, where values change places: {}",
+                few.join(", ")
             ));
         }
         Some((said, text))

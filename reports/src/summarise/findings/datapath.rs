@@ -29,7 +29,7 @@ impl Context<'_, '_> {
         let fits: Vec<&Fit> = fits.into_iter().filter(|fit| fit.to == largest).collect();
         let series: Vec<(Mode, &Options)> =
             fits.iter().map(|fit| (fit.mode, &fit.options)).collect();
-        let (mut parts, mut proof) = (Vec::new(), Vec::new());
+        let (mut parts, mut proof, mut few) = (Vec::new(), Vec::new(), Vec::new());
         for (fit, name) in fits.iter().zip(series_names(&series)) {
             let Some(above) = &fit.above_floor else {
                 continue;
@@ -38,8 +38,10 @@ impl Context<'_, '_> {
             let verdict = match share.bounds() {
                 Some([low, high]) if high < FLAT && low > -FLAT => "flat",
                 Some([low, _]) if low > FLAT => "grows",
-                _ => "not known to be flat",
+                Some(_) => "not known to be flat",
+                None => "not known",
             };
+            few.extend(share.bounds().is_none().then_some(share));
             parts.push(format!(
                 "{name} {verdict}, {} % ({})",
                 digits(100.0 * share.value),
@@ -58,7 +60,11 @@ impl Context<'_, '_> {
             packet.position.row().which,
             digits(100.0 * FLAT),
         );
-        let verdict = format!("{}.", parts.join("; "));
+        let few = match few.is_empty() {
+            true => String::new(),
+            false => format!(" Not known: too few blocks ({}).", self.too_few(&few)),
+        };
+        let verdict = format!("{}.{few}", parts.join("; "));
         (!parts.is_empty()).then(|| Finding {
             evidence: proof,
             services: vec![largest],
@@ -218,6 +224,7 @@ impl Context<'_, '_> {
         let scenario = self.scope.weighing(self.summary);
         (!parts.is_empty()).then(|| Finding {
             evidence: fits.into_iter().map(evidence_of_fit).collect(),
+            headline: true,
             ..self.finding(FindingKind::Memory, scenario, question, verdict)
         })
     }

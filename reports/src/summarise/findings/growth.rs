@@ -60,7 +60,8 @@ impl Context<'_, '_> {
     }
 
     fn slopes_to(&self, packet: &Packet, fits: &[(&Fit, String)], whom: &str) -> Option<Finding> {
-        let (mut adds, mut level) = (Vec::new(), Vec::new());
+        let (mut adds, mut level, mut unknown, mut few) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (fit, position) in fits {
             let unit = unit_of(fit);
             let ends = |ends| interval(ends, unit);
@@ -80,11 +81,14 @@ impl Context<'_, '_> {
                 spread_of_fit(fit, ends),
                 misfit(fit)
             );
-            let told = above.is_some_and(|above| slope_of(above, unit).leaves_out(0.0));
-            if told {
-                adds.push(slope);
-            } else {
-                level.push(slope);
+            let beyond = above.map(|above| slope_of(above, unit));
+            match beyond {
+                Some(beyond) if beyond.leaves_out(0.0) => adds.push(slope),
+                Some(beyond) if beyond.bounds().is_none() => {
+                    few.push(beyond);
+                    unknown.push(slope);
+                }
+                _ => level.push(slope),
             }
         }
         let (first, _) = fits.first()?;
@@ -94,12 +98,19 @@ impl Context<'_, '_> {
             packet.cache,
             range(first)
         );
-        let unknown = format!("not told apart from the floor: {}.", listed(&level));
-        let verdict = match (adds.is_empty(), level.is_empty()) {
-            (true, _) => format!("nothing that is known; {unknown}"),
-            (false, true) => format!("{}.", listed(&adds)),
-            (false, false) => format!("{}; {unknown}", listed(&adds)),
+        let nothing = adds.is_empty() && unknown.is_empty();
+        let few = format!("too few blocks for an interval ({})", self.too_few(&few));
+        let said = |slopes: &[String], what: &str| {
+            (!slopes.is_empty()).then(|| format!("{what}{}", listed(slopes)))
         };
+        let parts = [
+            nothing.then(|| "nothing that is known".to_owned()),
+            said(&adds, ""),
+            said(&level, "not told apart from the floor: "),
+            said(&unknown, &format!("{few}: ")),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        let verdict = format!("{}.", parts.join("; "));
         Some(Finding {
             evidence: fits.iter().map(|(fit, _)| evidence_of_fit(fit)).collect(),
             services: vec![first.from, first.to],
@@ -145,6 +156,7 @@ impl Context<'_, '_> {
         let (kind, scenario) = (FindingKind::Exponents, ScenarioKind::ColdInstall);
         (!parts.is_empty()).then(|| Finding {
             evidence: proof,
+            headline: true,
             ..self.finding(
                 kind,
                 scenario,

@@ -7,6 +7,7 @@ mod datapath;
 mod growth;
 mod ranking;
 mod update_parts;
+mod updates;
 
 use std::collections::BTreeMap;
 
@@ -17,8 +18,9 @@ use schema::{
 
 use super::cells::Cells;
 use crate::quantity::{value, whole};
-use crate::scope::{Scope, lower_bound, marks, scopes, spread, spread_of_fit};
+use crate::scope::{Scope, has_bounds, known, lower_bound, marks, scopes, spread, spread_of_fit};
 use crate::sentence;
+use crate::statistics::{Known, LEAST, SEEDS};
 
 /// Facts of an update cell that name the kube-proxy whose sync was imitated.
 const VERSION: &str = "kube_proxy_version";
@@ -100,17 +102,14 @@ pub(super) fn findings(cells: &Cells<'_>, summary: &Summary) -> Vec<Finding> {
 impl Context<'_, '_> {
     /// The sentences of a scope: those that answer what is asked first, then the others.
     fn all(&self) -> Vec<Finding> {
-        let crossings = self.crossings().into_iter();
-        // That no crossing is known answers nobody's question: it stands with the rest.
-        let (known, unknown): (Vec<_>, Vec<_>) = crossings.partition(|(known, _)| *known);
-        let text_of = |(_, finding): (bool, Finding)| finding;
-        let mut found = self.rankings();
-        found.extend(known.into_iter().map(text_of));
+        // That nothing is known of who is fastest, or of a crossing, answers nobody's question: it stands with the rest.
+        let of = |all: Vec<Finding>| all.into_iter().partition::<Vec<_>, _>(|f| f.headline);
+        let ((mut found, level), (crossings, unknown)) =
+            (of(self.rankings()), of(self.crossings()));
+        found.extend(crossings);
         found.extend(self.exponents());
         found.extend(self.memory());
-        for finding in &mut found {
-            finding.headline = true;
-        }
+        found.extend(level);
         found.extend(self.further_updates());
         if let Some(packet) = self.packets_asked().first() {
             found.extend(self.slopes(packet));
@@ -118,7 +117,7 @@ impl Context<'_, '_> {
             found.extend(self.engines(packet));
             found.extend(self.positions(packet));
         }
-        found.extend(unknown.into_iter().map(text_of));
+        found.extend(unknown);
         found.extend(self.handed_over());
         found.extend(self.set_messages());
         found.extend(self.syncs());
@@ -165,6 +164,10 @@ impl Context<'_, '_> {
         ]
         .into_iter()
         .filter_map(|(scenario, question)| self.updates(&question, scenario, false))
+        .map(|finding| Finding {
+            headline: false,
+            ..finding
+        })
         .collect()
     }
 
@@ -197,6 +200,31 @@ impl Context<'_, '_> {
             .filter(|key| self.scope.holds(key) && key.services == self.largest)
             .filter(|key| !key.mode.is_floor() && asks(key))
             .collect()
+    }
+
+    /// "1–2; 6 needed: a longer --budget makes more": why nothing is known of the rows without an interval.
+    fn few<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> String {
+        let without = rows.filter(|row| !has_bounds(row)).filter_map(known);
+        self.too_few(&without.collect::<Vec<_>>())
+    }
+
+    /// The same of any values.
+    fn too_few(&self, known: &[Known]) -> String {
+        let of = || known.iter().map(|known| known.of);
+        let (least, most) = (of().min().unwrap_or(0), of().max().unwrap_or(0));
+        let needed = match known.iter().any(|known| known.counted) {
+            true => SEEDS,
+            false => LEAST,
+        };
+        let remedy = match self.summary.coverage.ended.as_str() {
+            "budget" => "a longer --budget makes more",
+            "complete" => "more --repetitions make more",
+            _ => "run --resume makes more",
+        };
+        match least == most {
+            true => format!("{least}; {needed} needed: {remedy}"),
+            false => format!("{least}–{most}; {needed} needed: {remedy}"),
+        }
     }
 
     fn row(&self, key: &CellKey, metric: Metric) -> Option<&Row> {

@@ -1,26 +1,24 @@
-//! Who is fastest, by how much, and whether that is known.
-//!
-//! An update has two times, and neither is the other's judge: what the kernel and the tool must do (`update_time`, with
-//! the `release_time` of sockets that are closed after it), and what a named kube-proxy does for it (`sync_time`). Where
-//! they rank modes differently, that is the sentence; a mode is the fastest where both say so.
+//! Who is fastest, by how much, and whether that is known. What has no interval is not ranked: that two are not
+//! distinguished is said where both have one, else that there are too few stays.
 
 use std::borrow::Cow;
 use std::cmp::Ordering::Less;
-use std::collections::BTreeMap;
+use std::slice;
 
 use schema::summary::{Finding, FindingKind, Row, Values};
 use schema::{
-    Accelerator, CellKey, Metric, ONE_TRANSACTION, OptionKey, OutcomeKind, Position, ScenarioKind,
+    Accelerator, CellKey, Metric, Mode, ONE_TRANSACTION, OptionKey, OutcomeKind, Position,
+    ScenarioKind,
 };
 
 use super::{Context, Packet, bounded, evidence, listed, names, stated, words};
 use crate::quantity::{digits, noun, value, whole};
-use crate::scope::{as_ranked, is_lowest, known, order};
-use crate::statistics::LEAST;
+use crate::scope::{as_ranked, has_bounds, is_lowest, known, marks, order, spread};
+use crate::summarise::Ratio;
 use crate::summarise::ratios::ratio;
 
 /// "Not run: iptables-nft (one transaction). Unsupported: ipvs.": a ranking says who is not in it.
-fn without_number(gaps: &[(OutcomeKind, String)]) -> String {
+pub(super) fn without_number(gaps: &[(OutcomeKind, String)]) -> String {
     let outcomes = OutcomeKind::ALL.iter().rev();
     let parts = outcomes.map(|outcome| {
         let mine = gaps.iter().filter(|(of, _)| of == outcome);
@@ -34,7 +32,7 @@ fn without_number(gaps: &[(OutcomeKind, String)]) -> String {
 }
 
 /// Sentences after each other; empty ones are none.
-fn joined(sentences: &[String]) -> String {
+pub(super) fn joined(sentences: &[String]) -> String {
     let said = sentences.iter().map(|sentence| sentence.trim());
     said.filter(|sentence| !sentence.is_empty())
         .collect::<Vec<_>>()
@@ -42,60 +40,87 @@ fn joined(sentences: &[String]) -> String {
 }
 
 /// A series at the largest N.
-struct Entry<'a> {
-    name: String,
-    key: &'a CellKey,
+pub(super) struct Entry<'a> {
+    pub(super) name: String,
+    pub(super) key: &'a CellKey,
     /// As it is stated.
     row: &'a Row,
     /// As it is ranked: of an update its whole.
-    ranked: Cow<'a, Row>,
+    pub(super) ranked: Cow<'a, Row>,
 }
 
 /// All series that answer a question.
-struct Ranking<'a> {
+pub(super) struct Ranking<'a> {
     metric: Metric,
     /// Ascending.
-    entries: Vec<Entry<'a>>,
+    pub(super) entries: Vec<Entry<'a>>,
     /// Those that timed out, with what they are longer than.
     bounds: Vec<(String, f64)>,
     /// Those without a number: outcome and name.
-    gaps: Vec<(OutcomeKind, String)>,
+    pub(super) gaps: Vec<(OutcomeKind, String)>,
 }
 
 /// How the series stand to the lowest.
-struct Verdict {
-    best: String,
+pub(super) struct Verdict {
+    pub(super) best: String,
     /// Told apart above it, as clauses.
     slower: Vec<String>,
-    /// Names of those that are not.
+    /// Names of those that are not, though both have an interval.
     level: Vec<String>,
-    few: bool,
+    /// Names of those of which nothing is known: they or the lowest have no interval.
+    unknown: Vec<String>,
+    /// Why nothing is known of them: "1–2 stays; 6 needed, which a longer --budget makes".
+    few: String,
+}
+
+/// How a series stands to the lowest.
+#[derive(Clone, Copy)]
+enum Stands {
+    Slower,
+    Level,
+    Unknown,
 }
 
 impl Verdict {
     /// Whether the lowest is below all others.
-    fn is_clear(&self) -> bool {
-        self.level.is_empty() && !self.slower.is_empty()
+    pub(super) fn is_clear(&self) -> bool {
+        self.level.is_empty() && self.unknown.is_empty() && !self.slower.is_empty()
+    }
+
+    /// Whether it compares anything.
+    pub(super) fn compares(&self) -> bool {
+        !self.level.is_empty() || !self.slower.is_empty()
+    }
+
+    /// Puts a series where it belongs.
+    fn put(&mut self, stands: Stands, name: &str, clause: impl Fn() -> String) {
+        match stands {
+            Stands::Slower => self.slower.push(format!("{name} {}", clause())),
+            Stands::Level => self.level.push(name.to_owned()),
+            Stands::Unknown => self.unknown.push(name.to_owned()),
+        }
     }
 
     /// The order as sentences; `fastest`: whether that word may be said. Empty where nothing is beside the lowest.
-    fn text(&self, fastest: bool) -> String {
+    pub(super) fn text(&self, fastest: bool) -> String {
         let (best, slower) = (&self.best, listed(&self.slower));
         if self.is_clear() && fastest {
             return format!("{best} is the fastest; {slower}.");
         }
+        let with_best = |others: &[String]| listed(&[slice::from_ref(best), others].concat());
         let mut parts = Vec::new();
+        if !self.level.is_empty() {
+            parts.push(format!("{} are not distinguished", with_best(&self.level)));
+        }
         if !self.slower.is_empty() {
             parts.push(format!("against {best}, {slower}"));
         }
-        if !self.level.is_empty() {
-            let mut together = vec![best.clone()];
-            together.extend(self.level.iter().cloned());
-            let why = if self.few { " (few stays)" } else { "" };
-            parts.insert(
-                0,
-                format!("{} are not distinguished{why}", listed(&together)),
-            );
+        if !self.unknown.is_empty() {
+            parts.push(format!(
+                "too few stays to tell {} apart ({})",
+                with_best(&self.unknown),
+                self.few
+            ));
         }
         match parts.is_empty() {
             true => String::new(),
@@ -106,11 +131,11 @@ impl Verdict {
 
 impl Ranking<'_> {
     /// "nftables 29.1 µs (…); iptables-nft longer than 120 s (timed out: a lower bound)".
-    fn values(&self) -> Values {
+    pub(super) fn values(&self) -> Values {
         let entries = self
             .entries
             .iter()
-            .map(|entry| format!("{} {}", entry.name, stated(entry.row)));
+            .map(|entry| format!("{} {}{}", entry.name, stated(entry.row), together(entry)));
         let bounds = self
             .bounds
             .iter()
@@ -121,17 +146,21 @@ impl Ranking<'_> {
         }
     }
 
-    fn evidence(&self) -> impl Iterator<Item = String> {
+    pub(super) fn evidence(&self) -> impl Iterator<Item = String> {
         self.entries.iter().map(|entry| evidence(entry.row))
     }
 
-    fn of(&self, key: &CellKey) -> Option<&Entry<'_>> {
+    pub(super) fn of(&self, key: &CellKey) -> Option<&Entry<'_>> {
         self.entries.iter().find(|entry| entry.key == key)
     }
 }
 
 impl<'r> Context<'_, 'r> {
-    fn ranked(&self, asks: &impl Fn(&CellKey) -> bool, metric: Metric) -> Option<Ranking<'_>> {
+    pub(super) fn ranked(
+        &self,
+        asks: &impl Fn(&CellKey) -> bool,
+        metric: Metric,
+    ) -> Option<Ranking<'_>> {
         let keys = self.keys_at_largest(asks);
         let mut found = Ranking {
             metric,
@@ -167,19 +196,25 @@ impl<'r> Context<'_, 'r> {
         (!found.entries.is_empty() || !found.bounds.is_empty()).then_some(found)
     }
 
-    fn verdict(&self, ranking: &Ranking<'_>) -> Option<Verdict> {
+    pub(super) fn verdict(&self, ranking: &Ranking<'_>) -> Option<Verdict> {
         let (best, others) = ranking.entries.split_first()?;
-        let few = |row: &Row| row.ci95.is_none() && row.stays < LEAST as u32;
+        let entries = || ranking.entries.iter().map(|entry| &*entry.ranked);
         let mut verdict = Verdict {
             best: best.name.clone(),
             slower: Vec::new(),
             level: Vec::new(),
-            few: ranking.entries.iter().any(|entry| few(&entry.ranked)),
+            unknown: Vec::new(),
+            few: self.few(entries()),
         };
+        let known_best = has_bounds(&best.ranked);
         for other in others {
-            let told = order(&best.ranked, &other.ranked) == Some(Less);
+            let stands = match order(&best.ranked, &other.ranked) {
+                Some(Less) => Stands::Slower,
+                _ if known_best && has_bounds(&other.ranked) => Stands::Level,
+                _ => Stands::Unknown,
+            };
             let ratio = ratio(self.cells, other.key, best.key, ranking.metric);
-            verdict_of(&mut verdict, told, &other.name, || {
+            verdict.put(stands, &other.name, || {
                 if self.is_qemus(best.key, other.key) {
                     return "takes longer, by a factor that is QEMU's".to_owned();
                 }
@@ -199,7 +234,12 @@ impl<'r> Context<'_, 'r> {
         let top = known(&best.ranked).and_then(|known| Some(known.bounds()?[1]));
         for (name, after_ns) in &ranking.bounds {
             let above = top.filter(|top| top < after_ns);
-            verdict_of(&mut verdict, above.is_some(), name, || {
+            let stands = match (above, top) {
+                (Some(_), _) => Stands::Slower,
+                (None, Some(_)) => Stands::Level,
+                (None, None) => Stands::Unknown,
+            };
+            verdict.put(stands, name, || {
                 let least = after_ns / above.unwrap_or(f64::NAN);
                 format!("takes more than {} times as long", digits(least))
             });
@@ -219,7 +259,9 @@ impl<'r> Context<'_, 'r> {
     pub(super) fn packets(&self, packet: &Packet) -> Option<Finding> {
         let asks = |key: &CellKey| packet.asks(key);
         let ranking = self.ranked(&asks, Metric::Latency)?;
-        let verdict = self.verdict(&ranking).map_or_else(String::new, |verdict| {
+        let verdict = self.verdict(&ranking);
+        let headline = verdict.as_ref().is_none_or(Verdict::compares);
+        let verdict = verdict.map_or_else(String::new, |verdict| {
             verdict.text(true) + &self.by_size(&asks, Metric::Latency)
         });
         let mut worst: Vec<(&str, &Row)> = Vec::new();
@@ -260,145 +302,15 @@ impl<'r> Context<'_, 'r> {
         Some(Finding {
             evidence,
             values: vec![ranking.values()],
+            headline,
             ..self.of_packets(FindingKind::Packets, packet, question, verdict)
         })
     }
 
-    /// An update by both of its times, where kube-proxy's sync was measured; `alone`: and where it was not.
-    pub(super) fn updates(
-        &self,
-        question: &str,
-        scenario: ScenarioKind,
-        alone: bool,
-    ) -> Option<Finding> {
-        let asks = |key: &CellKey| key.scenario == scenario;
-        let update = self.ranked(&asks, Metric::UpdateTime)?;
-        let sync = self
-            .ranked(&asks, Metric::SyncTime)
-            .filter(|sync| !sync.entries.is_empty());
-        if sync.is_none() && !alone {
-            return None;
-        }
-        let by_update = self.verdict(&update);
-        let mut evidence: Vec<String> = update.evidence().collect();
-        let whole = update
-            .entries
-            .iter()
-            .any(|entry| self.row(entry.key, Metric::ReleaseTime).is_some());
-        let what = match whole {
-            true => "update_time and release_time together, until the sockets are closed",
-            false => "update_time",
-        };
-        let mut values = vec![update.values()];
-        let verdict = match &sync {
-            None => {
-                let said = by_update.map(|verdict| verdict.text(true));
-                let said = said.filter(|said| !said.is_empty());
-                said.map_or_else(String::new, |said| {
-                    format!(
-                        "By {what} (no sync_time was measured): {said}{}",
-                        self.by_size(&asks, Metric::UpdateTime)
-                    )
-                })
-            }
-            Some(sync) => {
-                evidence.extend(sync.evidence());
-                values.push(sync.values());
-                let by_sync = self.verdict(sync);
-                let differing = differing(&update, sync);
-                let clear = |verdict: &Option<Verdict>| {
-                    verdict
-                        .as_ref()
-                        .filter(|v| v.is_clear())
-                        .map(|v| v.best.clone())
-                };
-                let lowest =
-                    clear(&by_update).filter(|best| clear(&by_sync).as_ref() == Some(best));
-                let agreed = differing.is_empty();
-                let tells = |verdict: &Option<Verdict>| {
-                    verdict.as_ref().is_some_and(|v| !v.slower.is_empty())
-                };
-                let fastest = lowest.filter(|_| agreed);
-                let opening = match (&fastest, agreed) {
-                    (_, false) => format!(
-                        "update_time and sync_time rank the modes differently ({})",
-                        differing.join("; ")
-                    ),
-                    (Some(best), _) => {
-                        format!("{best} is the fastest, by update_time and by sync_time")
-                    }
-                    (None, true) if tells(&by_update) || tells(&by_sync) => {
-                        "update_time and sync_time do not contradict each other".to_owned()
-                    }
-                    (None, true) => {
-                        "neither update_time nor sync_time tells these modes apart".to_owned()
-                    }
-                };
-                let said = |verdict: Option<Verdict>| {
-                    let text = verdict.map_or_else(String::new, |verdict| verdict.text(false));
-                    if text.is_empty() {
-                        "one mode alone.".to_owned()
-                    } else {
-                        text
-                    }
-                };
-                format!(
-                    "{opening}. By {what}: {} By sync_time ({}): {}",
-                    said(by_update),
-                    self.versions(sync),
-                    said(by_sync)
-                )
-            }
-        };
-        values.extend(self.releases(&update, &mut evidence));
-        let verdict = joined(&[verdict, without_number(&update.gaps), transports(&update)]);
-        Some(Finding {
-            evidence,
-            values,
-            ..self.finding(FindingKind::Updates, scenario, question.to_owned(), verdict)
-        })
-    }
-
-    /// "nftables 12 ms (…)": what comes after an update's answer.
-    fn releases(&self, update: &Ranking<'_>, proof: &mut Vec<String>) -> Option<Values> {
-        let mut parts = Vec::new();
-        for entry in &update.entries {
-            if let Some(row) = self.row(entry.key, Metric::ReleaseTime) {
-                parts.push(format!("{} {}", entry.name, stated(row)));
-                proof.push(evidence(row));
-            }
-        }
-        (!parts.is_empty()).then(|| Values {
-            metric: Metric::ReleaseTime,
-            text: parts.join("; "),
-        })
-    }
-
-    /// "kube-proxy 1.34 of iptables-legacy and nftables": whose sync it is.
-    fn versions(&self, sync: &Ranking<'_>) -> String {
-        let mut of: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for entry in &sync.entries {
-            let versions = self.cells.facts(entry.key, super::VERSION);
-            let version = versions.into_iter().collect::<Vec<_>>().join(" and ");
-            of.entry(version).or_default().push(entry.name.clone());
-        }
-        let parts: Vec<String> = of
-            .iter()
-            .map(|(version, names)| {
-                let version = if version.is_empty() {
-                    "of no named version"
-                } else {
-                    version
-                };
-                format!("kube-proxy {version} in {}", listed(names))
-            })
-            .collect();
-        parts.join(", ")
-    }
-
-    /// Which mode is lower than all others at which N; nothing when it is the same at every N.
-    fn by_size(&self, asks: &impl Fn(&CellKey) -> bool, metric: Metric) -> String {
+    /// Which mode is lower than all others at which N; nothing when it is the same at every N, or none is at any.
+    pub(super) fn by_size(&self, asks: &impl Fn(&CellKey) -> bool, metric: Metric) -> String {
         let mut runs: Vec<(String, Vec<String>)> = Vec::new();
+        let mut told = false;
         let mut sizes: Vec<u32> = self
             .scope
             .rows(self.summary)
@@ -417,16 +329,21 @@ impl<'r> Context<'_, 'r> {
                 })
                 .collect();
             let winner = all.iter().find(|row| is_lowest(row, &all));
-            let winner = winner.map_or_else(
-                || "not distinguished".to_owned(),
-                |row| row.key.mode.to_string(),
-            );
+            let why = match all
+                .iter()
+                .all(|row| row.key.mode.is_floor() || row.metric.is_none() || has_bounds(row))
+            {
+                true => "not distinguished",
+                false => "too few stays",
+            };
+            told |= winner.is_some();
+            let winner = winner.map_or_else(|| why.to_owned(), |row| row.key.mode.to_string());
             match runs.last_mut() {
                 Some((name, sizes)) if *name == winner => sizes.push(whole(services.into())),
                 _ => runs.push((winner, vec![whole(services.into())])),
             }
         }
-        if runs.len() < 2 {
+        if runs.len() < 2 || !told {
             return String::new();
         }
         let runs: Vec<String> = runs
@@ -453,12 +370,13 @@ impl<'r> Context<'_, 'r> {
                 continue;
             };
             parts.push(format!(
-                "{} in {} ({}{}; the last is {})",
+                "{} in {} ({}{}{}{})",
                 digits(ratio.known.value),
                 last.mode,
                 ratio.spread(),
                 ratio.doubt(),
-                last.mode.row().last
+                explained(last.mode, &ratio),
+                marked(&[("the last", row), ("the first", base)])
             ));
             proof.extend([evidence(base), evidence(row)]);
         }
@@ -595,57 +513,35 @@ impl<'r> Context<'_, 'r> {
     }
 }
 
-/// "Programmed through iptables-restore: iptables-legacy, through netlink: nftables."
-fn transports(update: &Ranking<'_>) -> String {
-    let mut of: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for entry in &update.entries {
-        if let Some(words) = entry.key.options.words_of(OptionKey::Transport) {
-            of.entry(words).or_default().push(entry.name.clone());
-        }
-    }
-    let through =
-        |(words, names): (&String, &Vec<String>)| format!("through {words}: {}", listed(names));
-    let parts: Vec<String> = of.iter().map(through).collect();
-    match parts.is_empty() {
-        true => String::new(),
-        false => format!("Programmed {}.", parts.join(", ")),
+/// "; the last is the end of the list: every rule is passed": what may explain a ratio. Nothing where that has no
+/// interval, or denies it.
+fn explained(mode: Mode, ratio: &Ratio) -> String {
+    let of_a_list = mode.row().iptables.is_some();
+    let bounds = ratio.known.bounds();
+    match bounds.filter(|[_, high]| !of_a_list || *high >= 1.0) {
+        Some(_) => format!("; the last is {}", mode.row().last),
+        None => String::new(),
     }
 }
 
-/// Puts a series where it belongs.
-fn verdict_of(verdict: &mut Verdict, told: bool, name: &str, clause: impl Fn() -> String) {
-    if told {
-        verdict.slower.push(format!("{name} {}", clause()));
-    } else {
-        verdict.level.push(name.to_owned());
-    }
+/// "; to the last 1 of 6 stays disturbed": what marks the rows of a ratio.
+fn marked(rows: &[(&str, &Row)]) -> String {
+    let of = |(whom, row): &(&str, &Row)| Some(format!("; to {whom} {}", marks(row)?));
+    rows.iter().filter_map(of).collect()
 }
 
-/// Pairs of modes that one of the two times tells apart and the other does not, or the other way round.
-fn differing(update: &Ranking<'_>, sync: &Ranking<'_>) -> Vec<String> {
-    let (mut turned, mut alone) = (Vec::new(), [Vec::new(), Vec::new()]);
-    for (index, a) in update.entries.iter().enumerate() {
-        for b in &update.entries[index + 1..] {
-            let (Some(x), Some(y)) = (sync.of(a.key), sync.of(b.key)) else {
-                continue;
-            };
-            match (order(&a.ranked, &b.ranked), order(&x.ranked, &y.ranked)) {
-                (first, second) if first == second => {}
-                (Some(_), Some(_)) => turned.push(format!("{} and {}", a.name, b.name)),
-                (Some(_), None) => alone[0].push(format!("{} before {}", a.name, b.name)),
-                (None, Some(Less)) => alone[1].push(format!("{} before {}", a.name, b.name)),
-                (None, _) => alone[1].push(format!("{} before {}", b.name, a.name)),
-            }
-        }
-    }
-    let mut parts = Vec::new();
-    let mut say = |pairs: &[String], what: &str| {
-        if !pairs.is_empty() {
-            parts.push(format!("{what}: {}", pairs.join(", ")));
-        }
+/// ", with its release 26.0 ms (25.1–27.0 ms)": what an update is ranked by, where that is another number.
+fn together(entry: &Entry<'_>) -> String {
+    let Some((whole, unit)) = entry.ranked.median.zip(entry.row.unit) else {
+        return String::new();
     };
-    say(&turned, "they change places");
-    say(&alone[0], "by update_time alone");
-    say(&alone[1], "by sync_time alone");
-    parts
+    let shown = value(whole, unit);
+    match entry
+        .row
+        .median
+        .is_some_and(|own| value(own, unit) == shown)
+    {
+        true => String::new(),
+        false => format!(", with its release {shown} ({})", spread(&entry.ranked)),
+    }
 }

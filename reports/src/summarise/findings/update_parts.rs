@@ -77,9 +77,9 @@ impl Context<'_, '_> {
                 continue;
             };
             // Without a version nobody knows whose sync it was.
-            let named = self.cells.facts(key, VERSION);
+            let named = !self.cells.facts(key, VERSION).is_empty();
             let ratio = ratio_within(self.cells, key, Metric::SyncTime, Metric::UpdateTime);
-            let Some(ratio) = ratio.filter(|_| !named.is_empty()) else {
+            let Some(ratio) = ratio.filter(|_| named) else {
                 continue;
             };
             let through: Vec<String> = self
@@ -94,11 +94,10 @@ impl Context<'_, '_> {
                 format!(" through {}", through.join(" and "))
             };
             let ci95 = format!("{}{}", ratio.spread(), ratio.doubt());
-            let versions: Vec<String> = named.into_iter().collect();
             parts.push(format!(
-                "{name} {}{through} in kube-proxy {}, {} times ({ci95}) its update_time of {}",
+                "{name} {}{through} in {}, {} times ({ci95}) its update_time of {}",
                 stated(sync),
-                versions.join(" and "),
+                self.kube_proxy(key),
                 digits(ratio.known.value),
                 stated(apply)
             ));
