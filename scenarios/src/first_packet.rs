@@ -181,7 +181,7 @@ fn watch(stay: &Stay<'_>) -> Result<Seen, CellError> {
 
 /// Connection tracking must stay below half its limit.
 fn check_room(stay: &Stay<'_>, before: &Seen) -> Result<(), CellError> {
-    if stay.spec.mode == Mode::None {
+    if !stay.datapath.facts().tracks {
         return Ok(());
     }
     let warm_ups = 1 + stay.spec.protocols.len() as u32;

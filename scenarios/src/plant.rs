@@ -1,7 +1,7 @@
 //! Cells measured behind planted rules (`--plant`): a change of known size for the gate to find.
 
 use netns_harness::plant;
-use schema::{Mode, ScenarioKind, Stage};
+use schema::{ScenarioKind, Stage};
 
 use crate::error::CellError;
 use crate::recorder::Recorder;
@@ -19,7 +19,7 @@ pub(crate) fn run(
     recorder: &mut Recorder,
 ) -> Result<(), CellError> {
     let scenario = crate::scenario(cell.scenario);
-    let crossed = cell.scenario == ScenarioKind::FirstPacket && stay.spec.mode != Mode::None;
+    let crossed = cell.scenario == ScenarioKind::FirstPacket && stay.datapath.facts().tracks;
     let Some(rules) = stay.spec.plant.filter(|_| crossed) else {
         return scenario.run(stay, &cell.options, recorder);
     };

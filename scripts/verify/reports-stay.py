@@ -16,6 +16,16 @@ START = 'ecfc490'
 DECLARED = [
     ('.*', r'/[^ "<]*/(?:old|new)/', 'DIR/', 'the scratch folder that the reports were made in'),
     ('.*', r'\brevision [0-9a-f]{7,40}\b', 'revision R', 'who made the report'),
+    ('summary.json', r'\n\s*"without": \{[^}]*\},', '', 'rows say what became of stays without a number'),
+    ('summary.json', r',\n      "kind": ".*?\n    \}', '\n    }', 'findings have their parts beside their text'),
+    ('report.html', r'base64,[A-Za-z0-9+/=]+', 'base64,', 'the same summary, inside the page'),
+    ('report.html', r'<figure id="chart-(?:heat-map|distribution|updates-processor-time|updates)(?:-\d+)?">.*?</figure>', '',
+     'the heat map and the distribution are gone, processor time is part of updates'),
+    ('report.html', r'<tr><th scope="row"><a[^>]*>(?:Remove one service|Replace an endpoint[^<]*): kube-proxy\'s sync.*?</tr>', '',
+     'the matrix asks sync_time of these too'),
+    ('report.html|summary.md', r'\bFirst packet(?:, (?:any|the \w+) service)?(?:, (?:TCP|UDP))?(?=<| \|)', 'First packet',
+     'side by side, position and protocol are always named'),
+    ('summary.md', r' \(other stays timed out: the true median is higher\)', '', 'stays that timed out are in the median'),
 ]
 
 

@@ -105,12 +105,6 @@ impl Error {
         )
     }
 
-    /// EEXIST: it is there already.
-    #[must_use]
-    pub fn is_exists(&self) -> bool {
-        self.errno() == Some(Errno::EEXIST)
-    }
-
     /// EMSGSIZE: the transaction is larger than the socket's send buffer may become (without
     /// CAP_NET_ADMIN in the initial user namespace, `net.core.wmem_max` bounds it). Send smaller ones.
     #[must_use]

@@ -94,21 +94,6 @@ impl Table {
     }
 }
 
-impl Ruleset {
-    /// Sets every inline and named counter to zero, so that rules can be compared after traffic.
-    pub fn zero_counters(&mut self) {
-        for table in self.tables.values_mut() {
-            for rule in table.chains.values_mut().flat_map(|chain| &mut chain.rules) {
-                rule.zero_counters();
-            }
-            table
-                .counters
-                .values_mut()
-                .for_each(|counter| *counter = (0, 0));
-        }
-    }
-}
-
 impl Rule {
     /// Sets its counters to zero.
     pub fn zero_counters(&mut self) {

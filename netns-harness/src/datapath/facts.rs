@@ -16,6 +16,8 @@ pub struct ModeFacts {
     pub mode: Mode,
     /// How it can be programmed; the first is the ordinary one.
     pub transports: &'static [TransportFacts],
+    /// Whether first packets of flows are tracked, and counted by its rules.
+    pub tracks: bool,
     /// Engine below its iptables rules; `None` where it has none.
     pub rules: Option<Engine>,
     /// Engines to choose from, where either would do.
@@ -163,6 +165,7 @@ impl ModeFacts {
         Self {
             mode,
             transports,
+            tracks: true,
             rules: None,
             engines: &[],
             tools: &[],

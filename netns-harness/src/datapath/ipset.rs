@@ -26,7 +26,7 @@ mod sync;
 mod tests;
 mod trace;
 
-use ipset_sys::{Cause, Session};
+use ipset_sys::Cause;
 
 use super::steps;
 use super::{
@@ -80,15 +80,9 @@ impl Ipset {
     fn listed(self) -> Result<Kernel, HarnessError> {
         Ok(Kernel {
             tables: tool::listed(self.tool())?,
-            sets: Sets::listed(listed_sets()?),
+            sets: Sets::listed(steps::listed_sets()?),
         })
     }
-}
-
-fn listed_sets() -> Result<Vec<ipset_sys::Set>, HarnessError> {
-    Session::open()
-        .and_then(|mut session| session.sets())
-        .map_err(HarnessError::ipset("list sets"))
 }
 
 impl Datapath for Ipset {
@@ -123,7 +117,7 @@ impl KubeProxy for Ipset {}
 
 impl Inspect for Ipset {
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        if let Some(set) = listed_sets()?.first() {
+        if let Some(set) = steps::listed_sets()?.first() {
             return Ok(Some(format!("set {}", set.name)));
         }
         foreign::leftovers(self.engine)
@@ -139,8 +133,7 @@ impl Inspect for Ipset {
     }
 
     fn stated_memory(&self) -> Result<Vec<(String, u64)>, HarnessError> {
-        let bytes = listed_sets()?.iter().map(|set| set.memory_bytes).sum();
-        let mut stated = vec![("ipset list: Size in memory".to_owned(), bytes)];
+        let mut stated = vec![steps::stated_sets()?];
         if self.engine == Engine::Legacy {
             stated.extend(foreign::legacy_blobs()?);
         }
@@ -149,10 +142,7 @@ impl Inspect for Ipset {
 
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it.
-        let (_, first) = tool::prerouting_counters(self.engine)?;
-        Ok(NatCounters {
-            entered: Some(first.unwrap_or(0)),
-        })
+        NatCounters::of_first_rule(self.engine)
     }
 }
 

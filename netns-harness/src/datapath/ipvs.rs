@@ -40,10 +40,10 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ipset_sys::Session;
 use ipvs_codec::{Connection, Links};
 use netns_sys::isolation::read_sysctl;
 
+use super::steps;
 use super::{
     Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts, NatCounters,
     RenderOptions, Socket, Sockets, Transport,
@@ -88,12 +88,6 @@ fn listed_servers() -> Result<
         .collect()
 }
 
-fn listed_sets() -> Result<Vec<ipset_sys::Set>, HarnessError> {
-    Session::open()
-        .and_then(|mut session| session.sets())
-        .map_err(HarnessError::ipset("list sets"))
-}
-
 /// Everything that the kernel lists of the mode.
 fn listed() -> Result<State, HarnessError> {
     let servers = listed_servers().map_err(HarnessError::netlink("list virtual servers"))?;
@@ -115,7 +109,7 @@ fn listed() -> Result<State, HarnessError> {
     Ok(State {
         servers,
         addresses: addresses.map_err(HarnessError::netlink("list addresses"))?,
-        sets: listed_sets()?
+        sets: steps::listed_sets()?
             .into_iter()
             .map(held)
             .collect::<BTreeMap<_, _>>(),
@@ -196,8 +190,7 @@ impl Inspect for Ipvs {
 
     /// IPVS itself states nothing.
     fn stated_memory(&self) -> Result<Vec<(String, u64)>, HarnessError> {
-        let bytes = listed_sets()?.iter().map(|set| set.memory_bytes).sum();
-        let mut stated = vec![("ipset list: Size in memory".to_owned(), bytes)];
+        let mut stated = vec![steps::stated_sets()?];
         stated.extend(foreign::legacy_blobs()?);
         Ok(stated)
     }
@@ -205,9 +198,6 @@ impl Inspect for Ipvs {
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it, on its way to the
         // virtual servers, and no other does while IPVS tells connection tracking of its flows.
-        let (_, first) = tool::prerouting_counters(Engine::Legacy)?;
-        Ok(NatCounters {
-            entered: Some(first.unwrap_or(0)),
-        })
+        NatCounters::of_first_rule(Engine::Legacy)
     }
 }

@@ -10,6 +10,7 @@ use schema::Mode;
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Frontend, Population, Service};
+use crate::xtables::tool;
 
 mod facts;
 pub mod ipset;
@@ -64,6 +65,16 @@ pub struct Inventory {
 pub struct NatCounters {
     /// Packets that entered the mode's NAT rules; `None` where the mode has none.
     pub entered: Option<u64>,
+}
+
+impl NatCounters {
+    /// Of a mode whose NAT rules are entered by the first rule of PREROUTING; 0 while there is none.
+    fn of_first_rule(engine: Engine) -> Result<Self, HarnessError> {
+        let (_, first) = tool::prerouting_counters(engine)?;
+        Ok(Self {
+            entered: Some(first.unwrap_or(0)),
+        })
+    }
 }
 
 /// A mode's rules: rendered, applied, listed, removed. Every method but `facts` and `render` acts on the

@@ -18,6 +18,7 @@ pub struct NoDatapath;
 
 /// What is known of it.
 pub(super) const FACTS: ModeFacts = ModeFacts {
+    tracks: false,
     // It is proved empty by listing both engines.
     tools: tools(Engine::Legacy),
     ..ModeFacts::of(

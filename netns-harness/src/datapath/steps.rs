@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use ipset_sys::Command;
+use ipset_sys::{Command, Session};
 
 use super::step::Step;
 use crate::sockets::{Socket, Sockets};
@@ -89,6 +89,25 @@ impl Sets {
         let sent = sockets.sets()?.send(commands);
         sent.map_err(HarnessError::ipset("change sets"))
     }
+}
+
+/// Sets as the kernel lists them, through libipset.
+///
+/// # Errors
+/// The kernel has no ip_set, or does not list it.
+pub(super) fn listed_sets() -> Result<Vec<ipset_sys::Set>, HarnessError> {
+    Session::open()
+        .and_then(|mut session| session.sets())
+        .map_err(HarnessError::ipset("list sets"))
+}
+
+/// What ip_set says of the memory of its sets, bytes, with the source.
+///
+/// # Errors
+/// As [`listed_sets`].
+pub(super) fn stated_sets() -> Result<(String, u64), HarnessError> {
+    let bytes = listed_sets()?.iter().map(|set| set.memory_bytes).sum();
+    Ok(("ipset list: Size in memory".to_owned(), bytes))
 }
 
 impl Step for Sets {

@@ -92,7 +92,7 @@ pub enum Outcome {
     },
     /// It was planned and not tried.
     NotRun {
-        /// Why, as [`NotRun`] writes it: "budget", "interrupted" or "preparation: …".
+        /// "budget", "interrupted", "it timed out before", "preparation: …", or why the plan left it out.
         #[serde(rename = "reason")]
         #[schemars(with = "String")]
         why: NotRun,

@@ -179,8 +179,6 @@ impl Inspect for Iptables {
 
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it.
-        Ok(NatCounters {
-            entered: Some(tool::prerouting_counters(self.engine)?.1.unwrap_or(0)),
-        })
+        NatCounters::of_first_rule(self.engine)
     }
 }
