@@ -29,7 +29,7 @@ pub(crate) struct RunArgs {
     pub(crate) endpoints: u32,
 
     /// Modes to compare [default: all; see `list modes`].
-    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = words::mode)]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',')]
     pub(crate) modes: Vec<Mode>,
 
     /// Questions to ask, or `all` [default: those marked in `list scenarios`].
@@ -37,11 +37,11 @@ pub(crate) struct RunArgs {
     pub(crate) scenarios: Vec<Scenarios>,
 
     /// How updates reach the kernel: restore, netlink, exec, nft, ipset-restore, ipvsadm [default: each mode's ordinary one].
-    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = words::transport)]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',')]
     pub(crate) transports: Vec<Transport>,
 
     /// Engine below the iptables rules of mode ipset: legacy, nft.
-    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "legacy", value_parser = words::engine)]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "legacy")]
     pub(crate) engines: Vec<Engine>,
 
     /// Endpoints that an endpoint-churn replaces at once, each of another service.
@@ -50,16 +50,16 @@ pub(crate) struct RunArgs {
 
     /// Where the asked service stands in the population: first, middle, last, uniform [default: all; first,last with
     /// --deterministic].
-    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = words::position)]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',')]
     pub(crate) positions: Vec<Position>,
 
     /// Protocols of the services, taken in turn.
-    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "tcp,udp", value_parser = words::protocol)]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "tcp,udp")]
     pub(crate) protocols: Vec<Protocol>,
 
     /// Caches between two new flows: `warm`, as the flow before left them; `cold`, emptied before each flow, untimed, as
     /// on a node whose processors do other work (200 flows a cell then, unless --flows says otherwise).
-    #[arg(long, value_name = "warm|cold", default_value = "warm", value_parser = words::cache)]
+    #[arg(long, value_name = "warm|cold", default_value = "warm")]
     pub(crate) cache: Cache,
 
     /// VIPs STRIDE addresses apart instead of drawn by the seed. 256 gives all the same low octet, by which IPVS
@@ -68,7 +68,7 @@ pub(crate) struct RunArgs {
     pub(crate) vip_stride: Option<u32>,
 
     /// Address families.
-    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "ipv4", value_parser = words::family)]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "ipv4")]
     pub(crate) families: Vec<Family>,
 
     /// kube-proxy's large-cluster layout: no comments in the rules of endpoints.
@@ -77,7 +77,7 @@ pub(crate) struct RunArgs {
 
     /// Where labs live: `netns`, in namespaces of the host's kernel; `guest`, in a microVM with a kernel of its
     /// own; `auto` takes the host's kernel when it can run every requested mode, else a guest for all of them.
-    #[arg(long, value_name = "auto|netns|guest", default_value = "auto", value_parser = words::sandbox)]
+    #[arg(long, value_name = "auto|netns|guest", default_value = "auto")]
     pub(crate) sandbox: SandboxOption,
 
     /// Kernels of guests: `host`, the path of an image, a version (6.1, 6.12), or a package's name. Several are
@@ -144,7 +144,7 @@ pub(crate) struct RunArgs {
 
     /// Break each datapath by hand after it was installed, to see that no number comes out:
     /// delete, elsewhere, skew or swap.
-    #[arg(long, value_name = "KIND", value_parser = words::damage)]
+    #[arg(long, value_name = "KIND")]
     pub(crate) damage: Option<Damage>,
 
     /// Put N rules that match nothing before nat while first packets are measured, to see that the gate finds

@@ -330,7 +330,7 @@ fn bad_options_are_refused_in_one_line() {
             &files.write("a.toml", &unknown),
         ],
         2,
-        "unknown metric 'latenzy'",
+        "no metric 'latenzy'; did you mean 'latency'?",
     );
     let bare = "[metrics.latency]\nrelative = 0.05\nabsolute = \"1 µs\"\np = 0.01\n";
     refuses(

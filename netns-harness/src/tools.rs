@@ -1,5 +1,6 @@
 //! Tools run to their end.
 
+use std::io;
 use std::process::Command;
 
 use netns_sys::process::{self, Finished};
@@ -25,4 +26,14 @@ pub(crate) fn run(command: &mut Command, input: &str) -> Result<Finished, Harnes
         status: done.status.to_string(),
         stderr: stderr.lines().take(3).collect::<Vec<_>>().join("; "),
     })
+}
+
+/// What would help where a tool could not be started because it is not there; `None` for any other error.
+pub(crate) fn missing(tool: &str, package: &str, error: &HarnessError) -> Option<String> {
+    match error {
+        HarnessError::System { source, .. } if source.kind() == io::ErrorKind::NotFound => Some(
+            format!("{tool} is not installed: apt-get install {package}"),
+        ),
+        _ => None,
+    }
 }

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use reports::Run;
-use reports::compare::{Across, CompareError, Digest, Question, compare, format};
+use reports::compare::format::Format;
+use reports::compare::{Across, CompareError, Digest, Question, compare};
 use reports::gate::Gate;
 use schema::comparison::{Compared, Comparison, Conclusion, Verdict};
 use schema::{CellKey, Metric, Mode, NotRun, OptionKey, Outcome, ScenarioKind, Stage};
@@ -41,6 +42,10 @@ fn small() -> Sides {
     }
 }
 
+fn written(comparison: &Comparison, format: &str) -> String {
+    Format::named(format).unwrap().render(comparison).unwrap()
+}
+
 fn count(comparison: &Comparison, verdict: Verdict) -> u64 {
     comparison.verdicts.get(&verdict).copied().unwrap_or(0)
 }
@@ -64,7 +69,7 @@ fn a_run_against_itself_is_identical_and_says_so() {
         same.verdicts.keys().collect::<Vec<_>>(),
         [&Verdict::Unchanged]
     );
-    let text = format::render(&same, format::Format::Text).unwrap();
+    let text = written(&same, "text");
     assert!(text.contains("identical"), "{text}");
     assert!(
         same.notes
@@ -242,13 +247,8 @@ fn what_base_has_and_new_lacks_is_missing_and_fails_whatever_became_of_it() {
             "{:?}",
             missing[0].reason
         );
-        for format in [
-            format::Format::Text,
-            format::Format::Markdown,
-            format::Format::Junit,
-            format::Format::Github,
-        ] {
-            let text = format::render(&comparison, format).unwrap();
+        for format in ["text", "markdown", "junit", "github"] {
+            let text = written(&comparison, format);
             assert!(
                 text.to_lowercase().contains("missing"),
                 "{format:?}: {text}"
@@ -277,7 +277,7 @@ fn a_stay_that_failed_or_timed_out_never_passes_silently() {
     let one_failed = with_outcome(&base, &failed(), |key, block| is_add(key) && block == 1);
     let comparison = two(&base, &one_failed, &[]).unwrap();
     assert_eq!(comparison.conclusion, Conclusion::Failed);
-    let junit = format::render(&comparison, format::Format::Junit).unwrap();
+    let junit = written(&comparison, "junit");
     assert!(
         junit.contains("errors=\"1\"") && junit.contains("<error "),
         "{junit}"
@@ -619,7 +619,7 @@ fn the_gate_allows_what_it_names_to_be_missing() {
     .unwrap();
     assert_eq!(comparison.conclusion, Conclusion::Passed);
     assert_eq!(count(&comparison, Verdict::Missing), 1);
-    let text = format::render(&comparison, format::Format::Text).unwrap();
+    let text = written(&comparison, "text");
     assert!(text.contains("allowed: not on these machines"), "{text}");
 }
 

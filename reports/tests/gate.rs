@@ -55,7 +55,7 @@ fn what_is_not_understood_names_its_key_and_the_remedy() {
         ("[metrics.latency]\nrelative = ", "line 2"),
         (
             "[metrics.latenzy]\nrelative = 0.1",
-            "metrics.latenzy: unknown metric 'latenzy'; known: update_time",
+            "metrics.latenzy: no metric 'latenzy'; did you mean 'latency'? (known: update_time",
         ),
         (
             &LATENCY.replace("reason = \"why\"\n", ""),

@@ -3,6 +3,7 @@
     reports-stay.py OLD NEW      for each file a line "true|false TAB text"
 """
 
+import collections
 import difflib
 import re
 import sys
@@ -25,8 +26,12 @@ DECLARED = [
      'the matrix asks sync_time of these too'),
     ('report.html|summary.md', r'\bFirst packet(?:, (?:any|the \w+) service)?(?:, (?:TCP|UDP))?(?=<| \|)', 'First packet',
      'side by side, position and protocol are always named'),
+    ('same.json|compare.json', r'\b(?:METHODOLOGY|docs/figures/deterministic\.md)[^"]*', 'DOCUMENT', 'the figures of counted runs have a document of their own'),
     ('summary.md', r' \(other stays timed out: the true median is higher\)', '', 'stays that timed out are in the median'),
 ]
+
+# What may say more than it said, never less: here every word of the old must be there as often, in whatever line.
+GROWN = {'terminal': "kube-proxy's sync is asked of removing a service and of replacing endpoints too, so that columns move"}
 
 
 def told(path):
@@ -43,7 +48,12 @@ def main(old, new):
         if not (old / name).exists() or not (new / name).exists():
             print(f'false\t{name} is there in one of them only')
             continue
-        lines = list(difflib.unified_diff(told(old / name), told(new / name), 'old', 'new', n=0, lineterm=''))
+        was, now = told(old / name), told(new / name)
+        if name in GROWN:
+            words = [collections.Counter(' '.join(lines).split()) for lines in (was, now)]
+            lines = sorted((words[0] - words[1]).elements())
+        else:
+            lines = list(difflib.unified_diff(was, now, 'old', 'new', n=0, lineterm=''))
         print(f"{'false' if lines else 'true'}\t{name}{f': {len(lines)} lines differ' if lines else ''}")
         for line in lines[:6]:
             print(f'      {line[:160]}', file=sys.stderr)

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
-use schema::{
-    CONTROL, Cache, Damage, Engine, Family, Mode, Position, Protocol, ScenarioKind, Transport,
-};
+use schema::{CONTROL, ScenarioKind, UnknownName};
 
 use crate::case;
 
@@ -20,7 +18,7 @@ pub(crate) enum OnOff {
 }
 
 /// A word of `--sandbox`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SandboxOption {
     Auto,
     Netns,
@@ -28,8 +26,6 @@ pub(crate) enum SandboxOption {
 }
 
 impl SandboxOption {
-    const ALL: [Self; 3] = [Self::Auto, Self::Netns, Self::Guest];
-
     /// The word.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -40,34 +36,6 @@ impl SandboxOption {
     }
 }
 
-/// The value of that name, or a message with the nearest name.
-fn named<T: Copy>(
-    kind: &str,
-    text: &str,
-    all: &[T],
-    name: impl Fn(&T) -> &'static str,
-) -> Result<T, String> {
-    if let Some(found) = all.iter().find(|v| name(v) == text) {
-        return Ok(*found);
-    }
-    let known = all.iter().map(&name).collect::<Vec<_>>().join(", ");
-    let nearest = all
-        .iter()
-        .map(|v| (strsim::damerau_levenshtein(text, name(v)), name(v)))
-        .min()
-        .filter(|(distance, candidate)| *distance <= candidate.len() / 2);
-    Err(match nearest {
-        Some((_, candidate)) => {
-            format!("no {kind} '{text}'; did you mean '{candidate}'? (known: {known})")
-        }
-        None => format!("no {kind} '{text}' (known: {known})"),
-    })
-}
-
-pub(crate) fn mode(text: &str) -> Result<Mode, String> {
-    named("mode", text, Mode::ALL, |m| m.name())
-}
-
 /// A word of `--scenarios`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scenarios {
@@ -75,43 +43,11 @@ pub(crate) enum Scenarios {
     One(ScenarioKind),
 }
 
-pub(crate) fn scenario(text: &str) -> Result<Scenarios, String> {
-    if text == "all" {
-        return Ok(Scenarios::All);
+pub(crate) fn scenario(text: &str) -> Result<Scenarios, UnknownName> {
+    match text {
+        "all" => Ok(Scenarios::All),
+        _ => text.parse().map(Scenarios::One),
     }
-    named("scenario", text, ScenarioKind::ALL, |s| s.name()).map(Scenarios::One)
-}
-
-pub(crate) fn engine(text: &str) -> Result<Engine, String> {
-    named("engine", text, Engine::ALL, |e| e.name())
-}
-
-pub(crate) fn transport(text: &str) -> Result<Transport, String> {
-    named("transport", text, Transport::ALL, |t| t.name())
-}
-
-pub(crate) fn cache(text: &str) -> Result<Cache, String> {
-    named("cache", text, Cache::ALL, |c| c.name())
-}
-
-pub(crate) fn position(text: &str) -> Result<Position, String> {
-    named("position", text, Position::ALL, |p| p.name())
-}
-
-pub(crate) fn protocol(text: &str) -> Result<Protocol, String> {
-    named("protocol", text, Protocol::ALL, |p| p.name())
-}
-
-pub(crate) fn family(text: &str) -> Result<Family, String> {
-    named("family", text, Family::ALL, |f| f.name())
-}
-
-pub(crate) fn sandbox(text: &str) -> Result<SandboxOption, String> {
-    named("sandbox", text, &SandboxOption::ALL, |s| s.name())
-}
-
-pub(crate) fn damage(text: &str) -> Result<Damage, String> {
-    named("damage", text, Damage::ALL, |d| d.name())
 }
 
 pub(crate) fn services(text: &str) -> Result<u32, String> {

@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args};
-use reports::compare::format::{self, Format};
+use reports::compare::format::{FORMATS, Format};
 use reports::compare::{Across, CompareError, Digest, Question, compare};
 use reports::gate::Gate;
 use schema::comparison::{Comparison, Conclusion};
@@ -43,8 +43,10 @@ pub(crate) struct CompareArgs {
 
 /// The words of `--format`.
 fn formats() -> impl TypedValueParser<Value = Format> {
-    let names = Format::ALL.iter().map(|format| format.name());
-    PossibleValuesParser::new(names).try_map(|name| name.parse::<Format>())
+    let words = FORMATS
+        .iter()
+        .map(|format| PossibleValue::new(format.name).help(format.about));
+    PossibleValuesParser::new(words).map(|name| Format::named(&name).expect("one of the words"))
 }
 
 pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<Ended> {
@@ -70,7 +72,7 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<Ended> {
     {
         eprintln!("warning: {warning}");
     }
-    let text = format::render(&comparison, args.format)?;
+    let text = args.format.render(&comparison)?;
     // What a job goes by is its exit code: a regression stays one when nobody could read of it.
     let written = std::io::stdout()
         .lock()
@@ -94,10 +96,11 @@ fn summary(format: Format, comparison: &Comparison) -> anyhow::Result<()> {
     let Some(path) = std::env::var_os(STEP_SUMMARY).filter(|path| !path.is_empty()) else {
         return Ok(());
     };
-    if format != Format::Github {
+    if format.name != "github" {
         return Ok(());
     }
-    let text = format::render(comparison, Format::Markdown)?;
+    let markdown = Format::named("markdown").expect("a row of the table");
+    let text = markdown.render(comparison)?;
     let path = Path::new(&path);
     std::fs::OpenOptions::new()
         .append(true)

@@ -22,8 +22,8 @@ pub(crate) struct ReportArgs {
     #[arg(long, default_value = "html")]
     pub(crate) format: Format,
 
-    /// Where to write: a file (html, markdown) or a directory (svg, png; of several runs one a run inside it)
-    /// [default: standard output for html and markdown, each run's plots directory for svg and png].
+    /// Where to write: a file, or a directory for svg and png (of several runs one a run inside it) [default: standard
+    /// output; each run's plots directory for svg and png].
     #[arg(long, value_name = "PATH")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -31,9 +31,17 @@ pub(crate) struct ReportArgs {
 /// What `report` makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
+    /// The page.
     Html,
+    /// The page's tables and sentences, for a pull request.
     Markdown,
+    /// The tables of the terminal.
+    Text,
+    /// Each run's summary.json.
+    Json,
+    /// The charts.
     Svg,
+    /// The charts, as pictures.
     Png,
 }
 
@@ -65,6 +73,17 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Ended> {
             )?;
         }
         Format::Markdown => write(&reports::render_markdown(&parts), args.out.as_deref())?,
+        Format::Text | Format::Json => {
+            let mut text = String::new();
+            for (_, summary) in &parts {
+                text += &match args.format {
+                    Format::Text => crate::table::render(summary),
+                    _ => serde_json::to_string_pretty(summary)?,
+                };
+                text += "\n";
+            }
+            write(&text, args.out.as_deref())?;
+        }
         Format::Svg | Format::Png => {
             for (index, (path, part)) in args.runs.iter().zip(&parts).enumerate() {
                 draw(args.format, &folder(args, path, index), *part)?;

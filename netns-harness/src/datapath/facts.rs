@@ -118,6 +118,31 @@ impl Expected {
         }
     }
 
+    pub(super) const fn service(mut self, service: u64) -> Self {
+        self.service = service;
+        self
+    }
+
+    pub(super) const fn rule(mut self, rule: u64) -> Self {
+        self.rule = rule;
+        self
+    }
+
+    pub(super) const fn rule_squared(mut self, rule_squared: u64) -> Self {
+        self.rule_squared = rule_squared;
+        self
+    }
+
+    pub(super) const fn weight(mut self, weight: u64) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    pub(super) const fn weight_squared(mut self, weight_squared: u64) -> Self {
+        self.weight_squared = weight_squared;
+        self
+    }
+
     /// The sum for N services of E endpoints each, nanoseconds.
     #[must_use]
     pub fn at(&self, services: u32, endpoints: u32) -> u64 {

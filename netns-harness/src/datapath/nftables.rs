@@ -51,7 +51,6 @@ use std::io;
 
 use nft_codec::{Connection, Statement, Table};
 use nix::errno::Errno;
-use schema::Protocol;
 
 use super::{
     Batch, Datapath, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts, NatCounters,
@@ -59,7 +58,7 @@ use super::{
 };
 use crate::HarnessError;
 use crate::relation::Relation;
-use crate::service::{CLUSTER_CIDR, Endpoint, Frontend, Population, SERVICE_CIDR, Service};
+use crate::service::Population;
 use crate::xtables::foreign;
 
 /// kube-proxy's nftables mode.
@@ -73,7 +72,7 @@ impl Datapath for Nftables {
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
         let options = RenderOptions::by(transport);
-        trial::attempt(self, &probe_population(), &options, |error| {
+        trial::attempt(self, &trial::probe_population(), &options, |error| {
             format!("{error}; {}", remedy(error))
         })
     }
@@ -196,29 +195,6 @@ fn count(table: &Table) -> Inventory {
         chains: table.chains.len() as u64,
         sets: (named().count() + anonymous().count()) as u64,
         elements: (named().sum::<usize>() + anonymous().sum::<usize>()) as u64,
-    }
-}
-
-/// One service of each protocol, with unequal numbers of endpoints.
-fn probe_population() -> Population {
-    let endpoint = |n: u32| Endpoint {
-        address: (CLUSTER_CIDR.network.to_bits() + n).into(),
-        port: 8080,
-    };
-    let service = |index: u32, protocol, endpoints: &[u32]| Service {
-        index,
-        frontend: Frontend {
-            vip: (SERVICE_CIDR.network.to_bits() + 1 + index).into(),
-            port: 80,
-            protocol,
-        },
-        endpoints: endpoints.iter().copied().map(endpoint).collect(),
-    };
-    Population {
-        services: vec![
-            service(0, Protocol::Tcp, &[1]),
-            service(1, Protocol::Udp, &[1, 2, 3]),
-        ],
     }
 }
 

@@ -41,16 +41,16 @@ pub(super) fn is_removed(errors: &[HarnessError]) -> Result<(), String> {
     }
 }
 
-/// A tiny population with which a mode is tried.
+/// A tiny population with which a mode is tried: one service of each protocol, with unequal numbers of endpoints.
 pub(super) fn probe_population() -> Population {
-    let service = |index: u32, protocol| Service {
+    let service = |index: u32, protocol, endpoints| Service {
         index,
         frontend: Frontend {
             vip: Ipv4Addr::new(10, 96, 1, index as u8),
             port: 80,
             protocol,
         },
-        endpoints: (0..2)
+        endpoints: (0..endpoints)
             .map(|e| Endpoint {
                 address: Ipv4Addr::new(10, 128, index as u8, e),
                 port: 8080,
@@ -58,7 +58,7 @@ pub(super) fn probe_population() -> Population {
             .collect(),
     };
     Population {
-        services: vec![service(0, Protocol::Tcp), service(1, Protocol::Udp)],
+        services: vec![service(0, Protocol::Tcp, 2), service(1, Protocol::Udp, 3)],
     }
 }
 

@@ -146,14 +146,11 @@ fn listed_counters(tool: &str) -> Result<(u64, Option<u64>), HarnessError> {
 
 /// What an engine lacks here, and what would help.
 pub(crate) fn remedy(tool: &str, error: &HarnessError) -> String {
-    let (system, refusal) = match error {
-        HarnessError::System { source, .. } => (Some(source), ""),
-        HarnessError::Tool { stderr, .. } => (None, stderr.trim_end_matches('.')),
-        other => return other.to_string(),
+    let HarnessError::Tool { stderr, .. } = error else {
+        let missing = tools::missing(tool, "iptables", error);
+        return missing.unwrap_or_else(|| error.to_string());
     };
-    if system.is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
-        return format!("{tool} is not installed: apt-get install iptables");
-    }
+    let refusal = stderr.trim_end_matches('.');
     let nft = tool == prefix(Engine::Nft);
     let says = |text: &str| refusal.contains(text);
     let advice = if says("Message too long") {
@@ -170,10 +167,7 @@ pub(crate) fn remedy(tool: &str, error: &HarnessError) -> String {
     } else {
         "the kernel may lack a part of x_tables: modprobe -a iptable_nat xt_comment xt_statistic xt_conntrack xt_mark xt_addrtype xt_nat xt_MASQUERADE"
     };
-    match system {
-        Some(_) => error.to_string(),
-        None => format!("{tool} refused the rules: {refusal}; {advice}"),
-    }
+    format!("{tool} refused the rules: {refusal}; {advice}")
 }
 
 #[cfg(test)]

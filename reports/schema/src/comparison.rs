@@ -38,28 +38,6 @@ vocabulary! {
     }
 }
 
-vocabulary! {
-    /// How a comparison is written.
-    Format, "format", {
-        /// For a terminal.
-        Text = "text",
-        /// For a pull request.
-        Markdown = "markdown",
-        /// Everything, by `bench-runner schema comparison`.
-        Json = "json",
-        /// One line a cell and metric.
-        Csv = "csv",
-        /// Test results, as CI systems read them.
-        Junit = "junit",
-        /// Annotations of GitHub Actions.
-        Github = "github",
-        /// Bencher Metric Format.
-        Bencher = "bencher",
-        /// `customSmallerIsBetter` of github-action-benchmark.
-        BenchmarkAction = "benchmark-action",
-    }
-}
-
 /// The whole output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {

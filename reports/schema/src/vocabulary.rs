@@ -2,14 +2,24 @@
 
 /// A name that is not in a closed vocabulary.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown {kind} '{name}'; known: {known}")]
+#[error("no {kind} '{name}'{} (known: {})", self.nearest(), known.join(", "))]
 pub struct UnknownName {
     /// Which vocabulary: "mode", "scenario", …
     pub kind: &'static str,
     /// What was given.
     pub name: String,
-    /// Every name of the vocabulary, comma-separated.
-    pub known: String,
+    /// Every name of the vocabulary.
+    pub known: Vec<&'static str>,
+}
+
+impl UnknownName {
+    /// "; did you mean 'nftables'?": the nearest name, where it is near.
+    fn nearest(&self) -> String {
+        let distance = |name: &&str| strsim::damerau_levenshtein(&self.name, name);
+        let nearest = self.known.iter().map(|name| (distance(name), name)).min();
+        let near = nearest.filter(|(distance, name)| *distance <= name.len() / 2);
+        near.map_or_else(String::new, |(_, name)| format!("; did you mean '{name}'?"))
+    }
 }
 
 /// Declares an enum whose values have names, and with `of ROW` what else is known of each: `VARIANT = "name" { fields }`.
@@ -55,7 +65,7 @@ macro_rules! vocabulary {
                 Self::ALL.iter().copied().find(|v| v.name() == text).ok_or_else(|| crate::UnknownName {
                     kind: $kind,
                     name: text.to_owned(),
-                    known: Self::ALL.iter().map(|v| v.name()).collect::<Vec<_>>().join(", "),
+                    known: Self::ALL.iter().map(|v| v.name()).collect(),
                 })
             }
         }

@@ -43,14 +43,8 @@ pub(in crate::datapath) fn over(engine: Engine) -> &'static ModeFacts {
 
 const fn transport(transport: Transport) -> TransportFacts {
     TransportFacts {
-        install: Expected {
-            weight: 80_000,
-            ..Expected::fixed(50_000_000)
-        },
-        update: Expected {
-            rule: 7_000,
-            ..Expected::fixed(10_000_000)
-        },
+        install: Expected::fixed(50_000_000).weight(80_000),
+        update: Expected::fixed(10_000_000).rule(7_000),
         ..TransportFacts::of(transport)
     }
 }
@@ -73,15 +67,9 @@ const LEGACY: ModeFacts = ModeFacts {
     teardown_sockets: &[Socket::Sets],
     law_of_size: LAW,
     cost: Cost {
-        preparation: Expected {
-            weight: 200_000,
-            ..Expected::ZERO
-        },
+        preparation: Expected::ZERO.weight(200_000),
         read_back: Expected::fixed(PROCESS),
-        listing: Expected {
-            rule: 8_000,
-            ..Expected::fixed(PROCESS)
-        },
+        listing: Expected::fixed(PROCESS).rule(8_000),
         counters: COUNTERS,
     },
     ..ModeFacts::of(

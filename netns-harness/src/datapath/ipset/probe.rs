@@ -7,6 +7,7 @@ use super::layout;
 use crate::HarnessError;
 use crate::datapath::steps::{SetScript, Sets};
 use crate::datapath::{Datapath as _, RenderOptions, Sockets, Transport, trial};
+use crate::tools;
 use crate::xtables::tool;
 
 /// A set for trials.
@@ -61,17 +62,6 @@ fn denied(error: &HarnessError) -> bool {
     }
 }
 
-fn missing_tool(tool: &str, package: &str, error: &HarnessError) -> Option<String> {
-    match error {
-        HarnessError::System { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            Some(format!(
-                "{tool} is not installed: apt-get install {package}"
-            ))
-        }
-        _ => None,
-    }
-}
-
 /// Tries the mode in the calling thread's namespace.
 ///
 /// # Errors
@@ -79,7 +69,7 @@ fn missing_tool(tool: &str, package: &str, error: &HarnessError) -> Option<Strin
 pub(super) fn probe(datapath: Ipset, transport: Transport) -> Result<(), String> {
     if transport == Transport::IpsetRestore {
         SetScript::restore("").map_err(|e| {
-            missing_tool("ipset", "ipset", &e).unwrap_or_else(|| IP_SET.missing(&e))
+            tools::missing("ipset", "ipset", &e).unwrap_or_else(|| IP_SET.missing(&e))
         })?;
     }
     try_sets()?;
@@ -116,7 +106,7 @@ fn try_rules(datapath: Ipset) -> Result<(), String> {
     let restore = |text: &str| tool::restore(datapath.tool(), tool::ADD, text);
     let refused = |facility: &Facility, error: &HarnessError| {
         let program = format!("{}-restore", datapath.tool());
-        missing_tool(&program, "iptables", error).unwrap_or_else(|| facility.missing(error))
+        tools::missing(&program, "iptables", error).unwrap_or_else(|| facility.missing(error))
     };
     Sets::send(&[layout::create(layout::SET)], &mut Sockets::default())
         .map_err(|e| SKBINFO.missing(&e))?;
@@ -204,9 +194,9 @@ mod tests {
             std::io::Error::from(std::io::ErrorKind::NotFound),
         );
         assert_eq!(
-            missing_tool("ipset", "ipset", &error).as_deref(),
+            tools::missing("ipset", "ipset", &error).as_deref(),
             Some("ipset is not installed: apt-get install ipset")
         );
-        assert_eq!(missing_tool("ipset", "ipset", &tool("no")), None);
+        assert_eq!(tools::missing("ipset", "ipset", &tool("no")), None);
     }
 }

@@ -34,11 +34,7 @@ const LAW: &[(&str, &str)] = &[
 
 /// One process a rule; the tool reads the table anew for each.
 const EXEC: TransportFacts = TransportFacts {
-    install: Expected {
-        rule: PROCESS,
-        rule_squared: 2_000,
-        ..Expected::ZERO
-    },
+    install: Expected::ZERO.rule(PROCESS).rule_squared(2_000),
     ..TransportFacts::of(Transport::Exec)
 };
 
@@ -47,36 +43,21 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
     law_of_size: LAW,
     cost: Cost {
-        preparation: Expected {
-            weight: 150_000,
-            ..Expected::ZERO
-        },
+        preparation: Expected::ZERO.weight(150_000),
         read_back: Expected::fixed(PROCESS),
-        listing: Expected {
-            rule: 8_000,
-            ..Expected::fixed(PROCESS)
-        },
+        listing: Expected::fixed(PROCESS).rule(8_000),
         counters: COUNTERS,
     },
     ..ModeFacts::of(
         Mode::IptablesLegacy,
         &[
             TransportFacts {
-                install: Expected {
-                    weight: 70_000,
-                    ..Expected::fixed(40_000_000)
-                },
-                update: Expected {
-                    rule: 7_000,
-                    ..Expected::fixed(10_000_000)
-                },
+                install: Expected::fixed(40_000_000).weight(70_000),
+                update: Expected::fixed(10_000_000).rule(7_000),
                 ..TransportFacts::of(Transport::Restore)
             },
             TransportFacts {
-                update: Expected {
-                    rule: 40_000,
-                    ..Expected::fixed(10 * PROCESS)
-                },
+                update: Expected::fixed(10 * PROCESS).rule(40_000),
                 ..EXEC
             },
         ],
@@ -98,41 +79,24 @@ pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
     teardown_sockets: &[Socket::NfTables],
     law_of_size: LAW,
     cost: Cost {
-        preparation: Expected {
-            weight: 500_000,
-            ..Expected::ZERO
-        },
+        preparation: Expected::ZERO.weight(500_000),
         read_back: Expected::fixed(PROCESS),
-        listing: Expected {
-            rule: 12_000,
-            ..Expected::fixed(PROCESS)
-        },
+        listing: Expected::fixed(PROCESS).rule(12_000),
         counters: COUNTERS,
     },
     ..ModeFacts::of(
         Mode::IptablesNft,
         &[
             TransportFacts {
-                install: Expected {
-                    weight: 150_000,
-                    weight_squared: 1_600,
-                    ..Expected::fixed(20_000_000)
-                },
-                in_chunks: Some(Expected {
-                    weight: 300_000,
-                    ..Expected::fixed(20_000_000)
-                }),
-                update: Expected {
-                    rule: 21_000,
-                    ..Expected::fixed(20_000_000)
-                },
+                install: Expected::fixed(20_000_000)
+                    .weight(150_000)
+                    .weight_squared(1_600),
+                in_chunks: Some(Expected::fixed(20_000_000).weight(300_000)),
+                update: Expected::fixed(20_000_000).rule(21_000),
                 ..TransportFacts::of(Transport::Restore)
             },
             TransportFacts {
-                update: Expected {
-                    rule: 80_000,
-                    ..Expected::fixed(10 * PROCESS)
-                },
+                update: Expected::fixed(10 * PROCESS).rule(80_000),
                 ..EXEC
             },
         ],
@@ -154,7 +118,4 @@ pub(in crate::datapath) const CONNTRACK: ModeFacts = ModeFacts {
 };
 
 /// A listing of table nat.
-pub(in crate::datapath) const COUNTERS: Expected = Expected {
-    service: 12_000,
-    ..Expected::ZERO
-};
+pub(in crate::datapath) const COUNTERS: Expected = Expected::ZERO.service(12_000);

@@ -51,48 +51,30 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
     teardown_sockets: &[Socket::Servers, Socket::Links, Socket::Sets],
     law_of_size: LAW,
     cost: Cost {
-        preparation: Expected {
-            weight: 200_000,
-            ..Expected::ZERO
-        },
+        preparation: Expected::ZERO.weight(200_000),
         // A process for each set, chain and jump; a set is listed and three questions asked a service.
-        read_back: Expected {
-            service: 60_000,
-            ..Expected::fixed(54 * PROCESS)
-        },
-        listing: Expected {
-            service: 30_000,
-            ..Expected::fixed(PROCESS)
-        },
+        read_back: Expected::fixed(54 * PROCESS).service(60_000),
+        listing: Expected::fixed(PROCESS).service(30_000),
         counters: Expected::fixed(5_000_000),
     },
     ..ModeFacts::of(
         Mode::Ipvs,
         &[
             TransportFacts {
-                install: Expected {
-                    weight: 30_000,
-                    ..Expected::fixed(40_000_000)
-                },
+                install: Expected::fixed(40_000_000).weight(30_000),
                 update: Expected::fixed(1_000_000),
                 ..TransportFacts::of(Transport::Netlink)
             },
             TransportFacts {
                 tools: &[("ipvsadm", "ipvsadm"), IPSET],
-                install: Expected {
-                    weight: 60_000,
-                    ..Expected::fixed(60_000_000)
-                },
+                install: Expected::fixed(60_000_000).weight(60_000),
                 update: Expected::fixed(4 * PROCESS),
                 ..TransportFacts::of(Transport::Ipvsadm)
             },
             TransportFacts {
                 tools: &[IPSET],
                 // Two set entries a service, a process each.
-                install: Expected {
-                    service: 2 * PROCESS,
-                    ..Expected::fixed(20 * PROCESS)
-                },
+                install: Expected::fixed(20 * PROCESS).service(2 * PROCESS),
                 update: Expected::fixed(4 * PROCESS),
                 ..TransportFacts::of(Transport::Exec)
             },

@@ -103,11 +103,8 @@ fn try_sets() -> Result<(), String> {
 
 fn try_tool(program: &str, arguments: &[&str]) -> Result<(), String> {
     let done = tools::run(netns_sys::tools::command(program).args(arguments), "");
-    done.map(drop).map_err(|error| match &error {
-        HarnessError::System { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            format!("{program} is not installed: apt-get install {program}")
-        }
-        _ => error.to_string(),
+    done.map(drop).map_err(|error| {
+        tools::missing(program, program, &error).unwrap_or_else(|| error.to_string())
     })
 }
 

@@ -24,15 +24,10 @@ const LAW: &[(&str, &str)] = &[
 /// Both ways write the same; a transaction's cost grows with its square.
 const fn transport(transport: Transport, update: Expected) -> TransportFacts {
     TransportFacts {
-        install: Expected {
-            weight: 160_000,
-            weight_squared: 700,
-            ..Expected::fixed(10_000_000)
-        },
-        in_chunks: Some(Expected {
-            weight: 900_000,
-            ..Expected::fixed(10_000_000)
-        }),
+        install: Expected::fixed(10_000_000)
+            .weight(160_000)
+            .weight_squared(700),
+        in_chunks: Some(Expected::fixed(10_000_000).weight(900_000)),
         update,
         ..TransportFacts::of(transport)
     }
@@ -53,18 +48,9 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
     teardown_sockets: &[Socket::NfTables],
     law_of_size: LAW,
     cost: Cost {
-        preparation: Expected {
-            weight: 1_000_000,
-            ..Expected::ZERO
-        },
-        read_back: Expected {
-            weight: 600_000,
-            ..Expected::fixed(PROCESS)
-        },
-        listing: Expected {
-            rule: 8_000,
-            ..Expected::fixed(PROCESS)
-        },
+        preparation: Expected::ZERO.weight(1_000_000),
+        read_back: Expected::fixed(PROCESS).weight(600_000),
+        listing: Expected::fixed(PROCESS).rule(8_000),
         counters: Expected::fixed(5_000_000),
     },
     ..ModeFacts::of(
@@ -74,21 +60,12 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
                 ask_largest: Some(largest_batch),
                 ..transport(
                     Transport::Netlink,
-                    Expected {
-                        service: 6_000,
-                        ..Expected::fixed(2_000_000)
-                    },
+                    Expected::fixed(2_000_000).service(6_000),
                 )
             },
             TransportFacts {
                 tools: &[("nft", "nftables")],
-                ..transport(
-                    Transport::Nft,
-                    Expected {
-                        service: 17_000,
-                        ..Expected::fixed(20_000_000)
-                    },
-                )
+                ..transport(Transport::Nft, Expected::fixed(20_000_000).service(17_000))
             },
         ],
         || {

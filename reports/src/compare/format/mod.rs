@@ -1,4 +1,4 @@
-//! One file a format.
+//! One file a format, and a row in [`FORMATS`].
 
 mod annotations;
 mod csv;
@@ -12,23 +12,74 @@ use schema::{Metric, Unit};
 
 use crate::quantity::{counted, digits, value, whole};
 
-pub use schema::comparison::Format;
+/// A format of a comparison.
+#[derive(Debug, Clone, Copy)]
+pub struct Format {
+    /// Its word on the command line.
+    pub name: &'static str,
+    /// What reads it.
+    pub about: &'static str,
+    write: fn(&Comparison) -> serde_json::Result<String>,
+}
 
-/// The comparison in that format, with a newline at its end.
-///
-/// # Errors
-/// A value that JSON cannot hold; a comparison has none.
-pub fn render(comparison: &Comparison, format: Format) -> serde_json::Result<String> {
-    Ok(match format {
-        Format::Text => text::render(comparison),
-        Format::Markdown => markdown::render(comparison),
-        Format::Json => serde_json::to_string_pretty(comparison)? + "\n",
-        Format::Csv => csv::render(comparison),
-        Format::Junit => junit::render(comparison),
-        Format::Github => annotations::render(comparison),
-        Format::Bencher => trackers::bencher(comparison)?,
-        Format::BenchmarkAction => trackers::benchmark_action(comparison)?,
-    })
+/// Every format.
+pub const FORMATS: &[Format] = &[
+    Format {
+        name: "text",
+        about: "a terminal",
+        write: |comparison| Ok(text::render(comparison)),
+    },
+    Format {
+        name: "markdown",
+        about: "a pull request",
+        write: |comparison| Ok(markdown::render(comparison)),
+    },
+    Format {
+        name: "json",
+        about: "everything, by `schema comparison`",
+        write: |comparison| Ok(serde_json::to_string_pretty(comparison)? + "\n"),
+    },
+    Format {
+        name: "csv",
+        about: "a spreadsheet: one line a cell and metric",
+        write: |comparison| Ok(csv::render(comparison)),
+    },
+    Format {
+        name: "junit",
+        about: "test results, as CI systems read them",
+        write: |comparison| Ok(junit::render(comparison)),
+    },
+    Format {
+        name: "github",
+        about: "annotations of GitHub Actions, and its step summary",
+        write: |comparison| Ok(annotations::render(comparison)),
+    },
+    Format {
+        name: "bencher",
+        about: "Bencher Metric Format",
+        write: trackers::bencher,
+    },
+    Format {
+        name: "benchmark-action",
+        about: "`customSmallerIsBetter` of github-action-benchmark",
+        write: trackers::benchmark_action,
+    },
+];
+
+impl Format {
+    /// The format of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        FORMATS.iter().copied().find(|format| format.name == name)
+    }
+
+    /// The comparison, with a newline at its end.
+    ///
+    /// # Errors
+    /// A value that JSON cannot hold; a comparison has none.
+    pub fn render(&self, comparison: &Comparison) -> serde_json::Result<String> {
+        (self.write)(comparison)
+    }
 }
 
 /// A share as people read it: "+9.80 %".
