@@ -7,8 +7,8 @@ find_start() {
     local start=${START:-$(sed -n "s/^START = '\(.*\)'/\1/p" "$verify/reports-stay.py")}
     old=${OLD:-}
     [[ -z $old ]] || return 0
-    git clone --quiet "$root" "$scratch/start" && git -C "$scratch/start" checkout --quiet "$start" ||
-        give_up "there is no revision $start"
+    git clone --quiet "$root" "$scratch/start" || give_up 'the repository cannot be cloned'
+    git -C "$scratch/start" checkout --quiet "$start" || give_up "there is no revision $start"
     # `report` could write neither text nor JSON then, which is all that this adds.
     git -C "$scratch/start" apply "$verify/reports-stay.patch" || give_up "reports-stay.patch does not fit revision $start"
     (unset CARGO_TARGET_DIR && cd "$scratch/start" && scripts/cargo build --release --locked -p bench-runner </dev/null >&2) ||

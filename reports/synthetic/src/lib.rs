@@ -1,5 +1,12 @@
 //! Plausible results without a kernel: for tests, benches and for looking at a page. The numbers follow
 //! simple laws with log-normal noise between stays and inside them; they are nobody's measurement.
+//!
+//! ```
+//! use synthetic::{Shape, run};
+//!
+//! let made = run(&Shape { blocks: 6, sizes: vec![100], ..Shape::default() });
+//! assert!(reports::summarise(&made).cells.iter().any(|row| row.median.is_some()));
+//! ```
 
 use std::collections::BTreeMap;
 
