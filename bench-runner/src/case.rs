@@ -96,6 +96,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_modes_start_and_load_is_carried_into_guests() {
+        for (tool, _) in all_tools() {
+            assert!(guest::image::TOOLS.contains(&tool), "{tool}");
+        }
+        for facility in netns_harness::lab::facility::FACILITIES {
+            let module = facility.module;
+            assert!(guest::image::WANTED.contains(&module), "{module}");
+        }
+    }
+
+    #[test]
     fn every_mode_has_a_case_and_only_ipset_has_one_for_each_engine() {
         let cases = Case::all();
         for &mode in Mode::ALL {

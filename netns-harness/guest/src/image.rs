@@ -16,7 +16,7 @@ const REQUIRED: &[&str] = &["virtio_mmio", "virtio_console"];
 
 /// What labs, modes and traffic use, as far as the kernel has it: a mode whose module is missing says so
 /// when it is tried.
-const WANTED: &[&str] = &[
+pub const WANTED: &[&str] = &[
     "veth",
     "dummy",
     "nf_conntrack",
