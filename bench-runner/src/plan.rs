@@ -137,10 +137,10 @@ impl Plan {
                     }
                 }
             }
-            if settings.control && settings.modes.contains(&Mode::None) {
+            if settings.control && settings.modes.contains(&Mode::BARE) {
                 let template = StaySpec {
                     variant: CONTROL.to_owned(),
-                    ..template(settings, Mode::None, size, Transport::Restore, None)
+                    ..template(settings, Mode::BARE, size, Transport::Restore, None)
                 };
                 let serving = serving_stay(settings, &template, Transport::Restore, true);
                 stays.extend(serving.map(|stay| stay.slower(slowdown)));

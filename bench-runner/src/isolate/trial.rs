@@ -10,7 +10,7 @@ use netns_harness::relation::Relation;
 use netns_sys::{clock, isolation};
 use scenarios::SCENARIOS;
 use scenarios::population::Recipe;
-use schema::Protocol;
+use schema::{Mode, Protocol};
 
 use super::ask::{At, Facilities, Found, Trial};
 use crate::case::Case;
@@ -25,21 +25,24 @@ pub(crate) fn facilities() -> Facilities {
             refused: f.attempt().err().map(|e| e.to_string()),
         })
         .collect();
-    let largest = nft_batch();
     Facilities {
         found,
         forced_buffers: isolation::forces_buffers(),
-        largest_batch: largest,
+        largest_batch: largest_batch(),
         conntrack_max: isolation::read_sysctl("net.netfilter.nf_conntrack_max")
             .ok()
             .and_then(|text| text.parse().ok()),
     }
 }
 
-fn nft_batch() -> Option<u64> {
-    facts(schema::Mode::Nftables)
-        .by(Transport::Netlink)
-        .largest()
+/// Bytes of the largest transaction that every mode may send; none when nothing bounds it.
+fn largest_batch() -> Option<u64> {
+    let ways = Mode::ALL.iter().map(|mode| facts(*mode));
+    let bounds = ways.flat_map(|mode| {
+        let transports = mode.transports();
+        transports.filter_map(move |transport| mode.by(transport).largest())
+    });
+    bounds.min()
 }
 
 /// Tries a mode in this process's own namespaces, which are new and empty.

@@ -128,6 +128,9 @@ impl Mode {
     /// The two floors, the bare one first: they serve no services and have no control plane.
     pub const FLOORS: [Self; 2] = [Self::None, Self::Conntrack];
 
+    /// The floor below everything, without connection tracking: the control is a second series of it.
+    pub const BARE: Self = Self::None;
+
     /// Whether it is one of [`Mode::FLOORS`].
     #[must_use]
     pub const fn is_floor(self) -> bool {

@@ -95,7 +95,7 @@ impl Across {
     pub(crate) fn blank(self, key: &mut CellKey) {
         match self {
             Self::Variant => key.variant.clear(),
-            Self::Mode => key.mode = schema::Mode::None,
+            Self::Mode => key.mode = schema::Mode::BARE,
             Self::Services => key.services = 0,
             Self::Endpoints => key.endpoints = 0,
             Self::Option(name) => key.options.remove(name),

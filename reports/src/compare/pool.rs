@@ -218,7 +218,7 @@ pub(super) fn drift(pairs: &BTreeMap<CellKey, Pair<'_>>, gate: &Gate) -> Option<
     };
     let cells: Vec<(CellKey, Vec<Unitary>, Vec<Unitary>)> = pairs
         .iter()
-        .filter(|(key, _)| key.mode == Mode::None && key.scenario == ScenarioKind::FirstPacket)
+        .filter(|(key, _)| key.mode == Mode::BARE && key.scenario == ScenarioKind::FirstPacket)
         .map(|(key, pair)| (key.clone(), units(&pair.base), units(&pair.new)))
         .filter(|(_, base, new)| !base.is_empty() && !new.is_empty())
         .collect();

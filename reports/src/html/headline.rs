@@ -4,7 +4,6 @@ use maud::{Markup, html};
 use schema::summary::{Finding, Row, Summary};
 use schema::{Metric, Mode, OptionKey, Position};
 
-use super::updates::LINES;
 use super::{Ids, worded};
 use crate::quantity::{counted, digits, shortened, value, whole};
 use crate::scope::{
@@ -12,6 +11,9 @@ use crate::scope::{
 };
 use crate::sentence;
 use crate::summarise::FloorRatio;
+
+/// Lines of a table: a file may hold any number of options.
+pub(super) const LINES: usize = 60;
 
 /// What the data say: the answers to what is asked first.
 pub(super) fn findings(summary: &Summary, start: &str, ids: &Ids) -> Markup {

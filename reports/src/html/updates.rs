@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use schema::summary::{Row, Summary};
 
-use super::headline::behind;
+use super::headline::{LINES, behind};
 use super::worded;
 use crate::quantity::{noun, value, whole};
 use crate::scope::{Scope, as_ranked, is_lowest, mishap};
@@ -46,9 +46,6 @@ fn one(table: &UpdateTable<'_>, scope: &Scope, named: bool) -> Markup {
         }
     }
 }
-
-/// Lines of a table: a file may hold any number of options.
-pub(crate) const LINES: usize = 60;
 
 /// What a reader must know of the table.
 pub(crate) fn caption(table: &UpdateTable<'_>) -> String {

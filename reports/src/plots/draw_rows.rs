@@ -6,10 +6,10 @@ use plotters::prelude::*;
 
 use super::PlotError;
 use super::axis::Axis;
-use super::draw::{
+use super::figure::{Mark, NamedRow};
+use super::pen::{
     Area, LETTER, MARGIN, NOTE, WIDTH, marker, refused, series_class, text, wrapped_to,
 };
-use super::figure::{Mark, NamedRow};
 use super::style::{GRID, INK, MUTED, PAPER, Style};
 use super::svg::Sheet;
 use crate::quantity::shortened;

@@ -5,8 +5,8 @@ use plotters::coord::ranged1d::Ranged;
 use plotters::prelude::*;
 
 use super::PlotError;
-use super::draw::{refused, series_class};
 use super::figure::{Body, Figure};
+use super::pen::{refused, series_class};
 use super::style::{GRID, PAPER};
 use super::svg::{Sheet, Svg, document};
 

@@ -63,7 +63,7 @@ fn labs(cells: &Cells<'_>, variants: &[Variant]) -> Vec<Lab> {
     };
     let mut labs: Vec<Lab> = Vec::new();
     for control in cells.keys().filter(|key| {
-        key.mode == Mode::None
+        key.mode == Mode::BARE
             && key.scenario == ScenarioKind::FirstPacket
             && key.variant == CONTROL
     }) {

@@ -79,7 +79,7 @@ fn ratios_of(cells: &Cells<'_>, services: u32) -> Vec<FloorRatio> {
         .filter(|key| {
             key.services == services
                 && key.scenario == ScenarioKind::FirstPacket
-                && key.mode != Mode::None
+                && key.mode != Mode::BARE
                 && key.variant != CONTROL
         })
         .flat_map(|key| {
