@@ -39,7 +39,7 @@ pub enum LoadError {
         path: PathBuf,
     },
     /// The file cannot be read.
-    #[error("read {path}: {source}")]
+    #[error("read {path}")]
     Read {
         /// Which file.
         path: PathBuf,
@@ -61,12 +61,12 @@ pub enum LoadError {
         why: String,
     },
     /// Written by a newer version, or a version that does not exist.
-    #[error("{path}: {source}")]
+    #[error("{path}: {why}")]
     Version {
         /// Which file.
         path: PathBuf,
         /// Which version, and the remedy.
-        source: MigrateError,
+        why: MigrateError,
     },
     /// A line that is not the last cannot be understood.
     #[error("{path}, line {line}: {why}; the file is damaged: restore it from a copy or run again")]
@@ -215,9 +215,9 @@ impl<R: BufRead, T, K: Fn(CellRecord) -> Result<T, String>> Reader<R, K> {
             .map_err(|_| foreign("line 1 is not JSON".to_owned()))?;
         let version = migrate::version_of(&value).map_err(|source| match source {
             MigrateError::Foreign => foreign(source.to_string()),
-            _ => LoadError::Version {
+            why => LoadError::Version {
                 path: self.path.clone(),
-                source,
+                why,
             },
         })?;
         match serde_json::from_value(migrate::migrate(value, version)) {

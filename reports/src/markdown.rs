@@ -8,7 +8,7 @@ use schema::{Metric, Mode, OptionKey, OutcomeKind, Position};
 
 use crate::html::headline::{answers, behind, programmed};
 use crate::html::kernels::{heading, why};
-use crate::html::trust::{Disturbed, again, coverage_text, variant_text};
+use crate::html::trust::{Disturbed, again, coverage_text, older, variant_text};
 use crate::html::updates::{caption, counted, together};
 use crate::load::Run;
 use crate::quantity::{digits, shortened, value, whole};
@@ -137,6 +137,9 @@ fn opening(run: &Run, summary: &Summary) -> String {
             let _ = writeln!(text, "Noise: {}\n", safe(&noise.text));
         }
         None => text.push_str("> **Noise unknown.** This run has no A/A pair.\n\n"),
+    }
+    if let Some(older) = older(run) {
+        let _ = writeln!(text, "> **Older results.** {}\n", safe(&older));
     }
     let disturbed = Disturbed::of(run);
     match disturbed.is_much() {

@@ -21,13 +21,13 @@ pub enum WriteError {
         place: String,
     },
     /// The summary could not be encoded.
-    #[error("encode the summary: {source}")]
+    #[error("encode the summary")]
     Encode {
         /// The encoder's answer.
         source: serde_json::Error,
     },
     /// A chart could not be drawn.
-    #[error("draw {file}: {source}")]
+    #[error("draw {file}")]
     Draw {
         /// Which file.
         file: String,
@@ -35,7 +35,7 @@ pub enum WriteError {
         source: PlotError,
     },
     /// The file system refused.
-    #[error("write {path}: {source}")]
+    #[error("write {path}")]
     File {
         /// Which file.
         path: PathBuf,

@@ -161,6 +161,28 @@ fn two_noisy_stays_a_side_are_inconclusive_and_say_what_it_would_take() {
 }
 
 #[test]
+fn with_too_few_stays_no_time_is_judged_and_the_last_line_says_so() {
+    for (blocks, stays) in [(1, "1 stay"), (3, "3 stays")] {
+        let [base, new] = Sides { blocks, ..small() }.in_two_runs();
+        let comparison = two(&base, &new, &[]).unwrap();
+        let text = written(&comparison, "text");
+        let last = text.lines().last().unwrap();
+        let says = format!("nothing timed could be judged ({stays} a side, ");
+        assert!(
+            last.starts_with(&says) && last.contains(" would do): "),
+            "{last}"
+        );
+        assert!(!last.contains("no regression"), "{last}");
+    }
+    let [base, new] = small().in_two_runs();
+    let text = written(&two(&base, &new, &[]).unwrap(), "text");
+    assert!(
+        text.lines().last().unwrap().starts_with("no regression"),
+        "{text}"
+    );
+}
+
+#[test]
 fn counted_metrics_need_no_test() {
     let [base, mut new] = small().in_two_runs();
     for series in new.cells.iter_mut().flat_map(|cell| &mut cell.series) {
@@ -669,6 +691,7 @@ fn figures_of_schema_one_that_later_ones_measure_otherwise_are_refused_with_the_
             Metric::KernelMemory => row.key.scenario == ScenarioKind::Memory,
             Metric::UpdateTime => netlink || row.key.scenario == ScenarioKind::Teardown,
             Metric::CpuTime => netlink,
+            Metric::Latency => true,
             _ => false,
         }
     };
@@ -678,11 +701,10 @@ fn figures_of_schema_one_that_later_ones_measure_otherwise_are_refused_with_the_
             let refused = row.verdict == Verdict::Incomparable;
             assert_eq!(refused, changed(row), "{} {:?}", row.key, row.metric);
             if refused {
-                assert!(
-                    row.reason.as_ref().unwrap().starts_with("schema 1 "),
-                    "{:?}",
-                    row.reason
-                );
+                let why = row.reason.as_ref().unwrap();
+                assert!(why.starts_with("schema 1 "), "{why}");
+                let of_teardown = row.key.scenario == ScenarioKind::Teardown;
+                assert_eq!(why.contains("teardown"), of_teardown, "{}: {why}", row.key);
                 assert!(row.base.is_some() && row.new.is_some() && row.change.is_none());
             }
         }
@@ -692,6 +714,10 @@ fn figures_of_schema_one_that_later_ones_measure_otherwise_are_refused_with_the_
             });
         }
         rows(&comparison, |row| row.metric == Some(Metric::SyncTime));
+        // What is left is the same, sample by sample, which makes the whole no one measurement.
+        assert!(!comparison.identical && !written(&comparison, "text").contains("identical: "));
+        let populations = |note: &String| note.contains("one population in every repetition");
+        assert!(comparison.notes.iter().any(populations));
     }
     // Of one schema both are compared as ever, be it the first.
     for run in [&first, &later] {

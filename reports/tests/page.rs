@@ -112,6 +112,16 @@ fn the_page_is_well_formed_and_holds_everything_itself() {
 }
 
 #[test]
+fn results_of_an_older_schema_say_so_at_the_top() {
+    let (mut run, summary) = PLAIN.clone();
+    let banner = "Written by schema 1, and summarised anew";
+    assert!(!render_html(&[(&run, &summary)]).contains("Written by schema"));
+    run.header.schema_version = 1;
+    assert!(render_html(&[(&run, &summary)]).contains(banner));
+    assert!(render_markdown(&[(&run, &summary)]).contains(banner));
+}
+
+#[test]
 fn hostile_labels_stay_text_everywhere() {
     let (run, summary) = made(HOSTILE);
     let html = render_html(&[(&run, &summary)]);

@@ -236,7 +236,7 @@ fn significance(grounds: &Grounds<'_>, thresholds: &Thresholds) -> Result<(), St
 }
 
 /// Stays a side with which a single difference can be told among all comparisons.
-fn stays_for(asked: f64) -> usize {
+pub(super) fn stays_for(asked: f64) -> usize {
     (2..1_000)
         .find(|n| least_mann_whitney(*n, *n) <= asked)
         .unwrap_or(1_000)

@@ -135,12 +135,17 @@ pub fn compare(
     })
 }
 
-/// Whether all that was compared is the same measurement, and nothing is missing.
+/// Whether all that was measured on both sides is the same measurement, and nothing is missing: what cannot be compared
+/// is not known to be the same.
 fn is_identical(rows: &[Compared]) -> bool {
     let mut changes = rows.iter().filter_map(|row| row.change.as_ref()).peekable();
     changes.peek().is_some()
         && changes.all(|change| change.test == trial::IDENTICAL)
-        && rows.iter().all(|row| row.verdict != Verdict::Missing)
+        && rows.iter().all(|row| match row.verdict {
+            Verdict::Missing => false,
+            Verdict::Incomparable => row.base.is_none() || row.new.is_none(),
+            _ => true,
+        })
 }
 
 fn nothing(matched: &Matched<'_>) -> String {
@@ -268,6 +273,10 @@ fn headers(matched: &Matched<'_>) -> Vec<String> {
             "bench-runner itself differs ({} {} and {} {}): a change may be its own.",
             base.tool_version, base.revision, new.tool_version, new.revision
         ));
+    }
+    let of_one = |version: u32| version < 2;
+    if of_one(base.schema_version) != of_one(new.schema_version) {
+        notes.push("Schema 1 measured one population in every repetition, later ones draw another for each: what populations differ by is in every change.".to_owned());
     }
     for name in ["flows", "cell-timeout"] {
         if base.arguments.get(name) != new.arguments.get(name) {

@@ -237,6 +237,9 @@ fn banners(run: &Run, summary: &Summary) -> Markup {
         @if summary.noise.is_none() && measured {
             p.banner { strong { "Noise unknown. " } "This run has no A/A pair (mode none measured twice), so differences have nothing to be held against." }
         }
+        @if let Some(older) = trust::older(run) {
+            p.banner { strong { "Older results. " } (older) }
+        }
         @let disturbed = trust::Disturbed::of(run);
         @if disturbed.is_much() {
             p.banner { strong { "Disturbed run. " } (disturbed) }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use maud::{Markup, html};
 use schema::summary::Summary;
-use schema::{Accelerator, Environment, Outcome, Unit, Variant};
+use schema::{Accelerator, Environment, Outcome, SCHEMA_VERSION, Unit, Variant};
 
 use super::Ids;
 use crate::load::Run;
@@ -162,6 +162,18 @@ fn checks(run: &Run) -> String {
         failed.join(", "),
         counted(measured, "cell")
     )
+}
+
+/// What a reader of older results must know; `None` of those of this version.
+pub(crate) fn older(run: &Run) -> Option<String> {
+    let version = run.header.schema_version;
+    (version < SCHEMA_VERSION).then(|| {
+        format!(
+            "Written by schema {version}, and summarised anew: update_time and processor times of netlink transports, update_time of teardown, \
+             sync_time of ipvs, kernel_memory of scenario memory and first packets were measured otherwise than by schema {SCHEMA_VERSION}, and every repetition had the same population. \
+             compare refuses such figures beside later ones."
+        )
+    })
 }
 
 /// What others took from the threads that measure (docs/noise.md#what-disturbs-a-cell).

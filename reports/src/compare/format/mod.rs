@@ -10,6 +10,8 @@ mod trackers;
 use schema::comparison::{Change, Compared, Comparison, Conclusion, Pooled, Side, Verdict};
 use schema::{Metric, Unit};
 
+use super::judge::stays_for;
+use super::trial::{MANN_WHITNEY, NO_TEST};
 use crate::quantity::{counted, digits, value, whole};
 
 /// A format of a comparison.
@@ -115,11 +117,18 @@ fn headline(comparison: &Comparison) -> String {
     if comparison.identical {
         parts.push("identical: BASE and NEW are one measurement".to_owned());
     }
-    let said = match comparison.conclusion {
-        Conclusion::Passed if comparison.identical => return parts.join(", "),
-        Conclusion::Passed => "no regression",
-        Conclusion::Failed => "failed",
-        Conclusion::Regressed => "regressed",
+    let unjudged = unjudged(comparison);
+    let said = match (comparison.conclusion, unjudged) {
+        (Conclusion::Passed, _) if comparison.identical => return parts.join(", "),
+        (Conclusion::Passed, Some(unjudged)) => unjudged,
+        (Conclusion::Passed, None) => "no regression".to_owned(),
+        (conclusion, unjudged) => {
+            parts.extend(unjudged);
+            match conclusion {
+                Conclusion::Failed => "failed".to_owned(),
+                _ => "regressed".to_owned(),
+            }
+        }
     };
     for (verdict, noun) in [
         (Verdict::Improved, "improved"),
@@ -131,10 +140,60 @@ fn headline(comparison: &Comparison) -> String {
         }
     }
     if parts.is_empty() {
-        said.to_owned()
+        said
     } else {
         format!("{said}: {}", parts.join(", "))
     }
+}
+
+/// "nothing timed could be judged (1 stay a side, 8 would do)": where no time that was tested has an interval, be it of
+/// its cell or of a pool, no verdict on times was possible. `None` where one was.
+fn unjudged(comparison: &Comparison) -> Option<String> {
+    let tested: Vec<&Compared> = comparison
+        .cells
+        .iter()
+        .filter(|row| {
+            row.change.as_ref().is_some_and(|change| {
+                change.p.is_some() || change.test == NO_TEST || change.test == MANN_WHITNEY
+            })
+        })
+        .collect();
+    let known = |change: &Change| change.relative_ci95.is_some() || change.absolute_ci95.is_some();
+    let any = tested
+        .iter()
+        .filter_map(|row| row.change.as_ref())
+        .any(known)
+        || comparison
+            .pooled
+            .iter()
+            .any(|pool| pool.verdict != Verdict::Inconclusive);
+    if any || tested.is_empty() {
+        return None;
+    }
+    let sides = || {
+        tested
+            .iter()
+            .flat_map(|row| [&row.base, &row.new])
+            .flatten()
+    };
+    let (least, most) = (
+        sides().map(|side| side.stays).min()?,
+        sides().map(|side| side.stays).max()?,
+    );
+    let p = tested
+        .iter()
+        .filter_map(|row| comparison.thresholds.get(&row.metric?));
+    let p = p
+        .map(|thresholds| thresholds.p)
+        .fold(f64::INFINITY, f64::min);
+    let stays = match least == most {
+        true => counted(most.into(), "stay"),
+        false => format!("{least}–{most} stays"),
+    };
+    Some(format!(
+        "nothing timed could be judged ({stays} a side, {} would do)",
+        stays_for(p / tested.len() as f64)
+    ))
 }
 
 /// "2 timed-out cells (1 in BASE)". They fail nothing, so that they must be seen.
