@@ -44,8 +44,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "legacy")]
     pub(crate) engines: Vec<Engine>,
 
-    /// Endpoints that an endpoint-churn replaces at once, each of another service.
-    #[arg(long, value_name = "K", default_value = "10", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// Endpoints that an endpoint-churn replaces at once, each of another service; 1 to 1000.
+    #[arg(long, value_name = "K", default_value = "10", allow_negative_numbers = true, value_parser = words::within(words::CHURN))]
     pub(crate) churn: u32,
 
     /// Where the asked service stands in the population: first, middle, last, uniform [default: all; first,last with
@@ -63,8 +63,8 @@ pub(crate) struct RunArgs {
     pub(crate) cache: Cache,
 
     /// VIPs STRIDE addresses apart instead of drawn by the seed. 256 gives all the same low octet, by which IPVS
-    /// before 2026 finds services: they all lie in one of its 256 buckets.
-    #[arg(long, value_name = "STRIDE", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    /// before 2026 finds services: they all lie in one of its 256 buckets. 1 to 65536.
+    #[arg(long, value_name = "STRIDE", allow_negative_numbers = true, value_parser = words::within(words::STRIDE))]
     pub(crate) vip_stride: Option<u32>,
 
     /// Address families.
@@ -110,23 +110,23 @@ pub(crate) struct RunArgs {
     pub(crate) seed: u64,
 
     /// Repetition blocks: the most that any stay is repeated. Each has a population of its own, of seed S + its number.
-    /// An interval needs six [default: 8; 6 with --deterministic].
-    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// An interval needs six; 1 to 1000 [default: 8; 6 with --deterministic].
+    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = words::within(words::REPETITIONS))]
     pub(crate) repetitions: Option<u32>,
 
     /// Time after which no further stay is started; the first block is always complete, what remains goes to the
     /// largest size of every mode until an interval can be told, then where intervals are widest [default: 10m on the
     /// host's kernel; a guest's first block and what is short of five minutes].
-    #[arg(long, value_name = "TIME", value_parser = words::duration)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = words::duration)]
     pub(crate) budget: Option<Duration>,
 
     /// Time limit of a cell; what is slower is timed-out with this lower bound. Preparation has the same
     /// limit, counted apart.
-    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = words::duration)]
+    #[arg(long, value_name = "TIME", default_value = "120s", allow_hyphen_values = true, value_parser = words::duration)]
     pub(crate) cell_timeout: Duration,
 
-    /// New flows in a first-packet cell [default: 1000; 200 where a guest is translated or caches are emptied, 100 where its instructions are counted].
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(100..=20_000))]
+    /// New flows in a first-packet cell, 100 to 20000 [default: 1000; 200 where a guest is translated or caches are emptied, 100 where its instructions are counted].
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = words::within(words::FLOWS))]
     pub(crate) flows: Option<u32>,
 
     /// Leave out the second `none` series, whose ratio to the first states the run's noise.
@@ -147,9 +147,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "KIND")]
     pub(crate) damage: Option<Damage>,
 
-    /// Put N rules that match nothing before nat while first packets are measured, to see that the gate finds
-    /// them.
-    #[arg(long, hide = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=5000))]
+    /// Put N rules that match nothing, 1 to 5000, before nat while first packets are measured, to see that the gate
+    /// finds them.
+    #[arg(long,  value_name = "N", value_parser = words::within(words::PLANTED))]
     pub(crate) plant: Option<u32>,
 }
 

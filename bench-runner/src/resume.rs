@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, FromArgMatches as _};
 use reports::Run;
-use schema::{Header, SandboxKind, Variant};
+use schema::{Header, SCHEMA_VERSION, SandboxKind, Variant};
 use serde_json::Value;
 
 use crate::cli::{RunArgs, one_line, run_alone};
@@ -45,6 +45,14 @@ impl Earlier {
         }
         let run_dir = RunDir::open(&file)?;
         let run = reports::load_start(&file, run_dir.length())?;
+        let version = run.header.schema_version;
+        if version != SCHEMA_VERSION {
+            return Err(Differs(format!(
+                "--resume {}: it was written by schema {version}, and this version writes schema {SCHEMA_VERSION}: report and compare read it; to measure the rest, run it again",
+                given.display()
+            ))
+            .into());
+        }
         let args = options(&run.header).map_err(|why| {
             Differs(format!(
                 "--resume {}: its options are not of this version ({why}); run it again",

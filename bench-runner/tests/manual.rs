@@ -114,3 +114,81 @@ fn what_is_named_twice_is_planned_once() {
         assert_eq!(plan(option, once), plan(option, twice), "{option}");
     }
 }
+
+#[test]
+fn a_number_out_of_its_range_is_told_the_range_and_so_does_the_help() {
+    let help = said(&["--help"]);
+    for (option, range, wrong) in [
+        ("--repetitions", (1, 1_000), ["0", "abc", "-1"]),
+        ("--churn", (1, 1_000), ["0", "1001", "-1"]),
+        ("--vip-stride", (1, 65_536), ["0", "65537", "-1"]),
+        ("--flows", (100, 20_000), ["99", "x", "-1"]),
+        ("--plant", (1, 5_000), ["0", "5001", ""]),
+    ] {
+        for value in wrong {
+            let why = refused(&output(["run", &format!("{option}={value}")]), 2);
+            let remedy = format!("give a whole number, {} to {}", range.0, range.1);
+            assert!(why.contains(option) && why.contains(&remedy), "{why}");
+        }
+        let words = format!("{} to {}", range.0, range.1);
+        let (_, about) = help.split_once(&format!("{option} <")).unwrap();
+        let about: String = about
+            .split("\n      --")
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        assert!(about.contains(&words), "{option}: {about}");
+    }
+    let why = refused(&output(["run", "--budget", "-1s"]), 2);
+    assert!(why.contains("'-1s' is not a time"), "{why}");
+}
+
+#[test]
+fn cold_caches_are_refused_where_they_can_change_nothing() {
+    let counted = refused(&output(["plan", "--cache", "cold", "--deterministic"]), 2);
+    assert!(
+        counted.contains("--deterministic") && counted.contains("leave --cache cold out"),
+        "{counted}"
+    );
+    let unasked = refused(
+        &output(["plan", "--cache", "cold", "--scenarios", "service-add"]),
+        2,
+    );
+    assert!(
+        unasked.contains("first-packet is not among --scenarios"),
+        "{unasked}"
+    );
+    said(&["plan", "--cache", "cold", "--services", "20"]);
+}
+
+#[test]
+fn results_of_another_schema_are_refused_once_and_by_its_number() {
+    let results = |schema: u32| {
+        let run = synthetic::run(&synthetic::Shape {
+            blocks: 1,
+            sizes: vec![100],
+            samples: 1,
+            ..synthetic::Shape::default()
+        });
+        let mut header = serde_json::to_value(schema::Record::Header(run.header)).unwrap();
+        header["schema_version"] = schema.into();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("{header}\n")).unwrap();
+        file
+    };
+    let newer = results(999);
+    let why = refused(&output(["report", newer.path().to_str().unwrap()]), 2);
+    assert_eq!(why.matches("newer than this binary's").count(), 1, "{why}");
+    let older = results(1);
+    let why = refused(
+        &output(["run", "--resume", older.path().to_str().unwrap()]),
+        4,
+    );
+    assert!(
+        why.contains("written by schema 1, and this version writes schema 2"),
+        "{why}"
+    );
+    assert!(!why.contains("leave the option out"), "{why}");
+}

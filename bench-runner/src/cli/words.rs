@@ -1,5 +1,6 @@
 //! The words that options accept, and what is said of one that they do not.
 
+use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -64,6 +65,20 @@ fn bounded(text: &str, most: u32, what: &str, why: &str) -> Result<u32, String> 
         Ok(n) if n < 1 => Err(format!("give at least 1 of {what}")),
         Ok(n) if n > i64::from(most) => Err(format!("at most {most} {what} ({why})")),
         Ok(n) => Ok(n as u32),
+    }
+}
+
+pub(crate) const REPETITIONS: RangeInclusive<u32> = 1..=1_000;
+pub(crate) const CHURN: RangeInclusive<u32> = 1..=1_000;
+pub(crate) const STRIDE: RangeInclusive<u32> = 1..=65_536;
+pub(crate) const FLOWS: RangeInclusive<u32> = 100..=20_000;
+pub(crate) const PLANTED: RangeInclusive<u32> = 1..=5_000;
+
+/// A whole number in a range.
+pub(crate) fn within(range: RangeInclusive<u32>) -> impl Fn(&str) -> Result<u32, String> + Clone {
+    move |text: &str| {
+        let given = text.parse().ok().filter(|number| range.contains(number));
+        given.ok_or_else(|| format!("give a whole number, {} to {}", range.start(), range.end()))
     }
 }
 

@@ -2,7 +2,7 @@
 //! are few: what installs the population is measured, and what is measured afterwards rests on that install. Pure.
 
 use scenarios::spec::StaySpec;
-use schema::{OptionKey, Position, ScenarioKind};
+use schema::{Cache, OptionKey, Position, ScenarioKind};
 
 use super::{CONTROL, PlannedStay};
 use crate::cli::{RunArgs, SandboxOption, Scenarios};
@@ -33,6 +33,11 @@ pub(super) fn check(args: &RunArgs) -> Result<(), Usage> {
     if args.budget.is_some() {
         return refused(
             "--deterministic makes every repetition, so that no result depends on how fast this machine is: leave --budget out, and lower --repetitions or name fewer --modes or --scenarios",
+        );
+    }
+    if args.cache == Cache::Cold {
+        return refused(
+            "--deterministic counts instructions, of which a cold cache needs no more than a warm one: leave --cache cold out",
         );
     }
     if args

@@ -6,7 +6,7 @@ use netns_harness::datapath::facts;
 use scenarios::population::{ADDED_SERVICES, most_with_stride};
 use scenarios::spec::Setup;
 use scenarios::{Request, SCENARIOS, Scenario};
-use schema::{Damage, Engine, Metric, Mode, Position, Protocol, ScenarioKind, Transport};
+use schema::{Cache, Damage, Engine, Metric, Mode, Position, Protocol, ScenarioKind, Transport};
 
 use super::environment::FLOWS;
 use super::{Plan, PlannedEnvironment, icount};
@@ -219,6 +219,12 @@ impl Settings {
     }
 
     fn check(&self) -> Result<(), Usage> {
+        if self.request.cache == Cache::Cold && !self.scenarios.contains(&ScenarioKind::FirstPacket)
+        {
+            return Err(Usage(
+                "--cache cold empties caches between first packets, and first-packet is not among --scenarios: add it or leave --cache cold out".to_owned(),
+            ));
+        }
         let smallest = self.sizes[0] as usize;
         if smallest < self.request.protocols.len() {
             return Err(Usage(format!(
