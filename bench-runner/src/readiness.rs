@@ -13,7 +13,7 @@ use crate::case::Case;
 use crate::exit::Usage;
 use crate::isolate::ask::{Answer, Ask, At, Trial};
 use crate::places::Place;
-pub(crate) use remedy::remedy;
+pub(crate) use remedy::{remedy, that_works};
 
 /// A trial of a tiny population, or of the facilities, is a matter of milliseconds.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -15,6 +15,17 @@ use schema::{Mode, Protocol};
 use super::ask::{At, Facilities, Found, Trial};
 use crate::case::Case;
 
+/// The kernel's answer by its name, "No such file or directory (ENOENT)": a number says nothing to a reader.
+fn answer(error: &std::io::Error) -> String {
+    let named = |number| {
+        let errno = nix::errno::Errno::from_raw(number);
+        format!("{} ({errno:?})", errno.desc())
+    };
+    error
+        .raw_os_error()
+        .map_or_else(|| error.to_string(), named)
+}
+
 /// Tries every facility in this process's own namespaces.
 pub(crate) fn facilities() -> Facilities {
     let found = FACILITIES
@@ -22,7 +33,7 @@ pub(crate) fn facilities() -> Facilities {
         .map(|f| Found {
             name: f.name.to_owned(),
             title: f.title(),
-            refused: f.attempt().err().map(|e| e.to_string()),
+            refused: f.attempt().err().map(|error| answer(&error)),
         })
         .collect();
     Facilities {

@@ -199,21 +199,24 @@ pub(super) fn kernel_facilities(facilities: Option<&Facilities>) -> Vec<Check> {
 
 /// The command that brings a module, or what to look for when this kernel has none of that name.
 fn obtain(module: &str) -> String {
+    match has_module(module) {
+        true => format!("sudo modprobe {module}"),
+        false => format!(
+            "# no module {module} for this kernel: a guest's has it (bench-runner run --sandbox guest), or boot one that does, as linux-image-cloud-amd64"
+        ),
+    }
+}
+
+/// Whether a module of that name lies ready for this kernel.
+pub(super) fn has_module(module: &str) -> bool {
     let release = nix::sys::utsname::uname()
         .map(|u| u.release().to_string_lossy().into_owned())
         .unwrap_or_default();
     let folder = std::path::Path::new("/lib/modules").join(&release);
-    let listed = ["modules.dep", "modules.builtin"]
+    ["modules.dep", "modules.builtin"]
         .iter()
         .filter_map(|file| std::fs::read_to_string(folder.join(file)).ok())
-        .any(|text| text.contains(&format!("/{module}.ko")));
-    if listed {
-        format!("sudo modprobe {module}")
-    } else {
-        format!(
-            "# no module {module} for this kernel: boot one that has it, as linux-image-cloud-amd64"
-        )
-    }
+        .any(|text| text.contains(&format!("/{module}.ko")))
 }
 
 /// Programs, then libraries, with versions.

@@ -224,7 +224,9 @@ fn way(case: Case, trial: Trial) -> Way {
         },
         engine: case.engine.map(netns_harness::datapath::Engine::name),
         ready: trial.unsupported.is_none(),
-        remedy: trial.unsupported.as_deref().and_then(readiness::remedy),
+        remedy: (trial.unsupported.as_deref())
+            .and_then(readiness::remedy)
+            .map(|remedy| readiness::that_works(remedy, machine::has_module)),
         reason: trial.unsupported,
         limits: trial.limits,
         installed_ms: trial.installed_ms,

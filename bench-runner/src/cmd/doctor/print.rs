@@ -14,15 +14,16 @@ fn render(diagnosis: &Diagnosis) -> String {
         Some(n) => format!("modes, each tried with {n} services"),
         None => "modes, each tried with two services (--services N tries with N)".to_owned(),
     });
-    let names: Vec<String> = diagnosis.modes.iter().map(name_of).collect();
+    let rows = together(&diagnosis.modes);
+    let names: Vec<String> = rows.iter().map(|ways| name_of(ways)).collect();
     let width = names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
-    for (way, name) in diagnosis.modes.iter().zip(&names) {
+    for (ways, name) in rows.iter().zip(&names) {
         lines.push(format!(
             "  {} {name:width$}  {}",
-            sign(way.ready),
-            state_of(way)
+            sign(ways[0].ready),
+            state_of(ways[0])
         ));
-        lines.extend(way.remedy.iter().map(|r| format!("        {r}")));
+        lines.extend(ways[0].remedy.iter().map(|r| format!("        {r}")));
     }
     let mut limits: Vec<&String> = diagnosis.modes.iter().flat_map(|way| &way.limits).collect();
     limits.sort_unstable();
@@ -91,12 +92,30 @@ const fn sign(ready: bool) -> &'static str {
     if ready { "ok" } else { "--" }
 }
 
-fn name_of(way: &Way) -> String {
-    let engine = way.engine.map_or_else(String::new, |e| format!(" ({e})"));
-    format!(
-        "{:16} {:7} {}{engine}",
-        way.mode, way.sandbox, way.transport
-    )
+/// Ways of a mode that are unsupported for one reason are one row.
+fn together(ways: &[Way]) -> Vec<Vec<&Way>> {
+    let mut rows: Vec<Vec<&Way>> = Vec::new();
+    for way in ways {
+        let same = |row: &&mut Vec<&Way>| {
+            way.reason.is_some() && (&row[0].mode, &row[0].reason) == (&way.mode, &way.reason)
+        };
+        match rows.last_mut().filter(same) {
+            Some(row) => row.push(way),
+            None => rows.push(vec![way]),
+        }
+    }
+    rows
+}
+
+fn name_of(ways: &[&Way]) -> String {
+    let through: Vec<String> = (ways.iter())
+        .map(|way| match way.engine {
+            Some(engine) => format!("{} ({engine})", way.transport),
+            None => way.transport.clone(),
+        })
+        .collect();
+    let way = ways[0];
+    format!("{:16} {:7} {}", way.mode, way.sandbox, through.join(", "))
 }
 
 fn state_of(way: &Way) -> String {
@@ -104,5 +123,37 @@ fn state_of(way: &Way) -> String {
         (Some(reason), _) => reason.clone(),
         (None, Some(ms)) => format!("ready; installed and listed in {:.1} s", ms as f64 / 1e3),
         (None, None) => "ready".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways_that_lack_the_same_are_one_row_and_ready_ones_a_row_each() {
+        let way = |mode: &str, transport: &str, reason: Option<&str>| Way {
+            mode: mode.to_owned(),
+            sandbox: "netns",
+            transport: transport.to_owned(),
+            engine: None,
+            ready: reason.is_none(),
+            reason: reason.map(str::to_owned),
+            remedy: None,
+            limits: Vec::new(),
+            installed_ms: None,
+        };
+        let lacks = Some("this kernel lacks ip_vs");
+        let ways = [
+            way("nftables", "netlink", None),
+            way("nftables", "nft", None),
+            way("ipvs", "netlink", lacks),
+            way("ipvs", "ipvsadm", lacks),
+            way("ipvs", "exec", Some("ipset is not installed")),
+        ];
+        let rows = together(&ways);
+        let names: Vec<String> = rows.iter().map(|row| name_of(row)).collect();
+        assert_eq!(names.len(), 4, "{names:?}");
+        assert!(names[2].ends_with("netlink, ipvsadm"), "{names:?}");
     }
 }
