@@ -45,12 +45,29 @@ fn of_scope(summary: &Summary, scope: &Scope, named: bool) -> String {
     } else {
         String::new()
     };
-    let noisy = if rows.iter().any(|row| row.noisy) {
-        "; ~ moved by other users of the host's kernel"
-    } else {
-        ""
-    };
-    let mut text = format!("medians at {services} services{place} (samples/stays{noisy})");
+    let mut text = format!("medians at {services} services{place} (samples/stays)");
+    let signs = [
+        (
+            "± half of the 95 % interval",
+            rows.iter().any(|row| row.ci95.is_some()),
+        ),
+        (
+            "! stays disturbed",
+            rows.iter().any(|row| row.disturbed > 0),
+        ),
+        (
+            "~ moved by other users of the kernel",
+            rows.iter().any(|row| row.noisy),
+        ),
+    ];
+    let signs: Vec<&str> = signs
+        .iter()
+        .filter_map(|(what, any)| any.then_some(*what))
+        .collect();
+    if !signs.is_empty() {
+        text.push('\n');
+        text.push_str(&signs.join("; "));
+    }
     let series = series(&rows);
     for topic in TOPICS {
         for grid in grids(&rows, &series, &columns(&rows, topic)) {
@@ -124,13 +141,25 @@ fn absent(series: &Series, column: &Column, rows: &[&Row]) -> &'static str {
     }
 }
 
-/// "29.1 µs 3000/15", "> 60 s", "unsupported".
+/// " ±4%": how far a value is known, where that is.
+fn half_width(row: &Row) -> Option<String> {
+    let (median, [low, high]) = (row.median?, row.ci95?);
+    let half = 50.0 * (high - low) / median;
+    (median > 0.0 && half.is_finite() && half > 0.0).then(|| match half {
+        less if less < 0.95 => " ±<1%".to_owned(),
+        half => format!(" ±{half:.0}%"),
+    })
+}
+
+/// "29.1 µs ±4% 3000/15", "> 60 s", "unsupported".
 fn describe(row: &Row) -> String {
     match (row.median, row.unit) {
         (Some(median), Some(unit)) => format!(
-            "{}{} {}/{}",
+            "{}{}{}{} {}/{}",
             value(median, unit),
             if row.noisy { "~" } else { "" },
+            if row.disturbed > 0 { "!" } else { "" },
+            half_width(row).unwrap_or_default(),
             row.n,
             row.stays
         ),

@@ -188,7 +188,7 @@ mod tests {
                 "{options}: {line}"
             );
             assert!(
-                line.contains("--tool") && !line.contains("--plant"),
+                line.contains("--tool") && line.contains("--plant"),
                 "{line}"
             );
         }

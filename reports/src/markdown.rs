@@ -373,10 +373,11 @@ fn floors(text: &mut String, (run, summary): (&Run, &Summary), scope: &Scope, se
     if !mine.is_empty() {
         let _ = writeln!(
             text,
-            "\nFirst packet to {} against both floors: {}.",
+            "\nFirst packet to {}{} against both floors: {}.",
             scope
                 .position(summary)
                 .map_or_else(|| "a service".to_owned(), Position::words),
+            shown.caches(),
             mine.join("; ")
         );
     }

@@ -181,6 +181,15 @@ pub struct Shown {
 }
 
 impl Shown {
+    /// " with cold caches": what is not as usual of them, for the end of a title.
+    #[must_use]
+    pub(crate) fn caches(&self) -> &'static str {
+        match self.cache {
+            Cache::Cold => " with cold caches",
+            Cache::Warm => "",
+        }
+    }
+
     /// Whether a cell with these options is; true of all that are no first packets.
     #[must_use]
     pub fn holds(&self, options: &Options) -> bool {
@@ -214,7 +223,9 @@ pub(crate) fn asking(key: &CellKey, varying: &BTreeSet<(ScenarioKind, OptionKey)
     key.options.only(|option| match option.role() {
         Role::Way => false,
         Role::Asks => true,
-        Role::Cuts | Role::Around => varying.contains(&(key.scenario, option)),
+        Role::Cuts | Role::Around => {
+            varying.contains(&(key.scenario, option)) || key.options.is_unusual(option)
+        }
     })
 }
 

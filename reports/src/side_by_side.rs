@@ -29,8 +29,10 @@ pub struct SideBySide<'a> {
 /// What stands side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Columns {
-    /// Environments.
+    /// Environments, with kernels of their own.
     Kernels,
+    /// Environments of several runs on one kernel.
+    Runs,
     /// Variants, of which each may have environments of its own.
     Variants,
 }
@@ -41,6 +43,7 @@ impl Columns {
     pub const fn title(self) -> &'static str {
         match self {
             Self::Kernels => "Kernels",
+            Self::Runs => "Runs",
             Self::Variants => "Variants",
         }
     }
@@ -50,6 +53,7 @@ impl Columns {
     pub const fn one(self) -> &'static str {
         match self {
             Self::Kernels => "kernel",
+            Self::Runs => "run",
             Self::Variants => "variant",
         }
     }
@@ -59,11 +63,15 @@ impl Columns {
     pub const fn caption(self) -> &'static str {
         match self {
             Self::Kernels => {
-                "Medians of stays with 95 % intervals, each mode on each kernel. Figures only: kernels differ by more than one thing, \
+                "Medians of stays with 95 % intervals, of fewer than six stays their range, each mode on each kernel. Figures only: kernels differ by more than one thing, \
                  so no ratio is drawn and nothing is ranked between them."
             }
+            Self::Runs => {
+                "Medians of stays with 95 % intervals, of fewer than six stays their range, each mode in each run. Figures only: whether runs differ is what \
+                 `bench-runner compare` says of two."
+            }
             Self::Variants => {
-                "Medians of stays with 95 % intervals, each mode in each variant. Figures only: whether variants differ is what \
+                "Medians of stays with 95 % intervals, of fewer than six stays their range, each mode in each variant. Figures only: whether variants differ is what \
                  `bench-runner compare` says of the run."
             }
         }
@@ -111,7 +119,15 @@ fn places(summary: &Summary) -> (Columns, Vec<Place>) {
     if measured.is_empty() {
         let environments = summary.environments.keys();
         let places = environments.map(|name| (name.clone(), String::new()));
-        return (Columns::Kernels, places.collect());
+        let mut kernels: Vec<&str> = (summary.environments.values())
+            .map(|facts| facts.kernel.as_str())
+            .collect();
+        kernels.dedup();
+        let of = match kernels.len() {
+            1 => Columns::Runs,
+            _ => Columns::Kernels,
+        };
+        return (of, places.collect());
     }
     let mut places: Vec<Place> = measured.into_iter().collect();
     places.sort_by(|a, b| (&a.1, &a.0).cmp(&(&b.1, &b.0)));
@@ -127,7 +143,7 @@ pub fn side_by_side(summary: &Summary) -> Vec<SideBySide<'_>> {
     }
     let one_environment = places.iter().all(|(name, _)| *name == places[0].0);
     let name = |(environment, variant): &Place| match of {
-        Columns::Kernels => environment.clone(),
+        Columns::Kernels | Columns::Runs => environment.clone(),
         Columns::Variants if one_environment => variant.clone(),
         Columns::Variants => format!("{variant} on {environment}"),
     };
@@ -146,7 +162,7 @@ pub fn side_by_side(summary: &Summary) -> Vec<SideBySide<'_>> {
     // Variants with sizes or endpoints of their own have nothing beside them.
     let several = |table: &SideBySide<'_>| {
         let in_column = |at: usize| table.lines.iter().any(|line| line.cells[at].is_some());
-        of == Columns::Kernels || (0..places.len()).filter(|at| in_column(*at)).count() > 1
+        of != Columns::Variants || (0..places.len()).filter(|at| in_column(*at)).count() > 1
     };
     tables
         .filter(|table| !table.lines.is_empty() && several(table))

@@ -316,3 +316,143 @@ fn page_and_summary_count_what_was_disturbed_by_what_became_of_it() {
     assert!(render_html(&[(&run, &summary)]).contains("Disturbed run. "));
     assert!(render_markdown(&[(&run, &summary)]).contains("> **Disturbed run.** "));
 }
+
+#[test]
+fn cold_caches_are_named_wherever_a_number_of_theirs_stands() {
+    let mut run = run_of(7, &[100, 300, 1_000, 3_000], |cell| {
+        cell.key.scenario == ScenarioKind::FirstPacket
+    });
+    let named = |run: &Run| {
+        let summary = summarise(run);
+        let scopes = scope::scopes(&summary);
+        let asked = matrix(run, &summary, &scopes[0]);
+        let titles: Vec<String> = reports::plots::figures(run, &summary)
+            .into_iter()
+            .map(|figure| figure.title)
+            .collect();
+        let page = render_html(&[(run, &summary)]);
+        let markdown = render_markdown(&[(run, &summary)]);
+        let words = "cold caches";
+        [
+            asked.iter().all(|line| line.measure.text().contains(words)),
+            titles.iter().all(|title| title.contains(words)),
+            summary.noise.unwrap().of.contains(words),
+            page.contains("of 3,000, cold caches"),
+            markdown.contains("of 3,000, cold caches")
+                && markdown.contains("with cold caches against both floors"),
+        ]
+    };
+    assert_eq!(named(&run), [false; 5], "warm caches go without saying");
+    for cell in &mut run.cells {
+        cell.key.options.set(OptionKey::Cache, "cold");
+    }
+    assert_eq!(named(&run), [true; 5]);
+}
+
+#[test]
+fn what_has_no_interval_is_named_where_intervals_are_told() {
+    let mut run = run_of(7, &[1_000], |cell| {
+        matches!(
+            cell.key.scenario,
+            ScenarioKind::ServiceAdd | ScenarioKind::ColdInstall
+        )
+    });
+    run.cells
+        .retain(|cell| cell.key.scenario == ScenarioKind::ServiceAdd || cell.block < 2);
+    let summary = summarise(&run);
+    let page = render_html(&[(&run, &summary)]);
+    assert!(page.contains(
+        "No cell has the six stays that an interval needs of: cold-install update_time."
+    ));
+}
+
+#[test]
+fn memory_says_what_was_read_how_and_on_what() {
+    let sizes = [100, 300, 1_000, 3_000];
+    let mut run = run_of(2, &sizes, |cell| cell.key.scenario == ScenarioKind::Memory);
+    let summary = summarise(&run);
+    assert!(
+        found(&summary, FindingKind::Memory)
+            .question
+            .contains("(kernel_memory of memory)")
+    );
+    for cell in &mut run.cells {
+        cell.key.scenario = ScenarioKind::ColdInstall;
+        cell.key.options.set(OptionKey::Chunk, "500");
+        cell.facts.clear();
+        cell.series
+            .retain(|series| series.metric == Metric::KernelMemory);
+    }
+    let summary = summarise(&run);
+    let finding = found(&summary, FindingKind::Memory);
+    assert!(
+        finding.question.contains("(kernel_memory of cold-install)"),
+        "{}",
+        finding.text
+    );
+    assert!(
+        finding
+            .verdict
+            .contains("iptables-legacy (transactions of 500) "),
+        "{}",
+        finding.verdict
+    );
+    assert!(
+        finding.verdict.ends_with(
+            "What of it is held once for each possible CPU was not read, on a machine of 2 cores."
+        ),
+        "{}",
+        finding.verdict
+    );
+}
+
+#[test]
+fn two_runs_on_one_kernel_are_runs_side_by_side() {
+    let run = run_of(2, &[1_000], adding);
+    let summary = summarise(&run);
+    let both = [(&run, &summary), (&run, &summary)];
+    let page = render_html(&both);
+    assert!(page.contains("Runs side by side at 1,000 services"));
+    assert!(!page.contains("Kernels side by side"));
+    assert!(page.contains("of fewer than six stays their range, each mode in each run"));
+}
+
+#[test]
+fn a_legend_says_the_whole_of_what_its_note_promises() {
+    let sizes = [100, 300, 1_000, 3_000, 10_000];
+    let run = run_of(2, &sizes, |cell| {
+        packets(cell) || cell.key.scenario == ScenarioKind::ColdInstall
+    });
+    let summary = summarise(&run);
+    let figures = reports::plots::figures(&run, &summary);
+    // Every text of a chart, line after line.
+    let words = |name: &str| -> String {
+        let figure = figures.iter().find(|figure| figure.name == name).unwrap();
+        let svg = figure.standalone_svg().unwrap();
+        let texts = svg
+            .split('<')
+            .filter_map(|part| Some(part.split_once('>')?.1));
+        let words: Vec<&str> = texts.flat_map(str::split_whitespace).collect();
+        words.join(" ")
+    };
+    for (name, price) in [
+        ("first-packet-tcp", "iptables-legacy: "),
+        ("cold-install", "iptables-legacy: N^"),
+    ] {
+        let said = words(name);
+        assert!(
+            said.contains("interval, of fewer than six blocks their range"),
+            "{said}"
+        );
+        let mut keys = said
+            .split(price)
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
+        let key = keys.find(|key| key.contains("range")).unwrap();
+        assert!(
+            key.contains("(range of 2 blocks ") && !key.contains('…'),
+            "{key}"
+        );
+    }
+    assert!(words("first-packet-tcp").contains(" a service (range of 2 blocks "));
+}

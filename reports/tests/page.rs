@@ -310,7 +310,7 @@ fn every_run_has_its_part_of_a_page_and_its_figures_beside_the_others() {
         "run 1, host",
         "run 2, host",
         "run-2-chart-updates",
-        "Kernels side by side",
+        "Runs side by side",
     ] {
         assert!(html.contains(needed), "{needed}");
     }

@@ -631,7 +631,7 @@ def questions(s):
     scenario, n, low, o = s.finding["scenario"], f"{s.services[-1]:,}", f"{s.services[0]:,}", s.finding["options"]
     protocol, cache, place = o.get("protocol", "").upper(), f"{o.get('cache')} caches", PLACE.get(o.get("position"))
     latency = f"{protocol} packet (latency, {cache})"
-    memory = "Kernel memory of each further service (kernel_memory)"
+    memory = f"Kernel memory of each further service (kernel_memory of {scenario})"
     adds = f"Each further service adds to the first {latency}"
     return {
         "packets": [f"First packet (latency) of a new {protocol} flow to {place} of {n} services, {cache}"],
@@ -1087,7 +1087,7 @@ def tool_share(s):
 
 @sentence("memory")
 def memory(s):
-    weighed = any(s.run.sample(k, "kernel_memory") for k in s.keys("memory"))
+    weighed, told = any(s.run.sample(k, "kernel_memory") for k in s.keys("memory")), []
 
     def check(name, value, ends, known, low, high, per_cpu, bytes, cpus):
         options = {}
@@ -1107,6 +1107,7 @@ def memory(s):
         if bool(per_cpu) != bool(held and s.run.facts(key, "percpu_cpus")):
             raise Wrong(f"{name}: what is held for each CPU is known and not told, or the other way round")
         if per_cpu:
+            told.append(name)
             of = max(int(c) for c in s.run.facts(key, "percpu_cpus"))
             same(bytes, median(held) / of / number(high))
             if number(cpus) != of:
@@ -1114,6 +1115,14 @@ def memory(s):
     part = rf"({NAME}) ({VALUE}) \(({INTERVAL})(: not distinguished from 0)?; ({DIGITS})–({DIGITS}) services(, of that ({VALUE}) a possible CPU on ({DIGITS}) CPUs?)?\)"
     if not s.take(part, check):
         raise Wrong("states no price")
+    if (s.finding["scenario"] == "memory") != weighed:
+        raise Wrong(f"is of {s.finding['scenario']}")
+
+    def unread(cores):
+        if told or number(cores) != s.run.header["environments"][s.where["environment"]]["cores"]:
+            raise Wrong(f"{cores} cores, or what each CPU holds was read")
+    if not s.take(rf"What of it is held once for each possible CPU was not read, on a machine of ({DIGITS}) cores?", unread) and not told:
+        raise Wrong("says nothing of possible CPUs")
 
 
 def main(paths):

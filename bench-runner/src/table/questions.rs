@@ -44,7 +44,7 @@ pub(super) fn columns(rows: &[&Row], topic: Topic) -> Vec<Column> {
 
 /// The options of a cell that ask something.
 pub(super) fn asked(key: &CellKey) -> Options {
-    key.options.only(OptionKey::asks)
+    key.options.told()
 }
 
 impl Column {
@@ -55,6 +55,7 @@ impl Column {
             OptionKey::Position,
             OptionKey::Chunk,
             OptionKey::Churn,
+            OptionKey::Cache,
         ];
         let values = keys.iter().filter_map(|key| {
             let value = self.asked.get(*key)?;

@@ -139,6 +139,33 @@ fn every_mode_fits_a_terminal_and_every_line_of_a_band_is_as_wide() {
 }
 
 #[test]
+fn a_median_says_how_far_it_is_known_whether_it_was_disturbed_and_cold_caches() {
+    let mut summary = summary();
+    for cell in &mut summary.cells {
+        cell.ci95 = Some([118.0e6, 128.0e6]);
+        if cell.key.scenario == ScenarioKind::FirstPacket {
+            cell.key.options.set(OptionKey::Cache, "cold");
+        }
+        if cell.key.mode == Mode::Nftables {
+            cell.disturbed = 1;
+        }
+    }
+    let text = render(&summary);
+    assert!(
+        text.lines().all(|line| line.chars().count() <= WIDTH),
+        "{text}"
+    );
+    assert!(text.contains("123 ms ±4% 15000/15"), "{text}");
+    assert!(text.contains("123 ms! ±4% 15000/15"), "{text}");
+    let first = text.lines().nth(1).unwrap_or_default();
+    assert!(
+        first.contains("± half of the 95 % interval") && first.contains("! stays disturbed"),
+        "{first}"
+    );
+    assert!(text.contains("tcp last cold"), "{text}");
+}
+
+#[test]
 fn every_question_of_every_scenario_is_a_column() {
     let text = render(&summary());
     for scenario in ScenarioKind::ALL {

@@ -23,6 +23,8 @@ pub struct OptionRow {
     pub in_a_stay: bool,
     /// Whether the sides of a comparison may differ in it.
     pub of_variants: bool,
+    /// The value that goes without saying: any other one is named wherever the cell is.
+    pub usual: Option<&'static str>,
 }
 
 /// What an option is to a question.
@@ -44,6 +46,7 @@ const AROUND: OptionRow = OptionRow {
     of_rules: false,
     in_a_stay: false,
     of_variants: false,
+    usual: None,
 };
 const OF_A_PACKET: OptionRow = OptionRow {
     in_a_stay: true,
@@ -66,7 +69,11 @@ vocabulary! {
     /// The name of an option.
     OptionKey, "option", of OptionRow, {
         /// Whether caches are emptied between flows: `warm`, `cold`. Of first packets, since schema 2.
-        Cache = "cache" { words: |value| format!("{value} caches"), ..AROUND },
+        Cache = "cache" {
+            words: |value| format!("{value} caches"),
+            usual: Some("warm"),
+            ..AROUND
+        },
         /// Services a transaction: `all`, or their number.
         Chunk = "chunk" {
             words: |value| match value {
@@ -202,6 +209,21 @@ impl Options {
         let mut kept = self.clone();
         kept.0.retain(|key, _| wanted(*key));
         kept
+    }
+
+    /// Those that are named with every answer: what they ask, and what is not as usual.
+    #[must_use]
+    pub fn told(&self) -> Self {
+        self.only(|key| key.asks() || self.is_unusual(key))
+    }
+
+    /// Whether an option is not as usual.
+    #[must_use]
+    pub fn is_unusual(&self, key: OptionKey) -> bool {
+        let own = self.get(key);
+        key.row()
+            .usual
+            .is_some_and(|usual| own.is_some_and(|own| own != usual))
     }
 
     /// All but these.

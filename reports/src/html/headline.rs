@@ -309,6 +309,12 @@ pub(crate) fn programmed(key: &schema::CellKey) -> String {
 
 fn described(options: &schema::Options) -> String {
     let asked = [OptionKey::Position, OptionKey::Protocol].into_iter();
-    let words: Vec<String> = asked.filter_map(|key| options.words_of(key)).collect();
+    let unusual = [OptionKey::Cache]
+        .into_iter()
+        .filter(|key| options.is_unusual(*key));
+    let words: Vec<String> = asked
+        .chain(unusual)
+        .filter_map(|key| options.words_of(key))
+        .collect();
     words.join(", ")
 }

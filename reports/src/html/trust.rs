@@ -35,7 +35,7 @@ pub(super) fn section(run: &Run, summary: &Summary, ids: &Ids, data: &Markup) ->
                         None => "not measured in this run: unknown",
                     }
                 }
-                @if let Some(spreads) = of_spreads(&summary.spreads) {
+                @if let Some(spreads) = of_spreads(summary) {
                     dt { "How far each figure is known" }
                     dd { (spreads) }
                 }

@@ -11,7 +11,9 @@ use super::PlotError;
 use super::axis::Axis;
 use super::draw_rows;
 use super::figure::{Body, Figure, Key, Line, Point};
-use super::pen::{Area, MARGIN, NOTE, WIDTH, marker, refused, series_class, text, wrapped};
+use super::pen::{
+    Area, MARGIN, NOTE, WIDTH, marker, refused, series_class, text, wrapped, wrapped_to,
+};
 use super::style::{GRID, INK, MUTED, PAPER, Style};
 use super::svg::{Sheet, Svg, document};
 use crate::quantity::shortened;
@@ -25,6 +27,8 @@ const LABEL_WIDTH: i32 = 108;
 /// Letters of a note, a title and a name: nobody reads more in a picture, and a file may hold names of any length.
 const LONGEST_NOTE: usize = 600;
 const LONGEST_NAME: usize = 60;
+/// Letters of a key of the legend, which may take several lines.
+const LONGEST_KEY: usize = 160;
 
 type Axes<'a> = ChartContext<'a, Svg, Cartesian2d<Axis, Axis>>;
 
@@ -70,7 +74,13 @@ impl Figure {
             .map(|panel| heading + body_height(&panel.body, self.panels.len()))
             .collect();
         let title_height = title.len() as i32 * (TITLE + 6);
-        let legend_height = self.legend.len() as i32 * LEGEND_LINE + 6;
+        let keys: Vec<(&Key, Vec<String>)> = self
+            .legend
+            .iter()
+            .map(|key| (key, key_lines(key)))
+            .collect();
+        let key_lines: usize = keys.iter().map(|(_, lines)| lines.len()).sum();
+        let legend_height = key_lines as i32 * LEGEND_LINE + 6;
         let notes_height = notes.len() as i32 * (NOTE + 5) + if notes.is_empty() { 0 } else { 8 };
         let panels_height: i32 = heights.iter().sum();
         let height = MARGIN + title_height + panels_height + legend_height + notes_height + MARGIN;
@@ -98,11 +108,11 @@ impl Figure {
             y += height;
         }
         y += 6;
-        for key in &self.legend {
+        for (key, lines) in keys {
             sheet.open(&series_class(key.mode), None);
-            draw_key(&root, key, y)?;
+            draw_key(&root, key, &lines, y)?;
             sheet.close();
-            y += LEGEND_LINE;
+            y += lines.len() as i32 * LEGEND_LINE;
         }
         y += 8;
         for line in &notes {
@@ -335,7 +345,19 @@ fn draw_bound(axes: &mut Axes<'_>, style: Style, at: (f64, f64)) -> Result<(), P
     axes.draw_series([arrow]).map(drop).map_err(refused)
 }
 
-fn draw_key(root: &Area, key: &Key, y: i32) -> Result<(), PlotError> {
+/// Pixels from the margin to the text of a line of the legend.
+const KEY: i32 = 42;
+
+/// What a line of the legend says, in as many lines as that takes.
+fn key_lines(key: &Key) -> Vec<String> {
+    wrapped_to(
+        &shortened(&key.text, LONGEST_KEY),
+        TEXT,
+        WIDTH - 2 * MARGIN - KEY,
+    )
+}
+
+fn draw_key(root: &Area, key: &Key, lines: &[String], y: i32) -> Result<(), PlotError> {
     let middle = y + LEGEND_LINE / 2;
     let stroke = key.style.color.stroke_width(2);
     let (length, gap) = key.style.dash.unwrap_or((34, 0));
@@ -362,11 +384,10 @@ fn draw_key(root: &Area, key: &Key, y: i32) -> Result<(), PlotError> {
         .map_err(refused)?;
     root.draw(&PathElement::new(moved(closed), stroke))
         .map_err(refused)?;
-    text(
-        root,
-        &shortened(&key.text, LONGEST_NAME),
-        (MARGIN + 42, y + (LEGEND_LINE - TEXT) / 2 - 1),
-        TEXT,
-        INK,
-    )
+    for (index, line) in lines.iter().enumerate() {
+        let top = y + index as i32 * LEGEND_LINE;
+        let at = (MARGIN + KEY, top + (LEGEND_LINE - TEXT) / 2 - 1);
+        text(root, line, at, TEXT, INK)?;
+    }
+    Ok(())
 }

@@ -84,8 +84,9 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
     Some(Figure {
         name: String::new(),
         title: format!(
-            "Does the position of a service matter? First packets at {} services",
-            whole(largest.into())
+            "Does the position of a service matter? First packets at {} services{}",
+            whole(largest.into()),
+            scope.shown(source.summary).caches()
         ),
         notes,
         alt: described(&series),

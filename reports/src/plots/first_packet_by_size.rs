@@ -67,7 +67,7 @@ fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figu
         notes.push("A bar without a cap goes on beyond the panel: few stays say little. Its ends are in the numbers.".to_owned());
     }
     notes.push(
-        "Lines of p50 are fits a + b·N where there are enough sizes; the legend gives b, what a further service adds, with its 95 % interval. \
+        "Lines of p50 are fits a + b·N where there are enough sizes; the legend gives b, what a further service adds, with its 95 % interval, of fewer than six blocks their range. \
          p90 and p99 are quantiles of all samples, without an interval. Axes differ between panels."
             .to_owned(),
     );
@@ -77,11 +77,12 @@ fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figu
     Some(Figure {
         name: String::new(),
         title: format!(
-            "How long does the first {} packet of a new flow take to {} of N services?",
+            "How long does the first {} packet of a new flow take to {} of N services{}?",
             protocol.name().to_uppercase(),
             scope
                 .position(summary)
-                .map_or("", |position| position.row().which)
+                .map_or("", |position| position.row().which),
+            shown.caches()
         ),
         notes,
         alt: described(&series),
@@ -99,7 +100,7 @@ fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figu
                 let price = fit.map_or_else(String::new, |fit| {
                     let unit = unit_of_times(rows());
                     format!(
-                        ": {} ({})",
+                        ": {} a service ({})",
                         value(fit.estimate, unit),
                         spread_of_fit(fit, |ends| interval(ends, unit))
                     )

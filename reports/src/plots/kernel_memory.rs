@@ -38,7 +38,8 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
     }
     let mut notes = vec![behind_points(rows())];
     notes.push(
-        "Lines are fits a + b·N; b, the price of a service, with its 95 % interval.".to_owned(),
+        "Lines are fits a + b·N; the legend gives b, the price of a service, with its 95 % interval, of fewer than six blocks their range."
+            .to_owned(),
     );
     notes.extend(per_cpu(rows()));
     if scenario == ScenarioKind::ColdInstall {

@@ -31,7 +31,7 @@ pub(super) fn figure(summary: &Summary) -> Option<Figure> {
             whole(table.services.into()),
             match table.of {
                 Columns::Kernels => "on",
-                Columns::Variants => "in",
+                Columns::Runs | Columns::Variants => "in",
             },
             shortened(&table.columns.join(" and "), 160)
         ),
@@ -138,7 +138,7 @@ fn notes(table: &SideBySide<'_>, shown: usize) -> Vec<String> {
         .collect();
     all.dedup();
     let mut notes = vec![format!(
-        "Dots are medians, bars their 95 % intervals over stays; n is samples/stays. Filled and hollow tell the {}s apart. Axes differ between panels.",
+        "Dots are medians, bars their 95 % intervals over stays, of fewer than six stays their range; n is samples/stays. Filled and hollow tell the {}s apart. Axes differ between panels.",
         table.of.one()
     )];
     if table.columns.len() > COLUMNS {

@@ -53,9 +53,10 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
     Some(Figure {
         name: String::new(),
         title: format!(
-            "How slow are the slow ones? First packets to {} of {} services",
+            "How slow are the slow ones? First packets to {} of {} services{}",
             whom(source, scope),
-            whole(scope.largest(source.summary).into())
+            whole(scope.largest(source.summary).into()),
+            scope.shown(source.summary).caches()
         ),
         notes,
         alt: "Quantiles of first-packet latency by mode.".to_owned(),

@@ -46,7 +46,7 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope, scenario: ScenarioKind)
     let rows = || all.iter().flat_map(Series::measured);
     let mut notes = vec![behind_points(rows())];
     notes.push(
-        "Lines are fits a + c·N^k where there are five sizes; the legend gives k of update_time with its 95 % interval, beside the fixed part a; where k is uncertain the last stretch says more, in the table of fits. Axes differ between panels."
+        "Lines are fits a + c·N^k where there are five sizes; the legend gives k of update_time with its 95 % interval, of fewer than six blocks their range, beside the fixed part a; where k is uncertain the last stretch says more, in the table of fits. Axes differ between panels."
             .to_owned(),
     );
     if all.iter().any(|series| !series.bounds().is_empty()) {

@@ -101,13 +101,7 @@ pub fn measures<'a>(summary: &'a Summary, scope: &'a Scope) -> Vec<Measure<'a>> 
                 continue;
             }
             let packets = scenario.row().topic != Topic::Packets;
-            let place = (
-                packets,
-                scenario,
-                metric,
-                own.chunk(),
-                own.only(OptionKey::asks),
-            );
+            let place = (packets, scenario, metric, own.chunk(), own.told());
             // Of cells that differ in other options the first counts.
             let rows = found.entry(place).or_default();
             rows.entry(row.key.mode).or_insert(row);

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schema::summary::{Noise, Row, Spread};
+use schema::summary::{Noise, Row, Spread, Summary};
 use schema::{CONTROL, CellKey, Metric, Mode, ScenarioKind, Unit, Variant};
 
 use super::cells::{Cells, Stay};
@@ -26,9 +26,15 @@ pub(super) fn noise(cells: &Cells<'_>, variants: &[Variant]) -> Option<Noise> {
             let [a, b] = [0, 1].map(|side| stays_of(pairs, side));
             (a.min(b), lab.services)
         })?;
-    let unit = *cells
-        .metrics(&lab_cell(cells, &lab)?)
-        .get(&Metric::Latency)?;
+    let cell = lab_cell(cells, &lab)?;
+    let unit = *cells.metrics(&cell).get(&Metric::Latency)?;
+    let unusual: Vec<String> = (cell
+        .options
+        .only(|key| cell.options.is_unusual(key))
+        .words())
+    .into_iter()
+    .map(|words| format!(", {words}"))
+    .collect();
     let [a, b] = sides(&pairs).map(|logs| {
         let known = Known::of(&logs, unit == Unit::Instructions)?;
         Some(known.map(f64::exp))
@@ -41,8 +47,9 @@ pub(super) fn noise(cells: &Cells<'_>, variants: &[Variant]) -> Option<Noise> {
         [0, 1].map(|side| stays_of(&pairs, side)),
         unit == Unit::Instructions,
         format!(
-            "first-packet latency in mode none at {} services, {}",
+            "first-packet latency in mode none at {} services{}, {}",
             whole(lab.services.into()),
+            unusual.concat(),
             counted(pairs.len() as u64, "cell")
         ),
     ))
@@ -130,7 +137,7 @@ fn stated(
         None => why.push("there are too few stays for an interval"),
         Some([low, high]) => {
             if high - low > WIDTH {
-                why.push("the interval is wider than ±10 %");
+                why.push("the interval is wider than ±10 % (more than 0.20 from end to end)");
             }
             if low > 1.0 || high < 1.0 {
                 why.push("the interval leaves 1 out");
@@ -141,7 +148,10 @@ fn stated(
     let verdict = if noisy {
         format!("The run is noisy: {}.", why.join(", and "))
     } else {
-        "The run is quiet.".to_owned()
+        match ci95 {
+            Some(_) => "The run is quiet: the interval is no wider than ±10 % (0.20 from end to end) and holds 1.".to_owned(),
+            None => "The run is quiet.".to_owned(),
+        }
     };
     let interval = ci95.map_or_else(
         || "no interval".to_owned(),
@@ -192,11 +202,39 @@ pub(super) fn spreads(rows: &[Row]) -> Vec<Spread> {
         .collect()
 }
 
+/// Questions of which some cell has a value and none an interval: "cold-install update_time".
+fn without_spread(summary: &Summary) -> Vec<String> {
+    let has = |row: &Row, metric: Metric| {
+        let of = |spread: &Spread| (spread.scenario, spread.metric) == (row.key.scenario, metric);
+        summary.spreads.iter().any(of)
+    };
+    let mut found = BTreeSet::new();
+    for row in summary.cells.iter().filter(|row| !row.key.mode.is_floor()) {
+        let Some(metric) = row.metric.filter(|metric| metric.row().answers) else {
+            continue;
+        };
+        let in_passing = metric == Metric::KernelMemory && row.key.scenario.is_update();
+        let timed = row.unit != Some(Unit::Instructions);
+        if timed
+            && !in_passing
+            && row.median.is_some_and(|median| median > 0.0)
+            && !has(row, metric)
+        {
+            found.insert((row.key.scenario, metric));
+        }
+    }
+    let named = found.into_iter();
+    named
+        .map(|(scenario, metric)| format!("{scenario} {metric}"))
+        .collect()
+}
+
 /// "Half the width of an interval, in the middle of the cells of each question: first-packet latency ±2.1 % (40
 /// cells), …". `None` where nothing has an interval.
 #[must_use]
-pub(crate) fn of_spreads(spreads: &[Spread]) -> Option<String> {
-    let parts: Vec<String> = spreads
+pub(crate) fn of_spreads(summary: &Summary) -> Option<String> {
+    let parts: Vec<String> = summary
+        .spreads
         .iter()
         .map(|spread| {
             format!(
@@ -208,9 +246,16 @@ pub(crate) fn of_spreads(spreads: &[Spread]) -> Option<String> {
             )
         })
         .collect();
+    let without = match without_spread(summary) {
+        none if none.is_empty() => String::new(),
+        some => format!(
+            " No cell has the six stays that an interval needs of: {}.",
+            some.join(", ")
+        ),
+    };
     (!parts.is_empty()).then(|| {
         format!(
-            "How far each figure is known, as half the width of its interval in the middle of the cells: {}. A difference that is smaller than its own metric's means nothing.",
+            "How far each figure is known, as half the width of its interval in the middle of the cells: {}. A difference that is smaller than its own metric's means nothing.{without}",
             parts.join(", ")
         )
     })

@@ -2,7 +2,7 @@
 //! two iptables engines, what a set spares an update, and memory by service.
 
 use schema::summary::{Finding, FindingKind, Fit, PerCpu};
-use schema::{CellKey, Engine, Metric, Mode, Options, Position, ScenarioKind, Unit};
+use schema::{CellKey, Engine, Metric, Mode, OptionKey, Options, Position, ScenarioKind, Unit};
 
 use super::growth::{range, share_of};
 use super::{Context, Packet, evidence, evidence_of_fit, listed, unit_of};
@@ -208,6 +208,10 @@ impl Context<'_, '_> {
                     )
                 });
                 let range = range(fit);
+                let name = match fit.options.words_of(OptionKey::Chunk) {
+                    Some(chunk) if !name.contains(&chunk) => format!("{name} ({chunk})"),
+                    _ => name,
+                };
                 format!(
                     "{name} {} ({spread}{doubt}; {range}{per_cpu})",
                     value(fit.estimate, Unit::Bytes),
@@ -219,9 +223,19 @@ impl Context<'_, '_> {
         } else {
             ""
         };
-        let question = format!("Kernel memory of each further service (kernel_memory){noisy}");
-        let verdict = format!("{}.", parts.join("; "));
         let scenario = self.scope.weighing(self.summary);
+        let question =
+            format!("Kernel memory of each further service (kernel_memory of {scenario}){noisy}");
+        let facts = self.summary.environments.get(&self.scope.environment);
+        let cores = facts.map_or(0, |facts| facts.cores);
+        let cpus = match fits.iter().any(|fit| self.per_cpu(fit).is_some()) {
+            true => String::new(),
+            false => format!(
+                " What of it is held once for each possible CPU was not read, on a machine of {}.",
+                counted(cores.into(), "core")
+            ),
+        };
+        let verdict = format!("{}.{cpus}", parts.join("; "));
         (!parts.is_empty()).then(|| Finding {
             evidence: fits.into_iter().map(evidence_of_fit).collect(),
             headline: true,
