@@ -208,12 +208,16 @@ fn without_spread(summary: &Summary) -> Vec<String> {
         let of = |spread: &Spread| (spread.scenario, spread.metric) == (row.key.scenario, metric);
         summary.spreads.iter().any(of)
     };
+    let weighed = summary
+        .cells
+        .iter()
+        .any(|row| row.key.scenario == ScenarioKind::Memory);
     let mut found = BTreeSet::new();
     for row in summary.cells.iter().filter(|row| !row.key.mode.is_floor()) {
         let Some(metric) = row.metric.filter(|metric| metric.row().answers) else {
             continue;
         };
-        let in_passing = metric == Metric::KernelMemory && row.key.scenario.is_update();
+        let in_passing = metric == Metric::KernelMemory && row.key.scenario.is_update() && weighed;
         let timed = row.unit != Some(Unit::Instructions);
         if timed
             && !in_passing

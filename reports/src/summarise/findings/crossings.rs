@@ -162,22 +162,7 @@ impl Context<'_, '_> {
                     .map(evidence),
             );
         }
-        let mut text = match said {
-            Said::Known => parts.join("; "),
-            _ => "no crossing is known".to_owned(),
-        };
-        if !unknown.is_empty() {
-            text.push_str(&format!(
-                "; inconclusive, since values change places but are not told apart on a side: {}",
-                unknown.join(", ")
-            ));
-        }
-        if !few.is_empty() {
-            text.push_str(&format!(
-                "; too few stays at some sizes, where values change places: {}",
-                few.join(", ")
-            ));
-        }
+        let text = told(said, &parts, &unknown, &few);
         Some((said, text))
     }
 
@@ -211,6 +196,27 @@ impl Context<'_, '_> {
             })
             .collect()
     }
+}
+
+/// The crossings that are known, and the pairs of which none is although their values change places.
+fn told(said: Said, parts: &[String], unknown: &[String], few: &[String]) -> String {
+    let mut text = match said {
+        Said::Known => parts.join("; "),
+        _ => "no crossing is known".to_owned(),
+    };
+    if !unknown.is_empty() {
+        text.push_str(&format!(
+            "; inconclusive, since values change places but are not told apart on a side: {}",
+            unknown.join(", ")
+        ));
+    }
+    if !few.is_empty() {
+        text.push_str(&format!(
+            "; too few stays at some sizes, where values change places: {}",
+            few.join(", ")
+        ));
+    }
+    text
 }
 
 /// The rows of both curves at the sizes that both have.

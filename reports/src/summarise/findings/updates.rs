@@ -42,47 +42,9 @@ impl Context<'_, '_> {
         let by_sync = sync.as_ref().and_then(|sync| self.verdict(sync));
         let compares = |verdict: &Option<Verdict>| verdict.as_ref().is_some_and(Verdict::compares);
         let headline = compares(&by_update) || compares(&by_sync);
-        let what = self.what(&update);
         let verdict = match &sync {
-            Some(sync) if sync.entries.len() > 1 => {
-                let opening = opening(&update, sync, &by_update, &by_sync);
-                let said = |verdict: Option<Verdict>| {
-                    let text = verdict.map_or_else(String::new, |verdict| verdict.text(false));
-                    match text.is_empty() {
-                        true => "one mode alone.".to_owned(),
-                        false => text,
-                    }
-                };
-                format!(
-                    "{opening}. By {what}: {} By sync_time ({}): {}",
-                    said(by_update),
-                    self.versions(sync),
-                    said(by_sync)
-                )
-            }
-            _ => {
-                let (why, tail) = match sync.as_ref().and_then(|sync| sync.entries.first()) {
-                    None => ("no sync_time was measured".to_owned(), String::new()),
-                    Some(entry) => (
-                        format!("sync_time was measured in {} alone", entry.name),
-                        format!(
-                            " By sync_time, of {}, nothing is known of the others.",
-                            self.kube_proxy(entry.key)
-                        ),
-                    ),
-                };
-                let said = by_update.map(|verdict| verdict.text(sync.is_none()));
-                let said = said.filter(|said| !said.is_empty());
-                said.map_or_else(String::new, |said| {
-                    let by_size = sync
-                        .is_none()
-                        .then(|| self.by_size(&asks, Metric::UpdateTime));
-                    format!(
-                        "By {what} ({why}): {said}{}{tail}",
-                        by_size.unwrap_or_default()
-                    )
-                })
-            }
+            Some(sync) if sync.entries.len() > 1 => self.by_both(&update, sync, by_update, by_sync),
+            _ => self.by_one(&update, sync.as_ref(), by_update, &asks),
         };
         values.extend(self.releases(&update, &mut evidence));
         let through = self.transports(&update, sync.as_ref());
@@ -93,6 +55,57 @@ impl Context<'_, '_> {
             headline,
             ..self.finding(FindingKind::Updates, scenario, question.to_owned(), verdict)
         })
+    }
+
+    /// By two times that two modes and more have.
+    fn by_both(
+        &self,
+        update: &Ranking<'_>,
+        sync: &Ranking<'_>,
+        by_update: Option<Verdict>,
+        by_sync: Option<Verdict>,
+    ) -> String {
+        let opening = opening(update, sync, &by_update, &by_sync);
+        let said = |verdict: Option<Verdict>| {
+            let text = verdict.map_or_else(String::new, |verdict| verdict.text(false));
+            match text.is_empty() {
+                true => "one mode alone.".to_owned(),
+                false => text,
+            }
+        };
+        format!(
+            "{opening}. By {}: {} By sync_time ({}): {}",
+            self.what(update),
+            said(by_update),
+            self.versions(sync),
+            said(by_sync)
+        )
+    }
+
+    /// By the first of them, where the second was measured in one mode alone, or in none. Empty where nothing is known.
+    fn by_one(
+        &self,
+        update: &Ranking<'_>,
+        sync: Option<&Ranking<'_>>,
+        by_update: Option<Verdict>,
+        asks: &impl Fn(&CellKey) -> bool,
+    ) -> String {
+        let said = by_update.map_or_else(String::new, |verdict| verdict.text(sync.is_none()));
+        if said.is_empty() {
+            return said;
+        }
+        let what = self.what(update);
+        match sync.and_then(|sync| sync.entries.first()) {
+            None => format!(
+                "By {what} (no sync_time was measured): {said}{}",
+                self.by_size(asks, Metric::UpdateTime)
+            ),
+            Some(entry) => format!(
+                "By {what} (sync_time was measured in {} alone): {said} By sync_time, of {}, nothing is known of the others.",
+                entry.name,
+                self.kube_proxy(entry.key)
+            ),
+        }
     }
 
     /// What an update is ranked by, as words.
