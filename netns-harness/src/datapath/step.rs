@@ -1,8 +1,8 @@
 //! What is sent to go from one population to another: steps, rendered, printable and counted before any clock
 //! starts. A mode brings steps of its own and takes those that it shares ([`super::steps`]).
 //!
-//! A step is a trait object: carrying one out costs a call through a table, some nanoseconds beside the
-//! system call or process that every step is.
+//! A step is a trait object: carrying one out is one call through a table, before the system call or the process
+//! that it is.
 
 use std::any::Any;
 use std::collections::BTreeSet;
