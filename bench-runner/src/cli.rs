@@ -149,7 +149,7 @@ pub(crate) struct RunArgs {
 
     /// Put N rules that match nothing, 1 to 5000, before nat while first packets are measured, to see that the gate
     /// finds them.
-    #[arg(long,  value_name = "N", value_parser = words::within(words::PLANTED))]
+    #[arg(long, value_name = "N", value_parser = words::within(words::PLANTED))]
     pub(crate) plant: Option<u32>,
 }
 
