@@ -10,7 +10,7 @@ use super::pool::Pool;
 use super::trial::{self, Trial};
 use crate::gate::Gate;
 use crate::quantity::digits;
-use crate::statistics::{benjamini_hochberg, least_mann_whitney};
+use crate::statistics::{benjamini_hochberg, least_mann_whitney, stays_to_tell};
 
 pub(super) struct Judge<'a> {
     gate: &'a Gate,
@@ -224,7 +224,7 @@ fn significance(grounds: &Grounds<'_>, thresholds: &Thresholds) -> Result<(), St
         Some((n, m)) if least_mann_whitney(n, m) > asked => format!(
             "{n} and {m} stays are too few to tell among {} comparisons: {} a side would do",
             grounds.tests,
-            stays_for(asked)
+            stays_to_tell(asked)
         ),
         _ => format!(
             "p {} is {} among {} comparisons",
@@ -233,13 +233,6 @@ fn significance(grounds: &Grounds<'_>, thresholds: &Thresholds) -> Result<(), St
             grounds.tests
         ),
     })
-}
-
-/// Stays a side with which a single difference can be told among all comparisons.
-pub(super) fn stays_for(asked: f64) -> usize {
-    (2..1_000)
-        .find(|n| least_mann_whitney(*n, *n) <= asked)
-        .unwrap_or(1_000)
 }
 
 fn too_wide(change: &Change, thresholds: &Thresholds) -> String {

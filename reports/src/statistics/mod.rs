@@ -26,7 +26,7 @@ pub use paired::{least_signed_rank, middle_of_differences, signed_rank};
 pub use permutation::{Exchangeable, aligned_ranks, aligned_shift, permutation};
 pub use sample::Sample;
 pub(crate) use sample::middle_of;
-pub use two_sample::{Shift, cliffs_delta, least_mann_whitney, mann_whitney, shift};
+pub use two_sample::{Shift, cliffs_delta, least_mann_whitney, mann_whitney, shift, stays_to_tell};
 
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;

@@ -47,6 +47,15 @@ pub fn least_mann_whitney(n: usize, m: usize) -> f64 {
     (2.0 / ways).min(1.0)
 }
 
+/// Stays a side with which [`least_mann_whitney`] is at most `p`: fewer cannot tell anything apart so surely. 1,000 where
+/// that many do not.
+#[must_use]
+pub fn stays_to_tell(p: f64) -> usize {
+    (2..1_000)
+        .find(|n| least_mann_whitney(*n, *n) <= p)
+        .unwrap_or(1_000)
+}
+
 /// How many of the orders of n and m values give each U from 0 to n·m: the coefficients of the Gaussian
 /// binomial, each factor (1 − q^(m+i)) ÷ (1 − q^i) in turn.
 fn distribution_of_u(n: usize, m: usize) -> Vec<f64> {

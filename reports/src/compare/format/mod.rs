@@ -10,9 +10,9 @@ mod trackers;
 use schema::comparison::{Change, Compared, Comparison, Conclusion, Pooled, Side, Verdict};
 use schema::{Metric, Unit};
 
-use super::judge::stays_for;
 use super::trial::{MANN_WHITNEY, NO_TEST};
 use crate::quantity::{counted, digits, value, whole};
+use crate::statistics::stays_to_tell;
 
 /// A format of a comparison.
 #[derive(Debug, Clone, Copy)]
@@ -192,7 +192,7 @@ fn unjudged(comparison: &Comparison) -> Option<String> {
     };
     Some(format!(
         "nothing timed could be judged ({stays} a side, {} would do)",
-        stays_for(p / tested.len() as f64)
+        stays_to_tell(p / tested.len() as f64)
     ))
 }
 
