@@ -16,6 +16,7 @@ START = 'b03f02f'
 # declared by what it looks like and nothing else passes with it.
 DECLARED = [
     ('.*', r'/[^ "<]*/(?:old|new)/', 'DIR/', 'the scratch folder that the reports were made in'),
+    ('report.html', ' class=""', '', 'an attribute without a value, which some cells had'),
     ('.*', r'\brevision [0-9a-f]{7,40}\b', 'revision R', 'who made the report'),
 ]
 

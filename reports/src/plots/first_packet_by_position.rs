@@ -10,7 +10,7 @@ use super::chart::{
 use super::figure::{Body, Figure, Key, Line, Panel, Point};
 use super::style::Style;
 use crate::quantity::{value, whole};
-use crate::scope::{Scope, series_names};
+use crate::view::{Scope, series_names};
 
 /// Modes stand beside each other by this share of the distance of two positions.
 const STEP: f64 = 0.09;
@@ -157,7 +157,7 @@ fn line(
             Some(Point {
                 x: place as f64 + shift,
                 y: row.median?,
-                ci95: crate::scope::bar(row),
+                ci95: crate::view::bar(row),
                 at: position.to_string(),
                 text: stated(row),
             })

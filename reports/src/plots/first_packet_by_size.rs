@@ -10,7 +10,7 @@ use super::chart::{
 };
 use super::figure::{Body, Figure, Line, Panel, Point};
 use crate::quantity::{interval, value, whole};
-use crate::scope::{Scope, bar, spread_of_fit};
+use crate::view::{Scope, bar, spread_of_fit};
 
 const PERCENTILES: &[(&str, &str)] = &[
     ("p50", "p50: half of the first packets are faster"),

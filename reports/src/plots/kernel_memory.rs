@@ -11,7 +11,7 @@ use super::chart::{
 };
 use super::figure::{Body, Figure, Line, Panel};
 use crate::quantity::{counted, interval, value};
-use crate::scope::{Scope, spread_of_fit};
+use crate::view::{Scope, spread_of_fit};
 
 pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
     let summary = source.summary;

@@ -7,8 +7,8 @@ use super::axis::Axis;
 use super::figure::{Body, Figure, Mark, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{counted, shortened, value, whole};
-use crate::scope::{bar, lower_bound};
-use crate::side_by_side::{Columns, Line, SideBySide, side_by_side};
+use crate::view::side_by_side::{Columns, Line, SideBySide, side_by_side};
+use crate::view::{bar, lower_bound};
 
 /// Columns of which a chart shows the rows.
 const COLUMNS: usize = 8;

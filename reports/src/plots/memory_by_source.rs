@@ -11,7 +11,7 @@ use super::chart::{Series, Source, gaps, samples_in_stays, series, stated};
 use super::figure::{Body, Figure, Mark, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{value, whole};
-use crate::scope::Scope;
+use crate::view::Scope;
 
 /// Facts in which a memory cell states the parts of its sum.
 const PARTS: &[(&str, &str)] = &[
@@ -152,7 +152,7 @@ fn whole_panel(all: &[Series<'_>], metric: Metric, heading: &str) -> Option<Pane
                         style: series.style,
                         mark: Mark::Dot {
                             at: row.median?,
-                            ci95: crate::scope::bar(row),
+                            ci95: crate::view::bar(row),
                         },
                         text: stated(row),
                     })

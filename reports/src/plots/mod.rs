@@ -31,7 +31,7 @@ use schema::ScenarioKind;
 use schema::summary::Summary;
 
 use crate::load::Run;
-use crate::scope::{Scope, scopes};
+use crate::view::{Scope, scopes};
 
 pub use chart::Source;
 pub use figure::{Figure, Numbers};

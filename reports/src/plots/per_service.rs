@@ -8,7 +8,7 @@ use super::axis::Axis;
 use super::chart::{Series, Source, gaps, series};
 use super::figure::{Body, Figure, Mark, NamedRow, Panel};
 use crate::quantity::{value, whole};
-use crate::scope::Scope;
+use crate::view::Scope;
 
 /// Panels: what is counted, in which scenario.
 const PANELS: &[(ScenarioKind, Metric, &str)] = &[

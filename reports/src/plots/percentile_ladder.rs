@@ -6,7 +6,7 @@ use super::axis::Axis;
 use super::chart::{Series, Source, gaps, left_out, samples_in_stays, series, unit_of_times};
 use super::figure::{Body, Figure, Line, Panel, Point};
 use crate::quantity::{value, whole};
-use crate::scope::Scope;
+use crate::view::Scope;
 
 /// Steps of the ladder: names of quantiles in a summary.
 const STEPS: &[&str] = &["min", "p50", "p90", "p99", "p99.9", "max"];

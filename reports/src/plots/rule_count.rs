@@ -6,7 +6,7 @@ use super::axis::Axis;
 use super::chart::{Series, Source, behind_points, described, gaps, series, sizes};
 use super::figure::{Body, Figure, Key, Line, Panel};
 use crate::quantity::value;
-use crate::scope::Scope;
+use crate::view::Scope;
 
 const PANELS: &[(Metric, &str)] = &[
     (Metric::Rules, "rules"),

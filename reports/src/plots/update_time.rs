@@ -10,7 +10,7 @@ use super::chart::{
 };
 use super::figure::{Body, Figure, Key, Panel};
 use crate::quantity::{digits, span};
-use crate::scope::{Scope, lower_bound, spread_of_fit};
+use crate::view::{Scope, lower_bound, spread_of_fit};
 
 /// Panels, with their headings.
 const PANELS: &[(Metric, &str)] = &[

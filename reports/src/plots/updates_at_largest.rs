@@ -9,8 +9,8 @@ use super::chart::{Source, samples_in_stays, unit_of_times};
 use super::figure::{Body, Figure, Mark, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{counted, digits, value, whole};
-use crate::scope::{Scope, bar, lower_bound};
-use crate::update_table::{Answer, Line, UpdateTable, update_tables, without_time};
+use crate::view::updates::{Answer, Line, UpdateTable, update_tables};
+use crate::view::{Scope, bar, lower_bound, missing};
 
 /// Update time by scenario and mode, then processor time, user and system.
 pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
@@ -34,7 +34,7 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
     let mut notes = vec![
         "Dots are medians of stays, bars their 95 % intervals, of fewer than six stays their range; n is samples/stays. Rows that were not planned are left out.".to_owned(),
     ];
-    notes.extend(missing(&table));
+    notes.extend(lacking(&table));
     let (processor, shown) = processor(source, &table);
     if !processor.is_empty() {
         notes.push(format!(
@@ -166,7 +166,7 @@ fn named<'a>(
 }
 
 /// Answers without a time, each with its reason.
-fn missing(table: &UpdateTable<'_>) -> Vec<String> {
+fn lacking(table: &UpdateTable<'_>) -> Vec<String> {
     answers(table)
         .filter(|(_, answer)| answer.time.median.is_none())
         .map(|(line, answer)| {
@@ -180,7 +180,7 @@ fn missing(table: &UpdateTable<'_>) -> Vec<String> {
                 "No dot for {}{way} in {}: {}.",
                 answer.time.key.mode,
                 line.scenario,
-                without_time(answer.time)
+                missing(answer.time, Metric::UpdateTime)
             )
         })
         .collect()

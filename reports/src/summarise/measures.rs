@@ -12,7 +12,7 @@ use schema::{
 use super::cells::Cells;
 use super::ratios::{Ratio, floor_of, ratio};
 use crate::load::Run;
-use crate::scope::{Question, Scope, has_bounds, is_lowest, order, ranked};
+use crate::view::{Question, Scope, has_bounds, is_lowest, order, ranked};
 
 /// One question at the largest N, with the answer of each mode.
 #[derive(Debug, Clone)]

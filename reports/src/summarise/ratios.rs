@@ -5,8 +5,8 @@ use schema::{CONTROL, CellKey, Metric, Mode, ScenarioKind, Unit};
 use super::cells::{Cells, Stay, by_seed, known};
 use crate::load::Run;
 use crate::quantity::span;
-use crate::scope::{Scope, spread_of};
 use crate::statistics::{Known, quotient_interval};
+use crate::view::{Scope, spread_of};
 
 /// A ratio of values.
 #[derive(Debug, Clone, Copy, PartialEq)]

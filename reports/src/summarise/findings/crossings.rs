@@ -13,8 +13,8 @@ use schema::{CellKey, Metric, Options, ScenarioKind};
 
 use super::{Context, evidence};
 use crate::quantity::whole;
-use crate::scope::{are_apart, as_ranked, has_bounds, known, ranked, series_names};
 use crate::summarise::measures::is_ordinary;
+use crate::view::{are_apart, as_ranked, has_bounds, known, ranked, series_names};
 
 /// A logarithm and back is off by less.
 const TINY: f64 = 1e-6;

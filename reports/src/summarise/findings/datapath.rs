@@ -7,7 +7,7 @@ use schema::{CellKey, Engine, Metric, Mode, OptionKey, Options, Position, Scenar
 use super::growth::{range, share_of};
 use super::{Context, Packet, evidence, evidence_of_fit, listed, unit_of};
 use crate::quantity::{counted, digits, interval, span, value, whole};
-use crate::scope::{known_of_fit, series_names, spread_of, spread_of_fit};
+use crate::view::{known_of_fit, series_names, spread_of, spread_of_fit};
 
 /// A slope is flat when N services add less than this share to what a packet costs without them.
 const FLAT: f64 = 0.10;

@@ -8,8 +8,8 @@ use schema::{Metric, Mode, OptionKey, Options, ScenarioKind, Unit};
 
 use super::{Context, Packet, evidence_of_fit, listed, unit_of};
 use crate::quantity::{digits, interval, span, value, whole};
-use crate::scope::{series_names, spread_of, spread_of_fit};
 use crate::statistics::Known;
+use crate::view::{series_names, spread_of, spread_of_fit};
 
 impl Context<'_, '_> {
     /// What each further service adds to the first packet: to what the headline asks, and in each mode's own worst

@@ -1,6 +1,6 @@
 //! What the data say. Every finding is computed from rows and fits, names its interval,
 //! and is left out or weakened when the interval does not support it: intervals that overlap are "not
-//! distinguished", a cell that timed out is a lower bound. Its text is written last, by [`crate::sentence`].
+//! distinguished", a cell that timed out is a lower bound. Its text is written last, by [`crate::view::finding`].
 
 mod crossings;
 mod datapath;
@@ -18,9 +18,9 @@ use schema::{
 
 use super::cells::Cells;
 use crate::quantity::{value, whole};
-use crate::scope::{Scope, has_bounds, known, lower_bound, marks, scopes, spread, spread_of_fit};
-use crate::sentence;
 use crate::statistics::{Known, LEAST, SEEDS};
+use crate::view::finding;
+use crate::view::{Scope, has_bounds, known, lower_bound, marks, scopes, spread, spread_of_fit};
 
 /// Facts of an update cell that name the kube-proxy whose sync was imitated.
 const VERSION: &str = "kube_proxy_version";
@@ -92,9 +92,9 @@ pub(super) fn findings(cells: &Cells<'_>, summary: &Summary) -> Vec<Finding> {
         };
         all.append(&mut context.all());
     }
-    for finding in &mut all {
-        let place = sentence::place(several, finding);
-        finding.text = sentence::text(place.as_deref(), finding);
+    for found in &mut all {
+        let place = finding::place(several, found);
+        found.text = finding::text(place.as_deref(), found);
     }
     all
 }
@@ -366,7 +366,7 @@ fn listed(parts: &[String]) -> String {
 /// Mode and the options that tell its series apart.
 fn names(keys: &[&CellKey]) -> Vec<String> {
     let series: Vec<(Mode, &Options)> = keys.iter().map(|key| (key.mode, &key.options)).collect();
-    crate::scope::series_names(&series)
+    crate::view::series_names(&series)
 }
 
 /// Options as words, without the named ones.

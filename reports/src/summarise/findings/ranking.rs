@@ -13,9 +13,9 @@ use schema::{
 
 use super::{Context, Packet, bounded, evidence, listed, names, stated, words};
 use crate::quantity::{digits, noun, value, whole};
-use crate::scope::{as_ranked, has_bounds, is_lowest, known, marks, order, spread};
 use crate::summarise::Ratio;
 use crate::summarise::ratios::ratio;
+use crate::view::{as_ranked, has_bounds, is_lowest, known, marks, order, spread};
 
 /// "Not run: iptables-nft (one transaction). Unsupported: ipvs.": a ranking says who is not in it.
 pub(super) fn without_number(gaps: &[(OutcomeKind, String)]) -> String {

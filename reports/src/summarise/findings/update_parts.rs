@@ -5,9 +5,9 @@ use schema::{Engine, Metric, OptionKey, ScenarioKind};
 
 use super::{Context, TRANSPORT, VERSION, evidence, names, stated};
 use crate::quantity::{counted, digits, span, whole};
-use crate::scope::spread_of;
 use crate::summarise::cells::known;
 use crate::summarise::ratios::ratio_within;
+use crate::view::spread_of;
 
 impl Context<'_, '_> {
     /// The user share of an update's processor time in iptables-nft, beside that of the legacy engine:

@@ -13,7 +13,7 @@ use schema::{CellKey, Metric, Mode, OptionKey, ScenarioKind};
 
 use super::ranking::{Entry, Ranking, Verdict, joined, without_number};
 use super::{Context, TRANSPORT, VERSION, evidence, listed, stated};
-use crate::scope::order;
+use crate::view::order;
 
 impl Context<'_, '_> {
     /// An update by both of its times, where kube-proxy's sync was measured; `alone`: and where it was not. A headline
