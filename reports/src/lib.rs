@@ -32,9 +32,10 @@ pub mod write;
 
 pub use load::{LoadError, Run, load, load_start, results_of};
 pub use summarise::{
-    Answer, Asked, FloorRatio, Measure, Ratio, Standing, floor_ratios, floor_ratios_in, matrix,
-    measures, summarise,
+    Answer, Asked, FloorRatio, Measure, Ratio, floor_ratios, floor_ratios_in, matrix, measures,
+    summarise,
 };
+pub use view::Standing;
 pub use write::html::{render_html, render_html_beside};
 pub use write::markdown::render_markdown;
 pub use write::{WriteError, write_all};

@@ -20,12 +20,12 @@ use schema::{
 
 use crate::quantity::whole;
 
-pub use order::{are_apart, as_ranked, is_lowest, known, lower_bound, order, ranked};
-pub(crate) use order::{bar, has_bounds, known_of_fit};
+pub use order::{Standing, are_apart, as_ranked, is_lowest, known, lower_bound, order, ranked};
+pub(crate) use order::{bar, has_bounds, known_of_fit, standing};
 pub use question::Question;
 pub(crate) use side_by_side::side_by_side;
 pub use words::missing;
-pub(crate) use words::{marks, series_names, spread, spread_of, spread_of_fit};
+pub(crate) use words::{marks, series_names, spread, spread_of_fit};
 
 use question::{asking, varying};
 
@@ -59,6 +59,20 @@ pub fn scopes(summary: &Summary) -> Vec<Scope> {
     scopes.into_iter().map(|(scope, _)| scope).collect()
 }
 
+/// Items by what they have in common, in the order in which that was first seen.
+pub(crate) fn grouped<K: PartialEq, V>(
+    items: impl IntoIterator<Item = (K, V)>,
+) -> Vec<(K, Vec<V>)> {
+    let mut groups: Vec<(K, Vec<V>)> = Vec::new();
+    for (key, item) in items {
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, group)) => group.push(item),
+            None => groups.push((key, vec![item])),
+        }
+    }
+    groups
+}
+
 impl Scope {
     /// Whether a cell belongs here.
     #[must_use]
@@ -73,22 +87,22 @@ impl Scope {
         summary.cells.iter().filter(|row| self.holds(&row.key))
     }
 
+    /// Every N that was planned, ascending.
+    #[must_use]
+    pub fn sizes(&self, summary: &Summary) -> BTreeSet<u32> {
+        self.rows(summary).map(|row| row.key.services).collect()
+    }
+
     /// The largest N that was planned.
     #[must_use]
     pub fn largest(&self, summary: &Summary) -> u32 {
-        self.rows(summary)
-            .map(|row| row.key.services)
-            .max()
-            .unwrap_or(0)
+        self.sizes(summary).last().copied().unwrap_or(0)
     }
 
     /// The smallest N that was planned.
     #[must_use]
     pub fn smallest(&self, summary: &Summary) -> u32 {
-        self.rows(summary)
-            .map(|row| row.key.services)
-            .min()
-            .unwrap_or(0)
+        self.sizes(summary).first().copied().unwrap_or(0)
     }
 
     /// Where this is, as a phrase, when there is more than one scope.

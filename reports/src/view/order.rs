@@ -97,6 +97,28 @@ pub fn ranked(row: &Row) -> Option<f64> {
     }
 }
 
+/// How a mode stands beside the lowest of its question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Told apart from every other mode, below all of them.
+    Lowest,
+    /// The lowest median or one that is not told apart from it, though both have an interval.
+    Level,
+    /// It or the lowest has too few stays for an interval.
+    Unknown,
+    /// Told apart from the lowest median, above it.
+    Higher,
+}
+
+/// How a row stands beside the one of the lowest value.
+pub(crate) fn standing(lowest: &Row, row: &Row) -> Standing {
+    match order(lowest, row) {
+        Some(Less) => Standing::Higher,
+        _ if has_bounds(lowest) && has_bounds(row) => Standing::Level,
+        _ => Standing::Unknown,
+    }
+}
+
 /// Whether two rows are told apart: [`order`].
 #[must_use]
 pub fn are_apart(a: &Row, b: &Row) -> bool {

@@ -3,8 +3,9 @@
 use schema::summary::{Fit, Row};
 use schema::{Metric, Mode, OptionKey, Options, OutcomeKind, Unit};
 
+use super::grouped;
 use super::order::{as_ranked, known, known_of_fit, lower_bound};
-use crate::quantity::{counted, interval, value, whole};
+use crate::quantity::{counted, digits, interval, span, value, whole};
 use crate::statistics::Known;
 
 /// How a cell's mode is programmed, as words: "netlink, nft engine". Empty for cells that say nothing
@@ -31,22 +32,16 @@ pub(crate) fn through(options: &Options) -> Option<String> {
 /// one line says it for all.
 #[must_use]
 pub(crate) fn by_reason<'a>(rows: &[&'a Row]) -> Vec<Vec<&'a Row>> {
-    let why = |row: &'a Row| {
+    let by = |row: &'a Row| {
         let key = &row.key;
-        (key.mode, &key.variant, &key.environment, &row.reason)
-    };
-    let mut groups: Vec<Vec<&Row>> = Vec::new();
-    for &row in rows {
-        let shared = row.outcome == OutcomeKind::Unsupported;
-        match groups
-            .iter_mut()
-            .find(|group| shared && why(group[0]) == why(row))
-        {
-            Some(group) => group.push(row),
-            None => groups.push(vec![row]),
+        let why = (key.mode, &key.variant, &key.environment, &row.reason);
+        match row.outcome {
+            OutcomeKind::Unsupported => (Some(why), None),
+            _ => (None, Some(key)),
         }
-    }
-    groups
+    };
+    let groups = grouped(rows.iter().map(|row| (by(row), *row)));
+    groups.into_iter().map(|(_, group)| group).collect()
 }
 
 /// What is known of a row's value, as words: "28.5–29.9 µs", "range of 3 stays 28.5–29.9 µs", "one stay".
@@ -65,8 +60,48 @@ pub(crate) fn spread(row: &Row) -> String {
         }
         _ => interval(ends, unit),
     };
-    let noun = if known.counted { "seed" } else { "stay" };
-    spread_of(&known, noun, unit_of)
+    spread_of(&known, noun_of(&known), unit_of)
+}
+
+/// Of what values are known: "stay", of executed instructions "seed".
+pub(crate) const fn noun_of(known: &Known) -> &'static str {
+    if known.counted { "seed" } else { "stay" }
+}
+
+/// How a value is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Scale {
+    /// With its unit.
+    Of(Unit),
+    /// As hundredths.
+    Percent,
+    /// As it is.
+    Plain,
+}
+
+impl Scale {
+    fn value(self, known: f64) -> String {
+        match self {
+            Self::Of(unit) => value(known, unit),
+            Self::Percent => format!("{} %", digits(100.0 * known)),
+            Self::Plain => digits(known),
+        }
+    }
+
+    /// What is known of a value, from units called `noun`.
+    pub(crate) fn spread(self, known: &Known, noun: &str) -> String {
+        spread_of(known, noun, |ends| match self {
+            Self::Of(unit) => interval(ends, unit),
+            Self::Percent => format!("{} %", span(ends.map(|end| 100.0 * end))),
+            Self::Plain => span(ends),
+        })
+    }
+}
+
+/// "80.4 B (79.9–80.8 B; 100–10,000 services)": a value with what is known of it, and more that is to be said.
+pub(crate) fn told(known: &Known, noun: &str, scale: Scale, more: &str) -> String {
+    let (value, spread) = (scale.value(known.value), scale.spread(known, noun));
+    format!("{value} ({spread}{more})")
 }
 
 /// The same of any value, from units called `noun`.

@@ -9,7 +9,7 @@ use super::table::{heads, scrolling};
 use crate::quantity::{digits, shortened, whole};
 use crate::summarise::FloorRatio;
 use crate::view::words::programmed;
-use crate::view::{Scope, finding, scopes};
+use crate::view::{Scope, finding, grouped, scopes};
 
 /// What the data say: the answers to what is asked first.
 pub(super) fn findings(summary: &Summary, start: &str, ids: &Ids) -> Markup {
@@ -49,8 +49,11 @@ fn sentences(summary: &Summary, headline: bool) -> Markup {
         .iter()
         .filter(|f| f.headline == headline)
         .collect();
+    // By what they are of, as a phrase where there is more than one such thing.
+    let several = scopes(summary).len() > 1;
+    let shown = all.iter().take(SENTENCES);
     html! {
-        @for (scope, findings) in by_scope(summary, &all[..all.len().min(SENTENCES)]) {
+        @for (scope, findings) in grouped(shown.map(|found| (finding::place(several, found), *found))) {
             @if let Some(scope) = scope { h3 { (shortened(&scope, LONGEST)) } }
             ul.findings { @for finding in findings { (sentence(finding)) } }
         }
@@ -58,23 +61,6 @@ fn sentences(summary: &Summary, headline: bool) -> Markup {
             p.hint { (whole((all.len() - SENTENCES) as u64)) " more sentences, of other environments, are in summary.json." }
         }
     }
-}
-
-/// Findings by what they are of, as a phrase where there is more than one such thing.
-fn by_scope<'a>(
-    summary: &Summary,
-    findings: &[&'a Finding],
-) -> Vec<(Option<String>, Vec<&'a Finding>)> {
-    let several = scopes(summary).len() > 1;
-    let mut groups: Vec<(Option<String>, Vec<&Finding>)> = Vec::new();
-    for finding in findings {
-        let place = finding::place(several, finding);
-        match groups.last_mut() {
-            Some((last, group)) if *last == place => group.push(finding),
-            _ => groups.push((place, vec![finding])),
-        }
-    }
-    groups
 }
 
 /// A sentence: its question, its verdict, and folded what it rests on.

@@ -8,9 +8,9 @@ use schema::{Metric, Mode};
 use crate::load::Run;
 use crate::plots::{self, Figure};
 use crate::quantity::{digits, shortened, value, whole};
-use crate::summarise::{Answer, Asked, Ratio, Standing, matrix};
+use crate::summarise::{Answer, Asked, Ratio, matrix};
 use crate::view::words::{marks, mishap, missing, spread};
-use crate::view::{Scope, as_ranked};
+use crate::view::{Scope, Standing, as_ranked};
 
 use super::table::{heads, scrolling};
 use super::{Ids, worded};
