@@ -40,7 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("guest", &["netns-sys"]),
-    ("ipset-sys", &["netns-sys", "testing"]),
+    ("ipset-sys", &["netlink", "netns-sys", "testing"]),
     // Only its example names these: it runs where there is IPVS, in a guest.
     (
         "ipvs-codec",

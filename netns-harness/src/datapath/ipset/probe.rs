@@ -1,6 +1,6 @@
 //! Which facility the mode lacks here, by trying one after the other, and what would help.
 
-use ipset_sys::{Command, Create, Session, SetType};
+use ipset_sys::{Command, Create, Facility as Missing, Session, SetType};
 
 use super::Ipset;
 use super::layout;
@@ -53,7 +53,7 @@ impl Facility {
 /// Whoever lacks the privilege is refused by every facility: the privilege is what is missing.
 fn denied(error: &HarnessError) -> bool {
     match error {
-        HarnessError::Ipset { source, .. } => source.missing_facility() == Some("CAP_NET_ADMIN"),
+        HarnessError::Ipset { source, .. } => source.missing_facility() == Some(Missing::Privilege),
         // A tool says it in text only.
         HarnessError::Tool { stderr, .. } => {
             stderr.contains("not permitted") || stderr.contains("Permission denied")
