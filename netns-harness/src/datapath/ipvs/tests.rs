@@ -264,7 +264,7 @@ fn every_damage_is_seen() {
         let mut kernel = kernel(&[&render(None, &before, &OPTIONS)]);
         for words in damage::commands(damage, a, b) {
             assert_eq!(words[0], "ipvsadm");
-            let ops: Vec<Op> = ipvs_codec::parse_script(&words[1..].join(" ")).unwrap();
+            let ops: Vec<Op> = model::parse_ipvsadm(&words[1..].join(" ")).unwrap();
             let part = Part::Script(Script::new(ops));
             let leaving = Arc::default();
             kernel.run(&Request { part, leaving }).unwrap();
