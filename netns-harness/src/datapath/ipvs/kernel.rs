@@ -76,7 +76,7 @@ impl Kernel {
                 let read = model::requests(batch.bytes()).ok_or("bytes that ask for nothing")?;
                 read.iter().try_for_each(|(_, op)| self.server(op))?;
             }
-            Part::Script(script) => model::parse_ipvsadm(script.text())?
+            Part::Script(_, text) => model::parse_ipvsadm(text)?
                 .iter()
                 .try_for_each(|op| self.server(op))?,
             // Nobody has connections here.
