@@ -85,9 +85,9 @@ pub fn remove() -> Result<u64, HarnessError> {
         .map_err(HarnessError::netlink(act))?;
     let crossed = rules.last().and_then(Rule::packets);
     send("remove the planted rules", vec![op(Act::DeleteTable)])?;
-    crossed.ok_or_else(|| HarnessError::Listing {
-        what: "planted rules",
-        text: format!("{} rules, the last without a counter", rules.len()),
+    crossed.ok_or_else(|| {
+        let text = format!("{} rules, the last without a counter", rules.len());
+        HarnessError::listing("planted rules")(text)
     })
 }
 
