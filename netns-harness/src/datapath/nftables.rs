@@ -164,7 +164,7 @@ fn count(table: &Table) -> Inventory {
         rules()
             .flat_map(|rule| &rule.statements)
             .filter_map(|statement| match statement {
-                Statement::RandomVmap { entries, .. } => Some(entries.len()),
+                Statement::RandomVmap(_, entries) => Some(entries.len()),
                 _ => None,
             })
     };

@@ -38,7 +38,7 @@ const LARGE_CLUSTER: usize = 1_000;
 /// The iptables modes.
 #[derive(Debug, Clone, Copy)]
 pub struct Iptables {
-    engine: Engine,
+    pub(super) engine: Engine,
 }
 
 impl Iptables {
