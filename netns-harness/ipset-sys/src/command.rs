@@ -45,49 +45,11 @@ impl SetType {
         }
     }
 
-    /// What a kernel or library without it is missing.
-    pub(crate) const fn names(self) -> Names {
-        match self {
-            Self::HashIp => Names {
-                set_type: "hash:ip",
-                revision: "a revision of hash:ip that libipset and the kernel both know",
-                skbinfo: "skbinfo of hash:ip",
-            },
-            Self::HashIpPort => Names {
-                set_type: "hash:ip,port",
-                revision: "a revision of hash:ip,port that libipset and the kernel both know",
-                skbinfo: "skbinfo of hash:ip,port",
-            },
-            Self::HashIpPortIp => Names {
-                set_type: "hash:ip,port,ip",
-                revision: "a revision of hash:ip,port,ip that libipset and the kernel both know",
-                skbinfo: "skbinfo of hash:ip,port,ip",
-            },
-            Self::HashIpPortNet => Names {
-                set_type: "hash:ip,port,net",
-                revision: "a revision of hash:ip,port,net that libipset and the kernel both know",
-                skbinfo: "skbinfo of hash:ip,port,net",
-            },
-            Self::BitmapPort => Names {
-                set_type: "bitmap:port",
-                revision: "a revision of bitmap:port that libipset and the kernel both know",
-                skbinfo: "skbinfo of bitmap:port",
-            },
-        }
-    }
-
     /// The name that `ipset list` shows as "Type".
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        self.names().set_type
+    pub fn name(self) -> &'static str {
+        self.c_name().to_str().unwrap_or_default()
     }
-}
-
-/// Names of a set type and of what can be missing of it.
-pub(crate) struct Names {
-    pub(crate) set_type: &'static str,
-    pub(crate) revision: &'static str,
-    pub(crate) skbinfo: &'static str,
 }
 
 impl fmt::Display for SetType {

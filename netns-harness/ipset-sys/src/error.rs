@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use crate::bindings as c;
-use crate::command::Command;
+use crate::command::{Command, SetType};
 
 /// A session, a command or a listing that did not come through.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,27 +29,9 @@ pub enum Error {
         /// Why, as far as it is known.
         cause: Cause,
     },
-    /// The kernel did not list its sets.
-    #[error("list sets: {reason}")]
-    List {
-        /// libipset's text.
-        reason: String,
-        /// Why, as far as it is known.
-        cause: Cause,
-    },
-    /// A set that is listed has entries that an [`crate::Entry`] cannot express.
-    #[error(
-        "list sets: {set} ({type_name}) has entries of another kind than address, protocol and port"
-    )]
-    Foreign {
-        /// Its name.
-        set: String,
-        /// Its type.
-        type_name: String,
-    },
-    /// A listing that is not well-formed netlink.
-    #[error("list sets: torn netlink message")]
-    Torn,
+    /// The kernel did not list its sets, or one has entries that an [`crate::Entry`] cannot express.
+    #[error(transparent)]
+    List(#[from] netlink::Error),
 }
 
 /// Reason of a refusal, as a value: nothing needs to match on text.
@@ -60,43 +42,52 @@ pub enum Cause {
     Kernel(u32),
     /// A system call failed before the kernel's ip_set was reached.
     System(Errno),
-    /// This kernel or libipset lacks the named facility.
-    Missing(&'static str),
+    /// This kernel or libipset lacks something.
+    Missing(Facility),
     /// libipset refused by itself; its text says why.
     Library,
+}
+
+/// What can be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
+pub enum Facility {
+    /// The kernel's netfilter netlink.
+    #[strum(to_string = "nfnetlink")]
+    Nfnetlink,
+    /// The kernel's sets.
+    #[strum(to_string = "ip_set")]
+    IpSet,
+    /// The privilege to change them.
+    #[strum(to_string = "CAP_NET_ADMIN")]
+    Privilege,
+    /// A set type, in the kernel.
+    #[strum(to_string = "{0}")]
+    Type(SetType),
+    /// A common revision of it.
+    #[strum(to_string = "a revision of {0} that libipset and the kernel both know")]
+    Revision(SetType),
+    /// Marks of its entries.
+    #[strum(to_string = "skbinfo of {0}")]
+    Skbinfo(SetType),
 }
 
 impl Error {
     /// Why it was refused; `None` for a listing that came and was not understood.
     #[must_use]
-    pub const fn cause(&self) -> Option<Cause> {
+    pub fn cause(&self) -> Option<Cause> {
         match self {
-            Self::Open { cause, .. } | Self::Refused { cause, .. } | Self::List { cause, .. } => {
-                Some(*cause)
-            }
-            Self::Foreign { .. } | Self::Torn => None,
+            Self::Open { cause, .. } | Self::Refused { cause, .. } => Some(*cause),
+            Self::List(source) => Some(Cause::Kernel(source.errno()? as u32).or_unprivileged()),
         }
     }
 
     /// The facility that is missing here, if that is the reason: a kernel without ip_set, without a set
     /// type or without `skbinfo` for it, or a process without the privilege.
     #[must_use]
-    pub const fn missing_facility(&self) -> Option<&'static str> {
+    pub fn missing_facility(&self) -> Option<Facility> {
         match self.cause() {
             Some(Cause::Missing(facility)) => Some(facility),
             _ => None,
-        }
-    }
-
-    /// A set or entry that should not be there is.
-    #[must_use]
-    pub fn is_exists(&self) -> bool {
-        match self.answer() {
-            Some((code, command)) => {
-                code == Errno::EEXIST as u32
-                    || (code == c::IPSET_ERR_EXIST && !matches!(command, Command::Delete(..)))
-            }
-            None => false,
         }
     }
 
@@ -113,15 +104,6 @@ impl Error {
         }
     }
 
-    /// The set has its `max_elements`.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        matches!(
-            self.answer(),
-            Some((c::IPSET_ERR_HASH_FULL, Command::Add(..)))
-        )
-    }
-
     /// The kernel's answer to a command.
     fn answer(&self) -> Option<(u32, &Command)> {
         match self {
@@ -131,6 +113,16 @@ impl Error {
                 ..
             } => Some((*code, command)),
             _ => None,
+        }
+    }
+}
+
+impl Cause {
+    /// nfnetlink answers EPERM to whoever lacks `CAP_NET_ADMIN` in the namespace's owner.
+    pub(crate) const fn or_unprivileged(self) -> Self {
+        match self {
+            Self::Kernel(code) if code == Errno::EPERM as u32 => Self::Missing(Facility::Privilege),
+            other => other,
         }
     }
 }

@@ -31,7 +31,6 @@
 
 mod bindings;
 mod command;
-mod dump;
 mod error;
 mod framing;
 mod library;
@@ -39,7 +38,7 @@ mod listing;
 mod session;
 
 pub use command::{Command, Create, Entry, Mark, SetType, restore_script};
-pub use error::{Cause, Error};
+pub use error::{Cause, Error, Facility};
 pub use framing::{bytes, messages};
 pub use listing::Set;
 pub use session::Session;

@@ -70,38 +70,6 @@ pub(crate) enum Argument<'a> {
     Mark(Mark),
 }
 
-/// What a command is, to libipset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Act {
-    /// Asks for the protocol's version, once a session, and opens its socket.
-    Hello,
-    Create,
-    Destroy,
-    Flush,
-    Swap,
-    Add,
-    Delete,
-    List,
-    /// Asks for the revisions of a type that the kernel knows.
-    Type,
-}
-
-impl Act {
-    const fn command(self) -> c::ipset_cmd {
-        match self {
-            Self::Hello => c::IPSET_CMD_NONE,
-            Self::Create => c::IPSET_CMD_CREATE,
-            Self::Destroy => c::IPSET_CMD_DESTROY,
-            Self::Flush => c::IPSET_CMD_FLUSH,
-            Self::Swap => c::IPSET_CMD_SWAP,
-            Self::Add => c::IPSET_CMD_ADD,
-            Self::Delete => c::IPSET_CMD_DEL,
-            Self::List => c::IPSET_CMD_LIST,
-            Self::Type => c::IPSET_CMD_TYPE,
-        }
-    }
-}
-
 /// What libipset reported, and what that means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -172,12 +140,13 @@ impl Library {
         }
     }
 
-    /// Asks for the kernel's protocol version, which opens the socket, in the thread's network namespace.
+    /// Asks for the kernel's protocol version, once a session, which opens the socket, in the thread's network
+    /// namespace.
     pub(crate) fn connect(&mut self, turn: &Turn) -> Result<(), Refusal> {
         // libmnl opens the socket inheritable and libipset does not tell its number: it is the lowest free.
         // A started server that inherited it would keep the namespace alive.
         let next = File::open("/dev/null").map(|file| file.as_raw_fd());
-        let result = self.run(turn, Act::Hello, 0);
+        let result = self.run(turn, c::IPSET_CMD_NONE, 0);
         if let Ok(number) = next {
             close_on_exec(number);
         }
@@ -186,15 +155,15 @@ impl Library {
 
     /// Carries out `act` with the arguments set before, which are gone afterwards. Adds and deletes with a
     /// `line` above 0 wait for [`Self::commit`]; their errors come then, with the line of the refused one.
-    pub(crate) fn run(&mut self, turn: &Turn, act: Act, line: u32) -> Result<(), Refusal> {
+    pub(crate) fn run(&mut self, turn: &Turn, act: c::ipset_cmd, line: u32) -> Result<(), Refusal> {
         Errno::clear();
         // SAFETY: a live session; nothing of ours is borrowed by it.
-        let status = unsafe { c::ipset_cmd(self.session.as_ptr(), act.command(), line) };
+        let status = unsafe { c::ipset_cmd(self.session.as_ptr(), act, line) };
         self.verdict(turn, act, status)
     }
 
     /// Sends what waits.
-    pub(crate) fn commit(&mut self, turn: &Turn, act: Act) -> Result<(), Refusal> {
+    pub(crate) fn commit(&mut self, turn: &Turn, act: c::ipset_cmd) -> Result<(), Refusal> {
         Errno::clear();
         // SAFETY: a live session.
         let status = unsafe { c::ipset_commit(self.session.as_ptr()) };
@@ -212,17 +181,9 @@ impl Library {
         // SAFETY: a live session with name and family of the type set.
         let found = unsafe { c::ipset_type_get(self.session.as_ptr(), c::IPSET_CMD_CREATE) };
         let found = NonNull::new(found.cast_mut()).map(TypeRef);
-        let result = found.ok_or_else(|| self.refusal(turn, Act::Type, Errno::last()));
+        let result = found.ok_or_else(|| self.refusal(turn, c::IPSET_CMD_TYPE, Errno::last()));
         self.forget(turn);
         result
-    }
-
-    /// libipset's text for an answer of the kernel to `act`.
-    pub(crate) fn explain(&mut self, turn: &Turn, act: Act, code: u32) -> String {
-        let text = self.words(turn, act.command(), code);
-        self.clear_report(turn);
-        self.forget(turn);
-        text
     }
 
     /// libipset's words about a set's name, if it refuses it.
@@ -232,7 +193,7 @@ impl Library {
         let status = unsafe {
             c::ipset_parse_setname(self.session.as_ptr(), c::IPSET_SETNAME, name.as_ptr())
         };
-        let result = self.verdict(turn, Act::Hello, status);
+        let result = self.verdict(turn, c::IPSET_CMD_NONE, status);
         self.forget(turn);
         result
     }
@@ -243,7 +204,7 @@ impl Library {
         unsafe { c::ipset_data_reset(c::ipset_session_data(self.session.as_ptr())) };
     }
 
-    fn verdict(&mut self, turn: &Turn, act: Act, status: i32) -> Result<(), Refusal> {
+    fn verdict(&mut self, turn: &Turn, act: c::ipset_cmd, status: i32) -> Result<(), Refusal> {
         match status {
             0.. => Ok(()),
             _ => Err(self.refusal(turn, act, Errno::last())),
@@ -252,14 +213,14 @@ impl Library {
 
     /// Reads and clears the report. Its text is all that libipset tells about an error; which answer of the
     /// kernel it stands for is found by asking libipset for its text of each.
-    fn refusal(&mut self, turn: &Turn, act: Act, errno: Errno) -> Refusal {
+    fn refusal(&mut self, turn: &Turn, act: c::ipset_cmd, errno: Errno) -> Refusal {
         let report = self.report(turn);
         let (line, reason) = split_line(&report);
         // SAFETY: a live session. Without a line its reports have none.
         unsafe { c::ipset_session_lineno(self.session.as_ptr(), 0) };
         let asked = match act {
-            Act::Hello => c::IPSET_CMD_PROTOCOL,
-            act => act.command(),
+            c::IPSET_CMD_NONE => c::IPSET_CMD_PROTOCOL,
+            act => act,
         };
         let answer = ANSWERS
             .iter()

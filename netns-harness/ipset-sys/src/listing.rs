@@ -7,9 +7,10 @@
 
 use std::net::Ipv4Addr;
 
+use netlink::{Attribute, Attributes, Error};
+
 use crate::bindings as c;
 use crate::command::{Entry, Mark};
-use crate::error::Error;
 
 /// A set as the kernel lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +23,6 @@ pub struct Set {
     pub max_elements: u32,
     /// The kernel's own account of its memory ("Size in memory" of `ipset list`), bytes.
     pub memory_bytes: u64,
-    /// Rules and sets that refer to it.
-    pub references: u32,
     /// All entries, in the order of the listing (that of the hash buckets).
     pub entries: Vec<Entry>,
 }
@@ -39,148 +38,47 @@ const IGNORED: [u32; 7] = [
     c::IPSET_ATTR_PAD,
 ];
 
-/// A netlink attribute: its number without flags, its bytes.
-#[derive(Clone, Copy)]
-struct Attribute<'a> {
-    number: u32,
-    bytes: &'a [u8],
-    /// Integers are in network order (`NLA_F_NET_BYTEORDER`).
-    network_order: bool,
-}
+/// What cannot be of a listing.
+const TORN: Error = Error::Torn { listing: "sets" };
 
-/// The attributes in `bytes`; `None` in place of one that does not fit.
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = Option<Attribute<'_>>> {
-    std::iter::from_fn(move || {
-        if bytes.is_empty() {
-            return None;
-        }
-        let torn = &[][..];
-        let Some((length, kind)) = half(bytes, 0).zip(half(bytes, 2)) else {
-            bytes = torn;
-            return Some(None);
-        };
-        let Some(content) = bytes.get(4..usize::from(length)) else {
-            bytes = torn;
-            return Some(None);
-        };
-        let next = usize::from(length).next_multiple_of(4);
-        bytes = bytes.get(next..).unwrap_or(torn);
-        Some(Some(Attribute {
-            number: u32::from(kind & 0x3fff),
-            bytes: content,
-            network_order: kind & 0x4000 != 0,
-        }))
-    })
-}
-
-fn half(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-impl<'a> Attribute<'a> {
-    fn byte(self) -> Option<u8> {
-        self.bytes.first().copied()
-    }
-
-    fn half(self) -> Option<u16> {
-        let bytes = *self.bytes.first_chunk()?;
-        Some(match self.network_order {
-            true => u16::from_be_bytes(bytes),
-            false => u16::from_ne_bytes(bytes),
-        })
-    }
-
-    fn word(self) -> Option<u32> {
-        let bytes = *self.bytes.first_chunk()?;
-        Some(match self.network_order {
-            true => u32::from_be_bytes(bytes),
-            false => u32::from_ne_bytes(bytes),
-        })
-    }
-
-    fn long(self) -> Option<u64> {
-        let bytes = *self.bytes.first_chunk()?;
-        Some(match self.network_order {
-            true => u64::from_be_bytes(bytes),
-            false => u64::from_ne_bytes(bytes),
-        })
-    }
-
-    fn text(self) -> Option<&'a str> {
-        std::str::from_utf8(self.bytes.strip_suffix(b"\0")?).ok()
-    }
-
-    /// An IPv4 address, in a nest of its own; not one of IPv6.
-    fn address(self) -> Option<Ipv4Addr> {
-        let inner = attributes(self.bytes).next()??;
-        match inner.number {
-            c::IPSET_ATTR_IPADDR_IPV4 => Some(Ipv4Addr::from(*inner.bytes.first_chunk::<4>()?)),
-            _ => None,
-        }
-    }
-}
-
-/// Takes in one message of a listing (what follows `nfgenmsg`): a set's header, some of its entries, or both.
+/// Takes in one message of a listing: a set's header, some of its entries, or both.
 ///
 /// # Errors
 /// A message that is torn, or an entry that an [`Entry`] cannot express.
-pub(crate) fn take_in(sets: &mut Vec<Set>, message: &[u8]) -> Result<(), Error> {
-    let mut name = None;
-    let mut type_name = None;
-    let mut header = None;
-    let mut entries = None;
-    for attribute in attributes(message) {
-        let attribute = attribute.ok_or(Error::Torn)?;
-        match attribute.number {
-            c::IPSET_ATTR_SETNAME => name = attribute.text(),
-            c::IPSET_ATTR_TYPENAME => type_name = attribute.text(),
-            c::IPSET_ATTR_DATA => header = Some(attribute.bytes),
-            c::IPSET_ATTR_ADT => entries = Some(attribute.bytes),
-            _ => {}
-        }
+pub(crate) fn take_in(sets: &mut Vec<Set>, mut message: Attributes<'_>) -> Result<(), Error> {
+    let all = message;
+    if message.any(|attribute| attribute.is_err()) {
+        return Err(TORN);
     }
-    let name = name.ok_or(Error::Torn)?;
-    if let Some(header) = header {
-        let type_name = type_name.ok_or(Error::Torn)?;
-        sets.push(described(name, type_name, header).ok_or(Error::Torn)?);
+    let name = all.text(c::IPSET_ATTR_SETNAME as u16).ok_or(TORN)?;
+    if let Some(header) = all.nested(c::IPSET_ATTR_DATA as u16) {
+        sets.push(Set {
+            name: name.to_owned(),
+            type_name: all
+                .text(c::IPSET_ATTR_TYPENAME as u16)
+                .ok_or(TORN)?
+                .to_owned(),
+            max_elements: header.be32(c::IPSET_ATTR_MAXELEM as u16).unwrap_or(0),
+            memory_bytes: header
+                .be32(c::IPSET_ATTR_MEMSIZE as u16)
+                .ok_or(TORN)?
+                .into(),
+            entries: Vec::new(),
+        });
     }
     let set = sets.last_mut().filter(|set| set.name == name);
-    let set = set.ok_or(Error::Torn)?; // entries follow their set's header
-    for attribute in attributes(entries.unwrap_or_default()) {
-        let bytes = attribute.ok_or(Error::Torn)?.bytes;
-        let entry = entry(bytes).ok_or_else(|| Error::Foreign {
-            set: set.name.clone(),
-            type_name: set.type_name.clone(),
-        })?;
-        set.entries.push(entry);
+    let set = set.ok_or(TORN)?; // entries follow their set's header
+    for attribute in all.nested(c::IPSET_ATTR_ADT as u16).into_iter().flatten() {
+        let entry = entry(attribute.map_err(|_| TORN)?.nested());
+        set.entries.push(entry.ok_or_else(|| Error::Foreign {
+            what: format!("entry of set {} ({})", set.name, set.type_name),
+        })?);
     }
     Ok(())
 }
 
-/// A set of that header, without entries yet.
-fn described(name: &str, type_name: &str, header: &[u8]) -> Option<Set> {
-    let mut set = Set {
-        name: name.to_owned(),
-        type_name: type_name.to_owned(),
-        max_elements: 0,
-        memory_bytes: 0,
-        references: 0,
-        entries: Vec::new(),
-    };
-    for attribute in attributes(header) {
-        let attribute = attribute?;
-        match attribute.number {
-            c::IPSET_ATTR_MAXELEM => set.max_elements = attribute.word()?,
-            c::IPSET_ATTR_MEMSIZE => set.memory_bytes = u64::from(attribute.word()?),
-            c::IPSET_ATTR_REFERENCES => set.references = attribute.word()?,
-            _ => {}
-        }
-    }
-    Some(set)
-}
-
 /// An entry; `None` if it holds anything that would change its meaning.
-fn entry(bytes: &[u8]) -> Option<Entry> {
+fn entry(attributes: Attributes<'_>) -> Option<Entry> {
     let mut address = None;
     let mut entry = Entry {
         address: Ipv4Addr::UNSPECIFIED,
@@ -189,15 +87,16 @@ fn entry(bytes: &[u8]) -> Option<Entry> {
         second: None,
         mark: None,
     };
-    for attribute in attributes(bytes) {
-        let attribute = attribute?;
-        match attribute.number {
-            c::IPSET_ATTR_IP => address = Some(attribute.address()?),
-            c::IPSET_ATTR_IP2 => entry.second = Some(attribute.address()?),
-            c::IPSET_ATTR_PROTO => entry.protocol = attribute.byte()?,
-            c::IPSET_ATTR_PORT => entry.port = attribute.half()?,
+    for attribute in attributes {
+        let attribute = attribute.ok()?;
+        let value = attribute.value;
+        match u32::from(attribute.kind) {
+            c::IPSET_ATTR_IP => address = Some(ipv4(attribute)?),
+            c::IPSET_ATTR_IP2 => entry.second = Some(ipv4(attribute)?),
+            c::IPSET_ATTR_PROTO => entry.protocol = *value.first()?,
+            c::IPSET_ATTR_PORT => entry.port = u16::from_be_bytes(value.try_into().ok()?),
             c::IPSET_ATTR_SKBMARK => {
-                let both = attribute.long()?;
+                let both = u64::from_be_bytes(value.try_into().ok()?);
                 entry.mark = Some(Mark {
                     value: (both >> 32) as u32,
                     mask: both as u32,
@@ -209,6 +108,12 @@ fn entry(bytes: &[u8]) -> Option<Entry> {
     }
     entry.address = address?;
     Some(entry)
+}
+
+/// An address, in a nest of its own; not one of IPv6.
+fn ipv4(attribute: Attribute<'_>) -> Option<Ipv4Addr> {
+    let octets = attribute.nested().exact(c::IPSET_ATTR_IPADDR_IPV4 as u16);
+    octets.map(|octets: [u8; 4]| Ipv4Addr::from(octets))
 }
 
 #[cfg(test)]
@@ -245,7 +150,6 @@ mod tests {
             let numbers = [
                 attribute(c::IPSET_ATTR_MAXELEM, &100_u32.to_be_bytes()),
                 attribute(c::IPSET_ATTR_MEMSIZE, &456_u32.to_be_bytes()),
-                attribute(c::IPSET_ATTR_REFERENCES, &2_u32.to_be_bytes()),
             ];
             out.extend(attribute(c::IPSET_ATTR_DATA, &numbers.concat()));
         }
@@ -257,9 +161,17 @@ mod tests {
     fn a_set_is_put_together_from_its_messages() {
         let mut sets = Vec::new();
         let second = address(c::IPSET_ATTR_IP2, [10, 0, 0, 9]);
-        take_in(&mut sets, &message(b"a\0", true, &[element(&[])])).unwrap();
-        take_in(&mut sets, &message(b"a\0", false, &[element(&second)])).unwrap();
-        take_in(&mut sets, &message(b"b\0", true, &[])).unwrap();
+        take_in(
+            &mut sets,
+            Attributes(&message(b"a\0", true, &[element(&[])])),
+        )
+        .unwrap();
+        take_in(
+            &mut sets,
+            Attributes(&message(b"a\0", false, &[element(&second)])),
+        )
+        .unwrap();
+        take_in(&mut sets, Attributes(&message(b"b\0", true, &[]))).unwrap();
         let texts: Vec<String> = sets[0].entries.iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,
@@ -271,10 +183,9 @@ mod tests {
         let Set {
             max_elements,
             memory_bytes,
-            references,
             ..
         } = sets[0];
-        assert_eq!((max_elements, memory_bytes, references), (100, 456, 2));
+        assert_eq!((max_elements, memory_bytes), (100, 456));
         assert_eq!((sets.len(), sets[1].name.as_str()), (2, "b"));
     }
 
@@ -282,7 +193,11 @@ mod tests {
     fn an_entry_with_more_than_we_know_is_an_error() {
         let comment = attribute(c::IPSET_ATTR_COMMENT, b"said\0");
         let mut sets = Vec::new();
-        take_in(&mut sets, &message(b"a\0", true, &[element(&comment)])).unwrap();
+        take_in(
+            &mut sets,
+            Attributes(&message(b"a\0", true, &[element(&comment)])),
+        )
+        .unwrap();
         for number in [
             c::IPSET_ATTR_CIDR,
             c::IPSET_ATTR_CADT_FLAGS,
@@ -290,7 +205,8 @@ mod tests {
             c::IPSET_ATTR_ETHER,
         ] {
             let other = element(&attribute(number, &[1]));
-            let error = take_in(&mut sets, &message(b"a\0", false, &[other])).unwrap_err();
+            let error =
+                take_in(&mut sets, Attributes(&message(b"a\0", false, &[other]))).unwrap_err();
             assert!(matches!(error, Error::Foreign { .. }), "{number}: {error}");
         }
     }
@@ -298,12 +214,12 @@ mod tests {
     #[test]
     fn a_message_cut_anywhere_is_an_error_and_never_a_panic() {
         let whole = message(b"a\0", true, &[element(&[])]);
-        take_in(&mut Vec::new(), &whole).unwrap();
+        take_in(&mut Vec::new(), Attributes(&whole)).unwrap();
         let boundaries: Vec<usize> = (0..whole.len())
-            .filter(|&cut| take_in(&mut Vec::new(), &whole[..cut]).is_ok())
+            .filter(|&cut| take_in(&mut Vec::new(), Attributes(&whole[..cut])).is_ok())
             .collect();
         // Without its entries, cut at the attribute's start, it is a message still.
         assert_eq!(boundaries.len(), 1, "{boundaries:?} of {}", whole.len());
-        assert!(take_in(&mut Vec::new(), &message(b"a\0", false, &[])).is_err());
+        assert!(take_in(&mut Vec::new(), Attributes(&message(b"a\0", false, &[]))).is_err());
     }
 }

@@ -4,18 +4,23 @@ use std::ffi::CString;
 use std::fmt;
 use std::ops::Range;
 
+use netlink::{Socket, attribute, flags, write};
 use nix::errno::Errno;
+use nix::sys::socket::SockProtocol;
 
-use crate::bindings::IPSET_ERR_FIND_TYPE;
+use crate::bindings as c;
 use crate::command::{Command, Create, Entry, SetType};
-use crate::dump::{Broken, Dump};
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, Facility};
 use crate::framing::frame;
-use crate::library::{Act, Argument, Library, Refusal, Turn, TypeRef, turn};
+use crate::library::{Argument, Library, Refusal, Turn, TypeRef, turn};
 use crate::listing::{self, Set};
 
 /// Longest name of a set, bytes (`IPSET_MAXNAMELEN` less the terminating NUL).
 const LONGEST_NAME: usize = 31;
+/// `NFNL_SUBSYS_IPSET` (`include/uapi/linux/netfilter/nfnetlink.h`), and the command.
+const LIST: u16 = 6 << 8 | c::IPSET_CMD_LIST as u16;
+/// `struct nfgenmsg`: family, version, resource.
+const IPV4: [u8; 4] = [c::NFPROTO_IPV4 as u8, 0, 0, 0];
 
 /// One libipset session, for the network namespace of the thread that opened it; its sockets stay there
 /// wherever the thread goes. Not `Send`. Sessions of several threads take turns, call by call.
@@ -23,7 +28,8 @@ const LONGEST_NAME: usize = 31;
 /// An error leaves the session usable and the kernel's sets as they are.
 pub struct Session {
     library: Library,
-    dump: Dump,
+    /// Listings are read from it, beside libipset's own.
+    listings: Socket,
     types: [Result<TypeRef, Refusal>; SetType::ALL.len()],
 }
 
@@ -45,11 +51,13 @@ impl Session {
         let failed = |refusal: Refusal| Error::Open {
             cause: match refusal.cause {
                 // nfnetlink's answer where nobody registered the subsystem (nfnetlink_rcv_msg)
-                Cause::Kernel(code) if code == Errno::EINVAL as u32 => Cause::Missing("ip_set"),
-                Cause::System(Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT) => {
-                    Cause::Missing("nfnetlink")
+                Cause::Kernel(code) if code == Errno::EINVAL as u32 => {
+                    Cause::Missing(Facility::IpSet)
                 }
-                other => unprivileged(other),
+                Cause::System(Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT) => {
+                    Cause::Missing(Facility::Nfnetlink)
+                }
+                other => other.or_unprivileged(),
             },
             reason: refusal.reason,
         };
@@ -63,16 +71,9 @@ impl Session {
         library.clear_report(&turn); // a warning about protocol versions is no error
         drop(turn);
         hello.map_err(failed)?;
-        let dump = Dump::open().map_err(|errno| {
-            failed(Refusal {
-                line: None,
-                reason: errno.desc().to_owned(),
-                cause: Cause::System(errno),
-            })
-        })?;
         Ok(Self {
             library,
-            dump,
+            listings: Socket::open(SockProtocol::NetlinkNetFilter, IPV4.len())?,
             types,
         })
     }
@@ -105,22 +106,35 @@ impl Session {
     /// The kernel's refusal; [`Error::Foreign`] for a set with entries that an [`Entry`] cannot express, such
     /// as a `list:set` or one of IPv6.
     pub fn sets(&mut self) -> Result<Vec<Set>, Error> {
-        let mut sets = Vec::new();
-        match self
-            .dump
-            .sets(|message| listing::take_in(&mut sets, message))
-        {
-            Ok(taken) => taken.map(|()| sets),
-            Err(Broken::Torn) => Err(Error::Torn),
-            Err(Broken::System(errno)) => Err(Error::List {
-                reason: errno.desc().to_owned(),
-                cause: Cause::System(errno),
-            }),
-            Err(Broken::Answer(code)) => Err(Error::List {
-                reason: self.library.explain(&turn(), Act::List, code),
-                cause: unprivileged(Cause::Kernel(code)),
-            }),
-        }
+        // Without an acknowledgement asked for a refusal is not told (`ip_set_dump` in ip_set_core.c).
+        let request = |sequence| {
+            let mut out = Vec::new();
+            write(
+                &mut out,
+                LIST,
+                flags::ACK | flags::DUMP,
+                sequence,
+                &IPV4,
+                |out| {
+                    attribute(
+                        out,
+                        c::IPSET_ATTR_PROTOCOL as u16,
+                        &[c::IPSET_PROTOCOL as u8],
+                    );
+                },
+            );
+            out
+        };
+        let (mut sets, mut taken) = (Vec::new(), Ok(()));
+        self.listings.dump("sets", request, |_, message| {
+            // Read to its end, whatever it holds: the kernel begins no other before.
+            if taken.is_ok() {
+                taken = listing::take_in(&mut sets, message);
+            }
+            Ok(())
+        })?;
+        taken?;
+        Ok(sets)
     }
 
     /// One message: a run of adds or deletes to one set, or a command of its own.
@@ -192,16 +206,11 @@ impl Session {
                     set(&mut self.library, Argument::Skbinfo);
                 }
             }
-            Command::Add(_, entry) => {
+            Command::Add(_, entry) | Command::Delete(_, entry) => {
                 // libipset needs the type to word errors, and would ask the kernel for it.
                 let of = self.resolved(entry.set_type(), line)?;
                 set(&mut self.library, Argument::Type(of));
-                each_argument(entry, |argument| set(&mut self.library, argument));
-            }
-            Command::Delete(_, entry) => {
-                let of = self.resolved(entry.set_type(), line)?;
-                set(&mut self.library, Argument::Type(of));
-                let mark = None;
+                let mark = entry.mark.filter(|_| matches!(command, Command::Add(..)));
                 each_argument(&Entry { mark, ..*entry }, |argument| {
                     set(&mut self.library, argument)
                 });
@@ -223,9 +232,9 @@ impl Session {
         self.types[place].clone().map_err(|refusal| Refusal {
             line: Some(line),
             cause: match refusal.cause {
-                Cause::Kernel(IPSET_ERR_FIND_TYPE) => Cause::Missing(of.name()),
+                Cause::Kernel(c::IPSET_ERR_FIND_TYPE) => Cause::Missing(Facility::Type(of)),
                 // libipset compared its revisions with the kernel's, and has none in common
-                Cause::Library => Cause::Missing(of.names().revision),
+                Cause::Library => Cause::Missing(Facility::Revision(of)),
                 other => other,
             },
             reason: refusal.reason,
@@ -235,7 +244,7 @@ impl Session {
     fn type_for(&self, create: &Create, line: u32) -> Result<TypeRef, Refusal> {
         let of = self.resolved(create.set_type, line)?;
         if create.skbinfo && !of.has_skbinfo() {
-            let facility = create.set_type.names().skbinfo;
+            let facility = Facility::Skbinfo(create.set_type);
             return Err(Refusal {
                 line: Some(line),
                 reason: format!("this kernel or libipset has no {facility}"),
@@ -269,14 +278,14 @@ impl Session {
     }
 }
 
-const fn act_of(command: &Command) -> Act {
+const fn act_of(command: &Command) -> c::ipset_cmd {
     match command {
-        Command::Create(_) => Act::Create,
-        Command::Destroy(_) => Act::Destroy,
-        Command::Flush(_) => Act::Flush,
-        Command::Swap(..) => Act::Swap,
-        Command::Add(..) => Act::Add,
-        Command::Delete(..) => Act::Delete,
+        Command::Create(_) => c::IPSET_CMD_CREATE,
+        Command::Destroy(_) => c::IPSET_CMD_DESTROY,
+        Command::Flush(_) => c::IPSET_CMD_FLUSH,
+        Command::Swap(..) => c::IPSET_CMD_SWAP,
+        Command::Add(..) => c::IPSET_CMD_ADD,
+        Command::Delete(..) => c::IPSET_CMD_DEL,
     }
 }
 
@@ -300,14 +309,6 @@ fn refused(commands: &[Command], index: usize, refusal: Refusal) -> Error {
         index,
         command: Box::new(commands[index].clone()),
         reason: refusal.reason,
-        cause: unprivileged(refusal.cause),
-    }
-}
-
-/// nfnetlink answers EPERM to whoever lacks `CAP_NET_ADMIN` in the namespace's owner.
-fn unprivileged(cause: Cause) -> Cause {
-    match cause {
-        Cause::Kernel(code) if code == Errno::EPERM as u32 => Cause::Missing("CAP_NET_ADMIN"),
-        other => other,
+        cause: refusal.cause.or_unprivileged(),
     }
 }

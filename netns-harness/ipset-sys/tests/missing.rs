@@ -8,7 +8,7 @@ mod write;
 
 use std::fs;
 
-use ipset_sys::{Cause, Command, Create, Entry, Error, Session, SetType};
+use ipset_sys::{Cause, Command, Create, Entry, Error, Facility, Session, SetType};
 use nix::errno::Errno;
 
 const FIND_TYPE: i32 = 4098; // IPSET_ERR_FIND_TYPE
@@ -58,7 +58,7 @@ fn what_a_kernel_lacks_is_named() {
     testing::in_namespace(|| {
         wire::answer_with(Some(without_ip_set));
         let error = Session::open().unwrap_err();
-        assert_eq!(error.missing_facility(), Some("ip_set"), "{error}");
+        assert_eq!(error.missing_facility(), Some(Facility::IpSet), "{error}");
 
         wire::answer_with(Some(old));
         let inherited = inherited_sockets();
@@ -77,15 +77,15 @@ fn what_a_kernel_lacks_is_named() {
                 .unwrap_or_else(|| panic!("{error}: {:?}", error.cause()))
         };
         assert_eq!(
-            missing(create(SetType::HashIpPortIp, false)),
+            missing(create(SetType::HashIpPortIp, false)).to_string(),
             "hash:ip,port,ip"
         );
         assert_eq!(
-            missing(create(SetType::HashIpPort, true)),
+            missing(create(SetType::HashIpPort, true)).to_string(),
             "skbinfo of hash:ip,port"
         );
         assert_eq!(
-            missing(create(SetType::HashIp, false)),
+            missing(create(SetType::HashIp, false)).to_string(),
             "a revision of hash:ip that libipset and the kernel both know"
         );
         wire::answer_with(None);
@@ -114,7 +114,10 @@ fn what_a_kernel_lacks_is_named() {
             matches!(&error, Error::Refused { index: 2, .. }),
             "{error:?}"
         );
-        assert_eq!(error.missing_facility(), Some("hash:ip,port,ip"));
+        assert_eq!(
+            error.missing_facility(),
+            Some(Facility::Type(SetType::HashIpPortIp))
+        );
         assert_eq!(
             session.sets().unwrap()[0].entries,
             [entry],

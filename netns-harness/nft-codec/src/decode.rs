@@ -3,15 +3,17 @@
 mod expressions;
 mod statements;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::Ipv4Addr;
 
 use netlink::{Attribute, Attributes};
+use strum::VariantArray as _;
 
 use crate::names::{Comment, Name};
 use crate::ops::{
     BaseChain, ChainKind, Element, Hook, Key, KeyType, L4Proto, Policy, Rule, Verdict,
 };
+use crate::ruleset::Set;
 
 use statements::statements;
 
@@ -53,21 +55,11 @@ pub(crate) fn base_chain(attributes: Attributes<'_>) -> Result<Option<BaseChain>
     let Some(nested) = attributes.nested(4) else {
         return Ok(None);
     };
-    let unknown = || format!("type {:?} hook {:?}", attributes.text(7), nested.be32(1));
-    let kind = match attributes.text(7) {
-        Some("filter") => ChainKind::Filter,
-        Some("nat") => ChainKind::Nat,
-        Some("route") => ChainKind::Route,
-        _ => return Err(unknown()),
-    };
-    let hook = match nested.be32(1) {
-        Some(0) => Hook::Prerouting,
-        Some(1) => Hook::Input,
-        Some(2) => Hook::Forward,
-        Some(3) => Hook::Output,
-        Some(4) => Hook::Postrouting,
-        _ => return Err(unknown()),
-    };
+    let (kind, hook) = (attributes.text(7), nested.be32(1));
+    let known = kind.and_then(|name| name.parse::<ChainKind>().ok());
+    let (kind, hook) = known
+        .zip(hook.and_then(Hook::from_repr))
+        .ok_or_else(|| format!("type {kind:?} hook {hook:?}"))?;
     let priority = nested.be32(2).unwrap_or(0).cast_signed();
     let policy = if attributes.be32(5) == Some(0) {
         Policy::Drop
@@ -115,21 +107,39 @@ pub(crate) fn verdict(data: Attributes<'_>) -> Option<Verdict> {
     }
 }
 
-/// The key type of a set, by `nft`'s number for it.
-pub(crate) fn key_type(number: u32) -> Option<KeyType> {
-    const ADDRESS: u32 = 7;
-    const PROTO: u32 = 12;
-    const SERVICE: u32 = 13;
-    let mut fields = [0; 4];
-    for (i, field) in fields.iter_mut().enumerate() {
-        *field = number >> (18 - 6 * i) & 0x3f;
-    }
-    match fields {
-        [0, 0, 0, ADDRESS] => Some(KeyType::Address),
-        [0, ADDRESS, PROTO, SERVICE] => Some(KeyType::AddressProtoPort),
-        [0, 0, PROTO, SERVICE] => Some(KeyType::ProtoPort),
-        _ => None,
-    }
+/// NFT_SET_ANONYMOUS and NFT_SET_MAP.
+const ANONYMOUS: u32 = 0x1;
+const MAP: u32 = 0x8;
+/// NFT_DATA_VERDICT.
+const DATA_VERDICT: Option<u32> = Some(0xffff_ff00);
+/// `nft`'s number of the type `integer`.
+const TYPE_INTEGER: Option<u32> = Some(4);
+
+/// Whether a set has no name but the kernel's.
+pub(crate) fn is_anonymous(attributes: Attributes<'_>) -> bool {
+    attributes.be32(3).unwrap_or(0) & ANONYMOUS != 0
+}
+
+/// Whether it is a verdict map of numbers.
+pub(crate) fn is_choice(attributes: Attributes<'_>) -> bool {
+    let is_map = attributes.be32(3).unwrap_or(0) & MAP != 0;
+    is_map && attributes.be32(4) == TYPE_INTEGER && attributes.be32(6) == DATA_VERDICT
+}
+
+/// A named set or map, without its elements; `None` when the model has no place for it.
+pub(crate) fn set(attributes: Attributes<'_>) -> Option<Set> {
+    let verdicts = match (attributes.be32(3).unwrap_or(0), attributes.be32(6)) {
+        (0, None) => false,
+        (MAP, DATA_VERDICT) => true,
+        _ => return None,
+    };
+    let number = attributes.be32(4)?;
+    Some(Set {
+        key: *KeyType::VARIANTS.iter().find(|k| k.number() == number)?,
+        verdicts,
+        comment: comment(attributes.bytes(13), 7),
+        elements: BTreeMap::new(),
+    })
 }
 
 /// A key of that type; fields are padded to 4 bytes.
@@ -170,14 +180,12 @@ pub(crate) fn element(
     if !only_known {
         return None;
     }
-    let verdict = if verdicts {
-        Some(verdict(attributes.nested(2)?)?)
-    } else {
-        None
-    };
     Some(Element {
         key: key(kind, raw_key(attributes)?)?,
-        verdict,
+        verdict: match verdicts {
+            true => Some(verdict(attributes.nested(2)?)?),
+            false => None,
+        },
         comment: comment(attributes.bytes(6), 0),
     })
 }

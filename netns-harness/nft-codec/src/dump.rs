@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use crate::connection::Connection;
 use crate::decode::{self, Sets};
 use crate::names::Name;
-use crate::ops::{KeyType, Rule};
+use crate::ops::Rule;
 use crate::ruleset::Ruleset;
 
 pub(crate) const IPV4: u8 = libc::NFPROTO_IPV4 as u8;
@@ -28,11 +28,6 @@ const GET_FLOWTABLE: u8 = 23; // NFT_MSG_GETFLOWTABLE
 /// How often a listing is tried while somebody changes the rules.
 const ATTEMPTS: u32 = 5;
 
-/// NFT_SET_MAP.
-const MAP: u32 = 0x8;
-/// NFT_DATA_VERDICT.
-const DATA_VERDICT: u32 = 0xffff_ff00;
-
 /// A table of any family.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TableId {
@@ -40,54 +35,6 @@ pub struct TableId {
     pub family: u8,
     /// Its name.
     pub name: Name,
-}
-
-/// What the kernel keeps about a set beside its elements, as it says it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetHeader {
-    /// Its name; the kernel's own for an anonymous one.
-    pub name: String,
-    /// NFT_SET_* bits.
-    pub flags: u32,
-    /// User space's number of the key type.
-    pub key_type: u32,
-    /// Length of a key, bytes.
-    pub key_len: u32,
-    /// Type of the data: 0xffffff00 is a verdict; `None` in a plain set.
-    pub data_type: Option<u32>,
-    /// Length of the data, bytes.
-    pub data_len: Option<u32>,
-    /// Declared size (NFTA_SET_DESC_SIZE); `None` without one.
-    pub size: Option<u32>,
-    /// User space's notes: byte orders, comment.
-    pub user_data: Vec<u8>,
-}
-
-impl SetHeader {
-    fn read(attributes: Attributes<'_>) -> Self {
-        Self {
-            name: attributes.text(2).unwrap_or_default().to_owned(),
-            flags: attributes.be32(3).unwrap_or(0),
-            key_type: attributes.be32(4).unwrap_or(0),
-            key_len: attributes.be32(5).unwrap_or(0),
-            data_type: attributes.be32(6),
-            data_len: attributes.be32(7),
-            size: attributes
-                .nested(9)
-                .and_then(|description| description.be32(1)),
-            user_data: attributes.bytes(13).unwrap_or_default().to_vec(),
-        }
-    }
-
-    /// Its key type and whether it holds verdicts, where the model has a place for it.
-    fn named(&self) -> Option<(KeyType, bool)> {
-        let verdicts = match (self.flags, self.data_type) {
-            (0, None) => false,
-            (MAP, Some(DATA_VERDICT)) => true,
-            _ => return None,
-        };
-        Some((decode::key_type(self.key_type)?, verdicts))
-    }
 }
 
 /// Why one attempt at a listing ended without one.
@@ -158,14 +105,6 @@ impl Connection {
             )?;
             Ok(rules)
         })
-    }
-
-    /// What the kernel keeps about each set of a table, anonymous ones included, in its order.
-    ///
-    /// # Errors
-    /// The listing failed or kept being interrupted.
-    pub fn set_headers(&mut self, table: &str) -> Result<Vec<SetHeader>, Error> {
-        self.stable(|this| this.headers(table))
     }
 
     /// Repeats `list` until no change fell into it.

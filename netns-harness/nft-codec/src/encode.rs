@@ -310,55 +310,26 @@ impl Encoder {
         rule: &mut NlRule<'_>,
         statement: &Statement,
     ) -> Result<(), EncodeError> {
-        match statement {
-            Statement::SourceAddress(comparison, network) => {
-                expressions::source(rule, *comparison, *network);
-            }
-            Statement::DestinationAddress(comparison, network) => {
-                expressions::destination(rule, *comparison, *network);
-            }
-            Statement::L4Proto(proto) => expressions::l4proto(rule, *proto),
-            Statement::TransportPort(port) => expressions::port(rule, *port),
-            Statement::DestinationPort(proto, port) => {
-                expressions::l4proto(rule, *proto);
-                expressions::port(rule, *port);
-            }
-            Statement::CtState(state) => expressions::ct_state(rule, *state),
-            Statement::MarkAnd {
-                mask,
-                comparison,
-                value,
-            } => expressions::mark_and(rule, *mask, *comparison, *value),
-            Statement::DestinationIsLocal => expressions::destination_is_local(rule),
-            Statement::DestinationInSet(set) => {
-                expressions::destination_in(rule, set, self.id(op, set));
-            }
-            Statement::ServiceVmap(map) => {
-                expressions::service_vmap(rule, map, self.id(op, map));
-            }
-            Statement::NodePortVmap(map) => {
-                expressions::node_port_vmap(rule, map, self.id(op, map));
-            }
-            Statement::RandomVmap { modulus, entries } => {
+        let anonymous;
+        let set = match statement {
+            Statement::DestinationInSet(name)
+            | Statement::ServiceVmap(name)
+            | Statement::NodePortVmap(name) => (name.as_c_str(), self.id(op, name)),
+            Statement::RandomVmap { entries, .. } => {
                 let id = self.next_id;
                 self.next_id += 1;
-                let name = sets::anonymous_map(self.first_map.map(|first| first + id));
-                RawSet::random_vmap(&op.table, &name, entries, id)
-                    .add_with_elements(&mut self.buffer);
-                expressions::random_vmap(rule, *modulus, &name, id);
+                anonymous = sets::anonymous_map(self.first_map.map(|first| first + id));
+                let map = RawSet::random_vmap(&op.table, &anonymous, entries, id);
+                map.add(&mut self.buffer);
+                map.add_elements(&mut self.buffer);
+                (&*anonymous, Some(id))
             }
-            Statement::MarkOr(bits) => expressions::mark_or(rule, *bits),
-            Statement::MarkXor(bits) => expressions::mark_xor(rule, *bits),
-            Statement::Counter { packets, bytes } => {
-                expressions::counter(rule, *packets, *bytes);
-            }
-            Statement::Dnat(to) => expressions::dnat(rule, *to),
-            Statement::MasqueradeFullyRandom => expressions::masquerade_fully_random(rule),
-            Statement::Reject => expressions::reject(rule),
-            Statement::Verdict(verdict) => expressions::verdict(rule, verdict),
-            Statement::Unknown(_) => return Err(EncodeError::Unknown(op.to_string())),
+            _ => (c"", None),
+        };
+        match expressions::add(rule, statement, set) {
+            true => Ok(()),
+            false => Err(EncodeError::Unknown(op.to_string())),
         }
-        Ok(())
     }
 }
 

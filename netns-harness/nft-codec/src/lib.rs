@@ -38,7 +38,7 @@ mod ruleset;
 mod script;
 
 pub use connection::Connection;
-pub use dump::{SetHeader, TableId};
+pub use dump::TableId;
 pub use encode::{EncodeError, EncodedBatch};
 pub use names::{Comment, Name};
 pub use ops::{

@@ -4,6 +4,7 @@
 use std::borrow::Borrow;
 use std::ffi::CStr;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// Longest comment, in bytes: what `nft` takes (libnftnl's NFTNL_UDATA_COMMENT_MAXLEN less the NUL).
@@ -83,7 +84,7 @@ impl fmt::Debug for Name {
 /// Comment of a table, chain, set, element or rule: at most 127 bytes, no double quote and no line
 /// break (what the script's grammar can hold). Made from any text by leaving out what does not fit,
 /// before either printer sees it, so that both print the same.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Comment(Name);
 
 impl Comment {
@@ -99,17 +100,14 @@ impl Comment {
         }
         Self(Name::new(&kept))
     }
+}
 
-    /// The comment as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
+/// Its text.
+impl Deref for Comment {
+    type Target = Name;
 
-    /// The comment as a C string.
-    #[must_use]
-    pub fn as_c_str(&self) -> &CStr {
-        self.0.as_c_str()
+    fn deref(&self) -> &Name {
+        &self.0
     }
 }
 
@@ -122,12 +120,6 @@ impl From<&str> for Comment {
 impl fmt::Display for Comment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
-    }
-}
-
-impl fmt::Debug for Comment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 

@@ -97,7 +97,8 @@ pub struct BaseChain {
 }
 
 /// Type of a base chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum ChainKind {
     /// Sees every packet.
     Filter,
@@ -107,8 +108,10 @@ pub enum ChainKind {
     Route,
 }
 
-/// A netfilter hook of the IPv4 stack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A netfilter hook of the IPv4 stack, in the order of their numbers (enum nf_inet_hooks).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString, strum::FromRepr)]
+#[strum(serialize_all = "lowercase")]
+#[repr(u32)]
 pub enum Hook {
     /// Before the routing decision.
     Prerouting,
@@ -146,14 +149,33 @@ pub struct SetSpec {
 }
 
 /// What the keys of a set are made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::Display, strum::VariantArray,
+)]
 pub enum KeyType {
-    /// `ipv4_addr`.
+    /// An address.
+    #[strum(to_string = "ipv4_addr")]
     Address,
-    /// `ipv4_addr . inet_proto . inet_service`.
+    /// Address, protocol and port.
+    #[strum(to_string = "ipv4_addr . inet_proto . inet_service")]
     AddressProtoPort,
-    /// `inet_proto . inet_service`.
+    /// Protocol and port.
+    #[strum(to_string = "inet_proto . inet_service")]
     ProtoPort,
+}
+
+impl KeyType {
+    /// The type's number for `nft`'s listing: 6 bits a field, first field highest (nft, datatype.h).
+    pub(crate) const fn number(self) -> u32 {
+        const ADDRESS: u32 = 7;
+        const PROTO: u32 = 12;
+        const SERVICE: u32 = 13;
+        match self {
+            Self::Address => ADDRESS,
+            Self::AddressProtoPort => ADDRESS << 12 | PROTO << 6 | SERVICE,
+            Self::ProtoPort => PROTO << 6 | SERVICE,
+        }
+    }
 }
 
 /// A key of a set.
@@ -271,7 +293,8 @@ pub enum Comparison {
 }
 
 /// A connection tracking state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum CtState {
     /// Belongs to no connection.
     Invalid,

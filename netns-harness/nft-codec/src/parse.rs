@@ -1,14 +1,15 @@
 //! Scripts read back into operations: the vocabulary of [`crate::Op`] in the syntax that
 //! [`crate::script`] writes (and knftables, and `nft` itself where it lists the same statement).
 
-use std::iter::Peekable;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::str::FromStr;
+
+use strum::VariantArray as _;
 
 use crate::names::{Comment, Name};
 use crate::ops::{
-    Act, BaseChain, ChainKind, Comparison, CtState, Element, Hook, Key, KeyType, L4Proto, Network,
-    Op, Policy, Rule, SetSpec, Statement, Verdict,
+    Act, BaseChain, Comparison, Element, Key, KeyType, L4Proto, Network, Op, Policy, Rule, SetSpec,
+    Statement, Verdict,
 };
 
 /// Reads a script: one operation a line, empty lines left out.
@@ -23,16 +24,14 @@ pub fn parse_script(text: &str) -> Result<Vec<Op>, String> {
 }
 
 fn parse_line(line: &str) -> Result<Op, String> {
-    let words = split(line)?;
-    let mut words = Words {
-        rest: words.iter().copied().peekable(),
-    };
+    let mut words = Words(line.trim());
     let (verb, object) = (words.next()?, words.next()?);
     words.expect("ip")?;
-    let table = Name::new(words.next()?);
+    let table = words.name()?;
+    let is_map = object == "map";
     let act = match (verb, object) {
         ("add", "table") => Act::AddTable {
-            comment: words.braced_comment()?,
+            comment: words.braced(Words::comment_clause)?.flatten(),
         },
         ("delete", "table") => Act::DeleteTable,
         ("add", "chain") => words.chain()?,
@@ -42,14 +41,14 @@ fn parse_line(line: &str) -> Result<Op, String> {
         ("delete", "chain") => Act::DeleteChain {
             chain: words.name()?,
         },
-        ("add", "set" | "map") => Act::AddSet(words.set(object == "map")?),
+        ("add", "set" | "map") => Act::AddSet(words.set(is_map)?),
         ("flush", "set" | "map") => Act::FlushSet {
             set: words.name()?,
-            verdicts: object == "map",
+            verdicts: is_map,
         },
         ("delete", "set" | "map") => Act::DeleteSet {
             set: words.name()?,
-            verdicts: object == "map",
+            verdicts: is_map,
         },
         ("add", "element") => Act::AddElements {
             set: words.name()?,
@@ -65,100 +64,133 @@ fn parse_line(line: &str) -> Result<Op, String> {
         },
         _ => return Err(format!("unknown command '{verb} {object}'")),
     };
-    match words.rest.next() {
-        None => Ok(Op { table, act }),
-        Some(word) => Err(format!("'{word}' is too much")),
+    match words.0 {
+        "" => Ok(Op { table, act }),
+        rest => Err(format!("'{rest}' is too much")),
     }
 }
 
-/// Words between blanks; a quoted text is one word, quotes included.
-fn split(line: &str) -> Result<Vec<&str>, String> {
-    let mut words = Vec::new();
-    let mut rest = line.trim_start();
-    while !rest.is_empty() {
-        let end = match rest.strip_prefix('"') {
-            Some(quoted) => quoted.find('"').ok_or("a quote is not closed")? + 2,
-            None => rest.find(char::is_whitespace).unwrap_or(rest.len()),
-        };
-        words.push(&rest[..end]);
-        rest = rest[end..].trim_start();
-    }
-    Ok(words)
-}
+/// Reads what follows the words with which a statement begins.
+type Rest = fn(&mut Words<'_>) -> Result<Statement, String>;
 
-fn number<T: FromStr>(word: &str) -> Result<T, String> {
-    word.parse()
-        .map_err(|_| format!("'{word}' is no such number or address"))
-}
+/// Statements by the words with which they begin; of two that begin alike the longer is first. All others are
+/// verdicts.
+const STATEMENTS: &[(&str, Rest)] = &[
+    ("ip daddr . meta l4proto . th dport vmap", |words| {
+        words.reference().map(Statement::ServiceVmap)
+    }),
+    ("ip daddr", |words| words.destination()),
+    ("ip saddr", |words| {
+        Ok(Statement::SourceAddress(
+            words.comparison(),
+            words.network()?,
+        ))
+    }),
+    ("meta l4proto . th dport vmap", |words| {
+        words.reference().map(Statement::NodePortVmap)
+    }),
+    ("meta l4proto", |words| words.protocol()),
+    ("th dport", |words| {
+        words.parsed().map(Statement::TransportPort)
+    }),
+    ("tcp dport", |words| {
+        Ok(Statement::DestinationPort(L4Proto::TCP, words.parsed()?))
+    }),
+    ("udp dport", |words| {
+        Ok(Statement::DestinationPort(L4Proto::UDP, words.parsed()?))
+    }),
+    ("ct state", |words| words.parsed().map(Statement::CtState)),
+    ("mark and", |words| words.mark_and()),
+    ("mark set mark or", |words| {
+        words.bits().map(Statement::MarkOr)
+    }),
+    ("mark set mark xor", |words| {
+        words.bits().map(Statement::MarkXor)
+    }),
+    ("fib daddr type local", |_| {
+        Ok(Statement::DestinationIsLocal)
+    }),
+    ("numgen random mod", |words| words.random()),
+    ("counter", |words| words.counter()),
+    ("dnat to", |words| words.parsed().map(Statement::Dnat)),
+    ("masquerade fully-random", |_| {
+        Ok(Statement::MasqueradeFullyRandom)
+    }),
+    ("reject", |_| Ok(Statement::Reject)),
+];
 
-fn bits(word: &str) -> Result<u32, String> {
-    let parsed = match word.strip_prefix("0x") {
-        Some(digits) => u32::from_str_radix(digits, 16),
-        None => word.parse(),
-    };
-    parsed.map_err(|_| format!("'{word}' is no 32-bit number"))
-}
+/// What is left of a line: words with blanks between them; a quoted text is one word, quotes included.
+struct Words<'a>(&'a str);
 
-fn quoted(word: &str) -> Result<Comment, String> {
-    let text = word
-        .strip_prefix('"')
-        .and_then(|word| word.strip_suffix('"'));
-    text.map(Comment::new)
-        .ok_or_else(|| format!("'{word}' is not quoted"))
-}
-
-fn proto(word: &str) -> Result<L4Proto, String> {
-    match word {
-        "tcp" => Ok(L4Proto::TCP),
-        "udp" => Ok(L4Proto::UDP),
-        _ => number(word).map(L4Proto),
-    }
-}
-
-fn network(word: &str) -> Result<Network, String> {
-    match word.split_once('/') {
-        None => Ok(Network::host(number(word)?)),
-        Some((address, prefix)) => match number(prefix)? {
-            prefix @ 0..=32 => Ok(Network::new(number(address)?, prefix)),
-            _ => Err(format!("'{word}' has too long a prefix")),
-        },
-    }
-}
-
-struct Words<'a, I: Iterator<Item = &'a str>> {
-    rest: Peekable<I>,
-}
-
-impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
+impl<'a> Words<'a> {
     fn next(&mut self) -> Result<&'a str, String> {
-        self.rest
-            .next()
-            .ok_or_else(|| "the line ends too early".to_owned())
-    }
-
-    fn expect(&mut self, word: &str) -> Result<(), String> {
-        match self.next()? {
-            found if found == word => Ok(()),
-            found => Err(format!("'{found}' instead of '{word}'")),
+        let end = match self.0.strip_prefix('"') {
+            Some(quoted) => quoted.find('"').ok_or("a quote is not closed")? + 2,
+            None => self.0.find(char::is_whitespace).unwrap_or(self.0.len()),
+        };
+        let (word, rest) = self.0.split_at(end);
+        self.0 = rest.trim_start();
+        match word {
+            "" => Err("the line ends too early".to_owned()),
+            word => Ok(word),
         }
     }
 
-    fn take(&mut self, word: &str) -> bool {
-        self.rest.next_if_eq(&word).is_some()
+    /// Whether these words are next; then they are taken.
+    fn take(&mut self, words: &str) -> bool {
+        let rest = self.0.strip_prefix(words);
+        let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
+        if let Some(rest) = rest {
+            self.0 = rest.trim_start();
+        }
+        rest.is_some()
+    }
+
+    fn expect(&mut self, words: &str) -> Result<(), String> {
+        match self.take(words) {
+            true => Ok(()),
+            false => Err(format!("'{}' instead of '{words}'", self.0)),
+        }
     }
 
     fn name(&mut self) -> Result<Name, String> {
         self.next().map(Name::new)
     }
 
-    /// `{ comment "…" ; }`, or nothing.
-    fn braced_comment(&mut self) -> Result<Option<Comment>, String> {
+    /// A number, an address, or a word of those that there are.
+    fn parsed<T: FromStr>(&mut self) -> Result<T, String> {
+        let word = self.next()?;
+        let unknown = |_| format!("'{word}' is no such number, address or word");
+        word.parse().map_err(unknown)
+    }
+
+    fn bits(&mut self) -> Result<u32, String> {
+        let word = self.next()?;
+        let parsed = match word.strip_prefix("0x") {
+            Some(digits) => u32::from_str_radix(digits, 16),
+            None => word.parse(),
+        };
+        parsed.map_err(|_| format!("'{word}' is no 32-bit number"))
+    }
+
+    fn quoted(&mut self) -> Result<Comment, String> {
+        let word = self.next()?;
+        let text = word.strip_prefix('"').and_then(|w| w.strip_suffix('"'));
+        let text = text.ok_or_else(|| format!("'{word}' is not quoted"))?;
+        Ok(Comment::new(text))
+    }
+
+    /// What stands in braces, or nothing.
+    fn braced<T>(
+        &mut self,
+        inside: impl FnOnce(&mut Self) -> Result<T, String>,
+    ) -> Result<Option<T>, String> {
         if !self.take("{") {
             return Ok(None);
         }
-        let comment = self.comment_clause()?;
+        let read = inside(self)?;
         self.expect("}")?;
-        Ok(comment)
+        Ok(Some(read))
     }
 
     /// `comment "…" ;`, or nothing.
@@ -166,21 +198,18 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
         if !self.take("comment") {
             return Ok(None);
         }
-        let comment = quoted(self.next()?)?;
+        let comment = self.quoted()?;
         self.expect(";")?;
         Ok(Some(comment))
     }
 
     fn chain(&mut self) -> Result<Act, String> {
         let chain = self.name()?;
-        let (mut base, mut comment) = (None, None);
-        if self.take("{") {
-            if self.take("type") {
-                base = Some(self.base_chain()?);
-            }
-            comment = self.comment_clause()?;
-            self.expect("}")?;
-        }
+        let braced = self.braced(|words| {
+            let base = words.take("type").then(|| words.base_chain());
+            Ok((base.transpose()?, words.comment_clause()?))
+        })?;
+        let (base, comment) = braced.unwrap_or_default();
         Ok(Act::AddChain {
             chain,
             base,
@@ -189,31 +218,16 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
     }
 
     fn base_chain(&mut self) -> Result<BaseChain, String> {
-        let kind = match self.next()? {
-            "filter" => ChainKind::Filter,
-            "nat" => ChainKind::Nat,
-            "route" => ChainKind::Route,
-            word => return Err(format!("unknown chain type '{word}'")),
-        };
+        let kind = self.parsed()?;
         self.expect("hook")?;
-        let hook = match self.next()? {
-            "prerouting" => Hook::Prerouting,
-            "input" => Hook::Input,
-            "forward" => Hook::Forward,
-            "output" => Hook::Output,
-            "postrouting" => Hook::Postrouting,
-            word => return Err(format!("unknown hook '{word}'")),
-        };
+        let hook = self.parsed()?;
         self.expect("priority")?;
-        let priority = number(self.next()?)?;
+        let priority = self.parsed()?;
         self.expect(";")?;
-        let mut policy = Policy::Accept;
-        if self.take("policy") {
-            if self.next()? == "drop" {
-                policy = Policy::Drop;
-            }
-            self.expect(";")?;
-        }
+        let policy = match self.take("policy drop ;") {
+            true => Policy::Drop,
+            false => Policy::Accept,
+        };
         Ok(BaseChain {
             kind,
             hook,
@@ -224,23 +238,11 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
 
     fn set(&mut self, verdicts: bool) -> Result<SetSpec, String> {
         let name = self.name()?;
-        self.expect("{")?;
-        self.expect("type")?;
-        let mut fields = vec![self.next()?];
-        while self.take(".") {
-            fields.push(self.next()?);
-        }
-        let key = match fields[..] {
-            ["ipv4_addr"] => KeyType::Address,
-            ["ipv4_addr", "inet_proto", "inet_service"] => KeyType::AddressProtoPort,
-            ["inet_proto", "inet_service"] => KeyType::ProtoPort,
-            _ => return Err(format!("unknown key type '{}'", fields.join(" . "))),
-        };
-        if verdicts {
-            self.expect(":")?;
-            self.expect("verdict")?;
-        }
-        self.expect(";")?;
+        self.expect("{ type")?;
+        let end = if verdicts { " : verdict ;" } else { " ;" };
+        let mut types = KeyType::VARIANTS.iter();
+        let key = types.find(|key| self.take(&format!("{key}{end}")));
+        let key = *key.ok_or_else(|| format!("unknown key type '{}'", self.0))?;
         let comment = self.comment_clause()?;
         self.expect("}")?;
         Ok(SetSpec {
@@ -265,194 +267,138 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
         Ok(items)
     }
 
+    fn proto(&mut self) -> Result<L4Proto, String> {
+        let named = [("tcp", L4Proto::TCP), ("udp", L4Proto::UDP)];
+        match named.into_iter().find(|(name, _)| self.take(name)) {
+            Some((_, proto)) => Ok(proto),
+            None => self.parsed().map(L4Proto),
+        }
+    }
+
     fn key(&mut self) -> Result<Key, String> {
-        let first = self.next()?;
-        if let Ok(address) = first.parse::<Ipv4Addr>() {
+        let first = self.0.split_whitespace().next().unwrap_or_default();
+        let address = first.parse::<Ipv4Addr>().ok();
+        if let Some(address) = address {
+            self.next()?;
             if !self.take(".") {
                 return Ok(Key::Address(address));
             }
-            let proto = proto(self.next()?)?;
-            self.expect(".")?;
-            return Ok(Key::AddressProtoPort(address, proto, number(self.next()?)?));
         }
-        let proto = proto(first)?;
+        let proto = self.proto()?;
         self.expect(".")?;
-        Ok(Key::ProtoPort(proto, number(self.next()?)?))
+        let port = self.parsed()?;
+        Ok(match address {
+            Some(address) => Key::AddressProtoPort(address, proto, port),
+            None => Key::ProtoPort(proto, port),
+        })
     }
 
     fn element(&mut self) -> Result<Element, String> {
-        let key = self.key()?;
-        let comment = if self.take("comment") {
-            Some(quoted(self.next()?)?)
-        } else {
-            None
-        };
-        let verdict = if self.take(":") {
-            Some(self.verdict()?)
-        } else {
-            None
-        };
         Ok(Element {
-            key,
-            verdict,
-            comment,
+            key: self.key()?,
+            comment: match self.take("comment") {
+                true => Some(self.quoted()?),
+                false => None,
+            },
+            verdict: match self.take(":") {
+                true => Some(self.verdict()?),
+                false => None,
+            },
         })
     }
 
     fn verdict(&mut self) -> Result<Verdict, String> {
-        let word = self.next()?;
-        self.verdict_word(word)
-    }
-
-    fn verdict_word(&mut self, word: &str) -> Result<Verdict, String> {
-        Ok(match word {
+        Ok(match self.next()? {
             "accept" => Verdict::Accept,
             "drop" => Verdict::Drop,
             "return" => Verdict::Return,
             "jump" => Verdict::Jump(self.name()?),
             "goto" => Verdict::Goto(self.name()?),
-            _ => return Err(format!("unknown statement '{word}'")),
+            word => return Err(format!("unknown statement '{word}'")),
         })
     }
 
     fn rule(&mut self) -> Result<Rule, String> {
         let mut rule = Rule::default();
-        while let Some(word) = self.rest.next() {
-            if word == "comment" {
-                rule.comment = Some(quoted(self.next()?)?);
+        while !self.0.is_empty() {
+            if self.take("comment") {
+                rule.comment = Some(self.quoted()?);
                 break;
             }
-            rule.statements.push(self.statement(word)?);
+            rule.statements.push(self.statement()?);
         }
         Ok(rule)
     }
 
-    fn statement(&mut self, word: &str) -> Result<Statement, String> {
-        Ok(match word {
-            "ip" => return self.address(),
-            "meta" => return self.meta(),
-            "th" => Statement::TransportPort(self.port()?),
-            "tcp" | "udp" => Statement::DestinationPort(proto(word)?, self.port()?),
-            "ct" => {
-                self.expect("state")?;
-                Statement::CtState(match self.next()? {
-                    "new" => CtState::New,
-                    "invalid" => CtState::Invalid,
-                    state => return Err(format!("unknown state '{state}'")),
-                })
-            }
-            "mark" => return self.mark(),
-            "fib" => {
-                ["daddr", "type", "local"]
-                    .into_iter()
-                    .try_for_each(|word| self.expect(word))?;
-                Statement::DestinationIsLocal
-            }
-            "numgen" => return self.random(),
-            "counter" => return self.counter(),
-            "dnat" => {
-                self.expect("to")?;
-                Statement::Dnat(number::<SocketAddrV4>(self.next()?)?)
-            }
-            "masquerade" => {
-                self.expect("fully-random")?;
-                Statement::MasqueradeFullyRandom
-            }
-            "reject" => Statement::Reject,
-            _ => Statement::Verdict(self.verdict_word(word)?),
-        })
-    }
-
-    fn port(&mut self) -> Result<u16, String> {
-        self.expect("dport")?;
-        number(self.next()?)
-    }
-
-    fn address(&mut self) -> Result<Statement, String> {
-        let source = match self.next()? {
-            "saddr" => true,
-            "daddr" => false,
-            word => return Err(format!("unknown field '{word}'")),
-        };
-        if !source && self.take(".") {
-            ["meta", "l4proto", ".", "th", "dport", "vmap"]
-                .into_iter()
-                .try_for_each(|word| self.expect(word))?;
-            return Ok(Statement::ServiceVmap(self.reference()?));
+    fn statement(&mut self) -> Result<Statement, String> {
+        match STATEMENTS.iter().find(|(words, _)| self.take(words)) {
+            Some((_, rest)) => rest(self),
+            None => self.verdict().map(Statement::Verdict),
         }
-        let comparison = if self.take("!=") {
-            Comparison::Unequal
-        } else {
-            Comparison::Equal
-        };
-        let word = self.next()?;
-        if let (false, Comparison::Equal, Some(set)) = (source, comparison, word.strip_prefix('@'))
-        {
-            return Ok(Statement::DestinationInSet(Name::new(set)));
-        }
-        let network = network(word)?;
-        Ok(if source {
-            Statement::SourceAddress(comparison, network)
-        } else {
-            Statement::DestinationAddress(comparison, network)
-        })
     }
 
+    /// After `ip daddr`: `@SET` or a network.
+    fn destination(&mut self) -> Result<Statement, String> {
+        if self.0.starts_with('@') {
+            return self.reference().map(Statement::DestinationInSet);
+        }
+        Ok(Statement::DestinationAddress(
+            self.comparison(),
+            self.network()?,
+        ))
+    }
+
+    /// `@SET`.
     fn reference(&mut self) -> Result<Name, String> {
         let word = self.next()?;
-        word.strip_prefix('@')
-            .map(Name::new)
-            .ok_or_else(|| format!("'{word}' is not a map"))
+        let name = word.strip_prefix('@').map(Name::new);
+        name.ok_or_else(|| format!("'{word}' is no set or map"))
     }
 
-    fn meta(&mut self) -> Result<Statement, String> {
-        self.expect("l4proto")?;
+    fn comparison(&mut self) -> Comparison {
+        match self.take("!=") {
+            true => Comparison::Unequal,
+            false => Comparison::Equal,
+        }
+    }
+
+    fn network(&mut self) -> Result<Network, String> {
         let word = self.next()?;
-        if word != "." {
-            let proto = proto(word)?;
-            return Ok(if self.take("th") {
-                Statement::DestinationPort(proto, self.port()?)
-            } else {
-                Statement::L4Proto(proto)
-            });
+        let (address, prefix) = word.split_once('/').unwrap_or((word, "32"));
+        match (address.parse(), prefix.parse()) {
+            (Ok(address), Ok(prefix @ 0..=32)) => Ok(Network::new(address, prefix)),
+            _ => Err(format!("'{word}' is no network")),
         }
-        ["th", "dport", "vmap"]
-            .into_iter()
-            .try_for_each(|word| self.expect(word))?;
-        Ok(Statement::NodePortVmap(self.reference()?))
     }
 
-    /// After `mark`: `and M == V`, `set mark or B`, `set mark xor B`.
-    fn mark(&mut self) -> Result<Statement, String> {
-        if self.take("and") {
-            let mask = bits(self.next()?)?;
-            let comparison = match self.next()? {
-                "==" => Comparison::Equal,
-                "!=" => Comparison::Unequal,
-                word => return Err(format!("'{word}' is no comparison")),
-            };
-            return Ok(Statement::MarkAnd {
-                mask,
-                comparison,
-                value: bits(self.next()?)?,
-            });
+    /// After `meta l4proto`: PROTO, or PROTO and the port.
+    fn protocol(&mut self) -> Result<Statement, String> {
+        let proto = self.proto()?;
+        Ok(match self.take("th dport") {
+            true => Statement::DestinationPort(proto, self.parsed()?),
+            false => Statement::L4Proto(proto),
+        })
+    }
+
+    /// After `mark and`: `M == V`.
+    fn mark_and(&mut self) -> Result<Statement, String> {
+        let mask = self.bits()?;
+        let comparison = self.comparison();
+        if comparison == Comparison::Equal {
+            self.expect("==")?;
         }
-        self.expect("set")?;
-        self.expect("mark")?;
-        match self.next()? {
-            "or" => Ok(Statement::MarkOr(bits(self.next()?)?)),
-            "xor" => Ok(Statement::MarkXor(bits(self.next()?)?)),
-            word => Err(format!("unknown operator '{word}'")),
-        }
+        Ok(Statement::MarkAnd {
+            mask,
+            comparison,
+            value: self.bits()?,
+        })
     }
 
     fn random(&mut self) -> Result<Statement, String> {
-        self.expect("random")?;
-        self.expect("mod")?;
-        let modulus = number(self.next()?)?;
+        let modulus = self.parsed()?;
         self.expect("vmap")?;
         let entries = self.list(|words| {
-            let number = number(words.next()?)?;
+            let number = words.parsed()?;
             words.expect(":")?;
             Ok((number, words.verdict()?))
         })?;
@@ -460,18 +406,13 @@ impl<'a, I: Iterator<Item = &'a str>> Words<'a, I> {
     }
 
     fn counter(&mut self) -> Result<Statement, String> {
-        if !self.take("packets") {
-            return Ok(Statement::Counter {
-                packets: 0,
-                bytes: 0,
-            });
+        let (mut packets, mut bytes) = (0, 0);
+        if self.take("packets") {
+            packets = self.parsed()?;
+            self.expect("bytes")?;
+            bytes = self.parsed()?;
         }
-        let packets = number(self.next()?)?;
-        self.expect("bytes")?;
-        Ok(Statement::Counter {
-            packets,
-            bytes: number(self.next()?)?,
-        })
+        Ok(Statement::Counter { packets, bytes })
     }
 }
 

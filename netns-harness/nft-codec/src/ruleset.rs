@@ -22,9 +22,7 @@ pub struct Table {
     pub chains: BTreeMap<Name, Chain>,
     /// Named sets and verdict maps; anonymous maps stand in the rules that use them.
     pub sets: BTreeMap<Name, Set>,
-    /// Named counters: packets, bytes.
-    pub counters: BTreeMap<Name, (u64, u64)>,
-    /// What the kernel listed and this model has no place for, as text: flow tables, other objects,
+    /// What the kernel listed and this model has no place for, as text: flow tables, named objects,
     /// sets of other types. Empty in every table made of [`crate::Op`]s.
     pub unknown: Vec<String>,
 }

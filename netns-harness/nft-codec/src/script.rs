@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use crate::ops::{
-    Act, BaseChain, ChainKind, Comparison, CtState, Element, Hook, Key, KeyType, L4Proto, Network,
-    Op, Policy, Rule, Statement, Verdict,
+    Act, BaseChain, Comparison, Element, Key, L4Proto, Network, Op, Policy, Rule, Statement,
+    Verdict,
 };
 
 /// The script of `ops`: one line each.
@@ -114,38 +114,6 @@ impl fmt::Display for BaseChain {
     }
 }
 
-impl fmt::Display for ChainKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Filter => "filter",
-            Self::Nat => "nat",
-            Self::Route => "route",
-        })
-    }
-}
-
-impl fmt::Display for Hook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Prerouting => "prerouting",
-            Self::Input => "input",
-            Self::Forward => "forward",
-            Self::Output => "output",
-            Self::Postrouting => "postrouting",
-        })
-    }
-}
-
-impl fmt::Display for KeyType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Address => "ipv4_addr",
-            Self::AddressProtoPort => "ipv4_addr . inet_proto . inet_service",
-            Self::ProtoPort => "inet_proto . inet_service",
-        })
-    }
-}
-
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -228,8 +196,7 @@ impl fmt::Display for Statement {
                 write!(f, "{proto} dport {port}")
             }
             Self::DestinationPort(proto, port) => write!(f, "meta l4proto {proto} th dport {port}"),
-            Self::CtState(CtState::New) => f.write_str("ct state new"),
-            Self::CtState(CtState::Invalid) => f.write_str("ct state invalid"),
+            Self::CtState(state) => write!(f, "ct state {state}"),
             Self::MarkAnd {
                 mask,
                 comparison,

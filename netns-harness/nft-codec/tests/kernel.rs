@@ -24,11 +24,9 @@ fn our_batch_and_nft_with_the_same_script_leave_the_same_rules() {
         in_namespace(move || {
             let mut connection = Connection::open().unwrap();
             install(&mut connection);
-            let headers = connection.set_headers("kube-proxy").unwrap();
             (
                 nft(&["-s", "list", "ruleset"], ""),
                 connection.ruleset("kube-proxy").unwrap(),
-                headers,
             )
         })
     };
@@ -38,22 +36,7 @@ fn our_batch_and_nft_with_the_same_script_leave_the_same_rules() {
     let theirs = listed(|_| drop(nft(&["-f", "-"], SCRIPT))).unwrap();
     assert_eq!(ours.0, theirs.0);
     assert_eq!(ours.1, theirs.1);
-    assert_eq!(ours.2, theirs.2);
-    assert!(
-        ours.2
-            .iter()
-            .any(|set| set.name.starts_with("__map") && set.size == Some(2)),
-        "{:#?}",
-        ours.2
-    );
-    assert!(
-        ours.2
-            .iter()
-            .filter(|set| !set.name.starts_with("__map"))
-            .all(|set| set.size.is_none()),
-        "{:#?}",
-        ours.2
-    );
+    assert!(!ours.0.contains("size "), "{}", ours.0);
 }
 
 #[test]
@@ -179,8 +162,7 @@ fn what_the_vocabulary_does_not_have_is_listed_as_unknown() {
         nft(&["-f", "-"], script);
         let ruleset = connection.ruleset("t").unwrap();
         let table = &ruleset.tables["t"];
-        assert_eq!(table.unknown.len(), 3, "{:?}", table.unknown);
-        assert_eq!(table.counters["hits"], (0, 0));
+        assert_eq!(table.unknown.len(), 4, "{:?}", table.unknown);
         let rules = &table.chains["c"].rules;
         assert!(
             matches!(rules[0].statements[0], Statement::DestinationAddress(Comparison::Unequal, network) if network.prefix == 9)

@@ -2,23 +2,23 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use super::expressions::Expr::{self, *};
+use super::expressions::{Expr, Expr::*, Source, Source::*};
 use super::{Choice, Sets};
 use crate::names::Name;
-use crate::ops::{Comparison, CtState, L4Proto, Network, Statement};
+use crate::ops::Comparison::{Equal, Unequal};
+use crate::ops::{CtState, L4Proto, Network, Statement};
 
 /// enum nft_payload_bases.
 const NETWORK: u32 = 1;
 const TRANSPORT: u32 = 2;
 /// enum nft_meta_keys.
 const MARK: u32 = 3;
-const L4PROTO: u32 = 16;
+const PROTO: Source = Meta(16);
+const DADDR: Source = Payload(NETWORK, 16, 4);
+const DPORT: Source = Payload(TRANSPORT, 2, 2);
 /// enum nft_registers: 0 is the verdict, 1 the first data register, 9 and 10 the second and third of
 /// its 4-byte parts.
-const VERDICT_REGISTER: u32 = 0;
-/// enum nft_cmp_ops.
-const EQUAL: u32 = 0;
-const UNEQUAL: u32 = 1;
+const TO_VERDICT: Option<u32> = Some(0);
 /// include/uapi/linux/in.h: RTN_LOCAL, in the host's order.
 const RTN_LOCAL: [u8; 4] = 2u32.to_ne_bytes();
 /// nf_nat.h: NF_NAT_RANGE_PROTO_SPECIFIED, which `nft` sends, and with _MAP_IPS, which newer kernels add.
@@ -34,11 +34,9 @@ pub(super) fn statements(
 ) -> Vec<Statement> {
     let mut found = Vec::with_capacity(4);
     while let [first, ..] = rest {
-        let (statement, used) = with_lookup(rest, sets)
-            .or_else(|| choice(rest, sets, choices))
+        let (statement, used) = with_lookup(rest, sets, choices)
             .or_else(|| address(rest))
-            .or_else(|| transport(rest))
-            .or_else(|| state(rest))
+            .or_else(|| comparison(rest))
             .or_else(|| action(rest))
             .unwrap_or_else(|| (unknown(first), 1));
         found.push(statement);
@@ -54,142 +52,56 @@ fn unknown(expression: &Expr<'_>) -> Statement {
     })
 }
 
+/// A statement, and how many expressions it is.
 type Found = Option<(Statement, usize)>;
 
-/// Statements that end in a set or map.
-fn with_lookup(rest: &[Expr<'_>], sets: &Sets) -> Found {
-    const DREG: Option<u32> = Some(VERDICT_REGISTER);
+/// Statements that end in a set or map. The entries of a random choice are still to be read.
+fn with_lookup(rest: &[Expr<'_>], sets: &Sets, choices: &mut Vec<Choice>) -> Found {
     let named = |set: &str| sets.named.contains(set).then(|| Name::new(set));
-    match rest {
+    Some(match *rest {
         [
-            Payload {
-                base: NETWORK,
-                offset: 16,
-                len: 4,
-                dreg: 1,
-            },
-            MetaLoad {
-                key: L4PROTO,
-                dreg: 9,
-            },
-            Payload {
-                base: TRANSPORT,
-                offset: 2,
-                len: 2,
-                dreg: 10,
-            },
-            Lookup {
-                set,
-                sreg: 1,
-                dreg: DREG,
-            },
+            Load(DADDR, 1),
+            Load(PROTO, 9),
+            Load(DPORT, 10),
+            Lookup(map, 1, TO_VERDICT),
             ..,
-        ] => Some((Statement::ServiceVmap(named(set)?), 4)),
+        ] => (Statement::ServiceVmap(named(map)?), 4),
         [
-            MetaLoad {
-                key: L4PROTO,
-                dreg: 1,
-            },
-            Payload {
-                base: TRANSPORT,
-                offset: 2,
-                len: 2,
-                dreg: 9,
-            },
-            Lookup {
-                set,
-                sreg: 1,
-                dreg: DREG,
-            },
+            Load(PROTO, 1),
+            Load(DPORT, 9),
+            Lookup(map, 1, TO_VERDICT),
             ..,
-        ] => Some((Statement::NodePortVmap(named(set)?), 3)),
-        [
-            Payload {
-                base: NETWORK,
-                offset: 16,
-                len: 4,
-                dreg: 1,
-            },
-            Lookup {
-                set,
-                sreg: 1,
-                dreg: None,
-            },
-            ..,
-        ] => Some((Statement::DestinationInSet(named(set)?), 2)),
-        _ => None,
-    }
-}
-
-/// A random choice, whose entries are still to be read.
-fn choice(rest: &[Expr<'_>], sets: &Sets, choices: &mut Vec<Choice>) -> Found {
-    let [
-        Random { dreg: 1, modulus },
-        Lookup {
-            set,
-            sreg: 1,
-            dreg: Some(VERDICT_REGISTER),
-        },
-        ..,
-    ] = rest
-    else {
-        return None;
-    };
-    let set = sets.anonymous.get(*set)?.clone();
-    choices.push(Choice {
-        set,
-        modulus: *modulus,
-    });
-    Some((
-        Statement::RandomVmap {
-            modulus: *modulus,
-            entries: Vec::new(),
-        },
-        2,
-    ))
-}
-
-fn comparison(op: u32) -> Option<Comparison> {
-    match op {
-        EQUAL => Some(Comparison::Equal),
-        UNEQUAL => Some(Comparison::Unequal),
-        _ => None,
-    }
+        ] => (Statement::NodePortVmap(named(map)?), 3),
+        [Load(DADDR, 1), Lookup(set, 1, None), ..] => (Statement::DestinationInSet(named(set)?), 2),
+        [Load(Random(modulus), 1), Lookup(map, 1, TO_VERDICT), ..] => {
+            let set = sets.anonymous.get(map)?.clone();
+            choices.push(Choice { set, modulus });
+            let entries = Vec::new();
+            (Statement::RandomVmap { modulus, entries }, 2)
+        }
+        _ => return None,
+    })
 }
 
 /// `ip saddr` and `ip daddr`: whole, by masked bits or by leading bytes.
 fn address(rest: &[Expr<'_>]) -> Found {
     let [
-        Payload {
-            base: NETWORK,
-            offset: offset @ (12 | 16),
-            len: len @ 1..=4,
-            dreg: 1,
-        },
+        Load(Payload(NETWORK, offset @ (12 | 16), len @ 1..=4), 1),
         rest @ ..,
     ] = rest
     else {
         return None;
     };
-    let (op, data, prefix, used) = match rest {
-        [
-            Bitwise {
-                sreg: 1,
-                dreg: 1,
-                mask,
-                xor: [0, 0, 0, 0],
-            },
-            Cmp { op, sreg: 1, data },
-            ..,
-        ] if *len == 4 => {
-            let mask = word(mask)?;
+    let (comparison, data, prefix, used) = match rest {
+        [Bitwise(mask, [0, 0, 0, 0]), Cmp(1, comparison, data), ..] if *len == 4 => {
+            let mask = u32::from_be_bytes((*mask).try_into().ok()?);
             let prefix = mask.leading_ones();
             if mask.count_ones() != prefix {
                 return None;
             }
-            (op, data, prefix, 3)
+            (comparison, data, prefix, 3)
         }
-        [Cmp { op, sreg: 1, data }, ..] => (op, data, len * 8, 2),
+        [Cmp(1, comparison, data), ..] => (comparison, data, len * 8, 2),
         _ => return None,
     };
     if data.len() != *len as usize {
@@ -201,194 +113,90 @@ fn address(rest: &[Expr<'_>]) -> Found {
         address: Ipv4Addr::from(octets),
         prefix: prefix as u8,
     };
-    let comparison = comparison(*op)?;
     let statement = match offset {
-        12 => Statement::SourceAddress(comparison, network),
-        _ => Statement::DestinationAddress(comparison, network),
+        12 => Statement::SourceAddress(*comparison, network),
+        _ => Statement::DestinationAddress(*comparison, network),
     };
     Some((statement, used))
 }
 
-/// Four bytes in network order.
-fn word(bytes: &[u8]) -> Option<u32> {
-    Some(u32::from_be_bytes(bytes.try_into().ok()?))
-}
-
-/// Four bytes in the host's order.
-fn host_word(bytes: &[u8]) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.try_into().ok()?))
-}
-
-fn transport(rest: &[Expr<'_>]) -> Found {
-    match rest {
+/// Protocol, port, connection tracking state, mark, kind of destination.
+fn comparison(rest: &[Expr<'_>]) -> Found {
+    // Four bytes in the host's order.
+    let word = |bytes: &[u8]| Some(u32::from_ne_bytes(bytes.try_into().ok()?));
+    Some(match *rest {
         [
-            MetaLoad {
-                key: L4PROTO,
-                dreg: 1,
-            },
-            Cmp {
-                op: EQUAL,
-                sreg: 1,
-                data: [proto],
-            },
-            Payload {
-                base: TRANSPORT,
-                offset: 2,
-                len: 2,
-                dreg: 1,
-            },
-            Cmp {
-                op: EQUAL,
-                sreg: 1,
-                data: [a, b],
-            },
-            ..,
-        ] => Some((
-            Statement::DestinationPort(L4Proto(*proto), u16::from_be_bytes([*a, *b])),
-            4,
-        )),
-        [
-            MetaLoad {
-                key: L4PROTO,
-                dreg: 1,
-            },
-            Cmp {
-                op: EQUAL,
-                sreg: 1,
-                data: [proto],
-            },
-            ..,
-        ] => Some((Statement::L4Proto(L4Proto(*proto)), 2)),
-        [
-            Payload {
-                base: TRANSPORT,
-                offset: 2,
-                len: 2,
-                dreg: 1,
-            },
-            Cmp {
-                op: EQUAL,
-                sreg: 1,
-                data: [a, b],
-            },
-            ..,
-        ] => Some((Statement::TransportPort(u16::from_be_bytes([*a, *b])), 2)),
-        _ => None,
-    }
-}
-
-/// Connection tracking state, mark, kind of destination.
-fn state(rest: &[Expr<'_>]) -> Found {
-    match rest {
-        [
-            ConntrackState { dreg: 1 },
-            Bitwise {
-                sreg: 1,
-                dreg: 1,
-                mask,
-                xor: [0, 0, 0, 0],
-            },
-            Cmp {
-                op: UNEQUAL,
-                sreg: 1,
-                data: [0, 0, 0, 0],
-            },
+            Load(PROTO, 1),
+            Cmp(1, Equal, &[proto]),
+            Load(DPORT, 1),
+            Cmp(1, Equal, &[a, b]),
             ..,
         ] => {
-            let state = match host_word(mask)? {
-                1 => CtState::Invalid,
-                8 => CtState::New,
-                _ => return None,
-            };
-            Some((Statement::CtState(state), 3))
+            let port = u16::from_be_bytes([a, b]);
+            (Statement::DestinationPort(L4Proto(proto), port), 4)
+        }
+        [Load(PROTO, 1), Cmp(1, Equal, &[proto]), ..] => (Statement::L4Proto(L4Proto(proto)), 2),
+        [Load(DPORT, 1), Cmp(1, Equal, &[a, b]), ..] => {
+            (Statement::TransportPort(u16::from_be_bytes([a, b])), 2)
         }
         [
-            MetaLoad { key: MARK, dreg: 1 },
-            Bitwise {
-                sreg: 1,
-                dreg: 1,
-                mask,
-                xor,
-            },
-            MetaSet { key: MARK, sreg: 1 },
+            Load(ConntrackState, 1),
+            Bitwise(mask, [0, 0, 0, 0]),
+            Cmp(1, Unequal, [0, 0, 0, 0]),
             ..,
-        ] => match (host_word(mask)?, host_word(xor)?) {
-            (mask, xor) if mask == !xor => Some((Statement::MarkOr(xor), 3)),
-            (u32::MAX, xor) => Some((Statement::MarkXor(xor), 3)),
-            _ => None,
+        ] => match word(mask)? {
+            1 => (Statement::CtState(CtState::Invalid), 3),
+            8 => (Statement::CtState(CtState::New), 3),
+            _ => return None,
         },
-        [
-            MetaLoad { key: MARK, dreg: 1 },
-            Bitwise {
-                sreg: 1,
-                dreg: 1,
-                mask,
-                xor: [0, 0, 0, 0],
-            },
-            Cmp { op, sreg: 1, data },
-            ..,
-        ] => {
-            let (mask, value) = (host_word(mask)?, host_word(data)?);
-            Some((
-                Statement::MarkAnd {
-                    mask,
-                    comparison: comparison(*op)?,
-                    value,
-                },
-                3,
-            ))
+        [Load(Meta(MARK), 1), Bitwise(mask, xor), Set(MARK, 1), ..] => {
+            match (word(mask)?, word(xor)?) {
+                (mask, xor) if mask == !xor => (Statement::MarkOr(xor), 3),
+                (u32::MAX, xor) => (Statement::MarkXor(xor), 3),
+                _ => return None,
+            }
         }
         [
-            FibDestinationType { dreg: 1 },
-            Cmp {
-                op: EQUAL,
-                sreg: 1,
-                data,
-            },
+            Load(Meta(MARK), 1),
+            Bitwise(mask, [0, 0, 0, 0]),
+            Cmp(1, comparison, value),
             ..,
-        ] if **data == RTN_LOCAL => Some((Statement::DestinationIsLocal, 2)),
-        _ => None,
-    }
+        ] => {
+            let (mask, value) = (word(mask)?, word(value)?);
+            let statement = Statement::MarkAnd {
+                mask,
+                comparison,
+                value,
+            };
+            (statement, 3)
+        }
+        [Load(DestinationType, 1), Cmp(1, Equal, data), ..] if *data == RTN_LOCAL => {
+            (Statement::DestinationIsLocal, 2)
+        }
+        _ => return None,
+    })
 }
 
 /// What is done with the packet.
 fn action(rest: &[Expr<'_>]) -> Found {
-    match rest {
+    Some(match rest {
         [
-            Immediate {
-                dreg: 1,
-                data: [a, b, c, d],
-            },
-            Immediate {
-                dreg: 2,
-                data: [p, q],
-            },
-            Dnat {
-                address: 1,
-                port: 2,
-                flags: PORT | ADDRESS_AND_PORT,
-            },
+            Immediate(1, [a, b, c, d]),
+            Immediate(2, [p, q]),
+            Dnat(1, 2, PORT | ADDRESS_AND_PORT),
             ..,
         ] => {
             let to = SocketAddrV4::new(Ipv4Addr::new(*a, *b, *c, *d), u16::from_be_bytes([*p, *q]));
-            Some((Statement::Dnat(to), 3))
+            (Statement::Dnat(to), 3)
         }
-        [
-            Masquerade {
-                flags: RANDOM_FULLY,
-            },
-            ..,
-        ] => Some((Statement::MasqueradeFullyRandom, 1)),
+        [Masquerade(RANDOM_FULLY), ..] => (Statement::MasqueradeFullyRandom, 1),
         // NFT_REJECT_ICMP_UNREACH, ICMP_PORT_UNREACH.
-        [Reject { kind: 0, code: 3 }, ..] => Some((Statement::Reject, 1)),
-        [Verdict(verdict), ..] => Some((Statement::Verdict(verdict.clone()), 1)),
-        [Counter { packets, bytes }, ..] => Some((
-            Statement::Counter {
-                packets: *packets,
-                bytes: *bytes,
-            },
-            1,
-        )),
-        _ => None,
-    }
+        [Reject(0, 3), ..] => (Statement::Reject, 1),
+        [Verdict(verdict), ..] => (Statement::Verdict(verdict.clone()), 1),
+        [Counter(packets, bytes), ..] => {
+            let (packets, bytes) = (*packets, *bytes);
+            (Statement::Counter { packets, bytes }, 1)
+        }
+        _ => return None,
+    })
 }

@@ -5,23 +5,18 @@ use std::thread;
 use netlink::Attributes;
 
 use super::{
-    DATA_VERDICT, Failure, GET_CHAIN, GET_FLOWTABLE, GET_OBJECT, GET_RULE, GET_SET,
-    GET_SET_ELEMENTS, GET_TABLE, IPV4, MAP, SetHeader,
+    Failure, GET_CHAIN, GET_FLOWTABLE, GET_OBJECT, GET_RULE, GET_SET, GET_SET_ELEMENTS, GET_TABLE,
+    IPV4,
 };
 use crate::connection::Connection;
 use crate::decode::{self, Sets};
 use crate::names::Name;
 use crate::ops::Statement;
-use crate::ruleset::{Chain, Set, Table};
+use crate::ruleset::{Chain, Table};
 
 /// Chains from which on several sockets list rules at once, and how many at most.
 const PARALLEL_FROM: usize = 1_000;
 const MOST_WORKERS: usize = 4;
-
-/// NFT_SET_ANONYMOUS.
-const ANONYMOUS: u32 = 0x1;
-/// `nft`'s number of the type `integer`.
-const TYPE_INTEGER: u32 = 4;
 
 impl Connection {
     pub(super) fn table(&mut self, table: &str) -> Result<Option<Table>, Failure> {
@@ -40,15 +35,27 @@ impl Connection {
         self.chains(table, &mut content)?;
         let sets = self.sets(table, &mut content)?;
         self.rules(table, &sets, &mut content)?;
-        self.objects(table, &mut content)?;
+        self.others(table, &mut content)?;
         Ok(Some(content))
     }
 
-    fn chains(&mut self, table: &str, content: &mut Table) -> Result<(), Failure> {
-        self.dump(GET_CHAIN, IPV4, &[(1, table)], "chains", |_, attributes| {
-            if attributes.text(1) != Some(table) {
-                return;
+    /// What the kernel has of a kind in a table.
+    fn of_table(
+        &mut self,
+        kind: u8,
+        table: &str,
+        listing: &'static str,
+        mut each: impl FnMut(Attributes<'_>),
+    ) -> Result<(), Failure> {
+        self.dump(kind, IPV4, &[(1, table)], listing, |_, attributes| {
+            if attributes.text(1) == Some(table) {
+                each(attributes);
             }
+        })
+    }
+
+    fn chains(&mut self, table: &str, content: &mut Table) -> Result<(), Failure> {
+        self.of_table(GET_CHAIN, table, "chains", |attributes| {
             let name = attributes.text(3).unwrap_or_default();
             let base = decode::base_chain(attributes).unwrap_or_else(|text| {
                 content.unknown.push(format!("chain {name} {text}"));
@@ -63,67 +70,38 @@ impl Connection {
         })
     }
 
-    pub(super) fn headers(&mut self, table: &str) -> Result<Vec<SetHeader>, Failure> {
-        let mut headers = Vec::new();
-        self.dump(GET_SET, IPV4, &[(1, table)], "sets", |_, attributes| {
-            if attributes.text(1) == Some(table) {
-                headers.push(SetHeader::read(attributes));
-            }
-        })?;
-        Ok(headers)
-    }
-
     /// Fills in the named sets; returns what rules may refer to.
     fn sets(&mut self, table: &str, content: &mut Table) -> Result<Sets, Failure> {
         let mut sets = Sets::default();
-        for header in self.headers(table)? {
-            if header.flags & ANONYMOUS == 0 {
-                self.named_set(table, &header, content)?;
-                sets.named.insert(header.name);
-            } else if header.flags & MAP != 0
-                && header.key_type == TYPE_INTEGER
-                && header.data_type == Some(DATA_VERDICT)
-            {
-                sets.anonymous.insert(header.name);
+        let mut found = Vec::new();
+        self.of_table(GET_SET, table, "sets", |attributes| {
+            let name = attributes.text(2).unwrap_or_default().to_owned();
+            // An anonymous set that is no choice shows as an unknown lookup in its rule.
+            if decode::is_anonymous(attributes) {
+                sets.anonymous
+                    .extend(decode::is_choice(attributes).then_some(name));
+                return;
             }
-            // Any other anonymous set shows as an unknown lookup in its rule.
+            match decode::set(attributes) {
+                Some(set) => found.push((name.clone(), set)),
+                None => content.unknown.push(format!("set {name}")),
+            }
+            sets.named.insert(name);
+        })?;
+        for (name, mut set) in found {
+            let (key, verdicts) = (set.key, set.verdicts);
+            self.elements(table, &name, |element| {
+                match decode::element(key, verdicts, element) {
+                    Some(element) => drop(set.elements.insert(element.key, element)),
+                    None => content.unknown.push(format!(
+                        "element {:02x?} of {name}",
+                        decode::raw_key(element)
+                    )),
+                }
+            })?;
+            content.sets.insert(Name::new(&name), set);
         }
         Ok(sets)
-    }
-
-    fn named_set(
-        &mut self,
-        table: &str,
-        header: &SetHeader,
-        content: &mut Table,
-    ) -> Result<(), Failure> {
-        let Some((key, verdicts)) = header.named() else {
-            content.unknown.push(format!(
-                "set {} of flags {:#x} and key type {:#x}",
-                header.name, header.flags, header.key_type
-            ));
-            return Ok(());
-        };
-        let mut set = Set {
-            key,
-            verdicts,
-            comment: decode::comment(Some(&header.user_data), 7),
-            elements: Default::default(),
-        };
-        self.elements(table, &header.name, |element| {
-            match decode::element(key, verdicts, element) {
-                Some(element) => {
-                    set.elements.insert(element.key, element);
-                }
-                None => content.unknown.push(format!(
-                    "element {:02x?} of {}",
-                    decode::raw_key(element),
-                    header.name
-                )),
-            }
-        })?;
-        content.sets.insert(Name::new(&header.name), set);
-        Ok(())
     }
 
     pub(crate) fn elements(
@@ -222,44 +200,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Named counters; any other object and flow tables are unknown.
-    fn objects(&mut self, table: &str, content: &mut Table) -> Result<(), Failure> {
-        self.dump(
-            GET_OBJECT,
-            IPV4,
-            &[(1, table)],
-            "objects",
-            |_, attributes| {
-                if attributes.text(1) != Some(table) {
-                    return;
-                }
+    /// Named objects and flow tables: the model has a place for neither.
+    fn others(&mut self, table: &str, content: &mut Table) -> Result<(), Failure> {
+        let unknown = &mut content.unknown;
+        for (kind, listing) in [(GET_OBJECT, "object"), (GET_FLOWTABLE, "flow table")] {
+            self.of_table(kind, table, listing, |attributes| {
                 let name = attributes.text(2).unwrap_or_default();
-                let data = attributes.nested(4);
-                let number = |kind| data?.be64(kind);
-                match (attributes.be32(3), number(2), number(1)) {
-                    // 1 is NFT_OBJECT_COUNTER.
-                    (Some(1), Some(packets), Some(bytes)) => {
-                        content.counters.insert(Name::new(name), (packets, bytes));
-                    }
-                    (kind, ..) => content
-                        .unknown
-                        .push(format!("object {name} of type {kind:?}")),
-                }
-            },
-        )?;
-        self.dump(
-            GET_FLOWTABLE,
-            IPV4,
-            &[(1, table)],
-            "flow tables",
-            |_, attributes| {
-                if attributes.text(1) == Some(table) {
-                    content.unknown.push(format!(
-                        "flowtable {}",
-                        attributes.text(2).unwrap_or_default()
-                    ));
-                }
-            },
-        )
+                unknown.push(format!("{listing} {name}"));
+            })?;
+        }
+        Ok(())
     }
 }

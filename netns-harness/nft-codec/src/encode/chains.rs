@@ -1,7 +1,5 @@
 //! Tables and chains through libnftnl itself: the nftnl crate's have no user data, which is where comments go.
 
-use std::ffi::CStr;
-
 use nftnl::Table;
 use nftnl::nftnl_sys as sys;
 
@@ -9,7 +7,7 @@ use netlink::flags;
 
 use super::{Buffer, alive, build_header};
 use crate::names::{Comment, Name};
-use crate::ops::{BaseChain, ChainKind, Hook, Policy};
+use crate::ops::{BaseChain, Policy};
 
 /// NFTNL_UDATA_{TABLE,CHAIN}_COMMENT, both 0, then length and text.
 fn user_data(comment: &Comment) -> Vec<u8> {
@@ -17,25 +15,6 @@ fn user_data(comment: &Comment) -> Vec<u8> {
     let mut data = vec![0, u8::try_from(text.len()).unwrap_or(u8::MAX)];
     data.extend_from_slice(text);
     data
-}
-
-const fn hook(hook: Hook) -> u32 {
-    let number = match hook {
-        Hook::Prerouting => libc::NF_INET_PRE_ROUTING,
-        Hook::Input => libc::NF_INET_LOCAL_IN,
-        Hook::Forward => libc::NF_INET_FORWARD,
-        Hook::Output => libc::NF_INET_LOCAL_OUT,
-        Hook::Postrouting => libc::NF_INET_POST_ROUTING,
-    };
-    number as u32
-}
-
-const fn kind(kind: ChainKind) -> &'static CStr {
-    match kind {
-        ChainKind::Filter => c"filter",
-        ChainKind::Nat => c"nat",
-        ChainKind::Route => c"route",
-    }
 }
 
 pub(super) fn add_table(buffer: &mut Buffer, table: &Table, comment: Option<&Comment>) {
@@ -88,9 +67,10 @@ pub(super) fn add_chain(
         );
         sys::nftnl_chain_set_str(raw, sys::NFTNL_CHAIN_NAME as u16, name.as_c_str().as_ptr());
         if let Some(base) = base {
-            sys::nftnl_chain_set_u32(raw, sys::NFTNL_CHAIN_HOOKNUM as u16, hook(base.hook));
+            sys::nftnl_chain_set_u32(raw, sys::NFTNL_CHAIN_HOOKNUM as u16, base.hook as u32);
             sys::nftnl_chain_set_s32(raw, sys::NFTNL_CHAIN_PRIO as u16, base.priority);
-            sys::nftnl_chain_set_str(raw, sys::NFTNL_CHAIN_TYPE as u16, kind(base.kind).as_ptr());
+            let kind = Name::from(base.kind.to_string());
+            sys::nftnl_chain_set_str(raw, sys::NFTNL_CHAIN_TYPE as u16, kind.as_c_str().as_ptr());
             if base.policy == Policy::Drop {
                 sys::nftnl_chain_set_u32(raw, sys::NFTNL_CHAIN_POLICY as u16, libc::NF_DROP as u32);
             }

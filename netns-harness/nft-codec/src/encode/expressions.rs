@@ -1,4 +1,4 @@
-//! Statements as expressions, one function each: the nftnl crate's own where it has them, [`RawExpr`] where not.
+//! Statements as expressions: the nftnl crate's own where it has them, [`RawExpr`] where not.
 
 use std::ffi::CStr;
 use std::net::SocketAddrV4;
@@ -14,41 +14,40 @@ use nftnl::nftnl_sys as sys;
 
 use super::alive;
 use crate::names::Name;
-use crate::ops::{Comparison, CtState, L4Proto, Network, Verdict};
+use crate::ops::{Comparison, CtState, L4Proto, Network, Statement, Verdict};
 
-/// A field of an expression, by libnftnl's number.
-enum Field<'a> {
-    U32(u32, u32),
-    U8(u32, u8),
-    Text(u32, &'a CStr),
-    Word(u32, [u8; 4]),
+/// A value of an expression's field.
+enum Value<'a> {
+    U8(u8),
+    U32(u32),
+    U64(u64),
+    Text(&'a CStr),
+    Word([u8; 4]),
 }
 
-/// An expression that the nftnl crate does not have, or has with fewer fields.
-struct RawExpr<'a> {
-    kind: &'static CStr,
-    fields: Vec<Field<'a>>,
-}
+use Value::{Text, U8, U32, U64, Word};
+
+/// An expression that the nftnl crate does not have, or has with fewer fields: its fields by libnftnl's numbers.
+struct RawExpr<'a>(&'static CStr, Vec<(u32, Value<'a>)>);
 
 impl Expression for RawExpr<'_> {
     fn to_expr(&self, _rule: &NlRule) -> NonNull<sys::nftnl_expr> {
+        let Self(kind, fields) = self;
         // SAFETY: a fresh object of a kind that libnftnl knows (NULL, hence abort, if it does not);
         // each field has the type of its attribute; texts and words are copied.
         unsafe {
-            let expr = alive(sys::nftnl_expr_alloc(self.kind.as_ptr()));
-            for field in &self.fields {
-                match *field {
-                    Field::U32(attribute, value) => {
-                        sys::nftnl_expr_set_u32(expr, attribute as u16, value)
+            let expr = alive(sys::nftnl_expr_alloc(kind.as_ptr()));
+            for (attribute, value) in fields {
+                let attribute = *attribute as u16;
+                match value {
+                    U8(value) => sys::nftnl_expr_set_u8(expr, attribute, *value),
+                    U32(value) => sys::nftnl_expr_set_u32(expr, attribute, *value),
+                    U64(value) => sys::nftnl_expr_set_u64(expr, attribute, *value),
+                    Text(text) => {
+                        sys::nftnl_expr_set_str(expr, attribute, text.as_ptr());
                     }
-                    Field::U8(attribute, value) => {
-                        sys::nftnl_expr_set_u8(expr, attribute as u16, value)
-                    }
-                    Field::Text(attribute, text) => {
-                        sys::nftnl_expr_set_str(expr, attribute as u16, text.as_ptr());
-                    }
-                    Field::Word(attribute, word) => {
-                        sys::nftnl_expr_set(expr, attribute as u16, word.as_ptr().cast(), 4);
+                    Word(word) => {
+                        sys::nftnl_expr_set(expr, attribute, word.as_ptr().cast(), 4);
                     }
                 }
             }
@@ -57,195 +56,9 @@ impl Expression for RawExpr<'_> {
     }
 }
 
-impl<'a> RawExpr<'a> {
-    /// `numgen reg 1 = random mod MODULUS`.
-    fn random(modulus: u32) -> Self {
-        Self {
-            kind: c"numgen",
-            fields: vec![
-                Field::U32(sys::NFTNL_EXPR_NG_DREG, libc::NFT_REG_1 as u32),
-                Field::U32(sys::NFTNL_EXPR_NG_MODULUS, modulus),
-                Field::U32(sys::NFTNL_EXPR_NG_TYPE, libc::NFT_NG_RANDOM as u32),
-                Field::U32(sys::NFTNL_EXPR_NG_OFFSET, 0),
-            ],
-        }
-    }
-
-    /// `lookup reg 1 set SET`, with the verdict register as destination in a verdict map.
-    fn lookup(set: &'a CStr, id: Option<u32>, verdicts: bool) -> Self {
-        let mut fields = vec![
-            Field::U32(sys::NFTNL_EXPR_LOOKUP_SREG, libc::NFT_REG_1 as u32),
-            Field::Text(sys::NFTNL_EXPR_LOOKUP_SET, set),
-        ];
-        if verdicts {
-            fields.push(Field::U32(
-                sys::NFTNL_EXPR_LOOKUP_DREG,
-                libc::NFT_REG_VERDICT as u32,
-            ));
-        }
-        if let Some(id) = id {
-            fields.push(Field::U32(sys::NFTNL_EXPR_LOOKUP_SET_ID, id));
-        }
-        Self {
-            kind: c"lookup",
-            fields,
-        }
-    }
-
-    /// `payload load LENb @ BASE header + OFFSET => reg REGISTER`.
-    fn payload(base: u32, offset: u32, len: u32, register: u32) -> Self {
-        Self {
-            kind: c"payload",
-            fields: vec![
-                Field::U32(sys::NFTNL_EXPR_PAYLOAD_BASE, base),
-                Field::U32(sys::NFTNL_EXPR_PAYLOAD_OFFSET, offset),
-                Field::U32(sys::NFTNL_EXPR_PAYLOAD_LEN, len),
-                Field::U32(sys::NFTNL_EXPR_PAYLOAD_DREG, register),
-            ],
-        }
-    }
-
-    /// `payload load 2b @ transport header + 2 => reg REGISTER`: the destination port.
-    fn port(register: u32) -> Self {
-        Self::payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32, 2, 2, register)
-    }
-
-    /// `meta load l4proto => reg REGISTER`.
-    fn l4proto(register: u32) -> Self {
-        Self {
-            kind: c"meta",
-            fields: vec![
-                Field::U32(sys::NFTNL_EXPR_META_KEY, libc::NFT_META_L4PROTO as u32),
-                Field::U32(sys::NFTNL_EXPR_META_DREG, register),
-            ],
-        }
-    }
-}
-
+const REGISTER: u32 = libc::NFT_REG_1 as u32;
 /// The second field of a concatenation goes to the next 4-byte register, the third behind it.
 const NEXT_REGISTER: u32 = libc::NFT_REG32_00 as u32 + 1;
-
-const DESTINATION_OFFSET: u32 = 16;
-const SOURCE_OFFSET: u32 = 12;
-
-/// `ip daddr @SET`. `id` of a set or map is that with which it was added in the same batch.
-pub(super) fn destination_in(rule: &mut NlRule<'_>, set: &Name, id: Option<u32>) {
-    rule.add_expr(&load_address(DESTINATION_OFFSET));
-    rule.add_expr(&RawExpr::lookup(set.as_c_str(), id, false));
-}
-
-/// `ip daddr . meta l4proto . th dport vmap @MAP`.
-pub(super) fn service_vmap(rule: &mut NlRule<'_>, map: &Name, id: Option<u32>) {
-    rule.add_expr(&load_address(DESTINATION_OFFSET));
-    rule.add_expr(&RawExpr::l4proto(NEXT_REGISTER));
-    rule.add_expr(&RawExpr::port(NEXT_REGISTER + 1));
-    rule.add_expr(&RawExpr::lookup(map.as_c_str(), id, true));
-}
-
-/// `meta l4proto . th dport vmap @MAP`.
-pub(super) fn node_port_vmap(rule: &mut NlRule<'_>, map: &Name, id: Option<u32>) {
-    rule.add_expr(&Meta::L4Proto);
-    rule.add_expr(&RawExpr::port(NEXT_REGISTER));
-    rule.add_expr(&RawExpr::lookup(map.as_c_str(), id, true));
-}
-
-/// `numgen random mod MODULUS vmap` with an anonymous map of the same batch.
-pub(super) fn random_vmap(rule: &mut NlRule<'_>, modulus: u32, map: &CStr, id: u32) {
-    rule.add_expr(&RawExpr::random(modulus));
-    rule.add_expr(&RawExpr::lookup(map, Some(id), true));
-}
-
-pub(super) fn source(rule: &mut NlRule<'_>, comparison: Comparison, network: Network) {
-    address(rule, SOURCE_OFFSET, comparison, network);
-}
-
-pub(super) fn destination(rule: &mut NlRule<'_>, comparison: Comparison, network: Network) {
-    address(rule, DESTINATION_OFFSET, comparison, network);
-}
-
-pub(super) fn ct_state(rule: &mut NlRule<'_>, state: CtState) {
-    let bit: u32 = match state {
-        CtState::Invalid => 1,
-        CtState::New => 8,
-    };
-    rule.add_expr(&Conntrack::State);
-    rule.add_expr(&Bitwise::new(bit, 0u32));
-    rule.add_expr(&Cmp::new(CmpOp::Neq, 0u32));
-}
-
-pub(super) fn mark_and(rule: &mut NlRule<'_>, mask: u32, comparison: Comparison, value: u32) {
-    load_mark(rule, mask, 0);
-    rule.add_expr(&Cmp::new(operator(comparison), value));
-}
-
-pub(super) fn destination_is_local(rule: &mut NlRule<'_>) {
-    rule.add_expr(&RawExpr {
-        kind: c"fib",
-        fields: vec![
-            Field::U32(sys::NFTNL_EXPR_FIB_FLAGS, FIB_DADDR),
-            Field::U32(sys::NFTNL_EXPR_FIB_RESULT, FIB_RESULT_ADDRTYPE),
-            Field::U32(sys::NFTNL_EXPR_FIB_DREG, libc::NFT_REG_1 as u32),
-        ],
-    });
-    rule.add_expr(&Cmp::new(CmpOp::Eq, u32::from(libc::RTN_LOCAL)));
-}
-
-/// `(mark & ~bits) ^ bits`: what `or` is to the kernel.
-pub(super) fn mark_or(rule: &mut NlRule<'_>, bits: u32) {
-    load_mark(rule, !bits, bits);
-    rule.add_expr(&Meta::Mark { set: true });
-}
-
-pub(super) fn mark_xor(rule: &mut NlRule<'_>, bits: u32) {
-    load_mark(rule, u32::MAX, bits);
-    rule.add_expr(&Meta::Mark { set: true });
-}
-
-pub(super) fn counter(rule: &mut NlRule<'_>, packets: u64, bytes: u64) {
-    match (packets, bytes) {
-        (0, 0) => rule.add_expr(&Counter),
-        _ => rule.add_expr(&CountedFrom { packets, bytes }),
-    }
-}
-
-pub(super) fn dnat(rule: &mut NlRule<'_>, to: SocketAddrV4) {
-    rule.add_expr(&Immediate::new(to.ip().octets(), Register::Reg1));
-    rule.add_expr(&Immediate::new(to.port().to_be_bytes(), Register::Reg2));
-    rule.add_expr(&RawExpr {
-        kind: c"nat",
-        fields: vec![
-            Field::U32(sys::NFTNL_EXPR_NAT_TYPE, libc::NFT_NAT_DNAT as u32),
-            Field::U32(sys::NFTNL_EXPR_NAT_FAMILY, libc::NFPROTO_IPV4 as u32),
-            Field::U32(sys::NFTNL_EXPR_NAT_REG_ADDR_MIN, libc::NFT_REG_1 as u32),
-            Field::U32(sys::NFTNL_EXPR_NAT_REG_PROTO_MIN, libc::NFT_REG_2 as u32),
-            Field::U32(sys::NFTNL_EXPR_NAT_FLAGS, NAT_RANGE_PROTO_SPECIFIED),
-        ],
-    });
-}
-
-pub(super) fn masquerade_fully_random(rule: &mut NlRule<'_>) {
-    rule.add_expr(&RawExpr {
-        kind: c"masq",
-        fields: vec![Field::U32(
-            sys::NFTNL_EXPR_MASQ_FLAGS,
-            NAT_RANGE_PROTO_RANDOM_FULLY,
-        )],
-    });
-}
-
-pub(super) fn reject(rule: &mut NlRule<'_>) {
-    rule.add_expr(&RawExpr {
-        kind: c"reject",
-        fields: vec![
-            Field::U32(
-                sys::NFTNL_EXPR_REJECT_TYPE,
-                libc::NFT_REJECT_ICMP_UNREACH as u32,
-            ),
-            Field::U8(sys::NFTNL_EXPR_REJECT_CODE, ICMP_PORT_UNREACHABLE),
-        ],
-    });
-}
-
 /// NFTA_FIB_F_DADDR and NFT_FIB_RESULT_ADDRTYPE (nf_tables.h).
 const FIB_DADDR: u32 = 1 << 1;
 const FIB_RESULT_ADDRTYPE: u32 = 3;
@@ -255,6 +68,171 @@ const NAT_RANGE_PROTO_RANDOM_FULLY: u32 = 1 << 4;
 /// ICMP_PORT_UNREACH (RFC 792).
 const ICMP_PORT_UNREACHABLE: u8 = 3;
 
+/// A set or map: its name, and the id with which it was added in the same batch.
+pub(super) type Set<'a> = (&'a CStr, Option<u32>);
+
+/// Adds a statement's expressions; `set` is what it looks into, where it does. False when it cannot be sent.
+#[must_use]
+pub(super) fn add(rule: &mut NlRule<'_>, statement: &Statement, set: Set<'_>) -> bool {
+    match statement {
+        Statement::SourceAddress(comparison, network) => {
+            address(rule, Ipv4HeaderField::Saddr, *comparison, *network);
+        }
+        Statement::DestinationAddress(comparison, network) => {
+            address(rule, Ipv4HeaderField::Daddr, *comparison, *network);
+        }
+        Statement::L4Proto(proto) => l4proto(rule, *proto),
+        Statement::TransportPort(number) => port(rule, *number),
+        Statement::DestinationPort(proto, number) => {
+            l4proto(rule, *proto);
+            port(rule, *number);
+        }
+        Statement::CtState(state) => ct_state(rule, *state),
+        Statement::MarkAnd {
+            mask,
+            comparison,
+            value,
+        } => {
+            load_mark(rule, *mask, 0);
+            rule.add_expr(&Cmp::new(operator(*comparison), *value));
+        }
+        // `(mark & ~bits) ^ bits`: what `or` is to the kernel.
+        Statement::MarkOr(bits) => set_mark(rule, !bits, *bits),
+        Statement::MarkXor(bits) => set_mark(rule, u32::MAX, *bits),
+        Statement::DestinationIsLocal => destination_is_local(rule),
+        Statement::DestinationInSet(_) => {
+            rule.add_expr(&load(Ipv4HeaderField::Daddr));
+            rule.add_expr(&lookup(set, false));
+        }
+        Statement::ServiceVmap(_) => {
+            rule.add_expr(&load(Ipv4HeaderField::Daddr));
+            concatenated(rule, set, [NEXT_REGISTER, NEXT_REGISTER + 1]);
+        }
+        Statement::NodePortVmap(_) => concatenated(rule, set, [REGISTER, NEXT_REGISTER]),
+        Statement::RandomVmap { modulus, .. } => random_vmap(rule, *modulus, set),
+        Statement::Counter { packets, bytes } => counter(rule, *packets, *bytes),
+        Statement::Dnat(to) => dnat(rule, *to),
+        Statement::MasqueradeFullyRandom => {
+            let flags = (
+                sys::NFTNL_EXPR_MASQ_FLAGS,
+                U32(NAT_RANGE_PROTO_RANDOM_FULLY),
+            );
+            rule.add_expr(&RawExpr(c"masq", vec![flags]));
+        }
+        Statement::Reject => reject(rule),
+        Statement::Verdict(to) => verdict(rule, to),
+        Statement::Unknown(_) => return false,
+    }
+    true
+}
+
+/// `numgen random mod MODULUS vmap @MAP`.
+fn random_vmap(rule: &mut NlRule<'_>, modulus: u32, map: Set<'_>) {
+    let fields = vec![
+        (sys::NFTNL_EXPR_NG_DREG, U32(REGISTER)),
+        (sys::NFTNL_EXPR_NG_MODULUS, U32(modulus)),
+        (sys::NFTNL_EXPR_NG_TYPE, U32(libc::NFT_NG_RANDOM as u32)),
+        (sys::NFTNL_EXPR_NG_OFFSET, U32(0)),
+    ];
+    rule.add_expr(&RawExpr(c"numgen", fields));
+    rule.add_expr(&lookup(map, true));
+}
+
+/// `lookup reg 1 set SET`, with the verdict register as destination in a verdict map.
+fn lookup((set, id): Set<'_>, verdicts: bool) -> RawExpr<'_> {
+    let mut fields = vec![
+        (sys::NFTNL_EXPR_LOOKUP_SREG, U32(REGISTER)),
+        (sys::NFTNL_EXPR_LOOKUP_SET, Text(set)),
+    ];
+    let to = verdicts.then_some(U32(libc::NFT_REG_VERDICT as u32));
+    fields.extend(to.map(|to| (sys::NFTNL_EXPR_LOOKUP_DREG, to)));
+    fields.extend(id.map(|id| (sys::NFTNL_EXPR_LOOKUP_SET_ID, U32(id))));
+    RawExpr(c"lookup", fields)
+}
+
+/// `meta l4proto . th dport vmap @MAP`: protocol and port each into its register.
+fn concatenated(rule: &mut NlRule<'_>, map: Set<'_>, registers: [u32; 2]) {
+    let fields = vec![
+        (sys::NFTNL_EXPR_META_KEY, U32(libc::NFT_META_L4PROTO as u32)),
+        (sys::NFTNL_EXPR_META_DREG, U32(registers[0])),
+    ];
+    rule.add_expr(&RawExpr(c"meta", fields));
+    let base = libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32;
+    rule.add_expr(&payload(base, 2, 2, registers[1]));
+    rule.add_expr(&lookup(map, true));
+}
+
+/// `payload load LENb @ BASE header + OFFSET => reg REGISTER`.
+fn payload(base: u32, offset: u32, len: u32, register: u32) -> RawExpr<'static> {
+    let fields = vec![
+        (sys::NFTNL_EXPR_PAYLOAD_BASE, U32(base)),
+        (sys::NFTNL_EXPR_PAYLOAD_OFFSET, U32(offset)),
+        (sys::NFTNL_EXPR_PAYLOAD_LEN, U32(len)),
+        (sys::NFTNL_EXPR_PAYLOAD_DREG, U32(register)),
+    ];
+    RawExpr(c"payload", fields)
+}
+
+fn load(field: Ipv4HeaderField) -> Payload {
+    Payload::Network(NetworkHeaderField::Ipv4(field))
+}
+
+fn ct_state(rule: &mut NlRule<'_>, state: CtState) {
+    let bit: u32 = match state {
+        CtState::Invalid => 1,
+        CtState::New => 8,
+    };
+    rule.add_expr(&Conntrack::State);
+    rule.add_expr(&Bitwise::new(bit, 0u32));
+    rule.add_expr(&Cmp::new(CmpOp::Neq, 0u32));
+}
+
+fn destination_is_local(rule: &mut NlRule<'_>) {
+    let fields = vec![
+        (sys::NFTNL_EXPR_FIB_FLAGS, U32(FIB_DADDR)),
+        (sys::NFTNL_EXPR_FIB_RESULT, U32(FIB_RESULT_ADDRTYPE)),
+        (sys::NFTNL_EXPR_FIB_DREG, U32(REGISTER)),
+    ];
+    rule.add_expr(&RawExpr(c"fib", fields));
+    rule.add_expr(&Cmp::new(CmpOp::Eq, u32::from(libc::RTN_LOCAL)));
+}
+
+fn counter(rule: &mut NlRule<'_>, packets: u64, bytes: u64) {
+    if (packets, bytes) == (0, 0) {
+        return rule.add_expr(&Counter);
+    }
+    let fields = vec![
+        (sys::NFTNL_EXPR_CTR_PACKETS, U64(packets)),
+        (sys::NFTNL_EXPR_CTR_BYTES, U64(bytes)),
+    ];
+    rule.add_expr(&RawExpr(c"counter", fields));
+}
+
+fn dnat(rule: &mut NlRule<'_>, to: SocketAddrV4) {
+    rule.add_expr(&Immediate::new(to.ip().octets(), Register::Reg1));
+    rule.add_expr(&Immediate::new(to.port().to_be_bytes(), Register::Reg2));
+    let fields = vec![
+        (sys::NFTNL_EXPR_NAT_TYPE, U32(libc::NFT_NAT_DNAT as u32)),
+        (sys::NFTNL_EXPR_NAT_FAMILY, U32(libc::NFPROTO_IPV4 as u32)),
+        (sys::NFTNL_EXPR_NAT_REG_ADDR_MIN, U32(REGISTER)),
+        (
+            sys::NFTNL_EXPR_NAT_REG_PROTO_MIN,
+            U32(libc::NFT_REG_2 as u32),
+        ),
+        (sys::NFTNL_EXPR_NAT_FLAGS, U32(NAT_RANGE_PROTO_SPECIFIED)),
+    ];
+    rule.add_expr(&RawExpr(c"nat", fields));
+}
+
+fn reject(rule: &mut NlRule<'_>) {
+    let unreachable = U32(libc::NFT_REJECT_ICMP_UNREACH as u32);
+    let fields = vec![
+        (sys::NFTNL_EXPR_REJECT_TYPE, unreachable),
+        (sys::NFTNL_EXPR_REJECT_CODE, U8(ICMP_PORT_UNREACHABLE)),
+    ];
+    rule.add_expr(&RawExpr(c"reject", fields));
+}
+
 const fn operator(comparison: Comparison) -> CmpOp {
     match comparison {
         Comparison::Equal => CmpOp::Eq,
@@ -262,54 +240,45 @@ const fn operator(comparison: Comparison) -> CmpOp {
     }
 }
 
-fn load_address(offset: u32) -> Payload {
-    let field = if offset == SOURCE_OFFSET {
-        Ipv4HeaderField::Saddr
-    } else {
-        Ipv4HeaderField::Daddr
-    };
-    Payload::Network(NetworkHeaderField::Ipv4(field))
-}
-
 /// As `nft` does: a prefix of whole bytes loads only those, any other is masked.
-fn address(rule: &mut NlRule<'_>, offset: u32, comparison: Comparison, network: Network) {
+fn address(
+    rule: &mut NlRule<'_>,
+    field: Ipv4HeaderField,
+    comparison: Comparison,
+    network: Network,
+) {
     let octets = network.address.octets();
+    let mut compared = &octets[..];
     match network.prefix {
-        32 => {
-            rule.add_expr(&load_address(offset));
-            rule.add_expr(&Cmp::new(operator(comparison), &octets[..]));
-        }
+        32 => rule.add_expr(&load(field)),
         prefix @ (8 | 16 | 24) => {
+            let offset = match field {
+                Ipv4HeaderField::Saddr => 12,
+                _ => 16,
+            };
             let bytes = u32::from(prefix) / 8;
-            rule.add_expr(&RawExpr::payload(
-                libc::NFT_PAYLOAD_NETWORK_HEADER as u32,
-                offset,
-                bytes,
-                libc::NFT_REG_1 as u32,
-            ));
-            rule.add_expr(&Cmp::new(operator(comparison), &octets[..bytes as usize]));
+            let base = libc::NFT_PAYLOAD_NETWORK_HEADER as u32;
+            rule.add_expr(&payload(base, offset, bytes, REGISTER));
+            compared = &octets[..bytes as usize];
         }
         _ => {
-            rule.add_expr(&load_address(offset));
-            rule.add_expr(&Bitwise::new(
-                &network.mask().to_be_bytes()[..],
-                &[0u8; 4][..],
-            ));
-            rule.add_expr(&Cmp::new(operator(comparison), &octets[..]));
+            rule.add_expr(&load(field));
+            let mask = network.mask().to_be_bytes();
+            rule.add_expr(&Bitwise::new(&mask[..], &[0u8; 4][..]));
         }
     }
+    rule.add_expr(&Cmp::new(operator(comparison), compared));
 }
 
-pub(super) fn l4proto(rule: &mut NlRule<'_>, proto: L4Proto) {
+fn l4proto(rule: &mut NlRule<'_>, proto: L4Proto) {
     rule.add_expr(&Meta::L4Proto);
     rule.add_expr(&Cmp::new(CmpOp::Eq, proto.0));
 }
 
-pub(super) fn port(rule: &mut NlRule<'_>, port: u16) {
+fn port(rule: &mut NlRule<'_>, port: u16) {
     // TCP and UDP have their destination port in the same place.
-    rule.add_expr(&Payload::Transport(TransportHeaderField::Tcp(
-        TcpHeaderField::Dport,
-    )));
+    let field = TransportHeaderField::Tcp(TcpHeaderField::Dport);
+    rule.add_expr(&Payload::Transport(field));
     rule.add_expr(&Cmp::new(CmpOp::Eq, &port.to_be_bytes()[..]));
 }
 
@@ -317,47 +286,29 @@ pub(super) fn port(rule: &mut NlRule<'_>, port: u16) {
 fn load_mark(rule: &mut NlRule<'_>, mask: u32, xor: u32) {
     rule.add_expr(&Meta::Mark { set: false });
     // The nftnl crate's Bitwise leaves out the operation, which `nft` states for binary operators.
-    rule.add_expr(&RawExpr {
-        kind: c"bitwise",
-        fields: vec![
-            Field::U32(sys::NFTNL_EXPR_BITWISE_SREG, libc::NFT_REG_1 as u32),
-            Field::U32(sys::NFTNL_EXPR_BITWISE_DREG, libc::NFT_REG_1 as u32),
-            Field::U32(sys::NFTNL_EXPR_BITWISE_OP, 0), // NFT_BITWISE_BOOL: mask, then xor
-            Field::U32(sys::NFTNL_EXPR_BITWISE_LEN, 4),
-            Field::Word(sys::NFTNL_EXPR_BITWISE_MASK, mask.to_ne_bytes()),
-            Field::Word(sys::NFTNL_EXPR_BITWISE_XOR, xor.to_ne_bytes()),
-        ],
-    });
+    let fields = vec![
+        (sys::NFTNL_EXPR_BITWISE_SREG, U32(REGISTER)),
+        (sys::NFTNL_EXPR_BITWISE_DREG, U32(REGISTER)),
+        (sys::NFTNL_EXPR_BITWISE_OP, U32(0)), // NFT_BITWISE_BOOL: mask, then xor
+        (sys::NFTNL_EXPR_BITWISE_LEN, U32(4)),
+        (sys::NFTNL_EXPR_BITWISE_MASK, Word(mask.to_ne_bytes())),
+        (sys::NFTNL_EXPR_BITWISE_XOR, Word(xor.to_ne_bytes())),
+    ];
+    rule.add_expr(&RawExpr(c"bitwise", fields));
 }
 
-pub(super) fn verdict(rule: &mut NlRule<'_>, verdict: &Verdict) {
+fn set_mark(rule: &mut NlRule<'_>, mask: u32, xor: u32) {
+    load_mark(rule, mask, xor);
+    rule.add_expr(&Meta::Mark { set: true });
+}
+
+fn verdict(rule: &mut NlRule<'_>, verdict: &Verdict) {
+    let chain = |name: &Name| name.as_c_str().to_owned();
     rule.add_expr(&match verdict {
         Verdict::Accept => NlVerdict::Accept,
         Verdict::Drop => NlVerdict::Drop,
         Verdict::Return => NlVerdict::Return,
-        Verdict::Jump(chain) => NlVerdict::Jump {
-            chain: chain.as_c_str().to_owned(),
-        },
-        Verdict::Goto(chain) => NlVerdict::Goto {
-            chain: chain.as_c_str().to_owned(),
-        },
+        Verdict::Jump(to) => NlVerdict::Jump { chain: chain(to) },
+        Verdict::Goto(to) => NlVerdict::Goto { chain: chain(to) },
     });
-}
-
-/// A counter that does not start at zero.
-struct CountedFrom {
-    packets: u64,
-    bytes: u64,
-}
-
-impl Expression for CountedFrom {
-    fn to_expr(&self, _rule: &NlRule) -> NonNull<sys::nftnl_expr> {
-        // SAFETY: as in `RawExpr`; both attributes are u64.
-        unsafe {
-            let expr = alive(sys::nftnl_expr_alloc(c"counter".as_ptr()));
-            sys::nftnl_expr_set_u64(expr, sys::NFTNL_EXPR_CTR_PACKETS as u16, self.packets);
-            sys::nftnl_expr_set_u64(expr, sys::NFTNL_EXPR_CTR_BYTES as u16, self.bytes);
-            NonNull::new_unchecked(expr)
-        }
-    }
 }

@@ -47,16 +47,12 @@ const BYTE_ORDER_BIG: u32 = 2;
 const EXPR_VERDICT: u32 = 1;
 const EXPR_CONCAT: u32 = 13;
 
-/// The type's number for `nft`'s listing: 6 bits a field, first field highest (nft, datatype.h), and the
-/// key's length: every field padded to 4 bytes.
-const fn key_numbers(key: KeyType) -> (u32, u32) {
-    const ADDRESS: u32 = 7;
-    const PROTO: u32 = 12;
-    const SERVICE: u32 = 13;
+/// The key's length: every field padded to 4 bytes.
+const fn key_len(key: KeyType) -> u32 {
     match key {
-        KeyType::Address => (ADDRESS, 4),
-        KeyType::AddressProtoPort => (ADDRESS << 12 | PROTO << 6 | SERVICE, 12),
-        KeyType::ProtoPort => (PROTO << 6 | SERVICE, 8),
+        KeyType::Address => 4,
+        KeyType::AddressProtoPort => 12,
+        KeyType::ProtoPort => 8,
     }
 }
 
@@ -112,19 +108,19 @@ impl RawSet {
     pub(super) fn named(table: &Name, spec: &SetSpec, id: u32) -> Self {
         let set = Self::reference(table, &spec.name, Some(id));
         let flags = if spec.verdicts { libc::NFT_SET_MAP } else { 0 };
-        let (key_type, key_len) = key_numbers(spec.key);
-        set.describe(flags as u32, key_type, key_len, spec.verdicts);
+        set.describe(
+            flags as u32,
+            spec.key.number(),
+            key_len(spec.key),
+            spec.verdicts,
+        );
         let concatenated = spec.key != KeyType::Address;
         let mut udata = Vec::with_capacity(64);
-        put_u32(
-            &mut udata,
-            UDATA_KEY_BYTE_ORDER,
-            if concatenated {
-                BYTE_ORDER_INVALID
-            } else {
-                BYTE_ORDER_BIG
-            },
-        );
+        let order = match concatenated {
+            true => BYTE_ORDER_INVALID,
+            false => BYTE_ORDER_BIG,
+        };
+        put_u32(&mut udata, UDATA_KEY_BYTE_ORDER, order);
         if spec.verdicts {
             put_u32(&mut udata, UDATA_DATA_BYTE_ORDER, BYTE_ORDER_INVALID);
         }
@@ -135,11 +131,8 @@ impl RawSet {
             put_u32(&mut udata, UDATA_DATA_INTERVAL, 0);
         }
         if let Some(comment) = &spec.comment {
-            put(
-                &mut udata,
-                UDATA_COMMENT,
-                comment.as_c_str().to_bytes_with_nul(),
-            );
+            let text = comment.as_c_str().to_bytes_with_nul();
+            put(&mut udata, UDATA_COMMENT, text);
         }
         set.user_data(&udata);
         set
@@ -253,12 +246,6 @@ impl RawSet {
     /// Writes the message that adds the set.
     pub(super) fn add(&self, buffer: &mut Buffer) {
         self.set_message(buffer, libc::NFT_MSG_NEWSET, flags::CREATE);
-    }
-
-    /// Writes the messages that add the set and its elements.
-    pub(super) fn add_with_elements(&self, buffer: &mut Buffer) {
-        self.add(buffer);
-        self.add_elements(buffer);
     }
 
     /// Writes the message that deletes the set.

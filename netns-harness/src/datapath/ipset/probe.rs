@@ -1,11 +1,11 @@
 //! Which facility the mode lacks here, by trying one after the other, and what would help.
 
-use ipset_sys::{Command, Create, Session, SetType};
+use ipset_sys::{Command, Create, Facility as Missing, Session, SetType};
 
 use super::Ipset;
 use super::layout;
 use crate::HarnessError;
-use crate::datapath::steps::{SetScript, Sets};
+use crate::datapath::steps::{IpsetRestore, Sets, Tool as _};
 use crate::datapath::{Datapath as _, RenderOptions, Sockets, Transport, trial};
 use crate::tools;
 use crate::xtables::tool;
@@ -53,7 +53,7 @@ impl Facility {
 /// Whoever lacks the privilege is refused by every facility: the privilege is what is missing.
 fn denied(error: &HarnessError) -> bool {
     match error {
-        HarnessError::Ipset { source, .. } => source.missing_facility() == Some("CAP_NET_ADMIN"),
+        HarnessError::Ipset { source, .. } => source.missing_facility() == Some(Missing::Privilege),
         // A tool says it in text only.
         HarnessError::Tool { stderr, .. } => {
             stderr.contains("not permitted") || stderr.contains("Permission denied")
@@ -68,7 +68,7 @@ fn denied(error: &HarnessError) -> bool {
 /// What is missing, with its remedy.
 pub(super) fn probe(datapath: Ipset, transport: Transport) -> Result<(), String> {
     if transport == Transport::IpsetRestore {
-        SetScript::restore("").map_err(|e| {
+        IpsetRestore.read("").map_err(|e| {
             tools::missing("ipset", "ipset", &e).unwrap_or_else(|| IP_SET.missing(&e))
         })?;
     }

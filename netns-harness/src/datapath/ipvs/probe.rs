@@ -1,6 +1,6 @@
 //! Which facility the mode lacks here, by trying one after the other, and what would help.
 
-use ipset_sys::{Command, Session};
+use ipset_sys::{Command, Facility, Session};
 use ipvs_codec::{Connection, LinkOp, Links, Op, Protocol, ServiceId};
 use netlink::{Batch, Error};
 use nix::errno::Errno;
@@ -82,7 +82,7 @@ fn try_device() -> Result<(), String> {
 /// Every set, so that a type that is missing is named.
 fn try_sets() -> Result<(), String> {
     let missing = |error: &ipset_sys::Error| match error.missing_facility() {
-        Some("CAP_NET_ADMIN") => format!("ipset needs CAP_NET_ADMIN: run as root ({error})"),
+        Some(Facility::Privilege) => format!("ipset needs CAP_NET_ADMIN: run as root ({error})"),
         Some(facility) => format!(
             "this kernel lacks {facility}: modprobe -a ip_set ip_set_hash_ip ip_set_hash_ipport ip_set_hash_ipportip ip_set_hash_ipportnet ip_set_bitmap_port, {GUEST}"
         ),

@@ -64,9 +64,6 @@ fn check_common(table: &Table, common: &Table) -> Result<(), String> {
     if let Some(unknown) = table.unknown.first() {
         return Err(format!("foreign {unknown}"));
     }
-    if let Some(counter) = table.counters.keys().next() {
-        return Err(format!("foreign counter {counter}"));
-    }
     for (name, wanted) in &common.chains {
         let Some(listed) = table.chains.get(name) else {
             return Err(format!("no chain {name}"));
