@@ -85,6 +85,16 @@ impl HarnessError {
         }
     }
 
+    /// Whether what was to be changed or removed is not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::Netlink { source, .. } => source.is_not_found(),
+            Self::Ipset { source, .. } => source.is_not_found(),
+            _ => false,
+        }
+    }
+
     /// Whether a transaction did not fit into a socket's send buffer (EMSGSIZE), which only root of the
     /// initial user namespace may enlarge beyond `net.core.wmem_max`.
     #[must_use]

@@ -1,18 +1,14 @@
-//! What the kernel lists, and requests read back: independent of the encoder but for attribute numbers.
+//! What the kernel lists: independent of the encoder but for attribute numbers.
 
 use std::net::Ipv4Addr;
 
-use netlink::{Answer, Attributes, Error, generic, messages};
+use netlink::{Attributes, Error};
 
 use crate::encode as c;
 use crate::model::{
     Destination, Forward, ListedDestination, ListedService, Protocol, Scheduler, Server, Service,
     ServiceId,
 };
-use crate::ops::Op;
-
-/// IPVS_STATS_ATTR_CONNS.
-const STATS_CONNS: u16 = 1;
 
 /// What must be there, or the message is torn.
 fn there<T>(found: Option<T>, listing: &'static str) -> Result<T, Error> {
@@ -34,22 +30,10 @@ pub(crate) fn service(attributes: Attributes<'_>) -> Result<ListedService, Error
     Ok(ListedService {
         service,
         other_flags: flags & !(c::FLAG_PERSISTENT | c::FLAG_HASHED),
-        connections: there(connections(nest), WHAT)?,
     })
 }
 
-/// The 64-bit statistics (Linux 4.1), or the 32-bit ones before.
-fn connections(service: Attributes<'_>) -> Option<u64> {
-    match service.nested(c::SVC_STATS64) {
-        Some(stats) => stats.exact(STATS_CONNS).map(u64::from_ne_bytes),
-        None => service
-            .nested(c::SVC_STATS)?
-            .u32(STATS_CONNS)
-            .map(u64::from),
-    }
-}
-
-/// A virtual server and its flags, as requests and listings hold them alike.
+/// A virtual server and its flags, as a listing holds them.
 fn whole_service(nest: Attributes<'_>) -> Result<(Service, u32), Error> {
     const WHAT: &str = "virtual server";
     let id = service_id(nest)?;
@@ -133,46 +117,6 @@ fn whole_destination(nest: Attributes<'_>) -> Result<Destination, Error> {
     })
 }
 
-/// Reads requests back: what a batch's bytes ask, with the sequence number of each.
-///
-/// # Errors
-/// A message that is torn, or asks something that is no [`Op`].
-pub fn requests(bytes: &[u8]) -> Result<Vec<(u32, Op)>, Error> {
-    let torn = |_| Error::Torn { listing: "request" };
-    messages(bytes)
-        .map(|message| {
-            let message = message.map_err(torn)?;
-            match message.answer(generic::HEADER).map_err(torn)? {
-                Answer::Object([command, ..], attributes) => {
-                    Ok((message.sequence, operation(*command, attributes)?))
-                }
-                _ => Err(foreign("message without a command")),
-            }
-        })
-        .collect()
-}
-
-fn operation(command: u8, attributes: Attributes<'_>) -> Result<Op, Error> {
-    let service = attributes.nested(c::CMD_SERVICE);
-    let dest = attributes.nested(c::CMD_DEST);
-    Ok(match (command, service, dest) {
-        (c::NEW_SERVICE, Some(service), None) => Op::AddService(whole_service(service)?.0),
-        (c::SET_SERVICE, Some(service), None) => Op::SetService(whole_service(service)?.0),
-        (c::DEL_SERVICE, Some(service), None) => Op::DeleteService(service_id(service)?),
-        (c::NEW_DEST, Some(service), Some(dest)) => {
-            Op::AddDestination(service_id(service)?, whole_destination(dest)?)
-        }
-        (c::SET_DEST, Some(service), Some(dest)) => {
-            Op::SetDestination(service_id(service)?, whole_destination(dest)?)
-        }
-        (c::DEL_DEST, Some(service), Some(dest)) => {
-            Op::DeleteDestination(service_id(service)?, server(dest)?)
-        }
-        (c::FLUSH, None, None) => Op::Flush,
-        _ => return Err(foreign(format!("request number {command}"))),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,17 +163,5 @@ mod tests {
              14000300 0a600001 00000000 00000000 00000000 06000400 00500000 07000600 6d680000 0c000700 \
              01000000 ffffffff 08000800 302a0000 08000900 ffffffff"
         );
-    }
-
-    #[test]
-    fn requests_are_read_back_in_order_and_a_cut_one_is_an_error() {
-        let batch = batch();
-        let read: Vec<_> = requests(batch.bytes()).unwrap();
-        let sent: Vec<_> = (1..).zip(batch.ops().iter().copied()).collect();
-        assert_eq!(read, sent);
-        for cut in 1..batch.bytes().len() {
-            let read = requests(&batch.bytes()[..cut]);
-            assert!(cut == batch.start(1) || read.is_err(), "{cut}: {read:?}");
-        }
     }
 }

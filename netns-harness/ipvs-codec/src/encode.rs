@@ -33,8 +33,6 @@ pub(crate) const SVC_SCHED_NAME: u16 = 6;
 pub(crate) const SVC_FLAGS: u16 = 7;
 pub(crate) const SVC_TIMEOUT: u16 = 8;
 pub(crate) const SVC_NETMASK: u16 = 9;
-pub(crate) const SVC_STATS: u16 = 10;
-pub(crate) const SVC_STATS64: u16 = 12;
 
 pub(crate) const DEST_ADDR: u16 = 1;
 pub(crate) const DEST_PORT: u16 = 2;

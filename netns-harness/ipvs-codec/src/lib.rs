@@ -34,11 +34,10 @@ mod ops;
 mod script;
 
 pub use connection::Connection;
-pub use decode::requests;
 pub use links::{DeviceName, LinkOp, Links};
 pub use model::{
     Destination, Forward, ListedDestination, ListedService, Protocol, Scheduler, Server, Service,
     ServiceId,
 };
 pub use ops::Op;
-pub use script::{parse_script, script};
+pub use script::script;

@@ -219,8 +219,6 @@ pub struct ListedService {
     /// Flags of the scheduler and one-packet scheduling, as the kernel numbers them
     /// (`IP_VS_SVC_F_ONEPACKET`, `_SCHED1` …); 0 in an ordinary server.
     pub other_flags: u32,
-    /// Connections scheduled so far.
-    pub connections: u64,
 }
 
 /// A destination as the kernel lists it.

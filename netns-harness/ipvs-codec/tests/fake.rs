@@ -5,10 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipvs_codec::{
-    Destination, Forward, Op, Protocol, Scheduler, Server, Service, ServiceId, parse_script,
-    requests, script,
+    Destination, Forward, Op, Protocol, Scheduler, Server, Service, ServiceId, script,
 };
-use model::Servers;
+use model::{Servers, parse_ipvsadm, requests};
 use netlink::Batch;
 use nix::errno::Errno;
 use proptest::prelude::*;
@@ -85,7 +84,7 @@ proptest! {
         prop_assert_eq!(batch.messages(), ops.len() as u64);
         let single = Batch::encode_one_by_one(ops.clone());
         prop_assert_eq!(single.bytes(), batch.bytes());
-        prop_assert_eq!(parse_script(&script(&ops)).unwrap(), ops);
+        prop_assert_eq!(parse_ipvsadm(&script(&ops)).unwrap(), ops);
     }
 
     #[test]
@@ -119,12 +118,47 @@ proptest! {
 }
 
 #[test]
-fn a_duplicate_a_server_without_a_service_and_what_is_not_there_are_refused_each_with_its_errno() {
-    let id = ServiceId {
+fn a_cut_request_is_no_request() {
+    let (id, server) = (
+        id_of_test(),
+        Server {
+            address: [10, 128, 0, 1].into(),
+            port: 8080,
+        },
+    );
+    let forward = Forward::Masquerade;
+    let batch = Batch::encode(vec![
+        Op::AddService(Service {
+            id,
+            scheduler: Scheduler::Maglev,
+            persistence_s: Some(10_800),
+        }),
+        Op::AddDestination(
+            id,
+            Destination {
+                server,
+                forward,
+                weight: 1,
+            },
+        ),
+    ]);
+    for cut in 1..batch.bytes().len() {
+        let read = requests(&batch.bytes()[..cut]);
+        assert!(cut == batch.start(1) || read.is_none(), "{cut}: {read:?}");
+    }
+}
+
+fn id_of_test() -> ServiceId {
+    ServiceId {
         protocol: Protocol::Tcp,
         address: [10, 96, 0, 1].into(),
         port: 80,
-    };
+    }
+}
+
+#[test]
+fn a_duplicate_a_server_without_a_service_and_what_is_not_there_are_refused_each_with_its_errno() {
+    let id = id_of_test();
     let service = Service {
         id,
         scheduler: Scheduler::RoundRobin,

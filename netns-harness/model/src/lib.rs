@@ -12,8 +12,10 @@
 //! # Ok::<(), String>(())
 //! ```
 
+mod asked;
 mod ipvs;
 mod nft;
 
+pub use asked::{parse_ipvsadm, requests};
 pub use ipvs::Servers;
 pub use nft::Interpret;

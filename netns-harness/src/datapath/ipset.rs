@@ -26,8 +26,6 @@ mod sync;
 mod tests;
 mod trace;
 
-use ipset_sys::Cause;
-
 use super::steps;
 use super::{
     Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, ModeFacts, NatCounters, RenderOptions,
@@ -109,7 +107,16 @@ impl Datapath for Ipset {
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
-        teardown(*self, sockets)
+        // Mangle goes first: what is no longer marked no longer needs a chain. Sets go last: one that a rule refers
+        // to cannot be destroyed.
+        let tables = ["mangle", "nat", "filter"];
+        let mut errors = foreign::remove(self.engine, &tables, sockets);
+        for name in [layout::SET, layout::NEW_SET] {
+            let destroy = ipset_sys::Command::Destroy(name.to_owned());
+            let destroyed = steps::Sets::send(&[destroy], sockets);
+            errors.extend(destroyed.err().filter(|error| !error.is_not_found()));
+        }
+        errors
     }
 }
 
@@ -143,36 +150,5 @@ impl Inspect for Ipset {
     fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it.
         NatCounters::of_first_rule(self.engine)
-    }
-}
-
-/// Without --noflush a table that is named is emptied. Mangle goes first: what is no longer marked no
-/// longer needs a chain.
-const EMPTY_TABLES: &str = "*mangle\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n\
-*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n\
-*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
-
-/// Rules first: a set that a rule refers to cannot be destroyed.
-fn teardown(datapath: Ipset, sockets: &mut Sockets) -> Vec<HarnessError> {
-    let mut errors = Vec::new();
-    errors.extend(tool::restore(datapath.tool(), &["-w", "5"], EMPTY_TABLES).err());
-    if datapath.engine == Engine::Nft {
-        errors.extend(foreign::delete_xtables(sockets).err());
-    }
-    for name in [layout::SET, layout::NEW_SET] {
-        errors.extend(destroy(name, sockets).err());
-    }
-    errors
-}
-
-/// Destroys a set, if it is there.
-fn destroy(name: &str, sockets: &mut Sockets) -> Result<(), HarnessError> {
-    match steps::Sets::send(&[ipset_sys::Command::Destroy(name.to_owned())], sockets) {
-        Err(HarnessError::Ipset { source, .. })
-            if source.cause() == Some(Cause::Kernel(libc::ENOENT as u32)) =>
-        {
-            Ok(())
-        }
-        other => other,
     }
 }

@@ -32,7 +32,7 @@ mod kernel;
 mod layout;
 mod part;
 mod probe;
-mod send;
+mod removal;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -140,7 +140,7 @@ impl Datapath for Ipvs {
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
-        send::teardown(self, sockets)
+        removal::teardown(&self.leaving, sockets)
     }
 }
 
@@ -165,7 +165,7 @@ impl KubeProxy for Ipvs {
         from: &Population,
         sockets: &mut Sockets,
     ) -> Result<(), HarnessError> {
-        send::ask_as_kube_proxy(from, sockets)
+        removal::ask_as_kube_proxy(from, sockets)
     }
 }
 

@@ -109,15 +109,12 @@ impl Datapath for Nftables {
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
-        let connection = match sockets.nf_tables() {
-            Ok(connection) => connection,
-            Err(error) => return vec![error],
+        let mut delete = || {
+            let deleted = sockets.nf_tables()?.send(&layout::delete_table());
+            deleted.map_err(HarnessError::netlink("delete table ip kube-proxy"))
         };
-        match connection.send(&layout::delete_table()) {
-            Ok(()) => Vec::new(),
-            Err(error) if error.is_not_found() => Vec::new(),
-            Err(error) => vec![HarnessError::netlink("delete table ip kube-proxy")(error)],
-        }
+        let failed = delete().err().filter(|error| !error.is_not_found());
+        failed.into_iter().collect()
     }
 }
 

@@ -10,18 +10,26 @@ use crate::sockets::{Socket, Sockets};
 use crate::xtables::{RestoreText, tool};
 use crate::{HarnessError, tools};
 
-/// Input of an `iptables-restore`.
+/// Text for the standard input of a tool.
 #[derive(Debug)]
-pub(super) struct Restore {
-    tool: &'static str,
+pub(super) struct Input<T> {
+    tool: T,
     pub(super) text: String,
     operations: u64,
 }
 
-impl Restore {
-    /// By `TOOL-restore`.
-    pub(super) fn new(tool: &'static str, text: RestoreText) -> Self {
-        let (text, operations) = text.finish();
+/// A tool that carries out what it reads.
+pub(super) trait Tool: fmt::Debug + Send + Sync + 'static {
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// It is missing, or refused.
+    fn read(&self, text: &str) -> Result<(), HarnessError>;
+}
+
+impl<T: Tool> Input<T> {
+    /// A text, and how many operations it says.
+    pub(super) fn of(tool: T, (text, operations): (String, u64)) -> Self {
         Self {
             tool,
             text,
@@ -30,7 +38,7 @@ impl Restore {
     }
 }
 
-impl Step for Restore {
+impl<T: Tool> Step for Input<T> {
     fn operations(&self) -> u64 {
         self.operations
     }
@@ -40,13 +48,32 @@ impl Step for Restore {
     }
 
     fn carry_out(&self, _sockets: &mut Sockets) -> Result<(), HarnessError> {
-        tool::restore(self.tool, tool::ADD, &self.text)
+        self.tool.read(&self.text)
     }
 }
 
-impl fmt::Display for Restore {
+impl<T> fmt::Display for Input<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+/// An `iptables-restore`, by the prefix of its name.
+#[derive(Debug)]
+pub(super) struct IptablesRestore(&'static str);
+
+impl Tool for IptablesRestore {
+    fn read(&self, text: &str) -> Result<(), HarnessError> {
+        tool::restore(self.0, tool::ADD, text)
+    }
+}
+
+pub(super) type Restore = Input<IptablesRestore>;
+
+impl Restore {
+    /// By `TOOL-restore`.
+    pub(super) fn new(tool: &'static str, text: RestoreText) -> Self {
+        Self::of(IptablesRestore(tool), text.finish())
     }
 }
 
@@ -138,55 +165,22 @@ impl fmt::Display for Sets {
     }
 }
 
-/// Input of `ipset restore`.
+/// `ipset restore`.
 #[derive(Debug)]
-pub(super) struct SetScript {
-    pub(super) text: String,
-    operations: u64,
-}
+pub(super) struct IpsetRestore;
 
-impl SetScript {
-    /// The same commands, by the tool.
-    pub(super) fn new(commands: &[Command]) -> Self {
-        Self {
-            text: ipset_sys::restore_script(commands),
-            operations: commands.len() as u64,
-        }
-    }
-
-    #[cfg(test)]
-    pub(super) fn of_test(text: &str) -> Self {
-        Self {
-            text: text.to_owned(),
-            operations: 0,
-        }
-    }
-
-    /// Runs `ipset restore`.
-    ///
-    /// # Errors
-    /// It is missing, or refused.
-    pub(super) fn restore(text: &str) -> Result<(), HarnessError> {
+impl Tool for IpsetRestore {
+    fn read(&self, text: &str) -> Result<(), HarnessError> {
         tools::run(netns_sys::tools::command("ipset").arg("restore"), text).map(drop)
     }
 }
 
-impl Step for SetScript {
-    fn operations(&self) -> u64 {
-        self.operations
-    }
+pub(super) type SetScript = Input<IpsetRestore>;
 
-    fn bytes(&self) -> u64 {
-        self.text.len() as u64
-    }
-
-    fn carry_out(&self, _sockets: &mut Sockets) -> Result<(), HarnessError> {
-        Self::restore(&self.text)
-    }
-}
-
-impl fmt::Display for SetScript {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+impl SetScript {
+    /// The same commands, by the tool.
+    pub(super) fn new(commands: &[Command]) -> Self {
+        let text = ipset_sys::restore_script(commands);
+        Self::of(IpsetRestore, (text, commands.len() as u64))
     }
 }

@@ -16,10 +16,6 @@ const XTABLES: &[&str] = &["filter", "nat", "mangle", "raw", "security"];
 /// Tables of the legacy engine that a mode writes to.
 const BLOBS: &[&str] = &["filter", "nat", "mangle"];
 
-/// Emptying restores name every built-in chain, so that without --noflush the table holds nothing else.
-const EMPTY_TABLES: &str = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n\
-*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n";
-
 fn nf_tables<T>(
     act: &str,
     done: impl FnOnce(&mut Connection) -> Result<T, netlink::Error>,
@@ -64,9 +60,9 @@ pub(crate) fn leftovers(engine: Engine) -> Result<Option<String>, HarnessError> 
     Ok((rules + chains > 0).then(|| format!("{rules} rules and {chains} chains")))
 }
 
-/// Removes everything in filter and nat; of `iptables-nft` the tables too. Goes on past errors.
-pub(crate) fn remove(engine: Engine, sockets: &mut Sockets) -> Vec<HarnessError> {
-    let emptied = tool::restore(tool::prefix(engine), &["-w", "5"], EMPTY_TABLES).err();
+/// Empties tables; removes those of `iptables-nft` too. Goes on past errors.
+pub(crate) fn remove(engine: Engine, tables: &[&str], sockets: &mut Sockets) -> Vec<HarnessError> {
+    let emptied = tool::empty(tool::prefix(engine), tables).err();
     let mut errors: Vec<_> = emptied.into_iter().collect();
     if engine == Engine::Nft {
         errors.extend(delete_xtables(sockets).err());
@@ -78,7 +74,7 @@ pub(crate) fn remove(engine: Engine, sockets: &mut Sockets) -> Vec<HarnessError>
 ///
 /// # Errors
 /// The listing failed, or the kernel refused.
-pub(crate) fn delete_xtables(sockets: &mut Sockets) -> Result<(), HarnessError> {
+fn delete_xtables(sockets: &mut Sockets) -> Result<(), HarnessError> {
     let connection = sockets.nf_tables()?;
     let failed = HarnessError::netlink("delete the tables of iptables-nft");
     let ops: Vec<Op> = connection

@@ -27,6 +27,17 @@ pub(crate) fn builtin(table: &str) -> &'static [&'static str] {
     }
 }
 
+/// Restore input that empties tables: it names every built-in chain, so that without --noflush a table holds nothing
+/// else.
+pub(super) fn emptied(tables: &[&str]) -> String {
+    let table = |name: &&str| {
+        let chains = builtin(name).iter();
+        let chains: String = chains.map(|c| format!(":{c} ACCEPT [0:0]\n")).collect();
+        format!("*{name}\n{chains}COMMIT\n")
+    };
+    tables.iter().map(table).collect()
+}
+
 /// A table as it is made when it is first named.
 fn untouched(name: &str) -> Table {
     Table {

@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use super::Engine;
-use super::tables::Tables;
+use super::tables::{Tables, emptied};
 use crate::{HarnessError, tools};
 
 /// Arguments of every restore that adds to what is there (kube-proxy's `RestoreAll` with
@@ -33,6 +33,14 @@ fn program(name: &str) -> Command {
 /// The tool is missing, or refused.
 pub(crate) fn restore(tool: &str, arguments: &[&str], text: &str) -> Result<(), HarnessError> {
     tools::run(program(&format!("{tool}-restore")).args(arguments), text).map(drop)
+}
+
+/// Empties tables, in that order.
+///
+/// # Errors
+/// The tool is missing, or refused.
+pub(crate) fn empty(tool: &str, tables: &[&str]) -> Result<(), HarnessError> {
+    restore(tool, &["-w", "5"], &emptied(tables))
 }
 
 /// Whether a tool takes a command, where a refusal (exit status 1) is an answer: the rule is not there, or the

@@ -5,7 +5,7 @@ use ipset_sys::{Command, Create, Facility as Missing, Session, SetType};
 use super::Ipset;
 use super::layout;
 use crate::HarnessError;
-use crate::datapath::steps::{SetScript, Sets};
+use crate::datapath::steps::{IpsetRestore, Sets, Tool as _};
 use crate::datapath::{Datapath as _, RenderOptions, Sockets, Transport, trial};
 use crate::tools;
 use crate::xtables::tool;
@@ -68,7 +68,7 @@ fn denied(error: &HarnessError) -> bool {
 /// What is missing, with its remedy.
 pub(super) fn probe(datapath: Ipset, transport: Transport) -> Result<(), String> {
     if transport == Transport::IpsetRestore {
-        SetScript::restore("").map_err(|e| {
+        IpsetRestore.read("").map_err(|e| {
             tools::missing("ipset", "ipset", &e).unwrap_or_else(|| IP_SET.missing(&e))
         })?;
     }

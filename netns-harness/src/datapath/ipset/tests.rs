@@ -11,7 +11,7 @@ use super::*;
 use crate::datapath::meaning::Meaning as _;
 use crate::datapath::{Breakable as _, Damage};
 
-use crate::datapath::steps::{Restore, SetScript};
+use crate::datapath::steps::{IpsetRestore, Restore, SetScript};
 use crate::service::{Frontend, Service};
 
 const OPTIONS: RenderOptions = RenderOptions::by(Transport::Netlink);
@@ -317,7 +317,7 @@ fn sets_that_are_not_the_layout_are_refused() {
     let install = IPSET.render(None, &population(20, 2), &OPTIONS);
     let after = |script: &str| {
         let mut kernel = kernel(&[&install]);
-        let run = kernel.run(&SetScript::of_test(script));
+        let run = kernel.run(&SetScript::of(IpsetRestore, (script.to_owned(), 0)));
         run.and_then(|()| kernel.relation())
     };
     for script in [

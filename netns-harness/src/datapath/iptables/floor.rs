@@ -63,7 +63,7 @@ impl Datapath for Conntrack {
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
-        foreign::remove(Engine::Legacy, sockets)
+        foreign::remove(Engine::Legacy, &["filter", "nat"], sockets)
     }
 }
 

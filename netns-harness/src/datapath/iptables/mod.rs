@@ -131,7 +131,7 @@ impl Datapath for Iptables {
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
-        foreign::remove(self.engine, sockets)
+        foreign::remove(self.engine, &["filter", "nat"], sockets)
     }
 }
 

@@ -73,10 +73,10 @@ impl Kernel {
             Part::Sysctls => self.sysctls = true,
             Part::Links(batch) => batch.ops().iter().try_for_each(|op| self.link(*op))?,
             Part::Servers(batch) => {
-                let read = ipvs_codec::requests(batch.bytes()).map_err(|e| e.to_string())?;
+                let read = model::requests(batch.bytes()).ok_or("bytes that ask for nothing")?;
                 read.iter().try_for_each(|(_, op)| self.server(op))?;
             }
-            Part::Script(script) => ipvs_codec::parse_script(script.text())?
+            Part::Script(_, text) => model::parse_ipvsadm(text)?
                 .iter()
                 .try_for_each(|op| self.server(op))?,
             // Nobody has connections here.
@@ -164,7 +164,6 @@ impl Kernel {
             let server = ListedService {
                 service: *service,
                 other_flags: 0,
-                connections: 0,
             };
             let destination = |destination: &ipvs_codec::Destination| ListedDestination {
                 destination: *destination,

@@ -1,16 +1,18 @@
-//! One step of a batch that is neither set nor rule: what is sent, printable and counted.
+//! One step of a batch that is neither set nor rule: what is sent, printable and counted; and its way into the kernel.
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipvs_codec::{LinkOp, Op, Server, ServiceId};
-use netlink::Batch;
+use netlink::{Batch, Error};
+use netns_sys::isolation::write_sysctl;
+use netns_sys::tools::command;
 
-use super::{layout, send};
-use crate::HarnessError;
+use super::layout;
 use crate::datapath::step::Step;
 use crate::sockets::{Socket, Sockets};
+use crate::{HarnessError, tools};
 
 /// Destinations of weight 0 that wait for their connections to end: kube-proxy's `graceTerminateRSList`.
 pub(super) type Leaving = Mutex<BTreeSet<(ServiceId, Server)>>;
@@ -25,7 +27,7 @@ pub(super) enum Part {
     /// Commands to IPVS over generic netlink.
     Servers(Batch<Op>),
     /// The same as standard input of `ipvsadm -R`.
-    Script(Script),
+    Script(Vec<Op>, String),
     /// Endpoints that leave, as kube-proxy's `GracefulTerminationManager` lets them: the destinations of the
     /// virtual server are listed, and the one that leaves is deleted if it is UDP's or has no connections;
     /// else its weight becomes 0, and it is deleted when it comes back or its server is changed again.
@@ -35,28 +37,11 @@ pub(super) enum Part {
     Look(Vec<ServiceId>),
 }
 
-/// Input of `ipvsadm -R`, with the operations that it says.
-#[derive(Debug)]
-pub(super) struct Script {
-    ops: Vec<Op>,
-    text: String,
-}
-
-impl Script {
-    /// The script of operations.
-    pub(super) fn new(ops: Vec<Op>) -> Self {
+impl Part {
+    /// Input of `ipvsadm -R`.
+    pub(super) fn script(ops: Vec<Op>) -> Self {
         let text = ipvs_codec::script(&ops);
-        Self { ops, text }
-    }
-
-    /// The operations.
-    pub(super) fn ops(&self) -> &[Op] {
-        &self.ops
-    }
-
-    /// The text.
-    pub(super) fn text(&self) -> &str {
-        &self.text
+        Self::Script(ops, text)
     }
 }
 
@@ -80,7 +65,7 @@ impl Step for Request {
             Part::Sysctls => layout::SYSCTLS.len() as u64,
             Part::Links(batch) => batch.messages(),
             Part::Servers(batch) => batch.messages(),
-            Part::Script(script) => script.ops.len() as u64,
+            Part::Script(ops, _) => ops.len() as u64,
             Part::Retire(leaving) => leaving.len() as u64,
             Part::Look(servers) => servers.len() as u64,
         }
@@ -89,7 +74,7 @@ impl Step for Request {
     /// An endpoint that leaves takes two: the question, and the change.
     fn messages(&self) -> u64 {
         match &self.part {
-            Part::Sysctls | Part::Script(_) => 0,
+            Part::Sysctls | Part::Script(..) => 0,
             Part::Links(batch) => batch.messages(),
             Part::Servers(batch) => batch.messages(),
             Part::Retire(leaving) => 2 * leaving.len() as u64,
@@ -103,7 +88,7 @@ impl Step for Request {
             Part::Sysctls => layout::SYSCTLS.iter().map(|(_, v)| v.len() as u64).sum(),
             Part::Links(batch) => batch.bytes().len() as u64,
             Part::Servers(batch) => batch.bytes().len() as u64,
-            Part::Script(script) => script.text.len() as u64,
+            Part::Script(_, text) => text.len() as u64,
             Part::Retire(leaving) => Batch::encode(deletions(leaving)).bytes().len() as u64,
             Part::Look(_) => 0,
         }
@@ -111,7 +96,7 @@ impl Step for Request {
 
     fn sockets(&self) -> &'static [Socket] {
         match &self.part {
-            Part::Sysctls | Part::Script(_) => &[],
+            Part::Sysctls | Part::Script(..) => &[],
             Part::Links(_) => &[Socket::Links],
             Part::Servers(_) | Part::Retire(_) => &[Socket::Servers],
             Part::Look(_) => &[Socket::Servers, Socket::Links],
@@ -119,7 +104,9 @@ impl Step for Request {
     }
 
     fn carry_out(&self, sockets: &mut Sockets) -> Result<(), HarnessError> {
-        send::carry_out(&self.part, &self.leaving, sockets)
+        let leaving = self.leaving.lock();
+        let leaving = leaving.unwrap_or_else(PoisonError::into_inner);
+        Sender { leaving, sockets }.part(&self.part)
     }
 }
 
@@ -140,7 +127,7 @@ impl fmt::Display for Request {
                 .ops()
                 .iter()
                 .try_for_each(|op| writeln!(f, "ipvsadm {op}")),
-            Part::Script(script) => f.write_str(&script.text),
+            Part::Script(_, text) => f.write_str(text),
             Part::Retire(leaving) => deletions(leaving)
                 .iter()
                 .try_for_each(|op| writeln!(f, "ipvsadm {op} # weight 0 while it has connections")),
@@ -151,4 +138,122 @@ impl fmt::Display for Request {
             ),
         }
     }
+}
+
+/// A part on its way into the kernel.
+struct Sender<'a> {
+    leaving: MutexGuard<'a, BTreeSet<(ServiceId, Server)>>,
+    sockets: &'a mut Sockets,
+}
+
+impl Sender<'_> {
+    fn part(&mut self, part: &Part) -> Result<(), HarnessError> {
+        match part {
+            Part::Sysctls => layout::sysctls().try_for_each(|(name, value)| {
+                write_sysctl(name, value)
+                    .map_err(|e| HarnessError::system(format!("set {name}={value}"), e))
+            }),
+            Part::Links(batch) => {
+                let sent = self.sockets.links()?.send(batch);
+                sent.map_err(HarnessError::netlink("change addresses"))
+            }
+            Part::Servers(batch) => {
+                self.make_room(batch.ops())?;
+                self.send(batch)
+            }
+            Part::Script(ops, text) => {
+                self.make_room(ops)?;
+                tools::run(command("ipvsadm").arg("-R"), text).map(drop)
+            }
+            Part::Retire(leaving) => leaving
+                .iter()
+                .try_for_each(|(id, server)| self.retire(*id, *server)),
+            Part::Look(servers) => look(self.sockets, servers),
+        }
+    }
+
+    fn send(&mut self, batch: &Batch<Op>) -> Result<(), HarnessError> {
+        self.sockets
+            .servers()?
+            .send(batch)
+            .map_err(HarnessError::netlink("change virtual servers"))
+    }
+
+    /// Destinations that are leaving and come back are deleted first (`MoveRSOutofGracefulDeleteList`);
+    /// those of virtual servers that go, go with them. Usually nobody is leaving.
+    fn make_room(&mut self, ops: &[Op]) -> Result<(), HarnessError> {
+        if self.leaving.is_empty() {
+            return Ok(());
+        }
+        let mut back = Vec::new();
+        for op in ops {
+            if let Op::AddDestination(id, destination) = op
+                && self.leaving.remove(&(*id, destination.server))
+            {
+                back.push(Op::DeleteDestination(*id, destination.server));
+            }
+            if let Op::DeleteService(id) = op {
+                self.leaving.retain(|(of, _)| of != id);
+            }
+        }
+        self.send(&Batch::encode(back))
+    }
+
+    /// `GracefulDeleteRS`; destinations of the same server that have been leaving are looked at too.
+    fn retire(&mut self, id: ServiceId, server: Server) -> Result<(), HarnessError> {
+        let failed = HarnessError::netlink("let an endpoint go");
+        let listed = self.sockets.servers()?.destinations(id).map_err(failed)?;
+        let mut ops = Vec::new();
+        let mut found = false;
+        for listed in listed {
+            let destination = listed.destination;
+            let key = (id, destination.server);
+            let asked = destination.server == server;
+            if !asked && !self.leaving.contains(&key) {
+                continue;
+            }
+            found |= asked;
+            let idle = listed.active + listed.inactive == 0;
+            if idle || id.protocol == ipvs_codec::Protocol::Udp {
+                self.leaving.remove(&key);
+                ops.push(Op::DeleteDestination(id, destination.server));
+            } else if self.leaving.insert(key) {
+                let quiescent = ipvs_codec::Destination {
+                    weight: 0,
+                    ..destination
+                };
+                ops.push(Op::SetDestination(id, quiescent));
+            }
+        }
+        if !found {
+            return Err(failed(Error::System {
+                act: Op::DeleteDestination(id, server).to_string(),
+                errno: nix::errno::Errno::ENOENT,
+            }));
+        }
+        self.send(&Batch::encode(ops))
+    }
+}
+
+/// Asks what [`Part::Look`] says.
+///
+/// # Errors
+/// The kernel refused to say.
+pub(super) fn look(sockets: &mut Sockets, servers: &[ServiceId]) -> Result<(), HarnessError> {
+    let failed = HarnessError::netlink("ask for addresses");
+    let links = sockets.links()?;
+    // Those of the device, and those of all others.
+    for _ in 0..2 {
+        links.addresses(layout::DEVICE).map_err(failed)?;
+    }
+    let connection = sockets.servers()?;
+    let mut ask = || -> Result<(), Error> {
+        for id in servers {
+            connection.service(*id)?;
+            connection.service(*id)?;
+            connection.destinations(*id)?;
+        }
+        connection.services().map(drop)
+    };
+    ask().map_err(HarnessError::netlink("ask for virtual servers"))
 }

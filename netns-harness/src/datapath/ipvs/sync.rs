@@ -14,7 +14,7 @@ use netlink::{Batch as Messages, Operation};
 
 use super::TOOL;
 use super::layout::{self, BOUND_IPS, CLUSTER_IPS, DEVICE};
-use super::part::{Leaving, Part, Request, Script};
+use super::part::{Leaving, Part, Request};
 use crate::datapath::steps::{Commands, Restore, SetScript, Sets};
 use crate::datapath::{Batch, RenderOptions, Transport};
 use crate::service::{Endpoint, Frontend, Population, Service};
@@ -241,7 +241,7 @@ impl Steps<'_> {
             return;
         }
         let part = match self.transport {
-            Transport::Ipvsadm => Part::Script(Script::new(ops)),
+            Transport::Ipvsadm => Part::script(ops),
             _ => Part::Servers(self.messages(ops)),
         };
         self.part(part);

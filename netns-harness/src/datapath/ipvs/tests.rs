@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ipvs_codec::{Destination, ListedDestination, Op};
 
 use super::kernel::Kernel;
-use super::part::{Part, Request, Script};
+use super::part::{Part, Request};
 use super::*;
 use crate::datapath::meaning::Meaning as _;
 use crate::datapath::steps::{Commands, Restore};
@@ -264,8 +264,8 @@ fn every_damage_is_seen() {
         let mut kernel = kernel(&[&render(None, &before, &OPTIONS)]);
         for words in damage::commands(damage, a, b) {
             assert_eq!(words[0], "ipvsadm");
-            let ops: Vec<Op> = ipvs_codec::parse_script(&words[1..].join(" ")).unwrap();
-            let part = Part::Script(Script::new(ops));
+            let ops: Vec<Op> = model::parse_ipvsadm(&words[1..].join(" ")).unwrap();
+            let part = Part::script(ops);
             let leaving = Arc::default();
             kernel.run(&Request { part, leaving }).unwrap();
         }

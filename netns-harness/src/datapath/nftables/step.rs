@@ -6,6 +6,7 @@ use nft_codec::{EncodedBatch, Op, script};
 
 use super::ENCODABLE;
 use crate::datapath::step::Step;
+use crate::datapath::steps::{Input, Tool};
 use crate::sockets::{Socket, Sockets};
 use crate::{HarnessError, tools};
 
@@ -64,39 +65,21 @@ impl fmt::Display for Transaction {
     }
 }
 
-/// Input of `nft -f -`.
+/// `nft -f -`.
 #[derive(Debug)]
-pub(super) struct Script {
-    pub(super) text: String,
-    operations: u64,
+pub(super) struct Nft;
+
+impl Tool for Nft {
+    fn read(&self, text: &str) -> Result<(), HarnessError> {
+        let mut command = netns_sys::tools::command("nft");
+        tools::run(command.args(["-f", "-"]), text).map(drop)
+    }
 }
+
+pub(super) type Script = Input<Nft>;
 
 impl Script {
     pub(super) fn new(ops: &[Op]) -> Self {
-        Self {
-            text: script(ops),
-            operations: ops.len() as u64,
-        }
-    }
-}
-
-impl Step for Script {
-    fn operations(&self) -> u64 {
-        self.operations
-    }
-
-    fn bytes(&self) -> u64 {
-        self.text.len() as u64
-    }
-
-    fn carry_out(&self, _sockets: &mut Sockets) -> Result<(), HarnessError> {
-        let mut command = netns_sys::tools::command("nft");
-        tools::run(command.args(["-f", "-"]), &self.text).map(drop)
-    }
-}
-
-impl fmt::Display for Script {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        Self::of(Nft, (script(ops), ops.len() as u64))
     }
 }

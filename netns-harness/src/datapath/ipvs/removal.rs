@@ -1,0 +1,78 @@
+//! kube-proxy's questions, and everything removed.
+
+use std::sync::PoisonError;
+
+use ipvs_codec::{LinkOp, Op, ServiceId};
+use netlink::Batch as Messages;
+use netns_sys::tools::command;
+
+use super::part::{Leaving, look};
+use super::{TOOL, layout};
+use crate::HarnessError;
+use crate::datapath::Sockets;
+use crate::service::Population;
+use crate::tools;
+use crate::xtables::tool;
+
+/// What kube-proxy asks in a sync besides the listings of sets: a process for each chain and jump, and for
+/// each set; and over netlink what [`Part::Look`] says.
+///
+/// # Errors
+/// A tool is missing or refuses what kube-proxy expects it to take; the kernel refused to say.
+pub(super) fn ask_as_kube_proxy(
+    population: &Population,
+    sockets: &mut Sockets,
+) -> Result<(), HarnessError> {
+    for words in &*layout::QUESTIONS {
+        // A chain that is there is refused: that is the answer.
+        let _there = tool::ask(TOOL, words)?;
+    }
+    for create in layout::creates(population.len()) {
+        let line = create.to_string();
+        let mut words: Vec<&str> = line.split_whitespace().collect();
+        words.push("-exist");
+        tools::run(command("ipset").args(words), "")?;
+    }
+    let servers: Vec<ServiceId> = population
+        .services
+        .iter()
+        .map(|s| layout::id(s.frontend))
+        .collect();
+    look(sockets, &servers)
+}
+
+/// Removes everything, in the order of kube-proxy's `cleanupLeftovers`: virtual servers, the device with its
+/// addresses, rules, and sets, which no rule refers to any more. Sysctls stay, as kube-proxy leaves them. What
+/// is not there is no error, nor is a kernel without IPVS.
+pub(super) fn teardown(leaving: &Leaving, sockets: &mut Sockets) -> Vec<HarnessError> {
+    leaving
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clear();
+    let mut done = vec![
+        flush(sockets),
+        delete_device(sockets),
+        tool::empty(TOOL, &["nat", "filter"]),
+    ];
+    match sockets.sets() {
+        Ok(session) => done.extend(layout::SETS.iter().map(|(name, _)| {
+            let destroy = ipset_sys::Command::Destroy((*name).to_owned());
+            let destroyed = session.send(&[destroy]);
+            destroyed.map_err(HarnessError::ipset("destroy sets"))
+        })),
+        Err(error) => done.push(Err(error)),
+    }
+    let errors = done.into_iter().filter_map(Result::err);
+    errors.filter(|error| !error.is_not_found()).collect()
+}
+
+fn flush(sockets: &mut Sockets) -> Result<(), HarnessError> {
+    let flushed = sockets.servers()?.send(&Messages::encode(vec![Op::Flush]));
+    flushed.map_err(HarnessError::netlink("flush virtual servers"))
+}
+
+fn delete_device(sockets: &mut Sockets) -> Result<(), HarnessError> {
+    let delete = Messages::encode(vec![LinkOp::DeleteDevice(layout::DEVICE)]);
+    let deleted = sockets.links()?.send(&delete);
+    deleted.map_err(HarnessError::netlink("remove the device"))
+}
