@@ -51,20 +51,23 @@ impl Case {
         cases
     }
 
+    /// Tools of the mode as it is programmed.
+    pub(crate) fn tools(&self) -> Vec<Tool> {
+        facts_over(self.mode, self.engine.unwrap_or_default()).tools(self.transport)
+    }
+
     /// The first tool that it needs and that is not installed, with its Debian package.
     pub(crate) fn missing_tool(&self) -> Option<(&'static str, &'static str)> {
-        tools(self).into_iter().find(|(program, _)| {
+        self.tools().into_iter().find(|(program, _)| {
             !self.setup.tools.contains_key(*program) && !netns_sys::process::installed(program)
         })
     }
 
     /// The first tool of its own that another file stands in for, as it was named.
     pub(crate) fn replaced_tool(&self) -> Option<String> {
-        let own = tools(self).into_iter();
-        let named = own.filter_map(|(name, _)| Some((name, self.setup.tools.get(name)?)));
-        named
-            .map(|(name, file)| format!("--tool {name}={}", file.display()))
-            .next()
+        let mut own = self.tools().into_iter();
+        let (name, file) = own.find_map(|(name, _)| self.setup.tools.get_key_value(name))?;
+        Some(format!("--tool {name}={}", file.display()))
     }
 }
 
@@ -78,14 +81,9 @@ impl std::fmt::Display for Case {
     }
 }
 
-/// Tools of a mode as it is programmed.
-pub(crate) fn tools(case: &Case) -> Vec<Tool> {
-    facts_over(case.mode, case.engine.unwrap_or_default()).tools(case.transport)
-}
-
 /// Every tool that any mode can use, each once.
 pub(crate) fn all_tools() -> Vec<Tool> {
-    let mut found: Vec<Tool> = Case::all().iter().flat_map(tools).collect();
+    let mut found: Vec<Tool> = Case::all().iter().flat_map(Case::tools).collect();
     let mut seen = std::collections::HashSet::new();
     found.retain(|tool| seen.insert(*tool));
     found
@@ -128,7 +126,7 @@ mod tests {
                 engine: Some(engine),
                 setup: Default::default(),
             };
-            tools(&case)
+            case.tools()
                 .into_iter()
                 .map(|(program, _)| program)
                 .collect::<Vec<_>>()

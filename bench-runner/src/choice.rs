@@ -11,7 +11,7 @@ use schema::Accelerator;
 
 use crate::case::Case;
 use crate::cli::SandboxOption;
-use crate::exit::Usage;
+use crate::exit::{Usage, refused};
 use crate::isolate::ask::Trial;
 use crate::places::host::Host;
 use crate::plan::{PlannedEnvironment, Settings};
@@ -22,21 +22,19 @@ use crate::readiness;
 const EVERY_MODE: [&str; 4] = ["ip_vs", "xt_set", "nf_tables", "veth"];
 
 /// What was chosen, and why.
-pub(crate) enum Choice {
-    /// The host's kernel; what the trials of the modes found there.
-    Host {
-        /// In the order of the cases.
-        tried: Vec<Trial>,
-        /// Why, as a sentence.
-        reason: String,
-    },
+pub(crate) struct Choice {
+    /// Why, as a sentence.
+    pub(crate) reason: String,
+    /// What it is measured on.
+    pub(crate) on: On,
+}
+
+/// What a run is measured on.
+pub(crate) enum On {
+    /// The host's kernel; what the trials of the modes found there, in the order of the cases.
+    Host(Vec<Trial>),
     /// Guests, one for each kernel.
-    Guests {
-        /// The kernels, with the names of their environments.
-        kernels: Vec<Chosen>,
-        /// Why, as a sentence.
-        reason: String,
-    },
+    Guests(Vec<Chosen>),
 }
 
 /// A kernel that was chosen.
@@ -49,51 +47,44 @@ pub(crate) struct Chosen {
     pub(crate) variants: Vec<String>,
 }
 
-impl Choice {
-    /// Why, as a sentence.
-    pub(crate) fn reason(&self) -> &str {
-        match self {
-            Self::Host { reason, .. } | Self::Guests { reason, .. } => reason,
-        }
-    }
-}
-
 /// Decides, by trial where the user leaves the choice.
 ///
 /// # Errors
 /// The machine cannot do what was asked for: a [`Usage`] with the remedy.
 pub(crate) async fn choose(settings: &Settings, cases: &[Case]) -> anyhow::Result<Choice> {
     let asked = kernels(settings);
-    if settings.deterministic {
-        return Ok(guests(&asked, "--deterministic asks for it")?);
-    }
-    match settings.sandbox {
-        SandboxOption::Netns => Ok(Choice::Host {
-            tried: readiness::attempt(&Host::default(), cases, None).await?,
-            reason: "the host's kernel: --sandbox netns asks for it".to_owned(),
-        }),
-        SandboxOption::Guest => Ok(guests(&asked, "--sandbox guest asks for it")?),
-        SandboxOption::Auto if !asked.is_empty() => Ok(guests(&asked, "--kernel asks for it")?),
-        SandboxOption::Auto => {
-            let tried = readiness::attempt(&Host::default(), cases, None).await?;
-            let Some(why) = lacking(cases, &tried) else {
-                return Ok(Choice::Host {
-                    tried,
-                    reason: "the host's kernel: it can run every requested mode".to_owned(),
-                });
-            };
-            let can: Vec<&str> = modes_without(cases, &tried);
-            guests(&[], &why).map_err(|Usage(error)| {
-                let instead = match can.as_slice() {
-                    [] => String::new(),
-                    modes => format!(" --modes {}", modes.join(",")),
-                };
-                Usage(format!(
-                    "{why}, so that every mode needs a guest: {error}; or measure what the host's kernel can: --sandbox netns{instead}"
-                )).into()
-            })
+    let is_named = asked.iter().any(|asked| asked.spec.is_some());
+    match settings.args.sandbox {
+        _ if settings.args.deterministic => {
+            return Ok(guests(&asked, "--deterministic asks for it")?);
         }
+        SandboxOption::Guest => return Ok(guests(&asked, "--sandbox guest asks for it")?),
+        SandboxOption::Auto if is_named => return Ok(guests(&asked, "--kernel asks for it")?),
+        SandboxOption::Netns | SandboxOption::Auto => {}
     }
+    let tried = readiness::attempt(&Host::default(), cases, None).await?;
+    let why = match lacking(cases, &tried) {
+        _ if settings.args.sandbox == SandboxOption::Netns => "--sandbox netns asks for it",
+        None => "it can run every requested mode",
+        Some(why) => {
+            return Ok(guests(&asked, &why).map_err(|error| instead(&why, error, cases, &tried))?);
+        }
+    };
+    Ok(Choice {
+        reason: format!("the host's kernel: {why}"),
+        on: On::Host(tried),
+    })
+}
+
+/// Why the host's kernel does not do, no guest does, and what can be measured without one.
+fn instead(why: &str, Usage(error): Usage, cases: &[Case], tried: &[Trial]) -> Usage {
+    let modes = match modes_without(cases, tried).as_slice() {
+        [] => String::new(),
+        modes => format!(" --modes {}", modes.join(",")),
+    };
+    Usage(format!(
+        "{why}, so that every mode needs a guest: {error}; or measure what the host's kernel can: --sandbox netns{modes}"
+    ))
 }
 
 /// Why the host's kernel will not do. A missing tool is no reason: a guest's tools are the host's.
@@ -116,67 +107,70 @@ fn modes_without(cases: &[Case], tried: &[Trial]) -> Vec<&'static str> {
     modes.into_iter().map(|mode| mode.name()).collect()
 }
 
-/// A word of `--kernel`, and the variants that it is for; none: all.
+/// A kernel that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Asked {
-    spec: String,
+    /// A word of `--kernel`; none: whichever there is.
+    spec: Option<String>,
+    /// The variants that it is for; none: all.
     variants: Vec<String>,
 }
 
-/// Every kernel that is named, each once, in the order named.
+/// Every kernel that is named, each once, in the order named; where none is, whichever there is.
 fn kernels(settings: &Settings) -> Vec<Asked> {
     let mut asked: Vec<Asked> = Vec::new();
     for side in settings.sides() {
-        for spec in &side.kernels {
+        for spec in &side.args.kernel {
             // The run itself has no name, and is every variant there is.
-            let variant = (!side.variant.is_empty()).then(|| side.variant.clone());
-            match asked.iter_mut().find(|known| known.spec == *spec) {
+            let variant = Some(side.variant().to_owned()).filter(|name| !name.is_empty());
+            match asked.iter_mut().find(|a| a.spec.as_ref() == Some(spec)) {
                 Some(known) if variant.is_some() => known.variants.extend(variant),
                 _ => asked.push(Asked {
-                    spec: spec.clone(),
+                    spec: Some(spec.clone()),
                     variants: variant.into_iter().collect(),
                 }),
             }
         }
+    }
+    if asked.is_empty() {
+        asked.push(Asked {
+            spec: None,
+            variants: Vec::new(),
+        });
     }
     asked
 }
 
 fn guests(asked: &[Asked], why: &str) -> Result<Choice, Usage> {
     if !netns_sys::process::installed(QEMU) {
-        return Err(Usage(format!(
+        return refused(format!(
             "{QEMU} is not installed and a guest needs it: apt-get install qemu-system-x86 (scripts/bootstrap does)"
-        )));
+        ));
     }
-    let (found, which) = if asked.is_empty() {
-        let (spec, kernel) = default_kernel()?;
-        (vec![kernel], format!(" ({spec} when none is named)"))
-    } else {
-        let found = asked.iter().map(|asked| kernel(&asked.spec));
-        (
-            found.collect::<Result<Vec<Kernel>, Usage>>()?,
-            String::new(),
-        )
-    };
-    let versions: Vec<&str> = found.iter().map(|k| k.version.as_str()).collect();
-    let names = names(&versions)?;
-    let reason = format!(
-        "a guest with Linux {}{which}: {why}",
-        versions.join(" and ")
-    );
-    let variants = asked.iter().map(|asked| asked.variants.clone());
-    let kernels = names
-        .into_iter()
-        .zip(found)
-        .zip(variants.chain(std::iter::repeat(Vec::new())));
-    let chosen = kernels.map(|((name, kernel), variants)| Chosen {
+    let (mut kernels, mut which) = (Vec::new(), String::new());
+    for asked in asked {
+        kernels.push(match &asked.spec {
+            Some(spec) => kernel(spec)?,
+            None => {
+                let (whose, kernel) = default_kernel()?;
+                which = format!(" ({whose} when none is named)");
+                kernel
+            }
+        });
+    }
+    let versions: Vec<String> = kernels.iter().map(|k| k.version.clone()).collect();
+    let named = names(&versions)?.into_iter().zip(kernels).zip(asked);
+    let chosen = named.map(|((name, kernel), asked)| Chosen {
         name,
         kernel,
-        variants,
+        variants: asked.variants.clone(),
     });
-    Ok(Choice::Guests {
-        kernels: chosen.collect(),
-        reason,
+    Ok(Choice {
+        reason: format!(
+            "a guest with Linux {}{which}: {why}",
+            versions.join(" and ")
+        ),
+        on: On::Guests(chosen.collect()),
     })
 }
 
@@ -197,8 +191,7 @@ fn default_kernel() -> Result<(&'static str, Kernel), Usage> {
     if let Some(kernel) = Kernel::host().ok().filter(whole) {
         return Ok(("the host's", kernel));
     }
-    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    Ok(("the distribution's", kernel(distribution_kernel(&release))?))
+    Ok(("the distribution's", kernel(&distribution_kernel())?))
 }
 
 /// Kernel series of distributions, by `ID` and `VERSION_ID` of os-release(5).
@@ -210,12 +203,18 @@ const SERIES: [(&str, &str, &str); 5] = [
     ("ubuntu", "26.04", "7.0"),
 ];
 
-fn distribution_kernel(release: &str) -> &'static str {
+/// The kernel series of this distribution.
+fn distribution_kernel() -> String {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    series_of(&release).to_owned()
+}
+
+/// The kernel series of a distribution, by its os-release; of an unknown one the oldest.
+fn series_of(release: &str) -> &'static str {
     let field = |name: &str| {
-        let line = release
-            .lines()
-            .find_map(|l| l.strip_prefix(name)?.strip_prefix('='));
-        line.unwrap_or_default().trim_matches('"').to_owned()
+        let mut lines = release.lines().filter_map(|line| line.split_once('='));
+        let found = lines.find(|(field, _)| *field == name);
+        found.map_or("", |(_, value)| value.trim_matches('"'))
     };
     let (id, version) = (field("ID"), field("VERSION_ID"));
     let known = SERIES.iter().find(|(i, v, _)| *i == id && *v == version);
@@ -228,75 +227,63 @@ fn distribution_kernel(release: &str) -> &'static str {
 /// A kernel is named twice.
 pub(crate) fn foreseen(settings: &Settings) -> Result<Vec<PlannedEnvironment>, Usage> {
     let asked = kernels(settings);
-    let asks = settings.deterministic || settings.sandbox == SandboxOption::Guest;
-    if !asks && asked.is_empty() {
+    let asks = settings.args.deterministic || settings.args.sandbox == SandboxOption::Guest;
+    if !asks && asked.iter().all(|asked| asked.spec.is_none()) {
         return Ok(vec![PlannedEnvironment::host()]);
     }
-    let versions: Vec<String> = match asked.as_slice() {
-        [] => vec![default_version()],
-        asked => asked.iter().map(|asked| version(&asked.spec)).collect(),
-    };
-    let names = names(&versions.iter().map(String::as_str).collect::<Vec<_>>())?;
-    let variants = asked.iter().map(|asked| asked.variants.clone());
-    let named = names
-        .into_iter()
-        .zip(variants.chain(std::iter::repeat(Vec::new())));
+    let versions: Vec<String> = asked.iter().map(Asked::version).collect();
     // Where KVM boots it is faster.
-    let accelerator = if settings.deterministic {
-        Accelerator::TcgIcount
-    } else {
-        Accelerator::Tcg
+    let accel = match settings.args.deterministic {
+        true => Accelerator::TcgIcount,
+        false => Accelerator::Tcg,
     };
-    let guest = |(name, variants)| PlannedEnvironment::guest(name, accelerator).of(variants);
-    Ok(named.map(guest).collect())
+    let named = names(&versions)?.into_iter().zip(asked);
+    let guests = named.map(|(name, asked)| PlannedEnvironment {
+        name,
+        accel,
+        variants: asked.variants,
+    });
+    Ok(guests.collect())
 }
 
-fn default_version() -> String {
-    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    Kernel::host().map_or_else(
-        |_| distribution_kernel(&release).to_owned(),
-        |kernel| kernel.version,
-    )
-}
-
-/// The release that a word of `--kernel` stands for, as far as it can be told without fetching it.
-fn version(spec: &str) -> String {
-    let found = match spec {
-        "host" => Kernel::host().ok(),
-        path if path.contains('/') => Kernel::from_image(Path::new(path)).ok(),
-        _ => None,
-    };
-    let named = || spec.strip_prefix("linux-image-").unwrap_or(spec).to_owned();
-    found.map_or_else(named, |kernel| kernel.version)
+impl Asked {
+    /// The release that it stands for, as far as that can be told without fetching it.
+    fn version(&self) -> String {
+        let (found, otherwise) = match self.spec.as_deref() {
+            None => (Kernel::host().ok(), distribution_kernel()),
+            Some(spec) => {
+                let found = match spec {
+                    "host" => Kernel::host().ok(),
+                    path if path.contains('/') => Kernel::from_image(Path::new(path)).ok(),
+                    _ => None,
+                };
+                let series = spec.strip_prefix("linux-image-").unwrap_or(spec);
+                (found, series.to_owned())
+            }
+        };
+        found.map_or(otherwise, |kernel| kernel.version)
+    }
 }
 
 /// Names of guests' environments: "guest-6.1"; by the whole release where two kernels are of one series.
-fn names(versions: &[&str]) -> Result<Vec<String>, Usage> {
+fn names(versions: &[String]) -> Result<Vec<String>, Usage> {
+    let mut seen = HashSet::new();
+    if let Some(twice) = versions.iter().find(|version| !seen.insert(*version)) {
+        return refused(format!("--kernel names Linux {twice} twice"));
+    }
     let series = |version: &str| {
-        let mut numbers = version.split(['.', '-']);
-        match (numbers.next(), numbers.next()) {
-            (Some(major), Some(minor)) => format!("{major}.{minor}"),
-            _ => version.to_owned(),
+        let numbers: Vec<&str> = version.split(['.', '-']).take(2).collect();
+        numbers.join(".")
+    };
+    let name = |version: &String| {
+        let of_series = series(version);
+        let alike = versions.iter().filter(|v| series(v) == of_series);
+        match alike.count() {
+            1 => format!("guest-{of_series}"),
+            _ => format!("guest-{version}"),
         }
     };
-    let mut seen = HashSet::new();
-    if let Some(twice) = versions.iter().find(|version| !seen.insert(**version)) {
-        return Err(Usage(format!("--kernel names Linux {twice} twice")));
-    }
-    let alone = |version: &str| {
-        versions
-            .iter()
-            .filter(|v| series(v) == series(version))
-            .count()
-            == 1
-    };
-    Ok(versions
-        .iter()
-        .map(|version| match alone(version) {
-            true => format!("guest-{}", series(version)),
-            false => format!("guest-{version}"),
-        })
-        .collect())
+    Ok(versions.iter().map(name).collect())
 }
 
 #[cfg(test)]
@@ -305,6 +292,10 @@ mod tests {
 
     #[test]
     fn environments_are_named_by_series_and_by_release_where_that_is_not_enough() {
+        let names = |versions: &[&str]| {
+            let versions: Vec<String> = versions.iter().map(|v| (*v).to_owned()).collect();
+            names(&versions)
+        };
         let named = |versions: &[&str]| names(versions).unwrap();
         assert_eq!(
             named(&["6.1.0-56-cloud-amd64", "6.12.117+deb12-cloud-amd64"]),
@@ -319,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_distribution_has_a_kernel_of_its_own_and_others_have_the_oldest() {
-        let of = distribution_kernel;
+        let of = series_of;
         assert_eq!(of("ID=debian\nVERSION_ID=\"13\"\n"), "6.12");
         assert_eq!(of("NAME=x\nVERSION_ID=\"24.04\"\nID=ubuntu\n"), "6.8");
         assert_eq!(of("ID=elsewhere\n"), "6.1");

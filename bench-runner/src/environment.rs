@@ -16,7 +16,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use schema::{Accelerator, Environment, SandboxKind};
 use tracing::info;
 
-use crate::case::{Case, tools};
+use crate::case::Case;
 
 /// Version and source revision.
 pub(crate) const VERSION: &str = concat!(
@@ -240,7 +240,7 @@ pub(crate) fn checksum(file: &Path) -> std::io::Result<String> {
 /// Versions of this program, of the tools that `cases` use, and of the libraries that it has loaded.
 fn versions(cases: &[Case]) -> BTreeMap<String, String> {
     let mut found = BTreeMap::from([("bench-runner".to_owned(), VERSION.to_owned())]);
-    for (program, _) in cases.iter().flat_map(tools) {
+    for (program, _) in cases.iter().flat_map(Case::tools) {
         found
             .entry(program.to_owned())
             .or_insert_with(|| version(program).unwrap_or_else(|| "not installed".to_owned()));

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use guest::machine::QEMU;
 use netns_sys::clock;
-use schema::{Accelerator, Environment, SandboxKind};
+use schema::{Accelerator, Environment};
 
 use crate::case::Case;
-use crate::choice::{Choice, Chosen};
+use crate::choice::{Choice, Chosen, On};
 use crate::environment;
-use crate::exit::Usage;
+use crate::exit::{Usage, refused};
 use crate::isolate::ask::Trial;
 use crate::machine::Machine;
 use crate::places::Place;
@@ -57,9 +57,14 @@ impl Environments {
         folder: &Path,
     ) -> anyhow::Result<Self> {
         let mut all: Vec<Open> = Vec::new();
-        match choice {
-            Choice::Host { tried, .. } => all.push(host(&settings.cases(), tried)?),
-            Choice::Guests { kernels, .. } => {
+        match choice.on {
+            On::Host(tried) => {
+                let (cases, place) = (settings.cases(), Arc::new(Host::still()?));
+                let facts = environment::host(&cases);
+                let name = ENVIRONMENT.to_owned();
+                all.push(Open::new(name, Vec::new(), place, facts, &cases, tried));
+            }
+            On::Guests(kernels) => {
                 check_memory(settings, machine, kernels.len())?;
                 check_programs(settings)?;
                 let several = kernels.len() > 1;
@@ -79,21 +84,17 @@ impl Environments {
         }
         let down: Vec<&str> = all.iter().filter_map(Open::down).collect();
         if down.len() == all.len() {
-            return Err(Usage(format!("no guest came up: {}", down.join("; "))).into());
+            return refused(format!("no guest came up: {}", down.join("; ")));
         }
         Ok(Self { all })
     }
 
     /// As the plan sees them.
     pub(crate) fn planned(&self) -> Vec<PlannedEnvironment> {
-        let planned = self.all.iter().map(|open| {
-            let environment = match open.facts.sandbox {
-                SandboxKind::Netns => PlannedEnvironment::host(),
-                SandboxKind::Guest => {
-                    PlannedEnvironment::guest(open.name.clone(), open.facts.accel)
-                }
-            };
-            environment.of(open.variants.clone())
+        let planned = self.all.iter().map(|open| PlannedEnvironment {
+            name: open.name.clone(),
+            accel: open.facts.accel,
+            variants: open.variants.clone(),
         });
         planned.collect()
     }
@@ -117,6 +118,31 @@ impl Environments {
 }
 
 impl Open {
+    /// One that was tried.
+    fn new(
+        name: String,
+        variants: Vec<String>,
+        place: Arc<dyn Place>,
+        facts: Environment,
+        cases: &[Case],
+        tried: Vec<Trial>,
+    ) -> Self {
+        let facts = Environment {
+            sysctls: common_sysctls(&tried),
+            ..facts
+        };
+        let tried = cases.iter().cloned().zip(tried);
+        Self {
+            name,
+            place,
+            facts,
+            unsupported: tried
+                .filter_map(|(case, trial)| Some((case, trial.unsupported?)))
+                .collect(),
+            variants,
+        }
+    }
+
     /// Why no stay can be carried out there any more.
     pub(crate) fn down(&self) -> Option<&str> {
         self.place.given_up()
@@ -129,36 +155,6 @@ fn console(folder: &Path, name: Option<&str>) -> PathBuf {
         None => "console.log".to_owned(),
         Some(name) => format!("console-{name}.log"),
     })
-}
-
-fn host(cases: &[Case], tried: Vec<Trial>) -> anyhow::Result<Open> {
-    let place = Arc::new(Host::still()?);
-    let facts = environment::host(cases);
-    Ok(opened(ENVIRONMENT.to_owned(), place, facts, cases, tried))
-}
-
-/// An environment that was tried, for all variants.
-fn opened(
-    name: String,
-    place: Arc<dyn Place>,
-    facts: Environment,
-    cases: &[Case],
-    tried: Vec<Trial>,
-) -> Open {
-    let facts = Environment {
-        sysctls: common_sysctls(&tried),
-        ..facts
-    };
-    let tried = cases.iter().cloned().zip(tried);
-    Open {
-        name,
-        place,
-        facts,
-        unsupported: tried
-            .filter_map(|(case, trial)| Some((case, trial.unsupported?)))
-            .collect(),
-        variants: Vec::new(),
-    }
 }
 
 /// Sysctls that every lab had alike: what a variant sets is the variant's, and not its environment's.
@@ -177,24 +173,15 @@ fn common_sysctls(tried: &[Trial]) -> BTreeMap<String, String> {
 /// What stands in for tools must be programs where it is to be started in a guest, which has no interpreter for
 /// scripts.
 fn check_programs(settings: &Settings) -> Result<(), Usage> {
-    let sides = settings.sides();
-    let named = sides.iter().flat_map(|side| &side.setup.tools);
-    for (name, file) in named {
-        if !guest::image::is_elf(file) {
-            return Err(Usage(format!(
-                "--tool {name}={}: it is no ELF program, and a guest has no interpreter for scripts: name a program, or measure on the host's kernel with --sandbox netns",
-                file.display()
-            )));
-        }
+    let sides = settings.sides().iter();
+    let mut named = sides.flat_map(|side| &side.setup.tools);
+    match named.find(|(_, file)| !guest::image::is_elf(file)) {
+        Some((name, file)) => refused(format!(
+            "--tool {name}={}: it is no ELF program, and a guest has no interpreter for scripts: name a program, or measure on the host's kernel with --sandbox netns",
+            file.display()
+        )),
+        None => Ok(()),
     }
-    Ok(())
-}
-
-/// Files that stand in for tools, each once.
-fn tools(cases: &[Case]) -> Vec<PathBuf> {
-    let tools = cases.iter().flat_map(|case| case.setup.tools.values());
-    let tools: BTreeSet<&PathBuf> = tools.collect();
-    tools.into_iter().cloned().collect()
 }
 
 /// How guests of a kernel are opened.
@@ -243,10 +230,7 @@ impl Opening<'_> {
                 Vec::new()
             }
         };
-        Ok(Open {
-            variants,
-            ..opened(name, place, facts, &cases, tried)
-        })
+        Ok(Open::new(name, variants, place, facts, &cases, tried))
     }
 
     /// The guests, and why they do without KVM.
@@ -255,12 +239,14 @@ impl Opening<'_> {
         kernel: guest::kernel::Kernel,
         cases: &[Case],
     ) -> anyhow::Result<(Arc<dyn Place>, Option<String>)> {
-        let tools = tools(cases);
-        if self.settings.deterministic {
-            let guests = Icount::new(kernel, &self.console, &tools, self.settings.seed)?;
+        let named = cases.iter().flat_map(|case| case.setup.tools.values());
+        let tools: BTreeSet<PathBuf> = named.cloned().collect();
+        let (args, console) = (&self.settings.args, &self.console);
+        if args.deterministic {
+            let guests = Icount::new(kernel, console, &tools, args.seed)?;
             return Ok((Arc::new(guests), None));
         }
-        let (guest, why_not) = Guest::new(kernel, &self.console, &tools, self.try_kvm).await?;
+        let (guest, why_not) = Guest::new(kernel, console, &tools, self.try_kvm).await?;
         Ok((Arc::new(guest), why_not))
     }
 
@@ -300,15 +286,15 @@ fn merged(inside: Environment, outside: Environment) -> Environment {
 
 /// The guests must fit beside each other into what is free.
 fn check_memory(settings: &Settings, machine: &Machine, kernels: usize) -> Result<(), Usage> {
-    let (guests, each_mib) = match settings.deterministic {
+    let (guests, each_mib) = match settings.args.deterministic {
         true => (machine.at_a_time(), icount::MEMORY_MIB),
         false => (kernels, timed::MEMORY_MIB),
     };
     let needed_mib = u64::from(each_mib) * guests as u64;
     match machine.free_bytes.map(|bytes| bytes >> 20) {
-        Some(free_mib) if free_mib < needed_mib => Err(Usage(format!(
+        Some(free_mib) if free_mib < needed_mib => refused(format!(
             "{guests} guests of {each_mib} MiB need {needed_mib} MiB and {free_mib} MiB are free: name fewer --kernel at a time, or end other programs",
-        ))),
+        )),
         _ => Ok(()),
     }
 }

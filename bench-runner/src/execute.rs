@@ -174,7 +174,7 @@ impl<'a> Executor<'a> {
                 alone = !counted;
                 if let Some(attempt) = self.ready(waiting.pop_front())? {
                     let place = self.place(&attempt.stay.spec)?;
-                    let limit = self.settings.cell_timeout;
+                    let limit = self.settings.args.cell_timeout;
                     running.spawn(attend(place, attempt, limit, self.interrupt.clone()));
                 }
             }

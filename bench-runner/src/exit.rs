@@ -15,6 +15,13 @@ pub(crate) enum Ended {
     Interrupted,
 }
 
+impl Ended {
+    /// Done if all is well, else failed.
+    pub(crate) const fn done_if(well: bool) -> Self {
+        if well { Self::Done } else { Self::Failed }
+    }
+}
+
 impl From<Ended> for ExitCode {
     fn from(ended: Ended) -> Self {
         match ended {
@@ -30,6 +37,11 @@ impl From<Ended> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
+
+/// A mistake of the user's, as what comes of a check.
+pub(crate) fn refused<T, E: From<Usage>>(why: impl Into<String>) -> Result<T, E> {
+    Err(Usage(why.into()).into())
+}
 
 /// What was asked to go together does not: exit code 4, one line that says what differs.
 #[derive(Debug, thiserror::Error)]

@@ -7,15 +7,13 @@ use std::time::Duration;
 use schema::{Environment, Header, SCHEMA_VERSION, Variant};
 use serde_json::{Value, json};
 
-use crate::cli::RunArgs;
 use crate::environment;
 use crate::environments::{Environments, Open};
-use crate::plan::{Plan, Settings, Side};
+use crate::plan::{Plan, Settings};
 use crate::run_dir;
 
 /// The header of a run that starts now.
 pub(crate) fn header(
-    args: &RunArgs,
     settings: &Settings,
     plan: &Plan,
     choice: String,
@@ -31,8 +29,8 @@ pub(crate) fn header(
         revision: env!("BENCH_RUNNER_REVISION").to_owned(),
         binary: binary(),
         command_line: std::env::args().collect(),
-        arguments: arguments(args, settings, plan),
-        seed: settings.seed,
+        arguments: arguments(settings, plan),
+        seed: settings.args.seed,
         planned_cells: plan.cells_per_block() * u64::from(plan.blocks),
         planned_blocks: plan.blocks,
         planned_time_ns: plan.block_ns() * u64::from(plan.blocks),
@@ -59,14 +57,16 @@ fn facts(open: &Open, settings: &Settings) -> Environment {
 
 /// The sides of the comparison, where each is measured, and with which tools in place of others.
 fn variants(settings: &Settings, environments: &Environments) -> Vec<Variant> {
-    let of_side = |side: &Side| {
-        let name = &side.given.name;
+    let of_side = |side: &Settings| {
         let there = environments.planned().into_iter();
-        let tools = side.settings.setup.tools.iter();
+        let tools = side.setup.tools.iter();
         Variant {
-            name: name.clone(),
+            name: side.given.name.clone(),
             options: side.given.options.clone(),
-            environments: there.filter(|e| e.measures(name)).map(|e| e.name).collect(),
+            environments: there
+                .filter(|e| e.measures(side.variant()))
+                .map(|e| e.name)
+                .collect(),
             tools: tools
                 .map(|(tool, file)| (tool.clone(), environment::replaced(tool, file)))
                 .collect(),
@@ -83,50 +83,37 @@ fn options_of(settings: &Settings) -> Value {
 }
 
 /// Resolved arguments by option name: everything that decides the plan or what a stay does.
-pub(crate) fn arguments(
-    args: &RunArgs,
-    settings: &Settings,
-    plan: &Plan,
-) -> BTreeMap<String, Value> {
-    let request = &settings.request;
-    let names = |list: Vec<&str>| json!(list);
+pub(crate) fn arguments(settings: &Settings, plan: &Plan) -> BTreeMap<String, Value> {
+    let (args, request) = (&settings.args, &settings.request);
     let time = |time: Duration| json!(humantime::format_duration(time).to_string());
-    let on_off = |on: bool| json!(if on { "on" } else { "off" });
-    let modes = settings.modes.iter().map(|m| m.name()).collect();
-    let scenarios = settings.scenarios.iter().map(|s| s.name()).collect();
-    let transports = request.transports.iter().map(|t| t.name()).collect();
-    let engines = request.engines.iter().map(|e| e.name()).collect();
-    let positions = request.positions.iter().map(|p| p.name()).collect();
-    let protocols = request.protocols.iter().map(|p| p.name()).collect();
     [
         ("services", json!(settings.sizes)),
-        ("endpoints", json!(settings.endpoints)),
-        ("modes", names(modes)),
-        ("scenarios", names(scenarios)),
-        ("transports", names(transports)),
-        ("engines", names(engines)),
-        ("churn", json!(request.churn)),
-        ("positions", names(positions)),
-        ("cache", json!(request.cache.name())),
-        ("protocols", names(protocols)),
+        ("endpoints", json!(args.endpoints)),
+        ("modes", json!(settings.modes)),
+        ("scenarios", json!(settings.scenarios)),
+        ("transports", json!(request.transports)),
+        ("engines", json!(request.engines)),
+        ("churn", json!(args.churn)),
+        ("positions", json!(request.positions)),
+        ("cache", json!(args.cache)),
+        ("protocols", json!(request.protocols)),
         ("families", json!(args.families)),
-        ("large-cluster", on_off(request.large_cluster)),
-        ("sandbox", json!(args.sandbox.name())),
+        ("large-cluster", json!(args.large_cluster)),
+        ("sandbox", json!(args.sandbox)),
         ("kernel", json!(args.kernel)),
-        ("deterministic", json!(settings.deterministic)),
+        ("deterministic", json!(args.deterministic)),
         ("repetitions", json!(settings.repetitions)),
         ("budget", time(plan.budget)),
-        ("cell-timeout", time(settings.cell_timeout)),
-        ("flows", json!(settings.flows)),
-        ("vip-stride", json!(settings.vip_stride)),
+        ("cell-timeout", time(args.cell_timeout)),
+        ("flows", json!(args.flows)),
+        ("vip-stride", json!(args.vip_stride)),
         ("control", json!(settings.control)),
-        ("damage", json!(settings.damage)),
-        ("plant", json!(settings.plant)),
+        ("damage", json!(args.damage)),
+        ("plant", json!(args.plant)),
         ("sysctl", json!(settings.setup.sysctls)),
         ("tool", json!(settings.setup.tools)),
         ("variant", options_of(settings)),
     ]
-    .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
-    .collect()
+    .into()
 }

@@ -6,9 +6,9 @@ use netns_harness::datapath::{Engine, Transport};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use scenarios::cost::{self, Size};
+use scenarios::cost::Asked;
 use scenarios::spec::{CellSpec, StaySpec};
-use scenarios::{Needs, SCENARIOS};
+use scenarios::{Needs, SCENARIOS, Scenario};
 use schema::{CellKey, Mode, NotRun, OptionKey};
 
 pub(crate) use schema::CONTROL;
@@ -22,7 +22,7 @@ mod pairs;
 mod settings;
 
 pub(crate) use environment::{ENVIRONMENT, PlannedEnvironment};
-pub(crate) use settings::{Settings, Side};
+pub(crate) use settings::Settings;
 
 use environment::default_budget;
 use pairs::Pairs;
@@ -41,15 +41,6 @@ pub(crate) struct PlannedStay {
     pub(crate) left_out: Option<NotRun>,
     /// Stays of different variants with one number are compared: they lie side by side in every block.
     pub(crate) pair: usize,
-}
-
-impl PlannedStay {
-    fn slower(self, slowdown: f64) -> Self {
-        Self {
-            expected_ns: slower(self.expected_ns, slowdown),
-            ..self
-        }
-    }
 }
 
 fn slower(time_ns: u64, slowdown: f64) -> u64 {
@@ -83,19 +74,19 @@ impl Plan {
         let mut stays = Vec::new();
         let mut pairs = Pairs::default();
         let sides = settings.sides();
-        for side in &sides {
-            let here = |e: &&PlannedEnvironment| e.measures(&side.variant);
+        for side in sides {
+            let here = |e: &&PlannedEnvironment| e.measures(side.variant());
             let of_side = environments.iter().filter(here).flat_map(|environment| {
-                let first = sides.iter().find(|s| environment.measures(&s.variant));
+                let first = sides.iter().find(|s| environment.measures(s.variant()));
                 let own = Settings {
                     request: environment.request(side),
                     // One control series an environment, beside the first variant there.
-                    control: side.control && first.is_some_and(|s| s.variant == side.variant),
-                    ..(*side).clone()
+                    control: side.control && first.is_some_and(|s| s.variant() == side.variant()),
+                    ..side.clone()
                 };
                 let mut stays = Self::stays(&own, environment.slowdown());
                 if environment.is_counted() {
-                    stays = icount::joined(stays, side.named);
+                    stays = icount::joined(stays, side.is_named());
                 }
                 for stay in &mut stays {
                     stay.spec.environment.clone_from(&environment.name);
@@ -106,14 +97,13 @@ impl Plan {
             pairs.assign(&mut of_side, &side.sizes);
             stays.append(&mut of_side);
         }
+        let budget = settings.args.budget;
         Self {
-            seed: settings.seed,
+            seed: settings.args.seed,
             blocks: settings.repetitions,
-            budget: settings
-                .budget
-                .unwrap_or_else(|| default_budget(settings, &environments)),
+            budget: budget.unwrap_or_else(|| default_budget(settings, &environments)),
             stays,
-            counted: settings.deterministic,
+            counted: settings.args.deterministic,
             at_a_time: machine.at_a_time(),
         }
     }
@@ -122,28 +112,31 @@ impl Plan {
     fn stays(settings: &Settings, slowdown: f64) -> Vec<PlannedStay> {
         let mut stays = Vec::new();
         for &services in &settings.sizes {
-            let size = Size {
+            let of = |mode, transport| Asked {
+                mode,
+                transport,
                 services,
-                endpoints: settings.endpoints,
+                endpoints: settings.args.endpoints,
             };
             for &mode in &settings.modes {
-                for (i, transport) in settings.transports(mode).into_iter().enumerate() {
+                let transports = settings.transports(mode);
+                for &transport in &transports {
                     for engine in settings.engines(mode) {
-                        let template = template(settings, mode, size, transport, engine);
-                        let first = i == 0;
-                        let serving = serving_stay(settings, &template, transport, first);
-                        stays.extend(serving.map(|stay| stay.slower(slowdown)));
-                        stays.extend(own_stays(settings, &template, transport, slowdown));
+                        let template = template(settings, of(mode, transport), engine);
+                        let (serving, own) = asked(settings, &template);
+                        let first = transport == transports[0];
+                        stays.extend(serving_stay(&template, serving, first, slowdown));
+                        stays.extend(own_stays(settings, &template, own, slowdown));
                     }
                 }
             }
             if settings.control && settings.modes.contains(&Mode::BARE) {
                 let template = StaySpec {
                     variant: CONTROL.to_owned(),
-                    ..template(settings, Mode::BARE, size, Transport::Restore, None)
+                    ..template(settings, of(Mode::BARE, Transport::Restore), None)
                 };
-                let serving = serving_stay(settings, &template, Transport::Restore, true);
-                stays.extend(serving.map(|stay| stay.slower(slowdown)));
+                let (serving, _) = asked(settings, &template);
+                stays.extend(serving_stay(&template, serving, true, slowdown));
             }
         }
         stays
@@ -230,58 +223,43 @@ impl Plan {
     }
 }
 
-fn template(
-    settings: &Settings,
-    mode: Mode,
-    size: Size,
-    transport: Transport,
-    engine: Option<Engine>,
-) -> StaySpec {
+fn template(settings: &Settings, asked: Asked, engine: Option<Engine>) -> StaySpec {
+    let (args, request) = (&settings.args, &settings.request);
     StaySpec {
         stay: 0,
         block: 0,
         environment: String::new(),
-        mode,
-        services: size.services,
-        endpoints: size.endpoints,
-        variant: settings.variant.clone(),
-        seed: settings.seed,
-        protocols: settings.request.protocols.clone(),
-        vip_stride: settings.vip_stride,
-        transport,
+        mode: asked.mode,
+        services: asked.services,
+        endpoints: asked.endpoints,
+        variant: settings.variant().to_owned(),
+        seed: args.seed,
+        protocols: request.protocols.clone(),
+        vip_stride: args.vip_stride,
+        transport: asked.transport,
         engine,
-        large_cluster: settings.request.large_cluster,
-        flows: settings.request.flows,
-        brief: settings.request.brief,
-        counted: settings.request.counted,
-        damage: settings.damage,
-        plant: settings.plant,
+        large_cluster: request.large_cluster,
+        flows: request.flows,
+        brief: request.brief,
+        counted: request.counted,
+        damage: args.damage,
+        plant: args.plant,
         setup: settings.setup.clone(),
         cells: Vec::new(),
     }
 }
 
-/// Cells that were asked for, of scenarios with certain needs, each with its expected time.
-fn asked(
-    settings: &Settings,
-    template: &StaySpec,
-    transport: Transport,
-    needs: impl Fn(Needs) -> bool,
-) -> Vec<(CellSpec, u64)> {
-    let wanted = SCENARIOS
-        .iter()
-        .filter(|s| settings.scenarios.contains(&s.kind()) && needs(s.needs()));
-    let mut cells = Vec::new();
-    for scenario in wanted {
-        let options = scenario.cells(
-            template.mode,
-            template.services,
-            transport,
-            &settings.request,
-        );
-        for mut options in options {
-            let expected_ns =
-                scenario.expected_ns(template.mode, size(template), &options, &settings.request);
+/// A cell, and its expected time on the host's kernel, nanoseconds.
+type Timed = (CellSpec, u64);
+
+/// Cells that were asked for: those that leave services as they were, and the others.
+fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
+    let (asked, request) = (template.asked(), &settings.request);
+    let wanted = |s: &&&dyn Scenario| settings.scenarios.contains(&s.kind());
+    let cells = SCENARIOS.iter().filter(wanted).flat_map(|scenario| {
+        let options = scenario.cells(asked, request).into_iter();
+        options.map(move |mut options| {
+            let expected_ns = scenario.expected_ns(asked, &options, request);
             if let Some(engine) = template.engine {
                 options.set(OptionKey::Engine, engine);
             }
@@ -293,38 +271,29 @@ fn asked(
                 scenario: scenario.kind(),
                 options,
             };
-            cells.push((cell, expected_ns));
-        }
-    }
-    cells
-}
-
-fn size(spec: &StaySpec) -> Size {
-    Size {
-        services: spec.services,
-        endpoints: spec.endpoints,
-    }
+            (cell, expected_ns)
+        })
+    });
+    cells.partition(|(cell, _)| scenarios::scenario(cell.scenario).needs() == Needs::Served)
 }
 
 /// The stay that is prepared once and then asked everything that leaves services as they were. What
 /// does not depend on the transport is asked once.
 fn serving_stay(
-    settings: &Settings,
     template: &StaySpec,
-    transport: Transport,
+    mut cells: Vec<Timed>,
     first_transport: bool,
+    slowdown: f64,
 ) -> Option<PlannedStay> {
-    let mut spec = template.clone();
-    let mut expected_ns = STAY_NS + cost::preparation_ns(spec.mode, size(&spec));
-    for (cell, cell_ns) in asked(settings, template, transport, |n| n == Needs::Served) {
-        if first_transport || cell.options.transport().is_some() {
-            expected_ns += cell_ns;
-            spec.cells.push(cell);
-        }
-    }
-    (!spec.cells.is_empty()).then_some(PlannedStay {
-        spec,
-        expected_ns,
+    cells.retain(|(cell, _)| first_transport || cell.options.transport().is_some());
+    let (cells, expected_ns): (Vec<CellSpec>, Vec<u64>) = cells.into_iter().unzip();
+    let before_ns = STAY_NS + template.asked().preparation_ns();
+    (!cells.is_empty()).then(|| PlannedStay {
+        expected_ns: slower(before_ns + expected_ns.iter().sum::<u64>(), slowdown),
+        spec: StaySpec {
+            cells,
+            ..template.clone()
+        },
         left_out: None,
         pair: 0,
     })
@@ -334,42 +303,40 @@ fn serving_stay(
 fn own_stays(
     settings: &Settings,
     template: &StaySpec,
-    transport: Transport,
+    cells: Vec<Timed>,
     slowdown: f64,
-) -> Vec<PlannedStay> {
-    let cells = asked(settings, template, transport, |n| n != Needs::Served);
-    let stay = |(cell, cell_ns): (CellSpec, u64)| {
+) -> impl Iterator<Item = PlannedStay> {
+    cells.into_iter().map(move |(cell, cell_ns)| {
         let cell_ns = slower(cell_ns, slowdown);
-        let needs = scenarios::scenario(cell.scenario).needs();
-        let preparation = match needs {
+        let preparation_ns = match scenarios::scenario(cell.scenario).needs() {
             Needs::Empty => 0,
-            _ => cost::preparation_ns(template.mode, size(template)),
+            _ => template.asked().preparation_ns(),
         };
         // What is slower than its limit costs its limit.
-        let limit = settings.cell_timeout.as_nanos() as u64;
-        let left_out = (!settings.named && cell_ns > limit).then(|| {
+        let timeout = settings.args.cell_timeout;
+        let limit_ns = timeout.as_nanos() as u64;
+        let left_out = (!settings.is_named() && cell_ns > limit_ns).then(|| {
             NotRun::LeftOut(format!(
                 "expected to take {} s, longer than its limit of {} s: ask for it with --scenarios {}",
                 cell_ns / 1_000_000_000,
-                settings.cell_timeout.as_secs(),
+                timeout.as_secs(),
                 cell.scenario
             ))
         });
+        let expected_ns = match left_out {
+            Some(_) => 0,
+            None => slower(STAY_NS + preparation_ns, slowdown) + cell_ns.min(limit_ns),
+        };
         PlannedStay {
             spec: StaySpec {
                 cells: vec![cell],
                 ..template.clone()
             },
-            expected_ns: if left_out.is_some() {
-                0
-            } else {
-                slower(STAY_NS + preparation, slowdown) + cell_ns.min(limit)
-            },
+            expected_ns,
             left_out,
             pair: 0,
         }
-    };
-    cells.into_iter().map(stay).collect()
+    })
 }
 
 /// Identity of a cell.

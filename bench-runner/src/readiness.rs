@@ -3,14 +3,12 @@
 
 mod remedy;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use scenarios::spec::Setup;
 use schema::{Environment, Mode};
 
 use crate::case::Case;
-use crate::exit::Usage;
+use crate::exit::{Usage, refused};
 use crate::isolate::ask::{Answer, Ask, At, Trial};
 use crate::places::Place;
 pub(crate) use remedy::{remedy, that_works};
@@ -32,9 +30,8 @@ pub(crate) async fn attempt(
     cases: &[Case],
     at: At,
 ) -> anyhow::Result<Vec<Trial>> {
-    let (asks, limit) = asks(place, cases, at);
-    let answers = place.ask(asks).await?;
-    conclude(place, cases, at, answers, limit).await
+    let answers = place.ask(asks(place, cases, at)).await?;
+    conclude(place, cases, at, answers).await
 }
 
 /// Asks a place what it is, with the tools of these cases, and tries them; none when nothing can be carried out there.
@@ -48,23 +45,22 @@ pub(crate) async fn look(
     let facts = Ask::Facts {
         cases: cases.to_vec(),
     };
-    let (trials, limit) = asks(place, cases, None);
-    let mut asks = vec![(facts, place.patience() * LOOK)];
-    asks.extend(trials);
-    let mut answers = place.ask(asks).await?;
+    let mut asked = asks(place, cases, None);
+    asked.insert(0, (facts, place.patience() * LOOK));
+    let mut answers = place.ask(asked).await?;
     if place.given_up().is_some() || answers.is_empty() {
         return Ok(None);
     }
-    let first = answers.remove(0);
-    let Answer::Said(text) = first else {
-        return Err(Usage(format!("the guest does not say what it is: {first:?}")).into());
+    let facts = match answers.remove(0) {
+        Answer::Said(text) => serde_json::from_str(&text)?,
+        other => return refused(format!("the guest does not say what it is: {other:?}")),
     };
-    let trials = conclude(place, cases, None, answers, limit).await?;
-    Ok(Some((serde_json::from_str(&text)?, trials)))
+    let trials = conclude(place, cases, None, answers).await?;
+    Ok(Some((facts, trials)))
 }
 
-/// The trials of cases whose tools are installed, each with its limit, and that limit.
-fn asks(place: &dyn Place, cases: &[Case], at: At) -> (Vec<(Ask, Duration)>, Duration) {
+/// The trials of cases whose tools are installed, each with its limit.
+fn asks(place: &dyn Place, cases: &[Case], at: At) -> Vec<(Ask, Duration)> {
     let limit = if at.is_some() { LIMIT_AT_SIZE } else { LIMIT };
     let limit = place.patience() * limit;
     let tried = cases.iter().filter(|case| case.missing_tool().is_none());
@@ -72,7 +68,7 @@ fn asks(place: &dyn Place, cases: &[Case], at: At) -> (Vec<(Ask, Duration)>, Dur
         case: case.clone(),
         at,
     };
-    (tried.map(|case| (ask(case), limit)).collect(), limit)
+    tried.map(|case| (ask(case), limit)).collect()
 }
 
 async fn conclude(
@@ -80,7 +76,6 @@ async fn conclude(
     cases: &[Case],
     at: At,
     answers: Vec<Answer>,
-    limit: Duration,
 ) -> anyhow::Result<Vec<Trial>> {
     let mut answers = answers.into_iter();
     let mut found = Vec::new();
@@ -89,10 +84,10 @@ async fn conclude(
             Some((program, package)) => Trial::broken(format!(
                 "{program} is not installed: apt-get install {package}"
             )),
-            None => trial(answers.next(), limit),
+            None => trial(answers.next()),
         };
         if let Some(why) = &trial.refused_sysctl {
-            return Err(Usage(format!("--sysctl: {why}")).into());
+            return refused(format!("--sysctl: {why}"));
         }
         if let Some(why) = &trial.unsupported {
             blame_replaced_tool(place, case, at, why).await?;
@@ -103,17 +98,17 @@ async fn conclude(
 }
 
 /// What a trial found, from its answer.
-fn trial(answer: Option<Answer>, limit: Duration) -> Trial {
-    match answer {
-        Some(Answer::Late) => Trial::broken(format!(
-            "the trial did not end within {} s",
-            limit.as_secs()
-        )),
-        Some(Answer::Failed(why)) => Trial::broken(why),
-        Some(Answer::Said(text)) => serde_json::from_str(&text)
-            .unwrap_or_else(|_| Trial::broken("the trial ended without an answer")),
-        None => Trial::broken("the trial ended without an answer"),
-    }
+fn trial(answer: Option<Answer>) -> Trial {
+    let found = match answer {
+        Some(Answer::Late(limit)) => {
+            let seconds = limit.as_secs();
+            return Trial::broken(format!("the trial did not end within {seconds} s"));
+        }
+        Some(Answer::Failed(why)) => return Trial::broken(why),
+        Some(Answer::Said(text)) => serde_json::from_str(&text).ok(),
+        None => None,
+    };
+    found.unwrap_or_else(|| Trial::broken("the trial ended without an answer"))
 }
 
 /// A file that stands in for a tool, and does not do where the tool does, is the user's mistake.
@@ -126,24 +121,18 @@ async fn blame_replaced_tool(
     let Some(named) = case.replaced_tool() else {
         return Ok(());
     };
-    let installed = Case {
-        setup: Setup {
-            tools: BTreeMap::new(),
-            ..case.setup.clone()
-        },
-        ..case.clone()
-    };
-    let (asks, limit) = asks(place, std::slice::from_ref(&installed), at);
+    let mut installed = case.clone();
+    installed.setup.tools.clear();
+    let asks = asks(place, std::slice::from_ref(&installed), at);
     if asks.is_empty() {
         return Ok(());
     }
     let answer = place.ask(asks).await?.into_iter().next();
-    match trial(answer, limit).unsupported {
+    match trial(answer).unsupported {
         Some(_) => Ok(()),
-        None => Err(Usage(format!(
+        None => refused(format!(
             "{named}: {case} works with the installed program and not with this one: {why}"
-        ))
-        .into()),
+        )),
     }
 }
 
@@ -153,13 +142,11 @@ async fn blame_replaced_tool(
 /// # Errors
 /// The first missing tool, with its package.
 pub(crate) fn check_tools(cases: &[Case], named: &[Mode]) -> Result<(), Usage> {
-    for case in cases.iter().filter(|case| named.contains(&case.mode)) {
-        if let Some((program, package)) = case.missing_tool() {
-            return Err(Usage(format!(
-                "{program} is not installed and mode {} needs it: apt-get install {package} (scripts/bootstrap does), or name other --modes",
-                case.mode
-            )));
-        }
+    let mut named = cases.iter().filter(|case| named.contains(&case.mode));
+    match named.find_map(|case| Some((case.mode, case.missing_tool()?))) {
+        Some((mode, (program, package))) => refused(format!(
+            "{program} is not installed and mode {mode} needs it: apt-get install {package} (scripts/bootstrap does), or name other --modes"
+        )),
+        None => Ok(()),
     }
-    Ok(())
 }

@@ -5,13 +5,14 @@
 //! what the other lines say is what the run knows. Cells without an outcome, and those that only the
 //! interrupt kept from being run, are what is left to do.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, FromArgMatches as _};
 use reports::Run;
-use schema::{Header, SCHEMA_VERSION, SandboxKind, Variant};
-use serde_json::Value;
+use schema::{Environment, Header, SCHEMA_VERSION};
+use serde_json::{Value, json};
 
 use crate::cli::{RunArgs, one_line, run_alone};
 use crate::exit::{Differs, Usage};
@@ -45,18 +46,16 @@ impl Earlier {
         }
         let run_dir = RunDir::open(&file)?;
         let run = reports::load_start(&file, run_dir.length())?;
-        let version = run.header.schema_version;
+        let (version, named) = (run.header.schema_version, given.display());
         if version != SCHEMA_VERSION {
-            return Err(Differs(format!(
-                "--resume {}: it was written by schema {version}, and this version writes schema {SCHEMA_VERSION}: report and compare read it; to measure the rest, run it again",
-                given.display()
-            ))
-            .into());
+            let why = format!(
+                "--resume {named}: it was written by schema {version}, and this version writes schema {SCHEMA_VERSION}: report and compare read it; to measure the rest, run it again"
+            );
+            return Err(Differs(why).into());
         }
         let args = options(&run.header).map_err(|why| {
             Differs(format!(
-                "--resume {}: its options are not of this version ({why}); run it again",
-                given.display()
+                "--resume {named}: its options are not of this version ({why}); run it again"
             ))
         })?;
         Ok(Self {
@@ -70,19 +69,17 @@ impl Earlier {
     /// The environments that it was started in, as a plan needs them.
     pub(crate) fn environments(&self) -> Vec<PlannedEnvironment> {
         let header = &self.run.header;
-        let environments = header.environments.iter();
-        environments
-            .map(|(name, facts)| {
-                let environment = match facts.sandbox {
-                    SandboxKind::Netns => PlannedEnvironment::host(),
-                    SandboxKind::Guest => PlannedEnvironment::guest(name.clone(), facts.accel),
-                };
-                let here = header.variants.iter().filter(|variant| {
-                    variant.environments.is_empty() || variant.environments.contains(name)
-                });
-                environment.of(here.map(|variant| variant.name.clone()).collect())
-            })
-            .collect()
+        let environment = |(name, facts): (&String, &Environment)| {
+            let here = header.variants.iter().filter(|variant| {
+                variant.environments.is_empty() || variant.environments.contains(name)
+            });
+            PlannedEnvironment {
+                name: name.clone(),
+                accel: facts.accel,
+                variants: here.map(|variant| variant.name.clone()).collect(),
+            }
+        };
+        header.environments.iter().map(environment).collect()
     }
 
     /// Whether nothing is left to do.
@@ -95,25 +92,17 @@ impl Earlier {
     /// # Errors
     /// They are not: exit 4.
     pub(crate) fn check_options(&self, settings: &Settings, plan: &Plan) -> Result<(), Differs> {
-        let now = arguments(&self.args, settings, plan);
-        let then = &self.run.header.arguments;
+        let options = |arguments: &BTreeMap<String, Value>| {
+            let named = arguments.iter();
+            let named = named.map(|(name, value)| (format!("--{name}"), value.clone()));
+            Value::Object(named.collect())
+        };
         let mut found = Vec::new();
-        for name in then
-            .keys()
-            .chain(now.keys().filter(|n| !then.contains_key(*n)))
-        {
-            compare(
-                &mut found,
-                &format!("--{name}"),
-                then.get(name),
-                now.get(name),
-            );
-        }
-        let seeds = (
-            Value::from(self.run.header.seed),
-            Value::from(settings.seed),
-        );
-        compare(&mut found, "--seed", Some(&seeds.0), Some(&seeds.1));
+        let then = options(&self.run.header.arguments);
+        let now = options(&arguments(settings, plan));
+        compare(&mut found, "", Some(&then), Some(&now));
+        let [then, now] = [self.run.header.seed, settings.args.seed].map(Value::from);
+        compare(&mut found, "--seed", Some(&then), Some(&now));
         self.refuse_if(found, "leave the option out, or start a new run")
     }
 
@@ -122,32 +111,11 @@ impl Earlier {
     /// # Errors
     /// They are not: exit 4.
     pub(crate) fn check_machine(&self, now: &Header) -> anyhow::Result<()> {
-        let then = &self.run.header;
         let mut found = Vec::new();
-        let facts = [
-            ("version", &then.tool_version, &now.tool_version),
-            ("revision", &then.revision, &now.revision),
-            ("binary", &then.binary, &now.binary),
-        ];
-        for (name, then, now) in facts {
-            compare(
-                &mut found,
-                name,
-                Some(&then.as_str().into()),
-                Some(&now.as_str().into()),
-            );
+        let facts = facts(&self.run.header)?.into_iter().zip(facts(now)?);
+        for ((name, then), (_, now)) in facts {
+            compare(&mut found, name, Some(&then), Some(&now));
         }
-        let environments = |header: &Header| {
-            serde_json::to_value(&header.environments).context("encode an environment")
-        };
-        let (before, after) = (environments(then)?, environments(now)?);
-        compare(&mut found, "", Some(&before), Some(&after));
-        let tools = |header: &Header| {
-            let of = |v: &Variant| (v.name.clone(), serde_json::json!(v.tools));
-            Value::Object(header.variants.iter().map(of).collect())
-        };
-        let (before, after) = (tools(then), tools(now));
-        compare(&mut found, "tools of variant", Some(&before), Some(&after));
         Ok(self.refuse_if(found, "start a new run")?)
     }
 
@@ -178,6 +146,20 @@ impl Earlier {
         }
         Ok(ledger)
     }
+}
+
+/// What must be the same when a run is carried on.
+fn facts(header: &Header) -> anyhow::Result<[(&'static str, Value); 5]> {
+    let tools = header.variants.iter();
+    let tools = tools.map(|v| (v.name.clone(), json!(v.tools)));
+    let environments = serde_json::to_value(&header.environments);
+    Ok([
+        ("version", json!(header.tool_version)),
+        ("revision", json!(header.revision)),
+        ("binary", json!(header.binary)),
+        ("", environments.context("encode an environment")?),
+        ("tools of variant", Value::Object(tools.collect())),
+    ])
 }
 
 /// Readings that differ at each look at the same machine.
@@ -247,7 +229,6 @@ fn parsed(options: &[String]) -> Result<RunArgs, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn words(text: &str) -> Vec<String> {
         text.split_whitespace().map(str::to_owned).collect()

@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use netns_harness::datapath::{RenderOptions, Transport, facts};
 use netns_harness::meters::{self, KernelMemory};
-use schema::{Metric, Mode, ONE_TRANSACTION, OptionKey, Options, ScenarioKind};
+use schema::{Metric, ONE_TRANSACTION, OptionKey, Options, ScenarioKind};
 
-use crate::cost::{self, Size};
-use crate::error::CellError;
+use crate::cost::Asked;
+use crate::error::Result;
 use crate::recorder::Recorder;
-use crate::scenario::{Needs, Request, Scenario, rule_options, transport_of};
+use crate::scenario::{Needs, Request, Scenario, rule_options};
 use crate::stay::Stay;
 
 /// Chunk sizes measured where one transaction costs the square of what it holds: all at once, as
@@ -45,53 +45,35 @@ impl Scenario for ColdInstall {
         ScenarioKind::ColdInstall
     }
 
-    fn question(&self) -> &'static str {
-        "How long does it take to install N services on an empty kernel?"
-    }
-
     fn needs(&self) -> Needs {
         Needs::Empty
     }
 
-    fn cells(
-        &self,
-        mode: Mode,
-        services: u32,
-        transport: Transport,
-        request: &Request,
-    ) -> Vec<Options> {
-        let chunks: &[Option<u32>] = match mode {
+    fn cells(&self, asked: Asked, request: &Request) -> Vec<Options> {
+        let chunks: &[Option<u32>] = match asked.mode {
+            mode if mode.is_floor() => &[],
             // One process a rule: nothing to divide.
-            _ if transport == Transport::Exec && !mode.is_floor() => &[None],
-            _ if mode.is_floor() => &[],
-            _ if facts(mode).chunked => &CHUNKS,
+            mode if facts(mode).chunked && asked.transport != Transport::Exec => &CHUNKS,
             _ => &[None],
         };
         chunks
             .iter()
             // A chunk that holds everything is the same as no chunk.
-            .filter(|chunk| chunk.is_none_or(|c| c < services))
+            .filter(|chunk| chunk.is_none_or(|c| c < asked.services))
             .map(|chunk| {
                 let chunk = chunk.map_or_else(|| ONE_TRANSACTION.to_owned(), |c| c.to_string());
-                rule_options(transport, request).with(OptionKey::Chunk, chunk)
+                rule_options(asked, request).with(OptionKey::Chunk, chunk)
             })
             .collect()
     }
 
-    fn expected_ns(&self, mode: Mode, size: Size, options: &Options, request: &Request) -> u64 {
-        let transport = transport_of(options);
-        let whole = options.chunk().is_none();
-        let proof = 300_000_000 + cost::listing_ns(mode, size);
-        u64::from(samples(size.services, request.brief))
-            * (cost::install_ns(mode, transport, whole, size) + proof)
+    fn expected_ns(&self, asked: Asked, options: &Options, request: &Request) -> u64 {
+        let proof = 300_000_000 + asked.listing_ns();
+        let install = asked.install_ns(options.chunk().is_none());
+        u64::from(samples(asked.services, request.brief)) * (install + proof)
     }
 
-    fn run(
-        &self,
-        stay: &mut Stay<'_>,
-        options: &Options,
-        recorder: &mut Recorder,
-    ) -> Result<(), CellError> {
+    fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result {
         let render = stay.render_options(options);
         let baseline = meters::kernel_memory()?;
         let mut settled = meters::Settled::Back;
@@ -118,11 +100,7 @@ const fn samples(services: u32, once: bool) -> u32 {
     }
 }
 
-fn install(
-    stay: &mut Stay<'_>,
-    render: &RenderOptions,
-    recorder: &mut Recorder,
-) -> Result<(), CellError> {
+fn install(stay: &mut Stay<'_>, render: &RenderOptions, recorder: &mut Recorder) -> Result {
     let batch = stay.render_sampled(None, stay.population, render, recorder);
     // Counters per CPU are an untypical part of it where there is one CPU.
     let weighed = stay.spec.services >= WEIGHED && !stay.spec.counted;
@@ -147,6 +125,6 @@ fn install(
     stay.teardown()
 }
 
-fn still() -> Result<KernelMemory, CellError> {
+fn still() -> Result<KernelMemory> {
     Ok(meters::still(STILL)?.memory)
 }

@@ -15,7 +15,7 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{Metric, Outcome, Stage};
 
-use crate::error::CellError;
+use crate::error::{At as _, CellError, Result};
 use crate::recorder::Recorder;
 use crate::scenario::Needs;
 use crate::spec::{CellOutcome, CellSpec, Event, StaySpec};
@@ -32,9 +32,8 @@ pub fn run_stay(spec: &StaySpec, emit: &dyn Fn(Event)) {
     }
 }
 
-fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
-    netns_sys::tools::replace(spec.setup.tools.clone())
-        .map_err(|e| CellError::at(Stage::Preparation, e))?;
+fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
+    netns_sys::tools::replace(spec.setup.tools.clone()).at(Stage::Preparation)?;
     let forced = netns_sys::isolation::forces_buffers();
     let engine = spec.engine.unwrap_or_default();
     let refused = needs_forced_buffers(spec.mode, spec.transport, engine);
@@ -48,14 +47,11 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
     let datapath = with_engine(spec.mode, engine);
     let population = recipe(spec).population(spec.services);
     let clock_step_ns = clock::step_ns();
-    let empty = spec
-        .cells
-        .iter()
-        .any(|c| crate::scenario(c.scenario).needs() == Needs::Empty);
-    let at_lab = |e: netns_harness::HarnessError| CellError::at(Stage::Lab, e);
-    let pinning = Pinning::choose().map_err(at_lab)?;
-    let lab = Lab::pinned(pinning, &spec.setup.sysctls).map_err(at_lab)?;
-    let cpus = netns_sys::thread::allowed_cpus().map_err(|e| CellError::at(Stage::Lab, e))?;
+    let is_empty = |cell: &CellSpec| crate::scenario(cell.scenario).needs() == Needs::Empty;
+    let empty = spec.cells.iter().any(is_empty);
+    let pinning = Pinning::choose().at(Stage::Lab)?;
+    let lab = Lab::pinned(pinning, &spec.setup.sysctls).at(Stage::Lab)?;
+    let cpus = netns_sys::thread::allowed_cpus().at(Stage::Lab)?;
     let mut stay = Stay {
         spec,
         datapath: &*datapath,
@@ -77,19 +73,16 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result<(), CellError> {
     }
     let mut common = proved.into_facts();
     // What was named for this stay, as it reads back.
+    let named = &spec.setup.sysctls;
     let pinned = |key: &str| {
-        spec.setup
-            .sysctls
-            .keys()
-            .any(|name| key.ends_with(&format!(":{name}")))
+        key.split_once(':')
+            .is_some_and(|(_, n)| named.contains_key(n))
     };
     common.extend(lab.sysctls().into_iter().filter(|(key, _)| pinned(key)));
     for cell in &spec.cells {
         emit(Event::Started { cell: cell.id });
-        let refused = crate::scenario(cell.scenario)
-            .needs_root()
-            .filter(|_| !forced);
-        let ended = match refused {
+        let needs_root = crate::scenario(cell.scenario).needs_root();
+        let ended = match needs_root.filter(|_| !forced) {
             Some(reason) => unsupported(cell, reason),
             None => measure(&mut stay, cell, &common),
         };
@@ -138,12 +131,10 @@ pub fn preparation(datapath: &dyn Datapath, population: &Population, large_clust
 }
 
 /// Installs the population, untimed, the fastest proven way, and proves it.
-fn prepare(stay: &mut Stay<'_>, recorder: &mut Recorder) -> Result<(), CellError> {
+fn prepare(stay: &mut Stay<'_>, recorder: &mut Recorder) -> Result {
     let start = clock::now();
     let batch = preparation(stay.datapath, stay.population, stay.spec.large_cluster);
-    stay.lab
-        .on_node(|| stay.datapath.carry_out(&batch))
-        .map_err(|e| CellError::at(Stage::Preparation, e))?;
+    stay.on_node(Stage::Preparation, || stay.datapath.carry_out(&batch))?;
     recorder.fact("preparation_ms", start.elapsed_ns() / 1_000_000);
     tell(&batch, "preparation");
     drop(batch);

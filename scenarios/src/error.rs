@@ -3,6 +3,9 @@
 use netns_harness::HarnessError;
 use schema::{Outcome, Stage};
 
+/// What came of a part of a stay: it, or why its cell has no numbers.
+pub type Result<T = (), E = CellError> = std::result::Result<T, E>;
+
 /// Why a cell has no numbers.
 #[derive(Debug, thiserror::Error)]
 #[error("{stage}: {reason}")]
@@ -36,16 +39,23 @@ impl CellError {
     /// The outcome of the cell.
     #[must_use]
     pub fn into_outcome(self) -> Outcome {
-        let Self {
-            stage,
-            reason,
-            unsupported,
-        } = self;
-        if unsupported {
-            Outcome::Unsupported { reason }
-        } else {
-            Outcome::Failed { stage, reason }
+        let (stage, reason) = (self.stage, self.reason);
+        match self.unsupported {
+            true => Outcome::Unsupported { reason },
+            false => Outcome::Failed { stage, reason },
         }
+    }
+}
+
+/// Says at which stage something has failed.
+pub(crate) trait At<T> {
+    /// The same; as a failure at `stage`.
+    fn at(self, stage: Stage) -> Result<T>;
+}
+
+impl<T, E: ToString> At<T> for Result<T, E> {
+    fn at(self, stage: Stage) -> Result<T> {
+        self.map_err(|error| CellError::at(stage, error))
     }
 }
 

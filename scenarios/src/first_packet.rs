@@ -5,18 +5,16 @@
 
 use std::collections::BTreeMap;
 
-use netns_harness::datapath::{NatCounters, Transport};
+use netns_harness::datapath::NatCounters;
 use netns_harness::meters;
 use netns_harness::service::{Endpoint, Frontend, Service};
 use netns_harness::traffic::{Eviction, Reached};
 use rand::RngExt;
 use rand::seq::SliceRandom as _;
-use schema::{
-    Cache, Family, Metric, Mode, OptionKey, Options, Position, Protocol, ScenarioKind, Stage,
-};
+use schema::{Cache, Family, Metric, OptionKey, Options, Position, ScenarioKind, Stage};
 
-use crate::cost::{self, Size};
-use crate::error::CellError;
+use crate::cost::Asked;
+use crate::error::{CellError, Result};
 use crate::position::Services as _;
 use crate::proof;
 use crate::recorder::{Recorder, median};
@@ -42,17 +40,7 @@ impl Scenario for FirstPacket {
         ScenarioKind::FirstPacket
     }
 
-    fn question(&self) -> &'static str {
-        "How long does the first packet of a new flow take to its first reply, by position of the service?"
-    }
-
-    fn cells(
-        &self,
-        _mode: Mode,
-        _services: u32,
-        _transport: Transport,
-        request: &Request,
-    ) -> Vec<Options> {
+    fn cells(&self, _asked: Asked, request: &Request) -> Vec<Options> {
         let mut cells = Vec::new();
         for protocol in &request.protocols {
             for position in &request.positions {
@@ -69,53 +57,50 @@ impl Scenario for FirstPacket {
     }
 
     /// About 100 µs a flow with its set-up and check, and a listing of counters before and after.
-    fn expected_ns(&self, mode: Mode, size: Size, options: &Options, request: &Request) -> u64 {
-        let counters = cost::counters_ns(mode, size);
+    fn expected_ns(&self, asked: Asked, options: &Options, request: &Request) -> u64 {
         let eviction = match options.cache().unwrap_or_default() {
             Cache::Cold => EVICTION_NS,
             Cache::Warm => 0,
         };
         let flows = u64::from(request.flows + (LEVEL_BATCHES as u32 + 1) * BATCH);
-        flows * (110_000 + eviction) + counters
+        flows * (110_000 + eviction) + asked.counters_ns()
     }
 
-    fn run(
-        &self,
-        stay: &mut Stay<'_>,
-        options: &Options,
-        recorder: &mut Recorder,
-    ) -> Result<(), CellError> {
-        let (position, protocol) = parse(options)?;
-        let population = stay.population;
-        let services = position.services(population, protocol);
+    fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result {
+        let asked = options.position().zip(options.protocol());
+        let (position, protocol) = asked.ok_or_else(|| {
+            CellError::at(
+                Stage::Measure,
+                "a first packet needs a position and a protocol",
+            )
+        })?;
+        let services = position.services(stay.population, protocol);
         if services.is_empty() {
             return Err(CellError::at(
                 Stage::Measure,
                 format!("the population has no {protocol} service"),
             ));
         }
-        let mut eviction = match options.cache().unwrap_or_default() {
-            Cache::Warm => None,
-            Cache::Cold => Some(Eviction::of(stay.lab.pinning.client)),
-        };
-        if let Some(eviction) = &eviction {
+        let mut flows = Flows::to(services);
+        if options.cache() == Some(Cache::Cold) {
+            let eviction = Eviction::of(stay.lab.pinning.client);
             recorder.fact("evicted_bytes", eviction.bytes());
+            flows.eviction = Some(eviction);
         }
         let before = watch(stay)?;
         check_room(stay, &before)?;
         let opened = stay.client.opened();
-        let mut counts = Counts::default();
         {
             let _pinned = stay.pin()?;
             // Held for the whole cell: no flow of it pays for waking the server.
             let _spinning = stay.lab.server.spin();
             let first = meet_protocols(stay)?;
-            let warm_up = warm_up(stay, &services, &mut counts, &mut eviction)?;
+            let warm_up = flows.warm_up(stay)?;
             recorder.fact("warm_up_flows", first + warm_up);
             let mut left = stay.spec.flows;
             while left > 0 {
                 let size = left.min(BATCH);
-                for reached in batch(stay, &services, size, &mut counts, &mut eviction)? {
+                for reached in flows.batch(stay, size)? {
                     recorder.sample(Metric::Latency, reached.latency_ns);
                 }
                 left -= size;
@@ -123,45 +108,12 @@ impl Scenario for FirstPacket {
         }
         let probes = u64::from(stay.client.opened() - opened);
         check_counters(stay, &before, probes, recorder)?;
-        counts.check_spread(&services)
-    }
-}
-
-/// Who answered for the service at a fixed position.
-#[derive(Default)]
-struct Counts(BTreeMap<Endpoint, u64>);
-
-impl Counts {
-    /// Flows of every measured cell are a spread test too.
-    fn check_spread(&self, services: &[&Service]) -> Result<(), CellError> {
-        let [service] = services else { return Ok(()) };
-        let counts: BTreeMap<Endpoint, u64> = service
-            .endpoints
-            .iter()
-            .map(|e| (*e, self.0.get(e).copied().unwrap_or(0)))
-            .collect();
-        let p = proof::evenness(counts.values().copied());
-        if p < proof::SPREAD_P {
-            Err(proof::uneven(service, &counts, p))
-        } else {
-            Ok(())
-        }
+        flows.check_spread()
     }
 }
 
 /// What `path` says of packets of the client.
 const CLIENT: &str = "client";
-
-fn parse(options: &Options) -> Result<(Position, Protocol), CellError> {
-    let missing = || {
-        CellError::at(
-            Stage::Measure,
-            "a first packet needs a position and a protocol",
-        )
-    };
-    let asked = options.position().zip(options.protocol());
-    asked.ok_or_else(missing)
-}
 
 /// Counters of the rules and of connection tracking.
 struct Seen {
@@ -169,53 +121,38 @@ struct Seen {
     conntrack: meters::Conntrack,
 }
 
-fn watch(stay: &Stay<'_>) -> Result<Seen, CellError> {
-    let seen = stay.lab.on_node(|| {
+fn watch(stay: &Stay<'_>) -> Result<Seen> {
+    stay.on_node(Stage::Counters, || {
         Ok(Seen {
             nat: stay.datapath.nat_counters()?,
             conntrack: meters::conntrack()?,
         })
-    });
-    seen.map_err(|e| CellError::at(Stage::Counters, e))
+    })
 }
 
 /// Connection tracking must stay below half its limit.
-fn check_room(stay: &Stay<'_>, before: &Seen) -> Result<(), CellError> {
+fn check_room(stay: &Stay<'_>, before: &Seen) -> Result {
     if !stay.datapath.facts().tracks {
         return Ok(());
     }
     let warm_ups = 1 + stay.spec.protocols.len() as u32;
     let flows = u64::from(stay.spec.flows + warm_ups * WARM_UP_BATCHES * BATCH);
-    let (Some(count), Some(max)) = (before.conntrack.count, before.conntrack.max) else {
-        return Err(CellError::at(
-            Stage::Counters,
-            "nf_conntrack_count or nf_conntrack_max cannot be read: whether the table has room is unknown",
-        ));
+    let why = match (before.conntrack.count, before.conntrack.max) {
+        (Some(count), Some(max)) if 2 * (count + flows) <= max => return Ok(()),
+        (Some(count), Some(max)) => format!(
+            "{flows} more flows beside {count} tracked ones would pass half of nf_conntrack_max ({max})"
+        ),
+        _ => "nf_conntrack_count or nf_conntrack_max cannot be read: whether the table has room is unknown".to_owned(),
     };
-    if 2 * (count + flows) > max {
-        return Err(CellError::at(
-            Stage::Counters,
-            format!(
-                "{flows} more flows beside {count} tracked ones would pass half of nf_conntrack_max ({max})"
-            ),
-        ));
-    }
-    Ok(())
+    Err(CellError::at(Stage::Counters, why))
 }
 
-fn check_counters(
-    stay: &Stay<'_>,
-    before: &Seen,
-    probes: u64,
-    recorder: &mut Recorder,
-) -> Result<(), CellError> {
+fn check_counters(stay: &Stay<'_>, before: &Seen, probes: u64, recorder: &mut Recorder) -> Result {
     let after = watch(stay)?;
     recorder.fact("probes", probes);
     let entries = after.conntrack.count;
-    recorder.fact(
-        "conntrack_entries",
-        entries.map_or_else(|| "unknown".to_owned(), |n| n.to_string()),
-    );
+    let said = entries.map_or_else(|| "unknown".to_owned(), |n| n.to_string());
+    recorder.fact("conntrack_entries", said);
     let failed = |why: String| Err(CellError::at(Stage::Counters, why));
     match (before.conntrack.lost, after.conntrack.lost) {
         // Connection tracking may come with the first rules, and its statistics with it.
@@ -255,75 +192,96 @@ fn check_counters(
     Ok(())
 }
 
-/// Opens `size` flows one after the other; who answers is checked for each.
-fn batch(
-    stay: &mut Stay<'_>,
-    services: &[&Service],
-    size: u32,
-    counts: &mut Counts,
-    eviction: &mut Option<Eviction>,
-) -> Result<Vec<Reached>, CellError> {
-    let mode = stay.spec.mode;
-    // One of each of as many equal parts of the list as there are flows: batches of a list that is walked would else
-    // differ by where their services happen to stand.
-    let part = services.len() as f64 / f64::from(size);
-    let mut chosen: Vec<&Service> = (0..size)
-        .map(|nth| {
-            let at = (f64::from(nth) + stay.rng.random::<f64>()) * part;
-            services[(at as usize).min(services.len() - 1)]
-        })
-        .collect();
-    chosen.shuffle(&mut stay.rng);
-    let to: Vec<Frontend> = chosen
-        .iter()
-        .map(|s| proof::destination(mode, s, &mut stay.rng))
-        .collect();
-    let answers = stay.client.probe_each(&to, || {
-        if let Some(eviction) = eviction {
-            eviction.evict();
+/// Flows to the services of a position.
+struct Flows<'a> {
+    services: Vec<&'a Service>,
+    /// Who answered for the service at a fixed position.
+    counts: BTreeMap<Endpoint, u64>,
+    /// Where caches are emptied before each flow.
+    eviction: Option<Eviction>,
+}
+
+impl<'a> Flows<'a> {
+    const fn to(services: Vec<&'a Service>) -> Self {
+        Self {
+            services,
+            counts: BTreeMap::new(),
+            eviction: None,
         }
-    })?;
-    for ((service, to), reached) in chosen.iter().zip(&to).zip(&answers) {
-        proof::check_reached(mode, service, *to, *reached)?;
-        *counts.0.entry(reached.endpoint).or_default() += 1;
     }
-    Ok(answers)
+
+    /// Opens `size` flows one after the other; who answers is checked for each.
+    fn batch(&mut self, stay: &mut Stay<'_>, size: u32) -> Result<Vec<Reached>> {
+        let (mode, services) = (stay.spec.mode, &self.services);
+        // One of each of as many equal parts of the list as there are flows: batches of a list that is walked would
+        // else differ by where their services happen to stand.
+        let part = services.len() as f64 / f64::from(size);
+        let mut chosen: Vec<&Service> = (0..size)
+            .map(|nth| {
+                let at = (f64::from(nth) + stay.rng.random::<f64>()) * part;
+                services[(at as usize).min(services.len() - 1)]
+            })
+            .collect();
+        chosen.shuffle(&mut stay.rng);
+        let to: Vec<Frontend> = chosen
+            .iter()
+            .map(|s| proof::destination(mode, s, &mut stay.rng))
+            .collect();
+        let answers = stay.client.probe_each(&to, || {
+            if let Some(eviction) = &mut self.eviction {
+                eviction.evict();
+            }
+        })?;
+        for ((service, to), reached) in chosen.iter().zip(&to).zip(&answers) {
+            proof::check_reached(mode, service, *to, *reached)?;
+            *self.counts.entry(reached.endpoint).or_default() += 1;
+        }
+        Ok(answers)
+    }
+
+    /// Until batch medians show no slope. Returns the flows it took.
+    fn warm_up(&mut self, stay: &mut Stay<'_>) -> Result<u32> {
+        let mut medians = Vec::new();
+        for done in 1..=WARM_UP_BATCHES {
+            let answers = self.batch(stay, BATCH)?;
+            let latencies: Vec<f64> = answers.iter().map(|r| r.latency_ns as f64).collect();
+            medians.push(median(&latencies));
+            if is_level(&medians) {
+                return Ok(done * BATCH);
+            }
+        }
+        Ok(WARM_UP_BATCHES * BATCH)
+    }
+
+    /// Flows of every measured cell are a spread test too.
+    fn check_spread(&self) -> Result {
+        let [service] = self.services[..] else {
+            return Ok(());
+        };
+        let count = |e: &Endpoint| (*e, self.counts.get(e).copied().unwrap_or(0));
+        let counts: BTreeMap<Endpoint, u64> = service.endpoints.iter().map(count).collect();
+        match proof::evenness(counts.values().copied()) {
+            p if p < proof::SPREAD_P => Err(proof::uneven(service, &counts, p)),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Before the first cell of a stay: flows of every protocol, until each shows no slope. The first thousand connections
 /// of a lab cost up to a third more than later ones, whichever position or protocol is asked first. Returns the flows
 /// it took.
-fn meet_protocols(stay: &mut Stay<'_>) -> Result<u32, CellError> {
+fn meet_protocols(stay: &mut Stay<'_>) -> Result<u32> {
     let mut flows = 0;
     if std::mem::replace(&mut stay.met, true) {
         return Ok(flows);
     }
-    for protocol in stay.spec.protocols.clone() {
-        let services = Position::Uniform.services(stay.population, protocol);
+    for protocol in &stay.spec.protocols {
+        let services = Position::Uniform.services(stay.population, *protocol);
         if !services.is_empty() {
-            flows += warm_up(stay, &services, &mut Counts::default(), &mut None)?;
+            flows += Flows::to(services).warm_up(stay)?;
         }
     }
     Ok(flows)
-}
-
-/// Until batch medians show no slope. Returns the flows it took.
-fn warm_up(
-    stay: &mut Stay<'_>,
-    services: &[&Service],
-    counts: &mut Counts,
-    eviction: &mut Option<Eviction>,
-) -> Result<u32, CellError> {
-    let mut medians = Vec::new();
-    for done in 1..=WARM_UP_BATCHES {
-        let answers = batch(stay, services, BATCH, counts, eviction)?;
-        let latencies: Vec<f64> = answers.iter().map(|r| r.latency_ns as f64).collect();
-        medians.push(median(&latencies));
-        if is_level(&medians) {
-            return Ok(done * BATCH);
-        }
-    }
-    Ok(WARM_UP_BATCHES * BATCH)
 }
 
 /// Whether the last batches lie close together and do not all fall: two that agree may be a plateau before the fall.

@@ -34,7 +34,7 @@ mod teardown;
 mod update;
 
 pub use conduct::{preparation, run_stay};
-pub use error::CellError;
+pub use error::{CellError, Result};
 pub use recorder::Recorder;
 pub use scenario::{Needs, Request, Scenario};
 pub use stay::Stay;
@@ -43,9 +43,9 @@ pub use stay::Stay;
 pub const SCENARIOS: &[&dyn Scenario] = &[
     &cold_install::ColdInstall,
     &resync::Resync,
-    &service_add::ServiceAdd,
-    &service_remove::ServiceRemove,
-    &endpoint_churn::EndpointChurn,
+    &service_add::SERVICE_ADD,
+    &service_remove::SERVICE_REMOVE,
+    &endpoint_churn::ENDPOINT_CHURN,
     &teardown::Teardown,
     &first_packet::FirstPacket,
     &memory::Memory,

@@ -16,16 +16,16 @@
 use std::time::Duration;
 
 use netns_harness::HarnessError;
-use netns_harness::datapath::{Batch, RenderOptions, Transport};
+use netns_harness::datapath::{Batch, RenderOptions};
 use netns_harness::lab::Lab;
 use netns_harness::meters::{self, KernelMemory, MemoryCgroup, Still};
 use netns_sys::clock;
-use schema::{Metric, Mode, Options, ScenarioKind};
+use schema::{Metric, Options, ScenarioKind};
 
-use crate::cost::{self, Size};
-use crate::error::CellError;
+use crate::cost::Asked;
+use crate::error::Result;
 use crate::recorder::{Recorder, median};
-use crate::scenario::{Needs, Request, Scenario, rule_options, transport_of};
+use crate::scenario::{Needs, Request, Scenario};
 use crate::stay::{Stay, tell};
 
 /// How long kernel memory may take to stand still.
@@ -61,17 +61,8 @@ impl Scenario for Memory {
         ScenarioKind::Memory
     }
 
-    fn question(&self) -> &'static str {
-        "How much kernel memory do N services hold?"
-    }
-
     fn needs(&self) -> Needs {
         Needs::Empty
-    }
-
-    /// Its installs and removals take two minutes of a sweep up to 10,000: by name.
-    fn in_default_run(&self) -> bool {
-        false
     }
 
     fn needs_root(&self) -> Option<&'static str> {
@@ -80,36 +71,21 @@ impl Scenario for Memory {
         )
     }
 
-    fn cells(
-        &self,
-        mode: Mode,
-        services: u32,
-        transport: Transport,
-        request: &Request,
-    ) -> Vec<Options> {
-        if mode.is_floor() || services.saturating_mul(SPAN) < request.largest {
+    fn cells(&self, asked: Asked, request: &Request) -> Vec<Options> {
+        if asked.mode.is_floor() || asked.services.saturating_mul(SPAN) < request.largest {
             return Vec::new();
         }
-        vec![rule_options(transport, request)]
+        vec![self.options(asked, request)]
     }
 
-    fn expected_ns(&self, mode: Mode, size: Size, options: &Options, _request: &Request) -> u64 {
-        let transport = transport_of(options);
-        let install = cost::install_ns(mode, transport, false, size);
+    fn expected_ns(&self, asked: Asked, _options: &Options, _request: &Request) -> u64 {
+        let install = asked.install_ns(false);
         let pair = install + install / 4 + 2 * SETTLED_NS + LAB_NS;
-        (pairs(install) as u64 + 1) * pair
-            + 2 * cost::listing_ns(mode, size)
-            + 2 * cost::update_ns(mode, transport, size)
-            + 3 * SETTLED_NS
-            + PROOF_NS
+        let once = 2 * asked.listing_ns() + 2 * asked.update_ns() + 3 * SETTLED_NS + PROOF_NS;
+        (pairs(install) as u64 + 1) * pair + once
     }
 
-    fn run(
-        &self,
-        stay: &mut Stay<'_>,
-        options: &Options,
-        recorder: &mut Recorder,
-    ) -> Result<(), CellError> {
+    fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result {
         let render = RenderOptions {
             chunk: stay.datapath.facts().preparation_chunk,
             untimed: true,
@@ -164,7 +140,7 @@ fn unsampled(
     options: &Options,
     batch: &Batch,
     recorder: &mut Recorder,
-) -> Result<u64, CellError> {
+) -> Result<u64> {
     let install_ns = weigh(stay, batch, recorder)?;
     let update = stay.render_options(options);
     recorder.fact("kernel_memory_update_peak", update_peak(stay, &update)?);
@@ -176,7 +152,7 @@ fn unsampled(
 }
 
 /// Lets a lab go, and the kernel give back what it held.
-fn gone(lab: Lab, before: KernelMemory) -> Result<meters::Settled, CellError> {
+fn gone(lab: Lab, before: KernelMemory) -> Result<meters::Settled> {
     drop(lab);
     Ok(meters::settle(before, GIVEN_BACK)?)
 }
@@ -216,7 +192,7 @@ impl Held {
 }
 
 impl Sampled {
-    fn read(&mut self) -> Result<KernelMemory, CellError> {
+    fn read(&mut self) -> Result<KernelMemory> {
         let Still { memory, stood } = meters::still(SETTLE)?;
         self.readings += 1;
         self.restless += u32::from(!stood);
@@ -286,7 +262,7 @@ const fn difference([before, installed, after]: [u64; 3]) -> i64 {
 }
 
 /// Installs: the tool is weighed, and the memory cgroup and the mode itself are asked. How long it took, nanoseconds.
-fn weigh(stay: &Stay<'_>, batch: &Batch, recorder: &mut Recorder) -> Result<u64, CellError> {
+fn weigh(stay: &Stay<'_>, batch: &Batch, recorder: &mut Recorder) -> Result<u64> {
     let ((done, peak, install_ns), charged) = charged_during(|| {
         let start = clock::now();
         let (done, peak) = netns_sys::process::weighing(|| install(stay, batch));
@@ -311,7 +287,7 @@ fn weigh(stay: &Stay<'_>, batch: &Batch, recorder: &mut Recorder) -> Result<u64,
 
 /// The largest total while the last service is removed, less what is installed, bytes: a table that is
 /// replaced as a whole is there twice. The service is put back.
-fn update_peak(stay: &Stay<'_>, render: &RenderOptions) -> Result<i64, CellError> {
+fn update_peak(stay: &Stay<'_>, render: &RenderOptions) -> Result<i64> {
     let mut fewer = stay.population.clone();
     fewer.services.pop();
     let remove = stay.datapath.render(Some(stay.population), &fewer, render);
@@ -346,6 +322,17 @@ fn charged_during<T>(act: impl FnOnce() -> T) -> (T, Result<(i64, &'static str),
 #[cfg(test)]
 mod tests {
     use super::*;
+    use netns_harness::datapath::Transport;
+    use schema::Mode;
+
+    const fn asked(mode: Mode, services: u32) -> Asked {
+        Asked {
+            mode,
+            transport: Transport::Netlink,
+            services,
+            endpoints: 2,
+        }
+    }
 
     const fn memory(slab: u64, percpu: u64) -> KernelMemory {
         KernelMemory {
@@ -400,11 +387,7 @@ mod tests {
     #[test]
     fn a_sweep_asks_its_three_largest_sizes() {
         let request = request(10_000);
-        let asked = |n| {
-            !Memory
-                .cells(Mode::Ipset, n, Transport::Netlink, &request)
-                .is_empty()
-        };
+        let asked = |n| !Memory.cells(asked(Mode::Ipset, n), &request).is_empty();
         assert_eq!(
             [100, 300, 1_000, 3_000, 10_000].map(asked),
             [false, false, true, true, true]
@@ -431,7 +414,7 @@ mod tests {
     fn floors_have_no_memory_cells() {
         let request = request(100);
         for &mode in Mode::ALL {
-            let cells = Memory.cells(mode, 100, Transport::Restore, &request);
+            let cells = Memory.cells(asked(mode, 100), &request);
             assert_eq!(cells.is_empty(), mode.is_floor(), "{mode}");
         }
     }

@@ -3,7 +3,7 @@
 use netns_harness::plant;
 use schema::{ScenarioKind, Stage};
 
-use crate::error::CellError;
+use crate::error::{CellError, Result};
 use crate::recorder::Recorder;
 use crate::spec::CellSpec;
 use crate::stay::Stay;
@@ -13,11 +13,7 @@ use crate::stay::Stay;
 ///
 /// # Errors
 /// The cell's own; the rules could not be planted or removed, or were not crossed by every first packet.
-pub(crate) fn run(
-    stay: &mut Stay<'_>,
-    cell: &CellSpec,
-    recorder: &mut Recorder,
-) -> Result<(), CellError> {
+pub(crate) fn run(stay: &mut Stay<'_>, cell: &CellSpec, recorder: &mut Recorder) -> Result {
     let scenario = crate::scenario(cell.scenario);
     let crossed = cell.scenario == ScenarioKind::FirstPacket && stay.datapath.facts().tracks;
     let Some(rules) = stay.spec.plant.filter(|_| crossed) else {
@@ -26,10 +22,7 @@ pub(crate) fn run(
     stay.lab.on_node(|| plant::add(rules))?;
     let opened = stay.client.opened();
     let ran = scenario.run(stay, &cell.options, recorder);
-    let packets = stay
-        .lab
-        .on_node(plant::remove)
-        .map_err(|e| CellError::at(Stage::Measure, e))?;
+    let packets = stay.on_node(Stage::Measure, plant::remove)?;
     ran?;
     let flows = u64::from(stay.client.opened() - opened);
     if packets < flows {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schema::{Metric, Series, Stage};
 
-use crate::error::CellError;
+use crate::error::{CellError, Result};
 
 /// Takes samples and facts of one cell.
 #[derive(Debug, Default)]
@@ -39,10 +39,7 @@ impl Recorder {
     ///
     /// # Errors
     /// Nothing was recorded, or the clock's step exceeds 2 % of the median of a measured time.
-    pub fn finish(
-        self,
-        clock_step_ns: u64,
-    ) -> Result<(Vec<Series>, BTreeMap<String, String>), CellError> {
+    pub fn finish(self, clock_step_ns: u64) -> Result<(Vec<Series>, BTreeMap<String, String>)> {
         if self.samples.is_empty() {
             return Err(CellError::at(Stage::Measure, "no sample was taken"));
         }
@@ -64,7 +61,7 @@ impl Recorder {
     }
 }
 
-fn check_clock(metric: Metric, values: &[f64], step_ns: u64) -> Result<(), CellError> {
+fn check_clock(metric: Metric, values: &[f64], step_ns: u64) -> Result {
     let median = median(values);
     if step_ns as f64 > 0.02 * median {
         return Err(CellError::at(

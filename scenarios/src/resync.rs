@@ -2,10 +2,10 @@
 //! periodic full sync costs.
 
 use netns_harness::datapath::{RenderOptions, Transport};
-use schema::{Mode, Options, ScenarioKind};
+use schema::{Options, ScenarioKind};
 
-use crate::cost::{self, Size};
-use crate::error::CellError;
+use crate::cost::Asked;
+use crate::error::Result;
 use crate::recorder::Recorder;
 use crate::scenario::{Needs, Request, Scenario};
 use crate::stay::Stay;
@@ -24,30 +24,19 @@ impl Scenario for Resync {
         ScenarioKind::Resync
     }
 
-    fn question(&self) -> &'static str {
-        "How long does it take to write N services again, unchanged?"
-    }
-
     fn needs(&self) -> Needs {
         Needs::Alone
     }
 
-    fn in_default_run(&self) -> bool {
-        false
+    fn expected_ns(&self, asked: Asked, _options: &Options, _request: &Request) -> u64 {
+        let by_restore = Asked {
+            transport: Transport::Restore,
+            ..asked
+        };
+        u64::from(repetitions(asked.services)) * (by_restore.install_ns(true) + asked.listing_ns())
     }
 
-    fn expected_ns(&self, mode: Mode, size: Size, _options: &Options, _request: &Request) -> u64 {
-        u64::from(repetitions(size.services))
-            * (cost::install_ns(mode, Transport::Restore, true, size)
-                + cost::listing_ns(mode, size))
-    }
-
-    fn run(
-        &self,
-        stay: &mut Stay<'_>,
-        options: &Options,
-        recorder: &mut Recorder,
-    ) -> Result<(), CellError> {
+    fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result {
         let render = RenderOptions {
             resync: true,
             ..stay.render_options(options)

@@ -1,10 +1,10 @@
 //! What a scenario is: which cells it has, and how one of them is measured.
 
 use netns_harness::datapath::{Engine, Transport};
-use schema::{Cache, Mode, OptionKey, Options, Position, Protocol, ScenarioKind};
+use schema::{Cache, OptionKey, Options, Position, Protocol, ScenarioKind};
 
-use crate::cost::Size;
-use crate::error::CellError;
+use crate::cost::Asked;
+use crate::error::Result;
 use crate::recorder::Recorder;
 use crate::stay::Stay;
 
@@ -46,13 +46,10 @@ pub enum Needs {
     Empty,
 }
 
-/// A question, and how it is answered.
+/// A question, and how it is answered. Its words are in its row, [`schema::ScenarioRow`].
 pub trait Scenario: Sync {
     /// Its name.
     fn kind(&self) -> ScenarioKind;
-
-    /// The question, for `list scenarios`.
-    fn question(&self) -> &'static str;
 
     /// What its cells need.
     fn needs(&self) -> Needs {
@@ -65,51 +62,33 @@ pub trait Scenario: Sync {
         None
     }
 
-    /// Whether it is asked when no scenario was named.
-    fn in_default_run(&self) -> bool {
-        true
+    /// The options of its cell; by default those of every cell that writes rules.
+    fn options(&self, asked: Asked, request: &Request) -> Options {
+        rule_options(asked, request)
     }
 
-    /// The cells of this scenario for a mode at a size; none where the question makes no sense. By default
-    /// one, with the [`rule_options`], for each mode that has a control plane.
-    fn cells(
-        &self,
-        mode: Mode,
-        _services: u32,
-        transport: Transport,
-        request: &Request,
-    ) -> Vec<Options> {
-        if mode.is_floor() {
-            return Vec::new();
-        }
-        vec![rule_options(transport, request)]
+    /// Its cells, none where the question makes no sense. By default one, with its [`Scenario::options`], for each
+    /// mode that has a control plane.
+    fn cells(&self, asked: Asked, request: &Request) -> Vec<Options> {
+        let one = (!asked.mode.is_floor()).then(|| self.options(asked, request));
+        one.into_iter().collect()
     }
 
     /// How long a cell is expected to take, nanoseconds; for the plan printed before the run.
-    fn expected_ns(&self, mode: Mode, size: Size, options: &Options, request: &Request) -> u64;
+    fn expected_ns(&self, asked: Asked, options: &Options, request: &Request) -> u64;
 
     /// Measures one cell.
     ///
     /// # Errors
     /// A check or an operation failed: the cell has no numbers.
-    fn run(
-        &self,
-        stay: &mut Stay<'_>,
-        options: &Options,
-        recorder: &mut Recorder,
-    ) -> Result<(), CellError>;
+    fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result;
 }
 
 /// Options of every cell that writes rules.
-pub(crate) fn rule_options(transport: Transport, request: &Request) -> Options {
+pub(crate) fn rule_options(asked: Asked, request: &Request) -> Options {
     let layout = if request.large_cluster { "on" } else { "off" };
     Options::from([
-        (OptionKey::Transport, transport.name()),
+        (OptionKey::Transport, asked.transport.name()),
         (OptionKey::LargeCluster, layout),
     ])
-}
-
-/// The transport of a cell with [`rule_options`].
-pub(crate) fn transport_of(options: &Options) -> Transport {
-    options.transport().unwrap_or(Transport::Restore)
 }

@@ -9,7 +9,7 @@ use schema::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::cost::Size;
+use crate::cost::Asked;
 
 /// What a stay is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,10 +74,12 @@ impl StaySpec {
         self.cells.len() > 1 && self.cells.first().is_some_and(installs)
     }
 
-    /// N and E.
+    /// What its scenarios are asked of.
     #[must_use]
-    pub const fn size(&self) -> Size {
-        Size {
+    pub const fn asked(&self) -> Asked {
+        Asked {
+            mode: self.mode,
+            transport: self.transport,
             services: self.services,
             endpoints: self.endpoints,
         }

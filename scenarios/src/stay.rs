@@ -7,13 +7,13 @@ use netns_harness::datapath::{
     Batch, Implementation, KubeProxySync, RenderOptions, Sockets, Transport, needs_forced_buffers,
 };
 use netns_harness::lab::Lab;
-use netns_harness::service::Population;
+use netns_harness::service::{Frontend, Population};
 use netns_harness::traffic::Client;
 use netns_sys::clock;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{Metric, OptionKey, Options, Stage};
 
-use crate::error::CellError;
+use crate::error::{At as _, CellError, Result};
 use crate::population::Recipe;
 use crate::proof;
 use crate::recorder::Recorder;
@@ -72,13 +72,24 @@ impl Stay<'_> {
         }
     }
 
+    /// Does something in the node's namespace.
+    ///
+    /// # Errors
+    /// It failed, which `stage` did.
+    pub(crate) fn on_node<T>(
+        &self,
+        stage: Stage,
+        act: impl FnOnce() -> Result<T, HarnessError>,
+    ) -> Result<T> {
+        self.lab.on_node(act).at(stage)
+    }
+
     /// A lab like the stay's own, fresh.
     ///
     /// # Errors
     /// It cannot be built.
-    pub(crate) fn another_lab(&self) -> Result<Lab, CellError> {
-        Lab::pinned(self.lab.pinning, &self.spec.setup.sysctls)
-            .map_err(|e| CellError::at(Stage::Lab, e))
+    pub(crate) fn another_lab(&self) -> Result<Lab> {
+        Lab::pinned(self.lab.pinning, &self.spec.setup.sysctls).at(Stage::Lab)
     }
 
     /// Runs `act` in another lab, with a client that has used no flow there.
@@ -111,7 +122,7 @@ impl Stay<'_> {
         to: &Population,
         options: &RenderOptions,
         recorder: &mut Recorder,
-    ) -> Result<(), CellError> {
+    ) -> Result {
         let batch = self.datapath.render(Some(from), to, options);
         let peak = self.lab.on_node(|| {
             let (applied, peak) = netns_sys::process::weighing(|| self.datapath.carry_out(&batch));
@@ -179,7 +190,7 @@ impl Stay<'_> {
     }
 
     /// Why kube-proxy's way of an update cannot be measured here; the update itself may be, another way.
-    fn sync_refused(&self, sync: &KubeProxySync) -> Result<Option<String>, CellError> {
+    fn sync_refused(&self, sync: &KubeProxySync) -> Result<Option<String>> {
         let needs_root = needs_forced_buffers(
             self.spec.mode,
             sync.transport,
@@ -202,9 +213,9 @@ impl Stay<'_> {
     ///
     /// # Errors
     /// The kernel refuses to sleep.
-    pub(crate) fn rest(&self) -> Result<(), CellError> {
+    pub(crate) fn rest(&self) -> Result {
         if self.spec.counted {
-            clock::sleep_to_multiple_of(REST_NS).map_err(|e| CellError::at(Stage::Measure, e))?;
+            clock::sleep_to_multiple_of(REST_NS).at(Stage::Measure)?;
         }
         Ok(())
     }
@@ -306,11 +317,8 @@ impl Stay<'_> {
     ///
     /// # Errors
     /// The first differences.
-    pub fn census(&self, population: &Population) -> Result<usize, CellError> {
-        let listed = self
-            .lab
-            .on_node(|| self.datapath.census())
-            .map_err(|e| CellError::at(Stage::Proof, e))?;
+    pub fn census(&self, population: &Population) -> Result<usize> {
+        let listed = self.on_node(Stage::Proof, || self.datapath.census())?;
         proof::census(&listed, population, self.spec.mode)
     }
 
@@ -319,17 +327,12 @@ impl Stay<'_> {
     ///
     /// # Errors
     /// The first place where the order differs.
-    pub fn check_order(&self) -> Result<(), CellError> {
-        let listed = self
-            .lab
-            .on_node(|| self.datapath.order())
-            .map_err(|e| CellError::at(Stage::Proof, e))?;
+    pub fn check_order(&self) -> Result {
+        let listed = self.on_node(Stage::Proof, || self.datapath.order())?;
         let Some(listed) = listed else { return Ok(()) };
         let wanted = self.population.services.iter().map(|s| s.frontend);
-        match wanted
-            .zip(&listed)
-            .position(|(wanted, listed)| wanted != *listed)
-        {
+        let differs = |(wanted, listed): (Frontend, &Frontend)| wanted != *listed;
+        match wanted.zip(&listed).position(differs) {
             None if listed.len() == self.population.len() => Ok(()),
             at => Err(CellError::at(
                 Stage::Proof,
@@ -346,7 +349,7 @@ impl Stay<'_> {
     ///
     /// # Errors
     /// No answer, a wrong answer, or an uneven spread.
-    pub fn probe(&mut self, recorder: &mut Recorder) -> Result<(), CellError> {
+    pub fn probe(&mut self, recorder: &mut Recorder) -> Result {
         let _pinned = self.pin()?;
         let probed = proof::probe(
             self.spec.mode,
@@ -366,9 +369,10 @@ impl Stay<'_> {
     ///
     /// # Errors
     /// `sched_setaffinity(2)`.
-    pub fn pin(&self) -> Result<Pinned, CellError> {
+    pub fn pin(&self) -> Result<Pinned> {
         netns_sys::thread::pin(self.lab.pinning.client)
-            .map_err(|e| CellError::at(Stage::Lab, format!("pin the client's thread: {e}")))?;
+            .map_err(|e| format!("pin the client's thread: {e}"))
+            .at(Stage::Lab)?;
         Ok(Pinned {
             cpus: self.cpus.clone(),
         })
@@ -378,36 +382,27 @@ impl Stay<'_> {
     ///
     /// # Errors
     /// A tool refused: the datapath may be whole, so nothing may be concluded.
-    pub fn damage(&self) -> Result<(), CellError> {
+    pub fn damage(&self) -> Result {
         let Some(damage) = self.spec.damage else {
             return Ok(());
         };
         let failed =
             |why: String| CellError::at(Stage::Preparation, format!("damage {damage}: {why}"));
         let protocol = self.spec.protocols[0];
-        let mut pair = self
-            .population
-            .services
-            .iter()
-            .filter(|s| s.frontend.protocol == protocol);
+        let services = self.population.services.iter();
+        let mut pair = services.filter(|s| s.frontend.protocol == protocol);
         let (Some(a), Some(b)) = (pair.next(), pair.next()) else {
             return Err(failed("needs two services of one protocol".to_owned()));
         };
         for words in self.datapath.damage(damage, a, b) {
-            let mut command = command(&words);
-            let done = self
-                .lab
-                .on_node(|| {
-                    netns_sys::process::run(&mut command, b"")
-                        .map_err(|e| HarnessError::system(format!("start {}", words[0]), e))
-                })
-                .map_err(|e| failed(e.to_string()))?;
+            let done = self.lab.on_node(|| {
+                netns_sys::process::run(&mut command(&words), b"")
+                    .map_err(|e| HarnessError::system(format!("start {}", words[0]), e))
+            });
+            let done = done.map_err(|e| failed(e.to_string()))?;
             if !done.status.success() {
-                return Err(failed(format!(
-                    "{}: {}",
-                    words.join(" "),
-                    String::from_utf8_lossy(&done.stderr).trim()
-                )));
+                let said = String::from_utf8_lossy(&done.stderr);
+                return Err(failed(format!("{}: {}", words.join(" "), said.trim())));
             }
         }
         Ok(())
@@ -417,7 +412,7 @@ impl Stay<'_> {
     ///
     /// # Errors
     /// A removal failed, or the kernel still lists something.
-    pub fn teardown(&self) -> Result<(), CellError> {
+    pub fn teardown(&self) -> Result {
         let errors = self.lab.on_node(|| Ok(self.datapath.remove()))?;
         if !errors.is_empty() {
             let all: Vec<String> = errors.iter().map(ToString::to_string).collect();

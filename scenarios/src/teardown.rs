@@ -2,10 +2,10 @@
 //! its answer is not waited for; what closing the sockets waits for is told apart.
 
 use netns_harness::datapath::Sockets;
-use schema::{Mode, Options, ScenarioKind};
+use schema::{Options, ScenarioKind};
 
-use crate::cost::{self, Size};
-use crate::error::CellError;
+use crate::cost::Asked;
+use crate::error::Result;
 use crate::recorder::Recorder;
 use crate::scenario::{Needs, Request, Scenario};
 use crate::stay::Stay;
@@ -19,28 +19,15 @@ impl Scenario for Teardown {
         ScenarioKind::Teardown
     }
 
-    fn question(&self) -> &'static str {
-        "How long does it take to remove all N services?"
-    }
-
     fn needs(&self) -> Needs {
         Needs::Alone
     }
 
-    fn in_default_run(&self) -> bool {
-        false
+    fn expected_ns(&self, asked: Asked, _options: &Options, _request: &Request) -> u64 {
+        asked.listing_ns()
     }
 
-    fn expected_ns(&self, mode: Mode, size: Size, _options: &Options, _request: &Request) -> u64 {
-        cost::listing_ns(mode, size)
-    }
-
-    fn run(
-        &self,
-        stay: &mut Stay<'_>,
-        _options: &Options,
-        recorder: &mut Recorder,
-    ) -> Result<(), CellError> {
+    fn run(&self, stay: &mut Stay<'_>, _options: &Options, recorder: &mut Recorder) -> Result {
         let kinds = stay.datapath.facts().teardown_sockets;
         let errors = stay.timed(
             || Ok(Sockets::available(kinds)),

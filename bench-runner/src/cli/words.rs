@@ -8,33 +8,25 @@ use std::time::Duration;
 use clap::ValueEnum;
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
 use schema::{CONTROL, ScenarioKind, UnknownName};
+use serde::Serialize;
 
 use crate::case;
 
 /// A switch with two sides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum OnOff {
     On,
     Off,
 }
 
 /// A word of `--sandbox`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum SandboxOption {
     Auto,
     Netns,
     Guest,
-}
-
-impl SandboxOption {
-    /// The word.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Netns => "netns",
-            Self::Guest => "guest",
-        }
-    }
 }
 
 /// A word of `--scenarios`.
@@ -91,7 +83,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A variant as it was given.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Given {
     /// Its name.
     pub(crate) name: String,

@@ -7,32 +7,15 @@ use guest::kernel::Kernel;
 use guest::{GuestError, series_of};
 use serde::Serialize;
 
-use crate::exit::{Ended, Usage};
+use crate::exit::{Ended, Usage, refused};
+use crate::progress::note;
 use crate::stdout::say;
 
 /// Version of the JSON that `--json` prints. Fields are only ever added within one version.
 const JSON_VERSION: u32 = 1;
 
-const ABOUT: &str = "\
-A guest (--sandbox guest) boots a kernel of its own: a distribution's package, fetched with the system's
-package manager (apt, without root), verified by it, and unpacked into a cache of this user.
-
-A kernel is named, here and in --kernel, by
-  6.1                                 the newest of a series
-  6.1.0-56-cloud-amd64                a release
-  linux-image-6.1.0-56-cloud-amd64    a package
-and in --kernel also by
-  host                                the running kernel's own image and modules
-  /boot/vmlinuz-6.1.0                 the path of an image, with its modules in ../lib/modules or /lib/modules
-
-The cache is $XDG_CACHE_HOME/bench-runner/kernels, by default below ~/.cache; `kernel list` says where.";
-
-const EXAMPLES: &str = "\
-Examples:
-  bench-runner kernel list                 what is here, what can be had, and how large
-  bench-runner kernel fetch 6.1 6.12       fetch what is not here yet
-  bench-runner kernel clean 6.12           remove one series; without a name everything
-  bench-runner doctor --guest              boot what is here, and try every mode in it";
+const ABOUT: &str = include_str!("kernel-about.txt").trim_ascii_end();
+const EXAMPLES: &str = include_str!("kernel-examples.txt").trim_ascii_end();
 
 /// Options of `kernel`.
 #[derive(Debug, Args)]
@@ -76,7 +59,7 @@ struct Listing {
     /// Kernels in it.
     cached: Vec<Here>,
     /// The newest of each series that can be fetched.
-    available: Vec<There>,
+    available: Vec<Available>,
     /// Why nothing can be fetched.
     available_error: Option<String>,
     /// The running kernel, when its image is installed.
@@ -102,33 +85,13 @@ struct Here {
     image: String,
 }
 
-/// A kernel that can be fetched.
-#[derive(Debug, Serialize)]
-struct There {
-    /// The shortest name for `--kernel`.
-    name: String,
-    /// Its package.
-    package: String,
-    /// Version of the package.
-    package_version: String,
-    /// Bytes to download.
-    download_bytes: u64,
-    /// Bytes unpacked, about.
-    installed_bytes: u64,
-}
-
 /// What the package manager, the disk or the network refused is the user's to change.
 fn usage(error: GuestError) -> Usage {
     Usage(error.to_string())
 }
 
-/// The cache of this user, which says on standard error what it is doing.
-pub(crate) fn cache() -> Cache {
-    Cache::of_user().telling(|line| eprintln!("{line}"))
-}
-
 pub(crate) fn run(args: &KernelArgs) -> anyhow::Result<Ended> {
-    let cache = cache();
+    let cache = Cache::of_user().telling(note);
     match &args.act {
         Act::List { json } => list(&cache, *json)?,
         Act::Fetch { specs } => {
@@ -153,15 +116,24 @@ fn list(cache: &Cache, json: bool) -> anyhow::Result<()> {
         Err(error) => (Vec::new(), Some(error.to_string())),
     };
     let (host, host_error) = match Kernel::host() {
-        Ok(kernel) => (Some(host(&kernel)), None),
+        Ok(kernel) => (Some(Here::of("host".to_owned(), &kernel)), None),
         Err(error) => (None, Some(error.to_string())),
+    };
+    let here = |cached: &Cached| Here {
+        package: Some(cached.package.clone()),
+        package_version: Some(cached.package_version.clone()),
+        bytes: Some(cached.bytes),
+        ..Here::of(
+            series_of(&cached.package).unwrap_or_else(|| cached.package.clone()),
+            &cached.kernel,
+        )
     };
     let listing = Listing {
         version: JSON_VERSION,
         cache: cache.folder().display().to_string(),
         bytes: cache.bytes(),
         cached: cached.iter().map(here).collect(),
-        available: available.into_iter().map(there).collect(),
+        available,
         available_error,
         host,
         host_error,
@@ -175,35 +147,17 @@ fn list(cache: &Cache, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn here(cached: &Cached) -> Here {
-    Here {
-        name: series_of(&cached.package).unwrap_or_else(|| cached.package.clone()),
-        release: cached.kernel.version.clone(),
-        package: Some(cached.package.clone()),
-        package_version: Some(cached.package_version.clone()),
-        bytes: Some(cached.bytes),
-        image: cached.kernel.image.display().to_string(),
-    }
-}
-
-fn host(kernel: &Kernel) -> Here {
-    Here {
-        name: "host".to_owned(),
-        release: kernel.version.clone(),
-        package: None,
-        package_version: None,
-        bytes: None,
-        image: kernel.image.display().to_string(),
-    }
-}
-
-fn there(available: Available) -> There {
-    There {
-        name: available.series,
-        package: available.package,
-        package_version: available.package_version,
-        download_bytes: available.download_bytes,
-        installed_bytes: available.installed_bytes,
+impl Here {
+    /// A kernel that is not of the cache.
+    fn of(name: String, kernel: &Kernel) -> Self {
+        Self {
+            name,
+            release: kernel.version.clone(),
+            package: None,
+            package_version: None,
+            bytes: None,
+            image: kernel.image.display().to_string(),
+        }
     }
 }
 
@@ -232,37 +186,34 @@ fn show(listing: &Listing) {
     }
     say!("to fetch (bench-runner kernel fetch NAME)");
     for kernel in &listing.available {
-        let mark = match listing.cached.iter().any(|c| {
-            c.package.as_deref() == Some(&kernel.package)
-                && c.package_version.as_deref() == Some(&kernel.package_version)
-        }) {
-            true => "here",
-            false => "",
+        let (package, version) = (&kernel.package, &kernel.package_version);
+        let is_it = |here: &Here| {
+            here.package.as_ref() == Some(package) && here.package_version.as_ref() == Some(version)
         };
         say!(
-            "  {:8} {} {}, {} to download, {} unpacked {mark}",
-            kernel.name,
-            kernel.package,
-            kernel.package_version,
+            "  {:8} {package} {version}, {} to download, {} unpacked {}",
+            kernel.series,
             mb(kernel.download_bytes),
-            mb(kernel.installed_bytes)
+            mb(kernel.installed_bytes),
+            if listing.cached.iter().any(is_it) {
+                "here"
+            } else {
+                ""
+            }
         );
     }
     if listing.available.is_empty() {
         let why = listing.available_error.as_deref();
-        say!(
-            "  -- {}",
-            why.unwrap_or("none is known: sudo apt-get update")
-        );
+        let why = why.unwrap_or("none is known: sudo apt-get update");
+        say!("  -- {why}");
     }
 }
 
 fn fetch(cache: &Cache, spec: &str) -> anyhow::Result<()> {
     if spec == "host" || spec.contains('/') {
-        return Err(Usage(format!(
+        return refused(format!(
             "'{spec}' is not fetched: name a series, a release or a package (see bench-runner kernel list)"
-        ))
-        .into());
+        ));
     }
     let cached = cache.fetch(spec).map_err(usage)?;
     say!(

@@ -2,8 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use netns_harness::datapath::facts;
-use scenarios::SCENARIOS;
-use schema::{Metric, Mode};
+use schema::{Metric, Mode, ScenarioKind};
 
 use crate::exit::Ended;
 use crate::stdout::say;
@@ -34,23 +33,19 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<Ended> {
     match args.what {
         Listing::Modes => {
             for mode in Mode::ALL {
-                let transports: Vec<&str> = if mode.is_floor() {
-                    Vec::new()
-                } else {
-                    facts(*mode).transports().map(|t| t.name()).collect()
-                };
-                say!(
-                    "{:<16} {:<14} {}",
-                    mode,
-                    transports.join(","),
-                    mode.row().about
-                );
+                let transports = facts(*mode).transports().filter(|_| !mode.is_floor());
+                let transports: Vec<&str> = transports.map(|t| t.name()).collect();
+                let about = mode.row().about;
+                say!("{mode:<16} {:<14} {about}", transports.join(","));
             }
         }
-        Listing::Scenarios => SCENARIOS.iter().for_each(|s| {
-            let mark = if s.in_default_run() { "*" } else { " " };
-            say!("{:<16}{mark} {}", s.kind(), s.question());
-        }),
+        Listing::Scenarios => {
+            for scenario in ScenarioKind::ALL {
+                let row = scenario.row();
+                let mark = if row.in_default_run { "*" } else { " " };
+                say!("{scenario:<16}{mark} {}", row.question);
+            }
+        }
         Listing::Formulas => {
             say!("law of size: N services with E endpoints each, large-cluster layout");
             for mode in Mode::ALL {
@@ -68,12 +63,8 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<Ended> {
         }
         Listing::Metrics => {
             for metric in Metric::ALL {
-                say!(
-                    "{:<16} {:<6} {}",
-                    metric,
-                    metric.unit(),
-                    metric.row().meaning
-                );
+                let (unit, meaning) = (metric.unit(), metric.row().meaning);
+                say!("{metric:<16} {unit:<6} {meaning}");
             }
         }
     }

@@ -19,28 +19,8 @@ use crate::environment::VERSION;
 use crate::exit::Ended;
 use crate::verbose;
 
-const AFTER_HELP: &str = "\
-Examples:
-  bench-runner --services 10000                     every mode at 100, 300, 1000, 3000 and 10000 services
-  bench-runner run --services 1000 --no-sweep --modes iptables-legacy,nftables --budget 1m
-  bench-runner --services 1000 --kernel 6.1,6.12    every mode in guests with these kernels, side by side
-  bench-runner run --deterministic                  executed instructions instead of time: the same on every run
-  bench-runner --services 1000 --variant base:'' --variant head:'--tool nft=/opt/nftables/sbin/nft'
-                                                    two variants side by side, in the same blocks
-  bench-runner plan --services 10000                what that would run, and how long it takes
-  bench-runner doctor                               what this machine can measure, and what is missing
-  bench-runner --resume runs/2026-11-22T20-00-00    carry on a run that was killed or interrupted
-  bench-runner report runs/2026-11-22T20-00-00      the page again, from the results
-  bench-runner compare runs/before runs/after       what changed, and exit 3 if that is a regression
-
-Exit codes:
-  0    done (unsupported, timed-out and not-run cells are listed, they are not failures)
-  1    a cell failed, nothing was measured, or results could not be written
-  2    usage; unreadable, foreign or newer results; missing privilege or tool
-  3    compare: a regression, or a cell of BASE that NEW lacks
-  4    compare: nothing comparable, or other environments without --across;
-       --resume of a run with other arguments, another kernel or another binary
-  130  interrupted; what was measured is saved";
+/// Examples and exit codes.
+const AFTER_HELP: &str = include_str!("help.txt").trim_ascii_end();
 
 /// Compares Linux service datapaths (iptables, IPVS, ipset, nftables) on one kernel: rule-update latency, packet
 /// latency and kernel memory, of rules that were proved to work.

@@ -1,17 +1,19 @@
 //! `plan`: what a run would do, without doing it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use netns_harness::datapath::{RenderOptions, with_engine};
 use scenarios::population::Recipe;
+use scenarios::spec::StaySpec;
 
 use crate::choice;
 use crate::cli::RunArgs;
-use crate::exit::{Ended, Usage};
+use crate::exit::{Ended, refused};
 use crate::machine::Machine;
-use crate::plan::{ENVIRONMENT, Plan, PlannedStay, Settings};
+use crate::plan::{ENVIRONMENT, Plan, Settings};
 use crate::progress::rough;
 use crate::stdout::say;
 
@@ -32,15 +34,15 @@ pub(crate) struct PlanArgs {
 
 pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
     if args.run.resume.is_some() {
-        return Err(Usage("--resume is for `run`; a plan carries nothing on".to_owned()).into());
+        return refused("--resume is for `run`; a plan carries nothing on");
     }
     let settings = Settings::resolve(&args.run)?;
     let environments = choice::foreseen(&settings)?;
     let plan = Plan::new(&settings, &environments, &Machine::now());
     if args.rules {
         for side in settings.sides() {
-            if !side.variant.is_empty() {
-                say!("# variant {}", side.variant);
+            if !side.variant().is_empty() {
+                say!("# variant {}", side.variant());
             }
             print_rules(side);
         }
@@ -58,60 +60,60 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
 }
 
 fn print_table(plan: &Plan) {
-    let several = plan
-        .stays
-        .iter()
-        .any(|stay| stay.spec.environment != ENVIRONMENT);
-    let names = plan.stays.iter().map(|stay| stay.spec.environment.len());
-    let environment = if several {
-        names.max().unwrap_or(0) + 1
-    } else {
-        0
+    let block = plan.block(0);
+    let specs = || block.iter().map(|stay| &stay.spec);
+    // On this machine's kernel alone there is nothing to say of where.
+    let several = specs().any(|spec| spec.environment != ENVIRONMENT);
+    let places = specs().map(|spec| spec.environment.len() + 1).max();
+    let place_width = places.filter(|_| several).unwrap_or(0);
+    let modes: Vec<String> = specs().map(mode_of).collect();
+    let mode_width = modes.iter().map(String::len).max().unwrap_or(0).max(16);
+    let row = |[
+        stay,
+        place,
+        mode,
+        services,
+        endpoints,
+        transport,
+        expected,
+        cells,
+    ]: [&str; 8]| {
+        let place = if several { place } else { "" };
+        say!(
+            "{stay:<4} {place:<place_width$}{mode:<mode_width$} {services:>8} {endpoints:>9}  {transport:<9} {expected:>9}  {cells}"
+        );
     };
-    let place = if several { "environment" } else { "" };
-    let modes = plan.stays.iter().map(|stay| mode_of(stay).len());
-    let width = modes.max().unwrap_or(0).max(16);
-    say!(
-        "{:<4} {place:<environment$}{:<width$} {:>8} {:>9}  {:<9} {:>9}  cells",
+    row([
         "stay",
+        "environment",
         "mode",
         "services",
         "endpoints",
         "transport",
-        "expected"
-    );
-    for (i, stay) in plan.block(0).iter().enumerate() {
-        let mut asked: Vec<&str> = stay.spec.cells.iter().map(|c| c.scenario.name()).collect();
-        asked.sort_unstable();
-        let mut counted: Vec<(usize, &str)> = Vec::new();
-        for name in asked {
-            match counted.last_mut() {
-                Some((count, last)) if *last == name => *count += 1,
-                _ => counted.push((1, name)),
-            }
+        "expected",
+        "cells",
+    ]);
+    for (i, (stay, mode)) in block.iter().zip(&modes).enumerate() {
+        let spec = &stay.spec;
+        let mut asked: BTreeMap<&str, usize> = BTreeMap::new();
+        for cell in &spec.cells {
+            *asked.entry(cell.scenario.name()).or_default() += 1;
         }
-        let cells: Vec<String> = counted
-            .iter()
-            .map(|(count, name)| format!("{count} {name}"))
-            .collect();
-        let mode = mode_of(stay);
-        let place = if several {
-            stay.spec.environment.as_str()
-        } else {
-            ""
+        let asked = asked.iter().map(|(name, count)| format!("{count} {name}"));
+        let transport = match spec.mode.is_floor() {
+            true => "-",
+            false => spec.transport.name(),
         };
-        say!(
-            "{i:<4} {place:<environment$}{mode:<width$} {:>8} {:>9}  {:<9} {:>9}  {}",
-            stay.spec.services,
-            stay.spec.endpoints,
-            if stay.spec.mode.is_floor() {
-                "-"
-            } else {
-                stay.spec.transport.name()
-            },
-            rough(Duration::from_nanos(stay.expected_ns)),
-            cells.join(", "),
-        );
+        row([
+            &i.to_string(),
+            &spec.environment,
+            mode,
+            &spec.services.to_string(),
+            &spec.endpoints.to_string(),
+            transport,
+            &rough(Duration::from_nanos(stay.expected_ns)),
+            &asked.collect::<Vec<_>>().join(", "),
+        ]);
     }
     if plan.counted {
         say!(
@@ -138,20 +140,20 @@ fn print_table(plan: &Plan) {
 }
 
 /// The mode, and which variant's.
-fn mode_of(stay: &PlannedStay) -> String {
-    match stay.spec.variant.as_str() {
-        "" => stay.spec.mode.to_string(),
-        variant => format!("{} ({variant})", stay.spec.mode),
+fn mode_of(spec: &StaySpec) -> String {
+    match spec.variant.as_str() {
+        "" => spec.mode.to_string(),
+        variant => format!("{} ({variant})", spec.mode),
     }
 }
 
 fn print_rules(settings: &Settings) {
-    let services = *settings.sizes.last().expect("there is at least one size");
+    let services = settings.request.largest;
     let recipe = Recipe {
-        seed: settings.seed,
-        endpoints: settings.endpoints,
+        seed: settings.args.seed,
+        endpoints: settings.args.endpoints,
         protocols: &settings.request.protocols,
-        vip_stride: settings.vip_stride,
+        vip_stride: settings.args.vip_stride,
     };
     let population = recipe.population(services);
     let cases = settings.cases();

@@ -97,7 +97,7 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Ended> {
             .any(|row| row.outcome == OutcomeKind::Measured)
     };
     let all = runs.iter().all(|(_, summary)| measured(summary));
-    Ok(if all { Ended::Done } else { Ended::Failed })
+    Ok(Ended::done_if(all))
 }
 
 /// Where the charts of a run go.

@@ -11,7 +11,7 @@ use crate::choice::{self, Choice};
 use crate::cli::RunArgs;
 use crate::environments::{Environments, Open};
 use crate::execute::Executor;
-use crate::exit::{Ended, Usage};
+use crate::exit::{Ended, Usage, refused};
 use crate::header::header;
 use crate::ledger::{Ledger, Tally};
 use crate::machine::Machine;
@@ -33,10 +33,9 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
         .context("start the runtime")?;
     match &args.resume {
         None => runtime.block_on(start(args)),
-        Some(_) if args.out.is_some() => Err(Usage(
-            "--out makes a new run, --resume carries one on: give one of them".to_owned(),
-        )
-        .into()),
+        Some(_) if args.out.is_some() => {
+            refused("--out makes a new run, --resume carries one on: give one of them")
+        }
         Some(given) => runtime.block_on(carry_on(given)),
     }
 }
@@ -44,10 +43,10 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
 async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
     let settings = Settings::resolve(args)?;
     let machine = Machine::now();
-    let choice = choose(args, &settings).await?;
+    let choice = choose(&settings).await?;
     // Consoles are kept from the first boot on.
     let mut run_dir = RunDir::create(args.out.as_deref())?;
-    let reason = choice.reason().to_owned();
+    let reason = choice.reason.clone();
     note(&format!("measured on {reason}"));
     let opening = open(choice, &settings, &machine, run_dir.path());
     let opened = tokio::select! {
@@ -66,7 +65,7 @@ async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
     };
     let plan = Plan::new(&settings, &environments.planned(), &machine);
     announce(&settings, &plan, &environments);
-    let header = header(args, &settings, &plan, reason, &environments);
+    let header = header(&settings, &plan, reason, &environments);
     run_dir.append(&Record::Header(header))?;
     let ledger = Ledger::new(&plan);
     measure(&settings, &plan, run_dir, ledger, environments).await
@@ -86,16 +85,10 @@ async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
         ));
         return Ok(Ended::Done);
     }
-    let choice = choose(&earlier.args, &settings).await?;
-    let reason = choice.reason().to_owned();
+    let choice = choose(&settings).await?;
+    let reason = choice.reason.clone();
     let environments = open(choice, &settings, &machine, earlier.run_dir.path()).await?;
-    let now = header(
-        &earlier.args,
-        &settings,
-        &plan,
-        reason.clone(),
-        &environments,
-    );
+    let now = header(&settings, &plan, reason.clone(), &environments);
     earlier.check_machine(&now)?;
     note(&format!("measured on {reason}"));
     let mut run_dir = earlier.run_dir;
@@ -119,9 +112,9 @@ async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
 }
 
 /// Chooses where to measure.
-async fn choose(args: &RunArgs, settings: &Settings) -> anyhow::Result<Choice> {
+async fn choose(settings: &Settings) -> anyhow::Result<Choice> {
     let cases = settings.cases();
-    readiness::check_tools(&cases, &args.modes)?;
+    readiness::check_tools(&cases, &settings.args.modes)?;
     choice::choose(settings, &cases).await
 }
 
@@ -166,26 +159,24 @@ async fn measure(
 
 /// Tracked connections of the longest stay must fit into half of the kernel's table.
 fn check_conntrack(plan: &Plan, open: &Open) -> Result<(), Usage> {
-    let of_lab = open
-        .facts
-        .sysctls
-        .get("node:net.netfilter.nf_conntrack_max");
-    let Some(max) = of_lab.and_then(|text| text.trim().parse::<u64>().ok()) else {
+    const MAX: &str = "node:net.netfilter.nf_conntrack_max";
+    let max = open.facts.sysctls.get(MAX);
+    let Some(max) = max.and_then(|text| text.trim().parse::<u64>().ok()) else {
         return Ok(());
     };
     // Warm-up is at most 500 flows; a proof opens a few thousand.
     let here = plan.stays.iter().map(|stay| &stay.spec);
     let here = here.filter(|spec| spec.environment == open.name);
-    let most = here.max_by_key(|spec| spec.cells.len() as u64 * u64::from(spec.flows + 500));
-    let (cells, each) = most.map_or((0, 0), |spec| (spec.cells.len() as u64, spec.flows));
-    let flows = cells * u64::from(each + 500) + 5_000;
+    let stays = here.map(|spec| (spec.cells.len() as u64, u64::from(spec.flows)));
+    let most = stays.max_by_key(|(cells, each)| cells * (each + 500));
+    let (cells, each) = most.unwrap_or_default();
+    let flows = cells * (each + 500) + 5_000;
     if 2 * flows <= max {
         return Ok(());
     }
-    Err(Usage(format!(
-        "--flows {} in {cells} cells of a stay needs {} tracked connections, more than half of nf_conntrack_max ({max}): lower --flows",
-        each, flows
-    )))
+    refused(format!(
+        "--flows {each} in {cells} cells of a stay needs {flows} tracked connections, more than half of nf_conntrack_max ({max}): lower --flows"
+    ))
 }
 
 fn announce(settings: &Settings, plan: &Plan, environments: &Environments) {
@@ -203,51 +194,36 @@ fn announce(settings: &Settings, plan: &Plan, environments: &Environments) {
             "without root: labs live in user namespaces of their own; `doctor` says what that leaves out",
         );
     }
+    let (cells, stays) = (plan.cells_per_block(), plan.stays.len());
     if plan.counted {
-        announce_counted(plan);
+        // Stays run side by side, and none is left out for want of time.
+        note(&format!(
+            "{cells} cells in {stays} stays a block, {} blocks with seeds {} to {}, {} stays at a time: about {}",
+            plan.blocks,
+            plan.seed,
+            plan.seed_of(plan.blocks - 1),
+            plan.at_a_time,
+            rough(plan.whole_time()),
+        ));
         return;
     }
     let block = Duration::from_nanos(plan.block_ns());
-    let all =
-        Duration::from_nanos(plan.block_ns() * u64::from(plan.blocks)).min(plan.budget.max(block));
     note(&format!(
-        "{} cells in {} stays a block; one block takes about {}, {} blocks within the budget of {} about {}; seed {}",
-        plan.cells_per_block(),
-        plan.stays.len(),
+        "{cells} cells in {stays} stays a block; one block takes about {}, {} blocks within the budget of {} about {}; seed {}",
         rough(block),
         plan.blocks,
         rough(plan.budget),
-        rough(all),
+        rough((block * plan.blocks).min(plan.budget.max(block))),
         plan.seed,
     ));
-    if !on_host {
-        let most = settings.sizes.last().copied().unwrap_or_default();
-        let own_sizes = settings
-            .sides()
-            .iter()
-            .any(|side| side.sizes != settings.sizes);
-        // Variants with sizes of their own are quicker by those.
-        if !own_sizes {
-            note(&format!(
-                "quicker: --services {} --no-sweep --scenarios first-packet,service-add",
-                most.min(QUICK)
-            ));
-        }
+    // Variants with sizes of their own are quicker by those.
+    let alike = |side: &Settings| side.sizes == settings.sizes;
+    if !on_host && settings.sides().iter().all(alike) {
+        note(&format!(
+            "quicker: --services {} --no-sweep --scenarios first-packet,service-add",
+            settings.request.largest.min(QUICK)
+        ));
     }
-}
-
-/// Where instructions are counted stays run side by side, and none is left out for want of time.
-fn announce_counted(plan: &Plan) {
-    note(&format!(
-        "{} cells in {} stays a block, {} blocks with seeds {} to {}, {} stays at a time: about {}",
-        plan.cells_per_block(),
-        plan.stays.len(),
-        plan.blocks,
-        plan.seed,
-        plan.seed_of(plan.blocks - 1),
-        plan.at_a_time,
-        rough(plan.whole_time()),
-    ));
 }
 
 /// Peak resident memory of this process and of the largest stay, bytes.

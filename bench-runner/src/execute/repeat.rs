@@ -19,7 +19,7 @@ impl Executor<'_> {
             .filter(first)
             .filter_map(|place| self.candidate(place))
             .collect();
-        budget::round(&candidates, self.left_ns(), self.settings.seed)
+        budget::round(&candidates, self.left_ns(), self.settings.args.seed)
     }
 
     /// The stays of a pair, if repeating them could give anything.

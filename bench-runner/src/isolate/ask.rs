@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use netns_harness::meters::KernelMemory;
+use netns_harness::HarnessError;
+use netns_harness::meters::{self, KernelMemory, Settled};
 use scenarios::spec::StaySpec;
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +129,23 @@ pub(crate) struct Rested {
     pub(crate) memory: KernelMemory,
 }
 
+impl Rested {
+    /// Waits for what was held before; for nothing where that is not known.
+    ///
+    /// # Errors
+    /// The kernel's memory figures cannot be read.
+    pub(crate) fn from(held: Option<KernelMemory>) -> Result<Self, HarnessError> {
+        let settled = match held {
+            Some(held) => meters::settle(held, SETTLE)?,
+            None => Settled::Back,
+        };
+        Ok(Self {
+            settled: settled.name().to_owned(),
+            memory: meters::kernel_memory()?,
+        })
+    }
+}
+
 /// What came of a question that has one answer.
 #[derive(Debug)]
 pub(crate) enum Answer {
@@ -135,8 +153,8 @@ pub(crate) enum Answer {
     Said(String),
     /// The process ended badly; its last words.
     Failed(String),
-    /// It did not end in time.
-    Late,
+    /// It did not end in so much time.
+    Late(Duration),
 }
 
 impl Answer {

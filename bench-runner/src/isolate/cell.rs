@@ -9,19 +9,18 @@ use std::io::{BufRead as _, Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
-use netns_harness::meters::{self, KernelMemory};
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
 use netns_sys::isolation;
 use scenarios::spec::{Event, StaySpec};
 use schema::Outcome;
 use serde::Serialize;
 
-use super::ask::{Ask, Rested, SETTLE};
+use super::ask::{Ask, Rested};
 use super::child::PARENT_VARIABLE;
 use super::trial;
 use crate::case;
 use crate::environment;
-use crate::exit::{Ended, Usage};
+use crate::exit::{Ended, Usage, refused};
 use crate::verbose;
 
 /// What standard input asks, in namespaces of its own.
@@ -42,7 +41,7 @@ pub(crate) fn outer() -> anyhow::Result<Ended> {
     match &ask {
         // What concerns the whole kernel needs no namespaces.
         Ask::Facts { cases } => return answer(&environment::host(cases)),
-        Ask::Settle { baseline } => return answer(&settle(*baseline)?),
+        Ask::Settle { baseline } => return answer(&Rested::from(*baseline)?),
         Ask::Stay(spec) => check(spec)?,
         Ask::Trial { .. } | Ask::Facilities => {}
     }
@@ -59,11 +58,7 @@ pub(crate) fn outer() -> anyhow::Result<Ended> {
     writeln!(to_inner, "{}", ask.line()).context("hand over the specification")?;
     let status = child.wait().context("wait for the stay")?;
     drop(to_inner);
-    Ok(if status.success() {
-        Ended::Done
-    } else {
-        Ended::Failed
-    })
+    Ok(Ended::done_if(status.success()))
 }
 
 /// The same, as the init of the PID namespace that [`outer`] has made.
@@ -73,7 +68,7 @@ pub(crate) fn outer() -> anyhow::Result<Ended> {
 pub(crate) fn inner() -> anyhow::Result<Ended> {
     isolation::die_with_parent(None).context("tie the stay to its parent")?;
     if !isolation::is_init() {
-        return Err(Usage("--init is for the process that `cell` starts".to_owned()).into());
+        return refused("--init is for the process that `cell` starts");
     }
     let mut line = String::new();
     std::io::stdin()
@@ -86,9 +81,7 @@ pub(crate) fn inner() -> anyhow::Result<Ended> {
     match ask {
         Ask::Trial { case, at } => answer(&trial::carry_out(&case, at)),
         Ask::Facilities => answer(&trial::facilities()),
-        Ask::Facts { .. } | Ask::Settle { .. } => {
-            Err(Usage("this is answered without namespaces".to_owned()).into())
-        }
+        Ask::Facts { .. } | Ask::Settle { .. } => refused("this is answered without namespaces"),
         Ask::Stay(spec) => {
             verbose::as_events();
             let failed = std::cell::Cell::new(false);
@@ -96,62 +89,47 @@ pub(crate) fn inner() -> anyhow::Result<Ended> {
                 failed.set(failed.get() || is_failure(&event));
                 say(&event);
             });
-            Ok(if failed.get() {
-                Ended::Failed
-            } else {
-                Ended::Done
-            })
+            Ok(Ended::done_if(!failed.get()))
         }
     }
 }
 
-fn settle(baseline: Option<KernelMemory>) -> anyhow::Result<Rested> {
-    let settled = match baseline {
-        Some(held) => meters::settle(held, SETTLE)?,
-        None => meters::Settled::Back,
-    };
-    Ok(Rested {
-        settled: settled.name().to_owned(),
-        memory: meters::kernel_memory()?,
-    })
-}
+/// Settings that keep a user from namespaces of their own: where they stand, the value that does, the remedy.
+const CLOSED: [(&str, &str, &str); 3] = [
+    (
+        "user/max_user_namespaces",
+        "0",
+        "user.max_user_namespaces=15000",
+    ),
+    (
+        "kernel/unprivileged_userns_clone",
+        "0",
+        "kernel.unprivileged_userns_clone=1",
+    ),
+    (
+        "kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "kernel.apparmor_restrict_unprivileged_userns=0",
+    ),
+];
 
 /// Why no namespaces can be made, with what would allow it.
 fn no_namespaces(error: &std::io::Error) -> String {
-    let read = |name: &str| {
-        std::fs::read_to_string(format!("/proc/sys/{name}"))
-            .map(|text| text.trim().to_owned())
-            .unwrap_or_default()
-    };
-    let lifted = [
-        (
-            "user/max_user_namespaces",
-            "0",
-            "user.max_user_namespaces=15000",
-        ),
-        (
-            "kernel/unprivileged_userns_clone",
-            "0",
-            "kernel.unprivileged_userns_clone=1",
-        ),
-        (
-            "kernel/apparmor_restrict_unprivileged_userns",
-            "1",
-            "kernel.apparmor_restrict_unprivileged_userns=0",
-        ),
-    ]
-    .into_iter()
-    .find(|(name, closed, _)| read(name) == *closed);
-    let otherwise = lifted.map_or_else(String::new, |(_, _, setting)| {
-        format!(", or allow user namespaces: sudo sysctl -w {setting}")
-    });
-    if netns_sys::isolation::needs_user_namespace() {
-        format!(
-            "making network namespaces needs root, and without it a user namespace, which is refused ({error}): run the same command with sudo{otherwise}"
-        )
-    } else {
-        format!("cannot make namespaces: {error}")
+    if !isolation::needs_user_namespace() {
+        return format!("cannot make namespaces: {error}");
     }
+    let is_closed = |(name, closed, _): &&(&str, &str, &str)| {
+        let text = std::fs::read_to_string(format!("/proc/sys/{name}"));
+        text.is_ok_and(|text| text.trim() == *closed)
+    };
+    let otherwise = CLOSED
+        .iter()
+        .find(is_closed)
+        .map(|(_, _, setting)| format!(", or allow user namespaces: sudo sysctl -w {setting}"));
+    format!(
+        "making network namespaces needs root, and without it a user namespace, which is refused ({error}): run the same command with sudo{}",
+        otherwise.unwrap_or_default()
+    )
 }
 
 /// Ends this process, and with it the PID namespace, when the outer process is gone.
@@ -173,20 +151,18 @@ fn is_failure(event: &Event) -> bool {
 
 /// What a stay cannot be asked.
 fn check(spec: &StaySpec) -> Result<(), Usage> {
-    let refused = |why: &str| Err(Usage(format!("the stay's specification: {why}")));
-    if !(1..=MAX_SERVICES).contains(&spec.services) {
-        return refused("services is out of range");
-    }
-    if !(1..=MAX_ENDPOINTS).contains(&spec.endpoints) {
-        return refused("endpoints is out of range");
-    }
-    if spec.protocols.is_empty() || (spec.services as usize) < spec.protocols.len() {
-        return refused("protocols is empty, or longer than services");
-    }
-    if let Some(name) = spec.setup.tools.keys().find(|name| !is_tool(name)) {
-        return refused(&format!("no tool {name} is ever started"));
-    }
-    Ok(())
+    let why = if !(1..=MAX_SERVICES).contains(&spec.services) {
+        "services is out of range".to_owned()
+    } else if !(1..=MAX_ENDPOINTS).contains(&spec.endpoints) {
+        "endpoints is out of range".to_owned()
+    } else if spec.protocols.is_empty() || (spec.services as usize) < spec.protocols.len() {
+        "protocols is empty, or longer than services".to_owned()
+    } else if let Some(name) = spec.setup.tools.keys().find(|name| !is_tool(name)) {
+        format!("no tool {name} is ever started")
+    } else {
+        return Ok(());
+    };
+    refused(format!("the stay's specification: {why}"))
 }
 
 fn is_tool(name: &str) -> bool {

@@ -133,7 +133,7 @@ async fn last_lines<R: tokio::io::AsyncBufRead + Unpin>(mut lines: Lines<R>) -> 
 /// It cannot be started; or it could not isolate itself, a [`Usage`].
 pub(crate) async fn ask(ask: &Ask, limit: Duration) -> anyhow::Result<Answer> {
     let Ok(output) = tokio::time::timeout(limit, output_of(ask)).await else {
-        return Ok(Answer::Late);
+        return Ok(Answer::Late(limit));
     };
     let output = output?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();

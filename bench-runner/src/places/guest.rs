@@ -1,6 +1,7 @@
 //! A guest that serves many stays. One that crashes, or that cannot end a stay, is replaced by a new boot;
 //! after two boots in a row that failed there is no guest any more.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -72,7 +73,7 @@ impl Guest {
     pub(crate) async fn new(
         kernel: Kernel,
         console: &Path,
-        tools: &[PathBuf],
+        tools: &BTreeSet<PathBuf>,
         try_kvm: bool,
     ) -> anyhow::Result<(Self, Option<String>)> {
         let initramfs = initramfs(&kernel, tools)?;
@@ -176,7 +177,7 @@ impl Guest {
                 FromJob::Gone(why) => return Answer::Failed(why),
                 FromJob::Late => {
                     let _ = job.kill().await;
-                    return Answer::Late;
+                    return Answer::Late(limit);
                 }
             }
         }

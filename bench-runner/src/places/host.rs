@@ -4,14 +4,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use netns_harness::HarnessError;
-use netns_harness::meters::{self, KernelMemory, Settled};
+use netns_harness::meters::{self, KernelMemory};
 use scenarios::spec::StaySpec;
 use schema::Accelerator;
 
 use super::listen::{Talking, listen};
 use super::{Act, Heard, Place};
 use crate::interrupt::Interrupt;
-use crate::isolate::ask::{Answer, Ask, SETTLE};
+use crate::isolate::ask::{Answer, Ask, Rested};
 use crate::isolate::child::{self, Next, StayProcess};
 use crate::verdict::End;
 
@@ -36,26 +36,17 @@ impl Host {
     fn rest(&self) -> Result<String, HarnessError> {
         // A panic in here would have changed nothing.
         let mut held = self.held.lock().unwrap_or_else(|e| e.into_inner());
-        let settled = match *held {
-            Some(held) => meters::settle(held, SETTLE)?,
-            None => Settled::Back,
-        };
+        let rested = Rested::from(*held)?;
         // Other processes move these figures over the minutes of a run.
-        *held = Some(meters::kernel_memory()?);
-        Ok(settled.name().to_owned())
+        *held = Some(rested.memory);
+        Ok(rested.settled)
     }
 }
 
+/// It knows of its own threads.
 impl Talking for StayProcess {
-    // A stay knows of its own threads.
-    const IN_GUEST: bool = false;
-
     fn next(&mut self, limit: Duration) -> impl Future<Output = Next> + Send {
         Self::next(self, limit)
-    }
-
-    fn run_delays_ns(&self) -> Option<Vec<u64>> {
-        None
     }
 }
 

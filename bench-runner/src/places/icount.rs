@@ -1,7 +1,7 @@
 //! Guests whose time is executed instructions: a new one for each stay, which has the stay with it and is told
 //! nothing while it runs. Load on this machine makes them slower and changes nothing else, so several run at a time.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,14 +14,16 @@ use guest::jobs::{Job, with_jobs};
 use guest::kernel::Kernel;
 use guest::machine::{self, Boot, Hardware};
 use netns_sys::clock;
-use scenarios::spec::{CellOutcome, CellSpec, Event, StaySpec};
+use scenarios::spec::{CellSpec, Event, StaySpec};
 use schema::{Accelerator, Outcome, Stage};
 use tracing::info;
 
 use super::initramfs::{initramfs, inside, path_of};
+use super::listen::{Talking, listen};
 use super::{Act, Heard, Place};
 use crate::interrupt::Interrupt;
 use crate::isolate::ask::{Answer, Ask, no_event};
+use crate::isolate::child::Next;
 use crate::progress::rough;
 use crate::verdict::{End, without_numbers};
 
@@ -41,16 +43,6 @@ pub(crate) struct Icount {
     given_up: OnceLock<String>,
 }
 
-/// What became of the jobs of a guest.
-enum Jobs {
-    /// All ended.
-    Done(Vec<Done>),
-    /// They took too long.
-    Late,
-    /// The guest ended before; what was seen.
-    Gone(String),
-}
-
 impl Icount {
     /// Guests of that kernel, whose consoles are kept in the file `console`, with `tools` in a place of their own; none
     /// is booted yet.
@@ -60,7 +52,7 @@ impl Icount {
     pub(crate) fn new(
         kernel: Kernel,
         console: &Path,
-        tools: &[PathBuf],
+        tools: &BTreeSet<PathBuf>,
         seed: u64,
     ) -> anyhow::Result<Self> {
         Ok(Self {
@@ -72,11 +64,17 @@ impl Icount {
         })
     }
 
-    /// Boots a guest, with that seed, that answers these questions, and waits for its end.
+    /// Boots a guest, with that seed, that answers these questions, and waits for its end; what was seen where it ended
+    /// before.
     ///
     /// # Errors
     /// This machine refuses a file.
-    async fn boot(&self, seed: u64, asks: Vec<Ask>, limit: Duration) -> anyhow::Result<Jobs> {
+    async fn boot(
+        &self,
+        seed: u64,
+        asks: impl IntoIterator<Item = Ask>,
+        limit: Duration,
+    ) -> anyhow::Result<Result<Ran, String>> {
         let job = |ask| Job {
             arguments: vec!["cell".to_owned()],
             input: inside(ask).line(),
@@ -96,13 +94,9 @@ impl Icount {
             deadline: limit,
         };
         info!(?boot, "boot a guest");
-        let heard = match carry_out(&boot, jobs.len()).await {
-            Ok(Ran::Done(done)) => Jobs::Done(done),
-            Ok(Ran::Late) => Jobs::Late,
-            Err(error) => Jobs::Gone(error.to_string()),
-        };
+        let ran = carry_out(&boot, jobs.len()).await;
         self.keep(console, seed).context("keep a guest's console")?;
-        Ok(heard)
+        Ok(ran.map_err(|error| error.to_string()))
     }
 
     /// What a console said, behind those before it.
@@ -120,12 +114,11 @@ impl Icount {
     /// Answers of one guest. Where there is none, there is none for stays either.
     async fn answers(&self, asks: Vec<(Ask, Duration)>) -> anyhow::Result<Vec<Answer>> {
         let limit = asks.iter().map(|(_, limit)| *limit).sum();
-        let asks: Vec<Ask> = asks.into_iter().map(|(ask, _)| ask).collect();
-        let count = asks.len();
+        let (count, asks) = (asks.len(), asks.into_iter().map(|(ask, _)| ask));
         let why = match self.boot(self.seed, asks, limit).await? {
-            Jobs::Done(done) => return Ok(done.into_iter().map(answer).collect()),
-            Jobs::Late => format!("it did not answer within {}", rough(limit)),
-            Jobs::Gone(why) => why,
+            Ok(Ran::Done(done)) => return Ok(done.into_iter().map(answer).collect()),
+            Ok(Ran::Late) => format!("it did not answer within {}", rough(limit)),
+            Err(why) => why,
         };
         let why = self.given_up.get_or_init(|| why);
         Ok((0..count).map(|_| Answer::Failed(why.clone())).collect())
@@ -156,12 +149,23 @@ impl Place for Icount {
             // A guest says nothing before its end, so the limit is that of its cells, and of what is before and after
             // them, together.
             let limit = limit * (stay.cells.len() as u32 + 1);
-            let booted = self.boot(stay.seed, vec![alike(&stay)], limit);
+            let booted = self.boot(stay.seed, [alike(&stay)], limit);
             // The guest ends with what waits for it.
-            let Some(jobs) = interrupt.unless_seen(booted).await else {
+            let Some(ran) = interrupt.unless_seen(booted).await else {
                 return Ok(Heard::nothing(End::Interrupted));
             };
-            Ok(heard(&stay, begun, jobs?))
+            let gone = |why| Ok(Heard::nothing(End::Died(Stage::Guest, None, why)));
+            let done = match ran? {
+                Ok(Ran::Done(done)) => done.into_iter().next(),
+                Ok(Ran::Late) => return Ok(late(&stay)),
+                Err(why) => return gone(why),
+            };
+            let Some(done) = done else {
+                return gone("it said nothing".to_owned());
+            };
+            let mut heard = listen(&mut Told::of(&stay, done), limit, &mut interrupt).await;
+            heard.started.values_mut().for_each(|at| *at = begun);
+            Ok(heard)
         })
     }
 }
@@ -187,72 +191,61 @@ fn alike(spec: &StaySpec) -> Ask {
     }))
 }
 
-/// What was heard of a stay when its guest has ended.
-fn heard(spec: &StaySpec, begun: clock::Reading, jobs: Jobs) -> Heard {
-    let gone = |why| Heard::nothing(End::Died(Stage::Guest, None, why));
-    match jobs {
-        Jobs::Done(done) => match done.into_iter().next() {
-            Some(done) => said(spec, begun, done),
-            None => gone("it said nothing".to_owned()),
-        },
-        Jobs::Gone(why) => gone(why),
-        Jobs::Late => {
-            // Which of its cells is slow is not known: none has a bound.
-            let late = Outcome::TimedOut { after_ns: None };
-            let cells = spec.cells.iter();
-            Heard {
-                ended: cells
-                    .map(|cell| without_numbers(cell.id, late.clone()))
-                    .collect(),
-                ..Heard::nothing(End::Closed)
-            }
-        }
+/// What is heard of a stay whose guest took too long. Which of its cells is slow is not known: none has a bound.
+fn late(spec: &StaySpec) -> Heard {
+    let late = |cell: &CellSpec| without_numbers(cell.id, Outcome::TimedOut { after_ns: None });
+    Heard {
+        ended: spec.cells.iter().map(late).collect(),
+        ..Heard::nothing(End::Closed)
     }
 }
 
-/// What a stay said in its guest, with the numbers that its cells have in the run.
-fn said(spec: &StaySpec, begun: clock::Reading, done: Done) -> Heard {
-    let known = |id: u64| spec.cells.get(id as usize).map(|cell| cell.id);
-    let mut ended: Vec<CellOutcome> = Vec::new();
-    let (mut started, mut running) = (HashMap::new(), None);
-    let mut end = None;
-    for line in &done.output {
-        match serde_json::from_str(line) {
-            Ok(Event::Told { .. } | Event::Act { .. } | Event::OtherAct { .. }) => {}
-            Ok(Event::Started { cell }) => {
-                running = known(cell);
-                started.extend(running.map(|cell| (cell, begun)));
-            }
-            Ok(Event::Ended(mut outcome)) => {
-                running = None;
-                if let Some(id) = known(outcome.cell) {
-                    outcome.cell = id;
-                    for series in &mut outcome.series {
-                        series.unit = series.unit.counted();
-                    }
-                    ended.push(outcome);
-                }
-            }
-            Ok(Event::Failed { stage, reason }) => end = Some(End::Failed(stage, reason)),
-            Ok(Event::Closed) => end = Some(End::Closed),
-            Err(error) => {
-                let words = no_event(&error, line);
-                end = Some(End::Died(Stage::Process, running, words));
-            }
-        }
-        if end.is_some() {
-            break;
+/// What a stay said in a guest that has ended, with the numbers that its cells have in the run.
+struct Told<'a> {
+    spec: &'a StaySpec,
+    lines: std::vec::IntoIter<String>,
+    last_words: String,
+}
+
+impl<'a> Told<'a> {
+    fn of(spec: &'a StaySpec, done: Done) -> Self {
+        Self {
+            spec,
+            lines: done.output.into_iter(),
+            last_words: match done.stderr.as_str() {
+                "" => done.status,
+                said => format!("{}: {said}", done.status),
+            },
         }
     }
-    let words = match done.stderr.as_str() {
-        "" => done.status,
-        said => format!("{}: {said}", done.status),
-    };
-    let end = end.unwrap_or(End::Died(Stage::Process, running, words));
-    Heard {
-        ended,
-        started,
-        ..Heard::nothing(end)
+
+    /// The number in the run of a cell; one that no cell has of one that is not the stay's.
+    fn number(&self, inside: u64) -> u64 {
+        let cell = self.spec.cells.get(inside as usize);
+        cell.map_or(u64::MAX, |cell| cell.id)
+    }
+}
+
+impl Talking for Told<'_> {
+    async fn next(&mut self, _limit: Duration) -> Next {
+        let Some(line) = self.lines.next() else {
+            return Next::Ended(self.last_words.clone());
+        };
+        let mut event = match serde_json::from_str(&line) {
+            Ok(event) => event,
+            Err(error) => return Next::Ended(no_event(&error, &line)),
+        };
+        match &mut event {
+            Event::Started { cell } => *cell = self.number(*cell),
+            Event::Ended(outcome) => {
+                outcome.cell = self.number(outcome.cell);
+                for series in &mut outcome.series {
+                    series.unit = series.unit.counted();
+                }
+            }
+            _ => {}
+        }
+        Next::Event(event)
     }
 }
 
@@ -305,6 +298,14 @@ mod tests {
         }
     }
 
+    fn heard(spec: &StaySpec, done: Done) -> Heard {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().build().unwrap().block_on(async {
+            let mut interrupt = Interrupt::new().unwrap();
+            listen(&mut Told::of(spec, done), Duration::MAX, &mut interrupt).await
+        })
+    }
+
     #[test]
     fn the_same_stay_of_two_runs_goes_into_its_guest_as_the_same_bytes() {
         let bytes = |spec: &StaySpec| alike(spec).line();
@@ -322,19 +323,15 @@ mod tests {
         let ended = r#"{"event":"ended","cell":0,"outcome":"measured","series":[{"metric":"latency","unit":"ns","values":[1]},{"metric":"messages","unit":"count","values":[2]}],"facts":{},"elapsed_ns":1,"steal_ns":0}"#;
         let spec = spec(1, "", &[40, 41]);
         let closed = [ended, r#"{"event":"closed"}"#];
-        let heard = said(&spec, clock::now(), done(&closed));
-        assert_eq!((heard.ended[0].cell, &heard.end), (40, &End::Closed));
-        let units: Vec<&str> = heard.ended[0]
-            .series
-            .iter()
-            .map(|s| s.unit.name())
-            .collect();
+        let told = heard(&spec, done(&closed));
+        assert_eq!((told.ended[0].cell, &told.end), (40, &End::Closed));
+        let units: Vec<&str> = told.ended[0].series.iter().map(|s| s.unit.name()).collect();
         assert_eq!(units, ["instructions", "count"]);
         let broken = [ended, r#"{"event":"started","cell":1}"#];
-        let heard = said(&spec, clock::now(), done(&broken));
-        assert_eq!(heard.ended.len(), 1);
-        let End::Died(Stage::Process, Some(41), said) = heard.end else {
-            panic!("{heard:?}");
+        let told = heard(&spec, done(&broken));
+        assert_eq!(told.ended.len(), 1);
+        let End::Died(Stage::Process, Some(41), said) = told.end else {
+            panic!("{told:?}");
         };
         assert!(said.contains("cut short"), "{said}");
     }

@@ -1,5 +1,6 @@
 //! What a guest boots beside its kernel: this program, and the files that stand in for tools, in a place of their own.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
@@ -48,7 +49,7 @@ pub(super) fn inside(ask: Ask) -> Ask {
 ///
 /// # Errors
 /// It cannot be built.
-pub(super) fn initramfs(kernel: &Kernel, tools: &[PathBuf]) -> anyhow::Result<File> {
+pub(super) fn initramfs(kernel: &Kernel, tools: &BTreeSet<PathBuf>) -> anyhow::Result<File> {
     let runner = std::env::current_exe().context("find this program's file")?;
     let file = tempfile::tempfile().context("make a file for the guest's initramfs")?;
     let tools: Vec<(PathBuf, &PathBuf)> = tools.iter().map(|t| (place(t), t)).collect();

@@ -15,15 +15,17 @@ use crate::verdict::End;
 
 /// A stay that can be listened to.
 pub(super) trait Talking: Send {
-    /// Whether a guest's kernel is below it.
-    const IN_GUEST: bool;
+    /// Whether a guest's kernel is below it, and other guests and processes below that.
+    const IN_GUEST: bool = false;
 
     /// What comes next, within `limit`.
     fn next(&mut self, limit: Duration) -> impl Future<Output = Next> + Send;
 
     /// How long each virtual CPU below it has waited for one of this machine's so far, nanoseconds; none where that is
     /// not known.
-    fn run_delays_ns(&self) -> Option<Vec<u64>>;
+    fn run_delays_ns(&self) -> Option<Vec<u64>> {
+        None
+    }
 }
 
 /// The longest wait between two readings of the same threads; none where either is not known.

@@ -48,20 +48,6 @@ impl PlannedEnvironment {
         }
     }
 
-    /// A guest.
-    pub(crate) fn guest(name: String, accel: Accelerator) -> Self {
-        Self {
-            name,
-            accel,
-            variants: Vec::new(),
-        }
-    }
-
-    /// The same, for these variants alone; none: for all.
-    pub(crate) fn of(self, variants: Vec<String>) -> Self {
-        Self { variants, ..self }
-    }
-
     /// Whether a variant is measured there.
     pub(crate) fn measures(&self, variant: &str) -> bool {
         self.variants.is_empty() || self.variants.iter().any(|name| name == variant)
@@ -90,7 +76,7 @@ impl PlannedEnvironment {
         Request {
             brief,
             counted: self.is_counted(),
-            flows: settings.flows.unwrap_or(flows),
+            flows: settings.args.flows.unwrap_or(flows),
             ..settings.request.clone()
         }
     }
@@ -107,7 +93,7 @@ impl PlannedEnvironment {
 
 /// How long a run goes on when nobody said.
 pub(super) fn default_budget(settings: &Settings, environments: &[PlannedEnvironment]) -> Duration {
-    if settings.deterministic {
+    if settings.args.deterministic {
         return NO_BUDGET;
     }
     let largest = settings.sides().iter().map(|s| s.request.largest).max();

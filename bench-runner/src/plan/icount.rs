@@ -6,7 +6,7 @@ use schema::{Cache, OptionKey, Position, ScenarioKind};
 
 use super::{CONTROL, PlannedStay};
 use crate::cli::{RunArgs, SandboxOption, Scenarios};
-use crate::exit::Usage;
+use crate::exit::{Usage, refused};
 
 /// What a gate asks when nothing was named: an install, an update, a packet.
 const SCENARIOS: [ScenarioKind; 3] = [
@@ -24,31 +24,29 @@ pub(super) const POSITIONS: [Position; 2] = [Position::First, Position::Last];
 /// # Errors
 /// An option that does not go with `--deterministic`, with the remedy.
 pub(super) fn check(args: &RunArgs) -> Result<(), Usage> {
-    let refused = |why: &str| Err(Usage(why.to_owned()));
-    if args.sandbox == SandboxOption::Netns {
-        return refused(
+    let memory = Scenarios::One(ScenarioKind::Memory);
+    let mistakes = [
+        (
+            args.sandbox == SandboxOption::Netns,
             "--deterministic counts the instructions of a guest and --sandbox netns has none: leave one of the two out",
-        );
-    }
-    if args.budget.is_some() {
-        return refused(
+        ),
+        (
+            args.budget.is_some(),
             "--deterministic makes every repetition, so that no result depends on how fast this machine is: leave --budget out, and lower --repetitions or name fewer --modes or --scenarios",
-        );
-    }
-    if args.cache == Cache::Cold {
-        return refused(
+        ),
+        (
+            args.cache == Cache::Cold,
             "--deterministic counts instructions, of which a cold cache needs no more than a warm one: leave --cache cold out",
-        );
-    }
-    if args
-        .scenarios
-        .contains(&Scenarios::One(ScenarioKind::Memory))
-    {
-        return refused(
+        ),
+        (
+            args.scenarios.contains(&memory),
             "--deterministic has one CPU, and scenario memory asks for two, because some counters are per CPU: leave one of the two out",
-        );
+        ),
+    ];
+    match mistakes.into_iter().find(|(made, _)| *made) {
+        Some((_, why)) => refused(why),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Of the scenarios `asked` for, those that a run has whose instructions are counted.
@@ -84,9 +82,7 @@ pub(super) fn joined(stays: Vec<PlannedStay>, named: bool) -> Vec<PlannedStay> {
 
 fn chunk(spec: &StaySpec) -> Option<&str> {
     match spec.cells.as_slice() {
-        [cell] if cell.scenario == ScenarioKind::ColdInstall => {
-            Some(cell.options.get(OptionKey::Chunk)?)
-        }
+        [cell] if cell.scenario == ScenarioKind::ColdInstall => cell.options.get(OptionKey::Chunk),
         _ => None,
     }
 }
@@ -102,15 +98,11 @@ fn in_chunks(spec: &StaySpec) -> bool {
 /// Whether a stay serves what another one installs: they differ in their cells alone.
 fn serves(stay: &StaySpec, install: &StaySpec) -> bool {
     let is_served = |kind| scenarios::scenario(kind).needs() == scenarios::Needs::Served;
-    let without_cells = StaySpec {
-        cells: Vec::new(),
-        ..stay.clone()
-    };
-    let install = StaySpec {
-        cells: Vec::new(),
+    let same = StaySpec {
+        cells: stay.cells.clone(),
         ..install.clone()
     };
-    stay.cells.iter().all(|cell| is_served(cell.scenario)) && without_cells == install
+    stay.cells.iter().all(|cell| is_served(cell.scenario)) && *stay == same
 }
 
 #[cfg(test)]

@@ -18,7 +18,11 @@ fn guests(words: &[&str], names: &[&str]) -> Plan {
     let cli = crate::cmd::Cli::try_parse_from([&["bench-runner"], words].concat()).unwrap();
     let environments: Vec<_> = names
         .iter()
-        .map(|name| PlannedEnvironment::guest((*name).to_owned(), Accelerator::Tcg))
+        .map(|name| PlannedEnvironment {
+            name: (*name).to_owned(),
+            accel: Accelerator::Tcg,
+            variants: Vec::new(),
+        })
         .collect();
     Plan::new(
         &Settings::resolve(&cli.run).unwrap(),
@@ -299,8 +303,10 @@ fn a_variant_is_measured_in_its_own_environments() {
     ];
     let cli = crate::cmd::Cli::try_parse_from([&["bench-runner"], &words[..]].concat()).unwrap();
     let settings = Settings::resolve(&cli.run).unwrap();
-    let guest = |name: &str, variant: &str| {
-        PlannedEnvironment::guest(name.to_owned(), Accelerator::Tcg).of(vec![variant.to_owned()])
+    let guest = |name: &str, variant: &str| PlannedEnvironment {
+        name: name.to_owned(),
+        accel: Accelerator::Tcg,
+        variants: vec![variant.to_owned()],
     };
     let environments = [guest("guest-6.12", "head"), guest("guest-6.1", "base")];
     let plan = Plan::new(&settings, &environments, &Machine::default());

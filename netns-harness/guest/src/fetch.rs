@@ -38,14 +38,15 @@ pub struct Cached {
 }
 
 /// A kernel that can be fetched.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Available {
+    /// The name that `--kernel` takes for the newest of its series: "6.1".
+    #[serde(rename = "name")]
+    pub series: String,
     /// Name of its package.
     pub package: String,
     /// Version of the package.
     pub package_version: String,
-    /// The name that `--kernel` takes for the newest of its series: "6.1".
-    pub series: String,
     /// Bytes to download.
     pub download_bytes: u64,
     /// Bytes in the cache, about.

@@ -6,6 +6,10 @@ use crate::{Metric, Options};
 /// What is known of a scenario.
 #[derive(Debug)]
 pub struct ScenarioRow {
+    /// What it asks, for who chooses scenarios.
+    pub question: &'static str,
+    /// Whether it is asked when no scenario is named.
+    pub in_default_run: bool,
     /// What its questions stand beside.
     pub topic: Topic,
     /// What is done, as words; see [`filled`] for the places in them.
@@ -85,6 +89,8 @@ vocabulary! {
     ScenarioKind, "scenario", of ScenarioRow, {
         /// 0 → N services on an empty table.
         ColdInstall = "cold-install" {
+            question: "How long does it take to install N services on an empty kernel?",
+            in_default_run: true,
             topic: Topic::Updates,
             words: "Install all from nothing",
             over_n: "How long does it take to install N services from nothing?",
@@ -100,6 +106,8 @@ vocabulary! {
         },
         /// N → N services, unchanged, everything rewritten.
         Resync = "resync" {
+            question: "How long does it take to write N services again, unchanged?",
+            in_default_run: false,
             topic: Topic::Updates,
             words: "Write all again, unchanged",
             over_n: "How long does it take to write all N services again, unchanged?",
@@ -107,6 +115,8 @@ vocabulary! {
         },
         /// N → N + 1 services at size N.
         ServiceAdd = "service-add" {
+            question: "How long does it take to add one service to N?",
+            in_default_run: true,
             topic: Topic::Updates,
             words: "Add one service",
             over_n: "How long does it take to add one service to N?",
@@ -119,6 +129,8 @@ vocabulary! {
         },
         /// N → N - 1 services at size N.
         ServiceRemove = "service-remove" {
+            question: "How long does it take to remove one service of N?",
+            in_default_run: true,
             topic: Topic::Updates,
             words: "Remove one service",
             over_n: "How long does it take to remove one service of N?",
@@ -129,6 +141,9 @@ vocabulary! {
         },
         /// Endpoints of random services replaced at size N.
         EndpointChurn = "endpoint-churn" {
+            question: "How long does it take to replace one endpoint of each of k services?",
+            // Costs what service-add does, and says little more: by name.
+            in_default_run: false,
             topic: Topic::Updates,
             words: "Replace an endpoint of each of {churn} services",
             over_n: "How long does it take to replace endpoints when there are N services?",
@@ -139,6 +154,8 @@ vocabulary! {
         },
         /// N → 0 services.
         Teardown = "teardown" {
+            question: "How long does it take to remove all N services?",
+            in_default_run: false,
             topic: Topic::Updates,
             words: "Remove all",
             over_n: "How long does it take to remove all N services?",
@@ -146,6 +163,8 @@ vocabulary! {
         },
         /// First packet of a new flow to the first reply.
         FirstPacket = "first-packet" {
+            question: "How long does the first packet of a new flow take to its first reply, by position of the service?",
+            in_default_run: true,
             topic: Topic::Packets,
             words: "First packet",
             over_n: "",
@@ -157,6 +176,9 @@ vocabulary! {
         },
         /// What N services hold of the kernel's memory.
         Memory = "memory" {
+            question: "How much kernel memory do N services hold?",
+            // Its installs and removals take two minutes of a sweep up to 10,000: by name.
+            in_default_run: false,
             topic: Topic::Holdings,
             words: "Kernel memory of {N} services",
             over_n: "",
@@ -182,6 +204,8 @@ vocabulary! {
         },
         /// What the kernel lists for N services: rules, chains, sets, elements. The same in every environment.
         RuleCount = "rule-count" {
+            question: "How many rules, chains, sets and elements does the kernel hold for N services?",
+            in_default_run: true,
             topic: Topic::Holdings,
             words: "Rules listed for {N} services",
             over_n: "",

@@ -27,156 +27,122 @@ pub(super) fn privileges(facilities: &Result<Facilities, String>) -> Vec<Check> 
     } else {
         format!("uid {user}, with CAP_NET_ADMIN and CAP_SYS_ADMIN")
     };
-    let limited = |ok: bool| if ok { State::Ok } else { State::Limited };
-    let mut checks = vec![Check::new("user", limited(!rootless), identity)];
-    checks.push(match facilities {
-        Ok(_) if rootless => Check::new(
-            "user namespaces",
-            State::Ok,
-            "one was made, with all that a stay isolates",
-        ),
-        Ok(_) => Check::new(
-            "namespaces",
-            State::Ok,
-            "mount, PID, IPC, UTS and network were made",
-        ),
-        Err(why) => {
-            let check = Check::new("namespaces", State::Missing, why.clone());
-            let remedy = crate::readiness::remedy(why).unwrap_or_else(|| SUDO.to_owned());
-            check.with_remedy(remedy)
+    let state = if rootless { State::Limited } else { State::Ok };
+    let mut checks = vec![Check::new("user", state, identity)];
+    match facilities {
+        Ok(found) => {
+            let (name, made) = match rootless {
+                true => (
+                    "user namespaces",
+                    "one was made, with all that a stay isolates",
+                ),
+                false => ("namespaces", "mount, PID, IPC, UTS and network were made"),
+            };
+            checks.push(Check::new(name, State::Ok, made));
+            let buffers = match (found.forced_buffers, found.largest_batch) {
+                (true, _) => "allowed: no bound on a transaction".to_owned(),
+                (false, None) => "refused".to_owned(),
+                (false, Some(bytes)) => format!(
+                    "refused: an nftables transaction has at most {bytes} bytes (twice net.core.wmem_max)"
+                ),
+            };
+            checks.push(Check::ok_or(
+                "SO_SNDBUFFORCE",
+                found.forced_buffers,
+                buffers,
+                SUDO,
+            ));
         }
-    });
-    if let Ok(found) = facilities {
-        checks.push(if found.forced_buffers {
-            Check::new("SO_SNDBUFFORCE", State::Ok, "allowed: no bound on a transaction")
-        } else {
-            let most = found.largest_batch.map_or_else(
-                || "refused".to_owned(),
-                |bytes| format!("refused: an nftables transaction has at most {bytes} bytes (twice net.core.wmem_max)"),
-            );
-            Check::new("SO_SNDBUFFORCE", State::Limited, most).with_remedy(SUDO)
-        });
+        Err(why) => {
+            let remedy = crate::readiness::remedy(why).unwrap_or_else(|| SUDO.to_owned());
+            let check = Check::new("namespaces", State::Missing, why.clone());
+            checks.push(check.with_remedy(remedy));
+        }
     }
-    checks.push(ptrace());
-    checks.push(memory_cgroup());
+    checks.extend([ptrace(), memory_cgroup()]);
     checks
 }
 
 /// Peak memory of tools is read at their exit, through ptrace.
 fn ptrace() -> Check {
     let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
-    match scope.trim() {
-        "3" => Check::new(
-            "ptrace",
+    let (state, found) = match scope.trim() {
+        "3" => (
             State::Limited,
-            "kernel.yama.ptrace_scope=3 forbids it until a reboot: no tool_rss",
+            "kernel.yama.ptrace_scope=3 forbids it until a reboot: no tool_rss".to_owned(),
         ),
-        "" | "0" | "1" => Check::new("ptrace", State::Ok, "of one's own children"),
+        "" | "0" | "1" => (State::Ok, "of one's own children".to_owned()),
         other => {
-            let own = if isolation::needs_user_namespace() {
-                State::Limited
-            } else {
-                State::Ok
-            };
-            Check::new(
-                "ptrace",
-                own,
-                format!("kernel.yama.ptrace_scope={other}: with CAP_SYS_PTRACE"),
-            )
+            let found = format!("kernel.yama.ptrace_scope={other}: with CAP_SYS_PTRACE");
+            match isolation::needs_user_namespace() {
+                true => (State::Limited, found),
+                false => (State::Ok, found),
+            }
         }
-    }
+    };
+    Check::new("ptrace", state, found)
 }
 
 /// A memory cgroup of one's own: a cross-check of the memory scenario.
 fn memory_cgroup() -> Check {
     let v2 = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers")
         .is_ok_and(|text| text.split_whitespace().any(|c| c == "memory"));
-    let (place, version) = if v2 {
-        ("/sys/fs/cgroup", "v2")
-    } else {
-        ("/sys/fs/cgroup/memory", "v1")
+    let (place, version, processes) = match v2 {
+        true => ("/sys/fs/cgroup", "v2", "cgroup.procs"),
+        false => ("/sys/fs/cgroup/memory", "v1", "tasks"),
     };
-    let name = "memory cgroup";
-    let present = std::path::Path::new(place)
-        .join(if v2 { "cgroup.procs" } else { "tasks" })
-        .exists();
-    if !present {
-        return Check::new(
-            name,
-            State::Limited,
-            "no memory controller is mounted: no cross-check of memory",
-        );
-    }
-    let own =
-        std::path::Path::new(place).join(format!("bench-runner-doctor-{}", std::process::id()));
-    match std::fs::create_dir(&own) {
-        Ok(()) => {
-            // An empty cgroup can always be removed.
-            let _ = std::fs::remove_dir(&own);
-            Check::new(name, State::Ok, format!("{version}, one can be made"))
-        }
-        Err(e) => Check::new(
-            name,
-            State::Limited,
-            format!("{version}, none can be made ({e}): no memory cells"),
-        ),
-    }
+    let place = std::path::Path::new(place);
+    let own = place.join(format!("bench-runner-doctor-{}", std::process::id()));
+    let (state, found) = if !place.join(processes).exists() {
+        let found = "no memory controller is mounted: no cross-check of memory".to_owned();
+        (State::Limited, found)
+    } else if let Err(error) = std::fs::create_dir(&own) {
+        let found = format!("{version}, none can be made ({error}): no memory cells");
+        (State::Limited, found)
+    } else {
+        // An empty cgroup can always be removed.
+        let _ = std::fs::remove_dir(&own);
+        (State::Ok, format!("{version}, one can be made"))
+    };
+    Check::new("memory cgroup", state, found)
 }
 
 /// CPUs, clock, limits.
 pub(super) fn machine(host: &Environment, facilities: Option<&Facilities>) -> Vec<Check> {
-    let pinned = Pinning::choose();
-    let cpus = match &pinned {
-        Ok(p) if p.apart() => Check::new(
-            "CPUs",
-            State::Ok,
-            format!("{}; {}", host.cores, host.pinning),
-        ),
-        Ok(_) => Check::new(
-            "CPUs",
+    let (state, cpus) = match Pinning::choose() {
+        Ok(p) if p.apart() => (State::Ok, format!("{}; {}", host.cores, host.pinning)),
+        Ok(_) => (
             State::Limited,
-            "one: client and server share it, and latencies include waking the server",
+            "one: client and server share it, and latencies include waking the server".to_owned(),
         ),
-        Err(e) => Check::new("CPUs", State::Missing, e.to_string()),
+        Err(e) => (State::Missing, e.to_string()),
     };
     let fast = host.clocksource != "jiffies" && host.clock_step_ns < 10_000;
-    let clock = Check::new(
-        "clock",
-        if fast { State::Ok } else { State::Limited },
-        format!("{}, step {} ns", host.clocksource, host.clock_step_ns),
-    );
-    let mut checks = vec![cpus, clock, open_files()];
-    if let Some(max) = facilities.and_then(|f| f.conntrack_max) {
-        let check = Check::new(
+    let clock = format!("{}, step {} ns", host.clocksource, host.clock_step_ns);
+    let clock_state = if fast { State::Ok } else { State::Limited };
+    let mut checks = vec![
+        Check::new("CPUs", state, cpus),
+        Check::new("clock", clock_state, clock),
+        open_files(),
+    ];
+    checks.extend(facilities.and_then(|f| f.conntrack_max).map(|max| {
+        Check::ok_or(
             "nf_conntrack_max",
-            if max >= TRACKED {
-                State::Ok
-            } else {
-                State::Limited
-            },
+            max >= TRACKED,
             format!("{max}; a default run needs {TRACKED}"),
-        );
-        checks.push(if max >= TRACKED {
-            check
-        } else {
-            check.with_remedy(format!(
-                "sudo sysctl -w net.netfilter.nf_conntrack_max={TRACKED}"
-            ))
-        });
-    }
+            format!("sudo sysctl -w net.netfilter.nf_conntrack_max={TRACKED}"),
+        )
+    }));
     checks
 }
 
 fn open_files() -> Check {
+    const NAME: &str = "open files";
     match getrlimit(Resource::RLIMIT_NOFILE) {
-        Ok((soft, _)) if soft >= FILES => Check::new("open files", State::Ok, soft.to_string()),
-        Ok((soft, _)) => Check::new(
-            "open files",
-            State::Limited,
-            format!("{soft}; {FILES} are needed"),
-        )
-        .with_remedy(format!("ulimit -n {FILES}")),
-        Err(e) => Check::new("open files", State::Unknown, e.to_string()),
+        Ok((soft, _)) if soft >= FILES => Check::new(NAME, State::Ok, soft.to_string()),
+        Ok((soft, _)) => Check::new(NAME, State::Limited, format!("{soft}; {FILES} are needed"))
+            .with_remedy(format!("ulimit -n {FILES}")),
+        Err(e) => Check::new(NAME, State::Unknown, e.to_string()),
     }
 }
 
@@ -184,14 +150,12 @@ fn open_files() -> Check {
 pub(super) fn kernel_facilities(facilities: Option<&Facilities>) -> Vec<Check> {
     let check = |f: &Facility| {
         let found = facilities.and_then(|all| all.found.iter().find(|found| found.name == f.name));
-        match found {
+        match found.map(|found| &found.refused) {
             None => Check::new(f.title(), State::Unknown, "no namespace to try it in"),
-            Some(found) => match &found.refused {
-                None => Check::new(f.title(), State::Ok, "there"),
-                Some(why) => {
-                    Check::new(f.title(), State::Missing, why.clone()).with_remedy(obtain(f.module))
-                }
-            },
+            Some(None) => Check::new(f.title(), State::Ok, "there"),
+            Some(Some(why)) => {
+                Check::new(f.title(), State::Missing, why.clone()).with_remedy(obtain(f.module))
+            }
         }
     };
     FACILITIES.iter().map(check).collect()
@@ -221,23 +185,9 @@ pub(super) fn has_module(module: &str) -> bool {
 
 /// Programs, then libraries, with versions.
 pub(super) fn tools() -> Vec<Check> {
-    let program = |(program, package): netns_harness::datapath::Tool| {
-        if !netns_sys::process::installed(program) {
-            return Check::new(program, State::Missing, "not installed")
-                .with_remedy(format!("sudo apt-get install -y {package}"));
-        }
-        match environment::version(program) {
-            Some(version) => Check::new(program, State::Ok, version),
-            None => Check::new(program, State::Unknown, "it does not say its version"),
-        }
-    };
-    let libraries = environment::libraries();
-    let loaded = libraries
-        .into_iter()
-        .map(|(name, version)| Check::new(name, State::Ok, version));
-    case::all_tools()
-        .into_iter()
-        .map(program)
-        .chain(loaded)
-        .collect()
+    let programs = case::all_tools().into_iter();
+    let programs = programs.map(|(name, package)| Check::program(name, package, "not installed"));
+    let libraries = environment::libraries().into_iter();
+    let loaded = libraries.map(|(name, version)| Check::new(name, State::Ok, version));
+    programs.chain(loaded).collect()
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use schema::Mode;
+use schema::{Accelerator, Engine, Mode, SandboxKind};
 use serde::Serialize;
 
 use crate::case::Case;
@@ -61,7 +61,7 @@ pub(crate) struct Diagnosis {
     /// Each mode as it is programmed.
     pub(crate) modes: Vec<Way>,
     /// The same in each kernel of the cache, booted in a guest; empty without `--guest`.
-    pub(crate) guest_modes: Vec<guests::GuestWay>,
+    pub(crate) guest_modes: Vec<Way>,
     /// QEMU, KVM, and kernels for guests.
     pub(crate) guests: Vec<Check>,
     /// What this user may do.
@@ -74,22 +74,28 @@ pub(crate) struct Diagnosis {
     pub(crate) tools: Vec<Check>,
 }
 
-/// One way of programming a mode.
+/// One way of programming a mode, and whether it works somewhere.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Way {
     /// The mode.
-    pub(crate) mode: String,
+    pub(crate) mode: Mode,
     /// Where.
-    pub(crate) sandbox: &'static str,
+    pub(crate) sandbox: SandboxKind,
+    /// Release of a guest's kernel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kernel: Option<String>,
+    /// What executed a guest: "kvm" or "tcg".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) accelerator: Option<Accelerator>,
     /// How it is programmed; "-" for the floors.
-    pub(crate) transport: String,
+    pub(crate) transport: &'static str,
     /// Engine below its rules, where either would do.
-    pub(crate) engine: Option<&'static str>,
+    pub(crate) engine: Option<Engine>,
     /// Whether it works.
     pub(crate) ready: bool,
     /// Why not.
     pub(crate) reason: Option<String>,
-    /// The command that would make it ready, where one would.
+    /// The command that would make it ready here, where one would.
     pub(crate) remedy: Option<String>,
     /// Cells that would be `unsupported` although the mode is ready: which, and why.
     pub(crate) limits: Vec<String>,
@@ -134,6 +140,26 @@ impl Check {
         }
     }
 
+    /// As it should be, or less than that, with what would change it.
+    fn ok_or(name: &str, well: bool, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        match well {
+            true => Self::new(name, State::Ok, found),
+            false => Self::new(name, State::Limited, found).with_remedy(remedy),
+        }
+    }
+
+    /// A program, by its version; without it `lacking`.
+    fn program(program: &str, package: &str, lacking: &str) -> Self {
+        if !netns_sys::process::installed(program) {
+            return Self::new(program, State::Missing, lacking)
+                .with_remedy(format!("sudo apt-get install -y {package}"));
+        }
+        match environment::version(program) {
+            Some(version) => Self::new(program, State::Ok, version),
+            None => Self::new(program, State::Unknown, "it does not say its version"),
+        }
+    }
+
     fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
@@ -154,11 +180,7 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Ended> {
     } else {
         print::print(&diagnosis);
     }
-    Ok(if diagnosis.ready {
-        Ended::Done
-    } else {
-        Ended::Failed
-    })
+    Ok(Ended::done_if(diagnosis.ready))
 }
 
 async fn diagnose(args: &DoctorArgs) -> anyhow::Result<Diagnosis> {
@@ -187,13 +209,16 @@ async fn diagnose(args: &DoctorArgs) -> anyhow::Result<Diagnosis> {
 /// The facilities, or why no namespace can be made.
 async fn try_facilities() -> anyhow::Result<Result<Facilities, String>> {
     match child::ask(&Ask::Facilities, Duration::from_secs(30)).await {
-        Ok(Answer::Said(text)) => Ok(Ok(
-            serde_json::from_str(&text).context("read what the kernel's trial says")?
-        )),
+        Ok(Answer::Said(text)) => {
+            let found = serde_json::from_str(&text);
+            found.context("read what the kernel's trial says").map(Ok)
+        }
         Ok(Answer::Failed(why)) => Ok(Err(why)),
-        Ok(Answer::Late) => Ok(Err(
-            "the trial of the kernel did not end within 30 s".to_owned()
-        )),
+        Ok(Answer::Late(limit)) => {
+            let seconds = limit.as_secs();
+            let why = format!("the trial of the kernel did not end within {seconds} s");
+            Ok(Err(why))
+        }
         Err(error) if error.is::<Usage>() => Ok(Err(error.to_string())),
         Err(error) => Err(error),
     }
@@ -206,28 +231,29 @@ async fn try_modes(args: &DoctorArgs, no_namespace: Option<&String>) -> anyhow::
         Some(why) => vec![Trial::broken(why); cases.len()],
         None => readiness::attempt(&Host::default(), &cases, at).await?,
     };
-    Ok(cases
-        .into_iter()
-        .zip(trials)
-        .map(|(case, trial)| way(case, trial))
-        .collect())
+    let mut ways: Vec<Way> = cases.iter().zip(trials).map(way).collect();
+    for way in &mut ways {
+        let remedy = way.reason.as_deref().and_then(readiness::remedy);
+        way.remedy = remedy.map(|remedy| readiness::that_works(remedy, machine::has_module));
+    }
+    Ok(ways)
 }
 
-fn way(case: Case, trial: Trial) -> Way {
+/// A case on this machine's kernel, as it was tried.
+fn way((case, trial): (&Case, Trial)) -> Way {
     Way {
-        mode: case.mode.name().to_owned(),
-        sandbox: "netns",
-        transport: if case.mode.is_floor() {
-            "-".to_owned()
-        } else {
-            case.transport.name().to_owned()
+        mode: case.mode,
+        sandbox: SandboxKind::Netns,
+        kernel: None,
+        accelerator: None,
+        transport: match case.mode.is_floor() {
+            true => "-",
+            false => case.transport.name(),
         },
-        engine: case.engine.map(netns_harness::datapath::Engine::name),
+        engine: case.engine,
         ready: trial.unsupported.is_none(),
-        remedy: (trial.unsupported.as_deref())
-            .and_then(readiness::remedy)
-            .map(|remedy| readiness::that_works(remedy, machine::has_module)),
         reason: trial.unsupported,
+        remedy: None,
         limits: trial.limits,
         installed_ms: trial.installed_ms,
     }
@@ -235,16 +261,12 @@ fn way(case: Case, trial: Trial) -> Way {
 
 /// What `run` would do here with its defaults.
 fn what_run_would_do(modes: &[Way], services: Option<u32>) -> String {
-    let ordinary = |mode: &Mode| modes.iter().find(|way| way.mode == mode.name());
-    let (ready, not): (Vec<&Mode>, Vec<&Mode>) = Mode::ALL
-        .iter()
-        .partition(|mode| ordinary(mode).is_some_and(|way| way.ready));
+    let ordinary = |mode: &Mode| modes.iter().find(|way| way.mode == *mode);
+    let is_ready = |mode: &&Mode| ordinary(mode).is_some_and(|way| way.ready);
+    let (ready, not): (Vec<&Mode>, Vec<&Mode>) = Mode::ALL.iter().partition(is_ready);
     let names = |modes: &[&Mode]| {
-        modes
-            .iter()
-            .map(|m| m.name())
-            .collect::<Vec<_>>()
-            .join(", ")
+        let names: Vec<&str> = modes.iter().map(|m| m.name()).collect();
+        names.join(", ")
     };
     let size = services.map_or_else(String::new, |n| format!(" at {n} services"));
     match (ready.is_empty(), not.is_empty()) {
@@ -265,11 +287,10 @@ mod tests {
     fn found(mode: Mode, ready: bool) -> Way {
         let case = Case::all().into_iter().find(|c| c.mode == mode).unwrap();
         let trial = Trial {
-            unsupported: (!ready)
-                .then(|| "nft is not installed: apt-get install nftables".to_owned()),
+            unsupported: (!ready).then(|| "nft is not installed".to_owned()),
             ..Trial::default()
         };
-        way(case, trial)
+        way((&case, trial))
     }
 
     #[test]
@@ -287,9 +308,5 @@ mod tests {
         );
         let none: Vec<Way> = Mode::ALL.iter().map(|m| found(*m, false)).collect();
         assert!(what_run_would_do(&none, None).starts_with("nothing can be measured"));
-        assert_eq!(
-            none[0].remedy.as_deref(),
-            Some("sudo apt-get install -y nftables")
-        );
     }
 }

@@ -1,6 +1,7 @@
 //! The diagnosis for people: one line a thing, and under what is not ready the line that changes it.
 
-use super::guests::GuestWay;
+use schema::Accelerator;
+
 use super::{Check, Diagnosis, State, Way};
 use crate::stdout::say;
 
@@ -47,33 +48,32 @@ fn render(diagnosis: &Diagnosis) -> String {
 }
 
 /// The modes of each kernel that was booted.
-fn in_guests(ways: &[GuestWay]) -> Vec<String> {
+fn in_guests(ways: &[Way]) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut kernel = "";
+    let mut last = &None;
     for way in ways {
-        if kernel != way.kernel {
-            kernel = &way.kernel;
-            lines.push(String::new());
-            let accelerator = way.accelerator;
-            lines.push(format!(
-                "modes in a guest with Linux {kernel} ({accelerator})"
-            ));
+        if *last != way.kernel {
+            last = &way.kernel;
+            let kernel = way.kernel.as_deref().unwrap_or_default();
+            let accelerator = way.accelerator.map_or("", Accelerator::name);
+            let title = format!("modes in a guest with Linux {kernel} ({accelerator})");
+            lines.extend([String::new(), title]);
         }
-        let engine = way.engine.map(|e| format!(" ({e})"));
-        let name = format!("{}{}", way.transport, engine.unwrap_or_default());
         let state = way.reason.as_deref().unwrap_or("ready");
-        let sign = sign(way.ready);
-        lines.push(format!("  {sign} {:16} {name:22} {state}", way.mode));
+        let engine = way.engine.map(|e| format!(" ({e})")).unwrap_or_default();
+        let through = format!("{}{engine}", way.transport);
+        lines.push(format!(
+            "  {} {:16} {through:22} {state}",
+            sign(way.ready),
+            way.mode
+        ));
     }
     lines
 }
 
 fn section(checks: &[Check]) -> Vec<String> {
-    let width = checks
-        .iter()
-        .map(|c| c.name.chars().count())
-        .max()
-        .unwrap_or(0);
+    let width = checks.iter().map(|c| c.name.chars().count()).max();
+    let width = width.unwrap_or(0);
     let mut lines = Vec::new();
     for check in checks {
         let sign = match check.state {
@@ -108,14 +108,12 @@ fn together(ways: &[Way]) -> Vec<Vec<&Way>> {
 }
 
 fn name_of(ways: &[&Way]) -> String {
-    let through: Vec<String> = (ways.iter())
-        .map(|way| match way.engine {
-            Some(engine) => format!("{} ({engine})", way.transport),
-            None => way.transport.clone(),
-        })
-        .collect();
-    let way = ways[0];
-    format!("{:16} {:7} {}", way.mode, way.sandbox, through.join(", "))
+    let through = ways.iter().map(|way| match way.engine {
+        Some(engine) => format!("{} ({engine})", way.transport),
+        None => way.transport.to_owned(),
+    });
+    let (way, through) = (ways[0], through.collect::<Vec<_>>().join(", "));
+    format!("{:16} {:7} {through}", way.mode, way.sandbox)
 }
 
 fn state_of(way: &Way) -> String {
@@ -132,10 +130,12 @@ mod tests {
 
     #[test]
     fn ways_that_lack_the_same_are_one_row_and_ready_ones_a_row_each() {
-        let way = |mode: &str, transport: &str, reason: Option<&str>| Way {
-            mode: mode.to_owned(),
-            sandbox: "netns",
-            transport: transport.to_owned(),
+        let way = |mode: &str, transport: &'static str, reason: Option<&str>| Way {
+            mode: mode.parse().unwrap(),
+            sandbox: schema::SandboxKind::Netns,
+            kernel: None,
+            accelerator: None,
+            transport,
             engine: None,
             ready: reason.is_none(),
             reason: reason.map(str::to_owned),

@@ -15,7 +15,11 @@ fn settings(words: &[&str]) -> Result<Settings, String> {
 }
 
 fn plan(words: &[&str]) -> Plan {
-    let guest = PlannedEnvironment::guest("guest-6.1".to_owned(), Accelerator::TcgIcount);
+    let guest = PlannedEnvironment {
+        name: "guest-6.1".to_owned(),
+        accel: Accelerator::TcgIcount,
+        variants: Vec::new(),
+    };
     Plan::new(&settings(words).unwrap(), &[guest], &Machine::default())
 }
 
