@@ -352,5 +352,13 @@ pub(crate) fn key(spec: &StaySpec, cell: &CellSpec) -> CellKey {
     }
 }
 
+/// The mode, and which variant's.
+pub(crate) fn mode_of(spec: &StaySpec) -> String {
+    match spec.variant.as_str() {
+        "" => spec.mode.to_string(),
+        variant => format!("{} ({variant})", spec.mode),
+    }
+}
+
 #[cfg(test)]
 mod tests;

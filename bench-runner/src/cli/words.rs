@@ -44,19 +44,22 @@ pub(crate) fn scenario(text: &str) -> Result<Scenarios, UnknownName> {
 }
 
 pub(crate) fn services(text: &str) -> Result<u32, String> {
-    bounded(text, MAX_SERVICES, "services", "the address plan's limit")
+    up_to(MAX_SERVICES, "services", text)
 }
 
 pub(crate) fn endpoints(text: &str) -> Result<u32, String> {
-    bounded(text, MAX_ENDPOINTS, "endpoints", "the address plan's limit")
+    up_to(MAX_ENDPOINTS, "endpoints", text)
 }
 
-fn bounded(text: &str, most: u32, what: &str, why: &str) -> Result<u32, String> {
+/// As many as the address plan has room for.
+fn up_to(most: u32, what: &str, text: &str) -> Result<u32, String> {
     match text.parse::<i64>() {
         Err(_) => Err(format!("give a whole number of {what}, 1 to {most}")),
         Ok(n) if n < 1 => Err(format!("give at least 1 of {what}")),
-        Ok(n) if n > i64::from(most) => Err(format!("at most {most} {what} ({why})")),
-        Ok(n) => Ok(n as u32),
+        Ok(n) => match u32::try_from(n) {
+            Ok(n) if n <= most => Ok(n),
+            _ => Err(format!("at most {most} {what} (the address plan's limit)")),
+        },
     }
 }
 

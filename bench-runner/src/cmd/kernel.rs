@@ -1,6 +1,5 @@
 //! `kernel`: the kernels that guests can boot: listed, fetched, removed.
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use guest::fetch::{Available, Cache, Cached};
 use guest::kernel::Kernel;
@@ -9,7 +8,7 @@ use serde::Serialize;
 
 use crate::exit::{Ended, Usage, refused};
 use crate::progress::note;
-use crate::stdout::say;
+use crate::stdout::{self, say};
 
 /// Version of the JSON that `--json` prints. Fields are only ever added within one version.
 const JSON_VERSION: u32 = 1;
@@ -138,11 +137,9 @@ fn list(cache: &Cache, json: bool) -> anyhow::Result<()> {
         host,
         host_error,
     };
-    if json {
-        let text = serde_json::to_string_pretty(&listing).context("encode the list")?;
-        say!("{text}");
-    } else {
-        show(&listing);
+    match json {
+        true => stdout::json(&listing)?,
+        false => show(&listing),
     }
     Ok(())
 }

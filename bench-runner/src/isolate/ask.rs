@@ -101,8 +101,6 @@ impl Trial {
 pub(crate) struct Found {
     /// Its name.
     pub(crate) name: String,
-    /// What it is called to a reader.
-    pub(crate) title: String,
     /// The kernel's answer when it does not have it.
     pub(crate) refused: Option<String>,
 }

@@ -28,14 +28,10 @@ use crate::verbose;
 /// # Errors
 /// Standard input holds nothing that can be asked, or no namespaces can be made: a [`Usage`].
 pub(crate) fn outer() -> anyhow::Result<Ended> {
-    let parent = std::env::var(PARENT_VARIABLE)
-        .ok()
-        .and_then(|p| p.parse().ok());
+    let parent = std::env::var(PARENT_VARIABLE).ok();
+    let parent = parent.and_then(|p| p.parse().ok());
     isolation::die_with_parent(parent).context("tie this process to the runner")?;
-    let mut text = String::new();
-    std::io::stdin()
-        .read_to_string(&mut text)
-        .context("read the specification")?;
+    let text = std::io::read_to_string(std::io::stdin()).context("read the specification")?;
     let ask = Ask::parse(&text)
         .map_err(|e| Usage(format!("standard input is not a stay's specification ({e}); `bench-runner plan --json` prints some")))?;
     match &ask {
@@ -71,10 +67,8 @@ pub(crate) fn inner() -> anyhow::Result<Ended> {
         return refused("--init is for the process that `cell` starts");
     }
     let mut line = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut line)
-        .context("read the specification")?;
+    let read = std::io::stdin().lock().read_line(&mut line);
+    read.context("read the specification")?;
     let ask = Ask::parse(&line).context("read the specification")?;
     watch_parent();
     isolation::mount_private().context("isolate the stay's mounts")?;
@@ -94,23 +88,11 @@ pub(crate) fn inner() -> anyhow::Result<Ended> {
     }
 }
 
-/// Settings that keep a user from namespaces of their own: where they stand, the value that does, the remedy.
+/// Sysctls that keep a user from namespaces of their own: the value that does, and one that does not.
 const CLOSED: [(&str, &str, &str); 3] = [
-    (
-        "user/max_user_namespaces",
-        "0",
-        "user.max_user_namespaces=15000",
-    ),
-    (
-        "kernel/unprivileged_userns_clone",
-        "0",
-        "kernel.unprivileged_userns_clone=1",
-    ),
-    (
-        "kernel/apparmor_restrict_unprivileged_userns",
-        "1",
-        "kernel.apparmor_restrict_unprivileged_userns=0",
-    ),
+    ("user.max_user_namespaces", "0", "15000"),
+    ("kernel.unprivileged_userns_clone", "0", "1"),
+    ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
 ];
 
 /// Why no namespaces can be made, with what would allow it.
@@ -119,13 +101,12 @@ fn no_namespaces(error: &std::io::Error) -> String {
         return format!("cannot make namespaces: {error}");
     }
     let is_closed = |(name, closed, _): &&(&str, &str, &str)| {
-        let text = std::fs::read_to_string(format!("/proc/sys/{name}"));
-        text.is_ok_and(|text| text.trim() == *closed)
+        isolation::read_sysctl(name).is_ok_and(|text| text.trim() == *closed)
     };
     let otherwise = CLOSED
         .iter()
         .find(is_closed)
-        .map(|(_, _, setting)| format!(", or allow user namespaces: sudo sysctl -w {setting}"));
+        .map(|(name, _, open)| format!(", or allow user namespaces: sudo sysctl -w {name}={open}"));
     format!(
         "making network namespaces needs root, and without it a user namespace, which is refused ({error}): run the same command with sudo{}",
         otherwise.unwrap_or_default()

@@ -1,7 +1,7 @@
 //! `doctor`: what this machine can measure, by trial, and the command that would make the rest ready.
 
 mod guests;
-mod machine;
+mod host;
 mod print;
 
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::isolate::ask::{Answer, Ask, Facilities, Trial};
 use crate::isolate::child;
 use crate::places::host::Host;
 use crate::readiness;
-use crate::stdout::say;
+use crate::{machine, stdout};
 
 /// Options of `doctor`.
 #[derive(Debug, Args)]
@@ -167,18 +167,10 @@ impl Check {
 }
 
 pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Ended> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("start the runtime")?;
-    let diagnosis = runtime.block_on(diagnose(args))?;
-    if args.json {
-        say!(
-            "{}",
-            serde_json::to_string_pretty(&diagnosis).context("encode the diagnosis")?
-        );
-    } else {
-        print::print(&diagnosis);
+    let diagnosis = machine::runtime()?.block_on(diagnose(args))?;
+    match args.json {
+        true => stdout::json(&diagnosis)?,
+        false => print::print(&diagnosis),
     }
     Ok(Ended::done_if(diagnosis.ready))
 }
@@ -187,7 +179,7 @@ async fn diagnose(args: &DoctorArgs) -> anyhow::Result<Diagnosis> {
     let facilities = try_facilities().await?;
     let modes = try_modes(args, facilities.as_ref().err()).await?;
     let ready = modes.iter().any(|way| way.ready);
-    let host = environment::host(&[]);
+    let facts = environment::host(&[]);
     let asked = facilities.as_ref().ok();
     let (guests, guest_modes) = guests::guests(args.guest).await;
     Ok(Diagnosis {
@@ -195,14 +187,14 @@ async fn diagnose(args: &DoctorArgs) -> anyhow::Result<Diagnosis> {
         ready,
         run: what_run_would_do(&modes, args.services),
         services: args.services,
-        kernel: format!("{} on {} ({})", host.kernel, host.cpu, host.machine),
+        kernel: format!("{} on {} ({})", facts.kernel, facts.cpu, facts.machine),
         modes,
         guest_modes,
         guests,
-        privileges: machine::privileges(&facilities),
-        machine: machine::machine(&host, asked),
-        kernel_facilities: machine::kernel_facilities(asked),
-        tools: machine::tools(),
+        privileges: host::privileges(&facilities),
+        machine: host::machine(&facts, asked),
+        kernel_facilities: host::kernel_facilities(asked),
+        tools: host::tools(),
     })
 }
 
@@ -234,7 +226,7 @@ async fn try_modes(args: &DoctorArgs, no_namespace: Option<&String>) -> anyhow::
     let mut ways: Vec<Way> = cases.iter().zip(trials).map(way).collect();
     for way in &mut ways {
         let remedy = way.reason.as_deref().and_then(readiness::remedy);
-        way.remedy = remedy.map(|remedy| readiness::that_works(remedy, machine::has_module));
+        way.remedy = remedy.map(|remedy| readiness::that_works(remedy, host::has_module));
     }
     Ok(ways)
 }
