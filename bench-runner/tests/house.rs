@@ -229,8 +229,7 @@ fn modes_are_told_apart_by_the_registry_and_by_their_own_files() {
             && letters.next().is_some_and(char::is_lowercase)
     };
     only(
-        // What schema 1 measured otherwise, of one mode alone.
-        &["reports/src/compare/trial.rs"],
+        &[],
         files(&KNOW_MODES, |code| {
             code.match_indices("Mode::")
                 .any(|(at, text)| variant(&code[at + text.len()..]))

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::SCHEMA_VERSION;
+use crate::{CellKey, Metric, Mode, SCHEMA_VERSION, ScenarioKind, Transport, Unit};
 
 /// Why a header cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +72,34 @@ fn two(mut line: Value) -> Value {
         options.entry("cache").or_insert_with(|| "warm".into());
     }
     line
+}
+
+/// Why a figure of version 1 is no measure of what later versions measure; `None` of what is.
+#[must_use]
+pub fn measured_otherwise(metric: Metric, key: &CellKey, unit: Unit) -> Option<&'static str> {
+    let netlink = key.options.transport() == Some(Transport::Netlink);
+    match metric {
+        Metric::KernelMemory if key.scenario == ScenarioKind::Memory => Some(
+            "schema 1 installed and removed in one lab, where what a mode keeps after a removal was left out",
+        ),
+        Metric::CpuTime | Metric::UserTime | Metric::SystemTime if netlink => {
+            Some("schema 1 read the processor time of netlink from ticks")
+        }
+        Metric::SyncTime if key.mode == Mode::Ipvs => {
+            Some("schema 1 opened kube-proxy's sockets inside sync_time")
+        }
+        Metric::Latency if unit == Unit::Instructions => {
+            Some("schema 1 warmed up otherwise, and its servers did not say who asked")
+        }
+        Metric::Latency => Some(
+            "schema 1 warmed up for less, and not for every protocol before a stay's first cell",
+        ),
+        Metric::UpdateTime if key.scenario == ScenarioKind::Teardown => {
+            Some("schema 1 closed the sockets of a teardown inside its update_time")
+        }
+        Metric::UpdateTime if netlink => Some("schema 1 opened sockets inside update_time"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -2,15 +2,15 @@
 //! thresholds; that there is none counts when the interval leaves such a change out. Everything else is
 //! inconclusive, and says what it would take.
 
-use schema::Metric;
-use schema::comparison::{Change, Compared, Drift, Pooled, Thresholds, Verdict};
+use schema::comparison::{Change, Drift, Pooled, Thresholds, Verdict};
+use schema::{Metric, Unit};
 
 use super::format::percent;
-use super::pool::Pool;
-use super::trial::{self, Trial};
+use super::found::{EXACT, IDENTICAL, MANN_WHITNEY, SEEDS_TEST};
+use super::trial::Tried;
 use crate::gate::Gate;
 use crate::quantity::digits;
-use crate::statistics::{benjamini_hochberg, least_mann_whitney, stays_to_tell};
+use crate::statistics::{SEEDS, benjamini_hochberg, least_mann_whitney, stays_to_tell};
 
 pub(super) struct Judge<'a> {
     gate: &'a Gate,
@@ -39,59 +39,44 @@ impl<'a> Judge<'a> {
     }
 
     /// Fills in the rows of all trials.
-    pub(super) fn cells(&self, rows: &mut [Compared], trials: &mut [Trial<'_>]) {
-        let adjusted = adjusted(trials.iter().map(|trial| trial.p));
-        let tests = trials.iter().filter(|trial| trial.p.is_some()).count();
-        for (trial, p_adjusted) in trials.iter().zip(adjusted) {
-            let row = &mut rows[trial.place];
-            let median = row.base.as_ref().map_or(f64::NAN, |base| base.median);
-            let change = trial.change(median, p_adjusted);
+    pub(super) fn cells(&self, tried: &mut [Tried<'_>]) {
+        let tests = adjust(
+            tried
+                .iter_mut()
+                .filter_map(|tried| tried.row.change.as_mut()),
+        );
+        for Tried { row, trial } in tried {
+            let (Some(trial), Some(change)) = (trial, &row.change) else {
+                continue;
+            };
+            let stays = (trial.base.len(), trial.new.len());
             let said = self.verdict(&Grounds {
                 metric: trial.metric,
-                change: &change,
-                stays: (trial.test == trial::MANN_WHITNEY)
-                    .then_some((trial.base.len(), trial.new.len())),
+                change,
+                stays: (change.test == MANN_WHITNEY).then_some(stays),
                 tests,
-                seeds: (trial.seeds, trial.agreed),
+                seeds: trial.found.seeds,
             });
             (row.verdict, row.reason) = without_the_lost(said, &trial.lost);
-            row.change = Some(change);
         }
     }
 
     /// Verdicts on pools. Those of single modes and those of all are two families: each question is asked
     /// once.
-    pub(super) fn pooled(&self, pools: &[Pool]) -> Vec<Pooled> {
-        let mut verdicts = Vec::new();
-        for of_one_mode in [false, true] {
-            let family: Vec<&Pool> = pools
-                .iter()
-                .filter(|pool| pool.mode.is_some() == of_one_mode)
-                .collect();
-            let adjusted = adjusted(family.iter().map(|pool| pool.p));
-            for (pool, p_adjusted) in family.iter().zip(adjusted) {
-                let change = pool.change(p_adjusted);
-                let (verdict, reason) = self.verdict(&Grounds {
+    pub(super) fn pooled(&self, pools: &mut [Pooled]) {
+        pools.sort_by_key(|pool| pool.mode.is_some());
+        for family in pools.chunk_by_mut(|a, b| a.mode.is_some() == b.mode.is_some()) {
+            let tests = adjust(family.iter_mut().map(|pool| &mut pool.change));
+            for pool in family {
+                (pool.verdict, pool.reason) = self.verdict(&Grounds {
                     metric: pool.metric,
-                    change: &change,
+                    change: &pool.change,
                     stays: None,
-                    tests: family.len(),
+                    tests,
                     seeds: (0, false),
-                });
-                verdicts.push(Pooled {
-                    scenario: pool.scenario,
-                    metric: pool.metric,
-                    mode: pool.mode,
-                    cells: pool.cells,
-                    base_units: pool.base_units,
-                    new_units: pool.new_units,
-                    verdict,
-                    reason,
-                    change,
                 });
             }
         }
-        verdicts
     }
 
     fn verdict(&self, grounds: &Grounds<'_>) -> Said {
@@ -102,7 +87,7 @@ impl<'a> Judge<'a> {
             );
         };
         let change = grounds.change;
-        if change.test == trial::IDENTICAL {
+        if change.test == IDENTICAL {
             return (
                 Verdict::Unchanged,
                 Some("every sample is the same".to_owned()),
@@ -132,7 +117,7 @@ impl<'a> Judge<'a> {
         let (Some(drift), Some(relative)) = (self.drift, grounds.change.relative) else {
             return said;
         };
-        if !trial::is_time(grounds.metric) || relative <= -1.0 {
+        if grounds.metric.unit() != Unit::Nanoseconds || relative <= -1.0 {
             return said;
         }
         let [low, high] = drift.ci95.unwrap_or([drift.ratio; 2]);
@@ -163,14 +148,14 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// p of those that have one, adjusted together.
-fn adjusted(p: impl Iterator<Item = Option<f64>>) -> Vec<Option<f64>> {
-    let all: Vec<Option<f64>> = p.collect();
-    let known: Vec<f64> = all.iter().copied().flatten().collect();
-    let mut adjusted = benjamini_hochberg(&known).into_iter();
-    all.into_iter()
-        .map(|p| p.and_then(|_| adjusted.next()))
-        .collect()
+/// Adjusts the p of changes that have one, together; returns how many these are.
+fn adjust<'a>(changes: impl Iterator<Item = &'a mut Change>) -> usize {
+    let tested: Vec<&mut Change> = changes.filter(|change| change.p.is_some()).collect();
+    let p: Vec<f64> = tested.iter().filter_map(|change| change.p).collect();
+    for (change, adjusted) in tested.into_iter().zip(benjamini_hochberg(&p)) {
+        change.p_adjusted = Some(adjusted);
+    }
+    p.len()
 }
 
 /// Of every metric less is better.
@@ -200,14 +185,14 @@ fn is_ruled_out(change: &Change, thresholds: &Thresholds) -> bool {
 /// Whether it is more than chance; else why that is not known.
 fn significance(grounds: &Grounds<'_>, thresholds: &Thresholds) -> Result<(), String> {
     let change = grounds.change;
-    if change.test == trial::EXACT {
+    if change.test == EXACT {
         return Ok(());
     }
-    if change.test == trial::SEEDS_TEST {
+    if change.test == SEEDS_TEST {
         return match grounds.seeds {
-            (seeds, _) if seeds < trial::SEEDS => Err(format!(
+            (seeds, _) if seeds < SEEDS => Err(format!(
                 "{seeds} seeds on both sides are too few: {} are needed",
-                trial::SEEDS
+                SEEDS
             )),
             (_, false) => Err("not every seed moved the same way".to_owned()),
             _ => Ok(()),

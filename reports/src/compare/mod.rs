@@ -10,6 +10,7 @@ mod across;
 mod digest;
 mod environment;
 pub mod format;
+mod found;
 mod judge;
 mod pair;
 mod pool;
@@ -28,6 +29,7 @@ use schema::{Outcome, SCHEMA_VERSION};
 use crate::gate::Gate;
 use judge::Judge;
 use pair::{Half, Matched};
+use trial::Tried;
 
 /// What is asked of a comparison.
 #[derive(Debug, Clone)]
@@ -101,15 +103,15 @@ pub fn compare(
         .then(|| pool::drift(&matched.pairs, &gate))
         .flatten();
     let judge = Judge::new(&gate, drift.as_ref());
-    let versions = [&matched.base, &matched.new].map(|half| half.run.header.schema_version);
-    let mut rows = Vec::new();
-    let mut trials = Vec::new();
-    for pair in matched.pairs.values() {
-        let how = (matched.one_run, versions);
-        trial::rows(pair, &gate, how, &mut rows, &mut trials);
-    }
-    judge.cells(&mut rows, &mut trials);
-    let pooled = judge.pooled(&pool::pools(&trials, matched.one_run));
+    let pairs = matched.pairs.values();
+    let mut tried: Vec<Tried<'_>> = pairs
+        .flat_map(|pair| trial::rows(pair, &gate, &matched))
+        .collect();
+    judge.cells(&mut tried);
+    let trials = tried.iter().filter_map(|tried| tried.trial.as_ref());
+    let mut pooled = pool::pools(trials, matched.one_run);
+    judge.pooled(&mut pooled);
+    let rows: Vec<Compared> = tried.into_iter().map(|tried| tried.row).collect();
     let identical = is_identical(&rows);
     let notes = notes(&matched, &gate, drift.as_ref(), identical);
     Ok(Comparison {
@@ -140,7 +142,7 @@ pub fn compare(
 fn is_identical(rows: &[Compared]) -> bool {
     let mut changes = rows.iter().filter_map(|row| row.change.as_ref()).peekable();
     changes.peek().is_some()
-        && changes.all(|change| change.test == trial::IDENTICAL)
+        && changes.all(|change| change.test == found::IDENTICAL)
         && rows.iter().all(|row| match row.verdict {
             Verdict::Missing => false,
             Verdict::Incomparable => row.base.is_none() || row.new.is_none(),
@@ -274,8 +276,7 @@ fn headers(matched: &Matched<'_>) -> Vec<String> {
             base.tool_version, base.revision, new.tool_version, new.revision
         ));
     }
-    let of_one = |version: u32| version < 2;
-    if of_one(base.schema_version) != of_one(new.schema_version) {
+    if matched.crosses_schema_two() {
         notes.push("Schema 1 measured one population in every repetition, later ones draw another for each: what populations differ by is in every change.".to_owned());
     }
     for name in ["flows", "cell-timeout"] {
@@ -298,6 +299,3 @@ fn left_out(matched: &Matched<'_>, gate: &Gate) -> Vec<String> {
         .map(ToString::to_string)
         .collect()
 }
-
-/// A trial's place among the rows, so that verdicts find back.
-pub(crate) type Place = usize;

@@ -50,6 +50,12 @@ impl<'a> Matched<'a> {
             .all(|side| side.cells.iter().all(|cell| cell.deterministic))
     }
 
+    /// Whether one side was measured as schema 1 did, and the other as later ones do.
+    pub(super) fn crosses_schema_two(&self) -> bool {
+        let of_one = |half: &Half<'_>| half.run.header.schema_version < 2;
+        of_one(&self.base) != of_one(&self.new)
+    }
+
     /// Two runs, or the two sides of one.
     pub(super) fn of(
         base: &'a Digest,

@@ -3,130 +3,72 @@
 //!
 //! A stay's value is the mean over its cells, so that positions and protocols that share a lab count once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use schema::comparison::{Change, Drift};
+use schema::comparison::{Drift, Pooled, Verdict};
 use schema::{CellKey, Metric, Mode, ScenarioKind};
 
+use super::digest::CellDigest;
+use super::found::{ALIGNED_RANKS, Found, MANN_WHITNEY, SIGNED_RANK, Unitary, paired, values};
 use super::pair::Pair;
-use super::trial::{ALIGNED_RANKS, MANN_WHITNEY, PAIRS, SIGNED_RANK, Trial, Unitary};
+use super::trial::Trial;
 use crate::gate::Gate;
-use crate::statistics::{
-    Exchangeable, Shift, aligned_ranks, aligned_shift, middle_of_differences, quantile, seed_of,
-    signed_rank,
-};
+use crate::statistics::{Exchangeable, aligned_ranks, aligned_shift, median, seed_of};
 
 /// Without thresholds for latency the machine counts as changed from this on.
 const DRIFT: f64 = 0.025;
 
-/// Cells that ask the same, taken together.
-#[derive(Debug)]
-pub(super) struct Pool {
-    pub(super) scenario: ScenarioKind,
-    pub(super) metric: Metric,
-    pub(super) mode: Option<Mode>,
-    pub(super) cells: u32,
-    pub(super) base_units: u32,
-    pub(super) new_units: u32,
-    pub(super) p: Option<f64>,
-    shift: Shift,
-    test: &'static str,
-    /// Median of the cells' medians of BASE.
-    base_median: f64,
-}
+/// What a pool is of; of no mode: of all.
+type Of = (ScenarioKind, Metric, Option<Mode>);
 
-impl Pool {
-    pub(super) fn change(&self, p_adjusted: Option<f64>) -> Change {
-        let absolute = |by: f64| self.base_median * by.exp_m1();
-        Change {
-            relative: Some(self.shift.estimate.exp_m1()),
-            relative_ci95: self.shift.ci95.map(|ends| ends.map(f64::exp_m1)),
-            absolute: absolute(self.shift.estimate),
-            absolute_ci95: self.shift.ci95.map(|ends| ends.map(absolute)),
-            cliffs_delta: None,
-            test: self.test.to_owned(),
-            p: self.p,
-            p_adjusted,
-        }
-    }
-}
-
-/// Every pool of two cells or more: of each mode, and of all modes where there are two.
-pub(super) fn pools(trials: &[Trial<'_>], one_run: bool) -> Vec<Pool> {
-    let mut groups: BTreeMap<(ScenarioKind, Metric, Option<Mode>), Vec<&Trial<'_>>> =
-        BTreeMap::new();
-    let tested =
-        |trial: &&Trial<'_>| trial.factors && [MANN_WHITNEY, SIGNED_RANK].contains(&trial.test);
-    for trial in trials.iter().filter(tested) {
+/// Every pool of two cells or more, not judged yet: of each mode, and of all modes where there are two.
+pub(super) fn pools<'a>(trials: impl Iterator<Item = &'a Trial<'a>>, one_run: bool) -> Vec<Pooled> {
+    let mut groups: BTreeMap<Of, Vec<&Trial<'_>>> = BTreeMap::new();
+    let tests = [MANN_WHITNEY, SIGNED_RANK];
+    for trial in trials.filter(|trial| trial.factors && tests.contains(&trial.found.test)) {
         for mode in [None, Some(trial.key.mode)] {
-            groups
-                .entry((trial.key.scenario, trial.metric, mode))
-                .or_default()
-                .push(trial);
+            let of = (trial.key.scenario, trial.metric, mode);
+            groups.entry(of).or_default().push(trial);
         }
     }
+    groups.retain(|(_, _, mode), trials| match mode {
+        None => trials
+            .iter()
+            .any(|trial| trial.key.mode != trials[0].key.mode),
+        Some(_) => trials.len() > 1,
+    });
+    let groups = groups.into_iter();
     groups
-        .into_iter()
-        .filter(|((_, _, mode), trials)| {
-            let modes: BTreeSet<Mode> = trials.iter().map(|trial| trial.key.mode).collect();
-            if mode.is_none() {
-                modes.len() > 1
-            } else {
-                trials.len() > 1
-            }
-        })
         .filter_map(|(of, trials)| pool(of, &trials, one_run))
         .collect()
 }
 
-fn pool(
-    (scenario, metric, mode): (ScenarioKind, Metric, Option<Mode>),
-    trials: &[&Trial<'_>],
-    one_run: bool,
-) -> Option<Pool> {
-    let mut medians: Vec<f64> = trials
-        .iter()
-        .map(|trial| middle(&trial.base).exp())
-        .collect();
-    medians.sort_by(f64::total_cmp);
-    let pool = Pool {
+fn pool((scenario, metric, mode): Of, trials: &[&Trial<'_>], one_run: bool) -> Option<Pooled> {
+    let pairs = if one_run { pairs(trials) } else { Vec::new() };
+    let (found, units) = match Found::by_pairs(&pairs) {
+        Some(found) => (found, [pairs.len(); 2]),
+        None => {
+            let cells = trials.iter();
+            let lanes = lanes(cells.map(|trial| (trial.key, &trial.base[..], &trial.new[..])));
+            let seed = seed_of(&format!("{scenario} {metric} {mode:?}"));
+            let (p, shift) = (aligned_ranks(&lanes, seed), aligned_shift(&lanes)?);
+            let units = |of: fn(&Exchangeable) -> usize| lanes.iter().map(of).sum();
+            let units = [units(|lane| lane.a.len()), units(|lane| lane.b.len())];
+            (Found::tested(ALIGNED_RANKS, p, shift), units)
+        }
+    };
+    // Median of the cells' medians of BASE.
+    let base_median = median(trials.iter().map(|trial| middle(&trial.base).exp()))?;
+    Some(Pooled {
         scenario,
         metric,
         mode,
         cells: trials.len() as u32,
-        base_units: 0,
-        new_units: 0,
-        p: None,
-        shift: Shift {
-            estimate: 0.0,
-            ci95: None,
-        },
-        test: SIGNED_RANK,
-        base_median: quantile(&medians, 0.5)?,
-    };
-    let pairs = if one_run { pairs(trials) } else { Vec::new() };
-    if pairs.len() >= PAIRS {
-        return Some(Pool {
-            base_units: pairs.len() as u32,
-            new_units: pairs.len() as u32,
-            p: signed_rank(&pairs),
-            shift: middle_of_differences(&pairs)?,
-            ..pool
-        });
-    }
-    let lanes = lanes(
-        trials
-            .iter()
-            .map(|trial| (trial.key, &trial.base[..], &trial.new[..])),
-    );
-    let seed = seed_of(&format!("{scenario} {metric} {mode:?}"));
-    Some(Pool {
-        base_units: lanes.iter().map(|lane| lane.a.len() as u32).sum(),
-        new_units: lanes.iter().map(|lane| lane.b.len() as u32).sum(),
-        p: aligned_ranks(&lanes, seed),
-        shift: aligned_shift(&lanes)?,
-        test: ALIGNED_RANKS,
-        ..pool
+        base_units: units[0] as u32,
+        new_units: units[1] as u32,
+        verdict: Verdict::Inconclusive,
+        reason: None,
+        change: found.change(base_median, true),
     })
 }
 
@@ -150,7 +92,7 @@ impl Sum {
 fn pairs(trials: &[&Trial<'_>]) -> Vec<f64> {
     let mut sums: BTreeMap<(CellKey, u32), Sum> = BTreeMap::new();
     for trial in trials {
-        for (base, new) in trial.paired() {
+        for (base, new) in paired(&trial.base, &trial.new) {
             sums.entry((lane(trial.key), base.block))
                 .or_default()
                 .add(new.value - base.value);
@@ -196,36 +138,32 @@ fn lane(key: &CellKey) -> CellKey {
 }
 
 fn middle(units: &[Unitary]) -> f64 {
-    let mut values: Vec<f64> = units.iter().map(|unit| unit.value).collect();
-    values.sort_by(f64::total_cmp);
-    quantile(&values, 0.5).unwrap_or(f64::NAN)
+    median(values(units)).unwrap_or(f64::NAN)
 }
 
 /// What the machine did between two runs: the latency of mode none, the control series included.
 pub(super) fn drift(pairs: &BTreeMap<CellKey, Pair<'_>>, gate: &Gate) -> Option<Drift> {
-    let units = |side: &[&super::digest::CellDigest]| -> Vec<Unitary> {
-        side.iter()
-            // Executed instructions are the same on any machine.
-            .filter(|cell| !cell.deterministic)
-            .filter_map(|cell| {
-                let median = cell.get(Metric::Latency)?.median;
-                (median > 0.0).then(|| Unitary {
-                    block: cell.block,
-                    value: median.ln(),
-                })
-            })
-            .collect()
+    let unit = |cell: &&CellDigest| {
+        // Executed instructions are the same on any machine.
+        let cell = Some(cell).filter(|cell| !cell.deterministic)?;
+        let median = cell.get(Metric::Latency)?.median;
+        (median > 0.0).then(|| Unitary {
+            block: cell.block,
+            seed: cell.seed,
+            value: median.ln(),
+        })
     };
-    let cells: Vec<(CellKey, Vec<Unitary>, Vec<Unitary>)> = pairs
+    let units = |side: &[&CellDigest]| side.iter().filter_map(unit).collect::<Vec<_>>();
+    let cells: Vec<_> = pairs
         .iter()
         .filter(|(key, _)| key.mode == Mode::BARE && key.scenario == ScenarioKind::FirstPacket)
-        .map(|(key, pair)| (key.clone(), units(&pair.base), units(&pair.new)))
+        .map(|(key, pair)| (key, units(&pair.base), units(&pair.new)))
         .filter(|(_, base, new)| !base.is_empty() && !new.is_empty())
         .collect();
     let lanes = lanes(
         cells
             .iter()
-            .map(|(key, base, new)| (key, &base[..], &new[..])),
+            .map(|(key, base, new)| (*key, &base[..], &new[..])),
     );
     let shift = aligned_shift(&lanes)?;
     let least = gate

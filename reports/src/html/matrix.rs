@@ -161,7 +161,7 @@ pub(super) fn multiples(figures: &[Figure], ids: &Ids) -> Markup {
     let small: Vec<(&Figure, String)> = figures
         .iter()
         .filter(|figure| over_n(&figure.name))
-        .filter_map(|figure| Some((figure, figure.thumbnail_svg().ok()??)))
+        .filter_map(|figure| Some((figure, figure.thumbnail_svg()?)))
         .collect();
     html! {
         @if !small.is_empty() {

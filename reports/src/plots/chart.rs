@@ -1,9 +1,12 @@
 //! What the chart files share: series of a summary, the notes under a chart, and its gaps.
 
-use schema::summary::{Fit, FitModel, Row, Summary};
-use schema::{CellKey, Metric, Mode, Options, ScenarioKind, Unit};
+use std::collections::{BTreeMap, HashMap};
 
-use super::figure::{Gap, Key, Line, Point};
+use schema::summary::{Fit, FitModel, Row, Summary};
+use schema::{CellKey, Metric, Mode, Options, Unit};
+
+use super::axis::Axis;
+use super::figure::{Key, Line, Mark, Panel, Point, Seen};
 use super::style::Style;
 use crate::load::Run;
 use crate::quantity::{counted, interval, value, whole};
@@ -11,11 +14,13 @@ use crate::scope::{Scope, bar, lower_bound, marks, series_names, spread};
 
 /// What a chart is made from.
 #[derive(Clone, Copy)]
-pub struct Source<'a> {
+pub(super) struct Source<'a> {
     /// The lines of the run: samples and facts.
-    pub run: &'a Run,
+    pub(super) run: &'a Run,
     /// What was computed from them.
-    pub summary: &'a Summary,
+    pub(super) summary: &'a Summary,
+    /// What of that the chart shows.
+    pub(super) scope: &'a Scope,
 }
 
 /// Series that a chart draws one by one; of more it draws one a mode.
@@ -25,81 +30,67 @@ pub(super) const MOST: usize = 24;
 pub(super) struct Series<'a> {
     pub(super) name: String,
     pub(super) mode: Mode,
-    pub(super) options: Options,
+    pub(super) options: &'a Options,
+    pub(super) metric: Metric,
     pub(super) style: Style,
     /// By N: measured rows of the metric, and rows without numbers.
     pub(super) rows: Vec<&'a Row>,
 }
 
-impl Series<'_> {
-    /// The measured points: (N, row).
-    pub(super) fn measured(&self) -> impl Iterator<Item = &Row> {
+impl<'a> Series<'a> {
+    /// The measured rows.
+    pub(super) fn measured(&self) -> impl Iterator<Item = &'a Row> + Clone {
         self.rows.iter().copied().filter(|row| row.median.is_some())
     }
 
-    /// Medians against N.
-    pub(super) fn points(&self) -> Vec<Point> {
-        self.measured()
-            .filter_map(|row| {
-                Some(Point {
-                    x: f64::from(row.key.services),
-                    y: row.median?,
-                    ci95: bar(row),
-                    at: whole(row.key.services.into()),
-                    text: stated(row),
-                })
-            })
-            .collect()
+    /// The series as a line of a chart over N.
+    pub(super) fn line(&self, curve: Vec<(f64, f64)>) -> Line {
+        let medians = self.measured().filter_map(|row| {
+            let (y, ci95) = (row.median?, bar(row));
+            Some(at_size(row, stated(row), Seen::Median { y, ci95 }))
+        });
+        self.line_of(medians, curve)
     }
 
-    /// Sizes without a number.
-    pub(super) fn gaps(&self) -> Vec<Gap> {
-        self.rows
-            .iter()
-            .filter(|row| row.median.is_none())
-            .map(|row| Gap {
-                x: f64::from(row.key.services),
-                at: whole(row.key.services.into()),
-                outcome: row.outcome.name(),
-                reason: row.reason.clone().unwrap_or_default(),
-            })
-            .collect()
-    }
-
-    /// Sizes that timed out, as the lower bounds that they are.
-    pub(super) fn bounds(&self) -> Vec<Point> {
+    /// The same through points of its measured rows: these, then what timed out as a lower bound,
+    /// then the sizes without a number.
+    pub(super) fn line_of(
+        &self,
+        points: impl Iterator<Item = Point>,
+        curve: Vec<(f64, f64)>,
+    ) -> Line {
         let bounds = self.rows.iter().filter_map(|row| {
             let bound = lower_bound(row)?;
-            Some(Point {
-                x: f64::from(row.key.services),
-                y: bound,
-                ci95: None,
-                at: whole(row.key.services.into()),
-                text: format!(
-                    "timed out: longer than {}",
-                    value(bound, schema::Unit::Nanoseconds)
-                ),
-            })
+            let longer = value(bound, Unit::Nanoseconds);
+            let text = format!("timed out: longer than {longer}");
+            Some(at_size(row, text, Seen::Above(bound)))
         });
-        bounds.collect()
-    }
-
-    /// The series as a line of a chart over N: its points, gaps and bounds, and the curve if there is one.
-    pub(super) fn line(&self, curve: Vec<(f64, f64)>) -> Line {
-        let bounds = self.bounds();
-        let mut gaps = self.gaps();
-        gaps.retain(|gap| !bounds.iter().any(|bound| bound.at == gap.at));
+        let without = |row: &&&Row| row.median.is_none() && lower_bound(row).is_none();
+        let gaps = self.rows.iter().filter(without).map(|row| {
+            let reason = row.reason.clone().unwrap_or_default();
+            at_size(row, row.outcome.name().to_owned(), Seen::Nothing { reason })
+        });
         Line {
             mode: self.mode,
             name: self.name.clone(),
             style: self.style,
-            points: self.points(),
-            joined: curve.is_empty(),
+            points: points.chain(bounds).chain(gaps).collect(),
             curve,
-            bounds,
-            gaps,
             labelled: false,
         }
+    }
+
+    /// The line of an amount, named at its end: what is not above zero has no place on its axis, and a limit of time
+    /// says nothing of it.
+    pub(super) fn line_of_amounts(&self, curve: Vec<(f64, f64)>) -> Line {
+        let mut line = self.line(curve);
+        line.points.retain(|point| match point.seen {
+            Seen::Median { y, .. } => y > 0.0,
+            Seen::Above(_) => false,
+            Seen::Nothing { .. } => true,
+        });
+        line.labelled = true;
+        line
     }
 
     /// A line of the legend.
@@ -110,6 +101,36 @@ impl Series<'_> {
             text,
         }
     }
+
+    /// The same where there may be nothing to say of it: "ipvs: no numbers".
+    pub(super) fn key_of(&self, text: Option<String>) -> Key {
+        self.key(text.unwrap_or_else(|| format!("{}: no numbers", self.name)))
+    }
+}
+
+/// What a series has at the size of a row.
+pub(super) fn at_size(row: &Row, text: String, seen: Seen) -> Point {
+    Point {
+        x: f64::from(row.key.services),
+        at: whole(row.key.services.into()),
+        text,
+        seen,
+    }
+}
+
+/// A panel of series over N.
+pub(super) fn over_n<'a>(
+    heading: &str,
+    series: &'a [Series<'a>],
+    y: Axis,
+    line: impl Fn(&'a Series<'a>) -> Line,
+) -> Panel {
+    let rows = series.iter().flat_map(|series| &series.rows);
+    let mut sizes: Vec<u32> = rows.map(|row| row.key.services).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let lines = series.iter().map(line).collect();
+    Panel::lines(heading, Axis::sizes(&sizes), y, lines)
 }
 
 /// "482 µs (461–503 µs), n 40/10": samples, and stays.
@@ -146,148 +167,126 @@ pub(super) fn curve(fit: &Fit) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// The series of a scope that answer a question, in the order of modes, with their looks. Of more than a
-/// chart can hold, the first of each mode, and how many were left out ([`left_out`]).
-pub(super) fn series<'a>(
-    summary: &'a Summary,
-    scope: &'a Scope,
-    metric: Metric,
-    asks: impl Fn(&CellKey) -> bool,
-) -> Vec<Series<'a>> {
-    let mut all = every_series(summary, scope, metric, asks);
-    if all.len() > MOST {
-        let mut seen: Vec<Mode> = Vec::new();
-        all.retain(|series| {
-            let first = !seen.contains(&series.mode);
-            seen.push(series.mode);
-            first
-        });
+impl<'a> Source<'a> {
+    /// The largest N that was planned.
+    pub(super) fn largest(&self) -> u32 {
+        self.scope.largest(self.summary)
     }
-    all
-}
 
-/// What [`series`] left out, as a sentence for the notes.
-pub(super) fn left_out(
-    summary: &Summary,
-    scope: &Scope,
-    metric: Metric,
-    asks: impl Fn(&CellKey) -> bool,
-) -> Option<String> {
-    let all = every_series(summary, scope, metric, asks);
-    if all.len() <= MOST {
-        return None;
-    }
-    let mut modes: Vec<Mode> = all.iter().map(|series| series.mode).collect();
-    modes.dedup();
-    let medians = |mode: Mode| {
-        let rows = all.iter().filter(move |s| s.mode == mode);
-        rows.flat_map(Series::measured)
-            .filter_map(|row| Some((row.median?, row.unit?)))
-    };
-    let ranges: Vec<String> = modes
-        .iter()
-        .filter_map(|mode| {
-            let (low, unit) = medians(*mode).min_by(|a, b| a.0.total_cmp(&b.0))?;
-            let (high, _) = medians(*mode).max_by(|a, b| a.0.total_cmp(&b.0))?;
-            Some(format!("{mode} {}", interval([low, high], unit)))
-        })
-        .collect();
-    Some(format!(
-        "{} series differ in their options; the first of each mode is drawn. All medians together: {}. The others are in summary.json.",
-        whole(all.len() as u64),
-        ranges.join("; ")
-    ))
-}
-
-/// As [`series`], however many there are.
-pub(super) fn every_series<'a>(
-    summary: &'a Summary,
-    scope: &'a Scope,
-    metric: Metric,
-    asks: impl Fn(&CellKey) -> bool,
-) -> Vec<Series<'a>> {
-    let mut places: std::collections::HashMap<(Mode, &Options), usize> = Default::default();
-    let mut found: Vec<(Mode, &Options, Vec<&Row>)> = Vec::new();
-    for row in scope
-        .rows(summary)
-        .filter(|row| asks(&row.key) && row.metric.is_none_or(|m| m == metric))
-    {
-        let place = *places
-            .entry((row.key.mode, &row.key.options))
-            .or_insert(found.len());
-        if place == found.len() {
-            found.push((row.key.mode, &row.key.options, Vec::new()));
+    /// The series that answer a question, in the order of modes, with their looks. Of more than a chart can hold, the
+    /// first of each mode, and how many were left out ([`Source::left_out`]).
+    pub(super) fn series(
+        &self,
+        metric: Metric,
+        asks: impl Fn(&CellKey) -> bool,
+    ) -> Vec<Series<'a>> {
+        let mut all = self.every_series(metric, asks);
+        if all.len() > MOST {
+            // In the order of modes, so that equal ones are neighbours.
+            all.dedup_by_key(|series| series.mode);
         }
-        found[place].2.push(row);
+        all
     }
-    found.sort_by_key(|(mode, ..)| *mode);
-    // Naming looks at every pair.
-    let names = if found.len() > 20 * MOST {
-        found.iter().map(|(mode, ..)| mode.to_string()).collect()
-    } else {
-        let named: Vec<_> = found
-            .iter()
-            .map(|(mode, options, _)| (*mode, *options))
+
+    /// What [`Source::series`] left out, as a sentence for the notes.
+    pub(super) fn left_out(
+        &self,
+        metric: Metric,
+        asks: impl Fn(&CellKey) -> bool,
+    ) -> Option<String> {
+        let all = self.every_series(metric, asks);
+        if all.len() <= MOST {
+            return None;
+        }
+        let ranges: Vec<String> = all
+            .chunk_by(|a, b| a.mode == b.mode)
+            .filter_map(|series| {
+                let rows = measured(series);
+                let medians: Vec<f64> = rows.clone().filter_map(|row| row.median).collect();
+                let low = medians.iter().copied().min_by(f64::total_cmp)?;
+                let high = medians.iter().copied().max_by(f64::total_cmp)?;
+                let range = interval([low, high], unit_of(rows)?);
+                Some(format!("{} {range}", series[0].mode))
+            })
             .collect();
-        series_names(&named)
-    };
-    let mut variants: std::collections::BTreeMap<Mode, usize> = Default::default();
-    found
-        .into_iter()
-        .zip(names)
-        .map(|((mode, options, mut rows), name)| {
-            rows.sort_by_key(|row| row.key.services);
-            let variant = variants.entry(mode).or_default();
-            let style = Style::of(mode, *variant);
-            *variant += 1;
-            Series {
-                name,
-                mode,
-                options: options.clone(),
-                style,
-                rows,
+        Some(format!(
+            "{} series differ in their options; the first of each mode is drawn. All medians together: {}. The others are in summary.json.",
+            whole(all.len() as u64),
+            ranges.join("; ")
+        ))
+    }
+
+    /// As [`Source::series`], however many there are.
+    pub(super) fn every_series(
+        &self,
+        metric: Metric,
+        asks: impl Fn(&CellKey) -> bool,
+    ) -> Vec<Series<'a>> {
+        let mut places: HashMap<(Mode, &Options), usize> = HashMap::new();
+        let mut found: Vec<(Mode, &'a Options, Vec<&'a Row>)> = Vec::new();
+        let rows = self.scope.rows(self.summary);
+        for row in rows.filter(|row| asks(&row.key) && row.metric.is_none_or(|m| m == metric)) {
+            let (mode, options) = (row.key.mode, &row.key.options);
+            let place = *places.entry((mode, options)).or_insert(found.len());
+            if place == found.len() {
+                found.push((mode, options, Vec::new()));
             }
-        })
-        .collect()
+            found[place].2.push(row);
+        }
+        found.sort_by_key(|(mode, ..)| *mode);
+        // Naming looks at every pair.
+        let named = found.iter().map(|(mode, options, _)| (*mode, *options));
+        let names = if found.len() > 20 * MOST {
+            named.map(|(mode, _)| mode.to_string()).collect()
+        } else {
+            series_names(&named.collect::<Vec<_>>())
+        };
+        let mut variants: BTreeMap<Mode, usize> = BTreeMap::new();
+        let series = found.into_iter().zip(names);
+        series
+            .map(|((mode, options, mut rows), name)| {
+                rows.sort_by_key(|row| row.key.services);
+                let variant = variants.entry(mode).or_default();
+                let style = Style::of(mode, *variant);
+                *variant += 1;
+                Series {
+                    name,
+                    mode,
+                    options,
+                    metric,
+                    style,
+                    rows,
+                }
+            })
+            .collect()
+    }
+
+    /// The fit of a series over all of its sizes.
+    pub(super) fn fit(&self, series: &Series<'_>) -> Option<&'a Fit> {
+        let scenario = series.rows.first()?.key.scenario;
+        self.summary
+            .fits
+            .iter()
+            .filter(|fit| {
+                fit.scenario == scenario
+                    && fit.metric == series.metric
+                    && fit.environment == self.scope.environment
+                    && fit.variant == self.scope.variant
+                    && fit.mode == series.mode
+                    && fit.options == *series.options
+            })
+            .find(|fit| fit.model != FitModel::Power)
+    }
 }
 
-/// The fit of a series over all of its sizes.
-pub(super) fn fit_of<'a>(
-    summary: &'a Summary,
-    scope: &Scope,
-    scenario: ScenarioKind,
-    metric: Metric,
-    series: &Series<'_>,
-) -> Option<&'a Fit> {
-    summary
-        .fits
-        .iter()
-        .filter(|fit| {
-            fit.scenario == scenario
-                && fit.metric == metric
-                && fit.environment == scope.environment
-                && fit.variant == scope.variant
-                && fit.mode == series.mode
-                && fit.options == series.options
-        })
-        .find(|fit| fit.model != FitModel::Power)
+/// The unit of these rows, where one has a number.
+fn unit_of<'a>(mut rows: impl Iterator<Item = &'a Row>) -> Option<Unit> {
+    rows.find_map(|row| row.unit)
 }
 
 /// The unit of times in these rows: nanoseconds, or executed instructions.
-pub(super) fn unit_of_times<'a>(mut rows: impl Iterator<Item = &'a Row>) -> Unit {
-    rows.find_map(|row| row.unit).unwrap_or(Unit::Nanoseconds)
-}
-
-/// Every N of some series, ascending.
-pub(super) fn sizes(series: &[Series<'_>]) -> Vec<u32> {
-    let mut sizes: Vec<u32> = series
-        .iter()
-        .flat_map(|series| &series.rows)
-        .map(|row| row.key.services)
-        .collect();
-    sizes.sort_unstable();
-    sizes.dedup();
-    sizes
+pub(super) fn unit_of_times<'a>(rows: impl Iterator<Item = &'a Row>) -> Unit {
+    unit_of(rows).unwrap_or(Unit::Nanoseconds)
 }
 
 /// "Points are medians, bars their 95 % intervals; 24–36 samples in 12 stays behind each point."
@@ -315,41 +314,36 @@ pub(super) fn samples_in_stays<'a>(rows: impl Iterator<Item = &'a Row>) -> Strin
     format!("{} in {}", range(samples, "sample"), range(stays, "stay"))
 }
 
+/// What belongs to each key, in the order in which keys are seen first.
+pub(super) fn grouped<K: PartialEq, V>(pairs: impl Iterator<Item = (K, V)>) -> Vec<(K, Vec<V>)> {
+    let mut groups: Vec<(K, Vec<V>)> = Vec::new();
+    for (key, value) in pairs {
+        match groups.iter_mut().find(|(seen, _)| *seen == key) {
+            Some((_, values)) => values.push(value),
+            None => groups.push((key, vec![value])),
+        }
+    }
+    groups
+}
+
 /// Where series have gaps, and why: one sentence for all series of a mode that lack the same for the same reason.
 pub(super) fn gaps(series: &[Series<'_>]) -> Vec<String> {
-    let mut found: Vec<(Mode, String, Vec<&str>)> = Vec::new();
-    for series in series {
-        let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
-        for row in series.rows.iter().filter(|row| row.median.is_none()) {
-            let reason = row
-                .reason
-                .clone()
-                .unwrap_or_else(|| row.outcome.to_string());
-            let at = whole(row.key.services.into());
-            match reasons.iter_mut().find(|(seen, _)| *seen == reason) {
-                Some((_, sizes)) => sizes.push(at),
-                None => reasons.push((reason, vec![at])),
-            }
-        }
+    let lacking = series.iter().filter_map(|series| {
+        let without = series.rows.iter().filter(|row| row.median.is_none());
+        let reasons = grouped(without.map(|row| {
+            let reason = row.reason.clone();
+            let reason = reason.unwrap_or_else(|| row.outcome.to_string());
+            (reason, whole(row.key.services.into()))
+        }));
         let parts: Vec<String> = reasons
             .into_iter()
             .map(|(reason, sizes)| format!("at {} ({reason})", sizes.join(", ")))
             .collect();
-        if parts.is_empty() {
-            continue;
-        }
-        let text = parts.join("; ");
-        let same = |(mode, seen, _): &&mut (Mode, String, Vec<&str>)| {
-            *mode == series.mode && *seen == text
-        };
-        match found.iter_mut().find(same) {
-            Some((.., names)) => names.push(&series.name),
-            None => found.push((series.mode, text, vec![&series.name])),
-        }
-    }
-    found
+        (!parts.is_empty()).then(|| ((series.mode, parts.join("; ")), &series.name))
+    });
+    grouped(lacking)
         .into_iter()
-        .map(|(mode, text, names)| match names.as_slice() {
+        .map(|((mode, text), names)| match names[..] {
             [name] => format!("No point for {name} {text}."),
             _ => format!("No point for {mode} ({} series) {text}.", names.len()),
         })
@@ -358,8 +352,9 @@ pub(super) fn gaps(series: &[Series<'_>]) -> Vec<String> {
 
 /// What the crosses of a chart over N are; `None` where it has none.
 pub(super) fn crosses(series: &[Series<'_>]) -> Option<String> {
-    let any = series.iter().any(|series| !series.gaps().is_empty());
-    any.then(|| "Crosses along the lower edge stand at sizes without a number.".to_owned())
+    let mut rows = series.iter().flat_map(|series| &series.rows);
+    rows.any(|row| row.median.is_none())
+        .then(|| "Crosses along the lower edge stand at sizes without a number.".to_owned())
 }
 
 /// What a chart shows, in words: each series at its ends.
@@ -381,7 +376,46 @@ pub(super) fn described(series: &[Series<'_>]) -> String {
     format!("Medians by number of services. {}.", ends.join("; "))
 }
 
+/// The rows of series that have a number.
+pub(super) fn measured<'a>(series: &[Series<'a>]) -> impl Iterator<Item = &'a Row> + Clone {
+    series.iter().flat_map(Series::measured)
+}
+
 /// Medians and the ends of their intervals: what an axis must hold.
 pub(super) fn extents<'a>(rows: impl Iterator<Item = &'a Row>) -> impl Iterator<Item = f64> {
     rows.flat_map(|row| row.median.into_iter().chain(bar(row).into_iter().flatten()))
+}
+
+/// The same of named rows, and room for the arrows of what timed out.
+pub(super) fn extents_of_rows<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<f64> {
+    let of = |row| {
+        let bound = lower_bound(row).map(|bound| bound * 3.0);
+        extents([row].into_iter()).chain(bound)
+    };
+    rows.flat_map(of).collect()
+}
+
+/// What stands in a named row, and what is said of it: the median; else, of times of updates, how long it took at least;
+/// else what became of it.
+pub(super) fn mark_of(row: &Row, metric: Metric) -> (Mark, String) {
+    let bound = lower_bound(row).filter(|_| metric == Metric::UpdateTime);
+    match (row.median, row.unit, bound) {
+        (Some(at), Some(unit), _) => {
+            let n = format!("n {}/{}", whole(row.n), row.stays);
+            let ci95 = bar(row);
+            (Mark::Dot { at, ci95 }, format!("{}, {n}", value(at, unit)))
+        }
+        (_, _, Some(bound)) => {
+            let longer = value(bound, Unit::Nanoseconds);
+            (Mark::Beyond(bound), format!("> {longer}"))
+        }
+        _ => (Mark::Nothing, row.outcome.to_string()),
+    }
+}
+
+/// What must be said of memory that was measured on the host's kernel.
+pub(super) fn noisy<'a>(mut rows: impl Iterator<Item = &'a Row>) -> Option<String> {
+    let noisy =
+        "Noisy: measured on the host's kernel, where whatever else runs moves the same counters.";
+    rows.any(|row| row.noisy).then(|| noisy.to_owned())
 }

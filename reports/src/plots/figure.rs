@@ -52,6 +52,19 @@ pub(super) struct NamedRow {
     pub(super) text: String,
 }
 
+impl NamedRow {
+    /// A row without a number.
+    pub(super) fn of(mode: Mode, name: String, style: Style) -> Self {
+        Self {
+            mode,
+            name,
+            style,
+            mark: Mark::Nothing,
+            text: String::new(),
+        }
+    }
+}
+
 /// What stands in a row.
 #[derive(Debug, Clone)]
 pub(super) enum Mark {
@@ -71,39 +84,34 @@ pub(super) struct Line {
     pub(super) mode: Mode,
     pub(super) name: String,
     pub(super) style: Style,
+    /// What was measured, then what timed out, then what has no number. Medians are joined where there is no curve.
     pub(super) points: Vec<Point>,
-    /// Whether its points are joined.
-    pub(super) joined: bool,
-    /// A fitted curve instead of joined points, as points of its own.
+    /// A fitted curve, as points of its own.
     pub(super) curve: Vec<(f64, f64)>,
-    /// Lower bounds: cells that timed out.
-    pub(super) bounds: Vec<Point>,
-    /// Places without a number, each with what became of it.
-    pub(super) gaps: Vec<Gap>,
     /// Whether its name is written at its last point.
     pub(super) labelled: bool,
 }
 
-/// A median with its interval.
+/// What a series has at one place.
 #[derive(Debug, Clone)]
 pub(super) struct Point {
     pub(super) x: f64,
-    pub(super) y: f64,
-    pub(super) ci95: Option<[f64; 2]>,
     /// Where it is, in words: "10,000".
     pub(super) at: String,
-    /// What it says, in words: "482 µs (461–503 µs), n 40/10".
+    /// What it says, in words: "482 µs (461–503 µs), n 40/10", "unsupported".
     pub(super) text: String,
+    pub(super) seen: Seen,
 }
 
-/// A place where a series has no number.
+/// What was seen there.
 #[derive(Debug, Clone)]
-pub(super) struct Gap {
-    pub(super) x: f64,
-    pub(super) at: String,
-    /// "timed-out", "unsupported", …
-    pub(super) outcome: &'static str,
-    pub(super) reason: String,
+pub(super) enum Seen {
+    /// A median with its interval.
+    Median { y: f64, ci95: Option<[f64; 2]> },
+    /// The lower bound of a cell that timed out.
+    Above(f64),
+    /// No number.
+    Nothing { reason: String },
 }
 
 /// A line of the legend.
@@ -125,7 +133,39 @@ pub struct Numbers {
     pub rows: Vec<(String, Vec<String>)>,
 }
 
+impl Line {
+    /// Its medians with their places.
+    pub(super) fn medians(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.points.iter().filter_map(|point| match point.seen {
+            Seen::Median { y, .. } => Some((point.x, y)),
+            _ => None,
+        })
+    }
+}
+
+impl Point {
+    /// What it says to who points at it.
+    pub(super) fn said(&self) -> String {
+        match &self.seen {
+            Seen::Nothing { reason } => format!("{}: {reason}", self.text),
+            _ => self.text.clone(),
+        }
+    }
+}
+
 impl Figure {
+    /// A chart without notes and legend; `None` without a panel: nothing was planned that it could show.
+    pub(super) fn of(title: String, panels: Vec<Panel>) -> Option<Self> {
+        (!panels.is_empty()).then(|| Self {
+            name: String::new(),
+            title,
+            notes: Vec::new(),
+            alt: String::new(),
+            panels,
+            legend: Vec::new(),
+        })
+    }
+
     /// The numbers that the chart shows, panel by panel.
     #[must_use]
     pub fn numbers(&self) -> Vec<Numbers> {
@@ -157,6 +197,20 @@ impl Figure {
 }
 
 impl Panel {
+    pub(super) fn lines(heading: &str, x: Axis, y: Axis, lines: Vec<Line>) -> Self {
+        Self {
+            heading: heading.to_owned(),
+            body: Body::Lines { x, y, lines },
+        }
+    }
+
+    pub(super) fn rows(heading: &str, x: Axis, rows: Vec<NamedRow>, labelled: bool) -> Self {
+        Self {
+            heading: heading.to_owned(),
+            body: Body::Rows { x, rows, labelled },
+        }
+    }
+
     fn numbers(&self) -> Numbers {
         let (columns, rows) = match &self.body {
             Body::Lines { lines, .. } => of_lines(lines),
@@ -178,28 +232,19 @@ impl Panel {
 /// Series × place. A series may have several lines (points that are not joined with the others).
 fn of_lines(lines: &[Line]) -> (Vec<String>, Vec<(String, Vec<String>)>) {
     let mut places: Vec<(f64, &str)> = Vec::new();
-    for line in lines {
-        let points = line.points.iter().chain(&line.bounds);
-        let points = points.map(|point| (point.x, point.at.as_str()));
-        for place in points.chain(line.gaps.iter().map(|gap| (gap.x, gap.at.as_str()))) {
-            if !places.iter().any(|(_, at)| *at == place.1) {
-                places.push(place);
-            }
+    for point in lines.iter().flat_map(|line| &line.points) {
+        if !places.iter().any(|(_, at)| *at == point.at) {
+            places.push((point.x, &point.at));
         }
     }
     places.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut names: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
     names.dedup();
     let text = |name: &str, at: &str| {
-        let mine = || lines.iter().filter(|line| line.name == name);
-        let point = mine().flat_map(|l| &l.points).find(|point| point.at == at);
-        let bound = mine().flat_map(|l| &l.bounds).find(|point| point.at == at);
-        let gap = mine().flat_map(|l| &l.gaps).find(|gap| gap.at == at);
-        match (point.or(bound), gap) {
-            (Some(point), _) => point.text.clone(),
-            (None, Some(gap)) => gap.outcome.to_owned(),
-            (None, None) => "–".to_owned(),
-        }
+        let mine = lines.iter().filter(|line| line.name == name);
+        let mut points = mine.flat_map(|line| &line.points);
+        let point = points.find(|point| point.at == at);
+        point.map_or_else(|| "–".to_owned(), |point| point.text.clone())
     };
     let rows = names
         .iter()

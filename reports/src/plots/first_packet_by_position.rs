@@ -3,76 +3,57 @@
 use schema::{CellKey, Metric, Mode, OptionKey, Options, Position, Protocol, ScenarioKind};
 
 use super::axis::Axis;
-use super::chart::MOST;
 use super::chart::{
-    Series, Source, behind_points, every_series, extents, gaps, stated, unit_of_times,
+    MOST, Series, Source, behind_points, extents, gaps, grouped, measured, stated, unit_of_times,
 };
-use super::figure::{Body, Figure, Key, Line, Panel, Point};
+use super::figure::{Figure, Key, Line, Panel, Point, Seen};
 use super::style::Style;
 use crate::quantity::{value, whole};
-use crate::scope::{Scope, series_names};
+use crate::scope::{bar, series_names};
 
 /// Modes stand beside each other by this share of the distance of two positions.
 const STEP: f64 = 0.09;
 
-pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
-    let summary = source.summary;
-    let largest = scope.largest(summary);
-    let asks = |key: &CellKey| {
+pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
+    let largest = source.largest();
+    let series = source.every_series(Metric::Latency, |key: &CellKey| {
         key.scenario == ScenarioKind::FirstPacket
             && key.services == largest
             && key.options.position().is_some()
-    };
-    let series = every_series(summary, scope, Metric::Latency, asks);
-    let rows = || series.iter().flat_map(Series::measured);
+    });
+    let rows = || measured(&series);
     let y = Axis::log("median latency", extents(rows()), unit_of_times(rows()))?;
-    let asked = |position: &Position| {
-        series
-            .iter()
-            .any(|s| s.options.position() == Some(*position))
-    };
-    let used: Vec<Position> = Position::ALL.iter().copied().filter(asked).collect();
-    let names_used: Vec<&str> = used.iter().map(|position| position.name()).collect();
-    let mut shapes = shapes(&series);
-    let all = shapes.len();
-    shapes.truncate(MOST);
-    let names = series_names(
-        &shapes
-            .iter()
-            .map(|s| (s.mode, &s.options))
-            .collect::<Vec<_>>(),
+    let is_asked = |asks: &dyn Fn(&Options) -> bool| series.iter().any(|one| asks(one.options));
+    let mut positions = Position::ALL.to_vec();
+    positions.retain(|one| is_asked(&|options| options.position() == Some(*one)));
+    let names: Vec<&str> = positions.iter().map(|position| position.name()).collect();
+    let mut protocols = Protocol::ALL.to_vec();
+    protocols.retain(|one| is_asked(&|options| options.protocol() == Some(*one)));
+    let (shapes, all) = shapes(&series);
+    let panels = protocols.into_iter().map(|protocol| {
+        let middle = (shapes.len() as f64 - 1.0) / 2.0;
+        let lines = shapes.iter().enumerate().flat_map(|(index, shape)| {
+            let shift = (index as f64 - middle) * STEP;
+            // "uniform" is no place between others: its points stand alone.
+            [true, false].map(|placed| {
+                let places = positions.iter().enumerate();
+                let places = places.filter(|(_, one)| (**one != Position::Uniform) == placed);
+                let points = places.filter_map(|(place, position)| {
+                    shape.point(protocol, *position, place as f64 + shift)
+                });
+                shape.line(points.collect())
+            })
+        });
+        let x = Axis::places("position of the service", &names);
+        let lines = lines.collect();
+        Panel::lines(&protocol.name().to_uppercase(), x, y.clone(), lines)
+    });
+    let title = format!(
+        "Does the position of a service matter? First packets at {} services{}",
+        whole(largest.into()),
+        source.scope.shown(source.summary).caches()
     );
-    let panels = Protocol::ALL
-        .iter()
-        .filter(|protocol| {
-            series
-                .iter()
-                .any(|s| s.options.protocol() == Some(**protocol))
-        })
-        .map(|protocol| Panel {
-            heading: protocol.name().to_uppercase(),
-            body: Body::Lines {
-                x: Axis::places("position of the service", &names_used),
-                y: y.clone(),
-                lines: shapes
-                    .iter()
-                    .enumerate()
-                    .zip(&names)
-                    .flat_map(|((index, shape), name)| {
-                        let shift = (index as f64 - (shapes.len() as f64 - 1.0) / 2.0) * STEP;
-                        // "uniform" is no place between others: its points stand alone.
-                        [true, false].map(|placed| {
-                            let used = used.iter().copied().enumerate();
-                            let used: Vec<_> = used
-                                .filter(|(_, p)| (*p != Position::Uniform) == placed)
-                                .collect();
-                            line(&series, (shape, name), *protocol, &used, shift)
-                        })
-                    })
-                    .collect(),
-            },
-        })
-        .collect();
+    let figure = Figure::of(title, panels.collect())?;
     let mut notes = vec![behind_points(rows())];
     if shapes.len() < all {
         notes.push(format!(
@@ -82,97 +63,78 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
     }
     notes.extend(gaps(&series));
     Some(Figure {
-        name: String::new(),
-        title: format!(
-            "Does the position of a service matter? First packets at {} services{}",
-            whole(largest.into()),
-            scope.shown(source.summary).caches()
-        ),
         notes,
         alt: described(&series),
-        panels,
-        legend: shapes
-            .iter()
-            .zip(names)
-            .map(|(shape, text)| Key {
-                mode: shape.mode,
-                style: shape.style,
-                text,
-            })
-            .collect(),
+        legend: shapes.iter().map(Shape::key).collect(),
+        ..figure
     })
 }
 
 /// Series that differ in nothing but position and protocol: one line of each panel.
-struct Shape {
+struct Shape<'a> {
     mode: Mode,
-    options: Options,
     style: Style,
+    name: String,
+    series: Vec<&'a Series<'a>>,
 }
 
-fn shapes(series: &[Series<'_>]) -> Vec<Shape> {
-    let mut shapes: Vec<Shape> = Vec::new();
-    for one in series {
-        let (mode, options) = (one.mode, rest_of(one));
-        if shapes
-            .iter()
-            .any(|s| s.mode == mode && s.options == options)
-        {
-            continue;
-        }
-        let variant = shapes.iter().filter(|s| s.mode == mode).count();
+/// As many shapes as a chart can hold, and how many there are.
+fn shapes<'a>(series: &'a [Series<'a>]) -> (Vec<Shape<'a>>, usize) {
+    // The options that are not what this chart asks about.
+    let rest = |one: &Series<'_>| {
+        let options = one.options;
+        options.without(&[OptionKey::Position, OptionKey::Protocol])
+    };
+    let mut groups = grouped(series.iter().map(|one| ((one.mode, rest(one)), one)));
+    let all = groups.len();
+    groups.truncate(MOST);
+    let named = groups.iter().map(|((mode, rest), _)| (*mode, rest));
+    let names = series_names(&named.collect::<Vec<_>>());
+    let mut shapes: Vec<Shape<'a>> = Vec::new();
+    for (((mode, _), series), name) in groups.into_iter().zip(names) {
+        let variant = shapes.iter().filter(|shape| shape.mode == mode).count();
         shapes.push(Shape {
             mode,
-            options,
             style: Style::of(mode, variant),
+            name,
+            series,
         });
     }
-    shapes
+    (shapes, all)
 }
 
-/// The options that are not what this chart asks about.
-fn rest_of(series: &Series<'_>) -> Options {
-    series
-        .options
-        .without(&[OptionKey::Position, OptionKey::Protocol])
-}
-
-fn line(
-    series: &[Series<'_>],
-    (shape, name): (&Shape, &str),
-    protocol: Protocol,
-    positions: &[(usize, Position)],
-    shift: f64,
-) -> Line {
-    let points = positions
-        .iter()
-        .filter_map(|&(place, position)| {
-            let series = series.iter().find(|series| {
-                series.mode == shape.mode
-                    && rest_of(series) == shape.options
-                    && series.options.position() == Some(position)
-                    && series.options.protocol() == Some(protocol)
-            })?;
-            let row = series.measured().next()?;
-            Some(Point {
-                x: place as f64 + shift,
-                y: row.median?,
-                ci95: crate::scope::bar(row),
-                at: position.to_string(),
-                text: stated(row),
-            })
+impl Shape<'_> {
+    fn point(&self, protocol: Protocol, position: Position, x: f64) -> Option<Point> {
+        let mut series = self.series.iter();
+        let asked = (Some(position), Some(protocol));
+        let of = series.find(|one| (one.options.position(), one.options.protocol()) == asked)?;
+        let row = of.measured().next()?;
+        let (y, ci95) = (row.median?, bar(row));
+        Some(Point {
+            x,
+            at: position.to_string(),
+            text: stated(row),
+            seen: Seen::Median { y, ci95 },
         })
-        .collect();
-    Line {
-        mode: shape.mode,
-        name: name.to_owned(),
-        style: shape.style,
-        points,
-        joined: true,
-        curve: Vec::new(),
-        bounds: Vec::new(),
-        gaps: Vec::new(),
-        labelled: false,
+    }
+
+    fn line(&self, points: Vec<Point>) -> Line {
+        Line {
+            mode: self.mode,
+            name: self.name.clone(),
+            style: self.style,
+            points,
+            curve: Vec::new(),
+            labelled: false,
+        }
+    }
+
+    fn key(&self) -> Key {
+        Key {
+            mode: self.mode,
+            style: self.style,
+            text: self.name.clone(),
+        }
     }
 }
 
@@ -181,11 +143,8 @@ fn described(series: &[Series<'_>]) -> String {
         .iter()
         .filter_map(|series| {
             let row = series.measured().next()?;
-            Some(format!(
-                "{}: {}",
-                series.name,
-                value(row.median?, row.unit?)
-            ))
+            let median = value(row.median?, row.unit?);
+            Some(format!("{}: {median}", series.name))
         })
         .collect();
     format!("Medians. {}.", parts.join("; "))

@@ -1,16 +1,15 @@
 //! First-packet latency against N for the service that headlines are about: a panel for each percentile.
 
-use schema::summary::Row;
 use schema::{CellKey, Metric, Protocol, ScenarioKind};
 
 use super::axis::Axis;
 use super::chart::{
-    Series, Source, behind_points, crosses, curve, described, extents, fit_of, gaps, left_out,
-    series, sizes, stated, unit_of_times,
+    Series, Source, at_size, behind_points, crosses, curve, described, extents, gaps, measured,
+    over_n, unit_of_times,
 };
-use super::figure::{Body, Figure, Line, Panel, Point};
-use crate::quantity::{interval, value, whole};
-use crate::scope::{Scope, bar, spread_of_fit};
+use super::figure::{Figure, Key, Line, Seen};
+use crate::quantity::{interval, value};
+use crate::scope::spread_of_fit;
 
 const PERCENTILES: &[(&str, &str)] = &[
     ("p50", "p50: half of the first packets are faster"),
@@ -18,47 +17,32 @@ const PERCENTILES: &[(&str, &str)] = &[
     ("p99", "p99: ninety-nine in a hundred are faster"),
 ];
 
-/// TCP: SYN to SYN-ACK.
-pub(super) fn tcp(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
-    figure(source, scope, Protocol::Tcp)
-}
-
-/// UDP: request to reply.
-pub(super) fn udp(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
-    figure(source, scope, Protocol::Udp)
-}
-
-fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figure> {
-    let summary = source.summary;
+/// TCP: SYN to SYN-ACK. UDP: request to reply.
+pub(super) fn figure(source: &Source<'_>, protocol: Protocol) -> Option<Figure> {
+    let (scope, summary) = (source.scope, source.summary);
     let shown = scope.shown(summary);
     let asks = |key: &CellKey| {
         key.scenario == ScenarioKind::FirstPacket
             && shown.holds(&key.options)
             && key.options.protocol() == Some(protocol)
     };
-    let series = series(summary, scope, Metric::Latency, asks);
-    let rows = || series.iter().flat_map(Series::measured);
-    let panels: Vec<Panel> = PERCENTILES
-        .iter()
-        .filter_map(|(name, heading)| {
-            // Each percentile has an axis of its own: a p99 of milliseconds would flatten the medians.
-            let shown = rows().filter_map(|row| row.quantiles.get(*name).copied());
-            Some(Panel {
-                heading: (*heading).to_owned(),
-                body: Body::Lines {
-                    x: Axis::sizes(&sizes(&series)),
-                    y: Axis::log("latency", shown, unit_of_times(rows()))?,
-                    lines: series
-                        .iter()
-                        .map(|series| line(source, scope, series, name))
-                        .collect(),
-                },
-            })
-        })
-        .collect();
-    if panels.is_empty() {
-        return None;
-    }
+    let series = source.series(Metric::Latency, asks);
+    let rows = || measured(&series);
+    let panels = PERCENTILES.iter().filter_map(|(name, heading)| {
+        // Each percentile has an axis of its own: a p99 of milliseconds would flatten the medians.
+        let shown = rows().filter_map(|row| row.quantiles.get(*name).copied());
+        let y = Axis::log("latency", shown, unit_of_times(rows()))?;
+        Some(over_n(heading, &series, y, |series| {
+            line(source, series, name)
+        }))
+    });
+    let title = format!(
+        "How long does the first {} packet of a new flow take to {} of N services{}?",
+        protocol.name().to_uppercase(),
+        scope.position(summary).map_or("", |at| at.row().which),
+        shown.caches()
+    );
+    let figure = Figure::of(title, panels.collect())?;
     let mut notes = vec![behind_points(rows())];
     let medians = rows().filter_map(|row| row.median);
     let axis = Axis::log("latency", medians, unit_of_times(rows()));
@@ -72,74 +56,36 @@ fn figure(source: &Source<'_>, scope: &Scope, protocol: Protocol) -> Option<Figu
             .to_owned(),
     );
     notes.extend(crosses(&series));
-    notes.extend(left_out(summary, scope, Metric::Latency, asks));
+    notes.extend(source.left_out(Metric::Latency, asks));
     notes.extend(gaps(&series));
     Some(Figure {
-        name: String::new(),
-        title: format!(
-            "How long does the first {} packet of a new flow take to {} of N services{}?",
-            protocol.name().to_uppercase(),
-            scope
-                .position(summary)
-                .map_or("", |position| position.row().which),
-            shown.caches()
-        ),
         notes,
         alt: described(&series),
-        panels,
-        legend: series
-            .iter()
-            .map(|series| {
-                let fit = fit_of(
-                    summary,
-                    scope,
-                    ScenarioKind::FirstPacket,
-                    Metric::Latency,
-                    series,
-                );
-                let price = fit.map_or_else(String::new, |fit| {
-                    let unit = unit_of_times(rows());
-                    format!(
-                        ": {} a service ({})",
-                        value(fit.estimate, unit),
-                        spread_of_fit(fit, |ends| interval(ends, unit))
-                    )
-                });
-                series.key(format!("{}{price}", series.name))
-            })
-            .collect(),
+        legend: series.iter().map(|one| key(source, one)).collect(),
+        ..figure
     })
 }
 
-fn line(source: &Source<'_>, scope: &Scope, series: &Series<'_>, percentile: &str) -> Line {
-    let middle = percentile == "p50";
-    let point = |row: &Row| {
-        let y = match middle {
-            true => row.median?,
-            false => *row.quantiles.get(percentile)?,
-        };
-        Some(Point {
-            x: f64::from(row.key.services),
-            y,
-            ci95: bar(row).filter(|_| middle),
-            at: whole(row.key.services.into()),
-            text: if middle {
-                stated(row)
-            } else {
-                value(y, row.unit?)
-            },
-        })
-    };
-    let fit = fit_of(
-        source.summary,
-        scope,
-        ScenarioKind::FirstPacket,
-        Metric::Latency,
-        series,
-    );
-    let curve = fit.filter(|_| middle).map_or_else(Vec::new, curve);
-    Line {
-        points: series.measured().filter_map(point).collect(),
-        ..series.line(curve)
+fn key(source: &Source<'_>, series: &Series<'_>) -> Key {
+    let unit = unit_of_times(series.measured());
+    let price = source.fit(series).map_or_else(String::new, |fit| {
+        format!(
+            ": {} a service ({})",
+            value(fit.estimate, unit),
+            spread_of_fit(fit, |ends| interval(ends, unit))
+        )
+    });
+    series.key(format!("{}{price}", series.name))
+}
+
+fn line(source: &Source<'_>, series: &Series<'_>, percentile: &str) -> Line {
+    if percentile == "p50" {
+        return series.line(source.fit(series).map_or_else(Vec::new, curve));
     }
+    let points = series.measured().filter_map(|row| {
+        let y = *row.quantiles.get(percentile)?;
+        let seen = Seen::Median { y, ci95: None };
+        Some(at_size(row, value(y, row.unit?), seen))
+    });
+    series.line_of(points, Vec::new())
 }

@@ -2,40 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use schema::summary::{Fit, Row};
+use schema::summary::Row;
 use schema::{Metric, Mode, ScenarioKind, Unit};
 
 use super::axis::Axis;
 use super::chart::{
-    Series, Source, behind_points, curve, described, extents, fit_of, gaps, series, sizes,
+    Series, Source, behind_points, curve, described, extents, gaps, measured, noisy, over_n,
 };
-use super::figure::{Body, Figure, Line, Panel};
+use super::figure::{Figure, Key};
 use crate::quantity::{counted, interval, value};
-use crate::scope::{Scope, spread_of_fit};
+use crate::scope::spread_of_fit;
 
-pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
-    let summary = source.summary;
+pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
+    let (scope, summary) = (source.scope, source.summary);
     let scenario = scope.weighing(summary);
-    let series = series(summary, scope, Metric::KernelMemory, |key| {
+    let series = source.series(Metric::KernelMemory, |key| {
         key.scenario == scenario && scope.shows_memory(summary, key.mode, &key.options)
     });
-    let rows = || series.iter().flat_map(Series::measured);
+    let rows = || measured(&series);
     let y = Axis::log("kernel memory", extents(rows()), Unit::Bytes)?;
-    let (mut legend, mut lines) = (Vec::new(), Vec::new());
-    for series in &series {
-        let fit = fit_of(summary, scope, scenario, Metric::KernelMemory, series);
-        let curve = fit.map_or_else(Vec::new, curve);
-        legend.push(series.key(key(series, fit)));
-        // A difference at or below zero is host noise; it has no place on this axis, and a note instead.
-        let mut points = series.points();
-        points.retain(|point| point.y > 0.0);
-        lines.push(Line {
-            points,
-            bounds: Vec::new(),
-            labelled: true,
-            ..series.line(curve)
-        });
-    }
+    let panel = over_n("", &series, y, |series| {
+        series.line_of_amounts(source.fit(series).map_or_else(Vec::new, curve))
+    });
     let mut notes = vec![behind_points(rows())];
     notes.push(
         "Lines are fits a + b·N; the legend gives b, the price of a service, with its 95 % interval, of fewer than six blocks their range."
@@ -48,30 +36,20 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
                 .to_owned(),
         );
     }
-    if rows().any(|row| row.noisy) {
-        notes.push(
-            "Noisy: measured on the host's kernel, where whatever else runs moves the same counters."
-                .to_owned(),
-        );
-    }
-    if rows().any(|row| row.median.is_some_and(|median| median <= 0.0)) {
+    notes.extend(noisy(rows()));
+    // A difference at or below zero is noise of the host.
+    if rows().any(|row| row.median <= Some(0.0)) {
         notes.push("Medians at or below zero are not drawn; they are in the tables.".to_owned());
     }
     notes.extend(gaps(&series));
     Some(Figure {
-        name: String::new(),
-        title: "How much kernel memory do N services hold?".to_owned(),
         notes,
         alt: described(&series),
-        panels: vec![Panel {
-            heading: String::new(),
-            body: Body::Lines {
-                x: Axis::sizes(&sizes(&series)),
-                y,
-                lines,
-            },
-        }],
-        legend,
+        legend: series.iter().map(|one| key(source, one)).collect(),
+        ..Figure::of(
+            "How much kernel memory do N services hold?".to_owned(),
+            vec![panel],
+        )?
     })
 }
 
@@ -98,16 +76,18 @@ fn per_cpu<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<String> {
     ))
 }
 
-fn key(series: &Series<'_>, fit: Option<&Fit>) -> String {
-    match fit {
-        Some(fit) => format!(
-            "{}: {} a service ({}){}",
-            series.name,
-            value(fit.estimate, Unit::Bytes),
-            spread_of_fit(fit, |ends| interval(ends, Unit::Bytes)),
-            if fit.noisy { ", noisy" } else { "" }
-        ),
-        None if series.measured().next().is_none() => format!("{}: no numbers", series.name),
-        None => format!("{}: too few sizes for a slope", series.name),
-    }
+fn key(source: &Source<'_>, series: &Series<'_>) -> Key {
+    let price = source.fit(series).map_or_else(
+        || "too few sizes for a slope".to_owned(),
+        |fit| {
+            format!(
+                "{} a service ({}){}",
+                value(fit.estimate, Unit::Bytes),
+                spread_of_fit(fit, |ends| interval(ends, Unit::Bytes)),
+                if fit.noisy { ", noisy" } else { "" }
+            )
+        },
+    );
+    let any = series.measured().next();
+    series.key_of(any.map(|_| format!("{}: {price}", series.name)))
 }

@@ -1,13 +1,13 @@
 //! Environments or variants side by side: what one question costs each mode on each kernel.
 
-use schema::summary::{Row, Summary};
-use schema::{Metric, Position, Unit};
+use schema::Position;
+use schema::summary::Summary;
 
 use super::axis::Axis;
-use super::figure::{Body, Figure, Mark, NamedRow, Panel};
+use super::chart::{extents_of_rows, mark_of};
+use super::figure::{Figure, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{counted, shortened, value, whole};
-use crate::scope::{bar, lower_bound};
 use crate::side_by_side::{Columns, Line, SideBySide, side_by_side};
 
 /// Columns of which a chart shows the rows.
@@ -19,26 +19,23 @@ const PANELS: usize = 6;
 pub(super) fn figure(summary: &Summary) -> Option<Figure> {
     let table = side_by_side(summary).into_iter().next()?;
     let questions = questions(&table);
-    let panels: Vec<Panel> = questions
+    let panels = questions
         .iter()
-        .filter_map(|question| panel(&table, question))
-        .collect();
-    (!panels.is_empty()).then(|| Figure {
-        name: String::new(),
-        title: format!(
-            "What does each {} make of it? {} services {} {}",
-            table.of.one(),
-            whole(table.services.into()),
-            match table.of {
-                Columns::Kernels => "on",
-                Columns::Runs | Columns::Variants => "in",
-            },
-            shortened(&table.columns.join(" and "), 160)
-        ),
+        .filter_map(|question| panel(&table, question));
+    let title = format!(
+        "What does each {} make of it? {} services {} {}",
+        table.of.one(),
+        whole(table.services.into()),
+        match table.of {
+            Columns::Kernels => "on",
+            Columns::Runs | Columns::Variants => "in",
+        },
+        shortened(&table.columns.join(" and "), 160)
+    );
+    Some(Figure {
         notes: notes(&table, questions.len()),
         alt: described(&table, &questions),
-        panels,
-        legend: Vec::new(),
+        ..Figure::of(title, panels.collect())?
     })
 }
 
@@ -67,67 +64,31 @@ fn questions(table: &SideBySide<'_>) -> Vec<String> {
 
 fn panel(table: &SideBySide<'_>, question: &str) -> Option<Panel> {
     let lines = || table.lines.iter().filter(|line| line.question == question);
-    let unit = lines().find_map(|line| line.cells.iter().flatten().find_map(|row| row.unit))?;
-    let shown = lines()
-        .flat_map(|line| line.cells.iter().flatten())
-        .flat_map(|row| {
-            let bound = lower_bound(row).map(|bound| bound * 3.0);
-            row.median
-                .into_iter()
-                .chain(bar(row).into_iter().flatten())
-                .chain(bound)
-        });
-    let title = lines().next()?.metric.name();
-    let x = Axis::log(title, shown, unit)?;
-    Some(Panel {
-        heading: question.to_owned(),
-        body: Body::Rows {
-            x,
-            rows: lines().flat_map(|line| rows(table, line)).collect(),
-            labelled: true,
-        },
-    })
+    let cells = || lines().flat_map(|line| line.cells.iter().flatten().copied());
+    let unit = cells().find_map(|row| row.unit)?;
+    let shown = extents_of_rows(cells()).into_iter();
+    let x = Axis::log(lines().next()?.metric.name(), shown, unit)?;
+    let rows = lines().flat_map(|line| rows(table, line)).collect();
+    Some(Panel::rows(question, x, rows, true))
 }
 
 /// A row for each environment in which the line was planned; the first filled, the others hollow.
 fn rows(table: &SideBySide<'_>, line: &Line<'_>) -> Vec<NamedRow> {
-    let cells = table
-        .columns
-        .iter()
-        .zip(&line.cells)
-        .enumerate()
-        .take(COLUMNS);
-    cells
-        .filter_map(|(index, (name, cell))| {
-            let row = (*cell)?;
-            let (mark, text) = mark(row, line.metric);
-            Some(NamedRow {
-                mode: line.mode,
-                name: format!("{}, {name}", line.series()),
-                style: Style {
-                    hollow: index % 2 == 1,
-                    ..Style::of(line.mode, 0)
-                },
-                mark,
-                text,
-            })
+    let cells = table.columns.iter().zip(&line.cells).take(COLUMNS);
+    let rows = cells.enumerate().filter_map(|(index, (name, cell))| {
+        let (mark, text) = mark_of((*cell)?, line.metric);
+        let name = format!("{}, {name}", line.series());
+        let style = Style {
+            hollow: index % 2 == 1,
+            ..Style::of(line.mode, 0)
+        };
+        Some(NamedRow {
+            mark,
+            text,
+            ..NamedRow::of(line.mode, name, style)
         })
-        .collect()
-}
-
-fn mark(row: &Row, metric: Metric) -> (Mark, String) {
-    let bound = lower_bound(row).filter(|_| metric == Metric::UpdateTime);
-    match (row.median, row.unit, bound) {
-        (Some(at), Some(unit), _) => (
-            Mark::Dot { at, ci95: bar(row) },
-            format!("{}, n {}/{}", value(at, unit), whole(row.n), row.stays),
-        ),
-        (_, _, Some(bound)) => (
-            Mark::Beyond(bound),
-            format!("> {}", value(bound, Unit::Nanoseconds)),
-        ),
-        _ => (Mark::Nothing, row.outcome.to_string()),
-    }
+    });
+    rows.collect()
 }
 
 fn notes(table: &SideBySide<'_>, shown: usize) -> Vec<String> {

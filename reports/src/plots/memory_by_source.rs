@@ -1,17 +1,16 @@
 //! Kernel memory at the largest N by where it is held: slab, vmalloc and per-CPU pages, then the peak, what a
 //! cgroup sees of it, and the tool's own memory.
 
-use std::collections::BTreeMap;
-
 use schema::summary::Row;
-use schema::{CellKey, Metric, Mode, ScenarioKind, Unit};
+use schema::{CellKey, Metric, ScenarioKind, Unit};
 
 use super::axis::Axis;
-use super::chart::{Series, Source, gaps, samples_in_stays, series, stated};
-use super::figure::{Body, Figure, Mark, NamedRow, Panel};
+use super::chart::{Series, Source, extents, gaps, measured, noisy, samples_in_stays, stated};
+use super::figure::{Figure, Mark, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{value, whole};
-use crate::scope::Scope;
+use crate::scope::bar;
+use crate::statistics::median;
 
 /// Facts in which a memory cell states the parts of its sum.
 const PARTS: &[(&str, &str)] = &[
@@ -33,132 +32,86 @@ const WHOLES: &[(Metric, &str)] = &[
     ),
 ];
 
-pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
-    let largest = scope.largest(source.summary);
-    let asks = move |key: &CellKey| key.scenario == ScenarioKind::Memory && key.services == largest;
-    let held = series(source.summary, scope, Metric::KernelMemory, asks);
-    let mut panels: Vec<Panel> = Vec::new();
-    panels.extend(parts(source, &held));
-    for (metric, heading) in WHOLES {
-        let all = series(source.summary, scope, *metric, asks);
-        panels.extend(whole_panel(&all, *metric, heading));
-    }
-    if panels.is_empty() {
-        return None;
-    }
+pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
+    let largest = source.largest();
+    let asks = |key: &CellKey| key.scenario == ScenarioKind::Memory && key.services == largest;
+    let held = source.series(Metric::KernelMemory, asks);
+    let wholes = WHOLES.iter().filter_map(|(metric, heading)| {
+        whole_panel(&source.series(*metric, asks), *metric, heading)
+    });
+    let title = format!(
+        "Where is the kernel memory of {} services held?",
+        whole(largest.into())
+    );
+    let panels = parts(source, &held).into_iter().chain(wholes);
+    let figure = Figure::of(title, panels.collect())?;
     let mut notes = vec![
         format!(
             "Bars by source: filled slab, pale vmalloc, between per-CPU, each the median of its stays' medians; parts below zero (noise) are left out of the bar. \
              Dots are medians, with their 95 % intervals; {} behind each.",
-            samples_in_stays(held.iter().flat_map(Series::measured))
+            samples_in_stays(measured(&held))
         ),
         "Axes differ between panels.".to_owned(),
     ];
-    if held.iter().flat_map(Series::measured).any(|row| row.noisy) {
-        notes.push("Noisy: measured on the host's kernel, where whatever else runs moves the same counters.".to_owned());
-    }
+    notes.extend(noisy(measured(&held)));
     notes.extend(gaps(&held));
     Some(Figure {
-        name: String::new(),
-        title: format!(
-            "Where is the kernel memory of {} services held?",
-            whole(largest.into())
-        ),
         notes,
         alt: "Kernel memory by source and mode.".to_owned(),
-        panels,
-        legend: Vec::new(),
+        ..figure
     })
 }
 
 fn parts(source: &Source<'_>, held: &[Series<'_>]) -> Option<Panel> {
-    let rows: Vec<(Mode, String, Vec<f64>)> = held
-        .iter()
-        .filter_map(|series| {
-            let row = series.measured().next()?;
-            Some((series.mode, series.name.clone(), facts(source, row)?))
-        })
-        .collect();
-    let sums = rows
-        .iter()
-        .map(|(.., parts)| parts.iter().map(|part| part.max(0.0)).sum());
-    let x = Axis::linear("kernel memory", sums, Unit::Bytes)?;
-    Some(Panel {
-        heading: "Held, by source".to_owned(),
-        body: Body::Rows {
-            x,
-            rows: rows.into_iter().map(stack).collect(),
-            labelled: true,
-        },
-    })
+    let (mut rows, mut sums) = (Vec::new(), Vec::new());
+    for series in held {
+        let row = series.measured().next();
+        if let Some(parts) = row.and_then(|row| facts(source, row)) {
+            sums.push(parts.iter().map(|part| part.max(0.0)).sum());
+            rows.push(stack(series, parts));
+        }
+    }
+    let x = Axis::linear("kernel memory", sums.into_iter(), Unit::Bytes)?;
+    Some(Panel::rows("Held, by source", x, rows, true))
 }
 
 /// The medians, over stays, of the parts that a cell's facts state.
 fn facts(source: &Source<'_>, row: &Row) -> Option<Vec<f64>> {
-    let mut seen: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for cell in source.run.cells.iter().filter(|cell| cell.key == row.key) {
-        for (fact, _) in PARTS {
-            let value = cell
-                .facts
-                .get(*fact)
-                .and_then(|text| text.parse::<f64>().ok());
-            seen.entry(fact).or_default().extend(value);
-        }
-    }
-    PARTS
-        .iter()
-        .map(|(fact, _)| {
-            let mut values = seen.remove(fact)?;
-            values.sort_by(f64::total_cmp);
-            crate::statistics::quantile(&values, 0.5)
-        })
-        .collect()
+    let of = |(fact, _): &(&str, &str)| {
+        let cells = source.run.cells.iter().filter(|cell| cell.key == row.key);
+        median(cells.filter_map(|cell| cell.facts.get(*fact)?.parse().ok()))
+    };
+    PARTS.iter().map(of).collect()
 }
 
-fn stack((mode, name, parts): (Mode, String, Vec<f64>)) -> NamedRow {
+fn stack(series: &Series<'_>, parts: Vec<f64>) -> NamedRow {
     let text: Vec<String> = PARTS
         .iter()
         .zip(&parts)
         .map(|((_, noun), part)| format!("{noun} {}", value(*part, Unit::Bytes)))
         .collect();
+    let style = Style {
+        hollow: false,
+        ..Style::of(series.mode, 0)
+    };
     NamedRow {
-        mode,
-        name,
-        style: Style {
-            hollow: false,
-            ..Style::of(mode, 0)
-        },
         mark: Mark::Stack(parts),
         text: text.join(", "),
+        ..NamedRow::of(series.mode, series.name.clone(), style)
     }
 }
 
 fn whole_panel(all: &[Series<'_>], metric: Metric, heading: &str) -> Option<Panel> {
-    let rows = || {
-        all.iter()
-            .flat_map(|s| s.measured().map(move |row| (s, row)))
-    };
-    let shown = super::chart::extents(rows().map(|(_, row)| row));
-    let x = Axis::linear(metric.name(), shown, Unit::Bytes)?;
-    Some(Panel {
-        heading: heading.to_owned(),
-        body: Body::Rows {
-            x,
-            rows: rows()
-                .filter_map(|(series, row)| {
-                    Some(NamedRow {
-                        mode: series.mode,
-                        name: series.name.clone(),
-                        style: series.style,
-                        mark: Mark::Dot {
-                            at: row.median?,
-                            ci95: crate::scope::bar(row),
-                        },
-                        text: stated(row),
-                    })
-                })
-                .collect(),
-            labelled: true,
-        },
-    })
+    let x = Axis::linear(metric.name(), extents(measured(all)), Unit::Bytes)?;
+    let rows = all.iter().flat_map(|series| {
+        series.measured().filter_map(|row| {
+            let (at, ci95) = (row.median?, bar(row));
+            Some(NamedRow {
+                mark: Mark::Dot { at, ci95 },
+                text: stated(row),
+                ..NamedRow::of(series.mode, series.name.clone(), series.style)
+            })
+        })
+    });
+    Some(Panel::rows(heading, x, rows.collect(), true))
 }

@@ -14,9 +14,9 @@ mod first_packet_by_size;
 mod kernel_memory;
 mod kernels;
 mod memory_by_source;
-mod pen;
 mod per_service;
 mod percentile_ladder;
+mod room;
 mod rule_count;
 mod style;
 mod svg;
@@ -27,13 +27,13 @@ mod updates_at_largest;
 use std::sync::Arc;
 
 use resvg::{tiny_skia, usvg};
-use schema::ScenarioKind;
 use schema::summary::Summary;
+use schema::{Protocol, ScenarioKind};
 
 use crate::load::Run;
-use crate::scope::{Scope, scopes};
+use crate::scope::scopes;
+use chart::Source;
 
-pub use chart::Source;
 pub use figure::{Figure, Numbers};
 
 /// Pixels of a PNG for each unit of its SVG: sharp on screens with two pixels a point.
@@ -48,34 +48,35 @@ pub struct Chart {
     pub name: &'static str,
     /// Whether its first panel is a cost over N.
     pub over_n: bool,
-    /// What it shows; `None` when nothing was planned that it could show.
-    pub figure: Make,
+    form: Form,
 }
 
-type Make = fn(&Source<'_>, &Scope) -> Option<Figure>;
+/// What is drawn; `None` when nothing was planned that it could show.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    FirstPacket(Protocol),
+    Update(ScenarioKind),
+    Own(fn(&Source<'_>) -> Option<Figure>),
+}
 
-const fn chart(name: &'static str, figure: Make) -> Chart {
+const fn over_n(name: &'static str, form: Form) -> Chart {
     Chart {
         name,
-        over_n: false,
-        figure,
-    }
-}
-
-const fn over_n(name: &'static str, figure: Make) -> Chart {
-    Chart {
         over_n: true,
-        ..chart(name, figure)
+        form,
     }
 }
 
-/// A chart of a rule update over N, by the name of its scenario.
-macro_rules! update {
-    ($scenario:ident) => {
-        over_n(ScenarioKind::$scenario.name(), |source, scope| {
-            update_time::figure(source, scope, ScenarioKind::$scenario)
-        })
-    };
+/// What one kind of update costs, by its name.
+const fn update(scenario: ScenarioKind) -> Chart {
+    over_n(scenario.name(), Form::Update(scenario))
+}
+
+const fn at_largest(name: &'static str, figure: fn(&Source<'_>) -> Option<Figure>) -> Chart {
+    Chart {
+        over_n: false,
+        ..over_n(name, Form::Own(figure))
+    }
 }
 
 /// Every chart, in the order of the page.
@@ -85,22 +86,32 @@ pub const fn registry() -> &'static [Chart] {
 }
 
 const REGISTRY: &[Chart] = &[
-    over_n("first-packet-tcp", first_packet_by_size::tcp),
-    over_n("first-packet-udp", first_packet_by_size::udp),
-    chart("first-packet-by-position", first_packet_by_position::figure),
-    chart("percentile-ladder", percentile_ladder::figure),
-    chart("updates", updates_at_largest::figure),
-    update!(ServiceAdd),
-    update!(ServiceRemove),
-    update!(EndpointChurn),
-    update!(ColdInstall),
-    update!(Resync),
-    update!(Teardown),
-    over_n("kernel-memory", kernel_memory::figure),
-    chart("memory-by-source", memory_by_source::figure),
-    over_n("rule-count", rule_count::figure),
-    chart("per-service", per_service::figure),
+    over_n("first-packet-tcp", Form::FirstPacket(Protocol::Tcp)),
+    over_n("first-packet-udp", Form::FirstPacket(Protocol::Udp)),
+    at_largest("first-packet-by-position", first_packet_by_position::figure),
+    at_largest("percentile-ladder", percentile_ladder::figure),
+    at_largest("updates", updates_at_largest::figure),
+    update(ScenarioKind::ServiceAdd),
+    update(ScenarioKind::ServiceRemove),
+    update(ScenarioKind::EndpointChurn),
+    update(ScenarioKind::ColdInstall),
+    update(ScenarioKind::Resync),
+    update(ScenarioKind::Teardown),
+    over_n("kernel-memory", Form::Own(kernel_memory::figure)),
+    at_largest("memory-by-source", memory_by_source::figure),
+    over_n("rule-count", Form::Own(rule_count::figure)),
+    at_largest("per-service", per_service::figure),
 ];
+
+impl Chart {
+    fn figure(&self, source: &Source<'_>) -> Option<Figure> {
+        match self.form {
+            Form::FirstPacket(protocol) => first_packet_by_size::figure(source, protocol),
+            Form::Update(scenario) => update_time::figure(source, scenario),
+            Form::Own(figure) => figure(source),
+        }
+    }
+}
 
 /// Name of the files of the one chart in which environments and variants stand side by side.
 pub const KERNELS: &str = "kernels";
@@ -126,12 +137,16 @@ pub fn figures(run: &Run, summary: &Summary) -> Vec<Figure> {
 /// The same of the first `most` scopes.
 #[must_use]
 pub fn figures_of(run: &Run, summary: &Summary, most: usize) -> Vec<Figure> {
-    let source = Source { run, summary };
     let scopes = scopes(summary);
     let mut figures = Vec::new();
     for (index, scope) in scopes.iter().take(most).enumerate() {
+        let source = Source {
+            run,
+            summary,
+            scope,
+        };
         for chart in registry() {
-            let Some(mut figure) = (chart.figure)(&source, scope) else {
+            let Some(mut figure) = chart.figure(&source) else {
                 continue;
             };
             chart.name.clone_into(&mut figure.name);

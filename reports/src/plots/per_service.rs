@@ -1,14 +1,14 @@
 //! What one service is made of at the largest N: rules, chains, elements, and the messages and bytes of its
 //! installation.
 
-use schema::summary::Row;
-use schema::{CellKey, Metric, Mode, ScenarioKind, Unit};
+use std::collections::BTreeSet;
+
+use schema::{CellKey, Metric, ScenarioKind};
 
 use super::axis::Axis;
-use super::chart::{Series, Source, gaps, series};
-use super::figure::{Body, Figure, Mark, NamedRow, Panel};
+use super::chart::{Series, Source, gaps};
+use super::figure::{Figure, Mark, NamedRow, Panel};
 use crate::quantity::{value, whole};
-use crate::scope::Scope;
 
 /// Panels: what is counted, in which scenario.
 const PANELS: &[(ScenarioKind, Metric, &str)] = &[
@@ -31,77 +31,51 @@ const PANELS: &[(ScenarioKind, Metric, &str)] = &[
     ),
 ];
 
-pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
-    let largest = scope.largest(source.summary);
+pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
+    let largest = source.largest();
     let at = |scenario| move |key: &CellKey| key.scenario == scenario && key.services == largest;
-    let mut panels = Vec::new();
-    let mut missing = Vec::new();
-    for (scenario, metric, heading) in PANELS {
-        let all = series(source.summary, scope, *metric, at(*scenario));
-        if *metric == Metric::Rules || *metric == Metric::Messages {
-            missing.extend(gaps(&all));
-        }
-        panels.extend(panel(&all, *metric, heading));
-    }
-    if panels.is_empty() {
-        return None;
-    }
-    let mut notes = vec![
+    let (mut panels, mut notes) = (Vec::new(), vec![
         "What was counted, divided by N. Counts have no spread where all stays agree; else the median is shown.".to_owned(),
         "Messages are 0 where a tool sends its own, which are not counted.".to_owned(),
-    ];
+    ]);
     // Both scenarios lack what the mode lacks.
-    let mut seen = std::collections::BTreeSet::new();
-    missing.retain(|text: &String| seen.insert(text.clone()));
-    notes.append(&mut missing);
+    let mut missing = BTreeSet::new();
+    for (scenario, metric, heading) in PANELS {
+        let series = source.series(*metric, at(*scenario));
+        if *metric == Metric::Rules || *metric == Metric::Messages {
+            let gaps = gaps(&series).into_iter();
+            notes.extend(gaps.filter(|text| missing.insert(text.clone())));
+        }
+        panels.extend(panel(&series, *metric, heading));
+    }
+    let title = format!(
+        "What is one service made of, when there are {}?",
+        whole(largest.into())
+    );
     Some(Figure {
-        name: String::new(),
-        title: format!(
-            "What is one service made of, when there are {}?",
-            whole(largest.into())
-        ),
         notes,
         alt: "Rules, chains, elements, messages and bytes a service by mode.".to_owned(),
-        panels,
-        legend: Vec::new(),
+        ..Figure::of(title, panels)?
     })
 }
 
-fn panel(all: &[Series<'_>], metric: Metric, heading: &str) -> Option<Panel> {
-    let each = |row: &Row| Some(row.median? / f64::from(row.key.services.max(1)));
-    let rows = || {
-        all.iter()
-            .flat_map(|s| s.measured().map(move |row| (s, row)))
-    };
-    let x = Axis::linear(
-        metric.name(),
-        rows().filter_map(|(_, row)| each(row)).filter(|v| *v > 0.0),
-        metric.unit(),
-    )?;
-    let row = |(series, row): (&Series<'_>, &Row)| -> Option<NamedRow> {
-        let at = each(row)?;
-        Some(NamedRow {
-            mode: series.mode,
-            name: series.name.clone(),
-            style: series.style,
-            mark: Mark::Stack(vec![at]),
-            text: stated(series.mode, metric, at),
-        })
-    };
-    Some(Panel {
-        heading: heading.to_owned(),
-        body: Body::Rows {
-            x,
-            rows: rows().filter_map(row).collect(),
-            labelled: false,
-        },
-    })
-}
-
-fn stated(mode: Mode, metric: Metric, each: f64) -> String {
-    match (metric, mode) {
-        (Metric::Messages, _) if each == 0.0 => "none of our own".to_owned(),
-        (Metric::BytesSent, _) => value(each, Unit::Bytes),
-        _ => value(each, Unit::Count),
+fn panel(series: &[Series<'_>], metric: Metric, heading: &str) -> Option<Panel> {
+    let (mut rows, mut shown) = (Vec::new(), Vec::new());
+    for one in series {
+        for row in one.measured() {
+            let each = row.median? / f64::from(row.key.services.max(1));
+            let text = match metric {
+                Metric::Messages if each == 0.0 => "none of our own".to_owned(),
+                _ => value(each, metric.unit()),
+            };
+            shown.push(each);
+            rows.push(NamedRow {
+                mark: Mark::Stack(vec![each]),
+                text,
+                ..NamedRow::of(one.mode, one.name.clone(), one.style)
+            });
+        }
     }
+    let x = Axis::linear(metric.name(), shown.into_iter(), metric.unit())?;
+    Some(Panel::rows(heading, x, rows, false))
 }

@@ -1,16 +1,16 @@
 //! The cost of a rule update against N, on logarithmic axes: the update itself with its fitted power of N,
 //! kube-proxy's whole sync, and the processor's time in user and in kernel mode apart.
 
-use schema::{Metric, ScenarioKind};
+use schema::{CellKey, Metric, ScenarioKind};
 
 use super::axis::Axis;
 use super::chart::{
-    Series, Source, behind_points, crosses, curve, described, extents, fit_of, gaps, left_out,
-    series, sizes, unit_of_times,
+    Series, Source, behind_points, crosses, curve, described, extents, gaps, measured, over_n,
+    unit_of_times,
 };
-use super::figure::{Body, Figure, Key, Panel};
+use super::figure::{Figure, Key, Panel};
 use crate::quantity::{digits, span};
-use crate::scope::{Scope, lower_bound, spread_of_fit};
+use crate::scope::{lower_bound, spread_of_fit};
 
 /// Panels, with their headings.
 const PANELS: &[(Metric, &str)] = &[
@@ -33,103 +33,76 @@ const PANELS: &[(Metric, &str)] = &[
 ];
 
 /// What one kind of update costs over N.
-pub(super) fn figure(source: &Source<'_>, scope: &Scope, scenario: ScenarioKind) -> Option<Figure> {
-    let asks = |key: &schema::CellKey| key.scenario == scenario;
-    let all = series(source.summary, scope, Metric::UpdateTime, asks);
-    let panels: Vec<Panel> = PANELS
-        .iter()
-        .filter_map(|(metric, heading)| panel(source, scope, (scenario, *metric), heading))
-        .collect();
-    if panels.is_empty() {
-        return None;
-    }
-    let rows = || all.iter().flat_map(Series::measured);
-    let mut notes = vec![behind_points(rows())];
+pub(super) fn figure(source: &Source<'_>, scenario: ScenarioKind) -> Option<Figure> {
+    let asks = |key: &CellKey| key.scenario == scenario;
+    let panels = PANELS.iter().filter_map(|(metric, heading)| {
+        let series = source.series(*metric, asks);
+        panel(source, series, *metric, heading)
+    });
+    let figure = Figure::of(scenario.row().over_n.to_owned(), panels.collect())?;
+    let all = source.series(Metric::UpdateTime, asks);
+    let mut notes = vec![behind_points(measured(&all))];
     notes.push(
         "Lines are fits a + c·N^k where there are five sizes; the legend gives k of update_time with its 95 % interval, of fewer than six blocks their range, beside the fixed part a; where k is uncertain the last stretch says more, in the table of fits. Axes differ between panels."
             .to_owned(),
     );
-    if all.iter().any(|series| !series.bounds().is_empty()) {
+    if all
+        .iter()
+        .any(|series| series.rows.iter().any(|row| lower_bound(row).is_some()))
+    {
         notes.push("Arrows are lower bounds: the cell timed out there.".to_owned());
     }
-    let nothing = PANELS.iter().any(|(metric, _)| {
-        let all = series(source.summary, scope, *metric, asks);
-        all.iter()
-            .flat_map(Series::measured)
-            .any(|row| row.median == Some(0.0))
-    });
-    if nothing {
+    let nothing = |(metric, _): &(Metric, &str)| {
+        let series = source.series(*metric, asks);
+        measured(&series).any(|row| row.median == Some(0.0))
+    };
+    if PANELS.iter().any(nothing) {
         notes.push(
             "Medians of 0 (processor time below a tick of its clock) have no place on a logarithmic axis: they are among the numbers."
                 .to_owned(),
         );
     }
     notes.extend(crosses(&all));
-    notes.extend(left_out(source.summary, scope, Metric::UpdateTime, asks));
+    notes.extend(source.left_out(Metric::UpdateTime, asks));
     notes.extend(gaps(&all));
     Some(Figure {
-        name: String::new(),
-        title: scenario.row().over_n.to_owned(),
         notes,
         alt: described(&all),
-        panels,
-        legend: all
-            .iter()
-            .map(|one| legend(source, scope, scenario, one))
-            .collect(),
+        legend: all.iter().map(|series| key(source, series)).collect(),
+        ..figure
     })
 }
 
 fn panel(
     source: &Source<'_>,
-    scope: &Scope,
-    (scenario, metric): (ScenarioKind, Metric),
+    mut series: Vec<Series<'_>>,
+    metric: Metric,
     heading: &str,
 ) -> Option<Panel> {
-    let timed = metric == Metric::UpdateTime;
-    let mut all = series(source.summary, scope, metric, |key| {
-        key.scenario == scenario
-    });
-    if !timed {
+    if metric != Metric::UpdateTime {
         // What has no update is a gap there, once.
-        all.retain(|series| series.measured().next().is_some());
-        for series in &mut all {
+        for series in &mut series {
             series.rows.retain(|row| row.median.is_some());
         }
+        series.retain(|series| !series.rows.is_empty());
     }
-    let bounds = all
-        .iter()
-        .flat_map(|series| &series.rows)
+    let rows = series.iter().flat_map(|series| &series.rows);
+    let bounds = rows
         .filter_map(|row| lower_bound(row))
         .map(|bound| bound * 1.6);
-    let shown = extents(all.iter().flat_map(Series::measured)).chain(bounds);
-    let unit = unit_of_times(all.iter().flat_map(Series::measured));
-    let y = Axis::log(metric.name(), shown, unit)?;
-    let lines = all.iter().map(|series| {
-        let fit = fit_of(source.summary, scope, scenario, metric, series);
-        series.line(fit.map_or_else(Vec::new, curve))
-    });
-    Some(Panel {
-        heading: heading.to_owned(),
-        body: Body::Lines {
-            x: Axis::sizes(&sizes(&all)),
-            y,
-            lines: lines.collect(),
-        },
-    })
+    let shown = extents(measured(&series)).chain(bounds);
+    let y = Axis::log(metric.name(), shown, unit_of_times(measured(&series)))?;
+    Some(over_n(heading, &series, y, |series| {
+        series.line(source.fit(series).map_or_else(Vec::new, curve))
+    }))
 }
 
-fn legend(source: &Source<'_>, scope: &Scope, scenario: ScenarioKind, series: &Series<'_>) -> Key {
-    let fit = fit_of(source.summary, scope, scenario, Metric::UpdateTime, series);
-    let nothing = series.points().is_empty() && series.bounds().is_empty();
-    series.key(match fit {
-        Some(fit) => format!(
-            "{}: N^{} ({})",
-            series.name,
-            digits(fit.estimate),
-            spread_of_fit(fit, span)
-        ),
-        None if nothing => format!("{}: no numbers", series.name),
-        None => series.name.clone(),
-    })
+fn key(source: &Source<'_>, series: &Series<'_>) -> Key {
+    let fit = source.fit(series).map_or_else(String::new, |fit| {
+        let spread = spread_of_fit(fit, span);
+        format!(": N^{} ({spread})", digits(fit.estimate))
+    });
+    let mut rows = series.rows.iter();
+    let any = rows.any(|row| row.median.is_some() || lower_bound(row).is_some());
+    series.key_of(any.then(|| format!("{}{fit}", series.name)))
 }

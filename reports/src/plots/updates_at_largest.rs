@@ -5,31 +5,27 @@ use schema::summary::Row;
 use schema::{Metric, Mode, Unit};
 
 use super::axis::Axis;
-use super::chart::{Source, samples_in_stays, unit_of_times};
-use super::figure::{Body, Figure, Mark, NamedRow, Panel};
+use super::chart::{Source, extents_of_rows, mark_of, samples_in_stays, unit_of_times};
+use super::figure::{Figure, Mark, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{counted, digits, value, whole};
-use crate::scope::{Scope, bar, lower_bound};
 use crate::update_table::{Answer, Line, UpdateTable, update_tables, without_time};
 
 /// Update time by scenario and mode, then processor time, user and system.
-pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
-    let table = update_tables(source.summary, scope).into_iter().next()?;
+pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
+    let table = update_tables(source.summary, source.scope)
+        .into_iter()
+        .next()?;
     let rows = || answers(&table).map(|(_, answer)| answer.time);
-    let shown = rows().flat_map(|row| {
-        let bound = lower_bound(row).map(|bound| bound * 3.0);
-        let seen = row.median.into_iter().chain(bar(row).into_iter().flatten());
-        seen.chain(bound)
-    });
-    let x = Axis::log("update time", shown, unit_of_times(rows()))?;
+    let shown = extents_of_rows(rows());
+    let x = Axis::log("update time", shown.into_iter(), unit_of_times(rows()))?;
     let last = table.lines.len();
-    let times = table.lines.iter().enumerate().map(|(index, line)| Panel {
-        heading: line.text(),
-        body: Body::Rows {
-            x: x.clone(),
-            rows: named(&table, line).map(time).collect(),
-            labelled: index + 1 == last,
-        },
+    let times = table.lines.iter().enumerate().map(|(index, line)| {
+        let rows = named(&table, line).map(|(answer, row)| {
+            let (mark, text) = mark_of(answer.time, Metric::UpdateTime);
+            NamedRow { mark, text, ..row }
+        });
+        Panel::rows(&line.text(), x.clone(), rows.collect(), index + 1 == last)
     });
     let mut notes = vec![
         "Dots are medians of stays, bars their 95 % intervals, of fewer than six stays their range; n is samples/stays. Rows that were not planned are left out.".to_owned(),
@@ -42,80 +38,46 @@ pub(super) fn figure(source: &Source<'_>, scope: &Scope) -> Option<Figure> {
             samples_in_stays(shown.into_iter())
         ));
     }
+    let title = format!(
+        "How long does each kind of rule update take at {} services? And is it the tool or the kernel?",
+        whole(table.services.into())
+    );
     Some(Figure {
-        name: String::new(),
-        title: format!(
-            "How long does each kind of rule update take at {} services? And is it the tool or the kernel?",
-            whole(table.services.into())
-        ),
         notes,
         alt: described(&table),
-        panels: times.chain(processor).collect(),
-        legend: Vec::new(),
+        ..Figure::of(title, times.chain(processor).collect())?
     })
-}
-
-fn time((mode, name, style, answer): (Mode, String, Style, &Answer<'_>)) -> NamedRow {
-    let row = answer.time;
-    let (mark, text) = match (row.median, row.unit, lower_bound(row)) {
-        (Some(at), Some(unit), _) => (
-            Mark::Dot { at, ci95: bar(row) },
-            format!("{}, n {}/{}", value(at, unit), whole(row.n), row.stays),
-        ),
-        (_, _, Some(bound)) => (
-            Mark::Beyond(bound),
-            format!("> {}", value(bound, Unit::Nanoseconds)),
-        ),
-        _ => (Mark::Nothing, row.outcome.to_string()),
-    };
-    NamedRow {
-        mode,
-        name,
-        style,
-        mark,
-        text,
-    }
 }
 
 /// Panels of processor time, user and system, with the rows behind them.
 fn processor<'a>(source: &Source<'_>, table: &'a UpdateTable<'a>) -> (Vec<Panel>, Vec<&'a Row>) {
-    let of = |answer: &Answer<'_>, metric: Metric| -> Option<f64> {
-        let row = source
-            .summary
-            .cells
-            .iter()
-            .find(|row| row.key == answer.time.key && row.metric == Some(metric))?;
-        row.median
+    let of = |answer: &Answer<'_>, metric: Metric| {
+        let mut rows = source.summary.cells.iter();
+        let same = |row: &&Row| row.key == answer.time.key && row.metric == Some(metric);
+        rows.find(same)?.median
     };
-    let (mut panels, mut shown): (Vec<Panel>, Vec<&'a Row>) = (Vec::new(), Vec::new());
+    let (mut panels, mut shown) = (Vec::new(), Vec::new());
     for line in &table.lines {
-        let parts: Vec<(Mode, String, Style, [f64; 2])> = named(table, line)
-            .filter_map(|(mode, name, style, answer)| {
-                let parts = [
-                    of(answer, Metric::UserTime)?,
-                    of(answer, Metric::SystemTime)?,
-                ];
-                shown.push(answer.time);
-                Some((mode, name, style, parts))
-            })
-            .collect();
-        let sums = parts.iter().map(|(.., [user, system])| user + system);
-        let Some(x) = Axis::linear("processor time", sums, Unit::Nanoseconds) else {
-            continue;
-        };
-        panels.push(Panel {
-            heading: format!("{}: processor time", line.text()),
-            body: Body::Rows {
-                x,
-                rows: parts.into_iter().map(stack).collect(),
-                labelled: true,
-            },
+        let mut sums = Vec::new();
+        let rows = named(table, line).filter_map(|(answer, row)| {
+            let (user, system) = (
+                of(answer, Metric::UserTime)?,
+                of(answer, Metric::SystemTime)?,
+            );
+            shown.push(answer.time);
+            sums.push(user + system);
+            Some(stack(row, user, system))
         });
+        let rows: Vec<NamedRow> = rows.collect();
+        if let Some(x) = Axis::linear("processor time", sums.into_iter(), Unit::Nanoseconds) {
+            let heading = format!("{}: processor time", line.text());
+            panels.push(Panel::rows(&heading, x, rows, true));
+        }
     }
     (panels, shown)
 }
 
-fn stack((mode, name, style, [user, system]): (Mode, String, Style, [f64; 2])) -> NamedRow {
+fn stack(row: NamedRow, user: f64, system: f64) -> NamedRow {
     let both = user + system;
     let share = if both > 0.0 {
         format!(", {} % user", digits((100.0 * user / both).round()))
@@ -123,20 +85,20 @@ fn stack((mode, name, style, [user, system]): (Mode, String, Style, [f64; 2])) -
         String::new()
     };
     NamedRow {
-        mode,
-        name,
         style: Style {
             hollow: false,
-            ..style
+            ..row.style
         },
         mark: Mark::Stack(vec![user, system]),
         text: format!("{}{share}", value(both, Unit::Nanoseconds)),
+        ..row
     }
 }
 
 /// Every answer of the table with its line.
 fn answers<'a>(table: &'a UpdateTable<'a>) -> impl Iterator<Item = (&'a Line<'a>, &'a Answer<'a>)> {
-    table.lines.iter().flat_map(|line| {
+    let lines = table.lines.iter();
+    lines.flat_map(|line| {
         line.cells
             .iter()
             .flatten()
@@ -144,37 +106,32 @@ fn answers<'a>(table: &'a UpdateTable<'a>) -> impl Iterator<Item = (&'a Line<'a>
     })
 }
 
-/// The answers of a line with name and look; the way is named where a mode has several.
+/// The answers of a line, each with a row that has name and look; the way is named where a mode has several.
 fn named<'a>(
     table: &'a UpdateTable<'a>,
     line: &'a Line<'a>,
-) -> impl Iterator<Item = (Mode, String, Style, &'a Answer<'a>)> {
-    table
-        .modes
-        .iter()
-        .zip(&line.cells)
-        .flat_map(|(mode, answers)| {
-            answers.iter().enumerate().map(move |(index, answer)| {
-                let name = if answers.len() > 1 {
-                    format!("{mode} ({})", answer.way())
-                } else {
-                    mode.to_string()
-                };
-                (*mode, name, Style::of(*mode, index), answer)
-            })
+) -> impl Iterator<Item = (&'a Answer<'a>, NamedRow)> {
+    let of = |mode: Mode, answers: &'a Vec<Answer<'a>>| {
+        answers.iter().enumerate().map(move |(index, answer)| {
+            let name = match answers.len() {
+                1 => mode.to_string(),
+                _ => format!("{mode} ({})", answer.way()),
+            };
+            (answer, NamedRow::of(mode, name, Style::of(mode, index)))
         })
+    };
+    let modes = table.modes.iter().zip(&line.cells);
+    modes.flat_map(move |(mode, answers)| of(*mode, answers))
 }
 
 /// Answers without a time, each with its reason.
 fn missing(table: &UpdateTable<'_>) -> Vec<String> {
-    answers(table)
-        .filter(|(_, answer)| answer.time.median.is_none())
+    let without = answers(table).filter(|(_, answer)| answer.time.median.is_none());
+    without
         .map(|(line, answer)| {
-            let way = answer.way();
-            let way = if way.is_empty() {
-                way
-            } else {
-                format!(" ({way})")
+            let way = match answer.way() {
+                way if way.is_empty() => way,
+                way => format!(" ({way})"),
             };
             format!(
                 "No dot for {}{way} in {}: {}.",
@@ -190,12 +147,8 @@ fn described(table: &UpdateTable<'_>) -> String {
     let parts: Vec<String> = answers(table)
         .filter_map(|(line, answer)| {
             let row = answer.time;
-            Some(format!(
-                "{} {}: {}",
-                row.key.mode,
-                line.scenario,
-                value(row.median?, row.unit?)
-            ))
+            let median = value(row.median?, row.unit?);
+            Some(format!("{} {}: {median}", row.key.mode, line.scenario))
         })
         .collect();
     format!(

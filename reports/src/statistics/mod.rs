@@ -61,3 +61,11 @@ pub fn quantile(ascending: &[f64], p: f64) -> Option<f64> {
         low + share * (high - low)
     })
 }
+
+/// The same of values in any order, in their middle.
+#[must_use]
+pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut ascending: Vec<f64> = values.into_iter().collect();
+    ascending.sort_unstable_by(f64::total_cmp);
+    quantile(&ascending, 0.5)
+}

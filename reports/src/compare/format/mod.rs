@@ -10,7 +10,7 @@ mod trackers;
 use schema::comparison::{Change, Compared, Comparison, Conclusion, Pooled, Side, Verdict};
 use schema::{Metric, Unit};
 
-use super::trial::{MANN_WHITNEY, NO_TEST};
+use super::found::MANN_WHITNEY;
 use crate::quantity::{counted, digits, value, whole};
 use crate::statistics::stays_to_tell;
 
@@ -153,9 +153,8 @@ fn unjudged(comparison: &Comparison) -> Option<String> {
         .cells
         .iter()
         .filter(|row| {
-            row.change.as_ref().is_some_and(|change| {
-                change.p.is_some() || change.test == NO_TEST || change.test == MANN_WHITNEY
-            })
+            let change = row.change.as_ref();
+            change.is_some_and(|change| change.p.is_some() || change.test == MANN_WHITNEY)
         })
         .collect();
     let known = |change: &Change| change.relative_ci95.is_some() || change.absolute_ci95.is_some();
