@@ -1,13 +1,13 @@
 //! Which kernel a run is measured on: the host's when it can run every requested mode, else a
 //! guest's for all of them. Modes of one comparison never run on different kernels.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use guest::fetch::Cache;
 use guest::kernel::Kernel;
 use guest::machine::QEMU;
-use schema::Accelerator;
+use schema::{Accelerator, Mode};
 
 use crate::case::Case;
 use crate::cli::SandboxOption;
@@ -92,14 +92,10 @@ fn lacking(cases: &[Case], tried: &[Trial]) -> Option<String> {
 }
 
 fn modes_without(cases: &[Case], tried: &[Trial]) -> Vec<&'static str> {
-    let tried = cases.iter().zip(tried);
-    let mut modes: Vec<_> = tried
-        .filter(|(_, trial)| trial.unsupported.is_none())
-        .map(|(case, _)| case.mode)
-        .collect();
-    modes.sort_unstable();
-    modes.dedup();
-    modes.into_iter().map(|mode| mode.name()).collect()
+    let ready = cases.iter().zip(tried);
+    let ready = ready.filter(|(_, trial)| trial.unsupported.is_none());
+    let modes: BTreeSet<Mode> = ready.map(|(case, _)| case.mode).collect();
+    modes.into_iter().map(Mode::name).collect()
 }
 
 /// A kernel that is asked for.

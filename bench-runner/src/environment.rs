@@ -187,17 +187,9 @@ pub(crate) fn replaced(name: &str, file: &Path) -> String {
 
 /// "crc32 XXXXXXXX, N bytes" of a file: tells builds apart, not attackers.
 pub(crate) fn checksum(file: &Path) -> std::io::Result<String> {
-    let mut crc = flate2::Crc::new();
-    let mut piece = vec![0; 1 << 20];
-    let mut file = fs::File::open(file)?;
-    loop {
-        match file.read(&mut piece)? {
-            0 => break,
-            n => crc.update(&piece[..n]),
-        }
-    }
-    let bytes = file.metadata()?.len();
-    Ok(format!("crc32 {:08x}, {bytes} bytes", crc.sum()))
+    let mut crc = flate2::CrcWriter::new(std::io::sink());
+    let bytes = std::io::copy(&mut fs::File::open(file)?, &mut crc)?;
+    Ok(format!("crc32 {:08x}, {bytes} bytes", crc.crc().sum()))
 }
 
 /// Versions of this program, of the tools that `cases` use, and of the libraries that it has loaded.

@@ -63,7 +63,10 @@ impl Environments {
             }
             On::Guests(kernels) => guests(settings, machine, kernels, folder).await?,
         };
-        let down: Vec<&str> = all.iter().filter_map(Open::down).collect();
+        let down: Vec<&str> = all
+            .iter()
+            .filter_map(|open| open.place.given_up())
+            .collect();
         if down.len() == all.len() {
             return refused(format!("no guest came up: {}", down.join("; ")));
         }
@@ -113,19 +116,12 @@ impl Open {
             facts: Environment { sysctls, ..facts },
         }
     }
-
-    /// Why no stay can be carried out there any more.
-    pub(crate) fn down(&self) -> Option<&str> {
-        self.place.given_up()
-    }
 }
 
 /// Sysctls that every lab had alike: what a variant sets is the variant's, and not its environment's.
 fn common_sysctls(tried: &[Trial]) -> BTreeMap<String, String> {
-    let mut labs = tried
-        .iter()
-        .map(|t| &t.sysctls)
-        .filter(|found| !found.is_empty());
+    let labs = tried.iter().map(|t| &t.sysctls);
+    let mut labs = labs.filter(|found| !found.is_empty());
     let mut common = labs.next().cloned().unwrap_or_default();
     for lab in labs {
         common.retain(|name, value| lab.get(name) == Some(value));

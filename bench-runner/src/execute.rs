@@ -183,7 +183,9 @@ impl<'a> Executor<'a> {
                     break;
                 }
                 alone = !counted;
-                if let Some(attempt) = self.ready(waiting.pop_front())? {
+                if let Some(next) = waiting.pop_front()
+                    && let Some(attempt) = self.ready(next)?
+                {
                     let place = self.place(&attempt.stay.spec)?;
                     let limit = self.settings.args.cell_timeout;
                     running.spawn(attend(place, attempt, limit, self.interrupt.clone()));
@@ -207,10 +209,7 @@ impl<'a> Executor<'a> {
     }
 
     /// A stay with its number and the cells that are to be measured now; none when there are none.
-    fn ready(&mut self, attempt: Option<Attempt>) -> anyhow::Result<Option<Attempt>> {
-        let Some(mut attempt) = attempt else {
-            return Ok(None);
-        };
+    fn ready(&mut self, mut attempt: Attempt) -> anyhow::Result<Option<Attempt>> {
         let planned = attempt.stay.spec.cells.len();
         if attempt.turn == Turn::Due {
             attempt.stay.spec.cells = self.admitted(&attempt.stay)?;
@@ -327,11 +326,10 @@ async fn attend(
     mut interrupt: Interrupt,
 ) -> anyhow::Result<Finished> {
     let spec = &attempt.stay.spec;
-    let since = match attempt.turn {
-        Turn::Rest => clock::now(),
-        Turn::Due | Turn::Again => attempt.begun,
-    };
-    if attempt.turn != Turn::Rest {
+    let mut since = attempt.begun;
+    if attempt.turn == Turn::Rest {
+        since = clock::now();
+    } else {
         // What a kernel keeps of stays before (pages of the per-CPU allocator) would be missing from what one of these
         // is seen to take.
         let of_memory = |cell: &CellSpec| cell.scenario == ScenarioKind::Memory;

@@ -37,10 +37,8 @@ impl RunDir {
             || Path::new("runs").join(now().replace(':', "-").replace('Z', "")),
             Path::to_path_buf,
         );
-        if let Some(parent) = path
-            .parent()
-            .filter(|p| !p.as_os_str().is_empty() && !p.exists())
-        {
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+        if let Some(parent) = parent.filter(|p| !p.exists()) {
             fs::create_dir_all(parent).map_err(cannot("make", parent))?;
             give_to_invoker(parent);
         }

@@ -76,8 +76,7 @@ impl StaySpec {
     }
 
     /// How its services are made.
-    #[must_use]
-    pub fn recipe(&self) -> Recipe<'_> {
+    pub(crate) fn recipe(&self) -> Recipe<'_> {
         Recipe {
             seed: self.seed,
             endpoints: self.endpoints,

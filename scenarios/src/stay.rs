@@ -183,12 +183,10 @@ impl Stay<'_> {
             return Ok(Some(why.to_owned()));
         }
         let sends = (sync.transport == Transport::Nft).then_some("nft");
-        let missing = sync
-            .read_back
-            .iter()
-            .filter_map(|words| words.first().map(String::as_str))
-            .chain(sends)
-            .find(|program| !netns_sys::tools::installed(program));
+        let listed = sync.read_back.iter();
+        let listed = listed.filter_map(|words| words.first().map(String::as_str));
+        let mut programs = listed.chain(sends);
+        let missing = programs.find(|program| !netns_sys::tools::installed(program));
         Ok(missing.map(|program| format!("{program} is not installed")))
     }
 

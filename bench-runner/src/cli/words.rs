@@ -43,23 +43,20 @@ pub(crate) fn scenario(text: &str) -> Result<Scenarios, UnknownName> {
     }
 }
 
-pub(crate) fn services(text: &str) -> Result<u32, String> {
-    up_to(MAX_SERVICES, "services", text)
-}
+pub(crate) const SERVICES: (u32, &str) = (MAX_SERVICES, "services");
+pub(crate) const ENDPOINTS: (u32, &str) = (MAX_ENDPOINTS, "endpoints");
 
-pub(crate) fn endpoints(text: &str) -> Result<u32, String> {
-    up_to(MAX_ENDPOINTS, "endpoints", text)
-}
-
-/// As many as the address plan has room for.
-fn up_to(most: u32, what: &str, text: &str) -> Result<u32, String> {
-    match text.parse::<i64>() {
+/// As many as the address plan has room for, of what.
+pub(crate) fn up_to(
+    (most, what): (u32, &'static str),
+) -> impl Fn(&str) -> Result<u32, String> + Clone {
+    move |text: &str| match text.parse::<i64>() {
         Err(_) => Err(format!("give a whole number of {what}, 1 to {most}")),
         Ok(n) if n < 1 => Err(format!("give at least 1 of {what}")),
-        Ok(n) => match u32::try_from(n) {
-            Ok(n) if n <= most => Ok(n),
-            _ => Err(format!("at most {most} {what} (the address plan's limit)")),
-        },
+        Ok(n) if n > i64::from(most) => {
+            Err(format!("at most {most} {what} (the address plan's limit)"))
+        }
+        Ok(n) => Ok(n as u32),
     }
 }
 

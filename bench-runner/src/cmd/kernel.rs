@@ -169,11 +169,8 @@ fn show(listing: &Listing) {
     for kernel in listing.cached.iter().chain(&listing.host) {
         let size = kernel.bytes.map_or_else(String::new, mb);
         let version = kernel.package_version.as_deref().unwrap_or_default();
-        say!(
-            "  {:8} {:32} {size:>9}  {version}",
-            kernel.name,
-            kernel.release
-        );
+        let (name, release) = (&kernel.name, &kernel.release);
+        say!("  {name:8} {release:32} {size:>9}  {version}");
     }
     if listing.cached.is_empty() && listing.host.is_none() {
         say!("  none");
@@ -187,16 +184,13 @@ fn show(listing: &Listing) {
         let is_it = |here: &Here| {
             here.package.as_ref() == Some(package) && here.package_version.as_ref() == Some(version)
         };
+        let here = listing.cached.iter().any(is_it);
         say!(
             "  {:8} {package} {version}, {} to download, {} unpacked {}",
             kernel.series,
             mb(kernel.download_bytes),
             mb(kernel.installed_bytes),
-            if listing.cached.iter().any(is_it) {
-                "here"
-            } else {
-                ""
-            }
+            if here { "here" } else { "" }
         );
     }
     if listing.available.is_empty() {

@@ -96,7 +96,7 @@ impl Cli {
         let command = self.command.unwrap_or(Command::Run(self.run));
         verbose::set(self.verbose);
         if !matches!(command, Command::Cell { .. }) {
-            verbose::on_stderr();
+            verbose::start(std::io::stderr);
         }
         match command {
             Command::Run(args) => run::run(&args),

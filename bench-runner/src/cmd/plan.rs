@@ -88,11 +88,10 @@ fn print_table(plan: &Plan) {
             "{number:<4} {name:<place$}{of:<mode$} {services:>8} {endpoints:>9}  {transport:<9} {expected:>9}  {cells}"
         );
     }
+    let (stays, cells) = (plan.stays.len(), plan.cells_per_block());
     if plan.counted {
         say!(
-            "{} stays and {} cells a block, {} blocks with seeds {} to {}; {} stays at a time: about {}",
-            plan.stays.len(),
-            plan.cells_per_block(),
+            "{stays} stays and {cells} cells a block, {} blocks with seeds {} to {}; {} stays at a time: about {}",
             plan.blocks,
             plan.seed,
             plan.seed_of(plan.blocks - 1),
@@ -102,9 +101,7 @@ fn print_table(plan: &Plan) {
         return;
     }
     say!(
-        "{} stays and {} cells a block, about {} each; {} blocks, fewer when the budget of {} is used up; seed {}",
-        plan.stays.len(),
-        plan.cells_per_block(),
+        "{stays} stays and {cells} cells a block, about {} each; {} blocks, fewer when the budget of {} is used up; seed {}",
         rough(Duration::from_nanos(plan.block_ns())),
         plan.blocks,
         rough(plan.budget),

@@ -23,7 +23,7 @@ impl Executor<'_> {
         let open = self.environments.of(&spec.environment)?;
         match open.unsupported.get(&Case::of(spec)).cloned() {
             Some(reason) => Some(Outcome::Unsupported { reason }),
-            None => open.down().map(no_guest),
+            None => open.place.given_up().map(no_guest),
         }
     }
 

@@ -21,7 +21,7 @@ use super::trial;
 use crate::case;
 use crate::environment;
 use crate::exit::{Ended, Usage, refused};
-use crate::verbose;
+use crate::verbose::{self, Telling};
 
 /// What standard input asks, in namespaces of its own.
 ///
@@ -77,11 +77,11 @@ pub(crate) fn inner() -> anyhow::Result<Ended> {
         Ask::Facilities => answer(&trial::facilities()),
         Ask::Facts { .. } | Ask::Settle { .. } => refused("this is answered without namespaces"),
         Ask::Stay(spec) => {
-            verbose::as_events();
+            verbose::start(|| Telling);
             let failed = std::cell::Cell::new(false);
             scenarios::run_stay(&spec, &|event| {
                 failed.set(failed.get() || is_failure(&event));
-                say(&event);
+                print(&event).expect("events are plain data");
             });
             Ok(Ended::done_if(!failed.get()))
         }
@@ -124,9 +124,8 @@ fn watch_parent() {
 
 fn is_failure(event: &Event) -> bool {
     match event {
-        Event::Failed { .. } => true,
         Event::Ended(outcome) => matches!(outcome.outcome, Outcome::Failed { .. }),
-        _ => false,
+        event => matches!(event, Event::Failed { .. }),
     }
 }
 
@@ -150,19 +149,16 @@ fn is_tool(name: &str) -> bool {
     case::all_tools().iter().any(|(known, _)| *known == name)
 }
 
-fn say(event: &Event) {
-    print_line(&serde_json::to_string(event).expect("events are plain data"));
-}
-
-fn print_line(line: &str) {
+fn print(line: &impl Serialize) -> anyhow::Result<()> {
+    let line = serde_json::to_string(line).context("encode what is said")?;
     let mut out = std::io::stdout().lock();
     // Without a listener there is nobody to measure for.
     if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
         std::process::exit(1);
     }
+    Ok(())
 }
 
 fn answer(found: &impl Serialize) -> anyhow::Result<Ended> {
-    print_line(&serde_json::to_string(found).context("encode what was found")?);
-    Ok(Ended::Done)
+    print(found).map(|()| Ended::Done)
 }

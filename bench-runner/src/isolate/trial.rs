@@ -17,13 +17,11 @@ use crate::case::Case;
 
 /// The kernel's answer by its name, "No such file or directory (ENOENT)": a number says nothing to a reader.
 fn answer(error: &std::io::Error) -> String {
-    let named = |number| {
-        let errno = nix::errno::Errno::from_raw(number);
-        format!("{} ({errno:?})", errno.desc())
+    let Some(number) = error.raw_os_error() else {
+        return error.to_string();
     };
-    error
-        .raw_os_error()
-        .map_or_else(|| error.to_string(), named)
+    let errno = nix::errno::Errno::from_raw(number);
+    format!("{} ({errno:?})", errno.desc())
 }
 
 /// Tries every facility in this process's own namespaces.
@@ -53,8 +51,7 @@ pub(crate) fn carry_out(asked: &Case, at: At) -> Trial {
     let engine = asked.engine.unwrap_or_default();
     let mut trial = Trial::default();
     if let Err(error) = netns_sys::tools::replace(asked.setup.tools.clone()) {
-        trial.unsupported = Some(error.to_string());
-        return trial;
+        return Trial::broken(error.to_string());
     }
     let datapath = with_engine(asked.mode, engine);
     let transport = asked.transport;
@@ -142,9 +139,8 @@ fn at_size(
             "the kernel lists other services than were installed: {differences}"
         ));
     }
-    let errors = lab
-        .on_node(|| Ok(datapath.remove()))
-        .map_err(said("removed"))?;
+    let removed = lab.on_node(|| Ok(datapath.remove()));
+    let errors = removed.map_err(said("removed"))?;
     if let Some(error) = errors.into_iter().next() {
         return Err(said("removed")(error));
     }

@@ -29,7 +29,7 @@ pub(crate) struct DoctorArgs {
     pub(crate) json: bool,
 
     /// Install, list and remove N services in each mode, instead of two.
-    #[arg(long, short = 'n', value_name = "N", allow_negative_numbers = true, value_parser = words::services)]
+    #[arg(long, short = 'n', value_name = "N", allow_negative_numbers = true, value_parser = words::up_to(words::SERVICES))]
     pub(crate) services: Option<u32>,
 
     /// Also boot every kernel of the cache in a guest, with KVM where a boot proves it, and try each mode
@@ -38,7 +38,7 @@ pub(crate) struct DoctorArgs {
     pub(crate) guest: bool,
 
     /// Endpoints of each of those services.
-    #[arg(long, value_name = "E", default_value = "2", requires = "services", allow_negative_numbers = true, value_parser = words::endpoints)]
+    #[arg(long, value_name = "E", default_value = "2", requires = "services", allow_negative_numbers = true, value_parser = words::up_to(words::ENDPOINTS))]
     pub(crate) endpoints: u32,
 }
 
@@ -117,6 +117,12 @@ pub(crate) enum State {
     Unknown,
 }
 
+impl State {
+    const fn ok_if(well: bool) -> Self {
+        if well { Self::Ok } else { Self::Limited }
+    }
+}
+
 /// One thing that was looked at.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Check {
@@ -142,9 +148,9 @@ impl Check {
 
     /// As it should be, or less than that, with what would change it.
     fn ok_or(name: &str, well: bool, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        match well {
-            true => Self::new(name, State::Ok, found),
-            false => Self::new(name, State::Limited, found).with_remedy(remedy),
+        Self {
+            remedy: (!well).then(|| remedy.into()),
+            ..Self::new(name, State::ok_if(well), found)
         }
     }
 
