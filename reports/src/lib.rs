@@ -34,6 +34,7 @@ pub mod statistics;
 mod summarise;
 pub mod update_table;
 mod write;
+mod xml;
 
 pub use html::{render_html, render_html_beside};
 pub use load::{LoadError, Run, load, load_start, results_of};
