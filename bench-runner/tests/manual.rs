@@ -192,3 +192,13 @@ fn results_of_another_schema_are_refused_once_and_by_its_number() {
     );
     assert!(!why.contains("leave the option out"), "{why}");
 }
+
+#[test]
+fn the_glossary_on_the_page_is_that_of_the_code() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/figures/words.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(
+        page.contains(&said(&["list", "glossary"])),
+        "docs/figures/words.md is not what the code says: scripts/docs-words"
+    );
+}

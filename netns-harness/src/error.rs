@@ -69,6 +69,14 @@ impl HarnessError {
         }
     }
 
+    /// What could not be understood of a listing.
+    pub fn listing<T: Into<String>>(what: &'static str) -> impl Fn(T) -> Self + Copy {
+        move |text| Self::Listing {
+            what,
+            text: text.into(),
+        }
+    }
+
     /// Wraps libipset's refusal with what was attempted.
     pub fn ipset(act: &str) -> impl Fn(ipset_sys::Error) -> Self + Copy {
         move |source| Self::Ipset {

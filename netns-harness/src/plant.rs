@@ -27,34 +27,26 @@ fn op(act: Act) -> Op {
 
 /// Table, and in each chain so many rules and then a counter of the packets that crossed them.
 fn planting(rules: u32) -> Vec<Op> {
-    let mut ops = vec![op(Act::AddTable { comment: None })];
+    let mut ops = vec![op(Act::AddTable(None))];
     for (name, hook) in [(PREROUTING, Hook::Prerouting), ("output", Hook::Output)] {
         let chain = Name::new(name);
-        ops.push(op(Act::AddChain {
-            chain: chain.clone(),
-            base: Some(BaseChain {
+        ops.push(op(Act::AddChain(
+            chain.clone(),
+            Some(BaseChain {
                 kind: ChainKind::Filter,
                 hook,
                 priority: PRIORITY,
                 policy: Policy::Accept,
             }),
-            comment: None,
-        }));
+            None,
+        )));
         let nothing = Rule::new(vec![
             Statement::DestinationAddress(Comparison::Equal, Network::host(NOWHERE)),
             Statement::Verdict(Verdict::Drop),
         ]);
-        let counter = Rule::new(vec![Statement::Counter {
-            packets: 0,
-            bytes: 0,
-        }]);
+        let counter = Rule::new(vec![Statement::Counter(0, 0)]);
         let all = (0..rules).map(|_| nothing.clone()).chain([counter]);
-        ops.extend(all.map(|rule| {
-            op(Act::AddRule {
-                chain: chain.clone(),
-                rule,
-            })
-        }));
+        ops.extend(all.map(|rule| op(Act::AddRule(chain.clone(), rule))));
     }
     ops
 }
@@ -85,9 +77,9 @@ pub fn remove() -> Result<u64, HarnessError> {
         .map_err(HarnessError::netlink(act))?;
     let crossed = rules.last().and_then(Rule::packets);
     send("remove the planted rules", vec![op(Act::DeleteTable)])?;
-    crossed.ok_or_else(|| HarnessError::Listing {
-        what: "planted rules",
-        text: format!("{} rules, the last without a counter", rules.len()),
+    crossed.ok_or_else(|| {
+        let text = format!("{} rules, the last without a counter", rules.len());
+        HarnessError::listing("planted rules")(text)
     })
 }
 

@@ -24,6 +24,8 @@ pub(crate) enum Listing {
     Formulas,
     /// The thresholds of `compare`, as a gate.toml.
     Gate,
+    /// Every word that results, options and charts use, with its meaning, as a Markdown table.
+    Glossary,
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "every verb has this signature")]
@@ -53,6 +55,12 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<Ended> {
             }
         }
         Listing::Gate => say!("{}", reports::gate::DEFAULT_GATE.trim_end()),
+        Listing::Glossary => {
+            say!("| word | is a | and means |\n|---|---|---|");
+            for [kind, word, meaning] in schema::glossary() {
+                say!("| `{word}` | {kind} | {meaning} |");
+            }
+        }
         Listing::Metrics => {
             for metric in Metric::ALL {
                 let (unit, meaning) = (metric.unit(), metric.row().meaning);

@@ -75,7 +75,7 @@ impl Interpret for Ruleset {
 }
 
 fn step(ruleset: &mut Ruleset, op: &Op, references: &mut References) -> Result<(), Refusal> {
-    if let Act::AddTable { comment } = &op.act {
+    if let Act::AddTable(comment) = &op.act {
         ruleset
             .tables
             .entry(op.table.clone())
@@ -97,40 +97,36 @@ fn step(ruleset: &mut Ruleset, op: &Op, references: &mut References) -> Result<(
     let table = ruleset.tables.get_mut(&op.table).ok_or_else(missing)?;
     let mut table = Kernel(table);
     match &op.act {
-        Act::AddTable { .. } | Act::DeleteTable => Ok(()),
-        Act::AddChain {
-            chain,
-            base,
-            comment,
-        } => table.add_chain(chain, *base, comment.as_ref()),
-        Act::FlushChain { chain } => {
+        Act::AddTable(..) | Act::DeleteTable => Ok(()),
+        Act::AddChain(chain, base, comment) => table.add_chain(chain, *base, comment.as_ref()),
+        Act::FlushChain(chain) => {
             references.forget();
             table.chain(chain)?.rules.clear();
             Ok(())
         }
-        Act::DeleteChain { chain } => table.delete_chain(&op.table, chain, references),
+        Act::DeleteChain(chain) => table.delete_chain(&op.table, chain, references),
         Act::AddSet(spec) => table.add_set(spec),
         // Whether it is called a set or a map is a matter of the script alone.
-        Act::FlushSet { set, .. } => {
+        Act::FlushSet(set, ..) => {
             references.forget();
             table.set(set)?.elements.clear();
             Ok(())
         }
-        Act::DeleteSet { set, .. } => {
+        Act::DeleteSet(set, ..) => {
             references.forget();
             table.delete_set(set)
         }
-        Act::AddElements { set, elements } => {
+        Act::AddElements(set, elements) => {
             references.forget();
             elements
                 .iter()
                 .try_for_each(|element| table.add_element(set, element))
         }
-        Act::DeleteElements { set, keys } => {
+        Act::DeleteElements(set, keys) => {
             references.forget();
             table.delete_elements(set, keys)
         }
-        Act::AddRule { chain, rule } => {
+        Act::AddRule(chain, rule) => {
             references.forget();
             table.add_rule(chain, rule)
         }
@@ -187,7 +183,7 @@ fn targets(rule: &Rule) -> impl Iterator<Item = &Name> {
     rule.statements.iter().flat_map(|statement| {
         let verdicts: Vec<&Verdict> = match statement {
             Statement::Verdict(verdict) => vec![verdict],
-            Statement::RandomVmap { entries, .. } => {
+            Statement::RandomVmap(_, entries) => {
                 entries.iter().map(|(_, verdict)| verdict).collect()
             }
             _ => Vec::new(),
@@ -375,7 +371,7 @@ impl Kernel<'_> {
         }
         match statement {
             Statement::Verdict(verdict) => self.leads_somewhere(Some(verdict)),
-            Statement::RandomVmap { modulus, entries } => {
+            Statement::RandomVmap(modulus, entries) => {
                 if *modulus == 0 {
                     return Err(Refusal::Invalid("modulus 0".to_owned()));
                 }

@@ -36,38 +36,29 @@ fn operations() -> Vec<Op> {
             )
         });
         for chain in endpoints.iter().map(|(chain, _)| chain).chain([&service]) {
-            push(Act::AddChain {
-                chain: chain.clone(),
-                base: None,
-                comment: None,
-            });
-            push(Act::FlushChain {
-                chain: chain.clone(),
-            });
+            push(Act::AddChain(chain.clone(), None, None));
+            push(Act::FlushChain(chain.clone()));
         }
         let verdict = Some(Verdict::Goto(service.clone()));
-        push(Act::AddElements {
-            set: Name::new("ips"),
-            elements: vec![Element {
+        push(Act::AddElements(
+            Name::new("ips"),
+            vec![Element {
                 key: Key::Address(vip),
                 verdict: None,
                 comment: None,
             }],
-        });
+        ));
         let key = Key::AddressProtoPort(vip, L4Proto::TCP, 80);
-        push(Act::AddElements {
-            set: Name::new("services"),
-            elements: vec![Element {
+        push(Act::AddElements(
+            Name::new("services"),
+            vec![Element {
                 key,
                 verdict,
                 comment: None,
             }],
-        });
+        ));
         let mut rule = |chain: &Name, statements: Vec<Statement>| {
-            push(Act::AddRule {
-                chain: chain.clone(),
-                rule: Rule::new(statements),
-            })
+            push(Act::AddRule(chain.clone(), Rule::new(statements)))
         };
         rule(
             &service,
@@ -85,13 +76,7 @@ fn operations() -> Vec<Op> {
             .zip(&endpoints)
             .map(|(n, (chain, _))| (n, Verdict::Goto(chain.clone())))
             .collect();
-        rule(
-            &service,
-            vec![Statement::RandomVmap {
-                modulus: 2,
-                entries,
-            }],
-        );
+        rule(&service, vec![Statement::RandomVmap(2, entries)]);
         for (chain, address) in &endpoints {
             rule(
                 chain,

@@ -5,8 +5,6 @@
 //! that can be drawn are known from the rule, so each map is asked for just those, many maps in one
 //! system call, one walk each.
 
-use std::ops::Range;
-
 use netlink::{Answer, Error, add_flags, attribute, flags, nest, text};
 
 use crate::connection::{Connection, HEADER};
@@ -35,26 +33,18 @@ impl Connection {
             .iter()
             .map(|choice| Some(Vec::with_capacity(choice.modulus.min(64) as usize)))
             .collect();
-        let mut dumped = Vec::new();
-        let mut next = 0;
-        while next < choices.len() {
-            let start = next;
+        let few = |&index: &usize| choices[index].modulus <= MOST_NUMBERS;
+        let (asked, mut dumped): (Vec<usize>, Vec<usize>) = (0..choices.len()).partition(few);
+        let mut asked = &asked[..];
+        while !asked.is_empty() {
             let mut elements = 0;
-            while next < choices.len()
-                && (elements == 0 || elements + choices[next].modulus as usize <= WINDOW)
-            {
-                if choices[next].modulus > MOST_NUMBERS {
-                    break;
-                }
-                elements += choices[next].modulus as usize;
-                next += 1;
-            }
-            if next == start {
-                dumped.push(next);
-                next += 1;
-            } else {
-                self.ask(table, choices, start..next, &mut found, &mut dumped)?;
-            }
+            let fits = asked.iter().take_while(|&&index| {
+                elements += choices[index].modulus as usize;
+                elements <= WINDOW
+            });
+            let (window, later) = asked.split_at(fits.count().max(1));
+            self.ask(table, choices, window, &mut found, &mut dumped)?;
+            asked = later;
         }
         for index in dumped {
             found[index] = self.dump_choice(table, &choices[index])?;
@@ -71,27 +61,24 @@ impl Connection {
         &mut self,
         table: &str,
         choices: &[Choice],
-        window: Range<usize>,
+        window: &[usize],
         found: &mut [Entries],
         dumped: &mut Vec<usize>,
     ) -> Result<(), Failure> {
         let mut requests = Vec::with_capacity(window.len() * 160);
         let (mut first, mut last, mut last_start) = (None, 0, 0);
-        for choice in &choices[window.clone()] {
+        for &index in window {
             last = self.socket.next_sequence();
             first.get_or_insert(last);
             last_start = requests.len();
-            element_request(&mut requests, last, table, choice);
+            element_request(&mut requests, last, table, &choices[index]);
         }
         add_flags(&mut requests[last_start..], flags::ACK);
         self.socket.transmit(&requests, LISTING)?;
-        let index = |sequence: u32| {
-            Some(window.start + sequence.checked_sub(first?)? as usize)
-                .filter(|index| window.contains(index))
-        };
+        let index = |sequence: u32| window.get(sequence.checked_sub(first?)? as usize);
         let torn = |_| Error::Torn { listing: LISTING };
         self.socket.answers(LISTING, |message| {
-            let Some(index) = index(message.sequence) else {
+            let Some(&index) = index(message.sequence) else {
                 return Ok(None);
             };
             let mut ended = false;

@@ -222,45 +222,43 @@ impl Encoder {
     fn act(&mut self, op: &Op, table: &Table) -> Result<(), EncodeError> {
         let buffer = &mut self.buffer;
         match &op.act {
-            Act::AddTable { comment } => chains::add_table(buffer, table, comment.as_ref()),
+            Act::AddTable(comment) => chains::add_table(buffer, table, comment.as_ref()),
             Act::DeleteTable => buffer.object(0, MsgType::Del, table),
-            Act::AddChain {
-                chain,
-                base,
-                comment,
-            } => chains::add_chain(buffer, table, chain, *base, comment.as_ref()),
-            Act::FlushChain { chain } => {
+            Act::AddChain(chain, base, comment) => {
+                chains::add_chain(buffer, table, chain, *base, comment.as_ref())
+            }
+            Act::FlushChain(chain) => {
                 let chain = Chain::new(chain.as_c_str(), table);
                 buffer.object(0, MsgType::Del, &NlRule::new(&chain)); // no handle: every rule
             }
-            Act::DeleteChain { chain } => {
+            Act::DeleteChain(chain) => {
                 buffer.object(0, MsgType::Del, &Chain::new(chain.as_c_str(), table))
             }
             Act::AddSet(spec) => {
                 let id = self.new_id(op, &spec.name);
                 RawSet::named(&op.table, spec, id).add(&mut self.buffer);
             }
-            Act::FlushSet { set, .. } => {
+            Act::FlushSet(set, ..) => {
                 RawSet::reference(&op.table, set, None).flush(&mut self.buffer)
             }
-            Act::DeleteSet { set, .. } => {
+            Act::DeleteSet(set, ..) => {
                 RawSet::reference(&op.table, set, None).delete(&mut self.buffer)
             }
-            Act::AddElements { set, elements } => {
+            Act::AddElements(set, elements) => {
                 let mut raw = RawSet::reference(&op.table, set, self.id(op, set));
                 for element in elements {
                     raw.push(element);
                 }
                 raw.add_elements(&mut self.buffer);
             }
-            Act::DeleteElements { set, keys } => {
+            Act::DeleteElements(set, keys) => {
                 let mut raw = RawSet::reference(&op.table, set, None);
                 for key in keys {
                     raw.push_key(*key);
                 }
                 raw.delete_elements(&mut self.buffer);
             }
-            Act::AddRule { chain, rule } => self.rule(op, table, chain, rule)?,
+            Act::AddRule(chain, rule) => self.rule(op, table, chain, rule)?,
         }
         Ok(())
     }
@@ -315,7 +313,7 @@ impl Encoder {
             Statement::DestinationInSet(name)
             | Statement::ServiceVmap(name)
             | Statement::NodePortVmap(name) => (name.as_c_str(), self.id(op, name)),
-            Statement::RandomVmap { entries, .. } => {
+            Statement::RandomVmap(_, entries) => {
                 let id = self.next_id;
                 self.next_id += 1;
                 anonymous = sets::anonymous_map(self.first_map.map(|first| first + id));

@@ -12,8 +12,8 @@
 //!
 //! let table = |act| Op { table: "demo".into(), act };
 //! let batch = EncodedBatch::encode(vec![
-//!     table(Act::AddTable { comment: None }),
-//!     table(Act::AddChain { chain: "services".into(), base: None, comment: None }),
+//!     table(Act::AddTable(None)),
+//!     table(Act::AddChain("services".into(), None, None)),
 //! ])?;
 //! // One value: read as a script, counted, sent as bytes.
 //! assert_eq!(batch.script(), "add table ip demo\nadd chain ip demo services\n");

@@ -17,70 +17,29 @@ pub struct Op {
 /// What an operation does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
-    /// Adds the table unless it is there.
-    AddTable {
-        /// Shown in listings.
-        comment: Option<Comment>,
-    },
+    /// Adds the table unless it is there, with a comment for listings.
+    AddTable(Option<Comment>),
     /// Deletes the table with everything in it.
     DeleteTable,
-    /// Adds a chain unless it is there.
-    AddChain {
-        /// Its name.
-        chain: Name,
-        /// Where it hangs; `None`: reached by jumps only.
-        base: Option<BaseChain>,
-        /// Shown in listings.
-        comment: Option<Comment>,
-    },
+    /// Adds a chain unless it is there: where it hangs (`None`: reached by jumps only), and its comment.
+    AddChain(Name, Option<BaseChain>, Option<Comment>),
     /// Deletes every rule of a chain.
-    FlushChain {
-        /// Its name.
-        chain: Name,
-    },
+    FlushChain(Name),
     /// Deletes a chain that nothing refers to.
-    DeleteChain {
-        /// Its name.
-        chain: Name,
-    },
+    DeleteChain(Name),
     /// Adds a named set or verdict map unless it is there. No size is declared: a size would let the
     /// kernel choose another backend (`nft_set_hash.c`: fixed size, `nft_hash_fast`).
     AddSet(SetSpec),
-    /// Deletes every element of a set or map.
-    FlushSet {
-        /// Its name.
-        set: Name,
-        /// Whether it is a verdict map; scripts say which.
-        verdicts: bool,
-    },
-    /// Deletes a set or map that nothing refers to.
-    DeleteSet {
-        /// Its name.
-        set: Name,
-        /// Whether it is a verdict map; scripts say which.
-        verdicts: bool,
-    },
-    /// Adds elements to a set or map.
-    AddElements {
-        /// Its name.
-        set: Name,
-        /// The elements; at least one.
-        elements: Vec<Element>,
-    },
-    /// Deletes elements of a set or map.
-    DeleteElements {
-        /// Its name.
-        set: Name,
-        /// Their keys; at least one.
-        keys: Vec<Key>,
-    },
+    /// Deletes every element of a set or map; whether it is a verdict map, scripts say.
+    FlushSet(Name, bool),
+    /// Deletes a set or map that nothing refers to; whether it is a verdict map, scripts say.
+    DeleteSet(Name, bool),
+    /// Adds elements, at least one, to a set or map.
+    AddElements(Name, Vec<Element>),
+    /// Deletes elements of a set or map by their keys, at least one.
+    DeleteElements(Name, Vec<Key>),
     /// Appends a rule to a chain.
-    AddRule {
-        /// The chain's name.
-        chain: Name,
-        /// The rule.
-        rule: Rule,
-    },
+    AddRule(Name, Rule),
 }
 
 /// Where a base chain hangs.
@@ -212,6 +171,18 @@ pub struct Element {
     pub comment: Option<Comment>,
 }
 
+impl Element {
+    /// An element without a comment.
+    #[must_use]
+    pub const fn new(key: Key, verdict: Option<Verdict>) -> Self {
+        Self {
+            key,
+            verdict,
+            comment: None,
+        }
+    }
+}
+
 /// An IP protocol number (IANA).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct L4Proto(pub u8);
@@ -319,14 +290,7 @@ pub enum Statement {
     /// `ct state STATE`.
     CtState(CtState),
     /// `meta mark & MASK == VALUE`, or `!=`.
-    MarkAnd {
-        /// Bits that are looked at.
-        mask: u32,
-        /// Equal or not.
-        comparison: Comparison,
-        /// Compared with.
-        value: u32,
-    },
+    MarkAnd(u32, Comparison, u32),
     /// `fib daddr type local`: the destination is an address of this host.
     DestinationIsLocal,
     /// `ip daddr @SET`.
@@ -337,23 +301,14 @@ pub enum Statement {
     NodePortVmap(Name),
     /// `numgen random mod N vmap { 0 : goto a, 1 : goto b }`: an anonymous constant map. A number
     /// without an entry falls through to the next rule.
-    RandomVmap {
-        /// N, at least 1.
-        modulus: u32,
-        /// Number and verdict, ascending; at least one.
-        entries: Vec<(u32, Verdict)>,
-    },
+    /// N is at least 1, numbers ascend, and there is at least one.
+    RandomVmap(u32, Vec<(u32, Verdict)>),
     /// `meta mark set meta mark | BITS`.
     MarkOr(u32),
     /// `meta mark set meta mark ^ BITS`.
     MarkXor(u32),
-    /// `counter`: counts what reaches it.
-    Counter {
-        /// Packets counted so far.
-        packets: u64,
-        /// Bytes counted so far.
-        bytes: u64,
-    },
+    /// `counter`: counts what reaches it; packets and bytes counted so far.
+    Counter(u64, u64),
     /// `dnat to ADDRESS:PORT`.
     Dnat(SocketAddrV4),
     /// `masquerade fully-random`.

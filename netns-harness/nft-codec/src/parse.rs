@@ -30,38 +30,17 @@ fn parse_line(line: &str) -> Result<Op, String> {
     let table = words.name()?;
     let is_map = object == "map";
     let act = match (verb, object) {
-        ("add", "table") => Act::AddTable {
-            comment: words.braced(Words::comment_clause)?.flatten(),
-        },
+        ("add", "table") => Act::AddTable(words.braced(Words::comment_clause)?.flatten()),
         ("delete", "table") => Act::DeleteTable,
         ("add", "chain") => words.chain()?,
-        ("flush", "chain") => Act::FlushChain {
-            chain: words.name()?,
-        },
-        ("delete", "chain") => Act::DeleteChain {
-            chain: words.name()?,
-        },
+        ("flush", "chain") => Act::FlushChain(words.name()?),
+        ("delete", "chain") => Act::DeleteChain(words.name()?),
         ("add", "set" | "map") => Act::AddSet(words.set(is_map)?),
-        ("flush", "set" | "map") => Act::FlushSet {
-            set: words.name()?,
-            verdicts: is_map,
-        },
-        ("delete", "set" | "map") => Act::DeleteSet {
-            set: words.name()?,
-            verdicts: is_map,
-        },
-        ("add", "element") => Act::AddElements {
-            set: words.name()?,
-            elements: words.list(Words::element)?,
-        },
-        ("delete", "element") => Act::DeleteElements {
-            set: words.name()?,
-            keys: words.list(Words::key)?,
-        },
-        ("add", "rule") => Act::AddRule {
-            chain: words.name()?,
-            rule: words.rule()?,
-        },
+        ("flush", "set" | "map") => Act::FlushSet(words.name()?, is_map),
+        ("delete", "set" | "map") => Act::DeleteSet(words.name()?, is_map),
+        ("add", "element") => Act::AddElements(words.name()?, words.list(Words::element)?),
+        ("delete", "element") => Act::DeleteElements(words.name()?, words.list(Words::key)?),
+        ("add", "rule") => Act::AddRule(words.name()?, words.rule()?),
         _ => return Err(format!("unknown command '{verb} {object}'")),
     };
     match words.0 {
@@ -210,11 +189,7 @@ impl<'a> Words<'a> {
             Ok((base.transpose()?, words.comment_clause()?))
         })?;
         let (base, comment) = braced.unwrap_or_default();
-        Ok(Act::AddChain {
-            chain,
-            base,
-            comment,
-        })
+        Ok(Act::AddChain(chain, base, comment))
     }
 
     fn base_chain(&mut self) -> Result<BaseChain, String> {
@@ -387,11 +362,7 @@ impl<'a> Words<'a> {
         if comparison == Comparison::Equal {
             self.expect("==")?;
         }
-        Ok(Statement::MarkAnd {
-            mask,
-            comparison,
-            value: self.bits()?,
-        })
+        Ok(Statement::MarkAnd(mask, comparison, self.bits()?))
     }
 
     fn random(&mut self) -> Result<Statement, String> {
@@ -402,7 +373,7 @@ impl<'a> Words<'a> {
             words.expect(":")?;
             Ok((number, words.verdict()?))
         })?;
-        Ok(Statement::RandomVmap { modulus, entries })
+        Ok(Statement::RandomVmap(modulus, entries))
     }
 
     fn counter(&mut self) -> Result<Statement, String> {
@@ -412,7 +383,7 @@ impl<'a> Words<'a> {
             self.expect("bytes")?;
             bytes = self.parsed()?;
         }
-        Ok(Statement::Counter { packets, bytes })
+        Ok(Statement::Counter(packets, bytes))
     }
 }
 

@@ -59,12 +59,8 @@ impl Table {
         let mut table = Self::default();
         for op in ops {
             match &op.act {
-                Act::AddTable { comment } => table.comment.clone_from(comment),
-                Act::AddChain {
-                    chain,
-                    base,
-                    comment,
-                } => {
+                Act::AddTable(comment) => table.comment.clone_from(comment),
+                Act::AddChain(chain, base, comment) => {
                     let made = Chain {
                         base: *base,
                         comment: comment.clone(),
@@ -81,7 +77,7 @@ impl Table {
                     };
                     table.sets.entry(spec.name.clone()).or_insert(made);
                 }
-                Act::AddRule { chain, rule } => {
+                Act::AddRule(chain, rule) => {
                     let chain = table.chains.entry(chain.clone()).or_default();
                     chain.rules.push(rule.clone());
                 }
@@ -96,7 +92,7 @@ impl Rule {
     /// Sets its counters to zero.
     pub fn zero_counters(&mut self) {
         for statement in &mut self.statements {
-            if let Statement::Counter { packets, bytes } = statement {
+            if let Statement::Counter(packets, bytes) = statement {
                 (*packets, *bytes) = (0, 0);
             }
         }
@@ -108,7 +104,7 @@ impl Rule {
         self.statements
             .iter()
             .find_map(|statement| match statement {
-                Statement::Counter { packets, .. } => Some(*packets),
+                Statement::Counter(packets, ..) => Some(*packets),
                 _ => None,
             })
     }

@@ -23,16 +23,12 @@ impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = &self.table;
         match &self.act {
-            Act::AddTable { comment: None } => write!(f, "add table ip {table}"),
-            Act::AddTable {
-                comment: Some(comment),
-            } => write!(f, "add table ip {table} {{ comment \"{comment}\" ; }}"),
+            Act::AddTable(None) => write!(f, "add table ip {table}"),
+            Act::AddTable(Some(comment)) => {
+                write!(f, "add table ip {table} {{ comment \"{comment}\" ; }}")
+            }
             Act::DeleteTable => write!(f, "delete table ip {table}"),
-            Act::AddChain {
-                chain,
-                base,
-                comment,
-            } => {
+            Act::AddChain(chain, base, comment) => {
                 write!(f, "add chain ip {table} {chain}")?;
                 if base.is_none() && comment.is_none() {
                     return Ok(());
@@ -46,8 +42,8 @@ impl fmt::Display for Op {
                 }
                 f.write_str(" }")
             }
-            Act::FlushChain { chain } => write!(f, "flush chain ip {table} {chain}"),
-            Act::DeleteChain { chain } => write!(f, "delete chain ip {table} {chain}"),
+            Act::FlushChain(chain) => write!(f, "flush chain ip {table} {chain}"),
+            Act::DeleteChain(chain) => write!(f, "delete chain ip {table} {chain}"),
             Act::AddSet(set) => {
                 write!(
                     f,
@@ -65,23 +61,23 @@ impl fmt::Display for Op {
                 }
                 f.write_str(" }")
             }
-            Act::FlushSet { set, verdicts } => {
+            Act::FlushSet(set, verdicts) => {
                 write!(f, "flush {} ip {table} {set}", kind(*verdicts))
             }
-            Act::DeleteSet { set, verdicts } => {
+            Act::DeleteSet(set, verdicts) => {
                 write!(f, "delete {} ip {table} {set}", kind(*verdicts))
             }
-            Act::AddElements { set, elements } => {
+            Act::AddElements(set, elements) => {
                 write!(f, "add element ip {table} {set} {{ ")?;
                 separated(f, elements)?;
                 f.write_str(" }")
             }
-            Act::DeleteElements { set, keys } => {
+            Act::DeleteElements(set, keys) => {
                 write!(f, "delete element ip {table} {set} {{ ")?;
                 separated(f, keys)?;
                 f.write_str(" }")
             }
-            Act::AddRule { chain, rule } => write!(f, "add rule ip {table} {chain} {rule}"),
+            Act::AddRule(chain, rule) => write!(f, "add rule ip {table} {chain} {rule}"),
         }
     }
 }
@@ -197,11 +193,7 @@ impl fmt::Display for Statement {
             }
             Self::DestinationPort(proto, port) => write!(f, "meta l4proto {proto} th dport {port}"),
             Self::CtState(state) => write!(f, "ct state {state}"),
-            Self::MarkAnd {
-                mask,
-                comparison,
-                value,
-            } => {
+            Self::MarkAnd(mask, comparison, value) => {
                 let comparison = if *comparison == Comparison::Equal {
                     "=="
                 } else {
@@ -213,7 +205,7 @@ impl fmt::Display for Statement {
             Self::DestinationInSet(set) => write!(f, "ip daddr @{set}"),
             Self::ServiceVmap(map) => write!(f, "ip daddr . meta l4proto . th dport vmap @{map}"),
             Self::NodePortVmap(map) => write!(f, "meta l4proto . th dport vmap @{map}"),
-            Self::RandomVmap { modulus, entries } => {
+            Self::RandomVmap(modulus, entries) => {
                 write!(f, "numgen random mod {modulus} vmap {{ ")?;
                 for (i, (number, verdict)) in entries.iter().enumerate() {
                     write!(f, "{}{number} : {verdict}", if i > 0 { " , " } else { "" })?;
@@ -222,11 +214,8 @@ impl fmt::Display for Statement {
             }
             Self::MarkOr(bits) => write!(f, "mark set mark or {bits:#x}"),
             Self::MarkXor(bits) => write!(f, "mark set mark xor {bits:#x}"),
-            Self::Counter {
-                packets: 0,
-                bytes: 0,
-            } => f.write_str("counter"),
-            Self::Counter { packets, bytes } => {
+            Self::Counter(0, 0) => f.write_str("counter"),
+            Self::Counter(packets, bytes) => {
                 write!(f, "counter packets {packets} bytes {bytes}")
             }
             Self::Dnat(to) => write!(f, "dnat to {to}"),

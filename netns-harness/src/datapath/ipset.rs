@@ -19,7 +19,6 @@ mod ids;
 #[cfg(test)]
 mod kernel;
 mod layout;
-mod probe;
 mod sets;
 mod sync;
 #[cfg(test)]
@@ -29,7 +28,7 @@ mod trace;
 use super::steps;
 use super::{
     Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, ModeFacts, NatCounters, RenderOptions,
-    Sockets, Transport,
+    Sockets, Transport, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -89,7 +88,14 @@ impl Datapath for Ipset {
     }
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
-        probe::probe(*self, transport)
+        let options = RenderOptions {
+            untimed: true,
+            ..RenderOptions::by(transport)
+        };
+        let population = trial::population_of(self.facts());
+        trial::attempt(self, &population, &options, |error| {
+            trial::with_sets(self.tool(), error)
+        })
     }
 
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
@@ -98,12 +104,8 @@ impl Datapath for Ipset {
 
     fn census(&self) -> Result<Relation, HarnessError> {
         foreign::no_other(self.engine)?;
-        self.listed()?
-            .relation()
-            .map_err(|text| HarnessError::Listing {
-                what: "ipset layout",
-                text,
-            })
+        let relation = self.listed()?.relation();
+        relation.map_err(HarnessError::listing("ipset layout"))
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {

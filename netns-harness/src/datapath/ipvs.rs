@@ -46,7 +46,7 @@ use netns_sys::isolation::read_sysctl;
 use super::steps;
 use super::{
     Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts, NatCounters,
-    RenderOptions, Socket, Sockets, Transport,
+    RenderOptions, Socket, Sockets, Transport, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -124,7 +124,12 @@ impl Datapath for Ipvs {
     }
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
-        probe::probe(self, transport)
+        let options = RenderOptions {
+            untimed: true,
+            ..RenderOptions::by(transport)
+        };
+        let population = trial::population_of(self.facts());
+        trial::attempt(self, &population, &options, probe::explained)
     }
 
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
@@ -133,10 +138,8 @@ impl Datapath for Ipvs {
 
     fn census(&self) -> Result<Relation, HarnessError> {
         foreign::no_other(Engine::Legacy)?;
-        listed()?.relation().map_err(|text| HarnessError::Listing {
-            what: "ipvs layout",
-            text,
-        })
+        let relation = listed()?.relation();
+        relation.map_err(HarnessError::listing("ipvs layout"))
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {

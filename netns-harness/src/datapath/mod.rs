@@ -195,9 +195,18 @@ pub trait Breakable: Send + Sync {
 }
 
 /// All that a mode's code can do.
+#[cfg(not(test))]
 pub trait Implementation: Datapath + KubeProxy + Inspect + Breakable {}
 
+#[cfg(not(test))]
 impl<T: Datapath + KubeProxy + Inspect + Breakable> Implementation for T {}
+
+/// All that a mode's code can do, and in tests what its batches mean.
+#[cfg(test)]
+pub trait Implementation: Datapath + KubeProxy + Inspect + Breakable + meaning::Meaning {}
+
+#[cfg(test)]
+impl<T: Datapath + KubeProxy + Inspect + Breakable + meaning::Meaning> Implementation for T {}
 
 /// What is known of a mode: the only place that matches on it. `engine` is for modes whose rules go through
 /// either.

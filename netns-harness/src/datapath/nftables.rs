@@ -94,18 +94,12 @@ impl Datapath for Nftables {
                 && table.name.as_str() == layout::TABLE;
             if sees_ipv4 && !ours {
                 let text = format!("foreign table {} of family {}", table.name, table.family);
-                return Err(HarnessError::Listing {
-                    what: "nftables census",
-                    text,
-                });
+                return Err(HarnessError::listing("nftables census")(text));
             }
         }
         foreign::no_legacy_tables()?;
         let ruleset = connection.ruleset(layout::TABLE).map_err(failed)?;
-        trace::relation(&ruleset).map_err(|text| HarnessError::Listing {
-            what: "nftables census",
-            text,
-        })
+        trace::relation(&ruleset).map_err(HarnessError::listing("nftables census"))
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
@@ -143,25 +137,13 @@ impl Inspect for Nftables {
 
     fn inventory(&self) -> Result<Inventory, HarnessError> {
         let listed = Connection::open().and_then(|mut c| c.ruleset(layout::TABLE));
-        let ruleset = listed.map_err(HarnessError::netlink("nftables inventory"))?;
-        let unknown = ruleset.tables.values().flat_map(|table| &table.unknown);
-        match unknown.into_iter().next() {
-            Some(text) => Err(HarnessError::Listing {
-                what: "nftables inventory",
-                text: format!("foreign {text}"),
-            }),
-            None => {
-                Ok(ruleset
-                    .tables
-                    .values()
-                    .map(count)
-                    .fold(Inventory::default(), |sum, table| Inventory {
-                        rules: sum.rules + table.rules,
-                        chains: sum.chains + table.chains,
-                        sets: sum.sets + table.sets,
-                        elements: sum.elements + table.elements,
-                    }))
-            }
+        let mut listed = listed.map_err(HarnessError::netlink("nftables inventory"))?;
+        let table = listed.tables.remove(layout::TABLE).unwrap_or_default();
+        match table.unknown.first() {
+            Some(text) => Err(HarnessError::listing("nftables inventory")(format!(
+                "foreign {text}"
+            ))),
+            None => Ok(count(&table)),
         }
     }
 
@@ -182,7 +164,7 @@ fn count(table: &Table) -> Inventory {
         rules()
             .flat_map(|rule| &rule.statements)
             .filter_map(|statement| match statement {
-                Statement::RandomVmap { entries, .. } => Some(entries.len()),
+                Statement::RandomVmap(_, entries) => Some(entries.len()),
                 _ => None,
             })
     };

@@ -8,7 +8,6 @@ use std::net::Ipv4Addr;
 use proptest::prelude::*;
 use schema::{Mode, Protocol};
 
-use super::meaning::meaning;
 use super::{Engine, RenderOptions, with_engine};
 use crate::relation::Relation;
 use crate::service::{Endpoint, Frontend, Population, Service};
@@ -70,7 +69,7 @@ proptest! {
                     let options = RenderOptions { resync, ..options };
                     batches.push(datapath.render(Some(again), again, &options));
                 }
-                let meant = meaning(mode, &batches);
+                let meant = datapath.meaning(&batches);
                 let meant = meant.map_err(|why| TestCaseError::fail(format!("{mode} {transport}: {why}")))?;
                 prop_assert_eq!(meant.differences(&wanted), None, "{} {}", mode, transport);
             }

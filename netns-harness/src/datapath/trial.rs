@@ -2,12 +2,14 @@
 
 use std::net::Ipv4Addr;
 
+use ipset_sys::Facility;
 use schema::Protocol;
 
-use super::{Datapath, RenderOptions};
+use super::{Datapath, ModeFacts, RenderOptions};
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Endpoint, Frontend, Population, Service};
+use crate::xtables::tool;
 
 /// Installs the population, sees that it is what the kernel lists, and removes it, whatever came before.
 ///
@@ -29,16 +31,40 @@ pub(super) fn attempt(
             "a trial population is not what the kernel lists: {differences}"
         ));
     }
-    is_removed(&removed)
-}
-
-/// # Errors
-/// The first thing that a teardown could not remove.
-pub(super) fn is_removed(errors: &[HarnessError]) -> Result<(), String> {
-    match errors.first() {
+    match removed.first() {
         Some(error) => Err(format!("a trial population cannot be removed: {error}")),
         None => Ok(()),
     }
+}
+
+/// Where a kernel that has everything comes from.
+pub(super) const GUEST: &str = "or a kernel that has it: --sandbox guest";
+
+/// What would help where sets, or iptables rules that look into them, could not be made. What the kernel lacks is
+/// named beside it ([`crate::lab::facility::missing`]).
+pub(super) fn with_sets(tool: &str, error: &HarnessError) -> String {
+    match error {
+        HarnessError::Ipset { source, .. } => match source.missing_facility() {
+            Some(Facility::Privilege) => {
+                format!("ipset needs CAP_NET_ADMIN: run as root ({error})")
+            }
+            Some(_) => format!(
+                "{error}: modprobe -a ip_set ip_set_hash_ip ip_set_hash_ipport ip_set_hash_ipportip ip_set_hash_ipportnet ip_set_bitmap_port, {GUEST}"
+            ),
+            None => error.to_string(),
+        },
+        HarnessError::Tool { tool: refused, .. } if refused.starts_with(tool) => format!(
+            "{}; its rules need xt_set too: modprobe -a xt_set iptable_mangle",
+            tool::remedy(tool, error)
+        ),
+        _ => error.to_string(),
+    }
+}
+
+/// As many services as a transaction of an untimed preparation where that has a limit: iptables-nft sends one in a
+/// single netlink message, which must fit into its socket's buffer.
+pub(super) fn population_of(facts: &ModeFacts) -> Population {
+    larger_population(facts.preparation_chunk.unwrap_or(0) as u32)
 }
 
 /// A tiny population with which a mode is tried: one service of each protocol, with unequal numbers of endpoints.
@@ -63,7 +89,7 @@ pub(super) fn probe_population() -> Population {
 }
 
 /// [`probe_population`], continued to `services`.
-pub(super) fn larger_population(services: u32) -> Population {
+fn larger_population(services: u32) -> Population {
     let mut population = probe_population();
     let template = population.services[0].clone();
     let more = (population.services.len() as u32..services).map(|index| Service {

@@ -8,6 +8,8 @@ use netns_sys::x_tables::{self, Extension};
 use rtnetlink::LinkDummy;
 use schema::Mode;
 
+use Trial::*;
+
 use super::questions;
 use crate::datapath::{Engine, facts_over};
 
@@ -53,11 +55,6 @@ enum Trial {
     Generic(&'static str),
 }
 
-const MODES: User = User::Rules(&[]);
-const LEGACY: User = User::Rules(&[Engine::Legacy]);
-const NFT: User = User::Rules(&[Engine::Nft]);
-const RULES: User = User::Rules(Engine::ALL);
-
 const fn facility(
     name: &'static str,
     module: &'static str,
@@ -72,65 +69,51 @@ const fn facility(
     }
 }
 
+/// Of rules through one engine, through either, and of modes that name it.
+const fn legacy(name: &'static str, module: &'static str, trial: Trial) -> Facility {
+    facility(name, module, User::Rules(&[Engine::Legacy]), trial)
+}
+
+const fn nft(name: &'static str, module: &'static str, trial: Trial) -> Facility {
+    facility(name, module, User::Rules(&[Engine::Nft]), trial)
+}
+
+const fn rules(name: &'static str, module: &'static str, trial: Trial) -> Facility {
+    facility(name, module, User::Rules(Engine::ALL), trial)
+}
+
+const fn named(name: &'static str, module: &'static str, trial: Trial) -> Facility {
+    facility(name, module, User::Rules(&[]), trial)
+}
+
+/// An extension of x_tables: the file of its module need not have its name.
 const fn matching(name: &'static str, module: &'static str, revision: u8) -> Facility {
-    // "xt_" and the extension's name, which the file of the module need not have.
-    facility(
-        name,
-        module,
-        RULES,
-        Trial::Xt(Extension::Match, name, revision),
-    )
+    rules(name, module, Xt(Extension::Match, name, revision))
 }
 
 const fn target(name: &'static str, module: &'static str, revision: u8) -> Facility {
-    facility(
-        name,
-        module,
-        RULES,
-        Trial::Xt(Extension::Target, name, revision),
-    )
+    rules(name, module, Xt(Extension::Target, name, revision))
 }
 
-const fn matching_set() -> Facility {
-    facility(
-        "set",
-        "xt_set",
-        MODES,
-        Trial::Xt(Extension::Match, "set", 1),
-    )
+/// A type of set: its name is behind "ip_set ".
+const fn set_type(name: &'static str, module: &'static str) -> Facility {
+    named(name, module, SetType(name.split_at(7).1, 0))
 }
 
-/// A type of set that only mode ipvs makes.
-const fn set_type(name: &'static str, module: &'static str, type_name: &'static str) -> Facility {
-    facility(name, module, MODES, Trial::SetType(type_name, 0))
-}
+const SKBINFO: Trial = SetType("hash:ip,port", 5);
+const CONNTRACK_MAX: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 
 /// Every facility, in the order of a diagnosis. Revisions are those that the rules need: `SET` 3 has
 /// `--map-mark` (net/netfilter/xt_set.c), `hash:ip,port` 5 has `skbinfo`
 /// (net/netfilter/ipset/ip_set_hash_ipport.c).
 pub const FACILITIES: &[Facility] = &[
-    facility("veth", "veth", User::Lab, Trial::Link("veth")),
-    facility(
-        "ip_tables filter",
-        "iptable_filter",
-        LEGACY,
-        Trial::Table("filter"),
-    ),
-    facility("ip_tables nat", "iptable_nat", LEGACY, Trial::Table("nat")),
-    facility(
-        "ip_tables mangle",
-        "iptable_mangle",
-        MODES,
-        Trial::Table("mangle"),
-    ),
-    facility("nf_tables", "nf_tables", NFT, Trial::NfTables),
-    facility("nft_compat", "nft_compat", NFT, Trial::Compat),
-    facility(
-        "nf_conntrack",
-        "nf_conntrack",
-        RULES,
-        Trial::Proc("/proc/sys/net/netfilter/nf_conntrack_max"),
-    ),
+    facility("veth", "veth", User::Lab, Link("veth")),
+    legacy("ip_tables filter", "iptable_filter", Table("filter")),
+    legacy("ip_tables nat", "iptable_nat", Table("nat")),
+    named("ip_tables mangle", "iptable_mangle", Table("mangle")),
+    nft("nf_tables", "nf_tables", NfTables),
+    nft("nft_compat", "nft_compat", Compat),
+    rules("nf_conntrack", "nf_conntrack", Proc(CONNTRACK_MAX)),
     matching("addrtype", "xt_addrtype", 1),
     matching("comment", "xt_comment", 0),
     matching("conntrack", "xt_conntrack", 3),
@@ -142,39 +125,16 @@ pub const FACILITIES: &[Facility] = &[
     target("MARK", "xt_mark", 2),
     target("MASQUERADE", "xt_MASQUERADE", 0),
     target("REJECT", "ipt_REJECT", 0),
-    facility(
-        "SET",
-        "xt_set",
-        MODES,
-        Trial::Xt(Extension::Target, "SET", 3),
-    ),
-    facility(
-        "ip_set hash:ip,port",
-        "ip_set_hash_ipport",
-        MODES,
-        Trial::SetType("hash:ip,port", 0),
-    ),
-    facility(
-        "ip_set skbinfo",
-        "ip_set_hash_ipport",
-        MODES,
-        Trial::SetType("hash:ip,port", 5),
-    ),
-    matching_set(),
-    set_type("ip_set hash:ip", "ip_set_hash_ip", "hash:ip"),
-    set_type(
-        "ip_set hash:ip,port,ip",
-        "ip_set_hash_ipportip",
-        "hash:ip,port,ip",
-    ),
-    set_type(
-        "ip_set hash:ip,port,net",
-        "ip_set_hash_ipportnet",
-        "hash:ip,port,net",
-    ),
-    set_type("ip_set bitmap:port", "ip_set_bitmap_port", "bitmap:port"),
-    facility("ip_vs", "ip_vs", MODES, Trial::Generic("IPVS")),
-    facility("dummy", "dummy", MODES, Trial::Link("dummy")),
+    named("SET", "xt_set", Xt(Extension::Target, "SET", 3)),
+    set_type("ip_set hash:ip,port", "ip_set_hash_ipport"),
+    named("ip_set skbinfo", "ip_set_hash_ipport", SKBINFO),
+    named("set", "xt_set", Xt(Extension::Match, "set", 1)),
+    set_type("ip_set hash:ip", "ip_set_hash_ip"),
+    set_type("ip_set hash:ip,port,ip", "ip_set_hash_ipportip"),
+    set_type("ip_set hash:ip,port,net", "ip_set_hash_ipportnet"),
+    set_type("ip_set bitmap:port", "ip_set_bitmap_port"),
+    named("ip_vs", "ip_vs", Generic("IPVS")),
+    named("dummy", "dummy", Link("dummy")),
 ];
 
 impl Facility {
@@ -182,9 +142,9 @@ impl Facility {
     #[must_use]
     pub fn title(&self) -> String {
         match self.trial {
-            Trial::Xt(Extension::Match, name, _) => format!("xt match {name}"),
-            Trial::Xt(Extension::Target, name, 0) => format!("xt target {name}"),
-            Trial::Xt(Extension::Target, name, revision) => {
+            Xt(Extension::Match, name, _) => format!("xt match {name}"),
+            Xt(Extension::Target, name, 0) => format!("xt target {name}"),
+            Xt(Extension::Target, name, revision) => {
                 format!("xt target {name} revision {revision}")
             }
             _ => self.name.to_owned(),
@@ -197,29 +157,29 @@ impl Facility {
     /// The kernel's answer when it does not have it; `EPERM` when it may not be asked.
     pub fn attempt(&self) -> io::Result<()> {
         match self.trial {
-            Trial::NfTables => nft_codec::Connection::open()
+            NfTables => nft_codec::Connection::open()
                 .and_then(|mut connection| connection.tables())
                 .map(drop)
                 .map_err(io::Error::from),
-            Trial::Table(name) => x_tables::table(name),
-            Trial::Xt(kind, name, revision) => match x_tables::extension(kind, name, revision) {
+            Table(name) => x_tables::table(name),
+            Xt(kind, name, revision) => match x_tables::extension(kind, name, revision) {
                 // Without ip_tables the nft engine may still have the extension.
                 Err(e) if e.raw_os_error() == Some(libc::ENOPROTOOPT) => {
                     questions::compat(kind, name, revision)
                 }
                 asked => asked,
             },
-            Trial::Compat => questions::compat(Extension::Match, "comment", 0),
-            Trial::SetType(name, revision) => match questions::newest_set_revision(name)? {
+            Compat => questions::compat(Extension::Match, "comment", 0),
+            SetType(name, revision) => match questions::newest_set_revision(name)? {
                 newest if newest >= revision => Ok(()),
                 newest => Err(io::Error::new(
                     io::ErrorKind::Unsupported,
                     format!("the kernel has {name} up to revision {newest}, {revision} is needed"),
                 )),
             },
-            Trial::Link(kind) => link(kind),
-            Trial::Proc(path) => std::fs::metadata(path).map(drop),
-            Trial::Generic(family) => questions::generic_family(family),
+            Link(kind) => link(kind),
+            Proc(path) => std::fs::metadata(path).map(drop),
+            Generic(family) => questions::generic_family(family),
         }
     }
 
@@ -277,12 +237,8 @@ fn link(kind: &'static str) -> io::Result<()> {
         handle.link().add(message).execute().await.map_err(answer)?;
         let mut found = handle.link().get().match_name(NAME.to_owned()).execute();
         if let Some(made) = found.try_next().await.map_err(answer)? {
-            handle
-                .link()
-                .del(made.header.index)
-                .execute()
-                .await
-                .map_err(answer)?;
+            let remove = handle.link().del(made.header.index);
+            remove.execute().await.map_err(answer)?;
         }
         Ok(())
     })

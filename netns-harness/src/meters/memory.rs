@@ -51,10 +51,8 @@ fn field(text: &str, name: &str) -> Option<u64> {
 
 fn parse(text: &str) -> Result<KernelMemory, HarnessError> {
     let field = |name: &str| {
-        field(text, name).ok_or_else(|| HarnessError::Listing {
-            what: "/proc/meminfo",
-            text: format!("no {name}"),
-        })
+        let lacks = || HarnessError::listing("/proc/meminfo")(format!("no {name}"));
+        field(text, name).ok_or_else(lacks)
     };
     Ok(KernelMemory {
         slab_unreclaimable: field("SUnreclaim")?,

@@ -3,7 +3,6 @@
 
 use nft_codec::{Act, Connection, EncodedBatch, Op, TableId};
 
-use super::tables::Tables;
 use super::{Engine, allocated, tool};
 use crate::HarnessError;
 use crate::meters;
@@ -91,34 +90,28 @@ fn delete_xtables(sockets: &mut Sockets) -> Result<(), HarnessError> {
     connection.send(&batch).map_err(failed)
 }
 
+/// What must not be there is not.
+fn without(what: &'static str, found: Option<String>) -> Result<(), HarnessError> {
+    found.map_or(Ok(()), |text| Err(HarnessError::listing(what)(text)))
+}
+
 /// Nothing of another engine may stand beside `engine`'s rules.
 ///
 /// # Errors
 /// There is something, or a listing failed.
 pub(crate) fn no_other(engine: Engine) -> Result<(), HarnessError> {
-    match engine {
-        Engine::Legacy => no_nftables(),
-        Engine::Nft => {
-            if let Some(table) = tables()?.iter().find(|table| !is_xtables(table)) {
-                return Err(HarnessError::Listing {
-                    what: "a namespace without tables beside iptables-nft's",
-                    text: named(table),
-                });
-            }
-            no_legacy_tables()
-        }
+    if engine == Engine::Legacy {
+        return no_nftables();
     }
+    let tables = tables()?;
+    let other = tables.iter().find(|table| !is_xtables(table)).map(named);
+    without("a namespace without tables beside iptables-nft's", other)?;
+    no_legacy_tables()
 }
 
 /// nftables tables must not stand beside another mode's rules.
-pub(crate) fn no_nftables() -> Result<(), HarnessError> {
-    match leftover_nftables()? {
-        None => Ok(()),
-        Some(text) => Err(HarnessError::Listing {
-            what: "a namespace without nftables",
-            text,
-        }),
-    }
+fn no_nftables() -> Result<(), HarnessError> {
+    without("a namespace without nftables", leftover_nftables()?)
 }
 
 /// Tables that the legacy engine has in the calling thread's network namespace. They are made when first
@@ -159,13 +152,8 @@ pub(crate) fn legacy_blobs() -> Result<Vec<(String, u64)>, HarnessError> {
 /// # Errors
 /// There are some, or nobody may say so.
 pub(crate) fn no_legacy_tables() -> Result<(), HarnessError> {
-    match legacy_tables()?.first() {
-        None => Ok(()),
-        Some(table) => Err(HarnessError::Listing {
-            what: "a namespace without iptables-legacy",
-            text: format!("table {table}"),
-        }),
-    }
+    let first = legacy_tables()?.first().map(|name| format!("table {name}"));
+    without("a namespace without iptables-legacy", first)
 }
 
 /// For the bare floor: an error if any engine has a rule.
@@ -174,12 +162,8 @@ pub(crate) fn no_legacy_tables() -> Result<(), HarnessError> {
 /// A rule was found, or a listing failed.
 pub(crate) fn anything_installed() -> Result<Relation, HarnessError> {
     no_nftables()?;
-    let tables: Tables = tool::listed(tool::prefix(Engine::Legacy))?;
-    if tables.rules() > 0 {
-        return Err(HarnessError::Listing {
-            what: "a namespace without rules",
-            text: format!("{} iptables rules", tables.rules()),
-        });
-    }
+    let rules = tool::listed(tool::prefix(Engine::Legacy))?.rules();
+    let found = (rules > 0).then(|| format!("{rules} iptables rules"));
+    without("a namespace without rules", found)?;
     Ok(Relation::default())
 }

@@ -87,15 +87,12 @@ pub(crate) fn command(words: &[String]) -> Result<(), HarnessError> {
 /// The listing failed, or says that it is not the whole truth.
 pub(crate) fn listed(tool: &str) -> Result<Tables, HarnessError> {
     let text = output(&format!("{tool}-save"), &[])?;
-    let failed = |text| HarnessError::Listing {
-        what: "iptables-save",
-        text,
-    };
-    if let Some(line) = warning(&text) {
-        return Err(failed(line.to_owned()));
-    }
     let mut tables = Tables::default();
-    tables.restore(&text).map_err(failed)?;
+    match warning(&text) {
+        Some(line) => Err(line.to_owned()),
+        None => tables.restore(&text),
+    }
+    .map_err(HarnessError::listing("iptables-save"))?;
     Ok(tables)
 }
 
@@ -146,9 +143,9 @@ fn listed_counters(tool: &str) -> Result<(u64, Option<u64>), HarnessError> {
         tool,
         &["-w", "5", "-t", "nat", "-v", "-x", "-n", "-L", "PREROUTING"],
     )?;
-    parse_counters(&text).ok_or_else(|| HarnessError::Listing {
-        what: "iptables -L PREROUTING",
-        text: text.lines().next().unwrap_or_default().to_owned(),
+    parse_counters(&text).ok_or_else(|| {
+        let first = text.lines().next().unwrap_or_default();
+        HarnessError::listing("iptables -L PREROUTING")(first)
     })
 }
 

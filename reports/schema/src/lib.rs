@@ -43,6 +43,31 @@ pub use words::{
     Cache, Damage, Engine, Family, Position, PositionRow, Protocol, Transport, TransportRow,
 };
 
+/// Lines of the glossary of every vocabulary that a reader of results meets: what kind of word, the word, what it means.
+#[must_use]
+pub fn glossary() -> Vec<[&'static str; 3]> {
+    [
+        Mode::glossary(),
+        ScenarioKind::glossary(),
+        Metric::glossary(),
+        Unit::glossary(),
+        OptionKey::glossary(),
+        Position::glossary(),
+        Protocol::glossary(),
+        Family::glossary(),
+        Transport::glossary(),
+        Engine::glossary(),
+        Cache::glossary(),
+        SandboxKind::glossary(),
+        Accelerator::glossary(),
+        Stage::glossary(),
+        Disturbance::glossary(),
+        Damage::glossary(),
+        comparison::Verdict::glossary(),
+    ]
+    .concat()
+}
+
 /// Version of the layout of `results.jsonl` and `summary.json`. Newer files are refused, older ones
 /// are migrated.
 pub const SCHEMA_VERSION: u32 = 2;

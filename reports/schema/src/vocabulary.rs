@@ -25,9 +25,9 @@ impl UnknownName {
 /// Declares an enum whose values have names, and with `of ROW` what else is known of each: `VARIANT = "name" { fields }`.
 macro_rules! vocabulary {
     ($(#[$meta:meta])* $name:ident, $kind:literal, of $row:ident, {
-        $($(#[$vmeta:meta])* $variant:ident = $text:literal { $($fields:tt)* }),+ $(,)?
+        $($(#[doc = $doc:literal])+ $variant:ident = $text:literal { $($fields:tt)* }),+ $(,)?
     }) => {
-        vocabulary! { $(#[$meta])* $name, $kind, { $($(#[$vmeta])* $variant = $text),+ } }
+        vocabulary! { $(#[$meta])* $name, $kind, { $($(#[doc = $doc])+ $variant = $text),+ } }
         impl $name {
             /// What is known of it.
             #[must_use]
@@ -37,14 +37,16 @@ macro_rules! vocabulary {
             }
         }
     };
-    ($(#[$meta:meta])* $name:ident, $kind:literal, { $($(#[$vmeta:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+    ($(#[$meta:meta])* $name:ident, $kind:literal, {
+        $($(#[doc = $doc:literal])+ $variant:ident = $text:literal),+ $(,)?
+    }) => {
         $(#[$meta])*
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash,
             serde::Serialize, serde::Deserialize, schemars::JsonSchema,
         )]
         pub enum $name {
-            $($(#[$vmeta])* #[serde(rename = $text)] $variant),+
+            $($(#[doc = $doc])+ #[serde(rename = $text)] $variant),+
         }
         impl $name {
             /// Every value, in the fixed order that tables and charts use.
@@ -54,6 +56,18 @@ macro_rules! vocabulary {
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
+            }
+
+            /// What it means, as it is documented.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),+).trim_ascii_start()),+ }
+            }
+
+            /// Lines of the glossary: what kind of word, the word, what it means.
+            #[must_use]
+            pub fn glossary() -> Vec<[&'static str; 3]> {
+                Self::ALL.iter().map(|word| [$kind, word.name(), word.meaning()]).collect()
             }
         }
         impl std::fmt::Display for $name {

@@ -40,13 +40,17 @@ impl Transport {
 
 vocabulary! {
     /// Which x_tables engine a mode's iptables rules go through, where both would do. The first is the ordinary one.
-    #[derive(Default)]
     Engine, "engine", {
         /// `iptables-legacy`: one table, replaced as a whole.
-        #[default]
         Legacy = "legacy",
         /// `iptables-nft`: nf_tables rules that call x_tables matches.
         Nft = "nft",
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::ALL[0]
     }
 }
 
@@ -107,14 +111,18 @@ impl Position {
 }
 
 vocabulary! {
-    /// Whether caches hold what a flow walks.
-    #[derive(Default)]
+    /// Whether caches hold what a flow walks. The first is the ordinary one.
     Cache, "cache", {
         /// The flow before walked it a moment ago.
-        #[default]
         Warm = "warm",
         /// They were emptied, untimed: what a node with other work pays.
         Cold = "cold",
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self::ALL[0]
     }
 }
 

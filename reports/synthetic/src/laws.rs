@@ -52,7 +52,8 @@ pub(crate) fn ways(mode: Mode, engines: &[Engine]) -> Vec<Way> {
             .map(|e| way(Transport::Netlink, Some(*e)))
             .collect(),
         Mode::Ipvs => vec![way(Transport::Netlink, None), way(Transport::Ipvsadm, None)],
-        Mode::Nftables => vec![way(Transport::Netlink, None), way(Transport::Nft, None)],
+        // Of a mode that nothing is imagined of, what is imagined of nftables.
+        _ => vec![way(Transport::Netlink, None), way(Transport::Nft, None)],
     }
 }
 
@@ -73,7 +74,7 @@ pub(crate) fn first_packet_ns(mode: Mode, passed: f64, n: f64) -> f64 {
         Mode::IptablesNft => 35_000.0 + 21.0 * passed * n,
         Mode::Ipset => 36_500.0,
         Mode::Ipvs => 37_500.0,
-        Mode::Nftables => 35_500.0,
+        _ => 35_500.0,
     }
 }
 

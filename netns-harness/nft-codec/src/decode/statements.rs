@@ -77,7 +77,7 @@ fn with_lookup(rest: &[Expr<'_>], sets: &Sets, choices: &mut Vec<Choice>) -> Fou
             let set = sets.anonymous.get(map)?.clone();
             choices.push(Choice { set, modulus });
             let entries = Vec::new();
-            (Statement::RandomVmap { modulus, entries }, 2)
+            (Statement::RandomVmap(modulus, entries), 2)
         }
         _ => return None,
     })
@@ -163,11 +163,7 @@ fn comparison(rest: &[Expr<'_>]) -> Found {
             ..,
         ] => {
             let (mask, value) = (word(mask)?, word(value)?);
-            let statement = Statement::MarkAnd {
-                mask,
-                comparison,
-                value,
-            };
+            let statement = Statement::MarkAnd(mask, comparison, value);
             (statement, 3)
         }
         [Load(DestinationType, 1), Cmp(1, Equal, data), ..] if *data == RTN_LOCAL => {
@@ -195,7 +191,7 @@ fn action(rest: &[Expr<'_>]) -> Found {
         [Verdict(verdict), ..] => (Statement::Verdict(verdict.clone()), 1),
         [Counter(packets, bytes), ..] => {
             let (packets, bytes) = (*packets, *bytes);
-            (Statement::Counter { packets, bytes }, 1)
+            (Statement::Counter(packets, bytes), 1)
         }
         _ => return None,
     })

@@ -171,7 +171,7 @@ impl Connection {
                 |_, attributes| {
                     let rule = decode::rule(attributes, sets, &mut choices);
                     let random = |(_, statement): &(usize, &Statement)| {
-                        matches!(statement, Statement::RandomVmap { .. })
+                        matches!(statement, Statement::RandomVmap(..))
                     };
                     places.extend(
                         rule.statements
@@ -187,10 +187,7 @@ impl Connection {
         let maps = self.choices(table, &choices)?;
         for ((i, rule, at), (choice, entries)) in places.into_iter().zip(choices.iter().zip(maps)) {
             chains[i].1.rules[rule].statements[at] = match entries {
-                Some(entries) => Statement::RandomVmap {
-                    modulus: choice.modulus,
-                    entries,
-                },
+                Some(entries) => Statement::RandomVmap(choice.modulus, entries),
                 None => Statement::Unknown(format!(
                     "numgen random mod {} vmap @{}",
                     choice.modulus, choice.set

@@ -88,11 +88,7 @@ pub(super) fn add(rule: &mut NlRule<'_>, statement: &Statement, set: Set<'_>) ->
             port(rule, *number);
         }
         Statement::CtState(state) => ct_state(rule, *state),
-        Statement::MarkAnd {
-            mask,
-            comparison,
-            value,
-        } => {
+        Statement::MarkAnd(mask, comparison, value) => {
             load_mark(rule, *mask, 0);
             rule.add_expr(&Cmp::new(operator(*comparison), *value));
         }
@@ -109,8 +105,8 @@ pub(super) fn add(rule: &mut NlRule<'_>, statement: &Statement, set: Set<'_>) ->
             concatenated(rule, set, [NEXT_REGISTER, NEXT_REGISTER + 1]);
         }
         Statement::NodePortVmap(_) => concatenated(rule, set, [REGISTER, NEXT_REGISTER]),
-        Statement::RandomVmap { modulus, .. } => random_vmap(rule, *modulus, set),
-        Statement::Counter { packets, bytes } => counter(rule, *packets, *bytes),
+        Statement::RandomVmap(modulus, ..) => random_vmap(rule, *modulus, set),
+        Statement::Counter(packets, bytes) => counter(rule, *packets, *bytes),
         Statement::Dnat(to) => dnat(rule, *to),
         Statement::MasqueradeFullyRandom => {
             let flags = (

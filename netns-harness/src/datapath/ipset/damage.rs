@@ -5,25 +5,24 @@ use ipset_sys::Command;
 use super::Ipset;
 use super::layout::{self, SET};
 use crate::datapath::iptables::Iptables;
-use crate::datapath::{Breakable, Damage, Engine};
+use crate::datapath::{Breakable, Damage};
 use crate::service::Service;
 
+/// What an element decides is broken with `ipset`, what a service's own chains decide is broken as in the iptables
+/// modes, whose chains they are.
 impl Breakable for Ipset {
     fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
-        commands(self.engine, damage, a, b)
-    }
-}
-
-/// Command lines, to be run in this order. What an element decides is broken with `ipset`, what a
-/// service's own chains decide is broken as in the iptables modes, whose chains they are.
-fn commands(engine: Engine, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
-    match (damage, engine) {
-        (Damage::Delete, _) => vec![ipset(&Command::Delete(SET.to_owned(), layout::key(a)), &[])],
-        (Damage::Swap, _) => vec![lead(a, b), lead(b, a)],
-        (Damage::Elsewhere | Damage::Skew, Engine::Legacy) => {
-            Iptables::legacy().damage(damage, a, b)
+        match damage {
+            Damage::Delete => {
+                let delete = Command::Delete(SET.to_owned(), layout::key(a));
+                vec![ipset(&delete, &[])]
+            }
+            Damage::Swap => vec![lead(a, b), lead(b, a)],
+            Damage::Elsewhere | Damage::Skew => {
+                let engine = self.engine;
+                Iptables { engine }.damage(damage, a, b)
+            }
         }
-        (Damage::Elsewhere | Damage::Skew, Engine::Nft) => Iptables::nft().damage(damage, a, b),
     }
 }
 

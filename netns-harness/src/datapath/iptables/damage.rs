@@ -8,51 +8,46 @@ use crate::xtables::{rule, tool};
 
 impl Breakable for Iptables {
     fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
-        commands(self.tool(), damage, a, b)
+        let iptables = |action, chain: &str, rest: &str| nat(self.tool(), action, chain, rest);
+        let portal = |s: &Service, to: &Service| {
+            format!(
+                "-m comment --comment \"{} cluster IP\" -d {}/32 -p {} -m {} --dport {} -j {}",
+                s.port_name(),
+                s.frontend.vip,
+                s.frontend.protocol,
+                s.frontend.protocol,
+                s.frontend.port,
+                service_chain(to)
+            )
+        };
+        let first = endpoint_chain(a, a.endpoints[0]);
+        let protocol = a.frontend.protocol;
+        match damage {
+            Damage::Delete => vec![iptables("-D", "KUBE-SERVICES", &portal(a, a))],
+            Damage::Elsewhere => {
+                let port = a.endpoints[0].port;
+                let to = format!(
+                    "-p {protocol} -m {protocol} -j DNAT --to-destination 10.191.255.254:{port}"
+                );
+                vec![iptables("-R", &first, &format!("2 {to}"))]
+            }
+            Damage::Skew => {
+                let rule = format!("2 -m statistic --mode random --probability 0.9 -j {first}");
+                vec![iptables("-R", &service_chain(a), &rule)]
+            }
+            Damage::Swap => vec![
+                iptables("-D", "KUBE-SERVICES", &portal(a, a)),
+                iptables("-D", "KUBE-SERVICES", &portal(b, b)),
+                iptables("-I", "KUBE-SERVICES", &format!("1 {}", portal(a, b))),
+                iptables("-I", "KUBE-SERVICES", &format!("1 {}", portal(b, a))),
+            ],
+        }
     }
 }
 
 impl Breakable for Conntrack {
     fn damage(&self, _damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
         stray_rule(a, b)
-    }
-}
-
-/// Command lines that break `a` (or exchange it with `b`) in that way.
-fn commands(tool: &str, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
-    let iptables = |action, chain: &str, rest: &str| nat(tool, action, chain, rest);
-    let portal = |s: &Service, to: &Service| {
-        format!(
-            "-m comment --comment \"{} cluster IP\" -d {}/32 -p {} -m {} --dport {} -j {}",
-            s.port_name(),
-            s.frontend.vip,
-            s.frontend.protocol,
-            s.frontend.protocol,
-            s.frontend.port,
-            service_chain(to)
-        )
-    };
-    let first = endpoint_chain(a, a.endpoints[0]);
-    let protocol = a.frontend.protocol;
-    match damage {
-        Damage::Delete => vec![iptables("-D", "KUBE-SERVICES", &portal(a, a))],
-        Damage::Elsewhere => {
-            let port = a.endpoints[0].port;
-            let to = format!(
-                "-p {protocol} -m {protocol} -j DNAT --to-destination 10.191.255.254:{port}"
-            );
-            vec![iptables("-R", &first, &format!("2 {to}"))]
-        }
-        Damage::Skew => {
-            let rule = format!("2 -m statistic --mode random --probability 0.9 -j {first}");
-            vec![iptables("-R", &service_chain(a), &rule)]
-        }
-        Damage::Swap => vec![
-            iptables("-D", "KUBE-SERVICES", &portal(a, a)),
-            iptables("-D", "KUBE-SERVICES", &portal(b, b)),
-            iptables("-I", "KUBE-SERVICES", &format!("1 {}", portal(a, b))),
-            iptables("-I", "KUBE-SERVICES", &format!("1 {}", portal(b, a))),
-        ],
     }
 }
 

@@ -52,12 +52,8 @@ impl Datapath for Conntrack {
         // A rule that no service needs would be paid for by every packet of the floor.
         if tables.rules() + tables.own_chains() > 0 {
             let wanted = Tables::of(RULES);
-            tables
-                .are_as(&wanted, |_| false)
-                .map_err(|text| HarnessError::Listing {
-                    what: "conntrack floor",
-                    text,
-                })?;
+            let compared = tables.are_as(&wanted, |_| false);
+            compared.map_err(HarnessError::listing("conntrack floor"))?;
         }
         meaning_of(&tables)
     }

@@ -1,6 +1,6 @@
 //! Batches interpreted: tables as they would be, refusing what tools and kernel would refuse.
 
-use super::Iptables;
+use super::{Conntrack, Iptables};
 use crate::datapath::Batch;
 use crate::datapath::meaning::Meaning;
 use crate::datapath::steps::{Commands, Restore};
@@ -11,6 +11,12 @@ use crate::xtables::trace;
 impl Meaning for Iptables {
     fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
         trace::relation(&interpreted(batches)?)
+    }
+}
+
+impl Meaning for Conntrack {
+    fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
+        Iptables::legacy().meaning(batches)
     }
 }
 

@@ -25,7 +25,7 @@ use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Frontend, Population};
 use crate::xtables::tables::Tables;
-use crate::xtables::{NFT_PREPARATION_CHUNK, foreign, tool, trace};
+use crate::xtables::{foreign, tool, trace};
 pub(super) use damage::stray_rule;
 pub use floor::Conntrack;
 pub use layout::{chain_count, endpoint_chain, rule_count, service_chain};
@@ -38,7 +38,7 @@ const LARGE_CLUSTER: usize = 1_000;
 /// The iptables modes.
 #[derive(Debug, Clone, Copy)]
 pub struct Iptables {
-    engine: Engine,
+    pub(super) engine: Engine,
 }
 
 impl Iptables {
@@ -61,27 +61,10 @@ impl Iptables {
     const fn tool(self) -> &'static str {
         tool::prefix(self.engine)
     }
-
-    /// A transaction as large as those of a preparation: iptables-nft sends one in a single netlink
-    /// message, which must fit into its socket's buffer.
-    fn try_a_large_transaction(self) -> Result<(), String> {
-        let options = RenderOptions {
-            untimed: true,
-            ..RenderOptions::by(Transport::Restore)
-        };
-        let population = trial::larger_population(NFT_PREPARATION_CHUNK as u32);
-        let tried = self.carry_out(&self.render(None, &population, &options));
-        let removed = self.remove();
-        tried.map_err(|error| tool::remedy(self.tool(), &error))?;
-        trial::is_removed(&removed)
-    }
 }
 
 fn meaning_of(tables: &Tables) -> Result<Relation, HarnessError> {
-    trace::relation(tables).map_err(|text| HarnessError::Listing {
-        what: "iptables rules",
-        text,
-    })
+    trace::relation(tables).map_err(HarnessError::listing("iptables rules"))
 }
 
 impl Datapath for Iptables {
@@ -97,13 +80,10 @@ impl Datapath for Iptables {
             large_cluster: false,
             ..RenderOptions::by(transport)
         };
-        trial::attempt(self, &trial::probe_population(), &options, |error| {
+        let population = trial::population_of(self.facts());
+        trial::attempt(self, &population, &options, |error| {
             tool::remedy(self.tool(), error)
-        })?;
-        match self.engine {
-            Engine::Legacy => Ok(()),
-            Engine::Nft => self.try_a_large_transaction(),
-        }
+        })
     }
 
     /// `from: None`: jumps, shared chains and all services, `chunk` services a transaction. Otherwise
@@ -123,10 +103,8 @@ impl Datapath for Iptables {
     fn census(&self) -> Result<Relation, HarnessError> {
         foreign::no_other(self.engine)?;
         let tables = tool::listed(self.tool())?;
-        layout_check::complete(&tables).map_err(|text| HarnessError::Listing {
-            what: "iptables layout",
-            text,
-        })?;
+        let complete = layout_check::complete(&tables);
+        complete.map_err(HarnessError::listing("iptables layout"))?;
         meaning_of(&tables)
     }
 

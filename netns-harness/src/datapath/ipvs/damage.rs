@@ -8,38 +8,33 @@ use crate::service::{Endpoint, Service};
 
 impl Breakable for Ipvs {
     fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
-        commands(damage, a, b)
+        let id = layout::id(a.frontend);
+        let first = layout::destination(a.endpoints[0]);
+        let ops = match damage {
+            Damage::Delete => vec![Op::DeleteService(id)],
+            Damage::Elsewhere => {
+                // Nobody's address in the lab, and routed like any endpoint's.
+                let elsewhere = Endpoint {
+                    address: std::net::Ipv4Addr::new(10, 191, 255, 254),
+                    port: a.endpoints[0].port,
+                };
+                vec![
+                    Op::DeleteDestination(id, first.server),
+                    Op::AddDestination(id, layout::destination(elsewhere)),
+                ]
+            }
+            // Round robin does not look at weights.
+            Damage::Skew => vec![
+                Op::SetService(ipvs_codec::Service {
+                    scheduler: Scheduler::WeightedRoundRobin,
+                    ..layout::service(a.frontend)
+                }),
+                Op::SetDestination(id, Destination { weight: 9, ..first }),
+            ],
+            Damage::Swap => [exchange(a, b), exchange(b, a)].concat(),
+        };
+        ops.iter().map(line).collect()
     }
-}
-
-/// Command lines, to be run in this order.
-pub(super) fn commands(damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
-    let id = layout::id(a.frontend);
-    let first = layout::destination(a.endpoints[0]);
-    let ops = match damage {
-        Damage::Delete => vec![Op::DeleteService(id)],
-        Damage::Elsewhere => {
-            // Nobody's address in the lab, and routed like any endpoint's.
-            let elsewhere = Endpoint {
-                address: std::net::Ipv4Addr::new(10, 191, 255, 254),
-                port: a.endpoints[0].port,
-            };
-            vec![
-                Op::DeleteDestination(id, first.server),
-                Op::AddDestination(id, layout::destination(elsewhere)),
-            ]
-        }
-        // Round robin does not look at weights.
-        Damage::Skew => vec![
-            Op::SetService(ipvs_codec::Service {
-                scheduler: Scheduler::WeightedRoundRobin,
-                ..layout::service(a.frontend)
-            }),
-            Op::SetDestination(id, Destination { weight: 9, ..first }),
-        ],
-        Damage::Swap => [exchange(a, b), exchange(b, a)].concat(),
-    };
-    ops.iter().map(line).collect()
 }
 
 /// `a` gets the endpoints of `b`.

@@ -176,11 +176,14 @@ pub(super) fn frontend(id: ServiceId) -> Frontend {
     }
 }
 
+/// kube-proxy's default scheduler.
+pub(super) const SCHEDULER: Scheduler = Scheduler::RoundRobin;
+
 /// kube-proxy's virtual server: its default scheduler, no persistence.
 pub(super) fn service(frontend: Frontend) -> ipvs_codec::Service {
     ipvs_codec::Service {
         id: id(frontend),
-        scheduler: Scheduler::RoundRobin,
+        scheduler: SCHEDULER,
         persistence_s: None,
     }
 }

@@ -7,6 +7,7 @@ use ipvs_codec::{Destination, ListedDestination, Op};
 use super::kernel::Kernel;
 use super::part::{Part, Request};
 use super::*;
+use crate::datapath::Breakable as _;
 use crate::datapath::meaning::Meaning as _;
 use crate::datapath::steps::{Commands, Restore};
 use crate::datapath::{Damage, Step};
@@ -262,7 +263,7 @@ fn every_damage_is_seen() {
     let wanted = Relation::of(&before);
     for damage in Damage::ALL.iter().copied() {
         let mut kernel = kernel(&[&render(None, &before, &OPTIONS)]);
-        for words in damage::commands(damage, a, b) {
+        for words in Ipvs::default().damage(damage, a, b) {
             assert_eq!(words[0], "ipvsadm");
             let ops: Vec<Op> = model::parse_ipvsadm(&words[1..].join(" ")).unwrap();
             let part = Part::script(ops);

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use nft_codec::{Act, Element, Name, Op, Rule, Statement, Verdict};
+use nft_codec::{Act, Element, Name, Op, Rule, Verdict};
 
 use super::Nftables;
 use super::layout::{self, op};
@@ -14,55 +14,34 @@ const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 
 impl Breakable for Nftables {
     fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
-        commands(damage, a, b)
+        let ops = match damage {
+            Damage::Delete => vec![delete_element(a)],
+            Damage::Elsewhere => elsewhere(a),
+            Damage::Skew => skew(a),
+            Damage::Swap => vec![delete_element(a), delete_element(b), lead(a, b), lead(b, a)],
+        };
+        let lines = ops.iter().map(|op| vec!["nft".to_owned(), op.to_string()]);
+        lines.collect()
     }
 }
 
-/// Command lines of `nft`, to be run in this order.
-fn commands(damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
-    let ops = match damage {
-        Damage::Delete => vec![delete_element(a)],
-        Damage::Elsewhere => elsewhere(a),
-        Damage::Skew => skew(a),
-        Damage::Swap => vec![delete_element(a), delete_element(b), lead(a, b), lead(b, a)],
-    };
-    ops.into_iter()
-        .map(|op| vec!["nft".to_owned(), op.to_string()])
-        .collect()
-}
-
 fn delete_element(service: &Service) -> Op {
-    op(Act::DeleteElements {
-        set: Name::new(layout::SERVICE_IPS),
-        keys: vec![layout::key(service.frontend)],
-    })
+    let keys = vec![layout::key(service.frontend)];
+    op(Act::DeleteElements(Name::new(layout::SERVICE_IPS), keys))
 }
 
 /// Packets for `a` go to the chain of `b`.
 fn lead(a: &Service, b: &Service) -> Op {
     let verdict = Some(Verdict::Goto(layout::service_chain(b)));
-    let element = Element {
-        key: layout::key(a.frontend),
-        verdict,
-        comment: None,
-    };
-    op(Act::AddElements {
-        set: Name::new(layout::SERVICE_IPS),
-        elements: vec![element],
-    })
+    let elements = vec![Element::new(layout::key(a.frontend), verdict)];
+    op(Act::AddElements(Name::new(layout::SERVICE_IPS), elements))
 }
 
-fn rewrite(chain: Name, rules: impl IntoIterator<Item = Rule>) -> Vec<Op> {
-    let flush = op(Act::FlushChain {
-        chain: chain.clone(),
-    });
-    let add = rules.into_iter().map(move |rule| {
-        op(Act::AddRule {
-            chain: chain.clone(),
-            rule,
-        })
-    });
-    std::iter::once(flush).chain(add).collect()
+fn rewrite(chain: &Name, rules: impl IntoIterator<Item = Rule>) -> Vec<Op> {
+    let flush = Act::FlushChain(chain.clone());
+    let add = |rule| Act::AddRule(chain.clone(), rule);
+    let acts = std::iter::once(flush).chain(rules.into_iter().map(add));
+    acts.map(op).collect()
 }
 
 /// The first endpoint's chain leads to an address outside.
@@ -75,10 +54,7 @@ fn elsewhere(a: &Service) -> Vec<Op> {
         address: ELSEWHERE,
         port: endpoint.port,
     };
-    rewrite(
-        chain.clone(),
-        layout::endpoint_rules(a.frontend.protocol, outside),
-    )
+    rewrite(chain, layout::endpoint_rules(a.frontend.protocol, outside))
 }
 
 /// The first endpoint gets two of E + 1 numbers.
@@ -86,12 +62,8 @@ fn skew(a: &Service) -> Vec<Op> {
     let mut chains = layout::endpoint_chains(a);
     chains.extend(chains.first().cloned());
     let choice = layout::choice_rule(&chains);
-    debug_assert!(matches!(
-        choice.statements[..],
-        [Statement::RandomVmap { .. }]
-    ));
     rewrite(
-        layout::service_chain(a),
+        &layout::service_chain(a),
         [layout::off_cluster_rule(a.frontend), choice],
     )
 }

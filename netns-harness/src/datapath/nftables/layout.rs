@@ -63,24 +63,14 @@ pub(super) fn delete_table() -> EncodedBatch {
 
 /// `chain`, existing and empty.
 pub(super) fn ensure_chain(ops: &mut Vec<Op>, chain: &Name) {
-    ops.push(op(Act::AddChain {
-        chain: chain.clone(),
-        base: None,
-        comment: None,
-    }));
-    ops.push(op(Act::FlushChain {
-        chain: chain.clone(),
-    }));
+    ops.push(op(Act::AddChain(chain.clone(), None, None)));
+    ops.push(op(Act::FlushChain(chain.clone())));
 }
 
 /// Chains that hang on a hook, in kube-proxy's order.
 pub(super) fn base_chains() -> impl Iterator<Item = &'static Name> {
     BASE.iter().filter_map(|op| match &op.act {
-        Act::AddChain {
-            chain,
-            base: Some(_),
-            ..
-        } => Some(chain),
+        Act::AddChain(chain, Some(_), ..) => Some(chain),
         _ => None,
     })
 }
@@ -96,12 +86,8 @@ pub(super) fn base(sync: FullSync) -> Vec<Op> {
         // A base chain's priority cannot be changed, so chains of another kube-proxy are removed first; once
         // in the life of a process (`proxier.flushed`).
         ops.extend(base_chains().cloned().flat_map(|chain| {
-            let add = op(Act::AddChain {
-                chain: chain.clone(),
-                base: None,
-                comment: None,
-            });
-            [add, op(Act::DeleteChain { chain })]
+            let add = op(Act::AddChain(chain.clone(), None, None));
+            [add, op(Act::DeleteChain(chain))]
         }));
     }
     ops.extend_from_slice(rest);
@@ -163,37 +149,21 @@ pub(super) const fn key(frontend: Frontend) -> Key {
 pub(super) fn service_element(service: &Service) -> (Name, Element) {
     let key = key(service.frontend);
     if service.endpoints.is_empty() {
-        let verdict = Some(Verdict::Goto(Name::new(REJECT_CHAIN)));
-        (
-            Name::new(NO_ENDPOINT_SERVICES),
-            Element {
-                key,
-                verdict,
-                comment: Some(Comment::new(&service.port_name())),
-            },
-        )
-    } else {
-        (
-            SERVICE_IPS_NAME.clone(),
-            Element {
-                key,
-                verdict: Some(Verdict::Goto(service_chain(service))),
-                comment: None,
-            },
-        )
+        let reject = Some(Verdict::Goto(Name::new(REJECT_CHAIN)));
+        let element = Element {
+            comment: Some(Comment::new(&service.port_name())),
+            ..Element::new(key, reject)
+        };
+        return (Name::new(NO_ENDPOINT_SERVICES), element);
     }
+    let verdict = Some(Verdict::Goto(service_chain(service)));
+    (SERVICE_IPS_NAME.clone(), Element::new(key, verdict))
 }
 
 /// The element of a VIP in `cluster-ips`.
 pub(super) fn cluster_ip(frontend: Frontend) -> (Name, Element) {
-    (
-        CLUSTER_IPS_NAME.clone(),
-        Element {
-            key: Key::Address(frontend.vip),
-            verdict: None,
-            comment: None,
-        },
-    )
+    let element = Element::new(Key::Address(frontend.vip), None);
+    (CLUSTER_IPS_NAME.clone(), element)
 }
 
 /// Masquerades what comes from outside the cluster, so that answers come back through this node.
@@ -215,10 +185,7 @@ pub(super) fn choice_rule(chains: &[Name]) -> Rule {
         .zip(chains)
         .map(|(number, chain)| (number, Verdict::Goto(chain.clone())))
         .collect();
-    Rule::new([Statement::RandomVmap {
-        modulus: chains.len() as u32,
-        entries,
-    }])
+    Rule::new([Statement::RandomVmap(chains.len() as u32, entries)])
 }
 
 /// The two rules of an endpoint chain: masquerade what an endpoint sends to itself, and translate.

@@ -107,16 +107,10 @@ impl<'a> Installed<'a> {
 fn ensure(ops: &mut Vec<Op>, elements: &mut Elements, (set, element): (Name, Element)) {
     match elements.insert((set.clone(), element.key), element.verdict.clone()) {
         Some(there) if there == element.verdict => return,
-        Some(_) => ops.push(op(Act::DeleteElements {
-            set: set.clone(),
-            keys: vec![element.key],
-        })),
+        Some(_) => ops.push(op(Act::DeleteElements(set.clone(), vec![element.key]))),
         None => {}
     }
-    ops.push(op(Act::AddElements {
-        set,
-        elements: vec![element],
-    }));
+    ops.push(op(Act::AddElements(set, vec![element])));
 }
 
 /// The transactions of a batch, while they grow.
@@ -153,12 +147,7 @@ impl Transactions<'_> {
         }
         layout::ensure_chain(ops, &chain);
         ops.extend(elements);
-        let mut add = |chain: &Name, rule: Rule| {
-            ops.push(op(Act::AddRule {
-                chain: chain.clone(),
-                rule,
-            }))
-        };
+        let mut add = |chain: &Name, rule: Rule| ops.push(op(Act::AddRule(chain.clone(), rule)));
         add(&chain, layout::off_cluster_rule(service.frontend));
         add(&chain, layout::choice_rule(&endpoint_chains));
         for (endpoint_chain, endpoint) in endpoint_chains.iter().zip(&service.endpoints) {
@@ -196,24 +185,16 @@ impl Transactions<'_> {
                 }
             }
         }
-        self.open.extend(stale.iter().map(|chain| {
-            op(Act::FlushChain {
-                chain: chain.clone(),
-            })
-        }));
-        self.open.extend(gone.into_iter().map(|(set, key)| {
-            op(Act::DeleteElements {
-                set,
-                keys: vec![key],
-            })
-        }));
+        self.open
+            .extend(stale.iter().map(|chain| op(Act::FlushChain(chain.clone()))));
+        self.open.extend(
+            gone.into_iter()
+                .map(|(set, key)| op(Act::DeleteElements(set, vec![key]))),
+        );
         self.close();
         // The service chain leads to the endpoints' chains, but it is empty by now: any order will do.
-        self.open.extend(
-            stale
-                .into_iter()
-                .map(|chain| op(Act::DeleteChain { chain })),
-        );
+        self.open
+            .extend(stale.into_iter().map(|chain| op(Act::DeleteChain(chain))));
     }
 
     fn close(&mut self) {

@@ -192,7 +192,7 @@ impl<'a> Trace<'a> {
         let [off_cluster, choice] = &chain.rules[..] else {
             return Err(foreign());
         };
-        let [Statement::RandomVmap { modulus, entries }] = &choice.statements[..] else {
+        let [Statement::RandomVmap(modulus, entries)] = &choice.statements[..] else {
             return Err(foreign());
         };
         if chain.base.is_some()
