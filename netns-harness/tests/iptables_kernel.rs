@@ -58,7 +58,7 @@ fn both_engines_and_transports_install_update_resync_and_leave_nothing() {
                 };
                 goes_to(iptables, Some(&changed), &changed, &resync);
 
-                assert_eq!(iptables.nat_counters().unwrap().entered, Some(0));
+                assert_eq!(iptables.nat_counters().unwrap(), Some(0));
                 for _ in 0..2 {
                     let errors = iptables.remove();
                     assert!(errors.is_empty(), "{errors:?}");

@@ -127,6 +127,7 @@ impl Allowed {
 struct Written {
     #[serde(default)]
     metrics: Table,
+    exact: Option<Value>,
     #[serde(default)]
     deterministic: Table,
     #[serde(default)]
@@ -182,9 +183,19 @@ fn parse(text: &str, name: &str) -> Result<Gate, String> {
         );
     }
     let allowed = written.allow_missing.into_iter().enumerate();
+    let mut limits = all_thresholds("metrics", written.metrics, true)?;
+    if let Some(exact) = written.exact {
+        let exact = thresholds("exact", Unit::Count, true, exact)?;
+        for metric in Metric::ALL
+            .iter()
+            .filter(|metric| metric.row().exact && metric.unit() == Unit::Count)
+        {
+            limits.entry(*metric).or_insert_with(|| exact.clone());
+        }
+    }
     Ok(Gate {
         name: name.to_owned(),
-        thresholds: all_thresholds("metrics", written.metrics, true)?,
+        thresholds: limits,
         counted: all_thresholds("deterministic", written.deterministic, false)?,
         allowed: allowed
             .map(|(place, rule)| allow(&format!("allow-missing {}", place + 1), rule))

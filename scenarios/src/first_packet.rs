@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use netns_harness::datapath::NatCounters;
 use netns_harness::meters;
 use netns_harness::service::{Endpoint, Frontend, Service};
 use netns_harness::traffic::{Eviction, Reached};
@@ -49,7 +48,7 @@ impl Scenario for FirstPacket {
                     (OptionKey::Protocol, protocol.name()),
                     (OptionKey::Family, Family::Ipv4.name()),
                     (OptionKey::Path, CLIENT),
-                    (OptionKey::Cache, request.cache.name()),
+                    (OptionKey::Cache, request.chosen.cache.name()),
                 ]));
             }
         }
@@ -117,7 +116,7 @@ const CLIENT: &str = "client";
 
 /// Counters of the rules and of connection tracking.
 struct Seen {
-    nat: NatCounters,
+    nat: Option<u64>,
     conntrack: meters::Conntrack,
 }
 
@@ -171,7 +170,7 @@ fn check_counters(stay: &Stay<'_>, before: &Seen, probes: u64, recorder: &mut Re
         ),
         _ => {}
     }
-    match (before.nat.entered, after.nat.entered) {
+    match (before.nat, after.nat) {
         (Some(from), Some(to)) => {
             recorder.fact("nat_packets", to - from);
             if to - from != probes {

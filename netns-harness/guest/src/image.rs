@@ -16,58 +16,10 @@ const REQUIRED: &[&str] = &["virtio_mmio", "virtio_console"];
 
 /// What labs, modes and traffic use, as far as the kernel has it: a mode whose module is missing says so
 /// when it is tried.
-pub const WANTED: &[&str] = &[
-    "veth",
-    "dummy",
-    "nf_conntrack",
-    "nf_conntrack_netlink",
-    "nf_nat",
-    // x_tables
-    "ip_tables",
-    "iptable_filter",
-    "iptable_nat",
-    "iptable_mangle",
-    "iptable_raw",
-    "ipt_REJECT",
-    "xt_addrtype",
-    "xt_comment",
-    "xt_conntrack",
-    "xt_mark",
-    "xt_MASQUERADE",
-    "xt_multiport",
-    "xt_nat",
-    "xt_physdev",
-    "xt_recent",
-    "xt_set",
-    "xt_statistic",
-    "xt_tcpudp",
-    // nf_tables
-    "nf_tables",
-    "nft_chain_nat",
-    "nft_compat",
-    "nft_ct",
-    "nft_fib_ipv4",
-    "nft_limit",
-    "nft_masq",
-    "nft_nat",
-    "nft_numgen",
-    "nft_reject_ipv4",
-    // ipset
-    "ip_set",
-    "ip_set_bitmap_port",
-    "ip_set_hash_ip",
-    "ip_set_hash_ipport",
-    "ip_set_hash_ipportip",
-    "ip_set_hash_ipportnet",
-    // IPVS
-    "ip_vs",
-    "ip_vs_lc",
-    "ip_vs_mh",
-    "ip_vs_rr",
-    "ip_vs_sh",
-    "ip_vs_wlc",
-    "ip_vs_wrr",
-];
+pub fn wanted() -> impl Iterator<Item = &'static str> {
+    let lines = include_str!("modules.txt").lines();
+    lines.filter(|line| !line.starts_with('#'))
+}
 
 /// Tools that modes start, as far as they are installed here.
 pub const TOOLS: &[&str] = &[
@@ -241,8 +193,7 @@ impl Image {
 
     fn modules(&mut self, kernel: &Kernel) -> Result<(Vec<String>, Vec<String>), GuestError> {
         let modules = kernel.list_modules()?;
-        let (wanted, missing): (Vec<&str>, Vec<&str>) =
-            WANTED.iter().copied().partition(|m| modules.has(m));
+        let (wanted, missing): (Vec<&str>, Vec<&str>) = wanted().partition(|m| modules.has(m));
         let all: Vec<&str> = REQUIRED.iter().copied().chain(wanted).collect();
         let loaded = modules.closure(&all)?;
         let mut order = String::new();

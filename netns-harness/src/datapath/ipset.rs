@@ -19,16 +19,17 @@ mod ids;
 #[cfg(test)]
 mod kernel;
 mod layout;
-mod sets;
 mod sync;
 #[cfg(test)]
 mod tests;
 mod trace;
 
+use ipset_sys::Set;
+
 use super::steps;
 use super::{
-    Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, ModeFacts, NatCounters, RenderOptions,
-    Sockets, Transport, trial,
+    Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, ModeFacts, RenderOptions, Sockets,
+    Transport, first_rule_packets, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -36,24 +37,6 @@ use crate::service::Population;
 use crate::xtables::tables::Tables;
 use crate::xtables::{foreign, tool};
 pub use ids::MOST_SERVICES;
-use sets::Sets;
-
-/// Tables and sets of a namespace.
-#[derive(Debug, Clone, Default)]
-struct Kernel {
-    tables: Tables,
-    sets: Sets,
-}
-
-impl Kernel {
-    /// What it does with new flows.
-    ///
-    /// # Errors
-    /// What is not part of the layout, or leads nowhere.
-    fn relation(&self) -> Result<Relation, String> {
-        trace::relation(&self.tables, &self.sets)
-    }
-}
 
 /// The ipset mode.
 #[derive(Debug, Clone, Copy)]
@@ -74,11 +57,8 @@ impl Ipset {
     }
 
     /// What the kernel lists: tables through the tool, sets through libipset.
-    fn listed(self) -> Result<Kernel, HarnessError> {
-        Ok(Kernel {
-            tables: tool::listed(self.tool())?,
-            sets: Sets::listed(steps::listed_sets()?),
-        })
+    fn listed(self) -> Result<(Tables, Vec<Set>), HarnessError> {
+        Ok((tool::listed(self.tool())?, steps::listed_sets()?))
     }
 }
 
@@ -104,8 +84,8 @@ impl Datapath for Ipset {
 
     fn census(&self) -> Result<Relation, HarnessError> {
         foreign::no_other(self.engine)?;
-        let relation = self.listed()?.relation();
-        relation.map_err(HarnessError::listing("ipset layout"))
+        let (tables, sets) = self.listed()?;
+        trace::relation(&tables, &sets).map_err(HarnessError::listing("ipset layout"))
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
@@ -133,11 +113,11 @@ impl Inspect for Ipset {
     }
 
     fn inventory(&self) -> Result<Inventory, HarnessError> {
-        let kernel = self.listed()?;
+        let (tables, sets) = self.listed()?;
         Ok(Inventory {
-            sets: kernel.sets.0.len() as u64,
-            elements: kernel.sets.elements() as u64,
-            ..kernel.tables.inventory()
+            sets: sets.len() as u64,
+            elements: sets.iter().map(|set| set.entries.len() as u64).sum(),
+            ..tables.inventory()
         })
     }
 
@@ -149,8 +129,8 @@ impl Inspect for Ipset {
         Ok(stated)
     }
 
-    fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
+    fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it.
-        NatCounters::of_first_rule(self.engine)
+        first_rule_packets(self.engine)
     }
 }

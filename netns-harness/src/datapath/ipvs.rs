@@ -37,7 +37,6 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipvs_codec::{Connection, Links};
@@ -45,14 +44,14 @@ use netns_sys::isolation::read_sysctl;
 
 use super::steps;
 use super::{
-    Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts, NatCounters,
-    RenderOptions, Socket, Sockets, Transport, trial,
+    Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts,
+    RenderOptions, Socket, Sockets, Transport, first_rule_packets, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::Population;
 use crate::xtables::{foreign, tool};
-use census::{Held, State};
+use census::State;
 use part::Leaving;
 
 /// The kube-proxy version whose `pkg/proxy/ipvs` was read.
@@ -95,24 +94,15 @@ fn listed() -> Result<State, HarnessError> {
         None => Ok(None),
         Some(_) => links.addresses(layout::DEVICE).map(Some),
     });
-    let held = |set: ipset_sys::Set| {
-        let held = Held {
-            type_name: set.type_name,
-            entries: set.entries.into_iter().collect(),
-        };
-        (set.name, held)
-    };
     let others = layout::sysctls().filter_map(|(name, wanted)| {
         let value = read_sysctl(name).unwrap_or_else(|error| error.to_string());
         (value != wanted).then_some((name, value))
     });
+    let sets = steps::listed_sets()?.into_iter();
     Ok(State {
         servers,
         addresses: addresses.map_err(HarnessError::netlink("list addresses"))?,
-        sets: steps::listed_sets()?
-            .into_iter()
-            .map(held)
-            .collect::<BTreeMap<_, _>>(),
+        sets: sets.map(|set| (set.name.clone(), set)).collect(),
         tables: tool::listed(TOOL)?,
         other_sysctls: others.collect(),
     })
@@ -198,9 +188,9 @@ impl Inspect for Ipvs {
         Ok(stated)
     }
 
-    fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
+    fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it, on its way to the
         // virtual servers, and no other does while IPVS tells connection tracking of its flows.
-        NatCounters::of_first_rule(Engine::Legacy)
+        first_rule_packets(Engine::Legacy)
     }
 }

@@ -60,21 +60,10 @@ pub struct Inventory {
     pub elements: u64,
 }
 
-/// First packets that rules have seen, from the kernel's own counters.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct NatCounters {
-    /// Packets that entered the mode's NAT rules; `None` where the mode has none.
-    pub entered: Option<u64>,
-}
-
-impl NatCounters {
-    /// Of a mode whose NAT rules are entered by the first rule of PREROUTING; 0 while there is none.
-    fn of_first_rule(engine: Engine) -> Result<Self, HarnessError> {
-        let (_, first) = tool::prerouting_counters(engine)?;
-        Ok(Self {
-            entered: Some(first.unwrap_or(0)),
-        })
-    }
+/// First packets that have entered NAT rules whose first is the first of PREROUTING; 0 while there is none.
+fn first_rule_packets(engine: Engine) -> Result<Option<u64>, HarnessError> {
+    let (_, first) = tool::prerouting_counters(engine)?;
+    Ok(Some(first.unwrap_or(0)))
 }
 
 /// A mode's rules: rendered, applied, listed, removed. Every method but `facts` and `render` acts on the
@@ -171,11 +160,11 @@ pub trait Inspect: Send + Sync {
     /// The listing failed.
     fn inventory(&self) -> Result<Inventory, HarnessError>;
 
-    /// First packets that the mode's NAT rules have seen.
+    /// First packets that entered the mode's NAT rules, from the kernel's own counters; `None` where it has none.
     ///
     /// # Errors
     /// The listing failed.
-    fn nat_counters(&self) -> Result<NatCounters, HarnessError>;
+    fn nat_counters(&self) -> Result<Option<u64>, HarnessError>;
 
     /// What the mode's own interface says of its memory, bytes, each with its source: a figure to hold
     /// beside the meter's.

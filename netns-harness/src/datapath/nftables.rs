@@ -53,8 +53,8 @@ use nft_codec::{Connection, Statement, Table};
 use nix::errno::Errno;
 
 use super::{
-    Batch, Datapath, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts, NatCounters,
-    RenderOptions, Sockets, Transport, trial,
+    Batch, Datapath, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts, RenderOptions,
+    Sockets, Transport, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -147,13 +147,11 @@ impl Inspect for Nftables {
         }
     }
 
-    fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
+    fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
         let rules = Connection::open()
             .and_then(|mut c| c.chain_rules(layout::TABLE, layout::NAT_PREROUTING))
             .map_err(HarnessError::netlink("read the counter of nat-prerouting"))?;
-        Ok(NatCounters {
-            entered: rules.first().and_then(nft_codec::Rule::packets),
-        })
+        Ok(rules.first().and_then(nft_codec::Rule::packets))
     }
 }
 

@@ -5,7 +5,7 @@ use schema::Mode;
 
 use super::{
     Batch, Breakable, Damage, Datapath, Engine, Inspect, Inventory, KubeProxy, ModeFacts,
-    NatCounters, RenderOptions, Sockets, Transport, TransportFacts, iptables,
+    RenderOptions, Sockets, Transport, TransportFacts, iptables,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -67,8 +67,8 @@ impl Inspect for NoDatapath {
         Ok(Inventory::default())
     }
 
-    fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
-        Ok(NatCounters::default())
+    fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
+        Ok(None)
     }
 }
 

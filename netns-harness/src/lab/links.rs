@@ -31,6 +31,11 @@ struct Link {
 }
 
 const PREFIX: u8 = 30;
+/// Where a default route leads from.
+const EVERYWHERE: Cidr = Cidr {
+    network: Ipv4Addr::UNSPECIFIED,
+    prefix: 0,
+};
 
 const CLIENT_LINK: Link = Link {
     name: "client–node",
@@ -82,27 +87,11 @@ pub(super) fn connect(client: &NetNs, node: &NetNs, backends: &NetNs) -> Result<
             neighbour(&on_node, inner, &link.outer).await?;
             let lo = index_of(&outside, "lo").await?;
             own(&outside, lo, link.owns).await?;
-            route(
-                &outside,
-                Cidr {
-                    network: Ipv4Addr::UNSPECIFIED,
-                    prefix: 0,
-                },
-                link.node.address,
-            )
-            .await?;
+            route(&outside, EVERYWHERE, link.node.address).await?;
             route(&on_node, link.owns, link.outer.address).await?;
         }
         set_up(&on_node, "lo").await?;
-        route(
-            &on_node,
-            Cidr {
-                network: Ipv4Addr::UNSPECIFIED,
-                prefix: 0,
-            },
-            BACKENDS_LINK.outer.address,
-        )
-        .await
+        route(&on_node, EVERYWHERE, BACKENDS_LINK.outer.address).await
     })
 }
 

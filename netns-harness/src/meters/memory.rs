@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::placement;
 use crate::HarnessError;
 
 /// Kernel memory that rules and namespaces live in, bytes.
@@ -79,11 +80,7 @@ impl KernelMemory {
 #[must_use]
 pub fn possible_cpus() -> Option<u32> {
     let text = fs::read_to_string("/sys/devices/system/cpu/possible").ok()?;
-    text.trim().split(',').try_fold(0, |sum, range| {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-        Some(sum + last.checked_sub(first)? + 1)
-    })
+    Some(placement::list(text.trim())?.len() as u32)
 }
 
 /// Time between two readings.

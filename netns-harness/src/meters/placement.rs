@@ -47,7 +47,7 @@ fn governor(cpu: usize) -> Option<String> {
 }
 
 /// `0-1,4`.
-fn list(text: &str) -> Option<Vec<usize>> {
+pub(super) fn list(text: &str) -> Option<Vec<usize>> {
     let mut all = Vec::new();
     for range in text.split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));

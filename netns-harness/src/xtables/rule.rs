@@ -140,6 +140,17 @@ fn endpoint(text: &str) -> Option<Endpoint> {
     })
 }
 
+/// Matches of which each word is understood.
+const MATCHES: [&str; 7] = [
+    "comment",
+    "tcp",
+    "udp",
+    "statistic",
+    "mark",
+    "conntrack",
+    "addrtype",
+];
+
 /// Parses the words that follow `-A CHAIN`.
 pub(crate) fn parse(words: &[String]) -> Rule {
     let mut rule = Rule::default();
@@ -150,84 +161,7 @@ pub(crate) fn parse(words: &[String]) -> Rule {
             negated = true;
             continue;
         }
-        let understood = match word {
-            "-m" => matches!(
-                words.next(),
-                Some("comment" | "tcp" | "udp" | "statistic" | "mark" | "conntrack" | "addrtype")
-            ),
-            "--comment" => words.next().is_some(),
-            "--mode" => words.next() == Some("random"),
-            "-s" => set(&mut rule.source, words.next().and_then(cidr), negated),
-            "-d" => set(&mut rule.destination, words.next().and_then(cidr), negated),
-            "-p" => {
-                rule.protocol = words.next().map(str::to_owned);
-                !negated && rule.protocol.is_some()
-            }
-            "--dport" => {
-                rule.destination_port = words.next().and_then(|w| w.parse().ok());
-                !negated && rule.destination_port.is_some()
-            }
-            "--probability" => {
-                rule.probability = words.next().and_then(|w| w.parse().ok());
-                !negated && rule.probability.is_some()
-            }
-            "--mark" => {
-                let mark = words.next().and_then(value_and_mask);
-                rule.state = mark.map(|(value, mask)| State::Mark {
-                    value,
-                    mask,
-                    negated,
-                });
-                rule.state.is_some()
-            }
-            "--dst-type" => {
-                rule.state = Some(State::LocalDestination);
-                !negated && words.next() == Some("LOCAL")
-            }
-            "--ctstate" => {
-                let new = words
-                    .next()
-                    .is_some_and(|states| states.split(',').any(|s| s == "NEW"));
-                rule.state = Some(if new == negated {
-                    State::NotNew
-                } else {
-                    State::New
-                });
-                true
-            }
-            "-j" => jump(&mut rule.target, words.next()),
-            "-g" => {
-                rule.target = Target::Goto(words.next().unwrap_or_default().to_owned());
-                true
-            }
-            "--to-destination" => match words.next().and_then(endpoint) {
-                Some(to) => {
-                    rule.target = Target::Dnat(to);
-                    true
-                }
-                None => false,
-            },
-            "--map-set" => {
-                rule.target = Target::MapMark(words.next().unwrap_or_default().to_owned());
-                words.next() == Some("dst,dst") && words.next() == Some("--map-mark")
-            }
-            "--set-xmark" | "--or-mark" | "--xor-mark" => {
-                match words.next().and_then(|w| marking(word, w)) {
-                    Some(target) => {
-                        rule.target = target;
-                        true
-                    }
-                    None => false,
-                }
-            }
-            "--reject-with" => words.next().is_some(),
-            "--random-fully" => {
-                rule.random_fully = true;
-                true
-            }
-            _ => false,
-        };
-        if !understood {
+        if rule.take(word, negated, &mut words).is_none() {
             rule.unknown.push(word.to_owned());
         }
         negated = false;
@@ -235,26 +169,77 @@ pub(crate) fn parse(words: &[String]) -> Rule {
     rule
 }
 
-fn set(field: &mut Option<Match<Cidr>>, value: Option<Cidr>, negated: bool) -> bool {
-    *field = value.map(|value| Match { value, negated });
-    field.is_some()
-}
-
-fn jump(target: &mut Target, name: Option<&str>) -> bool {
-    *target = match name {
-        Some("ACCEPT") => Target::Accept,
-        Some("DROP" | "REJECT") => Target::Refuse,
-        Some("RETURN") => Target::Return,
-        Some("MASQUERADE") => Target::Masquerade,
+fn jump(target: &str) -> Target {
+    match target {
+        "ACCEPT" => Target::Accept,
+        "DROP" | "REJECT" => Target::Refuse,
+        "RETURN" => Target::Return,
+        "MASQUERADE" => Target::Masquerade,
         // Complete only with what follows: an operation, --to-destination, --map-set.
-        Some("MARK" | "DNAT" | "SET") => Target::None,
-        Some(chain) => Target::Jump(chain.to_owned()),
-        None => return false,
-    };
-    true
+        "MARK" | "DNAT" | "SET" => Target::None,
+        chain => Target::Jump(chain.to_owned()),
+    }
 }
 
 impl Rule {
+    /// Takes in an option with the words that belong to it; `None` when it is not understood.
+    fn take<'a>(
+        &mut self,
+        option: &str,
+        negated: bool,
+        words: &mut impl Iterator<Item = &'a str>,
+    ) -> Option<()> {
+        let mut next = || words.next();
+        let network = |text| {
+            let value = cidr(text)?;
+            Some(Match { value, negated })
+        };
+        match (option, negated) {
+            ("-s", _) => self.source = Some(network(next()?)?),
+            ("-d", _) => self.destination = Some(network(next()?)?),
+            ("--mark", _) => {
+                let (value, mask) = value_and_mask(next()?)?;
+                self.state = Some(State::Mark {
+                    value,
+                    mask,
+                    negated,
+                });
+            }
+            ("--ctstate", _) => {
+                let new = next()?.split(',').any(|state| state == "NEW");
+                self.state = Some(match new == negated {
+                    true => State::NotNew,
+                    false => State::New,
+                });
+            }
+            (_, true) => return None,
+            ("-m", _) => {
+                let name = next()?;
+                MATCHES.contains(&name).then_some(())?;
+            }
+            ("--mode", _) if next()? == "random" => {}
+            ("--comment" | "--reject-with", _) => drop(next()?),
+            ("-p", _) => self.protocol = Some(next()?.to_owned()),
+            ("--dport", _) => self.destination_port = Some(next()?.parse().ok()?),
+            ("--probability", _) => self.probability = Some(next()?.parse().ok()?),
+            ("--dst-type", _) if next()? == "LOCAL" => self.state = Some(State::LocalDestination),
+            ("-j", _) => self.target = jump(next()?),
+            ("-g", _) => self.target = Target::Goto(next()?.to_owned()),
+            ("--to-destination", _) => self.target = Target::Dnat(endpoint(next()?)?),
+            ("--map-set", _) => {
+                self.target = Target::MapMark(next()?.to_owned());
+                let rest = (next()?, next()?);
+                (rest == ("dst,dst", "--map-mark")).then_some(())?;
+            }
+            ("--set-xmark" | "--or-mark" | "--xor-mark", _) => {
+                self.target = marking(option, next()?)?;
+            }
+            ("--random-fully", _) => self.random_fully = true,
+            _ => return None,
+        }
+        Some(())
+    }
+
     /// Whether the first packet of a flow from inside the cluster to `to` matches when it bears `mark`;
     /// the probability is not looked at.
     pub(crate) fn matches(

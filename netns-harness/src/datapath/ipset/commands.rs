@@ -2,10 +2,58 @@
 //! (`net/netfilter/ipset/ip_set_core.c`).
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
-use ipset_sys::{Command, Create, Entry, Mark, SetType};
+use ipset_sys::{Command, Create, Entry, Mark, Set, SetType};
 
-use super::sets::{Held, Sets, TYPE, key};
+/// Type of the mode's set.
+const TYPE: &str = super::trace::TYPE;
+
+/// Address, IP protocol number, port.
+pub(super) type Key = (Ipv4Addr, u8, u16);
+
+/// One set.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Held {
+    pub(super) type_name: String,
+    /// Whether elements can have marks.
+    pub(super) skbinfo: bool,
+    pub(super) max_elements: u32,
+    pub(super) elements: BTreeMap<Key, Option<Mark>>,
+}
+
+/// Sets by name.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Sets(pub(super) BTreeMap<String, Held>);
+
+impl Sets {
+    /// As the kernel lists them.
+    pub(super) fn listed(&self) -> Vec<Set> {
+        let listed = |(name, held): (&String, &Held)| Set {
+            name: name.clone(),
+            type_name: held.type_name.clone(),
+            max_elements: held.max_elements,
+            memory_bytes: 0,
+            entries: held.elements.iter().map(entry_of).collect(),
+        };
+        self.0.iter().map(listed).collect()
+    }
+}
+
+fn key(entry: &Entry) -> Key {
+    (entry.address, entry.protocol, entry.port)
+}
+
+fn entry_of((&(address, protocol, port), &mark): (&Key, &Option<Mark>)) -> Entry {
+    let second = None;
+    Entry {
+        address,
+        protocol,
+        port,
+        second,
+        mark,
+    }
+}
 
 /// Characters of a set's name, closing NUL included (`IPSET_MAXNAMELEN`).
 const NAME_LENGTH: usize = 32;

@@ -1,12 +1,14 @@
 //! Batches interpreted: tables and sets as they would be after each transaction, refusing what tools
 //! and kernel would refuse.
 
-use super::{Ipset, Kernel, commands};
+use super::commands::{self, Sets};
+use super::{Ipset, trace};
 use crate::datapath::meaning::Meaning;
 use crate::datapath::steps::{self, Restore, SetScript};
 use crate::datapath::{Batch, Step};
 use crate::relation::Relation;
 use crate::xtables::rule::Target;
+use crate::xtables::tables::Tables;
 
 impl Meaning for Ipset {
     fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
@@ -18,7 +20,22 @@ impl Meaning for Ipset {
     }
 }
 
+/// Tables and sets of a namespace.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kernel {
+    pub(super) tables: Tables,
+    pub(super) sets: Sets,
+}
+
 impl Kernel {
+    /// What it does with new flows.
+    ///
+    /// # Errors
+    /// What is not part of the layout, or leads nowhere.
+    pub(super) fn relation(&self) -> Result<Relation, String> {
+        trace::relation(&self.tables, &self.sets.listed())
+    }
+
     /// Carries out one step.
     ///
     /// # Errors

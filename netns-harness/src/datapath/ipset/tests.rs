@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use schema::Protocol;
 
 use super::ids::{Id, LEVELS, Prefix};
+use super::kernel::Kernel;
 use super::*;
 use crate::datapath::meaning::Meaning as _;
 use crate::datapath::{Breakable as _, Damage};
@@ -106,7 +107,13 @@ fn law_of_size_of_an_install() {
             11 + n * (1 + e) + r,
             "N={n} E={e}"
         );
-        assert_eq!((kernel.sets.0.len(), kernel.sets.elements()), (1, n));
+        assert_eq!(
+            (
+                kernel.sets.0.len(),
+                kernel.sets.0[layout::SET].elements.len()
+            ),
+            (1, n)
+        );
         assert_eq!(batch.operations() as usize, 36 + n * (4 + 4 * e) + 2 * r);
     }
 }
@@ -408,7 +415,7 @@ proptest! {
             for step in IPSET.render(Some(&pair[0]), &pair[1], &options).steps {
                 kernel.run(&*step).map_err(TestCaseError::fail)?;
                 for frontend in &all {
-                    let served = trace::served(&kernel.tables, &kernel.sets, *frontend);
+                    let served = trace::served(&kernel.tables, &kernel.sets.listed(), *frontend);
                     let served = served.map_err(TestCaseError::fail)?;
                     let (was, is) = (before.0.get(frontend), after.0.get(frontend));
                     let known = [was, is].into_iter().flatten().any(|shares| {
@@ -419,7 +426,7 @@ proptest! {
                     });
                     let gap = served.is_empty() && (was.is_none() || is.is_none());
                     prop_assert!(known || gap, "{}: {:?} is neither {:?} nor {:?}", frontend, served, was, is);
-                    let marked = trace::is_marked(&kernel.sets, *frontend);
+                    let marked = trace::is_marked(&kernel.sets.listed(), *frontend);
                     prop_assert!(!marked || known, "the mark of {} leads nowhere", frontend);
                 }
             }

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipset_sys::{Entry, Set};
 use schema::Protocol;
 
 use super::ids::{Id, LEVELS, Prefix};
 use super::layout::{self, SET};
-use super::sets::{self, Held, Key, Sets};
 use crate::datapath::iptables::layout_check::{self, service_own};
 use crate::relation::Relation;
 use crate::service::Frontend;
@@ -19,8 +19,8 @@ use crate::xtables::trace::Index;
 ///
 /// # Errors
 /// The first thing that is not part of the layout, missing, or leads nowhere.
-pub(super) fn relation(tables: &Tables, sets: &Sets) -> Result<Relation, String> {
-    if tables.rules() == 0 && tables.own_chains() == 0 && sets.0.is_empty() {
+pub(super) fn relation(tables: &Tables, sets: &[Set]) -> Result<Relation, String> {
+    if tables.rules() == 0 && tables.own_chains() == 0 && sets.is_empty() {
         return Ok(Relation::default());
     }
     let wanted = layout::base();
@@ -72,25 +72,28 @@ fn is_dispatch(chain: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
+/// Type of the mode's set.
+pub(super) const TYPE: &str = "hash:ip,port";
+
 /// The mode's set, which is the only one.
-fn the_set(sets: &Sets) -> Result<&Held, String> {
-    if let Some(foreign) = sets.0.keys().find(|name| *name != SET) {
-        return Err(format!("foreign set {foreign}"));
+fn the_set(sets: &[Set]) -> Result<&Set, String> {
+    if let Some(foreign) = sets.iter().find(|set| set.name != SET) {
+        return Err(format!("foreign set {}", foreign.name));
     }
-    let set = sets.0.get(SET).ok_or_else(|| format!("no set {SET}"))?;
-    if set.type_name == sets::TYPE {
-        Ok(set)
-    } else {
-        Err(format!("set {SET} is a {}", set.type_name))
+    match sets.first() {
+        None => Err(format!("no set {SET}")),
+        Some(set) if set.type_name == TYPE => Ok(set),
+        Some(set) => Err(format!("set {SET} is a {}", set.type_name)),
     }
 }
 
 /// Frontends by the id in their element's mark.
-fn marks(set: &Held) -> Result<BTreeMap<Id, Frontend>, String> {
+fn marks(set: &Set) -> Result<BTreeMap<Id, Frontend>, String> {
     let mut marks = BTreeMap::new();
-    for (key, mark) in &set.elements {
-        let frontend = frontend(*key)?;
-        let id = mark
+    for entry in &set.entries {
+        let frontend = frontend(entry)?;
+        let id = entry
+            .mark
             .and_then(Id::from_mark)
             .ok_or_else(|| format!("the mark of {frontend} is no service's"))?;
         if let Some(other) = marks.insert(id, frontend) {
@@ -100,8 +103,9 @@ fn marks(set: &Held) -> Result<BTreeMap<Id, Frontend>, String> {
     Ok(marks)
 }
 
-fn frontend((vip, protocol, port): Key) -> Result<Frontend, String> {
-    let protocol = match i32::from(protocol) {
+fn frontend(entry: &Entry) -> Result<Frontend, String> {
+    let (vip, port) = (entry.address, entry.port);
+    let protocol = match i32::from(entry.protocol) {
         libc::IPPROTO_TCP => Protocol::Tcp,
         libc::IPPROTO_UDP => Protocol::Udp,
         other => return Err(format!("an element for {vip}:{port} of protocol {other}")),
@@ -189,18 +193,15 @@ fn step(prefix: Prefix, rule: &Rule) -> Option<(Prefix, &str)> {
 
 /// The mark that a packet to a frontend gets right now.
 #[cfg(test)]
-fn mark(sets: &Sets, frontend: Frontend) -> Option<ipset_sys::Mark> {
-    let protocol = match frontend.protocol {
-        Protocol::Tcp => libc::IPPROTO_TCP as u8,
-        Protocol::Udp => libc::IPPROTO_UDP as u8,
-    };
-    let key: Key = (frontend.vip, protocol, frontend.port);
-    *sets.0.get(SET)?.elements.get(&key)?
+fn mark(sets: &[Set], to: Frontend) -> Option<ipset_sys::Mark> {
+    let set = sets.iter().find(|set| set.name == SET)?;
+    let mut entries = set.entries.iter();
+    entries.find(|entry| frontend(entry) == Ok(to))?.mark
 }
 
 /// Whether a packet to a frontend gets a mark right now.
 #[cfg(test)]
-pub(super) fn is_marked(sets: &Sets, frontend: Frontend) -> bool {
+pub(super) fn is_marked(sets: &[Set], frontend: Frontend) -> bool {
     mark(sets, frontend).is_some()
 }
 
@@ -209,7 +210,7 @@ pub(super) fn is_marked(sets: &Sets, frontend: Frontend) -> bool {
 #[cfg(test)]
 pub(super) fn served(
     tables: &Tables,
-    sets: &Sets,
+    sets: &[Set],
     frontend: Frontend,
 ) -> Result<BTreeMap<crate::service::Endpoint, f64>, String> {
     let (Some(mark), Some(nat)) = (mark(sets, frontend), tables.0.get("nat")) else {

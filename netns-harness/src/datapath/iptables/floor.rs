@@ -4,8 +4,8 @@ use super::meaning_of;
 use crate::HarnessError;
 use crate::datapath::steps::Restore;
 use crate::datapath::{
-    Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, ModeFacts, NatCounters, RenderOptions,
-    Sockets, Transport,
+    Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, ModeFacts, RenderOptions, Sockets,
+    Transport,
 };
 use crate::relation::Relation;
 use crate::service::Population;
@@ -74,9 +74,7 @@ impl Inspect for Conntrack {
         Ok(tool::listed(TOOL)?.inventory())
     }
 
-    fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
-        Ok(NatCounters {
-            entered: Some(tool::prerouting_counters(Engine::Legacy)?.0),
-        })
+    fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
+        Ok(Some(tool::prerouting_counters(Engine::Legacy)?.0))
     }
 }

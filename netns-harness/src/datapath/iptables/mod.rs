@@ -18,8 +18,8 @@ mod restore;
 mod tests;
 
 use super::{
-    Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts, NatCounters,
-    RenderOptions, Sockets, Transport, trial,
+    Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts,
+    RenderOptions, Sockets, Transport, first_rule_packets, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -155,8 +155,8 @@ impl Inspect for Iptables {
         }
     }
 
-    fn nat_counters(&self) -> Result<NatCounters, HarnessError> {
+    fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it.
-        NatCounters::of_first_rule(self.engine)
+        first_rule_packets(self.engine)
     }
 }

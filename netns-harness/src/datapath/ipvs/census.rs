@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use ipset_sys::Entry;
+use ipset_sys::{Entry, Set};
 use ipvs_codec::{Forward, ListedDestination, ListedService, Scheduler};
 
 use super::layout::{self, BOUND_IPS, CLUSTER_IPS, DEVICE};
@@ -12,20 +12,13 @@ use crate::relation::Relation;
 use crate::service::Endpoint;
 use crate::xtables::tables::Tables;
 
-/// One set.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Held {
-    pub(super) type_name: String,
-    pub(super) entries: BTreeSet<Entry>,
-}
-
 /// Everything that decides where packets for services go, as a namespace has it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct State {
     pub(super) servers: Vec<(ListedService, Vec<ListedDestination>)>,
     /// Addresses of the device with their prefix lengths; `None` where there is no device.
     pub(super) addresses: Option<Vec<(Ipv4Addr, u8)>>,
-    pub(super) sets: BTreeMap<String, Held>,
+    pub(super) sets: BTreeMap<String, Set>,
     pub(super) tables: Tables,
     /// kube-proxy's sysctls that have another value: name, value.
     pub(super) other_sysctls: Vec<(&'static str, String)>,
@@ -97,12 +90,13 @@ impl State {
                     .collect(),
                 _ => BTreeSet::new(),
             };
-            if let Some(entry) = set.entries.difference(&wanted).next() {
+            let there: BTreeSet<Entry> = set.entries.iter().copied().collect();
+            if let Some(entry) = there.difference(&wanted).next() {
                 return Err(format!(
                     "set {name} has {entry}, which is no virtual server's"
                 ));
             }
-            if let Some(entry) = wanted.difference(&set.entries).next() {
+            if let Some(entry) = wanted.difference(&there).next() {
                 return Err(format!("set {name} lacks {entry}"));
             }
         }

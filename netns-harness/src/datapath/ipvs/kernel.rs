@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use ipset_sys::{Command, Create, Entry, SetType};
+use ipset_sys::{Command, Create, Entry, Set, SetType};
 use ipvs_codec::{LinkOp, ListedDestination, ListedService, Op};
 use model::Servers;
 
-use super::census::{Held, State};
+use super::census::State;
 use super::part::{Part, Request, deletions};
 use super::{Ipvs, layout};
 use crate::datapath::meaning::Meaning;
@@ -32,7 +32,7 @@ impl Meaning for Ipvs {
 pub(super) struct Kernel {
     servers: Servers,
     device: Option<BTreeSet<Ipv4Addr>>,
-    pub(super) sets: BTreeMap<String, Held>,
+    pub(super) sets: BTreeMap<String, Set>,
     pub(super) tables: Tables,
     sysctls: bool,
 }
@@ -136,20 +136,25 @@ impl Kernel {
     fn command(&mut self, command: &Command, forgiving: bool) -> Result<(), String> {
         let done = match command {
             Command::Create(create) => {
-                let held = Held {
+                let set = Set {
+                    name: create.name.clone(),
                     type_name: create.set_type.name().to_owned(),
-                    entries: BTreeSet::new(),
+                    max_elements: create.max_elements,
+                    memory_bytes: 0,
+                    entries: Vec::new(),
                 };
-                self.sets.insert(create.name.clone(), held).is_none()
+                self.sets.insert(create.name.clone(), set).is_none()
             }
-            Command::Add(name, entry) => self
-                .sets
-                .get_mut(name)
-                .is_some_and(|set| set.entries.insert(*entry) || forgiving),
-            Command::Delete(name, entry) => self
-                .sets
-                .get_mut(name)
-                .is_some_and(|set| set.entries.remove(entry)),
+            Command::Add(name, entry) => self.sets.get_mut(name).is_some_and(|set| {
+                let new = !set.entries.contains(entry);
+                set.entries.extend(new.then_some(*entry));
+                new || forgiving
+            }),
+            Command::Delete(name, entry) => self.sets.get_mut(name).is_some_and(|set| {
+                let before = set.entries.len();
+                set.entries.retain(|there| there != entry);
+                set.entries.len() < before
+            }),
             _ => false,
         };
         match done {
