@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use schema::{Accelerator, CellKey, CellRecord, Header, Metric, Outcome, SandboxKind, Unit};
 
-use crate::load::{Kept, LoadError, Run, load_keeping};
+use crate::load::{LoadError, Run, load_keeping};
 use crate::statistics::middle_of;
 use crate::summarise::is_censored;
 
@@ -70,7 +70,7 @@ impl Digest {
     /// Samples that cannot be read, as a sentence.
     pub fn of(run: &Run, name: &str) -> Result<Self, String> {
         let cells = run.cells.iter().cloned().map(CellDigest::of);
-        let kept = Kept {
+        let kept = Run {
             header: run.header.clone(),
             cells: cells.collect::<Result<_, _>>()?,
             end: run.end.clone(),
@@ -80,7 +80,7 @@ impl Digest {
     }
 
     /// With what a cell cannot know by itself.
-    fn settled(path: &Path, mut kept: Kept<CellDigest>) -> Self {
+    fn settled(path: &Path, mut kept: Run<CellDigest>) -> Self {
         for cell in &mut kept.cells {
             // Without a seed of its own a stay has the run's.
             if cell.seed == NO_SEED {
