@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
-use schema::{Cache, Damage, Engine, Family, Mode, Position, Protocol, Transport};
+use scenarios::{Chosen, within};
+use schema::{Damage, Engine, Family, Mode, Position, Protocol, Transport};
 
 pub(crate) use words::{Given, OnOff, SandboxOption, Scenarios};
 
@@ -44,9 +45,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "legacy")]
     pub(crate) engines: Vec<Engine>,
 
-    /// Endpoints that an endpoint-churn replaces at once, each of another service; 1 to 1000.
-    #[arg(long, value_name = "K", default_value = "10", allow_negative_numbers = true, value_parser = words::within(words::CHURN))]
-    pub(crate) churn: u32,
+    /// What scenarios alone read.
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
 
     /// Where the asked service stands in the population: first, middle, last, uniform [default: all; first,last with
     /// --deterministic].
@@ -57,14 +58,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "tcp,udp")]
     pub(crate) protocols: Vec<Protocol>,
 
-    /// Caches between two new flows: `warm`, as the flow before left them; `cold`, emptied before each flow, untimed, as
-    /// on a node whose processors do other work (200 flows a cell then, unless --flows says otherwise).
-    #[arg(long, value_name = "warm|cold", default_value = "warm")]
-    pub(crate) cache: Cache,
-
     /// VIPs STRIDE addresses apart instead of drawn by the seed. 256 gives all the same low octet, by which IPVS
     /// before 2026 finds services: they all lie in one of its 256 buckets. 1 to 65536.
-    #[arg(long, value_name = "STRIDE", allow_negative_numbers = true, value_parser = words::within(words::STRIDE))]
+    #[arg(long, value_name = "STRIDE", allow_negative_numbers = true, value_parser = within(words::STRIDE))]
     pub(crate) vip_stride: Option<u32>,
 
     /// Address families.
@@ -111,7 +107,7 @@ pub(crate) struct RunArgs {
 
     /// Repetition blocks: the most that any stay is repeated. Each has a population of its own, of seed S + its number.
     /// An interval needs six; 1 to 1000 [default: 8; 6 with --deterministic].
-    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = words::within(words::REPETITIONS))]
+    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = within(words::REPETITIONS))]
     pub(crate) repetitions: Option<u32>,
 
     /// Time after which no further stay is started; the first block is always complete, what remains goes to the
@@ -126,7 +122,7 @@ pub(crate) struct RunArgs {
     pub(crate) cell_timeout: Duration,
 
     /// New flows in a first-packet cell, 100 to 20000 [default: 1000; 200 where a guest is translated or caches are emptied, 100 where its instructions are counted].
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = words::within(words::FLOWS))]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = within(words::FLOWS))]
     pub(crate) flows: Option<u32>,
 
     /// Leave out the second `none` series, whose ratio to the first states the run's noise.
@@ -149,7 +145,7 @@ pub(crate) struct RunArgs {
 
     /// Put N rules that match nothing, 1 to 5000, before nat while first packets are measured, to see that the gate
     /// finds them.
-    #[arg(long, value_name = "N", value_parser = words::within(words::PLANTED))]
+    #[arg(long, value_name = "N", value_parser = within(words::PLANTED))]
     pub(crate) plant: Option<u32>,
 }
 

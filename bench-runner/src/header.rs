@@ -85,6 +85,7 @@ fn options_of(settings: &Settings) -> Value {
 /// Resolved arguments by option name: everything that decides the plan or what a stay does.
 pub(crate) fn arguments(settings: &Settings, plan: &Plan) -> BTreeMap<String, Value> {
     let (args, request) = (&settings.args, &settings.request);
+    let chosen = json!(args.chosen);
     let time = |time: Duration| json!(humantime::format_duration(time).to_string());
     [
         ("services", json!(settings.sizes)),
@@ -93,9 +94,7 @@ pub(crate) fn arguments(settings: &Settings, plan: &Plan) -> BTreeMap<String, Va
         ("scenarios", json!(settings.scenarios)),
         ("transports", json!(request.transports)),
         ("engines", json!(request.engines)),
-        ("churn", json!(args.churn)),
         ("positions", json!(request.positions)),
-        ("cache", json!(args.cache)),
         ("protocols", json!(request.protocols)),
         ("families", json!(args.families)),
         ("large-cluster", json!(args.large_cluster)),
@@ -115,5 +114,7 @@ pub(crate) fn arguments(settings: &Settings, plan: &Plan) -> BTreeMap<String, Va
         ("variant", options_of(settings)),
     ]
     .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    .into_iter()
+    .chain(chosen.as_object().cloned().unwrap_or_default())
+    .collect()
 }

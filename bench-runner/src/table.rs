@@ -7,7 +7,7 @@ mod series;
 mod tests;
 
 use reports::quantity::value;
-use reports::scope::{Scope, lower_bound, scopes};
+use reports::view::{Scope, lower_bound, scopes};
 use schema::summary::{Row, Summary};
 use schema::{Metric, Unit};
 

@@ -108,21 +108,16 @@ impl Gate {
 
 impl Allowed {
     fn covers(&self, key: &CellKey, metric: Option<Metric>) -> bool {
-        self.mode.is_none_or(|mode| mode == key.mode)
-            && self
-                .scenario
-                .is_none_or(|scenario| scenario == key.scenario)
-            && self
-                .services
-                .is_none_or(|services| services == key.services)
-            && self
-                .endpoints
-                .is_none_or(|endpoints| endpoints == key.endpoints)
-            && self.metric.is_none_or(|wanted| metric == Some(wanted))
-            && self
-                .options
-                .iter()
-                .all(|(name, value)| key.options.is(name, value))
+        fn is<T: PartialEq>(wanted: Option<T>, own: T) -> bool {
+            wanted.is_none_or(|wanted| wanted == own)
+        }
+        let mut options = self.options.iter();
+        is(self.mode, key.mode)
+            && is(self.scenario, key.scenario)
+            && is(self.services, key.services)
+            && is(self.endpoints, key.endpoints)
+            && is(self.metric.map(Some), metric)
+            && options.all(|(name, value)| key.options.is(name, value))
     }
 }
 
@@ -132,6 +127,7 @@ impl Allowed {
 struct Written {
     #[serde(default)]
     metrics: Table,
+    exact: Option<Value>,
     #[serde(default)]
     deterministic: Table,
     #[serde(default)]
@@ -187,9 +183,19 @@ fn parse(text: &str, name: &str) -> Result<Gate, String> {
         );
     }
     let allowed = written.allow_missing.into_iter().enumerate();
+    let mut limits = all_thresholds("metrics", written.metrics, true)?;
+    if let Some(exact) = written.exact {
+        let exact = thresholds("exact", Unit::Count, true, exact)?;
+        for metric in Metric::ALL
+            .iter()
+            .filter(|metric| metric.row().exact && metric.unit() == Unit::Count)
+        {
+            limits.entry(*metric).or_insert_with(|| exact.clone());
+        }
+    }
     Ok(Gate {
         name: name.to_owned(),
-        thresholds: all_thresholds("metrics", written.metrics, true)?,
+        thresholds: limits,
         counted: all_thresholds("deterministic", written.deterministic, false)?,
         allowed: allowed
             .map(|(place, rule)| allow(&format!("allow-missing {}", place + 1), rule))

@@ -22,24 +22,21 @@
 
 pub mod compare;
 pub mod gate;
-pub mod html;
 mod load;
-pub mod markdown;
 pub mod plots;
 pub mod quantity;
-pub mod scope;
-mod sentence;
-pub mod side_by_side;
 pub mod statistics;
 mod summarise;
-pub mod update_table;
-mod write;
+pub mod view;
+pub mod write;
+mod xml;
 
-pub use html::{render_html, render_html_beside};
 pub use load::{LoadError, Run, load, load_start, results_of};
-pub use markdown::render_markdown;
 pub use summarise::{
-    Answer, Asked, FloorRatio, Measure, Ratio, Standing, floor_ratios, floor_ratios_in, matrix,
-    measures, summarise,
+    Answer, Asked, FloorRatio, Measure, Ratio, floor_ratios, floor_ratios_in, matrix, measures,
+    summarise,
 };
+pub use view::Standing;
+pub use write::html::{render_html, render_html_beside};
+pub use write::markdown::render_markdown;
 pub use write::{WriteError, write_all};

@@ -16,13 +16,13 @@ pub(crate) const RESULTS: &str = "results.jsonl";
 /// No line that we write comes near this; a longer one is not ours, and is not read into memory.
 const LONGEST_LINE: u64 = 64 << 20;
 
-/// A run as it was recorded.
+/// A run as it was recorded; `T`: what of each cell is held.
 #[derive(Debug, Clone)]
-pub struct Run {
+pub struct Run<T = CellRecord> {
     /// Line 1.
     pub header: Header,
     /// The cells, in the order they ended; each key once a block, with its last outcome.
-    pub cells: Vec<CellRecord>,
+    pub cells: Vec<T>,
     /// The end line; `None` when the run was killed.
     pub end: Option<EndRecord>,
     /// What was dropped or looks odd, as sentences.
@@ -106,13 +106,7 @@ pub fn results_of(given: &Path) -> PathBuf {
 /// # Errors
 /// As [`load`].
 pub fn load_start(path: impl AsRef<Path>, bytes: u64) -> Result<Run, LoadError> {
-    let read = read(path.as_ref(), bytes, Ok)?;
-    Ok(Run {
-        header: read.header,
-        cells: read.cells,
-        end: read.end,
-        warnings: read.warnings,
-    })
+    read(path.as_ref(), bytes, Ok)
 }
 
 /// A run of which of each cell only what `keep` makes of it is held: memory is that of one line and of what
@@ -123,24 +117,15 @@ pub fn load_start(path: impl AsRef<Path>, bytes: u64) -> Result<Run, LoadError> 
 pub(crate) fn load_keeping<T>(
     path: &Path,
     keep: impl Fn(CellRecord) -> Result<T, String>,
-) -> Result<Kept<T>, LoadError> {
+) -> Result<Run<T>, LoadError> {
     read(path, u64::MAX, keep)
-}
-
-/// As [`Run`], of other cells.
-#[derive(Debug)]
-pub(crate) struct Kept<T> {
-    pub(crate) header: Header,
-    pub(crate) cells: Vec<T>,
-    pub(crate) end: Option<EndRecord>,
-    pub(crate) warnings: Vec<String>,
 }
 
 fn read<T>(
     given: &Path,
     bytes: u64,
     keep: impl Fn(CellRecord) -> Result<T, String>,
-) -> Result<Kept<T>, LoadError> {
+) -> Result<Run<T>, LoadError> {
     let path = results_of(given);
     let file = File::open(&path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => LoadError::Missing {
@@ -179,12 +164,12 @@ struct Reader<R, K> {
 }
 
 impl<R: BufRead, T, K: Fn(CellRecord) -> Result<T, String>> Reader<R, K> {
-    fn run(mut self) -> Result<Kept<T>, LoadError> {
+    fn run(mut self) -> Result<Run<T>, LoadError> {
         let first = self.next_line()?.ok_or_else(|| LoadError::Empty {
             path: self.path.clone(),
         })?;
         let (header, version) = self.header(&first)?;
-        let mut run = Kept {
+        let mut run = Run {
             header,
             cells: Vec::new(),
             end: None,
@@ -254,7 +239,7 @@ impl<R: BufRead, T, K: Fn(CellRecord) -> Result<T, String>> Reader<R, K> {
     }
 
     /// Takes a record into the run if it makes sense there.
-    fn accept(&mut self, run: &mut Kept<T>, record: Record) -> Result<(), String> {
+    fn accept(&mut self, run: &mut Run<T>, record: Record) -> Result<(), String> {
         match record {
             Record::Header(_) => Err("a second header".to_owned()),
             Record::End(end) => {
@@ -279,7 +264,7 @@ impl<R: BufRead, T, K: Fn(CellRecord) -> Result<T, String>> Reader<R, K> {
 
     /// Of two outcomes of a cell the later one counts. It is expected only where the first says that the
     /// run was interrupted, or that the cell was disturbed.
-    fn place(&mut self, run: &mut Kept<T>, cell: CellRecord) -> Result<(), String> {
+    fn place(&mut self, run: &mut Run<T>, cell: CellRecord) -> Result<(), String> {
         let another = !cell.disturbed.is_empty() && !cell.facts.contains_key("measured_again")
             || cell.outcome
                 == Outcome::NotRun {
@@ -321,7 +306,7 @@ fn parse(line: &[u8], version: u32) -> Result<Record, String> {
     serde_json::from_value(migrate::migrate(value, version)).map_err(|error| error.to_string())
 }
 
-fn warn_of_environment<T>(run: &mut Kept<T>, cell: &CellRecord) {
+fn warn_of_environment<T>(run: &mut Run<T>, cell: &CellRecord) {
     if run.header.environments.contains_key(&cell.key.environment) {
         return;
     }

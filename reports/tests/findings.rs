@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::sync::LazyLock;
 
-use reports::{Run, plots, render_markdown, scope, summarise};
+use reports::{Run, plots, render_markdown, summarise, view};
 use schema::summary::{Finding, Summary};
 use schema::{
     Accelerator, CellKey, Metric, Mode, NotRun, OptionKey, Outcome, Position, Protocol,
@@ -501,7 +501,7 @@ fn an_update_is_ranked_with_what_it_releases_act_by_act() {
     );
     let whole = netlink.whole.as_ref().unwrap();
     assert!(whole.median > Some(1e9) && whole.ci95.is_some() && tool.whole.is_none());
-    assert_eq!(scope::order(netlink, tool), Some(Ordering::Greater));
-    let lowest = |row: &schema::summary::Row| scope::is_lowest(row, &[netlink, row]);
+    assert_eq!(view::order(netlink, tool), Some(Ordering::Greater));
+    let lowest = |row: &schema::summary::Row| view::is_lowest(row, &[netlink, row]);
     assert!(lowest(row(Mode::IptablesLegacy, "restore")) && !lowest(netlink));
 }

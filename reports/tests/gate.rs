@@ -48,6 +48,24 @@ fn the_gate_that_ships_names_every_metric_that_is_no_part_of_another() {
 }
 
 #[test]
+fn what_is_counted_has_one_table_unless_it_has_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("gate.toml");
+    let limits = |absolute: u32| {
+        format!("relative = 0.01\nabsolute = \"{absolute}\"\np = 0.01\nreason = \"why\"\n")
+    };
+    let text = format!("[metrics.rules]\n{}[exact]\n{}", limits(7), limits(1));
+    std::fs::write(&path, text).unwrap();
+    let gate = Gate::load(&path).unwrap();
+    let absolute = |metric| gate.thresholds.get(metric).map(|limits| limits.absolute);
+    assert_eq!(absolute(&Metric::Rules), Some(7.0));
+    assert_eq!(absolute(&Metric::Chains), Some(1.0));
+    // Bytes have another unit, and times are measured.
+    assert_eq!(absolute(&Metric::BytesSent), None);
+    assert_eq!(absolute(&Metric::Latency), None);
+}
+
+#[test]
 fn what_is_not_understood_names_its_key_and_the_remedy() {
     for (text, said) in [
         ("", "no [metrics.NAME]"),

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use reports::side_by_side::side_by_side;
+use reports::view::side_by_side::side_by_side;
 use reports::{Run, plots, render_html, render_markdown, summarise};
 use schema::summary::Summary;
 use schema::{Mode, ScenarioKind};

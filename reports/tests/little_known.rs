@@ -1,7 +1,7 @@
 //! What little is known is said as little: few stays, one time of two, a ratio's own number, cells that were disturbed.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use reports::{Run, Standing, matrix, render_html, render_markdown, scope, summarise};
+use reports::{Run, Standing, matrix, render_html, render_markdown, summarise, view};
 use schema::summary::{Finding, FindingKind, Summary};
 use schema::{CellRecord, Disturbance, Metric, Mode, OptionKey, Position, Protocol, ScenarioKind};
 use synthetic::Shape;
@@ -61,7 +61,7 @@ fn of_few_stays_nothing_is_ranked_and_the_sentence_says_what_would_help() {
     assert!(said.contains("a longer --budget makes more"), "{said}");
 
     let summary = summarise(&run);
-    let scopes = scope::scopes(&summary);
+    let scopes = view::scopes(&summary);
     let lines = matrix(&run, &summary, &scopes[0]);
     let standings = lines.iter().flat_map(|line| line.answers.values());
     assert!(
@@ -324,7 +324,7 @@ fn cold_caches_are_named_wherever_a_number_of_theirs_stands() {
     });
     let named = |run: &Run| {
         let summary = summarise(run);
-        let scopes = scope::scopes(&summary);
+        let scopes = view::scopes(&summary);
         let asked = matrix(run, &summary, &scopes[0]);
         let titles: Vec<String> = reports::plots::figures(run, &summary)
             .into_iter()

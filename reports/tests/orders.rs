@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use reports::{Run, Standing, matrix, scope, summarise};
+use reports::{Run, Standing, matrix, summarise, view};
 use schema::summary::{Row, Summary};
 use schema::{CellKey, Metric, Mode, OptionKey, ScenarioKind};
 use synthetic::Shape;
@@ -240,7 +240,7 @@ proptest! {
             claims(&summary, &finding.text);
             crossings(&summary, &finding.text);
         }
-        for scope in scope::scopes(&summary) {
+        for scope in view::scopes(&summary) {
             for asked in matrix(&run, &summary, &scope) {
                 let lowest = asked.measure.lowest();
                 for answer in asked.answers.values() {
@@ -350,7 +350,7 @@ fn no_headline_is_contradicted_by_the_other_time_of_the_same_cells_without_sayin
         let text = &headline.unwrap().text;
         // Releases are all alike and small beside what is drawn: the order is that of update_time.
         let apart = |a: Mode, b: Mode, metric: Metric| {
-            Some(scope::order(row(a, metric)?, row(b, metric)?)).map(|order| (order, metric))
+            Some(view::order(row(a, metric)?, row(b, metric)?)).map(|order| (order, metric))
         };
         let contradicted = Mode::ALL.iter().any(|a| {
             Mode::ALL.iter().any(|b| {

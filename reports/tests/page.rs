@@ -367,7 +367,7 @@ fn a_comment_on_a_pull_request_is_never_too_long_and_says_where_it_was_cut() {
     let (mut run, summary) = made(&"w".repeat(10_000));
     let text = render_markdown(&[(&run, &summary)]);
     assert!(
-        text.chars().count() <= reports::markdown::LONGEST,
+        text.chars().count() <= reports::write::markdown::LONGEST,
         "{}",
         text.chars().count()
     );
@@ -399,7 +399,7 @@ fn a_comment_on_a_pull_request_is_never_too_long_and_says_where_it_was_cut() {
     }
     let text = render_markdown(&[(&run, &summary)]);
     assert!(
-        text.chars().count() <= reports::markdown::LONGEST,
+        text.chars().count() <= reports::write::markdown::LONGEST,
         "{}",
         text.chars().count()
     );
@@ -413,7 +413,7 @@ fn a_comment_on_a_pull_request_is_never_too_long_and_says_where_it_was_cut() {
         let parts = vec![(&run, &summary); runs];
         let text = render_markdown(&parts);
         assert!(
-            text.chars().count() <= reports::markdown::LONGEST,
+            text.chars().count() <= reports::write::markdown::LONGEST,
             "{runs} runs"
         );
     }

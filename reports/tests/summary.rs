@@ -4,7 +4,7 @@
 use std::cmp::Ordering::{Greater, Less};
 use std::sync::LazyLock;
 
-use reports::{Run, floor_ratios, render_markdown, scope, summarise};
+use reports::{Run, floor_ratios, render_markdown, summarise, view};
 use schema::summary::{Row, Summary};
 use schema::{
     Metric, Mode, NotRun, OptionKey, Outcome, OutcomeKind, Position, Protocol, ScenarioKind,
@@ -227,7 +227,7 @@ fn a_limit_that_passed_outside_of_a_timed_act_bounds_nothing() {
         row.reason.as_deref(),
         Some("timed-out: its time limit passed outside of a timed act")
     );
-    assert_eq!(scope::lower_bound(&row), None);
+    assert_eq!(view::lower_bound(&row), None);
     let json = serde_json::to_string(&summary).unwrap();
     assert_eq!(serde_json::from_str::<Summary>(&json).unwrap(), summary);
 }
@@ -251,12 +251,12 @@ fn a_bound_of_an_update_is_not_compared_with_a_latency_nor_with_bytes() {
         },
         ..bounded.clone()
     };
-    let lowest = |row: &Row, other: &Row| scope::is_lowest(row, &[row, other]);
+    let lowest = |row: &Row, other: &Row| view::is_lowest(row, &[row, other]);
     assert!(lowest(&measured(Metric::UpdateTime), &bounded));
     assert!(!lowest(&measured(Metric::BytesSent), &bounded));
     let mut packet = bounded.clone();
     packet.key.scenario = ScenarioKind::FirstPacket;
-    assert_eq!(scope::lower_bound(&packet), None);
+    assert_eq!(view::lower_bound(&packet), None);
     assert!(!lowest(&measured(Metric::Latency), &packet));
 }
 
@@ -275,17 +275,17 @@ fn an_order_needs_an_interval_on_both_sides_and_room_between_them() {
         ..base.clone()
     };
     assert_eq!(
-        scope::order(&row(100.0, true), &row(104.0, true)),
+        view::order(&row(100.0, true), &row(104.0, true)),
         Some(Less)
     );
     assert_eq!(
-        scope::order(&row(104.0, true), &row(100.0, true)),
+        view::order(&row(104.0, true), &row(100.0, true)),
         Some(Greater)
     );
-    assert_eq!(scope::order(&row(100.0, true), &row(101.0, true)), None);
+    assert_eq!(view::order(&row(100.0, true), &row(101.0, true)), None);
     // However far apart: of a range nobody knows how far the next stay lies outside.
-    assert_eq!(scope::order(&row(100.0, false), &row(900.0, true)), None);
-    assert_eq!(scope::order(&row(100.0, false), &row(900.0, false)), None);
+    assert_eq!(view::order(&row(100.0, false), &row(900.0, true)), None);
+    assert_eq!(view::order(&row(100.0, false), &row(900.0, false)), None);
 }
 
 #[test]
@@ -313,20 +313,20 @@ fn counted_figures_are_told_apart_by_three_seeds_that_agree_beyond_a_placebo() {
             ("3", 39_000.0 + by),
         ])
     };
-    assert_eq!(scope::order(&a, &more(500.0)), Some(Less));
-    assert_eq!(scope::order(&more(500.0), &a), Some(Greater));
+    assert_eq!(view::order(&a, &more(500.0)), Some(Less));
+    assert_eq!(view::order(&more(500.0), &a), Some(Greater));
     assert_eq!(
-        scope::order(&a, &more(60.0)),
+        view::order(&a, &more(60.0)),
         None,
         "below a placebo's 0.2 %"
     );
     let turned = row(&[("1", 40_500.0), ("2", 41_500.0), ("3", 38_000.0)]);
-    assert_eq!(scope::order(&a, &turned), None, "one seed says otherwise");
+    assert_eq!(view::order(&a, &turned), None, "one seed says otherwise");
     let two = row(&[("1", 50_000.0), ("2", 51_000.0)]);
-    assert_eq!(scope::order(&a, &two), None, "two seeds");
+    assert_eq!(view::order(&a, &two), None, "two seeds");
     let others = row(&[("4", 50_000.0), ("5", 51_000.0), ("6", 49_000.0)]);
-    assert_eq!(scope::order(&a, &others), None, "no seed of both");
-    assert_eq!(scope::order(&a, base), None, "instructions are no time");
+    assert_eq!(view::order(&a, &others), None, "no seed of both");
+    assert_eq!(view::order(&a, base), None, "instructions are no time");
 }
 
 /// The cell of a mode's `service-add` at 10,000 after so many of its eight stays timed out at 9 s.
@@ -396,7 +396,7 @@ fn stays_that_timed_out_are_the_highest_ranks() {
         (most.median, most.censored, most.outcome.name()),
         (None, 5, "timed-out")
     );
-    assert_eq!(scope::lower_bound(&most), Some(9e9));
+    assert_eq!(view::lower_bound(&most), Some(9e9));
     let text = adding(&summary);
     assert!(
         text.contains("iptables-nft longer than 9 s (timed out: a lower bound)"),

@@ -4,8 +4,8 @@
 use std::sync::LazyLock;
 
 use reports::quantity::value;
-use reports::scope::{Scope, scopes};
-use reports::update_table::{update_tables, without_time};
+use reports::view::updates::update_tables;
+use reports::view::{Scope, missing, scopes};
 use reports::{Run, render_html, render_markdown, summarise};
 use schema::summary::Summary;
 use schema::{Metric, Mode, ScenarioKind};
@@ -67,7 +67,11 @@ fn every_scenario_and_mode_has_a_figure_or_an_outcome() {
                 answers += 1;
                 assert!(!answer.way().is_empty());
                 if answer.time.median.is_none() {
-                    assert!(without_time(answer.time).len() > 8, "{}", answer.time.key);
+                    assert!(
+                        missing(answer.time, Metric::UpdateTime).len() > 8,
+                        "{}",
+                        answer.time.key
+                    );
                 }
             }
         }
@@ -146,7 +150,7 @@ fn a_mode_that_timed_out_everywhere_keeps_its_column_and_the_size() {
         .find(|line| line.scenario == ScenarioKind::Teardown)
         .unwrap();
     assert_eq!(
-        without_time(line.cells[1][0].time),
+        missing(line.cells[1][0].time, Metric::UpdateTime),
         "timed out: longer than 7 s"
     );
 }

@@ -4,8 +4,8 @@
 
 use std::sync::LazyLock;
 
-use reports::scope::scopes;
-use reports::side_by_side::{Columns, side_by_side};
+use reports::view::scopes;
+use reports::view::side_by_side::{Columns, side_by_side};
 use reports::{Run, plots, render_html, render_markdown, summarise};
 use schema::Variant;
 use schema::summary::Summary;

@@ -20,7 +20,7 @@ pub(crate) const ENDPOINT_CHURN: Update = Update {
 };
 
 fn options(asked: Asked, request: &Request) -> Options {
-    let churn = request.churn.min(asked.services);
+    let churn = request.chosen.churn.min(asked.services);
     rule_options(asked, request).with(OptionKey::Churn, churn)
 }
 

@@ -48,7 +48,7 @@ impl Scenario for FirstPacket {
                     (OptionKey::Protocol, protocol.name()),
                     (OptionKey::Family, Family::Ipv4.name()),
                     (OptionKey::Path, CLIENT),
-                    (OptionKey::Cache, request.cache.name()),
+                    (OptionKey::Cache, request.chosen.cache.name()),
                 ]));
             }
         }

@@ -11,6 +11,7 @@
 //! assert_eq!(recipe.population(101).services[..100], population.services);
 //! ```
 
+mod chosen;
 mod cold_install;
 mod conduct;
 pub mod cost;
@@ -33,6 +34,7 @@ mod stay;
 mod teardown;
 mod update;
 
+pub use chosen::{Chosen, within};
 pub use conduct::{preparation, run_stay};
 pub use error::{CellError, Result};
 pub use recorder::Recorder;

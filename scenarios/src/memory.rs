@@ -398,10 +398,9 @@ mod tests {
         Request {
             positions: Vec::new(),
             protocols: Vec::new(),
-            cache: Default::default(),
             transports: Vec::new(),
             engines: Vec::new(),
-            churn: 0,
+            chosen: Default::default(),
             large_cluster: true,
             brief: false,
             counted: false,

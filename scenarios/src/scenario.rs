@@ -1,8 +1,9 @@
 //! What a scenario is: which cells it has, and how one of them is measured.
 
 use netns_harness::datapath::{Engine, Transport};
-use schema::{Cache, OptionKey, Options, Position, Protocol, ScenarioKind};
+use schema::{OptionKey, Options, Position, Protocol, ScenarioKind};
 
+use crate::chosen::Chosen;
 use crate::cost::Asked;
 use crate::error::Result;
 use crate::recorder::Recorder;
@@ -15,14 +16,12 @@ pub struct Request {
     pub positions: Vec<Position>,
     /// Protocols.
     pub protocols: Vec<Protocol>,
-    /// Whether caches are emptied between flows.
-    pub cache: Cache,
     /// Transports; empty: the ordinary one of each mode.
     pub transports: Vec<Transport>,
     /// Engines below modes that can use either.
     pub engines: Vec<Engine>,
-    /// Endpoints that an endpoint-churn replaces at once.
-    pub churn: u32,
+    /// What scenarios alone read.
+    pub chosen: Chosen,
     /// Layout without comments.
     pub large_cluster: bool,
     /// Flows of a first-packet cell.

@@ -61,18 +61,9 @@ fn bounded(text: &str, most: u32, what: &str, why: &str) -> Result<u32, String> 
 }
 
 pub(crate) const REPETITIONS: RangeInclusive<u32> = 1..=1_000;
-pub(crate) const CHURN: RangeInclusive<u32> = 1..=1_000;
 pub(crate) const STRIDE: RangeInclusive<u32> = 1..=65_536;
 pub(crate) const FLOWS: RangeInclusive<u32> = 100..=20_000;
 pub(crate) const PLANTED: RangeInclusive<u32> = 1..=5_000;
-
-/// A whole number in a range.
-pub(crate) fn within(range: RangeInclusive<u32>) -> impl Fn(&str) -> Result<u32, String> + Clone {
-    move |text: &str| {
-        let given = text.parse().ok().filter(|number| range.contains(number));
-        given.ok_or_else(|| format!("give a whole number, {} to {}", range.start(), range.end()))
-    }
-}
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {

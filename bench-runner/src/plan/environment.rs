@@ -66,7 +66,7 @@ impl PlannedEnvironment {
     /// What is asked there: of what only adds precision less where everything takes many times longer.
     pub(super) fn request(&self, settings: &Settings) -> Request {
         let (brief, flows) = match self.accel {
-            Accelerator::None | Accelerator::Kvm => match settings.request.cache {
+            Accelerator::None | Accelerator::Kvm => match settings.request.chosen.cache {
                 Cache::Warm => (false, FLOWS),
                 Cache::Cold => (false, BRIEF_FLOWS),
             },

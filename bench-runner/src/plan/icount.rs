@@ -35,7 +35,7 @@ pub(super) fn check(args: &RunArgs) -> Result<(), Usage> {
             "--deterministic makes every repetition, so that no result depends on how fast this machine is: leave --budget out, and lower --repetitions or name fewer --modes or --scenarios",
         ),
         (
-            args.cache == Cache::Cold,
+            args.chosen.cache == Cache::Cold,
             "--deterministic counts instructions, of which a cold cache needs no more than a warm one: leave --cache cold out",
         ),
         (

@@ -158,8 +158,7 @@ impl Settings {
                 protocols: ordered(&args.protocols, Protocol::ALL),
                 transports: each_once(&args.transports),
                 engines: ordered(&args.engines, Engine::ALL),
-                cache: args.cache,
-                churn: args.churn,
+                chosen: args.chosen.clone(),
                 large_cluster: args.large_cluster == OnOff::On,
                 flows: args.flows.unwrap_or(FLOWS),
                 brief: false,
@@ -189,7 +188,7 @@ impl Settings {
 
     fn check(&self) -> Result<(), Usage> {
         let asks_packets = self.scenarios.contains(&ScenarioKind::FirstPacket);
-        if self.request.cache == Cache::Cold && !asks_packets {
+        if self.request.chosen.cache == Cache::Cold && !asks_packets {
             return refused(
                 "--cache cold empties caches between first packets, and first-packet is not among --scenarios: add it or leave --cache cold out",
             );

@@ -10,7 +10,7 @@ use super::figure::{Key, Line, Mark, Panel, Point, Seen};
 use super::style::Style;
 use crate::load::Run;
 use crate::quantity::{counted, interval, value, whole};
-use crate::scope::{Scope, bar, lower_bound, marks, series_names, spread};
+use crate::view::{Scope, bar, lower_bound, marks, series_names, spread};
 
 /// What a chart is made from.
 #[derive(Clone, Copy)]

@@ -9,7 +9,7 @@ use super::chart::{
 use super::figure::{Figure, Key, Line, Panel, Point, Seen};
 use super::style::Style;
 use crate::quantity::{value, whole};
-use crate::scope::{bar, series_names};
+use crate::view::{bar, series_names};
 
 /// Modes stand beside each other by this share of the distance of two positions.
 const STEP: f64 = 0.09;

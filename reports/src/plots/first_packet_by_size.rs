@@ -9,7 +9,7 @@ use super::chart::{
 };
 use super::figure::{Figure, Key, Line, Seen};
 use crate::quantity::{interval, value};
-use crate::scope::spread_of_fit;
+use crate::view::spread_of_fit;
 
 const PERCENTILES: &[(&str, &str)] = &[
     ("p50", "p50: half of the first packets are faster"),

@@ -11,7 +11,7 @@ use super::chart::{
 };
 use super::figure::{Figure, Key};
 use crate::quantity::{counted, interval, value};
-use crate::scope::spread_of_fit;
+use crate::view::spread_of_fit;
 
 pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
     let (scope, summary) = (source.scope, source.summary);

@@ -8,7 +8,7 @@ use super::chart::{extents_of_rows, mark_of};
 use super::figure::{Figure, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{counted, shortened, value, whole};
-use crate::side_by_side::{Columns, Line, SideBySide, side_by_side};
+use crate::view::side_by_side::{Columns, Line, SideBySide, side_by_side};
 
 /// Columns of which a chart shows the rows.
 const COLUMNS: usize = 8;

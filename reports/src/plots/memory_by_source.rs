@@ -9,8 +9,8 @@ use super::chart::{Series, Source, extents, gaps, measured, noisy, samples_in_st
 use super::figure::{Figure, Mark, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{value, whole};
-use crate::scope::bar;
 use crate::statistics::median;
+use crate::view::bar;
 
 /// Facts in which a memory cell states the parts of its sum.
 const PARTS: &[(&str, &str)] = &[

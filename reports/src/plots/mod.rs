@@ -31,7 +31,7 @@ use schema::summary::Summary;
 use schema::{Protocol, ScenarioKind};
 
 use crate::load::Run;
-use crate::scope::scopes;
+use crate::view::scopes;
 use chart::Source;
 
 pub use figure::{Figure, Numbers};

@@ -10,7 +10,7 @@ use super::chart::{
 };
 use super::figure::{Figure, Key, Panel};
 use crate::quantity::{digits, span};
-use crate::scope::{lower_bound, spread_of_fit};
+use crate::view::{lower_bound, spread_of_fit};
 
 /// Panels, with their headings.
 const PANELS: &[(Metric, &str)] = &[

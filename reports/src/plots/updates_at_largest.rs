@@ -9,7 +9,7 @@ use super::chart::{Source, extents_of_rows, mark_of, samples_in_stays, unit_of_t
 use super::figure::{Figure, Mark, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{counted, digits, value, whole};
-use crate::update_table::{Answer, Line, UpdateTable, update_tables, without_time};
+use crate::view::updates::{Answer, Line, UpdateTable, update_tables};
 
 /// Update time by scenario and mode, then processor time, user and system.
 pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
@@ -137,7 +137,7 @@ fn missing(table: &UpdateTable<'_>) -> Vec<String> {
                 "No dot for {}{way} in {}: {}.",
                 answer.time.key.mode,
                 line.scenario,
-                without_time(answer.time)
+                crate::view::missing(answer.time, Metric::UpdateTime)
             )
         })
         .collect()

@@ -24,17 +24,8 @@ fn fitted() -> impl Iterator<Item = (Metric, &'static Model)> {
     })
 }
 
-/// The fits of the families whose place is asked for, with the place.
-pub(super) fn fits(cells: &Cells<'_>, asked: impl Fn(usize) -> bool) -> Vec<(usize, Vec<Fit>)> {
-    let families = cells.by_size().into_iter().enumerate();
-    families
-        .filter(|(index, _)| asked(*index))
-        .map(|(index, family)| (index, fits_of(cells, &family)))
-        .collect()
-}
-
 /// Every fit of a family.
-fn fits_of(cells: &Cells<'_>, family: &[&CellKey]) -> Vec<Fit> {
+pub(super) fn fits(cells: &Cells<'_>, family: &[&CellKey]) -> Vec<Fit> {
     let mut fits = Vec::new();
     if let Some(first) = family.first() {
         for (metric, model) in fitted() {

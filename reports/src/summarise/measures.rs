@@ -1,7 +1,6 @@
 //! Mode × question at the largest N: one row a mode through its ordinary way, with ratios to the lowest and
 //! to the floors.
 
-use std::cmp::Ordering::Less;
 use std::collections::BTreeMap;
 
 use schema::summary::{Row, Summary};
@@ -12,7 +11,7 @@ use schema::{
 use super::cells::Cells;
 use super::ratios::{Ratio, floor_of, ratio};
 use crate::load::Run;
-use crate::scope::{Question, Scope, has_bounds, is_lowest, order, ranked};
+use crate::view::{Question, Scope, Standing, is_lowest, ranked, standing};
 
 /// One question at the largest N, with the answer of each mode.
 #[derive(Debug, Clone)]
@@ -117,19 +116,6 @@ pub fn measures<'a>(summary: &'a Summary, scope: &'a Scope) -> Vec<Measure<'a>> 
     found.into_iter().map(measure).collect()
 }
 
-/// How a mode stands beside the lowest of its question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// Told apart from every other mode, below all of them.
-    Lowest,
-    /// The lowest median or one that is not told apart from it, though both have an interval.
-    Level,
-    /// It or the lowest has too few stays for an interval.
-    Unknown,
-    /// Told apart from the lowest median, above it.
-    Higher,
-}
-
 /// A mode's answer in the matrix.
 #[derive(Debug, Clone)]
 pub struct Answer<'a> {
@@ -179,19 +165,12 @@ fn answers<'a>(cells: &Cells<'_>, measure: &Measure<'a>) -> BTreeMap<Mode, Answe
         let times = lowest
             .filter(|lowest| serving && lowest.key.mode != row.key.mode)
             .and_then(|lowest| ratio(cells, &row.key, &lowest.key, measure.metric));
-        let standing = lowest.filter(|_| serving).and_then(|lowest| {
-            Some(if is_lowest(row, &all) {
-                Standing::Lowest
-            } else if !rivals {
-                return None;
-            } else if order(lowest, row) == Some(Less) {
-                Standing::Higher
-            } else if has_bounds(lowest) && has_bounds(row) {
-                Standing::Level
-            } else {
-                Standing::Unknown
-            })
-        });
+        let standing = lowest
+            .filter(|_| serving)
+            .and_then(|lowest| match is_lowest(row, &all) {
+                true => Some(Standing::Lowest),
+                false => rivals.then(|| standing(lowest, row)),
+            });
         let floor = |floor: Mode| {
             let wanted = measure.metric == Metric::Latency && row.key.mode > floor;
             let base = floor_of(cells, &row.key, floor).filter(|_| wanted && row.median.is_some());

@@ -19,10 +19,11 @@ use schema::{
 
 use crate::load::Run;
 use crate::statistics::Known;
+use crate::view::grouped;
 
 pub(crate) use cells::is_censored;
 use cells::{Cells, Stay, by_seed, known};
-pub use measures::{Answer, Asked, Measure, Standing, matrix, measures};
+pub use measures::{Answer, Asked, Measure, matrix, measures};
 pub(crate) use noise::of_spreads;
 pub use ratios::{FloorRatio, Ratio, floor_ratios, floor_ratios_in};
 
@@ -38,30 +39,10 @@ const QUANTILES: &[(&str, f64, u64)] = &[
 /// Computes the summary of a run.
 #[must_use]
 pub fn summarise(run: &Run) -> Summary {
-    let threads = thread::available_parallelism()
-        .map_or(1, NonZero::get)
-        .min(MOST_THREADS);
-    // Each thread takes every so manieth cell and family: neighbours cost alike.
-    let (rows, mut fits, noise) = thread::scope(|scope| {
-        let parts: Vec<_> = (0..threads)
-            .map(|part| {
-                scope.spawn(move || {
-                    let cells = Cells::of(run);
-                    let mine = |index: usize| index % threads == part;
-                    (rows(&cells, run, mine), fits::fits(&cells, mine))
-                })
-            })
-            .collect();
-        let noise = noise::noise(&Cells::of(run), &run.header.variants);
-        let (mut rows, mut fits) = (Vec::new(), Vec::new());
-        for part in parts {
-            let (some, others) = part.join().unwrap_or_else(|panic| resume_unwind(panic));
-            rows.extend(some);
-            fits.extend(others);
-        }
-        (in_order(rows), in_order(fits), noise)
-    });
     let cells = Cells::of(run);
+    let all: Vec<_> = cells.iter().collect();
+    let rows = in_parallel(&all, |(key, records)| rows_of(&cells, run, key, records));
+    let mut fits = in_parallel(&cells.by_size(), |family| fits::fits(&cells, family));
     fits::mark_noisy(&mut fits, &rows);
     let mut summary = Summary {
         schema_version: SCHEMA_VERSION,
@@ -70,7 +51,7 @@ pub fn summarise(run: &Run) -> Summary {
         fits,
         findings: Vec::new(),
         spreads: Vec::new(),
-        noise,
+        noise: noise::noise(&cells, &run.header.variants),
         coverage: coverage(run),
     };
     summary.spreads = noise::spreads(&summary.cells);
@@ -81,20 +62,25 @@ pub fn summarise(run: &Run) -> Summary {
 /// More would not be kept busy.
 const MOST_THREADS: usize = 16;
 
-/// What threads made of their parts, in the order of the whole.
-fn in_order<T>(mut parts: Vec<(usize, Vec<T>)>) -> Vec<T> {
-    parts.sort_by_key(|(index, _)| *index);
-    parts.into_iter().flat_map(|(_, part)| part).collect()
-}
-
-/// The rows of the cells whose place is asked for, with the place.
-fn rows(cells: &Cells<'_>, run: &Run, asked: impl Fn(usize) -> bool) -> Vec<(usize, Vec<Row>)> {
-    cells
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| asked(*index))
-        .map(|(index, (key, records))| (index, rows_of(cells, run, key, records)))
-        .collect()
+/// What is made of each item, in their order.
+fn in_parallel<T: Sync, R: Send>(items: &[T], make: impl Fn(&T) -> Vec<R> + Sync) -> Vec<R> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = threads.min(MOST_THREADS);
+    thread::scope(|scope| {
+        // Each thread takes every so manieth: neighbours cost alike.
+        let mine = |part: usize| items.iter().skip(part).step_by(threads);
+        let make = &make;
+        let part = |part| scope.spawn(move || mine(part).map(make).collect::<Vec<_>>());
+        let parts: Vec<_> = (0..threads).map(part).collect();
+        let made = parts.into_iter().map(|part| part.join());
+        let made = made.map(|part| {
+            part.unwrap_or_else(|panic| resume_unwind(panic))
+                .into_iter()
+        });
+        let mut made: Vec<_> = made.collect();
+        let in_turn = (0..items.len()).filter_map(|index| made[index % threads].next());
+        in_turn.flatten().collect()
+    })
 }
 
 fn rows_of(cells: &Cells<'_>, run: &Run, key: &CellKey, records: &[&CellRecord]) -> Vec<Row> {
@@ -284,29 +270,19 @@ fn without(records: &[&CellRecord]) -> BTreeMap<OutcomeKind, u32> {
 
 /// Why stays have no numbers, the most severe first, each reason once with how many stays gave it when it was not the only one.
 fn reasons(records: &[&CellRecord]) -> Option<String> {
-    let mut counted: Vec<(String, usize)> = Vec::new();
-    let mut records = records.to_vec();
-    records.sort_by_key(|record| std::cmp::Reverse(record.outcome.kind()));
-    for record in &records {
-        if let Some(reason) = record.outcome.reason() {
-            let reason = format!("{}: {reason}", record.outcome.name());
-            match counted.iter_mut().find(|(seen, _)| *seen == reason) {
-                Some((_, count)) => *count += 1,
-                None => counted.push((reason, 1)),
-            }
-        }
-    }
-    let single = counted.len() == 1 && counted[0].1 == records.len();
-    let texts: Vec<String> = counted
-        .into_iter()
-        .map(|(reason, count)| {
-            if single {
-                reason
-            } else {
-                format!("{reason} ({count} of {} stays)", records.len())
-            }
-        })
-        .collect();
+    let mut severe = records.to_vec();
+    severe.sort_by_key(|record| std::cmp::Reverse(record.outcome.kind()));
+    let reason = |record: &&CellRecord| {
+        let outcome = &record.outcome;
+        Some((format!("{}: {}", outcome.name(), outcome.reason()?), ()))
+    };
+    let counted = grouped(severe.iter().filter_map(reason));
+    let single = counted.len() == 1 && counted[0].1.len() == records.len();
+    let text = |(reason, of): (String, Vec<()>)| match single {
+        true => reason,
+        false => format!("{reason} ({} of {} stays)", of.len(), records.len()),
+    };
+    let texts: Vec<String> = counted.into_iter().map(text).collect();
     (!texts.is_empty()).then(|| texts.join("; "))
 }
 

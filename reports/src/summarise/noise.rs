@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::summary::{Noise, Row, Spread, Summary};
-use schema::{CONTROL, CellKey, Metric, Mode, ScenarioKind, Unit, Variant};
+use schema::{CONTROL, CellKey, Metric, Mode, Options, ScenarioKind, Unit, Variant};
 
 use super::cells::{Cells, Stay};
 use crate::quantity::{counted, digits, span, whole};
 use crate::statistics::{Known, quotient_interval};
+use crate::view::grouped;
 
 /// An interval of the ratio of one size that is wider than this is noisy: ±10 %.
 const WIDTH: f64 = 0.20;
@@ -26,15 +27,13 @@ pub(super) fn noise(cells: &Cells<'_>, variants: &[Variant]) -> Option<Noise> {
             let [a, b] = [0, 1].map(|side| stays_of(pairs, side));
             (a.min(b), lab.services)
         })?;
-    let cell = lab_cell(cells, &lab)?;
-    let unit = *cells.metrics(&cell).get(&Metric::Latency)?;
-    let unusual: Vec<String> = (cell
+    let cell = cells.keys().find(|key| bare(key) == lab)?;
+    let unit = *cells.metrics(cell).get(&Metric::Latency)?;
+    let unusual = cell
         .options
         .only(|key| cell.options.is_unusual(key))
-        .words())
-    .into_iter()
-    .map(|words| format!(", {words}"))
-    .collect();
+        .words();
+    let unusual: String = unusual.iter().map(|words| format!(", {words}")).collect();
     let [a, b] = sides(&pairs).map(|logs| {
         let known = Known::of(&logs, unit == Unit::Instructions)?;
         Some(known.map(f64::exp))
@@ -49,56 +48,45 @@ pub(super) fn noise(cells: &Cells<'_>, variants: &[Variant]) -> Option<Noise> {
         format!(
             "first-packet latency in mode none at {} services{}, {}",
             whole(lab.services.into()),
-            unusual.concat(),
+            unusual,
             counted(pairs.len() as u64, "cell")
         ),
     ))
 }
 
-fn lab_cell(cells: &Cells<'_>, lab: &CellKey) -> Option<CellKey> {
-    let bare = |key: &CellKey| CellKey {
-        options: Default::default(),
-        ..key.clone()
-    };
-    cells.keys().find(|key| bare(key) == *lab).cloned()
-}
-
 fn labs(cells: &Cells<'_>, variants: &[Variant]) -> Vec<Lab> {
     let names = || {
-        [""].into_iter()
-            .chain(variants.iter().map(|v| v.name.as_str()))
+        let variants = variants.iter().map(|variant| variant.name.as_str());
+        [""].into_iter().chain(variants)
     };
-    let mut labs: Vec<Lab> = Vec::new();
-    for control in cells.keys().filter(|key| {
+    let measured = |control: &CellKey, variant: &str| {
+        let key = CellKey {
+            variant: variant.to_owned(),
+            ..control.clone()
+        };
+        let stays = cells.stays(&key, Metric::Latency);
+        (!stays.is_empty()).then_some((key, stays))
+    };
+    let pair = |control: &CellKey| {
+        let (_, b) = measured(control, CONTROL)?;
+        let (ordinary, a) = names().find_map(|name| measured(control, name))?;
+        // The cells of a stay share its lab, whatever their options.
+        Some((bare(&ordinary), [a, b]))
+    };
+    let controls = cells.keys().filter(|key| {
         key.mode == Mode::BARE
             && key.scenario == ScenarioKind::FirstPacket
             && key.variant == CONTROL
-    }) {
-        let of = |name: &str| CellKey {
-            variant: name.to_owned(),
-            ..control.clone()
-        };
-        let measured = |key: CellKey| {
-            let stays = cells.stays(&key, Metric::Latency);
-            (!stays.is_empty()).then_some((key, stays))
-        };
-        let (Some((_, b)), Some((ordinary, a))) = (
-            measured(control.clone()),
-            names().find_map(|name| measured(of(name))),
-        ) else {
-            continue;
-        };
-        // The cells of a stay share its lab, whatever their options.
-        let lab = CellKey {
-            options: Default::default(),
-            ..ordinary
-        };
-        match labs.iter_mut().find(|(key, _)| *key == lab) {
-            Some((_, pairs)) => pairs.push([a, b]),
-            None => labs.push((lab, vec![[a, b]])),
-        }
+    });
+    grouped(controls.filter_map(pair))
+}
+
+/// A cell without its options.
+fn bare(key: &CellKey) -> CellKey {
+    CellKey {
+        options: Options::new(),
+        ..key.clone()
     }
-    labs
 }
 
 fn stays_of(pairs: &[[Vec<Stay>; 2]], side: usize) -> u32 {
@@ -130,28 +118,22 @@ fn stated(
     seeds: bool,
     of: String,
 ) -> Noise {
-    let mut why = Vec::new();
-    match ci95 {
+    let wide = |[low, high]: [f64; 2]| high - low > WIDTH;
+    let why: Vec<&str> = match ci95 {
         // Counted: the two series are the same instructions, and any difference is one.
-        None if seeds => {}
-        None => why.push("there are too few stays for an interval"),
-        Some([low, high]) => {
-            if high - low > WIDTH {
-                why.push("the interval is wider than ±10 % (more than 0.20 from end to end)");
-            }
-            if low > 1.0 || high < 1.0 {
-                why.push("the interval leaves 1 out");
-            }
+        None if seeds => Vec::new(),
+        None => vec!["there are too few stays for an interval"],
+        Some(ends) => {
+            let wide = wide(ends)
+                .then_some("the interval is wider than ±10 % (more than 0.20 from end to end)");
+            let out = (ends[0] > 1.0 || ends[1] < 1.0).then_some("the interval leaves 1 out");
+            wide.into_iter().chain(out).collect()
         }
-    }
-    let noisy = !why.is_empty();
-    let verdict = if noisy {
-        format!("The run is noisy: {}.", why.join(", and "))
-    } else {
-        match ci95 {
-            Some(_) => "The run is quiet: the interval is no wider than ±10 % (0.20 from end to end) and holds 1.".to_owned(),
-            None => "The run is quiet.".to_owned(),
-        }
+    };
+    let verdict = match ci95 {
+        _ if !why.is_empty() => format!("The run is noisy: {}.", why.join(", and ")),
+        Some(_) => "The run is quiet: the interval is no wider than ±10 % (0.20 from end to end) and holds 1.".to_owned(),
+        None => "The run is quiet.".to_owned(),
     };
     let interval = ci95.map_or_else(
         || "no interval".to_owned(),
@@ -167,68 +149,58 @@ fn stated(
         stays_b: b,
         ratio,
         ci95,
-        noisy,
+        noisy: !why.is_empty(),
     }
+}
+
+/// What is asked of a row's scenario, if its value answers that: what an install holds is read in passing where memory
+/// was `weighed` by itself.
+fn answering(row: &Row, weighed: bool) -> Option<(ScenarioKind, Metric)> {
+    let metric = row.metric.filter(|metric| metric.row().answers)?;
+    let in_passing = metric == Metric::KernelMemory && row.key.scenario.is_update() && weighed;
+    let serves = !row.key.mode.is_floor() && row.median.is_some_and(|median| median > 0.0);
+    (serves && !in_passing).then_some((row.key.scenario, metric))
 }
 
 /// How wide the intervals are of each scenario's metric, in the modes that serve services.
 pub(super) fn spreads(rows: &[Row]) -> Vec<Spread> {
-    let mut widths: BTreeMap<(ScenarioKind, Metric), Vec<f64>> = BTreeMap::new();
-    for row in rows.iter().filter(|row| !row.key.mode.is_floor()) {
-        let (Some(metric), Some(median), Some([low, high])) = (row.metric, row.median, row.ci95)
-        else {
-            continue;
-        };
-        // What an install holds is read in passing.
-        let in_passing = metric == Metric::KernelMemory && row.key.scenario.is_update();
-        if metric.row().answers && !in_passing && median > 0.0 && high.is_finite() {
+    let mut widths: BTreeMap<_, Vec<f64>> = BTreeMap::new();
+    for row in rows {
+        let known = row
+            .median
+            .zip(row.ci95)
+            .filter(|(_, ends)| ends[1].is_finite());
+        if let Some((asked, (median, [low, high]))) = answering(row, true).zip(known) {
             let half = 0.5 * (high - low) / median;
-            widths
-                .entry((row.key.scenario, metric))
-                .or_default()
-                .push(half);
+            widths.entry(asked).or_default().push(half);
         }
     }
-    widths
-        .into_iter()
-        .filter_map(|((scenario, metric), widths)| {
-            Some(Spread {
-                scenario,
-                metric,
-                half_width: Known::of_stays(&widths)?.value,
-                cells: widths.len() as u32,
-            })
+    let spread = |((scenario, metric), widths): (_, Vec<f64>)| {
+        Some(Spread {
+            scenario,
+            metric,
+            half_width: Known::of_stays(&widths)?.value,
+            cells: widths.len() as u32,
         })
-        .collect()
+    };
+    widths.into_iter().filter_map(spread).collect()
 }
 
 /// Questions of which some cell has a value and none an interval: "cold-install update_time".
 fn without_spread(summary: &Summary) -> Vec<String> {
-    let has = |row: &Row, metric: Metric| {
-        let of = |spread: &Spread| (spread.scenario, spread.metric) == (row.key.scenario, metric);
-        summary.spreads.iter().any(of)
-    };
-    let weighed = summary
+    let weighs = |row: &Row| row.key.scenario == ScenarioKind::Memory;
+    let weighed = summary.cells.iter().any(weighs);
+    let timed = summary
         .cells
         .iter()
-        .any(|row| row.key.scenario == ScenarioKind::Memory);
-    let mut found = BTreeSet::new();
-    for row in summary.cells.iter().filter(|row| !row.key.mode.is_floor()) {
-        let Some(metric) = row.metric.filter(|metric| metric.row().answers) else {
-            continue;
-        };
-        let in_passing = metric == Metric::KernelMemory && row.key.scenario.is_update() && weighed;
-        let timed = row.unit != Some(Unit::Instructions);
-        if timed
-            && !in_passing
-            && row.median.is_some_and(|median| median > 0.0)
-            && !has(row, metric)
-        {
-            found.insert((row.key.scenario, metric));
-        }
-    }
-    let named = found.into_iter();
-    named
+        .filter(|row| row.unit != Some(Unit::Instructions));
+    let asked: BTreeSet<_> = timed.filter_map(|row| answering(row, weighed)).collect();
+    let has = |asked: &(ScenarioKind, Metric)| {
+        let mut spreads = summary.spreads.iter();
+        spreads.any(|spread| (spread.scenario, spread.metric) == *asked)
+    };
+    let without = asked.into_iter().filter(|asked| !has(asked));
+    without
         .map(|(scenario, metric)| format!("{scenario} {metric}"))
         .collect()
 }
@@ -237,25 +209,15 @@ fn without_spread(summary: &Summary) -> Vec<String> {
 /// cells), …". `None` where nothing has an interval.
 #[must_use]
 pub(crate) fn of_spreads(summary: &Summary) -> Option<String> {
-    let parts: Vec<String> = summary
-        .spreads
-        .iter()
-        .map(|spread| {
-            format!(
-                "{} {} ±{} % ({})",
-                spread.scenario,
-                spread.metric,
-                digits(100.0 * spread.half_width),
-                counted(spread.cells.into(), "cell")
-            )
-        })
-        .collect();
-    let without = match without_spread(summary) {
-        none if none.is_empty() => String::new(),
-        some => format!(
-            " No cell has the six stays that an interval needs of: {}.",
-            some.join(", ")
-        ),
+    let part = |spread: &Spread| {
+        let half = digits(100.0 * spread.half_width);
+        let cells = counted(spread.cells.into(), "cell");
+        format!("{} {} ±{half} % ({cells})", spread.scenario, spread.metric)
+    };
+    let parts: Vec<String> = summary.spreads.iter().map(part).collect();
+    let without = match without_spread(summary).join(", ") {
+        none if none.is_empty() => none,
+        some => format!(" No cell has the six stays that an interval needs of: {some}."),
     };
     (!parts.is_empty()).then(|| {
         format!(

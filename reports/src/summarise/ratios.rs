@@ -4,9 +4,9 @@ use schema::{CONTROL, CellKey, Metric, Mode, ScenarioKind, Unit};
 
 use super::cells::{Cells, Stay, by_seed, known};
 use crate::load::Run;
-use crate::quantity::span;
-use crate::scope::{Scope, spread_of};
 use crate::statistics::{Known, quotient_interval};
+use crate::view::Scope;
+use crate::view::words::{Scale, noun_of};
 
 /// A ratio of values.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,10 +23,9 @@ impl Ratio {
     /// What is known of it, as words.
     #[must_use]
     pub fn spread(&self) -> String {
-        let noun = if self.known.counted { "seed" } else { "stay" };
         match (self.known.ci95, self.known.range) {
             (None, None) => "no interval".to_owned(),
-            _ => spread_of(&self.known, noun, span),
+            _ => Scale::Plain.spread(&self.known, noun_of(&self.known)),
         }
     }
 

@@ -9,22 +9,23 @@
 use std::borrow::Cow;
 
 use schema::summary::{Finding, FindingKind, Row};
-use schema::{CellKey, Metric, Options, ScenarioKind};
+use schema::{Metric, ScenarioKind};
 
-use super::{Context, evidence};
+use super::{Context, Subject, apart, evidence};
 use crate::quantity::whole;
-use crate::scope::{are_apart, as_ranked, has_bounds, known, ranked, series_names};
 use crate::summarise::measures::is_ordinary;
+use crate::view::{are_apart, as_ranked, grouped, has_bounds, known, ranked, series_names};
 
 /// A logarithm and back is off by less.
 const TINY: f64 = 1e-6;
 
-/// What a metric shows of crossings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Said {
-    Known,
-    Unknown,
-    Nothing,
+/// What a metric shows of crossings, as clauses: those that are known, and pairs of which none is although their values
+/// change places, either not told apart on a side or of too few stays.
+#[derive(Default)]
+struct Seen {
+    known: Vec<String>,
+    unknown: Vec<String>,
+    few: Vec<String>,
 }
 
 /// One mode's values over N.
@@ -44,92 +45,63 @@ struct Crossing {
 impl Context<'_, '_> {
     /// Who overtakes whom, for first packets and for the updates that are made one by one, by each of their times; a
     /// headline where a crossing is known.
-    pub(super) fn crossings(&self) -> Vec<Finding> {
-        let mut found = Vec::new();
-        for packet in self.packets_asked() {
-            let question = format!(
-                "first {} packets (latency, {} caches) to {} service",
-                packet.protocol.words(),
-                packet.cache,
-                packet.position.row().which
-            );
-            let asks = |key: &CellKey| packet.asks(key);
-            let of = |question, verdict| {
-                self.of_packets(FindingKind::Crossings, &packet, question, verdict)
-            };
-            found.extend(self.crossings_of(&question, &asks, &[Metric::Latency], of));
-        }
-        for (question, scenario) in [
-            ("adding one service", ScenarioKind::ServiceAdd),
-            ("installing from nothing", ScenarioKind::ColdInstall),
-        ] {
-            let asks = |key: &CellKey| key.scenario == scenario;
-            let times = [Metric::UpdateTime, Metric::SyncTime];
-            let of = |question, verdict| {
-                self.finding(FindingKind::Crossings, scenario, question, verdict)
-            };
-            found.extend(self.crossings_of(question, &asks, &times, of));
-        }
-        found
+    pub(super) fn crossings(&self, packets: &[Subject]) -> Vec<Finding> {
+        let first = "first {protocol} packets (latency, {cache}) to {which} service";
+        let packets = packets.iter().map(|packet| (first, packet.clone()));
+        let updates = [
+            ("adding one service", ScenarioKind::ServiceAdd.into()),
+            ("installing from nothing", ScenarioKind::ColdInstall.into()),
+        ];
+        packets
+            .chain(updates)
+            .filter_map(|(question, subject)| self.crossings_of(question, &subject))
+            .collect()
     }
 
     /// One sentence for a question, with a part for each of its metrics that has curves.
-    fn crossings_of(
-        &self,
-        question: &str,
-        asks: &impl Fn(&CellKey) -> bool,
-        metrics: &[Metric],
-        finding: impl Fn(String, String) -> Finding,
-    ) -> Option<Finding> {
+    fn crossings_of(&self, question: &str, subject: &Subject) -> Option<Finding> {
+        let metrics: &[(Metric, &str)] = match subject.scenario.is_update() {
+            true => &[
+                (Metric::UpdateTime, "by update_time and its release: "),
+                (Metric::SyncTime, "by sync_time: "),
+            ],
+            false => &[(Metric::Latency, "")],
+        };
         let (mut parts, mut proof, mut known, mut turned) = (Vec::new(), Vec::new(), false, false);
-        for metric in metrics {
-            if let Some((said, part)) = self.crossings_by(asks, *metric, &mut proof) {
-                known |= said == Said::Known;
-                turned |= said != Said::Nothing;
-                let by = match metrics.len() {
-                    1 => String::new(),
-                    _ if metric == &Metric::UpdateTime => {
-                        "by update_time and its release: ".to_owned()
-                    }
-                    _ => format!("by {metric}: "),
-                };
-                parts.push(format!("{by}{part}"));
+        for (metric, by) in metrics {
+            let curves = self.curves(subject, *metric);
+            if curves.len() > 1 {
+                let seen = self.seen(&curves, *metric, &mut proof);
+                known |= !seen.known.is_empty();
+                turned |= seen.is_any();
+                parts.push(format!("{by}{}", seen.text()));
             }
         }
-        turned.then(|| {
-            proof.dedup();
-            let question = format!("Which mode overtakes which, as N grows, for {question}");
-            Finding {
-                evidence: proof,
-                headline: known,
-                ..finding(question, format!("{}.", parts.join(". And ")))
-            }
+        proof.dedup();
+        let question = format!("Which mode overtakes which, as N grows, for {question}");
+        let verdict = format!("{}.", parts.join(". And "));
+        turned.then(|| Finding {
+            headline: known,
+            ..self.finding(FindingKind::Crossings, subject, &question, (verdict, proof))
         })
     }
 
-    /// What one metric shows; `None` where fewer than two modes have it.
-    fn crossings_by(
-        &self,
-        asks: &impl Fn(&CellKey) -> bool,
-        metric: Metric,
-        proof: &mut Vec<String>,
-    ) -> Option<(Said, String)> {
-        let curves = self.curves(asks, metric);
-        if curves.len() < 2 {
-            return None;
-        }
-        let (mut parts, mut unknown, mut few) = (Vec::new(), Vec::new(), Vec::new());
+    /// What the curves of one metric show, each beside each.
+    fn seen(&self, curves: &[Curve<'_>], metric: Metric, proof: &mut Vec<String>) -> Seen {
+        let mut seen = Seen::default();
+        let as_stated = |row: &Row| self.row(&row.key, metric).map(evidence);
         for (index, a) in curves.iter().enumerate() {
             for b in &curves[index + 1..] {
                 let pairs = shared(a, b);
-                for crossing in crossings(&pairs) {
+                let crossings = crossings(&pairs);
+                for crossing in &crossings {
                     // Below the crossing a is the lower one, or b is.
-                    let below = pairs.iter().rev().find(|(x, y)| {
-                        f64::from(x.key.services) <= crossing.from && are_apart(x, y)
-                    });
+                    let is_below = |row: &Row| f64::from(row.key.services) <= crossing.from;
+                    let mut below = pairs.iter().rev();
+                    let below = below.find(|(x, y)| is_below(x) && are_apart(x, y));
                     let Some((x, y)) = below else { continue };
                     let (over, under) = if x.median < y.median { (b, a) } else { (a, b) };
-                    parts.push(format!(
+                    seen.known.push(format!(
                         "{} overtakes {} at {} services ({}–{})",
                         over.name,
                         under.name,
@@ -138,59 +110,40 @@ impl Context<'_, '_> {
                         rounded(crossing.to, |n| (n - TINY).ceil())
                     ));
                     let rows = pairs.iter().flat_map(|(x, y)| [*x, *y]);
-                    proof.extend(
-                        rows.filter_map(|row| self.row(&row.key, metric))
-                            .map(evidence),
-                    );
+                    proof.extend(rows.filter_map(as_stated));
                 }
-                if medians_turn(&pairs) && crossings(&pairs).is_empty() {
+                if crossings.is_empty() && medians_turn(&pairs) {
                     let all_known = pairs.iter().all(|(x, y)| has_bounds(x) && has_bounds(y));
-                    let place = if all_known { &mut unknown } else { &mut few };
+                    let place = if all_known {
+                        &mut seen.unknown
+                    } else {
+                        &mut seen.few
+                    };
                     place.push(format!("{} with {}", a.name, b.name));
                 }
             }
         }
-        let said = match (parts.is_empty(), unknown.is_empty() && few.is_empty()) {
-            (false, _) => Said::Known,
-            (true, false) => Said::Unknown,
-            (true, true) => Said::Nothing,
-        };
         if proof.is_empty() {
             let rows = curves.iter().flat_map(|curve| &curve.rows);
-            proof.extend(
-                rows.filter_map(|row| self.row(&row.key, metric))
-                    .map(evidence),
-            );
+            proof.extend(rows.filter_map(|row| as_stated(row)));
         }
-        let text = told(said, &parts, &unknown, &few);
-        Some((said, text))
+        seen
     }
 
     /// The curves of the modes that serve services, each through its ordinary way, in the fixed order.
-    fn curves(&self, asks: &impl Fn(&CellKey) -> bool, metric: Metric) -> Vec<Curve<'_>> {
-        let rows = self.scope.rows(self.summary);
-        let mut found: Vec<(&CellKey, Vec<Cow<'_, Row>>)> = Vec::new();
-        for row in
-            rows.filter(|row| !row.key.mode.is_floor() && is_ordinary(&row.key) && asks(&row.key))
-        {
-            if row.metric != Some(metric) || ranked(row).is_none() {
-                continue;
-            }
-            let same = |key: &CellKey| key.mode == row.key.mode && key.options == row.key.options;
-            match found.iter_mut().find(|(key, _)| same(key)) {
-                Some((_, rows)) => rows.push(as_ranked(row)),
-                None => found.push((&row.key, vec![as_ranked(row)])),
-            }
-        }
-        let named: Vec<(schema::Mode, &Options)> = found
-            .iter()
-            .map(|(key, _)| (key.mode, &key.options))
-            .collect();
-        let names = series_names(&named);
-        found
-            .into_iter()
-            .zip(names)
-            .map(|((_, mut rows), name)| {
+    fn curves(&self, subject: &Subject, metric: Metric) -> Vec<Curve<'_>> {
+        let rows = self.scope.rows(self.summary).filter(|row| {
+            !row.key.mode.is_floor()
+                && is_ordinary(&row.key)
+                && subject.asks(&row.key)
+                && row.metric == Some(metric)
+                && ranked(row).is_some()
+        });
+        let found = grouped(rows.map(|row| ((row.key.mode, &row.key.options), as_ranked(row))));
+        let (series, found): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+        let curves = series_names(&series).into_iter().zip(found);
+        curves
+            .map(|(name, mut rows)| {
                 rows.sort_by_key(|row| row.key.services);
                 Curve { name, rows }
             })
@@ -198,25 +151,34 @@ impl Context<'_, '_> {
     }
 }
 
-/// The crossings that are known, and the pairs of which none is although their values change places.
-fn told(said: Said, parts: &[String], unknown: &[String], few: &[String]) -> String {
-    let mut text = match said {
-        Said::Known => parts.join("; "),
-        _ => "no crossing is known".to_owned(),
-    };
-    if !unknown.is_empty() {
-        text.push_str(&format!(
-            "; inconclusive, since values change places but are not told apart on a side: {}",
-            unknown.join(", ")
-        ));
+impl Seen {
+    /// Whether values change places at all.
+    fn is_any(&self) -> bool {
+        let all = [&self.known, &self.unknown, &self.few];
+        all.iter().any(|pairs| !pairs.is_empty())
     }
-    if !few.is_empty() {
-        text.push_str(&format!(
-            "; too few stays at some sizes, where values change places: {}",
-            few.join(", ")
-        ));
+
+    fn text(&self) -> String {
+        let mut text = match self.known.is_empty() {
+            true => "no crossing is known".to_owned(),
+            false => apart(&self.known),
+        };
+        for (pairs, why) in [
+            (
+                &self.unknown,
+                "inconclusive, since values change places but are not told apart on a side",
+            ),
+            (
+                &self.few,
+                "too few stays at some sizes, where values change places",
+            ),
+        ] {
+            if !pairs.is_empty() {
+                text.push_str(&format!("; {why}: {}", pairs.join(", ")));
+            }
+        }
+        text
     }
-    text
 }
 
 /// The rows of both curves at the sizes that both have.
@@ -263,9 +225,9 @@ fn between(pairs: &[(&Row, &Row)]) -> Option<Crossing> {
         .map(|(x, y)| if rising { (*x, *y) } else { (*y, *x) })
         .collect();
     let middle = |row: &Row| row.median;
-    let ends = |row: &Row| known(row).and_then(|known| known.bounds());
-    let low = |row: &Row| ends(row).map(|ends| ends[0]);
-    let high = |row: &Row| ends(row).map(|ends| ends[1]);
+    let end = |row: &Row, which: usize| Some(known(row)?.bounds()?[which]);
+    let low = |row: &Row| end(row, 0);
+    let high = |row: &Row| end(row, 1);
     let medians = zeros(&ordered, middle, middle);
     let [at] = medians.as_slice() else {
         return None;

@@ -1,6 +1,6 @@
 //! What the data say. Every finding is computed from rows and fits, names its interval,
 //! and is left out or weakened when the interval does not support it: intervals that overlap are "not
-//! distinguished", a cell that timed out is a lower bound. Its text is written last, by [`crate::sentence`].
+//! distinguished", a cell that timed out is a lower bound. Its text is written last, by [`crate::view::finding`].
 
 mod crossings;
 mod datapath;
@@ -9,55 +9,87 @@ mod ranking;
 mod update_parts;
 mod updates;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schema::summary::{Finding, FindingKind, Fit, Row, Summary};
-use schema::{
-    Cache, CellKey, Metric, Mode, OptionKey, Options, Position, Protocol, ScenarioKind, Unit,
-};
+use schema::{CellKey, Metric, Mode, OptionKey, Options, Position, ScenarioKind, Unit};
 
 use super::cells::Cells;
-use crate::quantity::{value, whole};
-use crate::scope::{Scope, has_bounds, known, lower_bound, marks, scopes, spread, spread_of_fit};
-use crate::sentence;
+use crate::quantity::{counted, value, whole};
 use crate::statistics::{Known, LEAST, SEEDS};
+use crate::view::{
+    Scope, finding, has_bounds, known, lower_bound, marks, scopes, series_names, spread,
+    spread_of_fit,
+};
 
 /// Facts of an update cell that name the kube-proxy whose sync was imitated.
 const VERSION: &str = "kube_proxy_version";
 const TRANSPORT: &str = "kube_proxy_transport";
 
-/// What is asked of first packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Packet {
-    cache: Cache,
-    protocol: Protocol,
-    position: Position,
+/// Which cells a finding is about: of a scenario, with the options that are asked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Subject {
+    scenario: ScenarioKind,
+    options: Options,
 }
 
-impl Packet {
+impl From<ScenarioKind> for Subject {
+    fn from(scenario: ScenarioKind) -> Self {
+        let options = Options::new();
+        Self { scenario, options }
+    }
+}
+
+impl Subject {
     fn asks(&self, key: &CellKey) -> bool {
-        self.asks_options(&key.options) && key.scenario == ScenarioKind::FirstPacket
+        key.scenario == self.scenario && self.agrees(&key.options)
     }
 
-    fn asks_options(&self, options: &Options) -> bool {
-        let wanted = self.options();
-        let agrees =
-            |(key, value): (OptionKey, &str)| wanted.get(key).is_none_or(|own| own == value);
-        options.iter().all(agrees)
+    /// Whether options hold nothing else than what is asked for.
+    fn agrees(&self, options: &Options) -> bool {
+        let wanted = |key: OptionKey| self.options.get(key);
+        let mut all = options.iter();
+        all.all(|(key, value)| wanted(key).is_none_or(|own| own == value))
     }
 
-    /// The options that are asked for.
-    fn options(&self) -> Options {
-        Options::from([
-            (OptionKey::Cache, self.cache.name()),
-            (OptionKey::Position, self.position.name()),
-            (OptionKey::Protocol, self.protocol.name()),
-        ])
+    /// The same packets to another service.
+    fn to(&self, position: Position) -> Self {
+        let options = self.options.clone().with(OptionKey::Position, position);
+        Self { options, ..*self }
     }
 
-    /// The same to another service.
-    fn to(self, position: Position) -> Self {
-        Self { position, ..self }
+    /// Which service of all is asked.
+    fn which(&self) -> &'static str {
+        which(&self.options)
+    }
+
+    /// A question with its places filled: options by their names, {which} service, {N} services.
+    fn asked(&self, question: &str, services: u32) -> String {
+        let text = question.replace("{N}", &whole(services.into()));
+        let options = self.options.iter();
+        options.fold(
+            text.replace("{which}", self.which()),
+            |text, (key, value)| text.replace(&format!("{{{key}}}"), &key.words(value)),
+        )
+    }
+}
+
+/// Which service of all is asked: "any", "the last".
+fn which(options: &Options) -> &'static str {
+    options.position().map_or("", |own| own.row().which)
+}
+
+/// The clauses of a verdict, and what they rest on.
+#[derive(Debug, Default)]
+struct Said {
+    clauses: Vec<String>,
+    evidence: Vec<String>,
+}
+
+impl Said {
+    fn add<const N: usize>(&mut self, clause: String, evidence: [String; N]) {
+        self.clauses.push(clause);
+        self.evidence.extend(evidence);
     }
 }
 
@@ -73,28 +105,24 @@ struct Context<'a, 'r> {
 }
 
 pub(super) fn findings(cells: &Cells<'_>, summary: &Summary) -> Vec<Finding> {
-    let rows = summary
-        .cells
-        .iter()
-        .map(|row| ((&row.key, row.metric), row));
-    let rows = rows.collect();
-    let mut all = Vec::new();
+    let rows = summary.cells.iter();
+    let rows = rows.map(|row| ((&row.key, row.metric), row)).collect();
     let scopes = scopes(summary);
     let several = scopes.len() > 1;
-    for scope in scopes {
-        let largest = scope.largest(summary);
+    let of = |scope: Scope| {
         let context = Context {
             cells,
             summary,
             rows: &rows,
+            largest: scope.largest(summary),
             scope,
-            largest,
         };
-        all.append(&mut context.all());
-    }
-    for finding in &mut all {
-        let place = sentence::place(several, finding);
-        finding.text = sentence::text(place.as_deref(), finding);
+        context.all()
+    };
+    let mut all: Vec<Finding> = scopes.into_iter().flat_map(of).collect();
+    for found in &mut all {
+        let place = finding::place(several, found);
+        found.text = finding::text(place.as_deref(), found);
     }
     all
 }
@@ -104,14 +132,16 @@ impl Context<'_, '_> {
     fn all(&self) -> Vec<Finding> {
         // That nothing is known of who is fastest, or of a crossing, answers nobody's question: it stands with the rest.
         let of = |all: Vec<Finding>| all.into_iter().partition::<Vec<_>, _>(|f| f.headline);
-        let ((mut found, level), (crossings, unknown)) =
-            (of(self.rankings()), of(self.crossings()));
+        let packets = self.packets_asked();
+        let ranked = packets.iter().filter_map(|packet| self.packets(packet));
+        let ranked = ranked.chain(self.updates(true)).collect();
+        let ((mut found, level), (crossings, unknown)) = (of(ranked), of(self.crossings(&packets)));
         found.extend(crossings);
         found.extend(self.exponents());
         found.extend(self.memory());
         found.extend(level);
-        found.extend(self.further_updates());
-        if let Some(packet) = self.packets_asked().first() {
+        found.extend(self.updates(false));
+        if let Some(packet) = packets.first() {
             found.extend(self.slopes(packet));
             found.extend(self.flatness(packet));
             found.extend(self.engines(packet));
@@ -126,71 +156,27 @@ impl Context<'_, '_> {
         found
     }
 
-    /// Who is fastest at what is asked first.
-    fn rankings(&self) -> Vec<Finding> {
-        let services = whole(self.largest.into());
-        let mut found: Vec<Finding> = self
-            .packets_asked()
-            .iter()
-            .filter_map(|packet| self.packets(packet))
-            .collect();
-        for (scenario, question) in [
-            (
-                ScenarioKind::ServiceAdd,
-                format!("Adding one service to {services}"),
-            ),
-            (
-                ScenarioKind::ColdInstall,
-                format!("Installing {services} services from nothing"),
-            ),
-        ] {
-            found.extend(self.updates(&question, scenario, true));
-        }
-        found
-    }
-
-    /// The other updates that kube-proxy's sync was measured of.
-    fn further_updates(&self) -> Vec<Finding> {
-        let services = whole(self.largest.into());
-        [
-            (
-                ScenarioKind::ServiceRemove,
-                format!("Removing one service of {services}"),
-            ),
-            (
-                ScenarioKind::EndpointChurn,
-                format!("Replacing endpoints of {services} services"),
-            ),
-        ]
-        .into_iter()
-        .filter_map(|(scenario, question)| self.updates(&question, scenario, false))
-        .map(|finding| Finding {
-            headline: false,
-            ..finding
-        })
-        .collect()
-    }
-
     /// What first packets are asked for: each protocol by the headline's position, caches warm before cold.
-    fn packets_asked(&self) -> Vec<Packet> {
-        let Some(position) = self.scope.position(self.summary) else {
-            return Vec::new();
-        };
-        let mut seen: Vec<Packet> = self
-            .scope
-            .rows(self.summary)
-            .filter(|row| row.key.scenario == ScenarioKind::FirstPacket)
+    fn packets_asked(&self) -> Vec<Subject> {
+        let position = self.scope.position(self.summary);
+        let rows = self.scope.rows(self.summary);
+        let rows = rows.filter(|row| row.key.scenario == ScenarioKind::FirstPacket);
+        let asked: BTreeSet<_> = rows
             .filter_map(|row| {
-                Some(Packet {
-                    cache: row.key.options.cache().unwrap_or_default(),
-                    protocol: row.key.options.protocol()?,
-                    position,
-                })
+                let options = &row.key.options;
+                Some((options.cache().unwrap_or_default(), options.protocol()?))
             })
             .collect();
-        seen.sort();
-        seen.dedup();
-        seen
+        let packet = |(cache, protocol)| {
+            let options = Options::from([
+                (OptionKey::Cache, schema::Cache::name(cache)),
+                (OptionKey::Position, position?.name()),
+                (OptionKey::Protocol, schema::Protocol::name(protocol)),
+            ]);
+            let scenario = ScenarioKind::FirstPacket;
+            Some(Subject { scenario, options })
+        };
+        asked.into_iter().filter_map(packet).collect()
     }
 
     /// Cells of the modes that serve services, at the largest N, in the fixed order.
@@ -200,6 +186,16 @@ impl Context<'_, '_> {
             .filter(|key| self.scope.holds(key) && key.services == self.largest)
             .filter(|key| !key.mode.is_floor() && asks(key))
             .collect()
+    }
+
+    /// The same, each after its name.
+    fn named_at_largest(
+        &self,
+        asks: impl Fn(&CellKey) -> bool,
+    ) -> impl Iterator<Item = (String, &CellKey)> {
+        let keys = self.keys_at_largest(asks);
+        let series: Vec<_> = keys.iter().map(|key| (key.mode, &key.options)).collect();
+        series_names(&series).into_iter().zip(keys)
     }
 
     /// "1–2; 6 needed: a longer --budget makes more": why nothing is known of the rows without an interval.
@@ -231,6 +227,18 @@ impl Context<'_, '_> {
         self.rows.get(&(key, Some(metric))).copied()
     }
 
+    /// The rows of two metrics of a cell, or of one metric of two.
+    fn both(&self, a: (&CellKey, Metric), b: (&CellKey, Metric)) -> Option<[&Row; 2]> {
+        Some([self.row(a.0, a.1)?, self.row(b.0, b.1)?])
+    }
+
+    /// A cell at the smallest N of the scope; `None` where that is its own.
+    fn at_smallest(&self, key: &CellKey) -> Option<CellKey> {
+        let services = self.scope.smallest(self.summary);
+        let other = key.clone();
+        (services != key.services).then_some(CellKey { services, ..other })
+    }
+
     /// Lower bound of a cell that timed out, nanoseconds, where the metric is the time that it bounds.
     fn lower_bound(&self, key: &CellKey, metric: Metric) -> Option<f64> {
         let row = match self.row(key, metric) {
@@ -241,44 +249,58 @@ impl Context<'_, '_> {
             .and_then(lower_bound)
     }
 
-    /// A finding about the largest N, without its evidence.
+    /// A finding about the largest N; of its question the places are filled.
     fn finding(
         &self,
         kind: FindingKind,
-        scenario: ScenarioKind,
-        question: String,
-        verdict: String,
+        subject: &Subject,
+        question: &str,
+        (verdict, evidence): (String, Vec<String>),
     ) -> Finding {
-        let scope = self.scope.clone();
+        let Scope {
+            environment,
+            endpoints,
+            variant,
+        } = self.scope.clone();
         Finding {
             text: String::new(),
-            evidence: Vec::new(),
+            evidence,
             headline: false,
             kind,
-            environment: scope.environment,
-            endpoints: scope.endpoints,
-            variant: scope.variant,
-            scenario,
-            options: Options::new(),
+            environment,
+            endpoints,
+            variant,
+            scenario: subject.scenario,
+            options: subject.options.clone(),
             services: vec![self.largest],
-            question,
+            question: subject.asked(question, self.largest),
             verdict,
             values: Vec::new(),
         }
     }
 
-    /// The same about first packets.
-    fn of_packets(
+    /// The same of clauses, put together as a sentence; `None` without any.
+    fn clauses(
         &self,
         kind: FindingKind,
-        packet: &Packet,
-        question: String,
-        verdict: String,
-    ) -> Finding {
-        Finding {
-            options: packet.options(),
-            ..self.finding(kind, ScenarioKind::FirstPacket, question, verdict)
-        }
+        subject: &Subject,
+        question: &str,
+        said: Said,
+        together: impl Fn(&[String]) -> String,
+    ) -> Option<Finding> {
+        let verdict = format!("{}.", together(&said.clauses));
+        let said = (!said.clauses.is_empty()).then_some((verdict, said.evidence))?;
+        Some(self.finding(kind, subject, question, said))
+    }
+
+    /// The same about the smallest size and the largest.
+    fn at_both(&self, found: Option<Finding>) -> Option<Finding> {
+        let smallest = self.scope.smallest(self.summary);
+        found.map(|found| Finding {
+            services: vec![smallest, self.largest],
+            question: found.question.replace("{from}", &whole(smallest.into())),
+            ..found
+        })
     }
 
     /// Fits of the modes that serve services.
@@ -293,27 +315,28 @@ impl Context<'_, '_> {
     }
 }
 
+/// Fits, each after the name of its series.
+fn named(fits: Vec<&Fit>) -> impl Iterator<Item = (String, &Fit)> {
+    let series: Vec<(Mode, &Options)> = fits.iter().map(|fit| (fit.mode, &fit.options)).collect();
+    series_names(&series).into_iter().zip(fits)
+}
+
 /// "29.1 µs (28.5–29.9 µs; n = 15,000 in 15 stays)", and what marks it.
 fn stated(row: &Row) -> String {
     let Some(unit) = row.unit else {
         return "no number".to_owned();
     };
     let marks = marks(row).map_or_else(String::new, |marks| format!("; {marks}"));
-    let stays = crate::quantity::counted(row.stays.into(), "stay");
-    let value = row.median.map_or_else(
-        || {
-            format!(
-                "longer than {}",
-                value(row.lower_bound_ns.unwrap_or(0) as f64, unit)
-            )
-        },
-        |median| value(median, unit),
-    );
-    format!(
-        "{value} ({}; n = {} in {stays}{marks})",
-        spread(row),
-        whole(row.n)
-    )
+    let stays = counted(row.stays.into(), "stay");
+    let value = match row.median {
+        Some(median) => value(median, unit),
+        None => format!(
+            "longer than {}",
+            value(row.lower_bound_ns.unwrap_or(0) as f64, unit)
+        ),
+    };
+    let (spread, n) = (spread(row), whole(row.n));
+    format!("{value} ({spread}; n = {n} in {stays}{marks})")
 }
 
 fn evidence(row: &Row) -> String {
@@ -322,9 +345,8 @@ fn evidence(row: &Row) -> String {
 }
 
 fn evidence_of_fit(fit: &Fit) -> String {
-    let options: Vec<String> = fit
-        .options
-        .iter()
+    let options = fit.options.iter();
+    let options: Vec<String> = options
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
     let ends = spread_of_fit(fit, |[low, high]| format!("[{low}, {high}]"));
@@ -346,12 +368,9 @@ fn unit_of(fit: &Fit) -> Unit {
     fit.unit.row().of.unwrap_or(fit.metric.unit())
 }
 
-/// "longer than 120 s (timed out: a lower bound)".
-fn bounded(after_ns: f64) -> String {
-    format!(
-        "longer than {} (timed out: a lower bound)",
-        value(after_ns, Unit::Nanoseconds)
-    )
+/// Clauses that stand apart.
+fn apart(parts: &[String]) -> String {
+    parts.join("; ")
 }
 
 /// Sentences joined as a list: "a, b and c".
@@ -361,15 +380,4 @@ fn listed(parts: &[String]) -> String {
         [one] => one.clone(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
-}
-
-/// Mode and the options that tell its series apart.
-fn names(keys: &[&CellKey]) -> Vec<String> {
-    let series: Vec<(Mode, &Options)> = keys.iter().map(|key| (key.mode, &key.options)).collect();
-    crate::scope::series_names(&series)
-}
-
-/// Options as words, without the named ones.
-fn words(options: &Options, without: &[OptionKey]) -> String {
-    options.without(without).words().join(", ")
 }

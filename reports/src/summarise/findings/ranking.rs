@@ -2,20 +2,19 @@
 //! distinguished is said where both have one, else that there are too few stays.
 
 use std::borrow::Cow;
-use std::cmp::Ordering::Less;
 use std::slice;
 
 use schema::summary::{Finding, FindingKind, Row, Values};
 use schema::{
     Accelerator, CellKey, Metric, Mode, ONE_TRANSACTION, OptionKey, OutcomeKind, Position,
-    ScenarioKind,
+    ScenarioKind, Unit,
 };
 
-use super::{Context, Packet, bounded, evidence, listed, names, stated, words};
+use super::{Context, Said, Subject, apart, evidence, listed, stated, which};
 use crate::quantity::{digits, noun, value, whole};
-use crate::scope::{as_ranked, has_bounds, is_lowest, known, marks, order, spread};
 use crate::summarise::Ratio;
 use crate::summarise::ratios::ratio;
+use crate::view::{Standing, as_ranked, has_bounds, is_lowest, known, marks, spread, standing};
 
 /// "Not run: iptables-nft (one transaction). Unsupported: ipvs.": a ranking says who is not in it.
 pub(super) fn without_number(gaps: &[(OutcomeKind, String)]) -> String {
@@ -28,15 +27,14 @@ pub(super) fn without_number(gaps: &[(OutcomeKind, String)]) -> String {
             false => format!("{}: {}.", outcome.row().words, listed(&names)),
         }
     });
-    joined(&parts.collect::<Vec<_>>())
+    joined(parts)
 }
 
 /// Sentences after each other; empty ones are none.
-pub(super) fn joined(sentences: &[String]) -> String {
-    let said = sentences.iter().map(|sentence| sentence.trim());
-    said.filter(|sentence| !sentence.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+pub(super) fn joined(sentences: impl IntoIterator<Item = String>) -> String {
+    let mut all: Vec<String> = sentences.into_iter().collect();
+    all.retain(|sentence| !sentence.is_empty());
+    all.join(" ")
 }
 
 /// A series at the largest N.
@@ -61,6 +59,7 @@ pub(super) struct Ranking<'a> {
 }
 
 /// How the series stand to the lowest.
+#[derive(Default)]
 pub(super) struct Verdict {
     pub(super) best: String,
     /// Told apart above it, as clauses.
@@ -71,14 +70,6 @@ pub(super) struct Verdict {
     unknown: Vec<String>,
     /// Why nothing is known of them: "1–2 stays; 6 needed, which a longer --budget makes".
     few: String,
-}
-
-/// How a series stands to the lowest.
-#[derive(Clone, Copy)]
-enum Stands {
-    Slower,
-    Level,
-    Unknown,
 }
 
 impl Verdict {
@@ -93,11 +84,11 @@ impl Verdict {
     }
 
     /// Puts a series where it belongs.
-    fn put(&mut self, stands: Stands, name: &str, clause: impl Fn() -> String) {
+    fn put(&mut self, stands: Standing, name: &str, clause: impl Fn() -> String) {
         match stands {
-            Stands::Slower => self.slower.push(format!("{name} {}", clause())),
-            Stands::Level => self.level.push(name.to_owned()),
-            Stands::Unknown => self.unknown.push(name.to_owned()),
+            Standing::Higher => self.slower.push(format!("{name} {}", clause())),
+            Standing::Unknown => self.unknown.push(name.to_owned()),
+            Standing::Level | Standing::Lowest => self.level.push(name.to_owned()),
         }
     }
 
@@ -116,11 +107,8 @@ impl Verdict {
             parts.push(format!("against {best}, {slower}"));
         }
         if !self.unknown.is_empty() {
-            parts.push(format!(
-                "too few stays to tell {} apart ({})",
-                with_best(&self.unknown),
-                self.few
-            ));
+            let (few, unknown) = (&self.few, with_best(&self.unknown));
+            parts.push(format!("too few stays to tell {unknown} apart ({few})"));
         }
         match parts.is_empty() {
             true => String::new(),
@@ -132,14 +120,13 @@ impl Verdict {
 impl Ranking<'_> {
     /// "nftables 29.1 µs (…); iptables-nft longer than 120 s (timed out: a lower bound)".
     pub(super) fn values(&self) -> Values {
-        let entries = self
-            .entries
-            .iter()
-            .map(|entry| format!("{} {}{}", entry.name, stated(entry.row), together(entry)));
-        let bounds = self
-            .bounds
-            .iter()
-            .map(|(name, after_ns)| format!("{name} {}", bounded(*after_ns)));
+        let entries = self.entries.iter();
+        let entries =
+            entries.map(|entry| format!("{} {}{}", entry.name, stated(entry.row), together(entry)));
+        let bounds = self.bounds.iter().map(|(name, after_ns)| {
+            let bound = value(*after_ns, Unit::Nanoseconds);
+            format!("{name} longer than {bound} (timed out: a lower bound)")
+        });
         Values {
             metric: self.metric,
             text: entries.chain(bounds).collect::<Vec<_>>().join("; "),
@@ -155,93 +142,68 @@ impl Ranking<'_> {
     }
 }
 
-impl<'r> Context<'_, 'r> {
-    pub(super) fn ranked(
-        &self,
-        asks: &impl Fn(&CellKey) -> bool,
-        metric: Metric,
-    ) -> Option<Ranking<'_>> {
-        let keys = self.keys_at_largest(asks);
+impl Context<'_, '_> {
+    pub(super) fn ranked(&self, subject: &Subject, metric: Metric) -> Option<Ranking<'_>> {
         let mut found = Ranking {
             metric,
             entries: Vec::new(),
             bounds: Vec::new(),
             gaps: Vec::new(),
         };
-        for (key, name) in keys.iter().zip(names(&keys)) {
-            let row = self.row(key, metric);
-            match (
-                row.filter(|row| row.median.is_some()),
-                self.lower_bound(key, metric),
-            ) {
-                (Some(row), _) => {
-                    found.entries.push(Entry {
-                        name,
-                        key,
-                        row,
-                        ranked: as_ranked(row),
-                    });
-                }
-                (None, Some(after_ns)) => found.bounds.push((name, after_ns)),
-                (None, None) => {
-                    let row = self.rows.get(&(*key, None));
-                    found.gaps.extend(row.map(|row| (row.outcome, name)));
-                }
+        for (name, key) in self.named_at_largest(|key| subject.asks(key)) {
+            let row = self.row(key, metric).filter(|row| row.median.is_some());
+            if let Some(row) = row {
+                let ranked = as_ranked(row);
+                found.entries.push(Entry {
+                    name,
+                    key,
+                    row,
+                    ranked,
+                });
+            } else if let Some(after_ns) = self.lower_bound(key, metric) {
+                found.bounds.push((name, after_ns));
+            } else {
+                let row = self.rows.get(&(key, None));
+                found.gaps.extend(row.map(|row| (row.outcome, name)));
             }
         }
         let middle = |entry: &Entry<'_>| entry.ranked.median.unwrap_or(f64::INFINITY);
-        found
-            .entries
-            .sort_by(|a, b| middle(a).total_cmp(&middle(b)));
+        let entries = &mut found.entries;
+        entries.sort_by(|a, b| middle(a).total_cmp(&middle(b)));
         (!found.entries.is_empty() || !found.bounds.is_empty()).then_some(found)
     }
 
     pub(super) fn verdict(&self, ranking: &Ranking<'_>) -> Option<Verdict> {
         let (best, others) = ranking.entries.split_first()?;
-        let entries = || ranking.entries.iter().map(|entry| &*entry.ranked);
         let mut verdict = Verdict {
             best: best.name.clone(),
-            slower: Vec::new(),
-            level: Vec::new(),
-            unknown: Vec::new(),
-            few: self.few(entries()),
+            few: self.few(ranking.entries.iter().map(|entry| &*entry.ranked)),
+            ..Verdict::default()
         };
-        let known_best = has_bounds(&best.ranked);
         for other in others {
-            let stands = match order(&best.ranked, &other.ranked) {
-                Some(Less) => Stands::Slower,
-                _ if known_best && has_bounds(&other.ranked) => Stands::Level,
-                _ => Stands::Unknown,
-            };
-            let ratio = ratio(self.cells, other.key, best.key, ranking.metric);
-            verdict.put(stands, &other.name, || {
-                if self.is_qemus(best.key, other.key) {
-                    return "takes longer, by a factor that is QEMU's".to_owned();
+            let clause = || match ratio(self.cells, other.key, best.key, ranking.metric) {
+                _ if self.is_qemus(best.key, other.key) => {
+                    "takes longer, by a factor that is QEMU's".to_owned()
                 }
-                ratio.map_or_else(
-                    || "takes longer".to_owned(),
-                    |ratio| {
-                        format!(
-                            "takes {} times as long ({})",
-                            digits(ratio.known.value),
-                            ratio.spread()
-                        )
-                    },
-                )
-            });
+                Some(ratio) => {
+                    let times = digits(ratio.known.value);
+                    format!("takes {times} times as long ({})", ratio.spread())
+                }
+                None => "takes longer".to_owned(),
+            };
+            verdict.put(standing(&best.ranked, &other.ranked), &other.name, clause);
         }
         // A series that timed out is slower when even its bound lies above the best interval.
         let top = known(&best.ranked).and_then(|known| Some(known.bounds()?[1]));
         for (name, after_ns) in &ranking.bounds {
-            let above = top.filter(|top| top < after_ns);
-            let stands = match (above, top) {
-                (Some(_), _) => Stands::Slower,
-                (None, Some(_)) => Stands::Level,
-                (None, None) => Stands::Unknown,
+            let stands = match top {
+                Some(top) if top < *after_ns => Standing::Higher,
+                Some(_) => Standing::Level,
+                None => Standing::Unknown,
             };
             verdict.put(stands, name, || {
-                let least = after_ns / above.unwrap_or(f64::NAN);
-                format!("takes more than {} times as long", digits(least))
+                let least = digits(after_ns / top.unwrap_or(f64::NAN));
+                format!("takes more than {least} times as long")
             });
         }
         Some(verdict)
@@ -256,88 +218,60 @@ impl<'r> Context<'_, 'r> {
     }
 
     /// First packets by the headline's position, and beside it each mode's own worst one.
-    pub(super) fn packets(&self, packet: &Packet) -> Option<Finding> {
-        let asks = |key: &CellKey| packet.asks(key);
-        let ranking = self.ranked(&asks, Metric::Latency)?;
+    pub(super) fn packets(&self, packet: &Subject) -> Option<Finding> {
+        let ranking = self.ranked(packet, Metric::Latency)?;
         let verdict = self.verdict(&ranking);
         let headline = verdict.as_ref().is_none_or(Verdict::compares);
         let verdict = verdict.map_or_else(String::new, |verdict| {
-            verdict.text(true) + &self.by_size(&asks, Metric::Latency)
+            joined([verdict.text(true), self.by_size(packet, Metric::Latency)])
         });
-        let mut worst: Vec<(&str, &Row)> = Vec::new();
+        let anywhere = |key: &CellKey| {
+            let options = key.options.without(&[OptionKey::Position]);
+            (key.mode, options, key.scenario)
+        };
+        let most = |row: &Row| row.median.unwrap_or(0.0);
+        let (mut evidence, mut positions) = (ranking.evidence().collect::<Vec<_>>(), Vec::new());
         for entry in &ranking.entries {
-            let of = self.keys_at_largest(|key| {
-                let anywhere = |key: &CellKey| CellKey {
-                    options: key.options.without(&[OptionKey::Position]),
-                    ..key.clone()
-                };
-                anywhere(key) == anywhere(entry.key)
-            });
-            let rows = of
-                .into_iter()
-                .filter_map(|key| self.row(key, Metric::Latency));
-            let most = |row: &&Row| row.median.unwrap_or(0.0);
-            let highest = rows.max_by(|a, b| most(a).total_cmp(&most(b)));
-            worst.extend(highest.map(|row| (entry.name.as_str(), row)));
+            let of = self.keys_at_largest(|key| anywhere(key) == anywhere(entry.key));
+            let rows = of.iter().filter_map(|key| self.row(key, Metric::Latency));
+            if let Some(row) = rows.max_by(|a, b| most(a).total_cmp(&most(b))) {
+                let position = which(&row.key.options);
+                positions.push(format!("{} {position} {}", entry.name, stated(row)));
+                evidence.push(super::evidence(row));
+            }
         }
-        let positions: Vec<String> = worst
-            .iter()
-            .map(|(name, row)| {
-                let position = row.key.options.position().map_or("", |own| own.row().which);
-                format!("{name} {position} {}", stated(row))
-            })
-            .collect();
-        let mut evidence: Vec<String> = ranking.evidence().collect();
-        evidence.extend(worst.iter().map(|(_, row)| super::evidence(row)));
         evidence.dedup();
-        let question = format!(
-            "First packet (latency) of a new {} flow to {} of {} services, {} caches",
-            packet.protocol.words(),
-            packet.position.row().which,
-            whole(self.largest.into()),
-            packet.cache,
-        );
-        let positions = format!("Each mode's own worst position: {}.", positions.join("; "));
-        let verdict = joined(&[verdict, without_number(&ranking.gaps), positions]);
+        let positions = apart(&positions);
+        let positions = format!("Each mode's own worst position: {positions}.");
+        let verdict = joined([verdict, without_number(&ranking.gaps), positions]);
+        let question =
+            "First packet (latency) of a new {protocol} flow to {which} of {N} services, {cache}";
         Some(Finding {
-            evidence,
             values: vec![ranking.values()],
             headline,
-            ..self.of_packets(FindingKind::Packets, packet, question, verdict)
+            ..self.finding(FindingKind::Packets, packet, question, (verdict, evidence))
         })
     }
 
     /// Which mode is lower than all others at which N; nothing when it is the same at every N, or none is at any.
-    pub(super) fn by_size(&self, asks: &impl Fn(&CellKey) -> bool, metric: Metric) -> String {
-        let mut runs: Vec<(String, Vec<String>)> = Vec::new();
+    pub(super) fn by_size(&self, subject: &Subject, metric: Metric) -> String {
+        let mut runs: Vec<(&str, Vec<String>)> = Vec::new();
         let mut told = false;
-        let mut sizes: Vec<u32> = self
-            .scope
-            .rows(self.summary)
-            .map(|row| row.key.services)
-            .collect();
-        sizes.sort_unstable();
-        sizes.dedup();
-        for services in sizes {
-            let all: Vec<&Row> = self
-                .scope
-                .rows(self.summary)
-                .filter(|row| {
-                    row.key.services == services
-                        && asks(&row.key)
-                        && row.metric.is_none_or(|m| m == metric)
-                })
+        for services in self.scope.sizes(self.summary) {
+            let rows = self.scope.rows(self.summary);
+            let rows = rows.filter(|row| row.key.services == services && subject.asks(&row.key));
+            let all: Vec<&Row> = rows
+                .filter(|row| row.metric.is_none_or(|own| own == metric))
                 .collect();
+            let is_known =
+                |row: &&Row| row.key.mode.is_floor() || row.metric.is_none() || has_bounds(row);
             let winner = all.iter().find(|row| is_lowest(row, &all));
-            let why = match all
-                .iter()
-                .all(|row| row.key.mode.is_floor() || row.metric.is_none() || has_bounds(row))
-            {
-                true => "not distinguished",
-                false => "too few stays",
-            };
             told |= winner.is_some();
-            let winner = winner.map_or_else(|| why.to_owned(), |row| row.key.mode.to_string());
+            let winner = match winner {
+                Some(row) => row.key.mode.name(),
+                None if all.iter().all(is_known) => "not distinguished",
+                None => "too few stays",
+            };
             match runs.last_mut() {
                 Some((name, sizes)) if *name == winner => sizes.push(whole(services.into())),
                 _ => runs.push((winner, vec![whole(services.into())])),
@@ -346,30 +280,25 @@ impl<'r> Context<'_, 'r> {
         if runs.len() < 2 || !told {
             return String::new();
         }
-        let runs: Vec<String> = runs
-            .into_iter()
-            .map(|(winner, sizes)| format!("{winner} at {}", listed(&sizes)))
-            .collect();
-        format!(" Fastest by size: {}.", runs.join("; "))
+        let runs = runs
+            .iter()
+            .map(|(winner, sizes)| format!("{winner} at {}", listed(sizes)));
+        format!("Fastest by size: {}.", apart(&runs.collect::<Vec<_>>()))
     }
 
     /// Last ÷ first position at the largest N: does the place of a service matter?
-    pub(super) fn positions(&self, packet: &Packet) -> Option<Finding> {
-        let (mut parts, mut proof) = (Vec::new(), Vec::new());
-        let last = packet.to(Position::Last);
-        for last in self.keys_at_largest(|key| last.asks(key)) {
+    pub(super) fn positions(&self, packet: &Subject) -> Option<Finding> {
+        let mut said = Said::default();
+        let asked = packet.to(Position::Last);
+        for last in self.keys_at_largest(|key| asked.asks(key)) {
             let mut first = last.clone();
             first.options.set(OptionKey::Position, Position::First);
-            let (Some(row), Some(base)) = (
-                self.row(last, Metric::Latency),
-                self.row(&first, Metric::Latency),
-            ) else {
+            let rows = self.both((last, Metric::Latency), (&first, Metric::Latency));
+            let ratio = ratio(self.cells, last, &first, Metric::Latency);
+            let Some(([row, base], ratio)) = rows.zip(ratio) else {
                 continue;
             };
-            let Some(ratio) = ratio(self.cells, last, &first, Metric::Latency) else {
-                continue;
-            };
-            parts.push(format!(
+            let clause = format!(
                 "{} in {} ({}{}{}{})",
                 digits(ratio.known.value),
                 last.mode,
@@ -377,68 +306,44 @@ impl<'r> Context<'_, 'r> {
                 ratio.doubt(),
                 explained(last.mode, &ratio),
                 marked(&[("the last", row), ("the first", base)])
-            ));
-            proof.extend([evidence(base), evidence(row)]);
+            );
+            said.add(clause, [evidence(base), evidence(row)]);
         }
-        let question = format!(
-            "First {} packet (latency, {} caches) to the last of {} services ÷ to the first one",
-            packet.protocol.words(),
-            packet.cache,
-            whole(self.largest.into()),
-        );
-        let verdict = format!("{}.", listed(&parts));
-        (!parts.is_empty()).then(|| Finding {
-            evidence: proof,
-            ..self.of_packets(
-                FindingKind::Positions,
-                &packet.to(Position::Last),
-                question,
-                verdict,
-            )
-        })
+        let question = "First {protocol} packet (latency, {cache}) to the last of {N} services ÷ to the first one";
+        self.clauses(FindingKind::Positions, &asked, question, said, listed)
     }
 
     /// One transaction against chunks, where a mode measures both.
     pub(super) fn chunks(&self) -> Option<Finding> {
-        let (mut parts, mut proof) = (Vec::new(), Vec::new());
+        let mut said = Said::default();
         let installs = |key: &CellKey| key.scenario == ScenarioKind::ColdInstall;
-        for single in self.keys_at_largest(|key| {
-            installs(key) && key.options.is(OptionKey::Chunk, ONE_TRANSACTION)
-        }) {
-            for chunked in self.keys_at_largest(|key| installs(key) && key.mode == single.mode) {
-                let rest = |key: &CellKey| key.options.without(&[OptionKey::Chunk]);
-                let same = rest(chunked) == rest(single);
-                let (Some(chunk), Some(base), true) = (
-                    chunked.options.chunk(),
-                    self.row(chunked, Metric::UpdateTime),
-                    same,
-                ) else {
+        let whole = |key: &CellKey| key.options.is(OptionKey::Chunk, ONE_TRANSACTION);
+        let rest = |key: &CellKey| (key.mode, key.options.without(&[OptionKey::Chunk]));
+        for single in self.keys_at_largest(|key| installs(key) && whole(key)) {
+            for chunked in self.keys_at_largest(|key| installs(key) && rest(key) == rest(single)) {
+                let base = self.row(chunked, Metric::UpdateTime);
+                let Some((chunk, base)) = chunked.options.chunk().zip(base) else {
                     continue;
                 };
-                let Some(ratio_text) = self.single_over_chunked(single, chunked, base) else {
+                let Some(times) = self.single_over_chunked(single, chunked, base) else {
                     continue;
                 };
-                let through = words(
-                    &single.options,
-                    &[OptionKey::Chunk, OptionKey::LargeCluster],
+                let way = single
+                    .options
+                    .without(&[OptionKey::Chunk, OptionKey::LargeCluster]);
+                let clause = format!(
+                    "{times} as long as in transactions of {chunk}, in {} through {}",
+                    single.mode,
+                    way.words().join(", ")
                 );
-                parts.push(format!(
-                    "{ratio_text} as long as in transactions of {chunk}, in {} through {through}",
-                    single.mode
-                ));
-                proof.push(evidence(base));
-                proof.extend(self.row(single, Metric::UpdateTime).map(evidence));
+                said.add(clause, [evidence(base)]);
+                let row = self.row(single, Metric::UpdateTime);
+                said.evidence.extend(row.map(evidence));
             }
         }
-        let services = whole(self.largest.into());
-        let question = format!(
-            "Installing {services} services in one transaction, by update_time and its release"
-        );
-        let (kind, scenario) = (FindingKind::Chunks, ScenarioKind::ColdInstall);
-        (!parts.is_empty()).then(|| Finding {
-            evidence: proof,
-            ..self.finding(kind, scenario, question, format!("{}.", parts.join("; ")))
-        })
+        let question = "Installing {N} services in one transaction, by update_time and its release";
+        let subject = ScenarioKind::ColdInstall.into();
+        self.clauses(FindingKind::Chunks, &subject, question, said, apart)
     }
 
     fn single_over_chunked(
@@ -448,68 +353,47 @@ impl<'r> Context<'_, 'r> {
         base: &Row,
     ) -> Option<String> {
         if let Some(after_ns) = self.lower_bound(single, Metric::UpdateTime) {
-            let top = known(base)?.bounds()?[1];
-            let least = after_ns / top;
-            return (least > 1.0)
-                .then(|| format!("more than {} times (it timed out)", digits(least)));
+            let least = after_ns / known(base)?.bounds()?[1];
+            let text = format!("more than {} times (it timed out)", digits(least));
+            return (least > 1.0).then_some(text);
         }
         let ratio = ratio(self.cells, single, chunked, Metric::UpdateTime)?;
-        Some(format!(
-            "{} times ({}{})",
-            digits(ratio.known.value),
-            ratio.spread(),
-            ratio.doubt()
-        ))
+        let (times, spread, doubt) = (digits(ratio.known.value), ratio.spread(), ratio.doubt());
+        Some(format!("{times} times ({spread}{doubt})"))
     }
 
     /// What adding one service hands over, at the smallest and the largest N.
     pub(super) fn handed_over(&self) -> Option<Finding> {
-        let (mut parts, mut proof) = (Vec::new(), Vec::new());
-        let keys = self.keys_at_largest(|key| key.scenario == ScenarioKind::ServiceAdd);
-        for (key, name) in keys.iter().zip(names(&keys)) {
-            let small = CellKey {
-                services: self.scope.smallest(self.summary),
-                ..(*key).clone()
-            };
-            if small.services == key.services {
+        let mut said = Said::default();
+        for (name, key) in self.named_at_largest(|key| key.scenario == ScenarioKind::ServiceAdd) {
+            let Some(small) = self.at_smallest(key) else {
                 continue;
-            }
-            let mut said = Vec::new();
+            };
+            let mut parts = Vec::new();
             for (metric, plural) in [(Metric::Messages, " messages"), (Metric::BytesSent, "")] {
-                let said_of =
-                    |count: f64, unit| format!("{}{}", value(count, unit), noun(count, plural));
-                let (Some(a), Some(b)) = (self.row(&small, metric), self.row(key, metric)) else {
+                let Some([few, many]) = self.both((&small, metric), (key, metric)) else {
                     continue;
                 };
-                let (Some(x), Some(y), Some(unit)) = (a.median, b.median, b.unit) else {
+                let (Some(x), Some(y), Some(unit)) = (few.median, many.median, many.unit) else {
                     continue;
                 };
                 if metric == Metric::Messages && y == 0.0 {
                     continue;
                 }
-                proof.extend([evidence(a), evidence(b)]);
-                said.push(if x == y {
-                    format!("{} at both", said_of(y, unit))
-                } else {
-                    format!("{} and {}", said_of(x, unit), said_of(y, unit))
+                let told = |count: f64| value(count, unit) + noun(count, plural);
+                parts.push(match x == y {
+                    true => format!("{} at both", told(y)),
+                    false => format!("{} and {}", told(x), told(y)),
                 });
+                said.evidence.extend([evidence(few), evidence(many)]);
             }
-            if !said.is_empty() {
-                parts.push(format!("{name} {}", said.join(", ")));
+            if !parts.is_empty() {
+                said.clauses.push(format!("{name} {}", parts.join(", ")));
             }
         }
-        let smallest = self.scope.smallest(self.summary);
-        let question = format!(
-            "To add one service at {} and at {} services, what is handed to the tool or the kernel",
-            whole(smallest.into()),
-            whole(self.largest.into()),
-        );
-        let (kind, scenario) = (FindingKind::HandedOver, ScenarioKind::ServiceAdd);
-        (!parts.is_empty()).then(|| Finding {
-            evidence: proof,
-            services: vec![smallest, self.largest],
-            ..self.finding(kind, scenario, question, format!("{}.", parts.join("; ")))
-        })
+        let question = "To add one service at {from} and at {N} services, what is handed to the tool or the kernel";
+        let subject = ScenarioKind::ServiceAdd.into();
+        self.at_both(self.clauses(FindingKind::HandedOver, &subject, question, said, apart))
     }
 }
 
@@ -532,16 +416,9 @@ fn marked(rows: &[(&str, &Row)]) -> String {
 
 /// ", with its release 26.0 ms (25.1–27.0 ms)": what an update is ranked by, where that is another number.
 fn together(entry: &Entry<'_>) -> String {
-    let Some((whole, unit)) = entry.ranked.median.zip(entry.row.unit) else {
-        return String::new();
-    };
-    let shown = value(whole, unit);
-    match entry
-        .row
-        .median
-        .is_some_and(|own| value(own, unit) == shown)
-    {
-        true => String::new(),
-        false => format!(", with its release {shown} ({})", spread(&entry.ranked)),
-    }
+    let whole = crate::view::words::together(entry.row);
+    let spread = spread(&entry.ranked);
+    whole.map_or_else(String::new, |whole| {
+        format!(", with its release {whole} ({spread})")
+    })
 }

@@ -9,51 +9,69 @@ use std::cmp::Ordering::Less;
 use std::collections::BTreeMap;
 
 use schema::summary::{Finding, FindingKind, Values};
-use schema::{CellKey, Metric, Mode, OptionKey, ScenarioKind};
+use schema::{CellKey, Metric, OptionKey, ScenarioKind};
 
 use super::ranking::{Entry, Ranking, Verdict, joined, without_number};
-use super::{Context, TRANSPORT, VERSION, evidence, listed, stated};
-use crate::scope::order;
+use super::{Context, Subject, TRANSPORT, VERSION, apart, evidence, listed, stated};
+use crate::view::order;
+
+/// Updates that are ranked, as questions: those that are asked first, and those of which kube-proxy's sync tells.
+const UPDATES: &[(bool, ScenarioKind, &str)] = &[
+    (true, ScenarioKind::ServiceAdd, "Adding one service to {N}"),
+    (
+        true,
+        ScenarioKind::ColdInstall,
+        "Installing {N} services from nothing",
+    ),
+    (
+        false,
+        ScenarioKind::ServiceRemove,
+        "Removing one service of {N}",
+    ),
+    (
+        false,
+        ScenarioKind::EndpointChurn,
+        "Replacing endpoints of {N} services",
+    ),
+];
 
 impl Context<'_, '_> {
-    /// An update by both of its times, where kube-proxy's sync was measured; `alone`: and where it was not. A headline
-    /// when it compares something.
-    pub(super) fn updates(
-        &self,
-        question: &str,
-        scenario: ScenarioKind,
-        alone: bool,
-    ) -> Option<Finding> {
-        let asks = |key: &CellKey| key.scenario == scenario;
-        let update = self.ranked(&asks, Metric::UpdateTime)?;
-        let sync = self
-            .ranked(&asks, Metric::SyncTime)
-            .filter(|sync| !sync.entries.is_empty());
+    /// Updates by both of their times, where kube-proxy's sync was measured; `first`: those that are asked first, also
+    /// where it was not.
+    pub(super) fn updates(&self, first: bool) -> impl Iterator<Item = Finding> {
+        let asked = UPDATES.iter().filter(move |(own, ..)| *own == first);
+        asked.filter_map(move |(_, scenario, question)| {
+            let found = self.update(question, &(*scenario).into(), first)?;
+            let headline = found.headline && first;
+            Some(Finding { headline, ..found })
+        })
+    }
+
+    /// A headline when it compares something.
+    fn update(&self, question: &str, subject: &Subject, alone: bool) -> Option<Finding> {
+        let update = self.ranked(subject, Metric::UpdateTime)?;
+        let sync = self.ranked(subject, Metric::SyncTime);
+        let sync = sync.filter(|sync| !sync.entries.is_empty());
         if sync.is_none() && !alone {
             return None;
         }
-        let mut evidence: Vec<String> = update.evidence().collect();
-        let mut values = vec![update.values()];
-        if let Some(sync) = &sync {
-            evidence.extend(sync.evidence());
-            values.push(sync.values());
-        }
+        let rankings = || [&update].into_iter().chain(&sync);
+        let mut evidence: Vec<String> = rankings().flat_map(Ranking::evidence).collect();
+        let mut values: Vec<Values> = rankings().map(Ranking::values).collect();
         let by_update = self.verdict(&update);
         let by_sync = sync.as_ref().and_then(|sync| self.verdict(sync));
-        let compares = |verdict: &Option<Verdict>| verdict.as_ref().is_some_and(Verdict::compares);
-        let headline = compares(&by_update) || compares(&by_sync);
+        let headline = by_update.iter().chain(&by_sync).any(Verdict::compares);
         let verdict = match &sync {
             Some(sync) if sync.entries.len() > 1 => self.by_both(&update, sync, by_update, by_sync),
-            _ => self.by_one(&update, sync.as_ref(), by_update, &asks),
+            _ => self.by_one(&update, sync.as_ref(), by_update, subject),
         };
         values.extend(self.releases(&update, &mut evidence));
         let through = self.transports(&update, sync.as_ref());
-        let verdict = joined(&[verdict, without_number(&update.gaps), through]);
+        let verdict = joined([verdict, without_number(&update.gaps), through]);
         Some(Finding {
-            evidence,
             values,
             headline,
-            ..self.finding(FindingKind::Updates, scenario, question.to_owned(), verdict)
+            ..self.finding(FindingKind::Updates, subject, question, (verdict, evidence))
         })
     }
 
@@ -65,20 +83,18 @@ impl Context<'_, '_> {
         by_update: Option<Verdict>,
         by_sync: Option<Verdict>,
     ) -> String {
-        let opening = opening(update, sync, &by_update, &by_sync);
-        let said = |verdict: Option<Verdict>| {
-            let text = verdict.map_or_else(String::new, |verdict| verdict.text(false));
-            match text.is_empty() {
-                true => "one mode alone.".to_owned(),
-                false => text,
-            }
+        let said = |verdict: &Option<Verdict>| {
+            let text = verdict.as_ref().map(|verdict| verdict.text(false));
+            let text = text.filter(|text| !text.is_empty());
+            text.unwrap_or_else(|| "one mode alone.".to_owned())
         };
         format!(
-            "{opening}. By {}: {} By sync_time ({}): {}",
+            "{}. By {}: {} By sync_time ({}): {}",
+            opening(update, sync, &by_update, &by_sync),
             self.what(update),
-            said(by_update),
+            said(&by_update),
             self.versions(sync),
-            said(by_sync)
+            said(&by_sync)
         )
     }
 
@@ -88,7 +104,7 @@ impl Context<'_, '_> {
         update: &Ranking<'_>,
         sync: Option<&Ranking<'_>>,
         by_update: Option<Verdict>,
-        asks: &impl Fn(&CellKey) -> bool,
+        subject: &Subject,
     ) -> String {
         let said = by_update.map_or_else(String::new, |verdict| verdict.text(sync.is_none()));
         if said.is_empty() {
@@ -96,10 +112,10 @@ impl Context<'_, '_> {
         }
         let what = self.what(update);
         match sync.and_then(|sync| sync.entries.first()) {
-            None => format!(
-                "By {what} (no sync_time was measured): {said}{}",
-                self.by_size(asks, Metric::UpdateTime)
-            ),
+            None => joined([
+                format!("By {what} (no sync_time was measured): {said}"),
+                self.by_size(subject, Metric::UpdateTime),
+            ]),
             Some(entry) => format!(
                 "By {what} (sync_time was measured in {} alone): {said} By sync_time, of {}, nothing is known of the others.",
                 entry.name,
@@ -128,7 +144,7 @@ impl Context<'_, '_> {
         }
         (!parts.is_empty()).then(|| Values {
             metric: Metric::ReleaseTime,
-            text: parts.join("; "),
+            text: apart(&parts),
         })
     }
 
@@ -145,49 +161,38 @@ impl Context<'_, '_> {
         }
     }
 
+    /// The transports of a cell's sync, as words.
+    pub(super) fn through(&self, key: &CellKey) -> Vec<String> {
+        let named = self.cells.facts(key, TRANSPORT).into_iter();
+        named
+            .map(|name| OptionKey::Transport.words(&name))
+            .collect()
+    }
+
     /// "kube-proxy 1.34 in iptables-legacy and nftables": whose syncs these are.
     fn versions(&self, sync: &Ranking<'_>) -> String {
         let of = by_words(&sync.entries, |entry| vec![self.kube_proxy(entry.key)]);
-        let parts: Vec<String> = of
-            .into_iter()
-            .map(|(version, names)| format!("{version} in {}", listed(&names)))
-            .collect();
-        parts.join(", ")
+        let parts = of
+            .iter()
+            .map(|(version, names)| format!("{version} in {}", listed(names)));
+        parts.collect::<Vec<_>>().join(", ")
     }
 
     /// "update_time goes through iptables-restore: iptables-legacy; through netlink: nftables. sync_time …": an update
     /// and a sync need not go the same way.
     fn transports(&self, update: &Ranking<'_>, sync: Option<&Ranking<'_>>) -> String {
-        let own = |entry: &Entry<'_>| {
-            let words = entry.key.options.words_of(OptionKey::Transport);
-            words
-                .into_iter()
-                .map(|words| whole_way(entry.key.mode, words))
-                .collect()
-        };
-        let of_sync = |entry: &Entry<'_>| {
-            let named = self.cells.facts(entry.key, TRANSPORT).into_iter();
-            named
-                .map(|name| OptionKey::Transport.words(&name))
-                .collect()
-        };
         let said = |metric: Metric, of: BTreeMap<String, Vec<String>>| {
-            let through = |(words, names): (&String, &Vec<String>)| {
-                format!("through {words}: {}", listed(names))
-            };
-            let parts: Vec<String> = of.iter().map(through).collect();
-            match parts.is_empty() {
+            let parts = of.iter();
+            let parts = parts.map(|(words, names)| format!("through {words}: {}", listed(names)));
+            match of.is_empty() {
                 true => String::new(),
-                false => format!("{metric} goes {}.", parts.join("; ")),
+                false => format!("{metric} goes {}.", apart(&parts.collect::<Vec<_>>())),
             }
         };
-        let entries = |ranking: Option<&'_ Ranking<'_>>,
-                       ways: &dyn Fn(&Entry<'_>) -> Vec<String>| {
-            ranking.map_or_else(BTreeMap::new, |of| by_words(&of.entries, ways))
-        };
-        joined(&[
-            said(Metric::UpdateTime, entries(Some(update), &own)),
-            said(Metric::SyncTime, entries(sync, &of_sync)),
+        let by_sync = sync.map(|sync| by_words(&sync.entries, |entry| self.through(entry.key)));
+        joined([
+            said(Metric::UpdateTime, by_words(&update.entries, whole_way)),
+            said(Metric::SyncTime, by_sync.unwrap_or_default()),
         ])
     }
 }
@@ -209,11 +214,13 @@ fn by_words(
 }
 
 /// A transport as words; a mode whose transport carries its sets alone changes its rules by a tool.
-fn whole_way(mode: Mode, words: String) -> String {
-    match mode.row().sets {
+fn whole_way(entry: &Entry<'_>) -> Vec<String> {
+    let words = entry.key.options.words_of(OptionKey::Transport);
+    let whole = words.map(|words| match entry.key.mode.row().sets {
         true => format!("{words} (the set) and iptables-restore (the rules)"),
         false => words,
-    }
+    });
+    whole.into_iter().collect()
 }
 
 /// What the two times say beside each other.
@@ -223,58 +230,49 @@ fn opening(
     by_update: &Option<Verdict>,
     by_sync: &Option<Verdict>,
 ) -> String {
-    let Beside { differing, alike } = beside(update, sync);
-    if !differing.is_empty() {
-        return format!(
-            "update_time and sync_time rank the modes differently ({})",
-            differing.join("; ")
-        );
-    }
-    let clear = |verdict: &Option<Verdict>| {
-        let clear = verdict.as_ref().filter(|v| v.is_clear());
-        clear.map(|v| v.best.clone())
-    };
-    if let Some(best) = clear(by_update).filter(|best| clear(by_sync).as_ref() == Some(best)) {
-        return format!("{best} is the fastest, by update_time and by sync_time");
-    }
-    if alike {
-        return "update_time and sync_time do not contradict each other".to_owned();
-    }
-    "update_time and sync_time tell no two of the modes that have both apart".to_owned()
-}
-
-/// Two times of the same modes.
-struct Beside {
-    /// Pairs of modes that one tells apart and the other does not, or the other way round, as clauses.
-    differing: Vec<String>,
-    /// Whether some pair is told apart by both, in the same order.
-    alike: bool,
-}
-
-fn beside(update: &Ranking<'_>, sync: &Ranking<'_>) -> Beside {
-    let (mut turned, mut alone, mut alike) = (Vec::new(), [Vec::new(), Vec::new()], false);
+    // Pairs of modes: whose order each of the times turns round, or alone tells; and whether both tell one alike.
+    let (mut differing, mut alike) = ([const { Vec::new() }; 3], false);
     for (index, a) in update.entries.iter().enumerate() {
         for b in &update.entries[index + 1..] {
             let (Some(x), Some(y)) = (sync.of(a.key), sync.of(b.key)) else {
                 continue;
             };
+            let before = |a: &Entry<'_>, b: &Entry<'_>| format!("{} before {}", a.name, b.name);
             match (order(&a.ranked, &b.ranked), order(&x.ranked, &y.ranked)) {
                 (first, second) if first == second => alike |= first.is_some(),
-                (Some(_), Some(_)) => turned.push(format!("{} and {}", a.name, b.name)),
-                (Some(_), None) => alone[0].push(format!("{} before {}", a.name, b.name)),
-                (None, Some(Less)) => alone[1].push(format!("{} before {}", a.name, b.name)),
-                (None, _) => alone[1].push(format!("{} before {}", b.name, a.name)),
+                (Some(_), Some(_)) => differing[0].push(format!("{} and {}", a.name, b.name)),
+                (Some(_), None) => differing[1].push(before(a, b)),
+                (None, Some(Less)) => differing[2].push(before(a, b)),
+                (None, _) => differing[2].push(before(b, a)),
             }
         }
     }
-    let mut differing = Vec::new();
-    let mut say = |pairs: &[String], what: &str| {
-        if !pairs.is_empty() {
-            differing.push(format!("{what}: {}", pairs.join(", ")));
-        }
+    let heads = [
+        "they change places",
+        "by update_time alone",
+        "by sync_time alone",
+    ];
+    let told = heads
+        .iter()
+        .zip(&differing)
+        .filter(|(_, pairs)| !pairs.is_empty());
+    let told: Vec<String> = told
+        .map(|(what, pairs)| format!("{what}: {}", pairs.join(", ")))
+        .collect();
+    let clear = |verdict: &Option<Verdict>| {
+        let clear = verdict.as_ref().filter(|v| v.is_clear());
+        clear.map(|v| v.best.clone())
     };
-    say(&turned, "they change places");
-    say(&alone[0], "by update_time alone");
-    say(&alone[1], "by sync_time alone");
-    Beside { differing, alike }
+    let best = clear(by_update).filter(|best| clear(by_sync).as_ref() == Some(best));
+    match best {
+        _ if !told.is_empty() => format!(
+            "update_time and sync_time rank the modes differently ({})",
+            apart(&told)
+        ),
+        Some(best) => format!("{best} is the fastest, by update_time and by sync_time"),
+        None if alike => "update_time and sync_time do not contradict each other".to_owned(),
+        None => {
+            "update_time and sync_time tell no two of the modes that have both apart".to_owned()
+        }
+    }
 }

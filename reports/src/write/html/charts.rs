@@ -6,6 +6,7 @@ use schema::Mode;
 use schema::summary::Summary;
 
 use super::Ids;
+use super::table::figures;
 use crate::plots::{self, Figure, Numbers};
 
 /// The section of all charts.
@@ -66,25 +67,18 @@ fn numbers(figure: &Figure) -> Markup {
 }
 
 fn one(table: &Numbers, title: &str) -> Markup {
-    let caption = if table.heading.is_empty() {
-        title
-    } else {
-        &table.heading
+    let caption = match table.heading.as_str() {
+        "" => title,
+        heading => heading,
     };
-    html! {
-        div.scroll tabindex="0" role="region" aria-label={ (title) " " (table.heading) } {
-            table.full {
-                caption { (caption) }
-                thead { tr {
-                    th scope="col" { "Series" }
-                    @for name in &table.columns { th scope="col" { (name) } }
-                } }
-                tbody {
-                    @for (name, cells) in &table.rows {
-                        tr { th scope="row" { (name) } @for cell in cells { td { (cell) } } }
-                    }
-                }
-            }
-        }
-    }
+    let names = table.columns.iter().map(String::as_str);
+    let columns: Vec<_> = ["Series"]
+        .into_iter()
+        .chain(names)
+        .map(|name| (name, None, None))
+        .collect();
+    let lines = table.rows.iter();
+    let lines = lines.map(|(name, cells)| [std::slice::from_ref(name), cells].concat());
+    let label = format!("{title} {}", table.heading);
+    figures(label, "full", caption, &columns, lines, None)
 }

@@ -4,13 +4,12 @@
 
 mod charts;
 mod data;
-pub(crate) mod headline;
-pub(crate) mod kernels;
+mod headline;
 mod matrix;
 mod overview;
+mod table;
 mod tables;
-pub(crate) mod trust;
-pub(crate) mod updates;
+mod trust;
 
 use data_encoding::BASE64;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -21,8 +20,11 @@ use sha2::{Digest, Sha256};
 use crate::load::Run;
 use crate::plots;
 use crate::quantity::{shortened, whole};
-use crate::scope::{Scope, scopes};
 use crate::summarise::floor_ratios_in;
+use crate::view::table::{of_questions, of_updates};
+use crate::view::trust::{Disturbed, coverage_text, older};
+use crate::view::updates::update_tables;
+use crate::view::{Scope, scopes};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -168,11 +170,12 @@ fn article(
             (headline::more(summary))
             div id=(ids.of("tables")) {
                 @for scope in &scopes {
-                    (updates::tables(summary, scope, several))
-                    (headline::table(summary, scope, several))
-                        (headline::floors(&floor_ratios_in(run, scope, scope.largest(summary)), scope))
+                    @let place = several.then_some(scope);
+                    @for table in update_tables(summary, scope) { (table::answers(&of_updates(&table), place)) }
+                    @if let Some(table) = of_questions(summary, scope) { (table::answers(&table, place)) }
+                    (headline::floors(&floor_ratios_in(run, scope, scope.largest(summary)), scope))
                 }
-                (kernels::tables(summary))
+                (table::places(summary))
             }
             (charts::section(summary, &figures, &ids))
             (tables::without_numbers(summary, &ids))
@@ -237,10 +240,10 @@ fn banners(run: &Run, summary: &Summary) -> Markup {
         @if summary.noise.is_none() && measured {
             p.banner { strong { "Noise unknown. " } "This run has no A/A pair (mode none measured twice), so differences have nothing to be held against." }
         }
-        @if let Some(older) = trust::older(run) {
+        @if let Some(older) = older(run) {
             p.banner { strong { "Older results. " } (older) }
         }
-        @let disturbed = trust::Disturbed::of(run);
+        @let disturbed = Disturbed::of(run);
         @if disturbed.is_much() {
             p.banner { strong { "Disturbed run. " } (disturbed) }
         }
@@ -250,7 +253,7 @@ fn banners(run: &Run, summary: &Summary) -> Markup {
             }
         }
         @if coverage.ended != "complete" {
-            p.banner { strong { "Not the whole plan. " } (trust::coverage_text(summary)) }
+            p.banner { strong { "Not the whole plan. " } (coverage_text(summary)) }
         }
         @if failed > 0 {
             p.banner { strong { (whole(failed)) " failed. " } "Cells whose checks failed give no number; they are listed below with their reasons." }

@@ -3,7 +3,8 @@
 use maud::{Markup, PreEscaped, html};
 use schema::summary::{Coverage, Summary};
 
-use super::{Ids, kernels};
+use super::Ids;
+use super::table::{heads, places, scrolling};
 use crate::load::Run;
 use crate::plots;
 use crate::quantity::{shortened, whole};
@@ -14,29 +15,30 @@ pub(super) fn section(runs: &[(&Run, &Summary)]) -> Markup {
         return html! {};
     }
     let all = together(runs);
+    let lines = html! {
+        @for (index, (run, summary)) in runs.iter().enumerate() {
+            tr {
+                th scope="row" { a href={ "#" (Ids::new(index, runs.len()).of("run")) } { "Run " (index + 1) } }
+                td { (shortened(&run.header.started, 40)) }
+                td { (shortened(&run.header.tool_version, 20)) ", " (shortened(&run.header.revision, 20)) }
+                td.note { (shortened(&environments(summary), 200)) }
+                td.num { (whole(summary.coverage.outcomes.get("measured").copied().unwrap_or(0))) " of " (whole(summary.coverage.planned)) }
+                td { (noise(summary)) }
+            }
+        }
+    };
     html! {
         section {
             h1 { "Linux service datapaths: " (runs.len()) " runs" }
-            div.scroll tabindex="0" role="region" aria-label="Runs" {
-                table.full {
-                    caption { "The runs of this page. Figures stand beside each other; nothing is judged between runs here: that is what compare is for." }
-                    thead { tr { @for name in ["Run", "Started", "Program", "Environments", "Cells", "Noise"] { th scope="col" { (name) } } } }
-                    tbody {
-                        @for (index, (run, summary)) in runs.iter().enumerate() {
-                            tr {
-                                th scope="row" { a href={ "#" (Ids::new(index, runs.len()).of("run")) } { "Run " (index + 1) } }
-                                td { (shortened(&run.header.started, 40)) }
-                                td { (shortened(&run.header.tool_version, 20)) ", " (shortened(&run.header.revision, 20)) }
-                                td.note { (shortened(&environments(summary), 200)) }
-                                td.num { (whole(summary.coverage.outcomes.get("measured").copied().unwrap_or(0))) " of " (whole(summary.coverage.planned)) }
-                                td { (noise(summary)) }
-                            }
-                        }
-                    }
-                }
-            }
+            (scrolling(
+                "Runs",
+                ("full", None),
+                "The runs of this page. Figures stand beside each other; nothing is judged between runs here: that is what compare is for.",
+                heads(["Run", "Started", "Program", "Environments", "Cells", "Noise"]),
+                lines,
+            ))
         }
-        (kernels::tables(&all))
+        (places(&all))
         @if let Some(figure) = plots::side_by_side(&all) {
             div.charts {
                 figure {

@@ -1,11 +1,14 @@
 //! Scenario × mode: what each kind of rule update takes at one size. The model of the table that
 //! `summary.md` and the page show: every cell has a figure or says why it has none.
 
-use schema::summary::{Row, Summary};
-use schema::{Metric, Mode, Options, ScenarioKind, Unit, filled};
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::quantity::value;
-use crate::scope::{Scope, asking, instead, lower_bound, varying, way};
+use schema::summary::{Row, Summary};
+use schema::{Metric, Mode, OptionKey, Options, ScenarioKind, filled};
+
+use super::Scope;
+use super::question::{asking, varying};
+use super::words::way;
 
 /// What is counted beside the time of an update, each with what it is called in a cell.
 pub const COUNTED: &[(Metric, &str)] = &[
@@ -65,74 +68,54 @@ impl Answer<'_> {
 /// or is unsupported there stays in the table. Empty without updates.
 #[must_use]
 pub fn update_tables<'a>(summary: &'a Summary, scope: &'a Scope) -> Vec<UpdateTable<'a>> {
-    let rows: Vec<&Row> = scope
-        .rows(summary)
-        .filter(|row| row.key.scenario.is_update())
+    let rows = scope.rows(summary);
+    let rows: Vec<&Row> = rows.filter(|row| row.key.scenario.is_update()).collect();
+    let varying = varying(scope.rows(summary));
+    let had: BTreeSet<(Mode, u32)> = (rows.iter())
+        .map(|row| (row.key.mode, row.key.services))
         .collect();
-    let mut modes: Vec<Mode> = rows.iter().map(|row| row.key.mode).collect();
-    modes.sort_unstable();
-    modes.dedup();
-    let mut sizes: Vec<u32> = rows.iter().map(|row| row.key.services).collect();
-    sizes.sort_unstable();
-    sizes.dedup();
-    let has = |mode: &Mode, size: u32| {
-        rows.iter()
-            .any(|row| row.key.mode == *mode && row.key.services == size)
-    };
-    let shared = sizes
+    let modes: BTreeSet<Mode> = had.iter().map(|(mode, _)| *mode).collect();
+    let sizes: BTreeSet<u32> = had.iter().map(|(_, size)| *size).collect();
+    let by_all = |size: &&u32| modes.iter().all(|mode| had.contains(&(*mode, **size)));
+    let mut shown: Vec<u32> = sizes
         .iter()
         .rev()
-        .find(|size| modes.iter().all(|mode| has(mode, **size)));
-    let mut shown: Vec<u32> = shared.into_iter().chain(sizes.last()).copied().collect();
-    shown.dedup();
-    shown
+        .find(by_all)
+        .copied()
         .into_iter()
-        .map(|services| UpdateTable {
-            services,
-            beyond: sizes.iter().copied().filter(|s| *s > services).collect(),
-            lines: lines(&rows, &modes, services, summary, scope),
-            modes: modes.clone(),
-        })
-        .collect()
+        .collect();
+    shown.extend(sizes.last());
+    shown.dedup();
+    let table = |services: u32| UpdateTable {
+        services,
+        beyond: sizes.range(services + 1..).copied().collect(),
+        modes: modes.iter().copied().collect(),
+        lines: lines(&rows, &modes, services, &varying),
+    };
+    shown.into_iter().map(table).collect()
 }
 
 fn lines<'a>(
     rows: &[&'a Row],
-    modes: &[Mode],
+    modes: &BTreeSet<Mode>,
     services: u32,
-    summary: &'a Summary,
-    scope: &'a Scope,
+    varying: &BTreeSet<(ScenarioKind, OptionKey)>,
 ) -> Vec<Line<'a>> {
-    let varying = varying(scope.rows(summary));
-    let here: Vec<&Row> = rows
-        .iter()
-        .copied()
-        .filter(|row| row.key.services == services)
-        .collect();
-    let shape = |row: &Row| (row.key.scenario, asking(&row.key, &varying));
-    let mut shapes: Vec<(ScenarioKind, Options)> = here.iter().map(|row| shape(row)).collect();
-    shapes.sort_by_key(|(scenario, options)| (*scenario, options.chunk(), options.clone()));
-    shapes.dedup();
-    shapes
-        .into_iter()
-        .map(|(scenario, options)| {
-            let of_mode = |mode: &Mode| {
-                let mine: Vec<&Row> = here
-                    .iter()
-                    .copied()
-                    .filter(|row| {
-                        row.key.mode == *mode && shape(row) == (scenario, options.clone())
-                    })
-                    .collect();
-                answers(&mine)
-            };
-            Line {
-                scenario,
-                cells: modes.iter().map(of_mode).collect(),
-                options,
-            }
-        })
-        .collect()
+    let mut found: BTreeMap<_, BTreeMap<Mode, Vec<&'a Row>>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.key.services == services) {
+        let options = asking(&row.key, varying);
+        let line = found.entry((row.key.scenario, options.chunk(), options));
+        let cells = line.or_default().entry(row.key.mode).or_default();
+        cells.push(row);
+    }
+    let line = |((scenario, _, options), cells): (_, BTreeMap<Mode, Vec<&'a Row>>)| Line {
+        scenario,
+        options,
+        cells: (modes.iter())
+            .map(|mode| cells.get(mode).map_or_else(Vec::new, |rows| answers(rows)))
+            .collect(),
+    };
+    found.into_iter().map(line).collect()
 }
 
 /// Rows of one mode in one line: one answer a cell.
@@ -167,14 +150,5 @@ impl Line<'_> {
     pub fn times(&self) -> Vec<&Row> {
         let answers = self.cells.iter().flatten();
         answers.map(|answer| answer.time).collect()
-    }
-}
-
-/// Why an answer has no update time: outcome and reason, a time limit as the bound that it is.
-#[must_use]
-pub fn without_time(row: &Row) -> String {
-    match lower_bound(row) {
-        Some(bound) => format!("timed out: longer than {}", value(bound, Unit::Nanoseconds)),
-        None => instead(row).to_owned(),
     }
 }

@@ -1,5 +1,9 @@
-//! Writing what a run came to: every file under a temporary name first, then renamed, so that a reader
+//! Writing what a run came to, as page and as Markdown. Writers import the view and quantities, and not each other.
+//! Of files: every file under a temporary name first, then renamed, so that a reader
 //! never sees half a file and a failed report leaves the last good one.
+
+pub mod html;
+pub mod markdown;
 
 use std::fs;
 use std::io::{self, Write};
@@ -9,7 +13,8 @@ use schema::summary::Summary;
 
 use crate::load::{RESULTS, Run};
 use crate::plots::{self, PlotError};
-use crate::{render_html_beside, render_markdown};
+use html::render_html_beside;
+use markdown::render_markdown;
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]

@@ -1,94 +1,13 @@
-//! Why to believe the numbers: where they were taken, how noisy that was, what was checked, what is
-//! missing, and how to take them again.
+//! What became of a run, how disturbed it was, and how to take it again, as words.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use maud::{Markup, html};
 use schema::summary::Summary;
-use schema::{Accelerator, Environment, Outcome, SCHEMA_VERSION, Unit, Variant};
+use schema::{Outcome, SCHEMA_VERSION, Unit, Variant};
 
-use super::Ids;
 use crate::load::Run;
-use crate::quantity::{counted, shortened, value, whole};
-use crate::summarise::of_spreads;
-
-/// What stands behind every value and every word of a verdict.
-const ESTIMATOR: &str = "The value of a cell is the median of its stays' medians; a stay is a laboratory of its own, and what samples of one stay agree on \
-    another need not. From six stays on its 95 % interval lies between interpolated order statistics of these medians (Hettmansperger and Sheather 1986); two to five stays \
-    show their range, which is no interval, one shows nothing. A ratio of different stays has an interval when both sides have one (MOVER on logarithms, Zou and Donner 2008), \
-    of the same stays it is the median of their quotients; a slope is the median of the blocks' slopes. Stays that timed out count as longer than all others. “Lowest”, “fastest”, \
-    “overtakes”, “adds”, “grows” and “flat” need intervals on both sides that do not overlap (or leave out what they must); of executed instructions three seeds that all agree and a difference beyond a \
-    placebo's. Quantiles are type 7, of all samples together; they have no interval.";
-
-/// The last section of the page.
-pub(super) fn section(run: &Run, summary: &Summary, ids: &Ids, data: &Markup) -> Markup {
-    let header = &run.header;
-    html! {
-        section {
-            h2 id=(ids.of("trust")) { "Why believe this" }
-            dl {
-                dt { "Noise (A/A pair)" }
-                dd {
-                    @match &summary.noise {
-                        Some(noise) => (noise.text),
-                        None => "not measured in this run: unknown",
-                    }
-                }
-                @if let Some(spreads) = of_spreads(summary) {
-                    dt { "How far each figure is known" }
-                    dd { (spreads) }
-                }
-                dt { "Disturbance" }
-                dd { (Disturbed::of(run)) }
-                dt { "Settling" }
-                dd { (unsettled(run)) }
-                dt { "Coverage" }
-                dd { (coverage_text(summary)) }
-                dt { "Checks" }
-                dd { (checks(run)) }
-                dt { "Stolen time" }
-                dd { (stolen(run)) }
-                dt { "Intervals" }
-                dd {
-                    (ESTIMATOR)
-                }
-                dt { "Seed" }
-                dd { (header.seed) }
-                @if !header.choice.is_empty() {
-                    dt { "Measured on" }
-                    dd { (header.choice) }
-                }
-                @if !header.variants.is_empty() {
-                    dt { "Variants" }
-                    @for variant in &header.variants { dd { (variant_text(variant)) } }
-                }
-                dt { "To take it again" }
-                dd {
-                    code { (shortened(&again(header), LONGEST)) }
-                    " with revision " (shortened(&header.revision, 60)) " on the same kernel: the same populations, probes and order of stays"
-                }
-                dt { "Command line" }
-                dd { code { (shortened(&command(&header.command_line), LONGEST)) } " (as given)" }
-                dt { "Program" }
-                dd { "bench-runner " (header.tool_version) ", revision " (shortened(&header.revision, 60)) @if !header.binary.is_empty() { ", executable " (header.binary) } ", schema " (header.schema_version) }
-                @if let Some(end) = &run.end {
-                    dt { "Length" }
-                    dd {
-                        (value(end.elapsed_ns as f64, Unit::Nanoseconds)) " (planned " (value(header.planned_time_ns as f64, Unit::Nanoseconds))
-                        "); the runner used " (value(end.runner_rss_bytes as f64, Unit::Bytes)) " of memory at most"
-                    }
-                }
-            }
-            @for (name, facts) in &summary.environments { (environment(name, facts)) }
-            (data)
-            details {
-                summary { "Resolved arguments" }
-                dl { @for (name, argument) in &header.arguments { dt { (name) } dd { code { (shortened(&argument.to_string(), LONGEST)) } } } }
-            }
-        }
-    }
-}
+use crate::quantity::{counted, value, whole};
 
 /// "head: --tool nft=/opt/nft (nft is nftables v1.1, …)".
 pub(crate) fn variant_text(variant: &Variant) -> String {
@@ -135,7 +54,7 @@ pub(crate) fn coverage_text(summary: &Summary) -> String {
 }
 
 /// Failed checks by stage.
-fn checks(run: &Run) -> String {
+pub(crate) fn checks(run: &Run) -> String {
     let mut failed: BTreeMap<&str, u64> = BTreeMap::new();
     for cell in &run.cells {
         if let Outcome::Failed { stage, .. } = &cell.outcome {
@@ -262,31 +181,22 @@ impl fmt::Display for Disturbed {
 }
 
 /// What the kernel was still doing before a stay began.
-fn unsettled(run: &Run) -> String {
-    let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
-    for cell in &run.cells {
-        if let Some(settled) = cell.facts.get("settled_before") {
-            *seen.entry(settled).or_default() += 1;
-        }
+pub(crate) fn unsettled(run: &Run) -> String {
+    let known = run.cells.iter();
+    let known = known.filter_map(|cell| cell.facts.get("settled_before"));
+    let (falling, still): (Vec<_>, Vec<_>) = known.partition(|how| *how == "falling");
+    if falling.is_empty() && still.is_empty() {
+        return "not recorded".to_owned();
     }
-    let of = |name: &str| counted(seen.get(name).copied().unwrap_or(0), "cell");
-    match seen.is_empty() {
-        true => "not recorded".to_owned(),
-        false => format!(
-            "before {} the kernel's memory had settled or stood still; before {} it was still falling, and their rows say so",
-            counted(
-                seen.iter()
-                    .filter(|(name, _)| **name != "falling")
-                    .map(|(_, n)| n)
-                    .sum(),
-                "cell"
-            ),
-            of("falling")
-        ),
-    }
+    format!(
+        "before {} the kernel's memory had settled or stood still; before {} it was still falling, and their rows say so",
+        counted(still.len() as u64, "cell"),
+        counted(falling.len() as u64, "cell")
+    )
 }
 
-fn stolen(run: &Run) -> String {
+/// Processor time that the hypervisor took.
+pub(crate) fn stolen(run: &Run) -> String {
     let known = run
         .cells
         .iter()
@@ -303,9 +213,6 @@ fn stolen(run: &Run) -> String {
         value(elapsed, Unit::Nanoseconds)
     )
 }
-
-/// Letters of a command line or an argument: a file may hold longer ones.
-const LONGEST: usize = 2_000;
 
 /// Options whose value names a place: a run never overwrites one.
 const PLACES: &[&str] = &["--out", "-o"];
@@ -335,59 +242,16 @@ pub(crate) fn again(header: &schema::Header) -> String {
 }
 
 /// A command line that a shell takes back.
-fn command(words: &[String]) -> String {
+pub(crate) fn command(words: &[String]) -> String {
     let plain = |word: &str| {
         !word.is_empty()
             && word
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c))
     };
-    let quoted: Vec<String> = words
-        .iter()
-        .map(|word| {
-            if plain(word) {
-                word.clone()
-            } else {
-                format!("'{}'", word.replace('\'', "'\\''"))
-            }
-        })
-        .collect();
-    quoted.join(" ")
-}
-
-fn environment(name: &str, facts: &Environment) -> Markup {
-    html! {
-        h3 { "Environment " (shortened(name, 100)) }
-        dl {
-            dt { "Sandbox" }
-            dd { (facts.sandbox) @if facts.accel != Accelerator::None { ", " (facts.accel) } @if facts.memory_bytes > 0 { ", " (value(facts.memory_bytes as f64, Unit::Bytes)) " of memory" } }
-            dt { "Kernel" }
-            dd { (facts.kernel) " " (facts.machine) ", " (facts.kernel_build) }
-            dt { "CPU" }
-            dd { (facts.cpu) ", " (counted(facts.cores.into(), "core")) "; threads: " (facts.pinning) }
-            dt { "Clock" }
-            dd {
-                (facts.clocksource) ", steps of " (value(facts.clock_step_ns as f64, Unit::Nanoseconds))
-                ": a time below " (value(50.0 * facts.clock_step_ns as f64, Unit::Nanoseconds)) " would have failed (its step would exceed 2 % of it)"
-            }
-            dt { "Tools" }
-            dd { (pairs(&facts.tools)) }
-        }
-        details {
-            summary { "Kernel configuration, sysctls and mitigations of " (shortened(name, 60)) }
-            dl {
-                @for (title, map) in [("Placement", &facts.placement), ("Configuration", &facts.config), ("Sysctls", &facts.sysctls), ("Mitigations", &facts.mitigations)] {
-                    dt { (title) }
-                    dd { (pairs(map)) }
-                }
-            }
-        }
-    }
-}
-
-fn pairs(map: &BTreeMap<String, String>) -> String {
-    map.iter()
-        .map(|(key, value)| format!("{} {}", shortened(key, 100), shortened(value, 300)))
-        .collect::<Vec<_>>()
-        .join(", ")
+    let quoted = words.iter().map(|word| match plain(word) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    });
+    quoted.collect::<Vec<_>>().join(" ")
 }

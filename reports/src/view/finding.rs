@@ -3,7 +3,7 @@
 use schema::Metric;
 use schema::summary::Finding;
 
-use crate::scope::Scope;
+use super::Scope;
 
 /// What a finding is of, as a phrase; `None` unless its summary has several scopes.
 pub(crate) fn place(several: bool, finding: &Finding) -> Option<String> {

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use schema::summary::{Row, Summary};
 use schema::{CONTROL, Metric, Mode, Options, ScenarioKind, filled};
 
+use super::question::{asking, varying};
+use super::words::programmed;
 use crate::quantity::whole;
-use crate::scope::{asking, varying, way};
 
 /// One number of endpoints at its largest size.
 #[derive(Debug, Clone)]
@@ -38,43 +39,48 @@ pub enum Columns {
 }
 
 impl Columns {
+    /// A heading, the name of one, where its figures are, and why nothing is judged.
+    const fn words(self) -> [&'static str; 4] {
+        match self {
+            Self::Kernels => [
+                "Kernels",
+                "kernel",
+                "on each kernel",
+                "kernels differ by more than one thing, so no ratio is drawn and nothing is ranked between them.",
+            ],
+            Self::Runs => [
+                "Runs",
+                "run",
+                "in each run",
+                "whether runs differ is what `bench-runner compare` says of two.",
+            ],
+            Self::Variants => [
+                "Variants",
+                "variant",
+                "in each variant",
+                "whether variants differ is what `bench-runner compare` says of the run.",
+            ],
+        }
+    }
+
     /// As a heading: "Kernels".
     #[must_use]
     pub const fn title(self) -> &'static str {
-        match self {
-            Self::Kernels => "Kernels",
-            Self::Runs => "Runs",
-            Self::Variants => "Variants",
-        }
+        self.words()[0]
     }
 
     /// One of them: "kernel".
     #[must_use]
     pub const fn one(self) -> &'static str {
-        match self {
-            Self::Kernels => "kernel",
-            Self::Runs => "run",
-            Self::Variants => "variant",
-        }
+        self.words()[1]
     }
 
     /// What a reader must know of the table.
-    #[must_use]
-    pub const fn caption(self) -> &'static str {
-        match self {
-            Self::Kernels => {
-                "Medians of stays with 95 % intervals, of fewer than six stays their range, each mode on each kernel. Figures only: kernels differ by more than one thing, \
-                 so no ratio is drawn and nothing is ranked between them."
-            }
-            Self::Runs => {
-                "Medians of stays with 95 % intervals, of fewer than six stays their range, each mode in each run. Figures only: whether runs differ is what \
-                 `bench-runner compare` says of two."
-            }
-            Self::Variants => {
-                "Medians of stays with 95 % intervals, of fewer than six stays their range, each mode in each variant. Figures only: whether variants differ is what \
-                 `bench-runner compare` says of the run."
-            }
-        }
+    pub(crate) fn caption(self) -> String {
+        let [_, _, place, alone] = self.words();
+        format!(
+            "Medians of stays with 95 % intervals, of fewer than six stays their range, each mode {place}. Figures only: {alone}"
+        )
     }
 }
 
@@ -99,10 +105,7 @@ impl Line<'_> {
     /// The mode, and how it is programmed.
     #[must_use]
     pub fn series(&self) -> String {
-        match way(&self.options) {
-            through if through.is_empty() => self.mode.to_string(),
-            through => format!("{} ({through})", self.mode),
-        }
+        programmed(self.mode, &self.options)
     }
 }
 
@@ -188,12 +191,9 @@ fn lines<'a>(
         let key = &row.key;
         let mut asked = key.scenario.asked_at(schema::Place::SideBySide);
         let asked = asked.find(|ask| row.metric.is_none_or(|own| own == ask.metric));
-        let Some(metric) = asked.map(|ask| ask.metric) else {
-            continue;
-        };
-        let Some(column) = places.iter().position(|(environment, variant)| {
-            (environment, variant) == (&key.environment, &key.variant)
-        }) else {
+        let place = (&key.environment, &key.variant);
+        let column = places.iter().position(|(e, v)| (e, v) == place);
+        let (Some(metric), Some(column)) = (asked.map(|ask| ask.metric), column) else {
             continue;
         };
         let same = |line: &Line<'_>| {
@@ -213,16 +213,14 @@ fn lines<'a>(
         });
         lines[at].cells[column] = Some(row);
     }
-    lines.sort_by_cached_key(order);
+    // Updates before packets before memory; modes of one question together, in their fixed order.
+    lines.sort_by_cached_key(|line| {
+        (
+            line.scenario,
+            line.options.place(),
+            line.mode,
+            line.options.clone(),
+        )
+    });
     lines
-}
-
-/// Updates before packets before memory; modes of one question together, in their fixed order.
-fn order(line: &Line<'_>) -> impl Ord + use<> {
-    (
-        line.scenario,
-        line.options.place(),
-        line.mode,
-        line.options.clone(),
-    )
 }

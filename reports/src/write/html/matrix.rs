@@ -8,14 +8,20 @@ use schema::{Metric, Mode};
 use crate::load::Run;
 use crate::plots::{self, Figure};
 use crate::quantity::{digits, shortened, value, whole};
-use crate::scope::{Scope, as_ranked, instead, marks, mishap, spread};
-use crate::summarise::{Answer, Asked, Ratio, Standing, matrix};
-use crate::update_table::without_time;
+use crate::summarise::{Answer, Asked, Ratio, matrix};
+use crate::view::words::{marks, mishap, missing, spread};
+use crate::view::{Scope, Standing, as_ranked};
 
+use super::table::{heads, scrolling};
 use super::{Ids, worded};
 
 /// Lines of the matrix: what is asked beyond them is in the tables below.
 const LINES: usize = 40;
+
+const CAPTION: &str = "The median of the stays' medians, with its 95 % interval from six stays on, else their range; then how many times the lowest of the row that is. \
+    An update is shown and ranked with what is released after its answer, as a tool's time is. “Lowest”: told apart from every other mode. “Not told apart”: from the lowest, by this run. “Too few stays to say”: six would give an interval. \
+    The darker the further from it. ÷: beside the floors of the same packets. \
+    Each mode through its ordinary way (iptables-restore, netlink); all ways are in the tables below.";
 
 /// The matrix of a scope.
 pub(super) fn table(
@@ -27,39 +33,30 @@ pub(super) fn table(
 ) -> Markup {
     let lines = matrix(run, summary, scope);
     let modes = scope.modes(summary);
-    if lines.is_empty() {
-        return html! {};
-    }
     let numbers = |line: &Asked<'_>| {
-        line.answers
-            .values()
-            .any(|answer| answer.row.median.is_some())
+        let mut answers = line.answers.values();
+        answers.any(|answer| answer.row.median.is_some())
     };
-    if !lines.iter().any(numbers) {
-        return html! {
+    let left_out = lines.len().saturating_sub(LINES);
+    let shown =
+        html! { @for line in lines.iter().take(LINES) { (row(line, &modes, ids, figures)) } };
+    html! {
+        @if !lines.is_empty() {
             section {
                 h2 { "Which mode, at " (whole(scope.largest(summary).into())) " services?" @if named { " " (scope.describe()) } }
-                p { "No mode has a number at this size; why not stands under “Without numbers”." }
-            }
-        };
-    }
-    let left_out = lines.len().saturating_sub(LINES);
-    html! {
-        section {
-            h2 { "Which mode, at " (whole(scope.largest(summary).into())) " services?" @if named { " " (scope.describe()) } }
-            div.scroll tabindex="0" role="region" aria-label="Mode by question" {
-                table.cards.matrix style={ "--modes:" (modes.len()) } {
-                    caption {
-                        "The median of the stays' medians, with its 95 % interval from six stays on, else their range; then how many times the lowest of the row that is. "
-                        "An update is shown and ranked with what is released after its answer, as a tool's time is. “Lowest”: told apart from every other mode. “Not told apart”: from the lowest, by this run. “Too few stays to say”: six would give an interval. "
-                        "The darker the further from it. ÷: beside the floors of the same packets. "
-                        "Each mode through its ordinary way (iptables-restore, netlink); all ways are in the tables below."
-                    }
-                    thead { tr { th scope="col" { "Question" } @for mode in &modes { th scope="col" { (mode) } } } }
-                    tbody { @for line in lines.iter().take(LINES) { (row(line, &modes, ids, figures)) } }
+                @if lines.iter().any(numbers) {
+                    (scrolling(
+                        "Mode by question",
+                        ("cards matrix", Some(modes.len())),
+                        CAPTION,
+                        heads(["Question"].into_iter().chain(modes.iter().map(|mode| mode.name()))),
+                        shown,
+                    ))
+                    @if left_out > 0 { p.hint { (whole(left_out as u64)) " more questions are in the tables below." } }
+                } @else {
+                    p { "No mode has a number at this size; why not stands under “Without numbers”." }
                 }
             }
-            @if left_out > 0 { p.hint { (whole(left_out as u64)) " more questions are in the tables below." } }
         }
     }
 }
@@ -87,7 +84,7 @@ fn cell(line: &Asked<'_>, mode: Mode) -> Markup {
     let applies = !mode.is_floor() || line.measure.metric == Metric::Latency;
     let Some(answer) = line.answers.get(&mode) else {
         return html! {
-            td.na[!applies] data-label=(mode) { div { span.none { @if applies { "not planned" } @else { "serves no services" } } } }
+            td class=[(!applies).then_some("na")] data-label=(mode) { div { span.none { @if applies { "not planned" } @else { "serves no services" } } } }
         };
     };
     html! {
@@ -110,11 +107,7 @@ fn heat(answer: &Answer<'_>) -> Option<&'static str> {
 fn shown(answer: &Answer<'_>, metric: Metric) -> Markup {
     let row = answer.row;
     let Some((median, unit)) = row.median.zip(row.unit) else {
-        let why = match metric {
-            Metric::UpdateTime => without_time(row),
-            _ => instead(row).to_owned(),
-        };
-        return html! { span.bad { (worded(&shortened(&why, 160))) } };
+        return html! { span.bad { (worded(&shortened(&missing(row, metric), 160))) } };
     };
     let ranked = as_ranked(row);
     let whole = value(ranked.median.unwrap_or(median), unit);

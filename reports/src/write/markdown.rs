@@ -4,19 +4,16 @@
 use std::fmt::Write;
 
 use schema::summary::{Row, Summary};
-use schema::{Metric, Mode, OptionKey, OutcomeKind, Position};
+use schema::{OptionKey, OutcomeKind, Position};
 
-use crate::html::headline::{answers, behind, programmed};
-use crate::html::kernels::{heading, why};
-use crate::html::trust::{Disturbed, again, coverage_text, older, variant_text};
-use crate::html::updates::{caption, counted, together};
 use crate::load::Run;
-use crate::quantity::{digits, shortened, value, whole};
-use crate::scope::{Question, Scope, by_reason, instead, is_lowest, scopes, way};
-use crate::sentence;
-use crate::side_by_side::side_by_side;
+use crate::quantity::{digits, shortened, value};
 use crate::summarise::floor_ratios_in;
-use crate::update_table::{Answer, update_tables, without_time};
+use crate::view::table::{Answer, Table, of_places, of_questions, of_updates};
+use crate::view::trust::{Disturbed, again, coverage_text, older, variant_text};
+use crate::view::updates::update_tables;
+use crate::view::words::{behind, by_reason, missing, programmed, way};
+use crate::view::{Scope, finding, scopes, side_by_side};
 
 /// Cells without numbers that are listed one by one; the page has them all.
 const LISTED: usize = 12;
@@ -101,12 +98,26 @@ fn section(run: &Run, summary: &Summary, length: usize) -> String {
         }
     };
     for scope in &scopes {
-        let several = scopes.len() > 1;
-        part(&|text| updates(text, summary, scope, several));
-        part(&|text| table(text, summary, scope, several));
+        let place = (scopes.len() > 1).then_some(scope);
+        part(&|text| {
+            for updates in update_tables(summary, scope) {
+                let updates = of_updates(&updates);
+                table(text, &updates, place, &safe(&updates.caption));
+            }
+        });
+        part(&|text| {
+            if let Some(questions) = of_questions(summary, scope) {
+                table(text, &questions, place, "");
+            }
+        });
         part(&|text| floors(text, (run, summary), scope, scope.largest(summary)));
     }
-    part(&|text| kernels(text, summary));
+    part(&|text| {
+        for places in side_by_side(summary) {
+            let places = of_places(&places, summary);
+            table(text, &places, None, &places.caption);
+        }
+    });
     part(&|text| without_numbers(text, summary));
     page.text + &tail
 }
@@ -157,9 +168,9 @@ fn opening(run: &Run, summary: &Summary) -> String {
     let several = scopes(summary).len() > 1;
     for finding in &summary.findings {
         let said = |part: &str| safe(&shortened(part, SENTENCE));
-        let (head, rest) = match sentence::place(several, finding) {
-            Some(place) => (place, sentence::text(None, finding)),
-            None => (finding.question.clone(), sentence::answer(finding)),
+        let (head, rest) = match finding::place(several, finding) {
+            Some(place) => (place, finding::text(None, finding)),
+            None => (finding.question.clone(), finding::answer(finding)),
         };
         let _ = writeln!(text, "- **{}:** {}", said(&head), said(&rest));
     }
@@ -181,174 +192,97 @@ fn name_of(name: &str) -> String {
     safe(&shortened(name, NAME))
 }
 
-/// Scenario × mode: rule updates.
-fn updates(text: &mut String, summary: &Summary, scope: &Scope, named: bool) {
-    for table in update_tables(summary, scope) {
-        let place = if named {
-            format!(", {}", name_of(&scope.describe()))
-        } else {
-            String::new()
-        };
-        let _ = writeln!(
-            text,
-            "\n### Rule updates at {} services{place}\n\n{}\n",
-            whole(table.services.into()),
-            safe(&caption(&table))
-        );
-        head(text, "update", &table.modes);
-        for line in &table.lines {
-            let times = line.times();
-            let cells: Vec<String> = line
-                .cells
-                .iter()
-                .map(|answers| {
-                    let answers: Vec<String> = answers.iter().map(|a| update(a, &times)).collect();
-                    if answers.is_empty() {
-                        "not planned".to_owned()
-                    } else {
-                        answers.join("<br>")
-                    }
-                })
-                .collect();
-            let _ = writeln!(
-                text,
-                "| {} ({}) | {} |",
-                name_of(&line.text()),
-                line.scenario,
-                cells.join(" | ")
-            );
-        }
-    }
-}
-
-/// One way's answer: time, what was counted, kube-proxy's sync.
-fn update(answer: &Answer<'_>, times: &[&Row]) -> String {
-    let way = answer.way();
-    let through = if way.is_empty() {
-        String::new()
-    } else {
-        format!("{}: ", name_of(&way))
-    };
-    if answer.time.median.is_none() {
-        return format!(
-            "{through}{}",
-            safe(&shortened(&without_time(answer.time), 2 * NAME))
-        );
-    }
-    let sync = answer
-        .sync
-        .and_then(|sync| sync.median.zip(sync.unit))
-        .map_or_else(String::new, |(median, unit)| {
-            format!("; sync {}", value(median, unit))
-        });
-    let release = answer
-        .release
-        .and_then(|release| release.median.zip(release.unit))
-        .map_or_else(String::new, |(median, unit)| {
-            format!(
-                "; then released in {}{}",
-                value(median, unit),
-                together(answer.time)
-            )
-        });
-    format!(
-        "{through}{}; {}{sync}{release}",
-        measured(answer.time, times),
-        counted(answer)
-    )
-}
-
-fn head(text: &mut String, first: &str, modes: &[Mode]) {
-    let names: Vec<&str> = modes.iter().map(|mode| mode.name()).collect();
-    let _ = writeln!(text, "| {first} | {} |", names.join(" | "));
-    let _ = writeln!(text, "|---|{}", "---|".repeat(modes.len()));
-}
-
-fn table(text: &mut String, summary: &Summary, scope: &Scope, named: bool) {
-    let largest = scope.largest(summary);
-    let modes = scope.modes(summary);
-    let place = if named {
+/// A table of answers, below what a reader must know of it.
+fn table(text: &mut String, table: &Table<'_>, place: Option<&Scope>, caption: &str) {
+    let place = place.map_or_else(String::new, |scope| {
         format!(", {}", name_of(&scope.describe()))
+    });
+    let _ = writeln!(text, "\n### {}{place}\n", table.title);
+    // Of what the first line is, in a column of its own where the figures of a place stand beside those of others.
+    let first = if table.places {
+        "question | mode"
     } else {
-        String::new()
+        table.first[0]
     };
-    let questions = scope.questions(summary);
-    if questions.is_empty() {
-        return;
+    let between = if table.places { "---|---|" } else { "---|" };
+    if !caption.is_empty() {
+        let _ = writeln!(text, "{caption}\n");
     }
-    let _ = writeln!(
-        text,
-        "\n### Packets, memory and rules at {} services{place}\n",
-        whole(largest.into())
-    );
-    head(text, "question", &modes);
-    for question in questions {
-        let answers = answers(summary, scope, &question, largest);
-        let cells: Vec<String> = modes
+    let names: Vec<String> = table
+        .columns
+        .iter()
+        .map(|(_, heading)| name_of(heading))
+        .collect();
+    let _ = writeln!(text, "| {} | {} |", first.to_lowercase(), names.join(" | "));
+    let _ = writeln!(text, "|{between}{}", "---|".repeat(names.len()));
+    for line in &table.lines {
+        let of = match line.of.as_str() {
+            "" => String::new(),
+            of if table.places => format!(" | {}", name_of(of)),
+            of => format!(" ({of})"),
+        };
+        let cells: Vec<String> = line
+            .cells
             .iter()
-            .map(|mode| cell(&answers, *mode, &question))
+            .map(|found| cell(found.as_deref(), table))
             .collect();
         let _ = writeln!(
             text,
-            "| {} | {} |",
-            name_of(&question.text(largest)),
+            "| {}{of} | {} |",
+            name_of(&line.asked),
             cells.join(" | ")
         );
     }
 }
 
-fn cell(answers: &[&Row], mode: Mode, question: &Question) -> String {
-    let mine: Vec<String> = answers
-        .iter()
-        .filter(|row| row.key.mode == mode)
-        .map(|row| answer(row, answers))
-        .collect();
-    if !mine.is_empty() {
-        return mine.join("<br>");
-    }
-    if mode.is_floor() && question.metric != Metric::Latency {
-        "–".to_owned()
-    } else {
-        "not planned".to_owned()
+fn cell(answers: Option<&[Answer<'_>]>, table: &Table<'_>) -> String {
+    match answers {
+        None => "–".to_owned(),
+        Some([]) => "not planned".to_owned(),
+        Some(answers) => {
+            let answers = answers.iter().map(|found| match table.places {
+                true => figure(found),
+                false => answer(found),
+            });
+            answers.collect::<Vec<_>>().join("<br>")
+        }
     }
 }
 
-fn answer(row: &Row, answers: &[&Row]) -> String {
-    let way = way(&row.key.options);
-    let through = if way.is_empty() {
-        String::new()
-    } else {
-        format!("{}: ", name_of(&way))
+/// "**482 µs** (461–503 µs, n = 40 in 10 stays)", bold where it is the lowest; else why there is no number.
+fn figure(answer: &Answer<'_>) -> String {
+    let row = answer.row;
+    let Some((median, unit)) = row.median.zip(row.unit) else {
+        return safe(&shortened(&missing(row, answer.metric), 2 * NAME));
+    };
+    let bold = if answer.lowest { "**" } else { "" };
+    let noisy = if answer.noisy { ", noisy" } else { "" };
+    format!(
+        "{bold}{}{bold} ({}{noisy})",
+        value(median, unit),
+        behind(row)
+    )
+}
+
+/// The same after how the mode was programmed, and before what else is known.
+fn answer(answer: &Answer<'_>) -> String {
+    let row = answer.row;
+    let mut text = match way(&row.key.options) {
+        way if way.is_empty() => figure(answer),
+        way => format!("{}: {}", name_of(&way), figure(answer)),
     };
     if row.median.is_some() {
-        return format!("{through}{}", measured(row, answers));
+        // What timed out is among the stays of an update, above all others: that stands with the interval.
+        let lost = row
+            .without
+            .iter()
+            .filter(|(outcome, _)| **outcome != OutcomeKind::NotRun);
+        if lost.map(|(_, count)| count).sum::<u32>() > row.censored {
+            text.push_str(" (some stays have no number)");
+        }
+        text.extend(answer.also.iter().map(|also| format!("; {also}")));
     }
-    format!("{through}{}", safe(&shortened(instead(row), 2 * NAME)))
-}
-
-/// "**482 µs** (461–503 µs, n = 40 in 10 stays)": bold where it is the lowest.
-fn measured(row: &Row, answers: &[&Row]) -> String {
-    let Some((median, unit)) = row.median.zip(row.unit) else {
-        return "no number".to_owned();
-    };
-    let median = value(median, unit);
-    let median = if is_lowest(row, answers) {
-        format!("**{median}**")
-    } else {
-        median
-    };
-    let noisy = if row.noisy { ", noisy" } else { "" };
-    // What timed out is among the stays of an update, above all others: that stands with the interval.
-    let lost = row
-        .without
-        .iter()
-        .filter(|(outcome, _)| **outcome != OutcomeKind::NotRun);
-    let lost: u32 = lost.map(|(_, count)| count).sum();
-    let but = match lost > row.censored {
-        true => " (some stays have no number)",
-        false => "",
-    };
-    format!("{median} ({}{noisy}){but}", behind(row))
+    text
 }
 
 fn floors(text: &mut String, (run, summary): (&Run, &Summary), scope: &Scope, services: u32) {
@@ -363,7 +297,7 @@ fn floors(text: &mut String, (run, summary): (&Run, &Summary), scope: &Scope, se
             let protocol = protocol.map_or_else(String::new, |words| format!(" {words}"));
             safe(&format!(
                 "{}{protocol} ÷ {} {} ({})",
-                programmed(&ratio.key),
+                programmed(ratio.key.mode, &ratio.key.options),
                 ratio.floor,
                 digits(ratio.ratio.known.value),
                 ratio.ratio.spread()
@@ -380,42 +314,6 @@ fn floors(text: &mut String, (run, summary): (&Run, &Summary), scope: &Scope, se
             shown.caches(),
             mine.join("; ")
         );
-    }
-}
-
-/// Mode × kernel, where there are several environments.
-fn kernels(text: &mut String, summary: &Summary) {
-    for table in side_by_side(summary) {
-        let names = table.columns.iter();
-        let names: Vec<String> = names.map(|n| name_of(&heading(summary, n))).collect();
-        let _ = writeln!(
-            text,
-            "\n### {} side by side at {} services, {} endpoints each\n\n{}\n\n| question | mode | {} |\n|---|---|{}",
-            table.of.title(),
-            whole(table.services.into()),
-            whole(table.endpoints.into()),
-            table.of.caption(),
-            names.join(" | "),
-            "---|".repeat(names.len())
-        );
-        for line in &table.lines {
-            let cells = line.cells.iter().map(|cell| match cell {
-                None => "not planned".to_owned(),
-                Some(row) => match row.median.zip(row.unit) {
-                    Some((median, unit)) => {
-                        format!("{} ({})", value(median, unit), behind(row))
-                    }
-                    None => safe(&shortened(&why(row, line.metric), 2 * NAME)),
-                },
-            });
-            let _ = writeln!(
-                text,
-                "| {} | {} | {} |",
-                name_of(&line.question),
-                name_of(&line.series()),
-                cells.collect::<Vec<_>>().join(" | ")
-            );
-        }
     }
 }
 

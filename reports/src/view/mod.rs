@@ -1,0 +1,230 @@
+//! What a table or chart is about: one environment, one number of endpoints, one variant, and the questions
+//! that its cells ask. Cells of different environments are never put side by side.
+
+pub(crate) mod finding;
+mod order;
+mod question;
+pub mod side_by_side;
+pub(crate) mod table;
+pub(crate) mod trust;
+pub mod updates;
+pub(crate) mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schema::summary::{Row, Summary};
+use schema::{
+    CONTROL, Cache, CellKey, Metric, Mode, ONE_TRANSACTION, OptionKey, Options, Place, Position,
+    ScenarioKind, Topic,
+};
+
+use crate::quantity::whole;
+
+pub use order::{Standing, are_apart, as_ranked, is_lowest, known, lower_bound, order, ranked};
+pub(crate) use order::{bar, has_bounds, known_of_fit, standing};
+pub use question::Question;
+pub(crate) use side_by_side::side_by_side;
+pub use words::missing;
+pub(crate) use words::{marks, series_names, spread, spread_of_fit};
+
+use question::{asking, varying};
+
+/// One environment, one number of endpoints and one variant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Scope {
+    /// Name of the environment.
+    pub environment: String,
+    /// Endpoints of each service.
+    pub endpoints: u32,
+    /// Name of the variant; "" in a run without any.
+    pub variant: String,
+}
+
+/// The scopes of a summary, the one with the most numbers first.
+#[must_use]
+pub fn scopes(summary: &Summary) -> Vec<Scope> {
+    let mut measured: BTreeMap<Scope, usize> = BTreeMap::new();
+    // The A/A control series is for the noise alone.
+    let ordinary = |row: &&Row| row.key.variant != CONTROL;
+    for row in summary.cells.iter().filter(ordinary) {
+        let scope = Scope {
+            environment: row.key.environment.clone(),
+            endpoints: row.key.endpoints,
+            variant: row.key.variant.clone(),
+        };
+        *measured.entry(scope).or_default() += usize::from(row.metric.is_some());
+    }
+    let mut scopes: Vec<_> = measured.into_iter().collect();
+    scopes.sort_by_key(|(_, measured)| std::cmp::Reverse(*measured));
+    scopes.into_iter().map(|(scope, _)| scope).collect()
+}
+
+/// Items by what they have in common, in the order in which that was first seen.
+pub(crate) fn grouped<K: PartialEq, V>(
+    items: impl IntoIterator<Item = (K, V)>,
+) -> Vec<(K, Vec<V>)> {
+    let mut groups: Vec<(K, Vec<V>)> = Vec::new();
+    for (key, item) in items {
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, group)) => group.push(item),
+            None => groups.push((key, vec![item])),
+        }
+    }
+    groups
+}
+
+impl Scope {
+    /// Whether a cell belongs here.
+    #[must_use]
+    pub fn holds(&self, key: &CellKey) -> bool {
+        key.environment == self.environment
+            && key.endpoints == self.endpoints
+            && key.variant == self.variant
+    }
+
+    /// The ordinary rows that belong here: not the A/A control series.
+    pub fn rows<'a>(&'a self, summary: &'a Summary) -> impl Iterator<Item = &'a Row> {
+        summary.cells.iter().filter(|row| self.holds(&row.key))
+    }
+
+    /// Every N that was planned, ascending.
+    #[must_use]
+    pub fn sizes(&self, summary: &Summary) -> BTreeSet<u32> {
+        self.rows(summary).map(|row| row.key.services).collect()
+    }
+
+    /// The largest N that was planned.
+    #[must_use]
+    pub fn largest(&self, summary: &Summary) -> u32 {
+        self.sizes(summary).last().copied().unwrap_or(0)
+    }
+
+    /// The smallest N that was planned.
+    #[must_use]
+    pub fn smallest(&self, summary: &Summary) -> u32 {
+        self.sizes(summary).first().copied().unwrap_or(0)
+    }
+
+    /// Where this is, as a phrase, when there is more than one scope.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let place = format!(
+            "{}, {} endpoints a service",
+            self.environment,
+            whole(self.endpoints.into())
+        );
+        match self.variant.as_str() {
+            "" => place,
+            name => format!("{place}, variant {name}"),
+        }
+    }
+
+    /// Modes with cells here, in the fixed order.
+    #[must_use]
+    pub fn modes(&self, summary: &Summary) -> Vec<Mode> {
+        let seen: BTreeSet<Mode> = self.rows(summary).map(|row| row.key.mode).collect();
+        seen.into_iter().collect()
+    }
+
+    /// The position by which first packets are ranked and drawn: the most telling that was asked.
+    #[must_use]
+    pub fn position(&self, summary: &Summary) -> Option<Position> {
+        let asked = self.rows(summary);
+        asked.filter_map(|row| row.key.options.position()).max()
+    }
+
+    /// Which first packets headlines and charts show: to [`Scope::position`], caches warm unless nothing else was
+    /// measured.
+    #[must_use]
+    pub fn shown(&self, summary: &Summary) -> Shown {
+        let caches = self.rows(summary).filter_map(|row| row.key.options.cache());
+        Shown {
+            position: self.position(summary),
+            cache: caches.min().unwrap_or(Cache::Cold),
+        }
+    }
+
+    /// The scenario whose cells say most of kernel memory here: `memory`, with its pairs of installs and
+    /// removals, else the readings around a `cold-install`.
+    #[must_use]
+    pub(crate) fn weighing(&self, summary: &Summary) -> ScenarioKind {
+        let measured = |row: &Row| {
+            row.key.scenario == ScenarioKind::Memory && row.metric == Some(Metric::KernelMemory)
+        };
+        if self.rows(summary).any(measured) {
+            ScenarioKind::Memory
+        } else {
+            ScenarioKind::ColdInstall
+        }
+    }
+
+    /// Whether the kernel memory of a mode with these options is the one to show: after an install in
+    /// chunks where the mode was installed in both ways. What is held then is the same, and chunks leave
+    /// more samples.
+    #[must_use]
+    pub(crate) fn shows_memory(&self, summary: &Summary, mode: Mode, options: &Options) -> bool {
+        let without = |options: &Options| options.without(&[OptionKey::Chunk]);
+        let in_chunks = |row: &Row| {
+            row.key.mode == mode
+                && row.metric == Some(Metric::KernelMemory)
+                && row.key.options.chunk().is_some()
+                && without(&row.key.options) == without(options)
+        };
+        let whole = options.is(OptionKey::Chunk, ONE_TRANSACTION);
+        !whole || !self.rows(summary).any(in_chunks)
+    }
+
+    /// The questions asked here, in table order.
+    #[must_use]
+    pub fn questions(&self, summary: &Summary) -> Vec<Question> {
+        let varying = varying(self.rows(summary));
+        let mut questions: BTreeSet<Question> = BTreeSet::new();
+        for row in self.rows(summary) {
+            let scenario = row.key.scenario;
+            // What an install holds is asked in passing, at some sizes.
+            let in_passing = scenario.row().topic == Topic::Updates;
+            for ask in scenario.asked_at(Place::Table) {
+                if in_passing && row.metric != Some(ask.metric) {
+                    continue;
+                }
+                questions.insert(Question {
+                    scenario,
+                    metric: ask.metric,
+                    options: asking(&row.key, &varying),
+                });
+            }
+        }
+        let mut questions: Vec<_> = questions.into_iter().collect();
+        questions.sort_by_cached_key(|q| (q.scenario, q.metric, q.options.place()));
+        questions
+    }
+}
+
+/// Which first packets are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    position: Option<Position>,
+    cache: Cache,
+}
+
+impl Shown {
+    /// " with cold caches": what is not as usual of them, for the end of a title.
+    #[must_use]
+    pub(crate) fn caches(&self) -> &'static str {
+        match self.cache {
+            Cache::Cold => " with cold caches",
+            Cache::Warm => "",
+        }
+    }
+
+    /// Whether a cell with these options is; true of all that are no first packets.
+    #[must_use]
+    pub fn holds(&self, options: &Options) -> bool {
+        let is = |key: OptionKey, wanted: Option<&'static str>| {
+            let own = options.get(key);
+            own.is_none() || own == wanted
+        };
+        is(OptionKey::Position, self.position.map(Position::name))
+            && is(OptionKey::Cache, Some(self.cache.name()))
+    }
+}

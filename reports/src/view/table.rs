@@ -1,0 +1,259 @@
+//! A table of answers as every writer shows it: what is asked down, modes or kernels across. Every cell has a figure or
+//! says why it has none.
+
+use schema::summary::{Row, Summary};
+use schema::{Accelerator, Metric, Mode, Position};
+
+use super::side_by_side::SideBySide;
+use super::updates::{self, COUNTED, UpdateTable};
+use super::words::together;
+use super::{Question, Scope, is_lowest};
+use crate::quantity::{counted, noun, value, whole};
+
+/// A table.
+pub(crate) struct Table<'a> {
+    /// "Rule updates at 10,000 services".
+    pub(crate) title: String,
+    /// What stands across: "Rule updates by mode".
+    pub(crate) label: String,
+    /// What a line is, and what several of them are: "Question", "questions".
+    pub(crate) first: [&'static str; 2],
+    /// What a reader must know of all of it.
+    pub(crate) caption: String,
+    /// What a reader must know of what is asked.
+    pub(crate) hints: Vec<String>,
+    /// Name and heading of each column.
+    pub(crate) columns: Vec<(String, String)>,
+    /// Whether columns are places: figures stand beside each other, and none is the lowest.
+    pub(crate) places: bool,
+    /// The same asked of every column.
+    pub(crate) lines: Vec<Line<'a>>,
+}
+
+/// A line of it.
+pub(crate) struct Line<'a> {
+    /// The question as words.
+    pub(crate) asked: String,
+    /// Of what, where that is more than the question: the scenario, or the series.
+    pub(crate) of: String,
+    /// One cell a column, with one answer for each way in which the mode was programmed: none where no such cell was
+    /// planned. `None` where nothing is missing: the floors have no control plane.
+    pub(crate) cells: Vec<Option<Vec<Answer<'a>>>>,
+}
+
+/// What one way of programming a mode answers.
+pub(crate) struct Answer<'a> {
+    /// The value, or the row that says why there is none.
+    pub(crate) row: &'a Row,
+    /// What is asked of the row.
+    pub(crate) metric: Metric,
+    /// Whether something else moves its value.
+    pub(crate) noisy: bool,
+    /// Whether it is told apart from every other mode, below all of them.
+    pub(crate) lowest: bool,
+    /// What else is known of the same act, as phrases.
+    pub(crate) also: Vec<String>,
+}
+
+/// Packets, memory and rules at the largest size of a scope; `None` where nothing of them was asked.
+pub(crate) fn of_questions<'a>(summary: &'a Summary, scope: &'a Scope) -> Option<Table<'a>> {
+    let services = scope.largest(summary);
+    let modes = scope.modes(summary);
+    let questions = scope.questions(summary);
+    let line = |question: &Question| {
+        // A cell without numbers answers every question of its scenario.
+        let rows: Vec<&Row> = scope
+            .rows(summary)
+            .filter(|row| row.key.services == services && question.asks(&row.key))
+            .filter(|row| row.metric.is_none_or(|metric| metric == question.metric))
+            .collect();
+        let answer = |row: &&'a Row| Answer {
+            row,
+            metric: question.metric,
+            noisy: row.noisy,
+            lowest: is_lowest(row, &rows),
+            also: Vec::new(),
+        };
+        let cell = |mode: &Mode| {
+            let mine = rows.iter().filter(|row| row.key.mode == *mode);
+            let answers: Vec<_> = mine.map(answer).collect();
+            let applies = !mode.is_floor() || question.metric == Metric::Latency;
+            (applies || !answers.is_empty()).then_some(answers)
+        };
+        Line {
+            asked: question.text(services),
+            of: String::new(),
+            cells: modes.iter().map(cell).collect(),
+        }
+    };
+    (!questions.is_empty()).then(|| Table {
+        title: format!("Packets, memory and rules at {} services", whole(services.into())),
+        label: "Modes by question".to_owned(),
+        first: ["Question", "questions"],
+        caption: "The median of the stays' medians, its 95 % interval from six stays on, else their range; number of samples n. “Lowest”: told apart from every other mode. \
+            The floors none and conntrack serve no services, so they hold no memory for them. Figures marked noisy are moved by whatever else runs on the host's kernel.".to_owned(),
+        hints: hints(&questions, &modes, scope, summary),
+        columns: of_modes(&modes),
+        places: false,
+        lines: questions.iter().map(line).collect(),
+    })
+}
+
+/// What a reader must know of what is asked.
+fn hints(questions: &[Question], modes: &[Mode], scope: &Scope, summary: &Summary) -> Vec<String> {
+    let asks = |metric: Metric| questions.iter().any(|question| question.metric == metric);
+    let is_last = |q: &Question| q.options.position() == Some(Position::Last);
+    let last: Vec<String> = modes
+        .iter()
+        .filter(|mode| !mode.is_floor())
+        .map(|mode| format!("in {mode} it is {}", mode.row().last))
+        .collect();
+    let rows = scope.rows(summary);
+    let cpus = rows.filter_map(|row| Some(row.per_cpu?.cpus)).max();
+    let hints = [
+        questions.iter().any(is_last).then(|| format!(
+            "The last service is not the same case in every mode: {}. A random connection pays what “any service” says.",
+            last.join("; ")
+        )),
+        asks(Metric::Latency).then(|| "Quantiles of first packets come from a closed loop: the next packet waits for the reply, so a stall counts once, however many packets it would have held up.".to_owned()),
+        asks(Metric::KernelMemoryPeak).then(|| "The peak misses what each CPU keeps of freed slab objects, up to 0.5 MB a CPU.".to_owned()),
+        cpus.filter(|_| asks(Metric::KernelMemory)).map(|cpus| format!(
+            "Kernel memory is that of {}: counters are held for each, and more of them on a larger machine.",
+            counted(cpus.into(), "possible CPU")
+        )),
+    ];
+    hints.into_iter().flatten().collect()
+}
+
+/// Rule updates.
+pub(crate) fn of_updates<'a>(table: &UpdateTable<'a>) -> Table<'a> {
+    let line = |line: &updates::Line<'a>| {
+        let times = line.times();
+        let answer = |answer: &updates::Answer<'a>| Answer {
+            row: answer.time,
+            metric: Metric::UpdateTime,
+            noisy: answer.time.noisy,
+            lowest: is_lowest(answer.time, &times),
+            also: beside(answer),
+        };
+        let cells = line.cells.iter();
+        Line {
+            asked: line.text(),
+            of: line.scenario.to_string(),
+            cells: cells
+                .map(|cell| Some(cell.iter().map(answer).collect()))
+                .collect(),
+        }
+    };
+    let beyond: Vec<String> = table.beyond.iter().map(|n| whole((*n).into())).collect();
+    let size = match beyond.is_empty() {
+        true => String::new(),
+        false => format!(
+            " The largest size that all modes have; some have no cells at {}.",
+            beyond.join(", ")
+        ),
+    };
+    Table {
+        title: format!("Rule updates at {} services", whole(table.services.into())),
+        label: "Rule updates by mode".to_owned(),
+        first: ["Update", "kinds of update"],
+        caption: format!(
+            "Time: what the kernel and the tool must do (update_time), the median of its stays with its 95 % interval, of fewer than six stays their range; sync: the same update as kube-proxy makes it, \
+             with its read-back (sync_time); released: after its answer, until its sockets are closed (release_time; a tool's is inside its time). Messages are netlink messages of our own: 0 where a tool sends its own. “Lowest”: of both together, told apart from every other mode.{size}"
+        ),
+        hints: Vec::new(),
+        columns: of_modes(&table.modes),
+        places: false,
+        lines: table.lines.iter().map(line).collect(),
+    }
+}
+
+/// "12 messages, 3.10 kB, 9 operations"; what the scenario does not count is named as such. Then kube-proxy's sync, and
+/// what is released after the answer.
+fn beside(answer: &updates::Answer<'_>) -> Vec<String> {
+    let stated = |row: Option<&Row>| row.and_then(|row| row.median.zip(row.unit));
+    let (mut parts, mut uncounted) = (Vec::new(), Vec::new());
+    for ((_, plural), row) in COUNTED.iter().zip(answer.counted) {
+        match stated(row) {
+            Some((median, unit)) => {
+                parts.push(format!("{} {}", value(median, unit), noun(median, plural)));
+            }
+            None => uncounted.push(*plural),
+        }
+    }
+    if !uncounted.is_empty() {
+        parts.push(format!("not counted: {}", uncounted.join(", ")));
+    }
+    let mut also = vec![parts.join(", ")];
+    if let Some((median, unit)) = stated(answer.sync) {
+        also.push(format!("sync {}", value(median, unit)));
+    }
+    if let Some((median, unit)) = stated(answer.release) {
+        let together = together(answer.time);
+        let together = together.map_or_else(String::new, |whole| format!(", together {whole}"));
+        also.push(format!(
+            "then released in {}{together}",
+            value(median, unit)
+        ));
+    }
+    also
+}
+
+/// Environments or variants side by side.
+pub(crate) fn of_places<'a>(table: &SideBySide<'a>, summary: &Summary) -> Table<'a> {
+    let lines = table.lines.iter().map(|line| {
+        let answer = |row: &'a Row| Answer {
+            row,
+            metric: line.metric,
+            noisy: false,
+            lowest: false,
+            also: Vec::new(),
+        };
+        let cells = line.cells.iter();
+        Line {
+            asked: line.question.clone(),
+            of: line.series(),
+            cells: cells
+                .map(|cell| Some(cell.map(answer).into_iter().collect()))
+                .collect(),
+        }
+    });
+    let columns = table.columns.iter();
+    Table {
+        title: format!(
+            "{} side by side at {} services, {} endpoints each",
+            table.of.title(),
+            whole(table.services.into()),
+            whole(table.endpoints.into())
+        ),
+        label: format!("Modes by {}", table.of.one()),
+        first: ["Question and mode", ""],
+        caption: table.of.caption(),
+        hints: Vec::new(),
+        columns: columns
+            .map(|name| (name.clone(), heading(summary, name)))
+            .collect(),
+        places: true,
+        lines: lines.collect(),
+    }
+}
+
+/// "Linux 6.1.0-56-cloud-amd64 (guest-6.1, tcg)".
+fn heading(summary: &Summary, name: &str) -> String {
+    let Some(facts) = summary.environments.get(name) else {
+        return name.to_owned();
+    };
+    let accelerator = match facts.accel {
+        Accelerator::None => "",
+        Accelerator::Kvm => ", kvm",
+        Accelerator::Tcg => ", tcg",
+        Accelerator::TcgIcount => ", tcg with icount",
+    };
+    format!("Linux {} ({name}{accelerator})", facts.kernel)
+}
+
+/// Modes as columns.
+fn of_modes(modes: &[Mode]) -> Vec<(String, String)> {
+    let names = modes.iter().map(Mode::to_string);
+    names.map(|name| (name.clone(), name)).collect()
+}

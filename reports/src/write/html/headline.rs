@@ -1,0 +1,154 @@
+//! The top of the page: what the data say, and first packets against both floors.
+
+use maud::{Markup, html};
+use schema::summary::{Finding, Summary};
+use schema::{CellKey, Mode, OptionKey, Options};
+
+use super::Ids;
+use super::table::{heads, scrolling};
+use crate::quantity::{digits, shortened, whole};
+use crate::summarise::FloorRatio;
+use crate::view::words::programmed;
+use crate::view::{Scope, finding, grouped, scopes};
+
+/// What the data say: the answers to what is asked first.
+pub(super) fn findings(summary: &Summary, start: &str, ids: &Ids) -> Markup {
+    html! {
+        section id=[(!start.is_empty()).then_some(start)] {
+            h2 id=(ids.of("findings")) { "What the data say" }
+            @if summary.findings.is_empty() {
+                p { "Nothing: no cell has a number that supports a sentence." }
+            }
+            (sentences(summary, true))
+            p.hint {
+                "In brackets the 95 % interval of the median of stays, of fewer than six stays their range. The stay (one fresh lab) is the unit of replication; "
+                "two are told apart only when both have an interval and these do not overlap."
+            }
+        }
+    }
+}
+
+/// What else the data say.
+pub(super) fn more(summary: &Summary) -> Markup {
+    html! {
+        @if summary.findings.iter().any(|finding| !finding.headline) {
+            section {
+                h2 { "What else the data say" }
+                (sentences(summary, false))
+            }
+        }
+    }
+}
+
+/// Sentences of a page: of more environments than it draws, the others are in the summary.
+const SENTENCES: usize = 80;
+
+fn sentences(summary: &Summary, headline: bool) -> Markup {
+    let all: Vec<&Finding> = summary
+        .findings
+        .iter()
+        .filter(|f| f.headline == headline)
+        .collect();
+    // By what they are of, as a phrase where there is more than one such thing.
+    let several = scopes(summary).len() > 1;
+    let shown = all.iter().take(SENTENCES);
+    html! {
+        @for (scope, findings) in grouped(shown.map(|found| (finding::place(several, found), *found))) {
+            @if let Some(scope) = scope { h3 { (shortened(&scope, LONGEST)) } }
+            ul.findings { @for finding in findings { (sentence(finding)) } }
+        }
+        @if all.len() > SENTENCES {
+            p.hint { (whole((all.len() - SENTENCES) as u64)) " more sentences, of other environments, are in summary.json." }
+        }
+    }
+}
+
+/// A sentence: its question, its verdict, and folded what it rests on.
+fn sentence(finding: &Finding) -> Markup {
+    let values = finding::values(finding);
+    html! {
+        li {
+            strong { (shortened(&finding.question, LONGEST)) ": " }
+            (shortened(&finding.verdict, LONGEST))
+            @if !values.is_empty() || !finding.evidence.is_empty() {
+                details {
+                    summary { @if values.is_empty() { "Computed from" } @else { "Values" } span.hidden { ": " (shortened(&finding.question, 200)) } }
+                    @if !values.is_empty() { p { (shortened(&values, LONGEST)) } }
+                    @if !finding.evidence.is_empty() {
+                        ul {
+                            @for line in finding.evidence.iter().take(EVIDENCE) { li { (shortened(line, LONGEST)) } }
+                            @if finding.evidence.len() > EVIDENCE {
+                                li { "… and " (whole((finding.evidence.len() - EVIDENCE) as u64)) " more, in summary.json" }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Letters of a part of a sentence, and rows it rests on, that are shown: the summary has all.
+const LONGEST: usize = 4_000;
+const EVIDENCE: usize = 60;
+
+/// First packets against both floors at the largest size.
+pub(super) fn floors(ratios: &[FloorRatio], scope: &Scope) -> Markup {
+    let mine: Vec<&FloorRatio> = ratios
+        .iter()
+        .filter(|ratio| scope.holds(&ratio.key))
+        .collect();
+    let mut keys: Vec<_> = mine
+        .iter()
+        .map(|ratio| &ratio.key)
+        .filter(|key| !key.mode.is_floor())
+        .collect();
+    keys.dedup();
+    keys.sort_by_cached_key(|key| (key.mode, key.options.place()));
+    let against = |key: &CellKey, floor| {
+        mine.iter()
+            .find(|ratio| ratio.key == *key && ratio.floor == floor)
+    };
+    let lines = html! {
+        @for key in &keys {
+            tr {
+                th scope="row" { (programmed(key.mode, &key.options)) ", " (described(&key.options)) }
+                @for floor in Mode::FLOORS {
+                    td data-label={ "÷ " (floor) } {
+                        @match against(key, floor) {
+                            Some(ratio) => div {
+                                span.value { (digits(ratio.ratio.known.value)) }
+                                span.small { " " (ratio.ratio.spread()) }
+                            },
+                            None => span.none { "floor not measured" },
+                        }
+                    }
+                }
+            }
+        }
+    };
+    html! {
+        @if !keys.is_empty() {
+            details {
+                summary { "First packets against both floors, at every position" @if !scope.variant.is_empty() { ": " (scope.variant) } }
+                (scrolling(
+                    "Ratios to the floors",
+                    ("cards ratios", None),
+                    "Latency ÷ that of a floor at the same size, position and protocol, with its 95 % interval. \
+                     none: no connection tracking; conntrack: tracking without a service, the floor of every mode that tracks.",
+                    heads(["First packet to", "÷ none", "÷ conntrack"]),
+                    lines,
+                ))
+            }
+        }
+    }
+}
+
+fn described(options: &Options) -> String {
+    let asked = [OptionKey::Position, OptionKey::Protocol].into_iter();
+    let unusual = options
+        .is_unusual(OptionKey::Cache)
+        .then_some(OptionKey::Cache);
+    let words = asked.chain(unusual).filter_map(|key| options.words_of(key));
+    words.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,31 @@
+//! What the command line asks of cells and scenarios alone read: a field is an option, its help, its key among a run's
+//! arguments, and its value in [`crate::Request`].
+
+use std::ops::RangeInclusive;
+
+use clap::Args;
+use schema::Cache;
+use serde::Serialize;
+
+/// Options of cells, as they were given.
+#[derive(Debug, Clone, Args, Serialize)]
+#[cfg_attr(test, derive(Default))]
+#[serde(rename_all = "kebab-case")]
+pub struct Chosen {
+    /// Endpoints that an endpoint-churn replaces at once, each of another service; 1 to 1000.
+    #[arg(long, value_name = "K", default_value = "10", allow_negative_numbers = true, value_parser = within(1..=1_000))]
+    pub churn: u32,
+
+    /// Caches between two new flows: `warm`, as the flow before left them; `cold`, emptied before each flow, untimed, as
+    /// on a node whose processors do other work (200 flows a cell then, unless --flows says otherwise).
+    #[arg(long, value_name = "warm|cold", default_value = "warm")]
+    pub cache: Cache,
+}
+
+/// Reads a whole number in a range.
+pub fn within(range: RangeInclusive<u32>) -> impl Fn(&str) -> Result<u32, String> + Clone {
+    move |text: &str| {
+        let given = text.parse().ok().filter(|number| range.contains(number));
+        given.ok_or_else(|| format!("give a whole number, {} to {}", range.start(), range.end()))
+    }
+}
