@@ -108,21 +108,16 @@ impl Gate {
 
 impl Allowed {
     fn covers(&self, key: &CellKey, metric: Option<Metric>) -> bool {
-        self.mode.is_none_or(|mode| mode == key.mode)
-            && self
-                .scenario
-                .is_none_or(|scenario| scenario == key.scenario)
-            && self
-                .services
-                .is_none_or(|services| services == key.services)
-            && self
-                .endpoints
-                .is_none_or(|endpoints| endpoints == key.endpoints)
-            && self.metric.is_none_or(|wanted| metric == Some(wanted))
-            && self
-                .options
-                .iter()
-                .all(|(name, value)| key.options.is(name, value))
+        fn is<T: PartialEq>(wanted: Option<T>, own: T) -> bool {
+            wanted.is_none_or(|wanted| wanted == own)
+        }
+        let mut options = self.options.iter();
+        is(self.mode, key.mode)
+            && is(self.scenario, key.scenario)
+            && is(self.services, key.services)
+            && is(self.endpoints, key.endpoints)
+            && is(self.metric.map(Some), metric)
+            && options.all(|(name, value)| key.options.is(name, value))
     }
 }
 

@@ -29,6 +29,7 @@ pub mod statistics;
 mod summarise;
 pub mod view;
 pub mod write;
+mod xml;
 
 pub use load::{LoadError, Run, load, load_start, results_of};
 pub use summarise::{Answer, Asked, FloorRatios, Ratio, floor_ratios, matrix, summarise};

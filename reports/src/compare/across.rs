@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use schema::{CellKey, OptionKey};
 
+use super::digest::CellDigest;
+
 /// A KEY of `--across`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Across {
@@ -31,39 +33,33 @@ pub enum Across {
     Option(OptionKey),
 }
 
+/// The words of those that are no options.
+const WORDS: [(Across, &str); 9] = [
+    (Across::Kernel, "kernel"),
+    (Across::Tools, "tools"),
+    (Across::Sysctls, "sysctls"),
+    (Across::Machine, "machine"),
+    (Across::Sandbox, "sandbox"),
+    (Across::Variant, "variant"),
+    (Across::Mode, "mode"),
+    (Across::Services, "services"),
+    (Across::Endpoints, "endpoints"),
+];
+
 impl Across {
-    /// Every key.
-    fn all() -> impl Iterator<Item = Self> {
-        [
-            Self::Kernel,
-            Self::Tools,
-            Self::Sysctls,
-            Self::Machine,
-            Self::Sandbox,
-            Self::Variant,
-            Self::Mode,
-            Self::Services,
-            Self::Endpoints,
-        ]
-        .into_iter()
-        .chain(OptionKey::ALL.iter().map(|key| Self::Option(*key)))
+    /// Every key with its word.
+    fn all() -> impl Iterator<Item = (Self, &'static str)> {
+        let options = OptionKey::ALL.iter();
+        let options = options.map(|key| (Self::Option(*key), key.name()));
+        WORDS.into_iter().chain(options)
     }
 
     /// The word.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Kernel => "kernel",
-            Self::Tools => "tools",
-            Self::Sysctls => "sysctls",
-            Self::Machine => "machine",
-            Self::Sandbox => "sandbox",
-            Self::Variant => "variant",
-            Self::Mode => "mode",
-            Self::Services => "services",
-            Self::Endpoints => "endpoints",
-            Self::Option(key) => key.name(),
-        }
+    pub fn name(self) -> &'static str {
+        let mut all = Self::all();
+        all.find(|(key, _)| *key == self)
+            .map_or("", |(_, word)| word)
     }
 
     /// Whether it is a matter of the environment, not of the cell.
@@ -105,9 +101,10 @@ impl Across {
 
     /// The values that cells have, in the order of numbers where they hold numbers ("guest-6.9" before
     /// "guest-6.12").
-    pub(crate) fn values<'a>(self, keys: impl Iterator<Item = &'a CellKey>) -> Vec<String> {
-        let distinct: BTreeSet<String> = keys.map(|key| self.of(key)).collect();
+    pub(super) fn values_of<'a>(self, cells: impl Iterator<Item = &'a CellDigest>) -> Vec<String> {
+        let distinct: BTreeSet<String> = cells.map(|cell| self.of(&cell.key)).collect();
         let mut values: Vec<String> = distinct.into_iter().collect();
+        values.retain(|value| !value.is_empty());
         let mode = |value: &str| value.parse::<schema::Mode>().ok();
         values.sort_by_key(|value| (mode(value), parts(value)));
         values
@@ -116,21 +113,12 @@ impl Across {
 
 /// Text cut into words and numbers.
 fn parts(text: &str) -> Vec<(u64, String)> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let digits = first.is_ascii_digit();
-        let end = rest
-            .find(|c: char| c.is_ascii_digit() != digits)
-            .unwrap_or(rest.len());
-        let (part, after) = rest.split_at(end);
-        parts.push(match part.parse() {
-            Ok(number) if digits => (number, String::new()),
-            _ => (u64::MAX, part.to_owned()),
-        });
-        rest = after;
-    }
+    let letters: Vec<char> = text.chars().collect();
+    let parts = letters.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit());
+    let parts = parts.map(|part| part.iter().collect::<String>());
     parts
+        .map(|part| (part.parse().unwrap_or(u64::MAX), part))
+        .collect()
 }
 
 impl fmt::Display for Across {
@@ -143,8 +131,9 @@ impl FromStr for Across {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::all().find(|key| key.name() == text).ok_or_else(|| {
-            let known: Vec<&str> = Self::all().map(Self::name).collect();
+        let found = Self::all().find(|(_, word)| *word == text);
+        found.map(|(key, _)| key).ok_or_else(|| {
+            let known: Vec<&str> = Self::all().map(|(_, word)| word).collect();
             format!("no key '{text}' (known: {})", known.join(", "))
         })
     }

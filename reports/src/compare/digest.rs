@@ -61,16 +61,7 @@ impl Digest {
     /// As [`crate::load`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         let path = path.as_ref();
-        let kept = load_keeping(path, CellDigest::of)?;
-        let mut digest = Self {
-            path: path.to_path_buf(),
-            header: kept.header,
-            cells: kept.cells,
-            ended: kept.end.is_some(),
-            warnings: kept.warnings,
-        };
-        digest.settle();
-        Ok(digest)
+        Ok(Self::settled(path, load_keeping(path, CellDigest::of)?))
     }
 
     /// Of a run in memory, under a name.
@@ -78,30 +69,34 @@ impl Digest {
     /// # Errors
     /// Samples that cannot be read, as a sentence.
     pub fn of(run: &Run, name: &str) -> Result<Self, String> {
-        let cells: Result<Vec<CellDigest>, String> =
-            run.cells.iter().cloned().map(CellDigest::of).collect();
-        let mut digest = Self {
-            path: PathBuf::from(name),
+        let cells = run.cells.iter().cloned().map(CellDigest::of);
+        let kept = Run {
             header: run.header.clone(),
-            cells: cells?,
-            ended: run.end.is_some(),
+            cells: cells.collect::<Result<_, _>>()?,
+            end: run.end.clone(),
             warnings: run.warnings.clone(),
         };
-        digest.settle();
-        Ok(digest)
+        Ok(Self::settled(name.as_ref(), kept))
     }
 
-    /// What a cell cannot know by itself.
-    fn settle(&mut self) {
-        for cell in &mut self.cells {
+    /// With what a cell cannot know by itself.
+    fn settled(path: &Path, mut kept: Run<CellDigest>) -> Self {
+        for cell in &mut kept.cells {
             // Without a seed of its own a stay has the run's.
             if cell.seed == NO_SEED {
-                cell.seed = self.header.seed;
+                cell.seed = kept.header.seed;
             }
-            if let Some(facts) = self.header.environments.get(&cell.key.environment) {
+            if let Some(facts) = kept.header.environments.get(&cell.key.environment) {
                 cell.noisy |= facts.sandbox == SandboxKind::Netns;
                 cell.deterministic = facts.accel == Accelerator::TcgIcount;
             }
+        }
+        Self {
+            path: path.to_path_buf(),
+            header: kept.header,
+            cells: kept.cells,
+            ended: kept.end.is_some(),
+            warnings: kept.warnings,
         }
     }
 }
@@ -111,19 +106,17 @@ const NO_SEED: u64 = u64::MAX;
 
 impl CellDigest {
     fn of(cell: CellRecord) -> Result<Self, String> {
-        let mut series = Vec::with_capacity(cell.series.len());
-        for one in &cell.series {
-            if let Some((n, median, constant)) = middle_of(&one.values) {
-                series.push(SeriesDigest {
-                    metric: one.metric,
-                    unit: one.unit,
-                    n,
-                    median,
-                    constant,
-                    hash: hash(&one.values),
-                });
-            }
-        }
+        let series = cell.series.iter().filter_map(|one| {
+            let (n, median, constant) = middle_of(&one.values)?;
+            Some(SeriesDigest {
+                metric: one.metric,
+                unit: one.unit,
+                n,
+                median,
+                constant,
+                hash: hash(&one.values),
+            })
+        });
         let seed = match cell.facts.get(SEED) {
             Some(text) => text
                 .parse()
@@ -131,6 +124,7 @@ impl CellDigest {
             None => NO_SEED,
         };
         Ok(Self {
+            series: series.collect(),
             noisy: cell.facts.contains_key("noisy"),
             key: cell.key,
             block: cell.block,
@@ -138,7 +132,6 @@ impl CellDigest {
             seed,
             deterministic: false,
             outcome: cell.outcome,
-            series,
         })
     }
 

@@ -10,92 +10,72 @@ use super::across::Across;
 /// What stands for a fact that a side does not have.
 const ABSENT: &str = "absent";
 
-/// A fact: the KEY of `--across` that allows it to differ, its name, and what an environment says of it.
-type Fact = (Across, &'static str, fn(&Environment) -> String);
-
-const FACTS: &[Fact] = &[
-    (Across::Sandbox, "sandbox", |of| of.sandbox.to_string()),
-    (Across::Sandbox, "accel", |of| of.accel.to_string()),
-    (Across::Kernel, "kernel", |of| of.kernel.clone()),
-    (Across::Kernel, "kernel_build", |of| of.kernel_build.clone()),
-    (Across::Machine, "machine", |of| of.machine.clone()),
-    (Across::Machine, "cpu", |of| of.cpu.clone()),
-    (Across::Machine, "cores", |of| of.cores.to_string()),
-    (Across::Machine, "clocksource", |of| of.clocksource.clone()),
-    (Across::Machine, "pinning", |of| of.pinning.clone()),
-];
-
-/// Facts by name.
+/// Facts of one kind: the KEY of `--across` that allows them to differ, the kind's name, and what an environment says,
+/// by name; of a kind that is one fact under no name.
 type Facts = (
     Across,
     &'static str,
-    fn(&Environment) -> &BTreeMap<String, String>,
+    fn(&Environment) -> BTreeMap<String, String>,
 );
 
-const MAPS: &[Facts] = &[
-    (Across::Machine, "placement", |of| &of.placement),
-    (Across::Kernel, "mitigations", |of| &of.mitigations),
-    (Across::Kernel, "config", |of| &of.config),
-    (Across::Sysctls, "sysctls", |of| &of.sysctls),
-    (Across::Tools, "tools", |of| &of.tools),
+fn one(value: impl ToString) -> BTreeMap<String, String> {
+    BTreeMap::from([(String::new(), value.to_string())])
+}
+
+const FACTS: &[Facts] = &[
+    (Across::Sandbox, "sandbox", |of| one(of.sandbox)),
+    (Across::Sandbox, "accel", |of| one(of.accel)),
+    (Across::Kernel, "kernel", |of| one(&of.kernel)),
+    (Across::Kernel, "kernel_build", |of| one(&of.kernel_build)),
+    (Across::Machine, "machine", |of| one(&of.machine)),
+    (Across::Machine, "cpu", |of| one(&of.cpu)),
+    (Across::Machine, "cores", |of| one(of.cores)),
+    (Across::Machine, "clocksource", |of| one(&of.clocksource)),
+    (Across::Machine, "pinning", |of| one(&of.pinning)),
+    (Across::Machine, MEMORY, |of| one(of.memory_bytes)),
+    (Across::Machine, PLACEMENT, |of| of.placement.clone()),
+    (Across::Kernel, "mitigations", |of| of.mitigations.clone()),
+    (Across::Kernel, "config", |of| of.config.clone()),
+    (Across::Sysctls, "sysctls", |of| of.sysctls.clone()),
+    (Across::Tools, "tools", |of| of.tools.clone()),
 ];
+
+const MEMORY: &str = "memory_bytes";
+const PLACEMENT: &str = "placement";
 
 /// Facts that differ, each with the key that would allow it. Left out: the step of the clock, which is
 /// measured anew in each run, and memory that differs by less than 2 % (a kernel reserves more or less of
 /// it).
 pub(super) fn differences(base: &Environment, new: &Environment) -> Vec<Difference> {
+    let (less, more) = (
+        base.memory_bytes.min(new.memory_bytes),
+        base.memory_bytes.max(new.memory_bytes),
+    );
+    let compared = |kind: &str| match kind {
+        // Nothing: a run of before it was recorded.
+        MEMORY => less > 0 && (more - less) * 50 > more,
+        PLACEMENT => !base.placement.is_empty() && !new.placement.is_empty(),
+        _ => true,
+    };
     let mut found = Vec::new();
-    for (key, fact, of) in FACTS {
+    for (key, kind, of) in FACTS.iter().filter(|(_, kind, _)| compared(kind)) {
         let (base, new) = (of(base), of(new));
-        if base != new {
-            found.push(difference(*key, (*fact).to_owned(), base, new));
+        let names: BTreeSet<&String> = base.keys().chain(new.keys()).collect();
+        for name in names {
+            let said = |side: &BTreeMap<String, String>| {
+                let said = side.get(name).map_or(ABSENT, String::as_str);
+                said.to_owned()
+            };
+            let (base, new) = (said(&base), said(&new));
+            if base != new {
+                found.push(Difference {
+                    key: key.name().to_owned(),
+                    fact: format!("{kind} {name}").trim_end().to_owned(),
+                    base,
+                    new,
+                });
+            }
         }
     }
-    let [less, more] = {
-        let mut both = [base.memory_bytes, new.memory_bytes];
-        both.sort_unstable();
-        both
-    };
-    // 0: a run of before it was recorded.
-    if less > 0 && (more - less) * 50 > more {
-        let [base, new] = [base, new].map(|of| of.memory_bytes.to_string());
-        found.push(difference(
-            Across::Machine,
-            "memory_bytes".to_owned(),
-            base,
-            new,
-        ));
-    }
-    for (key, kind, of) in MAPS {
-        let (base, new) = (of(base), of(new));
-        // Empty: a run of before it was recorded.
-        let recorded = *kind != "placement" || !base.is_empty() && !new.is_empty();
-        found.extend(of_maps(*key, kind, base, new).filter(|_| recorded));
-    }
     found
-}
-
-fn of_maps<'a>(
-    key: Across,
-    kind: &'a str,
-    base: &'a BTreeMap<String, String>,
-    new: &'a BTreeMap<String, String>,
-) -> impl Iterator<Item = Difference> + 'a {
-    let names: BTreeSet<&String> = base.keys().chain(new.keys()).collect();
-    let get = |map: &BTreeMap<String, String>, name: &String| {
-        map.get(name).cloned().unwrap_or_else(|| ABSENT.to_owned())
-    };
-    names.into_iter().filter_map(move |name| {
-        let (base, new) = (get(base, name), get(new, name));
-        (base != new).then(|| difference(key, format!("{kind} {name}"), base, new))
-    })
-}
-
-fn difference(key: Across, fact: String, base: String, new: String) -> Difference {
-    Difference {
-        key: key.name().to_owned(),
-        fact,
-        base,
-        new,
-    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schema::comparison::Change;
 
 use crate::statistics::{
-    Shift, cliffs_delta, mann_whitney, median, middle_of_differences, shift, signed_rank,
+    Shift, cliffs_delta, extremes, mann_whitney, median, middle_of_differences, shift, signed_rank,
 };
 
 /// Pairs of stays from which the signs of their differences can say enough: with fewer, the least p that they
@@ -151,9 +151,4 @@ pub(super) fn paired<'a>(
 
 pub(super) fn values(side: &[Unitary]) -> Vec<f64> {
     side.iter().map(|unit| unit.value).collect()
-}
-
-fn extremes(values: &[f64]) -> Option<[f64; 2]> {
-    let least = values.iter().copied().min_by(f64::total_cmp)?;
-    Some([least, values.iter().copied().max_by(f64::total_cmp)?])
 }

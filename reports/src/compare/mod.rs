@@ -19,14 +19,15 @@ mod trial;
 pub use across::Across;
 pub use digest::Digest;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schema::comparison::{
     Compared, Comparison, Conclusion, Difference, Drift, Pooled, Side, Verdict,
 };
-use schema::{Outcome, SCHEMA_VERSION};
+use schema::{Metric, OutcomeKind, SCHEMA_VERSION};
 
 use crate::gate::Gate;
+use digest::CellDigest;
 use judge::Judge;
 use pair::{Half, Matched};
 use trial::Tried;
@@ -58,21 +59,18 @@ pub enum CompareError {
 const NAMED: usize = 12;
 
 fn refusal(differences: &[Difference]) -> String {
-    let mut said: Vec<String> = differences
-        .iter()
-        .take(NAMED)
+    let named = differences.iter().take(NAMED);
+    let mut said: Vec<String> = named
         .map(|d| format!("{} was \"{}\", is \"{}\"", d.fact, d.base, d.new))
         .collect();
     if differences.len() > NAMED {
         said.push(format!("and {} more", differences.len() - NAMED));
     }
-    let mut keys: Vec<&str> = differences.iter().map(|d| d.key.as_str()).collect();
-    keys.sort_unstable();
-    keys.dedup();
+    let keys: BTreeSet<&str> = differences.iter().map(|d| d.key.as_str()).collect();
     format!(
         "{}; if that is the question, add --across {}",
         said.join(", "),
-        keys.join(",")
+        keys.into_iter().collect::<Vec<_>>().join(",")
     )
 }
 
@@ -91,12 +89,9 @@ pub fn compare(
     } else {
         question.gate.clone()
     };
-    let measured = |side: &[&digest::CellDigest]| side.iter().any(|cell| cell.measured());
-    if !matched
-        .pairs
-        .values()
-        .any(|pair| measured(&pair.base) && measured(&pair.new))
-    {
+    let measured = |side: &[&CellDigest]| side.iter().any(|cell| cell.measured());
+    let mut pairs = matched.pairs.values();
+    if !pairs.any(|pair| measured(&pair.base) && measured(&pair.new)) {
         return Err(CompareError::NothingComparable(nothing(&matched)));
     }
     let drift = (!matched.one_run && matched.across.is_empty())
@@ -180,26 +175,18 @@ fn conclusion(rows: &[Compared], pooled: &[Pooled], new: &Half<'_>) -> Conclusio
         Verdict::Missing => row.allowed.is_none(),
         _ => false,
     }) || pooled.iter().any(|pool| pool.verdict == Verdict::Regressed);
-    if held_back {
-        Conclusion::Regressed
-    } else if new
-        .cells
-        .iter()
-        .any(|cell| matches!(cell.outcome, Outcome::Failed { .. }))
-    {
-        Conclusion::Failed
-    } else {
-        Conclusion::Passed
+    let has_failed = |cell: &&CellDigest| cell.outcome.kind() == OutcomeKind::Failed;
+    match held_back {
+        true => Conclusion::Regressed,
+        false if new.cells.iter().any(has_failed) => Conclusion::Failed,
+        false => Conclusion::Passed,
     }
 }
 
 fn verdicts(rows: &[Compared], pooled: &[Pooled]) -> BTreeMap<Verdict, u64> {
     let mut verdicts = BTreeMap::new();
-    let all = rows
-        .iter()
-        .map(|row| row.verdict)
-        .chain(pooled.iter().map(|pool| pool.verdict));
-    for verdict in all {
+    let rows = rows.iter().map(|row| row.verdict);
+    for verdict in rows.chain(pooled.iter().map(|pool| pool.verdict)) {
         *verdicts.entry(verdict).or_default() += 1;
     }
     verdicts
@@ -216,19 +203,11 @@ fn notes(
     if identical {
         notes.push("BASE and NEW are identical: every sample of both is the same, they are one measurement.".to_owned());
     }
+    let runs = if matched.one_run { 1 } else { 2 };
     let halves = [("BASE", &matched.base), ("NEW", &matched.new)];
-    let sides = if matched.one_run {
-        &halves[..1]
-    } else {
-        &halves[..]
-    };
-    for (name, half) in sides {
-        notes.extend(
-            half.run
-                .warnings
-                .iter()
-                .map(|warning| format!("{name}: {warning}.")),
-        );
+    for (name, half) in halves.into_iter().take(runs) {
+        let warnings = half.run.warnings.iter();
+        notes.extend(warnings.map(|warning| format!("{name}: {warning}.")));
         if !half.run.ended {
             notes.push(format!(
                 "{name} was killed before its end: what it lacks was not measured."
@@ -289,13 +268,10 @@ fn headers(matched: &Matched<'_>) -> Vec<String> {
 
 /// Metrics that both sides have and the gate does not name.
 fn left_out(matched: &Matched<'_>, gate: &Gate) -> Vec<String> {
-    schema::Metric::ALL
-        .iter()
-        .filter(|metric| !gate.thresholds.contains_key(metric))
-        .filter(|metric| {
-            let has = |half: &Half<'_>| half.cells.iter().any(|cell| cell.get(**metric).is_some());
-            has(&matched.base) && has(&matched.new)
-        })
-        .map(ToString::to_string)
-        .collect()
+    let is_left_out = |metric: &&Metric| {
+        let has = |half: &Half<'_>| half.cells.iter().any(|cell| cell.get(**metric).is_some());
+        !gate.thresholds.contains_key(metric) && has(&matched.base) && has(&matched.new)
+    };
+    let left_out = Metric::ALL.iter().filter(is_left_out);
+    left_out.map(ToString::to_string).collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::comparison::Difference;
-use schema::{CellKey, Environment, Mode, OptionKey};
+use schema::{CellKey, Mode, OptionKey};
 
 use super::CompareError;
 use super::across::Across;
@@ -98,40 +98,22 @@ fn sides_of_one<'a>(
     run: &'a Digest,
     across: &[Across],
 ) -> Result<(Half<'a>, Half<'a>, Vec<Across>), CompareError> {
-    let usage = |text: String| Err(CompareError::Usage(text));
     // A run with variants has its two sides; a key says in what else they may differ.
     let variants = variants(run);
     let (key, values) = match across {
         _ if variants.len() == 2 => (Across::Variant, variants),
         [] | [Across::Variant] => (Across::Variant, variants),
-        [key] => {
-            let mut values = key.values(run.cells.iter().map(|cell| &cell.key));
-            // Cells without the option are no side of it.
-            values.retain(|value| !value.is_empty());
-            (*key, values)
-        }
+        // Cells without the option are no side of it.
+        [key] => (*key, key.values_of(run.cells.iter())),
         _ => {
-            return usage(
+            return Err(CompareError::Usage(
                 "--across takes one key when a single run is given: name two runs, or one key"
                     .to_owned(),
-            );
+            ));
         }
     };
     let [base, new] = &values[..] else {
-        let path = run.path.display();
-        return usage(if key == Across::Variant {
-            format!(
-                "{path} has no variants to compare: name a second run, or --across KEY for what differs inside of it"
-            )
-        } else if values.len() < 2 {
-            format!("{path} has one value of {key}: name a second run to compare it with")
-        } else {
-            format!(
-                "{path} has {} values of {key} ({}): a single run is compared across exactly two",
-                values.len(),
-                values.join(", ")
-            )
-        });
+        return Err(CompareError::Usage(not_two(run, key, &values)));
     };
     let half = |value: &String| Half {
         run,
@@ -142,14 +124,27 @@ fn sides_of_one<'a>(
             .filter(|cell| key.of(&cell.key) == *value)
             .collect(),
     };
-    let mut keys = vec![key];
     // What identities of variants may differ in is paired by rank already; environments must be asked for.
-    keys.extend(
-        across
-            .iter()
-            .filter(|asked| **asked != key && asked.is_of_the_environment()),
-    );
+    let asked = across
+        .iter()
+        .filter(|asked| **asked != key && asked.is_of_the_environment());
+    let keys = std::iter::once(&key).chain(asked).copied().collect();
     Ok((half(base), half(new), keys))
+}
+
+/// Why a run has no two sides.
+fn not_two(run: &Digest, key: Across, values: &[String]) -> String {
+    let path = run.path.display();
+    match (key, values.len()) {
+        (Across::Variant, _) => format!(
+            "{path} has no variants to compare: name a second run, or --across KEY for what differs inside of it"
+        ),
+        (_, ..2) => format!("{path} has one value of {key}: name a second run to compare it with"),
+        (_, many) => format!(
+            "{path} has {many} values of {key} ({}): a single run is compared across exactly two",
+            values.join(", ")
+        ),
+    }
 }
 
 /// The two variants that are compared: `base` and `head`, else the first two of the header.
@@ -171,20 +166,19 @@ fn variants(run: &Digest) -> Vec<String> {
 /// Names of NEW's environments, by those of BASE: equal names, and the only one left on either side. Variants
 /// pair theirs by rank, as their run did.
 fn environments(base: &Half<'_>, new: &Half<'_>, across: &[Across]) -> BTreeMap<String, String> {
-    let names = |half: &Half<'_>| Across::Kernel.values(half.cells.iter().map(|cell| &cell.key));
+    let names = |half: &Half<'_>| Across::Kernel.values_of(half.cells.iter().copied());
     let (base, new) = (names(base), names(new));
     if across.contains(&Across::Variant) && base.len() == new.len() {
         return new.into_iter().zip(base).collect();
     }
-    let mut pairs: BTreeMap<String, String> = new
-        .iter()
-        .filter(|name| base.contains(name))
-        .map(|name| (name.clone(), name.clone()))
+    let (both, right): (Vec<_>, Vec<_>) = new.into_iter().partition(|name| base.contains(name));
+    let left: Vec<String> = base
+        .into_iter()
+        .filter(|name| !both.contains(name))
         .collect();
-    let left: Vec<&String> = base.iter().filter(|name| !new.contains(name)).collect();
-    let right: Vec<&String> = new.iter().filter(|name| !base.contains(name)).collect();
+    let mut pairs: BTreeMap<String, String> = both.into_iter().map(|n| (n.clone(), n)).collect();
     if let ([left], [right]) = (&left[..], &right[..]) {
-        pairs.insert((*right).clone(), (*left).clone());
+        pairs.insert(right.clone(), left.clone());
     }
     pairs
 }
@@ -195,11 +189,9 @@ fn sizes(base: &Half<'_>, new: &Half<'_>, across: &[Across]) -> BTreeMap<u32, u3
         half.cells.iter().map(|cell| cell.key.services).collect()
     };
     let (base, new) = (sizes(base), sizes(new));
-    if across.contains(&Across::Variant) && base.len() == new.len() {
-        new.into_iter().zip(base).collect()
-    } else {
-        BTreeMap::new()
-    }
+    let paired = across.contains(&Across::Variant) && base.len() == new.len();
+    let pairs = new.into_iter().zip(base);
+    pairs.filter(|_| paired).collect()
 }
 
 /// Differences of all paired environments that may be; an error where one may not.
@@ -209,31 +201,27 @@ fn fingerprint(
     environments: &BTreeMap<String, String>,
     across: &[Across],
 ) -> Result<Vec<Difference>, CompareError> {
-    let facts = |half: &Half<'_>, name: &String| -> Option<Environment> {
-        half.run.header.environments.get(name).cloned()
-    };
     let mut found: Vec<Difference> = Vec::new();
     for (new_name, base_name) in environments {
-        if let (Some(base), Some(new)) = (facts(base, base_name), facts(new, new_name)) {
-            for difference in differences(&base, &new) {
-                if !found.contains(&difference) {
-                    found.push(difference);
-                }
+        let base = base.run.header.environments.get(base_name);
+        let new = new.run.header.environments.get(new_name);
+        let all = base.zip(new).map(|(base, new)| differences(base, new));
+        for difference in all.into_iter().flatten() {
+            if !found.contains(&difference) {
+                found.push(difference);
             }
         }
     }
-    let refused: Vec<Difference> = found
-        .iter()
-        .filter(|difference| {
-            let key = difference.key.parse::<Across>();
-            !key.is_ok_and(|key| across.iter().any(|asked| asked.allows(key)))
-        })
-        .cloned()
-        .collect();
-    if refused.is_empty() {
-        Ok(found)
-    } else {
-        Err(CompareError::Environments(refused))
+    let is_asked = |difference: &Difference| {
+        let key = difference.key.parse::<Across>();
+        key.is_ok_and(|key| across.iter().any(|asked| asked.allows(key)))
+    };
+    match found.iter().all(is_asked) {
+        true => Ok(found),
+        false => {
+            found.retain(|difference| !is_asked(difference));
+            Err(CompareError::Environments(found))
+        }
     }
 }
 
@@ -256,10 +244,8 @@ impl Blanked {
             let keys = keys.chain(options.map(|key| Across::Option(*key)));
             for (key, mode) in keys.flat_map(|key| modes.iter().map(move |mode| (key, *mode))) {
                 let values = |half: &Half<'_>| {
-                    let keys = half.cells.iter().map(|cell| &cell.key);
-                    let mut values = key.values(keys.filter(|key| key.mode == mode));
-                    values.retain(|value| !value.is_empty());
-                    values
+                    let cells = half.cells.iter().copied();
+                    key.values_of(cells.filter(|cell| cell.key.mode == mode))
                 };
                 let (base, new) = (values(base), values(new));
                 if base.len() == 1 && new.len() == 1 && base != new {

@@ -16,6 +16,7 @@ use plotters_backend::{
 use schema::{Marker, Mode};
 
 use super::style::{GRID, INK, MUTED, PAPER, Style};
+use crate::xml::escaped;
 
 type Drawn = Result<(), DrawingErrorKind<Infallible>>;
 
@@ -294,24 +295,6 @@ impl DrawingBackend for Sheet {
         );
         Ok(())
     }
-}
-
-/// Text as XML holds it: control characters are not allowed there, escaped or not.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            letter if letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}') => {
-                safe.push(' ');
-            }
-            letter => safe.push(letter),
-        }
-    }
-    safe
 }
 
 /// The colours that belong to the page rather than to the data, and the look of all text.

@@ -4,7 +4,7 @@
 //! sizes alike is seen between blocks only. A block that lacks a size has no curve. Of an estimate is known what
 //! [`Known`] says of its blocks.
 
-use super::{Known, median_interval, quantile};
+use super::{Known, median};
 
 /// A line through fewer sizes than this cannot show that it is none.
 pub const LINEAR_SIZES: usize = 4;
@@ -34,6 +34,9 @@ struct Parameters {
     c: f64,
     k: f64,
 }
+
+/// One of them.
+type Of = fn(&Parameters) -> f64;
 
 impl Parameters {
     fn at(self, n: f64) -> f64 {
@@ -68,24 +71,17 @@ pub fn fit(curve: Curve, sizes: &[u32], blocks: &[Vec<f64>], counted: bool) -> O
         })
         .collect();
     let found = found.filter(|found| !found.is_empty())?;
-    let known =
-        |of: fn(&Parameters) -> f64| Known::of(&found.iter().map(of).collect::<Vec<_>>(), counted);
-    let estimate = known(if curve == Curve::Line {
-        |p| p.c
-    } else {
-        |p| p.k
-    })?;
-    let intercept = known(if curve == Curve::Power {
-        |p| p.c
-    } else {
-        |p| p.a
-    })?;
-    let parameters = if curve == Curve::OffsetPower { 3 } else { 2 };
+    let known = |of: Of| Known::of(&found.iter().map(of).collect::<Vec<_>>(), counted);
+    let (intercept, estimate, parameters): (Of, Of, usize) = match curve {
+        Curve::Line => (|p| p.a, |p| p.c, 2),
+        Curve::Power => (|p| p.c, |p| p.k, 2),
+        Curve::OffsetPower => (|p| p.a, |p| p.k, 3),
+    };
     let coefficient = known(|p| p.c).filter(|_| curve == Curve::OffsetPower);
     Some(Fitted {
-        intercept,
+        intercept: known(intercept)?,
         coefficient: coefficient.map(|known| known.value),
-        estimate,
+        estimate: known(estimate)?,
         misfit: (ns.len() > parameters)
             .then(|| misfit(&ns, blocks, &found))
             .flatten(),
@@ -200,19 +196,14 @@ fn misfit(
     blocks: &[Vec<f64>],
     curves: &[Parameters],
 ) -> Option<(usize, f64, Option<bool>)> {
-    let sorted = |values: &mut dyn Iterator<Item = f64>| {
-        let mut values: Vec<f64> = values.collect();
-        values.sort_unstable_by(f64::total_cmp);
-        values
-    };
-    ns.iter()
-        .enumerate()
-        .filter_map(|(place, n)| {
-            let values = sorted(&mut blocks.iter().map(|block| block[place]));
-            let curve = quantile(&sorted(&mut curves.iter().map(|c| c.at(*n))), 0.5)?;
-            let relative = quantile(&values, 0.5)? / curve - 1.0;
-            let beyond = median_interval(&values).map(|[low, high]| curve < low || high < curve);
-            relative.is_finite().then_some((place, relative, beyond))
-        })
-        .max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))
+    let places = ns.iter().enumerate();
+    let misfits = places.filter_map(|(place, n)| {
+        let curve = median(curves.iter().map(|curve| curve.at(*n)))?;
+        let values: Vec<f64> = blocks.iter().map(|block| block[place]).collect();
+        let known = Known::of_stays(&values)?;
+        let relative = known.value / curve - 1.0;
+        let beyond = known.ci95.map(|[low, high]| curve < low || high < curve);
+        relative.is_finite().then_some((place, relative, beyond))
+    });
+    misfits.max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))
 }

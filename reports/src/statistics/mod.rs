@@ -22,7 +22,7 @@ pub use correction::benjamini_hochberg;
 pub use fit::{Curve, Fitted, LINEAR_SIZES, POWER_SIZES, PROPORTIONAL_SIZES, fit, line};
 pub use interval::{Known, LEAST, SEEDS, median_interval, quotient_interval};
 pub use normal::{normal_below, normal_point};
-pub use paired::{least_signed_rank, middle_of_differences, signed_rank};
+pub use paired::{middle_of_differences, signed_rank};
 pub use permutation::{Exchangeable, aligned_ranks, aligned_shift, permutation};
 pub use sample::Sample;
 pub(crate) use sample::middle_of;
@@ -68,4 +68,10 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut ascending: Vec<f64> = values.into_iter().collect();
     ascending.sort_unstable_by(f64::total_cmp);
     quantile(&ascending, 0.5)
+}
+
+/// The smallest and the largest value; `None` without values.
+pub(crate) fn extremes(values: &[f64]) -> Option<[f64; 2]> {
+    let least = values.iter().copied().min_by(f64::total_cmp)?;
+    Some([least, values.iter().copied().max_by(f64::total_cmp)?])
 }

@@ -2,9 +2,9 @@
 
 use super::normal::{normal_point, two_sided};
 use super::permutation::crossing;
-use super::quantile;
-use super::ranks::{tie_term, twice_ranks};
+use super::ranks::twice_ranks;
 use super::two_sample::{Shift, ends, last_within};
+use super::{extremes, quantile};
 
 /// Up to this many differences the distribution is counted; beyond, the normal one is as good.
 const EXACT_PAIRS: usize = 50;
@@ -28,31 +28,28 @@ pub fn signed_rank(differences: &[f64]) -> Option<f64> {
     if kept.is_empty() {
         return Some(1.0);
     }
-    let sizes: Vec<f64> = kept.iter().map(|d| d.abs()).collect();
-    let ranks = twice_ranks(&sizes);
-    let whole: u64 = ranks.iter().sum();
-    let positive: u64 = kept
-        .iter()
-        .zip(&ranks)
-        .filter(|(d, _)| **d > 0.0)
-        .map(|(_, rank)| rank)
-        .sum();
+    let (ranks, positive, ties) = signed_ranks(&kept);
     if kept.len() <= EXACT_PAIRS {
-        let larger = positive.max(whole - positive) as usize;
+        let larger = positive.max(ranks.iter().sum::<u64>() - positive) as usize;
         let counts = sums_of_subsets(&ranks);
         let total: f64 = counts.iter().sum();
         return Some((2.0 * counts[larger..].iter().sum::<f64>() / total).min(1.0));
     }
     let n = kept.len() as f64;
-    let variance = n * (n + 1.0) * (2.0 * n + 1.0) / 24.0 - tie_term(&sizes) / 48.0;
+    let variance = n * (n + 1.0) * (2.0 * n + 1.0) / 24.0 - ties / 48.0;
     let distance = (positive as f64 / 2.0 - n * (n + 1.0) / 4.0).abs() - 0.5;
     Some(two_sided(distance.max(0.0) / variance.sqrt()))
 }
 
-/// The least two-sided p that the exact test can give with so many differences.
-#[must_use]
-pub fn least_signed_rank(n: usize) -> f64 {
-    0.5_f64.powi(n as i32 - 1).min(1.0)
+/// Twice the ranks of differences by size, the sum of those of the positive ones, and the term of ties.
+fn signed_ranks(differences: &[f64]) -> (Vec<u64>, u64, f64) {
+    let (ranks, ties) = twice_ranks(&differences.iter().map(|d| d.abs()).collect::<Vec<_>>());
+    let signed = differences.iter().zip(&ranks);
+    let positive = signed
+        .filter(|(d, _)| **d > 0.0)
+        .map(|(_, rank)| rank)
+        .sum();
+    (ranks, positive, ties)
 }
 
 /// How many subsets have each sum.
@@ -105,11 +102,7 @@ pub fn middle_of_differences(differences: &[f64]) -> Option<Shift> {
 /// The same from many differences: where the deviate of their signed ranks, less a shift, passes 0, 1.96 and
 /// −1.96.
 fn by_inversion(differences: &[f64]) -> Option<Shift> {
-    let low = differences.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = differences
-        .iter()
-        .copied()
-        .fold(f64::NEG_INFINITY, f64::max);
+    let [low, high] = extremes(differences)?;
     let passes = |at: f64| crossing(low, high, |by| Some(deviate(differences, by) - at));
     Some(Shift {
         estimate: passes(0.0)?,
@@ -120,13 +113,7 @@ fn by_inversion(differences: &[f64]) -> Option<Shift> {
 /// The sum of positive ranks, less its expectation, over its deviation.
 fn deviate(differences: &[f64], by: f64) -> f64 {
     let moved: Vec<f64> = differences.iter().map(|d| d - by).collect();
-    let ranks = twice_ranks(&moved.iter().map(|d| d.abs()).collect::<Vec<_>>());
-    let positive: u64 = moved
-        .iter()
-        .zip(&ranks)
-        .filter(|(d, _)| **d > 0.0)
-        .map(|(_, rank)| rank)
-        .sum();
+    let (_, positive, _) = signed_ranks(&moved);
     let n = moved.len() as f64;
     let variance = n * (n + 1.0) * (2.0 * n + 1.0) / 24.0;
     (positive as f64 / 2.0 - n * (n + 1.0) / 4.0) / variance.sqrt()

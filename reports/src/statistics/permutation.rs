@@ -8,8 +8,8 @@ use rand::RngExt;
 
 use super::normal::two_sided;
 use super::ranks::twice_ranks;
-use super::two_sample::Shift;
-use super::{generator, quantile};
+use super::two_sample::{Shift, differences};
+use super::{extremes, generator, median};
 
 /// Up to this many arrangements all of them are looked at.
 const EXACT: f64 = 20_000.0;
@@ -39,6 +39,10 @@ impl Exchangeable {
         self.a.len() + self.b.len()
     }
 
+    fn all(&self) -> impl Iterator<Item = f64> {
+        self.a.iter().chain(&self.b).copied()
+    }
+
     /// Arrangements of the labels.
     fn arrangements(&self) -> f64 {
         let (n, m) = (self.a.len(), self.b.len());
@@ -60,14 +64,10 @@ pub fn permutation(strata: &[Exchangeable], seed: u64) -> Option<f64> {
     }
     let expected: f64 = strata
         .iter()
-        .map(|s| s.a.iter().chain(&s.b).sum::<f64>() * s.b.len() as f64 / s.len() as f64)
+        .map(|s| s.all().sum::<f64>() * s.b.len() as f64 / s.len() as f64)
         .sum();
     let seen: f64 = strata.iter().flat_map(|s| &s.b).sum::<f64>() - expected;
-    let scale: f64 = strata
-        .iter()
-        .flat_map(|s| s.a.iter().chain(&s.b))
-        .map(|v| v.abs())
-        .sum();
+    let scale: f64 = strata.iter().flat_map(|s| s.all().map(f64::abs)).sum();
     // Sums that are equal but for the order of addition count as equal.
     let as_far = seen.abs() - 1e-12 * scale;
     let arrangements: f64 = strata.iter().map(|s| s.arrangements()).product();
@@ -84,7 +84,7 @@ pub fn permutation(strata: &[Exchangeable], seed: u64) -> Option<f64> {
     let mut rng = generator(seed);
     let mut pools: Vec<(Vec<f64>, usize)> = strata
         .iter()
-        .map(|s| (s.a.iter().chain(&s.b).copied().collect(), s.b.len()))
+        .map(|s| (s.all().collect(), s.b.len()))
         .collect();
     let mut far = 1;
     for _ in 0..DRAWN {
@@ -103,7 +103,7 @@ pub fn permutation(strata: &[Exchangeable], seed: u64) -> Option<f64> {
 
 /// The sums of every choice of as many units as `b` has.
 fn sums_of_choices(stratum: &Exchangeable) -> Vec<f64> {
-    let all: Vec<f64> = stratum.a.iter().chain(&stratum.b).copied().collect();
+    let all: Vec<f64> = stratum.all().collect();
     let mut sums = Vec::new();
     choose(&all, stratum.b.len(), 0.0, &mut sums);
     sums
@@ -158,12 +158,7 @@ pub fn aligned_shift(strata: &[Exchangeable]) -> Option<Shift> {
     let estimate = if pairs > DIFFERENCES {
         passes(0.0)?
     } else {
-        let mut differences: Vec<f64> = strata
-            .iter()
-            .flat_map(|s| s.a.iter().flat_map(|x| s.b.iter().map(move |y| y - x)))
-            .collect();
-        differences.sort_by(f64::total_cmp);
-        quantile(&differences, 0.5)?
+        median(strata.iter().flat_map(|s| differences(&s.a, &s.b)))?
     };
     let units: usize = strata.iter().map(|s| s.len()).sum();
     let ends = (units >= 8).then(|| Some([passes(1.96)?, passes(-1.96)?]));
@@ -175,18 +170,11 @@ pub fn aligned_shift(strata: &[Exchangeable]) -> Option<Shift> {
 
 /// The smallest and the largest difference inside strata.
 fn range_of_differences(strata: &[&Exchangeable]) -> Option<(f64, f64)> {
-    let ends = |values: &[f64]| {
-        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-        (
-            least,
-            values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        )
-    };
-    strata
-        .iter()
-        .map(|s| (ends(&s.a), ends(&s.b)))
-        .map(|(a, b)| (b.0 - a.1, b.1 - a.0))
-        .reduce(|x, y| (x.0.min(y.0), x.1.max(y.1)))
+    let ranges = strata.iter().filter_map(|s| {
+        let ([a_low, a_high], [b_low, b_high]) = (extremes(&s.a)?, extremes(&s.b)?);
+        Some((b_low - a_high, b_high - a_low))
+    });
+    ranges.reduce(|x, y| (x.0.min(y.0), x.1.max(y.1)))
 }
 
 /// Where a falling function passes zero, between `low` and `high`; the end beyond which it would.
@@ -210,12 +198,10 @@ pub(super) fn crossing(
 fn rank(strata: &[&Exchangeable]) -> Option<Vec<Exchangeable>> {
     let mut aligned = Vec::new();
     for stratum in strata {
-        let mut all: Vec<f64> = stratum.a.iter().chain(&stratum.b).copied().collect();
-        all.sort_by(f64::total_cmp);
-        let middle = quantile(&all, 0.5)?;
-        aligned.extend(stratum.a.iter().chain(&stratum.b).map(|v| v - middle));
+        let middle = median(stratum.all())?;
+        aligned.extend(stratum.all().map(|value| value - middle));
     }
-    let ranks = twice_ranks(&aligned);
+    let (ranks, _) = twice_ranks(&aligned);
     let mut from = 0;
     let mut take = |count: usize| -> Vec<f64> {
         let part = ranks[from..from + count]
@@ -225,14 +211,11 @@ fn rank(strata: &[&Exchangeable]) -> Option<Vec<Exchangeable>> {
         from += count;
         part
     };
-    let ranked: Vec<Exchangeable> = strata
-        .iter()
-        .map(|s| Exchangeable {
-            a: take(s.a.len()),
-            b: take(s.b.len()),
-        })
-        .collect();
-    (!ranked.is_empty()).then_some(ranked)
+    let ranked = strata.iter().map(|s| Exchangeable {
+        a: take(s.a.len()),
+        b: take(s.b.len()),
+    });
+    Some(ranked.collect()).filter(|ranked: &Vec<_>| !ranked.is_empty())
 }
 
 /// The sum of `b`'s values, less its expectation, over its deviation under exchange inside strata; pulled
@@ -241,10 +224,9 @@ fn deviate(strata: &[Exchangeable]) -> f64 {
     let (mut distance, mut variance) = (0.0, 0.0);
     for stratum in strata {
         let (n, k) = (stratum.len() as f64, stratum.b.len() as f64);
-        let all = || stratum.a.iter().chain(&stratum.b);
-        let mean = all().sum::<f64>() / n;
+        let mean = stratum.all().sum::<f64>() / n;
         distance += stratum.b.iter().sum::<f64>() - k * mean;
-        let squares: f64 = all().map(|v| (v - mean).powi(2)).sum();
+        let squares: f64 = stratum.all().map(|v| (v - mean).powi(2)).sum();
         if n > 1.0 {
             variance += k * (n - k) / (n * (n - 1.0)) * squares;
         }

@@ -2,7 +2,7 @@
 
 use super::normal::{normal_point, two_sided};
 use super::quantile;
-use super::ranks::{tie_term, twice_ranks};
+use super::ranks::twice_ranks;
 
 /// Up to this many pairs the distribution of U is counted; beyond, the normal one is as good.
 const EXACT_PAIRS: usize = 900;
@@ -19,9 +19,9 @@ pub fn mann_whitney(a: &[f64], b: &[f64]) -> Option<f64> {
         return None;
     }
     let all: Vec<f64> = a.iter().chain(b).copied().collect();
-    let twice: u64 = twice_ranks(&all)[..n].iter().sum();
+    let (ranks, ties) = twice_ranks(&all);
+    let twice: u64 = ranks[..n].iter().sum();
     let u = twice as f64 / 2.0 - (n * (n + 1)) as f64 / 2.0;
-    let ties = tie_term(&all);
     if ties == 0.0 && n * m <= EXACT_PAIRS {
         let larger = u.max((n * m) as f64 - u) as usize;
         let counts = distribution_of_u(n, m);
@@ -88,10 +88,7 @@ pub struct Shift {
 /// `None` when a side has no values.
 #[must_use]
 pub fn shift(a: &[f64], b: &[f64]) -> Option<Shift> {
-    let mut differences: Vec<f64> = a
-        .iter()
-        .flat_map(|x| b.iter().map(move |y| y - x))
-        .collect();
+    let mut differences: Vec<f64> = differences(a, b).collect();
     differences.sort_by(f64::total_cmp);
     let estimate = quantile(&differences, 0.5)?;
     let cut = cut_of_u(a.len(), b.len());
@@ -99,6 +96,11 @@ pub fn shift(a: &[f64], b: &[f64]) -> Option<Shift> {
         estimate,
         ci95: ends(&differences, cut),
     })
+}
+
+/// How far each of `b` lies above each of `a`.
+pub(super) fn differences(a: &[f64], b: &[f64]) -> impl Iterator<Item = f64> {
+    a.iter().flat_map(move |x| b.iter().map(move |y| y - x))
 }
 
 /// The interval that leaves out `cut` differences at either end; `None` when none may be.

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use schema::comparison::{Comparison, Verdict};
+use schema::comparison::{Compared, Comparison, Pooled, Verdict};
 
 use super::{
     details, failed, failure, headline, metric, name, pool_details, pool_name, pools, rows,
@@ -13,90 +13,71 @@ use crate::quantity::whole;
 /// Annotations of a kind that a step shows.
 const SHOWN: usize = 10;
 
+/// Title and message.
+type Annotation = (String, String);
+
+fn of_pool(pool: &Pooled) -> Annotation {
+    let title = format!("{}: {}", pool.verdict, pool_name(pool));
+    (title, pool_details(pool))
+}
+
+fn of_row(row: &Compared) -> Annotation {
+    let title = match metric(row) {
+        "" => row.verdict.to_string(),
+        metric => format!("{}: {metric}", row.verdict),
+    };
+    let title = row
+        .allowed
+        .as_ref()
+        .map_or(title, |_| "missing, allowed".to_owned());
+    (title, format!("{}: {}", name(row), details(row)))
+}
+
 pub(super) fn render(comparison: &Comparison) -> String {
-    let mut errors: Vec<(String, String)> = Vec::new();
-    errors.extend(pools(comparison, Verdict::Regressed).map(|pool| {
-        (
-            format!("regressed: {}", pool_name(pool)),
-            pool_details(pool),
-        )
-    }));
-    for verdict in [Verdict::Regressed, Verdict::Missing] {
-        let held = rows(comparison, verdict).filter(|row| row.allowed.is_none());
-        errors.extend(held.map(|row| {
-            (
-                format!("{verdict}: {}", metric(row))
-                    .trim_end_matches(": ")
-                    .to_owned(),
-                format!("{}: {}", name(row), details(row)),
-            )
-        }));
-    }
-    errors.extend(failed(comparison).into_iter().map(|row| {
-        (
-            "failed".to_owned(),
-            format!("{}: {}", name(row), failure(row)),
-        )
-    }));
-    let mut warnings: Vec<(String, String)> = comparison
-        .notes
-        .iter()
-        .map(|note| ("note".to_owned(), note.clone()))
-        .collect();
-    warnings.extend(pools(comparison, Verdict::Inconclusive).map(|pool| {
-        (
-            format!("inconclusive: {}", pool_name(pool)),
-            pool_details(pool),
-        )
-    }));
-    let inconclusive = rows(comparison, Verdict::Inconclusive).count();
-    if inconclusive > 0 {
-        warnings.insert(
-            0,
-            (
-                "inconclusive".to_owned(),
-                format!(
-                    "{} single cells: neither a change nor its absence is shown",
-                    whole(inconclusive as u64)
-                ),
-            ),
-        );
-    }
-    warnings.extend(
-        rows(comparison, Verdict::Missing)
-            .filter(|row| row.allowed.is_some())
-            .map(|row| {
-                (
-                    "missing, allowed".to_owned(),
-                    format!("{}: {}", name(row), details(row)),
-                )
-            }),
-    );
     let mut out = String::new();
-    annotate(&mut out, "error", &errors);
-    annotate(&mut out, "warning", &warnings);
-    let improved: Vec<(String, String)> = pools(comparison, Verdict::Improved)
-        .map(|pool| (format!("improved: {}", pool_name(pool)), pool_details(pool)))
-        .chain(rows(comparison, Verdict::Improved).map(|row| {
-            (
-                format!("improved: {}", metric(row)),
-                format!("{}: {}", name(row), details(row)),
-            )
-        }))
-        .collect();
-    annotate(&mut out, "notice", &improved);
+    let (allowed, missing): (Vec<&Compared>, _) =
+        rows(comparison, Verdict::Missing).partition(|row| row.allowed.is_some());
+    let failed = failed(comparison).into_iter().map(|row| {
+        let message = format!("{}: {}", name(row), failure(row));
+        ("failed".to_owned(), message)
+    });
+    let errors = pools(comparison, Verdict::Regressed)
+        .map(of_pool)
+        .chain(
+            rows(comparison, Verdict::Regressed)
+                .chain(missing)
+                .map(of_row),
+        )
+        .chain(failed);
+    annotate(&mut out, "error", errors.collect());
+    let inconclusive = rows(comparison, Verdict::Inconclusive).count() as u64;
+    let inconclusive = (inconclusive > 0).then(|| {
+        let cells = whole(inconclusive);
+        let message = format!("{cells} single cells: neither a change nor its absence is shown");
+        ("inconclusive".to_owned(), message)
+    });
+    let notes = comparison.notes.iter();
+    let warnings = inconclusive
+        .into_iter()
+        .chain(notes.map(|note| ("note".to_owned(), note.clone())))
+        .chain(pools(comparison, Verdict::Inconclusive).map(of_pool))
+        .chain(allowed.into_iter().map(of_row));
+    annotate(&mut out, "warning", warnings.collect());
+    let improved = pools(comparison, Verdict::Improved).map(of_pool);
+    let improved = improved.chain(rows(comparison, Verdict::Improved).map(of_row));
+    annotate(&mut out, "notice", improved.collect());
     let _ = writeln!(out, "{}", headline(comparison));
     out
 }
 
-fn annotate(out: &mut String, kind: &str, all: &[(String, String)]) {
-    let shown = if all.len() > SHOWN {
-        SHOWN - 1
-    } else {
-        all.len()
+fn annotate(out: &mut String, kind: &str, all: Vec<Annotation>) {
+    let shown = match all.len() {
+        few @ ..=SHOWN => few,
+        _ => SHOWN - 1,
     };
     for (title, message) in &all[..shown] {
-        let _ = writeln!(out, "::{kind} title={}::{}", property(title), data(message));
+        let title = data(title).replace(':', "%3A").replace(',', "%2C");
+        let _ = writeln!(out, "::{kind} title={title}::{}", data(message));
     }
     if all.len() > shown {
         let _ = writeln!(
@@ -107,14 +88,9 @@ fn annotate(out: &mut String, kind: &str, all: &[(String, String)]) {
     }
 }
 
-/// A command's message.
+/// A command's message; in its properties colons and commas are escaped as well.
 fn data(text: &str) -> String {
     text.replace('%', "%25")
         .replace('\r', "%0D")
         .replace('\n', "%0A")
-}
-
-/// A command's property.
-fn property(text: &str) -> String {
-    data(text).replace(':', "%3A").replace(',', "%2C")
 }

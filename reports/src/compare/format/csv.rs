@@ -1,108 +1,96 @@
 //! One line a cell and metric, and one a pool (RFC 4180).
 
-use std::fmt::Write as _;
-
-use schema::comparison::{Change, Comparison};
+use schema::comparison::{Change, Compared, Comparison, Pooled};
 
 const HEAD: &str = "kind,mode,scenario,services,endpoints,environment,variant,options,metric,unit,verdict,reason,base_stays,base_n,base_median,new_stays,new_n,new_median,relative,relative_low,relative_high,absolute,absolute_low,absolute_high,cliffs_delta,test,p,p_adjusted,noisy,allowed,failed";
 
 pub(super) fn render(comparison: &Comparison) -> String {
-    let mut out = format!("{HEAD}\n");
-    for pool in &comparison.pooled {
-        let mut fields = vec![
-            "pooled".to_owned(),
-            pool.mode.map_or_else(String::new, |mode| mode.to_string()),
-            pool.scenario.to_string(),
-        ];
-        fields.extend(vec![String::new(); 5]);
-        fields.extend([
-            pool.metric.to_string(),
-            pool.metric.unit().to_string(),
-            pool.verdict.to_string(),
-            pool.reason.clone().unwrap_or_default(),
-            pool.base_units.to_string(),
-            String::new(),
-            String::new(),
-            pool.new_units.to_string(),
-            String::new(),
-            String::new(),
-        ]);
-        fields.extend(of_change(Some(&pool.change)));
-        fields.extend(["false".to_owned(), String::new(), String::new()]);
-        line(&mut out, &fields);
-    }
-    for row in &comparison.cells {
-        let options: Vec<String> = row
-            .key
-            .options
-            .iter()
-            .map(|(k, v)| format!("{k}={v}"))
-            .collect();
-        let mut fields = vec![
-            "cell".to_owned(),
-            row.key.mode.to_string(),
-            row.key.scenario.to_string(),
-            row.key.services.to_string(),
-            row.key.endpoints.to_string(),
-            row.key.environment.clone(),
-            row.key.variant.clone(),
-            options.join(" "),
-            row.metric
-                .map_or_else(String::new, |metric| metric.to_string()),
-            row.unit.map_or_else(String::new, |unit| unit.to_string()),
-            row.verdict.to_string(),
-            row.reason.clone().unwrap_or_default(),
-        ];
-        for side in [&row.base, &row.new] {
-            fields.extend(match side {
-                Some(side) => [
-                    side.stays.to_string(),
-                    side.n.to_string(),
-                    side.median.to_string(),
-                ],
-                None => [String::new(), String::new(), String::new()],
-            });
-        }
-        fields.extend(of_change(row.change.as_ref()));
-        fields.extend([
-            row.noisy.to_string(),
-            row.allowed.clone().unwrap_or_default(),
-            row.failed.to_string(),
-        ]);
-        line(&mut out, &fields);
-    }
-    out
+    let pools = comparison.pooled.iter().map(of_pool);
+    let lines = pools.chain(comparison.cells.iter().map(of_cell));
+    let lines = lines.map(|fields| fields.iter().map(|field| quoted(field)).collect());
+    let lines = lines.map(|fields: Vec<String>| fields.join(",") + "\n");
+    format!("{HEAD}\n{}", lines.collect::<String>())
 }
 
-fn of_change(change: Option<&Change>) -> Vec<String> {
-    let text = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
-    let ends = |ends: Option<[f64; 2]>| [text(ends.map(|e| e[0])), text(ends.map(|e| e[1]))];
-    let Some(change) = change else {
-        return vec![String::new(); 10];
-    };
-    let mut fields = vec![text(change.relative)];
-    fields.extend(ends(change.relative_ci95));
-    fields.push(change.absolute.to_string());
-    fields.extend(ends(change.absolute_ci95));
+/// Nothing where there is nothing.
+fn text(value: Option<impl ToString>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+fn of_pool(pool: &Pooled) -> Vec<String> {
+    let mut fields = vec![
+        "pooled".to_owned(),
+        text(pool.mode),
+        pool.scenario.to_string(),
+    ];
+    fields.resize(fields.len() + 5, String::new());
     fields.extend([
-        text(change.cliffs_delta),
-        change.test.clone(),
-        text(change.p),
-        text(change.p_adjusted),
+        pool.metric.to_string(),
+        pool.metric.unit().to_string(),
+        pool.verdict.to_string(),
+        text(pool.reason.as_ref()),
+    ]);
+    for units in [pool.base_units, pool.new_units] {
+        fields.extend([units.to_string(), String::new(), String::new()]);
+    }
+    fields.extend(of_change(Some(&pool.change)));
+    fields.extend([false.to_string(), String::new(), String::new()]);
+    fields
+}
+
+fn of_cell(row: &Compared) -> Vec<String> {
+    let options = row.key.options.iter().map(|(k, v)| format!("{k}={v}"));
+    let options: Vec<String> = options.collect();
+    let mut fields = vec![
+        "cell".to_owned(),
+        row.key.mode.to_string(),
+        row.key.scenario.to_string(),
+        row.key.services.to_string(),
+        row.key.endpoints.to_string(),
+        row.key.environment.clone(),
+        row.key.variant.clone(),
+        options.join(" "),
+        text(row.metric),
+        text(row.unit),
+        row.verdict.to_string(),
+        text(row.reason.as_ref()),
+    ];
+    for side in [row.base.as_ref(), row.new.as_ref()] {
+        fields.extend([
+            text(side.map(|side| side.stays)),
+            text(side.map(|side| side.n)),
+            text(side.map(|side| side.median)),
+        ]);
+    }
+    fields.extend(of_change(row.change.as_ref()));
+    fields.extend([
+        row.noisy.to_string(),
+        text(row.allowed.as_ref()),
+        row.failed.to_string(),
     ]);
     fields
 }
 
-fn line(out: &mut String, fields: &[String]) {
-    let quoted: Vec<String> = fields
-        .iter()
-        .map(|field| {
-            if field.contains([',', '"', '\n', '\r']) {
-                format!("\"{}\"", field.replace('"', "\"\""))
-            } else {
-                field.clone()
-            }
-        })
-        .collect();
-    let _ = writeln!(out, "{}", quoted.join(","));
+fn of_change(change: Option<&Change>) -> [String; 10] {
+    let relative = |end: usize| text(change.and_then(|c| Some(c.relative_ci95?[end])));
+    let absolute = |end: usize| text(change.and_then(|c| Some(c.absolute_ci95?[end])));
+    [
+        text(change.and_then(|change| change.relative)),
+        relative(0),
+        relative(1),
+        text(change.map(|change| change.absolute)),
+        absolute(0),
+        absolute(1),
+        text(change.and_then(|change| change.cliffs_delta)),
+        text(change.map(|change| &change.test)),
+        text(change.and_then(|change| change.p)),
+        text(change.and_then(|change| change.p_adjusted)),
+    ]
+}
+
+fn quoted(field: &str) -> String {
+    match field.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", field.replace('"', "\"\"")),
+        false => field.to_owned(),
+    }
 }

@@ -7,10 +7,15 @@ mod markdown;
 mod text;
 mod trackers;
 
-use schema::comparison::{Change, Compared, Comparison, Conclusion, Pooled, Side, Verdict};
-use schema::{Metric, Unit};
+use std::collections::BTreeSet;
 
-use super::found::MANN_WHITNEY;
+use schema::comparison::{Change, Compared, Comparison, Conclusion, Pooled, Side, Verdict};
+use schema::{Metric, OutcomeKind, Unit};
+use serde_json::Value;
+
+use Write::{Json, Text};
+
+use super::found::{MANN_WHITNEY, SIGNED_RANK};
 use crate::quantity::{counted, digits, value, whole};
 use crate::statistics::stays_to_tell;
 
@@ -21,51 +26,53 @@ pub struct Format {
     pub name: &'static str,
     /// What reads it.
     pub about: &'static str,
-    write: fn(&Comparison) -> serde_json::Result<String>,
+    write: Write,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Write {
+    Text(fn(&Comparison) -> String),
+    Json(fn(&Comparison) -> serde_json::Result<Value>),
+}
+
+const fn format(name: &'static str, about: &'static str, write: Write) -> Format {
+    Format { name, about, write }
 }
 
 /// Every format.
 pub const FORMATS: &[Format] = &[
-    Format {
-        name: "text",
-        about: "a terminal",
-        write: |comparison| Ok(text::render(comparison)),
-    },
-    Format {
-        name: "markdown",
-        about: "a pull request",
-        write: |comparison| Ok(markdown::render(comparison)),
-    },
-    Format {
-        name: "json",
-        about: "everything, by `schema comparison`",
-        write: |comparison| Ok(serde_json::to_string_pretty(comparison)? + "\n"),
-    },
-    Format {
-        name: "csv",
-        about: "a spreadsheet: one line a cell and metric",
-        write: |comparison| Ok(csv::render(comparison)),
-    },
-    Format {
-        name: "junit",
-        about: "test results, as CI systems read them",
-        write: |comparison| Ok(junit::render(comparison)),
-    },
-    Format {
-        name: "github",
-        about: "annotations of GitHub Actions, and its step summary",
-        write: |comparison| Ok(annotations::render(comparison)),
-    },
-    Format {
-        name: "bencher",
-        about: "Bencher Metric Format",
-        write: trackers::bencher,
-    },
-    Format {
-        name: "benchmark-action",
-        about: "`customSmallerIsBetter` of github-action-benchmark",
-        write: trackers::benchmark_action,
-    },
+    format("text", "a terminal", Text(text::render)),
+    format("markdown", "a pull request", Text(markdown::render)),
+    format(
+        "json",
+        "everything, by `schema comparison`",
+        Json(|comparison| serde_json::to_value(comparison)),
+    ),
+    format(
+        "csv",
+        "a spreadsheet: one line a cell and metric",
+        Text(csv::render),
+    ),
+    format(
+        "junit",
+        "test results, as CI systems read them",
+        Text(junit::render),
+    ),
+    format(
+        "github",
+        "annotations of GitHub Actions, and its step summary",
+        Text(annotations::render),
+    ),
+    format(
+        "bencher",
+        "Bencher Metric Format",
+        Json(|comparison| Ok(trackers::bencher(comparison))),
+    ),
+    format(
+        "benchmark-action",
+        "`customSmallerIsBetter` of github-action-benchmark",
+        Json(|comparison| Ok(trackers::benchmark_action(comparison))),
+    ),
 ];
 
 impl Format {
@@ -80,7 +87,10 @@ impl Format {
     /// # Errors
     /// A value that JSON cannot hold; a comparison has none.
     pub fn render(&self, comparison: &Comparison) -> serde_json::Result<String> {
-        (self.write)(comparison)
+        match self.write {
+            Text(write) => Ok(write(comparison)),
+            Json(write) => Ok(serde_json::to_string_pretty(&write(comparison)?)? + "\n"),
+        }
     }
 }
 
@@ -94,100 +104,61 @@ pub fn percent(share: f64) -> String {
 /// What the comparison comes to, in one sentence.
 fn headline(comparison: &Comparison) -> String {
     let count = |verdict: Verdict| comparison.verdicts.get(&verdict).copied().unwrap_or(0);
-    let allowed = comparison
-        .cells
-        .iter()
-        .filter(|row| row.allowed.is_some())
-        .count() as u64;
-    let missing = count(Verdict::Missing) - allowed;
-    let mut parts = Vec::new();
-    for (number, noun) in [
-        (count(Verdict::Regressed), "regression"),
-        (missing, "missing result"),
-    ] {
-        if number > 0 {
-            parts.push(counted(number, noun));
-        }
-    }
-    let failures = comparison.new.others.get("failed").copied().unwrap_or(0);
-    if failures > 0 {
-        parts.push(counted(failures, "failed cell"));
-    }
-    parts.extend(timed_out(comparison));
-    if comparison.identical {
-        parts.push("identical: BASE and NEW are one measurement".to_owned());
-    }
-    let unjudged = unjudged(comparison);
-    let said = match (comparison.conclusion, unjudged) {
-        (Conclusion::Passed, _) if comparison.identical => return parts.join(", "),
-        (Conclusion::Passed, Some(unjudged)) => unjudged,
-        (Conclusion::Passed, None) => "no regression".to_owned(),
-        (conclusion, unjudged) => {
-            parts.extend(unjudged);
-            match conclusion {
-                Conclusion::Failed => "failed".to_owned(),
-                _ => "regressed".to_owned(),
-            }
-        }
+    let some = |number: u64, noun: &str| (number > 0).then(|| counted(number, noun));
+    let allowed = comparison.cells.iter().filter(|row| row.allowed.is_some());
+    let missing = count(Verdict::Missing) - allowed.count() as u64;
+    let identical = "identical: BASE and NEW are one measurement";
+    let parts = [
+        some(count(Verdict::Regressed), "regression"),
+        some(missing, "missing result"),
+        some(without(&comparison.new, OutcomeKind::Failed), "failed cell"),
+        timed_out(comparison),
+        comparison.identical.then(|| identical.to_owned()),
+    ];
+    let mut parts: Vec<String> = parts.into_iter().flatten().collect();
+    let mut unjudged = unjudged(comparison);
+    let said = match comparison.conclusion {
+        Conclusion::Passed if comparison.identical => return parts.join(", "),
+        Conclusion::Passed => unjudged.take(),
+        conclusion => Some(conclusion.to_string()),
     };
-    for (verdict, noun) in [
-        (Verdict::Improved, "improved"),
-        (Verdict::Unchanged, "unchanged"),
-        (Verdict::Inconclusive, "inconclusive"),
-    ] {
-        if count(verdict) > 0 {
-            parts.push(format!("{} {noun}", whole(count(verdict))));
-        }
+    let said = said.unwrap_or_else(|| "no regression".to_owned());
+    parts.extend(unjudged);
+    for verdict in [Verdict::Improved, Verdict::Unchanged, Verdict::Inconclusive] {
+        let count = count(verdict);
+        parts.extend((count > 0).then(|| format!("{} {verdict}", whole(count))));
     }
-    if parts.is_empty() {
-        said
-    } else {
-        format!("{said}: {}", parts.join(", "))
+    match parts.is_empty() {
+        true => said,
+        false => format!("{said}: {}", parts.join(", ")),
     }
 }
 
 /// "nothing timed could be judged (1 stay a side, 8 would do)": where no time that was tested has an interval, be it of
 /// its cell or of a pool, no verdict on times was possible. `None` where one was.
 fn unjudged(comparison: &Comparison) -> Option<String> {
-    let tested: Vec<&Compared> = comparison
-        .cells
-        .iter()
-        .filter(|row| {
-            let change = row.change.as_ref();
-            change.is_some_and(|change| change.p.is_some() || change.test == MANN_WHITNEY)
-        })
+    let cells = comparison.cells.iter();
+    let tested = cells.filter_map(|row| Some((row, row.change.as_ref()?)));
+    let tested: Vec<(&Compared, &Change)> = tested
+        .filter(|(_, change)| change.p.is_some() || change.test == MANN_WHITNEY)
         .collect();
-    let known = |change: &Change| change.relative_ci95.is_some() || change.absolute_ci95.is_some();
-    let any = tested
-        .iter()
-        .filter_map(|row| row.change.as_ref())
-        .any(known)
-        || comparison
-            .pooled
-            .iter()
-            .any(|pool| pool.verdict != Verdict::Inconclusive);
-    if any || tested.is_empty() {
+    let is_known =
+        |change: &Change| change.relative_ci95.is_some() || change.absolute_ci95.is_some();
+    let mut pools = comparison.pooled.iter();
+    if tested.iter().any(|(_, change)| is_known(change))
+        || pools.any(|pool| pool.verdict != Verdict::Inconclusive)
+    {
         return None;
     }
-    let sides = || {
-        tested
-            .iter()
-            .flat_map(|row| [&row.base, &row.new])
-            .flatten()
-    };
-    let (least, most) = (
-        sides().map(|side| side.stays).min()?,
-        sides().map(|side| side.stays).max()?,
-    );
+    let sides = tested.iter().flat_map(|(row, _)| [&row.base, &row.new]);
+    let stays: Vec<u32> = sides.flatten().map(|side| side.stays).collect();
     let p = tested
         .iter()
-        .filter_map(|row| comparison.thresholds.get(&row.metric?));
-    let p = p
-        .map(|thresholds| thresholds.p)
-        .fold(f64::INFINITY, f64::min);
-    let stays = match least == most {
-        true => counted(most.into(), "stay"),
-        false => format!("{least}–{most} stays"),
+        .filter_map(|(row, _)| Some(comparison.thresholds.get(&row.metric?)?.p));
+    let p = p.fold(f64::INFINITY, f64::min);
+    let stays = match (stays.iter().min()?, stays.iter().max()?) {
+        (least, most) if least == most => counted((*most).into(), "stay"),
+        (least, most) => format!("{least}–{most} stays"),
     };
     Some(format!(
         "nothing timed could be judged ({stays} a side, {} would do)",
@@ -195,9 +166,14 @@ fn unjudged(comparison: &Comparison) -> Option<String> {
     ))
 }
 
+/// Cells of a side without numbers, by what became of them.
+fn without(side: &Side, outcome: OutcomeKind) -> u64 {
+    side.others.get(outcome.name()).copied().unwrap_or(0)
+}
+
 /// "2 timed-out cells (1 in BASE)". They fail nothing, so that they must be seen.
 fn timed_out(comparison: &Comparison) -> Option<String> {
-    let count = |side: &Side| side.others.get("timed-out").copied().unwrap_or(0);
+    let count = |side| without(side, OutcomeKind::TimedOut);
     let said = |cells| counted(cells, "timed-out cell");
     match (count(&comparison.new), count(&comparison.base)) {
         (0, _) => None,
@@ -209,27 +185,20 @@ fn timed_out(comparison: &Comparison) -> Option<String> {
 /// "BASE runs/a, 320 cells measured".
 fn sides(comparison: &Comparison) -> [(&'static str, String); 2] {
     [("BASE", &comparison.base), ("NEW", &comparison.new)].map(|(name, side)| {
-        let part = if side.part.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", side.part)
+        let part = match side.part.as_str() {
+            "" => String::new(),
+            part => format!(" ({part})"),
         };
-        let others: Vec<String> = side
-            .others
-            .iter()
+        let others = side.others.iter();
+        let others: String = others
             .map(|(outcome, n)| format!(", {} {outcome}", whole(*n)))
             .collect();
-        (
-            name,
-            format!(
-                "{}{part}, {}, revision {}: {} measured{}",
-                side.run,
-                side.started,
-                side.revision,
-                counted(side.measured, "cell"),
-                others.concat()
-            ),
-        )
+        let measured = counted(side.measured, "cell");
+        let said = format!(
+            "{}{part}, {}, revision {}: {measured} measured{others}",
+            side.run, side.started, side.revision
+        );
+        (name, said)
     })
 }
 
@@ -251,7 +220,7 @@ fn pool_name(pool: &Pooled) -> String {
 
 /// "10 pairs of stays", "10 and 12 stays".
 fn pool_units(pool: &Pooled) -> String {
-    if pool.change.test == "signed-rank" {
+    if pool.change.test == SIGNED_RANK {
         counted(pool.base_units.into(), "pair") + " of stays"
     } else {
         format!("{} and {} stays", pool.base_units, pool.new_units)
@@ -268,19 +237,16 @@ fn medians(row: &Compared) -> String {
 
 /// "+9.80 % [+6.10 %, +13.4 %]".
 fn change(change: &Change, unit: Unit) -> String {
-    let Some(relative) = change.relative else {
-        return format!("{} (BASE is zero)", value(change.absolute, unit));
-    };
-    let interval = change
-        .relative_ci95
-        .map_or_else(String::new, |[low, high]| {
-            if low == high {
-                String::new()
-            } else {
-                format!(" [{}, {}]", percent(low), percent(high))
-            }
-        });
-    format!("{}{interval}", percent(relative))
+    match (change.relative, change.relative_ci95) {
+        (None, _) => format!("{} (BASE is zero)", value(change.absolute, unit)),
+        (Some(relative), Some([low, high])) if low != high => format!(
+            "{} [{}, {}]",
+            percent(relative),
+            percent(low),
+            percent(high)
+        ),
+        (Some(relative), _) => percent(relative),
+    }
 }
 
 /// "p 0.0004, adjusted 0.002 (signed-rank)".
@@ -316,18 +282,14 @@ fn stays(row: &Compared) -> String {
 /// Everything that is said of a row besides its name.
 fn details(row: &Compared) -> String {
     let mut parts = Vec::new();
-    let unit = row.unit.unwrap_or(Unit::Count);
     if row.base.is_some() && row.new.is_some() {
         parts.push(medians(row));
     }
     if let Some(found) = &row.change {
-        parts.push(change(found, unit));
-        parts.push(test(found));
-        parts.push(stays(row));
+        let unit = row.unit.unwrap_or(Unit::Count);
+        parts.extend([change(found, unit), test(found), stays(row)]);
     }
-    if row.noisy {
-        parts.push("noisy".to_owned());
-    }
+    parts.extend(row.noisy.then(|| "noisy".to_owned()));
     parts.extend(row.reason.clone());
     parts.extend(row.allowed.as_ref().map(|why| format!("allowed: {why}")));
     parts.join("; ")
@@ -335,18 +297,13 @@ fn details(row: &Compared) -> String {
 
 /// Everything that is said of a pool besides its name.
 fn pool_details(pool: &Pooled) -> String {
+    let unit = pool.metric.unit();
+    let cells = counted(pool.cells.into(), "cell");
     let mut parts = vec![
-        change(&pool.change, pool.metric.unit()),
-        format!(
-            "{} at the median",
-            signed(pool.change.absolute, pool.metric.unit())
-        ),
+        change(&pool.change, unit),
+        format!("{} at the median", signed(pool.change.absolute, unit)),
         test(&pool.change),
-        format!(
-            "{}, {}",
-            counted(pool.cells.into(), "cell"),
-            pool_units(pool)
-        ),
+        format!("{cells}, {}", pool_units(pool)),
     ];
     parts.extend(pool.reason.clone());
     parts.join("; ")
@@ -392,18 +349,11 @@ fn pools(comparison: &Comparison, verdict: Verdict) -> impl Iterator<Item = &Poo
 
 /// Cells of which stays failed in NEW, each once; those that are missing for it are listed as that.
 fn failed(comparison: &Comparison) -> Vec<&Compared> {
-    let mut seen = std::collections::BTreeSet::new();
-    rows_with_failures(comparison)
-        .filter(|row| seen.insert(&row.key))
-        .collect()
-}
-
-fn rows_with_failures(comparison: &Comparison) -> impl Iterator<Item = &Compared> {
     let is_listed = |row: &Compared| row.verdict == Verdict::Missing && row.allowed.is_none();
-    comparison
-        .cells
-        .iter()
-        .filter(move |row| row.failed > 0 && !is_listed(row))
+    let mut seen = BTreeSet::new();
+    let rows = comparison.cells.iter();
+    rows.filter(|row| row.failed > 0 && !is_listed(row) && seen.insert(&row.key))
+        .collect()
 }
 
 /// "2 of its stays failed".

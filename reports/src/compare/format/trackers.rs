@@ -27,7 +27,7 @@ fn measured(
 }
 
 /// Bencher Metric Format: benchmark → measure → value and bounds.
-pub(super) fn bencher(comparison: &Comparison) -> serde_json::Result<String> {
+pub(super) fn bencher(comparison: &Comparison) -> Value {
     let mut benchmarks: Map<String, Value> = Map::new();
     for (name, metric, _, new, _) in measured(comparison) {
         let mut value = json!({ "value": new.median });
@@ -38,12 +38,12 @@ pub(super) fn bencher(comparison: &Comparison) -> serde_json::Result<String> {
         let measures = benchmarks.entry(name).or_insert_with(|| json!({}));
         measures[metric.name()] = value;
     }
-    Ok(serde_json::to_string_pretty(&benchmarks)? + "\n")
+    benchmarks.into()
 }
 
 /// `customSmallerIsBetter`: a list of name, unit, value, range, extra.
-pub(super) fn benchmark_action(comparison: &Comparison) -> serde_json::Result<String> {
-    let list: Vec<Value> = measured(comparison)
+pub(super) fn benchmark_action(comparison: &Comparison) -> Value {
+    measured(comparison)
         .map(|(name, metric, unit, new, extra)| {
             let mut entry = json!({
                 "name": format!("{name} {metric}"),
@@ -56,6 +56,5 @@ pub(super) fn benchmark_action(comparison: &Comparison) -> serde_json::Result<St
             }
             entry
         })
-        .collect();
-    Ok(serde_json::to_string_pretty(&list)? + "\n")
+        .collect()
 }
