@@ -124,7 +124,9 @@ impl Axis {
         let ticks = ticks.map(|tick| (tick, round(tick, unit)));
         Some(Self {
             title: title.to_owned(),
-            ticks: std::iter::once((0.0, "0".to_owned())).chain(ticks).collect(),
+            ticks: std::iter::once((0.0, "0".to_owned()))
+                .chain(ticks)
+                .collect(),
             scale: Scale::Linear,
             unit: Some(unit),
             from: 0.0,

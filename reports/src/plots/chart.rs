@@ -423,7 +423,9 @@ pub(super) fn named<'a>(
     series: &[Series<'a>],
     said: impl Fn(&'a Row) -> Option<(Mark, String)>,
 ) -> Vec<NamedRow> {
-    let rows = series.iter().flat_map(|one| one.measured().map(move |row| (one, row)));
+    let rows = series
+        .iter()
+        .flat_map(|one| one.measured().map(move |row| (one, row)));
     let named = rows.filter_map(|(one, row)| {
         let (mark, text) = said(row)?;
         let row = NamedRow::of(one.mode, one.name.clone(), one.style);

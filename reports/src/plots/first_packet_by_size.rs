@@ -4,8 +4,8 @@ use schema::{CellKey, Metric, Protocol, ScenarioKind};
 
 use super::axis::Axis;
 use super::chart::{
-    Series, Source, at_size, behind_points, crosses, described, extents, gaps, measured,
-    over_n, unit_of_times,
+    Series, Source, at_size, behind_points, crosses, described, extents, gaps, measured, over_n,
+    unit_of_times,
 };
 use super::figure::{Figure, Key, Line, Seen};
 use crate::quantity::{interval, value};

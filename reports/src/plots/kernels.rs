@@ -88,10 +88,14 @@ fn notes(table: &SideBySide<'_>, shown: usize) -> Vec<String> {
         table.of.one()
     )];
     if columns > COLUMNS {
-        notes.push(format!("The first {COLUMNS} of {columns} columns are drawn."));
+        notes.push(format!(
+            "The first {COLUMNS} of {columns} columns are drawn."
+        ));
     }
     if all > shown {
-        notes.push(format!("One question a scenario; all {all} are in the table."));
+        notes.push(format!(
+            "One question a scenario; all {all} are in the table."
+        ));
     }
     notes
 }
