@@ -241,7 +241,12 @@ fn thresholds(at: &str, unit: Unit, timed: bool, value: Value) -> Result<Thresho
     }
     let p = match (timed, limits.p) {
         (true, Some(p)) if p > 0.0 && p <= 0.5 => p,
-        (true, _) => return wrong("p", "give a number, more than 0 and at most 0.5, such as 0.01"),
+        (true, _) => {
+            return wrong(
+                "p",
+                "give a number, more than 0 and at most 0.5, such as 0.01",
+            );
+        }
         (false, None) => 1.0,
         (false, Some(_)) => return wrong("p", "seeds must all agree, there is no p: remove it"),
     };

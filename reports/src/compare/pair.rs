@@ -142,7 +142,11 @@ fn not_two(run: &Digest, key: Across, values: &[String]) -> String {
 
 /// The two variants that are compared: `base` and `head`, else the first two of the header.
 fn variants(run: &Digest) -> Vec<String> {
-    let named = run.header.variants.iter().map(|variant| variant.name.clone());
+    let named = run
+        .header
+        .variants
+        .iter()
+        .map(|variant| variant.name.clone());
     let mut named: Vec<String> = named.collect();
     let pair = ["base", "head"].map(str::to_owned);
     if pair.iter().all(|name| named.contains(name)) {
@@ -281,9 +285,8 @@ fn pairs<'a>(
     for pair in pairs.values_mut() {
         for (name, side) in [("BASE", &mut pair.base), ("NEW", &mut pair.new)] {
             side.sort_by_key(|cell| (cell.block, cell.stay));
-            let differs = |other: &CellDigest, key: &Across| {
-                key.of(&other.key) != key.of(&side[0].key)
-            };
+            let differs =
+                |other: &CellDigest, key: &Across| key.of(&other.key) != key.of(&side[0].key);
             if let Some(other) = side.iter().find(|cell| cell.key != side[0].key)
                 && let Some(key) = blanked.keys(other.key.mode).find(|key| differs(other, key))
             {
