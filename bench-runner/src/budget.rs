@@ -57,11 +57,8 @@ impl Candidate {
 
     /// Headline stays first while they are few; then the larger gain.
     fn before(&self, other: &Self) -> bool {
-        match (self.is_wanted_first(), other.is_wanted_first()) {
-            (true, false) => true,
-            (false, true) => false,
-            _ => self.gain() > other.gain(),
-        }
+        let rank = |candidate: &Self| (candidate.is_wanted_first(), candidate.gain());
+        rank(self) > rank(other)
     }
 }
 

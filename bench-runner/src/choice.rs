@@ -1,13 +1,13 @@
 //! Which kernel a run is measured on: the host's when it can run every requested mode, else a
 //! guest's for all of them. Modes of one comparison never run on different kernels.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use guest::fetch::Cache;
 use guest::kernel::Kernel;
 use guest::machine::QEMU;
-use schema::Accelerator;
+use schema::{Accelerator, Mode};
 
 use crate::case::Case;
 use crate::cli::SandboxOption;
@@ -34,32 +34,26 @@ pub(crate) enum On {
     /// The host's kernel; what the trials of the modes found there, in the order of the cases.
     Host(Vec<Trial>),
     /// Guests, one for each kernel.
-    Guests(Vec<Chosen>),
-}
-
-/// A kernel that was chosen.
-pub(crate) struct Chosen {
-    /// Name of its environment.
-    pub(crate) name: String,
-    /// The kernel.
-    pub(crate) kernel: Kernel,
-    /// Variants that are measured on it; empty: all.
-    pub(crate) variants: Vec<String>,
+    Guests(Vec<(PlannedEnvironment, Kernel)>),
 }
 
 /// Decides, by trial where the user leaves the choice.
 ///
 /// # Errors
 /// The machine cannot do what was asked for: a [`Usage`] with the remedy.
-pub(crate) async fn choose(settings: &Settings, cases: &[Case]) -> anyhow::Result<Choice> {
+pub(crate) async fn choose(settings: &Settings) -> anyhow::Result<Choice> {
+    let cases = &settings.cases();
+    readiness::check_tools(cases, &settings.args.modes)?;
     let asked = kernels(settings);
     let is_named = asked.iter().any(|asked| asked.spec.is_some());
     match settings.args.sandbox {
         _ if settings.args.deterministic => {
-            return Ok(guests(&asked, "--deterministic asks for it")?);
+            return Ok(guests(settings, asked, "--deterministic asks for it")?);
         }
-        SandboxOption::Guest => return Ok(guests(&asked, "--sandbox guest asks for it")?),
-        SandboxOption::Auto if is_named => return Ok(guests(&asked, "--kernel asks for it")?),
+        SandboxOption::Guest => return Ok(guests(settings, asked, "--sandbox guest asks for it")?),
+        SandboxOption::Auto if is_named => {
+            return Ok(guests(settings, asked, "--kernel asks for it")?);
+        }
         SandboxOption::Netns | SandboxOption::Auto => {}
     }
     let tried = readiness::attempt(&Host::default(), cases, None).await?;
@@ -67,7 +61,8 @@ pub(crate) async fn choose(settings: &Settings, cases: &[Case]) -> anyhow::Resul
         _ if settings.args.sandbox == SandboxOption::Netns => "--sandbox netns asks for it",
         None => "it can run every requested mode",
         Some(why) => {
-            return Ok(guests(&asked, &why).map_err(|error| instead(&why, error, cases, &tried))?);
+            return Ok(guests(settings, asked, &why)
+                .map_err(|error| instead(&why, error, cases, &tried))?);
         }
     };
     Ok(Choice {
@@ -97,14 +92,10 @@ fn lacking(cases: &[Case], tried: &[Trial]) -> Option<String> {
 }
 
 fn modes_without(cases: &[Case], tried: &[Trial]) -> Vec<&'static str> {
-    let tried = cases.iter().zip(tried);
-    let mut modes: Vec<_> = tried
-        .filter(|(_, trial)| trial.unsupported.is_none())
-        .map(|(case, _)| case.mode)
-        .collect();
-    modes.sort_unstable();
-    modes.dedup();
-    modes.into_iter().map(|mode| mode.name()).collect()
+    let ready = cases.iter().zip(tried);
+    let ready = ready.filter(|(_, trial)| trial.unsupported.is_none());
+    let modes: BTreeSet<Mode> = ready.map(|(case, _)| case.mode).collect();
+    modes.into_iter().map(Mode::name).collect()
 }
 
 /// A kernel that is asked for.
@@ -141,14 +132,14 @@ fn kernels(settings: &Settings) -> Vec<Asked> {
     asked
 }
 
-fn guests(asked: &[Asked], why: &str) -> Result<Choice, Usage> {
+fn guests(settings: &Settings, asked: Vec<Asked>, why: &str) -> Result<Choice, Usage> {
     if !netns_sys::process::installed(QEMU) {
         return refused(format!(
             "{QEMU} is not installed and a guest needs it: apt-get install qemu-system-x86 (scripts/bootstrap does)"
         ));
     }
     let (mut kernels, mut which) = (Vec::new(), String::new());
-    for asked in asked {
+    for asked in &asked {
         kernels.push(match &asked.spec {
             Some(spec) => kernel(spec)?,
             None => {
@@ -159,19 +150,33 @@ fn guests(asked: &[Asked], why: &str) -> Result<Choice, Usage> {
         });
     }
     let versions: Vec<String> = kernels.iter().map(|k| k.version.clone()).collect();
-    let named = names(&versions)?.into_iter().zip(kernels).zip(asked);
-    let chosen = named.map(|((name, kernel), asked)| Chosen {
-        name,
-        kernel,
-        variants: asked.variants.clone(),
-    });
+    let guests = planned(settings, asked, &versions)?;
     Ok(Choice {
         reason: format!(
             "a guest with Linux {}{which}: {why}",
             versions.join(" and ")
         ),
-        on: On::Guests(chosen.collect()),
+        on: On::Guests(guests.into_iter().zip(kernels).collect()),
     })
+}
+
+/// Guests of the kernels that are asked for, which are of these versions.
+fn planned(
+    settings: &Settings,
+    asked: Vec<Asked>,
+    versions: &[String],
+) -> Result<Vec<PlannedEnvironment>, Usage> {
+    let named = names(versions)?.into_iter().zip(asked);
+    let guests = named.map(|(name, asked)| PlannedEnvironment {
+        name,
+        // Where KVM boots it is faster.
+        accel: match settings.args.deterministic {
+            true => Accelerator::TcgIcount,
+            false => Accelerator::Tcg,
+        },
+        variants: asked.variants,
+    });
+    Ok(guests.collect())
 }
 
 /// The kernel of a word of `--kernel`.
@@ -232,18 +237,7 @@ pub(crate) fn foreseen(settings: &Settings) -> Result<Vec<PlannedEnvironment>, U
         return Ok(vec![PlannedEnvironment::host()]);
     }
     let versions: Vec<String> = asked.iter().map(Asked::version).collect();
-    // Where KVM boots it is faster.
-    let accel = match settings.args.deterministic {
-        true => Accelerator::TcgIcount,
-        false => Accelerator::Tcg,
-    };
-    let named = names(&versions)?.into_iter().zip(asked);
-    let guests = named.map(|(name, asked)| PlannedEnvironment {
-        name,
-        accel,
-        variants: asked.variants,
-    });
-    Ok(guests.collect())
+    planned(settings, asked, &versions)
 }
 
 impl Asked {

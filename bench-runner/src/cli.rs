@@ -18,7 +18,7 @@ pub(crate) struct RunArgs {
     /// Services in the population. One number N sweeps 100, 300, 1000, 3000, … up to N; a list is
     /// measured exactly.
     #[arg(long, short = 'n', value_name = "N[,N…]", default_value = "1000", action = ArgAction::Set, value_delimiter = ',',
-          allow_negative_numbers = true, value_parser = words::services)]
+          allow_negative_numbers = true, value_parser = words::up_to(words::SERVICES))]
     pub(crate) services: Vec<u32>,
 
     /// Measure only N, without the smaller sizes.
@@ -26,7 +26,7 @@ pub(crate) struct RunArgs {
     pub(crate) no_sweep: bool,
 
     /// Endpoints of each service.
-    #[arg(long, value_name = "E", default_value = "2", allow_negative_numbers = true, value_parser = words::endpoints)]
+    #[arg(long, value_name = "E", default_value = "2", allow_negative_numbers = true, value_parser = words::up_to(words::ENDPOINTS))]
     pub(crate) endpoints: u32,
 
     /// Modes to compare [default: all; see `list modes`].
@@ -161,11 +161,8 @@ pub(crate) fn run_alone(name: &'static str) -> clap::Command {
 /// One line of what clap says: the error and its tip, without the usage text.
 pub(crate) fn one_line(error: &clap::Error) -> String {
     let text = error.render().to_string();
-    let parts: Vec<&str> = text
-        .lines()
-        .map(str::trim)
-        .take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more information"))
-        .filter(|l| !l.is_empty())
-        .collect();
+    let is_usage = |l: &&str| l.starts_with("Usage:") || l.starts_with("For more information");
+    let said = text.lines().map(str::trim).take_while(|l| !is_usage(l));
+    let parts: Vec<&str> = said.filter(|l| !l.is_empty()).collect();
     parts.join("; ")
 }

@@ -27,55 +27,27 @@ pub(crate) const VERSION: &str = concat!(
 );
 
 /// Kernel configuration that moves results by more than noise.
-const CONFIG: &[&str] = &[
-    "CONFIG_HZ",
-    "CONFIG_PREEMPT_DYNAMIC",
-    "CONFIG_PREEMPT_RT",
-    "CONFIG_MITIGATION_RETPOLINE",
-    "CONFIG_RETPOLINE",
-    "CONFIG_KASAN",
-    "CONFIG_LOCKDEP",
-    "CONFIG_PROVE_LOCKING",
-    "CONFIG_SLUB_DEBUG_ON",
-    "CONFIG_DEBUG_KMEMLEAK",
-    "CONFIG_NF_TABLES",
-    "CONFIG_IP_NF_IPTABLES_LEGACY",
-    "CONFIG_IP_NF_IPTABLES",
-    "CONFIG_NF_CONNTRACK",
-    "CONFIG_NF_NAT",
-    "CONFIG_IP_SET",
-    "CONFIG_IP_VS",
-    "CONFIG_VETH",
-    "CONFIG_DUMMY",
-    "CONFIG_BPF_JIT_ALWAYS_ON",
-];
+const CONFIG: &str = include_str!("config.txt");
 
 /// The host's kernel as an environment, with the tools and libraries of `cases`.
 pub(crate) fn host(cases: &[Case]) -> Environment {
-    let uname = nix::sys::utsname::uname().ok();
-    let name = |get: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
-        uname.as_ref().map_or_else(
-            || "unknown".to_owned(),
-            |u| get(u).to_string_lossy().into_owned(),
-        )
-    };
+    let machine = nix::sys::utsname::uname().map_or_else(
+        |_| "unknown".to_owned(),
+        |name| name.machine().to_string_lossy().into_owned(),
+    );
     let pinning = Pinning::choose().map_or_else(
         |e| e.to_string(),
         |p| {
-            format!(
-                "client {}, server {}, {}",
-                p.client,
-                p.server,
-                if p.apart() { "spinning" } else { "sleeping" }
-            )
+            let waiting = if p.apart() { "spinning" } else { "sleeping" };
+            format!("client {}, server {}, {waiting}", p.client, p.server)
         },
     );
     Environment {
         sandbox: SandboxKind::Netns,
         accel: Accelerator::None,
-        kernel: name(|u| u.release()),
-        kernel_build: name(|u| u.version()),
-        machine: name(|u| u.machine()),
+        kernel: read_trimmed("/proc/sys/kernel/osrelease"),
+        kernel_build: read_trimmed("/proc/sys/kernel/version"),
+        machine,
         cpu: cpu_model(),
         cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
         memory_bytes: meters::meminfo("MemTotal").unwrap_or(0),
@@ -124,12 +96,9 @@ fn read_trimmed(path: &str) -> String {
 
 fn cpu_model() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text.lines().find_map(|l| {
-        l.strip_prefix("model name")?
-            .split_once(": ")
-            .map(|(_, name)| name)
-    });
-    line.unwrap_or("unknown").trim().to_owned()
+    let mut lines = text.lines();
+    let line = lines.find_map(|l| l.strip_prefix("model name")?.split_once(": "));
+    line.map_or("unknown", |(_, name)| name).trim().to_owned()
 }
 
 fn kernel_config() -> BTreeMap<String, String> {
@@ -148,15 +117,9 @@ fn config_facts(text: &str) -> BTreeMap<String, String> {
         return BTreeMap::from([("config".to_owned(), "not readable".to_owned())]);
     }
     let values: BTreeMap<&str, &str> = text.lines().filter_map(|l| l.split_once('=')).collect();
-    CONFIG
-        .iter()
-        .map(|name| {
-            (
-                (*name).to_owned(),
-                values.get(name).copied().unwrap_or("n").to_owned(),
-            )
-        })
-        .collect()
+    let value = |name| values.get(name).copied().unwrap_or("n").to_owned();
+    let names = CONFIG.lines();
+    names.map(|name| (name.to_owned(), value(name))).collect()
 }
 
 /// What a tool says of its version; `None` when it cannot be started.
@@ -224,17 +187,9 @@ pub(crate) fn replaced(name: &str, file: &Path) -> String {
 
 /// "crc32 XXXXXXXX, N bytes" of a file: tells builds apart, not attackers.
 pub(crate) fn checksum(file: &Path) -> std::io::Result<String> {
-    let mut crc = flate2::Crc::new();
-    let mut piece = vec![0; 1 << 20];
-    let mut file = fs::File::open(file)?;
-    loop {
-        match file.read(&mut piece)? {
-            0 => break,
-            n => crc.update(&piece[..n]),
-        }
-    }
-    let bytes = file.metadata()?.len();
-    Ok(format!("crc32 {:08x}, {bytes} bytes", crc.sum()))
+    let mut crc = flate2::CrcWriter::new(std::io::sink());
+    let bytes = std::io::copy(&mut fs::File::open(file)?, &mut crc)?;
+    Ok(format!("crc32 {:08x}, {bytes} bytes", crc.crc().sum()))
 }
 
 /// Versions of this program, of the tools that `cases` use, and of the libraries that it has loaded.

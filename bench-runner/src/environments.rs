@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use guest::kernel::Kernel;
 use guest::machine::QEMU;
 use netns_sys::clock;
 use schema::{Accelerator, Environment};
 
 use crate::case::Case;
-use crate::choice::{Choice, Chosen, On};
+use crate::choice::{Choice, On};
 use crate::environment;
 use crate::exit::{Usage, refused};
 use crate::isolate::ask::Trial;
@@ -20,23 +21,21 @@ use crate::places::Place;
 use crate::places::guest::{self as timed, Guest};
 use crate::places::host::Host;
 use crate::places::icount::{self, Icount};
-use crate::plan::{ENVIRONMENT, PlannedEnvironment, Settings};
+use crate::plan::{PlannedEnvironment, Settings};
 use crate::progress::{note, rough};
 use crate::readiness;
 
 /// An environment that stays can be carried out in.
 #[derive(Debug)]
 pub(crate) struct Open {
-    /// Its name.
-    pub(crate) name: String,
+    /// As the plan sees it.
+    pub(crate) planned: PlannedEnvironment,
     /// Where its stays are carried out.
     pub(crate) place: Arc<dyn Place>,
     /// What is measured on.
     pub(crate) facts: Environment,
     /// Why modes cannot be measured there, by how they are programmed.
     pub(crate) unsupported: HashMap<Case, String>,
-    /// Variants that are measured there; empty: all.
-    pub(crate) variants: Vec<String>,
 }
 
 /// All environments of a run.
@@ -56,33 +55,18 @@ impl Environments {
         machine: &Machine,
         folder: &Path,
     ) -> anyhow::Result<Self> {
-        let mut all: Vec<Open> = Vec::new();
-        match choice.on {
+        let all = match choice.on {
             On::Host(tried) => {
                 let (cases, place) = (settings.cases(), Arc::new(Host::still()?));
-                let facts = environment::host(&cases);
-                let name = ENVIRONMENT.to_owned();
-                all.push(Open::new(name, Vec::new(), place, facts, &cases, tried));
+                let (planned, facts) = (PlannedEnvironment::host(), environment::host(&cases));
+                vec![Open::new(planned, place, facts, &cases, tried)]
             }
-            On::Guests(kernels) => {
-                check_memory(settings, machine, kernels.len())?;
-                check_programs(settings)?;
-                let several = kernels.len() > 1;
-                for chosen in kernels {
-                    let console = console(folder, several.then_some(chosen.name.as_str()));
-                    // Where KVM did not boot one kernel it boots none.
-                    let try_kvm = all.iter().all(|open| open.facts.accel == Accelerator::Kvm);
-                    let guests = Opening {
-                        settings,
-                        machine,
-                        console,
-                        try_kvm,
-                    };
-                    all.push(guests.open(chosen).await?);
-                }
-            }
-        }
-        let down: Vec<&str> = all.iter().filter_map(Open::down).collect();
+            On::Guests(kernels) => guests(settings, machine, kernels, folder).await?,
+        };
+        let down: Vec<&str> = all
+            .iter()
+            .filter_map(|open| open.place.given_up())
+            .collect();
         if down.len() == all.len() {
             return refused(format!("no guest came up: {}", down.join("; ")));
         }
@@ -91,12 +75,7 @@ impl Environments {
 
     /// As the plan sees them.
     pub(crate) fn planned(&self) -> Vec<PlannedEnvironment> {
-        let planned = self.all.iter().map(|open| PlannedEnvironment {
-            name: open.name.clone(),
-            accel: open.facts.accel,
-            variants: open.variants.clone(),
-        });
-        planned.collect()
+        self.all.iter().map(|open| open.planned.clone()).collect()
     }
 
     /// Every one.
@@ -106,7 +85,7 @@ impl Environments {
 
     /// The one of that name.
     pub(crate) fn of(&self, name: &str) -> Option<&Open> {
-        self.all.iter().find(|open| open.name == name)
+        self.all.iter().find(|open| open.planned.name == name)
     }
 
     /// Ends what runs for them.
@@ -120,49 +99,29 @@ impl Environments {
 impl Open {
     /// One that was tried.
     fn new(
-        name: String,
-        variants: Vec<String>,
+        planned: PlannedEnvironment,
         place: Arc<dyn Place>,
         facts: Environment,
         cases: &[Case],
         tried: Vec<Trial>,
     ) -> Self {
-        let facts = Environment {
-            sysctls: common_sysctls(&tried),
-            ..facts
-        };
+        let accel = place.accelerator();
+        let sysctls = common_sysctls(&tried);
         let tried = cases.iter().cloned().zip(tried);
+        let broken = tried.filter_map(|(case, trial)| Some((case, trial.unsupported?)));
         Self {
-            name,
+            planned: PlannedEnvironment { accel, ..planned },
             place,
-            facts,
-            unsupported: tried
-                .filter_map(|(case, trial)| Some((case, trial.unsupported?)))
-                .collect(),
-            variants,
+            unsupported: broken.collect(),
+            facts: Environment { sysctls, ..facts },
         }
     }
-
-    /// Why no stay can be carried out there any more.
-    pub(crate) fn down(&self) -> Option<&str> {
-        self.place.given_up()
-    }
-}
-
-/// Where a guest's console is kept: `console.log`, or `console-<environment>.log` where there are several.
-fn console(folder: &Path, name: Option<&str>) -> PathBuf {
-    folder.join(match name {
-        None => "console.log".to_owned(),
-        Some(name) => format!("console-{name}.log"),
-    })
 }
 
 /// Sysctls that every lab had alike: what a variant sets is the variant's, and not its environment's.
 fn common_sysctls(tried: &[Trial]) -> BTreeMap<String, String> {
-    let mut labs = tried
-        .iter()
-        .map(|t| &t.sysctls)
-        .filter(|found| !found.is_empty());
+    let labs = tried.iter().map(|t| &t.sysctls);
+    let mut labs = labs.filter(|found| !found.is_empty());
     let mut common = labs.next().cloned().unwrap_or_default();
     for lab in labs {
         common.retain(|name, value| lab.get(name) == Some(value));
@@ -184,85 +143,97 @@ fn check_programs(settings: &Settings) -> Result<(), Usage> {
     }
 }
 
-/// How guests of a kernel are opened.
-struct Opening<'a> {
-    settings: &'a Settings,
-    machine: &'a Machine,
-    console: PathBuf,
-    try_kvm: bool,
+/// Guests of each kernel, whose consoles are kept in `folder`.
+async fn guests(
+    settings: &Settings,
+    machine: &Machine,
+    kernels: Vec<(PlannedEnvironment, Kernel)>,
+    folder: &Path,
+) -> anyhow::Result<Vec<Open>> {
+    check_memory(settings, machine, kernels.len())?;
+    check_programs(settings)?;
+    let (several, mut try_kvm, mut all) = (kernels.len() > 1, true, Vec::new());
+    for (planned, kernel) in kernels {
+        let console = match several {
+            true => format!("console-{}.log", planned.name),
+            false => "console.log".to_owned(),
+        };
+        let console = folder.join(console);
+        let open = guests_of(settings, machine, planned, kernel, &console, try_kvm).await?;
+        // Where KVM did not boot one kernel it boots none.
+        try_kvm &= open.facts.accel == Accelerator::Kvm;
+        all.push(open);
+    }
+    Ok(all)
 }
 
-impl Opening<'_> {
-    /// Guests of a kernel as an environment: one is booted that says what it is and tries the modes.
-    async fn open(self, chosen: Chosen) -> anyhow::Result<Open> {
-        let since = clock::now();
-        let Chosen {
-            name,
-            kernel,
-            variants,
-        } = chosen;
-        let cases = self.settings.cases_of(variants.clone());
-        let outside = environment::of_kernel(&kernel);
-        let (place, why_not_kvm) = self
-            .place(kernel, &cases)
-            .await
-            .map_err(|error| Usage(format!("{name}: no initramfs can be built: {error:#}")))?;
-        if let Some(why) = why_not_kvm {
-            note(&format!("{name}: without KVM ({why})"));
-        }
-        let mut facts = Environment {
-            accel: place.accelerator(),
-            ..outside
-        };
-        let tried = match readiness::look(&*place, &cases).await? {
-            Some((inside, tried)) => {
-                facts = merged(inside, facts);
-                let took = rough(Duration::from_nanos(since.elapsed_ns()));
-                note(&format!(
-                    "{name}: Linux {} is up{}, and was tried, in {took}",
-                    facts.kernel,
-                    self.under(&facts)
-                ));
-                tried
-            }
-            None => {
-                note(&format!("{name}: {}", place.given_up().unwrap_or_default()));
-                Vec::new()
-            }
-        };
-        Ok(Open::new(name, variants, place, facts, &cases, tried))
+/// Guests of a kernel as an environment: one is booted that says what it is and tries the modes.
+async fn guests_of(
+    settings: &Settings,
+    machine: &Machine,
+    planned: PlannedEnvironment,
+    kernel: Kernel,
+    console: &Path,
+    try_kvm: bool,
+) -> anyhow::Result<Open> {
+    let (since, name) = (clock::now(), &planned.name);
+    let cases = settings.cases_of(planned.variants.clone());
+    let outside = environment::of_kernel(&kernel);
+    let (place, why_not_kvm) = place(settings, kernel, &cases, console, try_kvm)
+        .await
+        .map_err(|error| Usage(format!("{name}: no initramfs can be built: {error:#}")))?;
+    if let Some(why) = why_not_kvm {
+        note(&format!("{name}: without KVM ({why})"));
     }
+    let mut facts = Environment {
+        accel: place.accelerator(),
+        ..outside
+    };
+    let mut trials = Vec::new();
+    if let Some((inside, tried)) = readiness::look(&*place, &cases).await? {
+        facts = merged(inside, facts);
+        trials = tried;
+        let took = rough(Duration::from_nanos(since.elapsed_ns()));
+        let (release, under) = (&facts.kernel, under(&facts, machine));
+        note(&format!(
+            "{name}: Linux {release} is up{under}, and was tried, in {took}"
+        ));
+    } else {
+        note(&format!("{name}: {}", place.given_up().unwrap_or_default()));
+    }
+    Ok(Open::new(planned, place, facts, &cases, trials))
+}
 
-    /// The guests, and why they do without KVM.
-    async fn place(
-        &self,
-        kernel: guest::kernel::Kernel,
-        cases: &[Case],
-    ) -> anyhow::Result<(Arc<dyn Place>, Option<String>)> {
-        let named = cases.iter().flat_map(|case| case.setup.tools.values());
-        let tools: BTreeSet<PathBuf> = named.cloned().collect();
-        let (args, console) = (&self.settings.args, &self.console);
-        if args.deterministic {
-            let guests = Icount::new(kernel, console, &tools, args.seed)?;
-            return Ok((Arc::new(guests), None));
-        }
-        let (guest, why_not) = Guest::new(kernel, console, &tools, self.try_kvm).await?;
-        Ok((Arc::new(guest), why_not))
+/// Guests of a kernel, and why they do without KVM.
+async fn place(
+    settings: &Settings,
+    kernel: Kernel,
+    cases: &[Case],
+    console: &Path,
+    try_kvm: bool,
+) -> anyhow::Result<(Arc<dyn Place>, Option<String>)> {
+    let named = cases.iter().flat_map(|case| case.setup.tools.values());
+    let tools: BTreeSet<PathBuf> = named.cloned().collect();
+    if settings.args.deterministic {
+        let guests = Icount::new(kernel, console, &tools, settings.args.seed)?;
+        return Ok((Arc::new(guests), None));
     }
+    let (guest, why_not) = Guest::new(kernel, console, &tools, try_kvm).await?;
+    Ok((Arc::new(guest), why_not))
+}
 
-    /// What executes them, to a reader.
-    fn under(&self, facts: &Environment) -> String {
-        let by = match facts.accel {
-            Accelerator::TcgIcount => {
-                let guests = self.machine.at_a_time();
-                return format!(", instructions counted, {guests} guests at a time");
-            }
-            Accelerator::None => "no accelerator",
-            Accelerator::Kvm => "KVM",
-            Accelerator::Tcg => "TCG (translated, many times slower)",
-        };
-        format!(" under {by}, {} CPUs", facts.cores)
-    }
+/// What executes a guest, to a reader.
+fn under(facts: &Environment, machine: &Machine) -> String {
+    let by = match facts.accel {
+        Accelerator::TcgIcount => {
+            let guests = machine.at_a_time();
+            return format!(", instructions counted, {guests} guests at a time");
+        }
+        Accelerator::None => "no accelerator",
+        Accelerator::Kvm => "KVM",
+        Accelerator::Tcg => "TCG (translated, many times slower)",
+    };
+    format!(" under {by}, {} CPUs", facts.cores)
 }
 
 /// What a guest says of itself, and what only the host knows of it.

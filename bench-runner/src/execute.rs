@@ -1,7 +1,7 @@
 //! Carries out a plan: stays in their places, one after the other or several at a time, every planned cell with exactly
 //! one outcome in the results.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use tracing::info;
 
 use crate::environments::Environments;
 use crate::interrupt::Interrupt;
-use crate::ledger::{Ledger, Tally};
+use crate::ledger::Ledger;
 use crate::pace::Pace;
 use crate::places::{Heard, Place};
-use crate::plan::{Plan, PlannedStay, Settings};
+use crate::plan::{Plan, PlannedStay, Settings, mode_of};
 use crate::progress::Progress;
 use crate::run_dir::RunDir;
 
@@ -44,6 +44,14 @@ pub(crate) struct Executor<'a> {
     again_ns: u64,
     /// What the stays that this process made took and were expected to take, by environment.
     paces: HashMap<String, Pace>,
+}
+
+/// How a run ended.
+pub(crate) struct Executed {
+    /// By Ctrl-C.
+    pub(crate) interrupted: bool,
+    /// How long it took in all, nanoseconds.
+    pub(crate) elapsed_ns: u64,
 }
 
 /// Why a stay is carried out.
@@ -117,11 +125,11 @@ impl<'a> Executor<'a> {
     }
 
     /// Makes every stay once, in the plan's order, then repeats stays while the budget lasts; what is left
-    /// is accounted for. Returns what became of the cells, and the length of the run in nanoseconds.
+    /// is accounted for. Returns what became of the cells, and how the run ended.
     ///
     /// # Errors
     /// Results could not be written, or a process could not be started.
-    pub(crate) async fn run(mut self) -> anyhow::Result<(Tally, u64)> {
+    pub(crate) async fn run(mut self) -> anyhow::Result<(Ledger, Executed)> {
         let first = self.plan.first();
         self.make(first.clone()).await?;
         self.measure_again(first).await?;
@@ -143,8 +151,11 @@ impl<'a> Executor<'a> {
         }
         self.close_rest()?;
         self.progress.finish();
-        let elapsed_ns = self.elapsed_ns();
-        Ok((self.ledger.tally(self.is_interrupted()), elapsed_ns))
+        let executed = Executed {
+            interrupted: self.is_interrupted(),
+            elapsed_ns: self.elapsed_ns(),
+        };
+        Ok((self.ledger, executed))
     }
 
     fn is_interrupted(&self) -> bool {
@@ -172,7 +183,9 @@ impl<'a> Executor<'a> {
                     break;
                 }
                 alone = !counted;
-                if let Some(attempt) = self.ready(waiting.pop_front())? {
+                if let Some(next) = waiting.pop_front()
+                    && let Some(attempt) = self.ready(next)?
+                {
                     let place = self.place(&attempt.stay.spec)?;
                     let limit = self.settings.args.cell_timeout;
                     running.spawn(attend(place, attempt, limit, self.interrupt.clone()));
@@ -196,10 +209,7 @@ impl<'a> Executor<'a> {
     }
 
     /// A stay with its number and the cells that are to be measured now; none when there are none.
-    fn ready(&mut self, attempt: Option<Attempt>) -> anyhow::Result<Option<Attempt>> {
-        let Some(mut attempt) = attempt else {
-            return Ok(None);
-        };
+    fn ready(&mut self, mut attempt: Attempt) -> anyhow::Result<Option<Attempt>> {
         let planned = attempt.stay.spec.cells.len();
         if attempt.turn == Turn::Due {
             attempt.stay.spec.cells = self.admitted(&attempt.stay)?;
@@ -273,35 +283,23 @@ impl<'a> Executor<'a> {
     }
 
     fn announce(&self, spec: &StaySpec) {
-        let mut asked: Vec<&str> = spec.cells.iter().map(|c| c.scenario.name()).collect();
-        asked.sort_unstable();
-        asked.dedup();
-        let place = match spec.environment.strip_prefix("guest-") {
-            Some(kernel) => format!("guest {kernel}: "),
-            None => String::new(),
-        };
-        let variant = match spec.variant.as_str() {
-            "" => String::new(),
-            name => format!(" ({name})"),
-        };
-        let again = match self.ledger.what_disturbed(spec, &spec.cells[0]) {
-            Some(what) => format!(" again (disturbed: {what})"),
-            None => String::new(),
-        };
+        let asked: BTreeSet<&str> = spec.cells.iter().map(|c| c.scenario.name()).collect();
+        let asked = asked.into_iter().collect::<Vec<_>>().join(" + ");
+        let guest = spec.environment.strip_prefix("guest-");
+        let place = guest.map(|kernel| format!("guest {kernel}: "));
+        let again = self.ledger.what_disturbed(spec, &spec.cells[0]);
+        let again = again.map(|what| format!(" again (disturbed: {what})"));
         let what = format!(
-            "{place}repetition {} of {}: {}{variant} at {} services, {}{again}",
+            "{}repetition {} of {}: {} at {} services, {asked}{}",
+            place.unwrap_or_default(),
             spec.block + 1,
             self.plan.blocks,
-            spec.mode,
+            mode_of(spec),
             spec.services,
-            asked.join(" + ")
+            again.unwrap_or_default()
         );
-        self.progress.stay(
-            self.ledger.closed(),
-            self.ledger.planned(),
-            &what,
-            self.left(),
-        );
+        let (closed, planned) = (self.ledger.closed(), self.ledger.planned());
+        self.progress.stay(closed, planned, &what, self.left());
     }
 
     /// Time left: the first block is completed, then stays are repeated while the budget lasts.
@@ -328,11 +326,10 @@ async fn attend(
     mut interrupt: Interrupt,
 ) -> anyhow::Result<Finished> {
     let spec = &attempt.stay.spec;
-    let since = match attempt.turn {
-        Turn::Rest => clock::now(),
-        Turn::Due | Turn::Again => attempt.begun,
-    };
-    if attempt.turn != Turn::Rest {
+    let mut since = attempt.begun;
+    if attempt.turn == Turn::Rest {
+        since = clock::now();
+    } else {
         // What a kernel keeps of stays before (pages of the per-CPU allocator) would be missing from what one of these
         // is seen to take.
         let of_memory = |cell: &CellSpec| cell.scenario == ScenarioKind::Memory;

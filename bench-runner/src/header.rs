@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use scenarios::spec::Setup;
 use schema::{Environment, Header, SCHEMA_VERSION, Variant};
 use serde_json::{Value, json};
 
@@ -21,13 +22,14 @@ pub(crate) fn header(
 ) -> Header {
     let all = environments
         .iter()
-        .map(|open| (open.name.clone(), facts(open, settings)));
+        .map(|open| (open.planned.name.clone(), facts(open, settings)));
     Header {
         schema_version: SCHEMA_VERSION,
         started: run_dir::now(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         revision: env!("BENCH_RUNNER_REVISION").to_owned(),
-        binary: binary(),
+        // The one that runs, even when another has taken its name since.
+        binary: environment::checksum(Path::new("/proc/self/exe")).unwrap_or_default(),
         command_line: std::env::args().collect(),
         arguments: arguments(settings, plan),
         seed: settings.args.seed,
@@ -40,18 +42,16 @@ pub(crate) fn header(
     }
 }
 
-/// Checksum of this program's file: the one that runs, even when another has taken its name since.
-fn binary() -> String {
-    environment::checksum(Path::new("/proc/self/exe")).unwrap_or_default()
+/// The files that stand in for tools, by the tools' names.
+fn replaced(setup: &Setup) -> impl Iterator<Item = (String, String)> {
+    let tools = setup.tools.iter();
+    tools.map(|(tool, file)| (tool.clone(), environment::replaced(tool, file)))
 }
 
 /// An environment's facts, with the tools that were named for all variants.
 fn facts(open: &Open, settings: &Settings) -> Environment {
     let mut facts = open.facts.clone();
-    for (name, file) in &settings.setup.tools {
-        let said = environment::replaced(name, file);
-        facts.tools.insert(name.clone(), said);
-    }
+    facts.tools.extend(replaced(&settings.setup));
     facts
 }
 
@@ -59,17 +59,12 @@ fn facts(open: &Open, settings: &Settings) -> Environment {
 fn variants(settings: &Settings, environments: &Environments) -> Vec<Variant> {
     let of_side = |side: &Settings| {
         let there = environments.planned().into_iter();
-        let tools = side.setup.tools.iter();
+        let there = there.filter(|e| e.measures(side.variant()));
         Variant {
             name: side.given.name.clone(),
             options: side.given.options.clone(),
-            environments: there
-                .filter(|e| e.measures(side.variant()))
-                .map(|e| e.name)
-                .collect(),
-            tools: tools
-                .map(|(tool, file)| (tool.clone(), environment::replaced(tool, file)))
-                .collect(),
+            environments: there.map(|e| e.name).collect(),
+            tools: replaced(&side.setup).collect(),
         }
     };
     settings.variants.iter().map(of_side).collect()

@@ -32,18 +32,11 @@ impl Interrupt {
         *self.0.borrow()
     }
 
-    /// Waits until it is seen.
-    pub(crate) async fn seen(&mut self) {
-        if self.0.wait_for(|seen| *seen).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-
     /// Does something that takes a while, unless the user wants to stop first: then `None`.
     pub(crate) async fn unless_seen<T>(&mut self, act: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
-            () = self.seen() => None,
+            Ok(_) = self.0.wait_for(|seen| *seen) => None,
             done = act => Some(done),
         }
     }

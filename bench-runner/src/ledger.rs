@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use reports::statistics::Sample;
 use scenarios::Needs;
 use scenarios::spec::{CellSpec, StaySpec};
-use schema::{CellKey, CellRecord, Metric, NotRun, OptionKey, Outcome};
+use schema::{CellKey, CellRecord, Metric, NotRun, OptionKey, Outcome, OutcomeKind};
 
 use crate::plan::{Plan, PlannedStay, key};
 use crate::verdict::not_run;
@@ -31,6 +31,14 @@ struct History {
     hopeless: BTreeSet<usize>,
 }
 
+/// Outcomes that the last sentence of a run always counts.
+const ALWAYS: [OutcomeKind; 4] = [
+    OutcomeKind::Measured,
+    OutcomeKind::Unsupported,
+    OutcomeKind::Failed,
+    OutcomeKind::TimedOut,
+];
+
 /// What is known of a run.
 pub(crate) struct Ledger {
     blocks: u32,
@@ -49,6 +57,7 @@ pub(crate) struct Ledger {
     measured: HashSet<u32>,
     /// Time of the run up to the end of the last cell, nanoseconds.
     spent_ns: u64,
+    /// Cells by outcome; those that were not run by reason, too.
     counts: BTreeMap<String, u64>,
     failures: Vec<String>,
 }
@@ -164,10 +173,8 @@ impl Ledger {
 
     fn learn(&mut self, stay: usize, cell: usize, record: &CellRecord) {
         let history = &mut self.histories[stay];
-        let ms = record
-            .facts
-            .get(STAY_MS)
-            .and_then(|ms| ms.parse::<u64>().ok());
+        let ms = record.facts.get(STAY_MS);
+        let ms = ms.and_then(|ms| ms.parse::<u64>().ok());
         // What was measured again was alone in its stay.
         if let Some(ms) = ms.filter(|_| !record.facts.contains_key(AGAIN)) {
             history.took_ns = Some(ms.saturating_mul(1_000_000));
@@ -197,16 +204,18 @@ impl Ledger {
         }
     }
 
+    fn place(&self, spec: &StaySpec, cell: &CellSpec) -> Option<Place> {
+        self.places.get(&key(spec, cell)).copied()
+    }
+
     /// Cells of a stay that have no outcome yet, in its order.
     pub(crate) fn open_cells(&self, stay: &PlannedStay) -> Vec<CellSpec> {
         let spec = &stay.spec;
         let is_open = |cell: &&CellSpec| {
-            self.places
-                .get(&key(spec, cell))
-                .is_some_and(|(stay, cell)| {
-                    let open = self.open.get(&(spec.block, *stay));
-                    open.is_none_or(|open| open.contains(cell))
-                })
+            self.place(spec, cell).is_some_and(|(stay, cell)| {
+                let open = self.open.get(&(spec.block, stay));
+                open.is_none_or(|open| open.contains(&cell))
+            })
         };
         spec.cells.iter().filter(is_open).cloned().collect()
     }
@@ -214,9 +223,8 @@ impl Ledger {
     /// The first block in which a stay has open cells.
     pub(crate) fn next_block(&self, place: usize) -> Option<u32> {
         (0..self.blocks).find(|block| {
-            self.open
-                .get(&(*block, place))
-                .is_none_or(|open| !open.is_empty())
+            let open = self.open.get(&(*block, place));
+            open.is_none_or(|open| !open.is_empty())
         })
     }
 
@@ -229,15 +237,15 @@ impl Ledger {
 
     /// A disturbed cell could not be measured again: it stays as it is.
     pub(crate) fn keep_disturbed(&mut self, spec: &StaySpec, cell: &CellSpec) {
-        if let Some(place) = self.places.get(&key(spec, cell)) {
-            self.disturbed.remove(&(spec.block, *place));
+        if let Some(place) = self.place(spec, cell) {
+            self.disturbed.remove(&(spec.block, place));
         }
     }
 
     /// What disturbed a cell that was not measured again yet.
     pub(crate) fn what_disturbed(&self, spec: &StaySpec, cell: &CellSpec) -> Option<&str> {
-        let place = self.places.get(&key(spec, cell))?;
-        let what = self.disturbed.get(&(spec.block, *place))?;
+        let place = self.place(spec, cell)?;
+        let what = self.disturbed.get(&(spec.block, place))?;
         Some(what)
     }
 
@@ -245,11 +253,9 @@ impl Ledger {
     pub(crate) fn is_hopeless(&self, spec: &StaySpec, cell: &CellSpec) -> bool {
         let key = key(spec, cell);
         let unprepared = prepares(&key) && self.unprepared.contains(&preparation(&key));
-        let timed_out = self
-            .places
-            .get(&key)
-            .is_some_and(|(stay, cell)| self.histories[*stay].hopeless.contains(cell));
-        unprepared || timed_out
+        let timed_out =
+            |(stay, cell): (usize, usize)| self.histories[stay].hopeless.contains(&cell);
+        unprepared || self.place(spec, cell).is_some_and(timed_out)
     }
 
     /// How long a stay took last, nanoseconds.
@@ -301,14 +307,44 @@ impl Ledger {
         self.places.len() as u64 * u64::from(self.blocks)
     }
 
-    /// What became of the cells so far.
-    pub(crate) fn tally(&self, interrupted: bool) -> Tally {
-        Tally {
-            planned: self.planned(),
-            counts: self.counts.clone(),
-            interrupted,
-            failures: self.failures.clone(),
+    /// Failed cells, each with its reason.
+    pub(crate) fn failures(&self) -> &[String] {
+        &self.failures
+    }
+
+    /// "complete", "budget" or "interrupted".
+    pub(crate) fn ended(&self, interrupted: bool) -> &'static str {
+        let out_of_time = self.counts.contains_key(&label(&not_run(NotRun::Budget)));
+        match (interrupted, out_of_time) {
+            (true, _) => "interrupted",
+            (_, true) => "budget",
+            _ => "complete",
         }
+    }
+
+    /// Cells with that outcome.
+    pub(crate) fn count(&self, outcome: OutcomeKind) -> u64 {
+        self.counts.get(outcome.name()).copied().unwrap_or(0)
+    }
+
+    /// Cells that have no outcome, which at the end is a mistake of this program.
+    pub(crate) fn unaccounted(&self) -> u64 {
+        self.planned().saturating_sub(self.closed())
+    }
+
+    /// "complete: 90 cells planned: 80 measured, 0 failed, …": the outcomes add up to the plan.
+    pub(crate) fn sentence(&self, interrupted: bool) -> String {
+        let always = ALWAYS.map(|outcome| format!("{} {outcome}", self.count(outcome)));
+        let told = |name: &String| ALWAYS.iter().any(|outcome| outcome.name() == name);
+        let others = self.counts.iter().filter(|(name, _)| !told(name));
+        let others = others.map(|(name, count)| format!("{count} {name}"));
+        let missing = match self.unaccounted() {
+            0 => None,
+            cells => Some(format!("{cells} without an outcome")),
+        };
+        let parts: Vec<String> = always.into_iter().chain(others).chain(missing).collect();
+        let (ended, planned) = (self.ended(interrupted), self.planned());
+        format!("{ended}: {planned} cells planned: {}", parts.join(", "))
     }
 }
 
@@ -322,64 +358,6 @@ fn relative_half_width(medians: impl Iterator<Item = f64>) -> Option<f64> {
     let variance = medians.iter().map(|m| (m - mean).powi(2)).sum::<f64>() / (n - 1.0);
     let half = STUDENT.get(freedom).copied().unwrap_or(2.4) * (variance / n).sqrt();
     Some(if half == 0.0 { 0.0 } else { half / mean.abs() })
-}
-
-/// What became of a run.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    /// Cells planned.
-    pub(crate) planned: u64,
-    /// Cells by outcome; those that were not run by reason, too.
-    counts: BTreeMap<String, u64>,
-    /// Ctrl-C.
-    pub(crate) interrupted: bool,
-    /// Failed cells, each with its reason.
-    pub(crate) failures: Vec<String>,
-}
-
-impl Tally {
-    /// "complete", "budget" or "interrupted".
-    pub(crate) fn ended(&self) -> &'static str {
-        let out_of_time = self.counts.contains_key(&label(&not_run(NotRun::Budget)));
-        match (self.interrupted, out_of_time) {
-            (true, _) => "interrupted",
-            (_, true) => "budget",
-            _ => "complete",
-        }
-    }
-
-    /// Cells with that outcome.
-    pub(crate) fn count(&self, outcome: &str) -> u64 {
-        self.counts.get(outcome).copied().unwrap_or(0)
-    }
-
-    /// Cells that have no outcome, which is a mistake of this program.
-    pub(crate) fn unaccounted(&self) -> u64 {
-        self.planned.saturating_sub(self.counts.values().sum())
-    }
-
-    /// "complete: 90 cells planned: 80 measured, 0 failed, …": the outcomes add up to the plan.
-    pub(crate) fn sentence(&self) -> String {
-        let always = ["measured", "unsupported", "failed", "timed-out"];
-        let mut parts: Vec<String> = always
-            .iter()
-            .map(|outcome| format!("{} {outcome}", self.count(outcome)))
-            .collect();
-        let others = self
-            .counts
-            .iter()
-            .filter(|(o, _)| !always.contains(&o.as_str()));
-        parts.extend(others.map(|(outcome, count)| format!("{count} {outcome}")));
-        if self.unaccounted() > 0 {
-            parts.push(format!("{} without an outcome", self.unaccounted()));
-        }
-        format!(
-            "{}: {} cells planned: {}",
-            self.ended(),
-            self.planned,
-            parts.join(", ")
-        )
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! This machine, as far as a plan depends on it.
 
+use anyhow::Context as _;
 use netns_harness::meters;
+use tokio::runtime::Runtime;
 
 /// What there is to spread stays over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,4 +26,14 @@ impl Machine {
     pub(crate) fn at_a_time(&self) -> usize {
         self.cpus.max(1)
     }
+}
+
+/// What waits for processes here. One thread: a stay's process dies with the thread that started it, and that is the
+/// calling one.
+///
+/// # Errors
+/// The operating system refuses it.
+pub(crate) fn runtime() -> anyhow::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().context("start the runtime")
 }

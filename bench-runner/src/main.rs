@@ -60,18 +60,10 @@ fn main() -> ExitCode {
 }
 
 fn explain(error: &clap::Error) -> ExitCode {
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            let _ = error.print();
-            ExitCode::SUCCESS
-        }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = error.print();
-            ExitCode::from(2)
-        }
-        _ => {
-            let _ = writeln!(std::io::stderr(), "{}", cli::one_line(error));
-            ExitCode::from(2)
-        }
-    }
+    use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    let _ = match error.kind() {
+        DisplayHelp | DisplayVersion | DisplayHelpOnMissingArgumentOrSubcommand => error.print(),
+        _ => writeln!(std::io::stderr(), "{}", cli::one_line(error)),
+    };
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use netns_sys::clock;
 use scenarios::spec::{CellOutcome, StaySpec};
-use schema::{Accelerator, Stage};
+use schema::Accelerator;
 
 use crate::interrupt::Interrupt;
 use crate::isolate::ask::{Answer, Ask};
@@ -52,11 +52,6 @@ impl Heard {
             facts: Vec::new(),
             note: None,
         }
-    }
-
-    /// The guest that it should have been in is not there.
-    fn no_guest(why: String) -> Self {
-        Self::nothing(End::Failed(Stage::Guest, why))
     }
 }
 

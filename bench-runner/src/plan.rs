@@ -1,5 +1,6 @@
 //! What a run will do, decided before it starts: stays, their cells, their order. Pure.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use netns_harness::datapath::{Engine, Transport};
@@ -144,10 +145,8 @@ impl Plan {
 
     /// Modes as they are programmed in the plan, each once.
     pub(crate) fn cases(&self) -> Vec<Case> {
-        let mut found: Vec<Case> = self.stays.iter().map(|s| Case::of(&s.spec)).collect();
-        found.sort_unstable();
-        found.dedup();
-        found
+        let each: BTreeSet<Case> = self.stays.iter().map(|s| Case::of(&s.spec)).collect();
+        each.into_iter().collect()
     }
 
     /// The seed of a block, of its populations and of what counted guests take for random: a block is a sample of the
@@ -349,6 +348,14 @@ pub(crate) fn key(spec: &StaySpec, cell: &CellSpec) -> CellKey {
         environment: spec.environment.clone(),
         variant: spec.variant.clone(),
         options: cell.options.clone(),
+    }
+}
+
+/// The mode, and which variant's.
+pub(crate) fn mode_of(spec: &StaySpec) -> String {
+    match spec.variant.as_str() {
+        "" => spec.mode.to_string(),
+        variant => format!("{} ({variant})", spec.mode),
     }
 }
 

@@ -136,13 +136,10 @@ impl Earlier {
     /// A line is not of this plan: the file is damaged.
     pub(crate) fn ledger(&self, plan: &Plan) -> Result<Ledger, Usage> {
         let mut ledger = Ledger::new(plan);
+        let given = self.given.display();
         for cell in &self.run.cells {
-            ledger.note_earlier(cell).map_err(|why| {
-                Usage(format!(
-                    "--resume {}: the file is damaged: {why}",
-                    self.given.display()
-                ))
-            })?;
+            let noted = ledger.note_earlier(cell);
+            noted.map_err(|why| Usage(format!("--resume {given}: the file is damaged: {why}")))?;
         }
         Ok(ledger)
     }

@@ -37,12 +37,9 @@ impl RunDir {
             || Path::new("runs").join(now().replace(':', "-").replace('Z', "")),
             Path::to_path_buf,
         );
-        if let Some(parent) = path
-            .parent()
-            .filter(|p| !p.as_os_str().is_empty() && !p.exists())
-        {
-            fs::create_dir_all(parent)
-                .map_err(|e| Usage(format!("cannot make {}: {e}", parent.display())))?;
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+        if let Some(parent) = parent.filter(|p| !p.exists()) {
+            fs::create_dir_all(parent).map_err(cannot("make", parent))?;
             give_to_invoker(parent);
         }
         fs::create_dir(&path).map_err(|e| match e.kind() {
@@ -50,14 +47,12 @@ impl RunDir {
                 "--out {} exists already; name a new directory (runs are never overwritten)",
                 path.display()
             )),
-            _ => Usage(format!("cannot make {}: {e}", path.display())),
+            _ => cannot("make", &path)(e),
         })?;
         let file = path.join("results.jsonl");
-        let results = OpenOptions::new()
-            .create_new(true)
-            .append(true)
-            .open(&file)
-            .map_err(|e| Usage(format!("cannot make {}: {e}", file.display())))?;
+        let mut options = OpenOptions::new();
+        let results = options.create_new(true).append(true).open(&file);
+        let results = results.map_err(cannot("make", &file))?;
         let this = Self {
             path,
             file,
@@ -73,12 +68,9 @@ impl RunDir {
     /// # Errors
     /// They cannot be written, or their run is still going on: a usage error.
     pub(crate) fn open(file: &Path) -> Result<Self, Usage> {
-        let results = OpenOptions::new()
-            .append(true)
-            .open(file)
-            .map_err(|e| Usage(format!("cannot write {}: {e}", file.display())))?;
-        let length =
-            whole_lines(file).map_err(|e| Usage(format!("cannot read {}: {e}", file.display())))?;
+        let results = OpenOptions::new().append(true).open(file);
+        let results = results.map_err(cannot("write", file))?;
+        let length = whole_lines(file).map_err(cannot("read", file))?;
         let path = file.parent().filter(|p| !p.as_os_str().is_empty());
         let this = Self {
             path: path.unwrap_or(Path::new(".")).to_path_buf(),
@@ -169,6 +161,11 @@ impl RunDir {
             }
         }
     }
+}
+
+/// What could not be done with a file is the user's to change.
+fn cannot(act: &str, path: &Path) -> impl Fn(std::io::Error) -> Usage {
+    move |error| Usage(format!("cannot {act} {}: {error}", path.display()))
 }
 
 /// Length of a file up to its last newline, bytes.

@@ -6,6 +6,9 @@ use std::fmt::Arguments;
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anyhow::Context as _;
+use serde::Serialize;
+
 static FAILED: AtomicBool = AtomicBool::new(false);
 static UNHEARD: AtomicBool = AtomicBool::new(false);
 
@@ -19,6 +22,16 @@ pub(crate) fn line(text: Arguments<'_>) {
         }
         _ => FAILED.store(true, Ordering::Relaxed),
     }
+}
+
+/// Writes a value as JSON, for people too.
+///
+/// # Errors
+/// It cannot be encoded.
+pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(value).context("encode what is printed")?;
+    line(format_args!("{text}"));
+    Ok(())
 }
 
 /// Whether something was not read: not written, or written to nobody.

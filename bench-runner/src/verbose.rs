@@ -29,17 +29,8 @@ pub(crate) fn words() -> Vec<String> {
     }
 }
 
-/// Tells it on standard error.
-pub(crate) fn on_stderr() {
-    start(io::stderr);
-}
-
-/// Tells it as events of a stay.
-pub(crate) fn as_events() {
-    start(|| Telling);
-}
-
-fn start(writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) {
+/// Tells it from now on: on standard error, or in a stay by [`Telling`].
+pub(crate) fn start(writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) {
     let most = match LEVEL.load(Ordering::Relaxed) {
         0 => return,
         1 => LevelFilter::INFO,
@@ -55,7 +46,7 @@ fn start(writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) {
 }
 
 /// Writes each line as an event.
-struct Telling;
+pub(crate) struct Telling;
 
 impl Write for Telling {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {

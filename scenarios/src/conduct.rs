@@ -19,7 +19,7 @@ use crate::error::{At as _, CellError, Result};
 use crate::recorder::Recorder;
 use crate::scenario::Needs;
 use crate::spec::{CellOutcome, CellSpec, Event, StaySpec};
-use crate::stay::{Stay, recipe, tell};
+use crate::stay::{Stay, tell};
 
 /// Carries out a stay in the calling process, which must be isolated already. Everything it sees goes to
 /// `emit`, in order.
@@ -45,7 +45,7 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
         return Ok(());
     }
     let datapath = with_engine(spec.mode, engine);
-    let population = recipe(spec).population(spec.services);
+    let population = spec.recipe().population(spec.services);
     let clock_step_ns = clock::step_ns();
     let is_empty = |cell: &CellSpec| crate::scenario(cell.scenario).needs() == Needs::Empty;
     let empty = spec.cells.iter().any(is_empty);

@@ -30,34 +30,29 @@ impl Asked {
     }
 
     /// One install from nothing, in one transaction or in chunks.
-    #[must_use]
-    pub fn install_ns(self, one_transaction: bool) -> u64 {
+    pub(crate) fn install_ns(self, one_transaction: bool) -> u64 {
         let way = facts(self.mode).by(self.transport);
         let in_chunks = way.in_chunks.filter(|_| !one_transaction);
         self.takes(in_chunks.unwrap_or(way.install))
     }
 
     /// One update of a few services at size N.
-    #[must_use]
-    pub fn update_ns(self) -> u64 {
+    pub(crate) fn update_ns(self) -> u64 {
         self.takes(facts(self.mode).by(self.transport).update)
     }
 
     /// What kube-proxy reads back before an update.
-    #[must_use]
-    pub fn read_back_ns(self) -> u64 {
+    pub(crate) fn read_back_ns(self) -> u64 {
         self.takes(facts(self.mode).cost.read_back)
     }
 
     /// One listing of everything, parsed.
-    #[must_use]
-    pub fn listing_ns(self) -> u64 {
+    pub(crate) fn listing_ns(self) -> u64 {
         self.takes(facts(self.mode).cost.listing)
     }
 
     /// Reading the counters of a mode's rules, before flows and after them.
-    #[must_use]
-    pub fn counters_ns(self) -> u64 {
+    pub(crate) fn counters_ns(self) -> u64 {
         self.takes(facts(self.mode).cost.counters)
     }
 }

@@ -36,7 +36,7 @@ fn change(stay: &mut Stay<'_>, options: &Options, from: &Population, n: u32) -> 
     for (i, at) in chosen.into_iter().enumerate() {
         // Addresses of services that were never there: no other service has such an endpoint.
         let spare = stay.spec.services + (n * churn + i as u32) % SPARE_SERVICES;
-        let fresh = stay.recipe().service(spare).endpoints[0];
+        let fresh = stay.spec.recipe().service(spare).endpoints[0];
         let service = &mut to.services[at];
         let replaced = stay.rng.random_range(0..service.endpoints.len());
         service.endpoints[replaced] = fresh;

@@ -175,19 +175,20 @@ struct Sampled {
     restless: u32,
 }
 
+/// The parts of kernel memory, in the order of [`Held::parts`].
+const PARTS: [&str; 3] = ["slab", "vmalloc", "percpu"];
+
 /// Bytes that are there only when installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Held {
-    slab: i64,
-    vmalloc: i64,
-    percpu: i64,
+    parts: [i64; 3],
     /// Of the peak.
     peak: i64,
 }
 
 impl Held {
-    const fn total(self) -> i64 {
-        self.slab + self.vmalloc + self.percpu
+    fn total(self) -> i64 {
+        self.parts.iter().sum()
     }
 }
 
@@ -202,26 +203,20 @@ impl Sampled {
     /// What each install held: `untouched` was read before the first of all, `after` when the last lab was gone.
     fn held(&self, untouched: KernelMemory, after: KernelMemory) -> Vec<Held> {
         let befores = self.pairs.iter().map(|pair| pair.before);
-        let afters = befores.clone().skip(1).chain([after]);
-        let of = |(pair, (before, after)): (&Pair, (KernelMemory, KernelMemory))| {
+        let readings: Vec<KernelMemory> = befores.chain([after]).collect();
+        let of = |(pair, around): (&Pair, &[KernelMemory])| {
             let part = |part: fn(KernelMemory) -> u64| {
-                difference([part(before), part(pair.installed), part(after)])
+                difference([part(around[0]), part(pair.installed), part(around[1])])
             };
             let (slab, vmalloc) = (part(|m| m.slab_unreclaimable), part(|m| m.vmalloc_used));
             let percpu = pair.installed.percpu.cast_signed() - untouched.percpu.cast_signed();
             let beyond = pair.peak.max(pair.installed.total()) - pair.installed.total();
             Held {
-                slab,
-                vmalloc,
-                percpu,
+                parts: [slab, vmalloc, percpu],
                 peak: slab + vmalloc + percpu + beyond.cast_signed(),
             }
         };
-        self.pairs
-            .iter()
-            .zip(befores.clone().zip(afters))
-            .map(of)
-            .collect()
+        self.pairs.iter().zip(readings.windows(2)).map(of).collect()
     }
 
     fn note(&self, untouched: KernelMemory, after: KernelMemory, recorder: &mut Recorder) {
@@ -230,16 +225,9 @@ impl Sampled {
             recorder.difference(Metric::KernelMemory, held.total());
             recorder.difference(Metric::KernelMemoryPeak, held.peak);
         }
-        let middle = |name: &str, part: fn(&Held) -> i64| {
-            let part: Vec<f64> = all.iter().map(|held| part(held) as f64).collect();
-            (format!("kernel_memory_{name}"), median(&part))
-        };
-        for (name, bytes) in [
-            middle("slab", |held| held.slab),
-            middle("vmalloc", |held| held.vmalloc),
-            middle("percpu", |held| held.percpu),
-        ] {
-            recorder.fact(&name, bytes);
+        for (i, name) in PARTS.iter().enumerate() {
+            let bytes: Vec<f64> = all.iter().map(|held| held.parts[i] as f64).collect();
+            recorder.fact(&format!("kernel_memory_{name}"), median(&bytes));
         }
         recorder.fact(
             "kernel_memory_source",
@@ -376,7 +364,7 @@ mod tests {
             ..Sampled::default()
         };
         let held = sampled.held(memory(900, 10), memory(1_000, 90));
-        assert_eq!((held[0].percpu, held[0].slab), (90, 5_000));
+        assert_eq!(held[0].parts, [5_000, 0, 90]);
     }
 
     #[test]

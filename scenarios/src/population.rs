@@ -54,29 +54,29 @@ impl Recipe<'_> {
     pub fn service(&self, index: u32) -> Service {
         debug_assert!(index < MAX_SERVICES + SPARE_SERVICES && self.endpoints <= MAX_ENDPOINTS);
         let protocol = self.protocols[index as usize % self.protocols.len()];
+        let vip = match self.vip_stride {
+            None => address(SERVICE_CIDR, index, self.seed ^ 0x5649_5073),
+            Some(stride) => {
+                let host = stride * (index + 1);
+                Ipv4Addr::from_bits(SERVICE_CIDR.network.to_bits() + host)
+            }
+        };
+        let endpoint = |e| Endpoint {
+            address: address(
+                ENDPOINT_CIDR,
+                index * self.endpoints + e,
+                self.seed ^ 0x656e_6473,
+            ),
+            port: ENDPOINT_PORT,
+        };
         Service {
             index,
             frontend: Frontend {
-                vip: match self.vip_stride {
-                    None => address(SERVICE_CIDR, index, self.seed ^ 0x5649_5073),
-                    Some(stride) => {
-                        let host = stride * (index + 1);
-                        Ipv4Addr::from_bits(SERVICE_CIDR.network.to_bits() + host)
-                    }
-                },
+                vip,
                 port: port(protocol),
                 protocol,
             },
-            endpoints: (0..self.endpoints)
-                .map(|e| Endpoint {
-                    address: address(
-                        ENDPOINT_CIDR,
-                        index * self.endpoints + e,
-                        self.seed ^ 0x656e_6473,
-                    ),
-                    port: ENDPOINT_PORT,
-                })
-                .collect(),
+            endpoints: (0..self.endpoints).map(endpoint).collect(),
         }
     }
 }

@@ -43,35 +43,22 @@ impl Recorder {
         if self.samples.is_empty() {
             return Err(CellError::at(Stage::Measure, "no sample was taken"));
         }
-        for (metric, values) in &self.samples {
-            if metric.row().clocked {
-                check_clock(*metric, values, clock_step_ns)?;
+        for (metric, values) in self.samples.iter().filter(|(m, _)| m.row().clocked) {
+            let median = median(values);
+            if clock_step_ns as f64 > 0.02 * median {
+                let why = format!(
+                    "{metric}: the clock's step of {clock_step_ns} ns exceeds 2 % of the median {median} ns"
+                );
+                return Err(CellError::at(Stage::Clock, why));
             }
         }
-        let series = self
-            .samples
-            .into_iter()
-            .map(|(metric, values)| Series {
-                metric,
-                unit: metric.unit(),
-                values,
-            })
-            .collect();
-        Ok((series, self.facts))
+        let series = self.samples.into_iter().map(|(metric, values)| Series {
+            metric,
+            unit: metric.unit(),
+            values,
+        });
+        Ok((series.collect(), self.facts))
     }
-}
-
-fn check_clock(metric: Metric, values: &[f64], step_ns: u64) -> Result {
-    let median = median(values);
-    if step_ns as f64 > 0.02 * median {
-        return Err(CellError::at(
-            Stage::Clock,
-            format!(
-                "{metric}: the clock's step of {step_ns} ns exceeds 2 % of the median {median} ns"
-            ),
-        ));
-    }
-    Ok(())
 }
 
 /// The middle value (the mean of the two middle ones); 0 for none.

@@ -16,7 +16,7 @@ pub(crate) const SERVICE_ADD: Update = Update {
 };
 
 fn change(stay: &mut Stay<'_>, _: &Options, from: &Population, n: u32) -> Result<Change> {
-    let added = stay.recipe().service(stay.spec.services + n);
+    let added = stay.spec.recipe().service(stay.spec.services + n);
     let mut to = from.clone();
     to.services.push(added.clone());
     Ok(Change {

@@ -10,6 +10,7 @@ use schema::{
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Asked;
+use crate::population::Recipe;
 
 /// What a stay is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +73,16 @@ impl StaySpec {
     pub fn is_joined(&self) -> bool {
         let installs = |cell: &CellSpec| cell.scenario == ScenarioKind::ColdInstall;
         self.cells.len() > 1 && self.cells.first().is_some_and(installs)
+    }
+
+    /// How its services are made.
+    pub(crate) fn recipe(&self) -> Recipe<'_> {
+        Recipe {
+            seed: self.seed,
+            endpoints: self.endpoints,
+            protocols: &self.protocols,
+            vip_stride: self.vip_stride,
+        }
     }
 
     /// What its scenarios are asked of.

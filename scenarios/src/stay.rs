@@ -14,7 +14,6 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{Metric, OptionKey, Options, Stage};
 
 use crate::error::{At as _, CellError, Result};
-use crate::population::Recipe;
 use crate::proof;
 use crate::recorder::Recorder;
 use crate::spec::{Event, StaySpec};
@@ -49,18 +48,6 @@ pub struct Stay<'a> {
 }
 
 impl Stay<'_> {
-    /// How services beyond the population are made.
-    #[must_use]
-    pub fn recipe(&self) -> Recipe<'_> {
-        recipe(self.spec)
-    }
-
-    /// The transport of the stay.
-    #[must_use]
-    pub const fn transport(&self) -> Transport {
-        self.spec.transport
-    }
-
     /// How a cell's batches are rendered.
     #[must_use]
     pub fn render_options(&self, options: &Options) -> RenderOptions {
@@ -68,7 +55,7 @@ impl Stay<'_> {
         RenderOptions {
             large_cluster: layout.is_none_or(|layout| layout == "on"),
             chunk: options.chunk().map(|services| services as usize),
-            ..RenderOptions::by(self.transport())
+            ..RenderOptions::by(self.spec.transport)
         }
     }
 
@@ -95,16 +82,12 @@ impl Stay<'_> {
     /// Runs `act` in another lab, with a client that has used no flow there.
     pub(crate) fn in_lab<T>(&mut self, lab: &Lab, act: impl FnOnce(&mut Stay<'_>) -> T) -> T {
         let mut other = Stay {
-            spec: self.spec,
-            datapath: self.datapath,
             lab,
             client: Client::new(lab),
-            population: self.population,
             rng: self.rng.clone(),
-            emit: self.emit,
-            clock_step_ns: self.clock_step_ns,
             met: false,
             cpus: self.cpus.clone(),
+            ..*self
         };
         let done = act(&mut other);
         self.rng = other.rng;
@@ -200,12 +183,10 @@ impl Stay<'_> {
             return Ok(Some(why.to_owned()));
         }
         let sends = (sync.transport == Transport::Nft).then_some("nft");
-        let missing = sync
-            .read_back
-            .iter()
-            .filter_map(|words| words.first().map(String::as_str))
-            .chain(sends)
-            .find(|program| !netns_sys::tools::installed(program));
+        let listed = sync.read_back.iter();
+        let listed = listed.filter_map(|words| words.first().map(String::as_str));
+        let mut programs = listed.chain(sends);
+        let missing = programs.find(|program| !netns_sys::tools::installed(program));
         Ok(missing.map(|program| format!("{program} is not installed")))
     }
 
@@ -539,15 +520,6 @@ impl Drop for Pinned {
     fn drop(&mut self) {
         // These CPUs were allowed a moment ago; if they no longer are, the kernel has moved the thread.
         let _ = netns_sys::thread::unpin(&self.cpus);
-    }
-}
-
-pub(crate) fn recipe(spec: &StaySpec) -> Recipe<'_> {
-    Recipe {
-        seed: spec.seed,
-        endpoints: spec.endpoints,
-        protocols: &spec.protocols,
-        vip_stride: spec.vip_stride,
     }
 }
 

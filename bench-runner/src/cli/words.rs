@@ -43,19 +43,19 @@ pub(crate) fn scenario(text: &str) -> Result<Scenarios, UnknownName> {
     }
 }
 
-pub(crate) fn services(text: &str) -> Result<u32, String> {
-    bounded(text, MAX_SERVICES, "services", "the address plan's limit")
-}
+pub(crate) const SERVICES: (u32, &str) = (MAX_SERVICES, "services");
+pub(crate) const ENDPOINTS: (u32, &str) = (MAX_ENDPOINTS, "endpoints");
 
-pub(crate) fn endpoints(text: &str) -> Result<u32, String> {
-    bounded(text, MAX_ENDPOINTS, "endpoints", "the address plan's limit")
-}
-
-fn bounded(text: &str, most: u32, what: &str, why: &str) -> Result<u32, String> {
-    match text.parse::<i64>() {
+/// As many as the address plan has room for, of what.
+pub(crate) fn up_to(
+    (most, what): (u32, &'static str),
+) -> impl Fn(&str) -> Result<u32, String> + Clone {
+    move |text: &str| match text.parse::<i64>() {
         Err(_) => Err(format!("give a whole number of {what}, 1 to {most}")),
         Ok(n) if n < 1 => Err(format!("give at least 1 of {what}")),
-        Ok(n) if n > i64::from(most) => Err(format!("at most {most} {what} ({why})")),
+        Ok(n) if n > i64::from(most) => {
+            Err(format!("at most {most} {what} (the address plan's limit)"))
+        }
         Ok(n) => Ok(n as u32),
     }
 }

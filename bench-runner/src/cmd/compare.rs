@@ -65,10 +65,10 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<Ended> {
         CompareError::Usage(text) => anyhow::Error::from(Usage(text)),
         other => Differs(other.to_string()).into(),
     })?;
-    for warning in base
-        .warnings
-        .iter()
-        .chain(new.iter().flat_map(|run| &run.warnings))
+    for warning in [&base]
+        .into_iter()
+        .chain(&new)
+        .flat_map(|run| &run.warnings)
     {
         eprintln!("warning: {warning}");
     }
@@ -79,16 +79,13 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<Ended> {
         .write_all(text.as_bytes())
         .context("write to standard output")
         .and_then(|()| summary(args.format, &comparison));
-    match comparison.conclusion {
-        Conclusion::Regressed => {
-            if let Err(error) = written {
-                eprintln!("warning: {error:#}");
-            }
-            Ok(Ended::Regressed)
+    if comparison.conclusion == Conclusion::Regressed {
+        if let Err(error) = written {
+            eprintln!("warning: {error:#}");
         }
-        Conclusion::Failed => written.map(|()| Ended::Failed),
-        Conclusion::Passed => written.map(|()| Ended::Done),
+        return Ok(Ended::Regressed);
     }
+    written.map(|()| Ended::done_if(comparison.conclusion == Conclusion::Passed))
 }
 
 /// Appends the Markdown to the step's summary, where there is one.

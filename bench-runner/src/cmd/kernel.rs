@@ -1,6 +1,5 @@
 //! `kernel`: the kernels that guests can boot: listed, fetched, removed.
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use guest::fetch::{Available, Cache, Cached};
 use guest::kernel::Kernel;
@@ -9,7 +8,7 @@ use serde::Serialize;
 
 use crate::exit::{Ended, Usage, refused};
 use crate::progress::note;
-use crate::stdout::say;
+use crate::stdout::{self, say};
 
 /// Version of the JSON that `--json` prints. Fields are only ever added within one version.
 const JSON_VERSION: u32 = 1;
@@ -138,11 +137,9 @@ fn list(cache: &Cache, json: bool) -> anyhow::Result<()> {
         host,
         host_error,
     };
-    if json {
-        let text = serde_json::to_string_pretty(&listing).context("encode the list")?;
-        say!("{text}");
-    } else {
-        show(&listing);
+    match json {
+        true => stdout::json(&listing)?,
+        false => show(&listing),
     }
     Ok(())
 }
@@ -172,11 +169,8 @@ fn show(listing: &Listing) {
     for kernel in listing.cached.iter().chain(&listing.host) {
         let size = kernel.bytes.map_or_else(String::new, mb);
         let version = kernel.package_version.as_deref().unwrap_or_default();
-        say!(
-            "  {:8} {:32} {size:>9}  {version}",
-            kernel.name,
-            kernel.release
-        );
+        let (name, release) = (&kernel.name, &kernel.release);
+        say!("  {name:8} {release:32} {size:>9}  {version}");
     }
     if listing.cached.is_empty() && listing.host.is_none() {
         say!("  none");
@@ -190,16 +184,13 @@ fn show(listing: &Listing) {
         let is_it = |here: &Here| {
             here.package.as_ref() == Some(package) && here.package_version.as_ref() == Some(version)
         };
+        let here = listing.cached.iter().any(is_it);
         say!(
             "  {:8} {package} {version}, {} to download, {} unpacked {}",
             kernel.series,
             mb(kernel.download_bytes),
             mb(kernel.installed_bytes),
-            if listing.cached.iter().any(is_it) {
-                "here"
-            } else {
-                ""
-            }
+            if here { "here" } else { "" }
         );
     }
     if listing.available.is_empty() {

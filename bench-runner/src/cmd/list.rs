@@ -1,18 +1,11 @@
 //! `list`: the vocabularies.
 
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use netns_harness::datapath::facts;
 use schema::{Metric, Mode, ScenarioKind};
 
 use crate::exit::Ended;
 use crate::stdout::say;
-
-/// Options of `list`.
-#[derive(Debug, Args)]
-pub(crate) struct ListArgs {
-    /// What to list.
-    pub(crate) what: Listing,
-}
 
 /// A vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -29,8 +22,8 @@ pub(crate) enum Listing {
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "every verb has this signature")]
-pub(crate) fn run(args: &ListArgs) -> anyhow::Result<Ended> {
-    match args.what {
+pub(crate) fn run(what: Listing) -> anyhow::Result<Ended> {
+    match what {
         Listing::Modes => {
             for mode in Mode::ALL {
                 let transports = facts(*mode).transports().filter(|_| !mode.is_floor());

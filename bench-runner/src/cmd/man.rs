@@ -1,23 +1,15 @@
 //! `man`: the manual page, in roff.
 
 use anyhow::Context as _;
-use clap::{Args, CommandFactory as _};
+use clap::CommandFactory as _;
 
 use super::Cli;
 use crate::exit::{Ended, Usage};
 use crate::stdout::say;
 
-/// Options of `man`.
-#[derive(Debug, Args)]
-pub(crate) struct ManArgs {
-    /// Of which verb [default: of the program].
-    #[arg(value_name = "VERB")]
-    pub(crate) verb: Option<String>,
-}
-
-pub(crate) fn run(args: &ManArgs) -> anyhow::Result<Ended> {
+pub(crate) fn run(verb: Option<&str>) -> anyhow::Result<Ended> {
     let program = Cli::command();
-    let command = match &args.verb {
+    let command = match verb {
         None => program,
         Some(verb) => page_of(program, verb)?,
     };

@@ -50,9 +50,16 @@ pub(crate) enum Command {
     /// Print what `run` would do with the same options, and how long it would take.
     Plan(plan::PlanArgs),
     /// Carry out one stay: its specification on standard input, events on standard output.
-    Cell(cell::CellArgs),
+    Cell {
+        /// Internal: this process is the init of the stay's PID namespace.
+        #[arg(long, hide = true)]
+        init: bool,
+    },
     /// List modes, scenarios, metrics, the formulas of their size, or the default gate.
-    List(list::ListArgs),
+    List {
+        /// What to list.
+        what: list::Listing,
+    },
     /// Say what this machine can measure, by trial, and how to get what is missing.
     Doctor(doctor::DoctorArgs),
     /// Make the page, plots and summary of one or more runs again, from their results.
@@ -62,11 +69,22 @@ pub(crate) enum Command {
     /// List, fetch and remove the kernels that guests boot.
     Kernel(kernel::KernelArgs),
     /// Print the JSON Schemas of results.jsonl, summary.json and what `compare --format json` prints.
-    Schema(schema::SchemaArgs),
+    Schema {
+        /// Which file's schema.
+        #[arg(default_value = "results")]
+        which: schema::SchemaOf,
+    },
     /// Print a shell's completions: put them where that shell looks for them.
-    Completions(completions::CompletionsArgs),
+    Completions {
+        /// Which shell's.
+        shell: clap_complete::Shell,
+    },
     /// Print the manual page of the program, or of one of its verbs: `bench-runner man | man -l -`.
-    Man(man::ManArgs),
+    Man {
+        /// Of which verb [default: of the program].
+        #[arg(value_name = "VERB")]
+        verb: Option<String>,
+    },
 }
 
 impl Cli {
@@ -77,21 +95,21 @@ impl Cli {
     pub(crate) fn carry_out(self) -> anyhow::Result<Ended> {
         let command = self.command.unwrap_or(Command::Run(self.run));
         verbose::set(self.verbose);
-        if !matches!(command, Command::Cell(_)) {
-            verbose::on_stderr();
+        if !matches!(command, Command::Cell { .. }) {
+            verbose::start(std::io::stderr);
         }
         match command {
             Command::Run(args) => run::run(&args),
             Command::Plan(args) => plan::run(&args),
-            Command::Cell(args) => cell::run(&args),
-            Command::List(args) => list::run(&args),
+            Command::Cell { init } => cell::run(init),
+            Command::List { what } => list::run(what),
             Command::Doctor(args) => doctor::run(&args),
             Command::Report(args) => report::run(&args),
             Command::Compare(args) => compare::run(&args),
             Command::Kernel(args) => kernel::run(&args),
-            Command::Schema(args) => schema::run(&args),
-            Command::Completions(args) => completions::run(&args),
-            Command::Man(args) => man::run(&args),
+            Command::Schema { which } => schema::run(which),
+            Command::Completions { shell } => completions::run(shell),
+            Command::Man { verb } => man::run(verb.as_deref()),
         }
     }
 }

@@ -7,13 +7,12 @@ use anyhow::Context as _;
 use clap::Args;
 use netns_harness::datapath::{RenderOptions, with_engine};
 use scenarios::population::Recipe;
-use scenarios::spec::StaySpec;
 
 use crate::choice;
 use crate::cli::RunArgs;
 use crate::exit::{Ended, refused};
 use crate::machine::Machine;
-use crate::plan::{ENVIRONMENT, Plan, Settings};
+use crate::plan::{ENVIRONMENT, Plan, PlannedStay, Settings, mode_of};
 use crate::progress::rough;
 use crate::stdout::say;
 
@@ -48,10 +47,8 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
         }
     } else if args.json {
         for stay in plan.block(0) {
-            say!(
-                "{}",
-                serde_json::to_string(&stay.spec).context("encode a stay")?
-            );
+            let spec = serde_json::to_string(&stay.spec).context("encode a stay")?;
+            say!("{spec}");
         }
     } else {
         print_table(&plan);
@@ -60,30 +57,7 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
 }
 
 fn print_table(plan: &Plan) {
-    let block = plan.block(0);
-    let specs = || block.iter().map(|stay| &stay.spec);
-    // On this machine's kernel alone there is nothing to say of where.
-    let several = specs().any(|spec| spec.environment != ENVIRONMENT);
-    let places = specs().map(|spec| spec.environment.len() + 1).max();
-    let place_width = places.filter(|_| several).unwrap_or(0);
-    let modes: Vec<String> = specs().map(mode_of).collect();
-    let mode_width = modes.iter().map(String::len).max().unwrap_or(0).max(16);
-    let row = |[
-        stay,
-        place,
-        mode,
-        services,
-        endpoints,
-        transport,
-        expected,
-        cells,
-    ]: [&str; 8]| {
-        let place = if several { place } else { "" };
-        say!(
-            "{stay:<4} {place:<place_width$}{mode:<mode_width$} {services:>8} {endpoints:>9}  {transport:<9} {expected:>9}  {cells}"
-        );
-    };
-    row([
+    let titles = [
         "stay",
         "environment",
         "mode",
@@ -92,34 +66,32 @@ fn print_table(plan: &Plan) {
         "transport",
         "expected",
         "cells",
-    ]);
-    for (i, (stay, mode)) in block.iter().zip(&modes).enumerate() {
-        let spec = &stay.spec;
-        let mut asked: BTreeMap<&str, usize> = BTreeMap::new();
-        for cell in &spec.cells {
-            *asked.entry(cell.scenario.name()).or_default() += 1;
-        }
-        let asked = asked.iter().map(|(name, count)| format!("{count} {name}"));
-        let transport = match spec.mode.is_floor() {
-            true => "-",
-            false => spec.transport.name(),
-        };
-        row([
-            &i.to_string(),
-            &spec.environment,
-            mode,
-            &spec.services.to_string(),
-            &spec.endpoints.to_string(),
-            transport,
-            &rough(Duration::from_nanos(stay.expected_ns)),
-            &asked.collect::<Vec<_>>().join(", "),
-        ]);
+    ];
+    let rows: Vec<[String; 8]> = plan.block(0).iter().enumerate().map(row).collect();
+    // On this machine's kernel alone there is nothing to say of where.
+    let several = rows.iter().any(|row| row[1] != ENVIRONMENT);
+    let widest = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let (place, mode) = (if several { widest(1) + 1 } else { 0 }, widest(2).max(16));
+    for [
+        number,
+        name,
+        of,
+        services,
+        endpoints,
+        transport,
+        expected,
+        cells,
+    ] in [titles.map(str::to_owned)].iter().chain(&rows)
+    {
+        let name = if several { name } else { "" };
+        say!(
+            "{number:<4} {name:<place$}{of:<mode$} {services:>8} {endpoints:>9}  {transport:<9} {expected:>9}  {cells}"
+        );
     }
+    let (stays, cells) = (plan.stays.len(), plan.cells_per_block());
     if plan.counted {
         say!(
-            "{} stays and {} cells a block, {} blocks with seeds {} to {}; {} stays at a time: about {}",
-            plan.stays.len(),
-            plan.cells_per_block(),
+            "{stays} stays and {cells} cells a block, {} blocks with seeds {} to {}; {} stays at a time: about {}",
             plan.blocks,
             plan.seed,
             plan.seed_of(plan.blocks - 1),
@@ -129,9 +101,7 @@ fn print_table(plan: &Plan) {
         return;
     }
     say!(
-        "{} stays and {} cells a block, about {} each; {} blocks, fewer when the budget of {} is used up; seed {}",
-        plan.stays.len(),
-        plan.cells_per_block(),
+        "{stays} stays and {cells} cells a block, about {} each; {} blocks, fewer when the budget of {} is used up; seed {}",
         rough(Duration::from_nanos(plan.block_ns())),
         plan.blocks,
         rough(plan.budget),
@@ -139,12 +109,28 @@ fn print_table(plan: &Plan) {
     );
 }
 
-/// The mode, and which variant's.
-fn mode_of(spec: &StaySpec) -> String {
-    match spec.variant.as_str() {
-        "" => spec.mode.to_string(),
-        variant => format!("{} ({variant})", spec.mode),
+/// The columns of a stay.
+fn row((number, stay): (usize, &PlannedStay)) -> [String; 8] {
+    let spec = &stay.spec;
+    let mut asked: BTreeMap<&str, usize> = BTreeMap::new();
+    for cell in &spec.cells {
+        *asked.entry(cell.scenario.name()).or_default() += 1;
     }
+    let asked = asked.iter().map(|(name, count)| format!("{count} {name}"));
+    let transport = match spec.mode.is_floor() {
+        true => "-",
+        false => spec.transport.name(),
+    };
+    [
+        number.to_string(),
+        spec.environment.clone(),
+        mode_of(spec),
+        spec.services.to_string(),
+        spec.endpoints.to_string(),
+        transport.to_owned(),
+        rough(Duration::from_nanos(stay.expected_ns)),
+        asked.collect::<Vec<_>>().join(", "),
+    ]
 }
 
 fn print_rules(settings: &Settings) {

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use schema::OutcomeKind;
-use schema::summary::Summary;
+use schema::summary::{Row, Summary};
 
 use crate::exit::{Ended, Usage};
 use crate::stdout::say;
@@ -58,45 +58,30 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Ended> {
         let summary = reports::summarise(&run);
         runs.push((run, summary));
     }
-    let parts: Vec<(&reports::Run, &Summary)> =
-        runs.iter().map(|(run, summary)| (run, summary)).collect();
+    let parts: Vec<_> = runs.iter().map(|(run, summary)| (run, summary)).collect();
+    let out = args.out.as_deref();
+    let of_each = |text: fn(&Summary) -> anyhow::Result<String>| {
+        let texts: anyhow::Result<Vec<String>> = parts.iter().map(|(_, s)| text(s)).collect();
+        write(&(texts?.join("\n") + "\n"), out)
+    };
     match args.format {
         Format::Html => {
-            let results: Vec<Option<String>> = args
-                .runs
-                .iter()
-                .map(|run| beside(args.out.as_deref()?, &reports::results_of(run)))
-                .collect();
-            write(
-                &reports::render_html_beside(&parts, &results),
-                args.out.as_deref(),
-            )?;
+            let results = args.runs.iter().map(|run| reports::results_of(run));
+            let results: Vec<_> = results.map(|file| beside(out?, &file)).collect();
+            write(&reports::render_html_beside(&parts, &results), out)?;
         }
-        Format::Markdown => write(&reports::render_markdown(&parts), args.out.as_deref())?,
-        Format::Text | Format::Json => {
-            let mut text = String::new();
-            for (_, summary) in &parts {
-                text += &match args.format {
-                    Format::Text => crate::table::render(summary),
-                    _ => serde_json::to_string_pretty(summary)?,
-                };
-                text += "\n";
-            }
-            write(&text, args.out.as_deref())?;
-        }
+        Format::Markdown => write(&reports::render_markdown(&parts), out)?,
+        Format::Text => of_each(|summary| Ok(crate::table::render(summary)))?,
+        Format::Json => of_each(|summary| Ok(serde_json::to_string_pretty(summary)?))?,
         Format::Svg | Format::Png => {
             for (index, (path, part)) in args.runs.iter().zip(&parts).enumerate() {
                 draw(args.format, &folder(args, path, index), *part)?;
             }
         }
     }
-    let measured = |summary: &Summary| {
-        summary
-            .cells
-            .iter()
-            .any(|row| row.outcome == OutcomeKind::Measured)
-    };
-    let all = runs.iter().all(|(_, summary)| measured(summary));
+    let is_measured = |row: &Row| row.outcome == OutcomeKind::Measured;
+    let mut summaries = parts.iter().map(|(_, summary)| summary);
+    let all = summaries.all(|summary| summary.cells.iter().any(is_measured));
     Ok(Ended::done_if(all))
 }
 
@@ -112,20 +97,15 @@ fn folder(args: &ReportArgs, run: &Path, index: usize) -> PathBuf {
 
 /// The path of the results as seen from the page, where both lie under the page's directory.
 fn beside(page: &Path, results: &Path) -> Option<String> {
-    let here = page
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
+    let here = page.parent().filter(|p| !p.as_os_str().is_empty());
     let here = here.unwrap_or(Path::new(".")).canonicalize().ok()?;
     let results = results.canonicalize().ok()?;
     let path = results.strip_prefix(&here).ok()?;
-    let parts: Option<Vec<&str>> = path
-        .components()
-        .map(|part| match part {
-            Component::Normal(name) => name.to_str(),
-            _ => None,
-        })
-        .collect();
-    Some(parts?.join("/"))
+    let names = path.components().map(|part| match part {
+        Component::Normal(name) => name.to_str(),
+        _ => None,
+    });
+    Some(names.collect::<Option<Vec<_>>>()?.join("/"))
 }
 
 /// Writes every chart into `folder`; says where on standard output.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use schema::{EndRecord, Record, ResumedRecord};
+use schema::{EndRecord, OutcomeKind, Record, ResumedRecord};
 
 use crate::choice::{self, Choice};
 use crate::cli::RunArgs;
@@ -13,11 +13,10 @@ use crate::environments::{Environments, Open};
 use crate::execute::Executor;
 use crate::exit::{Ended, Usage, refused};
 use crate::header::header;
-use crate::ledger::{Ledger, Tally};
-use crate::machine::Machine;
+use crate::ledger::Ledger;
+use crate::machine::{self, Machine};
 use crate::plan::{ENVIRONMENT, Plan, Settings};
 use crate::progress::{note, rough};
-use crate::readiness;
 use crate::resume::Earlier;
 use crate::run_dir::{self, RunDir};
 use crate::stdout::{self, say};
@@ -26,11 +25,7 @@ use crate::stdout::{self, say};
 const QUICK: u32 = 300;
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
-    // One thread: a stay's process dies with the thread that started it, and that is this one.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("start the runtime")?;
+    let runtime = machine::runtime()?;
     match &args.resume {
         None => runtime.block_on(start(args)),
         Some(_) if args.out.is_some() => {
@@ -43,24 +38,21 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
 async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
     let settings = Settings::resolve(args)?;
     let machine = Machine::now();
-    let choice = choose(&settings).await?;
+    let choice = choice::choose(&settings).await?;
     // Consoles are kept from the first boot on.
     let mut run_dir = RunDir::create(args.out.as_deref())?;
     let reason = choice.reason.clone();
     note(&format!("measured on {reason}"));
     let opening = open(choice, &settings, &machine, run_dir.path());
     let opened = tokio::select! {
-        opened = opening => opened,
-        _ = tokio::signal::ctrl_c() => {
-            run_dir.abandon();
-            return Ok(Ended::Interrupted);
-        }
+        opened = opening => opened.map(Some),
+        _ = tokio::signal::ctrl_c() => Ok(None),
     };
     let environments = match opened {
-        Ok(environments) => environments,
-        Err(error) => {
+        Ok(Some(environments)) => environments,
+        other => {
             run_dir.abandon();
-            return Err(error);
+            return other.map(|_| Ended::Interrupted);
         }
     };
     let plan = Plan::new(&settings, &environments.planned(), &machine);
@@ -85,7 +77,7 @@ async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
         ));
         return Ok(Ended::Done);
     }
-    let choice = choose(&settings).await?;
+    let choice = choice::choose(&settings).await?;
     let reason = choice.reason.clone();
     let environments = open(choice, &settings, &machine, earlier.run_dir.path()).await?;
     let now = header(&settings, &plan, reason.clone(), &environments);
@@ -109,13 +101,6 @@ async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
         spent_ns: ledger.spent_ns(),
     }))?;
     measure(&settings, &plan, run_dir, ledger, environments).await
-}
-
-/// Chooses where to measure.
-async fn choose(settings: &Settings) -> anyhow::Result<Choice> {
-    let cases = settings.cases();
-    readiness::check_tools(&cases, &settings.args.modes)?;
-    choice::choose(settings, &cases).await
 }
 
 /// Opens the environments and sees whether they can be asked for so much.
@@ -144,17 +129,18 @@ async fn measure(
         .run()
         .await;
     environments.close().await;
-    let written = executed.and_then(|(tally, elapsed_ns)| {
+    let written = executed.and_then(|(ledger, executed)| {
         run_dir.append(&Record::End(EndRecord {
-            ended: tally.ended().to_owned(),
-            elapsed_ns,
+            ended: ledger.ended(executed.interrupted).to_owned(),
+            elapsed_ns: executed.elapsed_ns,
             runner_rss_bytes: peak_rss_bytes(),
         }))?;
         report(&run_dir)?;
-        Ok(tally)
+        Ok((ledger, executed.interrupted))
     });
     run_dir.give_to_invoker();
-    Ok(conclude(&written?, &run_dir))
+    let (ledger, interrupted) = written?;
+    Ok(conclude(&ledger, interrupted, &run_dir))
 }
 
 /// Tracked connections of the longest stay must fit into half of the kernel's table.
@@ -166,7 +152,7 @@ fn check_conntrack(plan: &Plan, open: &Open) -> Result<(), Usage> {
     };
     // Warm-up is at most 500 flows; a proof opens a few thousand.
     let here = plan.stays.iter().map(|stay| &stay.spec);
-    let here = here.filter(|spec| spec.environment == open.name);
+    let here = here.filter(|spec| spec.environment == open.planned.name);
     let stays = here.map(|spec| (spec.cells.len() as u64, u64::from(spec.flows)));
     let most = stays.max_by_key(|(cells, each)| cells * (each + 500));
     let (cells, each) = most.unwrap_or_default();
@@ -184,7 +170,7 @@ fn announce(settings: &Settings, plan: &Plan, environments: &Environments) {
         let said = open.unsupported.iter();
         // Variants with tools of their own may lack a mode for one reason.
         let said: BTreeSet<String> = said
-            .map(|(case, reason)| format!("{}: unsupported: {case}: {reason}", open.name))
+            .map(|(case, reason)| format!("{}: unsupported: {case}: {reason}", open.planned.name))
             .collect();
         said.iter().for_each(|line| note(line));
     }
@@ -242,26 +228,24 @@ fn report(run_dir: &RunDir) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn conclude(tally: &Tally, run_dir: &RunDir) -> Ended {
-    for failure in tally.failures.iter().take(5) {
+fn conclude(ledger: &Ledger, interrupted: bool, run_dir: &RunDir) -> Ended {
+    for failure in ledger.failures().iter().take(5) {
         note(&format!("failed: {failure}"));
     }
-    note(&tally.sentence());
+    note(&ledger.sentence(interrupted));
     say!("{}", run_dir.path().join("report.html").display());
     if stdout::unheard() {
         note(
             "standard output is closed or full: the table and the report's path were not read; the results are saved",
         );
     }
-    if tally.interrupted {
-        Ended::Interrupted
-    } else if stdout::unheard()
-        || tally.count("failed") > 0
-        || tally.count("measured") == 0
-        || tally.unaccounted() > 0
-    {
-        Ended::Failed
-    } else {
-        Ended::Done
+    if interrupted {
+        return Ended::Interrupted;
     }
+    Ended::done_if(
+        !stdout::unheard()
+            && ledger.count(OutcomeKind::Failed) == 0
+            && ledger.count(OutcomeKind::Measured) > 0
+            && ledger.unaccounted() == 0,
+    )
 }

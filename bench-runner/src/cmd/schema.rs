@@ -1,19 +1,10 @@
 //! `schema`: JSON Schemas of what a run writes.
 
-use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use schema::{Record, comparison::Comparison, summary::Summary};
 
 use crate::exit::Ended;
-use crate::stdout::say;
-
-/// Options of `schema`.
-#[derive(Debug, Args)]
-pub(crate) struct SchemaArgs {
-    /// Which file's schema.
-    #[arg(default_value = "results")]
-    pub(crate) which: SchemaOf,
-}
+use crate::stdout;
 
 /// A file that has a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -23,15 +14,12 @@ pub(crate) enum SchemaOf {
     Comparison,
 }
 
-pub(crate) fn run(args: &SchemaArgs) -> anyhow::Result<Ended> {
-    let schema = match args.which {
+pub(crate) fn run(which: SchemaOf) -> anyhow::Result<Ended> {
+    let schema = match which {
         SchemaOf::Results => schemars::schema_for!(Record),
         SchemaOf::Summary => schemars::schema_for!(Summary),
         SchemaOf::Comparison => schemars::schema_for!(Comparison),
     };
-    say!(
-        "{}",
-        serde_json::to_string_pretty(&schema).context("encode the schema")?
-    );
+    stdout::json(&schema)?;
     Ok(Ended::Done)
 }

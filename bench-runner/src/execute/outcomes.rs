@@ -21,34 +21,37 @@ impl Executor<'_> {
     /// The outcome of cells that cannot be tried, if these cannot.
     pub(super) fn impossible(&self, spec: &StaySpec) -> Option<Outcome> {
         let open = self.environments.of(&spec.environment)?;
-        let reason = open.unsupported.get(&Case::of(spec));
-        if let Some(reason) = reason {
-            return Some(Outcome::Unsupported {
-                reason: reason.clone(),
-            });
+        match open.unsupported.get(&Case::of(spec)).cloned() {
+            Some(reason) => Some(Outcome::Unsupported { reason }),
+            None => open.place.given_up().map(no_guest),
         }
-        open.down().map(no_guest)
+    }
+
+    /// The outcome of the cells of a stay that is not tried, if it is not.
+    pub(super) fn instead(&self, stay: &PlannedStay) -> Option<Outcome> {
+        let left_out = || stay.left_out.clone().map(not_run);
+        self.impossible(&stay.spec).or_else(left_out)
+    }
+
+    /// Of these cells those that may give numbers; the others get their outcome.
+    fn hopeful(&mut self, spec: &StaySpec, cells: Vec<CellSpec>) -> anyhow::Result<Vec<CellSpec>> {
+        let is_hopeless = |cell: &CellSpec| self.ledger.is_hopeless(spec, cell);
+        let (hopeless, rest): (Vec<_>, Vec<_>) = cells.into_iter().partition(is_hopeless);
+        self.close(spec, &hopeless, &not_run(NotRun::TimedOutBefore))?;
+        Ok(rest)
     }
 
     /// The cells of a stay that are to be measured now. Those that cannot be get their outcome.
     pub(super) fn admitted(&mut self, stay: &PlannedStay) -> anyhow::Result<Vec<CellSpec>> {
-        let spec = &stay.spec;
         let open = self.ledger.open_cells(stay);
         if open.is_empty() || self.is_interrupted() {
             return Ok(Vec::new());
         }
-        let instead = self
-            .impossible(spec)
-            .or_else(|| stay.left_out.clone().map(not_run));
-        if let Some(outcome) = instead {
-            self.close(spec, &open, &outcome)?;
+        if let Some(outcome) = self.instead(stay) {
+            self.close(&stay.spec, &open, &outcome)?;
             return Ok(Vec::new());
         }
-        let (hopeless, rest): (Vec<CellSpec>, Vec<CellSpec>) = open
-            .into_iter()
-            .partition(|c| self.ledger.is_hopeless(spec, c));
-        self.close(spec, &hopeless, &not_run(NotRun::TimedOutBefore))?;
-        Ok(rest)
+        self.hopeful(&stay.spec, open)
     }
 
     /// Writes what became of a stay. Returns what another process must measure.
@@ -67,8 +70,9 @@ impl Executor<'_> {
         info!(stay = spec.stay, end = ?heard.end, "ended");
         let Verdict { outcomes, again } = judge(&spec.cells, heard.ended, &heard.end);
         for mut outcome in outcomes {
-            let named = facts.iter().cloned();
-            let named = named.map(|(name, value)| (name.to_owned(), value));
+            let named = facts
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()));
             outcome.facts.extend(named);
             let started_ns = match heard.started.get(&outcome.cell) {
                 Some(at) => {
@@ -105,23 +109,15 @@ impl Executor<'_> {
 
     /// Every cell that still has no outcome was not run; says why.
     pub(super) fn close_rest(&mut self) -> anyhow::Result<()> {
-        for block in 0..self.plan.blocks {
-            for stay in self.plan.block(block) {
-                let spec = &stay.spec;
-                let open = self.ledger.open_cells(&stay);
-                let impossible = self.impossible(spec);
-                let (hopeless, open): (Vec<CellSpec>, Vec<CellSpec>) = open
-                    .into_iter()
-                    .partition(|c| self.ledger.is_hopeless(spec, c));
-                let rest = match (impossible, &stay.left_out) {
-                    (Some(outcome), _) => outcome,
-                    (None, Some(why)) => not_run(why.clone()),
-                    (None, None) if self.is_interrupted() => not_run(NotRun::Interrupted),
-                    (None, None) => not_run(NotRun::Budget),
-                };
-                self.close(spec, &hopeless, &not_run(NotRun::TimedOutBefore))?;
-                self.close(spec, &open, &rest)?;
-            }
+        let why = match self.is_interrupted() {
+            true => NotRun::Interrupted,
+            false => NotRun::Budget,
+        };
+        for stay in (0..self.plan.blocks).flat_map(|block| self.plan.block(block)) {
+            let outcome = self.instead(&stay).unwrap_or_else(|| not_run(why.clone()));
+            let open = self.ledger.open_cells(&stay);
+            let open = self.hopeful(&stay.spec, open)?;
+            self.close(&stay.spec, &open, &outcome)?;
         }
         Ok(())
     }

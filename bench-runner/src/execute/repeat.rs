@@ -15,18 +15,15 @@ impl Executor<'_> {
             return Vec::new();
         }
         let first = |place: &usize| self.plan.pair_of(*place).next() == Some(*place);
-        let candidates: Vec<Candidate> = (0..self.plan.stays.len())
-            .filter(first)
-            .filter_map(|place| self.candidate(place))
-            .collect();
+        let firsts = (0..self.plan.stays.len()).filter(first);
+        let candidates: Vec<Candidate> = firsts.filter_map(|place| self.candidate(place)).collect();
         budget::round(&candidates, self.left_ns(), self.settings.args.seed)
     }
 
     /// The stays of a pair, if repeating them could give anything.
     fn candidate(&self, place: usize) -> Option<Candidate> {
-        let all: Vec<Candidate> = self
-            .plan
-            .pair_of(place)
+        let pair = self.plan.pair_of(place);
+        let all: Vec<Candidate> = pair
             .filter_map(|place| self.candidate_alone(place))
             .collect();
         let widths: Option<Vec<f64>> = all.iter().map(|c| c.width).collect();
@@ -43,27 +40,20 @@ impl Executor<'_> {
 
     /// A stay, if repeating it could give anything.
     fn candidate_alone(&self, place: usize) -> Option<Candidate> {
-        let spec = &self.plan.stays[place].spec;
+        let stay = &self.plan.stays[place];
+        let spec = &stay.spec;
         let hopeless = spec.cells.iter().all(|c| self.ledger.is_hopeless(spec, c));
-        let left_out = self.plan.stays[place].left_out.is_some();
-        if hopeless || left_out || self.impossible(spec).is_some() {
+        if hopeless || self.instead(stay).is_some() {
             return None;
         }
-        let served = |spec: &StaySpec| {
-            let all_served =
-                |c: &CellSpec| scenarios::scenario(c.scenario).needs() == Needs::Served;
-            spec.cells.iter().all(all_served)
-        };
-        let largest = self.plan.stays.iter().map(|s| s.spec.services).max();
-        let lane = self
-            .plan
-            .stays
-            .iter()
-            .position(|s| same_lane(&s.spec, spec));
+        let is_served = |c: &CellSpec| scenarios::scenario(c.scenario).needs() == Needs::Served;
+        let mut stays = self.plan.stays.iter().map(|stay| &stay.spec);
+        let largest = stays.clone().map(|spec| spec.services).max();
+        let lane = stays.position(|other| same_lane(other, spec));
         Some(Candidate {
             place,
             lane: lane.unwrap_or(place),
-            headline: Some(spec.services) == largest && served(spec),
+            headline: Some(spec.services) == largest && spec.cells.iter().all(is_served),
             done: self.ledger.next_block(place)?,
             cost_ns: self.cost_ns(place),
             width: self.ledger.width(place),
@@ -89,9 +79,6 @@ impl Executor<'_> {
 
 /// Whether two stays take turns: the same mode in the same environment, programmed in the same way.
 fn same_lane(a: &StaySpec, b: &StaySpec) -> bool {
-    let lane = |s: &StaySpec| {
-        let way = (s.mode, s.transport, s.engine);
-        (s.environment.clone(), s.variant.clone(), way)
-    };
-    lane(a) == lane(b)
+    (&a.environment, &a.variant) == (&b.environment, &b.variant)
+        && (a.mode, a.transport, a.engine) == (b.mode, b.transport, b.engine)
 }

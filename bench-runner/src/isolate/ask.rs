@@ -69,20 +69,17 @@ impl Ask {
 
 /// What a trial found.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Trial {
     /// Why the mode does not work here, with the remedy; `None` when it does.
     pub(crate) unsupported: Option<String>,
     /// Which sysctl that was named cannot be pinned here, and why.
-    #[serde(default)]
     pub(crate) refused_sysctl: Option<String>,
     /// Cells that do not work although the mode does: which, and why.
-    #[serde(default)]
     pub(crate) limits: Vec<String>,
     /// How long the population took to install and to list, milliseconds; with [`At`].
-    #[serde(default)]
     pub(crate) installed_ms: Option<u64>,
     /// Sysctls of a lab on this kernel, by `namespace:name`; empty when none can be built.
-    #[serde(default)]
     pub(crate) sysctls: BTreeMap<String, String>,
 }
 
@@ -101,8 +98,6 @@ impl Trial {
 pub(crate) struct Found {
     /// Its name.
     pub(crate) name: String,
-    /// What it is called to a reader.
-    pub(crate) title: String,
     /// The kernel's answer when it does not have it.
     pub(crate) refused: Option<String>,
 }

@@ -21,21 +21,17 @@ use super::trial;
 use crate::case;
 use crate::environment;
 use crate::exit::{Ended, Usage, refused};
-use crate::verbose;
+use crate::verbose::{self, Telling};
 
 /// What standard input asks, in namespaces of its own.
 ///
 /// # Errors
 /// Standard input holds nothing that can be asked, or no namespaces can be made: a [`Usage`].
 pub(crate) fn outer() -> anyhow::Result<Ended> {
-    let parent = std::env::var(PARENT_VARIABLE)
-        .ok()
-        .and_then(|p| p.parse().ok());
+    let parent = std::env::var(PARENT_VARIABLE).ok();
+    let parent = parent.and_then(|p| p.parse().ok());
     isolation::die_with_parent(parent).context("tie this process to the runner")?;
-    let mut text = String::new();
-    std::io::stdin()
-        .read_to_string(&mut text)
-        .context("read the specification")?;
+    let text = std::io::read_to_string(std::io::stdin()).context("read the specification")?;
     let ask = Ask::parse(&text)
         .map_err(|e| Usage(format!("standard input is not a stay's specification ({e}); `bench-runner plan --json` prints some")))?;
     match &ask {
@@ -71,10 +67,8 @@ pub(crate) fn inner() -> anyhow::Result<Ended> {
         return refused("--init is for the process that `cell` starts");
     }
     let mut line = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut line)
-        .context("read the specification")?;
+    let read = std::io::stdin().lock().read_line(&mut line);
+    read.context("read the specification")?;
     let ask = Ask::parse(&line).context("read the specification")?;
     watch_parent();
     isolation::mount_private().context("isolate the stay's mounts")?;
@@ -83,34 +77,22 @@ pub(crate) fn inner() -> anyhow::Result<Ended> {
         Ask::Facilities => answer(&trial::facilities()),
         Ask::Facts { .. } | Ask::Settle { .. } => refused("this is answered without namespaces"),
         Ask::Stay(spec) => {
-            verbose::as_events();
+            verbose::start(|| Telling);
             let failed = std::cell::Cell::new(false);
             scenarios::run_stay(&spec, &|event| {
                 failed.set(failed.get() || is_failure(&event));
-                say(&event);
+                print(&event).expect("events are plain data");
             });
             Ok(Ended::done_if(!failed.get()))
         }
     }
 }
 
-/// Settings that keep a user from namespaces of their own: where they stand, the value that does, the remedy.
+/// Sysctls that keep a user from namespaces of their own: the value that does, and one that does not.
 const CLOSED: [(&str, &str, &str); 3] = [
-    (
-        "user/max_user_namespaces",
-        "0",
-        "user.max_user_namespaces=15000",
-    ),
-    (
-        "kernel/unprivileged_userns_clone",
-        "0",
-        "kernel.unprivileged_userns_clone=1",
-    ),
-    (
-        "kernel/apparmor_restrict_unprivileged_userns",
-        "1",
-        "kernel.apparmor_restrict_unprivileged_userns=0",
-    ),
+    ("user.max_user_namespaces", "0", "15000"),
+    ("kernel.unprivileged_userns_clone", "0", "1"),
+    ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
 ];
 
 /// Why no namespaces can be made, with what would allow it.
@@ -119,13 +101,12 @@ fn no_namespaces(error: &std::io::Error) -> String {
         return format!("cannot make namespaces: {error}");
     }
     let is_closed = |(name, closed, _): &&(&str, &str, &str)| {
-        let text = std::fs::read_to_string(format!("/proc/sys/{name}"));
-        text.is_ok_and(|text| text.trim() == *closed)
+        isolation::read_sysctl(name).is_ok_and(|text| text.trim() == *closed)
     };
     let otherwise = CLOSED
         .iter()
         .find(is_closed)
-        .map(|(_, _, setting)| format!(", or allow user namespaces: sudo sysctl -w {setting}"));
+        .map(|(name, _, open)| format!(", or allow user namespaces: sudo sysctl -w {name}={open}"));
     format!(
         "making network namespaces needs root, and without it a user namespace, which is refused ({error}): run the same command with sudo{}",
         otherwise.unwrap_or_default()
@@ -143,9 +124,8 @@ fn watch_parent() {
 
 fn is_failure(event: &Event) -> bool {
     match event {
-        Event::Failed { .. } => true,
         Event::Ended(outcome) => matches!(outcome.outcome, Outcome::Failed { .. }),
-        _ => false,
+        event => matches!(event, Event::Failed { .. }),
     }
 }
 
@@ -169,19 +149,16 @@ fn is_tool(name: &str) -> bool {
     case::all_tools().iter().any(|(known, _)| *known == name)
 }
 
-fn say(event: &Event) {
-    print_line(&serde_json::to_string(event).expect("events are plain data"));
-}
-
-fn print_line(line: &str) {
+fn print(line: &impl Serialize) -> anyhow::Result<()> {
+    let line = serde_json::to_string(line).context("encode what is said")?;
     let mut out = std::io::stdout().lock();
     // Without a listener there is nobody to measure for.
     if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
         std::process::exit(1);
     }
+    Ok(())
 }
 
 fn answer(found: &impl Serialize) -> anyhow::Result<Ended> {
-    print_line(&serde_json::to_string(found).context("encode what was found")?);
-    Ok(Ended::Done)
+    print(found).map(|()| Ended::Done)
 }

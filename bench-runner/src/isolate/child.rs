@@ -47,11 +47,9 @@ impl StayProcess {
     /// # Errors
     /// The process could not be started.
     pub(crate) async fn start(ask: &Ask) -> anyhow::Result<Self> {
-        let mut child = cell()?
-            // The terminal's Ctrl-C is for the runner, which ends its stays itself.
-            .process_group(0)
-            .spawn()
-            .context("start a stay's process")?;
+        // The terminal's Ctrl-C is for the runner, which ends its stays itself.
+        let child = cell()?.process_group(0).spawn();
+        let mut child = child.context("start a stay's process")?;
         let mut stdin = child.stdin.take().expect("stdin is piped");
         let written = stdin.write_all(ask.line().as_bytes()).await;
         drop(stdin);

@@ -17,27 +17,21 @@ use crate::case::Case;
 
 /// The kernel's answer by its name, "No such file or directory (ENOENT)": a number says nothing to a reader.
 fn answer(error: &std::io::Error) -> String {
-    let named = |number| {
-        let errno = nix::errno::Errno::from_raw(number);
-        format!("{} ({errno:?})", errno.desc())
+    let Some(number) = error.raw_os_error() else {
+        return error.to_string();
     };
-    error
-        .raw_os_error()
-        .map_or_else(|| error.to_string(), named)
+    let errno = nix::errno::Errno::from_raw(number);
+    format!("{} ({errno:?})", errno.desc())
 }
 
 /// Tries every facility in this process's own namespaces.
 pub(crate) fn facilities() -> Facilities {
-    let found = FACILITIES
-        .iter()
-        .map(|f| Found {
-            name: f.name.to_owned(),
-            title: f.title(),
-            refused: f.attempt().err().map(|error| answer(&error)),
-        })
-        .collect();
+    let found = FACILITIES.iter().map(|f| Found {
+        name: f.name.to_owned(),
+        refused: f.attempt().err().map(|error| answer(&error)),
+    });
     Facilities {
-        found,
+        found: found.collect(),
         forced_buffers: isolation::forces_buffers(),
         largest_batch: largest_batch(),
         conntrack_max: isolation::read_sysctl("net.netfilter.nf_conntrack_max")
@@ -48,12 +42,8 @@ pub(crate) fn facilities() -> Facilities {
 
 /// Bytes of the largest transaction that every mode may send; none when nothing bounds it.
 fn largest_batch() -> Option<u64> {
-    let ways = Mode::ALL.iter().map(|mode| facts(*mode));
-    let bounds = ways.flat_map(|mode| {
-        let transports = mode.transports();
-        transports.filter_map(move |transport| mode.by(transport).largest())
-    });
-    bounds.min()
+    let ways = Mode::ALL.iter().flat_map(|mode| facts(*mode).transports);
+    ways.filter_map(|way| way.largest()).min()
 }
 
 /// Tries a mode in this process's own namespaces, which are new and empty.
@@ -61,20 +51,19 @@ pub(crate) fn carry_out(asked: &Case, at: At) -> Trial {
     let engine = asked.engine.unwrap_or_default();
     let mut trial = Trial::default();
     if let Err(error) = netns_sys::tools::replace(asked.setup.tools.clone()) {
-        trial.unsupported = Some(error.to_string());
-        return trial;
+        return Trial::broken(error.to_string());
     }
     let datapath = with_engine(asked.mode, engine);
     let transport = asked.transport;
-    trial.unsupported = needs_forced_buffers(asked.mode, transport, engine)
-        .filter(|_| !isolation::forces_buffers())
-        .map(str::to_owned)
-        .or_else(|| {
-            datapath
-                .probe(transport)
-                .err()
-                .map(|why| explain(asked, engine, why))
-        });
+    let forced = isolation::forces_buffers();
+    let needs_root = needs_forced_buffers(asked.mode, transport, engine).filter(|_| !forced);
+    trial.unsupported = match needs_root {
+        Some(why) => Some(why.to_owned()),
+        None => datapath
+            .probe(transport)
+            .err()
+            .map(|why| explain(asked, engine, why)),
+    };
     let sysctls = &asked.setup.sysctls;
     let lab = match Pinning::choose().and_then(|pinning| Lab::pinned(pinning, sysctls)) {
         Ok(lab) => lab,
@@ -91,7 +80,7 @@ pub(crate) fn carry_out(asked: &Case, at: At) -> Trial {
     };
     trial.sysctls = lab.sysctls();
     if trial.unsupported.is_none() {
-        if !isolation::forces_buffers() {
+        if !forced {
             let refused = SCENARIOS.iter().filter_map(|s| s.needs_root());
             trial.limits.extend(refused.map(str::to_owned));
         }
@@ -150,9 +139,8 @@ fn at_size(
             "the kernel lists other services than were installed: {differences}"
         ));
     }
-    let errors = lab
-        .on_node(|| Ok(datapath.remove()))
-        .map_err(said("removed"))?;
+    let removed = lab.on_node(|| Ok(datapath.remove()));
+    let errors = removed.map_err(said("removed"))?;
     if let Some(error) = errors.into_iter().next() {
         return Err(said("removed")(error));
     }

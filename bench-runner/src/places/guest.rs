@@ -13,7 +13,7 @@ use guest::protocol::{Ask as OfGuest, Line, Said};
 use netns_harness::meters::KernelMemory;
 use netns_sys::clock;
 use scenarios::spec::StaySpec;
-use schema::Accelerator;
+use schema::{Accelerator, Stage};
 use tokio::sync::Mutex;
 use tracing::info;
 
@@ -96,16 +96,6 @@ impl Guest {
         Ok((guest, why_not))
     }
 
-    fn boot(&self) -> Boot {
-        Boot {
-            kernel: self.kernel.image.clone(),
-            initramfs: path_of(&self.initramfs),
-            hardware: self.hardware,
-            console: self.console.clone(),
-            deadline: BOOT,
-        }
-    }
-
     /// The running guest; boots one when there is none.
     async fn up<'s>(&self, state: &'s mut State) -> Result<&'s mut Machine, String> {
         let machine = match state.machine.take() {
@@ -125,7 +115,13 @@ impl Guest {
             return Err(why.clone());
         }
         let mut why = String::new();
-        let boot = self.boot();
+        let boot = Boot {
+            kernel: self.kernel.image.clone(),
+            initramfs: path_of(&self.initramfs),
+            hardware: self.hardware,
+            console: self.console.clone(),
+            deadline: BOOT,
+        };
         for _ in 0..BOOTS {
             keep(&self.console);
             info!(?boot, "boot a guest");
@@ -254,7 +250,7 @@ impl Place for Guest {
             let starting = self.start(&mut state, Ask::Stay(Box::new(stay)));
             let mut job = match interrupt.unless_seen(starting).await {
                 Some(Ok(job)) => job,
-                Some(Err(why)) => return Ok(Heard::no_guest(why)),
+                Some(Err(why)) => return Ok(Heard::nothing(End::Failed(Stage::Guest, why))),
                 None => return Ok(Heard::nothing(End::Interrupted)),
             };
             let mut heard = listen(&mut job, limit, &mut interrupt).await;

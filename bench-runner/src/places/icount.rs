@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -101,14 +101,10 @@ impl Icount {
 
     /// What a console said, behind those before it.
     fn keep(&self, mut console: File, seed: u64) -> std::io::Result<()> {
-        let mut said = Vec::new();
-        console.read_to_end(&mut said)?;
-        let mut log = File::options()
-            .create(true)
-            .append(true)
-            .open(&self.console)?;
+        let mut log = File::options();
+        let mut log = log.create(true).append(true).open(&self.console)?;
         writeln!(log, "== a guest with seed {seed}")?;
-        log.write_all(&said)
+        std::io::copy(&mut console, &mut log).map(drop)
     }
 
     /// Answers of one guest. Where there is none, there is none for stays either.

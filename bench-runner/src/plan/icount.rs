@@ -2,7 +2,7 @@
 //! are few: what installs the population is measured, and what is measured afterwards rests on that install. Pure.
 
 use scenarios::spec::StaySpec;
-use schema::{Cache, OptionKey, Position, ScenarioKind};
+use schema::{Cache, ONE_TRANSACTION, OptionKey, Position, ScenarioKind};
 
 use super::{CONTROL, PlannedStay};
 use crate::cli::{RunArgs, SandboxOption, Scenarios};
@@ -64,8 +64,9 @@ pub(super) fn scenarios(asked: Vec<ScenarioKind>, args: &RunArgs) -> Vec<Scenari
 pub(super) fn joined(stays: Vec<PlannedStay>, named: bool) -> Vec<PlannedStay> {
     let (installs, mut kept): (Vec<PlannedStay>, Vec<PlannedStay>) = stays
         .into_iter()
-        .filter(|stay| stay.spec.variant != CONTROL && (named || !in_chunks(&stay.spec)))
-        .partition(|stay| is_whole_install(&stay.spec));
+        .filter(|stay| stay.spec.variant != CONTROL)
+        .filter(|stay| named || chunk(&stay.spec).is_none_or(|chunk| chunk == ONE_TRANSACTION))
+        .partition(|stay| chunk(&stay.spec) == Some(ONE_TRANSACTION));
     for install in installs {
         let serves =
             |stay: &&mut PlannedStay| stay.left_out.is_none() && serves(&stay.spec, &install.spec);
@@ -80,19 +81,12 @@ pub(super) fn joined(stays: Vec<PlannedStay>, named: bool) -> Vec<PlannedStay> {
     kept
 }
 
+/// What a stay installs in one transaction, if that is all it does.
 fn chunk(spec: &StaySpec) -> Option<&str> {
     match spec.cells.as_slice() {
         [cell] if cell.scenario == ScenarioKind::ColdInstall => cell.options.get(OptionKey::Chunk),
         _ => None,
     }
-}
-
-fn is_whole_install(spec: &StaySpec) -> bool {
-    chunk(spec) == Some("all")
-}
-
-fn in_chunks(spec: &StaySpec) -> bool {
-    chunk(spec).is_some_and(|chunk| chunk != "all")
 }
 
 /// Whether a stay serves what another one installs: they differ in their cells alone.

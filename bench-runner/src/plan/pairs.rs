@@ -1,7 +1,7 @@
 //! Which stays of different variants are compared with each other: they lie side by side in every block, so that
 //! a slow phase of the machine hits both.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -64,14 +64,11 @@ fn kind(stay: &PlannedStay, sizes: &[u32]) -> Kind {
 
 /// The stays as pairs, in the order of their numbers.
 pub(super) fn grouped(stays: &[PlannedStay]) -> Vec<Vec<PlannedStay>> {
-    let mut pairs: Vec<Vec<PlannedStay>> = Vec::new();
+    let mut pairs: BTreeMap<usize, Vec<PlannedStay>> = BTreeMap::new();
     for stay in stays {
-        if stay.pair >= pairs.len() {
-            pairs.resize(stay.pair + 1, Vec::new());
-        }
-        pairs[stay.pair].push(stay.clone());
+        pairs.entry(stay.pair).or_default().push(stay.clone());
     }
-    pairs
+    pairs.into_values().collect()
 }
 
 /// Puts the stays of a pair into the order of a block: drawn by the seed, and turned round in the next block, so

@@ -55,10 +55,7 @@ pub(super) async fn guests(try_modes: bool) -> (Vec<Check>, Vec<Way>) {
         (true, true) => Check::new("modes", State::Unknown, "no kernel to try them in"),
         (true, false) => {
             let ready = ways.iter().filter(|way| way.ready).count();
-            let state = match ready == ways.len() && refused.is_empty() {
-                true => State::Ok,
-                false => State::Limited,
-            };
+            let state = State::ok_if(ready == ways.len() && refused.is_empty());
             let found = format!("{ready} of {} ways ready", ways.len());
             Check::new("modes", state, found)
         }

@@ -1,7 +1,7 @@
 //! `doctor`: what this machine can measure, by trial, and the command that would make the rest ready.
 
 mod guests;
-mod machine;
+mod host;
 mod print;
 
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::isolate::ask::{Answer, Ask, Facilities, Trial};
 use crate::isolate::child;
 use crate::places::host::Host;
 use crate::readiness;
-use crate::stdout::say;
+use crate::{machine, stdout};
 
 /// Options of `doctor`.
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub(crate) struct DoctorArgs {
     pub(crate) json: bool,
 
     /// Install, list and remove N services in each mode, instead of two.
-    #[arg(long, short = 'n', value_name = "N", allow_negative_numbers = true, value_parser = words::services)]
+    #[arg(long, short = 'n', value_name = "N", allow_negative_numbers = true, value_parser = words::up_to(words::SERVICES))]
     pub(crate) services: Option<u32>,
 
     /// Also boot every kernel of the cache in a guest, with KVM where a boot proves it, and try each mode
@@ -38,7 +38,7 @@ pub(crate) struct DoctorArgs {
     pub(crate) guest: bool,
 
     /// Endpoints of each of those services.
-    #[arg(long, value_name = "E", default_value = "2", requires = "services", allow_negative_numbers = true, value_parser = words::endpoints)]
+    #[arg(long, value_name = "E", default_value = "2", requires = "services", allow_negative_numbers = true, value_parser = words::up_to(words::ENDPOINTS))]
     pub(crate) endpoints: u32,
 }
 
@@ -117,6 +117,12 @@ pub(crate) enum State {
     Unknown,
 }
 
+impl State {
+    const fn ok_if(well: bool) -> Self {
+        if well { Self::Ok } else { Self::Limited }
+    }
+}
+
 /// One thing that was looked at.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Check {
@@ -142,9 +148,9 @@ impl Check {
 
     /// As it should be, or less than that, with what would change it.
     fn ok_or(name: &str, well: bool, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        match well {
-            true => Self::new(name, State::Ok, found),
-            false => Self::new(name, State::Limited, found).with_remedy(remedy),
+        Self {
+            remedy: (!well).then(|| remedy.into()),
+            ..Self::new(name, State::ok_if(well), found)
         }
     }
 
@@ -167,18 +173,10 @@ impl Check {
 }
 
 pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Ended> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("start the runtime")?;
-    let diagnosis = runtime.block_on(diagnose(args))?;
-    if args.json {
-        say!(
-            "{}",
-            serde_json::to_string_pretty(&diagnosis).context("encode the diagnosis")?
-        );
-    } else {
-        print::print(&diagnosis);
+    let diagnosis = machine::runtime()?.block_on(diagnose(args))?;
+    match args.json {
+        true => stdout::json(&diagnosis)?,
+        false => print::print(&diagnosis),
     }
     Ok(Ended::done_if(diagnosis.ready))
 }
@@ -187,7 +185,7 @@ async fn diagnose(args: &DoctorArgs) -> anyhow::Result<Diagnosis> {
     let facilities = try_facilities().await?;
     let modes = try_modes(args, facilities.as_ref().err()).await?;
     let ready = modes.iter().any(|way| way.ready);
-    let host = environment::host(&[]);
+    let facts = environment::host(&[]);
     let asked = facilities.as_ref().ok();
     let (guests, guest_modes) = guests::guests(args.guest).await;
     Ok(Diagnosis {
@@ -195,14 +193,14 @@ async fn diagnose(args: &DoctorArgs) -> anyhow::Result<Diagnosis> {
         ready,
         run: what_run_would_do(&modes, args.services),
         services: args.services,
-        kernel: format!("{} on {} ({})", host.kernel, host.cpu, host.machine),
+        kernel: format!("{} on {} ({})", facts.kernel, facts.cpu, facts.machine),
         modes,
         guest_modes,
         guests,
-        privileges: machine::privileges(&facilities),
-        machine: machine::machine(&host, asked),
-        kernel_facilities: machine::kernel_facilities(asked),
-        tools: machine::tools(),
+        privileges: host::privileges(&facilities),
+        machine: host::machine(&facts, asked),
+        kernel_facilities: host::kernel_facilities(asked),
+        tools: host::tools(),
     })
 }
 
@@ -234,7 +232,7 @@ async fn try_modes(args: &DoctorArgs, no_namespace: Option<&String>) -> anyhow::
     let mut ways: Vec<Way> = cases.iter().zip(trials).map(way).collect();
     for way in &mut ways {
         let remedy = way.reason.as_deref().and_then(readiness::remedy);
-        way.remedy = remedy.map(|remedy| readiness::that_works(remedy, machine::has_module));
+        way.remedy = remedy.map(|remedy| readiness::that_works(remedy, host::has_module));
     }
     Ok(ways)
 }

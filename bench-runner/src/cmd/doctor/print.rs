@@ -1,5 +1,7 @@
 //! The diagnosis for people: one line a thing, and under what is not ready the line that changes it.
 
+use std::collections::BTreeSet;
+
 use schema::Accelerator;
 
 use super::{Check, Diagnosis, State, Way};
@@ -19,16 +21,11 @@ fn render(diagnosis: &Diagnosis) -> String {
     let names: Vec<String> = rows.iter().map(|ways| name_of(ways)).collect();
     let width = names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
     for (ways, name) in rows.iter().zip(&names) {
-        lines.push(format!(
-            "  {} {name:width$}  {}",
-            sign(ways[0].ready),
-            state_of(ways[0])
-        ));
+        let (sign, state) = (sign(ways[0].ready), state_of(ways[0]));
+        lines.push(format!("  {sign} {name:width$}  {state}"));
         lines.extend(ways[0].remedy.iter().map(|r| format!("        {r}")));
     }
-    let mut limits: Vec<&String> = diagnosis.modes.iter().flat_map(|way| &way.limits).collect();
-    limits.sort_unstable();
-    limits.dedup();
+    let limits: BTreeSet<&String> = diagnosis.modes.iter().flat_map(|way| &way.limits).collect();
     lines.extend(limits.into_iter().map(|text| format!("  !! {text}")));
     lines.extend(in_guests(&diagnosis.guest_modes));
     for (title, checks) in [
@@ -38,12 +35,10 @@ fn render(diagnosis: &Diagnosis) -> String {
         ("kernel", &diagnosis.kernel_facilities),
         ("tools", &diagnosis.tools),
     ] {
-        lines.push(String::new());
-        lines.push(title.to_owned());
+        lines.extend([String::new(), title.to_owned()]);
         lines.extend(section(checks));
     }
-    lines.push(String::new());
-    lines.push(diagnosis.run.clone());
+    lines.extend([String::new(), diagnosis.run.clone()]);
     lines.join("\n")
 }
 

@@ -27,8 +27,7 @@ pub(super) fn privileges(facilities: &Result<Facilities, String>) -> Vec<Check> 
     } else {
         format!("uid {user}, with CAP_NET_ADMIN and CAP_SYS_ADMIN")
     };
-    let state = if rootless { State::Limited } else { State::Ok };
-    let mut checks = vec![Check::new("user", state, identity)];
+    let mut checks = vec![Check::new("user", State::ok_if(!rootless), identity)];
     match facilities {
         Ok(found) => {
             let (name, made) = match rootless {
@@ -65,8 +64,8 @@ pub(super) fn privileges(facilities: &Result<Facilities, String>) -> Vec<Check> 
 
 /// Peak memory of tools is read at their exit, through ptrace.
 fn ptrace() -> Check {
-    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
-    let (state, found) = match scope.trim() {
+    let scope = isolation::read_sysctl("kernel.yama.ptrace_scope").unwrap_or_default();
+    let (state, found) = match scope.as_str() {
         "3" => (
             State::Limited,
             "kernel.yama.ptrace_scope=3 forbids it until a reboot: no tool_rss".to_owned(),
@@ -74,10 +73,7 @@ fn ptrace() -> Check {
         "" | "0" | "1" => (State::Ok, "of one's own children".to_owned()),
         other => {
             let found = format!("kernel.yama.ptrace_scope={other}: with CAP_SYS_PTRACE");
-            match isolation::needs_user_namespace() {
-                true => (State::Limited, found),
-                false => (State::Ok, found),
-            }
+            (State::ok_if(!isolation::needs_user_namespace()), found)
         }
     };
     Check::new("ptrace", state, found)
@@ -119,10 +115,9 @@ pub(super) fn machine(host: &Environment, facilities: Option<&Facilities>) -> Ve
     };
     let fast = host.clocksource != "jiffies" && host.clock_step_ns < 10_000;
     let clock = format!("{}, step {} ns", host.clocksource, host.clock_step_ns);
-    let clock_state = if fast { State::Ok } else { State::Limited };
     let mut checks = vec![
         Check::new("CPUs", state, cpus),
-        Check::new("clock", clock_state, clock),
+        Check::new("clock", State::ok_if(fast), clock),
         open_files(),
     ];
     checks.extend(facilities.and_then(|f| f.conntrack_max).map(|max| {
@@ -138,12 +133,18 @@ pub(super) fn machine(host: &Environment, facilities: Option<&Facilities>) -> Ve
 
 fn open_files() -> Check {
     const NAME: &str = "open files";
-    match getrlimit(Resource::RLIMIT_NOFILE) {
-        Ok((soft, _)) if soft >= FILES => Check::new(NAME, State::Ok, soft.to_string()),
-        Ok((soft, _)) => Check::new(NAME, State::Limited, format!("{soft}; {FILES} are needed"))
-            .with_remedy(format!("ulimit -n {FILES}")),
-        Err(e) => Check::new(NAME, State::Unknown, e.to_string()),
-    }
+    let soft = match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok((soft, _)) => soft,
+        Err(e) => return Check::new(NAME, State::Unknown, e.to_string()),
+    };
+    let enough = soft >= FILES;
+    let needed = if enough {
+        String::new()
+    } else {
+        format!("; {FILES} are needed")
+    };
+    let found = format!("{soft}{needed}");
+    Check::ok_or(NAME, enough, found, format!("ulimit -n {FILES}"))
 }
 
 /// Parts of the kernel, as the trial found them.
@@ -173,14 +174,13 @@ fn obtain(module: &str) -> String {
 
 /// Whether a module of that name lies ready for this kernel.
 pub(super) fn has_module(module: &str) -> bool {
-    let release = nix::sys::utsname::uname()
-        .map(|u| u.release().to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let folder = std::path::Path::new("/lib/modules").join(&release);
-    ["modules.dep", "modules.builtin"]
+    let release = isolation::read_sysctl("kernel.osrelease").unwrap_or_default();
+    let folder = std::path::Path::new("/lib/modules").join(release);
+    let lists = ["modules.dep", "modules.builtin"].map(|file| folder.join(file));
+    let mut lists = lists
         .iter()
-        .filter_map(|file| std::fs::read_to_string(folder.join(file)).ok())
-        .any(|text| text.contains(&format!("/{module}.ko")))
+        .filter_map(|file| std::fs::read_to_string(file).ok());
+    lists.any(|text| text.contains(&format!("/{module}.ko")))
 }
 
 /// Programs, then libraries, with versions.
