@@ -11,7 +11,7 @@ use reports::view::{Scope, lower_bound, scopes};
 use schema::summary::{Row, Summary};
 use schema::{Metric, Unit};
 
-use questions::{Column, TOPICS, asked, columns};
+use questions::{Column, TOPICS, columns};
 use series::{Series, series};
 
 /// Width of a terminal.
@@ -23,94 +23,78 @@ const GAP: &str = "  ";
 pub(crate) fn render(summary: &Summary) -> String {
     let scopes = scopes(summary);
     let several = scopes.len() > 1;
-    let parts: Vec<String> = scopes
+    let parts = scopes
         .iter()
-        .map(|scope| of_scope(summary, scope, several))
-        .filter(|text| !text.is_empty())
-        .collect();
-    parts.join("\n\n")
+        .flat_map(|scope| of_scope(summary, scope, several));
+    parts.collect::<Vec<_>>().join("\n\n")
 }
 
-fn of_scope(summary: &Summary, scope: &Scope, named: bool) -> String {
+/// The parts of a scope's table: what it is, and its grids.
+fn of_scope(summary: &Summary, scope: &Scope, named: bool) -> Vec<String> {
     let services = scope.largest(summary);
-    let rows: Vec<&Row> = scope
-        .rows(summary)
-        .filter(|row| row.key.services == services)
-        .collect();
+    let rows = scope.rows(summary);
+    let rows: Vec<&Row> = rows.filter(|row| row.key.services == services).collect();
     if rows.is_empty() {
-        return String::new();
+        return Vec::new();
     }
-    let place = if named {
-        format!(", {}", scope.describe())
-    } else {
-        String::new()
+    let place = match named {
+        true => format!(", {}", scope.describe()),
+        false => String::new(),
     };
-    let mut text = format!("medians at {services} services{place} (samples/stays)");
+    let any = |of: fn(&Row) -> bool| rows.iter().any(|row| of(row));
     let signs = [
-        (
-            "± half of the 95 % interval",
-            rows.iter().any(|row| row.ci95.is_some()),
-        ),
-        (
-            "! stays disturbed",
-            rows.iter().any(|row| row.disturbed > 0),
-        ),
-        (
-            "~ moved by other users of the kernel",
-            rows.iter().any(|row| row.noisy),
-        ),
+        ("± half of the 95 % interval", any(|row| row.ci95.is_some())),
+        ("! stays disturbed", any(|row| row.disturbed > 0)),
+        ("~ moved by other users of the kernel", any(|row| row.noisy)),
     ];
-    let signs: Vec<&str> = signs
-        .iter()
-        .filter_map(|(what, any)| any.then_some(*what))
-        .collect();
-    if !signs.is_empty() {
-        text.push('\n');
-        text.push_str(&signs.join("; "));
-    }
+    let signs = signs.iter().filter_map(|(what, any)| any.then_some(*what));
+    let mut head = vec![format!(
+        "medians at {services} services{place} (samples/stays)"
+    )];
+    head.push(signs.collect::<Vec<_>>().join("; "));
+    head.retain(|line| !line.is_empty());
     let series = series(&rows);
-    for topic in TOPICS {
-        for grid in grids(&rows, &series, &columns(&rows, topic)) {
-            text.push_str("\n\n");
-            text.push_str(&grid);
-        }
-    }
-    text
+    let topics = TOPICS.iter().map(|topic| columns(&rows, *topic));
+    let grids = topics.flat_map(|columns| grids(&rows, &series, &columns));
+    [head.join("\n")].into_iter().chain(grids).collect()
 }
 
 /// A topic as grids of at most [`WIDTH`] columns; series that were asked nothing of it are left out.
 fn grids(rows: &[&Row], all: &[Series], columns: &[Column]) -> Vec<String> {
-    let cell = |series: &Series, column: &Column| {
-        rows.iter().find(|row| {
-            series.holds(&row.key)
-                && row.key.scenario == column.scenario
-                && asked(&row.key) == column.asked
-                && row.metric.is_none_or(|metric| metric == column.ask.metric)
-        })
+    let of = |series: &Series, column: &Column| -> Vec<&Row> {
+        let mine = rows
+            .iter()
+            .filter(|row| series.holds(&row.key) && column.holds(&row.key));
+        mine.copied().collect()
     };
-    let shown: Vec<&Series> = all
-        .iter()
-        .filter(|series| columns.iter().any(|column| cell(series, column).is_some()))
-        .collect();
+    let cell = |series: &Series, column: &Column| {
+        let mine = of(series, column);
+        mine.into_iter()
+            .find(|row| row.metric.is_none_or(|metric| metric == column.ask.metric))
+    };
+    let is_asked = |series: &&Series| columns.iter().any(|column| cell(series, column).is_some());
+    let shown: Vec<&Series> = all.iter().filter(is_asked).collect();
     let names: Vec<String> = shown.iter().map(|series| series.name(all)).collect();
-    let first = names
-        .iter()
-        .map(|name| name.chars().count())
-        .max()
-        .unwrap_or(0);
+    let widest = |lines: &[String]| {
+        lines
+            .iter()
+            .map(|line| line.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let first = widest(&names);
     let mut grids: Vec<Vec<String>> = Vec::new();
     let mut used = usize::MAX;
     for column in columns {
         let mut lines: Vec<String> = column.heading().to_vec();
         lines.extend(shown.iter().map(|series| match cell(series, column) {
             Some(row) => describe(row),
-            None => absent(series, column, rows).to_owned(),
+            // Why a measured scenario has no such number in a series, or that it was not asked.
+            None if of(series, column).is_empty() => "not planned".to_owned(),
+            None if column.ask.metric == Metric::SyncTime => "no such mode".to_owned(),
+            None => "not counted".to_owned(),
         }));
-        let width = lines
-            .iter()
-            .map(|line| line.chars().count())
-            .max()
-            .unwrap_or(0);
+        let width = widest(&lines);
         if used.saturating_add(GAP.len() + width) > WIDTH {
             let blank = ["", ""].into_iter();
             let labels = blank.chain(names.iter().map(String::as_str));
@@ -118,27 +102,11 @@ fn grids(rows: &[&Row], all: &[Series], columns: &[Column]) -> Vec<String> {
             used = first;
         }
         used += GAP.len() + width;
-        if let Some(grid) = grids.last_mut() {
-            for (line, text) in grid.iter_mut().zip(lines) {
-                line.push_str(&format!("{GAP}{text:>width$}"));
-            }
+        for (line, text) in grids.iter_mut().rev().take(1).flatten().zip(lines) {
+            line.push_str(&format!("{GAP}{text:>width$}"));
         }
     }
     grids.into_iter().map(|lines| lines.join("\n")).collect()
-}
-
-/// Why a measured scenario has no such number in a series, or that it was not asked.
-fn absent(series: &Series, column: &Column, rows: &[&Row]) -> &'static str {
-    let asked_here = rows.iter().any(|row| {
-        series.holds(&row.key)
-            && row.key.scenario == column.scenario
-            && asked(&row.key) == column.asked
-    });
-    match (asked_here, column.ask.metric) {
-        (true, Metric::SyncTime) => "no such mode",
-        (true, _) => "not counted",
-        (false, _) => "not planned",
-    }
 }
 
 /// " ±4%": how far a value is known, where that is.

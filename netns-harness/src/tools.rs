@@ -12,10 +12,22 @@ use crate::HarnessError;
 /// # Errors
 /// It cannot be started; or it refused, with the first lines of what it said.
 pub(crate) fn run(command: &mut Command, input: &str) -> Result<Finished, HarnessError> {
+    run_to(command, input, &[0])
+}
+
+/// The same where several exit codes are good ends.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_to(
+    command: &mut Command,
+    input: &str,
+    good: &[i32],
+) -> Result<Finished, HarnessError> {
     let done = process::run(command, input.as_bytes());
     let name = || command.get_program().to_string_lossy();
     let done = done.map_err(|error| HarnessError::system(format!("start {}", name()), error))?;
-    if done.status.success() {
+    if done.status.code().is_some_and(|code| good.contains(&code)) {
         return Ok(done);
     }
     let words = std::iter::once(command.get_program()).chain(command.get_args());

@@ -32,10 +32,7 @@ pub mod write;
 mod xml;
 
 pub use load::{LoadError, Run, load, load_start, results_of};
-pub use summarise::{
-    Answer, Asked, FloorRatio, Measure, Ratio, floor_ratios, floor_ratios_in, matrix, measures,
-    summarise,
-};
+pub use summarise::{Answer, Asked, FloorRatios, Ratio, floor_ratios, matrix, summarise};
 pub use view::Standing;
 pub use write::html::{render_html, render_html_beside};
 pub use write::markdown::render_markdown;

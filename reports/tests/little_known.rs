@@ -334,7 +334,7 @@ fn cold_caches_are_named_wherever_a_number_of_theirs_stands() {
         let markdown = render_markdown(&[(run, &summary)]);
         let words = "cold caches";
         [
-            asked.iter().all(|line| line.measure.text().contains(words)),
+            asked.iter().all(|line| line.text().contains(words)),
             titles.iter().all(|title| title.contains(words)),
             summary.noise.unwrap().of.contains(words),
             page.contains("of 3,000, cold caches"),

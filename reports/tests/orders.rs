@@ -242,7 +242,9 @@ proptest! {
         }
         for scope in view::scopes(&summary) {
             for asked in matrix(&run, &summary, &scope) {
-                let lowest = asked.measure.lowest();
+                let serving = asked.answers.values().map(|answer| answer.row);
+                let serving = serving.filter(|row| !row.key.mode.is_floor() && row.median.is_some());
+                let lowest = serving.min_by(|a, b| view::ranked(a).partial_cmp(&view::ranked(b)).unwrap());
                 for answer in asked.answers.values() {
                     match (answer.standing, lowest) {
                         (Some(Standing::Higher), Some(lowest)) => before(lowest, answer.row, "the matrix"),

@@ -21,14 +21,14 @@ pub(super) fn columns(rows: &[&Row], topic: Topic) -> Vec<Column> {
     let scenarios = ScenarioKind::ALL.iter().copied();
     for scenario in scenarios.filter(|kind| kind.row().topic == topic) {
         let mine = || rows.iter().filter(|row| row.key.scenario == scenario);
-        let mut shapes: Vec<Options> = mine().map(|row| asked(&row.key)).collect();
+        let mut shapes: Vec<Options> = mine().map(|row| row.key.options.told()).collect();
         shapes.sort_by_cached_key(Options::place);
         shapes.dedup();
         for shape in shapes {
             for (place, ask) in scenario.asked_at(Place::Terminal).enumerate() {
                 // What no mode has is no question of this run; cells without numbers stand for the first.
-                let anyone =
-                    mine().any(|row| row.metric == Some(ask.metric) && asked(&row.key) == shape);
+                let anyone = mine()
+                    .any(|row| row.metric == Some(ask.metric) && row.key.options.told() == shape);
                 if anyone || place == 0 {
                     columns.push(Column {
                         scenario,
@@ -42,12 +42,12 @@ pub(super) fn columns(rows: &[&Row], topic: Topic) -> Vec<Column> {
     columns
 }
 
-/// The options of a cell that ask something.
-pub(super) fn asked(key: &CellKey) -> Options {
-    key.options.told()
-}
-
 impl Column {
+    /// Whether a cell is asked this scenario's questions with these options.
+    pub(super) fn holds(&self, key: &CellKey) -> bool {
+        key.scenario == self.scenario && key.options.told() == self.asked
+    }
+
     /// The two lines above it.
     pub(super) fn heading(&self) -> [String; 2] {
         let keys = [

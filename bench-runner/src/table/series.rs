@@ -53,22 +53,13 @@ impl Series {
     /// The mode, and how it is programmed where it is so in several ways.
     pub(super) fn name(&self, all: &[Self]) -> String {
         let mine = || all.iter().filter(|other| other.mode == self.mode);
-        let mut name = self.mode.to_string();
-        for (differs, word) in [
-            (
-                mine().any(|o| o.transport != self.transport),
-                self.transport.map(Transport::name),
-            ),
-            (
-                mine().any(|o| o.engine != self.engine),
-                self.engine.map(Engine::name),
-            ),
-        ] {
-            if let Some(word) = word.filter(|_| differs) {
-                name.push('/');
-                name.push_str(word);
-            }
-        }
-        name
+        let transport = mine().any(|other| other.transport != self.transport);
+        let engine = mine().any(|other| other.engine != self.engine);
+        let words = [
+            self.transport.map(Transport::name).filter(|_| transport),
+            self.engine.map(Engine::name).filter(|_| engine),
+        ];
+        let words = [Some(self.mode.name())].into_iter().chain(words).flatten();
+        words.collect::<Vec<_>>().join("/")
     }
 }

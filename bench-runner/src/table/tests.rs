@@ -1,6 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use schema::summary::Coverage;
 use schema::{CellKey, Mode, OptionKey, OutcomeKind, Place, ScenarioKind, Transport, Unit};
 
 use super::*;
@@ -100,18 +99,8 @@ fn summary() -> Summary {
     }
     Summary {
         schema_version: schema::SCHEMA_VERSION,
-        environments: BTreeMap::new(),
         cells,
-        fits: Vec::new(),
-        findings: Vec::new(),
-        spreads: Vec::new(),
-        noise: None,
-        coverage: Coverage {
-            planned: 0,
-            outcomes: BTreeMap::new(),
-            missing: 0,
-            ended: "complete".to_owned(),
-        },
+        ..Summary::default()
     }
 }
 

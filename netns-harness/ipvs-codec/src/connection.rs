@@ -1,11 +1,11 @@
 //! The kernel's virtual servers, in the network namespace of the thread that opened the connection.
 
-use netlink::{Batch, Error, Socket, generic, set_kind};
+use netlink::{Batch, Error, Socket, flags, generic, set_kind};
 use nix::errno::Errno;
 use nix::sys::socket::SockProtocol;
 
 use crate::decode;
-use crate::encode;
+use crate::encode::{GET_DEST, GET_SERVICE, question};
 use crate::model::{ListedDestination, ListedService, ServiceId};
 use crate::ops::Op;
 
@@ -49,7 +49,7 @@ impl Connection {
         let family = self.family;
         self.socket.list(
             "virtual servers",
-            |sequence| addressed(encode::dump_services(sequence), family),
+            |sequence| question(family, (GET_SERVICE, flags::DUMP), None, sequence),
             |_, attributes| decode::service(attributes).map(Some),
         )
     }
@@ -63,7 +63,7 @@ impl Connection {
         let mut found = None;
         let asked = self.socket.ask(
             "a virtual server",
-            |sequence| addressed(encode::get_service(id, sequence), family),
+            |sequence| question(family, (GET_SERVICE, 0), Some(id), sequence),
             |_, attributes| {
                 found = Some(decode::service(attributes)?);
                 Ok(())
@@ -84,13 +84,8 @@ impl Connection {
         let family = self.family;
         self.socket.list(
             "destinations",
-            |sequence| addressed(encode::dump_destinations(id, sequence), family),
+            |sequence| question(family, (GET_DEST, flags::DUMP), Some(id), sequence),
             |_, attributes| decode::destination(attributes).map(Some),
         )
     }
-}
-
-fn addressed(mut request: Vec<u8>, family: u16) -> Vec<u8> {
-    set_kind(&mut request, 0, family);
-    request
 }

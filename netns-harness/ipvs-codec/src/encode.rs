@@ -62,7 +62,7 @@ impl Operation for Op {
             Self::DeleteDestination(..) => DEL_DEST,
             Self::Flush => FLUSH,
         };
-        request(out, command, flags::ACK, sequence, |out| match self {
+        request(out, (0, command), flags::ACK, sequence, |out| match self {
             Self::AddService(service) | Self::SetService(service) => whole_service(out, service),
             Self::DeleteService(id) => key(out, *id),
             Self::AddDestination(id, destination) | Self::SetDestination(id, destination) => {
@@ -78,37 +78,28 @@ impl Operation for Op {
     }
 }
 
-/// Appends a request; the family's number is filled in by the send.
+/// Appends a request: the family's number, 0 where the send fills it in, and the command.
 fn request(
     out: &mut Vec<u8>,
-    command: u8,
+    (family, command): (u16, u8),
     flags: u16,
     sequence: u32,
     attributes: impl FnOnce(&mut Vec<u8>),
 ) {
     let header = [command, VERSION, 0, 0];
-    write(out, 0, flags, sequence, &header, attributes);
+    write(out, family, flags, sequence, &header, attributes);
 }
 
-/// A request for every virtual server.
-pub(crate) fn dump_services(sequence: u32) -> Vec<u8> {
+/// A question: a command with flags, about one virtual server or none.
+pub(crate) fn question(
+    family: u16,
+    (command, flags): (u8, u16),
+    id: Option<ServiceId>,
+    sequence: u32,
+) -> Vec<u8> {
     let mut out = Vec::new();
-    request(&mut out, GET_SERVICE, flags::DUMP, sequence, |_| {});
-    out
-}
-
-/// A request for one virtual server.
-pub(crate) fn get_service(id: ServiceId, sequence: u32) -> Vec<u8> {
-    let mut out = Vec::new();
-    request(&mut out, GET_SERVICE, 0, sequence, |out| key(out, id));
-    out
-}
-
-/// A request for the destinations of a virtual server.
-pub(crate) fn dump_destinations(id: ServiceId, sequence: u32) -> Vec<u8> {
-    let mut out = Vec::new();
-    request(&mut out, GET_DEST, flags::DUMP, sequence, |out| {
-        key(out, id)
+    request(&mut out, (family, command), flags, sequence, |out| {
+        id.into_iter().for_each(|id| key(out, id));
     });
     out
 }

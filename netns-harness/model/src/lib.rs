@@ -3,8 +3,8 @@
 //! nothing that is shipped depends on this crate.
 //!
 //! ```
-//! use model::Interpret as _;
-//! use nft_codec::{Ruleset, parse_script};
+//! use model::Ruleset;
+//! use nft_codec::parse_script;
 //!
 //! let mut kernel = Ruleset::default();
 //! let refused = kernel.apply(&parse_script("add table ip t\nadd rule ip t c drop\n")?);
@@ -18,4 +18,4 @@ mod nft;
 
 pub use asked::{parse_ipvsadm, requests};
 pub use ipvs::Servers;
-pub use nft::Interpret;
+pub use nft::Ruleset;

@@ -4,12 +4,12 @@
 //! does not know what only packets or chain validation would show: jump loops, jumps deeper than 16,
 //! or `dnat` in a chain that no nat hook reaches.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use nft_codec::{
-    Act, BaseChain, Chain, Comment, Element, Key, KeyType, Name, Op, Rule, Ruleset, Set, SetSpec,
-    Statement, Table, Verdict,
+    Act, BaseChain, Chain, Comment, Element, Key, KeyType, Name, Op, Rule, Set, SetSpec, Statement,
+    Table, Verdict,
 };
 
 /// Why the kernel would refuse an operation.
@@ -41,31 +41,31 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// A ruleset as a kernel that takes transactions.
-pub trait Interpret {
+/// Tables by name: a kernel that takes transactions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ruleset {
+    /// The tables.
+    pub tables: BTreeMap<Name, Table>,
+}
+
+impl Ruleset {
     /// Applies a transaction: everything, or nothing.
     ///
     /// # Errors
     /// The first operation that nf_tables would refuse, as its script line with the reason.
-    fn apply(&mut self, ops: &[Op]) -> Result<(), String>;
-
-    /// Applies a transaction in place, for long series that are given up at the first error: the
-    /// ruleset is then left as the operations before the refused one made it.
-    ///
-    /// # Errors
-    /// As [`Interpret::apply`].
-    fn interpret(&mut self, ops: &[Op]) -> Result<(), String>;
-}
-
-impl Interpret for Ruleset {
-    fn apply(&mut self, ops: &[Op]) -> Result<(), String> {
+    pub fn apply(&mut self, ops: &[Op]) -> Result<(), String> {
         let mut next = self.clone();
         next.interpret(ops)?;
         *self = next;
         Ok(())
     }
 
-    fn interpret(&mut self, ops: &[Op]) -> Result<(), String> {
+    /// Applies a transaction in place, for long series that are given up at the first error: the
+    /// ruleset is then left as the operations before the refused one made it.
+    ///
+    /// # Errors
+    /// As [`Ruleset::apply`].
+    pub fn interpret(&mut self, ops: &[Op]) -> Result<(), String> {
         let mut references = References::default();
         for op in ops {
             step(self, op, &mut references).map_err(|refusal| format!("{op}: {refusal}"))?;

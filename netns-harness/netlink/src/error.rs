@@ -86,15 +86,6 @@ impl Error {
         }
     }
 
-    /// Sequence number of the refused message.
-    #[must_use]
-    pub const fn sequence(&self) -> Option<u32> {
-        match self {
-            Self::Refused { sequence, .. } => Some(*sequence),
-            _ => None,
-        }
-    }
-
     /// What was to be there is not: a table, chain, set, element or destination (ENOENT), a virtual server
     /// (ESRCH), a device (ENODEV) or its address (EADDRNOTAVAIL).
     #[must_use]

@@ -4,10 +4,10 @@ use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use model::Interpret as _;
+use model::Ruleset;
 use nft_codec::{
-    Act, Comparison, Element, EncodedBatch, Key, L4Proto, Name, Network, Op, Rule, Ruleset,
-    Statement, Verdict, parse_script, script,
+    Act, Comparison, Element, EncodedBatch, Key, L4Proto, Name, Network, Op, Rule, Statement,
+    Verdict, parse_script, script,
 };
 
 const SERVICES: u32 = 1_000;

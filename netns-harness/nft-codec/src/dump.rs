@@ -13,7 +13,7 @@ use crate::connection::Connection;
 use crate::decode::{self, Sets};
 use crate::names::Name;
 use crate::ops::Rule;
-use crate::ruleset::Ruleset;
+use crate::ruleset::Table;
 
 pub(crate) const IPV4: u8 = libc::NFPROTO_IPV4 as u8;
 const GET_TABLE: u8 = libc::NFT_MSG_GETTABLE as u8;
@@ -69,18 +69,12 @@ impl Connection {
         })
     }
 
-    /// A table of the ip family with everything in it; an empty ruleset when it is not there.
+    /// A table of the ip family with everything in it; `None` when it is not there.
     ///
     /// # Errors
     /// The listing failed or kept being interrupted.
-    pub fn ruleset(&mut self, table: &str) -> Result<Ruleset, Error> {
-        self.stable(|this| {
-            let mut ruleset = Ruleset::default();
-            if let Some(content) = this.table(table)? {
-                ruleset.tables.insert(Name::new(table), content);
-            }
-            Ok(ruleset)
-        })
+    pub fn table(&mut self, table: &str) -> Result<Option<Table>, Error> {
+        self.stable(|this| this.content(table))
     }
 
     /// The rules of one chain: cheap at any size of the table, for reading counters. Sets are not
@@ -92,17 +86,12 @@ impl Connection {
         self.stable(|this| {
             let sets = Sets::default();
             let mut rules = Vec::new();
-            this.dump(
-                GET_RULE,
-                IPV4,
-                &[(1, table), (2, chain)],
-                "rules",
-                |_, attributes| {
-                    if attributes.text(1) == Some(table) && attributes.text(2) == Some(chain) {
-                        rules.push(decode::rule(attributes, &sets, &mut Vec::new()));
-                    }
-                },
-            )?;
+            let of = [(1, table), (2, chain)];
+            this.dump(GET_RULE, IPV4, &of, "rules", |_, attributes| {
+                if attributes.text(1) == Some(table) && attributes.text(2) == Some(chain) {
+                    rules.push(decode::rule(attributes, &sets, &mut Vec::new()));
+                }
+            })?;
             Ok(rules)
         })
     }

@@ -46,5 +46,5 @@ pub use ops::{
     Op, Policy, Rule, SetSpec, Statement, Verdict,
 };
 pub use parse::parse_script;
-pub use ruleset::{Chain, Ruleset, Set, Table};
+pub use ruleset::{Chain, Set, Table};
 pub use script::script;

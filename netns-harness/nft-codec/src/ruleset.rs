@@ -1,17 +1,10 @@
-//! What tables of the ip family hold: read from the kernel by [`crate::Connection::ruleset`], or
+//! What tables of the ip family hold: read from the kernel by [`crate::Connection::table`], or
 //! made of operations. Equal values mean equal rules.
 
 use std::collections::BTreeMap;
 
 use crate::names::{Comment, Name};
 use crate::ops::{Act, BaseChain, Element, Key, KeyType, Op, Rule, Statement};
-
-/// Tables by name.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Ruleset {
-    /// The tables.
-    pub tables: BTreeMap<Name, Table>,
-}
 
 /// A table's content.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

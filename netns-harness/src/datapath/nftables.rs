@@ -98,8 +98,8 @@ impl Datapath for Nftables {
             }
         }
         foreign::no_legacy_tables()?;
-        let ruleset = connection.ruleset(layout::TABLE).map_err(failed)?;
-        trace::relation(&ruleset).map_err(HarnessError::listing("nftables census"))
+        let table = connection.table(layout::TABLE).map_err(failed)?;
+        trace::relation(table.as_ref()).map_err(HarnessError::listing("nftables census"))
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
@@ -136,9 +136,9 @@ impl Inspect for Nftables {
     }
 
     fn inventory(&self) -> Result<Inventory, HarnessError> {
-        let listed = Connection::open().and_then(|mut c| c.ruleset(layout::TABLE));
-        let mut listed = listed.map_err(HarnessError::netlink("nftables inventory"))?;
-        let table = listed.tables.remove(layout::TABLE).unwrap_or_default();
+        let listed = Connection::open().and_then(|mut c| c.table(layout::TABLE));
+        let table = listed.map_err(HarnessError::netlink("nftables inventory"))?;
+        let table = table.unwrap_or_default();
         match table.unknown.first() {
             Some(text) => Err(HarnessError::listing("nftables inventory")(format!(
                 "foreign {text}"

@@ -75,6 +75,11 @@ impl Restore {
     pub(super) fn new(tool: &'static str, text: RestoreText) -> Self {
         Self::of(IptablesRestore(tool), text.finish())
     }
+
+    /// The same of a text that says so many operations.
+    pub(super) fn of_text(tool: &'static str, text: &str, operations: u64) -> Self {
+        Self::of(IptablesRestore(tool), (text.to_owned(), operations))
+    }
 }
 
 /// Command lines, one process each, in order.

@@ -107,11 +107,7 @@ impl Lab {
             NetNs::new().map_err(|e| HarnessError::system(format!("make the {name} namespace"), e))
         };
         let (client, node, backends) = (make("client")?, make("node")?, make("backends")?);
-        for (place, ns) in [
-            (Place::Client, &client),
-            (Place::Node, &node),
-            (Place::Backends, &backends),
-        ] {
+        for (place, ns) in Place::ALL.into_iter().zip([&client, &node, &backends]) {
             sysctls::apply(place, ns)?;
             sysctls::pin(place, ns, wanted)?;
         }
@@ -144,11 +140,10 @@ impl Lab {
     #[must_use]
     pub fn sysctls(&self) -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
-        for (place, ns) in [
-            (Place::Client, &self.client),
-            (Place::Node, &self.node),
-            (Place::Backends, &self.backends),
-        ] {
+        for (place, ns) in Place::ALL
+            .into_iter()
+            .zip([&self.client, &self.node, &self.backends])
+        {
             found.extend(sysctls::read(place, ns, &self.pinned));
         }
         found

@@ -20,6 +20,9 @@ pub enum Place {
 }
 
 impl Place {
+    /// Every one.
+    pub(super) const ALL: [Self; 3] = [Self::Client, Self::Node, Self::Backends];
+
     const fn name(self) -> &'static str {
         match self {
             Self::Client => "client",
@@ -29,7 +32,7 @@ impl Place {
     }
 }
 
-const EVERYWHERE: &[Place] = &[Place::Client, Place::Node, Place::Backends];
+const EVERYWHERE: &[Place] = &Place::ALL;
 const NODE: &[Place] = &[Place::Node];
 const ENDS: &[Place] = &[Place::Client, Place::Backends];
 

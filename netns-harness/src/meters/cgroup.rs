@@ -19,10 +19,19 @@ const PREFIX: &str = "bench-runner-memory-";
 /// Which cgroup interface has the memory controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Version {
-    /// `memory.kmem.usage_in_bytes`.
     One,
-    /// `kernel` of `memory.stat` (since Linux 5.18).
     Two,
+}
+
+impl Version {
+    /// Type of its file system, the file of a group that states kernel memory, and what stands before the number
+    /// there (`kernel` since Linux 5.18).
+    const fn row(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::One => ("cgroup", "memory.kmem.usage_in_bytes", ""),
+            Self::Two => ("cgroup2", "memory.stat", "kernel "),
+        }
+    }
 }
 
 /// A mounted hierarchy, from /proc/self/mountinfo.
@@ -79,17 +88,10 @@ impl MemoryCgroup {
     /// # Errors
     /// The kernel does not state it, as a sentence.
     pub fn kernel_bytes(&self) -> Result<u64, String> {
-        let file = match self.version {
-            Version::One => "memory.kmem.usage_in_bytes",
-            Version::Two => "memory.stat",
-        };
+        let (_, file, before) = self.version.row();
         let text = fs::read_to_string(self.own.join(file)).map_err(|e| format!("{file}: {e}"))?;
-        let number = match self.version {
-            Version::One => text.trim().parse().ok(),
-            Version::Two => text
-                .lines()
-                .find_map(|line| line.strip_prefix("kernel ")?.parse().ok()),
-        };
+        let mut lines = text.lines();
+        let number = lines.find_map(|line| line.strip_prefix(before)?.trim().parse().ok());
         number.ok_or_else(|| format!("{file} does not state kernel memory"))
     }
 
@@ -160,7 +162,8 @@ fn above(root: &Path, home: &Path) -> Option<PathBuf> {
 
 /// The hierarchy with the memory controller: a v1 one that has it, or else cgroup2.
 fn find(mountinfo: &str) -> Option<Hierarchy> {
-    let of = |kind: &str, version, wanted: &dyn Fn(&str) -> bool| {
+    let of = |version: Version, wanted: &dyn Fn(&str) -> bool| {
+        let (kind, ..) = version.row();
         mountinfo.lines().find_map(|line| {
             let (_, after) = line.split_once(" - ")?;
             let mut words = after.split(' ');
@@ -175,10 +178,10 @@ fn find(mountinfo: &str) -> Option<Hierarchy> {
             })
         })
     };
-    of("cgroup", Version::One, &|options| {
+    of(Version::One, &|options| {
         options.split(',').any(|o| o == "memory")
     })
-    .or_else(|| of("cgroup2", Version::Two, &|_| true))
+    .or_else(|| of(Version::Two, &|_| true))
 }
 
 /// This process's path in that hierarchy, from /proc/self/cgroup.
@@ -201,10 +204,7 @@ fn attach(hierarchy: &Hierarchy) -> Result<PathBuf, String> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(root),
         made => made.map_err(|e| format!("make {MOUNT_POINT}: {e}"))?,
     }
-    let kind = match hierarchy.version {
-        Version::One => "cgroup",
-        Version::Two => "cgroup2",
-    };
+    let (kind, ..) = hierarchy.version.row();
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let options = Some(hierarchy.options.as_str()).filter(|o| !o.is_empty());
     mount(Some(kind), &root, Some(kind), flags, options)

@@ -4,9 +4,7 @@
 
 use std::net::Ipv4Addr;
 
-use schema::Protocol;
-
-use crate::service::{Cidr, Endpoint};
+use crate::service::{Cidr, Endpoint, Frontend};
 
 /// What a rule does with a packet that it matches.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -242,23 +240,18 @@ impl Rule {
 
     /// Whether the first packet of a flow from inside the cluster to `to` matches when it bears `mark`;
     /// the probability is not looked at.
-    pub(crate) fn matches(
-        &self,
-        source: Ipv4Addr,
-        to: (Ipv4Addr, u16, Protocol),
-        packet_mark: u32,
-    ) -> bool {
+    pub(crate) fn matches(&self, source: Ipv4Addr, to: Frontend, packet_mark: u32) -> bool {
         let inside = |m: &Option<Match<Cidr>>, address| {
             m.as_ref()
                 .is_none_or(|m| m.value.contains(address) != m.negated)
         };
         inside(&self.source, source)
-            && inside(&self.destination, to.0)
+            && inside(&self.destination, to.vip)
             && self
                 .protocol
                 .as_deref()
-                .is_none_or(|p| p == to.2.name() || p == "all")
-            && self.destination_port.is_none_or(|p| p == to.1)
+                .is_none_or(|p| p == to.protocol.name() || p == "all")
+            && self.destination_port.is_none_or(|p| p == to.port)
             && self.state.is_none_or(|state| match state {
                 State::Mark {
                     value,
@@ -270,14 +263,15 @@ impl Rule {
             })
     }
 
-    /// (address, port, protocol) when the rule names exactly one.
-    pub(crate) fn exact_destination(&self) -> Option<(Ipv4Addr, u16, Protocol)> {
-        let destination = self
-            .destination
-            .as_ref()
-            .filter(|d| !d.negated && d.value.prefix == 32)?;
-        let protocol = self.protocol.as_deref()?.parse().ok()?;
-        Some((destination.value.network, self.destination_port?, protocol))
+    /// The destination, when the rule names exactly one.
+    pub(crate) fn exact_destination(&self) -> Option<Frontend> {
+        let destination = self.destination.as_ref();
+        let exact = destination.filter(|d| !d.negated && d.value.prefix == 32)?;
+        Some(Frontend {
+            vip: exact.value.network,
+            port: self.destination_port?,
+            protocol: self.protocol.as_deref()?.parse().ok()?,
+        })
     }
 }
 
@@ -295,8 +289,12 @@ mod tests {
 
     #[test]
     fn a_mark_match_is_a_comparison_under_a_mask() {
-        let to = (Ipv4Addr::new(10, 96, 0, 1), 80, Protocol::Tcp);
-        let matches = |rule: &str, mark| parse(&words(rule)).matches(to.0, to, mark);
+        let to = Frontend {
+            vip: Ipv4Addr::new(10, 96, 0, 1),
+            port: 80,
+            protocol: schema::Protocol::Tcp,
+        };
+        let matches = |rule: &str, mark| parse(&words(rule)).matches(to.vip, to, mark);
         let nibble = "-m mark --mark 0x20000000/0xf0000000 -g KUBE-ID-2";
         assert!(matches(nibble, 0x2fff_4000) && !matches(nibble, 0x3000_0000));
         let unmarked = "-m mark ! --mark 0x4000/0x4000 -j RETURN";

@@ -32,19 +32,6 @@ impl RestoreText {
         self.operations += 1;
     }
 
-    /// Lines as they are; those that name a rule, a chain or its deletion are counted.
-    pub(crate) fn lines(&mut self, text: &str) {
-        for line in text.lines() {
-            match line.starts_with([':', '-']) {
-                true => self.operation(format_args!("{line}")),
-                false => {
-                    self.text.push_str(line);
-                    self.text.push('\n');
-                }
-            }
-        }
-    }
-
     /// Lines as they are, each of which names a rule.
     pub(crate) fn all<'a>(&mut self, rules: impl IntoIterator<Item = &'a &'static str>) {
         for rule in rules {

@@ -49,18 +49,8 @@ pub(crate) fn empty(tool: &str, tables: &[&str]) -> Result<(), HarnessError> {
 /// # Errors
 /// The tool is missing, or ended in another way.
 pub(crate) fn ask(name: &str, arguments: &[String]) -> Result<bool, HarnessError> {
-    let mut command = program(name);
-    let done = netns_sys::process::run(command.args(arguments), b"")
-        .map_err(|e| HarnessError::system(format!("start {name}"), e))?;
-    match done.status.code() {
-        Some(0) => Ok(true),
-        Some(1) => Ok(false),
-        _ => Err(HarnessError::Tool {
-            tool: format!("{name} {}", arguments.join(" ")),
-            status: done.status.to_string(),
-            stderr: String::from_utf8_lossy(&done.stderr).trim().to_owned(),
-        }),
-    }
+    let done = tools::run_to(program(name).args(arguments), "", &[0, 1])?;
+    Ok(done.status.success())
 }
 
 /// Standard output of a listing.

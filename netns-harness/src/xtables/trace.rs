@@ -4,15 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
-use schema::Protocol;
-
 use super::rule::{Rule, Target};
 use super::tables::{Table, Tables};
 use crate::relation::Relation;
 use crate::service::{Endpoint, Frontend};
-
-/// Address, port, protocol.
-pub(crate) type Destination = (Ipv4Addr, u16, Protocol);
 
 /// A client inside the cluster, as the lab's are: none of its packets may be masqueraded.
 const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 192, 0, 2);
@@ -30,22 +25,10 @@ pub(crate) fn relation(tables: &Tables) -> Result<Relation, String> {
     };
     let index = Index::new(nat);
     let mut relation = Relation::default();
-    for destination in index.destinations() {
-        let forwarded = index.trace("PREROUTING", destination, 0)?;
-        let local = index.trace("OUTPUT", destination, 0)?;
-        let (vip, port, protocol) = destination;
-        let frontend = Frontend {
-            vip,
-            port,
-            protocol,
-        };
-        if forwarded != local {
-            return Err(format!(
-                "{frontend} is treated differently in PREROUTING and in OUTPUT"
-            ));
-        }
-        if !forwarded.is_empty() {
-            relation.0.insert(frontend, forwarded);
+    for frontend in index.destinations() {
+        let shares = index.trace_both(frontend, 0)?;
+        if !shares.is_empty() {
+            relation.0.insert(frontend, shares);
         }
     }
     Ok(relation)
@@ -54,7 +37,7 @@ pub(crate) fn relation(tables: &Tables) -> Result<Relation, String> {
 /// A chain with its rules found by exact destination: a list of 10,000 is not walked 10,000 times.
 struct Indexed<'a> {
     rules: &'a [Rule],
-    exact: HashMap<Destination, Vec<usize>>,
+    exact: HashMap<Frontend, Vec<usize>>,
     general: Vec<usize>,
 }
 
@@ -85,11 +68,29 @@ impl<'a> Index<'a> {
     }
 
     /// Every destination that some rule names.
-    fn destinations(&self) -> BTreeSet<Destination> {
+    fn destinations(&self) -> BTreeSet<Frontend> {
         self.chains
             .values()
             .flat_map(|c| c.exact.keys().copied())
             .collect()
+    }
+
+    /// Where new flows to a destination go, from a client and from the node itself alike, that bear `mark`.
+    ///
+    /// # Errors
+    /// As [`Self::trace`]; or they are treated differently.
+    pub(crate) fn trace_both(
+        &self,
+        to: Frontend,
+        mark: u32,
+    ) -> Result<BTreeMap<Endpoint, f64>, String> {
+        let forwarded = self.trace("PREROUTING", to, mark)?;
+        match forwarded == self.trace("OUTPUT", to, mark)? {
+            true => Ok(forwarded),
+            false => Err(format!(
+                "{to} is treated differently in PREROUTING and in OUTPUT"
+            )),
+        }
     }
 
     /// Where new flows of a client to a destination go that reach `chain` with `mark`, and their shares.
@@ -99,18 +100,21 @@ impl<'a> Index<'a> {
     pub(crate) fn trace(
         &self,
         chain: &str,
-        to: Destination,
+        to: Frontend,
         mark: u32,
     ) -> Result<BTreeMap<Endpoint, f64>, String> {
         let mut ends = Ends::default();
         let flows = vec![Flows { mass: 1.0, mark }];
         self.walk(chain, to, flows, 0, &mut ends)?;
         for (endpoint, mark) in ends.marked {
-            let there = (endpoint.address, endpoint.port, to.2);
+            let there = Frontend {
+                vip: endpoint.address,
+                port: endpoint.port,
+                ..to
+            };
             if self.is_masqueraded(there, mark)? {
                 return Err(format!(
-                    "{}:{}/{}: flows of {SOURCE} to {endpoint} would be masqueraded",
-                    to.0, to.1, to.2
+                    "{to}: flows of {SOURCE} to {endpoint} would be masqueraded"
                 ));
             }
         }
@@ -118,7 +122,7 @@ impl<'a> Index<'a> {
     }
 
     /// What POSTROUTING does with the source of a flow, once its destination is chosen.
-    fn is_masqueraded(&self, to: Destination, mark: u32) -> Result<bool, String> {
+    fn is_masqueraded(&self, to: Frontend, mark: u32) -> Result<bool, String> {
         let mut ends = Ends::default();
         if self.chains.contains_key("POSTROUTING") {
             let flows = vec![Flows { mass: 1.0, mark }];
@@ -131,7 +135,7 @@ impl<'a> Index<'a> {
     fn walk(
         &self,
         chain: &str,
-        to: Destination,
+        to: Frontend,
         flows: Vec<Flows>,
         depth: usize,
         ends: &mut Ends,

@@ -9,7 +9,7 @@ use crate::vocabulary::vocabulary;
 use crate::{CellKey, Environment, Metric, OutcomeKind, Unit};
 
 /// The whole file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// [`crate::SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -371,7 +371,7 @@ pub struct Spread {
 }
 
 /// What became of the plan: every planned cell is counted once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Coverage {
     /// Planned cell lines.
     pub planned: u64,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schema::{CellKey, CellRecord, Disturbance, Metric, Outcome, Unit};
+use schema::{CellKey, CellRecord, Metric, Outcome, Unit};
 
 use crate::load::Run;
 use crate::statistics::{Known, Sample};
@@ -82,17 +82,16 @@ impl<'a> Cells<'a> {
 
     /// Measured stays that are still marked as disturbed, and those before or in which memory was still being freed.
     pub(super) fn marked(&self, key: &CellKey) -> (u32, u32) {
-        let disturbed = |record: &CellRecord| !<[Disturbance]>::is_empty(&record.disturbed);
-        let unsettled = |record: &CellRecord| {
-            let falls = |name: &str| record.facts.get(name).is_some_and(|how| how == "falling");
-            falls("settled_before") || falls("settled")
+        let falls = |record: &CellRecord, name: &str| {
+            let how = record.facts.get(name);
+            how.is_some_and(|how| how == "falling")
         };
-        self.measured(key).fold((0, 0), |(a, b), record| {
-            (
-                a + u32::from(disturbed(record)),
-                b + u32::from(unsettled(record)),
-            )
-        })
+        let disturbed = |record: &&CellRecord| !record.disturbed.is_empty();
+        let unsettled =
+            |record: &&CellRecord| falls(record, "settled_before") || falls(record, "settled");
+        let disturbed = self.measured(key).filter(disturbed).count();
+        let unsettled = self.measured(key).filter(unsettled).count();
+        (disturbed as u32, unsettled as u32)
     }
 
     /// All samples of a cell's metric. `None` when no stay measured it.
@@ -184,32 +183,26 @@ impl<'a> Cells<'a> {
 
     /// The longest that is known of each stay that timed out, ascending.
     pub(super) fn bounds(&self, key: &CellKey) -> Vec<f64> {
-        let mut bounds: Vec<f64> = self
-            .of_key(key)
-            .iter()
-            .filter_map(|record| match record.outcome {
-                Outcome::TimedOut { after_ns } => after_ns.map(|bound| bound as f64),
-                _ => None,
-            })
-            .collect();
+        let bound = |record: &&CellRecord| match record.outcome {
+            Outcome::TimedOut { after_ns } => after_ns.map(|bound| bound as f64),
+            _ => None,
+        };
+        let mut bounds: Vec<f64> = self.of_key(key).iter().filter_map(bound).collect();
         bounds.sort_unstable_by(f64::total_cmp);
         bounds
     }
 
     /// Cells that differ in nothing but N, one list of ascending N each.
     pub(super) fn by_size(&self) -> Vec<Vec<&'a CellKey>> {
-        let shape = |key: &CellKey| CellKey {
-            services: 0,
-            ..key.clone()
-        };
-        let mut families: BTreeMap<CellKey, BTreeSet<&'a CellKey>> = BTreeMap::new();
+        let mut families: BTreeMap<CellKey, Vec<&'a CellKey>> = BTreeMap::new();
         for key in self.keys() {
-            families.entry(shape(key)).or_default().insert(key);
+            let shape = CellKey {
+                services: 0,
+                ..key.clone()
+            };
+            families.entry(shape).or_default().push(key);
         }
-        families
-            .into_values()
-            .map(|family| family.into_iter().collect())
-            .collect()
+        families.into_values().collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Cost against N: latency, memory and rule counts as a + b·N, the cost of updates as a + c·N^k over the whole range,
 //! and as a power of N for each adjacent pair of sizes (a curve that bends shows there).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use schema::summary::{AboveFloor, Fit, FitModel, FitUnit, Misfit, Row};
 use schema::{CellKey, Growth, Metric, Mode, Unit};
@@ -10,37 +10,29 @@ use super::cells::Cells;
 use super::ratios::floor_of;
 use crate::statistics::{Curve, Known, LINEAR_SIZES, POWER_SIZES, PROPORTIONAL_SIZES, fit, line};
 
-/// What is fitted, and how.
-fn fitted() -> impl Iterator<Item = (Metric, &'static Model)> {
-    let all = Metric::ALL.iter();
-    let growths = all.filter_map(|metric| Some((*metric, metric.row().growth?)));
-    growths.map(|(metric, growth)| {
-        let model = match growth {
-            Growth::Line => &LINEAR,
-            Growth::Price => &PROPORTIONAL,
-            Growth::Power => &POWER,
-        };
-        (metric, model)
-    })
-}
-
 /// Every fit of a family.
 pub(super) fn fits(cells: &Cells<'_>, family: &[&CellKey]) -> Vec<Fit> {
     let mut fits = Vec::new();
-    if let Some(first) = family.first() {
-        for (metric, model) in fitted() {
-            let series = Series::of(cells, family, metric);
-            let whole = (series.sizes.len() >= model.sizes)
-                .then(|| one(first, &series, model))
-                .flatten();
+    let Some(first) = family.first() else {
+        return fits;
+    };
+    for metric in Metric::ALL {
+        let Some(growth) = metric.row().growth else {
+            continue;
+        };
+        let model = Model::of(growth);
+        let series = Series::of(cells, family, *metric);
+        if series.sizes.len() >= model.sizes {
+            let whole = one(first, &series, &model);
             fits.extend(whole.map(|fit| Fit {
                 above_floor: above_floor(cells, family, &series),
                 ..fit
             }));
-            if model.in_parts {
-                let pairs = (1..series.sizes.len()).map(|last| series.between(last - 1, last));
-                fits.extend(pairs.filter_map(|pair| one(first, &pair, &PAIR)));
-            }
+        }
+        // Each adjacent pair of sizes: a curve that bends shows there.
+        if growth == Growth::Power {
+            let pairs = (1..series.sizes.len()).map(|last| series.between(last - 1, last));
+            fits.extend(pairs.filter_map(|pair| one(first, &pair, &PAIR)));
         }
     }
     fits
@@ -48,18 +40,13 @@ pub(super) fn fits(cells: &Cells<'_>, family: &[&CellKey]) -> Vec<Fit> {
 
 /// Marks the fits that rest on noisy rows.
 pub(super) fn mark_noisy(fits: &mut [Fit], rows: &[Row]) {
-    let noisy: BTreeSet<(&CellKey, Metric)> = rows
-        .iter()
-        .filter(|row| row.noisy)
-        .filter_map(|row| Some((&row.key, row.metric?)))
-        .collect();
+    let noisy: Vec<&Row> = rows.iter().filter(|row| row.noisy).collect();
     for fit in fits {
-        fit.noisy = noisy.iter().any(|(key, metric)| {
-            *metric == fit.metric
-                && key.mode == fit.mode
-                && key.scenario == fit.scenario
-                && key.environment == fit.environment
-                && key.variant == fit.variant
+        fit.noisy = noisy.iter().any(|row| {
+            let key = &row.key;
+            row.metric == Some(fit.metric)
+                && (key.mode, key.scenario) == (fit.mode, fit.scenario)
+                && (&key.environment, &key.variant) == (&fit.environment, &fit.variant)
                 && key.options == fit.options
         });
     }
@@ -128,13 +115,11 @@ fn above_floor(cells: &Cells<'_>, family: &[&CellKey], series: &Series) -> Optio
         .rev()
         .filter(|_| !first.mode.is_floor())
         .find_map(|floor| Some((floor, floor_of(cells, first, floor)?)))?;
-    let floors: Vec<CellKey> = family
-        .iter()
-        .map(|key| CellKey {
-            services: key.services,
-            ..of_first.clone()
-        })
-        .collect();
+    let at = |key: &&CellKey| CellKey {
+        services: key.services,
+        ..of_first.clone()
+    };
+    let floors: Vec<CellKey> = family.iter().map(at).collect();
     let floors: Vec<&CellKey> = floors.iter().collect();
     let base = Series::of(cells, &floors, series.metric);
     let ns: Vec<f64> = series.sizes.iter().map(|n| f64::from(*n)).collect();
@@ -164,37 +149,26 @@ fn above_floor(cells: &Cells<'_>, family: &[&CellKey], series: &Series) -> Optio
 
 struct Model {
     name: FitModel,
-    /// Whether each adjacent pair of sizes is fitted too: a curve that bends shows there.
-    in_parts: bool,
     curve: Curve,
     /// Sizes that it needs.
     sizes: usize,
-    unit: fn(Unit) -> FitUnit,
 }
 
-const LINEAR: Model = Model {
-    name: FitModel::Linear,
-    in_parts: false,
-    curve: Curve::Line,
-    sizes: LINEAR_SIZES,
-    unit: FitUnit::each,
-};
-const PROPORTIONAL: Model = Model {
-    sizes: PROPORTIONAL_SIZES,
-    ..LINEAR
-};
-const POWER: Model = Model {
-    name: FitModel::OffsetPower,
-    in_parts: true,
-    curve: Curve::OffsetPower,
-    sizes: POWER_SIZES,
-    unit: |_| FitUnit::Exponent,
-};
+impl Model {
+    const fn of(growth: Growth) -> Self {
+        let (name, curve, sizes) = match growth {
+            Growth::Line => (FitModel::Linear, Curve::Line, LINEAR_SIZES),
+            Growth::Price => (FitModel::Linear, Curve::Line, PROPORTIONAL_SIZES),
+            Growth::Power => (FitModel::OffsetPower, Curve::OffsetPower, POWER_SIZES),
+        };
+        Self { name, curve, sizes }
+    }
+}
+
 const PAIR: Model = Model {
     name: FitModel::Power,
     curve: Curve::Power,
     sizes: 2,
-    ..POWER
 };
 
 fn one(key: &CellKey, series: &Series, model: &Model) -> Option<Fit> {
@@ -216,7 +190,10 @@ fn one(key: &CellKey, series: &Series, model: &Model) -> Option<Fit> {
         intercept_ci95: fitted.intercept.ci95,
         coefficient: fitted.coefficient,
         estimate: fitted.estimate.value,
-        unit: (model.unit)(series.unit),
+        unit: match model.name {
+            FitModel::Linear => FitUnit::each(series.unit),
+            FitModel::OffsetPower | FitModel::Power => FitUnit::Exponent,
+        },
         ci95: fitted.estimate.ci95,
         range: fitted.estimate.range,
         blocks: blocks.len() as u32,

@@ -4,55 +4,49 @@
 use std::collections::BTreeMap;
 
 use schema::summary::{Row, Summary};
-use schema::{
-    CellKey, Engine, Metric, Mode, OptionKey, Options, Place, Protocol, ScenarioKind, Topic,
-};
+use schema::{CellKey, Engine, Metric, Mode, OptionKey, Place, Protocol, ScenarioKind, Topic};
 
 use super::cells::Cells;
-use super::ratios::{Ratio, floor_of, ratio};
+use super::ratios::{Ratio, over_floors, ratio};
 use crate::load::Run;
 use crate::view::{Question, Scope, Standing, is_lowest, ranked, standing};
 
-/// One question at the largest N, with the answer of each mode.
+/// A mode's answer.
 #[derive(Debug, Clone)]
-pub struct Measure<'a> {
-    /// What is asked.
-    pub scenario: ScenarioKind,
-    /// What is shown of it.
-    pub metric: Metric,
-    /// The options that tell it from others of its scenario.
-    pub options: Options,
-    /// N.
-    pub services: u32,
-    rows: BTreeMap<Mode, &'a Row>,
+pub struct Answer<'a> {
+    /// The row.
+    pub row: &'a Row,
+    /// Value ÷ the lowest value, with its interval (of an update, with what is released after it); `None` for the lowest itself and for floors.
+    pub times: Option<Ratio>,
+    /// How it stands; `None` without a number, without another number beside it, and for floors.
+    pub standing: Option<Standing>,
+    /// Latency ÷ that of each of [`Mode::FLOORS`].
+    pub floors: [Option<Ratio>; 2],
 }
 
-impl<'a> Measure<'a> {
-    /// The row of the lowest value (of an update, of its whole) among the modes that serve services.
-    #[must_use]
-    pub fn lowest(&self) -> Option<&'a Row> {
-        let serving = self.rows.values().filter(|row| !row.key.mode.is_floor());
-        let measured = serving.filter(|row| row.median.is_some());
-        let by = |row: &&&Row| ranked(row).unwrap_or(f64::INFINITY);
-        measured.min_by(|a, b| by(a).total_cmp(&by(b))).copied()
-    }
+/// A line of the matrix: one question at the largest N.
+#[derive(Debug, Clone)]
+pub struct Asked<'a> {
+    /// The question.
+    pub question: Question,
+    /// N.
+    pub services: u32,
+    /// Answers by mode; a mode without a planned cell is not there.
+    pub answers: BTreeMap<Mode, Answer<'a>>,
+}
 
-    /// The question, with what its answer is of.
+impl Asked<'_> {
+    /// The question as words.
     #[must_use]
     pub fn text(&self) -> String {
-        let question = Question {
-            scenario: self.scenario,
-            metric: self.metric,
-            options: self.options.clone(),
-        };
-        question.text(self.services)
+        self.question.text(self.services)
     }
 
     /// Name of the chart that shows it against N.
     #[must_use]
     pub fn chart(&self) -> &'static str {
-        match (self.scenario, self.metric) {
-            (ScenarioKind::FirstPacket, _) => match self.options.protocol() {
+        match (self.question.scenario, self.question.metric) {
+            (ScenarioKind::FirstPacket, _) => match self.question.options.protocol() {
                 Some(Protocol::Udp) => "first-packet-udp",
                 _ => "first-packet-tcp",
             },
@@ -60,6 +54,13 @@ impl<'a> Measure<'a> {
             (scenario, _) => scenario.name(),
         }
     }
+}
+
+/// The row of the lowest value (of an update, of its whole) among the modes that serve services.
+fn lowest<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<&'a Row> {
+    let measured = rows.filter(|row| !row.key.mode.is_floor() && row.median.is_some());
+    let by = |row: &Row| ranked(row).unwrap_or(f64::INFINITY);
+    measured.min_by(|a, b| by(a).total_cmp(&by(b)))
 }
 
 /// Whether a cell is programmed in the ordinary way of its mode.
@@ -75,9 +76,9 @@ pub(super) fn is_ordinary(key: &CellKey) -> bool {
     )
 }
 
-/// The questions of a scope at its largest N, packets first, each with one row a mode.
+/// The matrix of a scope: the questions of times that people wait for, and of memory, packets first.
 #[must_use]
-pub fn measures<'a>(summary: &'a Summary, scope: &'a Scope) -> Vec<Measure<'a>> {
+pub fn matrix<'a>(run: &Run, summary: &'a Summary, scope: &'a Scope) -> Vec<Asked<'a>> {
     let services = scope.largest(summary);
     let weighing = scope.weighing(summary);
     let shown = scope.shown(summary);
@@ -106,86 +107,45 @@ pub fn measures<'a>(summary: &'a Summary, scope: &'a Scope) -> Vec<Measure<'a>> 
             rows.entry(row.key.mode).or_insert(row);
         }
     }
-    let measure = |((_, scenario, metric, _, options), rows)| Measure {
-        scenario,
-        metric,
-        options,
-        services,
-        rows,
-    };
-    found.into_iter().map(measure).collect()
-}
-
-/// A mode's answer in the matrix.
-#[derive(Debug, Clone)]
-pub struct Answer<'a> {
-    /// The row.
-    pub row: &'a Row,
-    /// Value ÷ the lowest value, with its interval (of an update, with what is released after it); `None` for the lowest itself and for floors.
-    pub times: Option<Ratio>,
-    /// How it stands; `None` without a number, without another number beside it, and for floors.
-    pub standing: Option<Standing>,
-    /// Latency ÷ that of each of [`Mode::FLOORS`].
-    pub floors: [Option<Ratio>; 2],
-}
-
-/// A line of the matrix.
-#[derive(Debug, Clone)]
-pub struct Asked<'a> {
-    /// The question.
-    pub measure: Measure<'a>,
-    /// Answers by mode; a mode without a planned cell is not there.
-    pub answers: BTreeMap<Mode, Answer<'a>>,
-}
-
-/// The matrix of a scope: times that people wait for, and memory.
-#[must_use]
-pub fn matrix<'a>(run: &Run, summary: &'a Summary, scope: &'a Scope) -> Vec<Asked<'a>> {
-    let largest = scope.largest(summary);
-    let here = |key: &CellKey| key.services == largest && scope.holds(key);
+    let here = |key: &CellKey| key.services == services && scope.holds(key);
     let cells = Cells::within(run, here);
-    measures(summary, scope)
-        .into_iter()
-        .map(|measure| Asked {
-            answers: answers(&cells, &measure),
-            measure,
-        })
-        .collect()
+    let asked = |((_, scenario, metric, _, options), rows)| Asked {
+        answers: answers(&cells, metric, rows),
+        services,
+        question: Question {
+            scenario,
+            metric,
+            options,
+        },
+    };
+    found.into_iter().map(asked).collect()
 }
 
-fn answers<'a>(cells: &Cells<'_>, measure: &Measure<'a>) -> BTreeMap<Mode, Answer<'a>> {
-    let all: Vec<&Row> = measure.rows.values().copied().collect();
-    let lowest = measure.lowest();
-    let numbers = all
-        .iter()
-        .filter(|row| !row.key.mode.is_floor() && row.median.is_some());
-    let rivals = numbers.count() > 1;
+fn answers<'a>(
+    cells: &Cells<'_>,
+    metric: Metric,
+    rows: BTreeMap<Mode, &'a Row>,
+) -> BTreeMap<Mode, Answer<'a>> {
+    let all: Vec<&Row> = rows.values().copied().collect();
+    let lowest = lowest(all.iter().copied());
+    let serves = |row: &&Row| !row.key.mode.is_floor() && row.median.is_some();
+    let rivals = all.iter().copied().filter(serves).count() > 1;
     let answer = |row: &'a Row| {
-        let serving = !row.key.mode.is_floor() && row.median.is_some();
-        let times = lowest
-            .filter(|lowest| serving && lowest.key.mode != row.key.mode)
-            .and_then(|lowest| ratio(cells, &row.key, &lowest.key, measure.metric));
-        let standing = lowest
-            .filter(|_| serving)
-            .and_then(|lowest| match is_lowest(row, &all) {
-                true => Some(Standing::Lowest),
-                false => rivals.then(|| standing(lowest, row)),
-            });
-        let floor = |floor: Mode| {
-            let wanted = measure.metric == Metric::Latency && row.key.mode > floor;
-            let base = floor_of(cells, &row.key, floor).filter(|_| wanted && row.median.is_some());
-            ratio(cells, &row.key, base?, Metric::Latency)
-        };
+        let lowest = lowest.filter(|_| serves(&row));
+        let above = lowest.filter(|lowest| lowest.key.mode != row.key.mode);
         Answer {
             row,
-            times,
-            standing,
-            floors: Mode::FLOORS.map(floor),
+            times: above.and_then(|lowest| ratio(cells, &row.key, &lowest.key, metric)),
+            standing: lowest.and_then(|lowest| match is_lowest(row, &all) {
+                true => Some(Standing::Lowest),
+                false => rivals.then(|| standing(lowest, row)),
+            }),
+            floors: match (metric, row.median) {
+                (Metric::Latency, Some(_)) => over_floors(cells, &row.key),
+                _ => [None, None],
+            },
         }
     };
-    measure
-        .rows
-        .iter()
-        .map(|(mode, row)| (*mode, answer(row)))
-        .collect()
+    let answered = rows.into_iter().map(|(mode, row)| (mode, answer(row)));
+    answered.collect()
 }

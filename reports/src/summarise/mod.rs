@@ -23,9 +23,9 @@ use crate::view::grouped;
 
 pub(crate) use cells::is_censored;
 use cells::{Cells, Stay, by_seed, known};
-pub use measures::{Answer, Asked, Measure, matrix, measures};
+pub use measures::{Answer, Asked, matrix};
 pub(crate) use noise::of_spreads;
-pub use ratios::{FloorRatio, Ratio, floor_ratios, floor_ratios_in};
+pub use ratios::{FloorRatios, Ratio, floor_ratios};
 
 /// A quantile is given from this many samples on: the rarest tenth, hundredth or thousandth must have
 /// been seen at least once.

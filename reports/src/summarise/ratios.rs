@@ -1,6 +1,6 @@
 //! Data-plane ratios: every mode against both floors, and one mode against another.
 
-use schema::{CONTROL, CellKey, Metric, Mode, ScenarioKind, Unit};
+use schema::{CellKey, Metric, Mode, ScenarioKind, Unit};
 
 use super::cells::{Cells, Stay, by_seed, known};
 use crate::load::Run;
@@ -44,58 +44,38 @@ impl Ratio {
     }
 }
 
-/// First-packet latency of a cell ÷ that of a floor at the same N and options.
+/// First-packet latency of a cell ÷ that of each of [`Mode::FLOORS`] at the same N and options.
 #[derive(Debug, Clone, PartialEq)]
-pub struct FloorRatio {
+pub struct FloorRatios {
     /// The cell.
     pub key: CellKey,
-    /// The floor.
-    pub floor: Mode,
-    /// Ratio of the values, with its interval.
-    pub ratio: Ratio,
+    /// Ratios of the values, with their intervals; `None` where a floor was not measured, and for itself.
+    pub floors: [Option<Ratio>; 2],
 }
 
-/// Ratios of every measured first-packet cell with N services to both floors. Empty where the floors
-/// were not measured.
+/// Ratios to the floors of every first-packet cell of a scope with N services that has one.
 #[must_use]
-pub fn floor_ratios(run: &Run, services: u32) -> Vec<FloorRatio> {
-    ratios_of(
-        &Cells::within(run, |key| key.services == services),
-        services,
-    )
-}
-
-/// The same of one scope.
-#[must_use]
-pub fn floor_ratios_in(run: &Run, scope: &Scope, services: u32) -> Vec<FloorRatio> {
+pub fn floor_ratios(run: &Run, scope: &Scope, services: u32) -> Vec<FloorRatios> {
     let here = |key: &CellKey| key.services == services && scope.holds(key);
-    ratios_of(&Cells::within(run, here), services)
+    let cells = Cells::within(run, here);
+    let asked = cells
+        .keys()
+        .filter(|key| key.scenario == ScenarioKind::FirstPacket);
+    let ratios = asked.map(|key| FloorRatios {
+        key: key.clone(),
+        floors: over_floors(&cells, key),
+    });
+    ratios
+        .filter(|of| of.floors.iter().any(Option::is_some))
+        .collect()
 }
 
-fn ratios_of(cells: &Cells<'_>, services: u32) -> Vec<FloorRatio> {
-    cells
-        .keys()
-        .filter(|key| {
-            key.services == services
-                && key.scenario == ScenarioKind::FirstPacket
-                && key.mode != Mode::BARE
-                && key.variant != CONTROL
-        })
-        .flat_map(|key| {
-            Mode::FLOORS
-                .into_iter()
-                .filter(|floor| *floor != key.mode)
-                .map(move |floor| (key, floor))
-        })
-        .filter_map(|(key, floor)| {
-            let base = floor_of(cells, key, floor)?;
-            Some(FloorRatio {
-                key: key.clone(),
-                floor,
-                ratio: ratio(cells, key, base, Metric::Latency)?,
-            })
-        })
-        .collect()
+/// See [`FloorRatios::floors`].
+pub(super) fn over_floors(cells: &Cells<'_>, key: &CellKey) -> [Option<Ratio>; 2] {
+    Mode::FLOORS.map(|floor| {
+        let base = floor_of(cells, key, floor).filter(|_| key.mode > floor)?;
+        ratio(cells, key, base, Metric::Latency)
+    })
 }
 
 /// The floor's cell with the same options, those of rules aside: a floor has none.

@@ -17,30 +17,23 @@ pub(crate) fn place(several: bool, finding: &Finding) -> Option<String> {
 
 /// "update_time: nftables 29.1 µs (…). sync_time: …." Empty without any.
 pub(crate) fn values(finding: &Finding) -> String {
-    let parts: Vec<String> = finding
-        .values
-        .iter()
-        .map(|values| match values.metric {
-            // A packet has one.
-            Metric::Latency => format!("{}.", values.text),
-            metric => format!("{metric}: {}.", values.text),
-        })
-        .collect();
-    parts.join(" ")
+    let values = finding.values.iter();
+    let parts = values.map(|values| match values.metric {
+        // A packet has one.
+        Metric::Latency => format!("{}.", values.text),
+        metric => format!("{metric}: {}.", values.text),
+    });
+    parts.collect::<Vec<_>>().join(" ")
 }
 
 /// The verdict, and the values that it rests on.
 pub(crate) fn answer(finding: &Finding) -> String {
-    let values = match finding.values.is_empty() {
-        true => String::new(),
-        false => format!("Values: {}", values(finding)),
-    };
-    let parts = [finding.verdict.as_str(), &values];
-    parts
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let values = values(finding);
+    match (finding.verdict.as_str(), values.as_str()) {
+        (verdict, "") => verdict.to_owned(),
+        ("", values) => format!("Values: {values}"),
+        (verdict, values) => format!("{verdict} Values: {values}"),
+    }
 }
 
 /// The whole as a sentence, after the name of its place.

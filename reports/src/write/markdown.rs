@@ -4,14 +4,13 @@
 use std::fmt::Write;
 
 use schema::summary::{Row, Summary};
-use schema::{OptionKey, OutcomeKind, Position};
+use schema::{Mode, OptionKey, OutcomeKind, Position};
 
 use crate::load::Run;
 use crate::quantity::{digits, shortened, value};
-use crate::summarise::floor_ratios_in;
+use crate::summarise::{FloorRatios, floor_ratios};
 use crate::view::table::{Answer, Table, of_places, of_questions, of_updates};
 use crate::view::trust::{Disturbed, again, coverage_text, older, variant_text};
-use crate::view::updates::update_tables;
 use crate::view::words::{behind, by_reason, missing, programmed, way};
 use crate::view::{Scope, finding, scopes, side_by_side};
 
@@ -100,8 +99,7 @@ fn section(run: &Run, summary: &Summary, length: usize) -> String {
     for scope in &scopes {
         let place = (scopes.len() > 1).then_some(scope);
         part(&|text| {
-            for updates in update_tables(summary, scope) {
-                let updates = of_updates(&updates);
+            for updates in of_updates(summary, scope) {
                 table(text, &updates, place, &safe(&updates.caption));
             }
         });
@@ -286,33 +284,29 @@ fn answer(answer: &Answer<'_>) -> String {
 }
 
 fn floors(text: &mut String, (run, summary): (&Run, &Summary), scope: &Scope, services: u32) {
-    let ratios = floor_ratios_in(run, scope, services);
     let shown = scope.shown(summary);
-    let mine: Vec<String> = ratios
-        .iter()
-        .filter(|ratio| !ratio.key.mode.is_floor())
-        .filter(|ratio| shown.holds(&ratio.key.options))
-        .map(|ratio| {
-            let protocol = ratio.key.options.words_of(OptionKey::Protocol);
-            let protocol = protocol.map_or_else(String::new, |words| format!(" {words}"));
-            safe(&format!(
-                "{}{protocol} ÷ {} {} ({})",
-                programmed(ratio.key.mode, &ratio.key.options),
-                ratio.floor,
-                digits(ratio.ratio.known.value),
-                ratio.ratio.spread()
-            ))
-        })
-        .collect();
-    if !mine.is_empty() {
+    let mut parts = Vec::new();
+    for FloorRatios { key, floors } in floor_ratios(run, scope, services) {
+        if key.mode.is_floor() || !shown.holds(&key.options) {
+            continue;
+        }
+        let protocol = key.options.words_of(OptionKey::Protocol);
+        let series = [Some(programmed(key.mode, &key.options)), protocol];
+        let series = series.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let floors = Mode::FLOORS.iter().zip(floors);
+        parts.extend(floors.filter_map(|(floor, ratio)| {
+            let (times, spread) = (digits(ratio?.known.value), ratio?.spread());
+            Some(safe(&format!("{series} ÷ {floor} {times} ({spread})")))
+        }));
+    }
+    if !parts.is_empty() {
+        let position = scope.position(summary);
         let _ = writeln!(
             text,
             "\nFirst packet to {}{} against both floors: {}.",
-            scope
-                .position(summary)
-                .map_or_else(|| "a service".to_owned(), Position::words),
+            position.map_or_else(|| "a service".to_owned(), Position::words),
             shown.caches(),
-            mine.join("; ")
+            parts.join("; ")
         );
     }
 }

@@ -19,7 +19,7 @@ const PARALLEL_FROM: usize = 1_000;
 const MOST_WORKERS: usize = 4;
 
 impl Connection {
-    pub(super) fn table(&mut self, table: &str) -> Result<Option<Table>, Failure> {
+    pub(super) fn content(&mut self, table: &str) -> Result<Option<Table>, Failure> {
         let mut found = None;
         self.dump(GET_TABLE, IPV4, &[], "tables", |_, attributes| {
             if attributes.text(1) == Some(table) {

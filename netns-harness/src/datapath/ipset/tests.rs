@@ -160,12 +160,16 @@ fn law_of_size_of_set_messages_does_not_know_n() {
 /// Rules of the dispatch that a first packet of an id passes, the guard in KUBE-SERVICES included.
 fn passed(kernel: &Kernel, id: Id) -> usize {
     let nat = &kernel.tables.0["nat"];
-    let to = (Ipv4Addr::new(192, 0, 2, 1), 80, Protocol::Tcp);
+    let to = Frontend {
+        vip: Ipv4Addr::new(192, 0, 2, 1),
+        port: 80,
+        protocol: Protocol::Tcp,
+    };
     let levels = (0..LEVELS).map(|nibbles| {
         let rules = &nat.chains[&id.prefix(nibbles).to_string()];
         let at = rules
             .iter()
-            .position(|r| r.matches(to.0, to, id.mark().value));
+            .position(|r| r.matches(to.vip, to, id.mark().value));
         at.unwrap() + 1
     });
     1 + levels.sum::<usize>()

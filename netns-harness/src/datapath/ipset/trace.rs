@@ -35,22 +35,15 @@ pub(super) fn relation(tables: &Tables, sets: &[Set]) -> Result<Relation, String
         let Some(chain) = chains.get(id) else {
             return Err(format!("the mark of {frontend} leads nowhere"));
         };
-        let to = (frontend.vip, frontend.port, frontend.protocol);
         let masquerade = nat.chains[*chain].first().and_then(Rule::exact_destination);
-        if masquerade.is_some_and(|other| other != to) {
+        if masquerade.is_some_and(|other| other != *frontend) {
             return Err(format!(
                 "{frontend} leads to {chain}, another service's chain"
             ));
         }
-        layout_check::service(nat, chain, to, &mut reached)?;
-        let mark = id.mark().value;
-        let forwarded = index.trace("PREROUTING", to, mark)?;
-        if forwarded != index.trace("OUTPUT", to, mark)? {
-            return Err(format!(
-                "{frontend} is treated differently in PREROUTING and in OUTPUT"
-            ));
-        }
-        relation.0.insert(*frontend, forwarded);
+        layout_check::service(nat, chain, *frontend, &mut reached)?;
+        let shares = index.trace_both(*frontend, id.mark().value)?;
+        relation.0.insert(*frontend, shares);
     }
     if let Some((id, chain)) = chains.iter().find(|(id, _)| !marks.contains_key(id)) {
         let mark = id.mark().value;
@@ -216,6 +209,5 @@ pub(super) fn served(
     let (Some(mark), Some(nat)) = (mark(sets, frontend), tables.0.get("nat")) else {
         return Ok(BTreeMap::new());
     };
-    let to = (frontend.vip, frontend.port, frontend.protocol);
-    Index::new(nat).trace("PREROUTING", to, mark.value)
+    Index::new(nat).trace("PREROUTING", frontend, mark.value)
 }

@@ -10,7 +10,7 @@ use crate::datapath::{
 use crate::relation::Relation;
 use crate::service::Population;
 use crate::xtables::tables::Tables;
-use crate::xtables::{RestoreText, foreign, tool};
+use crate::xtables::{foreign, tool};
 
 /// The floor of every mode that tracks connections.
 #[derive(Debug, Clone, Copy)]
@@ -39,11 +39,10 @@ impl Datapath for Conntrack {
         _to: &Population,
         _options: &RenderOptions,
     ) -> Batch {
-        Batch::of(from.is_none().then(|| {
-            let mut text = RestoreText::new(true);
-            text.lines(RULES);
-            Restore::new(TOOL, text)
-        }))
+        // A chain and a rule.
+        let operations = 2;
+        let first = from.is_none();
+        Batch::of(first.then(|| Restore::of_text(TOOL, RULES, operations)))
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {

@@ -1,14 +1,13 @@
 //! Whether listed tables are kube-proxy's layout and nothing else: what does not decide where a flow
 //! goes (masquerading, filter rules, the length and order of KUBE-SERVICES) still decides what it costs.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::net::Ipv4Addr;
 
 use super::layout;
 use crate::service::{CLUSTER_CIDR, Cidr, Frontend};
 use crate::xtables::rule::{Match, Rule, Target};
 use crate::xtables::tables::{Table, Tables};
-use crate::xtables::trace::Destination;
 
 const PORTALS: &str = "KUBE-SERVICES";
 const MASQUERADE: &str = "KUBE-MARK-MASQ";
@@ -16,17 +15,8 @@ const MASQUERADE: &str = "KUBE-MARK-MASQ";
 /// The frontends of KUBE-SERVICES, in the order in which a packet passes them.
 pub(super) fn portals(tables: &Tables) -> Vec<Frontend> {
     let rules = tables.0.get("nat").and_then(|nat| nat.chains.get(PORTALS));
-    let exact = rules
-        .into_iter()
-        .flatten()
-        .filter_map(Rule::exact_destination);
-    exact
-        .map(|(vip, port, protocol)| Frontend {
-            vip,
-            port,
-            protocol,
-        })
-        .collect()
+    let rules = rules.into_iter().flatten();
+    rules.filter_map(Rule::exact_destination).collect()
 }
 
 /// Checks every rule that is not a service's own against the base, and the shape of the others. An
@@ -66,24 +56,16 @@ fn services(nat: &Table, last: Option<&Rule>) -> Result<(), String> {
         };
         if *rule != of_service(destination, chain) {
             return Err(format!(
-                "the rule of {PORTALS} for {}:{} has further conditions",
-                destination.0, destination.1
+                "the rule of {PORTALS} for {destination} has further conditions"
             ));
         }
         if !seen.insert(destination) {
-            return Err(format!(
-                "{PORTALS} has two rules for {}:{}",
-                destination.0, destination.1
-            ));
+            return Err(format!("{PORTALS} has two rules for {destination}"));
         }
         service(nat, chain, destination, &mut reached)?;
     }
-    let own: BTreeMap<_, _> = nat
-        .chains
-        .iter()
-        .filter(|(c, _)| c.starts_with("KUBE-SVC-") || c.starts_with("KUBE-SEP-"))
-        .collect();
-    match own.keys().find(|chain| !reached.contains(chain.as_str())) {
+    let mut own = nat.chains.keys().filter(|chain| service_own(chain));
+    match own.find(|chain| !reached.contains(chain.as_str())) {
         Some(chain) => Err(format!("chain {chain} is not reached from {PORTALS}")),
         None => Ok(()),
     }
@@ -100,11 +82,11 @@ const fn one(address: Ipv4Addr) -> Match<Cidr> {
 }
 
 /// A jump for packets to a service and for no other reason.
-fn of_service((vip, port, protocol): Destination, chain: &str) -> Rule {
+fn of_service(to: Frontend, chain: &str) -> Rule {
     Rule {
-        destination: Some(one(vip)),
-        protocol: Some(protocol.name().to_owned()),
-        destination_port: Some(port),
+        destination: Some(one(to.vip)),
+        protocol: Some(to.protocol.name().to_owned()),
+        destination_port: Some(to.port),
         target: Target::Jump(chain.to_owned()),
         ..Rule::default()
     }
@@ -119,7 +101,7 @@ fn of_service((vip, port, protocol): Destination, chain: &str) -> Rule {
 pub(in crate::datapath) fn service<'a>(
     nat: &'a Table,
     chain: &'a str,
-    to: Destination,
+    to: Frontend,
     reached: &mut BTreeSet<&'a str>,
 ) -> Result<(), String> {
     let odd = |chain: &str| format!("chain {chain} is not as kube-proxy writes it");
@@ -135,11 +117,8 @@ pub(in crate::datapath) fn service<'a>(
     };
     if *first != outsiders {
         return Err(format!(
-            "{}: its first rule does not masquerade just what comes to {}:{}/{} from outside of {CLUSTER_CIDR}",
-            odd(chain),
-            to.0,
-            to.1,
-            to.2
+            "{}: its first rule does not masquerade just what comes to {to} from outside of {CLUSTER_CIDR}",
+            odd(chain)
         ));
     }
     if jumps.is_empty() {
@@ -163,7 +142,7 @@ pub(in crate::datapath) fn service<'a>(
     Ok(())
 }
 
-fn endpoint(nat: &Table, chain: &str, to: Destination) -> Result<(), String> {
+fn endpoint(nat: &Table, chain: &str, to: Frontend) -> Result<(), String> {
     let odd = || format!("chain {chain} is not as kube-proxy writes it");
     let Some([hairpin, translate]) = nat.chains.get(chain).map(Vec::as_slice) else {
         return Err(odd());
@@ -184,7 +163,7 @@ fn endpoint(nat: &Table, chain: &str, to: Destination) -> Result<(), String> {
         ));
     }
     let translates = Rule {
-        protocol: Some(to.2.name().to_owned()),
+        protocol: Some(to.protocol.name().to_owned()),
         target: Target::Dnat(endpoint),
         ..Rule::default()
     };

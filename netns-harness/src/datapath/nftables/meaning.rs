@@ -1,9 +1,9 @@
 //! Batches interpreted: a ruleset as it would be, refusing what nf_tables would refuse.
 
-use model::Interpret as _;
-use nft_codec::{Ruleset, parse_script};
+use model::Ruleset;
+use nft_codec::parse_script;
 
-use super::{Nftables, step, trace};
+use super::{Nftables, layout, step, trace};
 use crate::datapath::Batch;
 use crate::datapath::meaning::Meaning;
 use crate::relation::Relation;
@@ -20,6 +20,6 @@ impl Meaning for Nftables {
                 return Err("a step of another mode in a batch of nftables".to_owned());
             }
         }
-        trace::relation(&kernel)
+        trace::relation(kernel.tables.get(layout::TABLE))
     }
 }

@@ -1,6 +1,5 @@
 use std::net::Ipv4Addr;
 
-use model::Interpret as _;
 use testing::in_namespace;
 
 use super::layout;
@@ -131,7 +130,7 @@ fn the_base_is_the_text_and_names_the_address_plan() {
     assert_eq!(nft_codec::script(&base), include_str!("base.nft"));
     let network = format!("ip daddr {SERVICE_CIDR} drop");
     assert!(include_str!("base.nft").contains(&network), "{network}");
-    let mut kernel = nft_codec::Ruleset::default();
+    let mut kernel = model::Ruleset::default();
     kernel.interpret(&base).unwrap();
     assert_eq!(kernel.tables[layout::TABLE], nft_codec::Table::of(&base));
 }
@@ -305,7 +304,7 @@ fn updates_mean_the_population_they_lead_to_and_leave_no_stale_chain() {
             batches.push(Nftables.render(from.as_ref(), &to, &options));
             let meaning = Nftables.meaning(&batches).unwrap();
             assert_eq!(meaning.differences(&Relation::of(&to)), None);
-            let mut kernel = nft_codec::Ruleset::default();
+            let mut kernel = model::Ruleset::default();
             let script: String = batches.iter().map(ToString::to_string).collect();
             kernel
                 .interpret(&nft_codec::parse_script(&script).unwrap())

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::net::Ipv4Addr;
 
-use nft_codec::{Chain, Element, Key, L4Proto, Name, Ruleset, Set, Statement, Table, Verdict};
+use nft_codec::{Chain, Element, Key, L4Proto, Name, Set, Statement, Table, Verdict};
 use schema::Protocol;
 
 use super::layout;
@@ -18,15 +18,8 @@ use crate::service::{Endpoint, Frontend};
 ///
 /// # Errors
 /// Anything that is not part of the layout, or a part that is missing, as a sentence.
-pub(super) fn relation(ruleset: &Ruleset) -> Result<Relation, String> {
-    if let Some(foreign) = ruleset
-        .tables
-        .keys()
-        .find(|name| name.as_str() != layout::TABLE)
-    {
-        return Err(format!("foreign table {foreign}"));
-    }
-    let Some(table) = ruleset.tables.get(layout::TABLE) else {
+pub(super) fn relation(table: Option<&Table>) -> Result<Relation, String> {
+    let Some(table) = table else {
         return Ok(Relation::default());
     };
     // The table without services, as the layout has it.

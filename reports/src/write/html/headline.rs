@@ -2,12 +2,12 @@
 
 use maud::{Markup, html};
 use schema::summary::{Finding, Summary};
-use schema::{CellKey, Mode, OptionKey, Options};
+use schema::{Mode, OptionKey, Options};
 
 use super::Ids;
 use super::table::{heads, scrolling};
 use crate::quantity::{digits, shortened, whole};
-use crate::summarise::FloorRatio;
+use crate::summarise::FloorRatios;
 use crate::view::words::programmed;
 use crate::view::{Scope, finding, grouped, scopes};
 
@@ -93,32 +93,19 @@ const LONGEST: usize = 4_000;
 const EVIDENCE: usize = 60;
 
 /// First packets against both floors at the largest size.
-pub(super) fn floors(ratios: &[FloorRatio], scope: &Scope) -> Markup {
-    let mine: Vec<&FloorRatio> = ratios
-        .iter()
-        .filter(|ratio| scope.holds(&ratio.key))
-        .collect();
-    let mut keys: Vec<_> = mine
-        .iter()
-        .map(|ratio| &ratio.key)
-        .filter(|key| !key.mode.is_floor())
-        .collect();
-    keys.dedup();
-    keys.sort_by_cached_key(|key| (key.mode, key.options.place()));
-    let against = |key: &CellKey, floor| {
-        mine.iter()
-            .find(|ratio| ratio.key == *key && ratio.floor == floor)
-    };
+pub(super) fn floors(mut ratios: Vec<FloorRatios>, scope: &Scope) -> Markup {
+    ratios.retain(|of| !of.key.mode.is_floor());
+    ratios.sort_by_cached_key(|of| (of.key.mode, of.key.options.place()));
     let lines = html! {
-        @for key in &keys {
+        @for FloorRatios { key, floors } in &ratios {
             tr {
                 th scope="row" { (programmed(key.mode, &key.options)) ", " (described(&key.options)) }
-                @for floor in Mode::FLOORS {
+                @for (floor, ratio) in Mode::FLOORS.iter().zip(floors) {
                     td data-label={ "÷ " (floor) } {
-                        @match against(key, floor) {
+                        @match ratio {
                             Some(ratio) => div {
-                                span.value { (digits(ratio.ratio.known.value)) }
-                                span.small { " " (ratio.ratio.spread()) }
+                                span.value { (digits(ratio.known.value)) }
+                                span.small { " " (ratio.spread()) }
                             },
                             None => span.none { "floor not measured" },
                         }
@@ -128,7 +115,7 @@ pub(super) fn floors(ratios: &[FloorRatio], scope: &Scope) -> Markup {
         }
     };
     html! {
-        @if !keys.is_empty() {
+        @if !ratios.is_empty() {
             details {
                 summary { "First packets against both floors, at every position" @if !scope.variant.is_empty() { ": " (scope.variant) } }
                 (scrolling(

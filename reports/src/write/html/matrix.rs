@@ -62,13 +62,13 @@ pub(super) fn table(
 }
 
 fn row(line: &Asked<'_>, modes: &[Mode], ids: &Ids, figures: &[Figure]) -> Markup {
-    let question = shortened(&line.measure.text(), 120);
-    let question = match line.measure.metric {
+    let question = shortened(&line.text(), 120);
+    let question = match line.question.metric {
         metric @ (Metric::SyncTime | Metric::UpdateTime) => format!("{question} ({metric})"),
         _ => question,
     };
     // A chart of another scope has another name: only what is there is linked.
-    let chart = line.measure.chart();
+    let chart = line.chart();
     let there = figures.iter().any(|figure| figure.name == chart);
     html! {
         tr {
@@ -81,14 +81,14 @@ fn row(line: &Asked<'_>, modes: &[Mode], ids: &Ids, figures: &[Figure]) -> Marku
 }
 
 fn cell(line: &Asked<'_>, mode: Mode) -> Markup {
-    let applies = !mode.is_floor() || line.measure.metric == Metric::Latency;
+    let applies = !mode.is_floor() || line.question.metric == Metric::Latency;
     let Some(answer) = line.answers.get(&mode) else {
         return html! {
             td class=[(!applies).then_some("na")] data-label=(mode) { div { span.none { @if applies { "not planned" } @else { "serves no services" } } } }
         };
     };
     html! {
-        td class=[heat(answer)] data-label=(mode) { div { (shown(answer, line.measure.metric)) } }
+        td class=[heat(answer)] data-label=(mode) { div { (shown(answer, line.question.metric)) } }
     }
 }
 

@@ -11,6 +11,8 @@ mod table;
 mod tables;
 mod trust;
 
+use std::collections::BTreeSet;
+
 use data_encoding::BASE64;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use schema::Accelerator;
@@ -20,11 +22,10 @@ use sha2::{Digest, Sha256};
 use crate::load::Run;
 use crate::plots;
 use crate::quantity::{shortened, whole};
-use crate::summarise::floor_ratios_in;
+use crate::summarise::floor_ratios;
 use crate::view::table::{of_questions, of_updates};
 use crate::view::trust::{Disturbed, coverage_text, older};
-use crate::view::updates::update_tables;
-use crate::view::{Scope, scopes};
+use crate::view::{Scope, grouped, scopes};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -103,22 +104,16 @@ pub fn render_html_beside(runs: &[(&Run, &Summary)], results: &[Option<String>])
 
 fn subject(runs: &[(&Run, &Summary)]) -> String {
     match runs {
-        [(run, summary)] => format!(
-            "{} services, {}",
-            whole(largest(summary).into()),
-            run.header.started
-        ),
+        [(run, summary)] => {
+            let largest = sizes(summary).last().copied().unwrap_or(0);
+            format!("{} services, {}", whole(largest.into()), run.header.started)
+        }
         _ => format!("{} runs", runs.len()),
     }
 }
 
-fn largest(summary: &Summary) -> u32 {
-    summary
-        .cells
-        .iter()
-        .map(|row| row.key.services)
-        .max()
-        .unwrap_or(0)
+fn sizes(summary: &Summary) -> BTreeSet<u32> {
+    summary.cells.iter().map(|row| row.key.services).collect()
 }
 
 fn article(
@@ -171,9 +166,9 @@ fn article(
             div id=(ids.of("tables")) {
                 @for scope in &scopes {
                     @let place = several.then_some(scope);
-                    @for table in update_tables(summary, scope) { (table::answers(&of_updates(&table), place)) }
+                    @for table in of_updates(summary, scope) { (table::answers(&table, place)) }
                     @if let Some(table) = of_questions(summary, scope) { (table::answers(&table, place)) }
-                    (headline::floors(&floor_ratios_in(run, scope, scope.largest(summary)), scope))
+                    (headline::floors(floor_ratios(run, scope, scope.largest(summary)), scope))
                 }
                 (table::places(summary))
             }
@@ -208,19 +203,16 @@ fn contents(ids: &Ids) -> Markup {
 }
 
 fn lead(run: &Run, summary: &Summary) -> String {
-    let mut sizes: Vec<u32> = summary.cells.iter().map(|row| row.key.services).collect();
-    sizes.sort_unstable();
-    sizes.dedup();
-    let sizes: Vec<String> = sizes.into_iter().map(|size| whole(size.into())).collect();
-    let kernels: Vec<String> = summary
-        .environments
-        .values()
-        .map(|environment| format!("Linux {} on {}", environment.kernel, environment.cpu))
+    let sizes: Vec<String> = sizes(summary)
+        .iter()
+        .map(|size| whole((*size).into()))
         .collect();
+    let facts = summary.environments.values();
+    let kernels = facts.map(|of| format!("Linux {} on {}", of.kernel, of.cpu));
     format!(
         "{} services. {}. Measured {}.",
         sizes.join(", "),
-        kernels.join("; "),
+        kernels.collect::<Vec<_>>().join("; "),
         run.header.started
     )
 }
@@ -293,28 +285,19 @@ fn worded(text: &str) -> Markup {
 
 /// The reasons of rows without a number, the most frequent first.
 fn why_nothing<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
-    let mut reasons: Vec<(&str, u64)> = Vec::new();
-    for row in rows {
-        let reason = row.reason.as_deref().unwrap_or(row.outcome.name());
-        match reasons.iter_mut().find(|(seen, _)| *seen == reason) {
-            Some((_, count)) => *count += 1,
-            None => reasons.push((reason, 1)),
-        }
-    }
-    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let reason = |row: &'a Row| row.reason.as_deref().unwrap_or(row.outcome.name());
+    let mut reasons = grouped(rows.map(|row| (reason(row), ())));
+    reasons.sort_by_key(|(_, cells)| std::cmp::Reverse(cells.len()));
     if reasons.is_empty() {
         return "the results hold no cell at all; the run ended before its first.".to_owned();
     }
-    let texts: Vec<String> = reasons
-        .iter()
-        .take(5)
-        .map(|(reason, count)| format!("{} ({} cells)", shortened(reason, 300), whole(*count)))
-        .collect();
-    let rest = reasons.len().saturating_sub(5);
-    let rest = if rest > 0 {
-        format!("; and {} more reasons, below", whole(rest as u64))
-    } else {
-        String::new()
+    let of = |(reason, cells): &(&str, Vec<()>)| {
+        let cells = whole(cells.len() as u64);
+        format!("{} ({cells} cells)", shortened(reason, 300))
     };
-    format!("{}{rest}.", texts.join("; "))
+    let mut texts: Vec<String> = reasons.iter().take(5).map(of).collect();
+    if let Some(rest) = reasons.len().checked_sub(5).filter(|rest| *rest > 0) {
+        texts.push(format!("and {} more reasons, below", whole(rest as u64)));
+    }
+    format!("{}.", texts.join("; "))
 }

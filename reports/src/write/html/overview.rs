@@ -1,7 +1,7 @@
 //! Several runs on one page: what each is, and their figures beside each other. Each run then has its own part.
 
 use maud::{Markup, PreEscaped, html};
-use schema::summary::{Coverage, Summary};
+use schema::summary::Summary;
 
 use super::Ids;
 use super::table::{heads, places, scrolling};
@@ -55,12 +55,9 @@ pub(super) fn section(runs: &[(&Run, &Summary)]) -> Markup {
 }
 
 fn environments(summary: &Summary) -> String {
-    let texts: Vec<String> = summary
-        .environments
-        .iter()
-        .map(|(name, facts)| format!("{name}: Linux {}, {}", facts.kernel, facts.cpu))
-        .collect();
-    texts.join("; ")
+    let facts = summary.environments.iter();
+    let texts = facts.map(|(name, of)| format!("{name}: Linux {}, {}", of.kernel, of.cpu));
+    texts.collect::<Vec<_>>().join("; ")
 }
 
 fn noise(summary: &Summary) -> &'static str {
@@ -73,25 +70,11 @@ fn noise(summary: &Summary) -> &'static str {
 
 /// One summary of all runs, in which every environment of every run has a name of its own.
 fn together(runs: &[(&Run, &Summary)]) -> Summary {
-    let mut all = Summary {
-        schema_version: schema::SCHEMA_VERSION,
-        environments: Default::default(),
-        cells: Vec::new(),
-        fits: Vec::new(),
-        findings: Vec::new(),
-        noise: None,
-        spreads: Vec::new(),
-        coverage: Coverage {
-            planned: 0,
-            outcomes: Default::default(),
-            missing: 0,
-            ended: String::new(),
-        },
-    };
-    for (index, (_, summary)) in runs.iter().enumerate() {
-        // Ten runs and more stay in their order.
-        let width = runs.len().to_string().len();
-        let named = |name: &str| format!("run {:0width$}, {}", index + 1, shortened(name, 30));
+    // Ten runs and more stay in their order.
+    let width = runs.len().to_string().len();
+    let mut all = Summary::default();
+    for (number, (_, summary)) in (1..).zip(runs) {
+        let named = |name: &str| format!("run {number:0width$}, {}", shortened(name, 30));
         for (name, facts) in &summary.environments {
             all.environments.insert(named(name), facts.clone());
         }

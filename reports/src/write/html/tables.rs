@@ -1,6 +1,6 @@
 //! Every number, and every cell without one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 use schema::summary::{Fit, FitUnit, Row, Summary};
@@ -20,21 +20,14 @@ const LONGEST: usize = 400;
 const TEXT: (Option<&str>, Option<&str>) = (None, Some("t"));
 const FIGURE: (Option<&str>, Option<&str>) = (Some("num"), None);
 
-/// Quantile columns.
-const QUANTILES: &[&str] = &["min", "p50", "p90", "p99", "p99.9", "max"];
+/// Quantiles, and their columns.
+const QUANTILES: &str = "min|p50|p90|p99|p99.9|max";
 
 /// Cells that have no number in any stay, and stays without one, each with its reason.
 pub(super) fn without_numbers(summary: &Summary, ids: &Ids) -> Markup {
-    let rows: Vec<&Row> = summary
-        .cells
-        .iter()
-        .filter(|row| row.metric.is_none())
-        .collect();
-    let mut partly: Vec<&Row> = summary
-        .cells
-        .iter()
-        .filter(|row| row.metric.is_some() && row.reason.is_some())
-        .collect();
+    let (rows, mut partly): (Vec<&Row>, Vec<&Row>) =
+        (summary.cells.iter()).partition(|row| row.metric.is_none());
+    partly.retain(|row| row.reason.is_some());
     partly.dedup_by(|a, b| a.key == b.key);
     html! {
         section {
@@ -90,18 +83,12 @@ fn listing(caption: &str, rows: &[&Row]) -> Markup {
 
 /// "cold-install, service-add; 100–10,000 services".
 fn asked(group: &[&Row]) -> String {
-    let mut scenarios: Vec<ScenarioKind> = group.iter().map(|row| row.key.scenario).collect();
-    scenarios.sort_unstable();
-    scenarios.dedup();
-    let names: Vec<&str> = scenarios.iter().map(|s| s.name()).collect();
-    let sizes = || group.iter().map(|row| row.key.services);
-    let (least, most) = (sizes().min().unwrap_or(0), sizes().max().unwrap_or(0));
-    let sizes = if least == most {
-        whole(most.into())
-    } else {
-        format!("{}–{}", whole(least.into()), whole(most.into()))
-    };
-    format!("{}; {sizes} services", names.join(", "))
+    let scenarios: BTreeSet<ScenarioKind> = group.iter().map(|row| row.key.scenario).collect();
+    let sizes: BTreeSet<u32> = group.iter().map(|row| row.key.services).collect();
+    let ends: BTreeSet<_> = sizes.first().into_iter().chain(sizes.last()).collect();
+    let sizes: Vec<String> = ends.into_iter().map(|size| whole((*size).into())).collect();
+    let names: Vec<&str> = scenarios.iter().map(|scenario| scenario.name()).collect();
+    format!("{}; {} services", names.join(", "), sizes.join("–"))
 }
 
 /// A folded table for each scenario and metric, then the fits.
@@ -133,10 +120,9 @@ fn numbers(scenario: ScenarioKind, metric: Metric, rows: &[&Row]) -> Markup {
     } else {
         "Mode|Options"
     };
-    let numbers = "N|E|n|stays|median|95 % interval|min|p50|p90|p99|p99.9|max";
-    let columns: Vec<_> = columns(texts, TEXT)
-        .chain(columns(numbers, FIGURE))
-        .collect();
+    let numbers = columns("N|E|n|stays|median|95 % interval", FIGURE);
+    let all = columns(texts, TEXT).chain(numbers);
+    let columns: Vec<_> = all.chain(columns(QUANTILES, FIGURE)).collect();
     let lines = rows.iter().map(|row| number(row, several));
     let label = format!("{scenario} {metric}");
     let caption = format!("{scenario}: {}.", metric.row().meaning);
@@ -209,7 +195,7 @@ fn number(row: &Row, environment: bool) -> Vec<String> {
         shown(row.median) + noisy(row.noisy),
         spread(row) + &marks,
     ]);
-    let quantiles = QUANTILES.iter().map(|name| row.quantiles.get(*name));
+    let quantiles = QUANTILES.split('|').map(|name| row.quantiles.get(name));
     line.extend(quantiles.map(|number| shown(number.copied())));
     line
 }
