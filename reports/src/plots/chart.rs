@@ -6,7 +6,7 @@ use schema::summary::{Fit, FitModel, Row, Summary};
 use schema::{CellKey, Metric, Mode, Options, Unit};
 
 use super::axis::Axis;
-use super::figure::{Key, Line, Mark, Panel, Point, Seen};
+use super::figure::{Key, Line, Mark, NamedRow, Panel, Point, Seen};
 use super::style::Style;
 use crate::load::Run;
 use crate::quantity::{counted, interval, value, whole};
@@ -150,7 +150,7 @@ pub(super) fn stated(row: &Row) -> String {
 }
 
 /// Points of a fitted curve from its smallest to its largest N, evenly on a logarithmic axis.
-pub(super) fn curve(fit: &Fit) -> Vec<(f64, f64)> {
+fn curve(fit: &Fit) -> Vec<(f64, f64)> {
     const STEPS: u32 = 16;
     let (from, to) = (f64::from(fit.from), f64::from(fit.to));
     let value = |n: f64| match fit.model {
@@ -259,6 +259,11 @@ impl<'a> Source<'a> {
                 }
             })
             .collect()
+    }
+
+    /// The fitted curve of a series, where there is one.
+    pub(super) fn curve(&self, series: &Series<'_>) -> Vec<(f64, f64)> {
+        self.fit(series).map_or_else(Vec::new, curve)
     }
 
     /// The fit of a series over all of its sizes.
@@ -411,6 +416,22 @@ pub(super) fn mark_of(row: &Row, metric: Metric) -> (Mark, String) {
         }
         _ => (Mark::Nothing, row.outcome.to_string()),
     }
+}
+
+/// A named row for each cell of series that has a number, with what stands in it and is said of it.
+pub(super) fn named<'a>(
+    series: &[Series<'a>],
+    said: impl Fn(&'a Row) -> Option<(Mark, String)>,
+) -> Vec<NamedRow> {
+    let rows = series
+        .iter()
+        .flat_map(|one| one.measured().map(move |row| (one, row)));
+    let named = rows.filter_map(|(one, row)| {
+        let (mark, text) = said(row)?;
+        let row = NamedRow::of(one.mode, one.name.clone(), one.style);
+        Some(NamedRow { mark, text, ..row })
+    });
+    named.collect()
 }
 
 /// What must be said of memory that was measured on the host's kernel.

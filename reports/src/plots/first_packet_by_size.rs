@@ -4,8 +4,8 @@ use schema::{CellKey, Metric, Protocol, ScenarioKind};
 
 use super::axis::Axis;
 use super::chart::{
-    Series, Source, at_size, behind_points, crosses, curve, described, extents, gaps, measured,
-    over_n, unit_of_times,
+    Series, Source, at_size, behind_points, crosses, described, extents, gaps, measured, over_n,
+    unit_of_times,
 };
 use super::figure::{Figure, Key, Line, Seen};
 use crate::quantity::{interval, value};
@@ -80,7 +80,7 @@ fn key(source: &Source<'_>, series: &Series<'_>) -> Key {
 
 fn line(source: &Source<'_>, series: &Series<'_>, percentile: &str) -> Line {
     if percentile == "p50" {
-        return series.line(source.fit(series).map_or_else(Vec::new, curve));
+        return series.line(source.curve(series));
     }
     let points = series.measured().filter_map(|row| {
         let y = *row.quantiles.get(percentile)?;

@@ -7,7 +7,7 @@ use schema::{Metric, Mode, ScenarioKind, Unit};
 
 use super::axis::Axis;
 use super::chart::{
-    Series, Source, behind_points, curve, described, extents, gaps, measured, noisy, over_n,
+    Series, Source, behind_points, described, extents, gaps, measured, noisy, over_n,
 };
 use super::figure::{Figure, Key};
 use crate::quantity::{counted, interval, value};
@@ -22,7 +22,7 @@ pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
     let rows = || measured(&series);
     let y = Axis::log("kernel memory", extents(rows()), Unit::Bytes)?;
     let panel = over_n("", &series, y, |series| {
-        series.line_of_amounts(source.fit(series).map_or_else(Vec::new, curve))
+        series.line_of_amounts(source.curve(series))
     });
     let mut notes = vec![behind_points(rows())];
     notes.push(

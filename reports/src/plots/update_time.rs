@@ -5,7 +5,7 @@ use schema::{CellKey, Metric, ScenarioKind};
 
 use super::axis::Axis;
 use super::chart::{
-    Series, Source, behind_points, crosses, curve, described, extents, gaps, measured, over_n,
+    Series, Source, behind_points, crosses, described, extents, gaps, measured, over_n,
     unit_of_times,
 };
 use super::figure::{Figure, Key, Panel};
@@ -93,7 +93,7 @@ fn panel(
     let shown = extents(measured(&series)).chain(bounds);
     let y = Axis::log(metric.name(), shown, unit_of_times(measured(&series)))?;
     Some(over_n(heading, &series, y, |series| {
-        series.line(source.fit(series).map_or_else(Vec::new, curve))
+        series.line(source.curve(series))
     }))
 }
 

@@ -1,6 +1,6 @@
 //! Two independent samples: does one tend to be larger, and by how much?
 
-use super::normal::{normal_point, two_sided};
+use super::normal::{LOWEST_FORTIETH, two_sided};
 use super::quantile;
 use super::ranks::twice_ranks;
 
@@ -119,7 +119,7 @@ fn cut_of_u(n: usize, m: usize) -> Option<usize> {
     }
     let (n, m) = (n as f64, m as f64);
     let deviation = (n * m * (n + m + 1.0) / 12.0).sqrt();
-    Some((n * m / 2.0 + normal_point(0.025) * deviation - 0.5).floor() as usize)
+    Some((n * m / 2.0 + LOWEST_FORTIETH * deviation - 0.5).floor() as usize)
 }
 
 /// The largest index up to which counts add up to no more than `share` of all.
