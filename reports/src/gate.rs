@@ -235,41 +235,35 @@ fn all_thresholds(
 fn thresholds(at: &str, unit: Unit, timed: bool, value: Value) -> Result<Thresholds, String> {
     let limits: Limits = read(at, value)?;
     has_reason(at, &limits.reason)?;
+    let wrong = |field: &str, remedy: &str| Err(format!("{at}.{field}: {remedy}"));
     if !(0.0..=10.0).contains(&limits.relative) {
-        return Err(format!(
-            "{at}.relative: give a share from 0 to 10, such as 0.05"
-        ));
+        return wrong("relative", "give a share from 0 to 10, such as 0.05");
     }
     let p = match (timed, limits.p) {
         (true, Some(p)) if p > 0.0 && p <= 0.5 => p,
         (true, _) => {
-            return Err(format!(
-                "{at}.p: give a number, more than 0 and at most 0.5, such as 0.01"
-            ));
+            return wrong(
+                "p",
+                "give a number, more than 0 and at most 0.5, such as 0.01",
+            );
         }
         (false, None) => 1.0,
-        (false, Some(_)) => {
-            return Err(format!(
-                "{at}.p: seeds must all agree, there is no p: remove it"
-            ));
-        }
+        (false, Some(_)) => return wrong("p", "seeds must all agree, there is no p: remove it"),
     };
     let row = unit.row();
-    let absolute = quantity(&limits.absolute.to_string(), row.scales)
-        .filter(|amount| amount.is_finite() && *amount >= 0.0)
-        .ok_or_else(|| {
-            let names = row.scales.iter().map(|(name, _)| *name);
-            let names = names.collect::<Vec<_>>().join(", ");
-            format!(
-                "{at}.absolute: not an amount in {}; write one such as absolute = \"{}\"",
-                if names.is_empty() {
-                    "a plain number"
-                } else {
-                    &names
-                },
-                row.example
-            )
-        })?;
+    let amount = quantity(&limits.absolute.to_string(), row.scales);
+    let Some(absolute) = amount.filter(|amount| amount.is_finite() && *amount >= 0.0) else {
+        let names = row.scales.iter().map(|(name, _)| *name);
+        let names = match names.collect::<Vec<_>>().join(", ") {
+            none if none.is_empty() => "a plain number".to_owned(),
+            names => names,
+        };
+        let example = row.example;
+        return wrong(
+            "absolute",
+            &format!("not an amount in {names}; write one such as absolute = \"{example}\""),
+        );
+    };
     Ok(Thresholds {
         relative: limits.relative,
         absolute,

@@ -13,9 +13,9 @@ use crate::quantity::digits;
 use crate::statistics::{SEEDS, benjamini_hochberg, least_mann_whitney, stays_to_tell};
 
 pub(super) struct Judge<'a> {
-    gate: &'a Gate,
+    pub(super) gate: &'a Gate,
     /// What the machine did between two runs.
-    drift: Option<&'a Drift>,
+    pub(super) drift: Option<&'a Drift>,
 }
 
 /// A verdict with its reason.
@@ -34,10 +34,6 @@ struct Grounds<'a> {
 }
 
 impl<'a> Judge<'a> {
-    pub(super) fn new(gate: &'a Gate, drift: Option<&'a Drift>) -> Self {
-        Self { gate, drift }
-    }
-
     /// Fills in the rows of all trials.
     pub(super) fn cells(&self, tried: &mut [Tried<'_>]) {
         let tests = adjust(
@@ -80,23 +76,19 @@ impl<'a> Judge<'a> {
     }
 
     fn verdict(&self, grounds: &Grounds<'_>) -> Said {
+        let because = |verdict, why: &str| (verdict, Some(why.to_owned()));
         let Some(thresholds) = self.gate.thresholds.get(&grounds.metric) else {
-            return (
-                Verdict::Incomparable,
-                Some("the gate has no thresholds for it".to_owned()),
-            );
+            return because(Verdict::Incomparable, "the gate has no thresholds for it");
         };
         let change = grounds.change;
         if change.test == IDENTICAL {
-            return (
-                Verdict::Unchanged,
-                Some("every sample is the same".to_owned()),
-            );
+            return because(Verdict::Unchanged, "every sample is the same");
         }
-        let beyond = exceeds(change.relative, change.absolute, thresholds);
-        let said = if beyond {
+        let said = if exceeds(change, thresholds) {
             match significance(grounds, thresholds) {
-                Ok(()) => (direction(change.absolute), None),
+                // Of every metric less is better.
+                Ok(()) if change.absolute > 0.0 => (Verdict::Regressed, None),
+                Ok(()) => (Verdict::Improved, None),
                 Err(why) => (Verdict::Inconclusive, Some(why)),
             }
         } else if is_ruled_out(change, thresholds) {
@@ -122,10 +114,9 @@ impl<'a> Judge<'a> {
         }
         let [low, high] = drift.ci95.unwrap_or([drift.ratio; 2]);
         let [least, greatest] = grounds.change.relative_ci95.unwrap_or([relative; 2]);
-        let most = if relative > 0.0 {
-            high.max(1.0)
-        } else {
-            low.min(1.0)
+        let most = match relative > 0.0 {
+            true => high.max(1.0),
+            false => low.min(1.0),
         };
         let stands = match said.0 {
             // Both are known only so well: the intervals must not overlap.
@@ -158,28 +149,18 @@ fn adjust<'a>(changes: impl Iterator<Item = &'a mut Change>) -> usize {
     p.len()
 }
 
-/// Of every metric less is better.
-fn direction(absolute: f64) -> Verdict {
-    if absolute > 0.0 {
-        Verdict::Regressed
-    } else {
-        Verdict::Improved
-    }
-}
-
 /// Beyond the thresholds of share and amount. Without a share (BASE is zero) any amount is.
-fn exceeds(relative: Option<f64>, absolute: f64, thresholds: &Thresholds) -> bool {
-    relative.is_none_or(|share| share.abs() > thresholds.relative)
-        && absolute.abs() > thresholds.absolute
+fn exceeds(change: &Change, thresholds: &Thresholds) -> bool {
+    let beyond = |share: f64| share.abs() > thresholds.relative;
+    change.relative.is_none_or(beyond) && change.absolute.abs() > thresholds.absolute
 }
 
 /// Whether the whole interval lies within the thresholds of share or of amount.
 fn is_ruled_out(change: &Change, thresholds: &Thresholds) -> bool {
-    let within = |ends: Option<[f64; 2]>, most: f64| {
-        ends.is_some_and(|ends| ends.iter().all(|end| end.abs() <= most))
-    };
-    within(change.relative_ci95, thresholds.relative)
-        || within(change.absolute_ci95, thresholds.absolute)
+    let within = |ends: [f64; 2], most: f64| ends.iter().all(|end| end.abs() <= most);
+    let (relative, absolute) = (change.relative_ci95, change.absolute_ci95);
+    relative.is_some_and(|ends| within(ends, thresholds.relative))
+        || absolute.is_some_and(|ends| within(ends, thresholds.absolute))
 }
 
 /// Whether it is more than chance; else why that is not known.
@@ -191,8 +172,7 @@ fn significance(grounds: &Grounds<'_>, thresholds: &Thresholds) -> Result<(), St
     if change.test == SEEDS_TEST {
         return match grounds.seeds {
             (seeds, _) if seeds < SEEDS => Err(format!(
-                "{seeds} seeds on both sides are too few: {} are needed",
-                SEEDS
+                "{seeds} seeds on both sides are too few: {SEEDS} are needed"
             )),
             (_, false) => Err("not every seed moved the same way".to_owned()),
             _ => Ok(()),
@@ -204,19 +184,17 @@ fn significance(grounds: &Grounds<'_>, thresholds: &Thresholds) -> Result<(), St
     if p_adjusted <= thresholds.p {
         return Ok(());
     }
-    let asked = thresholds.p / grounds.tests.max(1) as f64;
+    let tests = grounds.tests;
+    let asked = thresholds.p / tests.max(1) as f64;
     Err(match grounds.stays {
         Some((n, m)) if least_mann_whitney(n, m) > asked => format!(
-            "{n} and {m} stays are too few to tell among {} comparisons: {} a side would do",
-            grounds.tests,
+            "{n} and {m} stays are too few to tell among {tests} comparisons: {} a side would do",
             stays_to_tell(asked)
         ),
-        _ => format!(
-            "p {} is {} among {} comparisons",
-            digits(p),
-            digits(p_adjusted),
-            grounds.tests
-        ),
+        _ => {
+            let (p, p_adjusted) = (digits(p), digits(p_adjusted));
+            format!("p {p} is {p_adjusted} among {tests} comparisons")
+        }
     })
 }
 
@@ -238,11 +216,9 @@ fn without_the_lost((verdict, reason): Said, lost: &[String]) -> Said {
         return (verdict, reason);
     }
     let lost = format!("NEW {}", lost.join(", "));
-    match verdict {
-        Verdict::Improved | Verdict::Unchanged => (Verdict::Inconclusive, Some(lost)),
-        _ => (
-            verdict,
-            Some(reason.map_or(lost.clone(), |reason| format!("{reason}; {lost}"))),
-        ),
+    match (verdict, reason) {
+        (Verdict::Improved | Verdict::Unchanged, _) => (Verdict::Inconclusive, Some(lost)),
+        (_, Some(reason)) => (verdict, Some(format!("{reason}; {lost}"))),
+        (_, None) => (verdict, Some(lost)),
     }
 }

@@ -97,7 +97,10 @@ pub fn compare(
     let drift = (!matched.one_run && matched.across.is_empty())
         .then(|| pool::drift(&matched.pairs, &gate))
         .flatten();
-    let judge = Judge::new(&gate, drift.as_ref());
+    let judge = Judge {
+        gate: &gate,
+        drift: drift.as_ref(),
+    };
     let pairs = matched.pairs.values();
     let mut tried: Vec<Tried<'_>> = pairs
         .flat_map(|pair| trial::rows(pair, &gate, &matched))

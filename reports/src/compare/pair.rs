@@ -44,10 +44,8 @@ pub(super) struct Matched<'a> {
 impl<'a> Matched<'a> {
     /// Whether all times of both sides are executed instructions.
     pub(super) fn is_counted(&self) -> bool {
-        let sides = [&self.base, &self.new];
-        sides
-            .iter()
-            .all(|side| side.cells.iter().all(|cell| cell.deterministic))
+        let mut cells = self.base.cells.iter().chain(&self.new.cells);
+        cells.all(|cell| cell.deterministic)
     }
 
     /// Whether one side was measured as schema 1 did, and the other as later ones do.
@@ -63,7 +61,10 @@ impl<'a> Matched<'a> {
         across: &[Across],
     ) -> Result<Self, CompareError> {
         let (base, new, across, one_run) = match new {
-            Some(new) => (whole(base), whole(new), across.to_vec(), false),
+            Some(new) => {
+                let whole = |run| half(run, "", |_| true);
+                (whole(base), whole(new), across.to_vec(), false)
+            }
             None => {
                 let (base, new, across) = sides_of_one(base, across)?;
                 (base, new, across, true)
@@ -85,11 +86,11 @@ impl<'a> Matched<'a> {
     }
 }
 
-fn whole(run: &Digest) -> Half<'_> {
+fn half<'a>(run: &'a Digest, part: &str, holds: impl Fn(&CellDigest) -> bool) -> Half<'a> {
     Half {
         run,
-        part: String::new(),
-        cells: run.cells.iter().collect(),
+        part: part.to_owned(),
+        cells: run.cells.iter().filter(|cell| holds(cell)).collect(),
     }
 }
 
@@ -115,21 +116,13 @@ fn sides_of_one<'a>(
     let [base, new] = &values[..] else {
         return Err(CompareError::Usage(not_two(run, key, &values)));
     };
-    let half = |value: &String| Half {
-        run,
-        part: value.clone(),
-        cells: run
-            .cells
-            .iter()
-            .filter(|cell| key.of(&cell.key) == *value)
-            .collect(),
-    };
+    let side = |value: &String| half(run, value, |cell| key.of(&cell.key) == *value);
     // What identities of variants may differ in is paired by rank already; environments must be asked for.
     let asked = across
         .iter()
         .filter(|asked| **asked != key && asked.is_of_the_environment());
     let keys = std::iter::once(&key).chain(asked).copied().collect();
-    Ok((half(base), half(new), keys))
+    Ok((side(base), side(new), keys))
 }
 
 /// Why a run has no two sides.
@@ -149,18 +142,18 @@ fn not_two(run: &Digest, key: Across, values: &[String]) -> String {
 
 /// The two variants that are compared: `base` and `head`, else the first two of the header.
 fn variants(run: &Digest) -> Vec<String> {
-    let named: Vec<&str> = run
+    let named = run
         .header
         .variants
         .iter()
-        .map(|v| v.name.as_str())
-        .collect();
-    let pair = if named.contains(&"base") && named.contains(&"head") {
-        vec!["base", "head"]
-    } else {
-        named.into_iter().take(2).collect()
-    };
-    pair.into_iter().map(str::to_owned).collect()
+        .map(|variant| variant.name.clone());
+    let mut named: Vec<String> = named.collect();
+    let pair = ["base", "head"].map(str::to_owned);
+    if pair.iter().all(|name| named.contains(name)) {
+        return pair.to_vec();
+    }
+    named.truncate(2);
+    named
 }
 
 /// Names of NEW's environments, by those of BASE: equal names, and the only one left on either side. Variants
@@ -292,16 +285,14 @@ fn pairs<'a>(
     for pair in pairs.values_mut() {
         for (name, side) in [("BASE", &mut pair.base), ("NEW", &mut pair.new)] {
             side.sort_by_key(|cell| (cell.block, cell.stay));
-            if let Some(other) = side.iter().find(|cell| cell.key != side[0].key) {
-                let key = blanked
-                    .keys(other.key.mode)
-                    .find(|key| key.of(&other.key) != key.of(&side[0].key));
-                let (Some(key), first) = (key, side[0]) else {
-                    continue;
-                };
+            let differs =
+                |other: &CellDigest, key: &Across| key.of(&other.key) != key.of(&side[0].key);
+            if let Some(other) = side.iter().find(|cell| cell.key != side[0].key)
+                && let Some(key) = blanked.keys(other.key.mode).find(|key| differs(other, key))
+            {
                 return Err(CompareError::Usage(format!(
                     "--across {key}: {name} has it as {} and as {}: give a run with one value",
-                    key.of(&first.key),
+                    key.of(&side[0].key),
                     key.of(&other.key)
                 )));
             }

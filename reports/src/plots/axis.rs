@@ -14,11 +14,14 @@ enum Scale {
     Log,
 }
 
+/// A value with its label.
+type Tick = (f64, String);
+
 /// An axis: range, scale, title and labelled ticks.
 #[derive(Debug, Clone)]
 pub(super) struct Axis {
     pub(super) title: String,
-    pub(super) ticks: Vec<(f64, String)>,
+    pub(super) ticks: Vec<Tick>,
     scale: Scale,
     /// Unit of a quantity; `None` for sizes and places.
     unit: Option<Unit>,
@@ -29,23 +32,28 @@ pub(super) struct Axis {
 /// What a title says of its scale.
 const LOG: &str = " (log scale)";
 
+/// The sizes that have room beside those before them, with their labels. From the largest down: it is the one that is
+/// asked about.
+fn thinned(sizes: impl Iterator<Item = f64>, apart: impl Fn(f64, f64) -> bool) -> Vec<Tick> {
+    let mut ticks: Vec<Tick> = Vec::new();
+    for size in sizes {
+        if ticks.last().is_none_or(|(last, _)| apart(*last, size)) {
+            ticks.push((size, whole(size as u64)));
+        }
+    }
+    ticks
+}
+
 impl Axis {
     /// N, logarithmic, with a tick at every size that has room.
     pub(super) fn sizes(sizes: &[u32]) -> Self {
         let values = || sizes.iter().map(|&size| f64::from(size));
         let (low, high) = extent(values()).unwrap_or((1.0, 10.0));
         let (from, to) = (low / 1.35, high * 1.35);
-        let mut ticks: Vec<(f64, String)> = Vec::new();
-        // From the largest down: it is the one that is asked about.
-        for &size in sizes.iter().rev() {
-            let apart = |tick: f64| (tick / f64::from(size)).ln() / (to / from).ln() > 0.11;
-            if ticks.last().is_none_or(|(tick, _)| apart(*tick)) {
-                ticks.push((f64::from(size), whole(size.into())));
-            }
-        }
+        let apart = |last: f64, size: f64| (last / size).ln() / (to / from).ln() > 0.11;
         Self {
             title: format!("services N{LOG}"),
-            ticks,
+            ticks: thinned(values().rev(), apart),
             scale: Scale::Log,
             unit: None,
             from,
@@ -55,18 +63,17 @@ impl Axis {
 
     /// Places in a row, without a scale.
     pub(super) fn places(title: &str, names: &[&str]) -> Self {
-        let ticks = names
-            .iter()
-            .enumerate()
-            .map(|(index, name)| (index as f64, (*name).to_owned()))
+        let names = names.iter().enumerate();
+        let ticks: Vec<Tick> = names
+            .map(|(place, name)| (place as f64, (*name).to_owned()))
             .collect();
         Self {
             title: title.to_owned(),
+            to: ticks.len() as f64 - 0.5,
             ticks,
             scale: Scale::Linear,
             unit: None,
             from: -0.5,
-            to: names.len() as f64 - 0.5,
         }
     }
 
@@ -75,12 +82,9 @@ impl Axis {
         let (low, high) = extent(values.filter(|value| *value > 0.0))?;
         let middle = (low * high).sqrt();
         // At least a factor of three, so that noise is not blown up to fill the panel.
-        let (from, to) = (
-            (low / 1.25).min(middle / 1.8),
-            (high * 1.25).max(middle * 1.8),
-        );
-        let decades = (to / from).log10();
-        let digits: &[f64] = match decades {
+        let from = (low / 1.25).min(middle / 1.8);
+        let to = (high * 1.25).max(middle * 1.8);
+        let digits: &[f64] = match (to / from).log10() {
             d if d > 4.5 => &[1.0],
             d if d > 1.4 => &[1.0, 3.0],
             d if d > 0.9 => &[1.0, 2.0, 5.0],
@@ -90,11 +94,10 @@ impl Axis {
         let ticks = exponents
             .flat_map(|exponent| digits.iter().map(move |digit| digit * 10f64.powi(exponent)))
             .filter(|tick| (from..=to).contains(tick))
-            .map(|tick| (tick, round(tick, unit)))
-            .collect();
+            .map(|tick| (tick, round(tick, unit)));
         Some(Self {
             title: format!("{title}{LOG}"),
-            ticks,
+            ticks: ticks.collect(),
             scale: Scale::Log,
             unit: Some(unit),
             from,
@@ -113,37 +116,24 @@ impl Axis {
         let to = high * 1.08;
         let rough = to / 7.0;
         let power = 10f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0]
-            .into_iter()
-            .map(|s| s * power)
-            .find(|s| *s >= rough)
-            .unwrap_or(rough);
-        let ticks = (0..)
-            .map(|index| f64::from(index) * step)
-            .take_while(|tick| *tick <= to)
-            .map(|tick| {
-                (
-                    tick,
-                    if tick == 0.0 {
-                        "0".to_owned()
-                    } else {
-                        round(tick, unit)
-                    },
-                )
-            })
-            .collect();
+        let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
+        let step = steps.into_iter().find(|step| *step >= rough);
+        let step = step.unwrap_or(rough);
+        let ticks = (1..).map(|index| f64::from(index) * step);
+        let ticks = ticks.take_while(|tick| *tick <= to);
+        let ticks = ticks.map(|tick| (tick, round(tick, unit)));
         Some(Self {
             title: title.to_owned(),
-            ticks,
+            ticks: std::iter::once((0.0, "0".to_owned()))
+                .chain(ticks)
+                .collect(),
             scale: Scale::Linear,
             unit: Some(unit),
             from: 0.0,
             to,
         })
     }
-}
 
-impl Axis {
     /// The same range from zero on, on a linear scale; `None` when it is linear already.
     pub(super) fn as_linear(&self) -> Option<Self> {
         if self.scale == Scale::Linear {
@@ -154,18 +144,10 @@ impl Axis {
             return Self::linear(title, [self.to].into_iter(), unit);
         }
         let to = self.to / 1.25;
-        let mut ticks: Vec<(f64, String)> = Vec::new();
-        for (tick, text) in &self.ticks {
-            if ticks
-                .last()
-                .is_none_or(|(last, _)| (last - tick) / to > 0.09)
-            {
-                ticks.push((*tick, text.clone()));
-            }
-        }
+        let ticks = self.ticks.iter().map(|(tick, _)| *tick);
         Some(Self {
             title: title.to_owned(),
-            ticks,
+            ticks: thinned(ticks, |last, tick| (last - tick) / to > 0.09),
             scale: Scale::Linear,
             unit: None,
             from: 0.0,
@@ -184,22 +166,17 @@ fn round(tick: f64, unit: Unit) -> String {
     let text = quantity::value(tick, unit);
     match text.split_once(' ') {
         Some((number, unit)) if number.contains('.') => {
-            format!(
-                "{} {unit}",
-                number.trim_end_matches('0').trim_end_matches('.')
-            )
+            let number = number.trim_end_matches('0').trim_end_matches('.');
+            format!("{number} {unit}")
         }
         _ => text,
     }
 }
 
 fn extent(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    values
-        .filter(|value| value.is_finite())
-        .fold(None, |seen, value| match seen {
-            None => Some((value, value)),
-            Some((low, high)) => Some((low.min(value), high.max(value))),
-        })
+    let values = values.filter(|value| value.is_finite());
+    let ends = values.map(|value| (value, value));
+    ends.reduce(|(low, high), (value, _)| (low.min(value), high.max(value)))
 }
 
 impl Ranged for Axis {
@@ -225,11 +202,9 @@ impl Ranged for Axis {
 
 impl ValueFormatter<f64> for Axis {
     fn format_ext(&self, value: &f64) -> String {
-        self.ticks
-            .iter()
-            .find(|(tick, _)| tick == value)
-            .map(|(_, text)| text.clone())
-            .unwrap_or_default()
+        let mut ticks = self.ticks.iter();
+        let tick = ticks.find(|(tick, _)| tick == value);
+        tick.map(|(_, text)| text.clone()).unwrap_or_default()
     }
 }
 

@@ -6,10 +6,9 @@ use schema::summary::Row;
 use schema::{Metric, Mode, ScenarioKind, Unit};
 
 use super::axis::Axis;
-use super::chart::{
-    Series, Source, behind_points, curve, described, extents, gaps, measured, noisy, over_n,
-};
+use super::chart::{Series, Source, extents, measured, over_n};
 use super::figure::{Figure, Key};
+use super::notes::{behind_points, described, gaps, noisy};
 use crate::quantity::{counted, interval, value};
 use crate::view::spread_of_fit;
 
@@ -22,7 +21,7 @@ pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
     let rows = || measured(&series);
     let y = Axis::log("kernel memory", extents(rows()), Unit::Bytes)?;
     let panel = over_n("", &series, y, |series| {
-        series.line_of_amounts(source.fit(series).map_or_else(Vec::new, curve))
+        series.line_of_amounts(source.curve(series))
     });
     let mut notes = vec![behind_points(rows())];
     notes.push(

@@ -41,24 +41,12 @@ pub(super) fn figure(summary: &Summary) -> Option<Figure> {
 
 /// Of each scenario the question that is most telling: all at once, and the first protocol's packets to any service.
 fn questions(table: &SideBySide<'_>) -> Vec<String> {
-    let mut chosen: Vec<&Line<'_>> = Vec::new();
-    for line in &table.lines {
-        let position = |line: &Line<'_>| line.options.position();
-        match chosen
-            .iter_mut()
-            .find(|other| other.scenario == line.scenario)
-        {
-            None => chosen.push(line),
-            Some(other)
-                if position(line) == Some(Position::Uniform)
-                    && position(other) != position(line) =>
-            {
-                *other = line
-            }
-            Some(_) => {}
-        }
-    }
-    let questions = chosen.into_iter().map(|line| line.question.clone());
+    let scenarios = table.lines.chunk_by(|a, b| a.scenario == b.scenario);
+    let chosen = scenarios.filter_map(|lines| {
+        let any = |line: &&Line<'_>| line.options.position() == Some(Position::Uniform);
+        lines.iter().find(any).or(lines.first())
+    });
+    let questions = chosen.map(|line| line.question.clone());
     questions.take(PANELS).collect()
 }
 
@@ -92,26 +80,21 @@ fn rows(table: &SideBySide<'_>, line: &Line<'_>) -> Vec<NamedRow> {
 }
 
 fn notes(table: &SideBySide<'_>, shown: usize) -> Vec<String> {
-    let mut all: Vec<&str> = table
-        .lines
-        .iter()
-        .map(|line| line.question.as_str())
-        .collect();
-    all.dedup();
+    let columns = table.columns.len();
+    let all = table.lines.chunk_by(|a, b| a.question == b.question);
+    let all = all.count();
     let mut notes = vec![format!(
         "Dots are medians, bars their 95 % intervals over stays, of fewer than six stays their range; n is samples/stays. Filled and hollow tell the {}s apart. Axes differ between panels.",
         table.of.one()
     )];
-    if table.columns.len() > COLUMNS {
+    if columns > COLUMNS {
         notes.push(format!(
-            "The first {COLUMNS} of {} columns are drawn.",
-            table.columns.len()
+            "The first {COLUMNS} of {columns} columns are drawn."
         ));
     }
-    if all.len() > shown {
+    if all > shown {
         notes.push(format!(
-            "One question a scenario; all {} are in the table.",
-            all.len()
+            "One question a scenario; all {all} are in the table."
         ));
     }
     notes
@@ -119,11 +102,8 @@ fn notes(table: &SideBySide<'_>, shown: usize) -> Vec<String> {
 
 fn described(table: &SideBySide<'_>, questions: &[String]) -> String {
     let mut parts = Vec::new();
-    for line in table
-        .lines
-        .iter()
-        .filter(|line| questions.contains(&line.question))
-    {
+    let lines = table.lines.iter();
+    for line in lines.filter(|line| questions.contains(&line.question)) {
         for (name, row) in table.columns.iter().zip(&line.cells) {
             if let Some((median, unit)) = row.and_then(|row| row.median.zip(row.unit)) {
                 let what = format!("{}, {} on {name}", line.question, line.series());
@@ -131,9 +111,6 @@ fn described(table: &SideBySide<'_>, questions: &[String]) -> String {
             }
         }
     }
-    format!(
-        "{}. {}.",
-        counted(parts.len() as u64, "median"),
-        parts.join("; ")
-    )
+    let medians = counted(parts.len() as u64, "median");
+    format!("{medians}. {}.", parts.join("; "))
 }

@@ -5,8 +5,9 @@ use schema::summary::Row;
 use schema::{CellKey, Metric, ScenarioKind, Unit};
 
 use super::axis::Axis;
-use super::chart::{Series, Source, extents, gaps, measured, noisy, samples_in_stays, stated};
-use super::figure::{Figure, Mark, NamedRow, Panel};
+use super::chart::{Series, Source, extents, measured, named, stated};
+use super::figure::{Figure, Mark, Panel};
+use super::notes::{gaps, noisy, samples_in_stays};
 use super::style::Style;
 use crate::quantity::{value, whole};
 use crate::statistics::median;
@@ -63,15 +64,22 @@ pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
 }
 
 fn parts(source: &Source<'_>, held: &[Series<'_>]) -> Option<Panel> {
-    let (mut rows, mut sums) = (Vec::new(), Vec::new());
-    for series in held {
-        let row = series.measured().next();
-        if let Some(parts) = row.and_then(|row| facts(source, row)) {
-            sums.push(parts.iter().map(|part| part.max(0.0)).sum());
-            rows.push(stack(series, parts));
-        }
+    let sums = measured(held).filter_map(|row| facts(source, row));
+    let sums = sums.map(|parts| parts.iter().map(|part| part.max(0.0)).sum());
+    let x = Axis::linear("kernel memory", sums, Unit::Bytes)?;
+    let mut rows = named(held, |row| {
+        let parts = facts(source, row)?;
+        let texts = PARTS.iter().zip(&parts);
+        let texts = texts.map(|((_, noun), part)| format!("{noun} {}", value(*part, Unit::Bytes)));
+        let text = texts.collect::<Vec<_>>().join(", ");
+        Some((Mark::Stack(parts), text))
+    });
+    for row in &mut rows {
+        row.style = Style {
+            hollow: false,
+            ..Style::of(row.mode, 0)
+        };
     }
-    let x = Axis::linear("kernel memory", sums.into_iter(), Unit::Bytes)?;
     Some(Panel::rows("Held, by source", x, rows, true))
 }
 
@@ -84,34 +92,11 @@ fn facts(source: &Source<'_>, row: &Row) -> Option<Vec<f64>> {
     PARTS.iter().map(of).collect()
 }
 
-fn stack(series: &Series<'_>, parts: Vec<f64>) -> NamedRow {
-    let text: Vec<String> = PARTS
-        .iter()
-        .zip(&parts)
-        .map(|((_, noun), part)| format!("{noun} {}", value(*part, Unit::Bytes)))
-        .collect();
-    let style = Style {
-        hollow: false,
-        ..Style::of(series.mode, 0)
-    };
-    NamedRow {
-        mark: Mark::Stack(parts),
-        text: text.join(", "),
-        ..NamedRow::of(series.mode, series.name.clone(), style)
-    }
-}
-
 fn whole_panel(all: &[Series<'_>], metric: Metric, heading: &str) -> Option<Panel> {
     let x = Axis::linear(metric.name(), extents(measured(all)), Unit::Bytes)?;
-    let rows = all.iter().flat_map(|series| {
-        series.measured().filter_map(|row| {
-            let (at, ci95) = (row.median?, bar(row));
-            Some(NamedRow {
-                mark: Mark::Dot { at, ci95 },
-                text: stated(row),
-                ..NamedRow::of(series.mode, series.name.clone(), series.style)
-            })
-        })
+    let rows = named(all, |row| {
+        let (at, ci95) = (row.median?, bar(row));
+        Some((Mark::Dot { at, ci95 }, stated(row)))
     });
-    Some(Panel::rows(heading, x, rows.collect(), true))
+    Some(Panel::rows(heading, x, rows, true))
 }

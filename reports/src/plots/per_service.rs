@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use schema::summary::Row;
 use schema::{CellKey, Metric, ScenarioKind};
 
 use super::axis::Axis;
-use super::chart::{Series, Source, gaps};
-use super::figure::{Figure, Mark, NamedRow, Panel};
+use super::chart::{Series, Source, measured, named};
+use super::figure::{Figure, Mark, Panel};
+use super::notes::gaps;
 use crate::quantity::{value, whole};
 
 /// Panels: what is counted, in which scenario.
@@ -60,22 +62,16 @@ pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
 }
 
 fn panel(series: &[Series<'_>], metric: Metric, heading: &str) -> Option<Panel> {
-    let (mut rows, mut shown) = (Vec::new(), Vec::new());
-    for one in series {
-        for row in one.measured() {
-            let each = row.median? / f64::from(row.key.services.max(1));
-            let text = match metric {
-                Metric::Messages if each == 0.0 => "none of our own".to_owned(),
-                _ => value(each, metric.unit()),
-            };
-            shown.push(each);
-            rows.push(NamedRow {
-                mark: Mark::Stack(vec![each]),
-                text,
-                ..NamedRow::of(one.mode, one.name.clone(), one.style)
-            });
-        }
-    }
-    let x = Axis::linear(metric.name(), shown.into_iter(), metric.unit())?;
+    let each = |row: &Row| Some(row.median? / f64::from(row.key.services.max(1)));
+    let rows = named(series, |row| {
+        let each = each(row)?;
+        let text = match metric {
+            Metric::Messages if each == 0.0 => "none of our own".to_owned(),
+            _ => value(each, metric.unit()),
+        };
+        Some((Mark::Stack(vec![each]), text))
+    });
+    let shown = measured(series).filter_map(each);
+    let x = Axis::linear(metric.name(), shown, metric.unit())?;
     Some(Panel::rows(heading, x, rows, false))
 }

@@ -2,30 +2,32 @@
 //! time, and what of that is the tool's.
 
 use schema::summary::Row;
-use schema::{Metric, Mode, Unit};
+use schema::{Metric, Unit};
 
 use super::axis::Axis;
-use super::chart::{Source, extents_of_rows, mark_of, samples_in_stays, unit_of_times};
+use super::chart::{Source, extents_of_rows, mark_of, unit_of_times};
 use super::figure::{Figure, Mark, NamedRow, Panel};
+use super::notes::samples_in_stays;
 use super::style::Style;
 use crate::quantity::{counted, digits, value, whole};
-use crate::view::updates::{Answer, Line, UpdateTable, update_tables};
+use crate::view::table::{Answer, Line, Table, of_updates};
+use crate::view::words::programmed;
 
 /// Update time by scenario and mode, then processor time, user and system.
 pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
-    let table = update_tables(source.summary, source.scope)
+    let table = of_updates(source.summary, source.scope)
         .into_iter()
         .next()?;
-    let rows = || answers(&table).map(|(_, answer)| answer.time);
+    let rows = || answers(&table).map(|(_, answer)| answer.row);
     let shown = extents_of_rows(rows());
     let x = Axis::log("update time", shown.into_iter(), unit_of_times(rows()))?;
     let last = table.lines.len();
     let times = table.lines.iter().enumerate().map(|(index, line)| {
-        let rows = named(&table, line).map(|(answer, row)| {
-            let (mark, text) = mark_of(answer.time, Metric::UpdateTime);
+        let rows = named(line).map(|(answer, row)| {
+            let (mark, text) = mark_of(answer.row, Metric::UpdateTime);
             NamedRow { mark, text, ..row }
         });
-        Panel::rows(&line.text(), x.clone(), rows.collect(), index + 1 == last)
+        Panel::rows(&line.asked, x.clone(), rows.collect(), index + 1 == last)
     });
     let mut notes = vec![
         "Dots are medians of stays, bars their 95 % intervals, of fewer than six stays their range; n is samples/stays. Rows that were not planned are left out.".to_owned(),
@@ -50,27 +52,27 @@ pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
 }
 
 /// Panels of processor time, user and system, with the rows behind them.
-fn processor<'a>(source: &Source<'_>, table: &'a UpdateTable<'a>) -> (Vec<Panel>, Vec<&'a Row>) {
+fn processor<'a>(source: &Source<'_>, table: &'a Table<'a>) -> (Vec<Panel>, Vec<&'a Row>) {
     let of = |answer: &Answer<'_>, metric: Metric| {
         let mut rows = source.summary.cells.iter();
-        let same = |row: &&Row| row.key == answer.time.key && row.metric == Some(metric);
+        let same = |row: &&Row| row.key == answer.row.key && row.metric == Some(metric);
         rows.find(same)?.median
     };
     let (mut panels, mut shown) = (Vec::new(), Vec::new());
     for line in &table.lines {
         let mut sums = Vec::new();
-        let rows = named(table, line).filter_map(|(answer, row)| {
+        let rows = named(line).filter_map(|(answer, row)| {
             let (user, system) = (
                 of(answer, Metric::UserTime)?,
                 of(answer, Metric::SystemTime)?,
             );
-            shown.push(answer.time);
+            shown.push(answer.row);
             sums.push(user + system);
             Some(stack(row, user, system))
         });
         let rows: Vec<NamedRow> = rows.collect();
         if let Some(x) = Axis::linear("processor time", sums.into_iter(), Unit::Nanoseconds) {
-            let heading = format!("{}: processor time", line.text());
+            let heading = format!("{}: processor time", line.asked);
             panels.push(Panel::rows(&heading, x, rows, true));
         }
     }
@@ -96,59 +98,49 @@ fn stack(row: NamedRow, user: f64, system: f64) -> NamedRow {
 }
 
 /// Every answer of the table with its line.
-fn answers<'a>(table: &'a UpdateTable<'a>) -> impl Iterator<Item = (&'a Line<'a>, &'a Answer<'a>)> {
+fn answers<'a>(table: &'a Table<'a>) -> impl Iterator<Item = (&'a Line<'a>, &'a Answer<'a>)> {
     let lines = table.lines.iter();
     lines.flat_map(|line| {
         line.cells
             .iter()
+            .flatten()
             .flatten()
             .map(move |answer| (line, answer))
     })
 }
 
 /// The answers of a line, each with a row that has name and look; the way is named where a mode has several.
-fn named<'a>(
-    table: &'a UpdateTable<'a>,
-    line: &'a Line<'a>,
-) -> impl Iterator<Item = (&'a Answer<'a>, NamedRow)> {
-    let of = |mode: Mode, answers: &'a Vec<Answer<'a>>| {
+fn named<'a>(line: &'a Line<'a>) -> impl Iterator<Item = (&'a Answer<'a>, NamedRow)> {
+    line.cells.iter().flatten().flat_map(|answers| {
         answers.iter().enumerate().map(move |(index, answer)| {
+            let mode = answer.row.key.mode;
             let name = match answers.len() {
                 1 => mode.to_string(),
-                _ => format!("{mode} ({})", answer.way()),
+                _ => programmed(mode, &answer.row.key.options),
             };
             (answer, NamedRow::of(mode, name, Style::of(mode, index)))
         })
-    };
-    let modes = table.modes.iter().zip(&line.cells);
-    modes.flat_map(move |(mode, answers)| of(*mode, answers))
+    })
 }
 
 /// Answers without a time, each with its reason.
-fn missing(table: &UpdateTable<'_>) -> Vec<String> {
-    let without = answers(table).filter(|(_, answer)| answer.time.median.is_none());
+fn missing(table: &Table<'_>) -> Vec<String> {
+    let without = answers(table).filter(|(_, answer)| answer.row.median.is_none());
     without
         .map(|(line, answer)| {
-            let way = match answer.way() {
-                way if way.is_empty() => way,
-                way => format!(" ({way})"),
-            };
-            format!(
-                "No dot for {}{way} in {}: {}.",
-                answer.time.key.mode,
-                line.scenario,
-                crate::view::missing(answer.time, Metric::UpdateTime)
-            )
+            let series = programmed(answer.row.key.mode, &answer.row.key.options);
+            let why = crate::view::missing(answer.row, Metric::UpdateTime);
+            format!("No dot for {series} in {}: {why}.", line.of)
         })
         .collect()
 }
 
-fn described(table: &UpdateTable<'_>) -> String {
+fn described(table: &Table<'_>) -> String {
     let parts: Vec<String> = answers(table)
         .filter_map(|(line, answer)| {
-            let row = answer.time;
+            let row = answer.row;
             let median = value(row.median?, row.unit?);
-            Some(format!("{} {}: {median}", row.key.mode, line.scenario))
+            Some(format!("{} {}: {median}", row.key.mode, line.of))
         })
         .collect();
     format!(

@@ -21,7 +21,7 @@ mod two_sample;
 pub use correction::benjamini_hochberg;
 pub use fit::{Curve, Fitted, LINEAR_SIZES, POWER_SIZES, PROPORTIONAL_SIZES, fit, line};
 pub use interval::{Known, LEAST, SEEDS, median_interval, quotient_interval};
-pub use normal::{normal_below, normal_point};
+pub use normal::{LOWEST_FORTIETH, normal_below};
 pub use paired::{middle_of_differences, signed_rank};
 pub use permutation::{Exchangeable, aligned_ranks, aligned_shift, permutation};
 pub use sample::Sample;

@@ -1,6 +1,6 @@
 //! Paired differences: is their middle zero, and how large is it?
 
-use super::normal::{normal_point, two_sided};
+use super::normal::{LOWEST_FORTIETH, two_sided};
 use super::permutation::crossing;
 use super::ranks::twice_ranks;
 use super::two_sample::{Shift, ends, last_within};
@@ -91,7 +91,7 @@ pub fn middle_of_differences(differences: &[f64]) -> Option<Shift> {
     } else {
         let n = n as f64;
         let deviation = (n * (n + 1.0) * (2.0 * n + 1.0) / 24.0).sqrt();
-        Some((n * (n + 1.0) / 4.0 + normal_point(0.025) * deviation - 0.5).floor() as usize)
+        Some((n * (n + 1.0) / 4.0 + LOWEST_FORTIETH * deviation - 0.5).floor() as usize)
     };
     Some(Shift {
         estimate,

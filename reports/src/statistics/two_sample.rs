@@ -1,6 +1,6 @@
 //! Two independent samples: does one tend to be larger, and by how much?
 
-use super::normal::{normal_point, two_sided};
+use super::normal::{LOWEST_FORTIETH, two_sided};
 use super::quantile;
 use super::ranks::twice_ranks;
 
@@ -42,9 +42,12 @@ pub fn mann_whitney(a: &[f64], b: &[f64]) -> Option<f64> {
 /// The least two-sided p that the exact test can give with so many values.
 #[must_use]
 pub fn least_mann_whitney(n: usize, m: usize) -> f64 {
-    // 2 ÷ (n + m over n)
-    let ways = (1..=n).fold(1.0, |ways, i| ways * (m + i) as f64 / i as f64);
-    (2.0 / ways).min(1.0)
+    (2.0 / orders(n, m)).min(1.0)
+}
+
+/// In how many orders n values of one side and m of another may stand: n + m over n.
+pub(super) fn orders(n: usize, m: usize) -> f64 {
+    (1..=n).fold(1.0, |ways, i| ways * (m + i) as f64 / i as f64)
 }
 
 /// Stays a side with which [`least_mann_whitney`] is at most `p`: fewer cannot tell anything apart so surely. 1,000 where
@@ -119,7 +122,7 @@ fn cut_of_u(n: usize, m: usize) -> Option<usize> {
     }
     let (n, m) = (n as f64, m as f64);
     let deviation = (n * m * (n + m + 1.0) / 12.0).sqrt();
-    Some((n * m / 2.0 + normal_point(0.025) * deviation - 0.5).floor() as usize)
+    Some((n * m / 2.0 + LOWEST_FORTIETH * deviation - 0.5).floor() as usize)
 }
 
 /// The largest index up to which counts add up to no more than `share` of all.

@@ -5,9 +5,8 @@ pub(crate) mod finding;
 mod order;
 mod question;
 pub mod side_by_side;
-pub(crate) mod table;
+pub mod table;
 pub(crate) mod trust;
-pub mod updates;
 pub(crate) mod words;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,61 +1,68 @@
 //! A table of answers as every writer shows it: what is asked down, modes or kernels across. Every cell has a figure or
 //! says why it has none.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use schema::summary::{Row, Summary};
-use schema::{Accelerator, Metric, Mode, Position};
+use schema::{Accelerator, Metric, Mode, Options, Position, ScenarioKind, filled};
 
 use super::side_by_side::SideBySide;
-use super::updates::{self, COUNTED, UpdateTable};
 use super::words::together;
-use super::{Question, Scope, is_lowest};
+use super::{Question, Scope, asking, is_lowest, varying};
 use crate::quantity::{counted, noun, value, whole};
 
 /// A table.
-pub(crate) struct Table<'a> {
+#[derive(Debug, Clone)]
+pub struct Table<'a> {
+    /// N.
+    pub services: u32,
     /// "Rule updates at 10,000 services".
-    pub(crate) title: String,
+    pub title: String,
     /// What stands across: "Rule updates by mode".
-    pub(crate) label: String,
+    pub label: String,
     /// What a line is, and what several of them are: "Question", "questions".
-    pub(crate) first: [&'static str; 2],
+    pub first: [&'static str; 2],
     /// What a reader must know of all of it.
-    pub(crate) caption: String,
+    pub caption: String,
     /// What a reader must know of what is asked.
-    pub(crate) hints: Vec<String>,
+    pub hints: Vec<String>,
     /// Name and heading of each column.
-    pub(crate) columns: Vec<(String, String)>,
+    pub columns: Vec<(String, String)>,
     /// Whether columns are places: figures stand beside each other, and none is the lowest.
-    pub(crate) places: bool,
+    pub places: bool,
     /// The same asked of every column.
-    pub(crate) lines: Vec<Line<'a>>,
+    pub lines: Vec<Line<'a>>,
 }
 
 /// A line of it.
-pub(crate) struct Line<'a> {
+#[derive(Debug, Clone)]
+pub struct Line<'a> {
     /// The question as words.
-    pub(crate) asked: String,
+    pub asked: String,
     /// Of what, where that is more than the question: the scenario, or the series.
-    pub(crate) of: String,
+    pub of: String,
     /// One cell a column, with one answer for each way in which the mode was programmed: none where no such cell was
     /// planned. `None` where nothing is missing: the floors have no control plane.
-    pub(crate) cells: Vec<Option<Vec<Answer<'a>>>>,
+    pub cells: Vec<Option<Vec<Answer<'a>>>>,
 }
 
 /// What one way of programming a mode answers.
-pub(crate) struct Answer<'a> {
+#[derive(Debug, Clone)]
+pub struct Answer<'a> {
     /// The value, or the row that says why there is none.
-    pub(crate) row: &'a Row,
+    pub row: &'a Row,
     /// What is asked of the row.
-    pub(crate) metric: Metric,
+    pub metric: Metric,
     /// Whether something else moves its value.
-    pub(crate) noisy: bool,
+    pub noisy: bool,
     /// Whether it is told apart from every other mode, below all of them.
-    pub(crate) lowest: bool,
+    pub lowest: bool,
     /// What else is known of the same act, as phrases.
-    pub(crate) also: Vec<String>,
+    pub also: Vec<String>,
 }
 
 /// Packets, memory and rules at the largest size of a scope; `None` where nothing of them was asked.
+#[must_use]
 pub(crate) fn of_questions<'a>(summary: &'a Summary, scope: &'a Scope) -> Option<Table<'a>> {
     let services = scope.largest(summary);
     let modes = scope.modes(summary);
@@ -87,6 +94,7 @@ pub(crate) fn of_questions<'a>(summary: &'a Summary, scope: &'a Scope) -> Option
         }
     };
     (!questions.is_empty()).then(|| Table {
+        services,
         title: format!("Packets, memory and rules at {} services", whole(services.into())),
         label: "Modes by question".to_owned(),
         first: ["Question", "questions"],
@@ -125,56 +133,108 @@ fn hints(questions: &[Question], modes: &[Mode], scope: &Scope, summary: &Summar
     hints.into_iter().flatten().collect()
 }
 
-/// Rule updates.
-pub(crate) fn of_updates<'a>(table: &UpdateTable<'a>) -> Table<'a> {
-    let line = |line: &updates::Line<'a>| {
-        let times = line.times();
-        let answer = |answer: &updates::Answer<'a>| Answer {
-            row: answer.time,
-            metric: Metric::UpdateTime,
-            noisy: answer.time.noisy,
-            lowest: is_lowest(answer.time, &times),
-            also: beside(answer),
+/// What is counted beside the time of an update, each with what it is called in a cell.
+const COUNTED: &[(Metric, &str)] = &[
+    (Metric::Messages, "messages"),
+    (Metric::BytesSent, "handed over"),
+    (Metric::Operations, "operations"),
+];
+
+/// Rule updates of a scope: at the largest size that all its modes have, and at the largest of all where
+/// some mode has no cells there. A mode *has* a size when an update was planned there: what timed out
+/// or is unsupported there stays in the table. Empty without updates.
+#[must_use]
+pub fn of_updates<'a>(summary: &'a Summary, scope: &'a Scope) -> Vec<Table<'a>> {
+    let rows = scope.rows(summary);
+    let rows: Vec<&Row> = rows.filter(|row| row.key.scenario.is_update()).collect();
+    let planned = rows.iter().map(|row| (row.key.mode, row.key.services));
+    let planned: BTreeSet<(Mode, u32)> = planned.collect();
+    let modes: BTreeSet<Mode> = planned.iter().map(|(mode, _)| *mode).collect();
+    let modes: Vec<Mode> = modes.into_iter().collect();
+    let sizes: BTreeSet<u32> = planned.iter().map(|(_, size)| *size).collect();
+    let by_all = |size: &&u32| modes.iter().all(|mode| planned.contains(&(*mode, **size)));
+    let shared = sizes.iter().rev().find(by_all);
+    let shown: BTreeSet<u32> = shared.into_iter().chain(sizes.last()).copied().collect();
+    let table = |services: u32| {
+        let beyond: Vec<String> = sizes
+            .range(services + 1..)
+            .map(|n| whole((*n).into()))
+            .collect();
+        let size = match beyond.is_empty() {
+            true => String::new(),
+            false => format!(
+                " The largest size that all modes have; some have no cells at {}.",
+                beyond.join(", ")
+            ),
         };
-        let cells = line.cells.iter();
-        Line {
-            asked: line.text(),
-            of: line.scenario.to_string(),
-            cells: cells
-                .map(|cell| Some(cell.iter().map(answer).collect()))
-                .collect(),
+        Table {
+            services,
+            title: format!("Rule updates at {} services", whole(services.into())),
+            label: "Rule updates by mode".to_owned(),
+            first: ["Update", "kinds of update"],
+            caption: format!(
+                "Time: what the kernel and the tool must do (update_time), the median of its stays with its 95 % interval, of fewer than six stays their range; sync: the same update as kube-proxy makes it, \
+                 with its read-back (sync_time); released: after its answer, until its sockets are closed (release_time; a tool's is inside its time). Messages are netlink messages of our own: 0 where a tool sends its own. “Lowest”: of both together, told apart from every other mode.{size}"
+            ),
+            hints: Vec::new(),
+            columns: of_modes(&modes),
+            places: false,
+            lines: updates(summary, scope, services, &modes),
         }
     };
-    let beyond: Vec<String> = table.beyond.iter().map(|n| whole((*n).into())).collect();
-    let size = match beyond.is_empty() {
-        true => String::new(),
-        false => format!(
-            " The largest size that all modes have; some have no cells at {}.",
-            beyond.join(", ")
-        ),
-    };
-    Table {
-        title: format!("Rule updates at {} services", whole(table.services.into())),
-        label: "Rule updates by mode".to_owned(),
-        first: ["Update", "kinds of update"],
-        caption: format!(
-            "Time: what the kernel and the tool must do (update_time), the median of its stays with its 95 % interval, of fewer than six stays their range; sync: the same update as kube-proxy makes it, \
-             with its read-back (sync_time); released: after its answer, until its sockets are closed (release_time; a tool's is inside its time). Messages are netlink messages of our own: 0 where a tool sends its own. “Lowest”: of both together, told apart from every other mode.{size}"
-        ),
-        hints: Vec::new(),
-        columns: of_modes(&table.modes),
-        places: false,
-        lines: table.lines.iter().map(line).collect(),
+    shown.into_iter().map(table).collect()
+}
+
+/// The updates of one size, each in every mode.
+fn updates<'a>(
+    summary: &'a Summary,
+    scope: &'a Scope,
+    services: u32,
+    modes: &[Mode],
+) -> Vec<Line<'a>> {
+    let varying = varying(scope.rows(summary));
+    let mut found: BTreeMap<_, Vec<&'a Row>> = BTreeMap::new();
+    for row in scope.rows(summary) {
+        if row.key.scenario.is_update() && row.key.services == services {
+            let options = asking(&row.key, &varying);
+            let line = (row.key.scenario, options.chunk(), options);
+            found.entry(line).or_default().push(row);
+        }
     }
+    let line = |((scenario, _, options), rows): ((ScenarioKind, _, Options), Vec<&'a Row>)| {
+        let is_time = |row: &&Row| row.metric.is_none_or(|own| own == Metric::UpdateTime);
+        let times: Vec<&'a Row> = rows.iter().copied().filter(is_time).collect();
+        let answer = |row: &'a Row| Answer {
+            row,
+            metric: Metric::UpdateTime,
+            noisy: row.noisy,
+            lowest: is_lowest(row, &times),
+            also: beside(row, &rows),
+        };
+        let cell = |mode: &Mode| {
+            let mine = times.iter().filter(|row| row.key.mode == *mode);
+            Some(mine.map(|row| answer(row)).collect())
+        };
+        Line {
+            asked: filled(scenario.row().words, "", &options),
+            of: scenario.to_string(),
+            cells: modes.iter().map(cell).collect(),
+        }
+    };
+    found.into_iter().map(line).collect()
 }
 
 /// "12 messages, 3.10 kB, 9 operations"; what the scenario does not count is named as such. Then kube-proxy's sync, and
 /// what is released after the answer.
-fn beside(answer: &updates::Answer<'_>) -> Vec<String> {
-    let stated = |row: Option<&Row>| row.and_then(|row| row.median.zip(row.unit));
+fn beside(time: &Row, rows: &[&Row]) -> Vec<String> {
+    let stated = |metric: Metric| {
+        let mut same = rows.iter().filter(|row| row.key == time.key);
+        let row = same.find(|row| row.metric == Some(metric))?;
+        row.median.zip(row.unit)
+    };
     let (mut parts, mut uncounted) = (Vec::new(), Vec::new());
-    for ((_, plural), row) in COUNTED.iter().zip(answer.counted) {
-        match stated(row) {
+    for (metric, plural) in COUNTED {
+        match stated(*metric) {
             Some((median, unit)) => {
                 parts.push(format!("{} {}", value(median, unit), noun(median, plural)));
             }
@@ -185,11 +245,11 @@ fn beside(answer: &updates::Answer<'_>) -> Vec<String> {
         parts.push(format!("not counted: {}", uncounted.join(", ")));
     }
     let mut also = vec![parts.join(", ")];
-    if let Some((median, unit)) = stated(answer.sync) {
+    if let Some((median, unit)) = stated(Metric::SyncTime) {
         also.push(format!("sync {}", value(median, unit)));
     }
-    if let Some((median, unit)) = stated(answer.release) {
-        let together = together(answer.time);
+    if let Some((median, unit)) = stated(Metric::ReleaseTime) {
+        let together = together(time);
         let together = together.map_or_else(String::new, |whole| format!(", together {whole}"));
         also.push(format!(
             "then released in {}{together}",
@@ -220,6 +280,7 @@ pub(crate) fn of_places<'a>(table: &SideBySide<'a>, summary: &Summary) -> Table<
     });
     let columns = table.columns.iter();
     Table {
+        services: table.services,
         title: format!(
             "{} side by side at {} services, {} endpoints each",
             table.of.title(),

@@ -11,7 +11,6 @@ use crate::quantity::{digits, shortened, value};
 use crate::summarise::{FloorRatios, floor_ratios};
 use crate::view::table::{Answer, Table, of_places, of_questions, of_updates};
 use crate::view::trust::{Disturbed, again, coverage_text, older, variant_text};
-use crate::view::updates::update_tables;
 use crate::view::words::{behind, by_reason, missing, programmed, way};
 use crate::view::{Scope, finding, scopes, side_by_side};
 
@@ -100,8 +99,7 @@ fn section(run: &Run, summary: &Summary, length: usize) -> String {
     for scope in &scopes {
         let place = (scopes.len() > 1).then_some(scope);
         part(&|text| {
-            for updates in update_tables(summary, scope) {
-                let updates = of_updates(&updates);
+            for updates in of_updates(summary, scope) {
                 table(text, &updates, place, &safe(&updates.caption));
             }
         });

@@ -19,10 +19,8 @@ pub(super) fn render(comparison: &Comparison) -> String {
         Conclusion::Passed => "✅",
         Conclusion::Failed | Conclusion::Regressed => "❌",
     };
-    let mut out = format!(
-        "### {mark} bench-runner compare: {}\n\n",
-        cell(&headline(comparison))
-    );
+    let headline = cell(&headline(comparison));
+    let mut out = format!("### {mark} bench-runner compare: {headline}\n\n");
     pooled(&mut out, comparison);
     failures(&mut out, comparison);
     for (verdict, title, open) in [
@@ -48,10 +46,9 @@ pub(super) fn render(comparison: &Comparison) -> String {
             code(&difference.new)
         );
     }
-    let how = if comparison.one_run {
-        "in the blocks of one run"
-    } else {
-        "in two runs"
+    let how = match comparison.one_run {
+        true => "in the blocks of one run",
+        false => "in two runs",
     };
     for (name, side) in sides(comparison) {
         let _ = writeln!(out, "- {name}: {}", cell(&side));
@@ -66,13 +63,14 @@ fn pooled(out: &mut String, comparison: &Comparison) {
     }
     out.push_str("| over all cells that ask the same | verdict | change [95 % interval] | at the median | test | n |\n|---|---|---|---|---|---|\n");
     for pool in &comparison.pooled {
+        let unit = pool.metric.unit();
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} cells, {} |",
             pool_name(pool),
             strong(pool.verdict),
-            change(&pool.change, pool.metric.unit()),
-            signed(pool.change.absolute, pool.metric.unit()),
+            change(&pool.change, unit),
+            signed(pool.change.absolute, unit),
             test(&pool.change),
             pool.cells,
             pool_units(pool)
@@ -99,38 +97,28 @@ fn table(out: &mut String, comparison: &Comparison, verdict: Verdict, title: &st
     if all.is_empty() {
         return;
     }
-    if open {
-        let _ = writeln!(out, "**{title}** ({})\n", whole(all.len() as u64));
-    } else {
-        let _ = writeln!(
-            out,
-            "<details><summary>{title} ({})</summary>\n",
-            whole(all.len() as u64)
-        );
-    }
+    let count = whole(all.len() as u64);
+    let _ = match open {
+        true => writeln!(out, "**{title}** ({count})\n"),
+        false => writeln!(out, "<details><summary>{title} ({count})</summary>\n"),
+    };
     out.push_str("| cell | metric | BASE → NEW | change [95 % interval] | test | n | why |\n|---|---|---|---|---|---|---|\n");
     for row in all.iter().take(LISTED) {
+        let unit = row.unit.unwrap_or(Unit::Count);
         let found = row.change.as_ref();
-        let why: Vec<String> = row
-            .reason
-            .iter()
-            .cloned()
-            .chain(row.allowed.iter().map(|why| format!("allowed: {why}")))
-            .chain(row.noisy.then(|| "noisy".to_owned()))
-            .collect();
+        let why = row.reason.iter().cloned();
+        let why = why.chain(row.allowed.iter().map(|why| format!("allowed: {why}")));
+        let why = why.chain(row.noisy.then(|| "noisy".to_owned()));
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} | {} |",
             cell(&name(row)),
             metric(row),
             medians(row),
-            found.map_or_else(String::new, |found| change(
-                found,
-                row.unit.unwrap_or(Unit::Count)
-            )),
+            found.map_or_else(String::new, |found| change(found, unit)),
             found.map_or_else(String::new, test),
             stays(row),
-            cell(&why.join("; "))
+            cell(&why.collect::<Vec<_>>().join("; "))
         );
     }
     more(out, all.len());

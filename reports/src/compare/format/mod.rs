@@ -9,7 +9,9 @@ mod trackers;
 
 use std::collections::BTreeSet;
 
-use schema::comparison::{Change, Compared, Comparison, Conclusion, Pooled, Side, Verdict};
+use schema::comparison::{
+    Change, Compared, Comparison, Conclusion, Measured, Pooled, Side, Verdict,
+};
 use schema::{Metric, OutcomeKind, Unit};
 use serde_json::Value;
 
@@ -251,15 +253,11 @@ fn change(change: &Change, unit: Unit) -> String {
 
 /// "p 0.0004, adjusted 0.002 (signed-rank)".
 fn test(change: &Change) -> String {
-    match (change.p, change.p_adjusted) {
-        (Some(p), Some(adjusted)) => format!(
-            "p {}, adjusted {} ({})",
-            p_value(p),
-            p_value(adjusted),
-            change.test
-        ),
-        _ => change.test.clone(),
-    }
+    let p = change.p.zip(change.p_adjusted).map(|(p, adjusted)| {
+        let (p, adjusted) = (p_value(p), p_value(adjusted));
+        format!("p {p}, adjusted {adjusted} ({})", change.test)
+    });
+    p.unwrap_or_else(|| change.test.clone())
 }
 
 /// A p as people read it: never "0".
@@ -330,13 +328,13 @@ fn rows(comparison: &Comparison, verdict: Verdict) -> impl Iterator<Item = &Comp
 /// Rows of a verdict as they are listed, the first so many of them: those that lack stays of NEW come first, because
 /// what became of those is in no other row.
 fn listed(comparison: &Comparison, verdict: Verdict) -> Vec<&Compared> {
-    let lacks_stays = |row: &&Compared| match (&row.base, &row.new) {
-        (Some(base), Some(new)) => new.stays < base.stays,
-        _ => false,
-    };
-    let (mut first, rest): (Vec<_>, Vec<_>) = rows(comparison, verdict).partition(lacks_stays);
-    first.extend(rest);
-    first
+    let stays = |side: &Option<Measured>| side.as_ref().map(|side| side.stays);
+    let mut all: Vec<&Compared> = rows(comparison, verdict).collect();
+    all.sort_by_key(|row| match (stays(&row.base), stays(&row.new)) {
+        (Some(base), Some(new)) => new >= base,
+        _ => true,
+    });
+    all
 }
 
 /// Pools of a verdict.

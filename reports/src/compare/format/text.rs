@@ -18,10 +18,9 @@ pub(super) fn render(comparison: &Comparison) -> String {
     for (name, side) in sides(comparison) {
         let _ = writeln!(out, "{name:<5}{side}");
     }
-    let how = if comparison.one_run {
-        "both sides in the blocks of one run"
-    } else {
-        "two runs"
+    let how = match comparison.one_run {
+        true => "both sides in the blocks of one run",
+        false => "two runs",
     };
     let _ = writeln!(out, "gate {}; {how}", comparison.gate);
     for difference in &comparison.differences {
@@ -35,13 +34,8 @@ pub(super) fn render(comparison: &Comparison) -> String {
     if !comparison.pooled.is_empty() && !comparison.identical {
         let _ = writeln!(out, "over all cells that ask the same:");
         for pool in &comparison.pooled {
-            let _ = writeln!(
-                out,
-                "  {:<13} {}: {}",
-                pool.verdict,
-                pool_name(pool),
-                pool_details(pool)
-            );
+            let (name, details) = (pool_name(pool), pool_details(pool));
+            let _ = writeln!(out, "  {:<13} {name}: {details}", pool.verdict);
         }
         let _ = writeln!(out);
     }
@@ -65,11 +59,8 @@ pub(super) fn render(comparison: &Comparison) -> String {
     let unchanged = rows(comparison, Verdict::Unchanged).count()
         + pools(comparison, Verdict::Unchanged).count();
     if unchanged > 0 {
-        let _ = writeln!(
-            out,
-            "unchanged: {} (--format csv lists them)\n",
-            whole(unchanged as u64)
-        );
+        let unchanged = whole(unchanged as u64);
+        let _ = writeln!(out, "unchanged: {unchanged} (--format csv lists them)\n");
     }
     for note in &comparison.notes {
         let _ = writeln!(out, "note: {note}");
@@ -90,11 +81,8 @@ fn list(out: &mut String, comparison: &Comparison, verdict: Verdict) {
         let _ = writeln!(out, "  {}{gap}{metric}: {}", name(row), details(row));
     }
     if all.len() > LISTED {
-        let _ = writeln!(
-            out,
-            "  and {} more (--format csv lists them)",
-            whole((all.len() - LISTED) as u64)
-        );
+        let more = whole((all.len() - LISTED) as u64);
+        let _ = writeln!(out, "  and {more} more (--format csv lists them)");
     }
     let _ = writeln!(out);
 }

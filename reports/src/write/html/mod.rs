@@ -25,7 +25,6 @@ use crate::quantity::{shortened, whole};
 use crate::summarise::floor_ratios;
 use crate::view::table::{of_questions, of_updates};
 use crate::view::trust::{Disturbed, coverage_text, older};
-use crate::view::updates::update_tables;
 use crate::view::{Scope, grouped, scopes};
 
 const STYLE: &str = include_str!("style.css");
@@ -167,7 +166,7 @@ fn article(
             div id=(ids.of("tables")) {
                 @for scope in &scopes {
                     @let place = several.then_some(scope);
-                    @for table in update_tables(summary, scope) { (table::answers(&of_updates(&table), place)) }
+                    @for table in of_updates(summary, scope) { (table::answers(&table, place)) }
                     @if let Some(table) = of_questions(summary, scope) { (table::answers(&table, place)) }
                     (headline::floors(floor_ratios(run, scope, scope.largest(summary)), scope))
                 }
