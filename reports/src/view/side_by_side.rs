@@ -109,32 +109,30 @@ impl Line<'_> {
     }
 }
 
-/// A column: environment and variant of its cells.
+/// A column: variant and environment of its cells.
 type Place = (String, String);
 
 /// The columns of a summary, and what they are.
 fn places(summary: &Summary) -> (Columns, Vec<Place>) {
     let keys = summary.cells.iter().map(|row| &row.key);
-    let measured: BTreeSet<Place> = keys
+    let variants: BTreeSet<Place> = keys
         .filter(|key| !key.variant.is_empty() && key.variant != CONTROL)
-        .map(|key| (key.environment.clone(), key.variant.clone()))
+        .map(|key| (key.variant.clone(), key.environment.clone()))
         .collect();
-    if measured.is_empty() {
-        let environments = summary.environments.keys();
-        let places = environments.map(|name| (name.clone(), String::new()));
-        let mut kernels: Vec<&str> = (summary.environments.values())
-            .map(|facts| facts.kernel.as_str())
-            .collect();
-        kernels.dedup();
-        let of = match kernels.len() {
-            1 => Columns::Runs,
-            _ => Columns::Kernels,
-        };
-        return (of, places.collect());
+    if !variants.is_empty() {
+        return (Columns::Variants, variants.into_iter().collect());
     }
-    let mut places: Vec<Place> = measured.into_iter().collect();
-    places.sort_by(|a, b| (&a.1, &a.0).cmp(&(&b.1, &b.0)));
-    (Columns::Variants, places)
+    let environments = &summary.environments;
+    let kernels: BTreeSet<&str> = environments.values().map(|of| of.kernel.as_str()).collect();
+    let of = match kernels.len() {
+        1 => Columns::Runs,
+        _ => Columns::Kernels,
+    };
+    let places = environments.keys();
+    (
+        of,
+        places.map(|name| (String::new(), name.clone())).collect(),
+    )
 }
 
 /// The tables of a summary, one for each number of endpoints; none with a single environment and variant.
@@ -144,8 +142,8 @@ pub fn side_by_side(summary: &Summary) -> Vec<SideBySide<'_>> {
     if places.len() < 2 {
         return Vec::new();
     }
-    let one_environment = places.iter().all(|(name, _)| *name == places[0].0);
-    let name = |(environment, variant): &Place| match of {
+    let one_environment = places.iter().all(|(_, name)| *name == places[0].1);
+    let name = |(variant, environment): &Place| match of {
         Columns::Kernels | Columns::Runs => environment.clone(),
         Columns::Variants if one_environment => variant.clone(),
         Columns::Variants => format!("{variant} on {environment}"),
@@ -191,8 +189,8 @@ fn lines<'a>(
         let key = &row.key;
         let mut asked = key.scenario.asked_at(schema::Place::SideBySide);
         let asked = asked.find(|ask| row.metric.is_none_or(|own| own == ask.metric));
-        let place = (&key.environment, &key.variant);
-        let column = places.iter().position(|(e, v)| (e, v) == place);
+        let place = (&key.variant, &key.environment);
+        let column = places.iter().position(|(v, e)| (v, e) == place);
         let (Some(metric), Some(column)) = (asked.map(|ask| ask.metric), column) else {
             continue;
         };

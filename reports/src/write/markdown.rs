@@ -122,57 +122,43 @@ fn section(run: &Run, summary: &Summary, length: usize) -> String {
 
 /// What was measured where, how noisy that was, and what the data say.
 fn opening(run: &Run, summary: &Summary) -> String {
-    let mut text = String::from("## Linux service datapaths\n\n");
-    // Writing to a String cannot fail.
-    for (name, environment) in &summary.environments {
-        let _ = writeln!(
-            text,
-            "{}: Linux {}, {}, {} cores. Measured {}.\n",
-            name_of(name),
-            name_of(&environment.kernel),
-            name_of(&environment.cpu),
-            environment.cores,
-            name_of(&run.header.started)
-        );
+    let mut parts = vec!["## Linux service datapaths".to_owned()];
+    for (name, of) in &summary.environments {
+        let [name, kernel, cpu, started] =
+            [name, &of.kernel, &of.cpu, &run.header.started].map(|text| name_of(text));
+        let cores = of.cores;
+        parts.push(format!(
+            "{name}: Linux {kernel}, {cpu}, {cores} cores. Measured {started}."
+        ));
     }
-    for variant in &run.header.variants {
-        let _ = writeln!(text, "Variant {}.\n", safe(&variant_text(variant)));
-    }
-    match &summary.noise {
-        Some(noise) if noise.noisy => {
-            let _ = writeln!(text, "> **Noisy run.** {}\n", safe(&noise.text));
-        }
-        Some(noise) => {
-            let _ = writeln!(text, "Noise: {}\n", safe(&noise.text));
-        }
-        None => text.push_str("> **Noise unknown.** This run has no A/A pair.\n\n"),
-    }
-    if let Some(older) = older(run) {
-        let _ = writeln!(text, "> **Older results.** {}\n", safe(&older));
-    }
+    let variants = run.header.variants.iter();
+    parts.extend(variants.map(|of| format!("Variant {}.", safe(&variant_text(of)))));
+    parts.push(match &summary.noise {
+        Some(noise) if noise.noisy => format!("> **Noisy run.** {}", safe(&noise.text)),
+        Some(noise) => format!("Noise: {}", safe(&noise.text)),
+        None => "> **Noise unknown.** This run has no A/A pair.".to_owned(),
+    });
+    parts.extend(older(run).map(|older| format!("> **Older results.** {}", safe(&older))));
     let disturbed = Disturbed::of(run);
-    match disturbed.is_much() {
-        true => {
-            let _ = writeln!(text, "> **Disturbed run.** {disturbed}\n");
-        }
-        false if disturbed.seen() > 0 => {
-            let _ = writeln!(text, "Disturbance: {disturbed}\n");
-        }
-        false => {}
+    if disturbed.is_much() {
+        parts.push(format!("> **Disturbed run.** {disturbed}"));
+    } else if disturbed.seen() > 0 {
+        parts.push(format!("Disturbance: {disturbed}"));
     }
     if !summary.cells.iter().any(|row| row.metric.is_some()) {
-        text.push_str("> **Nothing was measured.** The reasons are below.\n\n");
+        parts.push("> **Nothing was measured.** The reasons are below.".to_owned());
     }
     let several = scopes(summary).len() > 1;
-    for finding in &summary.findings {
+    let findings = summary.findings.iter().map(|found| {
         let said = |part: &str| safe(&shortened(part, SENTENCE));
-        let (head, rest) = match finding::place(several, finding) {
-            Some(place) => (place, finding::text(None, finding)),
-            None => (finding.question.clone(), finding::answer(finding)),
+        let (head, rest) = match finding::place(several, found) {
+            Some(place) => (place, finding::text(None, found)),
+            None => (found.question.clone(), finding::answer(found)),
         };
-        let _ = writeln!(text, "- **{}:** {}", said(&head), said(&rest));
-    }
-    text
+        format!("- **{}:** {}\n", said(&head), said(&rest))
+    });
+    parts.push(findings.collect());
+    parts.join("\n\n")
 }
 
 /// What became of the plan, and how to take the run again.
@@ -312,11 +298,8 @@ fn floors(text: &mut String, (run, summary): (&Run, &Summary), scope: &Scope, se
 }
 
 fn without_numbers(text: &mut String, summary: &Summary) {
-    let rows: Vec<&Row> = summary
-        .cells
-        .iter()
-        .filter(|row| row.metric.is_none())
-        .collect();
+    let rows = summary.cells.iter().filter(|row| row.metric.is_none());
+    let rows: Vec<&Row> = rows.collect();
     if rows.is_empty() {
         return;
     }
@@ -328,13 +311,9 @@ fn without_numbers(text: &mut String, summary: &Summary) {
             1 => first.key.to_string(),
             n => format!("{} ({}), {n} cells", first.key.mode, first.key.environment),
         };
+        let which = safe(&shortened(&which, 2 * NAME));
         let why = first.reason.as_deref().unwrap_or(first.outcome.name());
-        let _ = writeln!(
-            text,
-            "- {}: {}",
-            safe(&shortened(&which, 2 * NAME)),
-            safe(&shortened(why, 4 * NAME))
-        );
+        let _ = writeln!(text, "- {which}: {}", safe(&shortened(why, 4 * NAME)));
     }
     if groups.len() > LISTED {
         let rest: usize = groups[LISTED..].iter().map(Vec::len).sum();
