@@ -9,7 +9,7 @@ use schema::{Mode, OptionKey, OutcomeKind, Position};
 use crate::load::Run;
 use crate::quantity::{digits, shortened, value};
 use crate::summarise::{FloorRatios, floor_ratios};
-use crate::view::table::{Answer, Table, of_places, of_questions, of_updates};
+use crate::view::table::{Answer, Table, of_questions, of_updates};
 use crate::view::trust::{Disturbed, again, coverage_text, older, variant_text};
 use crate::view::words::{behind, by_reason, missing, programmed, way};
 use crate::view::{Scope, finding, scopes, side_by_side};
@@ -112,7 +112,6 @@ fn section(run: &Run, summary: &Summary, length: usize) -> String {
     }
     part(&|text| {
         for places in side_by_side(summary) {
-            let places = of_places(&places, summary);
             table(text, &places, None, &places.caption);
         }
     });
@@ -183,12 +182,16 @@ fn table(text: &mut String, table: &Table<'_>, place: Option<&Scope>, caption: &
     });
     let _ = writeln!(text, "\n### {}{place}\n", table.title);
     // Of what the first line is, in a column of its own where the figures of a place stand beside those of others.
-    let first = if table.places {
+    let first = if table.places.is_some() {
         "question | mode"
     } else {
         table.first[0]
     };
-    let between = if table.places { "---|---|" } else { "---|" };
+    let between = if table.places.is_some() {
+        "---|---|"
+    } else {
+        "---|"
+    };
     if !caption.is_empty() {
         let _ = writeln!(text, "{caption}\n");
     }
@@ -202,7 +205,7 @@ fn table(text: &mut String, table: &Table<'_>, place: Option<&Scope>, caption: &
     for line in &table.lines {
         let of = match line.of.as_str() {
             "" => String::new(),
-            of if table.places => format!(" | {}", name_of(of)),
+            of if table.places.is_some() => format!(" | {}", name_of(of)),
             of => format!(" ({of})"),
         };
         let cells: Vec<String> = line
@@ -225,8 +228,8 @@ fn cell(answers: Option<&[Answer<'_>]>, table: &Table<'_>) -> String {
         Some([]) => "not planned".to_owned(),
         Some(answers) => {
             let answers = answers.iter().map(|found| match table.places {
-                true => figure(found),
-                false => answer(found),
+                Some(_) => figure(found),
+                None => answer(found),
             });
             answers.collect::<Vec<_>>().join("<br>")
         }
