@@ -28,6 +28,7 @@ pub mod datapath;
 mod error;
 pub mod lab;
 pub mod meters;
+mod pinning;
 pub mod plant;
 pub mod relation;
 pub mod service;

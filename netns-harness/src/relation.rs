@@ -13,6 +13,19 @@ const SHARE_TOLERANCE: f64 = 1e-6;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Relation(pub BTreeMap<Frontend, BTreeMap<Endpoint, f64>>);
 
+/// What the kernel lists, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Inventory {
+    /// Rules.
+    pub rules: u64,
+    /// Chains, built-in ones aside.
+    pub chains: u64,
+    /// Sets and maps, anonymous ones included.
+    pub sets: u64,
+    /// Elements of those sets and maps.
+    pub elements: u64,
+}
+
 /// The first few differences of two relations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Differences {

@@ -23,6 +23,11 @@ pub const ENDPOINT_CIDR: Cidr = Cidr {
     network: Ipv4Addr::new(10, 128, 0, 0),
     prefix: 10,
 };
+/// Client addresses: pods, so that kube-proxy's rules do not masquerade them.
+pub const CLIENT_CIDR: Cidr = Cidr {
+    network: Ipv4Addr::new(10, 192, 0, 0),
+    prefix: 16,
+};
 /// The most services that the address plan holds.
 pub const MAX_SERVICES: u32 = 100_000;
 /// The most endpoints of one service that the address plan holds.

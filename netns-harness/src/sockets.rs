@@ -9,7 +9,6 @@ use ipvs_codec::{Connection as Servers, Links};
 use nft_codec::Connection as NfTables;
 
 use crate::HarnessError;
-use crate::datapath::Batch;
 
 /// A kind of socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,14 +34,17 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Those that carry `batch`, with room for its largest transaction.
+    /// Those of these kinds, with room for a transaction of nf_tables of so many bytes.
     ///
     /// # Errors
     /// The kernel has no such protocol, or does not let this process speak it.
-    pub fn of(batch: &Batch) -> Result<Self, HarnessError> {
-        let mut sockets = Self::open(batch.sockets())?;
+    pub(crate) fn with_room(
+        kinds: impl IntoIterator<Item = Socket>,
+        bytes: usize,
+    ) -> Result<Self, HarnessError> {
+        let mut sockets = Self::open(kinds)?;
         if let Some(connection) = &mut sockets.nf_tables {
-            connection.make_room(batch.largest_by(Socket::NfTables) as usize);
+            connection.make_room(bytes);
         }
         Ok(sockets)
     }
@@ -50,7 +52,7 @@ impl Sockets {
     /// Those of these kinds.
     ///
     /// # Errors
-    /// As [`Sockets::of`].
+    /// The kernel has no such protocol, or does not let this process speak it.
     pub fn open(kinds: impl IntoIterator<Item = Socket>) -> Result<Self, HarnessError> {
         let mut sockets = Self::default();
         for kind in kinds {

@@ -7,7 +7,7 @@ mod kernel;
 use std::net::Ipv4Addr;
 
 use kernel::{carry_out, isolated, population, tool};
-use netns_harness::datapath::iptables::{Iptables, chain_count, rule_count};
+use netns_harness::datapath::iptables::Iptables;
 use netns_harness::datapath::{Breakable, Damage, Datapath, Inspect, RenderOptions, Transport};
 use netns_harness::relation::Relation;
 use netns_harness::service::{Endpoint, Frontend, Population};
@@ -39,7 +39,8 @@ fn both_engines_and_transports_install_update_resync_and_leave_nothing() {
                 let mut changed = population(6, 2);
                 goes_to(iptables, None, &changed, &options);
                 let counted = iptables.inventory().unwrap();
-                let law = (rule_count(6, 2) as u64, chain_count(6, 2) as u64);
+                // 20 + N·(2 + 3·E) and 9 + N·(1 + E).
+                let law = (20 + 6 * (2 + 3 * 2), 9 + 6 * (1 + 2));
                 assert_eq!((counted.rules, counted.chains), law);
 
                 let before = changed.clone();

@@ -79,29 +79,36 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
             .is_some_and(|(_, n)| named.contains_key(n))
     };
     common.extend(lab.sysctls().into_iter().filter(|(key, _)| pinned(key)));
+    ask(&mut stay, common, forced)?;
+    if !empty || spec.is_joined() {
+        stay.teardown()?;
+    }
+    emit(Event::Closed);
+    Ok(())
+}
+
+/// Asks the cells of a stay, whose facts `common` are each one's too.
+fn ask(stay: &mut Stay<'_>, mut common: BTreeMap<String, String>, forced: bool) -> Result {
+    let spec = stay.spec;
     for cell in &spec.cells {
-        emit(Event::Started { cell: cell.id });
+        (stay.emit)(Event::Started { cell: cell.id });
         let needs_root = crate::scenario(cell.scenario).needs_root();
         let ended = match needs_root.filter(|_| !forced) {
             Some(reason) => unsupported(cell, reason),
-            None => measure(&mut stay, cell, &common),
+            None => measure(stay, cell, &common),
         };
         let why = ended.outcome.reason();
         if spec.is_joined() && cell.id == spec.cells[0].id {
             // What the install was proved by is what the cells after it rest on.
             common.extend(ended.facts.clone());
             if let Some(why) = why {
-                emit(Event::Ended(ended));
+                (stay.emit)(Event::Ended(ended));
                 let reason = format!("the install before it: {why}");
                 return Err(CellError::at(Stage::Preparation, reason));
             }
         }
-        emit(Event::Ended(ended));
+        (stay.emit)(Event::Ended(ended));
     }
-    if !empty || spec.is_joined() {
-        stay.teardown()?;
-    }
-    emit(Event::Closed);
     Ok(())
 }
 

@@ -27,6 +27,7 @@ mod steps;
 mod transport;
 mod trial;
 
+pub use crate::relation::Inventory;
 pub use crate::sockets::{Socket, Sockets};
 pub use facts::{Cost, Expected, ModeFacts, PROCESS, Tool, TransportFacts};
 pub use schema::{Damage, Engine, Transport};
@@ -45,19 +46,6 @@ pub struct KubeProxySync {
     pub read_back: Vec<Vec<String>>,
     /// Netlink sockets that it has open from its start on and asks by, besides those that carry the change.
     pub sockets: &'static [Socket],
-}
-
-/// What the kernel lists, counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Inventory {
-    /// Rules.
-    pub rules: u64,
-    /// Chains, built-in ones aside.
-    pub chains: u64,
-    /// Sets and maps, anonymous ones included.
-    pub sets: u64,
-    /// Elements of those sets and maps.
-    pub elements: u64,
 }
 
 /// First packets that have entered NAT rules whose first is the first of PREROUTING; 0 while there is none.

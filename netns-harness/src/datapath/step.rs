@@ -102,7 +102,7 @@ impl Batch {
     }
 
     /// Bytes of the largest step that a kind of socket carries.
-    pub(crate) fn largest_by(&self, socket: Socket) -> u64 {
+    fn largest_by(&self, socket: Socket) -> u64 {
         let carried = self.steps.iter().filter(|s| s.sockets().contains(&socket));
         carried.map(|step| step.bytes()).max().unwrap_or(0)
     }
@@ -115,6 +115,17 @@ impl Batch {
         self.steps
             .iter()
             .try_for_each(|step| step.carry_out(sockets))
+    }
+}
+
+impl Sockets {
+    /// Those that carry `batch`, with room for its largest transaction.
+    ///
+    /// # Errors
+    /// The kernel has no such protocol, or does not let this process speak it.
+    pub fn of(batch: &Batch) -> Result<Self, HarnessError> {
+        let room = batch.largest_by(Socket::NfTables) as usize;
+        Self::with_room(batch.sockets(), room)
     }
 }
 

@@ -10,9 +10,8 @@ use netlink_packet_route::route::{RouteHeader, RouteScope, RouteType};
 use netns_sys::netns::NetNs;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
-use super::super::service::{Cidr, ENDPOINT_CIDR};
 use crate::HarnessError;
-use crate::traffic::CLIENT_CIDR;
+use crate::service::{CLIENT_CIDR, Cidr, ENDPOINT_CIDR};
 
 /// One end of a link.
 struct End {

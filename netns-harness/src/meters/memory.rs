@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::placement;
-use crate::HarnessError;
+use crate::{HarnessError, pinning};
 
 /// Kernel memory that rules and namespaces live in, bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +79,7 @@ impl KernelMemory {
 #[must_use]
 pub fn possible_cpus() -> Option<u32> {
     let text = fs::read_to_string("/sys/devices/system/cpu/possible").ok()?;
-    Some(placement::list(text.trim())?.len() as u32)
+    Some(pinning::list(text.trim())?.len() as u32)
 }
 
 /// Time between two readings.

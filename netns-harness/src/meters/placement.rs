@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use super::cgroup;
-use crate::lab::Pinning;
+use crate::pinning::{Pinning, siblings};
 
 /// The pinned CPUs, whether they share a core, the governor of their clock, and whether this process's kernel
 /// memory is charged to a cgroup (which every object of nf_tables then pays for). What the kernel does not say is
@@ -35,36 +35,14 @@ fn yes_or_no(is: bool) -> String {
     if is { "yes" } else { "no" }.to_owned()
 }
 
-/// CPUs of the same core, itself included (`Documentation/admin-guide/cputopology.rst`).
-pub(crate) fn siblings(cpu: usize) -> Option<Vec<usize>> {
-    let path = format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list");
-    list(fs::read_to_string(path).ok()?.trim())
-}
-
 fn governor(cpu: usize) -> Option<String> {
     let path = format!("/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor");
     Some(fs::read_to_string(path).ok()?.trim().to_owned())
 }
 
-/// `0-1,4`.
-pub(super) fn list(text: &str) -> Option<Vec<usize>> {
-    let mut all = Vec::new();
-    for range in text.split(',') {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        all.extend(first.parse().ok()?..=last.parse::<usize>().ok()?);
-    }
-    Some(all)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_list_of_cpus_is_read_and_what_is_none_is_unknown() {
-        assert_eq!(list("0-1,4"), Some(vec![0, 1, 4]));
-        assert_eq!(list(""), None);
-    }
 
     #[test]
     fn this_machine_says_which_cpus_it_pins() {

@@ -11,9 +11,9 @@ use netns_sys::clock;
 use schema::Protocol;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::{ANSWER_BYTES, Flows};
+use super::Flows;
 use crate::HarnessError;
-use crate::lab::Lab;
+use crate::lab::{ANSWER_BYTES, Lab};
 use crate::service::{Endpoint, Frontend};
 
 /// A probe that is not answered within this time has failed. Long, because a kernel without preemption can

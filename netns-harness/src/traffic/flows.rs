@@ -3,13 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use crate::service::Cidr;
-
-/// Client addresses: pods, so that kube-proxy's rules do not masquerade them.
-pub const CLIENT_CIDR: Cidr = Cidr {
-    network: Ipv4Addr::new(10, 192, 0, 0),
-    prefix: 16,
-};
+use crate::service::CLIENT_CIDR;
 
 /// Client addresses in use; the port advances when all have had a turn.
 const ADDRESSES: u32 = 64;

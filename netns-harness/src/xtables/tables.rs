@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::rule::{self, Rule, Target};
-use crate::datapath::Inventory;
+use crate::relation::Inventory;
 
 /// Chains of one table, by name.
 #[derive(Debug, Clone, PartialEq, Default)]

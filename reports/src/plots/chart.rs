@@ -1,4 +1,4 @@
-//! What the chart files share: series of a summary, the notes under a chart, and its gaps.
+//! What charts are made of: series of a summary, their lines, rows and keys, and what an axis must hold.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,7 +9,7 @@ use super::axis::Axis;
 use super::figure::{Key, Line, Mark, NamedRow, Panel, Point, Seen};
 use super::style::Style;
 use crate::load::Run;
-use crate::quantity::{counted, interval, value, whole};
+use crate::quantity::{value, whole};
 use crate::view::{Scope, bar, lower_bound, marks, series_names, spread};
 
 /// What a chart is made from.
@@ -174,7 +174,7 @@ impl<'a> Source<'a> {
     }
 
     /// The series that answer a question, in the order of modes, with their looks. Of more than a chart can hold, the
-    /// first of each mode, and how many were left out ([`Source::left_out`]).
+    /// first of each mode, and a note of the others (`notes::left_out`).
     pub(super) fn series(
         &self,
         metric: Metric,
@@ -186,34 +186,6 @@ impl<'a> Source<'a> {
             all.dedup_by_key(|series| series.mode);
         }
         all
-    }
-
-    /// What [`Source::series`] left out, as a sentence for the notes.
-    pub(super) fn left_out(
-        &self,
-        metric: Metric,
-        asks: impl Fn(&CellKey) -> bool,
-    ) -> Option<String> {
-        let all = self.every_series(metric, asks);
-        if all.len() <= MOST {
-            return None;
-        }
-        let ranges: Vec<String> = all
-            .chunk_by(|a, b| a.mode == b.mode)
-            .filter_map(|series| {
-                let rows = measured(series);
-                let medians: Vec<f64> = rows.clone().filter_map(|row| row.median).collect();
-                let low = medians.iter().copied().min_by(f64::total_cmp)?;
-                let high = medians.iter().copied().max_by(f64::total_cmp)?;
-                let range = interval([low, high], unit_of(rows)?);
-                Some(format!("{} {range}", series[0].mode))
-            })
-            .collect();
-        Some(format!(
-            "{} series differ in their options; the first of each mode is drawn. All medians together: {}. The others are in summary.json.",
-            whole(all.len() as u64),
-            ranges.join("; ")
-        ))
     }
 
     /// As [`Source::series`], however many there are.
@@ -284,39 +256,10 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The unit of these rows, where one has a number.
-fn unit_of<'a>(mut rows: impl Iterator<Item = &'a Row>) -> Option<Unit> {
-    rows.find_map(|row| row.unit)
-}
-
 /// The unit of times in these rows: nanoseconds, or executed instructions.
-pub(super) fn unit_of_times<'a>(rows: impl Iterator<Item = &'a Row>) -> Unit {
-    unit_of(rows).unwrap_or(Unit::Nanoseconds)
-}
-
-/// "Points are medians, bars their 95 % intervals; 24–36 samples in 12 stays behind each point."
-pub(super) fn behind_points<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
-    format!(
-        "Points are medians of stays, bars their 95 % intervals, of fewer than six stays their range (often smaller than the point); {} behind each point.",
-        samples_in_stays(rows)
-    )
-}
-
-/// "24–36 samples in 12 stays".
-pub(super) fn samples_in_stays<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
-    let (samples, stays): (Vec<u64>, Vec<u64>) =
-        rows.map(|row| (row.n, u64::from(row.stays))).unzip();
-    let range = |mut values: Vec<u64>, noun: &str| {
-        values.sort_unstable();
-        match (values.first(), values.last()) {
-            (Some(low), Some(high)) if low != high => {
-                format!("{}–{}", whole(*low), counted(*high, noun))
-            }
-            (Some(only), _) => counted(*only, noun),
-            _ => format!("no {noun}s"),
-        }
-    };
-    format!("{} in {}", range(samples, "sample"), range(stays, "stay"))
+pub(super) fn unit_of_times<'a>(mut rows: impl Iterator<Item = &'a Row>) -> Unit {
+    let unit = rows.find_map(|row| row.unit);
+    unit.unwrap_or(Unit::Nanoseconds)
 }
 
 /// What belongs to each key, in the order in which keys are seen first.
@@ -329,56 +272,6 @@ pub(super) fn grouped<K: PartialEq, V>(pairs: impl Iterator<Item = (K, V)>) -> V
         }
     }
     groups
-}
-
-/// Where series have gaps, and why: one sentence for all series of a mode that lack the same for the same reason.
-pub(super) fn gaps(series: &[Series<'_>]) -> Vec<String> {
-    let lacking = series.iter().filter_map(|series| {
-        let without = series.rows.iter().filter(|row| row.median.is_none());
-        let reasons = grouped(without.map(|row| {
-            let reason = row.reason.clone();
-            let reason = reason.unwrap_or_else(|| row.outcome.to_string());
-            (reason, whole(row.key.services.into()))
-        }));
-        let parts: Vec<String> = reasons
-            .into_iter()
-            .map(|(reason, sizes)| format!("at {} ({reason})", sizes.join(", ")))
-            .collect();
-        (!parts.is_empty()).then(|| ((series.mode, parts.join("; ")), &series.name))
-    });
-    grouped(lacking)
-        .into_iter()
-        .map(|((mode, text), names)| match names[..] {
-            [name] => format!("No point for {name} {text}."),
-            _ => format!("No point for {mode} ({} series) {text}.", names.len()),
-        })
-        .collect()
-}
-
-/// What the crosses of a chart over N are; `None` where it has none.
-pub(super) fn crosses(series: &[Series<'_>]) -> Option<String> {
-    let mut rows = series.iter().flat_map(|series| &series.rows);
-    rows.any(|row| row.median.is_none())
-        .then(|| "Crosses along the lower edge stand at sizes without a number.".to_owned())
-}
-
-/// What a chart shows, in words: each series at its ends.
-pub(super) fn described(series: &[Series<'_>]) -> String {
-    let ends: Vec<String> = series
-        .iter()
-        .filter_map(|series| {
-            let (first, last) = (series.measured().next()?, series.measured().last()?);
-            let at = |row: &Row| {
-                Some(format!(
-                    "{} at {}",
-                    value(row.median?, row.unit?),
-                    whole(row.key.services.into())
-                ))
-            };
-            Some(format!("{}: {} to {}", series.name, at(first)?, at(last)?))
-        })
-        .collect();
-    format!("Medians by number of services. {}.", ends.join("; "))
 }
 
 /// The rows of series that have a number.
@@ -432,11 +325,4 @@ pub(super) fn named<'a>(
         Some(NamedRow { mark, text, ..row })
     });
     named.collect()
-}
-
-/// What must be said of memory that was measured on the host's kernel.
-pub(super) fn noisy<'a>(mut rows: impl Iterator<Item = &'a Row>) -> Option<String> {
-    let noisy =
-        "Noisy: measured on the host's kernel, where whatever else runs moves the same counters.";
-    rows.any(|row| row.noisy).then(|| noisy.to_owned())
 }

@@ -3,10 +3,9 @@
 use schema::{CellKey, Metric, Mode, OptionKey, Options, Position, Protocol, ScenarioKind};
 
 use super::axis::Axis;
-use super::chart::{
-    MOST, Series, Source, behind_points, extents, gaps, grouped, measured, stated, unit_of_times,
-};
+use super::chart::{MOST, Series, Source, extents, grouped, measured, stated, unit_of_times};
 use super::figure::{Figure, Key, Line, Panel, Point, Seen};
+use super::notes::{behind_points, gaps};
 use super::style::Style;
 use crate::quantity::{value, whole};
 use crate::view::{bar, series_names};

@@ -3,11 +3,9 @@
 use schema::{CellKey, Metric, Protocol, ScenarioKind};
 
 use super::axis::Axis;
-use super::chart::{
-    Series, Source, at_size, behind_points, crosses, described, extents, gaps, measured, over_n,
-    unit_of_times,
-};
+use super::chart::{Series, Source, at_size, extents, measured, over_n, unit_of_times};
 use super::figure::{Figure, Key, Line, Seen};
+use super::notes::{behind_points, crosses, described, gaps, left_out};
 use crate::quantity::{interval, value};
 use crate::view::spread_of_fit;
 
@@ -56,7 +54,7 @@ pub(super) fn figure(source: &Source<'_>, protocol: Protocol) -> Option<Figure> 
             .to_owned(),
     );
     notes.extend(crosses(&series));
-    notes.extend(source.left_out(Metric::Latency, asks));
+    notes.extend(left_out(source, Metric::Latency, asks));
     notes.extend(gaps(&series));
     Some(Figure {
         notes,

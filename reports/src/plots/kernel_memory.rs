@@ -6,10 +6,9 @@ use schema::summary::Row;
 use schema::{Metric, Mode, ScenarioKind, Unit};
 
 use super::axis::Axis;
-use super::chart::{
-    Series, Source, behind_points, described, extents, gaps, measured, noisy, over_n,
-};
+use super::chart::{Series, Source, extents, measured, over_n};
 use super::figure::{Figure, Key};
+use super::notes::{behind_points, described, gaps, noisy};
 use crate::quantity::{counted, interval, value};
 use crate::view::spread_of_fit;
 

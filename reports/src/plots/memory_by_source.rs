@@ -5,10 +5,9 @@ use schema::summary::Row;
 use schema::{CellKey, Metric, ScenarioKind, Unit};
 
 use super::axis::Axis;
-use super::chart::{
-    Series, Source, extents, gaps, measured, named, noisy, samples_in_stays, stated,
-};
+use super::chart::{Series, Source, extents, measured, named, stated};
 use super::figure::{Figure, Mark, Panel};
+use super::notes::{gaps, noisy, samples_in_stays};
 use super::style::Style;
 use crate::quantity::{value, whole};
 use crate::statistics::median;

@@ -14,6 +14,7 @@ mod first_packet_by_size;
 mod kernel_memory;
 mod kernels;
 mod memory_by_source;
+mod notes;
 mod per_service;
 mod percentile_ladder;
 mod room;

@@ -7,8 +7,9 @@ use schema::summary::Row;
 use schema::{CellKey, Metric, ScenarioKind};
 
 use super::axis::Axis;
-use super::chart::{Series, Source, gaps, measured, named};
+use super::chart::{Series, Source, measured, named};
 use super::figure::{Figure, Mark, Panel};
+use super::notes::gaps;
 use crate::quantity::{value, whole};
 
 /// Panels: what is counted, in which scenario.

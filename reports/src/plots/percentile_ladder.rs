@@ -3,8 +3,9 @@
 use schema::{CellKey, Metric, Position, Protocol, ScenarioKind};
 
 use super::axis::Axis;
-use super::chart::{Series, Source, gaps, measured, samples_in_stays, unit_of_times};
+use super::chart::{Series, Source, measured, unit_of_times};
 use super::figure::{Figure, Line, Panel, Point, Seen};
+use super::notes::{gaps, left_out, samples_in_stays};
 use crate::quantity::{value, whole};
 
 /// Steps of the ladder: names of quantiles in a summary.
@@ -50,7 +51,7 @@ pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
         ),
         CLOSED_LOOP.to_owned(),
     ];
-    notes.extend(source.left_out(Metric::Latency, asks));
+    notes.extend(left_out(source, Metric::Latency, asks));
     notes.extend(gaps(&all));
     Some(Figure {
         notes,

@@ -3,8 +3,9 @@
 use schema::{CellKey, Metric, ScenarioKind, Unit};
 
 use super::axis::Axis;
-use super::chart::{Series, Source, behind_points, described, gaps, measured, over_n};
+use super::chart::{Series, Source, measured, over_n};
 use super::figure::{Figure, Key};
+use super::notes::{behind_points, described, gaps};
 use crate::quantity::value;
 
 const PANELS: &[(Metric, &str)] = &[

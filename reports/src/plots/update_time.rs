@@ -4,11 +4,9 @@
 use schema::{CellKey, Metric, ScenarioKind};
 
 use super::axis::Axis;
-use super::chart::{
-    Series, Source, behind_points, crosses, described, extents, gaps, measured, over_n,
-    unit_of_times,
-};
+use super::chart::{Series, Source, extents, measured, over_n, unit_of_times};
 use super::figure::{Figure, Key, Panel};
+use super::notes::{behind_points, crosses, described, gaps, left_out};
 use crate::quantity::{digits, span};
 use crate::view::{lower_bound, spread_of_fit};
 
@@ -63,7 +61,7 @@ pub(super) fn figure(source: &Source<'_>, scenario: ScenarioKind) -> Option<Figu
         );
     }
     notes.extend(crosses(&all));
-    notes.extend(source.left_out(Metric::UpdateTime, asks));
+    notes.extend(left_out(source, Metric::UpdateTime, asks));
     notes.extend(gaps(&all));
     Some(Figure {
         notes,

@@ -5,8 +5,9 @@ use schema::summary::Row;
 use schema::{Metric, Unit};
 
 use super::axis::Axis;
-use super::chart::{Source, extents_of_rows, mark_of, samples_in_stays, unit_of_times};
+use super::chart::{Source, extents_of_rows, mark_of, unit_of_times};
 use super::figure::{Figure, Mark, NamedRow, Panel};
+use super::notes::samples_in_stays;
 use super::style::Style;
 use crate::quantity::{counted, digits, value, whole};
 use crate::view::table::{Answer, Line, Table, of_updates};

@@ -8,7 +8,7 @@ use rand::RngExt;
 
 use super::normal::two_sided;
 use super::ranks::twice_ranks;
-use super::two_sample::{Shift, differences};
+use super::two_sample::{Shift, differences, orders};
 use super::{extremes, generator, median};
 
 /// Up to this many arrangements all of them are looked at.
@@ -42,12 +42,6 @@ impl Exchangeable {
     fn all(&self) -> impl Iterator<Item = f64> {
         self.a.iter().chain(&self.b).copied()
     }
-
-    /// Arrangements of the labels.
-    fn arrangements(&self) -> f64 {
-        let (n, m) = (self.a.len(), self.b.len());
-        (1..=n).fold(1.0, |ways, i| ways * (m + i) as f64 / i as f64)
-    }
 }
 
 /// Two-sided p of the sum of `b`'s values over all strata: the share of arrangements of the labels, inside
@@ -70,7 +64,10 @@ pub fn permutation(strata: &[Exchangeable], seed: u64) -> Option<f64> {
     let scale: f64 = strata.iter().flat_map(|s| s.all().map(f64::abs)).sum();
     // Sums that are equal but for the order of addition count as equal.
     let as_far = seen.abs() - 1e-12 * scale;
-    let arrangements: f64 = strata.iter().map(|s| s.arrangements()).product();
+    let arrangements: f64 = strata
+        .iter()
+        .map(|s| orders(s.a.len(), s.b.len()))
+        .product();
     if arrangements <= EXACT {
         let sums = strata.iter().fold(vec![-expected], |sums, stratum| {
             let parts = sums_of_choices(stratum);

@@ -42,9 +42,12 @@ pub fn mann_whitney(a: &[f64], b: &[f64]) -> Option<f64> {
 /// The least two-sided p that the exact test can give with so many values.
 #[must_use]
 pub fn least_mann_whitney(n: usize, m: usize) -> f64 {
-    // 2 ÷ (n + m over n)
-    let ways = (1..=n).fold(1.0, |ways, i| ways * (m + i) as f64 / i as f64);
-    (2.0 / ways).min(1.0)
+    (2.0 / orders(n, m)).min(1.0)
+}
+
+/// In how many orders n values of one side and m of another may stand: n + m over n.
+pub(super) fn orders(n: usize, m: usize) -> f64 {
+    (1..=n).fold(1.0, |ways, i| ways * (m + i) as f64 / i as f64)
 }
 
 /// Stays a side with which [`least_mann_whitney`] is at most `p`: fewer cannot tell anything apart so surely. 1,000 where

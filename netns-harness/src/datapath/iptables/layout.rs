@@ -33,8 +33,7 @@ pub(in crate::datapath) fn ready() {
 }
 
 /// `KUBE-SVC-` and 16 characters of base32(sha256(port name + protocol)).
-#[must_use]
-pub fn service_chain(service: &Service) -> String {
+pub(in crate::datapath) fn service_chain(service: &Service) -> String {
     format!(
         "KUBE-SVC-{}",
         hash(&[&service.port_name(), service.frontend.protocol.name()])
@@ -42,8 +41,7 @@ pub fn service_chain(service: &Service) -> String {
 }
 
 /// `KUBE-SEP-` and 16 characters of base32(sha256(port name + protocol + endpoint)).
-#[must_use]
-pub fn endpoint_chain(service: &Service, endpoint: Endpoint) -> String {
+pub(super) fn endpoint_chain(service: &Service, endpoint: Endpoint) -> String {
     format!(
         "KUBE-SEP-{}",
         hash(&[
@@ -200,16 +198,4 @@ pub(in crate::datapath) fn changes<'a>(
 /// Tables without services, as a first sync leaves them.
 pub(super) fn base() -> Tables {
     Tables::of(include_str!("base.rules"))
-}
-
-/// Base rules and per-service rules of N services with E endpoints each: the law of size.
-#[must_use]
-pub fn rule_count(services: usize, endpoints: usize) -> usize {
-    base().rules() + services * (2 + 3 * endpoints)
-}
-
-/// Chains that N services with E endpoints each need, besides the built-in ones.
-#[must_use]
-pub fn chain_count(services: usize, endpoints: usize) -> usize {
-    base().own_chains() + services * (1 + endpoints)
 }

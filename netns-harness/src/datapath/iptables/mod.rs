@@ -28,7 +28,7 @@ use crate::xtables::tables::Tables;
 use crate::xtables::{foreign, tool, trace};
 pub(super) use damage::stray_rule;
 pub use floor::Conntrack;
-pub use layout::{chain_count, endpoint_chain, rule_count, service_chain};
+pub(super) use layout::service_chain;
 
 /// The kube-proxy version whose `pkg/proxy/iptables/proxier.go` was read.
 const KUBE_PROXY: &str = "1.34";

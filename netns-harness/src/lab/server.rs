@@ -17,9 +17,14 @@ use nix::sys::socket::{
     sockopt,
 };
 
-use super::ANSWER_BYTES;
 use crate::HarnessError;
-use crate::lab::Pinning;
+use crate::pinning::Pinning;
+
+/// Port on which every endpoint is served.
+pub const ENDPOINT_PORT: u16 = 8080;
+
+/// Length of an answer: the endpoint's address and port, then those of who asked, big-endian.
+pub(crate) const ANSWER_BYTES: usize = 12;
 
 /// How long an idle server sleeps before it looks at its flags, milliseconds.
 const IDLE_MS: u16 = 5;
@@ -225,7 +230,7 @@ fn answer_datagram(udp: &UdpSocket) -> nix::Result<bool> {
         let hit = Ipv4Addr::from_bits(u32::from_be(info.ipi_addr.s_addr));
         info.ipi_ifindex = 0;
         info.ipi_spec_dst = info.ipi_addr;
-        let reached = SocketAddrV4::new(hit, super::ENDPOINT_PORT);
+        let reached = SocketAddrV4::new(hit, ENDPOINT_PORT);
         let answer = answer(reached, SocketAddrV4::new(from.ip(), from.port()));
         let parts = [IoSlice::new(&answer), IoSlice::new(&payload[..length])];
         sendmsg(
