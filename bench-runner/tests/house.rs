@@ -263,6 +263,21 @@ fn no_sentence_of_ours_is_taken_apart() {
 }
 
 #[test]
+fn writers_read_the_view_and_not_each_other() {
+    let writers = [("html", "markdown::"), ("markdown", "html::")];
+    let reads = |path: &str, code: &str| {
+        let other = |(own, other): &(&str, &str)| {
+            path.starts_with(&format!("reports/src/write/{own}")) && code.contains(other)
+        };
+        writers.iter().any(other)
+    };
+    let found = sources()
+        .into_iter()
+        .filter(|(path, code)| reads(path, code));
+    only(&[], found.map(|(path, _)| path));
+}
+
+#[test]
 fn unsafe_stands_where_contributing_says() {
     let shapes = ["{", "fn", "impl", "extern"].map(|what| format!("unsafe {what}"));
     only(

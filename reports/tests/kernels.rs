@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use reports::view::side_by_side::side_by_side;
+use reports::view::side_by_side;
 use reports::{Run, plots, render_html, render_markdown, summarise};
 use schema::summary::Summary;
 use schema::{Mode, ScenarioKind};
@@ -72,16 +72,26 @@ fn every_mode_stands_in_every_environment_with_the_figure_of_its_own_row() {
     let modes: BTreeSet<Mode> = summary.cells.iter().map(|row| row.key.mode).collect();
     assert!(modes.len() > 4);
     for mode in modes {
-        assert!(table.lines.iter().any(|line| line.mode == mode), "{mode}");
+        assert!(
+            table
+                .lines
+                .iter()
+                .any(|line| line.first().unwrap().key.mode == mode),
+            "{mode}"
+        );
     }
     for line in &table.lines {
-        for (name, cell) in table.columns.iter().zip(&line.cells) {
-            let row = cell.unwrap_or_else(|| panic!("{} has no {name}", line.question));
-            assert_eq!(row.key.environment, *name);
-            assert_eq!((row.key.mode, row.key.services), (line.mode, 1_000));
+        let mode = line.first().unwrap().key.mode;
+        for ((name, _), cell) in table.columns.iter().zip(&line.cells) {
+            let [answer] = cell.as_deref().unwrap() else {
+                panic!("{} has no {name}", line.asked)
+            };
+            let key = &answer.row.key;
+            assert_eq!(key.environment, *name);
+            assert_eq!((key.mode, key.services), (mode, 1_000));
         }
     }
-    let [a, b] = [0, 1].map(|column| table.lines[0].cells[column].unwrap().median);
+    let [a, b] = [0, 1].map(|column| table.lines[0].cells[column].as_ref().unwrap()[0].row.median);
     assert_ne!(a, b, "each has noise of its own");
 }
 
@@ -102,11 +112,14 @@ fn what_one_environment_cannot_do_is_said_beside_the_figure_of_the_other() {
     let line = table
         .lines
         .iter()
-        .find(|l| l.mode == Mode::Ipset && l.scenario == ScenarioKind::ColdInstall)
+        .find(|line| {
+            let key = &line.first().unwrap().key;
+            (key.mode, key.scenario) == (Mode::Ipset, ScenarioKind::ColdInstall)
+        })
         .unwrap();
-    assert!(line.cells[0].unwrap().median.is_some());
+    assert!(line.cells[0].as_ref().unwrap()[0].row.median.is_some());
     assert_eq!(
-        line.cells[1].unwrap().outcome,
+        line.cells[1].as_ref().unwrap()[0].row.outcome,
         schema::OutcomeKind::Unsupported
     );
     let page = render_html(&[(&run, &summary)]);

@@ -5,7 +5,8 @@
 use std::sync::LazyLock;
 
 use reports::view::scopes;
-use reports::view::side_by_side::{Columns, side_by_side};
+use reports::view::side_by_side;
+use reports::view::table::Columns;
 use reports::{Run, plots, render_html, render_markdown, summarise};
 use schema::Variant;
 use schema::summary::Summary;
@@ -92,14 +93,14 @@ fn a_table_puts_them_side_by_side_and_pages_say_what_sets_them_apart() {
     let (run, summary) = &*BOTH;
     let tables = side_by_side(summary);
     assert_eq!(tables.len(), 1);
-    assert_eq!(tables[0].of, Columns::Variants);
-    assert_eq!(tables[0].columns, ["base", "head"]);
-    assert!(
-        tables[0]
-            .lines
+    assert_eq!(tables[0].places, Some(Columns::Variants));
+    let names = tables[0].columns.iter().map(|(name, _)| name.as_str());
+    assert!(names.eq(["base", "head"]));
+    assert!(tables[0].lines.iter().all(|line| {
+        line.cells
             .iter()
-            .all(|line| line.cells.iter().all(Option::is_some))
-    );
+            .all(|cell| cell.iter().flatten().count() == 1)
+    }));
     for page in [
         render_html(&[(run, summary)]),
         render_markdown(&[(run, summary)]),

@@ -352,6 +352,14 @@ unsafe fn build_header(
     }
 }
 
+/// Appends an entry of user data: its type, length and value.
+fn put(udata: &mut Vec<u8>, kind: u8, value: &[u8]) {
+    udata.push(kind);
+    // Comments are at most 128 bytes with their NUL, the rest is 8.
+    udata.push(u8::try_from(value.len()).unwrap_or(u8::MAX));
+    udata.extend_from_slice(value);
+}
+
 /// What libnftnl allocated. Its allocations are a few hundred bytes: without them there is no going on,
 /// and Rust's own allocations end the same way.
 fn alive<T>(object: *mut T) -> *mut T {

@@ -114,6 +114,8 @@ impl Datapath for Ipvs {
     }
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
+        // First of all: without IPVS its sysctls are missing too, and would be blamed.
+        Connection::open().map_err(|error| probe::missing(&error))?;
         let options = RenderOptions {
             untimed: true,
             ..RenderOptions::by(transport)

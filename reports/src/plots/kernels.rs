@@ -8,7 +8,8 @@ use super::chart::{extents_of_rows, mark_of};
 use super::figure::{Figure, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{counted, shortened, value, whole};
-use crate::view::side_by_side::{Columns, Line, SideBySide, side_by_side};
+use crate::view::side_by_side;
+use crate::view::table::{Columns, Line, Table};
 
 /// Columns of which a chart shows the rows.
 const COLUMNS: usize = 8;
@@ -18,74 +19,84 @@ const PANELS: usize = 6;
 /// Mode × kernel at the largest size; `None` with a single environment.
 pub(super) fn figure(summary: &Summary) -> Option<Figure> {
     let table = side_by_side(summary).into_iter().next()?;
+    let of = table.places?;
     let questions = questions(&table);
     let panels = questions
         .iter()
         .filter_map(|question| panel(&table, question));
+    let columns: Vec<&str> = table
+        .columns
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
     let title = format!(
         "What does each {} make of it? {} services {} {}",
-        table.of.one(),
+        of.one(),
         whole(table.services.into()),
-        match table.of {
+        match of {
             Columns::Kernels => "on",
             Columns::Runs | Columns::Variants => "in",
         },
-        shortened(&table.columns.join(" and "), 160)
+        shortened(&columns.join(" and "), 160)
     );
     Some(Figure {
-        notes: notes(&table, questions.len()),
+        notes: notes(&table, of, questions.len()),
         alt: described(&table, &questions),
         ..Figure::of(title, panels.collect())?
     })
 }
 
 /// Of each scenario the question that is most telling: all at once, and the first protocol's packets to any service.
-fn questions(table: &SideBySide<'_>) -> Vec<String> {
-    let scenarios = table.lines.chunk_by(|a, b| a.scenario == b.scenario);
+fn questions(table: &Table<'_>) -> Vec<String> {
+    let scenario = |line: &Line<'_>| Some(line.first()?.key.scenario);
+    let scenarios = table.lines.chunk_by(|a, b| scenario(a) == scenario(b));
     let chosen = scenarios.filter_map(|lines| {
-        let any = |line: &&Line<'_>| line.options.position() == Some(Position::Uniform);
+        let position = |line: &Line<'_>| line.first()?.key.options.position();
+        let any = |line: &&Line<'_>| position(line) == Some(Position::Uniform);
         lines.iter().find(any).or(lines.first())
     });
-    let questions = chosen.map(|line| line.question.clone());
+    let questions = chosen.map(|line| line.asked.clone());
     questions.take(PANELS).collect()
 }
 
-fn panel(table: &SideBySide<'_>, question: &str) -> Option<Panel> {
-    let lines = || table.lines.iter().filter(|line| line.question == question);
-    let cells = || lines().flat_map(|line| line.cells.iter().flatten().copied());
-    let unit = cells().find_map(|row| row.unit)?;
-    let shown = extents_of_rows(cells()).into_iter();
-    let x = Axis::log(lines().next()?.metric.name(), shown, unit)?;
+fn panel(table: &Table<'_>, question: &str) -> Option<Panel> {
+    let lines = || table.lines.iter().filter(|line| line.asked == question);
+    let answers = || lines().flat_map(|line| line.cells.iter().flatten().flatten());
+    let unit = answers().find_map(|answer| answer.row.unit)?;
+    let shown = extents_of_rows(answers().map(|answer| answer.row)).into_iter();
+    let x = Axis::log(answers().next()?.metric.name(), shown, unit)?;
     let rows = lines().flat_map(|line| rows(table, line)).collect();
     Some(Panel::rows(question, x, rows, true))
 }
 
 /// A row for each environment in which the line was planned; the first filled, the others hollow.
-fn rows(table: &SideBySide<'_>, line: &Line<'_>) -> Vec<NamedRow> {
+fn rows(table: &Table<'_>, line: &Line<'_>) -> Vec<NamedRow> {
     let cells = table.columns.iter().zip(&line.cells).take(COLUMNS);
-    let rows = cells.enumerate().filter_map(|(index, (name, cell))| {
-        let (mark, text) = mark_of((*cell)?, line.metric);
-        let name = format!("{}, {name}", line.series());
+    let rows = cells.enumerate().filter_map(|(index, ((name, _), cell))| {
+        let answer = cell.iter().flatten().next()?;
+        let (mark, text) = mark_of(answer.row, answer.metric);
+        let mode = answer.row.key.mode;
+        let name = format!("{}, {name}", line.of);
         let style = Style {
             hollow: index % 2 == 1,
-            ..Style::of(line.mode, 0)
+            ..Style::of(mode, 0)
         };
         Some(NamedRow {
             mark,
             text,
-            ..NamedRow::of(line.mode, name, style)
+            ..NamedRow::of(mode, name, style)
         })
     });
     rows.collect()
 }
 
-fn notes(table: &SideBySide<'_>, shown: usize) -> Vec<String> {
+fn notes(table: &Table<'_>, of: Columns, shown: usize) -> Vec<String> {
     let columns = table.columns.len();
-    let all = table.lines.chunk_by(|a, b| a.question == b.question);
+    let all = table.lines.chunk_by(|a, b| a.asked == b.asked);
     let all = all.count();
     let mut notes = vec![format!(
         "Dots are medians, bars their 95 % intervals over stays, of fewer than six stays their range; n is samples/stays. Filled and hollow tell the {}s apart. Axes differ between panels.",
-        table.of.one()
+        of.one()
     )];
     if columns > COLUMNS {
         notes.push(format!(
@@ -100,13 +111,14 @@ fn notes(table: &SideBySide<'_>, shown: usize) -> Vec<String> {
     notes
 }
 
-fn described(table: &SideBySide<'_>, questions: &[String]) -> String {
+fn described(table: &Table<'_>, questions: &[String]) -> String {
     let mut parts = Vec::new();
     let lines = table.lines.iter();
-    for line in lines.filter(|line| questions.contains(&line.question)) {
-        for (name, row) in table.columns.iter().zip(&line.cells) {
+    for line in lines.filter(|line| questions.contains(&line.asked)) {
+        for ((name, _), cell) in table.columns.iter().zip(&line.cells) {
+            let row = cell.iter().flatten().next().map(|answer| answer.row);
             if let Some((median, unit)) = row.and_then(|row| row.median.zip(row.unit)) {
-                let what = format!("{}, {} on {name}", line.question, line.series());
+                let what = format!("{}, {} on {name}", line.asked, line.of);
                 parts.push(format!("{what}: {}", value(median, unit)));
             }
         }

@@ -126,50 +126,48 @@ fn measured(
     quantiles.insert("min".to_owned(), sample.min());
     quantiles.insert("max".to_owned(), sample.max());
     let (disturbed, unsettled) = cells.marked(key);
-    let censored = stays.iter().filter(|stay| stay.value.is_infinite()).count() as u32;
-    let mut row = Row {
-        outcome: OutcomeKind::Measured,
+    let finite = |value: &f64| value.is_finite();
+    let values: Vec<f64> = stays.iter().map(|stay| stay.value).filter(finite).collect();
+    let bounds = cells.bounds(key);
+    let censored = stays.len() - values.len();
+    let median = Some(known.value).filter(finite);
+    let bound = match median {
+        Some(_) => bounds.first().copied(),
+        // With its bound in the place of each stay that timed out the median is below the true one.
+        None => {
+            let mut least = [values, bounds].concat();
+            least.sort_unstable_by(f64::total_cmp);
+            crate::statistics::quantile(&least, 0.5)
+        }
+    };
+    Some(Row {
+        outcome: match median {
+            Some(_) => OutcomeKind::Measured,
+            None => OutcomeKind::TimedOut,
+        },
         without: without(records),
         reason: reasons(records),
         n: sample.n(),
         stays: sample.stays().len() as u32,
-        censored,
-        lower_bound_ns: None,
+        censored: censored as u32,
+        median,
+        ci95: known.ci95,
+        range: known.range,
+        by_seed: seeds(&stays, unit),
+        lower_bound_ns: bound.filter(|_| censored > 0).map(|bound| bound as u64),
         quantiles,
         disturbed,
         unsettled,
-        per_cpu: (metric == Metric::KernelMemory)
-            .then(|| per_cpu(cells, key))
-            .flatten(),
-        whole: (metric == Metric::UpdateTime)
-            .then(|| whole(cells, key, unit))
-            .flatten(),
+        per_cpu: match metric {
+            Metric::KernelMemory => per_cpu(cells, key),
+            _ => None,
+        },
+        whole: match metric {
+            Metric::UpdateTime => whole(cells, key, unit),
+            _ => None,
+        },
         ..blank(key, metric, unit)
-    };
-    row.by_seed = seeds(&stays, unit);
-    row.median = Some(known.value).filter(|value| value.is_finite());
-    row.ci95 = known.ci95;
-    row.range = known.range;
-    if censored > 0 {
-        let bounds = cells.bounds(key);
-        // With its bound in the place of each stay that timed out the median is below the true one.
-        let values = stays
-            .iter()
-            .map(|stay| stay.value)
-            .filter(|v| v.is_finite());
-        let mut least: Vec<f64> = values.chain(bounds.iter().copied()).collect();
-        least.sort_unstable_by(f64::total_cmp);
-        let bound = if row.median.is_none() {
-            crate::statistics::quantile(&least, 0.5)
-        } else {
-            bounds.first().copied()
-        };
-        row.lower_bound_ns = bound.map(|bound| bound as u64);
-        if row.median.is_none() {
-            row.outcome = OutcomeKind::TimedOut;
-        }
-    }
-    Some(row)
+    })
 }
 
 /// A row of a cell without anything in it.

@@ -4,7 +4,7 @@
 pub(crate) mod finding;
 mod order;
 mod question;
-pub mod side_by_side;
+mod side_by_side;
 pub mod table;
 pub(crate) mod trust;
 pub(crate) mod words;
@@ -22,7 +22,7 @@ use crate::quantity::whole;
 pub use order::{Standing, are_apart, as_ranked, is_lowest, known, lower_bound, order, ranked};
 pub(crate) use order::{bar, has_bounds, known_of_fit, standing};
 pub use question::Question;
-pub(crate) use side_by_side::side_by_side;
+pub use side_by_side::side_by_side;
 pub use words::missing;
 pub(crate) use words::{marks, series_names, spread, spread_of_fit};
 

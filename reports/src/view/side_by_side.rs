@@ -5,171 +5,84 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schema::summary::{Row, Summary};
-use schema::{CONTROL, Metric, Mode, Options, ScenarioKind, filled};
+use schema::summary::Summary;
+use schema::{Accelerator, CONTROL, filled};
 
 use super::question::{asking, varying};
+use super::table::{Answer, Columns, Line, Table};
 use super::words::programmed;
 use crate::quantity::whole;
 
-/// One number of endpoints at its largest size.
-#[derive(Debug, Clone)]
-pub struct SideBySide<'a> {
-    /// N.
-    pub services: u32,
-    /// Endpoints of each service.
-    pub endpoints: u32,
-    /// What the columns are.
-    pub of: Columns,
-    /// Names of the columns: of environments in the summary's order, of variants in that of their names.
-    pub columns: Vec<String>,
-    /// Rows.
-    pub lines: Vec<Line<'a>>,
-}
-
-/// What stands side by side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Columns {
-    /// Environments, with kernels of their own.
-    Kernels,
-    /// Environments of several runs on one kernel.
-    Runs,
-    /// Variants, of which each may have environments of its own.
-    Variants,
-}
-
-impl Columns {
-    /// A heading, the name of one, where its figures are, and why nothing is judged.
-    const fn words(self) -> [&'static str; 4] {
-        match self {
-            Self::Kernels => [
-                "Kernels",
-                "kernel",
-                "on each kernel",
-                "kernels differ by more than one thing, so no ratio is drawn and nothing is ranked between them.",
-            ],
-            Self::Runs => [
-                "Runs",
-                "run",
-                "in each run",
-                "whether runs differ is what `bench-runner compare` says of two.",
-            ],
-            Self::Variants => [
-                "Variants",
-                "variant",
-                "in each variant",
-                "whether variants differ is what `bench-runner compare` says of the run.",
-            ],
-        }
-    }
-
-    /// As a heading: "Kernels".
-    #[must_use]
-    pub const fn title(self) -> &'static str {
-        self.words()[0]
-    }
-
-    /// One of them: "kernel".
-    #[must_use]
-    pub const fn one(self) -> &'static str {
-        self.words()[1]
-    }
-
-    /// What a reader must know of the table.
-    pub(crate) fn caption(self) -> String {
-        let [_, _, place, alone] = self.words();
-        format!(
-            "Medians of stays with 95 % intervals, of fewer than six stays their range, each mode {place}. Figures only: {alone}"
-        )
-    }
-}
-
-/// One mode, asked one thing, in every environment.
-#[derive(Debug, Clone)]
-pub struct Line<'a> {
-    /// The question as words.
-    pub question: String,
-    /// What is asked.
-    pub scenario: ScenarioKind,
-    /// What is shown of it.
-    pub metric: Metric,
-    /// Mode.
-    pub mode: Mode,
-    /// All options of the cell, the way in which the mode is programmed among them.
-    pub options: Options,
-    /// One cell a column, in their order; `None`: it was not planned there.
-    pub cells: Vec<Option<&'a Row>>,
-}
-
-impl Line<'_> {
-    /// The mode, and how it is programmed.
-    #[must_use]
-    pub fn series(&self) -> String {
-        programmed(self.mode, &self.options)
-    }
-}
-
-/// A column: environment and variant of its cells.
+/// A column: variant and environment of its cells.
 type Place = (String, String);
 
 /// The columns of a summary, and what they are.
 fn places(summary: &Summary) -> (Columns, Vec<Place>) {
     let keys = summary.cells.iter().map(|row| &row.key);
-    let measured: BTreeSet<Place> = keys
+    let variants: BTreeSet<Place> = keys
         .filter(|key| !key.variant.is_empty() && key.variant != CONTROL)
-        .map(|key| (key.environment.clone(), key.variant.clone()))
+        .map(|key| (key.variant.clone(), key.environment.clone()))
         .collect();
-    if measured.is_empty() {
-        let environments = summary.environments.keys();
-        let places = environments.map(|name| (name.clone(), String::new()));
-        let mut kernels: Vec<&str> = (summary.environments.values())
-            .map(|facts| facts.kernel.as_str())
-            .collect();
-        kernels.dedup();
-        let of = match kernels.len() {
-            1 => Columns::Runs,
-            _ => Columns::Kernels,
-        };
-        return (of, places.collect());
+    if !variants.is_empty() {
+        return (Columns::Variants, variants.into_iter().collect());
     }
-    let mut places: Vec<Place> = measured.into_iter().collect();
-    places.sort_by(|a, b| (&a.1, &a.0).cmp(&(&b.1, &b.0)));
-    (Columns::Variants, places)
+    let environments = &summary.environments;
+    let kernels: BTreeSet<&str> = environments.values().map(|of| of.kernel.as_str()).collect();
+    let of = match kernels.len() {
+        1 => Columns::Runs,
+        _ => Columns::Kernels,
+    };
+    let places = environments.keys();
+    (
+        of,
+        places.map(|name| (String::new(), name.clone())).collect(),
+    )
 }
 
-/// The tables of a summary, one for each number of endpoints; none with a single environment and variant.
+/// The tables of a summary, one for each number of endpoints at its largest size; none with a single environment and
+/// variant.
 #[must_use]
-pub fn side_by_side(summary: &Summary) -> Vec<SideBySide<'_>> {
+pub fn side_by_side(summary: &Summary) -> Vec<Table<'_>> {
     let (of, places) = places(summary);
     if places.len() < 2 {
         return Vec::new();
     }
-    let one_environment = places.iter().all(|(name, _)| *name == places[0].0);
-    let name = |(environment, variant): &Place| match of {
+    let one_environment = places.iter().all(|(_, name)| *name == places[0].1);
+    let name = |(variant, environment): &Place| match of {
         Columns::Kernels | Columns::Runs => environment.clone(),
         Columns::Variants if one_environment => variant.clone(),
         Columns::Variants => format!("{variant} on {environment}"),
     };
+    let named = |place: &Place| (name(place), heading(summary, &name(place)));
     let mut largest: BTreeMap<u32, u32> = BTreeMap::new();
     for row in &summary.cells {
         let most = largest.entry(row.key.endpoints).or_default();
         *most = row.key.services.max(*most);
     }
-    let tables = largest.into_iter().map(|(endpoints, services)| SideBySide {
+    let tables = largest.into_iter().map(|(endpoints, services)| Table {
         services,
-        endpoints,
-        of,
+        title: format!(
+            "{} side by side at {} services, {} endpoints each",
+            of.title(),
+            whole(services.into()),
+            whole(endpoints.into())
+        ),
+        label: format!("Modes by {}", of.one()),
+        first: ["Question and mode", ""],
+        caption: of.caption(),
+        hints: Vec::new(),
+        columns: places.iter().map(named).collect(),
+        places: Some(of),
         lines: lines(summary, &places, services, endpoints),
-        columns: places.iter().map(name).collect(),
     });
     // Variants with sizes or endpoints of their own have nothing beside them.
-    let several = |table: &SideBySide<'_>| {
-        let in_column = |at: usize| table.lines.iter().any(|line| line.cells[at].is_some());
-        of != Columns::Variants || (0..places.len()).filter(|at| in_column(*at)).count() > 1
+    let several = |table: &Table<'_>| {
+        let lines = || table.lines.iter();
+        let planned = |at: usize| lines().any(|line| line.cells[at].iter().flatten().count() > 0);
+        of != Columns::Variants || (0..places.len()).filter(|at| planned(*at)).count() > 1
     };
-    tables
-        .filter(|table| !table.lines.is_empty() && several(table))
-        .collect()
+    let told = |table: &Table<'_>| !table.lines.is_empty() && several(table);
+    tables.filter(told).collect()
 }
 
 fn lines<'a>(
@@ -180,47 +93,49 @@ fn lines<'a>(
 ) -> Vec<Line<'a>> {
     let here = || {
         summary.cells.iter().filter(|row| {
-            row.key.services == services
-                && row.key.endpoints == endpoints
+            (row.key.services, row.key.endpoints) == (services, endpoints)
                 && row.key.variant != CONTROL
         })
     };
     let varying = varying(here());
-    let mut lines: Vec<Line<'a>> = Vec::new();
+    // Updates before packets before memory; modes of one question together, in their fixed order.
+    let mut found: BTreeMap<_, Vec<Option<Vec<Answer<'a>>>>> = BTreeMap::new();
     for row in here() {
         let key = &row.key;
         let mut asked = key.scenario.asked_at(schema::Place::SideBySide);
         let asked = asked.find(|ask| row.metric.is_none_or(|own| own == ask.metric));
-        let place = (&key.environment, &key.variant);
-        let column = places.iter().position(|(e, v)| (e, v) == place);
-        let (Some(metric), Some(column)) = (asked.map(|ask| ask.metric), column) else {
+        let place = (&key.variant, &key.environment);
+        let column = places.iter().position(|(v, e)| (v, e) == place);
+        let (Some(ask), Some(column)) = (asked, column) else {
             continue;
         };
-        let same = |line: &Line<'_>| {
-            (line.scenario, line.mode, &line.options) == (key.scenario, key.mode, &key.options)
-        };
-        let at = lines.iter().position(same).unwrap_or_else(|| {
-            let words = key.scenario.row().words;
-            lines.push(Line {
-                question: filled(words, &whole(services.into()), &asking(key, &varying)),
-                scenario: key.scenario,
-                metric,
-                mode: key.mode,
-                options: key.options.clone(),
-                cells: vec![None; places.len()],
-            });
-            lines.len() - 1
-        });
-        lines[at].cells[column] = Some(row);
+        let line = (key.scenario, key.options.place(), key.mode, &key.options);
+        let none = || places.iter().map(|_| Some(Vec::new())).collect();
+        let cells = found.entry(line).or_insert_with(none);
+        cells[column] = Some(vec![Answer::figure(row, ask.metric)]);
     }
-    // Updates before packets before memory; modes of one question together, in their fixed order.
-    lines.sort_by_cached_key(|line| {
-        (
-            line.scenario,
-            line.options.place(),
-            line.mode,
-            line.options.clone(),
-        )
-    });
-    lines
+    let line = |cells: Vec<Option<Vec<Answer<'a>>>>| {
+        let key = &cells.iter().flatten().flatten().next()?.row.key;
+        let words = key.scenario.row().words;
+        Some(Line {
+            asked: filled(words, &whole(services.into()), &asking(key, &varying)),
+            of: programmed(key.mode, &key.options),
+            cells,
+        })
+    };
+    found.into_values().filter_map(line).collect()
+}
+
+/// "Linux 6.1.0-56-cloud-amd64 (guest-6.1, tcg)".
+fn heading(summary: &Summary, name: &str) -> String {
+    let Some(facts) = summary.environments.get(name) else {
+        return name.to_owned();
+    };
+    let accelerator = match facts.accel {
+        Accelerator::None => "",
+        Accelerator::Kvm => ", kvm",
+        Accelerator::Tcg => ", tcg",
+        Accelerator::TcgIcount => ", tcg with icount",
+    };
+    format!("Linux {} ({name}{accelerator})", facts.kernel)
 }

@@ -4,9 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::summary::{Row, Summary};
-use schema::{Accelerator, Metric, Mode, Options, Position, ScenarioKind, filled};
+use schema::{Metric, Mode, Options, Position, ScenarioKind, filled};
 
-use super::side_by_side::SideBySide;
 use super::words::together;
 use super::{Question, Scope, asking, is_lowest, varying};
 use crate::quantity::{counted, noun, value, whole};
@@ -28,8 +27,8 @@ pub struct Table<'a> {
     pub hints: Vec<String>,
     /// Name and heading of each column.
     pub columns: Vec<(String, String)>,
-    /// Whether columns are places: figures stand beside each other, and none is the lowest.
-    pub places: bool,
+    /// What the columns are where they are no modes: figures stand beside each other, and none is the lowest.
+    pub places: Option<Columns>,
     /// The same asked of every column.
     pub lines: Vec<Line<'a>>,
 }
@@ -61,6 +60,85 @@ pub struct Answer<'a> {
     pub also: Vec<String>,
 }
 
+/// What stands side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Columns {
+    /// Environments, with kernels of their own.
+    Kernels,
+    /// Environments of several runs on one kernel.
+    Runs,
+    /// Variants, of which each may have environments of its own.
+    Variants,
+}
+
+impl Columns {
+    /// A heading, the name of one, where its figures are, and why nothing is judged.
+    const fn words(self) -> [&'static str; 4] {
+        match self {
+            Self::Kernels => [
+                "Kernels",
+                "kernel",
+                "on each kernel",
+                "kernels differ by more than one thing, so no ratio is drawn and nothing is ranked between them.",
+            ],
+            Self::Runs => [
+                "Runs",
+                "run",
+                "in each run",
+                "whether runs differ is what `bench-runner compare` says of two.",
+            ],
+            Self::Variants => [
+                "Variants",
+                "variant",
+                "in each variant",
+                "whether variants differ is what `bench-runner compare` says of the run.",
+            ],
+        }
+    }
+
+    /// As a heading: "Kernels".
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        self.words()[0]
+    }
+
+    /// One of them: "kernel".
+    #[must_use]
+    pub const fn one(self) -> &'static str {
+        self.words()[1]
+    }
+
+    /// What a reader must know of the table.
+    pub(crate) fn caption(self) -> String {
+        let [_, _, place, alone] = self.words();
+        format!(
+            "Medians of stays with 95 % intervals, of fewer than six stays their range, each mode {place}. Figures only: {alone}"
+        )
+    }
+}
+
+impl<'a> Answer<'a> {
+    /// A figure that is not judged.
+    pub(crate) const fn figure(row: &'a Row, metric: Metric) -> Self {
+        Self {
+            row,
+            metric,
+            noisy: false,
+            lowest: false,
+            also: Vec::new(),
+        }
+    }
+}
+
+impl Line<'_> {
+    /// The row of its first answer.
+    #[must_use]
+    pub fn first(&self) -> Option<&Row> {
+        let mut answers = self.cells.iter().flatten().flatten();
+        answers.next().map(|answer| answer.row)
+    }
+}
+
 /// Packets, memory and rules at the largest size of a scope; `None` where nothing of them was asked.
 #[must_use]
 pub(crate) fn of_questions<'a>(summary: &'a Summary, scope: &'a Scope) -> Option<Table<'a>> {
@@ -75,11 +153,9 @@ pub(crate) fn of_questions<'a>(summary: &'a Summary, scope: &'a Scope) -> Option
             .filter(|row| row.metric.is_none_or(|metric| metric == question.metric))
             .collect();
         let answer = |row: &&'a Row| Answer {
-            row,
-            metric: question.metric,
             noisy: row.noisy,
             lowest: is_lowest(row, &rows),
-            also: Vec::new(),
+            ..Answer::figure(row, question.metric)
         };
         let cell = |mode: &Mode| {
             let mine = rows.iter().filter(|row| row.key.mode == *mode);
@@ -102,7 +178,7 @@ pub(crate) fn of_questions<'a>(summary: &'a Summary, scope: &'a Scope) -> Option
             The floors none and conntrack serve no services, so they hold no memory for them. Figures marked noisy are moved by whatever else runs on the host's kernel.".to_owned(),
         hints: hints(&questions, &modes, scope, summary),
         columns: of_modes(&modes),
-        places: false,
+        places: None,
         lines: questions.iter().map(line).collect(),
     })
 }
@@ -178,7 +254,7 @@ pub fn of_updates<'a>(summary: &'a Summary, scope: &'a Scope) -> Vec<Table<'a>> 
             ),
             hints: Vec::new(),
             columns: of_modes(&modes),
-            places: false,
+            places: None,
             lines: updates(summary, scope, services, &modes),
         }
     };
@@ -205,11 +281,10 @@ fn updates<'a>(
         let is_time = |row: &&Row| row.metric.is_none_or(|own| own == Metric::UpdateTime);
         let times: Vec<&'a Row> = rows.iter().copied().filter(is_time).collect();
         let answer = |row: &'a Row| Answer {
-            row,
-            metric: Metric::UpdateTime,
             noisy: row.noisy,
             lowest: is_lowest(row, &times),
             also: beside(row, &rows),
+            ..Answer::figure(row, Metric::UpdateTime)
         };
         let cell = |mode: &Mode| {
             let mine = times.iter().filter(|row| row.key.mode == *mode);
@@ -257,60 +332,6 @@ fn beside(time: &Row, rows: &[&Row]) -> Vec<String> {
         ));
     }
     also
-}
-
-/// Environments or variants side by side.
-pub(crate) fn of_places<'a>(table: &SideBySide<'a>, summary: &Summary) -> Table<'a> {
-    let lines = table.lines.iter().map(|line| {
-        let answer = |row: &'a Row| Answer {
-            row,
-            metric: line.metric,
-            noisy: false,
-            lowest: false,
-            also: Vec::new(),
-        };
-        let cells = line.cells.iter();
-        Line {
-            asked: line.question.clone(),
-            of: line.series(),
-            cells: cells
-                .map(|cell| Some(cell.map(answer).into_iter().collect()))
-                .collect(),
-        }
-    });
-    let columns = table.columns.iter();
-    Table {
-        services: table.services,
-        title: format!(
-            "{} side by side at {} services, {} endpoints each",
-            table.of.title(),
-            whole(table.services.into()),
-            whole(table.endpoints.into())
-        ),
-        label: format!("Modes by {}", table.of.one()),
-        first: ["Question and mode", ""],
-        caption: table.of.caption(),
-        hints: Vec::new(),
-        columns: columns
-            .map(|name| (name.clone(), heading(summary, name)))
-            .collect(),
-        places: true,
-        lines: lines.collect(),
-    }
-}
-
-/// "Linux 6.1.0-56-cloud-amd64 (guest-6.1, tcg)".
-fn heading(summary: &Summary, name: &str) -> String {
-    let Some(facts) = summary.environments.get(name) else {
-        return name.to_owned();
-    };
-    let accelerator = match facts.accel {
-        Accelerator::None => "",
-        Accelerator::Kvm => ", kvm",
-        Accelerator::Tcg => ", tcg",
-        Accelerator::TcgIcount => ", tcg with icount",
-    };
-    format!("Linux {} ({name}{accelerator})", facts.kernel)
 }
 
 /// Modes as columns.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use schema::summary::Summary;
-use schema::{Outcome, SCHEMA_VERSION, Unit, Variant};
+use schema::{CellRecord, Outcome, SCHEMA_VERSION, Unit, Variant};
 
 use crate::load::Run;
 use crate::quantity::{counted, value, whole};
@@ -15,9 +15,8 @@ pub(crate) fn variant_text(variant: &Variant) -> String {
         "" => "nothing of its own",
         options => options,
     };
-    let tools: Vec<String> = variant
-        .tools
-        .iter()
+    let tools = variant.tools.iter();
+    let tools: Vec<String> = tools
         .map(|(name, file)| format!("{name} is {file}"))
         .collect();
     match tools.is_empty() {
@@ -29,9 +28,8 @@ pub(crate) fn variant_text(variant: &Variant) -> String {
 /// What became of the plan, as a sentence.
 pub(crate) fn coverage_text(summary: &Summary) -> String {
     let coverage = &summary.coverage;
-    let outcomes: Vec<String> = coverage
-        .outcomes
-        .iter()
+    let outcomes = coverage.outcomes.iter();
+    let mut became: Vec<String> = outcomes
         .map(|(name, count)| format!("{} {name}", whole(*count)))
         .collect();
     let ended = match coverage.ended.as_str() {
@@ -41,16 +39,11 @@ pub(crate) fn coverage_text(summary: &Summary) -> String {
         "killed" => "The run was killed".to_owned(),
         other => format!("The run ended by {other}"),
     };
-    let missing = if coverage.missing > 0 {
-        format!(", {} without a line", whole(coverage.missing))
-    } else {
-        String::new()
-    };
-    format!(
-        "{ended}: of {} planned cells {}{missing}.",
-        whole(coverage.planned),
-        outcomes.join(", ")
-    )
+    if coverage.missing > 0 {
+        became.push(format!("{} without a line", whole(coverage.missing)));
+    }
+    let planned = whole(coverage.planned);
+    format!("{ended}: of {planned} planned cells {}.", became.join(", "))
 }
 
 /// Failed checks by stage.
@@ -61,26 +54,18 @@ pub(crate) fn checks(run: &Run) -> String {
             *failed.entry(stage.name()).or_default() += 1;
         }
     }
-    let measured = run
-        .cells
-        .iter()
-        .filter(|cell| cell.outcome == Outcome::Measured)
-        .count() as u64;
+    let is_measured = |cell: &&CellRecord| cell.outcome == Outcome::Measured;
+    let measured = run.cells.iter().filter(is_measured).count();
+    let measured = counted(measured as u64, "cell");
     if failed.is_empty() {
         return format!(
-            "No check failed. {} gave numbers after the rules were proved to work.",
-            counted(measured, "cell")
+            "No check failed. {measured} gave numbers after the rules were proved to work."
         );
     }
-    let failed: Vec<String> = failed
-        .into_iter()
-        .map(|(stage, count)| format!("{} at {stage}", whole(count)))
-        .collect();
-    format!(
-        "Failed, and without numbers: {}. {} passed every check.",
-        failed.join(", "),
-        counted(measured, "cell")
-    )
+    let failed = failed.into_iter();
+    let failed = failed.map(|(stage, count)| format!("{} at {stage}", whole(count)));
+    let failed = failed.collect::<Vec<_>>().join(", ");
+    format!("Failed, and without numbers: {failed}. {measured} passed every check.")
 }
 
 /// What a reader of older results must know; `None` of those of this version.
@@ -163,19 +148,15 @@ impl fmt::Display for Disturbed {
             whole(self.once),
         )?;
         if self.lost > 0 {
-            write!(
-                f,
-                "; {} had no number when measured again",
-                whole(self.lost)
-            )?;
+            let lost = whole(self.lost);
+            write!(f, "; {lost} had no number when measured again")?;
         }
-        match self.waited {
+        match self
+            .waited
+            .map(|most| value(most as f64, Unit::Nanoseconds))
+        {
             None => write!(f, ". How long threads waited for a CPU is not known."),
-            Some(most) => write!(
-                f,
-                ". No thread waited longer in a cell than {}.",
-                value(most as f64, Unit::Nanoseconds)
-            ),
+            Some(most) => write!(f, ". No thread waited longer in a cell than {most}."),
         }
     }
 }
@@ -197,21 +178,14 @@ pub(crate) fn unsettled(run: &Run) -> String {
 
 /// Processor time that the hypervisor took.
 pub(crate) fn stolen(run: &Run) -> String {
-    let known = run
-        .cells
-        .iter()
-        .filter_map(|cell| Some((cell.steal_ns?, cell.elapsed_ns)));
-    let (steal, elapsed) = known.fold((0.0, 0.0), |(steal, elapsed), (stolen, took)| {
-        (steal + stolen as f64, elapsed + took as f64)
-    });
-    if elapsed == 0.0 {
+    let known = run.cells.iter().filter(|cell| cell.steal_ns.is_some());
+    let elapsed: u64 = known.clone().map(|cell| cell.elapsed_ns).sum();
+    let steal: u64 = known.filter_map(|cell| cell.steal_ns).sum();
+    if elapsed == 0 {
         return "unknown: the kernel has no steal clock".to_owned();
     }
-    format!(
-        "{} taken by the hypervisor in {} of cells, all CPUs together",
-        value(steal, Unit::Nanoseconds),
-        value(elapsed, Unit::Nanoseconds)
-    )
+    let [steal, elapsed] = [steal, elapsed].map(|ns| value(ns as f64, Unit::Nanoseconds));
+    format!("{steal} taken by the hypervisor in {elapsed} of cells, all CPUs together")
 }
 
 /// Options whose value names a place: a run never overwrites one.

@@ -126,17 +126,14 @@ pub(crate) fn spread_of_fit(fit: &Fit, ends: impl Fn([f64; 2]) -> String) -> Str
 /// "1 of 8 stays disturbed": what marks a row's numbers. `None` when nothing does.
 #[must_use]
 pub(crate) fn marks(row: &Row) -> Option<String> {
-    let of = |count: u32, what: &str| {
-        (count > 0).then(|| format!("{count} of {} {what}", counted(row.stays.into(), "stay")))
-    };
-    let marks: Vec<String> = [
+    let stays = counted(row.stays.into(), "stay");
+    let of = |count: u32, what: &str| (count > 0).then(|| format!("{count} of {stays} {what}"));
+    let marks = [
         of(row.disturbed, "disturbed"),
         of(row.unsettled, "begun while memory was still being freed"),
         (row.censored > 0).then(|| format!("{} more timed out", row.censored)),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    ];
+    let marks: Vec<String> = marks.into_iter().flatten().collect();
     (!marks.is_empty()).then(|| marks.join(", "))
 }
 
@@ -153,31 +150,30 @@ pub(crate) fn mishap(row: &Row) -> Option<&str> {
 /// series of the same mode differ.
 #[must_use]
 pub(crate) fn series_names(series: &[(Mode, &Options)]) -> Vec<String> {
-    series
-        .iter()
-        .map(|(mode, options)| {
-            let differs = |key: OptionKey, value: &str| {
-                let mut mine = series.iter().filter(|(other, _)| other == mode);
-                mine.any(|(_, own)| !own.is(key, value))
-            };
-            let named = options.iter().filter(|(key, value)| differs(*key, value));
-            let words: Vec<String> = named.map(|(key, value)| key.words(value)).collect();
-            if words.is_empty() {
-                mode.to_string()
-            } else {
-                format!("{mode} ({})", words.join(", "))
-            }
-        })
-        .collect()
+    let name = |(mode, options): &(Mode, &Options)| {
+        let differs = |key: OptionKey, value: &str| {
+            let mut mine = series.iter().filter(|(other, _)| other == mode);
+            mine.any(|(_, own)| !own.is(key, value))
+        };
+        let named = options.iter().filter(|(key, value)| differs(*key, value));
+        let words: Vec<String> = named.map(|(key, value)| key.words(value)).collect();
+        after(*mode, &words.join(", "))
+    };
+    series.iter().map(name).collect()
+}
+
+/// A mode, and what tells it from others of its kind: "nftables (netlink)".
+fn after(mode: Mode, words: &str) -> String {
+    match words {
+        "" => mode.to_string(),
+        words => format!("{mode} ({words})"),
+    }
 }
 
 /// The mode, and how it is programmed where the cell says so: "nftables (netlink)".
 #[must_use]
 pub(crate) fn programmed(mode: Mode, options: &Options) -> String {
-    match way(options) {
-        way if way.is_empty() => mode.to_string(),
-        way => format!("{mode} ({way})"),
-    }
+    after(mode, &way(options))
 }
 
 /// Why a row has no value of a metric: a time limit of an update as the bound that it is, else outcome and reason. Why

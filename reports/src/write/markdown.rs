@@ -9,7 +9,7 @@ use schema::{Mode, OptionKey, OutcomeKind, Position};
 use crate::load::Run;
 use crate::quantity::{digits, shortened, value};
 use crate::summarise::{FloorRatios, floor_ratios};
-use crate::view::table::{Answer, Table, of_places, of_questions, of_updates};
+use crate::view::table::{Answer, Table, of_questions, of_updates};
 use crate::view::trust::{Disturbed, again, coverage_text, older, variant_text};
 use crate::view::words::{behind, by_reason, missing, programmed, way};
 use crate::view::{Scope, finding, scopes, side_by_side};
@@ -112,7 +112,6 @@ fn section(run: &Run, summary: &Summary, length: usize) -> String {
     }
     part(&|text| {
         for places in side_by_side(summary) {
-            let places = of_places(&places, summary);
             table(text, &places, None, &places.caption);
         }
     });
@@ -122,57 +121,43 @@ fn section(run: &Run, summary: &Summary, length: usize) -> String {
 
 /// What was measured where, how noisy that was, and what the data say.
 fn opening(run: &Run, summary: &Summary) -> String {
-    let mut text = String::from("## Linux service datapaths\n\n");
-    // Writing to a String cannot fail.
-    for (name, environment) in &summary.environments {
-        let _ = writeln!(
-            text,
-            "{}: Linux {}, {}, {} cores. Measured {}.\n",
-            name_of(name),
-            name_of(&environment.kernel),
-            name_of(&environment.cpu),
-            environment.cores,
-            name_of(&run.header.started)
-        );
+    let mut parts = vec!["## Linux service datapaths".to_owned()];
+    for (name, of) in &summary.environments {
+        let [name, kernel, cpu, started] =
+            [name, &of.kernel, &of.cpu, &run.header.started].map(|text| name_of(text));
+        let cores = of.cores;
+        parts.push(format!(
+            "{name}: Linux {kernel}, {cpu}, {cores} cores. Measured {started}."
+        ));
     }
-    for variant in &run.header.variants {
-        let _ = writeln!(text, "Variant {}.\n", safe(&variant_text(variant)));
-    }
-    match &summary.noise {
-        Some(noise) if noise.noisy => {
-            let _ = writeln!(text, "> **Noisy run.** {}\n", safe(&noise.text));
-        }
-        Some(noise) => {
-            let _ = writeln!(text, "Noise: {}\n", safe(&noise.text));
-        }
-        None => text.push_str("> **Noise unknown.** This run has no A/A pair.\n\n"),
-    }
-    if let Some(older) = older(run) {
-        let _ = writeln!(text, "> **Older results.** {}\n", safe(&older));
-    }
+    let variants = run.header.variants.iter();
+    parts.extend(variants.map(|of| format!("Variant {}.", safe(&variant_text(of)))));
+    parts.push(match &summary.noise {
+        Some(noise) if noise.noisy => format!("> **Noisy run.** {}", safe(&noise.text)),
+        Some(noise) => format!("Noise: {}", safe(&noise.text)),
+        None => "> **Noise unknown.** This run has no A/A pair.".to_owned(),
+    });
+    parts.extend(older(run).map(|older| format!("> **Older results.** {}", safe(&older))));
     let disturbed = Disturbed::of(run);
-    match disturbed.is_much() {
-        true => {
-            let _ = writeln!(text, "> **Disturbed run.** {disturbed}\n");
-        }
-        false if disturbed.seen() > 0 => {
-            let _ = writeln!(text, "Disturbance: {disturbed}\n");
-        }
-        false => {}
+    if disturbed.is_much() {
+        parts.push(format!("> **Disturbed run.** {disturbed}"));
+    } else if disturbed.seen() > 0 {
+        parts.push(format!("Disturbance: {disturbed}"));
     }
     if !summary.cells.iter().any(|row| row.metric.is_some()) {
-        text.push_str("> **Nothing was measured.** The reasons are below.\n\n");
+        parts.push("> **Nothing was measured.** The reasons are below.".to_owned());
     }
     let several = scopes(summary).len() > 1;
-    for finding in &summary.findings {
+    let findings = summary.findings.iter().map(|found| {
         let said = |part: &str| safe(&shortened(part, SENTENCE));
-        let (head, rest) = match finding::place(several, finding) {
-            Some(place) => (place, finding::text(None, finding)),
-            None => (finding.question.clone(), finding::answer(finding)),
+        let (head, rest) = match finding::place(several, found) {
+            Some(place) => (place, finding::text(None, found)),
+            None => (found.question.clone(), finding::answer(found)),
         };
-        let _ = writeln!(text, "- **{}:** {}", said(&head), said(&rest));
-    }
-    text
+        format!("- **{}:** {}\n", said(&head), said(&rest))
+    });
+    parts.push(findings.collect());
+    parts.join("\n\n")
 }
 
 /// What became of the plan, and how to take the run again.
@@ -197,12 +182,16 @@ fn table(text: &mut String, table: &Table<'_>, place: Option<&Scope>, caption: &
     });
     let _ = writeln!(text, "\n### {}{place}\n", table.title);
     // Of what the first line is, in a column of its own where the figures of a place stand beside those of others.
-    let first = if table.places {
+    let first = if table.places.is_some() {
         "question | mode"
     } else {
         table.first[0]
     };
-    let between = if table.places { "---|---|" } else { "---|" };
+    let between = if table.places.is_some() {
+        "---|---|"
+    } else {
+        "---|"
+    };
     if !caption.is_empty() {
         let _ = writeln!(text, "{caption}\n");
     }
@@ -216,7 +205,7 @@ fn table(text: &mut String, table: &Table<'_>, place: Option<&Scope>, caption: &
     for line in &table.lines {
         let of = match line.of.as_str() {
             "" => String::new(),
-            of if table.places => format!(" | {}", name_of(of)),
+            of if table.places.is_some() => format!(" | {}", name_of(of)),
             of => format!(" ({of})"),
         };
         let cells: Vec<String> = line
@@ -239,8 +228,8 @@ fn cell(answers: Option<&[Answer<'_>]>, table: &Table<'_>) -> String {
         Some([]) => "not planned".to_owned(),
         Some(answers) => {
             let answers = answers.iter().map(|found| match table.places {
-                true => figure(found),
-                false => answer(found),
+                Some(_) => figure(found),
+                None => answer(found),
             });
             answers.collect::<Vec<_>>().join("<br>")
         }
@@ -312,11 +301,8 @@ fn floors(text: &mut String, (run, summary): (&Run, &Summary), scope: &Scope, se
 }
 
 fn without_numbers(text: &mut String, summary: &Summary) {
-    let rows: Vec<&Row> = summary
-        .cells
-        .iter()
-        .filter(|row| row.metric.is_none())
-        .collect();
+    let rows = summary.cells.iter().filter(|row| row.metric.is_none());
+    let rows: Vec<&Row> = rows.collect();
     if rows.is_empty() {
         return;
     }
@@ -328,13 +314,9 @@ fn without_numbers(text: &mut String, summary: &Summary) {
             1 => first.key.to_string(),
             n => format!("{} ({}), {n} cells", first.key.mode, first.key.environment),
         };
+        let which = safe(&shortened(&which, 2 * NAME));
         let why = first.reason.as_deref().unwrap_or(first.outcome.name());
-        let _ = writeln!(
-            text,
-            "- {}: {}",
-            safe(&shortened(&which, 2 * NAME)),
-            safe(&shortened(why, 4 * NAME))
-        );
+        let _ = writeln!(text, "- {which}: {}", safe(&shortened(why, 4 * NAME)));
     }
     if groups.len() > LISTED {
         let rest: usize = groups[LISTED..].iter().map(Vec::len).sum();

@@ -61,20 +61,18 @@ pub fn write_all(dir: &Path, run: &Run, summary: &Summary) -> Result<Vec<PathBuf
     let mut json =
         serde_json::to_vec_pretty(summary).map_err(|source| WriteError::Encode { source })?;
     json.push(b'\n');
-    let mut written = vec![
-        replace(&dir.join("summary.json"), &json)?,
-        replace(
-            &dir.join("summary.md"),
-            render_markdown(&[(run, summary)]).as_bytes(),
-        )?,
-        replace(
-            &dir.join("report.html"),
-            render_html_beside(&[(run, summary)], &[Some(RESULTS.to_owned())]).as_bytes(),
-        )?,
-    ];
+    let mut written = Vec::new();
+    let mut write = |name: &str, bytes: &[u8]| {
+        written.push(replace(dir.join(name), bytes)?);
+        Ok(())
+    };
+    let page = render_html_beside(&[(run, summary)], &[Some(RESULTS.to_owned())]);
+    write("summary.json", &json)?;
+    write("summary.md", render_markdown(&[(run, summary)]).as_bytes())?;
+    write("report.html", page.as_bytes())?;
     let plots = dir.join("plots");
     fs::create_dir_all(&plots).map_err(|source| WriteError::File {
-        path: plots.clone(),
+        path: plots,
         source,
     })?;
     for figure in plots::figures(run, summary) {
@@ -83,53 +81,40 @@ pub fn write_all(dir: &Path, run: &Run, summary: &Summary) -> Result<Vec<PathBuf
             source,
         };
         let svg = figure.standalone_svg().map_err(draw)?;
-        written.push(replace(
-            &plots.join(format!("{}.svg", figure.name)),
-            svg.as_bytes(),
-        )?);
-        written.push(replace(
-            &plots.join(format!("{}.png", figure.name)),
-            &plots::png(&svg).map_err(draw)?,
-        )?);
+        let png = plots::png(&svg).map_err(draw)?;
+        write(&format!("plots/{}.svg", figure.name), svg.as_bytes())?;
+        write(&format!("plots/{}.png", figure.name), &png)?;
     }
     Ok(written)
 }
 
 /// Where the summary holds a number that is none.
 fn not_finite(summary: &Summary) -> Option<String> {
-    let bad = |values: &[f64]| values.iter().any(|value| !value.is_finite());
+    let finite = |value: &f64| value.is_finite();
     // An end that rests on stays that timed out is infinite, and null in the file.
-    let ends = |ends: Option<[f64; 2]>| {
-        ends.into_iter()
-            .flatten()
-            .filter(|end| *end != f64::INFINITY)
+    let ends = |all: &[Option<[f64; 2]>]| {
+        let mut ends = all.iter().flatten().flatten();
+        ends.all(|end| finite(end) || *end == f64::INFINITY)
     };
-    let rows = summary.cells.iter().filter_map(|row| {
-        let numbers = row
-            .median
-            .into_iter()
-            .chain(ends(row.ci95))
-            .chain(ends(row.range))
-            .chain(row.quantiles.values().copied());
-        bad(&numbers.collect::<Vec<_>>()).then(|| format!("row {}", row.key))
+    let row = summary.cells.iter().find(|row| {
+        let known = row.median.iter().chain(row.quantiles.values()).all(finite);
+        !known || !ends(&[row.ci95, row.range])
     });
-    let fits = summary.fits.iter().filter_map(|fit| {
-        let all = [fit.ci95, fit.intercept_ci95, fit.range]
-            .into_iter()
-            .flatten();
-        let numbers = all.flatten().chain([fit.intercept, fit.estimate]);
-        bad(&numbers.collect::<Vec<_>>())
-            .then(|| format!("fit of {} {} {}", fit.mode, fit.scenario, fit.metric))
+    let fit = summary.fits.iter().find(|fit| {
+        let all = [fit.ci95, fit.intercept_ci95, fit.range];
+        let ends = all.iter().flatten().flatten();
+        !ends.chain([&fit.intercept, &fit.estimate]).all(finite)
     });
-    let noise = summary
-        .noise
-        .iter()
-        .filter(|noise| bad(&[&[noise.ratio], noise.ci95.unwrap_or_default().as_slice()].concat()))
-        .map(|_| "noise".to_owned());
-    rows.chain(fits).chain(noise).next()
+    let noise = summary.noise.iter().find(|noise| {
+        let ends = noise.ci95.iter().flatten();
+        !ends.chain([&noise.ratio]).all(finite)
+    });
+    row.map(|row| format!("row {}", row.key))
+        .or_else(|| fit.map(|fit| format!("fit of {} {} {}", fit.mode, fit.scenario, fit.metric)))
+        .or_else(|| noise.map(|_| "noise".to_owned()))
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> Result<PathBuf, WriteError> {
+fn replace(path: PathBuf, bytes: &[u8]) -> Result<PathBuf, WriteError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".part");
     let temporary = PathBuf::from(temporary);
@@ -137,15 +122,14 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<PathBuf, WriteError> {
         let mut file = fs::File::create(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&temporary, path)
+        fs::rename(&temporary, &path)
     };
-    attempt().map_err(|source| {
-        // The first error is the one to report; a part left behind is only clutter.
-        let _ = fs::remove_file(&temporary);
-        WriteError::File {
-            path: path.to_path_buf(),
-            source,
+    match attempt() {
+        Ok(()) => Ok(path),
+        Err(source) => {
+            // The first error is the one to report; a part left behind is only clutter.
+            let _ = fs::remove_file(&temporary);
+            Err(WriteError::File { path, source })
         }
-    })?;
-    Ok(path.to_path_buf())
+    }
 }

@@ -76,18 +76,24 @@ impl Cache {
         Lists::own(self.folder.join(LISTS))
     }
 
+    /// Fetches our own lists; why it could not, where it could not.
+    fn refresh(&self, own: &Lists, all: bool) -> Result<Option<GuestError>, GuestError> {
+        (self.tell)("fetching package lists of newer kernels");
+        let locked = self.lock()?;
+        let failed = own.update(all).err();
+        locked.give(&self.folder.join(LISTS));
+        Ok(failed)
+    }
+
     /// The system's lists, and ours, fetched if they never were.
     fn all_lists(&self) -> Result<[Lists; 2], GuestError> {
         let (system, own) = (Lists::of_system(), self.own_lists());
         if !own.fetched() {
             let none = system.kernels().map_err(no_manager("list"))?.is_empty();
-            (self.tell)("fetching package lists of newer kernels");
-            let locked = self.lock()?;
             // Without a network there is still what the system knows.
-            if let Err(error) = own.update(none) {
+            if let Some(error) = self.refresh(&own, none)? {
                 (self.tell)(&error.to_string());
             }
-            locked.give(&self.folder.join(LISTS));
         }
         Ok([system, own])
     }
@@ -100,19 +106,12 @@ impl Cache {
         let mut update_failed = String::new();
         if newest(name, &known).is_none() {
             let own = self.own_lists();
-            (self.tell)("fetching package lists of newer kernels");
-            let locked = self.lock()?;
-            if let Err(error) = own.update(known.is_empty()) {
+            if let Some(error) = self.refresh(&own, known.is_empty())? {
                 update_failed = format!("; newer ones cannot be listed ({error})");
             }
-            locked.give(&self.folder.join(LISTS));
-            drop(locked);
-            let more = if own.fetched() {
-                own.kernels()?
-            } else {
-                Vec::new()
-            };
-            known.extend(more);
+            if own.fetched() {
+                known.extend(own.kernels()?);
+            }
             lists = own;
         }
         let package = newest(name, &known).ok_or_else(|| {

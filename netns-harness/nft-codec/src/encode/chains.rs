@@ -5,15 +5,14 @@ use nftnl::nftnl_sys as sys;
 
 use netlink::flags;
 
-use super::{Buffer, alive, build_header};
+use super::{Buffer, alive, build_header, put};
 use crate::names::{Comment, Name};
 use crate::ops::{BaseChain, Policy};
 
-/// NFTNL_UDATA_{TABLE,CHAIN}_COMMENT, both 0, then length and text.
+/// NFTNL_UDATA_{TABLE,CHAIN}_COMMENT, both 0.
 fn user_data(comment: &Comment) -> Vec<u8> {
-    let text = comment.as_c_str().to_bytes_with_nul();
-    let mut data = vec![0, u8::try_from(text.len()).unwrap_or(u8::MAX)];
-    data.extend_from_slice(text);
+    let mut data = Vec::new();
+    put(&mut data, 0, comment.as_c_str().to_bytes_with_nul());
     data
 }
 

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use netlink::flags;
 use nftnl::nftnl_sys as sys;
 
-use super::{Buffer, alive, build_header};
+use super::{Buffer, alive, build_header, put};
 use crate::names::Name;
 use crate::ops::{Element, Key, KeyType, SetSpec, Verdict};
 
@@ -54,13 +54,6 @@ const fn key_len(key: KeyType) -> u32 {
         KeyType::AddressProtoPort => 12,
         KeyType::ProtoPort => 8,
     }
-}
-
-fn put(udata: &mut Vec<u8>, kind: u8, value: &[u8]) {
-    udata.push(kind);
-    // Comments are at most 128 bytes with their NUL, the rest is 8.
-    udata.push(u8::try_from(value.len()).unwrap_or(u8::MAX));
-    udata.extend_from_slice(value);
 }
 
 fn put_u32(udata: &mut Vec<u8>, kind: u8, value: u32) {

@@ -65,15 +65,13 @@ impl State {
     }
 
     fn check_sets(&self, relation: &Relation) -> Result<(), String> {
-        let types = layout::set_types();
-        if let Some(foreign) = self.sets.keys().find(|name| !types.contains_key(&name[..])) {
+        let is_ours = |name: &str| layout::SETS.iter().any(|(ours, _)| *ours == name);
+        if let Some(foreign) = self.sets.keys().find(|name| !is_ours(name)) {
             return Err(format!("foreign set {foreign}"));
         }
-        for (name, set_type) in types {
-            let set = self
-                .sets
-                .get(name)
-                .ok_or_else(|| format!("no set {name}"))?;
+        for &(name, set_type) in layout::SETS {
+            let set = self.sets.get(name);
+            let set = set.ok_or_else(|| format!("no set {name}"))?;
             if set.type_name != set_type.name() {
                 return Err(format!("set {name} is a {}", set.type_name));
             }

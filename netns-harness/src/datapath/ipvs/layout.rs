@@ -1,7 +1,6 @@
 //! What kube-proxy 1.34 makes whatever N: sets, chains, rules, sysctls (`pkg/proxy/ipvs/proxier.go`,
 //! `ipset.go`); and what each service adds.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::LazyLock;
 
@@ -223,11 +222,6 @@ pub(super) const fn bound_entry(vip: Ipv4Addr) -> Entry {
         second: None,
         mark: None,
     }
-}
-
-/// Types of the sets by name.
-pub(super) fn set_types() -> BTreeMap<&'static str, SetType> {
-    SETS.iter().copied().collect()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(super) fn explained(error: &HarnessError) -> String {
 }
 
 /// Virtual servers or the device.
-fn missing(error: &Error) -> String {
+pub(super) fn missing(error: &Error) -> String {
     let scheduler = layout::SCHEDULER.name();
     match (error, error.errno()) {
         (Error::Missing { .. }, _) => format!(

@@ -185,15 +185,12 @@ impl<'a> Trace<'a> {
         let [off_cluster, choice] = &chain.rules[..] else {
             return Err(foreign());
         };
-        let [Statement::RandomVmap(modulus, entries)] = &choice.statements[..] else {
+        let ours = chain.base.is_none() && *off_cluster == layout::off_cluster_rule(frontend);
+        let (true, None, [Statement::RandomVmap(modulus, entries)]) =
+            (ours, &choice.comment, &choice.statements[..])
+        else {
             return Err(foreign());
         };
-        if chain.base.is_some()
-            || choice.comment.is_some()
-            || *off_cluster != layout::off_cluster_rule(frontend)
-        {
-            return Err(foreign());
-        }
         let mut shares = BTreeMap::new();
         for (number, verdict) in entries {
             let Verdict::Goto(endpoint_chain) = verdict else {
@@ -213,12 +210,9 @@ impl<'a> Trace<'a> {
     fn endpoint(&mut self, frontend: Frontend, name: &Name) -> Result<Endpoint, String> {
         let chain = self.chain(name)?;
         let foreign = || format!("{frontend}: chain {name} does not hold exactly its two rules");
-        let to = match &chain.rules[..] {
-            [_, translate] => match translate.statements[..] {
-                [_, Statement::Dnat(to)] => to,
-                _ => return Err(foreign()),
-            },
-            _ => return Err(foreign()),
+        let translation = chain.rules.get(1).map(|rule| &rule.statements[..]);
+        let Some([_, Statement::Dnat(to)]) = translation else {
+            return Err(foreign());
         };
         let endpoint = Endpoint {
             address: *to.ip(),

@@ -56,6 +56,8 @@ pub(super) struct Ranking<'a> {
     bounds: Vec<(String, f64)>,
     /// Those without a number: outcome and name.
     pub(super) gaps: Vec<(OutcomeKind, String)>,
+    /// How they stand to the lowest; `None` without one.
+    pub(super) verdict: Option<Verdict>,
 }
 
 /// How the series stand to the lowest.
@@ -93,7 +95,7 @@ impl Verdict {
     }
 
     /// The order as sentences; `fastest`: whether that word may be said. Empty where nothing is beside the lowest.
-    pub(super) fn text(&self, fastest: bool) -> String {
+    fn text(&self, fastest: bool) -> String {
         let (best, slower) = (&self.best, listed(&self.slower));
         if self.is_clear() && fastest {
             return format!("{best} is the fastest; {slower}.");
@@ -137,6 +139,12 @@ impl Ranking<'_> {
         self.entries.iter().map(|entry| evidence(entry.row))
     }
 
+    /// The order as sentences; see [`Verdict::text`].
+    pub(super) fn text(&self, fastest: bool) -> String {
+        let verdict = self.verdict.as_ref();
+        verdict.map_or_else(String::new, |verdict| verdict.text(fastest))
+    }
+
     pub(super) fn of(&self, key: &CellKey) -> Option<&Entry<'_>> {
         self.entries.iter().find(|entry| entry.key == key)
     }
@@ -149,6 +157,7 @@ impl Context<'_, '_> {
             entries: Vec::new(),
             bounds: Vec::new(),
             gaps: Vec::new(),
+            verdict: None,
         };
         for (name, key) in self.named_at_largest(|key| subject.asks(key)) {
             let row = self.row(key, metric).filter(|row| row.median.is_some());
@@ -170,10 +179,11 @@ impl Context<'_, '_> {
         let middle = |entry: &Entry<'_>| entry.ranked.median.unwrap_or(f64::INFINITY);
         let entries = &mut found.entries;
         entries.sort_by(|a, b| middle(a).total_cmp(&middle(b)));
+        found.verdict = self.verdict(&found);
         (!found.entries.is_empty() || !found.bounds.is_empty()).then_some(found)
     }
 
-    pub(super) fn verdict(&self, ranking: &Ranking<'_>) -> Option<Verdict> {
+    fn verdict(&self, ranking: &Ranking<'_>) -> Option<Verdict> {
         let (best, others) = ranking.entries.split_first()?;
         let mut verdict = Verdict {
             best: best.name.clone(),
@@ -220,11 +230,12 @@ impl Context<'_, '_> {
     /// First packets by the headline's position, and beside it each mode's own worst one.
     pub(super) fn packets(&self, packet: &Subject) -> Option<Finding> {
         let ranking = self.ranked(packet, Metric::Latency)?;
-        let verdict = self.verdict(&ranking);
-        let headline = verdict.as_ref().is_none_or(Verdict::compares);
-        let verdict = verdict.map_or_else(String::new, |verdict| {
-            joined([verdict.text(true), self.by_size(packet, Metric::Latency)])
-        });
+        let headline = ranking.verdict.as_ref().is_none_or(Verdict::compares);
+        let by_size = ranking
+            .verdict
+            .as_ref()
+            .map(|_| self.by_size(packet, Metric::Latency));
+        let verdict = joined([ranking.text(true), by_size.unwrap_or_default()]);
         let anywhere = |key: &CellKey| {
             let options = key.options.without(&[OptionKey::Position]);
             (key.mode, options, key.scenario)

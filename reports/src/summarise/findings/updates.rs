@@ -8,6 +8,7 @@
 use std::cmp::Ordering::Less;
 use std::collections::BTreeMap;
 
+use schema::ScenarioKind::{ColdInstall, EndpointChurn, ServiceAdd, ServiceRemove};
 use schema::summary::{Finding, FindingKind, Values};
 use schema::{CellKey, Metric, OptionKey, ScenarioKind};
 
@@ -17,22 +18,10 @@ use crate::view::order;
 
 /// Updates that are ranked, as questions: those that are asked first, and those of which kube-proxy's sync tells.
 const UPDATES: &[(bool, ScenarioKind, &str)] = &[
-    (true, ScenarioKind::ServiceAdd, "Adding one service to {N}"),
-    (
-        true,
-        ScenarioKind::ColdInstall,
-        "Installing {N} services from nothing",
-    ),
-    (
-        false,
-        ScenarioKind::ServiceRemove,
-        "Removing one service of {N}",
-    ),
-    (
-        false,
-        ScenarioKind::EndpointChurn,
-        "Replacing endpoints of {N} services",
-    ),
+    (true, ServiceAdd, "Adding one service to {N}"),
+    (true, ColdInstall, "Installing {N} services from nothing"),
+    (false, ServiceRemove, "Removing one service of {N}"),
+    (false, EndpointChurn, "Replacing endpoints of {N} services"),
 ];
 
 impl Context<'_, '_> {
@@ -58,12 +47,12 @@ impl Context<'_, '_> {
         let rankings = || [&update].into_iter().chain(&sync);
         let mut evidence: Vec<String> = rankings().flat_map(Ranking::evidence).collect();
         let mut values: Vec<Values> = rankings().map(Ranking::values).collect();
-        let by_update = self.verdict(&update);
-        let by_sync = sync.as_ref().and_then(|sync| self.verdict(sync));
-        let headline = by_update.iter().chain(&by_sync).any(Verdict::compares);
+        let headline = rankings()
+            .filter_map(|of| of.verdict.as_ref())
+            .any(Verdict::compares);
         let verdict = match &sync {
-            Some(sync) if sync.entries.len() > 1 => self.by_both(&update, sync, by_update, by_sync),
-            _ => self.by_one(&update, sync.as_ref(), by_update, subject),
+            Some(sync) if sync.entries.len() > 1 => self.by_both(&update, sync),
+            _ => self.by_one(&update, sync.as_ref(), subject),
         };
         values.extend(self.releases(&update, &mut evidence));
         let through = self.transports(&update, sync.as_ref());
@@ -76,25 +65,18 @@ impl Context<'_, '_> {
     }
 
     /// By two times that two modes and more have.
-    fn by_both(
-        &self,
-        update: &Ranking<'_>,
-        sync: &Ranking<'_>,
-        by_update: Option<Verdict>,
-        by_sync: Option<Verdict>,
-    ) -> String {
-        let said = |verdict: &Option<Verdict>| {
-            let text = verdict.as_ref().map(|verdict| verdict.text(false));
-            let text = text.filter(|text| !text.is_empty());
-            text.unwrap_or_else(|| "one mode alone.".to_owned())
+    fn by_both(&self, update: &Ranking<'_>, sync: &Ranking<'_>) -> String {
+        let said = |ranking: &Ranking<'_>| match ranking.text(false) {
+            none if none.is_empty() => "one mode alone.".to_owned(),
+            text => text,
         };
         format!(
             "{}. By {}: {} By sync_time ({}): {}",
-            opening(update, sync, &by_update, &by_sync),
+            opening(update, sync),
             self.what(update),
-            said(&by_update),
+            said(update),
             self.versions(sync),
-            said(&by_sync)
+            said(sync)
         )
     }
 
@@ -103,10 +85,9 @@ impl Context<'_, '_> {
         &self,
         update: &Ranking<'_>,
         sync: Option<&Ranking<'_>>,
-        by_update: Option<Verdict>,
         subject: &Subject,
     ) -> String {
-        let said = by_update.map_or_else(String::new, |verdict| verdict.text(sync.is_none()));
+        let said = update.text(sync.is_none());
         if said.is_empty() {
             return said;
         }
@@ -224,14 +205,14 @@ fn whole_way(entry: &Entry<'_>) -> Vec<String> {
 }
 
 /// What the two times say beside each other.
-fn opening(
-    update: &Ranking<'_>,
-    sync: &Ranking<'_>,
-    by_update: &Option<Verdict>,
-    by_sync: &Option<Verdict>,
-) -> String {
+fn opening(update: &Ranking<'_>, sync: &Ranking<'_>) -> String {
     // Pairs of modes: whose order each of the times turns round, or alone tells; and whether both tell one alike.
-    let (mut differing, mut alike) = ([const { Vec::new() }; 3], false);
+    let heads = [
+        "they change places",
+        "by update_time alone",
+        "by sync_time alone",
+    ];
+    let (mut differing, mut alike) = (heads.map(|head| (head, Vec::new())), false);
     for (index, a) in update.entries.iter().enumerate() {
         for b in &update.entries[index + 1..] {
             let (Some(x), Some(y)) = (sync.of(a.key), sync.of(b.key)) else {
@@ -240,35 +221,31 @@ fn opening(
             let before = |a: &Entry<'_>, b: &Entry<'_>| format!("{} before {}", a.name, b.name);
             match (order(&a.ranked, &b.ranked), order(&x.ranked, &y.ranked)) {
                 (first, second) if first == second => alike |= first.is_some(),
-                (Some(_), Some(_)) => differing[0].push(format!("{} and {}", a.name, b.name)),
-                (Some(_), None) => differing[1].push(before(a, b)),
-                (None, Some(Less)) => differing[2].push(before(a, b)),
-                (None, _) => differing[2].push(before(b, a)),
+                (Some(_), Some(_)) => differing[0].1.push(format!("{} and {}", a.name, b.name)),
+                (Some(_), None) => differing[1].1.push(before(a, b)),
+                (None, Some(Less)) => differing[2].1.push(before(a, b)),
+                (None, _) => differing[2].1.push(before(b, a)),
             }
         }
     }
-    let heads = [
-        "they change places",
-        "by update_time alone",
-        "by sync_time alone",
-    ];
-    let told = heads
-        .iter()
-        .zip(&differing)
-        .filter(|(_, pairs)| !pairs.is_empty());
-    let told: Vec<String> = told
-        .map(|(what, pairs)| format!("{what}: {}", pairs.join(", ")))
-        .collect();
-    let clear = |verdict: &Option<Verdict>| {
-        let clear = verdict.as_ref().filter(|v| v.is_clear());
-        clear.map(|v| v.best.clone())
+    let said = |(head, pairs): &(&str, Vec<String>)| {
+        (!pairs.is_empty()).then(|| format!("{head}: {}", pairs.join(", ")))
     };
-    let best = clear(by_update).filter(|best| clear(by_sync).as_ref() == Some(best));
-    match best {
-        _ if !told.is_empty() => format!(
-            "update_time and sync_time rank the modes differently ({})",
-            apart(&told)
-        ),
+    let said: Vec<String> = differing.iter().filter_map(said).collect();
+    let clear = |ranking: &Ranking<'_>| {
+        let clear = ranking
+            .verdict
+            .as_ref()
+            .filter(|verdict| verdict.is_clear());
+        clear.map(|verdict| verdict.best.clone())
+    };
+    match clear(update).filter(|best| clear(sync).as_ref() == Some(best)) {
+        _ if !said.is_empty() => {
+            format!(
+                "update_time and sync_time rank the modes differently ({})",
+                apart(&said)
+            )
+        }
         Some(best) => format!("{best} is the fastest, by update_time and by sync_time"),
         None if alike => "update_time and sync_time do not contradict each other".to_owned(),
         None => {

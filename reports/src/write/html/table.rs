@@ -5,7 +5,7 @@ use schema::summary::Summary;
 
 use super::worded;
 use crate::quantity::{value, whole};
-use crate::view::table::{self, Answer, Line, Table};
+use crate::view::table::{Answer, Line, Table};
 use crate::view::words::{behind, mishap, missing, through};
 use crate::view::{Scope, side_by_side};
 
@@ -77,7 +77,11 @@ pub(super) fn figures(
 pub(super) fn answers(table: &Table<'_>, place: Option<&Scope>) -> Markup {
     let columns = &table.columns[..table.columns.len().min(COLUMNS)];
     // Of places every line stands: each is one mode alone.
-    let most = if table.places { usize::MAX } else { LINES };
+    let most = if table.places.is_some() {
+        usize::MAX
+    } else {
+        LINES
+    };
     let rest = |all: usize, most: usize| all.checked_sub(most).filter(|rest| *rest > 0);
     let lines = table.lines.iter().take(most);
     let asked = [None].into_iter().chain(table.lines.iter().map(Some));
@@ -100,7 +104,7 @@ pub(super) fn answers(table: &Table<'_>, place: Option<&Scope>) -> Markup {
 
 /// Environments or variants side by side: nothing with one of them.
 pub(super) fn places(summary: &Summary) -> Markup {
-    html! { @for table in side_by_side(summary) { (answers(&table::of_places(&table, summary), None)) } }
+    html! { @for table in side_by_side(summary) { (answers(&table, None)) } }
 }
 
 /// A line; its question stands at the first of its modes only.
@@ -114,12 +118,12 @@ fn line(table: &Table<'_>, line: &Line<'_>, before: Option<&Line<'_>>) -> Markup
             }
             @for ((name, _), cell) in table.columns.iter().zip(&line.cells).take(COLUMNS) {
                 td class=[cell.is_none().then_some("na")] data-label=(name) {
-                    div class=[table.places.then_some("answer")] {
+                    div class=[table.places.map(|_| "answer")] {
                         @match cell {
                             None => span.none { "serves no services" },
                             Some(answers) if answers.is_empty() => span.none { "not planned" },
                             Some(answers) => @for found in answers {
-                                @if table.places { (figure(found)) } @else { div.answer { (answer(found)) } }
+                                @if table.places.is_some() { (figure(found)) } @else { div.answer { (answer(found)) } }
                             }
                         }
                     }
