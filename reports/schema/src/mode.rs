@@ -37,6 +37,10 @@ pub enum Marker {
     Inverted,
     /// A square on its tip.
     Diamond,
+    /// Four tips: free, for the next mode.
+    Star,
+    /// Upright and narrow: free.
+    Bar,
 }
 
 const SERVING: ModeRow = ModeRow {

@@ -98,6 +98,17 @@ impl Sheet {
             Marker::Triangle => &[(0, -6), (5, 4), (-5, 4)],
             Marker::Inverted => &[(-5, -4), (5, -4), (0, 6)],
             Marker::Diamond => &[(0, -6), (5, 0), (0, 6), (-5, 0)],
+            Marker::Star => &[
+                (0, -6),
+                (2, -2),
+                (6, 0),
+                (2, 2),
+                (0, 6),
+                (-2, 2),
+                (-6, 0),
+                (-2, -2),
+            ],
+            Marker::Bar => &[(-2, -6), (2, -6), (2, 6), (-2, 6)],
         };
         let around = corners.iter().map(|(right, down)| (x + right, y + down));
         let fill = if style.hollow { PAPER } else { style.color };
