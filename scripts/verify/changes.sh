@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Shared by the claims about what a change costs: the patches that are kept beside it, and a tree to apply them to.
-# shellcheck disable=SC2154 # $verify, $root and $scratch come from lib.sh
+# shellcheck disable=SC2034,SC2154 # $verify, $root and $scratch come from lib.sh; who sources this uses $kinds and $tree
 
 # A kind of change, and the most files that it may touch.
 declare -A most=([mode]=4 [scenario]=4 [option]=3 [format]=2)

@@ -53,10 +53,19 @@ pub(super) fn with_sets(tool: &str, error: &HarnessError) -> String {
             ),
             None => error.to_string(),
         },
-        HarnessError::Tool { tool: refused, .. } if refused.starts_with(tool) => format!(
-            "{}; its rules need xt_set too: modprobe -a xt_set iptable_mangle",
-            tool::remedy(tool, error)
-        ),
+        HarnessError::Tool {
+            tool: refused,
+            stderr,
+            ..
+        } if refused.starts_with(tool) => {
+            let remedy = tool::remedy(tool, error);
+            match tool::unprivileged(stderr) {
+                true => remedy,
+                false => format!(
+                    "{remedy}; its rules need xt_set too: modprobe -a xt_set iptable_mangle"
+                ),
+            }
+        }
         _ => error.to_string(),
     }
 }
@@ -102,4 +111,26 @@ fn larger_population(services: u32) -> Population {
     });
     population.services.extend(more);
     population
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_match_and_a_missing_privilege_are_told_apart_each_with_its_remedy() {
+        let refused = |stderr: &str| HarnessError::Tool {
+            tool: "iptables-legacy-restore".to_owned(),
+            status: "exit status: 1".to_owned(),
+            stderr: stderr.to_owned(),
+        };
+        let said = |stderr| with_sets("iptables-legacy", &refused(stderr));
+        let text = said("Extension SET revision 3 not supported");
+        assert!(text.contains("modprobe -a xt_set"), "{text}");
+        let text = said("Permission denied");
+        assert!(
+            text.contains("CAP_NET_ADMIN") && !text.contains("modprobe"),
+            "{text}"
+        );
+    }
 }

@@ -139,6 +139,11 @@ fn listed_counters(tool: &str) -> Result<(u64, Option<u64>), HarnessError> {
     })
 }
 
+/// Whether a tool was refused for want of a privilege.
+pub(crate) fn unprivileged(stderr: &str) -> bool {
+    stderr.contains("Permission denied") || stderr.contains("not permitted")
+}
+
 /// What an engine lacks here, and what would help.
 pub(crate) fn remedy(tool: &str, error: &HarnessError) -> String {
     let HarnessError::Tool { stderr, .. } = error else {
@@ -151,7 +156,7 @@ pub(crate) fn remedy(tool: &str, error: &HarnessError) -> String {
     let advice = if says("Message too long") {
         // iptables/nft.c mnl_set_sndbuffer() (1.8.9): SO_SNDBUFFORCE or nothing, so wmem_max is of no use.
         "it sends a transaction as one netlink message, and without CAP_NET_ADMIN in the initial user namespace its socket cannot hold one (EMSGSIZE): run as root, or raise net.core.wmem_default above the size of a transaction (3.3 KB a service of two endpoints)"
-    } else if says("Permission denied") || says("not permitted") {
+    } else if unprivileged(refusal) {
         "it needs CAP_NET_ADMIN over this network namespace: run as root"
     } else if says("table does not exist") || says("can't initialize iptables table") {
         "the kernel has no ip_tables (CONFIG_IP_NF_IPTABLES_LEGACY, CONFIG_IP_NF_NAT): modprobe -a iptable_nat iptable_filter, or another kernel with --kernel"
