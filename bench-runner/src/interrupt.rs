@@ -27,6 +27,11 @@ impl Interrupt {
         Ok(Self(told))
     }
 
+    /// One that nobody gives.
+    pub(crate) fn never() -> Self {
+        Self(watch::channel(false).1)
+    }
+
     /// Whether it was seen already.
     pub(crate) fn is_seen(&self) -> bool {
         *self.0.borrow()

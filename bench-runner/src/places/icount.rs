@@ -159,7 +159,9 @@ impl Place for Icount {
             let Some(done) = done else {
                 return gone("it said nothing".to_owned());
             };
-            let mut heard = listen(&mut Told::of(&stay, done), limit, &mut interrupt).await;
+            // It has ended: what it measured is not lost to an interrupt that comes now.
+            let mut heard =
+                listen(&mut Told::of(&stay, done), limit, &mut Interrupt::never()).await;
             heard.started.values_mut().for_each(|at| *at = begun);
             Ok(heard)
         })
@@ -214,34 +216,34 @@ impl<'a> Told<'a> {
             },
         }
     }
-
-    /// The number in the run of a cell; one that no cell has of one that is not the stay's.
-    fn number(&self, inside: u64) -> u64 {
-        let cell = self.spec.cells.get(inside as usize);
-        cell.map_or(u64::MAX, |cell| cell.id)
-    }
 }
 
 impl Talking for Told<'_> {
     async fn next(&mut self, _limit: Duration) -> Next {
-        let Some(line) = self.lines.next() else {
-            return Next::Ended(self.last_words.clone());
-        };
-        let mut event = match serde_json::from_str(&line) {
-            Ok(event) => event,
-            Err(error) => return Next::Ended(no_event(&error, &line)),
-        };
-        match &mut event {
-            Event::Started { cell } => *cell = self.number(*cell),
-            Event::Ended(outcome) => {
-                outcome.cell = self.number(outcome.cell);
-                for series in &mut outcome.series {
-                    series.unit = series.unit.counted();
+        loop {
+            let Some(line) = self.lines.next() else {
+                return Next::Ended(self.last_words.clone());
+            };
+            let mut event = match serde_json::from_str(&line) {
+                Ok(event) => event,
+                Err(error) => return Next::Ended(no_event(&error, &line)),
+            };
+            let cell = match &mut event {
+                Event::Started { cell } => cell,
+                Event::Ended(outcome) => {
+                    for series in &mut outcome.series {
+                        series.unit = series.unit.counted();
+                    }
+                    &mut outcome.cell
                 }
+                _ => return Next::Event(event),
+            };
+            // Of a cell that is not the stay's nothing is taken.
+            if let Some(own) = self.spec.cells.get(*cell as usize) {
+                *cell = own.id;
+                return Next::Event(event);
             }
-            _ => {}
         }
-        Next::Event(event)
     }
 }
 

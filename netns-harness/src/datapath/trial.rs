@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ipset_sys::Facility;
 use schema::Protocol;
 
-use super::{Datapath, ModeFacts, RenderOptions};
+use super::{Datapath, ModeFacts, RenderOptions, Transport};
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Endpoint, Frontend, Population, Service};
@@ -31,7 +31,30 @@ pub(super) fn attempt(
             "a trial population is not what the kernel lists: {differences}"
         ));
     }
-    match removed.first() {
+    is_removed(&removed)
+}
+
+/// Whether a transaction as large as those of an untimed preparation is taken, and removed again.
+///
+/// # Errors
+/// What was refused, `explained`.
+pub(super) fn accepted(
+    datapath: &dyn Datapath,
+    explained: impl Fn(&HarnessError) -> String,
+) -> Result<(), String> {
+    let options = RenderOptions {
+        untimed: true,
+        ..RenderOptions::by(Transport::Restore)
+    };
+    let population = population_of(datapath.facts());
+    let tried = datapath.carry_out(&datapath.render(None, &population, &options));
+    let removed = datapath.remove();
+    tried.map_err(|error| explained(&error))?;
+    is_removed(&removed)
+}
+
+fn is_removed(errors: &[HarnessError]) -> Result<(), String> {
+    match errors.first() {
         Some(error) => Err(format!("a trial population cannot be removed: {error}")),
         None => Ok(()),
     }
@@ -62,7 +85,7 @@ pub(super) fn with_sets(tool: &str, error: &HarnessError) -> String {
             match tool::unprivileged(stderr) {
                 true => remedy,
                 false => format!(
-                    "{remedy}; its rules need xt_set too: modprobe -a xt_set iptable_mangle"
+                    "{remedy}; its rules need xt_set too, the match and revision 3 of target SET (--map-mark), of iptables and of the kernel: modprobe -a xt_set iptable_mangle"
                 ),
             }
         }
@@ -126,7 +149,10 @@ mod tests {
         };
         let said = |stderr| with_sets("iptables-legacy", &refused(stderr));
         let text = said("Extension SET revision 3 not supported");
-        assert!(text.contains("modprobe -a xt_set"), "{text}");
+        assert!(
+            text.contains("target SET (--map-mark)") && text.contains("modprobe -a xt_set"),
+            "{text}"
+        );
         let text = said("Permission denied");
         assert!(
             text.contains("CAP_NET_ADMIN") && !text.contains("modprobe"),

@@ -80,10 +80,12 @@ impl Datapath for Iptables {
             large_cluster: false,
             ..RenderOptions::by(transport)
         };
-        let population = trial::population_of(self.facts());
-        trial::attempt(self, &population, &options, |error| {
-            tool::remedy(self.tool(), error)
-        })
+        let explained = |error: &HarnessError| tool::remedy(self.tool(), error);
+        trial::attempt(self, &trial::probe_population(), &options, explained)?;
+        match self.engine {
+            Engine::Legacy => Ok(()),
+            Engine::Nft => trial::accepted(self, explained),
+        }
     }
 
     /// `from: None`: jumps, shared chains and all services, `chunk` services a transaction. Otherwise
