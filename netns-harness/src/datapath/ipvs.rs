@@ -116,6 +116,7 @@ impl Datapath for Ipvs {
     fn probe(&self, transport: Transport) -> Result<(), String> {
         // First of all: without IPVS its sysctls are missing too, and would be blamed.
         Connection::open().map_err(|error| probe::missing(&error))?;
+        read_sysctl("net.ipv4.vs.conntrack").map_err(|error| probe::without_conntrack(&error))?;
         let options = RenderOptions {
             untimed: true,
             ..RenderOptions::by(transport)

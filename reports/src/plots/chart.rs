@@ -262,18 +262,6 @@ pub(super) fn unit_of_times<'a>(mut rows: impl Iterator<Item = &'a Row>) -> Unit
     unit.unwrap_or(Unit::Nanoseconds)
 }
 
-/// What belongs to each key, in the order in which keys are seen first.
-pub(super) fn grouped<K: PartialEq, V>(pairs: impl Iterator<Item = (K, V)>) -> Vec<(K, Vec<V>)> {
-    let mut groups: Vec<(K, Vec<V>)> = Vec::new();
-    for (key, value) in pairs {
-        match groups.iter_mut().find(|(seen, _)| *seen == key) {
-            Some((_, values)) => values.push(value),
-            None => groups.push((key, vec![value])),
-        }
-    }
-    groups
-}
-
 /// The rows of series that have a number.
 pub(super) fn measured<'a>(series: &[Series<'a>]) -> impl Iterator<Item = &'a Row> + Clone {
     series.iter().flat_map(Series::measured)

@@ -3,12 +3,12 @@
 use schema::{CellKey, Metric, Mode, OptionKey, Options, Position, Protocol, ScenarioKind};
 
 use super::axis::Axis;
-use super::chart::{MOST, Series, Source, extents, grouped, measured, stated, unit_of_times};
+use super::chart::{MOST, Series, Source, extents, measured, stated, unit_of_times};
 use super::figure::{Figure, Key, Line, Panel, Point, Seen};
 use super::notes::{behind_points, gaps};
 use super::style::Style;
 use crate::quantity::{value, whole};
-use crate::view::{bar, series_names};
+use crate::view::{bar, grouped, series_names};
 
 /// Modes stand beside each other by this share of the distance of two positions.
 const STEP: f64 = 0.09;

@@ -3,9 +3,10 @@
 use schema::summary::Row;
 use schema::{CellKey, Metric};
 
-use super::chart::{MOST, Series, Source, grouped, measured, unit_of_times};
+use super::chart::{MOST, Series, Source, measured, unit_of_times};
 use crate::quantity::{counted, interval, value, whole};
 use crate::statistics::extremes;
+use crate::view::grouped;
 
 /// "Points are medians, bars their 95 % intervals; 24–36 samples in 12 stays behind each point."
 pub(super) fn behind_points<'a>(rows: impl Iterator<Item = &'a Row>) -> String {

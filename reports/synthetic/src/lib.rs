@@ -70,7 +70,7 @@ impl Default for Shape {
 
 /// The modes of an imagined run. The imaginary host's kernel has no IPVS, and the mode was not asked for; a new mode
 /// is not imagined until somebody writes its laws.
-const IMAGINED: [Mode; 6] = [
+pub(crate) const IMAGINED: [Mode; 6] = [
     Mode::None,
     Mode::Conntrack,
     Mode::IptablesLegacy,

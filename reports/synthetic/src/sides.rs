@@ -48,14 +48,7 @@ impl Default for Sides {
     fn default() -> Self {
         Self {
             seed: 1,
-            modes: vec![
-                Mode::None,
-                Mode::Conntrack,
-                Mode::IptablesLegacy,
-                Mode::IptablesNft,
-                Mode::Ipset,
-                Mode::Nftables,
-            ],
+            modes: crate::IMAGINED.to_vec(),
             sizes: vec![1_000],
             blocks: 10,
             samples: 40,

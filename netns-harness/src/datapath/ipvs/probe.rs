@@ -11,11 +11,13 @@ use crate::datapath::trial::{self, GUEST};
 pub(super) fn explained(error: &HarnessError) -> String {
     match error {
         HarnessError::Netlink { source, .. } => missing(source),
-        HarnessError::System { act, .. } if act.starts_with("set net.ipv4.vs.conntrack") => {
-            format!("{error}: this kernel's IPVS has no CONFIG_IP_VS_NFCT, {GUEST}")
-        }
         _ => trial::with_sets(TOOL, error),
     }
+}
+
+/// The sysctl by which IPVS tracks what it forwards.
+pub(super) fn without_conntrack(error: &std::io::Error) -> String {
+    format!("net.ipv4.vs.conntrack: {error}: this kernel's IPVS has no CONFIG_IP_VS_NFCT, {GUEST}")
 }
 
 /// Virtual servers or the device.
