@@ -5,12 +5,11 @@
 //! that can be drawn are known from the rule, so each map is asked for just those, many maps in one
 //! system call, one walk each.
 
-use netlink::{Answer, Error, add_flags, attribute, flags, nest, text};
+use netlink::{Answer, Attributes, Error, add_flags, attribute, flags, nest, text};
 
 use crate::connection::{Connection, HEADER};
-use crate::decode::{self, Choice};
+use crate::decode::Choice;
 use crate::dump::{self, Failure, GET_SET_ELEMENTS, IPV4};
-use crate::ops::Verdict;
 
 /// Elements asked in one system call: their answers, about 800 bytes each with their overhead, fit
 /// into the receive buffer of a process without privileges (212,992 bytes) and far more into ours.
@@ -19,17 +18,20 @@ const WINDOW: usize = 200;
 const MOST_NUMBERS: u32 = 4_000;
 const LISTING: &str = "elements of anonymous maps";
 
-/// Number and verdict, ascending; `None` when an element is not that.
-pub(crate) type Entries = Option<Vec<(u32, Verdict)>>;
+/// Number and what the map has for it, ascending; `None` when an element is not that.
+pub(crate) type Entries<T> = Option<Vec<(u32, T)>>;
+/// Reads an element as that.
+pub(crate) type Decode<T> = fn(Attributes<'_>) -> Option<(u32, T)>;
 
 impl Connection {
     /// The entries of each map whose number can be drawn, in the order of `choices`.
-    pub(crate) fn choices(
+    pub(crate) fn choices<T>(
         &mut self,
         table: &str,
-        choices: &[Choice],
-    ) -> Result<Vec<Entries>, Failure> {
-        let mut found: Vec<Entries> = choices
+        choices: &[&Choice],
+        decode: Decode<T>,
+    ) -> Result<Vec<Entries<T>>, Failure> {
+        let mut found: Vec<Entries<T>> = choices
             .iter()
             .map(|choice| Some(Vec::with_capacity(choice.modulus.min(64) as usize)))
             .collect();
@@ -43,26 +45,25 @@ impl Connection {
                 elements <= WINDOW
             });
             let (window, later) = asked.split_at(fits.count().max(1));
-            self.ask(table, choices, window, &mut found, &mut dumped)?;
+            self.ask((table, choices, decode), window, &mut found, &mut dumped)?;
             asked = later;
         }
         for index in dumped {
-            found[index] = self.dump_choice(table, &choices[index])?;
+            found[index] = self.dump_choice(table, choices[index], decode)?;
         }
         for entries in found.iter_mut().flatten() {
-            entries.sort_unstable();
+            entries.sort_by_key(|(number, _)| *number);
         }
         Ok(found)
     }
 
     /// Asks for the numbers of `window` at once. A map that lacks one answers with ENOENT and is added
     /// to `dumped`.
-    fn ask(
+    fn ask<T>(
         &mut self,
-        table: &str,
-        choices: &[Choice],
+        (table, choices, decode): (&str, &[&Choice], Decode<T>),
         window: &[usize],
-        found: &mut [Entries],
+        found: &mut [Entries<T>],
         dumped: &mut Vec<usize>,
     ) -> Result<(), Failure> {
         let mut requests = Vec::with_capacity(window.len() * 160);
@@ -71,7 +72,7 @@ impl Connection {
             last = self.socket.next_sequence();
             first.get_or_insert(last);
             last_start = requests.len();
-            element_request(&mut requests, last, table, &choices[index]);
+            element_request(&mut requests, last, table, choices[index]);
         }
         add_flags(&mut requests[last_start..], flags::ACK);
         self.socket.transmit(&requests, LISTING)?;
@@ -85,7 +86,7 @@ impl Connection {
             match message.answer(HEADER).map_err(torn)? {
                 Answer::Object(_, attributes) => {
                     for element in attributes.nested(3).into_iter().flatten().flatten() {
-                        match (&mut found[index], decode::entry(element.nested())) {
+                        match (&mut found[index], decode(element.nested())) {
                             (Some(entries), Some(entry)) => entries.push(entry),
                             (unknown, _) => *unknown = None,
                         }
@@ -104,10 +105,15 @@ impl Connection {
     }
 
     /// All entries of a map; numbers that are never drawn are left out.
-    fn dump_choice(&mut self, table: &str, choice: &Choice) -> Result<Entries, Failure> {
+    fn dump_choice<T>(
+        &mut self,
+        table: &str,
+        choice: &Choice,
+        decode: Decode<T>,
+    ) -> Result<Entries<T>, Failure> {
         let mut entries = Some(Vec::new());
         self.elements(table, &choice.set, |element| {
-            match (&mut entries, decode::entry(element)) {
+            match (&mut entries, decode(element)) {
                 (Some(_), Some((number, _))) if number >= choice.modulus => {}
                 (Some(entries), Some(entry)) => entries.push(entry),
                 (unknown, _) => *unknown = None,

@@ -16,10 +16,10 @@ use crate::ops::Rule;
 use crate::ruleset::Table;
 
 pub(crate) const IPV4: u8 = libc::NFPROTO_IPV4 as u8;
-const GET_TABLE: u8 = libc::NFT_MSG_GETTABLE as u8;
-const GET_CHAIN: u8 = libc::NFT_MSG_GETCHAIN as u8;
-const GET_RULE: u8 = libc::NFT_MSG_GETRULE as u8;
-const GET_SET: u8 = libc::NFT_MSG_GETSET as u8;
+pub(crate) const GET_TABLE: u8 = libc::NFT_MSG_GETTABLE as u8;
+pub(crate) const GET_CHAIN: u8 = libc::NFT_MSG_GETCHAIN as u8;
+pub(crate) const GET_RULE: u8 = libc::NFT_MSG_GETRULE as u8;
+pub(crate) const GET_SET: u8 = libc::NFT_MSG_GETSET as u8;
 pub(crate) const GET_SET_ELEMENTS: u8 = libc::NFT_MSG_GETSETELEM as u8;
 const GET_GENERATION: u8 = libc::NFT_MSG_GETGEN as u8;
 const GET_OBJECT: u8 = libc::NFT_MSG_GETOBJ as u8;
@@ -97,7 +97,7 @@ impl Connection {
     }
 
     /// Repeats `list` until no change fell into it.
-    fn stable<T>(
+    pub(crate) fn stable<T>(
         &mut self,
         mut list: impl FnMut(&mut Self) -> Result<T, Failure>,
     ) -> Result<T, Error> {
@@ -126,7 +126,7 @@ impl Connection {
         Ok(generation)
     }
 
-    pub(super) fn dump(
+    pub(crate) fn dump(
         &mut self,
         kind: u8,
         family: u8,

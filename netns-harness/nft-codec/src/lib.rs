@@ -34,6 +34,7 @@ mod encode;
 mod names;
 mod ops;
 mod parse;
+mod program;
 mod ruleset;
 mod script;
 
@@ -46,5 +47,6 @@ pub use ops::{
     Op, Policy, Rule, SetSpec, Statement, Verdict,
 };
 pub use parse::parse_script;
+pub use program::{Flow, Program, Stuck, Treatment};
 pub use ruleset::{Chain, Set, Table};
 pub use script::script;

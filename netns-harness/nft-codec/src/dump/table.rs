@@ -40,7 +40,7 @@ impl Connection {
     }
 
     /// What the kernel has of a kind in a table.
-    fn of_table(
+    pub(crate) fn of_table(
         &mut self,
         kind: u8,
         table: &str,
@@ -124,24 +124,36 @@ impl Connection {
     }
 
     fn rules(&mut self, table: &str, sets: &Sets, content: &mut Table) -> Result<(), Failure> {
-        let mut chains: Vec<(&Name, &mut Chain)> = content.chains.iter_mut().collect();
+        let chains: Vec<(&Name, &mut Chain)> = content.chains.iter_mut().collect();
+        self.shared_out(chains, |connection, chains| {
+            connection.rules_of(table, sets, chains)
+        })
+    }
+
+    /// Lists of chains, on several sockets at once where there are many.
+    pub(crate) fn shared_out<T: Send>(
+        &mut self,
+        chains: Vec<T>,
+        list: impl Fn(&mut Self, Vec<T>) -> Result<(), Failure> + Sync,
+    ) -> Result<(), Failure> {
         let workers = match chains.len() {
             0..PARALLEL_FROM => 1,
             _ => thread::available_parallelism().map_or(1, |cpus| cpus.get().min(MOST_WORKERS)),
         };
         // Dealt out like cards: names sort by kind of chain, and kinds differ in cost.
-        let mut hands: Vec<Vec<(&Name, &mut Chain)>> = (0..workers).map(|_| Vec::new()).collect();
-        for (i, chain) in chains.drain(..).enumerate() {
+        let mut hands: Vec<Vec<T>> = (0..workers).map(|_| Vec::new()).collect();
+        for (i, chain) in chains.into_iter().enumerate() {
             hands[i % workers].push(chain);
         }
         let own = hands.pop().unwrap_or_default();
+        let list = &list;
         thread::scope(|scope| {
             // A new thread is in the network namespace of the thread that started it.
             let others: Vec<_> = hands
                 .into_iter()
-                .map(|hand| scope.spawn(|| Self::open()?.rules_of(table, sets, hand)))
+                .map(|hand| scope.spawn(move || list(&mut Self::open()?, hand)))
                 .collect();
-            let mut result = self.rules_of(table, sets, own);
+            let mut result = list(self, own);
             for other in others {
                 let ended = other
                     .join()
@@ -184,7 +196,7 @@ impl Connection {
                 },
             )?;
         }
-        let maps = self.choices(table, &choices)?;
+        let maps = self.choices(table, &choices.iter().collect::<Vec<_>>(), decode::entry)?;
         for ((i, rule, at), (choice, entries)) in places.into_iter().zip(choices.iter().zip(maps)) {
             chains[i].1.rules[rule].statements[at] = match entries {
                 Some(entries) => Statement::RandomVmap(choice.modulus, entries),
