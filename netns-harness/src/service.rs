@@ -28,6 +28,12 @@ pub const CLIENT_CIDR: Cidr = Cidr {
     network: Ipv4Addr::new(10, 192, 0, 0),
     prefix: 16,
 };
+/// A client inside the cluster: none of its packets may be masqueraded.
+pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 192, 0, 2);
+/// The node's interface to clients.
+pub(crate) const CLIENT_INTERFACE: &str = "client0";
+/// The node's interface to endpoints.
+pub(crate) const BACKENDS_INTERFACE: &str = "backends0";
 /// The most services that the address plan holds.
 pub const MAX_SERVICES: u32 = 100_000;
 /// The most endpoints of one service that the address plan holds.
@@ -73,6 +79,18 @@ pub struct Endpoint {
     pub address: Ipv4Addr,
     /// Target port.
     pub port: u16,
+}
+
+impl Endpoint {
+    /// It as a destination.
+    #[must_use]
+    pub const fn as_frontend(self, protocol: Protocol) -> Frontend {
+        Frontend {
+            vip: self.address,
+            port: self.port,
+            protocol,
+        }
+    }
 }
 
 impl fmt::Display for Endpoint {

@@ -11,7 +11,7 @@ use netns_sys::netns::NetNs;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
 use crate::HarnessError;
-use crate::service::{CLIENT_CIDR, Cidr, ENDPOINT_CIDR};
+use crate::service::{BACKENDS_INTERFACE, CLIENT_CIDR, CLIENT_INTERFACE, Cidr, ENDPOINT_CIDR};
 
 /// One end of a link.
 struct End {
@@ -44,7 +44,7 @@ const CLIENT_LINK: Link = Link {
         mac: [2, 0, 0, 0, 1, 2],
     },
     node: End {
-        interface: "client0",
+        interface: CLIENT_INTERFACE,
         address: Ipv4Addr::new(192, 168, 99, 1),
         mac: [2, 0, 0, 0, 1, 1],
     },
@@ -58,7 +58,7 @@ const BACKENDS_LINK: Link = Link {
         mac: [2, 0, 0, 0, 2, 2],
     },
     node: End {
-        interface: "backends0",
+        interface: BACKENDS_INTERFACE,
         address: Ipv4Addr::new(192, 168, 100, 1),
         mac: [2, 0, 0, 0, 2, 1],
     },

@@ -11,6 +11,7 @@ pub(crate) mod tables;
 mod text;
 pub(crate) mod tool;
 pub(crate) mod trace;
+pub(crate) mod way;
 
 pub(crate) use text::RestoreText;
 

@@ -72,6 +72,9 @@ pub(crate) enum State {
     New,
     /// `conntrack --ctstate` without NEW.
     NotNew,
+    /// `conntrack [!] --ctstate` with DNAT and without NEW: of first packets, those that go elsewhere than they were
+    /// sent (`XT_CONNTRACK_STATE_DNAT` in `net/netfilter/xt_conntrack.c`).
+    Translated { negated: bool },
 }
 
 /// Splits a line into words; double quotes group, as in iptables-save.
@@ -139,7 +142,7 @@ fn endpoint(text: &str) -> Option<Endpoint> {
 }
 
 /// Matches of which each word is understood.
-const MATCHES: [&str; 7] = [
+const MATCHES: [&str; 8] = [
     "comment",
     "tcp",
     "udp",
@@ -147,6 +150,7 @@ const MATCHES: [&str; 7] = [
     "mark",
     "conntrack",
     "addrtype",
+    "nfacct",
 ];
 
 /// Parses the words that follow `-A CHAIN`.
@@ -204,10 +208,12 @@ impl Rule {
                 });
             }
             ("--ctstate", _) => {
-                let new = next()?.split(',').any(|state| state == "NEW");
-                self.state = Some(match new == negated {
-                    true => State::NotNew,
-                    false => State::New,
+                let states = next()?;
+                let has = |wanted| states.split(',').any(|state| state == wanted);
+                self.state = Some(match (has("NEW"), has("DNAT")) {
+                    (false, true) => State::Translated { negated },
+                    (new, _) if new == negated => State::NotNew,
+                    _ => State::New,
                 });
             }
             (_, true) => return None,
@@ -216,7 +222,7 @@ impl Rule {
                 MATCHES.contains(&name).then_some(())?;
             }
             ("--mode", _) if next()? == "random" => {}
-            ("--comment" | "--reject-with", _) => drop(next()?),
+            ("--comment" | "--reject-with" | "--nfacct-name", _) => drop(next()?),
             ("-p", _) => self.protocol = Some(next()?.to_owned()),
             ("--dport", _) => self.destination_port = Some(next()?.parse().ok()?),
             ("--probability", _) => self.probability = Some(next()?.parse().ok()?),
@@ -238,9 +244,15 @@ impl Rule {
         Some(())
     }
 
-    /// Whether the first packet of a flow from inside the cluster to `to` matches when it bears `mark`;
-    /// the probability is not looked at.
-    pub(crate) fn matches(&self, source: Ipv4Addr, to: Frontend, packet_mark: u32) -> bool {
+    /// Whether the first packet of a flow from inside the cluster to `to` matches when it bears `mark`, and was sent
+    /// elsewhere when it is `translated`; the probability is not looked at.
+    pub(crate) fn matches(
+        &self,
+        source: Ipv4Addr,
+        to: Frontend,
+        packet_mark: u32,
+        translated: bool,
+    ) -> bool {
         let inside = |m: &Option<Match<Cidr>>, address| {
             m.as_ref()
                 .is_none_or(|m| m.value.contains(address) != m.negated)
@@ -260,6 +272,7 @@ impl Rule {
                 } => (packet_mark & mask == value) != negated,
                 State::New => true,
                 State::NotNew | State::LocalDestination => false,
+                State::Translated { negated } => translated != negated,
             })
     }
 
@@ -294,7 +307,7 @@ mod tests {
             port: 80,
             protocol: schema::Protocol::Tcp,
         };
-        let matches = |rule: &str, mark| parse(&words(rule)).matches(to.vip, to, mark);
+        let matches = |rule: &str, mark| parse(&words(rule)).matches(to.vip, to, mark, false);
         let nibble = "-m mark --mark 0x20000000/0xf0000000 -g KUBE-ID-2";
         assert!(matches(nibble, 0x2fff_4000) && !matches(nibble, 0x3000_0000));
         let unmarked = "-m mark ! --mark 0x4000/0x4000 -j RETURN";

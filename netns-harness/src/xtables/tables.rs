@@ -1,7 +1,7 @@
 //! Tables as `iptables-save` lists them, and an interpreter of `iptables-restore --noflush` input that
 //! refuses what the tool and the kernel refuse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::rule::{self, Rule, Target};
 use crate::relation::Inventory;
@@ -10,6 +10,8 @@ use crate::relation::Inventory;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Table {
     pub(crate) chains: BTreeMap<String, Vec<Rule>>,
+    /// Built-in chains whose policy is DROP.
+    pub(crate) refusing: BTreeSet<String>,
 }
 
 /// Tables by name.
@@ -45,6 +47,7 @@ fn untouched(name: &str) -> Table {
             .iter()
             .map(|c| ((*c).to_owned(), Vec::new()))
             .collect(),
+        refusing: BTreeSet::new(),
     }
 }
 
@@ -161,13 +164,15 @@ impl Tables {
 impl Table {
     fn line(&mut self, table: &str, line: &str) -> Result<(), &'static str> {
         if let Some(declaration) = line.strip_prefix(':') {
-            let chain = declaration
-                .split_whitespace()
-                .next()
-                .ok_or("no chain name")?;
+            let mut words = declaration.split_whitespace();
+            let chain = words.next().ok_or("no chain name")?;
             // With --noflush a declaration empties user-defined chains and leaves built-in ones.
             if !builtin(table).contains(&chain) {
                 self.chains.insert(chain.to_owned(), Vec::new());
+            } else if words.next() == Some("DROP") {
+                self.refusing.insert(chain.to_owned());
+            } else {
+                self.refusing.remove(chain);
             }
             return Ok(());
         }

@@ -2,15 +2,12 @@
 //! probability. The relation is what the rules mean, not what they were meant to be.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::Ipv4Addr;
 
 use super::rule::{Rule, Target};
 use super::tables::{Table, Tables};
 use crate::relation::Relation;
-use crate::service::{Endpoint, Frontend};
+use crate::service::{CLIENT, Endpoint, Frontend};
 
-/// A client inside the cluster, as the lab's are: none of its packets may be masqueraded.
-const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 192, 0, 2);
 /// The deepest path, mode ipset's, is nine chains; more is a loop.
 const MAX_DEPTH: usize = 16;
 
@@ -41,9 +38,10 @@ struct Indexed<'a> {
     general: Vec<usize>,
 }
 
-/// A nat table in which packets are traced.
+/// A table in which packets are traced.
 pub(crate) struct Index<'a> {
     chains: HashMap<&'a str, Indexed<'a>>,
+    refusing: &'a BTreeSet<String>,
 }
 
 impl<'a> Index<'a> {
@@ -64,11 +62,12 @@ impl<'a> Index<'a> {
         });
         Self {
             chains: chains.collect(),
+            refusing: &table.refusing,
         }
     }
 
     /// Every destination that some rule names.
-    fn destinations(&self) -> BTreeSet<Frontend> {
+    pub(super) fn destinations(&self) -> BTreeSet<Frontend> {
         self.chains
             .values()
             .flat_map(|c| c.exact.keys().copied())
@@ -104,31 +103,37 @@ impl<'a> Index<'a> {
         mark: u32,
     ) -> Result<BTreeMap<Endpoint, f64>, String> {
         let mut ends = Ends::default();
-        let flows = vec![Flows { mass: 1.0, mark }];
-        self.walk(chain, to, flows, 0, &mut ends)?;
-        for (endpoint, mark) in ends.marked {
-            let there = Frontend {
-                vip: endpoint.address,
-                port: endpoint.port,
-                ..to
-            };
-            if self.is_masqueraded(there, mark)? {
-                return Err(format!(
-                    "{to}: flows of {SOURCE} to {endpoint} would be masqueraded"
-                ));
+        self.walk(chain, to, vec![Flows::all(mark)], 0, &mut ends)?;
+        let mut shares = BTreeMap::new();
+        for (endpoint, flows) in ends.translated {
+            let there = endpoint.as_frontend(to.protocol);
+            let mut ends = Ends::default();
+            if self.chains.contains_key("POSTROUTING") {
+                self.walk("POSTROUTING", there, vec![flows], 0, &mut ends)?;
             }
+            if ends.masqueraded {
+                return Err(masqueraded(to, endpoint));
+            }
+            *shares.entry(endpoint).or_insert(0.0) += flows.mass;
         }
-        Ok(ends.shares)
+        Ok(shares)
     }
 
-    /// What POSTROUTING does with the source of a flow, once its destination is chosen.
-    fn is_masqueraded(&self, to: Frontend, mark: u32) -> Result<bool, String> {
+    /// What a built-in chain does with flows to a destination, its policy included.
+    ///
+    /// # Errors
+    /// A rule on the way that is not understood, or a missing chain.
+    pub(super) fn through(&self, chain: &str, to: Frontend, flows: Flows) -> Result<Ends, String> {
         let mut ends = Ends::default();
-        if self.chains.contains_key("POSTROUTING") {
-            let flows = vec![Flows { mass: 1.0, mark }];
-            self.walk("POSTROUTING", to, flows, 0, &mut ends)?;
-        }
-        Ok(ends.masqueraded)
+        let left = self.walk(chain, to, vec![flows], 0, &mut ends)?;
+        let refused = self.refusing.contains(chain);
+        ends.accepted.extend(left.into_iter().filter(|_| !refused));
+        Ok(ends)
+    }
+
+    /// Whether there is such a chain.
+    pub(super) fn has(&self, chain: &str) -> bool {
+        self.chains.contains_key(chain)
     }
 
     /// Notes where flows go; returns those that come back from the chain.
@@ -152,14 +157,15 @@ impl<'a> Index<'a> {
         order.sort_unstable();
         let (mut left, mut returned) = (flows, Vec::new());
         for rule in order.into_iter().map(|i| &indexed.rules[i]) {
-            if let Some(word) = rule.unknown.first() {
-                return Err(format!("chain {chain}: '{word}' is not understood"));
-            }
             let (mut taken, mut stay) = (Vec::new(), Vec::new());
             for flows in left {
-                if flows.mass <= 0.0 || !rule.matches(SOURCE, to, flows.mark) {
+                let (mark, translated) = (flows.mark, flows.translated);
+                if flows.mass <= 0.0 || !rule.matches(CLIENT, to, mark, translated) {
                     stay.push(flows);
                     continue;
+                }
+                if let Some(word) = rule.unknown.first() {
+                    return Err(format!("chain {chain}: '{word}' is not understood"));
                 }
                 let share = rule.probability.unwrap_or(1.0);
                 taken.push(flows.part(share));
@@ -174,14 +180,18 @@ impl<'a> Index<'a> {
                     mark: (flows.mark & !mask) ^ value,
                     ..flows
                 })),
-                Target::Masquerade => ends.masqueraded |= !taken.is_empty(),
+                Target::Masquerade => {
+                    ends.masqueraded |= !taken.is_empty();
+                    ends.accepted.extend(taken);
+                }
                 Target::Jump(_) | Target::Goto(_) if taken.is_empty() => {}
                 Target::Jump(next) => left.extend(self.walk(next, to, taken, depth + 1, ends)?),
                 Target::Goto(next) => {
                     returned.extend(self.walk(next, to, taken, depth + 1, ends)?)
                 }
                 Target::Return => returned.extend(taken),
-                Target::Accept | Target::Refuse => {}
+                Target::Accept => ends.accepted.extend(taken),
+                Target::Refuse => {}
                 // xt_set takes it in table mangle only (`set_target_v3_checkentry`).
                 Target::MapMark(set) => {
                     return Err(format!(
@@ -189,10 +199,14 @@ impl<'a> Index<'a> {
                     ));
                 }
                 Target::Dnat(endpoint) => {
-                    for flows in taken {
-                        *ends.shares.entry(*endpoint).or_insert(0.0) += flows.mass;
-                        ends.marked.insert((*endpoint, flows.mark));
-                    }
+                    let translated = taken.into_iter().map(|flows| {
+                        let there = Flows {
+                            translated: true,
+                            ..flows
+                        };
+                        (*endpoint, there)
+                    });
+                    ends.translated.extend(translated);
                 }
             }
         }
@@ -201,15 +215,31 @@ impl<'a> Index<'a> {
     }
 }
 
+/// Why flows of a client are not as they should be.
+pub(super) fn masqueraded(to: Frontend, endpoint: Endpoint) -> String {
+    format!("{to}: flows of {CLIENT} to {endpoint} would be masqueraded")
+}
+
 /// A part of the new flows to one destination.
 #[derive(Debug, Clone, Copy)]
-struct Flows {
+pub(super) struct Flows {
     /// Of all of them.
-    mass: f64,
+    pub(super) mass: f64,
     mark: u32,
+    /// Whether they were sent elsewhere.
+    translated: bool,
 }
 
 impl Flows {
+    /// All of them, as they are sent, with a mark.
+    pub(super) const fn all(mark: u32) -> Self {
+        Self {
+            mass: 1.0,
+            mark,
+            translated: false,
+        }
+    }
+
     fn part(self, share: f64) -> Self {
         Self {
             mass: self.mass * share,
@@ -218,11 +248,13 @@ impl Flows {
     }
 }
 
-/// Where flows end.
+/// Where flows end; what is in none of the lists is refused or comes back from the chain.
 #[derive(Debug, Default)]
-struct Ends {
-    shares: BTreeMap<Endpoint, f64>,
-    /// The marks with which they come to their endpoints.
-    marked: BTreeSet<(Endpoint, u32)>,
-    masqueraded: bool,
+pub(super) struct Ends {
+    /// They go on as they are.
+    pub(super) accepted: Vec<Flows>,
+    /// They go to an endpoint.
+    pub(super) translated: Vec<(Endpoint, Flows)>,
+    /// Whether the source address of any is replaced.
+    pub(super) masqueraded: bool,
 }

@@ -169,7 +169,7 @@ fn passed(kernel: &Kernel, id: Id) -> usize {
         let rules = &nat.chains[&id.prefix(nibbles).to_string()];
         let at = rules
             .iter()
-            .position(|r| r.matches(to.vip, to, id.mark().value));
+            .position(|r| r.matches(to.vip, to, id.mark().value, false));
         at.unwrap() + 1
     });
     1 + levels.sum::<usize>()

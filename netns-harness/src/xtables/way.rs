@@ -1,0 +1,236 @@
+//! The whole way of a flow's first packet through all tables, for rules of any layout: where it is sent, and
+//! whether another table refuses it before it gets there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::tables::Tables;
+use super::trace::{Flows, Index, masqueraded};
+use crate::relation::Relation;
+use crate::service::{Endpoint, Frontend};
+
+/// Tables and chains that a forwarded packet crosses (`iptables(8)`; enum nf_ip_hook_priorities).
+const FORWARDED: &[(&str, &str)] = &[
+    ("raw", "PREROUTING"),
+    ("mangle", "PREROUTING"),
+    ("nat", "PREROUTING"),
+    ("mangle", "FORWARD"),
+    ("filter", "FORWARD"),
+    ("mangle", "POSTROUTING"),
+    ("nat", "POSTROUTING"),
+];
+/// Those that a packet of the node itself crosses.
+const SENT: &[(&str, &str)] = &[
+    ("raw", "OUTPUT"),
+    ("mangle", "OUTPUT"),
+    ("nat", "OUTPUT"),
+    ("filter", "OUTPUT"),
+    ("mangle", "POSTROUTING"),
+    ("nat", "POSTROUTING"),
+];
+
+/// What the tables do with new flows to every destination that a rule names and to those `wanted`, from a client
+/// and from the node itself alike. A destination whose flows are refused has no endpoints; one that the tables
+/// leave alone is not in the relation.
+///
+/// # Errors
+/// A rule on the way that is not understood, a missing chain, a flow whose treatment depends on where it comes
+/// from, or one whose source address would be replaced.
+pub(crate) fn relation(tables: &Tables, wanted: &[Frontend]) -> Result<Relation, String> {
+    let indexed = tables
+        .0
+        .iter()
+        .map(|(name, table)| (name.as_str(), Index::new(table)));
+    let way = Way(indexed.collect());
+    let named = way.0.values().flat_map(Index::destinations);
+    let all: BTreeSet<Frontend> = named.chain(wanted.iter().copied()).collect();
+    let mut relation = Relation::default();
+    for to in all {
+        let forwarded = way.treated(FORWARDED, to)?;
+        if forwarded != way.treated(SENT, to)? {
+            return Err(format!(
+                "{to} is treated differently when it is forwarded and when the node sends it"
+            ));
+        }
+        relation.0.extend(forwarded.map(|shares| (to, shares)));
+    }
+    Ok(relation)
+}
+
+struct Way<'a>(BTreeMap<&'a str, Index<'a>>);
+
+impl Way<'_> {
+    /// Shares of new flows; `None` where the tables leave all of them alone.
+    fn treated(
+        &self,
+        chains: &[(&str, &str)],
+        to: Frontend,
+    ) -> Result<Option<BTreeMap<Endpoint, f64>>, String> {
+        // Where they were sent, if anywhere.
+        let mut parts: Vec<(Option<Endpoint>, Flows)> = vec![(None, Flows::all(0))];
+        for (table, chain) in chains {
+            let Some(index) = self.0.get(table).filter(|index| index.has(chain)) else {
+                continue;
+            };
+            let mut behind = Vec::with_capacity(parts.len());
+            for (endpoint, flows) in parts {
+                let there = endpoint.map_or(to, |endpoint| endpoint.as_frontend(to.protocol));
+                let ends = index.through(chain, there, flows)?;
+                if let (true, Some(endpoint)) = (ends.masqueraded, endpoint) {
+                    return Err(masqueraded(to, endpoint));
+                }
+                behind.extend(ends.accepted.into_iter().map(|flows| (endpoint, flows)));
+                let translated = ends.translated.into_iter();
+                behind.extend(translated.map(|(endpoint, flows)| (Some(endpoint), flows)));
+            }
+            parts = behind;
+        }
+        let (mut alone, mut shares) = (0.0, BTreeMap::new());
+        for (endpoint, flows) in parts {
+            match endpoint {
+                Some(endpoint) => *shares.entry(endpoint).or_insert(0.0) += flows.mass,
+                None => alone += flows.mass,
+            }
+        }
+        // Parts of a probability do not sum up to exactly 1.
+        Ok((alone < 1.0 - 1e-9).then_some(shares))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::Protocol;
+    use std::net::Ipv4Addr;
+
+    const RECORDED: [&str; 6] = ["1.32", "1.33", "1.34", "1.35", "1.36", "1.37"];
+
+    fn recorded(minor: &str, engine: &str) -> String {
+        let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kube-proxy");
+        std::fs::read_to_string(format!("{tests}/{minor}/iptables-{engine}.save")).unwrap()
+    }
+
+    fn meaning(listing: &str) -> Result<Relation, String> {
+        let mut tables = Tables::default();
+        tables.restore(listing)?;
+        relation(&tables, &[])
+    }
+
+    /// The population of the recorded listings: VIP's last byte, endpoints' last bytes.
+    fn population() -> Relation {
+        let service = |host, protocol, port, endpoints: std::ops::Range<u8>| {
+            let to = Frontend {
+                vip: Ipv4Addr::new(10, 96, 0, host),
+                port,
+                protocol,
+            };
+            let share = 1.0 / endpoints.len() as f64;
+            let at = |host| Endpoint {
+                address: Ipv4Addr::new(10, 128, 0, host),
+                port: 8080,
+            };
+            (to, endpoints.map(|host| (at(host), share)).collect())
+        };
+        Relation(BTreeMap::from([
+            service(10, Protocol::Tcp, 80, 0..0),
+            service(11, Protocol::Tcp, 80, 1..2),
+            service(12, Protocol::Udp, 53, 2..4),
+            service(13, Protocol::Tcp, 443, 4..14),
+        ]))
+    }
+
+    #[test]
+    fn the_rules_of_every_recorded_kube_proxy_mean_its_population() {
+        for minor in RECORDED {
+            for engine in ["legacy", "nft"] {
+                let listed = meaning(&recorded(minor, engine)).unwrap();
+                assert_eq!(listed.differences(&population()), None, "{minor} {engine}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_listing_means_something_else_or_is_refused() {
+        let jump =
+            "-A OUTPUT -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES\n";
+        let portal = "-A KUBE-SERVICES -d 10.96.0.11/32 -p tcp";
+        let forward = "-A FORWARD -m comment --comment \"kubernetes forwarding rules\"";
+        let whole = "--comment \"bench/svc-3:p443 -> 10.128.0.9:8080\" -j";
+        let limited = "--comment \"bench/svc-3:p443 -> 10.128.0.9:8080\" -m limit --limit 5/sec -j";
+        for (damage, from, to) in [
+            ("no jump", jump, ""),
+            (
+                "another VIP",
+                portal,
+                "-A KUBE-SERVICES -d 10.96.0.21/32 -p tcp",
+            ),
+            (
+                "another protocol",
+                portal,
+                "-A KUBE-SERVICES -d 10.96.0.11/32 -p udp",
+            ),
+            ("no refusal", "--dport 80 -j REJECT", "--dport 81 -j REJECT"),
+            (
+                "another port",
+                "--to-destination 10.128.0.7:8080",
+                "--to-destination 10.128.0.7:8081",
+            ),
+            (
+                "another endpoint",
+                "--to-destination 10.128.0.2:8080",
+                "--to-destination 10.128.0.3:8080",
+            ),
+            (
+                "another share",
+                "--probability 0.20000000019",
+                "--probability 0.25000000000",
+            ),
+            ("a condition", whole, limited),
+            (
+                "a drop before",
+                forward,
+                "-A FORWARD -d 10.128.0.1/32 -j DROP\n-A FORWARD",
+            ),
+            ("a policy", ":FORWARD ACCEPT", ":FORWARD DROP"),
+            (
+                "all masqueraded",
+                "-m mark ! --mark 0x4000/0x4000 -j RETURN",
+                "-m mark --mark 0x4000/0x4000 -j RETURN",
+            ),
+        ] {
+            for minor in RECORDED {
+                let listing = recorded(minor, "legacy");
+                let damaged = listing.replacen(from, to, 1);
+                assert_ne!(damaged, listing, "{damage} {minor}");
+                let meaning = meaning(&damaged);
+                assert!(
+                    meaning.as_ref().is_err()
+                        || meaning
+                            .as_ref()
+                            .is_ok_and(|r| r.differences(&population()).is_some()),
+                    "{damage} {minor}: {meaning:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_an_error_on_the_way_only() {
+        let listing = recorded("1.37", "legacy");
+        let aside = listing.replacen(
+            "-A INPUT",
+            "-A INPUT -m recent --name a --rcheck -j DROP\n-A INPUT",
+            1,
+        );
+        assert_eq!(meaning(&aside), meaning(&listing));
+        let on_the_way = listing.replacen(
+            "-A FORWARD",
+            "-A FORWARD -m recent --name a --rcheck -j DROP\n-A FORWARD",
+            1,
+        );
+        let error = meaning(&on_the_way).unwrap_err();
+        assert!(
+            error.contains("chain FORWARD: '-m' is not understood"),
+            "{error}"
+        );
+    }
+}
