@@ -49,7 +49,7 @@ use super::{
 };
 use crate::HarnessError;
 use crate::relation::Relation;
-use crate::service::Population;
+use crate::service::{Frontend, Population};
 use crate::xtables::{foreign, tool};
 use census::State;
 use part::Leaving;
@@ -162,6 +162,15 @@ impl KubeProxy for Ipvs {
         sockets: &mut Sockets,
     ) -> Result<(), HarnessError> {
         removal::ask_as_kube_proxy(from, sockets)
+    }
+
+    fn traced(&self, _wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {
+        let meaning = || {
+            foreign::no_other(Engine::Legacy)?;
+            let traced = listed()?.traced();
+            traced.map_err(HarnessError::listing("virtual servers"))
+        };
+        Some(meaning())
     }
 }
 

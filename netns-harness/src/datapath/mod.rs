@@ -123,6 +123,17 @@ pub trait KubeProxy: Send + Sync {
     ) -> Result<(), HarnessError> {
         Ok(())
     }
+
+    /// What the kernel's own listing means, whatever layout it has, for rules that a real kube-proxy made: the way
+    /// of new flows from inside of the cluster to every destination that a rule names and to those `wanted`. A
+    /// destination whose flows are refused has no endpoints; one that the rules leave alone is not in the
+    /// relation. `None` where kube-proxy has no such mode.
+    ///
+    /// # Errors
+    /// The listing failed, or something on a flow's way is not understood, which the error names.
+    fn traced(&self, _wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {
+        None
+    }
 }
 
 /// What the kernel and the tools say of a mode, beside the census.

@@ -43,6 +43,7 @@ mod meaning;
 mod step;
 mod sync;
 mod trace;
+mod traced;
 
 #[cfg(test)]
 mod tests;
@@ -58,7 +59,7 @@ use super::{
 };
 use crate::HarnessError;
 use crate::relation::Relation;
-use crate::service::Population;
+use crate::service::{Frontend, Population};
 use crate::xtables::foreign;
 
 /// kube-proxy's nftables mode.
@@ -84,20 +85,7 @@ impl Datapath for Nftables {
     fn census(&self) -> Result<Relation, HarnessError> {
         let failed = HarnessError::netlink("nftables census");
         let mut connection = Connection::open().map_err(failed)?;
-        for table in connection.tables().map_err(failed)? {
-            // Tables of arp, bridge and ip6 see no IPv4 packet.
-            let sees_ipv4 = matches!(
-                i32::from(table.family),
-                libc::NFPROTO_INET | libc::NFPROTO_IPV4 | libc::NFPROTO_NETDEV
-            );
-            let ours = i32::from(table.family) == libc::NFPROTO_IPV4
-                && table.name.as_str() == layout::TABLE;
-            if sees_ipv4 && !ours {
-                let text = format!("foreign table {} of family {}", table.name, table.family);
-                return Err(HarnessError::listing("nftables census")(text));
-            }
-        }
-        foreign::no_legacy_tables()?;
+        check_no_other(&mut connection)?;
         let table = connection.table(layout::TABLE).map_err(failed)?;
         trace::relation(table.as_ref()).map_err(HarnessError::listing("nftables census"))
     }
@@ -128,6 +116,10 @@ impl KubeProxy for Nftables {
             sockets: &[],
         })
     }
+
+    fn traced(&self, wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {
+        Some(traced::relation(wanted))
+    }
 }
 
 impl Inspect for Nftables {
@@ -153,6 +145,25 @@ impl Inspect for Nftables {
             .map_err(HarnessError::netlink("read the counter of nat-prerouting"))?;
         Ok(rules.first().and_then(nft_codec::Rule::packets))
     }
+}
+
+/// No other table may see a packet of the lab's.
+fn check_no_other(connection: &mut Connection) -> Result<(), HarnessError> {
+    let tables = connection.tables();
+    for table in tables.map_err(HarnessError::netlink("nftables census"))? {
+        // Tables of arp, bridge and ip6 see no IPv4 packet.
+        let sees_ipv4 = matches!(
+            i32::from(table.family),
+            libc::NFPROTO_INET | libc::NFPROTO_IPV4 | libc::NFPROTO_NETDEV
+        );
+        let ours =
+            i32::from(table.family) == libc::NFPROTO_IPV4 && table.name.as_str() == layout::TABLE;
+        if sees_ipv4 && !ours {
+            let text = format!("foreign table {} of family {}", table.name, table.family);
+            return Err(HarnessError::listing("nftables census")(text));
+        }
+    }
+    foreign::no_legacy_tables()
 }
 
 /// What a table holds. An anonymous map stands in the rule that uses it, and counts as a map.

@@ -25,7 +25,7 @@ use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Frontend, Population};
 use crate::xtables::tables::Tables;
-use crate::xtables::{foreign, tool, trace};
+use crate::xtables::{foreign, tool, trace, way};
 pub(super) use damage::stray_rule;
 pub use floor::Conntrack;
 pub(super) use layout::service_chain;
@@ -132,6 +132,15 @@ impl KubeProxy for Iptables {
                 .collect(),
             sockets: &[],
         })
+    }
+
+    fn traced(&self, wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {
+        let meaning = || {
+            foreign::no_other(self.engine)?;
+            let tables = tool::listed(self.tool())?;
+            way::relation(&tables, wanted).map_err(HarnessError::listing("iptables rules"))
+        };
+        Some(meaning())
     }
 }
 

@@ -51,17 +51,38 @@ impl State {
         if let Some((name, value)) = self.other_sysctls.first() {
             return Err(format!("{name} is {value}"));
         }
+        let relation = self.served()?;
+        self.check_sets(&relation)?;
+        self.check_addresses(&relation)?;
+        let wanted = layout::base(!relation.0.is_empty());
+        self.tables.are_as(&wanted, |_| false)?;
+        Ok(relation)
+    }
+
+    /// Where virtual servers send new flows.
+    fn served(&self) -> Result<Relation, String> {
         let mut relation = Relation::default();
         for (listed, destinations) in &self.servers {
             let id = listed.service.id;
             let shares = shares(listed, destinations).map_err(|why| format!("{id}: {why}"))?;
             relation.0.insert(layout::frontend(id), shares);
         }
-        self.check_sets(&relation)?;
-        self.check_addresses(&relation)?;
-        let wanted = layout::base(!relation.0.is_empty());
-        self.tables.are_as(&wanted, |_| false)?;
         Ok(relation)
+    }
+
+    /// The same whatever sets and rules stand beside the servers: what is sent to a server comes to it only where
+    /// its address is one of the device's.
+    ///
+    /// # Errors
+    /// A server whose shares no listing tells, or without its address.
+    pub(super) fn traced(&self) -> Result<Relation, String> {
+        let relation = self.served()?;
+        let addresses = self.addresses.iter().flatten();
+        let bound: BTreeSet<Ipv4Addr> = addresses.map(|(address, _)| *address).collect();
+        match relation.0.keys().find(|to| !bound.contains(&to.vip)) {
+            Some(to) => Err(format!("{DEVICE} lacks {}", to.vip)),
+            None => Ok(relation),
+        }
     }
 
     fn check_sets(&self, relation: &Relation) -> Result<(), String> {

@@ -257,6 +257,22 @@ fn what_is_on_its_way_out_takes_no_share_and_weights_count_only_where_the_schedu
 }
 
 #[test]
+fn servers_are_traced_whatever_sets_and_rules_stand_beside_them_and_want_their_addresses() {
+    let mut state = listed(2);
+    let wanted = Relation::of(&population(2, 2));
+    state.sets.clear();
+    state.tables = crate::xtables::tables::Tables::default();
+    assert_eq!(state.traced().unwrap().differences(&wanted), None);
+    let mut spoilt = state.clone();
+    spoilt.servers[0].1.pop();
+    assert!(spoilt.traced().unwrap().differences(&wanted).is_some());
+    state.addresses.as_mut().unwrap().pop();
+    assert!(state.traced().unwrap_err().contains("lacks"));
+    state.addresses = None;
+    assert!(state.traced().is_err());
+}
+
+#[test]
 fn every_damage_is_seen() {
     let before = population(4, 2);
     let (a, b) = (&before.services[0], &before.services[2]);

@@ -1,0 +1,91 @@
+//! What any kube-proxy's table means: its rules are run, not compared with a layout.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddrV4;
+
+use nft_codec::{Connection, Flow, L4Proto, Program};
+use schema::Protocol;
+
+use super::layout;
+use crate::HarnessError;
+use crate::relation::Relation;
+use crate::service::{BACKENDS_INTERFACE, CLIENT, CLIENT_INTERFACE, Endpoint, Frontend};
+
+/// The relation of every destination that a rule names, and of those `wanted`.
+pub(super) fn relation(wanted: &[Frontend]) -> Result<Relation, HarnessError> {
+    let failed = HarnessError::netlink("list table ip kube-proxy");
+    let mut connection = Connection::open().map_err(failed)?;
+    super::check_no_other(&mut connection)?;
+    let program = connection.program(layout::TABLE).map_err(failed)?;
+    of(&program, wanted).map_err(HarnessError::listing("nftables rules"))
+}
+
+fn of(program: &Program, wanted: &[Frontend]) -> Result<Relation, String> {
+    let named = program.destinations().into_iter().filter_map(frontend);
+    let all: BTreeSet<Frontend> = wanted.iter().copied().chain(named).collect();
+    let mut relation = Relation::default();
+    for to in all {
+        let forwarded = treated(program, to, Some(CLIENT_INTERFACE))?;
+        if forwarded != treated(program, to, None)? {
+            return Err(format!(
+                "{to} is treated differently when it is forwarded and when the node sends it"
+            ));
+        }
+        relation.0.extend(forwarded.map(|shares| (to, shares)));
+    }
+    Ok(relation)
+}
+
+fn frontend((protocol, to): (L4Proto, SocketAddrV4)) -> Option<Frontend> {
+    let protocol = match protocol {
+        L4Proto::TCP => Protocol::Tcp,
+        L4Proto::UDP => Protocol::Udp,
+        _ => return None,
+    };
+    Some(Frontend {
+        vip: *to.ip(),
+        port: to.port(),
+        protocol,
+    })
+}
+
+/// Shares of new flows from inside of the cluster; `None` where the rules leave all of them alone.
+fn treated(
+    program: &Program,
+    to: Frontend,
+    input: Option<&str>,
+) -> Result<Option<BTreeMap<Endpoint, f64>>, String> {
+    let flow = Flow {
+        source: CLIENT,
+        destination: SocketAddrV4::new(to.vip, to.port),
+        protocol: match to.protocol {
+            Protocol::Tcp => L4Proto::TCP,
+            Protocol::Udp => L4Proto::UDP,
+        },
+        input,
+        output: BACKENDS_INTERFACE,
+    };
+    let parts = program
+        .run(&flow)
+        .map_err(|stuck| format!("{to}: {stuck}"))?;
+    let mut shares = BTreeMap::new();
+    for part in parts.iter().filter(|part| part.translated) {
+        let Some(there) = part.to else {
+            continue;
+        };
+        let endpoint = Endpoint {
+            address: *there.ip(),
+            port: there.port(),
+        };
+        if part.masqueraded {
+            return Err(format!(
+                "{to}: flows of {CLIENT} to {endpoint} would be masqueraded"
+            ));
+        }
+        *shares.entry(endpoint).or_insert(0.0) += part.share;
+    }
+    let alone = parts
+        .iter()
+        .all(|part| part.to.is_some() && !part.translated);
+    Ok((!alone).then_some(shares))
+}
