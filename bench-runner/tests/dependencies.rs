@@ -46,6 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "ipvs-codec",
         &["netlink", "guest", "model", "netns-sys", "testing"],
     ),
+    ("kube-api", &["netns-sys"]),
     ("nft-codec", &["netlink", "model", "testing"]),
     ("netlink", &[]),
     ("model", &["ipvs-codec", "netlink", "nft-codec"]),

@@ -9,6 +9,7 @@
 use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
+use nix::unistd::Pid;
 
 /// A reading of the clock, nanoseconds since an arbitrary point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +47,17 @@ pub fn thread_cpu_ns() -> u64 {
     let t = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
         .expect("CLOCK_THREAD_CPUTIME_ID exists since Linux 2.6.12");
     t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64
+}
+
+/// Processor time of another thread of this process so far, nanoseconds. It costs that thread nothing.
+///
+/// # Errors
+/// `EINVAL`: there is no such thread in this process.
+pub fn cpu_ns_of(thread: Pid) -> nix::Result<u64> {
+    // A thread's clock is named by its number, inverted, and two flags: of a thread, and what the scheduler has counted
+    // (CPUCLOCK_PERTHREAD_MASK, CPUCLOCK_SCHED in include/linux/posix-timers.h).
+    let t = clock_gettime(ClockId::from_raw((!thread.as_raw() << 3) | 4 | 2))?;
+    Ok(t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
 }
 
 /// Sleeps until `CLOCK_MONOTONIC`, on which the kernel's tick runs, is next a multiple of `step_ns` (more than 0). What
@@ -140,6 +152,26 @@ mod tests {
                 "{used_ns} of {elapsed_ns} ns"
             );
         }
+    }
+
+    #[test]
+    fn the_processor_time_of_another_thread_is_what_it_says_itself() {
+        let (say, said) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let start = now();
+            while start.elapsed_ns() < 2_000_000 {
+                std::hint::spin_loop();
+            }
+            say.send((nix::unistd::gettid(), thread_cpu_ns())).unwrap();
+            ended.recv().unwrap();
+        });
+        let (id, own_ns) = said.recv().unwrap();
+        let seen_ns = cpu_ns_of(id).unwrap();
+        assert!(own_ns > 0 && seen_ns >= own_ns, "{seen_ns} of {own_ns} ns");
+        end.send(()).unwrap();
+        thread.join().unwrap();
+        assert_eq!(cpu_ns_of(Pid::from_raw(i32::MAX >> 4)), Err(Errno::EINVAL));
     }
 
     #[test]
