@@ -5,12 +5,13 @@
 //! therefore a place in this history, and holds nothing. One that asks for what is forgotten is told so (410 Expired).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use hyper::body::Bytes;
 use serde::Serialize;
 
 use crate::kind::{Change, Kind, Object, ROWS, Row};
-use crate::object::{Labels, Metadata};
+use crate::object::Metadata;
 use crate::selector::Selector;
 
 /// Changes of a kind that are kept, at least: more than one batch has. A batch that is larger is kept whole.
@@ -80,9 +81,7 @@ impl Which {
             .as_ref()
             .is_none_or(|asked| asked == namespace)
             && self.name.as_ref().is_none_or(|asked| asked == name)
-            && self
-                .labels
-                .selects(|key| by.labels.get(key).map(String::as_str))
+            && self.labels.selects(|key| by.label(key))
             && self.fields.selects(|key| match key {
                 "metadata.name" => Some(name),
                 "metadata.namespace" => Some(namespace),
@@ -95,21 +94,26 @@ impl Which {
 /// Namespace, empty where there is none, and name.
 type Key = (String, String);
 
-/// What an object is selected by, besides its key.
-#[derive(Debug, Clone, Default)]
+/// What an object is selected by, besides its key. A tree of labels would take as much memory as the object.
+#[derive(Debug)]
 struct By {
-    labels: Labels,
+    labels: Box<[(String, String)]>,
     cluster_ip: Option<String>,
 }
 
 impl By {
+    fn label(&self, key: &str) -> Option<&str> {
+        let mut labels = self.labels.iter();
+        labels.find(|label| label.0 == key).map(|label| &*label.1)
+    }
+
     fn of(object: &Object) -> Self {
         let cluster_ip = match object {
             Object::Service(service) => service.spec.cluster_ip.map(|ip| ip.to_string()),
             _ => None,
         };
         Self {
-            labels: object.metadata().labels.clone(),
+            labels: object.metadata().labels.clone().into_iter().collect(),
             cluster_ip,
         }
     }
@@ -118,7 +122,7 @@ impl By {
 #[derive(Debug)]
 struct Stored {
     uid: String,
-    by: By,
+    by: Arc<By>,
     /// Its JSON, a part of the line that announced it.
     json: Bytes,
 }
@@ -129,15 +133,15 @@ struct Event {
     key: Key,
     became: Became,
     /// What it was selected by before, and is now: a change can bring an object into a selection, or out of it.
-    before: Option<By>,
-    now: Option<By>,
+    before: Option<Arc<By>>,
+    now: Option<Arc<By>>,
     line: Bytes,
 }
 
 impl Event {
     /// The line for a watch of these objects; `None` if it is none of them.
     fn line_for(&self, which: &Which) -> Option<Bytes> {
-        let has = |by: &Option<By>| by.as_ref().is_some_and(|by| which.has(&self.key, by));
+        let has = |by: &Option<Arc<By>>| by.as_ref().is_some_and(|by| which.has(&self.key, by));
         let became = match (has(&self.before), has(&self.now)) {
             (false, false) => return None,
             (false, true) => Became::Added,
@@ -257,13 +261,13 @@ impl Store {
             .map_or_else(made, |stored| stored.uid.clone());
         let line = became.line(&json(object, &uid, version));
         let json = line.slice(became.head().len()..line.len() - TAIL.len());
-        let by = By::of(object);
+        let by = Arc::new(By::of(object));
         let event = Event {
             version,
             key: key.clone(),
             became,
             before: before.map(|stored| stored.by),
-            now: Some(by.clone()),
+            now: Some(Arc::clone(&by)),
             line,
         };
         objects.insert(key, Stored { uid, by, json });
