@@ -1,6 +1,6 @@
 //! A way of programming a mode, and the tools that it needs.
 
-use netns_harness::datapath::{Engine, Tool, Transport, facts, facts_over};
+use netns_harness::datapath::{Engine, KUBE_PROXY, Tool, Transport, facts, facts_over};
 use scenarios::spec::{Setup, StaySpec};
 use schema::Mode;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ impl Case {
         }
     }
 
-    /// Every case of every mode.
+    /// Every case of every mode, but for a real kube-proxy: that is tried where one is named.
     pub(crate) fn all() -> Vec<Self> {
         let mut cases = Vec::new();
         for &mode in Mode::ALL {
@@ -39,7 +39,8 @@ impl Case {
                 [] => vec![None],
                 engines => engines.iter().copied().map(Some).collect(),
             };
-            for transport in facts(mode).transports() {
+            let tried = |transport: &Transport| *transport != Transport::KubeProxy;
+            for transport in facts(mode).transports().filter(tried) {
                 cases.extend(engines.iter().map(|&engine| Self {
                     mode,
                     transport,
@@ -81,7 +82,12 @@ impl std::fmt::Display for Case {
     }
 }
 
-/// Every tool that any mode can use, each once.
+/// Whether a file can be named in place of that tool.
+pub(crate) fn is_tool(name: &str) -> bool {
+    name == KUBE_PROXY.0 || all_tools().iter().any(|(known, _)| *known == name)
+}
+
+/// Every installed tool that any mode can use, each once.
 pub(crate) fn all_tools() -> Vec<Tool> {
     let mut found: Vec<Tool> = Case::all().iter().flat_map(Case::tools).collect();
     let mut seen = std::collections::HashSet::new();

@@ -37,9 +37,15 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', value_parser = words::scenario)]
     pub(crate) scenarios: Vec<Scenarios>,
 
-    /// How updates reach the kernel: restore, netlink, exec, nft, ipset-restore, ipvsadm [default: each mode's ordinary one].
+    /// How updates reach the kernel: restore, netlink, exec, nft, ipset-restore, ipvsadm; kube-proxy, a real one, which
+    /// --tool names [default: each mode's ordinary one].
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',')]
     pub(crate) transports: Vec<Transport>,
+
+    /// With --transports kube-proxy, its minSyncPeriod: 10ms shows what a sync costs, 1s (its own default) what a node
+    /// sees; 1ms to 60s.
+    #[arg(long, value_name = "TIME[,TIME]", action = ArgAction::Set, value_delimiter = ',', default_value = "10ms", value_parser = words::sync_period)]
+    pub(crate) min_sync_period: Vec<u32>,
 
     /// Engine below the iptables rules of mode ipset: legacy, nft.
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "legacy")]

@@ -122,10 +122,9 @@ impl Plan {
             for &mode in &settings.modes {
                 let transports = settings.transports(mode);
                 for &transport in &transports {
-                    for engine in settings.engines(mode) {
-                        let template = template(settings, of(mode, transport), engine);
+                    let first = transport == transports[0];
+                    for template in templates(settings, of(mode, transport)) {
                         let (serving, own) = asked(settings, &template);
-                        let first = transport == transports[0];
                         stays.extend(serving_stay(&template, serving, first, slowdown));
                         stays.extend(own_stays(settings, &template, own, slowdown));
                     }
@@ -222,6 +221,26 @@ impl Plan {
     }
 }
 
+/// What is asked of, once for each engine and each period of a real kube-proxy.
+fn templates(settings: &Settings, asked: Asked) -> Vec<StaySpec> {
+    let periods = match asked.transport {
+        Transport::KubeProxy => settings
+            .min_sync_periods_ms
+            .iter()
+            .copied()
+            .map(Some)
+            .collect(),
+        _ => vec![None],
+    };
+    let engines = settings.engines(asked.mode).into_iter();
+    let each = engines.flat_map(|engine| periods.iter().map(move |period| (engine, *period)));
+    each.map(|(engine, min_sync_period_ms)| StaySpec {
+        min_sync_period_ms,
+        ..template(settings, asked, engine)
+    })
+    .collect()
+}
+
 fn template(settings: &Settings, asked: Asked, engine: Option<Engine>) -> StaySpec {
     let (args, request) = (&settings.args, &settings.request);
     StaySpec {
@@ -236,6 +255,7 @@ fn template(settings: &Settings, asked: Asked, engine: Option<Engine>) -> StaySp
         protocols: request.protocols.clone(),
         vip_stride: args.vip_stride,
         transport: asked.transport,
+        min_sync_period_ms: None,
         engine,
         large_cluster: request.large_cluster,
         flows: request.flows,
@@ -262,6 +282,12 @@ fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
             if let Some(engine) = template.engine {
                 options.set(OptionKey::Engine, engine);
             }
+            if let Some(period) = template.min_sync_period_ms {
+                // Whatever is asked is asked of its rules, which are as it sees fit.
+                options.remove(OptionKey::LargeCluster);
+                options.set(OptionKey::Transport, template.transport);
+                options.set(OptionKey::MinSyncPeriod, words_of_ms(period));
+            }
             if let Some(stride) = template.vip_stride {
                 options.set(OptionKey::VipStride, stride);
             }
@@ -274,6 +300,14 @@ fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
         })
     });
     cells.partition(|(cell, _)| scenarios::scenario(cell.scenario).needs() == Needs::Served)
+}
+
+/// A time as it is written in kube-proxy's configuration.
+fn words_of_ms(ms: u32) -> String {
+    match ms % 1_000 {
+        0 => format!("{}s", ms / 1_000),
+        _ => format!("{ms}ms"),
+    }
 }
 
 /// The stay that is prepared once and then asked everything that leaves services as they were. What

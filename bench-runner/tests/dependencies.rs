@@ -30,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "ipset-sys",
             "ipvs-codec",
+            "kube-api",
             "netlink",
             "nft-codec",
             "netns-sys",

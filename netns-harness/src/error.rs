@@ -55,6 +55,9 @@ pub enum HarnessError {
         /// The part that is not understood.
         text: String,
     },
+    /// A kube-proxy that ended, fell silent, or is none.
+    #[error("{0}")]
+    KubeProxy(String),
     /// A peer that did not answer in time or answered wrongly.
     #[error("{0}")]
     Traffic(String),

@@ -30,6 +30,8 @@ pub const CLIENT_CIDR: Cidr = Cidr {
 };
 /// A client inside the cluster: none of its packets may be masqueraded.
 pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 192, 0, 2);
+/// The node's address on its link to endpoints.
+pub(crate) const NODE_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 100, 1);
 /// The node's interface to clients.
 pub(crate) const CLIENT_INTERFACE: &str = "client0";
 /// The node's interface to endpoints.

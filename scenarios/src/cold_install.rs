@@ -101,11 +101,12 @@ const fn samples(services: u32, once: bool) -> u32 {
 }
 
 fn install(stay: &mut Stay<'_>, render: &RenderOptions, recorder: &mut Recorder) -> Result {
-    let batch = stay.render_sampled(None, stay.population, render, recorder);
     // Counters per CPU are an untypical part of it where there is one CPU.
-    let weighed = stay.spec.services >= WEIGHED && !stay.spec.counted;
+    let real = stay.datapath.programmer().is_some();
+    // Nor are the rules alone there while a real kube-proxy runs.
+    let weighed = stay.spec.services >= WEIGHED && !stay.spec.counted && !real;
     let before = if weighed { Some(still()?) } else { None };
-    stay.apply_sampled(&batch, recorder)?;
+    stay.change_sampled(None, stay.population, render, recorder)?;
     if let Some(before) = before {
         let held = still()?.total().cast_signed() - before.total().cast_signed();
         recorder.difference(Metric::KernelMemory, held);
@@ -114,7 +115,6 @@ fn install(stay: &mut Stay<'_>, render: &RenderOptions, recorder: &mut Recorder)
             "SUnreclaim + VmallocUsed + Percpu of /proc/meminfo: installed - before; a first install",
         );
     }
-    drop(batch);
     stay.damage()?;
     recorder.fact("census_services", stay.census(stay.population)?);
     stay.check_order()?;

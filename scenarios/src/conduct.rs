@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use netns_harness::datapath::{Batch, Datapath, RenderOptions, needs_forced_buffers, with_engine};
+use netns_harness::datapath::{
+    Batch, Implementation, RenderOptions, Transport, needs_forced_buffers, programmed,
+};
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::meters;
 use netns_harness::service::Population;
@@ -44,7 +46,10 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
         emit(Event::Closed);
         return Ok(());
     }
-    let datapath = with_engine(spec.mode, engine);
+    let period_ms = spec.min_sync_period_ms.unwrap_or_default();
+    let datapath = programmed(spec.mode, engine, spec.transport, period_ms)
+        .ok_or_else(|| format!("kube-proxy has no mode {}", spec.mode))
+        .at(Stage::Preparation)?;
     let population = spec.recipe().population(spec.services);
     let clock_step_ns = clock::step_ns();
     let is_empty = |cell: &CellSpec| crate::scenario(cell.scenario).needs() == Needs::Empty;
@@ -115,7 +120,15 @@ fn ask(stay: &mut Stay<'_>, mut common: BTreeMap<String, String>, forced: bool) 
 /// The fastest proven way to install a population, untimed: the mode's own chunk, halved until every
 /// transaction fits what this process may send.
 #[must_use]
-pub fn preparation(datapath: &dyn Datapath, population: &Population, large_cluster: bool) -> Batch {
+pub fn preparation(
+    datapath: &dyn Implementation,
+    population: &Population,
+    large_cluster: bool,
+) -> Batch {
+    if datapath.programmer().is_some() {
+        let options = RenderOptions::by(Transport::KubeProxy);
+        return datapath.render(None, population, &options);
+    }
     let facts = datapath.facts();
     let transport = facts.ordinary();
     let largest = facts.by(transport).largest();

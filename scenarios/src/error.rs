@@ -67,6 +67,10 @@ impl From<HarnessError> for CellError {
         if error.is_too_big() {
             return Self::unsupported(format!("{error}; {TOO_BIG}"));
         }
-        Self::at(Stage::Measure, error)
+        let stage = match error {
+            HarnessError::KubeProxy(_) => Stage::Tool,
+            _ => Stage::Measure,
+        };
+        Self::at(stage, error)
     }
 }

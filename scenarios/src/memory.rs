@@ -131,7 +131,11 @@ impl Scenario for Memory {
 }
 
 fn install(stay: &Stay<'_>, batch: &Batch) -> Result<(), HarnessError> {
-    stay.lab.on_node(|| stay.datapath.carry_out(batch))
+    stay.lab.on_node(|| stay.datapath.carry_out(batch))?;
+    if let Some(programmer) = stay.datapath.programmer() {
+        programmer.leave();
+    }
+    Ok(())
 }
 
 /// What is asked once, of an install that is not sampled; how long that took, nanoseconds.

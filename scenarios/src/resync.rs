@@ -43,9 +43,7 @@ impl Scenario for Resync {
         };
         let population = stay.population;
         for _ in 0..repetitions(stay.spec.services) {
-            let batch = stay.render_sampled(Some(population), population, &render, recorder);
-            stay.apply_sampled(&batch, recorder)?;
-            drop(batch);
+            stay.change_sampled(Some(population), population, &render, recorder)?;
             recorder.fact("census_after_resync", stay.census(population)?);
             stay.check_order()?;
         }

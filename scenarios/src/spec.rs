@@ -41,6 +41,9 @@ pub struct StaySpec {
     pub vip_stride: Option<u32>,
     /// How updates reach the kernel.
     pub transport: Transport,
+    /// With transport kube-proxy: the least time between two of its syncs, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_sync_period_ms: Option<u32>,
     /// Engine below the mode's iptables rules, where either would do.
     #[serde(default)]
     pub engine: Option<Engine>,

@@ -68,7 +68,11 @@ impl Stay<'_> {
         stage: Stage,
         act: impl FnOnce() -> Result<T, HarnessError>,
     ) -> Result<T> {
-        self.lab.on_node(act).at(stage)
+        let staged = |error: HarnessError| match error {
+            HarnessError::KubeProxy(_) => CellError::from(error),
+            other => CellError::at(stage, other),
+        };
+        self.lab.on_node(act).map_err(staged)
     }
 
     /// A lab like the stay's own, fresh.
@@ -268,6 +272,26 @@ impl Stay<'_> {
             }
         }
         Ok(done)
+    }
+
+    /// Makes a change, timed: a batch of ours is rendered and applied; where a real kube-proxy writes the rules it is
+    /// told of it.
+    ///
+    /// # Errors
+    /// The kernel, the tool or kube-proxy refused.
+    pub(crate) fn change_sampled(
+        &self,
+        from: Option<&Population>,
+        to: &Population,
+        options: &RenderOptions,
+        recorder: &mut Recorder,
+    ) -> Result {
+        if let Some(programmer) = self.datapath.programmer() {
+            let change = programmer.change(from, to, options.resync);
+            return self.told_sampled(programmer, &change, recorder);
+        }
+        let batch = self.render_sampled(from, to, options, recorder);
+        self.apply_sampled(&batch, recorder)
     }
 
     /// Renders a batch and samples how long that took.

@@ -65,6 +65,10 @@ enum Act {
     Rehearsal,
     Timed,
     Sync,
+    /// From a real kube-proxy's being told until a flow is served by the new rule.
+    Effect,
+    /// The same until the kernel's listing has it.
+    Listing,
 }
 
 /// What the changes of a cell are for, in their order. Where time is executed instructions all of them are timed, and
@@ -78,9 +82,13 @@ fn acts(stay: &Stay<'_>, scenario: ScenarioKind) -> Vec<Act> {
     let rehearsed = spec.block == 0 && rehearses(asked.update_ns(), scenario);
     let synced = stay.datapath.kube_proxy_sync(stay.population).is_some() && syncs(asked, scenario);
     let once = |act, made: bool| made.then_some(act).into_iter();
+    let real = stay.datapath.programmer().is_some();
+    let adds = real && scenario == ScenarioKind::ServiceAdd;
     once(Act::Rehearsal, rehearsed)
         .chain(timed)
         .chain(once(Act::Sync, synced))
+        .chain(once(Act::Effect, adds))
+        .chain(once(Act::Listing, real))
         .collect()
 }
 
@@ -117,10 +125,9 @@ impl Scenario for Update {
                     stay.weigh(from, &next.to, &render, recorder)?;
                     recorder.fact("census_after_update", stay.census(&next.to)?);
                 }
-                Act::Timed => {
-                    let batch = stay.render_sampled(Some(from), &next.to, &render, recorder);
-                    stay.apply_sampled(&batch, recorder)?;
-                }
+                Act::Timed => stay.change_sampled(Some(from), &next.to, &render, recorder)?,
+                Act::Effect => stay.effect_sampled(from, &next, recorder)?,
+                Act::Listing => stay.listing_sampled(from, &next.to, recorder)?,
                 Act::Sync => stay.sync_sampled(from, &next.to, &render, recorder)?,
             }
             see_it_answer(stay, next.witness.as_ref())?;

@@ -73,6 +73,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A value of `--min-sync-period`: milliseconds.
+pub(crate) fn sync_period(text: &str) -> Result<u32, String> {
+    let period = duration(text)?;
+    let ms = u32::try_from(period.as_millis())
+        .ok()
+        .filter(|ms| (1..=60_000).contains(ms));
+    ms.ok_or_else(|| format!("{text}: give 1ms to 60s"))
+}
+
 /// A variant as it was given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Given {
@@ -132,10 +141,10 @@ pub(crate) fn tool(text: &str) -> Result<(String, PathBuf), String> {
     let Some((name, path)) = text.split_once('=') else {
         return Err("write NAME=PATH, as in nft=/opt/nftables/sbin/nft".to_owned());
     };
-    let known: Vec<&str> = case::all_tools().into_iter().map(|t| t.0).collect();
-    if !known.contains(&name) {
+    if !case::is_tool(name) {
+        let known: Vec<&str> = case::all_tools().into_iter().map(|t| t.0).collect();
         return Err(format!(
-            "no tool '{name}' is ever started (known: {})",
+            "no tool '{name}' is ever started (known: {}, kube-proxy)",
             known.join(", ")
         ));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use netns_harness::datapath::{RenderOptions, with_engine};
+use netns_harness::datapath::{RenderOptions, Transport, with_engine};
 use scenarios::population::Recipe;
 
 use crate::choice;
@@ -144,6 +144,10 @@ fn print_rules(settings: &Settings) {
     let population = recipe.population(services);
     let cases = settings.cases();
     for case in cases.iter().filter(|case| !case.mode.is_floor()) {
+        if case.transport == Transport::KubeProxy {
+            say!("# {case}: what a real kube-proxy installs is seen when it has");
+            continue;
+        }
         let datapath = with_engine(case.mode, case.engine.unwrap_or_default());
         let options = RenderOptions {
             large_cluster: settings.request.large_cluster,

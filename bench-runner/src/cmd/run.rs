@@ -43,6 +43,13 @@ async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
     let mut run_dir = RunDir::create(args.out.as_deref())?;
     let reason = choice.reason.clone();
     note(&format!("measured on {reason}"));
+    let found = netns_harness::datapath::kube_proxy::found_here();
+    if !found.is_empty() {
+        note(&format!(
+            "warning: this machine is a node, whose own work disturbs what is measured: {}",
+            found.join("; ")
+        ));
+    }
     let opening = open(choice, &settings, &machine, run_dir.path());
     let opened = tokio::select! {
         opened = opening => opened.map(Some),

@@ -41,6 +41,13 @@ pub(crate) enum Ask {
         /// What was held before; none: only say what is held now.
         baseline: Option<KernelMemory>,
     },
+    /// Install a stay's population and say how the reference tools list it: text by command.
+    Listing {
+        /// The stay; its cells are not asked.
+        stay: Box<StaySpec>,
+        /// Endpoints of the services, in turn.
+        endpoints: Vec<u32>,
+    },
     /// Carry out a stay.
     Stay(Box<StaySpec>),
 }

@@ -38,7 +38,7 @@ pub(crate) fn outer() -> anyhow::Result<Ended> {
         // What concerns the whole kernel needs no namespaces.
         Ask::Facts { cases } => return answer(&environment::host(cases)),
         Ask::Settle { baseline } => return answer(&Rested::from(*baseline)?),
-        Ask::Stay(spec) => check(spec)?,
+        Ask::Stay(spec) | Ask::Listing { stay: spec, .. } => check(spec)?,
         Ask::Trial { .. } | Ask::Facilities => {}
     }
     isolation::unshare_all().map_err(|e| Usage(no_namespaces(&e)))?;
@@ -75,6 +75,7 @@ pub(crate) fn inner() -> anyhow::Result<Ended> {
     match ask {
         Ask::Trial { case, at } => answer(&trial::carry_out(&case, at)),
         Ask::Facilities => answer(&trial::facilities()),
+        Ask::Listing { stay, endpoints } => answer(&scenarios::listing(&stay, &endpoints)?),
         Ask::Facts { .. } | Ask::Settle { .. } => refused("this is answered without namespaces"),
         Ask::Stay(spec) => {
             verbose::start(|| Telling);
@@ -137,16 +138,12 @@ fn check(spec: &StaySpec) -> Result<(), Usage> {
         "endpoints is out of range".to_owned()
     } else if spec.protocols.is_empty() || (spec.services as usize) < spec.protocols.len() {
         "protocols is empty, or longer than services".to_owned()
-    } else if let Some(name) = spec.setup.tools.keys().find(|name| !is_tool(name)) {
+    } else if let Some(name) = spec.setup.tools.keys().find(|name| !case::is_tool(name)) {
         format!("no tool {name} is ever started")
     } else {
         return Ok(());
     };
     refused(format!("the stay's specification: {why}"))
-}
-
-fn is_tool(name: &str) -> bool {
-    case::all_tools().iter().any(|(known, _)| *known == name)
 }
 
 fn print(line: &impl Serialize) -> anyhow::Result<()> {

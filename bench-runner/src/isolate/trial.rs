@@ -2,7 +2,7 @@
 
 use netns_harness::HarnessError;
 use netns_harness::datapath::{
-    Datapath, Engine, RenderOptions, Transport, facts, needs_forced_buffers, with_engine,
+    Engine, Implementation, RenderOptions, Transport, facts, needs_forced_buffers, programmed,
 };
 use netns_harness::lab::facility::{self, FACILITIES, Facility};
 use netns_harness::lab::{Lab, Pinning};
@@ -14,6 +14,9 @@ use schema::{Mode, Protocol};
 
 use super::ask::{At, Facilities, Found, Trial};
 use crate::case::Case;
+
+/// minSyncPeriod of a kube-proxy that is tried, milliseconds.
+const TRIED_MS: u32 = 10;
 
 /// The kernel's answer by its name, "No such file or directory (ENOENT)": a number says nothing to a reader.
 fn answer(error: &std::io::Error) -> String {
@@ -53,8 +56,10 @@ pub(crate) fn carry_out(asked: &Case, at: At) -> Trial {
     if let Err(error) = netns_sys::tools::replace(asked.setup.tools.clone()) {
         return Trial::broken(error.to_string());
     }
-    let datapath = with_engine(asked.mode, engine);
     let transport = asked.transport;
+    let Some(datapath) = programmed(asked.mode, engine, transport, TRIED_MS) else {
+        return Trial::broken(format!("kube-proxy has no mode {}", asked.mode));
+    };
     let forced = isolation::forces_buffers();
     let needs_root = needs_forced_buffers(asked.mode, transport, engine).filter(|_| !forced);
     trial.unsupported = match needs_root {
@@ -109,7 +114,7 @@ fn explain(asked: &Case, engine: Engine, why: String) -> String {
 /// one transaction of all of it could be sent.
 fn at_size(
     lab: &Lab,
-    datapath: &dyn Datapath,
+    datapath: &dyn Implementation,
     transport: Transport,
     (services, endpoints): (u32, u32),
     trial: &mut Trial,

@@ -275,6 +275,7 @@ mod tests {
             protocols: vec![Protocol::Tcp],
             vip_stride: None,
             transport: schema::Transport::Netlink,
+            min_sync_period_ms: None,
             engine: None,
             large_cluster: true,
             flows: 100,

@@ -36,6 +36,13 @@ pub(super) fn inside(ask: Ask) -> Ask {
             case.setup = setup(&case.setup);
             Ask::Trial { case, at }
         }
+        Ask::Listing {
+            mut stay,
+            endpoints,
+        } => {
+            stay.setup = setup(&stay.setup);
+            Ask::Listing { stay, endpoints }
+        }
         Ask::Stay(mut spec) => {
             spec.setup = setup(&spec.setup);
             Ask::Stay(spec)

@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) setup: Setup,
     pub(crate) sizes: Vec<u32>,
     pub(crate) modes: Vec<Mode>,
+    /// The least times between two syncs of a real kube-proxy, milliseconds.
+    pub(crate) min_sync_periods_ms: Vec<u32>,
     pub(crate) scenarios: Vec<ScenarioKind>,
     /// What is asked on the host's kernel.
     pub(crate) request: Request,
@@ -146,6 +148,7 @@ impl Settings {
                 tools: args.tool.iter().cloned().collect(),
             },
             modes: ordered(&args.modes, Mode::ALL),
+            min_sync_periods_ms: each_once(&args.min_sync_period),
             scenarios: match args.deterministic {
                 true => icount::scenarios(asked_for(&args.scenarios), args),
                 false => asked_for(&args.scenarios),
@@ -210,6 +213,12 @@ impl Settings {
             return refused(format!(
                 "--tool {tool}: nothing that is asked starts {tool}: see --modes, --transports and --engines"
             ));
+        }
+        let real = self.request.transports.contains(&Transport::KubeProxy);
+        if real && !self.setup.tools.contains_key("kube-proxy") {
+            return refused(
+                "--transports kube-proxy needs the program: --tool kube-proxy=PATH (`scripts/kube-proxy 1.37` builds one and prints its path)",
+            );
         }
         if self.modes.iter().all(|m| m.is_floor()) && !asks_packets {
             return refused(

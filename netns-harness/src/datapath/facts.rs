@@ -4,7 +4,8 @@
 use schema::Mode;
 
 use super::{Engine, Implementation, Socket, Transport};
-use crate::xtables::tools;
+use crate::datapath::kube_proxy::KubeProxyFacts;
+use crate::xtables::{save, tools};
 
 /// A program that must be installed, and the Debian package that brings it.
 pub type Tool = (&'static str, &'static str);
@@ -24,6 +25,8 @@ pub struct ModeFacts {
     pub engines: &'static [Engine],
     /// Tools that it starts however it is programmed, besides those of its engine.
     pub tools: &'static [Tool],
+    /// What is particular of a real kube-proxy in this mode; `None` where it has no such mode.
+    pub kube_proxy: Option<&'static KubeProxyFacts>,
     /// Programs of other packages that kube-proxy starts in an update.
     pub sync_tools: &'static [&'static str],
     /// What it needs of the kernel besides its engine, by the names of [`crate::lab::facility::FACILITIES`].
@@ -39,6 +42,8 @@ pub struct ModeFacts {
     pub preparation_chunk: Option<usize>,
     /// Whether one transaction costs the square of what it holds, so that installs in chunks are measured too.
     pub chunked: bool,
+    /// Commands that list what it installs, besides that of its engine.
+    pub listings: &'static [&'static [&'static str]],
     /// Sockets that a removal needs: opened before it is timed.
     pub teardown_sockets: &'static [Socket],
     /// The law of size: (what, formula in N services and E endpoints), for `list formulas`. Tests hold the
@@ -180,6 +185,15 @@ impl TransportFacts {
     }
 }
 
+/// By a real kube-proxy, whose binary the user names.
+pub(super) const REAL: TransportFacts = TransportFacts {
+    tools: &[KUBE_PROXY],
+    ..TransportFacts::of(Transport::KubeProxy)
+};
+
+/// The program: no package of a distribution brings it.
+pub const KUBE_PROXY: Tool = ("kube-proxy", "");
+
 impl ModeFacts {
     /// A mode of these transports that has no rules, needs nothing, and is listed by one process.
     pub(super) const fn of(
@@ -194,6 +208,7 @@ impl ModeFacts {
             rules: None,
             engines: &[],
             tools: &[],
+            kube_proxy: None,
             sync_tools: &[],
             facilities: &[],
             without: &[],
@@ -201,6 +216,7 @@ impl ModeFacts {
             most_services: None,
             preparation_chunk: None,
             chunked: false,
+            listings: &[],
             teardown_sockets: &[],
             law_of_size: &[],
             cost: Cost {
@@ -236,6 +252,14 @@ impl ModeFacts {
         let mut all = self.transports.iter();
         let facts = all.find(|facts| facts.transport == transport);
         facts.unwrap_or(&self.transports[0])
+    }
+
+    /// Commands whose output is what is installed.
+    #[must_use]
+    pub fn listings(&self) -> Vec<Vec<&'static str>> {
+        let engine = self.rules.map(|engine| vec![save(engine)]);
+        let own = self.listings.iter().map(|words| words.to_vec());
+        engine.into_iter().chain(own).collect()
     }
 
     /// Every tool that it starts, programmed that way.

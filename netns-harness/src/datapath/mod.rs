@@ -16,8 +16,9 @@ mod facts;
 pub mod ipset;
 pub mod iptables;
 pub mod ipvs;
+pub mod kube_proxy;
 #[cfg(test)]
-mod meaning;
+pub(crate) mod meaning;
 pub mod nftables;
 pub mod none;
 #[cfg(test)]
@@ -29,7 +30,9 @@ mod trial;
 
 pub use crate::relation::Inventory;
 pub use crate::sockets::{Socket, Sockets};
-pub use facts::{Cost, Expected, ModeFacts, PROCESS, Tool, TransportFacts};
+use kube_proxy::{Driven, Programmer};
+
+pub use facts::{Cost, Expected, KUBE_PROXY, ModeFacts, PROCESS, Tool, TransportFacts};
 pub use schema::{Damage, Engine, Transport};
 pub use step::{Batch, Step};
 pub use transport::RenderOptions;
@@ -107,6 +110,11 @@ pub trait Datapath: Send + Sync {
 pub trait KubeProxy: Send + Sync {
     /// How kube-proxy would make an update that ends with `to`; `None` where it has no such mode.
     fn kube_proxy_sync(&self, _to: &Population) -> Option<KubeProxySync> {
+        None
+    }
+
+    /// The real kube-proxy that writes the rules; `None` where they are ours.
+    fn programmer(&self) -> Option<&Programmer> {
         None
     }
 
@@ -229,6 +237,22 @@ pub fn with_engine(mode: Mode, engine: Engine) -> Box<dyn Implementation> {
     (facts_over(mode, engine).make)()
 }
 
+/// The datapath of a mode that is programmed that way: by us, or by a real kube-proxy that is started as `kube-proxy`
+/// and begins no two syncs within `min_sync_period_ms`. `None` where kube-proxy has no such mode.
+#[must_use]
+pub fn programmed(
+    mode: Mode,
+    engine: Engine,
+    transport: Transport,
+    min_sync_period_ms: u32,
+) -> Option<Box<dyn Implementation>> {
+    let ours = with_engine(mode, engine);
+    match transport {
+        Transport::KubeProxy => Some(Box::new(Driven::of(ours, min_sync_period_ms)?)),
+        _ => Some(ours),
+    }
+}
+
 /// Why a mode cannot be programmed that way without SO_SNDBUFFORCE, that is without root of the initial
 /// user namespace; `None` when it can.
 ///
@@ -243,6 +267,11 @@ pub fn needs_forced_buffers(
     engine: Engine,
 ) -> Option<&'static str> {
     const BY_NFT: &str = "transport nft needs root: the transactions of `nft -f` outgrow the socket buffer that a user namespace may have (SO_SNDBUFFORCE is refused, EMSGSIZE follows)";
-    let by_transport = (transport == Transport::Nft).then_some(BY_NFT);
+    const BY_KUBE_PROXY: &str = "transport kube-proxy needs root: kube-proxy mounts, and its tools' transactions outgrow the socket buffer that a user namespace may have";
+    let by_transport = match transport {
+        Transport::Nft => Some(BY_NFT),
+        Transport::KubeProxy => Some(BY_KUBE_PROXY),
+        _ => None,
+    };
     facts_over(mode, engine).needs_root.or(by_transport)
 }

@@ -58,7 +58,7 @@ pub struct Batch {
 
 impl Batch {
     /// One step, or none.
-    pub(super) fn of(step: Option<impl Step>) -> Self {
+    pub(crate) fn of(step: Option<impl Step>) -> Self {
         let steps = step.map(|step| Box::new(step) as Box<dyn Step>);
         Self {
             steps: steps.into_iter().collect(),

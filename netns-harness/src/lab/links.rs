@@ -11,7 +11,9 @@ use netns_sys::netns::NetNs;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
 use crate::HarnessError;
-use crate::service::{BACKENDS_INTERFACE, CLIENT_CIDR, CLIENT_INTERFACE, Cidr, ENDPOINT_CIDR};
+use crate::service::{
+    BACKENDS_INTERFACE, CLIENT_CIDR, CLIENT_INTERFACE, Cidr, ENDPOINT_CIDR, NODE_ADDRESS,
+};
 
 /// One end of a link.
 struct End {
@@ -59,7 +61,7 @@ const BACKENDS_LINK: Link = Link {
     },
     node: End {
         interface: BACKENDS_INTERFACE,
-        address: Ipv4Addr::new(192, 168, 100, 1),
+        address: NODE_ADDRESS,
         mac: [2, 0, 0, 0, 2, 1],
     },
     owns: ENDPOINT_CIDR,

@@ -3,7 +3,9 @@
 //! The timed section is [`Probe::time`]: one `connect(2)`, or one `send(2)` and the `recv(2)` of the
 //! answer. Sockets are opened and bound before; who answered is read and checked after.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
+use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::time::Duration;
 
@@ -21,6 +23,11 @@ use crate::service::{Endpoint, Frontend};
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How long nobody has to answer to be silent: a hundred times what an answer takes.
 const SILENCE: Duration = Duration::from_millis(100);
+
+/// Between two flows of one that looks when a service is served first.
+const PERIOD: Duration = Duration::from_millis(1);
+/// Flows of it that may be unanswered at a time: an answer takes a fraction of the time that so many do.
+const UNANSWERED: usize = 200;
 
 /// Opens flows in a lab's client namespace.
 #[derive(Debug)]
@@ -151,6 +158,39 @@ impl<'a> Client<'a> {
             })
             .collect()
     }
+
+    /// Opens a new flow to a destination every millisecond until one is answered: when that one's first packet was
+    /// sent, and who answered; `None` where none is within `limit`.
+    ///
+    /// # Errors
+    /// No sources are left, or a socket could not be opened.
+    pub fn first_served(
+        &mut self,
+        to: Frontend,
+        limit: Duration,
+    ) -> Result<Option<(clock::Reading, Reached)>, HarnessError> {
+        let failed = |e| HarnessError::system(format!("watch for an answer of {to}"), e);
+        let start = clock::now();
+        let mut open: VecDeque<(clock::Reading, Probe)> = VecDeque::new();
+        while u128::from(start.elapsed_ns()) < limit.as_nanos() {
+            for probe in self.prepare(&[to])? {
+                probe.socket.set_nonblocking(true).map_err(failed)?;
+                let sent = clock::now();
+                probe.send_first().map_err(failed)?;
+                open.push_back((sent, probe));
+            }
+            if open.len() > UNANSWERED {
+                open.pop_front();
+            }
+            std::thread::sleep(PERIOD);
+            if let Some(at) = open.iter().position(|(_, probe)| probe.is_answered()) {
+                let (sent, probe) = open.swap_remove_back(at).expect("it was just found");
+                let reached = probe.finish_started(sent).map_err(failed)?;
+                return Ok(Some((sent, reached)));
+            }
+        }
+        Ok(None)
+    }
 }
 
 fn open(flows: &mut Flows, frontend: Frontend, spin: bool) -> Result<Probe, HarnessError> {
@@ -193,10 +233,55 @@ fn open(flows: &mut Flows, frontend: Frontend, spin: bool) -> Result<Probe, Harn
 
 impl Probe {
     /// Sends the first packet, waits for the first reply, then checks who answered.
-    fn run(mut self) -> io::Result<Reached> {
+    fn run(self) -> io::Result<Reached> {
         let mut answer = [0; ANSWER_BYTES + 8];
         let address = SockAddr::from(self.to);
         let (latency_ns, received) = self.time(&address, &mut answer)?;
+        self.reached(latency_ns, received, answer)
+    }
+
+    /// Sends the first packet of a socket that does not wait.
+    fn send_first(&self) -> io::Result<()> {
+        let sent = match self.protocol {
+            Protocol::Tcp => self.socket.connect(&SockAddr::from(self.to)),
+            Protocol::Udp => self.socket.send(&self.token).map(drop),
+        };
+        match sent {
+            // Nobody is there yet, and an earlier flow's answer said so.
+            Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+            sent => sent,
+        }
+    }
+
+    /// Whether the first reply has come, without waiting for it.
+    fn is_answered(&self) -> bool {
+        match self.protocol {
+            Protocol::Tcp => self.socket.peer_addr().is_ok(),
+            Protocol::Udp => self.socket.peek(&mut [MaybeUninit::uninit()]).is_ok(),
+        }
+    }
+
+    /// Who answered a flow that was started at `sent` and is answered.
+    fn finish_started(mut self, sent: clock::Reading) -> io::Result<Reached> {
+        let mut answer = [0; ANSWER_BYTES + 8];
+        let latency_ns = sent.elapsed_ns();
+        self.socket.set_nonblocking(false)?;
+        self.spin = false;
+        let received = match self.protocol {
+            Protocol::Tcp => 0,
+            Protocol::Udp => self.receive(&mut answer, sent)?,
+        };
+        self.reached(latency_ns, received, answer)
+    }
+
+    /// Reads who answered, and checks that it was to this flow.
+    fn reached(
+        mut self,
+        latency_ns: u64,
+        received: usize,
+        mut answer: [u8; ANSWER_BYTES + 8],
+    ) -> io::Result<Reached> {
         let length = match self.protocol {
             Protocol::Tcp => self.read_name(&mut answer)?,
             Protocol::Udp => received,

@@ -23,6 +23,12 @@ pub(crate) use schema::Engine;
 /// (`nft_table_validate`), which grows with the number of chunks.
 pub(crate) const NFT_PREPARATION_CHUNK: usize = 500;
 
+/// The program that lists an engine's rules.
+#[must_use]
+pub(crate) const fn save(engine: Engine) -> &'static str {
+    tools(engine)[1].0
+}
+
 /// Tools of an engine, each with the Debian package that brings it.
 #[must_use]
 pub(crate) const fn tools(engine: Engine) -> &'static [(&'static str, &'static str)] {

@@ -14,6 +14,7 @@
 
 pub mod child;
 pub mod clock;
+pub mod daemon;
 pub mod isolation;
 pub mod netns;
 pub mod process;

@@ -100,3 +100,16 @@ impl Drop for Entered {
             .expect("returning to a namespace that is held open");
     }
 }
+
+/// IPv4 addresses of the calling thread's namespace: interface, address.
+///
+/// # Errors
+/// `getifaddrs(3)`.
+pub fn ipv4_addresses() -> io::Result<Vec<(String, std::net::Ipv4Addr)>> {
+    let all = nix::ifaddrs::getifaddrs()?;
+    let found = all.filter_map(|one| {
+        let address = one.address?.as_sockaddr_in()?.ip();
+        Some((one.interface_name, address))
+    });
+    Ok(found.collect())
+}

@@ -180,8 +180,15 @@ pub fn run(command: &mut Command, stdin: &[u8]) -> io::Result<Finished> {
 /// Whether a program is in one of the directories of PATH.
 #[must_use]
 pub fn installed(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+    found(program).is_some()
+}
+
+/// The file of a program in one of the directories of PATH.
+#[must_use]
+pub fn found(program: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let mut files = std::env::split_paths(&path).map(|folder| folder.join(program));
+    files.find(|file| file.is_file())
 }
 
 fn memory_file() -> io::Result<File> {

@@ -39,6 +39,14 @@ pub fn as_tool(name: &str, file: &std::path::Path) -> Command {
     command
 }
 
+/// The file that is started as that tool; `None` where there is none.
+#[must_use]
+pub fn file(name: &str) -> Option<PathBuf> {
+    replacement(name)
+        .cloned()
+        .or_else(|| crate::process::found(name))
+}
+
 /// Whether the tool can be started: it is in one of the directories of PATH, or something stands in its place.
 #[must_use]
 pub fn installed(name: &str) -> bool {

@@ -140,6 +140,19 @@ vocabulary! {
             meaning: "the same update as kube-proxy makes it: its read-back, its processes and the apply",
             ..UPDATE
         },
+        /// From a change at the API of a real kube-proxy until the first new flow that is served by the new rule was sent;
+        /// one is sent a millisecond.
+        TimeToEffect = "time_to_effect" {
+            meaning: "from the change until the first new flow that it serves was sent",
+            growth: Some(Growth::Power),
+            ..TIME
+        },
+        /// The same until a listing of the kernel has it; listings follow each other without a pause.
+        TimeToListing = "time_to_listing" {
+            meaning: "from the change until the kernel's listing has it",
+            growth: Some(Growth::Power),
+            ..TIME
+        },
         /// From the kernel's answer to an update until the sockets that carried it are closed. A tool closes its own
         /// before it exits, inside `update_time`, and has none.
         ReleaseTime = "release_time" {
@@ -175,6 +188,12 @@ vocabulary! {
             growth: Some(Growth::Line),
             answers: true,
             clocked: true,
+            ..TIME
+        },
+        /// Processes that a real kube-proxy started for the change and that have ended.
+        Processes = "processes" {
+            unit: Unit::Count,
+            meaning: "processes that a real kube-proxy started and that have ended",
             ..TIME
         },
         /// Rules, chains, sets and elements named in the batch.

@@ -103,6 +103,12 @@ vocabulary! {
             },
             ..OF_RULES
         },
+        /// The least time between two syncs of a real kube-proxy: `10ms`, `1s`.
+        MinSyncPeriod = "min_sync_period" {
+            words: |value| format!("minSyncPeriod {value}"),
+            role: Role::Asks,
+            ..OF_RULES
+        },
         /// Where packets come from: `client`.
         Path = "path" { words: |value| format!("path {value}"), ..OF_A_PACKET },
         /// Which service is asked: `first`, `middle`, `last`, `uniform`.
@@ -117,7 +123,7 @@ vocabulary! {
             role: Role::Asks,
             ..OF_A_PACKET
         },
-        /// How updates reach the kernel: `restore`, `netlink`, `exec`, `nft`, `ipset-restore`, `ipvsadm`.
+        /// How updates reach the kernel: `restore`, `netlink`, `exec`, `nft`, `ipset-restore`, `ipvsadm`, `kube-proxy`.
         Transport = "transport" {
             words: |value| words_of(OptionKey::Transport, value, Transport::words),
             role: Role::Way,

@@ -18,6 +18,8 @@ vocabulary! {
         Proof = "proof",
         /// The timed part.
         Measure = "measure",
+        /// A program that the user named ended, fell silent, or is another than it was said to be.
+        Tool = "tool",
         /// Packets that crossed the rules differ from the probes sent, or connection tracking dropped some.
         Counters = "counters",
         /// The clock's step exceeds 2 % of the median.

@@ -27,6 +27,8 @@ vocabulary! {
         IpsetRestore = "ipset-restore" { words: "ipset restore", ordinary: false },
         /// `ipvsadm -R` for virtual servers, `ipset restore` for sets.
         Ipvsadm = "ipvsadm" { words: "ipvsadm -R", ordinary: false },
+        /// A real kube-proxy, which is told of services by an API server.
+        KubeProxy = "kube-proxy" { words: "a real kube-proxy", ordinary: false },
     }
 }
 

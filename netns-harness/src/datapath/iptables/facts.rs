@@ -3,7 +3,8 @@
 use schema::Mode;
 
 use super::{Conntrack, Iptables, layout};
-use crate::datapath::facts::{Cost, Expected, ModeFacts, PROCESS, TransportFacts};
+use crate::datapath::facts::{Cost, Expected, ModeFacts, PROCESS, REAL, TransportFacts};
+use crate::datapath::kube_proxy::{KubeProxyFacts, SYNC_AT_2};
 use crate::datapath::{Engine, Socket, Transport};
 use crate::xtables::NFT_PREPARATION_CHUNK;
 
@@ -38,9 +39,20 @@ const EXEC: TransportFacts = TransportFacts {
     ..TransportFacts::of(Transport::Exec)
 };
 
+/// kube-proxy over an engine, by the tools that it then finds.
+const fn kube_proxy(tools: &'static [(&'static str, &'static str)]) -> KubeProxyFacts {
+    KubeProxyFacts {
+        mode: "iptables",
+        tools,
+        cleanup: &[],
+        arguments: SYNC_AT_2,
+    }
+}
+
 /// Mode iptables-legacy.
 pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
+    kube_proxy: Some(&kube_proxy(LEGACY_TOOLS)),
     law_of_size: LAW,
     cost: Cost {
         preparation: Expected::ZERO.weight(150_000),
@@ -60,6 +72,11 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
                 update: Expected::fixed(10 * PROCESS).rule(40_000),
                 ..EXEC
             },
+            TransportFacts {
+                install: Expected::fixed(2_000_000_000).weight(150_000),
+                update: Expected::fixed(50_000_000).rule(9_000),
+                ..REAL
+            },
         ],
         || {
             layout::ready();
@@ -71,6 +88,7 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
 /// Mode iptables-nft. One large transaction is quadratic in the tool.
 pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
     rules: Some(Engine::Nft),
+    kube_proxy: Some(&kube_proxy(NFT_TOOLS)),
     needs_root: Some(
         "iptables-nft needs root: its transactions outgrow the socket buffer that a user namespace may have (SO_SNDBUFFORCE is refused, EMSGSIZE follows)",
     ),
@@ -99,6 +117,13 @@ pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
                 update: Expected::fixed(10 * PROCESS).rule(80_000),
                 ..EXEC
             },
+            TransportFacts {
+                install: Expected::fixed(2_000_000_000)
+                    .weight(150_000)
+                    .weight_squared(2_500),
+                update: Expected::fixed(50_000_000).rule(25_000),
+                ..REAL
+            },
         ],
         || {
             layout::ready();
@@ -116,6 +141,18 @@ pub(in crate::datapath) const CONNTRACK: ModeFacts = ModeFacts {
         || Box::new(Conntrack),
     )
 };
+
+/// Names by which iptables' programs are started, and the engine's programs.
+const LEGACY_TOOLS: &[(&str, &str)] = &[
+    ("iptables", "iptables-legacy"),
+    ("iptables-save", "iptables-legacy-save"),
+    ("iptables-restore", "iptables-legacy-restore"),
+];
+const NFT_TOOLS: &[(&str, &str)] = &[
+    ("iptables", "iptables-nft"),
+    ("iptables-save", "iptables-nft-save"),
+    ("iptables-restore", "iptables-nft-restore"),
+];
 
 /// A listing of table nat.
 pub(in crate::datapath) const COUNTERS: Expected = Expected::ZERO.service(12_000);

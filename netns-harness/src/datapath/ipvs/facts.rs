@@ -3,7 +3,10 @@
 use schema::Mode;
 
 use super::{Ipvs, layout};
-use crate::datapath::facts::{Cost, Expected, ModeFacts, PROCESS, Tool, TransportFacts};
+use crate::datapath::facts::{
+    Cost, Expected, KUBE_PROXY, ModeFacts, PROCESS, REAL, Tool, TransportFacts,
+};
+use crate::datapath::kube_proxy::KubeProxyFacts;
 use crate::datapath::{Engine, Socket, Transport};
 
 /// The law of size: N services on N distinct VIPs, E distinct endpoints each.
@@ -32,7 +35,20 @@ const IPSET: Tool = ("ipset", "ipset");
 /// What is known of it.
 pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
+    kube_proxy: Some(&KubeProxyFacts {
+        mode: "ipvs",
+        tools: &[
+            ("ipset", "ipset"),
+            ("iptables", "iptables-legacy"),
+            ("iptables-save", "iptables-legacy-save"),
+            ("iptables-restore", "iptables-legacy-restore"),
+        ],
+        cleanup: &[],
+        // pkg/proxy/ipvs/proxier.go says at 4 that a sync has ended.
+        arguments: &["--v=2", "--vmodule=proxier=4"],
+    }),
     sync_tools: &["ipset"],
+    listings: &[&["ipvsadm", "-S", "-n"], &["ipset", "save"]],
     facilities: &[
         "ip_set hash:ip,port",
         "set",
@@ -77,6 +93,12 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
                 install: Expected::fixed(20 * PROCESS).service(2 * PROCESS),
                 update: Expected::fixed(4 * PROCESS),
                 ..TransportFacts::of(Transport::Exec)
+            },
+            TransportFacts {
+                tools: &[KUBE_PROXY, IPSET],
+                install: Expected::fixed(3_000_000_000).service(3 * PROCESS),
+                update: Expected::fixed(60 * PROCESS).service(100_000),
+                ..REAL
             },
         ],
         || {

@@ -4,7 +4,10 @@ use nft_codec::Connection;
 use schema::Mode;
 
 use super::{Nftables, layout};
-use crate::datapath::facts::{Cost, Expected, ModeFacts, PROCESS, TransportFacts};
+use crate::datapath::facts::{
+    Cost, Expected, KUBE_PROXY, ModeFacts, PROCESS, REAL, TransportFacts,
+};
+use crate::datapath::kube_proxy::{KubeProxyFacts, SYNC_AT_2};
 use crate::datapath::{Socket, Transport};
 
 /// Services a transaction that load fastest: every anonymous map is looked for in the list of the
@@ -41,7 +44,14 @@ fn largest_batch() -> Option<u64> {
 
 /// What is known of it.
 pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
+    kube_proxy: Some(&KubeProxyFacts {
+        mode: "nftables",
+        tools: &[("nft", "nft")],
+        cleanup: &[&["nft", "delete", "table", "ip6", "kube-proxy"]],
+        arguments: SYNC_AT_2,
+    }),
     sync_tools: &["nft"],
+    listings: &[&["nft", "list", "ruleset"]],
     facilities: &["nf_tables", "nf_conntrack"],
     preparation_chunk: Some(PREPARATION_CHUNK),
     chunked: true,
@@ -66,6 +76,14 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
             TransportFacts {
                 tools: &[("nft", "nftables")],
                 ..transport(Transport::Nft, Expected::fixed(20_000_000).service(17_000))
+            },
+            TransportFacts {
+                tools: &[KUBE_PROXY, ("nft", "nftables")],
+                install: Expected::fixed(2_000_000_000)
+                    .weight(200_000)
+                    .weight_squared(700),
+                update: Expected::fixed(50_000_000).service(600_000),
+                ..REAL
             },
         ],
         || {

@@ -1,0 +1,113 @@
+//! A mode whose rules a real kube-proxy writes, as a datapath.
+
+use std::sync::{Arc, Mutex};
+
+use schema::Damage;
+
+use super::Programmer;
+use super::change::{Change, Made};
+use crate::HarnessError;
+use crate::datapath::{
+    Batch, Breakable, Datapath, Implementation, Inspect, Inventory, KubeProxy, ModeFacts,
+    RenderOptions, Sockets, Transport,
+};
+use crate::relation::Relation;
+use crate::service::{Population, Service};
+use crate::xtables::foreign;
+
+/// A mode whose rules a real kube-proxy writes.
+pub(crate) struct Driven {
+    inner: Box<dyn Implementation>,
+    programmer: Arc<Programmer>,
+}
+
+impl Driven {
+    /// A mode that kube-proxy has: none where it has no such mode. No two syncs begin within `min_sync_period_ms`.
+    pub(crate) fn of(inner: Box<dyn Implementation>, min_sync_period_ms: u32) -> Option<Self> {
+        let facts = inner.facts().kube_proxy?;
+        let programmer = Arc::new(Programmer {
+            facts,
+            min_sync_period_ms,
+            running: Mutex::default(),
+        });
+        Some(Self { inner, programmer })
+    }
+}
+
+impl Datapath for Driven {
+    fn facts(&self) -> &'static ModeFacts {
+        self.inner.facts()
+    }
+
+    /// Whether the kernel and the tools will do. What the binary does is seen in a stay.
+    fn probe(&self, _: Transport) -> Result<(), String> {
+        self.inner.probe(self.inner.facts().ordinary())
+    }
+
+    fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
+        Batch::of(Some(Made {
+            programmer: Arc::clone(&self.programmer),
+            change: Change::between(from, to, options.resync),
+        }))
+    }
+
+    /// No layout is compared: any version's, or a branch's, is what it does.
+    fn census(&self) -> Result<Relation, HarnessError> {
+        let mode = self.inner.facts().mode;
+        let none = || HarnessError::KubeProxy(format!("kube-proxy has no mode {mode}"));
+        self.inner.traced(&[]).ok_or_else(none)?
+    }
+
+    /// kube-proxy is ended, and what it left in the kernel removed.
+    fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
+        self.programmer.leave();
+        let rules = self.inner.facts().rules;
+        // Its canary chains are in table mangle, where no rules of ours are.
+        let mut errors = rules.map_or_else(Vec::new, |engine| {
+            foreign::remove(engine, &["mangle", "filter", "nat"], sockets)
+        });
+        for words in self.programmer.facts.cleanup {
+            let mut command = netns_sys::tools::command(words[0]);
+            let _nothing_there = crate::tools::run(command.args(&words[1..]), "");
+        }
+        errors.append(&mut self.inner.teardown(sockets));
+        errors
+    }
+}
+
+impl KubeProxy for Driven {
+    fn programmer(&self) -> Option<&Programmer> {
+        Some(&self.programmer)
+    }
+}
+
+impl Inspect for Driven {
+    fn leftovers(&self) -> Result<Option<String>, HarnessError> {
+        self.inner.leftovers()
+    }
+
+    fn inventory(&self) -> Result<Inventory, HarnessError> {
+        self.inner.inventory()
+    }
+
+    fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
+        self.inner.nat_counters()
+    }
+
+    fn stated_memory(&self) -> Result<Vec<(String, u64)>, HarnessError> {
+        self.inner.stated_memory()
+    }
+}
+
+impl Breakable for Driven {
+    fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
+        self.inner.damage(damage, a, b)
+    }
+}
+
+#[cfg(test)]
+impl crate::datapath::meaning::Meaning for Driven {
+    fn meaning(&self, _: &[Batch]) -> Result<Relation, String> {
+        Err("what a kube-proxy will do is known when it has done it".to_owned())
+    }
+}

@@ -1,0 +1,303 @@
+//! A kube-proxy process in the node's namespace: its configuration, the tools that it finds, its log, its end.
+
+use std::fs;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use kube_api::{Api, Kind};
+use netns_sys::clock;
+use netns_sys::daemon::{self, Ends, Used};
+use serde_json::json;
+
+use super::log::{Log, Said};
+use super::metrics::{self, Changes};
+use super::{KubeProxyFacts, NODE};
+use crate::HarnessError;
+use crate::service::CLUSTER_CIDR;
+
+/// Its files: in the stay's own /run, which goes with it.
+const FOLDER: &str = "/run/kube-proxy";
+/// Tools that fail: without them it has no IPv6 to program (before 1.34 it asks nothing else).
+const IPV6_TOOLS: [&str; 3] = ["ip6tables", "ip6tables-restore", "ip6tables-save"];
+/// How long it may take until it has asked the API for what it watches: it starts some processes before.
+const READY: Duration = Duration::from_secs(60);
+/// How long a sync of one service may take until it is taken for hung; and for each service more.
+const SYNC: Duration = Duration::from_secs(120);
+const SYNC_SERVICE: Duration = Duration::from_millis(60);
+/// Between two looks at whether it runs at all.
+const STEP: Duration = Duration::from_millis(200);
+/// A sync's first line is written just after it has taken the changes: how long it may be under way.
+const UNDER_WAY: Duration = Duration::from_millis(5);
+
+/// What was seen of syncs that took in some changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Synced {
+    /// How long each took by kube-proxy's own clock, nanoseconds.
+    pub took_ns: Vec<u64>,
+    /// When the last said that it had ended.
+    pub ended: clock::Reading,
+}
+
+/// It runs until it is dropped.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    log: Log,
+    /// None where the kernel keeps no accounts.
+    pub(super) ends: Option<Ends>,
+}
+
+impl Process {
+    /// Starts it; it does not wait for anything.
+    ///
+    /// # Errors
+    /// A file cannot be written, or it cannot be started.
+    pub(super) fn start(
+        facts: &KubeProxyFacts,
+        min_sync_period_ms: u32,
+        api: &Api,
+    ) -> Result<Self, HarnessError> {
+        let folder = Path::new(FOLDER);
+        let failed = |act: &str| {
+            let act = format!("{act} {FOLDER}");
+            move |e| HarnessError::system(act, e)
+        };
+        fs::create_dir_all(folder.join("bin")).map_err(failed("make"))?;
+        let kubeconfig = folder.join("kubeconfig");
+        fs::write(&kubeconfig, api.kubeconfig()).map_err(failed("write a file of"))?;
+        let config = folder.join("config.json");
+        fs::write(
+            &config,
+            configuration(facts, min_sync_period_ms, &kubeconfig),
+        )
+        .map_err(failed("write a file of"))?;
+        for (name, tool) in facts.tools {
+            let link = folder.join("bin").join(name);
+            let _not_there = fs::remove_file(&link);
+            let file = netns_sys::tools::file(tool).ok_or_else(|| {
+                HarnessError::KubeProxy(format!(
+                    "{tool} is not installed, which kube-proxy starts as {name}"
+                ))
+            })?;
+            symlink(file, link).map_err(failed("link tools in"))?;
+        }
+        for name in IPV6_TOOLS {
+            let file = folder.join("bin").join(name);
+            fs::write(&file, "#!/bin/false\n").map_err(failed("write a file of"))?;
+            fs::set_permissions(&file, Permissions::from_mode(0o755))
+                .map_err(failed("write a file of"))?;
+        }
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = netns_sys::tools::command("kube-proxy");
+        command
+            .arg("--config")
+            .arg(&config)
+            .args(facts.arguments)
+            .env_clear()
+            .env("PATH", format!("{FOLDER}/bin:{path}"))
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        daemon::on_node(&mut command);
+        let ends = Ends::record(folder).ok();
+        let mut child = command
+            .spawn()
+            .map_err(|e| HarnessError::system("start kube-proxy", e))?;
+        let stderr = child.stderr.take().expect("its standard error is piped");
+        Ok(Self {
+            child,
+            log: Log::read(stderr),
+            ends,
+        })
+    }
+
+    /// Waits until it watches the API.
+    ///
+    /// # Errors
+    /// It ended, or asks nothing.
+    pub(super) fn wait_until_watching(&mut self, api: &Api) -> Result<(), HarnessError> {
+        let start = clock::now();
+        while !api.wait_until_watched(&[Kind::Service, Kind::EndpointSlice], STEP) {
+            self.still_runs()?;
+            if u128::from(start.elapsed_ns()) > READY.as_nanos() {
+                return Err(self.silent("watches no services and endpoint slices", READY));
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what it has said so far.
+    pub(super) fn forget(&self) {
+        while let Ok(Some(_)) = self.log.next(Duration::ZERO) {}
+    }
+
+    /// Waits for the end of the sync with which it has taken in `changes` more of services and of endpoint slices
+    /// than `before`; `services` are installed.
+    ///
+    /// # Errors
+    /// It ended, or does not say so in time.
+    pub(super) fn synced(
+        &mut self,
+        before: Changes,
+        changes: [u64; 2],
+        services: usize,
+    ) -> Result<Synced, HarnessError> {
+        let limit = SYNC + SYNC_SERVICE * services as u32;
+        let start = clock::now();
+        let mut took = Vec::new();
+        let mut running = false;
+        let mut ended = None;
+        loop {
+            let left = limit.saturating_sub(Duration::from_nanos(start.elapsed_ns()));
+            if left.is_zero() {
+                return Err(self.silent("ends no sync that has taken in what changed", limit));
+            }
+            match self.log.next(left.min(STEP)) {
+                Ok(Some(Said::Begun)) => running = true,
+                Ok(Some(Said::Ended { took_ns, at })) => {
+                    took.push(took_ns);
+                    (ended, running) = (Some(at), false);
+                }
+                Ok(None) => self.still_runs()?,
+                Err(_) => return Err(self.gone()),
+            }
+            let Some(at) = ended.filter(|_| !running) else {
+                continue;
+            };
+            if !self.has_taken(before, changes)? {
+                continue;
+            }
+            // Another may have begun meanwhile, with the rest of them.
+            match self.log.next(UNDER_WAY) {
+                Ok(None) => {
+                    return Ok(Synced {
+                        took_ns: took,
+                        ended: at,
+                    });
+                }
+                Ok(Some(Said::Begun)) => running = true,
+                Ok(Some(Said::Ended { took_ns, at })) => {
+                    took.push(took_ns);
+                    ended = Some(at);
+                }
+                Err(_) => return Err(self.gone()),
+            }
+        }
+    }
+
+    fn has_taken(&self, before: Changes, changes: [u64; 2]) -> Result<bool, HarnessError> {
+        let now = self.changes()?;
+        let families = 1 + u64::from(self.log.programs_ipv6());
+        let all =
+            (0..2).all(|kind| now.total[kind] >= before.total[kind] + families * changes[kind]);
+        Ok(all && now.pending == 0)
+    }
+
+    /// What its metrics say of changes.
+    ///
+    /// # Errors
+    /// They cannot be had.
+    pub(super) fn changes(&self) -> Result<Changes, HarnessError> {
+        metrics::changes()
+            .map_err(|why| HarnessError::KubeProxy(format!("{why}; {}", self.log.last())))
+    }
+
+    /// What it has used so far.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub(super) fn used(&self) -> Result<Used, HarnessError> {
+        daemon::used(self.child.id())
+            .map_err(|e| HarnessError::system("read what kube-proxy has used", e))
+    }
+
+    /// The largest resident set that it has had, bytes.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub(super) fn peak_bytes(&self) -> Result<u64, HarnessError> {
+        daemon::peak_bytes(self.child.id())
+            .map_err(|e| HarnessError::system("read kube-proxy's memory", e))
+    }
+
+    /// Whether it programs IPv6 as well.
+    pub(super) fn programs_ipv6(&self) -> bool {
+        self.log.programs_ipv6()
+    }
+
+    /// What it complained of, each once.
+    pub(super) fn complaints(&self) -> Vec<String> {
+        self.log.complaints()
+    }
+
+    fn still_runs(&mut self) -> Result<(), HarnessError> {
+        match self.child.try_wait() {
+            Ok(None) => Ok(()),
+            _ => Err(self.gone()),
+        }
+    }
+
+    fn gone(&mut self) -> HarnessError {
+        let status = self
+            .child
+            .wait()
+            .map_or_else(|e| e.to_string(), |s| s.to_string());
+        HarnessError::KubeProxy(format!(
+            "kube-proxy ended with {status}: {}",
+            self.log.last()
+        ))
+    }
+
+    fn silent(&self, does: &str, limit: Duration) -> HarnessError {
+        let said = match self.log.last() {
+            said if said.is_empty() => "it has said nothing".to_owned(),
+            said => said,
+        };
+        HarnessError::KubeProxy(format!(
+            "kube-proxy {does} within {} s: {said}",
+            limit.as_secs()
+        ))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1). Limits of connection tracking belong to the initial
+/// network namespace and are left alone; everything that is not said is kube-proxy's own default.
+fn configuration(facts: &KubeProxyFacts, min_sync_period_ms: u32, kubeconfig: &Path) -> String {
+    let periods = json!({
+        "minSyncPeriod": format!("{min_sync_period_ms}ms"),
+        "syncPeriod": "30s",
+    });
+    let metrics = format!("{}:{}", metrics::ADDRESS.0, metrics::ADDRESS.1);
+    json!({
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": facts.mode,
+        "hostnameOverride": NODE,
+        "clusterCIDR": CLUSTER_CIDR.to_string(),
+        "detectLocalMode": "ClusterCIDR",
+        "clientConnection": {
+            "kubeconfig": kubeconfig,
+            "contentType": "application/json",
+            "acceptContentTypes": "application/json",
+        },
+        "metricsBindAddress": metrics,
+        "healthzBindAddress": "127.0.0.1:10256",
+        "conntrack": {"maxPerCore": 0, "min": 0},
+        "iptables": periods,
+        "nftables": periods,
+        "ipvs": periods,
+    })
+    .to_string()
+}

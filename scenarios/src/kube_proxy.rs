@@ -1,0 +1,199 @@
+//! Changes that a real kube-proxy makes, timed from the moment at which it is told of them at its API.
+//!
+//! The timed section is [`Stay::told_sampled`]: objects are put at the API (or the process is started), and kube-proxy's
+//! own line that its sync has ended closes it, stamped when it comes. When the rules are seen to serve a flow, and when
+//! they are seen in a listing, is asked of changes of their own: to look takes processor time.
+
+use std::time::Duration;
+
+use netns_harness::datapath::kube_proxy::{Change, Programmer, Usage};
+use netns_harness::service::Population;
+use netns_sys::clock;
+use schema::{Metric, Stage};
+
+use crate::error::{At as _, CellError, Result};
+use crate::proof;
+use crate::recorder::Recorder;
+use crate::spec::Event;
+use crate::stay::Stay;
+
+/// How long a change may take to serve a flow, or to be listed, once kube-proxy has said that it is made.
+const SEEN: Duration = Duration::from_secs(30);
+/// A share of one processor above which the API server's own work is said to disturb.
+const SHARE: f64 = 0.02;
+
+impl Stay<'_> {
+    /// Tells kube-proxy of a change and samples what it took until its sync had ended.
+    ///
+    /// # Errors
+    /// kube-proxy failed.
+    pub(crate) fn told_sampled(
+        &self,
+        programmer: &Programmer,
+        change: &Change,
+        recorder: &mut Recorder,
+    ) -> Result {
+        let told = self.lab.on_node(|| {
+            let prepared = programmer.prepare(change)?;
+            // None before it is started.
+            let before = programmer.usage().ok();
+            let _ended_before = programmer.ended_processes();
+            (self.emit)(Event::Act { begins: true });
+            // The timed section.
+            let start = clock::now();
+            prepared.make()?;
+            let synced = prepared.synced()?;
+            let told = Told {
+                elapsed_ns: start.ns_until(synced.ended),
+                took_ns: synced.took_ns,
+                before,
+                after: programmer.usage()?,
+                processes: programmer.ended_processes()?,
+            };
+            (self.emit)(Event::Act { begins: false });
+            prepared.finish()?;
+            Ok(told)
+        });
+        told?.note(recorder);
+        if programmer.programs_ipv6() {
+            recorder.fact("kube_proxy_families", "IPv4 and IPv6: this version programs both, whatever it finds; sync_time is of IPv4 alone");
+        }
+        let complaints = programmer.complaints();
+        if !complaints.is_empty() {
+            recorder.fact("kube_proxy_complaints", complaints.join(" | "));
+        }
+        Ok(())
+    }
+
+    /// Tells kube-proxy of a service that is added, and samples how long it is until a flow to it is served.
+    ///
+    /// # Errors
+    /// kube-proxy failed, or no flow is served.
+    pub(crate) fn effect_sampled(
+        &mut self,
+        from: &Population,
+        next: &crate::update::Change,
+        recorder: &mut Recorder,
+    ) -> Result {
+        let programmer = self
+            .datapath
+            .programmer()
+            .expect("only a real kube-proxy is asked this");
+        let added = next
+            .witness
+            .as_ref()
+            .expect("an added service is its own witness");
+        let change = programmer.change(Some(from), &next.to, false);
+        let prepared = self.lab.on_node(|| programmer.prepare(&change))?;
+        let start = clock::now();
+        self.lab.on_node(|| prepared.make())?;
+        let limit = SEEN + Duration::from_nanos(20 * self.spec.asked().update_ns());
+        let served = self
+            .client
+            .first_served(added.frontend, limit)
+            .at(Stage::Measure)?;
+        let (sent, reached) = served.ok_or_else(|| {
+            let why = format!(
+                "{} was added and serves no flow in {} s",
+                added.frontend,
+                limit.as_secs()
+            );
+            CellError::at(Stage::Proof, why)
+        })?;
+        recorder.sample(Metric::TimeToEffect, start.ns_until(sent));
+        proof::check_reached(self.spec.mode, added, added.frontend, reached)?;
+        self.lab
+            .on_node(|| prepared.synced().and_then(|_| prepared.finish()))?;
+        Ok(())
+    }
+
+    /// Tells kube-proxy of a change, and samples how long it is until a listing of the kernel has it.
+    ///
+    /// # Errors
+    /// kube-proxy failed, or no listing has it.
+    pub(crate) fn listing_sampled(
+        &self,
+        from: &Population,
+        to: &Population,
+        recorder: &mut Recorder,
+    ) -> Result {
+        let programmer = self
+            .datapath
+            .programmer()
+            .expect("only a real kube-proxy is asked this");
+        let change = programmer.change(Some(from), to, false);
+        let prepared = self.lab.on_node(|| programmer.prepare(&change))?;
+        let asked = self.spec.asked();
+        let limit = SEEN + Duration::from_nanos(20 * (asked.update_ns() + asked.listing_ns()));
+        let start = clock::now();
+        self.lab.on_node(|| prepared.make())?;
+        let mut listings = 0_u32;
+        while let Err(error) = self.census(to) {
+            listings += 1;
+            if u128::from(start.elapsed_ns()) > limit.as_nanos() {
+                return Err(error);
+            }
+        }
+        recorder.sample(Metric::TimeToListing, start.elapsed_ns());
+        recorder.fact("listings_without_the_change", listings);
+        self.lab
+            .on_node(|| prepared.synced().and_then(|_| prepared.finish()))?;
+        Ok(())
+    }
+}
+
+/// What was seen of a change.
+struct Told {
+    elapsed_ns: u64,
+    took_ns: Vec<u64>,
+    before: Option<Usage>,
+    after: Usage,
+    processes: Option<Vec<String>>,
+}
+
+impl Told {
+    fn note(&self, recorder: &mut Recorder) {
+        let used = |of: fn(&Usage) -> u64| of(&self.after) - self.before.as_ref().map_or(0, of);
+        recorder.sample(Metric::UpdateTime, self.elapsed_ns);
+        recorder.sample(Metric::SyncTime, self.took_ns.iter().sum());
+        recorder.sample(
+            Metric::CpuTime,
+            used(|u| u.time.own_ns) + used(|u| u.time.children_ns),
+        );
+        recorder.sample(Metric::ToolRss, self.after.peak_bytes);
+        recorder.fact("kube_proxy_syncs", self.took_ns.len());
+        match &self.processes {
+            Some(names) => {
+                recorder.sample(Metric::Processes, names.len() as u64);
+                recorder.fact("kube_proxy_processes", counted(names));
+            }
+            None => recorder.fact(
+                "kube_proxy_processes",
+                "unknown: this kernel keeps no accounts of processes (acct(2))",
+            ),
+        }
+        let share = used(|u| u.api_ns) as f64 / self.elapsed_ns as f64;
+        let verdict = if share > SHARE {
+            ", more than 2 %: it disturbs"
+        } else {
+            ""
+        };
+        recorder.fact(
+            "api_server_share",
+            format!("{:.2} % of one processor{verdict}", share * 100.0),
+        );
+    }
+}
+
+/// "2 nft, 1 iptables-save".
+fn counted(names: &[String]) -> String {
+    let mut counts = std::collections::BTreeMap::<&str, usize>::new();
+    names
+        .iter()
+        .for_each(|name| *counts.entry(name).or_default() += 1);
+    let each: Vec<String> = counts
+        .iter()
+        .map(|(name, n)| format!("{n} {name}"))
+        .collect();
+    each.join(", ")
+}

@@ -1,0 +1,116 @@
+//! What a mode installs, as the reference tools list it: to be held beside what another programmer of it installs.
+//! Nothing is timed, and no packet is sent.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use netns_harness::HarnessError;
+use netns_harness::datapath::programmed;
+use netns_harness::lab::{Lab, Pinning};
+use netns_harness::service::{MAX_ENDPOINTS, Population};
+use netns_sys::process;
+use schema::Stage;
+
+use crate::conduct::preparation;
+use crate::error::{At as _, Result};
+use crate::spec::StaySpec;
+
+/// Installs a stay's population in a lab, in which service number i has `endpoints[i % len]` endpoints, and lists it:
+/// what each command prints, by the command; addresses that were added; sysctls that were changed.
+///
+/// # Errors
+/// It cannot be installed or listed.
+pub fn listing(spec: &StaySpec, endpoints: &[u32]) -> Result<BTreeMap<String, String>> {
+    netns_sys::tools::replace(spec.setup.tools.clone()).at(Stage::Preparation)?;
+    let engine = spec.engine.unwrap_or_default();
+    let period_ms = spec.min_sync_period_ms.unwrap_or_default();
+    let datapath = programmed(spec.mode, engine, spec.transport, period_ms)
+        .ok_or_else(|| format!("kube-proxy has no mode {}", spec.mode))
+        .at(Stage::Preparation)?;
+    let pinning = Pinning::choose().at(Stage::Lab)?;
+    let lab = Lab::pinned(pinning, &spec.setup.sysctls).at(Stage::Lab)?;
+    let before = lab.on_node(|| Ok((sysctls(), addresses()?)))?;
+    let batch = preparation(&*datapath, &population(spec, endpoints), spec.large_cluster);
+    lab.on_node(|| datapath.carry_out(&batch))?;
+    let after = lab.on_node(|| Ok((sysctls(), addresses()?)))?;
+    let mut listed = BTreeMap::from([
+        ("addresses".to_owned(), added(&before.1, &after.1)),
+        ("sysctls".to_owned(), added(&before.0, &after.0)),
+    ]);
+    for words in datapath.facts().listings() {
+        let text = lab.on_node(|| printed(&words))?;
+        listed.insert(words.join(" "), text);
+    }
+    Ok(listed)
+}
+
+fn population(spec: &StaySpec, endpoints: &[u32]) -> Population {
+    let recipe = crate::population::Recipe {
+        endpoints: endpoints
+            .iter()
+            .copied()
+            .max()
+            .unwrap_or(1)
+            .min(MAX_ENDPOINTS),
+        ..spec.recipe()
+    };
+    let mut population = recipe.population(spec.services);
+    for (service, wanted) in population.services.iter_mut().zip(endpoints.iter().cycle()) {
+        service.endpoints.truncate(*wanted as usize);
+    }
+    population
+}
+
+fn printed(words: &[&str]) -> Result<String, HarnessError> {
+    let mut command = netns_sys::tools::command(words[0]);
+    let done = process::run(command.args(&words[1..]), b"");
+    let done = done.map_err(|e| HarnessError::system(format!("start {}", words[0]), e))?;
+    match done.status.success() {
+        true => Ok(String::from_utf8_lossy(&done.stdout).into_owned()),
+        false => Err(HarnessError::Tool {
+            tool: words.join(" "),
+            status: done.status.to_string(),
+            stderr: String::from_utf8_lossy(&done.stderr).into_owned(),
+        }),
+    }
+}
+
+/// What is in the second and not in the first, a line each.
+fn added(before: &[String], after: &[String]) -> String {
+    let new = after.iter().filter(|line| !before.contains(line));
+    new.map(|line| format!("{line}\n")).collect()
+}
+
+/// Sysctls of the calling thread's network namespace, "name = value".
+fn sysctls() -> Vec<String> {
+    let mut found = Vec::new();
+    collect(Path::new("/proc/sys/net"), &mut found);
+    found.sort();
+    found
+}
+
+fn collect(folder: &Path, found: &mut Vec<String>) {
+    // What cannot be read is not this namespace's.
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else if let Ok(value) = std::fs::read_to_string(&path) {
+            let name = path.strip_prefix("/proc/sys").unwrap_or(&path);
+            let name = name.to_string_lossy().replace('/', ".");
+            found.push(format!("{name} = {}", value.trim()));
+        }
+    }
+}
+
+/// IPv4 addresses of the calling thread's network namespace, "interface address".
+fn addresses() -> Result<Vec<String>, HarnessError> {
+    let all = netns_sys::netns::ipv4_addresses();
+    let all = all.map_err(|e| HarnessError::system("list addresses", e))?;
+    let mut lines: Vec<String> = all
+        .iter()
+        .map(|(link, address)| format!("{link} {address}"))
+        .collect();
+    lines.sort();
+    Ok(lines)
+}
