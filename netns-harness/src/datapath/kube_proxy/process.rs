@@ -242,25 +242,24 @@ impl Process {
     }
 
     fn gone(&mut self) -> HarnessError {
-        let status = self
-            .child
-            .wait()
-            .map_or_else(|e| e.to_string(), |s| s.to_string());
-        HarnessError::KubeProxy(format!(
-            "kube-proxy ended with {status}: {}",
-            self.log.last()
-        ))
+        let status = self.child.wait();
+        let status = status.map_or_else(|e| e.to_string(), |s| s.to_string());
+        HarnessError::KubeProxy(format!("kube-proxy ended with {status}: {}", self.said()))
     }
 
     fn silent(&self, does: &str, limit: Duration) -> HarnessError {
-        let said = match self.log.last() {
+        HarnessError::KubeProxy(format!(
+            "kube-proxy {does} within {} s: {}",
+            limit.as_secs(),
+            self.said()
+        ))
+    }
+
+    fn said(&self) -> String {
+        match self.log.last() {
             said if said.is_empty() => "it has said nothing".to_owned(),
             said => said,
-        };
-        HarnessError::KubeProxy(format!(
-            "kube-proxy {does} within {} s: {said}",
-            limit.as_secs()
-        ))
+        }
     }
 }
 
