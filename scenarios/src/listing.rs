@@ -7,7 +7,7 @@ use std::path::Path;
 use netns_harness::HarnessError;
 use netns_harness::datapath::programmed;
 use netns_harness::lab::{Lab, Pinning};
-use netns_harness::service::{MAX_ENDPOINTS, Population};
+use netns_harness::service::{MAX_ENDPOINTS, Population, Service};
 use netns_sys::process;
 use schema::Stage;
 
@@ -16,7 +16,7 @@ use crate::error::{At as _, Result};
 use crate::spec::StaySpec;
 
 /// Installs a stay's population in a lab, in which service number i has `endpoints[i % len]` endpoints, and lists it:
-/// what each command prints, by the command; addresses that were added; sysctls that were changed.
+/// what each command prints, by the command; addresses that were added; sysctls that were changed; the population.
 ///
 /// # Errors
 /// It cannot be installed or listed.
@@ -30,11 +30,13 @@ pub fn listing(spec: &StaySpec, endpoints: &[u32]) -> Result<BTreeMap<String, St
     let pinning = Pinning::choose().at(Stage::Lab)?;
     let lab = Lab::pinned(pinning, &spec.setup.sysctls).at(Stage::Lab)?;
     let before = lab.on_node(|| Ok((sysctls(), addresses()?)))?;
-    let batch = preparation(&*datapath, &population(spec, endpoints), spec.large_cluster);
+    let population = population(spec, endpoints);
+    let batch = preparation(&*datapath, &population, spec.large_cluster);
     lab.on_node(|| datapath.carry_out(&batch))?;
     let after = lab.on_node(|| Ok((sysctls(), addresses()?)))?;
     let mut listed = BTreeMap::from([
         ("addresses".to_owned(), added(&before.1, &after.1)),
+        ("population".to_owned(), in_words(&population)),
         ("sysctls".to_owned(), added(&before.0, &after.0)),
     ]);
     for words in datapath.facts().listings() {
@@ -59,6 +61,18 @@ fn population(spec: &StaySpec, endpoints: &[u32]) -> Population {
         service.endpoints.truncate(*wanted as usize);
     }
     population
+}
+
+/// "namespace/name VIP:port/protocol: endpoint endpoint", a line a service.
+fn in_words(population: &Population) -> String {
+    let endpoints = |service: &Service| -> String {
+        let each = service.endpoints.iter();
+        each.map(|endpoint| format!(" {endpoint}")).collect()
+    };
+    let services = population.services.iter();
+    services
+        .map(|s| format!("{} {}:{}\n", s.name(), s.frontend, endpoints(s)))
+        .collect()
 }
 
 fn printed(words: &[&str]) -> Result<String, HarnessError> {
