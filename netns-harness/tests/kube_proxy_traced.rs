@@ -7,107 +7,127 @@ mod kernel;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
-use netns_harness::HarnessError;
 use netns_harness::datapath::{RenderOptions, registry};
 use netns_harness::relation::Relation;
 use netns_harness::service::{Endpoint, Frontend};
-use schema::{Mode, Protocol};
+use schema::Mode;
 
-/// The minors whose listings are recorded.
-fn minors() -> Vec<PathBuf> {
+/// What lists rules of nftables.
+const NFT: &str = "nft list ruleset";
+
+/// What a kube-proxy installed and for which population, as recorded.
+struct Recorded {
+    minor: String,
+    rules: String,
+    population: Relation,
+}
+
+/// The recorded listings of a mode by that command, each once: a file may say that it is as another minor's.
+fn recorded(mode: Mode, command: &str) -> Vec<Recorded> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kube-proxy");
-    let mut found: Vec<PathBuf> = fs::read_dir(folder)
+    let mut minors: Vec<PathBuf> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.is_dir())
         .collect();
-    found.sort();
-    assert!(!found.is_empty());
-    found
+    minors.sort();
+    let listed = minors.iter().filter_map(|minor| {
+        let text = fs::read_to_string(minor.join(format!("{mode}.txt"))).unwrap();
+        let section = |name: &str| {
+            let (_, rest) = text.split_once(&format!("\n=== {name}\n"))?;
+            Some(rest.split("\n=== ").next()?.to_owned() + "\n")
+        };
+        let (rules, services) = (section(command)?, section("population")?);
+        Some(Recorded {
+            minor: minor.display().to_string(),
+            // A match that counts, of an object that kube-proxy makes over netlink before.
+            rules: rules.replace(
+                "-m nfacct --nfacct-name  ct_state_invalid_dropped_pkts ",
+                "",
+            ),
+            population: Relation(services.lines().map(service).collect()),
+        })
+    });
+    let listed: Vec<Recorded> = listed.collect();
+    assert!(!listed.is_empty());
+    listed
 }
 
-/// The population of the recorded listings: see their README.
-fn population() -> Relation {
-    let service = |host, protocol, port, endpoints: std::ops::Range<u8>| {
-        let to = Frontend {
-            vip: Ipv4Addr::new(10, 96, 0, host),
-            port,
-            protocol,
-        };
-        let share = 1.0 / endpoints.len() as f64;
-        let at = |host| Endpoint {
-            address: Ipv4Addr::new(10, 128, 0, host),
-            port: 8080,
-        };
-        (to, endpoints.map(|host| (at(host), share)).collect())
+/// A service as "namespace/name VIP:port/protocol: endpoint endpoint".
+fn service(line: &str) -> (Frontend, BTreeMap<Endpoint, f64>) {
+    let (_, line) = line.split_once(' ').unwrap();
+    let (at, rest) = line.split_once('/').unwrap();
+    let (protocol, endpoints) = rest.split_once(':').unwrap();
+    let at: SocketAddrV4 = at.parse().unwrap();
+    let endpoints: Vec<SocketAddrV4> = endpoints
+        .split_whitespace()
+        .map(|endpoint| endpoint.parse().unwrap())
+        .collect();
+    let share = 1.0 / endpoints.len() as f64;
+    let to = |at: &SocketAddrV4| Endpoint {
+        address: *at.ip(),
+        port: at.port(),
     };
-    Relation(BTreeMap::from([
-        service(10, Protocol::Tcp, 80, 0..0),
-        service(11, Protocol::Tcp, 80, 1..2),
-        service(12, Protocol::Udp, 53, 2..4),
-        service(13, Protocol::Tcp, 443, 4..14),
-    ]))
+    let frontend = Frontend {
+        vip: *at.ip(),
+        port: at.port(),
+        protocol: protocol.parse().unwrap(),
+    };
+    (
+        frontend,
+        endpoints.iter().map(|at| (to(at), share)).collect(),
+    )
 }
 
-/// What rules mean that a tool loads into a new namespace; `None`, said aloud, without the right to make one.
-fn traced(mode: Mode, load: &str, rules: &str) -> Option<Result<Relation, HarnessError>> {
+/// Whether rules that a tool loads into a new namespace mean the population; `Err` with what else they mean, `None`, said
+/// aloud, without the right to make a namespace.
+fn as_wanted(
+    mode: Mode,
+    load: &[&str],
+    rules: &str,
+    population: &Relation,
+) -> Option<Result<(), String>> {
     let mut meaning = None;
     kernel::isolated(|| {
-        match load {
-            "nft" => testing::tool(load, &["-f", "-"], rules),
-            _ => testing::tool(load, &[] as &[&str], rules),
-        };
-        let wanted: Vec<Frontend> = population().0.keys().copied().collect();
+        testing::tool(load[0], &load[1..], rules);
+        let wanted: Vec<Frontend> = population.0.keys().copied().collect();
         meaning = registry(mode).traced(&wanted);
     });
-    meaning
+    let differences = match meaning? {
+        Ok(relation) => relation.differences(population),
+        Err(error) => return Some(Err(error.to_string())),
+    };
+    Some(differences.map_or(Ok(()), |differences| Err(differences.to_string())))
 }
 
-/// Whether rules mean the population; `Err` with what else they mean.
-fn as_wanted(meaning: Result<Relation, HarnessError>) -> Result<(), String> {
-    let relation = meaning.map_err(|error| error.to_string())?;
-    match relation.differences(&population()) {
-        None => Ok(()),
-        Some(differences) => Err(differences.to_string()),
-    }
-}
-
-/// Calls `each` for the recorded rules of every minor as they are loaded.
-fn recorded(file: &str, each: impl Fn(&str, String)) {
-    for minor in minors() {
-        let listed = fs::read_to_string(minor.join(file)).unwrap();
-        // A match that counts, of an object that kube-proxy makes over netlink before.
-        let rules = listed.replace(
-            "-m nfacct --nfacct-name  ct_state_invalid_dropped_pkts ",
-            "",
-        );
-        each(&minor.display().to_string(), rules);
-    }
+/// The same of rules of nftables.
+fn nftables_as_wanted(rules: &str, population: &Relation) -> Option<Result<(), String>> {
+    as_wanted(Mode::Nftables, &["nft", "-f", "-"], rules, population)
 }
 
 #[test]
 fn recorded_rules_mean_their_population_in_the_kernel() {
-    for (mode, load, file) in [
-        (Mode::Nftables, "nft", "nftables.nft"),
+    for (mode, command, load) in [
+        (Mode::Nftables, NFT, &["nft", "-f", "-"][..]),
         (
             Mode::IptablesLegacy,
-            "iptables-legacy-restore",
-            "iptables-legacy.save",
+            "iptables-legacy-save",
+            &["iptables-legacy-restore"],
         ),
         (
             Mode::IptablesNft,
-            "iptables-nft-restore",
-            "iptables-nft.save",
+            "iptables-nft-save",
+            &["iptables-nft-restore"],
         ),
     ] {
-        recorded(file, |minor, rules| {
-            if let Some(meaning) = traced(mode, load, &rules) {
-                assert_eq!(as_wanted(meaning), Ok(()), "{minor} {mode}");
+        for each in recorded(mode, command) {
+            if let Some(meaning) = as_wanted(mode, load, &each.rules, &each.population) {
+                assert_eq!(meaning, Ok(()), "{} {mode}", each.minor);
             }
-        });
+        }
     }
 }
 
@@ -130,42 +150,36 @@ const DAMAGE: &[(&str, &[(&str, &str)])] = &[
     (
         "another service's chain",
         &[(
-            "goto service-LCUKUZXY-bench/svc-2/udp/p53",
-            "goto service-5NVGJ2CF-bench/svc-1/tcp/p80",
+            "goto service-2ROX3HU7-bench/svc-5/udp/p53",
+            "goto service-TMCKK2OY-bench/svc-2/tcp/p80",
         )],
     ),
     (
         "no element",
-        &[
-            (
-                "10.96.0.12 . udp . 53 : goto service-LCUKUZXY-bench/svc-2/udp/p53,",
-                "",
-            ),
-            (
-                "10.96.0.12 . udp . 53 : goto service-LCUKUZXY-bench/svc-2/udp/p53 }",
-                "}",
-            ),
-        ],
+        &[(
+            "10.100.234.160 . udp . 53 : goto service-2ROX3HU7-bench/svc-5/udp/p53,\n\t\t\t",
+            "",
+        )],
     ),
     (
         "another VIP",
         &[(
-            "10.96.0.11 . tcp . 80 : goto",
-            "10.96.0.21 . tcp . 80 : goto",
+            "10.105.111.240 . tcp . 80 : goto",
+            "10.105.111.241 . tcp . 80 : goto",
         )],
     ),
     (
         "another protocol",
         &[(
-            "10.96.0.11 . tcp . 80 : goto",
-            "10.96.0.11 . udp . 80 : goto",
+            "10.105.111.240 . tcp . 80 : goto",
+            "10.105.111.240 . udp . 80 : goto",
         )],
     ),
     (
         "a service refused",
         &[(
-            "10.96.0.10 . tcp . 80 comment",
-            "10.96.0.10 . tcp . 81 comment",
+            "10.99.229.84 . tcp . 80 comment",
+            "10.99.229.84 . tcp . 81 comment",
         )],
     ),
     (
@@ -179,37 +193,37 @@ const DAMAGE: &[(&str, &[(&str, &str)])] = &[
     (
         "another port",
         &[
-            ("10.128.0.3 . 8080", "10.128.0.3 . 8081"),
-            ("dnat to 10.128.0.3:8080", "dnat to 10.128.0.3:8081"),
+            ("10.187.184.230 . 8080", "10.187.184.230 . 8081"),
+            ("dnat to 10.187.184.230:8080", "dnat to 10.187.184.230:8081"),
         ],
     ),
     (
         "another endpoint",
         &[
-            ("0 : 10.128.0.2 .", "0 : 10.128.0.3 ."),
-            ("dnat to 10.128.0.2:", "dnat to 10.128.0.3:"),
+            ("0 : 10.180.130.234 .", "0 : 10.187.184.230 ."),
+            ("dnat to 10.180.130.234:", "dnat to 10.187.184.230:"),
         ],
     ),
     (
         "a drop on the way",
         &[(
             "chain services {\n",
-            "chain services {\n ip daddr 10.96.0.13 drop\n",
+            "chain services {\n ip daddr 10.110.118.108 drop\n",
         )],
     ),
     (
         "a drop behind it",
         &[(
             "chain cluster-ips-check {\n",
-            "chain cluster-ips-check {\n ip daddr 10.128.0.8 drop\n",
+            "chain cluster-ips-check {\n ip daddr 10.150.252.220 drop\n",
         )],
     ),
     (
         "a condition",
         &[
             (
-                "tcp dnat to 10.128.0.1:8080",
-                "tcp limit rate 5/second dnat to 10.128.0.1:8080",
+                "tcp dnat to 10.159.42.25:8080",
+                "tcp limit rate 5/second dnat to 10.159.42.25:8080",
             ),
             (
                 "tcp dnat ip to numgen random mod 1 ",
@@ -236,27 +250,29 @@ const DAMAGE: &[(&str, &[(&str, &str)])] = &[
 #[test]
 fn damaged_nftables_rules_mean_something_else_or_are_refused() {
     for (damage, texts) in DAMAGE {
-        recorded("nftables.nft", |minor, rules| {
-            let there = texts.iter().find(|(from, _)| rules.contains(from));
-            let (from, to) = there.unwrap_or_else(|| panic!("{damage}: {minor}"));
-            let damaged = rules.replacen(from, to, 1);
-            if let Some(meaning) = traced(Mode::Nftables, "nft", &damaged) {
-                assert!(as_wanted(meaning).is_err(), "{damage}: {minor}");
+        for each in recorded(Mode::Nftables, NFT) {
+            let there = texts.iter().find(|(from, _)| each.rules.contains(from));
+            let (from, to) = there.unwrap_or_else(|| panic!("{damage}: {}", each.minor));
+            let damaged = each.rules.replacen(from, to, 1);
+            if let Some(meaning) = nftables_as_wanted(&damaged, &each.population) {
+                assert!(meaning.is_err(), "{damage}: {}", each.minor);
             }
-        });
+        }
     }
 }
 
 #[test]
 fn what_the_tracer_does_not_know_is_named_with_its_chain() {
-    recorded("nftables.nft", |minor, rules| {
-        let limited = rules.replacen("jump services", "limit rate 5/second jump services", 1);
-        if let Some(meaning) = traced(Mode::Nftables, "nft", &limited) {
-            let error = as_wanted(meaning).unwrap_err();
+    for each in recorded(Mode::Nftables, NFT) {
+        let limit = "priority dstnat; policy accept;\n\t\tlimit rate 5/second jump services";
+        let jump = "priority dstnat; policy accept;\n\t\tjump services";
+        let limited = each.rules.replacen(jump, limit, 1);
+        if let Some(meaning) = nftables_as_wanted(&limited, &each.population) {
+            let error = meaning.unwrap_err();
             let named = error.contains("chain nat-prerouting: 'limit ");
-            assert!(named, "{minor}: {error}");
+            assert!(named, "{}: {error}", each.minor);
         }
-    });
+    }
 }
 
 #[test]
