@@ -6,12 +6,12 @@
 
 use std::time::Duration;
 
-use netns_harness::datapath::kube_proxy::{Change, Programmer, Usage};
+use netns_harness::datapath::kube_proxy::{Change, Programmer};
 use netns_harness::service::Population;
 use netns_sys::clock;
 use schema::{Metric, Stage};
 
-use crate::error::{At as _, CellError, Result};
+use crate::error::{CellError, Result};
 use crate::proof;
 use crate::recorder::Recorder;
 use crate::spec::Event;
@@ -35,22 +35,23 @@ impl Stay<'_> {
     ) -> Result {
         let told = self.lab.on_node(|| {
             let prepared = programmer.prepare(change)?;
-            // None before it is started.
-            let before = programmer.usage().ok();
             let _ended_before = programmer.ended_processes();
+            let (before, api_ns) = (programmer.used(), programmer.api_ns());
             (self.emit)(Event::Act { begins: true });
             // The timed section.
             let start = clock::now();
             prepared.make()?;
             let synced = prepared.synced()?;
+            (self.emit)(Event::Act { begins: false });
             let told = Told {
                 elapsed_ns: start.ns_until(synced.ended),
+                // A start begins with nothing used.
+                cpu_ns: synced.used.total_ns() - before.total_ns().min(synced.used.total_ns()),
+                api_ns: programmer.api_ns() - api_ns,
+                peak_bytes: programmer.peak_bytes()?,
+                processes: programmer.ended_processes(),
                 took_ns: synced.took_ns,
-                before,
-                after: programmer.usage()?,
-                processes: programmer.ended_processes()?,
             };
-            (self.emit)(Event::Act { begins: false });
             prepared.finish()?;
             Ok(told)
         });
@@ -90,8 +91,7 @@ impl Stay<'_> {
         let limit = SEEN + Duration::from_nanos(20 * self.spec.asked().update_ns());
         let served = self
             .client
-            .first_served(added.frontend, limit)
-            .at(Stage::Measure)?;
+            .first_served(added.frontend, limit, || programmer.still_runs())?;
         let (sent, reached) = served.ok_or_else(|| {
             let why = format!(
                 "{} was added and serves no flow in {} s",
@@ -128,7 +128,9 @@ impl Stay<'_> {
         let start = clock::now();
         self.lab.on_node(|| prepared.make())?;
         let mut listings = 0_u32;
+        // A listing in the middle of a change may be refused.
         while let Err(error) = self.census(to) {
+            programmer.still_runs()?;
             listings += 1;
             if u128::from(start.elapsed_ns()) > limit.as_nanos() {
                 return Err(error);
@@ -146,42 +148,33 @@ impl Stay<'_> {
 struct Told {
     elapsed_ns: u64,
     took_ns: Vec<u64>,
-    before: Option<Usage>,
-    after: Usage,
-    processes: Option<Vec<String>>,
+    cpu_ns: u64,
+    api_ns: u64,
+    peak_bytes: u64,
+    processes: Result<Vec<String>, String>,
 }
 
 impl Told {
-    fn note(&self, recorder: &mut Recorder) {
-        let used = |of: fn(&Usage) -> u64| of(&self.after) - self.before.as_ref().map_or(0, of);
+    fn note(self, recorder: &mut Recorder) {
         recorder.sample(Metric::UpdateTime, self.elapsed_ns);
         recorder.sample(Metric::SyncTime, self.took_ns.iter().sum());
-        recorder.sample(
-            Metric::CpuTime,
-            used(|u| u.time.own_ns) + used(|u| u.time.children_ns),
-        );
-        recorder.sample(Metric::ToolRss, self.after.peak_bytes);
-        recorder.fact("kube_proxy_syncs", self.took_ns.len());
-        match &self.processes {
-            Some(names) => {
+        recorder.sample(Metric::CpuTime, self.cpu_ns);
+        recorder.sample(Metric::ToolRss, self.peak_bytes);
+        recorder.add_to_fact("kube_proxy_syncs", self.took_ns.len());
+        match self.processes {
+            Ok(names) => {
                 recorder.sample(Metric::Processes, names.len() as u64);
-                recorder.fact("kube_proxy_processes", counted(names));
+                recorder.add_to_fact("kube_proxy_processes", counted(&names));
             }
-            None => recorder.fact(
-                "kube_proxy_processes",
-                "unknown: this kernel keeps no accounts of processes (acct(2))",
-            ),
+            Err(why) => recorder.fact("kube_proxy_processes", format!("unknown: {why}")),
         }
-        let share = used(|u| u.api_ns) as f64 / self.elapsed_ns as f64;
-        let verdict = if share > SHARE {
-            ", more than 2 %: it disturbs"
-        } else {
-            ""
+        let share = self.api_ns as f64 / self.elapsed_ns as f64;
+        let verdict = match share > SHARE {
+            true => ", more than 2 %: it disturbs",
+            false => "",
         };
-        recorder.fact(
-            "api_server_share",
-            format!("{:.2} % of one processor{verdict}", share * 100.0),
-        );
+        let said = format!("{:.2} % of one processor{verdict}", share * 100.0);
+        recorder.add_to_fact("api_server_share", said);
     }
 }
 

@@ -30,6 +30,16 @@ impl Recorder {
         self.facts.insert(name.to_owned(), value.to_string());
     }
 
+    /// Notes the same of another sample of the cell: as a list, in the order of samples.
+    pub(crate) fn add_to_fact(&mut self, name: &str, value: impl ToString) {
+        let value = value.to_string();
+        let list = self.facts.entry(name.to_owned()).or_default();
+        match list.is_empty() {
+            true => *list = value,
+            false => *list += &format!("; {value}"),
+        }
+    }
+
     /// Hands over the facts alone: of a preparation, which has no samples.
     pub(crate) fn into_facts(self) -> BTreeMap<String, String> {
         self.facts

@@ -238,7 +238,7 @@ pub fn with_engine(mode: Mode, engine: Engine) -> Box<dyn Implementation> {
 }
 
 /// The datapath of a mode that is programmed that way: by us, or by a real kube-proxy that is started as `kube-proxy`
-/// and begins no two syncs within `min_sync_period_ms`. `None` where kube-proxy has no such mode.
+/// with that minSyncPeriod, milliseconds. `None` where kube-proxy has no such mode.
 #[must_use]
 pub fn programmed(
     mode: Mode,

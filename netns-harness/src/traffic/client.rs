@@ -163,11 +163,12 @@ impl<'a> Client<'a> {
     /// sent, and who answered; `None` where none is within `limit`.
     ///
     /// # Errors
-    /// No sources are left, or a socket could not be opened.
+    /// No sources are left, a socket could not be opened, or what `meanwhile` says between two flows.
     pub fn first_served(
         &mut self,
         to: Frontend,
         limit: Duration,
+        mut meanwhile: impl FnMut() -> Result<(), HarnessError>,
     ) -> Result<Option<(clock::Reading, Reached)>, HarnessError> {
         let failed = |e| HarnessError::system(format!("watch for an answer of {to}"), e);
         let start = clock::now();
@@ -183,6 +184,7 @@ impl<'a> Client<'a> {
                 open.pop_front();
             }
             std::thread::sleep(PERIOD);
+            meanwhile()?;
             if let Some(at) = open.iter().position(|(_, probe)| probe.is_answered()) {
                 let (sent, probe) = open.swap_remove_back(at).expect("it was just found");
                 let reached = probe.finish_started(sent).map_err(failed)?;

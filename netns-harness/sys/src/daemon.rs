@@ -12,9 +12,12 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::{Pid, acct};
 
@@ -84,6 +87,26 @@ fn confine() -> io::Result<()> {
     }
 }
 
+/// Kills a group of processes, the children of this one or of children that have ended, and reaps them. Waits until none
+/// is left, at most `limit`: what is in the middle of a system call ends when that has.
+pub fn end_group(leader: u32, limit: Duration) {
+    let group = Pid::from_raw(-leader.cast_signed());
+    let start = crate::clock::now();
+    while u128::from(start.elapsed_ns()) < limit.as_nanos() {
+        // An error means that nobody is left to be killed.
+        let _ = kill(group, Signal::SIGKILL);
+        match waitpid(group, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => std::thread::sleep(Duration::from_millis(1)),
+            Ok(_) => {}
+            // None of them is a child of this process any more; whoever is left is its parent's to reap.
+            Err(_) => match kill(group, None) {
+                Ok(()) => std::thread::sleep(Duration::from_millis(1)),
+                Err(_) => return,
+            },
+        }
+    }
+}
+
 /// What a process and the children that it has waited for have used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Used {
@@ -91,6 +114,14 @@ pub struct Used {
     pub own_ns: u64,
     /// Of its children, nanoseconds; it grows in steps of [`TICK_NS`] (`cutime` and `cstime` of `proc_pid_stat(5)`).
     pub children_ns: u64,
+}
+
+impl Used {
+    /// Both together.
+    #[must_use]
+    pub const fn total_ns(self) -> u64 {
+        self.own_ns + self.children_ns
+    }
 }
 
 /// USER_HZ is 100 on every machine that this suite runs on.
@@ -142,8 +173,9 @@ pub struct Ends {
     read: u64,
 }
 
-/// Bytes of `struct acct_v3`, and where the command's name is in it (include/uapi/linux/acct.h).
+/// Bytes of `struct acct_v3`, its second byte, and where the command's name is in it (include/uapi/linux/acct.h).
 const RECORD: usize = 64;
+const VERSION: u8 = 3;
 const NAME: std::ops::Range<usize> = 48..64;
 
 impl Ends {
@@ -168,6 +200,12 @@ impl Ends {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let records = bytes.chunks_exact(RECORD);
+        // The byte order is in the upper bit.
+        if records.clone().any(|record| record[1] & 0x7f != VERSION) {
+            return Err(io::Error::other(
+                "this kernel's accounts are not of version 3 (CONFIG_BSD_PROCESS_ACCT_V3)",
+            ));
+        }
         self.read += (records.len() * RECORD) as u64;
         Ok(records.map(|record| name(&record[NAME])).collect())
     }

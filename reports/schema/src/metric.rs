@@ -190,10 +190,10 @@ vocabulary! {
             clocked: true,
             ..TIME
         },
-        /// Processes that a real kube-proxy started for the change and that have ended.
+        /// Processes beside a real kube-proxy that ended while it made the change, by the kernel's accounts (`acct(5)`).
         Processes = "processes" {
             unit: Unit::Count,
-            meaning: "processes that a real kube-proxy started and that have ended",
+            meaning: "processes beside a real kube-proxy that ended while it made the change",
             ..TIME
         },
         /// Rules, chains, sets and elements named in the batch.

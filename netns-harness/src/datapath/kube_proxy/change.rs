@@ -13,7 +13,7 @@ use super::process::Synced;
 use super::{Programmer, Running, objects};
 use crate::HarnessError;
 use crate::datapath::Step;
-use crate::service::{Population, Service};
+use crate::service::{Frontend, Population, Service};
 use crate::sockets::Sockets;
 
 /// A change, as a value.
@@ -22,8 +22,8 @@ pub struct Change {
     before: Vec<ApiChange>,
     act: Act,
     after: Vec<ApiChange>,
-    /// Services that are served then.
-    services: usize,
+    /// Where what is served then is reached.
+    frontends: Vec<Frontend>,
 }
 
 /// What is timed.
@@ -43,7 +43,7 @@ impl Change {
             before: Vec::new(),
             act: Act::Restart,
             after: Vec::new(),
-            services: to.len(),
+            frontends: to.services.iter().map(|s| s.frontend).collect(),
         };
         let Some(from) = from else {
             let all = to.services.iter();
@@ -118,7 +118,7 @@ impl<'a> Prepared<'a> {
                 *programmer.lock() = Some(Running {
                     process: None,
                     api,
-                    services: change.services,
+                    frontends: change.frontends.clone(),
                 });
             }
             Act::Restart => programmer.with(|running| {
@@ -127,7 +127,8 @@ impl<'a> Prepared<'a> {
             })?,
             Act::Put(_) => programmer.with(|running| {
                 follow(running, &change.before, [0, change.before.len() as u64])?;
-                running.process()?.forget();
+                let services = running.frontends.len();
+                running.process()?.rest(services)?;
                 counted = running.process()?.changes()?;
                 Ok(())
             })?,
@@ -144,12 +145,19 @@ impl<'a> Prepared<'a> {
     /// # Errors
     /// kube-proxy cannot be started, or the API server has ended.
     pub fn make(&self) -> Result<(), HarnessError> {
-        self.programmer.with(|running| match &self.change.act {
+        self.programmer.with(|running| {
+            running.frontends.clone_from(&self.change.frontends);
+            self.make_in(running)
+        })
+    }
+
+    fn make_in(&self, running: &mut Running) -> Result<(), HarnessError> {
+        match &self.change.act {
             Act::Start | Act::Restart => self.programmer.start_process(running),
             Act::Put(both) => both
                 .iter()
                 .try_for_each(|changes| put(&running.api, changes)),
-        })
+        }
     }
 
     /// Waits until it is in the rules: what is timed has ended when [`Synced::ended`] says.
@@ -158,8 +166,7 @@ impl<'a> Prepared<'a> {
     /// kube-proxy ends, or does not end its sync in time.
     pub fn synced(&self) -> Result<Synced, HarnessError> {
         self.programmer.with(|running| {
-            running.services = self.change.services;
-            let services = running.services as u64;
+            let services = running.frontends.len() as u64;
             let changes = match &self.change.act {
                 Act::Put([services, slices]) => [services.len() as u64, slices.len() as u64],
                 Act::Start | Act::Restart => [services; 2],
@@ -167,7 +174,7 @@ impl<'a> Prepared<'a> {
             let Running {
                 process: Some(process),
                 api,
-                services,
+                frontends,
             } = running
             else {
                 return Err(HarnessError::KubeProxy(
@@ -177,7 +184,7 @@ impl<'a> Prepared<'a> {
             if !matches!(self.change.act, Act::Put(_)) {
                 process.wait_until_watching(api)?;
             }
-            process.synced(self.counted, changes, *services)
+            process.synced(self.counted, changes, frontends.len())
         })
     }
 
@@ -210,10 +217,11 @@ fn follow(
     let process = running.process.as_mut();
     let process =
         process.ok_or_else(|| HarnessError::KubeProxy("kube-proxy does not run".to_owned()))?;
-    process.forget();
+    let services = running.frontends.len();
+    process.rest(services)?;
     let counted = process.changes()?;
     put(&running.api, changes)?;
-    process.synced(counted, counts, running.services).map(drop)
+    process.synced(counted, counts, services).map(drop)
 }
 
 /// A change as a step of a batch: all of its parts, one after the other.

@@ -55,7 +55,9 @@ impl Datapath for Driven {
     fn census(&self) -> Result<Relation, HarnessError> {
         let mode = self.inner.facts().mode;
         let none = || HarnessError::KubeProxy(format!("kube-proxy has no mode {mode}"));
-        self.inner.traced(&[]).ok_or_else(none)?
+        self.inner
+            .traced(&self.programmer.frontends())
+            .ok_or_else(none)?
     }
 
     /// kube-proxy is ended, and what it left in the kernel removed.

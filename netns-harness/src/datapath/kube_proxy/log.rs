@@ -22,6 +22,8 @@ const COMPLAINTS: usize = 20;
 pub(super) enum Said {
     /// One begins.
     Begun,
+    /// One has failed; that it has ended follows.
+    Failed,
     /// One has ended.
     Ended {
         /// How long it took by kube-proxy's own clock, nanoseconds.
@@ -43,6 +45,8 @@ struct Kept {
     /// Whether it has said anything of the rules of IPv6.
     programs_ipv6: bool,
     last: VecDeque<String>,
+    /// The first line of what ended it, if something did.
+    fatal: Option<String>,
     /// Warnings and errors, without their times.
     complaints: BTreeSet<String>,
 }
@@ -66,11 +70,28 @@ impl Log {
         }
     }
 
+    /// What comes next, within `limit`; none too where the log has ended, which whoever reads on will see.
+    pub(super) fn peek(&self, limit: Duration) -> Option<Said> {
+        self.next(limit).ok().flatten()
+    }
+
     /// The last lines.
     pub(super) fn last(&self) -> String {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines: Vec<&str> = kept.last.iter().map(String::as_str).collect();
+        let lines = kept.fatal.iter().chain(&kept.last);
+        let lines: Vec<&str> = lines.map(String::as_str).collect();
         lines.join("; ")
+    }
+
+    /// Reads what is left after whoever wrote it has ended, within `limit`: a process that it started may still hold
+    /// the other end.
+    pub(super) fn drain(&self, limit: Duration) {
+        let start = clock::now();
+        while u128::from(start.elapsed_ns()) < limit.as_nanos() {
+            if self.next(Duration::from_millis(10)).is_err() {
+                return;
+            }
+        }
     }
 
     /// Whether it programs IPv6 as well: its syncs are not told, and each change counts for both in its metrics.
@@ -107,6 +128,11 @@ fn follow(mut stream: impl BufRead, sender: &Sender<Said>, kept: &Mutex<Kept>) {
         {
             kept.complaints.insert(complaint.to_owned());
         }
+        let fatal = ["panic: ", "fatal error: ", "F"];
+        if kept.fatal.is_none() && fatal.iter().any(|words| text.starts_with(words)) {
+            kept.fatal = Some(text);
+            continue;
+        }
         if kept.last.len() == LAST {
             kept.last.pop_front();
         }
@@ -122,6 +148,9 @@ fn said(line: &str, at: Reading) -> Option<Said> {
     }
     if message.starts_with("Syncing ") && message.ends_with(" rules") {
         return Some(Said::Begun);
+    }
+    if message == "Sync failed" {
+        return Some(Said::Failed);
     }
     if !message.eq_ignore_ascii_case("SyncProxyRules complete") {
         return None;
@@ -176,7 +205,7 @@ mod tests {
     fn took(line: &str) -> Option<u64> {
         match of(line)? {
             Said::Ended { took_ns, .. } => Some(took_ns),
-            Said::Begun => None,
+            Said::Begun | Said::Failed => None,
         }
     }
 
@@ -194,6 +223,8 @@ mod tests {
         let of_ipv6 = "\"SyncProxyRules complete\" ipFamily=\"IPv6\" elapsed=\"1ms\"";
         assert_eq!(of(&format!("{head} {of_ipv6}")), None);
         assert_eq!(of(&format!("{head} \"Started\" elapsed=\"1s\"")), None);
+        let failed = format!("{head} \"Sync failed\" ipFamily=\"IPv4\" retryingTime=\"30s\"");
+        assert_eq!(of(&failed), Some(Said::Failed));
         assert_eq!(of("\"SyncProxyRules complete\""), None);
     }
 
@@ -215,10 +246,14 @@ mod tests {
 
     #[test]
     fn the_last_lines_and_each_complaint_once_are_kept() {
-        let text = "I1 a.go:1] \"fine\"\nE1127 1 b.go:2] \"bad\" err=\"x\"\nE1128 2 b.go:2] \"bad\" err=\"x\"\npanic\n";
+        let text = "I1 a.go:1] \"fine\"\nE1127 1 b.go:2] \"bad\" err=\"x\"\nE1128 2 b.go:2] \"bad\" err=\"x\"\nbye\n";
         let log = Log::read(text.as_bytes());
         assert!(log.next(Duration::from_secs(5)).is_err(), "it has ended");
         assert_eq!(log.complaints(), ["\"bad\" err=\"x\""]);
-        assert!(log.last().ends_with("; panic"), "{}", log.last());
+        assert!(log.last().ends_with("; bye"), "{}", log.last());
+        let text = format!("panic: nil\n{}", "\tstack\n".repeat(40));
+        let log = Log::read(std::io::Cursor::new(text));
+        log.drain(Duration::from_secs(5));
+        assert!(log.last().starts_with("panic: nil; "), "{}", log.last());
     }
 }

@@ -17,10 +17,10 @@ mod process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kube_api::Api;
-use netns_sys::daemon::{Ends, Used};
+use netns_sys::daemon::Used;
 
 use crate::HarnessError;
-use crate::service::Population;
+use crate::service::{Frontend, Population};
 
 pub use change::{Change, Prepared};
 pub(crate) use driven::Driven;
@@ -51,7 +51,7 @@ pub(crate) const SYNC_AT_2: &[&str] = &["--v=2"];
 #[derive(Debug)]
 pub struct Programmer {
     facts: &'static KubeProxyFacts,
-    /// No two syncs begin within so many milliseconds.
+    /// Its minSyncPeriod, milliseconds.
     min_sync_period_ms: u32,
     running: Mutex<Option<Running>>,
 }
@@ -62,18 +62,8 @@ struct Running {
     // Dropped first: it ends before what it watches does.
     process: Option<Process>,
     api: Api,
-    services: usize,
-}
-
-/// What a running kube-proxy has used since it was started.
-#[derive(Debug, Clone, Copy)]
-pub struct Usage {
-    /// Processor time.
-    pub time: Used,
-    /// The largest resident set, bytes.
-    pub peak_bytes: u64,
-    /// Processor time of our API server, nanoseconds.
-    pub api_ns: u64,
+    /// Where what is at the API is reached.
+    frontends: Vec<Frontend>,
 }
 
 impl Programmer {
@@ -92,32 +82,49 @@ impl Programmer {
         Prepared::new(self, change)
     }
 
-    /// What it has used so far.
+    /// Processor time that it and its tools have used so far; nothing before it is started.
+    #[must_use]
+    pub fn used(&self) -> Used {
+        self.with(|running| running.process()?.used())
+            .unwrap_or_default()
+    }
+
+    /// The largest resident set that it has had, bytes.
     ///
     /// # Errors
     /// It does not run.
-    pub fn usage(&self) -> Result<Usage, HarnessError> {
-        self.with(|running| {
-            let process = running.process()?;
-            Ok(Usage {
-                time: process.used()?,
-                peak_bytes: process.peak_bytes()?,
-                api_ns: running.api.cpu_ns().unwrap_or_default(),
-            })
-        })
+    pub fn peak_bytes(&self) -> Result<u64, HarnessError> {
+        self.with(|running| running.process()?.peak_bytes())
     }
 
-    /// Names of the processes of this PID namespace that have ended since the last time, in their order; none where
-    /// the kernel keeps no accounts.
+    /// Processor time of our API server so far, nanoseconds; 0 before it is started.
+    #[must_use]
+    pub fn api_ns(&self) -> u64 {
+        self.with(|running| Ok(running.api.cpu_ns().unwrap_or_default()))
+            .unwrap_or_default()
+    }
+
+    /// That it runs.
     ///
     /// # Errors
-    /// It does not run, or the accounts cannot be read.
-    pub fn ended_processes(&self) -> Result<Option<Vec<String>>, HarnessError> {
-        self.with(|running| {
-            let ends = running.process()?.ends.as_mut();
-            let ended = ends.map(Ends::since).transpose();
-            ended.map_err(|e| HarnessError::system("read the accounts of processes", e))
-        })
+    /// It does not; with its last lines.
+    pub fn still_runs(&self) -> Result<(), HarnessError> {
+        self.with(|running| running.process()?.still_runs())
+    }
+
+    /// Names of the processes of this PID namespace that have ended since the last time, in their order, as the kernel
+    /// accounts for them.
+    ///
+    /// # Errors
+    /// Why it does not, as a sentence.
+    pub fn ended_processes(&self) -> Result<Vec<String>, String> {
+        let ended = self.with(|running| {
+            Ok(match &mut running.process()?.ends {
+                Ok(ends) => ends.since().map_err(|e| e.to_string()),
+                Err(why) => Err(why.to_string()),
+            })
+        });
+        ended.map_err(|e| e.to_string())?
     }
 
     /// What it complained of since it was started, each once.
@@ -137,6 +144,12 @@ impl Programmer {
     /// Ends it and leaves its rules: what they hold of the kernel's memory is theirs alone then.
     pub fn leave(&self) {
         *self.lock() = None;
+    }
+
+    /// Where what is at its API is reached: a rule need not name both an address and a port.
+    fn frontends(&self) -> Vec<Frontend> {
+        self.with(|running| Ok(running.frontends.clone()))
+            .unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Running>> {

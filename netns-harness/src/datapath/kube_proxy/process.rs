@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::fs::Permissions;
+use std::io;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -27,6 +29,10 @@ const READY: Duration = Duration::from_secs(60);
 /// How long a sync of one service may take until it is taken for hung; and for each service more.
 const SYNC: Duration = Duration::from_secs(120);
 const SYNC_SERVICE: Duration = Duration::from_millis(60);
+/// How long a transaction in the kernel may keep a killed tool.
+const GROUP_ENDS: Duration = Duration::from_secs(120);
+/// How long it may take to end once its log has.
+const ENDS: Duration = Duration::from_secs(5);
 /// Between two looks at whether it runs at all.
 const STEP: Duration = Duration::from_millis(200);
 /// A sync's first line is written just after it has taken the changes: how long it may be under way.
@@ -39,6 +45,8 @@ pub struct Synced {
     pub took_ns: Vec<u64>,
     /// When the last said that it had ended.
     pub ended: clock::Reading,
+    /// What kube-proxy had used by then, less what our own questions made it use meanwhile.
+    pub used: Used,
 }
 
 /// It runs until it is dropped.
@@ -46,8 +54,14 @@ pub struct Synced {
 pub(super) struct Process {
     child: Child,
     log: Log,
-    /// None where the kernel keeps no accounts.
-    pub(super) ends: Option<Ends>,
+    /// Or why the kernel keeps no accounts.
+    pub(super) ends: io::Result<Ends>,
+    /// Whether a sync has begun and not ended, by what was read.
+    syncing: bool,
+    /// What was read and not heeded yet.
+    unread: Option<Said>,
+    /// So long after a sync no other is queued: twice minSyncPeriod, which before 1.34 was a bucket of two tokens.
+    quiet: Duration,
 }
 
 impl Process {
@@ -101,9 +115,10 @@ impl Process {
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+            .stderr(Stdio::piped())
+            .process_group(0);
         daemon::on_node(&mut command);
-        let ends = Ends::record(folder).ok();
+        let ends = Ends::record(folder);
         let mut child = command
             .spawn()
             .map_err(|e| HarnessError::system("start kube-proxy", e))?;
@@ -112,6 +127,9 @@ impl Process {
             child,
             log: Log::read(stderr),
             ends,
+            syncing: false,
+            unread: None,
+            quiet: Duration::from_millis(2 * u64::from(min_sync_period_ms)) + UNDER_WAY,
         })
     }
 
@@ -130,71 +148,109 @@ impl Process {
         Ok(())
     }
 
-    /// Forgets what it has said so far.
-    pub(super) fn forget(&self) {
-        while let Ok(Some(_)) = self.log.next(Duration::ZERO) {}
+    /// Waits until no sync is under way or queued: what is said from now on is of what comes.
+    ///
+    /// # Errors
+    /// It ended, a sync failed, or it never rests.
+    pub(super) fn rest(&mut self, services: usize) -> Result<(), HarnessError> {
+        let (limit, start) = (longest(services), clock::now());
+        loop {
+            match self.next(self.quiet)? {
+                None if !self.syncing => return Ok(()),
+                _ if u128::from(start.elapsed_ns()) > limit.as_nanos() => {
+                    return Err(self.silent("does not come to rest", limit));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Waits for the end of the sync with which it has taken in `changes` more of services and of endpoint slices
     /// than `before`; `services` are installed.
     ///
     /// # Errors
-    /// It ended, or does not say so in time.
+    /// It ended, a sync failed, or it does not say so in time.
     pub(super) fn synced(
         &mut self,
         before: Changes,
         changes: [u64; 2],
         services: usize,
     ) -> Result<Synced, HarnessError> {
-        let limit = SYNC + SYNC_SERVICE * services as u32;
-        let start = clock::now();
-        let mut took = Vec::new();
-        let mut running = false;
-        let mut ended = None;
+        let (limit, start) = (longest(services), clock::now());
+        let mut synced: Option<Synced> = None;
+        // Processor time of what we ask meanwhile.
+        let mut asked_ns = 0;
         loop {
             let left = limit.saturating_sub(Duration::from_nanos(start.elapsed_ns()));
             if left.is_zero() {
                 return Err(self.silent("ends no sync that has taken in what changed", limit));
             }
-            match self.log.next(left.min(STEP)) {
-                Ok(Some(Said::Begun)) => running = true,
-                Ok(Some(Said::Ended { took_ns, at })) => {
-                    took.push(took_ns);
-                    (ended, running) = (Some(at), false);
-                }
-                Ok(None) => self.still_runs()?,
-                Err(_) => return Err(self.gone()),
+            if let Some(Said::Ended { took_ns, at }) = self.next(left.min(STEP))? {
+                let mut used = self.used()?;
+                used.own_ns = used.own_ns.saturating_sub(asked_ns);
+                let mut took = synced.map_or_else(Vec::new, |earlier| earlier.took_ns);
+                took.push(took_ns);
+                synced = Some(Synced {
+                    took_ns: took,
+                    ended: at,
+                    used,
+                });
+            } else {
+                self.still_runs()?;
             }
-            let Some(at) = ended.filter(|_| !running) else {
-                continue;
-            };
-            if !self.has_taken(before, changes)? {
+            if self.syncing || synced.is_none() {
                 continue;
             }
+            let before_ns = self.used()?.own_ns;
+            let taken = self.has_taken(before, changes)?;
+            asked_ns += self.used()?.own_ns - before_ns;
             // Another may have begun meanwhile, with the rest of them.
-            match self.log.next(UNDER_WAY) {
-                Ok(None) => {
-                    return Ok(Synced {
-                        took_ns: took,
-                        ended: at,
-                    });
-                }
-                Ok(Some(Said::Begun)) => running = true,
-                Ok(Some(Said::Ended { took_ns, at })) => {
-                    took.push(took_ns);
-                    ended = Some(at);
-                }
-                Err(_) => return Err(self.gone()),
+            if taken && self.is_quiet()? {
+                return synced.ok_or_else(|| self.gone());
             }
         }
     }
 
+    /// Whether no further sync with what was told will come. Where it programs two families one count of what is
+    /// pending is of both, and says nothing: then none may be queued either.
+    fn is_quiet(&mut self) -> Result<bool, HarnessError> {
+        let limit = match self.log.programs_ipv6() {
+            true => self.quiet,
+            false => UNDER_WAY,
+        };
+        if let Some(said) = self.log.peek(limit) {
+            self.unread = Some(said);
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// What it says next of a sync, within `limit`.
+    fn next(&mut self, limit: Duration) -> Result<Option<Said>, HarnessError> {
+        let said = match self.unread.take() {
+            Some(said) => Ok(Some(said)),
+            None => self.log.next(limit),
+        };
+        match said {
+            Err(_) => return Err(self.gone()),
+            Ok(Some(Said::Begun)) => self.syncing = true,
+            Ok(Some(Said::Ended { .. })) => self.syncing = false,
+            Ok(Some(Said::Failed)) => {
+                let why = format!("kube-proxy's sync failed: {}", self.said());
+                return Err(HarnessError::KubeProxy(why));
+            }
+            Ok(None) => return Ok(None),
+        }
+        said.map_err(|_| self.gone())
+    }
+
     fn has_taken(&self, before: Changes, changes: [u64; 2]) -> Result<bool, HarnessError> {
         let now = self.changes()?;
-        let families = 1 + u64::from(self.log.programs_ipv6());
-        let all =
-            (0..2).all(|kind| now.total[kind] >= before.total[kind] + families * changes[kind]);
-        Ok(all && now.pending == 0)
+        let two = self.log.programs_ipv6();
+        // A service is told to both families, a slice to that of its addresses.
+        let wanted = [changes[0] * (1 + u64::from(two)), changes[1]];
+        let all = (0..2).all(|kind| now.total[kind] >= before.total[kind] + wanted[kind]);
+        Ok(all && (two || now.pending == 0))
     }
 
     /// What its metrics say of changes.
@@ -234,7 +290,11 @@ impl Process {
         self.log.complaints()
     }
 
-    fn still_runs(&mut self) -> Result<(), HarnessError> {
+    /// That it has not ended.
+    ///
+    /// # Errors
+    /// It has; with its last lines.
+    pub(super) fn still_runs(&mut self) -> Result<(), HarnessError> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
             _ => Err(self.gone()),
@@ -242,8 +302,18 @@ impl Process {
     }
 
     fn gone(&mut self) -> HarnessError {
-        let status = self.child.wait();
-        let status = status.map_or_else(|e| e.to_string(), |s| s.to_string());
+        let start = clock::now();
+        let status = loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => break status.to_string(),
+                Err(error) => break error.to_string(),
+                Ok(None) if u128::from(start.elapsed_ns()) > ENDS.as_nanos() => {
+                    break "nothing but a closed log".to_owned();
+                }
+                Ok(None) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        self.log.drain(STEP);
         HarnessError::KubeProxy(format!("kube-proxy ended with {status}: {}", self.said()))
     }
 
@@ -265,10 +335,17 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.child.kill();
+        // With the tools that it has started: one that is in the middle of a transaction would else write after
+        // everything was removed.
+        daemon::end_group(self.child.id(), GROUP_ENDS);
+        // It is reaped.
         let _ = self.child.wait();
     }
+}
+
+/// How long syncs of so many services may take until one is taken for hung.
+fn longest(services: usize) -> Duration {
+    SYNC + SYNC_SERVICE * services as u32
 }
 
 /// KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1). Limits of connection tracking belong to the initial
