@@ -129,15 +129,16 @@ fn each_variant_starts_its_own_file_in_place_of_a_tool() {
     let calls = |log: &Path| fs::read_to_string(log).unwrap().lines().count();
     // The version that is noted, the trial, the updates.
     assert!(calls(&first_log) > 5, "{}", calls(&first_log));
-    // A cell that other work disturbed is measured once more, by further calls; if one variant's updates went through the
-    // other's file, that one would have some twice as many for each cell and the first next to none.
-    let by_cell = |log: &Path, variant: &str| {
-        let cells = run.cells();
-        let cells = cells.iter().filter(|c| c["variant"] == variant);
-        calls(log) as f64 / cells.count() as f64
+    // A variant's cell that other work disturbed is measured once more, by further calls, and has a line more.
+    let lines = |variant: &str| {
+        let lines = run.lines();
+        let cells = lines.iter().filter(|line| line["record"] == "cell");
+        cells.filter(|line| line["variant"] == variant).count()
     };
-    let (base, head) = (by_cell(&first_log, "base"), by_cell(&second_log, "head"));
-    assert!(base < 1.6 * head && head < 1.6 * base, "{base} and {head}");
+    assert_eq!(
+        calls(&first_log).cmp(&calls(&second_log)),
+        lines("base").cmp(&lines("head")),
+    );
     let header = run.header();
     let noted = header["variants"][1]["tools"]["nft"].as_str().unwrap();
     assert!(noted.starts_with("nftables v"), "{noted}");

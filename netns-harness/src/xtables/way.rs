@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use std::net::SocketAddrV4;
 
-    /// A section of a recorded listing: the rules of every minor are those of 1.32 (tests/kube-proxy/README.md).
+    /// A section of a recorded listing: the rules of every minor are those of 1.32 (netns-harness/tests/kube-proxy/README.md).
     fn recorded(engine: &str, section: &str) -> String {
         let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kube-proxy");
         let file = format!("{tests}/1.32/iptables-{engine}.txt");
