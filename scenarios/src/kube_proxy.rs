@@ -9,6 +9,7 @@ use std::time::Duration;
 use netns_harness::datapath::kube_proxy::{Change, Programmer};
 use netns_harness::service::Population;
 use netns_sys::clock;
+use netns_sys::daemon::TICK_NS;
 use schema::{Metric, Stage};
 
 use crate::error::{CellError, Result};
@@ -19,6 +20,8 @@ use crate::stay::Stay;
 
 /// How long a change may take to serve a flow, or to be listed, once kube-proxy has said that it is made.
 const SEEN: Duration = Duration::from_secs(30);
+/// Steps of the processor time of tools that a sample must have: one is then 2 % of it.
+const CPU_STEPS: u64 = 50;
 /// A share of one processor above which the API server's own work is said to disturb.
 const SHARE: f64 = 0.02;
 
@@ -47,7 +50,7 @@ impl Stay<'_> {
                 elapsed_ns: start.ns_until(synced.ended),
                 // A start begins with nothing used.
                 cpu_ns: synced.used.total_ns() - before.total_ns().min(synced.used.total_ns()),
-                api_ns: programmer.api_ns() - api_ns,
+                api_ns: programmer.api_ns().saturating_sub(api_ns),
                 peak_bytes: programmer.peak_bytes()?,
                 processes: programmer.ended_processes(),
                 took_ns: synced.took_ns,
@@ -55,7 +58,7 @@ impl Stay<'_> {
             prepared.finish()?;
             Ok(told)
         });
-        told?.note(recorder);
+        told?.note(self.spec.counted, recorder);
         if programmer.programs_ipv6() {
             recorder.fact("kube_proxy_families", "IPv4 and IPv6: this version programs both, whatever it finds; sync_time is of IPv4 alone");
         }
@@ -155,10 +158,15 @@ struct Told {
 }
 
 impl Told {
-    fn note(self, recorder: &mut Recorder) {
+    fn note(self, counted_instructions: bool, recorder: &mut Recorder) {
         recorder.sample(Metric::UpdateTime, self.elapsed_ns);
         recorder.sample(Metric::SyncTime, self.took_ns.iter().sum());
-        recorder.sample(Metric::CpuTime, self.cpu_ns);
+        // As of a clock: what comes in steps counts where a step is small beside it. Executed instructions are processor
+        // time already, and steps of ticks there.
+        match self.cpu_ns >= CPU_STEPS * TICK_NS && !counted_instructions {
+            true => recorder.sample(Metric::CpuTime, self.cpu_ns),
+            false => recorder.fact("cpu_time", "not sampled: that of tools comes in steps of 10 ms, which must be at most 2 % of it"),
+        }
         recorder.sample(Metric::ToolRss, self.peak_bytes);
         recorder.add_to_fact("kube_proxy_syncs", self.took_ns.len());
         match self.processes {

@@ -10,7 +10,7 @@ use kube_api::{Api, Change as ApiChange};
 
 use super::metrics::Changes;
 use super::process::Synced;
-use super::{Programmer, Running, objects};
+use super::{Programmer, Running, not_running, objects};
 use crate::HarnessError;
 use crate::datapath::Step;
 use crate::service::{Frontend, Population, Service};
@@ -177,9 +177,7 @@ impl<'a> Prepared<'a> {
                 frontends,
             } = running
             else {
-                return Err(HarnessError::KubeProxy(
-                    "kube-proxy does not run".to_owned(),
-                ));
+                return Err(not_running());
             };
             if !matches!(self.change.act, Act::Put(_)) {
                 process.wait_until_watching(api)?;
@@ -214,9 +212,7 @@ fn follow(
     if changes.is_empty() {
         return Ok(());
     }
-    let process = running.process.as_mut();
-    let process =
-        process.ok_or_else(|| HarnessError::KubeProxy("kube-proxy does not run".to_owned()))?;
+    let process = running.process.as_mut().ok_or_else(not_running)?;
     let services = running.frontends.len();
     process.rest(services)?;
     let counted = process.changes()?;

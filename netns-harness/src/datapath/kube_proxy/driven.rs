@@ -22,7 +22,7 @@ pub(crate) struct Driven {
 }
 
 impl Driven {
-    /// A mode that kube-proxy has: none where it has no such mode. No two syncs begin within `min_sync_period_ms`.
+    /// A mode that kube-proxy has, with that minSyncPeriod; none where it has no such mode.
     pub(crate) fn of(inner: Box<dyn Implementation>, min_sync_period_ms: u32) -> Option<Self> {
         let facts = inner.facts().kube_proxy?;
         let programmer = Arc::new(Programmer {

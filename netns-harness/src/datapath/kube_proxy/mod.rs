@@ -162,9 +162,7 @@ impl Programmer {
     ) -> Result<T, HarnessError> {
         match self.lock().as_mut() {
             Some(running) => act(running),
-            None => Err(HarnessError::KubeProxy(
-                "kube-proxy does not run".to_owned(),
-            )),
+            None => Err(not_running()),
         }
     }
 
@@ -177,8 +175,10 @@ impl Programmer {
 
 impl Running {
     fn process(&mut self) -> Result<&mut Process, HarnessError> {
-        self.process
-            .as_mut()
-            .ok_or_else(|| HarnessError::KubeProxy("kube-proxy does not run".to_owned()))
+        self.process.as_mut().ok_or_else(not_running)
     }
+}
+
+fn not_running() -> HarnessError {
+    HarnessError::KubeProxy("kube-proxy does not run".to_owned())
 }
