@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use netns_harness::datapath::Implementation;
 use netns_harness::datapath::kube_proxy::{Change, Programmer};
 use netns_harness::service::Population;
 use netns_sys::clock;
@@ -37,7 +38,7 @@ impl Stay<'_> {
         recorder: &mut Recorder,
     ) -> Result {
         let told = self.lab.on_node(|| {
-            let prepared = programmer.prepare(change)?;
+            let mut prepared = programmer.prepare(change)?;
             let _ended_before = programmer.ended_processes();
             let (before, api_ns) = (programmer.used(), programmer.api_ns());
             (self.emit)(Event::Act { begins: true });
@@ -59,6 +60,9 @@ impl Stay<'_> {
             Ok(told)
         });
         told?.note(self.spec.counted, recorder);
+        if let Some(version) = self.lab.on_node(|| Ok(programmer.version()))? {
+            recorder.fact("kube_proxy_version", version);
+        }
         if programmer.programs_ipv6() {
             recorder.fact("kube_proxy_families", "IPv4 and IPv6: this version programs both, whatever it finds; sync_time is of IPv4 alone");
         }
@@ -79,16 +83,13 @@ impl Stay<'_> {
         next: &crate::update::Change,
         recorder: &mut Recorder,
     ) -> Result {
-        let programmer = self
-            .datapath
-            .programmer()
-            .expect("only a real kube-proxy is asked this");
+        let programmer = driving(self.datapath);
         let added = next
             .witness
             .as_ref()
             .expect("an added service is its own witness");
         let change = programmer.change(Some(from), &next.to, false);
-        let prepared = self.lab.on_node(|| programmer.prepare(&change))?;
+        let mut prepared = self.lab.on_node(|| programmer.prepare(&change))?;
         let start = clock::now();
         self.lab.on_node(|| prepared.make())?;
         let limit = SEEN + Duration::from_nanos(20 * self.spec.asked().update_ns());
@@ -120,12 +121,9 @@ impl Stay<'_> {
         to: &Population,
         recorder: &mut Recorder,
     ) -> Result {
-        let programmer = self
-            .datapath
-            .programmer()
-            .expect("only a real kube-proxy is asked this");
+        let programmer = driving(self.datapath);
         let change = programmer.change(Some(from), to, false);
-        let prepared = self.lab.on_node(|| programmer.prepare(&change))?;
+        let mut prepared = self.lab.on_node(|| programmer.prepare(&change))?;
         let asked = self.spec.asked();
         let limit = SEEN + Duration::from_nanos(20 * (asked.update_ns() + asked.listing_ns()));
         let start = clock::now();
@@ -145,6 +143,11 @@ impl Stay<'_> {
             .on_node(|| prepared.synced().and_then(|_| prepared.finish()))?;
         Ok(())
     }
+}
+
+fn driving(datapath: &dyn Implementation) -> &Programmer {
+    let programmer = datapath.programmer();
+    programmer.expect("only a real kube-proxy is asked this")
 }
 
 /// What was seen of a change.

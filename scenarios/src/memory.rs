@@ -146,8 +146,16 @@ fn unsampled(
     recorder: &mut Recorder,
 ) -> Result<u64> {
     let install_ns = weigh(stay, batch, recorder)?;
-    let update = stay.render_options(options);
-    recorder.fact("kernel_memory_update_peak", update_peak(stay, &update)?);
+    match stay.datapath.programmer() {
+        None => {
+            let update = stay.render_options(options);
+            recorder.fact("kernel_memory_update_peak", update_peak(stay, &update)?);
+        }
+        Some(_) => recorder.fact(
+            "kernel_memory_update_peak",
+            "not measured: kube-proxy is ended before memory is read",
+        ),
+    }
     stay.damage()?;
     recorder.fact("census_services", stay.census(stay.population)?);
     stay.check_order()?;

@@ -10,7 +10,7 @@ use kube_api::{Api, Change as ApiChange};
 
 use super::metrics::Changes;
 use super::process::Synced;
-use super::{Programmer, Running, not_running, objects};
+use super::{Programmer, Running, State, not_running, objects};
 use crate::HarnessError;
 use crate::datapath::Step;
 use crate::service::{Frontend, Population, Service};
@@ -99,6 +99,8 @@ impl Change {
 pub struct Prepared<'a> {
     programmer: &'a Programmer,
     change: &'a Change,
+    /// What is put at the API when it is made.
+    act: [Vec<ApiChange>; 2],
     counted: Changes,
 }
 
@@ -107,15 +109,16 @@ impl<'a> Prepared<'a> {
         programmer: &'a Programmer,
         change: &'a Change,
     ) -> Result<Self, HarnessError> {
-        let mut counted = Changes::default();
+        let (mut act, mut counted) = (Default::default(), Changes::default());
         match &change.act {
             Act::Start => {
                 // What ran before is of another lab.
                 programmer.leave();
                 let api = Api::start(objects::node())
                     .map_err(|e| HarnessError::KubeProxy(format!("start the API server: {e}")))?;
-                put(&api, &change.before)?;
-                *programmer.lock() = Some(Running {
+                put(&api, vec![objects::service_range()])?;
+                put(&api, change.before.clone())?;
+                *programmer.lock() = State::Runs(Running {
                     process: None,
                     api,
                     frontends: change.frontends.clone(),
@@ -123,11 +126,14 @@ impl<'a> Prepared<'a> {
             }
             Act::Restart => programmer.with(|running| {
                 running.process = None;
+                running.frontends.clone_from(&change.frontends);
                 Ok(())
             })?,
-            Act::Put(_) => programmer.with(|running| {
+            Act::Put(both) => programmer.with(|running| {
+                act = both.clone();
                 follow(running, &change.before, [0, change.before.len() as u64])?;
                 let services = running.frontends.len();
+                running.frontends.clone_from(&change.frontends);
                 running.process()?.rest(services)?;
                 counted = running.process()?.changes()?;
                 Ok(())
@@ -136,6 +142,7 @@ impl<'a> Prepared<'a> {
         Ok(Self {
             programmer,
             change,
+            act,
             counted,
         })
     }
@@ -144,20 +151,14 @@ impl<'a> Prepared<'a> {
     ///
     /// # Errors
     /// kube-proxy cannot be started, or the API server has ended.
-    pub fn make(&self) -> Result<(), HarnessError> {
-        self.programmer.with(|running| {
-            running.frontends.clone_from(&self.change.frontends);
-            self.make_in(running)
-        })
-    }
-
-    fn make_in(&self, running: &mut Running) -> Result<(), HarnessError> {
-        match &self.change.act {
+    pub fn make(&mut self) -> Result<(), HarnessError> {
+        let (change, act) = (self.change, &mut self.act);
+        self.programmer.with(|running| match change.act {
             Act::Start | Act::Restart => self.programmer.start_process(running),
-            Act::Put(both) => both
-                .iter()
-                .try_for_each(|changes| put(&running.api, changes)),
-        }
+            Act::Put(_) => act
+                .iter_mut()
+                .try_for_each(|changes| put(&running.api, std::mem::take(changes))),
+        })
     }
 
     /// Waits until it is in the rules: what is timed has ended when [`Synced::ended`] says.
@@ -197,8 +198,8 @@ impl<'a> Prepared<'a> {
     }
 }
 
-fn put(api: &Api, changes: &[ApiChange]) -> Result<(), HarnessError> {
-    api.apply(changes.to_vec())
+fn put(api: &Api, changes: Vec<ApiChange>) -> Result<(), HarnessError> {
+    api.apply(changes)
         .map(drop)
         .map_err(|e| HarnessError::KubeProxy(format!("change objects at the API: {e}")))
 }
@@ -216,7 +217,7 @@ fn follow(
     let services = running.frontends.len();
     process.rest(services)?;
     let counted = process.changes()?;
-    put(&running.api, changes)?;
+    put(&running.api, changes.to_vec())?;
     process.synced(counted, counts, services).map(drop)
 }
 
@@ -237,7 +238,7 @@ impl Step for Made {
     }
 
     fn carry_out(&self, _: &mut Sockets) -> Result<(), HarnessError> {
-        let prepared = self.programmer.prepare(&self.change)?;
+        let mut prepared = self.programmer.prepare(&self.change)?;
         prepared.make()?;
         prepared.synced()?;
         prepared.finish()

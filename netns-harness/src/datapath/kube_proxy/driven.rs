@@ -28,7 +28,7 @@ impl Driven {
         let programmer = Arc::new(Programmer {
             facts,
             min_sync_period_ms,
-            running: Mutex::default(),
+            state: Mutex::default(),
         });
         Some(Self { inner, programmer })
     }

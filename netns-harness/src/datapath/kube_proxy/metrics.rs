@@ -37,6 +37,20 @@ pub(super) fn changes() -> Result<Changes, String> {
     })
 }
 
+/// Its version, as "1.37.2"; `None` where it does not say.
+pub(super) fn version() -> Option<String> {
+    version_in(&fetch().ok()?)
+}
+
+fn version_in(text: &str) -> Option<String> {
+    let mut lines = text.lines();
+    let labels = lines.find_map(|line| line.strip_prefix("kubernetes_build_info{"))?;
+    let (_, version) = labels.split_once("git_version=\"")?;
+    let version = version.split('"').next()?;
+    let version = version.strip_prefix('v').unwrap_or(version);
+    (!version.is_empty()).then(|| version.to_owned())
+}
+
 fn fetch() -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&SocketAddr::from(ADDRESS), LIMIT)?;
     stream.set_read_timeout(Some(LIMIT))?;
@@ -66,6 +80,13 @@ fn sum(text: &str, name: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_is_that_of_its_build() {
+        let text = "# TYPE kubernetes_build_info gauge\nkubernetes_build_info{build_date=\"x\",git_version=\"v1.37.2\",major=\"1\"} 1\n";
+        assert_eq!(version_in(text).as_deref(), Some("1.37.2"));
+        assert_eq!(version_in("a 1\n"), None);
+    }
 
     #[test]
     fn a_metric_is_summed_over_its_labels_and_one_that_is_missing_is_named() {

@@ -53,7 +53,21 @@ pub struct Programmer {
     facts: &'static KubeProxyFacts,
     /// Its minSyncPeriod, milliseconds.
     min_sync_period_ms: u32,
-    running: Mutex<Option<Running>>,
+    state: Mutex<State>,
+}
+
+/// Whether it runs.
+#[derive(Debug)]
+enum State {
+    Runs(Running),
+    /// It does not; where what it left in the kernel is reached.
+    Left(Vec<Frontend>),
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Left(Vec::new())
+    }
 }
 
 /// A kube-proxy and what it watches.
@@ -134,6 +148,12 @@ impl Programmer {
             .unwrap_or_default()
     }
 
+    /// Its version, as "1.37.2", by its metrics; `None` where it does not say.
+    #[must_use]
+    pub fn version(&self) -> Option<String> {
+        self.with(|_| Ok(metrics::version())).ok().flatten()
+    }
+
     /// Whether it programs IPv6 as well, as versions before 1.34 do in mode nftables whatever they find.
     #[must_use]
     pub fn programs_ipv6(&self) -> bool {
@@ -143,26 +163,28 @@ impl Programmer {
 
     /// Ends it and leaves its rules: what they hold of the kernel's memory is theirs alone then.
     pub fn leave(&self) {
-        *self.lock() = None;
+        let left = self.frontends();
+        *self.lock() = State::Left(left);
     }
 
-    /// Where what is at its API is reached: a rule need not name both an address and a port.
+    /// Where what it serves is reached: a rule need not name both an address and a port.
     fn frontends(&self) -> Vec<Frontend> {
-        self.with(|running| Ok(running.frontends.clone()))
-            .unwrap_or_default()
+        match &*self.lock() {
+            State::Runs(Running { frontends, .. }) | State::Left(frontends) => frontends.clone(),
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with<T>(
         &self,
         act: impl FnOnce(&mut Running) -> Result<T, HarnessError>,
     ) -> Result<T, HarnessError> {
-        match self.lock().as_mut() {
-            Some(running) => act(running),
-            None => Err(not_running()),
+        match &mut *self.lock() {
+            State::Runs(running) => act(running),
+            State::Left(_) => Err(not_running()),
         }
     }
 

@@ -6,7 +6,7 @@ use kube_api::{Change, EndpointPort, EndpointSlice, Kind, Node, Object, ServiceP
 use schema::Protocol;
 
 use super::NODE;
-use crate::service::{NODE_ADDRESS, Service};
+use crate::service::{NODE_ADDRESS, SERVICE_CIDR, Service};
 
 /// The namespace of every service; [`Service::name`] has it too.
 const NAMESPACE: &str = "bench";
@@ -14,6 +14,13 @@ const NAMESPACE: &str = "bench";
 /// The lab's node.
 pub(super) fn node() -> Node {
     Node::named(NODE, &[IpAddr::V4(NODE_ADDRESS)])
+}
+
+/// The range of the services' addresses.
+pub(super) fn service_range() -> Change {
+    Change::Put(Object::ServiceCidr(kube_api::ServiceCidr::of(vec![
+        SERVICE_CIDR.to_string(),
+    ])))
 }
 
 fn name(service: &Service) -> String {
