@@ -1,8 +1,10 @@
 //! A way of programming a mode, and the tools that it needs.
 
-use netns_harness::datapath::{Engine, KUBE_PROXY, Tool, Transport, facts, facts_over};
+use netns_harness::datapath::{
+    Engine, Implementation, KUBE_PROXY, Tool, Transport, facts, facts_over, laid_out,
+};
 use scenarios::spec::{Setup, StaySpec};
-use schema::Mode;
+use schema::{KubeProxyVersion, Mode};
 use serde::{Deserialize, Serialize};
 
 /// A way of programming a mode: what is tried, and what is unsupported as a whole.
@@ -15,18 +17,28 @@ pub(crate) struct Case {
     /// Engine below its rules, where either would do.
     #[serde(default)]
     pub(crate) engine: Option<Engine>,
+    /// The kube-proxy whose layout it is; none: the newest, or none has the mode.
+    #[serde(default)]
+    pub(crate) kube_proxy: Option<KubeProxyVersion>,
     /// Sysctls and tools that were named.
     #[serde(default)]
     pub(crate) setup: Setup,
 }
 
 impl Case {
+    /// Its datapath, where the rules are ours.
+    pub(crate) fn datapath(&self) -> Box<dyn Implementation> {
+        let version = self.kube_proxy.unwrap_or_default();
+        laid_out(self.mode, self.engine.unwrap_or_default(), version)
+    }
+
     /// The case of a stay.
     pub(crate) fn of(spec: &StaySpec) -> Self {
         Self {
             mode: spec.mode,
             transport: spec.transport,
             engine: spec.engine,
+            kube_proxy: spec.kube_proxy,
             setup: spec.setup.clone(),
         }
     }
@@ -45,6 +57,7 @@ impl Case {
                     mode,
                     transport,
                     engine,
+                    kube_proxy: None,
                     setup: Setup::default(),
                 }));
             }
@@ -77,6 +90,10 @@ impl std::fmt::Display for Case {
         write!(f, "{} ({}", self.mode, self.transport)?;
         if let Some(engine) = self.engine {
             write!(f, ", engine {}", engine.name())?;
+        }
+        let layout = self.kube_proxy.and_then(|v| facts(self.mode).layout(v));
+        if let Some(layout) = layout {
+            write!(f, ", kube-proxy {layout}")?;
         }
         f.write_str(")")
     }
@@ -133,6 +150,7 @@ mod tests {
                 mode: Mode::Ipset,
                 transport,
                 engine: Some(engine),
+                kube_proxy: None,
                 setup: Default::default(),
             };
             case.tools()

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
-use scenarios::{Chosen, within};
-use schema::{Damage, Engine, Family, Mode, Position, Protocol, Transport};
+use scenarios::{Chosen, LargeCluster, within};
+use schema::{Damage, Engine, Family, KubeProxyVersion, Mode, Position, Protocol, Transport};
 
-pub(crate) use words::{Given, OnOff, SandboxOption, Scenarios};
+pub(crate) use words::{Given, SandboxOption, Scenarios};
 
 /// Options of a run.
 #[derive(Debug, Clone, Args)]
@@ -42,6 +42,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',')]
     pub(crate) transports: Vec<Transport>,
 
+    /// Version of kube-proxy whose rules and syncs are measured: 1.32 to 1.37, where they differ; modes that kube-proxy
+    /// does not have are the same in all.
+    #[arg(long, value_name = "VERSION[,VERSION…]", action = ArgAction::Set, value_delimiter = ',', default_values_t = [KubeProxyVersion::default()])]
+    pub(crate) kube_proxy: Vec<KubeProxyVersion>,
+
     /// With --transports kube-proxy, its minSyncPeriod: 10ms shows what a sync costs, 1s (its own default) what a node
     /// sees; 1ms to 60s.
     #[arg(long, value_name = "TIME[,TIME]", action = ArgAction::Set, value_delimiter = ',', default_value = "10ms", value_parser = words::sync_period)]
@@ -73,9 +78,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "ipv4")]
     pub(crate) families: Vec<Family>,
 
-    /// kube-proxy's large-cluster layout: no comments in the rules of endpoints.
-    #[arg(long, value_name = "on|off", default_value = "on")]
-    pub(crate) large_cluster: OnOff,
+    /// kube-proxy's large-cluster layout, without comments in the iptables rules of endpoints: `auto` as kube-proxy, with
+    /// more than 1,000 endpoints; `on` or `off` at every size.
+    #[arg(long, value_name = "auto|on|off", default_value = "auto")]
+    pub(crate) large_cluster: LargeCluster,
 
     /// Where labs live: `netns`, in namespaces of the host's kernel; `guest`, in a microVM with a kernel of its
     /// own; `auto` takes the host's kernel when it can run every requested mode, else a guest for all of them.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use netns_harness::datapath::{Engine, Transport};
+use netns_harness::datapath::{Engine, Transport, facts};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -221,7 +221,7 @@ impl Plan {
     }
 }
 
-/// What is asked of, once for each engine and each period of a real kube-proxy.
+/// What is asked of, once for each engine, each layout, and each period of a real kube-proxy.
 fn templates(settings: &Settings, asked: Asked) -> Vec<StaySpec> {
     let periods = match asked.transport {
         Transport::KubeProxy => settings
@@ -232,13 +232,18 @@ fn templates(settings: &Settings, asked: Asked) -> Vec<StaySpec> {
             .collect(),
         _ => vec![None],
     };
-    let engines = settings.engines(asked.mode).into_iter();
-    let each = engines.flat_map(|engine| periods.iter().map(move |period| (engine, *period)));
-    each.map(|(engine, min_sync_period_ms)| StaySpec {
-        min_sync_period_ms,
-        ..template(settings, asked, engine)
-    })
-    .collect()
+    let versions = settings.versions(asked);
+    let mut templates = Vec::new();
+    for engine in settings.engines(asked.mode) {
+        for &min_sync_period_ms in &periods {
+            templates.extend(versions.iter().map(|&kube_proxy| StaySpec {
+                min_sync_period_ms,
+                kube_proxy,
+                ..template(settings, asked, engine)
+            }));
+        }
+    }
+    templates
 }
 
 fn template(settings: &Settings, asked: Asked, engine: Option<Engine>) -> StaySpec {
@@ -256,8 +261,9 @@ fn template(settings: &Settings, asked: Asked, engine: Option<Engine>) -> StaySp
         vip_stride: args.vip_stride,
         transport: asked.transport,
         min_sync_period_ms: None,
+        kube_proxy: None,
         engine,
-        large_cluster: request.large_cluster,
+        large_cluster: request.large_cluster.at(asked.services, asked.endpoints),
         flows: request.flows,
         brief: request.brief,
         counted: request.counted,
@@ -281,6 +287,12 @@ fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
             let expected_ns = scenario.expected_ns(asked, &options, request);
             if let Some(engine) = template.engine {
                 options.set(OptionKey::Engine, engine);
+            }
+            let layout = template
+                .kube_proxy
+                .and_then(|version| facts(asked.mode).layout(version));
+            if let Some(layout) = layout {
+                options.set(OptionKey::KubeProxy, layout);
             }
             if let Some(period) = template.min_sync_period_ms {
                 // Whatever is asked is asked of its rules, which are as it sees fit.

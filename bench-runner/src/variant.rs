@@ -23,6 +23,7 @@ const MAY_SET: &[(&str, Take)] = &[
     ("kernel", |args, own| args.kernel = own.kernel),
     ("transports", |args, own| args.transports = own.transports),
     ("engines", |args, own| args.engines = own.engines),
+    ("kube_proxy", |args, own| args.kube_proxy = own.kube_proxy),
     ("large_cluster", |args, own| {
         args.large_cluster = own.large_cluster;
     }),

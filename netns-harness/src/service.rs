@@ -141,6 +141,12 @@ impl Service {
     pub fn port_name(&self) -> String {
         format!("bench/svc-{}:p{}", self.index, self.frontend.port)
     }
+
+    /// Puts its endpoints into the order in which kube-proxy writes them, that of their text (`byEndpoint` in
+    /// pkg/proxy/endpointslicecache.go).
+    pub fn sort_endpoints(&mut self) {
+        self.endpoints.sort_by_cached_key(ToString::to_string);
+    }
 }
 
 #[cfg(test)]

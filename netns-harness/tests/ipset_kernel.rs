@@ -41,8 +41,8 @@ fn both_engines_and_transports_install_update_resync_and_leave_nothing() {
                 let mut changed = population(40, 2);
                 goes_to(ipset, None, &changed, &options);
                 let counted = ipset.inventory().unwrap();
-                // 24 + N·(2 + 3·E) + R and 11 + N·(1 + E) + R, where R(40) = 5.
-                assert_eq!((counted.rules, counted.chains), (349, 136));
+                // 27 + N·(2 + 3·E) + R and 12 + N·(1 + E) + R, where R(40) = 5.
+                assert_eq!((counted.rules, counted.chains), (352, 137));
                 assert_eq!((counted.sets, counted.elements), (1, 40));
 
                 let before = changed.clone();

@@ -39,8 +39,8 @@ fn both_engines_and_transports_install_update_resync_and_leave_nothing() {
                 let mut changed = population(6, 2);
                 goes_to(iptables, None, &changed, &options);
                 let counted = iptables.inventory().unwrap();
-                // 20 + N·(2 + 3·E) and 9 + N·(1 + E).
-                let law = (20 + 6 * (2 + 3 * 2), 9 + 6 * (1 + 2));
+                // 23 + N·(2 + 3·E) and 13 + N·(1 + E).
+                let law = (23 + 6 * (2 + 3 * 2), 13 + 6 * (1 + 2));
                 assert_eq!((counted.rules, counted.chains), law);
 
                 let before = changed.clone();

@@ -90,8 +90,9 @@ fn every_transport_installs_updates_resyncs_and_leaves_nothing() {
             goes_to(&ipvs, Some(&changed), &changed, &resync);
             goes_to(&ipvs, Some(&changed), &before, &options);
             let mut sockets = Sockets::default();
-            ipvs.ask_as_kube_proxy(&before, &mut sockets).unwrap();
-            let sync = ipvs.kube_proxy_sync(&before).unwrap();
+            ipvs.ask_as_kube_proxy(&before, false, &mut sockets)
+                .unwrap();
+            let sync = ipvs.kube_proxy_sync(&before, false).unwrap();
             assert_eq!(sockets.kinds(), sync.sockets.iter().copied().collect());
             for _ in 0..2 {
                 let errors = ipvs.remove();

@@ -52,8 +52,12 @@ impl Scenario for ColdInstall {
     fn cells(&self, asked: Asked, request: &Request) -> Vec<Options> {
         let chunks: &[Option<u32>] = match asked.mode {
             mode if mode.is_floor() => &[],
-            // One process a rule: nothing to divide.
-            mode if facts(mode).chunked && asked.transport != Transport::Exec => &CHUNKS,
+            // One process a rule: nothing to divide. A real kube-proxy divides nothing.
+            mode if facts(mode).chunked
+                && !matches!(asked.transport, Transport::Exec | Transport::KubeProxy) =>
+            {
+                &CHUNKS
+            }
             _ => &[None],
         };
         chunks

@@ -21,7 +21,7 @@ use crate::error::{At as _, CellError, Result};
 use crate::recorder::Recorder;
 use crate::scenario::Needs;
 use crate::spec::{CellOutcome, CellSpec, Event, StaySpec};
-use crate::stay::{Stay, tell};
+use crate::stay::{Stay, set_node, tell};
 
 /// Carries out a stay in the calling process, which must be isolated already. Everything it sees goes to
 /// `emit`, in order.
@@ -47,15 +47,22 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
         return Ok(());
     }
     let period_ms = spec.min_sync_period_ms.unwrap_or_default();
-    let datapath = programmed(spec.mode, engine, spec.transport, period_ms)
-        .ok_or_else(|| format!("kube-proxy has no mode {}", spec.mode))
-        .at(Stage::Preparation)?;
+    let datapath = programmed(
+        spec.mode,
+        engine,
+        spec.transport,
+        spec.kube_proxy.unwrap_or_default(),
+        period_ms,
+    )
+    .ok_or_else(|| format!("kube-proxy has no mode {}", spec.mode))
+    .at(Stage::Preparation)?;
     let population = spec.recipe().population(spec.services);
     let clock_step_ns = clock::step_ns();
     let is_empty = |cell: &CellSpec| crate::scenario(cell.scenario).needs() == Needs::Empty;
     let empty = spec.cells.iter().any(is_empty);
     let pinning = Pinning::choose().at(Stage::Lab)?;
     let lab = Lab::pinned(pinning, &spec.setup.sysctls).at(Stage::Lab)?;
+    set_node(&lab, &*datapath).at(Stage::Lab)?;
     let cpus = netns_sys::thread::allowed_cpus().at(Stage::Lab)?;
     let mut stay = Stay {
         spec,

@@ -40,6 +40,7 @@ fn change(stay: &mut Stay<'_>, options: &Options, from: &Population, n: u32) -> 
         let service = &mut to.services[at];
         let replaced = stay.rng.random_range(0..service.endpoints.len());
         service.endpoints[replaced] = fresh;
+        service.sort_endpoints();
         witness = Some(service.clone());
     }
     Ok(Change {

@@ -18,7 +18,7 @@ use crate::error::{CellError, Result};
 use crate::position::Services as _;
 use crate::proof;
 use crate::recorder::{Recorder, median};
-use crate::scenario::{Request, Scenario};
+use crate::scenario::{Request, Scenario, layout_options};
 use crate::stay::Stay;
 
 /// Flows that are prepared together.
@@ -49,13 +49,15 @@ impl Scenario for FirstPacket {
         let mut cells = Vec::new();
         for protocol in &request.protocols {
             for position in positions {
-                cells.push(Options::from([
+                let mut options = Options::from([
                     (OptionKey::Position, position.name()),
                     (OptionKey::Protocol, protocol.name()),
                     (OptionKey::Family, Family::Ipv4.name()),
                     (OptionKey::Path, CLIENT),
                     (OptionKey::Cache, request.chosen.cache.name()),
-                ]));
+                ]);
+                layout_options(&mut options, asked, request);
+                cells.push(options);
             }
         }
         cells

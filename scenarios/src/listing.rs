@@ -14,6 +14,7 @@ use schema::Stage;
 use crate::conduct::preparation;
 use crate::error::{At as _, Result};
 use crate::spec::StaySpec;
+use crate::stay::set_node;
 
 /// Installs a stay's population in a lab, in which service number i has `endpoints[i % len]` endpoints, and lists it:
 /// what each command prints, by the command; addresses that were added; sysctls that were changed; the population.
@@ -24,12 +25,19 @@ pub fn listing(spec: &StaySpec, endpoints: &[u32]) -> Result<BTreeMap<String, St
     netns_sys::tools::replace(spec.setup.tools.clone()).at(Stage::Preparation)?;
     let engine = spec.engine.unwrap_or_default();
     let period_ms = spec.min_sync_period_ms.unwrap_or_default();
-    let datapath = programmed(spec.mode, engine, spec.transport, period_ms)
-        .ok_or_else(|| format!("kube-proxy has no mode {}", spec.mode))
-        .at(Stage::Preparation)?;
+    let datapath = programmed(
+        spec.mode,
+        engine,
+        spec.transport,
+        spec.kube_proxy.unwrap_or_default(),
+        period_ms,
+    )
+    .ok_or_else(|| format!("kube-proxy has no mode {}", spec.mode))
+    .at(Stage::Preparation)?;
     let pinning = Pinning::choose().at(Stage::Lab)?;
     let lab = Lab::pinned(pinning, &spec.setup.sysctls).at(Stage::Lab)?;
     let before = lab.on_node(|| Ok((sysctls(), addresses()?)))?;
+    set_node(&lab, &*datapath)?;
     let population = population(spec, endpoints);
     let batch = preparation(&*datapath, &population, spec.large_cluster);
     lab.on_node(|| datapath.carry_out(&batch))?;

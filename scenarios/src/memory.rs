@@ -401,7 +401,7 @@ mod tests {
             transports: Vec::new(),
             engines: Vec::new(),
             chosen: Default::default(),
-            large_cluster: true,
+            large_cluster: crate::scenario::LargeCluster::On,
             brief: false,
             counted: false,
             flows: 0,

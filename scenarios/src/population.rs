@@ -69,7 +69,7 @@ impl Recipe<'_> {
             ),
             port: ENDPOINT_PORT,
         };
-        Service {
+        let mut service = Service {
             index,
             frontend: Frontend {
                 vip,
@@ -77,7 +77,9 @@ impl Recipe<'_> {
                 protocol,
             },
             endpoints: (0..self.endpoints).map(endpoint).collect(),
-        }
+        };
+        service.sort_endpoints();
+        service
     }
 }
 

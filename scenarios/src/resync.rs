@@ -1,5 +1,5 @@
-//! `resync`: N → N services, unchanged, everything written again: what a restart of kube-proxy or its
-//! periodic full sync costs.
+//! `resync`: N → N services, unchanged: what kube-proxy's periodic full sync costs. `update_time` is of what it writes,
+//! `sync_time` of what it reads and asks before that too; a real kube-proxy is started anew.
 
 use netns_harness::datapath::{RenderOptions, Transport};
 use schema::{Options, ScenarioKind};
@@ -33,7 +33,8 @@ impl Scenario for Resync {
             transport: Transport::Restore,
             ..asked
         };
-        u64::from(repetitions(asked.services)) * (by_restore.install_ns(true) + asked.listing_ns())
+        let times = u64::from(repetitions(asked.services)) + 1;
+        times * (by_restore.install_ns(true) + asked.listing_ns()) + asked.read_back_ns()
     }
 
     fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result {
@@ -46,6 +47,12 @@ impl Scenario for Resync {
             stay.change_sampled(Some(population), population, &render, recorder)?;
             recorder.fact("census_after_resync", stay.census(population)?);
             stay.check_order()?;
+        }
+        // What is read before it, and by how many processes, with what it writes.
+        let synced = stay.datapath.kube_proxy_sync(population, true).is_some();
+        if synced && !stay.spec.counted {
+            stay.sync_sampled(population, population, &render, recorder)?;
+            recorder.fact("census_after_sync", stay.census(population)?);
         }
         stay.probe(recorder)
     }

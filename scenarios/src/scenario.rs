@@ -1,6 +1,6 @@
 //! What a scenario is: which cells it has, and how one of them is measured.
 
-use netns_harness::datapath::{Engine, Transport};
+use netns_harness::datapath::{Engine, LARGE_CLUSTER, Transport, facts};
 use schema::{OptionKey, Options, Position, Protocol, ScenarioKind};
 
 use crate::chosen::Chosen;
@@ -22,8 +22,8 @@ pub struct Request {
     pub engines: Vec<Engine>,
     /// What scenarios alone read.
     pub chosen: Chosen,
-    /// Layout without comments.
-    pub large_cluster: bool,
+    /// Layout without comments at endpoints.
+    pub large_cluster: LargeCluster,
     /// Flows of a first-packet cell.
     pub flows: u32,
     /// Whether everything takes many times longer here.
@@ -32,6 +32,30 @@ pub struct Request {
     pub counted: bool,
     /// The largest size of the run.
     pub largest: u32,
+}
+
+/// When rules have kube-proxy's layout of large clusters, without comments at endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LargeCluster {
+    /// As kube-proxy: with more than 1,000 endpoints.
+    Auto,
+    /// At every size.
+    On,
+    /// At no size.
+    Off,
+}
+
+impl LargeCluster {
+    /// Whether so many services of so many endpoints have it.
+    #[must_use]
+    pub fn at(self, services: u32, endpoints: u32) -> bool {
+        match self {
+            Self::Auto => u64::from(services) * u64::from(endpoints) > LARGE_CLUSTER as u64,
+            Self::On => true,
+            Self::Off => false,
+        }
+    }
 }
 
 /// What kind of stay a scenario's cells need.
@@ -85,9 +109,15 @@ pub trait Scenario: Sync {
 
 /// Options of every cell that writes rules.
 pub(crate) fn rule_options(asked: Asked, request: &Request) -> Options {
-    let layout = if request.large_cluster { "on" } else { "off" };
-    Options::from([
-        (OptionKey::Transport, asked.transport.name()),
-        (OptionKey::LargeCluster, layout),
-    ])
+    let mut options = Options::from([(OptionKey::Transport, asked.transport.name())]);
+    layout_options(&mut options, asked, request);
+    options
+}
+
+/// Notes the layout of the rules that packets pass, where a mode has two.
+pub(crate) fn layout_options(options: &mut Options, asked: Asked, request: &Request) {
+    if facts(asked.mode).comments {
+        let large = request.large_cluster.at(asked.services, asked.endpoints);
+        options.set(OptionKey::LargeCluster, if large { "on" } else { "off" });
+    }
 }

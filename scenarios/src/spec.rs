@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schema::{
-    Damage, Engine, Mode, Options, Outcome, Protocol, ScenarioKind, Series, Stage, Transport,
+    Damage, Engine, KubeProxyVersion, Mode, Options, Outcome, Protocol, ScenarioKind, Series,
+    Stage, Transport,
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,9 @@ pub struct StaySpec {
     /// Engine below the mode's iptables rules, where either would do.
     #[serde(default)]
     pub engine: Option<Engine>,
+    /// The kube-proxy whose layout it is; none where kube-proxy has no such mode, or a real one writes the rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kube_proxy: Option<KubeProxyVersion>,
     /// kube-proxy's large-cluster layout.
     pub large_cluster: bool,
     /// Flows of a first-packet cell.

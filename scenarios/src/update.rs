@@ -80,7 +80,11 @@ fn acts(stay: &Stay<'_>, scenario: ScenarioKind) -> Vec<Act> {
         return timed.to_vec();
     }
     let rehearsed = spec.block == 0 && rehearses(asked.update_ns(), scenario);
-    let synced = stay.datapath.kube_proxy_sync(stay.population).is_some() && syncs(asked, scenario);
+    let synced = stay
+        .datapath
+        .kube_proxy_sync(stay.population, false)
+        .is_some()
+        && syncs(asked, scenario);
     let once = |act, made: bool| made.then_some(act).into_iter();
     let real = stay.datapath.programmer().is_some();
     let adds = real && scenario == ScenarioKind::ServiceAdd;

@@ -12,14 +12,6 @@ use serde::Serialize;
 
 use crate::case;
 
-/// A switch with two sides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum OnOff {
-    On,
-    Off,
-}
-
 /// A word of `--sandbox`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]

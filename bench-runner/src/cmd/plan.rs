@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use netns_harness::datapath::{RenderOptions, Transport, with_engine};
+use netns_harness::datapath::{RenderOptions, Transport};
 use scenarios::population::Recipe;
 
 use crate::choice;
@@ -148,9 +148,12 @@ fn print_rules(settings: &Settings) {
             say!("# {case}: what a real kube-proxy installs is seen when it has");
             continue;
         }
-        let datapath = with_engine(case.mode, case.engine.unwrap_or_default());
+        let datapath = case.datapath();
         let options = RenderOptions {
-            large_cluster: settings.request.large_cluster,
+            large_cluster: settings
+                .request
+                .large_cluster
+                .at(services, settings.args.endpoints),
             ..RenderOptions::by(case.transport)
         };
         let batch = datapath.render(None, &population, &options);

@@ -57,7 +57,13 @@ pub(crate) fn carry_out(asked: &Case, at: At) -> Trial {
         return Trial::broken(error.to_string());
     }
     let transport = asked.transport;
-    let Some(datapath) = programmed(asked.mode, engine, transport, TRIED_MS) else {
+    let Some(datapath) = programmed(
+        asked.mode,
+        engine,
+        transport,
+        asked.kube_proxy.unwrap_or_default(),
+        TRIED_MS,
+    ) else {
         return Trial::broken(format!("kube-proxy has no mode {}", asked.mode));
     };
     let forced = isolation::forces_buffers();

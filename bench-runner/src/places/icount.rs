@@ -276,6 +276,7 @@ mod tests {
             vip_stride: None,
             transport: schema::Transport::Netlink,
             min_sync_period_ms: None,
+            kube_proxy: None,
             engine: None,
             large_cluster: true,
             flows: 100,

@@ -1,15 +1,20 @@
 //! What was asked, resolved, and what single options cannot know of each other. Pure.
 
+use std::collections::BTreeSet;
+
 use netns_harness::datapath::facts;
 use scenarios::Request;
+use scenarios::cost::Asked;
 use scenarios::population::{ADDED_SERVICES, most_with_stride};
 use scenarios::spec::Setup;
-use schema::{Cache, Engine, Metric, Mode, Position, Protocol, ScenarioKind, Transport};
+use schema::{
+    Cache, Engine, KubeProxyVersion, Metric, Mode, Position, Protocol, ScenarioKind, Transport,
+};
 
 use super::environment::FLOWS;
 use super::{Plan, PlannedEnvironment, icount};
 use crate::case::Case;
-use crate::cli::{Given, OnOff, RunArgs, SandboxOption, Scenarios};
+use crate::cli::{Given, RunArgs, SandboxOption, Scenarios};
 use crate::exit::{Usage, refused};
 use crate::machine::Machine;
 use crate::variant;
@@ -32,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) modes: Vec<Mode>,
     /// The least times between two syncs of a real kube-proxy, milliseconds.
     pub(crate) min_sync_periods_ms: Vec<u32>,
+    /// Versions of kube-proxy whose layouts are measured.
+    pub(crate) versions: Vec<KubeProxyVersion>,
     pub(crate) scenarios: Vec<ScenarioKind>,
     /// What is asked on the host's kernel.
     pub(crate) request: Request,
@@ -46,6 +53,17 @@ pub(super) fn sweep(most: u32) -> Vec<u32> {
         .take_while(|n| *n < most)
         .chain([most])
         .collect()
+}
+
+/// With half the largest size too where that makes four sizes of the layout that it has: a line is fitted over four, and
+/// none over two layouts.
+fn with_a_line(mut sizes: Vec<u32>, large: impl Fn(u32) -> bool) -> Vec<u32> {
+    let most = sizes[sizes.len() - 1];
+    let alike = sizes.iter().filter(|n| large(**n) == large(most)).count();
+    if alike == 3 && alike < sizes.len() && large(most / 2) == large(most) {
+        sizes.push(most / 2);
+    }
+    sizes
 }
 
 impl Settings {
@@ -131,7 +149,9 @@ impl Settings {
             );
         }
         let mut sizes = match args.services.as_slice() {
-            [one] if !args.no_sweep && !args.deterministic => sweep(*one),
+            [one] if !args.no_sweep && !args.deterministic => {
+                with_a_line(sweep(*one), |n| args.large_cluster.at(n, args.endpoints))
+            }
             list => list.to_vec(),
         };
         sizes.sort_unstable();
@@ -149,6 +169,7 @@ impl Settings {
             },
             modes: ordered(&args.modes, Mode::ALL),
             min_sync_periods_ms: each_once(&args.min_sync_period),
+            versions: each_once(&args.kube_proxy),
             scenarios: match args.deterministic {
                 true => icount::scenarios(asked_for(&args.scenarios), args),
                 false => asked_for(&args.scenarios),
@@ -162,7 +183,7 @@ impl Settings {
                 transports: each_once(&args.transports),
                 engines: ordered(&args.engines, Engine::ALL),
                 chosen: args.chosen.clone(),
-                large_cluster: args.large_cluster == OnOff::On,
+                large_cluster: args.large_cluster,
                 flows: args.flows.unwrap_or(FLOWS),
                 brief: false,
                 counted: false,
@@ -285,6 +306,19 @@ impl Settings {
         match facts(mode).engines {
             [] => vec![None],
             _ => self.request.engines.iter().copied().map(Some).collect(),
+        }
+    }
+
+    /// Versions of kube-proxy whose layouts of a mode are measured: of each layout one, the newest; none where kube-proxy
+    /// has no such mode or a real one writes the rules.
+    pub(super) fn versions(&self, asked: Asked) -> Vec<Option<KubeProxyVersion>> {
+        let named = self.versions.iter();
+        let layouts = named.filter_map(|version| facts(asked.mode).layout(*version));
+        let newest: BTreeSet<_> = layouts.map(|layout| layout.last).collect();
+        match asked.transport {
+            Transport::KubeProxy => vec![None],
+            _ if newest.is_empty() => vec![None],
+            _ => newest.into_iter().map(Some).collect(),
         }
     }
 

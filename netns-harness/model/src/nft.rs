@@ -116,6 +116,20 @@ fn step(ruleset: &mut Ruleset, op: &Op, references: &mut References) -> Result<(
             references.forget();
             table.delete_set(set)
         }
+        // As the kernel lists it: the model of a table has no place for objects.
+        Act::AddCounter(counter) => {
+            let listed = format!("object {counter}");
+            let there = table.0.unknown.contains(&listed);
+            table.0.unknown.extend((!there).then_some(listed));
+            Ok(())
+        }
+        Act::DeleteCounter(counter) => {
+            let listed = format!("object {counter}");
+            let place = table.0.unknown.iter().position(|object| *object == listed);
+            let place = place.ok_or_else(|| Refusal::Missing("counter", counter.clone()))?;
+            table.0.unknown.remove(place);
+            Ok(())
+        }
         Act::AddElements(set, elements) => {
             references.forget();
             elements
@@ -196,9 +210,19 @@ fn targets(rule: &Rule) -> impl Iterator<Item = &Name> {
 fn looked_up(statement: &Statement) -> Option<(&Name, KeyType, bool)> {
     match statement {
         Statement::DestinationInSet(set) => Some((set, KeyType::Address, false)),
+        Statement::ConnectionInSet(set) => Some((set, KeyType::AddressesProtoPort, false)),
         Statement::ServiceVmap(map) => Some((map, KeyType::AddressProtoPort, true)),
         Statement::NodePortVmap(map) => Some((map, KeyType::ProtoPort, true)),
         _ => None,
+    }
+}
+
+/// Whether the kernel takes the entries of a random choice.
+fn drawn<T>(modulus: u32, entries: &[(u32, T)]) -> Result<(), Refusal> {
+    match modulus {
+        0 => Err(Refusal::Invalid("modulus 0".to_owned())),
+        _ if entries.is_sorted_by(|a, b| a.0 < b.0) => Ok(()),
+        _ => Err(Refusal::Invalid("numbers are not ascending".to_owned())),
     }
 }
 
@@ -372,17 +396,11 @@ impl Kernel<'_> {
         match statement {
             Statement::Verdict(verdict) => self.leads_somewhere(Some(verdict)),
             Statement::RandomVmap(modulus, entries) => {
-                if *modulus == 0 {
-                    return Err(Refusal::Invalid("modulus 0".to_owned()));
-                }
-                if entries.is_sorted_by(|a, b| a.0 < b.0) {
-                    entries
-                        .iter()
-                        .try_for_each(|(_, verdict)| self.leads_somewhere(Some(verdict)))
-                } else {
-                    Err(Refusal::Invalid("numbers are not ascending".to_owned()))
-                }
+                drawn(*modulus, entries)?;
+                let mut verdicts = entries.iter().map(|(_, verdict)| verdict);
+                verdicts.try_for_each(|verdict| self.leads_somewhere(Some(verdict)))
             }
+            Statement::RandomDnat(modulus, entries) => drawn(*modulus, entries),
             Statement::Unknown(text) => {
                 Err(Refusal::Invalid(format!("'{text}' is not understood")))
             }

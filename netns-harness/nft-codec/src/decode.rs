@@ -4,14 +4,15 @@ mod expressions;
 mod statements;
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use netlink::{Attribute, Attributes};
 use strum::VariantArray as _;
 
 use crate::names::{Comment, Name};
 use crate::ops::{
-    BaseChain, ChainKind, Element, Hook, Key, KeyType, L4Proto, Policy, Rule, Verdict,
+    ADDRESS_AND_PORT, BaseChain, ChainKind, Element, Hook, Key, KeyType, L4Proto, Policy, Rule,
+    Statement, Verdict,
 };
 use crate::ruleset::Set;
 
@@ -22,7 +23,7 @@ use statements::statements;
 pub(crate) struct Sets {
     /// Sets and maps that have a name of their own.
     pub(crate) named: HashSet<String>,
-    /// Anonymous verdict maps of numbers.
+    /// Anonymous maps of numbers, to verdicts or to addresses and ports.
     pub(crate) anonymous: HashSet<String>,
 }
 
@@ -87,10 +88,49 @@ pub(crate) fn rule(attributes: Attributes<'_>, sets: &Sets, choices: &mut Vec<Ch
     }
 }
 
-/// An element of an anonymous map: number and verdict.
-pub(crate) fn entry(element: Attributes<'_>) -> Option<(u32, Verdict)> {
+/// What an anonymous map has for a number.
+pub(crate) enum Drawn {
+    Verdict(Verdict),
+    Address(SocketAddrV4),
+}
+
+/// An element of an anonymous map: number, and verdict or address and port.
+pub(crate) fn entry(element: Attributes<'_>) -> Option<(u32, Drawn)> {
     let number = u32::from_ne_bytes(raw_key(element)?.try_into().ok()?); // numgen's result is in host order
-    Some((number, verdict(element.nested(2)?)?))
+    let data = element.nested(2)?;
+    let drawn = match data.bytes(1) {
+        None => Drawn::Verdict(verdict(data)?),
+        Some(&[a, b, c, d, p, q, ..]) => Drawn::Address(SocketAddrV4::new(
+            Ipv4Addr::new(a, b, c, d),
+            u16::from_be_bytes([p, q]),
+        )),
+        Some(_) => return None,
+    };
+    Some((number, drawn))
+}
+
+impl Statement {
+    /// A random choice with its entries; `None` where they are not what it chooses from.
+    pub(crate) fn chosen(&self, modulus: u32, entries: Vec<(u32, Drawn)>) -> Option<Self> {
+        let entries = entries.into_iter();
+        Some(match self {
+            Self::RandomVmap(..) => {
+                let verdicts = entries.map(|(number, drawn)| match drawn {
+                    Drawn::Verdict(verdict) => Some((number, verdict)),
+                    Drawn::Address(_) => None,
+                });
+                Self::RandomVmap(modulus, verdicts.collect::<Option<_>>()?)
+            }
+            Self::RandomDnat(..) => {
+                let addresses = entries.map(|(number, drawn)| match drawn {
+                    Drawn::Address(to) => Some((number, to)),
+                    Drawn::Verdict(_) => None,
+                });
+                Self::RandomDnat(modulus, addresses.collect::<Option<_>>()?)
+            }
+            _ => return None,
+        })
+    }
 }
 
 /// `NFTA_DATA_VERDICT`: code and chain.
@@ -120,10 +160,12 @@ pub(crate) fn is_anonymous(attributes: Attributes<'_>) -> bool {
     attributes.be32(3).unwrap_or(0) & ANONYMOUS != 0
 }
 
-/// Whether it is a verdict map of numbers.
+/// Whether it is a map of numbers, to verdicts or to addresses and ports.
 pub(crate) fn is_choice(attributes: Attributes<'_>) -> bool {
     let is_map = attributes.be32(3).unwrap_or(0) & MAP != 0;
-    is_map && attributes.be32(4) == TYPE_INTEGER && attributes.be32(6) == DATA_VERDICT
+    let data = attributes.be32(6);
+    let known = data == DATA_VERDICT || data == Some(ADDRESS_AND_PORT.0);
+    is_map && attributes.be32(4) == TYPE_INTEGER && known
 }
 
 /// A named set or map, without its elements; `None` when the model has no place for it.
@@ -150,6 +192,13 @@ fn key(kind: KeyType, bytes: &[u8]) -> Option<Key> {
         (KeyType::AddressProtoPort, ([a, [proto, ..], [p, q, ..]], [])) => Some(
             Key::AddressProtoPort(address(a), L4Proto(*proto), u16::from_be_bytes([*p, *q])),
         ),
+        (KeyType::AddressesProtoPort, ([a, b, [proto, ..], [p, q, ..]], [])) => {
+            Some(Key::AddressesProtoPort(
+                [address(a), address(b)],
+                L4Proto(*proto),
+                u16::from_be_bytes([*p, *q]),
+            ))
+        }
         (KeyType::ProtoPort, ([[proto, ..], [p, q, ..]], [])) => Some(Key::ProtoPort(
             L4Proto(*proto),
             u16::from_be_bytes([*p, *q]),

@@ -96,6 +96,36 @@ impl Connection {
         })
     }
 
+    /// Names of the chains of all tables of the ip family: one dump.
+    ///
+    /// # Errors
+    /// The listing failed or kept being interrupted.
+    pub fn chain_names(&mut self) -> Result<Vec<Name>, Error> {
+        self.names((GET_CHAIN, &[], 3), "chains")
+    }
+
+    /// Names of a table's sets and maps, the anonymous ones too: one dump.
+    ///
+    /// # Errors
+    /// The listing failed or kept being interrupted.
+    pub fn set_names(&mut self, table: &str) -> Result<Vec<Name>, Error> {
+        self.names((GET_SET, &[(1, table)], 2), "sets")
+    }
+
+    fn names(
+        &mut self,
+        (kind, of, name): (u8, &[(u16, &str)], u16),
+        listing: &'static str,
+    ) -> Result<Vec<Name>, Error> {
+        self.stable(|this| {
+            let mut names = Vec::new();
+            this.dump(kind, IPV4, of, listing, |_, attributes| {
+                names.extend(attributes.text(name).map(Name::new));
+            })?;
+            Ok(names)
+        })
+    }
+
     /// Repeats `list` until no change fell into it.
     pub(crate) fn stable<T>(
         &mut self,

@@ -6,10 +6,12 @@
 
 mod chains;
 mod expressions;
+mod objects;
 mod sets;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::ffi::{c_char, c_void};
+use std::ffi::{CStr, c_char, c_void};
 
 use netlink::{HEADER, add_flags, flags, message_len, set_flags};
 use nftnl::nftnl_sys as sys;
@@ -18,7 +20,7 @@ use nftnl::{Chain, MsgType, NlMsg, ProtoFamily, Rule as NlRule, Table};
 use crate::names::Name;
 use crate::ops::{Act, Op, Rule, Statement};
 use crate::script::script;
-use sets::RawSet;
+use sets::{Datum, RawSet};
 
 /// Why operations cannot be encoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -244,6 +246,12 @@ impl Encoder {
             Act::DeleteSet(set, ..) => {
                 RawSet::reference(&op.table, set, None).delete(&mut self.buffer)
             }
+            Act::AddCounter(counter) => {
+                objects::counter(buffer, &op.table, counter, libc::NFT_MSG_NEWOBJ)
+            }
+            Act::DeleteCounter(counter) => {
+                objects::counter(buffer, &op.table, counter, libc::NFT_MSG_DELOBJ)
+            }
             Act::AddElements(set, elements) => {
                 let mut raw = RawSet::reference(&op.table, set, self.id(op, set));
                 for element in elements {
@@ -301,6 +309,22 @@ impl Encoder {
         Ok(())
     }
 
+    /// Adds the anonymous map of a rule: its name and id.
+    fn anonymous<'a>(
+        &mut self,
+        op: &Op,
+        entries: impl ExactSizeIterator<Item = (u32, Datum<'a>)>,
+        data: sets::DataType,
+    ) -> (Cow<'static, CStr>, u32) {
+        let id = self.next_id;
+        self.next_id += 1;
+        let name = sets::anonymous_map(self.first_map.map(|first| first + id));
+        let map = RawSet::anonymous(&op.table, &name, entries, data, id);
+        map.add(&mut self.buffer);
+        map.add_elements(&mut self.buffer);
+        (name, id)
+    }
+
     /// Adds a statement's expressions; what is in a set of its own goes before the rule.
     fn statement(
         &mut self,
@@ -311,16 +335,16 @@ impl Encoder {
         let anonymous;
         let set = match statement {
             Statement::DestinationInSet(name)
+            | Statement::ConnectionInSet(name)
             | Statement::ServiceVmap(name)
             | Statement::NodePortVmap(name) => (name.as_c_str(), self.id(op, name)),
             Statement::RandomVmap(_, entries) => {
-                let id = self.next_id;
-                self.next_id += 1;
-                anonymous = sets::anonymous_map(self.first_map.map(|first| first + id));
-                let map = RawSet::random_vmap(&op.table, &anonymous, entries, id);
-                map.add(&mut self.buffer);
-                map.add_elements(&mut self.buffer);
-                (&*anonymous, Some(id))
+                anonymous = self.anonymous(op, sets::verdicts(entries), sets::VERDICTS);
+                (&*anonymous.0, Some(anonymous.1))
+            }
+            Statement::RandomDnat(_, entries) => {
+                anonymous = self.anonymous(op, sets::addresses(entries), sets::ADDRESSES);
+                (&*anonymous.0, Some(anonymous.1))
             }
             _ => (c"", None),
         };

@@ -34,6 +34,10 @@ pub enum Act {
     FlushSet(Name, bool),
     /// Deletes a set or map that nothing refers to; whether it is a verdict map, scripts say.
     DeleteSet(Name, bool),
+    /// Adds a named counter unless it is there.
+    AddCounter(Name),
+    /// Deletes a named counter that no rule uses.
+    DeleteCounter(Name),
     /// Adds elements, at least one, to a set or map.
     AddElements(Name, Vec<Element>),
     /// Deletes elements of a set or map by their keys, at least one.
@@ -118,6 +122,9 @@ pub enum KeyType {
     /// Address, protocol and port.
     #[strum(to_string = "ipv4_addr . inet_proto . inet_service")]
     AddressProtoPort,
+    /// Two addresses, protocol and port.
+    #[strum(to_string = "ipv4_addr . ipv4_addr . inet_proto . inet_service")]
+    AddressesProtoPort,
     /// Protocol and port.
     #[strum(to_string = "inet_proto . inet_service")]
     ProtoPort,
@@ -126,16 +133,20 @@ pub enum KeyType {
 impl KeyType {
     /// The type's number for `nft`'s listing: 6 bits a field, first field highest (nft, datatype.h).
     pub(crate) const fn number(self) -> u32 {
-        const ADDRESS: u32 = 7;
         const PROTO: u32 = 12;
-        const SERVICE: u32 = 13;
         match self {
             Self::Address => ADDRESS,
             Self::AddressProtoPort => ADDRESS << 12 | PROTO << 6 | SERVICE,
+            Self::AddressesProtoPort => ADDRESS << 18 | ADDRESS << 12 | PROTO << 6 | SERVICE,
             Self::ProtoPort => PROTO << 6 | SERVICE,
         }
     }
 }
+
+const ADDRESS: u32 = 7;
+const SERVICE: u32 = 13;
+/// The number of `ipv4_addr . inet_service`, and its length in bytes: data of a map that `dnat` takes from.
+pub(crate) const ADDRESS_AND_PORT: (u32, u32) = (ADDRESS << 6 | SERVICE, 8);
 
 /// A key of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,6 +155,8 @@ pub enum Key {
     Address(Ipv4Addr),
     /// Of type [`KeyType::AddressProtoPort`].
     AddressProtoPort(Ipv4Addr, L4Proto, u16),
+    /// Of type [`KeyType::AddressesProtoPort`].
+    AddressesProtoPort([Ipv4Addr; 2], L4Proto, u16),
     /// Of type [`KeyType::ProtoPort`].
     ProtoPort(L4Proto, u16),
 }
@@ -155,6 +168,7 @@ impl Key {
         match self {
             Self::Address(_) => KeyType::Address,
             Self::AddressProtoPort(..) => KeyType::AddressProtoPort,
+            Self::AddressesProtoPort(..) => KeyType::AddressesProtoPort,
             Self::ProtoPort(..) => KeyType::ProtoPort,
         }
     }
@@ -289,12 +303,16 @@ pub enum Statement {
     DestinationPort(L4Proto, u16),
     /// `ct state STATE`.
     CtState(CtState),
+    /// `ct status dnat`: the packet is of a connection whose destination was replaced.
+    IsDnatted,
     /// `meta mark & MASK == VALUE`, or `!=`.
     MarkAnd(u32, Comparison, u32),
     /// `fib daddr type local`: the destination is an address of this host.
     DestinationIsLocal,
     /// `ip daddr @SET`.
     DestinationInSet(Name),
+    /// `ip saddr . ip daddr . meta l4proto . th dport @SET`.
+    ConnectionInSet(Name),
     /// `ip daddr . meta l4proto . th dport vmap @MAP`.
     ServiceVmap(Name),
     /// `meta l4proto . th dport vmap @MAP`.
@@ -303,6 +321,9 @@ pub enum Statement {
     /// without an entry falls through to the next rule.
     /// N is at least 1, numbers ascend, and there is at least one.
     RandomVmap(u32, Vec<(u32, Verdict)>),
+    /// `dnat ip addr . port to numgen random mod N map { 0 : ADDRESS . PORT }`: as [`Statement::RandomVmap`], to
+    /// addresses.
+    RandomDnat(u32, Vec<(u32, SocketAddrV4)>),
     /// `meta mark set meta mark | BITS`.
     MarkOr(u32),
     /// `meta mark set meta mark ^ BITS`.

@@ -1,7 +1,7 @@
 //! Scripts read back into operations: the vocabulary of [`crate::Op`] in the syntax that
 //! [`crate::script`] writes (and knftables, and `nft` itself where it lists the same statement).
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::str::FromStr;
 
 use strum::VariantArray as _;
@@ -38,6 +38,8 @@ fn parse_line(line: &str) -> Result<Op, String> {
         ("add", "set" | "map") => Act::AddSet(words.set(is_map)?),
         ("flush", "set" | "map") => Act::FlushSet(words.name()?, is_map),
         ("delete", "set" | "map") => Act::DeleteSet(words.name()?, is_map),
+        ("add", "counter") => Act::AddCounter(words.name()?),
+        ("delete", "counter") => Act::DeleteCounter(words.name()?),
         ("add", "element") => Act::AddElements(words.name()?, words.list(Words::element)?),
         ("delete", "element") => Act::DeleteElements(words.name()?, words.list(Words::key)?),
         ("add", "rule") => Act::AddRule(words.name()?, words.rule()?),
@@ -59,6 +61,9 @@ const STATEMENTS: &[(&str, Rest)] = &[
         words.reference().map(Statement::ServiceVmap)
     }),
     ("ip daddr", |words| words.destination()),
+    ("ip saddr . ip daddr . meta l4proto . th dport", |words| {
+        words.reference().map(Statement::ConnectionInSet)
+    }),
     ("ip saddr", |words| {
         Ok(Statement::SourceAddress(
             words.comparison(),
@@ -78,6 +83,7 @@ const STATEMENTS: &[(&str, Rest)] = &[
     ("udp dport", |words| {
         Ok(Statement::DestinationPort(L4Proto::UDP, words.parsed()?))
     }),
+    ("ct status dnat", |_| Ok(Statement::IsDnatted)),
     ("ct state", |words| words.parsed().map(Statement::CtState)),
     ("mark and", |words| words.mark_and()),
     ("mark set mark or", |words| {
@@ -89,7 +95,14 @@ const STATEMENTS: &[(&str, Rest)] = &[
     ("fib daddr type local", |_| {
         Ok(Statement::DestinationIsLocal)
     }),
-    ("numgen random mod", |words| words.random()),
+    ("numgen random mod", |words| {
+        let (modulus, entries) = words.random("vmap", Words::verdict)?;
+        Ok(Statement::RandomVmap(modulus, entries))
+    }),
+    ("dnat ip addr . port to numgen random mod", |words| {
+        let (modulus, entries) = words.random("map", Words::address_and_port)?;
+        Ok(Statement::RandomDnat(modulus, entries))
+    }),
     ("counter", |words| words.counter()),
     ("dnat to", |words| words.parsed().map(Statement::Dnat)),
     ("masquerade fully-random", |_| {
@@ -251,21 +264,29 @@ impl<'a> Words<'a> {
     }
 
     fn key(&mut self) -> Result<Key, String> {
-        let first = self.0.split_whitespace().next().unwrap_or_default();
-        let address = first.parse::<Ipv4Addr>().ok();
-        if let Some(address) = address {
-            self.next()?;
+        let mut addresses = Vec::new();
+        let is_address = |words: &str| {
+            let first = words.split_whitespace().next().unwrap_or_default();
+            first.parse::<Ipv4Addr>().is_ok()
+        };
+        while is_address(self.0) {
+            addresses.push(self.parsed()?);
             if !self.take(".") {
-                return Ok(Key::Address(address));
+                return match addresses[..] {
+                    [address] => Ok(Key::Address(address)),
+                    _ => Err(format!("'{}' instead of a protocol", self.0)),
+                };
             }
         }
         let proto = self.proto()?;
         self.expect(".")?;
         let port = self.parsed()?;
-        Ok(match address {
-            Some(address) => Key::AddressProtoPort(address, proto, port),
-            None => Key::ProtoPort(proto, port),
-        })
+        match addresses[..] {
+            [] => Ok(Key::ProtoPort(proto, port)),
+            [address] => Ok(Key::AddressProtoPort(address, proto, port)),
+            [from, to] => Ok(Key::AddressesProtoPort([from, to], proto, port)),
+            _ => Err("a key of more than two addresses".to_owned()),
+        }
     }
 
     fn element(&mut self) -> Result<Element, String> {
@@ -365,15 +386,27 @@ impl<'a> Words<'a> {
         Ok(Statement::MarkAnd(mask, comparison, self.bits()?))
     }
 
-    fn random(&mut self) -> Result<Statement, String> {
+    /// After `numgen random mod`: N, the word for the map, and its entries.
+    fn random<T>(
+        &mut self,
+        map: &str,
+        entry: fn(&mut Self) -> Result<T, String>,
+    ) -> Result<(u32, Vec<(u32, T)>), String> {
         let modulus = self.parsed()?;
-        self.expect("vmap")?;
+        self.expect(map)?;
         let entries = self.list(|words| {
             let number = words.parsed()?;
             words.expect(":")?;
-            Ok((number, words.verdict()?))
+            Ok((number, entry(words)?))
         })?;
-        Ok(Statement::RandomVmap(modulus, entries))
+        Ok((modulus, entries))
+    }
+
+    /// `ADDRESS . PORT`.
+    fn address_and_port(&mut self) -> Result<SocketAddrV4, String> {
+        let address = self.parsed()?;
+        self.expect(".")?;
+        Ok(SocketAddrV4::new(address, self.parsed()?))
     }
 
     fn counter(&mut self) -> Result<Statement, String> {

@@ -45,8 +45,8 @@ pub struct Set {
 }
 
 impl Table {
-    /// What operations make of a table that was not there, as far as they add to it: for layouts, which are
-    /// made of additions. What is added is taken as it is.
+    /// What operations make of a table that was not there, as far as they add to it, or delete a chain or set: for
+    /// layouts. What is added is taken as it is.
     #[must_use]
     pub fn of(ops: &[Op]) -> Self {
         let mut table = Self::default();
@@ -69,6 +69,18 @@ impl Table {
                         elements: BTreeMap::new(),
                     };
                     table.sets.entry(spec.name.clone()).or_insert(made);
+                }
+                // What is made to be deleted.
+                Act::DeleteChain(chain) => drop(table.chains.remove(chain)),
+                Act::DeleteSet(set, _) => drop(table.sets.remove(set)),
+                Act::AddElements(set, elements) => {
+                    let there = table.sets.get_mut(set).map(|set| &mut set.elements);
+                    let new = elements
+                        .iter()
+                        .map(|element| (element.key, element.clone()));
+                    there
+                        .into_iter()
+                        .for_each(|there| there.extend(new.clone()));
                 }
                 Act::AddRule(chain, rule) => {
                     let chain = table.chains.entry(chain.clone()).or_default();

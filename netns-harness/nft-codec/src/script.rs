@@ -67,6 +67,8 @@ impl fmt::Display for Op {
             Act::DeleteSet(set, verdicts) => {
                 write!(f, "delete {} ip {table} {set}", kind(*verdicts))
             }
+            Act::AddCounter(counter) => write!(f, "add counter ip {table} {counter}"),
+            Act::DeleteCounter(counter) => write!(f, "delete counter ip {table} {counter}"),
             Act::AddElements(set, elements) => {
                 write!(f, "add element ip {table} {set} {{ ")?;
                 separated(f, elements)?;
@@ -96,6 +98,19 @@ fn separated(f: &mut fmt::Formatter<'_>, items: &[impl fmt::Display]) -> fmt::Re
     Ok(())
 }
 
+/// What stands in the braces of an anonymous map, and the closing one.
+fn numbered<T>(
+    f: &mut fmt::Formatter<'_>,
+    entries: &[(u32, T)],
+    write: fn(&mut fmt::Formatter<'_>, &T) -> fmt::Result,
+) -> fmt::Result {
+    for (i, (number, entry)) in entries.iter().enumerate() {
+        write!(f, "{}{number} : ", if i > 0 { " , " } else { "" })?;
+        write(f, entry)?;
+    }
+    f.write_str(" }")
+}
+
 impl fmt::Display for BaseChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -116,6 +131,9 @@ impl fmt::Display for Key {
             Self::Address(address) => write!(f, "{address}"),
             Self::AddressProtoPort(address, proto, port) => {
                 write!(f, "{address} . {proto} . {port}")
+            }
+            Self::AddressesProtoPort([from, to], proto, port) => {
+                write!(f, "{from} . {to} . {proto} . {port}")
             }
             Self::ProtoPort(proto, port) => write!(f, "{proto} . {port}"),
         }
@@ -193,6 +211,7 @@ impl fmt::Display for Statement {
             }
             Self::DestinationPort(proto, port) => write!(f, "meta l4proto {proto} th dport {port}"),
             Self::CtState(state) => write!(f, "ct state {state}"),
+            Self::IsDnatted => f.write_str("ct status dnat"),
             Self::MarkAnd(mask, comparison, value) => {
                 let comparison = if *comparison == Comparison::Equal {
                     "=="
@@ -203,14 +222,21 @@ impl fmt::Display for Statement {
             }
             Self::DestinationIsLocal => f.write_str("fib daddr type local"),
             Self::DestinationInSet(set) => write!(f, "ip daddr @{set}"),
+            Self::ConnectionInSet(set) => {
+                write!(f, "ip saddr . ip daddr . meta l4proto . th dport @{set}")
+            }
             Self::ServiceVmap(map) => write!(f, "ip daddr . meta l4proto . th dport vmap @{map}"),
             Self::NodePortVmap(map) => write!(f, "meta l4proto . th dport vmap @{map}"),
             Self::RandomVmap(modulus, entries) => {
                 write!(f, "numgen random mod {modulus} vmap {{ ")?;
-                for (i, (number, verdict)) in entries.iter().enumerate() {
-                    write!(f, "{}{number} : {verdict}", if i > 0 { " , " } else { "" })?;
-                }
-                f.write_str(" }")
+                numbered(f, entries, |f, verdict| write!(f, "{verdict}"))
+            }
+            Self::RandomDnat(modulus, entries) => {
+                write!(
+                    f,
+                    "dnat ip addr . port to numgen random mod {modulus} map {{ "
+                )?;
+                numbered(f, entries, |f, to| write!(f, "{} . {}", to.ip(), to.port()))
             }
             Self::MarkOr(bits) => write!(f, "mark set mark or {bits:#x}"),
             Self::MarkXor(bits) => write!(f, "mark set mark xor {bits:#x}"),

@@ -1,7 +1,9 @@
 //! What is known of a mode before anything of it is installed: a row of each, in its own folder. Whoever
 //! needs a property of a mode reads it here; the registry alone matches on modes.
 
-use schema::Mode;
+use std::fmt;
+
+use schema::{KubeProxyVersion, Mode};
 
 use super::{Engine, Implementation, Socket, Transport};
 use crate::datapath::kube_proxy::KubeProxyFacts;
@@ -9,6 +11,54 @@ use crate::xtables::{save, tools};
 
 /// A program that must be installed, and the Debian package that brings it.
 pub type Tool = (&'static str, &'static str);
+
+/// What every kube-proxy sets of connection tracking, by its defaults (`conntrack.tcpEstablishedTimeout`,
+/// `.tcpCloseWaitTimeout` in pkg/proxy/apis/config/v1alpha1/defaults.go).
+pub(super) const TIMEOUTS: [(&str, &str); 2] = [
+    (
+        "net.netfilter.nf_conntrack_tcp_timeout_established",
+        "86400",
+    ),
+    ("net.netfilter.nf_conntrack_tcp_timeout_close_wait", "3600"),
+];
+
+/// Versions of kube-proxy that lay a mode out alike and sync it alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// The first of them.
+    pub first: KubeProxyVersion,
+    /// The last of them.
+    pub last: KubeProxyVersion,
+}
+
+impl Layout {
+    pub(super) const fn of(first: KubeProxyVersion, last: KubeProxyVersion) -> Self {
+        Self { first, last }
+    }
+
+    /// "1.36" or "1.32 to 1.37".
+    #[must_use]
+    pub fn words(self) -> String {
+        self.to_string().replace('-', " to ")
+    }
+
+    /// One layout for all versions.
+    pub(super) const ALL: &'static [Self] =
+        &[Self::of(KubeProxyVersion::V1_32, KubeProxyVersion::V1_37)];
+}
+
+/// "1.36" or "1.32-1.37".
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.first == self.last {
+            true => write!(f, "{}", self.first),
+            false => write!(f, "{}-{}", self.first, self.last),
+        }
+    }
+}
+
+/// What, and a formula in N services and E endpoints.
+pub type Law = (&'static str, &'static str);
 
 /// A mode, as it stands over one engine where it can stand over either.
 #[derive(Debug)]
@@ -25,12 +75,18 @@ pub struct ModeFacts {
     pub engines: &'static [Engine],
     /// Tools that it starts however it is programmed, besides those of its engine.
     pub tools: &'static [Tool],
+    /// Layouts of kube-proxy's versions, in their order; none where it has no such mode.
+    pub layouts: &'static [Layout],
     /// What is particular of a real kube-proxy in this mode; `None` where it has no such mode.
     pub kube_proxy: Option<&'static KubeProxyFacts>,
+    /// Sysctls that kube-proxy sets of a node once, at its start, besides those that a datapath sets itself.
+    pub node_sysctls: &'static [(&'static str, &'static str)],
     /// Programs of other packages that kube-proxy starts in an update.
     pub sync_tools: &'static [&'static str],
     /// What it needs of the kernel besides its engine, by the names of [`crate::lab::facility::FACILITIES`].
     pub facilities: &'static [&'static str],
+    /// Whether rules of endpoints have comments in small clusters, as kube-proxy's iptables rules.
+    pub comments: bool,
     /// What its rules do without of that which rules through an engine need.
     pub without: &'static [&'static str],
     /// Why it needs root of the initial user namespace, as a sentence; `None` where it does not.
@@ -46,13 +102,12 @@ pub struct ModeFacts {
     pub listings: &'static [&'static [&'static str]],
     /// Sockets that a removal needs: opened before it is timed.
     pub teardown_sockets: &'static [Socket],
-    /// The law of size: (what, formula in N services and E endpoints), for `list formulas`. Tests hold the
-    /// rendered batches to the same formulas.
-    pub law_of_size: &'static [(&'static str, &'static str)],
+    /// The law of size, for `list formulas`. Tests hold the rendered batches to the same formulas.
+    pub law_of_size: &'static [Law],
     /// What untimed work is expected to take.
     pub cost: Cost,
-    /// Makes its datapath.
-    pub make: fn() -> Box<dyn Implementation>,
+    /// Makes its datapath, as a version of kube-proxy lays it out.
+    pub make: fn(KubeProxyVersion) -> Box<dyn Implementation>,
 }
 
 /// One way of programming a mode.
@@ -199,7 +254,7 @@ impl ModeFacts {
     pub(super) const fn of(
         mode: Mode,
         transports: &'static [TransportFacts],
-        make: fn() -> Box<dyn Implementation>,
+        make: fn(KubeProxyVersion) -> Box<dyn Implementation>,
     ) -> Self {
         Self {
             mode,
@@ -208,9 +263,12 @@ impl ModeFacts {
             rules: None,
             engines: &[],
             tools: &[],
+            layouts: &[],
+            node_sysctls: &[],
             kube_proxy: None,
             sync_tools: &[],
             facilities: &[],
+            comments: false,
             without: &[],
             needs_root: None,
             most_services: None,
@@ -227,6 +285,13 @@ impl ModeFacts {
             },
             make,
         }
+    }
+
+    /// The layout of a version; `None` where kube-proxy has no such mode.
+    #[must_use]
+    pub fn layout(&self, version: KubeProxyVersion) -> Option<Layout> {
+        let has = |layout: &&Layout| layout.first <= version && version <= layout.last;
+        self.layouts.iter().find(has).copied()
     }
 
     /// How it can be programmed.

@@ -1,4 +1,4 @@
-//! kube-proxy's ipvs mode, complete as Kubernetes 1.34 lays it out: a virtual server for each service and a
+//! kube-proxy's ipvs mode, complete as Kubernetes 1.32 to 1.37 lay it out: a virtual server for each service and a
 //! masquerading destination for each endpoint, every VIP an address of a dummy device, and beside them the
 //! sets and the constant number of iptables rules that masquerade and protect what the VIPs open.
 //! Names, comments and order are those of `pkg/proxy/ipvs/proxier.go` and `ipset.go`.
@@ -41,6 +41,7 @@ use std::sync::Arc;
 
 use ipvs_codec::{Connection, Links};
 use netns_sys::isolation::read_sysctl;
+use schema::KubeProxyVersion;
 
 use super::steps;
 use super::{
@@ -53,9 +54,6 @@ use crate::service::{Frontend, Population};
 use crate::xtables::{foreign, tool};
 use census::State;
 use part::Leaving;
-
-/// The kube-proxy version whose `pkg/proxy/ipvs` was read.
-const KUBE_PROXY: &str = "1.34";
 
 const TOOL: &str = tool::prefix(Engine::Legacy);
 
@@ -141,15 +139,15 @@ impl Datapath for Ipvs {
 }
 
 impl KubeProxy for Ipvs {
-    /// One sync of kube-proxy 1.34 (`syncProxyRules`) starts a process for each chain and jump that must be
+    /// One sync (`syncProxyRules`), each of which is a full one, starts a process for each chain and jump that must be
     /// there, for each set that must be, and for each set that it lists; it asks over netlink for each
     /// virtual server twice and for its destinations ([`Part::Look`]), changes what differs with one message
     /// or process an object, and writes all rules. Here are the listings of sets; the rest is in
     /// [`KubeProxy::ask_as_kube_proxy`] and in transport `exec`.
-    fn kube_proxy_sync(&self, _to: &Population) -> Option<KubeProxySync> {
+    fn kube_proxy_sync(&self, _to: &Population, _full: bool) -> Option<KubeProxySync> {
         let list = |(name, _): &(&str, _)| ["ipset", "list", name].map(str::to_owned).to_vec();
         Some(KubeProxySync {
-            version: KUBE_PROXY,
+            version: KubeProxyVersion::default(),
             transport: Transport::Exec,
             read_back: layout::SETS.iter().map(list).collect(),
             sockets: &[Socket::Servers, Socket::Links],
@@ -159,6 +157,7 @@ impl KubeProxy for Ipvs {
     fn ask_as_kube_proxy(
         &self,
         from: &Population,
+        _full: bool,
         sockets: &mut Sockets,
     ) -> Result<(), HarnessError> {
         removal::ask_as_kube_proxy(from, sockets)

@@ -5,7 +5,7 @@
 //! CPU and latency are not methods here: the meters are shared, so that modes cannot weigh themselves
 //! differently.
 
-use schema::Mode;
+use schema::{KubeProxyVersion, Mode};
 
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -30,9 +30,12 @@ mod trial;
 
 pub use crate::relation::Inventory;
 pub use crate::sockets::{Socket, Sockets};
+pub use iptables::LARGE_CLUSTER;
 use kube_proxy::{Driven, Programmer};
 
-pub use facts::{Cost, Expected, KUBE_PROXY, ModeFacts, PROCESS, Tool, TransportFacts};
+pub use facts::{
+    Cost, Expected, KUBE_PROXY, Law, Layout, ModeFacts, PROCESS, Tool, TransportFacts,
+};
 pub use schema::{Damage, Engine, Transport};
 pub use step::{Batch, Step};
 pub use transport::RenderOptions;
@@ -41,8 +44,8 @@ pub use transport::RenderOptions;
 /// how the change itself reaches the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubeProxySync {
-    /// The version whose source was read, for example "1.34".
-    pub version: &'static str,
+    /// The version.
+    pub version: KubeProxyVersion,
     /// How it sends the change.
     pub transport: Transport,
     /// Command lines that it runs before the change, in order, and whose output it reads.
@@ -108,8 +111,9 @@ pub trait Datapath: Send + Sync {
 
 /// A mode as kube-proxy drives it; by default it has no such mode.
 pub trait KubeProxy: Send + Sync {
-    /// How kube-proxy would make an update that ends with `to`; `None` where it has no such mode.
-    fn kube_proxy_sync(&self, _to: &Population) -> Option<KubeProxySync> {
+    /// How kube-proxy would make an update that ends with `to`, or with `full` write everything again; `None` where it
+    /// has no such mode.
+    fn kube_proxy_sync(&self, _to: &Population, _full: bool) -> Option<KubeProxySync> {
         None
     }
 
@@ -127,6 +131,7 @@ pub trait KubeProxy: Send + Sync {
     fn ask_as_kube_proxy(
         &self,
         _from: &Population,
+        _full: bool,
         _sockets: &mut Sockets,
     ) -> Result<(), HarnessError> {
         Ok(())
@@ -225,28 +230,31 @@ pub fn facts(mode: Mode) -> &'static ModeFacts {
     facts_over(mode, Engine::Legacy)
 }
 
-/// The datapath of a mode, with the ordinary engine.
+/// The datapath of a mode, with the ordinary engine, as the newest kube-proxy lays it out.
 #[must_use]
 pub fn registry(mode: Mode) -> Box<dyn Implementation> {
-    with_engine(mode, Engine::default())
+    laid_out(mode, Engine::default(), KubeProxyVersion::default())
 }
 
-/// The datapath of a mode. `engine` is for modes whose rules go through either.
+/// The datapath of a mode as that version of kube-proxy lays it out. `engine` is for modes whose rules go through
+/// either.
 #[must_use]
-pub fn with_engine(mode: Mode, engine: Engine) -> Box<dyn Implementation> {
-    (facts_over(mode, engine).make)()
+pub fn laid_out(mode: Mode, engine: Engine, version: KubeProxyVersion) -> Box<dyn Implementation> {
+    (facts_over(mode, engine).make)(version)
 }
 
-/// The datapath of a mode that is programmed that way: by us, or by a real kube-proxy that is started as `kube-proxy`
-/// with that minSyncPeriod, milliseconds. `None` where kube-proxy has no such mode.
+/// The datapath of a mode that is programmed that way: by us, as that version of kube-proxy lays it out, or by a real
+/// kube-proxy that is started as `kube-proxy` with that minSyncPeriod, milliseconds. `None` where kube-proxy has no such
+/// mode.
 #[must_use]
 pub fn programmed(
     mode: Mode,
     engine: Engine,
     transport: Transport,
+    version: KubeProxyVersion,
     min_sync_period_ms: u32,
 ) -> Option<Box<dyn Implementation>> {
-    let ours = with_engine(mode, engine);
+    let ours = laid_out(mode, engine, version);
     match transport {
         Transport::KubeProxy => Some(Box::new(Driven::of(ours, min_sync_period_ms)?)),
         _ => Some(ours),

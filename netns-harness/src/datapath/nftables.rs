@@ -1,14 +1,14 @@
-//! kube-proxy's nftables mode, complete as Kubernetes 1.33 and later lay it out: one verdict map
-//! `VIP . protocol . port → goto service chain`, in each service chain `numgen random mod E vmap`, in
-//! each endpoint chain `dnat`; beside them the checks, rejects and masquerading that every packet of
-//! that mode crosses. Names, comments, order of commands and the add-then-flush of every chain are
-//! those of `pkg/proxy/nftables/proxier.go`.
+//! kube-proxy's nftables mode, as each of its versions lays it out: one verdict map `VIP . protocol . port → goto
+//! service chain`. Until 1.35 a service chain holds `numgen random mod E vmap` to a chain for each endpoint, with
+//! `dnat` in it; from 1.36 one rule that translates to a random endpoint. Beside them the checks, rejects and
+//! masquerading that every packet of that mode crosses. Names, comments, order of commands and the add-then-flush of
+//! every chain are those of `pkg/proxy/nftables/proxier.go`; `base/` holds what a version writes whatever the
+//! services ([`layout`] says which).
 //!
 //! Deviations, each for a reason:
 //! - A `counter` is the first rule of `nat-prerouting`, so that first packets can be counted.
 //! - Services are visited in population order, not in the random order of a Go map: position is a
 //!   question of ours.
-//! - `nodeport-ips` stays empty: there are no NodePort services yet.
 //! - A chain that became stale is deleted by a transaction of the same batch. kube-proxy flushes it at
 //!   once as here, and deletes it at its next sync, at least a second later, because kernels before 6.2
 //!   still count the map element that was just deleted.
@@ -18,22 +18,23 @@
 //! `large_cluster` changes nothing: this mode writes no comments in per-service rules at any size.
 //!
 //! # Law of size
-//! N services of E ≥ 1 distinct endpoints on N distinct VIPs, installed from nothing:
+//! N services of E ≥ 1 distinct endpoints on N distinct VIPs, installed from nothing; the counter included:
 //!
-//! | | installation | everything again | one service added or removed |
-//! |---|---|---|---|
-//! | operations | 87 + N·(6 + 4·E) | 71 + N·(6 + 4·E) | 6 + 4·E; 4 + 2·E |
-//! | messages (netlink) | 87 + N·(8 + 4·E) | 71 + N·(8 + 4·E) | 8 + 4·E; 4 + 2·E |
-//! | rules | 24 + N·(2 + 2·E) | the same | 2 + 2·E |
-//! | chains | 16 + N·(1 + E) | the same | 1 + E |
-//! | sets and maps | 7 + N, of which N anonymous | the same | 1 |
-//! | elements | N·(2 + E) | the same | 2 + E |
+//! | | until 1.35 | from 1.36 |
+//! |---|---|---|
+//! | operations of an installation | B + N·(6 + 4·E) | B + N·5 |
+//! | of everything again | B − 16 + N·(4 + 4·E); 1.32: B − 16 + N·(6 + 4·E) | B − 16 + N·3 |
+//! | of a service that is added; removed | 6 + 4·E; 4 + 2·E | 5; 4 |
+//! | rules | 24 + N·(2 + 2·E); 1.32: 23 + … | 23 + N |
+//! | chains | 16 + N·(1 + E) | 15 + N |
+//! | sets and maps | 7 + N, of which N anonymous | 8 + N; 1.37: 8 + the services of E ≥ 2 |
+//! | elements | 1 + N·(2 + E) | the same; 1.37: those of one endpoint have 2 |
 //!
-//! An operation is a command of the script. A message more than operations is due to the anonymous map
-//! of the random choice, which takes two. A removal flushes E + 1 chains, deletes 2 elements and then
-//! E + 1 chains. The numbers of an update do not depend on N. Everything again is kube-proxy's full sync,
-//! as it runs once an hour and after a failure (`syncProxyRules`, `setupNFTables`): it leaves out only the
-//! 16 commands that make the base chains anew, which a process runs once.
+//! B is 87 in 1.32, 82 in 1.33 to 1.35, 80 in 1.36, 94 in 1.37. An operation is a command of the script. An anonymous map
+//! takes two messages more. A removal flushes its chains, deletes 2 elements and then the chains. The numbers of an
+//! update do not depend on N. Everything again is kube-proxy's full sync, as it runs once an hour and after a failure
+//! (`syncProxyRules`, `setupNFTables`): it leaves out the 16 commands that make the base chains anew, which a
+//! process runs once, and from 1.33 the elements, which it has read.
 
 mod damage;
 pub(super) mod facts;
@@ -52,19 +53,35 @@ use std::io;
 
 use nft_codec::{Connection, Statement, Table};
 use nix::errno::Errno;
+use schema::KubeProxyVersion;
 
 use super::{
     Batch, Datapath, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts, RenderOptions,
-    Sockets, Transport, trial,
+    Socket, Sockets, Transport, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Frontend, Population};
 use crate::xtables::foreign;
+use layout::{Layout, Listing};
 
 /// kube-proxy's nftables mode.
 #[derive(Debug, Clone, Copy)]
-pub struct Nftables;
+pub struct Nftables {
+    version: KubeProxyVersion,
+}
+
+impl Nftables {
+    /// As a version lays it out.
+    #[must_use]
+    pub const fn of(version: KubeProxyVersion) -> Self {
+        Self { version }
+    }
+
+    fn layout(self) -> &'static Layout {
+        Layout::of(self.version)
+    }
+}
 
 impl Datapath for Nftables {
     fn facts(&self) -> &'static ModeFacts {
@@ -79,7 +96,7 @@ impl Datapath for Nftables {
     }
 
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
-        sync::render(from, to, options)
+        sync::render(self.layout(), from, to, options)
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
@@ -87,7 +104,8 @@ impl Datapath for Nftables {
         let mut connection = Connection::open().map_err(failed)?;
         check_no_other(&mut connection)?;
         let table = connection.table(layout::TABLE).map_err(failed)?;
-        trace::relation(table.as_ref()).map_err(HarnessError::listing("nftables census"))
+        let relation = trace::relation(self.layout(), table.as_ref());
+        relation.map_err(HarnessError::listing("nftables census"))
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
@@ -101,20 +119,52 @@ impl Datapath for Nftables {
 }
 
 impl KubeProxy for Nftables {
-    /// `syncProxyRules` of Kubernetes 1.36 lists its table before each transaction, partial ones too, to find
-    /// stale chains and affinity sets: `nft --json --terse list table ip kube-proxy` (knftables `ListAll`,
-    /// kubernetes PR 137501, backported to 1.33–1.35; kubernetes#139513 times it). Earlier releases asked
-    /// `nft --json list chains ip` and `nft --json list sets ip` at the same place. The change then goes
-    /// through `nft -f -` (knftables `Run`).
-    fn kube_proxy_sync(&self, _to: &Population) -> Option<KubeProxySync> {
-        let list_all = ["nft", "--json", "--terse", "list", "table", "ip"];
-        let words = list_all.into_iter().chain([layout::TABLE]);
+    /// `syncProxyRules` lists before each transaction, partial ones too, to find stale chains and affinity sets
+    /// ([`Listing`]; kubernetes#139513 times it), a full one from 1.33 on what is in each of its sets and maps before
+    /// that (`readOrReset`). The change then goes through `nft -f -` (knftables `Run`).
+    fn kube_proxy_sync(&self, _to: &Population, full: bool) -> Option<KubeProxySync> {
+        let layout = self.layout();
+        let filled = layout.filled().filter(|_| full && layout.reads_sets);
+        let sets = filled.map(|(set, is_map)| {
+            let kind = if is_map { "map" } else { "set" };
+            vec![
+                "nft",
+                "--json",
+                "list",
+                kind,
+                "ip",
+                layout::TABLE,
+                set.as_str(),
+            ]
+        });
+        let listing = layout.listing.commands().iter().map(|words| words.to_vec());
+        let words = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
         Some(KubeProxySync {
-            version: "1.36",
+            version: layout.version,
             transport: Transport::Nft,
-            read_back: vec![words.map(str::to_owned).collect()],
-            sockets: &[],
+            read_back: sets.chain(listing).map(words).collect(),
+            sockets: match layout.listing {
+                Listing::Netlink => &[Socket::NfTables],
+                _ => &[],
+            },
         })
+    }
+
+    fn ask_as_kube_proxy(
+        &self,
+        _from: &Population,
+        _full: bool,
+        sockets: &mut Sockets,
+    ) -> Result<(), HarnessError> {
+        if self.layout().listing != Listing::Netlink {
+            return Ok(());
+        }
+        let connection = sockets.nf_tables()?;
+        let listed = connection
+            .chain_names()
+            .and_then(|_| connection.set_names(layout::TABLE));
+        let failed = HarnessError::netlink("list chains and sets as kube-proxy does");
+        listed.map(drop).map_err(failed)
     }
 
     fn traced(&self, wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {
@@ -174,6 +224,7 @@ fn count(table: &Table) -> Inventory {
             .flat_map(|rule| &rule.statements)
             .filter_map(|statement| match statement {
                 Statement::RandomVmap(_, entries) => Some(entries.len()),
+                Statement::RandomDnat(_, entries) => Some(entries.len()),
                 _ => None,
             })
     };

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
-use schema::{Mode, Protocol};
+use schema::{KubeProxyVersion, Mode, Protocol};
 
-use super::{Engine, RenderOptions, with_engine};
+use super::{Engine, RenderOptions, facts_over, laid_out};
 use crate::relation::Relation;
 use crate::service::{Endpoint, Frontend, Population, Service};
 
@@ -58,8 +58,14 @@ proptest! {
         let wanted = Relation::of(populations.last().unwrap());
         let engines = |mode| if mode == Mode::Ipset { Engine::ALL } else { &[Engine::Legacy] };
         let modes = Mode::ALL.iter().copied().filter(|m| !m.is_floor());
-        for (mode, engine) in modes.flat_map(|m| engines(m).iter().map(move |e| (m, *e))) {
-            let datapath = with_engine(mode, engine);
+        let each = modes.flat_map(|m| engines(m).iter().map(move |e| (m, *e)));
+        let layouts = |mode, engine| match facts_over(mode, engine).layouts {
+            [] => vec![KubeProxyVersion::default()],
+            layouts => layouts.iter().map(|layout| layout.last).collect(),
+        };
+        let each = each.flat_map(|(m, e)| layouts(m, e).into_iter().map(move |v| (m, e, v)));
+        for (mode, engine, version) in each {
+            let datapath = laid_out(mode, engine, version);
             for transport in datapath.facts().transports() {
                 let options = RenderOptions { transport, large_cluster, chunk, untimed, resync };
                 let mut batches = vec![datapath.render(None, &populations[0], &options)];
@@ -70,8 +76,8 @@ proptest! {
                     batches.push(datapath.render(Some(again), again, &options));
                 }
                 let meant = datapath.meaning(&batches);
-                let meant = meant.map_err(|why| TestCaseError::fail(format!("{mode} {transport}: {why}")))?;
-                prop_assert_eq!(meant.differences(&wanted), None, "{} {}", mode, transport);
+                let meant = meant.map_err(|why| TestCaseError::fail(format!("{mode} {version} {transport}: {why}")))?;
+                prop_assert_eq!(meant.differences(&wanted), None, "{} {} {}", mode, version, transport);
             }
         }
     }

@@ -93,6 +93,16 @@ impl Lab {
             .map_err(|e| HarnessError::system("enter the node's namespace", e))?
     }
 
+    /// Sets sysctls of the node, but for those that were pinned to something.
+    ///
+    /// # Errors
+    /// A value was refused. A sysctl that this kernel does not have is no error.
+    pub fn set_on_node(&self, sysctls: &[(&str, &str)]) -> Result<(), HarnessError> {
+        let free = sysctls.iter().copied();
+        let free = free.filter(|(name, _)| !self.pinned.contains_key(*name));
+        self.on_node(|| sysctls::set(Place::Node, free))
+    }
+
     /// Pinned and observed sysctls, by `namespace:name`.
     #[must_use]
     pub fn sysctls(&self) -> BTreeMap<String, String> {

@@ -69,20 +69,27 @@ pub const SYSCTLS: &[(&[Place], &str, &str)] = &[
 /// # Errors
 /// A value was refused. A sysctl that this kernel does not have is no error: it is recorded as absent.
 pub(super) fn apply(place: Place, ns: &NetNs) -> Result<(), HarnessError> {
-    let write = || {
-        for (_, name, value) in here(place).filter(|(_, _, value)| !value.is_empty()) {
-            match write_sysctl(name, value) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    let act = format!("set {name}={value} in the {} namespace", place.name());
-                    return Err(HarnessError::system(act, error));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    };
-    ns.run(write)
+    let own = here(place).filter(|(_, _, value)| !value.is_empty());
+    let own = own.map(|(_, name, value)| (*name, *value));
+    ns.run(|| set(place, own))
         .map_err(|e| HarnessError::system("enter a namespace of the lab", e))?
+}
+
+/// Writes sysctls of the calling thread's namespace, that of `place`.
+///
+/// # Errors
+/// As [`apply`].
+pub(super) fn set<'a>(
+    place: Place,
+    mut sysctls: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<(), HarnessError> {
+    sysctls.try_for_each(|(name, value)| match write_sysctl(name, value) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let act = format!("set {name}={value} in the {} namespace", place.name());
+            Err(HarnessError::system(act, error))
+        }
+        _ => Ok(()),
+    })
 }
 
 /// Pins sysctls that were asked for, and sees that each reads back as it was written.

@@ -120,7 +120,7 @@ impl Tables {
             .sum()
     }
 
-    /// Checks that everything but the chains of table nat that are `per_service` is as `wanted`, and that no
+    /// Checks that everything but the chains that are `per_service` (by table and name) is as `wanted`, and that no
     /// wanted chain is missing.
     ///
     /// # Errors
@@ -128,13 +128,13 @@ impl Tables {
     pub(crate) fn are_as(
         &self,
         wanted: &Self,
-        per_service: impl Fn(&str) -> bool,
+        per_service: impl Fn(&str, &str) -> bool,
     ) -> Result<(), String> {
         let none = Table::default();
         for (name, table) in &self.0 {
             let base = wanted.0.get(name).unwrap_or(&none);
             for (chain, rules) in &table.chains {
-                let service = name == "nat" && per_service(chain);
+                let service = per_service(name, chain);
                 let wanted = base.chains.get(chain).map_or(&[][..], Vec::as_slice);
                 if !service && wanted != rules.as_slice() {
                     return Err(format!("table {name}: chain {chain} is not kube-proxy's"));

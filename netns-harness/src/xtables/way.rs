@@ -166,9 +166,9 @@ mod tests {
             "-A OUTPUT -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES\n";
         let portal = "-A KUBE-SERVICES -d 10.105.111.240/32 -p tcp";
         let forward = "-A FORWARD -m comment --comment \"kubernetes forwarding rules\"";
-        let whole = "--comment \"bench/svc-2:p80 -> 10.159.42.25:8080\" -j";
+        let whole = "--comment \"bench/svc-2:p80 -> 10.131.72.5:8080\" -j";
         let limited =
-            "--comment \"bench/svc-2:p80 -> 10.159.42.25:8080\" -m limit --limit 5/sec -j";
+            "--comment \"bench/svc-2:p80 -> 10.131.72.5:8080\" -m limit --limit 5/sec -j";
         for (damage, from, to) in [
             ("no jump", jump, ""),
             (
@@ -201,7 +201,7 @@ mod tests {
             (
                 "a drop before",
                 forward,
-                "-A FORWARD -d 10.159.42.25/32 -j DROP\n-A FORWARD",
+                "-A FORWARD -d 10.131.72.5/32 -j DROP\n-A FORWARD",
             ),
             ("a policy", ":FORWARD ACCEPT", ":FORWARD DROP"),
             (

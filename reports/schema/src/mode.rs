@@ -16,8 +16,6 @@ pub struct ModeRow {
     pub iptables: Option<Engine>,
     /// Whether the netlink messages of its updates are those of its sets.
     pub sets: bool,
-    /// The kube-proxy whose layout its rules have, where its sync imitates another one's read-back.
-    pub layout: Option<&'static str>,
     /// Red, green, blue: one colour a mode, everywhere.
     pub color: [u8; 3],
     /// The shape of its points.
@@ -49,7 +47,6 @@ const SERVING: ModeRow = ModeRow {
     last: "",
     iptables: None,
     sets: false,
-    layout: None,
     color: [0; 3],
     marker: Marker::Circle,
 };
@@ -120,7 +117,6 @@ vocabulary! {
         Nftables = "nftables" {
             about: "kube-proxy's nftables rules",
             last: "a place like any other in one map",
-            layout: Some("1.32"),
             color: [0x00, 0x72, 0xb2],
             marker: Marker::Diamond,
             ..SERVING

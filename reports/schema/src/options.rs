@@ -94,13 +94,20 @@ vocabulary! {
         Engine = "engine" { words: |value| format!("{value} engine"), role: Role::Way, ..OF_RULES },
         /// Address family: `ipv4`.
         Family = "family" { words: |value| format!("family {value}"), ..OF_A_PACKET },
-        /// kube-proxy's layout of large clusters, without comments at endpoints: `on`, `off`.
+        /// Versions of kube-proxy whose rules and syncs these are: `1.36`, `1.32-1.37`.
+        KubeProxy = "kube_proxy" {
+            words: |value| format!("kube-proxy {}", value.replacen('-', " to ", 1)),
+            role: Role::Way,
+            ..OF_RULES
+        },
+        /// kube-proxy's layout of large clusters, without comments in the iptables rules of endpoints: `on`, `off`.
         LargeCluster = "large_cluster" {
             words: |value| match value {
                 "on" => "without endpoint comments".to_owned(),
                 "off" => "with endpoint comments".to_owned(),
                 other => format!("large_cluster {other}"),
             },
+            role: Role::Way,
             ..OF_RULES
         },
         /// The least time between two syncs of a real kube-proxy: `10ms`, `1s`.

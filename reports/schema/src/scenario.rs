@@ -111,7 +111,10 @@ vocabulary! {
             topic: Topic::Updates,
             words: "Write all again, unchanged",
             over_n: "How long does it take to write all N services again, unchanged?",
-            asks: &[Ask::update("Write all again, unchanged")],
+            asks: &[
+                Ask::update("Write all again, unchanged"),
+                Ask::sync("Write all again, unchanged: kube-proxy's sync"),
+            ],
         },
         /// N → N + 1 services at size N.
         ServiceAdd = "service-add" {

@@ -40,6 +40,7 @@ pub(super) enum Source {
     /// Key of the packet's metadata.
     Meta(u32),
     ConntrackState,
+    ConntrackStatus,
     DestinationType,
     /// A random number below.
     Random(u32),
@@ -82,10 +83,12 @@ fn expression<'a>(name: &str, data: Attributes<'a>) -> Option<Expr<'a>> {
             (None, Some(sreg)) => Expr::Set(number(2)?, sreg),
             _ => return None,
         },
-        // 0 is NFT_CT_STATE.
-        "ct" if number(2) == Some(0) && lacks(&[3, 4]) => {
-            Expr::Load(Source::ConntrackState, number(1)?)
-        }
+        // 0 is NFT_CT_STATE, 2 is NFT_CT_STATUS.
+        "ct" if lacks(&[3, 4]) => match number(2)? {
+            0 => Expr::Load(Source::ConntrackState, number(1)?),
+            2 => Expr::Load(Source::ConntrackStatus, number(1)?),
+            _ => return None,
+        },
         // 3 is NFT_FIB_RESULT_ADDRTYPE, 2 is NFTA_FIB_F_DADDR alone.
         "fib" if number(2) == Some(3) && number(3) == Some(2) => {
             Expr::Load(Source::DestinationType, number(1)?)

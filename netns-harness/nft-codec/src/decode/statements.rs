@@ -14,11 +14,14 @@ const TRANSPORT: u32 = 2;
 /// enum nft_meta_keys.
 const MARK: u32 = 3;
 const PROTO: Source = Meta(16);
+const SADDR: Source = Payload(NETWORK, 12, 4);
 const DADDR: Source = Payload(NETWORK, 16, 4);
 const DPORT: Source = Payload(TRANSPORT, 2, 2);
-/// enum nft_registers: 0 is the verdict, 1 the first data register, 9 and 10 the second and third of
-/// its 4-byte parts.
+/// enum nft_registers: 0 is the verdict, 1 the first data register, 9 to 11 the second to fourth of its 4-byte
+/// parts.
 const TO_VERDICT: Option<u32> = Some(0);
+/// nf_conntrack_common.h.
+const IPS_DST_NAT: u32 = 1 << 5;
 /// include/uapi/linux/in.h: RTN_LOCAL, in the host's order.
 const RTN_LOCAL: [u8; 4] = 2u32.to_ne_bytes();
 /// nf_nat.h: NF_NAT_RANGE_PROTO_SPECIFIED, which `nft` sends, and with _MAP_IPS, which newer kernels add.
@@ -72,12 +75,29 @@ fn with_lookup(rest: &[Expr<'_>], sets: &Sets, choices: &mut Vec<Choice>) -> Fou
             Lookup(map, 1, TO_VERDICT),
             ..,
         ] => (Statement::NodePortVmap(named(map)?), 3),
+        [
+            Load(SADDR, 1),
+            Load(DADDR, 9),
+            Load(PROTO, 10),
+            Load(DPORT, 11),
+            Lookup(set, 1, None),
+            ..,
+        ] => (Statement::ConnectionInSet(named(set)?), 5),
         [Load(DADDR, 1), Lookup(set, 1, None), ..] => (Statement::DestinationInSet(named(set)?), 2),
         [Load(Random(modulus), 1), Lookup(map, 1, TO_VERDICT), ..] => {
             let set = sets.anonymous.get(map)?.clone();
             choices.push(Choice { set, modulus });
-            let entries = Vec::new();
-            (Statement::RandomVmap(modulus, entries), 2)
+            (Statement::RandomVmap(modulus, Vec::new()), 2)
+        }
+        [
+            Load(Random(modulus), 1),
+            Lookup(map, 1, Some(1)),
+            Dnat(1, 9, PORT | ADDRESS_AND_PORT),
+            ..,
+        ] => {
+            let set = sets.anonymous.get(map)?.clone();
+            choices.push(Choice { set, modulus });
+            (Statement::RandomDnat(modulus, Vec::new()), 3)
         }
         _ => return None,
     })
@@ -149,6 +169,12 @@ fn comparison(rest: &[Expr<'_>]) -> Found {
             8 => (Statement::CtState(CtState::New), 3),
             _ => return None,
         },
+        [
+            Load(ConntrackStatus, 1),
+            Bitwise(mask, [0, 0, 0, 0]),
+            Cmp(1, Unequal, [0, 0, 0, 0]),
+            ..,
+        ] if word(mask) == Some(IPS_DST_NAT) => (Statement::IsDnatted, 3),
         [Load(Meta(MARK), 1), Bitwise(mask, xor), Set(MARK, 1), ..] => {
             match (word(mask)?, word(xor)?) {
                 (mask, xor) if mask == !xor => (Statement::MarkOr(xor), 3),

@@ -183,7 +183,10 @@ impl Connection {
                 |_, attributes| {
                     let rule = decode::rule(attributes, sets, &mut choices);
                     let random = |(_, statement): &(usize, &Statement)| {
-                        matches!(statement, Statement::RandomVmap(..))
+                        matches!(
+                            statement,
+                            Statement::RandomVmap(..) | Statement::RandomDnat(..)
+                        )
                     };
                     places.extend(
                         rule.statements
@@ -198,13 +201,14 @@ impl Connection {
         }
         let maps = self.choices(table, &choices.iter().collect::<Vec<_>>(), decode::entry)?;
         for ((i, rule, at), (choice, entries)) in places.into_iter().zip(choices.iter().zip(maps)) {
-            chains[i].1.rules[rule].statements[at] = match entries {
-                Some(entries) => Statement::RandomVmap(choice.modulus, entries),
-                None => Statement::Unknown(format!(
-                    "numgen random mod {} vmap @{}",
+            let statement = &mut chains[i].1.rules[rule].statements[at];
+            let chosen = entries.and_then(|entries| statement.chosen(choice.modulus, entries));
+            *statement = chosen.unwrap_or_else(|| {
+                Statement::Unknown(format!(
+                    "numgen random mod {} map @{}",
                     choice.modulus, choice.set
-                )),
-            };
+                ))
+            });
         }
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! Statements as expressions: the nftnl crate's own where it has them, [`RawExpr`] where not.
 
 use std::ffi::CStr;
-use std::net::SocketAddrV4;
 use std::ptr::NonNull;
 
 use nftnl::Rule as NlRule;
@@ -65,6 +64,10 @@ const FIB_RESULT_ADDRTYPE: u32 = 3;
 /// NF_NAT_RANGE_PROTO_SPECIFIED and NF_NAT_RANGE_PROTO_RANDOM_FULLY (nf_nat.h).
 const NAT_RANGE_PROTO_SPECIFIED: u32 = 1 << 1;
 const NAT_RANGE_PROTO_RANDOM_FULLY: u32 = 1 << 4;
+/// IPS_DST_NAT (nf_conntrack_common.h).
+const IPS_DST_NAT: u32 = 1 << 5;
+/// Where a lookup puts a verdict.
+const TO_VERDICT: Option<u32> = Some(libc::NFT_REG_VERDICT as u32);
 /// ICMP_PORT_UNREACH (RFC 792).
 const ICMP_PORT_UNREACHABLE: u8 = 3;
 
@@ -88,6 +91,15 @@ pub(super) fn add(rule: &mut NlRule<'_>, statement: &Statement, set: Set<'_>) ->
             port(rule, *number);
         }
         Statement::CtState(state) => ct_state(rule, *state),
+        Statement::IsDnatted => {
+            let fields = vec![
+                (sys::NFTNL_EXPR_CT_KEY, U32(libc::NFT_CT_STATUS as u32)),
+                (sys::NFTNL_EXPR_CT_DREG, U32(REGISTER)),
+            ];
+            rule.add_expr(&RawExpr(c"ct", fields));
+            rule.add_expr(&Bitwise::new(IPS_DST_NAT, 0u32));
+            rule.add_expr(&Cmp::new(CmpOp::Neq, 0u32));
+        }
         Statement::MarkAnd(mask, comparison, value) => {
             load_mark(rule, *mask, 0);
             rule.add_expr(&Cmp::new(operator(*comparison), *value));
@@ -98,16 +110,43 @@ pub(super) fn add(rule: &mut NlRule<'_>, statement: &Statement, set: Set<'_>) ->
         Statement::DestinationIsLocal => destination_is_local(rule),
         Statement::DestinationInSet(_) => {
             rule.add_expr(&load(Ipv4HeaderField::Daddr));
-            rule.add_expr(&lookup(set, false));
+            rule.add_expr(&lookup(set, None));
+        }
+        Statement::ConnectionInSet(_) => {
+            rule.add_expr(&load(Ipv4HeaderField::Saddr));
+            let base = libc::NFT_PAYLOAD_NETWORK_HEADER as u32;
+            rule.add_expr(&payload(base, 16, 4, NEXT_REGISTER));
+            concatenated(rule, [NEXT_REGISTER + 1, NEXT_REGISTER + 2]);
+            rule.add_expr(&lookup(set, None));
         }
         Statement::ServiceVmap(_) => {
             rule.add_expr(&load(Ipv4HeaderField::Daddr));
-            concatenated(rule, set, [NEXT_REGISTER, NEXT_REGISTER + 1]);
+            concatenated(rule, [NEXT_REGISTER, NEXT_REGISTER + 1]);
+            rule.add_expr(&lookup(set, TO_VERDICT));
         }
-        Statement::NodePortVmap(_) => concatenated(rule, set, [REGISTER, NEXT_REGISTER]),
-        Statement::RandomVmap(modulus, ..) => random_vmap(rule, *modulus, set),
+        Statement::NodePortVmap(_) => {
+            concatenated(rule, [REGISTER, NEXT_REGISTER]);
+            rule.add_expr(&lookup(set, TO_VERDICT));
+        }
+        Statement::RandomVmap(modulus, ..) => {
+            random(rule, *modulus);
+            rule.add_expr(&lookup(set, TO_VERDICT));
+        }
+        Statement::RandomDnat(modulus, ..) => {
+            random(rule, *modulus);
+            rule.add_expr(&lookup(set, Some(REGISTER)));
+            dnat(rule, NEXT_REGISTER, None);
+        }
         Statement::Counter(packets, bytes) => counter(rule, *packets, *bytes),
-        Statement::Dnat(to) => dnat(rule, *to),
+        Statement::Dnat(to) => {
+            rule.add_expr(&Immediate::new(to.ip().octets(), Register::Reg1));
+            rule.add_expr(&Immediate::new(to.port().to_be_bytes(), Register::Reg2));
+            dnat(
+                rule,
+                libc::NFT_REG_2 as u32,
+                Some(NAT_RANGE_PROTO_SPECIFIED),
+            );
+        }
         Statement::MasqueradeFullyRandom => {
             let flags = (
                 sys::NFTNL_EXPR_MASQ_FLAGS,
@@ -122,8 +161,8 @@ pub(super) fn add(rule: &mut NlRule<'_>, statement: &Statement, set: Set<'_>) ->
     true
 }
 
-/// `numgen random mod MODULUS vmap @MAP`.
-fn random_vmap(rule: &mut NlRule<'_>, modulus: u32, map: Set<'_>) {
+/// `numgen random mod MODULUS`.
+fn random(rule: &mut NlRule<'_>, modulus: u32) {
     let fields = vec![
         (sys::NFTNL_EXPR_NG_DREG, U32(REGISTER)),
         (sys::NFTNL_EXPR_NG_MODULUS, U32(modulus)),
@@ -131,23 +170,21 @@ fn random_vmap(rule: &mut NlRule<'_>, modulus: u32, map: Set<'_>) {
         (sys::NFTNL_EXPR_NG_OFFSET, U32(0)),
     ];
     rule.add_expr(&RawExpr(c"numgen", fields));
-    rule.add_expr(&lookup(map, true));
 }
 
-/// `lookup reg 1 set SET`, with the verdict register as destination in a verdict map.
-fn lookup((set, id): Set<'_>, verdicts: bool) -> RawExpr<'_> {
+/// `lookup reg 1 set SET`, with the register to which a map's data go.
+fn lookup((set, id): Set<'_>, to: Option<u32>) -> RawExpr<'_> {
     let mut fields = vec![
         (sys::NFTNL_EXPR_LOOKUP_SREG, U32(REGISTER)),
         (sys::NFTNL_EXPR_LOOKUP_SET, Text(set)),
     ];
-    let to = verdicts.then_some(U32(libc::NFT_REG_VERDICT as u32));
-    fields.extend(to.map(|to| (sys::NFTNL_EXPR_LOOKUP_DREG, to)));
+    fields.extend(to.map(|to| (sys::NFTNL_EXPR_LOOKUP_DREG, U32(to))));
     fields.extend(id.map(|id| (sys::NFTNL_EXPR_LOOKUP_SET_ID, U32(id))));
     RawExpr(c"lookup", fields)
 }
 
-/// `meta l4proto . th dport vmap @MAP`: protocol and port each into its register.
-fn concatenated(rule: &mut NlRule<'_>, map: Set<'_>, registers: [u32; 2]) {
+/// `meta l4proto . th dport`: protocol and port each into its register.
+fn concatenated(rule: &mut NlRule<'_>, registers: [u32; 2]) {
     let fields = vec![
         (sys::NFTNL_EXPR_META_KEY, U32(libc::NFT_META_L4PROTO as u32)),
         (sys::NFTNL_EXPR_META_DREG, U32(registers[0])),
@@ -155,7 +192,6 @@ fn concatenated(rule: &mut NlRule<'_>, map: Set<'_>, registers: [u32; 2]) {
     rule.add_expr(&RawExpr(c"meta", fields));
     let base = libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32;
     rule.add_expr(&payload(base, 2, 2, registers[1]));
-    rule.add_expr(&lookup(map, true));
 }
 
 /// `payload load LENb @ BASE header + OFFSET => reg REGISTER`.
@@ -204,19 +240,15 @@ fn counter(rule: &mut NlRule<'_>, packets: u64, bytes: u64) {
     rule.add_expr(&RawExpr(c"counter", fields));
 }
 
-fn dnat(rule: &mut NlRule<'_>, to: SocketAddrV4) {
-    rule.add_expr(&Immediate::new(to.ip().octets(), Register::Reg1));
-    rule.add_expr(&Immediate::new(to.port().to_be_bytes(), Register::Reg2));
-    let fields = vec![
+/// `dnat` to the address in register 1 and the port in another.
+fn dnat(rule: &mut NlRule<'_>, port: u32, flags: Option<u32>) {
+    let mut fields = vec![
         (sys::NFTNL_EXPR_NAT_TYPE, U32(libc::NFT_NAT_DNAT as u32)),
         (sys::NFTNL_EXPR_NAT_FAMILY, U32(libc::NFPROTO_IPV4 as u32)),
         (sys::NFTNL_EXPR_NAT_REG_ADDR_MIN, U32(REGISTER)),
-        (
-            sys::NFTNL_EXPR_NAT_REG_PROTO_MIN,
-            U32(libc::NFT_REG_2 as u32),
-        ),
-        (sys::NFTNL_EXPR_NAT_FLAGS, U32(NAT_RANGE_PROTO_SPECIFIED)),
+        (sys::NFTNL_EXPR_NAT_REG_PROTO_MIN, U32(port)),
     ];
+    fields.extend(flags.map(|flags| (sys::NFTNL_EXPR_NAT_FLAGS, U32(flags))));
     rule.add_expr(&RawExpr(c"nat", fields));
 }
 

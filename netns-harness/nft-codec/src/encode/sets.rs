@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
+use std::net::SocketAddrV4;
 use std::ptr::NonNull;
 
 use netlink::flags;
@@ -10,7 +11,7 @@ use nftnl::nftnl_sys as sys;
 
 use super::{Buffer, alive, build_header, put};
 use crate::names::Name;
-use crate::ops::{Element, Key, KeyType, SetSpec, Verdict};
+use crate::ops::{ADDRESS_AND_PORT, Element, Key, KeyType, SetSpec, Verdict};
 
 /// The kernel puts a number in place of `%d` (nf_tables_api.c, nf_tables_set_alloc_name).
 const ANONYMOUS_MAP: &CStr = c"__map%d";
@@ -28,8 +29,38 @@ pub(super) fn anonymous_map(number: Option<u32>) -> Cow<'static, CStr> {
 
 /// `nft`'s number of the type `integer` (datatype.h, enum datatypes). The kernel only stores it.
 const TYPE_INTEGER: u32 = 4;
-/// NFT_DATA_VERDICT: the data of a verdict map.
-const DATA_VERDICT: u32 = 0xffff_ff00;
+/// Number and length of what a map has for a key.
+pub(super) type DataType = (u32, u32);
+/// NFT_DATA_VERDICT: of a verdict map.
+pub(super) const VERDICTS: DataType = (0xffff_ff00, 0);
+/// Of a map of addresses and ports.
+pub(super) const ADDRESSES: DataType = ADDRESS_AND_PORT;
+
+/// What a set or map has for a key.
+pub(super) enum Datum<'a> {
+    Nothing,
+    Verdict(&'a Verdict),
+    /// Address and port, padded to 4 bytes.
+    Address([u8; 8]),
+}
+
+/// Entries of a random choice of verdicts.
+pub(super) fn verdicts(
+    entries: &[(u32, Verdict)],
+) -> impl ExactSizeIterator<Item = (u32, Datum<'_>)> {
+    let entries = entries.iter();
+    entries.map(|(number, verdict)| (*number, Datum::Verdict(verdict)))
+}
+
+/// Entries of a random choice of addresses.
+pub(super) fn addresses(
+    entries: &[(u32, SocketAddrV4)],
+) -> impl ExactSizeIterator<Item = (u32, Datum<'_>)> {
+    entries.iter().map(|(number, to)| {
+        let ([a, b, c, d], [p, q]) = (to.ip().octets(), to.port().to_be_bytes());
+        (*number, Datum::Address([a, b, c, d, p, q, 0, 0]))
+    })
+}
 
 /// NFTNL_UDATA_SET_KEYBYTEORDER and _DATABYTEORDER, each a u32 of the host's order.
 const UDATA_KEY_BYTE_ORDER: u8 = 0;
@@ -52,6 +83,7 @@ const fn key_len(key: KeyType) -> u32 {
     match key {
         KeyType::Address => 4,
         KeyType::AddressProtoPort => 12,
+        KeyType::AddressesProtoPort => 16,
         KeyType::ProtoPort => 8,
     }
 }
@@ -105,7 +137,7 @@ impl RawSet {
             flags as u32,
             spec.key.number(),
             key_len(spec.key),
-            spec.verdicts,
+            spec.verdicts.then_some(VERDICTS),
         );
         let concatenated = spec.key != KeyType::Address;
         let mut udata = Vec::with_capacity(64);
@@ -133,35 +165,38 @@ impl RawSet {
 
     /// The anonymous constant map of a random choice, with its elements. It declares its size, which
     /// is known.
-    pub(super) fn random_vmap(
+    pub(super) fn anonymous<'a>(
         table: &Name,
         name: &CStr,
-        entries: &[(u32, Verdict)],
+        entries: impl ExactSizeIterator<Item = (u32, Datum<'a>)>,
+        data: DataType,
         id: u32,
     ) -> Self {
         let mut set = Self::with_c_name(table, name, Some(id));
         let flags = libc::NFT_SET_ANONYMOUS | libc::NFT_SET_CONSTANT | libc::NFT_SET_MAP;
-        set.describe(flags as u32, TYPE_INTEGER, 4, true);
+        set.describe(flags as u32, TYPE_INTEGER, 4, Some(data));
         set.set_u32(sys::NFTNL_SET_DESC_SIZE, entries.len() as u32);
         let mut udata = Vec::with_capacity(32);
         put_u32(&mut udata, UDATA_KEY_BYTE_ORDER, BYTE_ORDER_HOST);
         put_u32(&mut udata, UDATA_DATA_BYTE_ORDER, BYTE_ORDER_INVALID);
-        put_typeof(&mut udata, UDATA_DATA_TYPEOF, EXPR_VERDICT);
+        if data == VERDICTS {
+            put_typeof(&mut udata, UDATA_DATA_TYPEOF, EXPR_VERDICT);
+        }
         put_u32(&mut udata, UDATA_DATA_INTERVAL, 0);
         set.user_data(&udata);
-        for (number, verdict) in entries {
-            set.push_raw(&number.to_ne_bytes(), Some(verdict), None); // numgen's result is in host order
+        for (number, datum) in entries {
+            set.push_raw(&number.to_ne_bytes(), datum, None); // numgen's result is in host order
         }
         set
     }
 
-    fn describe(&self, flags: u32, key_type: u32, key_len: u32, verdicts: bool) {
+    fn describe(&self, flags: u32, key_type: u32, key_len: u32, data: Option<DataType>) {
         self.set_u32(sys::NFTNL_SET_FLAGS, flags);
         self.set_u32(sys::NFTNL_SET_KEY_TYPE, key_type);
         self.set_u32(sys::NFTNL_SET_KEY_LEN, key_len);
-        if verdicts {
-            self.set_u32(sys::NFTNL_SET_DATA_TYPE, DATA_VERDICT);
-            self.set_u32(sys::NFTNL_SET_DATA_LEN, 0);
+        if let Some((number, len)) = data {
+            self.set_u32(sys::NFTNL_SET_DATA_TYPE, number);
+            self.set_u32(sys::NFTNL_SET_DATA_LEN, len);
         }
     }
 
@@ -187,7 +222,10 @@ impl RawSet {
         let (bytes, len) = key_bytes(element.key);
         self.push_raw(
             &bytes[..len],
-            element.verdict.as_ref(),
+            match &element.verdict {
+                Some(verdict) => Datum::Verdict(verdict),
+                None => Datum::Nothing,
+            },
             element.comment.as_ref().map(|c| c.as_c_str()),
         );
     }
@@ -195,10 +233,10 @@ impl RawSet {
     /// Adds an element that is to be deleted to the list.
     pub(super) fn push_key(&mut self, key: Key) {
         let (bytes, len) = key_bytes(key);
-        self.push_raw(&bytes[..len], None, None);
+        self.push_raw(&bytes[..len], Datum::Nothing, None);
     }
 
-    fn push_raw(&mut self, key: &[u8], verdict: Option<&Verdict>, comment: Option<&CStr>) {
+    fn push_raw(&mut self, key: &[u8], datum: Datum<'_>, comment: Option<&CStr>) {
         // SAFETY: a fresh element; libnftnl copies key, chain and user data and takes the element over.
         unsafe {
             let element = alive(sys::nftnl_set_elem_alloc());
@@ -208,17 +246,28 @@ impl RawSet {
                 key.as_ptr().cast(),
                 key.len() as u32,
             );
-            if let Some(verdict) = verdict {
-                sys::nftnl_set_elem_set_u32(
-                    element,
-                    sys::NFTNL_SET_ELEM_VERDICT as u16,
-                    verdict_number(verdict) as u32,
-                );
-                if let Some(chain) = verdict.chain() {
-                    sys::nftnl_set_elem_set_str(
+            match datum {
+                Datum::Nothing => {}
+                Datum::Verdict(verdict) => {
+                    sys::nftnl_set_elem_set_u32(
                         element,
-                        sys::NFTNL_SET_ELEM_CHAIN as u16,
-                        chain.as_c_str().as_ptr(),
+                        sys::NFTNL_SET_ELEM_VERDICT as u16,
+                        verdict_number(verdict) as u32,
+                    );
+                    if let Some(chain) = verdict.chain() {
+                        sys::nftnl_set_elem_set_str(
+                            element,
+                            sys::NFTNL_SET_ELEM_CHAIN as u16,
+                            chain.as_c_str().as_ptr(),
+                        );
+                    }
+                }
+                Datum::Address(bytes) => {
+                    sys::nftnl_set_elem_set(
+                        element,
+                        sys::NFTNL_SET_ELEM_DATA as u16,
+                        bytes.as_ptr().cast(),
+                        bytes.len() as u32,
                     );
                 }
             }
@@ -298,17 +347,20 @@ impl RawSet {
 }
 
 /// The key's fields, each padded to 4 bytes, and their total length.
-fn key_bytes(key: Key) -> ([u8; 12], usize) {
-    let mut bytes = [0; 12];
-    let (address, rest) = match key {
-        Key::Address(address) => (Some(address), None),
-        Key::AddressProtoPort(address, proto, port) => (Some(address), Some((proto, port))),
-        Key::ProtoPort(proto, port) => (None, Some((proto, port))),
+fn key_bytes(key: Key) -> ([u8; 16], usize) {
+    let mut bytes = [0; 16];
+    let (addresses, rest) = match key {
+        Key::Address(address) => (&[address][..], None),
+        Key::AddressProtoPort(address, proto, port) => (&[address][..], Some((proto, port))),
+        Key::AddressesProtoPort(ref addresses, proto, port) => {
+            (&addresses[..], Some((proto, port)))
+        }
+        Key::ProtoPort(proto, port) => (&[][..], Some((proto, port))),
     };
     let mut len = 0;
-    if let Some(address) = address {
-        bytes[..4].copy_from_slice(&address.octets());
-        len = 4;
+    for address in addresses {
+        bytes[len..len + 4].copy_from_slice(&address.octets());
+        len += 4;
     }
     if let Some((proto, port)) = rest {
         bytes[len] = proto.0;

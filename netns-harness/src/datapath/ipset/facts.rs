@@ -3,25 +3,25 @@
 use schema::Mode;
 
 use super::{Ipset, MOST_SERVICES};
-use crate::datapath::facts::{Cost, Expected, ModeFacts, PROCESS, TransportFacts};
+use crate::datapath::facts::{Cost, Expected, Law, ModeFacts, PROCESS, TransportFacts};
 use crate::datapath::iptables::{self, facts::COUNTERS};
 use crate::datapath::{Engine, Implementation, Socket, Transport};
 use crate::xtables::NFT_PREPARATION_CHUNK;
 
 /// The law of size: N services with indices 0 to N - 1, E endpoints each; R(N) = ⌊N/16⌋ + ⌊N/256⌋ +
 /// ⌊N/4096⌋ + 3 is the number of dispatch chains below the first.
-const LAW: &[(&str, &str)] = &[
+const LAW: &[Law] = &[
     (
         "rules",
-        "24 + N·(2 + 3·E) + R, R = ⌊N/16⌋ + ⌊N/256⌋ + ⌊N/4096⌋ + 3",
+        "27 + N·(2 + 3·E) + R, R = ⌊N/16⌋ + ⌊N/256⌋ + ⌊N/4096⌋ + 3",
     ),
-    ("chains", "11 + N·(1 + E) + R"),
+    ("chains", "12 + N·(1 + E) + R"),
     ("elements", "N in one set"),
     (
         "dispatch rules passed by a first packet",
         "5 to 65, whatever N",
     ),
-    ("operations of a cold install", "36 + N·(4 + 4·E) + 2·R"),
+    ("operations of a cold install", "40 + N·(4 + 4·E) + 2·R"),
     (
         "operations of a service-add",
         "4 + 4·E + (N + 1) mod 16 (one more above 15 services), and at most 17 more for each dispatch chain that the service is the first to need",
@@ -57,6 +57,7 @@ fn ready(engine: Engine) -> Box<dyn Implementation> {
 const LEGACY: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
     engines: Engine::ALL,
+    comments: true,
     facilities: &[
         "ip_tables mangle",
         "SET",
@@ -81,7 +82,7 @@ const LEGACY: ModeFacts = ModeFacts {
                 ..transport(Transport::IpsetRestore)
             },
         ],
-        || ready(Engine::Legacy),
+        |_| ready(Engine::Legacy),
     )
 };
 
@@ -94,6 +95,6 @@ const NFT: ModeFacts = ModeFacts {
     ),
     preparation_chunk: Some(NFT_PREPARATION_CHUNK),
     teardown_sockets: &[Socket::Sets, Socket::NfTables],
-    make: || ready(Engine::Nft),
+    make: |_| ready(Engine::Nft),
     ..LEGACY
 };

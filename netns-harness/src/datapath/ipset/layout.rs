@@ -146,7 +146,7 @@ fn dispatch_rule(text: &mut RestoreText, child: Prefix, service: &Service) {
 /// Tables without services.
 pub(super) fn base() -> Tables {
     let mut text = RestoreText::new(true);
-    text.filter_section(true);
+    text.filter_section(true, &[]);
     text.begin("nat");
     declare_shared(&mut text);
     shared_rules(&mut text, true);

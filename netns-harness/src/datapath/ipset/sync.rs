@@ -83,7 +83,7 @@ fn install(steps: &mut Steps<'_>, to: &Population) {
     for (i, services) in chunks.into_iter().enumerate() {
         let mut text = steps.text();
         if i == 0 {
-            text.filter_section(true);
+            text.filter_section(true, &[]);
         }
         text.begin("nat");
         if i == 0 {
@@ -163,7 +163,7 @@ fn resync(steps: &mut Steps<'_>, from: &Population, to: &Population) {
     let gone = gone_prefixes.difference(&kept).map(Prefix::to_string);
     let gone: Vec<String> = gone.chain(change.gone_chains()).collect();
     let mut text = steps.text();
-    text.filter_section(false);
+    text.filter_section(false, &[]);
     text.begin("nat");
     layout::declare_shared(&mut text);
     declare(&mut text, None, &ordered);

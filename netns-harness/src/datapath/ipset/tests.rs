@@ -99,12 +99,12 @@ fn law_of_size_of_an_install() {
         let r = dispatch_chains(n);
         assert_eq!(
             kernel.tables.rules(),
-            24 + n * (2 + 3 * e) + r,
+            27 + n * (2 + 3 * e) + r,
             "N={n} E={e}"
         );
         assert_eq!(
             kernel.tables.own_chains(),
-            11 + n * (1 + e) + r,
+            12 + n * (1 + e) + r,
             "N={n} E={e}"
         );
         assert_eq!(
@@ -114,7 +114,7 @@ fn law_of_size_of_an_install() {
             ),
             (1, n)
         );
-        assert_eq!(batch.operations() as usize, 36 + n * (4 + 4 * e) + 2 * r);
+        assert_eq!(batch.operations() as usize, 40 + n * (4 + 4 * e) + 2 * r);
     }
 }
 
@@ -221,8 +221,8 @@ fn an_update_of_nothing_sends_nothing_and_a_resync_of_nothing_everything() {
     let (once, again) = (kernel(&[&install]), kernel(&[&install, &resync]));
     assert_eq!(once.tables, again.tables);
     assert_eq!(once.sets, again.sets);
-    // All but the five jumps of nat and mangle and the nine of filter; create, swap and destroy for create.
-    assert_eq!(resync.operations(), install.operations() - 14 + 2);
+    // All but the five jumps of nat and mangle and the eleven of filter; create, swap and destroy for create.
+    assert_eq!(resync.operations(), install.operations() - 16 + 2);
 }
 
 #[test]

@@ -24,7 +24,9 @@ pub(super) fn relation(tables: &Tables, sets: &[Set]) -> Result<Relation, String
         return Ok(Relation::default());
     }
     let wanted = layout::base();
-    tables.are_as(&wanted, |chain| service_own(chain) || is_dispatch(chain))?;
+    tables.are_as(&wanted, |table, chain| {
+        table == "nat" && (service_own(chain) || is_dispatch(chain))
+    })?;
     let nat = &tables.0["nat"];
     let marks = marks(the_set(sets)?)?;
     let chains = Dispatch::read(nat)?.chains;

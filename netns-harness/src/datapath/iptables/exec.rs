@@ -2,6 +2,8 @@
 //! `iptables-restore`. Every command is a transaction of its own, so their order matters: what a rule
 //! leads to is complete before the rule is there, and is removed after it.
 //!
+//! It knows services with endpoints alone.
+//!
 //! KUBE-SERVICES stays in population order and ends with the node-port rule: portals are inserted and
 //! deleted by number, as everything in place is, which spares the tools the comparison of rules.
 
@@ -18,7 +20,9 @@ const PORTALS: &str = "KUBE-SERVICES";
 
 /// Everything from nothing; the jumps from the built-in chains come last.
 pub(super) fn install(tool: &str, to: &Population, options: &RenderOptions) -> Commands {
-    let mut text = base(options);
+    let mut text = RestoreText::new(options.large_cluster);
+    text.canaries();
+    base(&mut text);
     for service in &to.services {
         text.declare_service(service);
         text.service_rules(service);
@@ -62,7 +66,8 @@ pub(super) fn update(
     gone().for_each(|chain| commands.nat("-F", chain, None, &[]));
     gone().for_each(|chain| commands.nat("-X", chain, None, &[]));
     if options.resync {
-        let mut text = base(options);
+        let mut text = RestoreText::new(options.large_cluster);
+        base(&mut text);
         to.services.iter().for_each(|s| text.portal(s));
         to.services.iter().for_each(|s| text.service_rules(s));
         text.nat_rules_last();
@@ -72,12 +77,10 @@ pub(super) fn update(
 }
 
 /// The shared chains with the rules that do not depend on services; the node-port rule aside.
-fn base(options: &RenderOptions) -> RestoreText {
-    let mut text = RestoreText::new(options.large_cluster);
-    text.filter_section(false);
+fn base(text: &mut RestoreText) {
+    text.filter_section(false, &[]);
     text.begin_nat();
     text.nat_rules_first();
-    text
 }
 
 type Words = Vec<String>;

@@ -3,25 +3,27 @@
 use schema::Mode;
 
 use super::{Conntrack, Iptables, layout};
-use crate::datapath::facts::{Cost, Expected, ModeFacts, PROCESS, REAL, TransportFacts};
+use crate::datapath::facts::{
+    Cost, Expected, Law, Layout, ModeFacts, PROCESS, REAL, TIMEOUTS, TransportFacts,
+};
 use crate::datapath::kube_proxy::{KubeProxyFacts, SYNC_AT_2};
 use crate::datapath::{Engine, Socket, Transport};
 use crate::xtables::NFT_PREPARATION_CHUNK;
 
 /// The law of size, in large-cluster layout: N services, E endpoints.
-const LAW: &[(&str, &str)] = &[
-    ("rules", "20 + N·(2 + 3·E)"),
-    ("chains", "9 + N·(1 + E)"),
-    ("operations of a cold install", "29 + N·(3 + 4·E)"),
-    ("operations of a resync", "17 + N·(3 + 4·E)"),
-    ("operations of a service-add", "17 + (N + 1) + 2 + 4·E"),
+const LAW: &[Law] = &[
+    ("rules", "23 + N·(2 + 3·E)"),
+    ("chains", "13 + N·(1 + E)"),
+    ("operations of a cold install", "36 + N·(3 + 4·E)"),
+    ("operations of a resync", "19 + N·(3 + 4·E)"),
+    ("operations of a service-add", "19 + (N + 1) + 2 + 4·E"),
     (
         "bytes of a service-add",
-        "972 + Σ over N + 1 services of (108 + characters of name, VIP and port) + bytes of the new service's chains, which do not depend on N",
+        "1161 + Σ over N + 1 services of (108 + characters of name, VIP and port) + bytes of the new service's chains, which do not depend on N",
     ),
     (
         "processes of a cold install, transport exec",
-        "29 + N·(3 + 4·E)",
+        "36 + N·(3 + 4·E)",
     ),
     (
         "processes of a service-add, transport exec",
@@ -31,6 +33,13 @@ const LAW: &[(&str, &str)] = &[
         "processes of a service-remove, transport exec",
         "1 + 2·(1 + E): its portal, then each chain emptied and deleted",
     ),
+];
+
+/// route_localnet is for node ports on localhost (`--iptables-localhost-nodeports`).
+const NODE_SYSCTLS: &[(&str, &str)] = &[
+    TIMEOUTS[0],
+    TIMEOUTS[1],
+    ("net.ipv4.conf.all.route_localnet", "1"),
 ];
 
 /// One process a rule; the tool reads the table anew for each.
@@ -52,6 +61,10 @@ const fn kube_proxy(tools: &'static [(&'static str, &'static str)]) -> KubeProxy
 /// Mode iptables-legacy.
 pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
+    facilities: &["ip_tables mangle"],
+    comments: true,
+    layouts: Layout::ALL,
+    node_sysctls: NODE_SYSCTLS,
     kube_proxy: Some(&kube_proxy(LEGACY_TOOLS)),
     law_of_size: LAW,
     cost: Cost {
@@ -78,7 +91,7 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
                 ..REAL
             },
         ],
-        || {
+        |_| {
             layout::ready();
             Box::new(Iptables::legacy())
         },
@@ -88,6 +101,9 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
 /// Mode iptables-nft. One large transaction is quadratic in the tool.
 pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
     rules: Some(Engine::Nft),
+    comments: true,
+    layouts: Layout::ALL,
+    node_sysctls: NODE_SYSCTLS,
     kube_proxy: Some(&kube_proxy(NFT_TOOLS)),
     needs_root: Some(
         "iptables-nft needs root: its transactions outgrow the socket buffer that a user namespace may have (SO_SNDBUFFORCE is refused, EMSGSIZE follows)",
@@ -125,7 +141,7 @@ pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
                 ..REAL
             },
         ],
-        || {
+        |_| {
             layout::ready();
             Box::new(Iptables::nft())
         },
@@ -138,7 +154,7 @@ pub(in crate::datapath) const CONNTRACK: ModeFacts = ModeFacts {
     ..ModeFacts::of(
         Mode::Conntrack,
         &[TransportFacts::of(Transport::Restore)],
-        || Box::new(Conntrack),
+        |_| Box::new(Conntrack),
     )
 };
 

@@ -51,7 +51,7 @@ impl Datapath for Conntrack {
         // A rule that no service needs would be paid for by every packet of the floor.
         if tables.rules() + tables.own_chains() > 0 {
             let wanted = Tables::of(RULES);
-            let compared = tables.are_as(&wanted, |_| false);
+            let compared = tables.are_as(&wanted, |_, _| false);
             compared.map_err(HarnessError::listing("conntrack floor"))?;
         }
         meaning_of(&tables)

@@ -1,7 +1,7 @@
-//! kube-proxy's iptables rules as text: names, shared chains, per-service chains (kube-proxy ≥ 1.28,
-//! `pkg/proxy/iptables/proxier.go`).
+//! kube-proxy's iptables rules as text: names, shared chains, per-service chains, the same in every version from 1.32
+//! to 1.37 (`pkg/proxy/iptables/proxier.go`; netns-harness/tests/kube-proxy).
 //!
-//! Deviation: kube-proxy makes its jump rules with one `iptables -I` process each, once, before its
+//! Deviation: kube-proxy makes its canary chains and jump rules with one process each, once, before its
 //! first sync; here they are part of the first transaction.
 
 use std::sync::LazyLock;
@@ -13,12 +13,18 @@ use sha2::{Digest, Sha256};
 use crate::service::{CLUSTER_CIDR, Endpoint, Population, Service};
 use crate::xtables::RestoreText;
 use crate::xtables::fixed::Fixed;
+use crate::xtables::rule::words;
 use crate::xtables::tables::Tables;
 
 /// What every sync writes whatever the services: the shared chains, which a declaration flushes, and their rules;
 /// and the jumps to them, which are there once.
 static BASE: LazyLock<Fixed> = LazyLock::new(|| Fixed::read(include_str!("base.rules")));
 
+/// An empty chain in each of three tables: kube-proxy asks every syncPeriod whether mangle's is there still, and else
+/// knows that somebody has flushed its rules (`Monitor` in pkg/util/iptables/iptables.go).
+const CANARY: &str = "KUBE-PROXY-CANARY";
+/// What of the filter section comes before the services that are refused.
+const BEFORE_REFUSALS: &str = "-A KUBE-FIREWALL ";
 /// The list of services, which kube-proxy closes with the node-port rule.
 const PORTALS: &str = "-A KUBE-SERVICES ";
 
@@ -52,15 +58,14 @@ pub(super) fn endpoint_chain(service: &Service, endpoint: Endpoint) -> String {
     )
 }
 
-/// The chains of a service and of its endpoints.
+/// The chains of a service and of its endpoints; none where there are no endpoints.
 pub(in crate::datapath) fn chains_of(service: &Service) -> Vec<String> {
+    let own = (!service.endpoints.is_empty()).then(|| service_chain(service));
     let endpoints = service
         .endpoints
         .iter()
         .map(|e| endpoint_chain(service, *e));
-    std::iter::once(service_chain(service))
-        .chain(endpoints)
-        .collect()
+    own.into_iter().chain(endpoints).collect()
 }
 
 fn hash(parts: &[&str]) -> String {
@@ -74,13 +79,37 @@ fn hash(parts: &[&str]) -> String {
 }
 
 impl RestoreText {
-    /// The whole filter section; `first`: with the jumps from the built-in chains.
-    pub(in crate::datapath) fn filter_section(&mut self, first: bool) {
+    /// The canary chains, once.
+    pub(in crate::datapath) fn canaries(&mut self) {
+        for table in ["mangle", "nat", "filter"] {
+            self.begin(table);
+            self.declare(CANARY);
+            self.commit();
+        }
+    }
+
+    /// The whole filter section; `first`: with the jumps from the built-in chains. Of `services` those without
+    /// endpoints are refused.
+    pub(in crate::datapath) fn filter_section(&mut self, first: bool, services: &[Service]) {
         let filter = BASE.of("filter");
         self.begin("filter");
         filter.chains.iter().for_each(|chain| self.declare(chain));
         self.jumps("filter", first);
-        self.all(&filter.rules);
+        let (before, after): (Vec<_>, Vec<_>) = filter
+            .rules
+            .iter()
+            .partition(|rule| rule.starts_with(BEFORE_REFUSALS));
+        self.all(before);
+        let refused = services.iter().filter(|s| s.endpoints.is_empty());
+        for service in refused {
+            let (name, frontend) = (service.port_name(), service.frontend);
+            let protocol = frontend.protocol;
+            self.operation(format_args!(
+                "-A KUBE-SERVICES -m comment --comment \"{name} has no endpoints\" -m {protocol} -p {protocol} -d {} --dport {} -j REJECT",
+                frontend.vip, frontend.port,
+            ));
+        }
+        self.all(after);
         self.commit();
     }
 
@@ -106,8 +135,11 @@ impl RestoreText {
         self.all(rules.filter(|rule| rule.starts_with(PORTALS)));
     }
 
-    /// The service's rule in KUBE-SERVICES: the list that a first packet walks.
+    /// The rule of a service with endpoints in KUBE-SERVICES: the list that a first packet walks.
     pub(in crate::datapath) fn portal(&mut self, service: &Service) {
+        if service.endpoints.is_empty() {
+            return;
+        }
         let name = service.port_name();
         let protocol = service.frontend.protocol;
         self.operation(format_args!(
@@ -120,15 +152,16 @@ impl RestoreText {
 
     /// Declares the chains of a service and of its endpoints.
     pub(in crate::datapath) fn declare_service(&mut self, service: &Service) {
-        self.declare(&service_chain(service));
-        for endpoint in &service.endpoints {
-            self.declare(&endpoint_chain(service, *endpoint));
-        }
+        let chains = chains_of(service);
+        chains.iter().for_each(|chain| self.declare(chain));
     }
 
     /// The rules of a service's chains: masquerade for sources outside the cluster, an even choice of
     /// endpoints, and per endpoint hairpin masquerade and DNAT.
     pub(in crate::datapath) fn service_rules(&mut self, service: &Service) {
+        if service.endpoints.is_empty() {
+            return;
+        }
         let chain = service_chain(service);
         let name = service.port_name();
         let protocol: Protocol = service.frontend.protocol;
@@ -195,7 +228,30 @@ pub(in crate::datapath) fn changes<'a>(
     (written, stale)
 }
 
+/// What a process asks in a full sync: a chain to jump to (it is there), and the jump.
+pub(super) fn questions() -> impl Iterator<Item = Vec<String>> {
+    let asked = |line: String| words(&line);
+    BASE.0.iter().flat_map(move |section| {
+        section.jumps.iter().flat_map(move |jump| {
+            let rule = jump.trim_start_matches("-A ");
+            let (from, rule) = rule.split_once(' ').unwrap_or_default();
+            let (_, to) = rule.rsplit_once(' ').unwrap_or_default();
+            let table = section.table;
+            let there = asked(format!("-w 5 -N {to} -t {table}"));
+            [there, asked(format!("-w 5 -C {from} -t {table} {rule}"))]
+        })
+    })
+}
+
 /// Tables without services, as a first sync leaves them.
 pub(super) fn base() -> Tables {
-    Tables::of(include_str!("base.rules"))
+    let mut text = RestoreText::new(true);
+    text.canaries();
+    text.filter_section(true, &[]);
+    text.begin_nat();
+    text.jumps("nat", true);
+    text.nat_rules_first();
+    text.nat_rules_last();
+    text.commit();
+    Tables::of(&text.finish().0)
 }

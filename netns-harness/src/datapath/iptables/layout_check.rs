@@ -29,9 +29,37 @@ pub(super) fn complete(tables: &Tables) -> Result<(), String> {
         return Ok(());
     }
     let wanted = layout::base();
-    tables.are_as(&wanted, |chain| chain == PORTALS || service_own(chain))?;
+    tables.are_as(&wanted, |table, chain| {
+        let own = table == "nat" && service_own(chain);
+        own || matches!(table, "nat" | "filter") && chain == PORTALS
+    })?;
     let nat = &tables.0["nat"];
-    services(nat, wanted.0["nat"].chains[PORTALS].last())
+    services(nat, wanted.0["nat"].chains[PORTALS].last())?;
+    refusals(&tables.0["filter"].chains[PORTALS], nat)
+}
+
+/// One refusal for each service without endpoints, and none of another.
+fn refusals(rules: &[Rule], nat: &Table) -> Result<(), String> {
+    let served: HashSet<Frontend> = nat.chains[PORTALS]
+        .iter()
+        .filter_map(Rule::exact_destination)
+        .collect();
+    let mut refused = HashSet::new();
+    for rule in rules {
+        let Some(to) = rule.exact_destination() else {
+            return Err(format!("a rule of filter's {PORTALS} is no service's"));
+        };
+        let plain = Rule {
+            target: Target::Refuse,
+            ..of_service(to, "")
+        };
+        if *rule != plain || served.contains(&to) || !refused.insert(to) {
+            return Err(format!(
+                "the rule of filter's {PORTALS} for {to} is not as kube-proxy writes it"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a chain of table nat belongs to one service.

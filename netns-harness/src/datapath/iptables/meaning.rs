@@ -6,11 +6,11 @@ use crate::datapath::meaning::Meaning;
 use crate::datapath::steps::{Commands, Restore};
 use crate::relation::Relation;
 use crate::xtables::tables::Tables;
-use crate::xtables::trace;
+use crate::xtables::way;
 
 impl Meaning for Iptables {
     fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
-        trace::relation(&interpreted(batches)?)
+        way::relation(&interpreted(batches)?, &[])
     }
 }
 

@@ -29,11 +29,10 @@ use crate::xtables::{foreign, tool, trace, way};
 pub(super) use damage::stray_rule;
 pub use floor::Conntrack;
 pub(super) use layout::service_chain;
+use schema::KubeProxyVersion;
 
-/// The kube-proxy version whose `pkg/proxy/iptables/proxier.go` was read.
-const KUBE_PROXY: &str = "1.34";
 /// More endpoints than this are a large cluster (`largeClusterEndpointsThreshold`).
-const LARGE_CLUSTER: usize = 1_000;
+pub const LARGE_CLUSTER: usize = 1_000;
 
 /// The iptables modes.
 #[derive(Debug, Clone, Copy)]
@@ -107,24 +106,24 @@ impl Datapath for Iptables {
         let tables = tool::listed(self.tool())?;
         let complete = layout_check::complete(&tables);
         complete.map_err(HarnessError::listing("iptables layout"))?;
-        meaning_of(&tables)
+        way::relation(&tables, &[]).map_err(HarnessError::listing("iptables rules"))
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
-        foreign::remove(self.engine, &["filter", "nat"], sockets)
+        foreign::remove(self.engine, &["mangle", "filter", "nat"], sockets)
     }
 }
 
 impl KubeProxy for Iptables {
-    /// A partial sync, in `(*Proxier).syncProxyRules` of kube-proxy 1.34: one restore, and before it, up to
+    /// A partial sync, in `(*Proxier).syncProxyRules`: one restore, and before it, up to
     /// 1,000 endpoints, `iptables-save -t nat` (`SaveInto`) to find stale chains. In larger clusters that is
-    /// done once per `syncPeriod` only. Jumps (`EnsureChain`, `EnsureRule`) belong to full syncs, the tool's
-    /// version is asked once at the start, and connection tracking is cleaned over netlink.
-    fn kube_proxy_sync(&self, to: &Population) -> Option<KubeProxySync> {
+    /// done once per `syncPeriod` only. A full one asks before that whether jumps are there ([`layout::questions`]). The
+    /// tool's version is asked once at the start.
+    fn kube_proxy_sync(&self, to: &Population, _full: bool) -> Option<KubeProxySync> {
         let endpoints: usize = to.services.iter().map(|s| s.endpoints.len()).sum();
         let save = [&format!("{}-save", self.tool()), "-t", "nat"].map(str::to_owned);
         Some(KubeProxySync {
-            version: KUBE_PROXY,
+            version: KubeProxyVersion::default(),
             transport: Transport::Restore,
             read_back: (endpoints <= LARGE_CLUSTER)
                 .then(|| save.to_vec())
@@ -132,6 +131,19 @@ impl KubeProxy for Iptables {
                 .collect(),
             sockets: &[],
         })
+    }
+
+    fn ask_as_kube_proxy(
+        &self,
+        _from: &Population,
+        full: bool,
+        _sockets: &mut Sockets,
+    ) -> Result<(), HarnessError> {
+        let questions = layout::questions().filter(|_| full);
+        // A chain that is there is refused: that is the answer.
+        questions
+            .map(|words| tool::ask(self.tool(), &words).map(drop))
+            .collect()
     }
 
     fn traced(&self, wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {

@@ -22,7 +22,8 @@ pub(super) fn install(tool: &'static str, to: &Population, options: &RenderOptio
     let last = chunks.len() - 1;
     let mut batch = Batch::default();
     for (i, services) in chunks.into_iter().enumerate() {
-        batch.push(install_part(tool, services, i == 0, i == last, options));
+        let first = (i == 0).then_some(to);
+        batch.push(install_part(tool, services, first, i == last, options));
     }
     batch
 }
@@ -30,21 +31,22 @@ pub(super) fn install(tool: &'static str, to: &Population, options: &RenderOptio
 fn install_part(
     tool: &'static str,
     services: &[Service],
-    first: bool,
+    first: Option<&Population>,
     last: bool,
     options: &RenderOptions,
 ) -> Restore {
     let mut text = RestoreText::new(options.large_cluster);
-    if first {
-        text.filter_section(true);
-    }
     match first {
-        true => text.begin_nat(),
-        false => text.begin("nat"),
+        Some(all) => {
+            text.canaries();
+            text.filter_section(true, &all.services);
+            text.begin_nat();
+        }
+        None => text.begin("nat"),
     }
     services.iter().for_each(|s| text.declare_service(s));
-    text.jumps("nat", first);
-    if first {
+    text.jumps("nat", first.is_some());
+    if first.is_some() {
         text.nat_rules_first();
     }
     for service in services {
@@ -73,7 +75,7 @@ pub(super) fn update(
         changed
     };
     let mut text = RestoreText::new(options.large_cluster);
-    text.filter_section(false);
+    text.filter_section(false, &to.services);
     text.begin_nat();
     written.iter().for_each(|s| text.declare_service(s));
     // A stale chain is declared, which empties it, and deleted at the end.

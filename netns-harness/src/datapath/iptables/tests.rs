@@ -75,10 +75,10 @@ fn law_of_size_of_an_install() {
         let (n, e) = (n as usize, e as usize);
         assert_eq!(
             installed(&batch),
-            (20 + n * (2 + 3 * e), 9 + n * (1 + e)),
+            (23 + n * (2 + 3 * e), 13 + n * (1 + e)),
             "N={n} E={e}"
         );
-        assert_eq!(batch.operations() as usize, 29 + n * (3 + 4 * e));
+        assert_eq!(batch.operations() as usize, 36 + n * (3 + 4 * e));
         assert_eq!(batch.messages(), 0);
     }
 }
@@ -93,7 +93,7 @@ fn law_of_size_of_a_service_add() {
             let batch = Iptables::legacy().render(Some(&from), &to, &OPTIONS);
             assert_eq!(
                 batch.operations(),
-                17 + u64::from(n + 1) + 2 + 4 * u64::from(e),
+                19 + u64::from(n + 1) + 2 + 4 * u64::from(e),
                 "N={n} E={e}"
             );
             let added = &to.services[n as usize];
@@ -104,7 +104,7 @@ fn law_of_size_of_a_service_add() {
             let portals: usize = to.services.iter().map(portal_bytes).sum();
             assert_eq!(
                 batch.bytes() as usize,
-                972 + portals + chains,
+                1161 + portals + chains,
                 "N={n} E={e}"
             );
         }
@@ -281,7 +281,7 @@ fn law_of_size_of_a_resync() {
         assert_eq!(batch.steps.len(), 1);
         assert_eq!(
             batch.operations(),
-            17 + u64::from(n) * (3 + 4 * u64::from(e)),
+            19 + u64::from(n) * (3 + 4 * u64::from(e)),
             "N={n} E={e}"
         );
     }
@@ -307,9 +307,13 @@ fn kube_proxy_lists_stale_chains_only_up_to_a_thousand_endpoints() {
         (Iptables::legacy(), "iptables-legacy-save"),
         (Iptables::nft(), "iptables-nft-save"),
     ] {
-        let small = iptables.kube_proxy_sync(&population(500, 2)).unwrap();
+        let small = iptables
+            .kube_proxy_sync(&population(500, 2), false)
+            .unwrap();
         assert_eq!(small.read_back, [[save, "-t", "nat"]]);
-        let large = iptables.kube_proxy_sync(&population(501, 2)).unwrap();
+        let large = iptables
+            .kube_proxy_sync(&population(501, 2), false)
+            .unwrap();
         assert!(large.read_back.is_empty());
         assert_eq!(small.transport, Transport::Restore);
     }
@@ -319,7 +323,7 @@ fn kube_proxy_lists_stale_chains_only_up_to_a_thousand_endpoints() {
 fn what_is_counted_is_what_was_installed() {
     let batch = Iptables::legacy().render(None, &population(10, 3), &OPTIONS);
     let inventory = interpreted(&[batch]).unwrap().inventory();
-    assert_eq!((inventory.rules, inventory.chains), (20 + 110, 9 + 40));
+    assert_eq!((inventory.rules, inventory.chains), (23 + 110, 13 + 40));
 }
 
 #[test]

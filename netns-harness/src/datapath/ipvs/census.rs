@@ -55,7 +55,7 @@ impl State {
         self.check_sets(&relation)?;
         self.check_addresses(&relation)?;
         let wanted = layout::base(!relation.0.is_empty());
-        self.tables.are_as(&wanted, |_| false)?;
+        self.tables.are_as(&wanted, |_, _| false)?;
         Ok(relation)
     }
 

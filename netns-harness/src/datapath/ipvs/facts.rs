@@ -4,13 +4,14 @@ use schema::Mode;
 
 use super::{Ipvs, layout};
 use crate::datapath::facts::{
-    Cost, Expected, KUBE_PROXY, ModeFacts, PROCESS, REAL, Tool, TransportFacts,
+    Cost, Expected, KUBE_PROXY, Law, Layout, ModeFacts, PROCESS, REAL, TIMEOUTS, Tool,
+    TransportFacts,
 };
 use crate::datapath::kube_proxy::KubeProxyFacts;
 use crate::datapath::{Engine, Socket, Transport};
 
 /// The law of size: N services on N distinct VIPs, E distinct endpoints each.
-const LAW: &[(&str, &str)] = &[
+const LAW: &[Law] = &[
     ("rules", "28, whatever N ≥ 1"),
     ("chains", "11, whatever N"),
     ("sets", "17, whatever N"),
@@ -35,6 +36,8 @@ const IPSET: Tool = ("ipset", "ipset");
 /// What is known of it.
 pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
+    layouts: Layout::ALL,
+    node_sysctls: &TIMEOUTS,
     kube_proxy: Some(&KubeProxyFacts {
         mode: "ipvs",
         tools: &[
@@ -101,7 +104,7 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
                 ..REAL
             },
         ],
-        || {
+        |_| {
             layout::ready();
             Box::new(Ipvs::default())
         },

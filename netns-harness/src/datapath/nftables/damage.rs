@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use nft_codec::{Act, Element, Name, Op, Rule, Verdict};
 
 use super::Nftables;
-use super::layout::{self, op};
+use super::layout::{self, Layout, op};
 use crate::datapath::{Breakable, Damage};
 use crate::service::{Endpoint, Service};
 
@@ -16,8 +16,8 @@ impl Breakable for Nftables {
     fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
         let ops = match damage {
             Damage::Delete => vec![delete_element(a)],
-            Damage::Elsewhere => elsewhere(a),
-            Damage::Skew => skew(a),
+            Damage::Elsewhere => elsewhere(self.layout(), a),
+            Damage::Skew => skew(self.layout(), a),
             Damage::Swap => vec![delete_element(a), delete_element(b), lead(a, b), lead(b, a)],
         };
         let lines = ops.iter().map(|op| vec!["nft".to_owned(), op.to_string()]);
@@ -44,26 +44,45 @@ fn rewrite(chain: &Name, rules: impl IntoIterator<Item = Rule>) -> Vec<Op> {
     acts.map(op).collect()
 }
 
-/// The first endpoint's chain leads to an address outside.
-fn elsewhere(a: &Service) -> Vec<Op> {
-    let chains = layout::endpoint_chains(a);
-    let (Some(chain), Some(endpoint)) = (chains.first(), a.endpoints.first()) else {
+/// The first endpoint's packets go to an address outside.
+fn elsewhere(layout: &Layout, a: &Service) -> Vec<Op> {
+    let Some(first) = a.endpoints.first() else {
         return Vec::new();
     };
     let outside = Endpoint {
         address: ELSEWHERE,
-        port: endpoint.port,
+        port: first.port,
     };
-    rewrite(chain, layout::endpoint_rules(a.frontend.protocol, outside))
+    let protocol = a.frontend.protocol;
+    match layout.has_endpoint_chains() {
+        true => rewrite(
+            &layout::endpoint_chains(a)[0],
+            layout::endpoint_rules(protocol, outside),
+        ),
+        false => {
+            let mut endpoints = a.endpoints.clone();
+            endpoints[0] = outside;
+            let rule = layout.draw_rule(protocol, &endpoints);
+            rewrite(&layout::service_chain(a), [rule])
+        }
+    }
 }
 
 /// The first endpoint gets two of E + 1 numbers.
-fn skew(a: &Service) -> Vec<Op> {
-    let mut chains = layout::endpoint_chains(a);
-    chains.extend(chains.first().cloned());
-    let choice = layout::choice_rule(&chains);
-    rewrite(
-        &layout::service_chain(a),
-        [layout::off_cluster_rule(a.frontend), choice],
-    )
+fn skew(layout: &Layout, a: &Service) -> Vec<Op> {
+    let own = layout::service_chain(a);
+    match layout.has_endpoint_chains() {
+        true => {
+            let mut chains = layout::endpoint_chains(a);
+            chains.extend(chains.first().cloned());
+            let choice = layout::choice_rule(&chains);
+            rewrite(&own, [layout.off_cluster_rule(a.frontend), choice])
+        }
+        false => {
+            let mut endpoints = a.endpoints.clone();
+            endpoints.extend(a.endpoints.first().copied());
+            let rule = layout.draw_rule(a.frontend.protocol, &endpoints);
+            rewrite(&own, [rule])
+        }
+    }
 }

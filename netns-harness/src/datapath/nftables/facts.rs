@@ -1,11 +1,11 @@
 //! What is known of mode nftables.
 
 use nft_codec::Connection;
-use schema::Mode;
+use schema::{KubeProxyVersion, Mode};
 
 use super::{Nftables, layout};
 use crate::datapath::facts::{
-    Cost, Expected, KUBE_PROXY, ModeFacts, PROCESS, REAL, TransportFacts,
+    Cost, Expected, KUBE_PROXY, Law, Layout, ModeFacts, PROCESS, REAL, TIMEOUTS, TransportFacts,
 };
 use crate::datapath::kube_proxy::{KubeProxyFacts, SYNC_AT_2};
 use crate::datapath::{Socket, Transport};
@@ -14,14 +14,47 @@ use crate::datapath::{Socket, Transport};
 /// whole transaction (`__nft_set_trans_bind`), so a transaction's cost grows with its square.
 const PREPARATION_CHUNK: usize = 500;
 
+/// Each version its own: 1.33 to 1.35 differ in a service's first rule or in how they list.
+const LAYOUTS: &[Layout] = {
+    use KubeProxyVersion::{V1_32, V1_33, V1_34, V1_35, V1_36, V1_37};
+    &[
+        Layout::of(V1_32, V1_32),
+        Layout::of(V1_33, V1_33),
+        Layout::of(V1_34, V1_34),
+        Layout::of(V1_35, V1_35),
+        Layout::of(V1_36, V1_36),
+        Layout::of(V1_37, V1_37),
+    ]
+};
+
 /// The law of size: N services on N distinct VIPs, E distinct endpoints each.
-const LAW: &[(&str, &str)] = &[
-    ("operations of a cold install", "87 + N·(6 + 4·E)"),
-    ("messages of a cold install", "87 + N·(8 + 4·E)"),
-    ("operations of a resync", "71 + N·(6 + 4·E)"),
-    ("messages of a resync", "71 + N·(8 + 4·E)"),
-    ("operations of a service-add", "6 + 4·E"),
-    ("messages of a service-add", "8 + 4·E"),
+const LAW: &[Law] = &[
+    ("rules, 1.32", "23 + N·(2 + 2·E)"),
+    ("rules, 1.33 to 1.35", "24 + N·(2 + 2·E)"),
+    ("rules, from 1.36", "23 + N"),
+    ("chains, until 1.35", "16 + N·(1 + E)"),
+    ("chains, from 1.36", "15 + N"),
+    (
+        "sets and maps, until 1.35; 1.36; 1.37",
+        "7 + N; 8 + N; 8 + the services of two endpoints and more",
+    ),
+    ("operations of a cold install, 1.32", "87 + N·(6 + 4·E)"),
+    (
+        "operations of a cold install, 1.33 to 1.35",
+        "82 + N·(6 + 4·E)",
+    ),
+    ("operations of a cold install, 1.36", "80 + N·5"),
+    ("operations of a cold install, 1.37", "94 + N·5"),
+    ("operations of a resync, 1.32", "71 + N·(6 + 4·E)"),
+    ("operations of a resync, 1.33 to 1.35", "66 + N·(4 + 4·E)"),
+    ("operations of a resync, 1.36", "64 + N·3"),
+    ("operations of a resync, 1.37", "78 + N·3"),
+    ("operations of a service-add, until 1.35", "6 + 4·E"),
+    ("operations of a service-add, from 1.36", "5"),
+    (
+        "messages",
+        "two more than operations for each map of a random choice",
+    ),
 ];
 
 /// Both ways write the same; a transaction's cost grows with its square.
@@ -50,6 +83,8 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
         cleanup: &[&["nft", "delete", "table", "ip6", "kube-proxy"]],
         arguments: SYNC_AT_2,
     }),
+    layouts: LAYOUTS,
+    node_sysctls: &TIMEOUTS,
     sync_tools: &["nft"],
     listings: &[&["nft", "list", "ruleset"]],
     facilities: &["nf_tables", "nf_conntrack"],
@@ -86,9 +121,9 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
                 ..REAL
             },
         ],
-        || {
+        |version| {
             layout::ready();
-            Box::new(Nftables)
+            Box::new(Nftables::of(version))
         },
     )
 };

@@ -1,5 +1,6 @@
-//! The layout as operations: what is the same in every cluster, and what each service adds.
+//! Layouts as operations: what is the same in every cluster, and what each service adds, by kube-proxy's version.
 
+use std::collections::HashSet;
 use std::net::SocketAddrV4;
 use std::sync::LazyLock;
 
@@ -8,7 +9,7 @@ use nft_codec::{
     Act, Comment, Comparison, Element, EncodedBatch, Key, L4Proto, Name, Network, Op, Rule,
     Statement, Verdict, parse_script,
 };
-use schema::Protocol;
+use schema::{KubeProxyVersion, Protocol};
 use sha2::{Digest as _, Sha256};
 
 use super::ENCODABLE;
@@ -18,6 +19,8 @@ use crate::service::{CLUSTER_CIDR, Endpoint, Frontend, Service};
 pub(super) const TABLE: &str = "kube-proxy";
 /// Where packets from other hosts enter the NAT rules.
 pub(super) const NAT_PREROUTING: &str = "nat-prerouting";
+/// Set of the addresses of this node that take node ports, which is filled anew in each full sync.
+const NODEPORT_IPS: &str = "nodeport-ips";
 /// Set of the VIPs in use.
 pub(super) const CLUSTER_IPS: &str = "cluster-ips";
 /// Map from frontend to service chain.
@@ -27,11 +30,95 @@ pub(super) const NO_ENDPOINT_SERVICES: &str = "no-endpoint-services";
 /// Rejects.
 pub(super) const REJECT_CHAIN: &str = "reject-chain";
 
-/// What a full sync writes whatever the services, as kube-proxy writes it (`setupNFTables`): table, chains,
-/// sets, maps and rules; what was in the chains, sets and maps is flushed. The filters before DNAT see the
-/// packet's VIP, the one after it sees where the packet goes. kube-proxy's `--nftables-masquerade-bit` is 14.
-static BASE: LazyLock<Vec<Op>> =
-    LazyLock::new(|| parse_script(include_str!("base.nft")).expect("a script of our own"));
+/// How one version of kube-proxy lays out and syncs (`pkg/proxy/nftables/proxier.go`).
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// The version.
+    pub(super) version: KubeProxyVersion,
+    /// What a full sync writes whatever the services, as kube-proxy writes it (`setupNFTables`): table, chains,
+    /// sets, maps and rules; what was in the chains is flushed. kube-proxy's `--nftables-masquerade-bit` is 14.
+    base: Vec<Op>,
+    services: Services,
+    /// Whether a full sync asks for what is in its sets and maps and writes what differs (`readOrReset`); before
+    /// 1.33 it empties and fills them.
+    pub(super) reads_sets: bool,
+    /// How it learns, in every sync, which chains and sets there are.
+    pub(super) listing: Listing,
+}
+
+/// What leads from a service's chain to its endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Services {
+    /// A chain for each endpoint, and first in the service's own a rule for what comes from outside of the cluster,
+    /// which names the port or does not.
+    Chains { names_port: bool },
+    /// One rule that draws an endpoint; a single one is in a map too, or is not.
+    Rule { maps_one: bool },
+}
+
+/// A listing of kube-proxy's, by the library through which it asks (sigs.k8s.io/knftables).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listing {
+    /// 0.0.17: `nft --json list chains ip` and `nft --json list sets ip`.
+    ChainsAndSets,
+    /// 0.0.21: `nft --json --terse list table ip kube-proxy` (kubernetes PR 137501).
+    Table,
+    /// 0.0.22, gate NFTablesNetlink: dumps of chains and of sets, over netlink.
+    Netlink,
+}
+
+impl Listing {
+    /// Its command lines.
+    pub(super) const fn commands(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Self::ChainsAndSets => &[
+                &["nft", "--json", "list", "chains", "ip"],
+                &["nft", "--json", "list", "sets", "ip"],
+            ],
+            Self::Table => &[&["nft", "--json", "--terse", "list", "table", "ip", TABLE]],
+            Self::Netlink => &[],
+        }
+    }
+}
+
+/// Reads the base and says what else is of a version.
+fn layout(
+    version: KubeProxyVersion,
+    base: &str,
+    services: Services,
+    reads_sets: bool,
+    listing: Listing,
+) -> Layout {
+    Layout {
+        version,
+        base: parse_script(base).expect("a script of our own"),
+        services,
+        reads_sets,
+        listing,
+    }
+}
+
+/// In the order of the versions.
+static LAYOUTS: LazyLock<[Layout; KubeProxyVersion::ALL.len()]> = LazyLock::new(|| {
+    use KubeProxyVersion::{V1_32, V1_33, V1_34, V1_35, V1_36, V1_37};
+    use Services::{Chains, Rule};
+    let bases = [
+        include_str!("base/1.32.nft"),
+        include_str!("base/1.33.nft"),
+        include_str!("base/1.36.nft"),
+        include_str!("base/1.37.nft"),
+    ];
+    let (with_port, without) = (Chains { names_port: true }, Chains { names_port: false });
+    let (maps_all, maps_some) = (Rule { maps_one: true }, Rule { maps_one: false });
+    [
+        layout(V1_32, bases[0], with_port, false, Listing::ChainsAndSets),
+        layout(V1_33, bases[1], with_port, true, Listing::Table),
+        layout(V1_34, bases[1], without, true, Listing::ChainsAndSets),
+        layout(V1_35, bases[1], without, true, Listing::Table),
+        layout(V1_36, bases[2], maps_all, true, Listing::Table),
+        layout(V1_37, bases[3], maps_some, true, Listing::Netlink),
+    ]
+});
 
 /// Which full sync of a kube-proxy's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,36 +154,126 @@ pub(super) fn ensure_chain(ops: &mut Vec<Op>, chain: &Name) {
     ops.push(op(Act::FlushChain(chain.clone())));
 }
 
-/// Chains that hang on a hook, in kube-proxy's order.
-pub(super) fn base_chains() -> impl Iterator<Item = &'static Name> {
-    BASE.iter().filter_map(|op| match &op.act {
-        Act::AddChain(chain, Some(_), ..) => Some(chain),
-        _ => None,
-    })
-}
-
-/// Everything but the services.
-pub(super) fn base(sync: FullSync) -> Vec<Op> {
-    let Some((table, rest)) = BASE.split_first() else {
-        return Vec::new();
-    };
-    let mut ops = Vec::with_capacity(128);
-    ops.push(table.clone());
-    if sync == FullSync::First {
-        // A base chain's priority cannot be changed, so chains of another kube-proxy are removed first; once
-        // in the life of a process (`proxier.flushed`).
-        ops.extend(base_chains().cloned().flat_map(|chain| {
-            let add = op(Act::AddChain(chain.clone(), None, None));
-            [add, op(Act::DeleteChain(chain))]
-        }));
+impl Layout {
+    /// That of a version.
+    pub(super) fn of(version: KubeProxyVersion) -> &'static Self {
+        &LAYOUTS[version as usize]
     }
-    ops.extend_from_slice(rest);
-    ops
+
+    /// Chains that hang on a hook, in kube-proxy's order.
+    pub(super) fn base_chains(&self) -> impl Iterator<Item = &Name> {
+        self.base.iter().filter_map(|op| match &op.act {
+            Act::AddChain(chain, Some(_), ..) => Some(chain),
+            _ => None,
+        })
+    }
+
+    /// Everything but the services.
+    pub(super) fn base(&self, sync: FullSync) -> Vec<Op> {
+        let Some((table, rest)) = self.base.split_first() else {
+            return Vec::new();
+        };
+        let mut ops = Vec::with_capacity(128);
+        ops.push(table.clone());
+        if sync == FullSync::First {
+            // A base chain's priority cannot be changed, so chains of another kube-proxy are removed first; once
+            // in the life of a process (`proxier.flushed`).
+            ops.extend(self.base_chains().cloned().flat_map(|chain| {
+                let add = op(Act::AddChain(chain.clone(), None, None));
+                [add, op(Act::DeleteChain(chain))]
+            }));
+        }
+        ops.extend_from_slice(rest);
+        ops
+    }
+
+    /// Sets and maps of services, which a full sync reads: name, and whether it is a map.
+    pub(super) fn filled(&self) -> impl Iterator<Item = (&Name, bool)> {
+        let stays = |name: &Name| {
+            let mut acts = self.base.iter().map(|op| &op.act);
+            name.as_str() != NODEPORT_IPS
+                && !acts.any(|act| matches!(act, Act::DeleteSet(gone, _) if gone == name))
+        };
+        self.base.iter().filter_map(move |op| match &op.act {
+            Act::AddSet(set) if stays(&set.name) => Some((&set.name, set.verdicts)),
+            _ => None,
+        })
+    }
+
+    /// Chains of a service, each once, in the order in which kube-proxy makes them.
+    pub(super) fn chains(&self, service: &Service) -> Vec<Name> {
+        let mut chains = Vec::new();
+        if matches!(self.services, Services::Chains { .. }) {
+            for chain in endpoint_chains(service) {
+                if !chains.contains(&chain) {
+                    chains.push(chain);
+                }
+            }
+        }
+        if !service.endpoints.is_empty() {
+            chains.push(service_chain(service));
+        }
+        chains
+    }
+
+    /// Rules of a service that has endpoints, each with its chain, in kube-proxy's order.
+    pub(super) fn rules(&self, service: &Service) -> Vec<(Name, Rule)> {
+        let (own, frontend) = (service_chain(service), service.frontend);
+        let Services::Chains { .. } = self.services else {
+            let rule = self.draw_rule(frontend.protocol, &service.endpoints);
+            return vec![(own, rule)];
+        };
+        let chains = endpoint_chains(service);
+        let mut rules = vec![
+            (own.clone(), self.off_cluster_rule(frontend)),
+            (own, choice_rule(&chains)),
+        ];
+        let mut written = HashSet::with_capacity(chains.len());
+        for (chain, endpoint) in chains.iter().zip(&service.endpoints) {
+            if written.insert(chain) {
+                let own = endpoint_rules(frontend.protocol, *endpoint);
+                rules.extend(own.map(|rule| (chain.clone(), rule)));
+            }
+        }
+        rules
+    }
+
+    /// Whether endpoints have chains of their own.
+    pub(super) fn has_endpoint_chains(&self) -> bool {
+        matches!(self.services, Services::Chains { .. })
+    }
+
+    /// Masquerades what comes from outside the cluster, so that answers come back through this node: where endpoints
+    /// have chains, each service's first rule.
+    pub(super) fn off_cluster_rule(&self, frontend: Frontend) -> Rule {
+        let vip = Statement::DestinationAddress(Comparison::Equal, Network::host(frontend.vip));
+        let port = Statement::DestinationPort(l4proto(frontend.protocol), frontend.port);
+        let outside = Network::new(CLUSTER_CIDR.network, CLUSTER_CIDR.prefix);
+        let mut statements = vec![vip];
+        statements.extend((self.services == Services::Chains { names_port: true }).then_some(port));
+        statements.push(Statement::SourceAddress(Comparison::Unequal, outside));
+        statements.push(Statement::Verdict(Verdict::Jump(MARK_CHAIN.clone())));
+        Rule::new(statements)
+    }
+
+    /// Draws one of `endpoints` evenly and translates to it.
+    pub(super) fn draw_rule(&self, protocol: Protocol, endpoints: &[Endpoint]) -> Rule {
+        let maps_one = self.services == Services::Rule { maps_one: true };
+        let to = |endpoint: &Endpoint| SocketAddrV4::new(endpoint.address, endpoint.port);
+        let translate = match endpoints {
+            [endpoint] if !maps_one => Statement::Dnat(to(endpoint)),
+            _ => {
+                let entries = (0u32..).zip(endpoints.iter().map(to)).collect();
+                Statement::RandomDnat(endpoints.len() as u32, entries)
+            }
+        };
+        Rule::new([Statement::L4Proto(l4proto(protocol)), translate])
+    }
 }
 
-/// Reads the base before anything asks for it.
+/// Reads the bases before anything asks for them.
 pub(super) fn ready() {
-    LazyLock::force(&BASE);
+    LazyLock::force(&LAYOUTS);
 }
 
 /// The protocol's number.
@@ -164,19 +341,6 @@ pub(super) fn service_element(service: &Service) -> (Name, Element) {
 pub(super) fn cluster_ip(frontend: Frontend) -> (Name, Element) {
     let element = Element::new(Key::Address(frontend.vip), None);
     (CLUSTER_IPS_NAME.clone(), element)
-}
-
-/// Masquerades what comes from outside the cluster, so that answers come back through this node.
-pub(super) fn off_cluster_rule(frontend: Frontend) -> Rule {
-    Rule::new([
-        Statement::DestinationAddress(Comparison::Equal, Network::host(frontend.vip)),
-        Statement::DestinationPort(l4proto(frontend.protocol), frontend.port),
-        Statement::SourceAddress(
-            Comparison::Unequal,
-            Network::new(CLUSTER_CIDR.network, CLUSTER_CIDR.prefix),
-        ),
-        Statement::Verdict(Verdict::Jump(MARK_CHAIN.clone())),
-    ])
 }
 
 /// Chooses one of `chains` evenly.

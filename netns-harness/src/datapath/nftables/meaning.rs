@@ -20,6 +20,6 @@ impl Meaning for Nftables {
                 return Err("a step of another mode in a batch of nftables".to_owned());
             }
         }
-        trace::relation(kernel.tables.get(layout::TABLE))
+        trace::relation(self.layout(), kernel.tables.get(layout::TABLE))
     }
 }

@@ -2,16 +2,22 @@
 
 use std::collections::{HashMap, HashSet};
 
-use nft_codec::{Act, Element, Key, Name, Op, Rule, Verdict};
+use nft_codec::{Act, Element, Key, Name, Op, Verdict};
 
-use super::layout::{self, FullSync, op};
+use super::layout::{self, FullSync, Layout, op};
 use super::step::{Script, Transaction};
 use crate::datapath::{Batch, RenderOptions, Transport};
 use crate::service::{Population, Service};
 
 /// What must be sent to go from serving `from` (`None`: an untouched kernel) to serving `to`.
-pub(super) fn render(from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
+pub(super) fn render(
+    layout: &Layout,
+    from: Option<&Population>,
+    to: &Population,
+    options: &RenderOptions,
+) -> Batch {
     let mut transactions = Transactions {
+        layout,
         options,
         done: Batch::default(),
         open: Vec::new(),
@@ -22,15 +28,16 @@ pub(super) fn render(from: Option<&Population>, to: &Population, options: &Rende
         Some(_) => options.resync.then_some(FullSync::Later),
     };
     if let Some(sync) = full {
-        transactions.open = layout::base(sync);
+        transactions.open = layout.base(sync);
     }
     let nothing = Population::default();
     let before = Installed::of(from.unwrap_or(&nothing));
     let after = Installed::of(to);
-    // A full sync flushes the sets and maps first.
-    let mut elements = match full {
-        None => before.elements.clone(),
-        Some(_) => Elements::new(),
+    // A full sync empties the sets and maps first, or reads what they hold.
+    let emptied = full.is_some() && !layout.reads_sets;
+    let mut elements = match emptied {
+        false => before.elements.clone(),
+        true => Elements::new(),
     };
     for service in &to.services {
         let unchanged = before
@@ -53,7 +60,7 @@ pub(super) fn render(from: Option<&Population>, to: &Population, options: &Rende
             transactions.service(service, ops);
         }
     }
-    transactions.leave_behind(&before, &after, full.is_some());
+    transactions.leave_behind(&before, &after, emptied);
     transactions.finish()
 }
 
@@ -115,6 +122,7 @@ fn ensure(ops: &mut Vec<Op>, elements: &mut Elements, (set, element): (Name, Ele
 
 /// The transactions of a batch, while they grow.
 struct Transactions<'a> {
+    layout: &'a Layout,
     options: &'a RenderOptions,
     done: Batch,
     open: Vec<Op>,
@@ -134,40 +142,25 @@ impl Transactions<'_> {
         }
         self.services += 1;
         let ops = &mut self.open;
-        let chain = layout::service_chain(service);
-        let endpoint_chains = layout::endpoint_chains(service);
-        let mut ensured = HashSet::with_capacity(endpoint_chains.len());
-        for endpoint_chain in &endpoint_chains {
-            if ensured.insert(endpoint_chain) {
-                layout::ensure_chain(ops, endpoint_chain);
-            }
+        for chain in self.layout.chains(service) {
+            layout::ensure_chain(ops, &chain);
         }
-        if endpoint_chains.is_empty() {
-            return ops.extend(elements);
-        }
-        layout::ensure_chain(ops, &chain);
         ops.extend(elements);
-        let mut add = |chain: &Name, rule: Rule| ops.push(op(Act::AddRule(chain.clone(), rule)));
-        add(&chain, layout::off_cluster_rule(service.frontend));
-        add(&chain, layout::choice_rule(&endpoint_chains));
-        for (endpoint_chain, endpoint) in endpoint_chains.iter().zip(&service.endpoints) {
-            if ensured.remove(endpoint_chain) {
-                for rule in layout::endpoint_rules(service.frontend.protocol, *endpoint) {
-                    add(endpoint_chain, rule);
-                }
-            }
+        if !service.endpoints.is_empty() {
+            let rules = self.layout.rules(service).into_iter();
+            ops.extend(rules.map(|(chain, rule)| op(Act::AddRule(chain, rule))));
         }
     }
 
-    /// Flushes the chains and deletes the elements that `after` does not have, unless they were `flushed`
-    /// already; then, in a transaction of its own, deletes those chains.
-    fn leave_behind(&mut self, before: &Installed<'_>, after: &Installed<'_>, flushed: bool) {
+    /// Flushes the chains and deletes the elements that `after` does not have, unless sets and maps were `emptied`; then, in a transaction of its own, deletes those chains.
+    fn leave_behind(&mut self, before: &Installed<'_>, after: &Installed<'_>, emptied: bool) {
         let mut stale = Vec::new();
         let mut gone = Vec::new();
         let mut seen = HashSet::new();
         for service in &before.order {
             let now = after.services.get(&identity(service));
             if now.is_none_or(|now| now != service) {
+                let chains = |service: &Service| self.layout.chains(service);
                 let kept: HashSet<_> = now.map(|now| chains(now)).into_iter().flatten().collect();
                 stale.extend(
                     chains(service)
@@ -180,7 +173,7 @@ impl Transactions<'_> {
                 layout::service_element(service),
             ] {
                 let place = (set, element.key);
-                if !flushed && !after.elements.contains_key(&place) && seen.insert(place.clone()) {
+                if !emptied && !after.elements.contains_key(&place) && seen.insert(place.clone()) {
                     gone.push(place);
                 }
             }
@@ -217,18 +210,4 @@ impl Transactions<'_> {
         self.close();
         self.done
     }
-}
-
-/// A service's chains: its endpoints', then its own; each once.
-fn chains(service: &Service) -> Vec<Name> {
-    let mut chains = Vec::new();
-    for chain in layout::endpoint_chains(service) {
-        if !chains.contains(&chain) {
-            chains.push(chain);
-        }
-    }
-    if !chains.is_empty() {
-        chains.push(layout::service_chain(service));
-    }
-    chains
 }

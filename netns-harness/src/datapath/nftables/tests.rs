@@ -1,8 +1,9 @@
 use std::net::Ipv4Addr;
 
+use schema::KubeProxyVersion;
 use testing::in_namespace;
 
-use super::layout;
+use super::layout::{self, FullSync, Layout};
 use crate::datapath::meaning::Meaning as _;
 use crate::datapath::nftables::Nftables;
 use crate::datapath::{
@@ -10,10 +11,19 @@ use crate::datapath::{
     RenderOptions, Sockets, Transport,
 };
 use crate::relation::Relation;
-use crate::service::{Endpoint, Frontend, Population, SERVICE_CIDR, Service};
+use crate::service::{Endpoint, Frontend, NODE_ADDRESS, Population, SERVICE_CIDR, Service};
 
 const NETLINK: RenderOptions = RenderOptions::by(Transport::Netlink);
 const NFT: RenderOptions = RenderOptions::by(Transport::Nft);
+/// The newest version.
+const NEWEST: Nftables = Nftables::of(KubeProxyVersion::V1_37);
+/// One whose endpoints have chains of their own.
+const CHAINS: Nftables = Nftables::of(KubeProxyVersion::V1_35);
+
+fn every_version() -> impl Iterator<Item = Nftables> {
+    KubeProxyVersion::ALL.iter().copied().map(Nftables::of)
+}
+
 /// Every way of making a change.
 const WAYS: [RenderOptions; 5] = [
     NETLINK,
@@ -51,14 +61,14 @@ fn population(services: u32, endpoints: u32) -> Population {
 
 fn apply(batch: &Batch) {
     let mut sockets = Sockets::of(batch).unwrap();
-    Nftables.apply(batch, &mut sockets).unwrap();
+    NEWEST.apply(batch, &mut sockets).unwrap();
     // What is opened in between is timed.
     assert_eq!(sockets.kinds(), batch.sockets());
 }
 
-fn assert_serves(wanted: &Population) {
+fn assert_serves(nftables: Nftables, wanted: &Population) {
     assert_eq!(
-        Nftables
+        nftables
             .census()
             .unwrap()
             .differences(&Relation::of(wanted)),
@@ -94,157 +104,310 @@ fn chain_names_are_kube_proxy_s() {
     );
 }
 
+/// What is sent to add service 2, of so many endpoints.
+fn added(version: KubeProxyVersion, endpoints: u32) -> String {
+    let from = population(1, 1);
+    let mut to = from.clone();
+    to.services.push(service(2, endpoints));
+    Nftables::of(version)
+        .render(Some(&from), &to, &NFT)
+        .to_string()
+}
+
 #[test]
 fn a_service_is_laid_out_as_kube_proxy_does() {
-    let from = population(1, 1);
-    let batch = Nftables.render(
-        Some(&from),
-        &Population {
-            services: vec![from.services[0].clone(), service(2, 2)],
-        },
-        &NFT,
-    );
-    let script = batch.to_string();
+    use KubeProxyVersion::{V1_32, V1_33, V1_34, V1_35, V1_36, V1_37};
     let service = layout::service_chain(&super::tests::service(2, 2));
     let [e0, e1] = &layout::endpoint_chains(&super::tests::service(2, 2))[..] else {
         panic!()
     };
-    let expected = format!(
-        "add chain ip kube-proxy {e0}\nflush chain ip kube-proxy {e0}\nadd chain ip kube-proxy {e1}\nflush chain ip kube-proxy {e1}\n\
-         add chain ip kube-proxy {service}\nflush chain ip kube-proxy {service}\n\
+    let own = format!(
+        "add chain ip kube-proxy {service}\nflush chain ip kube-proxy {service}\n\
          add element ip kube-proxy cluster-ips {{ 10.96.0.15 }}\n\
-         add element ip kube-proxy service-ips {{ 10.96.0.15 . tcp . 80 : goto {service} }}\n\
-         add rule ip kube-proxy {service} ip daddr 10.96.0.15 tcp dport 80 ip saddr != 10.128.0.0/9 jump mark-for-masquerade\n\
-         add rule ip kube-proxy {service} numgen random mod 2 vmap {{ 0 : goto {e0} , 1 : goto {e1} }}\n\
-         add rule ip kube-proxy {e0} ip saddr 10.128.0.81 jump mark-for-masquerade\n\
-         add rule ip kube-proxy {e0} meta l4proto tcp dnat to 10.128.0.81:8080\n\
-         add rule ip kube-proxy {e1} ip saddr 10.128.0.82 jump mark-for-masquerade\n\
-         add rule ip kube-proxy {e1} meta l4proto tcp dnat to 10.128.0.82:8080\n"
+         add element ip kube-proxy service-ips {{ 10.96.0.15 . tcp . 80 : goto {service} }}\n"
     );
-    assert_eq!(script, expected);
+    for (version, port) in [
+        (V1_32, " tcp dport 80"),
+        (V1_33, " tcp dport 80"),
+        (V1_34, ""),
+        (V1_35, ""),
+    ] {
+        let expected = format!(
+            "add chain ip kube-proxy {e0}\nflush chain ip kube-proxy {e0}\nadd chain ip kube-proxy {e1}\nflush chain ip kube-proxy {e1}\n\
+             {own}\
+             add rule ip kube-proxy {service} ip daddr 10.96.0.15{port} ip saddr != 10.128.0.0/9 jump mark-for-masquerade\n\
+             add rule ip kube-proxy {service} numgen random mod 2 vmap {{ 0 : goto {e0} , 1 : goto {e1} }}\n\
+             add rule ip kube-proxy {e0} ip saddr 10.128.0.81 jump mark-for-masquerade\n\
+             add rule ip kube-proxy {e0} meta l4proto tcp dnat to 10.128.0.81:8080\n\
+             add rule ip kube-proxy {e1} ip saddr 10.128.0.82 jump mark-for-masquerade\n\
+             add rule ip kube-proxy {e1} meta l4proto tcp dnat to 10.128.0.82:8080\n"
+        );
+        assert_eq!(added(version, 2), expected, "{version}");
+    }
+    let rule = format!("{own}add rule ip kube-proxy {service} meta l4proto tcp dnat");
+    for (version, endpoints, to) in [
+        (
+            V1_36,
+            2,
+            " ip addr . port to numgen random mod 2 map { 0 : 10.128.0.81 . 8080 , 1 : 10.128.0.82 . 8080 }",
+        ),
+        (
+            V1_37,
+            2,
+            " ip addr . port to numgen random mod 2 map { 0 : 10.128.0.81 . 8080 , 1 : 10.128.0.82 . 8080 }",
+        ),
+        (
+            V1_36,
+            1,
+            " ip addr . port to numgen random mod 1 map { 0 : 10.128.0.81 . 8080 }",
+        ),
+        (V1_37, 1, " to 10.128.0.81:8080"),
+    ] {
+        assert_eq!(
+            added(version, endpoints),
+            format!("{rule}{to}\n"),
+            "{version}"
+        );
+    }
 }
 
 #[test]
-fn the_base_is_the_text_and_names_the_address_plan() {
-    let base = layout::base(layout::FullSync::Later);
-    assert_eq!(nft_codec::script(&base), include_str!("base.nft"));
-    let network = format!("ip daddr {SERVICE_CIDR} drop");
-    assert!(include_str!("base.nft").contains(&network), "{network}");
-    let mut kernel = model::Ruleset::default();
-    kernel.interpret(&base).unwrap();
-    assert_eq!(kernel.tables[layout::TABLE], nft_codec::Table::of(&base));
+fn the_bases_are_the_texts_and_name_the_address_plan() {
+    for version in KubeProxyVersion::ALL.iter().copied() {
+        let base = Layout::of(version).base(FullSync::Later);
+        let script = nft_codec::script(&base);
+        let network = format!("ip daddr {SERVICE_CIDR} drop");
+        // A cluster of 1.32 tells its kube-proxies of no range.
+        assert_eq!(
+            script.contains(&network),
+            version != KubeProxyVersion::V1_32
+        );
+        assert!(script.contains(&format!("nodeport-ips {{ {NODE_ADDRESS} }}")));
+        assert_eq!(nft_codec::parse_script(&script).unwrap(), base);
+        let mut kernel = model::Ruleset::default();
+        kernel.interpret(&base).unwrap();
+        assert_eq!(
+            kernel.tables[layout::TABLE],
+            nft_codec::Table::of(&base),
+            "{version}"
+        );
+    }
+}
+
+/// Operations of an installation without services.
+const fn base_operations(version: KubeProxyVersion) -> u64 {
+    use KubeProxyVersion::{V1_32, V1_33, V1_34, V1_35, V1_36, V1_37};
+    match version {
+        V1_32 => 87,
+        V1_33 | V1_34 | V1_35 => 82,
+        V1_36 => 80,
+        V1_37 => 94,
+    }
+}
+
+/// Operations of a service's chains and rules, its elements aside; anonymous maps.
+fn of_a_service(version: KubeProxyVersion, e: u64) -> (u64, u64) {
+    match version >= KubeProxyVersion::V1_36 {
+        true => (3, u64::from(version == KubeProxyVersion::V1_36 || e > 1)),
+        false => (4 + 4 * e, 1),
+    }
 }
 
 #[test]
 fn law_of_size_of_installs_and_updates() {
-    for (n, e) in [(0, 1), (1, 1), (10, 1), (10, 3), (100, 2)] {
-        let (n64, e64) = (u64::from(n), u64::from(e));
-        let all = population(n, e);
-        for chunk in [None, Some(7)] {
-            let install = Nftables.render(None, &all, &RenderOptions { chunk, ..NETLINK });
-            assert_eq!(
-                (install.operations(), install.messages()),
-                (87 + n64 * (6 + 4 * e64), 87 + n64 * (8 + 4 * e64)),
-                "{n} {e}"
-            );
-            let script = Nftables.render(None, &all, &RenderOptions { chunk, ..NFT });
-            assert_eq!(
-                (script.operations(), script.messages()),
-                (install.operations(), 0)
-            );
-            assert_eq!(script.to_string(), install.to_string());
-        }
-        for options in [NETLINK, NFT] {
-            let resync = RenderOptions {
-                resync: true,
-                ..options
+    for version in KubeProxyVersion::ALL.iter().copied() {
+        let nftables = Nftables::of(version);
+        for (n, e) in [(0, 1), (1, 1), (10, 1), (10, 3), (100, 2)] {
+            let (n64, e64) = (u64::from(n), u64::from(e));
+            let (own, maps) = of_a_service(version, e64);
+            let (b, add) = (base_operations(version), own + 2);
+            let all = population(n, e);
+            let case = format!("{version} {n} {e}");
+            for chunk in [None, Some(7)] {
+                let install = nftables.render(None, &all, &RenderOptions { chunk, ..NETLINK });
+                assert_eq!(
+                    (install.operations(), install.messages()),
+                    (b + n64 * add, b + n64 * (add + 2 * maps)),
+                    "{case}"
+                );
+                let script = nftables.render(None, &all, &RenderOptions { chunk, ..NFT });
+                assert_eq!(
+                    (script.operations(), script.messages()),
+                    (install.operations(), 0)
+                );
+                assert_eq!(script.to_string(), install.to_string());
+            }
+            // Elements that are read are not written again.
+            let again_each = if version == KubeProxyVersion::V1_32 {
+                add
+            } else {
+                own
             };
-            let again = Nftables.render(Some(&all), &all, &resync);
-            let messages = match options.transport {
-                Transport::Nft => 0,
-                _ => 71 + n64 * (8 + 4 * e64),
-            };
+            for options in [NETLINK, NFT] {
+                let resync = RenderOptions {
+                    resync: true,
+                    ..options
+                };
+                let again = nftables.render(Some(&all), &all, &resync);
+                let messages = match options.transport {
+                    Transport::Nft => 0,
+                    _ => b - 16 + n64 * (again_each + 2 * maps),
+                };
+                assert_eq!(
+                    (again.steps.len(), again.operations(), again.messages()),
+                    (1, b - 16 + n64 * again_each, messages),
+                    "{case}"
+                );
+            }
+            let mut more = all.clone();
+            more.services.push(service(n, e));
+            let grown = nftables.render(Some(&all), &more, &NETLINK);
             assert_eq!(
-                (again.steps.len(), again.operations(), again.messages()),
-                (1, 71 + n64 * (6 + 4 * e64), messages)
+                (grown.steps.len(), grown.operations(), grown.messages()),
+                (1, add, add + 2 * maps),
+                "{case}"
             );
+            let chains = if version >= KubeProxyVersion::V1_36 {
+                1
+            } else {
+                1 + e64
+            };
+            let remove = nftables.render(Some(&more), &all, &NETLINK);
+            let removes = 2 * chains + 2;
+            assert_eq!(
+                (remove.steps.len(), remove.operations(), remove.messages()),
+                (2, removes, removes),
+                "{case}"
+            );
+            assert_eq!(nftables.render(Some(&all), &all, &NETLINK).steps.len(), 0);
         }
-        let mut more = all.clone();
-        more.services.push(service(n, e));
-        let add = Nftables.render(Some(&all), &more, &NETLINK);
+    }
+}
+
+#[test]
+fn an_exchange_of_endpoints_is_one_transaction_where_they_have_no_chains() {
+    let from = population(3, 2);
+    let mut to = from.clone();
+    to.services[1].endpoints[1].port = 9090;
+    for nftables in every_version() {
+        let batch = nftables.render(Some(&from), &to, &NETLINK);
+        let shape = (batch.steps.len(), batch.operations());
+        let rule = nftables.version >= KubeProxyVersion::V1_36;
+        // Two endpoints: 4 + 4·2, and a chain that is flushed and deleted; or a chain, flushed, and its rule.
         assert_eq!(
-            (add.steps.len(), add.operations(), add.messages()),
-            (1, 6 + 4 * e64, 8 + 4 * e64)
+            shape,
+            if rule { (1, 3) } else { (2, 14) },
+            "{}",
+            nftables.version
         );
-        let remove = Nftables.render(Some(&more), &all, &NETLINK);
-        assert_eq!(
-            (remove.steps.len(), remove.operations(), remove.messages()),
-            (2, 4 + 2 * e64, 4 + 2 * e64)
-        );
-        assert_eq!(Nftables.render(Some(&all), &all, &NETLINK).steps.len(), 0);
     }
 }
 
 #[test]
 fn a_resync_writes_what_an_install_writes_but_does_not_make_the_base_chains_anew() {
     let all = population(5, 2);
-    let install = Nftables.render(None, &all, &NFT).to_string();
-    let resync = RenderOptions {
-        resync: true,
-        ..NFT
-    };
-    let again = Nftables.render(Some(&all), &all, &resync).to_string();
-    let anew = |line: &&str| {
-        let bare_chain = line.starts_with("add chain ip kube-proxy ") && !line.contains('{');
-        line.starts_with("delete chain ")
-            || bare_chain && layout::base_chains().any(|chain| line.ends_with(&format!(" {chain}")))
-    };
-    let kept: Vec<&str> = install.lines().filter(|l| !anew(l)).collect();
-    assert_eq!(again.lines().collect::<Vec<_>>(), kept);
-    assert_eq!(install.lines().filter(anew).count(), 16);
+    for nftables in every_version() {
+        let install = nftables.render(None, &all, &NFT).to_string();
+        let resync = RenderOptions {
+            resync: true,
+            ..NFT
+        };
+        let again = nftables.render(Some(&all), &all, &resync).to_string();
+        let base: Vec<String> = nftables
+            .layout()
+            .base_chains()
+            .map(|c| format!(" {c}"))
+            .collect();
+        let anew = |line: &&str| {
+            base.iter().any(|chain| line.ends_with(chain))
+                && (line.starts_with("delete chain ") || line.starts_with("add chain "))
+        };
+        // Elements of services: the node's own address is in every base.
+        let element = |line: &&str| {
+            line.starts_with("add element ")
+                && !line.contains("nodeport-ips")
+                && nftables.layout().reads_sets
+        };
+        let kept: Vec<&str> = install
+            .lines()
+            .filter(|l| !anew(l) && !element(l))
+            .collect();
+        assert_eq!(again.lines().collect::<Vec<_>>(), kept);
+        assert_eq!(install.lines().filter(anew).count(), 16);
+    }
 }
 
 #[test]
 fn the_kernel_holds_what_the_law_says() {
-    for (n, e) in [(0_u64, 1_u64), (1, 1), (10, 3), (40, 2)] {
+    for nftables in every_version() {
+        let version = nftables.version;
+        for (n, e) in [(0_u64, 1_u64), (1, 1), (10, 3), (40, 2)] {
+            in_namespace(|| {
+                assert_eq!(nftables.inventory().unwrap(), Inventory::default());
+                apply(&nftables.render(None, &population(n as u32, e as u32), &NETLINK));
+                let (_, maps) = of_a_service(version, e);
+                let without_map = n * (1 - maps);
+                let chains_each = version < KubeProxyVersion::V1_36;
+                let wanted = Inventory {
+                    rules: match (chains_each, version) {
+                        (true, KubeProxyVersion::V1_32) => 23 + n * (2 + 2 * e),
+                        (true, _) => 24 + n * (2 + 2 * e),
+                        (false, _) => 23 + n,
+                    },
+                    chains: if chains_each {
+                        16 + n * (1 + e)
+                    } else {
+                        15 + n
+                    },
+                    sets: if chains_each { 7 } else { 8 } + n * maps,
+                    elements: 1 + n * (2 + e) - without_map * e,
+                };
+                assert_eq!(nftables.inventory().unwrap(), wanted, "{version} {n} {e}");
+            });
+        }
+    }
+}
+
+#[test]
+fn kube_proxy_s_read_back_lists_what_is_there() {
+    let wanted = population(3, 2);
+    for nftables in every_version() {
         in_namespace(|| {
-            assert_eq!(Nftables.inventory().unwrap(), Inventory::default());
-            apply(&Nftables.render(None, &population(n as u32, e as u32), &NETLINK));
-            let wanted = Inventory {
-                rules: 24 + n * (2 + 2 * e),
-                chains: 16 + n * (1 + e),
-                sets: 7 + n,
-                elements: n * (2 + e),
-            };
-            assert_eq!(Nftables.inventory().unwrap(), wanted, "{n} {e}");
+            apply(&nftables.render(None, &wanted, &NETLINK));
+            for full in [false, true] {
+                let sync = nftables.kube_proxy_sync(&wanted, full).unwrap();
+                assert_eq!(sync.transport, Transport::Nft);
+                let mut sockets = Sockets::open(sync.sockets.iter().copied()).unwrap();
+                nftables
+                    .ask_as_kube_proxy(&wanted, full, &mut sockets)
+                    .unwrap();
+                assert_eq!(sockets.kinds(), sync.sockets.iter().copied().collect());
+                let mut texts = String::new();
+                for words in &sync.read_back {
+                    let listed = std::process::Command::new(&words[0])
+                        .args(&words[1..])
+                        .output()
+                        .unwrap();
+                    assert!(listed.status.success(), "{words:?}");
+                    texts.push_str(&String::from_utf8(listed.stdout).unwrap());
+                }
+                let sets = match nftables.version {
+                    KubeProxyVersion::V1_32 => 0,
+                    KubeProxyVersion::V1_36 | KubeProxyVersion::V1_37 => 7,
+                    _ => 6,
+                };
+                let listings = nftables.layout().listing.commands().len();
+                let wanted = listings + if full { sets } else { 0 };
+                assert_eq!(sync.read_back.len(), wanted, "{}", nftables.version);
+                assert_eq!(texts.contains("service-"), wanted > 0, "{texts}");
+            }
         });
     }
 }
 
 #[test]
-fn kube_proxy_s_read_back_lists_the_table_with_the_installed_nft() {
-    let wanted = population(3, 2);
-    in_namespace(|| {
-        apply(&Nftables.render(None, &wanted, &NETLINK));
-        let sync = Nftables.kube_proxy_sync(&wanted).unwrap();
-        assert_eq!(sync.transport, Transport::Nft);
-        for words in &sync.read_back {
-            let listed = std::process::Command::new(&words[0])
-                .args(&words[1..])
-                .output()
-                .unwrap();
-            let text = String::from_utf8(listed.stdout).unwrap();
-            assert!(
-                listed.status.success() && text.contains("service-"),
-                "{text}"
-            );
-        }
-    });
-}
-
-#[test]
 fn chunks_hold_that_many_services_and_the_base_goes_with_the_first() {
-    let batch = Nftables.render(
+    let batch = CHAINS.render(
         None,
         &population(10, 2),
         &RenderOptions {
@@ -253,7 +416,7 @@ fn chunks_hold_that_many_services_and_the_base_goes_with_the_first() {
         },
     );
     let operations: Vec<_> = batch.steps.iter().map(|step| step.operations()).collect();
-    assert_eq!(operations, [87 + 4 * 14, 4 * 14, 2 * 14]);
+    assert_eq!(operations, [82 + 4 * 14, 4 * 14, 2 * 14]);
 }
 
 /// Populations that differ in every way that an update can: added, removed, moved to another VIP,
@@ -297,12 +460,12 @@ fn generations() -> Vec<Population> {
 
 #[test]
 fn updates_mean_the_population_they_lead_to_and_leave_no_stale_chain() {
-    for options in WAYS {
+    for (nftables, options) in every_version().flat_map(|n| WAYS.map(|options| (n, options))) {
         let mut batches = Vec::new();
         let mut from = None;
         for to in generations() {
-            batches.push(Nftables.render(from.as_ref(), &to, &options));
-            let meaning = Nftables.meaning(&batches).unwrap();
+            batches.push(nftables.render(from.as_ref(), &to, &options));
+            let meaning = nftables.meaning(&batches).unwrap();
             assert_eq!(meaning.differences(&Relation::of(&to)), None);
             let mut kernel = model::Ruleset::default();
             let script: String = batches.iter().map(ToString::to_string).collect();
@@ -314,11 +477,11 @@ fn updates_mean_the_population_they_lead_to_and_leave_no_stale_chain() {
                 .keys()
                 .filter(|name| name.as_str().contains('/'))
                 .count();
-            let served = to.services.iter().filter(|s| !s.endpoints.is_empty());
-            assert_eq!(
-                per_service,
-                served.map(|s| 1 + s.endpoints.len()).sum::<usize>()
-            );
+            let each = to
+                .services
+                .iter()
+                .map(|s| nftables.layout().chains(s).len());
+            assert_eq!(per_service, each.sum::<usize>());
             from = Some(to);
         }
     }
@@ -326,20 +489,55 @@ fn updates_mean_the_population_they_lead_to_and_leave_no_stale_chain() {
 
 #[test]
 fn every_update_is_taken_by_the_kernel_and_listed_as_what_it_means() {
-    for options in WAYS {
+    for (nftables, options) in every_version().flat_map(|n| WAYS.map(|options| (n, options))) {
         in_namespace(|| {
-            assert_eq!(Nftables.census().unwrap(), Relation::default());
+            assert_eq!(nftables.census().unwrap(), Relation::default());
             let mut from = None;
             for to in generations() {
-                apply(&Nftables.render(from.as_ref(), &to, &options));
-                assert_serves(&to);
+                apply(&nftables.render(from.as_ref(), &to, &options));
+                assert_serves(nftables, &to);
                 from = Some(to);
             }
-            assert_eq!(Nftables.nat_counters().unwrap(), Some(0));
-            assert!(Nftables.remove().is_empty());
-            assert!(Nftables.remove().is_empty(), "nothing is there any more");
-            assert_eq!(Nftables.census().unwrap(), Relation::default());
-            assert_eq!(Nftables.nat_counters().unwrap(), None);
+            assert_eq!(nftables.nat_counters().unwrap(), Some(0));
+            assert!(nftables.remove().is_empty());
+            assert!(nftables.remove().is_empty(), "nothing is there any more");
+            assert_eq!(nftables.census().unwrap(), Relation::default());
+            assert_eq!(nftables.nat_counters().unwrap(), None);
+        });
+    }
+}
+
+#[test]
+fn the_layout_of_another_version_is_an_error_of_the_census() {
+    let wanted = population(3, 2);
+    for installed in every_version() {
+        in_namespace(|| {
+            apply(&installed.render(None, &wanted, &NETLINK));
+            for asked in every_version() {
+                // 1.34 and 1.35 differ in how they list alone.
+                let same = |v| {
+                    if v == KubeProxyVersion::V1_35 {
+                        KubeProxyVersion::V1_34
+                    } else {
+                        v
+                    }
+                };
+                // With two endpoints each, so do 1.36 and 1.37.
+                let alike = |v| {
+                    if v == KubeProxyVersion::V1_37 {
+                        KubeProxyVersion::V1_36
+                    } else {
+                        same(v)
+                    }
+                };
+                assert_eq!(
+                    asked.census().is_ok(),
+                    alike(asked.version) == alike(installed.version),
+                    "{} as {}",
+                    installed.version,
+                    asked.version
+                );
+            }
         });
     }
 }
@@ -348,8 +546,8 @@ fn every_update_is_taken_by_the_kernel_and_listed_as_what_it_means() {
 fn the_probe_leaves_nothing() {
     for transport in [Transport::Netlink, Transport::Nft] {
         in_namespace(|| {
-            Nftables.probe(transport).unwrap();
-            assert_eq!(Nftables.census().unwrap(), Relation::default());
+            NEWEST.probe(transport).unwrap();
+            assert_eq!(NEWEST.census().unwrap(), Relation::default());
         });
     }
 }
@@ -370,15 +568,16 @@ fn nft(command: &str) {
 #[test]
 fn every_damage_is_seen_by_the_census() {
     let wanted = population(4, 2);
-    for damage in Damage::ALL.iter().copied() {
+    let damages = Damage::ALL.iter().copied();
+    for (nftables, damage) in every_version().flat_map(|n| damages.clone().map(move |d| (n, d))) {
         in_namespace(|| {
-            apply(&Nftables.render(None, &wanted, &NETLINK));
-            assert_serves(&wanted);
-            for command in Nftables.damage(damage, &wanted.services[0], &wanted.services[2]) {
+            apply(&nftables.render(None, &wanted, &NETLINK));
+            assert_serves(nftables, &wanted);
+            for command in nftables.damage(damage, &wanted.services[0], &wanted.services[2]) {
                 assert_eq!(command[0], "nft");
                 nft(&command[1]);
             }
-            match Nftables.census() {
+            match nftables.census() {
                 Ok(relation) => assert!(
                     relation.differences(&Relation::of(&wanted)).is_some(),
                     "{damage:?}"
@@ -389,11 +588,23 @@ fn every_damage_is_seen_by_the_census() {
     }
 }
 
+/// Installs two services, changes something by hand, and sees that the census takes it for an error.
+fn assert_seen(nftables: Nftables, command: &str) {
+    let wanted = population(2, 2);
+    in_namespace(|| {
+        apply(&nftables.render(None, &wanted, &NETLINK));
+        assert_serves(nftables, &wanted);
+        nft(command);
+        let error = nftables.census().map(|_| ()).unwrap_err();
+        eprintln!("{command}: {error}");
+    });
+}
+
 #[test]
 fn whatever_does_not_belong_is_an_error_of_the_census() {
-    let wanted = population(2, 2);
-    let chain = layout::service_chain(&wanted.services[0]);
-    let endpoint = layout::endpoint_chains(&wanted.services[0])[0].clone();
+    let services = population(2, 2).services;
+    let chain = layout::service_chain(&services[0]);
+    let endpoint = layout::endpoint_chains(&services[0])[0].clone();
     for command in [
         "add table inet other".to_owned(),
         "add table ip nat".to_owned(),
@@ -403,25 +614,40 @@ fn whatever_does_not_belong_is_an_error_of_the_census() {
         "insert rule ip kube-proxy nat-prerouting limit rate 1/second accept".to_owned(),
         "add chain ip kube-proxy early { type nat hook prerouting priority -150 ; }; add rule ip kube-proxy early accept".to_owned(),
         "add set ip kube-proxy mine { type inet_service ; }".to_owned(),
+        "add counter ip kube-proxy mine".to_owned(),
         "add element ip kube-proxy cluster-ips { 10.99.0.1 }".to_owned(),
         "delete element ip kube-proxy cluster-ips { 10.96.0.1 }".to_owned(),
         "add element ip kube-proxy service-ips { 10.96.0.1 . sctp . 80 : goto reject-chain }".to_owned(),
         "add element ip kube-proxy no-endpoint-services { 10.96.0.1 . tcp . 80 : goto reject-chain }".to_owned(),
         "add element ip kube-proxy firewall-ips { 10.96.0.1 . tcp . 80 : drop }".to_owned(),
+        "add element ip kube-proxy nodeport-ips { 10.96.0.1 }".to_owned(),
+        "delete element ip kube-proxy nodeport-ips { 192.168.100.1 }".to_owned(),
         format!("insert rule ip kube-proxy {chain} drop"),
         format!("add rule ip kube-proxy {chain} counter"),
         format!("flush chain ip kube-proxy {chain}"),
-        format!("insert rule ip kube-proxy {endpoint} ip saddr 10.0.0.1 drop"),
-        format!("flush chain ip kube-proxy {endpoint}; add rule ip kube-proxy {endpoint} meta l4proto udp dnat to 10.128.0.1:8080"),
         "add chain ip kube-proxy lost; add rule ip kube-proxy lost drop".to_owned(),
     ] {
-        in_namespace(|| {
-            apply(&Nftables.render(None, &wanted, &NETLINK));
-            assert_serves(&wanted);
-            nft(&command);
-            let error = Nftables.census().map(|_| ()).unwrap_err();
-            eprintln!("{command}: {error}");
-        });
+        assert_seen(NEWEST, &command);
+        assert_seen(CHAINS, &command);
+    }
+    for command in [
+        format!("insert rule ip kube-proxy {endpoint} ip saddr 10.0.0.1 drop"),
+        format!(
+            "flush chain ip kube-proxy {endpoint}; add rule ip kube-proxy {endpoint} meta l4proto udp dnat to 10.128.0.1:8080"
+        ),
+    ] {
+        assert_seen(CHAINS, &command);
+    }
+    let udp = "meta l4proto udp dnat ip addr . port to numgen random mod 2 map { 0 : 10.128.0.1 . 8080 , 1 : 10.128.0.2 . 8080 }";
+    let twice = "meta l4proto tcp dnat ip addr . port to numgen random mod 3 map { 0 : 10.128.0.1 . 8080 , 1 : 10.128.0.2 . 8080 }";
+    let hairpin =
+        "add element ip kube-proxy hairpin-connections { 10.128.0.1 . 10.128.0.1 . tcp . 8080 }";
+    for command in [
+        format!("flush chain ip kube-proxy {chain}; add rule ip kube-proxy {chain} {udp}"),
+        format!("flush chain ip kube-proxy {chain}; add rule ip kube-proxy {chain} {twice}"),
+        hairpin.to_owned(),
+    ] {
+        assert_seen(NEWEST, &command);
     }
 }
 
@@ -429,16 +655,16 @@ fn whatever_does_not_belong_is_an_error_of_the_census() {
 fn a_refused_transaction_names_its_operation() {
     in_namespace(|| {
         let (from, to) = (population(1, 1), population(2, 1));
-        let error = Nftables
-            .carry_out(&Nftables.render(Some(&from), &to, &NETLINK))
+        let error = CHAINS
+            .carry_out(&CHAINS.render(Some(&from), &to, &NETLINK))
             .unwrap_err()
             .to_string();
         assert!(
             error.contains("add chain ip kube-proxy endpoint-") && error.contains("ENOENT"),
             "{error}"
         );
-        let error = Nftables
-            .carry_out(&Nftables.render(Some(&from), &to, &NFT))
+        let error = CHAINS
+            .carry_out(&CHAINS.render(Some(&from), &to, &NFT))
             .unwrap_err()
             .to_string();
         assert!(

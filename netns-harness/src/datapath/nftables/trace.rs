@@ -5,12 +5,12 @@
 //! Anything else is an error, not a guess.
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use nft_codec::{Chain, Element, Key, L4Proto, Name, Set, Statement, Table, Verdict};
 use schema::Protocol;
 
-use super::layout;
+use super::layout::{self, FullSync, Layout};
 use crate::relation::Relation;
 use crate::service::{Endpoint, Frontend};
 
@@ -18,14 +18,15 @@ use crate::service::{Endpoint, Frontend};
 ///
 /// # Errors
 /// Anything that is not part of the layout, or a part that is missing, as a sentence.
-pub(super) fn relation(table: Option<&Table>) -> Result<Relation, String> {
+pub(super) fn relation(layout: &Layout, table: Option<&Table>) -> Result<Relation, String> {
     let Some(table) = table else {
         return Ok(Relation::default());
     };
     // The table without services, as the layout has it.
-    let common = Table::of(&layout::base(layout::FullSync::Later));
+    let common = Table::of(&layout.base(FullSync::Later));
     check_common(table, &common)?;
     let mut trace = Trace {
+        layout,
         table,
         reached: HashSet::new(),
     };
@@ -74,8 +75,14 @@ fn check_common(table: &Table, common: &Table) -> Result<(), String> {
             name.as_str(),
             layout::CLUSTER_IPS | layout::SERVICE_IPS | layout::NO_ENDPOINT_SERVICES
         );
-        if let (false, Some(key)) = (filled, listed.elements.keys().next()) {
-            return Err(format!("{name} holds {key}, of a service of another type"));
+        if !filled && listed.elements != wanted.elements {
+            let other = |key: &&Key| !wanted.elements.contains_key(*key);
+            return Err(match listed.elements.keys().find(other) {
+                Some(key) => {
+                    format!("{name} holds {key}, which no service of type ClusterIP needs")
+                }
+                None => format!("{name} lacks elements, or they say something else"),
+            });
         }
     }
     match table
@@ -159,6 +166,7 @@ fn check_cluster_ips(table: &Table, relation: &Relation) -> Result<(), String> {
 }
 
 struct Trace<'a> {
+    layout: &'a Layout,
     table: &'a Table,
     reached: HashSet<&'a Name>,
 }
@@ -174,37 +182,80 @@ impl<'a> Trace<'a> {
         Ok(chain)
     }
 
-    /// Shares of a service's endpoints: of `modulus` numbers, how many lead to each.
+    /// Shares of a service's endpoints: of the numbers that are drawn, how many lead to each.
     fn service(
         &mut self,
         frontend: Frontend,
         name: &Name,
     ) -> Result<BTreeMap<Endpoint, f64>, String> {
         let chain = self.chain(name)?;
+        let drawn = match self.layout.has_endpoint_chains() {
+            true => self.led_to(frontend, name, chain)?,
+            false => self.translated_to(frontend, chain).ok_or_else(|| {
+                format!("{frontend}: chain {name} does not hold exactly its rule")
+            })?,
+        };
+        let mut shares = BTreeMap::new();
+        for endpoint in &drawn {
+            *shares.entry(*endpoint).or_insert(0.0) += 1.0 / drawn.len() as f64;
+        }
+        Ok(shares)
+    }
+
+    /// The endpoint of each number, where one rule translates.
+    fn translated_to(&self, frontend: Frontend, chain: &Chain) -> Option<Vec<Endpoint>> {
+        let [rule] = &chain.rules[..] else {
+            return None;
+        };
+        let endpoint = |to: &SocketAddrV4| Endpoint {
+            address: *to.ip(),
+            port: to.port(),
+        };
+        let drawn: Vec<Endpoint> = match &rule.statements[..] {
+            [_, Statement::RandomDnat(_, entries)] => {
+                entries.iter().map(|(_, to)| endpoint(to)).collect()
+            }
+            [_, Statement::Dnat(to)] => vec![endpoint(to)],
+            _ => return None,
+        };
+        let wanted = self.layout.draw_rule(frontend.protocol, &drawn);
+        (chain.base.is_none() && *rule == wanted).then_some(drawn)
+    }
+
+    /// The endpoint of each number, where each has a chain.
+    fn led_to(
+        &mut self,
+        frontend: Frontend,
+        name: &Name,
+        chain: &Chain,
+    ) -> Result<Vec<Endpoint>, String> {
         let foreign = || format!("{frontend}: chain {name} does not hold exactly its two rules");
         let [off_cluster, choice] = &chain.rules[..] else {
             return Err(foreign());
         };
-        let ours = chain.base.is_none() && *off_cluster == layout::off_cluster_rule(frontend);
+        let ours = chain.base.is_none() && *off_cluster == self.layout.off_cluster_rule(frontend);
         let (true, None, [Statement::RandomVmap(modulus, entries)]) =
             (ours, &choice.comment, &choice.statements[..])
         else {
             return Err(foreign());
         };
-        let mut shares = BTreeMap::new();
-        for (number, verdict) in entries {
+        let mut drawn = Vec::with_capacity(entries.len());
+        for (wanted, (number, verdict)) in (0..).zip(entries) {
             let Verdict::Goto(endpoint_chain) = verdict else {
                 return Err(foreign());
             };
-            if number >= modulus {
-                return Err(format!(
-                    "{frontend}: number {number} of {modulus} is never drawn"
-                ));
+            if *number != wanted {
+                return Err(format!("{frontend}: number {wanted} leads nowhere"));
             }
-            let endpoint = self.endpoint(frontend, endpoint_chain)?;
-            *shares.entry(endpoint).or_insert(0.0) += 1.0 / f64::from(*modulus);
+            drawn.push(self.endpoint(frontend, endpoint_chain)?);
         }
-        Ok(shares)
+        match drawn.len() == *modulus as usize {
+            true => Ok(drawn),
+            false => Err(format!(
+                "{frontend}: {} of {modulus} numbers lead somewhere",
+                drawn.len()
+            )),
+        }
     }
 
     fn endpoint(&mut self, frontend: Frontend, name: &Name) -> Result<Endpoint, String> {

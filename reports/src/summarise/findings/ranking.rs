@@ -339,9 +339,7 @@ impl Context<'_, '_> {
                 let Some(times) = self.single_over_chunked(single, chunked, base) else {
                     continue;
                 };
-                let way = single
-                    .options
-                    .without(&[OptionKey::Chunk, OptionKey::LargeCluster]);
+                let way = single.options.without(&[OptionKey::Chunk]);
                 let clause = format!(
                     "{times} as long as in transactions of {chunk}, in {} through {}",
                     single.mode,

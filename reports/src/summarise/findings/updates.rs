@@ -129,16 +129,13 @@ impl Context<'_, '_> {
         })
     }
 
-    /// "kube-proxy 1.34": whose sync a cell's is.
+    /// "kube-proxy 1.36": whose sync a cell's is.
     pub(super) fn kube_proxy(&self, key: &CellKey) -> String {
         let versions: Vec<String> = self.cells.facts(key, VERSION).into_iter().collect();
         let version = versions.join(" and ");
-        match (version.as_str(), key.mode.row().layout) {
-            ("", _) => "kube-proxy of no named version".to_owned(),
-            (version, Some(layout)) if version != layout => {
-                format!("kube-proxy's read-back of {version} over its layout of {layout}")
-            }
-            (version, _) => format!("kube-proxy {version}"),
+        match version.as_str() {
+            "" => "kube-proxy of no named version".to_owned(),
+            version => format!("kube-proxy {version}"),
         }
     }
 
@@ -150,7 +147,7 @@ impl Context<'_, '_> {
             .collect()
     }
 
-    /// "kube-proxy 1.34 in iptables-legacy and nftables": whose syncs these are.
+    /// "kube-proxy 1.36 in nftables": whose syncs these are.
     fn versions(&self, sync: &Ranking<'_>) -> String {
         let of = by_words(&sync.entries, |entry| vec![self.kube_proxy(entry.key)]);
         let parts = of

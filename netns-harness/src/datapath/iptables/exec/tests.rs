@@ -56,7 +56,7 @@ fn law_of_size_of_one_process_a_rule() {
         let add = iptables.render(Some(&less), &more, &EXEC);
         let remove = iptables.render(Some(&more), &less, &EXEC);
         let (n, e) = (u64::from(n), u64::from(e));
-        let wanted = (29 + n * (3 + 4 * e), 3 + 4 * e, 1 + 2 * (1 + e));
+        let wanted = (36 + n * (3 + 4 * e), 3 + 4 * e, 1 + 2 * (1 + e));
         let counted = (install.operations(), add.operations(), remove.operations());
         assert_eq!(counted, wanted, "N={n} E={e}");
         for batch in [&install, &add, &remove] {
@@ -75,7 +75,7 @@ fn a_resync_replaces_every_rule_but_the_jumps_by_itself() {
     };
     let install = iptables.render(None, &population, &EXEC);
     let again = iptables.render(Some(&population), &population, &resync);
-    assert_eq!(again.operations(), 8 + 7 * (2 + 3 * 3));
+    assert_eq!(again.operations(), 9 + 7 * (2 + 3 * 3));
     let once = interpreted(std::slice::from_ref(&install)).unwrap();
     assert_eq!(interpreted(&[install, again]).unwrap(), once);
 }
