@@ -1,42 +1,55 @@
-//! The rows: modes, each as often as it is programmed in another way.
+//! The rows: modes, each as often as it is laid out or programmed in another way.
 
 use std::collections::BTreeSet;
 
 use schema::summary::Row;
-use schema::{CellKey, Engine, Mode, Transport};
+use schema::{CellKey, Engine, Mode, OptionKey, Options, Transport};
 
-/// A mode, programmed in one way.
+/// A mode, laid out and programmed in one way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Series {
+    rules: Rules,
+    transport: Option<Transport>,
+    /// Whether cells that do not say a transport are shown here: in the first series of their rules.
+    first: bool,
+}
+
+/// What is installed, however it gets there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Rules {
     mode: Mode,
     engine: Option<Engine>,
-    transport: Option<Transport>,
-    /// Whether cells that do not say a transport are shown here: in the first series of their engine.
-    first: bool,
+    /// Versions of kube-proxy that have them.
+    kube_proxy: Option<String>,
+}
+
+impl Rules {
+    fn of(mode: Mode, options: &Options) -> Self {
+        Self {
+            mode,
+            engine: options.engine(),
+            kube_proxy: options.get(OptionKey::KubeProxy).map(str::to_owned),
+        }
+    }
 }
 
 /// Every mode and way of programming it that these rows have.
 pub(super) fn series(rows: &[&Row]) -> Vec<Series> {
-    let mut found: BTreeSet<(Mode, Option<Engine>, Option<Transport>)> = BTreeSet::new();
+    let mut found: BTreeSet<(Rules, Option<Transport>)> = BTreeSet::new();
     for row in rows {
         let options = &row.key.options;
-        found.insert((row.key.mode, options.engine(), options.transport()));
+        found.insert((Rules::of(row.key.mode, options), options.transport()));
     }
     let mut series: Vec<Series> = Vec::new();
-    for (mode, engine, transport) in &found {
-        let programmed = found
-            .iter()
-            .any(|(m, e, t)| m == mode && e == engine && t.is_some());
+    for (rules, transport) in &found {
+        let programmed = found.iter().any(|(r, t)| r == rules && t.is_some());
         if transport.is_none() && programmed {
             continue;
         }
         series.push(Series {
-            mode: *mode,
-            engine: *engine,
+            rules: rules.clone(),
             transport: *transport,
-            first: !series
-                .iter()
-                .any(|s| s.mode == *mode && s.engine == *engine),
+            first: !series.iter().any(|s| s.rules == *rules),
         });
     }
     series
@@ -45,21 +58,27 @@ pub(super) fn series(rows: &[&Row]) -> Vec<Series> {
 impl Series {
     pub(super) fn holds(&self, key: &CellKey) -> bool {
         let transport = key.options.transport();
-        key.mode == self.mode
-            && key.options.engine() == self.engine
+        Rules::of(key.mode, &key.options) == self.rules
             && (transport == self.transport || (transport.is_none() && self.first))
     }
 
-    /// The mode, and how it is programmed where it is so in several ways.
+    /// The mode, and how it is laid out and programmed where it is so in several ways.
     pub(super) fn name(&self, all: &[Self]) -> String {
-        let mine = || all.iter().filter(|other| other.mode == self.mode);
-        let transport = mine().any(|other| other.transport != self.transport);
-        let engine = mine().any(|other| other.engine != self.engine);
+        let Rules {
+            mode,
+            engine,
+            kube_proxy,
+        } = &self.rules;
+        let mine = || all.iter().filter(|other| other.rules.mode == *mode);
+        let layouts = mine().any(|other| other.rules.kube_proxy != *kube_proxy);
+        let transports = mine().any(|other| other.transport != self.transport);
+        let engines = mine().any(|other| other.rules.engine != *engine);
         let words = [
-            self.transport.map(Transport::name).filter(|_| transport),
-            self.engine.map(Engine::name).filter(|_| engine),
+            kube_proxy.as_deref().filter(|_| layouts),
+            self.transport.map(Transport::name).filter(|_| transports),
+            engine.map(Engine::name).filter(|_| engines),
         ];
-        let words = [Some(self.mode.name())].into_iter().chain(words).flatten();
+        let words = [Some(mode.name())].into_iter().chain(words).flatten();
         words.collect::<Vec<_>>().join("/")
     }
 }

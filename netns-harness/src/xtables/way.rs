@@ -167,8 +167,7 @@ mod tests {
         let portal = "-A KUBE-SERVICES -d 10.105.111.240/32 -p tcp";
         let forward = "-A FORWARD -m comment --comment \"kubernetes forwarding rules\"";
         let whole = "--comment \"bench/svc-2:p80 -> 10.131.72.5:8080\" -j";
-        let limited =
-            "--comment \"bench/svc-2:p80 -> 10.131.72.5:8080\" -m limit --limit 5/sec -j";
+        let limited = "--comment \"bench/svc-2:p80 -> 10.131.72.5:8080\" -m limit --limit 5/sec -j";
         for (damage, from, to) in [
             ("no jump", jump, ""),
             (

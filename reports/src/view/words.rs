@@ -12,20 +12,38 @@ use crate::statistics::Known;
 /// of it.
 #[must_use]
 pub(crate) fn way(options: &Options) -> String {
-    let keys = [OptionKey::Transport, OptionKey::Engine].into_iter();
-    let words: Vec<String> = keys.filter_map(|key| options.words_of(key)).collect();
-    words.join(", ")
+    words_of(
+        options,
+        &[
+            OptionKey::KubeProxy,
+            OptionKey::Transport,
+            OptionKey::Engine,
+        ],
+    )
 }
 
-/// The same after an answer: "through netlink, legacy engine", "with the legacy engine".
+fn words_of(options: &Options, keys: &[OptionKey]) -> String {
+    let words = keys.iter().filter_map(|key| options.words_of(*key));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// The same after an answer: "through netlink, legacy engine", "with the legacy engine", "through netlink (kube-proxy 1.36)".
 #[must_use]
 pub(crate) fn through(options: &Options) -> Option<String> {
-    let way = way(options);
+    let way = words_of(options, &[OptionKey::Transport, OptionKey::Engine]);
     let programmed = options.get(OptionKey::Transport).is_some();
-    (!way.is_empty()).then(|| match programmed {
+    let way = match programmed {
+        _ if way.is_empty() => String::new(),
         true => format!("through {way}"),
         false => format!("with the {way}"),
-    })
+    };
+    let layout = options.words_of(OptionKey::KubeProxy);
+    match (way.as_str(), layout) {
+        ("", None) => None,
+        (_, None) => Some(way),
+        ("", Some(layout)) => Some(format!("({layout})")),
+        (_, Some(layout)) => Some(format!("{way} ({layout})")),
+    }
 }
 
 /// Rows without numbers; what is unsupported in a mode for one reason is together, in the place of the first:
@@ -146,8 +164,8 @@ pub(crate) fn mishap(row: &Row) -> Option<&str> {
     row.reason.as_deref().filter(|_| happened)
 }
 
-/// Names of series that are drawn or listed together: the mode, and of the options only those in which
-/// series of the same mode differ.
+/// Names of series that are drawn or listed together: the mode, the kube-proxy whose rules they are, and of the other
+/// options only those in which series of the same mode differ.
 #[must_use]
 pub(crate) fn series_names(series: &[(Mode, &Options)]) -> Vec<String> {
     let name = |(mode, options): &(Mode, &Options)| {
@@ -155,7 +173,9 @@ pub(crate) fn series_names(series: &[(Mode, &Options)]) -> Vec<String> {
             let mut mine = series.iter().filter(|(other, _)| other == mode);
             mine.any(|(_, own)| !own.is(key, value))
         };
-        let named = options.iter().filter(|(key, value)| differs(*key, value));
+        let named = options
+            .iter()
+            .filter(|(key, value)| *key == OptionKey::KubeProxy || differs(*key, value));
         let words: Vec<String> = named.map(|(key, value)| key.words(value)).collect();
         after(*mode, &words.join(", "))
     };

@@ -139,11 +139,9 @@ impl KubeProxy for Iptables {
         full: bool,
         _sockets: &mut Sockets,
     ) -> Result<(), HarnessError> {
-        let questions = layout::questions().filter(|_| full);
+        let mut questions = layout::questions().filter(|_| full);
         // A chain that is there is refused: that is the answer.
-        questions
-            .map(|words| tool::ask(self.tool(), &words).map(drop))
-            .collect()
+        questions.try_for_each(|words| tool::ask(self.tool(), &words).map(drop))
     }
 
     fn traced(&self, wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {

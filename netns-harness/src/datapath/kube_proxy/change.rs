@@ -118,11 +118,11 @@ impl<'a> Prepared<'a> {
                     .map_err(|e| HarnessError::KubeProxy(format!("start the API server: {e}")))?;
                 put(&api, vec![objects::service_range()])?;
                 put(&api, change.before.clone())?;
-                *programmer.lock() = State::Runs(Running {
+                *programmer.lock() = State::Runs(Box::new(Running {
                     process: None,
                     api,
                     frontends: change.frontends.clone(),
-                });
+                }));
             }
             Act::Restart => programmer.with(|running| {
                 running.process = None;

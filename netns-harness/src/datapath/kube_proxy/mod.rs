@@ -59,7 +59,7 @@ pub struct Programmer {
 /// Whether it runs.
 #[derive(Debug)]
 enum State {
-    Runs(Running),
+    Runs(Box<Running>),
     /// It does not; where what it left in the kernel is reached.
     Left(Vec<Frontend>),
 }
@@ -170,7 +170,8 @@ impl Programmer {
     /// Where what it serves is reached: a rule need not name both an address and a port.
     fn frontends(&self) -> Vec<Frontend> {
         match &*self.lock() {
-            State::Runs(Running { frontends, .. }) | State::Left(frontends) => frontends.clone(),
+            State::Runs(running) => running.frontends.clone(),
+            State::Left(frontends) => frontends.clone(),
         }
     }
 

@@ -339,7 +339,7 @@ impl Context<'_, '_> {
                 let Some(times) = self.single_over_chunked(single, chunked, base) else {
                     continue;
                 };
-                let way = single.options.without(&[OptionKey::Chunk]);
+                let way = single.options.only(|key| key == OptionKey::Transport);
                 let clause = format!(
                     "{times} as long as in transactions of {chunk}, in {} through {}",
                     single.mode,
