@@ -102,9 +102,13 @@ pub fn matrix<'a>(run: &Run, summary: &'a Summary, scope: &'a Scope) -> Vec<Aske
             }
             let packets = scenario.row().topic != Topic::Packets;
             let place = (packets, scenario, metric, own.chunk(), own.told());
-            // Of cells that differ in other options the first counts.
-            let rows = found.entry(place).or_default();
-            rows.entry(row.key.mode).or_insert(row);
+            // Of several kube-proxies the newest counts, of cells that differ in other options the first.
+            let there = found.entry(place).or_default().entry(row.key.mode);
+            let version = |row: &Row| row.key.options.get(OptionKey::KubeProxy).map(str::to_owned);
+            let there = there.or_insert(row);
+            if version(row) > version(there) {
+                *there = row;
+            }
         }
     }
     let here = |key: &CellKey| key.services == services && scope.holds(key);

@@ -1,9 +1,11 @@
 //! The matrix of the top of the page: mode × question at the largest N, each answer beside the lowest and
 //! beside the floors, each question leading to its chart. Then the same questions over N as small multiples.
 
+use std::collections::BTreeSet;
+
 use maud::{Markup, PreEscaped, html};
 use schema::summary::Summary;
-use schema::{Metric, Mode};
+use schema::{Metric, Mode, OptionKey};
 
 use crate::load::Run;
 use crate::plots::{self, Figure};
@@ -21,7 +23,7 @@ const LINES: usize = 40;
 const CAPTION: &str = "The median of the stays' medians, with its 95 % interval from six stays on, else their range; then how many times the lowest of the row that is. \
     An update is shown and ranked with what is released after its answer, as a tool's time is. “Lowest”: told apart from every other mode. “Not told apart”: from the lowest, by this run. “Too few stays to say”: six would give an interval. \
     The darker the further from it. ÷: beside the floors of the same packets. \
-    Each mode through its ordinary way (iptables-restore, netlink); all ways are in the tables below.";
+    Each mode through its ordinary way (iptables-restore, netlink), as the newest kube-proxy that was asked for lays it out; all are in the tables below.";
 
 /// The matrix of a scope.
 pub(super) fn table(
@@ -49,7 +51,7 @@ pub(super) fn table(
                         "Mode by question",
                         ("cards matrix", Some(modes.len())),
                         CAPTION,
-                        heads(["Question"].into_iter().chain(modes.iter().map(|mode| mode.name()))),
+                        html! { (heads(["Question"])) @for mode in &modes { (head(*mode, &lines)) } },
                         shown,
                     ))
                     @if left_out > 0 { p.hint { (whole(left_out as u64)) " more questions are in the tables below." } }
@@ -59,6 +61,15 @@ pub(super) fn table(
             }
         }
     }
+}
+
+/// A mode, and whose rules it has.
+fn head(mode: Mode, lines: &[Asked<'_>]) -> Markup {
+    let answers = lines.iter().filter_map(|line| line.answers.get(&mode));
+    let layouts =
+        answers.filter_map(|answer| answer.row.key.options.words_of(OptionKey::KubeProxy));
+    let layouts: BTreeSet<String> = layouts.collect();
+    html! { th scope="col" { (mode) @for layout in layouts { span.small { (layout) } } } }
 }
 
 fn row(line: &Asked<'_>, modes: &[Mode], ids: &Ids, figures: &[Figure]) -> Markup {
