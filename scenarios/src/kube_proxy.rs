@@ -190,7 +190,7 @@ impl Told {
 }
 
 /// "2 nft, 1 iptables-save".
-fn counted(names: &[String]) -> String {
+pub(crate) fn counted(names: &[String]) -> String {
     let mut counts = std::collections::BTreeMap::<&str, usize>::new();
     names
         .iter()

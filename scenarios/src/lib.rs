@@ -18,6 +18,7 @@ pub mod cost;
 mod endpoint_churn;
 mod error;
 mod first_packet;
+mod idle;
 mod kube_proxy;
 mod listing;
 mod memory;
@@ -51,6 +52,7 @@ pub const SCENARIOS: &[&dyn Scenario] = &[
     &service_add::SERVICE_ADD,
     &service_remove::SERVICE_REMOVE,
     &endpoint_churn::ENDPOINT_CHURN,
+    &idle::Idle,
     &teardown::Teardown,
     &first_packet::FirstPacket,
     &memory::Memory,

@@ -144,6 +144,31 @@ impl Stay<'_> {
             self.carry_out(&self.datapath.render(Some(from), to, options))?;
             return Ok(());
         }
+        (self.emit)(Event::OtherAct { begins: true });
+        let done = self.synced(&sync, from, to, options);
+        (self.emit)(Event::OtherAct { begins: false });
+        recorder.sample(Metric::SyncTime, done?.elapsed_ns);
+        let read: Vec<String> = sync.read_back.iter().map(|w| w.join(" ")).collect();
+        let layout = self.datapath.facts().layout(sync.version);
+        let layout = layout.map_or_else(|| sync.version.to_string(), |layout| layout.words());
+        recorder.fact("kube_proxy_version", layout);
+        recorder.fact("kube_proxy_read_back", read.join("; "));
+        recorder.fact("kube_proxy_transport", sync.transport);
+        Ok(())
+    }
+
+    /// Makes a change as kube-proxy would: what it reads back, then the change.
+    ///
+    /// # Errors
+    /// The kernel or a tool refused.
+    pub(crate) fn synced(
+        &self,
+        sync: &KubeProxySync,
+        from: &Population,
+        to: &Population,
+        options: &RenderOptions,
+    ) -> Result<Spent> {
+        let full = options.resync;
         let options = RenderOptions {
             transport: sync.transport,
             ..*options
@@ -154,30 +179,30 @@ impl Stay<'_> {
             tracing::debug!("start, timed: {}", words.join(" "));
         }
         let mut commands: Vec<Command> = sync.read_back.iter().map(|w| command(w)).collect();
-        (self.emit)(Event::OtherAct { begins: true });
         let done = self.lab.on_node(|| {
             // kube-proxy opens its sockets when it starts.
             let kinds = batch.sockets().into_iter();
             let mut sockets = Sockets::open(kinds.chain(sync.sockets.iter().copied()))?;
-            // The timed section: what kube-proxy reads back, then the change.
-            let start = clock::now();
-            self.datapath.ask_as_kube_proxy(from, full, &mut sockets)?;
-            for command in &mut commands {
-                read_back(command)?;
-            }
-            let applied = self.datapath.apply(&batch, &mut sockets);
-            let elapsed_ns = start.elapsed_ns();
-            applied.map(|()| elapsed_ns)
+            // The timed section.
+            spent(|| {
+                self.datapath.ask_as_kube_proxy(from, full, &mut sockets)?;
+                for command in &mut commands {
+                    read_back(command)?;
+                }
+                self.datapath.apply(&batch, &mut sockets)
+            })
         });
-        (self.emit)(Event::OtherAct { begins: false });
-        recorder.sample(Metric::SyncTime, done?);
-        let read: Vec<String> = sync.read_back.iter().map(|w| w.join(" ")).collect();
-        let layout = self.datapath.facts().layout(sync.version);
-        let layout = layout.map_or_else(|| sync.version.to_string(), |layout| layout.words());
-        recorder.fact("kube_proxy_version", layout);
-        recorder.fact("kube_proxy_read_back", read.join("; "));
-        recorder.fact("kube_proxy_transport", sync.transport);
-        Ok(())
+        Ok(done?)
+    }
+
+    /// Starts tools one after the other, and takes their output.
+    ///
+    /// # Errors
+    /// A tool refused.
+    pub(crate) fn asked(&self, lines: &[Vec<String>]) -> Result<Spent> {
+        let mut commands: Vec<Command> = lines.iter().map(|w| command(w)).collect();
+        let ask = || commands.iter_mut().try_for_each(read_back);
+        Ok(self.lab.on_node(|| spent(ask))?)
     }
 
     /// Why kube-proxy's way of an update cannot be measured here; the update itself may be, another way.
@@ -465,6 +490,32 @@ pub(crate) fn tell(batch: &Batch, how: &str) {
             text.lines().next().unwrap_or_default()
         );
     }
+}
+
+/// What an act took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spent {
+    /// Time.
+    pub(crate) elapsed_ns: u64,
+    /// Processor time, tools included.
+    pub(crate) cpu_ns: u64,
+    /// Tools that were started.
+    pub(crate) tools: u64,
+}
+
+/// Carries out an act, and says what it took.
+fn spent(act: impl FnOnce() -> Result<(), HarnessError>) -> Result<Spent, HarnessError> {
+    let tools = netns_sys::process::tools_usage().tools;
+    let before = Used::so_far()?;
+    let start = clock::now();
+    let done = act();
+    let end = clock::now();
+    done?;
+    Ok(Spent {
+        elapsed_ns: start.ns_until(end),
+        cpu_ns: before.between(start, end)?.cpu_ns,
+        tools: netns_sys::process::tools_usage().tools - tools,
+    })
 }
 
 /// Processor time: of the calling thread, and of the tools that it ran.

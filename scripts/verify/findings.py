@@ -13,7 +13,6 @@ checked part is taken out must not hold a digit.
 import itertools, json, math, re, statistics, sys
 
 FLAT = 0.10
-LAYOUT = {"nftables": "1.32"}  # The kube-proxy whose layout its rules have, whatever read-back its sync imitates.
 MODES = ["none", "conntrack", "iptables-legacy", "iptables-nft", "ipset", "ipvs", "nftables"]
 UNITS = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "instr": 1, "k instr": 1e3, "M instr": 1e6, "G instr": 1e9, "%": 0.01, None: 1, "": 1}
 
@@ -96,9 +95,7 @@ class Run:
     def kube_proxy(self, key):
         """Whose sync a cell's is."""
         version = " and ".join(sorted(self.facts(key, "kube_proxy_version")))
-        layout = LAYOUT.get(key[0])
-        return "kube-proxy of no named version" if not version else f"kube-proxy {version}" if layout in (None, version) \
-            else f"kube-proxy's read-back of {version} over its layout of {layout}"
+        return f"kube-proxy {version}" if version else "kube-proxy of no named version"
 
     def facts(self, key, name):
         measured = [r for r in self.cells.get(key, []) if r["outcome"] == "measured"]
@@ -362,6 +359,8 @@ def options_of(words):
              "any service": ("position", "uniform"), "warm caches": ("cache", "warm"), "cold caches": ("cache", "cold"), "TCP": ("protocol", "tcp"), "UDP": ("protocol", "udp")}
     if words in fixed:
         return fixed[words]
+    if match := re.fullmatch(r"kube-proxy (1\.\d+)(?: to (1\.\d+))?", words):
+        return "kube_proxy", "-".join(filter(None, match.groups()))
     for pattern, key in ((r"transactions of (\d+)", "chunk"), (r"(\w+) engine", "engine"), (r"(\d+) endpoints", "churn"),
                          (r"the (\w+) service", "position")):
         if match := re.fullmatch(pattern, words):

@@ -45,8 +45,8 @@ use schema::KubeProxyVersion;
 
 use super::steps;
 use super::{
-    Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts,
-    RenderOptions, Socket, Sockets, Transport, first_rule_packets, trial,
+    Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts, Periodic,
+    RenderOptions, SYNC_PERIOD_S, Socket, Sockets, Transport, Work, first_rule_packets, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -161,6 +161,14 @@ impl KubeProxy for Ipvs {
         sockets: &mut Sockets,
     ) -> Result<(), HarnessError> {
         removal::ask_as_kube_proxy(from, sockets)
+    }
+
+    /// Every syncPeriod the whole sync.
+    fn periodic(&self, _: &Population) -> Vec<Periodic> {
+        vec![Periodic {
+            every_s: SYNC_PERIOD_S,
+            work: Work::FullSync,
+        }]
     }
 
     fn traced(&self, _wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {

@@ -54,6 +54,29 @@ pub struct KubeProxySync {
     pub sockets: &'static [Socket],
 }
 
+/// What kube-proxy does again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Periodic {
+    /// Seconds from one time to the next.
+    pub every_s: u32,
+    /// What.
+    pub work: Work,
+}
+
+/// What is done each time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// Command lines whose answers it looks at.
+    Asks(Vec<Vec<String>>),
+    /// Everything is asked for, and written where it is not as it should be.
+    FullSync,
+}
+
+/// `FullSyncPeriod` of pkg/proxy/util/utils.go, seconds.
+const FULL_SYNC_S: u32 = 3_600;
+/// `syncPeriod` by default, seconds (pkg/proxy/apis/config/v1alpha1/defaults.go).
+const SYNC_PERIOD_S: u32 = 30;
+
 /// First packets that have entered NAT rules whose first is the first of PREROUTING; 0 while there is none.
 fn first_rule_packets(engine: Engine) -> Result<Option<u64>, HarnessError> {
     let (_, first) = tool::prerouting_counters(engine)?;
@@ -135,6 +158,11 @@ pub trait KubeProxy: Send + Sync {
         _sockets: &mut Sockets,
     ) -> Result<(), HarnessError> {
         Ok(())
+    }
+
+    /// What it does again and again on a node on which nothing changes.
+    fn periodic(&self, _installed: &Population) -> Vec<Periodic> {
+        Vec::new()
     }
 
     /// What the kernel's own listing means, whatever layout it has, for rules that a real kube-proxy made: the way

@@ -56,8 +56,8 @@ use nix::errno::Errno;
 use schema::KubeProxyVersion;
 
 use super::{
-    Batch, Datapath, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts, RenderOptions,
-    Socket, Sockets, Transport, trial,
+    Batch, Datapath, FULL_SYNC_S, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts,
+    Periodic, RenderOptions, Socket, Sockets, Transport, Work, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -165,6 +165,14 @@ impl KubeProxy for Nftables {
             .and_then(|_| connection.set_names(layout::TABLE));
         let failed = HarnessError::netlink("list chains and sets as kube-proxy does");
         listed.map(drop).map_err(failed)
+    }
+
+    /// A full sync an hour.
+    fn periodic(&self, _: &Population) -> Vec<Periodic> {
+        vec![Periodic {
+            every_s: FULL_SYNC_S,
+            work: Work::FullSync,
+        }]
     }
 
     fn traced(&self, wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {

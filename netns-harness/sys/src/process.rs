@@ -35,6 +35,8 @@ pub struct Usage {
     /// Time in which a tool could have run and had no processor, nanoseconds: of its main thread, and 0 where the
     /// tool was weighed or the kernel does not say ([`crate::thread::run_delay_ns`]).
     pub run_delay_ns: u64,
+    /// Tools that have ended.
+    pub tools: u64,
     // `ru_maxrss` is left out: it starts from the high-water mark of the process that called exec, which is
     // ours (fs/exec.c, exec_mmap).
 }
@@ -50,6 +52,7 @@ const NOTHING: Usage = Usage {
     user_ns: 0,
     system_ns: 0,
     run_delay_ns: 0,
+    tools: 0,
 };
 
 /// Ended tools, as zombies: what the kernel says of a process is gone once it is waited for, and asking it
@@ -85,6 +88,7 @@ impl Ended {
     }
 
     const fn add_usage(&mut self, by: &libc::rusage) {
+        self.used.tools += 1;
         self.used.user_ns += timeval_ns(by.ru_utime);
         self.used.system_ns += timeval_ns(by.ru_stime);
     }

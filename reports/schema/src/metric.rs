@@ -196,6 +196,20 @@ vocabulary! {
             meaning: "processes beside a real kube-proxy that ended while it made the change",
             ..TIME
         },
+        /// What an hour in which nothing changes takes of a processor: a period's work, done once, times periods an hour.
+        IdleCpuTime = "idle_cpu_time" {
+            meaning: "processor time that kube-proxy's periodic work takes in an hour in which nothing changes",
+            growth: Some(Growth::Power),
+            answers: true,
+            ..TIME
+        },
+        /// Processes of the same hour.
+        IdleProcesses = "idle_processes" {
+            unit: Unit::Count,
+            meaning: "processes that kube-proxy's periodic work starts in an hour in which nothing changes",
+            exact: true,
+            ..TIME
+        },
         /// Rules, chains, sets and elements named in the batch.
         Operations = "operations" {
             meaning: "rules, chains, sets and elements named in the batch",

@@ -155,6 +155,28 @@ vocabulary! {
                 Ask::sync("Replace an endpoint of each of {churn} services: kube-proxy's sync"),
             ],
         },
+        /// N services, and nothing changes.
+        Idle = "idle" {
+            question: "What does an hour cost in which none of N services changes?",
+            in_default_run: false,
+            topic: Topic::Updates,
+            words: "An hour in which nothing changes",
+            over_n: "What does an hour cost in which none of N services changes?",
+            asks: &[
+                ask(
+                    Metric::IdleCpuTime,
+                    "An hour in which nothing changes: processor time",
+                    &[Matrix, Table, Terminal, SideBySide],
+                )
+                .under("cpu"),
+                ask(
+                    Metric::IdleProcesses,
+                    "An hour in which nothing changes: processes",
+                    &[Table, Terminal],
+                )
+                .under("processes"),
+            ],
+        },
         /// N → 0 services.
         Teardown = "teardown" {
             question: "How long does it take to remove all N services?",

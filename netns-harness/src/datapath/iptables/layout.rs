@@ -22,7 +22,7 @@ static BASE: LazyLock<Fixed> = LazyLock::new(|| Fixed::read(include_str!("base.r
 
 /// An empty chain in each of three tables: kube-proxy asks every syncPeriod whether mangle's is there still, and else
 /// knows that somebody has flushed its rules (`Monitor` in pkg/util/iptables/iptables.go).
-const CANARY: &str = "KUBE-PROXY-CANARY";
+pub(super) const CANARY: &str = "KUBE-PROXY-CANARY";
 /// What of the filter section comes before the services that are refused.
 const BEFORE_REFUSALS: &str = "-A KUBE-FIREWALL ";
 /// The list of services, which kube-proxy closes with the node-port rule.

@@ -18,8 +18,8 @@ mod restore;
 mod tests;
 
 use super::{
-    Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts,
-    RenderOptions, Sockets, Transport, first_rule_packets, trial,
+    Batch, Datapath, Engine, FULL_SYNC_S, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts,
+    Periodic, RenderOptions, SYNC_PERIOD_S, Sockets, Transport, Work, first_rule_packets, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -60,6 +60,10 @@ impl Iptables {
     const fn tool(self) -> &'static str {
         tool::prefix(self.engine)
     }
+}
+
+fn endpoints(of: &Population) -> usize {
+    of.services.iter().map(|s| s.endpoints.len()).sum()
 }
 
 fn meaning_of(tables: &Tables) -> Result<Relation, HarnessError> {
@@ -120,12 +124,11 @@ impl KubeProxy for Iptables {
     /// done once per `syncPeriod` only. A full one asks before that whether jumps are there ([`layout::questions`]). The
     /// tool's version is asked once at the start.
     fn kube_proxy_sync(&self, to: &Population, _full: bool) -> Option<KubeProxySync> {
-        let endpoints: usize = to.services.iter().map(|s| s.endpoints.len()).sum();
         let save = [&format!("{}-save", self.tool()), "-t", "nat"].map(str::to_owned);
         Some(KubeProxySync {
             version: KubeProxyVersion::default(),
             transport: Transport::Restore,
-            read_back: (endpoints <= LARGE_CLUSTER)
+            read_back: (endpoints(to) <= LARGE_CLUSTER)
                 .then(|| save.to_vec())
                 .into_iter()
                 .collect(),
@@ -142,6 +145,22 @@ impl KubeProxy for Iptables {
         let mut questions = layout::questions().filter(|_| full);
         // A chain that is there is refused: that is the answer.
         questions.try_for_each(|words| tool::ask(self.tool(), &words).map(drop))
+    }
+
+    /// Every syncPeriod it asks for the canary of table mangle (`Monitor` in pkg/util/iptables/iptables.go); once an hour
+    /// it syncs everything, from 1.36 on in small clusters alone.
+    fn periodic(&self, installed: &Population) -> Vec<Periodic> {
+        let canary = [self.tool(), "-w", "5", "-S", layout::CANARY, "-t", "mangle"];
+        let poll = Periodic {
+            every_s: SYNC_PERIOD_S,
+            work: Work::Asks(vec![canary.map(str::to_owned).to_vec()]),
+        };
+        let sync = Periodic {
+            every_s: FULL_SYNC_S,
+            work: Work::FullSync,
+        };
+        let small = endpoints(installed) <= LARGE_CLUSTER;
+        [poll].into_iter().chain(small.then_some(sync)).collect()
     }
 
     fn traced(&self, wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {

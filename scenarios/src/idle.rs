@@ -1,0 +1,129 @@
+//! `idle`: what kube-proxy does again and again although nothing changes. What it does once a period is done and weighed
+//! here, and multiplied by the periods of an hour; a real kube-proxy is watched for two periods, in which no full sync of
+//! an hour falls.
+
+use std::time::Duration;
+
+use netns_harness::datapath::kube_proxy::Programmer;
+use netns_harness::datapath::{RenderOptions, Transport, Work, facts};
+use schema::{Metric, Options, ScenarioKind};
+
+use crate::cost::Asked;
+use crate::error::Result;
+use crate::recorder::Recorder;
+use crate::scenario::{Request, Scenario};
+use crate::stay::{Spent, Stay};
+
+const HOUR_S: u64 = 3_600;
+/// How long a real kube-proxy is watched: two of its `syncPeriod`s.
+const WATCHED: Duration = Duration::from_secs(60);
+/// How often a period's work is done.
+const TIMES: u32 = 3;
+
+/// The scenario.
+#[derive(Debug)]
+pub(crate) struct Idle;
+
+impl Scenario for Idle {
+    fn kind(&self) -> ScenarioKind {
+        ScenarioKind::Idle
+    }
+
+    /// None where kube-proxy has no such mode.
+    fn cells(&self, asked: Asked, request: &Request) -> Vec<Options> {
+        let has = facts(asked.mode).kube_proxy.is_some();
+        let one = has.then(|| self.options(asked, request));
+        one.into_iter().collect()
+    }
+
+    fn expected_ns(&self, asked: Asked, _options: &Options, _request: &Request) -> u64 {
+        match asked.transport {
+            Transport::KubeProxy => WATCHED.as_nanos() as u64,
+            _ => u64::from(TIMES) * (asked.read_back_ns() + asked.install_ns(false)),
+        }
+    }
+
+    fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result {
+        if let Some(programmer) = stay.datapath.programmer() {
+            watched(programmer, recorder)?;
+        } else {
+            weighed(stay, options, recorder)?;
+        }
+        recorder.fact("census_after_idling", stay.census(stay.population)?);
+        Ok(())
+    }
+}
+
+/// Does what a period brings, as often as an hour has them by calculation.
+fn weighed(stay: &Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result {
+    let render = RenderOptions {
+        resync: true,
+        ..stay.render_options(options)
+    };
+    let periodic = stay.datapath.periodic(stay.population);
+    for _ in 0..TIMES {
+        let (mut cpu_ns, mut tools) = (0, 0);
+        for each in &periodic {
+            let spent = once(stay, &each.work, &render)?;
+            let times = HOUR_S / u64::from(each.every_s);
+            // Executed instructions are processor time already.
+            cpu_ns += times
+                * match stay.spec.counted {
+                    true => spent.elapsed_ns,
+                    false => spent.cpu_ns,
+                };
+            tools += times * spent.tools;
+        }
+        recorder.sample(Metric::IdleCpuTime, cpu_ns);
+        recorder.sample(Metric::IdleProcesses, tools);
+    }
+    let said = periodic.iter().map(|each| {
+        let what = match &each.work {
+            Work::Asks(lines) => lines.iter().map(|words| words.join(" ")).collect(),
+            Work::FullSync => vec!["a full sync".to_owned()],
+        };
+        format!("every {} s {}", each.every_s, what.join("; "))
+    });
+    recorder.fact("periodic", said.collect::<Vec<_>>().join(", "));
+    Ok(())
+}
+
+/// One period's work.
+fn once(stay: &Stay<'_>, work: &Work, render: &RenderOptions) -> Result<Spent> {
+    let population = stay.population;
+    match work {
+        Work::Asks(lines) => stay.asked(lines),
+        Work::FullSync => {
+            let sync = stay.datapath.kube_proxy_sync(population, true);
+            let sync = sync.expect("whoever syncs again and again has a way to");
+            stay.synced(&sync, population, population, render)
+        }
+    }
+}
+
+/// What a real kube-proxy uses in two periods.
+fn watched(programmer: &Programmer, recorder: &mut Recorder) -> Result {
+    let hours = HOUR_S as f64 / WATCHED.as_secs() as f64;
+    let (before, _ended_before) = (programmer.used(), programmer.ended_processes());
+    std::thread::sleep(WATCHED);
+    let used = programmer
+        .used()
+        .total_ns()
+        .saturating_sub(before.total_ns());
+    let ended = programmer.ended_processes();
+    programmer.still_runs()?;
+    recorder.sample(Metric::IdleCpuTime, (used as f64 * hours) as u64);
+    match ended {
+        Ok(names) => {
+            recorder.sample(Metric::IdleProcesses, (names.len() as f64 * hours) as u64);
+            recorder.fact("kube_proxy_processes", crate::kube_proxy::counted(&names));
+        }
+        Err(why) => recorder.fact("kube_proxy_processes", format!("unknown: {why}")),
+    }
+    let watched = WATCHED.as_secs();
+    recorder.fact(
+        "periodic",
+        format!("watched for {watched} s, in which no hour ended"),
+    );
+    Ok(())
+}
