@@ -10,6 +10,8 @@ use schema::{CellKey, Engine, Mode, OptionKey, Options, Transport};
 pub(super) struct Series {
     rules: Rules,
     transport: Option<Transport>,
+    /// The period of a real kube-proxy.
+    period: Option<String>,
     /// Whether cells that do not say a transport are shown here: in the first series of their rules.
     first: bool,
 }
@@ -21,6 +23,10 @@ struct Rules {
     engine: Option<Engine>,
     /// Versions of kube-proxy that have them.
     kube_proxy: Option<String>,
+}
+
+fn period(options: &Options) -> Option<String> {
+    options.get(OptionKey::MinSyncPeriod).map(str::to_owned)
 }
 
 impl Rules {
@@ -35,20 +41,22 @@ impl Rules {
 
 /// Every mode and way of programming it that these rows have.
 pub(super) fn series(rows: &[&Row]) -> Vec<Series> {
-    let mut found: BTreeSet<(Rules, Option<Transport>)> = BTreeSet::new();
+    let mut found: BTreeSet<(Rules, Option<Transport>, Option<String>)> = BTreeSet::new();
     for row in rows {
         let options = &row.key.options;
-        found.insert((Rules::of(row.key.mode, options), options.transport()));
+        let rules = Rules::of(row.key.mode, options);
+        found.insert((rules, options.transport(), period(options)));
     }
     let mut series: Vec<Series> = Vec::new();
-    for (rules, transport) in &found {
-        let programmed = found.iter().any(|(r, t)| r == rules && t.is_some());
+    for (rules, transport, period) in &found {
+        let programmed = found.iter().any(|(r, t, _)| r == rules && t.is_some());
         if transport.is_none() && programmed {
             continue;
         }
         series.push(Series {
             rules: rules.clone(),
             transport: *transport,
+            period: period.clone(),
             first: !series.iter().any(|s| s.rules == *rules),
         });
     }
@@ -59,7 +67,8 @@ impl Series {
     pub(super) fn holds(&self, key: &CellKey) -> bool {
         let transport = key.options.transport();
         Rules::of(key.mode, &key.options) == self.rules
-            && (transport == self.transport || (transport.is_none() && self.first))
+            && (transport == self.transport && period(&key.options) == self.period
+                || (transport.is_none() && self.first))
     }
 
     /// The mode, and how it is laid out and programmed where it is so in several ways.
@@ -72,10 +81,13 @@ impl Series {
         let mine = || all.iter().filter(|other| other.rules.mode == *mode);
         let layouts = mine().any(|other| other.rules.kube_proxy != *kube_proxy);
         let transports = mine().any(|other| other.transport != self.transport);
+        let periods =
+            mine().any(|other| other.transport == self.transport && other.period != self.period);
         let engines = mine().any(|other| other.rules.engine != *engine);
         let words = [
             kube_proxy.as_deref().filter(|_| layouts),
             self.transport.map(Transport::name).filter(|_| transports),
+            self.period.as_deref().filter(|_| periods),
             engine.map(Engine::name).filter(|_| engines),
         ];
         let words = [Some(mode.name())].into_iter().chain(words).flatten();

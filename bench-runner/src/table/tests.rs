@@ -87,7 +87,8 @@ fn summary() -> Summary {
         }
         for way in ways {
             let others = ScenarioKind::ALL.iter();
-            for scenario in others.filter(|s| s.is_update() || **s == ScenarioKind::Memory) {
+            let kept = [ScenarioKind::Memory, ScenarioKind::Idle];
+            for scenario in others.filter(|s| s.is_update() || kept.contains(s)) {
                 for metric in metrics(*scenario) {
                     let chunk = (*scenario == ScenarioKind::ColdInstall)
                         .then_some((OptionKey::Chunk, "all"));

@@ -113,7 +113,7 @@ vocabulary! {
         /// The least time between two syncs of a real kube-proxy: `10ms`, `1s`.
         MinSyncPeriod = "min_sync_period" {
             words: |value| format!("minSyncPeriod {value}"),
-            role: Role::Asks,
+            role: Role::Way,
             ..OF_RULES
         },
         /// Where packets come from: `client`.

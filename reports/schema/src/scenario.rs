@@ -27,7 +27,7 @@ pub enum Topic {
     Updates,
     /// Packets.
     Packets,
-    /// What the kernel holds.
+    /// What the kernel holds, and what it costs to keep it.
     Holdings,
 }
 
@@ -159,7 +159,7 @@ vocabulary! {
         Idle = "idle" {
             question: "What does an hour cost in which none of N services changes?",
             in_default_run: false,
-            topic: Topic::Updates,
+            topic: Topic::Holdings,
             words: "An hour in which nothing changes",
             over_n: "What does an hour cost in which none of N services changes?",
             asks: &[

@@ -17,6 +17,7 @@ pub(crate) fn way(options: &Options) -> String {
         &[
             OptionKey::KubeProxy,
             OptionKey::Transport,
+            OptionKey::MinSyncPeriod,
             OptionKey::Engine,
         ],
     )
@@ -30,7 +31,12 @@ fn words_of(options: &Options, keys: &[OptionKey]) -> String {
 /// The same after an answer: "through netlink, legacy engine", "with the legacy engine", "through netlink (kube-proxy 1.36)".
 #[must_use]
 pub(crate) fn through(options: &Options) -> Option<String> {
-    let way = words_of(options, &[OptionKey::Transport, OptionKey::Engine]);
+    let how = [
+        OptionKey::Transport,
+        OptionKey::MinSyncPeriod,
+        OptionKey::Engine,
+    ];
+    let way = words_of(options, &how);
     let programmed = options.get(OptionKey::Transport).is_some();
     let way = match programmed {
         _ if way.is_empty() => String::new(),
