@@ -42,9 +42,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',')]
     pub(crate) transports: Vec<Transport>,
 
-    /// Version of kube-proxy whose rules and syncs are measured: 1.32 to 1.37, where they differ; modes that kube-proxy
-    /// does not have are the same in all.
-    #[arg(long, value_name = "VERSION[,VERSION…]", action = ArgAction::Set, value_delimiter = ',', default_values_t = [KubeProxyVersion::default()])]
+    /// Version of kube-proxy whose rules and syncs are measured, where they differ: 1.32 to 1.37; modes that kube-proxy
+    /// does not have are the same in all, and a real one has those of its own [default: 1.37].
+    #[arg(long, value_name = "VERSION[,VERSION…]", action = ArgAction::Set, value_delimiter = ',')]
     pub(crate) kube_proxy: Vec<KubeProxyVersion>,
 
     /// With --transports kube-proxy, its minSyncPeriod: 10ms shows what a sync costs, 1s (its own default) what a node
@@ -101,7 +101,7 @@ pub(crate) struct RunArgs {
 
     /// One side of a comparison in one run, at least two: the stays of all variants lie side by side in the same
     /// blocks. OPTIONS set it apart from the others: --services, --endpoints, --kernel, --transports, --engines,
-    /// --large-cluster, --vip-stride, --sysctl, --tool. Options outside are for all variants.
+    /// --kube-proxy, --large-cluster, --vip-stride, --sysctl, --tool. Options outside are for all variants.
     #[arg(long, value_name = "NAME:'OPTIONS'", value_parser = words::given)]
     pub(crate) variant: Vec<Given>,
 

@@ -89,7 +89,7 @@ pub(crate) fn arguments(settings: &Settings, plan: &Plan) -> BTreeMap<String, Va
         ("scenarios", json!(settings.scenarios)),
         ("transports", json!(request.transports)),
         ("engines", json!(request.engines)),
-        ("kube-proxy", json!(settings.versions)),
+        ("kube-proxy", json!(settings.layouts())),
         ("positions", json!(request.positions)),
         ("protocols", json!(request.protocols)),
         ("families", json!(args.families)),

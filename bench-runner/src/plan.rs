@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use scenarios::cost::Asked;
 use scenarios::spec::{CellSpec, StaySpec};
-use scenarios::{Needs, SCENARIOS, Scenario};
+use scenarios::{LargeCluster, Needs, SCENARIOS, Scenario};
 use schema::{CellKey, Mode, NotRun, OptionKey};
 
 pub(crate) use schema::CONTROL;
@@ -296,7 +296,7 @@ fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
             }
             if let Some(period) = template.min_sync_period_ms {
                 // Whatever is asked is asked of its rules, which are as it sees fit.
-                options.remove(OptionKey::LargeCluster);
+                scenarios::layout_options(&mut options, asked, LargeCluster::Auto);
                 options.set(OptionKey::Transport, template.transport);
                 options.set(OptionKey::MinSyncPeriod, words_of_ms(period));
             }

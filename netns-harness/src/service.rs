@@ -151,6 +151,31 @@ impl Service {
 
 #[cfg(test)]
 impl Service {
+    /// svc1, svc3, svc4 and svc6 of kube-proxy's own tests (`TestOverall…Rules`), each as a ClusterIP, with its name.
+    pub(crate) fn golden() -> [(Self, &'static str); 4] {
+        let service = |index: u8, endpoints: &[u8]| Self {
+            index: index.into(),
+            frontend: Frontend {
+                vip: Ipv4Addr::new(172, 30, 0, 40 + index),
+                port: 80,
+                protocol: Protocol::Tcp,
+            },
+            endpoints: endpoints
+                .iter()
+                .map(|last| Endpoint {
+                    address: Ipv4Addr::new(10, 180, 0, *last),
+                    port: 80,
+                })
+                .collect(),
+        };
+        [
+            (service(1, &[1]), "ns1/svc1"),
+            (service(3, &[3]), "ns3/svc3"),
+            (service(4, &[4, 5]), "ns4/svc4"),
+            (service(6, &[]), "ns6/svc6"),
+        ]
+    }
+
     /// A service of tests, at port 80: the protocols take turns, and the addresses of its endpoints follow each
     /// other from `first_endpoint` on.
     pub(crate) fn of_test(index: u32, vip: u32, first_endpoint: u32, endpoints: u32) -> Self {

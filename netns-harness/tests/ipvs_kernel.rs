@@ -13,7 +13,7 @@ use kernel::{isolated, population};
 use netlink::Error;
 use netns_harness::datapath::ipvs::Ipvs;
 use netns_harness::datapath::{
-    Breakable, Damage, Datapath, Inspect, KubeProxy, RenderOptions, Sockets, Transport,
+    Breakable, Damage, Datapath, Inspect, KubeProxy, RenderOptions, Sockets, SyncKind, Transport,
 };
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
@@ -90,9 +90,9 @@ fn every_transport_installs_updates_resyncs_and_leaves_nothing() {
             goes_to(&ipvs, Some(&changed), &changed, &resync);
             goes_to(&ipvs, Some(&changed), &before, &options);
             let mut sockets = Sockets::default();
-            ipvs.ask_as_kube_proxy(&before, false, &mut sockets)
+            ipvs.ask_as_kube_proxy(&before, SyncKind::Partial, &mut sockets)
                 .unwrap();
-            let sync = ipvs.kube_proxy_sync(&before, false).unwrap();
+            let sync = ipvs.kube_proxy_sync(SyncKind::Partial, false).unwrap();
             assert_eq!(sockets.kinds(), sync.sockets.iter().copied().collect());
             for _ in 0..2 {
                 let errors = ipvs.remove();

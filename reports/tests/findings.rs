@@ -165,7 +165,9 @@ fn a_sync_names_the_kube_proxy_that_it_imitates() {
     let text = text(&SUMMARY, SYNC);
     assert!(
         text.contains("; nftables (netlink) ")
-            && text.contains(" through nft -f in kube-proxy 1.36, "),
+            && text.contains(
+                " through nft -f in kube-proxy's read-back of 1.34 over its layout of 1.32, "
+            ),
         "{text}"
     );
     assert!(

@@ -37,6 +37,7 @@ fn the_gate_that_ships_names_every_metric_that_is_no_part_of_another() {
             "system_time",
             "processes",
             "idle_cpu_time",
+            "idle_processes",
             "kernel_memory_peak",
             "cgroup_memory"
         ]

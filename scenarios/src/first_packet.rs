@@ -56,7 +56,7 @@ impl Scenario for FirstPacket {
                     (OptionKey::Path, CLIENT),
                     (OptionKey::Cache, request.chosen.cache.name()),
                 ]);
-                layout_options(&mut options, asked, request);
+                layout_options(&mut options, asked, request.large_cluster);
                 cells.push(options);
             }
         }

@@ -1,17 +1,17 @@
 //! `idle`: what kube-proxy does again and again although nothing changes. What it does once a period is done and weighed
-//! here, and multiplied by the periods of an hour; a real kube-proxy is watched for two periods, in which no full sync of
-//! an hour falls.
+//! here, and multiplied by the periods of an hour; a real kube-proxy is watched for two periods of the shorter kind, in
+//! which what it does once an hour does not fall.
 
 use std::time::Duration;
 
 use netns_harness::datapath::kube_proxy::Programmer;
-use netns_harness::datapath::{RenderOptions, Transport, Work, facts};
+use netns_harness::datapath::{KubeProxySync, RenderOptions, SyncKind, Transport, Work, facts};
 use schema::{Metric, Options, ScenarioKind};
 
 use crate::cost::Asked;
-use crate::error::Result;
+use crate::error::{CellError, Result};
 use crate::recorder::Recorder;
-use crate::scenario::{Request, Scenario};
+use crate::scenario::{Request, Scenario, layout_options};
 use crate::stay::{Spent, Stay};
 
 const HOUR_S: u64 = 3_600;
@@ -27,6 +27,13 @@ pub(crate) struct Idle;
 impl Scenario for Idle {
     fn kind(&self) -> ScenarioKind {
         ScenarioKind::Idle
+    }
+
+    /// However the rules were made: a sync goes the way that kube-proxy goes.
+    fn options(&self, asked: Asked, request: &Request) -> Options {
+        let mut options = Options::default();
+        layout_options(&mut options, asked, request.large_cluster);
+        options
     }
 
     /// None where kube-proxy has no such mode.
@@ -56,31 +63,35 @@ impl Scenario for Idle {
 
 /// Does what a period brings, as often as an hour has them by calculation.
 fn weighed(stay: &Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result {
-    let render = RenderOptions {
-        resync: true,
-        ..stay.render_options(options)
-    };
-    let periodic = stay.datapath.periodic(stay.population);
+    let render = stay.render_options(options);
+    let periodic = stay.datapath.periodic(render.large_cluster);
+    for each in &periodic {
+        if let Work::Syncs(kind) = each.work {
+            let sync = way(stay, kind, &render);
+            if let Some(why) = stay.sync_refused(&sync)? {
+                return Err(CellError::unsupported(why));
+            }
+            stay.tell_of(&sync, recorder);
+        }
+    }
     for _ in 0..TIMES {
-        let (mut cpu_ns, mut tools) = (0, 0);
+        let (mut cpu_ns, mut tools, mut messages) = (0, 0, 0);
         for each in &periodic {
             let spent = once(stay, &each.work, &render)?;
             let times = HOUR_S / u64::from(each.every_s);
-            // Executed instructions are processor time already.
-            cpu_ns += times
-                * match stay.spec.counted {
-                    true => spent.elapsed_ns,
-                    false => spent.cpu_ns,
-                };
+            cpu_ns += times * spent.cpu_ns;
             tools += times * spent.tools;
+            messages += times * spent.messages;
         }
         recorder.sample(Metric::IdleCpuTime, cpu_ns);
         recorder.sample(Metric::IdleProcesses, tools);
+        recorder.sample(Metric::IdleMessages, messages);
     }
     let said = periodic.iter().map(|each| {
         let what = match &each.work {
             Work::Asks(lines) => lines.iter().map(|words| words.join(" ")).collect(),
-            Work::FullSync => vec!["a full sync".to_owned()],
+            Work::Syncs(SyncKind::Full) => vec!["a full sync".to_owned()],
+            Work::Syncs(_) => vec!["a partial sync".to_owned()],
         };
         format!("every {} s {}", each.every_s, what.join("; "))
     });
@@ -93,12 +104,19 @@ fn once(stay: &Stay<'_>, work: &Work, render: &RenderOptions) -> Result<Spent> {
     let population = stay.population;
     match work {
         Work::Asks(lines) => stay.asked(lines),
-        Work::FullSync => {
-            let sync = stay.datapath.kube_proxy_sync(population, true);
-            let sync = sync.expect("whoever syncs again and again has a way to");
-            stay.synced(&sync, population, population, render)
-        }
+        Work::Syncs(kind) => stay.synced(
+            *kind,
+            &way(stay, *kind, render),
+            population,
+            population,
+            render,
+        ),
     }
+}
+
+fn way(stay: &Stay<'_>, kind: SyncKind, render: &RenderOptions) -> KubeProxySync {
+    let way = stay.datapath.kube_proxy_sync(kind, render.large_cluster);
+    way.expect("whoever syncs again and again has a way to")
 }
 
 /// What a real kube-proxy uses in two periods.
@@ -123,7 +141,7 @@ fn watched(programmer: &Programmer, recorder: &mut Recorder) -> Result {
     let watched = WATCHED.as_secs();
     recorder.fact(
         "periodic",
-        format!("watched for {watched} s, in which no hour ended"),
+        format!("watched for {watched} s; without what it does once an hour"),
     );
     Ok(())
 }

@@ -42,7 +42,7 @@ pub use conduct::{preparation, run_stay};
 pub use error::{CellError, Result};
 pub use listing::listing;
 pub use recorder::Recorder;
-pub use scenario::{LargeCluster, Needs, Request, Scenario};
+pub use scenario::{LargeCluster, Needs, Request, Scenario, layout_options};
 pub use stay::Stay;
 
 /// Every scenario, in the order of tables.

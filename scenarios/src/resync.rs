@@ -1,7 +1,8 @@
-//! `resync`: N → N services, unchanged: what kube-proxy's periodic full sync costs. `update_time` is of what it writes,
+//! `resync`: N → N services, unchanged: what a full sync of kube-proxy's costs, as at its start or after a failure, and in some
+//! versions once an hour (`idle`). `update_time` is of what it writes,
 //! `sync_time` of what it reads and asks before that too; a real kube-proxy is started anew.
 
-use netns_harness::datapath::{RenderOptions, Transport};
+use netns_harness::datapath::{RenderOptions, SyncKind, Transport};
 use schema::{Options, ScenarioKind};
 
 use crate::cost::Asked;
@@ -49,7 +50,11 @@ impl Scenario for Resync {
             stay.check_order()?;
         }
         // What is read before it, and by how many processes, with what it writes.
-        let synced = stay.datapath.kube_proxy_sync(population, true).is_some();
+        let large = render.large_cluster;
+        let synced = stay
+            .datapath
+            .kube_proxy_sync(SyncKind::Full, large)
+            .is_some();
         if synced && !stay.spec.counted {
             stay.sync_sampled(population, population, &render, recorder)?;
             recorder.fact("census_after_sync", stay.census(population)?);

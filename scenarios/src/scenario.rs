@@ -110,14 +110,14 @@ pub trait Scenario: Sync {
 /// Options of every cell that writes rules.
 pub(crate) fn rule_options(asked: Asked, request: &Request) -> Options {
     let mut options = Options::from([(OptionKey::Transport, asked.transport.name())]);
-    layout_options(&mut options, asked, request);
+    layout_options(&mut options, asked, request.large_cluster);
     options
 }
 
 /// Notes the layout of the rules that packets pass, where a mode has two.
-pub(crate) fn layout_options(options: &mut Options, asked: Asked, request: &Request) {
+pub fn layout_options(options: &mut Options, asked: Asked, large_cluster: LargeCluster) {
     if facts(asked.mode).comments {
-        let large = request.large_cluster.at(asked.services, asked.endpoints);
+        let large = large_cluster.at(asked.services, asked.endpoints);
         options.set(OptionKey::LargeCluster, if large { "on" } else { "off" });
     }
 }

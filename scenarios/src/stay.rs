@@ -4,7 +4,8 @@ use std::process::Command;
 
 use netns_harness::HarnessError;
 use netns_harness::datapath::{
-    Batch, Implementation, KubeProxySync, RenderOptions, Sockets, Transport, needs_forced_buffers,
+    Batch, Implementation, KubeProxySync, RenderOptions, Sockets, SyncKind, Transport,
+    needs_forced_buffers,
 };
 use netns_harness::lab::Lab;
 use netns_harness::service::{Frontend, Population};
@@ -134,8 +135,12 @@ impl Stay<'_> {
         options: &RenderOptions,
         recorder: &mut Recorder,
     ) -> Result<(), CellError> {
-        let full = options.resync;
-        let Some(sync) = self.datapath.kube_proxy_sync(to, full) else {
+        let kind = match options.resync {
+            true => SyncKind::Full,
+            false => SyncKind::Partial,
+        };
+        let way = self.datapath.kube_proxy_sync(kind, options.large_cluster);
+        let Some(sync) = way else {
             self.carry_out(&self.datapath.render(Some(from), to, options))?;
             return Ok(());
         };
@@ -144,17 +149,20 @@ impl Stay<'_> {
             self.carry_out(&self.datapath.render(Some(from), to, options))?;
             return Ok(());
         }
-        (self.emit)(Event::OtherAct { begins: true });
-        let done = self.synced(&sync, from, to, options);
-        (self.emit)(Event::OtherAct { begins: false });
-        recorder.sample(Metric::SyncTime, done?.elapsed_ns);
+        let done = self.synced(kind, &sync, from, to, options)?;
+        recorder.sample(Metric::SyncTime, done.elapsed_ns);
+        self.tell_of(&sync, recorder);
+        Ok(())
+    }
+
+    /// Says whose sync it is, what it reads and how it writes.
+    pub(crate) fn tell_of(&self, sync: &KubeProxySync, recorder: &mut Recorder) {
         let read: Vec<String> = sync.read_back.iter().map(|w| w.join(" ")).collect();
         let layout = self.datapath.facts().layout(sync.version);
-        let layout = layout.map_or_else(|| sync.version.to_string(), |layout| layout.words());
+        let layout = layout.map_or_else(|| sync.version.to_string(), |layout| layout.to_string());
         recorder.fact("kube_proxy_version", layout);
         recorder.fact("kube_proxy_read_back", read.join("; "));
         recorder.fact("kube_proxy_transport", sync.transport);
-        Ok(())
     }
 
     /// Makes a change as kube-proxy would: what it reads back, then the change.
@@ -163,14 +171,15 @@ impl Stay<'_> {
     /// The kernel or a tool refused.
     pub(crate) fn synced(
         &self,
+        kind: SyncKind,
         sync: &KubeProxySync,
         from: &Population,
         to: &Population,
         options: &RenderOptions,
     ) -> Result<Spent> {
-        let full = options.resync;
         let options = RenderOptions {
             transport: sync.transport,
+            resync: kind.is_full(),
             ..*options
         };
         let batch = self.datapath.render(Some(from), to, &options);
@@ -179,20 +188,25 @@ impl Stay<'_> {
             tracing::debug!("start, timed: {}", words.join(" "));
         }
         let mut commands: Vec<Command> = sync.read_back.iter().map(|w| command(w)).collect();
+        (self.emit)(Event::OtherAct { begins: true });
         let done = self.lab.on_node(|| {
             // kube-proxy opens its sockets when it starts.
             let kinds = batch.sockets().into_iter();
             let mut sockets = Sockets::open(kinds.chain(sync.sockets.iter().copied()))?;
             // The timed section.
             spent(|| {
-                self.datapath.ask_as_kube_proxy(from, full, &mut sockets)?;
+                self.datapath.ask_as_kube_proxy(from, kind, &mut sockets)?;
                 for command in &mut commands {
                     read_back(command)?;
                 }
                 self.datapath.apply(&batch, &mut sockets)
             })
         });
-        Ok(done?)
+        (self.emit)(Event::OtherAct { begins: false });
+        Ok(Spent {
+            messages: batch.messages(),
+            ..done?
+        })
     }
 
     /// Starts tools one after the other, and takes their output.
@@ -206,7 +220,10 @@ impl Stay<'_> {
     }
 
     /// Why kube-proxy's way of an update cannot be measured here; the update itself may be, another way.
-    fn sync_refused(&self, sync: &KubeProxySync) -> Result<Option<String>> {
+    ///
+    /// # Errors
+    /// It could not be found out.
+    pub(crate) fn sync_refused(&self, sync: &KubeProxySync) -> Result<Option<String>> {
         let needs_root = needs_forced_buffers(
             self.spec.mode,
             sync.transport,
@@ -501,6 +518,8 @@ pub(crate) struct Spent {
     pub(crate) cpu_ns: u64,
     /// Tools that were started.
     pub(crate) tools: u64,
+    /// Netlink messages of a sync's own; those of tools are not seen.
+    pub(crate) messages: u64,
 }
 
 /// Carries out an act, and says what it took.
@@ -515,6 +534,7 @@ fn spent(act: impl FnOnce() -> Result<(), HarnessError>) -> Result<Spent, Harnes
         elapsed_ns: start.ns_until(end),
         cpu_ns: before.between(start, end)?.cpu_ns,
         tools: netns_sys::process::tools_usage().tools - tools,
+        messages: 0,
     })
 }
 

@@ -6,7 +6,7 @@
 //! sync. Each starts from what the one before left, until the population has drifted by a hundredth; then it is
 //! put back, untimed. After the last, the population is put back and the census must list it.
 
-use netns_harness::datapath::RenderOptions;
+use netns_harness::datapath::{RenderOptions, SyncKind};
 use netns_harness::service::{Population, Service};
 use schema::{Options, ScenarioKind, Stage};
 
@@ -82,7 +82,7 @@ fn acts(stay: &Stay<'_>, scenario: ScenarioKind) -> Vec<Act> {
     let rehearsed = spec.block == 0 && rehearses(asked.update_ns(), scenario);
     let synced = stay
         .datapath
-        .kube_proxy_sync(stay.population, false)
+        .kube_proxy_sync(SyncKind::Partial, false)
         .is_some()
         && syncs(asked, scenario);
     let once = |act, made: bool| made.then_some(act).into_iter();

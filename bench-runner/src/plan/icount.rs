@@ -14,6 +14,8 @@ const SCENARIOS: [ScenarioKind; 3] = [
     ScenarioKind::ServiceAdd,
     ScenarioKind::FirstPacket,
 ];
+/// What has no counted form.
+const NOT_COUNTED: [ScenarioKind; 2] = [ScenarioKind::Memory, ScenarioKind::Idle];
 /// Seeds when nobody said.
 pub(super) const SEEDS: u32 = 6;
 /// Where what depends on the position shows, and where it does not.
@@ -24,7 +26,7 @@ pub(super) const POSITIONS: [Position; 2] = [Position::First, Position::Last];
 /// # Errors
 /// An option that does not go with `--deterministic`, with the remedy.
 pub(super) fn check(args: &RunArgs) -> Result<(), Usage> {
-    let memory = Scenarios::One(ScenarioKind::Memory);
+    let [memory, idle] = NOT_COUNTED.map(Scenarios::One);
     let mistakes = [
         (
             args.sandbox == SandboxOption::Netns,
@@ -42,6 +44,10 @@ pub(super) fn check(args: &RunArgs) -> Result<(), Usage> {
             args.scenarios.contains(&memory),
             "--deterministic has one CPU, and scenario memory asks for two, because some counters are per CPU: leave one of the two out",
         ),
+        (
+            args.scenarios.contains(&idle),
+            "--deterministic counts what a guest executes from one moment to another, and scenario idle asks for the processor time of what kube-proxy does by itself: leave one of the two out",
+        ),
     ];
     match mistakes.into_iter().find(|(made, _)| *made) {
         Some((_, why)) => refused(why),
@@ -55,7 +61,7 @@ pub(super) fn scenarios(asked: Vec<ScenarioKind>, args: &RunArgs) -> Vec<Scenari
         return SCENARIOS.to_vec();
     }
     // Left over by `all`.
-    let counts = |kind: &ScenarioKind| *kind != ScenarioKind::Memory;
+    let counts = |kind: &ScenarioKind| !NOT_COUNTED.contains(kind);
     asked.into_iter().filter(counts).collect()
 }
 

@@ -55,15 +55,39 @@ pub(super) fn sweep(most: u32) -> Vec<u32> {
         .collect()
 }
 
-/// With half the largest size too where that makes four sizes of the layout that it has: a line is fitted over four, and
-/// none over two layouts.
+/// With half the largest size too, a quarter and so on, until four have the layout of the largest, where some have another:
+/// a line is fitted over four sizes, and none over two layouts.
 fn with_a_line(mut sizes: Vec<u32>, large: impl Fn(u32) -> bool) -> Vec<u32> {
     let most = sizes[sizes.len() - 1];
-    let alike = sizes.iter().filter(|n| large(**n) == large(most)).count();
-    if alike == 3 && alike < sizes.len() && large(most / 2) == large(most) {
-        sizes.push(most / 2);
+    let alike = |sizes: &[u32]| sizes.iter().filter(|n| large(**n) == large(most)).count();
+    if alike(&sizes) == sizes.len() {
+        return sizes;
     }
+    let mut half = most / 2;
+    while alike(&sizes) < 4 && half > 0 && large(half) == large(most) {
+        if !sizes.contains(&half) {
+            sizes.push(half);
+        }
+        half /= 2;
+    }
+    sizes.sort_unstable();
     sizes
+}
+
+/// Sides that are swept up to the same size are asked at the same sizes: those of either.
+fn share_sizes(sides: &mut [Settings]) {
+    let swept: Vec<(u32, Vec<u32>)> = sides
+        .iter()
+        .filter(|side| side.is_swept())
+        .map(|side| (side.request.largest, side.sizes.clone()))
+        .collect();
+    for side in sides.iter_mut().filter(|side| side.is_swept()) {
+        let largest = side.request.largest;
+        let others = swept.iter().filter(|(most, _)| *most == largest);
+        side.sizes.extend(others.flat_map(|(_, sizes)| sizes));
+        side.sizes.sort_unstable();
+        side.sizes.dedup();
+    }
 }
 
 impl Settings {
@@ -82,12 +106,19 @@ impl Settings {
             side.map_err(|Usage(why)| Usage(format!("--variant {name}: {why}")))
         };
         let variants: Result<Vec<Self>, Usage> = given.into_iter().map(side).collect();
+        let mut variants = variants?;
+        share_sizes(&mut variants);
         let settings = Self {
-            variants: variants?,
+            variants,
             ..Self::of(args, run)?
         };
         settings.check_sides()?;
         Ok(settings)
+    }
+
+    /// Whether its sizes are those of a sweep.
+    fn is_swept(&self) -> bool {
+        is_swept(&self.args)
     }
 
     /// Name of the variant that this is asked of; "" for the run.
@@ -149,7 +180,7 @@ impl Settings {
             );
         }
         let mut sizes = match args.services.as_slice() {
-            [one] if !args.no_sweep && !args.deterministic => {
+            [one] if is_swept(args) => {
                 with_a_line(sweep(*one), |n| args.large_cluster.at(n, args.endpoints))
             }
             list => list.to_vec(),
@@ -169,7 +200,10 @@ impl Settings {
             },
             modes: ordered(&args.modes, Mode::ALL),
             min_sync_periods_ms: each_once(&args.min_sync_period),
-            versions: each_once(&args.kube_proxy),
+            versions: match args.kube_proxy.as_slice() {
+                [] => vec![KubeProxyVersion::default()],
+                named => each_once(named),
+            },
             scenarios: match args.deterministic {
                 true => icount::scenarios(asked_for(&args.scenarios), args),
                 false => asked_for(&args.scenarios),
@@ -241,6 +275,11 @@ impl Settings {
                 "--transports kube-proxy needs the program: --tool kube-proxy=PATH (`scripts/kube-proxy 1.37` builds one and prints its path)",
             );
         }
+        if !self.args.kube_proxy.is_empty() && self.layouts().is_empty() {
+            return refused(
+                "--kube-proxy: nothing that is asked has rules of ours in a layout of kube-proxy's (a real one has those of its own version): leave it out, or see --modes and --transports",
+            );
+        }
         if self.modes.iter().all(|m| m.is_floor()) && !asks_packets {
             return refused(
                 "the floors none and conntrack have no control plane: ask for first-packet, or add a mode",
@@ -292,9 +331,17 @@ impl Settings {
         Ok(())
     }
 
+    /// Versions of kube-proxy after which rules are laid out.
+    pub(crate) fn layouts(&self) -> BTreeSet<KubeProxyVersion> {
+        let cases = self.cases().into_iter();
+        cases.filter_map(|case| case.kube_proxy).collect()
+    }
+
     /// Whether anything that is asked starts the tool: a mode as it is programmed, or kube-proxy's way of an update.
     fn starts(&self, tool: &str) -> bool {
-        let as_kube_proxy = |kind: &ScenarioKind| kind.ask(Metric::SyncTime).is_some();
+        let as_kube_proxy = |kind: &ScenarioKind| {
+            *kind == ScenarioKind::Idle || kind.ask(Metric::SyncTime).is_some()
+        };
         let updates = self.scenarios.iter().any(as_kube_proxy);
         let by_mode = |case: &Case| case.tools().iter().any(|(name, _)| *name == tool);
         let by_sync = |mode: &Mode| facts(*mode).sync_tools.contains(&tool);
@@ -330,6 +377,10 @@ impl Settings {
         }
         named.filter(|t| can.has(*t)).collect()
     }
+}
+
+fn is_swept(args: &RunArgs) -> bool {
+    args.services.len() == 1 && !args.no_sweep && !args.deterministic
 }
 
 /// The scenarios of a run: those of an ordinary one when nothing was named.

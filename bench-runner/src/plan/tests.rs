@@ -106,6 +106,83 @@ fn one_number_is_swept_in_half_decades_and_a_list_is_exact() {
     assert_eq!(sizes, HashSet::from([10, 20]));
 }
 
+/// Sizes of each side.
+fn sizes(words: &[&str]) -> Vec<Vec<u32>> {
+    let cli = crate::cmd::Cli::try_parse_from([&["bench-runner"], words].concat()).unwrap();
+    let settings = Settings::resolve(&cli.run).unwrap();
+    settings
+        .sides()
+        .iter()
+        .map(|side| side.sizes.clone())
+        .collect()
+}
+
+#[test]
+fn four_sizes_have_the_layout_of_the_largest_and_sides_have_the_same() {
+    for (words, expected) in [
+        (
+            &["--services", "10000"][..],
+            &[100, 300, 1000, 3000, 5000, 10_000][..],
+        ),
+        (&["--services", "3000"], &[100, 300, 750, 1000, 1500, 3000]),
+        (
+            &["--services", "10000", "--endpoints", "1"],
+            &[100, 300, 1000, 2500, 3000, 5000, 10_000],
+        ),
+        (
+            &["--services", "10000", "--endpoints", "10"],
+            &[100, 300, 1000, 3000, 10_000],
+        ),
+        (
+            &["--services", "10000", "--large-cluster", "on"],
+            &[100, 300, 1000, 3000, 10_000],
+        ),
+        (&["--services", "600"], &[100, 300, 600]),
+    ] {
+        assert_eq!(sizes(words), [expected], "{words:?}");
+    }
+    let variants = [
+        "--variant",
+        "a:--large-cluster auto",
+        "--variant",
+        "b:--large-cluster off",
+    ];
+    let both = sizes(&[&["--services", "10000"][..], &variants].concat());
+    assert_eq!(both, [[100, 300, 1000, 3000, 5000, 10_000]; 2]);
+}
+
+#[test]
+fn a_layout_that_nothing_has_is_refused_and_so_is_a_version_without_one() {
+    let resolved = |words: &[&str]| {
+        let words = [&["bench-runner", "--services", "10"], words].concat();
+        let cli = crate::cmd::Cli::try_parse_from(words).map_err(|error| error.to_string())?;
+        Settings::resolve(&cli.run).map_err(|Usage(why)| why)
+    };
+    let of_a_real_one = [
+        "--kube-proxy",
+        "1.32",
+        "--transports",
+        "kube-proxy",
+        "--tool",
+        "kube-proxy=/bin/true",
+        "--modes",
+        "nftables",
+    ];
+    assert!(
+        resolved(&of_a_real_one)
+            .unwrap_err()
+            .contains("leave it out")
+    );
+    assert!(resolved(&["--kube-proxy", "1.32", "--modes", "ipset"]).is_err());
+    assert!(
+        resolved(&["--kube-proxy", "1.31"])
+            .unwrap_err()
+            .contains("1.37")
+    );
+    assert!(resolved(&["--kube-proxy", "1.32", "--modes", "ipset,nftables"]).is_ok());
+    assert!(resolved(&of_a_real_one[2..]).is_ok());
+}
+
 #[test]
 fn the_same_seed_gives_the_same_order_and_another_seed_another() {
     let order = |seed: &str| {

@@ -36,12 +36,6 @@ impl Layout {
         Self { first, last }
     }
 
-    /// "1.36" or "1.32 to 1.37".
-    #[must_use]
-    pub fn words(self) -> String {
-        self.to_string().replace('-', " to ")
-    }
-
     /// One layout for all versions.
     pub(super) const ALL: &'static [Self] =
         &[Self::of(KubeProxyVersion::V1_32, KubeProxyVersion::V1_37)];

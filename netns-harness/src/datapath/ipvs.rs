@@ -46,7 +46,8 @@ use schema::KubeProxyVersion;
 use super::steps;
 use super::{
     Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts, Periodic,
-    RenderOptions, SYNC_PERIOD_S, Socket, Sockets, Transport, Work, first_rule_packets, trial,
+    RenderOptions, SYNC_PERIOD_S, Socket, Sockets, SyncKind, Transport, Work, first_rule_packets,
+    trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -144,7 +145,7 @@ impl KubeProxy for Ipvs {
     /// virtual server twice and for its destinations ([`Part::Look`]), changes what differs with one message
     /// or process an object, and writes all rules. Here are the listings of sets; the rest is in
     /// [`KubeProxy::ask_as_kube_proxy`] and in transport `exec`.
-    fn kube_proxy_sync(&self, _to: &Population, _full: bool) -> Option<KubeProxySync> {
+    fn kube_proxy_sync(&self, _sync: SyncKind, _large_cluster: bool) -> Option<KubeProxySync> {
         let list = |(name, _): &(&str, _)| ["ipset", "list", name].map(str::to_owned).to_vec();
         Some(KubeProxySync {
             version: KubeProxyVersion::default(),
@@ -157,17 +158,17 @@ impl KubeProxy for Ipvs {
     fn ask_as_kube_proxy(
         &self,
         from: &Population,
-        _full: bool,
+        sync: SyncKind,
         sockets: &mut Sockets,
     ) -> Result<(), HarnessError> {
-        removal::ask_as_kube_proxy(from, sockets)
+        removal::ask_as_kube_proxy(from, sync, sockets)
     }
 
     /// Every syncPeriod the whole sync.
-    fn periodic(&self, _: &Population) -> Vec<Periodic> {
+    fn periodic(&self, _large_cluster: bool) -> Vec<Periodic> {
         vec![Periodic {
             every_s: SYNC_PERIOD_S,
-            work: Work::FullSync,
+            work: Work::Syncs(SyncKind::Full),
         }]
     }
 

@@ -68,12 +68,32 @@ pub struct Periodic {
 pub enum Work {
     /// Command lines whose answers it looks at.
     Asks(Vec<Vec<String>>),
-    /// Everything is asked for, and written where it is not as it should be.
-    FullSync,
+    /// A sync, although nothing has changed.
+    Syncs(SyncKind),
 }
 
-/// `FullSyncPeriod` of pkg/proxy/util/utils.go, seconds.
-const FULL_SYNC_S: u32 = 3_600;
+/// One of kube-proxy's syncs (`syncProxyRules`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncKind {
+    /// Of what has changed, soon after another.
+    Partial,
+    /// Of what has changed, long after another: stale chains are looked for.
+    Late,
+    /// Of everything: at the start, after a failure, and in some versions once an hour.
+    Full,
+}
+
+impl SyncKind {
+    /// Whether it writes everything.
+    #[must_use]
+    pub fn is_full(self) -> bool {
+        self == Self::Full
+    }
+}
+
+/// How long kube-proxy lets pass without a sync: `FullSyncPeriod` of pkg/proxy/util/utils.go, in 1.32 a literal hour in
+/// `NewProxier`; seconds.
+const LONGEST_INTERVAL_S: u32 = 3_600;
 /// `syncPeriod` by default, seconds (pkg/proxy/apis/config/v1alpha1/defaults.go).
 const SYNC_PERIOD_S: u32 = 30;
 
@@ -134,9 +154,8 @@ pub trait Datapath: Send + Sync {
 
 /// A mode as kube-proxy drives it; by default it has no such mode.
 pub trait KubeProxy: Send + Sync {
-    /// How kube-proxy would make an update that ends with `to`, or with `full` write everything again; `None` where it
-    /// has no such mode.
-    fn kube_proxy_sync(&self, _to: &Population, _full: bool) -> Option<KubeProxySync> {
+    /// How kube-proxy would make a sync, in a cluster that is large or not; `None` where it has no such mode.
+    fn kube_proxy_sync(&self, _sync: SyncKind, _large_cluster: bool) -> Option<KubeProxySync> {
         None
     }
 
@@ -154,14 +173,14 @@ pub trait KubeProxy: Send + Sync {
     fn ask_as_kube_proxy(
         &self,
         _from: &Population,
-        _full: bool,
+        _sync: SyncKind,
         _sockets: &mut Sockets,
     ) -> Result<(), HarnessError> {
         Ok(())
     }
 
     /// What it does again and again on a node on which nothing changes.
-    fn periodic(&self, _installed: &Population) -> Vec<Periodic> {
+    fn periodic(&self, _large_cluster: bool) -> Vec<Periodic> {
         Vec::new()
     }
 

@@ -47,6 +47,8 @@ mod trace;
 mod traced;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;
 
 use std::io;
@@ -56,8 +58,8 @@ use nix::errno::Errno;
 use schema::KubeProxyVersion;
 
 use super::{
-    Batch, Datapath, FULL_SYNC_S, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts,
-    Periodic, RenderOptions, Socket, Sockets, Transport, Work, trial,
+    Batch, Datapath, Inspect, Inventory, KubeProxy, KubeProxySync, LONGEST_INTERVAL_S, ModeFacts,
+    Periodic, RenderOptions, Socket, Sockets, SyncKind, Transport, Work, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -121,10 +123,12 @@ impl Datapath for Nftables {
 impl KubeProxy for Nftables {
     /// `syncProxyRules` lists before each transaction, partial ones too, to find stale chains and affinity sets
     /// ([`Listing`]; kubernetes#139513 times it), a full one from 1.33 on what is in each of its sets and maps before
-    /// that (`readOrReset`). The change then goes through `nft -f -` (knftables `Run`).
-    fn kube_proxy_sync(&self, _to: &Population, full: bool) -> Option<KubeProxySync> {
+    /// that (`readOrReset`). The change then goes through `nft -f -` (knftables `Run`), also where nothing has changed.
+    fn kube_proxy_sync(&self, sync: SyncKind, _large_cluster: bool) -> Option<KubeProxySync> {
         let layout = self.layout();
-        let filled = layout.filled().filter(|_| full && layout.reads_sets);
+        let filled = layout
+            .filled()
+            .filter(|_| sync.is_full() && layout.reads_sets);
         let sets = filled.map(|(set, is_map)| {
             let kind = if is_map { "map" } else { "set" };
             vec![
@@ -138,11 +142,12 @@ impl KubeProxy for Nftables {
             ]
         });
         let listing = layout.listing.commands().iter().map(|words| words.to_vec());
+        let nothing = (sync == SyncKind::Late).then(|| vec!["nft", "-f", "/dev/null"]);
         let words = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
         Some(KubeProxySync {
             version: layout.version,
             transport: Transport::Nft,
-            read_back: sets.chain(listing).map(words).collect(),
+            read_back: sets.chain(listing).chain(nothing).map(words).collect(),
             sockets: match layout.listing {
                 Listing::Netlink => &[Socket::NfTables],
                 _ => &[],
@@ -153,7 +158,7 @@ impl KubeProxy for Nftables {
     fn ask_as_kube_proxy(
         &self,
         _from: &Population,
-        _full: bool,
+        _sync: SyncKind,
         sockets: &mut Sockets,
     ) -> Result<(), HarnessError> {
         if self.layout().listing != Listing::Netlink {
@@ -167,11 +172,12 @@ impl KubeProxy for Nftables {
         listed.map(drop).map_err(failed)
     }
 
-    /// A full sync an hour.
-    fn periodic(&self, _: &Population) -> Vec<Periodic> {
+    /// After an hour without a sync one, from 1.33 on of everything.
+    fn periodic(&self, _large_cluster: bool) -> Vec<Periodic> {
+        let full = self.version > KubeProxyVersion::V1_32;
         vec![Periodic {
-            every_s: FULL_SYNC_S,
-            work: Work::FullSync,
+            every_s: LONGEST_INTERVAL_S,
+            work: Work::Syncs(if full { SyncKind::Full } else { SyncKind::Late }),
         }]
     }
 

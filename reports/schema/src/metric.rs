@@ -198,7 +198,7 @@ vocabulary! {
         },
         /// What an hour in which nothing changes takes of a processor: a period's work, done once, times periods an hour.
         IdleCpuTime = "idle_cpu_time" {
-            meaning: "processor time that kube-proxy's periodic work takes in an hour in which nothing changes",
+            meaning: "processor time that kube-proxy's periodic work takes in an hour in which nothing changes; of a real one without what it does once an hour",
             growth: Some(Growth::Power),
             answers: true,
             ..TIME
@@ -206,7 +206,13 @@ vocabulary! {
         /// Processes of the same hour.
         IdleProcesses = "idle_processes" {
             unit: Unit::Count,
-            meaning: "processes that kube-proxy's periodic work starts in an hour in which nothing changes",
+            meaning: "processes that kube-proxy's periodic work starts in an hour in which nothing changes; of a real one without what it does once an hour",
+            ..TIME
+        },
+        /// Netlink messages of the same hour.
+        IdleMessages = "idle_messages" {
+            unit: Unit::Count,
+            meaning: "netlink messages that kube-proxy itself, not a tool of its, sends in an hour in which nothing changes",
             exact: true,
             ..TIME
         },

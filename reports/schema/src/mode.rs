@@ -16,6 +16,8 @@ pub struct ModeRow {
     pub iptables: Option<Engine>,
     /// Whether the netlink messages of its updates are those of its sets.
     pub sets: bool,
+    /// The kube-proxy whose layout its rules had before results named one.
+    pub layout: Option<&'static str>,
     /// Red, green, blue: one colour a mode, everywhere.
     pub color: [u8; 3],
     /// The shape of its points.
@@ -47,6 +49,7 @@ const SERVING: ModeRow = ModeRow {
     last: "",
     iptables: None,
     sets: false,
+    layout: None,
     color: [0; 3],
     marker: Marker::Circle,
 };
@@ -108,7 +111,7 @@ vocabulary! {
         },
         /// kube-proxy's virtual servers in the kernel, with sets and a constant number of rules.
         Ipvs = "ipvs" {
-            about: "kube-proxy's virtual servers, with sets and a constant number of rules",
+            about: "kube-proxy's virtual servers, with sets and a constant number of rules; deprecated since 1.35",
             last: "found first in its bucket before Linux 7.1, where the newest stand in front",
             color: [0xcc, 0x79, 0xa7],
             ..SERVING
@@ -117,6 +120,7 @@ vocabulary! {
         Nftables = "nftables" {
             about: "kube-proxy's nftables rules",
             last: "a place like any other in one map",
+            layout: Some("1.32"),
             color: [0x00, 0x72, 0xb2],
             marker: Marker::Diamond,
             ..SERVING

@@ -175,6 +175,11 @@ vocabulary! {
                     &[Table, Terminal],
                 )
                 .under("processes"),
+                ask(
+                    Metric::IdleMessages,
+                    "An hour in which nothing changes: netlink messages of kube-proxy's own",
+                    &[Table],
+                ),
             ],
         },
         /// N → 0 services.

@@ -40,28 +40,21 @@ impl Transport {
     }
 }
 
-/// What is known of a version of kube-proxy.
-#[derive(Debug)]
-pub struct KubeProxyVersionRow {
-    /// The release whose source was read, and whose rules are recorded in netns-harness/tests/kube-proxy.
-    pub release: &'static str,
-}
-
 vocabulary! {
     /// A minor version of kube-proxy: the rules that it installs, what a sync of it reads, and what it writes.
-    KubeProxyVersion, "kube-proxy version", of KubeProxyVersionRow, {
-        /// Kubernetes 1.32.
-        V1_32 = "1.32" { release: "1.32.13" },
-        /// Kubernetes 1.33.
-        V1_33 = "1.33" { release: "1.33.13" },
-        /// Kubernetes 1.34.
-        V1_34 = "1.34" { release: "1.34.4" },
-        /// Kubernetes 1.35.
-        V1_35 = "1.35" { release: "1.35.4" },
-        /// Kubernetes 1.36.
-        V1_36 = "1.36" { release: "1.36.3" },
-        /// Kubernetes 1.37.
-        V1_37 = "1.37" { release: "1.37.2" },
+    KubeProxyVersion, "kube-proxy version", {
+        /// Kubernetes 1.32: 1.32.13 is whose source was read and whose rules are recorded.
+        V1_32 = "1.32",
+        /// Kubernetes 1.33: 1.33.13 is whose source was read and whose rules are recorded.
+        V1_33 = "1.33",
+        /// Kubernetes 1.34: 1.34.4 is whose source was read and whose rules are recorded.
+        V1_34 = "1.34",
+        /// Kubernetes 1.35: 1.35.4 is whose source was read and whose rules are recorded.
+        V1_35 = "1.35",
+        /// Kubernetes 1.36: 1.36.3 is whose source was read and whose rules are recorded.
+        V1_36 = "1.36",
+        /// Kubernetes 1.37: 1.37.2 is whose source was read and whose rules are recorded.
+        V1_37 = "1.37",
     }
 }
 

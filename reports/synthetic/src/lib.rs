@@ -513,10 +513,7 @@ fn facts(key: &CellKey, series: &[(Metric, Vec<f64>)]) -> BTreeMap<String, Strin
     };
     if series.iter().any(|(metric, _)| *metric == Metric::SyncTime) {
         let nftables = key.mode == Mode::Nftables;
-        fact(
-            "kube_proxy_version",
-            if nftables { "1.36" } else { "1.32 to 1.37" },
-        );
+        fact("kube_proxy_version", "1.34");
         fact(
             "kube_proxy_transport",
             if nftables { "nft" } else { "restore" },

@@ -1,6 +1,6 @@
 //! What is known of the iptables modes and of the floor below them.
 
-use schema::Mode;
+use schema::{KubeProxyVersion, Mode};
 
 use super::{Conntrack, Iptables, layout};
 use crate::datapath::facts::{
@@ -9,6 +9,16 @@ use crate::datapath::facts::{
 use crate::datapath::kube_proxy::{KubeProxyFacts, SYNC_AT_2};
 use crate::datapath::{Engine, Socket, Transport};
 use crate::xtables::NFT_PREPARATION_CHUNK;
+
+/// The rules are the same in all versions; what an hour without changes brings is not.
+const LAYOUTS: &[Layout] = {
+    use KubeProxyVersion::{V1_32, V1_33, V1_35, V1_36, V1_37};
+    &[
+        Layout::of(V1_32, V1_32),
+        Layout::of(V1_33, V1_35),
+        Layout::of(V1_36, V1_37),
+    ]
+};
 
 /// The law of size, in large-cluster layout: N services, E endpoints.
 const LAW: &[Law] = &[
@@ -63,7 +73,7 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
     facilities: &["ip_tables mangle"],
     comments: true,
-    layouts: Layout::ALL,
+    layouts: LAYOUTS,
     node_sysctls: NODE_SYSCTLS,
     kube_proxy: Some(&kube_proxy(LEGACY_TOOLS)),
     law_of_size: LAW,
@@ -91,9 +101,9 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
                 ..REAL
             },
         ],
-        |_| {
+        |version| {
             layout::ready();
-            Box::new(Iptables::legacy())
+            Box::new(Iptables::of(Engine::Legacy, version))
         },
     )
 };
@@ -102,7 +112,7 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
 pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
     rules: Some(Engine::Nft),
     comments: true,
-    layouts: Layout::ALL,
+    layouts: LAYOUTS,
     node_sysctls: NODE_SYSCTLS,
     kube_proxy: Some(&kube_proxy(NFT_TOOLS)),
     needs_root: Some(
@@ -141,9 +151,9 @@ pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
                 ..REAL
             },
         ],
-        |_| {
+        |version| {
             layout::ready();
-            Box::new(Iptables::nft())
+            Box::new(Iptables::of(Engine::Nft, version))
         },
     )
 };

@@ -68,7 +68,7 @@ pub(in crate::datapath) fn chains_of(service: &Service) -> Vec<String> {
     own.into_iter().chain(endpoints).collect()
 }
 
-fn hash(parts: &[&str]) -> String {
+pub(super) fn hash(parts: &[&str]) -> String {
     let mut digest = Sha256::new();
     for part in parts {
         digest.update(part.as_bytes());

@@ -15,11 +15,14 @@ mod meaning;
 mod restore;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;
 
 use super::{
-    Batch, Datapath, Engine, FULL_SYNC_S, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts,
-    Periodic, RenderOptions, SYNC_PERIOD_S, Sockets, Transport, Work, first_rule_packets, trial,
+    Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, LONGEST_INTERVAL_S,
+    ModeFacts, Periodic, RenderOptions, SYNC_PERIOD_S, Sockets, SyncKind, Transport, Work,
+    first_rule_packets, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -38,32 +41,31 @@ pub const LARGE_CLUSTER: usize = 1_000;
 #[derive(Debug, Clone, Copy)]
 pub struct Iptables {
     pub(super) engine: Engine,
+    /// Whose syncs they are; the rules are the same in all.
+    version: KubeProxyVersion,
 }
 
 impl Iptables {
-    /// Through `iptables-nft-restore`.
+    /// Through `iptables-nft-restore`, as the newest version.
     #[must_use]
     pub const fn nft() -> Self {
-        Self {
-            engine: Engine::Nft,
-        }
+        Self::of(Engine::Nft, KubeProxyVersion::V1_37)
     }
 
-    /// Through `iptables-legacy-restore`.
+    /// Through `iptables-legacy-restore`, as the newest version.
     #[must_use]
     pub const fn legacy() -> Self {
-        Self {
-            engine: Engine::Legacy,
-        }
+        Self::of(Engine::Legacy, KubeProxyVersion::V1_37)
+    }
+
+    /// Through an engine's tools, as a version.
+    pub(super) const fn of(engine: Engine, version: KubeProxyVersion) -> Self {
+        Self { engine, version }
     }
 
     const fn tool(self) -> &'static str {
         tool::prefix(self.engine)
     }
-}
-
-fn endpoints(of: &Population) -> usize {
-    of.services.iter().map(|s| s.endpoints.len()).sum()
 }
 
 fn meaning_of(tables: &Tables) -> Result<Relation, HarnessError> {
@@ -119,19 +121,16 @@ impl Datapath for Iptables {
 }
 
 impl KubeProxy for Iptables {
-    /// A partial sync, in `(*Proxier).syncProxyRules`: one restore, and before it, up to
-    /// 1,000 endpoints, `iptables-save -t nat` (`SaveInto`) to find stale chains. In larger clusters that is
-    /// done once per `syncPeriod` only. A full one asks before that whether jumps are there ([`layout::questions`]). The
-    /// tool's version is asked once at the start.
-    fn kube_proxy_sync(&self, to: &Population, _full: bool) -> Option<KubeProxySync> {
+    /// In `(*Proxier).syncProxyRules`: one restore, and before it `iptables-save -t nat` (`SaveInto`) to find stale
+    /// chains, in large clusters once per `syncPeriod` only. A full one asks before that whether jumps are there
+    /// ([`layout::questions`]). The tool's version is asked once at the start.
+    fn kube_proxy_sync(&self, sync: SyncKind, large_cluster: bool) -> Option<KubeProxySync> {
         let save = [&format!("{}-save", self.tool()), "-t", "nat"].map(str::to_owned);
+        let saves = sync != SyncKind::Partial || !large_cluster;
         Some(KubeProxySync {
-            version: KubeProxyVersion::default(),
+            version: self.version,
             transport: Transport::Restore,
-            read_back: (endpoints(to) <= LARGE_CLUSTER)
-                .then(|| save.to_vec())
-                .into_iter()
-                .collect(),
+            read_back: saves.then(|| save.to_vec()).into_iter().collect(),
             sockets: &[],
         })
     }
@@ -139,28 +138,43 @@ impl KubeProxy for Iptables {
     fn ask_as_kube_proxy(
         &self,
         _from: &Population,
-        full: bool,
+        sync: SyncKind,
         _sockets: &mut Sockets,
     ) -> Result<(), HarnessError> {
-        let mut questions = layout::questions().filter(|_| full);
-        // A chain that is there is refused: that is the answer.
-        questions.try_for_each(|words| tool::ask(self.tool(), &words).map(drop))
+        let mut questions = layout::questions().filter(|_| sync.is_full());
+        questions.try_for_each(|words| {
+            // What is asked for is there: a chain cannot be made again, a jump is found.
+            let there = tool::ask(self.tool(), &words)? != words.iter().any(|word| word == "-N");
+            let lacks = || {
+                format!(
+                    "kube-proxy's {} does not find what is asked for",
+                    words.join(" ")
+                )
+            };
+            there
+                .then_some(())
+                .ok_or_else(|| HarnessError::listing("a full sync")(lacks()))
+        })
     }
 
-    /// Every syncPeriod it asks for the canary of table mangle (`Monitor` in pkg/util/iptables/iptables.go); once an hour
-    /// it syncs everything, from 1.36 on in small clusters alone.
-    fn periodic(&self, installed: &Population) -> Vec<Periodic> {
+    /// Every syncPeriod it asks for the canary of table mangle (`Monitor` in pkg/util/iptables/iptables.go). After an hour
+    /// without a sync it makes one: of everything from 1.33 on, and from 1.36 on in small clusters alone (`doFullSync`).
+    fn periodic(&self, large_cluster: bool) -> Vec<Periodic> {
         let canary = [self.tool(), "-w", "5", "-S", layout::CANARY, "-t", "mangle"];
         let poll = Periodic {
             every_s: SYNC_PERIOD_S,
             work: Work::Asks(vec![canary.map(str::to_owned).to_vec()]),
         };
-        let sync = Periodic {
-            every_s: FULL_SYNC_S,
-            work: Work::FullSync,
+        let full = match self.version {
+            KubeProxyVersion::V1_32 => false,
+            KubeProxyVersion::V1_33 | KubeProxyVersion::V1_34 | KubeProxyVersion::V1_35 => true,
+            KubeProxyVersion::V1_36 | KubeProxyVersion::V1_37 => !large_cluster,
         };
-        let small = endpoints(installed) <= LARGE_CLUSTER;
-        [poll].into_iter().chain(small.then_some(sync)).collect()
+        let sync = Periodic {
+            every_s: LONGEST_INTERVAL_S,
+            work: Work::Syncs(if full { SyncKind::Full } else { SyncKind::Late }),
+        };
+        vec![poll, sync]
     }
 
     fn traced(&self, wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {

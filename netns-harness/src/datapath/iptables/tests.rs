@@ -302,19 +302,19 @@ fn a_resync_writes_everything_again_and_repeats_no_jump() {
 }
 
 #[test]
-fn kube_proxy_lists_stale_chains_only_up_to_a_thousand_endpoints() {
+fn kube_proxy_lists_stale_chains_in_large_clusters_only_long_after_the_last_time() {
     for (iptables, save) in [
         (Iptables::legacy(), "iptables-legacy-save"),
         (Iptables::nft(), "iptables-nft-save"),
     ] {
-        let small = iptables
-            .kube_proxy_sync(&population(500, 2), false)
-            .unwrap();
+        let small = iptables.kube_proxy_sync(SyncKind::Partial, false).unwrap();
         assert_eq!(small.read_back, [[save, "-t", "nat"]]);
-        let large = iptables
-            .kube_proxy_sync(&population(501, 2), false)
-            .unwrap();
+        let large = iptables.kube_proxy_sync(SyncKind::Partial, true).unwrap();
         assert!(large.read_back.is_empty());
+        for kind in [SyncKind::Late, SyncKind::Full] {
+            let rare = iptables.kube_proxy_sync(kind, true).unwrap();
+            assert_eq!(rare.read_back, small.read_back);
+        }
         assert_eq!(small.transport, Transport::Restore);
     }
 }

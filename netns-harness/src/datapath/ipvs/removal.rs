@@ -9,18 +9,19 @@ use netns_sys::tools::command;
 use super::part::{Leaving, look};
 use super::{TOOL, layout};
 use crate::HarnessError;
-use crate::datapath::Sockets;
+use crate::datapath::{Sockets, SyncKind};
 use crate::service::Population;
 use crate::tools;
 use crate::xtables::tool;
 
 /// What kube-proxy asks in a sync besides the listings of sets: a process for each chain and jump, and for
-/// each set; and over netlink what [`Part::Look`] says.
+/// each set; and over netlink what [`Part::Look`] says, which a batch that writes everything holds itself.
 ///
 /// # Errors
 /// A tool is missing or refuses what kube-proxy expects it to take; the kernel refused to say.
 pub(super) fn ask_as_kube_proxy(
     population: &Population,
+    sync: SyncKind,
     sockets: &mut Sockets,
 ) -> Result<(), HarnessError> {
     for words in &*layout::QUESTIONS {
@@ -32,6 +33,9 @@ pub(super) fn ask_as_kube_proxy(
         let mut words: Vec<&str> = line.split_whitespace().collect();
         words.push("-exist");
         tools::run(command("ipset").args(words), "")?;
+    }
+    if sync.is_full() {
+        return Ok(());
     }
     let servers: Vec<ServiceId> = population
         .services

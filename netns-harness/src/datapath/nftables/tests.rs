@@ -8,7 +8,7 @@ use crate::datapath::meaning::Meaning as _;
 use crate::datapath::nftables::Nftables;
 use crate::datapath::{
     Batch, Breakable as _, Damage, Datapath as _, Inspect as _, Inventory, KubeProxy as _,
-    RenderOptions, Sockets, Transport,
+    RenderOptions, Sockets, SyncKind, Transport,
 };
 use crate::relation::Relation;
 use crate::service::{Endpoint, Frontend, NODE_ADDRESS, Population, SERVICE_CIDR, Service};
@@ -368,18 +368,49 @@ fn the_kernel_holds_what_the_law_says() {
     }
 }
 
+/// All that `nft` lists.
+fn listed() -> String {
+    let listed = std::process::Command::new("nft")
+        .args(["list", "ruleset"])
+        .output()
+        .unwrap();
+    assert!(listed.status.success());
+    String::from_utf8(listed.stdout).unwrap()
+}
+
+#[test]
+fn our_messages_leave_what_the_tool_leaves_of_the_same_rules() {
+    let wanted = Population {
+        services: [2, 0, 1, 10]
+            .into_iter()
+            .zip(0..)
+            .map(|(e, i)| service(i, e))
+            .collect(),
+    };
+    for nftables in every_version() {
+        let [ours, theirs] = [NETLINK, NFT].map(|way| {
+            in_namespace(|| {
+                apply(&nftables.render(None, &wanted, &way));
+                listed()
+            })
+        });
+        assert_eq!(ours, theirs, "{}", nftables.version);
+        assert!(ours.is_none_or(|text| text.contains("svc-3")));
+    }
+}
+
 #[test]
 fn kube_proxy_s_read_back_lists_what_is_there() {
     let wanted = population(3, 2);
     for nftables in every_version() {
         in_namespace(|| {
             apply(&nftables.render(None, &wanted, &NETLINK));
-            for full in [false, true] {
-                let sync = nftables.kube_proxy_sync(&wanted, full).unwrap();
+            for kind in [SyncKind::Partial, SyncKind::Full] {
+                let sync = nftables.kube_proxy_sync(kind, false).unwrap();
                 assert_eq!(sync.transport, Transport::Nft);
                 let mut sockets = Sockets::open(sync.sockets.iter().copied()).unwrap();
                 nftables
-                    .ask_as_kube_proxy(&wanted, full, &mut sockets)
+                    .ask_as_kube_proxy(&wanted, kind, &mut sockets)
                     .unwrap();
                 assert_eq!(sockets.kinds(), sync.sockets.iter().copied().collect());
                 let mut texts = String::new();
@@ -397,7 +428,7 @@ fn kube_proxy_s_read_back_lists_what_is_there() {
                     _ => 6,
                 };
                 let listings = nftables.layout().listing.commands().len();
-                let wanted = listings + if full { sets } else { 0 };
+                let wanted = listings + if kind.is_full() { sets } else { 0 };
                 assert_eq!(sync.read_back.len(), wanted, "{}", nftables.version);
                 assert_eq!(texts.contains("service-"), wanted > 0, "{texts}");
             }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use schema::ScenarioKind::{ColdInstall, EndpointChurn, ServiceAdd, ServiceRemove};
 use schema::summary::{Finding, FindingKind, Values};
-use schema::{CellKey, Metric, OptionKey, ScenarioKind};
+use schema::{CellKey, Metric, OptionKey, ScenarioKind, Transport};
 
 use super::ranking::{Entry, Ranking, Verdict, joined, without_number};
 use super::{Context, Subject, TRANSPORT, VERSION, apart, evidence, listed, stated};
@@ -132,10 +132,15 @@ impl Context<'_, '_> {
     /// "kube-proxy 1.36": whose sync a cell's is.
     pub(super) fn kube_proxy(&self, key: &CellKey) -> String {
         let versions: Vec<String> = self.cells.facts(key, VERSION).into_iter().collect();
-        let version = versions.join(" and ");
-        match version.as_str() {
-            "" => "kube-proxy of no named version".to_owned(),
-            version => format!("kube-proxy {version}"),
+        let of_ours = key.options.transport() != Some(Transport::KubeProxy);
+        let unnamed = of_ours && key.options.get(OptionKey::KubeProxy).is_none();
+        let layout = key.mode.row().layout.filter(|_| unnamed);
+        match (versions.join(" and ").as_str(), layout) {
+            ("", _) => "kube-proxy of no named version".to_owned(),
+            (version, Some(layout)) if version != layout => {
+                format!("kube-proxy's read-back of {version} over its layout of {layout}")
+            }
+            (version, _) => OptionKey::KubeProxy.words(version),
         }
     }
 
