@@ -180,11 +180,15 @@ fn check_counters(stay: &Stay<'_>, before: &Seen, probes: u64, recorder: &mut Re
     }
     match (before.nat, after.nat) {
         (Some(from), Some(to)) => {
-            recorder.fact("nat_packets", to - from);
-            if to - from != probes {
+            let Some(crossed) = to.checked_sub(from) else {
                 return failed(format!(
-                    "{} packets crossed the nat rules, {probes} flows were opened",
-                    to - from
+                    "the count of packets that crossed the nat rules fell from {from} to {to}: they were written anew meanwhile"
+                ));
+            };
+            recorder.fact("nat_packets", crossed);
+            if crossed != probes {
+                return failed(format!(
+                    "{crossed} packets crossed the nat rules, {probes} flows were opened"
                 ));
             }
         }
