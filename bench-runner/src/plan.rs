@@ -291,7 +291,7 @@ fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
             let layout = template
                 .kube_proxy
                 .and_then(|version| facts(asked.mode).layout(version));
-            if let Some(layout) = layout {
+            if let Some(layout) = layout.filter(|_| options.get(OptionKey::KubeProxy).is_none()) {
                 options.set(OptionKey::KubeProxy, layout);
             }
             if let Some(period) = template.min_sync_period_ms {

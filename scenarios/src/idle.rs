@@ -5,8 +5,10 @@
 use std::time::Duration;
 
 use netns_harness::datapath::kube_proxy::Programmer;
-use netns_harness::datapath::{KubeProxySync, RenderOptions, SyncKind, Transport, Work, facts};
-use schema::{Metric, Options, ScenarioKind};
+use netns_harness::datapath::{
+    KubeProxySync, Layout, RenderOptions, SyncKind, Transport, Work, facts,
+};
+use schema::{Metric, OptionKey, Options, ScenarioKind, Stage};
 
 use crate::cost::Asked;
 use crate::error::{CellError, Result};
@@ -36,11 +38,26 @@ impl Scenario for Idle {
         options
     }
 
-    /// None where kube-proxy has no such mode.
+    /// None where kube-proxy has no such mode; where versions with the same rules have other hours, one for each.
     fn cells(&self, asked: Asked, request: &Request) -> Vec<Options> {
-        let has = facts(asked.mode).kube_proxy.is_some();
-        let one = has.then(|| self.options(asked, request));
-        one.into_iter().collect()
+        let facts = facts(asked.mode);
+        let one = self.options(asked, request);
+        if facts.kube_proxy.is_none() {
+            return Vec::new();
+        }
+        if facts.hours.is_empty() || asked.transport == Transport::KubeProxy {
+            return vec![one];
+        }
+        let named = request.kube_proxy.iter();
+        let mut hours: Vec<_> = named
+            .filter_map(|v| Layout::in_which(*v, facts.hours))
+            .collect();
+        hours.sort_unstable();
+        hours.dedup();
+        hours
+            .into_iter()
+            .map(|hour| one.clone().with(OptionKey::KubeProxy, hour))
+            .collect()
     }
 
     fn expected_ns(&self, asked: Asked, _options: &Options, _request: &Request) -> u64 {
@@ -64,7 +81,10 @@ impl Scenario for Idle {
 /// Does what a period brings, as often as an hour has them by calculation.
 fn weighed(stay: &Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result {
     let render = stay.render_options(options);
-    let periodic = stay.datapath.periodic(render.large_cluster);
+    let layout = options.get(OptionKey::KubeProxy).unwrap_or_default();
+    let version = layout.split('-').next().unwrap_or_default().parse();
+    let version = version.map_err(|error| CellError::at(Stage::Measure, error))?;
+    let periodic = stay.datapath.periodic(version, render.large_cluster);
     for each in &periodic {
         if let Work::Syncs(kind) = each.work {
             let sync = way(stay, kind, &render);

@@ -402,6 +402,7 @@ mod tests {
             engines: Vec::new(),
             chosen: Default::default(),
             large_cluster: crate::scenario::LargeCluster::On,
+            kube_proxy: Vec::new(),
             brief: false,
             counted: false,
             flows: 0,

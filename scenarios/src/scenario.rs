@@ -1,7 +1,7 @@
 //! What a scenario is: which cells it has, and how one of them is measured.
 
 use netns_harness::datapath::{Engine, LARGE_CLUSTER, Transport, facts};
-use schema::{OptionKey, Options, Position, Protocol, ScenarioKind};
+use schema::{KubeProxyVersion, OptionKey, Options, Position, Protocol, ScenarioKind};
 
 use crate::chosen::Chosen;
 use crate::cost::Asked;
@@ -24,6 +24,8 @@ pub struct Request {
     pub chosen: Chosen,
     /// Layout without comments at endpoints.
     pub large_cluster: LargeCluster,
+    /// Versions of kube-proxy that were named.
+    pub kube_proxy: Vec<KubeProxyVersion>,
     /// Flows of a first-packet cell.
     pub flows: u32,
     /// Whether everything takes many times longer here.

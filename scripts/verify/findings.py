@@ -95,7 +95,7 @@ class Run:
     def kube_proxy(self, key):
         """Whose sync a cell's is."""
         version = " and ".join(sorted(self.facts(key, "kube_proxy_version")))
-        options = dict(key[3])
+        options = dict(key[-1])
         old = key[0] == "nftables" and "kube_proxy" not in options and options.get("transport") != "kube-proxy"
         return "kube-proxy of no named version" if not version else f"kube-proxy's read-back of {version} over its layout of 1.32" if old \
             else f"kube-proxy {version.replace('-', ' to ', 1)}"

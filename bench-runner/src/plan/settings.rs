@@ -37,8 +37,6 @@ pub(crate) struct Settings {
     pub(crate) modes: Vec<Mode>,
     /// The least times between two syncs of a real kube-proxy, milliseconds.
     pub(crate) min_sync_periods_ms: Vec<u32>,
-    /// Versions of kube-proxy whose layouts are measured.
-    pub(crate) versions: Vec<KubeProxyVersion>,
     pub(crate) scenarios: Vec<ScenarioKind>,
     /// What is asked on the host's kernel.
     pub(crate) request: Request,
@@ -200,10 +198,6 @@ impl Settings {
             },
             modes: ordered(&args.modes, Mode::ALL),
             min_sync_periods_ms: each_once(&args.min_sync_period),
-            versions: match args.kube_proxy.as_slice() {
-                [] => vec![KubeProxyVersion::default()],
-                named => each_once(named),
-            },
             scenarios: match args.deterministic {
                 true => icount::scenarios(asked_for(&args.scenarios), args),
                 false => asked_for(&args.scenarios),
@@ -218,6 +212,10 @@ impl Settings {
                 engines: ordered(&args.engines, Engine::ALL),
                 chosen: args.chosen.clone(),
                 large_cluster: args.large_cluster,
+                kube_proxy: match args.kube_proxy.as_slice() {
+                    [] => vec![KubeProxyVersion::default()],
+                    named => each_once(named),
+                },
                 flows: args.flows.unwrap_or(FLOWS),
                 brief: false,
                 counted: false,
@@ -359,7 +357,7 @@ impl Settings {
     /// Versions of kube-proxy whose layouts of a mode are measured: of each layout one, the newest; none where kube-proxy
     /// has no such mode or a real one writes the rules.
     pub(super) fn versions(&self, asked: Asked) -> Vec<Option<KubeProxyVersion>> {
-        let named = self.versions.iter();
+        let named = self.request.kube_proxy.iter();
         let layouts = named.filter_map(|version| facts(asked.mode).layout(*version));
         let newest: BTreeSet<_> = layouts.map(|layout| layout.last).collect();
         match asked.transport {

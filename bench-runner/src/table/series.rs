@@ -80,7 +80,8 @@ impl Series {
         } = &self.rules;
         let mine = || all.iter().filter(|other| other.rules.mode == *mode);
         let layouts = mine().any(|other| other.rules.kube_proxy != *kube_proxy);
-        let transports = mine().any(|other| other.transport != self.transport);
+        let other_way = |other: &&Self| other.transport.is_some_and(|t| Some(t) != self.transport);
+        let transports = mine().any(|other| other_way(&other));
         let periods =
             mine().any(|other| other.transport == self.transport && other.period != self.period);
         let engines = mine().any(|other| other.rules.engine != *engine);

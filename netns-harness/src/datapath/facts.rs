@@ -23,7 +23,7 @@ pub(super) const TIMEOUTS: [(&str, &str); 2] = [
 ];
 
 /// Versions of kube-proxy that lay a mode out alike and sync it alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Layout {
     /// The first of them.
     pub first: KubeProxyVersion,
@@ -34,6 +34,13 @@ pub struct Layout {
 impl Layout {
     pub(super) const fn of(first: KubeProxyVersion, last: KubeProxyVersion) -> Self {
         Self { first, last }
+    }
+
+    /// That of a version, of some.
+    #[must_use]
+    pub fn in_which(version: KubeProxyVersion, layouts: &[Self]) -> Option<Self> {
+        let has = |layout: &&Self| layout.first <= version && version <= layout.last;
+        layouts.iter().find(has).copied()
     }
 
     /// One layout for all versions.
@@ -71,6 +78,8 @@ pub struct ModeFacts {
     pub tools: &'static [Tool],
     /// Layouts of kube-proxy's versions, in their order; none where it has no such mode.
     pub layouts: &'static [Layout],
+    /// Versions in which an hour without changes is alike, where those are others.
+    pub hours: &'static [Layout],
     /// What is particular of a real kube-proxy in this mode; `None` where it has no such mode.
     pub kube_proxy: Option<&'static KubeProxyFacts>,
     /// Sysctls that kube-proxy sets of a node once, at its start, besides those that a datapath sets itself.
@@ -258,6 +267,7 @@ impl ModeFacts {
             engines: &[],
             tools: &[],
             layouts: &[],
+            hours: &[],
             node_sysctls: &[],
             kube_proxy: None,
             sync_tools: &[],
@@ -284,8 +294,7 @@ impl ModeFacts {
     /// The layout of a version; `None` where kube-proxy has no such mode.
     #[must_use]
     pub fn layout(&self, version: KubeProxyVersion) -> Option<Layout> {
-        let has = |layout: &&Layout| layout.first <= version && version <= layout.last;
-        self.layouts.iter().find(has).copied()
+        Layout::in_which(version, self.layouts)
     }
 
     /// How it can be programmed.

@@ -165,7 +165,7 @@ impl KubeProxy for Ipvs {
     }
 
     /// Every syncPeriod the whole sync.
-    fn periodic(&self, _large_cluster: bool) -> Vec<Periodic> {
+    fn periodic(&self, _version: KubeProxyVersion, _large_cluster: bool) -> Vec<Periodic> {
         vec![Periodic {
             every_s: SYNC_PERIOD_S,
             work: Work::Syncs(SyncKind::Full),

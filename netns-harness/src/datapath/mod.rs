@@ -179,8 +179,8 @@ pub trait KubeProxy: Send + Sync {
         Ok(())
     }
 
-    /// What it does again and again on a node on which nothing changes.
-    fn periodic(&self, _large_cluster: bool) -> Vec<Periodic> {
+    /// What a version does again and again on a node on which nothing changes.
+    fn periodic(&self, _version: KubeProxyVersion, _large_cluster: bool) -> Vec<Periodic> {
         Vec::new()
     }
 

@@ -173,8 +173,8 @@ impl KubeProxy for Nftables {
     }
 
     /// After an hour without a sync one, from 1.33 on of everything.
-    fn periodic(&self, _large_cluster: bool) -> Vec<Periodic> {
-        let full = self.version > KubeProxyVersion::V1_32;
+    fn periodic(&self, version: KubeProxyVersion, _large_cluster: bool) -> Vec<Periodic> {
+        let full = version > KubeProxyVersion::V1_32;
         vec![Periodic {
             every_s: LONGEST_INTERVAL_S,
             work: Work::Syncs(if full { SyncKind::Full } else { SyncKind::Late }),

@@ -1,7 +1,6 @@
 //! Breaking an installed service by hand, with the reference tools.
 
 use ipset_sys::Command;
-use schema::KubeProxyVersion;
 
 use super::Ipset;
 use super::layout::{self, SET};
@@ -21,7 +20,7 @@ impl Breakable for Ipset {
             Damage::Swap => vec![lead(a, b), lead(b, a)],
             Damage::Elsewhere | Damage::Skew => {
                 let engine = self.engine;
-                Iptables::of(engine, KubeProxyVersion::default()).damage(damage, a, b)
+                Iptables { engine }.damage(damage, a, b)
             }
         }
     }

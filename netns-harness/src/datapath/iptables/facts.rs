@@ -10,8 +10,8 @@ use crate::datapath::kube_proxy::{KubeProxyFacts, SYNC_AT_2};
 use crate::datapath::{Engine, Socket, Transport};
 use crate::xtables::NFT_PREPARATION_CHUNK;
 
-/// The rules are the same in all versions; what an hour without changes brings is not.
-const LAYOUTS: &[Layout] = {
+/// When all is written again although nothing has changed.
+const HOURS: &[Layout] = {
     use KubeProxyVersion::{V1_32, V1_33, V1_35, V1_36, V1_37};
     &[
         Layout::of(V1_32, V1_32),
@@ -73,7 +73,8 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
     facilities: &["ip_tables mangle"],
     comments: true,
-    layouts: LAYOUTS,
+    layouts: Layout::ALL,
+    hours: HOURS,
     node_sysctls: NODE_SYSCTLS,
     kube_proxy: Some(&kube_proxy(LEGACY_TOOLS)),
     law_of_size: LAW,
@@ -101,9 +102,9 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
                 ..REAL
             },
         ],
-        |version| {
+        |_| {
             layout::ready();
-            Box::new(Iptables::of(Engine::Legacy, version))
+            Box::new(Iptables::legacy())
         },
     )
 };
@@ -112,7 +113,8 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
 pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
     rules: Some(Engine::Nft),
     comments: true,
-    layouts: LAYOUTS,
+    layouts: Layout::ALL,
+    hours: HOURS,
     node_sysctls: NODE_SYSCTLS,
     kube_proxy: Some(&kube_proxy(NFT_TOOLS)),
     needs_root: Some(
@@ -151,9 +153,9 @@ pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
                 ..REAL
             },
         ],
-        |version| {
+        |_| {
             layout::ready();
-            Box::new(Iptables::of(Engine::Nft, version))
+            Box::new(Iptables::nft())
         },
     )
 };

@@ -41,26 +41,23 @@ pub const LARGE_CLUSTER: usize = 1_000;
 #[derive(Debug, Clone, Copy)]
 pub struct Iptables {
     pub(super) engine: Engine,
-    /// Whose syncs they are; the rules are the same in all.
-    version: KubeProxyVersion,
 }
 
 impl Iptables {
-    /// Through `iptables-nft-restore`, as the newest version.
+    /// Through `iptables-nft-restore`.
     #[must_use]
     pub const fn nft() -> Self {
-        Self::of(Engine::Nft, KubeProxyVersion::V1_37)
+        Self {
+            engine: Engine::Nft,
+        }
     }
 
-    /// Through `iptables-legacy-restore`, as the newest version.
+    /// Through `iptables-legacy-restore`.
     #[must_use]
     pub const fn legacy() -> Self {
-        Self::of(Engine::Legacy, KubeProxyVersion::V1_37)
-    }
-
-    /// Through an engine's tools, as a version.
-    pub(super) const fn of(engine: Engine, version: KubeProxyVersion) -> Self {
-        Self { engine, version }
+        Self {
+            engine: Engine::Legacy,
+        }
     }
 
     const fn tool(self) -> &'static str {
@@ -128,7 +125,7 @@ impl KubeProxy for Iptables {
         let save = [&format!("{}-save", self.tool()), "-t", "nat"].map(str::to_owned);
         let saves = sync != SyncKind::Partial || !large_cluster;
         Some(KubeProxySync {
-            version: self.version,
+            version: KubeProxyVersion::default(),
             transport: Transport::Restore,
             read_back: saves.then(|| save.to_vec()).into_iter().collect(),
             sockets: &[],
@@ -159,13 +156,13 @@ impl KubeProxy for Iptables {
 
     /// Every syncPeriod it asks for the canary of table mangle (`Monitor` in pkg/util/iptables/iptables.go). After an hour
     /// without a sync it makes one: of everything from 1.33 on, and from 1.36 on in small clusters alone (`doFullSync`).
-    fn periodic(&self, large_cluster: bool) -> Vec<Periodic> {
+    fn periodic(&self, version: KubeProxyVersion, large_cluster: bool) -> Vec<Periodic> {
         let canary = [self.tool(), "-w", "5", "-S", layout::CANARY, "-t", "mangle"];
         let poll = Periodic {
             every_s: SYNC_PERIOD_S,
             work: Work::Asks(vec![canary.map(str::to_owned).to_vec()]),
         };
-        let full = match self.version {
+        let full = match version {
             KubeProxyVersion::V1_32 => false,
             KubeProxyVersion::V1_33 | KubeProxyVersion::V1_34 | KubeProxyVersion::V1_35 => true,
             KubeProxyVersion::V1_36 | KubeProxyVersion::V1_37 => !large_cluster,
