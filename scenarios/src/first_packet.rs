@@ -94,6 +94,10 @@ impl Scenario for FirstPacket {
             recorder.fact("evicted_bytes", eviction.bytes());
             flows.eviction = Some(eviction);
         }
+        // A sync that is still under way writes the rules, and their counts, anew.
+        if let Some(programmer) = stay.datapath.programmer() {
+            programmer.rest()?;
+        }
         let before = watch(stay)?;
         check_room(stay, &before)?;
         let opened = stay.client.opened();

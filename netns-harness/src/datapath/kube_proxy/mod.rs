@@ -126,6 +126,17 @@ impl Programmer {
         self.with(|running| running.process()?.still_runs())
     }
 
+    /// Waits until no sync is under way or queued.
+    ///
+    /// # Errors
+    /// It ended, a sync failed, or it never rests.
+    pub fn rest(&self) -> Result<(), HarnessError> {
+        self.with(|running| {
+            let services = running.frontends.len();
+            running.process()?.rest(services)
+        })
+    }
+
     /// Names of the processes of this PID namespace that have ended since the last time, in their order, as the kernel
     /// accounts for them.
     ///
