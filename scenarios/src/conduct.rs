@@ -46,16 +46,7 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
         emit(Event::Closed);
         return Ok(());
     }
-    let period_ms = spec.min_sync_period_ms.unwrap_or_default();
-    let datapath = programmed(
-        spec.mode,
-        engine,
-        spec.transport,
-        spec.kube_proxy.unwrap_or_default(),
-        period_ms,
-    )
-    .ok_or_else(|| format!("kube-proxy has no mode {}", spec.mode))
-    .at(Stage::Preparation)?;
+    let datapath = programmed_as(spec)?;
     let population = spec.recipe().population(spec.services);
     let clock_step_ns = clock::step_ns();
     let is_empty = |cell: &CellSpec| crate::scenario(cell.scenario).needs() == Needs::Empty;
@@ -237,4 +228,21 @@ impl Waited {
             false => Some(client + later.tools.saturating_sub(self.tools)),
         }
     }
+}
+
+/// The datapath of a stay.
+///
+/// # Errors
+/// kube-proxy has no such mode.
+pub(crate) fn programmed_as(spec: &StaySpec) -> Result<Box<dyn Implementation>> {
+    let datapath = programmed(
+        spec.mode,
+        spec.engine.unwrap_or_default(),
+        spec.transport,
+        spec.kube_proxy.unwrap_or_default(),
+        spec.min_sync_period_ms.unwrap_or_default(),
+    );
+    datapath
+        .ok_or_else(|| format!("kube-proxy has no mode {}", spec.mode))
+        .at(Stage::Preparation)
 }

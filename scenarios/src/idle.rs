@@ -14,7 +14,8 @@ use crate::cost::Asked;
 use crate::error::{CellError, Result};
 use crate::recorder::Recorder;
 use crate::scenario::{Request, Scenario, layout_options};
-use crate::stay::{Spent, Stay};
+use crate::stay::Stay;
+use crate::sync::Spent;
 
 const HOUR_S: u64 = 3_600;
 /// How long a real kube-proxy is watched: two of its `syncPeriod`s.
@@ -139,21 +140,20 @@ fn way(stay: &Stay<'_>, kind: SyncKind, render: &RenderOptions) -> KubeProxySync
     way.expect("whoever syncs again and again has a way to")
 }
 
-/// What a real kube-proxy uses in two periods.
+/// What a real kube-proxy uses in two periods: its own threads, since a minute is too short for the steps of 10 ms in which
+/// the processor time of its tools comes.
 fn watched(programmer: &Programmer, recorder: &mut Recorder) -> Result {
-    let hours = HOUR_S as f64 / WATCHED.as_secs() as f64;
-    let (before, _ended_before) = (programmer.used(), programmer.ended_processes());
+    let times = HOUR_S / WATCHED.as_secs();
+    programmer.rest()?;
+    let (before, _ended_before) = (programmer.used()?, programmer.ended_processes());
     std::thread::sleep(WATCHED);
-    let used = programmer
-        .used()
-        .total_ns()
-        .saturating_sub(before.total_ns());
+    let used = programmer.used()?.own_ns.saturating_sub(before.own_ns);
     let ended = programmer.ended_processes();
     programmer.still_runs()?;
-    recorder.sample(Metric::IdleCpuTime, (used as f64 * hours) as u64);
+    recorder.sample(Metric::IdleCpuTime, used * times);
     match ended {
         Ok(names) => {
-            recorder.sample(Metric::IdleProcesses, (names.len() as f64 * hours) as u64);
+            recorder.sample(Metric::IdleProcesses, names.len() as u64 * times);
             recorder.fact("kube_proxy_processes", crate::kube_proxy::counted(&names));
         }
         Err(why) => recorder.fact("kube_proxy_processes", format!("unknown: {why}")),
@@ -161,7 +161,9 @@ fn watched(programmer: &Programmer, recorder: &mut Recorder) -> Result {
     let watched = WATCHED.as_secs();
     recorder.fact(
         "periodic",
-        format!("watched for {watched} s; without what it does once an hour"),
+        format!(
+            "watched for {watched} s: its own threads, without its tools' processor time and without what it does once an hour"
+        ),
     );
     Ok(())
 }

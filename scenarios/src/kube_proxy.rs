@@ -40,7 +40,8 @@ impl Stay<'_> {
         let told = self.lab.on_node(|| {
             let mut prepared = programmer.prepare(change)?;
             let _ended_before = programmer.ended_processes();
-            let (before, api_ns) = (programmer.used(), programmer.api_ns());
+            // A start begins with nothing used.
+            let (before, api_ns) = (programmer.used().unwrap_or_default(), programmer.api_ns());
             (self.emit)(Event::Act { begins: true });
             // The timed section.
             let start = clock::now();
@@ -49,7 +50,6 @@ impl Stay<'_> {
             (self.emit)(Event::Act { begins: false });
             let told = Told {
                 elapsed_ns: start.ns_until(synced.ended),
-                // A start begins with nothing used.
                 cpu_ns: synced.used.total_ns() - before.total_ns().min(synced.used.total_ns()),
                 api_ns: programmer.api_ns().saturating_sub(api_ns),
                 peak_bytes: programmer.peak_bytes()?,

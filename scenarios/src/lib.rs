@@ -34,6 +34,7 @@ mod service_add;
 mod service_remove;
 pub mod spec;
 mod stay;
+mod sync;
 mod teardown;
 mod update;
 

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use netns_harness::HarnessError;
-use netns_harness::datapath::programmed;
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::service::{MAX_ENDPOINTS, Population, Service};
 use netns_sys::process;
 use schema::Stage;
 
-use crate::conduct::preparation;
+use crate::conduct::{preparation, programmed_as};
 use crate::error::{At as _, Result};
 use crate::spec::StaySpec;
 use crate::stay::set_node;
@@ -23,17 +22,7 @@ use crate::stay::set_node;
 /// It cannot be installed or listed.
 pub fn listing(spec: &StaySpec, endpoints: &[u32]) -> Result<BTreeMap<String, String>> {
     netns_sys::tools::replace(spec.setup.tools.clone()).at(Stage::Preparation)?;
-    let engine = spec.engine.unwrap_or_default();
-    let period_ms = spec.min_sync_period_ms.unwrap_or_default();
-    let datapath = programmed(
-        spec.mode,
-        engine,
-        spec.transport,
-        spec.kube_proxy.unwrap_or_default(),
-        period_ms,
-    )
-    .ok_or_else(|| format!("kube-proxy has no mode {}", spec.mode))
-    .at(Stage::Preparation)?;
+    let datapath = programmed_as(spec)?;
     let pinning = Pinning::choose().at(Stage::Lab)?;
     let lab = Lab::pinned(pinning, &spec.setup.sysctls).at(Stage::Lab)?;
     let before = lab.on_node(|| Ok((sysctls(), addresses()?)))?;

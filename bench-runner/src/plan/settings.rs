@@ -283,6 +283,11 @@ impl Settings {
                 "the floors none and conntrack have no control plane: ask for first-packet, or add a mode",
             );
         }
+        if self.cases().is_empty() {
+            return refused(
+                "nothing would be measured: none of the --modes is asked any of the --scenarios (idle is asked of kube-proxy's own modes): add a mode or a scenario",
+            );
+        }
         Ok(())
     }
 

@@ -181,6 +181,8 @@ fn a_layout_that_nothing_has_is_refused_and_so_is_a_version_without_one() {
     );
     assert!(resolved(&["--kube-proxy", "1.32", "--modes", "ipset,nftables"]).is_ok());
     assert!(resolved(&of_a_real_one[2..]).is_ok());
+    let nothing = resolved(&["--scenarios", "idle", "--modes", "ipset"]);
+    assert!(nothing.unwrap_err().contains("nothing would be measured"));
 }
 
 #[test]

@@ -160,7 +160,7 @@ impl KubeProxy for Ipvs {
         from: &Population,
         sync: SyncKind,
         sockets: &mut Sockets,
-    ) -> Result<(), HarnessError> {
+    ) -> Result<u64, HarnessError> {
         removal::ask_as_kube_proxy(from, sync, sockets)
     }
 

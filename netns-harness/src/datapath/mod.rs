@@ -165,8 +165,8 @@ pub trait KubeProxy: Send + Sync {
     }
 
     /// Asks what kube-proxy asks in the course of such an update besides [`KubeProxySync::read_back`]: over
-    /// netlink, and by processes whose refusal is an answer. `from` is what is installed. Part of the timed
-    /// act.
+    /// netlink, in so many messages, and by processes whose refusal is an answer. `from` is what is installed. Part of
+    /// the timed act.
     ///
     /// # Errors
     /// The kernel or a tool did not answer.
@@ -175,8 +175,8 @@ pub trait KubeProxy: Send + Sync {
         _from: &Population,
         _sync: SyncKind,
         _sockets: &mut Sockets,
-    ) -> Result<(), HarnessError> {
-        Ok(())
+    ) -> Result<u64, HarnessError> {
+        Ok(0)
     }
 
     /// What a version does again and again on a node on which nothing changes.

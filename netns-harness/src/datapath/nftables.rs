@@ -160,16 +160,16 @@ impl KubeProxy for Nftables {
         _from: &Population,
         _sync: SyncKind,
         sockets: &mut Sockets,
-    ) -> Result<(), HarnessError> {
+    ) -> Result<u64, HarnessError> {
         if self.layout().listing != Listing::Netlink {
-            return Ok(());
+            return Ok(0);
         }
         let connection = sockets.nf_tables()?;
         let listed = connection
             .chain_names()
             .and_then(|_| connection.set_names(layout::TABLE));
         let failed = HarnessError::netlink("list chains and sets as kube-proxy does");
-        listed.map(drop).map_err(failed)
+        listed.map(|_| 2).map_err(failed)
     }
 
     /// After an hour without a sync one, from 1.33 on of everything.

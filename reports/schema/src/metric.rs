@@ -196,9 +196,10 @@ vocabulary! {
             meaning: "processes beside a real kube-proxy that ended while it made the change",
             ..TIME
         },
-        /// What an hour in which nothing changes takes of a processor: a period's work, done once, times periods an hour.
+        /// What an hour in which nothing changes takes of a processor: a period's work times periods an hour. Of a real
+        /// kube-proxy a minute of its own threads times 60, without its tools and what it does once an hour.
         IdleCpuTime = "idle_cpu_time" {
-            meaning: "processor time that kube-proxy's periodic work takes in an hour in which nothing changes; of a real one without what it does once an hour",
+            meaning: "processor time that kube-proxy's periodic work takes in an hour in which nothing changes; of a real one that of its own threads, without its tools and what it does once an hour",
             growth: Some(Growth::Power),
             answers: true,
             ..TIME

@@ -36,6 +36,7 @@ pub(in crate::datapath) fn nat_chains() -> &'static [&'static str] {
 /// Reads the base before anything asks for it.
 pub(in crate::datapath) fn ready() {
     LazyLock::force(&BASE);
+    LazyLock::force(&QUESTIONS);
 }
 
 /// `KUBE-SVC-` and 16 characters of base32(sha256(port name + protocol)).
@@ -228,20 +229,23 @@ pub(in crate::datapath) fn changes<'a>(
     (written, stale)
 }
 
-/// What a process asks in a full sync: a chain to jump to (it is there), and the jump.
-pub(super) fn questions() -> impl Iterator<Item = Vec<String>> {
-    let asked = |line: String| words(&line);
-    BASE.0.iter().flat_map(move |section| {
-        section.jumps.iter().flat_map(move |jump| {
-            let rule = jump.trim_start_matches("-A ");
-            let (from, rule) = rule.split_once(' ').unwrap_or_default();
-            let (_, to) = rule.rsplit_once(' ').unwrap_or_default();
-            let table = section.table;
-            let there = asked(format!("-w 5 -N {to} -t {table}"));
-            [there, asked(format!("-w 5 -C {from} -t {table} {rule}"))]
-        })
-    })
-}
+/// What a process asks in a full sync, and whether the tool finds it or refuses: a chain to jump to, which cannot be made
+/// as it is there, and the jump.
+pub(super) static QUESTIONS: LazyLock<Vec<(Vec<String>, bool)>> = LazyLock::new(|| {
+    let of = |table: &str, jump: &str| {
+        let rule = jump.strip_prefix("-A ")?;
+        let (from, rule) = rule.split_once(' ')?;
+        let (_, to) = rule.rsplit_once(' ')?;
+        let make = words(&format!("-w 5 -N {to} -t {table}"));
+        let check = words(&format!("-w 5 -C {from} -t {table} {rule}"));
+        Some([(make, false), (check, true)])
+    };
+    let sections = BASE.0.iter();
+    let jumps = sections.flat_map(|section| section.jumps.iter().map(|jump| (section.table, jump)));
+    jumps
+        .flat_map(|(table, jump)| of(table, jump).expect("a jump of our own"))
+        .collect()
+});
 
 /// Tables without services, as a first sync leaves them.
 pub(super) fn base() -> Tables {

@@ -120,7 +120,7 @@ impl Datapath for Iptables {
 impl KubeProxy for Iptables {
     /// In `(*Proxier).syncProxyRules`: one restore, and before it `iptables-save -t nat` (`SaveInto`) to find stale
     /// chains, in large clusters once per `syncPeriod` only. A full one asks before that whether jumps are there
-    /// ([`layout::questions`]). The tool's version is asked once at the start.
+    /// ([`layout::QUESTIONS`]). The tool's version is asked once at the start.
     fn kube_proxy_sync(&self, sync: SyncKind, large_cluster: bool) -> Option<KubeProxySync> {
         let save = [&format!("{}-save", self.tool()), "-t", "nat"].map(str::to_owned);
         let saves = sync != SyncKind::Partial || !large_cluster;
@@ -137,21 +137,14 @@ impl KubeProxy for Iptables {
         _from: &Population,
         sync: SyncKind,
         _sockets: &mut Sockets,
-    ) -> Result<(), HarnessError> {
-        let mut questions = layout::questions().filter(|_| sync.is_full());
-        questions.try_for_each(|words| {
-            // What is asked for is there: a chain cannot be made again, a jump is found.
-            let there = tool::ask(self.tool(), &words)? != words.iter().any(|word| word == "-N");
-            let lacks = || {
-                format!(
-                    "kube-proxy's {} does not find what is asked for",
-                    words.join(" ")
-                )
-            };
-            there
-                .then_some(())
-                .ok_or_else(|| HarnessError::listing("a full sync")(lacks()))
-        })
+    ) -> Result<u64, HarnessError> {
+        for (words, found) in layout::QUESTIONS.iter().filter(|_| sync.is_full()) {
+            if tool::ask(self.tool(), words)? != *found {
+                let why = format!("{} finds no such chain or jump", words.join(" "));
+                return Err(HarnessError::listing("a full sync")(why));
+            }
+        }
+        Ok(0)
     }
 
     /// Every syncPeriod it asks for the canary of table mangle (`Monitor` in pkg/util/iptables/iptables.go). After an hour

@@ -78,7 +78,7 @@ impl Step for Request {
             Part::Links(batch) => batch.messages(),
             Part::Servers(batch) => batch.messages(),
             Part::Retire(leaving) => 2 * leaving.len() as u64,
-            Part::Look(servers) => SHARED_QUESTIONS + QUESTIONS * servers.len() as u64,
+            Part::Look(servers) => questions(servers.len()),
         }
     }
 
@@ -233,6 +233,11 @@ impl Sender<'_> {
         }
         self.send(&Batch::encode(ops))
     }
+}
+
+/// Messages of [`Part::Look`] of so many servers.
+pub(super) const fn questions(servers: usize) -> u64 {
+    SHARED_QUESTIONS + QUESTIONS * servers as u64
 }
 
 /// Asks what [`Part::Look`] says.

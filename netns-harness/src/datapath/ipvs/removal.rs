@@ -6,7 +6,7 @@ use ipvs_codec::{LinkOp, Op, ServiceId};
 use netlink::Batch as Messages;
 use netns_sys::tools::command;
 
-use super::part::{Leaving, look};
+use super::part::{Leaving, look, questions};
 use super::{TOOL, layout};
 use crate::HarnessError;
 use crate::datapath::{Sockets, SyncKind};
@@ -23,7 +23,7 @@ pub(super) fn ask_as_kube_proxy(
     population: &Population,
     sync: SyncKind,
     sockets: &mut Sockets,
-) -> Result<(), HarnessError> {
+) -> Result<u64, HarnessError> {
     for words in &*layout::QUESTIONS {
         // A chain that is there is refused: that is the answer.
         let _there = tool::ask(TOOL, words)?;
@@ -35,14 +35,15 @@ pub(super) fn ask_as_kube_proxy(
         tools::run(command("ipset").args(words), "")?;
     }
     if sync.is_full() {
-        return Ok(());
+        return Ok(0);
     }
     let servers: Vec<ServiceId> = population
         .services
         .iter()
         .map(|s| layout::id(s.frontend))
         .collect();
-    look(sockets, &servers)
+    look(sockets, &servers)?;
+    Ok(questions(servers.len()))
 }
 
 /// Removes everything, in the order of kube-proxy's `cleanupLeftovers`: virtual servers, the device with its

@@ -96,11 +96,12 @@ impl Programmer {
         Prepared::new(self, change)
     }
 
-    /// Processor time that it and its tools have used so far; nothing before it is started.
-    #[must_use]
-    pub fn used(&self) -> Used {
+    /// Processor time that it and its tools have used so far.
+    ///
+    /// # Errors
+    /// It does not run, or the kernel does not say.
+    pub fn used(&self) -> Result<Used, HarnessError> {
         self.with(|running| running.process()?.used())
-            .unwrap_or_default()
     }
 
     /// The largest resident set that it has had, bytes.
