@@ -34,6 +34,7 @@ pub mod relation;
 pub mod service;
 mod sockets;
 mod tools;
+pub mod tracking;
 pub mod traffic;
 mod xtables;
 

@@ -9,6 +9,7 @@ use ipvs_codec::{Connection as Servers, Links};
 use nft_codec::Connection as NfTables;
 
 use crate::HarnessError;
+use crate::tracking::{Cleaned, Serving, Tracking};
 
 /// A kind of socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +22,8 @@ pub enum Socket {
     Servers,
     /// To route netlink.
     Links,
+    /// To connection tracking.
+    Tracking,
 }
 
 /// Open sockets of one network namespace, that of the thread that opened them. What is asked for and not open
@@ -31,6 +34,7 @@ pub struct Sockets {
     sets: Option<Session>,
     servers: Option<Servers>,
     links: Option<Links>,
+    tracking: Option<Tracking>,
 }
 
 impl Sockets {
@@ -77,6 +81,7 @@ impl Sockets {
             Socket::Sets => self.sets().map(drop),
             Socket::Servers => self.servers().map(drop),
             Socket::Links => self.links().map(drop),
+            Socket::Tracking => self.tracking().map(drop),
         }
     }
 
@@ -88,6 +93,7 @@ impl Sockets {
             (Socket::Sets, self.sets.is_some()),
             (Socket::Servers, self.servers.is_some()),
             (Socket::Links, self.links.is_some()),
+            (Socket::Tracking, self.tracking.is_some()),
         ]
         .into_iter()
         .filter_map(|(kind, open)| open.then_some(kind))
@@ -116,6 +122,18 @@ impl Sockets {
         kept(&mut self.links, || {
             Links::open().map_err(HarnessError::netlink("reach route netlink"))
         })
+    }
+
+    /// Deletes flows to services whose endpoint has left, as kube-proxy does after a sync.
+    ///
+    /// # Errors
+    /// The kernel tracks no connections, or refused.
+    pub fn clean_tracked(&mut self, serving: &Serving) -> Result<Cleaned, HarnessError> {
+        self.tracking()?.clean(serving)
+    }
+
+    fn tracking(&mut self) -> Result<&mut Tracking, HarnessError> {
+        kept(&mut self.tracking, Tracking::open)
     }
 }
 

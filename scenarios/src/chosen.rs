@@ -16,6 +16,10 @@ pub struct Chosen {
     #[arg(long, value_name = "K", default_value = "10", allow_negative_numbers = true, value_parser = within(1..=1_000))]
     pub churn: u32,
 
+    /// UDP flows that are tracked when conntrack-clean replaces endpoints; a list, each 0 to 1000000.
+    #[arg(long, value_name = "FLOWS", value_delimiter = ',', default_value = "0,1000,10000,100000", allow_negative_numbers = true, value_parser = within(0..=1_000_000))]
+    pub tracked_flows: Vec<u32>,
+
     /// Caches between two new flows: `warm`, as the flow before left them; `cold`, emptied before each flow, untimed, as
     /// on a node whose processors do other work (200 flows a cell then, unless --flows says otherwise).
     #[arg(long, value_name = "warm|cold", default_value = "warm")]

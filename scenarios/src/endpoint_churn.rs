@@ -25,19 +25,35 @@ fn options(asked: Asked, request: &Request) -> Options {
 }
 
 fn change(stay: &mut Stay<'_>, options: &Options, from: &Population, n: u32) -> Result<Change> {
-    let churn: u32 = options
-        .get(OptionKey::Churn)
-        .and_then(|k| k.parse().ok())
-        .filter(|k| (1..=stay.spec.services).contains(k))
-        .ok_or_else(|| CellError::at(Stage::Measure, "churn must be 1 to N"))?;
+    let churn = options.get(OptionKey::Churn).and_then(|k| k.parse().ok());
+    let churn = churn.ok_or_else(|| CellError::at(Stage::Measure, "churn must be 1 to N"))?;
+    let all: Vec<usize> = (0..from.services.len()).collect();
+    replaced(stay, from, &all, churn, n)
+}
+
+/// The `n`-th change that replaces one endpoint of each of `churn` services, of those that stand at `among`.
+///
+/// # Errors
+/// There are not as many.
+pub(crate) fn replaced(
+    stay: &mut Stay<'_>,
+    from: &Population,
+    among: &[usize],
+    churn: u32,
+    n: u32,
+) -> Result<Change> {
+    if !(1..=among.len()).contains(&(churn as usize)) {
+        let why = format!("{churn} of {} services cannot be changed", among.len());
+        return Err(CellError::at(Stage::Measure, why));
+    }
     let mut to = from.clone();
-    let chosen = index::sample(&mut stay.rng, to.services.len(), churn as usize);
+    let chosen = index::sample(&mut stay.rng, among.len(), churn as usize);
     let mut witness = None;
-    for (i, at) in chosen.into_iter().enumerate() {
+    for (i, nth) in chosen.into_iter().enumerate() {
         // Addresses of services that were never there: no other service has such an endpoint.
         let spare = stay.spec.services + (n * churn + i as u32) % SPARE_SERVICES;
         let fresh = stay.spec.recipe().service(spare).endpoints[0];
-        let service = &mut to.services[at];
+        let service = &mut to.services[among[nth]];
         let replaced = stay.rng.random_range(0..service.endpoints.len());
         service.endpoints[replaced] = fresh;
         service.sort_endpoints();

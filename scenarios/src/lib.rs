@@ -14,6 +14,7 @@
 mod chosen;
 mod cold_install;
 mod conduct;
+mod conntrack_clean;
 pub mod cost;
 mod endpoint_churn;
 mod error;
@@ -53,6 +54,7 @@ pub const SCENARIOS: &[&dyn Scenario] = &[
     &service_add::SERVICE_ADD,
     &service_remove::SERVICE_REMOVE,
     &endpoint_churn::ENDPOINT_CHURN,
+    &conntrack_clean::ConntrackClean,
     &idle::Idle,
     &teardown::Teardown,
     &first_packet::FirstPacket,

@@ -4,9 +4,10 @@ use std::process::Command;
 
 use netns_harness::HarnessError;
 use netns_harness::datapath::{
-    KubeProxySync, RenderOptions, Sockets, SyncKind, Transport, needs_forced_buffers,
+    KubeProxySync, RenderOptions, Socket, Sockets, SyncKind, Transport, needs_forced_buffers,
 };
 use netns_harness::service::Population;
+use netns_harness::tracking::{Cleaned, Serving};
 use netns_sys::clock;
 use schema::Metric;
 
@@ -44,6 +45,15 @@ impl Stay<'_> {
         }
         let done = self.synced(kind, &sync, from, to, options)?;
         recorder.sample(Metric::SyncTime, done.elapsed_ns);
+        if let Some(Cleaned {
+            tracked, deleted, ..
+        }) = done.cleaned
+        {
+            recorder.add_to_fact(
+                "kube_proxy_clean_up",
+                format!("{deleted} of {tracked} flows"),
+            );
+        }
         self.tell_of(&sync, recorder);
         Ok(())
     }
@@ -58,7 +68,8 @@ impl Stay<'_> {
         recorder.fact("kube_proxy_transport", sync.transport);
     }
 
-    /// Makes a change as kube-proxy would: what it reads back, then the change.
+    /// Makes a change as kube-proxy would: what it reads back, the change, and where endpoints of UDP services came or went
+    /// what is tracked of who has left.
     ///
     /// # Errors
     /// The kernel or a tool refused.
@@ -81,11 +92,14 @@ impl Stay<'_> {
             tracing::debug!("start, timed: {}", words.join(" "));
         }
         let mut commands: Vec<Command> = sync.read_back.iter().map(|w| command(w)).collect();
+        let serving = Serving::changes(from, to).then(|| Serving::of(to));
         (self.emit)(Event::OtherAct { begins: true });
         let done = self.lab.on_node(|| {
             // kube-proxy opens its sockets when it starts.
             let kinds = batch.sockets().into_iter();
-            let mut sockets = Sockets::open(kinds.chain(sync.sockets.iter().copied()))?;
+            let kinds = kinds.chain(sync.sockets.iter().copied());
+            let mut sockets =
+                Sockets::open(kinds.chain(serving.is_some().then_some(Socket::Tracking)))?;
             // The timed section.
             spent(|| {
                 let asked = self.datapath.ask_as_kube_proxy(from, kind, &mut sockets)?;
@@ -93,7 +107,9 @@ impl Stay<'_> {
                     read_back(command)?;
                 }
                 self.datapath.apply(&batch, &mut sockets)?;
-                Ok(asked + batch.messages())
+                let serving = serving.as_ref();
+                let cleaned = serving.map(|s| sockets.clean_tracked(s)).transpose()?;
+                Ok((asked + batch.messages(), cleaned))
             })
         });
         (self.emit)(Event::OtherAct { begins: false });
@@ -107,7 +123,7 @@ impl Stay<'_> {
     pub(crate) fn asked(&self, lines: &[Vec<String>]) -> Result<Spent> {
         let mut commands: Vec<Command> = lines.iter().map(|w| command(w)).collect();
         let mut ask = || commands.iter_mut().try_for_each(read_back);
-        Ok(self.lab.on_node(|| spent(|| ask().map(|()| 0)))?)
+        Ok(self.lab.on_node(|| spent(|| ask().map(|()| (0, None))))?)
     }
 
     /// Why kube-proxy's way of an update cannot be measured here; the update itself may be, another way.
@@ -143,21 +159,27 @@ pub(crate) struct Spent {
     pub(crate) tools: u64,
     /// Netlink messages of kube-proxy's own; those of tools are not seen.
     pub(crate) messages: u64,
+    /// What was done about tracked flows, where it was.
+    pub(crate) cleaned: Option<Cleaned>,
 }
 
-/// Carries out an act that says how many netlink messages it sent, and says what it took.
-fn spent(act: impl FnOnce() -> Result<u64, HarnessError>) -> Result<Spent, HarnessError> {
+/// Carries out an act that says how many netlink messages it sent, and what it did about tracked flows beside; says what it
+/// took.
+fn spent(
+    act: impl FnOnce() -> Result<(u64, Option<Cleaned>), HarnessError>,
+) -> Result<Spent, HarnessError> {
     let tools = netns_sys::process::tools_usage().tools;
     let before = Used::so_far()?;
     let start = clock::now();
     let sent = act();
     let end = clock::now();
-    let messages = sent?;
+    let (messages, cleaned) = sent?;
     Ok(Spent {
         elapsed_ns: start.ns_until(end),
         cpu_ns: before.between(start, end)?.cpu_ns,
         tools: netns_sys::process::tools_usage().tools - tools,
-        messages,
+        messages: messages + cleaned.map_or(0, |cleaned| cleaned.messages),
+        cleaned,
     })
 }
 

@@ -173,7 +173,7 @@ fn see_it_gone(stay: &mut Stay<'_>, gone: Option<&Service>) -> Result {
 }
 
 /// A changed service answers, from one of its endpoints.
-fn see_it_answer(stay: &mut Stay<'_>, witness: Option<&Service>) -> Result {
+pub(crate) fn see_it_answer(stay: &mut Stay<'_>, witness: Option<&Service>) -> Result {
     let Some(service) = witness else {
         return Ok(());
     };

@@ -15,7 +15,11 @@ const SCENARIOS: [ScenarioKind; 3] = [
     ScenarioKind::FirstPacket,
 ];
 /// What has no counted form.
-const NOT_COUNTED: [ScenarioKind; 2] = [ScenarioKind::Memory, ScenarioKind::Idle];
+const NOT_COUNTED: [ScenarioKind; 3] = [
+    ScenarioKind::Memory,
+    ScenarioKind::Idle,
+    ScenarioKind::ConntrackClean,
+];
 /// Seeds when nobody said.
 pub(super) const SEEDS: u32 = 6;
 /// Where what depends on the position shows, and where it does not.
@@ -26,7 +30,7 @@ pub(super) const POSITIONS: [Position; 2] = [Position::First, Position::Last];
 /// # Errors
 /// An option that does not go with `--deterministic`, with the remedy.
 pub(super) fn check(args: &RunArgs) -> Result<(), Usage> {
-    let [memory, idle] = NOT_COUNTED.map(Scenarios::One);
+    let [memory, idle, clean] = NOT_COUNTED.map(Scenarios::One);
     let mistakes = [
         (
             args.sandbox == SandboxOption::Netns,
@@ -47,6 +51,10 @@ pub(super) fn check(args: &RunArgs) -> Result<(), Usage> {
         (
             args.scenarios.contains(&idle),
             "--deterministic counts what a guest executes from one moment to another, and scenario idle asks for the processor time of what kube-proxy does by itself: leave one of the two out",
+        ),
+        (
+            args.scenarios.contains(&clean),
+            "--deterministic counts no syncs yet, of which scenario conntrack-clean is made: leave one of the two out",
         ),
     ];
     match mistakes.into_iter().find(|(made, _)| *made) {

@@ -55,6 +55,7 @@ impl Column {
             OptionKey::Position,
             OptionKey::Chunk,
             OptionKey::Churn,
+            OptionKey::TrackedFlows,
             OptionKey::Cache,
         ];
         let values = keys.iter().filter_map(|key| {
@@ -62,7 +63,7 @@ impl Column {
             Some(match key {
                 OptionKey::Chunk if value == ONE_TRANSACTION => "all at once".to_owned(),
                 OptionKey::Chunk => format!("by {value}"),
-                OptionKey::Churn => key.words(value),
+                OptionKey::Churn | OptionKey::TrackedFlows => key.words(value),
                 _ => value.to_owned(),
             })
         });

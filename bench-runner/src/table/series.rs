@@ -23,6 +23,8 @@ struct Rules {
     engine: Option<Engine>,
     /// Versions of kube-proxy that have them.
     kube_proxy: Option<String>,
+    /// Whose tools put them there.
+    tools: Option<String>,
 }
 
 fn period(options: &Options) -> Option<String> {
@@ -35,6 +37,7 @@ impl Rules {
             mode,
             engine: options.engine(),
             kube_proxy: options.get(OptionKey::KubeProxy).map(str::to_owned),
+            tools: options.get(OptionKey::Tools).map(str::to_owned),
         }
     }
 }
@@ -77,9 +80,11 @@ impl Series {
             mode,
             engine,
             kube_proxy,
+            tools,
         } = &self.rules;
         let mine = || all.iter().filter(|other| other.rules.mode == *mode);
         let layouts = mine().any(|other| other.rules.kube_proxy != *kube_proxy);
+        let suites = mine().any(|other| other.rules.tools != *tools);
         let other_way = |other: &&Self| other.transport.is_some_and(|t| Some(t) != self.transport);
         let transports = mine().any(|other| other_way(&other));
         let periods =
@@ -87,6 +92,7 @@ impl Series {
         let engines = mine().any(|other| other.rules.engine != *engine);
         let words = [
             kube_proxy.as_deref().filter(|_| layouts),
+            tools.as_deref().filter(|_| suites),
             self.transport.map(Transport::name).filter(|_| transports),
             self.period.as_deref().filter(|_| periods),
             engine.map(Engine::name).filter(|_| engines),

@@ -87,7 +87,11 @@ fn summary() -> Summary {
         }
         for way in ways {
             let others = ScenarioKind::ALL.iter();
-            let kept = [ScenarioKind::Memory, ScenarioKind::Idle];
+            let kept = [
+                ScenarioKind::Memory,
+                ScenarioKind::Idle,
+                ScenarioKind::ConntrackClean,
+            ];
             for scenario in others.filter(|s| s.is_update() || kept.contains(s)) {
                 for metric in metrics(*scenario) {
                     let chunk = (*scenario == ScenarioKind::ColdInstall)

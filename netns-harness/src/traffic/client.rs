@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use netns_sys::clock;
@@ -28,6 +28,8 @@ const SILENCE: Duration = Duration::from_millis(100);
 const PERIOD: Duration = Duration::from_millis(1);
 /// Flows of it that may be unanswered at a time: an answer takes a fraction of the time that so many do.
 const UNANSWERED: usize = 200;
+/// Datagrams that are under way at a time where nothing is timed: as many as the smallest receive buffer holds.
+const AT_ONCE: usize = 32;
 
 /// Opens flows in a lab's client namespace.
 #[derive(Debug)]
@@ -159,6 +161,35 @@ impl<'a> Client<'a> {
             .collect()
     }
 
+    /// Opens so many new UDP flows, to the destinations in turn, and leaves them: who answered each, in order. A socket asks
+    /// every destination once.
+    ///
+    /// # Errors
+    /// No sources are left, a socket could not be opened, or a flow was not answered.
+    pub fn leave_flows(
+        &mut self,
+        destinations: &[Frontend],
+        flows: usize,
+    ) -> Result<Vec<Endpoint>, HarnessError> {
+        let mut answered = Vec::with_capacity(flows);
+        let _spinning = self.lab.server.spin();
+        while answered.len() < flows && !destinations.is_empty() {
+            let to = &destinations[..destinations.len().min(flows - answered.len())];
+            let source = next(&mut self.flows)?;
+            let open = || UdpSocket::bind(source);
+            let entered = self.lab.client.run(open);
+            let ask = || {
+                let socket = entered??;
+                socket.set_read_timeout(Some(DEADLINE))?;
+                to.chunks(AT_ONCE)
+                    .try_for_each(|to| ask_all(&socket, to, &mut answered))
+            };
+            let failed = |e: io::Error| HarnessError::Traffic(format!("flows from {source}: {e}"));
+            ask().map_err(failed)?;
+        }
+        Ok(answered)
+    }
+
     /// Opens a new flow to a destination every millisecond until one is answered: when that one's first packet was
     /// sent, and who answered; `None` where none is within `limit`.
     ///
@@ -195,10 +226,49 @@ impl<'a> Client<'a> {
     }
 }
 
-fn open(flows: &mut Flows, frontend: Frontend, spin: bool) -> Result<Probe, HarnessError> {
-    let source = flows.next().ok_or_else(|| {
+/// A source that was never used in this lab.
+fn next(flows: &mut Flows) -> Result<SocketAddrV4, HarnessError> {
+    flows.next().ok_or_else(|| {
         HarnessError::Traffic("every client address and port of this lab has been used".to_owned())
-    })?;
+    })
+}
+
+/// Asks destinations with a datagram each, and appends who answered them, in their order.
+fn ask_all(socket: &UdpSocket, to: &[Frontend], answered: &mut Vec<Endpoint>) -> io::Result<()> {
+    let wrong = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
+    for (nth, to) in (0_u64..).zip(to) {
+        socket.send_to(&nth.to_be_bytes(), (to.vip, to.port))?;
+    }
+    let mut endpoints = vec![None; to.len()];
+    for _ in to {
+        let mut answer = [0; ANSWER_BYTES + 8];
+        let (length, from) = socket.recv_from(&mut answer)?;
+        let Some(token) = answer.last_chunk().filter(|_| length == answer.len()) else {
+            return Err(wrong("an answer that does not name its endpoint"));
+        };
+        let nth = u64::from_be_bytes(*token) as usize;
+        let asked = to.get(nth).map(|to| SocketAddr::from((to.vip, to.port)));
+        if asked != Some(from) || endpoints[nth].is_some() {
+            return Err(wrong("an answer to no question"));
+        }
+        endpoints[nth] = Some(address_at(&answer, 0));
+    }
+    let named = endpoints.into_iter().flatten();
+    answered.extend(named.map(|at: SocketAddrV4| Endpoint {
+        address: *at.ip(),
+        port: at.port(),
+    }));
+    Ok(())
+}
+
+/// An address and a port of an answer.
+fn address_at(answer: &[u8; ANSWER_BYTES + 8], at: usize) -> SocketAddrV4 {
+    let [a, b, c, d, high, low] = std::array::from_fn(|i| answer[at + i]);
+    SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([high, low]))
+}
+
+fn open(flows: &mut Flows, frontend: Frontend, spin: bool) -> Result<Probe, HarnessError> {
+    let source = next(flows)?;
     let to = SocketAddrV4::new(frontend.vip, frontend.port);
     let opened = || {
         let kind = match frontend.protocol {
@@ -300,12 +370,7 @@ impl Probe {
                 "the answer is to another datagram",
             ));
         }
-        let address = |at: usize| {
-            let [a, b, c, d, high, low] = std::array::from_fn(|i| answer[at + i]);
-            let port = u16::from_be_bytes([high, low]);
-            SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port)
-        };
-        let (reached, seen) = (address(0), address(6));
+        let (reached, seen) = (address_at(&answer, 0), address_at(&answer, 6));
         Ok(Reached {
             latency_ns,
             endpoint: Endpoint {

@@ -130,6 +130,21 @@ vocabulary! {
             role: Role::Asks,
             ..OF_A_PACKET
         },
+        /// The suite of the distribution whose tools are used: `trixie`; `host`: those that are installed, as where it is absent.
+        Tools = "tools" {
+            words: |value| match value {
+                INSTALLED => "installed tools".to_owned(),
+                suite => format!("tools of {suite}"),
+            },
+            role: Role::Way,
+            ..OF_RULES
+        },
+        /// UDP flows that are tracked when endpoints are replaced: their number.
+        TrackedFlows = "tracked_flows" {
+            words: |value| format!("{value} flows"),
+            role: Role::Asks,
+            ..AROUND
+        },
         /// How updates reach the kernel: `restore`, `netlink`, `exec`, `nft`, `ipset-restore`, `ipvsadm`, `kube-proxy`.
         Transport = "transport" {
             words: |value| words_of(OptionKey::Transport, value, Transport::words),
@@ -311,9 +326,13 @@ impl Options {
             self.position().map_or(u8::MAX, |position| position as u8),
             self.chunk().unwrap_or(0),
             self.get(OptionKey::Churn).map(str::to_owned),
+            self.word::<u32>(OptionKey::TrackedFlows),
         )
     }
 }
+
+/// What `tools` says of those that are installed.
+pub const INSTALLED: &str = "host";
 
 /// What `chunk` says of one transaction for all.
 pub const ONE_TRANSACTION: &str = "all";

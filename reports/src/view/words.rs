@@ -17,6 +17,7 @@ pub(crate) fn way(options: &Options) -> String {
         &[
             OptionKey::KubeProxy,
             OptionKey::Transport,
+            OptionKey::Tools,
             OptionKey::MinSyncPeriod,
             OptionKey::Engine,
         ],
@@ -33,6 +34,7 @@ fn words_of(options: &Options, keys: &[OptionKey]) -> String {
 pub(crate) fn through(options: &Options) -> Option<String> {
     let how = [
         OptionKey::Transport,
+        OptionKey::Tools,
         OptionKey::MinSyncPeriod,
         OptionKey::Engine,
     ];

@@ -1,0 +1,306 @@
+//! Connection tracking over netlink, as far as kube-proxy asks it: which UDP flows are tracked, and those forgotten whose
+//! endpoint has left.
+//!
+//! After a sync in which an endpoint of any UDP service came or went, kube-proxy lists the whole table of IPv4; where a flow to
+//! a service is answered by who is none of its endpoints, it lists the table again and deletes each such flow with a message
+//! of its own (`CleanStaleEntries` in pkg/proxy/conntrack/cleanup.go, the same from 1.32 to 1.37 for services that have
+//! endpoints; `ConntrackDeleteFilters` of its netlink library). It opens a socket for each request, here one is kept.
+
+use std::collections::{HashMap, HashSet};
+use std::net::Ipv4Addr;
+
+use netlink::{Attributes, Error, Socket, flags, write};
+use nix::errno::Errno;
+use nix::sys::socket::SockProtocol;
+use schema::Protocol;
+
+use crate::HarnessError;
+use crate::service::{Endpoint, Population};
+
+/// `struct nfgenmsg` of IPv4: family, version, resource.
+const IPV4: [u8; 4] = [libc::AF_INET as u8, 0, 0, 0];
+/// `IPCTNL_MSG_CT_GET` and `IPCTNL_MSG_CT_DELETE` of `NFNL_SUBSYS_CTNETLINK` (include/uapi/linux/netfilter/nfnetlink_conntrack.h,
+/// with what follows).
+const GET: u16 = 1 << 8 | 1;
+const DELETE: u16 = 1 << 8 | 2;
+/// `CTA_TUPLE_ORIG` and `CTA_TUPLE_REPLY`, and what a tuple holds: `CTA_TUPLE_IP`, `CTA_TUPLE_PROTO`.
+const ORIGINAL: u16 = 1;
+const REPLY: u16 = 2;
+const IP: u16 = 1;
+const PROTO: u16 = 2;
+const IP_V4_SRC: u16 = 1;
+const IP_V4_DST: u16 = 2;
+const PROTO_NUM: u16 = 1;
+const PROTO_SRC_PORT: u16 = 2;
+const PROTO_DST_PORT: u16 = 3;
+
+/// An address and a port.
+type End = (Ipv4Addr, u16);
+
+/// UDP services that have endpoints, and who these are.
+#[derive(Debug, Clone, Default)]
+pub struct Serving(HashMap<End, HashSet<End>>);
+
+impl Serving {
+    /// Those of a population.
+    #[must_use]
+    pub fn of(population: &Population) -> Self {
+        let services = population.services.iter();
+        let udp = services.filter(|service| {
+            service.frontend.protocol == Protocol::Udp && !service.endpoints.is_empty()
+        });
+        let entries = udp.map(|service| {
+            let endpoints = service.endpoints.iter().map(end_of);
+            let frontend = (service.frontend.vip, service.frontend.port);
+            (frontend, endpoints.collect())
+        });
+        Self(entries.collect())
+    }
+
+    /// Whether a change from one population to another is one after which kube-proxy looks for stale flows.
+    #[must_use]
+    pub fn changes(from: &Population, to: &Population) -> bool {
+        let udp = |population: &'_ Population| {
+            let services = population.services.iter();
+            let udp = services.filter(|service| service.frontend.protocol == Protocol::Udp);
+            udp.map(|service| (service.frontend, service.endpoints.clone()))
+                .collect::<HashMap<_, _>>()
+        };
+        udp(from) != udp(to)
+    }
+
+    /// Whether a flow is to one of the services.
+    fn has(&self, flow: &Flow) -> bool {
+        self.0.contains_key(&flow.sent_to)
+    }
+
+    /// Whether a flow is to one of the services, and answered by none of its endpoints.
+    fn has_left(&self, flow: &Flow) -> bool {
+        let endpoints = self.0.get(&flow.sent_to);
+        endpoints.is_some_and(|endpoints| !endpoints.contains(&flow.answered_by))
+    }
+}
+
+const fn end_of(endpoint: &Endpoint) -> End {
+    (endpoint.address, endpoint.port)
+}
+
+/// What a clean-up did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cleaned {
+    /// Flows that were tracked, of whichever protocol.
+    pub tracked: u64,
+    /// Those that were deleted.
+    pub deleted: u64,
+    /// Netlink messages that it took.
+    pub messages: u64,
+}
+
+/// How many UDP flows to the services are tracked in the calling thread's network namespace.
+///
+/// # Errors
+/// The kernel tracks no connections, or refused.
+pub fn tracked(serving: &Serving) -> Result<u64, HarnessError> {
+    let mut found = 0;
+    Tracking::open()?.list(|flow, _| found += u64::from(serving.has(flow)))?;
+    Ok(found)
+}
+
+/// Forgets every flow that the calling thread's network namespace tracks.
+///
+/// # Errors
+/// As [`tracked`].
+pub fn forget() -> Result<(), HarnessError> {
+    Tracking::open()?.delete(&[])
+}
+
+/// A tracked UDP flow.
+struct Flow {
+    sent_to: End,
+    answered_by: End,
+}
+
+impl Flow {
+    /// Of an entry's attributes; none where it is of another protocol.
+    fn of(entry: Attributes<'_>) -> Option<Self> {
+        let original = entry.nested(ORIGINAL)?;
+        let [protocol] = original.nested(PROTO)?.exact(PROTO_NUM)?;
+        if i32::from(protocol) != libc::IPPROTO_UDP {
+            return None;
+        }
+        let end = |tuple: Attributes<'_>, address, port| {
+            let address = tuple.nested(IP)?.exact::<4>(address)?;
+            let port = tuple.nested(PROTO)?.exact(port)?;
+            Some((Ipv4Addr::from(address), u16::from_be_bytes(port)))
+        };
+        Some(Self {
+            sent_to: end(original, IP_V4_DST, PROTO_DST_PORT)?,
+            answered_by: end(entry.nested(REPLY)?, IP_V4_SRC, PROTO_SRC_PORT)?,
+        })
+    }
+}
+
+/// A socket to connection tracking.
+#[derive(Debug)]
+pub(crate) struct Tracking(Socket);
+
+impl Tracking {
+    /// In the calling thread's network namespace.
+    pub(crate) fn open() -> Result<Self, HarnessError> {
+        let socket = Socket::open(SockProtocol::NetlinkNetFilter, IPV4.len());
+        let socket = socket.map_err(HarnessError::netlink("reach connection tracking"))?;
+        Ok(Self(socket))
+    }
+
+    /// Deletes flows to services whose endpoint has left, as kube-proxy does.
+    pub(crate) fn clean(&mut self, serving: &Serving) -> Result<Cleaned, HarnessError> {
+        let mut stale = 0;
+        let tracked = self.list(|flow, _| stale += u64::from(serving.has_left(flow)))?;
+        if stale == 0 {
+            return Ok(Cleaned {
+                tracked,
+                deleted: 0,
+                messages: 1,
+            });
+        }
+        let mut leaving: Vec<Vec<u8>> = Vec::new();
+        self.list(|flow, entry| {
+            if serving.has_left(flow) {
+                leaving.push(entry.0.to_vec());
+            }
+        })?;
+        for entry in &leaving {
+            self.delete(entry)?;
+        }
+        let deleted = leaving.len() as u64;
+        Ok(Cleaned {
+            tracked,
+            deleted,
+            messages: 2 + deleted,
+        })
+    }
+
+    /// Gives `each` every UDP flow, with its entry's attributes; how many entries there are of all protocols.
+    fn list(&mut self, mut each: impl FnMut(&Flow, Attributes<'_>)) -> Result<u64, HarnessError> {
+        let request = |sequence| {
+            let mut out = Vec::new();
+            write(&mut out, GET, flags::DUMP, sequence, &IPV4, |_| ());
+            out
+        };
+        let mut entries = 0;
+        // A table that changes meanwhile is taken as it was seen: kube-proxy does, and the sync after it sees the rest.
+        let listed = self.0.dump("tracked connections", request, |_, entry| {
+            entries += 1;
+            if let Some(flow) = Flow::of(entry) {
+                each(&flow, entry);
+            }
+            Ok(())
+        });
+        listed.map_err(HarnessError::netlink("list connection tracking"))?;
+        Ok(entries)
+    }
+
+    /// Deletes the entry with these attributes, all entries where there are none. One that has gone by itself is no error.
+    fn delete(&mut self, entry: &[u8]) -> Result<(), HarnessError> {
+        let request = |sequence| {
+            let mut out = Vec::with_capacity(20 + entry.len());
+            write(&mut out, DELETE, flags::ACK, sequence, &IPV4, |out| {
+                out.extend_from_slice(entry);
+            });
+            out
+        };
+        match self.0.ask("a tracked connection", request, |_, _| Ok(())) {
+            Err(Error::System {
+                errno: Errno::ENOENT,
+                ..
+            }) => Ok(()),
+            done => done.map_err(HarnessError::netlink("delete a tracked connection")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::Service;
+    use netlink::{attribute, nest};
+
+    fn tuple(out: &mut Vec<u8>, kind: u16, from: End, to: End, protocol: u8) {
+        nest(out, kind, |out| {
+            nest(out, IP, |out| {
+                attribute(out, IP_V4_SRC, &from.0.octets());
+                attribute(out, IP_V4_DST, &to.0.octets());
+            });
+            nest(out, PROTO, |out| {
+                attribute(out, PROTO_NUM, &[protocol]);
+                attribute(out, PROTO_SRC_PORT, &from.1.to_be_bytes());
+                attribute(out, PROTO_DST_PORT, &to.1.to_be_bytes());
+            });
+        });
+    }
+
+    fn entry(to: End, answered_by: End, protocol: i32) -> Vec<u8> {
+        let (client, mut out) = ((Ipv4Addr::new(10, 192, 0, 2), 40_000), Vec::new());
+        tuple(&mut out, ORIGINAL, client, to, protocol as u8);
+        tuple(&mut out, REPLY, answered_by, client, protocol as u8);
+        out
+    }
+
+    /// Whether the clean-up of a population takes a flow away.
+    fn leaves(population: &Population, to: End, answered_by: End, protocol: i32) -> bool {
+        let entry = entry(to, answered_by, protocol);
+        let flow = Flow::of(Attributes(&entry));
+        flow.is_some_and(|flow| Serving::of(population).has_left(&flow))
+    }
+
+    fn population(endpoints: u32) -> Population {
+        // Of odd indices UDP is the protocol.
+        let service = Service::of_test(1, 0x0a60_0001, 0x0a80_0001, endpoints);
+        Population {
+            services: vec![service],
+        }
+    }
+
+    const VIP: End = (Ipv4Addr::new(10, 96, 0, 1), 80);
+    const OTHER: End = (Ipv4Addr::new(10, 96, 0, 2), 80);
+
+    const fn pod(last: u8) -> End {
+        (Ipv4Addr::new(10, 128, 0, last), 8080)
+    }
+
+    #[test]
+    fn a_udp_flow_leaves_with_its_endpoint_and_no_other_does() {
+        let (two, udp) = (population(2), libc::IPPROTO_UDP);
+        assert!(!leaves(&two, VIP, pod(1), udp) && !leaves(&two, VIP, pod(2), udp));
+        assert!(leaves(&two, VIP, pod(3), udp));
+        assert!(leaves(&two, VIP, (pod(1).0, 9090), udp), "another port");
+        assert!(!leaves(&two, VIP, pod(3), libc::IPPROTO_TCP));
+        assert!(!leaves(&two, OTHER, pod(3), udp), "no service of ours");
+        assert!(!leaves(&two, (VIP.0, 53), pod(3), udp), "nor this port");
+        // As kube-proxy before 1.37: the rule that refuses such a service is thought to be enough.
+        assert!(!leaves(&population(0), VIP, pod(1), udp));
+    }
+
+    #[test]
+    fn a_flow_that_nat_did_not_touch_or_that_is_torn_is_none_of_ours() {
+        let whole = entry(VIP, pod(3), libc::IPPROTO_UDP);
+        assert!(Flow::of(Attributes(&whole)).is_some());
+        assert!(Flow::of(Attributes(&whole[..whole.len() / 2])).is_none());
+        assert!(Flow::of(Attributes(&[])).is_none());
+    }
+
+    #[test]
+    fn only_changes_of_udp_services_are_followed_by_a_look() {
+        let with = |index, endpoints| {
+            let mut all = population(2);
+            all.services
+                .push(Service::of_test(index, 0x0a60_0009, 0x0a80_0009, endpoints));
+            all
+        };
+        assert!(!Serving::changes(&population(2), &population(2)));
+        assert!(Serving::changes(&population(2), &population(1)));
+        assert!(Serving::changes(&population(2), &with(3, 1)), "UDP comes");
+        assert!(!Serving::changes(&population(2), &with(2, 1)), "TCP comes");
+        assert!(!Serving::changes(&with(2, 1), &with(2, 2)));
+    }
+}
