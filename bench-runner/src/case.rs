@@ -3,6 +3,7 @@
 use netns_harness::datapath::{
     Engine, Implementation, KUBE_PROXY, Tool, Transport, facts, facts_over, laid_out,
 };
+use netns_sys::tools::SBIN;
 use scenarios::spec::{Setup, StaySpec};
 use schema::{KubeProxyVersion, Mode};
 use serde::{Deserialize, Serialize};
@@ -72,9 +73,13 @@ impl Case {
 
     /// The first tool that it needs and that is not installed, with its Debian package.
     pub(crate) fn missing_tool(&self) -> Option<(&'static str, &'static str)> {
-        self.tools().into_iter().find(|(program, _)| {
-            !self.setup.tools.contains_key(*program) && !netns_sys::process::installed(program)
-        })
+        let installed = |program: &str| match &self.setup.suite {
+            Some(suite) => suite.root.join(SBIN).join(program).exists(),
+            None => netns_sys::process::installed(program),
+        };
+        self.tools()
+            .into_iter()
+            .find(|(program, _)| !self.setup.tools.contains_key(*program) && !installed(program))
     }
 
     /// The first tool of its own that another file stands in for, as it was named.
@@ -94,6 +99,9 @@ impl std::fmt::Display for Case {
         let layout = self.kube_proxy.and_then(|v| facts(self.mode).layout(v));
         if let Some(layout) = layout {
             write!(f, ", kube-proxy {layout}")?;
+        }
+        if let Some(suite) = &self.setup.suite {
+            write!(f, ", tools of {}", suite.name)?;
         }
         f.write_str(")")
     }

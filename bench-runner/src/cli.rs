@@ -101,7 +101,7 @@ pub(crate) struct RunArgs {
 
     /// One side of a comparison in one run, at least two: the stays of all variants lie side by side in the same
     /// blocks. OPTIONS set it apart from the others: --services, --endpoints, --kernel, --transports, --engines,
-    /// --kube-proxy, --large-cluster, --vip-stride, --sysctl, --tool. Options outside are for all variants.
+    /// --kube-proxy, --large-cluster, --vip-stride, --sysctl, --tool, --tools. Options outside are for all variants.
     #[arg(long, value_name = "NAME:'OPTIONS'", value_parser = words::given)]
     pub(crate) variant: Vec<Given>,
 
@@ -112,6 +112,11 @@ pub(crate) struct RunArgs {
     /// Another file to start in place of a tool, as in nft=/opt/nftables/sbin/nft.
     #[arg(long, value_name = "NAME=PATH", value_parser = words::tool)]
     pub(crate) tool: Vec<(String, PathBuf)>,
+
+    /// Tools of a suite of this distribution, as in trixie: nftables, iptables, ipset and ipvsadm with their libraries, fetched
+    /// where they are not in the cache (see `tools`); `host`: those that are installed [default: host].
+    #[arg(long, value_name = "SUITE[,SUITE…]", action = ArgAction::Set, value_delimiter = ',', value_parser = words::suite)]
+    pub(crate) tools: Vec<String>,
 
     /// Seed of populations, probes and the order of stays.
     #[arg(long, value_name = "S", default_value = "1")]

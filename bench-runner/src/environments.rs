@@ -212,7 +212,10 @@ async fn place(
     console: &Path,
     try_kvm: bool,
 ) -> anyhow::Result<(Arc<dyn Place>, Option<String>)> {
-    let named = cases.iter().flat_map(|case| case.setup.tools.values());
+    let named = cases.iter().flat_map(|case| {
+        let suite = case.setup.suite.iter().map(|suite| &suite.root);
+        case.setup.tools.values().chain(suite)
+    });
     let tools: BTreeSet<PathBuf> = named.cloned().collect();
     if settings.args.deterministic {
         let guests = Icount::new(kernel, console, &tools, settings.args.seed)?;

@@ -8,9 +8,9 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use scenarios::cost::Asked;
-use scenarios::spec::{CellSpec, StaySpec};
+use scenarios::spec::{CellSpec, Setup, StaySpec, Suite};
 use scenarios::{LargeCluster, Needs, SCENARIOS, Scenario};
-use schema::{CellKey, Mode, NotRun, OptionKey};
+use schema::{CellKey, INSTALLED, Mode, NotRun, OptionKey};
 
 pub(crate) use schema::CONTROL;
 
@@ -133,7 +133,7 @@ impl Plan {
             if settings.control && settings.modes.contains(&Mode::BARE) {
                 let template = StaySpec {
                     variant: CONTROL.to_owned(),
-                    ..template(settings, of(Mode::BARE, Transport::Restore), None)
+                    ..template(settings, of(Mode::BARE, Transport::Restore), None, None)
                 };
                 let (serving, _) = asked(settings, &template);
                 stays.extend(serving_stay(&template, serving, true, slowdown));
@@ -221,7 +221,7 @@ impl Plan {
     }
 }
 
-/// What is asked of, once for each engine, each layout, and each period of a real kube-proxy.
+/// What is asked of, once for each suite of tools, each engine, each layout, and each period of a real kube-proxy.
 fn templates(settings: &Settings, asked: Asked) -> Vec<StaySpec> {
     let periods = match asked.transport {
         Transport::KubeProxy => settings
@@ -234,19 +234,26 @@ fn templates(settings: &Settings, asked: Asked) -> Vec<StaySpec> {
     };
     let versions = settings.versions(asked);
     let mut templates = Vec::new();
-    for engine in settings.engines(asked.mode) {
-        for &min_sync_period_ms in &periods {
-            templates.extend(versions.iter().map(|&kube_proxy| StaySpec {
-                min_sync_period_ms,
-                kube_proxy,
-                ..template(settings, asked, engine)
-            }));
+    for suite in settings.suites(asked.mode) {
+        for engine in settings.engines(asked.mode) {
+            for &min_sync_period_ms in &periods {
+                templates.extend(versions.iter().map(|&kube_proxy| StaySpec {
+                    min_sync_period_ms,
+                    kube_proxy,
+                    ..template(settings, asked, engine, suite.clone())
+                }));
+            }
         }
     }
     templates
 }
 
-fn template(settings: &Settings, asked: Asked, engine: Option<Engine>) -> StaySpec {
+fn template(
+    settings: &Settings,
+    asked: Asked,
+    engine: Option<Engine>,
+    suite: Option<Suite>,
+) -> StaySpec {
     let (args, request) = (&settings.args, &settings.request);
     StaySpec {
         stay: 0,
@@ -269,7 +276,10 @@ fn template(settings: &Settings, asked: Asked, engine: Option<Engine>) -> StaySp
         counted: request.counted,
         damage: args.damage,
         plant: args.plant,
-        setup: settings.setup.clone(),
+        setup: Setup {
+            suite,
+            ..settings.setup.clone()
+        },
         cells: Vec::new(),
     }
 }
@@ -299,6 +309,13 @@ fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
                 scenarios::layout_options(&mut options, asked, LargeCluster::Auto);
                 options.set(OptionKey::Transport, template.transport);
                 options.set(OptionKey::MinSyncPeriod, words_of_ms(period));
+            }
+            if !settings.args.tools.is_empty() && !asked.mode.is_floor() {
+                let suite = template.setup.suite.as_ref();
+                options.set(
+                    OptionKey::Tools,
+                    suite.map_or(INSTALLED, |suite| &suite.name),
+                );
             }
             if let Some(stride) = template.vip_stride {
                 options.set(OptionKey::VipStride, stride);

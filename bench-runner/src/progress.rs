@@ -70,3 +70,8 @@ impl Progress {
         }
     }
 }
+
+/// Megabytes, for people.
+pub(crate) fn mb(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}

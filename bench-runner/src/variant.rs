@@ -30,6 +30,7 @@ const MAY_SET: &[(&str, Take)] = &[
     ("vip_stride", |args, own| args.vip_stride = own.vip_stride),
     ("sysctl", |args, own| args.sysctl.extend(own.sysctl)),
     ("tool", |args, own| args.tool.extend(own.tool)),
+    ("tools", |args, own| args.tools = own.tools),
     ("plant", |args, own| args.plant = own.plant),
 ];
 

@@ -75,6 +75,12 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
         prepare(&mut stay, &mut proved)?;
     }
     let mut common = proved.into_facts();
+    if let Some(suite) = &spec.setup.suite {
+        common.insert(
+            "tools".to_owned(),
+            suite_told(&suite.name, &*datapath, spec),
+        );
+    }
     // What was named for this stay, as it reads back.
     let named = &spec.setup.sysctls;
     let pinned = |key: &str| {
@@ -88,6 +94,27 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
     }
     emit(Event::Closed);
     Ok(())
+}
+
+/// What the tools of a suite say that they are: those that are started here.
+fn suite_told(suite: &str, datapath: &dyn Implementation, spec: &StaySpec) -> String {
+    let own = datapath.facts().tools(spec.transport).into_iter();
+    let names = own.map(|(name, _)| name);
+    let mut names: Vec<&str> = names
+        .chain(datapath.facts().sync_tools.iter().copied())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    let said = names.into_iter().map(|name| {
+        let mut command = netns_sys::tools::command(name);
+        let done = netns_sys::process::run(command.arg("--version"), b"");
+        let text = done.map_or_else(
+            |e| e.to_string(),
+            |done| String::from_utf8_lossy(&done.stdout).trim().to_owned(),
+        );
+        format!("{name}: {}", text.lines().next().unwrap_or_default())
+    });
+    format!("of {suite}: {}", said.collect::<Vec<_>>().join("; "))
 }
 
 /// Asks the cells of a stay, whose facts `common` are each one's too.

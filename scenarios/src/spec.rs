@@ -114,13 +114,26 @@ pub struct Setup {
     /// Started in place of tools: the tool's name, the file.
     #[serde(default)]
     pub tools: BTreeMap<String, PathBuf>,
+    /// Whose tools are mounted over the system's own; none: they are the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suite: Option<Suite>,
+}
+
+/// The tools of another suite of the distribution.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suite {
+    /// Its name.
+    pub name: String,
+    /// The folder below which they are, with their libraries.
+    pub root: PathBuf,
 }
 
 impl Setup {
     /// Whether nothing was named.
     #[must_use]
     pub fn is_ordinary(&self) -> bool {
-        self.sysctls.is_empty() && self.tools.is_empty()
+        self.sysctls.is_empty() && self.tools.is_empty() && self.suite.is_none()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
-use schema::{CONTROL, ScenarioKind, UnknownName};
+use schema::{CONTROL, INSTALLED, ScenarioKind, UnknownName};
 use serde::Serialize;
 
 use crate::case;
@@ -125,6 +125,16 @@ pub(crate) fn sysctl(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// A word of `--tools`.
+pub(crate) fn suite(text: &str) -> Result<String, String> {
+    match guest::suite::is_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "'{text}' is no name of a suite: name one of this distribution, as in trixie, or {INSTALLED}"
+        )),
+    }
+}
+
 /// Where a stay has mounts of its own, and sees nothing of this machine's.
 const HIDDEN: [&str; 3] = ["/run", "/proc", "/sys"];
 
@@ -172,5 +182,6 @@ mod tests {
         assert!(tool_refused("nftt=/bin/true").contains("known: "));
         assert!(tool_refused("nft=/no/such/file").contains("No such file"));
         assert!(tool_refused("nft=/etc/passwd").contains("no executable file"));
+        assert!(suite("../trixie").is_err() && suite("trixie").is_ok() && suite(INSTALLED).is_ok());
     }
 }

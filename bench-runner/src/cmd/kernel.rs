@@ -7,7 +7,7 @@ use guest::{GuestError, series_of};
 use serde::Serialize;
 
 use crate::exit::{Ended, Usage, refused};
-use crate::progress::note;
+use crate::progress::{mb, note};
 use crate::stdout::{self, say};
 
 /// Version of the JSON that `--json` prints. Fields are only ever added within one version.
@@ -156,11 +156,6 @@ impl Here {
             image: kernel.image.display().to_string(),
         }
     }
-}
-
-/// Megabytes, for people.
-fn mb(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 fn show(listing: &Listing) {

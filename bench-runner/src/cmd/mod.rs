@@ -11,6 +11,7 @@ pub(crate) mod plan;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod tools;
 
 use clap::{ArgAction, Parser, Subcommand};
 
@@ -68,6 +69,8 @@ pub(crate) enum Command {
     Compare(compare::CompareArgs),
     /// List, fetch and remove the kernels that guests boot.
     Kernel(kernel::KernelArgs),
+    /// List, fetch and remove the tools of other suites of the distribution, which --tools measures.
+    Tools(tools::ToolsArgs),
     /// Print the JSON Schemas of results.jsonl, summary.json and what `compare --format json` prints.
     Schema {
         /// Which file's schema.
@@ -107,6 +110,7 @@ impl Cli {
             Command::Report(args) => report::run(&args),
             Command::Compare(args) => compare::run(&args),
             Command::Kernel(args) => kernel::run(&args),
+            Command::Tools(args) => tools::run(&args),
             Command::Schema { which } => schema::run(which),
             Command::Completions { shell } => completions::run(shell),
             Command::Man { verb } => man::run(verb.as_deref()),

@@ -7,6 +7,8 @@ use anyhow::Context as _;
 use clap::Args;
 use netns_harness::datapath::{RenderOptions, Transport};
 use scenarios::population::Recipe;
+use scenarios::spec::StaySpec;
+use schema::OptionKey;
 
 use crate::choice;
 use crate::cli::RunArgs;
@@ -63,30 +65,27 @@ fn print_table(plan: &Plan) {
         "mode",
         "services",
         "endpoints",
-        "transport",
         "expected",
+        "programmed",
         "cells",
     ];
     let rows: Vec<[String; 8]> = plan.block(0).iter().enumerate().map(row).collect();
     // On this machine's kernel alone there is nothing to say of where.
     let several = rows.iter().any(|row| row[1] != ENVIRONMENT);
-    let widest = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let (place, mode) = (if several { widest(1) + 1 } else { 0 }, widest(2).max(16));
-    for [
-        number,
-        name,
-        of,
-        services,
-        endpoints,
-        transport,
-        expected,
-        cells,
-    ] in [titles.map(str::to_owned)].iter().chain(&rows)
-    {
-        let name = if several { name } else { "" };
-        say!(
-            "{number:<4} {name:<place$}{of:<mode$} {services:>8} {endpoints:>9}  {transport:<9} {expected:>9}  {cells}"
-        );
+    let lines = [titles.map(str::to_owned)].into_iter().chain(rows);
+    let lines: Vec<[String; 8]> = lines.collect();
+    let widths: [usize; 8] =
+        std::array::from_fn(|at| lines.iter().map(|line| line[at].len()).max().unwrap_or(0));
+    for line in &lines {
+        let columns = line.iter().zip(widths).enumerate();
+        let shown = columns.filter(|(at, _)| *at != 1 || several);
+        // Numbers stand to the right.
+        let aligned = shown.map(|(at, (text, width))| match at {
+            3..=5 => format!("{text:>width$}"),
+            7 => text.clone(),
+            _ => format!("{text:<width$}"),
+        });
+        say!("{}", aligned.collect::<Vec<_>>().join("  "));
     }
     let (stays, cells) = (plan.stays.len(), plan.cells_per_block());
     if plan.counted {
@@ -112,25 +111,41 @@ fn print_table(plan: &Plan) {
 /// The columns of a stay.
 fn row((number, stay): (usize, &PlannedStay)) -> [String; 8] {
     let spec = &stay.spec;
-    let mut asked: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut asked: BTreeMap<String, usize> = BTreeMap::new();
     for cell in &spec.cells {
-        *asked.entry(cell.scenario.name()).or_default() += 1;
+        let cut = cell.options.words_of(OptionKey::Chunk);
+        let cut = cut.map_or_else(String::new, |words| format!(" in {words}"));
+        *asked.entry(format!("{}{cut}", cell.scenario)).or_default() += 1;
     }
     let asked = asked.iter().map(|(name, count)| format!("{count} {name}"));
-    let transport = match spec.mode.is_floor() {
-        true => "-",
-        false => spec.transport.name(),
-    };
     [
         number.to_string(),
         spec.environment.clone(),
         mode_of(spec),
         spec.services.to_string(),
         spec.endpoints.to_string(),
-        transport.to_owned(),
         rough(Duration::from_nanos(stay.expected_ns)),
+        programmed(spec),
         asked.collect::<Vec<_>>().join(", "),
     ]
+}
+
+/// How a stay's rules are written: "netlink, kube-proxy 1.36, tools of trixie".
+fn programmed(spec: &StaySpec) -> String {
+    if spec.mode.is_floor() {
+        return "-".to_owned();
+    }
+    let cells = spec.cells.iter().map(|cell| &cell.options);
+    let word = |key: OptionKey| cells.clone().find_map(|options| options.words_of(key));
+    let keys = [
+        OptionKey::KubeProxy,
+        OptionKey::MinSyncPeriod,
+        OptionKey::Engine,
+        OptionKey::Tools,
+    ];
+    let words = keys.into_iter().filter_map(word);
+    let all = [spec.transport.name().to_owned()].into_iter().chain(words);
+    all.collect::<Vec<_>>().join(", ")
 }
 
 fn print_rules(settings: &Settings) {

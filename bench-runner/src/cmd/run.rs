@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use schema::{EndRecord, OutcomeKind, Record, ResumedRecord};
 
+use super::tools;
 use crate::choice::{self, Choice};
 use crate::cli::RunArgs;
 use crate::environments::{Environments, Open};
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
 
 async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
     let settings = Settings::resolve(args)?;
+    tools::fetch_missing(&settings.named_suites())?;
     let machine = Machine::now();
     let choice = choice::choose(&settings).await?;
     // Consoles are kept from the first boot on.
@@ -73,6 +75,7 @@ async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
 async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
     let earlier = Earlier::read(given)?;
     let settings = Settings::resolve(&earlier.args)?;
+    tools::fetch_missing(&settings.named_suites())?;
     let machine = Machine::now();
     let plan = Plan::new(&settings, &earlier.environments(), &machine);
     earlier.check_options(&settings, &plan)?;

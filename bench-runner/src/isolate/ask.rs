@@ -2,11 +2,12 @@
 //! answers with [`scenarios::spec::Event`]s, everything else with one line.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use netns_harness::HarnessError;
 use netns_harness::meters::{self, KernelMemory, Settled};
-use scenarios::spec::StaySpec;
+use scenarios::spec::{Setup, StaySpec};
 use serde::{Deserialize, Serialize};
 
 use crate::case::Case;
@@ -56,6 +57,20 @@ impl Ask {
     /// As it travels, on one line.
     pub(crate) fn line(&self) -> String {
         serde_json::to_string(self).expect("a question is plain data")
+    }
+
+    /// What is not as it ordinarily is where it is answered.
+    pub(crate) fn setup(&self) -> Option<&Setup> {
+        match self {
+            Self::Trial { case, .. } => Some(&case.setup),
+            Self::Listing { stay, .. } | Self::Stay(stay) => Some(&stay.setup),
+            Self::Facilities | Self::Facts { .. } | Self::Settle { .. } => None,
+        }
+    }
+
+    /// The root of the suite whose tools are used.
+    pub(crate) fn suite(&self) -> Option<&Path> {
+        Some(self.setup()?.suite.as_ref()?.root.as_path())
     }
 
     /// What standard input holds. A stay's specification may stand alone, as `plan --json` prints it.

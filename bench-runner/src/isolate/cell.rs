@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
 use netns_sys::isolation;
+use netns_sys::tools::SUITE_PATH;
 use scenarios::spec::{Event, StaySpec};
 use schema::Outcome;
 use serde::Serialize;
@@ -43,7 +44,11 @@ pub(crate) fn outer() -> anyhow::Result<Ended> {
     }
     isolation::unshare_all().map_err(|e| Usage(no_namespaces(&e)))?;
     let program = std::env::current_exe().context("find this program's file")?;
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    if ask.suite().is_some() {
+        command.env("PATH", SUITE_PATH);
+    }
+    let mut child = command
         .args(["cell", "--init"])
         .args(verbose::words())
         .stdin(Stdio::piped())
@@ -72,6 +77,9 @@ pub(crate) fn inner() -> anyhow::Result<Ended> {
     let ask = Ask::parse(&line).context("read the specification")?;
     watch_parent();
     isolation::mount_private().context("isolate the stay's mounts")?;
+    if let Some(root) = ask.suite() {
+        isolation::mount_suite(root).context("use the tools of another suite")?;
+    }
     match ask {
         Ask::Trial { case, at } => answer(&trial::carry_out(&case, at)),
         Ask::Facilities => answer(&trial::facilities()),

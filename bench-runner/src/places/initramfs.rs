@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use guest::kernel::Kernel;
-use scenarios::spec::Setup;
+use scenarios::spec::{Setup, Suite};
 
 use crate::isolate::ask::Ask;
 
@@ -25,6 +25,10 @@ fn setup(named: &Setup) -> Setup {
         tools: tools
             .map(|(name, file)| (name.clone(), place(file)))
             .collect(),
+        suite: named.suite.clone().map(|suite| Suite {
+            root: place(&suite.root),
+            ..suite
+        }),
         ..named.clone()
     }
 }
@@ -51,8 +55,8 @@ pub(super) fn inside(ask: Ask) -> Ask {
     }
 }
 
-/// An initramfs for that kernel with this program, and with `tools` in a place of their own. It has no name, so nothing
-/// is left when this process is killed.
+/// An initramfs for that kernel with this program, and with `tools` and the folders of suites among them in a place of their
+/// own. It has no name, so nothing is left when this process is killed.
 ///
 /// # Errors
 /// It cannot be built.

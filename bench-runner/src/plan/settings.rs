@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use netns_harness::datapath::facts;
+use guest::suite::Suites;
+use netns_harness::datapath::{KUBE_PROXY, facts};
 use scenarios::Request;
 use scenarios::cost::Asked;
 use scenarios::population::{ADDED_SERVICES, most_with_stride};
-use scenarios::spec::Setup;
+use scenarios::spec::{Setup, Suite};
 use schema::{
-    Cache, Engine, KubeProxyVersion, Metric, Mode, Position, Protocol, ScenarioKind, Transport,
+    Cache, Engine, INSTALLED, KubeProxyVersion, Metric, Mode, Position, Protocol, ScenarioKind,
+    Transport,
 };
 
 use super::environment::FLOWS;
@@ -195,6 +197,7 @@ impl Settings {
             setup: Setup {
                 sysctls: args.sysctl.iter().cloned().collect(),
                 tools: args.tool.iter().cloned().collect(),
+                suite: None,
             },
             modes: ordered(&args.modes, Mode::ALL),
             min_sync_periods_ms: each_once(&args.min_sync_period),
@@ -265,6 +268,18 @@ impl Settings {
         if let Some(tool) = self.setup.tools.keys().find(|tool| !self.starts(tool)) {
             return refused(format!(
                 "--tool {tool}: nothing that is asked starts {tool}: see --modes, --transports and --engines"
+            ));
+        }
+        let of_suites = self.args.tools.iter().any(|name| name != INSTALLED);
+        if of_suites && self.modes.iter().all(|mode| mode.is_floor()) {
+            return refused(
+                "--tools: the floors none and conntrack are not asked what tools cost: add a mode, or leave it out",
+            );
+        }
+        let mut replaced = self.setup.tools.keys();
+        if let Some(tool) = replaced.find(|tool| of_suites && *tool != KUBE_PROXY.0) {
+            return refused(format!(
+                "--tool {tool} and --tools name two programs for one tool: leave one of the two out"
             ));
         }
         let real = self.request.transports.contains(&Transport::KubeProxy);
@@ -372,6 +387,28 @@ impl Settings {
         }
     }
 
+    /// Suites that were named, of all sides: without the tools that are installed.
+    pub(crate) fn named_suites(&self) -> BTreeSet<String> {
+        let named = self.sides().iter().flat_map(|side| &side.args.tools);
+        named.filter(|name| *name != INSTALLED).cloned().collect()
+    }
+
+    /// Suites with whose tools a mode is measured; none: those that are installed. A floor is the same with all.
+    pub(super) fn suites(&self, mode: Mode) -> Vec<Option<Suite>> {
+        let named = self.args.tools.iter();
+        let suites = named.map(|name| match name.as_str() {
+            INSTALLED => None,
+            name => Some(Suite {
+                name: name.to_owned(),
+                root: Suites::of_user().place(name),
+            }),
+        });
+        match self.args.tools.is_empty() || mode.is_floor() {
+            true => vec![None],
+            false => each_once(&suites.collect::<Vec<_>>()),
+        }
+    }
+
     /// Transports in which a mode is measured.
     pub(super) fn transports(&self, mode: Mode) -> Vec<Transport> {
         let (can, named) = (facts(mode), self.request.transports.iter().copied());
@@ -397,11 +434,11 @@ fn asked_for(words: &[Scenarios]) -> Vec<ScenarioKind> {
 }
 
 /// In the order in which they were named.
-fn each_once<T: Copy + PartialEq>(named: &[T]) -> Vec<T> {
+fn each_once<T: Clone + PartialEq>(named: &[T]) -> Vec<T> {
     let mut once = Vec::new();
     for value in named {
         if !once.contains(value) {
-            once.push(*value);
+            once.push(value.clone());
         }
     }
     once

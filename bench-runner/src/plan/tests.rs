@@ -186,6 +186,58 @@ fn a_layout_that_nothing_has_is_refused_and_so_is_a_version_without_one() {
 }
 
 #[test]
+fn suites_of_tools_multiply_what_starts_tools_and_each_cell_names_its_own() {
+    let words = ["--services", "100", "--modes", "none,iptables-nft"];
+    let of = |tools: &[&str]| plan(&[&words, tools].concat());
+    let (one, two) = (of(&[]), of(&["--tools", "host,trixie"]));
+    let count = |plan: &Plan, mode| plan.stays.iter().filter(|s| s.spec.mode == mode).count();
+    assert_eq!(count(&two, Mode::BARE), count(&one, Mode::BARE));
+    let nft = Mode::IptablesNft;
+    assert_eq!(count(&two, nft), 2 * count(&one, nft));
+    for stay in two.stays.iter().filter(|stay| stay.spec.mode == nft) {
+        let suite = stay.spec.setup.suite.as_ref();
+        let named = suite.map_or("host", |suite| &suite.name);
+        let cells = &stay.spec.cells;
+        assert!(
+            cells
+                .iter()
+                .all(|cell| cell.options.is(OptionKey::Tools, named))
+        );
+    }
+    let unnamed = one.stays.iter().flat_map(|stay| &stay.spec.cells);
+    assert!(
+        unnamed
+            .clone()
+            .all(|cell| cell.options.get(OptionKey::Tools).is_none())
+    );
+}
+
+#[test]
+fn flows_are_cleaned_up_for_each_number_where_kube_proxy_has_the_mode_and_there_is_udp() {
+    let cells = |words: &[&str]| {
+        let asked = [
+            "--scenarios",
+            "conntrack-clean,first-packet",
+            "--churn",
+            "60",
+        ];
+        let plan = plan(&[&["--services", "100"], &asked[..], words].concat());
+        let cells = plan.stays.into_iter().flat_map(|stay| stay.spec.cells);
+        let clean = cells.filter(|cell| cell.scenario == ScenarioKind::ConntrackClean);
+        clean.map(|cell| cell.options).collect::<Vec<_>>()
+    };
+    let two = cells(&["--tracked-flows", "0,1000", "--modes", "ipset,nftables"]);
+    let flows: Vec<_> = two
+        .iter()
+        .filter_map(|o| o.get(OptionKey::TrackedFlows))
+        .collect();
+    assert_eq!(flows, ["0", "1000"]);
+    // Half of the services are UDP's, and no more can change.
+    assert!(two.iter().all(|options| options.is(OptionKey::Churn, "50")));
+    assert!(cells(&["--protocols", "tcp", "--modes", "nftables"]).is_empty());
+}
+
+#[test]
 fn the_same_seed_gives_the_same_order_and_another_seed_another() {
     let order = |seed: &str| {
         let specs: Vec<_> = plan(&["--services", "1000", "--seed", seed])

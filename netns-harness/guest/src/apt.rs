@@ -1,4 +1,4 @@
-//! Debian's and Ubuntu's package manager as a source of kernels, without root and without touching what is
+//! Debian's and Ubuntu's package manager as a source of kernels and of another suite's tools, without root and without touching what is
 //! the system's.
 //!
 //! How a package is verified, by apt alone (`apt-secure(8)`): a repository's `InRelease` is signed by the
@@ -63,17 +63,36 @@ pub(crate) struct Package {
 #[derive(Debug, Clone)]
 pub(crate) struct Lists {
     own: Option<PathBuf>,
+    /// What dpkg(1) says is installed.
+    status: PathBuf,
 }
+
+/// dpkg(1)'s own account of what is installed.
+const STATUS: &str = "/var/lib/dpkg/status";
 
 impl Lists {
     /// Those of the system.
-    pub(crate) const fn of_system() -> Self {
-        Self { own: None }
+    pub(crate) fn of_system() -> Self {
+        Self {
+            own: None,
+            status: STATUS.into(),
+        }
     }
 
     /// Our own, in that folder.
-    pub(crate) const fn own(folder: PathBuf) -> Self {
-        Self { own: Some(folder) }
+    pub(crate) fn own(folder: PathBuf) -> Self {
+        Self {
+            own: Some(folder),
+            status: STATUS.into(),
+        }
+    }
+
+    /// Our own of a system on which nothing is installed, in that folder.
+    pub(crate) fn of_nothing(folder: PathBuf) -> Self {
+        Self {
+            status: folder.join("status"),
+            own: Some(folder),
+        }
     }
 
     /// Whether they are the system's.
@@ -99,7 +118,7 @@ impl Lists {
                 command.arg("-o").arg(word);
             };
             option("Dir::State=", folder);
-            option("Dir::State::status=", Path::new("/var/lib/dpkg/status"));
+            option("Dir::State::status=", &self.status);
             option("Dir::Cache=", &folder.join("cache"));
             option("Dir::Etc::sourcelist=", &folder.join(SOURCES));
             option("Dir::Etc::sourceparts=", Path::new("-"));
@@ -130,19 +149,40 @@ impl Lists {
         Ok(text.split("\n\n").filter_map(package).collect())
     }
 
-    /// Fetches a package into the folder `into` and verifies it. `tick` is called all the while.
+    /// Fetches packages into the folder `into` and verifies them. `tick` is called all the while.
     pub(crate) fn download(
         &self,
-        package: &Package,
+        packages: &[Package],
         into: &Path,
         tick: &mut dyn FnMut(),
     ) -> Result<(), GuestError> {
         let mut download = self.command("apt-get");
-        download
-            .arg("download")
-            .arg(format!("{}={}", package.name, package.version))
-            .current_dir(into);
+        let named = packages
+            .iter()
+            .map(|package| format!("{}={}", package.name, package.version));
+        download.arg("download").args(named).current_dir(into);
         output(download, DOWNLOAD, tick).map(drop)
+    }
+
+    /// The packages that would be installed for these, with all that they depend on.
+    pub(crate) fn installs(&self, names: &[&str]) -> Result<Vec<String>, GuestError> {
+        let mut simulate = self.command("apt-get");
+        simulate
+            .args(["install", "--simulate", "--no-install-recommends"])
+            .args(names);
+        let text = output(simulate, READ, &mut || {})?;
+        Ok(text.lines().filter_map(installed).collect())
+    }
+
+    /// Fetches the lists of one suite of this distribution.
+    ///
+    /// # Errors
+    /// There is no such suite, nothing could be fetched, or this is neither Debian nor Ubuntu.
+    pub(crate) fn update_suite(&self, suite: &str) -> Result<(), GuestError> {
+        let source = Distribution::of_system()?.source(suite);
+        fs::create_dir_all(self.folder()).map_err(GuestError::file("make", self.folder()))?;
+        fs::write(&self.status, "").map_err(GuestError::file("write", &self.status))?;
+        self.update_from(&source)
     }
 
     /// Fetches our own lists: backports, and with `all` the system's suites of this distribution too.
@@ -150,21 +190,19 @@ impl Lists {
     /// # Errors
     /// Nothing could be fetched, or this is neither Debian nor Ubuntu.
     pub(crate) fn update(&self, all: bool) -> Result<(), GuestError> {
-        let Some(folder) = &self.own else {
+        if self.is_system() {
             return Ok(());
-        };
-        let mut targets = Self::of_system().command("apt-get");
-        targets.args([
-            "indextargets",
-            "--format",
-            "$(CREATED_BY) $(REPO_URI) $(RELEASE) $(COMPONENT)",
-        ]);
-        let system = output(targets, READ, &mut || {})?;
-        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-        let sources = sources(&system, &release, all).ok_or_else(|| GuestError::Program {
-            program: "apt-get update".to_owned(),
-            reason: "this is neither Debian nor Ubuntu (/etc/os-release)".to_owned(),
-        })?;
+        }
+        self.update_from(&Distribution::of_system()?.sources(all))
+    }
+
+    fn folder(&self) -> &Path {
+        self.own.as_deref().unwrap_or(Path::new("/var/lib/apt"))
+    }
+
+    /// Fetches our own lists of these lines of `sources.list(5)`.
+    fn update_from(&self, sources: &str) -> Result<(), GuestError> {
+        let folder = self.folder();
         for part in ["lists/partial", "cache/archives/partial"] {
             let path = folder.join(part);
             fs::create_dir_all(&path).map_err(GuestError::file("make", path))?;
@@ -185,47 +223,91 @@ const SOURCES: &str = "sources.list";
 /// There once all of them were fetched.
 const FETCHED: &str = "fetched";
 
-/// The suites of this distribution that the system has, and its backports; as lines of `sources.list(5)`.
-fn sources(targets: &str, os_release: &str, all: bool) -> Option<String> {
-    let value = |key: &str| {
-        let line = os_release.lines().find_map(|l| l.strip_prefix(key))?;
-        Some(line.trim_matches('"').to_owned())
-    };
-    let (id, codename) = (value("ID=")?, value("VERSION_CODENAME=")?);
-    let (_, keyring, mirror) = DISTRIBUTIONS.iter().find(|(name, ..)| *name == id)?;
-    let signed = if Path::new(keyring).exists() {
-        format!("[signed-by={keyring}] ")
-    } else {
-        String::new()
-    };
-    let suites = targets.lines().filter_map(|line| {
-        let mut words = line.split_whitespace();
-        let is_list = words.next() == Some("Packages");
-        let (uri, suite, component) = (words.next()?, words.next()?, words.next()?);
-        let rest = suite.strip_prefix(&*codename)?;
-        let ours = is_list && (rest.is_empty() || rest.starts_with('-'));
-        ours.then(|| (uri.to_owned(), suite.to_owned(), component.to_owned()))
-    });
-    let mut suites: Vec<(String, String, String)> = suites.collect();
-    let base = suites.iter().find(|(_, suite, _)| *suite == codename);
-    let mirror = base.map_or_else(|| (*mirror).to_owned(), |(uri, ..)| uri.clone());
-    let backports = (
-        mirror.clone(),
-        format!("{codename}-backports"),
-        "main".to_owned(),
-    );
-    if suites.is_empty() {
-        suites.push((mirror, codename, "main".to_owned()));
-    } else if !all {
-        suites.clear();
+/// This system's distribution, and where its packages come from.
+struct Distribution {
+    /// "bookworm".
+    codename: String,
+    /// `[signed-by=…] `, where its archive's key is installed.
+    signed: String,
+    mirror: String,
+    /// Of the system, of this release: mirror, suite, component.
+    suites: Vec<[String; 3]>,
+}
+
+impl Distribution {
+    fn of_system() -> Result<Self, GuestError> {
+        let mut targets = Lists::of_system().command("apt-get");
+        targets.args([
+            "indextargets",
+            "--format",
+            "$(CREATED_BY) $(REPO_URI) $(RELEASE) $(COMPONENT)",
+        ]);
+        let targets = output(targets, READ, &mut || {})?;
+        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        Self::of(&targets, &release).ok_or_else(|| GuestError::Program {
+            program: "apt-get update".to_owned(),
+            reason: "this is neither Debian nor Ubuntu (/etc/os-release)".to_owned(),
+        })
     }
-    suites.push(backports);
-    suites.sort();
-    suites.dedup();
-    let lines = suites
-        .into_iter()
-        .map(|(uri, suite, component)| format!("deb {signed}{uri} {suite} {component}\n"));
-    Some(lines.collect())
+
+    fn of(targets: &str, os_release: &str) -> Option<Self> {
+        let value = |key: &str| {
+            let line = os_release.lines().find_map(|l| l.strip_prefix(key))?;
+            Some(line.trim_matches('"').to_owned())
+        };
+        let (id, codename) = (value("ID=")?, value("VERSION_CODENAME=")?);
+        let (_, keyring, mirror) = DISTRIBUTIONS.iter().find(|(name, ..)| *name == id)?;
+        let signed = if Path::new(keyring).exists() {
+            format!("[signed-by={keyring}] ")
+        } else {
+            String::new()
+        };
+        let suites = targets.lines().filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let is_list = words.next() == Some("Packages");
+            let (uri, suite, component) = (words.next()?, words.next()?, words.next()?);
+            let rest = suite.strip_prefix(&*codename)?;
+            let ours = is_list && (rest.is_empty() || rest.starts_with('-'));
+            ours.then(|| [uri, suite, component].map(str::to_owned))
+        });
+        let suites: Vec<[String; 3]> = suites.collect();
+        let base = suites.iter().find(|[_, suite, _]| *suite == codename);
+        let mirror = base.map_or_else(|| (*mirror).to_owned(), |[uri, ..]| uri.clone());
+        Some(Self {
+            codename,
+            signed,
+            mirror,
+            suites,
+        })
+    }
+
+    /// One suite of it, as a line of `sources.list(5)`.
+    fn source(&self, suite: &str) -> String {
+        format!("deb {}{} {suite} main\n", self.signed, self.mirror)
+    }
+
+    /// The suites of this release that the system has, and its backports; as lines of `sources.list(5)`.
+    fn sources(&self, all: bool) -> String {
+        let of_mirror = |suite: String| [self.mirror.clone(), suite, "main".to_owned()];
+        let mut suites = match self.suites.as_slice() {
+            [] => vec![of_mirror(self.codename.clone())],
+            known if all => known.to_vec(),
+            _ => Vec::new(),
+        };
+        suites.push(of_mirror(format!("{}-backports", self.codename)));
+        suites.sort();
+        suites.dedup();
+        let lines = suites.into_iter().map(|[uri, suite, component]| {
+            format!("deb {}{uri} {suite} {component}\n", self.signed)
+        });
+        lines.collect()
+    }
+}
+
+/// The package of a line "Inst name (version …)" of a simulated install.
+fn installed(line: &str) -> Option<String> {
+    let name = line.strip_prefix("Inst ")?.split_whitespace().next()?;
+    Some(name.to_owned())
 }
 
 /// A stanza of `apt-cache show`.
@@ -324,9 +406,13 @@ DEP-11 http://mirror.example/debian/ bookworm main
 Packages http://other.example/apt/ stable main
 ";
 
+    fn sources(targets: &str, os_release: &str, all: bool) -> String {
+        Distribution::of(targets, os_release).unwrap().sources(all)
+    }
+
     #[test]
     fn our_own_lists_are_backports_from_the_systems_mirror() {
-        let lines = sources(TARGETS, BOOKWORM, false).unwrap();
+        let lines = sources(TARGETS, BOOKWORM, false);
         assert!(
             lines.ends_with("http://mirror.example/debian/ bookworm-backports main\n")
                 && lines.lines().count() == 1,
@@ -336,12 +422,30 @@ Packages http://other.example/apt/ stable main
 
     #[test]
     fn when_the_system_has_no_lists_its_own_suites_come_too_and_nobody_elses() {
-        let lines = sources(TARGETS, BOOKWORM, true).unwrap();
+        let lines = sources(TARGETS, BOOKWORM, true);
         assert!(lines.contains("/debian/ bookworm main") && !lines.contains("other"));
         assert_eq!(lines.lines().count(), 3, "{lines}");
-        let lines = sources("", BOOKWORM, true).unwrap();
+        let lines = sources("", BOOKWORM, true);
         assert!(lines.contains("http://deb.debian.org/debian/ bookworm main"));
-        assert_eq!(sources(TARGETS, "ID=fedora\n", true), None);
+        assert!(Distribution::of(TARGETS, "ID=fedora\n").is_none());
+    }
+
+    #[test]
+    fn another_suite_comes_from_the_mirror_of_this_one() {
+        let line = Distribution::of(TARGETS, BOOKWORM)
+            .unwrap()
+            .source("trixie");
+        assert!(
+            line.ends_with("http://mirror.example/debian/ trixie main\n"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn what_would_be_installed_is_read_from_a_simulation() {
+        let said = "0 upgraded, 2 newly installed\nInst libc6 (2.41-12 Debian:13/stable [amd64])\nConf libc6 (2.41-12 x)\n";
+        let found: Vec<String> = said.lines().filter_map(installed).collect();
+        assert_eq!(found, ["libc6"]);
     }
 
     #[test]

@@ -120,7 +120,33 @@ pub fn library_folders() -> Vec<PathBuf> {
 /// # Errors
 /// A library is not installed, or a file is no ELF file.
 pub fn closure(programs: &[PathBuf]) -> Result<BTreeMap<PathBuf, PathBuf>, GuestError> {
-    let folders = library_folders();
+    needed(programs, &library_folders(), Path::to_owned)
+}
+
+/// The same with the loader and all libraries from these folders, which need not be this system's: name → contents' path.
+pub(crate) fn libraries(
+    programs: &[PathBuf],
+    folders: &[PathBuf],
+) -> Result<BTreeMap<PathBuf, PathBuf>, GuestError> {
+    let there = |loader: &Path| {
+        let name = loader.file_name().unwrap_or_default();
+        let mut places = folders.iter().map(|folder| folder.join(name));
+        places
+            .find(|place| place.is_file())
+            .unwrap_or_else(|| loader.to_owned())
+    };
+    let found = needed(programs, folders, there)?;
+    let named = found.into_iter();
+    Ok(named
+        .filter_map(|(path, real)| Some((path.file_name()?.into(), real)))
+        .collect())
+}
+
+fn needed(
+    programs: &[PathBuf],
+    folders: &[PathBuf],
+    loader_at: impl Fn(&Path) -> PathBuf,
+) -> Result<BTreeMap<PathBuf, PathBuf>, GuestError> {
     let mut found = BTreeMap::new();
     let mut open: Vec<PathBuf> = programs.to_vec();
     let mut known: BTreeSet<PathBuf> = BTreeSet::new();
@@ -130,7 +156,7 @@ pub fn closure(programs: &[PathBuf]) -> Result<BTreeMap<PathBuf, PathBuf>, Guest
         }
         let data = fs::read(&file).map_err(GuestError::file("read", &file))?;
         let needs = needs(&file, &data)?;
-        let mut wanted: Vec<PathBuf> = needs.loader.into_iter().collect();
+        let mut wanted: Vec<PathBuf> = needs.loader.iter().map(|p| loader_at(p)).collect();
         for name in needs.libraries {
             let library = folders.iter().map(|f| f.join(&name)).find(|p| p.is_file());
             wanted.push(library.ok_or_else(|| GuestError::Foreign {

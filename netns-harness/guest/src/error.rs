@@ -45,6 +45,9 @@ pub enum GuestError {
     /// There is no such kernel; with what there is.
     #[error("{0}")]
     NoKernel(String),
+    /// There are no such tools; why, with what helps.
+    #[error("{0}")]
+    NoSuite(String),
     /// Kernels come from a package manager, and there is none that we know.
     #[error(
         "kernel '{kernel}' is not in the cache, and {program}, which would fetch it, is not installed: kernels are fetched on Debian and Ubuntu; elsewhere name an image: --kernel PATH"
@@ -67,7 +70,7 @@ pub enum GuestError {
     },
     /// The disk is too full.
     #[error(
-        "no room for {package} in {}: it takes {} MB and {} MB are free; free some (bench-runner kernel clean), or put the cache elsewhere: XDG_CACHE_HOME=DIR",
+        "no room for {package} in {}: it takes {} MB and {} MB are free; free some (bench-runner kernel clean, bench-runner tools clean), or put the cache elsewhere: XDG_CACHE_HOME=DIR",
         folder.display(), needs / MB, free / MB
     )]
     NoSpace {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::GuestError;
 use crate::kernel::{Kernel, Origin};
 use crate::release::{by_version, matches, rank, series_of};
-use crate::store::{LOCK, Locked, bytes, invoker};
+use crate::store::{LOCK, Locked, bytes, folder};
 
 /// A folder of unpacked kernel packages.
 #[derive(Debug, Clone)]
@@ -54,22 +54,11 @@ pub struct Available {
 }
 
 impl Cache {
-    /// The cache of this user: `$XDG_CACHE_HOME`, else the home's `.cache`, else `/var/tmp`; below it
-    /// `bench-runner/kernels`. Under sudo the home is that of the user who typed it, who also gets what is
-    /// made there.
+    /// The cache of this user: `bench-runner/kernels` in `$XDG_CACHE_HOME`, else in the home's `.cache`, else in `/var/tmp`.
+    /// Under sudo the home is that of the user who typed it, who also gets what is made there.
     #[must_use]
     pub fn of_user() -> Self {
-        let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty());
-        let invoker =
-            invoker().and_then(|(uid, _)| nix::unistd::User::from_uid(uid.into()).ok()?);
-        let home = invoker
-            .map(|user| user.dir)
-            .or_else(|| variable("HOME").map(PathBuf::from));
-        let base = variable("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .or_else(|| home.map(|home| home.join(".cache")))
-            .unwrap_or_else(|| PathBuf::from("/var/tmp"));
-        Self::at(base.join("bench-runner/kernels"))
+        Self::at(folder("kernels"))
     }
 
     /// A cache in that folder, which is made when it is needed.

@@ -70,7 +70,8 @@ pub fn build(runner: &Path, kernel: &Kernel, out: &Path) -> Result<Contents, Gue
     build_with(runner, &[], kernel, out)
 }
 
-/// As [`build`], with further programs and their libraries: where each is in the guest, and its file here.
+/// As [`build`], with further programs and their libraries: where each is in the guest, and its file here. A folder comes as
+/// it is, with its links, and brings no library of this system.
 ///
 /// # Errors
 /// As [`build`].
@@ -156,6 +157,10 @@ impl Image {
         let (mut tools, mut missing) = (Vec::new(), Vec::new());
         let mut programs = vec![runner.to_owned()];
         for (at, from) in further {
+            if from.is_dir() {
+                self.tree(at, from)?;
+                continue;
+            }
             self.program(at, from)?;
             programs.push((*from).to_owned());
         }
@@ -189,6 +194,24 @@ impl Image {
             self.program(at, from)?;
         }
         Ok((tools, missing))
+    }
+
+    /// A folder with all that is in it.
+    fn tree(&mut self, at: &Path, from: &Path) -> Result<(), GuestError> {
+        let entries = fs::read_dir(from).map_err(GuestError::file("read", from))?;
+        let mut entries: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
+        entries.sort();
+        for path in entries {
+            let at = at.join(path.file_name().unwrap_or_default());
+            if let Ok(to) = fs::read_link(&path) {
+                self.write(|a| a.link(&at.display().to_string(), &to.display().to_string()))?;
+            } else if path.is_dir() {
+                self.tree(&at, &path)?;
+            } else if is_elf(&path) {
+                self.program(&at, &path)?;
+            }
+        }
+        Ok(())
     }
 
     fn modules(&mut self, kernel: &Kernel) -> Result<(Vec<String>, Vec<String>), GuestError> {

@@ -1,4 +1,4 @@
-//! Guest kernels: where they come from ([`kernel`], [`fetch`]), the initramfs they boot ([`image`]), the
+//! Guest kernels: where they come from ([`kernel`], [`fetch`]; tools of another suite come the same way, [`suite`]), the initramfs they boot ([`image`]), the
 //! QEMU microvm they run in ([`machine`]), and the first process inside ([`pid1`]).
 //!
 //! A guest whose time is executed instructions has its jobs with it ([`jobs`]) and is left alone until they are
@@ -42,6 +42,7 @@ pub mod pid1;
 pub mod protocol;
 mod release;
 mod store;
+pub mod suite;
 
 pub use error::GuestError;
 pub use release::series_of;

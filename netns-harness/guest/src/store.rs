@@ -117,6 +117,21 @@ fn make(folder: &Path) -> Result<(), GuestError> {
     Ok(())
 }
 
+/// A folder of this program's cache: below `$XDG_CACHE_HOME`, else the home's `.cache`, else `/var/tmp`; under sudo the home is
+/// that of the user who typed it, who also gets what is made there.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty());
+    let invoker = invoker().and_then(|(uid, _)| nix::unistd::User::from_uid(uid.into()).ok()?);
+    let home = invoker
+        .map(|user| user.dir)
+        .or_else(|| variable("HOME").map(PathBuf::from));
+    let base = variable("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| home.map(|home| home.join(".cache")))
+        .unwrap_or_else(|| PathBuf::from("/var/tmp"));
+    base.join("bench-runner").join(name)
+}
+
 /// The user who typed sudo, as sudo says it; `None` without sudo.
 pub(crate) fn invoker() -> Option<(u32, u32)> {
     let id = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();

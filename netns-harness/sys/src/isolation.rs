@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
@@ -12,6 +13,8 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, sockopt};
 use nix::unistd::{getegid, geteuid, getppid};
+
+use crate::tools;
 
 /// The process dies when the thread that started it ends; checks that `parent` had not ended before.
 ///
@@ -128,6 +131,31 @@ pub fn mount_private() -> io::Result<()> {
             .map_err(|e| io::Error::other(format!("mount {kind} on {target}: {e}")))?;
     }
     Ok(())
+}
+
+/// Mounts the tools of a suite and their libraries over this system's own, in a mount namespace that is private already:
+/// every program that is started from now on is the suite's, by the paths that the system's have.
+///
+/// # Errors
+/// Which mount failed, and why.
+pub fn mount_suite(root: &Path) -> io::Result<()> {
+    let none: Option<&Path> = None;
+    let bind = |from: &Path, to: &Path| {
+        mount(Some(from), to, none, MsFlags::MS_BIND, none).map_err(|e| {
+            let (from, to) = (from.display(), to.display());
+            io::Error::other(format!("mount {from} on {to}: {e}"))
+        })
+    };
+    for folder in [tools::SBIN, tools::LIBRARIES] {
+        bind(&root.join(folder), &Path::new("/").join(folder))?;
+    }
+    let own = root.join(tools::LIBRARIES).join(tools::LOADER);
+    let which = |file: &Path| fs::metadata(file).map(|m| (m.dev(), m.ino()));
+    let loader = Path::new(tools::LOADER_PATH);
+    match which(loader)? == which(&own)? {
+        true => Ok(()),
+        false => bind(&own, loader),
+    }
 }
 
 /// Writes a sysctl of the calling thread's network namespace. /proc/sys/net follows the reading

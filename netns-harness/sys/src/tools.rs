@@ -7,6 +7,17 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
+/// Where programs are, and libraries with the dynamic loader, below a root: of this system, or of the tools of another suite.
+pub const SBIN: &str = "usr/sbin";
+/// See [`SBIN`].
+pub const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
+/// The dynamic loader's file; programs name it by [`LOADER_PATH`].
+pub const LOADER: &str = "ld-linux-x86-64.so.2";
+/// See [`LOADER`].
+pub const LOADER_PATH: &str = "/lib64/ld-linux-x86-64.so.2";
+/// Where tools are looked for that are a suite's.
+pub const SUITE_PATH: &str = "/usr/sbin:/usr/bin";
+
 /// What this process starts in place of a tool: a stay is one process, and has one set of tools.
 static REPLACED: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
 

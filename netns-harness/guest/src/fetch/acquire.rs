@@ -206,7 +206,7 @@ impl Cache {
             }
         };
         lists
-            .download(package, into, &mut progress)
+            .download(std::slice::from_ref(package), into, &mut progress)
             .map_err(|error| GuestError::Fetch {
                 package: package.name.clone(),
                 reason: error.to_string(),
