@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
+use netns_harness::datapath::KUBE_PROXY;
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
 use schema::{CONTROL, INSTALLED, ScenarioKind, UnknownName};
 use serde::Serialize;
@@ -67,11 +68,10 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// A value of `--min-sync-period`: milliseconds.
 pub(crate) fn sync_period(text: &str) -> Result<u32, String> {
-    let period = duration(text)?;
-    let ms = u32::try_from(period.as_millis())
-        .ok()
-        .filter(|ms| (1..=60_000).contains(ms));
-    ms.ok_or_else(|| format!("{text}: give 1ms to 60s"))
+    let period = humantime::parse_duration(text).ok();
+    let ms = period.and_then(|period| u32::try_from(period.as_millis()).ok());
+    let ms = ms.filter(|ms| (1..=60_000).contains(ms));
+    ms.ok_or_else(|| format!("'{text}' is no time from 1ms to 60s; write 10ms or 1s"))
 }
 
 /// A variant as it was given.
@@ -150,9 +150,13 @@ pub(crate) fn tool(text: &str) -> Result<(String, PathBuf), String> {
             known.join(", ")
         ));
     }
+    let remedy = match name == KUBE_PROXY.0 {
+        true => "; `scripts/kube-proxy VERSION` builds one and prints its path",
+        false => "; give the path of a program",
+    };
     let file = Path::new(path)
         .canonicalize()
-        .map_err(|e| format!("{path}: {e}"))?;
+        .map_err(|e| format!("{path}: {e}{remedy}"))?;
     let executable = file
         .metadata()
         .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);

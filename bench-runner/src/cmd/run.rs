@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use schema::{EndRecord, OutcomeKind, Record, ResumedRecord};
+use netns_harness::datapath::KUBE_PROXY;
+use schema::{EndRecord, Header, KubeProxyVersion, OutcomeKind, Record, ResumedRecord};
 
 use super::tools;
 use crate::choice::{self, Choice};
@@ -67,9 +68,35 @@ async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
     let plan = Plan::new(&settings, &environments.planned(), &machine);
     announce(&settings, &plan, &environments);
     let header = header(&settings, &plan, reason, &environments);
+    warn_of_other_version(&settings, &header);
     run_dir.append(&Record::Header(header))?;
     let ledger = Ledger::new(&plan);
     measure(&settings, &plan, run_dir, ledger, environments).await
+}
+
+/// A real kube-proxy beside the layout of another version: their syncs are not the same work.
+fn warn_of_other_version(settings: &Settings, header: &Header) {
+    for side in settings.sides() {
+        let layouts = side.layouts();
+        let mut named = header.variants.iter();
+        let of_side = named.find(|variant| variant.name == side.variant());
+        let of_side = of_side.and_then(|variant| variant.tools.get(KUBE_PROXY.0));
+        let mut of_run = header.environments.values();
+        let of_run = of_run.find_map(|facts| facts.tools.get(KUBE_PROXY.0));
+        let said = of_side.or(of_run).and_then(|said| said.split_once(" v"));
+        let Some((_, version)) = said.filter(|_| !layouts.is_empty()) else {
+            continue;
+        };
+        let is_of = |layout: &KubeProxyVersion| version.starts_with(&format!("{layout}."));
+        if !layouts.iter().any(is_of) {
+            let version = version.split(',').next().unwrap_or(version);
+            let named: Vec<String> = layouts.iter().map(ToString::to_string).collect();
+            let named = named.join(" and ");
+            note(&format!(
+                "warning: the kube-proxy that is measured is {version}, and our layout beside it is that of {named}: name its own with --kube-proxy"
+            ));
+        }
+    }
 }
 
 async fn carry_on(given: &Path) -> anyhow::Result<Ended> {

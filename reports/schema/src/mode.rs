@@ -12,6 +12,8 @@ pub struct ModeRow {
     pub floor: bool,
     /// What the last service of a population is to it: its place decides in some modes, and not in the same way.
     pub last: &'static str,
+    /// What a packet that is forwarded passes in it whatever N is, and in the floor `conntrack` does not.
+    pub beyond_floor: &'static str,
     /// The engine that kube-proxy's iptables rules go through in it.
     pub iptables: Option<Engine>,
     /// Whether the netlink messages of its updates are those of its sets.
@@ -47,6 +49,7 @@ const SERVING: ModeRow = ModeRow {
     about: "",
     floor: false,
     last: "",
+    beyond_floor: "",
     iptables: None,
     sets: false,
     layout: None,
@@ -86,6 +89,7 @@ vocabulary! {
         /// kube-proxy's iptables rules through the legacy x_tables engine.
         IptablesLegacy = "iptables-legacy" {
             about: "kube-proxy's iptables rules, legacy engine",
+            beyond_floor: "table mangle in three hooks and filter in one",
             iptables: Some(Engine::Legacy),
             color: [0xd5, 0x5e, 0x00],
             marker: Marker::Triangle,
@@ -94,6 +98,7 @@ vocabulary! {
         /// The same rules through iptables' nf_tables engine.
         IptablesNft = "iptables-nft" {
             about: "the same rules, nf_tables engine",
+            beyond_floor: "table filter in one hook, and the nat chains of nf_tables in place of legacy's",
             iptables: Some(Engine::Nft),
             color: [0xbd, 0x80, 0x00],
             marker: Marker::Inverted,
@@ -104,6 +109,7 @@ vocabulary! {
         Ipset = "ipset" {
             about: "constructed: one hash lookup gives a mark that leads to the service's chain",
             last: "as many rules as the digits of its number ask for",
+            beyond_floor: "table mangle in three hooks, in one of which it is looked up, and filter in one",
             sets: true,
             color: [0x00, 0x9e, 0x73],
             marker: Marker::Square,
@@ -113,6 +119,7 @@ vocabulary! {
         Ipvs = "ipvs" {
             about: "kube-proxy's virtual servers, with sets and a constant number of rules; deprecated since 1.35",
             last: "found first in its bucket before Linux 7.1, where the newest stand in front",
+            beyond_floor: "IPVS' own hooks, and table filter in input and output, by which it goes",
             color: [0xcc, 0x79, 0xa7],
             ..SERVING
         },
@@ -120,6 +127,7 @@ vocabulary! {
         Nftables = "nftables" {
             about: "kube-proxy's nftables rules",
             last: "a place like any other in one map",
+            beyond_floor: "filter chains in two hooks, and the nat chains of nf_tables in place of legacy's",
             layout: Some("1.32"),
             color: [0x00, 0x72, 0xb2],
             marker: Marker::Diamond,

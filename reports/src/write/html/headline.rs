@@ -1,5 +1,7 @@
 //! The top of the page: what the data say, and first packets against both floors.
 
+use std::collections::BTreeSet;
+
 use maud::{Markup, html};
 use schema::summary::{Finding, Summary};
 use schema::{Mode, OptionKey, Options};
@@ -96,6 +98,16 @@ const EVIDENCE: usize = 60;
 pub(super) fn floors(mut ratios: Vec<FloorRatios>, scope: &Scope) -> Markup {
     ratios.retain(|of| !of.key.mode.is_floor());
     ratios.sort_by_cached_key(|of| (of.key.mode, of.key.options.place()));
+    let modes: BTreeSet<Mode> = ratios.iter().map(|of| of.key.mode).collect();
+    let beyond = modes
+        .iter()
+        .map(|mode| format!("{mode}: {}", mode.row().beyond_floor));
+    let caption = format!(
+        "Latency ÷ that of a floor at the same size, position and protocol, with its 95 % interval. none: no connection tracking; \
+         conntrack: tracking and legacy nat hooks without a service. What a mode passes whatever its services and that floor does not is in \
+         its ratio: {}.",
+        beyond.collect::<Vec<_>>().join("; ")
+    );
     let lines = html! {
         @for FloorRatios { key, floors } in &ratios {
             tr {
@@ -121,8 +133,7 @@ pub(super) fn floors(mut ratios: Vec<FloorRatios>, scope: &Scope) -> Markup {
                 (scrolling(
                     "Ratios to the floors",
                     ("cards ratios", None),
-                    "Latency ÷ that of a floor at the same size, position and protocol, with its 95 % interval. \
-                     none: no connection tracking; conntrack: tracking without a service, the floor of every mode that tracks.",
+                    &caption,
                     heads(["First packet to", "÷ none", "÷ conntrack"]),
                     lines,
                 ))
