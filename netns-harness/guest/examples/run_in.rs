@@ -5,6 +5,9 @@
 //! `run_in KERNEL --script FILE TOOL…` runs a script of sh, which finds the tools and those of every guest by PATH:
 //! scripts/verify/memory-trial measures so without any code of this project but the boot.
 //!
+//! `run_in KERNEL --ask RUNNER PROGRAM…` asks `RUNNER cell` what stands on standard input, a question a line, where the
+//! programs are at their own paths: scripts/verify/real-kube-proxy lists so what a kube-proxy installs in a kernel with IPVS.
+//!
 //! This program is the guest's first process too. A job is it again, which starts the program of that number.
 
 use std::path::{Path, PathBuf};
@@ -28,6 +31,17 @@ fn main() -> Result<(), Failure> {
     match words.as_slice() {
         [job, number] if job == "job" => start(number),
         [job] if job == "script" => script(),
+        [job] if job == "ask" => ask(),
+        [spec, flag, runner, programs @ ..] if flag == "--ask" => {
+            let text = std::io::read_to_string(std::io::stdin())?;
+            let mut further = vec![(place(RUNNER), PathBuf::from(runner))];
+            further.extend(programs.iter().map(|p| (p.into(), p.into())));
+            let jobs: Vec<Job<'_>> = text
+                .lines()
+                .map(|line| (runner.as_str(), vec!["ask".to_owned()], line.to_owned()))
+                .collect();
+            block_on(run(spec, &further, &jobs))
+        }
         [spec, flag, file, tools @ ..] if flag == "--script" => {
             let text = std::fs::read_to_string(file)?;
             let mut further = vec![(PathBuf::from("/bin/sh"), which("sh")?)];
@@ -50,7 +64,10 @@ fn main() -> Result<(), Failure> {
             }
             block_on(run(spec, &further, &jobs))
         }
-        _ => Err("arguments: KERNEL PROGRAM…, or KERNEL --script FILE TOOL…".into()),
+        _ => Err(
+            "arguments: KERNEL PROGRAM…, KERNEL --script FILE TOOL…, or KERNEL --ask RUNNER PROGRAM…"
+                .into(),
+        ),
     }
 }
 
@@ -92,6 +109,15 @@ fn start(number: &str) -> Result<(), Failure> {
         .stdin(Stdio::null())
         .stderr(errors)
         .status()?;
+    std::process::exit(status.code().unwrap_or(1));
+}
+
+/// The runner's place is called so.
+const RUNNER: &str = "runner";
+
+/// In the guest: the runner, asked what is on standard input.
+fn ask() -> Result<(), Failure> {
+    let status = Command::new(place(RUNNER)).arg("cell").status()?;
     std::process::exit(status.code().unwrap_or(1));
 }
 
