@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use guest::suite::Suites;
+use guest::suite::{Suite, Suites};
 use scenarios::spec::Setup;
 use schema::{Environment, Header, SCHEMA_VERSION, Variant};
 use serde_json::{Value, json};
@@ -53,16 +53,15 @@ fn replaced(setup: &Setup) -> impl Iterator<Item = (String, String)> {
 fn facts(open: &Open, settings: &Settings) -> Environment {
     let mut facts = open.facts.clone();
     facts.tools.extend(replaced(&settings.setup));
-    facts.tools.extend(of_suites(settings));
     facts
 }
 
-/// The packages of the suites whose tools are used, by "tools of " and the suite's name.
-fn of_suites(settings: &Settings) -> impl Iterator<Item = (String, String)> {
+/// The packages of the suites whose tools are used, by the suite's name; `null` of those that are installed.
+fn suites(settings: &Settings) -> BTreeMap<&str, Option<String>> {
     let there = Suites::of_user().list().unwrap_or_default();
-    let named = settings.named_suites();
-    let used = there.into_iter().filter(move |s| named.contains(&s.name));
-    used.map(|suite| (format!("tools of {}", suite.name), suite.versions()))
+    let versions = |name: &str| there.iter().find(|s| s.name == name).map(Suite::versions);
+    let named = settings.sides().iter().flat_map(|side| &side.args.tools);
+    named.map(|name| (name.as_str(), versions(name))).collect()
 }
 
 /// The sides of the comparison, where each is measured, and with which tools in place of others.
@@ -117,7 +116,7 @@ pub(crate) fn arguments(settings: &Settings, plan: &Plan) -> BTreeMap<String, Va
         ("plant", json!(args.plant)),
         ("sysctl", json!(settings.setup.sysctls)),
         ("tool", json!(settings.setup.tools)),
-        ("tools", json!(args.tools)),
+        ("tools", json!(suites(settings))),
         ("variant", options_of(settings)),
     ]
     .map(|(name, value)| (name.to_owned(), value))

@@ -39,7 +39,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
 
 async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
     let settings = Settings::resolve(args)?;
-    tools::fetch_missing(&settings.named_suites())?;
+    let _suites = tools::held(&settings.named_suites())?;
     let machine = Machine::now();
     let choice = choice::choose(&settings).await?;
     // Consoles are kept from the first boot on.
@@ -102,7 +102,7 @@ fn warn_of_other_version(settings: &Settings, header: &Header) {
 async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
     let earlier = Earlier::read(given)?;
     let settings = Settings::resolve(&earlier.args)?;
-    tools::fetch_missing(&settings.named_suites())?;
+    let _suites = tools::held(&settings.named_suites())?;
     let machine = Machine::now();
     let plan = Plan::new(&settings, &earlier.environments(), &machine);
     earlier.check_options(&settings, &plan)?;

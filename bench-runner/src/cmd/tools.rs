@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use guest::GuestError;
-use guest::suite::{Suite, Suites};
+use guest::suite::{InUse, Suite, Suites};
 use serde::Serialize;
 
 use crate::cli::words;
@@ -34,8 +34,8 @@ enum Act {
     },
     /// Fetch the tools of each suite into the cache as they are now, and print their versions.
     Fetch {
-        /// Suites of this distribution: trixie, sid; noble.
-        #[arg(required = true, value_name = "SUITE", value_parser = words::suite)]
+        /// Suites of this distribution: of Debian trixie or sid, of Ubuntu noble.
+        #[arg(required = true, value_name = "SUITE", value_parser = words::fetched_suite)]
         suites: Vec<String>,
     },
     /// Remove tools from the cache, and print what that freed.
@@ -100,17 +100,19 @@ pub(crate) fn run(args: &ToolsArgs) -> anyhow::Result<Ended> {
     Ok(Ended::Done)
 }
 
-/// Makes sure that the tools of these suites are here.
+/// The tools of these suites, which stay as they are for as long as they are held.
 ///
 /// # Errors
-/// They are not, and cannot be fetched.
-pub(crate) fn fetch_missing<'a>(names: impl IntoIterator<Item = &'a String>) -> Result<(), Usage> {
+/// They are not here, and cannot be fetched.
+pub(crate) fn held<'a>(names: impl IntoIterator<Item = &'a String>) -> Result<Vec<InUse>, Usage> {
     let cache = Suites::of_user().telling(note);
-    for name in names {
+    let names = names.into_iter();
+    let hold = |name: &String| {
         let suite = cache.suite(name).map_err(usage)?;
         note(&format!("tools of {name}: {}", suite.versions()));
-    }
-    Ok(())
+        suite.hold().map_err(usage)
+    };
+    names.map(hold).collect()
 }
 
 fn list(cache: &Suites, json: bool) -> anyhow::Result<()> {

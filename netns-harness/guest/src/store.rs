@@ -58,17 +58,16 @@ impl<'a> Locked<'a> {
     /// Removes something in the folder, so that what is half removed does not look whole.
     pub(crate) fn discard(&self, path: &Path) -> Result<(), GuestError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let going = self.folder.join(format!("{PARTIAL}{name}"));
-        let going = match fs::rename(path, &going) {
-            Ok(()) => going,
-            Err(_) => path.to_owned(),
-        };
-        let removed = if going.is_dir() {
-            fs::remove_dir_all(&going)
-        } else {
-            fs::remove_file(&going)
-        };
-        removed.map_err(GuestError::file("remove", going))
+        if name.starts_with(PARTIAL) {
+            return remove(path);
+        }
+        let going = self.folder.join(format!("{PARTIAL}{GOING}{name}"));
+        if going.exists() {
+            // What was killed on its way out.
+            remove(&going)?;
+        }
+        fs::rename(path, &going).map_err(GuestError::file("remove", path))?;
+        remove(&going)
     }
 
     /// Removes what killed fetches left.
@@ -99,6 +98,17 @@ impl<'a> Locked<'a> {
             .map_err(|e| GuestError::file("look at the disk of", self.folder)(e.into()))?;
         Ok(disk.blocks_available() * disk.fragment_size())
     }
+}
+
+/// What is on its way out is called so, behind [`PARTIAL`]: what is being made has another name.
+const GOING: &str = "old-";
+
+fn remove(path: &Path) -> Result<(), GuestError> {
+    let removed = match path.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    };
+    removed.map_err(GuestError::file("remove", path))
 }
 
 fn make(folder: &Path) -> Result<(), GuestError> {
@@ -183,7 +193,12 @@ mod tests {
         locked.finish(&partial, &whole).unwrap();
         assert!(!partial.exists() && whole.join("file").exists());
         assert!(bytes(&whole) >= 10_000);
+        // While another of the same name is being made, and after a removal that was killed.
+        fs::create_dir_all(dir.path().join(".partial-x/all")).unwrap();
+        fs::create_dir_all(dir.path().join(".partial-old-x/all")).unwrap();
         locked.discard(&whole).unwrap();
+        assert!(dir.path().join(".partial-x/all").exists() && !whole.exists());
+        locked.discard(&dir.path().join(".partial-x")).unwrap();
         fs::write(dir.path().join("stray"), "").unwrap();
         locked.discard(&dir.path().join("stray")).unwrap();
         let left: Vec<_> = fs::read_dir(dir.path()).unwrap().flatten().collect();

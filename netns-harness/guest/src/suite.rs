@@ -12,6 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use netns_sys::tools::{LIBRARIES, SBIN};
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::GuestError;
 use crate::apt::{self, Lists, Package};
@@ -138,9 +139,14 @@ impl Suites {
     /// # Errors
     /// As [`Self::fetch`].
     pub fn suite(&self, name: &str) -> Result<Suite, GuestError> {
+        if let Some(suite) = cached(&self.place(name)) {
+            return Ok(suite);
+        }
+        let locked = Locked::new(&self.folder, self.tell)?;
+        // Another process may have fetched it meanwhile.
         match cached(&self.place(name)) {
             Some(suite) => Ok(suite),
-            None => self.fetch(name),
+            None => self.fetch_locked(&locked, name),
         }
     }
 
@@ -150,9 +156,13 @@ impl Suites {
     /// There is no such suite, no package manager, no network, or no space.
     pub fn fetch(&self, name: &str) -> Result<Suite, GuestError> {
         let locked = Locked::new(&self.folder, self.tell)?;
+        self.fetch_locked(&locked, name)
+    }
+
+    fn fetch_locked(&self, locked: &Locked<'_>, name: &str) -> Result<Suite, GuestError> {
         locked.sweep();
         let partial = self.folder.join(format!("{PARTIAL}{name}"));
-        let done = self.make(&locked, name, &partial);
+        let done = self.make(locked, name, &partial);
         // Of what failed nothing is left; why it failed is the reason, not what could not be tidied up.
         let _ = fs::remove_dir_all(&partial);
         done
@@ -200,6 +210,7 @@ impl Suites {
         fs::write(&list, lines.collect::<String>()).map_err(GuestError::file("write", &list))?;
         let place = self.place(name);
         if place.exists() {
+            is_free(&place)?;
             locked.discard(&place)?;
         }
         locked.finish(&root, &place)?;
@@ -235,7 +246,9 @@ impl Suites {
                 self.folder.display()
             )));
         };
-        Locked::new(&self.folder, self.tell)?.discard(&suite.root)?;
+        let locked = Locked::new(&self.folder, self.tell)?;
+        is_free(&suite.root)?;
+        locked.discard(&suite.root)?;
         Ok(suite.bytes)
     }
 
@@ -251,9 +264,43 @@ impl Suites {
         let before = self.bytes();
         let entries = fs::read_dir(&self.folder).map_err(GuestError::file("read", &self.folder))?;
         for entry in entries.flatten().filter(|e| e.file_name() != LOCK) {
+            is_free(&entry.path())?;
             locked.discard(&entry.path())?;
         }
         Ok(before.saturating_sub(self.bytes()))
+    }
+}
+
+/// A suite that is used: nobody replaces or removes it until this is dropped or its process ends, however it ends.
+#[derive(Debug)]
+pub struct InUse(#[expect(dead_code, reason = "held")] Flock<fs::File>);
+
+impl Suite {
+    /// Holds it for as long as it is used.
+    ///
+    /// # Errors
+    /// Its list cannot be read, or it is being replaced.
+    pub fn hold(&self) -> Result<InUse, GuestError> {
+        let list = self.root.join(UNPACKED);
+        let file = fs::File::open(&list).map_err(GuestError::file("open", &list))?;
+        let locked = Flock::lock(file, FlockArg::LockSharedNonblock);
+        let locked = locked.map_err(|(_, e)| GuestError::file("lock", &list)(e.into()))?;
+        Ok(InUse(locked))
+    }
+}
+
+/// Whether nobody uses a suite's folder.
+fn is_free(root: &Path) -> Result<(), GuestError> {
+    // What has no list is no suite, which nobody can use.
+    let Ok(file) = fs::File::open(root.join(UNPACKED)) else {
+        return Ok(());
+    };
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(_free) => Ok(()),
+        Err(_) => Err(GuestError::NoSuite(format!(
+            "a run uses the tools of '{}': wait for its end",
+            root.file_name().unwrap_or_default().display()
+        ))),
     }
 }
 
@@ -375,6 +422,20 @@ mod tests {
         suites.clean().unwrap();
         let left: Vec<_> = fs::read_dir(dir.path()).unwrap().flatten().collect();
         assert_eq!(left.len(), 1, "the lock alone: {left:?}");
+    }
+
+    #[test]
+    fn what_is_used_is_neither_removed_nor_cleaned_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let suites = suites(dir.path());
+        let held = suites.suite("trixie").unwrap().hold().unwrap();
+        for refused in [suites.remove("trixie"), suites.clean()] {
+            let why = refused.unwrap_err().to_string();
+            assert!(why.contains("a run uses"), "{why}");
+        }
+        assert_eq!(suites.list().unwrap().len(), 1);
+        drop(held);
+        assert!(suites.remove("trixie").is_ok());
     }
 
     #[test]
