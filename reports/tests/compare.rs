@@ -575,6 +575,48 @@ fn sizes_of_variants_are_paired_by_rank() {
 }
 
 #[test]
+fn variants_that_differ_in_an_option_are_paired_scenario_by_scenario_also_where_one_has_none() {
+    let mut run = small().in_one_run();
+    // As with --kube-proxy: an hour of idling, say, is of other versions than the rules.
+    for cell in &mut run.cells {
+        let of_head = cell.key.variant == "head";
+        match cell.key.scenario {
+            ScenarioKind::ServiceAdd => {
+                let version = if of_head { "1.36-1.37" } else { "1.32" };
+                cell.key.options.set(OptionKey::KubeProxy, version);
+            }
+            _ => cell.key.options.set(OptionKey::KubeProxy, "1.32-1.37"),
+        }
+        // As with base:'' and head:'--tools trixie'.
+        if of_head {
+            cell.key.options.set(OptionKey::Suite, "trixie");
+        }
+    }
+    let compared = one(&run, &[]).unwrap();
+    assert!(!compared.cells.is_empty());
+    for row in &compared.cells {
+        assert!(row.verdict != Verdict::Missing, "{}", row.key);
+        assert!(row.new_key.is_some(), "{}", row.key);
+    }
+}
+
+#[test]
+fn installed_tools_are_the_same_whether_or_not_they_are_named() {
+    let [base, mut new] = small().in_two_runs();
+    for cell in &mut new.cells {
+        cell.key.options.set(OptionKey::Suite, schema::INSTALLED);
+    }
+    let compared = two(&base, &new, &[]).unwrap();
+    assert!(!compared.cells.is_empty());
+    assert!(
+        compared
+            .cells
+            .iter()
+            .all(|row| row.verdict != Verdict::Missing)
+    );
+}
+
+#[test]
 fn variants_of_one_size_are_compared_whatever_they_were_asked_across() {
     let run = small().in_one_run();
     let said = one(&run, &[]).unwrap();

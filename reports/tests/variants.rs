@@ -8,8 +8,8 @@ use reports::view::scopes;
 use reports::view::side_by_side;
 use reports::view::table::Columns;
 use reports::{Run, plots, render_html, render_markdown, summarise};
-use schema::Variant;
 use schema::summary::Summary;
+use schema::{OptionKey, Variant};
 use synthetic::Shape;
 
 fn variant(name: &str, options: &str) -> Variant {
@@ -86,6 +86,29 @@ fn variants_never_share_a_sentence_and_only_one_chart() {
         "{}",
         chart.title
     );
+}
+
+#[test]
+fn what_sets_variants_apart_is_no_part_of_a_line() {
+    let mut run = run(|_| {});
+    for cell in &mut run.cells {
+        let version = match cell.key.variant.as_str() {
+            "base" => "1.32",
+            _ => "1.37",
+        };
+        cell.key.options.set(OptionKey::KubeProxy, version);
+    }
+    let summary = summarise(&run);
+    let table = side_by_side(&summary).remove(0);
+    assert_eq!(table.lines.len(), side_by_side(&BOTH.1)[0].lines.len());
+    for line in &table.lines {
+        assert!(
+            line.cells
+                .iter()
+                .all(|cell| cell.iter().flatten().count() == 1)
+        );
+        assert!(!line.of.contains("kube-proxy 1.3"), "{}", line.of);
+    }
 }
 
 #[test]

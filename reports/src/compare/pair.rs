@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::comparison::Difference;
-use schema::{CellKey, Mode, OptionKey};
+use schema::{CellKey, INSTALLED, Mode, OptionKey, ScenarioKind};
 
 use super::CompareError;
 use super::across::Across;
@@ -218,42 +218,47 @@ fn fingerprint(
     }
 }
 
-/// What is taken out of identities: what was asked; and of variants, mode by mode, what each has one value of. Cells
-/// that do not have an option at all are no value of it.
+/// What is taken out of identities: what was asked; and of variants, for each mode and scenario, what each has one value of,
+/// or has not while the other has one.
 struct Blanked {
     asked: Vec<Across>,
-    of_modes: BTreeSet<(Mode, Across)>,
+    of_cells: BTreeSet<(Mode, ScenarioKind, Across)>,
 }
 
 impl Blanked {
     fn of(base: &Half<'_>, new: &Half<'_>, across: &[Across]) -> Self {
         let mut asked = across.to_vec();
         asked.retain(|key| !key.is_of_the_environment());
-        let mut of_modes = BTreeSet::new();
+        let mut of_cells = BTreeSet::new();
         if across.contains(&Across::Variant) {
-            let modes: BTreeSet<Mode> = base.cells.iter().map(|cell| cell.key.mode).collect();
+            let kind = |cell: &CellDigest| (cell.key.mode, cell.key.scenario);
+            let kinds: BTreeSet<_> = base.cells.iter().map(|cell| kind(cell)).collect();
             let options = OptionKey::ALL.iter().filter(|key| key.row().of_variants);
             let keys = [Across::Endpoints].into_iter();
             let keys = keys.chain(options.map(|key| Across::Option(*key)));
-            for (key, mode) in keys.flat_map(|key| modes.iter().map(move |mode| (key, *mode))) {
+            for (key, of) in keys.flat_map(|key| kinds.iter().map(move |of| (key, *of))) {
                 let values = |half: &Half<'_>| {
                     let cells = half.cells.iter().copied();
-                    key.values_of(cells.filter(|cell| cell.key.mode == mode))
+                    key.values_of(cells.filter(|cell| kind(cell) == of))
                 };
                 let (base, new) = (values(base), values(new));
-                if base.len() == 1 && new.len() == 1 && base != new {
-                    of_modes.insert((mode, key));
+                if base.len() <= 1 && new.len() <= 1 && base != new {
+                    of_cells.insert((of.0, of.1, key));
                 }
             }
         }
-        Self { asked, of_modes }
+        Self { asked, of_cells }
     }
 
-    /// What is taken out of the identity of that mode's cells.
-    fn keys(&self, mode: Mode) -> impl Iterator<Item = Across> {
-        let of_mode = self.of_modes.iter().filter(move |(of, _)| *of == mode);
-        let of_mode = of_mode.map(|(_, key)| *key);
-        self.asked.iter().copied().chain(of_mode)
+    /// What is taken out of the identity of a cell.
+    fn keys(&self, cell: &CellKey) -> impl Iterator<Item = Across> {
+        let of = (cell.mode, cell.scenario);
+        let of_cell = self
+            .of_cells
+            .iter()
+            .filter(move |(mode, scenario, _)| (*mode, *scenario) == of);
+        let of_cell = of_cell.map(|(.., key)| *key);
+        self.asked.iter().copied().chain(of_cell)
     }
 }
 
@@ -265,7 +270,10 @@ fn pairs<'a>(
     let mut pairs: BTreeMap<CellKey, Pair<'a>> = BTreeMap::new();
     let identity = |cell: &CellDigest| {
         let mut key = cell.key.clone();
-        let taken_out = blanked.keys(cell.key.mode);
+        if key.options.is(OptionKey::Suite, INSTALLED) {
+            key.options.remove(OptionKey::Suite);
+        }
+        let taken_out = blanked.keys(&cell.key);
         taken_out.for_each(|across| across.blank(&mut key));
         key
     };
@@ -288,7 +296,7 @@ fn pairs<'a>(
             let differs =
                 |other: &CellDigest, key: &Across| key.of(&other.key) != key.of(&side[0].key);
             if let Some(other) = side.iter().find(|cell| cell.key != side[0].key)
-                && let Some(key) = blanked.keys(other.key.mode).find(|key| differs(other, key))
+                && let Some(key) = blanked.keys(&other.key).find(|key| differs(other, key))
             {
                 return Err(CompareError::Usage(format!(
                     "--across {key}: {name} has it as {} and as {}: give a run with one value",

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schema::summary::Summary;
-use schema::{Accelerator, CONTROL, filled};
+use schema::summary::{Row, Summary};
+use schema::{Accelerator, CONTROL, Mode, OptionKey, Options, ScenarioKind, filled};
 
 use super::question::{asking, varying};
 use super::table::{Answer, Columns, Line, Table};
@@ -98,8 +98,9 @@ fn lines<'a>(
         })
     };
     let varying = varying(here());
+    let compared = compared(here());
     // Updates before packets before memory; modes of one question together, in their fixed order.
-    let mut found: BTreeMap<_, Vec<Option<Vec<Answer<'a>>>>> = BTreeMap::new();
+    let mut found: BTreeMap<_, (Options, Vec<Option<Vec<Answer<'a>>>>)> = BTreeMap::new();
     for row in here() {
         let key = &row.key;
         let mut asked = key.scenario.asked_at(schema::Place::SideBySide);
@@ -109,21 +110,47 @@ fn lines<'a>(
         let (Some(ask), Some(column)) = (asked, column) else {
             continue;
         };
-        let line = (key.scenario, key.options.place(), key.mode, &key.options);
-        let none = || places.iter().map(|_| Some(Vec::new())).collect();
-        let cells = found.entry(line).or_insert_with(none);
+        let apart = compared.get(&(key.mode, key.scenario));
+        let options = key.options.without(apart.map_or(&[], Vec::as_slice));
+        let line = (key.scenario, options.place(), key.mode, options.clone());
+        let none = || (options, places.iter().map(|_| Some(Vec::new())).collect());
+        let (_, cells) = found.entry(line).or_insert_with(none);
         cells[column] = Some(vec![Answer::figure(row, ask.metric)]);
     }
-    let line = |cells: Vec<Option<Vec<Answer<'a>>>>| {
+    let line = |(options, cells): (Options, Vec<Option<Vec<Answer<'a>>>>)| {
         let key = &cells.iter().flatten().flatten().next()?.row.key;
         let words = key.scenario.row().words;
         Some(Line {
             asked: filled(words, &whole(services.into()), &asking(key, &varying)),
-            of: programmed(key.mode, &key.options),
+            of: programmed(key.mode, &options),
             cells,
         })
     };
     found.into_values().filter_map(line).collect()
+}
+
+/// Options in which variants differ, of each mode and scenario where each has one value of them or none: what is compared, and
+/// no part of a line.
+fn compared<'a>(
+    rows: impl Iterator<Item = &'a Row>,
+) -> BTreeMap<(Mode, ScenarioKind), Vec<OptionKey>> {
+    type Values<'a> = BTreeMap<&'a str, BTreeSet<Option<&'a str>>>;
+    let mut found: BTreeMap<(Mode, ScenarioKind, OptionKey), Values<'a>> = BTreeMap::new();
+    for key in rows.map(|row| &row.key) {
+        for option in OptionKey::ALL.iter().filter(|key| key.row().of_variants) {
+            let values = found.entry((key.mode, key.scenario, *option)).or_default();
+            let own = values.entry(&key.variant).or_default();
+            own.insert(key.options.get(*option));
+        }
+    }
+    let mut compared: BTreeMap<_, Vec<OptionKey>> = BTreeMap::new();
+    for ((mode, scenario, option), values) in found {
+        let all: BTreeSet<_> = values.values().flatten().collect();
+        if all.len() > 1 && values.values().all(|own| own.len() == 1) {
+            compared.entry((mode, scenario)).or_default().push(option);
+        }
+    }
+    compared
 }
 
 /// "Linux 6.1.0-56-cloud-amd64 (guest-6.1, tcg)".

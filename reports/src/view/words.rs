@@ -17,7 +17,7 @@ pub(crate) fn way(options: &Options) -> String {
         &[
             OptionKey::KubeProxy,
             OptionKey::Transport,
-            OptionKey::Tools,
+            OptionKey::Suite,
             OptionKey::MinSyncPeriod,
             OptionKey::Engine,
         ],
@@ -34,7 +34,7 @@ fn words_of(options: &Options, keys: &[OptionKey]) -> String {
 pub(crate) fn through(options: &Options) -> Option<String> {
     let how = [
         OptionKey::Transport,
-        OptionKey::Tools,
+        OptionKey::Suite,
         OptionKey::MinSyncPeriod,
         OptionKey::Engine,
     ];

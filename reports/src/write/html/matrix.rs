@@ -23,7 +23,7 @@ const LINES: usize = 40;
 const CAPTION: &str = "The median of the stays' medians, with its 95 % interval from six stays on, else their range; then how many times the lowest of the row that is. \
     An update is shown and ranked with what is released after its answer, as a tool's time is. “Lowest”: told apart from every other mode. “Not told apart”: from the lowest, by this run. “Too few stays to say”: six would give an interval. \
     The darker the further from it. ÷: beside the floors of the same packets. \
-    Each mode through its ordinary way (iptables-restore, netlink), as the newest kube-proxy that was asked for lays it out; all are in the tables below.";
+    Each mode through its ordinary way (iptables-restore, netlink), as the newest kube-proxy that was asked for lays it out, by the installed tools where those of other suites were asked too; all are in the tables below.";
 
 /// The matrix of a scope.
 pub(super) fn table(
