@@ -44,7 +44,7 @@ pub(crate) struct RunArgs {
 
     /// Version of kube-proxy whose rules and syncs are measured, where they differ: 1.32 to 1.37; modes that kube-proxy
     /// does not have are the same in all, and a real one has those of its own [default: 1.37].
-    #[arg(long, value_name = "VERSION[,VERSION…]", action = ArgAction::Set, value_delimiter = ',')]
+    #[arg(long, value_name = "VERSION[,VERSION…]", action = ArgAction::Set, value_delimiter = ',', value_parser = words::kube_proxy)]
     pub(crate) kube_proxy: Vec<KubeProxyVersion>,
 
     /// With --transports kube-proxy, its minSyncPeriod: 10ms shows what a sync costs, 1s (its own default) what a node
@@ -101,7 +101,7 @@ pub(crate) struct RunArgs {
 
     /// One side of a comparison in one run, at least two: the stays of all variants lie side by side in the same
     /// blocks. OPTIONS set it apart from the others: --services, --endpoints, --kernel, --transports, --engines,
-    /// --kube-proxy, --large-cluster, --vip-stride, --sysctl, --tool, --tools. Options outside are for all variants.
+    /// --kube-proxy, --large-cluster, --vip-stride, --sysctl, --tool, --tools, --plant. Options outside are for all variants.
     #[arg(long, value_name = "NAME:'OPTIONS'", value_parser = words::given)]
     pub(crate) variant: Vec<Given>,
 

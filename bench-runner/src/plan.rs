@@ -313,7 +313,7 @@ fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
             if !settings.args.tools.is_empty() && !asked.mode.is_floor() {
                 let suite = template.setup.suite.as_ref();
                 options.set(
-                    OptionKey::Tools,
+                    OptionKey::Suite,
                     suite.map_or(INSTALLED, |suite| &suite.name),
                 );
             }

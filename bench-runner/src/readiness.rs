@@ -143,8 +143,17 @@ async fn blame_replaced_tool(
 /// The first missing tool, with its package.
 pub(crate) fn check_tools(cases: &[Case], named: &[Mode]) -> Result<(), Usage> {
     let mut named = cases.iter().filter(|case| named.contains(&case.mode));
-    match named.find_map(|case| Some((case.mode, case.missing_tool()?))) {
-        Some((mode, (program, package))) => refused(format!(
+    let missing = named.find_map(|case| Some((case, case.missing_tool()?)));
+    if let Some((case, (program, _))) = missing
+        && let Some(suite) = &case.setup.suite
+    {
+        return refused(format!(
+            "{program} is not among the tools of {0}: bench-runner tools fetch {0}",
+            suite.name
+        ));
+    }
+    match missing {
+        Some((Case { mode, .. }, (program, package))) => refused(format!(
             "{program} is not installed and mode {mode} needs it: apt-get install {package} (scripts/bootstrap does), or name other --modes"
         )),
         None => Ok(()),

@@ -96,14 +96,18 @@ pub struct Cleaned {
     pub messages: u64,
 }
 
-/// How many UDP flows to the services are tracked in the calling thread's network namespace.
+/// How many UDP flows to the services are tracked in the calling thread's network namespace, and how many of them are
+/// answered by who is no endpoint.
 ///
 /// # Errors
 /// The kernel tracks no connections, or refused.
-pub fn tracked(serving: &Serving) -> Result<u64, HarnessError> {
-    let mut found = 0;
-    Tracking::open()?.list(|flow, _| found += u64::from(serving.has(flow)))?;
-    Ok(found)
+pub fn tracked(serving: &Serving) -> Result<(u64, u64), HarnessError> {
+    let (mut found, mut stale) = (0, 0);
+    Tracking::open()?.list(|flow, _| {
+        found += u64::from(serving.has(flow));
+        stale += u64::from(serving.has_left(flow));
+    })?;
+    Ok((found, stale))
 }
 
 /// Forgets every flow that the calling thread's network namespace tracks.

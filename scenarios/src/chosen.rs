@@ -16,7 +16,8 @@ pub struct Chosen {
     #[arg(long, value_name = "K", default_value = "10", allow_negative_numbers = true, value_parser = within(1..=1_000))]
     pub churn: u32,
 
-    /// UDP flows that are tracked when conntrack-clean replaces endpoints; a list, each 0 to 1000000.
+    /// UDP flows that are tracked when conntrack-clean replaces an endpoint; each 0 to 1000000, and no more than half of
+    /// net.netfilter.nf_conntrack_max.
     #[arg(long, value_name = "FLOWS", value_delimiter = ',', default_value = "0,1000,10000,100000", allow_negative_numbers = true, value_parser = within(0..=1_000_000))]
     pub tracked_flows: Vec<u32>,
 

@@ -15,7 +15,7 @@ use netns_harness::traffic::Client;
 use netns_sys::clock;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use schema::{Metric, Outcome, Stage};
+use schema::{Metric, OptionKey, Outcome, Stage};
 
 use crate::error::{At as _, CellError, Result};
 use crate::recorder::Recorder;
@@ -75,11 +75,9 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
         prepare(&mut stay, &mut proved)?;
     }
     let mut common = proved.into_facts();
-    if let Some(suite) = &spec.setup.suite {
-        common.insert(
-            "tools".to_owned(),
-            suite_told(&suite.name, &*datapath, spec),
-        );
+    let of_suite = |cell: &CellSpec| cell.options.get(OptionKey::Suite).is_some();
+    if spec.cells.iter().any(of_suite) {
+        common.insert("tools".to_owned(), tools_told(&*datapath, spec));
     }
     // What was named for this stay, as it reads back.
     let named = &spec.setup.sysctls;
@@ -96,8 +94,8 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
     Ok(())
 }
 
-/// What the tools of a suite say that they are: those that are started here.
-fn suite_told(suite: &str, datapath: &dyn Implementation, spec: &StaySpec) -> String {
+/// What the tools that are started here say that they are.
+fn tools_told(datapath: &dyn Implementation, spec: &StaySpec) -> String {
     let own = datapath.facts().tools(spec.transport).into_iter();
     let names = own.map(|(name, _)| name);
     let mut names: Vec<&str> = names
@@ -114,7 +112,7 @@ fn suite_told(suite: &str, datapath: &dyn Implementation, spec: &StaySpec) -> St
         );
         format!("{name}: {}", text.lines().next().unwrap_or_default())
     });
-    format!("of {suite}: {}", said.collect::<Vec<_>>().join("; "))
+    said.collect::<Vec<_>>().join("; ")
 }
 
 /// Asks the cells of a stay, whose facts `common` are each one's too.

@@ -1,13 +1,13 @@
-//! `conntrack-clean`: endpoints of UDP services are replaced while flows are tracked: what kube-proxy's sync costs then, by the
+//! `conntrack-clean`: an endpoint of a UDP service is replaced while flows are tracked: what kube-proxy's sync costs then, by the
 //! number of flows. Connection tracking keeps sending a UDP flow to the endpoint that it began with; kube-proxy looks through
 //! the table after such a change, and deletes the flows whose endpoint has left.
 //!
 //! Flows are opened by the client before each sync, to every UDP service in turn, and each is answered; after the sync exactly
-//! those whose endpoint has left must be gone.
+//! those whose endpoint has left must be gone. One service changes at a time: a real kube-proxy may make two syncs of more.
 
-use netns_harness::datapath::{Transport, facts};
+use netns_harness::datapath::{SyncKind, Transport, facts};
 use netns_harness::meters;
-use netns_harness::service::Frontend;
+use netns_harness::service::{Frontend, Population};
 use netns_harness::tracking::{self, Serving};
 use schema::{OptionKey, Options, Protocol, ScenarioKind, Stage};
 
@@ -26,7 +26,7 @@ const FLOW_NS: u64 = 30_000;
 /// What a flow costs in the listings of a sync and of its check, nanoseconds.
 const LISTED_NS: u64 = 3_000;
 /// How long an answered UDP flow is tracked, seconds; 30 where nobody says, in which many flows cannot be opened everywhere.
-const TRACKED_S: (&str, &str) = ("net.netfilter.nf_conntrack_udp_timeout", "3600");
+pub const TRACKED_S: (&str, &str) = ("net.netfilter.nf_conntrack_udp_timeout", "3600");
 
 /// The scenario.
 #[derive(Debug)]
@@ -48,9 +48,7 @@ impl Scenario for ConntrackClean {
         if facts(asked.mode).kube_proxy.is_none() || udp == 0 {
             return Vec::new();
         }
-        let of_udp = asked.services / request.protocols.len() as u32;
-        let churn = request.chosen.churn.min(of_udp).max(1);
-        let one = rule_options(asked, request).with(OptionKey::Churn, churn);
+        let one = rule_options(asked, request);
         let flows = request.chosen.tracked_flows.iter();
         flows
             .map(|flows| one.clone().with(OptionKey::TrackedFlows, flows))
@@ -65,8 +63,6 @@ impl Scenario for ConntrackClean {
 
     fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result {
         let flows = u64::from(tracked_flows(options));
-        let churn = options.get(OptionKey::Churn).and_then(|k| k.parse().ok());
-        let churn = churn.unwrap_or(1);
         prepare(stay, flows)?;
         let services = stay.population.services.iter().enumerate();
         let udp = services.filter(|(_, service)| service.frontend.protocol == Protocol::Udp);
@@ -75,7 +71,7 @@ impl Scenario for ConntrackClean {
         let render = stay.render_options(options);
         let mut from = stay.population.clone();
         for n in 0..TIMES {
-            let next = endpoint_churn::replaced(stay, &from, &udp, churn, n)?;
+            let next = endpoint_churn::replaced(stay, &from, &udp, 1, n)?;
             stay.on_node(Stage::Measure, tracking::forget)?;
             let answered = {
                 let _pinned = stay.pin()?;
@@ -85,16 +81,14 @@ impl Scenario for ConntrackClean {
             let asked = udp.iter().cycle().zip(&answered);
             let left = asked.filter(|(at, by)| !next.to.services[**at].endpoints.contains(by));
             let left = left.count() as u64;
-            let serving = Serving::of(&from);
-            let tracked = || stay.on_node(Stage::Counters, || tracking::tracked(&serving));
-            check(tracked()?, flows, "before the sync")?;
+            check(stay, &from, flows, "before the sync")?;
             match stay.spec.transport {
                 Transport::KubeProxy => {
                     stay.change_sampled(Some(&from), &next.to, &render, recorder)?;
                 }
                 _ => stay.sync_sampled(&from, &next.to, &render, recorder)?,
             }
-            check(tracked()?, flows - left, "after the sync")?;
+            check(stay, &next.to, flows - left, "after the sync")?;
             recorder.add_to_fact("flows_of_endpoints_that_left", left);
             update::see_it_answer(stay, next.witness.as_ref())?;
             from = next.to;
@@ -109,8 +103,16 @@ fn tracked_flows(options: &Options) -> u32 {
     flows.and_then(|flows| flows.parse().ok()).unwrap_or(0)
 }
 
-/// The table must have room for the flows and as many again, and must keep them.
+/// The sync must be possible; the table must have room for the flows and as many again, and must keep them.
 fn prepare(stay: &Stay<'_>, flows: u64) -> Result {
+    let way = stay
+        .datapath
+        .kube_proxy_sync(SyncKind::Partial, stay.spec.large_cluster);
+    if let Some(way) = way.filter(|_| stay.datapath.programmer().is_none())
+        && let Some(why) = stay.sync_refused(&way)?
+    {
+        return Err(CellError::unsupported(why));
+    }
     let (name, seconds) = TRACKED_S;
     let seen = stay.on_node(Stage::Preparation, || {
         netns_sys::isolation::write_sysctl(name, seconds)
@@ -128,12 +130,16 @@ fn prepare(stay: &Stay<'_>, flows: u64) -> Result {
     }
 }
 
-fn check(tracked: u64, wanted: u64, when: &str) -> Result {
-    match tracked == wanted {
-        true => Ok(()),
-        false => Err(CellError::at(
+/// So many flows must be tracked, each answered by who is an endpoint.
+fn check(stay: &Stay<'_>, population: &Population, wanted: u64, when: &str) -> Result {
+    let serving = Serving::of(population);
+    match stay.on_node(Stage::Counters, || tracking::tracked(&serving))? {
+        (tracked, 0) if tracked == wanted => Ok(()),
+        (tracked, stale) => Err(CellError::at(
             Stage::Counters,
-            format!("{tracked} flows are tracked {when}, {wanted} must be"),
+            format!(
+                "{tracked} flows are tracked {when}, {stale} of them answered by who is no endpoint; {wanted} must be, and none"
+            ),
         )),
     }
 }

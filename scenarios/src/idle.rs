@@ -128,9 +128,9 @@ fn once(stay: &Stay<'_>, work: &Work, render: &RenderOptions) -> Result<Spent> {
         Work::Syncs(kind) => stay.synced(
             *kind,
             &way(stay, *kind, render),
-            population,
-            population,
+            (population, population),
             render,
+            None,
         ),
     }
 }

@@ -41,6 +41,7 @@ mod update;
 
 pub use chosen::{Chosen, within};
 pub use conduct::{preparation, run_stay};
+pub use conntrack_clean::TRACKED_S;
 pub use error::{CellError, Result};
 pub use listing::listing;
 pub use recorder::Recorder;

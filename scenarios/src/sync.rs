@@ -43,7 +43,10 @@ impl Stay<'_> {
             self.carry_out(&self.datapath.render(Some(from), to, options))?;
             return Ok(());
         }
-        let done = self.synced(kind, &sync, from, to, options)?;
+        // At its start kube-proxy has seen no endpoint before: every one is new then.
+        let looks = options.resync || Serving::changes(from, to);
+        let serving = looks.then(|| Serving::of(to));
+        let done = self.synced(kind, &sync, (from, to), options, serving)?;
         recorder.sample(Metric::SyncTime, done.elapsed_ns);
         if let Some(Cleaned {
             tracked, deleted, ..
@@ -68,8 +71,7 @@ impl Stay<'_> {
         recorder.fact("kube_proxy_transport", sync.transport);
     }
 
-    /// Makes a change as kube-proxy would: what it reads back, the change, and where endpoints of UDP services came or went
-    /// what is tracked of who has left.
+    /// Makes a change as kube-proxy would: what it reads back, the change, and where it looks for flows of who has left, those.
     ///
     /// # Errors
     /// The kernel or a tool refused.
@@ -77,9 +79,9 @@ impl Stay<'_> {
         &self,
         kind: SyncKind,
         sync: &KubeProxySync,
-        from: &Population,
-        to: &Population,
+        (from, to): (&Population, &Population),
         options: &RenderOptions,
+        serving: Option<Serving>,
     ) -> Result<Spent> {
         let options = RenderOptions {
             transport: sync.transport,
@@ -92,7 +94,6 @@ impl Stay<'_> {
             tracing::debug!("start, timed: {}", words.join(" "));
         }
         let mut commands: Vec<Command> = sync.read_back.iter().map(|w| command(w)).collect();
-        let serving = Serving::changes(from, to).then(|| Serving::of(to));
         (self.emit)(Event::OtherAct { begins: true });
         let done = self.lab.on_node(|| {
             // kube-proxy opens its sockets when it starts.

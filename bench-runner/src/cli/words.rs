@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use netns_harness::datapath::KUBE_PROXY;
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
-use schema::{CONTROL, INSTALLED, ScenarioKind, UnknownName};
+use schema::{CONTROL, INSTALLED, KubeProxyVersion, ScenarioKind, UnknownName};
 use serde::Serialize;
 
 use crate::case;
@@ -135,8 +135,25 @@ pub(crate) fn suite(text: &str) -> Result<String, String> {
     }
 }
 
+/// The same, of those that can be fetched.
+pub(crate) fn fetched_suite(text: &str) -> Result<String, String> {
+    match text {
+        INSTALLED => {
+            Err("these are installed, and nothing to fetch: name a suite, as in trixie".to_owned())
+        }
+        name => suite(name),
+    }
+}
+
+/// A version of kube-proxy, as in 1.37; of 1.37.2 or v1.37.2 the minor.
+pub(crate) fn kube_proxy(text: &str) -> Result<KubeProxyVersion, UnknownName> {
+    let bare = text.strip_prefix('v').unwrap_or(text);
+    let patch = bare.match_indices('.').nth(1);
+    patch.map_or(bare, |(at, _)| &bare[..at]).parse()
+}
+
 /// Where a stay has mounts of its own, and sees nothing of this machine's.
-const HIDDEN: [&str; 3] = ["/run", "/proc", "/sys"];
+pub(crate) const HIDDEN: [&str; 3] = ["/run", "/proc", "/sys"];
 
 /// A value of `--tool`: name, file.
 pub(crate) fn tool(text: &str) -> Result<(String, PathBuf), String> {
@@ -186,6 +203,9 @@ mod tests {
         assert!(tool_refused("nftt=/bin/true").contains("known: "));
         assert!(tool_refused("nft=/no/such/file").contains("No such file"));
         assert!(tool_refused("nft=/etc/passwd").contains("no executable file"));
+        assert!(fetched_suite(INSTALLED).is_err());
+        assert_eq!(kube_proxy("v1.36.3").ok(), kube_proxy("1.36").ok());
+        assert!(kube_proxy("1.31.4").is_err());
         assert!(suite("../trixie").is_err() && suite("trixie").is_ok() && suite(INSTALLED).is_ok());
     }
 }

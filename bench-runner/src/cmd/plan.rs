@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use netns_harness::datapath::{RenderOptions, Transport};
+use netns_harness::datapath::{RenderOptions, Transport, facts};
 use scenarios::population::Recipe;
 use scenarios::spec::StaySpec;
 use schema::OptionKey;
@@ -113,8 +113,11 @@ fn row((number, stay): (usize, &PlannedStay)) -> [String; 8] {
     let spec = &stay.spec;
     let mut asked: BTreeMap<String, usize> = BTreeMap::new();
     for cell in &spec.cells {
-        let cut = cell.options.words_of(OptionKey::Chunk);
-        let cut = cut.map_or_else(String::new, |words| format!(" in {words}"));
+        let word = |key, before: &str| {
+            let words = cell.options.words_of(key);
+            words.map_or_else(String::new, |words| format!(" {before} {words}"))
+        };
+        let cut = word(OptionKey::Chunk, "in") + &word(OptionKey::TrackedFlows, "with");
         *asked.entry(format!("{}{cut}", cell.scenario)).or_default() += 1;
     }
     let asked = asked.iter().map(|(name, count)| format!("{count} {name}"));
@@ -137,13 +140,16 @@ fn programmed(spec: &StaySpec) -> String {
     }
     let cells = spec.cells.iter().map(|cell| &cell.options);
     let word = |key: OptionKey| cells.clone().find_map(|options| options.words_of(key));
+    // Hours of idling are of other versions than the rules.
+    let layout = spec.kube_proxy.and_then(|v| facts(spec.mode).layout(v));
+    let layout = layout.map(|layout| OptionKey::KubeProxy.words(&layout.to_string()));
     let keys = [
-        OptionKey::KubeProxy,
         OptionKey::MinSyncPeriod,
+        OptionKey::LargeCluster,
         OptionKey::Engine,
-        OptionKey::Tools,
+        OptionKey::Suite,
     ];
-    let words = keys.into_iter().filter_map(word);
+    let words = layout.into_iter().chain(keys.into_iter().filter_map(word));
     let all = [spec.transport.name().to_owned()].into_iter().chain(words);
     all.collect::<Vec<_>>().join(", ")
 }

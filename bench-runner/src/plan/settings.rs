@@ -1,13 +1,15 @@
 //! What was asked, resolved, and what single options cannot know of each other. Pure.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use guest::suite::Suites;
 use netns_harness::datapath::{KUBE_PROXY, facts};
-use scenarios::Request;
+use netns_sys::tools::{LIBRARIES, SBIN};
 use scenarios::cost::Asked;
 use scenarios::population::{ADDED_SERVICES, most_with_stride};
 use scenarios::spec::{Setup, Suite};
+use scenarios::{LargeCluster, Request, TRACKED_S};
 use schema::{
     Cache, Engine, INSTALLED, KubeProxyVersion, Metric, Mode, Position, Protocol, ScenarioKind,
     Transport,
@@ -16,6 +18,7 @@ use schema::{
 use super::environment::FLOWS;
 use super::{Plan, PlannedEnvironment, icount};
 use crate::case::Case;
+use crate::cli::words::HIDDEN;
 use crate::cli::{Given, RunArgs, SandboxOption, Scenarios};
 use crate::exit::{Usage, refused};
 use crate::machine::Machine;
@@ -270,17 +273,20 @@ impl Settings {
                 "--tool {tool}: nothing that is asked starts {tool}: see --modes, --transports and --engines"
             ));
         }
-        let of_suites = self.args.tools.iter().any(|name| name != INSTALLED);
-        if of_suites && self.modes.iter().all(|mode| mode.is_floor()) {
-            return refused(
-                "--tools: the floors none and conntrack are not asked what tools cost: add a mode, or leave it out",
-            );
-        }
-        let mut replaced = self.setup.tools.keys();
-        if let Some(tool) = replaced.find(|tool| of_suites && *tool != KUBE_PROXY.0) {
+        self.check_suites()?;
+        let cleans = self.scenarios.contains(&ScenarioKind::ConntrackClean);
+        if cleans && self.setup.sysctls.contains_key(TRACKED_S.0) {
             return refused(format!(
-                "--tool {tool} and --tools name two programs for one tool: leave one of the two out"
+                "--sysctl {}: conntrack-clean sets it itself, so that no flow is forgotten before it looks: leave one of the two out",
+                TRACKED_S.0
             ));
+        }
+        let commented =
+            |case: &Case| facts(case.mode).comments && case.transport != Transport::KubeProxy;
+        if self.args.large_cluster != LargeCluster::Auto && !self.cases().iter().any(commented) {
+            return refused(
+                "--large-cluster: nothing that is asked has endpoint comments of ours (a real kube-proxy has them as it sees fit): leave it out, or add an iptables mode",
+            );
         }
         let real = self.request.transports.contains(&Transport::KubeProxy);
         if real && !self.setup.tools.contains_key("kube-proxy") {
@@ -300,10 +306,45 @@ impl Settings {
         }
         if self.cases().is_empty() {
             return refused(
-                "nothing would be measured: none of the --modes is asked any of the --scenarios (idle is asked of kube-proxy's own modes): add a mode or a scenario",
+                "nothing would be measured: none of the --modes is asked any of the --scenarios (idle and conntrack-clean are asked of kube-proxy's own modes, conntrack-clean where there are UDP services): add a mode, a protocol or a scenario",
             );
         }
         Ok(())
+    }
+
+    /// What `--tools` covers is named by no other option.
+    fn check_suites(&self) -> Result<(), Usage> {
+        if self.args.tools.is_empty() {
+            return Ok(());
+        }
+        if self.modes.iter().all(|mode| mode.is_floor()) {
+            return refused(
+                "--tools: the floors none and conntrack are not asked what tools cost: add a mode, or leave it out",
+            );
+        }
+        let mut replaced = self.setup.tools.keys();
+        if let Some(tool) = replaced.find(|tool| *tool != KUBE_PROXY.0) {
+            return refused(format!(
+                "--tool {tool} and --tools name two programs for one tool: leave one of the two out"
+            ));
+        }
+        let covered = [SBIN, LIBRARIES].map(|folder| Path::new("/").join(folder));
+        let covers = |file: &&PathBuf| covered.iter().any(|folder| file.starts_with(folder));
+        if let Some(program) = self.setup.tools.get(KUBE_PROXY.0).filter(covers) {
+            return refused(format!(
+                "--tool kube-proxy={}: over its folder --tools mounts that of the suite: put it elsewhere",
+                program.display()
+            ));
+        }
+        let cache = Suites::of_user();
+        let below = |folder: &&&str| cache.folder().starts_with(folder);
+        match HIDDEN.iter().find(below) {
+            Some(folder) => refused(format!(
+                "--tools: the cache {} is below {folder}, of which stays have their own: set XDG_CACHE_HOME to another place",
+                cache.folder().display()
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Each transport programs a mode, and each mode has one.

@@ -201,26 +201,21 @@ fn suites_of_tools_multiply_what_starts_tools_and_each_cell_names_its_own() {
         assert!(
             cells
                 .iter()
-                .all(|cell| cell.options.is(OptionKey::Tools, named))
+                .all(|cell| cell.options.is(OptionKey::Suite, named))
         );
     }
     let unnamed = one.stays.iter().flat_map(|stay| &stay.spec.cells);
     assert!(
         unnamed
             .clone()
-            .all(|cell| cell.options.get(OptionKey::Tools).is_none())
+            .all(|cell| cell.options.get(OptionKey::Suite).is_none())
     );
 }
 
 #[test]
 fn flows_are_cleaned_up_for_each_number_where_kube_proxy_has_the_mode_and_there_is_udp() {
     let cells = |words: &[&str]| {
-        let asked = [
-            "--scenarios",
-            "conntrack-clean,first-packet",
-            "--churn",
-            "60",
-        ];
+        let asked = ["--scenarios", "conntrack-clean,first-packet"];
         let plan = plan(&[&["--services", "100"], &asked[..], words].concat());
         let cells = plan.stays.into_iter().flat_map(|stay| stay.spec.cells);
         let clean = cells.filter(|cell| cell.scenario == ScenarioKind::ConntrackClean);
@@ -232,8 +227,6 @@ fn flows_are_cleaned_up_for_each_number_where_kube_proxy_has_the_mode_and_there_
         .filter_map(|o| o.get(OptionKey::TrackedFlows))
         .collect();
     assert_eq!(flows, ["0", "1000"]);
-    // Half of the services are UDP's, and no more can change.
-    assert!(two.iter().all(|options| options.is(OptionKey::Churn, "50")));
     assert!(cells(&["--protocols", "tcp", "--modes", "nftables"]).is_empty());
 }
 

@@ -37,7 +37,7 @@ impl Rules {
             mode,
             engine: options.engine(),
             kube_proxy: options.get(OptionKey::KubeProxy).map(str::to_owned),
-            tools: options.get(OptionKey::Tools).map(str::to_owned),
+            tools: options.get(OptionKey::Suite).map(str::to_owned),
         }
     }
 }

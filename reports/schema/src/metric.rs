@@ -214,7 +214,6 @@ vocabulary! {
         IdleMessages = "idle_messages" {
             unit: Unit::Count,
             meaning: "netlink messages that kube-proxy itself, not a tool of its, sends in an hour in which nothing changes",
-            exact: true,
             ..TIME
         },
         /// Rules, chains, sets and elements named in the batch.

@@ -131,7 +131,7 @@ vocabulary! {
             ..OF_A_PACKET
         },
         /// The suite of the distribution whose tools are used: `trixie`; `host`: those that are installed, as where it is absent.
-        Tools = "tools" {
+        Suite = "suite" {
             words: |value| match value {
                 INSTALLED => "installed tools".to_owned(),
                 suite => format!("tools of {suite}"),
@@ -331,7 +331,7 @@ impl Options {
     }
 }
 
-/// What `tools` says of those that are installed.
+/// What `suite` says of the tools that are installed.
 pub const INSTALLED: &str = "host";
 
 /// What `chunk` says of one transaction for all.

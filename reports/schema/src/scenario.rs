@@ -155,16 +155,16 @@ vocabulary! {
                 Ask::sync("Replace an endpoint of each of {churn} services: kube-proxy's sync"),
             ],
         },
-        /// Endpoints of UDP services replaced while flows to them are tracked.
+        /// An endpoint of a UDP service replaced while flows are tracked.
         ConntrackClean = "conntrack-clean" {
-            question: "How long does kube-proxy's sync take when endpoints of UDP services are replaced, by the number of tracked flows?",
+            question: "How long does kube-proxy's sync take when an endpoint of a UDP service is replaced, by the number of tracked flows?",
             in_default_run: false,
             topic: Topic::Holdings,
-            words: "Replace an endpoint of each of {churn} UDP services",
+            words: "Replace an endpoint of a UDP service",
             over_n: "How long does kube-proxy's sync take after UDP endpoints when there are N services?",
             asks: &[ask(
                 Metric::SyncTime,
-                "Replace an endpoint of each of {churn} UDP services, {tracked_flows} flows tracked: kube-proxy's sync",
+                "Replace an endpoint of a UDP service, {tracked_flows} flows tracked: kube-proxy's sync",
                 &[Matrix, Table, Terminal, SideBySide],
             )],
         },
