@@ -38,6 +38,7 @@ fn the_gate_that_ships_names_every_metric_that_is_no_part_of_another() {
             "processes",
             "idle_cpu_time",
             "idle_processes",
+            "idle_messages",
             "kernel_memory_peak",
             "cgroup_memory"
         ]
