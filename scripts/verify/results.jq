@@ -21,6 +21,9 @@ def slope($mode; $protocol):
 # Input: slurped results.jsonl. Cell lines.
 def cells: .[] | select(.record == "cell");
 
+# Input: slurped results.jsonl. Of cells that were measured again, because the first was disturbed, the last.
+def last_cells: [cells] | group_by([.mode, .scenario, .services, .endpoints, .environment, .variant, .options, .block])[] | max_by(.stay);
+
 # Input: a cell line. The samples of one metric, [] without.
 def samples($metric): [(.series // [])[] | select(.metric == $metric) | .values[]?];
 
