@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::GuestError;
 use crate::kernel::{Kernel, Origin};
 use crate::release::{by_version, matches, rank, series_of};
-use crate::store::{LOCK, Locked, bytes, folder};
+use crate::store::{self, Locked, bytes, folder};
 
 /// A folder of unpacked kernel packages.
 #[derive(Debug, Clone)]
@@ -181,16 +181,7 @@ impl Cache {
     /// # Errors
     /// Something cannot be removed.
     pub fn clean(&self) -> Result<u64, GuestError> {
-        if !self.folder.exists() {
-            return Ok(0);
-        }
-        let locked = self.lock()?;
-        let before = self.bytes();
-        let entries = fs::read_dir(&self.folder).map_err(GuestError::file("read", &self.folder))?;
-        for entry in entries.flatten().filter(|e| e.file_name() != LOCK) {
-            locked.discard(&entry.path())?;
-        }
-        Ok(before.saturating_sub(self.bytes()))
+        store::clean(&self.folder, self.tell, |_| Ok(()))
     }
 }
 

@@ -127,6 +127,25 @@ fn make(folder: &Path) -> Result<(), GuestError> {
     Ok(())
 }
 
+/// Removes everything in a cache's folder but its lock, of which `may` says that it can go; the bytes that this freed.
+pub(crate) fn clean(
+    folder: &Path,
+    tell: fn(&str),
+    may: impl Fn(&Path) -> Result<(), GuestError>,
+) -> Result<u64, GuestError> {
+    if !folder.exists() {
+        return Ok(0);
+    }
+    let locked = Locked::new(folder, tell)?;
+    let before = bytes(folder);
+    let entries = fs::read_dir(folder).map_err(GuestError::file("read", folder))?;
+    for entry in entries.flatten().filter(|e| e.file_name() != LOCK) {
+        may(&entry.path())?;
+        locked.discard(&entry.path())?;
+    }
+    Ok(before.saturating_sub(bytes(folder)))
+}
+
 /// A folder of this program's cache: below `$XDG_CACHE_HOME`, else the home's `.cache`, else `/var/tmp`; under sudo the home is
 /// that of the user who typed it, who also gets what is made there.
 pub(crate) fn folder(name: &str) -> PathBuf {

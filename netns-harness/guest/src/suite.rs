@@ -18,7 +18,7 @@ use crate::GuestError;
 use crate::apt::{self, Lists, Package};
 use crate::elf;
 use crate::image::{TOOLS, is_elf};
-use crate::store::{LOCK, Locked, PARTIAL, bytes, folder};
+use crate::store::{self, Locked, PARTIAL, bytes, folder};
 
 /// The packages that hold them.
 const PACKAGES: [&str; 4] = ["nftables", "iptables", "ipset", "ipvsadm"];
@@ -257,17 +257,7 @@ impl Suites {
     /// # Errors
     /// Something cannot be removed.
     pub fn clean(&self) -> Result<u64, GuestError> {
-        if !self.folder.exists() {
-            return Ok(0);
-        }
-        let locked = Locked::new(&self.folder, self.tell)?;
-        let before = self.bytes();
-        let entries = fs::read_dir(&self.folder).map_err(GuestError::file("read", &self.folder))?;
-        for entry in entries.flatten().filter(|e| e.file_name() != LOCK) {
-            is_free(&entry.path())?;
-            locked.discard(&entry.path())?;
-        }
-        Ok(before.saturating_sub(self.bytes()))
+        store::clean(&self.folder, self.tell, is_free)
     }
 }
 
