@@ -105,6 +105,12 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME:'OPTIONS'", value_parser = words::given)]
     pub(crate) variant: Vec<Given>,
 
+    /// With two variants: adds blocks until `compare` can decide, looking after 6, 8, 11, 15, 20 … of them, and ends by then,
+    /// or at --repetitions or --budget, of which one must be named. Each look has a share of the gate's p, which
+    /// `compare` knows of such a run, so that to look often finds no more by chance.
+    #[arg(long)]
+    pub(crate) until_decided: bool,
+
     /// One more sysctl, pinned in every namespace of a lab and read back.
     #[arg(long, value_name = "NAME=VALUE", value_parser = words::sysctl)]
     pub(crate) sysctl: Vec<(String, String)>,

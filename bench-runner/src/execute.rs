@@ -21,6 +21,7 @@ use crate::plan::{Plan, PlannedStay, Settings, mode_of};
 use crate::progress::Progress;
 use crate::run_dir::RunDir;
 
+mod decide;
 mod outcomes;
 mod repeat;
 
@@ -42,6 +43,8 @@ pub(crate) struct Executor<'a> {
     environments: &'a Environments,
     /// Time spent on measuring disturbed cells again, nanoseconds.
     again_ns: u64,
+    /// Whether the two sides are told apart, or known to be alike.
+    decided: bool,
     /// What the stays that this process made took and were expected to take, by environment.
     paces: HashMap<String, Pace>,
 }
@@ -120,6 +123,7 @@ impl<'a> Executor<'a> {
             ledger,
             environments,
             again_ns: 0,
+            decided: false,
             paces: HashMap::new(),
         })
     }
@@ -139,7 +143,14 @@ impl<'a> Executor<'a> {
             self.measure_again(later.collect()).await?;
         }
         loop {
-            let round = self.round();
+            let until_decided = self.settings.args.until_decided;
+            if until_decided && self.is_decided()? {
+                break;
+            }
+            let round = match until_decided {
+                true => self.next_block(),
+                false => self.round(),
+            };
             if round.is_empty() {
                 break;
             }

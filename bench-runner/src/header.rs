@@ -107,6 +107,7 @@ pub(crate) fn arguments(settings: &Settings, plan: &Plan) -> BTreeMap<String, Va
         ("kernel", json!(args.kernel)),
         ("deterministic", json!(args.deterministic)),
         ("repetitions", json!(settings.repetitions)),
+        ("until-decided", json!(args.until_decided)),
         ("budget", time(plan.budget)),
         ("cell-timeout", time(args.cell_timeout)),
         ("flows", json!(args.flows)),

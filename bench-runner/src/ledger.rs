@@ -312,13 +312,14 @@ impl Ledger {
         &self.failures
     }
 
-    /// "complete", "budget" or "interrupted".
+    /// "complete", "budget", "decided" or "interrupted".
     pub(crate) fn ended(&self, interrupted: bool) -> &'static str {
-        let out_of_time = self.counts.contains_key(&label(&not_run(NotRun::Budget)));
-        match (interrupted, out_of_time) {
-            (true, _) => "interrupted",
-            (_, true) => "budget",
-            _ => "complete",
+        let has = |why| self.counts.contains_key(&label(&not_run(why)));
+        match () {
+            () if interrupted => "interrupted",
+            () if has(NotRun::Budget) => "budget",
+            () if has(NotRun::Decided) => "decided",
+            () => "complete",
         }
     }
 

@@ -4,6 +4,7 @@ mod cgroup;
 mod conntrack;
 mod memory;
 mod placement;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,6 +15,7 @@ pub use memory::{
     KernelMemory, Settled, Still, kernel_memory, meminfo, peak_during, possible_cpus, settle, still,
 };
 pub use placement::placement;
+pub use waits::{WaitProbes, Waits};
 
 /// Time that the hypervisor took from this machine's CPUs, nanoseconds since boot, summed over CPUs
 /// (`steal` of /proc/stat, 100 ticks a second: `proc_stat(5)`); none where it does not say.

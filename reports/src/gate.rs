@@ -23,11 +23,16 @@ pub struct Gate {
     pub name: String,
     /// Metrics that are not here are not compared.
     pub thresholds: BTreeMap<Metric, Thresholds>,
+    /// Those of a metric in one scenario, in place of the former.
+    pub of_scenarios: ByScenario,
     /// Thresholds where times are executed instructions; a metric that is not here has its ordinary ones.
     pub counted: BTreeMap<Metric, Thresholds>,
     /// Cells that NEW may lack.
     pub allowed: Vec<Allowed>,
 }
+
+/// Thresholds by scenario and metric.
+pub type ByScenario = BTreeMap<ScenarioKind, BTreeMap<Metric, Thresholds>>;
 
 /// Cells that NEW may lack: those that are equal in every field that is given.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -94,8 +99,18 @@ impl Gate {
     #[must_use]
     pub fn counted(&self) -> Self {
         let mut gate = self.clone();
+        let counted = |metric: &Metric| self.counted.contains_key(metric);
+        for thresholds in gate.of_scenarios.values_mut() {
+            thresholds.retain(|metric, _| !counted(metric));
+        }
         gate.thresholds.extend(self.counted.clone());
         gate
+    }
+
+    /// When a change of a metric counts in a scenario; `None`: it is not compared.
+    #[must_use]
+    pub fn of(&self, metric: Metric, scenario: ScenarioKind) -> Option<&Thresholds> {
+        within(&self.thresholds, &self.of_scenarios, metric, scenario)
     }
 
     /// Why the gate allows a cell (or one metric of it) to be missing.
@@ -121,6 +136,18 @@ impl Allowed {
     }
 }
 
+/// The thresholds of a metric in a scenario, of those of all scenarios and those of single ones.
+#[must_use]
+pub fn within<'a>(
+    of_all: &'a BTreeMap<Metric, Thresholds>,
+    of_scenarios: &'a ByScenario,
+    metric: Metric,
+    scenario: ScenarioKind,
+) -> Option<&'a Thresholds> {
+    let own = of_scenarios.get(&scenario).and_then(|own| own.get(&metric));
+    own.or_else(|| of_all.get(&metric))
+}
+
 /// A gate's file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -128,6 +155,8 @@ struct Written {
     #[serde(default)]
     metrics: Table,
     exact: Option<Value>,
+    #[serde(default)]
+    scenario: BTreeMap<String, Table>,
     #[serde(default)]
     deterministic: Table,
     #[serde(default)]
@@ -193,9 +222,23 @@ fn parse(text: &str, name: &str) -> Result<Gate, String> {
             limits.entry(*metric).or_insert_with(|| exact.clone());
         }
     }
+    let scenarios = written.scenario.into_iter();
+    let of_scenarios = scenarios.map(|(name, metrics)| {
+        let at = format!("scenario.{name}");
+        let kind = name.parse().map_err(|error| format!("{at}: {error}"))?;
+        let own = all_thresholds(&at, metrics, true)?;
+        match own.keys().find(|metric| !limits.contains_key(metric)) {
+            Some(metric) => Err(format!(
+                "{at}.{metric}: there is no [metrics.{metric}], of which it is an exception; add one"
+            )),
+            None => Ok((kind, own)),
+        }
+    });
+    let of_scenarios = of_scenarios.collect::<Result<_, String>>()?;
     Ok(Gate {
         name: name.to_owned(),
         thresholds: limits,
+        of_scenarios,
         counted: all_thresholds("deterministic", written.deterministic, false)?,
         allowed: allowed
             .map(|(place, rule)| allow(&format!("allow-missing {}", place + 1), rule))

@@ -16,6 +16,7 @@ mod cold_install;
 mod conduct;
 mod conntrack_clean;
 pub mod cost;
+mod empty_update;
 mod endpoint_churn;
 mod error;
 mod first_packet;
@@ -58,6 +59,7 @@ pub const SCENARIOS: &[&dyn Scenario] = &[
     &conntrack_clean::ConntrackClean,
     &idle::Idle,
     &teardown::Teardown,
+    &empty_update::EmptyUpdate,
     &first_packet::FirstPacket,
     &memory::Memory,
     &rule_count::RuleCount,

@@ -20,10 +20,10 @@ use netns_harness::datapath::{Batch, RenderOptions};
 use netns_harness::lab::Lab;
 use netns_harness::meters::{self, KernelMemory, MemoryCgroup, Still};
 use netns_sys::clock;
-use schema::{Metric, Options, ScenarioKind};
+use schema::{Metric, OptionKey, Options, ScenarioKind};
 
 use crate::cost::Asked;
-use crate::error::Result;
+use crate::error::{CellError, Result};
 use crate::recorder::{Recorder, median};
 use crate::scenario::{Needs, Request, Scenario};
 use crate::stay::{Stay, tell};
@@ -40,6 +40,9 @@ const PROOF_NS: u64 = 150_000_000;
 const fn pairs(install_ns: u64) -> usize {
     if install_ns > LONG_NS { 2 } else { 6 }
 }
+
+/// Where nothing is left to chance a second install shows that the first was like any other.
+const COUNTED_PAIRS: usize = 2;
 
 /// An install that takes longer than this is long.
 const LONG_NS: u64 = 10_000_000_000;
@@ -75,7 +78,13 @@ impl Scenario for Memory {
         if asked.mode.is_floor() || asked.services.saturating_mul(SPAN) < request.largest {
             return Vec::new();
         }
-        vec![self.options(asked, request)]
+        let one = self.options(asked, request);
+        if !request.counted {
+            return vec![one];
+        }
+        let cpus = request.chosen.possible_cpus.iter();
+        cpus.map(|cpus| one.clone().with(OptionKey::PossibleCpus, cpus))
+            .collect()
     }
 
     fn expected_ns(&self, asked: Asked, _options: &Options, _request: &Request) -> u64 {
@@ -98,7 +107,10 @@ impl Scenario for Memory {
         let lab = stay.another_lab()?;
         let untouched = sampled.read()?;
         let install_ns = stay.in_lab(&lab, |stay| unsampled(stay, options, &batch, recorder))?;
-        let pairs = pairs(install_ns);
+        let pairs = match stay.spec.counted {
+            true => COUNTED_PAIRS,
+            false => pairs(install_ns),
+        };
         let mut settled = gone(lab, untouched)?;
 
         for pair in 1..=pairs {
@@ -126,7 +138,15 @@ impl Scenario for Memory {
         let _empty = stay.another_lab()?;
         let after = sampled.read()?;
         sampled.note(untouched, after, recorder);
-        Ok(())
+        let (asked, has) = (options.possible_cpus(), meters::possible_cpus());
+        match asked.is_none_or(|asked| has == Some(asked)) {
+            true => Ok(()),
+            // From 6.9 on they are those that firmware lists (arch/x86/kernel/cpu/topology.c).
+            false => Err(CellError::unsupported(format!(
+                "this kernel takes no other number of possible CPUs than its machine has ({}): name one before 6.9 with --kernel",
+                has.unwrap_or(0)
+            ))),
+        }
     }
 }
 

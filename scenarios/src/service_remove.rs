@@ -1,5 +1,5 @@
-//! `service-remove`: N → N - 1 services at size N. The service is a random one, so that its place in a
-//! list is not always the same.
+//! `service-remove`: N → N - 1 services at size N. The service is a random one of the run's first protocol (as in
+//! [`crate::service_add`]), so that its place in a list is not always the same.
 
 use netns_harness::service::Population;
 use rand::RngExt as _;
@@ -19,7 +19,11 @@ pub(crate) const SERVICE_REMOVE: Update = Update {
 
 fn change(stay: &mut Stay<'_>, _: &Options, from: &Population, _: u32) -> Result<Change> {
     let mut to = from.clone();
-    let at = stay.rng.random_range(0..from.services.len());
+    let services = from.services.iter().enumerate();
+    let of_first = services.filter(|(_, s)| s.frontend.protocol == stay.spec.protocols[0]);
+    let of_first: Vec<usize> = of_first.map(|(at, _)| at).collect();
+    // A population has services of each protocol, and drifts by a hundredth at most.
+    let at = of_first[stay.rng.random_range(0..of_first.len())];
     let gone = Some(to.services.remove(at));
     Ok(Change {
         to,

@@ -5,6 +5,7 @@ use std::process::Command;
 use netns_harness::HarnessError;
 use netns_harness::datapath::{Batch, Implementation, RenderOptions, Sockets};
 use netns_harness::lab::Lab;
+use netns_harness::meters;
 use netns_harness::service::{Frontend, Population};
 use netns_harness::traffic::Client;
 use netns_sys::clock;
@@ -120,6 +121,35 @@ impl Stay<'_> {
         Ok(())
     }
 
+    /// Makes a change untimed, and samples how often the kernel waited meanwhile. The probes that count cost it
+    /// instructions, so a change is either counted so or timed.
+    ///
+    /// # Errors
+    /// The kernel or the tool refused.
+    pub(crate) fn waits_sampled(
+        &self,
+        from: &Population,
+        to: &Population,
+        options: &RenderOptions,
+        recorder: &mut Recorder,
+    ) -> Result {
+        let batch = self.datapath.render(Some(from), to, options);
+        let probes = match meters::WaitProbes::set() {
+            Ok(probes) => probes,
+            Err(why) => {
+                recorder.fact("waits", format!("unknown: {why}"));
+                return self.carry_out(&batch).at(Stage::Measure);
+            }
+        };
+        self.rest()?;
+        let before = probes.counts().at(Stage::Measure)?;
+        self.carry_out(&batch).at(Stage::Measure)?;
+        let waits = probes.counts().at(Stage::Measure)?.since(&before);
+        recorder.sample(Metric::Waits, waits.total());
+        recorder.fact("waits", waits);
+        Ok(())
+    }
+
     /// Rests before a timed change where instructions are counted.
     ///
     /// # Errors
@@ -168,17 +198,13 @@ impl Stay<'_> {
         self.rest()?;
         (self.emit)(Event::Act { begins: true });
         let done = self.lab.on_node(|| {
-            // Executed instructions are processor time already.
-            let before = match self.spec.counted {
-                true => None,
-                false => Some(Used::so_far()?),
-            };
+            let before = Used::so_far()?;
             // The timed section: the batch is rendered, encoded and counted, the sockets are open; the answer of
             // the kernel or the tool's end closes it.
             let start = clock::now();
             let done = act(&mut sockets);
             let answered = clock::now();
-            let used = before.map(|b| b.between(start, answered)).transpose()?;
+            let used = before.between(start, answered)?;
             // The second: what waits for the kernel to destroy what was replaced.
             let closing = clock::now();
             drop(sockets);
@@ -190,7 +216,9 @@ impl Stay<'_> {
         if releases {
             recorder.sample(Metric::ReleaseTime, release_ns);
         }
-        if let Some(used) = used {
+        recorder.sample(Metric::VoluntarySwitches, used.voluntary_switches);
+        // Executed instructions are processor time already.
+        if !self.spec.counted {
             recorder.sample(Metric::CpuTime, used.cpu_ns);
             if let Some((user_ns, system_ns)) = used.by_mode() {
                 recorder.sample(Metric::UserTime, user_ns);
@@ -398,6 +426,8 @@ pub(crate) struct Used {
     pub(crate) cpu_ns: u64,
     /// User and kernel mode, by the clock's ticks.
     modes_ns: (u64, u64),
+    /// How often a processor was given up to wait for something.
+    voluntary_switches: u64,
 }
 
 /// Ten ticks of the slowest clock that distributions have (250 Hz, `CONFIG_HZ`): of what took less, ticks
@@ -410,13 +440,14 @@ const READING_NS: u64 = 20_000;
 impl Used {
     pub(crate) fn so_far() -> Result<Self, HarnessError> {
         let tools = netns_sys::process::tools_usage();
-        let (user_ns, system_ns) = netns_sys::thread::cpu_time_ns()
-            .map_err(|e| HarnessError::system("read this thread's processor time", e))?;
+        let thread = of_thread()?;
         let at = clock::now();
+        let (user_ns, system_ns) = thread.modes_ns;
         Ok(Self {
             at,
             cpu_ns: tools.cpu_ns() + clock::thread_cpu_ns(),
             modes_ns: (tools.user_ns + user_ns, tools.system_ns + system_ns),
+            voluntary_switches: tools.voluntary_switches + thread.voluntary_switches,
         })
     }
 
@@ -432,9 +463,9 @@ impl Used {
         let at = clock::now();
         let readings_ns = [(self.at, start), (end, at)].map(|(a, b)| a.ns_until(b).min(READING_NS));
         let thread_ns = read_ns - readings_ns.iter().sum::<u64>();
+        let thread = of_thread()?;
         let tools = netns_sys::process::tools_usage();
-        let (user_ns, system_ns) = netns_sys::thread::cpu_time_ns()
-            .map_err(|e| HarnessError::system("read this thread's processor time", e))?;
+        let (user_ns, system_ns) = thread.modes_ns;
         let (user_before, system_before) = self.modes_ns;
         Ok(Self {
             at,
@@ -443,6 +474,8 @@ impl Used {
                 tools.user_ns + user_ns - user_before,
                 tools.system_ns + system_ns - system_before,
             ),
+            voluntary_switches: tools.voluntary_switches + thread.voluntary_switches
+                - self.voluntary_switches,
         })
     }
 
@@ -450,6 +483,11 @@ impl Used {
     fn by_mode(self) -> Option<(u64, u64)> {
         (self.cpu_ns >= TEN_TICKS_NS).then_some(self.modes_ns)
     }
+}
+
+fn of_thread() -> Result<netns_sys::thread::Usage, HarnessError> {
+    netns_sys::thread::usage()
+        .map_err(|e| HarnessError::system("read what this thread has used", e))
 }
 
 /// A tool's command line, with the stay's own xtables lock.

@@ -69,15 +69,19 @@ enum Act {
     Effect,
     /// The same until the kernel's listing has it.
     Listing,
+    /// With the kernel's waits counted.
+    Waits,
 }
 
-/// What the changes of a cell are for, in their order. Where time is executed instructions all of them are timed, and
-/// as many in every repetition, because each is held against the same repetition of another run.
+/// What the changes of a cell are for, in their order. Where time is executed instructions they are the same in every
+/// repetition, because each is held against the same repetition of another run.
 fn acts(stay: &Stay<'_>, scenario: ScenarioKind) -> Vec<Act> {
     let (spec, asked) = (stay.spec, stay.spec.asked());
     let timed = [Act::Timed; TIMED as usize];
+    let real = stay.datapath.programmer().is_some();
     if spec.counted {
-        return timed.to_vec();
+        let waits = (!real).then_some(Act::Waits);
+        return timed.into_iter().chain(waits).collect();
     }
     let rehearsed = spec.block == 0 && rehearses(asked.update_ns(), scenario);
     let synced = stay
@@ -86,7 +90,6 @@ fn acts(stay: &Stay<'_>, scenario: ScenarioKind) -> Vec<Act> {
         .is_some()
         && syncs(asked, scenario);
     let once = |act, made: bool| made.then_some(act).into_iter();
-    let real = stay.datapath.programmer().is_some();
     let adds = real && scenario == ScenarioKind::ServiceAdd;
     once(Act::Rehearsal, rehearsed)
         .chain(timed)
@@ -133,6 +136,7 @@ impl Scenario for Update {
                 Act::Effect => stay.effect_sampled(from, &next, recorder)?,
                 Act::Listing => stay.listing_sampled(from, &next.to, recorder)?,
                 Act::Sync => stay.sync_sampled(from, &next.to, &render, recorder)?,
+                Act::Waits => stay.waits_sampled(from, &next.to, &render, recorder)?,
             }
             see_it_answer(stay, next.witness.as_ref())?;
             see_it_gone(stay, next.gone.as_ref())?;

@@ -364,7 +364,7 @@ def options_of(words):
         return fixed[words]
     if match := re.fullmatch(r"kube-proxy (1\.\d+)(?: to (1\.\d+))?", words):
         return "kube_proxy", "-".join(filter(None, match.groups()))
-    for pattern, key in ((r"transactions of (\d+)", "chunk"), (r"(\w+) engine", "engine"), (r"(\d+) endpoints", "churn"),
+    for pattern, key in ((r"transactions of (\d+)", "chunk"), (r"(\w+) engine", "engine"), (r"(\d+) endpoints", "churn"), (r"(\d+) possible CPUs", "possible_cpus"),
                          (r"the (\w+) service", "position")):
         if match := re.fullmatch(pattern, words):
             return key, match.group(1)
@@ -644,6 +644,7 @@ def questions(s):
             "service-add": "adding one service", "cold-install": "installing from nothing"}.get(scenario, "")],
         "exponents": ["How installing from nothing grows with N, by update_time (a fixed part and a power of N)"],
         "memory": [memory, f"{memory} (noisy, on the host's kernel, which other processes use too)"],
+        "memory-by-cpus": ["Kernel memory of each further service, by possible CPUs (kernel_memory of memory)"],
         "slopes": [f"{adds} {whom}, {low}–{n} services" for whom in (f"to {place} one", "in each mode's own worst position")],
         "flatness": [f"What {n} services add to the fixed part of the first {latency} to {place} one, beyond what they add to the floor's, flat being below {100 * FLAT:.0f} %"],
         "engines": [f"What each service passed on the way to the last one costs in both iptables engines, {protocol} packets (latency, {cache}), {low}–{n} services"],
@@ -1125,6 +1126,25 @@ def memory(s):
             raise Wrong(f"{cores} cores, or what each CPU holds was read")
     if not s.take(rf"What of it is held once for each possible CPU was not read, on a machine of ({DIGITS}) cores?", unread) and not told:
         raise Wrong("says nothing of possible CPUs")
+
+
+@sentence("memory-by-cpus")
+def memory_by_cpus(s):
+    s.is_at(s.largest)
+
+    def check(name, own, of_a_cpu, low, high, least, most, off, at_most, with_most):
+        cpus = sorted({int(dict(k[6])["possible_cpus"]) for k in s.keys("memory") if "possible_cpus" in dict(k[6])})
+        held = [s.fit(name, "memory", "kernel_memory", "linear", (number(low), number(high)), possible_cpus=str(c)).estimate for c in cpus]
+        a, b = line(cpus, held)
+        same(own, a)
+        same(of_a_cpu, b)
+        same(at_most, held[-1])
+        same(off, 100 * max(abs((a + b * x - y) / y) for x, y in zip(cpus, held)))
+        if [number(least), number(most), number(with_most)] != [cpus[0], cpus[-1], cpus[-1]] or len(cpus) < 3:
+            raise Wrong(f"{name}: of {cpus} possible CPUs")
+    part = rf"({NAME}) ({VALUE}) and ({VALUE}) for each possible CPU \(({DIGITS})–({DIGITS}) services, ({DIGITS})–({DIGITS}) CPUs, at most ({DIGITS}) % from that line\), which is ({VALUE}) with ({DIGITS})"
+    if not s.take(part, check):
+        raise Wrong("states no memory")
 
 
 def main(paths):

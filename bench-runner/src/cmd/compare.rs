@@ -35,7 +35,7 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) gate: Option<PathBuf>,
 
-    /// What may differ because it is the question: kernel, tools, sysctls, machine, sandbox, variant, mode,
+    /// What may differ because it is the question: kernel, tools, sysctls, machine, sandbox, runner, variant, mode,
     /// services, endpoints, or an option of the cells such as transport.
     #[arg(long, value_name = "KEY[,KEY…]", action = ArgAction::Set, value_delimiter = ',')]
     pub(crate) across: Vec<Across>,

@@ -109,9 +109,10 @@ impl Executor<'_> {
 
     /// Every cell that still has no outcome was not run; says why.
     pub(super) fn close_rest(&mut self) -> anyhow::Result<()> {
-        let why = match self.is_interrupted() {
-            true => NotRun::Interrupted,
-            false => NotRun::Budget,
+        let why = match () {
+            () if self.is_interrupted() => NotRun::Interrupted,
+            () if self.decided => NotRun::Decided,
+            () => NotRun::Budget,
         };
         for stay in (0..self.plan.blocks).flat_map(|block| self.plan.block(block)) {
             let outcome = self.instead(&stay).unwrap_or_else(|| not_run(why.clone()));

@@ -14,10 +14,22 @@ impl Executor<'_> {
         if self.is_interrupted() {
             return Vec::new();
         }
+        budget::round(&self.candidates(), self.left_ns(), self.settings.args.seed)
+    }
+
+    /// The pairs that can be repeated, by their first stays.
+    pub(super) fn candidates(&self) -> Vec<Candidate> {
         let first = |place: &usize| self.plan.pair_of(*place).next() == Some(*place);
         let firsts = (0..self.plan.stays.len()).filter(first);
-        let candidates: Vec<Candidate> = firsts.filter_map(|place| self.candidate(place)).collect();
-        budget::round(&candidates, self.left_ns(), self.settings.args.seed)
+        firsts.filter_map(|place| self.candidate(place)).collect()
+    }
+
+    /// Whether repeating a stay could give anything, if there are blocks left.
+    pub(super) fn can_be_repeated(&self, place: usize) -> bool {
+        let stay = &self.plan.stays[place];
+        let spec = &stay.spec;
+        let hopeless = spec.cells.iter().all(|c| self.ledger.is_hopeless(spec, c));
+        !hopeless && self.instead(stay).is_none()
     }
 
     /// The stays of a pair, if repeating them could give anything.
@@ -40,10 +52,8 @@ impl Executor<'_> {
 
     /// A stay, if repeating it could give anything.
     fn candidate_alone(&self, place: usize) -> Option<Candidate> {
-        let stay = &self.plan.stays[place];
-        let spec = &stay.spec;
-        let hopeless = spec.cells.iter().all(|c| self.ledger.is_hopeless(spec, c));
-        if hopeless || self.instead(stay).is_some() {
+        let spec = &self.plan.stays[place].spec;
+        if !self.can_be_repeated(place) {
             return None;
         }
         let is_served = |c: &CellSpec| scenarios::scenario(c.scenario).needs() == Needs::Served;

@@ -87,6 +87,7 @@ impl Guest {
             hardware: Hardware {
                 accelerator,
                 cpus: CPUS,
+                possible_cpus: None,
                 memory_mib: MEMORY_MIB,
             },
             console: console.to_path_buf(),

@@ -71,7 +71,7 @@ impl Icount {
     /// This machine refuses a file.
     async fn boot(
         &self,
-        seed: u64,
+        (seed, possible_cpus): (u64, Option<u32>),
         asks: impl IntoIterator<Item = Ask>,
         limit: Duration,
     ) -> anyhow::Result<Result<Ran, String>> {
@@ -88,6 +88,7 @@ impl Icount {
             hardware: Hardware {
                 accelerator: machine::Accelerator::Icount { seed },
                 cpus: 1,
+                possible_cpus,
                 memory_mib: MEMORY_MIB,
             },
             console: path_of(&console),
@@ -111,7 +112,7 @@ impl Icount {
     async fn answers(&self, asks: Vec<(Ask, Duration)>) -> anyhow::Result<Vec<Answer>> {
         let limit = asks.iter().map(|(_, limit)| *limit).sum();
         let (count, asks) = (asks.len(), asks.into_iter().map(|(ask, _)| ask));
-        let why = match self.boot(self.seed, asks, limit).await? {
+        let why = match self.boot((self.seed, None), asks, limit).await? {
             Ok(Ran::Done(done)) => return Ok(done.into_iter().map(answer).collect()),
             Ok(Ran::Late) => format!("it did not answer within {}", rough(limit)),
             Err(why) => why,
@@ -145,7 +146,9 @@ impl Place for Icount {
             // A guest says nothing before its end, so the limit is that of its cells, and of what is before and after
             // them, together.
             let limit = limit * (stay.cells.len() as u32 + 1);
-            let booted = self.boot(stay.seed, [alike(&stay)], limit);
+            let mut options = stay.cells.iter().map(|cell| &cell.options);
+            let possible_cpus = options.find_map(schema::Options::possible_cpus);
+            let booted = self.boot((stay.seed, possible_cpus), [alike(&stay)], limit);
             // The guest ends with what waits for it.
             let Some(ran) = interrupt.unless_seen(booted).await else {
                 return Ok(Heard::nothing(End::Interrupted));

@@ -16,7 +16,7 @@ const SCENARIOS: [ScenarioKind; 3] = [
 ];
 /// What has no counted form.
 const NOT_COUNTED: [ScenarioKind; 3] = [
-    ScenarioKind::Memory,
+    ScenarioKind::EmptyUpdate,
     ScenarioKind::Idle,
     ScenarioKind::ConntrackClean,
 ];
@@ -30,7 +30,7 @@ pub(super) const POSITIONS: [Position; 2] = [Position::First, Position::Last];
 /// # Errors
 /// An option that does not go with `--deterministic`, with the remedy.
 pub(super) fn check(args: &RunArgs) -> Result<(), Usage> {
-    let [memory, idle, clean] = NOT_COUNTED.map(Scenarios::One);
+    let [empty, idle, clean] = NOT_COUNTED.map(Scenarios::One);
     let mistakes = [
         (
             args.sandbox == SandboxOption::Netns,
@@ -45,8 +45,8 @@ pub(super) fn check(args: &RunArgs) -> Result<(), Usage> {
             "--deterministic counts instructions, of which a cold cache needs no more than a warm one: leave --cache cold out",
         ),
         (
-            args.scenarios.contains(&memory),
-            "--deterministic has one CPU, and scenario memory asks for two, because some counters are per CPU: leave one of the two out",
+            args.scenarios.contains(&empty),
+            "--deterministic needs no floor of updates, since no machine changes what is counted: leave scenario empty-update out",
         ),
         (
             args.scenarios.contains(&idle),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use guest::suite::Suites;
 use netns_harness::datapath::{KUBE_PROXY, facts};
 use netns_sys::tools::{LIBRARIES, SBIN};
+use reports::compare::looks::LOOKS;
 use scenarios::cost::Asked;
 use scenarios::population::{ADDED_SERVICES, most_with_stride};
 use scenarios::spec::{Setup, Suite};
@@ -93,9 +94,32 @@ fn share_sizes(sides: &mut [Settings]) {
     }
 }
 
+/// What `--until-decided` needs.
+fn check_until_decided(args: &RunArgs) -> Result<(), Usage> {
+    if args.deterministic {
+        return refused(
+            "--until-decided adds blocks until chance is ruled out, and --deterministic leaves nothing to chance: leave one of the two out",
+        );
+    }
+    if args.variant.len() != 2 {
+        return refused(
+            "--until-decided asks whether two sides differ: name them, as in --variant base:'' --variant head:'--tool nft=PATH'",
+        );
+    }
+    if args.repetitions.is_none() && args.budget.is_none() {
+        return refused(
+            "--until-decided goes on until compare can decide, which may be never: name a limit, as in --budget 30m",
+        );
+    }
+    Ok(())
+}
+
 impl Settings {
     /// Fills in the defaults and checks what single options cannot know of each other.
     pub(crate) fn resolve(args: &RunArgs) -> Result<Self, Usage> {
+        if args.until_decided {
+            check_until_decided(args)?;
+        }
         let given = variant::all(args)?;
         let run = Given::default();
         if given.is_empty() {
@@ -190,9 +214,10 @@ impl Settings {
         };
         sizes.sort_unstable();
         sizes.dedup();
-        let seeds = match args.deterministic {
-            true => icount::SEEDS,
-            false => REPETITIONS,
+        let repetitions = match () {
+            () if args.deterministic => icount::SEEDS,
+            () if args.until_decided => *LOOKS.last().expect("there are looks"),
+            () => REPETITIONS,
         };
         Ok(Self {
             given,
@@ -228,7 +253,7 @@ impl Settings {
                 largest: sizes.last().copied().unwrap_or_default(),
             },
             sizes,
-            repetitions: args.repetitions.unwrap_or(seeds),
+            repetitions: args.repetitions.unwrap_or(repetitions),
             control: !args.no_control && !args.deterministic,
             args: args.clone(),
         })

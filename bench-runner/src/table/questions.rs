@@ -56,6 +56,7 @@ impl Column {
             OptionKey::Chunk,
             OptionKey::Churn,
             OptionKey::TrackedFlows,
+            OptionKey::PossibleCpus,
             OptionKey::Cache,
         ];
         let values = keys.iter().filter_map(|key| {
@@ -63,6 +64,7 @@ impl Column {
             Some(match key {
                 OptionKey::Chunk if value == ONE_TRANSACTION => "all at once".to_owned(),
                 OptionKey::Chunk => format!("by {value}"),
+                OptionKey::PossibleCpus => format!("{value} CPUs"),
                 OptionKey::Churn | OptionKey::TrackedFlows => key.words(value),
                 _ => value.to_owned(),
             })

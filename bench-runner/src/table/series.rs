@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use schema::summary::Row;
-use schema::{CellKey, Engine, Mode, OptionKey, Options, Transport};
+use schema::{CellKey, Engine, Mode, OptionKey, Options, Place, Transport};
 
 /// A mode, laid out and programmed in one way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +45,8 @@ impl Rules {
 /// Every mode and way of programming it that these rows have.
 pub(super) fn series(rows: &[&Row]) -> Vec<Series> {
     let mut found: BTreeSet<(Rules, Option<Transport>, Option<String>)> = BTreeSet::new();
-    for row in rows {
+    let asked = |row: &&&Row| row.key.scenario.asked_at(Place::Terminal).next().is_some();
+    for row in rows.iter().filter(asked) {
         let options = &row.key.options;
         let rules = Rules::of(row.key.mode, options);
         found.insert((rules, options.transport(), period(options)));

@@ -41,6 +41,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         hardware: Hardware {
             accelerator,
             cpus: 2,
+            possible_cpus: None,
             memory_mib: 2048,
         },
         console: PathBuf::from("console.log"),

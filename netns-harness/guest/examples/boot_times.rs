@@ -45,6 +45,7 @@ async fn main() -> Result<(), Failure> {
             hardware: Hardware {
                 accelerator,
                 cpus: 2,
+                possible_cpus: None,
                 memory_mib: 3072,
             },
             console: PathBuf::from("/dev/null"),

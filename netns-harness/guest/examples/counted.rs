@@ -42,6 +42,7 @@ async fn main() -> Result<(), Failure> {
                 seed: seed.parse()?,
             },
             cpus: 1,
+            possible_cpus: None,
             memory_mib: 1536,
         },
         console: folder.path().join("console.log"),

@@ -146,6 +146,7 @@ async fn run(spec: &str, programs: &[(PathBuf, PathBuf)], jobs: &[Job<'_>]) -> R
         hardware: Hardware {
             accelerator,
             cpus: 2,
+            possible_cpus: None,
             memory_mib: 2048,
         },
         console: folder.path().join("console.log"),

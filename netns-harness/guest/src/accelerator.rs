@@ -26,6 +26,7 @@ impl Accelerator {
             hardware: Hardware {
                 accelerator: Self::Kvm,
                 cpus: 1,
+                possible_cpus: None,
                 memory_mib: PROOF_MEMORY_MIB,
             },
             console: folder.path().join("console.log"),

@@ -83,9 +83,11 @@ pub(crate) fn arguments(boot: &Boot) -> Vec<OsString> {
     } = execution(boot.hardware.accelerator);
     // trust_cpu: an unready random source makes every connection dearer. panic=-1 and a reboot by triple
     // fault end QEMU, which was told not to reboot. Unknown words go to the first process.
+    let possible = boot.hardware.possible_cpus;
+    let possible = possible.map_or_else(String::new, |cpus| format!(" possible_cpus={cpus}"));
     let append = format!(
         "console=ttyS0 quiet panic=-1 oops=panic reboot=t random.trust_cpu=on \
-         mitigations=off nokaslr guest-init{further}"
+         mitigations=off nokaslr{possible} guest-init{further}"
     );
     let mut words: Vec<OsString> = Vec::new();
     let mut pair = |name: &str, value: OsString| words.extend([OsString::from(name), value]);
@@ -135,6 +137,7 @@ mod tests {
             hardware: Hardware {
                 accelerator,
                 cpus,
+                possible_cpus: None,
                 memory_mib: 2048,
             },
             console: PathBuf::from("/with,comma"),

@@ -37,6 +37,8 @@ pub struct Hardware {
     pub accelerator: Accelerator,
     /// Virtual CPUs.
     pub cpus: u32,
+    /// CPUs that the kernel is to hold for possible; `None`: those that there are.
+    pub possible_cpus: Option<u32>,
     /// Memory, MiB. The limit of connection tracking follows it.
     pub memory_mib: u32,
 }

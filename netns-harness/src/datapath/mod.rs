@@ -12,6 +12,7 @@ use crate::relation::Relation;
 use crate::service::{Frontend, Population, Service};
 use crate::xtables::tool;
 
+mod empty_update;
 mod facts;
 pub mod ipset;
 pub mod iptables;
@@ -30,6 +31,7 @@ mod trial;
 
 pub use crate::relation::Inventory;
 pub use crate::sockets::{Socket, Sockets};
+pub use empty_update::empty_update;
 pub use iptables::LARGE_CLUSTER;
 use kube_proxy::{Driven, Programmer};
 

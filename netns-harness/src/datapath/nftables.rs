@@ -66,6 +66,7 @@ use crate::relation::Relation;
 use crate::service::{Frontend, Population};
 use crate::xtables::foreign;
 use layout::{Layout, Listing};
+pub(super) use step::made_and_deleted;
 
 /// kube-proxy's nftables mode.
 #[derive(Debug, Clone, Copy)]

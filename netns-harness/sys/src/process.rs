@@ -35,6 +35,8 @@ pub struct Usage {
     /// Time in which a tool could have run and had no processor, nanoseconds: of its main thread, and 0 where the
     /// tool was weighed or the kernel does not say ([`crate::thread::run_delay_ns`]).
     pub run_delay_ns: u64,
+    /// How often a tool gave its processor up to wait for something (`ru_nvcsw` of `getrusage(2)`).
+    pub voluntary_switches: u64,
     /// Tools that have ended.
     pub tools: u64,
     // `ru_maxrss` is left out: it starts from the high-water mark of the process that called exec, which is
@@ -52,6 +54,7 @@ const NOTHING: Usage = Usage {
     user_ns: 0,
     system_ns: 0,
     run_delay_ns: 0,
+    voluntary_switches: 0,
     tools: 0,
 };
 
@@ -91,6 +94,7 @@ impl Ended {
         self.used.tools += 1;
         self.used.user_ns += timeval_ns(by.ru_utime);
         self.used.system_ns += timeval_ns(by.ru_stime);
+        self.used.voluntary_switches += by.ru_nvcsw as u64;
     }
 }
 

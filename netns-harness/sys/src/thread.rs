@@ -39,18 +39,29 @@ pub fn unpin(cpus: &[usize]) -> io::Result<()> {
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
-/// Processor time of the calling thread so far: (user, system), nanoseconds (`getrusage(2)`,
-/// `RUSAGE_THREAD`), as of the last tick of the clock or switch: for what takes many ticks. The sum alone
-/// is exact by [`crate::clock::thread_cpu_ns`].
+/// What the calling thread has used so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Processor time in user and in kernel mode, nanoseconds, as of the last tick of the clock or switch: for what takes
+    /// many ticks. The sum alone is exact by [`crate::clock::thread_cpu_ns`].
+    pub modes_ns: (u64, u64),
+    /// How often it gave its processor up to wait for something.
+    pub voluntary_switches: u64,
+}
+
+/// What the calling thread has used so far (`getrusage(2)`, `RUSAGE_THREAD`).
 ///
 /// # Errors
 /// `getrusage(2)`.
-pub fn cpu_time_ns() -> io::Result<(u64, u64)> {
+pub fn usage() -> io::Result<Usage> {
     let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
-    Ok((
-        timeval_ns(usage.user_time()),
-        timeval_ns(usage.system_time()),
-    ))
+    Ok(Usage {
+        modes_ns: (
+            timeval_ns(usage.user_time()),
+            timeval_ns(usage.system_time()),
+        ),
+        voluntary_switches: usage.voluntary_context_switches().cast_unsigned(),
+    })
 }
 
 /// A thread, by the kernel's number for it in the caller's PID namespace (`gettid(2)`).

@@ -58,10 +58,16 @@ pub struct Comparison {
     /// Ratio NEW ÷ BASE of mode `none`, in which nothing is installed that could have changed: what the
     /// machine did between two runs. `None` for one run, across environments, and without the floor.
     pub drift: Option<Drift>,
+    /// The same of updates that change nothing ([`crate::ScenarioKind::EmptyUpdate`]): what the machine did to updates.
+    #[serde(default)]
+    pub update_drift: Option<Drift>,
     /// Where the thresholds come from: "default" or a path.
     pub gate: String,
     /// Thresholds by metric. Metrics that are not here are not compared.
     pub thresholds: BTreeMap<Metric, Thresholds>,
+    /// Those of a metric in one scenario, in place of the former.
+    #[serde(default)]
+    pub scenario_thresholds: BTreeMap<ScenarioKind, BTreeMap<Metric, Thresholds>>,
     /// What the comparison comes to.
     pub conclusion: Conclusion,
     /// Rows of `pooled` and `cells` by verdict.

@@ -182,6 +182,22 @@ vocabulary! {
             growth: Some(Growth::Power),
             ..TIME
         },
+        /// How often the thread that makes the update and the tools that it runs gave their processor up to wait for
+        /// something (`ru_nvcsw` of `getrusage(2)`): a wait for an RCU grace period is one, however short it is.
+        VoluntarySwitches = "voluntary_switches" {
+            unit: Unit::Count,
+            meaning: "how often thread and tools gave their processor up to wait for something",
+            ..TIME
+        },
+        /// Calls of the functions in which a kernel waits for what it has put off, on all of the guest while an update is
+        /// made and its sockets are closed: `synchronize_rcu`, `synchronize_rcu_expedited` (of which `synchronize_net` takes
+        /// one), `rcu_barrier` and `flush_work`. Of counted runs, where a wait takes no time.
+        Waits = "waits" {
+            unit: Unit::Count,
+            meaning: "calls of synchronize_rcu, synchronize_rcu_expedited, rcu_barrier and flush_work during the update",
+            exact: true,
+            ..TIME
+        },
         /// First packet sent to first reply received.
         Latency = "latency" {
             meaning: "first packet of a new flow to the first reply",

@@ -124,6 +124,12 @@ vocabulary! {
             role: Role::Asks,
             ..OF_A_PACKET
         },
+        /// Possible CPUs of the guest, for each of which a kernel holds what is held for each: their number.
+        PossibleCpus = "possible_cpus" {
+            words: |value| format!("{value} possible CPUs"),
+            role: Role::Asks,
+            ..AROUND
+        },
         /// Transport protocol: `tcp`, `udp`.
         Protocol = "protocol" {
             words: |value| words_of(OptionKey::Protocol, value, Protocol::words),
@@ -317,6 +323,12 @@ impl Options {
         self.word(OptionKey::Chunk)
     }
 
+    /// Possible CPUs of the guest.
+    #[must_use]
+    pub fn possible_cpus(&self) -> Option<u32> {
+        self.word(OptionKey::PossibleCpus)
+    }
+
     /// Where a question with these options stands among others of its scenario and metric: protocols, then positions as
     /// they lie; one transaction before chunks.
     #[must_use]
@@ -327,6 +339,7 @@ impl Options {
             self.chunk().unwrap_or(0),
             self.get(OptionKey::Churn).map(str::to_owned),
             self.word::<u32>(OptionKey::TrackedFlows),
+            self.possible_cpus(),
         )
     }
 }

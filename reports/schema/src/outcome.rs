@@ -94,7 +94,7 @@ pub enum Outcome {
     },
     /// It was planned and not tried.
     NotRun {
-        /// "budget", "interrupted", "it timed out before", "preparation: …", or why the plan left it out.
+        /// "budget", "decided", "interrupted", "it timed out before", "preparation: …", or why the plan left it out.
         #[serde(rename = "reason")]
         #[schemars(with = "String")]
         why: NotRun,
@@ -107,6 +107,8 @@ pub enum Outcome {
 pub enum NotRun {
     /// The run's time was spent.
     Budget,
+    /// The question was answered before it (`--until-decided`).
+    Decided,
     /// The user's interrupt kept it from being run: a run that is carried on runs it.
     Interrupted,
     /// It passed its limit in an earlier repetition.
@@ -118,6 +120,7 @@ pub enum NotRun {
 }
 
 const BUDGET: &str = "budget";
+const DECIDED: &str = "decided";
 const INTERRUPTED: &str = "interrupted";
 const BEFORE: &str = "it timed out before";
 const PREPARATION: &str = "preparation";
@@ -128,6 +131,7 @@ impl NotRun {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Budget => BUDGET,
+            Self::Decided => DECIDED,
             Self::Interrupted => INTERRUPTED,
             Self::TimedOutBefore => BEFORE,
             Self::Preparation(_) => PREPARATION,
@@ -156,6 +160,7 @@ impl From<String> for NotRun {
     fn from(text: String) -> Self {
         match text.as_str() {
             BUDGET => Self::Budget,
+            DECIDED => Self::Decided,
             INTERRUPTED => Self::Interrupted,
             BEFORE => Self::TimedOutBefore,
             other => match other.strip_prefix(PREPARATION) {

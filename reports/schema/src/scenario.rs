@@ -204,6 +204,15 @@ vocabulary! {
             over_n: "How long does it take to remove all N services?",
             asks: &[Ask::update("Remove all")],
         },
+        /// An update that changes nothing, of mode none: the floor of updates.
+        EmptyUpdate = "empty-update" {
+            question: "How long does an update take that changes nothing: a tool's start, a transaction?",
+            in_default_run: true,
+            topic: Topic::Updates,
+            words: "An update that changes nothing",
+            over_n: "",
+            asks: &[ask(Metric::UpdateTime, "An update that changes nothing", &[])],
+        },
         /// First packet of a new flow to the first reply.
         FirstPacket = "first-packet" {
             question: "How long does the first packet of a new flow take to its first reply, by position of the service?",

@@ -274,6 +274,8 @@ vocabulary! {
         Exponents = "exponents",
         /// What each further service holds of the kernel's memory.
         Memory = "memory",
+        /// What a service holds of it for itself and for each possible CPU.
+        MemoryByCpus = "memory-by-cpus",
         /// What each further service adds to a first packet.
         Slopes = "slopes",
         /// Whether that is nothing beside its fixed part.

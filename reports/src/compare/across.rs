@@ -21,6 +21,8 @@ pub enum Across {
     Machine,
     /// The host's namespaces or a guest, and what executes it.
     Sandbox,
+    /// bench-runner itself, whose own instructions are among those that are counted.
+    Runner,
     /// Sides of an A/B run.
     Variant,
     /// Mode.
@@ -34,12 +36,13 @@ pub enum Across {
 }
 
 /// The words of those that are no options.
-const WORDS: [(Across, &str); 9] = [
+const WORDS: [(Across, &str); 10] = [
     (Across::Kernel, "kernel"),
     (Across::Tools, "tools"),
     (Across::Sysctls, "sysctls"),
     (Across::Machine, "machine"),
     (Across::Sandbox, "sandbox"),
+    (Across::Runner, "runner"),
     (Across::Variant, "variant"),
     (Across::Mode, "mode"),
     (Across::Services, "services"),
@@ -66,7 +69,12 @@ impl Across {
     pub(crate) const fn is_of_the_environment(self) -> bool {
         matches!(
             self,
-            Self::Kernel | Self::Tools | Self::Sysctls | Self::Machine | Self::Sandbox
+            Self::Kernel
+                | Self::Tools
+                | Self::Sysctls
+                | Self::Machine
+                | Self::Sandbox
+                | Self::Runner
         )
     }
 

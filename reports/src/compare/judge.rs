@@ -2,11 +2,12 @@
 //! thresholds; that there is none counts when the interval leaves such a change out. Everything else is
 //! inconclusive, and says what it would take.
 
-use schema::comparison::{Change, Drift, Pooled, Thresholds, Verdict};
-use schema::{Metric, Unit};
+use schema::comparison::{Change, Pooled, Thresholds, Verdict};
+use schema::{Metric, ScenarioKind, Unit};
 
 use super::format::percent;
 use super::found::{EXACT, IDENTICAL, MANN_WHITNEY, SEEDS_TEST};
+use super::pool::Drifts;
 use super::trial::Tried;
 use crate::gate::Gate;
 use crate::quantity::digits;
@@ -15,7 +16,7 @@ use crate::statistics::{SEEDS, benjamini_hochberg, least_mann_whitney, stays_to_
 pub(super) struct Judge<'a> {
     pub(super) gate: &'a Gate,
     /// What the machine did between two runs.
-    pub(super) drift: Option<&'a Drift>,
+    pub(super) drifts: &'a Drifts,
 }
 
 /// A verdict with its reason.
@@ -23,6 +24,7 @@ type Said = (Verdict, Option<String>);
 
 /// What a test had to go by.
 struct Grounds<'a> {
+    scenario: ScenarioKind,
     metric: Metric,
     change: &'a Change,
     /// Stays of either side that were tested, for advice.
@@ -47,6 +49,7 @@ impl<'a> Judge<'a> {
             };
             let stays = (trial.base.len(), trial.new.len());
             let said = self.verdict(&Grounds {
+                scenario: trial.key.scenario,
                 metric: trial.metric,
                 change,
                 stays: (change.test == MANN_WHITNEY).then_some(stays),
@@ -65,6 +68,7 @@ impl<'a> Judge<'a> {
             let tests = adjust(family.iter_mut().map(|pool| &mut pool.change));
             for pool in family {
                 (pool.verdict, pool.reason) = self.verdict(&Grounds {
+                    scenario: pool.scenario,
                     metric: pool.metric,
                     change: &pool.change,
                     stays: None,
@@ -77,7 +81,7 @@ impl<'a> Judge<'a> {
 
     fn verdict(&self, grounds: &Grounds<'_>) -> Said {
         let because = |verdict, why: &str| (verdict, Some(why.to_owned()));
-        let Some(thresholds) = self.gate.thresholds.get(&grounds.metric) else {
+        let Some(thresholds) = self.gate.of(grounds.metric, grounds.scenario) else {
             return because(Verdict::Incomparable, "the gate has no thresholds for it");
         };
         let change = grounds.change;
@@ -106,7 +110,8 @@ impl<'a> Judge<'a> {
         grounds: &Grounds<'_>,
         thresholds: &Thresholds,
     ) -> Said {
-        let (Some(drift), Some(relative)) = (self.drift, grounds.change.relative) else {
+        let drift = self.drifts.to(grounds.metric);
+        let (Some(drift), Some(relative)) = (drift, grounds.change.relative) else {
             return said;
         };
         if grounds.metric.unit() != Unit::Nanoseconds || relative <= -1.0 {

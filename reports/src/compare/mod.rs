@@ -12,6 +12,7 @@ mod environment;
 pub mod format;
 mod found;
 mod judge;
+pub mod looks;
 mod pair;
 mod pool;
 mod trial;
@@ -21,15 +22,14 @@ pub use digest::Digest;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schema::comparison::{
-    Compared, Comparison, Conclusion, Difference, Drift, Pooled, Side, Verdict,
-};
+use schema::comparison::{Compared, Comparison, Conclusion, Difference, Pooled, Side, Verdict};
 use schema::{Metric, OutcomeKind, SCHEMA_VERSION};
 
 use crate::gate::Gate;
 use digest::CellDigest;
 use judge::Judge;
 use pair::{Half, Matched};
+use pool::Drifts;
 use trial::Tried;
 
 /// What is asked of a comparison.
@@ -89,17 +89,25 @@ pub fn compare(
     } else {
         question.gate.clone()
     };
+    // Two runs are looked at once.
+    let look = matched.one_run.then(|| {
+        let arguments = &matched.base.run.header.arguments;
+        looks::of_run(arguments, matched.base.run.cells.iter())
+    });
+    let look = look.flatten();
+    let gate = look.map_or(gate.clone(), |look| looks::gate_at(&gate, look));
     let measured = |side: &[&CellDigest]| side.iter().any(|cell| cell.measured());
     let mut pairs = matched.pairs.values();
     if !pairs.any(|pair| measured(&pair.base) && measured(&pair.new)) {
         return Err(CompareError::NothingComparable(nothing(&matched)));
     }
-    let drift = (!matched.one_run && matched.across.is_empty())
-        .then(|| pool::drift(&matched.pairs, &gate))
-        .flatten();
+    let drifts = match !matched.one_run && matched.across.is_empty() {
+        true => Drifts::of(&matched.pairs, &gate),
+        false => Drifts::default(),
+    };
     let judge = Judge {
         gate: &gate,
-        drift: drift.as_ref(),
+        drifts: &drifts,
     };
     let pairs = matched.pairs.values();
     let mut tried: Vec<Tried<'_>> = pairs
@@ -111,7 +119,13 @@ pub fn compare(
     judge.pooled(&mut pooled);
     let rows: Vec<Compared> = tried.into_iter().map(|tried| tried.row).collect();
     let identical = is_identical(&rows);
-    let notes = notes(&matched, &gate, drift.as_ref(), identical);
+    let mut notes = notes(&matched, &gate, &drifts, identical);
+    notes.extend(look.map(|look| {
+        format!(
+            "Measured until it was decided: this is look {look}, which has 1 ÷ {} of the gate's p, so that all looks together have no more than p.",
+            look * (look + 1)
+        )
+    }));
     Ok(Comparison {
         schema_version: SCHEMA_VERSION,
         base: side(&matched.base),
@@ -124,9 +138,11 @@ pub fn compare(
             .map(|key| key.name().to_owned())
             .collect(),
         differences: matched.differences.clone(),
-        drift,
+        drift: drifts.packets,
+        update_drift: drifts.updates,
         gate: gate.name.clone(),
         thresholds: gate.thresholds.clone(),
+        scenario_thresholds: gate.of_scenarios.clone(),
         conclusion: conclusion(&rows, &pooled, &matched.new),
         verdicts: verdicts(&rows, &pooled),
         pooled,
@@ -196,12 +212,7 @@ fn verdicts(rows: &[Compared], pooled: &[Pooled]) -> BTreeMap<Verdict, u64> {
 }
 
 /// What a reader must know besides.
-fn notes(
-    matched: &Matched<'_>,
-    gate: &Gate,
-    drift: Option<&Drift>,
-    identical: bool,
-) -> Vec<String> {
+fn notes(matched: &Matched<'_>, gate: &Gate, drifts: &Drifts, identical: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if identical {
         notes.push("BASE and NEW are identical: every sample of both is the same, they are one measurement.".to_owned());
@@ -220,11 +231,22 @@ fn notes(
     if !matched.one_run {
         notes.extend(headers(matched));
     }
-    match drift {
-        Some(drift) if drift.counts => notes.push(format!(
-            "The machine changed between the runs: mode none, in which nothing is installed, differs by {}. Verdicts on times need what goes beyond that; measure both sides in one run (run --variant) to be rid of it.",
-            format::percent(drift.ratio - 1.0)
-        )),
+    let of = [
+        (
+            &drifts.packets,
+            "first packets of mode none, in which nothing is installed, differ",
+        ),
+        (&drifts.updates, "an update that changes nothing differs"),
+    ];
+    for (drift, what) in of {
+        if let Some(drift) = drift.as_ref().filter(|drift| drift.counts) {
+            notes.push(format!(
+                "The machine changed between the runs: {what} by {}. Verdicts on times need what goes beyond that; measure both sides in one run (run --variant) to be rid of it.",
+                format::percent(drift.ratio - 1.0)
+            ));
+        }
+    }
+    match &drifts.packets {
         None if !matched.one_run && !identical => notes.push(if matched.across.is_empty() {
             "Mode none was not measured in both runs by enough stays: whether the machine changed between them is not known.".to_owned()
         } else {

@@ -205,6 +205,7 @@ fn fingerprint(
             }
         }
     }
+    found.extend(runner(base, new));
     let is_asked = |difference: &Difference| {
         let key = difference.key.parse::<Across>();
         key.is_ok_and(|key| across.iter().any(|asked| asked.allows(key)))
@@ -216,6 +217,21 @@ fn fingerprint(
             Err(CompareError::Environments(found))
         }
     }
+}
+
+/// Two builds of bench-runner, where its own instructions are counted with the rest: those of the client and the servers, and
+/// of what it does between the answers of a kernel.
+fn runner(base: &Half<'_>, new: &Half<'_>) -> Option<Difference> {
+    let mut cells = base.cells.iter().chain(&new.cells);
+    let counted = cells.all(|cell| cell.deterministic);
+    let (base, new) = (&base.run.header, &new.run.header);
+    let known = !base.binary.is_empty() && !new.binary.is_empty();
+    (counted && known && base.binary != new.binary).then(|| Difference {
+        key: Across::Runner.name().to_owned(),
+        fact: "bench-runner's checksum".to_owned(),
+        base: format!("{} ({})", base.binary, base.revision),
+        new: format!("{} ({})", new.binary, new.revision),
+    })
 }
 
 /// What is taken out of identities: what was asked; and of variants, for each mode and scenario, what each has one value of,

@@ -15,7 +15,7 @@ use super::trial::Trial;
 use crate::gate::Gate;
 use crate::statistics::{Exchangeable, aligned_ranks, aligned_shift, median, seed_of};
 
-/// Without thresholds for latency the machine counts as changed from this on.
+/// Without thresholds for the metric the machine counts as changed from this on.
 const DRIFT: f64 = 0.025;
 
 /// What a pool is of; of no mode: of all.
@@ -141,12 +141,44 @@ fn middle(units: &[Unitary]) -> f64 {
     median(values(units)).unwrap_or(f64::NAN)
 }
 
-/// What the machine did between two runs: the latency of mode none, the control series included.
-pub(super) fn drift(pairs: &BTreeMap<CellKey, Pair<'_>>, gate: &Gate) -> Option<Drift> {
+/// What the machine did between two runs.
+#[derive(Debug, Default)]
+pub(super) struct Drifts {
+    /// To packets: by those of mode none, the control series included.
+    pub(super) packets: Option<Drift>,
+    /// To updates: by those that change nothing.
+    pub(super) updates: Option<Drift>,
+}
+
+impl Drifts {
+    pub(super) fn of(pairs: &BTreeMap<CellKey, Pair<'_>>, gate: &Gate) -> Self {
+        let of = |scenario, metric| drift(pairs, gate, scenario, metric);
+        Self {
+            packets: of(ScenarioKind::FirstPacket, Metric::Latency),
+            updates: of(ScenarioKind::EmptyUpdate, Metric::UpdateTime),
+        }
+    }
+
+    /// What it did to a metric: where updates that change nothing were not measured, no less than it did to packets.
+    pub(super) fn to(&self, metric: Metric) -> Option<&Drift> {
+        match metric {
+            Metric::Latency => self.packets.as_ref(),
+            _ => self.updates.as_ref().or(self.packets.as_ref()),
+        }
+    }
+}
+
+/// By how much a metric of mode none differs.
+fn drift(
+    pairs: &BTreeMap<CellKey, Pair<'_>>,
+    gate: &Gate,
+    scenario: ScenarioKind,
+    metric: Metric,
+) -> Option<Drift> {
     let unit = |cell: &&CellDigest| {
         // Executed instructions are the same on any machine.
         let cell = Some(cell).filter(|cell| !cell.deterministic)?;
-        let median = cell.get(Metric::Latency)?.median;
+        let median = cell.get(metric)?.median;
         (median > 0.0).then(|| Unitary {
             block: cell.block,
             seed: cell.seed,
@@ -156,7 +188,7 @@ pub(super) fn drift(pairs: &BTreeMap<CellKey, Pair<'_>>, gate: &Gate) -> Option<
     let units = |side: &[&CellDigest]| side.iter().filter_map(unit).collect::<Vec<_>>();
     let cells: Vec<_> = pairs
         .iter()
-        .filter(|(key, _)| key.mode == Mode::BARE && key.scenario == ScenarioKind::FirstPacket)
+        .filter(|(key, _)| key.mode == Mode::BARE && key.scenario == scenario)
         .map(|(key, pair)| (key, units(&pair.base), units(&pair.new)))
         .filter(|(_, base, new)| !base.is_empty() && !new.is_empty())
         .collect();
@@ -167,8 +199,7 @@ pub(super) fn drift(pairs: &BTreeMap<CellKey, Pair<'_>>, gate: &Gate) -> Option<
     );
     let shift = aligned_shift(&lanes)?;
     let least = gate
-        .thresholds
-        .get(&Metric::Latency)
+        .of(metric, scenario)
         .map_or(DRIFT, |t| t.relative / 2.0);
     let told = shift
         .ci95

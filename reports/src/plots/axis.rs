@@ -47,12 +47,21 @@ fn thinned(sizes: impl Iterator<Item = f64>, apart: impl Fn(f64, f64) -> bool) -
 impl Axis {
     /// N, logarithmic, with a tick at every size that has room.
     pub(super) fn sizes(sizes: &[u32]) -> Self {
+        Self::numbers("services N", sizes)
+    }
+
+    /// Possible CPUs, the same.
+    pub(super) fn cpus(cpus: &[u32]) -> Self {
+        Self::numbers("possible CPUs", cpus)
+    }
+
+    fn numbers(title: &str, sizes: &[u32]) -> Self {
         let values = || sizes.iter().map(|&size| f64::from(size));
         let (low, high) = extent(values()).unwrap_or((1.0, 10.0));
         let (from, to) = (low / 1.35, high * 1.35);
         let apart = |last: f64, size: f64| (last / size).ln() / (to / from).ln() > 0.11;
         Self {
-            title: format!("services N{LOG}"),
+            title: format!("{title}{LOG}"),
             ticks: thinned(values().rev(), apart),
             scale: Scale::Log,
             unit: None,

@@ -13,6 +13,7 @@ mod first_packet_by_position;
 mod first_packet_by_size;
 mod kernel_memory;
 mod kernels;
+mod memory_by_cpus;
 mod memory_by_source;
 mod notes;
 mod per_service;
@@ -100,6 +101,7 @@ const REGISTRY: &[Chart] = &[
     update(ScenarioKind::Teardown),
     over_n("kernel-memory", Form::Own(kernel_memory::figure)),
     at_largest("memory-by-source", memory_by_source::figure),
+    at_largest("memory-by-cpus", memory_by_cpus::figure),
     over_n("rule-count", Form::Own(rule_count::figure)),
     at_largest("per-service", per_service::figure),
 ];

@@ -1,6 +1,7 @@
 //! What a table or chart is about: one environment, one number of endpoints, one variant, and the questions
 //! that its cells ask. Cells of different environments are never put side by side.
 
+mod cpus;
 pub(crate) mod finding;
 mod order;
 mod question;
@@ -19,6 +20,7 @@ use schema::{
 
 use crate::quantity::whole;
 
+pub(crate) use cpus::by_cpus;
 pub use order::{Standing, are_apart, as_ranked, is_lowest, known, lower_bound, order, ranked};
 pub(crate) use order::{bar, has_bounds, known_of_fit, standing};
 pub use question::Question;

@@ -84,7 +84,7 @@ fn the_budget_takes_nothing_from_a_plan_whose_instructions_are_counted() {
 fn what_makes_no_sense_where_instructions_are_counted_is_refused_with_the_remedy() {
     for (words, named) in [
         (&["--sandbox", "netns"][..], "--sandbox netns"),
-        (&["--scenarios", "memory"], "memory"),
+        (&["--scenarios", "empty-update"], "empty-update"),
     ] {
         let refused = settings(words).unwrap_err();
         assert!(
@@ -93,7 +93,7 @@ fn what_makes_no_sense_where_instructions_are_counted_is_refused_with_the_remedy
         );
     }
     let all = settings(&["--scenarios", "all"]).unwrap();
-    assert!(!all.scenarios.contains(&ScenarioKind::Memory));
+    assert!(!all.scenarios.contains(&ScenarioKind::EmptyUpdate));
     assert!(all.scenarios.contains(&ScenarioKind::EndpointChurn));
 }
 

@@ -45,6 +45,7 @@ impl Alone {
             hardware: Hardware {
                 accelerator: Accelerator::Tcg,
                 cpus: 1,
+                possible_cpus: None,
                 memory_mib: 256,
             },
             console: self.path("console.log"),

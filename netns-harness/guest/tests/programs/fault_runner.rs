@@ -60,6 +60,7 @@ fn boot(accelerator: &str, kernel: &str, initramfs: &str, console: &str) {
                 _ => Accelerator::Tcg,
             },
             cpus: 1,
+            possible_cpus: None,
             memory_mib: 256,
         },
         console: PathBuf::from(console),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use nft_codec::{EncodedBatch, Op, script};
+use nft_codec::{Act, EncodedBatch, Name, Op, script};
 
 use super::ENCODABLE;
 use crate::datapath::step::Step;
@@ -31,6 +31,17 @@ impl Transaction {
             batch: encoded.expect(ENCODABLE),
         }
     }
+}
+
+/// A table that is made and deleted in one transaction: afterwards nothing is there that was not.
+pub(in crate::datapath) fn made_and_deleted() -> impl Step {
+    let table = Name::new("bench-empty-update");
+    let op = |act| Op {
+        table: table.clone(),
+        act,
+    };
+    let ops = vec![op(Act::AddTable(None)), op(Act::DeleteTable)];
+    Transaction::new(1, ops, false)
 }
 
 impl Step for Transaction {

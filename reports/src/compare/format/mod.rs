@@ -18,6 +18,7 @@ use serde_json::Value;
 use Write::{Json, Text};
 
 use super::found::{MANN_WHITNEY, SIGNED_RANK};
+use crate::gate::within;
 use crate::quantity::{counted, digits, value, whole};
 use crate::statistics::stays_to_tell;
 
@@ -154,9 +155,10 @@ fn unjudged(comparison: &Comparison) -> Option<String> {
     }
     let sides = tested.iter().flat_map(|(row, _)| [&row.base, &row.new]);
     let stays: Vec<u32> = sides.flatten().map(|side| side.stays).collect();
-    let p = tested
-        .iter()
-        .filter_map(|(row, _)| Some(comparison.thresholds.get(&row.metric?)?.p));
+    let p = tested.iter().filter_map(|(row, _)| {
+        let (of_all, own) = (&comparison.thresholds, &comparison.scenario_thresholds);
+        Some(within(of_all, own, row.metric?, row.key.scenario)?.p)
+    });
     let p = p.fold(f64::INFINITY, f64::min);
     let stays = match (stays.iter().min()?, stays.iter().max()?) {
         (least, most) if least == most => counted((*most).into(), "stay"),

@@ -8,8 +8,8 @@ use super::growth::{range, slope_of};
 use super::{Context, Said, Subject, apart, evidence, evidence_of_fit, listed, named, unit_of};
 use crate::quantity::{counted, digits, span, value, whole};
 use crate::statistics::Known;
-use crate::view::known_of_fit;
 use crate::view::words::{Scale, told};
+use crate::view::{by_cpus, known_of_fit};
 
 /// A slope is flat when N services add less than this share to what a packet costs without them.
 const FLAT: f64 = 0.10;
@@ -194,6 +194,36 @@ impl Context<'_, '_> {
             ));
         }
         Some(found)
+    }
+
+    /// What a further service holds for itself and for each possible CPU: a line over the numbers of possible CPUs that were
+    /// asked.
+    pub(super) fn memory_by_cpus(&self) -> Option<Finding> {
+        let mut said = Said::default();
+        for way in by_cpus(&self.scope, &self.summary.fits) {
+            let [(least, _), .., (most, fit)] = &way.points[..] else {
+                continue;
+            };
+            let (own, of_a_cpu) = way.line;
+            let [own, of_a_cpu, held] =
+                [own, of_a_cpu, fit.estimate].map(|bytes| value(bytes, Unit::Bytes));
+            let fits = way.points.iter().map(|(_, fit)| evidence_of_fit(fit));
+            said.evidence.extend(fits);
+            said.clauses.push(format!(
+                "{} {own} and {of_a_cpu} for each possible CPU ({}, {least}–{most} CPUs, at most {} % from that line), which is {held} with {most}",
+                way.name,
+                range(fit),
+                digits(100.0 * way.off()),
+            ));
+        }
+        let question =
+            "Kernel memory of each further service, by possible CPUs (kernel_memory of memory)";
+        let subject = ScenarioKind::Memory.into();
+        let found = self.clauses(FindingKind::MemoryByCpus, &subject, question, said, apart)?;
+        Some(Finding {
+            headline: true,
+            ..found
+        })
     }
 
     /// What the largest size of a fit holds for each possible CPU.

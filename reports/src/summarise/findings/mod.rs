@@ -138,7 +138,8 @@ impl Context<'_, '_> {
         let ((mut found, level), (crossings, unknown)) = (of(ranked), of(self.crossings(&packets)));
         found.extend(crossings);
         found.extend(self.exponents());
-        found.extend(self.memory());
+        // The one says what the other says for each number of CPUs.
+        found.extend(self.memory_by_cpus().or_else(|| self.memory()));
         found.extend(level);
         found.extend(self.updates(false));
         if let Some(packet) = packets.first() {
@@ -214,7 +215,7 @@ impl Context<'_, '_> {
         };
         let remedy = match self.summary.coverage.ended.as_str() {
             "budget" => "a longer --budget makes more",
-            "complete" => "more --repetitions make more",
+            "complete" | "decided" => "more --repetitions make more",
             _ => "run --resume makes more",
         };
         match least == most {
