@@ -255,7 +255,7 @@ fn cell(start: &[&str], stay: &str) -> Vec<Value> {
 #[test]
 fn the_same_options_print_the_same_plan_and_its_stays_can_be_run_by_hand() {
     let plan = || {
-        let line = "plan --services 20 --modes none --flows 100 --positions last --json";
+        let line = "plan --services 20 --modes none --scenarios first-packet --flows 100 --positions last --json";
         text(&runner::output(words(line)).stdout)
     };
     assert_eq!(plan(), plan());

@@ -265,15 +265,15 @@ fn every_block_holds_every_stay_once_and_cell_numbers_do_not_repeat() {
 }
 
 #[test]
-fn floors_have_no_control_plane_cells_and_none_has_a_control_series() {
+fn floors_have_packets_and_none_updates_that_change_nothing_and_a_control_series() {
     let plan = plan(&["--services", "100"]);
     for stay in plan.stays.iter().filter(|s| s.spec.mode.is_floor()) {
-        assert!(
-            stay.spec
-                .cells
-                .iter()
-                .all(|c| c.scenario == ScenarioKind::FirstPacket)
-        );
+        let cells = stay.spec.cells.iter().map(|cell| cell.scenario);
+        let mut others = cells.filter(|kind| *kind != ScenarioKind::FirstPacket);
+        match stay.spec.mode == Mode::BARE {
+            true => assert!(others.all(|kind| kind == ScenarioKind::EmptyUpdate)),
+            false => assert_eq!(others.next(), None),
+        }
     }
     assert_eq!(
         plan.stays

@@ -58,8 +58,10 @@ impl EncodedBatch {
     /// Encodes `ops` as one transaction whose anonymous maps are named `__map<number>` by us, from
     /// `first` on, instead of `__map%d` by the kernel. The kernel finds a free number by reading the
     /// number of every set in the table, for every map (nf_tables_api.c, nf_tables_set_alloc_name), which
-    /// is more than half of what loading 10,000 services costs. What is installed is the same; what it
-    /// costs is not what `nft` pays, so this is for installs that are not timed.
+    /// is more than half of what loading 10,000 services costs. Elements name their map by its id in the
+    /// transaction alone: by name the kernel would walk the sets once more (nft_set_lookup_global). What
+    /// is installed is the same; what it costs is not what `nft` pays, so this is for installs that are not
+    /// timed.
     ///
     /// # Errors
     /// An operation that no message can express.
@@ -319,8 +321,11 @@ impl Encoder {
         let id = self.next_id;
         self.next_id += 1;
         let name = sets::anonymous_map(self.first_map.map(|first| first + id));
-        let map = RawSet::anonymous(&op.table, &name, entries, data, id);
+        let mut map = RawSet::anonymous(&op.table, &name, entries, data, id);
         map.add(&mut self.buffer);
+        if self.first_map.is_some() {
+            map.by_id();
+        }
         map.add_elements(&mut self.buffer);
         (name, id)
     }

@@ -190,6 +190,12 @@ impl RawSet {
         set
     }
 
+    /// Forgets its name: what follows names it by its id.
+    pub(super) fn by_id(&mut self) {
+        // SAFETY: the set is alive.
+        unsafe { sys::nftnl_set_unset(self.0.as_ptr(), sys::NFTNL_SET_NAME as u16) };
+    }
+
     fn describe(&self, flags: u32, key_type: u32, key_len: u32, data: Option<DataType>) {
         self.set_u32(sys::NFTNL_SET_FLAGS, flags);
         self.set_u32(sys::NFTNL_SET_KEY_TYPE, key_type);
