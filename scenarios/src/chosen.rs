@@ -21,15 +21,15 @@ pub struct Chosen {
     #[arg(long, value_name = "FLOWS", value_delimiter = ',', default_value = "0,1000,10000,100000", allow_negative_numbers = true, value_parser = within(0..=1_000_000))]
     pub tracked_flows: Vec<u32>,
 
-    /// Possible CPUs of a guest in which scenario memory is asked with --deterministic: what a kernel holds for each CPU is held
-    /// for each that is possible, online or not; each 2 to 512, three or more for a price per service and CPU.
-    #[arg(long, value_name = "CPUS", value_delimiter = ',', default_value = "2,8,64", allow_negative_numbers = true, value_parser = within(2..=512))]
-    pub possible_cpus: Vec<u32>,
-
     /// Caches between two new flows: `warm`, as the flow before left them; `cold`, emptied before each flow, untimed, as
     /// on a node whose processors do other work (200 flows a cell then, unless --flows says otherwise).
     #[arg(long, value_name = "warm|cold", default_value = "warm")]
     pub cache: Cache,
+
+    /// Possible CPUs of a guest in which scenario memory is asked with --deterministic: what a kernel holds for each CPU is held
+    /// for each that is possible, online or not; each 2 to 512, three or more for a price per service and CPU.
+    #[arg(long, value_name = "CPUS", value_delimiter = ',', default_value = "2,8,64", allow_negative_numbers = true, value_parser = within(2..=512))]
+    pub possible_cpus: Vec<u32>,
 }
 
 /// Reads a whole number in a range.
