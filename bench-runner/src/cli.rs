@@ -106,7 +106,7 @@ pub(crate) struct RunArgs {
     pub(crate) variant: Vec<Given>,
 
     /// With two variants: adds blocks until `compare` can decide, looking after 6, 8, 11, 15, 20 … of them, and ends by then,
-    /// or at --repetitions or --budget, of which one must be named. Each look has a share of the gate's p, which
+    /// or at --repetitions (114 by default) or --budget, of which one must be named. Each look has a share of the gate's p, which
     /// `compare` knows of such a run, so that to look often finds no more by chance.
     #[arg(long)]
     pub(crate) until_decided: bool,

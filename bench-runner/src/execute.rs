@@ -158,6 +158,9 @@ impl<'a> Executor<'a> {
             for place in round {
                 made.extend(self.turn(place).await?);
             }
+            if made.is_empty() {
+                break;
+            }
             self.measure_again(made).await?;
         }
         self.close_rest()?;

@@ -312,13 +312,18 @@ impl Ledger {
         &self.failures
     }
 
+    /// Whether cells were left out because the question was answered.
+    pub(crate) fn is_decided(&self) -> bool {
+        self.counts.contains_key(&label(&not_run(NotRun::Decided)))
+    }
+
     /// "complete", "budget", "decided" or "interrupted".
     pub(crate) fn ended(&self, interrupted: bool) -> &'static str {
         let has = |why| self.counts.contains_key(&label(&not_run(why)));
         match () {
             () if interrupted => "interrupted",
             () if has(NotRun::Budget) => "budget",
-            () if has(NotRun::Decided) => "decided",
+            () if self.is_decided() => "decided",
             () => "complete",
         }
     }

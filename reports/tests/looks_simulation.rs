@@ -6,9 +6,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use reports::Run;
-use reports::compare::looks::{Decision, LOOKS};
+use reports::compare::looks::LOOKS;
 use reports::compare::{Digest, Question, compare};
 use reports::gate::Gate;
+use schema::Metric;
+use schema::comparison::Decision;
 use synthetic::Sides;
 
 /// Histories.
@@ -44,7 +46,7 @@ fn ended(run: &mut Run, spends: bool) -> (u32, Decision) {
     let mut last = (LIMIT, Decision::Open);
     for blocks in looks {
         let comparison = compare(&after(run, blocks), None, &question).unwrap();
-        last = (blocks, Decision::of(&comparison));
+        last = (blocks, comparison.decision);
         if last.1 != Decision::Open {
             break;
         }
@@ -68,7 +70,7 @@ fn told(histories: &[(u32, Decision)]) -> (usize, usize, f64) {
     let count = |decision| histories.iter().filter(|(_, d)| *d == decision).count();
     let blocks: u32 = histories.iter().map(|(blocks, _)| blocks).sum();
     let each = f64::from(blocks) / histories.len() as f64;
-    (count(Decision::Regressed), count(Decision::Unchanged), each)
+    (count(Decision::Regressed), count(Decision::Ruled), each)
 }
 
 #[test]
@@ -99,4 +101,34 @@ fn a_tenth_more_is_found_before_the_limit() {
     let (n, (found, _, blocks)) = (histories.len(), told(&histories));
     println!("a tenth more: found in {found} of {n}, after {blocks:.1} blocks each");
     assert!(found * 10 >= n * 9, "{found} of {n}");
+}
+
+#[test]
+fn each_look_has_its_share_of_p_and_a_run_that_was_not_to_be_decided_all_of_it() {
+    let mut run = run(1, 1.0);
+    for (asked, blocks, share) in [
+        (true, 6, 2.0),
+        (true, 8, 6.0),
+        (true, 9, 12.0),
+        (false, 8, 1.0),
+    ] {
+        let arguments = &mut run.header.arguments;
+        arguments.insert("until-decided".to_owned(), asked.into());
+        let question = Question {
+            gate: Gate::shipped(),
+            across: Vec::new(),
+        };
+        let comparison = compare(&after(&run, blocks), None, &question).unwrap();
+        let p = Gate::shipped().thresholds[&Metric::Latency].p;
+        let own = comparison.thresholds[&Metric::Latency].p;
+        assert!(
+            (own - p / share).abs() < 1e-12,
+            "{own} after {blocks} blocks"
+        );
+        let said = comparison
+            .notes
+            .iter()
+            .any(|note| note.contains("of the gate's p"));
+        assert_eq!(said, asked);
+    }
 }

@@ -5,6 +5,8 @@
 //! Flows are opened by the client before each sync, to every UDP service in turn, and each is answered; after the sync exactly
 //! those whose endpoint has left must be gone. One service changes at a time: a real kube-proxy may make two syncs of more.
 
+use std::collections::BTreeSet;
+
 use netns_harness::datapath::{SyncKind, Transport, facts};
 use netns_harness::meters;
 use netns_harness::service::{Frontend, Population};
@@ -49,8 +51,9 @@ impl Scenario for ConntrackClean {
             return Vec::new();
         }
         let one = rule_options(asked, request);
-        let flows = request.chosen.tracked_flows.iter();
+        let flows: BTreeSet<u32> = request.chosen.tracked_flows.iter().copied().collect();
         flows
+            .into_iter()
             .map(|flows| one.clone().with(OptionKey::TrackedFlows, flows))
             .collect()
     }

@@ -10,8 +10,6 @@ use crate::recorder::Recorder;
 use crate::scenario::{Request, Scenario};
 use crate::stay::Stay;
 
-/// Transports that have one.
-const TRANSPORTS: [Transport; 3] = [Transport::Restore, Transport::Netlink, Transport::Nft];
 /// Times each is made in a stay.
 const TIMES: u32 = 9;
 /// A tool's start, nanoseconds.
@@ -27,7 +25,9 @@ impl Scenario for EmptyUpdate {
     }
 
     fn cells(&self, asked: Asked, _request: &Request) -> Vec<Options> {
-        let each = TRANSPORTS.iter().filter(|_| asked.mode == Mode::BARE);
+        let has = |transport: &&Transport| empty_update(**transport).is_some();
+        let each = Transport::ALL.iter().filter(has);
+        let each = each.filter(|_| asked.mode == Mode::BARE);
         each.map(|transport| Options::from([(OptionKey::Transport, transport.name())]))
             .collect()
     }

@@ -13,6 +13,7 @@
 //! census, followed to the tool's exit, charged to a memory cgroup where there can be one, and updated once to see the
 //! peak of that. No traffic runs between the readings, so the probes come last.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use netns_harness::HarnessError;
@@ -36,13 +37,15 @@ const SETTLED_NS: u64 = 250_000_000;
 const PROOF_NS: u64 = 150_000_000;
 
 /// Installs that are sampled, each in a lab of its own. Stays differ by more than the pairs of one, so precision
-/// comes from stays; where an install is long a difference of a few pages is nothing to what it holds.
-const fn pairs(install_ns: u64) -> usize {
-    if install_ns > LONG_NS { 2 } else { 6 }
+/// comes from stays; where an install is long a difference of a few pages is nothing to what it holds. Where nothing is
+/// left to chance the second shows that the first was like any other.
+const fn samples(counted: bool, install_ns: u64) -> usize {
+    if counted || install_ns > LONG_NS {
+        2
+    } else {
+        6
+    }
 }
-
-/// Where nothing is left to chance a second install shows that the first was like any other.
-const COUNTED_PAIRS: usize = 2;
 
 /// An install that takes longer than this is long.
 const LONG_NS: u64 = 10_000_000_000;
@@ -82,19 +85,28 @@ impl Scenario for Memory {
         if !request.counted {
             return vec![one];
         }
-        let cpus = request.chosen.possible_cpus.iter();
+        let cpus: BTreeSet<u32> = request.chosen.possible_cpus.iter().copied().collect();
+        let cpus = cpus.into_iter();
         cpus.map(|cpus| one.clone().with(OptionKey::PossibleCpus, cpus))
             .collect()
     }
 
-    fn expected_ns(&self, asked: Asked, _options: &Options, _request: &Request) -> u64 {
+    fn expected_ns(&self, asked: Asked, _options: &Options, request: &Request) -> u64 {
         let install = asked.install_ns(false);
         let pair = install + install / 4 + 2 * SETTLED_NS + LAB_NS;
         let once = 2 * asked.listing_ns() + 2 * asked.update_ns() + 3 * SETTLED_NS + PROOF_NS;
-        (pairs(install) as u64 + 1) * pair + once
+        (samples(request.counted, install) as u64 + 1) * pair + once
     }
 
     fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result {
+        let (asked, has) = (options.possible_cpus(), meters::possible_cpus());
+        if let Some(asked) = asked.filter(|asked| has != Some(*asked)) {
+            // From 6.9 on they are no more than firmware lists (arch/x86/kernel/cpu/topology.c).
+            return Err(CellError::unsupported(format!(
+                "this kernel was told of {asked} possible CPUs and has {}: from 6.9 on they are no more than the machine's; name an older one with --kernel",
+                has.unwrap_or(0)
+            )));
+        }
         let render = RenderOptions {
             chunk: stay.datapath.facts().preparation_chunk,
             untimed: true,
@@ -107,10 +119,7 @@ impl Scenario for Memory {
         let lab = stay.another_lab()?;
         let untouched = sampled.read()?;
         let install_ns = stay.in_lab(&lab, |stay| unsampled(stay, options, &batch, recorder))?;
-        let pairs = match stay.spec.counted {
-            true => COUNTED_PAIRS,
-            false => pairs(install_ns),
-        };
+        let pairs = samples(stay.spec.counted, install_ns);
         let mut settled = gone(lab, untouched)?;
 
         for pair in 1..=pairs {
@@ -138,15 +147,7 @@ impl Scenario for Memory {
         let _empty = stay.another_lab()?;
         let after = sampled.read()?;
         sampled.note(untouched, after, recorder);
-        let (asked, has) = (options.possible_cpus(), meters::possible_cpus());
-        match asked.is_none_or(|asked| has == Some(asked)) {
-            true => Ok(()),
-            // From 6.9 on they are those that firmware lists (arch/x86/kernel/cpu/topology.c).
-            false => Err(CellError::unsupported(format!(
-                "this kernel takes no other number of possible CPUs than its machine has ({}): name one before 6.9 with --kernel",
-                has.unwrap_or(0)
-            ))),
-        }
+        Ok(())
     }
 }
 
@@ -401,7 +402,11 @@ mod tests {
 
     #[test]
     fn there_are_six_pairs_unless_an_install_is_long() {
-        assert_eq!((pairs(LONG_NS), pairs(LONG_NS + 1)), (6, 2));
+        let of = |counted, ns| samples(counted, ns);
+        assert_eq!(
+            (of(false, LONG_NS), of(false, LONG_NS + 1), of(true, 1)),
+            (6, 2, 2)
+        );
     }
 
     #[test]

@@ -144,6 +144,8 @@ impl Stay<'_> {
         self.rest()?;
         let before = probes.counts().at(Stage::Measure)?;
         self.carry_out(&batch).at(Stage::Measure)?;
+        // A worker behind the change may wait, too.
+        self.rest()?;
         let waits = probes.counts().at(Stage::Measure)?.since(&before);
         recorder.sample(Metric::Waits, waits.total());
         recorder.fact("waits", waits);

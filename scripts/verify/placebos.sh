@@ -3,7 +3,7 @@
 #
 # KEEP=DIR keeps the runs there: one that is finished is not made again. TABLE=FILE gets a line a run.
 
-question=(--deterministic --no-sweep --modes "${MODES:-iptables-legacy,iptables-nft,nftables}" --scenarios "service-add,first-packet"
+question=(--deterministic --no-sweep --modes "${MODES:-iptables-legacy,iptables-nft,nftables}" --scenarios "service-add,service-remove,endpoint-churn,first-packet"
     --positions last --repetitions "${SEEDS:-3}" --cell-timeout 300s)
 keep=${KEEP:-$scratch}
 table=${TABLE:-$scratch/table.tsv}

@@ -1,8 +1,9 @@
 //! Going on until the two sides of a comparison are told apart, or known to be alike (`--until-decided`).
 
-use reports::compare::looks::{Decision, LOOKS, look};
-use reports::compare::{Digest, Question, compare};
+use reports::compare::looks::{LOOKS, look};
+use reports::compare::{CompareError, Digest, Question, compare};
 use reports::gate::Gate;
+use schema::comparison::Decision;
 
 use super::Executor;
 
@@ -16,7 +17,10 @@ impl Executor<'_> {
 
     /// Places of the pairs of which the next block is made; none when it does not fit any more.
     pub(super) fn next_block(&self) -> Vec<usize> {
-        let all = self.candidates();
+        let mut all = self.candidates();
+        // After an interrupt some are a block ahead.
+        let least = all.iter().map(|candidate| candidate.done).min();
+        all.retain(|candidate| Some(candidate.done) == least);
         let cost_ns: u64 = all.iter().map(|candidate| candidate.cost_ns).sum();
         match self.is_interrupted() || cost_ns > self.left_ns() {
             true => Vec::new(),
@@ -29,6 +33,10 @@ impl Executor<'_> {
     /// # Errors
     /// The results cannot be read back.
     pub(super) fn is_decided(&mut self) -> anyhow::Result<bool> {
+        self.decided |= self.ledger.is_decided();
+        if self.decided {
+            return Ok(true);
+        }
         let blocks = self.whole_blocks();
         if !LOOKS.contains(&blocks) || self.is_interrupted() {
             return Ok(false);
@@ -39,13 +47,14 @@ impl Executor<'_> {
             across: Vec::new(),
         };
         let decision = match compare(&run, None, &question) {
-            Ok(comparison) => Decision::of(&comparison),
-            // Nothing was measured on both sides: more blocks are wanted.
-            Err(_) => Decision::Open,
+            Ok(comparison) => comparison.decision,
+            // More blocks are wanted.
+            Err(CompareError::NothingComparable(_)) => Decision::Open,
+            Err(error) => return Err(error.into()),
         };
         let said = match decision {
             Decision::Regressed => "decided: something regressed",
-            Decision::Unchanged => "decided: a change that counts is ruled out",
+            Decision::Ruled => "decided: a change for the worse that counts is ruled out",
             Decision::Open => "not decided yet",
         };
         self.progress.note(&format!(

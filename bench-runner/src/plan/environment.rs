@@ -93,7 +93,8 @@ impl PlannedEnvironment {
 
 /// How long a run goes on when nobody said.
 pub(super) fn default_budget(settings: &Settings, environments: &[PlannedEnvironment]) -> Duration {
-    if settings.args.deterministic {
+    // As many blocks as were named are the limit.
+    if settings.args.deterministic || settings.args.until_decided {
         return NO_BUDGET;
     }
     let largest = settings.sides().iter().map(|s| s.request.largest).max();

@@ -46,7 +46,7 @@ pub(super) fn check(args: &RunArgs) -> Result<(), Usage> {
         ),
         (
             args.scenarios.contains(&empty),
-            "--deterministic needs no floor of updates, since no machine changes what is counted: leave one of the two out",
+            "--deterministic needs no floor of updates, as scenario empty-update is one, since no machine changes what is counted: leave one of the two out",
         ),
         (
             args.scenarios.contains(&idle),

@@ -324,9 +324,10 @@ impl Settings {
                 "--kube-proxy: nothing that is asked has rules of ours in a layout of kube-proxy's (a real one has those of its own version): leave it out, or see --modes and --transports",
             );
         }
-        if self.modes.iter().all(|m| m.is_floor()) && !asks_packets {
+        let asks_floors = asks_packets || self.scenarios.contains(&ScenarioKind::EmptyUpdate);
+        if self.modes.iter().all(|m| m.is_floor()) && !asks_floors {
             return refused(
-                "the floors none and conntrack have no control plane: ask for first-packet, or add a mode",
+                "the floors none and conntrack have no control plane: ask for first-packet, or empty-update, or add a mode",
             );
         }
         if self.cases().is_empty() {

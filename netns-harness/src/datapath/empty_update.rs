@@ -2,7 +2,6 @@
 //! that differs were made on machines that differ, and so may their updates.
 
 use std::fmt;
-use std::process::Command;
 
 use schema::Transport;
 
@@ -38,9 +37,7 @@ impl Step for Tool {
     }
 
     fn carry_out(&self, _sockets: &mut Sockets) -> Result<(), HarnessError> {
-        let mut command = Command::new(self.0);
-        command.env("XTABLES_LOCKFILE", "/run/xtables.lock");
-        tools::run(command.args(self.1), "").map(drop)
+        tools::run(tool::installed(self.0).args(self.1), "").map(drop)
     }
 }
 

@@ -22,7 +22,15 @@ pub(crate) const fn prefix(engine: Engine) -> &'static str {
 
 /// A program with the stay's own lock: the private /run of a stay holds it, the host's is never touched.
 fn program(name: &str) -> Command {
-    let mut command = netns_sys::tools::command(name);
+    locked(netns_sys::tools::command(name))
+}
+
+/// The same, and the installed one whatever stands in its place.
+pub(crate) fn installed(name: &str) -> Command {
+    locked(Command::new(name))
+}
+
+fn locked(mut command: Command) -> Command {
     command.env("XTABLES_LOCKFILE", "/run/xtables.lock");
     command
 }

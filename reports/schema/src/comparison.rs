@@ -38,6 +38,18 @@ vocabulary! {
     }
 }
 
+vocabulary! {
+    /// Whether the questions that a comparison asks are answered.
+    Decision, "decision", {
+        /// A change for the worse counts.
+        Regressed = "regressed",
+        /// One is ruled out, of each question over all modes.
+        Ruled = "ruled-out",
+        /// More stays may tell.
+        Open = "open",
+    }
+}
+
 /// The whole output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {
@@ -59,17 +71,20 @@ pub struct Comparison {
     /// machine did between two runs. `None` for one run, across environments, and without the floor.
     pub drift: Option<Drift>,
     /// The same of updates that change nothing ([`crate::ScenarioKind::EmptyUpdate`]): what the machine did to updates.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_drift: Option<Drift>,
     /// Where the thresholds come from: "default" or a path.
     pub gate: String,
     /// Thresholds by metric. Metrics that are not here are not compared.
     pub thresholds: BTreeMap<Metric, Thresholds>,
     /// Those of a metric in one scenario, in place of the former.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub scenario_thresholds: BTreeMap<ScenarioKind, BTreeMap<Metric, Thresholds>>,
     /// What the comparison comes to.
     pub conclusion: Conclusion,
+    /// Whether its questions are answered, each by the widest pool there is of it: over all modes, else of a mode, else by
+    /// the cell.
+    pub decision: Decision,
     /// Rows of `pooled` and `cells` by verdict.
     pub verdicts: BTreeMap<Verdict, u64>,
     /// Tests over all cells that ask the same: what single cells are too noisy to show.

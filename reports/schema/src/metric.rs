@@ -189,8 +189,8 @@ vocabulary! {
             meaning: "how often thread and tools gave their processor up to wait for something",
             ..TIME
         },
-        /// Calls of the functions in which a kernel waits for what it has put off, on all of the guest while an update is
-        /// made and its sockets are closed: `synchronize_rcu`, `synchronize_rcu_expedited` (of which `synchronize_net` takes
+        /// Calls of the functions in which a kernel waits for what it has put off, on all of the guest until what an update
+        /// has set going is done: `synchronize_rcu`, `synchronize_rcu_expedited` (of which `synchronize_net` takes
         /// one), `rcu_barrier` and `flush_work`. Of counted runs, where a wait takes no time.
         Waits = "waits" {
             unit: Unit::Count,

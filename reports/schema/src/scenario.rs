@@ -116,7 +116,7 @@ vocabulary! {
                 Ask::sync("Write all again, unchanged: kube-proxy's sync"),
             ],
         },
-        /// N → N + 1 services at size N.
+        /// N → N + 1 services at size N, of the run's first protocol.
         ServiceAdd = "service-add" {
             question: "How long does it take to add one service to N?",
             in_default_run: true,
@@ -130,7 +130,7 @@ vocabulary! {
                 ask(Metric::BytesSent, "Add one service: bytes handed over", &[Terminal]).under("bytes"),
             ],
         },
-        /// N → N - 1 services at size N.
+        /// N → N - 1 services at size N, of the run's first protocol.
         ServiceRemove = "service-remove" {
             question: "How long does it take to remove one service of N?",
             in_default_run: true,

@@ -6,8 +6,8 @@
 //! many there will be. By Bonferroni's inequality that holds whatever the looks have in common (Demets and Lan,
 //! Statistics in Medicine 13, 1994, on spending what may be spent).
 
-use schema::Metric;
-use schema::comparison::{Comparison, Conclusion, Pooled, Verdict};
+use schema::Mode;
+use schema::comparison::{Compared, Decision, Pooled, Verdict};
 
 use super::digest::CellDigest;
 use crate::gate::Gate;
@@ -18,41 +18,38 @@ const ARGUMENT: &str = "until-decided";
 /// Blocks after which there is a look: as many as an interval needs, then about a third more each time.
 pub const LOOKS: [u32; 11] = [6, 8, 11, 15, 20, 27, 36, 48, 64, 85, 114];
 
-/// What a look came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// Something regressed.
-    Regressed,
-    /// A change that counts is ruled out, of each question over all modes.
-    Unchanged,
-    /// More blocks may tell.
-    Open,
-}
-
-impl Decision {
-    /// Of a comparison.
-    #[must_use]
-    pub fn of(comparison: &Comparison) -> Self {
-        let open = |verdict: Verdict| verdict == Verdict::Inconclusive;
-        let answers = |metric: Metric| metric.row().answers;
-        let pools = comparison.pooled.iter();
-        let pools: Vec<&Pooled> = pools.filter(|pool| answers(pool.metric)).collect();
-        let of_all = |pool: &Pooled| pool.mode.is_none();
-        // What single cells are too noisy to show, pools are for; and what those of a mode are, those of all modes.
-        let is_open = if pools.iter().any(|pool| of_all(pool)) {
-            pools.iter().any(|pool| of_all(pool) && open(pool.verdict))
-        } else if pools.is_empty() {
-            let cells = comparison.cells.iter();
-            let mut cells = cells.filter(|row| row.metric.is_some_and(answers));
-            cells.any(|row| open(row.verdict))
-        } else {
-            pools.iter().any(|pool| open(pool.verdict))
+/// Whether the questions are answered: by the pool over all modes; where there is none by that of each mode; and where that
+/// has a single cell, by the cell. What single cells are too noisy to show, pools are for.
+pub(super) fn decision(cells: &[Compared], pooled: &[Pooled]) -> Decision {
+    let verdicts = cells.iter().map(|row| row.verdict);
+    let mut verdicts = verdicts.chain(pooled.iter().map(|pool| pool.verdict));
+    if verdicts.any(|verdict| verdict == Verdict::Regressed) {
+        return Decision::Regressed;
+    }
+    let judged = |row: &&Compared| {
+        let judged = [Verdict::Improved, Verdict::Unchanged, Verdict::Inconclusive];
+        row.metric.is_some_and(|m| m.row().answers) && judged.contains(&row.verdict)
+    };
+    let mut asked = cells.iter().filter(judged).peekable();
+    if asked.peek().is_none() {
+        return Decision::Open;
+    }
+    let of = |row: &Compared, mode: Option<Mode>| {
+        let mut pools = pooled.iter();
+        let asks = |pool: &&Pooled| {
+            pool.scenario == row.key.scenario
+                && Some(pool.metric) == row.metric
+                && pool.mode == mode
         };
-        match comparison.conclusion {
-            Conclusion::Regressed => Self::Regressed,
-            _ if is_open => Self::Open,
-            _ => Self::Unchanged,
-        }
+        pools.find(asks).map(|pool| pool.verdict)
+    };
+    let verdict = |row: &Compared| {
+        let widest = of(row, None).or_else(|| of(row, Some(row.key.mode)));
+        widest.unwrap_or(row.verdict)
+    };
+    match asked.any(|row| verdict(row) == Verdict::Inconclusive) {
+        true => Decision::Open,
+        false => Decision::Ruled,
     }
 }
 
@@ -98,7 +95,7 @@ mod tests {
     #[test]
     fn all_looks_together_use_no_more_than_p() {
         let gate = Gate::shipped();
-        let p = |gate: &Gate| gate.thresholds[&Metric::Latency].p;
+        let p = |gate: &Gate| gate.thresholds[&schema::Metric::Latency].p;
         let all: f64 = (1..=LOOKS.len() as u32 + 1)
             .map(|k| p(&gate_at(&gate, k)))
             .sum();

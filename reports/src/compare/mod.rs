@@ -144,6 +144,7 @@ pub fn compare(
         thresholds: gate.thresholds.clone(),
         scenario_thresholds: gate.of_scenarios.clone(),
         conclusion: conclusion(&rows, &pooled, &matched.new),
+        decision: looks::decision(&rows, &pooled),
         verdicts: verdicts(&rows, &pooled),
         pooled,
         cells: rows,
@@ -246,8 +247,8 @@ fn notes(matched: &Matched<'_>, gate: &Gate, drifts: &Drifts, identical: bool) -
             ));
         }
     }
-    match &drifts.packets {
-        None if !matched.one_run && !identical => notes.push(if matched.across.is_empty() {
+    match (&drifts.packets, &drifts.updates) {
+        (None, None) if !matched.one_run && !identical => notes.push(if matched.across.is_empty() {
             "Mode none was not measured in both runs by enough stays: whether the machine changed between them is not known.".to_owned()
         } else {
             "The sides differ by what was asked and were measured in two runs: whether the machine changed between them as well is not known.".to_owned()

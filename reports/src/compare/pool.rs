@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use schema::comparison::{Drift, Pooled, Verdict};
-use schema::{CellKey, Metric, Mode, ScenarioKind};
+use schema::{CellKey, Metric, Mode, OptionKey, ScenarioKind};
 
 use super::digest::CellDigest;
 use super::found::{ALIGNED_RANKS, Found, MANN_WHITNEY, SIGNED_RANK, Unitary, paired, values};
@@ -129,10 +129,14 @@ fn lanes<'a>(
         .collect()
 }
 
-/// What cells of one stay have in common.
+/// What cells of one stay have in common; a floor has one whatever its updates go through.
 fn lane(key: &CellKey) -> CellKey {
+    let of_a_cell = |option: OptionKey| {
+        let row = option.row();
+        row.in_a_stay || row.of_rules && key.mode.is_floor()
+    };
     CellKey {
-        options: key.options.only(|option| !option.row().in_a_stay),
+        options: key.options.only(|option| !of_a_cell(option)),
         ..key.clone()
     }
 }

@@ -1,13 +1,15 @@
 //! What one mode's design costs or saves beside another's: whether a first packet's cost stays flat, the
 //! two iptables engines, what a set spares an update, and memory by service.
 
+use std::collections::BTreeSet;
+
 use schema::summary::{Finding, FindingKind, Fit, PerCpu, Row};
-use schema::{Engine, Metric, OptionKey, Position, ScenarioKind, Unit};
+use schema::{Engine, Metric, Mode, OptionKey, Position, ScenarioKind, Unit};
 
 use super::growth::{range, slope_of};
 use super::{Context, Said, Subject, apart, evidence, evidence_of_fit, listed, named, unit_of};
 use crate::quantity::{counted, digits, span, value, whole};
-use crate::statistics::Known;
+use crate::statistics::{Known, SEEDS};
 use crate::view::words::{Scale, told};
 use crate::view::{by_cpus, known_of_fit};
 
@@ -143,9 +145,13 @@ impl Context<'_, '_> {
     pub(super) fn memory(&self) -> Option<Finding> {
         let scenario = self.scope.weighing(self.summary);
         let fits = self.fits(scenario, Metric::KernelMemory);
+        // Where there is a line over CPUs, that says the same.
+        let lined = by_cpus(&self.scope, &self.summary.fits);
+        let lined: BTreeSet<Mode> = lined.iter().map(|way| way.mode).collect();
         let shown = |fit: &&Fit| {
             self.scope
                 .shows_memory(self.summary, fit.mode, &fit.options)
+                && !(fit.options.possible_cpus().is_some() && lined.contains(&fit.mode))
         };
         let fits: Vec<&Fit> = fits.filter(shown).collect();
         let noisy = match fits.iter().any(|fit| fit.noisy) {
@@ -199,7 +205,7 @@ impl Context<'_, '_> {
     /// What a further service holds for itself and for each possible CPU: a line over the numbers of possible CPUs that were
     /// asked.
     pub(super) fn memory_by_cpus(&self) -> Option<Finding> {
-        let mut said = Said::default();
+        let (mut said, mut sure) = (Said::default(), true);
         for way in by_cpus(&self.scope, &self.summary.fits) {
             let [(least, _), .., (most, fit)] = &way.points[..] else {
                 continue;
@@ -209,10 +215,14 @@ impl Context<'_, '_> {
                 [own, of_a_cpu, fit.estimate].map(|bytes| value(bytes, Unit::Bytes));
             let fits = way.points.iter().map(|(_, fit)| evidence_of_fit(fit));
             said.evidence.extend(fits);
+            let blocks = way.points.iter().map(|(_, fit)| fit.blocks).min();
+            let blocks = blocks.unwrap_or(0);
+            sure &= blocks as usize >= SEEDS;
             said.clauses.push(format!(
-                "{} {own} and {of_a_cpu} for each possible CPU ({}, {least}–{most} CPUs, at most {} % from that line), which is {held} with {most}",
+                "{} {own} and {of_a_cpu} for each possible CPU ({}, {least}–{most} CPUs, {}, at most {} % from that line), which is {held} with {most}",
                 way.name,
                 range(fit),
+                counted(blocks.into(), "block"),
                 digits(100.0 * way.off()),
             ));
         }
@@ -221,7 +231,7 @@ impl Context<'_, '_> {
         let subject = ScenarioKind::Memory.into();
         let found = self.clauses(FindingKind::MemoryByCpus, &subject, question, said, apart)?;
         Some(Finding {
-            headline: true,
+            headline: sure,
             ..found
         })
     }

@@ -138,8 +138,8 @@ impl Context<'_, '_> {
         let ((mut found, level), (crossings, unknown)) = (of(ranked), of(self.crossings(&packets)));
         found.extend(crossings);
         found.extend(self.exponents());
-        // The one says what the other says for each number of CPUs.
-        found.extend(self.memory_by_cpus().or_else(|| self.memory()));
+        found.extend(self.memory());
+        found.extend(self.memory_by_cpus());
         found.extend(level);
         found.extend(self.updates(false));
         if let Some(packet) = packets.first() {
