@@ -43,7 +43,7 @@ pub(crate) struct Executor<'a> {
     environments: &'a Environments,
     /// Time spent on measuring disturbed cells again, nanoseconds.
     again_ns: u64,
-    /// Whether the two sides are told apart, or known to be alike.
+    /// Whether the comparison is decided.
     decided: bool,
     /// What the stays that this process made took and were expected to take, by environment.
     paces: HashMap<String, Pace>,
@@ -157,9 +157,6 @@ impl<'a> Executor<'a> {
             let mut made = Vec::new();
             for place in round {
                 made.extend(self.turn(place).await?);
-            }
-            if made.is_empty() {
-                break;
             }
             self.measure_again(made).await?;
         }

@@ -1,4 +1,4 @@
-//! Going on until the two sides of a comparison are told apart, or known to be alike (`--until-decided`).
+//! Going on until a comparison is decided (`--until-decided`): something regressed, or that is ruled out.
 
 use reports::compare::looks::{LOOKS, look};
 use reports::compare::{CompareError, Digest, Question, compare};

@@ -35,9 +35,7 @@ pub(crate) fn coverage_text(summary: &Summary) -> String {
     let ended = match coverage.ended.as_str() {
         "complete" => "The run came to its end".to_owned(),
         "budget" => "The time budget ended the run".to_owned(),
-        "decided" => {
-            "The run ended when its two sides were told apart, or known to be alike".to_owned()
-        }
+        "decided" => "The run ended when its comparison was decided".to_owned(),
         "interrupted" => "The run was interrupted".to_owned(),
         "killed" => "The run was killed".to_owned(),
         other => format!("The run ended by {other}"),
