@@ -79,7 +79,7 @@ impl Server {
         let thread = std::thread::Builder::new()
             .name("server".to_owned())
             .spawn(move || {
-                let done = netns_sys::thread::pin(pinning.server).map(|()| netns_sys::thread::id());
+                let done = place(pinning).map(|()| netns_sys::thread::id());
                 let goes_on = done.is_ok();
                 if tell.send(done).is_ok() && goes_on {
                     serve(&tcp, &udp, &theirs, pinning.apart());
@@ -140,6 +140,16 @@ impl Drop for Server {
             // A server that panicked has nothing left to release.
             let _ = thread.join();
         }
+    }
+}
+
+/// Puts the calling thread onto the server's CPU. Where that is the client's, it runs when the client sleeps: the client's own
+/// ACK wakes it, so that it could answer and close while the client's `connect(2)` is timed.
+fn place(pinning: Pinning) -> io::Result<()> {
+    netns_sys::thread::pin(pinning.server)?;
+    match pinning.apart() {
+        true => Ok(()),
+        false => netns_sys::thread::never_preempt(),
     }
 }
 

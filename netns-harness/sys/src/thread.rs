@@ -1,4 +1,5 @@
 //! Pinning of threads, and a thread's own accounting.
+#![allow(unsafe_code, reason = "sched_setscheduler(2)")]
 
 use std::io;
 
@@ -37,6 +38,22 @@ pub fn unpin(cpus: &[usize]) -> io::Result<()> {
         set.set(cpu)?;
     }
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
+}
+
+/// Lets the calling thread begin only when the thread that woke it sleeps, never in its stead: `SCHED_BATCH` (sched(7);
+/// `check_preempt_wakeup_fair` in `kernel/sched/fair.c`).
+///
+/// # Errors
+/// `sched_setscheduler(2)`.
+pub fn never_preempt() -> io::Result<()> {
+    // SAFETY: all zero is a value of it, and the priority that this policy demands.
+    let none: libc::sched_param = unsafe { std::mem::zeroed() };
+    // SAFETY: 0 is the calling thread, and the parameter lives through the call.
+    let done = unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const none) };
+    match done {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// What the calling thread has used so far.
