@@ -2,6 +2,8 @@
 
 use std::io;
 
+use nix::errno::Errno;
+
 /// What can go wrong in a lab.
 #[derive(Debug, thiserror::Error)]
 pub enum HarnessError {
@@ -102,6 +104,21 @@ impl HarnessError {
         match self {
             Self::Netlink { source, .. } => source.is_not_found(),
             Self::Ipset { source, .. } => source.is_not_found(),
+            _ => false,
+        }
+    }
+
+    /// Whether a tool is not installed, or the kernel does not know what was asked (`nfnetlink_rcv_batch` in
+    /// `net/netfilter/nfnetlink.c`: EOPNOTSUPP, `nfnetlink_rcv_msg`: EINVAL, without the subsystem; socket(2): EPROTONOSUPPORT).
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::System { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Netlink { source, .. } => matches!(
+                source.errno(),
+                Some(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::EPROTONOSUPPORT)
+            ),
+            Self::Tool { stderr, .. } => stderr.contains("Protocol not supported"),
             _ => false,
         }
     }

@@ -53,9 +53,9 @@ fn a_service_s_own_part_and_that_of_each_cpu_are_told_and_drawn() {
         .find(|f| f.text.contains("by possible CPUs"));
     let found = found.expect("three numbers of CPUs give a line");
     for clause in [
-        "4.00 kB and 100 B for each possible CPU (1,000–4,000 services, 2–64 CPUs, 3 blocks, at most 0",
+        "4.00 kB and 100 B for each possible CPU (100 B to 100 B from one number of CPUs to the next; 1,000–4,000 services, 2–64 CPUs, 3 blocks, at most 0",
         "which is 10.4 kB with 64",
-        "1.50 kB and 0 B for each possible CPU",
+        "1.50 kB and 0 B for each possible CPU (0 B to 0 B from one number of CPUs to the next: not distinguished from 0; ",
     ] {
         assert!(found.verdict.contains(clause), "{}", found.verdict);
     }

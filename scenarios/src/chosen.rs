@@ -28,7 +28,7 @@ pub struct Chosen {
 
     /// Possible CPUs of a guest in which scenario memory is asked with --deterministic: what a kernel holds for each CPU is held
     /// for each that is possible, online or not; each 2 to 512, three or more for a price per service and CPU.
-    #[arg(long, value_name = "CPUS", value_delimiter = ',', default_value = "2,8,64", allow_negative_numbers = true, value_parser = within(2..=512))]
+    #[arg(long, value_name = "CPUS", value_delimiter = ',', default_value = "2,8,64", requires = "deterministic", allow_negative_numbers = true, value_parser = within(2..=512))]
     pub possible_cpus: Vec<u32>,
 }
 

@@ -42,9 +42,11 @@ impl Scenario for EmptyUpdate {
         let batch = batch
             .ok_or_else(|| CellError::at(Stage::Measure, "an empty update needs a transport"))?;
         // The first loads what the others find loaded; and tells what cannot be had here.
-        stay.carry_out(&batch).map_err(|error| {
-            CellError::unsupported(format!("an empty update cannot be made: {error}"))
-        })?;
+        stay.carry_out(&batch)
+            .map_err(|error| match error.is_missing() {
+                true => CellError::unsupported(format!("an empty update cannot be made: {error}")),
+                false => error.into(),
+            })?;
         for _ in 0..TIMES {
             stay.apply_sampled(&batch, recorder)?;
         }

@@ -1132,7 +1132,7 @@ def memory(s):
 def memory_by_cpus(s):
     s.is_at(s.largest)
 
-    def check(name, own, of_a_cpu, low, high, least, most, blocks, off, at_most, with_most):
+    def check(name, own, of_a_cpu, least_step, most_step, doubt, low, high, least, most, blocks, off, at_most, with_most):
         cpus = sorted({int(dict(k[6])["possible_cpus"]) for k in s.keys("memory") if "possible_cpus" in dict(k[6])})
         fits = [s.fit(name, "memory", "kernel_memory", "linear", (number(low), number(high)), possible_cpus=str(c)) for c in cpus]
         held = [fit.estimate for fit in fits]
@@ -1141,11 +1141,16 @@ def memory_by_cpus(s):
         a, b = line(cpus, held)
         same(own, a)
         same(of_a_cpu, b)
+        steps = [(y - x) / (c - a) for a, c, x, y in zip(cpus, cpus[1:], held, held[1:])]
+        same(least_step, min(steps))
+        same(most_step, max(steps))
+        if bool(doubt) != (min(steps) <= 0 <= max(steps)):
+            raise Wrong(f"{name}: steps {steps}, and '{doubt}'")
         same(at_most, held[-1])
         same(off, 100 * max(abs((a + b * x - y) / y) for x, y in zip(cpus, held)))
         if [number(least), number(most), number(with_most)] != [cpus[0], cpus[-1], cpus[-1]] or len(cpus) < 3:
             raise Wrong(f"{name}: of {cpus} possible CPUs")
-    part = rf"({NAME}) ({VALUE}) and ({VALUE}) for each possible CPU \(({DIGITS})–({DIGITS}) services, ({DIGITS})–({DIGITS}) CPUs, ({DIGITS}) blocks?, at most ({DIGITS}) % from that line\), which is ({VALUE}) with ({DIGITS})"
+    part = rf"({NAME}) ({VALUE}) and ({VALUE}) for each possible CPU \(({VALUE}) to ({VALUE}) from one number of CPUs to the next(: not distinguished from 0)?; ({DIGITS})–({DIGITS}) services, ({DIGITS})–({DIGITS}) CPUs, ({DIGITS}) blocks?, at most ({DIGITS}) % from that line\), which is ({VALUE}) with ({DIGITS})"
     if not s.take(part, check):
         raise Wrong("states no memory")
 

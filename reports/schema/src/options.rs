@@ -1,5 +1,6 @@
 //! Options of a cell: what tells it from others of its mode, scenario and size.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
@@ -194,12 +195,29 @@ impl OptionKey {
 
 /// Options of a cell, sorted by name, so that equal cells have equal text. On the wire strings to strings; a value that
 /// is not in its option's vocabulary is kept as it is.
-#[derive(
-    Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(inline)]
 pub struct Options(BTreeMap<OptionKey, String>);
+
+/// By key and value; numbers by their size, and before words.
+impl Ord for Options {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let place = |value: &str| value.parse().unwrap_or(u64::MAX);
+        let places = |of: &Self| {
+            let all = of.0.iter();
+            let all = all.map(|(key, value)| (*key, place(value), value.clone()));
+            all.collect::<Vec<_>>()
+        };
+        places(self).cmp(&places(other))
+    }
+}
+
+impl PartialOrd for Options {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Options {
     /// None.

@@ -14,6 +14,8 @@ use crate::statistics::{PROPORTIONAL_SIZES, line};
 pub(crate) struct ByCpus<'a> {
     pub(crate) name: String,
     pub(crate) mode: Mode,
+    /// Its options, without possible CPUs.
+    pub(crate) way: Options,
     /// Possible CPUs, the fewest first: at least three numbers of them, each with what a service holds, by its size.
     pub(crate) points: Vec<(u32, &'a Fit)>,
     /// Bytes of a service itself, and of a service and CPU: the line through them.
@@ -21,6 +23,19 @@ pub(crate) struct ByCpus<'a> {
 }
 
 impl ByCpus<'_> {
+    /// Bytes of a service and CPU from one number of CPUs to the next: the least and the most.
+    pub(crate) fn steps(&self) -> [f64; 2] {
+        let steps = self.points.windows(2).map(|two| {
+            let [(fewer, less), (more, held)] = two else {
+                unreachable!("windows of two")
+            };
+            (held.estimate - less.estimate) / f64::from(more - fewer)
+        });
+        steps.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], step| {
+            [low.min(step), high.max(step)]
+        })
+    }
+
     /// How far the farthest point is from the line, as a share of it.
     pub(crate) fn off(&self) -> f64 {
         let (own, of_a_cpu) = self.line;
@@ -52,7 +67,7 @@ pub(crate) fn by_cpus<'a>(scope: &Scope, fits: &'a [Fit]) -> Vec<ByCpus<'a>> {
     let names = series_names(&series);
     let found = names.into_iter().zip(found.iter());
     found
-        .filter_map(|(name, ((mode, _), points))| {
+        .filter_map(|(name, ((mode, way), points))| {
             let mut points = points.clone();
             points.sort_by_key(|(cpus, _)| *cpus);
             let xs: Vec<f64> = points.iter().map(|(cpus, _)| f64::from(*cpus)).collect();
@@ -60,6 +75,7 @@ pub(crate) fn by_cpus<'a>(scope: &Scope, fits: &'a [Fit]) -> Vec<ByCpus<'a>> {
             Some(ByCpus {
                 name,
                 mode: *mode,
+                way: way.clone(),
                 line: line(&xs, &ys)?,
                 points,
             })

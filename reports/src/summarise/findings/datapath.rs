@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use schema::summary::{Finding, FindingKind, Fit, PerCpu, Row};
-use schema::{Engine, Metric, Mode, OptionKey, Position, ScenarioKind, Unit};
+use schema::{Engine, Metric, Mode, OptionKey, Options, Position, ScenarioKind, Unit};
 
 use super::growth::{range, slope_of};
 use super::{Context, Said, Subject, apart, evidence, evidence_of_fit, listed, named, unit_of};
@@ -147,11 +147,13 @@ impl Context<'_, '_> {
         let fits = self.fits(scenario, Metric::KernelMemory);
         // Where there is a line over CPUs, that says the same.
         let lined = by_cpus(&self.scope, &self.summary.fits);
-        let lined: BTreeSet<Mode> = lined.iter().map(|way| way.mode).collect();
+        let lined: BTreeSet<(Mode, Options)> =
+            lined.into_iter().map(|way| (way.mode, way.way)).collect();
+        let way_of = |fit: &Fit| (fit.mode, fit.options.without(&[OptionKey::PossibleCpus]));
         let shown = |fit: &&Fit| {
             self.scope
                 .shows_memory(self.summary, fit.mode, &fit.options)
-                && !(fit.options.possible_cpus().is_some() && lined.contains(&fit.mode))
+                && !(fit.options.possible_cpus().is_some() && lined.contains(&way_of(fit)))
         };
         let fits: Vec<&Fit> = fits.filter(shown).collect();
         let noisy = match fits.iter().any(|fit| fit.noisy) {
@@ -211,15 +213,20 @@ impl Context<'_, '_> {
                 continue;
             };
             let (own, of_a_cpu) = way.line;
-            let [own, of_a_cpu, held] =
-                [own, of_a_cpu, fit.estimate].map(|bytes| value(bytes, Unit::Bytes));
+            let [low, high] = way.steps();
+            let doubt = match low <= 0.0 && high >= 0.0 {
+                true => ": not distinguished from 0",
+                false => "",
+            };
+            let [own, of_a_cpu, low, high, held] =
+                [own, of_a_cpu, low, high, fit.estimate].map(|bytes| value(bytes, Unit::Bytes));
             let fits = way.points.iter().map(|(_, fit)| evidence_of_fit(fit));
             said.evidence.extend(fits);
             let blocks = way.points.iter().map(|(_, fit)| fit.blocks).min();
             let blocks = blocks.unwrap_or(0);
             sure &= blocks as usize >= SEEDS;
             said.clauses.push(format!(
-                "{} {own} and {of_a_cpu} for each possible CPU ({}, {least}–{most} CPUs, {}, at most {} % from that line), which is {held} with {most}",
+                "{} {own} and {of_a_cpu} for each possible CPU ({low} to {high} from one number of CPUs to the next{doubt}; {}, {least}–{most} CPUs, {}, at most {} % from that line), which is {held} with {most}",
                 way.name,
                 range(fit),
                 counted(blocks.into(), "block"),
