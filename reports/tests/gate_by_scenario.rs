@@ -5,7 +5,7 @@ use reports::Run;
 use reports::compare::{Digest, Question, compare};
 use reports::gate::Gate;
 use schema::comparison::{Comparison, Conclusion, Verdict};
-use schema::{Metric, Mode, OptionKey, Options, ScenarioKind};
+use schema::{Metric, Mode, OptionKey, Options, ScenarioKind, Transport};
 use synthetic::Sides;
 
 /// BASE and NEW, whose updates take 1.3 times as long.
@@ -33,16 +33,16 @@ fn compared(runs: &[Run; 2], gate: Gate) -> Comparison {
     compare(&base, Some(&new), &question).unwrap()
 }
 
-/// The same run, with updates of mode none that change nothing and take as long as those of the others.
-fn with_the_floor(run: &Run) -> Run {
-    let adds = run.cells.iter();
+/// The same run, with updates of mode none that change nothing, by these transports, and take as long as those of `like`.
+fn with_the_floor(run: &Run, transports: &[&str], like: &Run) -> Run {
+    let adds = like.cells.iter();
     let adds = adds.filter(|cell| cell.key.scenario == ScenarioKind::ServiceAdd);
     let floor = adds.flat_map(|cell| {
-        ["restore", "netlink", "nft"].map(|transport| {
+        transports.iter().map(|transport| {
             let mut cell = cell.clone();
             cell.key.mode = Mode::None;
             cell.key.scenario = ScenarioKind::EmptyUpdate;
-            cell.key.options = Options::from([(OptionKey::Transport, transport)]);
+            cell.key.options = Options::from([(OptionKey::Transport, *transport)]);
             cell.series
                 .retain(|series| series.metric == Metric::UpdateTime);
             cell
@@ -89,10 +89,11 @@ fn updates_are_held_against_those_that_change_nothing() {
         Conclusion::Regressed,
         "packets are as they were"
     );
-    assert!(without.update_drift.is_none());
-    let both = runs.each_ref().map(with_the_floor);
+    assert!(without.update_drifts.is_empty());
+    let all = ["restore", "netlink", "nft"];
+    let both = runs.each_ref().map(|run| with_the_floor(run, &all, run));
     let comparison = compared(&both, Gate::shipped());
-    let drift = comparison.update_drift.as_ref().unwrap();
+    let drift = &comparison.update_drifts[&Transport::Restore];
     assert!(
         drift.counts && (drift.ratio / 1.3).ln().abs() < 0.1,
         "{drift:?}"
@@ -113,4 +114,18 @@ fn updates_are_held_against_those_that_change_nothing() {
             .iter()
             .any(|n| n.contains("an update that changes nothing"))
     );
+}
+
+#[test]
+fn a_tool_that_starts_slower_explains_no_transaction() {
+    let [base, new] = slower_updates();
+    let slow = ["restore", "nft"];
+    let both = [&base, &new].map(|run| {
+        let started = with_the_floor(run, &slow, run);
+        with_the_floor(&started, &["netlink"], &base)
+    });
+    let comparison = compared(&both, Gate::shipped());
+    let drifts = &comparison.update_drifts;
+    assert!(drifts[&Transport::Restore].counts && !drifts[&Transport::Netlink].counts);
+    assert_eq!(comparison.conclusion, Conclusion::Regressed);
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::vocabulary::vocabulary;
-use crate::{CellKey, Metric, Mode, ScenarioKind, Unit};
+use crate::{CellKey, Metric, Mode, ScenarioKind, Transport, Unit};
 
 vocabulary! {
     /// What is said of a cell's metric, the most urgent first.
@@ -70,9 +70,10 @@ pub struct Comparison {
     /// Ratio NEW ÷ BASE of mode `none`, in which nothing is installed that could have changed: what the
     /// machine did between two runs. `None` for one run, across environments, and without the floor.
     pub drift: Option<Drift>,
-    /// The same of updates that change nothing ([`crate::ScenarioKind::EmptyUpdate`]): what the machine did to updates.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub update_drift: Option<Drift>,
+    /// The same of updates that change nothing ([`crate::ScenarioKind::EmptyUpdate`]), by transport: what the machine did to
+    /// updates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub update_drifts: BTreeMap<Transport, Drift>,
     /// Where the thresholds come from: "default" or a path.
     pub gate: String,
     /// Thresholds by metric. Metrics that are not here are not compared.

@@ -2,12 +2,15 @@
 //! thresholds; that there is none counts when the interval leaves such a change out. Everything else is
 //! inconclusive, and says what it would take.
 
-use schema::comparison::{Change, Pooled, Thresholds, Verdict};
-use schema::{Metric, ScenarioKind, Unit};
+use std::collections::BTreeSet;
 
+use schema::comparison::{Change, Drift, Thresholds, Verdict};
+use schema::{Metric, ScenarioKind, Transport, Unit};
+
+use super::drift::{Drifts, transport_of};
 use super::format::percent;
 use super::found::{EXACT, IDENTICAL, MANN_WHITNEY, SEEDS_TEST};
-use super::pool::Drifts;
+use super::pool::Pool;
 use super::trial::Tried;
 use crate::gate::Gate;
 use crate::quantity::digits;
@@ -27,6 +30,8 @@ struct Grounds<'a> {
     scenario: ScenarioKind,
     metric: Metric,
     change: &'a Change,
+    /// What its updates go through.
+    transports: &'a BTreeSet<Transport>,
     /// Stays of either side that were tested, for advice.
     stays: Option<(usize, usize)>,
     /// Tests in the family.
@@ -48,10 +53,12 @@ impl<'a> Judge<'a> {
                 continue;
             };
             let stays = (trial.base.len(), trial.new.len());
+            let transports = transport_of(trial.key).into_iter().collect();
             let said = self.verdict(&Grounds {
                 scenario: trial.key.scenario,
                 metric: trial.metric,
                 change,
+                transports: &transports,
                 stays: (change.test == MANN_WHITNEY).then_some(stays),
                 tests,
                 seeds: trial.found.seeds,
@@ -62,15 +69,17 @@ impl<'a> Judge<'a> {
 
     /// Verdicts on pools. Those of single modes and those of all are two families: each question is asked
     /// once.
-    pub(super) fn pooled(&self, pools: &mut [Pooled]) {
-        pools.sort_by_key(|pool| pool.mode.is_some());
-        for family in pools.chunk_by_mut(|a, b| a.mode.is_some() == b.mode.is_some()) {
-            let tests = adjust(family.iter_mut().map(|pool| &mut pool.change));
-            for pool in family {
-                (pool.verdict, pool.reason) = self.verdict(&Grounds {
-                    scenario: pool.scenario,
-                    metric: pool.metric,
-                    change: &pool.change,
+    pub(super) fn pooled(&self, pools: &mut [Pool]) {
+        let of_a_mode = |pool: &Pool| pool.row.mode.is_some();
+        pools.sort_by_key(of_a_mode);
+        for family in pools.chunk_by_mut(|a, b| of_a_mode(a) == of_a_mode(b)) {
+            let tests = adjust(family.iter_mut().map(|pool| &mut pool.row.change));
+            for Pool { row, transports } in family {
+                (row.verdict, row.reason) = self.verdict(&Grounds {
+                    scenario: row.scenario,
+                    metric: row.metric,
+                    change: &row.change,
+                    transports,
                     stays: None,
                     tests,
                     seeds: (0, false),
@@ -110,35 +119,37 @@ impl<'a> Judge<'a> {
         grounds: &Grounds<'_>,
         thresholds: &Thresholds,
     ) -> Said {
-        let drift = self.drifts.to(grounds.metric);
-        let (Some(drift), Some(relative)) = (drift, grounds.change.relative) else {
+        let Some(relative) = grounds.change.relative.filter(|share| *share > -1.0) else {
             return said;
         };
-        if grounds.metric.unit() != Unit::Nanoseconds || relative <= -1.0 {
+        if grounds.metric.unit() != Unit::Nanoseconds {
             return said;
         }
-        let [low, high] = drift.ci95.unwrap_or([drift.ratio; 2]);
         let [least, greatest] = grounds.change.relative_ci95.unwrap_or([relative; 2]);
-        let most = match relative > 0.0 {
-            true => high.max(1.0),
-            false => low.min(1.0),
+        let most = |drift: &Drift| {
+            let [low, high] = drift.ci95.unwrap_or([drift.ratio; 2]);
+            match relative > 0.0 {
+                true => high.max(1.0),
+                false => low.min(1.0),
+            }
         };
-        let stands = match said.0 {
+        let stands = |drift: &Drift| match said.0 {
             // Both are known only so well: the intervals must not overlap.
-            Verdict::Regressed | Verdict::Improved if relative > 0.0 => 1.0 + least > most,
-            Verdict::Regressed | Verdict::Improved => 1.0 + greatest < most,
+            Verdict::Regressed | Verdict::Improved if relative > 0.0 => 1.0 + least > most(drift),
+            Verdict::Regressed | Verdict::Improved => 1.0 + greatest < most(drift),
             Verdict::Unchanged => {
                 let rest = (1.0 + relative) / drift.ratio - 1.0;
                 !drift.counts || rest.abs() <= thresholds.relative
             }
             _ => true,
         };
-        if stands {
+        let drifts = self.drifts.to(grounds.metric, grounds.transports);
+        let Some(explains) = drifts.into_iter().find(|drift| !stands(drift)) else {
             return said;
-        }
+        };
         let why = format!(
             "the machine by itself may have changed by {} between the runs (mode none)",
-            percent(most - 1.0)
+            percent(most(explains) - 1.0)
         );
         (Verdict::Inconclusive, Some(why))
     }

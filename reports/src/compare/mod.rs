@@ -8,6 +8,7 @@
 
 mod across;
 mod digest;
+mod drift;
 mod environment;
 pub mod format;
 mod found;
@@ -27,9 +28,9 @@ use schema::{Metric, OutcomeKind, SCHEMA_VERSION};
 
 use crate::gate::Gate;
 use digest::CellDigest;
+use drift::Drifts;
 use judge::Judge;
 use pair::{Half, Matched};
-use pool::Drifts;
 use trial::Tried;
 
 /// What is asked of a comparison.
@@ -117,6 +118,7 @@ pub fn compare(
     let trials = tried.iter().filter_map(|tried| tried.trial.as_ref());
     let mut pooled = pool::pools(trials, matched.one_run);
     judge.pooled(&mut pooled);
+    let pooled: Vec<Pooled> = pooled.into_iter().map(|pool| pool.row).collect();
     let rows: Vec<Compared> = tried.into_iter().map(|tried| tried.row).collect();
     let identical = is_identical(&rows);
     let mut notes = notes(&matched, &gate, &drifts, identical);
@@ -139,7 +141,7 @@ pub fn compare(
             .collect(),
         differences: matched.differences.clone(),
         drift: drifts.packets,
-        update_drift: drifts.updates,
+        update_drifts: drifts.updates,
         gate: gate.name.clone(),
         thresholds: gate.thresholds.clone(),
         scenario_thresholds: gate.of_scenarios.clone(),
@@ -232,28 +234,20 @@ fn notes(matched: &Matched<'_>, gate: &Gate, drifts: &Drifts, identical: bool) -
     if !matched.one_run {
         notes.extend(headers(matched));
     }
-    let of = [
-        (
-            &drifts.packets,
-            "first packets of mode none, in which nothing is installed, differ",
-        ),
-        (&drifts.updates, "an update that changes nothing differs"),
-    ];
-    for (drift, what) in of {
-        if let Some(drift) = drift.as_ref().filter(|drift| drift.counts) {
+    for (drift, what) in drifts.told() {
+        if drift.counts {
             notes.push(format!(
                 "The machine changed between the runs: {what} by {}. Verdicts on times need what goes beyond that; measure both sides in one run (run --variant) to be rid of it.",
                 format::percent(drift.ratio - 1.0)
             ));
         }
     }
-    match (&drifts.packets, &drifts.updates) {
-        (None, None) if !matched.one_run && !identical => notes.push(if matched.across.is_empty() {
+    if drifts.told().is_empty() && !matched.one_run && !identical {
+        notes.push(if matched.across.is_empty() {
             "Mode none was not measured in both runs by enough stays: whether the machine changed between them is not known.".to_owned()
         } else {
             "The sides differ by what was asked and were measured in two runs: whether the machine changed between them as well is not known.".to_owned()
-        }),
-        _ => {}
+        });
     }
     let left_out = left_out(matched, gate);
     if !left_out.is_empty() {

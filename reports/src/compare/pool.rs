@@ -3,26 +3,27 @@
 //!
 //! A stay's value is the mean over its cells, so that positions and protocols that share a lab count once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use schema::comparison::{Drift, Pooled, Verdict};
-use schema::{CellKey, Metric, Mode, OptionKey, ScenarioKind};
+use schema::comparison::{Pooled, Verdict};
+use schema::{CellKey, Metric, Mode, OptionKey, ScenarioKind, Transport};
 
-use super::digest::CellDigest;
+use super::drift::transport_of;
 use super::found::{ALIGNED_RANKS, Found, MANN_WHITNEY, SIGNED_RANK, Unitary, paired, values};
-use super::pair::Pair;
 use super::trial::Trial;
-use crate::gate::Gate;
 use crate::statistics::{Exchangeable, aligned_ranks, aligned_shift, median, seed_of};
-
-/// Without thresholds for the metric the machine counts as changed from this on.
-const DRIFT: f64 = 0.025;
 
 /// What a pool is of; of no mode: of all.
 type Of = (ScenarioKind, Metric, Option<Mode>);
 
+/// A pool, with what its updates go through.
+pub(super) struct Pool {
+    pub(super) row: Pooled,
+    pub(super) transports: BTreeSet<Transport>,
+}
+
 /// Every pool of two cells or more, not judged yet: of each mode, and of all modes where there are two.
-pub(super) fn pools<'a>(trials: impl Iterator<Item = &'a Trial<'a>>, one_run: bool) -> Vec<Pooled> {
+pub(super) fn pools<'a>(trials: impl Iterator<Item = &'a Trial<'a>>, one_run: bool) -> Vec<Pool> {
     let mut groups: BTreeMap<Of, Vec<&Trial<'_>>> = BTreeMap::new();
     let tests = [MANN_WHITNEY, SIGNED_RANK];
     for trial in trials.filter(|trial| trial.factors && tests.contains(&trial.found.test)) {
@@ -43,7 +44,7 @@ pub(super) fn pools<'a>(trials: impl Iterator<Item = &'a Trial<'a>>, one_run: bo
         .collect()
 }
 
-fn pool((scenario, metric, mode): Of, trials: &[&Trial<'_>], one_run: bool) -> Option<Pooled> {
+fn pool((scenario, metric, mode): Of, trials: &[&Trial<'_>], one_run: bool) -> Option<Pool> {
     let pairs = if one_run { pairs(trials) } else { Vec::new() };
     let (found, units) = match Found::by_pairs(&pairs) {
         Some(found) => (found, [pairs.len(); 2]),
@@ -59,7 +60,7 @@ fn pool((scenario, metric, mode): Of, trials: &[&Trial<'_>], one_run: bool) -> O
     };
     // Median of the cells' medians of BASE.
     let base_median = median(trials.iter().map(|trial| middle(&trial.base).exp()))?;
-    Some(Pooled {
+    let row = Pooled {
         scenario,
         metric,
         mode,
@@ -69,6 +70,11 @@ fn pool((scenario, metric, mode): Of, trials: &[&Trial<'_>], one_run: bool) -> O
         verdict: Verdict::Inconclusive,
         reason: None,
         change: found.change(base_median, true),
+    };
+    let transports = trials.iter().filter_map(|trial| transport_of(trial.key));
+    Some(Pool {
+        row,
+        transports: transports.collect(),
     })
 }
 
@@ -103,7 +109,7 @@ fn pairs(trials: &[&Trial<'_>]) -> Vec<f64> {
 
 /// Stays of the same mode, size and way, whose labels may be exchanged; each with the mean over its cells of
 /// how far it is from their middle.
-fn lanes<'a>(
+pub(super) fn lanes<'a>(
     cells: impl Iterator<Item = (&'a CellKey, &'a [Unitary], &'a [Unitary])>,
 ) -> Vec<Exchangeable> {
     let mut sums: BTreeMap<CellKey, [BTreeMap<u32, Sum>; 2]> = BTreeMap::new();
@@ -143,74 +149,4 @@ fn lane(key: &CellKey) -> CellKey {
 
 fn middle(units: &[Unitary]) -> f64 {
     median(values(units)).unwrap_or(f64::NAN)
-}
-
-/// What the machine did between two runs.
-#[derive(Debug, Default)]
-pub(super) struct Drifts {
-    /// To packets: by those of mode none, the control series included.
-    pub(super) packets: Option<Drift>,
-    /// To updates: by those that change nothing.
-    pub(super) updates: Option<Drift>,
-}
-
-impl Drifts {
-    pub(super) fn of(pairs: &BTreeMap<CellKey, Pair<'_>>, gate: &Gate) -> Self {
-        let of = |scenario, metric| drift(pairs, gate, scenario, metric);
-        Self {
-            packets: of(ScenarioKind::FirstPacket, Metric::Latency),
-            updates: of(ScenarioKind::EmptyUpdate, Metric::UpdateTime),
-        }
-    }
-
-    /// What it did to a metric: where updates that change nothing were not measured, no less than it did to packets.
-    pub(super) fn to(&self, metric: Metric) -> Option<&Drift> {
-        match metric {
-            Metric::Latency => self.packets.as_ref(),
-            _ => self.updates.as_ref().or(self.packets.as_ref()),
-        }
-    }
-}
-
-/// By how much a metric of mode none differs.
-fn drift(
-    pairs: &BTreeMap<CellKey, Pair<'_>>,
-    gate: &Gate,
-    scenario: ScenarioKind,
-    metric: Metric,
-) -> Option<Drift> {
-    let unit = |cell: &&CellDigest| {
-        // Executed instructions are the same on any machine.
-        let cell = Some(cell).filter(|cell| !cell.deterministic)?;
-        let median = cell.get(metric)?.median;
-        (median > 0.0).then(|| Unitary {
-            block: cell.block,
-            seed: cell.seed,
-            value: median.ln(),
-        })
-    };
-    let units = |side: &[&CellDigest]| side.iter().filter_map(unit).collect::<Vec<_>>();
-    let cells: Vec<_> = pairs
-        .iter()
-        .filter(|(key, _)| key.mode == Mode::BARE && key.scenario == scenario)
-        .map(|(key, pair)| (key, units(&pair.base), units(&pair.new)))
-        .filter(|(_, base, new)| !base.is_empty() && !new.is_empty())
-        .collect();
-    let lanes = lanes(
-        cells
-            .iter()
-            .map(|(key, base, new)| (*key, &base[..], &new[..])),
-    );
-    let shift = aligned_shift(&lanes)?;
-    let least = gate
-        .of(metric, scenario)
-        .map_or(DRIFT, |t| t.relative / 2.0);
-    let told = shift
-        .ci95
-        .is_some_and(|[low, high]| low > 0.0 || high < 0.0);
-    Some(Drift {
-        ratio: shift.estimate.exp(),
-        ci95: shift.ci95.map(|ends| ends.map(f64::exp)),
-        counts: told && shift.estimate.exp_m1().abs() > least,
-    })
 }
