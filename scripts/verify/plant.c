@@ -2,10 +2,12 @@
  * cc -O2 -DTOOL='"/usr/sbin/iptables-legacy-restore"' -DPACKETS=10 -o FILE scripts/verify/plant.c */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/membarrier.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #ifndef PACKETS
@@ -16,6 +18,10 @@
 #endif
 #ifndef LOOPS
 #define LOOPS 0 /* turns of an empty loop */
+#endif
+
+#ifndef PROCESSES
+#define PROCESSES 0 /* times that the tool is started for nothing, one after the other */
 #endif
 
 int main(int argc, char **argv)
@@ -32,6 +38,18 @@ int main(int argc, char **argv)
 			return 98;
 	for (volatile long i = 0; i < LOOPS; i++)
 		;
+	for (int i = 0; i < PROCESSES; i++) {
+		pid_t child = fork();
+		if (child < 0)
+			return 96;
+		if (!child) {
+			int nowhere = open("/dev/null", O_WRONLY);
+			dup2(nowhere, STDOUT_FILENO);
+			execl(TOOL, argv[0], "--version", (char *)0);
+			_exit(95);
+		}
+		waitpid(child, 0, 0);
+	}
 	execv(TOOL, argv);
 	return 97;
 }
