@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::comparison::Drift;
-use schema::{CellKey, Metric, Mode, OptionKey, ScenarioKind, Transport};
+use schema::{CellKey, Metric, Mode, ScenarioKind, Transport};
 
 use super::digest::CellDigest;
 use super::found::Unitary;
 use super::pair::Pair;
-use super::pool::lanes;
+use super::pool::{lanes, transport_of};
 use crate::gate::Gate;
 use crate::statistics::aligned_shift;
 
@@ -86,11 +86,6 @@ fn floor_of(transport: Transport) -> Transport {
         Transport::Netlink | Transport::Nft => transport,
         _ => Transport::Restore,
     }
-}
-
-/// What the updates of a cell go through.
-pub(super) fn transport_of(key: &CellKey) -> Option<Transport> {
-    key.options.get(OptionKey::Transport)?.parse().ok()
 }
 
 /// By how much a metric of mode none differs.

@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use schema::comparison::{Change, Drift, Thresholds, Verdict};
 use schema::{Metric, ScenarioKind, Transport, Unit};
 
-use super::drift::{Drifts, transport_of};
+use super::drift::Drifts;
 use super::format::percent;
 use super::found::{EXACT, IDENTICAL, MANN_WHITNEY, SEEDS_TEST};
-use super::pool::Pool;
+use super::pool::{Pool, transport_of};
 use super::trial::Tried;
 use crate::gate::Gate;
 use crate::quantity::digits;

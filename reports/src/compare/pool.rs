@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use schema::comparison::{Pooled, Verdict};
 use schema::{CellKey, Metric, Mode, OptionKey, ScenarioKind, Transport};
 
-use super::drift::transport_of;
 use super::found::{ALIGNED_RANKS, Found, MANN_WHITNEY, SIGNED_RANK, Unitary, paired, values};
 use super::trial::Trial;
 use crate::statistics::{Exchangeable, aligned_ranks, aligned_shift, median, seed_of};
@@ -149,4 +148,9 @@ fn lane(key: &CellKey) -> CellKey {
 
 fn middle(units: &[Unitary]) -> f64 {
     median(values(units)).unwrap_or(f64::NAN)
+}
+
+/// What the updates of a cell go through.
+pub(super) fn transport_of(key: &CellKey) -> Option<Transport> {
+    key.options.get(OptionKey::Transport)?.parse().ok()
 }
