@@ -22,7 +22,7 @@ const claim = (text, problems) => {
 
 const browser = await chromium.launch({
   executablePath,
-  timeout: 30_000,
+  timeout: 120_000, // a busy machine starts it slowly
   args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
     '--disable-component-update', '--disable-sync'],
 });
