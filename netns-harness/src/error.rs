@@ -109,14 +109,14 @@ impl HarnessError {
     }
 
     /// Whether a tool is not installed, or the kernel does not know what was asked (`nfnetlink_rcv_batch` in
-    /// `net/netfilter/nfnetlink.c`: EOPNOTSUPP, `nfnetlink_rcv_msg`: EINVAL, without the subsystem; socket(2): EPROTONOSUPPORT).
+    /// `net/netfilter/nfnetlink.c`, without the subsystem: EOPNOTSUPP; socket(2): EPROTONOSUPPORT).
     #[must_use]
     pub fn is_missing(&self) -> bool {
         match self {
             Self::System { source, .. } => source.kind() == io::ErrorKind::NotFound,
             Self::Netlink { source, .. } => matches!(
                 source.errno(),
-                Some(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::EPROTONOSUPPORT)
+                Some(Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT)
             ),
             Self::Tool { stderr, .. } => stderr.contains("Protocol not supported"),
             _ => false,

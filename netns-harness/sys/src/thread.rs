@@ -40,7 +40,7 @@ pub fn unpin(cpus: &[usize]) -> io::Result<()> {
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
-/// Lets the calling thread begin only when the thread that woke it sleeps, never in its stead: `SCHED_BATCH` (sched(7);
+/// Lets the calling thread begin when the thread that woke it sleeps or has had its turn, never in its stead: `SCHED_BATCH` (sched(7);
 /// `check_preempt_wakeup_fair` in `kernel/sched/fair.c`).
 ///
 /// # Errors
