@@ -1,5 +1,6 @@
-//! Which kernel a run is measured on: the host's when it can run every requested mode, else a
-//! guest's for all of them. Modes of one comparison never run on different kernels.
+//! Which kernel a run is measured on: the host's when it can run every requested mode, else a guest's with KVM for all
+//! of them; where there is none, the host's, timed, for the modes that it has, and beside it guests that are counted, for
+//! all. Modes of one comparison never run on different kernels.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -13,6 +14,7 @@ use crate::case::Case;
 use crate::cli::SandboxOption;
 use crate::exit::{Usage, refused};
 use crate::isolate::ask::Trial;
+use crate::places::guest::Guest;
 use crate::places::host::Host;
 use crate::plan::{PlannedEnvironment, Settings};
 use crate::progress::note;
@@ -34,7 +36,34 @@ pub(crate) enum On {
     /// The host's kernel; what the trials of the modes found there, in the order of the cases.
     Host(Vec<Trial>),
     /// Guests, one for each kernel.
-    Guests(Vec<(PlannedEnvironment, Kernel)>),
+    Guests(Guests),
+    /// The host's kernel, and beside it guests that are counted.
+    Both(Vec<Trial>, Guests),
+}
+
+/// Environments of guests, with their kernels.
+pub(crate) type Guests = Vec<(PlannedEnvironment, Kernel)>;
+
+/// What `auto` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Auto {
+    Host,
+    Guests,
+    Both,
+}
+
+/// What `auto` takes, and why, where the host's kernel lacks something, and KVM boots here or not for a reason.
+fn auto(lacking: Option<&str>, kvm: Result<(), String>) -> (Auto, String) {
+    match (lacking, kvm) {
+        (None, _) => (Auto::Host, "it can run every requested mode".to_owned()),
+        (Some(why), Ok(())) => (Auto::Guests, why.to_owned()),
+        (Some(why), Err(no_kvm)) => (
+            Auto::Both,
+            format!(
+                "{why}; a guest with KVM, which could be timed, there is none ({no_kvm}); so what the host's kernel has is timed, and instructions of all modes are counted"
+            ),
+        ),
+    }
 }
 
 /// Decides, by trial where the user leaves the choice.
@@ -46,29 +75,72 @@ pub(crate) async fn choose(settings: &Settings) -> anyhow::Result<Choice> {
     readiness::check_tools(cases, &settings.args.modes)?;
     let asked = kernels(settings);
     let is_named = asked.iter().any(|asked| asked.spec.is_some());
+    let in_guests = |accel, why: &str| {
+        let (which, guests) = guests(asked.clone(), accel)?;
+        Ok::<_, Usage>(Choice {
+            reason: format!("{which}: {why}"),
+            on: On::Guests(guests),
+        })
+    };
     match settings.args.sandbox {
         _ if settings.args.deterministic => {
-            return Ok(guests(settings, asked, "--deterministic asks for it")?);
+            return Ok(in_guests(
+                Accelerator::TcgIcount,
+                "--deterministic asks for it",
+            )?);
         }
-        SandboxOption::Guest => return Ok(guests(settings, asked, "--sandbox guest asks for it")?),
+        SandboxOption::Guest => {
+            return Ok(in_guests(Accelerator::Tcg, "--sandbox guest asks for it")?);
+        }
         SandboxOption::Auto if is_named => {
-            return Ok(guests(settings, asked, "--kernel asks for it")?);
+            return Ok(in_guests(Accelerator::Tcg, "--kernel asks for it")?);
         }
         SandboxOption::Netns | SandboxOption::Auto => {}
     }
     let tried = readiness::attempt(&Host::default(), cases, None).await?;
-    let why = match lacking(cases, &tried) {
-        _ if settings.args.sandbox == SandboxOption::Netns => "--sandbox netns asks for it",
-        None => "it can run every requested mode",
-        Some(why) => {
-            return Ok(guests(settings, asked, &why)
-                .map_err(|error| instead(&why, error, cases, &tried))?);
-        }
-    };
-    Ok(Choice {
+    let on_host = |why: &str, tried| Choice {
         reason: format!("the host's kernel: {why}"),
         on: On::Host(tried),
-    })
+    };
+    if settings.args.sandbox == SandboxOption::Netns {
+        return Ok(on_host("--sandbox netns asks for it", tried));
+    }
+    let lacking = lacking(cases, &tried);
+    let kvm = match &lacking {
+        Some(_) => kvm().await?,
+        None => Ok(()),
+    };
+    let (chosen, why) = auto(lacking.as_deref(), kvm);
+    let or_instead = |error| instead(&why, error, cases, &tried);
+    match chosen {
+        Auto::Host => Ok(on_host(&why, tried)),
+        Auto::Guests => Ok(in_guests(Accelerator::Tcg, &why).map_err(or_instead)?),
+        Auto::Both if settings.args.until_decided => {
+            let timed = "--until-decided adds blocks of what is timed alone";
+            Err(or_instead(Usage(timed.to_owned())).into())
+        }
+        Auto::Both if settings.counted().is_nothing() => {
+            Ok(on_host("nothing of what is asked can be counted", tried))
+        }
+        Auto::Both => {
+            let (which, guests) = guests(asked, Accelerator::TcgIcount).map_err(or_instead)?;
+            Ok(Choice {
+                reason: format!("the host's kernel and {which}: {why}"),
+                on: On::Both(tried, guests),
+            })
+        }
+    }
+}
+
+/// Whether a guest boots here with KVM; if not, why.
+async fn kvm() -> anyhow::Result<Result<(), String>> {
+    if !netns_sys::process::installed(QEMU) {
+        return Ok(Err(format!("{QEMU} is not installed")));
+    }
+    match default_kernel() {
+        Ok((_, kernel)) => Guest::try_kvm(&kernel).await,
+        Err(Usage(why)) => Ok(Err(why)),
+    }
 }
 
 /// Why the host's kernel does not do, no guest does, and what can be measured without one.
@@ -132,7 +204,8 @@ fn kernels(settings: &Settings) -> Vec<Asked> {
     asked
 }
 
-fn guests(settings: &Settings, asked: Vec<Asked>, why: &str) -> Result<Choice, Usage> {
+/// Guests of the kernels that are asked for, and what they are called in a sentence.
+fn guests(asked: Vec<Asked>, accel: Accelerator) -> Result<(String, Guests), Usage> {
     if !netns_sys::process::installed(QEMU) {
         return refused(format!(
             "{QEMU} is not installed and a guest needs it: apt-get install qemu-system-x86 (scripts/bootstrap does)"
@@ -150,30 +223,22 @@ fn guests(settings: &Settings, asked: Vec<Asked>, why: &str) -> Result<Choice, U
         });
     }
     let versions: Vec<String> = kernels.iter().map(|k| k.version.clone()).collect();
-    let guests = planned(settings, asked, &versions)?;
-    Ok(Choice {
-        reason: format!(
-            "a guest with Linux {}{which}: {why}",
-            versions.join(" and ")
-        ),
-        on: On::Guests(guests.into_iter().zip(kernels).collect()),
-    })
+    let guests = planned(asked, accel, &versions)?;
+    let which = format!("a guest with Linux {}{which}", versions.join(" and "));
+    Ok((which, guests.into_iter().zip(kernels).collect()))
 }
 
-/// Guests of the kernels that are asked for, which are of these versions.
+/// Guests of the kernels that are asked for, which are of these versions; where KVM boots, those that are translated are
+/// faster.
 fn planned(
-    settings: &Settings,
     asked: Vec<Asked>,
+    accel: Accelerator,
     versions: &[String],
 ) -> Result<Vec<PlannedEnvironment>, Usage> {
     let named = names(versions)?.into_iter().zip(asked);
     let guests = named.map(|(name, asked)| PlannedEnvironment {
         name,
-        // Where KVM boots it is faster.
-        accel: match settings.args.deterministic {
-            true => Accelerator::TcgIcount,
-            false => Accelerator::Tcg,
-        },
+        accel,
         variants: asked.variants,
     });
     Ok(guests.collect())
@@ -237,7 +302,11 @@ pub(crate) fn foreseen(settings: &Settings) -> Result<Vec<PlannedEnvironment>, U
         return Ok(vec![PlannedEnvironment::host()]);
     }
     let versions: Vec<String> = asked.iter().map(Asked::version).collect();
-    planned(settings, asked, &versions)
+    let accel = match settings.args.deterministic {
+        true => Accelerator::TcgIcount,
+        false => Accelerator::Tcg,
+    };
+    planned(asked, accel, &versions)
 }
 
 impl Asked {
@@ -283,6 +352,25 @@ fn names(versions: &[String]) -> Result<Vec<String>, Usage> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn auto_takes_the_host_then_kvm_then_both() {
+        let no = || Err("/dev/kvm: No such file or directory".to_owned());
+        let hangs = || Err("a guest with KVM does not boot: it was not up after 10 s".to_owned());
+        let lacks = Some("the host's kernel cannot run ipvs (no ip_vs)");
+        assert_eq!(auto(None, no()).0, Auto::Host);
+        assert_eq!(auto(None, Ok(())).0, Auto::Host);
+        let (chosen, why) = auto(lacks, Ok(()));
+        assert_eq!((chosen, why.as_str()), (Auto::Guests, lacks.unwrap()));
+        for (kvm, word) in [(no(), "No such file"), (hangs(), "after 10 s")] {
+            let (chosen, why) = auto(lacks, kvm);
+            assert_eq!(chosen, Auto::Both);
+            assert!(
+                why.contains(word) && why.starts_with(lacks.unwrap()),
+                "{why}"
+            );
+        }
+    }
 
     #[test]
     fn environments_are_named_by_series_and_by_release_where_that_is_not_enough() {

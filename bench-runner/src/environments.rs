@@ -12,7 +12,7 @@ use netns_sys::clock;
 use schema::{Accelerator, Environment};
 
 use crate::case::Case;
-use crate::choice::{Choice, On};
+use crate::choice::{Choice, Guests, On};
 use crate::environment;
 use crate::exit::{Usage, refused};
 use crate::isolate::ask::Trial;
@@ -56,12 +56,13 @@ impl Environments {
         folder: &Path,
     ) -> anyhow::Result<Self> {
         let all = match choice.on {
-            On::Host(tried) => {
-                let (cases, place) = (settings.cases(), Arc::new(Host::still()?));
-                let (planned, facts) = (PlannedEnvironment::host(), environment::host(&cases));
-                vec![Open::new(planned, place, facts, &cases, tried)]
-            }
+            On::Host(tried) => vec![host(settings, tried)?],
             On::Guests(kernels) => guests(settings, machine, kernels, folder).await?,
+            On::Both(tried, kernels) => {
+                let mut all = guests(settings, machine, kernels, folder).await?;
+                all.push(host(settings, tried)?);
+                all
+            }
         };
         let down: Vec<&str> = all
             .iter()
@@ -143,14 +144,21 @@ fn check_programs(settings: &Settings) -> Result<(), Usage> {
     }
 }
 
+/// The host's kernel as an environment.
+fn host(settings: &Settings, tried: Vec<Trial>) -> anyhow::Result<Open> {
+    let (cases, place) = (settings.cases(), Arc::new(Host::still()?));
+    let (planned, facts) = (PlannedEnvironment::host(), environment::host(&cases));
+    Ok(Open::new(planned, place, facts, &cases, tried))
+}
+
 /// Guests of each kernel, whose consoles are kept in `folder`.
 async fn guests(
     settings: &Settings,
     machine: &Machine,
-    kernels: Vec<(PlannedEnvironment, Kernel)>,
+    kernels: Guests,
     folder: &Path,
 ) -> anyhow::Result<Vec<Open>> {
-    check_memory(settings, machine, kernels.len())?;
+    check_memory(machine, &kernels)?;
     check_programs(settings)?;
     let (several, mut try_kvm, mut all) = (kernels.len() > 1, true, Vec::new());
     for (planned, kernel) in kernels {
@@ -177,9 +185,9 @@ async fn guests_of(
     try_kvm: bool,
 ) -> anyhow::Result<Open> {
     let (since, name) = (clock::now(), &planned.name);
-    let cases = settings.cases_of(planned.variants.clone());
+    let cases = settings.cases_in(&planned);
     let outside = environment::of_kernel(&kernel);
-    let (place, why_not_kvm) = place(settings, kernel, &cases, console, try_kvm)
+    let (place, why_not_kvm) = place(settings, &planned, kernel, &cases, console, try_kvm)
         .await
         .map_err(|error| Usage(format!("{name}: no initramfs can be built: {error:#}")))?;
     if let Some(why) = why_not_kvm {
@@ -207,6 +215,7 @@ async fn guests_of(
 /// Guests of a kernel, and why they do without KVM.
 async fn place(
     settings: &Settings,
+    planned: &PlannedEnvironment,
     kernel: Kernel,
     cases: &[Case],
     console: &Path,
@@ -217,7 +226,7 @@ async fn place(
         case.setup.tools.values().chain(suite)
     });
     let tools: BTreeSet<PathBuf> = named.cloned().collect();
-    if settings.args.deterministic {
+    if planned.is_counted() {
         let guests = Icount::new(kernel, console, &tools, settings.args.seed)?;
         return Ok((Arc::new(guests), None));
     }
@@ -259,10 +268,11 @@ fn merged(inside: Environment, outside: Environment) -> Environment {
 }
 
 /// The guests must fit beside each other into what is free.
-fn check_memory(settings: &Settings, machine: &Machine, kernels: usize) -> Result<(), Usage> {
-    let (guests, each_mib) = match settings.args.deterministic {
+fn check_memory(machine: &Machine, kernels: &Guests) -> Result<(), Usage> {
+    let counted = kernels.iter().any(|(planned, _)| planned.is_counted());
+    let (guests, each_mib) = match counted {
         true => (machine.at_a_time(), icount::MEMORY_MIB),
-        false => (kernels, timed::MEMORY_MIB),
+        false => (kernels.len(), timed::MEMORY_MIB),
     };
     let needed_mib = u64::from(each_mib) * guests as u64;
     match machine.free_bytes.map(|bytes| bytes >> 20) {

@@ -40,6 +40,8 @@ pub(crate) struct Executor<'a> {
     start: clock::Reading,
     /// Time that the run had spent before this process, nanoseconds.
     spent_before_ns: u64,
+    /// Time of the run that went into what is counted, which is no part of the budget, nanoseconds.
+    counted_ns: u64,
     environments: &'a Environments,
     /// Time spent on measuring disturbed cells again, nanoseconds.
     again_ns: u64,
@@ -120,6 +122,7 @@ impl<'a> Executor<'a> {
             interrupt: Interrupt::new()?,
             start: clock::now(),
             spent_before_ns: ledger.spent_ns(),
+            counted_ns: ledger.counted_ns(),
             ledger,
             environments,
             again_ns: 0,
@@ -128,13 +131,18 @@ impl<'a> Executor<'a> {
         })
     }
 
-    /// Makes every stay once, in the plan's order, then repeats stays while the budget lasts; what is left
-    /// is accounted for. Returns what became of the cells, and how the run ended.
+    /// Makes every stay that is counted, then every other once, in the plan's order, then repeats those while the budget
+    /// lasts; what is left is accounted for. Returns what became of the cells, and how the run ended.
     ///
     /// # Errors
     /// Results could not be written, or a process could not be started.
     pub(crate) async fn run(mut self) -> anyhow::Result<(Ledger, Executed)> {
-        let first = self.plan.first();
+        let closed = self.ledger.closed();
+        self.make(self.plan.counted_stays()).await?;
+        if self.ledger.closed() > closed {
+            self.counted_ns = self.elapsed_ns();
+        }
+        let first = self.plan.first_timed();
         self.make(first.clone()).await?;
         self.measure_again(first).await?;
         if self.spent_before_ns > 0 {
@@ -245,7 +253,7 @@ impl<'a> Executor<'a> {
             "begin"
         );
         if attempt.turn != Turn::Rest {
-            self.announce(spec);
+            self.announce(&attempt.stay);
             attempt.begun = clock::now();
         }
         Ok(Some(attempt))
@@ -279,7 +287,8 @@ impl<'a> Executor<'a> {
     }
 
     fn left_ns(&self) -> u64 {
-        (self.plan.budget.as_nanos() as u64).saturating_sub(self.elapsed_ns())
+        let timed_ns = self.elapsed_ns().saturating_sub(self.counted_ns);
+        (self.plan.budget.as_nanos() as u64).saturating_sub(timed_ns)
     }
 
     /// What a stay is expected to take at the pace of its environment, nanoseconds.
@@ -293,7 +302,8 @@ impl<'a> Executor<'a> {
         self.ledger.took_ns(place).unwrap_or_else(planned)
     }
 
-    fn announce(&self, spec: &StaySpec) {
+    fn announce(&self, stay: &PlannedStay) {
+        let spec = &stay.spec;
         let asked: BTreeSet<&str> = spec.cells.iter().map(|c| c.scenario.name()).collect();
         let asked = asked.into_iter().collect::<Vec<_>>().join(" + ");
         let guest = spec.environment.strip_prefix("guest-");
@@ -304,7 +314,7 @@ impl<'a> Executor<'a> {
             "{}repetition {} of {}: {} at {} services, {asked}{}",
             place.unwrap_or_default(),
             spec.block + 1,
-            self.plan.blocks,
+            stay.blocks,
             mode_of(spec),
             spec.services,
             again.unwrap_or_default()
@@ -313,19 +323,23 @@ impl<'a> Executor<'a> {
         self.progress.stay(closed, planned, &what, self.left());
     }
 
-    /// Time left: the first block is completed, then stays are repeated while the budget lasts.
+    /// Time left: what is counted and the first block of what is timed are completed, then stays are repeated while the
+    /// budget lasts.
     fn left(&self) -> Duration {
-        let of_blocks = |from: u32, to: u32| -> u64 {
+        let of_blocks = |counted: bool, from: u32, to: u32| -> u64 {
             let stays = self.plan.stays.iter().enumerate();
+            let stays = stays.filter(|(_, stay)| stay.spec.counted == counted);
             let open = stays.map(|(place, stay)| {
+                let to = to.min(stay.blocks);
                 let next = self.ledger.next_block(place).unwrap_or(to);
                 u64::from(to.saturating_sub(next.max(from))) * self.expected_ns(stay)
             });
             open.sum()
         };
-        let first = of_blocks(0, 1);
-        let later = of_blocks(1, self.plan.blocks);
-        Duration::from_nanos(first + later.min(self.left_ns().saturating_sub(first)))
+        let counted = of_blocks(true, 0, self.plan.blocks);
+        let first = of_blocks(false, 0, 1);
+        let later = of_blocks(false, 1, self.plan.blocks);
+        Duration::from_nanos(counted + first + later.min(self.left_ns().saturating_sub(first)))
     }
 }
 

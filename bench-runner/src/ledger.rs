@@ -41,7 +41,10 @@ const ALWAYS: [OutcomeKind; 4] = [
 
 /// What is known of a run.
 pub(crate) struct Ledger {
-    blocks: u32,
+    /// Blocks of each stay.
+    blocks: Vec<u32>,
+    /// Whether a stay is counted, whose time is not the budget's.
+    counted: Vec<bool>,
     places: HashMap<CellKey, Place>,
     cells: Vec<usize>,
     /// Cells without an outcome, by block and stay; absent: none of them has one.
@@ -57,6 +60,8 @@ pub(crate) struct Ledger {
     measured: HashSet<u32>,
     /// Time of the run up to the end of the last cell, nanoseconds.
     spent_ns: u64,
+    /// The same up to the end of the last that was counted.
+    counted_ns: u64,
     /// Cells by outcome; those that were not run by reason, too.
     counts: BTreeMap<String, u64>,
     failures: Vec<String>,
@@ -98,7 +103,8 @@ impl Ledger {
             }
         }
         Self {
-            blocks: plan.blocks,
+            blocks: plan.stays.iter().map(|s| s.blocks).collect(),
+            counted: plan.stays.iter().map(|s| s.spec.counted).collect(),
             places,
             cells: plan.stays.iter().map(|s| s.spec.cells.len()).collect(),
             open: HashMap::new(),
@@ -108,6 +114,7 @@ impl Ledger {
             next_stay: plan.blocks * plan.stays.len() as u32,
             measured: HashSet::new(),
             spent_ns: 0,
+            counted_ns: 0,
             counts: BTreeMap::new(),
             failures: Vec::new(),
         }
@@ -121,10 +128,13 @@ impl Ledger {
         let Some(&(stay, cell)) = self.places.get(&record.key) else {
             return Err(format!("{} is not of this plan", record.key));
         };
-        if record.block >= self.blocks {
+        if record.block >= self.blocks[stay] {
             return Err(format!("block {} is not of this plan", record.block));
         }
         self.spent_ns = self.spent_ns.max(record.started_ns + record.elapsed_ns);
+        if self.counted[stay] {
+            self.counted_ns = self.counted_ns.max(record.started_ns + record.elapsed_ns);
+        }
         self.next_stay = self.next_stay.max(record.stay + 1);
         if record.outcome == Outcome::Measured {
             self.measured.insert(record.stay);
@@ -222,7 +232,7 @@ impl Ledger {
 
     /// The first block in which a stay has open cells.
     pub(crate) fn next_block(&self, place: usize) -> Option<u32> {
-        (0..self.blocks).find(|block| {
+        (0..self.blocks[place]).find(|block| {
             let open = self.open.get(&(*block, place));
             open.is_none_or(|open| !open.is_empty())
         })
@@ -297,6 +307,11 @@ impl Ledger {
         self.spent_ns
     }
 
+    /// Time of the run up to the end of the last cell that was counted, nanoseconds; before what is timed.
+    pub(crate) fn counted_ns(&self) -> u64 {
+        self.counted_ns
+    }
+
     /// Cells that have their outcome.
     pub(crate) fn closed(&self) -> u64 {
         self.counts.values().sum()
@@ -304,7 +319,10 @@ impl Ledger {
 
     /// Cells planned, over all blocks.
     pub(crate) fn planned(&self) -> u64 {
-        self.places.len() as u64 * u64::from(self.blocks)
+        let stays = self.cells.iter().zip(&self.blocks);
+        stays
+            .map(|(cells, blocks)| *cells as u64 * u64::from(*blocks))
+            .sum()
     }
 
     /// Failed cells, each with its reason.

@@ -16,6 +16,7 @@ pub(crate) use schema::CONTROL;
 
 use crate::case::Case;
 use crate::machine::Machine;
+use crate::progress::rough;
 
 mod environment;
 mod icount;
@@ -42,6 +43,15 @@ pub(crate) struct PlannedStay {
     pub(crate) left_out: Option<NotRun>,
     /// Stays of different variants with one number are compared: they lie side by side in every block.
     pub(crate) pair: usize,
+    /// Blocks that it is in: the first so many.
+    pub(crate) blocks: u32,
+}
+
+impl PlannedStay {
+    /// How long all of it is expected to take, nanoseconds.
+    fn whole_ns(&self) -> u64 {
+        self.expected_ns * u64::from(self.blocks)
+    }
 }
 
 fn slower(time_ns: u64, slowdown: f64) -> u64 {
@@ -52,12 +62,12 @@ fn slower(time_ns: u64, slowdown: f64) -> u64 {
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
+    /// Blocks of the stays that have most.
     pub(crate) blocks: u32,
-    /// Time after which no further stay is started.
+    /// Time after which no further stay is started whose time is none of instructions: of those nothing is left to the
+    /// budget.
     pub(crate) budget: Duration,
     pub(crate) stays: Vec<PlannedStay>,
-    /// Whether time is executed instructions: then nothing is left to the budget.
-    pub(crate) counted: bool,
     /// Stays at a time whose time is executed instructions; others are carried out alone.
     pub(crate) at_a_time: usize,
 }
@@ -79,6 +89,9 @@ impl Plan {
             let here = |e: &&PlannedEnvironment| e.measures(side.variant());
             let of_side = environments.iter().filter(here).flat_map(|environment| {
                 let first = sides.iter().find(|s| environment.measures(s.variant()));
+                let counted = environment.is_counted().then(|| side.counted());
+                let beside = counted.is_some() && !settings.args.deterministic;
+                let side = counted.as_ref().unwrap_or(side);
                 let own = Settings {
                     request: environment.request(side),
                     // One control series an environment, beside the first variant there.
@@ -86,11 +99,20 @@ impl Plan {
                     ..side.clone()
                 };
                 let mut stays = Self::stays(&own, environment.slowdown());
+                if beside && side.args.positions.is_empty() {
+                    for stay in &mut stays {
+                        let mode = stay.spec.mode;
+                        stay.spec
+                            .cells
+                            .retain(|cell| icount::asks_worst(mode, &cell.options));
+                    }
+                }
                 if environment.is_counted() {
-                    stays = icount::joined(stays, side.is_named());
+                    stays = icount::joined(stays, side.is_named(), beside);
                 }
                 for stay in &mut stays {
                     stay.spec.environment.clone_from(&environment.name);
+                    stay.blocks = icount::blocks(&stay.spec, settings.repetitions, beside);
                 }
                 stays
             });
@@ -101,10 +123,9 @@ impl Plan {
         let budget = settings.args.budget;
         Self {
             seed: settings.args.seed,
-            blocks: settings.repetitions,
+            blocks: stays.iter().map(|stay| stay.blocks).max().unwrap_or(1),
             budget: budget.unwrap_or_else(|| default_budget(settings, &environments)),
             stays,
-            counted: settings.args.deterministic,
             at_a_time: machine.at_a_time(),
         }
     }
@@ -154,23 +175,77 @@ impl Plan {
         self.seed.wrapping_add(block as u64)
     }
 
-    /// How long every block is expected to take, several stays at a time.
-    pub(crate) fn whole_time(&self) -> Duration {
-        Duration::from_nanos(self.block_ns()) * self.blocks / self.at_a_time as u32
+    /// Stays whose time is executed instructions, or the others.
+    pub(crate) fn part(&self, counted: bool) -> impl Iterator<Item = &PlannedStay> + Clone {
+        let of_part = move |stay: &&PlannedStay| stay.spec.counted == counted;
+        self.stays.iter().filter(of_part)
     }
 
-    /// What is made before anything is repeated for precision: the first block; where instructions are counted every
-    /// one, the longest stays of each first, so that none is left to run alone at the end.
-    pub(crate) fn first(&self) -> Vec<PlannedStay> {
-        let blocks = if self.counted { self.blocks } else { 1 };
+    /// How long all that is counted is expected to take, several stays at a time.
+    pub(crate) fn counted_time(&self) -> Duration {
+        let all_ns: u64 = self.part(true).map(PlannedStay::whole_ns).sum();
+        Duration::from_nanos(all_ns) / self.at_a_time as u32
+    }
+
+    /// How long the first block of what is timed is expected to take.
+    pub(crate) fn block_time(&self) -> Duration {
+        Duration::from_nanos(self.part(false).map(|stay| stay.expected_ns).sum())
+    }
+
+    /// How long what is timed is expected to take: the first block, and others within the budget.
+    pub(crate) fn timed_time(&self) -> Duration {
+        let all = Duration::from_nanos(self.part(false).map(PlannedStay::whole_ns).sum());
+        all.min(self.budget.max(self.block_time()))
+    }
+
+    /// What will be made, and how long that is expected to take: a sentence of what is counted, one of what is timed.
+    pub(crate) fn sentences(&self) -> Vec<String> {
+        let size = |counted| {
+            let stays = self.part(counted);
+            let cells: usize = stays.clone().map(|stay| stay.spec.cells.len()).sum();
+            let blocks = stays.clone().map(|stay| stay.blocks).max()?;
+            Some((
+                format!("{cells} cells in {} stays a block", stays.count()),
+                blocks,
+            ))
+        };
+        let counted = size(true).map(|(size, blocks)| {
+            format!(
+                "counted: {size}, up to {blocks} blocks with seeds {} to {}, {} stays at a time: about {}",
+                self.seed,
+                self.seed_of(blocks - 1),
+                self.at_a_time,
+                rough(self.counted_time()),
+            )
+        });
+        let timed = size(false).map(|(size, blocks)| {
+            format!(
+                "timed: {size}; one block takes about {}, {blocks} blocks within the budget of {} about {}; seed {}",
+                rough(self.block_time()),
+                rough(self.budget),
+                rough(self.timed_time()),
+                self.seed,
+            )
+        });
+        counted.into_iter().chain(timed).collect()
+    }
+
+    /// What is counted, every block of it, the longest stays of each first, so that none is left to run alone at the end.
+    pub(crate) fn counted_stays(&self) -> Vec<PlannedStay> {
         let block = |block| {
             let mut stays = self.block(block);
-            if self.counted {
-                stays.sort_by_key(|stay| std::cmp::Reverse(stay.expected_ns));
-            }
+            stays.retain(|stay| stay.spec.counted);
+            stays.sort_by_key(|stay| std::cmp::Reverse(stay.expected_ns));
             stays
         };
-        (0..blocks).flat_map(block).collect()
+        (0..self.blocks).flat_map(block).collect()
+    }
+
+    /// What is timed before anything is repeated for precision: the first block.
+    pub(crate) fn first_timed(&self) -> Vec<PlannedStay> {
+        let mut stays = self.block(0);
+        stays.retain(|stay| !stay.spec.counted);
+        stays
     }
 
     /// Cells of one block.
@@ -178,9 +253,10 @@ impl Plan {
         self.stays.iter().map(|s| s.spec.cells.len() as u64).sum()
     }
 
-    /// How long one block is expected to take, nanoseconds.
-    pub(crate) fn block_ns(&self) -> u64 {
-        self.stays.iter().map(|s| s.expected_ns).sum()
+    /// Cells of all blocks.
+    pub(crate) fn cells(&self) -> u64 {
+        let of = |stay: &PlannedStay| u64::from(stay.blocks) * stay.spec.cells.len() as u64;
+        self.stays.iter().map(of).sum()
     }
 
     /// Places of the stays that are compared with the one at `place`, itself among them.
@@ -207,7 +283,7 @@ impl Plan {
             stay.spec.stay = block * self.stays.len() as u32 + i as u32;
             stay.spec.seed = self.seed_of(block);
             // What comes before a cell is part of what is counted in it.
-            if !self.counted {
+            if !stay.spec.counted {
                 stay.spec.cells.shuffle(&mut rng);
             }
             // Probes of two stays must not share their randomness, populations must.
@@ -217,6 +293,7 @@ impl Plan {
                 cell += 1;
             }
         }
+        stays.retain(|stay| block < stay.blocks);
         stays
     }
 }
@@ -358,6 +435,7 @@ fn serving_stay(
         },
         left_out: None,
         pair: 0,
+        blocks: 0,
     })
 }
 
@@ -397,6 +475,7 @@ fn own_stays(
             expected_ns,
             left_out,
             pair: 0,
+            blocks: 0,
         }
     })
 }

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::recorder::Recorder;
 use crate::scenario::{Needs, Request, Scenario};
 use crate::stay::Stay;
+use crate::update::counts_syncs;
 
 /// Repetitions at sizes where a resync is cheap.
 const fn repetitions(services: u32) -> u32 {
@@ -55,7 +56,7 @@ impl Scenario for Resync {
             .datapath
             .kube_proxy_sync(SyncKind::Full, large)
             .is_some();
-        if synced && !stay.spec.counted {
+        if synced && (!stay.spec.counted || counts_syncs(stay.spec)) {
             stay.sync_sampled(population, population, &render, recorder)?;
             recorder.fact("census_after_sync", stay.census(population)?);
         }

@@ -94,6 +94,7 @@ impl Stay<'_> {
             tracing::debug!("start, timed: {}", words.join(" "));
         }
         let mut commands: Vec<Command> = sync.read_back.iter().map(|w| command(w)).collect();
+        self.rest()?;
         (self.emit)(Event::OtherAct { begins: true });
         let done = self.lab.on_node(|| {
             // kube-proxy opens its sockets when it starts.

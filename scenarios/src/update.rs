@@ -15,6 +15,7 @@ use crate::error::{At as _, CellError, Result};
 use crate::proof;
 use crate::recorder::Recorder;
 use crate::scenario::{Request, Scenario};
+use crate::spec::StaySpec;
 use crate::stay::Stay;
 
 /// Timed changes of a cell: a stay counts by its median, and more stays say more than more changes in one.
@@ -31,6 +32,12 @@ fn rehearses(change_ns: u64, scenario: ScenarioKind) -> bool {
 /// Whether a cell makes a change as kube-proxy's whole sync. Where one takes over a second, service-add alone does.
 fn syncs(asked: Asked, scenario: ScenarioKind) -> bool {
     asked.update_ns() + asked.read_back_ns() <= SLOW_NS || scenario == ScenarioKind::ServiceAdd
+}
+
+/// Whether kube-proxy's syncs are counted where instructions are: what they read grows with N, and so does how long a
+/// guest takes for it.
+pub(crate) const fn counts_syncs(spec: &StaySpec) -> bool {
+    spec.services <= 1_000
 }
 
 /// Changes before the population is put back: it stays within a hundredth of N.
@@ -79,16 +86,17 @@ fn acts(stay: &Stay<'_>, scenario: ScenarioKind) -> Vec<Act> {
     let (spec, asked) = (stay.spec, stay.spec.asked());
     let timed = [Act::Timed; TIMED as usize];
     let real = stay.datapath.programmer().is_some();
-    if spec.counted {
-        let waits = (!real).then_some(Act::Waits);
-        return timed.into_iter().chain(waits).collect();
-    }
-    let rehearsed = spec.block == 0 && rehearses(asked.update_ns(), scenario);
     let synced = stay
         .datapath
         .kube_proxy_sync(SyncKind::Partial, false)
         .is_some()
         && syncs(asked, scenario);
+    if spec.counted {
+        let waits = (!real).then_some(Act::Waits);
+        let sync = (synced && counts_syncs(spec)).then_some(Act::Sync);
+        return timed.into_iter().chain(waits).chain(sync).collect();
+    }
+    let rehearsed = spec.block == 0 && rehearses(asked.update_ns(), scenario);
     let once = |act, made: bool| made.then_some(act).into_iter();
     let adds = real && scenario == ScenarioKind::ServiceAdd;
     once(Act::Rehearsal, rehearsed)

@@ -87,25 +87,7 @@ fn print_table(plan: &Plan) {
         });
         say!("{}", aligned.collect::<Vec<_>>().join("  "));
     }
-    let (stays, cells) = (plan.stays.len(), plan.cells_per_block());
-    if plan.counted {
-        say!(
-            "{stays} stays and {cells} cells a block, {} blocks with seeds {} to {}; {} stays at a time: about {}",
-            plan.blocks,
-            plan.seed,
-            plan.seed_of(plan.blocks - 1),
-            plan.at_a_time,
-            rough(plan.whole_time()),
-        );
-        return;
-    }
-    say!(
-        "{stays} stays and {cells} cells a block, about {} each; {} blocks, fewer when the budget of {} is used up; seed {}",
-        rough(Duration::from_nanos(plan.block_ns())),
-        plan.blocks,
-        rough(plan.budget),
-        plan.seed,
-    );
+    plan.sentences().iter().for_each(|line| say!("{line}"));
 }
 
 /// The columns of a stay.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use netns_harness::datapath::KUBE_PROXY;
@@ -18,7 +17,7 @@ use crate::header::header;
 use crate::ledger::Ledger;
 use crate::machine::{self, Machine};
 use crate::plan::{ENVIRONMENT, Plan, Settings};
-use crate::progress::{note, rough};
+use crate::progress::note;
 use crate::resume::Earlier;
 use crate::run_dir::{self, RunDir};
 use crate::stdout::{self, say};
@@ -217,31 +216,11 @@ fn announce(settings: &Settings, plan: &Plan, environments: &Environments) {
             "without root: labs live in user namespaces of their own; `doctor` says what that leaves out",
         );
     }
-    let (cells, stays) = (plan.cells_per_block(), plan.stays.len());
-    if plan.counted {
-        // Stays run side by side, and none is left out for want of time.
-        note(&format!(
-            "{cells} cells in {stays} stays a block, {} blocks with seeds {} to {}, {} stays at a time: about {}",
-            plan.blocks,
-            plan.seed,
-            plan.seed_of(plan.blocks - 1),
-            plan.at_a_time,
-            rough(plan.whole_time()),
-        ));
-        return;
-    }
-    let block = Duration::from_nanos(plan.block_ns());
-    note(&format!(
-        "{cells} cells in {stays} stays a block; one block takes about {}, {} blocks within the budget of {} about {}; seed {}",
-        rough(block),
-        plan.blocks,
-        rough(plan.budget),
-        rough((block * plan.blocks).min(plan.budget.max(block))),
-        plan.seed,
-    ));
+    plan.sentences().iter().for_each(|line| note(line));
     // Variants with sizes of their own are quicker by those.
     let alike = |side: &Settings| side.sizes == settings.sizes;
-    if !on_host && settings.sides().iter().all(alike) {
+    let is_timed = plan.part(false).next().is_some();
+    if !on_host && is_timed && settings.sides().iter().all(alike) {
         note(&format!(
             "quicker: --services {} --no-sweep --scenarios first-packet,service-add",
             settings.request.largest.min(QUICK)

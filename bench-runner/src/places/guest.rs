@@ -97,6 +97,19 @@ impl Guest {
         Ok((guest, why_not))
     }
 
+    /// Boots a guest of that kernel with KVM; if it does not come up, why.
+    ///
+    /// # Errors
+    /// Its initramfs cannot be built.
+    pub(crate) async fn try_kvm(kernel: &Kernel) -> anyhow::Result<Result<(), String>> {
+        if let Err(why) = machine::Accelerator::has_kvm() {
+            return Ok(Err(why));
+        }
+        let initramfs = initramfs(kernel, &BTreeSet::new())?;
+        let (_, why_not) = machine::Accelerator::prove(&kernel.image, &path_of(&initramfs)).await;
+        Ok(why_not.map_or(Ok(()), Err))
+    }
+
     /// The running guest; boots one when there is none.
     async fn up<'s>(&self, state: &'s mut State) -> Result<&'s mut Machine, String> {
         let machine = match state.machine.take() {

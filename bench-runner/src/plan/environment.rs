@@ -82,7 +82,7 @@ impl PlannedEnvironment {
     }
 
     /// Whether its time is executed instructions.
-    pub(super) fn is_counted(&self) -> bool {
+    pub(crate) fn is_counted(&self) -> bool {
         self.accel == Accelerator::TcgIcount
     }
 

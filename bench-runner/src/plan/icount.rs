@@ -1,12 +1,17 @@
 //! Plans of runs whose time is executed instructions. A stay has a guest of its own there, booted for it, so stays
 //! are few: what installs the population is measured, and what is measured afterwards rests on that install. Pure.
 
-use scenarios::spec::StaySpec;
-use schema::{Cache, ONE_TRANSACTION, OptionKey, Position, ScenarioKind};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-use super::{CONTROL, PlannedStay};
+use netns_harness::datapath::Transport;
+use scenarios::spec::StaySpec;
+use schema::{Cache, Mode, NotRun, ONE_TRANSACTION, OptionKey, Options, Position, ScenarioKind};
+
+use super::{CONTROL, PlannedStay, Settings};
 use crate::cli::{RunArgs, SandboxOption, Scenarios};
 use crate::exit::{Usage, refused};
+use crate::progress::rough;
 
 /// What a gate asks when nothing was named: an install, an update, a packet.
 const SCENARIOS: [ScenarioKind; 3] = [
@@ -54,7 +59,7 @@ pub(super) fn check(args: &RunArgs) -> Result<(), Usage> {
         ),
         (
             args.scenarios.contains(&clean),
-            "--deterministic counts no syncs yet, of which scenario conntrack-clean is made: leave one of the two out",
+            "--deterministic has no counted form yet of scenario conntrack-clean: leave one of the two out",
         ),
     ];
     match mistakes.into_iter().find(|(made, _)| *made) {
@@ -73,14 +78,93 @@ pub(super) fn scenarios(asked: Vec<ScenarioKind>, args: &RunArgs) -> Vec<Scenari
     asked.into_iter().filter(counts).collect()
 }
 
-/// Joins each install in one transaction with the stay that would install the same once more to serve. Left out are
-/// the control series, whose ratio would be exactly 1, and, unless the scenarios were `named`, installs in chunks.
-pub(super) fn joined(stays: Vec<PlannedStay>, named: bool) -> Vec<PlannedStay> {
+/// The size at which most is counted beside what is timed.
+const SMALL: u32 = 1_000;
+/// Seeds at larger ones.
+const LARGE_SEEDS: u32 = 3;
+
+/// What is counted beside what is timed: the largest size, and a small one where sizes are swept; the first packet of any
+/// service, and where a list is walked of its last; of the scenarios those that count. No scenario where that is none.
+pub(super) fn beside(timed: &Settings) -> Settings {
+    let args = &timed.args;
+    let counts = |kind: &ScenarioKind| !NOT_COUNTED.contains(kind);
+    let mut scenarios = match args.scenarios.is_empty() {
+        true => SCENARIOS.to_vec(),
+        false => timed.scenarios.clone(),
+    };
+    scenarios.retain(counts);
+    if args.chosen.cache == Cache::Cold {
+        scenarios.retain(|kind| *kind != ScenarioKind::FirstPacket);
+    }
+    let largest = timed.request.largest;
+    let mut sizes = vec![largest];
+    if timed.is_swept() && largest > SMALL {
+        sizes.insert(0, SMALL);
+    }
+    let mut request = timed.request.clone();
+    // A real one answers by timers of its own.
+    let real = |transport: &Transport| *transport == Transport::KubeProxy;
+    if request.transports.iter().any(real) {
+        request.transports.retain(|transport| !real(transport));
+        if request.transports.is_empty() {
+            scenarios.clear();
+        }
+    }
+    if args.positions.is_empty() {
+        request.positions = vec![Position::Last, Position::Uniform];
+    }
+    Settings {
+        sizes,
+        scenarios,
+        request,
+        control: false,
+        variants: timed.variants.iter().map(beside).collect(),
+        ..timed.clone()
+    }
+}
+
+/// How often a stay is made at most: `beside` what is timed no more often than its order needs.
+pub(super) fn blocks(stay: &StaySpec, repetitions: u32, beside: bool) -> u32 {
+    match (stay.counted && beside, stay.services > SMALL) {
+        (false, _) => repetitions,
+        (true, false) => repetitions.min(SEEDS),
+        (true, true) => repetitions.min(LARGE_SEEDS),
+    }
+}
+
+/// Whether a cell asks a place in the population that costs more than another by the mode's layout, or any service: what
+/// is counted beside what is timed asks no other, unless they were `named`.
+pub(super) fn asks_worst(mode: Mode, options: &Options) -> bool {
+    let of_a_list = mode.row().iptables.is_some();
+    options.position() != Some(Position::Last) || of_a_list
+}
+
+/// Joins each install with the stay that would install the same once more to serve: that in one transaction, or that in
+/// chunks where it is counted `beside` what is timed and one would take long. Left out are the control series, whose
+/// ratio would be exactly 1, and, unless the scenarios were `named`, the installs that are not joined.
+pub(super) fn joined(stays: Vec<PlannedStay>, named: bool, beside: bool) -> Vec<PlannedStay> {
+    let in_chunks: BTreeSet<Mode> = match beside {
+        true => stays
+            .iter()
+            .filter(|stay| is_large_chunk(&stay.spec))
+            .map(|stay| stay.spec.mode)
+            .collect(),
+        false => BTreeSet::new(),
+    };
+    let joins = |spec: &StaySpec| match in_chunks.contains(&spec.mode) && spec.services > SMALL {
+        true => is_large_chunk(spec),
+        false => chunk(spec) == Some(ONE_TRANSACTION),
+    };
     let (installs, mut kept): (Vec<PlannedStay>, Vec<PlannedStay>) = stays
         .into_iter()
         .filter(|stay| stay.spec.variant != CONTROL)
-        .filter(|stay| named || chunk(&stay.spec).is_none_or(|chunk| chunk == ONE_TRANSACTION))
-        .partition(|stay| chunk(&stay.spec) == Some(ONE_TRANSACTION));
+        .filter_map(|stay| match chunk(&stay.spec) {
+            Some(_) if named || joins(&stay.spec) => Some(stay),
+            Some(ONE_TRANSACTION) => Some(listed(stay)),
+            Some(_) => None,
+            None => Some(stay),
+        })
+        .partition(|stay| joins(&stay.spec));
     for install in installs {
         let serves =
             |stay: &&mut PlannedStay| stay.left_out.is_none() && serves(&stay.spec, &install.spec);
@@ -95,7 +179,25 @@ pub(super) fn joined(stays: Vec<PlannedStay>, named: bool) -> Vec<PlannedStay> {
     kept
 }
 
-/// What a stay installs in one transaction, if that is all it does.
+/// Whether a stay installs in chunks, and nothing else, where one transaction may take long.
+fn is_large_chunk(spec: &StaySpec) -> bool {
+    spec.services > SMALL && chunk(spec).is_some_and(|chunk| chunk != ONE_TRANSACTION)
+}
+
+/// A stay that is in the plan with what it is expected to take, and not made.
+fn listed(stay: PlannedStay) -> PlannedStay {
+    let expected = rough(Duration::from_nanos(stay.expected_ns));
+    let why = format!(
+        "one transaction of so many is expected to take {expected} to count: --deterministic --scenarios cold-install counts it"
+    );
+    PlannedStay {
+        expected_ns: 0,
+        left_out: stay.left_out.or(Some(NotRun::LeftOut(why))),
+        ..stay
+    }
+}
+
+/// How a stay installs, if that is all it does.
 fn chunk(spec: &StaySpec) -> Option<&str> {
     match spec.cells.as_slice() {
         [cell] if cell.scenario == ScenarioKind::ColdInstall => cell.options.get(OptionKey::Chunk),

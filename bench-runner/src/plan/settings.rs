@@ -144,7 +144,7 @@ impl Settings {
     }
 
     /// Whether its sizes are those of a sweep.
-    fn is_swept(&self) -> bool {
+    pub(super) fn is_swept(&self) -> bool {
         is_swept(&self.args)
     }
 
@@ -261,16 +261,26 @@ impl Settings {
 
     /// The stays' modes as they are programmed, whatever they are measured on.
     pub(crate) fn cases(&self) -> Vec<Case> {
-        self.cases_of(Vec::new())
+        self.cases_in(&PlannedEnvironment::host())
     }
 
-    /// The same for the stays of these variants; none: of all.
-    pub(crate) fn cases_of(&self, variants: Vec<String>) -> Vec<Case> {
-        let host = PlannedEnvironment {
-            variants,
-            ..PlannedEnvironment::host()
-        };
-        Plan::new(self, &[host], &Machine::default()).cases()
+    /// The same of what is measured in an environment.
+    pub(crate) fn cases_in(&self, environment: &PlannedEnvironment) -> Vec<Case> {
+        Plan::new(self, std::slice::from_ref(environment), &Machine::default()).cases()
+    }
+
+    /// What counted guests are asked: by itself where instructions are all that is asked for; else what
+    /// [`icount::beside`] leaves of what is timed.
+    pub(crate) fn counted(&self) -> Self {
+        match self.args.deterministic {
+            true => self.clone(),
+            false => icount::beside(self),
+        }
+    }
+
+    /// Whether no scenario is left of it.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.scenarios.is_empty()
     }
 
     fn check(&self) -> Result<(), Usage> {

@@ -64,7 +64,7 @@ fn a_translated_guest_is_asked_less_and_expected_to_take_longer() {
     let words = ["--services", "100"];
     let (host, guest) = (plan(&words), guests(&words, &["guest-6.1"]));
     assert_eq!(host.cells_per_block(), guest.cells_per_block());
-    assert!(guest.block_ns() > 2 * host.block_ns());
+    assert!(guest.block_time() > 2 * host.block_time());
     assert!(
         guest
             .stays

@@ -7,14 +7,24 @@ use crate::GuestError;
 use crate::machine::{Accelerator, Boot, Hardware, Machine};
 
 impl Accelerator {
+    /// Whether there is a device of KVM's, which alone proves nothing.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn has_kvm() -> Result<(), String> {
+        const DEVICE: &str = "/dev/kvm";
+        let opened = std::fs::File::options().read(true).write(true).open(DEVICE);
+        opened
+            .map(drop)
+            .map_err(|error| format!("{DEVICE}: {error}"))
+    }
+
     /// Finds out what can execute a guest here: the processor if it boots this kernel to the end of its
     /// initramfs within a short time, else the translator, with the reason. That `/dev/kvm` is there proves
     /// nothing: nested in other virtual machines QEMU aborts, or the guest never starts.
     pub async fn prove(kernel: &Path, initramfs: &Path) -> (Self, Option<String>) {
-        const DEVICE: &str = "/dev/kvm";
-        let opened = std::fs::File::options().read(true).write(true).open(DEVICE);
-        if let Err(error) = opened {
-            return (Self::Tcg, Some(format!("{DEVICE}: {error}")));
+        if let Err(why) = Self::has_kvm() {
+            return (Self::Tcg, Some(why));
         }
         let folder = match tempfile::tempdir() {
             Ok(folder) => folder,
