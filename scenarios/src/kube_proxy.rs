@@ -51,6 +51,7 @@ impl Stay<'_> {
             let told = Told {
                 elapsed_ns: start.ns_until(synced.ended),
                 cpu_ns: synced.used.total_ns() - before.total_ns().min(synced.used.total_ns()),
+                own_ns: synced.used.own_ns.saturating_sub(before.own_ns),
                 api_ns: programmer.api_ns().saturating_sub(api_ns),
                 peak_bytes: programmer.peak_bytes()?,
                 processes: programmer.ended_processes(),
@@ -155,6 +156,8 @@ struct Told {
     elapsed_ns: u64,
     took_ns: Vec<u64>,
     cpu_ns: u64,
+    /// Of that without its tools.
+    own_ns: u64,
     api_ns: u64,
     peak_bytes: u64,
     processes: Result<Vec<String>, String>,
@@ -170,6 +173,7 @@ impl Told {
             true => recorder.sample(Metric::CpuTime, self.cpu_ns),
             false => recorder.fact("cpu_time", "not sampled: that of tools comes in steps of 10 ms, which must be at most 2 % of it"),
         }
+        recorder.add_to_fact("kube_proxy_own_cpu_ns", self.own_ns);
         recorder.sample(Metric::ToolRss, self.peak_bytes);
         recorder.add_to_fact("kube_proxy_syncs", self.took_ns.len());
         match self.processes {
