@@ -84,7 +84,9 @@ pub(crate) struct RunArgs {
     pub(crate) large_cluster: LargeCluster,
 
     /// Where labs live: `netns`, in namespaces of the host's kernel; `guest`, in a microVM with a kernel of its
-    /// own; `auto` takes the host's kernel when it can run every requested mode, else a guest for all of them.
+    /// own; `auto` takes the host's kernel when it can run every requested mode, else a guest for all of them where KVM
+    /// boots one, else both: what the host's kernel has is timed, and beside it all modes are counted, as with
+    /// --deterministic.
     #[arg(long, value_name = "auto|netns|guest", default_value = "auto")]
     pub(crate) sandbox: SandboxOption,
 

@@ -209,7 +209,10 @@ fn measure(stay: &mut Stay<'_>, cell: &CellSpec, common: &BTreeMap<String, Strin
         Ok((series, facts)) => (Outcome::Measured, series, facts),
         Err(error) => (error.into_outcome(), Vec::new(), BTreeMap::new()),
     };
-    facts.extend(common.clone());
+    // What it says of itself goes before what the stay says.
+    for (name, said) in common {
+        facts.entry(name.clone()).or_insert_with(|| said.clone());
+    }
     let sends_packets = series.iter().any(|series| series.metric == Metric::Latency);
     CellOutcome {
         cell: cell.id,

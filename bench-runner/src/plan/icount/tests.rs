@@ -129,3 +129,98 @@ fn what_is_named_is_measured_as_it_is_named() {
         ]
     );
 }
+
+/// What is timed on the host's kernel and counted beside it.
+fn both(words: &[&str]) -> Plan {
+    let words = [&["bench-runner"], words].concat();
+    let cli = crate::cmd::Cli::try_parse_from(words).unwrap();
+    let settings = Settings::resolve(&cli.run).map_err(|Usage(why)| why);
+    let guest = PlannedEnvironment {
+        name: "guest-6.1".to_owned(),
+        accel: Accelerator::TcgIcount,
+        variants: Vec::new(),
+    };
+    let environments = [guest, PlannedEnvironment::host()];
+    Plan::new(&settings.unwrap(), &environments, &Machine::default())
+}
+
+#[test]
+fn beside_what_is_timed_all_modes_are_counted_at_two_sizes_by_what_tells_them_apart() {
+    let plan = both(&["--services", "10000"]);
+    let counted: Vec<&PlannedStay> = plan.part(true).collect();
+    let modes: HashSet<Mode> = counted.iter().map(|stay| stay.spec.mode).collect();
+    assert_eq!(modes.len(), Mode::ALL.len());
+    let sizes: HashSet<u32> = counted.iter().map(|stay| stay.spec.services).collect();
+    assert_eq!(sizes, HashSet::from([1_000, 10_000]));
+    for stay in &counted {
+        let large = stay.spec.services > SMALL;
+        assert_eq!(stay.blocks, if large { 3 } else { 6 });
+        let chunks: Vec<&str> = stay
+            .spec
+            .cells
+            .iter()
+            .filter_map(|cell| cell.options.get(OptionKey::Chunk))
+            .collect();
+        match (stay.spec.mode, large, &stay.left_out) {
+            (Mode::Nftables | Mode::IptablesNft, true, None) => assert_eq!(chunks, ["500"]),
+            (Mode::Nftables | Mode::IptablesNft, true, Some(why)) => {
+                assert_eq!(chunks, [ONE_TRANSACTION]);
+                assert!(format!("{why:?}").contains("expected to take"), "{why:?}");
+            }
+            (mode, ..) if mode.is_floor() => assert!(chunks.is_empty()),
+            _ => assert_eq!(chunks, [ONE_TRANSACTION]),
+        }
+        let positions: HashSet<Position> = stay
+            .spec
+            .cells
+            .iter()
+            .filter_map(|cell| cell.options.position())
+            .collect();
+        let both = HashSet::from([Position::Last, Position::Uniform]);
+        match stay.spec.mode {
+            _ if stay.left_out.is_some() => assert!(positions.is_empty()),
+            Mode::IptablesLegacy | Mode::IptablesNft => assert_eq!(positions, both),
+            _ => assert_eq!(positions, HashSet::from([Position::Uniform])),
+        }
+    }
+    assert!(plan.part(false).any(|stay| stay.spec.services == 100));
+    assert!(plan.part(false).all(|stay| stay.blocks == 8));
+    // Whatever is counted is made, and comes first; of what is timed the first block.
+    let all: u32 = counted.iter().map(|stay| stay.blocks).sum();
+    assert_eq!(plan.counted_stays().len() as u32, all);
+    assert_eq!(plan.first_timed().len(), plan.part(false).count());
+    assert!(
+        plan.block(4)
+            .iter()
+            .all(|stay| stay.spec.services <= SMALL || !stay.spec.counted)
+    );
+    assert_eq!(plan.sentences().len(), 2);
+}
+
+#[test]
+fn beside_what_is_timed_what_was_named_is_counted_as_far_as_it_has_a_counted_form() {
+    let plan = both(&[
+        "--services",
+        "50,200",
+        "--repetitions",
+        "2",
+        "--scenarios",
+        "idle,service-add",
+        "--modes",
+        "ipvs",
+    ]);
+    let counted: Vec<&PlannedStay> = plan.part(true).collect();
+    assert_eq!(counted.len(), 1, "{counted:?}");
+    assert_eq!(asked(counted[0]), [ScenarioKind::ServiceAdd]);
+    assert_eq!((counted[0].spec.services, counted[0].blocks), (200, 2));
+    assert_eq!(both(&["--scenarios", "idle"]).part(true).count(), 0);
+    let real = both(&[
+        "--modes",
+        "ipvs",
+        "--transports",
+        "kube-proxy",
+        "--tool",
+        "kube-proxy=/bin/true",
+    ]);
+    assert_eq!(real.part(true).count(), 0);
+}
