@@ -357,18 +357,15 @@ mod tests {
     fn auto_takes_the_host_then_kvm_then_both() {
         let no = || Err("/dev/kvm: No such file or directory".to_owned());
         let hangs = || Err("a guest with KVM does not boot: it was not up after 10 s".to_owned());
-        let lacks = Some("the host's kernel cannot run ipvs (no ip_vs)");
+        let lacks = "the host's kernel cannot run ipvs (no ip_vs)";
         assert_eq!(auto(None, no()).0, Auto::Host);
         assert_eq!(auto(None, Ok(())).0, Auto::Host);
-        let (chosen, why) = auto(lacks, Ok(()));
-        assert_eq!((chosen, why.as_str()), (Auto::Guests, lacks.unwrap()));
+        let (chosen, why) = auto(Some(lacks), Ok(()));
+        assert_eq!((chosen, why.as_str()), (Auto::Guests, lacks));
         for (kvm, word) in [(no(), "No such file"), (hangs(), "after 10 s")] {
-            let (chosen, why) = auto(lacks, kvm);
+            let (chosen, why) = auto(Some(lacks), kvm);
             assert_eq!(chosen, Auto::Both);
-            assert!(
-                why.contains(word) && why.starts_with(lacks.unwrap()),
-                "{why}"
-            );
+            assert!(why.contains(word) && why.starts_with(lacks), "{why}");
         }
     }
 

@@ -426,6 +426,8 @@ pub(crate) struct Used {
     at: clock::Reading,
     /// Exact.
     pub(crate) cpu_ns: u64,
+    /// Of that the tools'.
+    pub(crate) tools_ns: u64,
     /// User and kernel mode, by the clock's ticks.
     modes_ns: (u64, u64),
     /// How often a processor was given up to wait for something.
@@ -448,6 +450,7 @@ impl Used {
         Ok(Self {
             at,
             cpu_ns: tools.cpu_ns() + clock::thread_cpu_ns(),
+            tools_ns: tools.cpu_ns(),
             modes_ns: (tools.user_ns + user_ns, tools.system_ns + system_ns),
             voluntary_switches: tools.voluntary_switches + thread.voluntary_switches,
         })
@@ -472,6 +475,7 @@ impl Used {
         Ok(Self {
             at,
             cpu_ns: (tools.cpu_ns() + thread_ns).saturating_sub(self.cpu_ns),
+            tools_ns: tools.cpu_ns() - self.tools_ns,
             modes_ns: (
                 tools.user_ns + user_ns - user_before,
                 tools.system_ns + system_ns - system_before,

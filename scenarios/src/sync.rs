@@ -48,6 +48,7 @@ impl Stay<'_> {
         let serving = looks.then(|| Serving::of(to));
         let done = self.synced(kind, &sync, (from, to), options, serving)?;
         recorder.sample(Metric::SyncTime, done.elapsed_ns);
+        recorder.add_to_fact("sync_tools_cpu_ns", done.tools_ns);
         if let Some(Cleaned {
             tracked, deleted, ..
         }) = done.cleaned
@@ -157,6 +158,8 @@ pub(crate) struct Spent {
     pub(crate) elapsed_ns: u64,
     /// Processor time, tools included.
     pub(crate) cpu_ns: u64,
+    /// Of that the tools'.
+    pub(crate) tools_ns: u64,
     /// Tools that were started.
     pub(crate) tools: u64,
     /// Netlink messages of kube-proxy's own; those of tools are not seen.
@@ -176,9 +179,11 @@ fn spent(
     let sent = act();
     let end = clock::now();
     let (messages, cleaned) = sent?;
+    let used = before.between(start, end)?;
     Ok(Spent {
         elapsed_ns: start.ns_until(end),
-        cpu_ns: before.between(start, end)?.cpu_ns,
+        cpu_ns: used.cpu_ns,
+        tools_ns: used.tools_ns,
         tools: netns_sys::process::tools_usage().tools - tools,
         messages: messages + cleaned.map_or(0, |cleaned| cleaned.messages),
         cleaned,

@@ -25,11 +25,11 @@ judged() {
     verdict=0
     timeout --kill-after 10 120 "$runner" compare "${@:2}" --format json >"$scratch/comparison.json" 2>"$scratch/stderr" || verdict=$?
     [[ $verdict == 0 || $verdict == 3 ]] || { tail -n 3 "$scratch/stderr"; give_up "$1: compare ended with $verdict"; }
-    [[ -s $table ]] || printf 'what\texit\tcells\tidentical or exact\tlargest share of latency\tof update_time\tof voluntary_switches\twaits\n' >"$table"
+    [[ -s $table ]] || printf 'what\texit\tcells\tidentical or exact\tlargest share of latency\tof update_time\tof sync_time\tof voluntary_switches\twaits\n' >"$table"
     # shellcheck disable=SC2016
     jq -r --arg name "$1" --arg exit "$verdict" '
       def most($metric): [.cells[] | select(.metric == $metric) | .change.relative // 0 | fabs] | max // 0 | . * 1e6 | round / 1e4 | tostring + " %";
       [$name, $exit, ([.cells[] | select(.metric)] | length), ([.cells[] | select(.change.relative == 0)] | length),
-       most("latency"), most("update_time"), most("voluntary_switches"), most("waits")] | @tsv' "$scratch/comparison.json" >>"$table"
+       most("latency"), most("update_time"), most("sync_time"), most("voluntary_switches"), most("waits")] | @tsv' "$scratch/comparison.json" >>"$table"
     tail -n 1 "$table" | sed 's/^/      /'
 }
