@@ -99,14 +99,6 @@ impl Plan {
                     ..side.clone()
                 };
                 let mut stays = Self::stays(&own, environment.slowdown());
-                if beside && side.args.positions.is_empty() {
-                    for stay in &mut stays {
-                        let mode = stay.spec.mode;
-                        stay.spec
-                            .cells
-                            .retain(|cell| icount::asks_worst(mode, &cell.options));
-                    }
-                }
                 if environment.is_counted() {
                     stays = icount::joined(stays, side.is_named(), beside);
                 }

@@ -477,6 +477,27 @@ fn a_page_says_where_seconds_are_not_what_they_seem() {
     assert_eq!(told(schema::Accelerator::Kvm), [false, false]);
     assert_eq!(told(schema::Accelerator::Tcg), [true, false]);
     assert_eq!(told(schema::Accelerator::TcgIcount), [false, true]);
+    // Of one environment beside others it is said of that one; and who counts is not asked for an A/A pair.
+    let mut summary = summary.clone();
+    summary.noise = None;
+    let counted = schema::Environment {
+        accel: schema::Accelerator::TcgIcount,
+        ..summary.environments.values().next().unwrap().clone()
+    };
+    let both = {
+        let mut both = summary.clone();
+        both.environments
+            .insert("counted".to_owned(), counted.clone());
+        render_html(&[(run, &both)])
+    };
+    assert!(
+        both.contains("Instructions, not time in counted. ") && both.contains("Noise unknown.")
+    );
+    summary
+        .environments
+        .values_mut()
+        .for_each(|facts| facts.accel = counted.accel);
+    assert!(!render_html(&[(run, &summary)]).contains("Noise unknown."));
 }
 
 #[test]

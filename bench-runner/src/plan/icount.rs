@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use netns_harness::datapath::Transport;
 use scenarios::spec::StaySpec;
-use schema::{Cache, Mode, NotRun, ONE_TRANSACTION, OptionKey, Options, Position, ScenarioKind};
+use schema::{Cache, Mode, NotRun, ONE_TRANSACTION, OptionKey, Position, ScenarioKind};
 
 use super::{CONTROL, PlannedStay, Settings};
 use crate::cli::{RunArgs, SandboxOption, Scenarios};
@@ -84,7 +84,7 @@ const SMALL: u32 = 1_000;
 const LARGE_SEEDS: u32 = 3;
 
 /// What is counted beside what is timed: the largest size, and a small one where sizes are swept; the first packet of any
-/// service, and where a list is walked of its last; of the scenarios those that count. No scenario where that is none.
+/// service, and of the last, which is the dearest where a list is walked; of the scenarios those that count. No scenario where that is none.
 pub(super) fn beside(timed: &Settings) -> Settings {
     let args = &timed.args;
     let counts = |kind: &ScenarioKind| !NOT_COUNTED.contains(kind);
@@ -130,13 +130,6 @@ pub(super) fn blocks(stay: &StaySpec, repetitions: u32, beside: bool) -> u32 {
         (true, false) => repetitions.min(SEEDS),
         (true, true) => repetitions.min(LARGE_SEEDS),
     }
-}
-
-/// Whether a cell asks a place in the population that costs more than another by the mode's layout, or any service: what
-/// is counted beside what is timed asks no other, unless they were `named`.
-pub(super) fn asks_worst(mode: Mode, options: &Options) -> bool {
-    let of_a_list = mode.row().iptables.is_some();
-    options.position() != Some(Position::Last) || of_a_list
 }
 
 /// Joins each install with the stay that would install the same once more to serve: that in one transaction, or that in

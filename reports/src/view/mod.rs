@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schema::summary::{Row, Summary};
 use schema::{
-    CONTROL, Cache, CellKey, Metric, Mode, ONE_TRANSACTION, OptionKey, Options, Place, Position,
-    ScenarioKind, Topic,
+    Accelerator, CONTROL, Cache, CellKey, Metric, Mode, ONE_TRANSACTION, OptionKey, Options, Place,
+    Position, ScenarioKind, Topic,
 };
 
 use crate::quantity::whole;
@@ -29,6 +29,18 @@ pub use words::missing;
 pub(crate) use words::{marks, series_names, spread, spread_of_fit};
 
 use question::{asking, varying};
+
+/// Whether anything is a time, in which chance has a part, and not a number of instructions.
+pub(crate) fn is_timed(summary: &Summary) -> bool {
+    executed_by(summary, Accelerator::TcgIcount).len() < summary.environments.len()
+}
+
+/// Names of the environments that it executes.
+pub(crate) fn executed_by(summary: &Summary, accelerator: Accelerator) -> Vec<&str> {
+    let all = summary.environments.iter();
+    let of = all.filter(|(_, facts)| facts.accel == accelerator);
+    of.map(|(name, _)| name.as_str()).collect()
+}
 
 /// One environment, one number of endpoints and one variant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

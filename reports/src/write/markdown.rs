@@ -12,7 +12,7 @@ use crate::summarise::{FloorRatios, floor_ratios};
 use crate::view::table::{Answer, Table, of_questions, of_updates};
 use crate::view::trust::{Disturbed, again, coverage_text, older, variant_text};
 use crate::view::words::{behind, by_reason, missing, programmed, way};
-use crate::view::{Scope, finding, scopes, side_by_side};
+use crate::view::{Scope, finding, is_timed, scopes, side_by_side};
 
 /// Cells without numbers that are listed one by one; the page has them all.
 const LISTED: usize = 12;
@@ -135,6 +135,7 @@ fn opening(run: &Run, summary: &Summary) -> String {
     parts.push(match &summary.noise {
         Some(noise) if noise.noisy => format!("> **Noisy run.** {}", safe(&noise.text)),
         Some(noise) => format!("Noise: {}", safe(&noise.text)),
+        None if !is_timed(summary) => "Noise: none, since instructions are counted.".to_owned(),
         None => "> **Noise unknown.** This run has no A/A pair.".to_owned(),
     });
     parts.extend(older(run).map(|older| format!("> **Older results.** {}", safe(&older))));

@@ -176,11 +176,12 @@ fn beside_what_is_timed_all_modes_are_counted_at_two_sizes_by_what_tells_them_ap
             .iter()
             .filter_map(|cell| cell.options.position())
             .collect();
-        let both = HashSet::from([Position::Last, Position::Uniform]);
-        match stay.spec.mode {
-            _ if stay.left_out.is_some() => assert!(positions.is_empty()),
-            Mode::IptablesLegacy | Mode::IptablesNft => assert_eq!(positions, both),
-            _ => assert_eq!(positions, HashSet::from([Position::Uniform])),
+        match stay.left_out {
+            None => assert_eq!(
+                positions,
+                HashSet::from([Position::Last, Position::Uniform])
+            ),
+            Some(_) => assert!(positions.is_empty()),
         }
     }
     assert!(plan.part(false).any(|stay| stay.spec.services == 100));

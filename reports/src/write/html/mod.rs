@@ -25,7 +25,7 @@ use crate::quantity::{shortened, whole};
 use crate::summarise::floor_ratios;
 use crate::view::table::{of_questions, of_updates};
 use crate::view::trust::{Disturbed, coverage_text, older};
-use crate::view::{Scope, grouped, scopes};
+use crate::view::{Scope, executed_by, grouped, is_timed, scopes};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -229,7 +229,7 @@ fn banners(run: &Run, summary: &Summary) -> Markup {
         @if let Some(noise) = summary.noise.as_ref().filter(|noise| noise.noisy) {
             p.banner { strong { "Noisy run. " } (noise.text) }
         }
-        @if summary.noise.is_none() && measured {
+        @if summary.noise.is_none() && measured && is_timed(summary) {
             p.banner { strong { "Noise unknown. " } "This run has no A/A pair (mode none measured twice), so differences have nothing to be held against." }
         }
         @if let Some(older) = older(run) {
@@ -240,8 +240,12 @@ fn banners(run: &Run, summary: &Summary) -> Markup {
             p.banner { strong { "Disturbed run. " } (disturbed) }
         }
         @for (accelerator, what, meaning) in CLOCKS {
-            @if summary.environments.values().any(|facts| facts.accel == *accelerator) {
-                p.banner { strong { (what) } " " (meaning) }
+            @let of = executed_by(summary, *accelerator);
+            @if !of.is_empty() {
+                p.banner {
+                    strong { (what) @if of.len() < summary.environments.len() { " in " (of.join(" and ")) } ". " }
+                    (meaning)
+                }
             }
         }
         @if coverage.ended != "complete" {
@@ -260,14 +264,14 @@ fn banners(run: &Run, summary: &Summary) -> Markup {
 const CLOCKS: &[(Accelerator, &str, &str)] = &[
     (
         Accelerator::Tcg,
-        "Translated processor.",
+        "Translated processor",
         "QEMU translates every instruction of the guest (TCG, no KVM): times are many times those of hardware, and not by one factor. \
          Starting a process and walking objects that lie on many pages cost far more beside the rest than on a processor: between updates through processes and through netlink ratios are off by up to five times, \
          and how a list or a hash grows (ipvs' slope) is QEMU's. Orders hold here; do not carry factors over.",
     ),
     (
         Accelerator::TcgIcount,
-        "Instructions, not time.",
+        "Instructions, not time",
         "Times are executed instructions of the guest (QEMU's TCG with -icount), the same on every machine. They rank work done; \
          cache misses, and waiting for other processors, cost nothing here.",
     ),

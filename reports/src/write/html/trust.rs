@@ -11,6 +11,7 @@ use super::Ids;
 use crate::load::Run;
 use crate::quantity::{counted, shortened, value};
 use crate::summarise::of_spreads;
+use crate::view::is_timed;
 use crate::view::trust::{
     Disturbed, again, checks, command, coverage_text, stolen, unsettled, variant_text,
 };
@@ -37,6 +38,7 @@ pub(super) fn section(run: &Run, summary: &Summary, ids: &Ids, data: &Markup) ->
                 dd {
                     @match &summary.noise {
                         Some(noise) => (noise.text),
+                        None if !is_timed(summary) => "none: instructions are counted, the same at every run",
                         None => "not measured in this run: unknown",
                     }
                 }
