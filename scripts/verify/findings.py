@@ -585,6 +585,53 @@ class Sentence:
         self.done()
         return samples, bounds
 
+    def in_brief(self, text, samples, bounds, latency):
+        """An order without its intervals: who takes least, how many times as long every other takes, and of whom nothing is told."""
+        best = min(samples, key=lambda n: samples[n].median) if samples else None
+        told = {n for n in samples if n != best and apart(samples[best], samples[n], latency) == -1}
+        top = samples[best].known.bounds[1] if best and samples[best].known.bounds else math.inf
+        told |= {n for n in bounds if top < bounds[n]}
+        if not text:
+            if told:
+                raise Wrong(f"nothing in brief, and {told} are told apart from {best}")
+            return
+        plain = len({n.split(" (")[0] for n in samples}) == len(samples) and not bounds
+        named = {n.split(" (")[0] if plain else n: n for n in [*samples, *bounds]}
+        first, value, rest = re.fullmatch(rf"({NAME}) takes least, ({VALUE}); (.*)", text).groups()
+        if named[first] != best:
+            raise Wrong(f"in brief {first} takes least, and {best} does")
+        same(value, samples[best].median)
+        slower, *others = rest.split("; ")
+        seen = {}
+        for name, least, times in re.findall(rf"({NAME}) (at least |more than )?({DIGITS}) times", slower):
+            seen[named[name]] = least, times
+        for name in re.findall(rf"({NAME}) more(?! than)", slower):
+            seen[named[name]] = "more", ""
+        if set(seen) != told:
+            raise Wrong(f"in brief {set(seen)} take longer, and {told} do")
+        for name, (least, times) in seen.items():
+            if least == "more":
+                continue
+            if name in bounds:
+                same(times, bounds[name] / top)
+                continue
+            ratio = ratio_of(samples[name], samples[best])
+            wide = ratio.bounds and ratio.bounds[1] > 3 * ratio.bounds[0]
+            same(times, ratio.bounds[0] if wide else ratio.value)
+            if bool(wide) != (least == "at least "):
+                raise Wrong(f"in brief {name} {least}{times}, of {ratio.bounds}")
+        left = {n for n in named.values() if n != best and n not in told}
+        known = lambda n: n in bounds or bool(samples[n].known.bounds)
+        for part in others:
+            what, names = part.split(": ")
+            names = {named[n] for n in re.findall(NAME, names)}
+            is_known = what == "not told apart from it"
+            if not is_known and what != "too few stays to place" or any((known(n) and known(best)) != is_known for n in names):
+                raise Wrong(f"in brief {what}: {names}")
+            left -= names
+        if left:
+            raise Wrong(f"in brief nothing of {left}")
+
     def gaps(self, scenario, metric, **options):
         for outcome, names in re.findall(r"(?:^| )(Failed|Timed out|Unsupported|Not run): (.*?)\.(?= |$)", self.left):
             for name in re.findall(NAME, names):
@@ -680,6 +727,7 @@ def first_packet(s):
     s.gaps("first-packet", "latency", **options)
     s.verdict(s.left, samples, bounds, True)
     s.left = re.sub(NAME, "", s.left)
+    s.in_brief(s.finding.get("brief", "").removesuffix("."), samples, bounds, True)
 
 
 @sentence("updates")
@@ -722,6 +770,9 @@ def updates(s):
                 raise Wrong(f"{name} is not of {version}")
     s.verdict(by_update.split(": ", 1)[1] if by_update else "", ranked, bounds, False)
     s.done_with_names()
+    both = re.fullmatch(r"(?:With all that kube-proxy does for it: (.*?)\.)? ?(?:What the kernel and the tool must do: (.*)\.)?", s.finding.get("brief", ""))
+    s.in_brief(both.group(1) or "", syncs, {}, False)
+    s.in_brief(both.group(2) or "", ranked, bounds, False)
     if len(syncs) > 1:
         s.verdict(by_sync, syncs, {}, False)
         s.done_with_names()
@@ -1117,6 +1168,7 @@ def memory(s):
             if number(cpus) != of:
                 raise Wrong(f"{name}: {cpus} CPUs, not {of}")
     part = rf"({NAME}) ({VALUE}) \(({INTERVAL})(: not distinguished from 0)?; ({DIGITS})–({DIGITS}) services(, of that ({VALUE}) a possible CPU on ({DIGITS}) CPUs?)?\)"
+    prices(s, rf"({NAME}) ({VALUE}) \((?!no interval|one |range of [^;:]* blocks |−)[^;:]*;")
     if not s.take(part, check):
         raise Wrong("states no price")
     if (s.finding["scenario"] == "memory") != weighed:
@@ -1152,8 +1204,25 @@ def memory_by_cpus(s):
         if [number(least), number(most), number(with_most)] != [cpus[0], cpus[-1], cpus[-1]] or len(cpus) < 3:
             raise Wrong(f"{name}: of {cpus} possible CPUs")
     part = rf"({NAME}) ({VALUE}) and ({VALUE}) for each possible CPU \(({VALUE}) to ({VALUE}) from one number of CPUs to the next(: not distinguished from 0)?; ({DIGITS})–({DIGITS}) services, ({DIGITS})–({DIGITS}) CPUs, ({DIGITS}) blocks?, at most ({DIGITS}) % from that line\), which is ({VALUE}) with ({DIGITS})"
+    prices(s, rf"({NAME}) {VALUE} and [^()]* \([^()]* CPUs, (?![12] block)[^()]*\), which is ({VALUE}) with")
     if not s.take(part, check):
         raise Wrong("states no memory")
+
+
+def prices(s, pattern):
+    """In brief are the prices of the verdict that are known and more than nothing, ascending, where each mode has one."""
+    said = [(name, text) for name, text in re.findall(rf"({'|'.join(MODES)}) ({VALUE})", s.finding.get("brief", "").split(": ", 1)[-1])]
+    found = [(name.split(" (")[0], text) for name, text in re.findall(pattern, s.finding["verdict"])]
+    bytes_of = lambda text: number(split(text)[0]) * split(text)[1]
+    found = [(name, text) for name, text in found if bytes_of(text) > 0]
+    if len({name for name, _ in found}) != len(found):
+        found = []
+    if sorted(said) != sorted(found) or said != sorted(said, key=lambda part: bytes_of(part[1])):
+        raise Wrong(f"in brief {said}, and the verdict has {found}")
+    if s.finding["kind"] == "memory-by-cpus" and said:
+        most = re.search(r"with (\d+) possible CPUs: ", s.finding["brief"])
+        if not most or f" with {most.group(1)}" not in s.finding["verdict"]:
+            raise Wrong("in brief other CPUs than in the verdict")
 
 
 def main(paths):

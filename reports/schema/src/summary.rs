@@ -325,6 +325,9 @@ pub struct Finding {
     pub question: String,
     /// The answer, as sentences.
     pub verdict: String,
+    /// The same in one or two sentences, without its intervals; empty where it tells nothing apart.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub brief: String,
     /// The values of each mode that it ranks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<Values>,

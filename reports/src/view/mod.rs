@@ -1,6 +1,7 @@
 //! What a table or chart is about: one environment, one number of endpoints, one variant, and the questions
 //! that its cells ask. Cells of different environments are never put side by side.
 
+pub mod brief;
 mod cpus;
 pub(crate) mod finding;
 mod order;

@@ -9,6 +9,7 @@ use schema::{Mode, OptionKey, OutcomeKind, Position};
 use crate::load::Run;
 use crate::quantity::{digits, shortened, value};
 use crate::summarise::{FloorRatios, floor_ratios};
+use crate::view::brief::{self, Brief};
 use crate::view::table::{Answer, Table, of_questions, of_updates};
 use crate::view::trust::{Disturbed, again, coverage_text, older, variant_text};
 use crate::view::words::{behind, by_reason, missing, programmed, way};
@@ -132,6 +133,17 @@ fn opening(run: &Run, summary: &Summary) -> String {
     }
     let variants = run.header.variants.iter();
     parts.extend(variants.map(|of| format!("Variant {}.", safe(&variant_text(of)))));
+    parts.push(safe(&brief::subject(summary)));
+    let briefs = brief::briefs(summary).into_iter();
+    let briefs = briefs.map(|Brief { question, answers }| {
+        let said = |(place, answer): &(Option<String>, String)| match place {
+            Some(place) => format!("({}) {}", safe(place), safe(answer)),
+            None => safe(answer),
+        };
+        let said: Vec<String> = answers.iter().map(said).collect();
+        format!("- **{question}.** {}\n", said.join(" "))
+    });
+    parts.push(briefs.collect());
     parts.push(match &summary.noise {
         Some(noise) if noise.noisy => format!("> **Noisy run.** {}", safe(&noise.text)),
         Some(noise) => format!("Noise: {}", safe(&noise.text)),

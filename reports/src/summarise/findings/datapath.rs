@@ -16,6 +16,33 @@ use crate::view::{by_cpus, known_of_fit};
 /// A slope is flat when N services add less than this share to what a packet costs without them.
 const FLAT: f64 = 0.10;
 
+/// What a further service holds of memory, by mode, in brief.
+#[derive(Default)]
+struct Prices(Vec<(Mode, f64)>);
+
+impl Prices {
+    /// One, if it is known to be more than nothing.
+    fn add(&mut self, mode: Mode, known: bool, bytes: f64) {
+        if known {
+            self.0.push((mode, bytes));
+        }
+    }
+
+    /// "Kernel memory of each further service: nftables 1.41 kB, ipvs 2.9 kB." Empty where a mode has several, or none is known.
+    fn brief(mut self, what: &str) -> String {
+        self.0.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let modes: BTreeSet<Mode> = self.0.iter().map(|(mode, _)| *mode).collect();
+        if self.0.is_empty() || modes.len() != self.0.len() {
+            return String::new();
+        }
+        let of = |(mode, bytes): &(Mode, f64)| format!("{mode} {}", value(*bytes, Unit::Bytes));
+        format!(
+            "{what}: {}.",
+            listed(&self.0.iter().map(of).collect::<Vec<_>>())
+        )
+    }
+}
+
 impl Context<'_, '_> {
     /// First-packet fits of a question, by mode.
     pub(super) fn slopes_of(&self, packet: &Subject) -> Vec<&Fit> {
@@ -160,9 +187,15 @@ impl Context<'_, '_> {
             true => " (noisy, on the host's kernel, which other processes use too)",
             false => "",
         };
-        let (mut said, mut read) = (Said::default(), false);
+        let (mut said, mut read, mut prices) = (Said::default(), false, Prices::default());
         for (name, fit) in named(fits) {
             let known = known_of_fit(fit);
+            let bounds = known.bounds();
+            prices.add(
+                fit.mode,
+                bounds.is_some_and(|[low, _]| low > 0.0),
+                known.value,
+            );
             let doubt = match known.ci95.is_some() && !known.leaves_out(0.0) {
                 true => ": not distinguished from 0",
                 false => "",
@@ -194,6 +227,7 @@ impl Context<'_, '_> {
             apart,
         )?;
         found.headline = true;
+        found.brief = prices.brief("Kernel memory of each further service");
         if !read {
             let facts = self.summary.environments.get(&self.scope.environment);
             let cores = counted(facts.map_or(0, |facts| facts.cores).into(), "core");
@@ -207,7 +241,8 @@ impl Context<'_, '_> {
     /// What a further service holds for itself and for each possible CPU: a line over the numbers of possible CPUs that were
     /// asked.
     pub(super) fn memory_by_cpus(&self) -> Option<Finding> {
-        let (mut said, mut sure) = (Said::default(), true);
+        let (mut said, mut sure, mut cpus) = (Said::default(), true, None);
+        let mut prices = Prices::default();
         for way in by_cpus(&self.scope, &self.summary.fits) {
             let [(least, _), .., (most, fit)] = &way.points[..] else {
                 continue;
@@ -225,6 +260,12 @@ impl Context<'_, '_> {
             let blocks = way.points.iter().map(|(_, fit)| fit.blocks).min();
             let blocks = blocks.unwrap_or(0);
             sure &= blocks as usize >= SEEDS;
+            prices.add(
+                way.mode,
+                blocks as usize >= SEEDS && fit.estimate > 0.0,
+                fit.estimate,
+            );
+            cpus = Some(*most);
             said.clauses.push(format!(
                 "{} {own} and {of_a_cpu} for each possible CPU ({low} to {high} from one number of CPUs to the next{doubt}; {}, {least}–{most} CPUs, {}, at most {} % from that line), which is {held} with {most}",
                 way.name,
@@ -237,8 +278,10 @@ impl Context<'_, '_> {
             "Kernel memory of each further service, by possible CPUs (kernel_memory of memory)";
         let subject = ScenarioKind::Memory.into();
         let found = self.clauses(FindingKind::MemoryByCpus, &subject, question, said, apart)?;
+        let cpus = cpus.map_or_else(String::new, |cpus| format!(" with {cpus} possible CPUs"));
         Some(Finding {
             headline: sure,
+            brief: prices.brief(&format!("Kernel memory of each further service{cpus}")),
             ..found
         })
     }

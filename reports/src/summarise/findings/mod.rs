@@ -276,6 +276,7 @@ impl Context<'_, '_> {
             services: vec![self.largest],
             question: subject.asked(question, self.largest),
             verdict,
+            brief: String::new(),
             values: Vec::new(),
         }
     }

@@ -12,7 +12,7 @@ use schema::ScenarioKind::{ColdInstall, EndpointChurn, ServiceAdd, ServiceRemove
 use schema::summary::{Finding, FindingKind, Values};
 use schema::{CellKey, Metric, OptionKey, ScenarioKind, Transport};
 
-use super::ranking::{Entry, Ranking, Verdict, joined, without_number};
+use super::ranking::{Entry, Ranking, Verdict, joined, sentence, without_number};
 use super::{Context, Subject, TRANSPORT, VERSION, apart, evidence, listed, stated};
 use crate::view::order;
 
@@ -54,10 +54,24 @@ impl Context<'_, '_> {
             Some(sync) if sync.entries.len() > 1 => self.by_both(&update, sync),
             _ => self.by_one(&update, sync.as_ref(), subject),
         };
+        let of = |what: &str, ranking: &Ranking<'_>| {
+            let brief = ranking.brief();
+            sentence(&if brief.is_empty() {
+                brief
+            } else {
+                format!("{what}: {brief}")
+            })
+        };
+        let of_sync = |sync| of("With all that kube-proxy does for it", sync);
+        let brief = joined([
+            sync.as_ref().map(of_sync).unwrap_or_default(),
+            of("What the kernel and the tool must do", &update),
+        ]);
         values.extend(self.releases(&update, &mut evidence));
         let through = self.transports(&update, sync.as_ref());
         let verdict = joined([verdict, without_number(&update.gaps), through]);
         Some(Finding {
+            brief,
             values,
             headline,
             ..self.finding(FindingKind::Updates, subject, question, (verdict, evidence))

@@ -10,13 +10,34 @@ use super::Ids;
 use super::table::{heads, scrolling};
 use crate::quantity::{digits, shortened, whole};
 use crate::summarise::FloorRatios;
+use crate::view::brief::{self, Brief};
 use crate::view::words::programmed;
 use crate::view::{Scope, finding, grouped, scopes};
 
-/// What the data say: the answers to what is asked first.
-pub(super) fn findings(summary: &Summary, start: &str, ids: &Ids) -> Markup {
+/// The run in five sentences.
+pub(super) fn brief(summary: &Summary, start: &str) -> Markup {
     html! {
-        section id=[(!start.is_empty()).then_some(start)] {
+        section.brief id=[(!start.is_empty()).then_some(start)] {
+            p.hint { (brief::subject(summary)) }
+            ul {
+                @for Brief { question, answers } in brief::briefs(summary) {
+                    li {
+                        strong { (question) ". " }
+                        @for (place, answer) in &answers {
+                            @if let Some(place) = place { span.small { "(" (shortened(place, 200)) ") " } }
+                            (shortened(answer, LONGEST)) " "
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the data say: the answers to what is asked first.
+pub(super) fn findings(summary: &Summary, ids: &Ids) -> Markup {
+    html! {
+        section {
             h2 id=(ids.of("findings")) { "What the data say" }
             @if summary.findings.is_empty() {
                 p { "Nothing: no cell has a number that supports a sentence." }

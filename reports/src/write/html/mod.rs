@@ -148,6 +148,7 @@ fn article(
                 p.lead { (lead(run, summary)) }
                 (contents(&ids))
             }
+            (headline::brief(summary, if index == 0 { "start" } else { "" }))
             (banners(run, summary))
             @for scope in &empty {
                 p.banner { strong { "Nothing was measured on " (shortened(&scope.describe(), 300)) ". " } (why_nothing(scope.rows(summary))) }
@@ -159,7 +160,7 @@ fn article(
                     (shortened(&left_out.join("; "), 1_000)) "."
                 }
             }
-            (headline::findings(summary, if index == 0 { "start" } else { "" }, &ids))
+            (headline::findings(summary, &ids))
             @for scope in &scopes { (matrix::table(run, summary, scope, several, shown)) }
             (matrix::multiples(&figures, &ids))
             (headline::more(summary))

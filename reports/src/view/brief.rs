@@ -1,0 +1,197 @@
+//! A run in five sentences: which mode by first packets, what an update costs, what starting from nothing does, what a
+//! service holds of memory, and what cannot be said. Of a run on a host's kernel with counted guests beside it each is
+//! said of both, one after the other: no sentence spans two environments.
+
+use std::collections::BTreeSet;
+
+use schema::ScenarioKind::{ColdInstall, ServiceAdd};
+use schema::summary::{Finding, FindingKind, Row, Summary};
+use schema::{Accelerator, Mode, OptionKey, OutcomeKind, Protocol};
+
+use super::{Scope, executed_by, grouped, scopes};
+use crate::quantity::{shortened, whole};
+
+/// Scopes of which a sentence is said at the top.
+const SCOPES: usize = 2;
+/// Letters of a reason there.
+const REASON: usize = 120;
+
+/// An answer in brief.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brief {
+    /// What is asked.
+    pub question: String,
+    /// A sentence of each environment that tells something, after what it is of where there are several.
+    pub answers: Vec<(Option<String>, String)>,
+}
+
+/// What the others are asked of: which findings answer, the best first.
+type Asked = (&'static str, fn(&Finding) -> bool);
+
+const ASKED: [Asked; 5] = [
+    ("First packet of a new TCP flow", |found| {
+        let protocol = found.options.protocol();
+        found.kind == FindingKind::Packets && protocol != Some(Protocol::Udp)
+    }),
+    ("One service more", |found| {
+        found.kind == FindingKind::Updates && found.scenario == ServiceAdd
+    }),
+    ("Starting from nothing", |found| {
+        found.kind == FindingKind::Updates && found.scenario == ColdInstall
+    }),
+    ("Memory", |found| found.kind == FindingKind::MemoryByCpus),
+    ("Memory", |found| found.kind == FindingKind::Memory),
+];
+
+/// The answers of a run, those that tell something, and last what cannot be said.
+#[must_use]
+pub fn briefs(summary: &Summary) -> Vec<Brief> {
+    let mut all: Vec<Brief> = Vec::new();
+    let mut silent: Vec<&str> = Vec::new();
+    for (question, asks) in ASKED {
+        if all.last().is_some_and(|brief| brief.question == question) {
+            continue;
+        }
+        let found: Vec<&Finding> = summary.findings.iter().filter(|f| asks(f)).collect();
+        let answers = answers(summary, &found);
+        if !answers.is_empty() {
+            let question = question.to_owned();
+            all.push(Brief { question, answers });
+        } else if !found.is_empty() {
+            silent.push(question);
+        }
+    }
+    silent.retain(|question| all.iter().all(|brief| brief.question != *question));
+    all.push(Brief {
+        question: "What cannot be said here".to_owned(),
+        answers: vec![(None, unsaid(summary, &silent))],
+    });
+    all
+}
+
+/// Sentences of findings that answer one question, of each scope the first, those of most modes before others.
+fn answers(summary: &Summary, found: &[&Finding]) -> Vec<(Option<String>, String)> {
+    let several = scopes(summary).len() > 1;
+    let mut told: Vec<&Finding> = Vec::new();
+    for found in found.iter().filter(|found| !found.brief.is_empty()) {
+        if told.iter().all(|known| scope_of(known) != scope_of(found)) {
+            told.push(found);
+        }
+    }
+    let modes = |found: &Finding| {
+        Mode::ALL
+            .iter()
+            .filter(|m| found.brief.contains(m.name()))
+            .count()
+    };
+    told.sort_by_key(|found| std::cmp::Reverse(modes(found)));
+    let of = |found: &&Finding| {
+        let place = several.then(|| place(summary, &scope_of(found)));
+        (place, found.brief.clone())
+    };
+    told.iter().take(SCOPES).map(of).collect()
+}
+
+fn scope_of(found: &Finding) -> Scope {
+    Scope {
+        environment: found.environment.clone(),
+        endpoints: found.endpoints,
+        variant: found.variant.clone(),
+    }
+}
+
+/// "instructions, Linux 6.1.0" or "time, Linux 6.18", with what else sets a scope apart.
+fn place(summary: &Summary, scope: &Scope) -> String {
+    let name = &scope.environment;
+    let counted = executed_by(summary, Accelerator::TcgIcount).contains(&name.as_str());
+    let what = if counted { "instructions" } else { "time" };
+    let kernel = summary.environments.get(name);
+    let kernel = kernel.map_or_else(|| name.clone(), |facts| format!("Linux {}", facts.kernel));
+    let alike = |other: &Scope| other.environment == scope.environment;
+    match scopes(summary).iter().filter(|s| alike(s)).count() {
+        1 => format!("{what}, {kernel}"),
+        _ => format!("{what}, {kernel}, {}", scope.describe()),
+    }
+}
+
+/// What has no answer, and why: modes without a figure, questions that tell nothing apart, cells that the run did not come to.
+fn unsaid(summary: &Summary, silent: &[&str]) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let several = summary.environments.len() > 1;
+    let mut without = Vec::new();
+    for scope in scopes(summary) {
+        for mode in scope.modes(summary) {
+            let rows: Vec<&Row> = scope
+                .rows(summary)
+                .filter(|row| row.key.mode == mode)
+                .collect();
+            if rows.iter().any(|row| row.metric.is_some()) {
+                continue;
+            }
+            let place = if several {
+                format!(" on {}", scope.environment)
+            } else {
+                String::new()
+            };
+            let reason = rows.iter().find_map(|row| row.reason.as_deref());
+            let outcome = rows.first().map_or(OutcomeKind::NotRun, |row| row.outcome);
+            let why = shortened(reason.unwrap_or(outcome.name()), REASON);
+            without.push(((place, why), mode.name()));
+        }
+    }
+    for ((place, why), modes) in grouped(without) {
+        let modes: BTreeSet<&str> = modes.into_iter().collect();
+        let modes: Vec<&str> = modes.into_iter().collect();
+        parts.push(format!("{} has no figure{place}: {why}", modes.join(", ")));
+    }
+    if !silent.is_empty() {
+        parts.push(format!(
+            "too few stays to tell modes apart, or none apart: {}",
+            silent.join(", ").to_lowercase()
+        ));
+    }
+    let coverage = &summary.coverage;
+    let left = |kind: OutcomeKind| coverage.outcomes.get(kind.name()).copied().unwrap_or(0);
+    for kind in [
+        OutcomeKind::Failed,
+        OutcomeKind::TimedOut,
+        OutcomeKind::NotRun,
+    ] {
+        if left(kind) > 0 {
+            let (cells, planned) = (whole(left(kind)), whole(coverage.planned));
+            parts.push(format!("{cells} of {planned} planned cells are {kind}"));
+        }
+    }
+    match parts.is_empty() {
+        true => "Whatever was asked has its answer.".to_owned(),
+        false => {
+            let text = parts.join("; ") + ".";
+            let mut letters = text.chars();
+            letters.next().map_or_else(String::new, |first| {
+                first.to_uppercase().chain(letters).collect()
+            })
+        }
+    }
+}
+
+/// What the sentences have in common: the size, and whose layouts they are of.
+#[must_use]
+pub fn subject(summary: &Summary) -> String {
+    let rows = || summary.cells.iter();
+    let largest = rows().map(|row| row.key.services).max().unwrap_or(0);
+    let layouts: BTreeSet<String> = rows()
+        .filter_map(|row| row.key.options.words_of(OptionKey::KubeProxy))
+        .collect();
+    let endpoints: BTreeSet<String> = rows().map(|row| whole(row.key.endpoints.into())).collect();
+    let endpoints: Vec<String> = endpoints.into_iter().collect();
+    let layouts: Vec<String> = layouts.into_iter().collect();
+    let of = match layouts.is_empty() {
+        true => String::new(),
+        false => format!("; rules as {} lay them out", layouts.join(", ")),
+    };
+    format!(
+        "At {} services of {} endpoints{of}.",
+        whole(largest.into()),
+        endpoints.join(" or ")
+    )
+}
