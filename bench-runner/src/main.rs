@@ -23,7 +23,6 @@ mod readiness;
 mod resume;
 mod run_dir;
 mod stdout;
-mod table;
 mod variant;
 mod verbose;
 mod verdict;

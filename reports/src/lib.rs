@@ -36,4 +36,5 @@ pub use summarise::{Answer, Asked, FloorRatios, Ratio, floor_ratios, matrix, sum
 pub use view::Standing;
 pub use write::html::{render_html, render_html_beside};
 pub use write::markdown::render_markdown;
+pub use write::text::{TERMINAL, render_tables, render_text};
 pub use write::{WriteError, write_all};

@@ -4,7 +4,9 @@
 use std::fs;
 use std::sync::LazyLock;
 
-use reports::{Run, WriteError, plots, render_html, render_markdown, summarise, write_all};
+use reports::{
+    Run, WriteError, plots, render_html, render_markdown, render_text, summarise, write_all,
+};
 use schema::OptionKey;
 use schema::summary::Summary;
 use synthetic::Shape;
@@ -523,4 +525,27 @@ fn an_environment_without_any_number_is_a_sentence_and_no_table_of_nothing() {
     assert!(html.contains("Nothing was measured on guest-6.12, 2 endpoints a service. "));
     assert!(html.contains("not-run: interrupted ("));
     assert_eq!((tables, html.matches("Which mode, at ").count()), (2, 1));
+}
+
+#[test]
+fn a_mail_keeps_to_its_columns_and_bytes_and_holds_the_five_sentences() {
+    let many = |sizes: Vec<u32>, blocks| Shape {
+        blocks,
+        sizes,
+        samples: 6,
+        ..Shape::default()
+    };
+    for shape in [many(vec![100, 1_000], 6), many(vec![100], 1)] {
+        let run = synthetic::run(&shape);
+        let summary = summarise(&run);
+        let text = render_text(&run, &summary);
+        assert!(text.len() < 100_000, "{}", text.len());
+        // The command line stays whole.
+        for line in text.lines().filter(|line| !line.contains("--seed")) {
+            assert!(line.chars().count() <= 75, "{line}");
+        }
+        assert!(text.contains("What cannot be said here:"), "{text}");
+        assert_eq!(text.contains("takes least"), shape.blocks >= 6);
+        assert!(text.contains(&run.header.revision) && text.contains("To take it again:\n  "));
+    }
 }

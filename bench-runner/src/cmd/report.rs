@@ -35,7 +35,7 @@ pub(crate) enum Format {
     Html,
     /// The page's tables and sentences, for a pull request.
     Markdown,
-    /// The tables of the terminal.
+    /// A mail: five sentences and the tables, at most 75 columns and 100 kB.
     Text,
     /// Each run's summary.json.
     Json,
@@ -71,7 +71,13 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Ended> {
             write(&reports::render_html_beside(&parts, &results), out)?;
         }
         Format::Markdown => write(&reports::render_markdown(&parts), out)?,
-        Format::Text => of_each(|summary| Ok(crate::table::render(summary)))?,
+        Format::Text => {
+            let texts: Vec<String> = parts
+                .iter()
+                .map(|(run, s)| reports::render_text(run, s))
+                .collect();
+            write(&texts.join("\n"), out)?;
+        }
         Format::Json => of_each(|summary| Ok(serde_json::to_string_pretty(summary)?))?,
         Format::Svg | Format::Png => {
             for (index, (path, part)) in args.runs.iter().zip(&parts).enumerate() {

@@ -240,7 +240,7 @@ fn report(run_dir: &RunDir) -> anyhow::Result<()> {
     let run = reports::load(run_dir.path()).context("read the results back")?;
     let summary = reports::summarise(&run);
     reports::write_all(run_dir.path(), &run, &summary).context("write the report")?;
-    say!("{}", crate::table::render(&summary));
+    say!("{}", reports::render_tables(&summary, reports::TERMINAL));
     Ok(())
 }
 

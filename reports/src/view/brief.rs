@@ -28,8 +28,8 @@ pub struct Brief {
 /// What the others are asked of: which findings answer, the best first.
 type Asked = (&'static str, fn(&Finding) -> bool);
 
-const ASKED: [Asked; 5] = [
-    ("First packet of a new TCP flow", |found| {
+const ASKED: [Asked; 4] = [
+    ("First packet of a new TCP flow to any service", |found| {
         let protocol = found.options.protocol();
         found.kind == FindingKind::Packets && protocol != Some(Protocol::Udp)
     }),
@@ -39,35 +39,40 @@ const ASKED: [Asked; 5] = [
     ("Starting from nothing", |found| {
         found.kind == FindingKind::Updates && found.scenario == ColdInstall
     }),
-    ("Memory", |found| found.kind == FindingKind::MemoryByCpus),
-    ("Memory", |found| found.kind == FindingKind::Memory),
+    ("Memory of a service", |found| {
+        matches!(found.kind, FindingKind::MemoryByCpus | FindingKind::Memory)
+    }),
 ];
 
 /// The answers of a run, those that tell something, and last what cannot be said.
 #[must_use]
 pub fn briefs(summary: &Summary) -> Vec<Brief> {
-    let mut all: Vec<Brief> = Vec::new();
-    let mut silent: Vec<&str> = Vec::new();
+    let (mut all, mut silent): (Vec<Brief>, Vec<Silent>) = (Vec::new(), Vec::new());
     for (question, asks) in ASKED {
-        if all.last().is_some_and(|brief| brief.question == question) {
-            continue;
-        }
         let found: Vec<&Finding> = summary.findings.iter().filter(|f| asks(f)).collect();
         let answers = answers(summary, &found);
+        let is_told = |scope: &Scope| {
+            let mut of = found.iter().filter(|found| scope_of(found) == *scope);
+            of.any(|found| !found.brief.is_empty())
+        };
+        let scopes: Vec<Scope> = found.iter().map(|found| scope_of(found)).collect();
+        let quiet = scopes.into_iter().filter(|scope| !is_told(scope));
+        silent.extend(quiet.map(|scope| (scope, question)));
         if !answers.is_empty() {
             let question = question.to_owned();
             all.push(Brief { question, answers });
-        } else if !found.is_empty() {
-            silent.push(question);
         }
     }
-    silent.retain(|question| all.iter().all(|brief| brief.question != *question));
+    silent.dedup();
     all.push(Brief {
         question: "What cannot be said here".to_owned(),
-        answers: vec![(None, unsaid(summary, &silent))],
+        answers: vec![(None, unsaid(summary, silent))],
     });
     all
 }
+
+/// A scope, and what it tells nothing of.
+type Silent = (Scope, &'static str);
 
 /// Sentences of findings that answer one question, of each scope the first, those of most modes before others.
 fn answers(summary: &Summary, found: &[&Finding]) -> Vec<(Option<String>, String)> {
@@ -115,7 +120,7 @@ fn place(summary: &Summary, scope: &Scope) -> String {
 }
 
 /// What has no answer, and why: modes without a figure, questions that tell nothing apart, cells that the run did not come to.
-fn unsaid(summary: &Summary, silent: &[&str]) -> String {
+fn unsaid(summary: &Summary, silent: Vec<Silent>) -> String {
     let mut parts: Vec<String> = Vec::new();
     let several = summary.environments.len() > 1;
     let mut without = Vec::new();
@@ -142,13 +147,17 @@ fn unsaid(summary: &Summary, silent: &[&str]) -> String {
     for ((place, why), modes) in grouped(without) {
         let modes: BTreeSet<&str> = modes.into_iter().collect();
         let modes: Vec<&str> = modes.into_iter().collect();
-        parts.push(format!("{} has no figure{place}: {why}", modes.join(", ")));
+        parts.push(format!("no figure{place} of {}: {why}", modes.join(", ")));
     }
-    if !silent.is_empty() {
-        parts.push(format!(
-            "too few stays to tell modes apart, or none apart: {}",
-            silent.join(", ").to_lowercase()
-        ));
+    let several_scopes = scopes(summary).len() > 1;
+    for (scope, questions) in grouped(silent) {
+        let place = match several_scopes {
+            true => format!("by {}, ", place(summary, &scope)),
+            false => String::new(),
+        };
+        let questions: Vec<String> = questions.into_iter().map(lowered).collect();
+        let questions = questions.join(", ");
+        parts.push(format!("{place}nothing is told apart of: {questions}"));
     }
     let coverage = &summary.coverage;
     let left = |kind: OutcomeKind| coverage.outcomes.get(kind.name()).copied().unwrap_or(0);
@@ -174,20 +183,29 @@ fn unsaid(summary: &Summary, silent: &[&str]) -> String {
     }
 }
 
+/// A question in the middle of a sentence.
+fn lowered(question: &str) -> String {
+    let mut letters = question.chars();
+    let first = letters.next().into_iter().flat_map(char::to_lowercase);
+    first.chain(letters).collect()
+}
+
 /// What the sentences have in common: the size, and whose layouts they are of.
 #[must_use]
 pub fn subject(summary: &Summary) -> String {
     let rows = || summary.cells.iter();
     let largest = rows().map(|row| row.key.services).max().unwrap_or(0);
+    // Layouts that are alike are one option, "1.32-1.37".
+    let newest = |layouts: &str| layouts.rsplit('-').next().map(str::to_owned);
     let layouts: BTreeSet<String> = rows()
-        .filter_map(|row| row.key.options.words_of(OptionKey::KubeProxy))
+        .filter_map(|row| newest(row.key.options.get(OptionKey::KubeProxy)?))
         .collect();
     let endpoints: BTreeSet<String> = rows().map(|row| whole(row.key.endpoints.into())).collect();
     let endpoints: Vec<String> = endpoints.into_iter().collect();
     let layouts: Vec<String> = layouts.into_iter().collect();
     let of = match layouts.is_empty() {
         true => String::new(),
-        false => format!("; rules as {} lay them out", layouts.join(", ")),
+        false => format!("; rules of kube-proxy {}", layouts.join(" and ")),
     };
     format!(
         "At {} services of {} endpoints{of}.",

@@ -4,6 +4,7 @@
 
 pub mod html;
 pub mod markdown;
+pub mod text;
 
 use std::fs;
 use std::io::{self, Write};

@@ -1,36 +1,116 @@
-//! The table on the terminal at the end of a run: mode × question at the largest size. Modes are rows,
-//! so that seven of them fit a terminal; questions are columns, in as many bands as the width asks for.
+//! A run as plain text: the table on the terminal at its end, mode × question at the largest size, and the same below the
+//! five sentences for a mail. Modes are rows, so that seven of them fit a terminal; questions are columns, in as many bands
+//! as the width asks for.
 
 mod questions;
 mod series;
 #[cfg(test)]
 mod tests;
 
-use reports::quantity::value;
-use reports::view::{Scope, lower_bound, scopes};
 use schema::summary::{Row, Summary};
 use schema::{Metric, Unit};
+use textwrap::Options;
+
+use crate::load::Run;
+use crate::quantity::{shortened, value};
+use crate::view::brief::{self, Brief};
+use crate::view::trust::{again, coverage_text};
+use crate::view::{Scope, lower_bound, scopes};
 
 use questions::{Column, TOPICS, columns};
 use series::{Series, series};
 
-/// Width of a terminal.
-const WIDTH: usize = 100;
+/// Columns of a terminal.
+pub const TERMINAL: usize = 100;
+/// Columns of a mail that is quoted once or twice.
+const MAIL: usize = 75;
+/// Bytes of a mail: lists refuse larger ones.
+const MAIL_BYTES: usize = 95_000;
 /// Between columns.
 const GAP: &str = "  ";
 
-/// Renders the table; empty when nothing was planned.
-pub(crate) fn render(summary: &Summary) -> String {
+/// Renders the tables within so many columns; empty when nothing was planned.
+#[must_use]
+pub fn render_tables(summary: &Summary, width: usize) -> String {
+    tables(summary, width).join("\n\n")
+}
+
+fn tables(summary: &Summary, width: usize) -> Vec<String> {
     let scopes = scopes(summary);
     let several = scopes.len() > 1;
     let parts = scopes
         .iter()
-        .flat_map(|scope| of_scope(summary, scope, several));
-    parts.collect::<Vec<_>>().join("\n\n")
+        .flat_map(|scope| of_scope(summary, scope, several, width));
+    parts.collect()
+}
+
+/// Renders a run as a mail: what was measured on what, five sentences, the tables, and how to take it again; at most 75
+/// columns and 100 kB, but for a command line, which stays whole.
+#[must_use]
+pub fn render_text(run: &Run, summary: &Summary) -> String {
+    let header = &run.header;
+    let mut parts = vec!["Linux service datapaths".to_owned()];
+    let places = summary.environments.iter().map(|(name, of)| {
+        let (kernel, cpu, cores) = (&of.kernel, &of.cpu, of.cores);
+        wrapped(
+            "",
+            &format!(
+                "{name}: Linux {kernel}, {cpu}, {cores} CPUs, {}",
+                header.started
+            ),
+        )
+    });
+    parts.push(places.collect::<Vec<_>>().join("\n"));
+    parts.push(wrapped("", &brief::subject(summary)));
+    for Brief { question, answers } in brief::briefs(summary) {
+        let said = answers.iter().map(|(place, answer)| match place {
+            Some(place) => wrapped("  ", &format!("({place}) {answer}")),
+            None => wrapped("  ", answer),
+        });
+        parts.push(format!(
+            "{question}:\n{}",
+            said.collect::<Vec<_>>().join("\n")
+        ));
+    }
+    let noise = summary.noise.as_ref();
+    parts.extend(noise.map(|noise| wrapped("", &format!("Noise: {}", noise.text))));
+    let tail = format!(
+        "{}\n\nbench-runner {}, revision {}. To take it again:\n  {}\n",
+        wrapped("", &coverage_text(summary)),
+        header.tool_version,
+        header.revision,
+        shortened(&again(header), MAIL_BYTES / 20),
+    );
+    let mut text = parts.join("\n\n");
+    let tables = tables(summary, MAIL);
+    let fits = tables.iter().scan(text.len() + tail.len(), |bytes, table| {
+        *bytes += table.len() + 2;
+        Some(*bytes)
+    });
+    let fits = fits.take_while(|bytes| *bytes < MAIL_BYTES).count();
+    for table in &tables[..fits] {
+        text.push_str(&format!("\n\n{table}"));
+    }
+    if fits < tables.len() {
+        let more = tables.len() - fits;
+        text.push_str(&format!(
+            "\n\n{more} more tables are in the page and in summary.json."
+        ));
+    }
+    format!("{text}\n\n{tail}")
+}
+
+/// A paragraph, indented, within the columns of a mail.
+fn wrapped(indent: &str, text: &str) -> String {
+    let options = Options::new(MAIL)
+        .initial_indent(indent)
+        .subsequent_indent(indent)
+        .break_words(false);
+    textwrap::fill(text, options)
 }
 
 /// The parts of a scope's table: what it is, and its grids.
-fn of_scope(summary: &Summary, scope: &Scope, named: bool) -> Vec<String> {
+fn of_scope(summary: &Summary, scope: &Scope, named: bool, width: usize) -> Vec<String> {
     let services = scope.largest(summary);
     let rows = scope.rows(summary);
     let rows: Vec<&Row> = rows.filter(|row| row.key.services == services).collect();
@@ -48,19 +128,18 @@ fn of_scope(summary: &Summary, scope: &Scope, named: bool) -> Vec<String> {
         ("~ moved by other users of the kernel", any(|row| row.noisy)),
     ];
     let signs = signs.iter().filter_map(|(what, any)| any.then_some(*what));
-    let mut head = vec![format!(
-        "medians at {services} services{place} (samples/stays)"
-    )];
+    let head = format!("medians at {services} services{place} (samples/stays)");
+    let mut head = vec![textwrap::fill(&head, width)];
     head.push(signs.collect::<Vec<_>>().join("; "));
     head.retain(|line| !line.is_empty());
     let series = series(&rows);
     let topics = TOPICS.iter().map(|topic| columns(&rows, *topic));
-    let grids = topics.flat_map(|columns| grids(&rows, &series, &columns));
+    let grids = topics.flat_map(|columns| grids(&rows, &series, &columns, width));
     [head.join("\n")].into_iter().chain(grids).collect()
 }
 
-/// A topic as grids of at most [`WIDTH`] columns; series that were asked nothing of it are left out.
-fn grids(rows: &[&Row], all: &[Series], columns: &[Column]) -> Vec<String> {
+/// A topic as grids of at most `width` columns; series that were asked nothing of it are left out.
+fn grids(rows: &[&Row], all: &[Series], columns: &[Column], width: usize) -> Vec<String> {
     let of = |series: &Series, column: &Column| -> Vec<&Row> {
         let mine = rows
             .iter()
@@ -94,16 +173,16 @@ fn grids(rows: &[&Row], all: &[Series], columns: &[Column]) -> Vec<String> {
             None if column.ask.metric == Metric::SyncTime => "no such mode".to_owned(),
             None => "not counted".to_owned(),
         }));
-        let width = widest(&lines);
-        if used.saturating_add(GAP.len() + width) > WIDTH {
+        let own = widest(&lines);
+        if used.saturating_add(GAP.len() + own) > width {
             let blank = ["", ""].into_iter();
             let labels = blank.chain(names.iter().map(String::as_str));
             grids.push(labels.map(|name| format!("{name:<first$}")).collect());
             used = first;
         }
-        used += GAP.len() + width;
+        used += GAP.len() + own;
         for (line, text) in grids.iter_mut().rev().take(1).flatten().zip(lines) {
-            line.push_str(&format!("{GAP}{text:>width$}"));
+            line.push_str(&format!("{GAP}{text:>own$}"));
         }
     }
     grids.into_iter().map(|lines| lines.join("\n")).collect()

@@ -111,9 +111,9 @@ fn summary() -> Summary {
 
 #[test]
 fn every_mode_fits_a_terminal_and_every_line_of_a_band_is_as_wide() {
-    let text = render(&summary());
+    let text = render_tables(&summary(), TERMINAL);
     for line in text.lines() {
-        assert!(line.chars().count() <= WIDTH, "{line}");
+        assert!(line.chars().count() <= TERMINAL, "{line}");
     }
     for band in text.split("\n\n").skip(1) {
         let widths: BTreeSet<usize> = band.lines().map(|line| line.chars().count()).collect();
@@ -144,9 +144,9 @@ fn a_median_says_how_far_it_is_known_whether_it_was_disturbed_and_cold_caches() 
             cell.disturbed = 1;
         }
     }
-    let text = render(&summary);
+    let text = render_tables(&summary, TERMINAL);
     assert!(
-        text.lines().all(|line| line.chars().count() <= WIDTH),
+        text.lines().all(|line| line.chars().count() <= TERMINAL),
         "{text}"
     );
     assert!(text.contains("123 ms ±4% 15000/15"), "{text}");
@@ -161,7 +161,7 @@ fn a_median_says_how_far_it_is_known_whether_it_was_disturbed_and_cold_caches() 
 
 #[test]
 fn every_question_of_every_scenario_is_a_column() {
-    let text = render(&summary());
+    let text = render_tables(&summary(), TERMINAL);
     let asked = |kind: &&ScenarioKind| kind.asked_at(Place::Terminal).next().is_some();
     for scenario in ScenarioKind::ALL.iter().filter(asked) {
         assert!(text.contains(scenario.name()), "{scenario}");
@@ -196,7 +196,7 @@ fn a_cell_without_a_number_says_why_and_is_never_blank() {
     summary
         .cells
         .retain(|cell| cell.key.mode != Mode::Ipset || cell.metric != Some(Metric::SyncTime));
-    let text = render(&summary);
+    let text = render_tables(&summary, TERMINAL);
     let line = |name: &str| {
         text.lines()
             .find(|l| l.starts_with(name))
@@ -225,6 +225,6 @@ fn nothing_planned_is_an_empty_table() {
         cells: Vec::new(),
         ..summary()
     };
-    assert_eq!(render(&nothing), "");
+    assert_eq!(render_tables(&nothing, TERMINAL), "");
     assert_eq!(Metric::UpdateTime.unit(), Unit::Nanoseconds);
 }
