@@ -34,6 +34,16 @@ fn syncs(asked: Asked, scenario: ScenarioKind) -> bool {
     asked.update_ns() + asked.read_back_ns() <= SLOW_NS || scenario == ScenarioKind::ServiceAdd
 }
 
+/// Changes that are counted: of long ones one, in which what only the first change of a stay does is little.
+fn counted_changes(asked: Asked) -> usize {
+    const LONG_NS: u64 = 300_000_000;
+    if asked.update_ns() > LONG_NS {
+        1
+    } else {
+        TIMED as usize
+    }
+}
+
 /// Whether kube-proxy's syncs are counted where instructions are: what they read grows with N, and so does how long a
 /// guest takes for it. The bound is no size that is asked often: beside one that syncs another would not.
 pub(crate) const fn counts_syncs(spec: &StaySpec) -> bool {
@@ -94,7 +104,8 @@ fn acts(stay: &Stay<'_>, scenario: ScenarioKind) -> Vec<Act> {
     if spec.counted {
         let waits = (!real).then_some(Act::Waits);
         let sync = (synced && counts_syncs(spec)).then_some(Act::Sync);
-        return timed.into_iter().chain(waits).chain(sync).collect();
+        let timed = timed.into_iter().take(counted_changes(asked));
+        return timed.chain(waits).chain(sync).collect();
     }
     let rehearsed = spec.block == 0 && rehearses(asked.update_ns(), scenario);
     let once = |act, made: bool| made.then_some(act).into_iter();
@@ -117,8 +128,13 @@ impl Scenario for Update {
     }
 
     /// Of the first repetition.
-    fn expected_ns(&self, asked: Asked, _options: &Options, _request: &Request) -> u64 {
+    fn expected_ns(&self, asked: Asked, _options: &Options, request: &Request) -> u64 {
         let change_ns = asked.update_ns();
+        if request.counted {
+            let changes = counted_changes(asked) as u64 + 1;
+            let put_back = changes.div_ceil(u64::from(drift(asked.services)));
+            return (changes + put_back) * change_ns + 2 * asked.listing_ns();
+        }
         let synced = u64::from(syncs(asked, self.kind));
         let rehearsed = u64::from(rehearses(change_ns, self.kind));
         let changes = rehearsed + u64::from(TIMED) + synced;
