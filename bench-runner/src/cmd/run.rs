@@ -165,11 +165,12 @@ async fn measure(
         .run()
         .await;
     environments.close().await;
+    let in_guests = environments.iter().any(|open| open.planned.name != ENVIRONMENT);
     let written = executed.and_then(|(ledger, executed)| {
         run_dir.append(&Record::End(EndRecord {
             ended: ledger.ended(executed.interrupted).to_owned(),
             elapsed_ns: executed.elapsed_ns,
-            runner_rss_bytes: peak_rss_bytes(),
+            runner_rss_bytes: peak_rss_bytes(in_guests),
         }))?;
         report(&run_dir)?;
         Ok((ledger, executed.interrupted))
@@ -228,11 +229,16 @@ fn announce(settings: &Settings, plan: &Plan, environments: &Environments) {
     }
 }
 
-/// Peak resident memory of this process and of the largest stay, bytes.
-fn peak_rss_bytes() -> u64 {
+/// Peak resident memory of this process and of the largest stay, bytes; of a run with guests, whose memory would be
+/// QEMU's, of this process alone.
+fn peak_rss_bytes(in_guests: bool) -> u64 {
     use nix::sys::resource::{UsageWho, getrusage};
     let peak = |who| getrusage(who).map_or(0, |u| u.max_rss() as u64 * 1024);
-    peak(UsageWho::RUSAGE_SELF).max(peak(UsageWho::RUSAGE_CHILDREN))
+    let own = peak(UsageWho::RUSAGE_SELF);
+    match in_guests {
+        true => own,
+        false => own.max(peak(UsageWho::RUSAGE_CHILDREN)),
+    }
 }
 
 /// Summary, plots and page, from the file that was written.
