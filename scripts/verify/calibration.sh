@@ -43,7 +43,7 @@ judge() {
       [.cells[] | select(.metric == $metric)] as $cells
       | [$line, $name, $seed, $exit, ($cells | length), ([.pooled[] | select(.metric == $metric and .mode == null) | .base_units][0] // "-"),
          ([$cells[].change.relative // empty] | sort | if length == 0 then "-" else .[length / 2 | floor] * 1000 | round / 10 end),
-         ([(.cells[] | select(.verdict == "regressed") | "\(.key.mode) \(.metric)"), (.pooled[] | select(.verdict == "regressed") | "\(.mode // "all") \(.metric)")] | join(", "))] | @tsv' \
+         ([(.cells[] | select(.verdict == "regressed") | "\(.mode) \(.metric)"), (.pooled[] | select(.verdict == "regressed") | "\(.mode // "all") \(.metric)")] | join(", "))] | @tsv' \
         "$scratch/comparison.json" >>"$table"
 }
 
