@@ -90,7 +90,8 @@ impl Plan {
             let of_side = environments.iter().filter(here).flat_map(|environment| {
                 let first = sides.iter().find(|s| environment.measures(s.variant()));
                 let counted = environment.is_counted().then(|| side.counted());
-                let beside = counted.is_some() && !settings.args.deterministic;
+                let beside = (counted.is_some() && !settings.args.deterministic)
+                    .then_some(side.request.largest);
                 let side = counted.as_ref().unwrap_or(side);
                 let own = Settings {
                     request: environment.request(side),
@@ -100,7 +101,7 @@ impl Plan {
                 };
                 let mut stays = Self::stays(&own, environment.slowdown());
                 if environment.is_counted() {
-                    stays = icount::joined(stays, side.is_named(), beside);
+                    stays = icount::joined(stays, side.is_named(), beside.is_some());
                 }
                 for stay in &mut stays {
                     stay.spec.environment.clone_from(&environment.name);

@@ -165,7 +165,9 @@ async fn measure(
         .run()
         .await;
     environments.close().await;
-    let in_guests = environments.iter().any(|open| open.planned.name != ENVIRONMENT);
+    let in_guests = environments
+        .iter()
+        .any(|open| open.planned.name != ENVIRONMENT);
     let written = executed.and_then(|(ledger, executed)| {
         run_dir.append(&Record::End(EndRecord {
             ended: ledger.ended(executed.interrupted).to_owned(),
@@ -218,6 +220,9 @@ fn announce(settings: &Settings, plan: &Plan, environments: &Environments) {
         );
     }
     plan.sentences().iter().for_each(|line| note(line));
+    if on_host && plan.part(true).next().is_some() {
+        note("--sandbox netns leaves out what is counted; --services 1000 makes it short");
+    }
     // Variants with sizes of their own are quicker by those.
     let alike = |side: &Settings| side.sizes == settings.sizes;
     let is_timed = plan.part(false).next().is_some();

@@ -80,7 +80,7 @@ pub(super) fn scenarios(asked: Vec<ScenarioKind>, args: &RunArgs) -> Vec<Scenari
 
 /// The size at which most is counted beside what is timed.
 const SMALL: u32 = 1_000;
-/// Seeds at larger ones.
+/// Seeds where a larger one is counted, too.
 const LARGE_SEEDS: u32 = 3;
 
 /// What is counted beside what is timed: the largest size, and a small one where sizes are swept; the first packet of any
@@ -123,12 +123,13 @@ pub(super) fn beside(timed: &Settings) -> Settings {
     }
 }
 
-/// How often a stay is made at most: `beside` what is timed no more often than its order needs.
-pub(super) fn blocks(stay: &StaySpec, repetitions: u32, beside: bool) -> u32 {
-    match (stay.counted && beside, stay.services > SMALL) {
-        (false, _) => repetitions,
-        (true, false) => repetitions.min(SEEDS),
-        (true, true) => repetitions.min(LARGE_SEEDS),
+/// How often a stay is made at most: what is counted `beside` what is timed, up to so many services, no more often than
+/// its order needs.
+pub(super) fn blocks(stay: &StaySpec, repetitions: u32, beside: Option<u32>) -> u32 {
+    match beside.filter(|_| stay.counted) {
+        None => repetitions,
+        Some(largest) if largest > SMALL => repetitions.min(LARGE_SEEDS),
+        Some(_) => repetitions.min(SEEDS),
     }
 }
 

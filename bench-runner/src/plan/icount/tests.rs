@@ -154,7 +154,7 @@ fn beside_what_is_timed_all_modes_are_counted_at_two_sizes_by_what_tells_them_ap
     assert_eq!(sizes, HashSet::from([1_000, 10_000]));
     for stay in &counted {
         let large = stay.spec.services > SMALL;
-        assert_eq!(stay.blocks, if large { 3 } else { 6 });
+        assert_eq!(stay.blocks, 3);
         let chunks: Vec<&str> = stay
             .spec
             .cells
@@ -190,10 +190,12 @@ fn beside_what_is_timed_all_modes_are_counted_at_two_sizes_by_what_tells_them_ap
     let all: u32 = counted.iter().map(|stay| stay.blocks).sum();
     assert_eq!(plan.counted_stays().len() as u32, all);
     assert_eq!(plan.first_timed().len(), plan.part(false).count());
+    assert!(plan.block(3).iter().all(|stay| !stay.spec.counted));
+    let small = both(&["--services", "1000"]);
     assert!(
-        plan.block(4)
-            .iter()
-            .all(|stay| stay.spec.services <= SMALL || !stay.spec.counted)
+        small
+            .part(true)
+            .all(|stay| stay.blocks == 6 && stay.spec.services == 1_000)
     );
     assert_eq!(plan.sentences().len(), 2);
 }
