@@ -52,7 +52,7 @@ async function pictured(page, name, pieces) {
   const { width, height } = await page.evaluate(() => ({ width: innerWidth, height: document.documentElement.scrollHeight }));
   for (let piece = 0; piece < pieces && piece * PIECE < height; piece++) {
     const clip = { x: 0, y: piece * PIECE, width, height: Math.min(PIECE, height - piece * PIECE) };
-    await page.screenshot({ path: `${screenshots}/${name}${piece ? `-${piece + 1}` : ''}.png`, fullPage: true, clip, animations: 'disabled' });
+    await page.screenshot({ path: `${screenshots}/${name}${piece ? `-${piece + 1}` : ''}.png`, fullPage: true, clip, animations: 'disabled', timeout: 60_000 });
   }
 }
 
