@@ -595,8 +595,13 @@ class Sentence:
             if told:
                 raise Wrong(f"nothing in brief, and {told} are told apart from {best}")
             return
-        plain = len({n.split(" (")[0] for n in samples}) == len(samples) and not bounds
-        named = {n.split(" (")[0] if plain else n: n for n in [*samples, *bounds]}
+        def without_version(name):
+            mode, *words = re.fullmatch(r"(\S+)(?: \((.*)\))?", name).groups()
+            words = [w for w in (words[0] or "").split(", ") if w and not w.startswith("kube-proxy ")]
+            return mode + (f" ({', '.join(words)})" if words else "")
+        names = [*samples, *bounds]
+        shorts = [without_version(n) for n in names]
+        named = dict(zip(names, names)) | {short: n for short, n in zip(shorts, names) if shorts.count(short) == 1}
         first, value, rest = re.fullmatch(rf"({NAME}) takes least, ({VALUE}); (.*)", text).groups()
         if named[first] != best:
             raise Wrong(f"in brief {first} takes least, and {best} does")
@@ -620,7 +625,7 @@ class Sentence:
             same(times, ratio.bounds[0] if wide else ratio.value)
             if bool(wide) != (least == "at least "):
                 raise Wrong(f"in brief {name} {least}{times}, of {ratio.bounds}")
-        left = {n for n in named.values() if n != best and n not in told}
+        left = {n for n in names if n != best and n not in told}
         known = lambda n: n in bounds or bool(samples[n].known.bounds)
         for part in others:
             what, names = part.split(": ")

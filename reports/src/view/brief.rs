@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use schema::ScenarioKind::{ColdInstall, ServiceAdd};
 use schema::summary::{Finding, FindingKind, Row, Summary};
-use schema::{Accelerator, Mode, OptionKey, OutcomeKind, Protocol};
+use schema::{Accelerator, Mode, OptionKey, OutcomeKind};
 
 use super::{Scope, executed_by, grouped, scopes};
 use crate::quantity::{shortened, whole};
@@ -25,45 +25,36 @@ pub struct Brief {
     pub answers: Vec<(Option<String>, String)>,
 }
 
-/// What the others are asked of: which findings answer, the best first.
-type Asked = (&'static str, fn(&Finding) -> bool);
-
-const ASKED: [Asked; 4] = [
-    ("First packet of a new TCP flow to any service", |found| {
-        let protocol = found.options.protocol();
-        found.kind == FindingKind::Packets && protocol != Some(Protocol::Udp)
-    }),
-    ("One service more", |found| {
-        found.kind == FindingKind::Updates && found.scenario == ServiceAdd
-    }),
-    ("Starting from nothing", |found| {
-        found.kind == FindingKind::Updates && found.scenario == ColdInstall
-    }),
-    ("Memory of a service", |found| {
-        matches!(found.kind, FindingKind::MemoryByCpus | FindingKind::Memory)
-    }),
+/// Which findings answer what is asked first.
+const ASKED: [fn(&Finding) -> bool; 4] = [
+    |found| found.kind == FindingKind::Packets,
+    |found| found.kind == FindingKind::Updates && found.scenario == ServiceAdd,
+    |found| found.kind == FindingKind::Updates && found.scenario == ColdInstall,
+    |found| matches!(found.kind, FindingKind::MemoryByCpus | FindingKind::Memory),
 ];
 
 /// The answers of a run, those that tell something, and last what cannot be said.
 #[must_use]
 pub fn briefs(summary: &Summary) -> Vec<Brief> {
     let (mut all, mut silent): (Vec<Brief>, Vec<Silent>) = (Vec::new(), Vec::new());
-    for (question, asks) in ASKED {
-        let found: Vec<&Finding> = summary.findings.iter().filter(|f| asks(f)).collect();
-        let answers = answers(summary, &found);
-        let is_told = |scope: &Scope| {
-            let mut of = found.iter().filter(|found| scope_of(found) == *scope);
-            of.any(|found| !found.brief.is_empty())
+    for asks in ASKED {
+        let mut found: Vec<&Finding> = summary.findings.iter().filter(|f| asks(f)).collect();
+        // The first that tells something is the question; of the others those that answer the same.
+        let told = found.iter().position(|found| !found.brief.is_empty());
+        let Some(question) = found
+            .get(told.unwrap_or(0))
+            .map(|found| found.question.clone())
+        else {
+            continue;
         };
-        let scopes: Vec<Scope> = found.iter().map(|found| scope_of(found)).collect();
-        let quiet = scopes.into_iter().filter(|scope| !is_told(scope));
-        silent.extend(quiet.map(|scope| (scope, question)));
+        found.retain(|found| found.question == question);
+        let quiet = found.iter().filter(|found| found.brief.is_empty());
+        silent.extend(quiet.map(|found| (scope_of(found), question.clone())));
+        let answers = answers(summary, &found);
         if !answers.is_empty() {
-            let question = question.to_owned();
             all.push(Brief { question, answers });
         }
     }
-    silent.dedup();
     all.push(Brief {
         question: "What cannot be said here".to_owned(),
         answers: vec![(None, unsaid(summary, silent))],
@@ -72,22 +63,23 @@ pub fn briefs(summary: &Summary) -> Vec<Brief> {
 }
 
 /// A scope, and what it tells nothing of.
-type Silent = (Scope, &'static str);
+type Silent = (Scope, String);
 
-/// Sentences of findings that answer one question, of each scope the first, those of most modes before others.
+/// Sentences of findings that answer one question, those of scopes with most modes before others.
 fn answers(summary: &Summary, found: &[&Finding]) -> Vec<(Option<String>, String)> {
     let several = scopes(summary).len() > 1;
-    let mut told: Vec<&Finding> = Vec::new();
-    for found in found.iter().filter(|found| !found.brief.is_empty()) {
-        if told.iter().all(|known| scope_of(known) != scope_of(found)) {
-            told.push(found);
-        }
-    }
+    let mut told: Vec<&Finding> = found
+        .iter()
+        .copied()
+        .filter(|f| !f.brief.is_empty())
+        .collect();
     let modes = |found: &Finding| {
-        Mode::ALL
-            .iter()
-            .filter(|m| found.brief.contains(m.name()))
-            .count()
+        let scope = scope_of(found);
+        let rows = scope.rows(summary);
+        let rows = rows.filter(|row| row.key.scenario == found.scenario && row.median.is_some());
+        rows.map(|row| row.key.mode)
+            .collect::<BTreeSet<Mode>>()
+            .len()
     };
     told.sort_by_key(|found| std::cmp::Reverse(modes(found)));
     let of = |found: &&Finding| {
@@ -155,8 +147,8 @@ fn unsaid(summary: &Summary, silent: Vec<Silent>) -> String {
             true => format!("by {}, ", place(summary, &scope)),
             false => String::new(),
         };
-        let questions: Vec<String> = questions.into_iter().map(lowered).collect();
-        let questions = questions.join(", ");
+        let questions: Vec<String> = questions.iter().map(|asked| lowered(asked)).collect();
+        let questions = questions.join("; ");
         parts.push(format!("{place}nothing is told apart of: {questions}"));
     }
     let coverage = &summary.coverage;

@@ -68,7 +68,8 @@ pub fn render_text(run: &Run, summary: &Summary) -> String {
             None => wrapped("  ", answer),
         });
         parts.push(format!(
-            "{question}:\n{}",
+            "{}\n{}",
+            wrapped("", &format!("{question}:")),
             said.collect::<Vec<_>>().join("\n")
         ));
     }

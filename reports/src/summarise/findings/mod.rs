@@ -199,6 +199,20 @@ impl Context<'_, '_> {
         series_names(&series).into_iter().zip(keys)
     }
 
+    /// The names of the same without the kube-proxy whose rules they are, by the whole names; none unless all differ.
+    fn short_names(&self, asks: impl Fn(&CellKey) -> bool) -> BTreeMap<String, String> {
+        let (names, keys): (Vec<String>, Vec<&CellKey>) = self.named_at_largest(asks).unzip();
+        let without = |key: &&CellKey| (key.mode, key.options.without(&[OptionKey::KubeProxy]));
+        let series: Vec<(Mode, Options)> = keys.iter().map(without).collect();
+        let series: Vec<_> = series.iter().map(|(mode, own)| (*mode, own)).collect();
+        let short = series_names(&series);
+        let each: BTreeSet<&String> = short.iter().collect();
+        match each.len() == short.len() {
+            true => names.into_iter().zip(short).collect(),
+            false => BTreeMap::new(),
+        }
+    }
+
     /// "1–2; 6 needed: a longer --budget makes more": why nothing is known of the rows without an interval.
     fn few<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> String {
         let without = rows.filter(|row| !has_bounds(row)).filter_map(known);

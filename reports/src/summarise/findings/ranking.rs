@@ -2,7 +2,7 @@
 //! distinguished is said where both have one, else that there are too few stays.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::slice;
 
 use schema::summary::{Finding, FindingKind, Row, Values};
@@ -56,6 +56,8 @@ pub(super) struct Ranking<'a> {
     pub(super) entries: Vec<Entry<'a>>,
     /// Those that timed out, with what they are longer than.
     bounds: Vec<(String, f64)>,
+    /// Names without the kube-proxy whose rules they are, where these tell all apart: for what is said in brief.
+    short: BTreeMap<String, String>,
     /// Those without a number: outcome and name.
     pub(super) gaps: Vec<(OutcomeKind, String)>,
     /// How they stand to the lowest; `None` without one.
@@ -144,7 +146,7 @@ impl Ranking<'_> {
     }
 
     /// "nftables takes least, 61.0 k instr; ipset 1.05 times, ipvs 1.17 times; not told apart from it: iptables-legacy": the
-    /// order in brief, of modes by their names where no two entries are of one; empty where nothing is told apart.
+    /// order in brief; empty where nothing is told apart.
     pub(super) fn brief(&self) -> String {
         let (Some(verdict), Some(best)) = (&self.verdict, self.entries.first()) else {
             return String::new();
@@ -152,12 +154,7 @@ impl Ranking<'_> {
         if verdict.times.is_empty() {
             return String::new();
         }
-        let modes: BTreeSet<Mode> = self.entries.iter().map(|entry| entry.key.mode).collect();
-        let plain = modes.len() == self.entries.len() && self.bounds.is_empty();
-        let short = |name: &String| match name.split_once(" (") {
-            Some((mode, _)) if plain => mode.to_owned(),
-            _ => name.clone(),
-        };
+        let short = |name: &String| self.short.get(name).unwrap_or(name).clone();
         let unit = best.row.unit.unwrap_or(self.metric.unit());
         let lowest = value(best.ranked.median.unwrap_or(f64::NAN), unit);
         let times: Vec<String> = verdict
@@ -202,6 +199,7 @@ impl Context<'_, '_> {
             metric,
             entries: Vec::new(),
             bounds: Vec::new(),
+            short: self.short_names(|key| subject.asks(key)),
             gaps: Vec::new(),
             verdict: None,
         };
