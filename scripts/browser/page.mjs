@@ -31,7 +31,7 @@ const browser = await chromium.launch({
 async function opened(file, options, act) {
   const context = await browser.newContext({ reducedMotion: 'reduce', ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(30_000);
   const url = pathToFileURL(file).href;
   const errors = [], requests = [];
   page.on('console', (message) => { if (['error', 'warning'].includes(message.type())) errors.push(message.text()); });
@@ -46,13 +46,16 @@ async function opened(file, options, act) {
   }
 }
 
-// Pictures of a page for a person, in pieces that a headless browser can take: at most so many, from the top down.
+// Pictures of a page for a person, in pieces that a headless browser can take: at most so many, from the top down. Each
+// is what a screen of that height shows: a picture beyond the screen takes 20 times as long.
 const PIECE = 4000;
 async function pictured(page, name, pieces) {
   const { width, height } = await page.evaluate(() => ({ width: innerWidth, height: document.documentElement.scrollHeight }));
+  await page.setViewportSize({ width, height: PIECE });
   for (let piece = 0; piece < pieces && piece * PIECE < height; piece++) {
-    const clip = { x: 0, y: piece * PIECE, width, height: Math.min(PIECE, height - piece * PIECE) };
-    await page.screenshot({ path: `${screenshots}/${name}${piece ? `-${piece + 1}` : ''}.png`, fullPage: true, clip, animations: 'disabled', timeout: 60_000 });
+    const top = Math.min(piece * PIECE, Math.max(0, height - PIECE)); // where the page ends, the last piece scrolls no further
+    await page.evaluate((y) => scrollTo(0, y), top);
+    await page.screenshot({ path: `${screenshots}/${name}${piece ? `-${piece + 1}` : ''}.png`, animations: 'disabled' });
   }
 }
 
@@ -157,7 +160,9 @@ async function interactive(name, file) {
     facts.linear = await linear();
     facts.logarithmicGone = await page.evaluate(() => [...document.querySelectorAll('figure')]
       .every((figure) => figure.querySelectorAll('.view:not([hidden])').length === 1 || !figure.querySelector('.view')));
-    await page.locator('figure[id]').nth(1).screenshot({ path: `${screenshots}/${name}-linear.png` });
+    const figure = page.locator('figure[id]').nth(1);
+    await figure.scrollIntoViewIfNeeded();
+    await page.screenshot({ path: `${screenshots}/${name}-linear.png`, clip: await figure.boundingBox() });
     await box.locator('select').selectOption('log');
     facts.scaled = none === 0 && facts.linear > 0 && (await linear()) === 0;
 
