@@ -240,7 +240,7 @@ fn a_run_of_one_size_and_one_scenario_is_drawn_too() {
     let summary = summarise(&run);
     let figures = plots::figures(&run, &summary);
     let names: Vec<&str> = figures.iter().map(|figure| figure.name.as_str()).collect();
-    let wanted = ["updates", "service-add"];
+    let wanted = ["in-brief", "updates", "service-add"];
     assert_eq!(names, wanted);
     for figure in &figures {
         elements(&figure.standalone_svg().unwrap());

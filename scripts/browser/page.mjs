@@ -68,7 +68,9 @@ const layout = () => {
     return !svg || box.width < 200 || box.height < 80 || box.left < frame.left - 1 || box.right > frame.right + 1
       || getComputedStyle(svg).visibility !== 'visible';
   });
+  const top = [...document.querySelectorAll('.brief figure, .brief > ul > li')];
   return {
+    answers: top.length, screens: Math.max(...top.map((part) => part.getBoundingClientRect().bottom)) / innerHeight,
     wide, charts: views.length, tables: document.querySelectorAll('table').length,
     bad: bad.map((view) => view.closest('figure').id || 'a chart'),
     paper: getComputedStyle(document.body).backgroundColor,
@@ -87,7 +89,7 @@ const violations = async (page) => {
 };
 
 async function everywhere(name, file, screens, pieces) {
-  const errors = [], requests = [], wide = [], bad = [], papers = new Set();
+  const errors = [], requests = [], wide = [], bad = [], far = [], papers = new Set();
   let seen;
   for (const [width, colorScheme] of screens) {
     const at = `${width} px, ${colorScheme}`;
@@ -101,12 +103,14 @@ async function everywhere(name, file, screens, pieces) {
     requests.push(...got.requests);
     papers.add(`${colorScheme} ${got.paper}`);
     if (got.wide > 0) wide.push(`${at}: ${got.wide} px beyond the screen`);
+    if (pieces && (got.answers !== 6 || got.screens > (width < 1000 ? 2 : 1))) far.push(`${at}: ${got.answers} parts on ${got.screens.toFixed(2)} screens`);
     bad.push(...got.bad.map((id) => `${at}: ${id}`));
   }
   claim(`${name}: no error or warning on the console`, errors);
   claim(`${name}: no request leaves the page`, requests);
   claim(`${name}: ${seen.charts} charts and ${seen.tables} tables, every chart visible inside its frame: ${screens.map((screen) => screen.join(' ')).join(', ')}`, bad);
   claim(`${name}: nothing is wider than the screen`, wide);
+  if (pieces) claim(`${name}: one picture and five sentences on the first screen of 900 px, on the first two at 360 px`, far);
   claim(`${name}: dark paper in the dark, light paper in the light`, papers.size === 2);
   return seen;
 }

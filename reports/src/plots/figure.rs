@@ -172,6 +172,19 @@ impl Figure {
         self.panels.iter().map(Panel::numbers).collect()
     }
 
+    /// Rows that have a mark.
+    #[must_use]
+    pub fn marked_rows(&self) -> usize {
+        let rows = self.panels.iter().map(|panel| match &panel.body {
+            Body::Rows { rows, .. } => {
+                let marked = |row: &&NamedRow| !matches!(row.mark, Mark::Nothing);
+                rows.iter().filter(marked).count()
+            }
+            Body::Lines { .. } => 0,
+        });
+        rows.sum()
+    }
+
     /// The same on linear axes; `None` when no axis is logarithmic.
     #[must_use]
     pub fn linear(&self) -> Option<Self> {
@@ -211,7 +224,7 @@ impl Panel {
         }
     }
 
-    fn numbers(&self) -> Numbers {
+    pub(super) fn numbers(&self) -> Numbers {
         let (columns, rows) = match &self.body {
             Body::Lines { lines, .. } => of_lines(lines),
             Body::Rows { rows, .. } => (

@@ -11,6 +11,7 @@ mod draw_rows;
 mod figure;
 mod first_packet_by_position;
 mod first_packet_by_size;
+mod in_brief;
 mod kernel_memory;
 mod kernels;
 mod memory_by_cpus;
@@ -88,6 +89,7 @@ pub const fn registry() -> &'static [Chart] {
 }
 
 const REGISTRY: &[Chart] = &[
+    at_largest(IN_BRIEF, in_brief::figure),
     over_n("first-packet-tcp", Form::FirstPacket(Protocol::Tcp)),
     over_n("first-packet-udp", Form::FirstPacket(Protocol::Udp)),
     at_largest("first-packet-by-position", first_packet_by_position::figure),
@@ -116,6 +118,8 @@ impl Chart {
     }
 }
 
+/// Name of the files of the chart that answers what is asked first; it stands at the top of the page.
+pub const IN_BRIEF: &str = "in-brief";
 /// Name of the files of the one chart in which environments and variants stand side by side.
 pub const KERNELS: &str = "kernels";
 

@@ -9,17 +9,22 @@ use super::Ids;
 use super::table::figures;
 use crate::plots::{self, Figure, Numbers};
 
-/// The section of all charts.
-pub(super) fn section(summary: &Summary, figures: &[Figure], ids: &Ids) -> Markup {
+/// The section of charts.
+pub(super) fn section<'a>(
+    summary: &Summary,
+    figures: impl Iterator<Item = &'a Figure>,
+    ids: &Ids,
+) -> Markup {
+    let mut figures = figures.peekable();
     let mut modes: Vec<Mode> = summary.cells.iter().map(|row| row.key.mode).collect();
     modes.sort_unstable();
     modes.dedup();
     html! {
-        @if !figures.is_empty() {
+        @if figures.peek().is_some() {
             section {
                 h2 id=(ids.of("charts")) { "Charts" }
                 (tools(&modes))
-                div.charts { @for figure in figures { (chart(figure, ids)) } }
+                div.charts { @for figure in figures { (chart(figure, ids, false)) } }
             }
         }
     }
@@ -38,11 +43,12 @@ fn tools(modes: &[Mode]) -> Markup {
     }
 }
 
-fn chart(figure: &Figure, ids: &Ids) -> Markup {
+/// A chart with its notes and its numbers, below the title of a section or, at the `top`, of the page.
+pub(super) fn chart(figure: &Figure, ids: &Ids, top: bool) -> Markup {
     let linear = figure.linear().map(|figure| figure.inline_svg());
     html! {
         figure id=(ids.chart(&figure.name)) {
-            figcaption { h3 { (figure.title) } }
+            figcaption { @if top { h2 { (figure.title) } } @else { h3 { (figure.title) } } }
             @match figure.inline_svg() {
                 Ok(svg) => div.view data-scale="log" { (PreEscaped(svg)) },
                 Err(error) => p.bad { "This chart could not be drawn: " (error) },

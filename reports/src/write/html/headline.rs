@@ -6,19 +6,30 @@ use maud::{Markup, html};
 use schema::summary::{Finding, Summary};
 use schema::{Mode, OptionKey, Options};
 
-use super::Ids;
 use super::table::{heads, scrolling};
+use super::{Ids, charts};
+use crate::plots::{Figure, IN_BRIEF};
 use crate::quantity::{digits, shortened, whole};
 use crate::summarise::FloorRatios;
 use crate::view::brief::{self, Brief};
 use crate::view::words::programmed;
 use crate::view::{Scope, finding, grouped, scopes};
 
-/// The run in five sentences.
-pub(super) fn brief(summary: &Summary, start: &str) -> Markup {
+/// The picture of the top: of several environments' that of the one with most answers.
+pub(super) fn picture(figures: &[Figure]) -> Option<&Figure> {
+    let named = |figure: &&Figure| figure.name.starts_with(IN_BRIEF);
+    figures
+        .iter()
+        .filter(named)
+        .min_by_key(|figure| std::cmp::Reverse(figure.marked_rows()))
+}
+
+/// The run in one picture and five sentences.
+pub(super) fn brief(summary: &Summary, picture: Option<&Figure>, start: &str, ids: &Ids) -> Markup {
     html! {
         section.brief id=[(!start.is_empty()).then_some(start)] {
             p.hint { (brief::subject(summary)) }
+            @if let Some(picture) = picture { (charts::chart(picture, ids, true)) }
             ul {
                 @for Brief { question, answers } in brief::briefs(summary) {
                     li {

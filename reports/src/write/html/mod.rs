@@ -148,7 +148,8 @@ fn article(
                 p.lead { (lead(run, summary)) }
                 (contents(&ids))
             }
-            (headline::brief(summary, if index == 0 { "start" } else { "" }))
+            @let picture = headline::picture(&figures);
+            (headline::brief(summary, picture, if index == 0 { "start" } else { "" }, &ids))
             (banners(run, summary))
             @for scope in &empty {
                 p.banner { strong { "Nothing was measured on " (shortened(&scope.describe(), 300)) ". " } (why_nothing(scope.rows(summary))) }
@@ -173,7 +174,7 @@ fn article(
                 }
                 (table::places(summary))
             }
-            (charts::section(summary, &figures, &ids))
+            (charts::section(summary, figures.iter().filter(|figure| picture.is_none_or(|top| top.name != figure.name)), &ids))
             (tables::without_numbers(summary, &ids))
             (tables::everything(summary))
             (trust::section(run, summary, &ids, &data::section(summary, results)))
