@@ -240,6 +240,7 @@ fn planned(
         name,
         accel,
         variants: asked.variants,
+        pace: 1.0,
     });
     Ok(guests.collect())
 }

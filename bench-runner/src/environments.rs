@@ -21,7 +21,7 @@ use crate::places::Place;
 use crate::places::guest::{self as timed, Guest};
 use crate::places::host::Host;
 use crate::places::icount::{self, Icount};
-use crate::plan::{PlannedEnvironment, Settings};
+use crate::plan::{OPENED, PlannedEnvironment, Settings};
 use crate::progress::{note, rough};
 use crate::readiness;
 
@@ -179,12 +179,12 @@ async fn guests(
 async fn guests_of(
     settings: &Settings,
     machine: &Machine,
-    planned: PlannedEnvironment,
+    mut planned: PlannedEnvironment,
     kernel: Kernel,
     console: &Path,
     try_kvm: bool,
 ) -> anyhow::Result<Open> {
-    let (since, name) = (clock::now(), &planned.name);
+    let (since, name) = (clock::now(), planned.name.clone());
     let cases = settings.cases_in(&planned);
     let outside = environment::of_kernel(&kernel);
     let (place, why_not_kvm) = place(settings, &planned, kernel, &cases, console, try_kvm)
@@ -201,7 +201,11 @@ async fn guests_of(
     if let Some((inside, tried)) = readiness::look(&*place, &cases).await? {
         facts = merged(inside, facts);
         trials = tried;
-        let took = rough(Duration::from_nanos(since.elapsed_ns()));
+        let elapsed = Duration::from_nanos(since.elapsed_ns());
+        if planned.is_counted() {
+            planned.pace = elapsed.div_duration_f64(OPENED);
+        }
+        let took = rough(elapsed);
         let (release, under) = (&facts.kernel, under(&facts, machine));
         note(&format!(
             "{name}: Linux {release} is up{under}, and was tried, in {took}"

@@ -23,7 +23,7 @@ mod icount;
 mod pairs;
 mod settings;
 
-pub(crate) use environment::{ENVIRONMENT, PlannedEnvironment};
+pub(crate) use environment::{ENVIRONMENT, OPENED, PlannedEnvironment};
 pub(crate) use settings::Settings;
 
 use environment::default_budget;
@@ -31,6 +31,25 @@ use pairs::Pairs;
 
 /// Building a lab, starting a process, settling: expected, nanoseconds.
 const STAY_NS: u64 = 250_000_000;
+/// The same where instructions are counted, with a guest's boot: instructions that take as long.
+const COUNTED_STAY_NS: u64 = 2_900_000_000;
+
+/// What of a stay is before its first cell.
+fn before_ns(spec: &StaySpec) -> u64 {
+    if spec.counted {
+        COUNTED_STAY_NS
+    } else {
+        STAY_NS
+    }
+}
+
+/// What its acts are asked for: instructions where these are counted.
+fn costs(spec: &StaySpec) -> Asked {
+    Asked {
+        counted: spec.counted,
+        ..spec.asked()
+    }
+}
 
 /// A stay of every block.
 #[derive(Debug, Clone)]
@@ -39,6 +58,8 @@ pub(crate) struct PlannedStay {
     pub(crate) spec: StaySpec,
     /// How long it is expected to take, nanoseconds.
     pub(crate) expected_ns: u64,
+    /// What of that is before its first cell.
+    pub(crate) before_ns: u64,
     /// Why an ordinary run does not try it.
     pub(crate) left_out: Option<NotRun>,
     /// Stays of different variants with one number are compared: they lie side by side in every block.
@@ -132,6 +153,7 @@ impl Plan {
                 transport,
                 services,
                 endpoints: settings.args.endpoints,
+                counted: settings.request.counted,
             };
             for &mode in &settings.modes {
                 let transports = settings.transports(mode);
@@ -359,7 +381,7 @@ type Timed = (CellSpec, u64);
 
 /// Cells that were asked for: those that leave services as they were, and the others.
 fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
-    let (asked, request) = (template.asked(), &settings.request);
+    let (asked, request) = (costs(template), &settings.request);
     let wanted = |s: &&&dyn Scenario| settings.scenarios.contains(&s.kind());
     let cells = SCENARIOS.iter().filter(wanted).flat_map(|scenario| {
         let options = scenario.cells(asked, request).into_iter();
@@ -419,9 +441,10 @@ fn serving_stay(
 ) -> Option<PlannedStay> {
     cells.retain(|(cell, _)| first_transport || cell.options.transport().is_some());
     let (cells, expected_ns): (Vec<CellSpec>, Vec<u64>) = cells.into_iter().unzip();
-    let before_ns = STAY_NS + template.asked().preparation_ns();
+    let before_ns = before_ns(template) + costs(template).preparation_ns();
     (!cells.is_empty()).then(|| PlannedStay {
         expected_ns: slower(before_ns + expected_ns.iter().sum::<u64>(), slowdown),
+        before_ns: slower(before_ns, slowdown),
         spec: StaySpec {
             cells,
             ..template.clone()
@@ -439,26 +462,32 @@ fn own_stays(
     cells: Vec<Timed>,
     slowdown: f64,
 ) -> impl Iterator<Item = PlannedStay> {
-    cells.into_iter().map(move |(cell, cell_ns)| {
-        let cell_ns = slower(cell_ns, slowdown);
+    // A counted stay has its limit for each cell and for what is around them; what it is left out for depends on no machine.
+    let (limits, usual) = match template.counted {
+        true => (2, environment::COUNTED),
+        false => (1, slowdown),
+    };
+    cells.into_iter().map(move |(cell, own_ns)| {
+        let (cell_ns, usual_ns) = (slower(own_ns, slowdown), slower(own_ns, usual));
         let preparation_ns = match scenarios::scenario(cell.scenario).needs() {
             Needs::Empty => 0,
-            _ => template.asked().preparation_ns(),
+            _ => costs(template).preparation_ns(),
         };
         // What is slower than its limit costs its limit.
-        let timeout = settings.args.cell_timeout;
-        let limit_ns = timeout.as_nanos() as u64;
-        let left_out = (!settings.is_named() && cell_ns > limit_ns).then(|| {
+        let limit = limits * settings.args.cell_timeout;
+        let limit_ns = limit.as_nanos() as u64;
+        let left_out = (!settings.is_named() && usual_ns > limit_ns).then(|| {
             NotRun::LeftOut(format!(
                 "expected to take {} s, longer than its limit of {} s: ask for it with --scenarios {}",
-                cell_ns / 1_000_000_000,
-                timeout.as_secs(),
+                usual_ns / 1_000_000_000,
+                limit.as_secs(),
                 cell.scenario
             ))
         });
+        let before_ns = slower(before_ns(template) + preparation_ns, slowdown);
         let expected_ns = match left_out {
             Some(_) => 0,
-            None => slower(STAY_NS + preparation_ns, slowdown) + cell_ns.min(limit_ns),
+            None => before_ns + cell_ns.min(limit_ns),
         };
         PlannedStay {
             spec: StaySpec {
@@ -466,6 +495,7 @@ fn own_stays(
                 ..template.clone()
             },
             expected_ns,
+            before_ns,
             left_out,
             pair: 0,
             blocks: 0,

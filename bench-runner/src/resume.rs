@@ -77,6 +77,7 @@ impl Earlier {
                 name: name.clone(),
                 accel: facts.accel,
                 variants: here.map(|variant| variant.name.clone()).collect(),
+                pace: 1.0,
             }
         };
         header.environments.iter().map(environment).collect()

@@ -93,8 +93,10 @@ impl Scenario for Memory {
 
     fn expected_ns(&self, asked: Asked, _options: &Options, request: &Request) -> u64 {
         let install = asked.install_ns(false);
-        let pair = install + install / 4 + 2 * SETTLED_NS + LAB_NS;
-        let once = 2 * asked.listing_ns() + 2 * asked.update_ns() + 3 * SETTLED_NS + PROOF_NS;
+        // Where instructions are counted, time in which nothing is to be done passes at once.
+        let settled = if request.counted { 0 } else { SETTLED_NS };
+        let pair = install + install / 4 + 2 * settled + LAB_NS;
+        let once = 2 * asked.listing_ns() + 2 * asked.update_ns() + 3 * settled + PROOF_NS;
         (samples(request.counted, install) as u64 + 1) * pair + once
     }
 
@@ -352,6 +354,7 @@ mod tests {
             transport: Transport::Netlink,
             services,
             endpoints: 2,
+            counted: false,
         }
     }
 

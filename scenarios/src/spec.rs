@@ -100,6 +100,7 @@ impl StaySpec {
             transport: self.transport,
             services: self.services,
             endpoints: self.endpoints,
+            counted: false,
         }
     }
 }

@@ -6,9 +6,9 @@
 //! sync. Each starts from what the one before left, until the population has drifted by a hundredth; then it is
 //! put back, untimed. After the last, the population is put back and the census must list it.
 
-use netns_harness::datapath::{RenderOptions, SyncKind};
+use netns_harness::datapath::{RenderOptions, SyncKind, facts};
 use netns_harness::service::{Population, Service};
-use schema::{Mode, Options, ScenarioKind, Stage};
+use schema::{Options, ScenarioKind, Stage};
 
 use crate::cost::Asked;
 use crate::error::{At as _, CellError, Result};
@@ -21,6 +21,8 @@ use crate::stay::Stay;
 /// Timed changes of a cell: a stay counts by its median, and more stays say more than more changes in one.
 const TIMED: u32 = 3;
 
+/// What proofs of a counted cell take, instructions.
+const PROOF: u64 = 300_000_000;
 /// A slow change, nanoseconds.
 const SLOW_NS: u64 = 1_000_000_000;
 
@@ -44,16 +46,9 @@ fn counted_changes(asked: Asked) -> usize {
     }
 }
 
-/// Whether kube-proxy's syncs are counted where instructions are: what they read grows with N, and so does how long a
-/// guest takes for it; ipvs' read the virtual servers alone. The bounds are no sizes that are asked often: beside one
-/// that syncs another would not.
+/// Whether kube-proxy's syncs are counted where instructions are.
 pub(crate) fn counts_syncs(spec: &StaySpec) -> bool {
-    let most = if spec.mode == Mode::Ipvs {
-        20_000
-    } else {
-        2_000
-    };
-    spec.services <= most
+    spec.services <= facts(spec.mode).counted_syncs
 }
 
 /// Changes before the population is put back: it stays within a hundredth of N.
@@ -139,7 +134,7 @@ impl Scenario for Update {
         if request.counted {
             let changes = counted_changes(asked) as u64 + 1;
             let put_back = changes.div_ceil(u64::from(drift(asked.services)));
-            return (changes + put_back) * change_ns + 2 * asked.listing_ns();
+            return (changes + put_back) * change_ns + PROOF + asked.listing_ns();
         }
         let synced = u64::from(syncs(asked, self.kind));
         let rehearsed = u64::from(rehearses(change_ns, self.kind));

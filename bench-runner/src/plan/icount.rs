@@ -165,7 +165,9 @@ pub(super) fn joined(stays: Vec<PlannedStay>, named: bool, beside: bool) -> Vec<
         match kept.iter_mut().find(serves) {
             Some(stay) if install.left_out.is_none() => {
                 stay.spec.cells.splice(0..0, install.spec.cells);
-                stay.expected_ns += install.expected_ns;
+                // The install is what comes before the others.
+                stay.expected_ns += install.expected_ns - stay.before_ns;
+                stay.before_ns = install.before_ns;
             }
             _ => kept.push(install),
         }

@@ -22,6 +22,7 @@ fn guests(words: &[&str], names: &[&str]) -> Plan {
             name: (*name).to_owned(),
             accel: Accelerator::Tcg,
             variants: Vec::new(),
+            pace: 1.0,
         })
         .collect();
     Plan::new(
@@ -431,6 +432,7 @@ fn a_variant_is_measured_in_its_own_environments() {
         name: name.to_owned(),
         accel: Accelerator::Tcg,
         variants: vec![variant.to_owned()],
+        pace: 1.0,
     };
     let environments = [guest("guest-6.12", "head"), guest("guest-6.1", "base")];
     let plan = Plan::new(&settings, &environments, &Machine::default());

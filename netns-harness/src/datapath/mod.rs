@@ -36,7 +36,7 @@ pub use iptables::LARGE_CLUSTER;
 use kube_proxy::{Driven, Programmer};
 
 pub use facts::{
-    Cost, Expected, KUBE_PROXY, Law, Layout, ModeFacts, PROCESS, Tool, TransportFacts,
+    Cost, Counted, Expected, KUBE_PROXY, Law, Layout, ModeFacts, PROCESS, Tool, TransportFacts,
 };
 pub use schema::{Damage, Engine, Transport};
 pub use step::{Batch, Step};

@@ -19,6 +19,7 @@ fn plan(words: &[&str]) -> Plan {
         name: "guest-6.1".to_owned(),
         accel: Accelerator::TcgIcount,
         variants: Vec::new(),
+        pace: 1.0,
     };
     Plan::new(&settings(words).unwrap(), &[guest], &Machine::default())
 }
@@ -139,6 +140,7 @@ fn both(words: &[&str]) -> Plan {
         name: "guest-6.1".to_owned(),
         accel: Accelerator::TcgIcount,
         variants: Vec::new(),
+        pace: 1.0,
     };
     let environments = [guest, PlannedEnvironment::host()];
     Plan::new(&settings.unwrap(), &environments, &Machine::default())

@@ -3,7 +3,7 @@
 use schema::Mode;
 
 use super::{Ipset, MOST_SERVICES};
-use crate::datapath::facts::{Cost, Expected, Law, ModeFacts, PROCESS, TransportFacts};
+use crate::datapath::facts::{Cost, Counted, Expected, Law, ModeFacts, PROCESS, TransportFacts};
 use crate::datapath::iptables::{self, facts::COUNTERS};
 use crate::datapath::{Engine, Implementation, Socket, Transport};
 use crate::xtables::NFT_PREPARATION_CHUNK;
@@ -72,6 +72,11 @@ const LEGACY: ModeFacts = ModeFacts {
         read_back: Expected::fixed(PROCESS),
         listing: Expected::fixed(PROCESS).rule(8_000),
         counters: COUNTERS,
+        counted: Counted {
+            install: Expected::ZERO.weight(358_000),
+            update: Expected::fixed(6_000_000).weight(53_000),
+            listing: Expected::fixed(80_000_000).weight(375_000),
+        },
     },
     ..ModeFacts::of(
         Mode::Ipset,

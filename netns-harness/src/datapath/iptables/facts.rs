@@ -4,7 +4,7 @@ use schema::{KubeProxyVersion, Mode};
 
 use super::{Conntrack, Iptables, layout};
 use crate::datapath::facts::{
-    Cost, Expected, Law, Layout, ModeFacts, PROCESS, REAL, TIMEOUTS, TransportFacts,
+    Cost, Counted, Expected, Law, Layout, ModeFacts, PROCESS, REAL, TIMEOUTS, TransportFacts,
 };
 use crate::datapath::kube_proxy::{KubeProxyFacts, SYNC_AT_2};
 use crate::datapath::{Engine, Socket, Transport};
@@ -83,6 +83,11 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
         read_back: Expected::fixed(PROCESS),
         listing: Expected::fixed(PROCESS).rule(8_000),
         counters: COUNTERS,
+        counted: Counted {
+            install: Expected::ZERO.weight(365_000),
+            update: Expected::ZERO.weight(137_000),
+            listing: Expected::ZERO.weight(650_000),
+        },
     },
     ..ModeFacts::of(
         Mode::IptablesLegacy,
@@ -129,6 +134,11 @@ pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
         read_back: Expected::fixed(PROCESS),
         listing: Expected::fixed(PROCESS).rule(12_000),
         counters: COUNTERS,
+        counted: Counted {
+            install: Expected::fixed(200_000_000).weight(1_105_000),
+            update: Expected::ZERO.weight(183_000).weight_squared(8),
+            listing: Expected::ZERO.weight(1_250_000),
+        },
     },
     ..ModeFacts::of(
         Mode::IptablesNft,

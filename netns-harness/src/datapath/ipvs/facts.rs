@@ -4,7 +4,7 @@ use schema::Mode;
 
 use super::{Ipvs, layout};
 use crate::datapath::facts::{
-    Cost, Expected, KUBE_PROXY, Law, Layout, ModeFacts, PROCESS, REAL, TIMEOUTS, Tool,
+    Cost, Counted, Expected, KUBE_PROXY, Law, Layout, ModeFacts, PROCESS, REAL, TIMEOUTS, Tool,
     TransportFacts,
 };
 use crate::datapath::kube_proxy::KubeProxyFacts;
@@ -69,12 +69,19 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
     ),
     teardown_sockets: &[Socket::Servers, Socket::Links, Socket::Sets],
     law_of_size: LAW,
+    // They read the virtual servers alone.
+    counted_syncs: 20_000,
     cost: Cost {
         preparation: Expected::ZERO.weight(200_000),
         // A process for each set, chain and jump; a set is listed and three questions asked a service.
         read_back: Expected::fixed(54 * PROCESS).service(60_000),
         listing: Expected::fixed(PROCESS).service(30_000),
         counters: Expected::fixed(5_000_000),
+        counted: Counted {
+            install: Expected::ZERO.weight(98_000).weight_squared(17),
+            update: Expected::fixed(170_000).weight(33),
+            listing: Expected::ZERO.weight(66_000),
+        },
     },
     ..ModeFacts::of(
         Mode::Ipvs,

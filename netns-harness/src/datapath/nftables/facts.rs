@@ -5,7 +5,8 @@ use schema::{KubeProxyVersion, Mode};
 
 use super::{Nftables, layout};
 use crate::datapath::facts::{
-    Cost, Expected, KUBE_PROXY, Law, Layout, ModeFacts, PROCESS, REAL, TIMEOUTS, TransportFacts,
+    Cost, Counted, Expected, KUBE_PROXY, Law, Layout, ModeFacts, PROCESS, REAL, TIMEOUTS,
+    TransportFacts,
 };
 use crate::datapath::kube_proxy::{KubeProxyFacts, SYNC_AT_2};
 use crate::datapath::{Socket, Transport};
@@ -97,6 +98,11 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
         read_back: Expected::fixed(PROCESS).weight(600_000),
         listing: Expected::fixed(PROCESS).rule(8_000),
         counters: Expected::fixed(5_000_000),
+        counted: Counted {
+            install: Expected::ZERO.weight(136_000).weight_squared(346),
+            update: Expected::fixed(150_000).weight(1_300),
+            listing: Expected::ZERO.weight(308_000).weight_squared(42),
+        },
     },
     ..ModeFacts::of(
         Mode::Nftables,
