@@ -197,15 +197,14 @@ async fn guests_of(
         accel: place.accelerator(),
         ..outside
     };
-    let mut trials = Vec::new();
+    let (mut trials, booted) = (Vec::new(), clock::now());
     if let Some((inside, tried)) = readiness::look(&*place, &cases).await? {
         facts = merged(inside, facts);
         trials = tried;
-        let elapsed = Duration::from_nanos(since.elapsed_ns());
         if planned.is_counted() {
-            planned.pace = elapsed.div_duration_f64(OPENED);
+            planned.pace = Duration::from_nanos(booted.elapsed_ns()).div_duration_f64(OPENED);
         }
-        let took = rough(elapsed);
+        let took = rough(Duration::from_nanos(since.elapsed_ns()));
         let (release, under) = (&facts.kernel, under(&facts, machine));
         note(&format!(
             "{name}: Linux {release} is up{under}, and was tried, in {took}"

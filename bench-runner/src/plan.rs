@@ -376,7 +376,7 @@ fn template(
     }
 }
 
-/// A cell, and its expected time on the host's kernel, nanoseconds.
+/// A cell, and its expected time on the host's kernel, nanoseconds, or its instructions.
 type Timed = (CellSpec, u64);
 
 /// Cells that were asked for: those that leave services as they were, and the others.
@@ -462,10 +462,18 @@ fn own_stays(
     cells: Vec<Timed>,
     slowdown: f64,
 ) -> impl Iterator<Item = PlannedStay> {
-    // A counted stay has its limit for each cell and for what is around them; what it is left out for depends on no machine.
-    let (limits, usual) = match template.counted {
-        true => (2, environment::COUNTED),
-        false => (1, slowdown),
+    // What is left out where instructions are counted depends on no machine. Such a stay has a limit for each cell and one for
+    // what is around them: an install in chunks, which is joined with one that serves, may take what is not needed there.
+    let counted = template.counted;
+    let usual = if counted {
+        environment::COUNTED
+    } else {
+        slowdown
+    };
+    let limits = move |cell: &CellSpec| match (counted, cell.options.chunk()) {
+        (false, _) => 1,
+        (true, Some(_)) => icount::JOINED + 1,
+        (true, None) => 2,
     };
     cells.into_iter().map(move |(cell, own_ns)| {
         let (cell_ns, usual_ns) = (slower(own_ns, slowdown), slower(own_ns, usual));
@@ -474,7 +482,7 @@ fn own_stays(
             _ => costs(template).preparation_ns(),
         };
         // What is slower than its limit costs its limit.
-        let limit = limits * settings.args.cell_timeout;
+        let limit = limits(&cell) * settings.args.cell_timeout;
         let limit_ns = limit.as_nanos() as u64;
         let left_out = (!settings.is_named() && usual_ns > limit_ns).then(|| {
             NotRun::LeftOut(format!(

@@ -1,4 +1,5 @@
-//! How long operations are expected to take, nanoseconds, or instructions where those are counted: for the plan that is printed before a run and
+//! How long operations are expected to take, nanoseconds, or instructions where those are counted (one a nanosecond where
+//! their number is not known): for the plan that is printed before a run and
 //! for the time left. The coefficients are facts of the modes; a result never depends on them.
 
 use netns_harness::datapath::{Expected, Transport, facts};
@@ -36,41 +37,48 @@ impl Asked {
             }
     }
 
-    /// What an act takes of instructions: in the ordinary way so many, in this way as many times that as it takes longer.
-    fn instructions(self, ordinary: u64, own_ns: u64, ordinary_ns: u64) -> u64 {
-        (ordinary as f64 * own_ns as f64 / ordinary_ns.max(1) as f64) as u64
-    }
-
     /// One install from nothing, in one transaction or in chunks.
     pub(crate) fn install_ns(self, one_transaction: bool) -> u64 {
         let way = facts(self.mode).by(self.transport);
         let in_chunks = way.in_chunks.filter(|_| !one_transaction);
         let own_ns = self.takes(in_chunks.unwrap_or(way.install));
-        if !self.counted {
+        if !self.counted || !self.is_ordinary() {
             return own_ns;
         }
-        let (facts, services) = (facts(self.mode), self.services);
-        let ordinary = facts.transports[0];
-        let counted = self.takes(facts.cost.counted.install);
-        // One of at most a chunk is not told apart.
-        let alike = one_transaction && services <= 1_000 && way.transport == ordinary.transport;
-        let ordinary_ns = self.takes(ordinary.in_chunks.unwrap_or(ordinary.install));
-        match alike {
-            true => counted,
-            false => self.instructions(counted, own_ns, ordinary_ns),
+        let cost = facts(self.mode).cost.counted;
+        let counted = self.takes(cost.install);
+        // In one transaction as many times that as it takes longer, up to which both are alike.
+        const ALIKE: u32 = 1_000;
+        let longer = |services: u32| {
+            let at = |expected: Expected| expected.at(services.max(ALIKE), self.endpoints) as f64;
+            at(way.install) / way.in_chunks.map_or(at(way.install), at)
+        };
+        match one_transaction && way.in_chunks.is_some() {
+            true => (counted as f64 * longer(self.services) / longer(ALIKE)) as u64,
+            false => counted,
         }
+    }
+
+    /// Whether its updates go the way whose instructions are known; those of another are taken for one a nanosecond.
+    fn is_ordinary(self) -> bool {
+        self.transport == facts(self.mode).transports[0].transport
     }
 
     /// One update of a few services at size N.
     pub(crate) fn update_ns(self) -> u64 {
         let facts = facts(self.mode);
-        let own_ns = self.takes(facts.by(self.transport).update);
-        match self.counted {
-            true => {
-                let ordinary_ns = self.takes(facts.transports[0].update);
-                self.instructions(self.takes(facts.cost.counted.update), own_ns, ordinary_ns)
-            }
-            false => own_ns,
+        match self.counted && self.is_ordinary() {
+            true => self.takes(facts.cost.counted.update),
+            false => self.takes(facts.by(self.transport).update),
+        }
+    }
+
+    /// kube-proxy's sync of such an update, where instructions are counted and its syncs are.
+    pub(crate) fn sync_ns(self) -> u64 {
+        let facts = facts(self.mode);
+        match self.is_ordinary() && self.services <= facts.counted_syncs {
+            true => self.takes(facts.cost.counted.sync),
+            false => 0,
         }
     }
 

@@ -21,10 +21,11 @@ use crate::stay::Stay;
 /// Timed changes of a cell: a stay counts by its median, and more stays say more than more changes in one.
 const TIMED: u32 = 3;
 
-/// What proofs of a counted cell take, instructions.
-const PROOF: u64 = 300_000_000;
 /// A slow change, nanoseconds.
 const SLOW_NS: u64 = 1_000_000_000;
+
+/// What proofs of a counted cell take, instructions.
+const PROOF: u64 = 300_000_000;
 
 /// Whether a cell rehearses, in the first repetition. Where a change takes over a second, service-add alone does.
 fn rehearses(change_ns: u64, scenario: ScenarioKind) -> bool {
@@ -132,9 +133,14 @@ impl Scenario for Update {
     fn expected_ns(&self, asked: Asked, _options: &Options, request: &Request) -> u64 {
         let change_ns = asked.update_ns();
         if request.counted {
-            let changes = counted_changes(asked) as u64 + 1;
+            // As many as its acts make, which go by the host's time.
+            let timed = counted_changes(Asked {
+                counted: false,
+                ..asked
+            });
+            let changes = timed as u64 + 1;
             let put_back = changes.div_ceil(u64::from(drift(asked.services)));
-            return (changes + put_back) * change_ns + PROOF + asked.listing_ns();
+            return (changes + put_back) * change_ns + asked.sync_ns() + PROOF + asked.listing_ns();
         }
         let synced = u64::from(syncs(asked, self.kind));
         let rehearsed = u64::from(rehearses(change_ns, self.kind));

@@ -13,7 +13,7 @@ pub(crate) const ENVIRONMENT: &str = "netns";
 const TRANSLATED: f64 = 10.0;
 /// What an instruction that is counted takes, nanoseconds, where a guest is up and was tried within [`OPENED`].
 pub(super) const COUNTED: f64 = 3.9;
-/// How long such a guest takes, on the machine whose instructions those are.
+/// How long such a guest takes that tries seven modes, on the machine whose instructions those are.
 pub(crate) const OPENED: Duration = Duration::from_secs(11);
 /// New flows in a first-packet cell when nobody said.
 pub(super) const FLOWS: u32 = 1_000;

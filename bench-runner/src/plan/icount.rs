@@ -78,6 +78,8 @@ pub(super) fn scenarios(asked: Vec<ScenarioKind>, args: &RunArgs) -> Vec<Scenari
     asked.into_iter().filter(counts).collect()
 }
 
+/// Cells of a stay that serves and that an install is joined with.
+pub(super) const JOINED: u32 = 6;
 /// The size at which most is counted beside what is timed.
 const SMALL: u32 = 1_000;
 /// Seeds where a larger one is counted, too.
@@ -166,8 +168,7 @@ pub(super) fn joined(stays: Vec<PlannedStay>, named: bool, beside: bool) -> Vec<
             Some(stay) if install.left_out.is_none() => {
                 stay.spec.cells.splice(0..0, install.spec.cells);
                 // The install is what comes before the others.
-                stay.expected_ns += install.expected_ns - stay.before_ns;
-                stay.before_ns = install.before_ns;
+                stay.expected_ns = stay.expected_ns - stay.before_ns + install.expected_ns;
             }
             _ => kept.push(install),
         }

@@ -148,7 +148,7 @@ pub struct Cost {
     pub counted: Counted,
 }
 
-/// What acts of a mode through its ordinary transport take of instructions in a counted guest (Linux 6.1, tools of Debian
+/// What acts of a mode through its ordinary transport take, instructions in a counted guest (Linux 6.1, tools of Debian
 /// 12), from runs at 1,000 and at 10,000 services of two endpoints: for plans alone.
 #[derive(Debug, Clone, Copy)]
 pub struct Counted {
@@ -156,6 +156,8 @@ pub struct Counted {
     pub install: Expected,
     /// One update of a few services.
     pub update: Expected,
+    /// kube-proxy's sync of such an update, where those are counted.
+    pub sync: Expected,
     /// One listing of everything, parsed.
     pub listing: Expected,
 }
@@ -165,6 +167,7 @@ impl Counted {
     pub const ZERO: Self = Self {
         install: Expected::ZERO,
         update: Expected::ZERO,
+        sync: Expected::ZERO,
         listing: Expected::ZERO,
     };
 }

@@ -5,43 +5,54 @@ use schema::{Metric, Mode, ScenarioKind};
 
 use super::axis::Axis;
 use super::chart::{Source, extents_of_rows, mark_of, unit_of_times};
-use super::figure::{Body, Figure, NamedRow, Panel};
+use super::figure::{Body, Figure, Mark, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{shortened, whole};
 use crate::summarise::{Asked, matrix};
 use crate::view::as_ranked;
 
-/// What is asked first, in the order of the sentences beside it.
-const ASKED: [(ScenarioKind, Metric); 4] = [
-    (ScenarioKind::FirstPacket, Metric::Latency),
-    (ScenarioKind::ServiceAdd, Metric::UpdateTime),
-    (ScenarioKind::ColdInstall, Metric::UpdateTime),
-    (ScenarioKind::Memory, Metric::KernelMemory),
-];
-
 /// A panel a question, with axes of their own; `None` where no two modes have a number.
 pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
     let lines = matrix(source.run, source.summary, source.scope);
-    let first = |(scenario, metric)| {
+    // In the order of the sentences beside it (`view/brief.rs`).
+    let asked = [
+        (ScenarioKind::FirstPacket, Metric::Latency),
+        (ScenarioKind::ServiceAdd, Metric::UpdateTime),
+        (ScenarioKind::ColdInstall, Metric::UpdateTime),
+        (source.scope.weighing(source.summary), Metric::KernelMemory),
+    ];
+    let first = |asked: (ScenarioKind, Metric)| {
         let mut lines = lines.iter();
-        lines.find(|line| (line.question.scenario, line.question.metric) == (scenario, metric))
+        lines.find(|line| (line.question.scenario, line.question.metric) == asked)
     };
-    let asked: Vec<&Asked<'_>> = ASKED.into_iter().filter_map(first).collect();
-    let mut panels: Vec<Panel> = asked.into_iter().filter_map(panel).collect();
+    let shown: Vec<(&Asked<'_>, Panel)> = asked
+        .into_iter()
+        .filter_map(first)
+        .filter_map(|line| Some((line, panel(line)?)))
+        .collect();
+    let of_updates = |(line, _): &(&Asked<'_>, Panel)| line.question.metric == Metric::UpdateTime;
+    let of_updates = shown.iter().any(of_updates);
+    let mut panels: Vec<Panel> = shown.into_iter().map(|(_, panel)| panel).collect();
     // One axis is labelled, for its scale: values stand beside the dots.
     if let Some(Body::Rows { labelled, .. }) = panels.last_mut().map(|panel| &mut panel.body) {
         *labelled = true;
     }
     let said: Vec<String> = panels.iter().map(described).collect();
-    let title = format!(
-        "What does each mode cost, at {} services{}?",
-        whole(source.largest().into()),
-        source.scope.shown(source.summary).caches()
-    );
+    // A single panel has no heading of its own.
+    let title = match panels.as_slice() {
+        [only] => only.heading.clone(),
+        _ => format!(
+            "What does each mode cost, at {} services{}?",
+            whole(source.largest().into()),
+            source.scope.shown(source.summary).caches()
+        ),
+    };
+    let mut note = "Left is cheaper. Axes differ between panels. Bars: 95 % intervals, of fewer than six stays the range.".to_owned();
+    if of_updates {
+        note.push_str(" Updates: what the kernel and the tool must do.");
+    }
     Some(Figure {
-        notes: vec![
-            "Left is cheaper. Bars: 95 % intervals, of fewer than six stays the range. Updates: what the kernel and the tool must do.".to_owned(),
-        ],
+        notes: vec![note],
         alt: said.join(" "),
         ..Figure::of(title, panels)?
     })
@@ -67,6 +78,7 @@ fn panel(line: &Asked<'_>) -> Option<Panel> {
     )?;
     let named = rows.iter().map(|(mode, row)| {
         let (mark, text) = mark_of(row, line.question.metric);
+        let mark = on_a_logarithmic_axis(mark);
         // How many stays it is of is in the matrix.
         let text = text.split(", n ").next().unwrap_or_default().to_owned();
         NamedRow {
@@ -81,6 +93,18 @@ fn panel(line: &Asked<'_>) -> Option<Panel> {
         named.collect(),
         false,
     ))
+}
+
+/// What is not above zero has no place on such an axis.
+fn on_a_logarithmic_axis(mark: Mark) -> Mark {
+    match mark {
+        Mark::Dot { at, .. } if at <= 0.0 => Mark::Nothing,
+        Mark::Dot { at, ci95 } => Mark::Dot {
+            at,
+            ci95: ci95.filter(|[low, _]| *low > 0.0),
+        },
+        other => other,
+    }
 }
 
 fn described(panel: &Panel) -> String {

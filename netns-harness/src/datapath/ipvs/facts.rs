@@ -69,7 +69,7 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
     ),
     teardown_sockets: &[Socket::Servers, Socket::Links, Socket::Sets],
     law_of_size: LAW,
-    // They read the virtual servers alone.
+    // What grows with N in them are questions over netlink.
     counted_syncs: 20_000,
     cost: Cost {
         preparation: Expected::ZERO.weight(200_000),
@@ -80,6 +80,7 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
         counted: Counted {
             install: Expected::ZERO.weight(98_000).weight_squared(17),
             update: Expected::fixed(170_000).weight(33),
+            sync: Expected::fixed(119_000_000).weight(107_000),
             listing: Expected::ZERO.weight(66_000),
         },
     },

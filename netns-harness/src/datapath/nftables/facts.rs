@@ -101,6 +101,7 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
         counted: Counted {
             install: Expected::ZERO.weight(136_000).weight_squared(346),
             update: Expected::fixed(150_000).weight(1_300),
+            sync: Expected::fixed(6_000_000).weight(30_000),
             listing: Expected::ZERO.weight(308_000).weight_squared(42),
         },
     },
