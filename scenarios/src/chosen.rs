@@ -4,8 +4,12 @@
 use std::ops::RangeInclusive;
 
 use clap::Args;
-use schema::Cache;
+use schema::{Cache, ScenarioKind};
 use serde::Serialize;
+
+const CHURN: &str = "10";
+const TRACKED_FLOWS: &str = "0,1000,10000,100000";
+const POSSIBLE_CPUS: &str = "2,8,64";
 
 /// Options of cells, as they were given.
 #[derive(Debug, Clone, Args, Serialize)]
@@ -13,12 +17,12 @@ use serde::Serialize;
 #[serde(rename_all = "kebab-case")]
 pub struct Chosen {
     /// Endpoints that an endpoint-churn replaces at once, each of another service; 1 to 1000.
-    #[arg(long, value_name = "K", default_value = "10", allow_negative_numbers = true, value_parser = within(1..=1_000))]
+    #[arg(long, value_name = "K", default_value = CHURN, allow_negative_numbers = true, value_parser = within(1..=1_000))]
     pub churn: u32,
 
     /// UDP flows that are tracked when conntrack-clean replaces an endpoint; each 0 to 1000000, and no more than half of
     /// net.netfilter.nf_conntrack_max.
-    #[arg(long, value_name = "FLOWS", value_delimiter = ',', default_value = "0,1000,10000,100000", allow_negative_numbers = true, value_parser = within(0..=1_000_000))]
+    #[arg(long, value_name = "FLOWS", value_delimiter = ',', default_value = TRACKED_FLOWS, allow_negative_numbers = true, value_parser = within(0..=1_000_000))]
     pub tracked_flows: Vec<u32>,
 
     /// Caches between two new flows: `warm`, as the flow before left them; `cold`, emptied before each flow, untimed, as
@@ -28,8 +32,37 @@ pub struct Chosen {
 
     /// Possible CPUs of a guest in which scenario memory is asked with --deterministic: what a kernel holds for each CPU is held
     /// for each that is possible, online or not; each 2 to 512, three or more for a price per service and CPU.
-    #[arg(long, value_name = "CPUS", value_delimiter = ',', default_value = "2,8,64", requires = "deterministic", allow_negative_numbers = true, value_parser = within(2..=512))]
+    #[arg(long, value_name = "CPUS", value_delimiter = ',', default_value = POSSIBLE_CPUS, requires = "deterministic", allow_negative_numbers = true, value_parser = within(2..=512))]
     pub possible_cpus: Vec<u32>,
+}
+
+impl Chosen {
+    /// Options that were given, each with the one scenario that reads it.
+    pub fn read_by_one(&self) -> impl Iterator<Item = (&'static str, ScenarioKind)> {
+        let listed = |numbers: &[u32]| {
+            let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
+            numbers.join(",")
+        };
+        [
+            (
+                "--churn",
+                listed(&[self.churn]) != CHURN,
+                ScenarioKind::EndpointChurn,
+            ),
+            (
+                "--tracked-flows",
+                listed(&self.tracked_flows) != TRACKED_FLOWS,
+                ScenarioKind::ConntrackClean,
+            ),
+            (
+                "--possible-cpus",
+                listed(&self.possible_cpus) != POSSIBLE_CPUS,
+                ScenarioKind::Memory,
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(name, given, scenario)| given.then_some((name, scenario)))
+    }
 }
 
 /// Reads a whole number in a range.

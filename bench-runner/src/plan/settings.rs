@@ -290,6 +290,12 @@ impl Settings {
                 "--cache cold empties caches between first packets, and first-packet is not among --scenarios: add it or leave --cache cold out",
             );
         }
+        let mut unread = self.request.chosen.read_by_one();
+        if let Some((name, scenario)) = unread.find(|(_, by)| !self.scenarios.contains(by)) {
+            return refused(format!(
+                "{name} is for scenario {scenario}, which is not among --scenarios: add it or leave {name} out"
+            ));
+        }
         let (smallest, protocols) = (self.sizes[0] as usize, self.request.protocols.len());
         if smallest < protocols {
             return refused(format!(
