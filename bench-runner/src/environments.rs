@@ -21,7 +21,7 @@ use crate::places::Place;
 use crate::places::guest::{self as timed, Guest};
 use crate::places::host::Host;
 use crate::places::icount::{self, Icount};
-use crate::plan::{OPENED, PlannedEnvironment, Settings};
+use crate::plan::{OPENED, PlannedEnvironment, Settings, TRIED};
 use crate::progress::{note, rough};
 use crate::readiness;
 
@@ -197,12 +197,14 @@ async fn guests_of(
         accel: place.accelerator(),
         ..outside
     };
-    let (mut trials, booted) = (Vec::new(), clock::now());
+    let (mut trials, before_ns) = (Vec::new(), children_cpu_ns());
     if let Some((inside, tried)) = readiness::look(&*place, &cases).await? {
         facts = merged(inside, facts);
         trials = tried;
         if planned.is_counted() {
-            planned.pace = Duration::from_nanos(booted.elapsed_ns()).div_duration_f64(OPENED);
+            // QEMU's processor time: what it waited for says nothing of the next.
+            let used = Duration::from_nanos(children_cpu_ns() - before_ns);
+            planned.pace = used.div_duration_f64(OPENED + TRIED * cases.len() as u32);
         }
         let took = rough(Duration::from_nanos(since.elapsed_ns()));
         let (release, under) = (&facts.kernel, under(&facts, machine));
@@ -235,6 +237,15 @@ async fn place(
     }
     let (guest, why_not) = Guest::new(kernel, console, &tools, try_kvm).await?;
     Ok((Arc::new(guest), why_not))
+}
+
+/// Processor time of processes that were started here and have ended, nanoseconds.
+fn children_cpu_ns() -> u64 {
+    use nix::sys::resource::{UsageWho, getrusage};
+    use nix::sys::time::TimeValLike as _;
+    let used = |of: nix::sys::resource::Usage| of.user_time() + of.system_time();
+    let used = getrusage(UsageWho::RUSAGE_CHILDREN).map_or(0, |of| used(of).num_nanoseconds());
+    used.max(0) as u64
 }
 
 /// What executes a guest, to a reader.

@@ -291,10 +291,14 @@ impl<'a> Executor<'a> {
         (self.plan.budget.as_nanos() as u64).saturating_sub(timed_ns)
     }
 
-    /// What a stay is expected to take at the pace of its environment, nanoseconds.
+    /// What a stay is expected to add to the run at the pace of its environment, nanoseconds: of several at a time its share.
     fn expected_ns(&self, stay: &PlannedStay) -> u64 {
+        let alone = || match stay.spec.counted {
+            true => 1.0 / self.plan.at_a_time as f64,
+            false => 1.0,
+        };
         let pace = self.paces.get(&stay.spec.environment);
-        (pace.map_or(1.0, Pace::factor) * stay.expected_ns as f64) as u64
+        (pace.map_or_else(alone, Pace::factor) * stay.expected_ns as f64) as u64
     }
 
     fn cost_ns(&self, place: usize) -> u64 {

@@ -23,7 +23,7 @@ mod icount;
 mod pairs;
 mod settings;
 
-pub(crate) use environment::{ENVIRONMENT, OPENED, PlannedEnvironment};
+pub(crate) use environment::{ENVIRONMENT, OPENED, PlannedEnvironment, TRIED};
 pub(crate) use settings::Settings;
 
 use environment::default_budget;
