@@ -17,7 +17,7 @@ use netns_harness::datapath::{RenderOptions, Transport, facts};
 use netns_harness::meters::{self, KernelMemory};
 use schema::{Metric, ONE_TRANSACTION, OptionKey, Options, ScenarioKind};
 
-use crate::cost::Asked;
+use crate::cost::{Asked, PROOF_NS};
 use crate::error::Result;
 use crate::recorder::Recorder;
 use crate::scenario::{Needs, Request, Scenario, rule_options};
@@ -72,7 +72,7 @@ impl Scenario for ColdInstall {
     }
 
     fn expected_ns(&self, asked: Asked, options: &Options, request: &Request) -> u64 {
-        let proof = 300_000_000 + asked.listing_ns();
+        let proof = PROOF_NS + asked.listing_ns();
         let install = asked.install_ns(options.chunk().is_none());
         u64::from(samples(asked.services, request.brief)) * (install + proof)
     }

@@ -20,6 +20,9 @@ pub struct Asked {
     pub counted: bool,
 }
 
+/// What proofs of a cell take that has a census of its own.
+pub(crate) const PROOF_NS: u64 = 300_000_000;
+
 impl Asked {
     fn takes(self, expected: Expected) -> u64 {
         expected.at(self.services, self.endpoints)
@@ -28,9 +31,9 @@ impl Asked {
     /// Installing and proving a population the fastest way.
     #[must_use]
     pub fn preparation_ns(self) -> u64 {
-        const PROOF: u64 = 150_000_000;
+        const PREPARED: u64 = 150_000_000;
         let cost = facts(self.mode).cost;
-        PROOF
+        PREPARED
             + match self.counted {
                 true => self.takes(cost.counted.install) + self.listing_ns(),
                 false => self.takes(cost.preparation),
@@ -47,7 +50,7 @@ impl Asked {
         }
         let cost = facts(self.mode).cost.counted;
         let counted = self.takes(cost.install);
-        // In one transaction as many times that as it takes longer, up to which both are alike.
+        // Up to so many services one transaction counts as chunks do; beyond, as many times more as it takes longer on a host.
         const ALIKE: u32 = 1_000;
         let longer = |services: u32| {
             let at = |expected: Expected| expected.at(services.max(ALIKE), self.endpoints) as f64;

@@ -10,7 +10,7 @@ use netns_harness::datapath::{RenderOptions, SyncKind, facts};
 use netns_harness::service::{Population, Service};
 use schema::{Options, ScenarioKind, Stage};
 
-use crate::cost::Asked;
+use crate::cost::{Asked, PROOF_NS};
 use crate::error::{At as _, CellError, Result};
 use crate::proof;
 use crate::recorder::Recorder;
@@ -23,9 +23,6 @@ const TIMED: u32 = 3;
 
 /// A slow change, nanoseconds.
 const SLOW_NS: u64 = 1_000_000_000;
-
-/// What proofs of a counted cell take, instructions.
-const PROOF: u64 = 300_000_000;
 
 /// Whether a cell rehearses, in the first repetition. Where a change takes over a second, service-add alone does.
 fn rehearses(change_ns: u64, scenario: ScenarioKind) -> bool {
@@ -140,7 +137,10 @@ impl Scenario for Update {
             });
             let changes = timed as u64 + 1;
             let put_back = changes.div_ceil(u64::from(drift(asked.services)));
-            return (changes + put_back) * change_ns + asked.sync_ns() + PROOF + asked.listing_ns();
+            return (changes + put_back) * change_ns
+                + asked.sync_ns()
+                + PROOF_NS
+                + asked.listing_ns();
         }
         let synced = u64::from(syncs(asked, self.kind));
         let rehearsed = u64::from(rehearses(change_ns, self.kind));

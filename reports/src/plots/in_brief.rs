@@ -1,4 +1,4 @@
-//! The answers of a run in one picture: what is asked first, every mode that serves services, the cheapest first.
+//! The answers of a run in one picture: what is asked first, every mode that serves services, the lowest median first.
 
 use schema::summary::Row;
 use schema::{Metric, Mode, ScenarioKind};
@@ -47,7 +47,7 @@ pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
             source.scope.shown(source.summary).caches()
         ),
     };
-    let mut note = "Left is cheaper. Axes differ between panels. Bars: 95 % intervals, of fewer than six stays the range.".to_owned();
+    let mut note = "By their medians; which are told apart, the sentences say. Bars: 95 % intervals, of fewer than six stays the range. Axes differ between panels.".to_owned();
     if of_updates {
         note.push_str(" Updates: what the kernel and the tool must do.");
     }
@@ -58,7 +58,7 @@ pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
     })
 }
 
-/// The modes of a question, from the cheapest on; `None` where there are not two numbers to hold beside each other.
+/// The modes of a question, from the lowest median on; `None` where there are not two numbers to hold beside each other.
 fn panel(line: &Asked<'_>) -> Option<Panel> {
     let serves = line.answers.iter().filter(|(mode, _)| !mode.is_floor());
     let mut rows: Vec<(&Mode, _)> = serves
@@ -80,7 +80,10 @@ fn panel(line: &Asked<'_>) -> Option<Panel> {
         let (mark, text) = mark_of(row, line.question.metric);
         let mark = on_a_logarithmic_axis(mark);
         // How many stays it is of is in the matrix.
-        let text = text.split(", n ").next().unwrap_or_default().to_owned();
+        let mut text = text.split(", n ").next().unwrap_or_default().to_owned();
+        if row.noisy {
+            text.push_str(", noisy");
+        }
         NamedRow {
             mark,
             text,
