@@ -14,6 +14,7 @@ use crate::case::Case;
 use crate::cli::SandboxOption;
 use crate::exit::{Usage, refused};
 use crate::isolate::ask::Trial;
+use crate::pace;
 use crate::places::guest::Guest;
 use crate::places::host::Host;
 use crate::plan::{PlannedEnvironment, Settings};
@@ -241,6 +242,7 @@ fn planned(
         accel,
         variants: asked.variants,
         pace: 1.0,
+        lacks: BTreeSet::new(),
     });
     Ok(guests.collect())
 }
@@ -300,7 +302,10 @@ pub(crate) fn foreseen(settings: &Settings) -> Result<Vec<PlannedEnvironment>, U
     let asked = kernels(settings);
     let asks = settings.args.deterministic || settings.args.sandbox == SandboxOption::Guest;
     if !asks && asked.iter().all(|asked| asked.spec.is_none()) {
-        return Ok(vec![PlannedEnvironment::host()]);
+        return Ok(vec![PlannedEnvironment {
+            pace: pace::of_this_machine(),
+            ..PlannedEnvironment::host()
+        }]);
     }
     let versions: Vec<String> = asked.iter().map(Asked::version).collect();
     let accel = match settings.args.deterministic {

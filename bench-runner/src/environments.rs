@@ -17,6 +17,7 @@ use crate::environment;
 use crate::exit::{Usage, refused};
 use crate::isolate::ask::Trial;
 use crate::machine::Machine;
+use crate::pace;
 use crate::places::Place;
 use crate::places::guest::{self as timed, Guest};
 use crate::places::host::Host;
@@ -110,10 +111,15 @@ impl Open {
         let sysctls = common_sysctls(&tried);
         let tried = cases.iter().cloned().zip(tried);
         let broken = tried.filter_map(|(case, trial)| Some((case, trial.unsupported?)));
+        let unsupported: HashMap<Case, String> = broken.collect();
         Self {
-            planned: PlannedEnvironment { accel, ..planned },
+            planned: PlannedEnvironment {
+                accel,
+                lacks: unsupported.keys().cloned().collect(),
+                ..planned
+            },
             place,
-            unsupported: broken.collect(),
+            unsupported,
             facts: Environment { sysctls, ..facts },
         }
     }
@@ -147,7 +153,11 @@ fn check_programs(settings: &Settings) -> Result<(), Usage> {
 /// The host's kernel as an environment.
 fn host(settings: &Settings, tried: Vec<Trial>) -> anyhow::Result<Open> {
     let (cases, place) = (settings.cases(), Arc::new(Host::still()?));
-    let (planned, facts) = (PlannedEnvironment::host(), environment::host(&cases));
+    let facts = environment::host(&cases);
+    let planned = PlannedEnvironment {
+        pace: pace::of_this_machine(),
+        ..PlannedEnvironment::host()
+    };
     Ok(Open::new(planned, place, facts, &cases, tried))
 }
 
@@ -197,6 +207,7 @@ async fn guests_of(
         accel: place.accelerator(),
         ..outside
     };
+    planned.pace = pace::of_this_machine();
     let (mut trials, before_ns) = (Vec::new(), children_cpu_ns());
     if let Some((inside, tried)) = readiness::look(&*place, &cases).await? {
         facts = merged(inside, facts);

@@ -298,7 +298,7 @@ impl<'a> Executor<'a> {
             false => 1.0,
         };
         let pace = self.paces.get(&stay.spec.environment);
-        (pace.map_or_else(alone, Pace::factor) * stay.expected_ns as f64) as u64
+        (pace.map_or_else(alone, Pace::factor) * stay.begun_ns() as f64) as u64
     }
 
     fn cost_ns(&self, place: usize) -> u64 {

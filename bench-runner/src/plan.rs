@@ -19,6 +19,7 @@ use crate::machine::Machine;
 use crate::progress::rough;
 
 mod environment;
+mod fit;
 mod icount;
 mod pairs;
 mod settings;
@@ -69,9 +70,17 @@ pub(crate) struct PlannedStay {
 }
 
 impl PlannedStay {
+    /// How long it is expected to take, if it is begun, nanoseconds.
+    pub(crate) fn begun_ns(&self) -> u64 {
+        match self.left_out {
+            None => self.expected_ns,
+            Some(_) => 0,
+        }
+    }
+
     /// How long all of it is expected to take, nanoseconds.
     fn whole_ns(&self) -> u64 {
-        self.expected_ns * u64::from(self.blocks)
+        self.begun_ns() * u64::from(self.blocks)
     }
 }
 
@@ -125,6 +134,9 @@ impl Plan {
                     stays = icount::joined(stays, side.is_named(), beside.is_some());
                 }
                 for stay in &mut stays {
+                    if environment.lacks.contains(&Case::of(&stay.spec)) {
+                        (stay.expected_ns, stay.before_ns) = (0, 0);
+                    }
                     stay.spec.environment.clone_from(&environment.name);
                     stay.blocks = icount::blocks(&stay.spec, settings.repetitions, beside);
                 }
@@ -135,13 +147,15 @@ impl Plan {
             stays.append(&mut of_side);
         }
         let budget = settings.args.budget;
-        Self {
+        let mut plan = Self {
             seed: settings.args.seed,
             blocks: stays.iter().map(|stay| stay.blocks).max().unwrap_or(1),
             budget: budget.unwrap_or_else(|| default_budget(settings, &environments)),
             stays,
             at_a_time: machine.at_a_time(),
-        }
+        };
+        plan.fit();
+        plan
     }
 
     /// The stays of an environment in which everything takes `slowdown` times as long as on the host's kernel.
@@ -204,7 +218,7 @@ impl Plan {
 
     /// How long the first block of what is timed is expected to take.
     pub(crate) fn block_time(&self) -> Duration {
-        Duration::from_nanos(self.part(false).map(|stay| stay.expected_ns).sum())
+        Duration::from_nanos(self.part(false).map(PlannedStay::begun_ns).sum())
     }
 
     /// How long what is timed is expected to take: the first block, and others within the budget.
@@ -242,7 +256,8 @@ impl Plan {
                 self.seed,
             )
         });
-        counted.into_iter().chain(timed).collect()
+        let cut = self.what_does_not_fit();
+        counted.into_iter().chain(timed).chain(cut).collect()
     }
 
     /// What is counted, every block of it, the longest stays of each first, so that none is left to run alone at the end.
@@ -493,10 +508,7 @@ fn own_stays(
             ))
         });
         let before_ns = slower(before_ns(template) + preparation_ns, slowdown);
-        let expected_ns = match left_out {
-            Some(_) => 0,
-            None => before_ns + cell_ns.min(limit_ns),
-        };
+        let expected_ns = before_ns + cell_ns.min(limit_ns);
         PlannedStay {
             spec: StaySpec {
                 cells: vec![cell],

@@ -5,7 +5,7 @@
 //! what the other lines say is what the run knows. Cells without an outcome, and those that only the
 //! interrupt kept from being run, are what is left to do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -78,6 +78,7 @@ impl Earlier {
                 accel: facts.accel,
                 variants: here.map(|variant| variant.name.clone()).collect(),
                 pace: 1.0,
+                lacks: BTreeSet::new(),
             }
         };
         header.environments.iter().map(environment).collect()

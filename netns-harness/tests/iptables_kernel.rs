@@ -25,9 +25,10 @@ fn goes_to(
         .carry_out(&iptables.render(from, to, options))
         .unwrap();
     let wanted = Relation::of(to);
-    assert_eq!(iptables.census().unwrap().differences(&wanted), None);
+    let (listed, walked) = iptables.census_in_order().unwrap();
+    assert_eq!(listed.differences(&wanted), None);
     let order: Vec<Frontend> = to.services.iter().map(|s| s.frontend).collect();
-    assert_eq!(iptables.order().unwrap(), Some(order));
+    assert_eq!(walked, Some(order));
 }
 
 #[test]

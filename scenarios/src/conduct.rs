@@ -184,7 +184,6 @@ fn prepare(stay: &mut Stay<'_>, recorder: &mut Recorder) -> Result {
     stay.damage()?;
     let services = stay.census(stay.population)?;
     recorder.fact("census_services", services);
-    stay.check_order()?;
     stay.probe(recorder)
 }
 

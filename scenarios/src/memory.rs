@@ -181,7 +181,6 @@ fn unsampled(
     }
     stay.damage()?;
     recorder.fact("census_services", stay.census(stay.population)?);
-    stay.check_order()?;
     stay.teardown()?;
     Ok(install_ns)
 }

@@ -46,6 +46,29 @@ pub(crate) fn census(
     }
 }
 
+/// Where the kernel walks a list, it must walk the services in population order.
+///
+/// # Errors
+/// The first place where the order differs.
+pub(crate) fn order(walked: Option<&[Frontend]>, population: &Population) -> Result<(), CellError> {
+    let Some(walked) = walked else { return Ok(()) };
+    let served = population.services.iter();
+    let served = served.filter(|s| !s.endpoints.is_empty());
+    let wanted = served.clone().map(|s| s.frontend);
+    let differs = |(wanted, walked): (Frontend, &Frontend)| wanted != *walked;
+    match wanted.zip(walked).position(differs) {
+        None if walked.len() == served.count() => Ok(()),
+        at => Err(CellError::at(
+            Stage::Proof,
+            format!(
+                "the kernel walks {} services, not in population order from place {}",
+                walked.len(),
+                at.unwrap_or(walked.len().min(population.len()))
+            ),
+        )),
+    }
+}
+
 /// Where a flow to a service goes: its VIP, or on a floor one of its endpoints.
 pub(crate) fn destination(mode: Mode, service: &Service, rng: &mut impl Rng) -> Frontend {
     if mode.is_floor() {

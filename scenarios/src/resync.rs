@@ -48,7 +48,6 @@ impl Scenario for Resync {
         for _ in 0..repetitions(stay.spec.services) {
             stay.change_sampled(Some(population), population, &render, recorder)?;
             recorder.fact("census_after_resync", stay.census(population)?);
-            stay.check_order()?;
         }
         // What is read before it, and by how many processes, with what it writes.
         let large = render.large_cluster;

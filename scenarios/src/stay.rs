@@ -6,7 +6,7 @@ use netns_harness::HarnessError;
 use netns_harness::datapath::{Batch, Implementation, RenderOptions, Sockets};
 use netns_harness::lab::Lab;
 use netns_harness::meters;
-use netns_harness::service::{Frontend, Population};
+use netns_harness::service::Population;
 use netns_harness::traffic::Client;
 use netns_sys::clock;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -274,38 +274,17 @@ impl Stay<'_> {
         self.lab.on_node(|| self.datapath.carry_out(batch))
     }
 
-    /// The kernel's listing must be `population`.
+    /// The kernel's listing must be `population`, and where it walks a list, in population order: position is a
+    /// question of ours, and no update may turn the list round.
     ///
     /// # Errors
-    /// The first differences.
+    /// The first differences, or the first place where the order differs.
     pub fn census(&self, population: &Population) -> Result<usize> {
-        let listed = self.on_node(Stage::Proof, || self.datapath.census())?;
-        proof::census(&listed, population, self.spec.mode)
-    }
-
-    /// Where the kernel walks a list, it must walk the services in population order: position is a
-    /// question of ours.
-    ///
-    /// # Errors
-    /// The first place where the order differs.
-    pub fn check_order(&self) -> Result {
-        let listed = self.on_node(Stage::Proof, || self.datapath.order())?;
-        let Some(listed) = listed else { return Ok(()) };
-        let served = self.population.services.iter();
-        let served = served.filter(|s| !s.endpoints.is_empty());
-        let wanted = served.clone().map(|s| s.frontend);
-        let differs = |(wanted, listed): (Frontend, &Frontend)| wanted != *listed;
-        match wanted.zip(&listed).position(differs) {
-            None if listed.len() == served.count() => Ok(()),
-            at => Err(CellError::at(
-                Stage::Proof,
-                format!(
-                    "the kernel walks {} services, not in population order from place {}",
-                    listed.len(),
-                    at.unwrap_or(listed.len().min(self.population.len()))
-                ),
-            )),
-        }
+        let listing = || self.datapath.census_in_order();
+        let (listed, walked) = self.on_node(Stage::Proof, listing)?;
+        let services = proof::census(&listed, population, self.spec.mode)?;
+        proof::order(walked.as_deref(), population)?;
+        Ok(services)
     }
 
     /// Probes the population; notes what was seen.

@@ -109,7 +109,10 @@ fn row((number, stay): (usize, &PlannedStay)) -> [String; 8] {
         mode_of(spec),
         spec.services.to_string(),
         spec.endpoints.to_string(),
-        rough(Duration::from_nanos(stay.expected_ns)),
+        match stay.left_out {
+            Some(_) => "not begun".to_owned(),
+            None => rough(Duration::from_nanos(stay.expected_ns)),
+        },
         programmed(spec),
         asked.collect::<Vec<_>>().join(", "),
     ]

@@ -40,6 +40,10 @@ async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
     let settings = Settings::resolve(args)?;
     let _suites = tools::held(&settings.named_suites())?;
     let machine = Machine::now();
+    let foreseen = Plan::new(&settings, &choice::foreseen(&settings)?, &machine);
+    if let Some(why) = foreseen.fits_nothing() {
+        return refused(why);
+    }
     let choice = choice::choose(&settings).await?;
     // Consoles are kept from the first boot on.
     let mut run_dir = RunDir::create(args.out.as_deref())?;
@@ -116,6 +120,8 @@ async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
     let choice = choice::choose(&settings).await?;
     let reason = choice.reason.clone();
     let environments = open(choice, &settings, &machine, earlier.run_dir.path()).await?;
+    // The same stays, with what opening has shown of how long they take.
+    let plan = Plan::new(&settings, &environments.planned(), &machine);
     let now = header(&settings, &plan, reason.clone(), &environments);
     earlier.check_machine(&now)?;
     note(&format!("measured on {reason}"));

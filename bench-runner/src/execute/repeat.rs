@@ -1,8 +1,7 @@
 //! Repeating stays while the budget lasts. In an A/B run a turn makes the stays of all variants that are compared
 //! with each other, so that each has as many as the others.
 
-use scenarios::Needs;
-use scenarios::spec::{CellSpec, StaySpec};
+use scenarios::spec::StaySpec;
 
 use super::Executor;
 use crate::budget::{self, Candidate};
@@ -56,14 +55,12 @@ impl Executor<'_> {
         if !self.can_be_repeated(place) {
             return None;
         }
-        let is_served = |c: &CellSpec| scenarios::scenario(c.scenario).needs() == Needs::Served;
         let mut stays = self.plan.stays.iter().map(|stay| &stay.spec);
-        let largest = stays.clone().map(|spec| spec.services).max();
         let lane = stays.position(|other| same_lane(other, spec));
         Some(Candidate {
             place,
             lane: lane.unwrap_or(place),
-            headline: Some(spec.services) == largest && spec.cells.iter().all(is_served),
+            headline: self.plan.is_headline(place),
             done: self.ledger.next_block(place)?,
             cost_ns: self.cost_ns(place),
             width: self.ledger.width(place),

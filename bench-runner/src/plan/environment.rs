@@ -1,11 +1,13 @@
 //! What an environment means for a plan: how slow it is, and what is therefore asked there.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use scenarios::Request;
 use schema::{Accelerator, Cache};
 
 use super::Settings;
+use crate::case::Case;
 
 /// Name of the environment that is the host's kernel.
 pub(crate) const ENVIRONMENT: &str = "netns";
@@ -41,6 +43,8 @@ pub(crate) struct PlannedEnvironment {
     pub(crate) variants: Vec<String>,
     /// How much longer things take than expected, as far as opening it has shown.
     pub(crate) pace: f64,
+    /// What cannot be measured there, as opening it has shown: it takes no time.
+    pub(crate) lacks: BTreeSet<Case>,
 }
 
 impl PlannedEnvironment {
@@ -51,6 +55,7 @@ impl PlannedEnvironment {
             accel: Accelerator::None,
             variants: Vec::new(),
             pace: 1.0,
+            lacks: BTreeSet::new(),
         }
     }
 

@@ -3,7 +3,7 @@ use super::*;
 use crate::exit::Usage;
 use clap::Parser as _;
 use schema::{Accelerator, ScenarioKind};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 fn plan(words: &[&str]) -> Plan {
     let cli = crate::cmd::Cli::try_parse_from([&["bench-runner"], words].concat()).unwrap();
@@ -23,6 +23,7 @@ fn guests(words: &[&str], names: &[&str]) -> Plan {
             accel: Accelerator::Tcg,
             variants: Vec::new(),
             pace: 1.0,
+            lacks: BTreeSet::new(),
         })
         .collect();
     Plan::new(
@@ -433,6 +434,7 @@ fn a_variant_is_measured_in_its_own_environments() {
         accel: Accelerator::Tcg,
         variants: vec![variant.to_owned()],
         pace: 1.0,
+        lacks: BTreeSet::new(),
     };
     let environments = [guest("guest-6.12", "head"), guest("guest-6.1", "base")];
     let plan = Plan::new(&settings, &environments, &Machine::default());
@@ -489,4 +491,62 @@ fn variants_that_cannot_be_compared_are_refused() {
         unused.contains("nothing that is asked starts ipvsadm"),
         "{unused}"
     );
+}
+
+#[test]
+fn a_budget_buys_whole_answers_and_what_does_not_fit_is_said_and_not_begun() {
+    let asked = |more: &[&str]| {
+        let words = ["--services", "10000", "--sandbox", "netns"];
+        plan(&[&words, more].concat())
+    };
+    let whole = asked(&["--budget", "10h"]);
+    assert_eq!(whole.what_does_not_fit(), None);
+    let cut = |plan: &Plan| {
+        let places = 0..plan.stays.len();
+        let is_cut = |place: &usize| plan.stays[*place].left_out == Some(NotRun::Budget);
+        places.filter(is_cut).collect::<Vec<_>>()
+    };
+    assert!(cut(&whole).is_empty());
+    let mut sizes = Vec::new();
+    for budget in ["20m", "10m", "5m"] {
+        let plan = asked(&["--budget", budget]);
+        let cut = cut(&plan);
+        assert!(cut.iter().all(|place| !plan.is_headline(*place)));
+        // Whatever is begun is made, with as many stays of what a run is for as a range needs; or is a third of all.
+        let of = |headline: bool| -> u64 {
+            let places = (0..plan.stays.len()).filter(|at| plan.is_headline(*at) == headline);
+            places.map(|at| plan.stays[at].begun_ns()).sum()
+        };
+        let (first, others) = (3 * of(true), of(false));
+        let [all, others] = [first + others, others].map(Duration::from_nanos);
+        assert!(all <= plan.budget || others <= plan.budget / 3, "{budget}");
+        assert_eq!(plan.what_does_not_fit().is_some(), !cut.is_empty());
+        assert_eq!(plan.cells(), whole.cells(), "each has its outcome");
+        sizes.push(cut.len());
+    }
+    assert!(sizes.is_sorted() && sizes[2] > 0, "{sizes:?}");
+    // What would make everything does.
+    let said = asked(&["--budget", "5m"]).what_does_not_fit().unwrap();
+    let budget = said.split("--budget ").nth(1).unwrap();
+    let budget = budget.split(',').next().unwrap();
+    assert!(cut(&asked(&["--budget", budget])).is_empty(), "{said}");
+}
+
+#[test]
+fn of_a_pair_both_sides_are_begun_or_neither_and_a_budget_for_nothing_is_refused() {
+    let words = "--services 3000 --sandbox netns --budget 1m --variant a: --variant b:";
+    let plan = plan(&words.split(' ').collect::<Vec<_>>());
+    for place in 0..plan.stays.len() {
+        let outcomes: HashSet<bool> = plan
+            .pair_of(place)
+            .map(|at| plan.stays[at].left_out.is_none())
+            .collect();
+        assert_eq!(outcomes.len(), 1);
+    }
+    assert!(plan.stays.iter().any(|stay| stay.left_out.is_some()));
+    assert_eq!(plan.fits_nothing(), None);
+    let alone = "--services 10000 --no-sweep --scenarios cold-install --budget 1s";
+    let alone = super::tests::plan(&alone.split(' ').collect::<Vec<_>>());
+    let said = alone.fits_nothing().unwrap();
+    assert!(said.contains("--budget"), "{said}");
 }

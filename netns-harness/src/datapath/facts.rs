@@ -188,6 +188,8 @@ pub struct Expected {
     pub weight: u64,
     /// For the square of their number: where the kernel or the tool walks a list of what a transaction holds.
     pub weight_squared: u64,
+    /// For its cube, in thousandths: where such a list has outgrown the caches.
+    pub weight_cubed: u64,
 }
 
 impl Expected {
@@ -199,6 +201,7 @@ impl Expected {
         rule_squared: 0,
         weight: 0,
         weight_squared: 0,
+        weight_cubed: 0,
     };
 
     /// So many nanoseconds whatever N.
@@ -235,6 +238,11 @@ impl Expected {
         self
     }
 
+    pub(super) const fn weight_cubed(mut self, weight_cubed: u64) -> Self {
+        self.weight_cubed = weight_cubed;
+        self
+    }
+
     /// The sum for N services of E endpoints each, nanoseconds.
     #[must_use]
     pub fn at(&self, services: u32, endpoints: u32) -> u64 {
@@ -246,6 +254,7 @@ impl Expected {
             + self.rule_squared * rules * rules
             + self.weight * weight
             + self.weight_squared * weight * weight
+            + self.weight_cubed * weight * weight * weight / 1_000
     }
 }
 

@@ -145,6 +145,15 @@ pub trait Datapath: Send + Sync {
     /// The listing failed or could not be understood.
     fn census(&self) -> Result<Relation, HarnessError>;
 
+    /// The same, and services in the order in which the kernel walks them, of one listing; `None` where a lookup has no
+    /// order.
+    ///
+    /// # Errors
+    /// As [`Self::census`].
+    fn census_in_order(&self) -> Result<(Relation, Option<Vec<Frontend>>), HarnessError> {
+        Ok((self.census()?, None))
+    }
+
     /// Removes everything. Idempotent; goes on past errors and returns all of them.
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError>;
 
@@ -200,14 +209,6 @@ pub trait KubeProxy: Send + Sync {
 
 /// What the kernel and the tools say of a mode, beside the census.
 pub trait Inspect: Send + Sync {
-    /// Services in the order in which the kernel walks them; `None` where a lookup has no order.
-    ///
-    /// # Errors
-    /// The listing failed.
-    fn order(&self) -> Result<Option<Vec<Frontend>>, HarnessError> {
-        Ok(None)
-    }
-
     /// What is left after a teardown: `None` when there is neither a rule nor a chain nor a table of this
     /// mode.
     ///

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -20,6 +20,7 @@ fn plan(words: &[&str]) -> Plan {
         accel: Accelerator::TcgIcount,
         variants: Vec::new(),
         pace: 1.0,
+        lacks: BTreeSet::new(),
     };
     Plan::new(&settings(words).unwrap(), &[guest], &Machine::default())
 }
@@ -141,6 +142,7 @@ fn both(words: &[&str]) -> Plan {
         accel: Accelerator::TcgIcount,
         variants: Vec::new(),
         pace: 1.0,
+        lacks: BTreeSet::new(),
     };
     let environments = [guest, PlannedEnvironment::host()];
     Plan::new(&settings.unwrap(), &environments, &Machine::default())

@@ -43,8 +43,8 @@ pub(in crate::datapath) fn over(engine: Engine) -> &'static ModeFacts {
 
 const fn transport(transport: Transport) -> TransportFacts {
     TransportFacts {
-        install: Expected::fixed(50_000_000).weight(80_000),
-        update: Expected::fixed(10_000_000).rule(7_000),
+        install: Expected::fixed(10_000_000).weight(140_000),
+        update: Expected::fixed(5_000_000).rule(6_500),
         ..TransportFacts::of(transport)
     }
 }
@@ -68,7 +68,7 @@ const LEGACY: ModeFacts = ModeFacts {
     teardown_sockets: &[Socket::Sets],
     law_of_size: LAW,
     cost: Cost {
-        preparation: Expected::ZERO.weight(200_000),
+        preparation: Expected::ZERO.weight(300_000),
         read_back: Expected::fixed(PROCESS),
         listing: Expected::fixed(PROCESS).rule(8_000),
         counters: COUNTERS,

@@ -79,7 +79,7 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
     kube_proxy: Some(&kube_proxy(LEGACY_TOOLS)),
     law_of_size: LAW,
     cost: Cost {
-        preparation: Expected::ZERO.weight(150_000),
+        preparation: Expected::ZERO.weight(280_000),
         read_back: Expected::fixed(PROCESS),
         listing: Expected::fixed(PROCESS).rule(8_000),
         counters: COUNTERS,
@@ -94,8 +94,8 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
         Mode::IptablesLegacy,
         &[
             TransportFacts {
-                install: Expected::fixed(40_000_000).weight(70_000),
-                update: Expected::fixed(10_000_000).rule(7_000),
+                install: Expected::fixed(10_000_000).weight(150_000),
+                update: Expected::fixed(5_000_000).rule(10_500),
                 ..TransportFacts::of(Transport::Restore)
             },
             TransportFacts {
@@ -131,9 +131,9 @@ pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
     teardown_sockets: &[Socket::NfTables],
     law_of_size: LAW,
     cost: Cost {
-        preparation: Expected::ZERO.weight(500_000),
+        preparation: Expected::ZERO.weight(650_000),
         read_back: Expected::fixed(PROCESS),
-        listing: Expected::fixed(PROCESS).rule(12_000),
+        listing: Expected::fixed(PROCESS).rule(18_000),
         counters: COUNTERS,
         counted: Counted {
             install: Expected::fixed(200_000_000).weight(1_105_000),
@@ -147,9 +147,9 @@ pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
         &[
             TransportFacts {
                 install: Expected::fixed(20_000_000)
-                    .weight(150_000)
-                    .weight_squared(1_600),
-                in_chunks: Some(Expected::fixed(20_000_000).weight(300_000)),
+                    .weight(400_000)
+                    .weight_cubed(135),
+                in_chunks: Some(Expected::fixed(20_000_000).weight(460_000)),
                 update: Expected::fixed(20_000_000).rule(21_000),
                 ..TransportFacts::of(Transport::Restore)
             },
@@ -195,4 +195,4 @@ const NFT_TOOLS: &[(&str, &str)] = &[
 ];
 
 /// A listing of table nat.
-pub(in crate::datapath) const COUNTERS: Expected = Expected::ZERO.service(12_000);
+pub(in crate::datapath) const COUNTERS: Expected = Expected::ZERO.service(33_000);

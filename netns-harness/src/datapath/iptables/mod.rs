@@ -105,11 +105,17 @@ impl Datapath for Iptables {
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
+        Ok(self.census_in_order()?.0)
+    }
+
+    fn census_in_order(&self) -> Result<(Relation, Option<Vec<Frontend>>), HarnessError> {
         foreign::no_other(self.engine)?;
         let tables = tool::listed(self.tool())?;
         let complete = layout_check::complete(&tables);
         complete.map_err(HarnessError::listing("iptables layout"))?;
-        way::relation(&tables, &[]).map_err(HarnessError::listing("iptables rules"))
+        let relation = way::relation(&tables, &[]);
+        let relation = relation.map_err(HarnessError::listing("iptables rules"))?;
+        Ok((relation, Some(layout_check::portals(&tables))))
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
@@ -178,10 +184,6 @@ impl KubeProxy for Iptables {
 }
 
 impl Inspect for Iptables {
-    fn order(&self) -> Result<Option<Vec<Frontend>>, HarnessError> {
-        Ok(Some(layout_check::portals(&tool::listed(self.tool())?)))
-    }
-
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
         foreign::leftovers(self.engine)
     }

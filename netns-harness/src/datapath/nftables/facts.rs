@@ -61,10 +61,12 @@ const LAW: &[Law] = &[
 /// Both ways write the same; a transaction's cost grows with its square.
 const fn transport(transport: Transport, update: Expected) -> TransportFacts {
     TransportFacts {
-        install: Expected::fixed(10_000_000)
-            .weight(160_000)
-            .weight_squared(700),
-        in_chunks: Some(Expected::fixed(10_000_000).weight(900_000)),
+        install: Expected::fixed(10_000_000).weight(100_000).weight_cubed(53),
+        in_chunks: Some(
+            Expected::fixed(10_000_000)
+                .weight(10_000)
+                .weight_squared(140),
+        ),
         update,
         ..TransportFacts::of(transport)
     }
@@ -94,9 +96,9 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
     teardown_sockets: &[Socket::NfTables],
     law_of_size: LAW,
     cost: Cost {
-        preparation: Expected::ZERO.weight(1_000_000),
-        read_back: Expected::fixed(PROCESS).weight(600_000),
-        listing: Expected::fixed(PROCESS).rule(8_000),
+        preparation: Expected::ZERO.weight(30_000).weight_squared(75),
+        read_back: Expected::fixed(PROCESS).weight(17_000),
+        listing: Expected::fixed(PROCESS).weight(22_000).weight_squared(11),
         counters: Expected::fixed(5_000_000),
         counted: Counted {
             install: Expected::ZERO.weight(136_000).weight_squared(346),
