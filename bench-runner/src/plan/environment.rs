@@ -27,6 +27,8 @@ const BRIEF_FLOWS: u32 = 200;
 const COUNTED_FLOWS: u32 = 100;
 /// Budgets when nobody said.
 const HOST_BUDGET: Duration = Duration::from_secs(600);
+/// The same with instructions counted beside: a first run is to end in a quarter of an hour.
+const BESIDE_BUDGET: Duration = Duration::from_secs(540);
 const GUEST_BUDGET: Duration = Duration::from_secs(300);
 const LARGE_GUEST_BUDGET: Duration = Duration::from_secs(1_200);
 /// Where nothing is left to the budget: a day is longer than any plan.
@@ -111,7 +113,10 @@ pub(super) fn default_budget(settings: &Settings, environments: &[PlannedEnviron
         return NO_BUDGET;
     }
     let largest = settings.sides().iter().map(|s| s.request.largest).max();
-    match environments.iter().all(PlannedEnvironment::is_host) {
+    let mut timed = environments.iter().filter(|there| !there.is_counted());
+    let beside = environments.iter().any(PlannedEnvironment::is_counted);
+    match timed.all(PlannedEnvironment::is_host) {
+        true if beside => BESIDE_BUDGET,
         true => HOST_BUDGET,
         false if largest <= Some(1_000) => GUEST_BUDGET,
         false => LARGE_GUEST_BUDGET,

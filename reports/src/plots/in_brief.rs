@@ -1,7 +1,7 @@
 //! The answers of a run in one picture: what is asked first, every mode that serves services, the lowest median first.
 
 use schema::summary::Row;
-use schema::{Metric, Mode, ScenarioKind};
+use schema::{Metric, Mode, OptionKey, ScenarioKind};
 
 use super::axis::Axis;
 use super::chart::{Source, extents_of_rows, mark_of, unit_of_times};
@@ -10,6 +10,9 @@ use super::style::Style;
 use crate::quantity::{shortened, whole};
 use crate::summarise::{Asked, matrix};
 use crate::view::as_ranked;
+
+/// Behind the name of a mode that stands with its install in chunks.
+const IN_CHUNKS: &str = " *";
 
 /// A panel a question, with axes of their own; `None` where no two modes have a number.
 pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
@@ -21,14 +24,14 @@ pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
         (ScenarioKind::ColdInstall, Metric::UpdateTime),
         (source.scope.weighing(source.summary), Metric::KernelMemory),
     ];
-    let first = |asked: (ScenarioKind, Metric)| {
-        let mut lines = lines.iter();
-        lines.find(|line| (line.question.scenario, line.question.metric) == asked)
-    };
     let shown: Vec<(&Asked<'_>, Panel)> = asked
         .into_iter()
-        .filter_map(first)
-        .filter_map(|line| Some((line, panel(line)?)))
+        .filter_map(|asked| {
+            let of = |line: &&Asked<'_>| (line.question.scenario, line.question.metric) == asked;
+            let of: Vec<&Asked<'_>> = lines.iter().filter(of).collect();
+            let (line, others) = of.split_first()?;
+            Some((*line, panel(line, others)?))
+        })
         .collect();
     let of_updates = |(line, _): &(&Asked<'_>, Panel)| line.question.metric == Metric::UpdateTime;
     let of_updates = shown.iter().any(of_updates);
@@ -51,6 +54,9 @@ pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
     if of_updates {
         note.push_str(" Updates: what the kernel and the tool must do.");
     }
+    if said.iter().any(|said| said.contains(IN_CHUNKS)) {
+        note.push_str(" *: in several transactions, where one was not made.");
+    }
     Some(Figure {
         notes: vec![note],
         alt: said.join(" "),
@@ -59,10 +65,22 @@ pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
 }
 
 /// The modes of a question, from the lowest median on; `None` where there are not two numbers to hold beside each other.
-fn panel(line: &Asked<'_>) -> Option<Panel> {
+/// A mode without a number there stands with that of the same question in chunks, if it has one among `others`.
+fn panel(line: &Asked<'_>, others: &[&Asked<'_>]) -> Option<Panel> {
+    let without = |asked: &Asked<'_>| asked.question.options.without(&[OptionKey::Chunk]);
+    let alike = |other: &&&Asked<'_>| without(other) == without(line);
+    let in_chunks = |mode: &Mode| {
+        let mut others = others.iter().filter(alike);
+        let row = others.find_map(|other| Some(other.answers.get(mode)?.row));
+        row.filter(|row| row.median.is_some())
+    };
     let serves = line.answers.iter().filter(|(mode, _)| !mode.is_floor());
     let mut rows: Vec<(&Mode, _)> = serves
-        .map(|(mode, answer)| (mode, as_ranked(answer.row)))
+        .map(|(mode, answer)| {
+            let own = Some(answer.row).filter(|row| row.median.is_some());
+            let row = own.or_else(|| in_chunks(mode)).unwrap_or(answer.row);
+            (mode, as_ranked(row))
+        })
         .collect();
     let value = |row: &Row| row.median.unwrap_or(f64::INFINITY);
     rows.sort_by(|(_, a), (_, b)| value(a).total_cmp(&value(b)));
@@ -84,10 +102,12 @@ fn panel(line: &Asked<'_>) -> Option<Panel> {
         if row.noisy {
             text.push_str(", noisy");
         }
+        let in_chunks = row.key.options.chunk() != line.question.options.chunk();
+        let name = format!("{mode}{}", if in_chunks { IN_CHUNKS } else { "" });
         NamedRow {
             mark,
             text,
-            ..NamedRow::of(**mode, mode.to_string(), Style::of(**mode, 0))
+            ..NamedRow::of(**mode, name, Style::of(**mode, 0))
         }
     });
     Some(Panel::rows(
