@@ -241,7 +241,11 @@ fn planned(
         name,
         accel,
         variants: asked.variants,
-        pace: 1.0,
+        pace: match accel {
+            // Its first boot tells.
+            Accelerator::TcgIcount => 1.0,
+            _ => pace::of_this_machine(),
+        },
         lacks: BTreeSet::new(),
     });
     Ok(guests.collect())

@@ -135,9 +135,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = within(words::REPETITIONS))]
     pub(crate) repetitions: Option<u32>,
 
-    /// Time after which no further stay is started. It goes to the largest size of every mode until an interval can be
-    /// told, then where intervals are widest; what would leave these without is not begun, and said before the start
-    /// [default: 10m on the host's kernel; in a guest 5m, or 20m beyond 1,000 services].
+    /// Time after which nothing is repeated. It goes to the largest size of every mode until an interval can be told,
+    /// then where intervals are widest; what would leave these without is not begun, and said before the start; what is
+    /// begun is made once, whatever it takes [default: 10m on the host's kernel, 9m with instructions counted beside; in
+    /// a guest 5m, or 20m beyond 1,000 services].
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = words::duration)]
     pub(crate) budget: Option<Duration>,
 

@@ -112,10 +112,14 @@ impl Open {
         let tried = cases.iter().cloned().zip(tried);
         let broken = tried.filter_map(|(case, trial)| Some((case, trial.unsupported?)));
         let unsupported: HashMap<Case, String> = broken.collect();
+        let lacks = match place.given_up() {
+            Some(_) => cases.iter().cloned().collect(),
+            None => unsupported.keys().cloned().collect(),
+        };
         Self {
             planned: PlannedEnvironment {
                 accel,
-                lacks: unsupported.keys().cloned().collect(),
+                lacks,
                 ..planned
             },
             place,
@@ -207,7 +211,6 @@ async fn guests_of(
         accel: place.accelerator(),
         ..outside
     };
-    planned.pace = pace::of_this_machine();
     let (mut trials, before_ns) = (Vec::new(), children_cpu_ns());
     if let Some((inside, tried)) = readiness::look(&*place, &cases).await? {
         facts = merged(inside, facts);

@@ -62,6 +62,8 @@ pub(crate) struct Ledger {
     spent_ns: u64,
     /// The same up to the end of the last that was counted.
     counted_ns: u64,
+    /// Cells that did not fit into the budget from the start.
+    cut: u64,
     /// Cells by outcome; those that were not run by reason, too.
     counts: BTreeMap<String, u64>,
     failures: Vec<String>,
@@ -102,6 +104,9 @@ impl Ledger {
                 places.insert(key(&planned.spec, spec), (stay, cell));
             }
         }
+        let cut = plan.stays.iter();
+        let cut = cut.filter(|stay| stay.left_out == Some(NotRun::Budget));
+        let cut = cut.map(|stay| u64::from(stay.blocks) * stay.spec.cells.len() as u64);
         Self {
             blocks: plan.stays.iter().map(|s| s.blocks).collect(),
             counted: plan.stays.iter().map(|s| s.spec.counted).collect(),
@@ -115,6 +120,7 @@ impl Ledger {
             measured: HashSet::new(),
             spent_ns: 0,
             counted_ns: 0,
+            cut: cut.sum(),
             counts: BTreeMap::new(),
             failures: Vec::new(),
         }
@@ -337,10 +343,11 @@ impl Ledger {
 
     /// "complete", "budget", "decided" or "interrupted".
     pub(crate) fn ended(&self, interrupted: bool) -> &'static str {
-        let has = |why| self.counts.contains_key(&label(&not_run(why)));
+        let budget = self.counts.get(&label(&not_run(NotRun::Budget)));
+        let budget = budget.copied().unwrap_or_default();
         match () {
             () if interrupted => "interrupted",
-            () if has(NotRun::Budget) => "budget",
+            () if budget > self.cut => "budget",
             () if self.is_decided() => "decided",
             () => "complete",
         }

@@ -7,6 +7,7 @@ use netns_harness::datapath::{Engine, Transport, facts};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use reports::compare::looks::LOOKS;
 use scenarios::cost::Asked;
 use scenarios::spec::{CellSpec, Setup, StaySpec, Suite};
 use scenarios::{LargeCluster, Needs, SCENARIOS, Scenario};
@@ -70,6 +71,12 @@ pub(crate) struct PlannedStay {
 }
 
 impl PlannedStay {
+    /// Whether all that it asks leaves its services as they are.
+    fn serves(&self) -> bool {
+        let is_served = |kind| scenarios::scenario(kind).needs() == Needs::Served;
+        self.spec.cells.iter().all(|cell| is_served(cell.scenario))
+    }
+
     /// How long it is expected to take, if it is begun, nanoseconds.
     pub(crate) fn begun_ns(&self) -> u64 {
         match self.left_out {
@@ -129,7 +136,7 @@ impl Plan {
                     control: side.control && first.is_some_and(|s| s.variant() == side.variant()),
                     ..side.clone()
                 };
-                let mut stays = Self::stays(&own, environment.slowdown());
+                let mut stays = Self::stays(&own, environment);
                 if environment.is_counted() {
                     stays = icount::joined(stays, side.is_named(), beside.is_some());
                 }
@@ -154,13 +161,13 @@ impl Plan {
             stays,
             at_a_time: machine.at_a_time(),
         };
-        plan.fit();
+        plan.fit(settings.args.until_decided.then_some(LOOKS[0]));
         plan
     }
 
-    /// The stays of an environment in which everything takes `slowdown` times as long as on the host's kernel.
-    fn stays(settings: &Settings, slowdown: f64) -> Vec<PlannedStay> {
-        let mut stays = Vec::new();
+    /// The stays of an environment.
+    fn stays(settings: &Settings, environment: &PlannedEnvironment) -> Vec<PlannedStay> {
+        let (mut stays, slowdown) = (Vec::new(), environment.slowdown());
         for &services in &settings.sizes {
             let of = |mode, transport| Asked {
                 mode,
@@ -176,7 +183,7 @@ impl Plan {
                     for template in templates(settings, of(mode, transport)) {
                         let (serving, own) = asked(settings, &template);
                         stays.extend(serving_stay(&template, serving, first, slowdown));
-                        stays.extend(own_stays(settings, &template, own, slowdown));
+                        stays.extend(own_stays(settings, &template, own, environment));
                     }
                 }
             }
@@ -475,16 +482,12 @@ fn own_stays(
     settings: &Settings,
     template: &StaySpec,
     cells: Vec<Timed>,
-    slowdown: f64,
+    environment: &PlannedEnvironment,
 ) -> impl Iterator<Item = PlannedStay> {
-    // What is left out where instructions are counted depends on no machine. Such a stay has a limit for each cell and one for
+    // What is left out depends on no machine's pace. Where instructions are counted such a stay has a limit for each cell and one for
     // what is around them: an install in chunks, which is joined with one that serves, may take what is not needed there.
     let counted = template.counted;
-    let usual = if counted {
-        environment::COUNTED
-    } else {
-        slowdown
-    };
+    let (slowdown, usual) = (environment.slowdown(), environment.usual());
     let limits = move |cell: &CellSpec| match (counted, cell.options.chunk()) {
         (false, _) => 1,
         (true, Some(_)) => icount::JOINED + 1,

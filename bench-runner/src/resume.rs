@@ -5,20 +5,20 @@
 //! what the other lines say is what the run knows. Cells without an outcome, and those that only the
 //! interrupt kept from being run, are what is left to do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, FromArgMatches as _};
 use reports::Run;
-use schema::{Environment, Header, SCHEMA_VERSION};
+use schema::{CellKey, Environment, Header, NotRun, Outcome, SCHEMA_VERSION};
 use serde_json::{Value, json};
 
 use crate::cli::{RunArgs, one_line, run_alone};
 use crate::exit::{Differs, Usage};
 use crate::header::arguments;
 use crate::ledger::Ledger;
-use crate::plan::{Plan, PlannedEnvironment, Settings};
+use crate::plan::{Plan, PlannedEnvironment, Settings, key};
 use crate::run_dir::RunDir;
 
 /// A run that is to be carried on.
@@ -82,6 +82,29 @@ impl Earlier {
             }
         };
         header.environments.iter().map(environment).collect()
+    }
+
+    /// What was begun goes on, and what was not stays so, whatever the pace of now would say.
+    pub(crate) fn keep_decisions(&self, plan: &mut Plan) {
+        let first = self.run.cells.iter().filter(|record| record.block == 0);
+        let decided: HashMap<&CellKey, &Outcome> =
+            first.map(|record| (&record.key, &record.outcome)).collect();
+        for stay in &mut plan.stays {
+            let keys = stay.spec.cells.iter().map(|cell| key(&stay.spec, cell));
+            let mut recorded = keys.filter_map(|key| decided.get(&key).copied());
+            match recorded.next() {
+                None
+                | Some(Outcome::NotRun {
+                    why: NotRun::Interrupted,
+                }) => {}
+                Some(Outcome::NotRun {
+                    why: why @ (NotRun::Budget | NotRun::LeftOut(_)),
+                }) => {
+                    stay.left_out = Some(why.clone());
+                }
+                Some(_) => stay.left_out = None,
+            }
+        }
     }
 
     /// Whether nothing is left to do.

@@ -50,14 +50,11 @@ impl Asked {
         }
         let cost = facts(self.mode).cost.counted;
         let counted = self.takes(cost.install);
-        // Up to so many services one transaction counts as chunks do; beyond, as many times more as it takes longer on a host.
+        // Up to so many services one transaction counts as chunks do.
         const ALIKE: u32 = 1_000;
-        let longer = |services: u32| {
-            let at = |expected: Expected| expected.at(services.max(ALIKE), self.endpoints) as f64;
-            at(way.install) / way.in_chunks.map_or(at(way.install), at)
-        };
-        match one_transaction && way.in_chunks.is_some() {
-            true => (counted as f64 * longer(self.services) / longer(ALIKE)) as u64,
+        let beyond = u64::from(self.services.saturating_sub(ALIKE));
+        match one_transaction {
+            true => counted + cost.one_squared * beyond * beyond,
             false => counted,
         }
     }

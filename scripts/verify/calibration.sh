@@ -37,7 +37,10 @@ judge() {
     verdict=0
     timeout --kill-after 10 60 "$runner" compare "$part" --format json >"$scratch/comparison.json" 2>"$scratch/stderr" || verdict=$?
     [[ $verdict == 0 || $verdict == 3 ]] || { tail -n 3 "$scratch/stderr"; give_up "$1, seed $2: compare ended with $verdict"; }
-    [[ -s $table ]] || echo "      runs of revision $(head -n 1 "$run/results.jsonl" | jq -r .revision)"
+    local of
+    of=$(head -n 1 "$run/results.jsonl" | jq -r .revision)
+    [[ -s $table ]] || { revision=$of; echo "      runs of revision $revision"; }
+    [[ $of == "$revision" ]] || give_up "$run is of revision $of, and others of $revision"
     [[ -s $table ]] || printf 'question\tsides\tseed\texit\tcells\tpairs\tchange, middle of cells, %%\tregressed\n' >"$table"
     # shellcheck disable=SC2016
     jq -r --arg metric "$4" --arg line "$3 $4" --arg name "$1" --arg seed "$2" --arg exit "$verdict" '

@@ -40,8 +40,11 @@ async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
     let settings = Settings::resolve(args)?;
     let _suites = tools::held(&settings.named_suites())?;
     let machine = Machine::now();
-    let foreseen = Plan::new(&settings, &choice::foreseen(&settings)?, &machine);
-    if let Some(why) = foreseen.fits_nothing() {
+    // What is on the host's kernel is known before anything is started.
+    let foreseen = choice::foreseen(&settings)?;
+    if foreseen.iter().all(|there| there.name == ENVIRONMENT)
+        && let Some(why) = Plan::new(&settings, &foreseen, &machine).fits_nothing()
+    {
         return refused(why);
     }
     let choice = choice::choose(&settings).await?;
@@ -69,6 +72,11 @@ async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
         }
     };
     let plan = Plan::new(&settings, &environments.planned(), &machine);
+    if let Some(why) = plan.fits_nothing() {
+        environments.close().await;
+        run_dir.abandon();
+        return refused(why);
+    }
     announce(&settings, &plan, &environments);
     let header = header(&settings, &plan, reason, &environments);
     warn_of_other_version(&settings, &header);
@@ -107,7 +115,8 @@ async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
     let settings = Settings::resolve(&earlier.args)?;
     let _suites = tools::held(&settings.named_suites())?;
     let machine = Machine::now();
-    let plan = Plan::new(&settings, &earlier.environments(), &machine);
+    let mut plan = Plan::new(&settings, &earlier.environments(), &machine);
+    earlier.keep_decisions(&mut plan);
     earlier.check_options(&settings, &plan)?;
     let ledger = earlier.ledger(&plan)?;
     if earlier.is_finished(&ledger) {
@@ -121,7 +130,8 @@ async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
     let reason = choice.reason.clone();
     let environments = open(choice, &settings, &machine, earlier.run_dir.path()).await?;
     // The same stays, with what opening has shown of how long they take.
-    let plan = Plan::new(&settings, &environments.planned(), &machine);
+    let mut plan = Plan::new(&settings, &environments.planned(), &machine);
+    earlier.keep_decisions(&mut plan);
     let now = header(&settings, &plan, reason.clone(), &environments);
     earlier.check_machine(&now)?;
     note(&format!("measured on {reason}"));

@@ -14,7 +14,7 @@ pub(crate) const ENVIRONMENT: &str = "netns";
 /// What things take in a translated guest over what they are expected to take on the host's kernel.
 const TRANSLATED: f64 = 10.0;
 /// What an instruction that is counted takes, nanoseconds, where a guest that came up and was tried took QEMU [`OPENED`] and [`TRIED`].
-pub(super) const COUNTED: f64 = 3.9;
+const COUNTED: f64 = 3.9;
 /// Processor time of QEMU for such a guest, and for each mode that is tried there, on the machine whose instructions those are.
 pub(crate) const OPENED: Duration = Duration::from_millis(10_200);
 pub(crate) const TRIED: Duration = Duration::from_millis(800);
@@ -69,13 +69,17 @@ impl PlannedEnvironment {
     /// What things take there over what they are expected to take on the host's kernel; where instructions are counted over
     /// their number.
     pub(super) fn slowdown(&self) -> f64 {
-        self.pace
-            * match self.accel {
-                Accelerator::None => 1.0,
-                Accelerator::Kvm => 1.5,
-                Accelerator::Tcg => TRANSLATED,
-                Accelerator::TcgIcount => COUNTED,
-            }
+        self.pace * self.usual()
+    }
+
+    /// The same on the machine of which the expected times are.
+    pub(super) const fn usual(&self) -> f64 {
+        match self.accel {
+            Accelerator::None => 1.0,
+            Accelerator::Kvm => 1.5,
+            Accelerator::Tcg => TRANSLATED,
+            Accelerator::TcgIcount => COUNTED,
+        }
     }
 
     /// What is asked there: of what only adds precision less where everything takes many times longer.

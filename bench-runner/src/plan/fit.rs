@@ -18,105 +18,120 @@ const RANGE: u32 = 3;
 /// Of the budget, what the interval of one mode may take.
 const SHARE: u64 = 4;
 
+/// Stays that are begun together or not at all.
+struct Pair {
+    places: Vec<usize>,
+    /// Each of them once, nanoseconds.
+    cost_ns: u64,
+    headline: bool,
+}
+
 impl Plan {
-    /// Leaves out what would leave other questions without an answer.
-    pub(super) fn fit(&mut self) {
+    /// Leaves out what would leave other questions without an answer. `at_least`: blocks that every question has before it
+    /// says anything, where whole blocks are made.
+    pub(super) fn fit(&mut self, at_least: Option<u32>) {
         let budget_ns = self.budget.as_nanos() as u64;
-        let mut pairs: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (place, stay) in self.stays.iter().enumerate() {
-            if !stay.spec.counted && stay.begun_ns() > 0 {
-                pairs.entry(stay.pair).or_default().push(place);
+        let (first, mut others): (Vec<Pair>, Vec<Pair>) =
+            self.timed_pairs().partition(|pair| pair.headline);
+        let needed = |pair: &Pair| {
+            let stays = |most| self.times_ns(pair, most);
+            match at_least {
+                Some(blocks) => stays(blocks),
+                None if stays(HEADLINE_STAYS) > budget_ns / SHARE => stays(RANGE),
+                None => stays(HEADLINE_STAYS),
             }
-        }
-        let (mut needed_ns, mut others) = (0, Vec::new());
-        for places in pairs.into_values() {
-            let cost_ns: u64 = places.iter().map(|at| self.stays[*at].expected_ns).sum();
-            let blocks = places.iter().map(|at| self.stays[*at].blocks).max();
-            let stays = |most: u32| u64::from(blocks.unwrap_or(1).min(most)) * cost_ns;
-            if !places.iter().any(|at| self.is_headline(*at)) {
-                others.push((cost_ns, places));
-            } else if stays(HEADLINE_STAYS) > budget_ns / SHARE {
-                needed_ns += stays(RANGE);
-            } else {
-                needed_ns += stays(HEADLINE_STAYS);
-            }
-        }
+        };
+        let needed_ns: u64 = first.iter().map(needed).sum();
         let mut left_ns = budget_ns.saturating_sub(needed_ns).max(budget_ns / 3);
-        others.sort_by_key(|(cost_ns, _)| *cost_ns);
-        for (cost_ns, places) in others {
-            if cost_ns <= left_ns {
-                left_ns -= cost_ns;
-            } else {
-                for place in places {
-                    self.stays[place].left_out = Some(NotRun::Budget);
-                }
+        others.sort_by_key(|pair| pair.cost_ns);
+        let mut cut = Vec::new();
+        for pair in others {
+            match self.times_ns(&pair, at_least.unwrap_or(1)) {
+                fits if fits <= left_ns => left_ns -= fits,
+                _ => cut.extend(pair.places),
             }
+        }
+        for place in cut {
+            self.stays[place].left_out = Some(NotRun::Budget);
         }
     }
 
-    /// Whether the budget leaves nothing that is timed to begin.
-    pub(crate) fn fits_nothing(&self) -> Option<String> {
-        let nothing = self.part(false).next().is_some()
-            && self.part(false).all(|stay| stay.left_out.is_some());
-        let said = self.what_does_not_fit().filter(|_| nothing)?;
-        Some(format!(
-            "nothing of what is asked fits into the budget of {}: {said}",
-            rough(self.budget)
-        ))
+    /// What takes time of the budget, or was cut from it.
+    fn timed_pairs(&self) -> impl Iterator<Item = Pair> + use<> {
+        let mut pairs: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (place, stay) in self.stays.iter().enumerate() {
+            let asked = stay.left_out.is_none() || stay.left_out == Some(NotRun::Budget);
+            if !stay.spec.counted && asked && stay.expected_ns > 0 {
+                pairs.entry(stay.pair).or_default().push(place);
+            }
+        }
+        let pair = |places: Vec<usize>| Pair {
+            cost_ns: places.iter().map(|at| self.stays[*at].expected_ns).sum(),
+            headline: places.iter().any(|at| self.is_headline(*at)),
+            places,
+        };
+        let pairs: Vec<Pair> = pairs.into_values().map(pair).collect();
+        pairs.into_iter()
+    }
+
+    /// A pair so many times, or as often as the plan has it.
+    fn times_ns(&self, pair: &Pair, most: u32) -> u64 {
+        let blocks = pair.places.iter().map(|at| self.stays[*at].blocks);
+        u64::from(blocks.max().unwrap_or(1).min(most)) * pair.cost_ns
     }
 
     /// Whether a stay is what a run is for: it answers most at the largest size.
     pub(crate) fn is_headline(&self, place: usize) -> bool {
         let largest = self.stays.iter().map(|stay| stay.spec.services).max();
-        let spec = &self.stays[place].spec;
-        Some(spec.services) == largest
-            && spec
-                .cells
-                .iter()
-                .all(|cell| scenarios::scenario(cell.scenario).needs() == scenarios::Needs::Served)
+        Some(self.stays[place].spec.services) == largest
+            && (self.stays[place].serves() || !self.stays.iter().any(PlannedStay::serves))
+    }
+
+    /// Why nothing is begun, if the budget leaves nothing that is timed.
+    pub(crate) fn fits_nothing(&self) -> Option<String> {
+        let least = self.timed_pairs().map(|pair| pair.cost_ns).min()?;
+        let least = Duration::from_nanos(least);
+        (least > self.budget).then(|| {
+            format!(
+                "the cheapest of what is timed takes about {}, longer than the budget of {}: {}",
+                rough(least),
+                rough(self.budget),
+                self.remedy()
+            )
+        })
+    }
+
+    /// A budget that makes all that is asked, with intervals of what comes first; or what to ask less of.
+    fn remedy(&self) -> String {
+        let whole = self.timed_pairs().map(|pair| match pair.headline {
+            true => self.times_ns(&pair, HEADLINE_STAYS),
+            false => pair.cost_ns,
+        });
+        let minutes = whole.sum::<u64>().div_ceil(60_000_000_000);
+        format!("--budget {minutes}m makes all of it; or a smaller --services, or fewer --modes")
     }
 
     /// What does not fit into the budget, and what would make it, as a sentence.
     pub(super) fn what_does_not_fit(&self) -> Option<String> {
         let is_cut = |stay: &&PlannedStay| stay.left_out == Some(NotRun::Budget);
-        let mut cut: Vec<&PlannedStay> = self.stays.iter().filter(is_cut).collect();
-        cut.sort_by_key(|stay| std::cmp::Reverse(stay.expected_ns));
-        let (block, budget) = (self.block_time(), self.budget);
-        // With intervals of what comes first.
-        let stays = self.stays.iter().enumerate();
-        let whole = stays
-            .filter(|(_, stay)| !stay.spec.counted)
-            .map(|(at, stay)| match (self.is_headline(at), &stay.left_out) {
-                (true, None) => stay.expected_ns * u64::from(stay.blocks.min(HEADLINE_STAYS)),
-                (_, None | Some(NotRun::Budget)) => stay.expected_ns,
-                _ => 0,
-            });
-        let whole = Duration::from_nanos(whole.sum());
-        let remedy = |least: Duration| {
+        let cut = self.stays.iter().filter(is_cut);
+        let dearest = cut.clone().max_by_key(|stay| stay.expected_ns);
+        let cut = dearest.map(|dearest| {
             format!(
-                "--budget {}m, a smaller --services or fewer --modes",
-                least.as_secs().div_ceil(60)
+                "{} stays a block do not fit and are not begun (not-run: budget), the dearest of them of {} at {}, {}",
+                cut.count(),
+                mode_of(&dearest.spec),
+                dearest.spec.services,
+                rough(Duration::from_nanos(dearest.expected_ns)),
             )
-        };
-        match cut.first() {
-            None if block > budget => Some(format!(
-                "one block is longer than the budget of {}, and is made whole: {} makes more",
-                rough(budget),
-                remedy(block)
-            )),
-            None => None,
-            Some(dearest) => {
-                let cell = &dearest.spec.cells[0];
-                Some(format!(
-                    "{} stays a block are not begun (not-run: budget), so that the largest size is answered: the dearest is {} of {} at {}, {}; {} makes them",
-                    cut.len(),
-                    cell.scenario,
-                    mode_of(&dearest.spec),
-                    dearest.spec.services,
-                    rough(Duration::from_nanos(dearest.expected_ns)),
-                    remedy(whole)
-                ))
-            }
-        }
+        });
+        let long = (self.block_time() > self.budget).then(|| {
+            format!(
+                "what is begun is made once, which is longer than the budget of {}",
+                rough(self.budget)
+            )
+        });
+        let said: Vec<String> = cut.into_iter().chain(long).collect();
+        (!said.is_empty()).then(|| format!("budget: {}; {}", said.join("; "), self.remedy()))
     }
 }

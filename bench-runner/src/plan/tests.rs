@@ -528,7 +528,7 @@ fn a_budget_buys_whole_answers_and_what_does_not_fit_is_said_and_not_begun() {
     // What would make everything does.
     let said = asked(&["--budget", "5m"]).what_does_not_fit().unwrap();
     let budget = said.split("--budget ").nth(1).unwrap();
-    let budget = budget.split(',').next().unwrap();
+    let budget = budget.split(' ').next().unwrap();
     assert!(cut(&asked(&["--budget", budget])).is_empty(), "{said}");
 }
 
@@ -549,4 +549,17 @@ fn of_a_pair_both_sides_are_begun_or_neither_and_a_budget_for_nothing_is_refused
     let alone = super::tests::plan(&alone.split(' ').collect::<Vec<_>>());
     let said = alone.fits_nothing().unwrap();
     assert!(said.contains("--budget"), "{said}");
+    // Where all are installs the largest size comes first as well; where whole blocks are made all have as many.
+    let installs = "--services 10000 --sandbox netns --scenarios cold-install --budget 2m";
+    let installs = super::tests::plan(&installs.split(' ').collect::<Vec<_>>());
+    let cut = |place: usize| installs.stays[place].left_out == Some(NotRun::Budget);
+    assert!((0..installs.stays.len()).all(|at| !(cut(at) && installs.is_headline(at))));
+    assert!((0..installs.stays.len()).any(cut));
+    let decided = "--services 3000 --no-sweep --sandbox netns --until-decided --budget 20m --variant a: --variant b:";
+    let decided = super::tests::plan(&decided.split(' ').collect::<Vec<_>>());
+    let block = decided.block_time();
+    assert!(
+        block > Duration::ZERO && 6 * block <= decided.budget * 4 / 3,
+        "{block:?}"
+    );
 }

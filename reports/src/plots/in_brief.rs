@@ -1,7 +1,7 @@
 //! The answers of a run in one picture: what is asked first, every mode that serves services, the lowest median first.
 
 use schema::summary::Row;
-use schema::{Metric, Mode, OptionKey, ScenarioKind};
+use schema::{Metric, Mode, OptionKey, OutcomeKind, ScenarioKind};
 
 use super::axis::Axis;
 use super::chart::{Source, extents_of_rows, mark_of, unit_of_times};
@@ -77,8 +77,9 @@ fn panel(line: &Asked<'_>, others: &[&Asked<'_>]) -> Option<Panel> {
     let serves = line.answers.iter().filter(|(mode, _)| !mode.is_floor());
     let mut rows: Vec<(&Mode, _)> = serves
         .map(|(mode, answer)| {
-            let own = Some(answer.row).filter(|row| row.median.is_some());
-            let row = own.or_else(|| in_chunks(mode)).unwrap_or(answer.row);
+            let unmade = answer.row.outcome == OutcomeKind::NotRun;
+            let row = Some(mode).filter(|_| unmade).and_then(in_chunks);
+            let row = row.unwrap_or(answer.row);
             (mode, as_ranked(row))
         })
         .collect();

@@ -74,6 +74,7 @@ const LEGACY: ModeFacts = ModeFacts {
         counters: COUNTERS,
         counted: Counted {
             install: Expected::ZERO.weight(358_000),
+            one_squared: 0,
             update: Expected::fixed(6_000_000).weight(53_000),
             sync: Expected::ZERO,
             listing: Expected::fixed(80_000_000).weight(375_000),

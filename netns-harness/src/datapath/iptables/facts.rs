@@ -85,6 +85,7 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
         counters: COUNTERS,
         counted: Counted {
             install: Expected::ZERO.weight(365_000),
+            one_squared: 0,
             update: Expected::ZERO.weight(137_000),
             sync: Expected::fixed(40_000_000).weight(137_000),
             listing: Expected::ZERO.weight(650_000),
@@ -137,6 +138,7 @@ pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
         counters: COUNTERS,
         counted: Counted {
             install: Expected::fixed(200_000_000).weight(1_105_000),
+            one_squared: 1_200,
             update: Expected::ZERO.weight(183_000).weight_squared(8),
             sync: Expected::fixed(190_000_000),
             listing: Expected::ZERO.weight(1_250_000),

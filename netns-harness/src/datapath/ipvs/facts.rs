@@ -79,6 +79,7 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
         counters: Expected::fixed(5_000_000),
         counted: Counted {
             install: Expected::ZERO.weight(98_000).weight_squared(17),
+            one_squared: 0,
             update: Expected::fixed(170_000).weight(33),
             sync: Expected::fixed(119_000_000).weight(107_000),
             listing: Expected::ZERO.weight(66_000),
