@@ -140,6 +140,12 @@ impl Plan {
                 if environment.is_counted() {
                     stays = icount::joined(stays, side.is_named(), beside.is_some());
                 }
+                if let Some(largest) = beside {
+                    // What passes no service costs the same whatever their number.
+                    let is_spared =
+                        |spec: &StaySpec| spec.mode.is_floor() && spec.services < largest;
+                    stays.retain(|stay| !is_spared(&stay.spec));
+                }
                 for stay in &mut stays {
                     if environment.lacks.contains(&Case::of(&stay.spec)) {
                         (stay.expected_ns, stay.before_ns) = (0, 0);

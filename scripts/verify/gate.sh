@@ -6,7 +6,7 @@
 # TABLE=FILE gets seeds, verdicts and p-values, a line a run; scripts/verify/record puts it beside the .out.
 
 # 4 modes × 4 positions × 2 protocols × 2 sizes = 64 cells, $blocks stays a side each.
-blocks=${BLOCKS:-2}
+blocks=${BLOCKS:-4}
 question=(--modes "iptables-legacy,iptables-nft,ipset,nftables" --services "100,300" --scenarios first-packet
     --flows 100 --repetitions "$blocks" --budget 1h)
 keep=${KEEP:-$scratch}
