@@ -9,7 +9,7 @@
 runs=${RUNS:-20} planted=${PLANTED:-10} seed=${SEED:-1}
 keep=${KEEP:-$scratch}
 table=${TABLE:-$scratch/table.tsv}
-rm -f "$table"
+rm -f "$table" "$scratch/whole" "$scratch/moved"
 
 # sides NAME SEED BASE HEAD: makes (or carries on, or finds) the run $keep/NAME-SEED; sets $run.
 sides() {
@@ -49,6 +49,25 @@ judge() {
          ([$cells[].change.relative // empty] | sort | if length == 0 then "-" else .[length / 2 | floor] * 1000 | round / 10 end),
          ([(.cells[] | select(.verdict == "regressed") | "\(.mode) \(.metric)"), (.pooled[] | select(.verdict == "regressed") | "\(.mode // "all") \(.metric)")] | join(", "))] | @tsv' \
         "$scratch/comparison.json" >>"$table"
+}
+
+# whole NAME SEED: what compare says of all that $run asks, into $scratch/whole; of equal sides also by how much each cell moved.
+whole() {
+    local status=0
+    timeout --kill-after 10 60 "$runner" compare "$run" --format json >"$scratch/comparison.json" 2>"$scratch/stderr" || status=$?
+    [[ $status == 0 || $status == 3 ]] || { tail -n 3 "$scratch/stderr"; give_up "$1, seed $2: compare ended with $status"; }
+    echo "$1 $status" >>"$scratch/whole"
+    [[ $1 != equal ]] || jq -r '.cells[] | select(.change.relative) | [.metric, (.change.relative | fabs), (.change.absolute | fabs)] | @tsv' \
+        "$scratch/comparison.json" >>"$scratch/moved"
+}
+
+# whole_stands: how often whole runs fail, and by how much cells of the same thing twice moved.
+whole_stands() {
+    awk '{ n[$1]++; a[$1] += $2 == 3 } END { for (name in n) print "      asked as a whole, " name " sides fail in " a[name] " of " n[name] }' "$scratch/whole" | sort
+    LC_ALL=C sort -t $'\t' -k 1,1 -k 2,2g "$scratch/moved" | awk -F '\t' '
+        function told() { if (n) printf "      the same thing twice, %s: %d cells, apart %.2g %% in the middle, %.2g %% and %g at most\n", metric, n, 100 * share[int((n + 1) / 2)], 100 * share[n], most }
+        $1 != metric { told(); metric = $1; n = 0; most = 0 }
+        { share[++n] = $2; if ($3 > most) most = $3 } END { told() }'
 }
 
 # stands SCENARIO METRIC [WORDS]: what the table says of a question: no more than 2 of 20 alarms, at least 9 of 10 found,

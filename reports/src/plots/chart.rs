@@ -284,12 +284,20 @@ pub(super) fn extents_of_rows<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<f6
 /// What stands in a named row, and what is said of it: the median; else, of times of updates, how long it took at least;
 /// else what became of it.
 pub(super) fn mark_of(row: &Row, metric: Metric) -> (Mark, String) {
+    let (mark, text) = mark_alone(row, metric);
+    match mark {
+        Mark::Dot { .. } => (mark, format!("{text}, n {}/{}", whole(row.n), row.stays)),
+        _ => (mark, text),
+    }
+}
+
+/// The same without how many samples and stays it is of.
+pub(super) fn mark_alone(row: &Row, metric: Metric) -> (Mark, String) {
     let bound = lower_bound(row).filter(|_| metric == Metric::UpdateTime);
     match (row.median, row.unit, bound) {
         (Some(at), Some(unit), _) => {
-            let n = format!("n {}/{}", whole(row.n), row.stays);
             let ci95 = bar(row);
-            (Mark::Dot { at, ci95 }, format!("{}, {n}", value(at, unit)))
+            (Mark::Dot { at, ci95 }, value(at, unit))
         }
         (_, _, Some(bound)) => {
             let longer = value(bound, Unit::Nanoseconds);

@@ -4,7 +4,7 @@ use schema::summary::Row;
 use schema::{Metric, Mode, OptionKey, OutcomeKind, ScenarioKind};
 
 use super::axis::Axis;
-use super::chart::{Source, extents_of_rows, mark_of, unit_of_times};
+use super::chart::{Source, extents_of_rows, mark_alone, unit_of_times};
 use super::figure::{Body, Figure, Mark, NamedRow, Panel};
 use super::style::Style;
 use crate::quantity::{shortened, whole};
@@ -96,10 +96,9 @@ fn panel(line: &Asked<'_>, others: &[&Asked<'_>]) -> Option<Panel> {
         unit_of_times(shown()),
     )?;
     let named = rows.iter().map(|(mode, row)| {
-        let (mark, text) = mark_of(row, line.question.metric);
-        let mark = on_a_logarithmic_axis(mark);
         // How many stays it is of is in the matrix.
-        let mut text = text.split(", n ").next().unwrap_or_default().to_owned();
+        let (mark, mut text) = mark_alone(row, line.question.metric);
+        let mark = on_a_logarithmic_axis(mark);
         if row.noisy {
             text.push_str(", noisy");
         }
