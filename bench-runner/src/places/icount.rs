@@ -1,21 +1,23 @@
-//! Guests whose time is executed instructions: a new one for each stay, which has the stay with it and is told
-//! nothing while it runs. Load on this machine makes them slower and changes nothing else, so several run at a time.
+//! Guests whose time is executed instructions: a new one for each stay, which begins where one stopped that was booted for
+//! all, has the stay with it and is told nothing while it runs. Load on this machine makes them slower and changes
+//! nothing else, so several run at a time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use guest::counted::{Done, Ran, carry_out};
-use guest::jobs::{Job, with_jobs};
+use guest::counted::{Done, Kept, Ran, carry_out, keep};
+use guest::jobs::Job;
 use guest::kernel::Kernel;
 use guest::machine::{self, Boot, Hardware};
 use netns_sys::clock;
 use scenarios::spec::{CellSpec, Event, StaySpec};
 use schema::{Accelerator, Outcome, Stage};
+use tokio::sync::Mutex;
 use tracing::info;
 
 use super::initramfs::{initramfs, inside, path_of};
@@ -29,6 +31,13 @@ use crate::verdict::{End, without_numbers};
 
 /// Memory of a guest, MiB. More than 1 GiB gives the ordinary size of the connection table.
 pub(crate) const MEMORY_MIB: u32 = 1_536;
+/// How long the one that the others begin from may take: ten seconds of a processor.
+const BOOTING: Duration = Duration::from_secs(300);
+/// Its seed. What a stay's guest takes for random is of the stay's.
+const FIRST_SEED: u64 = 0;
+
+/// What is kept of the guest that others begin from, or why there is none.
+type Begun = Result<Arc<Kept>, String>;
 
 /// What guests of a kernel have in common.
 #[derive(Debug)]
@@ -40,6 +49,8 @@ pub(crate) struct Icount {
     console: PathBuf,
     /// The seed of guests that are only asked something.
     seed: u64,
+    /// By how many CPUs are possible.
+    begun: Mutex<BTreeMap<Option<u32>, Begun>>,
     given_up: OnceLock<String>,
 }
 
@@ -60,11 +71,53 @@ impl Icount {
             kernel,
             console: console.to_path_buf(),
             seed,
+            begun: Mutex::default(),
             given_up: OnceLock::new(),
         })
     }
 
-    /// Boots a guest, with that seed, that answers these questions, and waits for its end; what was seen where it ended
+    /// A guest of that seed and so many possible CPUs.
+    fn guest(
+        &self,
+        seed: u64,
+        possible_cpus: Option<u32>,
+        console: &File,
+        deadline: Duration,
+    ) -> Boot {
+        Boot {
+            kernel: self.kernel.image.clone(),
+            initramfs: path_of(&self.initramfs),
+            hardware: Hardware {
+                accelerator: machine::Accelerator::Icount { seed },
+                cpus: 1,
+                possible_cpus,
+                memory_mib: MEMORY_MIB,
+            },
+            console: path_of(console),
+            deadline,
+        }
+    }
+
+    /// Where guests begin that hold so many CPUs for possible: booted by who asks first, while the others wait.
+    ///
+    /// # Errors
+    /// This machine refuses a file.
+    async fn begun(&self, possible_cpus: Option<u32>) -> anyhow::Result<Begun> {
+        let mut begun = self.begun.lock().await;
+        if let Some(begun) = begun.get(&possible_cpus) {
+            return Ok(begun.clone());
+        }
+        let console = nameless()?;
+        let boot = self.guest(FIRST_SEED, possible_cpus, &console, BOOTING);
+        info!(?boot, "boot the guest that others begin from");
+        let kept = keep(&boot).await.map(Arc::new);
+        self.log(console, "the guest that others begin from")?;
+        let kept = kept.map_err(|error| error.to_string());
+        begun.insert(possible_cpus, kept.clone());
+        Ok(kept)
+    }
+
+    /// Begins a guest, with that seed, that answers these questions, and waits for its end; what was seen where it ended
     /// before.
     ///
     /// # Errors
@@ -80,32 +133,27 @@ impl Icount {
             input: inside(ask).line(),
         };
         let jobs: Vec<Job> = asks.into_iter().map(job).collect();
-        let (initramfs, console) = (nameless()?, nameless()?);
-        with_jobs(&path_of(&self.initramfs), &jobs, &path_of(&initramfs))?;
-        let boot = Boot {
-            kernel: self.kernel.image.clone(),
-            initramfs: path_of(&initramfs),
-            hardware: Hardware {
-                accelerator: machine::Accelerator::Icount { seed },
-                cpus: 1,
-                possible_cpus,
-                memory_mib: MEMORY_MIB,
-            },
-            console: path_of(&console),
-            deadline: limit,
+        let kept = match self.begun(possible_cpus).await? {
+            Ok(kept) => kept,
+            Err(why) => return Ok(Err(why)),
         };
-        info!(?boot, "boot a guest");
-        let ran = carry_out(&boot, jobs.len()).await;
-        self.keep(console, seed).context("keep a guest's console")?;
+        let console = nameless()?;
+        let boot = self.guest(seed, possible_cpus, &console, limit);
+        info!(?boot, "begin a guest");
+        let ran = carry_out(&boot, &kept, &jobs).await;
+        self.log(console, &format!("a guest with seed {seed}"))?;
         Ok(ran.map_err(|error| error.to_string()))
     }
 
     /// What a console said, behind those before it.
-    fn keep(&self, mut console: File, seed: u64) -> std::io::Result<()> {
-        let mut log = File::options();
-        let mut log = log.create(true).append(true).open(&self.console)?;
-        writeln!(log, "== a guest with seed {seed}")?;
-        std::io::copy(&mut console, &mut log).map(drop)
+    fn log(&self, mut console: File, of: &str) -> anyhow::Result<()> {
+        let mut append = || {
+            let mut log = File::options();
+            let mut log = log.create(true).append(true).open(&self.console)?;
+            writeln!(log, "== {of}")?;
+            std::io::copy(&mut console, &mut log).map(drop)
+        };
+        append().context("keep a guest's console")
     }
 
     /// Answers of one guest. Where there is none, there is none for stays either.

@@ -1,4 +1,4 @@
-//! Plans of runs whose time is executed instructions. A stay has a guest of its own there, booted for it, so stays
+//! Plans of runs whose time is executed instructions. A stay has a guest of its own there, which is slow, so stays
 //! are few: what installs the population is measured, and what is measured afterwards rests on that install. Pure.
 
 use std::collections::BTreeSet;

@@ -5,9 +5,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use guest::counted::{Ran, carry_out};
+use guest::counted::{Ran, carry_out, keep};
 use guest::fetch::Cache;
-use guest::jobs::{Job, with_jobs};
+use guest::jobs::Job;
 use guest::machine::{Accelerator, Boot, Hardware};
 use netns_sys::clock;
 
@@ -23,8 +23,8 @@ async fn main() -> Result<(), Failure> {
     };
     let kernel = Cache::of_user().resolve(spec)?;
     let folder = tempfile::tempdir()?;
-    let (base, initramfs) = (folder.path().join("base"), folder.path().join("initramfs"));
-    guest::image::build(Path::new(runner), &kernel, &base)?;
+    let place = |name: &str| folder.path().join(name);
+    guest::image::build(Path::new(runner), &kernel, &place("initramfs"))?;
     let inputs = std::io::read_to_string(std::io::stdin())?;
     let jobs: Vec<Job> = inputs
         .lines()
@@ -33,10 +33,9 @@ async fn main() -> Result<(), Failure> {
             input: format!("{line}\n"),
         })
         .collect();
-    with_jobs(&base, &jobs, &initramfs)?;
     let boot = Boot {
         kernel: kernel.image.clone(),
-        initramfs,
+        initramfs: place("initramfs"),
         hardware: Hardware {
             accelerator: Accelerator::Icount {
                 seed: seed.parse()?,
@@ -45,11 +44,12 @@ async fn main() -> Result<(), Failure> {
             possible_cpus: None,
             memory_mib: 1536,
         },
-        console: folder.path().join("console.log"),
+        console: place("console.log"),
         deadline: Duration::from_secs(900),
     };
     let since = clock::now();
-    let ran = carry_out(&boot, jobs.len()).await;
+    let kept = keep(&boot).await?;
+    let ran = carry_out(&boot, &kept, &jobs).await;
     eprintln!("host: {:.2} s", since.elapsed_ns() as f64 / 1e9);
     match ran? {
         Ran::Late => Err("it had not ended after 15 minutes".into()),

@@ -4,7 +4,9 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use crate::boot::{Accelerator, Boot};
+use crate::boot::{Accelerator, Begin, Boot};
+use crate::firmware;
+use crate::pid1::HAS_JOBS;
 use crate::protocol::PORT;
 
 /// The CPU of a translated guest: all that QEMU can translate but CMPXCHG16B. After one without a lock prefix, as in
@@ -61,8 +63,11 @@ fn execution(accelerator: Accelerator) -> Execution {
                 ("-icount", COUNTING.into()),
                 ("-seed", seed.to_string().into()),
                 ("-rtc", COUNTED_BIRTH.into()),
+                // How it stops where its state is kept.
+                ("-device", firmware::STOPS.into()),
+                ("-action", "panic=pause".into()),
             ],
-            words: format!("{} {COUNTED_WORDS}", tsc(COUNTED_KHZ)),
+            words: format!("{} {COUNTED_WORDS} {HAS_JOBS}", tsc(COUNTED_KHZ)),
         },
     }
 }
@@ -74,7 +79,7 @@ fn tsc_khz() -> Option<u64> {
 }
 
 /// QEMU's arguments.
-pub(crate) fn arguments(boot: &Boot) -> Vec<OsString> {
+pub(crate) fn arguments(boot: &Boot, begin: Begin<'_>) -> Vec<OsString> {
     let Execution {
         accel,
         model,
@@ -106,7 +111,20 @@ pub(crate) fn arguments(boot: &Boot) -> Vec<OsString> {
     pair("-append", append.into());
     pair("-serial", prefixed("file:", &boot.console));
     pair("-device", "virtio-serial-device".into());
+    // The other ends of our sockets are its standard input and output.
     pair("-chardev", "socket,id=port,fd=0".into());
+    if !matches!(begin, Begin::Boot) {
+        pair("-chardev", "socket,id=monitor,fd=1".into());
+        pair("-mon", "chardev=monitor,mode=control".into());
+    }
+    if let Begin::Kept { state, jobs } = begin {
+        pair(
+            "-incoming",
+            format!("exec:exec cat {}", state.display()).into(),
+        );
+        let item = format!("name={},file=", firmware::JOBS);
+        pair("-fw_cfg", prefixed(&item, jobs));
+    }
     pair(
         "-device",
         format!("virtserialport,chardev=port,name={PORT}").into(),
@@ -131,6 +149,17 @@ mod tests {
     use crate::boot::Hardware;
 
     fn words(accelerator: Accelerator, cpus: u32) -> Vec<String> {
+        let begin = match accelerator {
+            Accelerator::Icount { .. } => Begin::Kept {
+                state: Path::new("/s"),
+                jobs: Path::new("/j"),
+            },
+            _ => Begin::Boot,
+        };
+        begun(begin, accelerator, cpus)
+    }
+
+    fn begun(begin: Begin<'_>, accelerator: Accelerator, cpus: u32) -> Vec<String> {
         let boot = Boot {
             kernel: PathBuf::from("/k"),
             initramfs: PathBuf::from("/i"),
@@ -143,7 +172,7 @@ mod tests {
             console: PathBuf::from("/with,comma"),
             deadline: Duration::from_secs(1),
         };
-        let words = arguments(&boot);
+        let words = arguments(&boot, begin);
         words
             .iter()
             .map(|w| w.to_string_lossy().into_owned())
@@ -179,6 +208,22 @@ mod tests {
                     .any(|w| w.contains("net") || w.contains("virtfs"))
             );
         }
+    }
+
+    #[test]
+    fn a_guest_that_begins_where_another_stopped_has_all_that_this_one_had() {
+        let counted = Accelerator::Icount { seed: 42 };
+        let (first, kept) = (begun(Begin::ToBeKept, counted, 1), words(counted, 1));
+        let own = ["-incoming", "-fw_cfg"];
+        let pairs = |words: &[String]| -> Vec<Vec<String>> {
+            let pairs = words.chunks(2).map(<[String]>::to_vec);
+            pairs
+                .filter(|pair| !own.contains(&pair[0].as_str()))
+                .collect()
+        };
+        assert_eq!(pairs(&first), pairs(&kept));
+        assert_eq!(of(&kept, "-incoming"), Some("exec:exec cat /s"));
+        assert_eq!(of(&kept, "-fw_cfg"), Some("name=opt/bench/jobs,file=/j"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a guest is made of: kernel, initramfs, hardware, and what executes it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What executes the guest's instructions.
@@ -41,6 +41,22 @@ pub struct Hardware {
     pub possible_cpus: Option<u32>,
     /// Memory, MiB. The limit of connection tracking follows it.
     pub memory_mib: u32,
+}
+
+/// Where a guest begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Begin<'a> {
+    /// At its kernel's start; it is asked by its port.
+    Boot,
+    /// At its kernel's start; it stops where its state is kept, before its first job.
+    ToBeKept,
+    /// Where that one stopped.
+    Kept {
+        /// What was kept of it.
+        state: &'a Path,
+        /// What it is to do ([`crate::jobs`]).
+        jobs: &'a Path,
+    },
 }
 
 /// A guest to boot.

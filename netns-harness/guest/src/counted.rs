@@ -1,12 +1,21 @@
-//! A guest whose time is executed instructions. It has its jobs with it, is told nothing while it runs, and says
+//! A guest whose time is executed instructions. One boots, and stops before its first job; its state is kept, and each
+//! further one begins there. Those have their jobs with them, are told nothing while they run, and say
 //! nothing before the last job has ended: no moment of the host's clock reaches what is counted.
 
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use netns_sys::clock;
 
 use crate::GuestError;
-use crate::machine::{Boot, Machine, Next};
+use crate::boot::Begin;
+use crate::console::last_lines;
+use crate::jobs::{Job, encode};
+use crate::machine::{Boot, Machine, Next, start};
+use crate::monitor::Monitor;
 use crate::protocol::{Line, Said};
 
 /// How long the guest may take to say everything, once it has begun to.
@@ -34,14 +43,54 @@ pub enum Ran {
     Late,
 }
 
-/// Boots a guest that has `jobs` jobs with it, and hears what they said when all are done. Call on a thread that
-/// lives as long as the guest: QEMU dies with it.
+/// What is kept of a guest that stopped before its first job: a file without a name, so that nothing is left when this
+/// process is killed.
+#[derive(Debug)]
+pub struct Kept(File);
+
+/// Boots a guest and keeps its state where it stops. Call on a thread that lives as long as that takes.
+///
+/// # Errors
+/// QEMU is not installed, ended or could not write the file, or the guest had not stopped by the deadline; with the
+/// console's last lines.
+pub async fn keep(boot: &Boot) -> Result<Kept, GuestError> {
+    let state = nameless()?;
+    let (_port, monitor, mut qemu) = start(boot, Begin::ToBeKept)?;
+    let kept = async {
+        let monitor = monitor.ok_or("it has no monitor")?;
+        let mut monitor = Monitor::greet(monitor).await?;
+        monitor.stopped().await?;
+        monitor.keep(&path_of(&state)).await
+    };
+    let reason = match tokio::time::timeout(boot.deadline, kept).await {
+        Ok(Ok(())) => {
+            qemu.end().await;
+            return Ok(Kept(state));
+        }
+        Ok(Err(reason)) => reason,
+        Err(_) => format!("not up within {} s", boot.deadline.as_secs_f32()),
+    };
+    Err(GuestError::Boot {
+        reason: qemu.last_words(reason).await,
+        console: last_lines(&boot.console),
+    })
+}
+
+/// Begins a guest where another one, of the same hardware but for the seed, was kept, with jobs, and hears what they said
+/// when all are done. Call on a thread that lives as long as the guest: QEMU dies with it.
 ///
 /// # Errors
 /// QEMU is not installed or ended, or the guest did; with the console's last lines.
-pub async fn carry_out(boot: &Boot, jobs: usize) -> Result<Ran, GuestError> {
+pub async fn carry_out(boot: &Boot, kept: &Kept, jobs: &[Job]) -> Result<Ran, GuestError> {
+    let mut given = nameless()?;
+    let written = given.write_all(encode(jobs).as_bytes());
+    written.map_err(GuestError::file("write", &path_of(&given)))?;
+    let begin = Begin::Kept {
+        state: &path_of(&kept.0),
+        jobs: &path_of(&given),
+    };
     let since = clock::now();
-    let mut machine = match Machine::boot(boot).await {
+    let mut machine = match Machine::begin(boot, begin).await {
         Ok(machine) => machine,
         Err(_) if Duration::from_nanos(since.elapsed_ns()) >= boot.deadline => {
             return Ok(Ran::Late);
@@ -49,7 +98,7 @@ pub async fn carry_out(boot: &Boot, jobs: usize) -> Result<Ran, GuestError> {
         Err(error) => return Err(error),
     };
     let (mut done, mut output) = (Vec::new(), Vec::new());
-    while done.len() < jobs {
+    while done.len() < jobs.len() {
         match machine.next(TELLING).await? {
             Next::Late => {
                 let silent = format!("it fell silent for {} s", TELLING.as_secs());
@@ -75,4 +124,13 @@ pub async fn carry_out(boot: &Boot, jobs: usize) -> Result<Ran, GuestError> {
     }
     machine.kill().await;
     Ok(Ran::Done(done))
+}
+
+fn nameless() -> Result<File, GuestError> {
+    tempfile::tempfile().map_err(GuestError::file("make a file in", &std::env::temp_dir()))
+}
+
+/// By which QEMU finds a file without a name.
+fn path_of(file: &File) -> PathBuf {
+    format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into()
 }

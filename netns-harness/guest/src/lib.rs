@@ -1,8 +1,8 @@
 //! Guest kernels: where they come from ([`kernel`], [`fetch`]; tools of another suite come the same way, [`suite`]), the initramfs they boot ([`image`]), the
 //! QEMU microvm they run in ([`machine`]), and the first process inside ([`pid1`]).
 //!
-//! A guest whose time is executed instructions has its jobs with it ([`jobs`]) and is left alone until they are
-//! done ([`counted`]).
+//! A guest whose time is executed instructions begins where one stopped that had booted, has its jobs with it ([`jobs`])
+//! and is left alone until they are done ([`counted`]).
 //!
 //! A guest has its own kernel and nothing of the host's: no network device, no disk, no shared folder.
 //! What goes in is the kernel, the initramfs and lines on a virtio-serial port; what comes out is lines
@@ -33,11 +33,13 @@ pub mod cpio;
 pub mod elf;
 mod error;
 pub mod fetch;
+mod firmware;
 pub mod image;
 pub mod jobs;
 pub mod kernel;
 pub mod machine;
 pub mod modules;
+mod monitor;
 pub mod pid1;
 pub mod protocol;
 mod release;

@@ -14,8 +14,10 @@ use tokio::process::{Child, Command};
 
 use crate::GuestError;
 use crate::arguments::arguments;
+use crate::boot::Begin;
 pub use crate::boot::{Accelerator, Boot, Hardware};
 pub use crate::console::last_lines;
+use crate::monitor::Monitor;
 use crate::protocol::{Ask, Line, Said};
 
 /// A guest that is up.
@@ -31,7 +33,7 @@ pub struct Machine {
 
 /// The process. Killed and waited for when it is dropped: no path leaves a zombie.
 #[derive(Debug)]
-struct Qemu(Child);
+pub(crate) struct Qemu(Child);
 
 impl Drop for Qemu {
     fn drop(&mut self) {
@@ -68,8 +70,19 @@ impl Machine {
     /// QEMU is not installed or ended, or the guest was not up by the deadline; with the console's last
     /// lines.
     pub async fn boot(boot: &Boot) -> Result<Self, GuestError> {
-        let (ours, mut qemu) = start(boot)?;
-        let reason = match tokio::time::timeout(boot.deadline, up(&mut qemu, ours)).await {
+        Self::begin(boot, Begin::Boot).await
+    }
+
+    /// The same of a guest that begins there.
+    pub(crate) async fn begin(boot: &Boot, begin: Begin<'_>) -> Result<Self, GuestError> {
+        let (port, monitor, mut qemu) = start(boot, begin)?;
+        let up = async {
+            if let Some(monitor) = monitor {
+                Monitor::greet(monitor).await?.go_on().await?;
+            }
+            up(&mut qemu, port).await
+        };
+        let reason = match tokio::time::timeout(boot.deadline, up).await {
             Ok(Ok((lines, to_guest, ready))) => {
                 return Ok(Self {
                     qemu,
@@ -179,14 +192,14 @@ impl Machine {
 }
 
 impl Qemu {
-    async fn end(&mut self) {
+    pub(crate) async fn end(&mut self) {
         // An error means that it has ended already.
         let _ = self.0.start_kill();
         let _ = self.0.wait().await;
     }
 
     /// Ends it, and adds to a reason how it ended by itself, if it did, and what it said.
-    async fn last_words(&mut self, mut reason: String) -> String {
+    pub(crate) async fn last_words(&mut self, mut reason: String) -> String {
         // A guest that reboots or panics ends QEMU; it closes the port a moment before it is gone.
         const MOMENT: Duration = Duration::from_millis(500);
         if let Ok(Ok(status)) = tokio::time::timeout(MOMENT, self.0.wait()).await {
@@ -205,8 +218,11 @@ impl Qemu {
     }
 }
 
-/// Starts QEMU; our end of the guest's port.
-fn start(boot: &Boot) -> Result<(UnixStream, Qemu), GuestError> {
+/// Starts QEMU; our ends of the guest's port and, of one whose state is kept, of QEMU's monitor.
+pub(crate) fn start(
+    boot: &Boot,
+    begin: Begin<'_>,
+) -> Result<(UnixStream, Option<UnixStream>, Qemu), GuestError> {
     let failed = |error: std::io::Error| GuestError::Program {
         program: QEMU.to_owned(),
         reason: match error.kind() {
@@ -216,22 +232,34 @@ fn start(boot: &Boot) -> Result<(UnixStream, Qemu), GuestError> {
             _ => error.to_string(),
         },
     };
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
-    ours.set_nonblocking(true).map_err(failed)?;
-    let ours = UnixStream::from_std(ours).map_err(failed)?;
+    let (port, stdin) = pair().map_err(failed)?;
+    let (monitor, stdout) = match begin {
+        Begin::Boot => (None, Stdio::null()),
+        Begin::ToBeKept | Begin::Kept { .. } => {
+            let (ours, theirs) = pair().map_err(failed)?;
+            (Some(ours), theirs.into())
+        }
+    };
     let mut command = Command::new(QEMU);
     command
-        .args(arguments(boot))
-        .stdin(OwnedFd::from(theirs))
-        .stdout(Stdio::null())
+        .args(arguments(boot, begin))
+        .stdin(stdin)
+        .stdout(stdout)
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
     netns_sys::child::dies_with_parent(command.as_std_mut());
-    // The command holds the other end of the port: without it the port closes with QEMU.
+    // The command holds the other ends: without it they close with QEMU.
     let spawned = command.spawn();
     drop(command);
-    Ok((ours, Qemu(spawned.map_err(failed)?)))
+    Ok((port, monitor, Qemu(spawned.map_err(failed)?)))
+}
+
+/// A socket: our end and QEMU's.
+fn pair() -> std::io::Result<(UnixStream, OwnedFd)> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    Ok((UnixStream::from_std(ours)?, OwnedFd::from(theirs)))
 }
 
 type Port = (Lines<BufReader<OwnedReadHalf>>, OwnedWriteHalf, Said);

@@ -1,5 +1,6 @@
-//! The first process of a guest whose time is executed instructions: jobs that came with the initramfs, one after
-//! the other, and only then the modules that lead to the host, and what was said.
+//! The first process of a guest whose time is executed instructions: it stops where its state is kept; where it goes on it
+//! has jobs with it. These are done one after the other, and only then come the modules that lead to the host, and what
+//! was said.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -7,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{find_port, killed_for_memory, load_modules, open_port, ready, say, wait_for_random};
-use crate::jobs::Job;
+use crate::firmware;
+use crate::jobs::{self, Job};
 use crate::protocol::Said;
 
 /// Modules that lead to the host. What they do is not of the guest's own making, so they wait.
@@ -21,13 +23,17 @@ struct Outcome {
     said: Said,
 }
 
-pub(super) fn serve(program: &Path, jobs: &[Job]) -> Result<(), String> {
+pub(super) fn serve(program: &Path) -> Result<(), String> {
     let leads_out = |name: &str| CHANNEL.contains(&name);
     let loaded = load_modules(|name| !leads_out(name));
+    wait_for_random();
+    fs::create_dir_all(OUTPUTS).map_err(|e| format!("make {OUTPUTS}: {e}"))?;
+    firmware::stop()?;
+    // What is random from here on is of this guest's seed.
+    netns_sys::random::reseed().map_err(|e| format!("reseed the source of random numbers: {e}"))?;
+    let jobs = jobs::own()?;
     let mut outcomes = Vec::new();
     if loaded.is_ok() {
-        wait_for_random();
-        fs::create_dir_all(OUTPUTS).map_err(|e| format!("make {OUTPUTS}: {e}"))?;
         for (number, job) in jobs.iter().enumerate() {
             let outcome = carry_out(program, job, number);
             outcomes.push(outcome.map_err(|e| format!("job {number}: {e}"))?);

@@ -1,0 +1,103 @@
+//! QEMU's monitor: JSON, a line each (QEMU's `docs/interop/qmp-spec.txt`).
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+
+/// How often it is asked whether something is done.
+const STEP: Duration = Duration::from_millis(10);
+
+/// A monitor.
+pub(crate) struct Monitor {
+    lines: Lines<BufReader<OwnedReadHalf>>,
+    to: OwnedWriteHalf,
+}
+
+impl Monitor {
+    /// The one at the other end of that socket.
+    ///
+    /// # Errors
+    /// QEMU has ended, or says what is not understood.
+    pub(crate) async fn greet(socket: UnixStream) -> Result<Self, String> {
+        let (from, to) = socket.into_split();
+        let lines = BufReader::new(from).lines();
+        let mut monitor = Self { lines, to };
+        let greeting = monitor.next().await?;
+        match greeting.get("QMP") {
+            Some(_) => monitor.execute("qmp_capabilities", json!({})).await?,
+            None => return Err(format!("its monitor began with {greeting}")),
+        };
+        Ok(monitor)
+    }
+
+    /// Waits until the guest has stopped itself.
+    ///
+    /// # Errors
+    /// QEMU has ended.
+    pub(crate) async fn stopped(&mut self) -> Result<(), String> {
+        while self.next().await?.get("event") != Some(&json!("STOP")) {}
+        Ok(())
+    }
+
+    /// Writes the state of the guest, which is stopped, to a file.
+    ///
+    /// # Errors
+    /// QEMU has ended, or could not write it.
+    pub(crate) async fn keep(&mut self, state: &Path) -> Result<(), String> {
+        let uri = format!("exec:exec cat > {}", state.display());
+        self.execute("migrate", json!({ "uri": uri })).await?;
+        loop {
+            let said = self.execute("query-migrate", json!({})).await?;
+            match said["status"].as_str() {
+                Some("completed") => return Ok(()),
+                Some("failed" | "cancelled") => {
+                    return Err(format!("its state could not be kept: {said}"));
+                }
+                _ => tokio::time::sleep(STEP).await,
+            }
+        }
+    }
+
+    /// Lets a guest go on whose state is being restored, once it is.
+    ///
+    /// # Errors
+    /// QEMU has ended.
+    pub(crate) async fn go_on(&mut self) -> Result<(), String> {
+        while self.execute("query-status", json!({})).await?["status"] == json!("inmigrate") {
+            tokio::time::sleep(STEP).await;
+        }
+        self.execute("cont", json!({})).await.map(drop)
+    }
+
+    /// The answer to a command.
+    async fn execute(&mut self, command: &str, arguments: Value) -> Result<Value, String> {
+        let line = format!(
+            "{}\n",
+            json!({ "execute": command, "arguments": arguments })
+        );
+        let sent = self.to.write_all(line.as_bytes()).await;
+        sent.map_err(|error| error.to_string())?;
+        loop {
+            let mut said = self.next().await?;
+            if let Some(answer) = said.get_mut("return") {
+                return Ok(answer.take());
+            }
+            if let Some(error) = said.get("error") {
+                return Err(format!("its monitor refused {command}: {error}"));
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Result<Value, String> {
+        match self.lines.next_line().await {
+            Ok(Some(line)) => serde_json::from_str(&line)
+                .map_err(|error| format!("its monitor is not understood: {error}")),
+            Ok(None) => Err("it closed its monitor".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
