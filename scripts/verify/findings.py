@@ -10,7 +10,7 @@ of stays. A claim of an order must rest on intervals that do not overlap, of cou
 headline whose order another time of the same cells turns round must say so. What is left of a sentence once every
 checked part is taken out must not hold a digit.
 """
-import itertools, json, math, re, statistics, sys
+import glob, html, itertools, json, math, re, statistics, sys
 
 FLAT = 0.10
 MODES = ["none", "conntrack", "iptables-legacy", "iptables-nft", "ipset", "ipvs", "nftables"]
@@ -427,14 +427,16 @@ class Sentence:
                 except Wrong:
                     continue
             raise Wrong(f"{name}: no install has numbers at {low} and {high}")
-        sizes = {}
+        # A series has one layout: of another one, at smaller sizes, nothing is part of its fit.
+        sizes, own = {}, dict(self.key(name, scenario, high, **options)[6])
         for n in self.sizes:
             if low <= n <= high:
                 try:
-                    sample = self.run.sample(self.key(name, scenario, n, **options), metric)
+                    key = self.key(name, scenario, n, **options)
                 except Wrong:
                     continue
-                if sample:
+                sample = self.run.sample(key, metric)
+                if sample and dict(key[6]) == own:
                     sizes[n] = sample
         if not sizes or min(sizes) != low or max(sizes) != high:
             raise Wrong(f"{name}: no numbers at {low} and {high}")
@@ -444,6 +446,11 @@ class Sentence:
         if memo not in self.run.known:
             self.run.known[memo] = Fit(sizes, model)
         return self.run.known[memo]
+
+    def smallest(self, name, scenario, metric, high, **options):
+        """The smallest size at which a series, as it is at that size, has a number."""
+        own = self.key(name, scenario, high, **options)
+        return min(k[2] for k in self.keys(scenario) if k[0] == own[0] and k[6] == own[6] and self.run.sample(k, metric))
 
     def take(self, pattern, check):
         """Every match of a pattern in what is left of the sentence is checked and taken out."""
@@ -839,9 +846,13 @@ def floor_of(s, span, **position):
 
 @sentence("slopes")
 def slopes(s):
-    span, told, beyonds = s.services, {}, {}
+    told, beyonds = {}, {}
 
-    def check(value, name, own, ends, beyond, floor, over, over_ends, off):
+    def check(value, name, own, low, high, ends, beyond, floor, over, over_ends, off):
+        if high:
+            if [number(low), number(high)] == s.services:
+                raise Wrong(f"{name}: its range is that of the question")
+        span = [int(number(low)), int(number(high))] if high else s.services
         at = {"position": POSITION[own]} if own else {}
         if own:  # The worst position at the largest size.
             rest = {o: v for o, v in s.options.items() if o != "position"}
@@ -865,7 +876,7 @@ def slopes(s):
             told[name] = known.leaves_out(0.0)
             beyonds[name] = known
         misfit(fit, off)
-    part = rf"({VALUE}) in ({NAME})(?: to ({WHOM}))? \(({INTERVAL})(; beyond (\w+) ({VALUE}) \(({INTERVAL})\))?(; no good fit[^)]*)?\)"
+    part = rf"({VALUE}) in ({NAME})(?: to ({WHOM}))?(?: over ({DIGITS})–({DIGITS}) services)? \(({INTERVAL})(; beyond (\w+) ({VALUE}) \(({INTERVAL})\))?(; no good fit[^)]*)?\)"
     claimed, unknown = re.match(r"(.*?)((?:too few blocks for an interval .*)?)$", s.left).groups()
     claimed, *level = re.split(r"not told apart from the floor: ", claimed)
     claimed, level, unknown = (set(m[1] for m in re.findall(part, text)) for text in (claimed, " ".join(level), unknown))
@@ -896,9 +907,9 @@ def flatness(s):
     n, shares = s.services[0], []
 
     def check(name, verdict, value, ends):
-        sizes = [k for k in s.sizes if k <= n]
-        fit = slope_of(s, name, (sizes[0], n))
-        _, share = fit.beyond(floor_of(s, (sizes[0], n))[1])
+        span = s.smallest(name, "first-packet", "latency", n, **s.packets()), n
+        fit = slope_of(s, name, span)
+        _, share = fit.beyond(floor_of(s, span)[1])
         same(value, share.value)
         same_interval(ends, share)
         bounds = share.bounds
@@ -1230,8 +1241,67 @@ def prices(s, pattern):
             raise Wrong("in brief other CPUs than in the verdict")
 
 
+# --- the picture at the top ------------------------------------------------------------------------------------
+
+# What a panel asks: a scenario, a metric, and the options that its heading's groups are of.
+PANELS = [
+    (r"First packet of a new (TCP|UDP) flow to ([^:]*) service of ([0-9,]+)(?:, [^:]*)?", "first-packet", "latency"),
+    (r"Add one service", "service-add", "update_time"),
+    (r"Install all from nothing(?:, ([^:]*))?", "cold-install", "update_time"),
+    (r"Kernel memory after a first install of [0-9,]+ services(?:, ([^:]*))?", "cold-install", "kernel_memory"),
+    (r"Kernel memory of [0-9,]+ services", "memory", "kernel_memory"),
+]
+
+
+def picture(run, path):
+    """Every number of every panel is a median of the largest size, ascending, and every mode that has one is there."""
+    title = html.unescape(re.search(r"<title>(.*?)</title>", open(path, encoding="utf-8").read(), re.S).group(1))
+    environment, endpoints, variant = re.search(r"\((?:(\S+), )?([0-9,]+) endpoints a service(?:, variant (\S+?))?\)", title).groups() if "endpoints a service)" in title or ", variant" in title else (None, None, None)
+    inside = lambda key: environment in (None, key[4]) and (endpoints is None or number(endpoints) == key[3]) and (variant or "") == key[5]
+    largest = max(key[2] for key in run.cells if inside(key))
+    panels = 0
+    for heading, scenario, metric in PANELS:
+        found = re.search(rf"(?:^|\? |\) |\. )({heading}): ([^?]*?)\.(?= [A-Z]|$)", title)
+        if not found:
+            continue
+        panels += 1
+        words, rows = found.groups()[1:-1], found.groups()[-1]
+        wanted, any_chunk = {}, False
+        if scenario == "first-packet":
+            wanted = {"protocol": words[0].lower(), "position": {"any": "uniform"}.get(words[1], words[1].removeprefix("the "))}
+        elif scenario == "cold-install" and words[0]:
+            wanted = dict([options_of(words[0])])
+        told = re.findall(rf"({'|'.join(MODES)})( \*)? (?:({VALUE})|> ({VALUE})|[a-z][a-z-]+)(?:, noisy)?(?:, |$)", rows)
+        if ", ".join(name + star for name, star, _, _ in told) != re.sub(rf" (?:> )?(?:{VALUE}|unsupported|not-run|timed-out|failed|measured)(?:, noisy)?(?=, |$)", "", rows):
+            raise Wrong(f"'{rows}' is not understood: {told}")
+        last, shown = 0, set()
+        for name, star, text, longer in told:
+            options = {k: v for k, v in wanted.items() if not (star and k == "chunk")}
+            cells = [k for k in run.cells if inside(k) and k[0] == name and k[1] == scenario and k[2] == largest and all(dict(k[6]).get(o) == v for o, v in options.items())]
+            samples = [run.whole(k) if metric == "update_time" else run.sample(k, metric) for k in cells]
+            values = [sample.median for sample in samples if sample and sample.median < math.inf]
+            if longer:
+                same(longer, max(run.bound(k) or 0 for k in cells))
+            if not text:
+                if values:
+                    raise Wrong(f"{heading}: {name} has {values}, and no number stands there")
+                continue
+            digits, scale = split(text)
+            printed = number(digits) * scale
+            if not any(abs(printed - value) <= 0.5001 * step(digits) * scale for value in values):
+                raise Wrong(f"{heading}: {name} {text}, of {values}")
+            if printed < last:
+                raise Wrong(f"{heading}: {name} {text} stands behind more")
+            last, shown = printed, shown | {name}
+        if len(shown) < 2:
+            raise Wrong(f"{heading}: {shown} alone")
+    if not panels:
+        raise Wrong(f"no panel is understood of '{title}'")
+    return panels
+
+
 def main(paths):
-    wrong = checked = 0
+    wrong = checked = pictures = panels = 0
     for path in paths:
         run = Run(path)
         findings = json.load(open(f"{path}/summary.json", encoding="utf-8"))["findings"]
@@ -1249,7 +1319,14 @@ def main(paths):
             checked += 1
         if not findings:
             print(f"      {path}: no sentence")
-    print(f"{'FAIL' if wrong or not checked else 'ok   '}  {checked} sentences of {len(paths)} runs, {wrong} with a number or an order that the results do not give")
+        for plot in sorted(glob.glob(f"{path}/plots/in-brief*.svg")):
+            pictures += 1
+            try:
+                panels += picture(run, plot)
+            except (Wrong, AttributeError, KeyError, ValueError, TypeError, IndexError) as error:
+                wrong += 1
+                print(f"FAIL  {plot}: {error if isinstance(error, Wrong) else repr(error)}")
+    print(f"{'FAIL' if wrong or not checked else 'ok   '}  {checked} sentences and {pictures} pictures of {panels} panels, of {len(paths)} runs, {wrong} with a number or an order that the results do not give")
     return 1 if wrong or not checked else 0
 
 

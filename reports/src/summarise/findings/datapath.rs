@@ -210,7 +210,10 @@ impl Context<'_, '_> {
                 )
             });
             let name = match fit.options.words_of(OptionKey::Chunk) {
-                Some(chunk) if !name.contains(&chunk) => format!("{name} ({chunk})"),
+                Some(chunk) if !name.contains(&chunk) => match name.strip_suffix(')') {
+                    Some(name) => format!("{name}, {chunk})"),
+                    None => format!("{name} ({chunk})"),
+                },
                 _ => name,
             };
             let more = format!("{doubt}; {}{per_cpu}", range(fit));

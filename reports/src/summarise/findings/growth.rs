@@ -54,7 +54,13 @@ impl Context<'_, '_> {
     fn slopes_to(&self, packet: &Subject, fits: &[(&Fit, String)], whom: &str) -> Option<Finding> {
         let (mut adds, mut level, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
         let mut few = Vec::new();
+        let (first, _) = fits.first()?;
         for (fit, position) in fits {
+            // Layouts may differ by size, and so do the sizes that a series has.
+            let own = match (fit.from, fit.to) == (first.from, first.to) {
+                true => String::new(),
+                false => format!(" over {}", range(fit)),
+            };
             let unit = unit_of(fit);
             let above = fit.above_floor.as_ref();
             let above = above.map(|above| (above.floor, slope_of(above, unit)));
@@ -65,7 +71,7 @@ impl Context<'_, '_> {
                 )
             });
             let slope = format!(
-                "{} in {}{position} ({}{beyond}{})",
+                "{} in {}{position}{own} ({}{beyond}{})",
                 value(fit.estimate, unit),
                 fit.mode,
                 Scale::Of(unit).spread(&known_of_fit(fit), "block"),
@@ -80,7 +86,6 @@ impl Context<'_, '_> {
                 _ => level.push(slope),
             }
         }
-        let (first, _) = fits.first()?;
         let said = |slopes: &[String], what: &str| {
             (!slopes.is_empty()).then(|| format!("{what}{}", listed(slopes)))
         };
