@@ -188,7 +188,7 @@ def apart(a, b, latency):
     if a.counted:
         pairs = [(a.seeds[s], b.seeds[s]) for s in a.seeds if s in b.seeds]
         signs = {(x > y) - (x < y) for x, y in pairs}
-        relative, absolute = (0.002, 100) if latency else (0.005, 100_000)
+        relative, absolute = (0.001, 100) if latency else (0.005, 100_000)
         told = len(pairs) >= 3 and len(signs) == 1 and abs(median([y / x - 1 for x, y in pairs])) > relative \
             and abs(median([y - x for x, y in pairs])) > absolute
         return signs.pop() if told else 0
