@@ -49,7 +49,7 @@ fn the_gate_that_ships_names_every_metric_that_is_no_part_of_another() {
             .all(|thresholds| thresholds.reason.len() > 20)
     );
     assert_eq!(gate.thresholds[&Metric::Latency].absolute, 1_000.0);
-    assert_eq!(gate.thresholds[&Metric::KernelMemory].absolute, 256_000.0);
+    assert_eq!(gate.thresholds[&Metric::KernelMemory].absolute, 32_000.0);
     assert!(gate.allowed.is_empty());
 }
 

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use reports::{
     Run, WriteError, plots, render_html, render_markdown, render_text, summarise, write_all,
 };
-use schema::OptionKey;
 use schema::summary::Summary;
+use schema::{Mode, NotRun, ONE_TRANSACTION, OptionKey, Outcome};
 use synthetic::Shape;
 
 /// Made once: every test reads it.
@@ -246,6 +246,38 @@ fn a_run_of_one_size_and_one_scenario_is_drawn_too() {
         elements(&figure.standalone_svg().unwrap());
     }
     elements(&render_html(&[(&run, &summary)]));
+}
+
+#[test]
+fn an_install_in_chunks_takes_the_place_of_one_that_was_not_made_and_is_starred() {
+    let in_brief = |run: &Run| {
+        let summary = summarise(run);
+        let figures = plots::figures(run, &summary);
+        let figure = figures.iter().find(|figure| figure.name == "in-brief");
+        figure.unwrap().standalone_svg().unwrap()
+    };
+    let mut run = synthetic::run(&Shape {
+        blocks: 1,
+        sizes: vec![1_000, 10_000],
+        samples: 2,
+        mishaps: false,
+        ..Shape::default()
+    });
+    assert!(!in_brief(&run).contains("nftables *"));
+    for cell in &mut run.cells {
+        let key = &cell.key;
+        if (key.mode, key.services) == (Mode::Nftables, 10_000)
+            && key.options.get(OptionKey::Chunk) == Some(ONE_TRANSACTION)
+        {
+            cell.outcome = Outcome::NotRun {
+                why: NotRun::Budget,
+            };
+            cell.series.clear();
+        }
+    }
+    assert!(in_brief(&run).contains("nftables *"));
+    let page = render_html(&[(&run, &summarise(&run))]);
+    assert!(page.contains("*: in several transactions, where one was not made"));
 }
 
 #[test]
