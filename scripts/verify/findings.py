@@ -188,7 +188,7 @@ def apart(a, b, latency):
     if a.counted:
         pairs = [(a.seeds[s], b.seeds[s]) for s in a.seeds if s in b.seeds]
         signs = {(x > y) - (x < y) for x, y in pairs}
-        relative, absolute = (0.001, 100) if latency else (0.005, 100_000)
+        relative, absolute = (0.002, 100) if latency else (0.005, 100_000)
         told = len(pairs) >= 3 and len(signs) == 1 and abs(median([y / x - 1 for x, y in pairs])) > relative \
             and abs(median([y - x for x, y in pairs])) > absolute
         return signs.pop() if told else 0
@@ -1259,14 +1259,18 @@ def picture(run, path):
     environment, endpoints, variant = re.search(r"\((?:(\S+), )?([0-9,]+) endpoints a service(?:, variant (\S+?))?\)", title).groups() if "endpoints a service)" in title or ", variant" in title else (None, None, None)
     inside = lambda key: environment in (None, key[4]) and (endpoints is None or number(endpoints) == key[3]) and (variant or "") == key[5]
     largest = max(key[2] for key in run.cells if inside(key))
-    panels = 0
+    panels, left = 0, title.split("? ", 1)[-1]
     for heading, scenario, metric in PANELS:
         found = re.search(rf"(?:^|\? |\) |\. )({heading}): ([^?]*?)\.(?= [A-Z]|$)", title)
         if not found:
             continue
         panels += 1
         words, rows = found.groups()[1:-1], found.groups()[-1]
-        wanted, any_chunk = {}, False
+        left = left.replace(f"{found.group(1)}: {rows}", "")
+        sizes = [number(n) for n in re.findall(r"([0-9,]+) services|service of ([0-9,]+)", found.group(1)) for n in n if n]
+        if any(size != largest for size in sizes):
+            raise Wrong(f"'{found.group(1)}', and the largest size is {largest}")
+        wanted = {}
         if scenario == "first-packet":
             wanted = {"protocol": words[0].lower(), "position": {"any": "uniform"}.get(words[1], words[1].removeprefix("the "))}
         elif scenario == "cold-install" and words[0]:
@@ -1295,8 +1299,12 @@ def picture(run, path):
             last, shown = printed, shown | {name}
         if len(shown) < 2:
             raise Wrong(f"{heading}: {shown} alone")
-    if not panels:
-        raise Wrong(f"no panel is understood of '{title}'")
+        hidden = {k[0] for k in run.cells if inside(k) and k[1] == scenario and k[2] == largest and k[0] not in ("none", "conntrack")
+                  and all(dict(k[6]).get(o) == v for o, v in wanted.items()) and run.sample(k, metric)} - {name for name, *_ in told}
+        if hidden:
+            raise Wrong(f"{heading}: nothing of {hidden}")
+    if not panels or re.search(r"\d", re.sub(r"\(.*?\)", "", left)):
+        raise Wrong(f"not understood: '{left}'")
     return panels
 
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use guest::kernel::Kernel;
 use guest::machine::{self, Boot, Hardware, Machine, Next as FromGuest};
 use guest::protocol::{Ask as OfGuest, Line, Said};
+use guest::unnamed::path_of;
 use netns_harness::meters::KernelMemory;
 use netns_sys::clock;
 use scenarios::spec::StaySpec;
@@ -17,7 +18,7 @@ use schema::{Accelerator, Stage};
 use tokio::sync::Mutex;
 use tracing::info;
 
-use super::initramfs::{initramfs, inside, path_of};
+use super::initramfs::{initramfs, inside};
 use super::listen::{Talking, listen};
 use super::{Act, Heard, Place};
 use crate::interrupt::Interrupt;

@@ -14,13 +14,14 @@ use guest::counted::{Done, Kept, Ran, carry_out, keep};
 use guest::jobs::Job;
 use guest::kernel::Kernel;
 use guest::machine::{self, Boot, Hardware};
+use guest::unnamed::{self, path_of};
 use netns_sys::clock;
 use scenarios::spec::{CellSpec, Event, StaySpec};
 use schema::{Accelerator, Outcome, Stage};
 use tokio::sync::Mutex;
 use tracing::info;
 
-use super::initramfs::{initramfs, inside, path_of};
+use super::initramfs::{initramfs, inside};
 use super::listen::{Talking, listen};
 use super::{Act, Heard, Place};
 use crate::interrupt::Interrupt;
@@ -107,13 +108,13 @@ impl Icount {
         if let Some(begun) = begun.get(&possible_cpus) {
             return Ok(begun.clone());
         }
-        let console = nameless()?;
+        let console = unnamed::file()?;
         let boot = self.guest(FIRST_SEED, possible_cpus, &console, BOOTING);
         info!(?boot, "boot the guest that others begin from");
         let kept = keep(&boot).await.map(Arc::new);
-        self.log(console, "the guest that others begin from")?;
         let kept = kept.map_err(|error| error.to_string());
         begun.insert(possible_cpus, kept.clone());
+        self.log(console, "the guest that others begin from")?;
         Ok(kept)
     }
 
@@ -137,7 +138,7 @@ impl Icount {
             Ok(kept) => kept,
             Err(why) => return Ok(Err(why)),
         };
-        let console = nameless()?;
+        let console = unnamed::file()?;
         let boot = self.guest(seed, possible_cpus, &console, limit);
         info!(?boot, "begin a guest");
         let ran = carry_out(&boot, &kept, &jobs).await;
@@ -296,10 +297,6 @@ impl Talking for Told<'_> {
             }
         }
     }
-}
-
-fn nameless() -> anyhow::Result<File> {
-    tempfile::tempfile().context("make a file for a guest")
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use guest::kernel::Kernel;
+use guest::unnamed::{self, path_of};
 use scenarios::spec::{Setup, Suite};
 
 use crate::isolate::ask::Ask;
@@ -62,7 +62,7 @@ pub(super) fn inside(ask: Ask) -> Ask {
 /// It cannot be built.
 pub(super) fn initramfs(kernel: &Kernel, tools: &BTreeSet<PathBuf>) -> anyhow::Result<File> {
     let runner = std::env::current_exe().context("find this program's file")?;
-    let file = tempfile::tempfile().context("make a file for the guest's initramfs")?;
+    let file = unnamed::file()?;
     let tools: Vec<(PathBuf, &PathBuf)> = tools.iter().map(|t| (place(t), t)).collect();
     let further: Vec<(&Path, &Path)> = tools
         .iter()
@@ -70,9 +70,4 @@ pub(super) fn initramfs(kernel: &Kernel, tools: &BTreeSet<PathBuf>) -> anyhow::R
         .collect();
     guest::image::build_with(&runner, &further, kernel, &path_of(&file))?;
     Ok(file)
-}
-
-/// By which QEMU and the builder find a file without a name.
-pub(super) fn path_of(file: &File) -> PathBuf {
-    format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into()
 }

@@ -15,7 +15,8 @@ pub(crate) const ENVIRONMENT: &str = "netns";
 const TRANSLATED: f64 = 10.0;
 /// What an instruction that is counted takes, nanoseconds, where a guest that came up and was tried took QEMU [`OPENED`] and [`TRIED`].
 const COUNTED: f64 = 3.9;
-/// Processor time of QEMU for such a guest, and for each mode that is tried there, on the machine whose instructions those are.
+/// Processor time of QEMU for the guest that others begin from and one that says what it is, and for each mode that is tried
+/// there, on the machine whose instructions those are.
 pub(crate) const OPENED: Duration = Duration::from_millis(9_900);
 pub(crate) const TRIED: Duration = Duration::from_millis(800);
 /// New flows in a first-packet cell when nobody said.

@@ -63,11 +63,8 @@ fn execution(accelerator: Accelerator) -> Execution {
                 ("-icount", COUNTING.into()),
                 ("-seed", seed.to_string().into()),
                 ("-rtc", COUNTED_BIRTH.into()),
-                // How it stops where its state is kept.
-                ("-device", firmware::STOPS.into()),
-                ("-action", "panic=pause".into()),
             ],
-            words: format!("{} {COUNTED_WORDS} {HAS_JOBS}", tsc(COUNTED_KHZ)),
+            words: format!("{} {COUNTED_WORDS}", tsc(COUNTED_KHZ)),
         },
     }
 }
@@ -90,9 +87,14 @@ pub(crate) fn arguments(boot: &Boot, begin: Begin<'_>) -> Vec<OsString> {
     // fault end QEMU, which was told not to reboot. Unknown words go to the first process.
     let possible = boot.hardware.possible_cpus;
     let possible = possible.map_or_else(String::new, |cpus| format!(" possible_cpus={cpus}"));
+    let is_asked = matches!(begin, Begin::Boot);
+    let jobs = match is_asked {
+        true => String::new(),
+        false => format!(" {HAS_JOBS}"),
+    };
     let append = format!(
         "console=ttyS0 quiet panic=-1 oops=panic reboot=t random.trust_cpu=on \
-         mitigations=off nokaslr{possible} guest-init{further}"
+         mitigations=off nokaslr{possible} guest-init{further}{jobs}"
     );
     let mut words: Vec<OsString> = Vec::new();
     let mut pair = |name: &str, value: OsString| words.extend([OsString::from(name), value]);
@@ -113,9 +115,14 @@ pub(crate) fn arguments(boot: &Boot, begin: Begin<'_>) -> Vec<OsString> {
     pair("-device", "virtio-serial-device".into());
     // The other ends of our sockets are its standard input and output.
     pair("-chardev", "socket,id=port,fd=0".into());
-    if !matches!(begin, Begin::Boot) {
+    if !is_asked {
+        pair("-device", firmware::STOPS.into());
         pair("-chardev", "socket,id=monitor,fd=1".into());
         pair("-mon", "chardev=monitor,mode=control".into());
+    }
+    // A panic of the kernel's ends the others.
+    if let Begin::ToBeKept = begin {
+        pair("-action", "panic=pause".into());
     }
     if let Begin::Kept { state, jobs } = begin {
         pair(
@@ -214,7 +221,7 @@ mod tests {
     fn a_guest_that_begins_where_another_stopped_has_all_that_this_one_had() {
         let counted = Accelerator::Icount { seed: 42 };
         let (first, kept) = (begun(Begin::ToBeKept, counted, 1), words(counted, 1));
-        let own = ["-incoming", "-fw_cfg"];
+        let own = ["-action", "-incoming", "-fw_cfg"];
         let pairs = |words: &[String]| -> Vec<Vec<String>> {
             let pairs = words.chunks(2).map(<[String]>::to_vec);
             pairs
@@ -252,7 +259,7 @@ mod tests {
         ] {
             assert!(append.split(' ').any(|w| w == word), "{append}");
         }
-        // The command line is all that reaches the guest from here: it must not hold what differs by host.
+        // Of the command line nothing may differ by host.
         assert_eq!(counted, words(Accelerator::Icount { seed: 42 }, 1));
         let timed = words(Accelerator::Tcg, 2);
         assert_eq!((of(&timed, "-icount"), of(&timed, "-seed")), (None, None));

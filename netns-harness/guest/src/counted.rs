@@ -4,8 +4,6 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::os::fd::AsRawFd as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use netns_sys::clock;
@@ -17,6 +15,7 @@ use crate::jobs::{Job, encode};
 use crate::machine::{Boot, Machine, Next, start};
 use crate::monitor::Monitor;
 use crate::protocol::{Line, Said};
+use crate::unnamed::{self, path_of};
 
 /// How long the guest may take to say everything, once it has begun to.
 const TELLING: Duration = Duration::from_secs(60);
@@ -54,19 +53,21 @@ pub struct Kept(File);
 /// QEMU is not installed, ended or could not write the file, or the guest had not stopped by the deadline; with the
 /// console's last lines.
 pub async fn keep(boot: &Boot) -> Result<Kept, GuestError> {
-    let state = nameless()?;
+    let state = unnamed::file().map_err(unwritable)?;
     let (_port, monitor, mut qemu) = start(boot, Begin::ToBeKept)?;
     let kept = async {
         let monitor = monitor.ok_or("it has no monitor")?;
         let mut monitor = Monitor::greet(monitor).await?;
         monitor.stopped().await?;
-        monitor.keep(&path_of(&state)).await
+        // A kernel with a driver of that device stops by it when it dies.
+        if last_lines(&boot.console).contains("Kernel panic") {
+            return Err("its kernel died".to_owned());
+        }
+        monitor.keep(&path_of(&state)).await?;
+        qemu.end_with_its_writer().await
     };
     let reason = match tokio::time::timeout(boot.deadline, kept).await {
-        Ok(Ok(())) => {
-            qemu.end().await;
-            return Ok(Kept(state));
-        }
+        Ok(Ok(())) => return Ok(Kept(state)),
         Ok(Err(reason)) => reason,
         Err(_) => format!("not up within {} s", boot.deadline.as_secs_f32()),
     };
@@ -82,9 +83,9 @@ pub async fn keep(boot: &Boot) -> Result<Kept, GuestError> {
 /// # Errors
 /// QEMU is not installed or ended, or the guest did; with the console's last lines.
 pub async fn carry_out(boot: &Boot, kept: &Kept, jobs: &[Job]) -> Result<Ran, GuestError> {
-    let mut given = nameless()?;
+    let mut given = unnamed::file().map_err(unwritable)?;
     let written = given.write_all(encode(jobs).as_bytes());
-    written.map_err(GuestError::file("write", &path_of(&given)))?;
+    written.map_err(unwritable)?;
     let begin = Begin::Kept {
         state: &path_of(&kept.0),
         jobs: &path_of(&given),
@@ -126,11 +127,6 @@ pub async fn carry_out(boot: &Boot, kept: &Kept, jobs: &[Job]) -> Result<Ran, Gu
     Ok(Ran::Done(done))
 }
 
-fn nameless() -> Result<File, GuestError> {
-    tempfile::tempfile().map_err(GuestError::file("make a file in", &std::env::temp_dir()))
-}
-
-/// By which QEMU finds a file without a name.
-fn path_of(file: &File) -> PathBuf {
-    format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into()
+fn unwritable(error: std::io::Error) -> GuestError {
+    GuestError::file("write what a guest begins with to", &std::env::temp_dir())(error)
 }

@@ -14,6 +14,8 @@ const PANIC: (u16, u8) = (0x505, 1);
 const SELECTOR: u16 = 0x510;
 /// Where its bytes are read, one after the other.
 const DATA: u16 = 0x511;
+/// The item by which QEMU is known, and what it holds: a machine without one reads ones everywhere.
+const SIGNATURE: (u16, &[u8]) = (0x00, b"QEMU");
 /// The item that lists the others.
 const DIRECTORY: u16 = 0x19;
 /// Bytes of an entry there: size, item and a reserved number, most significant byte first, then the name, which zeros end.
@@ -38,6 +40,11 @@ pub(crate) fn item(name: &str) -> Result<Vec<u8>, String> {
     let ports =
         Ports::open(SELECTOR..DATA + 1).map_err(|e| format!("use port {SELECTOR:#x}: {e}"))?;
     let read = |bytes: usize| -> Vec<u8> { (0..bytes).map(|_| ports.read(DATA)).collect() };
+    let (signature, qemu) = SIGNATURE;
+    ports.write_wide(SELECTOR, signature);
+    if read(qemu.len()) != qemu {
+        return Err(format!("there is no QEMU behind port {SELECTOR:#x}"));
+    }
     ports.write_wide(SELECTOR, DIRECTORY);
     let entries = u32::from_be_bytes(read(4).try_into().expect("four bytes"));
     let found = (0..entries).find_map(|_| entry(&read(ENTRY), name));

@@ -5,8 +5,8 @@
 //! and is left alone until they are done ([`counted`]).
 //!
 //! A guest has its own kernel and nothing of the host's: no network device, no disk, no shared folder.
-//! What goes in is the kernel, the initramfs and lines on a virtio-serial port; what comes out is lines
-//! on that port and the console's log.
+//! What goes in is the kernel, the initramfs and lines on a virtio-serial port, or the state of another guest and its jobs;
+//! what comes out is lines on that port and the console's log.
 //!
 //! ```
 //! use guest::cpio::Archive;
@@ -45,6 +45,7 @@ pub mod protocol;
 mod release;
 mod store;
 pub mod suite;
+pub mod unnamed;
 
 pub use error::GuestError;
 pub use release::series_of;

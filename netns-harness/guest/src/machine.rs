@@ -198,6 +198,25 @@ impl Qemu {
         let _ = self.0.wait().await;
     }
 
+    /// Ends it, and waits until the program that writes what it said has ended too, which has its standard error.
+    ///
+    /// # Errors
+    /// What that program complained of.
+    pub(crate) async fn end_with_its_writer(&mut self) -> Result<(), String> {
+        let stderr = self.0.stderr.take();
+        self.end().await;
+        let mut said = String::new();
+        if let Some(mut stderr) = stderr {
+            let read = stderr.read_to_string(&mut said);
+            read.await.map_err(|error| error.to_string())?;
+        }
+        // QEMU's own lines are warnings.
+        let complaint = said.lines().find(|line| !line.starts_with(QEMU));
+        complaint.map_or(Ok(()), |line| {
+            Err(format!("its state could not be kept: {line}"))
+        })
+    }
+
     /// Ends it, and adds to a reason how it ended by itself, if it did, and what it said.
     pub(crate) async fn last_words(&mut self, mut reason: String) -> String {
         // A guest that reboots or panics ends QEMU; it closes the port a moment before it is gone.

@@ -55,7 +55,10 @@ impl Monitor {
             match said["status"].as_str() {
                 Some("completed") => return Ok(()),
                 Some("failed" | "cancelled") => {
-                    return Err(format!("its state could not be kept: {said}"));
+                    let why = said["error-desc"]
+                        .as_str()
+                        .unwrap_or("QEMU does not say why");
+                    return Err(format!("its state could not be kept: {why}"));
                 }
                 _ => tokio::time::sleep(STEP).await,
             }
@@ -87,7 +90,8 @@ impl Monitor {
                 return Ok(answer.take());
             }
             if let Some(error) = said.get("error") {
-                return Err(format!("its monitor refused {command}: {error}"));
+                let why = error["desc"].as_str().unwrap_or_default();
+                return Err(format!("its monitor refused {command}: {why}"));
             }
         }
     }
@@ -99,5 +103,81 @@ impl Monitor {
             Ok(None) => Err("it closed its monitor".to_owned()),
             Err(error) => Err(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A monitor at whose other end these lines stand, and what it was sent.
+    async fn hears(
+        lines: &str,
+        acts: impl AsyncFnOnce(Monitor) -> Result<(), String>,
+    ) -> (Result<(), String>, String) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (mut from, mut to) = theirs.into_split();
+        to.write_all(lines.as_bytes()).await.unwrap();
+        drop(to);
+        let done = match Monitor::greet(ours).await {
+            Ok(monitor) => acts(monitor).await,
+            Err(why) => Err(why),
+        };
+        let mut sent = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut from, &mut sent)
+            .await
+            .unwrap();
+        (done, sent)
+    }
+
+    const GREETING: &str = "{\"QMP\": {}}\n{\"return\": {}}\n";
+
+    #[tokio::test]
+    async fn a_guest_that_stopped_is_kept_whatever_events_come_between() {
+        let said = format!(
+            "{GREETING}{}",
+            r#"{"event": "GUEST_PANICKED"}
+{"event": "STOP"}
+{"event": "MIGRATION"}
+{"return": {}}
+{"return": {"status": "active"}}
+{"return": {"status": "completed"}}
+"#
+        );
+        let (done, sent) = hears(&said, async |mut monitor| {
+            monitor.stopped().await?;
+            monitor.keep(Path::new("/f")).await
+        })
+        .await;
+        assert_eq!(done, Ok(()));
+        assert!(sent.contains("exec:exec cat > /f"), "{sent}");
+    }
+
+    #[tokio::test]
+    async fn what_fails_is_said_in_qemus_words() {
+        for (answer, expected) in [
+            (
+                r#"{"return": {}}
+{"return": {"status": "failed", "error-desc": "no room"}}
+"#,
+                "its state could not be kept: no room",
+            ),
+            (
+                r#"{"error": {"class": "GenericError", "desc": "not now"}}
+"#,
+                "its monitor refused migrate: not now",
+            ),
+            ("", "it closed its monitor"),
+            (
+                "?\n",
+                "its monitor is not understood: expected value at line 1 column 1",
+            ),
+        ] {
+            let keep = async |mut monitor: Monitor| monitor.keep(Path::new("/f")).await;
+            let (done, _) = hears(&format!("{GREETING}{answer}"), keep).await;
+            assert_eq!(done, Err(expected.to_owned()));
+        }
+        let (done, _) = hears("{\"QEMU\": 1}\n", async |_| Ok(())).await;
+        assert_eq!(done, Err("its monitor began with {\"QEMU\":1}".to_owned()));
     }
 }

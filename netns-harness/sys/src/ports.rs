@@ -5,9 +5,17 @@
 use std::io;
 use std::ops::Range;
 
-/// Ports that this thread may use.
+/// Ports that this thread may use, until it is dropped: a permission is inherited by children, and while there is one every
+/// return of theirs from the kernel pays for it (`TIF_IO_BITMAP`).
 #[derive(Debug)]
 pub struct Ports(Range<u16>);
+
+impl Drop for Ports {
+    fn drop(&mut self) {
+        // Giving up cannot be refused.
+        let _ = ioperm(&self.0, false);
+    }
+}
 
 impl Ports {
     /// Those of `range`.
@@ -15,7 +23,7 @@ impl Ports {
     /// # Errors
     /// `EPERM` without CAP_SYS_RAWIO, `ENOSYS` where a kernel or a processor has none.
     pub fn open(range: Range<u16>) -> io::Result<Self> {
-        match ioperm(&range) {
+        match ioperm(&range, true) {
             0 => Ok(Self(range)),
             _ => Err(io::Error::last_os_error()),
         }
@@ -53,14 +61,14 @@ mod instructions {
     use std::arch::asm;
     use std::ops::Range;
 
-    pub(super) fn ioperm(range: &Range<u16>) -> libc::c_long {
+    pub(super) fn ioperm(range: &Range<u16>, allowed: bool) -> libc::c_long {
         // SAFETY: numbers alone.
         unsafe {
             libc::syscall(
                 libc::SYS_ioperm,
                 libc::c_ulong::from(range.start),
                 range.len(),
-                1,
+                libc::c_int::from(allowed),
             )
         }
     }
@@ -88,7 +96,7 @@ mod instructions {
 mod instructions {
     use std::ops::Range;
 
-    pub(super) fn ioperm(_: &Range<u16>) -> libc::c_long {
+    pub(super) fn ioperm(_: &Range<u16>, _: bool) -> libc::c_long {
         nix::errno::Errno::ENOSYS.set();
         -1
     }
