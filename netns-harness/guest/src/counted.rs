@@ -7,12 +7,13 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use netns_sys::clock;
+use tokio::net::UnixStream;
 
 use crate::GuestError;
 use crate::boot::Begin;
 use crate::console::last_lines;
 use crate::jobs::{Job, encode};
-use crate::machine::{Boot, Machine, Next, start};
+use crate::machine::{Boot, Machine, Next, Qemu, start};
 use crate::monitor::Monitor;
 use crate::protocol::{Line, Said};
 use crate::unnamed::{self, path_of};
@@ -47,34 +48,59 @@ pub enum Ran {
 #[derive(Debug)]
 pub struct Kept(File);
 
+/// How often a guest is booted until one stopped as each does that is to be kept.
+const TRIES: u32 = 10;
+
 /// Boots a guest and keeps its state where it stops. Call on a thread that lives as long as that takes.
 ///
 /// # Errors
-/// QEMU is not installed, ended or could not write the file, or the guest had not stopped by the deadline; with the
+/// QEMU is not installed, ended or could not write the file, or no guest had stopped as it is to be by the deadline; with the
 /// console's last lines.
 pub async fn keep(boot: &Boot) -> Result<Kept, GuestError> {
     let state = unnamed::file().map_err(unwritable)?;
-    let (_port, monitor, mut qemu) = start(boot, Begin::ToBeKept)?;
-    let kept = async {
-        let monitor = monitor.ok_or("it has no monitor")?;
-        let mut monitor = Monitor::greet(monitor).await?;
-        monitor.stopped().await?;
-        // A kernel with a driver of that device stops by it when it dies.
-        if last_lines(&boot.console).contains("Kernel panic") {
-            return Err("its kernel died".to_owned());
-        }
-        monitor.keep(&path_of(&state)).await?;
-        qemu.end_with_its_writer().await
-    };
-    let reason = match tokio::time::timeout(boot.deadline, kept).await {
-        Ok(Ok(())) => return Ok(Kept(state)),
-        Ok(Err(reason)) => reason,
-        Err(_) => format!("not up within {} s", boot.deadline.as_secs_f32()),
-    };
+    for _ in 0..TRIES {
+        let (_port, monitor, mut qemu) = start(boot, Begin::ToBeKept)?;
+        let kept = keep_by(monitor, boot, &state, &mut qemu);
+        let reason = match tokio::time::timeout(boot.deadline, kept).await {
+            Ok(Ok(true)) => return Ok(Kept(state)),
+            Ok(Ok(false)) => {
+                qemu.end().await;
+                continue;
+            }
+            Ok(Err(reason)) => reason,
+            Err(_) => format!("not up within {} s", boot.deadline.as_secs_f32()),
+        };
+        return Err(GuestError::Boot {
+            reason: qemu.last_words(reason).await,
+            console: last_lines(&boot.console),
+        });
+    }
     Err(GuestError::Boot {
-        reason: qemu.last_words(reason).await,
+        reason: format!(
+            "of {TRIES} none stopped at the end of its timer: this machine is too busy"
+        ),
         console: last_lines(&boot.console),
     })
+}
+
+/// Whether the guest's clock had jumped when it stopped, as it mostly does, and its state was kept.
+async fn keep_by(
+    monitor: Option<UnixStream>,
+    boot: &Boot,
+    state: &File,
+    qemu: &mut Qemu,
+) -> Result<bool, String> {
+    let mut monitor = Monitor::greet(monitor.ok_or("it has no monitor")?).await?;
+    monitor.stopped().await?;
+    // A kernel with a driver of that device stops by it when it dies.
+    if last_lines(&boot.console).contains("Kernel panic") {
+        return Err("its kernel died".to_owned());
+    }
+    if !monitor.has_jumped().await? {
+        return Ok(false);
+    }
+    monitor.keep(&path_of(state)).await?;
+    qemu.end_with_its_writer().await.map(|()| true)
 }
 
 /// Begins a guest where another one, of the same hardware but for the seed, was kept, with jobs, and hears what they said

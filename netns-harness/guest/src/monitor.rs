@@ -43,6 +43,31 @@ impl Monitor {
         Ok(())
     }
 
+    /// Whether the clock of the guest, which is stopped, stands at the end of its CPU's timer. A CPU that has stopped is idle
+    /// until the rest of QEMU stops, and the clock of an idle guest jumps (`icount_start_warp_timer`); where this machine is busy
+    /// the rest may be first.
+    ///
+    /// # Errors
+    /// QEMU has ended, or says what is not understood.
+    pub(crate) async fn has_jumped(&mut self) -> Result<bool, String> {
+        let asked = json!({ "command-line": "info lapic" });
+        let said = self.execute("human-monitor-command", asked).await?;
+        let said = said.as_str().unwrap_or_default();
+        let of = |name: &str| -> Option<u64> {
+            let (_, value) = said.split_once(&format!("{name} = "))?;
+            value
+                .split(|c: char| !c.is_ascii_digit())
+                .next()?
+                .parse()
+                .ok()
+        };
+        match (of("initial_count"), of("current_count")) {
+            // It begins anew, or stands.
+            (Some(whole), Some(left)) => Ok(left == whole || left == 0),
+            _ => Err("its timer is not understood".to_owned()),
+        }
+    }
+
     /// Writes the state of the guest, which is stopped, to a file.
     ///
     /// # Errors
@@ -151,6 +176,20 @@ mod tests {
         .await;
         assert_eq!(done, Ok(()));
         assert!(sent.contains("exec:exec cat > /f"), "{sent}");
+    }
+
+    #[tokio::test]
+    async fn a_timer_at_its_end_is_told_from_one_that_runs() {
+        for (count, jumped) in [(249_999, true), (0, true), (234_683, false)] {
+            let said = format!(
+                "{GREETING}{{\"return\": \"Timer\\t DCR=0x3 (divide by 16) initial_count = 249999 current_count = {count}\\r\\n\"}}\n"
+            );
+            let asks = async |mut monitor: Monitor| {
+                assert_eq!(monitor.has_jumped().await, Ok(jumped));
+                Ok(())
+            };
+            assert_eq!(hears(&said, asks).await.0, Ok(()));
+        }
     }
 
     #[tokio::test]
