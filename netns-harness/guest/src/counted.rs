@@ -57,11 +57,14 @@ const TRIES: u32 = 10;
 /// QEMU is not installed, ended or could not write the file, or no guest had stopped as it is to be by the deadline; with the
 /// console's last lines.
 pub async fn keep(boot: &Boot) -> Result<Kept, GuestError> {
-    let state = unnamed::file().map_err(unwritable)?;
+    let (state, since) = (unnamed::file()?, clock::now());
     for _ in 0..TRIES {
+        let left = boot
+            .deadline
+            .saturating_sub(Duration::from_nanos(since.elapsed_ns()));
         let (_port, monitor, mut qemu) = start(boot, Begin::ToBeKept)?;
         let kept = keep_by(monitor, boot, &state, &mut qemu);
-        let reason = match tokio::time::timeout(boot.deadline, kept).await {
+        let reason = match tokio::time::timeout(left, kept).await {
             Ok(Ok(true)) => return Ok(Kept(state)),
             Ok(Ok(false)) => {
                 qemu.end().await;
@@ -109,9 +112,12 @@ async fn keep_by(
 /// # Errors
 /// QEMU is not installed or ended, or the guest did; with the console's last lines.
 pub async fn carry_out(boot: &Boot, kept: &Kept, jobs: &[Job]) -> Result<Ran, GuestError> {
-    let mut given = unnamed::file().map_err(unwritable)?;
+    let mut given = unnamed::file()?;
     let written = given.write_all(encode(jobs).as_bytes());
-    written.map_err(unwritable)?;
+    written.map_err(GuestError::file(
+        "write jobs to a file in",
+        &std::env::temp_dir(),
+    ))?;
     let begin = Begin::Kept {
         state: &path_of(&kept.0),
         jobs: &path_of(&given),
@@ -151,8 +157,4 @@ pub async fn carry_out(boot: &Boot, kept: &Kept, jobs: &[Job]) -> Result<Ran, Gu
     }
     machine.kill().await;
     Ok(Ran::Done(done))
-}
-
-fn unwritable(error: std::io::Error) -> GuestError {
-    GuestError::file("write what a guest begins with to", &std::env::temp_dir())(error)
 }

@@ -62,9 +62,9 @@ impl Monitor {
                 .ok()
         };
         match (of("initial_count"), of("current_count")) {
-            // It begins anew, or stands.
-            (Some(whole), Some(left)) => Ok(left == whole || left == 0),
-            _ => Err("its timer is not understood".to_owned()),
+            // At its end it begins anew, or stands.
+            (Some(whole @ 1..), Some(left)) => Ok(left == whole || left == 0),
+            _ => Err("its timer does not run, so where its clock stands is not known".to_owned()),
         }
     }
 
@@ -180,12 +180,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_timer_at_its_end_is_told_from_one_that_runs() {
-        for (count, jumped) in [(249_999, true), (0, true), (234_683, false)] {
+        for (whole, left, jumped) in [
+            (249_999, 249_999, Some(true)),
+            (249_999, 0, Some(true)),
+            (249_999, 234_683, Some(false)),
+            (0, 0, None),
+        ] {
             let said = format!(
-                "{GREETING}{{\"return\": \"Timer\\t DCR=0x3 (divide by 16) initial_count = 249999 current_count = {count}\\r\\n\"}}\n"
+                "{GREETING}{{\"return\": \"Timer\\t DCR=0x3 (divide by 16) initial_count = {whole} current_count = {left}\\r\\n\"}}\n"
             );
             let asks = async |mut monitor: Monitor| {
-                assert_eq!(monitor.has_jumped().await, Ok(jumped));
+                assert_eq!(monitor.has_jumped().await.ok(), jumped);
                 Ok(())
             };
             assert_eq!(hears(&said, asks).await.0, Ok(()));

@@ -1,6 +1,6 @@
 //! I/O ports of a PC. The first process of a guest talks to QEMU through them: what is read and written there takes place
 //! at that instruction, at no moment of the host's clock.
-#![allow(unsafe_code, reason = "ioperm(2), and the instructions in and out")]
+#![expect(unsafe_code, reason = "ioperm(2), and the instructions in and out")]
 
 use std::io;
 use std::ops::Range;

@@ -1,5 +1,5 @@
 //! What the kernel takes for random.
-#![allow(unsafe_code, reason = "ioctl(2)")]
+#![expect(unsafe_code, reason = "ioctl(2)")]
 
 use std::fs::File;
 use std::io;
