@@ -1248,7 +1248,7 @@ PANELS = [
     (r"First packet of a new (TCP|UDP) flow to ([^:]*) service of ([0-9,]+)(?:, [^:]*)?", "first-packet", "latency"),
     (r"Add one service", "service-add", "update_time"),
     (r"Install all from nothing(?:, ([^:]*))?", "cold-install", "update_time"),
-    (r"Kernel memory after a first install of [0-9,]+ services(?:, ([^:]*))?", "cold-install", "kernel_memory"),
+    (r"Kernel memory, [0-9,]+ services installed once(?:, ([^:]*))?", "cold-install", "kernel_memory"),
     (r"Kernel memory of [0-9,]+ services", "memory", "kernel_memory"),
 ]
 

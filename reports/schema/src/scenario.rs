@@ -98,7 +98,7 @@ vocabulary! {
                 Ask::update("Install all from nothing"),
                 ask(
                     Metric::KernelMemory,
-                    "Kernel memory after a first install of {N} services",
+                    "Kernel memory, {N} services installed once",
                     &[Matrix, Table, Terminal],
                 )
                 .under("memory"),

@@ -45,17 +45,17 @@ pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
     let title = match panels.as_slice() {
         [only] => only.heading.clone(),
         _ => format!(
-            "What does each mode cost, at {} services{}?",
+            "Cost of each mode at {} services{}",
             whole(source.largest().into()),
             source.scope.shown(source.summary).caches()
         ),
     };
-    let mut note = "By their medians; which are told apart, the sentences say. Bars: 95 % intervals, of fewer than six stays the range. Axes differ between panels.".to_owned();
+    let mut note = "Medians; bars: 95 % intervals, of fewer than six stays the range. Each panel has an axis of its own.".to_owned();
     if of_updates {
-        note.push_str(" Updates: what the kernel and the tool must do.");
+        note.push_str(" Updates: the kernel's and the tool's part.");
     }
     if said.iter().any(|said| said.contains(IN_CHUNKS)) {
-        note.push_str(" *: in several transactions, where one was not made.");
+        note.push_str(" *: in several transactions.");
     }
     Some(Figure {
         notes: vec![note],
