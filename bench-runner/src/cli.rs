@@ -75,7 +75,7 @@ pub(crate) struct RunArgs {
     pub(crate) vip_stride: Option<u32>,
 
     /// Address families.
-    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "ipv4")]
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "ipv4", value_parser = words::family)]
     pub(crate) families: Vec<Family>,
 
     /// kube-proxy's large-cluster layout, without comments in the iptables rules of endpoints: `auto` as kube-proxy, with

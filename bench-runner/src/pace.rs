@@ -7,7 +7,7 @@ use std::time::Duration;
 use netns_harness::datapath::{RenderOptions, facts};
 use netns_sys::clock;
 use scenarios::population::Recipe;
-use schema::{KubeProxyVersion, Mode, Protocol};
+use schema::{Family, KubeProxyVersion, Mode, Protocol};
 
 /// What rendering [`SERVICES`] services in every mode took on the machine, and on the day, of which the expected times are.
 const REFERENCE: Duration = Duration::from_millis(24);
@@ -27,6 +27,7 @@ pub(crate) fn of_this_machine() -> f64 {
 
 fn tried() -> f64 {
     let recipe = Recipe {
+        family: Family::Ipv4,
         seed: 1,
         endpoints: 2,
         protocols: &[Protocol::Tcp, Protocol::Udp],

@@ -9,7 +9,7 @@ const OLDEST: &str = "7.0";
 
 const FUNCTIONS: &str = "ipset_(session_(init|fini|data|lineno|report_msg|report_reset)|cmd|commit\
     |data_(set|reset)|errcode|parse_setname|type_get|load_types)";
-const CONSTANTS: &str = "IPSET_.*|NFPROTO_IPV4";
+const CONSTANTS: &str = "IPSET_.*|NFPROTO_IPV[46]";
 
 fn main() {
     println!("cargo:rerun-if-changed=wrapper.h");

@@ -1,7 +1,7 @@
 //! A slow-down of known size: rules that match nothing, in a table of their own, before nat. Packets cross them
 //! in every mode, so that what a gate finds can be held against what was planted.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use nft_codec::{
     Act, BaseChain, ChainKind, Comparison, Connection, EncodedBatch, Hook, Name, Network, Op,
@@ -16,7 +16,7 @@ const PREROUTING: &str = "prerouting";
 /// After connection tracking (-200) and mangle (-150), before nat (-100): `enum nf_ip_hook_priorities`.
 const PRIORITY: i32 = -110;
 /// TEST-NET-1 (RFC 5737): no address of a lab.
-const NOWHERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 fn op(act: Act) -> Op {
     Op {

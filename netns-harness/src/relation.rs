@@ -115,7 +115,7 @@ impl Relation {
 mod tests {
     use super::*;
     use schema::Protocol;
-    use std::net::Ipv4Addr;
+    use std::net::IpAddr;
 
     fn relation(entries: &[(u8, &[(u8, f64)])]) -> Relation {
         Relation(
@@ -123,7 +123,7 @@ mod tests {
                 .iter()
                 .map(|(vip, endpoints)| {
                     let frontend = Frontend {
-                        vip: Ipv4Addr::new(10, 96, 0, *vip),
+                        vip: IpAddr::from([10, 96, 0, *vip]),
                         port: 80,
                         protocol: Protocol::Tcp,
                     };
@@ -132,7 +132,7 @@ mod tests {
                         .map(|(host, share)| {
                             (
                                 Endpoint {
-                                    address: Ipv4Addr::new(10, 128, 0, *host),
+                                    address: IpAddr::from([10, 128, 0, *host]),
                                     port: 8080,
                                 },
                                 *share,

@@ -2,36 +2,71 @@
 //! datapaths only need the words.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use schema::Protocol;
+use schema::{Family, Protocol};
 use serde::{Deserialize, Serialize};
 
-/// VIPs come from here: 2^20 addresses.
-pub const SERVICE_CIDR: Cidr = Cidr {
-    network: Ipv4Addr::new(10, 96, 0, 0),
-    prefix: 12,
+/// The address plan of one family. Ranges of the two families hold equally many addresses, of which an equal number is
+/// the same place: what is drawn for one is drawn for the other.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// VIPs come from here: 2^20 addresses.
+    pub services: Cidr,
+    /// Endpoints and clients (pods) come from here; sources outside it are masqueraded, as kube-proxy
+    /// does with `--cluster-cidr`.
+    pub cluster: Cidr,
+    /// Endpoints: 2^22 addresses, a part of [`Plan::cluster`], served by one namespace.
+    pub endpoints: Cidr,
+    /// Client addresses, a part of [`Plan::cluster`]: pods, so that kube-proxy's rules do not masquerade them.
+    pub clients: Cidr,
+    /// The link between clients and node; the node has its first address, the clients' namespace its second.
+    pub client_link: Cidr,
+    /// The link between node and endpoints; the node has its first address, the endpoints' namespace its second.
+    pub backends_link: Cidr,
+}
+
+static IPV4: Plan = Plan {
+    services: Cidr::v4([10, 96, 0, 0], 12),
+    cluster: Cidr::v4([10, 128, 0, 0], 9),
+    endpoints: Cidr::v4([10, 128, 0, 0], 10),
+    clients: Cidr::v4([10, 192, 0, 0], 16),
+    client_link: Cidr::v4([192, 168, 99, 0], 30),
+    backends_link: Cidr::v4([192, 168, 100, 0], 30),
 };
-/// Endpoints and clients (pods) come from here; sources outside it are masqueraded, as kube-proxy
-/// does with `--cluster-cidr`.
-pub const CLUSTER_CIDR: Cidr = Cidr {
-    network: Ipv4Addr::new(10, 128, 0, 0),
-    prefix: 9,
+
+/// Unique local addresses (RFC 4193) that read like those of IPv4. A prefix is one of whole bytes where IPv4's is, for
+/// `nft` compares such a one without a mask.
+static IPV6: Plan = Plan {
+    services: Cidr::v6([0xfd00, 0x10, 0x96, 0, 0, 0, 0, 0], 108),
+    cluster: Cidr::v6([0xfd00, 0x10, 0x128, 0, 0, 0, 0, 0], 105),
+    endpoints: Cidr::v6([0xfd00, 0x10, 0x128, 0, 0, 0, 0, 0], 106),
+    clients: Cidr::v6([0xfd00, 0x10, 0x128, 0, 0, 0, 0x40, 0], 112),
+    client_link: Cidr::v6([0xfd00, 0x192, 0x168, 0x99, 0, 0, 0, 0], 126),
+    backends_link: Cidr::v6([0xfd00, 0x192, 0x168, 0x100, 0, 0, 0, 0], 126),
 };
-/// Endpoints: 2^22 addresses, a part of [`CLUSTER_CIDR`], served by one namespace.
-pub const ENDPOINT_CIDR: Cidr = Cidr {
-    network: Ipv4Addr::new(10, 128, 0, 0),
-    prefix: 10,
-};
-/// Client addresses: pods, so that kube-proxy's rules do not masquerade them.
-pub const CLIENT_CIDR: Cidr = Cidr {
-    network: Ipv4Addr::new(10, 192, 0, 0),
-    prefix: 16,
-};
-/// A client inside the cluster: none of its packets may be masqueraded.
-pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 192, 0, 2);
-/// The node's address on its link to endpoints.
-pub(crate) const NODE_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 100, 1);
+
+impl Plan {
+    /// That of a family.
+    #[must_use]
+    pub const fn of(family: Family) -> &'static Self {
+        match family {
+            Family::Ipv4 => &IPV4,
+            Family::Ipv6 => &IPV6,
+        }
+    }
+
+    /// A client inside the cluster: none of its packets may be masqueraded.
+    pub(crate) const fn client(&self) -> IpAddr {
+        self.clients.host(2)
+    }
+
+    /// The node's address on its link to endpoints.
+    pub(crate) const fn node(&self) -> IpAddr {
+        self.backends_link.host(1)
+    }
+}
+
 /// The node's interface to clients.
 pub(crate) const CLIENT_INTERFACE: &str = "client0";
 /// The node's interface to endpoints.
@@ -41,30 +76,101 @@ pub const MAX_SERVICES: u32 = 100_000;
 /// The most endpoints of one service that the address plan holds.
 pub const MAX_ENDPOINTS: u32 = 40;
 
-/// An IPv4 network.
+/// The family of an address.
+#[must_use]
+pub const fn family(address: IpAddr) -> Family {
+    match address {
+        IpAddr::V4(_) => Family::Ipv4,
+        IpAddr::V6(_) => Family::Ipv6,
+    }
+}
+
+/// Length of a family's addresses, bits.
+pub(crate) const fn address_bits(family: Family) -> u8 {
+    match family {
+        Family::Ipv4 => 32,
+        Family::Ipv6 => 128,
+    }
+}
+
+/// A network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cidr {
     /// Network address.
-    pub network: Ipv4Addr,
-    /// Prefix length, 0–32.
+    pub network: IpAddr,
+    /// Prefix length: 0–32, of IPv6 0–128.
     pub prefix: u8,
 }
 
 impl Cidr {
-    /// The netmask in host byte order.
-    #[must_use]
-    pub const fn mask(self) -> u32 {
-        if self.prefix == 0 {
-            0
-        } else {
-            u32::MAX << (32 - self.prefix)
+    const fn v4([a, b, c, d]: [u8; 4], prefix: u8) -> Self {
+        Self {
+            network: IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
+            prefix,
         }
     }
 
-    /// Whether `address` is in the network.
+    const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], prefix: u8) -> Self {
+        Self {
+            network: IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h)),
+            prefix,
+        }
+    }
+
+    /// Every address of a family: where a default route leads.
+    pub(crate) const fn everything(family: Family) -> Self {
+        match family {
+            Family::Ipv4 => Self::v4([0; 4], 0),
+            Family::Ipv6 => Self::v6([0; 8], 0),
+        }
+    }
+
+    /// The network of one address.
+    pub(crate) const fn one(address: IpAddr) -> Self {
+        Self {
+            network: address,
+            prefix: address_bits(family(address)),
+        }
+    }
+
+    /// Its family.
     #[must_use]
-    pub fn contains(self, address: Ipv4Addr) -> bool {
-        address.to_bits() & self.mask() == self.network.to_bits() & self.mask()
+    pub const fn family(self) -> Family {
+        family(self.network)
+    }
+
+    /// How many bits number its addresses.
+    #[must_use]
+    pub const fn host_bits(self) -> u32 {
+        (address_bits(self.family()) - self.prefix) as u32
+    }
+
+    /// Its address with that number, counted from the network address. The number must be below 2^[`Self::host_bits`].
+    #[must_use]
+    pub const fn host(self, number: u32) -> IpAddr {
+        match self.network {
+            IpAddr::V4(network) => IpAddr::V4(Ipv4Addr::from_bits(network.to_bits() | number)),
+            IpAddr::V6(network) => {
+                IpAddr::V6(Ipv6Addr::from_bits(network.to_bits() | number as u128))
+            }
+        }
+    }
+
+    /// Whether `address` is in the network; one of the other family is in none.
+    #[must_use]
+    pub fn contains(self, address: IpAddr) -> bool {
+        let bits = self.host_bits();
+        match (self.network, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let differing = network.to_bits() ^ address.to_bits();
+                differing.checked_shr(bits).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let differing = network.to_bits() ^ address.to_bits();
+                differing.checked_shr(bits).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
     }
 }
 
@@ -78,7 +184,7 @@ impl fmt::Display for Cidr {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Address of the pod.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Target port.
     pub port: u16,
 }
@@ -93,11 +199,33 @@ impl Endpoint {
             protocol,
         }
     }
+
+    /// The family of its address.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        family(self.address)
+    }
+
+    /// Its address and port.
+    #[must_use]
+    pub const fn socket(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
 }
 
+impl From<SocketAddr> for Endpoint {
+    fn from(at: SocketAddr) -> Self {
+        Self {
+            address: at.ip(),
+            port: at.port(),
+        }
+    }
+}
+
+/// `10.128.0.1:8080`, `[fd00:10:128::1]:8080`: as kube-proxy writes it (Go's `net.JoinHostPort`).
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.address, self.port)
+        write!(f, "{}", self.socket())
     }
 }
 
@@ -105,16 +233,30 @@ impl fmt::Display for Endpoint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Frontend {
     /// Virtual IP address (ClusterIP).
-    pub vip: Ipv4Addr,
+    pub vip: IpAddr,
     /// Port.
     pub port: u16,
     /// Transport protocol.
     pub protocol: Protocol,
 }
 
+impl Frontend {
+    /// The family of its address.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        family(self.vip)
+    }
+
+    /// Its address and port.
+    #[must_use]
+    pub const fn socket(&self) -> SocketAddr {
+        SocketAddr::new(self.vip, self.port)
+    }
+}
+
 impl fmt::Display for Frontend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}/{}", self.vip, self.port, self.protocol)
+        write!(f, "{}/{}", self.socket(), self.protocol)
     }
 }
 
@@ -130,6 +272,12 @@ pub struct Service {
 }
 
 impl Service {
+    /// The family of its addresses.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        self.frontend.family()
+    }
+
     /// Kubernetes namespace/name of the service.
     #[must_use]
     pub fn name(&self) -> String {
@@ -156,14 +304,14 @@ impl Service {
         let service = |index: u8, endpoints: &[u8]| Self {
             index: index.into(),
             frontend: Frontend {
-                vip: Ipv4Addr::new(172, 30, 0, 40 + index),
+                vip: Ipv4Addr::new(172, 30, 0, 40 + index).into(),
                 port: 80,
                 protocol: Protocol::Tcp,
             },
             endpoints: endpoints
                 .iter()
                 .map(|last| Endpoint {
-                    address: Ipv4Addr::new(10, 180, 0, *last),
+                    address: Ipv4Addr::new(10, 180, 0, *last).into(),
                     port: 80,
                 })
                 .collect(),
@@ -182,13 +330,13 @@ impl Service {
         Self {
             index,
             frontend: Frontend {
-                vip: Ipv4Addr::from_bits(vip),
+                vip: Ipv4Addr::from_bits(vip).into(),
                 port: 80,
                 protocol: [Protocol::Tcp, Protocol::Udp][index as usize % 2],
             },
             endpoints: (first_endpoint..first_endpoint + endpoints)
                 .map(|address| Endpoint {
-                    address: Ipv4Addr::from_bits(address),
+                    address: Ipv4Addr::from_bits(address).into(),
                     port: 8080,
                 })
                 .collect(),
@@ -214,5 +362,76 @@ impl Population {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.services.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAMILIES: [&Plan; 2] = [Plan::of(Family::Ipv4), Plan::of(Family::Ipv6)];
+
+    #[test]
+    fn the_ranges_of_a_plan_are_disjoint_and_pods_are_in_the_cluster() {
+        for plan in FAMILIES {
+            let ranges = [
+                plan.services,
+                plan.endpoints,
+                plan.clients,
+                plan.client_link,
+                plan.backends_link,
+            ];
+            for (i, range) in ranges.iter().enumerate() {
+                let last = range.host(((1_u64 << range.host_bits()) - 1) as u32);
+                assert!(range.contains(last), "{range} and {last}");
+                for other in ranges[..i].iter().chain(&ranges[i + 1..]) {
+                    assert!(!range.contains(other.network), "{range} and {other}");
+                }
+                for pods in [plan.endpoints, plan.clients] {
+                    let own = pods == *range;
+                    let inside = plan.cluster.contains(last);
+                    assert!(!own || inside && plan.cluster.contains(range.network));
+                }
+            }
+            assert!(!plan.cluster.contains(plan.services.network));
+            assert!(!plan.cluster.contains(plan.node()));
+            assert!(plan.clients.contains(plan.client()));
+        }
+    }
+
+    #[test]
+    fn both_families_have_ranges_of_one_size() {
+        let [ipv4, ipv6] = FAMILIES.map(|plan| {
+            let ranges = [plan.services, plan.cluster, plan.endpoints, plan.clients];
+            let links = [plan.client_link, plan.backends_link];
+            ranges.into_iter().chain(links).map(Cidr::host_bits)
+        });
+        assert!(ipv4.eq(ipv6));
+    }
+
+    #[test]
+    fn an_address_is_of_no_network_of_the_other_family() {
+        let everything = Cidr::everything(Family::Ipv6);
+        assert!(everything.contains(FAMILIES[1].node()));
+        assert!(!everything.contains(FAMILIES[0].node()));
+        assert!(Cidr::everything(Family::Ipv4).contains(FAMILIES[0].node()));
+        assert!(!Cidr::one(FAMILIES[0].node()).contains(FAMILIES[0].client()));
+    }
+
+    #[test]
+    fn an_address_of_ipv6_stands_in_brackets_before_its_port() {
+        let [ipv4, ipv6] = FAMILIES.map(|plan| Endpoint {
+            address: plan.endpoints.host(0x0001_0002),
+            port: 8080,
+        });
+        assert_eq!(ipv4.to_string(), "10.129.0.2:8080");
+        assert_eq!(ipv6.to_string(), "[fd00:10:128::1:2]:8080");
+        let frontend = ipv6.as_frontend(Protocol::Udp);
+        assert_eq!(frontend.to_string(), "[fd00:10:128::1:2]:8080/udp");
+        assert_eq!(frontend.family(), Family::Ipv6);
+        let plan = FAMILIES[1];
+        assert_eq!(plan.services.to_string(), "fd00:10:96::/108");
+        assert_eq!(plan.client().to_string(), "fd00:10:128::40:2");
+        assert_eq!(plan.node().to_string(), "fd00:192:168:100::1");
     }
 }

@@ -7,7 +7,7 @@
 //! endpoints; `ConntrackDeleteFilters` of its netlink library). It opens a socket for each request, here one is kept.
 
 use std::collections::{HashMap, HashSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use netlink::{Attributes, Error, Socket, flags, write};
 use nix::errno::Errno;
@@ -28,14 +28,17 @@ const ORIGINAL: u16 = 1;
 const REPLY: u16 = 2;
 const IP: u16 = 1;
 const PROTO: u16 = 2;
+/// `CTA_IP_V4_SRC` and `_DST`, `CTA_IP_V6_SRC` and `_DST`: a tuple has those of its family.
 const IP_V4_SRC: u16 = 1;
 const IP_V4_DST: u16 = 2;
+const IP_V6_SRC: u16 = 3;
+const IP_V6_DST: u16 = 4;
 const PROTO_NUM: u16 = 1;
 const PROTO_SRC_PORT: u16 = 2;
 const PROTO_DST_PORT: u16 = 3;
 
 /// An address and a port.
-type End = (Ipv4Addr, u16);
+type End = (IpAddr, u16);
 
 /// UDP services that have endpoints, and who these are.
 #[derive(Debug, Clone, Default)]
@@ -132,14 +135,19 @@ impl Flow {
         if i32::from(protocol) != libc::IPPROTO_UDP {
             return None;
         }
-        let end = |tuple: Attributes<'_>, address, port| {
-            let address = tuple.nested(IP)?.exact::<4>(address)?;
+        let end = |tuple: Attributes<'_>, [v4, v6]: [u16; 2], port| {
+            let ip = tuple.nested(IP)?;
+            let address = match ip.exact::<4>(v4) {
+                Some(address) => IpAddr::from(address),
+                None => IpAddr::from(ip.exact::<16>(v6)?),
+            };
             let port = tuple.nested(PROTO)?.exact(port)?;
-            Some((Ipv4Addr::from(address), u16::from_be_bytes(port)))
+            Some((address, u16::from_be_bytes(port)))
         };
+        let (sent_to, answered_by) = ([IP_V4_DST, IP_V6_DST], [IP_V4_SRC, IP_V6_SRC]);
         Some(Self {
-            sent_to: end(original, IP_V4_DST, PROTO_DST_PORT)?,
-            answered_by: end(entry.nested(REPLY)?, IP_V4_SRC, PROTO_SRC_PORT)?,
+            sent_to: end(original, sent_to, PROTO_DST_PORT)?,
+            answered_by: end(entry.nested(REPLY)?, answered_by, PROTO_SRC_PORT)?,
         })
     }
 }
@@ -226,14 +234,22 @@ impl Tracking {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::Service;
+    use crate::service::{Plan, Service, family};
     use netlink::{attribute, nest};
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     fn tuple(out: &mut Vec<u8>, kind: u16, from: End, to: End, protocol: u8) {
         nest(out, kind, |out| {
             nest(out, IP, |out| {
-                attribute(out, IP_V4_SRC, &from.0.octets());
-                attribute(out, IP_V4_DST, &to.0.octets());
+                for (kinds, address) in [
+                    ([IP_V4_SRC, IP_V6_SRC], from.0),
+                    ([IP_V4_DST, IP_V6_DST], to.0),
+                ] {
+                    match address {
+                        IpAddr::V4(address) => attribute(out, kinds[0], &address.octets()),
+                        IpAddr::V6(address) => attribute(out, kinds[1], &address.octets()),
+                    }
+                }
             });
             nest(out, PROTO, |out| {
                 attribute(out, PROTO_NUM, &[protocol]);
@@ -244,7 +260,7 @@ mod tests {
     }
 
     fn entry(to: End, answered_by: End, protocol: i32) -> Vec<u8> {
-        let (client, mut out) = ((Ipv4Addr::new(10, 192, 0, 2), 40_000), Vec::new());
+        let (client, mut out) = ((Plan::of(family(to.0)).client(), 40_000), Vec::new());
         tuple(&mut out, ORIGINAL, client, to, protocol as u8);
         tuple(&mut out, REPLY, answered_by, client, protocol as u8);
         out
@@ -265,11 +281,11 @@ mod tests {
         }
     }
 
-    const VIP: End = (Ipv4Addr::new(10, 96, 0, 1), 80);
-    const OTHER: End = (Ipv4Addr::new(10, 96, 0, 2), 80);
+    const VIP: End = (IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1)), 80);
+    const OTHER: End = (IpAddr::V4(Ipv4Addr::new(10, 96, 0, 2)), 80);
 
     const fn pod(last: u8) -> End {
-        (Ipv4Addr::new(10, 128, 0, last), 8080)
+        (IpAddr::V4(Ipv4Addr::new(10, 128, 0, last)), 8080)
     }
 
     #[test]
@@ -283,6 +299,15 @@ mod tests {
         assert!(!leaves(&two, (VIP.0, 53), pod(3), udp), "nor this port");
         // As kube-proxy before 1.37: the rule that refuses such a service is thought to be enough.
         assert!(!leaves(&population(0), VIP, pod(1), udp));
+    }
+
+    #[test]
+    fn a_flow_of_ipv6_is_read_from_its_own_attributes() {
+        let vip = (IpAddr::V6(Ipv6Addr::LOCALHOST), 53);
+        let pod = (IpAddr::V6(Ipv6Addr::UNSPECIFIED), 8080);
+        let entry = entry(vip, pod, libc::IPPROTO_UDP);
+        let flow = Flow::of(Attributes(&entry)).unwrap();
+        assert_eq!((flow.sent_to, flow.answered_by), (vip, pod));
     }
 
     #[test]

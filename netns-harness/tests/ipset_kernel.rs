@@ -7,7 +7,7 @@ mod kernel;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
+use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use kernel::{carry_out, isolated, population, tool};
@@ -151,12 +151,12 @@ fn what_is_left_after_a_teardown_is_named() {
 
 /// Who answered a flow that starts in the calling thread's namespace.
 fn ask(to: Frontend) -> Endpoint {
-    let address = SocketAddrV4::new(to.vip, to.port);
+    let address = to.socket();
     let limit = Duration::from_secs(5);
     let mut answer = [0; 64];
     match to.protocol {
         Protocol::Tcp => {
-            let mut stream = TcpStream::connect_timeout(&address.into(), limit).unwrap();
+            let mut stream = TcpStream::connect_timeout(&address, limit).unwrap();
             stream.set_read_timeout(Some(limit)).unwrap();
             stream.read_exact(&mut answer[..6]).unwrap();
         }
@@ -170,7 +170,7 @@ fn ask(to: Frontend) -> Endpoint {
     }
     let [a, b, c, d, high, low, ..] = answer;
     Endpoint {
-        address: Ipv4Addr::new(a, b, c, d),
+        address: IpAddr::from([a, b, c, d]),
         port: u16::from_be_bytes([high, low]),
     }
 }

@@ -4,7 +4,7 @@
 
 mod kernel;
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use kernel::{carry_out, isolated, population, tool};
 use netns_harness::datapath::iptables::Iptables;
@@ -49,7 +49,7 @@ fn both_engines_and_transports_install_update_resync_and_leave_nothing() {
                 changed.services[0].endpoints[1].port = 9090;
                 changed.services[1].endpoints.truncate(1);
                 changed.services[2].endpoints.push(Endpoint {
-                    address: Ipv4Addr::new(10, 128, 7, 7),
+                    address: IpAddr::from([10, 128, 7, 7]),
                     port: 8080,
                 });
                 changed.services.push(population(8, 2).services.remove(7));

@@ -7,7 +7,7 @@ mod kernel;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use netns_harness::datapath::{RenderOptions, registry};
@@ -57,18 +57,15 @@ fn service(line: &str) -> (Frontend, BTreeMap<Endpoint, f64>) {
     let (_, line) = line.split_once(' ').unwrap();
     let (at, rest) = line.split_once('/').unwrap();
     let (protocol, endpoints) = rest.split_once(':').unwrap();
-    let at: SocketAddrV4 = at.parse().unwrap();
-    let endpoints: Vec<SocketAddrV4> = endpoints
+    let at: SocketAddr = at.parse().unwrap();
+    let endpoints: Vec<SocketAddr> = endpoints
         .split_whitespace()
         .map(|endpoint| endpoint.parse().unwrap())
         .collect();
     let share = 1.0 / endpoints.len() as f64;
-    let to = |at: &SocketAddrV4| Endpoint {
-        address: *at.ip(),
-        port: at.port(),
-    };
+    let to = |at: &SocketAddr| Endpoint::from(*at);
     let frontend = Frontend {
-        vip: *at.ip(),
+        vip: at.ip(),
         port: at.port(),
         protocol: protocol.parse().unwrap(),
     };

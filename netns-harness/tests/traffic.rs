@@ -4,7 +4,7 @@
 
 mod kernel;
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use kernel::{isolated, tool};
 use netns_harness::lab::{Lab, Pinning};
@@ -18,7 +18,7 @@ fn an_endpoint_says_who_asked_so_a_masquerade_on_the_way_is_seen() {
         let lab = Lab::build(Pinning::choose().unwrap()).unwrap();
         let mut client = Client::new(&lab);
         let to = [Protocol::Tcp, Protocol::Udp].map(|protocol| Frontend {
-            vip: Ipv4Addr::new(10, 128, 0, 1),
+            vip: IpAddr::from([10, 128, 0, 1]),
             port: ENDPOINT_PORT,
             protocol,
         });

@@ -6,10 +6,11 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use scenarios::population::Recipe;
-use schema::Protocol;
+use schema::{Family, Protocol};
 
 fn population(c: &mut Criterion) {
     let recipe = Recipe {
+        family: Family::Ipv4,
         seed: 1,
         endpoints: 2,
         vip_stride: None,

@@ -3,9 +3,9 @@
 //!
 //! ```
 //! use scenarios::population::Recipe;
-//! use schema::Protocol;
+//! use schema::{Family, Protocol};
 //!
-//! let recipe = Recipe { seed: 1, endpoints: 2, protocols: &[Protocol::Tcp, Protocol::Udp], vip_stride: None };
+//! let recipe = Recipe { family: Family::Ipv4, seed: 1, endpoints: 2, protocols: &[Protocol::Tcp, Protocol::Udp], vip_stride: None };
 //! let population = recipe.population(100);
 //! // The same in every mode, and adding a service changes no other.
 //! assert_eq!(recipe.population(101).services[..100], population.services);

@@ -45,6 +45,7 @@ pub fn listing(spec: &StaySpec, endpoints: &[u32]) -> Result<BTreeMap<String, St
 
 fn population(spec: &StaySpec, endpoints: &[u32]) -> Population {
     let recipe = crate::population::Recipe {
+        family: schema::Family::Ipv4,
         endpoints: endpoints
             .iter()
             .copied()

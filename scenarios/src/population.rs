@@ -5,14 +5,13 @@
 //! hashes services into 256 buckets by the low bits of the VIP, and one VIP per /24 would put them all
 //! into one.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use netns_harness::service::{
-    Cidr, ENDPOINT_CIDR, Endpoint, Frontend, MAX_ENDPOINTS, MAX_SERVICES, Population, SERVICE_CIDR,
-    Service,
+    Cidr, Endpoint, Frontend, MAX_ENDPOINTS, MAX_SERVICES, Plan, Population, Service,
 };
 use netns_harness::traffic::ENDPOINT_PORT;
-use schema::Protocol;
+use schema::{Family, Protocol};
 
 /// Services beyond N, whose addresses endpoint-churn uses in turn.
 pub const SPARE_SERVICES: u32 = 1_000;
@@ -22,6 +21,8 @@ pub const ADDED_SERVICES: u32 = 100;
 /// How a population is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recipe<'a> {
+    /// Family of all addresses. Those of one family have the host numbers of those of the other.
+    pub family: Family,
     /// Seed of the address permutations.
     pub seed: u64,
     /// Endpoints of each service, 1 to [`MAX_ENDPOINTS`].
@@ -37,7 +38,7 @@ pub struct Recipe<'a> {
 /// The most services, spare ones included, that VIPs with a stride leave room for.
 #[must_use]
 pub const fn most_with_stride(stride: u32) -> u32 {
-    ((1 << (32 - SERVICE_CIDR.prefix)) - 2) / stride
+    ((1 << Plan::of(Family::Ipv4).services.host_bits()) - 2) / stride
 }
 
 impl Recipe<'_> {
@@ -54,16 +55,14 @@ impl Recipe<'_> {
     pub fn service(&self, index: u32) -> Service {
         debug_assert!(index < MAX_SERVICES + SPARE_SERVICES && self.endpoints <= MAX_ENDPOINTS);
         let protocol = self.protocols[index as usize % self.protocols.len()];
+        let plan = Plan::of(self.family);
         let vip = match self.vip_stride {
-            None => address(SERVICE_CIDR, index, self.seed ^ 0x5649_5073),
-            Some(stride) => {
-                let host = stride * (index + 1);
-                Ipv4Addr::from_bits(SERVICE_CIDR.network.to_bits() + host)
-            }
+            None => address(plan.services, index, self.seed ^ 0x5649_5073),
+            Some(stride) => plan.services.host(stride * (index + 1)),
         };
         let endpoint = |e| Endpoint {
             address: address(
-                ENDPOINT_CIDR,
+                plan.endpoints,
                 index * self.endpoints + e,
                 self.seed ^ 0x656e_6473,
             ),
@@ -93,15 +92,15 @@ pub const fn port(protocol: Protocol) -> u16 {
 }
 
 /// The `index`-th address of a range in the order that `key` gives; never its first or last.
-fn address(range: Cidr, index: u32, key: u64) -> Ipv4Addr {
-    let bits = 32 - u32::from(range.prefix);
+fn address(range: Cidr, index: u32, key: u64) -> IpAddr {
+    let bits = range.host_bits();
     let last = (1 << bits) - 1;
     let mut host = permute(index, bits, key);
     // Walking the cycle past the two addresses that are left out keeps the map one-to-one.
     while host == 0 || host == last {
         host = permute(host, bits, key);
     }
-    Ipv4Addr::from_bits(range.network.to_bits() | host)
+    range.host(host)
 }
 
 /// A keyed permutation of `bits`-bit numbers (`bits` even): a balanced Feistel network (Luby and
@@ -136,6 +135,7 @@ mod tests {
 
     fn recipe(seed: u64) -> Recipe<'static> {
         Recipe {
+            family: Family::Ipv4,
             seed,
             endpoints: 10,
             protocols: BOTH,
@@ -143,8 +143,55 @@ mod tests {
         }
     }
 
+    fn both(seed: u64) -> [Recipe<'static>; 2] {
+        [Family::Ipv4, Family::Ipv6].map(|family| Recipe {
+            family,
+            ..recipe(seed)
+        })
+    }
+
+    /// The last four bytes of an address.
+    fn low_bits(address: IpAddr) -> u32 {
+        match address {
+            IpAddr::V4(address) => address.to_bits(),
+            IpAddr::V6(address) => address.to_bits() as u32,
+        }
+    }
+
+    /// The number of an address in its range.
+    fn host(range: Cidr, address: IpAddr) -> u32 {
+        low_bits(address) & ((1 << range.host_bits()) - 1)
+    }
+
+    #[test]
+    fn a_service_has_the_same_host_numbers_in_both_families() {
+        let numbers = |recipe: Recipe<'_>| {
+            let plan = Plan::of(recipe.family);
+            let services = recipe.population(2_000).services.into_iter();
+            let numbers = services.map(|service| {
+                // Endpoints are in the order of their text, which is not that of their numbers.
+                let endpoints = service.endpoints.iter();
+                let mut endpoints: Vec<u32> =
+                    endpoints.map(|e| host(plan.endpoints, e.address)).collect();
+                endpoints.sort_unstable();
+                (host(plan.services, service.frontend.vip), endpoints)
+            });
+            numbers.collect::<Vec<_>>()
+        };
+        for vip_stride in [None, Some(256)] {
+            let [ipv4, ipv6] = both(3).map(|recipe| {
+                numbers(Recipe {
+                    vip_stride,
+                    ..recipe
+                })
+            });
+            assert_eq!(ipv4, ipv6);
+        }
+    }
+
     #[test]
     fn with_a_stride_the_vips_have_one_low_octet_and_stay_in_their_range() {
+        let plan = Plan::of(Family::Ipv4);
         let strided = Recipe {
             vip_stride: Some(256),
             ..recipe(1)
@@ -154,23 +201,26 @@ mod tests {
         assert_eq!(vips.len(), 4_095);
         assert!(
             vips.iter()
-                .all(|v| SERVICE_CIDR.contains(*v) && v.octets()[3] == 0)
+                .all(|v| plan.services.contains(*v) && low_bits(*v) & 0xff == 0)
         );
     }
 
     #[test]
     fn a_hundred_thousand_services_with_ten_endpoints_have_distinct_addresses() {
-        let population = recipe(1).population(MAX_SERVICES);
-        let vips: HashSet<_> = population.services.iter().map(|s| s.frontend.vip).collect();
-        assert_eq!(vips.len(), MAX_SERVICES as usize);
-        assert!(vips.iter().all(|v| SERVICE_CIDR.contains(*v)));
-        let endpoints: HashSet<_> = population
-            .services
-            .iter()
-            .flat_map(|s| &s.endpoints)
-            .collect();
-        assert_eq!(endpoints.len(), MAX_SERVICES as usize * 10);
-        assert!(endpoints.iter().all(|e| ENDPOINT_CIDR.contains(e.address)));
+        for recipe in both(1) {
+            let plan = Plan::of(recipe.family);
+            let population = recipe.population(MAX_SERVICES);
+            let vips: HashSet<_> = population.services.iter().map(|s| s.frontend.vip).collect();
+            assert_eq!(vips.len(), MAX_SERVICES as usize);
+            assert!(vips.iter().all(|v| plan.services.contains(*v)));
+            let endpoints: HashSet<_> = population
+                .services
+                .iter()
+                .flat_map(|s| &s.endpoints)
+                .collect();
+            assert_eq!(endpoints.len(), MAX_SERVICES as usize * 10);
+            assert!(endpoints.iter().all(|e| plan.endpoints.contains(e.address)));
+        }
     }
 
     #[test]
@@ -178,7 +228,7 @@ mod tests {
         for seed in 0..8 {
             let mut counts = [0u32; 256];
             for i in 0..10_240 {
-                counts[recipe(seed).service(i).frontend.vip.octets()[3] as usize] += 1;
+                counts[low_bits(recipe(seed).service(i).frontend.vip) as usize & 0xff] += 1;
             }
             let statistic: f64 = counts
                 .iter()

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schema::{
-    Damage, Engine, KubeProxyVersion, Mode, Options, Outcome, Protocol, ScenarioKind, Series,
-    Stage, Transport,
+    Damage, Engine, Family, KubeProxyVersion, Mode, Options, Outcome, Protocol, ScenarioKind,
+    Series, Stage, Transport,
 };
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +85,7 @@ impl StaySpec {
     /// How its services are made.
     pub(crate) fn recipe(&self) -> Recipe<'_> {
         Recipe {
+            family: Family::Ipv4,
             seed: self.seed,
             endpoints: self.endpoints,
             protocols: &self.protocols,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use netns_harness::datapath::KUBE_PROXY;
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
-use schema::{CONTROL, INSTALLED, KubeProxyVersion, ScenarioKind, UnknownName};
+use schema::{CONTROL, Family, INSTALLED, KubeProxyVersion, ScenarioKind, UnknownName};
 use serde::Serialize;
 
 use crate::case;
@@ -33,6 +33,15 @@ pub(crate) fn scenario(text: &str) -> Result<Scenarios, UnknownName> {
     match text {
         "all" => Ok(Scenarios::All),
         _ => text.parse().map(Scenarios::One),
+    }
+}
+
+/// A family of which services can be installed.
+pub(crate) fn family(text: &str) -> Result<Family, String> {
+    match text.parse() {
+        Ok(Family::Ipv4) => Ok(Family::Ipv4),
+        Ok(Family::Ipv6) => Err("no mode installs services of ipv6 yet".to_owned()),
+        Err(unknown) => Err(UnknownName::to_string(&unknown)),
     }
 }
 

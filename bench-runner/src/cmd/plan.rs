@@ -8,7 +8,7 @@ use clap::Args;
 use netns_harness::datapath::{RenderOptions, Transport, facts};
 use scenarios::population::Recipe;
 use scenarios::spec::StaySpec;
-use schema::OptionKey;
+use schema::{Family, OptionKey};
 
 use crate::choice;
 use crate::cli::RunArgs;
@@ -142,6 +142,7 @@ fn programmed(spec: &StaySpec) -> String {
 fn print_rules(settings: &Settings) {
     let services = settings.request.largest;
     let recipe = Recipe {
+        family: Family::Ipv4,
         seed: settings.args.seed,
         endpoints: settings.args.endpoints,
         protocols: &settings.request.protocols,

@@ -10,7 +10,7 @@ use netns_harness::relation::Relation;
 use netns_sys::{clock, isolation};
 use scenarios::SCENARIOS;
 use scenarios::population::Recipe;
-use schema::{Mode, Protocol};
+use schema::{Family, Mode, Protocol};
 
 use super::ask::{At, Facilities, Found, Trial};
 use crate::case::Case;
@@ -126,6 +126,7 @@ fn at_size(
     trial: &mut Trial,
 ) -> Result<(), String> {
     let recipe = Recipe {
+        family: Family::Ipv4,
         seed: 1,
         endpoints,
         protocols: &[Protocol::Tcp, Protocol::Udp],

@@ -24,7 +24,7 @@ fn adds() -> Vec<Command> {
     (0..ENTRIES)
         .map(|i| {
             let entry = Entry {
-                address: Ipv4Addr::from_bits(0x0a60_0000 + i),
+                address: Ipv4Addr::from_bits(0x0a60_0000 + i).into(),
                 protocol: 6,
                 port: 80,
                 second: None,

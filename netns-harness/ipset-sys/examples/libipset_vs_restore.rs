@@ -37,7 +37,7 @@ fn commands(entries: u32, rng: &mut Xoshiro256PlusPlus) -> Vec<Command> {
     }
     let adds = (1..).zip(addresses).map(|(id, address)| {
         let entry = Entry {
-            address: Ipv4Addr::from_bits(address),
+            address: Ipv4Addr::from_bits(address).into(),
             protocol: if id % 4 == 0 { 17 } else { 6 },
             port: 80 + (id % 8) as u16,
             second: None,

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::fmt::{self, Write as _};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// Kind of a set, IPv4 (`family inet`) where it has a family. The kernel's module is `ip_set_hash_*` (`net/netfilter/ipset/`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,14 +91,14 @@ pub struct Mark {
 /// `hash:ip,port`; `second` as well for `hash:ip,port,ip`. Another shape is refused by the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entry {
-    /// First address.
-    pub address: Ipv4Addr,
+    /// First address. Sets are of IPv4 ([`SetType`]): the kernel refuses one of IPv6.
+    pub address: IpAddr,
     /// `IPPROTO_TCP`, `IPPROTO_UDP`; 0: the entry has neither protocol nor port.
     pub protocol: u8,
     /// Port, host byte order; 0 where the protocol is 0.
     pub port: u16,
     /// Second address, of `hash:ip,port,ip`.
-    pub second: Option<Ipv4Addr>,
+    pub second: Option<IpAddr>,
     /// Its mark; the set must have been made with `skbinfo`.
     pub mark: Option<Mark>,
 }

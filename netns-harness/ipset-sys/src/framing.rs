@@ -1,6 +1,7 @@
 //! How commands become netlink messages: sizes, and where one message ends. Pure, and what
 //! [`crate::Session::send`] goes by, so that a count is known before anything is sent.
 
+use std::net::IpAddr;
 use std::ops::Range;
 
 use crate::command::{Command, Create, Entry};
@@ -12,7 +13,6 @@ const MESSAGE_LIMIT: usize = 4096 - 20;
 const HEADER: usize = 16 + 4 + attribute(1);
 /// Each command of a run, and the run, names its line for errors.
 const LINE: usize = attribute(4);
-const ADDRESS: usize = nested(attribute(4));
 
 const fn attribute(payload: usize) -> usize {
     4 + payload.next_multiple_of(4)
@@ -20,6 +20,14 @@ const fn attribute(payload: usize) -> usize {
 
 const fn nested(content: usize) -> usize {
     4 + content
+}
+
+/// Bytes of an address: in a nest of its own.
+const fn address(address: IpAddr) -> usize {
+    nested(attribute(match address {
+        IpAddr::V4(_) => 4,
+        IpAddr::V6(_) => 16,
+    }))
 }
 
 fn string(text: &str) -> usize {
@@ -32,9 +40,9 @@ fn entry(entry: &Entry, with_mark: bool) -> usize {
         0 => 0,
         _ => attribute(2) + attribute(1),
     };
-    let second = entry.second.map_or(0, |_| ADDRESS);
+    let second = entry.second.map_or(0, address);
     let mark = entry.mark.filter(|_| with_mark).map_or(0, |_| attribute(8));
-    nested(ADDRESS + port + second + mark + LINE)
+    nested(address(entry.address) + port + second + mark + LINE)
 }
 
 /// Set and entry of a command that can travel with others of its kind: (is it an add, set, bytes).
@@ -119,6 +127,8 @@ pub fn bytes(commands: &[Command]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -129,10 +139,10 @@ mod tests {
             |(kind, set, (address, port, marked, second))| {
                 let name = ["s", "a-longer-name"][usize::from(set)].to_owned();
                 let entry = Entry {
-                    address: address.into(),
+                    address: Ipv4Addr::from_bits(address).into(),
                     protocol: if port == 0 { 0 } else { 6 },
                     port,
-                    second: second.then(|| (!address).into()),
+                    second: second.then(|| Ipv4Addr::from_bits(!address).into()),
                     mark: marked.then_some(Mark { value: 1, mask: 1 }),
                 };
                 match kind {

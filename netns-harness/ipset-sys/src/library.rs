@@ -6,7 +6,7 @@
 
 use std::ffi::{CStr, c_void};
 use std::fs::File;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
@@ -59,8 +59,10 @@ pub(crate) enum Argument<'a> {
     TypeName(&'a CStr),
     Type(TypeRef),
     Ipv4,
-    Address(Ipv4Addr),
-    SecondAddress(Ipv4Addr),
+    /// The family of an address, which comes before it.
+    FamilyOf(IpAddr),
+    Address(IpAddr),
+    SecondAddress(IpAddr),
     Protocol(u8),
     Port(u16),
     LastPort(u16),
@@ -68,6 +70,20 @@ pub(crate) enum Argument<'a> {
     HashSize(u32),
     Skbinfo,
     Mark(Mark),
+}
+
+/// `union nf_inet_addr`: an address of IPv4 is its first word.
+fn network_order(address: IpAddr) -> [u32; 4] {
+    let mut union = [0; 4];
+    match address {
+        IpAddr::V4(address) => union[0] = u32::from_ne_bytes(address.octets()),
+        IpAddr::V6(address) => {
+            let octets = address.octets();
+            let words = octets.as_chunks::<4>().0.iter().zip(&mut union);
+            words.for_each(|(octets, word)| *word = u32::from_ne_bytes(*octets));
+        }
+    }
+    union
 }
 
 /// What libipset reported, and what that means.
@@ -105,13 +121,19 @@ impl Library {
 
     /// Sets an argument of the next command; false if libipset does not take it.
     pub(crate) fn set(&mut self, _turn: &Turn, argument: Argument<'_>) -> bool {
-        let network_order = |address: Ipv4Addr| u32::from_ne_bytes(address.octets());
         match argument {
             Argument::Name(name) => self.pass(c::IPSET_SETNAME, name.as_ptr()),
             Argument::SecondName(name) => self.pass(c::IPSET_OPT_SETNAME2, name.as_ptr()),
             Argument::TypeName(name) => self.pass(c::IPSET_OPT_TYPENAME, name.as_ptr()),
             Argument::Type(TypeRef(of)) => self.pass(c::IPSET_OPT_TYPE, of.as_ptr()),
             Argument::Ipv4 => self.pass(c::IPSET_OPT_FAMILY, &(c::NFPROTO_IPV4 as u8)),
+            Argument::FamilyOf(address) => {
+                let family = match address {
+                    IpAddr::V4(_) => c::NFPROTO_IPV4,
+                    IpAddr::V6(_) => c::NFPROTO_IPV6,
+                };
+                self.pass(c::IPSET_OPT_FAMILY, &(family as u8))
+            }
             Argument::Address(address) => self.pass(c::IPSET_OPT_IP, &network_order(address)),
             Argument::SecondAddress(address) => {
                 self.pass(c::IPSET_OPT_IP2, &network_order(address))
@@ -132,8 +154,8 @@ impl Library {
     /// Hands a value to libipset, which copies it (a type is kept by its address).
     fn pass<T>(&mut self, option: c::ipset_opt, value: *const T) -> bool {
         // SAFETY: a live session and its own data; only `set` calls this, with values of the type that
-        // lib/data.c reads for each option: NUL-terminated names, addresses in network order in four
-        // aligned bytes (IPv4 is set before them), integers of the widths of `struct ipset_data`.
+        // lib/data.c reads for each option: NUL-terminated names, addresses in network order in the
+        // sixteen aligned bytes of `union nf_inet_addr` (their family is set before them), integers of the widths of `struct ipset_data`.
         unsafe {
             let data = c::ipset_session_data(self.session.as_ptr());
             c::ipset_data_set(data, option, value.cast::<c_void>()) == 0

@@ -5,7 +5,7 @@
 //! libipset has no typed listing, only a printed one, for which it reads /etc/protocols once an entry. This
 //! one is read past it, so that what is listed has nothing in common with what encoded the commands.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use netlink::{Attribute, Attributes, Error};
 
@@ -81,7 +81,7 @@ pub(crate) fn take_in(sets: &mut Vec<Set>, mut message: Attributes<'_>) -> Resul
 fn entry(attributes: Attributes<'_>) -> Option<Entry> {
     let mut address = None;
     let mut entry = Entry {
-        address: Ipv4Addr::UNSPECIFIED,
+        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         protocol: 0,
         port: 0,
         second: None,
@@ -91,8 +91,8 @@ fn entry(attributes: Attributes<'_>) -> Option<Entry> {
         let attribute = attribute.ok()?;
         let value = attribute.value;
         match u32::from(attribute.kind) {
-            c::IPSET_ATTR_IP => address = Some(ipv4(attribute)?),
-            c::IPSET_ATTR_IP2 => entry.second = Some(ipv4(attribute)?),
+            c::IPSET_ATTR_IP => address = Some(address_in(attribute)?),
+            c::IPSET_ATTR_IP2 => entry.second = Some(address_in(attribute)?),
             c::IPSET_ATTR_PROTO => entry.protocol = *value.first()?,
             c::IPSET_ATTR_PORT => entry.port = u16::from_be_bytes(value.try_into().ok()?),
             c::IPSET_ATTR_SKBMARK => {
@@ -110,10 +110,15 @@ fn entry(attributes: Attributes<'_>) -> Option<Entry> {
     Some(entry)
 }
 
-/// An address, in a nest of its own; not one of IPv6.
-fn ipv4(attribute: Attribute<'_>) -> Option<Ipv4Addr> {
-    let octets = attribute.nested().exact(c::IPSET_ATTR_IPADDR_IPV4 as u16);
-    octets.map(|octets: [u8; 4]| Ipv4Addr::from(octets))
+/// An address, in a nest of its own.
+fn address_in(attribute: Attribute<'_>) -> Option<IpAddr> {
+    let nest = attribute.nested();
+    match nest.exact::<4>(c::IPSET_ATTR_IPADDR_IPV4 as u16) {
+        Some(octets) => Some(IpAddr::from(octets)),
+        None => nest
+            .exact::<16>(c::IPSET_ATTR_IPADDR_IPV6 as u16)
+            .map(IpAddr::from),
+    }
 }
 
 #[cfg(test)]

@@ -290,7 +290,7 @@ const fn act_of(command: &Command) -> c::ipset_cmd {
 }
 
 fn each_argument(entry: &Entry, mut set: impl FnMut(Argument<'static>)) {
-    set(Argument::Ipv4);
+    set(Argument::FamilyOf(entry.address));
     set(Argument::Address(entry.address));
     if entry.protocol != 0 {
         set(Argument::Protocol(entry.protocol));

@@ -68,7 +68,7 @@ fn sets_are_made_filled_swapped_flushed_and_destroyed() {
             add(
                 "loops",
                 Entry {
-                    second: Some(Ipv4Addr::new(10, 128, 0, 9)),
+                    second: Some(Ipv4Addr::new(10, 128, 0, 9).into()),
                     mark,
                     ..tcp([10, 128, 0, 9], 8080)
                 },
@@ -130,7 +130,7 @@ fn ten_thousand() -> Vec<Command> {
             value: (i + 1) << 16,
             mask: 0xffff_0000,
         });
-        let address = Ipv4Addr::from_bits(0x0a60_0000 + i * 7);
+        let address = Ipv4Addr::from_bits(0x0a60_0000 + i * 7).into();
         let protocol = if i % 3 == 0 { 17 } else { 6 };
         let port = (i % 1000) as u16 + 1;
         add(

@@ -5,6 +5,8 @@
 mod wire;
 mod write;
 
+use std::net::Ipv4Addr;
+
 use ipset_sys::{Command, Create, Entry, Mark, Session, SetType, bytes, messages};
 
 const SHAPES: [(SetType, &str); 3] = [
@@ -16,10 +18,10 @@ const SHAPES: [(SetType, &str); 3] = [
 /// Distinct entries of a shape; `n` of them, each second one marked.
 fn entries(of: SetType, n: u32) -> impl Iterator<Item = Entry> {
     (0..n).map(move |i| Entry {
-        address: (0x0a00_0000 + i).into(),
+        address: Ipv4Addr::from_bits(0x0a00_0000 + i).into(),
         protocol: if of == SetType::HashIp { 0 } else { 17 },
         port: if of == SetType::HashIp { 0 } else { 53 },
-        second: (of == SetType::HashIpPortIp).then(|| (0x0b00_0000 + i).into()),
+        second: (of == SetType::HashIpPortIp).then(|| Ipv4Addr::from_bits(0x0b00_0000 + i).into()),
         mark: (i % 2 == 0).then_some(Mark {
             value: i << 16,
             mask: 0xffff_0000,

@@ -45,7 +45,7 @@ fn operations(servers: u32, rng: &mut Xoshiro256PlusPlus) -> Vec<Op> {
             } else {
                 Protocol::Udp
             },
-            address: Ipv4Addr::from_bits(address),
+            address: Ipv4Addr::from_bits(address).into(),
             port: 80,
         };
         ops.push(Op::AddService(Service {
@@ -55,7 +55,7 @@ fn operations(servers: u32, rng: &mut Xoshiro256PlusPlus) -> Vec<Op> {
         }));
         for e in 0..DESTINATIONS {
             let server = Server {
-                address: Ipv4Addr::from_bits(0x0a80_0000 + n * DESTINATIONS + e),
+                address: Ipv4Addr::from_bits(0x0a80_0000 + n * DESTINATIONS + e).into(),
                 port: 8080,
             };
             ops.push(Op::AddDestination(
@@ -107,7 +107,7 @@ fn listed() -> Outcome<Relation> {
 fn prepare() -> Outcome<()> {
     let mut links = Links::open()?;
     links.send(&Batch::encode(vec![LinkOp::AddDummy(DEVICE)]))?;
-    let address = LinkOp::AddAddress(DEVICE, Ipv4Addr::new(192, 0, 2, 1));
+    let address = LinkOp::AddAddress(DEVICE, Ipv4Addr::new(192, 0, 2, 1).into());
     Ok(links.send(&Batch::encode(vec![address]))?)
 }
 

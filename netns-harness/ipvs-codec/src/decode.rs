@@ -1,6 +1,6 @@
 //! What the kernel lists: independent of the encoder but for attribute numbers.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use netlink::{Attributes, Error};
 
@@ -55,7 +55,7 @@ fn whole_service(nest: Attributes<'_>) -> Result<(Service, u32), Error> {
 fn service_id(nest: Attributes<'_>) -> Result<ServiceId, Error> {
     const WHAT: &str = "key of a virtual server";
     let family = there(nest.u16(c::SVC_AF), WHAT)?;
-    if family != c::IPV4 {
+    if !matches!(family, c::IPV4 | c::IPV6) {
         return Err(foreign(format!(
             "virtual server of address family {family}"
         )));
@@ -64,15 +64,18 @@ fn service_id(nest: Attributes<'_>) -> Result<ServiceId, Error> {
     Ok(ServiceId {
         protocol: Protocol::from_number(number)
             .ok_or_else(|| foreign(format!("virtual server of protocol {number}")))?,
-        address: there(address(nest, c::SVC_ADDR), WHAT)?,
+        address: there(address(nest, c::SVC_ADDR, family), WHAT)?,
         port: there(port(nest, c::SVC_PORT), WHAT)?,
     })
 }
 
-/// The first four bytes of `union nf_inet_addr`.
-fn address(nest: Attributes<'_>, kind: u16) -> Option<Ipv4Addr> {
-    let value = nest.bytes(kind)?.first_chunk::<4>()?;
-    Some(Ipv4Addr::from(*value))
+/// `union nf_inet_addr`, of which an address of IPv4 is the first four bytes.
+fn address(nest: Attributes<'_>, kind: u16, family: u16) -> Option<IpAddr> {
+    let union = nest.bytes(kind)?;
+    match family {
+        c::IPV6 => union.first_chunk::<16>().copied().map(IpAddr::from),
+        _ => union.first_chunk::<4>().copied().map(IpAddr::from),
+    }
 }
 
 fn port(nest: Attributes<'_>, kind: u16) -> Option<u16> {
@@ -94,14 +97,16 @@ pub(crate) fn destination(attributes: Attributes<'_>) -> Result<ListedDestinatio
 
 fn server(nest: Attributes<'_>) -> Result<Server, Error> {
     const WHAT: &str = "key of a destination";
-    // Linux before 3.18 says no family: a destination has its server's.
-    if let Some(family) = nest.bytes(c::DEST_ADDR_FAMILY)
-        && family != c::IPV4.to_ne_bytes()
-    {
+    // Linux before 3.18 says no family: a destination has its server's, which is taken for one of IPv4.
+    let family = match nest.find(c::DEST_ADDR_FAMILY) {
+        Some(_) => there(nest.u16(c::DEST_ADDR_FAMILY), WHAT)?,
+        None => c::IPV4,
+    };
+    if !matches!(family, c::IPV4 | c::IPV6) {
         return Err(foreign("destination of another address family"));
     }
     Ok(Server {
-        address: there(address(nest, c::DEST_ADDR), WHAT)?,
+        address: there(address(nest, c::DEST_ADDR, family), WHAT)?,
         port: there(port(nest, c::DEST_PORT), WHAT)?,
     })
 }
@@ -122,10 +127,11 @@ mod tests {
     use super::*;
     use crate::ops::Op;
     use netlink::Batch;
+    use std::net::Ipv4Addr;
 
     const ID: ServiceId = ServiceId {
         protocol: Protocol::Tcp,
-        address: Ipv4Addr::new(10, 96, 0, 1),
+        address: IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1)),
         port: 80,
     };
 
@@ -140,7 +146,7 @@ mod tests {
                 ID,
                 Destination {
                     server: Server {
-                        address: Ipv4Addr::new(10, 128, 0, 1),
+                        address: IpAddr::from([10, 128, 0, 1]),
                         port: 8080,
                     },
                     forward: Forward::Masquerade,
@@ -148,6 +154,44 @@ mod tests {
                 },
             ),
         ])
+    }
+
+    #[test]
+    fn a_server_of_ipv6_is_read_back_as_it_was_written() {
+        let address = "fd00:10:96::1".parse().unwrap();
+        let id = ServiceId { address, ..ID };
+        let server = Server {
+            address,
+            port: 8080,
+        };
+        let destination = Destination {
+            server,
+            forward: Forward::Masquerade,
+            weight: 1,
+        };
+        let new = Service {
+            id,
+            scheduler: Scheduler::RoundRobin,
+            persistence_s: None,
+        };
+        let batch = Batch::encode(vec![
+            Op::AddService(new),
+            Op::AddDestination(id, destination),
+        ]);
+        let read = |nth: usize, kind| {
+            let message = netlink::messages(batch.bytes()).nth(nth).unwrap().unwrap();
+            match message.answer(netlink::generic::HEADER).unwrap() {
+                netlink::Answer::Object(_, attributes) => {
+                    attributes.nested(kind).unwrap().0.to_vec()
+                }
+                _ => Vec::new(),
+            }
+        };
+        let nest = read(0, c::CMD_SERVICE);
+        assert_eq!(whole_service(Attributes(&nest)).unwrap().0, new);
+        let nest = read(1, c::CMD_DEST);
+        assert_eq!(whole_destination(Attributes(&nest)).unwrap(), destination);
+        assert_eq!(new.to_string(), "-t [fd00:10:96::1]:80 -s rr");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! command must hold: `ip_vs_genl_parse_service` and `ip_vs_genl_parse_dest` in
 //! `net/netfilter/ipvs/ip_vs_ctl.c`, Linux 6.12).
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use netlink::{Operation, attribute, flags, nest, text, write};
 
@@ -48,8 +48,8 @@ pub(crate) const DEST_ADDR_FAMILY: u16 = 11;
 pub(crate) const FLAG_PERSISTENT: u32 = 1;
 pub(crate) const FLAG_HASHED: u32 = 2;
 
-/// AF_INET.
 pub(crate) const IPV4: u16 = libc::AF_INET as u16;
+pub(crate) const IPV6: u16 = libc::AF_INET6 as u16;
 
 impl Operation for Op {
     fn encode(&self, sequence: u32, out: &mut Vec<u8>) {
@@ -109,7 +109,7 @@ fn key(out: &mut Vec<u8>, id: ServiceId) {
 }
 
 fn key_attributes(out: &mut Vec<u8>, id: ServiceId) {
-    attribute(out, SVC_AF, &IPV4.to_ne_bytes());
+    attribute(out, SVC_AF, &family(id.address).to_ne_bytes());
     attribute(out, SVC_PROTOCOL, &id.protocol.number().to_ne_bytes());
     attribute(out, SVC_ADDR, &any_address(id.address));
     attribute(out, SVC_PORT, &id.port.to_be_bytes());
@@ -128,14 +128,19 @@ fn whole_service(out: &mut Vec<u8>, service: &Service) {
         attribute(out, SVC_FLAGS, &flags);
         let timeout = service.persistence_s.unwrap_or(0);
         attribute(out, SVC_TIMEOUT, &timeout.to_ne_bytes());
-        attribute(out, SVC_NETMASK, &u32::MAX.to_ne_bytes());
+        // Of IPv6 a prefix length (`ip_vs_add_service`).
+        let netmask = match service.id.address {
+            IpAddr::V4(_) => u32::MAX,
+            IpAddr::V6(_) => 128,
+        };
+        attribute(out, SVC_NETMASK, &netmask.to_ne_bytes());
     });
 }
 
 fn server_key(out: &mut Vec<u8>, server: Server) {
     attribute(out, DEST_ADDR, &any_address(server.address));
     attribute(out, DEST_PORT, &server.port.to_be_bytes());
-    attribute(out, DEST_ADDR_FAMILY, &IPV4.to_ne_bytes());
+    attribute(out, DEST_ADDR_FAMILY, &family(server.address).to_ne_bytes());
 }
 
 fn whole_destination(out: &mut Vec<u8>, destination: &Destination) {
@@ -153,8 +158,19 @@ fn whole_destination(out: &mut Vec<u8>, destination: &Destination) {
 }
 
 /// `union nf_inet_addr`.
-fn any_address(address: Ipv4Addr) -> [u8; 16] {
+fn any_address(address: IpAddr) -> [u8; 16] {
     let mut union = [0; 16];
-    union[..4].copy_from_slice(&address.octets());
+    match address {
+        IpAddr::V4(address) => union[..4].copy_from_slice(&address.octets()),
+        IpAddr::V6(address) => union = address.octets(),
+    }
     union
+}
+
+/// The address family of an address.
+const fn family(address: IpAddr) -> u16 {
+    match address {
+        IpAddr::V4(_) => IPV4,
+        IpAddr::V6(_) => IPV6,
+    }
 }

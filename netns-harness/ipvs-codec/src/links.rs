@@ -4,7 +4,7 @@
 //! addresses would measure that instead of the kernel.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use netlink::{
     Attributes, Batch, Error, HEADER, Operation, Socket, attribute, flags, nest, text, write,
@@ -42,10 +42,10 @@ pub enum LinkOp {
     AddDummy(DeviceName),
     /// Removes a device, with its addresses.
     DeleteDevice(DeviceName),
-    /// Adds an address with prefix length 32, which the device must not have (EEXIST).
-    AddAddress(DeviceName, Ipv4Addr),
+    /// Adds an address with the longest prefix, which the device must not have (EEXIST).
+    AddAddress(DeviceName, IpAddr),
     /// Removes an address that the device has (else EADDRNOTAVAIL).
-    DeleteAddress(DeviceName, Ipv4Addr),
+    DeleteAddress(DeviceName, IpAddr),
 }
 
 impl fmt::Display for LinkOp {
@@ -53,21 +53,40 @@ impl fmt::Display for LinkOp {
         match self {
             Self::AddDummy(name) => write!(f, "link add {name} type dummy"),
             Self::DeleteDevice(name) => write!(f, "link delete {name}"),
-            Self::AddAddress(name, address) => write!(f, "address add {address}/32 dev {name}"),
+            Self::AddAddress(name, address) => {
+                let (_, prefix) = family_and_prefix(*address);
+                write!(f, "address add {address}/{prefix} dev {name}")
+            }
             Self::DeleteAddress(name, address) => {
-                write!(f, "address delete {address}/32 dev {name}")
+                let (_, prefix) = family_and_prefix(*address);
+                write!(f, "address delete {address}/{prefix} dev {name}")
             }
         }
     }
 }
 
+/// The address family of an address, and the length of its longest prefix.
+const fn family_and_prefix(address: IpAddr) -> (u8, u8) {
+    match address {
+        IpAddr::V4(_) => (libc::AF_INET as u8, 32),
+        IpAddr::V6(_) => (libc::AF_INET6 as u8, 128),
+    }
+}
+
 impl Operation for LinkOp {
     fn encode(&self, sequence: u32, out: &mut Vec<u8>) {
-        let mut address = |kind, more, address: Ipv4Addr| {
-            let header = [libc::AF_INET as u8, 32, 0, 0, 0, 0, 0, 0];
+        let mut address = |kind, more, address: IpAddr| {
+            let (family, prefix) = family_and_prefix(address);
+            let header = [family, prefix, 0, 0, 0, 0, 0, 0];
             write(out, kind, flags::ACK | more, sequence, &header, |out| {
-                attribute(out, IFA_LOCAL, &address.octets());
-                attribute(out, IFA_ADDRESS, &address.octets());
+                let mut both = |octets: &[u8]| {
+                    attribute(out, IFA_LOCAL, octets);
+                    attribute(out, IFA_ADDRESS, octets);
+                };
+                match address {
+                    IpAddr::V4(address) => both(&address.octets()),
+                    IpAddr::V6(address) => both(&address.octets()),
+                }
             });
         };
         let create = flags::CREATE | flags::EXCLUSIVE;
@@ -190,7 +209,7 @@ impl Links {
     ///
     /// # Errors
     /// The listing failed.
-    pub fn addresses(&mut self, name: DeviceName) -> Result<Vec<(Ipv4Addr, u8)>, Error> {
+    pub fn addresses(&mut self, name: DeviceName) -> Result<Vec<(IpAddr, u8)>, Error> {
         let Some(device) = self.device(name)? else {
             return Ok(Vec::new());
         };
@@ -218,7 +237,7 @@ impl Links {
                 return Ok(None);
             }
             let local: [u8; 4] = Attributes(attributes).exact(IFA_LOCAL).ok_or_else(torn)?;
-            Ok(Some((Ipv4Addr::from(local), prefix)))
+            Ok(Some((IpAddr::from(local), prefix)))
         })
     }
 }
@@ -230,7 +249,7 @@ mod tests {
     #[test]
     fn an_address_is_laid_out_as_the_kernel_reads_it() {
         let mut bytes = Vec::new();
-        LinkOp::AddAddress("kube-ipvs0", Ipv4Addr::new(10, 96, 0, 1)).encode(7, &mut bytes);
+        LinkOp::AddAddress("kube-ipvs0", IpAddr::from([10, 96, 0, 1])).encode(7, &mut bytes);
         let hex: Vec<String> = bytes
             .chunks(4)
             .map(|word| word.iter().map(|b| format!("{b:02x}")).collect())

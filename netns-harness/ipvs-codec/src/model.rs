@@ -1,7 +1,7 @@
-//! Virtual servers and destinations: the words of `ip_vs_ctl.c`, IPv4 only.
+//! Virtual servers and destinations: the words of `ip_vs_ctl.c`.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Transport protocol of a virtual server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,13 +33,13 @@ impl Protocol {
     }
 }
 
-/// What names a virtual server. Shown as `ipvsadm` takes it: `-t 10.96.0.1:80`.
+/// What names a virtual server. Shown as `ipvsadm` takes it: `-t 10.96.0.1:80`, `-t [fd00::1]:80`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId {
     /// Transport protocol.
     pub protocol: Protocol,
     /// Virtual address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Port, host byte order.
     pub port: u16,
 }
@@ -50,7 +50,8 @@ impl fmt::Display for ServiceId {
             Protocol::Tcp => 't',
             Protocol::Udp => 'u',
         };
-        write!(f, "-{option} {}:{}", self.address, self.port)
+        let at = SocketAddr::new(self.address, self.port);
+        write!(f, "-{option} {at}")
     }
 }
 
@@ -139,14 +140,14 @@ impl fmt::Display for Service {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Server {
     /// Real address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Port, host byte order.
     pub port: u16,
 }
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.address, self.port)
+        write!(f, "{}", SocketAddr::new(self.address, self.port))
     }
 }
 

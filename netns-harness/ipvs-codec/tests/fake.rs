@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use ipvs_codec::{
     Destination, Forward, Op, Protocol, Scheduler, Server, Service, ServiceId, script,
@@ -15,7 +16,7 @@ use proptest::prelude::*;
 fn id() -> impl Strategy<Value = ServiceId> {
     (any::<bool>(), 0u32..4, 80u16..82).prop_map(|(tcp, address, port)| ServiceId {
         protocol: if tcp { Protocol::Tcp } else { Protocol::Udp },
-        address: (0x0a60_0001 + address).into(),
+        address: Ipv4Addr::from_bits(0x0a60_0001 + address).into(),
         port,
     })
 }
@@ -33,7 +34,7 @@ fn service() -> impl Strategy<Value = Service> {
 
 fn server() -> impl Strategy<Value = Server> {
     (0u32..3, any::<u16>()).prop_map(|(address, port)| Server {
-        address: (0x0a80_0001 + address).into(),
+        address: Ipv4Addr::from_bits(0x0a80_0001 + address).into(),
         port: 8080 + port % 2,
     })
 }

@@ -4,7 +4,7 @@
 #![allow(missing_docs, reason = "tests are sentences")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipvs_codec::{
     Connection, Destination, Forward, LinkOp, Links, Op, Protocol, Scheduler, Server, Service,
@@ -19,7 +19,7 @@ const DEVICE: &str = "trial0";
 /// With a dummy device that has an address: destinations are routable then.
 fn with_device(links: &mut Links) -> Result<(), Error> {
     links.send(&Batch::encode(vec![LinkOp::AddDummy(DEVICE)]))?;
-    let address = LinkOp::AddAddress(DEVICE, Ipv4Addr::new(10, 96, 0, 1));
+    let address = LinkOp::AddAddress(DEVICE, Ipv4Addr::new(10, 96, 0, 1).into());
     links.send(&Batch::encode(vec![address]))
 }
 
@@ -29,7 +29,7 @@ fn addresses_of_a_device_that_is_not_there_are_refused_and_there_are_none() {
         let mut links = Links::open().unwrap();
         assert_eq!(links.device(DEVICE), Ok(None));
         assert_eq!(links.addresses(DEVICE), Ok(Vec::new()));
-        let add = LinkOp::AddAddress(DEVICE, Ipv4Addr::new(10, 96, 0, 1));
+        let add = LinkOp::AddAddress(DEVICE, Ipv4Addr::new(10, 96, 0, 1).into());
         let refused = links.send(&Batch::encode(vec![add])).unwrap_err();
         assert!(refused.is_not_found(), "{refused}");
         let gone = links.send(&Batch::encode(vec![LinkOp::DeleteDevice(DEVICE)]));
@@ -42,7 +42,7 @@ fn thousands_of_addresses_are_added_in_few_sends_listed_and_removed_and_each_ref
     in_namespace(|| {
         let mut links = Links::open().unwrap();
         // The loopback device is in every namespace; a dummy is not in every kernel.
-        let address = |n: u32| Ipv4Addr::from_bits(0x0a60_0001 + n);
+        let address = |n: u32| IpAddr::V4(Ipv4Addr::from_bits(0x0a60_0001 + n));
         let op = |n| LinkOp::AddAddress("lo", address(n));
         let adds: Vec<LinkOp> = (0..3_000).map(op).collect();
         links.send(&Batch::encode(adds)).unwrap();
@@ -85,7 +85,7 @@ fn servers_are_made_listed_changed_and_refused_as_the_fake_says() {
         with_device(&mut Links::open().unwrap()).unwrap();
         let id = |n: u32| ServiceId {
             protocol: Protocol::Tcp,
-            address: Ipv4Addr::from_bits(0x0a60_0001 + n),
+            address: Ipv4Addr::from_bits(0x0a60_0001 + n).into(),
             port: 80,
         };
         let service = |n| Service {
@@ -95,7 +95,7 @@ fn servers_are_made_listed_changed_and_refused_as_the_fake_says() {
         };
         let destination = |n: u32| Destination {
             server: Server {
-                address: Ipv4Addr::from_bits(0x0a80_0001 + n),
+                address: Ipv4Addr::from_bits(0x0a80_0001 + n).into(),
                 port: 8080,
             },
             forward: Forward::Masquerade,

@@ -1,7 +1,7 @@
 //! What a batch's bytes and a script ask of IPVS, by readers that share nothing with the encoder
 //! (`include/uapi/linux/ip_vs.h`, `ipvsadm(8)`).
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipvs_codec::{Destination, Forward, Op, Protocol, Scheduler, Server, Service, ServiceId};
 use netlink::{Answer, Attributes, generic, messages};
@@ -52,10 +52,10 @@ fn whole_service(nest: Attributes<'_>) -> Option<Service> {
 }
 
 fn service_id(nest: Attributes<'_>) -> Option<ServiceId> {
-    (i32::from(nest.u16(1)?) == nix::libc::AF_INET).then_some(())?;
+    let family = nest.u16(1)?;
     Some(ServiceId {
         protocol: Protocol::from_number(nest.u16(2)?)?,
-        address: address(nest, 3)?,
+        address: address(nest, 3, family)?,
         port: u16::from_be_bytes(nest.exact(4)?),
     })
 }
@@ -70,14 +70,19 @@ fn whole_destination(nest: Attributes<'_>) -> Option<Destination> {
 
 fn server(nest: Attributes<'_>) -> Option<Server> {
     Some(Server {
-        address: address(nest, 1)?,
+        address: address(nest, 1, nest.u16(11)?)?,
         port: u16::from_be_bytes(nest.exact(2)?),
     })
 }
 
-/// The first four bytes of `union nf_inet_addr`.
-fn address(nest: Attributes<'_>, kind: u16) -> Option<Ipv4Addr> {
-    Some(Ipv4Addr::from(*nest.bytes(kind)?.first_chunk::<4>()?))
+/// `union nf_inet_addr`, of which an address of IPv4 is the first four bytes.
+fn address(nest: Attributes<'_>, kind: u16, family: u16) -> Option<IpAddr> {
+    let union = nest.bytes(kind)?;
+    match i32::from(family) {
+        nix::libc::AF_INET => Some(IpAddr::from(*union.first_chunk::<4>()?)),
+        nix::libc::AF_INET6 => Some(IpAddr::from(*union.first_chunk::<16>()?)),
+        _ => None,
+    }
 }
 
 /// Reads what [`ipvs_codec::script`] writes.
@@ -164,10 +169,10 @@ fn parse_line(line: &str) -> Option<Op> {
 }
 
 fn server_at(text: &str) -> Option<Server> {
-    let (address, port) = text.split_once(':')?;
+    let at: SocketAddr = text.parse().ok()?;
     Some(Server {
-        address: address.parse().ok()?,
-        port: port.parse().ok()?,
+        address: at.ip(),
+        port: at.port(),
     })
 }
 
@@ -180,7 +185,8 @@ mod tests {
     fn a_script_says_what_its_operations_say_and_nothing_else_is_understood() {
         let text = "-A -t 10.96.0.1:80 -s rr\n-E -u 10.96.0.1:53 -s mh -p 10800\n\
             -a -t 10.96.0.1:80 -r 10.128.0.1:8080 -m -w 1\n-e -t 10.96.0.1:80 -r 10.128.0.1:8080 -g -w 0\n\
-            -d -t 10.96.0.1:80 -r 10.128.0.1:8080\n-D -u 10.96.0.1:53\n-C\n";
+            -d -t 10.96.0.1:80 -r 10.128.0.1:8080\n-D -u 10.96.0.1:53\n-C\n\
+            -a -t [fd00:10:96::1]:80 -r [fd00:10:128::1]:8080 -m -w 1\n";
         assert_eq!(script(&parse_ipvsadm(text).unwrap()), text);
         for line in [
             "-A -f 1 -s rr",

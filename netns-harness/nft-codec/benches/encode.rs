@@ -1,7 +1,7 @@
 //! Encoding and printing 1,000 services of two endpoints, as kube-proxy lays them out.
 
 use std::hint::black_box;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use model::Ruleset;
@@ -25,14 +25,14 @@ fn operations() -> Vec<Op> {
                 act,
             })
         };
-        let vip = Ipv4Addr::from_bits(0x0a60_0001 + i);
+        let vip = IpAddr::V4(Ipv4Addr::from_bits(0x0a60_0001 + i));
         let service = Name::from(format!("service-ULMVA6XW-bench/svc-{i}/tcp/p80"));
         let endpoints = [0, 1].map(|e| {
             (
                 Name::from(format!(
                     "endpoint-5OJB2KTY-bench/svc-{i}/tcp/p80__10.128.{e}.1/8080"
                 )),
-                Ipv4Addr::from_bits(0x0a80_0001 + 2 * i + e),
+                IpAddr::V4(Ipv4Addr::from_bits(0x0a80_0001 + 2 * i + e)),
             )
         });
         for chain in endpoints.iter().map(|(chain, _)| chain).chain([&service]) {
@@ -67,7 +67,7 @@ fn operations() -> Vec<Op> {
                 Statement::DestinationPort(L4Proto::TCP, 80),
                 Statement::SourceAddress(
                     Comparison::Unequal,
-                    Network::new(Ipv4Addr::new(10, 128, 0, 0), 9),
+                    Network::new(IpAddr::from([10, 128, 0, 0]), 9),
                 ),
                 mark.clone(),
             ],
@@ -89,7 +89,7 @@ fn operations() -> Vec<Op> {
                 chain,
                 vec![
                     Statement::L4Proto(L4Proto::TCP),
-                    Statement::Dnat(SocketAddrV4::new(*address, 8080)),
+                    Statement::Dnat(SocketAddr::new(*address, 8080)),
                 ],
             );
         }

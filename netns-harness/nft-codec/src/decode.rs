@@ -4,7 +4,7 @@ mod expressions;
 mod statements;
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use netlink::{Attribute, Attributes};
 use strum::VariantArray as _;
@@ -91,7 +91,7 @@ pub(crate) fn rule(attributes: Attributes<'_>, sets: &Sets, choices: &mut Vec<Ch
 /// What an anonymous map has for a number.
 pub(crate) enum Drawn {
     Verdict(Verdict),
-    Address(SocketAddrV4),
+    Address(SocketAddr),
 }
 
 /// An element of an anonymous map: number, and verdict or address and port.
@@ -100,8 +100,8 @@ pub(crate) fn entry(element: Attributes<'_>) -> Option<(u32, Drawn)> {
     let data = element.nested(2)?;
     let drawn = match data.bytes(1) {
         None => Drawn::Verdict(verdict(data)?),
-        Some(&[a, b, c, d, p, q, ..]) => Drawn::Address(SocketAddrV4::new(
-            Ipv4Addr::new(a, b, c, d),
+        Some(&[a, b, c, d, p, q, ..]) => Drawn::Address(SocketAddr::new(
+            IpAddr::from([a, b, c, d]),
             u16::from_be_bytes([p, q]),
         )),
         Some(_) => return None,
@@ -186,7 +186,7 @@ pub(crate) fn set(attributes: Attributes<'_>) -> Option<Set> {
 
 /// A key of that type; fields are padded to 4 bytes.
 fn key(kind: KeyType, bytes: &[u8]) -> Option<Key> {
-    let address = |b: &[u8; 4]| Ipv4Addr::from(*b);
+    let address = |b: &[u8; 4]| IpAddr::from(*b);
     match (kind, bytes.as_chunks::<4>()) {
         (KeyType::Address, ([a], [])) => Some(Key::Address(address(a))),
         (KeyType::AddressProtoPort, ([a, [proto, ..], [p, q, ..]], [])) => Some(

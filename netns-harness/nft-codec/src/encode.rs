@@ -31,6 +31,9 @@ pub enum EncodeError {
     /// A message of netlink holds at most 64 KiB of nested attributes.
     #[error("'{0}' does not fit into one netlink message")]
     TooLong(String),
+    /// A table of the ip family has addresses of IPv4 only.
+    #[error("'{0}' names an address of IPv6 in a table of the ip family")]
+    Ipv6(String),
 }
 
 /// A transaction, encoded: batch begin, the messages of the operations in order, batch end. Only the
@@ -224,6 +227,9 @@ impl Encoder {
     }
 
     fn act(&mut self, op: &Op, table: &Table) -> Result<(), EncodeError> {
+        if op.act.names_ipv6() {
+            return Err(EncodeError::Ipv6(op.to_string()));
+        }
         let buffer = &mut self.buffer;
         match &op.act {
             Act::AddTable(comment) => chains::add_table(buffer, table, comment.as_ref()),

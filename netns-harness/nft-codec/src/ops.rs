@@ -1,7 +1,10 @@
 //! The vocabulary: operations on a table of the ip family and the statements of its rules; exactly
 //! what kube-proxy's layout needs.
+//!
+//! Addresses are of either family in the types; in a table of the ip family one of IPv6 is refused
+//! ([`crate::EncodeError::Ipv6`]).
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::names::{Comment, Name};
 
@@ -152,16 +155,49 @@ pub(crate) const ADDRESS_AND_PORT: (u32, u32) = (ADDRESS << 6 | SERVICE, 8);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     /// Of type [`KeyType::Address`].
-    Address(Ipv4Addr),
+    Address(IpAddr),
     /// Of type [`KeyType::AddressProtoPort`].
-    AddressProtoPort(Ipv4Addr, L4Proto, u16),
+    AddressProtoPort(IpAddr, L4Proto, u16),
     /// Of type [`KeyType::AddressesProtoPort`].
-    AddressesProtoPort([Ipv4Addr; 2], L4Proto, u16),
+    AddressesProtoPort([IpAddr; 2], L4Proto, u16),
     /// Of type [`KeyType::ProtoPort`].
     ProtoPort(L4Proto, u16),
 }
 
+impl Act {
+    /// Whether it names an address of IPv6.
+    pub(crate) fn names_ipv6(&self) -> bool {
+        match self {
+            Self::AddElements(_, elements) => elements.iter().any(|e| e.key.names_ipv6()),
+            Self::DeleteElements(_, keys) => keys.iter().any(|key| key.names_ipv6()),
+            Self::AddRule(_, rule) => rule.statements.iter().any(Statement::names_ipv6),
+            _ => false,
+        }
+    }
+}
+
+impl Statement {
+    fn names_ipv6(&self) -> bool {
+        match self {
+            Self::SourceAddress(_, network) | Self::DestinationAddress(_, network) => {
+                network.address.is_ipv6()
+            }
+            Self::RandomDnat(_, entries) => entries.iter().any(|(_, to)| to.is_ipv6()),
+            Self::Dnat(to) => to.is_ipv6(),
+            _ => false,
+        }
+    }
+}
+
 impl Key {
+    fn names_ipv6(&self) -> bool {
+        match self {
+            Self::Address(address) | Self::AddressProtoPort(address, ..) => address.is_ipv6(),
+            Self::AddressesProtoPort(both, ..) => both.iter().any(IpAddr::is_ipv6),
+            Self::ProtoPort(..) => false,
+        }
+    }
+
     /// The type whose key this is.
     #[must_use]
     pub const fn key_type(self) -> KeyType {
@@ -212,39 +248,64 @@ impl L4Proto {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     /// The address; bits past the prefix are zero.
-    pub address: Ipv4Addr,
-    /// Prefix length, 0–32; 32 is one address.
+    pub address: IpAddr,
+    /// Prefix length: 0–32, of IPv6 0–128; the longest is one address.
     pub prefix: u8,
 }
 
 impl Network {
     /// One address.
     #[must_use]
-    pub const fn host(address: Ipv4Addr) -> Self {
+    pub const fn host(address: IpAddr) -> Self {
         Self {
             address,
-            prefix: 32,
+            prefix: bits(address),
         }
     }
 
-    /// The network of `prefix` bits around `address`; a prefix above 32 counts as 32.
+    /// The network of `prefix` bits around `address`; a prefix longer than an address counts as the longest.
     #[must_use]
-    pub fn new(address: Ipv4Addr, prefix: u8) -> Self {
-        let prefix = prefix.min(32);
-        Self {
-            address: Ipv4Addr::from_bits(address.to_bits() & Self::mask_bits(prefix)),
-            prefix,
-        }
+    pub fn new(address: IpAddr, prefix: u8) -> Self {
+        let prefix = prefix.min(bits(address));
+        let address = match (address, netmask(address, prefix)) {
+            (IpAddr::V4(address), IpAddr::V4(mask)) => IpAddr::V4(address & mask),
+            (IpAddr::V6(address), IpAddr::V6(mask)) => IpAddr::V6(address & mask),
+            _ => address,
+        };
+        Self { address, prefix }
     }
 
-    /// The netmask in host byte order.
+    /// Whether it is one address.
     #[must_use]
-    pub fn mask(self) -> u32 {
-        Self::mask_bits(self.prefix)
+    pub const fn is_host(self) -> bool {
+        self.prefix == bits(self.address)
     }
 
-    fn mask_bits(prefix: u8) -> u32 {
-        u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
+    /// The netmask.
+    #[must_use]
+    pub fn mask(self) -> IpAddr {
+        netmask(self.address, self.prefix)
+    }
+}
+
+/// Length of an address, bits.
+const fn bits(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
+
+/// The mask of the first `prefix` bits, of the family of `address`.
+fn netmask(address: IpAddr, prefix: u8) -> IpAddr {
+    let zeros = u32::from(bits(address).saturating_sub(prefix));
+    match address {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from_bits(
+            u32::MAX.checked_shl(zeros).unwrap_or(0),
+        )),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from_bits(
+            u128::MAX.checked_shl(zeros).unwrap_or(0),
+        )),
     }
 }
 
@@ -323,7 +384,7 @@ pub enum Statement {
     RandomVmap(u32, Vec<(u32, Verdict)>),
     /// `dnat ip addr . port to numgen random mod N map { 0 : ADDRESS . PORT }`: as [`Statement::RandomVmap`], to
     /// addresses.
-    RandomDnat(u32, Vec<(u32, SocketAddrV4)>),
+    RandomDnat(u32, Vec<(u32, SocketAddr)>),
     /// `meta mark set meta mark | BITS`.
     MarkOr(u32),
     /// `meta mark set meta mark ^ BITS`.
@@ -331,7 +392,7 @@ pub enum Statement {
     /// `counter`: counts what reaches it; packets and bytes counted so far.
     Counter(u64, u64),
     /// `dnat to ADDRESS:PORT`.
-    Dnat(SocketAddrV4),
+    Dnat(SocketAddr),
     /// `masquerade fully-random`.
     MasqueradeFullyRandom,
     /// `reject`: ICMP port unreachable.

@@ -1,7 +1,7 @@
 //! Scripts read back into operations: the vocabulary of [`crate::Op`] in the syntax that
 //! [`crate::script`] writes (and knftables, and `nft` itself where it lists the same statement).
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::str::FromStr;
 
 use strum::VariantArray as _;
@@ -104,7 +104,9 @@ const STATEMENTS: &[(&str, Rest)] = &[
         Ok(Statement::RandomDnat(modulus, entries))
     }),
     ("counter", |words| words.counter()),
-    ("dnat to", |words| words.parsed().map(Statement::Dnat)),
+    ("dnat to", |words| {
+        words.parsed().map(|to| Statement::Dnat(SocketAddr::V4(to)))
+    }),
     ("masquerade fully-random", |_| {
         Ok(Statement::MasqueradeFullyRandom)
     }),
@@ -270,7 +272,7 @@ impl<'a> Words<'a> {
             first.parse::<Ipv4Addr>().is_ok()
         };
         while is_address(self.0) {
-            addresses.push(self.parsed()?);
+            addresses.push(IpAddr::V4(self.parsed()?));
             if !self.take(".") {
                 return match addresses[..] {
                     [address] => Ok(Key::Address(address)),
@@ -362,7 +364,7 @@ impl<'a> Words<'a> {
         let word = self.next()?;
         let (address, prefix) = word.split_once('/').unwrap_or((word, "32"));
         match (address.parse(), prefix.parse()) {
-            (Ok(address), Ok(prefix @ 0..=32)) => Ok(Network::new(address, prefix)),
+            (Ok(address), Ok(prefix @ 0..=32)) => Ok(Network::new(IpAddr::V4(address), prefix)),
             _ => Err(format!("'{word}' is no network")),
         }
     }
@@ -403,10 +405,10 @@ impl<'a> Words<'a> {
     }
 
     /// `ADDRESS . PORT`.
-    fn address_and_port(&mut self) -> Result<SocketAddrV4, String> {
+    fn address_and_port(&mut self) -> Result<SocketAddr, String> {
         let address = self.parsed()?;
         self.expect(".")?;
-        Ok(SocketAddrV4::new(address, self.parsed()?))
+        Ok(SocketAddrV4::new(address, self.parsed()?).into())
     }
 
     fn counter(&mut self) -> Result<Statement, String> {

@@ -165,9 +165,9 @@ impl fmt::Display for Element {
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.prefix {
-            32 => write!(f, "{}", self.address),
-            prefix => write!(f, "{}/{prefix}", self.address),
+        match self.is_host() {
+            true => write!(f, "{}", self.address),
+            false => write!(f, "{}/{}", self.address, self.prefix),
         }
     }
 }

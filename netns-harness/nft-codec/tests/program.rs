@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use nft_codec::{Connection, Flow, L4Proto, Program, Treatment};
 use testing::{in_namespace, tool};
 
-const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 192, 0, 2);
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 192, 0, 2));
 
 /// A table with these sets and maps, with these rules for what is forwarded and sent, and an `else` chain.
 fn program(sets: &str, rules: &str) -> Program {
@@ -39,8 +39,8 @@ fn run(program: &Program, to: &str) -> Vec<Treatment> {
 fn shares(program: &Program, to: &str) -> [f64; 3] {
     let mut shares = [0.0; 3];
     for part in run(program, to) {
-        let place = part.to.map(|to| match to.ip().octets() {
-            [10, 128, 0, host] => usize::from(host) - 1,
+        let place = part.to.map(|to| match to.ip() {
+            IpAddr::V4(to) if to.octets()[..3] == [10, 128, 0] => usize::from(to.octets()[3]) - 1,
             _ => 2,
         });
         if let Some(place) = place {

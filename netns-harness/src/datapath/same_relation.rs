@@ -19,7 +19,7 @@ fn population(shape: &Shape) -> Population {
     let service = |(&index, &(endpoints, start)): (&u32, &(u8, u16))| Service {
         index,
         frontend: Frontend {
-            vip: Ipv4Addr::from_bits(0x0a60_0000 + index / 2 + 1),
+            vip: Ipv4Addr::from_bits(0x0a60_0000 + index / 2 + 1).into(),
             port: 80,
             protocol: if index % 2 == 0 {
                 Protocol::Tcp
@@ -29,7 +29,7 @@ fn population(shape: &Shape) -> Population {
         },
         endpoints: (0..u32::from(endpoints))
             .map(|e| Endpoint {
-                address: Ipv4Addr::from_bits(0x0a80_0000 + u32::from(start) + e),
+                address: Ipv4Addr::from_bits(0x0a80_0000 + u32::from(start) + e).into(),
                 port: 8080,
             })
             .collect(),

@@ -1,15 +1,16 @@
 //! A mode is tried: a small population is installed, listed and removed, in a namespace that the caller provides.
 
-use std::net::Ipv4Addr;
-
 use ipset_sys::Facility;
-use schema::Protocol;
+use schema::{Family, Protocol};
 
 use super::{Datapath, ModeFacts, RenderOptions, Transport};
 use crate::HarnessError;
 use crate::relation::Relation;
-use crate::service::{Endpoint, Frontend, Population, Service};
+use crate::service::{Endpoint, Frontend, Plan, Population, Service};
 use crate::xtables::tool;
+
+/// Of what is tried.
+const PLAN: &Plan = Plan::of(Family::Ipv4);
 
 /// Installs the population, sees that it is what the kernel lists, and removes it, whatever came before.
 ///
@@ -104,13 +105,13 @@ pub(super) fn probe_population() -> Population {
     let service = |index: u32, protocol, endpoints| Service {
         index,
         frontend: Frontend {
-            vip: Ipv4Addr::new(10, 96, 1, index as u8),
+            vip: PLAN.services.host(256 + index),
             port: 80,
             protocol,
         },
         endpoints: (0..endpoints)
             .map(|e| Endpoint {
-                address: Ipv4Addr::new(10, 128, index as u8, e),
+                address: PLAN.endpoints.host(256 * index + e),
                 port: 8080,
             })
             .collect(),
@@ -127,7 +128,7 @@ fn larger_population(services: u32) -> Population {
     let more = (population.services.len() as u32..services).map(|index| Service {
         index,
         frontend: Frontend {
-            vip: (template.frontend.vip.to_bits() + 256 + index).into(),
+            vip: PLAN.services.host(512 + index),
             ..template.frontend
         },
         endpoints: template.endpoints.clone(),

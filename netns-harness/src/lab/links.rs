@@ -3,22 +3,21 @@
 //! A netlink socket stays in the namespace where it was made, so each connection is opened on a thread
 //! that is inside, and its future then runs on the caller's runtime.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage};
 use netlink_packet_route::route::{RouteHeader, RouteScope, RouteType};
 use netns_sys::netns::NetNs;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
+use schema::Family;
 
 use crate::HarnessError;
-use crate::service::{
-    BACKENDS_INTERFACE, CLIENT_CIDR, CLIENT_INTERFACE, Cidr, ENDPOINT_CIDR, NODE_ADDRESS,
-};
+use crate::service::{BACKENDS_INTERFACE, CLIENT_INTERFACE, Cidr, Plan};
 
 /// One end of a link.
 struct End {
     interface: &'static str,
-    address: Ipv4Addr,
+    address: IpAddr,
     mac: [u8; 6],
 }
 
@@ -27,72 +26,73 @@ struct Link {
     name: &'static str,
     outer: End,
     node: End,
+    /// Prefix length of both addresses.
+    prefix: u8,
     /// The range that the outer namespace owns.
     owns: Cidr,
 }
 
-const PREFIX: u8 = 30;
-/// Where a default route leads from.
-const EVERYWHERE: Cidr = Cidr {
-    network: Ipv4Addr::UNSPECIFIED,
-    prefix: 0,
-};
-
-const CLIENT_LINK: Link = Link {
-    name: "client–node",
-    outer: End {
-        interface: "eth0",
-        address: Ipv4Addr::new(192, 168, 99, 2),
-        mac: [2, 0, 0, 0, 1, 2],
-    },
-    node: End {
-        interface: CLIENT_INTERFACE,
-        address: Ipv4Addr::new(192, 168, 99, 1),
-        mac: [2, 0, 0, 0, 1, 1],
-    },
-    owns: CLIENT_CIDR,
-};
-const BACKENDS_LINK: Link = Link {
-    name: "node–backends",
-    outer: End {
-        interface: "eth0",
-        address: Ipv4Addr::new(192, 168, 100, 2),
-        mac: [2, 0, 0, 0, 2, 2],
-    },
-    node: End {
-        interface: BACKENDS_INTERFACE,
-        address: NODE_ADDRESS,
-        mac: [2, 0, 0, 0, 2, 1],
-    },
-    owns: ENDPOINT_CIDR,
-};
+/// The link between clients and node, and that between node and backends.
+fn links(plan: &Plan) -> [Link; 2] {
+    let end = |interface, network: Cidr, number, last| End {
+        interface,
+        address: network.host(last),
+        mac: [2, 0, 0, 0, number, last as u8],
+    };
+    let link = |name, interface, number, network: Cidr, owns| Link {
+        name,
+        outer: end("eth0", network, number, 2),
+        node: end(interface, network, number, 1),
+        prefix: network.prefix,
+        owns,
+    };
+    let (client_link, backends_link) = (plan.client_link, plan.backends_link);
+    let (clients, endpoints) = (plan.clients, plan.endpoints);
+    [
+        link("client–node", CLIENT_INTERFACE, 1, client_link, clients),
+        link(
+            "node–backends",
+            BACKENDS_INTERFACE,
+            2,
+            backends_link,
+            endpoints,
+        ),
+    ]
+}
 
 /// Joins the three namespaces.
 ///
 /// # Errors
 /// The first request that the kernel refused.
-pub(super) fn connect(client: &NetNs, node: &NetNs, backends: &NetNs) -> Result<(), HarnessError> {
+pub(super) fn connect(
+    family: Family,
+    client: &NetNs,
+    node: &NetNs,
+    backends: &NetNs,
+) -> Result<(), HarnessError> {
+    let [clients, endpoints] = links(Plan::of(family));
+    let everywhere = Cidr::everything(family);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
         .map_err(|e| HarnessError::system("start a runtime for netlink", e))?;
     runtime.block_on(async {
         let on_node = open(node)?;
-        for (link, ns) in [(&CLIENT_LINK, client), (&BACKENDS_LINK, backends)] {
+        for (link, ns) in [(&clients, client), (&endpoints, backends)] {
             let outside = open(ns)?;
             join(link, &outside, node).await?;
             set_up(&outside, "lo").await?;
-            let outer = address(&outside, &link.outer).await?;
-            let inner = address(&on_node, &link.node).await?;
+            let outer = address(&outside, &link.outer, link.prefix).await?;
+            let inner = address(&on_node, &link.node, link.prefix).await?;
             neighbour(&outside, outer, &link.node).await?;
             neighbour(&on_node, inner, &link.outer).await?;
             let lo = index_of(&outside, "lo").await?;
             own(&outside, lo, link.owns).await?;
-            route(&outside, EVERYWHERE, link.node.address).await?;
+            route(&outside, everywhere, link.node.address).await?;
             route(&on_node, link.owns, link.outer.address).await?;
         }
         set_up(&on_node, "lo").await?;
-        route(&on_node, EVERYWHERE, BACKENDS_LINK.outer.address).await
+        route(&on_node, everywhere, endpoints.outer.address).await
     })
 }
 
@@ -164,14 +164,11 @@ async fn set_up(handle: &Handle, interface: &str) -> Result<u32, HarnessError> {
     Ok(index)
 }
 
-async fn address(handle: &Handle, end: &End) -> Result<u32, HarnessError> {
+async fn address(handle: &Handle, end: &End, prefix: u8) -> Result<u32, HarnessError> {
     let index = set_up(handle, end.interface).await?;
-    let add = handle
-        .address()
-        .add(index, IpAddr::V4(end.address), PREFIX)
-        .execute();
+    let add = handle.address().add(index, end.address, prefix).execute();
     add.await.map_err(refused(format!(
-        "add address {}/{PREFIX} to {}",
+        "add address {}/{prefix} to {}",
         end.address, end.interface
     )))?;
     Ok(index)
@@ -180,7 +177,7 @@ async fn address(handle: &Handle, end: &End) -> Result<u32, HarnessError> {
 async fn neighbour(handle: &Handle, index: u32, end: &End) -> Result<(), HarnessError> {
     let request = handle
         .neighbours()
-        .add(index, IpAddr::V4(end.address))
+        .add(index, end.address)
         .link_layer_address(&end.mac);
     request
         .execute()
@@ -188,23 +185,27 @@ async fn neighbour(handle: &Handle, index: u32, end: &End) -> Result<(), Harness
         .map_err(refused(format!("add permanent neighbour {}", end.address)))
 }
 
-async fn route(handle: &Handle, to: Cidr, via: Ipv4Addr) -> Result<(), HarnessError> {
-    let message = RouteMessageBuilder::<Ipv4Addr>::new()
+async fn route(handle: &Handle, to: Cidr, via: IpAddr) -> Result<(), HarnessError> {
+    let act = format!("add route {to} via {via}");
+    let message = RouteMessageBuilder::<IpAddr>::new()
         .destination_prefix(to.network, to.prefix)
-        .gateway(via)
+        .and_then(|route| route.gateway(via))
+        .map_err(|e| HarnessError::system(&act, std::io::Error::other(e)))?
         .build();
     handle
         .route()
         .add(message)
         .execute()
         .await
-        .map_err(refused(format!("add route {to} via {via}")))
+        .map_err(refused(act))
 }
 
 /// AnyIP: every address of the range is local (`ip route add local RANGE dev lo`).
 async fn own(handle: &Handle, lo: u32, range: Cidr) -> Result<(), HarnessError> {
-    let message = RouteMessageBuilder::<Ipv4Addr>::new()
+    let act = format!("own {range}");
+    let message = RouteMessageBuilder::<IpAddr>::new()
         .destination_prefix(range.network, range.prefix)
+        .map_err(|e| HarnessError::system(&act, std::io::Error::other(e)))?
         .output_interface(lo)
         .kind(RouteType::Local)
         .scope(RouteScope::Host)
@@ -215,5 +216,5 @@ async fn own(handle: &Handle, lo: u32, range: Cidr) -> Result<(), HarnessError> 
         .add(message)
         .execute()
         .await
-        .map_err(refused(format!("own {range}")))
+        .map_err(refused(act))
 }

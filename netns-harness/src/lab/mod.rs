@@ -18,6 +18,7 @@ mod sysctls;
 use std::collections::BTreeMap;
 
 use netns_sys::netns::NetNs;
+use schema::Family;
 
 use crate::HarnessError;
 
@@ -29,6 +30,8 @@ pub use sysctls::{Place, SYSCTLS};
 /// A built lab. Dropping it ends the servers and, with the last descriptor, the namespaces.
 #[derive(Debug)]
 pub struct Lab {
+    /// Family of every address in it: IPv4 so far, as the server and the sysctls are.
+    pub family: Family,
     /// Where flows start.
     pub client: NetNs,
     /// Where the rules are.
@@ -68,9 +71,11 @@ impl Lab {
             sysctls::apply(place, ns)?;
             sysctls::pin(place, ns, wanted)?;
         }
-        links::connect(&client, &node, &backends)?;
+        let family = Family::Ipv4;
+        links::connect(family, &client, &node, &backends)?;
         let server = Server::start(&backends, ENDPOINT_PORT, pinning)?;
         Ok(Self {
+            family,
             client,
             node,
             backends,

@@ -1,6 +1,6 @@
 //! One thread that answers for every endpoint, TCP and UDP, and says in its answer on which endpoint it
 //! was reached and by whom. While a probe is timed it spins (with a CPU of its own), so that the price of waking it
-//! is not counted as the path's.
+//! is not counted as the path's. Sockets and answers are of IPv4 so far.
 
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
@@ -23,7 +23,7 @@ use crate::pinning::Pinning;
 /// Port on which every endpoint is served.
 pub const ENDPOINT_PORT: u16 = 8080;
 
-/// Length of an answer: the endpoint's address and port, then those of who asked, big-endian.
+/// Length of an answer: the endpoint's address (of IPv4) and port, then those of who asked, big-endian.
 pub(crate) const ANSWER_BYTES: usize = 12;
 
 /// How long an idle server sleeps before it looks at its flags, milliseconds.

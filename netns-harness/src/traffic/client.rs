@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use netns_sys::clock;
@@ -42,8 +42,8 @@ pub struct Client<'a> {
 #[derive(Debug)]
 pub struct Probe {
     socket: Socket,
-    source: SocketAddrV4,
-    to: SocketAddrV4,
+    source: SocketAddr,
+    to: SocketAddr,
     protocol: Protocol,
     token: [u8; 8],
     spin: bool,
@@ -57,9 +57,9 @@ pub struct Reached {
     /// Who answered.
     pub endpoint: Endpoint,
     /// From where the client asked.
-    pub source: SocketAddrV4,
+    pub source: SocketAddr,
     /// From where the endpoint saw it ask.
-    pub seen: SocketAddrV4,
+    pub seen: SocketAddr,
 }
 
 impl<'a> Client<'a> {
@@ -68,7 +68,7 @@ impl<'a> Client<'a> {
     pub fn new(lab: &'a Lab) -> Self {
         Self {
             lab,
-            flows: Flows::default(),
+            flows: Flows::of(lab.family),
         }
     }
 
@@ -227,7 +227,7 @@ impl<'a> Client<'a> {
 }
 
 /// A source that was never used in this lab.
-fn next(flows: &mut Flows) -> Result<SocketAddrV4, HarnessError> {
+fn next(flows: &mut Flows) -> Result<SocketAddr, HarnessError> {
     flows.next().ok_or_else(|| {
         HarnessError::Traffic("every client address and port of this lab has been used".to_owned())
     })
@@ -237,7 +237,7 @@ fn next(flows: &mut Flows) -> Result<SocketAddrV4, HarnessError> {
 fn ask_all(socket: &UdpSocket, to: &[Frontend], answered: &mut Vec<Endpoint>) -> io::Result<()> {
     let wrong = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
     for (nth, to) in (0_u64..).zip(to) {
-        socket.send_to(&nth.to_be_bytes(), (to.vip, to.port))?;
+        socket.send_to(&nth.to_be_bytes(), to.socket())?;
     }
     let mut endpoints = vec![None; to.len()];
     for _ in to {
@@ -247,35 +247,32 @@ fn ask_all(socket: &UdpSocket, to: &[Frontend], answered: &mut Vec<Endpoint>) ->
             return Err(wrong("an answer that does not name its endpoint"));
         };
         let nth = u64::from_be_bytes(*token) as usize;
-        let asked = to.get(nth).map(|to| SocketAddr::from((to.vip, to.port)));
+        let asked = to.get(nth).map(Frontend::socket);
         if asked != Some(from) || endpoints[nth].is_some() {
             return Err(wrong("an answer to no question"));
         }
         endpoints[nth] = Some(address_at(&answer, 0));
     }
     let named = endpoints.into_iter().flatten();
-    answered.extend(named.map(|at: SocketAddrV4| Endpoint {
-        address: *at.ip(),
-        port: at.port(),
-    }));
+    answered.extend(named.map(Endpoint::from));
     Ok(())
 }
 
-/// An address and a port of an answer.
-fn address_at(answer: &[u8; ANSWER_BYTES + 8], at: usize) -> SocketAddrV4 {
+/// An address of IPv4 and a port of an answer: the server knows no other.
+fn address_at(answer: &[u8; ANSWER_BYTES + 8], at: usize) -> SocketAddr {
     let [a, b, c, d, high, low] = std::array::from_fn(|i| answer[at + i]);
-    SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([high, low]))
+    SocketAddr::new(IpAddr::from([a, b, c, d]), u16::from_be_bytes([high, low]))
 }
 
 fn open(flows: &mut Flows, frontend: Frontend, spin: bool) -> Result<Probe, HarnessError> {
     let source = next(flows)?;
-    let to = SocketAddrV4::new(frontend.vip, frontend.port);
+    let to = frontend.socket();
     let opened = || {
         let kind = match frontend.protocol {
             Protocol::Tcp => Type::STREAM,
             Protocol::Udp => Type::DGRAM,
         };
-        let socket = Socket::new(Domain::IPV4, kind, None)?;
+        let socket = Socket::new(Domain::for_address(source), kind, None)?;
         socket.bind(&SockAddr::from(source))?;
         socket.set_read_timeout(Some(DEADLINE))?;
         match frontend.protocol {
@@ -373,10 +370,7 @@ impl Probe {
         let (reached, seen) = (address_at(&answer, 0), address_at(&answer, 6));
         Ok(Reached {
             latency_ns,
-            endpoint: Endpoint {
-                address: *reached.ip(),
-                port: reached.port(),
-            },
+            endpoint: Endpoint::from(reached),
             source: self.source,
             seen,
         })

@@ -1,21 +1,30 @@
 //! New flows are new: every 5-tuple is used once in a lab. Kernel-chosen UDP ports repeat, and a
 //! repeated one never reaches NAT.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddr;
 
-use crate::service::CLIENT_CIDR;
+use schema::Family;
+
+use crate::service::Plan;
 
 /// Client addresses in use; the port advances when all have had a turn.
 const ADDRESSES: u32 = 64;
 const PORTS: std::ops::Range<u32> = 10_000..61_000;
 
 /// Hands out source addresses and ports, each pair once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Flows {
+    family: Family,
     used: u32,
 }
 
 impl Flows {
+    /// Of a family, none handed out yet.
+    #[must_use]
+    pub const fn of(family: Family) -> Self {
+        Self { family, used: 0 }
+    }
+
     /// How many are left.
     #[must_use]
     pub const fn left(&self) -> u32 {
@@ -30,16 +39,18 @@ impl Flows {
 }
 
 impl Iterator for Flows {
-    type Item = SocketAddrV4;
+    type Item = SocketAddr;
 
-    fn next(&mut self) -> Option<SocketAddrV4> {
+    fn next(&mut self) -> Option<SocketAddr> {
         if self.left() == 0 {
             return None;
         }
-        let address = CLIENT_CIDR.network.to_bits() + 2 + self.used % ADDRESSES;
+        let address = Plan::of(self.family)
+            .clients
+            .host(2 + self.used % ADDRESSES);
         let port = PORTS.start + self.used / ADDRESSES;
         self.used += 1;
-        Some(SocketAddrV4::new(Ipv4Addr::from_bits(address), port as u16))
+        Some(SocketAddr::new(address, port as u16))
     }
 }
 
@@ -50,14 +61,18 @@ mod tests {
 
     #[test]
     fn no_source_is_handed_out_twice_and_all_are_clients() {
-        let sources: Vec<_> = Flows::default().take(200_000).collect();
-        assert!(sources.iter().all(|s| CLIENT_CIDR.contains(*s.ip())));
-        assert_eq!(sources.iter().collect::<HashSet<_>>().len(), sources.len());
+        for family in [Family::Ipv4, Family::Ipv6] {
+            let clients = Plan::of(family).clients;
+            let sources: Vec<_> = Flows::of(family).take(200_000).collect();
+            assert!(sources.iter().all(|s| clients.contains(s.ip())));
+            assert_eq!(sources.iter().collect::<HashSet<_>>().len(), sources.len());
+        }
     }
 
     #[test]
     fn they_end_when_the_last_is_gone() {
         let mut flows = Flows {
+            family: Family::Ipv4,
             used: ADDRESSES * (PORTS.end - PORTS.start) - 1,
         };
         assert!(flows.next().is_some());

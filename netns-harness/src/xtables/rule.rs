@@ -2,7 +2,7 @@
 //! (`iptables(8)`, `iptables-extensions(8)`). A word that is not understood is kept, not skipped: the
 //! tracer refuses to guess.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::service::{Cidr, Endpoint, Frontend};
 
@@ -103,13 +103,14 @@ pub(crate) fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// `a.b.c.d` or `a.b.c.d/n`.
+/// `a.b.c.d` or `a.b.c.d/n`, or the same of IPv6.
 fn cidr(text: &str) -> Option<Cidr> {
-    let (address, prefix) = text.split_once('/').unwrap_or((text, "32"));
-    Some(Cidr {
-        network: address.parse().ok()?,
-        prefix: prefix.parse().ok().filter(|p| *p <= 32)?,
-    })
+    let Some((address, prefix)) = text.split_once('/') else {
+        return Some(Cidr::one(text.parse().ok()?));
+    };
+    let one = Cidr::one(address.parse().ok()?);
+    let prefix = prefix.parse().ok().filter(|p| *p <= one.prefix)?;
+    Some(Cidr { prefix, ..one })
 }
 
 fn number(text: &str) -> Option<u32> {
@@ -134,11 +135,7 @@ fn marking(operation: &str, word: &str) -> Option<Target> {
 }
 
 fn endpoint(text: &str) -> Option<Endpoint> {
-    let (address, port) = text.split_once(':')?;
-    Some(Endpoint {
-        address: address.parse::<Ipv4Addr>().ok()?,
-        port: port.parse().ok()?,
-    })
+    text.parse::<SocketAddr>().ok().map(Endpoint::from)
 }
 
 /// Matches of which each word is understood.
@@ -248,7 +245,7 @@ impl Rule {
     /// elsewhere when it is `translated`; the probability is not looked at.
     pub(crate) fn matches(
         &self,
-        source: Ipv4Addr,
+        source: IpAddr,
         to: Frontend,
         packet_mark: u32,
         translated: bool,
@@ -279,7 +276,7 @@ impl Rule {
     /// The destination, when the rule names exactly one.
     pub(crate) fn exact_destination(&self) -> Option<Frontend> {
         let destination = self.destination.as_ref();
-        let exact = destination.filter(|d| !d.negated && d.value.prefix == 32)?;
+        let exact = destination.filter(|d| !d.negated && d.value.host_bits() == 0)?;
         Some(Frontend {
             vip: exact.value.network,
             port: self.destination_port?,
@@ -301,9 +298,27 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_of_ip6tables_names_its_addresses_as_ipv4s_does() {
+        let vip: IpAddr = "fd00:10:96::1".parse().unwrap();
+        let rule = |text: &str| parse(&words(text));
+        let portal = rule("-d fd00:10:96::1/128 -p tcp -m tcp --dport 80 -j KUBE-SVC-A");
+        let to = portal.exact_destination().unwrap();
+        assert_eq!((to.vip, to.port), (vip, 80));
+        assert!(portal.matches(vip, to, 0, false));
+        let dnat = rule("-p tcp -m tcp -j DNAT --to-destination [fd00:10:128::1]:8080");
+        let endpoint = Endpoint {
+            address: "fd00:10:128::1".parse().unwrap(),
+            port: 8080,
+        };
+        assert_eq!(dnat.target, Target::Dnat(endpoint));
+        assert!(!rule("-s fd00::/129 -j RETURN").unknown.is_empty());
+        assert!(!rule("-s 10.0.0.0/8 -j RETURN").matches(vip, to, 0, false));
+    }
+
+    #[test]
     fn a_mark_match_is_a_comparison_under_a_mask() {
         let to = Frontend {
-            vip: Ipv4Addr::new(10, 96, 0, 1),
+            vip: IpAddr::from([10, 96, 0, 1]),
             port: 80,
             protocol: schema::Protocol::Tcp,
         };

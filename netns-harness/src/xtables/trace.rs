@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::rule::{Rule, Target};
 use super::tables::{Table, Tables};
 use crate::relation::Relation;
-use crate::service::{CLIENT, Endpoint, Frontend};
+use crate::service::{Endpoint, Frontend, Plan};
 
 /// The deepest path, mode ipset's, is nine chains; more is a loop.
 const MAX_DEPTH: usize = 16;
@@ -155,12 +155,13 @@ impl<'a> Index<'a> {
         let exact = indexed.exact.get(&to).map_or(&[][..], Vec::as_slice);
         let mut order: Vec<usize> = exact.iter().chain(&indexed.general).copied().collect();
         order.sort_unstable();
+        let client = Plan::of(to.family()).client();
         let (mut left, mut returned) = (flows, Vec::new());
         for rule in order.into_iter().map(|i| &indexed.rules[i]) {
             let (mut taken, mut stay) = (Vec::new(), Vec::new());
             for flows in left {
                 let (mark, translated) = (flows.mark, flows.translated);
-                if flows.mass <= 0.0 || !rule.matches(CLIENT, to, mark, translated) {
+                if flows.mass <= 0.0 || !rule.matches(client, to, mark, translated) {
                     stay.push(flows);
                     continue;
                 }
@@ -217,7 +218,8 @@ impl<'a> Index<'a> {
 
 /// Why flows of a client are not as they should be.
 pub(super) fn masqueraded(to: Frontend, endpoint: Endpoint) -> String {
-    format!("{to}: flows of {CLIENT} to {endpoint} would be masqueraded")
+    let client = Plan::of(to.family()).client();
+    format!("{to}: flows of {client} to {endpoint} would be masqueraded")
 }
 
 /// A part of the new flows to one destination.

@@ -99,7 +99,7 @@ impl Way<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::SocketAddrV4;
+    use std::net::SocketAddr;
 
     /// A section of a recorded listing: the rules of every minor are those of 1.32 (netns-harness/tests/kube-proxy/README.md).
     fn recorded(engine: &str, section: &str) -> String {
@@ -126,21 +126,17 @@ mod tests {
             let (_, line) = line.split_once(' ').unwrap();
             let (at, rest) = line.split_once('/').unwrap();
             let (protocol, endpoints) = rest.split_once(':').unwrap();
-            let at: SocketAddrV4 = at.parse().unwrap();
+            let at: SocketAddr = at.parse().unwrap();
             let to = Frontend {
-                vip: *at.ip(),
+                vip: at.ip(),
                 port: at.port(),
                 protocol: protocol.parse().unwrap(),
             };
             let endpoints = endpoints.split_whitespace();
             let share = 1.0 / endpoints.clone().count() as f64;
             let each = endpoints.map(|at| {
-                let at: SocketAddrV4 = at.parse().unwrap();
-                let endpoint = Endpoint {
-                    address: *at.ip(),
-                    port: at.port(),
-                };
-                (endpoint, share)
+                let at: SocketAddr = at.parse().unwrap();
+                (Endpoint::from(at), share)
             });
             (to, each.collect())
         };

@@ -20,13 +20,13 @@ pub(crate) fn population(services: u32, endpoints: u32) -> Population {
     let service = |index: u32| Service {
         index,
         frontend: Frontend {
-            vip: Ipv4Addr::from_bits(0x0a60_0001 + index),
+            vip: Ipv4Addr::from_bits(0x0a60_0001 + index).into(),
             port: 80,
             protocol: [Protocol::Tcp, Protocol::Udp][index as usize % 2],
         },
         endpoints: (0..endpoints)
             .map(|e| Endpoint {
-                address: Ipv4Addr::from_bits(0x0a80_0001 + index * endpoints + e),
+                address: Ipv4Addr::from_bits(0x0a80_0001 + index * endpoints + e).into(),
                 port: ENDPOINT_PORT,
             })
             .collect(),

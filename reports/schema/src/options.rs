@@ -93,7 +93,7 @@ vocabulary! {
         },
         /// Engine below a mode's iptables rules, where either would do: `legacy`, `nft`.
         Engine = "engine" { words: |value| format!("{value} engine"), role: Role::Way, ..OF_RULES },
-        /// Address family: `ipv4`.
+        /// Address family: `ipv4` or `ipv6`.
         Family = "family" { words: |value| format!("family {value}"), ..OF_A_PACKET },
         /// Versions of kube-proxy whose rules and syncs these are: `1.36`, `1.32-1.37`.
         KubeProxy = "kube_proxy" {

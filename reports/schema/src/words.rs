@@ -96,6 +96,8 @@ vocabulary! {
     Family, "family", {
         /// IPv4 (RFC 791).
         Ipv4 = "ipv4",
+        /// IPv6 (RFC 8200).
+        Ipv6 = "ipv6",
     }
 }
 

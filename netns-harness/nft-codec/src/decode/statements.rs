@@ -1,6 +1,6 @@
 //! Runs of expressions as statements: the reverse of what `nft` and the encoder make of them.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use super::expressions::{Expr, Expr::*, Source, Source::*};
 use super::{Choice, Sets};
@@ -130,7 +130,7 @@ fn address(rest: &[Expr<'_>]) -> Found {
     let mut octets = [0; 4];
     octets[..data.len()].copy_from_slice(data);
     let network = Network {
-        address: Ipv4Addr::from(octets),
+        address: IpAddr::from(octets),
         prefix: prefix as u8,
     };
     let statement = match offset {
@@ -208,7 +208,7 @@ fn action(rest: &[Expr<'_>]) -> Found {
             Dnat(1, 2, PORT | ADDRESS_AND_PORT),
             ..,
         ] => {
-            let to = SocketAddrV4::new(Ipv4Addr::new(*a, *b, *c, *d), u16::from_be_bytes([*p, *q]));
+            let to = SocketAddr::new(IpAddr::from([*a, *b, *c, *d]), u16::from_be_bytes([*p, *q]));
             (Statement::Dnat(to), 3)
         }
         [Masquerade(RANDOM_FULLY), ..] => (Statement::MasqueradeFullyRandom, 1),

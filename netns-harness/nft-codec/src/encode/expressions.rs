@@ -1,6 +1,7 @@
 //! Statements as expressions: the nftnl crate's own where it has them, [`RawExpr`] where not.
 
 use std::ffi::CStr;
+use std::net::IpAddr;
 use std::ptr::NonNull;
 
 use nftnl::Rule as NlRule;
@@ -12,6 +13,7 @@ use nftnl::expr::{
 use nftnl::nftnl_sys as sys;
 
 use super::alive;
+use super::sets::put_address;
 use crate::names::Name;
 use crate::ops::{Comparison, CtState, L4Proto, Network, Statement, Verdict};
 
@@ -139,7 +141,10 @@ pub(super) fn add(rule: &mut NlRule<'_>, statement: &Statement, set: Set<'_>) ->
         }
         Statement::Counter(packets, bytes) => counter(rule, *packets, *bytes),
         Statement::Dnat(to) => {
-            rule.add_expr(&Immediate::new(to.ip().octets(), Register::Reg1));
+            match to.ip() {
+                IpAddr::V4(to) => rule.add_expr(&Immediate::new(to.octets(), Register::Reg1)),
+                IpAddr::V6(to) => rule.add_expr(&Immediate::new(to.octets(), Register::Reg1)),
+            }
             rule.add_expr(&Immediate::new(to.port().to_be_bytes(), Register::Reg2));
             dnat(
                 rule,
@@ -275,11 +280,13 @@ fn address(
     comparison: Comparison,
     network: Network,
 ) {
-    let octets = network.address.octets();
-    let mut compared = &octets[..];
+    let (mut octets, mut mask) = ([0; 16], [0; 16]);
+    let len = put_address(&mut octets, network.address);
+    put_address(&mut mask, network.mask());
+    let mut compared = &octets[..len];
     match network.prefix {
-        32 => rule.add_expr(&load(field)),
-        prefix @ (8 | 16 | 24) => {
+        _ if network.is_host() => rule.add_expr(&load(field)),
+        prefix if prefix > 0 && prefix % 8 == 0 => {
             let offset = match field {
                 Ipv4HeaderField::Saddr => 12,
                 _ => 16,
@@ -291,8 +298,7 @@ fn address(
         }
         _ => {
             rule.add_expr(&load(field));
-            let mask = network.mask().to_be_bytes();
-            rule.add_expr(&Bitwise::new(&mask[..], &[0u8; 4][..]));
+            rule.add_expr(&Bitwise::new(&mask[..len], &[0u8; 16][..len]));
         }
     }
     rule.add_expr(&Cmp::new(operator(comparison), compared));

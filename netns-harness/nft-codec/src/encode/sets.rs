@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddr};
 use std::ptr::NonNull;
 
 use netlink::flags;
@@ -40,8 +40,8 @@ pub(super) const ADDRESSES: DataType = ADDRESS_AND_PORT;
 pub(super) enum Datum<'a> {
     Nothing,
     Verdict(&'a Verdict),
-    /// Address and port, padded to 4 bytes.
-    Address([u8; 8]),
+    /// Address and port, padded to 4 bytes, and their length.
+    Address([u8; MOST_ADDRESS + 4], usize),
 }
 
 /// Entries of a random choice of verdicts.
@@ -54,11 +54,13 @@ pub(super) fn verdicts(
 
 /// Entries of a random choice of addresses.
 pub(super) fn addresses(
-    entries: &[(u32, SocketAddrV4)],
+    entries: &[(u32, SocketAddr)],
 ) -> impl ExactSizeIterator<Item = (u32, Datum<'_>)> {
     entries.iter().map(|(number, to)| {
-        let ([a, b, c, d], [p, q]) = (to.ip().octets(), to.port().to_be_bytes());
-        (*number, Datum::Address([a, b, c, d, p, q, 0, 0]))
+        let mut bytes = [0; MOST_ADDRESS + 4];
+        let len = put_address(&mut bytes, to.ip());
+        bytes[len..len + 2].copy_from_slice(&to.port().to_be_bytes());
+        (*number, Datum::Address(bytes, len + 4))
     })
 }
 
@@ -268,12 +270,12 @@ impl RawSet {
                         );
                     }
                 }
-                Datum::Address(bytes) => {
+                Datum::Address(bytes, len) => {
                     sys::nftnl_set_elem_set(
                         element,
                         sys::NFTNL_SET_ELEM_DATA as u16,
-                        bytes.as_ptr().cast(),
-                        bytes.len() as u32,
+                        bytes[..len].as_ptr().cast(),
+                        len as u32,
                     );
                 }
             }
@@ -352,9 +354,27 @@ impl RawSet {
     }
 }
 
+/// Bytes of the longest address, and of the longest key: two addresses, protocol and port.
+const MOST_ADDRESS: usize = 16;
+const MOST_KEY: usize = 2 * MOST_ADDRESS + 8;
+
+/// Puts an address at the beginning of `bytes`; how many bytes it is.
+pub(super) fn put_address(bytes: &mut [u8], address: IpAddr) -> usize {
+    match address {
+        IpAddr::V4(address) => {
+            bytes[..4].copy_from_slice(&address.octets());
+            4
+        }
+        IpAddr::V6(address) => {
+            bytes[..16].copy_from_slice(&address.octets());
+            16
+        }
+    }
+}
+
 /// The key's fields, each padded to 4 bytes, and their total length.
-fn key_bytes(key: Key) -> ([u8; 16], usize) {
-    let mut bytes = [0; 16];
+fn key_bytes(key: Key) -> ([u8; MOST_KEY], usize) {
+    let mut bytes = [0; MOST_KEY];
     let (addresses, rest) = match key {
         Key::Address(address) => (&[address][..], None),
         Key::AddressProtoPort(address, proto, port) => (&[address][..], Some((proto, port))),
@@ -365,8 +385,7 @@ fn key_bytes(key: Key) -> ([u8; 16], usize) {
     };
     let mut len = 0;
     for address in addresses {
-        bytes[len..len + 4].copy_from_slice(&address.octets());
-        len += 4;
+        len += put_address(&mut bytes[len..], *address);
     }
     if let Some((proto, port)) = rest {
         bytes[len] = proto.0;

@@ -1,7 +1,7 @@
 //! Every destination that some rule names: by comparison, or by a set that it looks into.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use super::Program;
 use super::instruction::{Comparison, Instruction, REGISTERS, Register};
@@ -19,7 +19,7 @@ enum Part {
 /// As much of a destination as a rule has named so far.
 #[derive(Debug, Clone, Copy, Default)]
 struct Named {
-    address: Option<Ipv4Addr>,
+    address: Option<IpAddr>,
     protocol: Option<u8>,
     port: Option<u16>,
 }
@@ -27,7 +27,7 @@ struct Named {
 impl Program {
     /// Destinations of which a rule names address and port; where it names no protocol, TCP's and UDP's.
     #[must_use]
-    pub fn destinations(&self) -> BTreeSet<(L4Proto, SocketAddrV4)> {
+    pub fn destinations(&self) -> BTreeSet<(L4Proto, SocketAddr)> {
         let mut found = BTreeSet::new();
         for rule in self.chains.values().flat_map(|code| &code.rules) {
             for named in self.named(rule) {
@@ -38,7 +38,7 @@ impl Program {
                     Some(protocol) => vec![L4Proto(protocol)],
                     None => vec![L4Proto::TCP, L4Proto::UDP],
                 };
-                let to = SocketAddrV4::new(address, port);
+                let to = SocketAddr::new(address, port);
                 found.extend(protocols.into_iter().map(|protocol| (protocol, to)));
             }
         }
@@ -115,7 +115,7 @@ impl Named {
         for (part, bytes) in parts[from / 4..].iter().zip(value.chunks(4)) {
             match (part, bytes) {
                 (Some(Part::Address), [a, b, c, d]) => {
-                    self.address = Some(Ipv4Addr::new(*a, *b, *c, *d));
+                    self.address = Some(IpAddr::from([*a, *b, *c, *d]));
                 }
                 (Some(Part::Protocol), [protocol, ..]) => self.protocol = Some(*protocol),
                 (Some(Part::Port), [high, low, ..]) => {

@@ -1,17 +1,17 @@
 //! The first packet of a flow: what expressions can read of it.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use super::instruction::{REGISTERS, Register};
 use crate::ops::{Hook, L4Proto};
 
-/// A new flow, as the hooks see its first packet.
+/// A new flow, as the hooks see its first packet. Of IPv4: programs are of tables of the ip family.
 #[derive(Debug, Clone, Copy)]
 pub struct Flow<'a> {
     /// Its source address.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// Where it goes, which is no address of this node.
-    pub destination: SocketAddrV4,
+    pub destination: SocketAddr,
     /// Its protocol.
     pub protocol: L4Proto,
     /// The interface that it comes in through; `None`: the node itself sends it.
@@ -26,7 +26,7 @@ pub struct Treatment {
     /// The part, of 1.
     pub share: f64,
     /// Where they go; `None`: they are dropped or rejected.
-    pub to: Option<SocketAddrV4>,
+    pub to: Option<SocketAddr>,
     /// Whether they go elsewhere than they were sent.
     pub translated: bool,
     /// Whether their source address is replaced.
@@ -46,12 +46,20 @@ pub(super) const META_PROTOCOL: u32 = 16;
 /// linux/if.h.
 const IFNAMSIZ: usize = 16;
 
+/// An address of IPv4 in network order; an IPv4 packet has no other.
+fn octets(address: IpAddr) -> Option<[u8; 4]> {
+    match address {
+        IpAddr::V4(address) => Some(address.octets()),
+        IpAddr::V6(_) => None,
+    }
+}
+
 /// A part of a flow's first packets on their way, with the registers of the chain that they are in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Packet<'a> {
     pub(super) registers: [u8; REGISTERS],
     pub(super) share: f64,
-    pub(super) destination: SocketAddrV4,
+    pub(super) destination: SocketAddr,
     pub(super) mark: u32,
     pub(super) tracked: bool,
     pub(super) translated: bool,
@@ -111,8 +119,8 @@ impl<'a> Packet<'a> {
         match base {
             NETWORK => {
                 fill(PROTOCOL, &[self.flow.protocol.0]);
-                fill(SOURCE, &self.flow.source.octets());
-                fill(DESTINATION, &self.destination.ip().octets());
+                fill(SOURCE, &octets(self.flow.source)?);
+                fill(DESTINATION, &octets(self.destination.ip())?);
             }
             TRANSPORT => fill(PORT, &self.destination.port().to_be_bytes()),
             _ => return None,
@@ -160,8 +168,8 @@ impl<'a> Packet<'a> {
             .to_ne_bytes()
             .to_vec(),
             3 => vec![0; 4],                              // mark
-            8 | 19 => self.flow.source.octets().to_vec(), // NFT_CT_SRC, NFT_CT_SRC_IP
-            9 | 20 => first.ip().octets().to_vec(),       // NFT_CT_DST, NFT_CT_DST_IP
+            8 | 19 => octets(self.flow.source)?.to_vec(), // NFT_CT_SRC, NFT_CT_SRC_IP
+            9 | 20 => octets(first.ip())?.to_vec(),       // NFT_CT_DST, NFT_CT_DST_IP
             10 => vec![self.flow.protocol.0],             // NFT_CT_PROTOCOL
             12 => first.port().to_be_bytes().to_vec(),    // NFT_CT_PROTO_DST
             _ => return None,

@@ -1,6 +1,6 @@
 //! The kernel's interpreter (`nft_do_chain` in net/netfilter/nf_tables_core.c), with shares.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use super::instruction::{Comparison, Data, Instruction, Register};
 use super::packet::{Flow, Packet, Treatment};
@@ -345,14 +345,14 @@ fn acts(instruction: &Instruction, packet: &mut Packet<'_>) -> Step {
         }
         Instruction::Dnat(address, port) => {
             let register = |from: Register| packet.read(from, 4).first_chunk::<4>().copied();
-            let (mut ip, mut to) = (*packet.destination.ip(), packet.destination.port());
+            let (mut ip, mut to) = (packet.destination.ip(), packet.destination.port());
             if let Some(octets) = address.and_then(register) {
-                ip = Ipv4Addr::from(octets);
+                ip = IpAddr::from(octets);
             }
             if let Some([high, low, ..]) = port.and_then(register) {
                 to = u16::from_be_bytes([high, low]);
             }
-            packet.destination = SocketAddrV4::new(ip, to);
+            packet.destination = SocketAddr::new(ip, to);
             (packet.translated, packet.bound) = (true, true);
             return Step::Verdict(Verdict::Accept);
         }

@@ -2,7 +2,7 @@
 //! (`net/netfilter/ipset/ip_set_core.c`).
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use ipset_sys::{Command, Create, Entry, Mark, Set, SetType};
 
@@ -10,7 +10,7 @@ use ipset_sys::{Command, Create, Entry, Mark, Set, SetType};
 const TYPE: &str = super::trace::TYPE;
 
 /// Address, IP protocol number, port.
-pub(super) type Key = (Ipv4Addr, u8, u16);
+pub(super) type Key = (IpAddr, u8, u16);
 
 /// One set.
 #[derive(Debug, Clone, PartialEq)]

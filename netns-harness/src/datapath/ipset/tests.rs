@@ -1,7 +1,7 @@
 //! What is rendered: golden text, the law of size, what each transaction leaves, and what is refused.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use proptest::prelude::*;
 use schema::Protocol;
@@ -161,7 +161,7 @@ fn law_of_size_of_set_messages_does_not_know_n() {
 fn passed(kernel: &Kernel, id: Id) -> usize {
     let nat = &kernel.tables.0["nat"];
     let to = Frontend {
-        vip: Ipv4Addr::new(192, 0, 2, 1),
+        vip: IpAddr::from([192, 0, 2, 1]),
         port: 80,
         protocol: Protocol::Tcp,
     };

@@ -1,12 +1,14 @@
 //! What of kube-proxy's own test population (`TestOverallIPTablesRules` in pkg/proxy/iptables/proxier_test.go of
 //! kubernetes 1.35.4; the same from 1.32 to 1.37) is a ClusterIP; and its counts of rules.
 
+use schema::Family;
+
 use super::Iptables;
 use super::layout::{endpoint_chain, hash, service_chain};
 use super::tests::population;
 use crate::datapath::steps::Restore;
 use crate::datapath::{Datapath as _, RenderOptions, Transport};
-use crate::service::{CLUSTER_CIDR, Population, Service};
+use crate::service::{Plan, Population, Service};
 
 const COMMENTED: RenderOptions = RenderOptions {
     large_cluster: false,
@@ -63,7 +65,7 @@ fn the_golden_services_are_written_as_kube_proxy_s_own_tests_have_them() {
         }
         text = text.replace(&service.name(), name);
     }
-    text = text.replace(&CLUSTER_CIDR.to_string(), "10.0.0.0/8");
+    text = text.replace(&Plan::of(Family::Ipv4).cluster.to_string(), "10.0.0.0/8");
     let of_services = text.lines().filter(|line| line.contains("/svc"));
     let expected = GOLDEN.lines().filter(|line| !line.is_empty());
     assert_eq!(lines(of_services), lines(expected));

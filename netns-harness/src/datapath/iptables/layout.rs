@@ -10,7 +10,7 @@ use data_encoding::BASE32;
 use schema::Protocol;
 use sha2::{Digest, Sha256};
 
-use crate::service::{CLUSTER_CIDR, Endpoint, Population, Service};
+use crate::service::{Endpoint, Plan, Population, Service};
 use crate::xtables::RestoreText;
 use crate::xtables::fixed::Fixed;
 use crate::xtables::rule::words;
@@ -166,8 +166,9 @@ impl RestoreText {
         let chain = service_chain(service);
         let name = service.port_name();
         let protocol: Protocol = service.frontend.protocol;
+        let cluster = Plan::of(service.family()).cluster;
         self.operation(format_args!(
-            "-A {chain} -m comment --comment \"{name} cluster IP\" -m {protocol} -p {protocol} -d {} --dport {} ! -s {CLUSTER_CIDR} -j KUBE-MARK-MASQ",
+            "-A {chain} -m comment --comment \"{name} cluster IP\" -m {protocol} -p {protocol} -d {} --dport {} ! -s {cluster} -j KUBE-MARK-MASQ",
             service.frontend.vip, service.frontend.port,
         ));
         let count = service.endpoints.len();

@@ -2,10 +2,10 @@
 //! goes (masquerading, filter rules, the length and order of KUBE-SERVICES) still decides what it costs.
 
 use std::collections::{BTreeSet, HashSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::layout;
-use crate::service::{CLUSTER_CIDR, Cidr, Frontend};
+use crate::service::{Cidr, Frontend, Plan};
 use crate::xtables::rule::{Match, Rule, Target};
 use crate::xtables::tables::{Table, Tables};
 
@@ -99,12 +99,9 @@ fn services(nat: &Table, last: Option<&Rule>) -> Result<(), String> {
     }
 }
 
-const fn one(address: Ipv4Addr) -> Match<Cidr> {
+const fn one(address: IpAddr) -> Match<Cidr> {
     Match {
-        value: Cidr {
-            network: address,
-            prefix: 32,
-        },
+        value: Cidr::one(address),
         negated: false,
     }
 }
@@ -136,16 +133,17 @@ pub(in crate::datapath) fn service<'a>(
     reached.insert(chain);
     let rules = nat.chains.get(chain).ok_or_else(|| odd(chain))?;
     let (first, jumps) = rules.split_first().ok_or_else(|| odd(chain))?;
+    let cluster = Plan::of(to.family()).cluster;
     let outsiders = Rule {
         source: Some(Match {
-            value: CLUSTER_CIDR,
+            value: cluster,
             negated: true,
         }),
         ..of_service(to, MASQUERADE)
     };
     if *first != outsiders {
         return Err(format!(
-            "{}: its first rule does not masquerade just what comes to {to} from outside of {CLUSTER_CIDR}",
+            "{}: its first rule does not masquerade just what comes to {to} from outside of {cluster}",
             odd(chain)
         ));
     }

@@ -2,14 +2,14 @@
 //! is reached, so whatever is missing, odd or too much is an error, not a guess.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use ipset_sys::{Entry, Set};
 use ipvs_codec::{Forward, ListedDestination, ListedService, Scheduler};
 
 use super::layout::{self, BOUND_IPS, CLUSTER_IPS, DEVICE};
 use crate::relation::Relation;
-use crate::service::Endpoint;
+use crate::service::{Cidr, Endpoint};
 use crate::xtables::tables::Tables;
 
 /// Everything that decides where packets for services go, as a namespace has it.
@@ -17,7 +17,7 @@ use crate::xtables::tables::Tables;
 pub(super) struct State {
     pub(super) servers: Vec<(ListedService, Vec<ListedDestination>)>,
     /// Addresses of the device with their prefix lengths; `None` where there is no device.
-    pub(super) addresses: Option<Vec<(Ipv4Addr, u8)>>,
+    pub(super) addresses: Option<Vec<(IpAddr, u8)>>,
     pub(super) sets: BTreeMap<String, Set>,
     pub(super) tables: Tables,
     /// kube-proxy's sysctls that have another value: name, value.
@@ -78,7 +78,7 @@ impl State {
     pub(super) fn traced(&self) -> Result<Relation, String> {
         let relation = self.served()?;
         let addresses = self.addresses.iter().flatten();
-        let bound: BTreeSet<Ipv4Addr> = addresses.map(|(address, _)| *address).collect();
+        let bound: BTreeSet<IpAddr> = addresses.map(|(address, _)| *address).collect();
         match relation.0.keys().find(|to| !bound.contains(&to.vip)) {
             Some(to) => Err(format!("{DEVICE} lacks {}", to.vip)),
             None => Ok(relation),
@@ -127,11 +127,14 @@ impl State {
             .addresses
             .as_ref()
             .ok_or_else(|| format!("no device {DEVICE}"))?;
-        if let Some((address, prefix)) = listed.iter().find(|(_, prefix)| *prefix != 32) {
+        if let Some((address, prefix)) = listed
+            .iter()
+            .find(|(address, prefix)| *prefix != Cidr::one(*address).prefix)
+        {
             return Err(format!("{DEVICE} has {address}/{prefix}"));
         }
-        let listed: BTreeSet<Ipv4Addr> = listed.iter().map(|(address, _)| *address).collect();
-        let wanted: BTreeSet<Ipv4Addr> = relation.0.keys().map(|f| f.vip).collect();
+        let listed: BTreeSet<IpAddr> = listed.iter().map(|(address, _)| *address).collect();
+        let wanted: BTreeSet<IpAddr> = relation.0.keys().map(|f| f.vip).collect();
         if let Some(address) = listed.difference(&wanted).next() {
             return Err(format!(
                 "{DEVICE} has {address}, which is no virtual server's"

@@ -4,7 +4,7 @@ use ipvs_codec::{Destination, Op, Scheduler};
 
 use super::{Ipvs, layout};
 use crate::datapath::{Breakable, Damage};
-use crate::service::{Endpoint, Service};
+use crate::service::{Endpoint, Plan, Service};
 
 impl Breakable for Ipvs {
     fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
@@ -15,7 +15,7 @@ impl Breakable for Ipvs {
             Damage::Elsewhere => {
                 // Nobody's address in the lab, and routed like any endpoint's.
                 let elsewhere = Endpoint {
-                    address: std::net::Ipv4Addr::new(10, 191, 255, 254),
+                    address: Plan::of(a.family()).endpoints.host(0x3f_fffe),
                     port: a.endpoints[0].port,
                 };
                 vec![

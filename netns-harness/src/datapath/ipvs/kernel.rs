@@ -2,7 +2,7 @@
 //! tools and kernel would refuse.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use ipset_sys::{Command, Create, Entry, Set, SetType};
 use ipvs_codec::{LinkOp, ListedDestination, ListedService, Op};
@@ -15,6 +15,7 @@ use crate::datapath::meaning::Meaning;
 use crate::datapath::steps::{Commands, Restore, SetScript, Sets};
 use crate::datapath::{Batch, Step};
 use crate::relation::Relation;
+use crate::service::Cidr;
 use crate::xtables::tables::Tables;
 
 impl Meaning for Ipvs {
@@ -31,7 +32,7 @@ impl Meaning for Ipvs {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Kernel {
     servers: Servers,
-    device: Option<BTreeSet<Ipv4Addr>>,
+    device: Option<BTreeSet<IpAddr>>,
     pub(super) sets: BTreeMap<String, Set>,
     pub(super) tables: Tables,
     sysctls: bool,
@@ -182,7 +183,8 @@ impl Kernel {
         let others = layout::SYSCTLS.iter().filter(|_| !self.sysctls);
         State {
             servers: self.servers.0.values().map(listed).collect(),
-            addresses: addresses.map(|all| all.iter().map(|a| (*a, 32)).collect()),
+            addresses: addresses
+                .map(|all| all.iter().map(|a| (*a, Cidr::one(*a).prefix)).collect()),
             sets: self.sets.clone(),
             tables: self.tables.clone(),
             other_sysctls: others.map(|(name, _)| (*name, "0".to_owned())).collect(),

@@ -1,7 +1,7 @@
 //! What kube-proxy 1.34 makes whatever N: sets, chains, rules, sysctls (`pkg/proxy/ipvs/proxier.go`,
 //! `ipset.go`); and what each service adds.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use ipset_sys::{Command, Create, Entry, SetType};
@@ -214,7 +214,7 @@ pub(super) fn cluster_entry(frontend: Frontend) -> Entry {
 }
 
 /// A VIP's entry in KUBE-IPVS-IPS.
-pub(super) const fn bound_entry(vip: Ipv4Addr) -> Entry {
+pub(super) const fn bound_entry(vip: IpAddr) -> Entry {
     Entry {
         address: vip,
         protocol: 0,
@@ -227,6 +227,8 @@ pub(super) const fn bound_entry(vip: Ipv4Addr) -> Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::Plan;
+    use schema::Family;
 
     #[test]
     fn connection_reuse_is_set_on_kernels_before_its_fix_and_on_no_other() {
@@ -244,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_rules_name_the_address_plan() {
-        let network = format!("! -s {} ", crate::service::CLUSTER_CIDR);
+        let network = format!("! -s {} ", Plan::of(Family::Ipv4).cluster);
         assert_eq!(include_str!("base.rules").matches(&network).count(), 1);
     }
 

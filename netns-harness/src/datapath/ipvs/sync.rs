@@ -5,7 +5,7 @@
 //! address, the virtual server last, as in kube-proxy's `syncProxyRules`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipset_sys::{Command, Entry};
@@ -109,13 +109,13 @@ fn distinct(service: &Service) -> Vec<Endpoint> {
 }
 
 /// VIPs, each once, in the order of their first services: two services may have one VIP.
-fn distinct_vips(population: &Population) -> Vec<Ipv4Addr> {
+fn distinct_vips(population: &Population) -> Vec<IpAddr> {
     let mut seen = BTreeSet::new();
     let vips = population.services.iter().map(|s| s.frontend.vip);
     vips.filter(|vip| seen.insert(*vip)).collect()
 }
 
-fn addresses(vips: &[Ipv4Addr], op: impl Fn(&'static str, Ipv4Addr) -> LinkOp) -> Vec<LinkOp> {
+fn addresses(vips: &[IpAddr], op: impl Fn(&'static str, IpAddr) -> LinkOp) -> Vec<LinkOp> {
     vips.iter().map(|&vip| op(DEVICE, vip)).collect()
 }
 
@@ -144,9 +144,9 @@ struct Change<'a> {
     /// There before and after, with other endpoints.
     changed: Vec<(&'a Service, &'a Service)>,
     /// VIPs that no service had before.
-    bound: Vec<Ipv4Addr>,
+    bound: Vec<IpAddr>,
     /// VIPs that no service has any more.
-    unbound: Vec<Ipv4Addr>,
+    unbound: Vec<IpAddr>,
 }
 
 impl<'a> Change<'a> {
@@ -167,7 +167,7 @@ impl<'a> Change<'a> {
             (was.endpoints != service.endpoints).then_some((*was, service))
         });
         let (old, young) = (distinct_vips(from), distinct_vips(to));
-        let without = |vips: &[Ipv4Addr], others: &[Ipv4Addr]| -> Vec<Ipv4Addr> {
+        let without = |vips: &[IpAddr], others: &[IpAddr]| -> Vec<IpAddr> {
             let others: BTreeSet<_> = others.iter().collect();
             vips.iter()
                 .filter(|v| !others.contains(v))

@@ -1,6 +1,6 @@
 //! What is rendered: golden text, the law of size, what each step leaves, and what is refused.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use ipvs_codec::{Destination, ListedDestination, Op};
 
@@ -58,7 +58,7 @@ fn a_cold_install_makes_device_servers_sets_and_rules() {
 fn an_update_names_only_what_changed_and_what_leaves_goes_address_first_and_server_last() {
     let (before, mut after) = (population(4, 2), population(5, 2));
     after.services.remove(1);
-    after.services[0].endpoints[0].address = Ipv4Addr::new(10, 130, 0, 1);
+    after.services[0].endpoints[0].address = IpAddr::from([10, 130, 0, 1]);
     insta::assert_snapshot!(render(Some(&before), &after, &OPTIONS));
 }
 
@@ -158,7 +158,7 @@ fn the_first_and_the_last_service_of_a_vip_bring_and_take_its_address() {
 fn a_namespace_that_lost_any_part_of_a_service_has_no_relation() {
     let whole = listed(2);
     assert!(whole.relation().is_ok());
-    let vip = Ipv4Addr::from_bits(0x0a60_0001);
+    let vip = IpAddr::from([10, 96, 0, 1]);
     type Spoil = (&'static str, fn(&mut State));
     let spoil: [Spoil; 12] = [
         ("network of the masquerade rule", |s| {
@@ -220,7 +220,7 @@ fn a_namespace_that_lost_any_part_of_a_service_has_no_relation() {
 #[test]
 fn what_is_on_its_way_out_takes_no_share_and_weights_count_only_where_the_scheduler_looks() {
     let endpoint = |host| ipvs_codec::Server {
-        address: Ipv4Addr::new(10, 128, 0, host),
+        address: IpAddr::from([10, 128, 0, host]),
         port: 8080,
     };
     let destination = |host, weight| ListedDestination {

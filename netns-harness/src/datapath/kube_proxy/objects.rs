@@ -1,25 +1,26 @@
 //! A population as objects of Kubernetes: a service with one named port, and one endpoint slice with its endpoints.
 
-use std::net::IpAddr;
-
 use kube_api::{Change, EndpointPort, EndpointSlice, Kind, Node, Object, ServicePort};
-use schema::Protocol;
+use schema::{Family, Protocol};
 
 use super::NODE;
-use crate::service::{NODE_ADDRESS, SERVICE_CIDR, Service};
+use crate::service::{Plan, Service};
+
+/// Of what kube-proxy is told.
+const PLAN: &Plan = Plan::of(Family::Ipv4);
 
 /// The namespace of every service; [`Service::name`] has it too.
 const NAMESPACE: &str = "bench";
 
 /// The lab's node.
 pub(super) fn node() -> Node {
-    Node::named(NODE, &[IpAddr::V4(NODE_ADDRESS)])
+    Node::named(NODE, &[PLAN.node()])
 }
 
 /// The range of the services' addresses.
 pub(super) fn service_range() -> Change {
     Change::Put(Object::ServiceCidr(kube_api::ServiceCidr::of(vec![
-        SERVICE_CIDR.to_string(),
+        PLAN.services.to_string(),
     ])))
 }
 
@@ -44,16 +45,15 @@ pub(super) fn service(service: &Service) -> Change {
         target_port: service.endpoints.first().map_or(frontend.port, |e| e.port),
         node_port: None,
     };
-    let vip = IpAddr::V4(frontend.vip);
-    let object = kube_api::Service::cluster_ip(NAMESPACE, &name(service), vip, vec![port]);
+    let name = name(service);
+    let object = kube_api::Service::cluster_ip(NAMESPACE, &name, frontend.vip, vec![port]);
     Change::Put(Object::Service(object))
 }
 
 /// Its endpoints are there, on other nodes.
 pub(super) fn slice(service: &Service) -> Change {
     let endpoints = service.endpoints.iter();
-    let ready =
-        endpoints.map(|e| kube_api::Endpoint::ready(IpAddr::V4(e.address), Some("elsewhere")));
+    let ready = endpoints.map(|e| kube_api::Endpoint::ready(e.address, Some("elsewhere")));
     let port = EndpointPort {
         name: port_name(service),
         protocol: protocol(service.frontend.protocol),

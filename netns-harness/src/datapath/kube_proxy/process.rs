@@ -12,13 +12,14 @@ use std::time::Duration;
 use kube_api::{Api, Kind};
 use netns_sys::clock;
 use netns_sys::daemon::{self, Ends, Used};
+use schema::Family;
 use serde_json::json;
 
 use super::log::{Log, Said};
 use super::metrics::{self, Changes};
 use super::{KubeProxyFacts, NODE};
 use crate::HarnessError;
-use crate::service::CLUSTER_CIDR;
+use crate::service::Plan;
 
 /// Its files: in the stay's own /run, which goes with it.
 const FOLDER: &str = "/run/kube-proxy";
@@ -361,7 +362,7 @@ fn configuration(facts: &KubeProxyFacts, min_sync_period_ms: u32, kubeconfig: &P
         "kind": "KubeProxyConfiguration",
         "mode": facts.mode,
         "hostnameOverride": NODE,
-        "clusterCIDR": CLUSTER_CIDR.to_string(),
+        "clusterCIDR": Plan::of(Family::Ipv4).cluster.to_string(),
         "detectLocalMode": "ClusterCIDR",
         "clientConnection": {
             "kubeconfig": kubeconfig,

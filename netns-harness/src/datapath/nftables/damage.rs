@@ -1,16 +1,22 @@
 //! Ways of breaking installed services by hand, with `nft`.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nft_codec::{Act, Element, Name, Op, Rule, Verdict};
+use schema::Family;
 
 use super::Nftables;
 use super::layout::{self, Layout, op};
 use crate::datapath::{Breakable, Damage};
 use crate::service::{Endpoint, Service};
 
-/// A documentation address (RFC 5737): nobody's endpoint.
-const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+/// A documentation address (RFC 5737, RFC 3849): nobody's endpoint.
+const fn nowhere(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)),
+        Family::Ipv6 => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+    }
+}
 
 impl Breakable for Nftables {
     fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
@@ -50,7 +56,7 @@ fn elsewhere(layout: &Layout, a: &Service) -> Vec<Op> {
         return Vec::new();
     };
     let outside = Endpoint {
-        address: ELSEWHERE,
+        address: nowhere(a.family()),
         port: first.port,
     };
     let protocol = a.frontend.protocol;

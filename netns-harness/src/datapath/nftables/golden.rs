@@ -1,12 +1,12 @@
 //! What of kube-proxy's own test population (`TestOverallNFTablesRules` in pkg/proxy/nftables/proxier_test.go of
 //! kubernetes 1.32.13, 1.35.4, 1.36.3 and 1.37.2) is a ClusterIP, in every version.
 
-use schema::KubeProxyVersion;
+use schema::{Family, KubeProxyVersion};
 
 use super::layout::{endpoint_chains, hashed, service_chain};
 use crate::datapath::nftables::Nftables;
 use crate::datapath::{Datapath as _, RenderOptions, Transport};
-use crate::service::{CLUSTER_CIDR, Population, Service};
+use crate::service::{Plan, Population, Service};
 
 /// What is in kube-proxy's dump whatever the version.
 const ELEMENTS: &str = "
@@ -103,7 +103,7 @@ fn added(version: KubeProxyVersion) -> Vec<String> {
         }
         text = text.replace(&service.name(), name);
     }
-    text = text.replace(&CLUSTER_CIDR.to_string(), "10.0.0.0/8");
+    text = text.replace(&Plan::of(Family::Ipv4).cluster.to_string(), "10.0.0.0/8");
     lines(&[&text])
 }
 

@@ -1,7 +1,6 @@
 //! Layouts as operations: what is the same in every cluster, and what each service adds, by kube-proxy's version.
 
 use std::collections::HashSet;
-use std::net::SocketAddrV4;
 use std::sync::LazyLock;
 
 use data_encoding::BASE32;
@@ -13,7 +12,7 @@ use schema::{KubeProxyVersion, Protocol};
 use sha2::{Digest as _, Sha256};
 
 use super::ENCODABLE;
-use crate::service::{CLUSTER_CIDR, Endpoint, Frontend, Service};
+use crate::service::{Endpoint, Frontend, Plan, Service};
 
 /// kube-proxy's table, of the ip family.
 pub(super) const TABLE: &str = "kube-proxy";
@@ -248,7 +247,8 @@ impl Layout {
     pub(super) fn off_cluster_rule(&self, frontend: Frontend) -> Rule {
         let vip = Statement::DestinationAddress(Comparison::Equal, Network::host(frontend.vip));
         let port = Statement::DestinationPort(l4proto(frontend.protocol), frontend.port);
-        let outside = Network::new(CLUSTER_CIDR.network, CLUSTER_CIDR.prefix);
+        let cluster = Plan::of(frontend.family()).cluster;
+        let outside = Network::new(cluster.network, cluster.prefix);
         let mut statements = vec![vip];
         statements.extend((self.services == Services::Chains { names_port: true }).then_some(port));
         statements.push(Statement::SourceAddress(Comparison::Unequal, outside));
@@ -259,11 +259,12 @@ impl Layout {
     /// Draws one of `endpoints` evenly and translates to it.
     pub(super) fn draw_rule(&self, protocol: Protocol, endpoints: &[Endpoint]) -> Rule {
         let maps_one = self.services == Services::Rule { maps_one: true };
-        let to = |endpoint: &Endpoint| SocketAddrV4::new(endpoint.address, endpoint.port);
         let translate = match endpoints {
-            [endpoint] if !maps_one => Statement::Dnat(to(endpoint)),
+            [endpoint] if !maps_one => Statement::Dnat(endpoint.socket()),
             _ => {
-                let entries = (0u32..).zip(endpoints.iter().map(to)).collect();
+                let entries = (0u32..)
+                    .zip(endpoints.iter().map(Endpoint::socket))
+                    .collect();
                 Statement::RandomDnat(endpoints.len() as u32, entries)
             }
         };
@@ -361,7 +362,7 @@ pub(super) fn endpoint_rules(protocol: Protocol, endpoint: Endpoint) -> [Rule; 2
         ]),
         Rule::new([
             Statement::L4Proto(l4proto(protocol)),
-            Statement::Dnat(SocketAddrV4::new(endpoint.address, endpoint.port)),
+            Statement::Dnat(endpoint.socket()),
         ]),
     ]
 }

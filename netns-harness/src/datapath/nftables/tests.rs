@@ -1,6 +1,6 @@
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use schema::KubeProxyVersion;
+use schema::{Family, KubeProxyVersion};
 use testing::in_namespace;
 
 use super::layout::{self, FullSync, Layout};
@@ -11,7 +11,7 @@ use crate::datapath::{
     RenderOptions, Sockets, SyncKind, Transport,
 };
 use crate::relation::Relation;
-use crate::service::{Endpoint, Frontend, NODE_ADDRESS, Population, SERVICE_CIDR, Service};
+use crate::service::{Endpoint, Frontend, Plan, Population, Service};
 
 const NETLINK: RenderOptions = RenderOptions::by(Transport::Netlink);
 const NFT: RenderOptions = RenderOptions::by(Transport::Nft);
@@ -89,7 +89,7 @@ fn chain_names_are_kube_proxy_s() {
         "endpoint-5OJB2KTY-ns1/svc1/tcp/p80__10.180.0.1/80"
     );
     svc.endpoints.push(Endpoint {
-        address: Ipv4Addr::new(10, 128, 0, 1),
+        address: IpAddr::from([10, 128, 0, 1]),
         port: 8080,
     });
     assert!(
@@ -173,16 +173,17 @@ fn a_service_is_laid_out_as_kube_proxy_does() {
 
 #[test]
 fn the_bases_are_the_texts_and_name_the_address_plan() {
+    let plan = Plan::of(Family::Ipv4);
     for version in KubeProxyVersion::ALL.iter().copied() {
         let base = Layout::of(version).base(FullSync::Later);
         let script = nft_codec::script(&base);
-        let network = format!("ip daddr {SERVICE_CIDR} drop");
+        let network = format!("ip daddr {} drop", plan.services);
         // A cluster of 1.32 tells its kube-proxies of no range.
         assert_eq!(
             script.contains(&network),
             version != KubeProxyVersion::V1_32
         );
-        assert!(script.contains(&format!("nodeport-ips {{ {NODE_ADDRESS} }}")));
+        assert!(script.contains(&format!("nodeport-ips {{ {} }}", plan.node())));
         assert_eq!(nft_codec::parse_script(&script).unwrap(), base);
         let mut kernel = model::Ruleset::default();
         kernel.interpret(&base).unwrap();
@@ -457,11 +458,11 @@ fn generations() -> Vec<Population> {
     let mut second = first.clone();
     second.services.remove(1);
     second.services[0].endpoints.push(Endpoint {
-        address: Ipv4Addr::new(10, 129, 0, 1),
+        address: IpAddr::from([10, 129, 0, 1]),
         port: 9090,
     });
     second.services[1].endpoints.remove(0);
-    second.services[2].frontend.vip = Ipv4Addr::new(10, 96, 9, 9);
+    second.services[2].frontend.vip = IpAddr::from([10, 96, 9, 9]);
     second.services[3].endpoints.reverse();
     let mut shared = service(7, 3);
     shared.frontend = Frontend {

@@ -5,7 +5,7 @@
 //! Anything else is an error, not a guess.
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::IpAddr;
 
 use nft_codec::{Chain, Element, Key, L4Proto, Name, Set, Statement, Table, Verdict};
 use schema::Protocol;
@@ -146,7 +146,7 @@ fn target(element: &Element) -> Result<(Frontend, &Name), String> {
 /// Every VIP of a service is in `cluster-ips`, and no other.
 fn check_cluster_ips(table: &Table, relation: &Relation) -> Result<(), String> {
     let active = &set(table, layout::CLUSTER_IPS)?.elements;
-    let vips: HashSet<Ipv4Addr> = relation.0.keys().map(|frontend| frontend.vip).collect();
+    let vips: HashSet<IpAddr> = relation.0.keys().map(|frontend| frontend.vip).collect();
     if let Some(vip) = vips
         .iter()
         .find(|vip| !active.contains_key(&Key::Address(**vip)))
@@ -207,15 +207,11 @@ impl<'a> Trace<'a> {
         let [rule] = &chain.rules[..] else {
             return None;
         };
-        let endpoint = |to: &SocketAddrV4| Endpoint {
-            address: *to.ip(),
-            port: to.port(),
-        };
         let drawn: Vec<Endpoint> = match &rule.statements[..] {
             [_, Statement::RandomDnat(_, entries)] => {
-                entries.iter().map(|(_, to)| endpoint(to)).collect()
+                entries.iter().map(|(_, to)| Endpoint::from(*to)).collect()
             }
-            [_, Statement::Dnat(to)] => vec![endpoint(to)],
+            [_, Statement::Dnat(to)] => vec![Endpoint::from(*to)],
             _ => return None,
         };
         let wanted = self.layout.draw_rule(frontend.protocol, &drawn);
@@ -265,10 +261,7 @@ impl<'a> Trace<'a> {
         let Some([_, Statement::Dnat(to)]) = translation else {
             return Err(foreign());
         };
-        let endpoint = Endpoint {
-            address: *to.ip(),
-            port: to.port(),
-        };
+        let endpoint = Endpoint::from(*to);
         // Protocol and masquerading too: the whole chain must be this endpoint's.
         if chain.base.is_none()
             && chain.rules == layout::endpoint_rules(frontend.protocol, endpoint)

@@ -1,7 +1,7 @@
 //! What any kube-proxy's table means: its rules are run, not compared with a layout.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use nft_codec::{Connection, Flow, L4Proto, Program};
 use schema::Protocol;
@@ -9,7 +9,7 @@ use schema::Protocol;
 use super::layout;
 use crate::HarnessError;
 use crate::relation::Relation;
-use crate::service::{BACKENDS_INTERFACE, CLIENT, CLIENT_INTERFACE, Endpoint, Frontend};
+use crate::service::{BACKENDS_INTERFACE, CLIENT_INTERFACE, Endpoint, Frontend, Plan};
 
 /// The relation of every destination that a rule names, and of those `wanted`.
 pub(super) fn relation(wanted: &[Frontend]) -> Result<Relation, HarnessError> {
@@ -36,14 +36,14 @@ fn of(program: &Program, wanted: &[Frontend]) -> Result<Relation, String> {
     Ok(relation)
 }
 
-fn frontend((protocol, to): (L4Proto, SocketAddrV4)) -> Option<Frontend> {
+fn frontend((protocol, to): (L4Proto, SocketAddr)) -> Option<Frontend> {
     let protocol = match protocol {
         L4Proto::TCP => Protocol::Tcp,
         L4Proto::UDP => Protocol::Udp,
         _ => return None,
     };
     Some(Frontend {
-        vip: *to.ip(),
+        vip: to.ip(),
         port: to.port(),
         protocol,
     })
@@ -55,9 +55,10 @@ fn treated(
     to: Frontend,
     input: Option<&str>,
 ) -> Result<Option<BTreeMap<Endpoint, f64>>, String> {
+    let client = Plan::of(to.family()).client();
     let flow = Flow {
-        source: CLIENT,
-        destination: SocketAddrV4::new(to.vip, to.port),
+        source: client,
+        destination: to.socket(),
         protocol: match to.protocol {
             Protocol::Tcp => L4Proto::TCP,
             Protocol::Udp => L4Proto::UDP,
@@ -73,13 +74,10 @@ fn treated(
         let Some(there) = part.to else {
             continue;
         };
-        let endpoint = Endpoint {
-            address: *there.ip(),
-            port: there.port(),
-        };
+        let endpoint = Endpoint::from(there);
         if part.masqueraded {
             return Err(format!(
-                "{to}: flows of {CLIENT} to {endpoint} would be masqueraded"
+                "{to}: flows of {client} to {endpoint} would be masqueraded"
             ));
         }
         *shares.entry(endpoint).or_insert(0.0) += part.share;

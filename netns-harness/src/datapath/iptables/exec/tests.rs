@@ -43,7 +43,7 @@ fn a_service_is_added_from_its_endpoints_to_its_portal() {
 fn a_changed_endpoint_and_a_removed_service_take_their_own_rules_only() {
     let (before, mut after) = (population(3, 2), population(3, 2));
     after.services.remove(1);
-    after.services[0].endpoints[1].address = Ipv4Addr::new(10, 128, 9, 9);
+    after.services[0].endpoints[1].address = Ipv4Addr::new(10, 128, 9, 9).into();
     insta::assert_snapshot!(Iptables::legacy().render(Some(&before), &after, &EXEC));
 }
 
@@ -94,13 +94,13 @@ fn shaped(shape: &[(u32, u32, u32, u32)]) -> Population {
     let service = |&(index, vip, endpoints, start): &(u32, u32, u32, u32)| Service {
         index,
         frontend: Frontend {
-            vip: Ipv4Addr::from_bits(0x0a60_0001 + vip),
+            vip: Ipv4Addr::from_bits(0x0a60_0001 + vip).into(),
             port: 80,
             protocol: Protocol::Tcp,
         },
         endpoints: (start..start + endpoints)
             .map(|e| Endpoint {
-                address: Ipv4Addr::from_bits(0x0a80_0000 + e),
+                address: Ipv4Addr::from_bits(0x0a80_0000 + e).into(),
                 port: 8080,
             })
             .collect(),
