@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::net::Ipv4Addr;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ipset_sys::{Command, Create, Entry, Mark, Session, SetType, messages, restore_script};
+use ipset_sys::{Command, Create, Entry, Family, Mark, Session, SetType, messages, restore_script};
 use netns_sys::netns::NetNs;
 
 const ENTRIES: u32 = 10_000;
@@ -14,6 +14,7 @@ fn create() -> Command {
     Command::Create(Create {
         name: "services".to_owned(),
         set_type: SetType::HashIpPort,
+        family: Family::Inet,
         max_elements: 65_536,
         hash_size: None,
         skbinfo: true,

@@ -19,7 +19,7 @@ use std::error::Error;
 use std::net::Ipv4Addr;
 use std::process::Command as Process;
 
-use ipset_sys::{Command, Create, Entry, Mark, Session, SetType, messages, restore_script};
+use ipset_sys::{Command, Create, Entry, Family, Mark, Session, SetType, messages, restore_script};
 use netns_sys::netns::NetNs;
 use netns_sys::{clock, process};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -70,6 +70,7 @@ fn create(hash_size: Option<u32>) -> Command {
     Command::Create(Create {
         name: SET.to_owned(),
         set_type: SetType::HashIpPort,
+        family: Family::Inet,
         max_elements: 65_536,
         hash_size,
         skbinfo: true,

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-/// Kind of a set, IPv4 (`family inet`) where it has a family. The kernel's module is `ip_set_hash_*` (`net/netfilter/ipset/`).
+/// Kind of a set. The kernel's module is `ip_set_hash_*` (`net/netfilter/ipset/`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SetType {
     /// `hash:ip`: addresses.
@@ -58,6 +58,35 @@ impl fmt::Display for SetType {
     }
 }
 
+/// Address family of a set's entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// IPv4.
+    Inet,
+    /// IPv6.
+    Inet6,
+}
+
+impl Family {
+    /// That of an address.
+    #[must_use]
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::Inet,
+            IpAddr::V6(_) => Self::Inet6,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inet => "inet",
+            Self::Inet6 => "inet6",
+        })
+    }
+}
+
 /// A set to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Create {
@@ -65,6 +94,8 @@ pub struct Create {
     pub name: String,
     /// What its entries are.
     pub set_type: SetType,
+    /// Of which family they are. A bitmap has none, and does not look at it.
+    pub family: Family,
     /// `maxelem`: one entry more is refused. A bitmap has none, and does not look at it.
     pub max_elements: u32,
     /// `hashsize`: buckets to begin with, which the kernel rounds up to a power of two; `None` is its default of
@@ -91,7 +122,7 @@ pub struct Mark {
 /// `hash:ip,port`; `second` as well for `hash:ip,port,ip`. Another shape is refused by the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entry {
-    /// First address. Sets are of IPv4 ([`SetType`]): the kernel refuses one of IPv6.
+    /// First address, of the set's family.
     pub address: IpAddr,
     /// `IPPROTO_TCP`, `IPPROTO_UDP`; 0: the entry has neither protocol nor port.
     pub protocol: u8,
@@ -171,6 +202,7 @@ impl fmt::Display for Command {
             Self::Create(Create {
                 name,
                 set_type,
+                family,
                 max_elements,
                 hash_size,
                 skbinfo,
@@ -180,7 +212,7 @@ impl fmt::Display for Command {
                 } else {
                     write!(
                         f,
-                        "create {name} {set_type} family inet maxelem {max_elements}"
+                        "create {name} {set_type} family {family} maxelem {max_elements}"
                     )?;
                     if let Some(buckets) = hash_size {
                         write!(f, " hashsize {buckets}")?;

@@ -37,7 +37,7 @@ mod library;
 mod listing;
 mod session;
 
-pub use command::{Command, Create, Entry, Mark, SetType, restore_script};
+pub use command::{Command, Create, Entry, Family, Mark, SetType, restore_script};
 pub use error::{Cause, Error, Facility};
 pub use framing::{bytes, messages};
 pub use listing::Set;

@@ -16,7 +16,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{NetlinkAddr, getsockname};
 
 use crate::bindings as c;
-use crate::command::{Mark, SetType};
+use crate::command::{Family, Mark, SetType};
 use crate::error::Cause;
 
 static TURN: Mutex<()> = Mutex::new(());
@@ -58,9 +58,8 @@ pub(crate) enum Argument<'a> {
     SecondName(&'a CStr),
     TypeName(&'a CStr),
     Type(TypeRef),
-    Ipv4,
-    /// The family of an address, which comes before it.
-    FamilyOf(IpAddr),
+    /// Comes before an address.
+    Family(Family),
     Address(IpAddr),
     SecondAddress(IpAddr),
     Protocol(u8),
@@ -126,11 +125,10 @@ impl Library {
             Argument::SecondName(name) => self.pass(c::IPSET_OPT_SETNAME2, name.as_ptr()),
             Argument::TypeName(name) => self.pass(c::IPSET_OPT_TYPENAME, name.as_ptr()),
             Argument::Type(TypeRef(of)) => self.pass(c::IPSET_OPT_TYPE, of.as_ptr()),
-            Argument::Ipv4 => self.pass(c::IPSET_OPT_FAMILY, &(c::NFPROTO_IPV4 as u8)),
-            Argument::FamilyOf(address) => {
-                let family = match address {
-                    IpAddr::V4(_) => c::NFPROTO_IPV4,
-                    IpAddr::V6(_) => c::NFPROTO_IPV6,
+            Argument::Family(family) => {
+                let family = match family {
+                    Family::Inet => c::NFPROTO_IPV4,
+                    Family::Inet6 => c::NFPROTO_IPV6,
                 };
                 self.pass(c::IPSET_OPT_FAMILY, &(family as u8))
             }
@@ -197,7 +195,8 @@ impl Library {
     pub(crate) fn resolve(&mut self, turn: &Turn, of: SetType) -> Result<TypeRef, Refusal> {
         self.set(turn, Argument::TypeName(of.c_name()));
         if !of.is_bitmap() {
-            self.set(turn, Argument::Ipv4);
+            // A type has the same revisions for both.
+            self.set(turn, Argument::Family(Family::Inet));
         }
         Errno::clear();
         // SAFETY: a live session with name and family of the type set.

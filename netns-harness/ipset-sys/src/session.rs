@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::socket::SockProtocol;
 
 use crate::bindings as c;
-use crate::command::{Command, Create, Entry, SetType};
+use crate::command::{Command, Create, Entry, Family, SetType};
 use crate::error::{Cause, Error, Facility};
 use crate::framing::frame;
 use crate::library::{Argument, Library, Refusal, Turn, TypeRef, turn};
@@ -193,7 +193,10 @@ impl Session {
                 set(&mut self.library, Argument::Type(of));
                 let options = match create.set_type.is_bitmap() {
                     true => [Argument::Port(0), Argument::LastPort(u16::MAX)],
-                    false => [Argument::Ipv4, Argument::MaxElements(create.max_elements)],
+                    false => [
+                        Argument::Family(create.family),
+                        Argument::MaxElements(create.max_elements),
+                    ],
                 };
                 for option in options {
                     set(&mut self.library, option);
@@ -290,7 +293,7 @@ const fn act_of(command: &Command) -> c::ipset_cmd {
 }
 
 fn each_argument(entry: &Entry, mut set: impl FnMut(Argument<'static>)) {
-    set(Argument::FamilyOf(entry.address));
+    set(Argument::Family(Family::of(entry.address)));
     set(Argument::Address(entry.address));
     if entry.protocol != 0 {
         set(Argument::Protocol(entry.protocol));

@@ -5,9 +5,11 @@
 mod write;
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipset_sys::{Command, Entry, Error, Mark, Session, Set, SetType, restore_script};
+use ipset_sys::{
+    Command, Create, Entry, Error, Family, Mark, Session, Set, SetType, restore_script,
+};
 use nix::sched::{CloneFlags, unshare};
 use testing::in_namespace;
 use write::{add, create, tcp};
@@ -237,16 +239,56 @@ fn the_script_given_to_the_tool_makes_the_same_sets() {
 }
 
 #[test]
+fn a_set_of_ipv6_is_listed_as_it_was_sent_and_takes_no_address_of_ipv4() {
+    let entry = |host: u32| Entry {
+        address: Ipv6Addr::from_bits(0xfd00 << 112 | u128::from(host)).into(),
+        mark: (host % 2 == 0).then_some(Mark {
+            value: 0x1_0000,
+            mask: 0xffff_0000,
+        }),
+        ..tcp([0; 4], 80)
+    };
+    let name = "six".to_owned();
+    let mut commands = vec![Command::Create(Create {
+        name: name.clone(),
+        set_type: SetType::HashIpPort,
+        family: Family::Inet6,
+        max_elements: 1_000,
+        hash_size: None,
+        skbinfo: true,
+    })];
+    commands.extend((1..=500).map(|host| Command::Add(name.clone(), entry(host))));
+    commands.push(Command::Delete(name.clone(), entry(500)));
+    let wanted: Vec<Entry> = (1..500).map(entry).collect();
+    let sorted = |session: &mut Session| {
+        let mut entries = session.sets().unwrap().remove(0).entries;
+        entries.sort();
+        entries
+    };
+    in_namespace(|| {
+        let mut session = Session::open().unwrap();
+        session.send(&commands).unwrap();
+        assert_eq!(sorted(&mut session), wanted);
+        let other = Command::Add(name.clone(), tcp([10, 96, 0, 1], 80));
+        assert!(session.send(&[other]).is_err());
+    });
+    in_namespace(|| {
+        ipset(&["restore"], &restore_script(&commands));
+        assert_eq!(sorted(&mut Session::open().unwrap()), wanted);
+    });
+}
+
+#[test]
 fn sets_of_other_kinds_are_an_error_of_the_listing_not_an_empty_set() {
     in_namespace(|| {
         ipset(&["create", "m", "list:set"], "");
-        ipset(&["create", "six", "hash:ip", "family", "inet6"], "");
+        ipset(&["create", "a", "hash:ip"], "");
         let mut session = Session::open().unwrap();
         assert_eq!(session.sets().unwrap().len(), 2, "empty ones are listed");
-        ipset(&["add", "six", "2001:db8::1"], "");
+        ipset(&["add", "m", "a"], "");
         let error = session.sets().unwrap_err();
         assert!(
-            matches!(&error, Error::List(netlink::Error::Foreign { what }) if what.contains("set six ")),
+            matches!(&error, Error::List(netlink::Error::Foreign { what }) if what.contains("set m ")),
             "{error}"
         );
     });

@@ -7,7 +7,7 @@ mod write;
 
 use std::net::Ipv4Addr;
 
-use ipset_sys::{Command, Create, Entry, Mark, Session, SetType, bytes, messages};
+use ipset_sys::{Command, Create, Entry, Family, Mark, Session, SetType, bytes, messages};
 
 const SHAPES: [(SetType, &str); 3] = [
     (SetType::HashIp, "short"),
@@ -47,6 +47,7 @@ fn as_many_messages_and_bytes_are_sent_as_were_counted() {
                 let create = Create {
                     name: set,
                     set_type,
+                    family: Family::Inet,
                     max_elements: 70_000,
                     hash_size: skbinfo.then_some(4_096),
                     skbinfo,
@@ -97,6 +98,7 @@ fn sets_of_ports_and_of_networks_are_made_as_counted_and_listed_empty() {
             let create = Command::Create(Create {
                 name: name.clone(),
                 set_type,
+                family: Family::Inet,
                 max_elements,
                 hash_size: None,
                 skbinfo: false,
@@ -132,6 +134,7 @@ fn an_update_of_one_service_is_one_message_whatever_is_in_the_set() {
             let create = Create {
                 name: set.clone(),
                 set_type,
+                family: Family::Inet,
                 max_elements: 70_000,
                 hash_size: None,
                 skbinfo: true,

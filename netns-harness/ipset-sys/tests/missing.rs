@@ -8,7 +8,7 @@ mod write;
 
 use std::fs;
 
-use ipset_sys::{Cause, Command, Create, Entry, Error, Facility, Session, SetType};
+use ipset_sys::{Cause, Command, Create, Entry, Error, Facility, Family, Session, SetType};
 use nix::errno::Errno;
 
 const FIND_TYPE: i32 = 4098; // IPSET_ERR_FIND_TYPE
@@ -32,6 +32,7 @@ fn create(set_type: SetType, skbinfo: bool) -> Command {
     Command::Create(Create {
         name: "s".to_owned(),
         set_type,
+        family: Family::Inet,
         max_elements: 100,
         hash_size: None,
         skbinfo,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use ipset_sys::{Command, Create, Entry, Mark, Set, SetType};
+use ipset_sys::{Command, Create, Entry, Family, Mark, Set, SetType};
 
 /// Type of the mode's set.
 const TYPE: &str = super::trace::TYPE;
@@ -16,6 +16,7 @@ pub(super) type Key = (IpAddr, u8, u16);
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Held {
     pub(super) type_name: String,
+    pub(super) family: Family,
     /// Whether elements can have marks.
     pub(super) skbinfo: bool,
     pub(super) max_elements: u32,
@@ -87,7 +88,9 @@ impl Sets {
                 None => refused("no such set"),
             },
             Command::Swap(a, b) => match (self.0.remove(a), self.0.remove(b)) {
-                (Some(first), Some(second)) if first.type_name == second.type_name => {
+                (Some(first), Some(second))
+                    if (&first.type_name, first.family) == (&second.type_name, second.family) =>
+                {
                     self.0.insert(a.clone(), second);
                     self.0.insert(b.clone(), first);
                     Ok(())
@@ -119,6 +122,7 @@ impl Sets {
         }
         let held = Held {
             type_name: create.set_type.name().to_owned(),
+            family: create.family,
             skbinfo: create.skbinfo,
             max_elements: create.max_elements,
             elements: BTreeMap::new(),
@@ -132,6 +136,9 @@ impl Held {
     fn add(&mut self, entry: &Entry) -> Result<(), &'static str> {
         if self.type_name != TYPE || entry.second.is_some() || entry.protocol == 0 {
             return Err("not an element of such a set");
+        }
+        if Family::of(entry.address) != self.family {
+            return Err("an address of the other family");
         }
         if entry.mark.is_some() && !self.skbinfo {
             return Err("the set was made without skbinfo");
@@ -178,6 +185,7 @@ fn create_options(name: &str, options: &[&str]) -> Option<Command> {
     let mut create = Create {
         name: name.to_owned(),
         set_type: SetType::HashIpPort,
+        family: Family::Inet,
         max_elements: 65_536,
         hash_size: None,
         skbinfo: false,
@@ -185,7 +193,13 @@ fn create_options(name: &str, options: &[&str]) -> Option<Command> {
     let mut options = options.iter();
     while let Some(option) = options.next() {
         match *option {
-            "family" => (*options.next()? == "inet").then_some(())?,
+            "family" => {
+                create.family = match *options.next()? {
+                    "inet" => Family::Inet,
+                    "inet6" => Family::Inet6,
+                    _ => return None,
+                }
+            }
             "maxelem" => create.max_elements = options.next()?.parse().ok()?,
             "hashsize" => create.hash_size = Some(options.next()?.parse().ok()?),
             "skbinfo" => create.skbinfo = true,
@@ -250,6 +264,8 @@ mod tests {
             format!("{}{ONE}", A.replace(" skbinfo", "")),
             format!("{}destroy used\n", A.replace(" a ", " used ")),
             format!("{A}swap a b\n"),
+            format!("{A}{}", ONE.replace("10.0.0.1", "fd00::1")),
+            format!("{}{ONE}", A.replace(" inet ", " inet6 ")),
             "create a-name-of-thirty-two-characters- hash:ip,port skbinfo\n".to_owned(),
             "create a hash:ip,port skbinfo counters\n".to_owned(),
         ] {

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use ipset_sys::{Command, Create, Entry, SetType};
+use ipset_sys::{Command, Create, Entry, Family, SetType};
 use schema::Protocol;
 
 use super::ids::{ById, Id, LEVELS, MARK_MASK, Prefix};
@@ -26,6 +26,7 @@ pub(super) fn create(name: &str) -> Command {
     Command::Create(Create {
         name: name.to_owned(),
         set_type: SetType::HashIpPort,
+        family: Family::Inet,
         max_elements: MAX_ELEMENTS,
         hash_size: None,
         skbinfo: true,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ipset_sys::{Command, Create, Entry, Set, SetType};
+use ipset_sys::{Command, Create, Entry, Family, Set, SetType};
 use ipvs_codec::{LinkOp, ListedDestination, ListedService, Op};
 use model::Servers;
 
@@ -210,6 +210,7 @@ fn set(name: &str, set_type: &str) -> Option<Command> {
     Some(Command::Create(Create {
         name: name.to_owned(),
         set_type,
+        family: Family::Inet,
         max_elements: 0,
         hash_size: None,
         skbinfo: false,

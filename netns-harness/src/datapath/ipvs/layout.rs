@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
-use ipset_sys::{Command, Create, Entry, SetType};
+use ipset_sys::{Command, Create, Entry, Family, SetType};
 use ipvs_codec::{Destination, Forward, Protocol, Scheduler, Server, ServiceId};
 use netns_sys::isolation::read_sysctl;
 
@@ -113,6 +113,7 @@ pub(super) fn creates(services: usize) -> Vec<Command> {
         Command::Create(Create {
             name: name.to_owned(),
             set_type,
+            family: Family::Inet,
             max_elements: match set_type {
                 SetType::BitmapPort => 0,
                 _ => max_elements,
