@@ -23,14 +23,14 @@ use schema::Family;
 use crate::HarnessError;
 
 pub use crate::pinning::Pinning;
-pub(crate) use server::ANSWER_BYTES;
 pub use server::{ENDPOINT_PORT, Server};
-pub use sysctls::{Place, SYSCTLS};
+pub(crate) use server::{MOST_ANSWER_BYTES, answer_bytes, named};
+pub use sysctls::{IPV6_SYSCTLS, Place, SYSCTLS};
 
 /// A built lab. Dropping it ends the servers and, with the last descriptor, the namespaces.
 #[derive(Debug)]
 pub struct Lab {
-    /// Family of every address in it: IPv4 so far, as the server and the sysctls are.
+    /// Family of every address in it.
     pub family: Family,
     /// Where flows start.
     pub client: NetNs,
@@ -47,12 +47,20 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Builds namespaces, links, addresses, routes, sysctls and servers.
+    /// Builds namespaces, links, addresses, routes, sysctls and servers, of IPv4.
     ///
     /// # Errors
     /// The first step that failed; what was made goes with the returned error.
     pub fn build(pinning: Pinning) -> Result<Self, HarnessError> {
         Self::pinned(pinning, &BTreeMap::new())
+    }
+
+    /// As [`Lab::build`], of a family.
+    ///
+    /// # Errors
+    /// As [`Lab::build`].
+    pub fn of(family: Family, pinning: Pinning) -> Result<Self, HarnessError> {
+        Self::made(family, pinning, &BTreeMap::new())
     }
 
     /// As [`Lab::build`], with further sysctls pinned in each of its namespaces and read back.
@@ -63,17 +71,24 @@ impl Lab {
         pinning: Pinning,
         wanted: &BTreeMap<String, String>,
     ) -> Result<Self, HarnessError> {
+        Self::made(Family::Ipv4, pinning, wanted)
+    }
+
+    fn made(
+        family: Family,
+        pinning: Pinning,
+        wanted: &BTreeMap<String, String>,
+    ) -> Result<Self, HarnessError> {
         let make = |name: &str| {
             NetNs::new().map_err(|e| HarnessError::system(format!("make the {name} namespace"), e))
         };
         let (client, node, backends) = (make("client")?, make("node")?, make("backends")?);
         for (place, ns) in Place::ALL.into_iter().zip([&client, &node, &backends]) {
-            sysctls::apply(place, ns)?;
+            sysctls::apply(family, place, ns)?;
             sysctls::pin(place, ns, wanted)?;
         }
-        let family = Family::Ipv4;
         links::connect(family, &client, &node, &backends)?;
-        let server = Server::start(&backends, ENDPOINT_PORT, pinning)?;
+        let server = Server::start(&backends, family, ENDPOINT_PORT, pinning)?;
         Ok(Self {
             family,
             client,
@@ -116,7 +131,7 @@ impl Lab {
             .into_iter()
             .zip([&self.client, &self.node, &self.backends])
         {
-            found.extend(sysctls::read(place, ns, &self.pinned));
+            found.extend(sysctls::read(self.family, place, ns, &self.pinned));
         }
         found
     }

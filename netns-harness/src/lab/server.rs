@@ -1,9 +1,9 @@
 //! One thread that answers for every endpoint, TCP and UDP, and says in its answer on which endpoint it
 //! was reached and by whom. While a probe is timed it spins (with a CPU of its own), so that the price of waking it
-//! is not counted as the path's. Sockets and answers are of IPv4 so far.
+//! is not counted as the path's.
 
 use std::io::{self, IoSlice, IoSliceMut, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -13,18 +13,25 @@ use netns_sys::netns::NetNs;
 use netns_sys::thread::ThreadId;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
     sockopt,
 };
+use schema::Family;
 
 use crate::HarnessError;
 use crate::pinning::Pinning;
+use crate::service::{address_bits, family};
 
 /// Port on which every endpoint is served.
 pub const ENDPOINT_PORT: u16 = 8080;
 
-/// Length of an answer: the endpoint's address (of IPv4) and port, then those of who asked, big-endian.
-pub(crate) const ANSWER_BYTES: usize = 12;
+/// Length of the longest answer.
+pub(crate) const MOST_ANSWER_BYTES: usize = answer_bytes(Family::Ipv6);
+
+/// Length of an answer: the endpoint's address and port, then those of who asked, big-endian.
+pub(crate) const fn answer_bytes(family: Family) -> usize {
+    2 * (address_bits(family) as usize / 8 + 2)
+}
 
 /// How long an idle server sleeps before it looks at its flags, milliseconds.
 const IDLE_MS: u16 = 5;
@@ -62,13 +69,18 @@ impl Drop for Spinning<'_> {
 }
 
 impl Server {
-    /// Starts serving `port` on every address of `backends`.
+    /// Starts serving `port` on every address of a family of `backends`.
     ///
     /// # Errors
     /// A socket could not be opened or bound, or the server not be pinned.
-    pub fn start(backends: &NetNs, port: u16, pinning: Pinning) -> Result<Self, HarnessError> {
+    pub fn start(
+        backends: &NetNs,
+        family: Family,
+        port: u16,
+        pinning: Pinning,
+    ) -> Result<Self, HarnessError> {
         let (tcp, udp) = backends
-            .run(|| open(port))
+            .run(|| open(family, port))
             .and_then(|opened| opened)
             .map_err(|e| {
                 HarnessError::system(format!("serve port {port} in the backends namespace"), e)
@@ -153,16 +165,23 @@ fn place(pinning: Pinning) -> io::Result<()> {
     }
 }
 
-fn open(port: u16) -> io::Result<(TcpListener, UdpSocket)> {
-    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
-    let tcp = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+fn open(family: Family, port: u16) -> io::Result<(TcpListener, UdpSocket)> {
+    let any = match family {
+        Family::Ipv4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+        Family::Ipv6 => SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
+    };
+    let domain = socket2::Domain::for_address(any);
+    let tcp = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
     tcp.bind(&any.into())?;
     tcp.listen(4096)?;
     tcp.set_nonblocking(true)?;
     let udp = UdpSocket::bind(any)?;
     udp.set_nonblocking(true)?;
     // The reply must leave from the address that was hit.
-    setsockopt(&udp, sockopt::Ipv4PacketInfo, &true)?;
+    match family {
+        Family::Ipv4 => setsockopt(&udp, sockopt::Ipv4PacketInfo, &true)?,
+        Family::Ipv6 => setsockopt(&udp, sockopt::Ipv6RecvPacketInfo, &true)?,
+    }
     Ok((tcp.into(), udp))
 }
 
@@ -192,14 +211,33 @@ fn serve(tcp: &TcpListener, udp: &UdpSocket, shared: &Shared, may_spin: bool) {
     }
 }
 
-/// Who was reached, and who asked.
-fn answer(reached: SocketAddrV4, asked: SocketAddrV4) -> [u8; ANSWER_BYTES] {
-    let mut answer = [0; ANSWER_BYTES];
-    for (place, of) in answer.chunks_exact_mut(6).zip([reached, asked]) {
-        place[..4].copy_from_slice(&of.ip().octets());
-        place[4..].copy_from_slice(&of.port().to_be_bytes());
+/// Who was reached, and who asked: the answer, and its length.
+fn answer(reached: SocketAddr, asked: SocketAddr) -> ([u8; MOST_ANSWER_BYTES], usize) {
+    let (mut answer, len) = ([0; MOST_ANSWER_BYTES], answer_bytes(family(reached.ip())));
+    for (place, of) in answer.chunks_exact_mut(len / 2).zip([reached, asked]) {
+        let (address, port) = place.split_at_mut(len / 2 - 2);
+        match of.ip() {
+            IpAddr::V4(of) => address.copy_from_slice(&of.octets()),
+            IpAddr::V6(of) => address.copy_from_slice(&of.octets()),
+        }
+        port.copy_from_slice(&of.port().to_be_bytes());
     }
-    answer
+    (answer, len)
+}
+
+/// Who was reached and who asked, as an answer of [`answer_bytes`] says it.
+pub(crate) fn named(answer: &[u8]) -> Option<[SocketAddr; 2]> {
+    let end = |bytes: &[u8]| {
+        let (address, port) = bytes.split_last_chunk::<2>()?;
+        let address = match address.len() {
+            4 => IpAddr::from(*address.first_chunk::<4>()?),
+            16 => IpAddr::from(*address.first_chunk::<16>()?),
+            _ => return None,
+        };
+        Some(SocketAddr::new(address, u16::from_be_bytes(*port)))
+    };
+    let (reached, asked) = answer.split_at(answer.len() / 2);
+    Some([end(reached)?, end(asked)?])
 }
 
 /// Accepts one connection, names the endpoint, closes. The client ends with a reset, so nothing stays
@@ -208,20 +246,59 @@ fn answer_connection(tcp: &TcpListener) -> bool {
     let Ok((mut stream, asked)) = tcp.accept() else {
         return false;
     };
-    if let (Ok(SocketAddr::V4(local)), SocketAddr::V4(asked)) = (stream.local_addr(), asked) {
+    if let Ok(local) = stream.local_addr() {
+        let (answer, len) = answer(local, asked);
         // A client that is already gone is its own witness.
-        let _ = stream.write_all(&answer(local, asked));
+        let _ = stream.write_all(&answer[..len]);
     }
     true
+}
+
+/// On which address a datagram came.
+enum Hit {
+    V4(libc::in_pktinfo),
+    V6(libc::in6_pktinfo),
+}
+
+impl Hit {
+    fn address(&self) -> IpAddr {
+        match self {
+            Self::V4(info) => Ipv4Addr::from_bits(u32::from_be(info.ipi_addr.s_addr)).into(),
+            Self::V6(info) => IpAddr::from(info.ipi6_addr.s6_addr),
+        }
+    }
+
+    /// What makes the reply leave from there, through whichever interface.
+    fn replying(&mut self) -> ControlMessage<'_> {
+        match self {
+            Self::V4(info) => {
+                info.ipi_ifindex = 0;
+                info.ipi_spec_dst = info.ipi_addr;
+                ControlMessage::Ipv4PacketInfo(info)
+            }
+            Self::V6(info) => {
+                info.ipi6_ifindex = 0;
+                ControlMessage::Ipv6PacketInfo(info)
+            }
+        }
+    }
+}
+
+/// Where a datagram is from.
+fn sender(from: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = from.as_sockaddr_in();
+    let v4 = v4.map(|from| SocketAddr::from((from.ip(), from.port())));
+    let v6 = || from.as_sockaddr_in6();
+    v4.or_else(|| v6().map(|from| SocketAddr::from((from.ip(), from.port()))))
 }
 
 /// Answers one datagram: who was reached and who asked, then the datagram itself.
 fn answer_datagram(udp: &UdpSocket) -> nix::Result<bool> {
     let mut payload = [0; 64];
-    let mut control = nix::cmsg_space!(libc::in_pktinfo);
-    let (length, from, mut info) = {
+    let mut control = nix::cmsg_space!(libc::in6_pktinfo); // the longer of the two
+    let (length, from, hit) = {
         let mut parts = [IoSliceMut::new(&mut payload)];
-        let message = match recvmsg::<SockaddrIn>(
+        let message = match recvmsg::<SockaddrStorage>(
             udp.as_raw_fd(),
             &mut parts,
             Some(&mut control),
@@ -230,26 +307,47 @@ fn answer_datagram(udp: &UdpSocket) -> nix::Result<bool> {
             Err(nix::errno::Errno::EAGAIN) => return Ok(false),
             other => other?,
         };
-        let info = message.cmsgs()?.find_map(|m| match m {
-            ControlMessageOwned::Ipv4PacketInfo(info) => Some(info),
+        let hit = message.cmsgs()?.find_map(|m| match m {
+            ControlMessageOwned::Ipv4PacketInfo(info) => Some(Hit::V4(info)),
+            ControlMessageOwned::Ipv6PacketInfo(info) => Some(Hit::V6(info)),
             _ => None,
         });
-        (message.bytes, message.address, info)
+        (message.bytes, message.address, hit)
     };
-    if let (Some(from), Some(info)) = (from, info.as_mut()) {
-        let hit = Ipv4Addr::from_bits(u32::from_be(info.ipi_addr.s_addr));
-        info.ipi_ifindex = 0;
-        info.ipi_spec_dst = info.ipi_addr;
-        let reached = SocketAddrV4::new(hit, ENDPOINT_PORT);
-        let answer = answer(reached, SocketAddrV4::new(from.ip(), from.port()));
-        let parts = [IoSlice::new(&answer), IoSlice::new(&payload[..length])];
+    if let (Some(to), Some(mut hit)) = (from, hit)
+        && let Some(asked) = sender(&to)
+    {
+        let reached = SocketAddr::new(hit.address(), ENDPOINT_PORT);
+        let (answer, len) = answer(reached, asked);
+        let parts = [
+            IoSlice::new(&answer[..len]),
+            IoSlice::new(&payload[..length]),
+        ];
         sendmsg(
             udp.as_raw_fd(),
             &parts,
-            &[ControlMessage::Ipv4PacketInfo(info)],
+            &[hit.replying()],
             MsgFlags::empty(),
-            Some(&from),
+            Some(&to),
         )?;
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_names_who_was_reached_and_who_asked_in_either_family() {
+        for (of, ends, bytes) in [
+            (Family::Ipv4, ["10.128.0.1:8080", "10.192.0.2:10000"], 12),
+            (Family::Ipv6, ["[fd00::1]:8080", "[fd00::40:2]:10000"], 36),
+        ] {
+            let ends = ends.map(|end| end.parse::<SocketAddr>().unwrap());
+            let (answer, len) = answer(ends[0], ends[1]);
+            assert_eq!((len, answer_bytes(of)), (bytes, bytes));
+            assert_eq!(named(&answer[..len]), Some(ends));
+        }
+    }
 }

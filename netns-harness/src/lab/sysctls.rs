@@ -5,6 +5,7 @@ use std::io;
 
 use netns_sys::isolation::{read_sysctl, write_sysctl};
 use netns_sys::netns::NetNs;
+use schema::Family;
 
 use crate::HarnessError;
 
@@ -64,12 +65,31 @@ pub const SYSCTLS: &[(&[Place], &str, &str)] = &[
     (NODE, "net.ipv4.ip_early_demux", ""),
 ];
 
+/// What a lab of IPv6 has beside them, or instead of the value of that name.
+pub const IPV6_SYSCTLS: &[(&[Place], &str, &str)] = &[
+    (EVERYWHERE, "net.ipv6.conf.all.disable_ipv6", "0"),
+    (EVERYWHERE, "net.ipv6.conf.default.disable_ipv6", "0"),
+    // Autoconfiguration would run during timed cells: no link-local addresses, no probes for duplicates, no routers.
+    (EVERYWHERE, "net.ipv6.conf.default.addr_gen_mode", "1"),
+    (EVERYWHERE, "net.ipv6.conf.default.accept_dad", "0"),
+    (EVERYWHERE, "net.ipv6.conf.default.accept_ra", "0"),
+    (
+        EVERYWHERE,
+        "net.ipv6.conf.default.router_solicitations",
+        "0",
+    ),
+    (NODE, "net.ipv6.conf.all.forwarding", "1"),
+    (ENDS, "net.ipv6.conf.all.forwarding", "0"),
+    // Addresses of an AnyIP route are nobody's own (`ipv6_chk_addr` in net/ipv6/addrconf.c); a socket may bind to them so.
+    (ENDS, "net.ipv6.ip_nonlocal_bind", "1"),
+];
+
 /// Writes what is pinned for a namespace.
 ///
 /// # Errors
 /// A value was refused. A sysctl that this kernel does not have is no error: it is recorded as absent.
-pub(super) fn apply(place: Place, ns: &NetNs) -> Result<(), HarnessError> {
-    let own = here(place).filter(|(_, _, value)| !value.is_empty());
+pub(super) fn apply(family: Family, place: Place, ns: &NetNs) -> Result<(), HarnessError> {
+    let own = here(family, place).filter(|(_, _, value)| !value.is_empty());
     let own = own.map(|(_, name, value)| (*name, *value));
     ns.run(|| set(place, own))
         .map_err(|e| HarnessError::system("enter a namespace of the lab", e))?
@@ -134,21 +154,28 @@ fn pin_one(name: &str, value: &str) -> io::Result<()> {
 }
 
 fn here(
+    family: Family,
     place: Place,
 ) -> impl Iterator<Item = &'static (&'static [Place], &'static str, &'static str)> {
-    SYSCTLS
-        .iter()
+    let more = match family {
+        Family::Ipv4 => &[],
+        Family::Ipv6 => IPV6_SYSCTLS,
+    };
+    let replaced = |name: &str| more.iter().any(|(_, other, _)| *other == name);
+    let kept = SYSCTLS.iter().filter(move |(_, name, _)| !replaced(name));
+    kept.chain(more)
         .filter(move |(places, _, _)| places.contains(&place))
 }
 
 /// Reads everything in the table, and what was pinned beside it, for a namespace.
 pub(super) fn read(
+    family: Family,
     place: Place,
     ns: &NetNs,
     wanted: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
     let list = || {
-        here(place)
+        here(family, place)
             .map(|(_, name, _)| *name)
             .chain(wanted.keys().map(String::as_str))
             .map(|name| {

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use netns_sys::clock;
@@ -15,8 +15,8 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Flows;
 use crate::HarnessError;
-use crate::lab::{ANSWER_BYTES, Lab};
-use crate::service::{Endpoint, Frontend};
+use crate::lab::{Lab, MOST_ANSWER_BYTES, answer_bytes, named};
+use crate::service::{Endpoint, Frontend, family};
 
 /// A probe that is not answered within this time has failed. Long, because a kernel without preemption can
 /// keep a CPU inside another process's nftables transaction for seconds; such a sample is shown as it is.
@@ -241,27 +241,40 @@ fn ask_all(socket: &UdpSocket, to: &[Frontend], answered: &mut Vec<Endpoint>) ->
     }
     let mut endpoints = vec![None; to.len()];
     for _ in to {
-        let mut answer = [0; ANSWER_BYTES + 8];
-        let (length, from) = socket.recv_from(&mut answer)?;
-        let Some(token) = answer.last_chunk().filter(|_| length == answer.len()) else {
+        let mut answer = Answer::default();
+        let (length, from) = socket.recv_from(&mut answer.0)?;
+        let told = answer.told(from);
+        let token = answer.0[..length].strip_prefix(told);
+        let (Some([reached, _]), Some(Ok(token))) = (named(told), token.map(<[u8; 8]>::try_from))
+        else {
             return Err(wrong("an answer that does not name its endpoint"));
         };
-        let nth = u64::from_be_bytes(*token) as usize;
+        let nth = u64::from_be_bytes(token) as usize;
         let asked = to.get(nth).map(Frontend::socket);
         if asked != Some(from) || endpoints[nth].is_some() {
             return Err(wrong("an answer to no question"));
         }
-        endpoints[nth] = Some(address_at(&answer, 0));
+        endpoints[nth] = Some(reached);
     }
     let named = endpoints.into_iter().flatten();
     answered.extend(named.map(Endpoint::from));
     Ok(())
 }
 
-/// An address of IPv4 and a port of an answer: the server knows no other.
-fn address_at(answer: &[u8; ANSWER_BYTES + 8], at: usize) -> SocketAddr {
-    let [a, b, c, d, high, low] = std::array::from_fn(|i| answer[at + i]);
-    SocketAddr::new(IpAddr::from([a, b, c, d]), u16::from_be_bytes([high, low]))
+/// Room for an answer and, of UDP, the token behind it.
+struct Answer([u8; MOST_ANSWER_BYTES + 8]);
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self([0; MOST_ANSWER_BYTES + 8])
+    }
+}
+
+impl Answer {
+    /// What tells who was reached and who asked, of an answer from there.
+    fn told(&self, from: SocketAddr) -> &[u8] {
+        &self.0[..answer_bytes(family(from.ip()))]
+    }
 }
 
 fn open(flows: &mut Flows, frontend: Frontend, spin: bool) -> Result<Probe, HarnessError> {
@@ -303,9 +316,9 @@ fn open(flows: &mut Flows, frontend: Frontend, spin: bool) -> Result<Probe, Harn
 impl Probe {
     /// Sends the first packet, waits for the first reply, then checks who answered.
     fn run(self) -> io::Result<Reached> {
-        let mut answer = [0; ANSWER_BYTES + 8];
+        let mut answer = Answer::default();
         let address = SockAddr::from(self.to);
-        let (latency_ns, received) = self.time(&address, &mut answer)?;
+        let (latency_ns, received) = self.time(&address, &mut answer.0)?;
         self.reached(latency_ns, received, answer)
     }
 
@@ -333,13 +346,13 @@ impl Probe {
 
     /// Who answered a flow that was started at `sent` and is answered.
     fn finish_started(mut self, sent: clock::Reading) -> io::Result<Reached> {
-        let mut answer = [0; ANSWER_BYTES + 8];
+        let mut answer = Answer::default();
         let latency_ns = sent.elapsed_ns();
         self.socket.set_nonblocking(false)?;
         self.spin = false;
         let received = match self.protocol {
             Protocol::Tcp => 0,
-            Protocol::Udp => self.receive(&mut answer, sent)?,
+            Protocol::Udp => self.receive(&mut answer.0, sent)?,
         };
         self.reached(latency_ns, received, answer)
     }
@@ -349,25 +362,25 @@ impl Probe {
         mut self,
         latency_ns: u64,
         received: usize,
-        mut answer: [u8; ANSWER_BYTES + 8],
+        mut answer: Answer,
     ) -> io::Result<Reached> {
         let length = match self.protocol {
-            Protocol::Tcp => self.read_name(&mut answer)?,
+            Protocol::Tcp => self.read_name(&mut answer.0)?,
             Protocol::Udp => received,
         };
-        if length < ANSWER_BYTES {
+        let told = answer.told(self.to);
+        let Some([reached, seen]) = named(told).filter(|_| length >= told.len()) else {
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "the answer does not name its endpoint",
             ));
-        }
-        if self.protocol == Protocol::Udp && answer[ANSWER_BYTES..length] != self.token {
+        };
+        if self.protocol == Protocol::Udp && answer.0[told.len()..length] != self.token {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 "the answer is to another datagram",
             ));
         }
-        let (reached, seen) = (address_at(&answer, 0), address_at(&answer, 6));
         Ok(Reached {
             latency_ns,
             endpoint: Endpoint::from(reached),
