@@ -1,7 +1,7 @@
 //! Connection tracking over netlink, as far as kube-proxy asks it: which UDP flows are tracked, and those forgotten whose
 //! endpoint has left.
 //!
-//! After a sync in which an endpoint of any UDP service came or went, kube-proxy lists the whole table of IPv4; where a flow to
+//! After a sync in which an endpoint of any UDP service came or went, kube-proxy lists the whole table of its family; where a flow to
 //! a service is answered by who is none of its endpoints, it lists the table again and deletes each such flow with a message
 //! of its own (`CleanStaleEntries` in pkg/proxy/conntrack/cleanup.go, the same from 1.32 to 1.37 for services that have
 //! endpoints; `ConntrackDeleteFilters` of its netlink library). It opens a socket for each request, here one is kept.
@@ -12,13 +12,20 @@ use std::net::IpAddr;
 use netlink::{Attributes, Error, Socket, flags, write};
 use nix::errno::Errno;
 use nix::sys::socket::SockProtocol;
-use schema::Protocol;
+use schema::{Family, Protocol};
 
 use crate::HarnessError;
-use crate::service::{Endpoint, Population};
+use crate::service::{Endpoint, Population, Service};
 
-/// `struct nfgenmsg` of IPv4: family, version, resource.
-const IPV4: [u8; 4] = [libc::AF_INET as u8, 0, 0, 0];
+/// `struct nfgenmsg`: family, version, resource.
+const fn header(family: Family) -> [u8; 4] {
+    let family = match family {
+        Family::Ipv4 => libc::AF_INET,
+        Family::Ipv6 => libc::AF_INET6,
+    };
+    [family as u8, 0, 0, 0]
+}
+
 /// `IPCTNL_MSG_CT_GET` and `IPCTNL_MSG_CT_DELETE` of `NFNL_SUBSYS_CTNETLINK` (include/uapi/linux/netfilter/nfnetlink_conntrack.h,
 /// with what follows).
 const GET: u16 = 1 << 8 | 1;
@@ -41,11 +48,14 @@ const PROTO_DST_PORT: u16 = 3;
 type End = (IpAddr, u16);
 
 /// UDP services that have endpoints, and who these are.
-#[derive(Debug, Clone, Default)]
-pub struct Serving(HashMap<End, HashSet<End>>);
+#[derive(Debug, Clone)]
+pub struct Serving {
+    family: Family,
+    endpoints: HashMap<End, HashSet<End>>,
+}
 
 impl Serving {
-    /// Those of a population.
+    /// Those of a population, whose services are of one family.
     #[must_use]
     pub fn of(population: &Population) -> Self {
         let services = population.services.iter();
@@ -57,7 +67,11 @@ impl Serving {
             let frontend = (service.frontend.vip, service.frontend.port);
             (frontend, endpoints.collect())
         });
-        Self(entries.collect())
+        let first = population.services.first();
+        Self {
+            family: first.map_or(Family::Ipv4, Service::family),
+            endpoints: entries.collect(),
+        }
     }
 
     /// Whether a change from one population to another is one after which kube-proxy looks for stale flows.
@@ -74,12 +88,12 @@ impl Serving {
 
     /// Whether a flow is to one of the services.
     fn has(&self, flow: &Flow) -> bool {
-        self.0.contains_key(&flow.sent_to)
+        self.endpoints.contains_key(&flow.sent_to)
     }
 
     /// Whether a flow is to one of the services, and answered by none of its endpoints.
     fn has_left(&self, flow: &Flow) -> bool {
-        let endpoints = self.0.get(&flow.sent_to);
+        let endpoints = self.endpoints.get(&flow.sent_to);
         endpoints.is_some_and(|endpoints| !endpoints.contains(&flow.answered_by))
     }
 }
@@ -106,19 +120,19 @@ pub struct Cleaned {
 /// The kernel tracks no connections, or refused.
 pub fn tracked(serving: &Serving) -> Result<(u64, u64), HarnessError> {
     let (mut found, mut stale) = (0, 0);
-    Tracking::open()?.list(|flow, _| {
+    Tracking::open()?.list(serving.family, |flow, _| {
         found += u64::from(serving.has(flow));
         stale += u64::from(serving.has_left(flow));
     })?;
     Ok((found, stale))
 }
 
-/// Forgets every flow that the calling thread's network namespace tracks.
+/// Forgets every flow of a family that the calling thread's network namespace tracks.
 ///
 /// # Errors
 /// As [`tracked`].
-pub fn forget() -> Result<(), HarnessError> {
-    Tracking::open()?.delete(&[])
+pub fn forget(family: Family) -> Result<(), HarnessError> {
+    Tracking::open()?.delete(family, &[])
 }
 
 /// A tracked UDP flow.
@@ -159,7 +173,7 @@ pub(crate) struct Tracking(Socket);
 impl Tracking {
     /// In the calling thread's network namespace.
     pub(crate) fn open() -> Result<Self, HarnessError> {
-        let socket = Socket::open(SockProtocol::NetlinkNetFilter, IPV4.len());
+        let socket = Socket::open(SockProtocol::NetlinkNetFilter, header(Family::Ipv4).len());
         let socket = socket.map_err(HarnessError::netlink("reach connection tracking"))?;
         Ok(Self(socket))
     }
@@ -167,7 +181,9 @@ impl Tracking {
     /// Deletes flows to services whose endpoint has left, as kube-proxy does.
     pub(crate) fn clean(&mut self, serving: &Serving) -> Result<Cleaned, HarnessError> {
         let mut stale = 0;
-        let tracked = self.list(|flow, _| stale += u64::from(serving.has_left(flow)))?;
+        let tracked = self.list(serving.family, |flow, _| {
+            stale += u64::from(serving.has_left(flow))
+        })?;
         if stale == 0 {
             return Ok(Cleaned {
                 tracked,
@@ -176,13 +192,13 @@ impl Tracking {
             });
         }
         let mut leaving: Vec<Vec<u8>> = Vec::new();
-        self.list(|flow, entry| {
+        self.list(serving.family, |flow, entry| {
             if serving.has_left(flow) {
                 leaving.push(entry.0.to_vec());
             }
         })?;
         for entry in &leaving {
-            self.delete(entry)?;
+            self.delete(serving.family, entry)?;
         }
         let deleted = leaving.len() as u64;
         Ok(Cleaned {
@@ -192,11 +208,22 @@ impl Tracking {
         })
     }
 
-    /// Gives `each` every UDP flow, with its entry's attributes; how many entries there are of all protocols.
-    fn list(&mut self, mut each: impl FnMut(&Flow, Attributes<'_>)) -> Result<u64, HarnessError> {
+    /// Gives `each` every UDP flow of a family, with its entry's attributes; how many entries there are of all protocols.
+    fn list(
+        &mut self,
+        family: Family,
+        mut each: impl FnMut(&Flow, Attributes<'_>),
+    ) -> Result<u64, HarnessError> {
         let request = |sequence| {
             let mut out = Vec::new();
-            write(&mut out, GET, flags::DUMP, sequence, &IPV4, |_| ());
+            write(
+                &mut out,
+                GET,
+                flags::DUMP,
+                sequence,
+                &header(family),
+                |_| (),
+            );
             out
         };
         let mut entries = 0;
@@ -212,13 +239,20 @@ impl Tracking {
         Ok(entries)
     }
 
-    /// Deletes the entry with these attributes, all entries where there are none. One that has gone by itself is no error.
-    fn delete(&mut self, entry: &[u8]) -> Result<(), HarnessError> {
+    /// Deletes the entry with these attributes, all entries of the family where there are none. One that has gone by itself is no error.
+    fn delete(&mut self, family: Family, entry: &[u8]) -> Result<(), HarnessError> {
         let request = |sequence| {
             let mut out = Vec::with_capacity(20 + entry.len());
-            write(&mut out, DELETE, flags::ACK, sequence, &IPV4, |out| {
-                out.extend_from_slice(entry);
-            });
+            write(
+                &mut out,
+                DELETE,
+                flags::ACK,
+                sequence,
+                &header(family),
+                |out| {
+                    out.extend_from_slice(entry);
+                },
+            );
             out
         };
         match self.0.ask("a tracked connection", request, |_, _| Ok(())) {
@@ -234,7 +268,7 @@ impl Tracking {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::{Plan, Service, family};
+    use crate::service::{Plan, family};
     use netlink::{attribute, nest};
     use std::net::{Ipv4Addr, Ipv6Addr};
 

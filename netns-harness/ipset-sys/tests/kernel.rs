@@ -242,7 +242,7 @@ fn the_script_given_to_the_tool_makes_the_same_sets() {
 fn a_set_of_ipv6_is_listed_as_it_was_sent_and_takes_no_address_of_ipv4() {
     let entry = |host: u32| Entry {
         address: Ipv6Addr::from_bits(0xfd00 << 112 | u128::from(host)).into(),
-        mark: (host % 2 == 0).then_some(Mark {
+        mark: host.is_multiple_of(2).then_some(Mark {
             value: 0x1_0000,
             mask: 0xffff_0000,
         }),
