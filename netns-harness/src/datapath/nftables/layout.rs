@@ -1,6 +1,7 @@
 //! Layouts as operations: what is the same in every cluster, and what each service adds, by kube-proxy's version.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use data_encoding::BASE32;
@@ -306,14 +307,19 @@ pub(super) fn service_chain(service: &Service) -> Name {
     hashed("service", &base_name(service))
 }
 
-/// Chains of a service's endpoints, in their order; an endpoint listed twice has one chain.
+/// Chains of a service's endpoints, in their order; an endpoint listed twice has one chain. No chain's name holds a
+/// colon: points stand in place of those of IPv6 (`servicePortEndpointChainNameBase`).
 pub(super) fn endpoint_chains(service: &Service) -> Vec<Name> {
     let base = base_name(service);
     let chain = |endpoint: &Endpoint| {
-        hashed(
-            "endpoint",
-            &format!("{base}__{}/{}", endpoint.address, endpoint.port),
-        )
+        let name = match endpoint.address {
+            IpAddr::V4(address) => format!("{base}__{address}/{}", endpoint.port),
+            IpAddr::V6(address) => {
+                let address = address.to_string().replace(':', ".");
+                format!("{base}__{address}/{}", endpoint.port)
+            }
+        };
+        hashed("endpoint", &name)
     };
     service.endpoints.iter().map(chain).collect()
 }

@@ -172,6 +172,15 @@ fn a_service_is_laid_out_as_kube_proxy_does() {
 }
 
 #[test]
+fn the_name_of_an_ipv6_endpoints_chain_holds_no_colon() {
+    let mut service = Service::of_test(0, 0x0a60_0001, 0x0a80_0001, 1);
+    service.endpoints[0].address = Plan::of(Family::Ipv6).endpoints.host(0x1_0002);
+    let chain = layout::endpoint_chains(&service).remove(0);
+    let name = chain.as_str();
+    assert!(name.ends_with("__fd00.10.128..1.2/8080"), "{name}");
+}
+
+#[test]
 fn the_bases_are_the_texts_and_name_the_address_plan() {
     let plan = Plan::of(Family::Ipv4);
     for version in KubeProxyVersion::ALL.iter().copied() {
