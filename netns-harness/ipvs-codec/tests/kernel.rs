@@ -75,6 +75,23 @@ fn thousands_of_addresses_are_added_in_few_sends_listed_and_removed_and_each_ref
 }
 
 #[test]
+fn an_address_of_ipv6_is_added_with_its_whole_length_and_removed() {
+    in_namespace(|| {
+        let mut links = Links::open().unwrap();
+        let address = IpAddr::from([0xfd00, 0x10, 0x96, 0, 0, 0, 0, 1]);
+        let listed = || testing::tool("ip", &["-6", "-o", "address", "show", "dev", "lo"], "");
+        let add = vec![LinkOp::AddAddress("lo", address)];
+        links.send(&Batch::encode(add.clone())).unwrap();
+        assert!(listed().contains("fd00:10:96::1/128 "), "{}", listed());
+        let again = links.send(&Batch::encode(add)).unwrap_err();
+        assert_eq!(again.errno(), Some(Errno::EEXIST));
+        let delete = vec![LinkOp::DeleteAddress("lo", address)];
+        links.send(&Batch::encode(delete)).unwrap();
+        assert_eq!(listed(), "");
+    });
+}
+
+#[test]
 fn servers_are_made_listed_changed_and_refused_as_the_fake_says() {
     in_namespace(|| {
         let mut connection = match Connection::open() {
