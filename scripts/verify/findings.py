@@ -1253,7 +1253,7 @@ PANELS = [
     (r"Add one service", "service-add", "update_time"),
     (r"Install all from nothing(?:, ([^:]*))?", "cold-install", "update_time"),
     (r"Kernel memory, [0-9,]+ services installed once(?:, ([^:]*))?", "cold-install", "kernel_memory"),
-    (r"Kernel memory of [0-9,]+ services", "memory", "kernel_memory"),
+    (r"Kernel memory of [0-9,]+ services(?:, ([^:]*))?", "memory", "kernel_memory"),
 ]
 
 
@@ -1263,9 +1263,15 @@ def picture(run, path):
     environment, endpoints, variant = re.search(r"\((?:(\S+), )?([0-9,]+) endpoints a service(?:, variant (\S+?))?\)", title).groups() if "endpoints a service)" in title or ", variant" in title else (None, None, None)
     inside = lambda key: environment in (None, key[4]) and (endpoints is None or number(endpoints) == key[3]) and (variant or "") == key[5]
     largest = max(key[2] for key in run.cells if inside(key))
-    panels, left = 0, title.split("? ", 1)[-1]
+    # The figure's own title comes first; that of a single panel is the panel's.
+    asked = re.match(r"Cost of each mode at ([0-9,]+) services(?: with cold caches)?(?: \([^)]*\))? ", title)
+    alone = next(filter(None, (re.match(rf"({heading})(?: \([^)]*\))? (?=\1: )", title) for heading, *_ in PANELS)), None)
+    if asked and number(asked.group(1)) != largest:
+        raise Wrong(f"'{asked.group(0)}', and the largest size is {largest}")
+    title = title[(asked or alone).end():] if asked or alone else title
+    panels, left = 0, title
     for heading, scenario, metric in PANELS:
-        found = re.search(rf"(?:^|\? |\) |\. )({heading}): ([^?]*?)\.(?= [A-Z]|$)", title)
+        found = re.search(rf"(?:^|\. )({heading}): (.*?)\.(?= [A-Z]|$)", title)
         if not found:
             continue
         panels += 1
@@ -1277,7 +1283,7 @@ def picture(run, path):
         wanted = {}
         if scenario == "first-packet":
             wanted = {"protocol": words[0].lower(), "position": {"any": "uniform"}.get(words[1], words[1].removeprefix("the "))}
-        elif scenario == "cold-install" and words[0]:
+        elif scenario in ("cold-install", "memory") and words[0]:
             wanted = dict([options_of(words[0])])
         told = re.findall(rf"({'|'.join(MODES)})( \*)? (?:({VALUE})|> ({VALUE})|[a-z][a-z-]+)(?:, noisy)?(?:, |$)", rows)
         if ", ".join(name + star for name, star, _, _ in told) != re.sub(rf" (?:> )?(?:{VALUE}|unsupported|not-run|timed-out|failed|measured)(?:, noisy)?(?=, |$)", "", rows):
