@@ -277,7 +277,7 @@ fn an_install_in_chunks_takes_the_place_of_one_that_was_not_made_and_is_starred(
     }
     assert!(in_brief(&run).contains("nftables *"));
     let page = render_html(&[(&run, &summarise(&run))]);
-    assert!(page.contains("*: in several transactions, where one was not made"));
+    assert!(page.contains("*: in several transactions."));
 }
 
 #[test]

@@ -318,7 +318,7 @@ fn counted_figures_are_told_apart_by_three_seeds_that_agree_beyond_a_placebo() {
     assert_eq!(
         view::order(&a, &more(60.0)),
         None,
-        "below a placebo's 0.2 %"
+        "below what a placebo moves"
     );
     let turned = row(&[("1", 40_500.0), ("2", 41_500.0), ("3", 38_000.0)]);
     assert_eq!(view::order(&a, &turned), None, "one seed says otherwise");

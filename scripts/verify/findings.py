@@ -10,11 +10,13 @@ of stays. A claim of an order must rest on intervals that do not overlap, of cou
 headline whose order another time of the same cells turns round must say so. What is left of a sentence once every
 checked part is taken out must not hold a digit.
 """
-import glob, html, itertools, json, math, re, statistics, sys
+import glob, html, itertools, json, math, pathlib, re, statistics, sys, tomllib
 
 FLAT = 0.10
 MODES = ["none", "conntrack", "iptables-legacy", "iptables-nft", "ipset", "ipvs", "nftables"]
 UNITS = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "instr": 1, "k instr": 1e3, "M instr": 1e6, "G instr": 1e9, "%": 0.01, None: 1, "": 1}
+# By how much placebos move what is counted, by metric.
+GATE = tomllib.loads((pathlib.Path(__file__).parents[2] / "reports/gate/default.toml").read_text(encoding="utf-8"))["deterministic"]
 
 
 class Wrong(Exception):
@@ -188,7 +190,9 @@ def apart(a, b, latency):
     if a.counted:
         pairs = [(a.seeds[s], b.seeds[s]) for s in a.seeds if s in b.seeds]
         signs = {(x > y) - (x < y) for x, y in pairs}
-        relative, absolute = (0.002, 100) if latency else (0.005, 100_000)
+        placebo = GATE["latency" if latency else "update_time"]
+        amount, unit = placebo["absolute"].split(" ", 1)
+        relative, absolute = placebo["relative"], float(amount) * UNITS[unit]
         told = len(pairs) >= 3 and len(signs) == 1 and abs(median([y / x - 1 for x, y in pairs])) > relative \
             and abs(median([y - x for x, y in pairs])) > absolute
         return signs.pop() if told else 0
@@ -1249,7 +1253,7 @@ PANELS = [
     (r"Add one service", "service-add", "update_time"),
     (r"Install all from nothing(?:, ([^:]*))?", "cold-install", "update_time"),
     (r"Kernel memory, [0-9,]+ services installed once(?:, ([^:]*))?", "cold-install", "kernel_memory"),
-    (r"Kernel memory of [0-9,]+ services", "memory", "kernel_memory"),
+    (r"Kernel memory of [0-9,]+ services(?:, ([^:]*))?", "memory", "kernel_memory"),
 ]
 
 
@@ -1259,9 +1263,15 @@ def picture(run, path):
     environment, endpoints, variant = re.search(r"\((?:(\S+), )?([0-9,]+) endpoints a service(?:, variant (\S+?))?\)", title).groups() if "endpoints a service)" in title or ", variant" in title else (None, None, None)
     inside = lambda key: environment in (None, key[4]) and (endpoints is None or number(endpoints) == key[3]) and (variant or "") == key[5]
     largest = max(key[2] for key in run.cells if inside(key))
-    panels, left = 0, title.split("? ", 1)[-1]
+    # The figure's own title comes first; that of a single panel is the panel's.
+    asked = re.match(r"Cost of each mode at ([0-9,]+) services(?: with cold caches)?(?: \([^)]*\))? ", title)
+    alone = next(filter(None, (re.match(rf"({heading})(?: \([^)]*\))? (?=\1: )", title) for heading, *_ in PANELS)), None)
+    if asked and number(asked.group(1)) != largest:
+        raise Wrong(f"'{asked.group(0)}', and the largest size is {largest}")
+    title = title[(asked or alone).end():] if asked or alone else title
+    panels, left = 0, title
     for heading, scenario, metric in PANELS:
-        found = re.search(rf"(?:^|\? |\) |\. )({heading}): ([^?]*?)\.(?= [A-Z]|$)", title)
+        found = re.search(rf"(?:^|\. )({heading}): (.*?)\.(?= [A-Z]|$)", title)
         if not found:
             continue
         panels += 1
@@ -1273,7 +1283,7 @@ def picture(run, path):
         wanted = {}
         if scenario == "first-packet":
             wanted = {"protocol": words[0].lower(), "position": {"any": "uniform"}.get(words[1], words[1].removeprefix("the "))}
-        elif scenario == "cold-install" and words[0]:
+        elif scenario in ("cold-install", "memory") and words[0]:
             wanted = dict([options_of(words[0])])
         told = re.findall(rf"({'|'.join(MODES)})( \*)? (?:({VALUE})|> ({VALUE})|[a-z][a-z-]+)(?:, noisy)?(?:, |$)", rows)
         if ", ".join(name + star for name, star, _, _ in told) != re.sub(rf" (?:> )?(?:{VALUE}|unsupported|not-run|timed-out|failed|measured)(?:, noisy)?(?=, |$)", "", rows):

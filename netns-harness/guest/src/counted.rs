@@ -94,6 +94,9 @@ async fn keep_by(
     qemu: &mut Qemu,
 ) -> Result<bool, String> {
     let mut monitor = Monitor::greet(monitor.ok_or("it has no monitor")?).await?;
+    // Its CPU lets the clock jump once it is idle, the first thread stops everything: who wakes up on the CPU of the other and
+    // takes its place decides.
+    qemu.puts_its_cpu_first()?;
     monitor.stopped().await?;
     // A kernel with a driver of that device stops by it when it dies.
     if last_lines(&boot.console).contains("Kernel panic") {

@@ -192,6 +192,16 @@ impl Machine {
 }
 
 impl Qemu {
+    /// Its threads but the first, which are there once it has a monitor, have the CPU before that one has it.
+    ///
+    /// # Errors
+    /// `sched_setscheduler(2)`, or it has ended.
+    pub(crate) fn puts_its_cpu_first(&self) -> Result<(), String> {
+        let process = self.0.id().ok_or("it has ended")?;
+        netns_sys::thread::first_never_preempts(process)
+            .map_err(|e| format!("set the policy of its first thread: {e}"))
+    }
+
     pub(crate) async fn end(&mut self) {
         // An error means that it has ended already.
         let _ = self.0.start_kill();

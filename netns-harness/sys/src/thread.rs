@@ -46,10 +46,23 @@ pub fn unpin(cpus: &[usize]) -> io::Result<()> {
 /// # Errors
 /// `sched_setscheduler(2)`.
 pub fn never_preempt() -> io::Result<()> {
+    never_preempts(0)
+}
+
+/// The same of the first thread of another process.
+///
+/// # Errors
+/// `sched_setscheduler(2)`.
+pub fn first_never_preempts(process: u32) -> io::Result<()> {
+    never_preempts(process.cast_signed())
+}
+
+/// 0 is the calling thread; a process's first thread has its number.
+fn never_preempts(thread: libc::pid_t) -> io::Result<()> {
     // SAFETY: all zero is a value of it, and the priority that this policy demands.
     let none: libc::sched_param = unsafe { std::mem::zeroed() };
-    // SAFETY: 0 is the calling thread, and the parameter lives through the call.
-    let done = unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const none) };
+    // SAFETY: the parameter lives through the call.
+    let done = unsafe { libc::sched_setscheduler(thread, libc::SCHED_BATCH, &raw const none) };
     match done {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
