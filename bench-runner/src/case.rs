@@ -5,7 +5,7 @@ use netns_harness::datapath::{
 };
 use netns_sys::tools::SBIN;
 use scenarios::spec::{Setup, StaySpec};
-use schema::{KubeProxyVersion, Mode};
+use schema::{Family, KubeProxyVersion, Mode};
 use serde::{Deserialize, Serialize};
 
 /// A way of programming a mode: what is tried, and what is unsupported as a whole.
@@ -30,7 +30,12 @@ impl Case {
     /// Its datapath, where the rules are ours.
     pub(crate) fn datapath(&self) -> Box<dyn Implementation> {
         let version = self.kube_proxy.unwrap_or_default();
-        laid_out(self.mode, self.engine.unwrap_or_default(), version)
+        laid_out(
+            self.mode,
+            self.engine.unwrap_or_default(),
+            version,
+            Family::Ipv4,
+        )
     }
 
     /// The case of a stay.

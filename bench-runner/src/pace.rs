@@ -36,7 +36,10 @@ fn tried() -> f64 {
     let population = recipe.population(SERVICES);
     let datapaths = Mode::ALL.iter().map(|mode| {
         let facts = facts(*mode);
-        (facts.ordinary(), (facts.make)(KubeProxyVersion::default()))
+        (
+            facts.ordinary(),
+            (facts.make)(KubeProxyVersion::default(), recipe.family),
+        )
     });
     let datapaths: Vec<_> = datapaths.collect();
     let once = |()| {

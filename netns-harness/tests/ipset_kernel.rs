@@ -19,7 +19,7 @@ use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
 use netns_harness::service::{Endpoint, Frontend, Population};
 use netns_harness::traffic::Client;
-use schema::Protocol;
+use schema::{Family, Protocol};
 
 const TRANSPORTS: [Transport; 2] = [Transport::Netlink, Transport::IpsetRestore];
 
@@ -35,7 +35,7 @@ fn both_engines_and_transports_install_update_resync_and_leave_nothing() {
     for engine in Engine::ALL.iter().copied() {
         for transport in TRANSPORTS {
             isolated(move || {
-                let ipset = Ipset::new(engine);
+                let ipset = Ipset::new(engine, Family::Ipv4);
                 assert_eq!(ipset.probe(transport), Ok(()));
                 let options = RenderOptions::by(transport);
                 let mut changed = population(40, 2);
@@ -79,7 +79,14 @@ fn chunks_leave_what_one_transaction_leaves() {
         ..RenderOptions::by(Transport::Netlink)
     };
     for engine in Engine::ALL.iter().copied() {
-        isolated(|| goes_to(Ipset::new(engine), None, &population(45, 2), &chunked));
+        isolated(|| {
+            goes_to(
+                Ipset::new(engine, Family::Ipv4),
+                None,
+                &population(45, 2),
+                &chunked,
+            )
+        });
     }
 }
 
@@ -90,7 +97,7 @@ fn every_damage_is_seen_in_the_listing() {
     for engine in Engine::ALL.iter().copied() {
         for damage in Damage::ALL.iter().copied() {
             isolated(|| {
-                let ipset = Ipset::new(engine);
+                let ipset = Ipset::new(engine, Family::Ipv4);
                 goes_to(
                     ipset,
                     None,
@@ -125,7 +132,7 @@ fn nothing_foreign_is_suffered_beside_the_mode() {
         (Engine::Nft, "nft add table ip foreign"),
     ] {
         isolated(|| {
-            let ipset = Ipset::new(engine);
+            let ipset = Ipset::new(engine, Family::Ipv4);
             goes_to(
                 ipset,
                 None,
@@ -142,7 +149,7 @@ fn nothing_foreign_is_suffered_beside_the_mode() {
 #[test]
 fn what_is_left_after_a_teardown_is_named() {
     isolated(|| {
-        let ipset = Ipset::new(Engine::Legacy);
+        let ipset = Ipset::new(Engine::Legacy, Family::Ipv4);
         assert_eq!(ipset.leftovers().unwrap(), None);
         tool("ipset create foreign hash:ip");
         assert_eq!(ipset.leftovers().unwrap().as_deref(), Some("set foreign"));
@@ -182,7 +189,7 @@ fn tcp_and_udp_from_the_client_and_from_the_node_reach_all_endpoints_evenly() {
         isolated(|| {
             let lab = Lab::build(Pinning::choose().unwrap()).unwrap();
             let population = population(34, 2);
-            let ipset = Ipset::new(engine);
+            let ipset = Ipset::new(engine, Family::Ipv4);
             let install = ipset.render(None, &population, &RenderOptions::by(Transport::Netlink));
             lab.on_node(|| ipset.carry_out(&install).map(|_| ()))
                 .unwrap();

@@ -19,6 +19,7 @@ use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
 use netns_harness::service::Population;
 use netns_harness::traffic::Client;
+use schema::Family;
 
 const TRANSPORTS: [Transport; 3] = [Transport::Netlink, Transport::Ipvsadm, Transport::Exec];
 
@@ -41,7 +42,7 @@ fn goes_to(ipvs: &Ipvs, from: Option<&Population>, to: &Population, options: &Re
 #[test]
 fn a_kernel_without_ipvs_is_named_with_its_remedy_and_has_nothing_left() {
     isolated(|| {
-        let ipvs = Ipvs::default();
+        let ipvs = Ipvs::of(Family::Ipv4);
         let probed = ipvs.probe(Transport::Netlink);
         match Connection::open() {
             Ok(_) => assert_eq!(probed, Ok(())),
@@ -62,7 +63,7 @@ fn a_kernel_without_ipvs_is_named_with_its_remedy_and_has_nothing_left() {
 fn every_transport_installs_updates_resyncs_and_leaves_nothing() {
     for transport in TRANSPORTS {
         with_ipvs(move || {
-            let ipvs = Ipvs::default();
+            let ipvs = Ipvs::of(Family::Ipv4);
             assert_eq!(ipvs.probe(transport), Ok(()));
             let options = RenderOptions::by(transport);
             let mut changed = population(40, 2);
@@ -109,7 +110,7 @@ fn every_damage_is_seen() {
     with_ipvs(|| {
         let whole = population(4, 2);
         for damage in Damage::ALL.iter().copied() {
-            let ipvs = Ipvs::default();
+            let ipvs = Ipvs::of(Family::Ipv4);
             goes_to(&ipvs, None, &whole, &RenderOptions::by(Transport::Netlink));
             for words in ipvs.damage(damage, &whole.services[0], &whole.services[2]) {
                 let status = Command::new(&words[0]).args(&words[1..]).status();
@@ -129,7 +130,7 @@ fn every_damage_is_seen() {
 fn an_endpoint_that_leaves_keeps_its_connections_takes_no_new_ones_and_can_come_back() {
     with_ipvs(|| {
         let lab = Lab::build(Pinning::choose().unwrap()).unwrap();
-        let ipvs = Ipvs::default();
+        let ipvs = Ipvs::of(Family::Ipv4);
         let options = RenderOptions::by(Transport::Netlink);
         let (both, mut one) = (population(1, 2), population(1, 2));
         let leaving = one.services[0].endpoints.pop().unwrap();

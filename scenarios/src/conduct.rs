@@ -15,7 +15,7 @@ use netns_harness::traffic::Client;
 use netns_sys::clock;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use schema::{Metric, OptionKey, Outcome, Stage};
+use schema::{Family, Metric, OptionKey, Outcome, Stage};
 
 use crate::error::{At as _, CellError, Result};
 use crate::recorder::Recorder;
@@ -267,6 +267,7 @@ pub(crate) fn programmed_as(spec: &StaySpec) -> Result<Box<dyn Implementation>> 
         spec.engine.unwrap_or_default(),
         spec.transport,
         spec.kube_proxy.unwrap_or_default(),
+        Family::Ipv4,
         spec.min_sync_period_ms.unwrap_or_default(),
     );
     datapath

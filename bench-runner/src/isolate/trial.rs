@@ -62,6 +62,7 @@ pub(crate) fn carry_out(asked: &Case, at: At) -> Trial {
         engine,
         transport,
         asked.kube_proxy.unwrap_or_default(),
+        Family::Ipv4,
         TRIED_MS,
     ) else {
         return Trial::broken(format!("kube-proxy has no mode {}", asked.mode));

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use schema::{KubeProxyVersion, Mode};
+use schema::{Family, KubeProxyVersion, Mode};
 
 use super::{Engine, Implementation, Socket, Transport};
 use crate::datapath::kube_proxy::KubeProxyFacts;
@@ -112,8 +112,8 @@ pub struct ModeFacts {
     pub counted_syncs: u32,
     /// What untimed work is expected to take.
     pub cost: Cost,
-    /// Makes its datapath, as a version of kube-proxy lays it out.
-    pub make: fn(KubeProxyVersion) -> Box<dyn Implementation>,
+    /// Makes its datapath, as a version of kube-proxy lays it out, for services of a family.
+    pub make: fn(KubeProxyVersion, Family) -> Box<dyn Implementation>,
 }
 
 /// One way of programming a mode.
@@ -299,7 +299,7 @@ impl ModeFacts {
     pub(super) const fn of(
         mode: Mode,
         transports: &'static [TransportFacts],
-        make: fn(KubeProxyVersion) -> Box<dyn Implementation>,
+        make: fn(KubeProxyVersion, Family) -> Box<dyn Implementation>,
     ) -> Self {
         Self {
             mode,

@@ -25,6 +25,7 @@ mod tests;
 mod trace;
 
 use ipset_sys::Set;
+use schema::Family;
 
 use super::steps;
 use super::{
@@ -42,13 +43,14 @@ pub use ids::MOST_SERVICES;
 #[derive(Debug, Clone, Copy)]
 pub struct Ipset {
     engine: Engine,
+    family: Family,
 }
 
 impl Ipset {
-    /// With the x_tables engine below its iptables rules.
+    /// With the x_tables engine below its iptables rules, for services of a family.
     #[must_use]
-    pub const fn new(engine: Engine) -> Self {
-        Self { engine }
+    pub const fn new(engine: Engine, family: Family) -> Self {
+        Self { engine, family }
     }
 
     /// Prefix of the iptables tools.

@@ -41,7 +41,7 @@ use std::sync::Arc;
 
 use ipvs_codec::{Connection, Links};
 use netns_sys::isolation::read_sysctl;
-use schema::KubeProxyVersion;
+use schema::{Family, KubeProxyVersion};
 
 use super::steps;
 use super::{
@@ -59,9 +59,21 @@ use part::Leaving;
 const TOOL: &str = tool::prefix(Engine::Legacy);
 
 /// The ipvs mode.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ipvs {
+    family: Family,
     leaving: Arc<Leaving>,
+}
+
+impl Ipvs {
+    /// For services of a family.
+    #[must_use]
+    pub fn of(family: Family) -> Self {
+        Self {
+            family,
+            leaving: Arc::default(),
+        }
+    }
 }
 
 /// Virtual servers and destinations; none where the kernel has no IPVS.

@@ -5,7 +5,7 @@
 //! CPU and latency are not methods here: the meters are shared, so that modes cannot weigh themselves
 //! differently.
 
-use schema::{KubeProxyVersion, Mode};
+use schema::{Family, KubeProxyVersion, Mode};
 
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -280,17 +280,27 @@ pub fn facts(mode: Mode) -> &'static ModeFacts {
     facts_over(mode, Engine::Legacy)
 }
 
-/// The datapath of a mode, with the ordinary engine, as the newest kube-proxy lays it out.
+/// The datapath of a mode, with the ordinary engine, as the newest kube-proxy lays it out for services of IPv4.
 #[must_use]
 pub fn registry(mode: Mode) -> Box<dyn Implementation> {
-    laid_out(mode, Engine::default(), KubeProxyVersion::default())
+    laid_out(
+        mode,
+        Engine::default(),
+        KubeProxyVersion::default(),
+        Family::Ipv4,
+    )
 }
 
-/// The datapath of a mode as that version of kube-proxy lays it out. `engine` is for modes whose rules go through
+/// The datapath of a mode as that version of kube-proxy lays it out for services of a family. `engine` is for modes whose rules go through
 /// either.
 #[must_use]
-pub fn laid_out(mode: Mode, engine: Engine, version: KubeProxyVersion) -> Box<dyn Implementation> {
-    (facts_over(mode, engine).make)(version)
+pub fn laid_out(
+    mode: Mode,
+    engine: Engine,
+    version: KubeProxyVersion,
+    family: Family,
+) -> Box<dyn Implementation> {
+    (facts_over(mode, engine).make)(version, family)
 }
 
 /// The datapath of a mode that is programmed that way: by us, as that version of kube-proxy lays it out, or by a real
@@ -302,9 +312,10 @@ pub fn programmed(
     engine: Engine,
     transport: Transport,
     version: KubeProxyVersion,
+    family: Family,
     min_sync_period_ms: u32,
 ) -> Option<Box<dyn Implementation>> {
-    let ours = laid_out(mode, engine, version);
+    let ours = laid_out(mode, engine, version, family);
     match transport {
         Transport::KubeProxy => Some(Box::new(Driven::of(ours, min_sync_period_ms)?)),
         _ => Some(ours),

@@ -55,7 +55,7 @@ use std::io;
 
 use nft_codec::{Connection, Statement, Table};
 use nix::errno::Errno;
-use schema::KubeProxyVersion;
+use schema::{Family, KubeProxyVersion};
 
 use super::{
     Batch, Datapath, Inspect, Inventory, KubeProxy, KubeProxySync, LONGEST_INTERVAL_S, ModeFacts,
@@ -72,13 +72,14 @@ pub(super) use step::made_and_deleted;
 #[derive(Debug, Clone, Copy)]
 pub struct Nftables {
     version: KubeProxyVersion,
+    family: Family,
 }
 
 impl Nftables {
-    /// As a version lays it out.
+    /// As a version lays it out, for services of a family.
     #[must_use]
-    pub const fn of(version: KubeProxyVersion) -> Self {
-        Self { version }
+    pub const fn of(version: KubeProxyVersion, family: Family) -> Self {
+        Self { version, family }
     }
 
     fn layout(self) -> &'static Layout {

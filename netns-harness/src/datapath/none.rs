@@ -24,7 +24,7 @@ pub(super) const FACTS: ModeFacts = ModeFacts {
     ..ModeFacts::of(
         Mode::None,
         &[TransportFacts::of(Transport::Restore)],
-        |_| Box::new(NoDatapath),
+        |_, _| Box::new(NoDatapath),
     )
 };
 

@@ -20,7 +20,7 @@ impl Breakable for Ipset {
             Damage::Swap => vec![lead(a, b), lead(b, a)],
             Damage::Elsewhere | Damage::Skew => {
                 let engine = self.engine;
-                Iptables { engine }.damage(damage, a, b)
+                Iptables::of(engine, self.family).damage(damage, a, b)
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What is known of mode ipset, over either engine.
 
-use schema::Mode;
+use schema::{Family, Mode};
 
 use super::{Ipset, MOST_SERVICES};
 use crate::datapath::facts::{Cost, Counted, Expected, Law, ModeFacts, PROCESS, TransportFacts};
@@ -49,9 +49,9 @@ const fn transport(transport: Transport) -> TransportFacts {
     }
 }
 
-fn ready(engine: Engine) -> Box<dyn Implementation> {
+fn ready(engine: Engine, family: Family) -> Box<dyn Implementation> {
     iptables::layout::ready();
-    Box::new(Ipset::new(engine))
+    Box::new(Ipset::new(engine, family))
 }
 
 const LEGACY: ModeFacts = ModeFacts {
@@ -89,7 +89,7 @@ const LEGACY: ModeFacts = ModeFacts {
                 ..transport(Transport::IpsetRestore)
             },
         ],
-        |_| ready(Engine::Legacy),
+        |_, family| ready(Engine::Legacy, family),
     )
 };
 
@@ -102,6 +102,6 @@ const NFT: ModeFacts = ModeFacts {
     ),
     preparation_chunk: Some(NFT_PREPARATION_CHUNK),
     teardown_sockets: &[Socket::Sets, Socket::NfTables],
-    make: |_| ready(Engine::Nft),
+    make: |_, family| ready(Engine::Nft, family),
     ..LEGACY
 };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use proptest::prelude::*;
-use schema::Protocol;
+use schema::{Family, Protocol};
 
 use super::ids::{Id, LEVELS, Prefix};
 use super::kernel::Kernel;
@@ -20,7 +20,7 @@ const RESYNC: RenderOptions = RenderOptions {
     resync: true,
     ..OPTIONS
 };
-const IPSET: Ipset = Ipset::new(Engine::Legacy);
+const IPSET: Ipset = Ipset::new(Engine::Legacy, Family::Ipv4);
 
 fn service(index: u32, endpoints: u32) -> Service {
     Service::of_test(
@@ -370,8 +370,11 @@ fn damage_is_done_with_the_tools_of_the_engine() {
         (Engine::Nft, "iptables-nft"),
     ] {
         for damage in Damage::ALL.iter().copied() {
-            let lines =
-                Ipset::new(engine).damage(damage, &population.services[0], &population.services[2]);
+            let lines = Ipset::new(engine, Family::Ipv4).damage(
+                damage,
+                &population.services[0],
+                &population.services[2],
+            );
             assert!(!lines.is_empty());
             for line in lines {
                 let wanted = match damage {

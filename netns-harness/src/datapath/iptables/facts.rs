@@ -109,9 +109,9 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
                 ..REAL
             },
         ],
-        |_| {
+        |_, family| {
             layout::ready();
-            Box::new(Iptables::legacy())
+            Box::new(Iptables::of(Engine::Legacy, family))
         },
     )
 };
@@ -167,9 +167,9 @@ pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
                 ..REAL
             },
         ],
-        |_| {
+        |_, family| {
             layout::ready();
-            Box::new(Iptables::nft())
+            Box::new(Iptables::of(Engine::Nft, family))
         },
     )
 };
@@ -180,7 +180,7 @@ pub(in crate::datapath) const CONNTRACK: ModeFacts = ModeFacts {
     ..ModeFacts::of(
         Mode::Conntrack,
         &[TransportFacts::of(Transport::Restore)],
-        |_| Box::new(Conntrack),
+        |_, family| Box::new(Conntrack(family)),
     )
 };
 

@@ -1,5 +1,7 @@
 //! The floor of every mode that tracks connections: nat hooks and conntrack, no service.
 
+use schema::Family;
+
 use super::meaning_of;
 use crate::HarnessError;
 use crate::datapath::steps::Restore;
@@ -14,7 +16,7 @@ use crate::xtables::{foreign, tool};
 
 /// The floor of every mode that tracks connections.
 #[derive(Debug, Clone, Copy)]
-pub struct Conntrack;
+pub struct Conntrack(pub Family);
 
 /// An empty nat table registers its hooks; a MASQUERADE rule, even in a chain that nothing reaches,
 /// makes the kernel track connections (`net/netfilter/xt_MASQUERADE.c`, `nf_ct_netns_get`).

@@ -32,7 +32,7 @@ use crate::xtables::{foreign, tool, trace, way};
 pub(super) use damage::stray_rule;
 pub use floor::Conntrack;
 pub(super) use layout::service_chain;
-use schema::KubeProxyVersion;
+use schema::{Family, KubeProxyVersion};
 
 /// More endpoints than this are a large cluster (`largeClusterEndpointsThreshold`).
 pub const LARGE_CLUSTER: usize = 1_000;
@@ -41,23 +41,26 @@ pub const LARGE_CLUSTER: usize = 1_000;
 #[derive(Debug, Clone, Copy)]
 pub struct Iptables {
     pub(super) engine: Engine,
+    pub(super) family: Family,
 }
 
 impl Iptables {
+    /// Through the tools of an engine, for services of a family.
+    #[must_use]
+    pub const fn of(engine: Engine, family: Family) -> Self {
+        Self { engine, family }
+    }
+
     /// Through `iptables-nft-restore`.
     #[must_use]
     pub const fn nft() -> Self {
-        Self {
-            engine: Engine::Nft,
-        }
+        Self::of(Engine::Nft, Family::Ipv4)
     }
 
     /// Through `iptables-legacy-restore`.
     #[must_use]
     pub const fn legacy() -> Self {
-        Self {
-            engine: Engine::Legacy,
-        }
+        Self::of(Engine::Legacy, Family::Ipv4)
     }
 
     const fn tool(self) -> &'static str {

@@ -329,7 +329,7 @@ fn what_is_counted_is_what_was_installed() {
 #[test]
 fn the_floor_names_as_many_operations_as_it_has_chains_and_rules() {
     let nothing = population(0, 1);
-    let batch = super::Conntrack.render(None, &nothing, &OPTIONS);
+    let batch = super::Conntrack(Family::Ipv4).render(None, &nothing, &OPTIONS);
     let text = batch.to_string();
     let named = |line: &&str| line.starts_with(':') || line.starts_with("-A");
     assert_eq!(

@@ -113,9 +113,9 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
                 ..REAL
             },
         ],
-        |_| {
+        |_, family| {
             layout::ready();
-            Box::new(Ipvs::default())
+            Box::new(Ipvs::of(family))
         },
     )
 };

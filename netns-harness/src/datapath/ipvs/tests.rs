@@ -32,7 +32,7 @@ fn population(services: u32, endpoints: u32) -> Population {
 }
 
 fn render(from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
-    Ipvs::default().render(from, to, options)
+    Ipvs::of(Family::Ipv4).render(from, to, options)
 }
 
 /// The namespace after batches.
@@ -279,7 +279,7 @@ fn every_damage_is_seen() {
     let wanted = Relation::of(&before);
     for damage in Damage::ALL.iter().copied() {
         let mut kernel = kernel(&[&render(None, &before, &OPTIONS)]);
-        for words in Ipvs::default().damage(damage, a, b) {
+        for words in Ipvs::of(Family::Ipv4).damage(damage, a, b) {
             assert_eq!(words[0], "ipvsadm");
             let ops: Vec<Op> = model::parse_ipvsadm(&words[1..].join(" ")).unwrap();
             let part = Part::script(ops);
@@ -306,5 +306,5 @@ fn the_kernel_refuses_what_is_there_and_a_destination_that_no_address_makes_rout
     let step = install.steps.iter().map(|s| &**s).find(servers);
     assert!(kernel.run(step.unwrap()).unwrap_err().contains("EINVAL"));
     let again = render(None, &to, &OPTIONS);
-    assert!(Ipvs::default().meaning(&[install, again]).is_err());
+    assert!(Ipvs::of(Family::Ipv4).meaning(&[install, again]).is_err());
 }

@@ -131,9 +131,9 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
                 ..REAL
             },
         ],
-        |version| {
+        |version, family| {
             layout::ready();
-            Box::new(Nftables::of(version))
+            Box::new(Nftables::of(version, family))
         },
     )
 };

@@ -87,7 +87,7 @@ fn names_are_those_of_the_golden_services() {
 fn added(version: KubeProxyVersion) -> Vec<String> {
     let golden = Service::golden();
     let services = golden.iter().map(|(service, _)| service.clone()).collect();
-    let batch = Nftables::of(version).render(
+    let batch = Nftables::of(version, Family::Ipv4).render(
         Some(&Population::default()),
         &Population { services },
         &RenderOptions::by(Transport::Nft),

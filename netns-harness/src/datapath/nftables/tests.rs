@@ -16,12 +16,13 @@ use crate::service::{Endpoint, Frontend, Plan, Population, Service};
 const NETLINK: RenderOptions = RenderOptions::by(Transport::Netlink);
 const NFT: RenderOptions = RenderOptions::by(Transport::Nft);
 /// The newest version.
-const NEWEST: Nftables = Nftables::of(KubeProxyVersion::V1_37);
+const NEWEST: Nftables = Nftables::of(KubeProxyVersion::V1_37, Family::Ipv4);
 /// One whose endpoints have chains of their own.
-const CHAINS: Nftables = Nftables::of(KubeProxyVersion::V1_35);
+const CHAINS: Nftables = Nftables::of(KubeProxyVersion::V1_35, Family::Ipv4);
 
 fn every_version() -> impl Iterator<Item = Nftables> {
-    KubeProxyVersion::ALL.iter().copied().map(Nftables::of)
+    let versions = KubeProxyVersion::ALL.iter();
+    versions.map(|version| Nftables::of(*version, Family::Ipv4))
 }
 
 /// Every way of making a change.
@@ -109,7 +110,7 @@ fn added(version: KubeProxyVersion, endpoints: u32) -> String {
     let from = population(1, 1);
     let mut to = from.clone();
     to.services.push(service(2, endpoints));
-    Nftables::of(version)
+    Nftables::of(version, Family::Ipv4)
         .render(Some(&from), &to, &NFT)
         .to_string()
 }
@@ -226,7 +227,7 @@ fn of_a_service(version: KubeProxyVersion, e: u64) -> (u64, u64) {
 #[test]
 fn law_of_size_of_installs_and_updates() {
     for version in KubeProxyVersion::ALL.iter().copied() {
-        let nftables = Nftables::of(version);
+        let nftables = Nftables::of(version, Family::Ipv4);
         for (n, e) in [(0, 1), (1, 1), (10, 1), (10, 3), (100, 2)] {
             let (n64, e64) = (u64::from(n), u64::from(e));
             let (own, maps) = of_a_service(version, e64);
