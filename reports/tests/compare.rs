@@ -347,9 +347,12 @@ fn other_environments_are_refused_with_what_differs_unless_that_is_the_question(
     let facts = new.header.environments.get_mut("host").unwrap();
     (facts.kernel, facts.clock_step_ns) = ("6.18.0".to_owned(), 99);
     facts.tools.insert("nft".to_owned(), "1.0.6".to_owned());
+    facts
+        .tools
+        .insert("bench-runner".to_owned(), "0.1.0 (another)".to_owned());
     assert!(
         two(&base, &new, &[]).is_ok(),
-        "the clock's step is measured anew"
+        "the clock's step is measured anew, and bench-runner's own revision is a note"
     );
 }
 
