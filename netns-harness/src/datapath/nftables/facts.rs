@@ -1,7 +1,7 @@
 //! What is known of mode nftables.
 
 use nft_codec::Connection;
-use schema::{KubeProxyVersion, Mode};
+use schema::{Family, KubeProxyVersion, Mode};
 
 use super::{Nftables, layout};
 use crate::datapath::facts::{
@@ -78,14 +78,44 @@ fn largest_batch() -> Option<u64> {
     known.map(|bytes| bytes as u64)
 }
 
-/// What is known of it.
-pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
-    kube_proxy: Some(&KubeProxyFacts {
+/// kube-proxy in this mode; a table of the other family may be left as well.
+const fn kube_proxy(cleanup: &'static [&'static [&'static str]]) -> KubeProxyFacts {
+    KubeProxyFacts {
         mode: "nftables",
         tools: &[("nft", "nft")],
-        cleanup: &[&["nft", "delete", "table", "ip6", "kube-proxy"]],
+        cleanup,
         arguments: SYNC_AT_2,
-    }),
+    }
+}
+
+/// What is known of it for services of a family.
+pub(in crate::datapath) const fn of(family: Family) -> &'static ModeFacts {
+    match family {
+        Family::Ipv4 => &FACTS,
+        Family::Ipv6 => &FACTS_IPV6,
+    }
+}
+
+const FACTS_IPV6: ModeFacts = ModeFacts {
+    kube_proxy: Some(&kube_proxy(&[&[
+        "nft",
+        "delete",
+        "table",
+        "ip",
+        "kube-proxy",
+    ]])),
+    ..FACTS
+};
+
+/// For services of IPv4.
+pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
+    kube_proxy: Some(&kube_proxy(&[&[
+        "nft",
+        "delete",
+        "table",
+        "ip6",
+        "kube-proxy",
+    ]])),
     layouts: LAYOUTS,
     node_sysctls: &TIMEOUTS,
     sync_tools: &["nft"],
