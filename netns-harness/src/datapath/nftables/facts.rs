@@ -78,7 +78,6 @@ fn largest_batch() -> Option<u64> {
     known.map(|bytes| bytes as u64)
 }
 
-/// kube-proxy in this mode; a table of the other family may be left as well.
 const fn kube_proxy(cleanup: &'static [&'static [&'static str]]) -> KubeProxyFacts {
     KubeProxyFacts {
         mode: "nftables",
@@ -88,8 +87,13 @@ const fn kube_proxy(cleanup: &'static [&'static [&'static str]]) -> KubeProxyFac
     }
 }
 
+/// As it serves IPv4, beside which versions before 1.34 program IPv6 as well; and the other way round.
+const KUBE_PROXY: KubeProxyFacts = kube_proxy(&[&["nft", "delete", "table", "ip6", "kube-proxy"]]);
+const KUBE_PROXY_IPV6: KubeProxyFacts =
+    kube_proxy(&[&["nft", "delete", "table", "ip", "kube-proxy"]]);
+
 /// What is known of it for services of a family.
-pub(in crate::datapath) const fn of(family: Family) -> &'static ModeFacts {
+pub(in crate::datapath) fn of(family: Family) -> &'static ModeFacts {
     match family {
         Family::Ipv4 => &FACTS,
         Family::Ipv6 => &FACTS_IPV6,
@@ -97,25 +101,13 @@ pub(in crate::datapath) const fn of(family: Family) -> &'static ModeFacts {
 }
 
 const FACTS_IPV6: ModeFacts = ModeFacts {
-    kube_proxy: Some(&kube_proxy(&[&[
-        "nft",
-        "delete",
-        "table",
-        "ip",
-        "kube-proxy",
-    ]])),
+    kube_proxy: Some(&KUBE_PROXY_IPV6),
     ..FACTS
 };
 
 /// For services of IPv4.
 pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
-    kube_proxy: Some(&kube_proxy(&[&[
-        "nft",
-        "delete",
-        "table",
-        "ip6",
-        "kube-proxy",
-    ]])),
+    kube_proxy: Some(&KUBE_PROXY),
     layouts: LAYOUTS,
     node_sysctls: &TIMEOUTS,
     sync_tools: &["nft"],
