@@ -228,10 +228,10 @@ fn the_golden_services_of_ipv6_are_laid_out_as_kube_proxy_s_own_tests_have_them(
     use KubeProxyVersion::{V1_32, V1_33, V1_34, V1_35, V1_36, V1_37};
     let (with_port, without) = (chains_ipv6(" tcp dport 80"), chains_ipv6(""));
     for (version, services) in [
-        (V1_32, &with_port[..]),
-        (V1_33, &with_port),
-        (V1_34, &without),
-        (V1_35, &without),
+        (V1_32, with_port.as_str()),
+        (V1_33, with_port.as_str()),
+        (V1_34, without.as_str()),
+        (V1_35, without.as_str()),
         (V1_36, MAPS_ALL_IPV6),
         (V1_37, MAPS_SOME_IPV6),
     ] {
