@@ -178,6 +178,7 @@ impl fmt::Display for Network {
 
 impl Rule {
     /// It in the words of a table of that family.
+    #[must_use]
     pub fn text(&self, family: TableFamily) -> impl fmt::Display {
         InFamily(family, self)
     }
