@@ -46,7 +46,7 @@ fn line() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A line about a table of family ip, said about one of that family: addresses get a prefix.
+/// A line about a table of family ip, said about one of that family.
 fn said_of(family: TableFamily, line: &str) -> String {
     match family {
         TableFamily::Ip => line.to_owned(),

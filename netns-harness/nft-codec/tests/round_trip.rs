@@ -84,7 +84,8 @@ proptest! {
             .into_iter()
             .map(|act| Op { family, table: table.clone(), act })
             .collect();
-        prop_assert_eq!(&parse_script(&script(&ops)).unwrap(), &ops);
+        let read = parse_script(&script(&ops)).unwrap();
+        prop_assert_eq!(&read, &ops);
         let count = ops.len() as u64;
         // The anonymous map of the random choice takes two messages more.
         prop_assert_eq!(EncodedBatch::encode(ops).unwrap().messages(), count + 2);

@@ -143,8 +143,8 @@ impl KubeProxy for Nftables {
         let family = layout.family.to_string();
         let sets = filled.map(|(set, is_map)| {
             let kind = if is_map { "map" } else { "set" };
-            let set = set.as_str();
-            layout::words(&["nft", "--json", "list", kind, &family, layout::TABLE, set])
+            let (family, set) = (family.as_str(), set.as_str());
+            layout::words(&["nft", "--json", "list", kind, family, layout::TABLE, set])
         });
         let listing = layout.listing.commands(layout.family);
         let nothing = &["nft", "-f", "/dev/null"];

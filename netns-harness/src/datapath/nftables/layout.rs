@@ -76,7 +76,8 @@ pub(super) enum Listing {
 impl Listing {
     /// Its command lines for tables of a family.
     pub(super) fn commands(self, family: TableFamily) -> Vec<Vec<String>> {
-        let family = &family.to_string();
+        let family = family.to_string();
+        let family = family.as_str();
         match self {
             Self::ChainsAndSets => vec![
                 words(&["nft", "--json", "list", "chains", family]),
