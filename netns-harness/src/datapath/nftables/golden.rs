@@ -76,8 +76,10 @@ fn names_are_those_of_the_golden_services() {
         ("4AT6LBPK", "ns3/svc3", "UEIP74TE", "10.180.0.3/80"),
         ("LAUZTJTB", "ns4/svc4", "UNZV3OEC", "10.180.0.4/80"),
         ("LAUZTJTB", "ns4/svc4", "5RFCDDV7", "10.180.0.5/80"),
-        // That of IPv6 alone has a chain of an endpoint.
+        // In 1.37 only a service with session affinity has a chain of an endpoint; before 1.36 every one had.
         ("HVFWP5L3", "ns5/svc5", "5HFFSBBM", "fd00.10.180..3/80"),
+        ("ULMVA6XW", "ns1/svc1", "ZVRFLKHO", "fd00.10.180..1/80"),
+        ("ULMVA6XW", "ns1/svc1", "2CRNCTTE", "fd00.10.180..2.1/80"),
     ] {
         let own = format!("{name}/tcp/p80");
         let of = |kind, name: &str| hashed(kind, name).as_str().to_owned();
@@ -192,7 +194,8 @@ const SERVED: [(&str, &str, &[u8]); 3] = [
     ("ns4/svc4", "fd00:172:30::44", &[4, 5]),
 ];
 
-/// Chains and rules before 1.36: no test of kube-proxy's has them for IPv6, so their words are those of IPv4's.
+/// Chains and rules before 1.36, in the words of the dump of a kube-proxy like 1.32 that knftables tests with
+/// (`TestFakeParseDump` in fake_test.go of 0.0.22).
 fn chains_ipv6(port: &str) -> String {
     let mut text = String::new();
     for (name, vip, endpoints) in SERVED {
