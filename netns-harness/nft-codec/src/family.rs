@@ -146,8 +146,8 @@ mod tests {
         assert_eq!((ip.address(&bytes), ip6.address(&bytes[..4])), (None, None));
     }
 
-    /// Those that `nft` 1.0.6 shows with `--debug=netlink` (`ip daddr . meta l4proto . th dport`, and with `ip saddr`
-    /// before it), by its own numbers.
+    /// Of `ip daddr . meta l4proto . th dport`, and with `ip saddr` before it: those of IPv4 are in the recorded frames,
+    /// those of IPv6 follow from the same rule.
     #[test]
     fn registers_follow_each_other_as_in_nft() {
         let of = |family: TableFamily| {
