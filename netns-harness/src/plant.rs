@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use nft_codec::{
     Act, BaseChain, ChainKind, Comparison, Connection, EncodedBatch, Hook, Name, Network, Op,
-    Policy, Rule, Statement, Verdict,
+    Policy, Rule, Statement, TableFamily, Verdict,
 };
 
 use crate::HarnessError;
@@ -20,6 +20,7 @@ const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 fn op(act: Act) -> Op {
     Op {
+        family: TableFamily::Ip,
         table: Name::new(TABLE),
         act,
     }
@@ -73,7 +74,7 @@ pub fn add(rules: u32) -> Result<(), HarnessError> {
 pub fn remove() -> Result<u64, HarnessError> {
     let act = "read the counter behind the planted rules";
     let rules = Connection::open()
-        .and_then(|mut connection| connection.chain_rules(TABLE, PREROUTING))
+        .and_then(|mut connection| connection.chain_rules(TableFamily::Ip, TABLE, PREROUTING))
         .map_err(HarnessError::netlink(act))?;
     let crossed = rules.last().and_then(Rule::packets);
     send("remove the planted rules", vec![op(Act::DeleteTable)])?;

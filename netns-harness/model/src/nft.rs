@@ -1,6 +1,6 @@
 //! nf_tables: interprets operations on a [`Ruleset`] and refuses what the kernel refuses.
 //!
-//! It knows existence, references, key types and clashing elements (nf_tables_api.c, Linux 6.18). It
+//! It knows existence, references, families, key types and clashing elements (nf_tables_api.c, Linux 6.18). It
 //! does not know what only packets or chain validation would show: jump loops, jumps deeper than 16,
 //! or `dnat` in a chain that no nat hook reaches.
 
@@ -9,7 +9,7 @@ use std::fmt;
 
 use nft_codec::{
     Act, BaseChain, Chain, Comment, Element, Key, KeyType, Name, Op, Rule, Set, SetSpec, Statement,
-    Table, Verdict,
+    Table, TableFamily, Verdict,
 };
 
 /// Why the kernel would refuse an operation.
@@ -41,14 +41,20 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Tables by name: a kernel that takes transactions.
+/// Tables by family and name: a kernel that takes transactions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ruleset {
     /// The tables.
-    pub tables: BTreeMap<Name, Table>,
+    pub tables: BTreeMap<(TableFamily, Name), Table>,
 }
 
 impl Ruleset {
+    /// The table of that family and name.
+    #[must_use]
+    pub fn table(&self, family: TableFamily, name: &str) -> Option<&Table> {
+        self.tables.get(&(family, Name::new(name)))
+    }
+
     /// Applies a transaction: everything, or nothing.
     ///
     /// # Errors
@@ -75,10 +81,11 @@ impl Ruleset {
 }
 
 fn step(ruleset: &mut Ruleset, op: &Op, references: &mut References) -> Result<(), Refusal> {
+    let place = (op.family, op.table.clone());
     if let Act::AddTable(comment) = &op.act {
         ruleset
             .tables
-            .entry(op.table.clone())
+            .entry(place)
             .or_insert_with(|| Table {
                 comment: comment.clone(),
                 ..Table::default()
@@ -90,11 +97,15 @@ fn step(ruleset: &mut Ruleset, op: &Op, references: &mut References) -> Result<(
         references.forget();
         return ruleset
             .tables
-            .remove(&op.table)
+            .remove(&place)
             .map(drop)
             .ok_or_else(missing);
     }
-    let table = ruleset.tables.get_mut(&op.table).ok_or_else(missing)?;
+    let table = ruleset.tables.get_mut(&place).ok_or_else(missing)?;
+    if op.names_other_family() {
+        let what = "an address is of another length than the table's";
+        return Err(Refusal::Invalid(what.to_owned()));
+    }
     let mut table = Kernel(table);
     match &op.act {
         Act::AddTable(..) | Act::DeleteTable => Ok(()),
@@ -104,7 +115,7 @@ fn step(ruleset: &mut Ruleset, op: &Op, references: &mut References) -> Result<(
             table.chain(chain)?.rules.clear();
             Ok(())
         }
-        Act::DeleteChain(chain) => table.delete_chain(&op.table, chain, references),
+        Act::DeleteChain(chain) => table.delete_chain(&place, chain, references),
         Act::AddSet(spec) => table.add_set(spec),
         // Whether it is called a set or a map is a matter of the script alone.
         Act::FlushSet(set, ..) => {
@@ -147,11 +158,14 @@ fn step(ruleset: &mut Ruleset, op: &Op, references: &mut References) -> Result<(
     }
 }
 
+/// Family and name of a table.
+type Place = (TableFamily, Name);
+
 /// How often each chain of one table is referred to: counted when the first chain of a run of
 /// deletions goes, kept up to date along the run.
 #[derive(Default)]
 struct References {
-    counted: Option<(Name, HashMap<Name, usize>)>,
+    counted: Option<(Place, HashMap<Name, usize>)>,
 }
 
 impl References {
@@ -159,17 +173,17 @@ impl References {
         self.counted = None;
     }
 
-    fn of(&mut self, name: &Name, table: &Table) -> &mut HashMap<Name, usize> {
+    fn of(&mut self, place: &Place, table: &Table) -> &mut HashMap<Name, usize> {
         if self
             .counted
             .as_ref()
-            .is_none_or(|(counted, _)| counted != name)
+            .is_none_or(|(counted, _)| counted != place)
         {
             self.counted = None;
         }
         &mut self
             .counted
-            .get_or_insert_with(|| (name.clone(), count_references(table)))
+            .get_or_insert_with(|| (place.clone(), count_references(table)))
             .1
     }
 }
@@ -285,12 +299,12 @@ impl Kernel<'_> {
 
     fn delete_chain(
         &mut self,
-        own_name: &Name,
+        place: &Place,
         name: &Name,
         references: &mut References,
     ) -> Result<(), Refusal> {
         self.chain(name)?;
-        let counts = references.of(own_name, self.0);
+        let counts = references.of(place, self.0);
         // The chain's own rules go first (nf_tables_delchain).
         for target in self.0.chains[name].rules.iter().flat_map(targets) {
             if let Some(count) = counts.get_mut(target) {
@@ -442,6 +456,8 @@ mod tests {
             ("add element ip t m { 10.0.0.1 : goto a }", "EINVAL"),
             ("delete element ip t m { tcp . 81 }", "ENOENT"),
             ("delete table ip u", "ENOENT"),
+            ("delete table ip6 t", "ENOENT"),
+            ("add chain ip6 t c", "ENOENT"),
             ("delete set ip t s", "ENOENT"),
             ("add set ip t m { type ipv4_addr ; }", "EEXIST"),
             (
@@ -474,6 +490,27 @@ mod tests {
         let mut ruleset = taken(BASE).unwrap();
         let script = "add rule ip t b jump a\ndelete element ip t m { tcp . 80 }\ndelete chain ip t b\ndelete chain ip t a\n";
         ruleset.apply(&parse_script(script).unwrap()).unwrap();
-        assert!(ruleset.tables["t"].chains.is_empty());
+        let table = ruleset.table(TableFamily::Ip, "t").unwrap();
+        assert!(table.chains.is_empty());
+    }
+
+    #[test]
+    fn tables_of_two_families_have_their_own_chains_and_addresses() {
+        let script = "add table ip6 t\nadd chain ip6 t c\nadd set ip6 t s { type ipv6_addr ; }\n\
+            add element ip6 t s { fd00::1 }\nadd rule ip6 t c ip6 daddr @s drop\n";
+        let mut ruleset = taken(&format!("{BASE}{script}")).unwrap();
+        let chains = |ruleset: &Ruleset, family| {
+            let table = ruleset.table(family, "t");
+            table.map(|table| table.chains.len())
+        };
+        assert_eq!(chains(&ruleset, TableFamily::Ip), Some(2));
+        assert_eq!(chains(&ruleset, TableFamily::Ip6), Some(1));
+        let mut ops = parse_script("add element ip t m { 10.0.0.1 : goto a }").unwrap();
+        ops[0].family = TableFamily::Ip6;
+        assert!(ruleset.apply(&ops).unwrap_err().ends_with("(EINVAL)"));
+        let ops = parse_script("delete table ip6 t").unwrap();
+        ruleset.apply(&ops).unwrap();
+        assert_eq!(chains(&ruleset, TableFamily::Ip), Some(2));
+        assert_eq!(chains(&ruleset, TableFamily::Ip6), None);
     }
 }

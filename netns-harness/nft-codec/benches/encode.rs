@@ -7,7 +7,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use model::Ruleset;
 use nft_codec::{
     Act, Comparison, Element, EncodedBatch, Key, L4Proto, Name, Network, Op, Rule, Statement,
-    Verdict, parse_script, script,
+    TableFamily, Verdict, parse_script, script,
 };
 
 const SERVICES: u32 = 1_000;
@@ -21,6 +21,7 @@ fn operations() -> Vec<Op> {
     for i in 0..SERVICES {
         let mut push = |act| {
             ops.push(Op {
+                family: TableFamily::Ip,
                 table: table.clone(),
                 act,
             })

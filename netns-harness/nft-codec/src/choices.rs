@@ -9,7 +9,7 @@ use netlink::{Answer, Attributes, Error, add_flags, attribute, flags, nest, text
 
 use crate::connection::{Connection, HEADER};
 use crate::decode::Choice;
-use crate::dump::{self, Failure, GET_SET_ELEMENTS, IPV4};
+use crate::dump::{self, Failure, GET_SET_ELEMENTS, Of};
 
 /// Elements asked in one system call: their answers, about 800 bytes each with their overhead, fit
 /// into the receive buffer of a process without privileges (212,992 bytes) and far more into ours.
@@ -27,7 +27,7 @@ impl Connection {
     /// The entries of each map whose number can be drawn, in the order of `choices`.
     pub(crate) fn choices<T>(
         &mut self,
-        table: &str,
+        table: Of<'_>,
         choices: &[&Choice],
         decode: Decode<T>,
     ) -> Result<Vec<Entries<T>>, Failure> {
@@ -61,7 +61,7 @@ impl Connection {
     /// to `dumped`.
     fn ask<T>(
         &mut self,
-        (table, choices, decode): (&str, &[&Choice], Decode<T>),
+        (table, choices, decode): (Of<'_>, &[&Choice], Decode<T>),
         window: &[usize],
         found: &mut [Entries<T>],
         dumped: &mut Vec<usize>,
@@ -107,7 +107,7 @@ impl Connection {
     /// All entries of a map; numbers that are never drawn are left out.
     fn dump_choice<T>(
         &mut self,
-        table: &str,
+        table: Of<'_>,
         choice: &Choice,
         decode: Decode<T>,
     ) -> Result<Entries<T>, Failure> {
@@ -124,8 +124,13 @@ impl Connection {
 }
 
 /// Appends a request for the elements of a map that can be drawn, by their keys.
-fn element_request(out: &mut Vec<u8>, sequence: u32, table: &str, choice: &Choice) {
-    dump::write_request(out, GET_SET_ELEMENTS, IPV4, 0, sequence, |out| {
+fn element_request(
+    out: &mut Vec<u8>,
+    sequence: u32,
+    (family, table): Of<'_>,
+    choice: &Choice,
+) {
+    dump::write_request(out, GET_SET_ELEMENTS, family.number(), 0, sequence, |out| {
         text(out, 1, table);
         text(out, 2, &choice.set);
         nest(out, 3, |out| {

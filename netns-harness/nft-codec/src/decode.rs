@@ -4,23 +4,26 @@ mod expressions;
 mod statements;
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use netlink::{Attribute, Attributes};
 use strum::VariantArray as _;
 
+use crate::family::TableFamily;
 use crate::names::{Comment, Name};
 use crate::ops::{
-    ADDRESS_AND_PORT, BaseChain, ChainKind, Element, Hook, Key, KeyType, L4Proto, Policy, Rule,
-    Statement, Verdict,
+    BaseChain, ChainKind, Element, Hook, Key, KeyType, L4Proto, Policy, Rule, Statement, Verdict,
+    address_and_port,
 };
 use crate::ruleset::Set;
 
 use statements::statements;
 
-/// The sets that rules of a table may refer to.
+/// What rules of a table may refer to.
 #[derive(Debug, Default)]
 pub(crate) struct Sets {
+    /// The table's family.
+    pub(crate) family: TableFamily,
     /// Sets and maps that have a name of their own.
     pub(crate) named: HashSet<String>,
     /// Anonymous maps of numbers, to verdicts or to addresses and ports.
@@ -80,7 +83,7 @@ pub(crate) fn base_chain(attributes: Attributes<'_>) -> Result<Option<BaseChain>
 pub(crate) fn rule(attributes: Attributes<'_>, sets: &Sets, choices: &mut Vec<Choice>) -> Rule {
     let expressions = attributes
         .nested(4)
-        .map(expressions::expressions)
+        .map(|list| expressions::expressions(sets.family, list))
         .unwrap_or_default();
     Rule {
         statements: statements(&expressions, sets, choices),
@@ -100,13 +103,19 @@ pub(crate) fn entry(element: Attributes<'_>) -> Option<(u32, Drawn)> {
     let data = element.nested(2)?;
     let drawn = match data.bytes(1) {
         None => Drawn::Verdict(verdict(data)?),
-        Some(&[a, b, c, d, p, q, ..]) => Drawn::Address(SocketAddr::new(
-            IpAddr::from([a, b, c, d]),
-            u16::from_be_bytes([p, q]),
-        )),
-        Some(_) => return None,
+        Some(bytes) => Drawn::Address(address_with_port(bytes)?),
     };
     Some((number, drawn))
+}
+
+/// An address and a port, padded to 4 bytes. Its length says of which family it is.
+fn address_with_port(bytes: &[u8]) -> Option<SocketAddr> {
+    let (address, port) = bytes.split_last_chunk::<4>()?;
+    let address = TableFamily::ALL
+        .into_iter()
+        .find_map(|family| family.address(address))?;
+    let port = u16::from_be_bytes([port[0], port[1]]);
+    Some(SocketAddr::new(address, port))
 }
 
 impl Statement {
@@ -160,51 +169,54 @@ pub(crate) fn is_anonymous(attributes: Attributes<'_>) -> bool {
     attributes.be32(3).unwrap_or(0) & ANONYMOUS != 0
 }
 
-/// Whether it is a map of numbers, to verdicts or to addresses and ports.
-pub(crate) fn is_choice(attributes: Attributes<'_>) -> bool {
+/// Whether it is a map of numbers, to verdicts or to addresses of that family and ports.
+pub(crate) fn is_choice(family: TableFamily, attributes: Attributes<'_>) -> bool {
     let is_map = attributes.be32(3).unwrap_or(0) & MAP != 0;
     let data = attributes.be32(6);
-    let known = data == DATA_VERDICT || data == Some(ADDRESS_AND_PORT.0);
+    let known = data == DATA_VERDICT || data == Some(address_and_port(family).0);
     is_map && attributes.be32(4) == TYPE_INTEGER && known
 }
 
-/// A named set or map, without its elements; `None` when the model has no place for it.
-pub(crate) fn set(attributes: Attributes<'_>) -> Option<Set> {
+/// A named set or map of a table of that family, without its elements; `None` when the model has no place for it.
+pub(crate) fn set(family: TableFamily, attributes: Attributes<'_>) -> Option<Set> {
     let verdicts = match (attributes.be32(3).unwrap_or(0), attributes.be32(6)) {
         (0, None) => false,
         (MAP, DATA_VERDICT) => true,
         _ => return None,
     };
     let number = attributes.be32(4)?;
+    let mut keys = KeyType::VARIANTS.iter();
     Some(Set {
-        key: *KeyType::VARIANTS.iter().find(|k| k.number() == number)?,
+        key: *keys.find(|key| key.number(family) == number)?,
         verdicts,
         comment: comment(attributes.bytes(13), 7),
         elements: BTreeMap::new(),
     })
 }
 
-/// A key of that type; fields are padded to 4 bytes.
-fn key(kind: KeyType, bytes: &[u8]) -> Option<Key> {
-    let address = |b: &[u8; 4]| IpAddr::from(*b);
-    match (kind, bytes.as_chunks::<4>()) {
-        (KeyType::Address, ([a], [])) => Some(Key::Address(address(a))),
-        (KeyType::AddressProtoPort, ([a, [proto, ..], [p, q, ..]], [])) => Some(
-            Key::AddressProtoPort(address(a), L4Proto(*proto), u16::from_be_bytes([*p, *q])),
-        ),
-        (KeyType::AddressesProtoPort, ([a, b, [proto, ..], [p, q, ..]], [])) => {
-            Some(Key::AddressesProtoPort(
-                [address(a), address(b)],
-                L4Proto(*proto),
-                u16::from_be_bytes([*p, *q]),
-            ))
+/// A key of that type in a table of that family; fields are padded to 4 bytes.
+fn key(family: TableFamily, kind: KeyType, bytes: &[u8]) -> Option<Key> {
+    let len = family.address_len();
+    let (addresses, rest) = bytes.split_at_checked(kind.addresses() * len)?;
+    let address = |place: usize| family.address(&addresses[place * len..][..len]);
+    let proto_and_port = match rest.as_chunks::<4>() {
+        ([], []) => None,
+        ([[proto, ..], [p, q, ..]], []) => {
+            Some((L4Proto(*proto), u16::from_be_bytes([*p, *q])))
         }
-        (KeyType::ProtoPort, ([[proto, ..], [p, q, ..]], [])) => Some(Key::ProtoPort(
-            L4Proto(*proto),
-            u16::from_be_bytes([*p, *q]),
-        )),
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some(match (kind, proto_and_port) {
+        (KeyType::Address, None) => Key::Address(address(0)?),
+        (KeyType::AddressProtoPort, Some((proto, port))) => {
+            Key::AddressProtoPort(address(0)?, proto, port)
+        }
+        (KeyType::AddressesProtoPort, Some((proto, port))) => {
+            Key::AddressesProtoPort([address(0)?, address(1)?], proto, port)
+        }
+        (KeyType::ProtoPort, Some((proto, port))) => Key::ProtoPort(proto, port),
+        _ => return None,
+    })
 }
 
 /// The raw key of an element: NFTA_SET_ELEM_KEY, NFTA_DATA_VALUE.
@@ -215,6 +227,7 @@ pub(crate) fn raw_key(element: Attributes<'_>) -> Option<&[u8]> {
 /// An element of a named set; `None` when the model has no place for it (flags, timeouts, foreign
 /// keys or data).
 pub(crate) fn element(
+    family: TableFamily,
     kind: KeyType,
     verdicts: bool,
     attributes: Attributes<'_>,
@@ -230,11 +243,59 @@ pub(crate) fn element(
         return None;
     }
     Some(Element {
-        key: key(kind, raw_key(attributes)?)?,
+        key: key(family, kind, raw_key(attributes)?)?,
         verdict: match verdicts {
             true => Some(verdict(attributes.nested(2)?)?),
             false => None,
         },
         comment: comment(attributes.bytes(6), 0),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_the_fields_of_its_type_and_an_address_the_length_of_its_family() {
+        let (four, sixteen) = ([10, 0, 0, 1], [0xfd; 16]);
+        let rest = &[6, 0, 0, 0, 0, 80, 0, 0][..];
+        for (family, address) in [
+            (TableFamily::Ip, &four[..]),
+            (TableFamily::Ip6, &sixteen[..]),
+        ] {
+            let at = family.address(address).unwrap();
+            let tcp = L4Proto::TCP;
+            let whole = [address, address, rest].concat();
+            let len = address.len();
+            for (kind, bytes, wanted) in [
+                (KeyType::Address, address, Key::Address(at)),
+                (KeyType::ProtoPort, rest, Key::ProtoPort(tcp, 80)),
+                (
+                    KeyType::AddressProtoPort,
+                    &whole[len..],
+                    Key::AddressProtoPort(at, tcp, 80),
+                ),
+                (
+                    KeyType::AddressesProtoPort,
+                    &whole[..],
+                    Key::AddressesProtoPort([at, at], tcp, 80),
+                ),
+            ] {
+                assert_eq!(key(family, kind, bytes), Some(wanted));
+                assert_eq!(key(family, kind, &bytes[1..]), None);
+                assert_eq!(key(family, kind, &[bytes, &[0; 4][..]].concat()), None);
+            }
+        }
+    }
+
+    #[test]
+    fn data_of_a_choice_tell_their_family_by_their_length() {
+        let port = &[0x1f, 0x90, 0, 0][..];
+        let read = |address: &[u8]| address_with_port(&[address, port].concat());
+        assert_eq!(read(&[10, 0, 0, 1]), "10.0.0.1:8080".parse().ok());
+        let last = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        assert_eq!(read(&last), "[fd00::1]:8080".parse().ok());
+        assert_eq!((read(&last[..8]), address_with_port(&[1])), (None, None));
+    }
 }

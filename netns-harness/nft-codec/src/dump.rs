@@ -11,11 +11,11 @@ use nix::errno::Errno;
 
 use crate::connection::Connection;
 use crate::decode::{self, Sets};
+use crate::family::TableFamily;
 use crate::names::Name;
 use crate::ops::Rule;
 use crate::ruleset::Table;
 
-pub(crate) const IPV4: u8 = libc::NFPROTO_IPV4 as u8;
 pub(crate) const GET_TABLE: u8 = libc::NFT_MSG_GETTABLE as u8;
 pub(crate) const GET_CHAIN: u8 = libc::NFT_MSG_GETCHAIN as u8;
 pub(crate) const GET_RULE: u8 = libc::NFT_MSG_GETRULE as u8;
@@ -36,6 +36,9 @@ pub struct TableId {
     /// Its name.
     pub name: Name,
 }
+
+/// A table with rules for services: its family and name.
+pub(crate) type Of<'a> = (TableFamily, &'a str);
 
 /// Why one attempt at a listing ended without one.
 pub(crate) enum Failure {
@@ -69,12 +72,12 @@ impl Connection {
         })
     }
 
-    /// A table of the ip family with everything in it; `None` when it is not there.
+    /// A table with everything in it; `None` when it is not there.
     ///
     /// # Errors
     /// The listing failed or kept being interrupted.
-    pub fn table(&mut self, table: &str) -> Result<Option<Table>, Error> {
-        self.stable(|this| this.content(table))
+    pub fn table(&mut self, family: TableFamily, table: &str) -> Result<Option<Table>, Error> {
+        self.stable(|this| this.content((family, table)))
     }
 
     /// The rules of one chain: cheap at any size of the table, for reading counters. Sets are not
@@ -82,12 +85,20 @@ impl Connection {
     ///
     /// # Errors
     /// The listing failed or kept being interrupted.
-    pub fn chain_rules(&mut self, table: &str, chain: &str) -> Result<Vec<Rule>, Error> {
+    pub fn chain_rules(
+        &mut self,
+        family: TableFamily,
+        table: &str,
+        chain: &str,
+    ) -> Result<Vec<Rule>, Error> {
         self.stable(|this| {
-            let sets = Sets::default();
+            let sets = Sets {
+                family,
+                ..Sets::default()
+            };
             let mut rules = Vec::new();
             let of = [(1, table), (2, chain)];
-            this.dump(GET_RULE, IPV4, &of, "rules", |_, attributes| {
+            this.dump(GET_RULE, family.number(), &of, "rules", |_, attributes| {
                 if attributes.text(1) == Some(table) && attributes.text(2) == Some(chain) {
                     rules.push(decode::rule(attributes, &sets, &mut Vec::new()));
                 }
@@ -96,30 +107,31 @@ impl Connection {
         })
     }
 
-    /// Names of the chains of all tables of the ip family: one dump.
+    /// Names of the chains of all tables of a family: one dump.
     ///
     /// # Errors
     /// The listing failed or kept being interrupted.
-    pub fn chain_names(&mut self) -> Result<Vec<Name>, Error> {
-        self.names((GET_CHAIN, &[], 3), "chains")
+    pub fn chain_names(&mut self, family: TableFamily) -> Result<Vec<Name>, Error> {
+        self.names(family, (GET_CHAIN, &[], 3), "chains")
     }
 
     /// Names of a table's sets and maps, the anonymous ones too: one dump.
     ///
     /// # Errors
     /// The listing failed or kept being interrupted.
-    pub fn set_names(&mut self, table: &str) -> Result<Vec<Name>, Error> {
-        self.names((GET_SET, &[(1, table)], 2), "sets")
+    pub fn set_names(&mut self, family: TableFamily, table: &str) -> Result<Vec<Name>, Error> {
+        self.names(family, (GET_SET, &[(1, table)], 2), "sets")
     }
 
     fn names(
         &mut self,
+        family: TableFamily,
         (kind, of, name): (u8, &[(u16, &str)], u16),
         listing: &'static str,
     ) -> Result<Vec<Name>, Error> {
         self.stable(|this| {
             let mut names = Vec::new();
-            this.dump(kind, IPV4, of, listing, |_, attributes| {
+            this.dump(kind, family.number(), of, listing, |_, attributes| {
                 names.extend(attributes.text(name).map(Name::new));
             })?;
             Ok(names)

@@ -17,10 +17,11 @@ use netlink::{HEADER, add_flags, flags, message_len, set_flags};
 use nftnl::nftnl_sys as sys;
 use nftnl::{Chain, MsgType, NlMsg, ProtoFamily, Rule as NlRule, Table};
 
+use crate::family::TableFamily;
 use crate::names::Name;
-use crate::ops::{Act, Op, Rule, Statement};
+use crate::ops::{Act, Op, Rule, Statement, address_and_port};
 use crate::script::script;
-use sets::{Datum, RawSet};
+use sets::{Datum, In, RawSet};
 
 /// Why operations cannot be encoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,9 +32,9 @@ pub enum EncodeError {
     /// A message of netlink holds at most 64 KiB of nested attributes.
     #[error("'{0}' does not fit into one netlink message")]
     TooLong(String),
-    /// A table of the ip family has addresses of IPv4 only.
-    #[error("'{0}' names an address of IPv6 in a table of the ip family")]
-    Ipv6(String),
+    /// A table has addresses of its family only.
+    #[error("'{0}' names an address of another family than its table's")]
+    OtherFamily(String),
 }
 
 /// A transaction, encoded: batch begin, the messages of the operations in order, batch end. Only the
@@ -207,9 +208,9 @@ impl Buffer {
 struct Encoder {
     buffer: Buffer,
     /// The table of the operation before: nearly always this one's too.
-    table: Option<(Name, Table)>,
+    table: Option<(TableFamily, Name, Table)>,
     /// Ids of the sets added in this batch, by table and name.
-    ids: HashMap<(Name, Name), u32>,
+    ids: HashMap<(TableFamily, Name, Name), u32>,
     next_id: u32,
     /// Number of the first anonymous map; `None`: the kernel numbers them.
     first_map: Option<u32>,
@@ -218,24 +219,25 @@ struct Encoder {
 impl Encoder {
     fn op(&mut self, op: &Op) -> Result<(), EncodeError> {
         let table = match self.table.take() {
-            Some((name, table)) if name == op.table => table,
-            _ => Table::new(op.table.as_c_str(), ProtoFamily::Ipv4),
+            Some((family, name, table)) if (family, &name) == (op.family, &op.table) => table,
+            _ => Table::new(op.table.as_c_str(), protocol(op.family)),
         };
         let result = self.act(op, &table);
-        self.table = Some((op.table.clone(), table));
+        self.table = Some((op.family, op.table.clone(), table));
         result
     }
 
     fn act(&mut self, op: &Op, table: &Table) -> Result<(), EncodeError> {
-        if op.act.names_ipv6() {
-            return Err(EncodeError::Ipv6(op.to_string()));
+        if op.names_other_family() {
+            return Err(EncodeError::OtherFamily(op.to_string()));
         }
+        let at = In(op.family, &op.table);
         let buffer = &mut self.buffer;
         match &op.act {
-            Act::AddTable(comment) => chains::add_table(buffer, table, comment.as_ref()),
+            Act::AddTable(comment) => chains::add_table(buffer, at, comment.as_ref()),
             Act::DeleteTable => buffer.object(0, MsgType::Del, table),
             Act::AddChain(chain, base, comment) => {
-                chains::add_chain(buffer, table, chain, *base, comment.as_ref())
+                chains::add_chain(buffer, at, chain, *base, comment.as_ref())
             }
             Act::FlushChain(chain) => {
                 let chain = Chain::new(chain.as_c_str(), table);
@@ -246,29 +248,25 @@ impl Encoder {
             }
             Act::AddSet(spec) => {
                 let id = self.new_id(op, &spec.name);
-                RawSet::named(&op.table, spec, id).add(&mut self.buffer);
+                RawSet::named(at, spec, id).add(&mut self.buffer);
             }
-            Act::FlushSet(set, ..) => {
-                RawSet::reference(&op.table, set, None).flush(&mut self.buffer)
-            }
-            Act::DeleteSet(set, ..) => {
-                RawSet::reference(&op.table, set, None).delete(&mut self.buffer)
-            }
+            Act::FlushSet(set, ..) => RawSet::reference(at, set, None).flush(&mut self.buffer),
+            Act::DeleteSet(set, ..) => RawSet::reference(at, set, None).delete(&mut self.buffer),
             Act::AddCounter(counter) => {
-                objects::counter(buffer, &op.table, counter, libc::NFT_MSG_NEWOBJ)
+                objects::counter(buffer, at, counter, libc::NFT_MSG_NEWOBJ)
             }
             Act::DeleteCounter(counter) => {
-                objects::counter(buffer, &op.table, counter, libc::NFT_MSG_DELOBJ)
+                objects::counter(buffer, at, counter, libc::NFT_MSG_DELOBJ)
             }
             Act::AddElements(set, elements) => {
-                let mut raw = RawSet::reference(&op.table, set, self.id(op, set));
+                let mut raw = RawSet::reference(at, set, self.id(op, set));
                 for element in elements {
                     raw.push(element);
                 }
                 raw.add_elements(&mut self.buffer);
             }
             Act::DeleteElements(set, keys) => {
-                let mut raw = RawSet::reference(&op.table, set, None);
+                let mut raw = RawSet::reference(at, set, None);
                 for key in keys {
                     raw.push_key(*key);
                 }
@@ -281,13 +279,15 @@ impl Encoder {
 
     /// Id of a set that was added in this batch; the kernel finds older ones by name.
     fn id(&self, op: &Op, set: &Name) -> Option<u32> {
-        self.ids.get(&(op.table.clone(), set.clone())).copied()
+        let place = (op.family, op.table.clone(), set.clone());
+        self.ids.get(&place).copied()
     }
 
     fn new_id(&mut self, op: &Op, set: &Name) -> u32 {
         let id = self.next_id;
         self.next_id += 1;
-        self.ids.insert((op.table.clone(), set.clone()), id);
+        let place = (op.family, op.table.clone(), set.clone());
+        self.ids.insert(place, id);
         id
     }
 
@@ -327,7 +327,8 @@ impl Encoder {
         let id = self.next_id;
         self.next_id += 1;
         let name = sets::anonymous_map(self.first_map.map(|first| first + id));
-        let mut map = RawSet::anonymous(&op.table, &name, entries, data, id);
+        let at = In(op.family, &op.table);
+        let mut map = RawSet::anonymous(at, &name, entries, data, id);
         map.add(&mut self.buffer);
         if self.first_map.is_some() {
             map.by_id();
@@ -354,25 +355,35 @@ impl Encoder {
                 (&*anonymous.0, Some(anonymous.1))
             }
             Statement::RandomDnat(_, entries) => {
-                anonymous = self.anonymous(op, sets::addresses(entries), sets::ADDRESSES);
+                let data = address_and_port(op.family);
+                anonymous = self.anonymous(op, sets::addresses(entries), data);
                 (&*anonymous.0, Some(anonymous.1))
             }
             _ => (c"", None),
         };
-        match expressions::add(rule, statement, set) {
+        match expressions::add(op.family, rule, statement, set) {
             true => Ok(()),
             false => Err(EncodeError::Unknown(op.to_string())),
         }
     }
 }
 
-/// Writes a message header of the ip family.
+/// A family in the words of the nftnl crate.
+const fn protocol(family: TableFamily) -> ProtoFamily {
+    match family {
+        TableFamily::Ip => ProtoFamily::Ipv4,
+        TableFamily::Ip6 => ProtoFamily::Ipv6,
+    }
+}
+
+/// Writes a message header of a family.
 ///
 /// # Safety
 /// `place` has room for the largest message.
 unsafe fn build_header(
     place: *mut c_void,
     message: libc::c_int,
+    family: TableFamily,
     sequence: u32,
 ) -> *mut libc::nlmsghdr {
     // SAFETY: the caller's room; the flags are set by `Buffer::message`.
@@ -380,7 +391,7 @@ unsafe fn build_header(
         sys::nftnl_nlmsg_build_hdr(
             place.cast(),
             message as u16,
-            libc::NFPROTO_IPV4 as u16,
+            family.number().into(),
             0,
             sequence,
         )

@@ -8,9 +8,9 @@
 //! acknowledgement and [`EncodedBatch`] asks for one, on its last message.
 //!
 //! ```
-//! use nft_codec::{Act, EncodedBatch, Op};
+//! use nft_codec::{Act, EncodedBatch, Op, TableFamily};
 //!
-//! let table = |act| Op { table: "demo".into(), act };
+//! let table = |act| Op { family: TableFamily::Ip, table: "demo".into(), act };
 //! let batch = EncodedBatch::encode(vec![
 //!     table(Act::AddTable(None)),
 //!     table(Act::AddChain("services".into(), None, None)),
@@ -31,6 +31,7 @@ mod connection;
 mod decode;
 mod dump;
 mod encode;
+mod family;
 mod names;
 mod ops;
 mod parse;
@@ -41,6 +42,7 @@ mod script;
 pub use connection::Connection;
 pub use dump::TableId;
 pub use encode::{EncodeError, EncodedBatch};
+pub use family::TableFamily;
 pub use names::{Comment, Name};
 pub use ops::{
     Act, BaseChain, ChainKind, Comparison, CtState, Element, Hook, Key, KeyType, L4Proto, Network,

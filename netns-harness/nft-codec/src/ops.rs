@@ -1,17 +1,21 @@
-//! The vocabulary: operations on a table of the ip family and the statements of its rules; exactly
-//! what kube-proxy's layout needs.
+//! The vocabulary: operations on a table of the ip or the ip6 family and the statements of its rules;
+//! exactly what kube-proxy's layout needs.
 //!
-//! Addresses are of either family in the types; in a table of the ip family one of IPv6 is refused
-//! ([`crate::EncodeError::Ipv6`]).
+//! Addresses are of either family in the types; in a table one of the other family is refused
+//! ([`crate::EncodeError::OtherFamily`]). Statements say nothing of the family, which is the table's: where
+//! they are described below as those of family ip, read `ip6` for the other.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::family::TableFamily;
 use crate::names::{Comment, Name};
 
 /// One operation: one command line of a script, one or more netlink messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Op {
-    /// The table, of the ip family, on which it acts.
+    /// Family of the table on which it acts.
+    pub family: TableFamily,
+    /// Name of that table.
     pub table: Name,
     /// What is done.
     pub act: Act,
@@ -74,7 +78,7 @@ pub enum ChainKind {
     Route,
 }
 
-/// A netfilter hook of the IPv4 stack, in the order of their numbers (enum nf_inet_hooks).
+/// A netfilter hook of the IPv4 and the IPv6 stack, in the order of their numbers (enum nf_inet_hooks).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString, strum::FromRepr)]
 #[strum(serialize_all = "lowercase")]
 #[repr(u32)]
@@ -115,41 +119,77 @@ pub struct SetSpec {
 }
 
 /// What the keys of a set are made of.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::Display, strum::VariantArray,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::VariantArray)]
 pub enum KeyType {
     /// An address.
-    #[strum(to_string = "ipv4_addr")]
     Address,
     /// Address, protocol and port.
-    #[strum(to_string = "ipv4_addr . inet_proto . inet_service")]
     AddressProtoPort,
     /// Two addresses, protocol and port.
-    #[strum(to_string = "ipv4_addr . ipv4_addr . inet_proto . inet_service")]
     AddressesProtoPort,
     /// Protocol and port.
-    #[strum(to_string = "inet_proto . inet_service")]
     ProtoPort,
 }
 
-impl KeyType {
-    /// The type's number for `nft`'s listing: 6 bits a field, first field highest (nft, datatype.h).
-    pub(crate) const fn number(self) -> u32 {
-        const PROTO: u32 = 12;
-        match self {
-            Self::Address => ADDRESS,
-            Self::AddressProtoPort => ADDRESS << 12 | PROTO << 6 | SERVICE,
-            Self::AddressesProtoPort => ADDRESS << 18 | ADDRESS << 12 | PROTO << 6 | SERVICE,
-            Self::ProtoPort => PROTO << 6 | SERVICE,
-        }
+/// A type of `nft`'s: its name, and its number (nft, datatype.h, enum datatypes).
+type DataType = (&'static str, u32);
+const PROTO: DataType = ("inet_proto", 12);
+const SERVICE: DataType = ("inet_service", 13);
+
+const fn address_type(family: TableFamily) -> DataType {
+    match family {
+        TableFamily::Ip => ("ipv4_addr", 7),
+        TableFamily::Ip6 => ("ipv6_addr", 8),
     }
 }
 
-const ADDRESS: u32 = 7;
-const SERVICE: u32 = 13;
-/// The number of `ipv4_addr . inet_service`, and its length in bytes: data of a map that `dnat` takes from.
-pub(crate) const ADDRESS_AND_PORT: (u32, u32) = (ADDRESS << 6 | SERVICE, 8);
+/// The number of a concatenation: 6 bits a field, first field highest (nft, datatype.h).
+fn concatenation(fields: &[DataType]) -> u32 {
+    fields
+        .iter()
+        .fold(0, |number, (_, field)| number << 6 | field)
+}
+
+/// The number of `ipv4_addr . inet_service`, or that of IPv6, and its length in bytes: data of a map that `dnat` takes
+/// from.
+pub(crate) fn address_and_port(family: TableFamily) -> (u32, u32) {
+    let number = concatenation(&[address_type(family), SERVICE]);
+    (number, family.address_len() as u32 + 4)
+}
+
+impl KeyType {
+    fn fields(self, family: TableFamily) -> Vec<DataType> {
+        let address = address_type(family);
+        match self {
+            Self::Address => vec![address],
+            Self::AddressProtoPort => vec![address, PROTO, SERVICE],
+            Self::AddressesProtoPort => vec![address, address, PROTO, SERVICE],
+            Self::ProtoPort => vec![PROTO, SERVICE],
+        }
+    }
+
+    /// As scripts name it in a table of that family: `ipv4_addr . inet_proto . inet_service`.
+    #[must_use]
+    pub fn name(self, family: TableFamily) -> String {
+        let fields = self.fields(family);
+        let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+        names.join(" . ")
+    }
+
+    /// The type's number for `nft`'s listing.
+    pub(crate) fn number(self, family: TableFamily) -> u32 {
+        concatenation(&self.fields(family))
+    }
+
+    /// How many addresses a key begins with.
+    pub(crate) const fn addresses(self) -> usize {
+        match self {
+            Self::Address | Self::AddressProtoPort => 1,
+            Self::AddressesProtoPort => 2,
+            Self::ProtoPort => 0,
+        }
+    }
+}
 
 /// A key of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -164,36 +204,40 @@ pub enum Key {
     ProtoPort(L4Proto, u16),
 }
 
-impl Act {
-    /// Whether it names an address of IPv6.
-    pub(crate) fn names_ipv6(&self) -> bool {
-        match self {
-            Self::AddElements(_, elements) => elements.iter().any(|e| e.key.names_ipv6()),
-            Self::DeleteElements(_, keys) => keys.iter().any(|key| key.names_ipv6()),
-            Self::AddRule(_, rule) => rule.statements.iter().any(Statement::names_ipv6),
+impl Op {
+    /// Whether it names an address that is not of its table's family: the kernel would refuse it.
+    #[must_use]
+    pub fn names_other_family(&self) -> bool {
+        let other = |address: IpAddr| !self.family.holds(address);
+        match &self.act {
+            Act::AddElements(_, elements) => elements.iter().any(|e| e.key.names(other)),
+            Act::DeleteElements(_, keys) => keys.iter().any(|key| key.names(other)),
+            Act::AddRule(_, rule) => rule.statements.iter().any(|s| s.names(other)),
             _ => false,
         }
     }
 }
 
 impl Statement {
-    fn names_ipv6(&self) -> bool {
+    /// Whether it names such an address.
+    fn names(&self, such: impl Fn(IpAddr) -> bool) -> bool {
         match self {
             Self::SourceAddress(_, network) | Self::DestinationAddress(_, network) => {
-                network.address.is_ipv6()
+                such(network.address)
             }
-            Self::RandomDnat(_, entries) => entries.iter().any(|(_, to)| to.is_ipv6()),
-            Self::Dnat(to) => to.is_ipv6(),
+            Self::RandomDnat(_, entries) => entries.iter().any(|(_, to)| such(to.ip())),
+            Self::Dnat(to) => such(to.ip()),
             _ => false,
         }
     }
 }
 
 impl Key {
-    fn names_ipv6(&self) -> bool {
+    /// Whether it names such an address.
+    fn names(self, such: impl Fn(IpAddr) -> bool) -> bool {
         match self {
-            Self::Address(address) | Self::AddressProtoPort(address, ..) => address.is_ipv6(),
-            Self::AddressesProtoPort(both, ..) => both.iter().any(IpAddr::is_ipv6),
+            Self::Address(address) | Self::AddressProtoPort(address, ..) => such(address),
+            Self::AddressesProtoPort(both, ..) => both.into_iter().any(such),
             Self::ProtoPort(..) => false,
         }
     }
@@ -391,11 +435,11 @@ pub enum Statement {
     MarkXor(u32),
     /// `counter`: counts what reaches it; packets and bytes counted so far.
     Counter(u64, u64),
-    /// `dnat to ADDRESS:PORT`.
+    /// `dnat to ADDRESS:PORT`, `dnat to [ADDRESS]:PORT`.
     Dnat(SocketAddr),
     /// `masquerade fully-random`.
     MasqueradeFullyRandom,
-    /// `reject`: ICMP port unreachable.
+    /// `reject`: ICMP or ICMPv6 port unreachable.
     Reject,
     /// An absolute verdict.
     Verdict(Verdict),

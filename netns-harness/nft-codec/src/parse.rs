@@ -1,11 +1,12 @@
 //! Scripts read back into operations: the vocabulary of [`crate::Op`] in the syntax that
 //! [`crate::script`] writes (and knftables, and `nft` itself where it lists the same statement).
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use strum::VariantArray as _;
 
+use crate::family::TableFamily;
 use crate::names::{Comment, Name};
 use crate::ops::{
     Act, BaseChain, Comparison, Element, Key, KeyType, L4Proto, Network, Op, Policy, Rule, SetSpec,
@@ -24,9 +25,10 @@ pub fn parse_script(text: &str) -> Result<Vec<Op>, String> {
 }
 
 fn parse_line(line: &str) -> Result<Op, String> {
-    let mut words = Words(line.trim());
+    let mut words = Words(line.trim(), TableFamily::default());
     let (verb, object) = (words.next()?, words.next()?);
-    words.expect("ip")?;
+    let family = words.parsed()?;
+    words.1 = family;
     let table = words.name()?;
     let is_map = object == "map";
     let act = match (verb, object) {
@@ -46,7 +48,7 @@ fn parse_line(line: &str) -> Result<Op, String> {
         _ => return Err(format!("unknown command '{verb} {object}'")),
     };
     match words.0 {
-        "" => Ok(Op { table, act }),
+        "" => Ok(Op { family, table, act }),
         rest => Err(format!("'{rest}' is too much")),
     }
 }
@@ -54,8 +56,8 @@ fn parse_line(line: &str) -> Result<Op, String> {
 /// Reads what follows the words with which a statement begins.
 type Rest = fn(&mut Words<'_>) -> Result<Statement, String>;
 
-/// Statements by the words with which they begin; of two that begin alike the longer is first. All others are
-/// verdicts.
+/// Statements by the words with which they begin, `ip` for the family's; of two that begin alike the longer is first.
+/// All others are verdicts.
 const STATEMENTS: &[(&str, Rest)] = &[
     ("ip daddr . meta l4proto . th dport vmap", |words| {
         words.reference().map(Statement::ServiceVmap)
@@ -105,7 +107,9 @@ const STATEMENTS: &[(&str, Rest)] = &[
     }),
     ("counter", |words| words.counter()),
     ("dnat to", |words| {
-        words.parsed().map(|to| Statement::Dnat(SocketAddr::V4(to)))
+        let to: SocketAddr = words.parsed()?;
+        words.own(to.ip())?;
+        Ok(Statement::Dnat(to))
     }),
     ("masquerade fully-random", |_| {
         Ok(Statement::MasqueradeFullyRandom)
@@ -113,8 +117,9 @@ const STATEMENTS: &[(&str, Rest)] = &[
     ("reject", |_| Ok(Statement::Reject)),
 ];
 
-/// What is left of a line: words with blanks between them; a quoted text is one word, quotes included.
-struct Words<'a>(&'a str);
+/// What is left of a line: words with blanks between them; a quoted text is one word, quotes included. And the family
+/// of the table that the line is about.
+struct Words<'a>(&'a str, TableFamily);
 
 impl<'a> Words<'a> {
     fn next(&mut self) -> Result<&'a str, String> {
@@ -140,6 +145,19 @@ impl<'a> Words<'a> {
         rest.is_some()
     }
 
+    /// The same of words in which `ip` stands for the family's.
+    fn take_in_family(&mut self, words: &str) -> bool {
+        let (before, family) = (self.0, self.1);
+        let taken = words.split(' ').all(|word| match (word, family) {
+            ("ip", TableFamily::Ip6) => self.take("ip6"),
+            _ => self.take(word),
+        });
+        if !taken {
+            self.0 = before;
+        }
+        taken
+    }
+
     fn expect(&mut self, words: &str) -> Result<(), String> {
         match self.take(words) {
             true => Ok(()),
@@ -156,6 +174,20 @@ impl<'a> Words<'a> {
         let word = self.next()?;
         let unknown = |_| format!("'{word}' is no such number, address or word");
         word.parse().map_err(unknown)
+    }
+
+    /// An address of the family.
+    fn address(&mut self) -> Result<IpAddr, String> {
+        let address = self.parsed()?;
+        self.own(address)?;
+        Ok(address)
+    }
+
+    fn own(&self, address: IpAddr) -> Result<(), String> {
+        match self.1.holds(address) {
+            true => Ok(()),
+            false => Err(format!("'{address}' is no address of family {}", self.1)),
+        }
     }
 
     fn bits(&mut self) -> Result<u32, String> {
@@ -231,7 +263,8 @@ impl<'a> Words<'a> {
         self.expect("{ type")?;
         let end = if verdicts { " : verdict ;" } else { " ;" };
         let mut types = KeyType::VARIANTS.iter();
-        let key = types.find(|key| self.take(&format!("{key}{end}")));
+        let family = self.1;
+        let key = types.find(|key| self.take(&format!("{}{end}", key.name(family))));
         let key = *key.ok_or_else(|| format!("unknown key type '{}'", self.0))?;
         let comment = self.comment_clause()?;
         self.expect("}")?;
@@ -269,10 +302,10 @@ impl<'a> Words<'a> {
         let mut addresses = Vec::new();
         let is_address = |words: &str| {
             let first = words.split_whitespace().next().unwrap_or_default();
-            first.parse::<Ipv4Addr>().is_ok()
+            first.parse::<IpAddr>().is_ok()
         };
         while is_address(self.0) {
-            addresses.push(IpAddr::V4(self.parsed()?));
+            addresses.push(self.address()?);
             if !self.take(".") {
                 return match addresses[..] {
                     [address] => Ok(Key::Address(address)),
@@ -329,7 +362,8 @@ impl<'a> Words<'a> {
     }
 
     fn statement(&mut self) -> Result<Statement, String> {
-        match STATEMENTS.iter().find(|(words, _)| self.take(words)) {
+        let mut known = STATEMENTS.iter();
+        match known.find(|(words, _)| self.take_in_family(words)) {
             Some((_, rest)) => rest(self),
             None => self.verdict().map(Statement::Verdict),
         }
@@ -362,10 +396,18 @@ impl<'a> Words<'a> {
 
     fn network(&mut self) -> Result<Network, String> {
         let word = self.next()?;
-        let (address, prefix) = word.split_once('/').unwrap_or((word, "32"));
-        match (address.parse(), prefix.parse()) {
-            (Ok(address), Ok(prefix @ 0..=32)) => Ok(Network::new(IpAddr::V4(address), prefix)),
-            _ => Err(format!("'{word}' is no network")),
+        let (address, prefix) = match word.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (word, None),
+        };
+        let unknown = || format!("'{word}' is no network");
+        let address: IpAddr = address.parse().map_err(|_| unknown())?;
+        self.own(address)?;
+        let longest = Network::host(address).prefix;
+        let prefix = prefix.map_or(Ok(longest), str::parse::<u8>);
+        match prefix {
+            Ok(prefix) if prefix <= longest => Ok(Network::new(address, prefix)),
+            _ => Err(unknown()),
         }
     }
 
@@ -406,9 +448,9 @@ impl<'a> Words<'a> {
 
     /// `ADDRESS . PORT`.
     fn address_and_port(&mut self) -> Result<SocketAddr, String> {
-        let address = self.parsed()?;
+        let address = self.address()?;
         self.expect(".")?;
-        Ok(SocketAddrV4::new(address, self.parsed()?).into())
+        Ok(SocketAddr::new(address, self.parsed()?))
     }
 
     fn counter(&mut self) -> Result<Statement, String> {
@@ -436,9 +478,33 @@ mod tests {
     }
 
     #[test]
+    fn a_script_of_the_other_family_reads_the_same_but_for_addresses() {
+        let text = include_str!("../tests/kube-proxy-ip6.nft");
+        let ops = parse_script(text).unwrap();
+        assert_eq!(ops.len(), text.lines().count());
+        assert_eq!(script(&ops), text);
+        let ipv4 = parse_script(include_str!("../tests/kube-proxy.nft")).unwrap();
+        for (op, ipv4) in ops.iter().zip(&ipv4) {
+            assert_eq!(op.family, TableFamily::Ip6);
+            let acts = [op, ipv4].map(|op| std::mem::discriminant(&op.act));
+            assert_eq!(acts[0], acts[1], "{op}");
+        }
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused_with_its_line() {
         for line in [
             "add rule ip t c tcp sport 80",
+            "add rule ip t c ip6 daddr fd00::1 drop",
+            "add rule ip t c ip daddr fd00::1 drop",
+            "add rule ip t c ip daddr 10.0.0.0/33 drop",
+            "add rule ip6 t c ip daddr 10.0.0.1 drop",
+            "add rule ip6 t c ip6 daddr 10.0.0.1 drop",
+            "add rule ip6 t c ip6 daddr fd00::/129 drop",
+            "add rule ip6 t c dnat to 10.0.0.1:80",
+            "add rule ip6 t c dnat to fd00::1:80",
+            "add set ip6 t s { type ipv4_addr ; }",
+            "add element ip6 t s { 10.0.0.1 }",
             "add table inet t",
             "add rule ip t c drop drop extra",
             "add chain ip t",

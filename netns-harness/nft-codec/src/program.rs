@@ -18,6 +18,7 @@ use std::collections::HashMap;
 pub use packet::{Flow, Treatment};
 pub use run::Stuck;
 
+use crate::family::TableFamily;
 use crate::names::Name;
 use crate::ops::BaseChain;
 use instruction::Instruction;
@@ -26,6 +27,8 @@ use set::Set;
 /// A table's chains and sets, ready to be run.
 #[derive(Debug, Default)]
 pub struct Program {
+    /// Which packets it sees.
+    family: TableFamily,
     chains: HashMap<Name, Code>,
     /// Names of the base chains: few among many.
     hooked: Vec<Name>,

@@ -1,4 +1,4 @@
-//! What tables of the ip family hold: read from the kernel by [`crate::Connection::table`], or
+//! What tables of the ip and ip6 families hold: read from the kernel by [`crate::Connection::table`], or
 //! made of operations. Equal values mean equal rules.
 
 use std::collections::BTreeMap;

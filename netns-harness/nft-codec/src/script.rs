@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use crate::family::TableFamily;
 use crate::ops::{
     Act, BaseChain, Comparison, Element, Key, L4Proto, Network, Op, Policy, Rule, Statement,
     Verdict,
@@ -21,15 +22,15 @@ pub fn script(ops: &[Op]) -> String {
 
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let table = &self.table;
+        let (family, table) = (self.family, &self.table);
         match &self.act {
-            Act::AddTable(None) => write!(f, "add table ip {table}"),
+            Act::AddTable(None) => write!(f, "add table {family} {table}"),
             Act::AddTable(Some(comment)) => {
-                write!(f, "add table ip {table} {{ comment \"{comment}\" ; }}")
+                write!(f, "add table {family} {table} {{ comment \"{comment}\" ; }}")
             }
-            Act::DeleteTable => write!(f, "delete table ip {table}"),
+            Act::DeleteTable => write!(f, "delete table {family} {table}"),
             Act::AddChain(chain, base, comment) => {
-                write!(f, "add chain ip {table} {chain}")?;
+                write!(f, "add chain {family} {table} {chain}")?;
                 if base.is_none() && comment.is_none() {
                     return Ok(());
                 }
@@ -42,15 +43,15 @@ impl fmt::Display for Op {
                 }
                 f.write_str(" }")
             }
-            Act::FlushChain(chain) => write!(f, "flush chain ip {table} {chain}"),
-            Act::DeleteChain(chain) => write!(f, "delete chain ip {table} {chain}"),
+            Act::FlushChain(chain) => write!(f, "flush chain {family} {table} {chain}"),
+            Act::DeleteChain(chain) => write!(f, "delete chain {family} {table} {chain}"),
             Act::AddSet(set) => {
                 write!(
                     f,
-                    "add {} ip {table} {} {{ type {}",
+                    "add {} {family} {table} {} {{ type {}",
                     kind(set.verdicts),
                     set.name,
-                    set.key
+                    set.key.name(family)
                 )?;
                 if set.verdicts {
                     f.write_str(" : verdict")?;
@@ -62,24 +63,27 @@ impl fmt::Display for Op {
                 f.write_str(" }")
             }
             Act::FlushSet(set, verdicts) => {
-                write!(f, "flush {} ip {table} {set}", kind(*verdicts))
+                write!(f, "flush {} {family} {table} {set}", kind(*verdicts))
             }
             Act::DeleteSet(set, verdicts) => {
-                write!(f, "delete {} ip {table} {set}", kind(*verdicts))
+                write!(f, "delete {} {family} {table} {set}", kind(*verdicts))
             }
-            Act::AddCounter(counter) => write!(f, "add counter ip {table} {counter}"),
-            Act::DeleteCounter(counter) => write!(f, "delete counter ip {table} {counter}"),
+            Act::AddCounter(counter) => write!(f, "add counter {family} {table} {counter}"),
+            Act::DeleteCounter(counter) => write!(f, "delete counter {family} {table} {counter}"),
             Act::AddElements(set, elements) => {
-                write!(f, "add element ip {table} {set} {{ ")?;
+                write!(f, "add element {family} {table} {set} {{ ")?;
                 separated(f, elements)?;
                 f.write_str(" }")
             }
             Act::DeleteElements(set, keys) => {
-                write!(f, "delete element ip {table} {set} {{ ")?;
+                write!(f, "delete element {family} {table} {set} {{ ")?;
                 separated(f, keys)?;
                 f.write_str(" }")
             }
-            Act::AddRule(chain, rule) => write!(f, "add rule ip {table} {chain} {rule}"),
+            Act::AddRule(chain, rule) => {
+                let rule = rule.text(family);
+                write!(f, "add rule {family} {table} {chain} {rule}")
+            }
         }
     }
 }
@@ -172,15 +176,27 @@ impl fmt::Display for Network {
     }
 }
 
-impl fmt::Display for Rule {
+impl Rule {
+    /// It in the words of a table of that family.
+    #[must_use]
+    pub fn text(&self, family: TableFamily) -> impl fmt::Display {
+        InFamily(family, self)
+    }
+}
+
+/// What is said in the words of a family's tables.
+struct InFamily<'a, T>(TableFamily, &'a T);
+
+impl fmt::Display for InFamily<'_, Rule> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, statement) in self.statements.iter().enumerate() {
+        let Self(family, rule) = self;
+        for (i, statement) in rule.statements.iter().enumerate() {
             if i > 0 {
                 f.write_char(' ')?;
             }
-            write!(f, "{statement}")?;
+            write!(f, "{}", InFamily(*family, statement))?;
         }
-        match &self.comment {
+        match &rule.comment {
             Some(comment) => write!(f, " comment \"{comment}\""),
             None => Ok(()),
         }
@@ -197,22 +213,27 @@ impl fmt::Display for Comparison {
     }
 }
 
-impl fmt::Display for Statement {
+impl fmt::Display for InFamily<'_, Statement> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SourceAddress(comparison, network) => write!(f, "ip saddr {comparison}{network}"),
-            Self::DestinationAddress(comparison, network) => {
-                write!(f, "ip daddr {comparison}{network}")
+        let Self(ip, statement) = self;
+        match statement {
+            Statement::SourceAddress(comparison, network) => {
+                write!(f, "{ip} saddr {comparison}{network}")
             }
-            Self::L4Proto(proto) => write!(f, "meta l4proto {proto}"),
-            Self::TransportPort(port) => write!(f, "th dport {port}"),
-            Self::DestinationPort(proto @ (L4Proto::TCP | L4Proto::UDP), port) => {
+            Statement::DestinationAddress(comparison, network) => {
+                write!(f, "{ip} daddr {comparison}{network}")
+            }
+            Statement::L4Proto(proto) => write!(f, "meta l4proto {proto}"),
+            Statement::TransportPort(port) => write!(f, "th dport {port}"),
+            Statement::DestinationPort(proto @ (L4Proto::TCP | L4Proto::UDP), port) => {
                 write!(f, "{proto} dport {port}")
             }
-            Self::DestinationPort(proto, port) => write!(f, "meta l4proto {proto} th dport {port}"),
-            Self::CtState(state) => write!(f, "ct state {state}"),
-            Self::IsDnatted => f.write_str("ct status dnat"),
-            Self::MarkAnd(mask, comparison, value) => {
+            Statement::DestinationPort(proto, port) => {
+                write!(f, "meta l4proto {proto} th dport {port}")
+            }
+            Statement::CtState(state) => write!(f, "ct state {state}"),
+            Statement::IsDnatted => f.write_str("ct status dnat"),
+            Statement::MarkAnd(mask, comparison, value) => {
                 let comparison = if *comparison == Comparison::Equal {
                     "=="
                 } else {
@@ -220,35 +241,37 @@ impl fmt::Display for Statement {
                 };
                 write!(f, "mark and {mask:#x} {comparison} {value:#x}")
             }
-            Self::DestinationIsLocal => f.write_str("fib daddr type local"),
-            Self::DestinationInSet(set) => write!(f, "ip daddr @{set}"),
-            Self::ConnectionInSet(set) => {
-                write!(f, "ip saddr . ip daddr . meta l4proto . th dport @{set}")
+            Statement::DestinationIsLocal => f.write_str("fib daddr type local"),
+            Statement::DestinationInSet(set) => write!(f, "{ip} daddr @{set}"),
+            Statement::ConnectionInSet(set) => {
+                write!(f, "{ip} saddr . {ip} daddr . meta l4proto . th dport @{set}")
             }
-            Self::ServiceVmap(map) => write!(f, "ip daddr . meta l4proto . th dport vmap @{map}"),
-            Self::NodePortVmap(map) => write!(f, "meta l4proto . th dport vmap @{map}"),
-            Self::RandomVmap(modulus, entries) => {
+            Statement::ServiceVmap(map) => {
+                write!(f, "{ip} daddr . meta l4proto . th dport vmap @{map}")
+            }
+            Statement::NodePortVmap(map) => write!(f, "meta l4proto . th dport vmap @{map}"),
+            Statement::RandomVmap(modulus, entries) => {
                 write!(f, "numgen random mod {modulus} vmap {{ ")?;
                 numbered(f, entries, |f, verdict| write!(f, "{verdict}"))
             }
-            Self::RandomDnat(modulus, entries) => {
+            Statement::RandomDnat(modulus, entries) => {
                 write!(
                     f,
-                    "dnat ip addr . port to numgen random mod {modulus} map {{ "
+                    "dnat {ip} addr . port to numgen random mod {modulus} map {{ "
                 )?;
                 numbered(f, entries, |f, to| write!(f, "{} . {}", to.ip(), to.port()))
             }
-            Self::MarkOr(bits) => write!(f, "mark set mark or {bits:#x}"),
-            Self::MarkXor(bits) => write!(f, "mark set mark xor {bits:#x}"),
-            Self::Counter(0, 0) => f.write_str("counter"),
-            Self::Counter(packets, bytes) => {
+            Statement::MarkOr(bits) => write!(f, "mark set mark or {bits:#x}"),
+            Statement::MarkXor(bits) => write!(f, "mark set mark xor {bits:#x}"),
+            Statement::Counter(0, 0) => f.write_str("counter"),
+            Statement::Counter(packets, bytes) => {
                 write!(f, "counter packets {packets} bytes {bytes}")
             }
-            Self::Dnat(to) => write!(f, "dnat to {to}"),
-            Self::MasqueradeFullyRandom => f.write_str("masquerade fully-random"),
-            Self::Reject => f.write_str("reject"),
-            Self::Verdict(verdict) => write!(f, "{verdict}"),
-            Self::Unknown(text) => write!(f, "<{text}>"),
+            Statement::Dnat(to) => write!(f, "dnat to {to}"),
+            Statement::MasqueradeFullyRandom => f.write_str("masquerade fully-random"),
+            Statement::Reject => f.write_str("reject"),
+            Statement::Verdict(verdict) => write!(f, "{verdict}"),
+            Statement::Unknown(text) => write!(f, "<{text}>"),
         }
     }
 }

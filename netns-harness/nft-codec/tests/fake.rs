@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use model::Ruleset;
-use nft_codec::{Connection, EncodedBatch, parse_script};
+use nft_codec::{Connection, EncodedBatch, TableFamily, parse_script};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -46,18 +46,31 @@ fn line() -> impl Strategy<Value = String> {
     ]
 }
 
-fn agree(lines: &[String]) -> Result<(), TestCaseError> {
+/// A line about a table of family ip, said about one of that family.
+fn said_of(family: TableFamily, line: &str) -> String {
+    match family {
+        TableFamily::Ip => line.to_owned(),
+        TableFamily::Ip6 => line
+            .replace(" ip t", " ip6 t")
+            .replace("ip saddr", "ip6 saddr")
+            .replace("ip daddr", "ip6 daddr")
+            .replace("ipv4_addr", "ipv6_addr")
+            .replace("10.0.0.1", "fd00::1")
+            .replace("10.0.0.0/9", "fd00::/105"),
+    }
+}
+
+fn agree(family: TableFamily, lines: &[String]) -> Result<(), TestCaseError> {
     let mut connection = Connection::open().unwrap();
+    let parsed = |line: &str| parse_script(&said_of(family, line)).unwrap();
     let clear = |connection: &mut Connection| {
-        drop(
-            connection
-                .send(&EncodedBatch::encode(parse_script("delete table ip t").unwrap()).unwrap()),
-        )
+        let delete = EncodedBatch::encode(parsed("delete table ip t")).unwrap();
+        drop(connection.send(&delete));
     };
     clear(&mut connection);
     let mut fake = Ruleset::default();
     for line in std::iter::once("add table ip t").chain(lines.iter().map(String::as_str)) {
-        let ops = parse_script(line).unwrap();
+        let ops = parsed(line);
         let kernel = connection.send(&EncodedBatch::encode(ops.clone()).unwrap());
         let pretended = fake.apply(&ops);
         prop_assert_eq!(
@@ -68,8 +81,8 @@ fn agree(lines: &[String]) -> Result<(), TestCaseError> {
             pretended
         );
     }
-    let listed = connection.table("t").unwrap();
-    prop_assert_eq!(listed.as_ref(), fake.tables.get("t"));
+    let listed = connection.table(family, "t").unwrap();
+    prop_assert_eq!(listed.as_ref(), fake.table(family, "t"));
     clear(&mut connection);
     Ok(())
 }
@@ -83,8 +96,10 @@ fn the_fake_takes_and_refuses_what_the_kernel_does() {
             failure_persistence: None,
             ..Config::default()
         });
+        let family = prop::sample::select(TableFamily::ALL.to_vec());
+        let cases = (family, prop::collection::vec(line(), 1..40));
         runner
-            .run(&prop::collection::vec(line(), 1..40), |lines| agree(&lines))
+            .run(&cases, |(family, lines)| agree(family, &lines))
             .unwrap();
     });
 }

@@ -1,14 +1,18 @@
 //! Frames against those of `nft` 1.0.6 itself, without a kernel.
 //!
 //! `kube-proxy.nft-1.0.6.hex` holds what `nft -f kube-proxy.nft` sends on a little-endian machine, one
-//! message a line: recorded with `strace -e trace=sendmsg -e write=3`.
+//! message a line: recorded with `strace -e trace=sendmsg -e write=3`. `kube-proxy-ip6.hex` is not recorded: it holds
+//! those messages with what is other in a table of family ip6 replaced attribute by attribute, that is the family, addresses
+//! with their lengths and offsets, the registers behind them, the numbers of key and data types, and the code of reject.
 #![cfg(target_endian = "little")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use nft_codec::{EncodedBatch, parse_script};
+use nft_codec::{EncodeError, EncodedBatch, TableFamily, parse_script};
 
 const SCRIPT: &str = include_str!("kube-proxy.nft");
 const FRAMES: &str = include_str!("kube-proxy.nft-1.0.6.hex");
+const SCRIPT_IP6: &str = include_str!("kube-proxy-ip6.nft");
+const FRAMES_IP6: &str = include_str!("kube-proxy-ip6.hex");
 
 const NLM_F_ACK: u16 = 4;
 
@@ -44,9 +48,18 @@ fn frames(bytes: &[u8]) -> (Vec<String>, Vec<bool>) {
 
 #[test]
 fn every_frame_has_the_bytes_of_nft_s_own() {
-    let batch = EncodedBatch::encode(parse_script(SCRIPT).unwrap()).unwrap();
+    assert_encoded_as(SCRIPT, FRAMES);
+}
+
+#[test]
+fn every_frame_of_family_ip6_differs_from_that_of_ip_in_what_the_family_says() {
+    assert_encoded_as(SCRIPT_IP6, FRAMES_IP6);
+}
+
+fn assert_encoded_as(script: &str, frames_of_nft: &str) {
+    let batch = EncodedBatch::encode(parse_script(script).unwrap()).unwrap();
     let (ours, _) = frames(batch.bytes());
-    let theirs: Vec<_> = FRAMES.lines().collect();
+    let theirs: Vec<_> = frames_of_nft.lines().collect();
     assert_eq!(ours.len(), theirs.len());
     for (i, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
         let op = batch
@@ -93,4 +106,22 @@ fn a_message_is_traced_to_its_operation() {
         None,
     ];
     assert_eq!(traced, expected);
+}
+
+#[test]
+fn an_address_of_the_other_family_is_refused_with_its_operation() {
+    for line in [
+        "add element ip t s { 10.0.0.1 }",
+        "delete element ip t m { 10.0.0.1 . tcp . 80 }",
+        "add rule ip t c ip saddr != 10.0.0.0/9 drop",
+        "add rule ip t c meta l4proto tcp dnat to 10.0.0.1:80",
+        "add rule ip t c meta l4proto tcp dnat ip addr . port to numgen random mod 1 map { 0 : 10.0.0.1 . 80 }",
+    ] {
+        let mut ops = parse_script(line).unwrap();
+        assert!(EncodedBatch::encode(ops.clone()).is_ok());
+        ops[0].family = TableFamily::Ip6;
+        let said = ops[0].to_string();
+        let error = EncodedBatch::encode(ops).unwrap_err();
+        assert_eq!(error, EncodeError::OtherFamily(said));
+    }
 }

@@ -3,11 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use model::Ruleset;
-use nft_codec::{Comparison, Connection, EncodedBatch, Statement, parse_script};
+use nft_codec::{Comparison, Connection, EncodedBatch, Statement, TableFamily, parse_script};
 use nix::errno::Errno;
 use testing::{in_namespace, tool};
 
-const SCRIPT: &str = include_str!("kube-proxy.nft");
+/// The same operations in a table of each family.
+const SCRIPTS: [(TableFamily, &str); 2] = [
+    (TableFamily::Ip, include_str!("kube-proxy.nft")),
+    (TableFamily::Ip6, include_str!("kube-proxy-ip6.nft")),
+];
+const IP: TableFamily = TableFamily::Ip;
 
 fn nft(arguments: &[&str], input: &str) -> String {
     tool("nft", arguments, input)
@@ -20,23 +25,25 @@ fn send(connection: &mut Connection, script: &str) {
 
 #[test]
 fn our_batch_and_nft_with_the_same_script_leave_the_same_rules() {
-    let listed = |install: fn(&mut Connection)| {
-        in_namespace(move || {
-            let mut connection = Connection::open().unwrap();
-            install(&mut connection);
-            (
-                nft(&["-s", "list", "ruleset"], ""),
-                connection.table("kube-proxy").unwrap(),
-            )
-        })
-    };
-    let Some(ours) = listed(|connection| send(connection, SCRIPT)) else {
-        return;
-    };
-    let theirs = listed(|_| drop(nft(&["-f", "-"], SCRIPT))).unwrap();
-    assert_eq!(ours.0, theirs.0);
-    assert_eq!(ours.1, theirs.1);
-    assert!(!ours.0.contains("size "), "{}", ours.0);
+    for (family, script) in SCRIPTS {
+        let listed = |install: fn(&mut Connection, &str)| {
+            in_namespace(move || {
+                let mut connection = Connection::open().unwrap();
+                install(&mut connection, script);
+                (
+                    nft(&["-s", "list", "ruleset"], ""),
+                    connection.table(family, "kube-proxy").unwrap(),
+                )
+            })
+        };
+        let Some(ours) = listed(send) else {
+            return;
+        };
+        let theirs = listed(|_, script| drop(nft(&["-f", "-"], script))).unwrap();
+        assert_eq!(ours.0, theirs.0);
+        assert_eq!(ours.1, theirs.1);
+        assert!(!ours.0.contains("size "), "{}", ours.0);
+    }
 }
 
 #[test]
@@ -44,24 +51,29 @@ fn the_kernel_lists_what_the_fake_makes_of_the_same_operations() {
     in_namespace(|| {
         let mut connection = Connection::open().unwrap();
         assert_eq!(connection.tables().unwrap(), []);
-        assert_eq!(connection.table("kube-proxy").unwrap(), None);
-        let ops = parse_script(SCRIPT).unwrap();
-        connection
-            .send(&EncodedBatch::encode(ops.clone()).unwrap())
-            .unwrap();
         let mut fake = Ruleset::default();
-        fake.apply(&ops).unwrap();
-        assert_eq!(
-            connection.table("kube-proxy").unwrap().as_ref(),
-            fake.tables.get("kube-proxy")
-        );
-        let counted: Vec<_> = connection
-            .chain_rules("kube-proxy", "nat-prerouting")
-            .unwrap()
-            .iter()
-            .map(|rule| rule.packets())
-            .collect();
-        assert_eq!(counted, [Some(0), Some(3), None]);
+        // The one beside the other: neither is in the other's listing.
+        for (family, script) in SCRIPTS {
+            assert_eq!(connection.table(family, "kube-proxy").unwrap(), None);
+            let ops = parse_script(script).unwrap();
+            connection
+                .send(&EncodedBatch::encode(ops.clone()).unwrap())
+                .unwrap();
+            fake.apply(&ops).unwrap();
+        }
+        for family in TableFamily::ALL {
+            assert_eq!(
+                connection.table(family, "kube-proxy").unwrap().as_ref(),
+                fake.table(family, "kube-proxy")
+            );
+            let counted: Vec<_> = connection
+                .chain_rules(family, "kube-proxy", "nat-prerouting")
+                .unwrap()
+                .iter()
+                .map(|rule| rule.packets())
+                .collect();
+            assert_eq!(counted, [Some(0), Some(3), None]);
+        }
     });
 }
 
@@ -92,7 +104,7 @@ fn choices_with_gaps_with_many_numbers_and_by_the_hundred_are_listed() {
             .unwrap();
         let mut fake = Ruleset::default();
         fake.apply(&ops).unwrap();
-        assert!(connection.table("t").unwrap().as_ref() == fake.tables.get("t"));
+        assert!(connection.table(IP, "t").unwrap().as_ref() == fake.table(IP, "t"));
     });
 }
 
@@ -159,7 +171,7 @@ fn what_the_vocabulary_does_not_have_is_listed_as_unknown() {
             add rule ip t c ip daddr != 10.0.0.0/9 limit rate 5/second tcp sport 7 drop\n\
             add rule ip t c ip daddr { 10.0.0.1 , 10.0.0.2 } drop\nadd rule ip t c reject with tcp reset\n";
         nft(&["-f", "-"], script);
-        let table = connection.table("t").unwrap().unwrap();
+        let table = connection.table(IP, "t").unwrap().unwrap();
         assert_eq!(table.unknown.len(), 4, "{:?}", table.unknown);
         let rules = &table.chains["c"].rules;
         assert!(
@@ -175,7 +187,8 @@ fn what_the_vocabulary_does_not_have_is_listed_as_unknown() {
                 rule.statements
                     .iter()
                     .any(|statement| matches!(statement, Statement::Unknown(_))),
-                "{rule}"
+                "{}",
+                rule.text(IP)
             );
         }
     });

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use nft_codec::{Connection, Flow, L4Proto, Program, Treatment};
+use nft_codec::{Connection, Flow, L4Proto, Program, TableFamily, Treatment};
 use testing::{in_namespace, tool};
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 192, 0, 2));
@@ -18,7 +18,11 @@ fn program(sets: &str, rules: &str) -> Program {
          chain output {{ type nat hook output priority -100; jump services; }}\n}}\n"
     );
     tool("nft", &["-f", "-"], &script);
-    Connection::open().unwrap().program("t").unwrap()
+    listed(TableFamily::Ip)
+}
+
+fn listed(family: TableFamily) -> Program {
+    Connection::open().unwrap().program(family, "t").unwrap()
 }
 
 fn flow(to: &str, input: Option<&'static str>) -> Flow<'static> {
@@ -245,6 +249,109 @@ fn destinations_are_what_rules_and_the_sets_that_they_look_into_name() {
             "17 10.96.0.2:53",
             "17 10.96.0.4:8080",
             "17 10.96.0.9:7",
+        ];
+        assert_eq!(found, wanted);
+    });
+}
+
+/// The same of IPv6: a table with these sets, maps and rules.
+fn program_of_ipv6(sets: &str, rules: &str) -> Program {
+    let script = format!(
+        "table ip6 t {{\n{sets}\n\
+         set hairpin {{ type ipv6_addr . ipv6_addr . inet_proto . inet_service; elements = {{ fd00:192::2 . fd00:128::3 . tcp . 8080 }} }}\n\
+         chain a {{ meta l4proto tcp dnat to [fd00:128::1]:8080; }}\n\
+         chain services {{ {rules}; }}\n\
+         chain prerouting {{ type nat hook prerouting priority -100; jump services; }}\n\
+         chain postrouting {{ type nat hook postrouting priority 100; ct status dnat ip6 saddr . ip6 daddr . meta l4proto . th dport @hairpin masquerade; }}\n}}\n"
+    );
+    tool("nft", &["-f", "-"], &script);
+    listed(TableFamily::Ip6)
+}
+
+fn flow_of_ipv6(to: &str) -> Flow<'static> {
+    Flow {
+        source: IpAddr::V6(Ipv6Addr::new(0xfd00, 0x192, 0, 0, 0, 0, 0, 2)),
+        ..flow(to, Some("client0"))
+    }
+}
+
+/// For each of these sets and rules, where flows to [fd00:96::1]:80 go; `None`: nowhere.
+#[test]
+fn packets_of_ipv6_are_treated_as_the_kernel_does() {
+    const TO_A: Option<&str> = Some("[fd00:128::1]:8080");
+    const ALONE: Option<&str> = Some("[fd00:96::1]:80");
+    for (sets, rules, wanted) in [
+        ("", "ip6 daddr fd00:96::1 tcp dport 80 goto a", TO_A),
+        ("", "ip6 daddr fd00:96::/108 goto a", TO_A),
+        ("", "ip6 daddr fd00:97::/32 goto a", ALONE),
+        ("", "ip6 saddr != fd00:192::/105 goto a", ALONE),
+        ("", "meta protocol ip6 meta nfproto ipv6 goto a", TO_A),
+        ("", "ip6 daddr fd00:96::1 reject", None),
+        (
+            "map m { type ipv6_addr . inet_proto . inet_service : verdict; elements = { fd00:96::1 . tcp . 80 : goto a, fd00:96::2 . tcp . 80 : drop } }",
+            "ip6 daddr . meta l4proto . th dport vmap @m; drop",
+            TO_A,
+        ),
+        (
+            "set s { type ipv6_addr; elements = { fd00:96::2 } }",
+            "ip6 daddr @s drop",
+            ALONE,
+        ),
+        (
+            "",
+            "meta l4proto tcp dnat ip6 addr . port to numgen random mod 1 map { 0 : fd00:128::2 . 53 }",
+            Some("[fd00:128::2]:53"),
+        ),
+    ] {
+        in_namespace(|| {
+            let program = program_of_ipv6(sets, rules);
+            let treated = program.run(&flow_of_ipv6("[fd00:96::1]:80")).unwrap();
+            let [treatment] = &treated[..] else {
+                panic!("{treated:?}")
+            };
+            let to = treatment.to.map(|to| to.to_string());
+            assert_eq!(to.as_deref(), wanted, "{sets} {rules}");
+            assert!(!treatment.masqueraded);
+        });
+    }
+}
+
+#[test]
+fn a_flow_of_ipv6_to_itself_is_masqueraded_and_one_of_ipv4_is_not_seen() {
+    in_namespace(|| {
+        let rule = "meta l4proto tcp dnat to [fd00:128::3]:8080";
+        let program = program_of_ipv6("", rule);
+        let treated = program.run(&flow_of_ipv6("[fd00:96::1]:80")).unwrap();
+        assert!(treated[0].translated && treated[0].masqueraded);
+        let seen = run(&program, "10.96.0.1:80");
+        let alone = Treatment {
+            share: 1.0,
+            to: Some("10.96.0.1:80".parse().unwrap()),
+            translated: false,
+            masqueraded: false,
+        };
+        assert_eq!(seen, [alone]);
+    });
+}
+
+#[test]
+fn destinations_of_ipv6_are_those_of_which_rules_name_all_bytes() {
+    in_namespace(|| {
+        let program = program_of_ipv6(
+            "map m { type ipv6_addr . inet_proto . inet_service : verdict; elements = { fd00:96::1 . tcp . 80 : goto a } }\n\
+             set vips { type ipv6_addr; elements = { fd00:96::9 } }",
+            "ip6 daddr . meta l4proto . th dport vmap @m; ip6 daddr fd00:96::3 tcp dport 443 goto a;\n\
+             ip6 daddr @vips udp dport 7 drop; ip6 daddr fd00:96::/64 tcp dport 1 drop; ip6 daddr fd00:96::/108 tcp dport 2 drop",
+        );
+        let found: Vec<String> = program
+            .destinations()
+            .into_iter()
+            .map(|(protocol, to)| format!("{} {to}", protocol.0))
+            .collect();
+        let wanted = [
+            "6 [fd00:96::1]:80",
+            "6 [fd00:96::3]:443",
+            "17 [fd00:96::9]:7",
         ];
         assert_eq!(found, wanted);
     });

@@ -3,7 +3,8 @@
 //! `dnat` in it; from 1.36 one rule that translates to a random endpoint. Beside them the checks, rejects and
 //! masquerading that every packet of that mode crosses. Names, comments, order of commands and the add-then-flush of
 //! every chain are those of `pkg/proxy/nftables/proxier.go`; `base/` holds what a version writes whatever the
-//! services ([`layout`] says which).
+//! services ([`layout`] says which), in the words of IPv4. Services of IPv6 are in a table of family ip6, with the same
+//! rules.
 //!
 //! Deviations, each for a reason:
 //! - A `counter` is the first rule of `nat-prerouting`, so that first packets can be counted.
@@ -18,7 +19,8 @@
 //! `large_cluster` changes nothing: this mode writes no comments in per-service rules at any size.
 //!
 //! # Law of size
-//! N services of E ≥ 1 distinct endpoints on N distinct VIPs, installed from nothing; the counter included:
+//! N services of E ≥ 1 distinct endpoints on N distinct VIPs, installed from nothing; the counter included; the same for
+//! both families:
 //!
 //! | | until 1.35 | from 1.36 |
 //! |---|---|---|
@@ -53,7 +55,7 @@ mod tests;
 
 use std::io;
 
-use nft_codec::{Connection, Statement, Table};
+use nft_codec::{Connection, Statement, Table, TableFamily};
 use nix::errno::Errno;
 use schema::{Family, KubeProxyVersion};
 
@@ -83,18 +85,24 @@ impl Nftables {
     }
 
     fn layout(self) -> &'static Layout {
-        Layout::of(self.version)
+        Layout::of(self.version, self.family)
+    }
+
+    /// The family of its table.
+    const fn table_family(self) -> TableFamily {
+        layout::table_family(self.family)
     }
 }
 
 impl Datapath for Nftables {
     fn facts(&self) -> &'static ModeFacts {
-        &facts::FACTS
+        facts::of(self.family)
     }
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
         let options = RenderOptions::by(transport);
-        trial::attempt(self, &trial::probe_population(), &options, |error| {
+        let population = trial::probe_population_of(self.family);
+        trial::attempt(self, &population, &options, |error| {
             format!("{error}; {}", remedy(error))
         })
     }
@@ -106,16 +114,17 @@ impl Datapath for Nftables {
     fn census(&self) -> Result<Relation, HarnessError> {
         let failed = HarnessError::netlink("nftables census");
         let mut connection = Connection::open().map_err(failed)?;
-        check_no_other(&mut connection)?;
-        let table = connection.table(layout::TABLE).map_err(failed)?;
+        check_no_other(self.table_family(), &mut connection)?;
+        let table = connection.table(self.table_family(), layout::TABLE);
+        let table = table.map_err(failed)?;
         let relation = trace::relation(self.layout(), table.as_ref());
         relation.map_err(HarnessError::listing("nftables census"))
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
         let mut delete = || {
-            let deleted = sockets.nf_tables()?.send(&layout::delete_table());
-            deleted.map_err(HarnessError::netlink("delete table ip kube-proxy"))
+            let deleted = sockets.nf_tables()?.send(&self.layout().delete_table());
+            deleted.map_err(HarnessError::netlink("delete table kube-proxy"))
         };
         let failed = delete().err().filter(|error| !error.is_not_found());
         failed.into_iter().collect()
@@ -131,25 +140,19 @@ impl KubeProxy for Nftables {
         let filled = layout
             .filled()
             .filter(|_| sync.is_full() && layout.reads_sets);
+        let family = layout.family.to_string();
         let sets = filled.map(|(set, is_map)| {
             let kind = if is_map { "map" } else { "set" };
-            vec![
-                "nft",
-                "--json",
-                "list",
-                kind,
-                "ip",
-                layout::TABLE,
-                set.as_str(),
-            ]
+            let (family, set) = (family.as_str(), set.as_str());
+            layout::words(&["nft", "--json", "list", kind, family, layout::TABLE, set])
         });
-        let listing = layout.listing.commands().iter().map(|words| words.to_vec());
-        let nothing = (sync == SyncKind::Late).then(|| vec!["nft", "-f", "/dev/null"]);
-        let words = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
+        let listing = layout.listing.commands(layout.family);
+        let nothing = &["nft", "-f", "/dev/null"];
+        let nothing = (sync == SyncKind::Late).then(|| layout::words(nothing));
         Some(KubeProxySync {
             version: layout.version,
             transport: Transport::Nft,
-            read_back: sets.chain(listing).chain(nothing).map(words).collect(),
+            read_back: sets.chain(listing).chain(nothing).collect(),
             sockets: match layout.listing {
                 Listing::Netlink => &[Socket::NfTables],
                 _ => &[],
@@ -167,9 +170,10 @@ impl KubeProxy for Nftables {
             return Ok(0);
         }
         let connection = sockets.nf_tables()?;
+        let family = self.table_family();
         let listed = connection
-            .chain_names()
-            .and_then(|_| connection.set_names(layout::TABLE));
+            .chain_names(family)
+            .and_then(|_| connection.set_names(family, layout::TABLE));
         let failed = HarnessError::netlink("list chains and sets as kube-proxy does");
         listed.map(|_| 2).map_err(failed)
     }
@@ -184,7 +188,7 @@ impl KubeProxy for Nftables {
     }
 
     fn traced(&self, wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {
-        Some(traced::relation(wanted))
+        Some(traced::relation(self.family, wanted))
     }
 }
 
@@ -194,7 +198,8 @@ impl Inspect for Nftables {
     }
 
     fn inventory(&self) -> Result<Inventory, HarnessError> {
-        let listed = Connection::open().and_then(|mut c| c.table(layout::TABLE));
+        let family = self.table_family();
+        let listed = Connection::open().and_then(|mut c| c.table(family, layout::TABLE));
         let table = listed.map_err(HarnessError::netlink("nftables inventory"))?;
         let table = table.unwrap_or_default();
         match table.unknown.first() {
@@ -206,25 +211,26 @@ impl Inspect for Nftables {
     }
 
     fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
+        let family = self.table_family();
         let rules = Connection::open()
-            .and_then(|mut c| c.chain_rules(layout::TABLE, layout::NAT_PREROUTING))
+            .and_then(|mut c| c.chain_rules(family, layout::TABLE, layout::NAT_PREROUTING))
             .map_err(HarnessError::netlink("read the counter of nat-prerouting"))?;
         Ok(rules.first().and_then(nft_codec::Rule::packets))
     }
 }
 
-/// No other table may see a packet of the lab's.
-fn check_no_other(connection: &mut Connection) -> Result<(), HarnessError> {
+/// No other table may see a packet of the lab's, which are of `family`.
+fn check_no_other(family: TableFamily, connection: &mut Connection) -> Result<(), HarnessError> {
     let tables = connection.tables();
     for table in tables.map_err(HarnessError::netlink("nftables census"))? {
-        // Tables of arp, bridge and ip6 see no IPv4 packet.
-        let sees_ipv4 = matches!(
+        // Tables of arp, bridge and the other family see none.
+        let of_both = matches!(
             i32::from(table.family),
-            libc::NFPROTO_INET | libc::NFPROTO_IPV4 | libc::NFPROTO_NETDEV
+            libc::NFPROTO_INET | libc::NFPROTO_NETDEV
         );
-        let ours =
-            i32::from(table.family) == libc::NFPROTO_IPV4 && table.name.as_str() == layout::TABLE;
-        if sees_ipv4 && !ours {
+        let of_family = table.family == family.number();
+        let ours = of_family && table.name.as_str() == layout::TABLE;
+        if (of_both || of_family) && !ours {
             let text = format!("foreign table {} of family {}", table.name, table.family);
             return Err(HarnessError::listing("nftables census")(text));
         }
@@ -262,10 +268,10 @@ fn remedy(error: &HarnessError) -> &'static str {
         HarnessError::Netlink { source, .. } => match source.errno() {
             Some(Errno::EPERM | Errno::EACCES) => "nf_tables needs CAP_NET_ADMIN: run as root",
             Some(Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::EINVAL) => {
-                "the kernel has no nf_tables (CONFIG_NF_TABLES_IPV4): modprobe nf_tables, or another kernel with --kernel"
+                "the kernel has no nf_tables (CONFIG_NF_TABLES_IPV4, CONFIG_NF_TABLES_IPV6): modprobe nf_tables, or another kernel with --kernel"
             }
             Some(Errno::ENOENT | Errno::EOPNOTSUPP) => {
-                "the kernel lacks a part of nf_tables: modprobe -a nft_chain_nat nft_nat nft_masq nft_numgen nft_reject_ipv4 nft_ct"
+                "the kernel lacks a part of nf_tables: modprobe -a nft_chain_nat nft_nat nft_masq nft_numgen nft_reject_ipv4 nft_reject_ipv6 nft_ct"
             }
             _ if source.is_too_big() => {
                 "the socket's buffer is too small: run as root, or raise net.core.wmem_max"

@@ -100,18 +100,25 @@ pub(super) fn population_of(facts: &ModeFacts) -> Population {
     larger_population(facts.preparation_chunk.unwrap_or(0) as u32)
 }
 
-/// A tiny population with which a mode is tried: one service of each protocol, with unequal numbers of endpoints.
+/// [`probe_population_of`] IPv4.
 pub(super) fn probe_population() -> Population {
+    probe_population_of(Family::Ipv4)
+}
+
+/// A tiny population of a family with which a mode is tried: one service of each protocol, with unequal numbers of
+/// endpoints.
+pub(super) fn probe_population_of(family: Family) -> Population {
+    let plan = Plan::of(family);
     let service = |index: u32, protocol, endpoints| Service {
         index,
         frontend: Frontend {
-            vip: PLAN.services.host(256 + index),
+            vip: plan.services.host(256 + index),
             port: 80,
             protocol,
         },
         endpoints: (0..endpoints)
             .map(|e| Endpoint {
-                address: PLAN.endpoints.host(256 * index + e),
+                address: plan.endpoints.host(256 * index + e),
                 port: 8080,
             })
             .collect(),

@@ -1,7 +1,7 @@
 //! What must not stand beside a mode's rules, and what must not be left of them: tables of the other
 //! engine, and the empty tables that `iptables-nft` leaves behind.
 
-use nft_codec::{Act, Connection, EncodedBatch, Op, TableId};
+use nft_codec::{Act, Connection, EncodedBatch, Op, TableFamily, TableId};
 
 use super::{Engine, allocated, tool};
 use crate::HarnessError;
@@ -82,6 +82,7 @@ fn delete_xtables(sockets: &mut Sockets) -> Result<(), HarnessError> {
         .into_iter()
         .filter(is_xtables)
         .map(|table| Op {
+            family: TableFamily::Ip,
             table: table.name,
             act: Act::DeleteTable,
         })

@@ -2,6 +2,7 @@
 
 use netlink::Attributes;
 
+use crate::family::TableFamily;
 use crate::ops::{Comparison, Verdict};
 
 /// One expression of a rule. Numbers are the kernel's (linux/netfilter/nf_tables.h).
@@ -46,14 +47,14 @@ pub(super) enum Source {
     Random(u32),
 }
 
-/// The expressions of a rule: NFTA_RULE_EXPRESSIONS.
-pub(super) fn expressions(list: Attributes<'_>) -> Vec<Expr<'_>> {
+/// The expressions of a rule of a table of that family: NFTA_RULE_EXPRESSIONS.
+pub(super) fn expressions(family: TableFamily, list: Attributes<'_>) -> Vec<Expr<'_>> {
     list.map(|item| match item {
         Ok(item) => {
             let item = item.nested();
             let name = item.text(1).unwrap_or("?");
             let data = item.nested(2);
-            data.and_then(|data| expression(name, data))
+            data.and_then(|data| expression(family, name, data))
                 .unwrap_or_else(|| Expr::Other(other(name, item.bytes(2))))
         }
         Err(_) => Expr::Other("torn".to_owned()),
@@ -69,7 +70,7 @@ fn other(name: &str, data: Option<&[u8]>) -> String {
 }
 
 /// `None`: an expression, or a form of it, that is not in the vocabulary.
-fn expression<'a>(name: &str, data: Attributes<'a>) -> Option<Expr<'a>> {
+fn expression<'a>(family: TableFamily, name: &str, data: Attributes<'a>) -> Option<Expr<'a>> {
     let number = |kind| data.be32(kind);
     let lacks = |kinds: &[u16]| kinds.iter().all(|kind| data.find(*kind).is_none());
     let value = |kind| data.nested(kind)?.bytes(1); // NFTA_DATA_VALUE
@@ -110,12 +111,12 @@ fn expression<'a>(name: &str, data: Attributes<'a>) -> Option<Expr<'a>> {
         "bitwise" if number(6).unwrap_or(0) == 0 && (number(1)?, number(2)?) == (1, 1) => {
             Expr::Bitwise(value(4)?, value(5)?)
         }
-        _ => return act(name, data),
+        _ => return act(family, name, data),
     })
 }
 
 /// What is looked up, counted or done with the packet.
-fn act<'a>(name: &str, data: Attributes<'a>) -> Option<Expr<'a>> {
+fn act<'a>(family: TableFamily, name: &str, data: Attributes<'a>) -> Option<Expr<'a>> {
     let number = |kind| data.be32(kind);
     // The end of a range, which must be its beginning.
     let one = |first, last| (number(last).is_none() || number(last) == number(first)).then_some(());
@@ -128,8 +129,8 @@ fn act<'a>(name: &str, data: Attributes<'a>) -> Option<Expr<'a>> {
             Expr::Lookup(data.text(1)?, number(2)?, number(3))
         }
         "counter" => Expr::Counter(data.be64(2)?, data.be64(1)?),
-        // 1 is NFT_NAT_DNAT, family 2 is IPv4; one address and one port, not ranges.
-        "nat" if number(1) == Some(1) && number(2) == Some(2) => {
+        // 1 is NFT_NAT_DNAT; one address and one port, not ranges.
+        "nat" if number(1) == Some(1) && number(2) == Some(family.number().into()) => {
             one(3, 4).and(one(5, 6))?;
             Expr::Dnat(number(3)?, number(5)?, number(7).unwrap_or(0))
         }

@@ -1,9 +1,10 @@
 //! Runs of expressions as statements: the reverse of what `nft` and the encoder make of them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::expressions::{Expr, Expr::*, Source, Source::*};
 use super::{Choice, Sets};
+use crate::family::TableFamily;
 use crate::names::Name;
 use crate::ops::Comparison::{Equal, Unequal};
 use crate::ops::{CtState, L4Proto, Network, Statement};
@@ -14,11 +15,9 @@ const TRANSPORT: u32 = 2;
 /// enum nft_meta_keys.
 const MARK: u32 = 3;
 const PROTO: Source = Meta(16);
-const SADDR: Source = Payload(NETWORK, 12, 4);
-const DADDR: Source = Payload(NETWORK, 16, 4);
 const DPORT: Source = Payload(TRANSPORT, 2, 2);
-/// enum nft_registers: 0 is the verdict, 1 the first data register, 9 to 11 the second to fourth of its 4-byte
-/// parts.
+/// enum nft_registers: 0 is the verdict, 1 the first data register; those of a concatenation's further fields depend
+/// on the family.
 const TO_VERDICT: Option<u32> = Some(0);
 /// nf_conntrack_common.h.
 const IPS_DST_NAT: u32 = 1 << 5;
@@ -38,9 +37,9 @@ pub(super) fn statements(
     let mut found = Vec::with_capacity(4);
     while let [first, ..] = rest {
         let (statement, used) = with_lookup(rest, sets, choices)
-            .or_else(|| address(rest))
+            .or_else(|| address(rest, sets.family))
             .or_else(|| comparison(rest))
-            .or_else(|| action(rest))
+            .or_else(|| action(rest, sets.family))
             .unwrap_or_else(|| (unknown(first), 1));
         found.push(statement);
         rest = &rest[used..];
@@ -61,29 +60,41 @@ type Found = Option<(Statement, usize)>;
 /// Statements that end in a set or map. The entries of a random choice are still to be read.
 fn with_lookup(rest: &[Expr<'_>], sets: &Sets, choices: &mut Vec<Choice>) -> Found {
     let named = |set: &str| sets.named.contains(set).then(|| Name::new(set));
+    let (header, len) = (sets.family.header(), sets.family.address_len() as u32);
+    let source = Payload(NETWORK, header.source, len);
+    let destination = Payload(NETWORK, header.destination, len);
+    let behind = |addresses, fields| sets.family.register_behind(addresses, fields);
     Some(match *rest {
         [
-            Load(DADDR, 1),
-            Load(PROTO, 9),
-            Load(DPORT, 10),
+            Load(to, 1),
+            Load(PROTO, proto),
+            Load(DPORT, port),
             Lookup(map, 1, TO_VERDICT),
             ..,
-        ] => (Statement::ServiceVmap(named(map)?), 4),
+        ] if (to, proto, port) == (destination, behind(1, 0), behind(1, 1)) => {
+            (Statement::ServiceVmap(named(map)?), 4)
+        }
         [
             Load(PROTO, 1),
-            Load(DPORT, 9),
+            Load(DPORT, port),
             Lookup(map, 1, TO_VERDICT),
             ..,
-        ] => (Statement::NodePortVmap(named(map)?), 3),
+        ] if port == behind(0, 1) => (Statement::NodePortVmap(named(map)?), 3),
         [
-            Load(SADDR, 1),
-            Load(DADDR, 9),
-            Load(PROTO, 10),
-            Load(DPORT, 11),
+            Load(from, 1),
+            Load(to, second),
+            Load(PROTO, proto),
+            Load(DPORT, port),
             Lookup(set, 1, None),
             ..,
-        ] => (Statement::ConnectionInSet(named(set)?), 5),
-        [Load(DADDR, 1), Lookup(set, 1, None), ..] => (Statement::DestinationInSet(named(set)?), 2),
+        ] if (from, to) == (source, destination)
+            && (second, proto, port) == (behind(1, 0), behind(2, 0), behind(2, 1)) =>
+        {
+            (Statement::ConnectionInSet(named(set)?), 5)
+        }
+        [Load(to, 1), Lookup(set, 1, None), ..] if to == destination => {
+            (Statement::DestinationInSet(named(set)?), 2)
+        }
         [Load(Random(modulus), 1), Lookup(map, 1, TO_VERDICT), ..] => {
             let set = sets.anonymous.get(map)?.clone();
             choices.push(Choice { set, modulus });
@@ -92,9 +103,9 @@ fn with_lookup(rest: &[Expr<'_>], sets: &Sets, choices: &mut Vec<Choice>) -> Fou
         [
             Load(Random(modulus), 1),
             Lookup(map, 1, Some(1)),
-            Dnat(1, 9, PORT | ADDRESS_AND_PORT),
+            Dnat(1, port, PORT | ADDRESS_AND_PORT),
             ..,
-        ] => {
+        ] if port == behind(1, 0) => {
             let set = sets.anonymous.get(map)?.clone();
             choices.push(Choice { set, modulus });
             (Statement::RandomDnat(modulus, Vec::new()), 3)
@@ -104,40 +115,49 @@ fn with_lookup(rest: &[Expr<'_>], sets: &Sets, choices: &mut Vec<Choice>) -> Fou
 }
 
 /// `ip saddr` and `ip daddr`: whole, by masked bits or by leading bytes.
-fn address(rest: &[Expr<'_>]) -> Found {
-    let [
-        Load(Payload(NETWORK, offset @ (12 | 16), len @ 1..=4), 1),
-        rest @ ..,
-    ] = rest
-    else {
+fn address(rest: &[Expr<'_>], family: TableFamily) -> Found {
+    let (header, whole) = (family.header(), family.address_len());
+    let [Load(Payload(NETWORK, offset, len), 1), rest @ ..] = rest else {
         return None;
     };
-    let (comparison, data, prefix, used) = match rest {
-        [Bitwise(mask, [0, 0, 0, 0]), Cmp(1, comparison, data), ..] if *len == 4 => {
-            let mask = u32::from_be_bytes((*mask).try_into().ok()?);
-            let prefix = mask.leading_ones();
-            if mask.count_ones() != prefix {
-                return None;
-            }
-            (comparison, data, prefix, 3)
-        }
-        [Cmp(1, comparison, data), ..] => (comparison, data, len * 8, 2),
-        _ => return None,
-    };
-    if data.len() != *len as usize {
+    let (offset, len) = (*offset, *len as usize);
+    let is_address = offset == header.source || offset == header.destination;
+    if !is_address || len == 0 || len > whole {
         return None;
     }
-    let mut octets = [0; 4];
+    let (comparison, data, prefix, used) = match rest {
+        [Bitwise(mask, xor), Cmp(1, comparison, data), ..] if len == whole => {
+            if mask.len() != whole || xor.iter().any(|byte| *byte != 0) {
+                return None;
+            }
+            (comparison, data, prefix(mask)?, 3)
+        }
+        [Cmp(1, comparison, data), ..] => (comparison, data, len as u32 * 8, 2),
+        _ => return None,
+    };
+    if data.len() != len {
+        return None;
+    }
+    let mut octets = [0; 16];
     octets[..data.len()].copy_from_slice(data);
     let network = Network {
-        address: IpAddr::from(octets),
+        address: family.address(&octets[..whole])?,
         prefix: prefix as u8,
     };
-    let statement = match offset {
-        12 => Statement::SourceAddress(*comparison, network),
-        _ => Statement::DestinationAddress(*comparison, network),
+    let statement = match offset == header.source {
+        true => Statement::SourceAddress(*comparison, network),
+        false => Statement::DestinationAddress(*comparison, network),
     };
     Some((statement, used))
+}
+
+/// Length of the prefix that a mask selects; `None` where it has ones behind a zero.
+fn prefix(mask: &[u8]) -> Option<u32> {
+    let ones: u32 = mask.iter().map(|byte| byte.count_ones()).sum();
+    let mut rest = mask.iter().skip_while(|byte| **byte == 0xff);
+    let leading = rest.next().map_or(0, |byte| byte.leading_ones());
+    let full = mask.iter().take_while(|byte| **byte == 0xff).count() as u32 * 8;
+    (full + leading == ones).then_some(ones)
 }
 
 /// Protocol, port, connection tracking state, mark, kind of destination.
@@ -200,20 +220,20 @@ fn comparison(rest: &[Expr<'_>]) -> Found {
 }
 
 /// What is done with the packet.
-fn action(rest: &[Expr<'_>]) -> Found {
+fn action(rest: &[Expr<'_>], family: TableFamily) -> Found {
     Some(match rest {
         [
-            Immediate(1, [a, b, c, d]),
+            Immediate(1, address),
             Immediate(2, [p, q]),
             Dnat(1, 2, PORT | ADDRESS_AND_PORT),
             ..,
         ] => {
-            let to = SocketAddr::new(IpAddr::from([*a, *b, *c, *d]), u16::from_be_bytes([*p, *q]));
+            let to = SocketAddr::new(family.address(address)?, u16::from_be_bytes([*p, *q]));
             (Statement::Dnat(to), 3)
         }
         [Masquerade(RANDOM_FULLY), ..] => (Statement::MasqueradeFullyRandom, 1),
-        // NFT_REJECT_ICMP_UNREACH, ICMP_PORT_UNREACH.
-        [Reject(0, 3), ..] => (Statement::Reject, 1),
+        // NFT_REJECT_ICMP_UNREACH.
+        [Reject(0, code), ..] if *code == family.port_unreachable() => (Statement::Reject, 1),
         [Verdict(verdict), ..] => (Statement::Verdict(verdict.clone()), 1),
         [Counter(packets, bytes), ..] => {
             let (packets, bytes) = (*packets, *bytes);

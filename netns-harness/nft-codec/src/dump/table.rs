@@ -6,7 +6,7 @@ use netlink::Attributes;
 
 use super::{
     Failure, GET_CHAIN, GET_FLOWTABLE, GET_OBJECT, GET_RULE, GET_SET, GET_SET_ELEMENTS, GET_TABLE,
-    IPV4,
+    Of,
 };
 use crate::connection::Connection;
 use crate::decode::{self, Sets};
@@ -19,10 +19,11 @@ const PARALLEL_FROM: usize = 1_000;
 const MOST_WORKERS: usize = 4;
 
 impl Connection {
-    pub(super) fn content(&mut self, table: &str) -> Result<Option<Table>, Failure> {
+    pub(super) fn content(&mut self, table: Of<'_>) -> Result<Option<Table>, Failure> {
+        let (family, name) = table;
         let mut found = None;
-        self.dump(GET_TABLE, IPV4, &[], "tables", |_, attributes| {
-            if attributes.text(1) == Some(table) {
+        self.dump(GET_TABLE, family.number(), &[], "tables", |_, attributes| {
+            if attributes.text(1) == Some(name) {
                 found = Some(Table {
                     comment: decode::comment(attributes.bytes(6), 0),
                     ..Table::default()
@@ -43,18 +44,19 @@ impl Connection {
     pub(crate) fn of_table(
         &mut self,
         kind: u8,
-        table: &str,
+        (family, table): Of<'_>,
         listing: &'static str,
         mut each: impl FnMut(Attributes<'_>),
     ) -> Result<(), Failure> {
-        self.dump(kind, IPV4, &[(1, table)], listing, |_, attributes| {
+        let of = [(1, table)];
+        self.dump(kind, family.number(), &of, listing, |_, attributes| {
             if attributes.text(1) == Some(table) {
                 each(attributes);
             }
         })
     }
 
-    fn chains(&mut self, table: &str, content: &mut Table) -> Result<(), Failure> {
+    fn chains(&mut self, table: Of<'_>, content: &mut Table) -> Result<(), Failure> {
         self.of_table(GET_CHAIN, table, "chains", |attributes| {
             let name = attributes.text(3).unwrap_or_default();
             let base = decode::base_chain(attributes).unwrap_or_else(|text| {
@@ -71,18 +73,22 @@ impl Connection {
     }
 
     /// Fills in the named sets; returns what rules may refer to.
-    fn sets(&mut self, table: &str, content: &mut Table) -> Result<Sets, Failure> {
-        let mut sets = Sets::default();
+    fn sets(&mut self, table: Of<'_>, content: &mut Table) -> Result<Sets, Failure> {
+        let family = table.0;
+        let mut sets = Sets {
+            family,
+            ..Sets::default()
+        };
         let mut found = Vec::new();
         self.of_table(GET_SET, table, "sets", |attributes| {
             let name = attributes.text(2).unwrap_or_default().to_owned();
             // An anonymous set that is no choice shows as an unknown lookup in its rule.
             if decode::is_anonymous(attributes) {
                 sets.anonymous
-                    .extend(decode::is_choice(attributes).then_some(name));
+                    .extend(decode::is_choice(family, attributes).then_some(name));
                 return;
             }
-            match decode::set(attributes) {
+            match decode::set(family, attributes) {
                 Some(set) => found.push((name.clone(), set)),
                 None => content.unknown.push(format!("set {name}")),
             }
@@ -91,7 +97,7 @@ impl Connection {
         for (name, mut set) in found {
             let (key, verdicts) = (set.key, set.verdicts);
             self.elements(table, &name, |element| {
-                match decode::element(key, verdicts, element) {
+                match decode::element(family, key, verdicts, element) {
                     Some(element) => drop(set.elements.insert(element.key, element)),
                     None => content.unknown.push(format!(
                         "element {:02x?} of {name}",
@@ -106,13 +112,13 @@ impl Connection {
 
     pub(crate) fn elements(
         &mut self,
-        table: &str,
+        (family, table): Of<'_>,
         set: &str,
         mut each: impl FnMut(Attributes<'_>),
     ) -> Result<(), Failure> {
         self.dump(
             GET_SET_ELEMENTS,
-            IPV4,
+            family.number(),
             &[(1, table), (2, set)],
             "elements",
             |_, attributes| {
@@ -123,7 +129,7 @@ impl Connection {
         )
     }
 
-    fn rules(&mut self, table: &str, sets: &Sets, content: &mut Table) -> Result<(), Failure> {
+    fn rules(&mut self, table: Of<'_>, sets: &Sets, content: &mut Table) -> Result<(), Failure> {
         let chains: Vec<(&Name, &mut Chain)> = content.chains.iter_mut().collect();
         self.shared_out(chains, |connection, chains| {
             connection.rules_of(table, sets, chains)
@@ -168,7 +174,7 @@ impl Connection {
     /// datagram and counts its way to where it was.
     fn rules_of(
         &mut self,
-        table: &str,
+        table: Of<'_>,
         sets: &Sets,
         mut chains: Vec<(&Name, &mut Chain)>,
     ) -> Result<(), Failure> {
@@ -177,8 +183,8 @@ impl Connection {
         for (i, (name, chain)) in chains.iter_mut().enumerate() {
             self.dump(
                 GET_RULE,
-                IPV4,
-                &[(1, table), (2, name.as_str())],
+                table.0.number(),
+                &[(1, table.1), (2, name.as_str())],
                 "rules",
                 |_, attributes| {
                     let rule = decode::rule(attributes, sets, &mut choices);
@@ -214,7 +220,7 @@ impl Connection {
     }
 
     /// Named objects and flow tables: the model has a place for neither.
-    fn others(&mut self, table: &str, content: &mut Table) -> Result<(), Failure> {
+    fn others(&mut self, table: Of<'_>, content: &mut Table) -> Result<(), Failure> {
         let unknown = &mut content.unknown;
         for (kind, listing) in [(GET_OBJECT, "object"), (GET_FLOWTABLE, "flow table")] {
             self.of_table(kind, table, listing, |attributes| {

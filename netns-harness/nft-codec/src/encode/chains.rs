@@ -1,10 +1,9 @@
 //! Tables and chains through libnftnl itself: the nftnl crate's have no user data, which is where comments go.
 
-use nftnl::Table;
+use netlink::flags;
 use nftnl::nftnl_sys as sys;
 
-use netlink::flags;
-
+use super::sets::In;
 use super::{Buffer, alive, build_header, put};
 use crate::names::{Comment, Name};
 use crate::ops::{BaseChain, Policy};
@@ -16,7 +15,11 @@ fn user_data(comment: &Comment) -> Vec<u8> {
     data
 }
 
-pub(super) fn add_table(buffer: &mut Buffer, table: &Table, comment: Option<&Comment>) {
+pub(super) fn add_table(
+    buffer: &mut Buffer,
+    In(family, table): In<'_>,
+    comment: Option<&Comment>,
+) {
     // SAFETY: a fresh object is filled, written and freed here; libnftnl copies the strings and the
     // data, and the message is far smaller than the room that `place` has.
     unsafe {
@@ -24,9 +27,13 @@ pub(super) fn add_table(buffer: &mut Buffer, table: &Table, comment: Option<&Com
         sys::nftnl_table_set_u32(
             raw,
             sys::NFTNL_TABLE_FAMILY as u16,
-            libc::NFPROTO_IPV4 as u32,
+            family.number().into(),
         );
-        sys::nftnl_table_set_str(raw, sys::NFTNL_TABLE_NAME as u16, table.get_name().as_ptr());
+        sys::nftnl_table_set_str(
+            raw,
+            sys::NFTNL_TABLE_NAME as u16,
+            table.as_c_str().as_ptr(),
+        );
         sys::nftnl_table_set_u32(raw, sys::NFTNL_TABLE_FLAGS as u16, 0);
         if let Some(data) = comment.map(user_data) {
             sys::nftnl_table_set_data(
@@ -37,7 +44,7 @@ pub(super) fn add_table(buffer: &mut Buffer, table: &Table, comment: Option<&Com
             );
         }
         buffer.message(0, |place, sequence| {
-            let header = build_header(place, libc::NFT_MSG_NEWTABLE, sequence);
+            let header = build_header(place, libc::NFT_MSG_NEWTABLE, family, sequence);
             sys::nftnl_table_nlmsg_build_payload(header, raw);
         });
         sys::nftnl_table_free(raw);
@@ -46,7 +53,7 @@ pub(super) fn add_table(buffer: &mut Buffer, table: &Table, comment: Option<&Com
 
 pub(super) fn add_chain(
     buffer: &mut Buffer,
-    table: &Table,
+    In(family, table): In<'_>,
     name: &Name,
     base: Option<BaseChain>,
     comment: Option<&Comment>,
@@ -57,12 +64,12 @@ pub(super) fn add_chain(
         sys::nftnl_chain_set_u32(
             raw,
             sys::NFTNL_CHAIN_FAMILY as u16,
-            libc::NFPROTO_IPV4 as u32,
+            family.number().into(),
         );
         sys::nftnl_chain_set_str(
             raw,
             sys::NFTNL_CHAIN_TABLE as u16,
-            table.get_name().as_ptr(),
+            table.as_c_str().as_ptr(),
         );
         sys::nftnl_chain_set_str(raw, sys::NFTNL_CHAIN_NAME as u16, name.as_c_str().as_ptr());
         if let Some(base) = base {
@@ -83,7 +90,7 @@ pub(super) fn add_chain(
             );
         }
         buffer.message(flags::CREATE, |place, sequence| {
-            let header = build_header(place, libc::NFT_MSG_NEWCHAIN, sequence);
+            let header = build_header(place, libc::NFT_MSG_NEWCHAIN, family, sequence);
             sys::nftnl_chain_nlmsg_build_payload(header, raw);
         });
         sys::nftnl_chain_free(raw);

@@ -6,14 +6,14 @@ use std::ptr::NonNull;
 
 use nftnl::Rule as NlRule;
 use nftnl::expr::{
-    Bitwise, Cmp, CmpOp, Conntrack, Counter, Expression, Immediate, Ipv4HeaderField, Meta,
-    NetworkHeaderField, Payload, Register, TcpHeaderField, TransportHeaderField,
-    Verdict as NlVerdict,
+    Bitwise, Cmp, CmpOp, Conntrack, Counter, Expression, Immediate, Meta, Payload, Register,
+    TcpHeaderField, TransportHeaderField, Verdict as NlVerdict,
 };
 use nftnl::nftnl_sys as sys;
 
 use super::alive;
 use super::sets::put_address;
+use crate::family::TableFamily;
 use crate::names::Name;
 use crate::ops::{Comparison, CtState, L4Proto, Network, Statement, Verdict};
 
@@ -58,8 +58,6 @@ impl Expression for RawExpr<'_> {
 }
 
 const REGISTER: u32 = libc::NFT_REG_1 as u32;
-/// The second field of a concatenation goes to the next 4-byte register, the third behind it.
-const NEXT_REGISTER: u32 = libc::NFT_REG32_00 as u32 + 1;
 /// NFTA_FIB_F_DADDR and NFT_FIB_RESULT_ADDRTYPE (nf_tables.h).
 const FIB_DADDR: u32 = 1 << 1;
 const FIB_RESULT_ADDRTYPE: u32 = 3;
@@ -70,21 +68,28 @@ const NAT_RANGE_PROTO_RANDOM_FULLY: u32 = 1 << 4;
 const IPS_DST_NAT: u32 = 1 << 5;
 /// Where a lookup puts a verdict.
 const TO_VERDICT: Option<u32> = Some(libc::NFT_REG_VERDICT as u32);
-/// ICMP_PORT_UNREACH (RFC 792).
-const ICMP_PORT_UNREACHABLE: u8 = 3;
 
 /// A set or map: its name, and the id with which it was added in the same batch.
 pub(super) type Set<'a> = (&'a CStr, Option<u32>);
 
-/// Adds a statement's expressions; `set` is what it looks into, where it does. False when it cannot be sent.
+/// Adds the expressions of a statement in a table of that family; `set` is what it looks into, where it does. False
+/// when it cannot be sent.
 #[must_use]
-pub(super) fn add(rule: &mut NlRule<'_>, statement: &Statement, set: Set<'_>) -> bool {
+pub(super) fn add(
+    family: TableFamily,
+    rule: &mut NlRule<'_>,
+    statement: &Statement,
+    set: Set<'_>,
+) -> bool {
+    let (source, destination) = (family.header().source, family.header().destination);
+    let load = |offset, register| whole_address(family, offset, register);
+    let behind = |addresses, fields| family.register_behind(addresses, fields);
     match statement {
         Statement::SourceAddress(comparison, network) => {
-            address(rule, Ipv4HeaderField::Saddr, *comparison, *network);
+            address(rule, source, *comparison, *network);
         }
         Statement::DestinationAddress(comparison, network) => {
-            address(rule, Ipv4HeaderField::Daddr, *comparison, *network);
+            address(rule, destination, *comparison, *network);
         }
         Statement::L4Proto(proto) => l4proto(rule, *proto),
         Statement::TransportPort(number) => port(rule, *number),
@@ -111,23 +116,22 @@ pub(super) fn add(rule: &mut NlRule<'_>, statement: &Statement, set: Set<'_>) ->
         Statement::MarkXor(bits) => set_mark(rule, u32::MAX, *bits),
         Statement::DestinationIsLocal => destination_is_local(rule),
         Statement::DestinationInSet(_) => {
-            rule.add_expr(&load(Ipv4HeaderField::Daddr));
+            rule.add_expr(&load(destination, REGISTER));
             rule.add_expr(&lookup(set, None));
         }
         Statement::ConnectionInSet(_) => {
-            rule.add_expr(&load(Ipv4HeaderField::Saddr));
-            let base = libc::NFT_PAYLOAD_NETWORK_HEADER as u32;
-            rule.add_expr(&payload(base, 16, 4, NEXT_REGISTER));
-            concatenated(rule, [NEXT_REGISTER + 1, NEXT_REGISTER + 2]);
+            rule.add_expr(&load(source, REGISTER));
+            rule.add_expr(&load(destination, behind(1, 0)));
+            concatenated(rule, [behind(2, 0), behind(2, 1)]);
             rule.add_expr(&lookup(set, None));
         }
         Statement::ServiceVmap(_) => {
-            rule.add_expr(&load(Ipv4HeaderField::Daddr));
-            concatenated(rule, [NEXT_REGISTER, NEXT_REGISTER + 1]);
+            rule.add_expr(&load(destination, REGISTER));
+            concatenated(rule, [behind(1, 0), behind(1, 1)]);
             rule.add_expr(&lookup(set, TO_VERDICT));
         }
         Statement::NodePortVmap(_) => {
-            concatenated(rule, [REGISTER, NEXT_REGISTER]);
+            concatenated(rule, [REGISTER, behind(0, 1)]);
             rule.add_expr(&lookup(set, TO_VERDICT));
         }
         Statement::RandomVmap(modulus, ..) => {
@@ -137,7 +141,7 @@ pub(super) fn add(rule: &mut NlRule<'_>, statement: &Statement, set: Set<'_>) ->
         Statement::RandomDnat(modulus, ..) => {
             random(rule, *modulus);
             rule.add_expr(&lookup(set, Some(REGISTER)));
-            dnat(rule, NEXT_REGISTER, None);
+            dnat(family, rule, behind(1, 0), None);
         }
         Statement::Counter(packets, bytes) => counter(rule, *packets, *bytes),
         Statement::Dnat(to) => {
@@ -147,6 +151,7 @@ pub(super) fn add(rule: &mut NlRule<'_>, statement: &Statement, set: Set<'_>) ->
             }
             rule.add_expr(&Immediate::new(to.port().to_be_bytes(), Register::Reg2));
             dnat(
+                family,
                 rule,
                 libc::NFT_REG_2 as u32,
                 Some(NAT_RANGE_PROTO_SPECIFIED),
@@ -159,7 +164,7 @@ pub(super) fn add(rule: &mut NlRule<'_>, statement: &Statement, set: Set<'_>) ->
             );
             rule.add_expr(&RawExpr(c"masq", vec![flags]));
         }
-        Statement::Reject => reject(rule),
+        Statement::Reject => reject(family, rule),
         Statement::Verdict(to) => verdict(rule, to),
         Statement::Unknown(_) => return false,
     }
@@ -210,8 +215,9 @@ fn payload(base: u32, offset: u32, len: u32, register: u32) -> RawExpr<'static> 
     RawExpr(c"payload", fields)
 }
 
-fn load(field: Ipv4HeaderField) -> Payload {
-    Payload::Network(NetworkHeaderField::Ipv4(field))
+fn whole_address(family: TableFamily, offset: u32, register: u32) -> RawExpr<'static> {
+    let base = libc::NFT_PAYLOAD_NETWORK_HEADER as u32;
+    payload(base, offset, family.address_len() as u32, register)
 }
 
 fn ct_state(rule: &mut NlRule<'_>, state: CtState) {
@@ -246,10 +252,10 @@ fn counter(rule: &mut NlRule<'_>, packets: u64, bytes: u64) {
 }
 
 /// `dnat` to the address in register 1 and the port in another.
-fn dnat(rule: &mut NlRule<'_>, port: u32, flags: Option<u32>) {
+fn dnat(family: TableFamily, rule: &mut NlRule<'_>, port: u32, flags: Option<u32>) {
     let mut fields = vec![
         (sys::NFTNL_EXPR_NAT_TYPE, U32(libc::NFT_NAT_DNAT as u32)),
-        (sys::NFTNL_EXPR_NAT_FAMILY, U32(libc::NFPROTO_IPV4 as u32)),
+        (sys::NFTNL_EXPR_NAT_FAMILY, U32(family.number().into())),
         (sys::NFTNL_EXPR_NAT_REG_ADDR_MIN, U32(REGISTER)),
         (sys::NFTNL_EXPR_NAT_REG_PROTO_MIN, U32(port)),
     ];
@@ -257,11 +263,11 @@ fn dnat(rule: &mut NlRule<'_>, port: u32, flags: Option<u32>) {
     rule.add_expr(&RawExpr(c"nat", fields));
 }
 
-fn reject(rule: &mut NlRule<'_>) {
+fn reject(family: TableFamily, rule: &mut NlRule<'_>) {
     let unreachable = U32(libc::NFT_REJECT_ICMP_UNREACH as u32);
     let fields = vec![
         (sys::NFTNL_EXPR_REJECT_TYPE, unreachable),
-        (sys::NFTNL_EXPR_REJECT_CODE, U8(ICMP_PORT_UNREACHABLE)),
+        (sys::NFTNL_EXPR_REJECT_CODE, U8(family.port_unreachable())),
     ];
     rule.add_expr(&RawExpr(c"reject", fields));
 }
@@ -274,30 +280,21 @@ const fn operator(comparison: Comparison) -> CmpOp {
 }
 
 /// As `nft` does: a prefix of whole bytes loads only those, any other is masked.
-fn address(
-    rule: &mut NlRule<'_>,
-    field: Ipv4HeaderField,
-    comparison: Comparison,
-    network: Network,
-) {
+fn address(rule: &mut NlRule<'_>, offset: u32, comparison: Comparison, network: Network) {
     let (mut octets, mut mask) = ([0; 16], [0; 16]);
     let len = put_address(&mut octets, network.address);
     put_address(&mut mask, network.mask());
+    let base = libc::NFT_PAYLOAD_NETWORK_HEADER as u32;
     let mut compared = &octets[..len];
     match network.prefix {
-        _ if network.is_host() => rule.add_expr(&load(field)),
+        _ if network.is_host() => rule.add_expr(&payload(base, offset, len as u32, REGISTER)),
         prefix if prefix > 0 && prefix % 8 == 0 => {
-            let offset = match field {
-                Ipv4HeaderField::Saddr => 12,
-                _ => 16,
-            };
             let bytes = u32::from(prefix) / 8;
-            let base = libc::NFT_PAYLOAD_NETWORK_HEADER as u32;
             rule.add_expr(&payload(base, offset, bytes, REGISTER));
             compared = &octets[..bytes as usize];
         }
         _ => {
-            rule.add_expr(&load(field));
+            rule.add_expr(&payload(base, offset, len as u32, REGISTER));
             rule.add_expr(&Bitwise::new(&mask[..len], &[0u8; 16][..len]));
         }
     }

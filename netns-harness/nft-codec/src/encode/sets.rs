@@ -10,8 +10,13 @@ use netlink::flags;
 use nftnl::nftnl_sys as sys;
 
 use super::{Buffer, alive, build_header, put};
+use crate::family::TableFamily;
 use crate::names::Name;
-use crate::ops::{ADDRESS_AND_PORT, Element, Key, KeyType, SetSpec, Verdict};
+use crate::ops::{Element, Key, KeyType, SetSpec, Verdict};
+
+/// In which table: its family and name.
+#[derive(Clone, Copy)]
+pub(super) struct In<'a>(pub(super) TableFamily, pub(super) &'a Name);
 
 /// The kernel puts a number in place of `%d` (nf_tables_api.c, nf_tables_set_alloc_name).
 const ANONYMOUS_MAP: &CStr = c"__map%d";
@@ -33,8 +38,6 @@ const TYPE_INTEGER: u32 = 4;
 pub(super) type DataType = (u32, u32);
 /// NFT_DATA_VERDICT: of a verdict map.
 pub(super) const VERDICTS: DataType = (0xffff_ff00, 0);
-/// Of a map of addresses and ports.
-pub(super) const ADDRESSES: DataType = ADDRESS_AND_PORT;
 
 /// What a set or map has for a key.
 pub(super) enum Datum<'a> {
@@ -80,14 +83,13 @@ const BYTE_ORDER_BIG: u32 = 2;
 const EXPR_VERDICT: u32 = 1;
 const EXPR_CONCAT: u32 = 13;
 
-/// The key's length: every field padded to 4 bytes.
-const fn key_len(key: KeyType) -> u32 {
-    match key {
-        KeyType::Address => 4,
-        KeyType::AddressProtoPort => 12,
-        KeyType::AddressesProtoPort => 16,
-        KeyType::ProtoPort => 8,
-    }
+/// The key's length in a table of that family: every field padded to 4 bytes.
+const fn key_len(key: KeyType, family: TableFamily) -> u32 {
+    let proto_and_port = match key {
+        KeyType::Address => 0,
+        KeyType::AddressProtoPort | KeyType::AddressesProtoPort | KeyType::ProtoPort => 8,
+    };
+    (key.addresses() * family.address_len()) as u32 + proto_and_port
 }
 
 fn put_u32(udata: &mut Vec<u8>, kind: u8, value: u32) {
@@ -101,8 +103,8 @@ fn put_typeof(udata: &mut Vec<u8>, kind: u8, expression: u32) {
     put(udata, kind, &nested);
 }
 
-/// An owned `nftnl_set`: the set itself, or the name that a list of elements goes to.
-pub(super) struct RawSet(NonNull<sys::nftnl_set>);
+/// An owned `nftnl_set`: the set itself, or the name that a list of elements goes to; and its table's family.
+pub(super) struct RawSet(NonNull<sys::nftnl_set>, TableFamily);
 
 impl Drop for RawSet {
     fn drop(&mut self) {
@@ -113,32 +115,32 @@ impl Drop for RawSet {
 
 impl RawSet {
     /// A set by name; `id` when it was added in the same batch.
-    pub(super) fn reference(table: &Name, name: &Name, id: Option<u32>) -> Self {
-        Self::with_c_name(table, name.as_c_str(), id)
+    pub(super) fn reference(at: In<'_>, name: &Name, id: Option<u32>) -> Self {
+        Self::with_c_name(at, name.as_c_str(), id)
     }
 
-    fn with_c_name(table: &Name, name: &CStr, id: Option<u32>) -> Self {
+    fn with_c_name(In(family, table): In<'_>, name: &CStr, id: Option<u32>) -> Self {
         // SAFETY: a fresh object; libnftnl copies the strings.
         unsafe {
             let raw = alive(sys::nftnl_set_alloc());
-            sys::nftnl_set_set_u32(raw, sys::NFTNL_SET_FAMILY as u16, libc::NFPROTO_IPV4 as u32);
+            sys::nftnl_set_set_u32(raw, sys::NFTNL_SET_FAMILY as u16, family.number().into());
             sys::nftnl_set_set_str(raw, sys::NFTNL_SET_TABLE as u16, table.as_c_str().as_ptr());
             sys::nftnl_set_set_str(raw, sys::NFTNL_SET_NAME as u16, name.as_ptr());
             if let Some(id) = id {
                 sys::nftnl_set_set_u32(raw, sys::NFTNL_SET_ID as u16, id);
             }
-            Self(NonNull::new_unchecked(raw))
+            Self(NonNull::new_unchecked(raw), family)
         }
     }
 
     /// A named set or verdict map, without a size.
-    pub(super) fn named(table: &Name, spec: &SetSpec, id: u32) -> Self {
-        let set = Self::reference(table, &spec.name, Some(id));
+    pub(super) fn named(at: In<'_>, spec: &SetSpec, id: u32) -> Self {
+        let set = Self::reference(at, &spec.name, Some(id));
         let flags = if spec.verdicts { libc::NFT_SET_MAP } else { 0 };
         set.describe(
             flags as u32,
-            spec.key.number(),
-            key_len(spec.key),
+            spec.key.number(at.0),
+            key_len(spec.key, at.0),
             spec.verdicts.then_some(VERDICTS),
         );
         let concatenated = spec.key != KeyType::Address;
@@ -168,13 +170,13 @@ impl RawSet {
     /// The anonymous constant map of a random choice, with its elements. It declares its size, which
     /// is known.
     pub(super) fn anonymous<'a>(
-        table: &Name,
+        at: In<'_>,
         name: &CStr,
         entries: impl ExactSizeIterator<Item = (u32, Datum<'a>)>,
         data: DataType,
         id: u32,
     ) -> Self {
-        let mut set = Self::with_c_name(table, name, Some(id));
+        let mut set = Self::with_c_name(at, name, Some(id));
         let flags = libc::NFT_SET_ANONYMOUS | libc::NFT_SET_CONSTANT | libc::NFT_SET_MAP;
         set.describe(flags as u32, TYPE_INTEGER, 4, Some(data));
         set.set_u32(sys::NFTNL_SET_DESC_SIZE, entries.len() as u32);
@@ -307,7 +309,7 @@ impl RawSet {
         buffer.message(flags, |place, sequence| {
             // SAFETY: `place` has room for the largest message; a set's is a few hundred bytes.
             unsafe {
-                let header = build_header(place, message, sequence);
+                let header = build_header(place, message, self.1, sequence);
                 sys::nftnl_set_nlmsg_build_payload(header, self.0.as_ptr());
             }
         });
@@ -318,7 +320,7 @@ impl RawSet {
         buffer.message(0, |place, sequence| {
             // SAFETY: as in `set_message`.
             unsafe {
-                let header = build_header(place, libc::NFT_MSG_DELSETELEM, sequence);
+                let header = build_header(place, libc::NFT_MSG_DELSETELEM, self.1, sequence);
                 sys::nftnl_set_elems_nlmsg_build_payload(header, self.0.as_ptr());
             }
         });
@@ -344,7 +346,7 @@ impl RawSet {
                 // SAFETY: `place` has room for the largest message, and libnftnl stops a message
                 // before its nested attribute exceeds 64 KiB.
                 unsafe {
-                    let header = build_header(place, message, sequence);
+                    let header = build_header(place, message, self.1, sequence);
                     more = sys::nftnl_set_elems_nlmsg_build_payload_iter(header, iterator) > 0;
                 }
             });

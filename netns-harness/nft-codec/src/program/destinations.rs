@@ -1,17 +1,19 @@
 //! Every destination that some rule names: by comparison, or by a set that it looks into.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::Program;
 use super::instruction::{Comparison, Instruction, REGISTERS, Register};
-use super::packet::{DESTINATION, META_PROTOCOL, NETWORK, PORT, TRANSPORT};
+use super::packet::{META_PROTOCOL, NETWORK, PORT, TRANSPORT};
+use crate::family::TableFamily;
 use crate::ops::L4Proto;
 
 /// What of a destination a register of 4 bytes holds.
 #[derive(Debug, Clone, Copy)]
 enum Part {
-    Address,
+    /// Which four bytes of it, from 0.
+    Address(usize),
     Protocol,
     Port,
 }
@@ -19,7 +21,8 @@ enum Part {
 /// As much of a destination as a rule has named so far.
 #[derive(Debug, Clone, Copy, Default)]
 struct Named {
-    address: Option<IpAddr>,
+    /// Four bytes each; one of IPv4 has only the first.
+    address: [Option<[u8; 4]>; 4],
     protocol: Option<u8>,
     port: Option<u16>,
 }
@@ -31,7 +34,10 @@ impl Program {
         let mut found = BTreeSet::new();
         for rule in self.chains.values().flat_map(|code| &code.rules) {
             for named in self.named(rule) {
-                let (Some(address), Some(port)) = (named.address, named.port) else {
+                let (Some(octets), Some(port)) = (named.octets(self.family), named.port) else {
+                    continue;
+                };
+                let Some(address) = self.family.address(&octets) else {
                     continue;
                 };
                 let protocols = match named.protocol {
@@ -52,7 +58,8 @@ impl Program {
             match instruction {
                 Instruction::Payload(base, offset, len, to) => {
                     for place in 0..len.div_ceil(4) {
-                        let part = part(*base, offset + 4 * place, len - 4 * place);
+                        let at = (*base, offset + 4 * place, len - 4 * place);
+                        let part = part(self.family, at);
                         set(&mut parts, to + 4 * place, part);
                     }
                 }
@@ -84,8 +91,9 @@ impl Program {
                         .collect();
                 }
                 other => {
-                    if let Some(to) = other.writes() {
-                        set(&mut parts, to, None);
+                    let (to, len) = other.writes().unwrap_or_default();
+                    for place in 0..len.div_ceil(4) {
+                        set(&mut parts, to + 4 * place, None);
                     }
                 }
             }
@@ -94,10 +102,14 @@ impl Program {
     }
 }
 
-/// What 4 bytes of a header are of a destination.
-fn part(base: u32, offset: usize, len: usize) -> Option<Part> {
+/// What 4 bytes of a header, or fewer at the end of what is loaded, are of a destination.
+fn part(family: TableFamily, (base, offset, len): (u32, usize, usize)) -> Option<Part> {
     match (base, offset, len) {
-        (NETWORK, DESTINATION, 4..) => Some(Part::Address),
+        (NETWORK, _, 4..) => {
+            let within = offset.checked_sub(family.header().destination as usize)?;
+            let whole = within % 4 == 0 && within < family.address_len();
+            whole.then_some(Part::Address(within / 4))
+        }
         (TRANSPORT, PORT, 2..) => Some(Part::Port),
         _ => None,
     }
@@ -110,12 +122,19 @@ fn set(parts: &mut [Option<Part>], to: Register, part: Option<Part>) {
 }
 
 impl Named {
+    /// The address, once all of it is named.
+    fn octets(&self, family: TableFamily) -> Option<Vec<u8>> {
+        let words = self.address.iter().take(family.address_len() / 4);
+        let words: Option<Vec<[u8; 4]>> = words.copied().collect();
+        Some(words?.concat())
+    }
+
     /// Takes in a value that the registers from `from` on have.
     fn learn(&mut self, parts: &[Option<Part>], from: Register, value: &[u8]) {
         for (part, bytes) in parts[from / 4..].iter().zip(value.chunks(4)) {
             match (part, bytes) {
-                (Some(Part::Address), [a, b, c, d]) => {
-                    self.address = Some(IpAddr::from([*a, *b, *c, *d]));
+                (Some(Part::Address(place)), [a, b, c, d]) => {
+                    self.address[*place] = Some([*a, *b, *c, *d]);
                 }
                 (Some(Part::Protocol), [protocol, ..]) => self.protocol = Some(*protocol),
                 (Some(Part::Port), [high, low, ..]) => {

@@ -72,16 +72,16 @@ pub(super) enum Instruction {
 }
 
 impl Instruction {
-    /// The register that it computes, payload and metadata aside.
-    pub(super) fn writes(&self) -> Option<Register> {
+    /// The register that it computes, payload and the protocol aside, and how many bytes it writes, at least.
+    pub(super) fn writes(&self) -> Option<(Register, usize)> {
         match self {
             Self::Meta(_, to)
             | Self::Conntrack(_, to)
             | Self::AddressType { to, .. }
-            | Self::Number { to, .. }
-            | Self::Bitwise { to, .. }
-            | Self::Swap { to, .. }
-            | Self::Immediate(to, _) => Some(*to),
+            | Self::Number { to, .. } => Some((*to, 4)),
+            Self::Bitwise { to, mask, .. } => Some((*to, mask.len())),
+            Self::Swap { to, len, .. } => Some((*to, *len)),
+            Self::Immediate(to, value) => Some((*to, value.len())),
             _ => None,
         }
     }

@@ -10,23 +10,27 @@ use super::{Code, Program};
 use crate::choices::Entries;
 use crate::connection::Connection;
 use crate::decode::{self, Choice};
-use crate::dump::{Failure, GET_CHAIN, GET_RULE, GET_SET, IPV4};
+use crate::dump::{Failure, GET_CHAIN, GET_RULE, GET_SET, Of};
+use crate::family::TableFamily;
 use crate::names::Name;
 
 impl Connection {
-    /// A table of the ip family as the kernel executes it; without chains when it is not there.
+    /// A table as the kernel executes it; without chains when it is not there.
     ///
     /// # Errors
     /// The listing failed or kept being interrupted, or a base chain hangs where no model has a place.
-    pub fn program(&mut self, table: &str) -> Result<Program, Error> {
-        self.stable(|this| this.listed_program(table))
+    pub fn program(&mut self, family: TableFamily, table: &str) -> Result<Program, Error> {
+        self.stable(|this| this.listed_program((family, table)))
     }
 
-    fn listed_program(&mut self, table: &str) -> Result<Program, Failure> {
-        let mut program = Program::default();
+    fn listed_program(&mut self, table: Of<'_>) -> Result<Program, Failure> {
+        let mut program = Program {
+            family: table.0,
+            ..Program::default()
+        };
         self.of_table(GET_CHAIN, table, "chains", |attributes| {
             let name = attributes.text(3).unwrap_or_default();
-            // A hook or type without a number of ours sees no IPv4 packet that is forwarded or sent.
+            // A hook or type without a number of ours sees no packet that is forwarded or sent.
             let base = decode::base_chain(attributes).unwrap_or_default();
             let (name, rules) = (Name::new(name), Vec::new());
             program.hooked.extend(base.map(|_| name.clone()));
@@ -51,12 +55,12 @@ impl Connection {
 
     fn instructions_of(
         &mut self,
-        table: &str,
+        (family, table): Of<'_>,
         chains: Vec<(&Name, &mut Code)>,
     ) -> Result<(), Failure> {
         for (name, code) in chains {
             let of = [(1, table), (2, name.as_str())];
-            self.dump(GET_RULE, IPV4, &of, "rules", |_, attributes| {
+            self.dump(GET_RULE, family.number(), &of, "rules", |_, attributes| {
                 code.rules.push(instructions(attributes));
             })?;
         }
@@ -66,7 +70,7 @@ impl Connection {
     /// Elements: those of choices by their numbers, all others by dumps.
     fn fill(
         &mut self,
-        table: &str,
+        table: Of<'_>,
         program: &mut Program,
         anonymous: HashSet<String>,
     ) -> Result<(), Failure> {

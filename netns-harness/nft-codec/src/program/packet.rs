@@ -3,9 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::instruction::{REGISTERS, Register};
+use crate::family::TableFamily;
 use crate::ops::{Hook, L4Proto};
 
-/// A new flow, as the hooks see its first packet. Of IPv4: programs are of tables of the ip family.
+/// A new flow, as the hooks see its first packet. Both its addresses are of one family; a table of the other does not
+/// see it.
 #[derive(Debug, Clone, Copy)]
 pub struct Flow<'a> {
     /// Its source address.
@@ -33,11 +35,10 @@ pub struct Treatment {
     pub masqueraded: bool,
 }
 
-/// Offsets in the IPv4 header and in the one behind it of what a flow determines.
-const PROTOCOL: usize = 9;
-const SOURCE: usize = 12;
-pub(super) const DESTINATION: usize = 16;
+/// Offset in the header of TCP and UDP of what a flow determines.
 pub(super) const PORT: usize = 2;
+/// Bytes of the longest header, that of IPv6.
+const LONGEST_HEADER: usize = 40;
 /// enum nft_payload_bases.
 pub(super) const NETWORK: u32 = 1;
 pub(super) const TRANSPORT: u32 = 2;
@@ -46,11 +47,11 @@ pub(super) const META_PROTOCOL: u32 = 16;
 /// linux/if.h.
 const IFNAMSIZ: usize = 16;
 
-/// An address of IPv4 in network order; an IPv4 packet has no other.
-fn octets(address: IpAddr) -> Option<[u8; 4]> {
+/// An address in network order.
+fn octets(address: IpAddr) -> Vec<u8> {
     match address {
-        IpAddr::V4(address) => Some(address.octets()),
-        IpAddr::V6(_) => None,
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
     }
 }
 
@@ -67,11 +68,13 @@ pub(super) struct Packet<'a> {
     /// Whether a nat chain of this hook has chosen an address.
     pub(super) bound: bool,
     pub(super) hook: Hook,
+    /// The family of its addresses.
+    pub(super) family: TableFamily,
     pub(super) flow: &'a Flow<'a>,
 }
 
 impl<'a> Packet<'a> {
-    pub(super) fn first(flow: &'a Flow<'a>) -> Self {
+    pub(super) fn first(family: TableFamily, flow: &'a Flow<'a>) -> Self {
         Self {
             registers: [0; REGISTERS],
             share: 1.0,
@@ -82,6 +85,7 @@ impl<'a> Packet<'a> {
             masqueraded: false,
             bound: false,
             hook: Hook::Prerouting,
+            family,
             flow,
         }
     }
@@ -111,16 +115,17 @@ impl<'a> Packet<'a> {
 
     /// Bytes of a header; `None` where a flow does not determine them.
     pub(super) fn payload(&self, base: u32, offset: usize, len: usize) -> Option<Vec<u8>> {
-        let mut header = [None; 20];
+        let mut header = [None; LONGEST_HEADER];
         let mut fill = |at: usize, bytes: &[u8]| {
             let known = header[at..].iter_mut().zip(bytes);
             known.for_each(|(place, byte)| *place = Some(*byte));
         };
         match base {
             NETWORK => {
-                fill(PROTOCOL, &[self.flow.protocol.0]);
-                fill(SOURCE, &octets(self.flow.source)?);
-                fill(DESTINATION, &octets(self.destination.ip())?);
+                let fields = self.family.header();
+                fill(fields.protocol as usize, &[self.flow.protocol.0]);
+                fill(fields.source as usize, &octets(self.flow.source));
+                fill(fields.destination as usize, &octets(self.destination.ip()));
             }
             TRANSPORT => fill(PORT, &self.destination.port().to_be_bytes()),
             _ => return None,
@@ -136,13 +141,18 @@ impl<'a> Packet<'a> {
             bytes
         };
         Some(match key {
-            1 => 0x0800_u16.to_be_bytes().to_vec(), // ETH_P_IP
+            1 => match self.family {
+                TableFamily::Ip => 0x0800_u16,  // ETH_P_IP
+                TableFamily::Ip6 => 0x86dd_u16, // ETH_P_IPV6
+            }
+            .to_be_bytes()
+            .to_vec(),
             3 => self.mark.to_ne_bytes().to_vec(),
             6 => name(self.flow.input.unwrap_or_default()),
             // Before the routing decision there is no output.
             7 if self.hook == Hook::Prerouting => name(""),
             7 => name(self.flow.output),
-            15 => vec![libc::NFPROTO_IPV4 as u8],
+            15 => vec![self.family.number()],
             META_PROTOCOL => vec![self.flow.protocol.0],
             _ => return None,
         })
@@ -167,11 +177,16 @@ impl<'a> Packet<'a> {
             }
             .to_ne_bytes()
             .to_vec(),
-            3 => vec![0; 4],                              // mark
-            8 | 19 => octets(self.flow.source)?.to_vec(), // NFT_CT_SRC, NFT_CT_SRC_IP
-            9 | 20 => octets(first.ip())?.to_vec(),       // NFT_CT_DST, NFT_CT_DST_IP
-            10 => vec![self.flow.protocol.0],             // NFT_CT_PROTOCOL
-            12 => first.port().to_be_bytes().to_vec(),    // NFT_CT_PROTO_DST
+            3 => vec![0; 4],                           // mark
+            8 => octets(self.flow.source),             // NFT_CT_SRC
+            9 => octets(first.ip()),                   // NFT_CT_DST
+            10 => vec![self.flow.protocol.0],          // NFT_CT_PROTOCOL
+            12 => first.port().to_be_bytes().to_vec(), // NFT_CT_PROTO_DST
+            // NFT_CT_SRC_IP and _DST_IP, NFT_CT_SRC_IP6 and _DST_IP6.
+            19 if self.family == TableFamily::Ip => octets(self.flow.source),
+            20 if self.family == TableFamily::Ip => octets(first.ip()),
+            21 if self.family == TableFamily::Ip6 => octets(self.flow.source),
+            22 if self.family == TableFamily::Ip6 => octets(first.ip()),
             _ => return None,
         })
     }

@@ -1,6 +1,6 @@
 //! The kernel's interpreter (`nft_do_chain` in net/netfilter/nf_tables_core.c), with shares.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::instruction::{Comparison, Data, Instruction, Register};
 use super::packet::{Flow, Packet, Treatment};
@@ -63,7 +63,12 @@ impl Program {
             Some(_) => &[Hook::Prerouting, Hook::Forward, Hook::Postrouting],
             None => &[Hook::Output, Hook::Postrouting],
         };
-        let (mut packets, mut ended) = (vec![Packet::first(flow)], Vec::new());
+        let first = Packet::first(self.family, flow);
+        let ips = [flow.source, flow.destination.ip()];
+        if ips.into_iter().any(|ip| !self.family.holds(ip)) {
+            return Ok(vec![first.treatment(true)]);
+        }
+        let (mut packets, mut ended) = (vec![first], Vec::new());
         for hook in hooks {
             for packet in &mut packets {
                 (packet.hook, packet.bound) = (*hook, false);
@@ -344,13 +349,15 @@ fn acts(instruction: &Instruction, packet: &mut Packet<'_>) -> Step {
             packet.mark = value.map_or(packet.mark, |value| u32::from_ne_bytes(*value));
         }
         Instruction::Dnat(address, port) => {
-            let register = |from: Register| packet.read(from, 4).first_chunk::<4>().copied();
             let (mut ip, mut to) = (packet.destination.ip(), packet.destination.port());
-            if let Some(octets) = address.and_then(register) {
-                ip = IpAddr::from(octets);
+            let family = packet.family;
+            if let Some(from) = *address
+                && let Some(chosen) = family.address(packet.read(from, family.address_len()))
+            {
+                ip = chosen;
             }
-            if let Some([high, low, ..]) = port.and_then(register) {
-                to = u16::from_be_bytes([high, low]);
+            if let Some([high, low]) = port.map(|from| packet.read(from, 2)) {
+                to = u16::from_be_bytes([*high, *low]);
             }
             packet.destination = SocketAddr::new(ip, to);
             (packet.translated, packet.bound) = (true, true);

@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use nft_codec::{Act, Element, Name, Op, Rule, Verdict};
+use nft_codec::{Act, Element, Name, Rule, Verdict};
 use schema::Family;
 
 use super::Nftables;
-use super::layout::{self, Layout, op};
+use super::layout::{self, Layout};
 use crate::datapath::{Breakable, Damage};
 use crate::service::{Endpoint, Service};
 
@@ -20,38 +20,39 @@ const fn nowhere(family: Family) -> IpAddr {
 
 impl Breakable for Nftables {
     fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
-        let ops = match damage {
+        let acts = match damage {
             Damage::Delete => vec![delete_element(a)],
             Damage::Elsewhere => elsewhere(self.layout(), a),
             Damage::Skew => skew(self.layout(), a),
             Damage::Swap => vec![delete_element(a), delete_element(b), lead(a, b), lead(b, a)],
         };
-        let lines = ops.iter().map(|op| vec!["nft".to_owned(), op.to_string()]);
+        let ops = acts.into_iter().map(|act| self.layout().op(act));
+        let lines = ops.map(|op| vec!["nft".to_owned(), op.to_string()]);
         lines.collect()
     }
 }
 
-fn delete_element(service: &Service) -> Op {
+fn delete_element(service: &Service) -> Act {
     let keys = vec![layout::key(service.frontend)];
-    op(Act::DeleteElements(Name::new(layout::SERVICE_IPS), keys))
+    Act::DeleteElements(Name::new(layout::SERVICE_IPS), keys)
 }
 
 /// Packets for `a` go to the chain of `b`.
-fn lead(a: &Service, b: &Service) -> Op {
+fn lead(a: &Service, b: &Service) -> Act {
     let verdict = Some(Verdict::Goto(layout::service_chain(b)));
     let elements = vec![Element::new(layout::key(a.frontend), verdict)];
-    op(Act::AddElements(Name::new(layout::SERVICE_IPS), elements))
+    Act::AddElements(Name::new(layout::SERVICE_IPS), elements)
 }
 
-fn rewrite(chain: &Name, rules: impl IntoIterator<Item = Rule>) -> Vec<Op> {
+fn rewrite(chain: &Name, rules: impl IntoIterator<Item = Rule>) -> Vec<Act> {
     let flush = Act::FlushChain(chain.clone());
     let add = |rule| Act::AddRule(chain.clone(), rule);
     let acts = std::iter::once(flush).chain(rules.into_iter().map(add));
-    acts.map(op).collect()
+    acts.collect()
 }
 
 /// The first endpoint's packets go to an address outside.
-fn elsewhere(layout: &Layout, a: &Service) -> Vec<Op> {
+fn elsewhere(layout: &Layout, a: &Service) -> Vec<Act> {
     let Some(first) = a.endpoints.first() else {
         return Vec::new();
     };
@@ -75,7 +76,7 @@ fn elsewhere(layout: &Layout, a: &Service) -> Vec<Op> {
 }
 
 /// The first endpoint gets two of E + 1 numbers.
-fn skew(layout: &Layout, a: &Service) -> Vec<Op> {
+fn skew(layout: &Layout, a: &Service) -> Vec<Act> {
     let own = layout::service_chain(a);
     match layout.has_endpoint_chains() {
         true => {

@@ -1,7 +1,7 @@
 //! What is known of mode nftables.
 
 use nft_codec::Connection;
-use schema::{KubeProxyVersion, Mode};
+use schema::{Family, KubeProxyVersion, Mode};
 
 use super::{Nftables, layout};
 use crate::datapath::facts::{
@@ -78,14 +78,36 @@ fn largest_batch() -> Option<u64> {
     known.map(|bytes| bytes as u64)
 }
 
-/// What is known of it.
-pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
-    kube_proxy: Some(&KubeProxyFacts {
+const fn kube_proxy(cleanup: &'static [&'static [&'static str]]) -> KubeProxyFacts {
+    KubeProxyFacts {
         mode: "nftables",
         tools: &[("nft", "nft")],
-        cleanup: &[&["nft", "delete", "table", "ip6", "kube-proxy"]],
+        cleanup,
         arguments: SYNC_AT_2,
-    }),
+    }
+}
+
+/// As it serves IPv4, beside which versions before 1.34 program IPv6 as well; and the other way round.
+const KUBE_PROXY: KubeProxyFacts = kube_proxy(&[&["nft", "delete", "table", "ip6", "kube-proxy"]]);
+const KUBE_PROXY_IPV6: KubeProxyFacts =
+    kube_proxy(&[&["nft", "delete", "table", "ip", "kube-proxy"]]);
+
+/// What is known of it for services of a family.
+pub(in crate::datapath) fn of(family: Family) -> &'static ModeFacts {
+    match family {
+        Family::Ipv4 => &FACTS,
+        Family::Ipv6 => &FACTS_IPV6,
+    }
+}
+
+const FACTS_IPV6: ModeFacts = ModeFacts {
+    kube_proxy: Some(&KUBE_PROXY_IPV6),
+    ..FACTS
+};
+
+/// For services of IPv4.
+pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
+    kube_proxy: Some(&KUBE_PROXY),
     layouts: LAYOUTS,
     node_sysctls: &TIMEOUTS,
     sync_tools: &["nft"],

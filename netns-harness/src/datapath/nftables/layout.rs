@@ -1,4 +1,8 @@
-//! Layouts as operations: what is the same in every cluster, and what each service adds, by kube-proxy's version.
+//! Layouts as operations: what is the same in every cluster, and what each service adds, by kube-proxy's version and the
+//! family of the services.
+//!
+//! kube-proxy runs once for each family, with the same code: the rules of IPv6 are those of IPv4 in a table of family ip6,
+//! with its addresses (`ipX`, `ipvX_addr` in `setupNFTables` and `syncProxyRules`; `TestOverallNFTablesRulesIPv6`).
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -7,15 +11,15 @@ use std::sync::LazyLock;
 use data_encoding::BASE32;
 use nft_codec::{
     Act, Comment, Comparison, Element, EncodedBatch, Key, L4Proto, Name, Network, Op, Rule,
-    Statement, Verdict, parse_script,
+    Statement, TableFamily, Verdict, parse_script,
 };
-use schema::{KubeProxyVersion, Protocol};
+use schema::{Family, KubeProxyVersion, Protocol};
 use sha2::{Digest as _, Sha256};
 
 use super::ENCODABLE;
-use crate::service::{Endpoint, Frontend, Plan, Service};
+use crate::service::{Cidr, Endpoint, Frontend, Plan, Service};
 
-/// kube-proxy's table, of the ip family.
+/// kube-proxy's table, of family ip or ip6.
 pub(super) const TABLE: &str = "kube-proxy";
 /// Where packets from other hosts enter the NAT rules.
 pub(super) const NAT_PREROUTING: &str = "nat-prerouting";
@@ -30,11 +34,13 @@ pub(super) const NO_ENDPOINT_SERVICES: &str = "no-endpoint-services";
 /// Rejects.
 pub(super) const REJECT_CHAIN: &str = "reject-chain";
 
-/// How one version of kube-proxy lays out and syncs (`pkg/proxy/nftables/proxier.go`).
+/// How one version of kube-proxy lays out and syncs services of a family (`pkg/proxy/nftables/proxier.go`).
 #[derive(Debug)]
 pub(super) struct Layout {
     /// The version.
     pub(super) version: KubeProxyVersion,
+    /// That of its table.
+    pub(super) family: TableFamily,
     /// What a full sync writes whatever the services, as kube-proxy writes it (`setupNFTables`): table, chains,
     /// sets, maps and rules; what was in the chains is flushed. kube-proxy's `--nftables-masquerade-bit` is 14.
     base: Vec<Op>,
@@ -59,47 +65,105 @@ enum Services {
 /// A listing of kube-proxy's, by the library through which it asks (sigs.k8s.io/knftables).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Listing {
-    /// 0.0.17: `nft --json list chains ip` and `nft --json list sets ip`.
+    /// 0.0.17: `nft --json list chains FAMILY` and `nft --json list sets FAMILY`.
     ChainsAndSets,
-    /// 0.0.21: `nft --json --terse list table ip kube-proxy` (kubernetes PR 137501).
+    /// 0.0.21: `nft --json --terse list table FAMILY kube-proxy` (kubernetes PR 137501).
     Table,
     /// 0.0.22, gate NFTablesNetlink: dumps of chains and of sets, over netlink.
     Netlink,
 }
 
 impl Listing {
-    /// Its command lines.
-    pub(super) const fn commands(self) -> &'static [&'static [&'static str]] {
+    /// Its command lines for tables of a family.
+    pub(super) fn commands(self, family: TableFamily) -> Vec<Vec<String>> {
+        let family = family.to_string();
+        let family = family.as_str();
         match self {
-            Self::ChainsAndSets => &[
-                &["nft", "--json", "list", "chains", "ip"],
-                &["nft", "--json", "list", "sets", "ip"],
+            Self::ChainsAndSets => vec![
+                words(&["nft", "--json", "list", "chains", family]),
+                words(&["nft", "--json", "list", "sets", family]),
             ],
-            Self::Table => &[&["nft", "--json", "--terse", "list", "table", "ip", TABLE]],
-            Self::Netlink => &[],
+            Self::Table => vec![words(&[
+                "nft", "--json", "--terse", "list", "table", family, TABLE,
+            ])],
+            Self::Netlink => Vec::new(),
         }
     }
 }
 
-/// Reads the base and says what else is of a version.
+/// A command line.
+pub(super) fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(ToString::to_string).collect()
+}
+
+/// Reads the base and says what else is of a version: for both families, IPv4 first.
 fn layout(
     version: KubeProxyVersion,
     base: &str,
     services: Services,
     reads_sets: bool,
     listing: Listing,
-) -> Layout {
-    Layout {
+) -> [Layout; 2] {
+    let base = parse_script(base).expect("a script of our own");
+    [Family::Ipv4, Family::Ipv6].map(|family| Layout {
         version,
-        base: parse_script(base).expect("a script of our own"),
+        family: table_family(family),
+        base: base.iter().map(|op| of_family(op, family)).collect(),
         services,
         reads_sets,
         listing,
+    })
+}
+
+/// What does in the table of a family what `op` does in that of IPv4: its addresses are those of the same places.
+fn of_family(op: &Op, family: Family) -> Op {
+    let (from, to) = (Plan::of(Family::Ipv4), Plan::of(family));
+    let network = |network: &mut Network| {
+        let places = [(from.services, to.services), (from.cluster, to.cluster)];
+        let place = places.iter().find(|(from, _)| whole(*from) == *network);
+        *network = whole(place.expect("a range of the address plan").1);
+    };
+    let mut op = Op {
+        family: table_family(family),
+        ..op.clone()
+    };
+    match &mut op.act {
+        Act::AddRule(_, rule) => {
+            for statement in &mut rule.statements {
+                if let Statement::SourceAddress(_, there)
+                | Statement::DestinationAddress(_, there) = statement
+                {
+                    network(there);
+                }
+            }
+        }
+        Act::AddElements(_, elements) => {
+            for element in elements {
+                if element.key == Key::Address(from.node()) {
+                    element.key = Key::Address(to.node());
+                }
+            }
+        }
+        _ => {}
+    }
+    op
+}
+
+/// A range as rules name it.
+fn whole(range: Cidr) -> Network {
+    Network::new(range.network, range.prefix)
+}
+
+/// The family of the table that services of a family are in.
+pub(super) const fn table_family(family: Family) -> TableFamily {
+    match family {
+        Family::Ipv4 => TableFamily::Ip,
+        Family::Ipv6 => TableFamily::Ip6,
     }
 }
 
-/// In the order of the versions.
-static LAYOUTS: LazyLock<[Layout; KubeProxyVersion::ALL.len()]> = LazyLock::new(|| {
+/// In the order of the versions, each for both families.
+static LAYOUTS: LazyLock<[[Layout; 2]; KubeProxyVersion::ALL.len()]> = LazyLock::new(|| {
     use KubeProxyVersion::{V1_32, V1_33, V1_34, V1_35, V1_36, V1_37};
     use Services::{Chains, Rule};
     let bases = [
@@ -135,29 +199,30 @@ static MARK_CHAIN: LazyLock<Name> = LazyLock::new(|| Name::new("mark-for-masquer
 static CLUSTER_IPS_NAME: LazyLock<Name> = LazyLock::new(|| Name::new(CLUSTER_IPS));
 static SERVICE_IPS_NAME: LazyLock<Name> = LazyLock::new(|| Name::new(SERVICE_IPS));
 
-/// An operation on kube-proxy's table.
-pub(super) fn op(act: Act) -> Op {
-    Op {
-        table: TABLE_NAME.clone(),
-        act,
-    }
-}
-
-/// The transaction that removes everything.
-pub(super) fn delete_table() -> EncodedBatch {
-    EncodedBatch::encode(vec![op(Act::DeleteTable)]).expect(ENCODABLE)
-}
-
-/// `chain`, existing and empty.
-pub(super) fn ensure_chain(ops: &mut Vec<Op>, chain: &Name) {
-    ops.push(op(Act::AddChain(chain.clone(), None, None)));
-    ops.push(op(Act::FlushChain(chain.clone())));
-}
-
 impl Layout {
-    /// That of a version.
-    pub(super) fn of(version: KubeProxyVersion) -> &'static Self {
-        &LAYOUTS[version as usize]
+    /// That of a version, for services of a family.
+    pub(super) fn of(version: KubeProxyVersion, family: Family) -> &'static Self {
+        &LAYOUTS[version as usize][family as usize]
+    }
+
+    /// An operation on kube-proxy's table.
+    pub(super) fn op(&self, act: Act) -> Op {
+        Op {
+            family: self.family,
+            table: TABLE_NAME.clone(),
+            act,
+        }
+    }
+
+    /// The transaction that removes everything.
+    pub(super) fn delete_table(&self) -> EncodedBatch {
+        EncodedBatch::encode(vec![self.op(Act::DeleteTable)]).expect(ENCODABLE)
+    }
+
+    /// `chain`, existing and empty.
+    pub(super) fn ensure_chain(&self, ops: &mut Vec<Op>, chain: &Name) {
+        ops.push(self.op(Act::AddChain(chain.clone(), None, None)));
+        ops.push(self.op(Act::FlushChain(chain.clone())));
     }
 
     /// Chains that hang on a hook, in kube-proxy's order.
@@ -179,8 +244,8 @@ impl Layout {
             // A base chain's priority cannot be changed, so chains of another kube-proxy are removed first; once
             // in the life of a process (`proxier.flushed`).
             ops.extend(self.base_chains().cloned().flat_map(|chain| {
-                let add = op(Act::AddChain(chain.clone(), None, None));
-                [add, op(Act::DeleteChain(chain))]
+                let add = self.op(Act::AddChain(chain.clone(), None, None));
+                [add, self.op(Act::DeleteChain(chain))]
             }));
         }
         ops.extend_from_slice(rest);
@@ -248,8 +313,7 @@ impl Layout {
     pub(super) fn off_cluster_rule(&self, frontend: Frontend) -> Rule {
         let vip = Statement::DestinationAddress(Comparison::Equal, Network::host(frontend.vip));
         let port = Statement::DestinationPort(l4proto(frontend.protocol), frontend.port);
-        let cluster = Plan::of(frontend.family()).cluster;
-        let outside = Network::new(cluster.network, cluster.prefix);
+        let outside = whole(Plan::of(frontend.family()).cluster);
         let mut statements = vec![vip];
         statements.extend((self.services == Services::Chains { names_port: true }).then_some(port));
         statements.push(Statement::SourceAddress(Comparison::Unequal, outside));

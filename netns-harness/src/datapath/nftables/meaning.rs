@@ -20,6 +20,8 @@ impl Meaning for Nftables {
                 return Err("a step of another mode in a batch of nftables".to_owned());
             }
         }
-        trace::relation(self.layout(), kernel.tables.get(layout::TABLE))
+        let layout = self.layout();
+        let table = kernel.table(layout.family, layout::TABLE);
+        trace::relation(layout, table)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use nft_codec::{Act, EncodedBatch, Name, Op, script};
+use nft_codec::{Act, EncodedBatch, Name, Op, TableFamily, script};
 
 use super::ENCODABLE;
 use crate::datapath::step::Step;
@@ -37,6 +37,7 @@ impl Transaction {
 pub(in crate::datapath) fn made_and_deleted() -> impl Step {
     let table = Name::new("bench-empty-update");
     let op = |act| Op {
+        family: TableFamily::Ip,
         table: table.clone(),
         act,
     };

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use nft_codec::{Act, Element, Key, Name, Op, Verdict};
 
-use super::layout::{self, FullSync, Layout, op};
+use super::layout::{self, FullSync, Layout};
 use super::step::{Script, Transaction};
 use crate::datapath::{Batch, RenderOptions, Transport};
 use crate::service::{Population, Service};
@@ -48,12 +48,12 @@ pub(super) fn render(
         // Elements are looked at for every service, as kube-proxy does; they say for themselves
         // whether anything changed.
         let mut ops = Vec::new();
-        ensure(
-            &mut ops,
-            &mut elements,
+        for element in [
             layout::cluster_ip(service.frontend),
-        );
-        ensure(&mut ops, &mut elements, layout::service_element(service));
+            layout::service_element(service),
+        ] {
+            ensure(layout, &mut ops, &mut elements, element);
+        }
         if unchanged {
             transactions.open.append(&mut ops);
         } else {
@@ -111,13 +111,21 @@ impl<'a> Installed<'a> {
 }
 
 /// Adds an element unless it is there; one with another verdict is replaced.
-fn ensure(ops: &mut Vec<Op>, elements: &mut Elements, (set, element): (Name, Element)) {
+fn ensure(
+    layout: &Layout,
+    ops: &mut Vec<Op>,
+    elements: &mut Elements,
+    (set, element): (Name, Element),
+) {
     match elements.insert((set.clone(), element.key), element.verdict.clone()) {
         Some(there) if there == element.verdict => return,
-        Some(_) => ops.push(op(Act::DeleteElements(set.clone(), vec![element.key]))),
+        Some(_) => {
+            let delete = Act::DeleteElements(set.clone(), vec![element.key]);
+            ops.push(layout.op(delete));
+        }
         None => {}
     }
-    ops.push(op(Act::AddElements(set, vec![element])));
+    ops.push(layout.op(Act::AddElements(set, vec![element])));
 }
 
 /// The transactions of a batch, while they grow.
@@ -141,26 +149,27 @@ impl Transactions<'_> {
             self.close();
         }
         self.services += 1;
-        let ops = &mut self.open;
-        for chain in self.layout.chains(service) {
-            layout::ensure_chain(ops, &chain);
+        let (layout, ops) = (self.layout, &mut self.open);
+        for chain in layout.chains(service) {
+            layout.ensure_chain(ops, &chain);
         }
         ops.extend(elements);
         if !service.endpoints.is_empty() {
-            let rules = self.layout.rules(service).into_iter();
-            ops.extend(rules.map(|(chain, rule)| op(Act::AddRule(chain, rule))));
+            let rules = layout.rules(service).into_iter();
+            ops.extend(rules.map(|(chain, rule)| layout.op(Act::AddRule(chain, rule))));
         }
     }
 
     /// Flushes the chains and deletes the elements that `after` does not have, unless sets and maps were `emptied`; then, in a transaction of its own, deletes those chains.
     fn leave_behind(&mut self, before: &Installed<'_>, after: &Installed<'_>, emptied: bool) {
+        let layout = self.layout;
         let mut stale = Vec::new();
         let mut gone = Vec::new();
         let mut seen = HashSet::new();
         for service in &before.order {
             let now = after.services.get(&identity(service));
             if now.is_none_or(|now| now != service) {
-                let chains = |service: &Service| self.layout.chains(service);
+                let chains = |service: &Service| layout.chains(service);
                 let kept: HashSet<_> = now.map(|now| chains(now)).into_iter().flatten().collect();
                 stale.extend(
                     chains(service)
@@ -178,16 +187,14 @@ impl Transactions<'_> {
                 }
             }
         }
-        self.open
-            .extend(stale.iter().map(|chain| op(Act::FlushChain(chain.clone()))));
-        self.open.extend(
-            gone.into_iter()
-                .map(|(set, key)| op(Act::DeleteElements(set, vec![key]))),
-        );
+        let flush = |chain: &Name| layout.op(Act::FlushChain(chain.clone()));
+        self.open.extend(stale.iter().map(flush));
+        let delete = |(set, key)| layout.op(Act::DeleteElements(set, vec![key]));
+        self.open.extend(gone.into_iter().map(delete));
         self.close();
         // The service chain leads to the endpoints' chains, but it is empty by now: any order will do.
-        self.open
-            .extend(stale.into_iter().map(|chain| op(Act::DeleteChain(chain))));
+        let delete = |chain| layout.op(Act::DeleteChain(chain));
+        self.open.extend(stale.into_iter().map(delete));
     }
 
     fn close(&mut self) {

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use schema::{Family, KubeProxyVersion};
+use schema::{Family, KubeProxyVersion, Protocol};
 use testing::in_namespace;
 
 use super::layout::{self, FullSync, Layout};
@@ -15,14 +15,19 @@ use crate::service::{Endpoint, Frontend, Plan, Population, Service};
 
 const NETLINK: RenderOptions = RenderOptions::by(Transport::Netlink);
 const NFT: RenderOptions = RenderOptions::by(Transport::Nft);
+const IPV4: Family = Family::Ipv4;
 /// The newest version.
-const NEWEST: Nftables = Nftables::of(KubeProxyVersion::V1_37, Family::Ipv4);
+const NEWEST: Nftables = Nftables::of(KubeProxyVersion::V1_37, IPV4);
 /// One whose endpoints have chains of their own.
-const CHAINS: Nftables = Nftables::of(KubeProxyVersion::V1_35, Family::Ipv4);
+const CHAINS: Nftables = Nftables::of(KubeProxyVersion::V1_35, IPV4);
 
-fn every_version() -> impl Iterator<Item = Nftables> {
-    let versions = KubeProxyVersion::ALL.iter();
-    versions.map(|version| Nftables::of(*version, Family::Ipv4))
+/// Every version, for services of each family.
+fn every_layout() -> impl Iterator<Item = Nftables> {
+    let families = Family::ALL.iter().copied();
+    families.flat_map(|family| {
+        let versions = KubeProxyVersion::ALL.iter();
+        versions.map(move |version| Nftables::of(*version, family))
+    })
 }
 
 /// Every way of making a change.
@@ -43,19 +48,28 @@ const WAYS: [RenderOptions; 5] = [
     },
 ];
 
-fn service(index: u32, endpoints: u32) -> Service {
-    Service::of_test(
+fn service(family: Family, index: u32, endpoints: u32) -> Service {
+    let plan = Plan::of(family);
+    Service {
         index,
-        0x0a60_0001 + index * 7,
-        0x0a80_0001 + index * 40,
-        endpoints,
-    )
+        frontend: Frontend {
+            vip: plan.services.host(1 + index * 7),
+            port: 80,
+            protocol: [Protocol::Tcp, Protocol::Udp][index as usize % 2],
+        },
+        endpoints: (0..endpoints)
+            .map(|e| Endpoint {
+                address: plan.endpoints.host(1 + index * 40 + e),
+                port: 8080,
+            })
+            .collect(),
+    }
 }
 
-fn population(services: u32, endpoints: u32) -> Population {
+fn population(family: Family, services: u32, endpoints: u32) -> Population {
     Population {
         services: (0..services)
-            .map(|index| service(index, endpoints))
+            .map(|index| service(family, index, endpoints))
             .collect(),
     }
 }
@@ -80,7 +94,7 @@ fn assert_serves(nftables: Nftables, wanted: &Population) {
 #[test]
 fn chain_names_are_kube_proxy_s() {
     // The two examples in kube-proxy's source.
-    let mut svc = service(0, 0);
+    let mut svc = service(IPV4, 0, 0);
     assert_eq!(
         layout::hashed("service", "ns1/svc1/tcp/p80").as_str(),
         "service-ULMVA6XW-ns1/svc1/tcp/p80"
@@ -106,75 +120,94 @@ fn chain_names_are_kube_proxy_s() {
 }
 
 /// What is sent to add service 2, of so many endpoints.
-fn added(version: KubeProxyVersion, endpoints: u32) -> String {
-    let from = population(1, 1);
+fn added(version: KubeProxyVersion, family: Family, endpoints: u32) -> String {
+    let from = population(family, 1, 1);
     let mut to = from.clone();
-    to.services.push(service(2, endpoints));
-    Nftables::of(version, Family::Ipv4)
+    to.services.push(service(family, 2, endpoints));
+    Nftables::of(version, family)
         .render(Some(&from), &to, &NFT)
         .to_string()
 }
 
 #[test]
 fn a_service_is_laid_out_as_kube_proxy_does() {
-    use KubeProxyVersion::{V1_32, V1_33, V1_34, V1_35, V1_36, V1_37};
-    let service = layout::service_chain(&super::tests::service(2, 2));
-    let [e0, e1] = &layout::endpoint_chains(&super::tests::service(2, 2))[..] else {
-        panic!()
-    };
-    let own = format!(
-        "add chain ip kube-proxy {service}\nflush chain ip kube-proxy {service}\n\
-         add element ip kube-proxy cluster-ips {{ 10.96.0.15 }}\n\
-         add element ip kube-proxy service-ips {{ 10.96.0.15 . tcp . 80 : goto {service} }}\n"
-    );
-    for (version, port) in [
-        (V1_32, " tcp dport 80"),
-        (V1_33, " tcp dport 80"),
-        (V1_34, ""),
-        (V1_35, ""),
+    for (family, ip, vip, cluster, to, at) in [
+        (
+            Family::Ipv4,
+            "ip",
+            "10.96.0.15",
+            "10.128.0.0/9",
+            ["10.128.0.81", "10.128.0.82"],
+            ["10.128.0.81:8080", "10.128.0.82:8080"],
+        ),
+        (
+            Family::Ipv6,
+            "ip6",
+            "fd00:10:96::f",
+            "fd00:10:128::/105",
+            ["fd00:10:128::51", "fd00:10:128::52"],
+            ["[fd00:10:128::51]:8080", "[fd00:10:128::52]:8080"],
+        ),
     ] {
-        let expected = format!(
-            "add chain ip kube-proxy {e0}\nflush chain ip kube-proxy {e0}\nadd chain ip kube-proxy {e1}\nflush chain ip kube-proxy {e1}\n\
-             {own}\
-             add rule ip kube-proxy {service} ip daddr 10.96.0.15{port} ip saddr != 10.128.0.0/9 jump mark-for-masquerade\n\
-             add rule ip kube-proxy {service} numgen random mod 2 vmap {{ 0 : goto {e0} , 1 : goto {e1} }}\n\
-             add rule ip kube-proxy {e0} ip saddr 10.128.0.81 jump mark-for-masquerade\n\
-             add rule ip kube-proxy {e0} meta l4proto tcp dnat to 10.128.0.81:8080\n\
-             add rule ip kube-proxy {e1} ip saddr 10.128.0.82 jump mark-for-masquerade\n\
-             add rule ip kube-proxy {e1} meta l4proto tcp dnat to 10.128.0.82:8080\n"
+        use KubeProxyVersion::{V1_32, V1_33, V1_34, V1_35, V1_36, V1_37};
+        let added = |version, endpoints| added(version, family, endpoints);
+        let laid_out = super::tests::service(family, 2, 2);
+        let service = layout::service_chain(&laid_out);
+        let [e0, e1] = &layout::endpoint_chains(&laid_out)[..] else {
+            panic!()
+        };
+        let own = format!(
+            "add chain {ip} kube-proxy {service}\nflush chain {ip} kube-proxy {service}\n\
+             add element {ip} kube-proxy cluster-ips {{ {vip} }}\n\
+             add element {ip} kube-proxy service-ips {{ {vip} . tcp . 80 : goto {service} }}\n"
         );
-        assert_eq!(added(version, 2), expected, "{version}");
-    }
-    let rule = format!("{own}add rule ip kube-proxy {service} meta l4proto tcp dnat");
-    for (version, endpoints, to) in [
-        (
-            V1_36,
-            2,
-            " ip addr . port to numgen random mod 2 map { 0 : 10.128.0.81 . 8080 , 1 : 10.128.0.82 . 8080 }",
-        ),
-        (
-            V1_37,
-            2,
-            " ip addr . port to numgen random mod 2 map { 0 : 10.128.0.81 . 8080 , 1 : 10.128.0.82 . 8080 }",
-        ),
-        (
-            V1_36,
-            1,
-            " ip addr . port to numgen random mod 1 map { 0 : 10.128.0.81 . 8080 }",
-        ),
-        (V1_37, 1, " to 10.128.0.81:8080"),
-    ] {
-        assert_eq!(
-            added(version, endpoints),
-            format!("{rule}{to}\n"),
-            "{version}"
+        for (version, port) in [
+            (V1_32, " tcp dport 80"),
+            (V1_33, " tcp dport 80"),
+            (V1_34, ""),
+            (V1_35, ""),
+        ] {
+            let expected = format!(
+                "add chain {ip} kube-proxy {e0}\nflush chain {ip} kube-proxy {e0}\nadd chain {ip} kube-proxy {e1}\nflush chain {ip} kube-proxy {e1}\n\
+                 {own}\
+                 add rule {ip} kube-proxy {service} {ip} daddr {vip}{port} {ip} saddr != {cluster} jump mark-for-masquerade\n\
+                 add rule {ip} kube-proxy {service} numgen random mod 2 vmap {{ 0 : goto {e0} , 1 : goto {e1} }}\n\
+                 add rule {ip} kube-proxy {e0} {ip} saddr {} jump mark-for-masquerade\n\
+                 add rule {ip} kube-proxy {e0} meta l4proto tcp dnat to {}\n\
+                 add rule {ip} kube-proxy {e1} {ip} saddr {} jump mark-for-masquerade\n\
+                 add rule {ip} kube-proxy {e1} meta l4proto tcp dnat to {}\n",
+                to[0], at[0], to[1], at[1]
+            );
+            assert_eq!(added(version, 2), expected, "{version}");
+        }
+        let rule = format!("{own}add rule {ip} kube-proxy {service} meta l4proto tcp dnat");
+        let two = format!(
+            " {ip} addr . port to numgen random mod 2 map {{ 0 : {} . 8080 , 1 : {} . 8080 }}",
+            to[0], to[1]
         );
+        let one = format!(
+            " {ip} addr . port to numgen random mod 1 map {{ 0 : {} . 8080 }}",
+            to[0]
+        );
+        let plain = format!(" to {}", at[0]);
+        for (version, endpoints, to) in [
+            (V1_36, 2, &two),
+            (V1_37, 2, &two),
+            (V1_36, 1, &one),
+            (V1_37, 1, &plain),
+        ] {
+            assert_eq!(
+                added(version, endpoints),
+                format!("{rule}{to}\n"),
+                "{version}"
+            );
+        }
     }
 }
 
 #[test]
 fn the_name_of_an_ipv6_endpoints_chain_holds_no_colon() {
-    let mut service = Service::of_test(0, 0x0a60_0001, 0x0a80_0001, 1);
+    let mut service = service(Family::Ipv6, 0, 1);
     service.endpoints[0].address = Plan::of(Family::Ipv6).endpoints.host(0x1_0002);
     let chain = layout::endpoint_chains(&service).remove(0);
     let name = chain.as_str();
@@ -183,11 +216,11 @@ fn the_name_of_an_ipv6_endpoints_chain_holds_no_colon() {
 
 #[test]
 fn the_bases_are_the_texts_and_name_the_address_plan() {
-    let plan = Plan::of(Family::Ipv4);
-    for version in KubeProxyVersion::ALL.iter().copied() {
-        let base = Layout::of(version).base(FullSync::Later);
+    for Nftables { version, family } in every_layout() {
+        let (plan, table) = (Plan::of(family), layout::table_family(family));
+        let base = Layout::of(version, family).base(FullSync::Later);
         let script = nft_codec::script(&base);
-        let network = format!("ip daddr {} drop", plan.services);
+        let network = format!("{table} daddr {} drop", plan.services);
         // A cluster of 1.32 tells its kube-proxies of no range.
         assert_eq!(
             script.contains(&network),
@@ -198,10 +231,31 @@ fn the_bases_are_the_texts_and_name_the_address_plan() {
         let mut kernel = model::Ruleset::default();
         kernel.interpret(&base).unwrap();
         assert_eq!(
-            kernel.tables[layout::TABLE],
-            nft_codec::Table::of(&base),
+            kernel.table(table, layout::TABLE),
+            Some(&nft_codec::Table::of(&base)),
             "{version}"
         );
+    }
+}
+
+/// The rules of IPv6 are those of IPv4 in other words: no address of the other family is left, and whatever is counted
+/// is the same.
+#[test]
+fn the_base_of_ipv6_is_that_of_ipv4_line_by_line() {
+    for version in KubeProxyVersion::ALL.iter().copied() {
+        let [ipv4, ipv6] = [Family::Ipv4, Family::Ipv6].map(|family| {
+            let base = Layout::of(version, family).base(FullSync::First);
+            assert!(!base.iter().any(nft_codec::Op::names_other_family));
+            nft_codec::script(&base)
+        });
+        let (from, to) = (Plan::of(Family::Ipv4), Plan::of(Family::Ipv6));
+        let said = ipv4
+            .replace(" ip ", " ip6 ")
+            .replace("ipv4_addr", "ipv6_addr")
+            .replace(&from.services.to_string(), &to.services.to_string())
+            .replace(&from.cluster.to_string(), &to.cluster.to_string())
+            .replace(&from.node().to_string(), &to.node().to_string());
+        assert_eq!(ipv6, said, "{version}");
     }
 }
 
@@ -226,14 +280,14 @@ fn of_a_service(version: KubeProxyVersion, e: u64) -> (u64, u64) {
 
 #[test]
 fn law_of_size_of_installs_and_updates() {
-    for version in KubeProxyVersion::ALL.iter().copied() {
-        let nftables = Nftables::of(version, Family::Ipv4);
+    for nftables in every_layout() {
+        let Nftables { version, family } = nftables;
         for (n, e) in [(0, 1), (1, 1), (10, 1), (10, 3), (100, 2)] {
             let (n64, e64) = (u64::from(n), u64::from(e));
             let (own, maps) = of_a_service(version, e64);
             let (b, add) = (base_operations(version), own + 2);
-            let all = population(n, e);
-            let case = format!("{version} {n} {e}");
+            let all = population(family, n, e);
+            let case = format!("{version} {family} {n} {e}");
             for chunk in [None, Some(7)] {
                 let install = nftables.render(None, &all, &RenderOptions { chunk, ..NETLINK });
                 assert_eq!(
@@ -271,7 +325,7 @@ fn law_of_size_of_installs_and_updates() {
                 );
             }
             let mut more = all.clone();
-            more.services.push(service(n, e));
+            more.services.push(service(family, n, e));
             let grown = nftables.render(Some(&all), &more, &NETLINK);
             assert_eq!(
                 (grown.steps.len(), grown.operations(), grown.messages()),
@@ -297,10 +351,10 @@ fn law_of_size_of_installs_and_updates() {
 
 #[test]
 fn an_exchange_of_endpoints_is_one_transaction_where_they_have_no_chains() {
-    let from = population(3, 2);
-    let mut to = from.clone();
-    to.services[1].endpoints[1].port = 9090;
-    for nftables in every_version() {
+    for nftables in every_layout() {
+        let from = population(nftables.family, 3, 2);
+        let mut to = from.clone();
+        to.services[1].endpoints[1].port = 9090;
         let batch = nftables.render(Some(&from), &to, &NETLINK);
         let shape = (batch.steps.len(), batch.operations());
         let rule = nftables.version >= KubeProxyVersion::V1_36;
@@ -316,8 +370,8 @@ fn an_exchange_of_endpoints_is_one_transaction_where_they_have_no_chains() {
 
 #[test]
 fn a_resync_writes_what_an_install_writes_but_does_not_make_the_base_chains_anew() {
-    let all = population(5, 2);
-    for nftables in every_version() {
+    for nftables in every_layout() {
+        let all = population(nftables.family, 5, 2);
         let install = nftables.render(None, &all, &NFT).to_string();
         let resync = RenderOptions {
             resync: true,
@@ -350,12 +404,13 @@ fn a_resync_writes_what_an_install_writes_but_does_not_make_the_base_chains_anew
 
 #[test]
 fn the_kernel_holds_what_the_law_says() {
-    for nftables in every_version() {
-        let version = nftables.version;
+    for nftables in every_layout() {
+        let Nftables { version, family } = nftables;
         for (n, e) in [(0_u64, 1_u64), (1, 1), (10, 3), (40, 2)] {
             in_namespace(|| {
                 assert_eq!(nftables.inventory().unwrap(), Inventory::default());
-                apply(&nftables.render(None, &population(n as u32, e as u32), &NETLINK));
+                let all = population(family, n as u32, e as u32);
+                apply(&nftables.render(None, &all, &NETLINK));
                 let (_, maps) = of_a_service(version, e);
                 let without_map = n * (1 - maps);
                 let chains_each = version < KubeProxyVersion::V1_36;
@@ -373,7 +428,8 @@ fn the_kernel_holds_what_the_law_says() {
                     sets: if chains_each { 7 } else { 8 } + n * maps,
                     elements: 1 + n * (2 + e) - without_map * e,
                 };
-                assert_eq!(nftables.inventory().unwrap(), wanted, "{version} {n} {e}");
+                let listed = nftables.inventory().unwrap();
+                assert_eq!(listed, wanted, "{version} {family} {n} {e}");
             });
         }
     }
@@ -391,14 +447,14 @@ fn listed() -> String {
 
 #[test]
 fn our_messages_leave_what_the_tool_leaves_of_the_same_rules() {
-    let wanted = Population {
-        services: [2, 0, 1, 10]
-            .into_iter()
-            .zip(0..)
-            .map(|(e, i)| service(i, e))
-            .collect(),
-    };
-    for nftables in every_version() {
+    for nftables in every_layout() {
+        let wanted = Population {
+            services: [2, 0, 1, 10]
+                .into_iter()
+                .zip(0..)
+                .map(|(e, i)| service(nftables.family, i, e))
+                .collect(),
+        };
         let [ours, theirs] = [NETLINK, NFT].map(|way| {
             in_namespace(|| {
                 apply(&nftables.render(None, &wanted, &way));
@@ -412,8 +468,8 @@ fn our_messages_leave_what_the_tool_leaves_of_the_same_rules() {
 
 #[test]
 fn kube_proxy_s_read_back_lists_what_is_there() {
-    let wanted = population(3, 2);
-    for nftables in every_version() {
+    for nftables in every_layout() {
+        let wanted = population(nftables.family, 3, 2);
         in_namespace(|| {
             apply(&nftables.render(None, &wanted, &NETLINK));
             for kind in [SyncKind::Partial, SyncKind::Full] {
@@ -438,7 +494,8 @@ fn kube_proxy_s_read_back_lists_what_is_there() {
                     KubeProxyVersion::V1_36 | KubeProxyVersion::V1_37 => 7,
                     _ => 6,
                 };
-                let listings = nftables.layout().listing.commands().len();
+                let Layout { listing, family, .. } = nftables.layout();
+                let listings = listing.commands(*family).len();
                 let wanted = listings + if kind.is_full() { sets } else { 0 };
                 assert_eq!(sync.read_back.len(), wanted, "{}", nftables.version);
                 assert_eq!(texts.contains("service-"), wanted > 0, "{texts}");
@@ -451,7 +508,7 @@ fn kube_proxy_s_read_back_lists_what_is_there() {
 fn chunks_hold_that_many_services_and_the_base_goes_with_the_first() {
     let batch = CHAINS.render(
         None,
-        &population(10, 2),
+        &population(IPV4, 10, 2),
         &RenderOptions {
             chunk: Some(4),
             ..NETLINK
@@ -463,18 +520,19 @@ fn chunks_hold_that_many_services_and_the_base_goes_with_the_first() {
 
 /// Populations that differ in every way that an update can: added, removed, moved to another VIP,
 /// endpoints added, removed, exchanged, all gone and back; VIPs shared by two ports.
-fn generations() -> Vec<Population> {
-    let first = population(6, 2);
+fn generations(family: Family) -> Vec<Population> {
+    let plan = Plan::of(family);
+    let first = population(family, 6, 2);
     let mut second = first.clone();
     second.services.remove(1);
     second.services[0].endpoints.push(Endpoint {
-        address: IpAddr::from([10, 129, 0, 1]),
+        address: plan.endpoints.host(0x1_0001),
         port: 9090,
     });
     second.services[1].endpoints.remove(0);
-    second.services[2].frontend.vip = IpAddr::from([10, 96, 9, 9]);
+    second.services[2].frontend.vip = plan.services.host(0x909);
     second.services[3].endpoints.reverse();
-    let mut shared = service(7, 3);
+    let mut shared = service(family, 7, 3);
     shared.frontend = Frontend {
         port: 443,
         ..second.services[4].frontend
@@ -496,16 +554,16 @@ fn generations() -> Vec<Population> {
         second,
         third,
         Population::default(),
-        population(3, 1),
+        population(family, 3, 1),
     ]
 }
 
 #[test]
 fn updates_mean_the_population_they_lead_to_and_leave_no_stale_chain() {
-    for (nftables, options) in every_version().flat_map(|n| WAYS.map(|options| (n, options))) {
+    for (nftables, options) in every_layout().flat_map(|n| WAYS.map(|options| (n, options))) {
         let mut batches = Vec::new();
         let mut from = None;
-        for to in generations() {
+        for to in generations(nftables.family) {
             batches.push(nftables.render(from.as_ref(), &to, &options));
             let meaning = nftables.meaning(&batches).unwrap();
             assert_eq!(meaning.differences(&Relation::of(&to)), None);
@@ -514,7 +572,9 @@ fn updates_mean_the_population_they_lead_to_and_leave_no_stale_chain() {
             kernel
                 .interpret(&nft_codec::parse_script(&script).unwrap())
                 .unwrap();
-            let per_service = kernel.tables[layout::TABLE]
+            let table = kernel.table(nftables.table_family(), layout::TABLE);
+            let per_service = table
+                .unwrap()
                 .chains
                 .keys()
                 .filter(|name| name.as_str().contains('/'))
@@ -531,11 +591,11 @@ fn updates_mean_the_population_they_lead_to_and_leave_no_stale_chain() {
 
 #[test]
 fn every_update_is_taken_by_the_kernel_and_listed_as_what_it_means() {
-    for (nftables, options) in every_version().flat_map(|n| WAYS.map(|options| (n, options))) {
+    for (nftables, options) in every_layout().flat_map(|n| WAYS.map(|options| (n, options))) {
         in_namespace(|| {
             assert_eq!(nftables.census().unwrap(), Relation::default());
             let mut from = None;
-            for to in generations() {
+            for to in generations(nftables.family) {
                 apply(&nftables.render(from.as_ref(), &to, &options));
                 assert_serves(nftables, &to);
                 from = Some(to);
@@ -551,11 +611,11 @@ fn every_update_is_taken_by_the_kernel_and_listed_as_what_it_means() {
 
 #[test]
 fn the_layout_of_another_version_is_an_error_of_the_census() {
-    let wanted = population(3, 2);
-    for installed in every_version() {
+    for installed in every_layout() {
+        let wanted = population(installed.family, 3, 2);
         in_namespace(|| {
             apply(&installed.render(None, &wanted, &NETLINK));
-            for asked in every_version() {
+            for asked in every_layout().filter(|asked| asked.family == installed.family) {
                 // 1.34 and 1.35 differ in how they list alone.
                 let same = |v| {
                     if v == KubeProxyVersion::V1_35 {
@@ -587,9 +647,46 @@ fn the_layout_of_another_version_is_an_error_of_the_census() {
 #[test]
 fn the_probe_leaves_nothing() {
     for transport in [Transport::Netlink, Transport::Nft] {
+        for family in Family::ALL.iter().copied() {
+            let newest = Nftables::of(KubeProxyVersion::V1_37, family);
+            in_namespace(|| {
+                newest.probe(transport).unwrap();
+                assert_eq!(newest.census().unwrap(), Relation::default());
+                assert_eq!(newest.leftovers().unwrap(), None);
+            });
+        }
+    }
+}
+
+#[test]
+fn each_family_has_a_table_of_its_own_and_the_other_s_is_not_seen() {
+    in_namespace(|| {
+        let both = [Family::Ipv4, Family::Ipv6].map(|family| {
+            let newest = Nftables::of(KubeProxyVersion::V1_37, family);
+            (newest, population(family, 3, 2))
+        });
+        for (nftables, wanted) in &both {
+            apply(&nftables.render(None, wanted, &NETLINK));
+        }
+        for (nftables, wanted) in &both {
+            assert_serves(*nftables, wanted);
+            let traced = nftables.traced(&[]).unwrap().unwrap();
+            assert_eq!(traced.differences(&Relation::of(wanted)), None);
+        }
+        assert!(both[0].0.remove().is_empty());
+        assert_eq!(both[0].0.census().unwrap(), Relation::default());
+        assert_serves(both[1].0, &both[1].1);
+    });
+}
+
+#[test]
+fn traced_rules_mean_the_population() {
+    for nftables in every_layout() {
+        let wanted = population(nftables.family, 5, 3);
         in_namespace(|| {
-            NEWEST.probe(transport).unwrap();
-            assert_eq!(NEWEST.census().unwrap(), Relation::default());
+            apply(&nftables.render(None, &wanted, &NETLINK));
+            let traced = nftables.traced(&[]).unwrap().unwrap();
+            assert_eq!(traced.differences(&Relation::of(&wanted)), None);
         });
     }
 }
@@ -609,9 +706,9 @@ fn nft(command: &str) {
 
 #[test]
 fn every_damage_is_seen_by_the_census() {
-    let wanted = population(4, 2);
     let damages = Damage::ALL.iter().copied();
-    for (nftables, damage) in every_version().flat_map(|n| damages.clone().map(move |d| (n, d))) {
+    for (nftables, damage) in every_layout().flat_map(|n| damages.clone().map(move |d| (n, d))) {
+        let wanted = population(nftables.family, 4, 2);
         in_namespace(|| {
             apply(&nftables.render(None, &wanted, &NETLINK));
             assert_serves(nftables, &wanted);
@@ -632,7 +729,7 @@ fn every_damage_is_seen_by_the_census() {
 
 /// Installs two services, changes something by hand, and sees that the census takes it for an error.
 fn assert_seen(nftables: Nftables, command: &str) {
-    let wanted = population(2, 2);
+    let wanted = population(nftables.family, 2, 2);
     in_namespace(|| {
         apply(&nftables.render(None, &wanted, &NETLINK));
         assert_serves(nftables, &wanted);
@@ -644,7 +741,7 @@ fn assert_seen(nftables: Nftables, command: &str) {
 
 #[test]
 fn whatever_does_not_belong_is_an_error_of_the_census() {
-    let services = population(2, 2).services;
+    let services = population(IPV4, 2, 2).services;
     let chain = layout::service_chain(&services[0]);
     let endpoint = layout::endpoint_chains(&services[0])[0].clone();
     for command in [
@@ -696,7 +793,7 @@ fn whatever_does_not_belong_is_an_error_of_the_census() {
 #[test]
 fn a_refused_transaction_names_its_operation() {
     in_namespace(|| {
-        let (from, to) = (population(1, 1), population(2, 1));
+        let (from, to) = (population(IPV4, 1, 1), population(IPV4, 2, 1));
         let error = CHAINS
             .carry_out(&CHAINS.render(Some(&from), &to, &NETLINK))
             .unwrap_err()

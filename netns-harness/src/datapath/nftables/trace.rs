@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
-use nft_codec::{Chain, Element, Key, L4Proto, Name, Set, Statement, Table, Verdict};
+use nft_codec::{Chain, Element, Key, L4Proto, Name, Set, Statement, Table, TableFamily, Verdict};
 use schema::Protocol;
 
 use super::layout::{self, FullSync, Layout};
@@ -24,7 +24,7 @@ pub(super) fn relation(layout: &Layout, table: Option<&Table>) -> Result<Relatio
     };
     // The table without services, as the layout has it.
     let common = Table::of(&layout.base(FullSync::Later));
-    check_common(table, &common)?;
+    check_common(layout.family, table, &common)?;
     let mut trace = Trace {
         layout,
         table,
@@ -54,7 +54,7 @@ fn set<'a>(table: &'a Table, name: &str) -> Result<&'a Set, String> {
     table.sets.get(name).ok_or_else(|| format!("no set {name}"))
 }
 
-fn check_common(table: &Table, common: &Table) -> Result<(), String> {
+fn check_common(family: TableFamily, table: &Table, common: &Table) -> Result<(), String> {
     if let Some(unknown) = table.unknown.first() {
         return Err(format!("foreign {unknown}"));
     }
@@ -62,7 +62,7 @@ fn check_common(table: &Table, common: &Table) -> Result<(), String> {
         let Some(listed) = table.chains.get(name) else {
             return Err(format!("no chain {name}"));
         };
-        check_chain(name, listed, wanted)?;
+        check_chain(family, name, listed, wanted)?;
     }
     for (name, wanted) in &common.sets {
         let listed = set(table, name.as_str())?;
@@ -96,7 +96,12 @@ fn check_common(table: &Table, common: &Table) -> Result<(), String> {
 }
 
 /// Equal but for what counters have counted.
-fn check_chain(name: &Name, listed: &Chain, wanted: &Chain) -> Result<(), String> {
+fn check_chain(
+    family: TableFamily,
+    name: &Name,
+    listed: &Chain,
+    wanted: &Chain,
+) -> Result<(), String> {
     let mut listed = listed.clone();
     listed
         .rules
@@ -111,7 +116,10 @@ fn check_chain(name: &Name, listed: &Chain, wanted: &Chain) -> Result<(), String
         .zip(&wanted.rules)
         .find(|(listed, wanted)| listed != wanted);
     Err(match differs {
-        Some((listed, wanted)) => format!("chain {name} has '{listed}' instead of '{wanted}'"),
+        Some((listed, wanted)) => {
+            let (listed, wanted) = (listed.text(family), wanted.text(family));
+            format!("chain {name} has '{listed}' instead of '{wanted}'")
+        }
         None => format!(
             "chain {name} has {} rules instead of {}, or another hook",
             listed.rules.len(),

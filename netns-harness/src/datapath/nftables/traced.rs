@@ -4,19 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use nft_codec::{Connection, Flow, L4Proto, Program};
-use schema::Protocol;
+use schema::{Family, Protocol};
 
 use super::layout;
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{BACKENDS_INTERFACE, CLIENT_INTERFACE, Endpoint, Frontend, Plan};
 
-/// The relation of every destination that a rule names, and of those `wanted`.
-pub(super) fn relation(wanted: &[Frontend]) -> Result<Relation, HarnessError> {
-    let failed = HarnessError::netlink("list table ip kube-proxy");
+/// The relation of every destination of a family that a rule names, and of those `wanted`.
+pub(super) fn relation(family: Family, wanted: &[Frontend]) -> Result<Relation, HarnessError> {
+    let failed = HarnessError::netlink("list table kube-proxy");
     let mut connection = Connection::open().map_err(failed)?;
-    super::check_no_other(&mut connection)?;
-    let program = connection.program(layout::TABLE).map_err(failed)?;
+    let table_family = layout::table_family(family);
+    super::check_no_other(table_family, &mut connection)?;
+    let program = connection.program(table_family, layout::TABLE);
+    let program = program.map_err(failed)?;
     of(&program, wanted).map_err(HarnessError::listing("nftables rules"))
 }
 
