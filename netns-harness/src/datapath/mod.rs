@@ -317,7 +317,7 @@ pub fn programmed(
 ) -> Option<Box<dyn Implementation>> {
     let ours = laid_out(mode, engine, version, family);
     match transport {
-        Transport::KubeProxy => Some(Box::new(Driven::of(ours, min_sync_period_ms)?)),
+        Transport::KubeProxy => Some(Box::new(Driven::of(ours, family, min_sync_period_ms)?)),
         _ => Some(ours),
     }
 }

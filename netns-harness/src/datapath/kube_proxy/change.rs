@@ -114,9 +114,9 @@ impl<'a> Prepared<'a> {
             Act::Start => {
                 // What ran before is of another lab.
                 programmer.leave();
-                let api = Api::start(objects::node())
+                let api = Api::start(objects::node(programmer.family))
                     .map_err(|e| HarnessError::KubeProxy(format!("start the API server: {e}")))?;
-                put(&api, vec![objects::service_range()])?;
+                put(&api, vec![objects::service_range(programmer.family)])?;
                 put(&api, change.before.clone())?;
                 *programmer.lock() = State::Runs(Box::new(Running {
                     process: None,

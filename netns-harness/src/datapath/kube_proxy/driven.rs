@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use schema::Damage;
+use schema::{Damage, Family};
 
 use super::Programmer;
 use super::change::{Change, Made};
@@ -22,11 +22,16 @@ pub(crate) struct Driven {
 }
 
 impl Driven {
-    /// A mode that kube-proxy has, with that minSyncPeriod; none where it has no such mode.
-    pub(crate) fn of(inner: Box<dyn Implementation>, min_sync_period_ms: u32) -> Option<Self> {
+    /// A mode that kube-proxy has, for services of a family, with that minSyncPeriod; none where it has no such mode.
+    pub(crate) fn of(
+        inner: Box<dyn Implementation>,
+        family: Family,
+        min_sync_period_ms: u32,
+    ) -> Option<Self> {
         let facts = inner.facts().kube_proxy?;
         let programmer = Arc::new(Programmer {
             facts,
+            family,
             min_sync_period_ms,
             state: Mutex::default(),
         });

@@ -18,6 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kube_api::Api;
 use netns_sys::daemon::Used;
+use schema::Family;
 
 use crate::HarnessError;
 use crate::service::{Frontend, Population};
@@ -51,6 +52,8 @@ pub(crate) const SYNC_AT_2: &[&str] = &["--v=2"];
 #[derive(Debug)]
 pub struct Programmer {
     facts: &'static KubeProxyFacts,
+    /// Of the services that it is told of.
+    family: Family,
     /// Its minSyncPeriod, milliseconds.
     min_sync_period_ms: u32,
     state: Mutex<State>,
@@ -166,11 +169,19 @@ impl Programmer {
         self.with(|_| Ok(metrics::version())).ok().flatten()
     }
 
-    /// Whether it programs IPv6 as well, as versions before 1.34 do in mode nftables whatever they find.
+    /// The other family, if it programs that as well: IPv6 as versions before 1.34 do in mode nftables whatever they find,
+    /// IPv4 as every version does in mode nftables (`platformCheckSupported` of cmd/kube-proxy/app/server_linux.go).
     #[must_use]
-    pub fn programs_ipv6(&self) -> bool {
-        self.with(|running| Ok(running.process()?.programs_ipv6()))
+    pub fn programs_beside(&self) -> Option<Family> {
+        self.with(|running| Ok(running.process()?.programs_another()))
             .unwrap_or_default()
+            .then(|| self.family.other())
+    }
+
+    /// The family of the services that it is told of.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        self.family
     }
 
     /// Ends it and leaves its rules: what they hold of the kernel's memory is theirs alone then.
@@ -202,7 +213,12 @@ impl Programmer {
     }
 
     fn start_process(&self, running: &mut Running) -> Result<(), HarnessError> {
-        let process = Process::start(self.facts, self.min_sync_period_ms, &running.api)?;
+        let process = Process::start(
+            self.facts,
+            self.family,
+            self.min_sync_period_ms,
+            &running.api,
+        )?;
         running.process = Some(process);
         Ok(())
     }

@@ -6,21 +6,19 @@ use schema::{Family, Protocol};
 use super::NODE;
 use crate::service::{Plan, Service};
 
-/// Of what kube-proxy is told.
-const PLAN: &Plan = Plan::of(Family::Ipv4);
-
 /// The namespace of every service; [`Service::name`] has it too.
 const NAMESPACE: &str = "bench";
 
-/// The lab's node.
-pub(super) fn node() -> Node {
-    Node::named(NODE, &[PLAN.node()])
+/// The lab's node. Its first address tells kube-proxy its primary family (`detectNodeIPs` of
+/// cmd/kube-proxy/app/server.go).
+pub(super) fn node(family: Family) -> Node {
+    Node::named(NODE, &[Plan::of(family).node()])
 }
 
 /// The range of the services' addresses.
-pub(super) fn service_range() -> Change {
+pub(super) fn service_range(family: Family) -> Change {
     Change::Put(Object::ServiceCidr(kube_api::ServiceCidr::of(vec![
-        PLAN.services.to_string(),
+        Plan::of(family).services.to_string(),
     ])))
 }
 

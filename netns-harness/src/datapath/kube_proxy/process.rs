@@ -23,8 +23,9 @@ use crate::service::Plan;
 
 /// Its files: in the stay's own /run, which goes with it.
 const FOLDER: &str = "/run/kube-proxy";
-/// Tools that fail: without them it has no IPv6 to program (before 1.34 it asks nothing else).
-const IPV6_TOOLS: [&str; 3] = ["ip6tables", "ip6tables-restore", "ip6tables-save"];
+/// Tools of iptables, of which those of the family that it is not told of fail: without them it has none of that to
+/// program (before 1.34 it asks nothing else).
+const IPTABLES: [&str; 3] = ["iptables", "iptables-restore", "iptables-save"];
 /// How long it may take until it has asked the API for what it watches: it starts some processes before.
 const READY: Duration = Duration::from_secs(60);
 /// How long a sync of one service may take until it is taken for hung; and for each service more.
@@ -72,6 +73,7 @@ impl Process {
     /// A file cannot be written, or it cannot be started.
     pub(super) fn start(
         facts: &KubeProxyFacts,
+        family: Family,
         min_sync_period_ms: u32,
         api: &Api,
     ) -> Result<Self, HarnessError> {
@@ -86,21 +88,22 @@ impl Process {
         let config = folder.join("config.json");
         fs::write(
             &config,
-            configuration(facts, min_sync_period_ms, &kubeconfig),
+            configuration(facts, family, min_sync_period_ms, &kubeconfig),
         )
         .map_err(failed("write a file of"))?;
         for (name, tool) in facts.tools {
-            let link = folder.join("bin").join(name);
+            let (name, tool) = (of_family(name, family), of_family(tool, family));
+            let link = folder.join("bin").join(&name);
             let _not_there = fs::remove_file(&link);
-            let file = netns_sys::tools::file(tool).ok_or_else(|| {
+            let file = netns_sys::tools::file(&tool).ok_or_else(|| {
                 HarnessError::KubeProxy(format!(
                     "{tool} is not installed, which kube-proxy starts as {name}"
                 ))
             })?;
             symlink(file, link).map_err(failed("link tools in"))?;
         }
-        for name in IPV6_TOOLS {
-            let file = folder.join("bin").join(name);
+        for name in IPTABLES {
+            let file = folder.join("bin").join(of_family(name, family.other()));
             fs::write(&file, "#!/bin/false\n").map_err(failed("write a file of"))?;
             fs::set_permissions(&file, Permissions::from_mode(0o755))
                 .map_err(failed("write a file of"))?;
@@ -118,7 +121,7 @@ impl Process {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .process_group(0);
-        daemon::on_node(&mut command);
+        daemon::on_node(&mut command, family == Family::Ipv6);
         let ends = Ends::record(folder);
         let mut child = command
             .spawn()
@@ -126,7 +129,7 @@ impl Process {
         let stderr = child.stderr.take().expect("its standard error is piped");
         Ok(Self {
             child,
-            log: Log::read(stderr),
+            log: Log::read(stderr, family),
             ends,
             syncing: false,
             unread: None,
@@ -215,7 +218,7 @@ impl Process {
     /// Whether no further sync with what was told will come. Where it programs two families one count of what is
     /// pending is of both, and says nothing: then none may be queued either.
     fn is_quiet(&mut self) -> Result<bool, HarnessError> {
-        let limit = match self.log.programs_ipv6() {
+        let limit = match self.log.programs_another() {
             true => self.quiet,
             false => UNDER_WAY,
         };
@@ -247,7 +250,7 @@ impl Process {
 
     fn has_taken(&self, before: Changes, changes: [u64; 2]) -> Result<bool, HarnessError> {
         let now = self.changes()?;
-        let two = self.log.programs_ipv6();
+        let two = self.log.programs_another();
         // A service is told to both families, a slice to that of its addresses.
         let wanted = [changes[0] * (1 + u64::from(two)), changes[1]];
         let all = (0..2).all(|kind| now.total[kind] >= before.total[kind] + wanted[kind]);
@@ -281,9 +284,9 @@ impl Process {
             .map_err(|e| HarnessError::system("read kube-proxy's memory", e))
     }
 
-    /// Whether it programs IPv6 as well.
-    pub(super) fn programs_ipv6(&self) -> bool {
-        self.log.programs_ipv6()
+    /// Whether it programs the other family as well.
+    pub(super) fn programs_another(&self) -> bool {
+        self.log.programs_another()
     }
 
     /// What it complained of, each once.
@@ -344,6 +347,14 @@ impl Drop for Process {
     }
 }
 
+/// A tool of iptables as that of a family is named: "ip6tables-restore". Others have one name for both.
+fn of_family(tool: &str, family: Family) -> String {
+    match family {
+        Family::Ipv4 => tool.to_owned(),
+        Family::Ipv6 => tool.replacen("iptables", "ip6tables", 1),
+    }
+}
+
 /// How long syncs of so many services may take until one is taken for hung.
 fn longest(services: usize) -> Duration {
     SYNC + SYNC_SERVICE * services as u32
@@ -351,7 +362,12 @@ fn longest(services: usize) -> Duration {
 
 /// KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1). Limits of connection tracking belong to the initial
 /// network namespace and are left alone; everything that is not said is kube-proxy's own default.
-fn configuration(facts: &KubeProxyFacts, min_sync_period_ms: u32, kubeconfig: &Path) -> String {
+fn configuration(
+    facts: &KubeProxyFacts,
+    family: Family,
+    min_sync_period_ms: u32,
+    kubeconfig: &Path,
+) -> String {
     let periods = json!({
         "minSyncPeriod": format!("{min_sync_period_ms}ms"),
         "syncPeriod": "30s",
@@ -362,7 +378,7 @@ fn configuration(facts: &KubeProxyFacts, min_sync_period_ms: u32, kubeconfig: &P
         "kind": "KubeProxyConfiguration",
         "mode": facts.mode,
         "hostnameOverride": NODE,
-        "clusterCIDR": Plan::of(Family::Ipv4).cluster.to_string(),
+        "clusterCIDR": Plan::of(family).cluster.to_string(),
         "detectLocalMode": "ClusterCIDR",
         "clientConnection": {
             "kubeconfig": kubeconfig,
@@ -377,4 +393,21 @@ fn configuration(facts: &KubeProxyFacts, min_sync_period_ms: u32, kubeconfig: &P
         "ipvs": periods,
     })
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_of_iptables_have_a_name_for_each_family_and_others_have_one() {
+        let named = |tool| of_family(tool, Family::Ipv6);
+        assert_eq!(named("iptables-restore"), "ip6tables-restore");
+        assert_eq!(named("iptables-legacy-save"), "ip6tables-legacy-save");
+        assert_eq!((named("ipset"), named("nft")), ("ipset".to_owned(), "nft".to_owned()));
+        for tool in IPTABLES {
+            assert_eq!(of_family(tool, Family::Ipv4), tool);
+            assert_ne!(named(tool), tool);
+        }
+    }
 }
