@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use netns_harness::datapath::{
     Batch, Implementation, RenderOptions, Transport, needs_forced_buffers, programmed,
 };
-use netns_harness::lab::{Lab, Pinning};
+use netns_harness::lab::{self, Pinning};
 use netns_harness::meters;
 use netns_harness::service::Population;
 use netns_harness::traffic::Client;
@@ -17,11 +17,12 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{Family, Metric, OptionKey, Outcome, Stage};
 
+use crate::beside::Beside;
 use crate::error::{At as _, CellError, Result};
 use crate::recorder::Recorder;
 use crate::scenario::Needs;
 use crate::spec::{CellOutcome, CellSpec, Event, StaySpec};
-use crate::stay::{Stay, set_node, tell};
+use crate::stay::{Stay, made_lab, tell};
 
 /// Carries out a stay in the calling process, which must be isolated already. Everything it sees goes to
 /// `emit`, in order.
@@ -38,27 +39,29 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
     netns_sys::tools::replace(spec.setup.tools.clone()).at(Stage::Preparation)?;
     let forced = netns_sys::isolation::forces_buffers();
     let engine = spec.engine.unwrap_or_default();
-    let refused = needs_forced_buffers(spec.mode, spec.transport, engine);
-    if let Some(reason) = refused.filter(|_| !forced) {
+    let refused = needs_forced_buffers(spec.mode, spec.transport, engine).filter(|_| !forced);
+    let refused = refused.map(str::to_owned);
+    if let Some(reason) = refused.or_else(|| lab::refused(spec.node())) {
         for cell in &spec.cells {
-            emit(Event::Ended(unsupported(cell, reason)));
+            emit(Event::Ended(unsupported(cell, &reason)));
         }
         emit(Event::Closed);
         return Ok(());
     }
-    let datapath = programmed_as(spec)?;
+    let datapath = programmed_as(spec, spec.family)?;
+    let beside = Beside::of(spec)?;
     let population = spec.recipe().population(spec.services);
     let clock_step_ns = clock::step_ns();
     let is_empty = |cell: &CellSpec| crate::scenario(cell.scenario).needs() == Needs::Empty;
     let empty = spec.cells.iter().any(is_empty);
     let pinning = Pinning::choose().at(Stage::Lab)?;
-    let lab = Lab::pinned(pinning, &spec.setup.sysctls).at(Stage::Lab)?;
-    set_node(&lab, &*datapath).at(Stage::Lab)?;
+    let lab = made_lab(spec, pinning, &*datapath, beside.as_ref())?;
     let cpus = netns_sys::thread::allowed_cpus().at(Stage::Lab)?;
     let mut stay = Stay {
         spec,
         datapath: &*datapath,
         lab: &lab,
+        beside: beside.as_ref(),
         client: Client::new(&lab),
         population: &population,
         // The shuffle of cells and blocks is the planner's; this is for probes and uniform positions.
@@ -79,6 +82,9 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
     if spec.cells.iter().any(of_suite) {
         common.insert("tools".to_owned(), tools_told(&*datapath, spec));
     }
+    if let Some(beside) = &beside {
+        common.insert("beside".to_owned(), beside.words());
+    }
     // What was named for this stay, as it reads back.
     let named = &spec.setup.sysctls;
     let pinned = |key: &str| {
@@ -89,6 +95,9 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
     ask(&mut stay, common, forced)?;
     if !empty || spec.is_joined() {
         stay.teardown()?;
+    }
+    if let Some(beside) = &beside {
+        beside.check(&lab)?;
     }
     emit(Event::Closed);
     Ok(())
@@ -257,17 +266,20 @@ impl Waited {
     }
 }
 
-/// The datapath of a stay.
+/// The datapath of a stay, for services of a family that its node serves.
 ///
 /// # Errors
 /// kube-proxy has no such mode.
-pub(crate) fn programmed_as(spec: &StaySpec) -> Result<Box<dyn Implementation>> {
+pub(crate) fn programmed_as(
+    spec: &StaySpec,
+    family: Family,
+) -> Result<Box<dyn Implementation>> {
     let datapath = programmed(
         spec.mode,
         spec.engine.unwrap_or_default(),
         spec.transport,
         spec.kube_proxy.unwrap_or_default(),
-        Family::Ipv4,
+        family,
         spec.min_sync_period_ms.unwrap_or_default(),
     );
     datapath

@@ -64,8 +64,12 @@ impl Stay<'_> {
         if let Some(version) = self.lab.on_node(|| Ok(programmer.version()))? {
             recorder.fact("kube_proxy_version", version);
         }
-        if programmer.programs_ipv6() {
-            recorder.fact("kube_proxy_families", "IPv4 and IPv6: this version programs both, whatever it finds; sync_time is of IPv4 alone");
+        if programmer.programs_beside().is_some() {
+            let own = programmer.family().words();
+            recorder.fact(
+                "kube_proxy_families",
+                format!("IPv4 and IPv6: this version programs both, whatever it finds; sync_time is of {own} alone"),
+            );
         }
         let complaints = programmer.complaints();
         if !complaints.is_empty() {

@@ -11,6 +11,7 @@
 //! assert_eq!(recipe.population(101).services[..100], population.services);
 //! ```
 
+mod beside;
 mod chosen;
 mod cold_install;
 mod conduct;

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use netns_harness::HarnessError;
 use netns_harness::datapath::{Batch, Implementation, RenderOptions, Sockets};
-use netns_harness::lab::Lab;
+use netns_harness::lab::{Lab, Pinning};
 use netns_harness::meters;
 use netns_harness::service::Population;
 use netns_harness::traffic::Client;
@@ -12,6 +12,7 @@ use netns_sys::clock;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{Metric, Options, Stage};
 
+use crate::beside::Beside;
 use crate::error::{At as _, CellError, Result};
 use crate::proof;
 use crate::recorder::Recorder;
@@ -30,6 +31,8 @@ pub struct Stay<'a> {
     pub datapath: &'a dyn Implementation,
     /// Its lab.
     pub lab: &'a Lab,
+    /// The other family's services, where its node serves both.
+    pub(crate) beside: Option<&'a Beside>,
     /// Its client.
     pub client: Client<'a>,
     /// The population that is (or, in a stay of its own, will be) installed.
@@ -73,14 +76,12 @@ impl Stay<'_> {
         self.lab.on_node(act).map_err(staged)
     }
 
-    /// A lab like the stay's own, fresh.
+    /// A lab like the stay's own, fresh: with nothing of the family that is measured.
     ///
     /// # Errors
     /// It cannot be built.
     pub(crate) fn another_lab(&self) -> Result<Lab> {
-        let lab = Lab::pinned(self.lab.pinning, &self.spec.setup.sysctls).at(Stage::Lab)?;
-        set_node(&lab, self.datapath).at(Stage::Lab)?;
-        Ok(lab)
+        made_lab(self.spec, self.lab.pinning, self.datapath, self.beside)
     }
 
     /// Runs `act` in another lab, with a client that has used no flow there.
@@ -369,6 +370,25 @@ impl Stay<'_> {
             )),
         }
     }
+}
+
+/// A lab of a stay, in which nothing is installed but the services beside those that are measured, where its node serves
+/// two families.
+///
+/// # Errors
+/// It cannot be built, or they cannot be installed.
+pub(crate) fn made_lab(
+    spec: &StaySpec,
+    pinning: Pinning,
+    datapath: &dyn Implementation,
+    beside: Option<&Beside>,
+) -> Result<Lab> {
+    let lab = Lab::of_node(spec.node(), pinning, &spec.setup.sysctls).at(Stage::Lab)?;
+    set_node(&lab, datapath).at(Stage::Lab)?;
+    if let Some(beside) = beside {
+        beside.install(&lab)?;
+    }
+    Ok(lab)
 }
 
 /// Sets of a lab's node what kube-proxy sets at its start; a real one does that itself.

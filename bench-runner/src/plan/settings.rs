@@ -12,15 +12,15 @@ use scenarios::population::{ADDED_SERVICES, most_with_stride};
 use scenarios::spec::{Setup, Suite};
 use scenarios::{LargeCluster, Request, TRACKED_S};
 use schema::{
-    Cache, Engine, INSTALLED, KubeProxyVersion, Metric, Mode, Position, Protocol, ScenarioKind,
-    Transport,
+    Cache, Engine, INSTALLED, KubeProxyVersion, Metric, Mode, NodeKind, Position, Protocol,
+    ScenarioKind, Transport,
 };
 
 use super::environment::FLOWS;
 use super::{Plan, PlannedEnvironment, icount};
 use crate::case::Case;
 use crate::cli::words::HIDDEN;
-use crate::cli::{Given, RunArgs, SandboxOption, Scenarios};
+use crate::cli::{Families, Given, RunArgs, SandboxOption, Scenarios};
 use crate::exit::{Usage, refused};
 use crate::machine::Machine;
 use crate::variant;
@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) setup: Setup,
     pub(crate) sizes: Vec<u32>,
     pub(crate) modes: Vec<Mode>,
+    /// What nodes serve, each measured by itself.
+    pub(crate) nodes: Vec<NodeKind>,
     /// The least times between two syncs of a real kube-proxy, milliseconds.
     pub(crate) min_sync_periods_ms: Vec<u32>,
     pub(crate) scenarios: Vec<ScenarioKind>,
@@ -228,6 +230,10 @@ impl Settings {
                 suite: None,
             },
             modes: ordered(&args.modes, Mode::ALL),
+            nodes: ordered(&args.families, Families::ALL)
+                .into_iter()
+                .flat_map(|families| families.nodes().iter().copied())
+                .collect(),
             min_sync_periods_ms: each_once(&args.min_sync_period),
             scenarios: match args.deterministic {
                 true => icount::scenarios(asked_for(&args.scenarios), args),
@@ -302,6 +308,7 @@ impl Settings {
                 "--services {smallest} is fewer than the protocols asked for; add --protocols tcp or raise --services"
             ));
         }
+        self.check_families()?;
         self.check_transports()?;
         self.check_room()?;
         if self.args.damage.is_some() && (smallest < 2 * protocols || self.args.endpoints < 2) {
@@ -349,6 +356,26 @@ impl Settings {
         if self.cases().is_empty() {
             return refused(
                 "nothing would be measured: none of the --modes is asked any of the --scenarios (idle and conntrack-clean are asked of kube-proxy's own modes, conntrack-clean where there are UDP services): add a mode, a protocol or a scenario",
+            );
+        }
+        Ok(())
+    }
+
+    /// Each is named once, and a real kube-proxy serves it.
+    fn check_families(&self) -> Result<(), Usage> {
+        let named = &self.args.families;
+        let twice = named.iter().enumerate();
+        let mut twice = twice.filter(|(at, word)| named[..*at].contains(word));
+        if let Some((_, word)) = twice.next() {
+            return refused(format!(
+                "--families names {0} twice: a node of {0} is measured once; dual is a node of both",
+                word.name()
+            ));
+        }
+        let real = self.request.transports.contains(&Transport::KubeProxy);
+        if real && named.contains(&Families::Dual) {
+            return refused(
+                "--families dual: a real kube-proxy is not told of services of two families yet: ask for ipv4,ipv6, or leave --transports kube-proxy out",
             );
         }
         Ok(())
@@ -413,7 +440,9 @@ impl Settings {
     fn check_room(&self) -> Result<(), Usage> {
         let largest = self.request.largest;
         if let Some(stride) = self.args.vip_stride {
-            let most = most_with_stride(stride).saturating_sub(ADDED_SERVICES);
+            let families = self.nodes.iter().flat_map(|node| node.families());
+            let most = families.map(|family| most_with_stride(*family, stride));
+            let most = most.min().unwrap_or(0).saturating_sub(ADDED_SERVICES);
             if largest > most {
                 return refused(format!(
                     "--services {largest}: with --vip-stride {stride} the service range has room for {most}: lower one of the two"

@@ -215,6 +215,53 @@ fn suites_of_tools_multiply_what_starts_tools_and_each_cell_names_its_own() {
 }
 
 #[test]
+fn families_are_nodes_that_each_have_every_stay_and_what_is_of_ipv4_alone_says_nothing_of_it() {
+    let words = ["--services", "100", "--modes", "none,nftables"];
+    let of = |families: &[&str]| plan(&[&words, families].concat());
+    let one = of(&[]);
+    let said = |plan: &Plan| plan.sentences().join("; ");
+    assert!(!said(&one).contains("families"), "{}", said(&one));
+    let packets = |cell: &CellSpec| cell.scenario == ScenarioKind::FirstPacket;
+    for stay in &one.stays {
+        for cell in &stay.spec.cells {
+            let named = cell.options.get(OptionKey::Family);
+            assert_eq!(named, packets(cell).then_some("ipv4"), "{}", cell.options.words().join(" "));
+            assert!(cell.options.get(OptionKey::Stack).is_none());
+        }
+    }
+    let count = |plan: &Plan, node: NodeKind| {
+        let stays = plan.stays.iter().filter(|s| s.spec.variant.is_empty());
+        stays.filter(|s| s.spec.node() == node).count()
+    };
+    let ordinary = count(&one, NodeKind::default());
+    let all = of(&["--families", "dual,ipv6,ipv4"]);
+    for node in NodeKind::ALL {
+        assert_eq!(count(&all, node), ordinary, "{}", node.words());
+    }
+    for stay in &all.stays {
+        let cells = stay.spec.cells.iter();
+        assert!(cells.clone().all(|cell| cell.options.node() == stay.spec.node()));
+    }
+    let keys = all.stays.iter().flat_map(|s| s.spec.cells.iter().map(|c| key(&s.spec, c)));
+    let keys: HashSet<CellKey> = keys.collect();
+    assert_eq!(keys.len() as u64, all.cells_per_block());
+    let text = said(&of(&["--families", "ipv4,ipv6"]));
+    assert!(text.contains("families: IPv4 and IPv6 each on nodes of its own"), "{text}");
+    let text = said(&of(&["--families", "dual"]));
+    assert!(text.contains("families: dual-stack nodes"), "{text}");
+}
+
+#[test]
+fn a_family_is_named_once_and_a_real_kube_proxy_has_no_dual_stack_node_yet() {
+    let refused = |words: &[&str]| resolved(words).unwrap_err();
+    assert!(refused(&["--families", "ipv6,ipv6"]).contains("ipv6 twice"));
+    let real = ["--transports", "kube-proxy", "--modes", "nftables"];
+    let real = [&real[..], &["--tool", "kube-proxy=/bin/true"]].concat();
+    assert!(refused(&[&real[..], &["--families", "dual"]].concat()).contains("two families yet"));
+    assert!(resolved(&[&real[..], &["--families", "ipv6"]].concat()).is_ok());
+}
+
+#[test]
 fn flows_are_cleaned_up_for_each_number_where_kube_proxy_has_the_mode_and_there_is_udp() {
     let cells = |words: &[&str]| {
         let asked = ["--scenarios", "conntrack-clean,first-packet"];

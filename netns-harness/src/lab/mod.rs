@@ -27,6 +27,15 @@ pub use server::{ENDPOINT_PORT, Server};
 pub(crate) use server::{MOST_ANSWER_BYTES, answer_bytes, named};
 pub use sysctls::{IPV6_SYSCTLS, Place, SYSCTLS};
 
+/// Why no lab of such a node can be built on this kernel, whatever is installed in it; `None` where one can. What can be
+/// loaded is loaded by asking.
+#[must_use]
+pub fn refused(kind: NodeKind) -> Option<String> {
+    let needs_ipv6 = kind.families().contains(&Family::Ipv6);
+    let lacks = needs_ipv6.then(|| facility::has_ipv6().err()).flatten();
+    lacks.map(|error| error.to_string())
+}
+
 /// A built lab. Dropping it ends the servers and, with the last descriptor, the namespaces.
 #[derive(Debug)]
 pub struct Lab {

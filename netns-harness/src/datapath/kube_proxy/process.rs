@@ -348,7 +348,7 @@ impl Drop for Process {
 }
 
 /// A tool of iptables as that of a family is named: "ip6tables-restore". Others have one name for both.
-fn of_family(tool: &str, family: Family) -> String {
+pub(super) fn of_family(tool: &str, family: Family) -> String {
     match family {
         Family::Ipv4 => tool.to_owned(),
         Family::Ipv6 => tool.replacen("iptables", "ip6tables", 1),
