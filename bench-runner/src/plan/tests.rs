@@ -33,6 +33,12 @@ fn guests(words: &[&str], names: &[&str]) -> Plan {
     )
 }
 
+fn resolved(words: &[&str]) -> Result<Settings, String> {
+    let words = [&["bench-runner", "--services", "10"], words].concat();
+    let cli = crate::cmd::Cli::try_parse_from(words).map_err(|error| error.to_string())?;
+    Settings::resolve(&cli.run).map_err(|Usage(why)| why)
+}
+
 #[test]
 fn several_environments_have_every_stay_each_shuffled_into_the_same_blocks() {
     let words = ["--services", "100,300"];
@@ -155,11 +161,6 @@ fn four_sizes_have_the_layout_of_the_largest_and_sides_have_the_same() {
 
 #[test]
 fn a_layout_that_nothing_has_is_refused_and_so_is_a_version_without_one() {
-    let resolved = |words: &[&str]| {
-        let words = [&["bench-runner", "--services", "10"], words].concat();
-        let cli = crate::cmd::Cli::try_parse_from(words).map_err(|error| error.to_string())?;
-        Settings::resolve(&cli.run).map_err(|Usage(why)| why)
-    };
     let of_a_real_one = [
         "--kube-proxy",
         "1.32",
