@@ -12,9 +12,13 @@ pub(super) fn tables(run: &Run, summary: &Summary) -> Markup {
     html! { @for beside in &beside(run, summary) { (table(beside)) } }
 }
 
+/// A column of words.
+const fn text(name: &str) -> Column<'_> {
+    (name, None, Some("t"))
+}
+
 fn table(beside: &Beside<'_>) -> Markup {
     let [first, second, ratio] = beside.headings();
-    let text = |name| (name, None, Some("t"));
     let columns: [Column<'_>; 5] = [
         ("Question", None, None),
         text("Mode"),
@@ -32,7 +36,7 @@ fn table(beside: &Beside<'_>) -> Markup {
             h2 { (beside.title()) ": " (beside.scope.describe()) }
             (figures(
                 "Families by mode",
-                "figures",
+                "full figures",
                 beside.caption(),
                 &columns,
                 beside.lines.iter().map(line),

@@ -19,7 +19,7 @@ fn table(beside: &Beside<'_>, width: usize) -> Vec<String> {
     let parts = questions.iter().map(|(asked, lines)| {
         let mut rows = vec![heads(beside)];
         rows.extend(lines.iter().map(|line| cells(line)));
-        [vec![textwrap::fill(asked, width)], aligned(&rows)]
+        [vec![textwrap::fill(asked, width)], aligned(&rows, width)]
             .concat()
             .join("\n")
     });
@@ -28,7 +28,8 @@ fn table(beside: &Beside<'_>, width: usize) -> Vec<String> {
 
 fn heads(beside: &Beside<'_>) -> [String; 4] {
     let [_, _, ratio] = beside.headings();
-    let [first, second] = beside.nodes.map(|node| match beside.nodes[0].stack == beside.nodes[1].stack {
+    let one_stack = beside.nodes[0].stack == beside.nodes[1].stack;
+    let [first, second] = beside.nodes.map(|node| match one_stack {
         true => node.family.words().to_owned(),
         false => node.stack.to_string(),
     });
@@ -40,20 +41,26 @@ fn cells(line: &BesideLine<'_>) -> [String; 4] {
     [line.of.clone(), first, second, line.times()]
 }
 
-/// Names to the left, figures to the right.
-fn aligned(rows: &[[String; 4]]) -> Vec<String> {
+/// Names to the left, figures to the right; below their names where there is no room beside them.
+fn aligned(rows: &[[String; 4]], width: usize) -> Vec<String> {
     let widest = |at: usize| {
         let cells = rows.iter().map(|row| row[at].chars().count());
         cells.max().unwrap_or(0)
     };
     let widths: [usize; 4] = std::array::from_fn(widest);
-    let line = |row: &[String; 4]| {
-        let cells = row.iter().zip(widths).enumerate();
-        let cells = cells.map(|(at, (text, width))| match at {
-            0 => format!("{text:<width$}"),
-            _ => format!("{text:>width$}"),
-        });
+    let whole = widths.iter().sum::<usize>() + 3 * GAP.len();
+    let figures = |row: &[String; 4]| {
+        let cells = row.iter().zip(widths).skip(1);
+        let cells = cells.map(|(text, width)| format!("{text:>width$}"));
         cells.collect::<Vec<_>>().join(GAP)
     };
-    rows.iter().map(line).collect()
+    let lines = |row: &[String; 4]| {
+        let (name, figures) = (&row[0], figures(row));
+        match whole <= width {
+            true => vec![format!("{name:<0$}{GAP}{figures}", widths[0])],
+            false if name.is_empty() => vec![format!("{GAP}{figures}")],
+            false => vec![name.clone(), format!("{GAP}{figures}")],
+        }
+    };
+    rows.iter().flat_map(lines).collect()
 }
