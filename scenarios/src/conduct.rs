@@ -5,24 +5,21 @@
 
 use std::collections::BTreeMap;
 
-use netns_harness::datapath::{
-    Batch, Implementation, RenderOptions, Transport, needs_forced_buffers, programmed,
-};
+use netns_harness::datapath::{Implementation, needs_forced_buffers};
 use netns_harness::lab::{self, Pinning};
 use netns_harness::meters;
-use netns_harness::service::Population;
 use netns_harness::traffic::Client;
 use netns_sys::clock;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use schema::{Family, Metric, OptionKey, Outcome, Stage};
+use schema::{Metric, OptionKey, Outcome, Stage};
 
-use crate::beside::Beside;
 use crate::error::{At as _, CellError, Result};
+use crate::node::{Beside, made_lab, preparation, programmed_as};
 use crate::recorder::Recorder;
 use crate::scenario::Needs;
 use crate::spec::{CellOutcome, CellSpec, Event, StaySpec};
-use crate::stay::{Stay, made_lab, tell};
+use crate::stay::{Stay, tell};
 
 /// Carries out a stay in the calling process, which must be isolated already. Everything it sees goes to
 /// `emit`, in order.
@@ -149,39 +146,6 @@ fn ask(stay: &mut Stay<'_>, mut common: BTreeMap<String, String>, forced: bool) 
     Ok(())
 }
 
-/// The fastest proven way to install a population, untimed: the mode's own chunk, halved until every
-/// transaction fits what this process may send.
-#[must_use]
-pub fn preparation(
-    datapath: &dyn Implementation,
-    population: &Population,
-    large_cluster: bool,
-) -> Batch {
-    if datapath.programmer().is_some() {
-        let options = RenderOptions::by(Transport::KubeProxy);
-        return datapath.render(None, population, &options);
-    }
-    let facts = datapath.facts();
-    let transport = facts.ordinary();
-    let largest = facts.by(transport).largest();
-    let mut chunk = facts.preparation_chunk;
-    loop {
-        let options = RenderOptions {
-            transport,
-            large_cluster,
-            chunk,
-            untimed: true,
-            resync: false,
-        };
-        let batch = datapath.render(None, population, &options);
-        let services = chunk.unwrap_or(usize::MAX).min(population.len());
-        if services <= 1 || largest.is_none_or(|most| batch.largest_step() <= most) {
-            return batch;
-        }
-        chunk = Some(services / 2);
-    }
-}
-
 /// Installs the population, untimed, the fastest proven way, and proves it.
 fn prepare(stay: &mut Stay<'_>, recorder: &mut Recorder) -> Result {
     let start = clock::now();
@@ -264,25 +228,4 @@ impl Waited {
             false => Some(client + later.tools.saturating_sub(self.tools)),
         }
     }
-}
-
-/// The datapath of a stay, for services of a family that its node serves.
-///
-/// # Errors
-/// kube-proxy has no such mode.
-pub(crate) fn programmed_as(
-    spec: &StaySpec,
-    family: Family,
-) -> Result<Box<dyn Implementation>> {
-    let datapath = programmed(
-        spec.mode,
-        spec.engine.unwrap_or_default(),
-        spec.transport,
-        spec.kube_proxy.unwrap_or_default(),
-        family,
-        spec.min_sync_period_ms.unwrap_or_default(),
-    );
-    datapath
-        .ok_or_else(|| format!("kube-proxy has no mode {}", spec.mode))
-        .at(Stage::Preparation)
 }

@@ -11,7 +11,6 @@
 //! assert_eq!(recipe.population(101).services[..100], population.services);
 //! ```
 
-mod beside;
 mod chosen;
 mod cold_install;
 mod conduct;
@@ -25,6 +24,7 @@ mod idle;
 mod kube_proxy;
 mod listing;
 mod memory;
+mod node;
 mod plant;
 pub mod population;
 mod position;
@@ -42,10 +42,11 @@ mod teardown;
 mod update;
 
 pub use chosen::{Chosen, within};
-pub use conduct::{preparation, run_stay};
+pub use conduct::run_stay;
 pub use conntrack_clean::TRACKED_S;
 pub use error::{CellError, Result};
 pub use listing::listing;
+pub use node::preparation;
 pub use recorder::Recorder;
 pub use scenario::{LargeCluster, Needs, Request, Scenario, layout_options};
 pub use stay::Stay;

@@ -11,10 +11,9 @@ use netns_harness::service::{MAX_ENDPOINTS, Population, Service};
 use netns_sys::process;
 use schema::{Family, Stage};
 
-use crate::conduct::{preparation, programmed_as};
 use crate::error::{At as _, Result};
+use crate::node::{preparation, programmed_as, set_node};
 use crate::spec::StaySpec;
-use crate::stay::set_node;
 
 /// Installs a stay's population in a lab, in which service number i has `endpoints[i % len]` endpoints, and lists it:
 /// what each command prints, by the command; addresses that were added; sysctls that were changed; the population.

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use netns_harness::HarnessError;
 use netns_harness::datapath::{Batch, Implementation, RenderOptions, Sockets};
-use netns_harness::lab::{Lab, Pinning};
+use netns_harness::lab::Lab;
 use netns_harness::meters;
 use netns_harness::service::Population;
 use netns_harness::traffic::Client;
@@ -12,8 +12,8 @@ use netns_sys::clock;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{Metric, Options, Stage};
 
-use crate::beside::Beside;
 use crate::error::{At as _, CellError, Result};
+use crate::node::{Beside, made_lab};
 use crate::proof;
 use crate::recorder::Recorder;
 use crate::spec::{Event, StaySpec};
@@ -369,36 +369,6 @@ impl Stay<'_> {
                 format!("after the teardown the kernel lists {left}"),
             )),
         }
-    }
-}
-
-/// A lab of a stay, in which nothing is installed but the services beside those that are measured, where its node serves
-/// two families.
-///
-/// # Errors
-/// It cannot be built, or they cannot be installed.
-pub(crate) fn made_lab(
-    spec: &StaySpec,
-    pinning: Pinning,
-    datapath: &dyn Implementation,
-    beside: Option<&Beside>,
-) -> Result<Lab> {
-    let lab = Lab::of_node(spec.node(), pinning, &spec.setup.sysctls).at(Stage::Lab)?;
-    set_node(&lab, datapath).at(Stage::Lab)?;
-    if let Some(beside) = beside {
-        beside.install(&lab)?;
-    }
-    Ok(lab)
-}
-
-/// Sets of a lab's node what kube-proxy sets at its start; a real one does that itself.
-///
-/// # Errors
-/// A value was refused.
-pub(crate) fn set_node(lab: &Lab, datapath: &dyn Implementation) -> Result<(), HarnessError> {
-    match datapath.programmer() {
-        Some(_) => Ok(()),
-        None => lab.set_on_node(datapath.facts().node_sysctls),
     }
 }
 

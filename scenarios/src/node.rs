@@ -1,5 +1,6 @@
-//! The other family of a dual-stack node: the same services, each with an address of that family too, whose rules are
-//! there before anything is measured and must be there, as they were, when it has been.
+//! What a stay's node is before anything is measured: a lab, what programs its mode, and on a dual-stack node the other
+//! family: the same services, each with an address of that family too, whose rules are there before anything is measured
+//! and must be there, as they were, when it has been.
 //!
 //! kube-proxy has a proxier for each family, with rules, changes and a queue of syncs of its own
 //! (`NewDualStackProxier` of pkg/proxy/*/proxier.go), so that an update of a service with two addresses is two syncs, each
@@ -7,16 +8,96 @@
 //! (`metaProxier.SyncLoop` of pkg/proxy/metaproxier/meta_proxier.go starts one in a goroutine of its own): how they stand
 //! in each other's way is no part of it.
 
-use netns_harness::datapath::Implementation;
-use netns_harness::lab::Lab;
+use netns_harness::HarnessError;
+use netns_harness::datapath::{Batch, Implementation, RenderOptions, Transport, programmed};
+use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
 use netns_harness::service::Population;
 use schema::{Family, Stage};
 
-use crate::conduct::{preparation, programmed_as};
 use crate::error::{At as _, CellError, Result};
 use crate::spec::StaySpec;
-use crate::stay::set_node;
+
+/// The datapath of a stay, for services of a family that its node serves.
+///
+/// # Errors
+/// kube-proxy has no such mode.
+pub(crate) fn programmed_as(spec: &StaySpec, family: Family) -> Result<Box<dyn Implementation>> {
+    let datapath = programmed(
+        spec.mode,
+        spec.engine.unwrap_or_default(),
+        spec.transport,
+        spec.kube_proxy.unwrap_or_default(),
+        family,
+        spec.min_sync_period_ms.unwrap_or_default(),
+    );
+    datapath
+        .ok_or_else(|| format!("kube-proxy has no mode {}", spec.mode))
+        .at(Stage::Preparation)
+}
+
+/// The fastest proven way to install a population, untimed: the mode's own chunk, halved until every
+/// transaction fits what this process may send.
+#[must_use]
+pub fn preparation(
+    datapath: &dyn Implementation,
+    population: &Population,
+    large_cluster: bool,
+) -> Batch {
+    if datapath.programmer().is_some() {
+        let options = RenderOptions::by(Transport::KubeProxy);
+        return datapath.render(None, population, &options);
+    }
+    let facts = datapath.facts();
+    let transport = facts.ordinary();
+    let largest = facts.by(transport).largest();
+    let mut chunk = facts.preparation_chunk;
+    loop {
+        let options = RenderOptions {
+            transport,
+            large_cluster,
+            chunk,
+            untimed: true,
+            resync: false,
+        };
+        let batch = datapath.render(None, population, &options);
+        let services = chunk.unwrap_or(usize::MAX).min(population.len());
+        if services <= 1 || largest.is_none_or(|most| batch.largest_step() <= most) {
+            return batch;
+        }
+        chunk = Some(services / 2);
+    }
+}
+
+/// A lab of a stay, in which nothing is installed but the services beside those that are measured, where its node serves
+/// two families.
+///
+/// # Errors
+/// It cannot be built, or they cannot be installed.
+pub(crate) fn made_lab(
+    spec: &StaySpec,
+    pinning: Pinning,
+    datapath: &dyn Implementation,
+    beside: Option<&Beside>,
+) -> Result<Lab> {
+    let lab = Lab::of_node(spec.node(), pinning, &spec.setup.sysctls).at(Stage::Lab)?;
+    set_node(&lab, datapath).at(Stage::Lab)?;
+    if let Some(beside) = beside {
+        beside.install(&lab)?;
+    }
+    Ok(lab)
+}
+
+/// Sets of a lab's node what kube-proxy sets at its start; a real one does that itself.
+///
+/// # Errors
+/// A value was refused.
+pub(crate) fn set_node(lab: &Lab, datapath: &dyn Implementation) -> Result<(), HarnessError> {
+    match datapath.programmer() {
+        Some(_) => Ok(()),
+        None => lab.set_on_node(datapath.facts().node_sysctls),
+    }
+}
 
 /// The services of the other family, and what programs them.
 pub(crate) struct Beside {
