@@ -36,13 +36,13 @@ const STAY_NS: u64 = 250_000_000;
 /// The same where instructions are counted, with a guest that begins where another one was kept: instructions that take as long.
 const COUNTED_STAY_NS: u64 = 500_000_000;
 
-/// What of a stay is before its first cell.
+/// What of a stay is before its first cell: its lab, and where its node serves two families the services of the other.
 fn before_ns(spec: &StaySpec) -> u64 {
-    if spec.counted {
-        COUNTED_STAY_NS
-    } else {
-        STAY_NS
-    }
+    let beside = match spec.stack {
+        Stack::Single => 0,
+        Stack::Dual => costs(spec).preparation_ns(),
+    };
+    beside + if spec.counted { COUNTED_STAY_NS } else { STAY_NS }
 }
 
 /// What its acts are asked for: instructions where these are counted.

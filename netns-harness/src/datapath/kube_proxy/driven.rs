@@ -15,6 +15,14 @@ use crate::relation::Relation;
 use crate::service::{Population, Service};
 use crate::xtables::foreign;
 
+/// nft's word for the other family than that of the node, in a command for a node of IPv4.
+fn of_the_other(word: &str, own: Family) -> &str {
+    match (word, own) {
+        ("ip6", Family::Ipv6) => "ip",
+        _ => word,
+    }
+}
+
 /// A mode whose rules a real kube-proxy writes.
 pub(crate) struct Driven {
     inner: Box<dyn Implementation>,
@@ -75,7 +83,9 @@ impl Datapath for Driven {
         });
         for words in self.programmer.facts.cleanup {
             let mut command = netns_sys::tools::command(words[0]);
-            let _nothing_there = crate::tools::run(command.args(&words[1..]), "");
+            let words = words[1..].iter();
+            let words = words.map(|word| of_the_other(word, self.programmer.family));
+            let _nothing_there = crate::tools::run(command.args(words), "");
         }
         errors.append(&mut self.inner.teardown(sockets));
         errors

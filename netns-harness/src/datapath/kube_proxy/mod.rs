@@ -39,7 +39,8 @@ pub struct KubeProxyFacts {
     pub mode: &'static str,
     /// Names by which it starts tools, and the tool that each stands for.
     pub tools: &'static [(&'static str, &'static str)],
-    /// Commands that remove what it may leave and we never make; they fail where there is nothing.
+    /// Commands that remove what it may leave of the other family on a node of IPv4, and we never make; they fail where
+    /// there is nothing.
     pub cleanup: &'static [&'static [&'static str]],
     /// Arguments with which it says when a sync has ended.
     pub arguments: &'static [&'static str],
