@@ -9,9 +9,9 @@ use clap::ValueEnum;
 use netns_harness::datapath::KUBE_PROXY;
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
 use schema::{
-    CONTROL, Family, INSTALLED, KubeProxyVersion, NodeKind, ScenarioKind, UnknownName,
+    CONTROL, Family, INSTALLED, KubeProxyVersion, NodeKind, ScenarioKind, Stack, UnknownName,
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::case;
 
@@ -39,8 +39,7 @@ pub(crate) fn scenario(text: &str) -> Result<Scenarios, UnknownName> {
 }
 
 /// A word of `--families`: what a node serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Families {
     /// IPv4 alone.
     Ipv4,
@@ -57,9 +56,9 @@ impl Families {
     /// Its word.
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::Ipv4 => "ipv4",
-            Self::Ipv6 => "ipv6",
-            Self::Dual => "dual",
+            Self::Ipv4 => Family::Ipv4.name(),
+            Self::Ipv6 => Family::Ipv6.name(),
+            Self::Dual => Stack::Dual.name(),
         }
     }
 
@@ -73,6 +72,12 @@ impl Families {
             Self::Ipv6 => OF_IPV6,
             Self::Dual => OF_BOTH,
         }
+    }
+}
+
+impl Serialize for Families {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

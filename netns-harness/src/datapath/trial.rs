@@ -152,7 +152,8 @@ mod tests {
 
     #[test]
     fn what_is_tried_has_as_many_services_in_either_family_and_addresses_of_that_alone() {
-        for facts in [&super::super::iptables::facts::NFT, &super::super::none::FACTS] {
+        for mode in schema::Mode::ALL {
+            let facts = crate::datapath::facts(*mode);
             let [ipv4, ipv6] =
                 [Family::Ipv4, Family::Ipv6].map(|family| population_in(family, facts));
             assert_eq!(ipv4.services.len(), ipv6.services.len());

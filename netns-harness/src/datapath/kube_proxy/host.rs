@@ -12,7 +12,7 @@ use crate::xtables::tool;
 pub fn found_here() -> Vec<String> {
     let engines = Family::ALL.iter().flat_map(|family| {
         let engines = Engine::ALL.iter();
-        engines.filter_map(|engine| iptables(*engine, *family))
+        engines.filter_map(move |engine| iptables(*engine, *family))
     });
     let rules = nftables().into_iter().chain(engines);
     processes().into_iter().chain(rules).collect()
