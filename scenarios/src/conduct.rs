@@ -90,10 +90,14 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
     };
     common.extend(lab.sysctls().into_iter().filter(|(key, _)| pinned(key)));
     ask(&mut stay, common, forced)?;
+    let (driven, ours) = (beside.iter(), beside.iter());
     if !empty || spec.is_joined() {
+        for beside in driven.filter(|beside| beside.is_driven()) {
+            beside.check(&lab)?;
+        }
         stay.teardown()?;
     }
-    if let Some(beside) = &beside {
+    for beside in ours.filter(|beside| !beside.is_driven()) {
         beside.check(&lab)?;
     }
     emit(Event::Closed);

@@ -11,7 +11,7 @@ use netns_harness::datapath::kube_proxy::{Change, Programmer};
 use netns_harness::service::Population;
 use netns_sys::clock;
 use netns_sys::daemon::TICK_NS;
-use schema::{Metric, Stage};
+use schema::{Metric, Stack, Stage};
 
 use crate::error::{CellError, Result};
 use crate::proof;
@@ -66,9 +66,13 @@ impl Stay<'_> {
         }
         if programmer.programs_beside().is_some() {
             let own = programmer.family().words();
+            let why = match self.spec.stack {
+                Stack::Single => "this version programs both, whatever it finds",
+                Stack::Dual => "a dual-stack node, whose syncs of both run at once",
+            };
             recorder.fact(
                 "kube_proxy_families",
-                format!("IPv4 and IPv6: this version programs both, whatever it finds; sync_time is of {own} alone"),
+                format!("IPv4 and IPv6: {why}; sync_time is of {own} alone"),
             );
         }
         let complaints = programmer.complaints();

@@ -9,11 +9,13 @@
 //! in each other's way is no part of it.
 
 use netns_harness::HarnessError;
-use netns_harness::datapath::{Batch, Implementation, RenderOptions, Transport, programmed};
+use netns_harness::datapath::{
+    Batch, Implementation, RenderOptions, Transport, laid_out, programmed_on,
+};
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
 use netns_harness::service::Population;
-use schema::{Family, Stage};
+use schema::{Family, NodeKind, Stage};
 
 use crate::error::{At as _, CellError, Result};
 use crate::spec::StaySpec;
@@ -23,12 +25,16 @@ use crate::spec::StaySpec;
 /// # Errors
 /// kube-proxy has no such mode.
 pub(crate) fn programmed_as(spec: &StaySpec, family: Family) -> Result<Box<dyn Implementation>> {
-    let datapath = programmed(
+    let node = NodeKind {
+        family,
+        ..spec.node()
+    };
+    let datapath = programmed_on(
+        node,
         spec.mode,
         spec.engine.unwrap_or_default(),
         spec.transport,
         spec.kube_proxy.unwrap_or_default(),
-        family,
         spec.min_sync_period_ms.unwrap_or_default(),
     );
     datapath
@@ -105,37 +111,53 @@ pub(crate) struct Beside {
     datapath: Box<dyn Implementation>,
     population: Population,
     large_cluster: bool,
+    /// Whether a real kube-proxy programs both families: then they come and go with those that are measured.
+    driven: bool,
 }
 
 impl Beside {
     /// That of a stay; `None` where its node serves one family.
     ///
     /// # Errors
-    /// A real kube-proxy programs both families, or none: it is not told of one alone.
+    /// kube-proxy has no such mode.
     pub(crate) fn of(spec: &StaySpec) -> Result<Option<Self>> {
         let Some(family) = spec.node().beside() else {
             return Ok(None);
         };
-        let datapath = programmed_as(spec, family)?;
-        if datapath.programmer().is_some() {
-            return Err(CellError::at(
-                Stage::Preparation,
-                "a real kube-proxy is not told of services of two families yet",
-            ));
-        }
+        let driven = spec.transport == Transport::KubeProxy;
+        let datapath = match driven {
+            // For its listing alone.
+            true => laid_out(
+                spec.mode,
+                spec.engine.unwrap_or_default(),
+                spec.kube_proxy.unwrap_or_default(),
+                family,
+            ),
+            false => programmed_as(spec, family)?,
+        };
         Ok(Some(Self {
             family,
             datapath,
             population: spec.recipe_of(family).population(spec.services),
             large_cluster: spec.large_cluster,
+            driven,
         }))
     }
 
-    /// Installs them in a lab, untimed, and sees that they are what the kernel lists.
+    /// Whether they are there only while those that are measured are.
+    pub(crate) const fn is_driven(&self) -> bool {
+        self.driven
+    }
+
+    /// Installs them in a lab, untimed, and sees that they are what the kernel lists. A real kube-proxy does that when it
+    /// is started.
     ///
     /// # Errors
     /// The kernel or a tool refused, or something else is listed.
     pub(crate) fn install(&self, lab: &Lab) -> Result {
+        if self.driven {
+            return Ok(());
+        }
         set_node(lab, &*self.datapath).at(Stage::Lab)?;
         let batch = preparation(&*self.datapath, &self.population, self.large_cluster);
         lab.on_node(|| self.datapath.carry_out(&batch))
@@ -161,14 +183,24 @@ impl Beside {
         if facts.mode.is_floor() {
             return Ok(());
         }
-        let listed = lab.on_node(|| self.datapath.census()).at(Stage::Proof)?;
+        let frontends = self.population.services.iter().map(|s| s.frontend);
+        let frontends: Vec<_> = frontends.collect();
+        let traced = || match self.datapath.traced(&frontends) {
+            Some(traced) => traced,
+            None => self.datapath.census(),
+        };
+        let listed = lab.on_node(|| match self.driven {
+            true => traced(),
+            false => self.datapath.census(),
+        });
+        let listed = listed.at(Stage::Proof)?;
         let wanted = Relation::of(&self.population);
         match listed.differences(&wanted) {
             None => Ok(()),
             Some(differences) => Err(CellError::at(
                 Stage::Proof,
                 format!(
-                    "the services of {}, which nothing was to touch: {differences}",
+                    "the services of {}, which are to be as they were: {differences}",
                     self.family.words()
                 ),
             )),

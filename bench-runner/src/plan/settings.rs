@@ -361,24 +361,18 @@ impl Settings {
         Ok(())
     }
 
-    /// Each is named once, and a real kube-proxy serves it.
+    /// Each is named once.
     fn check_families(&self) -> Result<(), Usage> {
         let named = &self.args.families;
         let twice = named.iter().enumerate();
         let mut twice = twice.filter(|(at, word)| named[..*at].contains(word));
-        if let Some((_, word)) = twice.next() {
-            return refused(format!(
+        match twice.next() {
+            None => Ok(()),
+            Some((_, word)) => refused(format!(
                 "--families names {0} twice: a node of {0} is measured once; dual is a node of both",
                 word.name()
-            ));
+            )),
         }
-        let real = self.request.transports.contains(&Transport::KubeProxy);
-        if real && named.contains(&Families::Dual) {
-            return refused(
-                "--families dual: a real kube-proxy is not told of services of two families yet: ask for ipv4,ipv6, or leave --transports kube-proxy out",
-            );
-        }
-        Ok(())
     }
 
     /// What `--tools` covers is named by no other option.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use schema::{Damage, Family};
+use schema::{Damage, Family, NodeKind};
 
 use super::Programmer;
 use super::change::{Change, Made};
@@ -30,16 +30,16 @@ pub(crate) struct Driven {
 }
 
 impl Driven {
-    /// A mode that kube-proxy has, for services of a family, with that minSyncPeriod; none where it has no such mode.
+    /// A mode that kube-proxy has, on a node that serves that, with that minSyncPeriod; none where it has no such mode.
     pub(crate) fn of(
         inner: Box<dyn Implementation>,
-        family: Family,
+        node: NodeKind,
         min_sync_period_ms: u32,
     ) -> Option<Self> {
         let facts = inner.facts().kube_proxy?;
         let programmer = Arc::new(Programmer {
             facts,
-            family,
+            node,
             min_sync_period_ms,
             state: Mutex::default(),
         });
@@ -60,7 +60,7 @@ impl Datapath for Driven {
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
         Batch::of(Some(Made {
             programmer: Arc::clone(&self.programmer),
-            change: Change::between(from, to, options.resync),
+            change: Change::between(self.programmer.node, from, to, options.resync),
         }))
     }
 
@@ -84,7 +84,7 @@ impl Datapath for Driven {
         for words in self.programmer.facts.cleanup {
             let mut command = netns_sys::tools::command(words[0]);
             let words = words[1..].iter();
-            let words = words.map(|word| of_the_other(word, self.programmer.family));
+            let words = words.map(|word| of_the_other(word, self.programmer.family()));
             let _nothing_there = crate::tools::run(command.args(words), "");
         }
         errors.append(&mut self.inner.teardown(sockets));

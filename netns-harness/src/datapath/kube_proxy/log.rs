@@ -51,6 +51,8 @@ pub(super) struct Log {
 struct Kept {
     /// Whether it has said anything of the rules of the other family.
     programs_another: bool,
+    /// Whether a sync of that has begun and not ended.
+    another_syncs: bool,
     last: VecDeque<String>,
     /// The first line of what ended it, if something did.
     fatal: Option<String>,
@@ -107,6 +109,12 @@ impl Log {
         kept.programs_another
     }
 
+    /// Whether a sync of the other family is under way.
+    pub(super) fn another_syncs(&self) -> bool {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.another_syncs
+    }
+
     /// Warnings and errors so far, each once.
     pub(super) fn complaints(&self) -> Vec<String> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,7 +143,11 @@ fn follow(
             let _ = sender.send(said);
         }
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.programs_another |= text.contains(another) && text.contains("\"Syncing ");
+        if text.contains(another) {
+            let (begins, ends) = (text.contains("\"Syncing "), is_end(&text));
+            kept.programs_another |= begins;
+            kept.another_syncs = begins || kept.another_syncs && !ends;
+        }
         if let Some(complaint) = complaint(&text)
             && kept.complaints.len() < COMPLAINTS
         {
@@ -151,6 +163,13 @@ fn follow(
         }
         kept.last.push_back(text);
     }
+}
+
+/// Whether a line says that a sync has ended: in capitals or not, by version.
+fn is_end(line: &str) -> bool {
+    ["\"SyncProxyRules complete\"", "\"syncProxyRules complete\""]
+        .iter()
+        .any(|words| line.contains(words))
 }
 
 /// What a line says of a sync of a family; none where it is of the other.

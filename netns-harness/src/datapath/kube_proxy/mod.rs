@@ -18,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kube_api::Api;
 use netns_sys::daemon::Used;
-use schema::Family;
+use schema::{Family, NodeKind};
 
 use crate::HarnessError;
 use crate::service::{Frontend, Population};
@@ -53,8 +53,8 @@ pub(crate) const SYNC_AT_2: &[&str] = &["--v=2"];
 #[derive(Debug)]
 pub struct Programmer {
     facts: &'static KubeProxyFacts,
-    /// Of the services that it is told of.
-    family: Family,
+    /// What its node serves: it is told of services with an address of each family.
+    node: NodeKind,
     /// Its minSyncPeriod, milliseconds.
     min_sync_period_ms: u32,
     state: Mutex<State>,
@@ -89,7 +89,7 @@ impl Programmer {
     /// `again`, kube-proxy is started anew and syncs everything.
     #[must_use]
     pub fn change(&self, from: Option<&Population>, to: &Population, again: bool) -> Change {
-        Change::between(from, to, again)
+        Change::between(self.node, from, to, again)
     }
 
     /// Does what comes before a change, and is ready to make it. In the node's namespace.
@@ -176,13 +176,13 @@ impl Programmer {
     pub fn programs_beside(&self) -> Option<Family> {
         self.with(|running| Ok(running.process()?.programs_another()))
             .unwrap_or_default()
-            .then(|| self.family.other())
+            .then(|| self.node.family.other())
     }
 
-    /// The family of the services that it is told of.
+    /// The family whose syncs are told.
     #[must_use]
     pub const fn family(&self) -> Family {
-        self.family
+        self.node.family
     }
 
     /// Ends it and leaves its rules: what they hold of the kernel's memory is theirs alone then.
@@ -216,7 +216,7 @@ impl Programmer {
     fn start_process(&self, running: &mut Running) -> Result<(), HarnessError> {
         let process = Process::start(
             self.facts,
-            self.family,
+            self.node,
             self.min_sync_period_ms,
             &running.api,
         )?;

@@ -12,14 +12,14 @@ use std::time::Duration;
 use kube_api::{Api, Kind};
 use netns_sys::clock;
 use netns_sys::daemon::{self, Ends, Used};
-use schema::Family;
+use schema::{Family, NodeKind, Stack};
 use serde_json::json;
 
 use super::log::{Log, Said};
 use super::metrics::{self, Changes};
+use super::objects;
 use super::{KubeProxyFacts, NODE};
 use crate::HarnessError;
-use crate::service::Plan;
 
 /// Its files: in the stay's own /run, which goes with it.
 const FOLDER: &str = "/run/kube-proxy";
@@ -56,6 +56,8 @@ pub struct Synced {
 pub(super) struct Process {
     child: Child,
     log: Log,
+    /// Whether it is told of services with an address of each family.
+    dual: bool,
     /// Or why the kernel keeps no accounts.
     pub(super) ends: io::Result<Ends>,
     /// Whether a sync has begun and not ended, by what was read.
@@ -73,7 +75,7 @@ impl Process {
     /// A file cannot be written, or it cannot be started.
     pub(super) fn start(
         facts: &KubeProxyFacts,
-        family: Family,
+        node: NodeKind,
         min_sync_period_ms: u32,
         api: &Api,
     ) -> Result<Self, HarnessError> {
@@ -88,11 +90,15 @@ impl Process {
         let config = folder.join("config.json");
         fs::write(
             &config,
-            configuration(facts, family, min_sync_period_ms, &kubeconfig),
+            configuration(facts, node, min_sync_period_ms, &kubeconfig),
         )
         .map_err(failed("write a file of"))?;
-        for (name, tool) in facts.tools {
-            let (name, tool) = (of_family(name, family), of_family(tool, family));
+        let families = node.families().iter();
+        let tools = families.flat_map(|family| {
+            let tools = facts.tools.iter();
+            tools.map(move |(name, tool)| [name, tool].map(|word| of_family(word, *family)))
+        });
+        for [name, tool] in tools {
             let link = folder.join("bin").join(&name);
             let _not_there = fs::remove_file(&link);
             let file = netns_sys::tools::file(&tool).ok_or_else(|| {
@@ -102,8 +108,12 @@ impl Process {
             })?;
             symlink(file, link).map_err(failed("link tools in"))?;
         }
-        for name in IPTABLES {
-            let file = folder.join("bin").join(of_family(name, family.other()));
+        let failing = match node.stack {
+            Stack::Single => &IPTABLES[..],
+            Stack::Dual => &[],
+        };
+        for name in failing {
+            let file = folder.join("bin").join(of_family(name, node.family.other()));
             fs::write(&file, "#!/bin/false\n").map_err(failed("write a file of"))?;
             fs::set_permissions(&file, Permissions::from_mode(0o755))
                 .map_err(failed("write a file of"))?;
@@ -121,7 +131,7 @@ impl Process {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .process_group(0);
-        daemon::on_node(&mut command, family == Family::Ipv6);
+        daemon::on_node(&mut command, node.families().contains(&Family::Ipv6));
         let ends = Ends::record(folder);
         let mut child = command
             .spawn()
@@ -129,7 +139,8 @@ impl Process {
         let stderr = child.stderr.take().expect("its standard error is piped");
         Ok(Self {
             child,
-            log: Log::read(stderr, family),
+            log: Log::read(stderr, node.family),
+            dual: node.stack == Stack::Dual,
             ends,
             syncing: false,
             unread: None,
@@ -160,7 +171,7 @@ impl Process {
         let (limit, start) = (longest(services), clock::now());
         loop {
             match self.next(self.quiet)? {
-                None if !self.syncing => return Ok(()),
+                None if !self.syncing && !(self.dual && self.log.another_syncs()) => return Ok(()),
                 _ if u128::from(start.elapsed_ns()) > limit.as_nanos() => {
                     return Err(self.silent("does not come to rest", limit));
                 }
@@ -218,7 +229,7 @@ impl Process {
     /// Whether no further sync with what was told will come. Where it programs two families one count of what is
     /// pending is of both, and says nothing: then none may be queued either.
     fn is_quiet(&mut self) -> Result<bool, HarnessError> {
-        let limit = match self.log.programs_another() {
+        let limit = match self.programs_another() {
             true => self.quiet,
             false => UNDER_WAY,
         };
@@ -250,7 +261,7 @@ impl Process {
 
     fn has_taken(&self, before: Changes, changes: [u64; 2]) -> Result<bool, HarnessError> {
         let now = self.changes()?;
-        let two = self.log.programs_another();
+        let two = self.programs_another();
         // A service is told to both families, a slice to that of its addresses.
         let wanted = [changes[0] * (1 + u64::from(two)), changes[1]];
         let all = (0..2).all(|kind| now.total[kind] >= before.total[kind] + wanted[kind]);
@@ -286,7 +297,7 @@ impl Process {
 
     /// Whether it programs the other family as well.
     pub(super) fn programs_another(&self) -> bool {
-        self.log.programs_another()
+        self.dual || self.log.programs_another()
     }
 
     /// What it complained of, each once.
@@ -364,10 +375,12 @@ fn longest(services: usize) -> Duration {
 /// network namespace and are left alone; everything that is not said is kube-proxy's own default.
 fn configuration(
     facts: &KubeProxyFacts,
-    family: Family,
+    node: NodeKind,
     min_sync_period_ms: u32,
     kubeconfig: &Path,
 ) -> String {
+    let clusters = objects::plans(node).map(|plan| plan.cluster.to_string());
+    let clusters: Vec<String> = clusters.collect();
     let periods = json!({
         "minSyncPeriod": format!("{min_sync_period_ms}ms"),
         "syncPeriod": "30s",
@@ -378,7 +391,7 @@ fn configuration(
         "kind": "KubeProxyConfiguration",
         "mode": facts.mode,
         "hostnameOverride": NODE,
-        "clusterCIDR": Plan::of(family).cluster.to_string(),
+        "clusterCIDR": clusters.join(","),
         "detectLocalMode": "ClusterCIDR",
         "clientConnection": {
             "kubeconfig": kubeconfig,
