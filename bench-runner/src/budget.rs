@@ -31,7 +31,7 @@ pub(crate) const WIDEST: f64 = 10.0;
 pub(crate) struct Candidate {
     /// Its place among the stays of the plan.
     pub(crate) place: usize,
-    /// What takes turns: stays of one mode, variant, transport and engine are one lane.
+    /// What takes turns: stays of one mode, kind of node, variant, transport and engine are one lane.
     pub(crate) lane: usize,
     /// Whether it is the one of its lane that answers most at the largest size.
     pub(crate) headline: bool,

@@ -5,7 +5,7 @@ use netns_harness::datapath::{
 };
 use netns_sys::tools::SBIN;
 use scenarios::spec::{Setup, StaySpec};
-use schema::{Family, KubeProxyVersion, Mode};
+use schema::{Family, KubeProxyVersion, Mode, NodeKind, Stack};
 use serde::{Deserialize, Serialize};
 
 /// A way of programming a mode: what is tried, and what is unsupported as a whole.
@@ -21,12 +21,26 @@ pub(crate) struct Case {
     /// The kube-proxy whose layout it is; none: the newest, or none has the mode.
     #[serde(default)]
     pub(crate) kube_proxy: Option<KubeProxyVersion>,
+    /// Family of its services.
+    #[serde(default)]
+    pub(crate) family: Family,
+    /// Whether the node serves that alone.
+    #[serde(default)]
+    pub(crate) stack: Stack,
     /// Sysctls and tools that were named.
     #[serde(default)]
     pub(crate) setup: Setup,
 }
 
 impl Case {
+    /// What its node serves.
+    pub(crate) const fn node(&self) -> NodeKind {
+        NodeKind {
+            stack: self.stack,
+            family: self.family,
+        }
+    }
+
     /// Its datapath, where the rules are ours.
     pub(crate) fn datapath(&self) -> Box<dyn Implementation> {
         let version = self.kube_proxy.unwrap_or_default();
@@ -34,7 +48,7 @@ impl Case {
             self.mode,
             self.engine.unwrap_or_default(),
             version,
-            Family::Ipv4,
+            self.family,
         )
     }
 
@@ -45,12 +59,19 @@ impl Case {
             transport: spec.transport,
             engine: spec.engine,
             kube_proxy: spec.kube_proxy,
+            family: spec.family,
+            stack: spec.stack,
             setup: spec.setup.clone(),
         }
     }
 
-    /// Every case of every mode, but for a real kube-proxy: that is tried where one is named.
+    /// Every case of every mode on a node of IPv4, but for a real kube-proxy: that is tried where one is named.
     pub(crate) fn all() -> Vec<Self> {
+        Self::all_of(Family::Ipv4)
+    }
+
+    /// The same on a node of a family.
+    pub(crate) fn all_of(family: Family) -> Vec<Self> {
         let mut cases = Vec::new();
         for &mode in Mode::ALL {
             let engines = match facts(mode).engines {
@@ -64,6 +85,8 @@ impl Case {
                     transport,
                     engine,
                     kube_proxy: None,
+                    family,
+                    stack: Stack::Single,
                     setup: Setup::default(),
                 }));
             }
@@ -71,7 +94,10 @@ impl Case {
         cases
     }
 
-    /// Tools of the mode as it is programmed.
+    /// Tools of the mode as it is programmed. Those of IPv6 have other names (`ip6tables-…`): [`ModeFacts::tools`] will say
+    /// them by `self.node().families()`, and this is where they are asked for.
+    ///
+    /// [`ModeFacts::tools`]: netns_harness::datapath::ModeFacts::tools
     pub(crate) fn tools(&self) -> Vec<Tool> {
         facts_over(self.mode, self.engine.unwrap_or_default()).tools(self.transport)
     }
@@ -104,6 +130,9 @@ impl std::fmt::Display for Case {
         let layout = self.kube_proxy.and_then(|v| facts(self.mode).layout(v));
         if let Some(layout) = layout {
             write!(f, ", kube-proxy {layout}")?;
+        }
+        if !self.node().is_ordinary() {
+            write!(f, ", {}", self.node().words())?;
         }
         if let Some(suite) = &self.setup.suite {
             write!(f, ", tools of {}", suite.name)?;
@@ -164,6 +193,8 @@ mod tests {
                 transport,
                 engine: Some(engine),
                 kube_proxy: None,
+                family: Family::Ipv4,
+                stack: Stack::Single,
                 setup: Default::default(),
             };
             case.tools()

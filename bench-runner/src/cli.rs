@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use scenarios::{Chosen, LargeCluster, within};
-use schema::{Damage, Engine, Family, KubeProxyVersion, Mode, Position, Protocol, Transport};
+use schema::{Damage, Engine, KubeProxyVersion, Mode, Position, Protocol, Transport};
 
-pub(crate) use words::{Given, SandboxOption, Scenarios};
+pub(crate) use words::{Families, Given, SandboxOption, Scenarios};
 
 /// Options of a run.
 #[derive(Debug, Clone, Args)]
@@ -74,9 +74,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "STRIDE", allow_negative_numbers = true, value_parser = within(words::STRIDE))]
     pub(crate) vip_stride: Option<u32>,
 
-    /// Address families.
-    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "ipv4", value_parser = words::family)]
-    pub(crate) families: Vec<Family>,
+    /// Address families that a node serves: ipv4, ipv6; dual, both on one node, where every service has an address of
+    /// each and one family is measured beside the rules of the other. As with other lists each is measured by itself:
+    /// ipv4,ipv6 are two nodes of one family each.
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "ipv4", value_parser = words::families)]
+    pub(crate) families: Vec<Families>,
 
     /// kube-proxy's large-cluster layout, without comments in the iptables rules of endpoints: `auto` as kube-proxy, with
     /// more than 1,000 endpoints; `on` or `off` at every size.

@@ -72,9 +72,16 @@ pub(crate) struct Ledger {
 /// What one mode at one size needs before its cells, by name.
 fn preparation(key: &CellKey) -> String {
     let engine = key.options.get(OptionKey::Engine).unwrap_or_default();
+    let node = key.options.node();
     format!(
-        "{} {engine} {} {} {} {}",
-        key.mode, key.services, key.endpoints, key.environment, key.variant
+        "{} {engine} {} {} {} {} {} {}",
+        key.mode,
+        node.stack,
+        node.family,
+        key.services,
+        key.endpoints,
+        key.environment,
+        key.variant
     )
 }
 

@@ -11,7 +11,7 @@ use reports::compare::looks::LOOKS;
 use scenarios::cost::Asked;
 use scenarios::spec::{CellSpec, Setup, StaySpec, Suite};
 use scenarios::{LargeCluster, Needs, SCENARIOS, Scenario};
-use schema::{CellKey, INSTALLED, Mode, NotRun, OptionKey};
+use schema::{CellKey, INSTALLED, Mode, NodeKind, NotRun, OptionKey, Stack};
 
 pub(crate) use schema::CONTROL;
 
@@ -36,13 +36,13 @@ const STAY_NS: u64 = 250_000_000;
 /// The same where instructions are counted, with a guest that begins where another one was kept: instructions that take as long.
 const COUNTED_STAY_NS: u64 = 500_000_000;
 
-/// What of a stay is before its first cell.
+/// What of a stay is before its first cell: its lab, and where its node serves two families the services of the other.
 fn before_ns(spec: &StaySpec) -> u64 {
-    if spec.counted {
-        COUNTED_STAY_NS
-    } else {
-        STAY_NS
-    }
+    let beside = match spec.stack {
+        Stack::Single => 0,
+        Stack::Dual => costs(spec).preparation_ns(),
+    };
+    beside + if spec.counted { COUNTED_STAY_NS } else { STAY_NS }
 }
 
 /// What its acts are asked for: instructions where these are counted.
@@ -198,6 +198,7 @@ impl Plan {
                     variant: CONTROL.to_owned(),
                     ..template(settings, of(Mode::BARE, Transport::Restore), None, None)
                 };
+                let template = on_node(&template, settings.nodes[0]);
                 let (serving, _) = asked(settings, &template);
                 stays.extend(serving_stay(&template, serving, true, slowdown));
             }
@@ -270,7 +271,33 @@ impl Plan {
             )
         });
         let cut = self.what_does_not_fit();
-        counted.into_iter().chain(timed).chain(cut).collect()
+        let nodes = self.what_nodes_serve();
+        let all = counted.into_iter().chain(timed).chain(nodes);
+        all.chain(cut).collect()
+    }
+
+    /// What nodes serve, as a sentence, unless all serve IPv4 alone.
+    fn what_nodes_serve(&self) -> Option<String> {
+        let each: BTreeSet<NodeKind> = self.stays.iter().map(|s| s.spec.node()).collect();
+        if each.iter().all(|node| node.is_ordinary()) {
+            return None;
+        }
+        let single = each.iter().filter(|node| node.stack == Stack::Single);
+        let single: Vec<&str> = single.map(|node| node.family.words()).collect();
+        let single = match single.as_slice() {
+            [] => None,
+            [one] => Some(format!("nodes of {one} alone")),
+            several => Some(format!(
+                "{} each on nodes of its own, which serve that family alone: no dual stack",
+                several.join(" and ")
+            )),
+        };
+        let dual = each.iter().any(|node| node.stack == Stack::Dual);
+        let dual = dual.then(|| {
+            "dual-stack nodes: every service has an address of IPv4 and one of IPv6, and what is asked of one family is asked beside the rules of the other".to_owned()
+        });
+        let said: Vec<String> = single.into_iter().chain(dual).collect();
+        Some(format!("families: {}", said.join("; and ")))
     }
 
     /// What is counted, every block of it, the longest stays of each first, so that none is left to run alone at the end.
@@ -341,7 +368,8 @@ impl Plan {
     }
 }
 
-/// What is asked of, once for each suite of tools, each engine, each layout, and each period of a real kube-proxy.
+/// What is asked of, once for each suite of tools, each engine, each layout, each period of a real kube-proxy, and each
+/// kind of node.
 fn templates(settings: &Settings, asked: Asked) -> Vec<StaySpec> {
     let periods = match asked.transport {
         Transport::KubeProxy => settings
@@ -357,17 +385,32 @@ fn templates(settings: &Settings, asked: Asked) -> Vec<StaySpec> {
     for suite in settings.suites(asked.mode) {
         for engine in settings.engines(asked.mode) {
             for &min_sync_period_ms in &periods {
-                templates.extend(versions.iter().map(|&kube_proxy| StaySpec {
+                let laid_out = versions.iter().map(|&kube_proxy| StaySpec {
                     min_sync_period_ms,
                     kube_proxy,
                     ..template(settings, asked, engine, suite.clone())
-                }));
+                });
+                let on_nodes = laid_out.flat_map(|template| {
+                    let nodes = settings.nodes.iter();
+                    nodes.map(move |node| on_node(&template, *node))
+                });
+                templates.extend(on_nodes);
             }
         }
     }
     templates
 }
 
+/// The same on a node that serves that.
+fn on_node(template: &StaySpec, node: NodeKind) -> StaySpec {
+    StaySpec {
+        family: node.family,
+        stack: node.stack,
+        ..template.clone()
+    }
+}
+
+/// On a node of IPv4.
 fn template(
     settings: &Settings,
     asked: Asked,
@@ -385,6 +428,8 @@ fn template(
         variant: settings.variant().to_owned(),
         seed: args.seed,
         protocols: request.protocols.clone(),
+        family: NodeKind::default().family,
+        stack: NodeKind::default().stack,
         vip_stride: args.vip_stride,
         transport: asked.transport,
         min_sync_period_ms: None,
@@ -440,6 +485,7 @@ fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
             if let Some(stride) = template.vip_stride {
                 options.set(OptionKey::VipStride, stride);
             }
+            options.set_node(template.node());
             let cell = CellSpec {
                 id: 0,
                 scenario: scenario.kind(),
@@ -545,11 +591,14 @@ pub(crate) fn key(spec: &StaySpec, cell: &CellSpec) -> CellKey {
     }
 }
 
-/// The mode, and which variant's.
+/// The mode, which variant's, and on what node where that is not one of IPv4: "nftables (head, IPv6)".
 pub(crate) fn mode_of(spec: &StaySpec) -> String {
-    match spec.variant.as_str() {
-        "" => spec.mode.to_string(),
-        variant => format!("{} ({variant})", spec.mode),
+    let variant = Some(spec.variant.clone()).filter(|name| !name.is_empty());
+    let node = (!spec.node().is_ordinary()).then(|| spec.node().words());
+    let words: Vec<String> = variant.into_iter().chain(node).collect();
+    match words.as_slice() {
+        [] => spec.mode.to_string(),
+        words => format!("{} ({})", spec.mode, words.join(", ")),
     }
 }
 

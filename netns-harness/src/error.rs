@@ -49,6 +49,11 @@ pub enum HarnessError {
         /// The kernel's answer.
         source: Box<rtnetlink::Error>,
     },
+    /// A node is to serve IPv6 on a kernel without it.
+    #[error(
+        "this kernel has no IPv6 ({0}): boot it without ipv6.disable=1 or modprobe ipv6, ask for --families ipv4, or take a kernel that has it: --sandbox guest"
+    )]
+    NoIpv6(io::Error),
     /// A listing that could not be understood.
     #[error("{what}: cannot read '{text}'")]
     Listing {

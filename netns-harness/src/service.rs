@@ -61,6 +61,19 @@ impl Plan {
         self.clients.host(2)
     }
 
+    /// The address of the other family with the same number in the same range; `None` outside of the plan.
+    pub(crate) fn twin(address: IpAddr) -> Option<IpAddr> {
+        let [own, other] = [family(address), family(address).other()].map(Self::of);
+        let ranges = [
+            (own.services, other.services),
+            (own.endpoints, other.endpoints),
+            (own.clients, other.clients),
+        ];
+        let mut ranges = ranges.into_iter();
+        let (own, other) = ranges.find(|(range, _)| range.contains(address))?;
+        Some(other.host(own.number(address)))
+    }
+
     /// The node's address on its link to endpoints.
     pub(crate) const fn node(&self) -> IpAddr {
         self.backends_link.host(1)
@@ -153,6 +166,17 @@ impl Cidr {
             IpAddr::V6(network) => {
                 IpAddr::V6(Ipv6Addr::from_bits(network.to_bits() | number as u128))
             }
+        }
+    }
+
+    /// The number of one of its addresses, counted from the network address.
+    fn number(self, address: IpAddr) -> u32 {
+        match (self.network, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => network.to_bits() ^ address.to_bits(),
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                (network.to_bits() ^ address.to_bits()) as u32
+            }
+            _ => 0,
         }
     }
 
@@ -407,6 +431,18 @@ mod tests {
             ranges.into_iter().chain(links).map(Cidr::host_bits)
         });
         assert!(ipv4.eq(ipv6));
+    }
+
+    #[test]
+    fn an_address_has_a_twin_of_the_same_number_and_is_its_twin_s() {
+        let [ipv4, ipv6] = FAMILIES;
+        for number in [2, 0x0001_0002, 0x000f_ffff] {
+            for (own, other) in [(ipv4.services, ipv6.services), (ipv4.endpoints, ipv6.endpoints)] {
+                assert_eq!(Plan::twin(own.host(number)), Some(other.host(number)));
+                assert_eq!(Plan::twin(other.host(number)), Some(own.host(number)));
+            }
+        }
+        assert_eq!(Plan::twin(ipv4.node()), None);
     }
 
     #[test]

@@ -6,7 +6,9 @@ use reports::compare::format::Format;
 use reports::compare::{Across, CompareError, Digest, Question, compare};
 use reports::gate::Gate;
 use schema::comparison::{Compared, Comparison, Conclusion, Verdict};
-use schema::{CellKey, Metric, Mode, NotRun, OptionKey, Outcome, ScenarioKind, Stage};
+use schema::{
+    CellKey, Family, Metric, Mode, NodeKind, NotRun, OptionKey, Outcome, ScenarioKind, Stage,
+};
 use synthetic::{Shape, Sides};
 
 fn question(across: &[&str]) -> Question {
@@ -617,6 +619,24 @@ fn installed_tools_are_the_same_whether_or_not_they_are_named() {
             .iter()
             .all(|row| row.verdict != Verdict::Missing)
     );
+}
+
+#[test]
+fn families_of_one_run_can_be_the_question_whether_or_not_ipv4_is_named() {
+    let shape = Shape {
+        blocks: 6,
+        sizes: vec![100],
+        samples: 10,
+        mishaps: false,
+        ..Shape::default()
+    };
+    let nodes = [Family::Ipv4, Family::Ipv6].map(NodeKind::single);
+    let run = synthetic::run_of(&shape, &nodes);
+    let comparison = one(&run, &["family"]).unwrap();
+    for scenario in [ScenarioKind::FirstPacket, ScenarioKind::ServiceAdd] {
+        let of = rows(&comparison, |row| row.key.scenario == scenario);
+        assert!(of.iter().all(|row| row.verdict != Verdict::Missing), "{scenario}");
+    }
 }
 
 #[test]

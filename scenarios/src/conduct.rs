@@ -5,23 +5,21 @@
 
 use std::collections::BTreeMap;
 
-use netns_harness::datapath::{
-    Batch, Implementation, RenderOptions, Transport, needs_forced_buffers, programmed,
-};
-use netns_harness::lab::{Lab, Pinning};
+use netns_harness::datapath::{Implementation, needs_forced_buffers};
+use netns_harness::lab::{self, Pinning};
 use netns_harness::meters;
-use netns_harness::service::Population;
 use netns_harness::traffic::Client;
 use netns_sys::clock;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use schema::{Family, Metric, OptionKey, Outcome, Stage};
+use schema::{Metric, OptionKey, Outcome, Stage};
 
 use crate::error::{At as _, CellError, Result};
+use crate::node::{Beside, made_lab, preparation, programmed_as};
 use crate::recorder::Recorder;
 use crate::scenario::Needs;
 use crate::spec::{CellOutcome, CellSpec, Event, StaySpec};
-use crate::stay::{Stay, set_node, tell};
+use crate::stay::{Stay, tell};
 
 /// Carries out a stay in the calling process, which must be isolated already. Everything it sees goes to
 /// `emit`, in order.
@@ -38,27 +36,29 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
     netns_sys::tools::replace(spec.setup.tools.clone()).at(Stage::Preparation)?;
     let forced = netns_sys::isolation::forces_buffers();
     let engine = spec.engine.unwrap_or_default();
-    let refused = needs_forced_buffers(spec.mode, spec.transport, engine);
-    if let Some(reason) = refused.filter(|_| !forced) {
+    let refused = needs_forced_buffers(spec.mode, spec.transport, engine).filter(|_| !forced);
+    let refused = refused.map(str::to_owned);
+    if let Some(reason) = refused.or_else(|| lab::refused(spec.node())) {
         for cell in &spec.cells {
-            emit(Event::Ended(unsupported(cell, reason)));
+            emit(Event::Ended(unsupported(cell, &reason)));
         }
         emit(Event::Closed);
         return Ok(());
     }
-    let datapath = programmed_as(spec)?;
+    let datapath = programmed_as(spec, spec.family)?;
+    let beside = Beside::of(spec)?;
     let population = spec.recipe().population(spec.services);
     let clock_step_ns = clock::step_ns();
     let is_empty = |cell: &CellSpec| crate::scenario(cell.scenario).needs() == Needs::Empty;
     let empty = spec.cells.iter().any(is_empty);
     let pinning = Pinning::choose().at(Stage::Lab)?;
-    let lab = Lab::pinned(pinning, &spec.setup.sysctls).at(Stage::Lab)?;
-    set_node(&lab, &*datapath).at(Stage::Lab)?;
+    let lab = made_lab(spec, pinning, &*datapath, beside.as_ref())?;
     let cpus = netns_sys::thread::allowed_cpus().at(Stage::Lab)?;
     let mut stay = Stay {
         spec,
         datapath: &*datapath,
         lab: &lab,
+        beside: beside.as_ref(),
         client: Client::new(&lab),
         population: &population,
         // The shuffle of cells and blocks is the planner's; this is for probes and uniform positions.
@@ -79,6 +79,9 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
     if spec.cells.iter().any(of_suite) {
         common.insert("tools".to_owned(), tools_told(&*datapath, spec));
     }
+    if let Some(beside) = &beside {
+        common.insert("beside".to_owned(), beside.words());
+    }
     // What was named for this stay, as it reads back.
     let named = &spec.setup.sysctls;
     let pinned = |key: &str| {
@@ -87,8 +90,15 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
     };
     common.extend(lab.sysctls().into_iter().filter(|(key, _)| pinned(key)));
     ask(&mut stay, common, forced)?;
+    let (driven, ours) = (beside.iter(), beside.iter());
     if !empty || spec.is_joined() {
+        for beside in driven.filter(|beside| beside.is_driven()) {
+            beside.check(&lab)?;
+        }
         stay.teardown()?;
+    }
+    for beside in ours.filter(|beside| !beside.is_driven()) {
+        beside.check(&lab)?;
     }
     emit(Event::Closed);
     Ok(())
@@ -138,39 +148,6 @@ fn ask(stay: &mut Stay<'_>, mut common: BTreeMap<String, String>, forced: bool) 
         (stay.emit)(Event::Ended(ended));
     }
     Ok(())
-}
-
-/// The fastest proven way to install a population, untimed: the mode's own chunk, halved until every
-/// transaction fits what this process may send.
-#[must_use]
-pub fn preparation(
-    datapath: &dyn Implementation,
-    population: &Population,
-    large_cluster: bool,
-) -> Batch {
-    if datapath.programmer().is_some() {
-        let options = RenderOptions::by(Transport::KubeProxy);
-        return datapath.render(None, population, &options);
-    }
-    let facts = datapath.facts();
-    let transport = facts.ordinary();
-    let largest = facts.by(transport).largest();
-    let mut chunk = facts.preparation_chunk;
-    loop {
-        let options = RenderOptions {
-            transport,
-            large_cluster,
-            chunk,
-            untimed: true,
-            resync: false,
-        };
-        let batch = datapath.render(None, population, &options);
-        let services = chunk.unwrap_or(usize::MAX).min(population.len());
-        if services <= 1 || largest.is_none_or(|most| batch.largest_step() <= most) {
-            return batch;
-        }
-        chunk = Some(services / 2);
-    }
 }
 
 /// Installs the population, untimed, the fastest proven way, and proves it.
@@ -255,22 +232,4 @@ impl Waited {
             false => Some(client + later.tools.saturating_sub(self.tools)),
         }
     }
-}
-
-/// The datapath of a stay.
-///
-/// # Errors
-/// kube-proxy has no such mode.
-pub(crate) fn programmed_as(spec: &StaySpec) -> Result<Box<dyn Implementation>> {
-    let datapath = programmed(
-        spec.mode,
-        spec.engine.unwrap_or_default(),
-        spec.transport,
-        spec.kube_proxy.unwrap_or_default(),
-        Family::Ipv4,
-        spec.min_sync_period_ms.unwrap_or_default(),
-    );
-    datapath
-        .ok_or_else(|| format!("kube-proxy has no mode {}", spec.mode))
-        .at(Stage::Preparation)
 }

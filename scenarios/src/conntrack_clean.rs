@@ -72,7 +72,7 @@ impl Scenario for ConntrackClean {
         let (udp, to): (Vec<usize>, Vec<Frontend>) =
             udp.map(|(at, service)| (at, service.frontend)).unzip();
         let render = stay.render_options(options);
-        let (mut from, family) = (stay.population.clone(), stay.lab.family);
+        let (mut from, family) = (stay.population.clone(), stay.lab.family());
         for n in 0..TIMES {
             let next = endpoint_churn::replaced(stay, &from, &udp, 1, n)?;
             stay.on_node(Stage::Measure, || tracking::forget(family))?;

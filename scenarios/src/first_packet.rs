@@ -52,6 +52,7 @@ impl Scenario for FirstPacket {
                 let mut options = Options::from([
                     (OptionKey::Position, position.name()),
                     (OptionKey::Protocol, protocol.name()),
+                    // Always said here; whoever plans for another node says that instead.
                     (OptionKey::Family, Family::Ipv4.name()),
                     (OptionKey::Path, CLIENT),
                     (OptionKey::Cache, request.chosen.cache.name()),

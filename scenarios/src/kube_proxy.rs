@@ -11,7 +11,7 @@ use netns_harness::datapath::kube_proxy::{Change, Programmer};
 use netns_harness::service::Population;
 use netns_sys::clock;
 use netns_sys::daemon::TICK_NS;
-use schema::{Metric, Stage};
+use schema::{Metric, Stack, Stage};
 
 use crate::error::{CellError, Result};
 use crate::proof;
@@ -64,8 +64,16 @@ impl Stay<'_> {
         if let Some(version) = self.lab.on_node(|| Ok(programmer.version()))? {
             recorder.fact("kube_proxy_version", version);
         }
-        if programmer.programs_ipv6() {
-            recorder.fact("kube_proxy_families", "IPv4 and IPv6: this version programs both, whatever it finds; sync_time is of IPv4 alone");
+        if programmer.programs_beside().is_some() {
+            let own = programmer.family().words();
+            let why = match self.spec.stack {
+                Stack::Single => "this version programs both, whatever it finds",
+                Stack::Dual => "a dual-stack node, whose syncs of both run at once",
+            };
+            recorder.fact(
+                "kube_proxy_families",
+                format!("IPv4 and IPv6: {why}; sync_time is of {own} alone"),
+            );
         }
         let complaints = programmer.complaints();
         if !complaints.is_empty() {

@@ -2,18 +2,18 @@
 //! Nothing is timed, and no packet is sent.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use netns_harness::HarnessError;
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::service::{MAX_ENDPOINTS, Population, Service};
 use netns_sys::process;
-use schema::Stage;
+use schema::{Family, Stage};
 
-use crate::conduct::{preparation, programmed_as};
 use crate::error::{At as _, Result};
+use crate::node::{preparation, programmed_as, set_node};
 use crate::spec::StaySpec;
-use crate::stay::set_node;
 
 /// Installs a stay's population in a lab, in which service number i has `endpoints[i % len]` endpoints, and lists it:
 /// what each command prints, by the command; addresses that were added; sysctls that were changed; the population.
@@ -22,15 +22,15 @@ use crate::stay::set_node;
 /// It cannot be installed or listed.
 pub fn listing(spec: &StaySpec, endpoints: &[u32]) -> Result<BTreeMap<String, String>> {
     netns_sys::tools::replace(spec.setup.tools.clone()).at(Stage::Preparation)?;
-    let datapath = programmed_as(spec)?;
+    let datapath = programmed_as(spec, spec.family)?;
     let pinning = Pinning::choose().at(Stage::Lab)?;
-    let lab = Lab::pinned(pinning, &spec.setup.sysctls).at(Stage::Lab)?;
-    let before = lab.on_node(|| Ok((sysctls(), addresses()?)))?;
+    let lab = Lab::of_node(spec.node(), pinning, &spec.setup.sysctls).at(Stage::Lab)?;
+    let before = lab.on_node(|| Ok((sysctls(), addresses(spec.family)?)))?;
     set_node(&lab, &*datapath)?;
     let population = population(spec, endpoints);
     let batch = preparation(&*datapath, &population, spec.large_cluster);
     lab.on_node(|| datapath.carry_out(&batch))?;
-    let after = lab.on_node(|| Ok((sysctls(), addresses()?)))?;
+    let after = lab.on_node(|| Ok((sysctls(), addresses(spec.family)?)))?;
     let mut listed = BTreeMap::from([
         ("addresses".to_owned(), added(&before.1, &after.1)),
         ("population".to_owned(), in_words(&population)),
@@ -45,7 +45,6 @@ pub fn listing(spec: &StaySpec, endpoints: &[u32]) -> Result<BTreeMap<String, St
 
 fn population(spec: &StaySpec, endpoints: &[u32]) -> Population {
     let recipe = crate::population::Recipe {
-        family: schema::Family::Ipv4,
         endpoints: endpoints
             .iter()
             .copied()
@@ -115,14 +114,19 @@ fn collect(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// IPv4 addresses of the calling thread's network namespace, "interface address".
-fn addresses() -> Result<Vec<String>, HarnessError> {
-    let all = netns_sys::netns::ipv4_addresses();
-    let all = all.map_err(|e| HarnessError::system("list addresses", e))?;
-    let mut lines: Vec<String> = all
-        .iter()
-        .map(|(link, address)| format!("{link} {address}"))
-        .collect();
+/// Addresses of a family of the calling thread's network namespace, "interface address".
+fn addresses(family: Family) -> Result<Vec<String>, HarnessError> {
+    let lines = match family {
+        Family::Ipv4 => netns_sys::netns::ipv4_addresses().map(each),
+        Family::Ipv6 => netns_sys::netns::ipv6_addresses().map(each),
+    };
+    let mut lines = lines.map_err(|e| HarnessError::system("list addresses", e))?;
     lines.sort();
     Ok(lines)
+}
+
+fn each(all: Vec<(String, impl fmt::Display)>) -> Vec<String> {
+    let all = all.into_iter();
+    all.map(|(link, address)| format!("{link} {address}"))
+        .collect()
 }

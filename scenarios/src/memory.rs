@@ -21,7 +21,7 @@ use netns_harness::datapath::{Batch, RenderOptions};
 use netns_harness::lab::Lab;
 use netns_harness::meters::{self, KernelMemory, MemoryCgroup, Still};
 use netns_sys::clock;
-use schema::{Metric, OptionKey, Options, ScenarioKind};
+use schema::{Metric, OptionKey, Options, ScenarioKind, Stack};
 
 use crate::cost::Asked;
 use crate::error::{CellError, Result};
@@ -108,6 +108,11 @@ impl Scenario for Memory {
                 "this kernel was told of {asked} possible CPUs and has {}: from 6.9 on they are no more than the machine's; name an older one with --kernel",
                 has.unwrap_or(0)
             )));
+        }
+        if stay.spec.stack == Stack::Dual && stay.datapath.programmer().is_some() {
+            return Err(CellError::unsupported(
+                "a real kube-proxy on a dual-stack node installs both families at once: what one holds cannot be told",
+            ));
         }
         let render = RenderOptions {
             chunk: stay.datapath.facts().preparation_chunk,

@@ -35,10 +35,10 @@ pub struct Recipe<'a> {
     pub vip_stride: Option<u32>,
 }
 
-/// The most services, spare ones included, that VIPs with a stride leave room for.
+/// The most services of a family, spare ones included, that VIPs with a stride leave room for.
 #[must_use]
-pub const fn most_with_stride(stride: u32) -> u32 {
-    ((1 << Plan::of(Family::Ipv4).services.host_bits()) - 2) / stride
+pub const fn most_with_stride(family: Family, stride: u32) -> u32 {
+    ((1 << Plan::of(family).services.host_bits()) - 2) / stride
 }
 
 impl Recipe<'_> {
@@ -191,18 +191,20 @@ mod tests {
 
     #[test]
     fn with_a_stride_the_vips_have_one_low_octet_and_stay_in_their_range() {
-        let plan = Plan::of(Family::Ipv4);
-        let strided = Recipe {
-            vip_stride: Some(256),
-            ..recipe(1)
-        };
-        let population = strided.population(most_with_stride(256));
-        let vips: HashSet<_> = population.services.iter().map(|s| s.frontend.vip).collect();
-        assert_eq!(vips.len(), 4_095);
-        assert!(
-            vips.iter()
-                .all(|v| plan.services.contains(*v) && low_bits(*v) & 0xff == 0)
-        );
+        for recipe in both(1) {
+            let plan = Plan::of(recipe.family);
+            let strided = Recipe {
+                vip_stride: Some(256),
+                ..recipe
+            };
+            let population = strided.population(most_with_stride(recipe.family, 256));
+            let vips: HashSet<_> = population.services.iter().map(|s| s.frontend.vip).collect();
+            assert_eq!(vips.len(), 4_095);
+            assert!(
+                vips.iter()
+                    .all(|v| plan.services.contains(*v) && low_bits(*v) & 0xff == 0)
+            );
+        }
     }
 
     #[test]

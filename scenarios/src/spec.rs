@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schema::{
-    Damage, Engine, Family, KubeProxyVersion, Mode, Options, Outcome, Protocol, ScenarioKind,
-    Series, Stage, Transport,
+    Damage, Engine, Family, KubeProxyVersion, Mode, NodeKind, Options, Outcome, Protocol,
+    ScenarioKind, Series, Stack, Stage, Transport,
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,13 @@ pub struct StaySpec {
     pub seed: u64,
     /// Protocols of the population, taken in turn.
     pub protocols: Vec<Protocol>,
+    /// Family of the services that are changed and asked.
+    #[serde(default, skip_serializing_if = "is_ordinary")]
+    pub family: Family,
+    /// Whether the node serves that family alone, or both: then the services have an address of each, and the rules of
+    /// the other family lie there, untouched, whatever is asked.
+    #[serde(default, skip_serializing_if = "is_ordinary")]
+    pub stack: Stack,
     /// VIPs so far apart: see `Recipe`.
     #[serde(default)]
     pub vip_stride: Option<u32>,
@@ -74,7 +81,21 @@ pub struct StaySpec {
     pub cells: Vec<CellSpec>,
 }
 
+/// Whether a value goes without saying.
+fn is_ordinary<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 impl StaySpec {
+    /// What its node serves.
+    #[must_use]
+    pub const fn node(&self) -> NodeKind {
+        NodeKind {
+            stack: self.stack,
+            family: self.family,
+        }
+    }
+
     /// Whether a cold-install comes first and leaves its services to the cells after it.
     #[must_use]
     pub fn is_joined(&self) -> bool {
@@ -84,8 +105,13 @@ impl StaySpec {
 
     /// How its services are made.
     pub(crate) fn recipe(&self) -> Recipe<'_> {
+        self.recipe_of(self.family)
+    }
+
+    /// How those of a family are made: the same services, each with an address of that family.
+    pub(crate) fn recipe_of(&self, family: Family) -> Recipe<'_> {
         Recipe {
-            family: Family::Ipv4,
+            family,
             seed: self.seed,
             endpoints: self.endpoints,
             protocols: &self.protocols,

@@ -13,6 +13,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{Metric, Options, Stage};
 
 use crate::error::{At as _, CellError, Result};
+use crate::node::{Beside, made_lab};
 use crate::proof;
 use crate::recorder::Recorder;
 use crate::spec::{Event, StaySpec};
@@ -30,6 +31,8 @@ pub struct Stay<'a> {
     pub datapath: &'a dyn Implementation,
     /// Its lab.
     pub lab: &'a Lab,
+    /// The other family's services, where its node serves both.
+    pub(crate) beside: Option<&'a Beside>,
     /// Its client.
     pub client: Client<'a>,
     /// The population that is (or, in a stay of its own, will be) installed.
@@ -73,14 +76,12 @@ impl Stay<'_> {
         self.lab.on_node(act).map_err(staged)
     }
 
-    /// A lab like the stay's own, fresh.
+    /// A lab like the stay's own, fresh: with nothing of the family that is measured.
     ///
     /// # Errors
     /// It cannot be built.
     pub(crate) fn another_lab(&self) -> Result<Lab> {
-        let lab = Lab::pinned(self.lab.pinning, &self.spec.setup.sysctls).at(Stage::Lab)?;
-        set_node(&lab, self.datapath).at(Stage::Lab)?;
-        Ok(lab)
+        made_lab(self.spec, self.lab.pinning, self.datapath, self.beside)
     }
 
     /// Runs `act` in another lab, with a client that has used no flow there.
@@ -368,17 +369,6 @@ impl Stay<'_> {
                 format!("after the teardown the kernel lists {left}"),
             )),
         }
-    }
-}
-
-/// Sets of a lab's node what kube-proxy sets at its start; a real one does that itself.
-///
-/// # Errors
-/// A value was refused.
-pub(crate) fn set_node(lab: &Lab, datapath: &dyn Implementation) -> Result<(), HarnessError> {
-    match datapath.programmer() {
-        Some(_) => Ok(()),
-        None => lab.set_on_node(datapath.facts().node_sysctls),
     }
 }
 

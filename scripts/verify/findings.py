@@ -10,13 +10,23 @@ of stays. A claim of an order must rest on intervals that do not overlap, of cou
 headline whose order another time of the same cells turns round must say so. What is left of a sentence once every
 checked part is taken out must not hold a digit.
 """
-import glob, html, itertools, json, math, pathlib, re, statistics, sys, tomllib
+import functools, glob, html, itertools, json, math, pathlib, re, statistics, sys, tomllib
 
 FLAT = 0.10
 MODES = ["none", "conntrack", "iptables-legacy", "iptables-nft", "ipset", "ipvs", "nftables"]
 UNITS = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "instr": 1, "k instr": 1e3, "M instr": 1e6, "G instr": 1e9, "%": 0.01, None: 1, "": 1}
 # By how much placebos move what is counted, by metric.
 GATE = tomllib.loads((pathlib.Path(__file__).parents[2] / "reports/gate/default.toml").read_text(encoding="utf-8"))["deterministic"]
+
+
+# Kinds of node, by their words: families served, and the one that is asked.
+NODES = {"IPv4": ("single", "ipv4"), "IPv6": ("single", "ipv6"), "IPv4 of a dual-stack node": ("dual", "ipv4"), "IPv6 of a dual-stack node": ("dual", "ipv6")}
+
+
+def node_of(options):
+    """What the node of a cell with these options serves."""
+    options = dict(options)
+    return options.get("stack", "single"), options.get("family", "ipv4")
 
 
 class Wrong(Exception):
@@ -38,6 +48,13 @@ class Run:
         for (_, key), record in last.items():
             self.cells.setdefault(key, []).append(record)
         self.known = {}
+
+    @functools.cached_property
+    def scopes(self):
+        """What a sentence may be of, and whether that is said: there are several, or not all nodes serve IPv4 alone."""
+        scopes = {(k[4], k[3], k[5], node_of(k[6])) for k in self.cells if k[5] != "control"}
+        tells = any(node_of(k[6]) != NODES["IPv4"] for k in self.cells)
+        return scopes, tells
 
     @staticmethod
     def key(r):
@@ -380,20 +397,25 @@ class Sentence:
     def __init__(self, run, finding):
         self.run, self.finding = run, finding
         self.where = {k: finding[k] for k in ("environment", "endpoints", "variant")}
-        scopes = {(k[4], k[3], k[5]) for k in run.cells if k[5] != "control"}
-        if tuple(self.where.values()) not in scopes:
-            raise Wrong(f"{self.where} is no part of the run")
+        scopes, tells = run.scopes
+        # Options of a finding say what its nodes serve where not all of the run serve IPv4 alone.
+        if tells != ("family" in finding["options"]):
+            raise Wrong(f"its node is {'not ' * tells}said")
+        self.node = node_of(finding["options"])
+        if (*self.where.values(), self.node) not in scopes:
+            raise Wrong(f"{self.where}, {self.node} is no part of the run")
         self.sizes = sorted({k[2] for k in self.keys()})
         self.largest, self.services = self.sizes[-1], finding["services"]
         # Cells of results that knew no cache have none.
         has = any("cache" in dict(k[6]) for k in self.keys("first-packet"))
-        self.options = {k: v for k, v in finding["options"].items() if k != "cache" or has}
+        self.options = {k: v for k, v in finding["options"].items() if k not in ("family", "stack") and (k != "cache" or has)}
         self.values = {v["metric"]: v["text"] for v in finding.get("values", [])}
         self.left = finding["verdict"]
         place = "{environment}, {endpoints:,} endpoints a service".format(**self.where) + (f", variant {self.where['variant']}" if self.where["variant"] else "")
+        place += next(f", {words}" for words, node in NODES.items() if node == self.node) if tells else ""
         told = [v if m == "latency" else f"{m}: {v}" for m, v in self.values.items()]
         parts = [finding["verdict"]] * bool(finding["verdict"]) + ["Values: " + " ".join(f"{v}." for v in told)] * bool(told)
-        whole = f"{place}: " * (len(scopes) > 1) + f"{finding['question']}: " + " ".join(parts)
+        whole = f"{place}: " * (tells or len(scopes) > 1) + f"{finding['question']}: " + " ".join(parts)
         if finding["text"] != whole:
             raise Wrong("the text is not its parts")
         if finding["question"] not in questions(self):
@@ -402,7 +424,7 @@ class Sentence:
     def keys(self, scenario=None, services=None, **options):
         for key in self.run.cells:
             mode, kind, n, endpoints, environment, variant, own = key
-            inside = (environment, endpoints, variant) == (self.where["environment"], self.where["endpoints"], self.where["variant"])
+            inside = (environment, endpoints, variant, node_of(own)) == (*self.where.values(), self.node)
             if inside and scenario in (None, kind) and services in (None, n) and all(dict(own).get(k) == v for k, v in options.items()):
                 yield key
 
@@ -446,7 +468,7 @@ class Sentence:
             raise Wrong(f"{name}: no numbers at {low} and {high}")
         if model == "power":
             sizes = {n: sizes[n] for n in (low, high)}
-        memo = (name, scenario, metric, model, low, high, tuple(options.items()), tuple(self.where.values()))
+        memo = (name, scenario, metric, model, low, high, tuple(options.items()), tuple(self.where.values()), self.node)
         if memo not in self.run.known:
             self.run.known[memo] = Fit(sizes, model)
         return self.run.known[memo]
@@ -1260,8 +1282,11 @@ PANELS = [
 def picture(run, path):
     """Every number of every panel is a median of the largest size, ascending, and every mode that has one is there."""
     title = html.unescape(re.search(r"<title>(.*?)</title>", open(path, encoding="utf-8").read(), re.S).group(1))
-    environment, endpoints, variant = re.search(r"\((?:(\S+), )?([0-9,]+) endpoints a service(?:, variant (\S+?))?\)", title).groups() if "endpoints a service)" in title or ", variant" in title else (None, None, None)
-    inside = lambda key: environment in (None, key[4]) and (endpoints is None or number(endpoints) == key[3]) and (variant or "") == key[5]
+    place = re.search(rf"\((?:(\S+), )?([0-9,]+) endpoints a service(?:, variant (\S+?))?(?:, ({'|'.join(NODES)}))?\)", title)
+    environment, endpoints, variant, node = place.groups() if place else (None,) * 4
+    if run.scopes[1] != (node is not None):
+        raise Wrong(f"its node is {'not ' * run.scopes[1]}said")
+    inside = lambda key: environment in (None, key[4]) and (endpoints is None or number(endpoints) == key[3]) and (variant or "") == key[5] and NODES.get(node, NODES["IPv4"]) == node_of(key[6])
     largest = max(key[2] for key in run.cells if inside(key))
     # The figure's own title comes first; that of a single panel is the panel's.
     asked = re.match(r"Cost of each mode at ([0-9,]+) services(?: with cold caches)?(?: \([^)]*\))? ", title)

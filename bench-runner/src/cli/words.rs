@@ -8,8 +8,10 @@ use std::time::Duration;
 use clap::ValueEnum;
 use netns_harness::datapath::KUBE_PROXY;
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
-use schema::{CONTROL, Family, INSTALLED, KubeProxyVersion, ScenarioKind, UnknownName};
-use serde::Serialize;
+use schema::{
+    CONTROL, Family, INSTALLED, KubeProxyVersion, NodeKind, ScenarioKind, Stack, UnknownName,
+};
+use serde::{Serialize, Serializer};
 
 use crate::case;
 
@@ -36,13 +38,58 @@ pub(crate) fn scenario(text: &str) -> Result<Scenarios, UnknownName> {
     }
 }
 
-/// A family of which services can be installed.
-pub(crate) fn family(text: &str) -> Result<Family, String> {
-    match text.parse() {
-        Ok(Family::Ipv4) => Ok(Family::Ipv4),
-        Ok(Family::Ipv6) => Err("no mode installs services of ipv6 yet".to_owned()),
-        Err(unknown) => Err(UnknownName::to_string(&unknown)),
+/// A word of `--families`: what a node serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Families {
+    /// IPv4 alone.
+    Ipv4,
+    /// IPv6 alone.
+    Ipv6,
+    /// Both.
+    Dual,
+}
+
+impl Families {
+    /// Every one, in the order of plans and tables.
+    pub(crate) const ALL: &'static [Self] = &[Self::Ipv4, Self::Ipv6, Self::Dual];
+
+    /// Its word.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Ipv4 => Family::Ipv4.name(),
+            Self::Ipv6 => Family::Ipv6.name(),
+            Self::Dual => Stack::Dual.name(),
+        }
     }
+
+    /// What is measured of it: each family that it serves.
+    pub(crate) const fn nodes(self) -> &'static [NodeKind] {
+        const OF_IPV4: &[NodeKind] = &[NodeKind::single(Family::Ipv4)];
+        const OF_IPV6: &[NodeKind] = &[NodeKind::single(Family::Ipv6)];
+        const OF_BOTH: &[NodeKind] = &[NodeKind::dual(Family::Ipv4), NodeKind::dual(Family::Ipv6)];
+        match self {
+            Self::Ipv4 => OF_IPV4,
+            Self::Ipv6 => OF_IPV6,
+            Self::Dual => OF_BOTH,
+        }
+    }
+}
+
+impl Serialize for Families {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// A word of `--families`.
+pub(crate) fn families(text: &str) -> Result<Families, UnknownName> {
+    let mut all = Families::ALL.iter().copied();
+    all.find(|word| word.name() == text)
+        .ok_or_else(|| UnknownName {
+            kind: "family",
+            name: text.to_owned(),
+            known: Families::ALL.iter().map(|word| word.name()).collect(),
+        })
 }
 
 pub(crate) const SERVICES: (u32, &str) = (MAX_SERVICES, "services");
@@ -201,6 +248,19 @@ pub(crate) fn tool(text: &str) -> Result<(String, PathBuf), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_of_families_is_a_kind_of_node_and_an_unknown_one_is_told_the_known() {
+        for (word, of) in [("ipv4", 1), ("ipv6", 1), ("dual", 2)] {
+            let families = families(word).unwrap();
+            let nodes = families.nodes();
+            assert_eq!((families.name(), nodes.len()), (word, of));
+            let serves = |family: &Family| nodes.iter().all(|n| n.families().contains(family));
+            assert_eq!(serves(&Family::Ipv4) && serves(&Family::Ipv6), word == "dual");
+        }
+        let why = families("ipv5").unwrap_err().to_string();
+        assert!(why.contains("known: ipv4, ipv6, dual"), "{why}");
+    }
 
     #[test]
     fn sysctls_are_those_of_network_namespaces_and_tools_are_known_and_executable() {

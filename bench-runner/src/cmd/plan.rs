@@ -8,7 +8,7 @@ use clap::Args;
 use netns_harness::datapath::{RenderOptions, Transport, facts};
 use scenarios::population::Recipe;
 use scenarios::spec::StaySpec;
-use schema::{Family, OptionKey};
+use schema::OptionKey;
 
 use crate::choice;
 use crate::cli::RunArgs;
@@ -141,20 +141,20 @@ fn programmed(spec: &StaySpec) -> String {
 
 fn print_rules(settings: &Settings) {
     let services = settings.request.largest;
-    let recipe = Recipe {
-        family: Family::Ipv4,
-        seed: settings.args.seed,
-        endpoints: settings.args.endpoints,
-        protocols: &settings.request.protocols,
-        vip_stride: settings.args.vip_stride,
-    };
-    let population = recipe.population(services);
     let cases = settings.cases();
     for case in cases.iter().filter(|case| !case.mode.is_floor()) {
         if case.transport == Transport::KubeProxy {
             say!("# {case}: what a real kube-proxy installs is seen when it has");
             continue;
         }
+        let recipe = Recipe {
+            family: case.family,
+            seed: settings.args.seed,
+            endpoints: settings.args.endpoints,
+            protocols: &settings.request.protocols,
+            vip_stride: settings.args.vip_stride,
+        };
+        let population = recipe.population(services);
         let datapath = case.datapath();
         let options = RenderOptions {
             large_cluster: settings

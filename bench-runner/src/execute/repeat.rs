@@ -84,8 +84,8 @@ impl Executor<'_> {
     }
 }
 
-/// Whether two stays take turns: the same mode in the same environment, programmed in the same way.
+/// Whether two stays take turns: the same mode in the same environment on the same kind of node, programmed in the same way.
 fn same_lane(a: &StaySpec, b: &StaySpec) -> bool {
     (&a.environment, &a.variant) == (&b.environment, &b.variant)
-        && (a.mode, a.transport, a.engine) == (b.mode, b.transport, b.engine)
+        && (a.mode, a.node(), a.transport, a.engine) == (b.mode, b.node(), b.transport, b.engine)
 }

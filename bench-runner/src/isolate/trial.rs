@@ -1,11 +1,13 @@
 //! Trials, in the isolated process: what a mode needs and what the kernel has, found out by doing it.
 
+use std::collections::BTreeMap;
+
 use netns_harness::HarnessError;
 use netns_harness::datapath::{
     Engine, Implementation, RenderOptions, Transport, facts, needs_forced_buffers, programmed,
 };
 use netns_harness::lab::facility::{self, FACILITIES, Facility};
-use netns_harness::lab::{Lab, Pinning};
+use netns_harness::lab::{self, Lab, Pinning};
 use netns_harness::relation::Relation;
 use netns_sys::{clock, isolation};
 use scenarios::SCENARIOS;
@@ -56,31 +58,38 @@ pub(crate) fn carry_out(asked: &Case, at: At) -> Trial {
     if let Err(error) = netns_sys::tools::replace(asked.setup.tools.clone()) {
         return Trial::broken(error.to_string());
     }
+    if let Some(why) = lab::refused(asked.node()) {
+        return Trial::broken(why);
+    }
     let transport = asked.transport;
-    let Some(datapath) = programmed(
-        asked.mode,
-        engine,
-        transport,
-        asked.kube_proxy.unwrap_or_default(),
-        Family::Ipv4,
-        TRIED_MS,
-    ) else {
+    let of = |family: Family| {
+        let version = asked.kube_proxy.unwrap_or_default();
+        programmed(asked.mode, engine, transport, version, family, TRIED_MS)
+    };
+    let Some(datapath) = of(asked.family) else {
         return Trial::broken(format!("kube-proxy has no mode {}", asked.mode));
     };
+    // That of the services beside, where the node serves two families.
+    let beside = asked.node().beside().and_then(of);
     let forced = isolation::forces_buffers();
     let needs_root = needs_forced_buffers(asked.mode, transport, engine).filter(|_| !forced);
     trial.unsupported = match needs_root {
         Some(why) => Some(why.to_owned()),
-        None => datapath
-            .probe(transport)
-            .err()
+        None => [Some(&datapath), beside.as_ref()]
+            .into_iter()
+            .flatten()
+            .find_map(|datapath| datapath.probe(transport).err())
             .map(|why| explain(asked, engine, why)),
     };
     let sysctls = &asked.setup.sysctls;
-    let lab = match Pinning::choose().and_then(|pinning| Lab::pinned(pinning, sysctls)) {
+    let built = |sysctls: &BTreeMap<String, String>| {
+        let pinning = Pinning::choose()?;
+        Lab::of_node(asked.node(), pinning, sysctls)
+    };
+    let lab = match built(sysctls) {
         Ok(lab) => lab,
         // Where a lab can be built without them, they are to blame.
-        Err(error) if !sysctls.is_empty() && Pinning::choose().and_then(Lab::build).is_ok() => {
+        Err(error) if !sysctls.is_empty() && built(&BTreeMap::new()).is_ok() => {
             trial.refused_sysctl = Some(error.to_string());
             return trial;
         }
@@ -105,7 +114,12 @@ pub(crate) fn carry_out(asked: &Case, at: At) -> Trial {
 
 /// Names what the kernel lacks beside what a tool said of it: an iptables that was refused names a line.
 fn explain(asked: &Case, engine: Engine, why: String) -> String {
-    if let Some(lacking) = facility::missing(asked.mode, engine, Facility::attempt) {
+    if let Some(lacking) = facility::missing(
+        asked.mode,
+        engine,
+        asked.node().families(),
+        Facility::attempt,
+    ) {
         return format!("{lacking}; {why}");
     }
     // The words of iptables' own xtables_find_match and xtables_find_target (libxtables/xtables.c).
@@ -127,7 +141,7 @@ fn at_size(
     trial: &mut Trial,
 ) -> Result<(), String> {
     let recipe = Recipe {
-        family: Family::Ipv4,
+        family: lab.family(),
         seed: 1,
         endpoints,
         protocols: &[Protocol::Tcp, Protocol::Udp],

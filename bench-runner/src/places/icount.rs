@@ -321,6 +321,8 @@ mod tests {
             variant: variant.to_owned(),
             seed: 4,
             protocols: vec![Protocol::Tcp],
+            family: schema::Family::Ipv4,
+            stack: schema::Stack::Single,
             vip_stride: None,
             transport: schema::Transport::Netlink,
             min_sync_period_ms: None,

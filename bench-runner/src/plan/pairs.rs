@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use scenarios::Needs;
-use schema::{Mode, OptionKey, ScenarioKind};
+use schema::{Mode, NodeKind, OptionKey, ScenarioKind};
 
 use super::{CONTROL, PlannedStay};
 
@@ -16,6 +16,7 @@ use super::{CONTROL, PlannedStay};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Kind {
     mode: Mode,
+    node: NodeKind,
     size: Option<usize>,
     control: bool,
     /// Of a stay of one cell: scenario, and services a transaction.
@@ -55,6 +56,7 @@ fn kind(stay: &PlannedStay, sizes: &[u32]) -> Kind {
     };
     Kind {
         mode: spec.mode,
+        node: spec.node(),
         size: sizes.iter().position(|size| *size == spec.services),
         control: spec.variant == CONTROL,
         alone,

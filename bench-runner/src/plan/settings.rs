@@ -12,15 +12,15 @@ use scenarios::population::{ADDED_SERVICES, most_with_stride};
 use scenarios::spec::{Setup, Suite};
 use scenarios::{LargeCluster, Request, TRACKED_S};
 use schema::{
-    Cache, Engine, INSTALLED, KubeProxyVersion, Metric, Mode, Position, Protocol, ScenarioKind,
-    Transport,
+    Cache, Engine, INSTALLED, KubeProxyVersion, Metric, Mode, NodeKind, Position, Protocol,
+    ScenarioKind, Transport,
 };
 
 use super::environment::FLOWS;
 use super::{Plan, PlannedEnvironment, icount};
 use crate::case::Case;
 use crate::cli::words::HIDDEN;
-use crate::cli::{Given, RunArgs, SandboxOption, Scenarios};
+use crate::cli::{Families, Given, RunArgs, SandboxOption, Scenarios};
 use crate::exit::{Usage, refused};
 use crate::machine::Machine;
 use crate::variant;
@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) setup: Setup,
     pub(crate) sizes: Vec<u32>,
     pub(crate) modes: Vec<Mode>,
+    /// What nodes serve, each measured by itself.
+    pub(crate) nodes: Vec<NodeKind>,
     /// The least times between two syncs of a real kube-proxy, milliseconds.
     pub(crate) min_sync_periods_ms: Vec<u32>,
     pub(crate) scenarios: Vec<ScenarioKind>,
@@ -228,6 +230,10 @@ impl Settings {
                 suite: None,
             },
             modes: ordered(&args.modes, Mode::ALL),
+            nodes: ordered(&args.families, Families::ALL)
+                .into_iter()
+                .flat_map(|families| families.nodes().iter().copied())
+                .collect(),
             min_sync_periods_ms: each_once(&args.min_sync_period),
             scenarios: match args.deterministic {
                 true => icount::scenarios(asked_for(&args.scenarios), args),
@@ -302,6 +308,7 @@ impl Settings {
                 "--services {smallest} is fewer than the protocols asked for; add --protocols tcp or raise --services"
             ));
         }
+        self.check_families()?;
         self.check_transports()?;
         self.check_room()?;
         if self.args.damage.is_some() && (smallest < 2 * protocols || self.args.endpoints < 2) {
@@ -352,6 +359,20 @@ impl Settings {
             );
         }
         Ok(())
+    }
+
+    /// Each is named once.
+    fn check_families(&self) -> Result<(), Usage> {
+        let named = &self.args.families;
+        let twice = named.iter().enumerate();
+        let mut twice = twice.filter(|(at, word)| named[..*at].contains(word));
+        match twice.next() {
+            None => Ok(()),
+            Some((_, word)) => refused(format!(
+                "--families names {0} twice: a node of {0} is measured once; dual is a node of both",
+                word.name()
+            )),
+        }
     }
 
     /// What `--tools` covers is named by no other option.
@@ -413,7 +434,9 @@ impl Settings {
     fn check_room(&self) -> Result<(), Usage> {
         let largest = self.request.largest;
         if let Some(stride) = self.args.vip_stride {
-            let most = most_with_stride(stride).saturating_sub(ADDED_SERVICES);
+            let families = self.nodes.iter().flat_map(|node| node.families());
+            let most = families.map(|family| most_with_stride(*family, stride));
+            let most = most.min().unwrap_or(0).saturating_sub(ADDED_SERVICES);
             if largest > most {
                 return refused(format!(
                     "--services {largest}: with --vip-stride {stride} the service range has room for {most}: lower one of the two"

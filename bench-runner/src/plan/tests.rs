@@ -33,6 +33,12 @@ fn guests(words: &[&str], names: &[&str]) -> Plan {
     )
 }
 
+fn resolved(words: &[&str]) -> Result<Settings, String> {
+    let words = [&["bench-runner", "--services", "10"], words].concat();
+    let cli = crate::cmd::Cli::try_parse_from(words).map_err(|error| error.to_string())?;
+    Settings::resolve(&cli.run).map_err(|Usage(why)| why)
+}
+
 #[test]
 fn several_environments_have_every_stay_each_shuffled_into_the_same_blocks() {
     let words = ["--services", "100,300"];
@@ -155,11 +161,6 @@ fn four_sizes_have_the_layout_of_the_largest_and_sides_have_the_same() {
 
 #[test]
 fn a_layout_that_nothing_has_is_refused_and_so_is_a_version_without_one() {
-    let resolved = |words: &[&str]| {
-        let words = [&["bench-runner", "--services", "10"], words].concat();
-        let cli = crate::cmd::Cli::try_parse_from(words).map_err(|error| error.to_string())?;
-        Settings::resolve(&cli.run).map_err(|Usage(why)| why)
-    };
     let of_a_real_one = [
         "--kube-proxy",
         "1.32",
@@ -212,6 +213,55 @@ fn suites_of_tools_multiply_what_starts_tools_and_each_cell_names_its_own() {
             .clone()
             .all(|cell| cell.options.get(OptionKey::Suite).is_none())
     );
+}
+
+#[test]
+fn families_are_nodes_that_each_have_every_stay_and_what_is_of_ipv4_alone_says_nothing_of_it() {
+    let words = ["--services", "100", "--modes", "none,nftables"];
+    let of = |families: &[&str]| plan(&[&words, families].concat());
+    let one = of(&[]);
+    let said = |plan: &Plan| plan.sentences().join("; ");
+    assert!(!said(&one).contains("families"), "{}", said(&one));
+    let packets = |cell: &CellSpec| cell.scenario == ScenarioKind::FirstPacket;
+    for stay in &one.stays {
+        for cell in &stay.spec.cells {
+            let named = cell.options.get(OptionKey::Family);
+            assert_eq!(named, packets(cell).then_some("ipv4"), "{}", cell.options.words().join(" "));
+            assert!(cell.options.get(OptionKey::Stack).is_none());
+        }
+    }
+    let count = |plan: &Plan, node: NodeKind| {
+        let stays = plan.stays.iter().filter(|s| s.spec.variant.is_empty());
+        stays.filter(|s| s.spec.node() == node).count()
+    };
+    let ordinary = count(&one, NodeKind::default());
+    let all = of(&["--families", "dual,ipv6,ipv4"]);
+    for node in NodeKind::ALL {
+        assert_eq!(count(&all, node), ordinary, "{}", node.words());
+    }
+    for stay in &all.stays {
+        let cells = stay.spec.cells.iter();
+        assert!(cells.clone().all(|cell| cell.options.node() == stay.spec.node()));
+    }
+    let keys = all.stays.iter().flat_map(|s| s.spec.cells.iter().map(|c| key(&s.spec, c)));
+    let keys: HashSet<CellKey> = keys.collect();
+    assert_eq!(keys.len() as u64, all.cells_per_block());
+    let text = said(&of(&["--families", "ipv4,ipv6"]));
+    assert!(text.contains("families: IPv4 and IPv6 each on nodes of its own"), "{text}");
+    let text = said(&of(&["--families", "dual"]));
+    assert!(text.contains("families: dual-stack nodes"), "{text}");
+}
+
+#[test]
+fn a_family_is_named_once_and_a_real_kube_proxy_serves_every_kind_of_node() {
+    let why = resolved(&["--families", "ipv6,ipv6"]).unwrap_err();
+    assert!(why.contains("ipv6 twice"), "{why}");
+    let real = ["--transports", "kube-proxy", "--modes", "nftables"];
+    let real = [&real[..], &["--tool", "kube-proxy=/bin/true"]].concat();
+    for word in ["ipv6", "dual"] {
+        let words = [&real[..], &["--families", word]].concat();
+        assert!(resolved(&words).is_ok(), "{word}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! CPU and latency are not methods here: the meters are shared, so that modes cannot weigh themselves
 //! differently.
 
-use schema::{Family, KubeProxyVersion, Mode};
+use schema::{Family, KubeProxyVersion, Mode, NodeKind};
 
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -305,7 +305,7 @@ pub fn laid_out(
 
 /// The datapath of a mode that is programmed that way: by us, as that version of kube-proxy lays it out, or by a real
 /// kube-proxy that is started as `kube-proxy` with that minSyncPeriod, milliseconds. `None` where kube-proxy has no such
-/// mode.
+/// mode. On a node of that family alone.
 #[must_use]
 pub fn programmed(
     mode: Mode,
@@ -315,9 +315,23 @@ pub fn programmed(
     family: Family,
     min_sync_period_ms: u32,
 ) -> Option<Box<dyn Implementation>> {
-    let ours = laid_out(mode, engine, version, family);
+    let node = NodeKind::single(family);
+    programmed_on(node, mode, engine, transport, version, min_sync_period_ms)
+}
+
+/// The same on a node that serves that: ours programs one family of it, a real kube-proxy all.
+#[must_use]
+pub fn programmed_on(
+    node: NodeKind,
+    mode: Mode,
+    engine: Engine,
+    transport: Transport,
+    version: KubeProxyVersion,
+    min_sync_period_ms: u32,
+) -> Option<Box<dyn Implementation>> {
+    let ours = laid_out(mode, engine, version, node.family);
     match transport {
-        Transport::KubeProxy => Some(Box::new(Driven::of(ours, min_sync_period_ms)?)),
+        Transport::KubeProxy => Some(Box::new(Driven::of(ours, node, min_sync_period_ms)?)),
         _ => Some(ours),
     }
 }

@@ -9,9 +9,6 @@ use crate::relation::Relation;
 use crate::service::{Endpoint, Frontend, Plan, Population, Service};
 use crate::xtables::tool;
 
-/// Of what is tried.
-const PLAN: &Plan = Plan::of(Family::Ipv4);
-
 /// Installs the population, sees that it is what the kernel lists, and removes it, whatever came before.
 ///
 /// # Errors
@@ -97,7 +94,12 @@ pub(super) fn with_sets(tool: &str, error: &HarnessError) -> String {
 /// As many services as a transaction of an untimed preparation where that has a limit: iptables-nft sends one in a
 /// single netlink message, which must fit into its socket's buffer.
 pub(super) fn population_of(facts: &ModeFacts) -> Population {
-    larger_population(facts.preparation_chunk.unwrap_or(0) as u32)
+    population_in(Family::Ipv4, facts)
+}
+
+/// The same of services of a family.
+pub(super) fn population_in(family: Family, facts: &ModeFacts) -> Population {
+    larger_population(family, facts.preparation_chunk.unwrap_or(0) as u32)
 }
 
 /// [`probe_population_of`] IPv4.
@@ -128,14 +130,15 @@ pub(super) fn probe_population_of(family: Family) -> Population {
     }
 }
 
-/// [`probe_population`], continued to `services`.
-fn larger_population(services: u32) -> Population {
-    let mut population = probe_population();
+/// [`probe_population_of`], continued to `services`.
+fn larger_population(family: Family, services: u32) -> Population {
+    let plan = Plan::of(family);
+    let mut population = probe_population_of(family);
     let template = population.services[0].clone();
     let more = (population.services.len() as u32..services).map(|index| Service {
         index,
         frontend: Frontend {
-            vip: PLAN.services.host(512 + index),
+            vip: plan.services.host(512 + index),
             ..template.frontend
         },
         endpoints: template.endpoints.clone(),
@@ -147,6 +150,19 @@ fn larger_population(services: u32) -> Population {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_tried_has_as_many_services_in_either_family_and_addresses_of_that_alone() {
+        for mode in schema::Mode::ALL {
+            let facts = crate::datapath::facts(*mode);
+            let [ipv4, ipv6] =
+                [Family::Ipv4, Family::Ipv6].map(|family| population_in(family, facts));
+            assert_eq!(ipv4.services.len(), ipv6.services.len());
+            for (population, family) in [(ipv4, Family::Ipv4), (ipv6, Family::Ipv6)] {
+                assert!(population.services.iter().all(|s| s.family() == family));
+            }
+        }
+    }
 
     #[test]
     fn a_missing_match_and_a_missing_privilege_are_told_apart_each_with_its_remedy() {

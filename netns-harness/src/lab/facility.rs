@@ -6,11 +6,12 @@ use std::io;
 use futures_util::TryStreamExt as _;
 use netns_sys::x_tables::{self, Extension};
 use rtnetlink::LinkDummy;
-use schema::Mode;
+use schema::{Family, Mode};
 
 use Trial::*;
 
 use super::questions;
+use crate::HarnessError;
 use crate::datapath::{Engine, facts_over};
 
 /// A part of the kernel that a mode needs.
@@ -30,6 +31,8 @@ pub struct Facility {
 pub enum User {
     /// Every lab.
     Lab,
+    /// Every lab whose node serves that family.
+    LabOf(Family),
     /// Rules through one of these engines, in any mode; modes alone where there is none.
     Rules(&'static [Engine]),
 }
@@ -51,6 +54,8 @@ enum Trial {
     Link(&'static str),
     /// A file of /proc is there.
     Proc(&'static str),
+    /// A socket of IPv6 can be opened.
+    Ipv6,
     /// A family of generic netlink.
     Generic(&'static str),
 }
@@ -108,6 +113,7 @@ const CONNTRACK_MAX: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 /// (net/netfilter/ipset/ip_set_hash_ipport.c).
 pub const FACILITIES: &[Facility] = &[
     facility("veth", "veth", User::Lab, Link("veth")),
+    facility("ipv6", "ipv6", User::LabOf(Family::Ipv6), Ipv6),
     legacy("ip_tables filter", "iptable_filter", Table("filter")),
     legacy("ip_tables nat", "iptable_nat", Table("nat")),
     named("ip_tables mangle", "iptable_mangle", Table("mangle")),
@@ -179,34 +185,37 @@ impl Facility {
             },
             Link(kind) => link(kind),
             Proc(path) => std::fs::metadata(path).map(drop),
+            Ipv6 => ipv6(),
             Generic(family) => questions::generic_family(family),
         }
     }
 
-    /// Whether a mode needs it, with that engine below its rules.
+    /// Whether a mode needs it on a node that serves these families, with that engine below its rules.
     #[must_use]
-    pub fn serves(&self, mode: Mode, engine: Engine) -> bool {
+    pub fn serves(&self, mode: Mode, engine: Engine, families: &[Family]) -> bool {
         let facts = facts_over(mode, engine);
         let through = |engines: &[Engine]| facts.rules.is_some_and(|e| engines.contains(&e));
         match self.needed_by {
             User::Lab => true,
+            User::LabOf(family) => families.contains(&family),
             User::Rules(engines) if through(engines) => !facts.without.contains(&self.name),
             User::Rules(_) => facts.facilities.contains(&self.name),
         }
     }
 }
 
-/// What a mode needs and `has` denies, as the end of a sentence with its remedy; `None` when nothing is
+/// What a mode needs on a node that serves these families and `has` denies, as the end of a sentence with its remedy; `None` when nothing is
 /// missing. `has` is the trial, apart so that a kernel without a facility can be imagined.
 #[must_use]
 pub fn missing(
     mode: Mode,
     engine: Engine,
+    families: &[Family],
     has: impl Fn(&Facility) -> io::Result<()>,
 ) -> Option<String> {
     let lacking: Vec<&Facility> = FACILITIES
         .iter()
-        .filter(|f| f.serves(mode, engine) && has(f).is_err())
+        .filter(|f| f.serves(mode, engine, families) && has(f).is_err())
         .collect();
     if lacking.is_empty() {
         return None;
@@ -219,6 +228,21 @@ pub fn missing(
         names.join(", "),
         modules.join(" ")
     ))
+}
+
+/// Opens a socket of IPv6: what can be loaded is loaded by that, and a kernel that was booted with `ipv6.disable=1`
+/// refuses it (`inet6_init` in net/ipv6/af_inet6.c).
+fn ipv6() -> io::Result<()> {
+    let (domain, kind) = (socket2::Domain::IPV6, socket2::Type::DGRAM);
+    socket2::Socket::new(domain, kind, None).map(drop)
+}
+
+/// That this kernel has IPv6.
+///
+/// # Errors
+/// It has not, with the remedies.
+pub(super) fn has_ipv6() -> Result<(), HarnessError> {
+    ipv6().map_err(HarnessError::NoIpv6)
 }
 
 /// Makes a link of a kind, and removes it.
@@ -255,6 +279,21 @@ fn answer(error: rtnetlink::Error) -> io::Error {
 mod tests {
     use super::*;
 
+    const IPV4: &[Family] = &[Family::Ipv4];
+
+    #[test]
+    fn a_kernel_without_ipv6_is_named_where_a_node_serves_it_and_nowhere_else() {
+        let has = without(&["ipv6"]);
+        for &mode in Mode::ALL {
+            let named = |families: &[Family]| missing(mode, Engine::Legacy, families, &has);
+            assert_eq!(named(IPV4), None, "{mode}");
+            for families in [&[Family::Ipv6][..], &[Family::Ipv4, Family::Ipv6]] {
+                let wanted = "this kernel lacks ipv6: modprobe -a ipv6";
+                assert_eq!(named(families).as_deref(), Some(wanted), "{mode}");
+            }
+        }
+    }
+
     #[test]
     fn what_a_mode_names_is_in_the_table() {
         for facts in Mode::ALL
@@ -281,7 +320,7 @@ mod tests {
     fn a_kernel_without_skbinfo_is_named_in_mode_ipset_and_in_no_other() {
         let has = without(&["ip_set skbinfo"]);
         for &mode in Mode::ALL {
-            let named = missing(mode, Engine::Legacy, &has);
+            let named = missing(mode, Engine::Legacy, IPV4, &has);
             let wanted = (mode == Mode::Ipset).then(|| {
                 "this kernel lacks ip_set skbinfo: modprobe -a ip_set_hash_ipport".to_owned()
             });
@@ -292,7 +331,7 @@ mod tests {
     #[test]
     fn a_match_that_is_missing_is_named_in_every_mode_that_has_iptables_rules() {
         let has = without(&["statistic", "SET"]);
-        let named = |mode| missing(mode, Engine::Legacy, &has).unwrap_or_default();
+        let named = |mode| missing(mode, Engine::Legacy, IPV4, &has).unwrap_or_default();
         assert_eq!(
             named(Mode::Ipset),
             "this kernel lacks xt match statistic, xt target SET revision 3: modprobe -a xt_statistic xt_set"
@@ -318,11 +357,11 @@ mod tests {
             "ip_tables mangle",
         ]);
         assert_eq!(
-            missing(Mode::Ipset, Engine::Nft, &has).as_deref(),
+            missing(Mode::Ipset, Engine::Nft, IPV4, &has).as_deref(),
             Some("this kernel lacks nft_compat: modprobe -a nft_compat")
         );
         assert!(
-            missing(Mode::Ipset, Engine::Legacy, &has)
+            missing(Mode::Ipset, Engine::Legacy, IPV4, &has)
                 .is_some_and(|text| text.contains("ip_tables mangle") && !text.contains("compat"))
         );
     }

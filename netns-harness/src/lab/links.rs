@@ -60,39 +60,47 @@ fn links(plan: &Plan) -> [Link; 2] {
     ]
 }
 
-/// Joins the three namespaces.
+/// Joins the three namespaces, with addresses of these families on each link.
 ///
 /// # Errors
 /// The first request that the kernel refused.
 pub(super) fn connect(
-    family: Family,
+    families: &[Family],
     client: &NetNs,
     node: &NetNs,
     backends: &NetNs,
 ) -> Result<(), HarnessError> {
-    let [clients, endpoints] = links(Plan::of(family));
-    let everywhere = Cidr::everything(family);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
         .map_err(|e| HarnessError::system("start a runtime for netlink", e))?;
     runtime.block_on(async {
         let on_node = open(node)?;
-        for (link, ns) in [(&clients, client), (&endpoints, backends)] {
-            let outside = open(ns)?;
-            join(link, &outside, node).await?;
-            set_up(&outside, "lo").await?;
-            let outer = address(&outside, &link.outer, link.prefix).await?;
-            let inner = address(&on_node, &link.node, link.prefix).await?;
-            neighbour(&outside, outer, &link.node).await?;
-            neighbour(&on_node, inner, &link.outer).await?;
-            let lo = index_of(&outside, "lo").await?;
-            own(&outside, lo, link.owns).await?;
-            route(&outside, everywhere, link.node.address).await?;
-            route(&on_node, link.owns, link.outer.address).await?;
+        for (nth, family) in families.iter().enumerate() {
+            let plan = Plan::of(*family);
+            let [clients, endpoints] = links(plan);
+            let everywhere = Cidr::everything(*family);
+            for (link, ns) in [(&clients, client), (&endpoints, backends)] {
+                let outside = open(ns)?;
+                if nth == 0 {
+                    join(link, &outside, node).await?;
+                    set_up(&outside, "lo").await?;
+                }
+                let outer = address(&outside, &link.outer, link.prefix).await?;
+                let inner = address(&on_node, &link.node, link.prefix).await?;
+                neighbour(&outside, outer, &link.node).await?;
+                neighbour(&on_node, inner, &link.outer).await?;
+                let lo = index_of(&outside, "lo").await?;
+                own(&outside, lo, link.owns).await?;
+                route(&outside, everywhere, link.node.address).await?;
+                route(&on_node, link.owns, link.outer.address).await?;
+            }
+            if nth == 0 {
+                set_up(&on_node, "lo").await?;
+            }
+            route(&on_node, everywhere, endpoints.outer.address).await?;
         }
-        set_up(&on_node, "lo").await?;
-        route(&on_node, everywhere, endpoints.outer.address).await
+        Ok(())
     })
 }
 

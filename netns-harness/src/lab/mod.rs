@@ -18,7 +18,7 @@ mod sysctls;
 use std::collections::BTreeMap;
 
 use netns_sys::netns::NetNs;
-use schema::Family;
+use schema::{Family, NodeKind};
 
 use crate::HarnessError;
 
@@ -27,11 +27,20 @@ pub use server::{ENDPOINT_PORT, Server};
 pub(crate) use server::{MOST_ANSWER_BYTES, answer_bytes, named};
 pub use sysctls::{IPV6_SYSCTLS, Place, SYSCTLS};
 
+/// Why no lab of such a node can be built on this kernel, whatever is installed in it; `None` where one can. What can be
+/// loaded is loaded by asking.
+#[must_use]
+pub fn refused(kind: NodeKind) -> Option<String> {
+    let needs_ipv6 = kind.families().contains(&Family::Ipv6);
+    let lacks = needs_ipv6.then(|| facility::has_ipv6().err()).flatten();
+    lacks.map(|error| error.to_string())
+}
+
 /// A built lab. Dropping it ends the servers and, with the last descriptor, the namespaces.
 #[derive(Debug)]
 pub struct Lab {
-    /// Family of every address in it.
-    pub family: Family,
+    /// What the node serves; clients ask services of its family.
+    pub kind: NodeKind,
     /// Where flows start.
     pub client: NetNs,
     /// Where the rules are.
@@ -52,7 +61,7 @@ impl Lab {
     /// # Errors
     /// The first step that failed; what was made goes with the returned error.
     pub fn build(pinning: Pinning) -> Result<Self, HarnessError> {
-        Self::pinned(pinning, &BTreeMap::new())
+        Self::of(Family::default(), pinning)
     }
 
     /// As [`Lab::build`], of a family.
@@ -60,22 +69,17 @@ impl Lab {
     /// # Errors
     /// As [`Lab::build`].
     pub fn of(family: Family, pinning: Pinning) -> Result<Self, HarnessError> {
-        Self::made(family, pinning, &BTreeMap::new())
+        Self::of_node(NodeKind::single(family), pinning, &BTreeMap::new())
     }
 
-    /// As [`Lab::build`], with further sysctls pinned in each of its namespaces and read back.
+    /// As [`Lab::build`], with a node that serves that, and with further sysctls pinned in each of its namespaces and
+    /// read back. Where the node serves two families links have addresses of both, and the server answers for the one
+    /// that is asked.
     ///
     /// # Errors
-    /// As [`Lab::build`].
-    pub fn pinned(
-        pinning: Pinning,
-        wanted: &BTreeMap<String, String>,
-    ) -> Result<Self, HarnessError> {
-        Self::made(Family::Ipv4, pinning, wanted)
-    }
-
-    fn made(
-        family: Family,
+    /// As [`Lab::build`]; [`HarnessError::NoIpv6`] where the node is to serve IPv6 and this kernel has none.
+    pub fn of_node(
+        kind: NodeKind,
         pinning: Pinning,
         wanted: &BTreeMap<String, String>,
     ) -> Result<Self, HarnessError> {
@@ -83,14 +87,18 @@ impl Lab {
             NetNs::new().map_err(|e| HarnessError::system(format!("make the {name} namespace"), e))
         };
         let (client, node, backends) = (make("client")?, make("node")?, make("backends")?);
+        if kind.families().contains(&Family::Ipv6) {
+            node.run(facility::has_ipv6)
+                .map_err(|e| HarnessError::system("enter the node's namespace", e))??;
+        }
         for (place, ns) in Place::ALL.into_iter().zip([&client, &node, &backends]) {
-            sysctls::apply(family, place, ns)?;
+            sysctls::apply(kind, place, ns)?;
             sysctls::pin(place, ns, wanted)?;
         }
-        links::connect(family, &client, &node, &backends)?;
-        let server = Server::start(&backends, family, ENDPOINT_PORT, pinning)?;
+        links::connect(kind.families(), &client, &node, &backends)?;
+        let server = Server::start(&backends, kind.family, ENDPOINT_PORT, pinning)?;
         Ok(Self {
-            family,
+            kind,
             client,
             node,
             backends,
@@ -98,6 +106,12 @@ impl Lab {
             server,
             pinned: wanted.clone(),
         })
+    }
+
+    /// The family of the services that clients ask.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        self.kind.family
     }
 
     /// Runs `act` on the calling thread, in the node's namespace.
@@ -131,7 +145,7 @@ impl Lab {
             .into_iter()
             .zip([&self.client, &self.node, &self.backends])
         {
-            found.extend(sysctls::read(self.family, place, ns, &self.pinned));
+            found.extend(sysctls::read(self.kind, place, ns, &self.pinned));
         }
         found
     }

@@ -5,7 +5,7 @@ use std::io;
 
 use netns_sys::isolation::{read_sysctl, write_sysctl};
 use netns_sys::netns::NetNs;
-use schema::Family;
+use schema::{Family, NodeKind};
 
 use crate::HarnessError;
 
@@ -65,7 +65,7 @@ pub const SYSCTLS: &[(&[Place], &str, &str)] = &[
     (NODE, "net.ipv4.ip_early_demux", ""),
 ];
 
-/// What a lab of IPv6 has beside them, or instead of the value of that name.
+/// What a lab whose node serves IPv6 has beside them, or instead of the value of that name.
 pub const IPV6_SYSCTLS: &[(&[Place], &str, &str)] = &[
     (EVERYWHERE, "net.ipv6.conf.all.disable_ipv6", "0"),
     (EVERYWHERE, "net.ipv6.conf.default.disable_ipv6", "0"),
@@ -88,8 +88,8 @@ pub const IPV6_SYSCTLS: &[(&[Place], &str, &str)] = &[
 ///
 /// # Errors
 /// A value was refused. A sysctl that this kernel does not have is no error: it is recorded as absent.
-pub(super) fn apply(family: Family, place: Place, ns: &NetNs) -> Result<(), HarnessError> {
-    let own = here(family, place).filter(|(_, _, value)| !value.is_empty());
+pub(super) fn apply(kind: NodeKind, place: Place, ns: &NetNs) -> Result<(), HarnessError> {
+    let own = here(kind, place).filter(|(_, _, value)| !value.is_empty());
     let own = own.map(|(_, name, value)| (*name, *value));
     ns.run(|| set(place, own))
         .map_err(|e| HarnessError::system("enter a namespace of the lab", e))?
@@ -154,12 +154,12 @@ fn pin_one(name: &str, value: &str) -> io::Result<()> {
 }
 
 fn here(
-    family: Family,
+    kind: NodeKind,
     place: Place,
 ) -> impl Iterator<Item = &'static (&'static [Place], &'static str, &'static str)> {
-    let more = match family {
-        Family::Ipv4 => &[],
-        Family::Ipv6 => IPV6_SYSCTLS,
+    let more = match kind.families().contains(&Family::Ipv6) {
+        true => IPV6_SYSCTLS,
+        false => &[],
     };
     let replaced = |name: &str| more.iter().any(|(_, other, _)| *other == name);
     let kept = SYSCTLS.iter().filter(move |(_, name, _)| !replaced(name));
@@ -169,13 +169,13 @@ fn here(
 
 /// Reads everything in the table, and what was pinned beside it, for a namespace.
 pub(super) fn read(
-    family: Family,
+    kind: NodeKind,
     place: Place,
     ns: &NetNs,
     wanted: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
     let list = || {
-        here(family, place)
+        here(kind, place)
             .map(|(_, name, _)| *name)
             .chain(wanted.keys().map(String::as_str))
             .map(|name| {

@@ -68,7 +68,7 @@ impl<'a> Client<'a> {
     pub fn new(lab: &'a Lab) -> Self {
         Self {
             lab,
-            flows: Flows::of(lab.family),
+            flows: Flows::of(lab.family()),
         }
     }
 

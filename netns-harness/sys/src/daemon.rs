@@ -1,5 +1,5 @@
 //! A daemon of a node, as a container of it would be: it may write the sysctls of its own network namespace and no
-//! others, loads no module, and sees a kernel without IPv6. And what it uses: its processor time and its peak to the
+//! others, loads no module, and, unless it is to program IPv6, sees a kernel without it. And what it uses: its processor time and its peak to the
 //! byte, and each process that ends by the kernel's own accounting.
 #![allow(
     unsafe_code,
@@ -35,9 +35,8 @@ type Mount = (
 const QUIET: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
 
 /// What is mounted, in order. /proc/sys is mounted over itself so that it can be read-only but for `net`, which
-/// follows the reader's network namespace. Over its own /proc/PID/net lies an empty folder: there is no `if_inet6`, by
-/// which a kube-proxy tells that it has IPv6 to program as well; its children see theirs.
-const MOUNTS: [Mount; 6] = [
+/// follows the reader's network namespace.
+const MOUNTS: [Mount; 5] = [
     (None, c"/", None, MsFlags::MS_REC.union(MsFlags::MS_PRIVATE)),
     (
         Some(c"sysfs"),
@@ -60,24 +59,31 @@ const MOUNTS: [Mount; 6] = [
             .union(MsFlags::MS_BIND)
             .union(MsFlags::MS_RDONLY),
     ),
-    (
-        Some(c"tmpfs"),
-        c"/proc/self/net",
-        Some(c"tmpfs"),
-        QUIET.union(MsFlags::MS_RDONLY),
-    ),
 ];
 
+/// Over its own /proc/PID/net an empty folder: there is no `if_inet6`, by which a kube-proxy tells that it has IPv6 to
+/// program as well; its children see theirs.
+const WITHOUT_IPV6: [Mount; 1] = [(
+    Some(c"tmpfs"),
+    c"/proc/self/net",
+    Some(c"tmpfs"),
+    QUIET.union(MsFlags::MS_RDONLY),
+)];
+
 /// Makes `command` start as a node's daemon, in the network namespace of the thread that starts it, which must be of
-/// the initial user namespace.
-pub fn on_node(command: &mut Command) {
+/// the initial user namespace; whether it sees that the kernel has IPv6.
+pub fn on_node(command: &mut Command, sees_ipv6: bool) {
+    let hidden: &'static [Mount] = match sees_ipv6 {
+        true => &[],
+        false => &WITHOUT_IPV6,
+    };
     // SAFETY: between fork and exec the closure makes system calls alone, with arguments that are constants.
-    unsafe { command.pre_exec(confine) };
+    unsafe { command.pre_exec(move || confine(hidden)) };
 }
 
-fn confine() -> io::Result<()> {
+fn confine(hidden: &'static [Mount]) -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
-    for (source, target, kind, flags) in MOUNTS {
+    for &(source, target, kind, flags) in MOUNTS.iter().chain(hidden) {
         mount(source, target, kind, flags, None::<&CStr>)?;
     }
     // SAFETY: prctl(2) with integers alone.

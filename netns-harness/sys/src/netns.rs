@@ -113,3 +113,16 @@ pub fn ipv4_addresses() -> io::Result<Vec<(String, std::net::Ipv4Addr)>> {
     });
     Ok(found.collect())
 }
+
+/// IPv6 addresses of the calling thread's namespace: interface, address.
+///
+/// # Errors
+/// `getifaddrs(3)`.
+pub fn ipv6_addresses() -> io::Result<Vec<(String, std::net::Ipv6Addr)>> {
+    let all = nix::ifaddrs::getifaddrs()?;
+    let found = all.filter_map(|one| {
+        let address = one.address?.as_sockaddr_in6()?.ip();
+        Some((one.interface_name, address))
+    });
+    Ok(found.collect())
+}

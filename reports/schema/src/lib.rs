@@ -40,8 +40,8 @@ pub use record::{
 pub use scenario::{Ask, Place, ScenarioKind, ScenarioRow, Topic, filled};
 pub use vocabulary::UnknownName;
 pub use words::{
-    Cache, Damage, Engine, Family, KubeProxyVersion, Position, PositionRow, Protocol, Transport,
-    TransportRow,
+    Cache, Damage, Engine, Family, KubeProxyVersion, NodeKind, Position, PositionRow, Protocol,
+    Stack, Transport, TransportRow,
 };
 
 /// Lines of the glossary of every vocabulary that a reader of results meets: what kind of word, the word, what it means.
@@ -56,6 +56,7 @@ pub fn glossary() -> Vec<[&'static str; 3]> {
         Position::glossary(),
         Protocol::glossary(),
         Family::glossary(),
+        Stack::glossary(),
         Transport::glossary(),
         Engine::glossary(),
         Cache::glossary(),

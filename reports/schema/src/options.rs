@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::vocabulary::vocabulary;
-use crate::{Cache, Engine, Position, Protocol, Transport};
+use crate::{Cache, Engine, Family, NodeKind, Position, Protocol, Stack, Transport};
 
 /// What is known of an option.
 #[derive(Debug)]
@@ -93,8 +93,8 @@ vocabulary! {
         },
         /// Engine below a mode's iptables rules, where either would do: `legacy`, `nft`.
         Engine = "engine" { words: |value| format!("{value} engine"), role: Role::Way, ..OF_RULES },
-        /// Address family: `ipv4` or `ipv6`.
-        Family = "family" { words: |value| format!("family {value}"), ..OF_A_PACKET },
+        /// Address family of the services that are changed and asked: `ipv4` or `ipv6`. Absent: `ipv4`; first packets always say it.
+        Family = "family" { words: |value| format!("family {value}"), ..AROUND },
         /// Versions of kube-proxy whose rules and syncs these are: `1.36`, `1.32-1.37`.
         KubeProxy = "kube_proxy" {
             words: |value| format!("kube-proxy {}", value.replacen('-', " to ", 1)),
@@ -136,6 +136,11 @@ vocabulary! {
             words: |value| words_of(OptionKey::Protocol, value, Protocol::words),
             role: Role::Asks,
             ..OF_A_PACKET
+        },
+        /// How many families the node serves: `dual`, both; absent: the one of `family`.
+        Stack = "stack" {
+            words: |value| format!("{value}-stack node"),
+            ..AROUND
         },
         /// The suite of the distribution whose tools are used: `trixie`; `host`: those that are installed, as where it is absent.
         Suite = "suite" {
@@ -317,6 +322,33 @@ impl Options {
         self.word(OptionKey::Protocol)
     }
 
+    /// What the node serves of which these are a cell's.
+    #[must_use]
+    pub fn node(&self) -> NodeKind {
+        NodeKind {
+            stack: self.word::<Stack>(OptionKey::Stack).unwrap_or_default(),
+            family: self.word::<Family>(OptionKey::Family).unwrap_or_default(),
+        }
+    }
+
+    /// Says what the node serves. What goes without saying is left as it is: cells of an IPv4 node are those that they
+    /// were before there was another.
+    pub fn set_node(&mut self, node: NodeKind) {
+        if node.is_ordinary() {
+            return;
+        }
+        self.set(OptionKey::Family, node.family);
+        if node.stack == Stack::Dual {
+            self.set(OptionKey::Stack, node.stack);
+        }
+    }
+
+    /// Those of a cell whatever its node serves.
+    #[must_use]
+    pub fn on_any_node(&self) -> Self {
+        self.without(&[OptionKey::Family, OptionKey::Stack])
+    }
+
     /// Whether caches hold what is walked.
     #[must_use]
     pub fn cache(&self) -> Option<Cache> {
@@ -402,6 +434,19 @@ mod tests {
         assert_eq!(serde_json::to_string(&options).unwrap(), text);
         let error = serde_json::from_str::<Options>(r#"{"rate":"9"}"#).unwrap_err();
         assert!(error.to_string().contains("rate"), "{error}");
+    }
+
+    #[test]
+    fn an_ipv4_node_says_nothing_and_every_other_one_is_told_by_its_options() {
+        for node in NodeKind::ALL {
+            let mut options = Options::from([(OptionKey::Chunk, "500")]);
+            options.set_node(node);
+            assert_eq!(options.node(), node);
+            assert_eq!(options.on_any_node().words(), ["transactions of 500"]);
+            assert_eq!(options == options.on_any_node(), node.is_ordinary());
+        }
+        let packet = Options::from([(OptionKey::Family, "ipv4")]);
+        assert_eq!(packet.node(), NodeKind::default());
     }
 
     #[test]

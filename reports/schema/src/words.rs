@@ -1,4 +1,4 @@
-//! What the options of a cell say: transports, engines, positions, protocols, caches; and ways of breaking a datapath.
+//! What the options of a cell say: transports, engines, positions, protocols, families, caches; and ways of breaking a datapath.
 
 use crate::vocabulary::vocabulary;
 
@@ -98,6 +98,118 @@ vocabulary! {
         Ipv4 = "ipv4",
         /// IPv6 (RFC 8200).
         Ipv6 = "ipv6",
+    }
+}
+
+impl Family {
+    /// As words: "IPv6".
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+        }
+    }
+
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Ipv4 => Self::Ipv6,
+            Self::Ipv6 => Self::Ipv4,
+        }
+    }
+}
+
+impl Default for Family {
+    /// That of a node where nobody says another.
+    fn default() -> Self {
+        Self::ALL[0]
+    }
+}
+
+vocabulary! {
+    /// How many families a node serves. The first is the ordinary one.
+    Stack, "stack", {
+        /// One: a single-stack node.
+        Single = "single",
+        /// IPv4 and IPv6: a dual-stack node, on which every service has an address of each and a kube-proxy programs both.
+        Dual = "dual",
+    }
+}
+
+impl Default for Stack {
+    fn default() -> Self {
+        Self::ALL[0]
+    }
+}
+
+/// What a node serves, and which part of that a cell is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct NodeKind {
+    /// How many families it serves.
+    pub stack: Stack,
+    /// The one whose services are changed and asked.
+    pub family: Family,
+}
+
+impl NodeKind {
+    /// Every one, in the fixed order.
+    pub const ALL: [Self; 4] = [
+        Self::single(Family::Ipv4),
+        Self::single(Family::Ipv6),
+        Self::dual(Family::Ipv4),
+        Self::dual(Family::Ipv6),
+    ];
+
+    /// A node of one family.
+    #[must_use]
+    pub const fn single(family: Family) -> Self {
+        Self {
+            stack: Stack::Single,
+            family,
+        }
+    }
+
+    /// One family of a node that serves both.
+    #[must_use]
+    pub const fn dual(family: Family) -> Self {
+        Self {
+            stack: Stack::Dual,
+            family,
+        }
+    }
+
+    /// Every family that it serves, that of the cell first.
+    #[must_use]
+    pub const fn families(self) -> &'static [Family] {
+        match (self.stack, self.family) {
+            (Stack::Single, Family::Ipv4) => &[Family::Ipv4],
+            (Stack::Single, Family::Ipv6) => &[Family::Ipv6],
+            (Stack::Dual, Family::Ipv4) => &[Family::Ipv4, Family::Ipv6],
+            (Stack::Dual, Family::Ipv6) => &[Family::Ipv6, Family::Ipv4],
+        }
+    }
+
+    /// The family whose rules lie beside those of the cell.
+    #[must_use]
+    pub fn beside(self) -> Option<Family> {
+        (self.stack == Stack::Dual).then(|| self.family.other())
+    }
+
+    /// Whether it is the one of a run in which nobody says another.
+    #[must_use]
+    pub fn is_ordinary(self) -> bool {
+        self == Self::default()
+    }
+
+    /// As words: "IPv6", "IPv6 of a dual-stack node".
+    #[must_use]
+    pub fn words(self) -> String {
+        match self.stack {
+            Stack::Single => self.family.words().to_owned(),
+            Stack::Dual => format!("{} of a dual-stack node", self.family.words()),
+        }
     }
 }
 

@@ -83,13 +83,15 @@ impl Across {
         self == key || (self == Self::Kernel && key == Self::Sysctls) || self == Self::Variant
     }
 
-    /// What the cell has there; "" where it has nothing.
+    /// What the cell has there; "" where it has nothing. A node of IPv4 alone says neither, and is one all the same.
     pub(crate) fn of(self, key: &CellKey) -> String {
         match self {
             Self::Variant => key.variant.clone(),
             Self::Mode => key.mode.to_string(),
             Self::Services => key.services.to_string(),
             Self::Endpoints => key.endpoints.to_string(),
+            Self::Option(OptionKey::Family) => key.options.node().family.to_string(),
+            Self::Option(OptionKey::Stack) => key.options.node().stack.to_string(),
             Self::Option(name) => key.options.get(name).unwrap_or_default().to_owned(),
             _ => key.environment.clone(),
         }

@@ -34,7 +34,7 @@ use schema::summary::Summary;
 use schema::{Protocol, ScenarioKind};
 
 use crate::load::Run;
-use crate::view::scopes;
+use crate::view::{are_named, scopes};
 use chart::Source;
 
 pub use figure::{Figure, Numbers};
@@ -160,7 +160,7 @@ pub fn figures_of(run: &Run, summary: &Summary, most: usize) -> Vec<Figure> {
             if index > 0 {
                 figure.name.push_str(&format!("-{}", index + 1));
             }
-            if scopes.len() > 1 {
+            if are_named(&scopes) {
                 figure.title = format!("{} ({})", figure.title, scope.describe());
             }
             figures.push(figure);

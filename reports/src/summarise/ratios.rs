@@ -117,7 +117,27 @@ pub(super) fn ratio(
         .flatten()
 }
 
-/// The same of two metrics of one cell.
+/// Ratio of two cells' values whose stays of a block have one population: the median of the blocks' quotients, of executed
+/// instructions of the seeds'. Updates are compared by their whole.
+pub(super) fn ratio_of_blocks(
+    cells: &Cells<'_>,
+    numerator: &CellKey,
+    denominator: &CellKey,
+    metric: Metric,
+) -> Option<Ratio> {
+    let stays = |key: &CellKey| match metric {
+        Metric::UpdateTime => cells.sums(key),
+        _ => cells.stays(key, metric),
+    };
+    let unit = *cells.metrics(numerator).get(&metric)?;
+    let other = *cells.metrics(denominator).get(&metric)?;
+    let (above, below) = (stays(numerator), stays(denominator));
+    (unit == other)
+        .then(|| of_stays((&above, &below), true, unit))
+        .flatten()
+}
+
+/// Ratio of two metrics of one cell.
 pub(super) fn ratio_within(
     cells: &Cells<'_>,
     key: &CellKey,

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use schema::ScenarioKind::{ColdInstall, ServiceAdd};
 use schema::summary::{Finding, FindingKind, Row, Summary};
-use schema::{Accelerator, Mode, OptionKey, OutcomeKind};
+use schema::{Accelerator, Mode, NodeKind, OptionKey, OutcomeKind};
 
-use super::{Scope, executed_by, grouped, scopes};
+use super::{Scope, are_named, executed_by, grouped, scopes};
 use crate::quantity::{shortened, whole};
 
 /// Scopes of which a sentence is said at the top.
@@ -49,7 +49,7 @@ pub fn briefs(summary: &Summary) -> Vec<Brief> {
         };
         found.retain(|found| found.question == question);
         let quiet = found.iter().filter(|found| found.brief.is_empty());
-        silent.extend(quiet.map(|found| (scope_of(found), question.clone())));
+        silent.extend(quiet.map(|found| (Scope::of(found), question.clone())));
         let answers = answers(summary, &found);
         if !answers.is_empty() {
             all.push(Brief { question, answers });
@@ -67,14 +67,14 @@ type Silent = (Scope, String);
 
 /// Sentences of findings that answer one question, those of scopes with most modes before others.
 fn answers(summary: &Summary, found: &[&Finding]) -> Vec<(Option<String>, String)> {
-    let several = scopes(summary).len() > 1;
+    let named = are_named(&scopes(summary));
     let mut told: Vec<&Finding> = found
         .iter()
         .copied()
         .filter(|f| !f.brief.is_empty())
         .collect();
     let modes = |found: &Finding| {
-        let scope = scope_of(found);
+        let scope = Scope::of(found);
         let rows = scope.rows(summary);
         let rows = rows.filter(|row| row.key.scenario == found.scenario && row.median.is_some());
         rows.map(|row| row.key.mode)
@@ -83,18 +83,10 @@ fn answers(summary: &Summary, found: &[&Finding]) -> Vec<(Option<String>, String
     };
     told.sort_by_key(|found| std::cmp::Reverse(modes(found)));
     let of = |found: &&Finding| {
-        let place = several.then(|| place(summary, &scope_of(found)));
+        let place = named.then(|| place(summary, &Scope::of(found)));
         (place, found.brief.clone())
     };
     told.iter().take(SCOPES).map(of).collect()
-}
-
-fn scope_of(found: &Finding) -> Scope {
-    Scope {
-        environment: found.environment.clone(),
-        endpoints: found.endpoints,
-        variant: found.variant.clone(),
-    }
 }
 
 /// "instructions, Linux 6.1.0" or "time, Linux 6.18", with what else sets a scope apart.
@@ -106,7 +98,7 @@ fn place(summary: &Summary, scope: &Scope) -> String {
     let kernel = kernel.map_or_else(|| name.clone(), |facts| format!("Linux {}", facts.kernel));
     let alike = |other: &Scope| other.environment == scope.environment;
     match scopes(summary).iter().filter(|s| alike(s)).count() {
-        1 => format!("{what}, {kernel}"),
+        1 if scope.node.is_none() => format!("{what}, {kernel}"),
         _ => format!("{what}, {kernel}, {}", scope.describe()),
     }
 }
@@ -125,11 +117,13 @@ fn unsaid(summary: &Summary, silent: Vec<Silent>) -> String {
             if rows.iter().any(|row| row.metric.is_some()) {
                 continue;
             }
+            let node = scope.node.map(|node| format!(" with {}", node.words()));
             let place = if several {
                 format!(" on {}", scope.environment)
             } else {
                 String::new()
             };
+            let place = place + &node.unwrap_or_default();
             let reason = rows.iter().find_map(|row| row.reason.as_deref());
             let outcome = rows.first().map_or(OutcomeKind::NotRun, |row| row.outcome);
             let why = shortened(reason.unwrap_or(outcome.name()), REASON);
@@ -141,9 +135,9 @@ fn unsaid(summary: &Summary, silent: Vec<Silent>) -> String {
         let modes: Vec<&str> = modes.into_iter().collect();
         parts.push(format!("no figure{place} of {}: {why}", modes.join(", ")));
     }
-    let several_scopes = scopes(summary).len() > 1;
+    let named = are_named(&scopes(summary));
     for (scope, questions) in grouped(silent) {
-        let place = match several_scopes {
+        let place = match named {
             true => format!("by {}, ", place(summary, &scope)),
             false => String::new(),
         };
@@ -182,7 +176,8 @@ fn lowered(question: &str) -> String {
     first.chain(letters).collect()
 }
 
-/// What the sentences have in common: the size, and whose layouts they are of.
+/// What the sentences have in common: the size, whose layouts they are of, and what nodes serve where not all serve IPv4
+/// alone.
 #[must_use]
 pub fn subject(summary: &Summary) -> String {
     let rows = || summary.cells.iter();
@@ -198,6 +193,12 @@ pub fn subject(summary: &Summary) -> String {
     let of = match layouts.is_empty() {
         true => String::new(),
         false => format!("; rules of kube-proxy {}", layouts.join(" and ")),
+    };
+    let nodes: BTreeSet<NodeKind> = scopes(summary).iter().filter_map(|s| s.node).collect();
+    let nodes: Vec<String> = nodes.iter().map(|node| node.words()).collect();
+    let of = match nodes.is_empty() {
+        true => of,
+        false => format!("; {}{of}", nodes.join(" and ")),
     };
     format!(
         "At {} services of {} endpoints{of}.",

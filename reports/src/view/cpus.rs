@@ -54,6 +54,7 @@ pub(crate) fn by_cpus<'a>(scope: &Scope, fits: &'a [Fit]) -> Vec<ByCpus<'a>> {
         (fit.scenario, fit.metric) == (ScenarioKind::Memory, Metric::KernelMemory)
             && fit.model == FitModel::Linear
             && (&fit.environment, &fit.variant) == (&scope.environment, &scope.variant)
+            && scope.is_of(&fit.options)
     });
     for fit in asked {
         if let Some(cpus) = fit.options.possible_cpus() {

@@ -5,14 +5,9 @@ use schema::summary::Finding;
 
 use super::Scope;
 
-/// What a finding is of, as a phrase; `None` unless its summary has several scopes.
-pub(crate) fn place(several: bool, finding: &Finding) -> Option<String> {
-    let scope = Scope {
-        environment: finding.environment.clone(),
-        endpoints: finding.endpoints,
-        variant: finding.variant.clone(),
-    };
-    several.then(|| scope.describe())
+/// What a finding is of, as a phrase; `None` unless the scopes of its summary are `named`.
+pub(crate) fn place(named: bool, finding: &Finding) -> Option<String> {
+    named.then(|| Scope::of(finding).describe())
 }
 
 /// "update_time: nftables 29.1 µs (…). sync_time: …." Empty without any.

@@ -1,5 +1,5 @@
-//! What a table or chart is about: one environment, one number of endpoints, one variant, and the questions
-//! that its cells ask. Cells of different environments are never put side by side.
+//! What a table or chart is about: one environment, one number of endpoints, one variant, one family of a node, and the
+//! questions that its cells ask. Cells of different environments are never put side by side.
 
 pub mod brief;
 mod cpus;
@@ -13,10 +13,10 @@ pub(crate) mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schema::summary::{Row, Summary};
+use schema::summary::{Finding, Row, Summary};
 use schema::{
-    Accelerator, CONTROL, Cache, CellKey, Metric, Mode, ONE_TRANSACTION, OptionKey, Options, Place,
-    Position, ScenarioKind, Topic,
+    Accelerator, CONTROL, Cache, CellKey, Metric, Mode, NodeKind, ONE_TRANSACTION, OptionKey,
+    Options, Place, Position, ScenarioKind, Topic,
 };
 
 use crate::quantity::whole;
@@ -43,7 +43,7 @@ pub(crate) fn executed_by(summary: &Summary, accelerator: Accelerator) -> Vec<&s
     of.map(|(name, _)| name.as_str()).collect()
 }
 
-/// One environment, one number of endpoints and one variant.
+/// One environment, one number of endpoints, one variant and one family of a node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Scope {
     /// Name of the environment.
@@ -52,12 +52,27 @@ pub struct Scope {
     pub endpoints: u32,
     /// Name of the variant; "" in a run without any.
     pub variant: String,
+    /// What the node serves, and which family of that is asked; `None` in a run whose nodes all serve IPv4 alone.
+    pub node: Option<NodeKind>,
+}
+
+/// Whether scopes are named wherever they stand: there are several, or what the only one is of does not go without saying.
+#[must_use]
+pub fn are_named(scopes: &[Scope]) -> bool {
+    scopes.len() > 1 || scopes.iter().any(|scope| scope.node.is_some())
+}
+
+/// Whether any node of a summary serves something else than IPv4 alone.
+fn tells_nodes(summary: &Summary) -> bool {
+    let mut rows = summary.cells.iter();
+    rows.any(|row| !row.key.options.node().is_ordinary())
 }
 
 /// The scopes of a summary, the one with the most numbers first.
 #[must_use]
 pub fn scopes(summary: &Summary) -> Vec<Scope> {
     let mut measured: BTreeMap<Scope, usize> = BTreeMap::new();
+    let tells_nodes = tells_nodes(summary);
     // The A/A control series is for the noise alone.
     let ordinary = |row: &&Row| row.key.variant != CONTROL;
     for row in summary.cells.iter().filter(ordinary) {
@@ -65,6 +80,7 @@ pub fn scopes(summary: &Summary) -> Vec<Scope> {
             environment: row.key.environment.clone(),
             endpoints: row.key.endpoints,
             variant: row.key.variant.clone(),
+            node: tells_nodes.then(|| row.key.options.node()),
         };
         *measured.entry(scope).or_default() += usize::from(row.metric.is_some());
     }
@@ -94,6 +110,36 @@ impl Scope {
         key.environment == self.environment
             && key.endpoints == self.endpoints
             && key.variant == self.variant
+            && self.is_of(&key.options)
+    }
+
+    /// Whether options are those of a cell, or of a fit, of its family of its node.
+    #[must_use]
+    pub fn is_of(&self, options: &Options) -> bool {
+        self.node.is_none_or(|node| options.node() == node)
+    }
+
+    /// The scope of a finding.
+    #[must_use]
+    pub(crate) fn of(finding: &Finding) -> Self {
+        let node = finding.options.get(OptionKey::Family);
+        Self {
+            environment: finding.environment.clone(),
+            endpoints: finding.endpoints,
+            variant: finding.variant.clone(),
+            node: node.map(|_| finding.options.node()),
+        }
+    }
+
+    /// Options of a finding, which say what its scope is of where that does not go without saying.
+    #[must_use]
+    pub(crate) fn noted(&self, options: &Options) -> Options {
+        let mut noted = options.clone();
+        if let Some(node) = self.node {
+            noted.set(OptionKey::Family, node.family);
+            noted.set_node(node);
+        }
+        noted
     }
 
     /// The ordinary rows that belong here: not the A/A control series.
@@ -119,18 +165,21 @@ impl Scope {
         self.sizes(summary).first().copied().unwrap_or(0)
     }
 
-    /// Where this is, as a phrase, when there is more than one scope.
+    /// Where this is, as a phrase, where scopes are named.
     #[must_use]
     pub fn describe(&self) -> String {
-        let place = format!(
+        let mut place = format!(
             "{}, {} endpoints a service",
             self.environment,
             whole(self.endpoints.into())
         );
-        match self.variant.as_str() {
-            "" => place,
-            name => format!("{place}, variant {name}"),
+        if !self.variant.is_empty() {
+            place.push_str(&format!(", variant {}", self.variant));
         }
+        if let Some(node) = self.node {
+            place.push_str(&format!(", {}", node.words()));
+        }
+        place
     }
 
     /// Modes with cells here, in the fixed order.

@@ -60,7 +60,13 @@ pub(crate) fn through(options: &Options) -> Option<String> {
 pub(crate) fn by_reason<'a>(rows: &[&'a Row]) -> Vec<Vec<&'a Row>> {
     let by = |row: &'a Row| {
         let key = &row.key;
-        let why = (key.mode, &key.variant, &key.environment, &row.reason);
+        let why = (
+            key.mode,
+            key.options.node(),
+            &key.variant,
+            &key.environment,
+            &row.reason,
+        );
         match row.outcome {
             OutcomeKind::Unsupported => (Some(why), None),
             _ => (None, Some(key)),

@@ -8,12 +8,12 @@ use schema::{Mode, OptionKey, OutcomeKind, Position};
 
 use crate::load::Run;
 use crate::quantity::{digits, shortened, value};
-use crate::summarise::{FloorRatios, floor_ratios};
+use crate::summarise::{Beside, FloorRatios, beside, floor_ratios};
 use crate::view::brief::{self, Brief};
 use crate::view::table::{Answer, Table, of_questions, of_updates};
 use crate::view::trust::{Disturbed, again, coverage_text, older, variant_text};
 use crate::view::words::{behind, by_reason, missing, programmed, way};
-use crate::view::{Scope, finding, is_timed, scopes, side_by_side};
+use crate::view::{Scope, are_named, finding, is_timed, scopes, side_by_side};
 
 /// Cells without numbers that are listed one by one; the page has them all.
 const LISTED: usize = 12;
@@ -98,7 +98,7 @@ fn section(run: &Run, summary: &Summary, length: usize) -> String {
         }
     };
     for scope in &scopes {
-        let place = (scopes.len() > 1).then_some(scope);
+        let place = are_named(&scopes).then_some(scope);
         part(&|text| {
             for updates in of_updates(summary, scope) {
                 table(text, &updates, place, &safe(&updates.caption));
@@ -111,6 +111,11 @@ fn section(run: &Run, summary: &Summary, length: usize) -> String {
         });
         part(&|text| floors(text, (run, summary), scope, scope.largest(summary)));
     }
+    part(&|text| {
+        for nodes in &beside(run, summary) {
+            families(text, nodes);
+        }
+    });
     part(&|text| {
         for places in side_by_side(summary) {
             table(text, &places, None, &places.caption);
@@ -160,10 +165,10 @@ fn opening(run: &Run, summary: &Summary) -> String {
     if !summary.cells.iter().any(|row| row.metric.is_some()) {
         parts.push("> **Nothing was measured.** The reasons are below.".to_owned());
     }
-    let several = scopes(summary).len() > 1;
+    let named = are_named(&scopes(summary));
     let findings = summary.findings.iter().map(|found| {
         let said = |part: &str| safe(&shortened(part, SENTENCE));
-        let (head, rest) = match finding::place(several, found) {
+        let (head, rest) = match finding::place(named, found) {
             Some(place) => (place, finding::text(None, found)),
             None => (found.question.clone(), finding::answer(found)),
         };
@@ -309,6 +314,28 @@ fn floors(text: &mut String, (run, summary): (&Run, &Summary), scope: &Scope, se
             position.map_or_else(|| "a service".to_owned(), Position::words),
             shown.caches(),
             parts.join("; ")
+        );
+    }
+}
+
+/// Families beside each other.
+fn families(text: &mut String, beside: &Beside<'_>) {
+    let place = name_of(&beside.scope.describe());
+    let headings = beside.headings().join(" | ");
+    let _ = writeln!(
+        text,
+        "\n### {}, {place}\n\n{}\n\n| question | mode | {headings} |\n|---|---|---|---|---|",
+        beside.title(),
+        safe(&beside.caption())
+    );
+    for line in &beside.lines {
+        let [first, second] = line.figures().map(|figure| safe(&shortened(&figure, 2 * NAME)));
+        let _ = writeln!(
+            text,
+            "| {} | {} | {first} | {second} | {} |",
+            name_of(&line.asked),
+            name_of(&line.of),
+            safe(&line.times())
         );
     }
 }

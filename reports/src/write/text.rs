@@ -2,6 +2,7 @@
 //! five sentences for a mail. Modes are rows, so that seven of them fit a terminal; questions are columns, in as many bands
 //! as the width asks for.
 
+mod families;
 mod questions;
 mod series;
 #[cfg(test)]
@@ -15,7 +16,7 @@ use crate::load::Run;
 use crate::quantity::{shortened, value};
 use crate::view::brief::{self, Brief};
 use crate::view::trust::{again, coverage_text};
-use crate::view::{Scope, lower_bound, scopes};
+use crate::view::{Scope, are_named, lower_bound, scopes};
 
 use questions::{Column, TOPICS, columns};
 use series::{Series, series};
@@ -37,10 +38,10 @@ pub fn render_tables(summary: &Summary, width: usize) -> String {
 
 fn tables(summary: &Summary, width: usize) -> Vec<String> {
     let scopes = scopes(summary);
-    let several = scopes.len() > 1;
+    let named = are_named(&scopes);
     let parts = scopes
         .iter()
-        .flat_map(|scope| of_scope(summary, scope, several, width));
+        .flat_map(|scope| of_scope(summary, scope, named, width));
     parts.collect()
 }
 
@@ -83,7 +84,8 @@ pub fn render_text(run: &Run, summary: &Summary) -> String {
         shortened(&again(header), MAIL_BYTES / 20),
     );
     let mut text = parts.join("\n\n");
-    let tables = tables(summary, MAIL);
+    let mut tables = tables(summary, MAIL);
+    tables.extend(families::tables(run, summary, MAIL));
     let fits = tables.iter().scan(text.len() + tail.len(), |bytes, table| {
         *bytes += table.len() + 2;
         Some(*bytes)

@@ -14,9 +14,9 @@ use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, Exp, LogNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{
-    Accelerator, Cache, CellKey, CellRecord, EndRecord, Engine, Family, Metric, Mode, NotRun,
-    OptionKey, Options, Outcome, Position, Protocol, SandboxKind, ScenarioKind, Series, Stage,
-    Transport,
+    Accelerator, Cache, CellKey, CellRecord, EndRecord, Engine, Family, Metric, Mode, NodeKind,
+    NotRun, OptionKey, Options, Outcome, Position, Protocol, SandboxKind, ScenarioKind, Series,
+    Stack, Stage, Transport,
 };
 
 use reports::Run;
@@ -130,6 +130,41 @@ pub fn run_on(shape: &Shape, kernels: &[&str]) -> Run {
                 run.cells.append(&mut one.cells);
                 run.header.planned_cells += one.header.planned_cells;
                 run.header.environments.append(&mut one.header.environments);
+            }
+        }
+    }
+    all.unwrap_or_else(|| run(shape))
+}
+
+/// How much dearer everything is made in [`run_of`] with IPv6, and on a dual-stack node.
+pub const IPV6: f64 = 1.25;
+/// See [`IPV6`].
+pub const DUAL: f64 = 1.5;
+
+/// A run of that shape on nodes of these kinds, each with noise of its own: what is measured of IPv6 is [`IPV6`] times as
+/// much, on a dual-stack node [`DUAL`] times.
+#[must_use]
+pub fn run_of(shape: &Shape, nodes: &[NodeKind]) -> Run {
+    let mut all: Option<Run> = None;
+    for (index, node) in nodes.iter().enumerate() {
+        let mut one = run(&Shape {
+            seed: shape.seed + index as u64,
+            ..shape.clone()
+        });
+        let of_family = if node.family == Family::Ipv6 { IPV6 } else { 1.0 };
+        let of_stack = if node.stack == Stack::Dual { DUAL } else { 1.0 };
+        let stays = all.as_ref().map_or(0, |run| run.cells.len() as u32);
+        for cell in &mut one.cells {
+            cell.key.options.set_node(*node);
+            cell.stay += stays;
+            let values = cell.series.iter_mut().flat_map(|series| &mut series.values);
+            values.for_each(|value| *value = (*value * of_family * of_stack).round());
+        }
+        match &mut all {
+            None => all = Some(one),
+            Some(run) => {
+                run.cells.append(&mut one.cells);
+                run.header.planned_cells += one.header.planned_cells;
             }
         }
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use schema::{Accelerator, Engine, Mode, SandboxKind};
+use netns_harness::datapath::facts;
+use schema::{Accelerator, Engine, Family, Mode, SandboxKind};
 use serde::Serialize;
 
 use crate::case::Case;
@@ -60,7 +61,9 @@ pub(crate) struct Diagnosis {
     pub(crate) kernel: String,
     /// Each mode as it is programmed.
     pub(crate) modes: Vec<Way>,
-    /// The same in each kernel of the cache, booted in a guest; empty without `--guest`.
+    /// The same on a node of IPv6, each mode in its ordinary way.
+    pub(crate) ipv6_modes: Vec<Way>,
+    /// The same of IPv4 in each kernel of the cache, booted in a guest; empty without `--guest`.
     pub(crate) guest_modes: Vec<Way>,
     /// QEMU, KVM, and kernels for guests.
     pub(crate) guests: Vec<Check>,
@@ -183,7 +186,9 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Ended> {
 
 async fn diagnose(args: &DoctorArgs) -> anyhow::Result<Diagnosis> {
     let facilities = try_facilities().await?;
-    let modes = try_modes(args, facilities.as_ref().err()).await?;
+    let modes = try_modes(args, Case::all(), facilities.as_ref().err()).await?;
+    let ipv6 = ordinary_on(Family::Ipv6);
+    let ipv6_modes = try_modes(args, ipv6, facilities.as_ref().err()).await?;
     let ready = modes.iter().any(|way| way.ready);
     let facts = environment::host(&[]);
     let asked = facilities.as_ref().ok();
@@ -195,6 +200,7 @@ async fn diagnose(args: &DoctorArgs) -> anyhow::Result<Diagnosis> {
         services: args.services,
         kernel: format!("{} on {} ({})", facts.kernel, facts.cpu, facts.machine),
         modes,
+        ipv6_modes,
         guest_modes,
         guests,
         privileges: host::privileges(&facilities),
@@ -222,9 +228,19 @@ async fn try_facilities() -> anyhow::Result<Result<Facilities, String>> {
     }
 }
 
-async fn try_modes(args: &DoctorArgs, no_namespace: Option<&String>) -> anyhow::Result<Vec<Way>> {
+/// Every mode in its ordinary way, with each engine where either would do, on a node of a family.
+fn ordinary_on(family: Family) -> Vec<Case> {
+    let mut cases = Case::all_of(family);
+    cases.retain(|case| case.transport == facts(case.mode).ordinary());
+    cases
+}
+
+async fn try_modes(
+    args: &DoctorArgs,
+    cases: Vec<Case>,
+    no_namespace: Option<&String>,
+) -> anyhow::Result<Vec<Way>> {
     let at = args.services.map(|services| (services, args.endpoints));
-    let cases = Case::all();
     let trials = match no_namespace {
         Some(why) => vec![Trial::broken(why); cases.len()],
         None => readiness::attempt(&Host::default(), &cases, at).await?,
@@ -289,6 +305,17 @@ mod tests {
             ..Trial::default()
         };
         way((&case, trial))
+    }
+
+    #[test]
+    fn on_ipv6_every_mode_is_tried_in_its_ordinary_way() {
+        let cases = ordinary_on(Family::Ipv6);
+        for mode in Mode::ALL {
+            let mine: Vec<&Case> = cases.iter().filter(|case| case.mode == *mode).collect();
+            let engines = facts(*mode).engines.len().max(1);
+            assert_eq!(mine.len(), engines, "{mode}");
+            assert!(mine.iter().all(|case| case.family == Family::Ipv6));
+        }
     }
 
     #[test]

@@ -17,15 +17,14 @@ fn render(diagnosis: &Diagnosis) -> String {
         Some(n) => format!("modes, each tried with {n} services"),
         None => "modes, each tried with two services (--services N tries with N)".to_owned(),
     });
-    let rows = together(&diagnosis.modes);
-    let names: Vec<String> = rows.iter().map(|ways| name_of(ways)).collect();
-    let width = names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
-    for (ways, name) in rows.iter().zip(&names) {
-        let (sign, state) = (sign(ways[0].ready), state_of(ways[0]));
-        lines.push(format!("  {sign} {name:width$}  {state}"));
-        lines.extend(ways[0].remedy.iter().map(|r| format!("        {r}")));
-    }
-    let limits: BTreeSet<&String> = diagnosis.modes.iter().flat_map(|way| &way.limits).collect();
+    lines.extend(listed(&diagnosis.modes));
+    lines.extend([
+        String::new(),
+        "modes on a node of IPv6 (--families ipv6), each in its ordinary way".to_owned(),
+    ]);
+    lines.extend(listed(&diagnosis.ipv6_modes));
+    let ways = diagnosis.modes.iter().chain(&diagnosis.ipv6_modes);
+    let limits: BTreeSet<&String> = ways.flat_map(|way| &way.limits).collect();
     lines.extend(limits.into_iter().map(|text| format!("  !! {text}")));
     lines.extend(in_guests(&diagnosis.guest_modes));
     for (title, checks) in [
@@ -40,6 +39,20 @@ fn render(diagnosis: &Diagnosis) -> String {
     }
     lines.extend([String::new(), diagnosis.run.clone()]);
     lines.join("\n")
+}
+
+/// Ways of programming modes, with what would make those ready that are not.
+fn listed(ways: &[Way]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let rows = together(ways);
+    let names: Vec<String> = rows.iter().map(|ways| name_of(ways)).collect();
+    let width = names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
+    for (ways, name) in rows.iter().zip(&names) {
+        let (sign, state) = (sign(ways[0].ready), state_of(ways[0]));
+        lines.push(format!("  {sign} {name:width$}  {state}"));
+        lines.extend(ways[0].remedy.iter().map(|r| format!("        {r}")));
+    }
+    lines
 }
 
 /// The modes of each kernel that was booted.

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use kube_api::{Api, Change as ApiChange};
+use schema::NodeKind;
 
 use super::metrics::Changes;
 use super::process::Synced;
@@ -38,7 +39,12 @@ enum Act {
 }
 
 impl Change {
-    pub(super) fn between(from: Option<&Population>, to: &Population, again: bool) -> Self {
+    pub(super) fn between(
+        node: NodeKind,
+        from: Option<&Population>,
+        to: &Population,
+        again: bool,
+    ) -> Self {
         let mut change = Self {
             before: Vec::new(),
             act: Act::Restart,
@@ -48,19 +54,27 @@ impl Change {
         let Some(from) = from else {
             let all = to.services.iter();
             change.before = all
-                .flat_map(|s| [objects::service(s), objects::slice(s)])
+                .flat_map(|s| {
+                    let service = [objects::service(s, node)].into_iter();
+                    service.chain(objects::slices(s, node))
+                })
                 .collect();
             change.act = Act::Start;
             return change;
         };
         if !again {
-            change.act = Act::Put(change.differences(from, to));
+            change.act = Act::Put(change.differences(node, from, to));
         }
         change
     }
 
     /// Services and slices that change; what goes before and after is put there.
-    fn differences(&mut self, from: &Population, to: &Population) -> [Vec<ApiChange>; 2] {
+    fn differences(
+        &mut self,
+        node: NodeKind,
+        from: &Population,
+        to: &Population,
+    ) -> [Vec<ApiChange>; 2] {
         let [mut services, mut slices] = [Vec::new(), Vec::new()];
         let mut old: HashMap<u32, &Service> = from.services.iter().map(|s| (s.index, s)).collect();
         for service in &to.services {
@@ -68,19 +82,19 @@ impl Change {
                 Some(there) if there == service => {}
                 Some(there) => {
                     if there.frontend != service.frontend {
-                        services.push(objects::service(service));
+                        services.push(objects::service(service, node));
                     }
-                    slices.push(objects::slice(service));
+                    slices.extend(objects::slices(service, node));
                 }
                 None => {
-                    self.before.push(objects::slice(service));
-                    services.push(objects::service(service));
+                    self.before.extend(objects::slices(service, node));
+                    services.push(objects::service(service, node));
                 }
             }
         }
         for gone in from.services.iter().filter(|s| old.contains_key(&s.index)) {
             services.push(objects::without_service(gone));
-            self.after.push(objects::without_slice(gone));
+            self.after.extend(objects::without_slices(gone, node));
         }
         [services, slices]
     }
@@ -114,9 +128,9 @@ impl<'a> Prepared<'a> {
             Act::Start => {
                 // What ran before is of another lab.
                 programmer.leave();
-                let api = Api::start(objects::node())
+                let api = Api::start(objects::node(programmer.node))
                     .map_err(|e| HarnessError::KubeProxy(format!("start the API server: {e}")))?;
-                put(&api, vec![objects::service_range()])?;
+                put(&api, vec![objects::service_range(programmer.node)])?;
                 put(&api, change.before.clone())?;
                 *programmer.lock() = State::Runs(Box::new(Running {
                     process: None,
@@ -168,9 +182,10 @@ impl<'a> Prepared<'a> {
     pub fn synced(&self) -> Result<Synced, HarnessError> {
         self.programmer.with(|running| {
             let services = running.frontends.len() as u64;
+            let families = self.programmer.node.families().len() as u64;
             let changes = match &self.change.act {
                 Act::Put([services, slices]) => [services.len() as u64, slices.len() as u64],
-                Act::Start | Act::Restart => [services; 2],
+                Act::Start | Act::Restart => [services, families * services],
             };
             let Running {
                 process: Some(process),
@@ -270,7 +285,7 @@ mod tests {
     /// Objects before, services and slices of the act, objects after.
     fn shape(from: &[u32], to: &[u32], endpoints: u32) -> (usize, [usize; 2], usize) {
         let (from, to) = (population(from, 2), population(to, endpoints));
-        let change = Change::between(Some(&from), &to, false);
+        let change = Change::between(NodeKind::default(), Some(&from), &to, false);
         let Act::Put(act) = &change.act else {
             panic!("{change:?}")
         };
@@ -296,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_start_has_everything_at_the_api_already() {
-        let change = Change::between(None, &population(&[0, 1], 2), false);
+        let change = Change::between(NodeKind::default(), None, &population(&[0, 1], 2), false);
         assert!(matches!(change.act, Act::Start) && change.before.len() == 4);
     }
 }

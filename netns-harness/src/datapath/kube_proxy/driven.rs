@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use schema::Damage;
+use schema::{Damage, Family, NodeKind};
 
 use super::Programmer;
 use super::change::{Change, Made};
@@ -15,6 +15,14 @@ use crate::relation::Relation;
 use crate::service::{Population, Service};
 use crate::xtables::foreign;
 
+/// nft's word for the other family than that of the node, in a command for a node of IPv4.
+fn of_the_other(word: &str, own: Family) -> &str {
+    match (word, own) {
+        ("ip6", Family::Ipv6) => "ip",
+        _ => word,
+    }
+}
+
 /// A mode whose rules a real kube-proxy writes.
 pub(crate) struct Driven {
     inner: Box<dyn Implementation>,
@@ -22,11 +30,16 @@ pub(crate) struct Driven {
 }
 
 impl Driven {
-    /// A mode that kube-proxy has, with that minSyncPeriod; none where it has no such mode.
-    pub(crate) fn of(inner: Box<dyn Implementation>, min_sync_period_ms: u32) -> Option<Self> {
+    /// A mode that kube-proxy has, on a node that serves that, with that minSyncPeriod; none where it has no such mode.
+    pub(crate) fn of(
+        inner: Box<dyn Implementation>,
+        node: NodeKind,
+        min_sync_period_ms: u32,
+    ) -> Option<Self> {
         let facts = inner.facts().kube_proxy?;
         let programmer = Arc::new(Programmer {
             facts,
+            node,
             min_sync_period_ms,
             state: Mutex::default(),
         });
@@ -47,7 +60,7 @@ impl Datapath for Driven {
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
         Batch::of(Some(Made {
             programmer: Arc::clone(&self.programmer),
-            change: Change::between(from, to, options.resync),
+            change: Change::between(self.programmer.node, from, to, options.resync),
         }))
     }
 
@@ -70,7 +83,9 @@ impl Datapath for Driven {
         });
         for words in self.programmer.facts.cleanup {
             let mut command = netns_sys::tools::command(words[0]);
-            let _nothing_there = crate::tools::run(command.args(&words[1..]), "");
+            let words = words[1..].iter();
+            let words = words.map(|word| of_the_other(word, self.programmer.family()));
+            let _nothing_there = crate::tools::run(command.args(words), "");
         }
         errors.append(&mut self.inner.teardown(sockets));
         errors

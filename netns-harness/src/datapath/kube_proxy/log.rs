@@ -9,9 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use netns_sys::clock::{self, Reading};
+use schema::Family;
 
-/// What a line says that is of the rules of IPv6.
-const IPV6: &str = "ipFamily=\"IPv6\"";
+/// What a line says that is of the rules of a family.
+const fn family_said(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "ipFamily=\"IPv4\"",
+        Family::Ipv6 => "ipFamily=\"IPv6\"",
+    }
+}
+
 /// Lines that are kept for whoever asks why.
 const LAST: usize = 5;
 /// Different complaints that are kept.
@@ -42,8 +49,10 @@ pub(super) struct Log {
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// Whether it has said anything of the rules of IPv6.
-    programs_ipv6: bool,
+    /// Whether it has said anything of the rules of the other family.
+    programs_another: bool,
+    /// Whether a sync of that has begun and not ended.
+    another_syncs: bool,
     last: VecDeque<String>,
     /// The first line of what ended it, if something did.
     fatal: Option<String>,
@@ -52,12 +61,12 @@ struct Kept {
 }
 
 impl Log {
-    /// Reads it to its end, on a thread of its own.
-    pub(super) fn read(stream: impl Read + Send + 'static) -> Self {
+    /// Reads it to its end, on a thread of its own: what it says of syncs of a family.
+    pub(super) fn read(stream: impl Read + Send + 'static, family: Family) -> Self {
         let (sender, said) = channel();
         let kept = Arc::<Mutex<Kept>>::default();
         let keeping = Arc::clone(&kept);
-        std::thread::spawn(move || follow(BufReader::new(stream), &sender, &keeping));
+        std::thread::spawn(move || follow(BufReader::new(stream), family, &sender, &keeping));
         Self { said, kept }
     }
 
@@ -94,10 +103,16 @@ impl Log {
         }
     }
 
-    /// Whether it programs IPv6 as well: its syncs are not told, and each change counts for both in its metrics.
-    pub(super) fn programs_ipv6(&self) -> bool {
+    /// Whether it programs the other family as well: its syncs are not told, and each change counts for both in its metrics.
+    pub(super) fn programs_another(&self) -> bool {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.programs_ipv6
+        kept.programs_another
+    }
+
+    /// Whether a sync of the other family is under way.
+    pub(super) fn another_syncs(&self) -> bool {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.another_syncs
     }
 
     /// Warnings and errors so far, each once.
@@ -111,18 +126,28 @@ impl Log {
 #[derive(Debug)]
 pub(super) struct Closed;
 
-fn follow(mut stream: impl BufRead, sender: &Sender<Said>, kept: &Mutex<Kept>) {
+fn follow(
+    mut stream: impl BufRead,
+    family: Family,
+    sender: &Sender<Said>,
+    kept: &Mutex<Kept>,
+) {
+    let another = family_said(family.other());
     let mut line = Vec::new();
     while stream.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
         let at = clock::now();
         let text = String::from_utf8_lossy(&line).trim_end().to_owned();
         line.clear();
         // Nobody listens any more when kube-proxy is being stopped; its pipe is read all the same.
-        if let Some(said) = said(&text, at) {
+        if let Some(said) = said(&text, family, at) {
             let _ = sender.send(said);
         }
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.programs_ipv6 |= text.contains(IPV6) && text.contains("\"Syncing ");
+        if text.contains(another) {
+            let (begins, ends) = (text.contains("\"Syncing "), is_end(&text));
+            kept.programs_another |= begins;
+            kept.another_syncs = begins || kept.another_syncs && !ends;
+        }
         if let Some(complaint) = complaint(&text)
             && kept.complaints.len() < COMPLAINTS
         {
@@ -140,10 +165,18 @@ fn follow(mut stream: impl BufRead, sender: &Sender<Said>, kept: &Mutex<Kept>) {
     }
 }
 
-fn said(line: &str, at: Reading) -> Option<Said> {
+/// Whether a line says that a sync has ended: in capitals or not, by version.
+fn is_end(line: &str) -> bool {
+    ["\"SyncProxyRules complete\"", "\"syncProxyRules complete\""]
+        .iter()
+        .any(|words| line.contains(words))
+}
+
+/// What a line says of a sync of a family; none where it is of the other.
+fn said(line: &str, family: Family, at: Reading) -> Option<Said> {
     let (_, message) = line.split_once("] \"")?;
     let (message, values) = message.split_once('"')?;
-    if values.contains(IPV6) {
+    if values.contains(family_said(family.other())) {
         return None;
     }
     if message.starts_with("Syncing ") && message.ends_with(" rules") {
@@ -199,7 +232,7 @@ mod tests {
     use super::*;
 
     fn of(line: &str) -> Option<Said> {
-        said(line, clock::now())
+        said(line, Family::Ipv4, clock::now())
     }
 
     fn took(line: &str) -> Option<u64> {
@@ -221,7 +254,9 @@ mod tests {
             assert_eq!(took(&line), Some(525_123_456));
         }
         let of_ipv6 = "\"SyncProxyRules complete\" ipFamily=\"IPv6\" elapsed=\"1ms\"";
-        assert_eq!(of(&format!("{head} {of_ipv6}")), None);
+        let of_ipv6 = format!("{head} {of_ipv6}");
+        assert_eq!(of(&of_ipv6), None);
+        assert!(said(&of_ipv6, Family::Ipv6, clock::now()).is_some());
         assert_eq!(of(&format!("{head} \"Started\" elapsed=\"1s\"")), None);
         let failed = format!("{head} \"Sync failed\" ipFamily=\"IPv4\" retryingTime=\"30s\"");
         assert_eq!(of(&failed), Some(Said::Failed));
@@ -247,12 +282,12 @@ mod tests {
     #[test]
     fn the_last_lines_and_each_complaint_once_are_kept() {
         let text = "I1 a.go:1] \"fine\"\nE1127 1 b.go:2] \"bad\" err=\"x\"\nE1128 2 b.go:2] \"bad\" err=\"x\"\nbye\n";
-        let log = Log::read(text.as_bytes());
+        let log = Log::read(text.as_bytes(), Family::Ipv4);
         assert!(log.next(Duration::from_secs(5)).is_err(), "it has ended");
         assert_eq!(log.complaints(), ["\"bad\" err=\"x\""]);
         assert!(log.last().ends_with("; bye"), "{}", log.last());
         let text = format!("panic: nil\n{}", "\tstack\n".repeat(40));
-        let log = Log::read(std::io::Cursor::new(text));
+        let log = Log::read(std::io::Cursor::new(text), Family::Ipv4);
         log.drain(Duration::from_secs(5));
         assert!(log.last().starts_with("panic: nil; "), "{}", log.last());
     }

@@ -18,6 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kube_api::Api;
 use netns_sys::daemon::Used;
+use schema::{Family, NodeKind};
 
 use crate::HarnessError;
 use crate::service::{Frontend, Population};
@@ -38,7 +39,8 @@ pub struct KubeProxyFacts {
     pub mode: &'static str,
     /// Names by which it starts tools, and the tool that each stands for.
     pub tools: &'static [(&'static str, &'static str)],
-    /// Commands that remove what it may leave and we never make; they fail where there is nothing.
+    /// Commands that remove what it may leave of the other family on a node of IPv4, and we never make; they fail where
+    /// there is nothing.
     pub cleanup: &'static [&'static [&'static str]],
     /// Arguments with which it says when a sync has ended.
     pub arguments: &'static [&'static str],
@@ -51,6 +53,8 @@ pub(crate) const SYNC_AT_2: &[&str] = &["--v=2"];
 #[derive(Debug)]
 pub struct Programmer {
     facts: &'static KubeProxyFacts,
+    /// What its node serves: it is told of services with an address of each family.
+    node: NodeKind,
     /// Its minSyncPeriod, milliseconds.
     min_sync_period_ms: u32,
     state: Mutex<State>,
@@ -85,7 +89,7 @@ impl Programmer {
     /// `again`, kube-proxy is started anew and syncs everything.
     #[must_use]
     pub fn change(&self, from: Option<&Population>, to: &Population, again: bool) -> Change {
-        Change::between(from, to, again)
+        Change::between(self.node, from, to, again)
     }
 
     /// Does what comes before a change, and is ready to make it. In the node's namespace.
@@ -166,11 +170,19 @@ impl Programmer {
         self.with(|_| Ok(metrics::version())).ok().flatten()
     }
 
-    /// Whether it programs IPv6 as well, as versions before 1.34 do in mode nftables whatever they find.
+    /// The other family, if it programs that as well: IPv6 as versions before 1.34 do in mode nftables whatever they find,
+    /// IPv4 as every version does in mode nftables (`platformCheckSupported` of cmd/kube-proxy/app/server_linux.go).
     #[must_use]
-    pub fn programs_ipv6(&self) -> bool {
-        self.with(|running| Ok(running.process()?.programs_ipv6()))
+    pub fn programs_beside(&self) -> Option<Family> {
+        self.with(|running| Ok(running.process()?.programs_another()))
             .unwrap_or_default()
+            .then(|| self.node.family.other())
+    }
+
+    /// The family whose syncs are told.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        self.node.family
     }
 
     /// Ends it and leaves its rules: what they hold of the kernel's memory is theirs alone then.
@@ -202,7 +214,12 @@ impl Programmer {
     }
 
     fn start_process(&self, running: &mut Running) -> Result<(), HarnessError> {
-        let process = Process::start(self.facts, self.min_sync_period_ms, &running.api)?;
+        let process = Process::start(
+            self.facts,
+            self.node,
+            self.min_sync_period_ms,
+            &running.api,
+        )?;
         running.process = Some(process);
         Ok(())
     }

@@ -12,19 +12,20 @@ use std::time::Duration;
 use kube_api::{Api, Kind};
 use netns_sys::clock;
 use netns_sys::daemon::{self, Ends, Used};
-use schema::Family;
+use schema::{Family, NodeKind, Stack};
 use serde_json::json;
 
 use super::log::{Log, Said};
 use super::metrics::{self, Changes};
+use super::objects;
 use super::{KubeProxyFacts, NODE};
 use crate::HarnessError;
-use crate::service::Plan;
 
 /// Its files: in the stay's own /run, which goes with it.
 const FOLDER: &str = "/run/kube-proxy";
-/// Tools that fail: without them it has no IPv6 to program (before 1.34 it asks nothing else).
-const IPV6_TOOLS: [&str; 3] = ["ip6tables", "ip6tables-restore", "ip6tables-save"];
+/// Tools of iptables, of which those of the family that it is not told of fail: without them it has none of that to
+/// program (before 1.34 it asks nothing else).
+const IPTABLES: [&str; 3] = ["iptables", "iptables-restore", "iptables-save"];
 /// How long it may take until it has asked the API for what it watches: it starts some processes before.
 const READY: Duration = Duration::from_secs(60);
 /// How long a sync of one service may take until it is taken for hung; and for each service more.
@@ -55,6 +56,8 @@ pub struct Synced {
 pub(super) struct Process {
     child: Child,
     log: Log,
+    /// Whether it is told of services with an address of each family.
+    dual: bool,
     /// Or why the kernel keeps no accounts.
     pub(super) ends: io::Result<Ends>,
     /// Whether a sync has begun and not ended, by what was read.
@@ -72,6 +75,7 @@ impl Process {
     /// A file cannot be written, or it cannot be started.
     pub(super) fn start(
         facts: &KubeProxyFacts,
+        node: NodeKind,
         min_sync_period_ms: u32,
         api: &Api,
     ) -> Result<Self, HarnessError> {
@@ -86,21 +90,30 @@ impl Process {
         let config = folder.join("config.json");
         fs::write(
             &config,
-            configuration(facts, min_sync_period_ms, &kubeconfig),
+            configuration(facts, node, min_sync_period_ms, &kubeconfig),
         )
         .map_err(failed("write a file of"))?;
-        for (name, tool) in facts.tools {
-            let link = folder.join("bin").join(name);
+        let families = node.families().iter();
+        let tools = families.flat_map(|family| {
+            let tools = facts.tools.iter();
+            tools.map(move |(name, tool)| [name, tool].map(|word| of_family(word, *family)))
+        });
+        for [name, tool] in tools {
+            let link = folder.join("bin").join(&name);
             let _not_there = fs::remove_file(&link);
-            let file = netns_sys::tools::file(tool).ok_or_else(|| {
+            let file = netns_sys::tools::file(&tool).ok_or_else(|| {
                 HarnessError::KubeProxy(format!(
                     "{tool} is not installed, which kube-proxy starts as {name}"
                 ))
             })?;
             symlink(file, link).map_err(failed("link tools in"))?;
         }
-        for name in IPV6_TOOLS {
-            let file = folder.join("bin").join(name);
+        let failing = match node.stack {
+            Stack::Single => &IPTABLES[..],
+            Stack::Dual => &[],
+        };
+        for name in failing {
+            let file = folder.join("bin").join(of_family(name, node.family.other()));
             fs::write(&file, "#!/bin/false\n").map_err(failed("write a file of"))?;
             fs::set_permissions(&file, Permissions::from_mode(0o755))
                 .map_err(failed("write a file of"))?;
@@ -118,7 +131,7 @@ impl Process {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .process_group(0);
-        daemon::on_node(&mut command);
+        daemon::on_node(&mut command, node.families().contains(&Family::Ipv6));
         let ends = Ends::record(folder);
         let mut child = command
             .spawn()
@@ -126,7 +139,8 @@ impl Process {
         let stderr = child.stderr.take().expect("its standard error is piped");
         Ok(Self {
             child,
-            log: Log::read(stderr),
+            log: Log::read(stderr, node.family),
+            dual: node.stack == Stack::Dual,
             ends,
             syncing: false,
             unread: None,
@@ -157,7 +171,7 @@ impl Process {
         let (limit, start) = (longest(services), clock::now());
         loop {
             match self.next(self.quiet)? {
-                None if !self.syncing => return Ok(()),
+                None if !self.syncing && !(self.dual && self.log.another_syncs()) => return Ok(()),
                 _ if u128::from(start.elapsed_ns()) > limit.as_nanos() => {
                     return Err(self.silent("does not come to rest", limit));
                 }
@@ -215,7 +229,7 @@ impl Process {
     /// Whether no further sync with what was told will come. Where it programs two families one count of what is
     /// pending is of both, and says nothing: then none may be queued either.
     fn is_quiet(&mut self) -> Result<bool, HarnessError> {
-        let limit = match self.log.programs_ipv6() {
+        let limit = match self.programs_another() {
             true => self.quiet,
             false => UNDER_WAY,
         };
@@ -247,7 +261,7 @@ impl Process {
 
     fn has_taken(&self, before: Changes, changes: [u64; 2]) -> Result<bool, HarnessError> {
         let now = self.changes()?;
-        let two = self.log.programs_ipv6();
+        let two = self.programs_another();
         // A service is told to both families, a slice to that of its addresses.
         let wanted = [changes[0] * (1 + u64::from(two)), changes[1]];
         let all = (0..2).all(|kind| now.total[kind] >= before.total[kind] + wanted[kind]);
@@ -281,9 +295,9 @@ impl Process {
             .map_err(|e| HarnessError::system("read kube-proxy's memory", e))
     }
 
-    /// Whether it programs IPv6 as well.
-    pub(super) fn programs_ipv6(&self) -> bool {
-        self.log.programs_ipv6()
+    /// Whether it programs the other family as well.
+    pub(super) fn programs_another(&self) -> bool {
+        self.dual || self.log.programs_another()
     }
 
     /// What it complained of, each once.
@@ -344,6 +358,14 @@ impl Drop for Process {
     }
 }
 
+/// A tool of iptables as that of a family is named: "ip6tables-restore". Others have one name for both.
+pub(super) fn of_family(tool: &str, family: Family) -> String {
+    match family {
+        Family::Ipv4 => tool.to_owned(),
+        Family::Ipv6 => tool.replacen("iptables", "ip6tables", 1),
+    }
+}
+
 /// How long syncs of so many services may take until one is taken for hung.
 fn longest(services: usize) -> Duration {
     SYNC + SYNC_SERVICE * services as u32
@@ -351,7 +373,14 @@ fn longest(services: usize) -> Duration {
 
 /// KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1). Limits of connection tracking belong to the initial
 /// network namespace and are left alone; everything that is not said is kube-proxy's own default.
-fn configuration(facts: &KubeProxyFacts, min_sync_period_ms: u32, kubeconfig: &Path) -> String {
+fn configuration(
+    facts: &KubeProxyFacts,
+    node: NodeKind,
+    min_sync_period_ms: u32,
+    kubeconfig: &Path,
+) -> String {
+    let clusters = objects::plans(node).map(|plan| plan.cluster.to_string());
+    let clusters: Vec<String> = clusters.collect();
     let periods = json!({
         "minSyncPeriod": format!("{min_sync_period_ms}ms"),
         "syncPeriod": "30s",
@@ -362,7 +391,7 @@ fn configuration(facts: &KubeProxyFacts, min_sync_period_ms: u32, kubeconfig: &P
         "kind": "KubeProxyConfiguration",
         "mode": facts.mode,
         "hostnameOverride": NODE,
-        "clusterCIDR": Plan::of(Family::Ipv4).cluster.to_string(),
+        "clusterCIDR": clusters.join(","),
         "detectLocalMode": "ClusterCIDR",
         "clientConnection": {
             "kubeconfig": kubeconfig,
@@ -377,4 +406,21 @@ fn configuration(facts: &KubeProxyFacts, min_sync_period_ms: u32, kubeconfig: &P
         "ipvs": periods,
     })
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_of_iptables_have_a_name_for_each_family_and_others_have_one() {
+        let named = |tool| of_family(tool, Family::Ipv6);
+        assert_eq!(named("iptables-restore"), "ip6tables-restore");
+        assert_eq!(named("iptables-legacy-save"), "ip6tables-legacy-save");
+        assert_eq!((named("ipset"), named("nft")), ("ipset".to_owned(), "nft".to_owned()));
+        for tool in IPTABLES {
+            assert_eq!(of_family(tool, Family::Ipv4), tool);
+            assert_ne!(named(tool), tool);
+        }
+    }
 }

@@ -18,8 +18,8 @@ use super::cells::Cells;
 use crate::quantity::{counted, value, whole};
 use crate::statistics::{Known, LEAST, SEEDS};
 use crate::view::{
-    Scope, finding, has_bounds, known, lower_bound, marks, scopes, series_names, spread,
-    spread_of_fit,
+    Scope, are_named, finding, has_bounds, known, lower_bound, marks, scopes, series_names,
+    spread, spread_of_fit,
 };
 
 /// Facts of an update cell that name the kube-proxy whose sync was imitated.
@@ -108,7 +108,7 @@ pub(super) fn findings(cells: &Cells<'_>, summary: &Summary) -> Vec<Finding> {
     let rows = summary.cells.iter();
     let rows = rows.map(|row| ((&row.key, row.metric), row)).collect();
     let scopes = scopes(summary);
-    let several = scopes.len() > 1;
+    let named = are_named(&scopes);
     let of = |scope: Scope| {
         let context = Context {
             cells,
@@ -121,7 +121,7 @@ pub(super) fn findings(cells: &Cells<'_>, summary: &Summary) -> Vec<Finding> {
     };
     let mut all: Vec<Finding> = scopes.into_iter().flat_map(of).collect();
     for found in &mut all {
-        let place = finding::place(several, found);
+        let place = finding::place(named, found);
         found.text = finding::text(place.as_deref(), found);
     }
     all
@@ -276,6 +276,7 @@ impl Context<'_, '_> {
             environment,
             endpoints,
             variant,
+            node: _,
         } = self.scope.clone();
         Finding {
             text: String::new(),
@@ -286,7 +287,7 @@ impl Context<'_, '_> {
             endpoints,
             variant,
             scenario: subject.scenario,
-            options: subject.options.clone(),
+            options: self.scope.noted(&subject.options),
             services: vec![self.largest],
             question: subject.asked(question, self.largest),
             verdict,
@@ -326,6 +327,7 @@ impl Context<'_, '_> {
                 && fit.metric == metric
                 && fit.environment == self.scope.environment
                 && fit.variant == self.scope.variant
+                && self.scope.is_of(&fit.options)
                 && !fit.mode.is_floor()
         })
     }

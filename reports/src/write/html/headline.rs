@@ -13,7 +13,7 @@ use crate::quantity::{digits, shortened, whole};
 use crate::summarise::FloorRatios;
 use crate::view::brief::{self, Brief};
 use crate::view::words::programmed;
-use crate::view::{Scope, finding, grouped, scopes};
+use crate::view::{Scope, are_named, finding, grouped, scopes};
 
 /// The picture of the top: of several environments' that of the one with most answers.
 pub(super) fn picture(figures: &[Figure]) -> Option<&Figure> {
@@ -84,10 +84,10 @@ fn sentences(summary: &Summary, headline: bool) -> Markup {
         .filter(|f| f.headline == headline)
         .collect();
     // By what they are of, as a phrase where there is more than one such thing.
-    let several = scopes(summary).len() > 1;
+    let named = are_named(&scopes(summary));
     let shown = all.iter().take(SENTENCES);
     html! {
-        @for (scope, findings) in grouped(shown.map(|found| (finding::place(several, found), *found))) {
+        @for (scope, findings) in grouped(shown.map(|found| (finding::place(named, found), *found))) {
             @if let Some(scope) = scope { h3 { (shortened(&scope, LONGEST)) } }
             ul.findings { @for finding in findings { (sentence(finding)) } }
         }
@@ -161,7 +161,7 @@ pub(super) fn floors(mut ratios: Vec<FloorRatios>, scope: &Scope) -> Markup {
     html! {
         @if !ratios.is_empty() {
             details {
-                summary { "First packets against both floors, at every position" @if !scope.variant.is_empty() { ": " (scope.variant) } }
+                summary { "First packets against both floors, at every position" @if !scope.variant.is_empty() { ": " (scope.variant) } @if let Some(node) = scope.node { ": " (node.words()) } }
                 (scrolling(
                     "Ratios to the floors",
                     ("cards ratios", None),

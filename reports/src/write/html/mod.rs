@@ -4,6 +4,7 @@
 
 mod charts;
 mod data;
+mod families;
 mod headline;
 mod matrix;
 mod overview;
@@ -25,7 +26,7 @@ use crate::quantity::{shortened, whole};
 use crate::summarise::floor_ratios;
 use crate::view::table::{of_questions, of_updates};
 use crate::view::trust::{Disturbed, coverage_text, older};
-use crate::view::{Scope, executed_by, grouped, is_timed, scopes};
+use crate::view::{Scope, are_named, executed_by, grouped, is_timed, scopes};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -123,7 +124,7 @@ fn article(
     (index, runs): (usize, usize),
 ) -> Markup {
     let mut scopes = scopes(summary);
-    let all = scopes.len();
+    let (all, named) = (scopes.len(), are_named(&scopes));
     // What has no number at all is said, not shown as tables of nothing.
     let empty: Vec<Scope> = match scopes.iter().any(|scope| has_numbers(scope, summary)) {
         true => scopes
@@ -133,7 +134,6 @@ fn article(
     };
     let drawn = scopes.len().min(DRAWN);
     let left_out: Vec<String> = scopes.drain(drawn..).map(|s| s.describe()).collect();
-    let several = all > 1;
     let ids = Ids::new(index, runs);
     let figures = plots::figures_of(run, summary, drawn);
     let shown = (&ids, figures.as_slice());
@@ -162,16 +162,17 @@ fn article(
                 }
             }
             (headline::findings(summary, &ids))
-            @for scope in &scopes { (matrix::table(run, summary, scope, several, shown)) }
+            @for scope in &scopes { (matrix::table(run, summary, scope, named, shown)) }
             (matrix::multiples(&figures, &ids))
             (headline::more(summary))
             div id=(ids.of("tables")) {
                 @for scope in &scopes {
-                    @let place = several.then_some(scope);
+                    @let place = named.then_some(scope);
                     @for table in of_updates(summary, scope) { (table::answers(&table, place)) }
                     @if let Some(table) = of_questions(summary, scope) { (table::answers(&table, place)) }
                     (headline::floors(floor_ratios(run, scope, scope.largest(summary)), scope))
                 }
+                (families::tables(run, summary))
                 (table::places(summary))
             }
             (charts::section(summary, figures.iter().filter(|figure| picture.is_none_or(|top| top.name != figure.name)), &ids))
