@@ -6,12 +6,13 @@ use std::io;
 use futures_util::TryStreamExt as _;
 use netns_sys::x_tables::{self, Extension};
 use rtnetlink::LinkDummy;
-use schema::Mode;
+use schema::{Family, Mode};
 
 use Trial::*;
 
 use super::questions;
-use crate::datapath::{Engine, facts_over};
+use crate::datapath::{Engine, facts_of};
+use crate::xtables::of_kernel;
 
 /// A part of the kernel that a mode needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Facility {
     pub module: &'static str,
     /// What needs it besides modes that name it.
     pub needed_by: User,
+    /// Of services of which family; what has none is the same for both.
+    family: Family,
     trial: Trial,
 }
 
@@ -39,7 +42,7 @@ pub enum User {
 enum Trial {
     /// A request of nf_tables is answered.
     NfTables,
-    /// A table of ip_tables exists once it is named.
+    /// A table of ip_tables, or ip6_tables, exists once it is named.
     Table(&'static str),
     /// An extension of x_tables, in at least that revision.
     Xt(Extension, &'static str, u8),
@@ -65,6 +68,7 @@ const fn facility(
         name,
         module,
         needed_by,
+        family: Family::Ipv4,
         trial,
     }
 }
@@ -103,7 +107,22 @@ const fn set_type(name: &'static str, module: &'static str) -> Facility {
 const SKBINFO: Trial = SetType("hash:ip,port", 5);
 const CONNTRACK_MAX: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 
-/// Every facility, in the order of a diagnosis. Revisions are those that the rules need: `SET` 3 has
+/// What IPv6 has of its own: the name for IPv4, its name, and what brings it.
+const OF_IPV6: &[(&str, &str, &str)] = &[
+    ("ip_tables filter", "ip6_tables filter", "ip6table_filter"),
+    ("ip_tables nat", "ip6_tables nat", "ip6table_nat"),
+    ("ip_tables mangle", "ip6_tables mangle", "ip6table_mangle"),
+    ("REJECT", "REJECT", "ip6t_REJECT"),
+];
+
+/// Every facility that services of a family need, in the order of a diagnosis.
+#[must_use]
+pub fn facilities(family: Family) -> Vec<Facility> {
+    let all = FACILITIES.iter();
+    all.map(|facility| facility.of(family)).collect()
+}
+
+/// Every facility that services of IPv4 need, in the order of a diagnosis. Revisions are those that the rules need: `SET` 3 has
 /// `--map-mark` (net/netfilter/xt_set.c), `hash:ip,port` 5 has `skbinfo`
 /// (net/netfilter/ipset/ip_set_hash_ipport.c).
 pub const FACILITIES: &[Facility] = &[
@@ -138,6 +157,22 @@ pub const FACILITIES: &[Facility] = &[
 ];
 
 impl Facility {
+    /// The same of a family, from the row of IPv4.
+    fn of(self, family: Family) -> Self {
+        let others = OF_IPV6.iter().filter(|_| family == Family::Ipv6);
+        let mut others = others.filter(|(name, ..)| *name == self.name);
+        let (name, module) = match others.next() {
+            Some((_, name, module)) => (*name, *module),
+            None => (self.name, self.module),
+        };
+        Self {
+            name,
+            module,
+            family,
+            ..self
+        }
+    }
+
     /// What it is called to a reader: extensions of x_tables with their kind.
     #[must_use]
     pub fn title(&self) -> String {
@@ -161,16 +196,18 @@ impl Facility {
                 .and_then(|mut connection| connection.tables())
                 .map(drop)
                 .map_err(io::Error::from),
-            Table(name) => x_tables::table(name),
-            Xt(kind, name, revision) => match x_tables::extension(kind, name, revision) {
-                // Without ip_tables the nft engine may still have the extension.
-                Err(e) if e.raw_os_error() == Some(libc::ENOPROTOOPT) => {
-                    questions::compat(kind, name, revision)
+            Table(name) => x_tables::table(of_kernel(self.family), name),
+            Xt(kind, name, revision) => {
+                match x_tables::extension(of_kernel(self.family), kind, name, revision) {
+                    // Without ip_tables the nft engine may still have the extension.
+                    Err(e) if e.raw_os_error() == Some(libc::ENOPROTOOPT) => {
+                        questions::compat(self.family, kind, name, revision)
+                    }
+                    asked => asked,
                 }
-                asked => asked,
-            },
-            Compat => questions::compat(Extension::Match, "comment", 0),
-            SetType(name, revision) => match questions::newest_set_revision(name)? {
+            }
+            Compat => questions::compat(self.family, Extension::Match, "comment", 0),
+            SetType(name, revision) => match questions::newest_set_revision(self.family, name)? {
                 newest if newest >= revision => Ok(()),
                 newest => Err(io::Error::new(
                     io::ErrorKind::Unsupported,
@@ -186,7 +223,7 @@ impl Facility {
     /// Whether a mode needs it, with that engine below its rules.
     #[must_use]
     pub fn serves(&self, mode: Mode, engine: Engine) -> bool {
-        let facts = facts_over(mode, engine);
+        let facts = facts_of(mode, engine, self.family);
         let through = |engines: &[Engine]| facts.rules.is_some_and(|e| engines.contains(&e));
         match self.needed_by {
             User::Lab => true,
@@ -196,7 +233,7 @@ impl Facility {
     }
 }
 
-/// What a mode needs and `has` denies, as the end of a sentence with its remedy; `None` when nothing is
+/// What a mode needs for services of IPv4 and `has` denies, as the end of a sentence with its remedy; `None` when nothing is
 /// missing. `has` is the trial, apart so that a kernel without a facility can be imagined.
 #[must_use]
 pub fn missing(
@@ -204,10 +241,19 @@ pub fn missing(
     engine: Engine,
     has: impl Fn(&Facility) -> io::Result<()>,
 ) -> Option<String> {
-    let lacking: Vec<&Facility> = FACILITIES
-        .iter()
-        .filter(|f| f.serves(mode, engine) && has(f).is_err())
-        .collect();
+    missing_of(mode, engine, Family::Ipv4, has)
+}
+
+/// The same for services of a family.
+#[must_use]
+pub fn missing_of(
+    mode: Mode,
+    engine: Engine,
+    family: Family,
+    has: impl Fn(&Facility) -> io::Result<()>,
+) -> Option<String> {
+    let mut lacking = facilities(family);
+    lacking.retain(|f| f.serves(mode, engine) && has(f).is_err());
     if lacking.is_empty() {
         return None;
     }
@@ -254,17 +300,42 @@ fn answer(error: rtnetlink::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::xtables::FAMILIES;
 
     #[test]
-    fn what_a_mode_names_is_in_the_table() {
-        for facts in Mode::ALL
-            .iter()
-            .flat_map(|m| Engine::ALL.iter().map(|e| facts_over(*m, *e)))
-        {
-            for name in facts.facilities.iter().chain(facts.without) {
-                assert!(FACILITIES.iter().any(|f| f.name == *name), "{name}");
+    fn what_a_mode_names_is_in_the_table_of_its_family() {
+        for family in FAMILIES {
+            let known = facilities(family);
+            for facts in Mode::ALL.iter().flat_map(|mode| {
+                let over = |engine: &Engine| facts_of(*mode, *engine, family);
+                Engine::ALL.iter().map(over)
+            }) {
+                for name in facts.facilities.iter().chain(facts.without) {
+                    assert!(known.iter().any(|f| f.name == *name), "{name}");
+                }
             }
         }
+        assert_eq!(facilities(Family::Ipv4), FACILITIES);
+    }
+
+    #[test]
+    fn of_ipv6_the_tables_and_what_refuses_are_other_modules() {
+        let has = without(&["ip6_tables nat", "REJECT", "ip_tables filter"]);
+        let named = missing_of(Mode::IptablesLegacy, Engine::Legacy, Family::Ipv6, &has);
+        assert_eq!(
+            named.as_deref(),
+            Some(
+                "this kernel lacks ip6_tables nat, xt target REJECT: modprobe -a ip6table_nat ip6t_REJECT"
+            )
+        );
+        let has = without(&["ip_set skbinfo", "ip6_tables mangle"]);
+        let named = missing_of(Mode::Ipset, Engine::Legacy, Family::Ipv6, &has);
+        assert_eq!(
+            named.as_deref(),
+            Some(
+                "this kernel lacks ip6_tables mangle, ip_set skbinfo: modprobe -a ip6table_mangle ip_set_hash_ipport"
+            )
+        );
     }
 
     fn without(lacking: &'static [&'static str]) -> impl Fn(&Facility) -> io::Result<()> {

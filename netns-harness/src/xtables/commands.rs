@@ -3,6 +3,7 @@
 
 use super::rule::{self, Rule, Target};
 use super::tables::{Table, Tables, builtin};
+use super::{Engine, FAMILIES, tool};
 
 impl Tables {
     /// Carries out `iptables-… -w 5 -t TABLE ACTION CHAIN …`.
@@ -15,7 +16,10 @@ impl Tables {
         let [program, "-w", "5", "-t", name, action, chain, rest @ ..] = texts.as_slice() else {
             return Err(refused("not understood"));
         };
-        if !["iptables-legacy", "iptables-nft"].contains(program) {
+        let mut of_iptables = Engine::ALL.iter().flat_map(|engine| {
+            FAMILIES.map(|family| tool::prefix_of(*engine, family))
+        });
+        if !of_iptables.any(|known| known == *program) {
             return Err(refused("not a program of iptables"));
         }
         if builtin(name).is_empty() {
