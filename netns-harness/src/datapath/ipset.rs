@@ -55,7 +55,7 @@ impl Ipset {
 
     /// Prefix of the iptables tools.
     const fn tool(self) -> &'static str {
-        tool::prefix(self.engine)
+        tool::prefix_of(self.engine, self.family)
     }
 
     /// What the kernel lists: tables through the tool, sets through libipset.
@@ -66,7 +66,7 @@ impl Ipset {
 
 impl Datapath for Ipset {
     fn facts(&self) -> &'static ModeFacts {
-        facts::over(self.engine)
+        facts::over(self.engine, self.family)
     }
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
@@ -76,25 +76,26 @@ impl Datapath for Ipset {
         };
         let population = trial::population_of(self.facts());
         trial::attempt(self, &population, &options, |error| {
-            trial::with_sets(self.tool(), error)
+            trial::with_sets(self.engine, self.family, error)
         })
     }
 
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
-        sync::render(self.tool(), from, to, options)
+        sync::render(*self, from, to, options)
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
-        foreign::no_other(self.engine)?;
+        foreign::no_other(self.engine, self.family)?;
         let (tables, sets) = self.listed()?;
-        trace::relation(&tables, &sets).map_err(HarnessError::listing("ipset layout"))
+        let relation = trace::relation(&tables, &sets, self.family);
+        relation.map_err(HarnessError::listing("ipset layout"))
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
         // Mangle goes first: what is no longer marked no longer needs a chain. Sets go last: one that a rule refers
         // to cannot be destroyed.
         let tables = ["mangle", "nat", "filter"];
-        let mut errors = foreign::remove(self.engine, &tables, sockets);
+        let mut errors = foreign::remove_of(self.engine, self.family, &tables, sockets);
         for name in [layout::SET, layout::NEW_SET] {
             let destroy = ipset_sys::Command::Destroy(name.to_owned());
             let destroyed = steps::Sets::send(&[destroy], sockets);
@@ -111,7 +112,7 @@ impl Inspect for Ipset {
         if let Some(set) = steps::listed_sets()?.first() {
             return Ok(Some(format!("set {}", set.name)));
         }
-        foreign::leftovers(self.engine)
+        foreign::leftovers(self.engine, self.family)
     }
 
     fn inventory(&self) -> Result<Inventory, HarnessError> {
@@ -126,13 +127,13 @@ impl Inspect for Ipset {
     fn stated_memory(&self) -> Result<Vec<(String, u64)>, HarnessError> {
         let mut stated = vec![steps::stated_sets()?];
         if self.engine == Engine::Legacy {
-            stated.extend(foreign::legacy_blobs()?);
+            stated.extend(foreign::legacy_blobs(self.family)?);
         }
         Ok(stated)
     }
 
     fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it.
-        first_rule_packets(self.engine)
+        first_rule_packets(self.engine, self.family)
     }
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use ipset_sys::{Command, Session};
+use schema::Family;
 
 use super::step::Step;
 use crate::sockets::{Socket, Sockets};
@@ -105,6 +106,14 @@ impl fmt::Display for Commands {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = self.0.iter().map(|words| words.join(" "));
         lines.try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+/// A family as ip_set has it.
+pub(super) const fn of_sets(family: Family) -> ipset_sys::Family {
+    match family {
+        Family::Ipv4 => ipset_sys::Family::Inet,
+        Family::Ipv6 => ipset_sys::Family::Inet6,
     }
 }
 

@@ -1,16 +1,13 @@
 //! A mode is tried: a small population is installed, listed and removed, in a namespace that the caller provides.
 
 use ipset_sys::Facility;
-use schema::{Family, Protocol};
+use schema::{Engine, Family, Protocol};
 
 use super::{Datapath, ModeFacts, RenderOptions, Transport};
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Endpoint, Frontend, Plan, Population, Service};
 use crate::xtables::tool;
-
-/// Of what is tried.
-const PLAN: &Plan = Plan::of(Family::Ipv4);
 
 /// Installs the population, sees that it is what the kernel lists, and removes it, whatever came before.
 ///
@@ -66,7 +63,7 @@ pub(super) const GUEST: &str = "or a kernel that has it: --sandbox guest";
 
 /// What would help where sets, or iptables rules that look into them, could not be made. What the kernel lacks is
 /// named beside it ([`crate::lab::facility::missing`]).
-pub(super) fn with_sets(tool: &str, error: &HarnessError) -> String {
+pub(super) fn with_sets(engine: Engine, family: Family, error: &HarnessError) -> String {
     match error {
         HarnessError::Ipset { source, .. } => match source.missing_facility() {
             Some(Facility::Privilege) => {
@@ -81,12 +78,16 @@ pub(super) fn with_sets(tool: &str, error: &HarnessError) -> String {
             tool: refused,
             stderr,
             ..
-        } if refused.starts_with(tool) => {
-            let remedy = tool::remedy(tool, error);
+        } if refused.starts_with(tool::prefix_of(engine, family)) => {
+            let remedy = tool::remedy(engine, family, error);
+            let mangle = match family {
+                Family::Ipv4 => "iptable_mangle",
+                Family::Ipv6 => "ip6table_mangle",
+            };
             match tool::unprivileged(stderr) {
                 true => remedy,
                 false => format!(
-                    "{remedy}; its rules need xt_set too, the match and revision 3 of target SET (--map-mark), of iptables and of the kernel: modprobe -a xt_set iptable_mangle"
+                    "{remedy}; its rules need xt_set too, the match and revision 3 of target SET (--map-mark), of iptables and of the kernel: modprobe -a xt_set {mangle}"
                 ),
             }
         }
@@ -97,21 +98,28 @@ pub(super) fn with_sets(tool: &str, error: &HarnessError) -> String {
 /// As many services as a transaction of an untimed preparation where that has a limit: iptables-nft sends one in a
 /// single netlink message, which must fit into its socket's buffer.
 pub(super) fn population_of(facts: &ModeFacts) -> Population {
-    larger_population(facts.preparation_chunk.unwrap_or(0) as u32)
+    larger_population(facts.family, facts.preparation_chunk.unwrap_or(0) as u32)
 }
 
-/// A tiny population with which a mode is tried: one service of each protocol, with unequal numbers of endpoints.
+/// [`probe_population_of`] IPv4.
 pub(super) fn probe_population() -> Population {
+    probe_population_of(Family::Ipv4)
+}
+
+/// A tiny population of a family with which a mode is tried: one service of each protocol, with unequal numbers of
+/// endpoints.
+pub(super) fn probe_population_of(family: Family) -> Population {
+    let plan = Plan::of(family);
     let service = |index: u32, protocol, endpoints| Service {
         index,
         frontend: Frontend {
-            vip: PLAN.services.host(256 + index),
+            vip: plan.services.host(256 + index),
             port: 80,
             protocol,
         },
         endpoints: (0..endpoints)
             .map(|e| Endpoint {
-                address: PLAN.endpoints.host(256 * index + e),
+                address: plan.endpoints.host(256 * index + e),
                 port: 8080,
             })
             .collect(),
@@ -121,14 +129,15 @@ pub(super) fn probe_population() -> Population {
     }
 }
 
-/// [`probe_population`], continued to `services`.
-fn larger_population(services: u32) -> Population {
-    let mut population = probe_population();
+/// [`probe_population_of`] a family, continued to `services`.
+fn larger_population(family: Family, services: u32) -> Population {
+    let plan = Plan::of(family);
+    let mut population = probe_population_of(family);
     let template = population.services[0].clone();
     let more = (population.services.len() as u32..services).map(|index| Service {
         index,
         frontend: Frontend {
-            vip: PLAN.services.host(512 + index),
+            vip: plan.services.host(512 + index),
             ..template.frontend
         },
         endpoints: template.endpoints.clone(),
@@ -148,7 +157,7 @@ mod tests {
             status: "exit status: 1".to_owned(),
             stderr: stderr.to_owned(),
         };
-        let said = |stderr| with_sets("iptables-legacy", &refused(stderr));
+        let said = |stderr| with_sets(Engine::Legacy, Family::Ipv4, &refused(stderr));
         let text = said("Extension SET revision 3 not supported");
         assert!(
             text.contains("target SET (--map-mark)") && text.contains("modprobe -a xt_set"),
@@ -159,5 +168,19 @@ mod tests {
             text.contains("CAP_NET_ADMIN") && !text.contains("modprobe"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_is_tried_is_of_the_family_of_the_mode_and_no_two_services_are_one() {
+        for family in Family::ALL.iter().copied() {
+            let population = larger_population(family, 40);
+            let frontends = population.services.iter().map(|service| service.frontend);
+            let frontends: std::collections::BTreeSet<Frontend> = frontends.collect();
+            assert_eq!(frontends.len(), 40);
+            assert!(frontends.iter().all(|to| to.family() == family));
+            let endpoints = population.services.iter().flat_map(|s| &s.endpoints);
+            let mut families = endpoints.map(Endpoint::family);
+            assert!(families.all(|of| of == family));
+        }
     }
 }

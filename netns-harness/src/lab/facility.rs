@@ -300,14 +300,13 @@ fn answer(error: rtnetlink::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xtables::FAMILIES;
 
     #[test]
     fn what_a_mode_names_is_in_the_table_of_its_family() {
-        for family in FAMILIES {
+        for family in Family::ALL.iter().copied() {
             let known = facilities(family);
             for facts in Mode::ALL.iter().flat_map(|mode| {
-                let over = |engine: &Engine| facts_of(*mode, *engine, family);
+                let over = move |engine: &Engine| facts_of(*mode, *engine, family);
                 Engine::ALL.iter().map(over)
             }) {
                 for name in facts.facilities.iter().chain(facts.without) {

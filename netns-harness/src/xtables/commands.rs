@@ -3,7 +3,7 @@
 
 use super::rule::{self, Rule, Target};
 use super::tables::{Table, Tables, builtin};
-use super::{Engine, FAMILIES, tool};
+use super::{Engine, Family, tool};
 
 impl Tables {
     /// Carries out `iptables-… -w 5 -t TABLE ACTION CHAIN …`.
@@ -16,10 +16,9 @@ impl Tables {
         let [program, "-w", "5", "-t", name, action, chain, rest @ ..] = texts.as_slice() else {
             return Err(refused("not understood"));
         };
-        let mut of_iptables = Engine::ALL.iter().flat_map(|engine| {
-            FAMILIES.map(|family| tool::prefix_of(*engine, family))
-        });
-        if !of_iptables.any(|known| known == *program) {
+        let of_family = |family: Family| Engine::ALL.iter().map(move |e| tool::prefix_of(*e, family));
+        let mut known = Family::ALL.iter().copied().flat_map(of_family);
+        if !known.any(|known| known == *program) {
             return Err(refused("not a program of iptables"));
         }
         if builtin(name).is_empty() {

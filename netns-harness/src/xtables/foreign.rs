@@ -3,7 +3,7 @@
 
 use nft_codec::{Act, Connection, EncodedBatch, Op, TableFamily, TableId};
 
-use super::{Engine, FAMILIES, Family, allocated, ip_tables, of_kernel, tool};
+use super::{Engine, Family, allocated, ip_tables, of_kernel, tool};
 use crate::HarnessError;
 use crate::meters;
 use crate::relation::Relation;
@@ -131,8 +131,8 @@ pub(crate) fn no_other(engine: Engine, family: Family) -> Result<(), HarnessErro
         }
     }
     let own = |of: &Family| engine == Engine::Legacy && *of == family;
-    let others = FAMILIES.into_iter().filter(|of| !own(of));
-    others.map(no_tables_of).collect()
+    let mut others = Family::ALL.iter().copied().filter(|of| !own(of));
+    others.try_for_each(no_tables_of)
 }
 
 /// nftables tables must not stand beside another mode's rules.
@@ -179,7 +179,7 @@ pub(crate) fn legacy_blobs(family: Family) -> Result<Vec<(String, u64)>, Harness
 /// # Errors
 /// There are some, or nobody may say so.
 pub(crate) fn no_legacy_tables() -> Result<(), HarnessError> {
-    FAMILIES.into_iter().try_for_each(no_tables_of)
+    Family::ALL.iter().copied().try_for_each(no_tables_of)
 }
 
 fn no_tables_of(family: Family) -> Result<(), HarnessError> {
@@ -198,7 +198,7 @@ fn no_tables_of(family: Family) -> Result<(), HarnessError> {
 /// A rule was found, or a listing failed.
 pub(crate) fn anything_installed() -> Result<Relation, HarnessError> {
     no_nftables()?;
-    for family in FAMILIES {
+    for family in Family::ALL.iter().copied() {
         // A tool that would list nothing need not be there.
         if !legacy_tables(family)?.is_empty() {
             let rules = tool::listed(tool::prefix_of(Engine::Legacy, family))?.rules();

@@ -25,9 +25,6 @@ pub(crate) use schema::{Engine, Family};
 /// (`nft_table_validate`), which grows with the number of chunks.
 pub(crate) const NFT_PREPARATION_CHUNK: usize = 500;
 
-/// Both, of which each has tables of its own.
-pub(crate) const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
-
 /// The program that lists a family's rules through an engine.
 #[must_use]
 pub(crate) const fn save(engine: Engine, family: Family) -> &'static str {
@@ -87,7 +84,7 @@ mod tests {
     #[test]
     fn the_tools_of_an_engine_and_a_family_begin_with_their_prefix() {
         for engine in Engine::ALL.iter().copied() {
-            for family in FAMILIES {
+            for family in Family::ALL.iter().copied() {
                 let prefix = tool::prefix_of(engine, family);
                 let names = tools(engine, family).iter().map(|(name, _)| *name);
                 let wanted = ["-restore", "-save", ""].map(|end| format!("{prefix}{end}"));

@@ -2,12 +2,13 @@
 
 use std::fmt::Display;
 
-use ipset_sys::{Command, Create, Entry, Family, SetType};
-use schema::Protocol;
+use ipset_sys::{Command, Create, Entry, SetType};
+use schema::{Family, Protocol};
 
 use super::ids::{ById, Id, LEVELS, MARK_MASK, Prefix};
 use crate::datapath::iptables::layout::nat_chains;
 use crate::datapath::iptables::service_chain;
+use crate::datapath::steps::of_sets;
 use crate::service::Service;
 use crate::xtables::RestoreText;
 use crate::xtables::tables::Tables;
@@ -21,12 +22,12 @@ const LOOKUP_CHAIN: &str = "KUBE-SERVICES";
 /// Room in a set: ipset's default, one more than there are ids.
 const MAX_ELEMENTS: u32 = 65_536;
 
-/// `create NAME hash:ip,port skbinfo`.
-pub(super) fn create(name: &str) -> Command {
+/// `create NAME hash:ip,port family FAMILY skbinfo`.
+pub(super) fn create(name: &str, family: Family) -> Command {
     Command::Create(Create {
         name: name.to_owned(),
         set_type: SetType::HashIpPort,
-        family: Family::Inet,
+        family: of_sets(family),
         max_elements: MAX_ELEMENTS,
         hash_size: None,
         skbinfo: true,
@@ -57,7 +58,8 @@ pub(super) fn key(service: &Service) -> Entry {
 
 /// Table nat's shared chains, declared.
 pub(super) fn declare_shared(text: &mut RestoreText) {
-    nat_chains().iter().for_each(|chain| text.declare(chain));
+    let chains = nat_chains(text.family).iter();
+    chains.for_each(|chain| text.declare(chain));
     text.declare(&Prefix::ROOT.to_string());
 }
 
@@ -144,9 +146,9 @@ fn dispatch_rule(text: &mut RestoreText, child: Prefix, service: &Service) {
     }
 }
 
-/// Tables without services.
-pub(super) fn base() -> Tables {
-    let mut text = RestoreText::new(true);
+/// Tables without services of a family.
+pub(super) fn base(family: Family) -> Tables {
+    let mut text = RestoreText::new(family, true);
     text.filter_section(true, &[]);
     text.begin("nat");
     declare_shared(&mut text);

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use ipset_sys::Command;
 
+use super::Ipset;
 use super::ids::{ById, Id, LEVELS, Prefix, by_id};
 use super::layout;
 use crate::datapath::iptables::layout::{chains_of, changes};
@@ -16,16 +17,16 @@ use crate::datapath::{Batch, RenderOptions, Transport};
 use crate::service::{Population, Service};
 use crate::xtables::RestoreText;
 
-/// What must be sent; rules by `TOOL-restore`.
+/// What must be sent.
 pub(super) fn render(
-    tool: &'static str,
+    ipset: Ipset,
     from: Option<&Population>,
     to: &Population,
     options: &RenderOptions,
 ) -> Batch {
     let mut steps = Steps {
         batch: Batch::default(),
-        tool,
+        ipset,
         options,
     };
     match from {
@@ -39,17 +40,17 @@ pub(super) fn render(
 /// The steps of a batch, by transport.
 struct Steps<'a> {
     batch: Batch,
-    tool: &'static str,
+    ipset: Ipset,
     options: &'a RenderOptions,
 }
 
 impl Steps<'_> {
     fn text(&self) -> RestoreText {
-        RestoreText::new(self.options.large_cluster)
+        RestoreText::new(self.ipset.family, self.options.large_cluster)
     }
 
     fn restore(&mut self, text: RestoreText) {
-        self.batch.push(Restore::new(self.tool, text));
+        self.batch.push(Restore::new(self.ipset.tool(), text));
     }
 
     /// Nothing where there are no commands.
@@ -64,7 +65,7 @@ impl Steps<'_> {
 
 /// The set, filled; then the rules, `chunk` services a transaction, the rule that looks packets up last.
 fn install(steps: &mut Steps<'_>, to: &Population) {
-    let mut commands = vec![layout::create(layout::SET)];
+    let mut commands = vec![layout::create(layout::SET, steps.ipset.family)];
     commands.extend(to.services.iter().map(|s| add(layout::SET, s)));
     steps.sets(commands);
     let services = by_id(to);
@@ -174,7 +175,7 @@ fn resync(steps: &mut Steps<'_>, from: &Population, to: &Population) {
     text.commit();
     layout::mangle_section(&mut text, false);
     steps.restore(text);
-    let mut commands = vec![layout::create(layout::NEW_SET)];
+    let mut commands = vec![layout::create(layout::NEW_SET, steps.ipset.family)];
     commands.extend(to.services.iter().map(|s| add(layout::NEW_SET, s)));
     commands.push(Command::Swap(
         layout::NEW_SET.to_owned(),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipset_sys::{Entry, Set};
-use schema::Protocol;
+use schema::{Family, Protocol};
 
 use super::ids::{Id, LEVELS, Prefix};
 use super::layout::{self, SET};
@@ -15,15 +15,19 @@ use crate::xtables::rule::{Rule, State, Target};
 use crate::xtables::tables::{Table, Tables};
 use crate::xtables::trace::Index;
 
-/// What the kernel does with new flows. An untouched namespace serves nothing.
+/// What the kernel does with new flows to services of a family. An untouched namespace serves nothing.
 ///
 /// # Errors
 /// The first thing that is not part of the layout, missing, or leads nowhere.
-pub(super) fn relation(tables: &Tables, sets: &[Set]) -> Result<Relation, String> {
+pub(super) fn relation(
+    tables: &Tables,
+    sets: &[Set],
+    family: Family,
+) -> Result<Relation, String> {
     if tables.rules() == 0 && tables.own_chains() == 0 && sets.is_empty() {
         return Ok(Relation::default());
     }
-    let wanted = layout::base();
+    let wanted = layout::base(family);
     tables.are_as(&wanted, |table, chain| {
         table == "nat" && (service_own(chain) || is_dispatch(chain))
     })?;
