@@ -56,7 +56,10 @@ use crate::xtables::{foreign, tool};
 use census::State;
 use part::Leaving;
 
-const TOOL: &str = tool::prefix(Engine::Legacy);
+/// Prefix of the iptables tools of a family.
+const fn tool_of(family: Family) -> &'static str {
+    tool::prefix_of(Engine::Legacy, family)
+}
 
 /// The ipvs mode.
 #[derive(Debug)]
@@ -98,12 +101,14 @@ fn listed_servers() -> Result<
         .collect()
 }
 
-/// Everything that the kernel lists of the mode.
-fn listed() -> Result<State, HarnessError> {
+/// Everything that the kernel lists of the mode, with the addresses and the rules of a family.
+fn listed(family: Family) -> Result<State, HarnessError> {
     let servers = listed_servers().map_err(HarnessError::netlink("list virtual servers"))?;
     let addresses = Links::open().and_then(|mut links| match links.device(layout::DEVICE)? {
         None => Ok(None),
-        Some(_) => links.addresses(layout::DEVICE).map(Some),
+        Some(_) => links
+            .addresses(layout::DEVICE, layout::of_links(family))
+            .map(Some),
     });
     let others = layout::sysctls().filter_map(|(name, wanted)| {
         let value = read_sysctl(name).unwrap_or_else(|error| error.to_string());
@@ -111,17 +116,18 @@ fn listed() -> Result<State, HarnessError> {
     });
     let sets = steps::listed_sets()?.into_iter();
     Ok(State {
+        family,
         servers,
         addresses: addresses.map_err(HarnessError::netlink("list addresses"))?,
         sets: sets.map(|set| (set.name.clone(), set)).collect(),
-        tables: tool::listed(TOOL)?,
+        tables: tool::listed(tool_of(family))?,
         other_sysctls: others.collect(),
     })
 }
 
 impl Datapath for Ipvs {
     fn facts(&self) -> &'static ModeFacts {
-        &facts::FACTS
+        facts::of(self.family)
     }
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
@@ -133,21 +139,22 @@ impl Datapath for Ipvs {
             ..RenderOptions::by(transport)
         };
         let population = trial::population_of(self.facts());
-        trial::attempt(self, &population, &options, probe::explained)
+        let explained = |error: &HarnessError| probe::explained(self.family, error);
+        trial::attempt(self, &population, &options, explained)
     }
 
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
-        sync::render(&self.leaving, from, to, options)
+        sync::render(self, from, to, options)
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
-        foreign::no_other(Engine::Legacy)?;
-        let relation = listed()?.relation();
+        foreign::no_other(Engine::Legacy, self.family)?;
+        let relation = listed(self.family)?.relation();
         relation.map_err(HarnessError::listing("ipvs layout"))
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
-        removal::teardown(&self.leaving, sockets)
+        removal::teardown(self.family, &self.leaving, sockets)
     }
 }
 
@@ -158,11 +165,11 @@ impl KubeProxy for Ipvs {
     /// or process an object, and writes all rules. Here are the listings of sets; the rest is in
     /// [`KubeProxy::ask_as_kube_proxy`] and in transport `exec`.
     fn kube_proxy_sync(&self, _sync: SyncKind, _large_cluster: bool) -> Option<KubeProxySync> {
-        let list = |(name, _): &(&str, _)| ["ipset", "list", name].map(str::to_owned).to_vec();
+        let list = |(name, _): (String, _)| vec!["ipset".to_owned(), "list".to_owned(), name];
         Some(KubeProxySync {
             version: KubeProxyVersion::default(),
             transport: Transport::Exec,
-            read_back: layout::SETS.iter().map(list).collect(),
+            read_back: layout::sets(self.family).map(list).collect(),
             sockets: &[Socket::Servers, Socket::Links],
         })
     }
@@ -173,7 +180,7 @@ impl KubeProxy for Ipvs {
         sync: SyncKind,
         sockets: &mut Sockets,
     ) -> Result<u64, HarnessError> {
-        removal::ask_as_kube_proxy(from, sync, sockets)
+        removal::ask_as_kube_proxy(self.family, from, sync, sockets)
     }
 
     /// Every syncPeriod the whole sync.
@@ -186,8 +193,8 @@ impl KubeProxy for Ipvs {
 
     fn traced(&self, _wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {
         let meaning = || {
-            foreign::no_other(Engine::Legacy)?;
-            let traced = listed()?.traced();
+            foreign::no_other(Engine::Legacy, self.family)?;
+            let traced = listed(self.family)?.traced();
             traced.map_err(HarnessError::listing("virtual servers"))
         };
         Some(meaning())
@@ -196,13 +203,13 @@ impl KubeProxy for Ipvs {
 
 impl Inspect for Ipvs {
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        Ok(listed()?.leftovers())
+        Ok(listed(self.family)?.leftovers())
     }
 
     /// Elements are set entries, addresses of the device, virtual servers and destinations: whatever grows
     /// with N, though only the first are elements of a set.
     fn inventory(&self) -> Result<Inventory, HarnessError> {
-        let state = listed()?;
+        let state = listed(self.family)?;
         let entries: usize = state.sets.values().map(|set| set.entries.len()).sum();
         let servers = state.servers.iter().map(|(_, all)| 1 + all.len());
         let addresses = state.addresses.as_ref().map_or(0, Vec::len);
@@ -216,13 +223,13 @@ impl Inspect for Ipvs {
     /// IPVS itself states nothing.
     fn stated_memory(&self) -> Result<Vec<(String, u64)>, HarnessError> {
         let mut stated = vec![steps::stated_sets()?];
-        stated.extend(foreign::legacy_blobs()?);
+        stated.extend(foreign::legacy_blobs(self.family)?);
         Ok(stated)
     }
 
     fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it, on its way to the
         // virtual servers, and no other does while IPVS tells connection tracking of its flows.
-        first_rule_packets(Engine::Legacy)
+        first_rule_packets(Engine::Legacy, self.family)
     }
 }

@@ -4,6 +4,7 @@ use super::meaning::interpreted;
 use super::*;
 use crate::datapath::meaning::Meaning as _;
 use crate::datapath::steps::Restore;
+use crate::datapath::{Breakable as _, Damage};
 use crate::service::Service;
 use crate::xtables::RestoreText;
 use crate::xtables::tool::parse_counters;
@@ -19,6 +20,18 @@ pub(super) fn population(services: u32, endpoints: u32) -> Population {
         services: (0..services).map(service).collect(),
     }
 }
+
+/// The same for services of a family.
+pub(super) fn population_of(family: Family, services: u32, endpoints: u32) -> Population {
+    population(services, endpoints).in_family(family)
+}
+
+/// Both, each with what its rules that do not depend on services come to: rules, operations of an install, of an update,
+/// and its bytes.
+const FAMILIES: [(Family, [u64; 4]); 2] = [
+    (Family::Ipv4, [23, 36, 19, 1161]),
+    (Family::Ipv6, [22, 35, 17, 985]),
+];
 
 /// Bytes of a service's line in KUBE-SERVICES in large-cluster layout, newline included.
 fn portal_bytes(service: &Service) -> usize {
@@ -37,6 +50,40 @@ fn a_cold_install_reads_as_kube_proxy_writes_it() {
         ..OPTIONS
     };
     insta::assert_snapshot!(Iptables::legacy().render(None, &population(1, 2), &commented));
+}
+
+/// As [`a_cold_install_reads_as_kube_proxy_writes_it`], but for what IPv6 has otherwise. Names of chains are by Go's
+/// `net.JoinHostPort` of an endpoint (`newBaseEndpointInfo` in pkg/proxy/endpoint.go), here by sha256sum and base32.
+#[test]
+fn services_of_ipv6_are_written_with_their_addresses_and_the_rest_as_for_ipv4() {
+    let commented = RenderOptions {
+        large_cluster: false,
+        ..OPTIONS
+    };
+    let written = |family| {
+        let iptables = Iptables::of(Engine::Legacy, family);
+        let batch = iptables.render(None, &population_of(family, 1, 2), &commented);
+        batch.to_string()
+    };
+    let mut ipv4 = written(Family::Ipv4);
+    for (old, new) in [
+        (" -d 127.0.0.0/8 ", " -d none "),
+        (" LOCAL -j KUBE-NODEPORTS", " LOCAL ! -d ::1/128 -j KUBE-NODEPORTS"),
+        ("10.96.0.1 ", "fd00:10:96::1 "),
+        ("10.128.0.0/9", "fd00:10:128::/105"),
+        ("10.128.0.0:8080", "[fd00:10:128::]:8080"),
+        ("10.128.0.1:8080", "[fd00:10:128::1]:8080"),
+        ("-s 10.128.0.0 ", "-s fd00:10:128:: "),
+        ("-s 10.128.0.1 ", "-s fd00:10:128::1 "),
+        ("KUBE-SEP-656QYLZFNPVW2FVJ", "KUBE-SEP-36K7P7KUOZZIOXYQ"),
+        ("KUBE-SEP-CVTC7THCHNHKZLQN", "KUBE-SEP-EGKD3U5MIFSCE4XR"),
+    ] {
+        assert!(ipv4.contains(old), "{old}");
+        ipv4 = ipv4.replace(old, new);
+    }
+    let lines = ipv4.lines().filter(|line| !line.contains(" -d none "));
+    let ipv6 = written(Family::Ipv6);
+    assert!(lines.eq(ipv6.lines()), "{ipv4}\n{ipv6}");
 }
 
 #[test]
@@ -70,42 +117,47 @@ fn installed(batch: &Batch) -> (usize, usize) {
 
 #[test]
 fn law_of_size_of_an_install() {
-    for (n, e) in [(1, 1), (10, 2), (100, 3), (40, 10)] {
-        let batch = Iptables::legacy().render(None, &population(n, e), &OPTIONS);
-        let (n, e) = (n as usize, e as usize);
-        assert_eq!(
-            installed(&batch),
-            (23 + n * (2 + 3 * e), 13 + n * (1 + e)),
-            "N={n} E={e}"
-        );
-        assert_eq!(batch.operations() as usize, 36 + n * (3 + 4 * e));
-        assert_eq!(batch.messages(), 0);
+    for (family, [rules, operations, ..]) in FAMILIES {
+        for (n, e) in [(1, 1), (10, 2), (100, 3), (40, 10)] {
+            let iptables = Iptables::of(Engine::Legacy, family);
+            let batch = iptables.render(None, &population_of(family, n, e), &OPTIONS);
+            let (n, e) = (n as usize, e as usize);
+            assert_eq!(
+                installed(&batch),
+                (rules as usize + n * (2 + 3 * e), 13 + n * (1 + e)),
+                "{family} N={n} E={e}"
+            );
+            let wanted = operations as usize + n * (3 + 4 * e);
+            assert_eq!(batch.operations() as usize, wanted);
+            assert_eq!(batch.messages(), 0);
+        }
     }
 }
 
 #[test]
 fn law_of_size_of_a_service_add() {
     // The part that does not depend on N, from the smallest case of all.
-    for e in [1, 2, 5] {
-        for n in [1, 10, 100, 1000] {
-            let to = population(n + 1, e);
-            let from = population(n, e);
-            let batch = Iptables::legacy().render(Some(&from), &to, &OPTIONS);
+    for (family, [_, _, operations, bytes]) in FAMILIES {
+        for (n, e) in [1, 2, 5].into_iter().flat_map(|e| [1, 10, 100, 1000].map(|n| (n, e))) {
+            let to = population_of(family, n + 1, e);
+            let from = population_of(family, n, e);
+            let iptables = Iptables::of(Engine::Legacy, family);
+            let batch = iptables.render(Some(&from), &to, &OPTIONS);
             assert_eq!(
                 batch.operations(),
-                19 + u64::from(n + 1) + 2 + 4 * u64::from(e),
-                "N={n} E={e}"
+                operations + u64::from(n + 1) + 2 + 4 * u64::from(e),
+                "{family} N={n} E={e}"
             );
             let added = &to.services[n as usize];
-            let mut chains = RestoreText::new(true);
+            let mut chains = RestoreText::new(family, true);
             chains.declare_service(added);
             chains.service_rules(added);
             let chains = chains.finish().0.len();
             let portals: usize = to.services.iter().map(portal_bytes).sum();
             assert_eq!(
                 batch.bytes() as usize,
-                1161 + portals + chains,
-                "N={n} E={e}"
+                bytes as usize + portals + chains,
+                "{family} N={n} E={e}"
             );
         }
     }
@@ -129,14 +181,16 @@ fn chunks_together_install_what_one_transaction_installs() {
 
 #[test]
 fn an_update_of_nothing_leaves_the_meaning() {
-    let population = population(5, 2);
-    let iptables = Iptables::legacy();
-    let install = iptables.render(None, &population, &OPTIONS);
-    let again = iptables.render(Some(&population), &population, &OPTIONS);
-    assert_eq!(
-        iptables.meaning(&[install, again]).unwrap(),
-        Relation::of(&population)
-    );
+    for family in Family::ALL.iter().copied() {
+        let population = population_of(family, 5, 2);
+        let iptables = Iptables::of(Engine::Legacy, family);
+        let install = iptables.render(None, &population, &OPTIONS);
+        let again = iptables.render(Some(&population), &population, &OPTIONS);
+        assert_eq!(
+            iptables.meaning(&[install, again]).unwrap(),
+            Relation::of(&population)
+        );
+    }
 }
 
 #[test]
@@ -166,13 +220,28 @@ fn checked(line: &str) -> Result<(), String> {
             ))
             .unwrap();
     }
-    layout_check::complete(&tables)
+    layout_check::complete(&tables, Family::Ipv4)
 }
 
 #[test]
 fn the_whole_layout_passes_its_check_and_so_does_nothing_at_all() {
     assert_eq!(checked("no such text => "), Ok(()));
-    assert_eq!(layout_check::complete(&Tables::default()), Ok(()));
+    for family in Family::ALL.iter().copied() {
+        assert_eq!(layout_check::complete(&Tables::default(), family), Ok(()));
+    }
+}
+
+#[test]
+fn the_layout_of_a_family_is_not_the_other_s() {
+    for family in Family::ALL.iter().copied() {
+        let iptables = Iptables::of(Engine::Legacy, family);
+        let batch = iptables.render(None, &population_of(family, 2, 2), &OPTIONS);
+        let tables = interpreted(&[batch]).unwrap();
+        for of in Family::ALL.iter().copied() {
+            let complete = layout_check::complete(&tables, of);
+            assert_eq!(complete.is_ok(), of == family, "{family} as {of}: {complete:?}");
+        }
+    }
 }
 
 #[test]
@@ -258,7 +327,7 @@ fn a_second_rule_for_a_service_is_seen_and_the_order_is_the_lists() {
         .restore(&text.replace(&portal, &format!("{portal}\n{portal}")))
         .unwrap();
     assert!(
-        layout_check::complete(&tables)
+        layout_check::complete(&tables, Family::Ipv4)
             .unwrap_err()
             .contains("two rules")
     );
@@ -270,43 +339,50 @@ fn a_second_rule_for_a_service_is_seen_and_the_order_is_the_lists() {
 
 #[test]
 fn law_of_size_of_a_resync() {
-    let iptables = Iptables::nft();
     let resync = RenderOptions {
         resync: true,
         ..OPTIONS
     };
-    for (n, e) in [(1, 1), (10, 2), (40, 10)] {
-        let population = population(n, e);
-        let batch = iptables.render(Some(&population), &population, &resync);
-        assert_eq!(batch.steps.len(), 1);
-        assert_eq!(
-            batch.operations(),
-            19 + u64::from(n) * (3 + 4 * u64::from(e)),
-            "N={n} E={e}"
-        );
+    for (family, [_, _, operations, _]) in FAMILIES {
+        for (n, e) in [(1, 1), (10, 2), (40, 10)] {
+            let population = population_of(family, n, e);
+            let iptables = Iptables::of(Engine::Nft, family);
+            let batch = iptables.render(Some(&population), &population, &resync);
+            assert_eq!(batch.steps.len(), 1);
+            assert_eq!(
+                batch.operations(),
+                operations + u64::from(n) * (3 + 4 * u64::from(e)),
+                "{family} N={n} E={e}"
+            );
+        }
     }
 }
 
 #[test]
 fn a_resync_writes_everything_again_and_repeats_no_jump() {
-    let population = population(9, 2);
-    let iptables = Iptables::legacy();
     let resync = RenderOptions {
         resync: true,
         ..OPTIONS
     };
-    let install = iptables.render(None, &population, &OPTIONS);
-    let again = iptables.render(Some(&population), &population, &resync);
-    let once = interpreted(std::slice::from_ref(&install)).unwrap();
-    assert_eq!(interpreted(&[install, again]).unwrap(), once);
+    for family in Family::ALL.iter().copied() {
+        let population = population_of(family, 9, 2);
+        let iptables = Iptables::of(Engine::Legacy, family);
+        let install = iptables.render(None, &population, &OPTIONS);
+        let again = iptables.render(Some(&population), &population, &resync);
+        let once = interpreted(std::slice::from_ref(&install)).unwrap();
+        assert_eq!(interpreted(&[install, again]).unwrap(), once);
+    }
 }
 
 #[test]
 fn kube_proxy_lists_stale_chains_in_large_clusters_only_long_after_the_last_time() {
-    for (iptables, save) in [
-        (Iptables::legacy(), "iptables-legacy-save"),
-        (Iptables::nft(), "iptables-nft-save"),
+    for (engine, family, save) in [
+        (Engine::Legacy, Family::Ipv4, "iptables-legacy-save"),
+        (Engine::Nft, Family::Ipv4, "iptables-nft-save"),
+        (Engine::Legacy, Family::Ipv6, "ip6tables-legacy-save"),
+        (Engine::Nft, Family::Ipv6, "ip6tables-nft-save"),
     ] {
+        let iptables = Iptables::of(engine, family);
         let small = iptables.kube_proxy_sync(SyncKind::Partial, false).unwrap();
         assert_eq!(small.read_back, [[save, "-t", "nat"]]);
         let large = iptables.kube_proxy_sync(SyncKind::Partial, true).unwrap();
@@ -329,12 +405,58 @@ fn what_is_counted_is_what_was_installed() {
 #[test]
 fn the_floor_names_as_many_operations_as_it_has_chains_and_rules() {
     let nothing = population(0, 1);
-    let batch = super::Conntrack(Family::Ipv4).render(None, &nothing, &OPTIONS);
-    let text = batch.to_string();
-    let named = |line: &&str| line.starts_with(':') || line.starts_with("-A");
-    assert_eq!(
-        batch.operations() as usize,
-        text.lines().filter(named).count(),
-        "{text}"
-    );
+    for family in Family::ALL.iter().copied() {
+        let batch = super::Conntrack(family).render(None, &nothing, &OPTIONS);
+        let text = batch.to_string();
+        let named = |line: &&str| line.starts_with(':') || line.starts_with("-A");
+        assert_eq!(
+            batch.operations() as usize,
+            text.lines().filter(named).count(),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_family_is_broken_polled_and_listed_by_its_own_tools() {
+    for (family, tool) in [
+        (Family::Ipv4, "iptables-legacy"),
+        (Family::Ipv6, "ip6tables-legacy"),
+    ] {
+        let iptables = Iptables::of(Engine::Legacy, family);
+        let population = population_of(family, 4, 2);
+        let (a, b) = (&population.services[0], &population.services[2]);
+        for damage in Damage::ALL.iter().copied() {
+            let lines = iptables.damage(damage, a, b);
+            let floor = super::Conntrack(family).damage(damage, a, b);
+            assert!(lines.iter().chain(&floor).all(|words| words[0] == tool));
+        }
+        let Work::Asks(asked) = &iptables.periodic(KubeProxyVersion::default(), true)[0].work else {
+            panic!("the canary is not looked for");
+        };
+        assert_eq!(asked[0][0], tool);
+        let facts = iptables.facts();
+        assert_eq!(facts.family, family);
+        assert_eq!(facts.listings(), [[format!("{tool}-save")]]);
+        let tools = facts.tools(Transport::Exec);
+        assert!(tools.iter().any(|(name, package)| (*name, *package) == (tool, "iptables")));
+    }
+}
+
+#[test]
+fn every_damage_is_seen_in_tables_of_both_families() {
+    for family in Family::ALL.iter().copied() {
+        let iptables = Iptables::of(Engine::Legacy, family);
+        let population = population_of(family, 4, 2);
+        let wanted = Relation::of(&population);
+        for damage in Damage::ALL.iter().copied() {
+            let batch = iptables.render(None, &population, &OPTIONS);
+            let mut tables = interpreted(&[batch]).unwrap();
+            for words in iptables.damage(damage, &population.services[0], &population.services[2]) {
+                tables.command(&words).unwrap();
+            }
+            let seen = way::relation(&tables, &[]).map(|means| means.differences(&wanted));
+            assert!(!matches!(seen, Ok(None)), "{family} {damage:?}");
+        }
+    }
 }

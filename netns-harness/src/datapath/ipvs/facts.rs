@@ -1,6 +1,6 @@
 //! What is known of mode ipvs.
 
-use schema::Mode;
+use schema::{Family, Mode};
 
 use super::{Ipvs, layout};
 use crate::datapath::facts::{
@@ -33,23 +33,49 @@ const LAW: &[Law] = &[
 
 const IPSET: Tool = ("ipset", "ipset");
 
-/// What is known of it.
-pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
-    rules: Some(Engine::Legacy),
-    layouts: Layout::ALL,
-    node_sysctls: &TIMEOUTS,
-    kube_proxy: Some(&KubeProxyFacts {
+/// What kube-proxy starts as `iptables` and as `ip6tables`.
+const TOOLS: &[(&str, &str)] = &[
+    IPSET,
+    ("iptables", "iptables-legacy"),
+    ("iptables-save", "iptables-legacy-save"),
+    ("iptables-restore", "iptables-legacy-restore"),
+];
+const TOOLS_IPV6: &[(&str, &str)] = &[
+    IPSET,
+    ("ip6tables", "ip6tables-legacy"),
+    ("ip6tables-save", "ip6tables-legacy-save"),
+    ("ip6tables-restore", "ip6tables-legacy-restore"),
+];
+
+const fn kube_proxy(tools: &'static [(&'static str, &'static str)]) -> KubeProxyFacts {
+    KubeProxyFacts {
         mode: "ipvs",
-        tools: &[
-            ("ipset", "ipset"),
-            ("iptables", "iptables-legacy"),
-            ("iptables-save", "iptables-legacy-save"),
-            ("iptables-restore", "iptables-legacy-restore"),
-        ],
+        tools,
         cleanup: &[],
         // pkg/proxy/ipvs/proxier.go says at 4 that a sync has ended.
         arguments: &["--v=2", "--vmodule=proxier=4"],
-    }),
+    }
+}
+
+/// What is known of it for services of a family.
+pub(in crate::datapath) fn of(family: Family) -> &'static ModeFacts {
+    match family {
+        Family::Ipv4 => &FACTS,
+        Family::Ipv6 => &FACTS_IPV6,
+    }
+}
+
+const FACTS_IPV6: ModeFacts = ModeFacts {
+    family: Family::Ipv6,
+    kube_proxy: Some(&kube_proxy(TOOLS_IPV6)),
+    ..FACTS
+};
+
+const FACTS: ModeFacts = ModeFacts {
+    rules: Some(Engine::Legacy),
+    layouts: Layout::ALL,
+    node_sysctls: &TIMEOUTS,
+    kube_proxy: Some(&kube_proxy(TOOLS)),
     sync_tools: &["ipset"],
     listings: &[&["ipvsadm", "-S", "-n"], &["ipset", "save"]],
     facilities: &[
@@ -114,7 +140,7 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
             },
         ],
         |_, family| {
-            layout::ready();
+            layout::ready(family);
             Box::new(Ipvs::of(family))
         },
     )

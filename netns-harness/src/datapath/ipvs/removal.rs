@@ -5,9 +5,10 @@ use std::sync::PoisonError;
 use ipvs_codec::{LinkOp, Op, ServiceId};
 use netlink::Batch as Messages;
 use netns_sys::tools::command;
+use schema::Family;
 
 use super::part::{Leaving, look, questions};
-use super::{TOOL, layout};
+use super::{layout, tool_of};
 use crate::HarnessError;
 use crate::datapath::{Sockets, SyncKind};
 use crate::service::Population;
@@ -20,15 +21,16 @@ use crate::xtables::tool;
 /// # Errors
 /// A tool is missing or refuses what kube-proxy expects it to take; the kernel refused to say.
 pub(super) fn ask_as_kube_proxy(
+    family: Family,
     population: &Population,
     sync: SyncKind,
     sockets: &mut Sockets,
 ) -> Result<u64, HarnessError> {
-    for words in &*layout::QUESTIONS {
+    for words in layout::questions(family) {
         // A chain that is there is refused: that is the answer.
-        let _there = tool::ask(TOOL, words)?;
+        let _there = tool::ask(tool_of(family), words)?;
     }
-    for create in layout::creates(population.len()) {
+    for create in layout::creates(family, population.len()) {
         let line = create.to_string();
         let mut words: Vec<&str> = line.split_whitespace().collect();
         words.push("-exist");
@@ -42,14 +44,18 @@ pub(super) fn ask_as_kube_proxy(
         .iter()
         .map(|s| layout::id(s.frontend))
         .collect();
-    look(sockets, &servers)?;
+    look(sockets, family, &servers)?;
     Ok(questions(servers.len()))
 }
 
 /// Removes everything, in the order of kube-proxy's `cleanupLeftovers`: virtual servers, the device with its
 /// addresses, rules, and sets, which no rule refers to any more. Sysctls stay, as kube-proxy leaves them. What
 /// is not there is no error, nor is a kernel without IPVS.
-pub(super) fn teardown(leaving: &Leaving, sockets: &mut Sockets) -> Vec<HarnessError> {
+pub(super) fn teardown(
+    family: Family,
+    leaving: &Leaving,
+    sockets: &mut Sockets,
+) -> Vec<HarnessError> {
     leaving
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -57,11 +63,11 @@ pub(super) fn teardown(leaving: &Leaving, sockets: &mut Sockets) -> Vec<HarnessE
     let mut done = vec![
         flush(sockets),
         delete_device(sockets),
-        tool::empty(TOOL, &["nat", "filter"]),
+        tool::empty(tool_of(family), &["nat", "filter"]),
     ];
     match sockets.sets() {
-        Ok(session) => done.extend(layout::SETS.iter().map(|(name, _)| {
-            let destroy = ipset_sys::Command::Destroy((*name).to_owned());
+        Ok(session) => done.extend(layout::sets(family).map(|(name, _)| {
+            let destroy = ipset_sys::Command::Destroy(name);
             let destroyed = session.send(&[destroy]);
             destroyed.map_err(HarnessError::ipset("destroy sets"))
         })),
