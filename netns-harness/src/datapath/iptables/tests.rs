@@ -431,10 +431,10 @@ fn a_family_is_broken_polled_and_listed_by_its_own_tools() {
             let floor = super::Conntrack(family).damage(damage, a, b);
             assert!(lines.iter().chain(&floor).all(|words| words[0] == tool));
         }
-        let Work::Asks(asked) = &iptables.periodic(KubeProxyVersion::default(), true)[0].work else {
-            panic!("the canary is not looked for");
-        };
-        assert_eq!(asked[0][0], tool);
+        let periodic = iptables.periodic(KubeProxyVersion::default(), true);
+        let canary = "-w 5 -S KUBE-PROXY-CANARY -t mangle".split(' ');
+        let poll = std::iter::once(tool).chain(canary).map(str::to_owned);
+        assert_eq!(periodic[0].work, Work::Asks(vec![poll.collect()]));
         let facts = iptables.facts();
         assert_eq!(facts.family, family);
         assert_eq!(facts.listings(), [[format!("{tool}-save")]]);
