@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::process::Command;
 
 use ipvs_codec::Connection;
-use kernel::{isolated, population};
+use kernel::{isolated, population, population_of};
 use netlink::Error;
 use netns_harness::datapath::ipvs::Ipvs;
 use netns_harness::datapath::{
@@ -61,12 +61,13 @@ fn a_kernel_without_ipvs_is_named_with_its_remedy_and_has_nothing_left() {
 
 #[test]
 fn every_transport_installs_updates_resyncs_and_leaves_nothing() {
-    for transport in TRANSPORTS {
+    let families = Family::ALL.iter().copied();
+    for (family, transport) in families.flat_map(|f| TRANSPORTS.map(|transport| (f, transport))) {
         with_ipvs(move || {
-            let ipvs = Ipvs::of(Family::Ipv4);
+            let ipvs = Ipvs::of(family);
             assert_eq!(ipvs.probe(transport), Ok(()));
             let options = RenderOptions::by(transport);
-            let mut changed = population(40, 2);
+            let mut changed = population_of(family, 40, 2);
             goes_to(&ipvs, None, &changed, &options);
             let counted = ipvs.inventory().unwrap();
             assert_eq!(
@@ -82,7 +83,8 @@ fn every_transport_installs_updates_resyncs_and_leaves_nothing() {
             changed.services.remove(15);
             changed.services[0].endpoints[1].port = 9090;
             changed.services[1].endpoints.truncate(1);
-            changed.services.push(population(49, 2).services.remove(48));
+            let last = population_of(family, 49, 2).services.remove(48);
+            changed.services.push(last);
             goes_to(&ipvs, Some(&before), &changed, &options);
             let resync = RenderOptions {
                 resync: true,
@@ -108,9 +110,10 @@ fn every_transport_installs_updates_resyncs_and_leaves_nothing() {
 #[test]
 fn every_damage_is_seen() {
     with_ipvs(|| {
-        let whole = population(4, 2);
-        for damage in Damage::ALL.iter().copied() {
-            let ipvs = Ipvs::of(Family::Ipv4);
+        let families = Family::ALL.iter().copied();
+        for (family, damage) in families.flat_map(|f| Damage::ALL.iter().map(move |d| (f, *d))) {
+            let whole = population_of(family, 4, 2);
+            let ipvs = Ipvs::of(family);
             goes_to(&ipvs, None, &whole, &RenderOptions::by(Transport::Netlink));
             for words in ipvs.damage(damage, &whole.services[0], &whole.services[2]) {
                 let status = Command::new(&words[0]).args(&words[1..]).status();
