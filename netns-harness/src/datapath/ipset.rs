@@ -9,7 +9,8 @@
 //! Constructed: there is no such kube-proxy mode. From KUBE-SVC-… on, in masquerading and in table filter
 //! the rules are those of kube-proxy's iptables mode, so that only the search for a service differs:
 //! at most 64 rules in four chains, and 16 more services in one leaf chain cost 16 rules at the most.
-//! Rules go through either x_tables engine, sets through libipset or `ipset restore`.
+//! Rules go through either x_tables engine, sets through libipset or `ipset restore`; for services of IPv6 the set is of
+//! its addresses, and all else is the same.
 
 #[cfg(test)]
 mod commands;

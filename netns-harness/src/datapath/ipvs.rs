@@ -1,7 +1,8 @@
 //! kube-proxy's ipvs mode, complete as Kubernetes 1.32 to 1.37 lay it out: a virtual server for each service and a
 //! masquerading destination for each endpoint, every VIP an address of a dummy device, and beside them the
 //! sets and the constant number of iptables rules that masquerade and protect what the VIPs open.
-//! Names, comments and order are those of `pkg/proxy/ipvs/proxier.go` and `ipset.go`.
+//! Names, comments and order are those of `pkg/proxy/ipvs/proxier.go` and `ipset.go`; what IPv6 has otherwise says
+//! `layout.rs`.
 //!
 //! A packet crosses INPUT's KUBE-IPVS-FILTER before the virtual servers are looked up
 //! (`ip_vs_in_hook` at LOCAL_IN), since its VIP is an address of this node.

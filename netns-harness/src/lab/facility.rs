@@ -107,12 +107,23 @@ const fn set_type(name: &'static str, module: &'static str) -> Facility {
 const SKBINFO: Trial = SetType("hash:ip,port", 5);
 const CONNTRACK_MAX: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 
-/// What IPv6 has of its own: the name for IPv4, its name, and what brings it.
-const OF_IPV6: &[(&str, &str, &str)] = &[
-    ("ip_tables filter", "ip6_tables filter", "ip6table_filter"),
-    ("ip_tables nat", "ip6_tables nat", "ip6table_nat"),
-    ("ip_tables mangle", "ip6_tables mangle", "ip6table_mangle"),
-    ("REJECT", "REJECT", "ip6t_REJECT"),
+/// What IPv6 has of its own, by the name for IPv4. `DNAT` 0 is IPv4's alone (`xt_nat_target_reg` in
+/// net/netfilter/xt_nat.c).
+const OF_IPV6: &[(&str, Facility)] = &[
+    (
+        "ip_tables filter",
+        legacy("ip6_tables filter", "ip6table_filter", Table("filter")),
+    ),
+    (
+        "ip_tables nat",
+        legacy("ip6_tables nat", "ip6table_nat", Table("nat")),
+    ),
+    (
+        "ip_tables mangle",
+        named("ip6_tables mangle", "ip6table_mangle", Table("mangle")),
+    ),
+    ("DNAT", target("DNAT", "xt_nat", 1)),
+    ("REJECT", target("REJECT", "ip6t_REJECT", 0)),
 ];
 
 /// Every facility that services of a family need, in the order of a diagnosis.
@@ -159,18 +170,10 @@ pub const FACILITIES: &[Facility] = &[
 impl Facility {
     /// The same of a family, from the row of IPv4.
     fn of(self, family: Family) -> Self {
-        let others = OF_IPV6.iter().filter(|_| family == Family::Ipv6);
-        let mut others = others.filter(|(name, ..)| *name == self.name);
-        let (name, module) = match others.next() {
-            Some((_, name, module)) => (*name, *module),
-            None => (self.name, self.module),
-        };
-        Self {
-            name,
-            module,
-            family,
-            ..self
-        }
+        let own = OF_IPV6.iter().filter(|_| family == Family::Ipv6);
+        let mut own = own.filter(|(name, _)| *name == self.name);
+        let row = own.next().map_or(self, |(_, row)| *row);
+        Self { family, ..row }
     }
 
     /// What it is called to a reader: extensions of x_tables with their kind.

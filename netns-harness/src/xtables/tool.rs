@@ -81,7 +81,8 @@ pub(crate) fn output(name: &str, arguments: &[&str]) -> Result<String, HarnessEr
 /// # Errors
 /// It is missing, or refused.
 pub(crate) fn command(words: &[String]) -> Result<(), HarnessError> {
-    let of_iptables = ["iptables", "ip6tables"].iter().any(|start| words[0].starts_with(start));
+    let starts = ["iptables", "ip6tables"];
+    let of_iptables = starts.iter().any(|start| words[0].starts_with(start));
     let mut command = match of_iptables {
         true => program(&words[0]),
         false => netns_sys::tools::command(&words[0]),
@@ -208,7 +209,8 @@ pub(crate) fn remedy(engine: Engine, family: Family, error: &HarnessError) -> St
         nf_tables,
     } = parts(family);
     let says = |text: &str| refusal.contains(text);
-    let cannot_begin = says("can't initialize iptables table") || says("can't initialize ip6tables table");
+    let begins = ["iptables", "ip6tables"].map(|name| format!("can't initialize {name} table"));
+    let cannot_begin = begins.iter().any(|text| says(text));
     let advice = if says("Message too long") {
         // iptables/nft.c mnl_set_sndbuffer() (1.8.9): SO_SNDBUFFORCE or nothing, so wmem_max is of no use.
         "it sends a transaction as one netlink message, and without CAP_NET_ADMIN in the initial user namespace its socket cannot hold one (EMSGSIZE): run as root, or raise net.core.wmem_default above the size of a transaction (3.3 KB a service of two endpoints)".to_owned()

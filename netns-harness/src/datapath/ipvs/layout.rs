@@ -25,9 +25,9 @@ pub(super) const CLUSTER_IPS: &str = "KUBE-CLUSTER-IP";
 /// Addresses of the device: no other port of the node is reached through them.
 pub(super) const BOUND_IPS: &str = "KUBE-IPVS-IPS";
 
-/// Every set that kube-proxy makes (`ipsetInfo`), as it is called for IPv4. All but the two above stay empty here: there is no other
-/// type of service yet, and KUBE-LOOP-BACK has an entry for each endpoint *on this node*, of which a lab's
-/// node has none.
+/// Every set that kube-proxy makes (`ipsetInfo`), as it is called for IPv4. All but the two above stay empty here:
+/// there is no other type of service yet, and KUBE-LOOP-BACK has an entry for each endpoint *on this node*, of which a
+/// lab's node has none.
 pub(super) const SETS: &[(&str, SetType)] = &[
     ("KUBE-LOOP-BACK", SetType::HashIpPortIp),
     (CLUSTER_IPS, SetType::HashIpPort),
