@@ -160,12 +160,11 @@ fn every_damage_is_seen_in_the_listing() {
 fn neither_engine_suffers_anything_beside_its_own_rules() {
     let [legacy, nft, legacy_ipv6, nft_ipv6] = ENGINES;
     for (iptables, foreign) in [
-        (legacy, "ip6tables-legacy -w 5 -A INPUT -j ACCEPT"),
-        (nft, "ip6tables-nft -w 5 -A INPUT -j ACCEPT"),
+        (legacy, "ip6tables-nft -w 5 -A INPUT -j ACCEPT"),
         (nft, "ip6tables-legacy -w 5 -A INPUT -j ACCEPT"),
-        (legacy_ipv6, "iptables-legacy -w 5 -A INPUT -j ACCEPT"),
         (legacy_ipv6, "ip6tables-legacy -w 5 -A INPUT -j ACCEPT"),
-        (nft_ipv6, "iptables-nft -w 5 -A INPUT -j ACCEPT"),
+        (legacy_ipv6, "iptables-nft -w 5 -A INPUT -j ACCEPT"),
+        (nft_ipv6, "iptables-legacy -w 5 -A INPUT -j ACCEPT"),
         (nft_ipv6, "nft add table ip6 foreign"),
         (legacy, "iptables-nft -w 5 -A INPUT -j ACCEPT"),
         (legacy, "nft add table inet foreign"),
@@ -257,6 +256,30 @@ fn the_kernel_s_own_copy_of_a_table_has_the_chains_and_the_matches_that_are_list
             let stated = legacy.stated_memory().unwrap();
             let blob = stated.iter().find(|(what, _)| what.ends_with(" nat blob"));
             assert_eq!(blob.unwrap().1, u64::from(info.size_bytes));
+        });
+    }
+}
+
+#[test]
+fn both_families_stand_beside_each_other_through_one_engine_and_one_leaves_the_other() {
+    let [legacy, nft, legacy_ipv6, nft_ipv6] = ENGINES;
+    for (one, other) in [
+        (legacy, legacy_ipv6),
+        (legacy_ipv6, legacy),
+        (nft, nft_ipv6),
+        (nft_ipv6, nft),
+    ] {
+        isolated(|| {
+            let options = RenderOptions::by(Transport::Restore);
+            let [first, second] = [one, other].map(|of| population(of, 3, 2));
+            goes_to(one, None, &first, &options);
+            goes_to(other, None, &second, &options);
+            goes_to(one, Some(&first), &population(one, 4, 2), &options);
+            assert!(one.remove().is_empty());
+            assert_eq!(one.leftovers().unwrap(), None);
+            assert!(other.leftovers().unwrap().is_some());
+            let listed = other.census().unwrap();
+            assert_eq!(listed.differences(&Relation::of(&second)), None);
         });
     }
 }

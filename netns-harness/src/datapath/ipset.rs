@@ -37,7 +37,7 @@ use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::Population;
 use crate::xtables::tables::Tables;
-use crate::xtables::{foreign, tool};
+use crate::xtables::{foreign, other, tool};
 pub use ids::MOST_SERVICES;
 
 /// The ipset mode.
@@ -61,7 +61,14 @@ impl Ipset {
 
     /// What the kernel lists: tables through the tool, sets through libipset.
     fn listed(self) -> Result<(Tables, Vec<Set>), HarnessError> {
-        Ok((tool::listed(self.tool())?, steps::listed_sets()?))
+        Ok((tool::listed(self.tool())?, self.sets()?))
+    }
+
+    /// Every set but those of a dual-stack node for the other family.
+    fn sets(self) -> Result<Vec<Set>, HarnessError> {
+        let mut sets = steps::listed_sets()?;
+        sets.retain(|set| !layout::is_of(&set.name, other(self.family)));
+        Ok(sets)
     }
 }
 
@@ -86,7 +93,7 @@ impl Datapath for Ipset {
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
-        foreign::no_other(self.engine, self.family)?;
+        foreign::no_other(self.engine)?;
         let (tables, sets) = self.listed()?;
         let relation = trace::relation(&tables, &sets, self.family);
         relation.map_err(HarnessError::listing("ipset layout"))
@@ -97,7 +104,7 @@ impl Datapath for Ipset {
         // to cannot be destroyed.
         let tables = ["mangle", "nat", "filter"];
         let mut errors = foreign::remove_of(self.engine, self.family, &tables, sockets);
-        for name in [layout::SET, layout::NEW_SET] {
+        for name in [layout::set(self.family), layout::new_set(self.family)] {
             let destroy = ipset_sys::Command::Destroy(name.to_owned());
             let destroyed = steps::Sets::send(&[destroy], sockets);
             errors.extend(destroyed.err().filter(|error| !error.is_not_found()));
@@ -110,7 +117,7 @@ impl KubeProxy for Ipset {}
 
 impl Inspect for Ipset {
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        if let Some(set) = steps::listed_sets()?.first() {
+        if let Some(set) = self.sets()?.first() {
             return Ok(Some(format!("set {}", set.name)));
         }
         foreign::leftovers(self.engine, self.family)
@@ -126,7 +133,7 @@ impl Inspect for Ipset {
     }
 
     fn stated_memory(&self) -> Result<Vec<(String, u64)>, HarnessError> {
-        let mut stated = vec![steps::stated_sets()?];
+        let mut stated = vec![steps::stated(&self.sets()?)];
         if self.engine == Engine::Legacy {
             stated.extend(foreign::legacy_blobs(self.family)?);
         }

@@ -149,7 +149,7 @@ impl Datapath for Ipvs {
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
-        foreign::no_other(Engine::Legacy, self.family)?;
+        foreign::no_other(Engine::Legacy)?;
         let relation = listed(self.family)?.relation();
         relation.map_err(HarnessError::listing("ipvs layout"))
     }
@@ -194,7 +194,7 @@ impl KubeProxy for Ipvs {
 
     fn traced(&self, _wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {
         let meaning = || {
-            foreign::no_other(Engine::Legacy, self.family)?;
+            foreign::no_other(Engine::Legacy)?;
             let traced = listed(self.family)?.traced();
             traced.map_err(HarnessError::listing("virtual servers"))
         };

@@ -142,13 +142,10 @@ pub(super) fn listed_sets() -> Result<Vec<ipset_sys::Set>, HarnessError> {
         .map_err(HarnessError::ipset("list sets"))
 }
 
-/// What ip_set says of the memory of its sets, bytes, with the source.
-///
-/// # Errors
-/// As [`listed_sets`].
-pub(super) fn stated_sets() -> Result<(String, u64), HarnessError> {
-    let bytes = listed_sets()?.iter().map(|set| set.memory_bytes).sum();
-    Ok(("ipset list: Size in memory".to_owned(), bytes))
+/// What ip_set says of the memory of sets, bytes, with the source.
+pub(super) fn stated<'a>(sets: impl IntoIterator<Item = &'a ipset_sys::Set>) -> (String, u64) {
+    let bytes = sets.into_iter().map(|set| set.memory_bytes).sum();
+    ("ipset list: Size in memory".to_owned(), bytes)
 }
 
 impl Step for Sets {

@@ -1,9 +1,10 @@
 //! What must not stand beside a mode's rules, and what must not be left of them: tables of the other
-//! engine and of the other family, and the empty tables that `iptables-nft` leaves behind.
+//! engine, of either family, and the empty tables that `iptables-nft` leaves behind. Rules of the same engine for the other
+//! family see no packet of the mode's, and are a dual-stack node's.
 
 use nft_codec::{Act, Connection, EncodedBatch, Op, TableFamily, TableId};
 
-use super::{Engine, Family, allocated, ip_tables, of_kernel, tool};
+use super::{Engine, Family, allocated, ip_tables, of_kernel, other, tool};
 use crate::HarnessError;
 use crate::meters;
 use crate::relation::Relation;
@@ -60,7 +61,9 @@ pub(crate) fn leftover_nftables() -> Result<Option<String>, HarnessError> {
 /// The listing failed.
 pub(crate) fn leftovers(engine: Engine, family: Family) -> Result<Option<String>, HarnessError> {
     if engine == Engine::Nft {
-        return leftover_nftables();
+        let tables = tables()?;
+        let mut left = tables.iter().filter(|t| !is_xtables(t, other(family)));
+        return Ok(left.next().map(named));
     }
     let tables = tool::listed(tool::prefix_of(engine, family))?;
     let (rules, chains) = (tables.rules(), tables.own_chains());
@@ -114,25 +117,19 @@ fn without(what: &'static str, found: Option<String>) -> Result<(), HarnessError
     found.map_or(Ok(()), |text| Err(HarnessError::listing(what)(text)))
 }
 
-/// Nothing of another engine or of the other family may stand beside `engine`'s rules for a family.
+/// Nothing of another engine may stand beside `engine`'s rules, of whichever family.
 ///
 /// # Errors
 /// There is something, or a listing failed.
-pub(crate) fn no_other(engine: Engine, family: Family) -> Result<(), HarnessError> {
-    match engine {
-        Engine::Legacy => no_nftables()?,
-        Engine::Nft => {
-            let tables = tables()?;
-            let other = tables.iter().find(|table| !is_xtables(table, family));
-            without(
-                "a namespace without tables beside iptables-nft's",
-                other.map(named),
-            )?;
-        }
+pub(crate) fn no_other(engine: Engine) -> Result<(), HarnessError> {
+    if engine == Engine::Legacy {
+        return no_nftables();
     }
-    let own = |of: &Family| engine == Engine::Legacy && *of == family;
-    let mut others = Family::ALL.iter().copied().filter(|of| !own(of));
-    others.try_for_each(no_tables_of)
+    let tables = tables()?;
+    let known = |table: &TableId| Family::ALL.iter().any(|of| is_xtables(table, *of));
+    let foreign = tables.iter().find(|table| !known(table)).map(named);
+    without("a namespace without tables beside iptables-nft's", foreign)?;
+    no_legacy_tables()
 }
 
 /// nftables tables must not stand beside another mode's rules.

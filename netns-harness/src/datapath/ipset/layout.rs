@@ -13,10 +13,27 @@ use crate::service::Service;
 use crate::xtables::RestoreText;
 use crate::xtables::tables::Tables;
 
-/// The set whose elements mark packets.
-pub(super) const SET: &str = "KUBE-SERVICE-IPS";
+/// The set whose elements mark packets of a family, named as kube-proxy names those of IPv6 (`NewIPSet` in
+/// pkg/proxy/ipvs/ipset.go).
+pub(super) const fn set(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "KUBE-SERVICE-IPS",
+        Family::Ipv6 => "KUBE-6-SERVICE-IPS",
+    }
+}
+
 /// Its successor while a resync fills it.
-pub(super) const NEW_SET: &str = "KUBE-SERVICE-IPS-NEW";
+pub(super) const fn new_set(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "KUBE-SERVICE-IPS-NEW",
+        Family::Ipv6 => "KUBE-6-SERVICE-IPS-NEW",
+    }
+}
+
+/// Whether a set is the mode's for that family.
+pub(super) fn is_of(name: &str, family: Family) -> bool {
+    [set(family), new_set(family)].contains(&name)
+}
 /// The chain of table mangle that looks a destination up.
 const LOOKUP_CHAIN: &str = "KUBE-SERVICES";
 /// Room in a set: ipset's default, one more than there are ids.
@@ -86,8 +103,9 @@ pub(super) fn mangle_section(text: &mut RestoreText, first: bool) {
             "-A {chain} -m conntrack --ctstate NEW -m comment --comment \"kubernetes service portals\" -j {LOOKUP_CHAIN}"
         ));
     }
+    let set = set(text.family);
     text.operation(format_args!(
-        "-A {LOOKUP_CHAIN} -j SET --map-set {SET} dst,dst --map-mark"
+        "-A {LOOKUP_CHAIN} -j SET --map-set {set} dst,dst --map-mark"
     ));
     text.commit();
 }

@@ -74,10 +74,10 @@ fn of_ipv6_the_set_is_of_its_addresses_and_rules_are_through_its_tools() {
     let batch = IPSET_IPV6.render(None, &population_of(Family::Ipv6, 2, 2), &OPTIONS);
     let text = batch.to_string();
     for line in [
-        "create KUBE-SERVICE-IPS hash:ip,port family inet6 maxelem 65536 skbinfo",
-        "add KUBE-SERVICE-IPS fd00:10:96::1,tcp:80 skbmark 0x10000/0xffff0000",
-        "add KUBE-SERVICE-IPS fd00:10:96::2,udp:80 skbmark 0x20000/0xffff0000",
-        "-A KUBE-SERVICES -j SET --map-set KUBE-SERVICE-IPS dst,dst --map-mark",
+        "create KUBE-6-SERVICE-IPS hash:ip,port family inet6 maxelem 65536 skbinfo",
+        "add KUBE-6-SERVICE-IPS fd00:10:96::1,tcp:80 skbmark 0x10000/0xffff0000",
+        "add KUBE-6-SERVICE-IPS fd00:10:96::2,udp:80 skbmark 0x20000/0xffff0000",
+        "-A KUBE-SERVICES -j SET --map-set KUBE-6-SERVICE-IPS dst,dst --map-mark",
         "-A KUBE-SEP-36K7P7KUOZZIOXYQ -m tcp -p tcp -j DNAT --to-destination [fd00:10:128::]:8080",
     ] {
         assert!(text.lines().any(|there| there == line), "{line}: {text}");
@@ -151,7 +151,7 @@ fn law_of_size_of_an_install() {
         assert_eq!(
             (
                 kernel.sets.0.len(),
-                kernel.sets.0[layout::SET].elements.len()
+                kernel.sets.0[layout::set(ipset.family)].elements.len()
             ),
             (1, n)
         );
@@ -392,7 +392,7 @@ fn sets_that_are_not_the_layout_are_refused() {
 fn exchanged_marks_are_seen() {
     let install = IPSET.render(None, &population(4, 2), &OPTIONS);
     let mut kernel = kernel(&[&install]);
-    let set = kernel.sets.0.get_mut(layout::SET).unwrap();
+    let set = kernel.sets.0.get_mut(layout::set(Family::Ipv4)).unwrap();
     let keys: Vec<_> = set.elements.keys().copied().collect();
     let (a, b) = (set.elements[&keys[0]], set.elements[&keys[2]]);
     set.elements.insert(keys[0], b);

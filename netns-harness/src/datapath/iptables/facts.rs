@@ -158,7 +158,6 @@ const LEGACY_IPV6: ModeFacts = ModeFacts {
     family: Family::Ipv6,
     facilities: &["ip6_tables mangle"],
     node_sysctls: &TIMEOUTS,
-    kube_proxy: Some(&kube_proxy(LEGACY_TOOLS_IPV6)),
     law_of_size: LAW_IPV6,
     ..LEGACY
 };
@@ -224,7 +223,6 @@ const NFT: ModeFacts = ModeFacts {
 const NFT_IPV6: ModeFacts = ModeFacts {
     family: Family::Ipv6,
     node_sysctls: &TIMEOUTS,
-    kube_proxy: Some(&kube_proxy(NFT_TOOLS_IPV6)),
     law_of_size: LAW_IPV6,
     ..NFT
 };
@@ -254,17 +252,6 @@ const NFT_TOOLS: &[(&str, &str)] = &[
     ("iptables", "iptables-nft"),
     ("iptables-save", "iptables-nft-save"),
     ("iptables-restore", "iptables-nft-restore"),
-];
-/// The same for IPv6. Where none of IPv4 is found, kube-proxy is of one family (`platformCheckSupported`).
-const LEGACY_TOOLS_IPV6: &[(&str, &str)] = &[
-    ("ip6tables", "ip6tables-legacy"),
-    ("ip6tables-save", "ip6tables-legacy-save"),
-    ("ip6tables-restore", "ip6tables-legacy-restore"),
-];
-const NFT_TOOLS_IPV6: &[(&str, &str)] = &[
-    ("ip6tables", "ip6tables-nft"),
-    ("ip6tables-save", "ip6tables-nft-save"),
-    ("ip6tables-restore", "ip6tables-nft-restore"),
 ];
 
 /// A listing of table nat.

@@ -51,7 +51,7 @@ impl Datapath for Conntrack {
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
-        foreign::no_other(Engine::Legacy, self.0)?;
+        foreign::no_other(Engine::Legacy)?;
         let tables = tool::listed(self.tool())?;
         // A rule that no service needs would be paid for by every packet of the floor.
         if tables.rules() + tables.own_chains() > 0 {

@@ -110,7 +110,7 @@ impl Datapath for Iptables {
     }
 
     fn census_in_order(&self) -> Result<(Relation, Option<Vec<Frontend>>), HarnessError> {
-        foreign::no_other(self.engine, self.family)?;
+        foreign::no_other(self.engine)?;
         let tables = tool::listed(self.tool())?;
         let complete = layout_check::complete(&tables, self.family);
         complete.map_err(HarnessError::listing("iptables layout"))?;
@@ -178,7 +178,7 @@ impl KubeProxy for Iptables {
 
     fn traced(&self, wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {
         let meaning = || {
-            foreign::no_other(self.engine, self.family)?;
+            foreign::no_other(self.engine)?;
             let tables = tool::listed(self.tool())?;
             way::relation(&tables, wanted).map_err(HarnessError::listing("iptables rules"))
         };

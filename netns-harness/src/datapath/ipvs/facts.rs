@@ -33,30 +33,6 @@ const LAW: &[Law] = &[
 
 const IPSET: Tool = ("ipset", "ipset");
 
-/// What kube-proxy starts as `iptables` and as `ip6tables`.
-const TOOLS: &[(&str, &str)] = &[
-    IPSET,
-    ("iptables", "iptables-legacy"),
-    ("iptables-save", "iptables-legacy-save"),
-    ("iptables-restore", "iptables-legacy-restore"),
-];
-const TOOLS_IPV6: &[(&str, &str)] = &[
-    IPSET,
-    ("ip6tables", "ip6tables-legacy"),
-    ("ip6tables-save", "ip6tables-legacy-save"),
-    ("ip6tables-restore", "ip6tables-legacy-restore"),
-];
-
-const fn kube_proxy(tools: &'static [(&'static str, &'static str)]) -> KubeProxyFacts {
-    KubeProxyFacts {
-        mode: "ipvs",
-        tools,
-        cleanup: &[],
-        // pkg/proxy/ipvs/proxier.go says at 4 that a sync has ended.
-        arguments: &["--v=2", "--vmodule=proxier=4"],
-    }
-}
-
 /// What is known of it for services of a family.
 pub(in crate::datapath) fn of(family: Family) -> &'static ModeFacts {
     match family {
@@ -67,7 +43,6 @@ pub(in crate::datapath) fn of(family: Family) -> &'static ModeFacts {
 
 const FACTS_IPV6: ModeFacts = ModeFacts {
     family: Family::Ipv6,
-    kube_proxy: Some(&kube_proxy(TOOLS_IPV6)),
     ..FACTS
 };
 
@@ -75,7 +50,18 @@ const FACTS: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
     layouts: Layout::ALL,
     node_sysctls: &TIMEOUTS,
-    kube_proxy: Some(&kube_proxy(TOOLS)),
+    kube_proxy: Some(&KubeProxyFacts {
+        mode: "ipvs",
+        tools: &[
+            ("ipset", "ipset"),
+            ("iptables", "iptables-legacy"),
+            ("iptables-save", "iptables-legacy-save"),
+            ("iptables-restore", "iptables-legacy-restore"),
+        ],
+        cleanup: &[],
+        // pkg/proxy/ipvs/proxier.go says at 4 that a sync has ended.
+        arguments: &["--v=2", "--vmodule=proxier=4"],
+    }),
     sync_tools: &["ipset"],
     listings: &[&["ipvsadm", "-S", "-n"], &["ipset", "save"]],
     facilities: &[
