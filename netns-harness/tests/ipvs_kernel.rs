@@ -130,6 +130,32 @@ fn every_damage_is_seen() {
 }
 
 #[test]
+fn both_families_stand_beside_each_other_and_one_leaves_the_other() {
+    with_ipvs(|| {
+        for family in Family::ALL.iter().copied() {
+            let another = match family {
+                Family::Ipv4 => Family::Ipv6,
+                Family::Ipv6 => Family::Ipv4,
+            };
+            let (one, other) = (Ipvs::of(family), Ipvs::of(another));
+            let options = RenderOptions::by(Transport::Netlink);
+            let first = population_of(family, 3, 2);
+            let second = population_of(another, 3, 2);
+            goes_to(&one, None, &first, &options);
+            goes_to(&other, None, &second, &options);
+            goes_to(&one, Some(&first), &population_of(family, 4, 1), &options);
+            let errors = one.remove();
+            assert!(errors.is_empty(), "{errors:?}");
+            assert_eq!(one.leftovers().unwrap(), None);
+            let listed = other.census().unwrap();
+            assert_eq!(listed.differences(&Relation::of(&second)), None);
+            assert!(other.remove().is_empty());
+            assert_eq!(other.leftovers().unwrap(), None);
+        }
+    });
+}
+
+#[test]
 fn an_endpoint_that_leaves_keeps_its_connections_takes_no_new_ones_and_can_come_back() {
     with_ipvs(|| {
         let lab = Lab::build(Pinning::choose().unwrap()).unwrap();

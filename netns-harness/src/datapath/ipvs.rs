@@ -38,8 +38,11 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipset_sys::Set;
 use ipvs_codec::{Connection, Links};
 use netns_sys::isolation::read_sysctl;
 use schema::{Family, KubeProxyVersion};
@@ -52,8 +55,8 @@ use super::{
 };
 use crate::HarnessError;
 use crate::relation::Relation;
-use crate::service::{Frontend, Population};
-use crate::xtables::{foreign, tool};
+use crate::service::{self, Frontend, Population};
+use crate::xtables::{foreign, other, tool};
 use census::State;
 use part::Leaving;
 
@@ -80,8 +83,10 @@ impl Ipvs {
     }
 }
 
-/// Virtual servers and destinations; none where the kernel has no IPVS.
-fn listed_servers() -> Result<
+/// A family's virtual servers and destinations; none where the kernel has no IPVS.
+fn listed_servers(
+    family: Family,
+) -> Result<
     Vec<(
         ipvs_codec::ListedService,
         Vec<ipvs_codec::ListedDestination>,
@@ -92,9 +97,9 @@ fn listed_servers() -> Result<
         Err(netlink::Error::Missing { .. }) => return Ok(Vec::new()),
         opened => opened?,
     };
-    connection
-        .services()?
-        .into_iter()
+    let services = connection.services()?.into_iter();
+    services
+        .filter(|listed| service::family(listed.service.id.address) == family)
         .map(|listed| {
             let destinations = connection.destinations(listed.service.id)?;
             Ok((listed, destinations))
@@ -102,24 +107,40 @@ fn listed_servers() -> Result<
         .collect()
 }
 
-/// Everything that the kernel lists of the mode, with the addresses and the rules of a family.
+/// A family's addresses of the device; `None` where there is no device, or all of it is the other family's.
+fn listed_addresses(family: Family) -> Result<Option<Vec<(IpAddr, u8)>>, netlink::Error> {
+    let mut links = Links::open()?;
+    if links.device(layout::DEVICE)?.is_none() {
+        return Ok(None);
+    }
+    let mut of = |family| links.addresses(layout::DEVICE, layout::of_links(family));
+    let own = of(family)?;
+    let shared = own.is_empty() && !of(other(family))?.is_empty();
+    Ok((!shared).then_some(own))
+}
+
+/// Every set but those that kube-proxy has for the other family.
+fn listed_sets(family: Family) -> Result<Vec<Set>, HarnessError> {
+    let theirs = layout::sets(other(family)).map(|(name, _)| name);
+    let theirs: BTreeSet<String> = theirs.collect();
+    let mut sets = steps::listed_sets()?;
+    sets.retain(|set| !theirs.contains(&set.name));
+    Ok(sets)
+}
+
+/// Everything that the kernel lists of the mode for a family; what a dual-stack node has for the other is left out.
 fn listed(family: Family) -> Result<State, HarnessError> {
-    let servers = listed_servers().map_err(HarnessError::netlink("list virtual servers"))?;
-    let addresses = Links::open().and_then(|mut links| match links.device(layout::DEVICE)? {
-        None => Ok(None),
-        Some(_) => links
-            .addresses(layout::DEVICE, layout::of_links(family))
-            .map(Some),
-    });
+    let servers = listed_servers(family).map_err(HarnessError::netlink("list virtual servers"))?;
+    let addresses = listed_addresses(family).map_err(HarnessError::netlink("list addresses"))?;
     let others = layout::sysctls().filter_map(|(name, wanted)| {
         let value = read_sysctl(name).unwrap_or_else(|error| error.to_string());
         (value != wanted).then_some((name, value))
     });
-    let sets = steps::listed_sets()?.into_iter();
+    let sets = listed_sets(family)?.into_iter();
     Ok(State {
         family,
         servers,
-        addresses: addresses.map_err(HarnessError::netlink("list addresses"))?,
+        addresses,
         sets: sets.map(|set| (set.name.clone(), set)).collect(),
         tables: tool::listed(tool_of(family))?,
         other_sysctls: others.collect(),
@@ -223,7 +244,7 @@ impl Inspect for Ipvs {
 
     /// IPVS itself states nothing.
     fn stated_memory(&self) -> Result<Vec<(String, u64)>, HarnessError> {
-        let mut stated = vec![steps::stated_sets()?];
+        let mut stated = vec![steps::stated(&listed_sets(self.family)?)];
         stated.extend(foreign::legacy_blobs(self.family)?);
         Ok(stated)
     }

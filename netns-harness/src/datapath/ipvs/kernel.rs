@@ -124,6 +124,8 @@ impl Kernel {
                 *device = Some(BTreeSet::new());
                 true
             }
+            // The other family may have made it.
+            (LinkOp::AddDummy(_), Some(_)) => true,
             (LinkOp::DeleteDevice(_), device @ Some(_)) => {
                 *device = None;
                 true

@@ -154,10 +154,10 @@ impl Sender<'_> {
                 write_sysctl(name, value)
                     .map_err(|e| HarnessError::system(format!("set {name}={value}"), e))
             }),
-            Part::Links(batch) => {
-                let sent = self.sockets.links()?.send(batch);
-                sent.map_err(HarnessError::netlink("change addresses"))
-            }
+            Part::Links(batch) => match self.sockets.links()?.send(batch) {
+                Err(error) if is_made(batch.ops(), &error) => Ok(()),
+                sent => sent.map_err(HarnessError::netlink("change addresses")),
+            },
             Part::Servers(batch) => {
                 self.make_room(batch.ops())?;
                 self.send(batch)
@@ -234,6 +234,12 @@ impl Sender<'_> {
         }
         self.send(&Batch::encode(ops))
     }
+}
+
+/// Whether a device was to be made that is there: the other family of a dual-stack node has it too
+/// (`EnsureDummyDevice`).
+fn is_made(ops: &[LinkOp], error: &Error) -> bool {
+    matches!(ops, [LinkOp::AddDummy(_)]) && error.errno() == Some(nix::errno::Errno::EEXIST)
 }
 
 /// Messages of [`Part::Look`] of so many servers.

@@ -11,9 +11,9 @@ use super::part::{Leaving, look, questions};
 use super::{layout, tool_of};
 use crate::HarnessError;
 use crate::datapath::{Sockets, SyncKind};
-use crate::service::Population;
+use crate::service::{self, Population};
 use crate::tools;
-use crate::xtables::tool;
+use crate::xtables::{other, tool};
 
 /// What kube-proxy asks in a sync besides the listings of sets: a process for each chain and jump, and for
 /// each set; and over netlink what [`Part::Look`] says, which a batch that writes everything holds itself.
@@ -50,7 +50,8 @@ pub(super) fn ask_as_kube_proxy(
 
 /// Removes everything, in the order of kube-proxy's `cleanupLeftovers`: virtual servers, the device with its
 /// addresses, rules, and sets, which no rule refers to any more. Sysctls stay, as kube-proxy leaves them. What
-/// is not there is no error, nor is a kernel without IPVS.
+/// is not there is no error, nor is a kernel without IPVS. Where the device has addresses of the other family, what is that
+/// one's stays.
 pub(super) fn teardown(
     family: Family,
     leaving: &Leaving,
@@ -60,11 +61,14 @@ pub(super) fn teardown(
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clear();
-    let mut done = vec![
-        flush(sockets),
-        delete_device(sockets),
-        tool::empty(tool_of(family), &["nat", "filter"]),
-    ];
+    let mut done = match is_shared(family, sockets) {
+        true => vec![
+            delete_servers(family, sockets),
+            delete_addresses(family, sockets),
+        ],
+        false => vec![flush(sockets), delete_device(sockets)],
+    };
+    done.push(tool::empty(tool_of(family), &["nat", "filter"]));
     match sockets.sets() {
         Ok(session) => done.extend(layout::sets(family).map(|(name, _)| {
             let destroy = ipset_sys::Command::Destroy(name);
@@ -75,6 +79,34 @@ pub(super) fn teardown(
     }
     let errors = done.into_iter().filter_map(Result::err);
     errors.filter(|error| !error.is_not_found()).collect()
+}
+
+/// Whether the device has addresses of the other family.
+fn is_shared(family: Family, sockets: &mut Sockets) -> bool {
+    let Ok(links) = sockets.links() else {
+        return false;
+    };
+    let theirs = links.addresses(layout::DEVICE, layout::of_links(other(family)));
+    theirs.is_ok_and(|theirs| !theirs.is_empty())
+}
+
+fn delete_servers(family: Family, sockets: &mut Sockets) -> Result<(), HarnessError> {
+    let failed = HarnessError::netlink("remove virtual servers");
+    let connection = sockets.servers()?;
+    let listed = connection.services().map_err(failed)?;
+    let ids = listed.into_iter().map(|listed| listed.service.id);
+    let own = ids.filter(|id| service::family(id.address) == family);
+    let ops = own.map(Op::DeleteService).collect();
+    connection.send(&Messages::encode(ops)).map_err(failed)
+}
+
+fn delete_addresses(family: Family, sockets: &mut Sockets) -> Result<(), HarnessError> {
+    let failed = HarnessError::netlink("remove addresses");
+    let links = sockets.links()?;
+    let own = links.addresses(layout::DEVICE, layout::of_links(family));
+    let own = own.map_err(failed)?.into_iter();
+    let ops = own.map(|(address, _)| LinkOp::DeleteAddress(layout::DEVICE, address));
+    links.send(&Messages::encode(ops.collect())).map_err(failed)
 }
 
 fn flush(sockets: &mut Sockets) -> Result<(), HarnessError> {

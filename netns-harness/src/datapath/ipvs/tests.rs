@@ -1,7 +1,5 @@
 //! What is rendered: golden text, the law of size, what each step leaves, and what is refused.
 
-use std::net::IpAddr;
-
 use ipvs_codec::{Destination, ListedDestination, Op};
 
 use super::kernel::Kernel;
