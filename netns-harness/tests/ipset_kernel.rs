@@ -122,6 +122,27 @@ fn every_damage_is_seen_in_the_listing() {
 }
 
 #[test]
+fn both_families_stand_beside_each_other_and_one_leaves_the_other() {
+    for engine in Engine::ALL.iter().copied() {
+        for (family, another) in [(Family::Ipv4, Family::Ipv6), (Family::Ipv6, Family::Ipv4)] {
+            isolated(|| {
+                let (one, other) = (Ipset::new(engine, family), Ipset::new(engine, another));
+                let options = RenderOptions::by(Transport::Netlink);
+                let (first, second) = (population_of(family, 3, 2), population_of(another, 3, 2));
+                goes_to(one, None, &first, &options);
+                goes_to(other, None, &second, &options);
+                goes_to(one, Some(&first), &population_of(family, 4, 2), &options);
+                assert_eq!(one.inventory().unwrap().elements, 4);
+                assert!(one.remove().is_empty());
+                assert_eq!(one.leftovers().unwrap(), None);
+                let listed = other.census().unwrap();
+                assert_eq!(listed.differences(&Relation::of(&second)), None);
+            });
+        }
+    }
+}
+
+#[test]
 fn nothing_foreign_is_suffered_beside_the_mode() {
     for (engine, foreign) in [
         (Engine::Legacy, "ipset create foreign hash:ip"),
