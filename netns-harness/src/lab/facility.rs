@@ -244,19 +244,25 @@ pub fn missing(
     engine: Engine,
     has: impl Fn(&Facility) -> io::Result<()>,
 ) -> Option<String> {
-    missing_of(mode, engine, Family::Ipv4, has)
+    missing_of(mode, engine, &[Family::Ipv4], has)
 }
 
-/// The same for services of a family.
+/// The same for services of these families.
 #[must_use]
 pub fn missing_of(
     mode: Mode,
     engine: Engine,
-    family: Family,
+    families: &[Family],
     has: impl Fn(&Facility) -> io::Result<()>,
 ) -> Option<String> {
-    let mut lacking = facilities(family);
-    lacking.retain(|f| f.serves(mode, engine) && has(f).is_err());
+    let all = families.iter().flat_map(|family| facilities(*family));
+    let mut lacking: Vec<Facility> = Vec::new();
+    for facility in all.filter(|f| f.serves(mode, engine)) {
+        let is_it = |known: &Facility| (known.name, known.module) == (facility.name, facility.module);
+        if !lacking.iter().any(is_it) && has(&facility).is_err() {
+            lacking.push(facility);
+        }
+    }
     if lacking.is_empty() {
         return None;
     }
@@ -323,7 +329,8 @@ mod tests {
     #[test]
     fn of_ipv6_the_tables_and_what_refuses_are_other_modules() {
         let has = without(&["ip6_tables nat", "REJECT", "ip_tables filter"]);
-        let named = missing_of(Mode::IptablesLegacy, Engine::Legacy, Family::Ipv6, &has);
+        let ipv6 = &[Family::Ipv6];
+        let named = missing_of(Mode::IptablesLegacy, Engine::Legacy, ipv6, &has);
         assert_eq!(
             named.as_deref(),
             Some(
@@ -331,11 +338,19 @@ mod tests {
             )
         );
         let has = without(&["ip_set skbinfo", "ip6_tables mangle"]);
-        let named = missing_of(Mode::Ipset, Engine::Legacy, Family::Ipv6, &has);
+        let named = missing_of(Mode::Ipset, Engine::Legacy, ipv6, &has);
         assert_eq!(
             named.as_deref(),
             Some(
                 "this kernel lacks ip6_tables mangle, ip_set skbinfo: modprobe -a ip6table_mangle ip_set_hash_ipport"
+            )
+        );
+        let has = without(&["statistic", "ip_tables nat", "ip6_tables nat"]);
+        let both = missing_of(Mode::IptablesLegacy, Engine::Legacy, Family::ALL, &has);
+        assert_eq!(
+            both.as_deref(),
+            Some(
+                "this kernel lacks ip_tables nat, xt match statistic, ip6_tables nat: modprobe -a iptable_nat xt_statistic ip6table_nat"
             )
         );
     }
