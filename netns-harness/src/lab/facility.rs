@@ -258,8 +258,9 @@ pub fn missing_of(
     let all = families.iter().flat_map(|family| facilities(*family));
     let mut lacking: Vec<Facility> = Vec::new();
     for facility in all.filter(|f| f.serves(mode, engine)) {
-        let is_it = |known: &Facility| (known.name, known.module) == (facility.name, facility.module);
-        if !lacking.iter().any(is_it) && has(&facility).is_err() {
+        let of = |f: &Facility| (f.name, f.module);
+        let told = lacking.iter().any(|known| of(known) == of(&facility));
+        if !told && has(&facility).is_err() {
             lacking.push(facility);
         }
     }

@@ -16,8 +16,11 @@ impl Tables {
         let [program, "-w", "5", "-t", name, action, chain, rest @ ..] = texts.as_slice() else {
             return Err(refused("not understood"));
         };
-        let of_family = |family: Family| Engine::ALL.iter().map(move |e| tool::prefix_of(*e, family));
-        let mut known = Family::ALL.iter().copied().flat_map(of_family);
+        let of_family = |family: &'static Family| {
+            let engines = Engine::ALL.iter();
+            engines.map(move |engine| tool::prefix_of(*engine, *family))
+        };
+        let mut known = Family::ALL.iter().flat_map(of_family);
         if !known.any(|known| known == *program) {
             return Err(refused("not a program of iptables"));
         }
