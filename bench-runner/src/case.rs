@@ -1,7 +1,7 @@
 //! A way of programming a mode, and the tools that it needs.
 
 use netns_harness::datapath::{
-    Engine, Implementation, KUBE_PROXY, Tool, Transport, facts, facts_over, laid_out,
+    Engine, Implementation, KUBE_PROXY, Tool, Transport, facts, facts_of, laid_out,
 };
 use netns_sys::tools::SBIN;
 use scenarios::spec::{Setup, StaySpec};
@@ -94,12 +94,12 @@ impl Case {
         cases
     }
 
-    /// Tools of the mode as it is programmed. Those of IPv6 have other names (`ip6tables-…`): [`ModeFacts::tools`] will say
-    /// them by `self.node().families()`, and this is where they are asked for.
-    ///
-    /// [`ModeFacts::tools`]: netns_harness::datapath::ModeFacts::tools
+    /// Tools of the mode as it is programmed, for services of its node's families.
     pub(crate) fn tools(&self) -> Vec<Tool> {
-        facts_over(self.mode, self.engine.unwrap_or_default()).tools(self.transport)
+        let engine = self.engine.unwrap_or_default();
+        let families = self.node().families().iter();
+        let tools = families.flat_map(|family| facts_of(self.mode, engine, *family).tools(self.transport));
+        tools.collect()
     }
 
     /// The first tool that it needs and that is not installed, with its Debian package.

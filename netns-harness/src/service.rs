@@ -368,6 +368,36 @@ impl Service {
     }
 }
 
+#[cfg(test)]
+impl Service {
+    /// The same place in the plan of a family: its addresses are moved there.
+    pub(crate) fn in_family(mut self, family: Family) -> Self {
+        self.frontend.vip = moved(self.frontend.vip, family);
+        for endpoint in &mut self.endpoints {
+            endpoint.address = moved(endpoint.address, family);
+        }
+        self
+    }
+}
+
+/// An address with the same number in the same range of a family's plan.
+#[cfg(test)]
+fn moved(address: IpAddr, to: Family) -> IpAddr {
+    let (old, new) = (Plan::of(family(address)), Plan::of(to));
+    let ranges = [(old.services, new.services), (old.cluster, new.cluster)];
+    let mut ranges = ranges.into_iter();
+    let range = ranges.find(|(old, _)| old.contains(address));
+    let (old, new) = range.expect("addresses of tests are those of services or of pods");
+    let number = match (old.network, address) {
+        (IpAddr::V4(network), IpAddr::V4(address)) => network.to_bits() ^ address.to_bits(),
+        (IpAddr::V6(network), IpAddr::V6(address)) => {
+            (network.to_bits() ^ address.to_bits()) as u32
+        }
+        _ => unreachable!("an address is of no network of the other family"),
+    };
+    new.host(number)
+}
+
 /// All services of a cell, in order. Order is position: the first is installed, and listed, first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Population {
@@ -386,6 +416,17 @@ impl Population {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.services.is_empty()
+    }
+}
+
+#[cfg(test)]
+impl Population {
+    /// The same places in the plan of a family.
+    pub(crate) fn in_family(self, family: Family) -> Self {
+        let services = self.services.into_iter();
+        Self {
+            services: services.map(|service| service.in_family(family)).collect(),
+        }
     }
 }
 
@@ -443,6 +484,16 @@ mod tests {
             }
         }
         assert_eq!(Plan::twin(ipv4.node()), None);
+    }
+
+    #[test]
+    fn services_of_tests_are_moved_to_the_same_places_of_the_other_family_and_back() {
+        let service = Service::of_test(3, 0x0a60_0001, 0x0a80_0100, 2);
+        let moved = service.clone().in_family(Family::Ipv6);
+        assert_eq!(moved.frontend.to_string(), "[fd00:10:96::1]:80/udp");
+        assert_eq!(moved.endpoints[1].to_string(), "[fd00:10:128::101]:8080");
+        assert_eq!(moved.clone().in_family(Family::Ipv6), moved);
+        assert_eq!(moved.in_family(Family::Ipv4), service);
     }
 
     #[test]

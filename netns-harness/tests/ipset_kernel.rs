@@ -10,7 +10,7 @@ use std::io::Read as _;
 use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use kernel::{carry_out, isolated, population, tool};
+use kernel::{carry_out, isolated, population, population_of, tool};
 use netns_harness::datapath::ipset::Ipset;
 use netns_harness::datapath::{
     Breakable, Damage, Datapath, Engine, Inspect, RenderOptions, Transport,
@@ -32,24 +32,28 @@ fn goes_to(ipset: Ipset, from: Option<&Population>, to: &Population, options: &R
 
 #[test]
 fn both_engines_and_transports_install_update_resync_and_leave_nothing() {
-    for engine in Engine::ALL.iter().copied() {
+    // 27 + N·(2 + 3·E) + R, for IPv6 26, where R(40) = 5.
+    let families = [(Family::Ipv4, 352), (Family::Ipv6, 351)];
+    let engines = Engine::ALL.iter().copied();
+    for (engine, (family, rules)) in engines.flat_map(|e| families.map(|family| (e, family))) {
         for transport in TRANSPORTS {
             isolated(move || {
-                let ipset = Ipset::new(engine, Family::Ipv4);
+                let ipset = Ipset::new(engine, family);
                 assert_eq!(ipset.probe(transport), Ok(()));
                 let options = RenderOptions::by(transport);
-                let mut changed = population(40, 2);
+                let mut changed = population_of(family, 40, 2);
                 goes_to(ipset, None, &changed, &options);
                 let counted = ipset.inventory().unwrap();
-                // 27 + N·(2 + 3·E) + R and 12 + N·(1 + E) + R, where R(40) = 5.
-                assert_eq!((counted.rules, counted.chains), (352, 137));
+                // 12 + N·(1 + E) + R.
+                assert_eq!((counted.rules, counted.chains), (rules, 137));
                 assert_eq!((counted.sets, counted.elements), (1, 40));
 
                 let before = changed.clone();
                 changed.services.remove(15);
                 changed.services[0].endpoints[1].port = 9090;
                 changed.services[1].endpoints.truncate(1);
-                changed.services.push(population(49, 2).services.remove(48));
+                let last = population_of(family, 49, 2).services.remove(48);
+                changed.services.push(last);
                 goes_to(ipset, Some(&before), &changed, &options);
                 let resync = RenderOptions {
                     resync: true,
@@ -92,12 +96,14 @@ fn chunks_leave_what_one_transaction_leaves() {
 
 #[test]
 fn every_damage_is_seen_in_the_listing() {
-    let population = population(4, 2);
-    let wanted = Relation::of(&population);
-    for engine in Engine::ALL.iter().copied() {
+    let families = Family::ALL.iter().copied();
+    let each = families.flat_map(|family| Engine::ALL.iter().map(move |e| (*e, family)));
+    for (engine, family) in each {
+        let population = population_of(family, 4, 2);
+        let wanted = Relation::of(&population);
         for damage in Damage::ALL.iter().copied() {
             isolated(|| {
-                let ipset = Ipset::new(engine, Family::Ipv4);
+                let ipset = Ipset::new(engine, family);
                 goes_to(
                     ipset,
                     None,
@@ -110,6 +116,27 @@ fn every_damage_is_seen_in_the_listing() {
                 }
                 let seen = ipset.census().map(|listed| listed.differences(&wanted));
                 assert!(!matches!(seen, Ok(None)), "{engine:?} {damage:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn both_families_stand_beside_each_other_and_one_leaves_the_other() {
+    for engine in Engine::ALL.iter().copied() {
+        for (family, another) in [(Family::Ipv4, Family::Ipv6), (Family::Ipv6, Family::Ipv4)] {
+            isolated(|| {
+                let (one, other) = (Ipset::new(engine, family), Ipset::new(engine, another));
+                let options = RenderOptions::by(Transport::Netlink);
+                let (first, second) = (population_of(family, 3, 2), population_of(another, 3, 2));
+                goes_to(one, None, &first, &options);
+                goes_to(other, None, &second, &options);
+                goes_to(one, Some(&first), &population_of(family, 4, 2), &options);
+                assert_eq!(one.inventory().unwrap().elements, 4);
+                assert!(one.remove().is_empty());
+                assert_eq!(one.leftovers().unwrap(), None);
+                let listed = other.census().unwrap();
+                assert_eq!(listed.differences(&Relation::of(&second)), None);
             });
         }
     }

@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::process::Command;
 
 use ipvs_codec::Connection;
-use kernel::{isolated, population};
+use kernel::{isolated, population, population_of};
 use netlink::Error;
 use netns_harness::datapath::ipvs::Ipvs;
 use netns_harness::datapath::{
@@ -61,12 +61,13 @@ fn a_kernel_without_ipvs_is_named_with_its_remedy_and_has_nothing_left() {
 
 #[test]
 fn every_transport_installs_updates_resyncs_and_leaves_nothing() {
-    for transport in TRANSPORTS {
+    let families = Family::ALL.iter().copied();
+    for (family, transport) in families.flat_map(|f| TRANSPORTS.map(|transport| (f, transport))) {
         with_ipvs(move || {
-            let ipvs = Ipvs::of(Family::Ipv4);
+            let ipvs = Ipvs::of(family);
             assert_eq!(ipvs.probe(transport), Ok(()));
             let options = RenderOptions::by(transport);
-            let mut changed = population(40, 2);
+            let mut changed = population_of(family, 40, 2);
             goes_to(&ipvs, None, &changed, &options);
             let counted = ipvs.inventory().unwrap();
             assert_eq!(
@@ -82,7 +83,8 @@ fn every_transport_installs_updates_resyncs_and_leaves_nothing() {
             changed.services.remove(15);
             changed.services[0].endpoints[1].port = 9090;
             changed.services[1].endpoints.truncate(1);
-            changed.services.push(population(49, 2).services.remove(48));
+            let last = population_of(family, 49, 2).services.remove(48);
+            changed.services.push(last);
             goes_to(&ipvs, Some(&before), &changed, &options);
             let resync = RenderOptions {
                 resync: true,
@@ -108,9 +110,10 @@ fn every_transport_installs_updates_resyncs_and_leaves_nothing() {
 #[test]
 fn every_damage_is_seen() {
     with_ipvs(|| {
-        let whole = population(4, 2);
-        for damage in Damage::ALL.iter().copied() {
-            let ipvs = Ipvs::of(Family::Ipv4);
+        let families = Family::ALL.iter().copied();
+        for (family, damage) in families.flat_map(|f| Damage::ALL.iter().map(move |d| (f, *d))) {
+            let whole = population_of(family, 4, 2);
+            let ipvs = Ipvs::of(family);
             goes_to(&ipvs, None, &whole, &RenderOptions::by(Transport::Netlink));
             for words in ipvs.damage(damage, &whole.services[0], &whole.services[2]) {
                 let status = Command::new(&words[0]).args(&words[1..]).status();
@@ -122,6 +125,32 @@ fn every_damage_is_seen() {
             };
             assert!(seen, "{}", damage.name());
             assert!(ipvs.remove().is_empty());
+        }
+    });
+}
+
+#[test]
+fn both_families_stand_beside_each_other_and_one_leaves_the_other() {
+    with_ipvs(|| {
+        for family in Family::ALL.iter().copied() {
+            let another = match family {
+                Family::Ipv4 => Family::Ipv6,
+                Family::Ipv6 => Family::Ipv4,
+            };
+            let (one, other) = (Ipvs::of(family), Ipvs::of(another));
+            let options = RenderOptions::by(Transport::Netlink);
+            let first = population_of(family, 3, 2);
+            let second = population_of(another, 3, 2);
+            goes_to(&one, None, &first, &options);
+            goes_to(&other, None, &second, &options);
+            goes_to(&one, Some(&first), &population_of(family, 4, 1), &options);
+            let errors = one.remove();
+            assert!(errors.is_empty(), "{errors:?}");
+            assert_eq!(one.leftovers().unwrap(), None);
+            let listed = other.census().unwrap();
+            assert_eq!(listed.differences(&Relation::of(&second)), None);
+            assert!(other.remove().is_empty());
+            assert_eq!(other.leftovers().unwrap(), None);
         }
     });
 }

@@ -104,7 +104,7 @@ impl Session {
     ///
     /// # Errors
     /// The kernel's refusal; [`Error::Foreign`] for a set with entries that an [`Entry`] cannot express, such
-    /// as a `list:set` or one of IPv6.
+    /// as a `list:set`.
     pub fn sets(&mut self) -> Result<Vec<Set>, Error> {
         // Without an acknowledgement asked for a refusal is not told (`ip_set_dump` in ip_set_core.c).
         let request = |sequence| {

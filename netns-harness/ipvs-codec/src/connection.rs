@@ -44,7 +44,7 @@ impl Connection {
     /// Every virtual server of the namespace, in the order of the kernel's hash.
     ///
     /// # Errors
-    /// The listing failed, or a server is not IPv4, TCP or UDP by address and port.
+    /// The listing failed, or a server is not one of TCP or UDP by address and port.
     pub fn services(&mut self) -> Result<Vec<ListedService>, Error> {
         let family = self.family;
         self.socket.list(
@@ -79,7 +79,7 @@ impl Connection {
     /// the kernel does not tell apart.
     ///
     /// # Errors
-    /// The listing failed, or a destination is not IPv4.
+    /// The listing failed, or a destination is of neither family.
     pub fn destinations(&mut self, id: ServiceId) -> Result<Vec<ListedDestination>, Error> {
         let family = self.family;
         self.socket.list(

@@ -10,7 +10,7 @@ use netlink::{
     Attributes, Batch, Error, HEADER, Operation, Socket, attribute, flags, nest, text, write,
 };
 use nix::errno::Errno;
-use nix::sys::socket::SockProtocol;
+use nix::sys::socket::{AddressFamily, SockProtocol};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
@@ -204,17 +204,22 @@ impl Links {
         }
     }
 
-    /// IPv4 addresses of a device, in the kernel's order, each with its prefix length; none when there is no
+    /// A device's addresses of a family, in the kernel's order, each with its prefix length; none when there is no
     /// such device. Addresses of other devices are listed by the kernel too, and left out here.
     ///
     /// # Errors
     /// The listing failed.
-    pub fn addresses(&mut self, name: DeviceName) -> Result<Vec<(IpAddr, u8)>, Error> {
+    pub fn addresses(
+        &mut self,
+        name: DeviceName,
+        family: AddressFamily,
+    ) -> Result<Vec<(IpAddr, u8)>, Error> {
         let Some(device) = self.device(name)? else {
             return Ok(Vec::new());
         };
+        let wanted = family as u8;
         let mut header = [0; ADDRESS_HEADER];
-        header[0] = libc::AF_INET as u8;
+        header[0] = wanted;
         let request = |sequence| {
             let mut out = Vec::new();
             write(
@@ -232,13 +237,28 @@ impl Links {
             let torn = || Error::Torn { listing: WHAT };
             let (header, attributes) =
                 (all.0.split_first_chunk::<ADDRESS_HEADER>()).ok_or_else(torn)?;
-            let [_, prefix, _, _, number @ ..] = *header;
-            if u32::from_ne_bytes(number) != device {
+            let [of, prefix, _, _, number @ ..] = *header;
+            // A kernel that does not have the family lists all that it has (`rtnetlink_rcv_msg`).
+            if u32::from_ne_bytes(number) != device || of != wanted {
                 return Ok(None);
             }
-            let local: [u8; 4] = Attributes(attributes).exact(IFA_LOCAL).ok_or_else(torn)?;
-            Ok(Some((IpAddr::from(local), prefix)))
+            let address = local(of, Attributes(attributes)).ok_or_else(torn)?;
+            Ok(Some((address, prefix)))
         })
+    }
+}
+
+/// The address of a listed one. One of IPv6 is IFA_LOCAL only where it has a peer, which is then IFA_ADDRESS
+/// (`inet6_fill_ifaddr` in net/ipv6/addrconf.c).
+fn local(family: u8, attributes: Attributes<'_>) -> Option<IpAddr> {
+    match i32::from(family) {
+        libc::AF_INET => attributes.exact::<4>(IFA_LOCAL).map(IpAddr::from),
+        libc::AF_INET6 => {
+            let own = attributes.exact::<16>(IFA_LOCAL);
+            own.or_else(|| attributes.exact(IFA_ADDRESS))
+                .map(IpAddr::from)
+        }
+        _ => None,
     }
 }
 
@@ -258,5 +278,20 @@ mod tests {
             hex.join(" "),
             "28000000 14000506 07000000 00000000 02200000 00000000 08000200 0a600001 08000100 0a600001"
         );
+    }
+    #[test]
+    fn a_listed_address_of_ipv6_is_its_own_and_not_its_peer() {
+        let own: [u8; 16] = std::array::from_fn(|byte| byte as u8);
+        let listed = |kinds: &[(u16, [u8; 16])]| {
+            let mut out = Vec::new();
+            for (kind, octets) in kinds {
+                attribute(&mut out, *kind, octets);
+            }
+            local(libc::AF_INET6 as u8, Attributes(&out))
+        };
+        assert_eq!(listed(&[(IFA_ADDRESS, own)]), Some(IpAddr::from(own)));
+        let both = [(IFA_ADDRESS, [9; 16]), (IFA_LOCAL, own)];
+        assert_eq!(listed(&both), Some(IpAddr::from(own)));
+        assert_eq!(listed(&[]), None);
     }
 }

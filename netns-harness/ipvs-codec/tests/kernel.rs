@@ -12,6 +12,7 @@ use ipvs_codec::{
 };
 use netlink::{Batch, Error};
 use nix::errno::Errno;
+use nix::sys::socket::AddressFamily;
 use testing::{in_namespace, skip_ipvs};
 
 const DEVICE: &str = "trial0";
@@ -28,7 +29,7 @@ fn addresses_of_a_device_that_is_not_there_are_refused_and_there_are_none() {
     in_namespace(|| {
         let mut links = Links::open().unwrap();
         assert_eq!(links.device(DEVICE), Ok(None));
-        assert_eq!(links.addresses(DEVICE), Ok(Vec::new()));
+        assert_eq!(links.addresses(DEVICE, AddressFamily::Inet), Ok(Vec::new()));
         let add = LinkOp::AddAddress(DEVICE, Ipv4Addr::new(10, 96, 0, 1).into());
         let refused = links.send(&Batch::encode(vec![add])).unwrap_err();
         assert!(refused.is_not_found(), "{refused}");
@@ -46,7 +47,7 @@ fn thousands_of_addresses_are_added_in_few_sends_listed_and_removed_and_each_ref
         let op = |n| LinkOp::AddAddress("lo", address(n));
         let adds: Vec<LinkOp> = (0..3_000).map(op).collect();
         links.send(&Batch::encode(adds)).unwrap();
-        let mut listed = links.addresses("lo").unwrap();
+        let mut listed = links.addresses("lo", AddressFamily::Inet).unwrap();
         listed.sort_unstable();
         let wanted: Vec<_> = (0..3_000).map(|n| (address(n), 32)).collect();
         assert_eq!(listed, wanted);
@@ -63,12 +64,12 @@ fn thousands_of_addresses_are_added_in_few_sends_listed_and_removed_and_each_ref
         };
         assert_eq!((sequence, errno, further), (2, Errno::EEXIST, 1));
         // The rest of the send was carried out.
-        assert_eq!(links.addresses("lo").unwrap().len(), 3_002);
+        assert_eq!(links.addresses("lo", AddressFamily::Inet).unwrap().len(), 3_002);
 
         let delete = |n| LinkOp::DeleteAddress("lo", address(n));
         let deletes = (0..3_002).map(delete).collect();
         links.send(&Batch::encode_one_by_one(deletes)).unwrap();
-        assert_eq!(links.addresses("lo"), Ok(Vec::new()));
+        assert_eq!(links.addresses("lo", AddressFamily::Inet), Ok(Vec::new()));
         let gone = links.send(&Batch::encode(vec![delete(0)])).unwrap_err();
         assert_eq!(gone.errno(), Some(Errno::EADDRNOTAVAIL));
     });
@@ -83,6 +84,10 @@ fn an_address_of_ipv6_is_added_with_its_whole_length_and_removed() {
         let add = vec![LinkOp::AddAddress("lo", address)];
         links.send(&Batch::encode(add.clone())).unwrap();
         assert!(listed().contains("fd00:10:96::1/128 "), "{}", listed());
+        let of = |links: &mut Links, family| links.addresses("lo", family);
+        let own = Ok(vec![(address, 128)]);
+        assert_eq!(of(&mut links, AddressFamily::Inet6), own);
+        assert_eq!(of(&mut links, AddressFamily::Inet), Ok(Vec::new()));
         let again = links.send(&Batch::encode(add)).unwrap_err();
         assert_eq!(again.errno(), Some(Errno::EEXIST));
         let delete = vec![LinkOp::DeleteAddress("lo", address)];

@@ -61,11 +61,13 @@ impl fmt::Display for Layout {
 /// What, and a formula in N services and E endpoints.
 pub type Law = (&'static str, &'static str);
 
-/// A mode, as it stands over one engine where it can stand over either.
+/// A mode, as it stands over one engine where it can stand over either, for services of one family.
 #[derive(Debug)]
 pub struct ModeFacts {
     /// Which.
     pub mode: Mode,
+    /// Of which family the services are. A row of IPv6 says what is other there, and is else IPv4's.
+    pub family: Family,
     /// How it can be programmed; the first is the ordinary one.
     pub transports: &'static [TransportFacts],
     /// Whether first packets of flows are tracked, and counted by its rules.
@@ -86,7 +88,7 @@ pub struct ModeFacts {
     pub node_sysctls: &'static [(&'static str, &'static str)],
     /// Programs of other packages that kube-proxy starts in an update.
     pub sync_tools: &'static [&'static str],
-    /// What it needs of the kernel besides its engine, by the names of [`crate::lab::facility::FACILITIES`].
+    /// What it needs of the kernel besides its engine, by the names of [`crate::lab::facility::facilities`].
     pub facilities: &'static [&'static str],
     /// Whether rules of endpoints have comments in small clusters, as kube-proxy's iptables rules.
     pub comments: bool,
@@ -303,6 +305,7 @@ impl ModeFacts {
     ) -> Self {
         Self {
             mode,
+            family: Family::Ipv4,
             transports,
             tracks: true,
             rules: None,
@@ -369,7 +372,7 @@ impl ModeFacts {
     /// Commands whose output is what is installed.
     #[must_use]
     pub fn listings(&self) -> Vec<Vec<&'static str>> {
-        let engine = self.rules.map(|engine| vec![save(engine)]);
+        let engine = self.rules.map(|engine| vec![save(engine, self.family)]);
         let own = self.listings.iter().map(|words| words.to_vec());
         engine.into_iter().chain(own).collect()
     }
@@ -377,7 +380,7 @@ impl ModeFacts {
     /// Every tool that it starts, programmed that way.
     #[must_use]
     pub fn tools(&self, transport: Transport) -> Vec<Tool> {
-        let engine = self.rules.map_or(&[][..], tools);
+        let engine = self.rules.map_or(&[][..], |engine| tools(engine, self.family));
         [self.tools, engine, self.by(transport).tools].concat()
     }
 }

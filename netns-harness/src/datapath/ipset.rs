@@ -9,7 +9,8 @@
 //! Constructed: there is no such kube-proxy mode. From KUBE-SVC-… on, in masquerading and in table filter
 //! the rules are those of kube-proxy's iptables mode, so that only the search for a service differs:
 //! at most 64 rules in four chains, and 16 more services in one leaf chain cost 16 rules at the most.
-//! Rules go through either x_tables engine, sets through libipset or `ipset restore`.
+//! Rules go through either x_tables engine, sets through libipset or `ipset restore`; for services of IPv6 the set is of
+//! its addresses, and all else is the same.
 
 #[cfg(test)]
 mod commands;
@@ -36,7 +37,7 @@ use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::Population;
 use crate::xtables::tables::Tables;
-use crate::xtables::{foreign, tool};
+use crate::xtables::{foreign, other, tool};
 pub use ids::MOST_SERVICES;
 
 /// The ipset mode.
@@ -55,18 +56,25 @@ impl Ipset {
 
     /// Prefix of the iptables tools.
     const fn tool(self) -> &'static str {
-        tool::prefix(self.engine)
+        tool::prefix_of(self.engine, self.family)
     }
 
     /// What the kernel lists: tables through the tool, sets through libipset.
     fn listed(self) -> Result<(Tables, Vec<Set>), HarnessError> {
-        Ok((tool::listed(self.tool())?, steps::listed_sets()?))
+        Ok((tool::listed(self.tool())?, self.sets()?))
+    }
+
+    /// Every set but those of a dual-stack node for the other family.
+    fn sets(self) -> Result<Vec<Set>, HarnessError> {
+        let mut sets = steps::listed_sets()?;
+        sets.retain(|set| !layout::is_of(&set.name, other(self.family)));
+        Ok(sets)
     }
 }
 
 impl Datapath for Ipset {
     fn facts(&self) -> &'static ModeFacts {
-        facts::over(self.engine)
+        facts::over(self.engine, self.family)
     }
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
@@ -76,26 +84,27 @@ impl Datapath for Ipset {
         };
         let population = trial::population_of(self.facts());
         trial::attempt(self, &population, &options, |error| {
-            trial::with_sets(self.tool(), error)
+            trial::with_sets(self.engine, self.family, error)
         })
     }
 
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
-        sync::render(self.tool(), from, to, options)
+        sync::render(*self, from, to, options)
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
         foreign::no_other(self.engine)?;
         let (tables, sets) = self.listed()?;
-        trace::relation(&tables, &sets).map_err(HarnessError::listing("ipset layout"))
+        let relation = trace::relation(&tables, &sets, self.family);
+        relation.map_err(HarnessError::listing("ipset layout"))
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
         // Mangle goes first: what is no longer marked no longer needs a chain. Sets go last: one that a rule refers
         // to cannot be destroyed.
         let tables = ["mangle", "nat", "filter"];
-        let mut errors = foreign::remove(self.engine, &tables, sockets);
-        for name in [layout::SET, layout::NEW_SET] {
+        let mut errors = foreign::remove_of(self.engine, self.family, &tables, sockets);
+        for name in [layout::set(self.family), layout::new_set(self.family)] {
             let destroy = ipset_sys::Command::Destroy(name.to_owned());
             let destroyed = steps::Sets::send(&[destroy], sockets);
             errors.extend(destroyed.err().filter(|error| !error.is_not_found()));
@@ -108,10 +117,10 @@ impl KubeProxy for Ipset {}
 
 impl Inspect for Ipset {
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        if let Some(set) = steps::listed_sets()?.first() {
+        if let Some(set) = self.sets()?.first() {
             return Ok(Some(format!("set {}", set.name)));
         }
-        foreign::leftovers(self.engine)
+        foreign::leftovers(self.engine, self.family)
     }
 
     fn inventory(&self) -> Result<Inventory, HarnessError> {
@@ -124,15 +133,15 @@ impl Inspect for Ipset {
     }
 
     fn stated_memory(&self) -> Result<Vec<(String, u64)>, HarnessError> {
-        let mut stated = vec![steps::stated_sets()?];
+        let mut stated = vec![steps::stated(&self.sets()?)];
         if self.engine == Engine::Legacy {
-            stated.extend(foreign::legacy_blobs()?);
+            stated.extend(foreign::legacy_blobs(self.family)?);
         }
         Ok(stated)
     }
 
     fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it.
-        first_rule_packets(self.engine)
+        first_rule_packets(self.engine, self.family)
     }
 }

@@ -1,7 +1,8 @@
 //! kube-proxy's ipvs mode, complete as Kubernetes 1.32 to 1.37 lay it out: a virtual server for each service and a
 //! masquerading destination for each endpoint, every VIP an address of a dummy device, and beside them the
 //! sets and the constant number of iptables rules that masquerade and protect what the VIPs open.
-//! Names, comments and order are those of `pkg/proxy/ipvs/proxier.go` and `ipset.go`.
+//! Names, comments and order are those of `pkg/proxy/ipvs/proxier.go` and `ipset.go`; what IPv6 has otherwise says
+//! `layout.rs`.
 //!
 //! A packet crosses INPUT's KUBE-IPVS-FILTER before the virtual servers are looked up
 //! (`ip_vs_in_hook` at LOCAL_IN), since its VIP is an address of this node.
@@ -37,8 +38,11 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipset_sys::Set;
 use ipvs_codec::{Connection, Links};
 use netns_sys::isolation::read_sysctl;
 use schema::{Family, KubeProxyVersion};
@@ -51,12 +55,15 @@ use super::{
 };
 use crate::HarnessError;
 use crate::relation::Relation;
-use crate::service::{Frontend, Population};
-use crate::xtables::{foreign, tool};
+use crate::service::{self, Frontend, Population};
+use crate::xtables::{foreign, other, tool};
 use census::State;
 use part::Leaving;
 
-const TOOL: &str = tool::prefix(Engine::Legacy);
+/// Prefix of the iptables tools of a family.
+const fn tool_of(family: Family) -> &'static str {
+    tool::prefix_of(Engine::Legacy, family)
+}
 
 /// The ipvs mode.
 #[derive(Debug)]
@@ -76,8 +83,10 @@ impl Ipvs {
     }
 }
 
-/// Virtual servers and destinations; none where the kernel has no IPVS.
-fn listed_servers() -> Result<
+/// A family's virtual servers and destinations; none where the kernel has no IPVS.
+fn listed_servers(
+    family: Family,
+) -> Result<
     Vec<(
         ipvs_codec::ListedService,
         Vec<ipvs_codec::ListedDestination>,
@@ -88,9 +97,9 @@ fn listed_servers() -> Result<
         Err(netlink::Error::Missing { .. }) => return Ok(Vec::new()),
         opened => opened?,
     };
-    connection
-        .services()?
-        .into_iter()
+    let services = connection.services()?.into_iter();
+    services
+        .filter(|listed| service::family(listed.service.id.address) == family)
         .map(|listed| {
             let destinations = connection.destinations(listed.service.id)?;
             Ok((listed, destinations))
@@ -98,30 +107,49 @@ fn listed_servers() -> Result<
         .collect()
 }
 
-/// Everything that the kernel lists of the mode.
-fn listed() -> Result<State, HarnessError> {
-    let servers = listed_servers().map_err(HarnessError::netlink("list virtual servers"))?;
-    let addresses = Links::open().and_then(|mut links| match links.device(layout::DEVICE)? {
-        None => Ok(None),
-        Some(_) => links.addresses(layout::DEVICE).map(Some),
-    });
+/// A family's addresses of the device; `None` where there is no device, or all of it is the other family's.
+fn listed_addresses(family: Family) -> Result<Option<Vec<(IpAddr, u8)>>, netlink::Error> {
+    let mut links = Links::open()?;
+    if links.device(layout::DEVICE)?.is_none() {
+        return Ok(None);
+    }
+    let mut of = |family| links.addresses(layout::DEVICE, layout::of_links(family));
+    let own = of(family)?;
+    let shared = own.is_empty() && !of(other(family))?.is_empty();
+    Ok((!shared).then_some(own))
+}
+
+/// Every set but those that kube-proxy has for the other family.
+fn listed_sets(family: Family) -> Result<Vec<Set>, HarnessError> {
+    let theirs = layout::sets(other(family)).map(|(name, _)| name);
+    let theirs: BTreeSet<String> = theirs.collect();
+    let mut sets = steps::listed_sets()?;
+    sets.retain(|set| !theirs.contains(&set.name));
+    Ok(sets)
+}
+
+/// Everything that the kernel lists of the mode for a family; what a dual-stack node has for the other is left out.
+fn listed(family: Family) -> Result<State, HarnessError> {
+    let servers = listed_servers(family).map_err(HarnessError::netlink("list virtual servers"))?;
+    let addresses = listed_addresses(family).map_err(HarnessError::netlink("list addresses"))?;
     let others = layout::sysctls().filter_map(|(name, wanted)| {
         let value = read_sysctl(name).unwrap_or_else(|error| error.to_string());
         (value != wanted).then_some((name, value))
     });
-    let sets = steps::listed_sets()?.into_iter();
+    let sets = listed_sets(family)?.into_iter();
     Ok(State {
+        family,
         servers,
-        addresses: addresses.map_err(HarnessError::netlink("list addresses"))?,
+        addresses,
         sets: sets.map(|set| (set.name.clone(), set)).collect(),
-        tables: tool::listed(TOOL)?,
+        tables: tool::listed(tool_of(family))?,
         other_sysctls: others.collect(),
     })
 }
 
 impl Datapath for Ipvs {
     fn facts(&self) -> &'static ModeFacts {
-        &facts::FACTS
+        facts::of(self.family)
     }
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
@@ -133,21 +161,22 @@ impl Datapath for Ipvs {
             ..RenderOptions::by(transport)
         };
         let population = trial::population_of(self.facts());
-        trial::attempt(self, &population, &options, probe::explained)
+        let explained = |error: &HarnessError| probe::explained(self.family, error);
+        trial::attempt(self, &population, &options, explained)
     }
 
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
-        sync::render(&self.leaving, from, to, options)
+        sync::render(self, from, to, options)
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
         foreign::no_other(Engine::Legacy)?;
-        let relation = listed()?.relation();
+        let relation = listed(self.family)?.relation();
         relation.map_err(HarnessError::listing("ipvs layout"))
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
-        removal::teardown(&self.leaving, sockets)
+        removal::teardown(self.family, &self.leaving, sockets)
     }
 }
 
@@ -158,11 +187,11 @@ impl KubeProxy for Ipvs {
     /// or process an object, and writes all rules. Here are the listings of sets; the rest is in
     /// [`KubeProxy::ask_as_kube_proxy`] and in transport `exec`.
     fn kube_proxy_sync(&self, _sync: SyncKind, _large_cluster: bool) -> Option<KubeProxySync> {
-        let list = |(name, _): &(&str, _)| ["ipset", "list", name].map(str::to_owned).to_vec();
+        let list = |(name, _): (String, _)| vec!["ipset".to_owned(), "list".to_owned(), name];
         Some(KubeProxySync {
             version: KubeProxyVersion::default(),
             transport: Transport::Exec,
-            read_back: layout::SETS.iter().map(list).collect(),
+            read_back: layout::sets(self.family).map(list).collect(),
             sockets: &[Socket::Servers, Socket::Links],
         })
     }
@@ -173,7 +202,7 @@ impl KubeProxy for Ipvs {
         sync: SyncKind,
         sockets: &mut Sockets,
     ) -> Result<u64, HarnessError> {
-        removal::ask_as_kube_proxy(from, sync, sockets)
+        removal::ask_as_kube_proxy(self.family, from, sync, sockets)
     }
 
     /// Every syncPeriod the whole sync.
@@ -187,7 +216,7 @@ impl KubeProxy for Ipvs {
     fn traced(&self, _wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {
         let meaning = || {
             foreign::no_other(Engine::Legacy)?;
-            let traced = listed()?.traced();
+            let traced = listed(self.family)?.traced();
             traced.map_err(HarnessError::listing("virtual servers"))
         };
         Some(meaning())
@@ -196,13 +225,13 @@ impl KubeProxy for Ipvs {
 
 impl Inspect for Ipvs {
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        Ok(listed()?.leftovers())
+        Ok(listed(self.family)?.leftovers())
     }
 
     /// Elements are set entries, addresses of the device, virtual servers and destinations: whatever grows
     /// with N, though only the first are elements of a set.
     fn inventory(&self) -> Result<Inventory, HarnessError> {
-        let state = listed()?;
+        let state = listed(self.family)?;
         let entries: usize = state.sets.values().map(|set| set.entries.len()).sum();
         let servers = state.servers.iter().map(|(_, all)| 1 + all.len());
         let addresses = state.addresses.as_ref().map_or(0, Vec::len);
@@ -215,14 +244,14 @@ impl Inspect for Ipvs {
 
     /// IPVS itself states nothing.
     fn stated_memory(&self) -> Result<Vec<(String, u64)>, HarnessError> {
-        let mut stated = vec![steps::stated_sets()?];
-        stated.extend(foreign::legacy_blobs()?);
+        let mut stated = vec![steps::stated(&listed_sets(self.family)?)];
+        stated.extend(foreign::legacy_blobs(self.family)?);
         Ok(stated)
     }
 
     fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it, on its way to the
         // virtual servers, and no other does while IPVS tells connection tracking of its flows.
-        first_rule_packets(Engine::Legacy)
+        first_rule_packets(Engine::Legacy, self.family)
     }
 }

@@ -100,8 +100,8 @@ const LONGEST_INTERVAL_S: u32 = 3_600;
 const SYNC_PERIOD_S: u32 = 30;
 
 /// First packets that have entered NAT rules whose first is the first of PREROUTING; 0 while there is none.
-fn first_rule_packets(engine: Engine) -> Result<Option<u64>, HarnessError> {
-    let (_, first) = tool::prerouting_counters(engine)?;
+fn first_rule_packets(engine: Engine, family: Family) -> Result<Option<u64>, HarnessError> {
+    let (_, first) = tool::prerouting_counters(engine, family)?;
     Ok(Some(first.unwrap_or(0)))
 }
 
@@ -259,19 +259,25 @@ pub trait Implementation: Datapath + KubeProxy + Inspect + Breakable + meaning::
 #[cfg(test)]
 impl<T: Datapath + KubeProxy + Inspect + Breakable + meaning::Meaning> Implementation for T {}
 
-/// What is known of a mode: the only place that matches on it. `engine` is for modes whose rules go through
-/// either.
+/// What is known of a mode for services of a family: the only place that matches on it. `engine` is for modes whose
+/// rules go through either.
 #[must_use]
-pub fn facts_over(mode: Mode, engine: Engine) -> &'static ModeFacts {
+pub fn facts_of(mode: Mode, engine: Engine, family: Family) -> &'static ModeFacts {
     match mode {
         Mode::None => &none::FACTS,
-        Mode::Conntrack => &iptables::facts::CONNTRACK,
-        Mode::IptablesLegacy => &iptables::facts::LEGACY,
-        Mode::IptablesNft => &iptables::facts::NFT,
-        Mode::Ipset => ipset::facts::over(engine),
-        Mode::Ipvs => &ipvs::facts::FACTS,
-        Mode::Nftables => &nftables::facts::FACTS,
+        Mode::Conntrack => iptables::facts::floor(family),
+        Mode::IptablesLegacy => iptables::facts::over(Engine::Legacy, family),
+        Mode::IptablesNft => iptables::facts::over(Engine::Nft, family),
+        Mode::Ipset => ipset::facts::over(engine, family),
+        Mode::Ipvs => ipvs::facts::of(family),
+        Mode::Nftables => nftables::facts::of(family),
     }
+}
+
+/// The same for services of IPv4.
+#[must_use]
+pub fn facts_over(mode: Mode, engine: Engine) -> &'static ModeFacts {
+    facts_of(mode, engine, Family::Ipv4)
 }
 
 /// What is known of a mode, with the ordinary engine.

@@ -1,7 +1,7 @@
 //! The bare floor: the client talks straight to an endpoint, nothing is installed, and the proof is
 //! that nothing is.
 
-use schema::Mode;
+use schema::{Family, Mode};
 
 use super::{
     Batch, Breakable, Damage, Datapath, Engine, Inspect, Inventory, KubeProxy, ModeFacts,
@@ -20,7 +20,7 @@ pub struct NoDatapath;
 pub(super) const FACTS: ModeFacts = ModeFacts {
     tracks: false,
     // It is proved empty by listing both engines.
-    tools: tools(Engine::Legacy),
+    tools: tools(Engine::Legacy, Family::Ipv4),
     ..ModeFacts::of(
         Mode::None,
         &[TransportFacts::of(Transport::Restore)],

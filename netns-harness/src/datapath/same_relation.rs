@@ -1,4 +1,4 @@
-//! One property over all modes: for random populations and deltas, what the pure batches mean is the
+//! One property over all modes: for random populations of a family and deltas, what the pure batches mean is the
 //! population, whatever the mode, transport, layout and chunk, and whether an update writes what changed
 //! or everything.
 
@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use proptest::prelude::*;
 use schema::{Family, KubeProxyVersion, Mode, Protocol};
 
-use super::{Engine, RenderOptions, facts_over, laid_out};
+use super::{Engine, RenderOptions, facts_of, laid_out};
 use crate::relation::Relation;
 use crate::service::{Endpoint, Frontend, Population, Service};
 
@@ -53,19 +53,21 @@ proptest! {
         chunk in prop::option::of(1usize..8),
         untimed in any::<bool>(),
         resync in any::<bool>(),
+        family in prop::sample::select(Family::ALL),
     ) {
-        let populations: Vec<Population> = shapes.iter().map(population).collect();
+        let populations = shapes.iter().map(|shape| population(shape).in_family(family));
+        let populations: Vec<Population> = populations.collect();
         let wanted = Relation::of(populations.last().unwrap());
         let engines = |mode| if mode == Mode::Ipset { Engine::ALL } else { &[Engine::Legacy] };
         let modes = Mode::ALL.iter().copied().filter(|m| !m.is_floor());
         let each = modes.flat_map(|m| engines(m).iter().map(move |e| (m, *e)));
-        let layouts = |mode, engine| match facts_over(mode, engine).layouts {
+        let layouts = |mode, engine| match facts_of(mode, engine, family).layouts {
             [] => vec![KubeProxyVersion::default()],
             layouts => layouts.iter().map(|layout| layout.last).collect(),
         };
         let each = each.flat_map(|(m, e)| layouts(m, e).into_iter().map(move |v| (m, e, v)));
         for (mode, engine, version) in each {
-            let datapath = laid_out(mode, engine, version, Family::Ipv4);
+            let datapath = laid_out(mode, engine, version, family);
             for transport in datapath.facts().transports() {
                 let options = RenderOptions { transport, large_cluster, chunk, untimed, resync };
                 let mut batches = vec![datapath.render(None, &populations[0], &options)];
@@ -76,8 +78,8 @@ proptest! {
                     batches.push(datapath.render(Some(again), again, &options));
                 }
                 let meant = datapath.meaning(&batches);
-                let meant = meant.map_err(|why| TestCaseError::fail(format!("{mode} {version} {transport}: {why}")))?;
-                prop_assert_eq!(meant.differences(&wanted), None, "{} {} {}", mode, version, transport);
+                let meant = meant.map_err(|why| TestCaseError::fail(format!("{mode} {family} {version} {transport}: {why}")))?;
+                prop_assert_eq!(meant.differences(&wanted), None, "{} {} {} {}", mode, family, version, transport);
             }
         }
     }

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use ipset_sys::{Command, Session};
+use schema::Family;
 
 use super::step::Step;
 use crate::sockets::{Socket, Sockets};
@@ -108,6 +109,14 @@ impl fmt::Display for Commands {
     }
 }
 
+/// A family as ip_set has it.
+pub(super) const fn of_sets(family: Family) -> ipset_sys::Family {
+    match family {
+        Family::Ipv4 => ipset_sys::Family::Inet,
+        Family::Ipv6 => ipset_sys::Family::Inet6,
+    }
+}
+
 /// Commands on sets, through libipset.
 #[derive(Debug)]
 pub(super) struct Sets(pub(super) Vec<Command>);
@@ -133,13 +142,10 @@ pub(super) fn listed_sets() -> Result<Vec<ipset_sys::Set>, HarnessError> {
         .map_err(HarnessError::ipset("list sets"))
 }
 
-/// What ip_set says of the memory of its sets, bytes, with the source.
-///
-/// # Errors
-/// As [`listed_sets`].
-pub(super) fn stated_sets() -> Result<(String, u64), HarnessError> {
-    let bytes = listed_sets()?.iter().map(|set| set.memory_bytes).sum();
-    Ok(("ipset list: Size in memory".to_owned(), bytes))
+/// What ip_set says of the memory of sets, bytes, with the source.
+pub(super) fn stated<'a>(sets: impl IntoIterator<Item = &'a ipset_sys::Set>) -> (String, u64) {
+    let bytes = sets.into_iter().map(|set| set.memory_bytes).sum();
+    ("ipset list: Size in memory".to_owned(), bytes)
 }
 
 impl Step for Sets {

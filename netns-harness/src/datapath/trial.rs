@@ -1,7 +1,7 @@
 //! A mode is tried: a small population is installed, listed and removed, in a namespace that the caller provides.
 
 use ipset_sys::Facility;
-use schema::{Family, Protocol};
+use schema::{Engine, Family, Protocol};
 
 use super::{Datapath, ModeFacts, RenderOptions, Transport};
 use crate::HarnessError;
@@ -63,7 +63,7 @@ pub(super) const GUEST: &str = "or a kernel that has it: --sandbox guest";
 
 /// What would help where sets, or iptables rules that look into them, could not be made. What the kernel lacks is
 /// named beside it ([`crate::lab::facility::missing`]).
-pub(super) fn with_sets(tool: &str, error: &HarnessError) -> String {
+pub(super) fn with_sets(engine: Engine, family: Family, error: &HarnessError) -> String {
     match error {
         HarnessError::Ipset { source, .. } => match source.missing_facility() {
             Some(Facility::Privilege) => {
@@ -78,12 +78,16 @@ pub(super) fn with_sets(tool: &str, error: &HarnessError) -> String {
             tool: refused,
             stderr,
             ..
-        } if refused.starts_with(tool) => {
-            let remedy = tool::remedy(tool, error);
+        } if refused.starts_with(tool::prefix_of(engine, family)) => {
+            let remedy = tool::remedy(engine, family, error);
+            let mangle = match family {
+                Family::Ipv4 => "iptable_mangle",
+                Family::Ipv6 => "ip6table_mangle",
+            };
             match tool::unprivileged(stderr) {
                 true => remedy,
                 false => format!(
-                    "{remedy}; its rules need xt_set too, the match and revision 3 of target SET (--map-mark), of iptables and of the kernel: modprobe -a xt_set iptable_mangle"
+                    "{remedy}; its rules need xt_set too, the match and revision 3 of target SET (--map-mark), of iptables and of the kernel: modprobe -a xt_set {mangle}"
                 ),
             }
         }
@@ -94,7 +98,7 @@ pub(super) fn with_sets(tool: &str, error: &HarnessError) -> String {
 /// As many services as a transaction of an untimed preparation where that has a limit: iptables-nft sends one in a
 /// single netlink message, which must fit into its socket's buffer.
 pub(super) fn population_of(facts: &ModeFacts) -> Population {
-    population_in(Family::Ipv4, facts)
+    population_in(facts.family, facts)
 }
 
 /// The same of services of a family.
@@ -130,7 +134,7 @@ pub(super) fn probe_population_of(family: Family) -> Population {
     }
 }
 
-/// [`probe_population_of`], continued to `services`.
+/// [`probe_population_of`] a family, continued to `services`.
 fn larger_population(family: Family, services: u32) -> Population {
     let plan = Plan::of(family);
     let mut population = probe_population_of(family);
@@ -171,7 +175,7 @@ mod tests {
             status: "exit status: 1".to_owned(),
             stderr: stderr.to_owned(),
         };
-        let said = |stderr| with_sets("iptables-legacy", &refused(stderr));
+        let said = |stderr| with_sets(Engine::Legacy, Family::Ipv4, &refused(stderr));
         let text = said("Extension SET revision 3 not supported");
         assert!(
             text.contains("target SET (--map-mark)") && text.contains("modprobe -a xt_set"),
@@ -182,5 +186,19 @@ mod tests {
             text.contains("CAP_NET_ADMIN") && !text.contains("modprobe"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_is_tried_is_of_the_family_of_the_mode_and_no_two_services_are_one() {
+        for family in Family::ALL.iter().copied() {
+            let population = larger_population(family, 40);
+            let frontends = population.services.iter().map(|service| service.frontend);
+            let frontends: std::collections::BTreeSet<Frontend> = frontends.collect();
+            assert_eq!(frontends.len(), 40);
+            assert!(frontends.iter().all(|to| to.family() == family));
+            let endpoints = population.services.iter().flat_map(|s| &s.endpoints);
+            let mut families = endpoints.map(Endpoint::family);
+            assert!(families.all(|of| of == family));
+        }
     }
 }

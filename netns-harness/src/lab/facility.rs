@@ -12,7 +12,8 @@ use Trial::*;
 
 use super::questions;
 use crate::HarnessError;
-use crate::datapath::{Engine, facts_over};
+use crate::datapath::{Engine, facts_of};
+use crate::xtables::of_kernel;
 
 /// A part of the kernel that a mode needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Facility {
     pub module: &'static str,
     /// What needs it besides modes that name it.
     pub needed_by: User,
+    /// Of services of which family; what has none is the same for both.
+    family: Family,
     trial: Trial,
 }
 
@@ -42,7 +45,7 @@ pub enum User {
 enum Trial {
     /// A request of nf_tables is answered.
     NfTables,
-    /// A table of ip_tables exists once it is named.
+    /// A table of ip_tables, or ip6_tables, exists once it is named.
     Table(&'static str),
     /// An extension of x_tables, in at least that revision.
     Xt(Extension, &'static str, u8),
@@ -70,6 +73,7 @@ const fn facility(
         name,
         module,
         needed_by,
+        family: Family::Ipv4,
         trial,
     }
 }
@@ -108,7 +112,33 @@ const fn set_type(name: &'static str, module: &'static str) -> Facility {
 const SKBINFO: Trial = SetType("hash:ip,port", 5);
 const CONNTRACK_MAX: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 
-/// Every facility, in the order of a diagnosis. Revisions are those that the rules need: `SET` 3 has
+/// What IPv6 has of its own, by the name for IPv4. `DNAT` 0 is IPv4's alone (`xt_nat_target_reg` in
+/// net/netfilter/xt_nat.c).
+const OF_IPV6: &[(&str, Facility)] = &[
+    (
+        "ip_tables filter",
+        legacy("ip6_tables filter", "ip6table_filter", Table("filter")),
+    ),
+    (
+        "ip_tables nat",
+        legacy("ip6_tables nat", "ip6table_nat", Table("nat")),
+    ),
+    (
+        "ip_tables mangle",
+        named("ip6_tables mangle", "ip6table_mangle", Table("mangle")),
+    ),
+    ("DNAT", target("DNAT", "xt_nat", 1)),
+    ("REJECT", target("REJECT", "ip6t_REJECT", 0)),
+];
+
+/// Every facility that services of a family need, in the order of a diagnosis.
+#[must_use]
+pub fn facilities(family: Family) -> Vec<Facility> {
+    let all = FACILITIES.iter();
+    all.map(|facility| facility.of(family)).collect()
+}
+
+/// Every facility that services of IPv4 need, in the order of a diagnosis. Revisions are those that the rules need: `SET` 3 has
 /// `--map-mark` (net/netfilter/xt_set.c), `hash:ip,port` 5 has `skbinfo`
 /// (net/netfilter/ipset/ip_set_hash_ipport.c).
 pub const FACILITIES: &[Facility] = &[
@@ -144,6 +174,14 @@ pub const FACILITIES: &[Facility] = &[
 ];
 
 impl Facility {
+    /// The same of a family, from the row of IPv4.
+    fn of(self, family: Family) -> Self {
+        let own = OF_IPV6.iter().filter(|_| family == Family::Ipv6);
+        let mut own = own.filter(|(name, _)| *name == self.name);
+        let row = own.next().map_or(self, |(_, row)| *row);
+        Self { family, ..row }
+    }
+
     /// What it is called to a reader: extensions of x_tables with their kind.
     #[must_use]
     pub fn title(&self) -> String {
@@ -167,16 +205,18 @@ impl Facility {
                 .and_then(|mut connection| connection.tables())
                 .map(drop)
                 .map_err(io::Error::from),
-            Table(name) => x_tables::table(name),
-            Xt(kind, name, revision) => match x_tables::extension(kind, name, revision) {
-                // Without ip_tables the nft engine may still have the extension.
-                Err(e) if e.raw_os_error() == Some(libc::ENOPROTOOPT) => {
-                    questions::compat(kind, name, revision)
+            Table(name) => x_tables::table(of_kernel(self.family), name),
+            Xt(kind, name, revision) => {
+                match x_tables::extension(of_kernel(self.family), kind, name, revision) {
+                    // Without ip_tables the nft engine may still have the extension.
+                    Err(e) if e.raw_os_error() == Some(libc::ENOPROTOOPT) => {
+                        questions::compat(self.family, kind, name, revision)
+                    }
+                    asked => asked,
                 }
-                asked => asked,
-            },
-            Compat => questions::compat(Extension::Match, "comment", 0),
-            SetType(name, revision) => match questions::newest_set_revision(name)? {
+            }
+            Compat => questions::compat(self.family, Extension::Match, "comment", 0),
+            SetType(name, revision) => match questions::newest_set_revision(self.family, name)? {
                 newest if newest >= revision => Ok(()),
                 newest => Err(io::Error::new(
                     io::ErrorKind::Unsupported,
@@ -190,14 +230,14 @@ impl Facility {
         }
     }
 
-    /// Whether a mode needs it on a node that serves these families, with that engine below its rules.
+    /// Whether a mode needs it for services of its family, with that engine below its rules.
     #[must_use]
-    pub fn serves(&self, mode: Mode, engine: Engine, families: &[Family]) -> bool {
-        let facts = facts_over(mode, engine);
+    pub fn serves(&self, mode: Mode, engine: Engine) -> bool {
+        let facts = facts_of(mode, engine, self.family);
         let through = |engines: &[Engine]| facts.rules.is_some_and(|e| engines.contains(&e));
         match self.needed_by {
             User::Lab => true,
-            User::LabOf(family) => families.contains(&family),
+            User::LabOf(family) => self.family == family,
             User::Rules(engines) if through(engines) => !facts.without.contains(&self.name),
             User::Rules(_) => facts.facilities.contains(&self.name),
         }
@@ -213,10 +253,15 @@ pub fn missing(
     families: &[Family],
     has: impl Fn(&Facility) -> io::Result<()>,
 ) -> Option<String> {
-    let lacking: Vec<&Facility> = FACILITIES
-        .iter()
-        .filter(|f| f.serves(mode, engine, families) && has(f).is_err())
-        .collect();
+    let all = families.iter().flat_map(|family| facilities(*family));
+    let mut lacking: Vec<Facility> = Vec::new();
+    for facility in all.filter(|f| f.serves(mode, engine)) {
+        let of = |f: &Facility| (f.name, f.module);
+        let told = lacking.iter().any(|known| of(known) == of(&facility));
+        if !told && has(&facility).is_err() {
+            lacking.push(facility);
+        }
+    }
     if lacking.is_empty() {
         return None;
     }
@@ -295,15 +340,48 @@ mod tests {
     }
 
     #[test]
-    fn what_a_mode_names_is_in_the_table() {
-        for facts in Mode::ALL
-            .iter()
-            .flat_map(|m| Engine::ALL.iter().map(|e| facts_over(*m, *e)))
-        {
-            for name in facts.facilities.iter().chain(facts.without) {
-                assert!(FACILITIES.iter().any(|f| f.name == *name), "{name}");
+    fn what_a_mode_names_is_in_the_table_of_its_family() {
+        for family in Family::ALL.iter().copied() {
+            let known = facilities(family);
+            for facts in Mode::ALL.iter().flat_map(|mode| {
+                let over = move |engine: &Engine| facts_of(*mode, *engine, family);
+                Engine::ALL.iter().map(over)
+            }) {
+                for name in facts.facilities.iter().chain(facts.without) {
+                    assert!(known.iter().any(|f| f.name == *name), "{name}");
+                }
             }
         }
+        assert_eq!(facilities(Family::Ipv4), FACILITIES);
+    }
+
+    #[test]
+    fn of_ipv6_the_tables_and_what_refuses_are_other_modules() {
+        let has = without(&["ip6_tables nat", "REJECT", "ip_tables filter"]);
+        let ipv6 = &[Family::Ipv6];
+        let named = missing(Mode::IptablesLegacy, Engine::Legacy, ipv6, &has);
+        assert_eq!(
+            named.as_deref(),
+            Some(
+                "this kernel lacks ip6_tables nat, xt target REJECT: modprobe -a ip6table_nat ip6t_REJECT"
+            )
+        );
+        let has = without(&["ip_set skbinfo", "ip6_tables mangle"]);
+        let named = missing(Mode::Ipset, Engine::Legacy, ipv6, &has);
+        assert_eq!(
+            named.as_deref(),
+            Some(
+                "this kernel lacks ip6_tables mangle, ip_set skbinfo: modprobe -a ip6table_mangle ip_set_hash_ipport"
+            )
+        );
+        let has = without(&["statistic", "ip_tables nat", "ip6_tables nat"]);
+        let both = missing(Mode::IptablesLegacy, Engine::Legacy, Family::ALL, &has);
+        assert_eq!(
+            both.as_deref(),
+            Some(
+                "this kernel lacks ip_tables nat, xt match statistic, ip6_tables nat: modprobe -a iptable_nat xt_statistic ip6table_nat"
+            )
+        );
     }
 
     fn without(lacking: &'static [&'static str]) -> impl Fn(&Facility) -> io::Result<()> {

@@ -3,6 +3,7 @@
 
 use super::rule::{self, Rule, Target};
 use super::tables::{Table, Tables, builtin};
+use super::{Engine, Family, tool};
 
 impl Tables {
     /// Carries out `iptables-… -w 5 -t TABLE ACTION CHAIN …`.
@@ -15,7 +16,12 @@ impl Tables {
         let [program, "-w", "5", "-t", name, action, chain, rest @ ..] = texts.as_slice() else {
             return Err(refused("not understood"));
         };
-        if !["iptables-legacy", "iptables-nft"].contains(program) {
+        let of_family = |family: &'static Family| {
+            let engines = Engine::ALL.iter();
+            engines.map(move |engine| tool::prefix_of(*engine, *family))
+        };
+        let mut known = Family::ALL.iter().flat_map(of_family);
+        if !known.any(|known| known == *program) {
             return Err(refused("not a program of iptables"));
         }
         if builtin(name).is_empty() {

@@ -1,15 +1,17 @@
 //! What must not stand beside a mode's rules, and what must not be left of them: tables of the other
-//! engine, and the empty tables that `iptables-nft` leaves behind.
+//! engine, of either family, and the empty tables that `iptables-nft` leaves behind. Rules of the same engine for the other
+//! family see no packet of the mode's, and are a dual-stack node's.
 
 use nft_codec::{Act, Connection, EncodedBatch, Op, TableFamily, TableId};
 
-use super::{Engine, allocated, tool};
+use super::{Engine, Family, allocated, ip_tables, of_kernel, other, tool};
 use crate::HarnessError;
 use crate::meters;
 use crate::relation::Relation;
 use crate::sockets::Sockets;
 
-/// Tables that `iptables-nft` makes in family ip (iptables 1.8.9, `iptables/nft.c`, `xtables_ipv4`).
+/// Tables that `iptables-nft` makes in family ip, and `ip6tables-nft` in family ip6 (iptables 1.8.9, `iptables/nft.c`,
+/// `xtables_ipv4`).
 const XTABLES: &[&str] = &["filter", "nat", "mangle", "raw", "security"];
 
 /// Tables of the legacy engine that a mode writes to.
@@ -32,9 +34,16 @@ fn named(table: &TableId) -> String {
     format!("nftables table {} of family {}", table.name, table.family)
 }
 
-/// Whether `iptables-nft` made it.
-fn is_xtables(table: &TableId) -> bool {
-    i32::from(table.family) == libc::NFPROTO_IPV4 && XTABLES.contains(&table.name.as_str())
+/// Whether `iptables-nft` made it, or for IPv6 `ip6tables-nft`.
+fn is_xtables(table: &TableId, family: Family) -> bool {
+    table.family == of_tables(family).number() && XTABLES.contains(&table.name.as_str())
+}
+
+const fn of_tables(family: Family) -> TableFamily {
+    match family {
+        Family::Ipv4 => TableFamily::Ip,
+        Family::Ipv6 => TableFamily::Ip6,
+    }
 }
 
 /// The first nftables table of the namespace, of any family.
@@ -45,44 +54,56 @@ pub(crate) fn leftover_nftables() -> Result<Option<String>, HarnessError> {
     Ok(tables()?.first().map(named))
 }
 
-/// What is left of an engine's rules: of `iptables-legacy` no rule and no chain may be, built-in ones aside
+/// What is left of an engine's rules for a family: of `iptables-legacy` no rule and no chain may be, built-in ones aside
 /// (its tables cannot be removed from a namespace); of `iptables-nft` no table either.
 ///
 /// # Errors
 /// The listing failed.
-pub(crate) fn leftovers(engine: Engine) -> Result<Option<String>, HarnessError> {
+pub(crate) fn leftovers(engine: Engine, family: Family) -> Result<Option<String>, HarnessError> {
     if engine == Engine::Nft {
-        return leftover_nftables();
+        let tables = tables()?;
+        let mut left = tables.iter().filter(|t| !is_xtables(t, other(family)));
+        return Ok(left.next().map(named));
     }
-    let tables = tool::listed(tool::prefix(engine))?;
+    let tables = tool::listed(tool::prefix_of(engine, family))?;
     let (rules, chains) = (tables.rules(), tables.own_chains());
     Ok((rules + chains > 0).then(|| format!("{rules} rules and {chains} chains")))
 }
 
-/// Empties tables; removes those of `iptables-nft` too. Goes on past errors.
+/// Empties tables of IPv4; removes those of `iptables-nft` too. Goes on past errors.
 pub(crate) fn remove(engine: Engine, tables: &[&str], sockets: &mut Sockets) -> Vec<HarnessError> {
-    let emptied = tool::empty(tool::prefix(engine), tables).err();
+    remove_of(engine, Family::Ipv4, tables, sockets)
+}
+
+/// The same of a family.
+pub(crate) fn remove_of(
+    engine: Engine,
+    family: Family,
+    tables: &[&str],
+    sockets: &mut Sockets,
+) -> Vec<HarnessError> {
+    let emptied = tool::empty(tool::prefix_of(engine, family), tables).err();
     let mut errors: Vec<_> = emptied.into_iter().collect();
     if engine == Engine::Nft {
-        errors.extend(delete_xtables(sockets).err());
+        errors.extend(delete_xtables(family, sockets).err());
     }
     errors
 }
 
-/// Deletes the tables of `iptables-nft`: no tool of iptables does.
+/// Deletes a family's tables of `iptables-nft`: no tool of iptables does.
 ///
 /// # Errors
 /// The listing failed, or the kernel refused.
-fn delete_xtables(sockets: &mut Sockets) -> Result<(), HarnessError> {
+fn delete_xtables(family: Family, sockets: &mut Sockets) -> Result<(), HarnessError> {
     let connection = sockets.nf_tables()?;
     let failed = HarnessError::netlink("delete the tables of iptables-nft");
     let ops: Vec<Op> = connection
         .tables()
         .map_err(failed)?
         .into_iter()
-        .filter(is_xtables)
+        .filter(|table| is_xtables(table, family))
         .map(|table| Op {
-            family: TableFamily::Ip,
+            family: of_tables(family),
             table: table.name,
             act: Act::DeleteTable,
         })
@@ -96,7 +117,7 @@ fn without(what: &'static str, found: Option<String>) -> Result<(), HarnessError
     found.map_or(Ok(()), |text| Err(HarnessError::listing(what)(text)))
 }
 
-/// Nothing of another engine may stand beside `engine`'s rules.
+/// Nothing of another engine may stand beside `engine`'s rules, of whichever family.
 ///
 /// # Errors
 /// There is something, or a listing failed.
@@ -105,8 +126,9 @@ pub(crate) fn no_other(engine: Engine) -> Result<(), HarnessError> {
         return no_nftables();
     }
     let tables = tables()?;
-    let other = tables.iter().find(|table| !is_xtables(table)).map(named);
-    without("a namespace without tables beside iptables-nft's", other)?;
+    let known = |table: &TableId| Family::ALL.iter().any(|of| is_xtables(table, *of));
+    let foreign = tables.iter().find(|table| !known(table)).map(named);
+    without("a namespace without tables beside iptables-nft's", foreign)?;
     no_legacy_tables()
 }
 
@@ -115,56 +137,71 @@ fn no_nftables() -> Result<(), HarnessError> {
     without("a namespace without nftables", leftover_nftables()?)
 }
 
-/// Tables that the legacy engine has in the calling thread's network namespace. They are made when first
+/// Tables that the legacy engine has for a family in the calling thread's network namespace. They are made when first
 /// named, so a namespace that no iptables-legacy has touched has none; nor has a kernel without it.
-fn legacy_tables() -> Result<Vec<String>, HarnessError> {
+fn legacy_tables(family: Family) -> Result<Vec<String>, HarnessError> {
     // thread-self, not self: /proc/net is the main thread's.
-    const NAMES: &str = "/proc/thread-self/net/ip_tables_names";
-    match std::fs::read_to_string(NAMES) {
+    let names = format!("/proc/thread-self/net/{}_names", ip_tables(family));
+    match std::fs::read_to_string(&names) {
         Ok(names) => Ok(names.lines().map(str::to_owned).collect()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(HarnessError::system(format!("read {NAMES}"), error)),
+        Err(error) => Err(HarnessError::system(format!("read {names}"), error)),
     }
 }
 
-/// Bytes that the legacy engine holds for each table, by what they are for; only tables that are there are
+/// Bytes that the legacy engine holds for each table of a family, by what they are for; only tables that are there are
 /// asked for, as asking makes them.
 ///
 /// # Errors
 /// The kernel refused to say.
-pub(crate) fn legacy_blobs() -> Result<Vec<(String, u64)>, HarnessError> {
-    let there = legacy_tables()?;
+pub(crate) fn legacy_blobs(family: Family) -> Result<Vec<(String, u64)>, HarnessError> {
+    let there = legacy_tables(family)?;
     let cpus = meters::possible_cpus().unwrap_or(1).into();
+    let kind = ip_tables(family);
     let mut stated = Vec::new();
     for table in BLOBS {
         if there.iter().any(|name| name == table) {
-            let info = netns_sys::x_tables::table_info(table).map_err(|e| {
+            let info = netns_sys::x_tables::table_info(of_kernel(family), table).map_err(|e| {
                 HarnessError::system(format!("ask for the size of table {table}"), e)
             })?;
             let parts = allocated::parts(info, cpus);
-            stated.extend(parts.map(|(what, bytes)| (format!("ip_tables {table} {what}"), bytes)));
+            stated.extend(parts.map(|(what, bytes)| (format!("{kind} {table} {what}"), bytes)));
         }
     }
     Ok(stated)
 }
 
-/// x_tables tables must not stand beside another mode's rules.
+/// x_tables tables of either family must not stand beside another mode's rules.
 ///
 /// # Errors
 /// There are some, or nobody may say so.
 pub(crate) fn no_legacy_tables() -> Result<(), HarnessError> {
-    let first = legacy_tables()?.first().map(|name| format!("table {name}"));
-    without("a namespace without iptables-legacy", first)
+    Family::ALL.iter().copied().try_for_each(no_tables_of)
 }
 
-/// For the bare floor: an error if any engine has a rule.
+fn no_tables_of(family: Family) -> Result<(), HarnessError> {
+    let tables = legacy_tables(family)?;
+    let first = tables.first().map(|name| format!("table {name}"));
+    let what = match family {
+        Family::Ipv4 => "a namespace without iptables-legacy",
+        Family::Ipv6 => "a namespace without ip6tables-legacy",
+    };
+    without(what, first)
+}
+
+/// For the bare floor: an error if any engine has a rule, of either family.
 ///
 /// # Errors
 /// A rule was found, or a listing failed.
 pub(crate) fn anything_installed() -> Result<Relation, HarnessError> {
     no_nftables()?;
-    let rules = tool::listed(tool::prefix(Engine::Legacy))?.rules();
-    let found = (rules > 0).then(|| format!("{rules} iptables rules"));
-    without("a namespace without rules", found)?;
+    for family in Family::ALL.iter().copied() {
+        // A tool that would list nothing need not be there.
+        if !legacy_tables(family)?.is_empty() {
+            let rules = tool::listed(tool::prefix_of(Engine::Legacy, family))?.rules();
+            let found = (rules > 0).then(|| format!("{rules} iptables rules"));
+            without("a namespace without rules", found)?;
+        }
+    }
     Ok(Relation::default())
 }

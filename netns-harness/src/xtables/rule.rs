@@ -312,6 +312,12 @@ mod tests {
         };
         assert_eq!(dnat.target, Target::Dnat(endpoint));
         assert!(!rule("-s fd00::/129 -j RETURN").unknown.is_empty());
+        // Of the node-port rule, and as ip6tables-save prints a refusal.
+        let ports = rule("! -d ::1/128 -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS");
+        assert_eq!(ports, rule("-m addrtype --dst-type LOCAL ! -d ::1/128 -j KUBE-NODEPORTS"));
+        assert_eq!((ports.exact_destination(), ports.unknown.len()), (None, 0));
+        let refusal = rule("-p tcp -j REJECT --reject-with icmp6-port-unreachable");
+        assert_eq!((refusal.target, refusal.unknown.len()), (Target::Refuse, 0));
         assert!(!rule("-s 10.0.0.0/8 -j RETURN").matches(vip, to, 0, false));
     }
 

@@ -2,19 +2,24 @@
 
 use std::fmt::Write as _;
 
+use schema::Family;
+
 /// One `iptables-restore` input under construction, with its operations counted.
 pub(crate) struct RestoreText {
     text: String,
     operations: u64,
+    /// Whose rules they are.
+    pub(crate) family: Family,
     /// kube-proxy's large-cluster layout: no comments in the rules of endpoints.
     pub(crate) large_cluster: bool,
 }
 
 impl RestoreText {
-    pub(crate) fn new(large_cluster: bool) -> Self {
+    pub(crate) fn new(family: Family, large_cluster: bool) -> Self {
         Self {
             text: String::new(),
             operations: 0,
+            family,
             large_cluster,
         }
     }

@@ -1,22 +1,31 @@
 //! The iptables tools, run in the calling thread's network namespace: what they take, what they list,
-//! and what their refusals mean. `tool` is their common prefix: `iptables-legacy` or `iptables-nft`.
+//! and what their refusals mean. `tool` is their common prefix: `iptables-legacy`, `iptables-nft`, `ip6tables-legacy`
+//! or `ip6tables-nft`.
 
 use std::process::Command;
 
-use super::Engine;
 use super::tables::{Tables, emptied};
+use super::{Engine, Family, of_kernel};
 use crate::{HarnessError, tools};
 
 /// Arguments of every restore that adds to what is there (kube-proxy's `RestoreAll` with
 /// `NoFlushTables` and `RestoreCounters`).
 pub(crate) const ADD: &[&str] = &["-w", "5", "--noflush", "--counters"];
 
-/// Prefix of an engine's tools.
+/// Prefix of an engine's tools for IPv4.
 #[must_use]
 pub(crate) const fn prefix(engine: Engine) -> &'static str {
-    match engine {
-        Engine::Legacy => "iptables-legacy",
-        Engine::Nft => "iptables-nft",
+    prefix_of(engine, Family::Ipv4)
+}
+
+/// Prefix of an engine's tools for a family.
+#[must_use]
+pub(crate) const fn prefix_of(engine: Engine, family: Family) -> &'static str {
+    match (engine, family) {
+        (Engine::Legacy, Family::Ipv4) => "iptables-legacy",
+        (Engine::Nft, Family::Ipv4) => "iptables-nft",
+        (Engine::Legacy, Family::Ipv6) => "ip6tables-legacy",
+        (Engine::Nft, Family::Ipv6) => "ip6tables-nft",
     }
 }
 
@@ -72,7 +81,9 @@ pub(crate) fn output(name: &str, arguments: &[&str]) -> Result<String, HarnessEr
 /// # Errors
 /// It is missing, or refused.
 pub(crate) fn command(words: &[String]) -> Result<(), HarnessError> {
-    let mut command = match words[0].starts_with("iptables") {
+    let starts = ["iptables", "ip6tables"];
+    let of_iptables = starts.iter().any(|start| words[0].starts_with(start));
+    let mut command = match of_iptables {
         true => program(&words[0]),
         false => netns_sys::tools::command(&words[0]),
     };
@@ -126,13 +137,16 @@ pub(crate) fn parse_counters(text: &str) -> Option<(u64, Option<u64>)> {
 ///
 /// # Errors
 /// The listing failed.
-pub(crate) fn prerouting_counters(engine: Engine) -> Result<(u64, Option<u64>), HarnessError> {
+pub(crate) fn prerouting_counters(
+    engine: Engine,
+    family: Family,
+) -> Result<(u64, Option<u64>), HarnessError> {
     if engine == Engine::Legacy {
-        let packets = netns_sys::x_tables::prerouting_packets("nat")
+        let packets = netns_sys::x_tables::prerouting_packets(of_kernel(family), "nat")
             .map_err(|e| HarnessError::system("read the counters of table nat", e))?;
         return Ok((packets.policy, packets.first_rule));
     }
-    listed_counters(prefix(engine))
+    listed_counters(prefix_of(engine, family))
 }
 
 /// The same as the tool lists it.
@@ -152,28 +166,70 @@ pub(crate) fn unprivileged(stderr: &str) -> bool {
     stderr.contains("Permission denied") || stderr.contains("not permitted")
 }
 
-/// What an engine lacks here, and what would help.
-pub(crate) fn remedy(tool: &str, error: &HarnessError) -> String {
+/// What the kernel needs for a family, as its configuration and modprobe name it.
+struct Parts {
+    /// Of the legacy engine.
+    tables: &'static str,
+    nat: &'static str,
+    filter: &'static str,
+    /// Of the nft engine.
+    nf_tables: &'static str,
+}
+
+const fn parts(family: Family) -> Parts {
+    match family {
+        Family::Ipv4 => Parts {
+            tables: "ip_tables (CONFIG_IP_NF_IPTABLES_LEGACY, CONFIG_IP_NF_NAT)",
+            nat: "iptable_nat",
+            filter: "iptable_filter",
+            nf_tables: "CONFIG_NF_TABLES_IPV4",
+        },
+        Family::Ipv6 => Parts {
+            tables: "ip6_tables (CONFIG_IP6_NF_IPTABLES_LEGACY, CONFIG_IP6_NF_NAT)",
+            nat: "ip6table_nat",
+            filter: "ip6table_filter",
+            nf_tables: "CONFIG_NF_TABLES_IPV6",
+        },
+    }
+}
+
+/// What an engine lacks here for a family, and what would help.
+pub(crate) fn remedy(engine: Engine, family: Family, error: &HarnessError) -> String {
+    let tool = prefix_of(engine, family);
     let HarnessError::Tool { stderr, .. } = error else {
         let missing = tools::missing(tool, "iptables", error);
         return missing.unwrap_or_else(|| error.to_string());
     };
     let refusal = stderr.trim_end_matches('.');
-    let nft = tool == prefix(Engine::Nft);
+    let nft = engine == Engine::Nft;
+    let Parts {
+        tables,
+        nat,
+        filter,
+        nf_tables,
+    } = parts(family);
     let says = |text: &str| refusal.contains(text);
+    let begins = ["iptables", "ip6tables"].map(|name| format!("can't initialize {name} table"));
+    let cannot_begin = begins.iter().any(|text| says(text));
     let advice = if says("Message too long") {
         // iptables/nft.c mnl_set_sndbuffer() (1.8.9): SO_SNDBUFFORCE or nothing, so wmem_max is of no use.
-        "it sends a transaction as one netlink message, and without CAP_NET_ADMIN in the initial user namespace its socket cannot hold one (EMSGSIZE): run as root, or raise net.core.wmem_default above the size of a transaction (3.3 KB a service of two endpoints)"
+        "it sends a transaction as one netlink message, and without CAP_NET_ADMIN in the initial user namespace its socket cannot hold one (EMSGSIZE): run as root, or raise net.core.wmem_default above the size of a transaction (3.3 KB a service of two endpoints)".to_owned()
     } else if unprivileged(refusal) {
-        "it needs CAP_NET_ADMIN over this network namespace: run as root"
-    } else if says("table does not exist") || says("can't initialize iptables table") {
-        "the kernel has no ip_tables (CONFIG_IP_NF_IPTABLES_LEGACY, CONFIG_IP_NF_NAT): modprobe -a iptable_nat iptable_filter, or another kernel with --kernel"
+        "it needs CAP_NET_ADMIN over this network namespace: run as root".to_owned()
+    } else if says("table does not exist") || cannot_begin {
+        format!(
+            "the kernel has no {tables}: modprobe -a {nat} {filter}, or another kernel with --kernel"
+        )
     } else if nft && (says("Protocol not supported") || says("initialize nft")) {
-        "the kernel has no nf_tables (CONFIG_NF_TABLES_IPV4): modprobe nf_tables, or another kernel with --kernel"
+        format!(
+            "the kernel has no nf_tables ({nf_tables}): modprobe nf_tables, or another kernel with --kernel"
+        )
     } else if nft {
-        "the kernel may lack a part of nf_tables or of x_tables: modprobe -a nft_compat nft_chain_nat xt_comment xt_statistic xt_conntrack xt_mark xt_addrtype xt_nat xt_MASQUERADE"
+        "the kernel may lack a part of nf_tables or of x_tables: modprobe -a nft_compat nft_chain_nat xt_comment xt_statistic xt_conntrack xt_mark xt_addrtype xt_nat xt_MASQUERADE".to_owned()
     } else {
-        "the kernel may lack a part of x_tables: modprobe -a iptable_nat xt_comment xt_statistic xt_conntrack xt_mark xt_addrtype xt_nat xt_MASQUERADE"
+        format!(
+            "the kernel may lack a part of x_tables: modprobe -a {nat} xt_comment xt_statistic xt_conntrack xt_mark xt_addrtype xt_nat xt_MASQUERADE"
+        )
     };
     format!("{tool} refused the rules: {refusal}; {advice}")
 }
@@ -197,7 +253,7 @@ mod tests {
             status: "exit status: 1".to_owned(),
             stderr: stderr.to_owned(),
         };
-        let said = |stderr| remedy("iptables-nft", &refused(stderr));
+        let said = |stderr| remedy(Engine::Nft, Family::Ipv4, &refused(stderr));
         let too_long = said("sendmsg() failed: Message too long");
         assert!(too_long.contains("EMSGSIZE") && too_long.contains("wmem_default"));
         assert!(said("Fatal: can't open lock file: Permission denied").contains("CAP_NET_ADMIN"));
@@ -206,6 +262,22 @@ mod tests {
             "start iptables-nft-restore",
             std::io::Error::from(std::io::ErrorKind::NotFound),
         );
-        assert!(remedy("iptables-nft", &missing).contains("apt-get install iptables"));
+        let said = remedy(Engine::Nft, Family::Ipv4, &missing);
+        assert!(said.contains("apt-get install iptables"), "{said}");
+    }
+
+    #[test]
+    fn of_ipv6_other_modules_help() {
+        let refused = HarnessError::Tool {
+            tool: "ip6tables-legacy-restore".to_owned(),
+            status: "exit status: 3".to_owned(),
+            stderr: "can't initialize ip6tables table `nat'".to_owned(),
+        };
+        let said = remedy(Engine::Legacy, Family::Ipv6, &refused);
+        assert!(
+            said.contains("ip6tables-legacy refused") && said.contains("ip6table_nat"),
+            "{said}"
+        );
+        assert!(!said.contains("iptable_nat"), "{said}");
     }
 }

@@ -1,13 +1,11 @@
 //! What tests of a datapath on the running kernel share.
 #![allow(dead_code, reason = "each test uses a part")]
 
-use std::net::Ipv4Addr;
-
 use netns_harness::datapath::{Batch, Datapath, Sockets};
-use netns_harness::service::{Endpoint, Frontend, Population, Service};
+use netns_harness::service::{Endpoint, Frontend, Plan, Population, Service};
 use netns_harness::traffic::ENDPOINT_PORT;
 use nix::sched::CloneFlags;
-use schema::Protocol;
+use schema::{Family, Protocol};
 
 /// Runs `test` in network and mount namespaces of its own: its /run holds the tools' lock.
 pub(crate) fn isolated(test: impl FnOnce() + Send) {
@@ -15,18 +13,24 @@ pub(crate) fn isolated(test: impl FnOnce() + Send) {
     testing::isolated(kinds, netns_sys::isolation::mount_private, test);
 }
 
-/// Services that take turns with the protocols.
+/// Services of IPv4 that take turns with the protocols.
 pub(crate) fn population(services: u32, endpoints: u32) -> Population {
+    population_of(Family::Ipv4, services, endpoints)
+}
+
+/// The same of a family.
+pub(crate) fn population_of(family: Family, services: u32, endpoints: u32) -> Population {
+    let plan = Plan::of(family);
     let service = |index: u32| Service {
         index,
         frontend: Frontend {
-            vip: Ipv4Addr::from_bits(0x0a60_0001 + index).into(),
+            vip: plan.services.host(1 + index),
             port: 80,
             protocol: [Protocol::Tcp, Protocol::Udp][index as usize % 2],
         },
         endpoints: (0..endpoints)
             .map(|e| Endpoint {
-                address: Ipv4Addr::from_bits(0x0a80_0001 + index * endpoints + e).into(),
+                address: plan.endpoints.host(1 + index * endpoints + e),
                 port: ENDPOINT_PORT,
             })
             .collect(),

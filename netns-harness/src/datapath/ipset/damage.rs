@@ -3,7 +3,7 @@
 use ipset_sys::Command;
 
 use super::Ipset;
-use super::layout::{self, SET};
+use super::layout;
 use crate::datapath::iptables::Iptables;
 use crate::datapath::{Breakable, Damage};
 use crate::service::Service;
@@ -14,7 +14,8 @@ impl Breakable for Ipset {
     fn damage(&self, damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
         match damage {
             Damage::Delete => {
-                let delete = Command::Delete(SET.to_owned(), layout::key(a));
+                let set = layout::set(self.family).to_owned();
+                let delete = Command::Delete(set, layout::key(a));
                 vec![ipset(&delete, &[])]
             }
             Damage::Swap => vec![lead(a, b), lead(b, a)],
@@ -31,7 +32,8 @@ fn lead(a: &Service, b: &Service) -> Vec<String> {
     let mut element = layout::key(a);
     element.mark = layout::element(b).mark;
     // Without -exist a second element for the same destination is refused.
-    ipset(&Command::Add(SET.to_owned(), element), &["-exist"])
+    let set = layout::set(a.family()).to_owned();
+    ipset(&Command::Add(set, element), &["-exist"])
 }
 
 fn ipset(command: &Command, options: &[&str]) -> Vec<String> {

@@ -33,11 +33,28 @@ const LAW: &[Law] = &[
     ("set messages of an endpoint-churn (netlink)", "0"),
 ];
 
-/// What is known of it over an engine.
-pub(in crate::datapath) fn over(engine: Engine) -> &'static ModeFacts {
-    match engine {
-        Engine::Legacy => &LEGACY,
-        Engine::Nft => &NFT,
+/// The same for IPv6, in which one rule of those that do not depend on services is missing.
+const LAW_IPV6: &[Law] = &[
+    (
+        "rules",
+        "26 + N·(2 + 3·E) + R, R = ⌊N/16⌋ + ⌊N/256⌋ + ⌊N/4096⌋ + 3",
+    ),
+    LAW[1],
+    LAW[2],
+    LAW[3],
+    ("operations of a cold install", "39 + N·(4 + 4·E) + 2·R"),
+    LAW[5],
+    LAW[6],
+    LAW[7],
+];
+
+/// What is known of it over an engine, for services of a family.
+pub(in crate::datapath) fn over(engine: Engine, family: Family) -> &'static ModeFacts {
+    match (engine, family) {
+        (Engine::Legacy, Family::Ipv4) => &LEGACY,
+        (Engine::Legacy, Family::Ipv6) => &LEGACY_IPV6,
+        (Engine::Nft, Family::Ipv4) => &NFT,
+        (Engine::Nft, Family::Ipv6) => &NFT_IPV6,
     }
 }
 
@@ -50,7 +67,7 @@ const fn transport(transport: Transport) -> TransportFacts {
 }
 
 fn ready(engine: Engine, family: Family) -> Box<dyn Implementation> {
-    iptables::layout::ready();
+    iptables::layout::ready(family);
     Box::new(Ipset::new(engine, family))
 }
 
@@ -93,6 +110,18 @@ const LEGACY: ModeFacts = ModeFacts {
     )
 };
 
+const LEGACY_IPV6: ModeFacts = ModeFacts {
+    family: Family::Ipv6,
+    facilities: &[
+        "ip6_tables mangle",
+        "SET",
+        "ip_set hash:ip,port",
+        "ip_set skbinfo",
+    ],
+    law_of_size: LAW_IPV6,
+    ..LEGACY
+};
+
 /// There is no ip_tables table then.
 const NFT: ModeFacts = ModeFacts {
     rules: Some(Engine::Nft),
@@ -104,4 +133,10 @@ const NFT: ModeFacts = ModeFacts {
     teardown_sockets: &[Socket::Sets, Socket::NfTables],
     make: |_, family| ready(Engine::Nft, family),
     ..LEGACY
+};
+
+const NFT_IPV6: ModeFacts = ModeFacts {
+    family: Family::Ipv6,
+    law_of_size: LAW_IPV6,
+    ..NFT
 };

@@ -1,6 +1,8 @@
 //! Batches interpreted: tables and sets as they would be after each transaction, refusing what tools
 //! and kernel would refuse.
 
+use schema::Family;
+
 use super::commands::{self, Sets};
 use super::{Ipset, trace};
 use crate::datapath::meaning::Meaning;
@@ -12,7 +14,7 @@ use crate::xtables::tables::Tables;
 
 impl Meaning for Ipset {
     fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
-        let mut kernel = Kernel::default();
+        let mut kernel = Kernel::of(self.family);
         for step in batches.iter().flat_map(|batch| &batch.steps) {
             kernel.run(&**step)?;
         }
@@ -20,20 +22,30 @@ impl Meaning for Ipset {
     }
 }
 
-/// Tables and sets of a namespace.
-#[derive(Debug, Clone, Default)]
+/// Tables of a family and sets of a namespace.
+#[derive(Debug, Clone)]
 pub(super) struct Kernel {
+    family: Family,
     pub(super) tables: Tables,
     pub(super) sets: Sets,
 }
 
 impl Kernel {
+    /// An untouched one.
+    pub(super) fn of(family: Family) -> Self {
+        Self {
+            family,
+            tables: Tables::default(),
+            sets: Sets::default(),
+        }
+    }
+
     /// What it does with new flows.
     ///
     /// # Errors
     /// What is not part of the layout, or leads nowhere.
     pub(super) fn relation(&self) -> Result<Relation, String> {
-        trace::relation(&self.tables, &self.sets.listed())
+        trace::relation(&self.tables, &self.sets.listed(), self.family)
     }
 
     /// Carries out one step.

@@ -2,31 +2,49 @@
 
 use std::fmt::Display;
 
-use ipset_sys::{Command, Create, Entry, Family, SetType};
-use schema::Protocol;
+use ipset_sys::{Command, Create, Entry, SetType};
+use schema::{Family, Protocol};
 
 use super::ids::{ById, Id, LEVELS, MARK_MASK, Prefix};
 use crate::datapath::iptables::layout::nat_chains;
 use crate::datapath::iptables::service_chain;
+use crate::datapath::steps::of_sets;
 use crate::service::Service;
 use crate::xtables::RestoreText;
 use crate::xtables::tables::Tables;
 
-/// The set whose elements mark packets.
-pub(super) const SET: &str = "KUBE-SERVICE-IPS";
+/// The set whose elements mark packets of a family, named as kube-proxy names those of IPv6 (`NewIPSet` in
+/// pkg/proxy/ipvs/ipset.go).
+pub(super) const fn set(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "KUBE-SERVICE-IPS",
+        Family::Ipv6 => "KUBE-6-SERVICE-IPS",
+    }
+}
+
 /// Its successor while a resync fills it.
-pub(super) const NEW_SET: &str = "KUBE-SERVICE-IPS-NEW";
+pub(super) const fn new_set(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "KUBE-SERVICE-IPS-NEW",
+        Family::Ipv6 => "KUBE-6-SERVICE-IPS-NEW",
+    }
+}
+
+/// Whether a set is the mode's for that family.
+pub(super) fn is_of(name: &str, family: Family) -> bool {
+    [set(family), new_set(family)].contains(&name)
+}
 /// The chain of table mangle that looks a destination up.
 const LOOKUP_CHAIN: &str = "KUBE-SERVICES";
 /// Room in a set: ipset's default, one more than there are ids.
 const MAX_ELEMENTS: u32 = 65_536;
 
-/// `create NAME hash:ip,port skbinfo`.
-pub(super) fn create(name: &str) -> Command {
+/// `create NAME hash:ip,port family FAMILY skbinfo`.
+pub(super) fn create(name: &str, family: Family) -> Command {
     Command::Create(Create {
         name: name.to_owned(),
         set_type: SetType::HashIpPort,
-        family: Family::Inet,
+        family: of_sets(family),
         max_elements: MAX_ELEMENTS,
         hash_size: None,
         skbinfo: true,
@@ -57,7 +75,8 @@ pub(super) fn key(service: &Service) -> Entry {
 
 /// Table nat's shared chains, declared.
 pub(super) fn declare_shared(text: &mut RestoreText) {
-    nat_chains().iter().for_each(|chain| text.declare(chain));
+    let chains = nat_chains(text.family).iter();
+    chains.for_each(|chain| text.declare(chain));
     text.declare(&Prefix::ROOT.to_string());
 }
 
@@ -84,8 +103,9 @@ pub(super) fn mangle_section(text: &mut RestoreText, first: bool) {
             "-A {chain} -m conntrack --ctstate NEW -m comment --comment \"kubernetes service portals\" -j {LOOKUP_CHAIN}"
         ));
     }
+    let set = set(text.family);
     text.operation(format_args!(
-        "-A {LOOKUP_CHAIN} -j SET --map-set {SET} dst,dst --map-mark"
+        "-A {LOOKUP_CHAIN} -j SET --map-set {set} dst,dst --map-mark"
     ));
     text.commit();
 }
@@ -144,9 +164,9 @@ fn dispatch_rule(text: &mut RestoreText, child: Prefix, service: &Service) {
     }
 }
 
-/// Tables without services.
-pub(super) fn base() -> Tables {
-    let mut text = RestoreText::new(true);
+/// Tables without services of a family.
+pub(super) fn base(family: Family) -> Tables {
+    let mut text = RestoreText::new(family, true);
     text.filter_section(true, &[]);
     text.begin("nat");
     declare_shared(&mut text);

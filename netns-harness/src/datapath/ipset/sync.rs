@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use ipset_sys::Command;
 
+use super::Ipset;
 use super::ids::{ById, Id, LEVELS, Prefix, by_id};
 use super::layout;
 use crate::datapath::iptables::layout::{chains_of, changes};
@@ -16,16 +17,16 @@ use crate::datapath::{Batch, RenderOptions, Transport};
 use crate::service::{Population, Service};
 use crate::xtables::RestoreText;
 
-/// What must be sent; rules by `TOOL-restore`.
+/// What must be sent.
 pub(super) fn render(
-    tool: &'static str,
+    ipset: Ipset,
     from: Option<&Population>,
     to: &Population,
     options: &RenderOptions,
 ) -> Batch {
     let mut steps = Steps {
         batch: Batch::default(),
-        tool,
+        ipset,
         options,
     };
     match from {
@@ -39,17 +40,17 @@ pub(super) fn render(
 /// The steps of a batch, by transport.
 struct Steps<'a> {
     batch: Batch,
-    tool: &'static str,
+    ipset: Ipset,
     options: &'a RenderOptions,
 }
 
 impl Steps<'_> {
     fn text(&self) -> RestoreText {
-        RestoreText::new(self.options.large_cluster)
+        RestoreText::new(self.ipset.family, self.options.large_cluster)
     }
 
     fn restore(&mut self, text: RestoreText) {
-        self.batch.push(Restore::new(self.tool, text));
+        self.batch.push(Restore::new(self.ipset.tool(), text));
     }
 
     /// Nothing where there are no commands.
@@ -64,8 +65,10 @@ impl Steps<'_> {
 
 /// The set, filled; then the rules, `chunk` services a transaction, the rule that looks packets up last.
 fn install(steps: &mut Steps<'_>, to: &Population) {
-    let mut commands = vec![layout::create(layout::SET)];
-    commands.extend(to.services.iter().map(|s| add(layout::SET, s)));
+    let family = steps.ipset.family;
+    let set = layout::set(family);
+    let mut commands = vec![layout::create(set, family)];
+    commands.extend(to.services.iter().map(|s| add(set, s)));
     steps.sets(commands);
     let services = by_id(to);
     let ordered: Vec<(Id, &Service)> = services.into_iter().collect();
@@ -124,7 +127,8 @@ fn rules(text: &mut RestoreText, mut before: Option<Id>, services: &[(Id, &Servi
 /// Only what changed: elements that go, chains, elements that come. Table nat is the only one touched.
 fn update(steps: &mut Steps<'_>, from: &Population, to: &Population) {
     let change = Change::new(from, to);
-    steps.sets(change.departures());
+    let set = layout::set(steps.ipset.family);
+    steps.sets(change.departures(set));
     let dispatch = Dispatch::new(&change);
     let gone = change.gone_chains();
     if !(dispatch.rewritten.is_empty() && change.written.is_empty() && gone.is_empty()) {
@@ -149,14 +153,16 @@ fn update(steps: &mut Steps<'_>, from: &Population, to: &Population) {
         text.commit();
         steps.restore(text);
     }
-    let arrivals = change.arrivals().map(|s| add(layout::SET, s));
+    let arrivals = change.arrivals().map(|s| add(set, s));
     steps.sets(arrivals.collect());
 }
 
 /// Everything again: elements that go, all chains in one transaction, a new set filled and swapped in.
 fn resync(steps: &mut Steps<'_>, from: &Population, to: &Population) {
     let change = Change::new(from, to);
-    steps.sets(change.departures());
+    let family = steps.ipset.family;
+    let (set, new_set) = (layout::set(family), layout::new_set(family));
+    steps.sets(change.departures(set));
     let ordered: Vec<(Id, &Service)> = change.after.iter().map(|(id, s)| (*id, *s)).collect();
     let gone_prefixes = prefixes(&change.before);
     let kept = prefixes(&change.after);
@@ -174,13 +180,10 @@ fn resync(steps: &mut Steps<'_>, from: &Population, to: &Population) {
     text.commit();
     layout::mangle_section(&mut text, false);
     steps.restore(text);
-    let mut commands = vec![layout::create(layout::NEW_SET)];
-    commands.extend(to.services.iter().map(|s| add(layout::NEW_SET, s)));
-    commands.push(Command::Swap(
-        layout::NEW_SET.to_owned(),
-        layout::SET.to_owned(),
-    ));
-    commands.push(Command::Destroy(layout::NEW_SET.to_owned()));
+    let mut commands = vec![layout::create(new_set, family)];
+    commands.extend(to.services.iter().map(|s| add(new_set, s)));
+    commands.push(Command::Swap(new_set.to_owned(), set.to_owned()));
+    commands.push(Command::Destroy(new_set.to_owned()));
     steps.sets(commands);
 }
 
@@ -205,11 +208,11 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// Removes the elements that no service has any more.
-    fn departures(&self) -> Vec<Command> {
+    /// Removes from a set the elements that no service has any more.
+    fn departures(&self, set: &str) -> Vec<Command> {
         let stay = elements(&self.written);
         let gone = self.stale.iter().filter(|s| !stay.contains(&place(s)));
-        gone.map(|s| Command::Delete(layout::SET.to_owned(), layout::key(s)))
+        gone.map(|s| Command::Delete(set.to_owned(), layout::key(s)))
             .collect()
     }
 

@@ -21,6 +21,10 @@ const RESYNC: RenderOptions = RenderOptions {
     ..OPTIONS
 };
 const IPSET: Ipset = Ipset::new(Engine::Legacy, Family::Ipv4);
+const IPSET_IPV6: Ipset = Ipset::new(Engine::Legacy, Family::Ipv6);
+/// Of both families, with what the rules that do not depend on services come to: how many they are, and operations of an
+/// install.
+const MODES: [(Ipset, [usize; 2]); 2] = [(IPSET, [27, 40]), (IPSET_IPV6, [26, 39])];
 
 fn service(index: u32, endpoints: u32) -> Service {
     Service::of_test(
@@ -37,9 +41,19 @@ fn population(services: u32, endpoints: u32) -> Population {
     }
 }
 
+/// The same for services of a family.
+fn population_of(family: Family, services: u32, endpoints: u32) -> Population {
+    population(services, endpoints).in_family(family)
+}
+
 /// The namespace after batches.
 fn kernel(batches: &[&Batch]) -> Kernel {
-    let mut kernel = Kernel::default();
+    kernel_of(Family::Ipv4, batches)
+}
+
+/// The same for services of a family.
+fn kernel_of(family: Family, batches: &[&Batch]) -> Kernel {
+    let mut kernel = Kernel::of(family);
     for step in batches.iter().flat_map(|batch| &batch.steps) {
         kernel.run(&**step).unwrap();
     }
@@ -53,6 +67,31 @@ fn a_cold_install_fills_the_set_and_opens_the_way_to_it_last() {
         ..OPTIONS
     };
     insta::assert_snapshot!(IPSET.render(None, &population(2, 2), &commented));
+}
+
+#[test]
+fn of_ipv6_the_set_is_of_its_addresses_and_rules_are_through_its_tools() {
+    let batch = IPSET_IPV6.render(None, &population_of(Family::Ipv6, 2, 2), &OPTIONS);
+    let text = batch.to_string();
+    for line in [
+        "create KUBE-6-SERVICE-IPS hash:ip,port family inet6 maxelem 65536 skbinfo",
+        "add KUBE-6-SERVICE-IPS fd00:10:96::1,tcp:80 skbmark 0x10000/0xffff0000",
+        "add KUBE-6-SERVICE-IPS fd00:10:96::2,udp:80 skbmark 0x20000/0xffff0000",
+        "-A KUBE-SERVICES -j SET --map-set KUBE-6-SERVICE-IPS dst,dst --map-mark",
+        "-A KUBE-SEP-36K7P7KUOZZIOXYQ -m tcp -p tcp -j DNAT --to-destination [fd00:10:128::]:8080",
+    ] {
+        assert!(text.lines().any(|there| there == line), "{line}: {text}");
+    }
+    assert!(!text.contains("10.96.0."), "{text}");
+    assert_eq!(IPSET_IPV6.tool(), "ip6tables-legacy");
+    assert_eq!(IPSET_IPV6.facts().listings(), [["ip6tables-legacy-save"]]);
+}
+
+#[test]
+fn a_set_of_one_family_takes_no_service_of_the_other() {
+    let other = population_of(Family::Ipv6, 2, 2);
+    let why = IPSET.meaning(&[IPSET.render(None, &other, &OPTIONS)]);
+    assert!(why.unwrap_err().contains("of the other family"));
 }
 
 #[test]
@@ -92,14 +131,16 @@ fn dispatch_chains(n: usize) -> usize {
 
 #[test]
 fn law_of_size_of_an_install() {
-    for (n, e) in [(1, 1), (15, 2), (16, 1), (100, 3), (300, 2), (4100, 1)] {
-        let batch = IPSET.render(None, &population(n, e), &OPTIONS);
-        let kernel = kernel(&[&batch]);
+    let cases = [(1, 1), (15, 2), (16, 1), (100, 3), (300, 2), (4100, 1)];
+    let each = cases.into_iter().flat_map(|case| MODES.map(|mode| (case, mode)));
+    for ((n, e), (ipset, [rules, operations])) in each {
+        let batch = ipset.render(None, &population_of(ipset.family, n, e), &OPTIONS);
+        let kernel = kernel_of(ipset.family, &[&batch]);
         let (n, e) = (n as usize, e as usize);
         let r = dispatch_chains(n);
         assert_eq!(
             kernel.tables.rules(),
-            27 + n * (2 + 3 * e) + r,
+            rules + n * (2 + 3 * e) + r,
             "N={n} E={e}"
         );
         assert_eq!(
@@ -110,11 +151,12 @@ fn law_of_size_of_an_install() {
         assert_eq!(
             (
                 kernel.sets.0.len(),
-                kernel.sets.0[layout::SET].elements.len()
+                kernel.sets.0[layout::set(ipset.family)].elements.len()
             ),
             (1, n)
         );
-        assert_eq!(batch.operations() as usize, 40 + n * (4 + 4 * e) + 2 * r);
+        let wanted = operations + n * (4 + 4 * e) + 2 * r;
+        assert_eq!(batch.operations() as usize, wanted);
     }
 }
 
@@ -209,20 +251,21 @@ fn chunks_together_install_what_one_transaction_installs() {
 
 #[test]
 fn an_update_of_nothing_sends_nothing_and_a_resync_of_nothing_everything() {
-    let population = population(30, 2);
-    let install = IPSET.render(None, &population, &OPTIONS);
-    assert!(
-        IPSET
-            .render(Some(&population), &population, &OPTIONS)
-            .steps
-            .is_empty()
-    );
-    let resync = IPSET.render(Some(&population), &population, &RESYNC);
-    let (once, again) = (kernel(&[&install]), kernel(&[&install, &resync]));
-    assert_eq!(once.tables, again.tables);
-    assert_eq!(once.sets, again.sets);
-    // All but the five jumps of nat and mangle and the eleven of filter; create, swap and destroy for create.
-    assert_eq!(resync.operations(), install.operations() - 16 + 2);
+    // All but the five jumps of nat and mangle and the eleven of filter, for IPv6 the kubelet's chain; create, swap and
+    // destroy for create.
+    for (ipset, once_only) in [(IPSET, 16), (IPSET_IPV6, 17)] {
+        let family = ipset.family;
+        let population = population_of(family, 30, 2);
+        let install = ipset.render(None, &population, &OPTIONS);
+        let same = ipset.render(Some(&population), &population, &OPTIONS);
+        assert!(same.steps.is_empty());
+        let resync = ipset.render(Some(&population), &population, &RESYNC);
+        let once = kernel_of(family, &[&install]);
+        let again = kernel_of(family, &[&install, &resync]);
+        assert_eq!(once.tables, again.tables);
+        assert_eq!(once.sets, again.sets);
+        assert_eq!(resync.operations(), install.operations() - once_only + 2);
+    }
 }
 
 #[test]
@@ -349,7 +392,7 @@ fn sets_that_are_not_the_layout_are_refused() {
 fn exchanged_marks_are_seen() {
     let install = IPSET.render(None, &population(4, 2), &OPTIONS);
     let mut kernel = kernel(&[&install]);
-    let set = kernel.sets.0.get_mut(layout::SET).unwrap();
+    let set = kernel.sets.0.get_mut(layout::set(Family::Ipv4)).unwrap();
     let keys: Vec<_> = set.elements.keys().copied().collect();
     let (a, b) = (set.elements[&keys[0]], set.elements[&keys[2]]);
     set.elements.insert(keys[0], b);
@@ -364,13 +407,15 @@ fn exchanged_marks_are_seen() {
 
 #[test]
 fn damage_is_done_with_the_tools_of_the_engine() {
-    let population = population(4, 2);
-    for (engine, tool) in [
-        (Engine::Legacy, "iptables-legacy"),
-        (Engine::Nft, "iptables-nft"),
+    for (engine, family, tool) in [
+        (Engine::Legacy, Family::Ipv4, "iptables-legacy"),
+        (Engine::Nft, Family::Ipv4, "iptables-nft"),
+        (Engine::Legacy, Family::Ipv6, "ip6tables-legacy"),
+        (Engine::Nft, Family::Ipv6, "ip6tables-nft"),
     ] {
+        let population = population_of(family, 4, 2);
         for damage in Damage::ALL.iter().copied() {
-            let lines = Ipset::new(engine, Family::Ipv4).damage(
+            let lines = Ipset::new(engine, family).damage(
                 damage,
                 &population.services[0],
                 &population.services[2],
@@ -404,6 +449,15 @@ fn populations() -> impl Strategy<Value = Vec<Population>> {
     })
 }
 
+/// The mode of a family, and populations of it.
+fn of_a_family() -> impl Strategy<Value = (Ipset, Vec<Population>)> {
+    let modes = prop::sample::select(vec![IPSET, IPSET_IPV6]);
+    (modes, populations()).prop_map(|(ipset, populations)| {
+        let moved = |population: Population| population.in_family(ipset.family);
+        (ipset, populations.into_iter().map(moved).collect())
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -411,15 +465,16 @@ proptest! {
     /// of only one of them as in that one or not at all, and no mark leads to nothing.
     #[test]
     fn no_transaction_of_an_update_leaves_a_mark_that_leads_astray(
-        populations in populations(),
+        (ipset, populations) in of_a_family(),
         resync in any::<bool>(),
     ) {
         let options = if resync { RESYNC } else { OPTIONS };
-        let mut kernel = kernel(&[&IPSET.render(None, &populations[0], &options)]);
+        let install = ipset.render(None, &populations[0], &options);
+        let mut kernel = kernel_of(ipset.family, &[&install]);
         for pair in populations.windows(2) {
             let (before, after) = (Relation::of(&pair[0]), Relation::of(&pair[1]));
             let all: BTreeSet<Frontend> = before.0.keys().chain(after.0.keys()).copied().collect();
-            for step in IPSET.render(Some(&pair[0]), &pair[1], &options).steps {
+            for step in ipset.render(Some(&pair[0]), &pair[1], &options).steps {
                 kernel.run(&*step).map_err(TestCaseError::fail)?;
                 for frontend in &all {
                     let served = trace::served(&kernel.tables, &kernel.sets.listed(), *frontend);
@@ -443,12 +498,16 @@ proptest! {
 
     /// What is installed depends on the population alone, not on how it came about.
     #[test]
-    fn updates_end_where_an_install_ends(populations in populations(), resync in any::<bool>()) {
+    fn updates_end_where_an_install_ends(
+        (ipset, populations) in of_a_family(),
+        resync in any::<bool>(),
+    ) {
         let options = if resync { RESYNC } else { OPTIONS };
-        let mut batches = vec![IPSET.render(None, &populations[0], &options)];
-        batches.extend(populations.windows(2).map(|p| IPSET.render(Some(&p[0]), &p[1], &options)));
-        let updated = kernel(&batches.iter().collect::<Vec<_>>());
-        let installed = kernel(&[&IPSET.render(None, populations.last().unwrap(), &options)]);
+        let mut batches = vec![ipset.render(None, &populations[0], &options)];
+        batches.extend(populations.windows(2).map(|p| ipset.render(Some(&p[0]), &p[1], &options)));
+        let updated = kernel_of(ipset.family, &batches.iter().collect::<Vec<_>>());
+        let install = ipset.render(None, populations.last().unwrap(), &options);
+        let installed = kernel_of(ipset.family, &[&install]);
         prop_assert_eq!(updated.tables, installed.tables);
         prop_assert_eq!(updated.sets, installed.sets);
     }

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipset_sys::{Entry, Set};
-use schema::Protocol;
+use schema::{Family, Protocol};
 
 use super::ids::{Id, LEVELS, Prefix};
-use super::layout::{self, SET};
+use super::layout;
 use crate::datapath::iptables::layout_check::{self, service_own};
 use crate::relation::Relation;
 use crate::service::Frontend;
@@ -15,20 +15,24 @@ use crate::xtables::rule::{Rule, State, Target};
 use crate::xtables::tables::{Table, Tables};
 use crate::xtables::trace::Index;
 
-/// What the kernel does with new flows. An untouched namespace serves nothing.
+/// What the kernel does with new flows to services of a family. An untouched namespace serves nothing.
 ///
 /// # Errors
 /// The first thing that is not part of the layout, missing, or leads nowhere.
-pub(super) fn relation(tables: &Tables, sets: &[Set]) -> Result<Relation, String> {
+pub(super) fn relation(
+    tables: &Tables,
+    sets: &[Set],
+    family: Family,
+) -> Result<Relation, String> {
     if tables.rules() == 0 && tables.own_chains() == 0 && sets.is_empty() {
         return Ok(Relation::default());
     }
-    let wanted = layout::base();
+    let wanted = layout::base(family);
     tables.are_as(&wanted, |table, chain| {
         table == "nat" && (service_own(chain) || is_dispatch(chain))
     })?;
     let nat = &tables.0["nat"];
-    let marks = marks(the_set(sets)?)?;
+    let marks = marks(the_set(sets, family)?)?;
     let chains = Dispatch::read(nat)?.chains;
     let mut reached = BTreeSet::new();
     let index = Index::new(nat);
@@ -70,15 +74,16 @@ fn is_dispatch(chain: &str) -> bool {
 /// Type of the mode's set.
 pub(super) const TYPE: &str = "hash:ip,port";
 
-/// The mode's set, which is the only one.
-fn the_set(sets: &[Set]) -> Result<&Set, String> {
-    if let Some(foreign) = sets.iter().find(|set| set.name != SET) {
+/// The mode's set for a family, which is the only one.
+fn the_set(sets: &[Set], family: Family) -> Result<&Set, String> {
+    let name = layout::set(family);
+    if let Some(foreign) = sets.iter().find(|set| set.name != name) {
         return Err(format!("foreign set {}", foreign.name));
     }
     match sets.first() {
-        None => Err(format!("no set {SET}")),
+        None => Err(format!("no set {name}")),
         Some(set) if set.type_name == TYPE => Ok(set),
-        Some(set) => Err(format!("set {SET} is a {}", set.type_name)),
+        Some(set) => Err(format!("set {name} is a {}", set.type_name)),
     }
 }
 
@@ -189,7 +194,8 @@ fn step(prefix: Prefix, rule: &Rule) -> Option<(Prefix, &str)> {
 /// The mark that a packet to a frontend gets right now.
 #[cfg(test)]
 fn mark(sets: &[Set], to: Frontend) -> Option<ipset_sys::Mark> {
-    let set = sets.iter().find(|set| set.name == SET)?;
+    let name = layout::set(to.family());
+    let set = sets.iter().find(|set| set.name == name)?;
     let mut entries = set.entries.iter();
     entries.find(|entry| frontend(entry) == Ok(to))?.mark
 }

@@ -3,7 +3,7 @@
 use super::layout::{endpoint_chain, service_chain};
 use super::{Conntrack, Iptables};
 use crate::datapath::{Breakable, Damage, Engine};
-use crate::service::Service;
+use crate::service::{Cidr, Endpoint, Plan, Service};
 use crate::xtables::{rule, tool};
 
 impl Breakable for Iptables {
@@ -11,9 +11,9 @@ impl Breakable for Iptables {
         let iptables = |action, chain: &str, rest: &str| nat(self.tool(), action, chain, rest);
         let portal = |s: &Service, to: &Service| {
             format!(
-                "-m comment --comment \"{} cluster IP\" -d {}/32 -p {} -m {} --dport {} -j {}",
+                "-m comment --comment \"{} cluster IP\" -d {} -p {} -m {} --dport {} -j {}",
                 s.port_name(),
-                s.frontend.vip,
+                Cidr::one(s.frontend.vip),
                 s.frontend.protocol,
                 s.frontend.protocol,
                 s.frontend.port,
@@ -25,10 +25,13 @@ impl Breakable for Iptables {
         match damage {
             Damage::Delete => vec![iptables("-D", "KUBE-SERVICES", &portal(a, a))],
             Damage::Elsewhere => {
-                let port = a.endpoints[0].port;
-                let to = format!(
-                    "-p {protocol} -m {protocol} -j DNAT --to-destination 10.191.255.254:{port}"
-                );
+                // Nobody's address in the lab, and routed like any endpoint's.
+                let elsewhere = Endpoint {
+                    address: Plan::of(a.family()).endpoints.host(0x3f_fffe),
+                    port: a.endpoints[0].port,
+                };
+                let to =
+                    format!("-p {protocol} -m {protocol} -j DNAT --to-destination {elsewhere}");
                 vec![iptables("-R", &first, &format!("2 {to}"))]
             }
             Damage::Skew => {
@@ -57,7 +60,8 @@ pub(in crate::datapath) fn stray_rule(a: &Service, b: &Service) -> Vec<Vec<Strin
         "-d {} -p {} --dport {} -j DNAT --to-destination {}",
         a.frontend.vip, a.frontend.protocol, a.frontend.port, b.endpoints[0]
     );
-    vec![nat(tool::prefix(Engine::Legacy), "-A", "PREROUTING", &rule)]
+    let tool = tool::prefix_of(Engine::Legacy, a.family());
+    vec![nat(tool, "-A", "PREROUTING", &rule)]
 }
 
 fn nat(tool: &str, action: &str, chain: &str, rest: &str) -> Vec<String> {

@@ -9,6 +9,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::Iptables;
 use super::layout::{self, endpoint_chain, service_chain};
 use crate::datapath::RenderOptions;
 use crate::datapath::steps::Commands;
@@ -19,10 +20,10 @@ use crate::xtables::rule::words;
 const PORTALS: &str = "KUBE-SERVICES";
 
 /// Everything from nothing; the jumps from the built-in chains come last.
-pub(super) fn install(tool: &str, to: &Population, options: &RenderOptions) -> Commands {
-    let mut text = RestoreText::new(options.large_cluster);
+pub(super) fn install(iptables: Iptables, to: &Population, options: &RenderOptions) -> Commands {
+    let mut text = RestoreText::new(iptables.family, options.large_cluster);
     text.canaries();
-    base(&mut text);
+    base(&mut text, true);
     for service in &to.services {
         text.declare_service(service);
         text.service_rules(service);
@@ -33,14 +34,14 @@ pub(super) fn install(tool: &str, to: &Population, options: &RenderOptions) -> C
         text.begin(table);
         text.jumps(table, true);
     }
-    let mut commands = Lines::new(tool);
+    let mut commands = Lines::new(iptables.tool());
     commands.as_written(&text.finish().0);
     commands.finish()
 }
 
 /// Only what changed; in a resync, then every rule again in its place.
 pub(super) fn update(
-    tool: &str,
+    iptables: Iptables,
     from: &Population,
     to: &Population,
     options: &RenderOptions,
@@ -50,7 +51,7 @@ pub(super) fn update(
     let after = chains(&written, options);
     let there: HashMap<&str, &[Words]> = before.iter().map(Chain::named).collect();
     let kept: HashSet<&str> = after.iter().map(|chain| chain.name.as_str()).collect();
-    let mut commands = Lines::new(tool);
+    let mut commands = Lines::new(iptables.tool());
     for chain in &after {
         match there.get(chain.name.as_str()) {
             Some(rules) => commands.change(chain, rules),
@@ -66,8 +67,8 @@ pub(super) fn update(
     gone().for_each(|chain| commands.nat("-F", chain, None, &[]));
     gone().for_each(|chain| commands.nat("-X", chain, None, &[]));
     if options.resync {
-        let mut text = RestoreText::new(options.large_cluster);
-        base(&mut text);
+        let mut text = RestoreText::new(iptables.family, options.large_cluster);
+        base(&mut text, false);
         to.services.iter().for_each(|s| text.portal(s));
         to.services.iter().for_each(|s| text.service_rules(s));
         text.nat_rules_last();
@@ -76,9 +77,12 @@ pub(super) fn update(
     commands.finish()
 }
 
-/// The shared chains with the rules that do not depend on services; the node-port rule aside.
-fn base(text: &mut RestoreText) {
-    text.filter_section(false, &[]);
+/// The shared chains with the rules that do not depend on services; the node-port rule aside. `first`: with the chains
+/// that no sync writes to.
+fn base(text: &mut RestoreText, first: bool) {
+    text.begin_filter(first);
+    text.filter_rules(&[]);
+    text.commit();
     text.begin_nat();
     text.nat_rules_first();
 }
@@ -101,7 +105,7 @@ impl Chain {
 fn chains(services: &[&Service], options: &RenderOptions) -> Vec<Chain> {
     let mut chains = Vec::new();
     for service in services {
-        let mut text = RestoreText::new(options.large_cluster);
+        let mut text = RestoreText::new(service.family(), options.large_cluster);
         text.service_rules(service);
         let text = text.finish().0;
         let mut rules: HashMap<String, Vec<Words>> = HashMap::new();
@@ -201,7 +205,7 @@ impl<'a> Lines<'a> {
                 }
                 continue;
             }
-            let mut text = RestoreText::new(options.large_cluster);
+            let mut text = RestoreText::new(service.family(), options.large_cluster);
             text.portal(service);
             let rule = words(&text.finish().0).split_off(2);
             self.nat("-I", PORTALS, Some(number), &rule);

@@ -1,6 +1,6 @@
 //! What is known of the iptables modes and of the floor below them.
 
-use schema::{KubeProxyVersion, Mode};
+use schema::{Family, KubeProxyVersion, Mode};
 
 use super::{Conntrack, Iptables, layout};
 use crate::datapath::facts::{
@@ -45,6 +45,43 @@ const LAW: &[Law] = &[
     ),
 ];
 
+/// The same for IPv6: two rules differ of those that do not depend on services.
+const LAW_IPV6: &[Law] = &[
+    ("rules", "22 + N·(2 + 3·E)"),
+    LAW[1],
+    ("operations of a cold install", "35 + N·(3 + 4·E)"),
+    ("operations of a resync", "17 + N·(3 + 4·E)"),
+    ("operations of a service-add", "17 + (N + 1) + 2 + 4·E"),
+    (
+        "bytes of a service-add",
+        "985 + Σ over N + 1 services of (108 + characters of name, VIP and port) + bytes of the new service's chains, which do not depend on N",
+    ),
+    (
+        "processes of a cold install, transport exec",
+        "35 + N·(3 + 4·E)",
+    ),
+    LAW[7],
+    LAW[8],
+];
+
+/// What is known of mode iptables-legacy or iptables-nft.
+pub(in crate::datapath) fn over(engine: Engine, family: Family) -> &'static ModeFacts {
+    match (engine, family) {
+        (Engine::Legacy, Family::Ipv4) => &LEGACY,
+        (Engine::Legacy, Family::Ipv6) => &LEGACY_IPV6,
+        (Engine::Nft, Family::Ipv4) => &NFT,
+        (Engine::Nft, Family::Ipv6) => &NFT_IPV6,
+    }
+}
+
+/// What is known of mode conntrack.
+pub(in crate::datapath) fn floor(family: Family) -> &'static ModeFacts {
+    match family {
+        Family::Ipv4 => &CONNTRACK,
+        Family::Ipv6 => &CONNTRACK_IPV6,
+    }
+}
+
 /// route_localnet is for node ports on localhost (`--iptables-localhost-nodeports`).
 const NODE_SYSCTLS: &[(&str, &str)] = &[
     TIMEOUTS[0],
@@ -69,7 +106,7 @@ const fn kube_proxy(tools: &'static [(&'static str, &'static str)]) -> KubeProxy
 }
 
 /// Mode iptables-legacy.
-pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
+const LEGACY: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
     facilities: &["ip_tables mangle"],
     comments: true,
@@ -110,14 +147,23 @@ pub(in crate::datapath) const LEGACY: ModeFacts = ModeFacts {
             },
         ],
         |_, family| {
-            layout::ready();
+            layout::ready(family);
             Box::new(Iptables::of(Engine::Legacy, family))
         },
     )
 };
 
+/// kube-proxy for services of IPv6 sets no route_localnet (`NewProxier`).
+const LEGACY_IPV6: ModeFacts = ModeFacts {
+    family: Family::Ipv6,
+    facilities: &["ip6_tables mangle"],
+    node_sysctls: &TIMEOUTS,
+    law_of_size: LAW_IPV6,
+    ..LEGACY
+};
+
 /// Mode iptables-nft. One large transaction is quadratic in the tool.
-pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
+const NFT: ModeFacts = ModeFacts {
     rules: Some(Engine::Nft),
     comments: true,
     layouts: Layout::ALL,
@@ -168,20 +214,32 @@ pub(in crate::datapath) const NFT: ModeFacts = ModeFacts {
             },
         ],
         |_, family| {
-            layout::ready();
+            layout::ready(family);
             Box::new(Iptables::of(Engine::Nft, family))
         },
     )
 };
 
+const NFT_IPV6: ModeFacts = ModeFacts {
+    family: Family::Ipv6,
+    node_sysctls: &TIMEOUTS,
+    law_of_size: LAW_IPV6,
+    ..NFT
+};
+
 /// Mode conntrack, the floor.
-pub(in crate::datapath) const CONNTRACK: ModeFacts = ModeFacts {
+const CONNTRACK: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
     ..ModeFacts::of(
         Mode::Conntrack,
         &[TransportFacts::of(Transport::Restore)],
         |_, family| Box::new(Conntrack(family)),
     )
+};
+
+const CONNTRACK_IPV6: ModeFacts = ModeFacts {
+    family: Family::Ipv6,
+    ..CONNTRACK
 };
 
 /// Names by which iptables' programs are started, and the engine's programs.

@@ -22,17 +22,20 @@ pub struct Conntrack(pub Family);
 /// makes the kernel track connections (`net/netfilter/xt_MASQUERADE.c`, `nf_ct_netns_get`).
 const RULES: &str = "*nat\n:BENCH-FLOOR - [0:0]\n-A BENCH-FLOOR -j MASQUERADE\nCOMMIT\n";
 
-const TOOL: &str = tool::prefix(Engine::Legacy);
+impl Conntrack {
+    const fn tool(self) -> &'static str {
+        tool::prefix_of(Engine::Legacy, self.0)
+    }
+}
 
 impl Datapath for Conntrack {
     fn facts(&self) -> &'static ModeFacts {
-        &super::facts::CONNTRACK
+        super::facts::floor(self.0)
     }
 
     fn probe(&self, _transport: Transport) -> Result<(), String> {
-        tool::restore(TOOL, &["-w", "5", "--noflush"], RULES)
-            .map(|_| ())
-            .map_err(|e| tool::remedy(TOOL, &e))
+        tool::restore(self.tool(), &["-w", "5", "--noflush"], RULES)
+            .map_err(|e| tool::remedy(Engine::Legacy, self.0, &e))
     }
 
     fn render(
@@ -44,12 +47,12 @@ impl Datapath for Conntrack {
         // A chain and a rule.
         let operations = 2;
         let first = from.is_none();
-        Batch::of(first.then(|| Restore::of_text(TOOL, RULES, operations)))
+        Batch::of(first.then(|| Restore::of_text(self.tool(), RULES, operations)))
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
         foreign::no_other(Engine::Legacy)?;
-        let tables = tool::listed(TOOL)?;
+        let tables = tool::listed(self.tool())?;
         // A rule that no service needs would be paid for by every packet of the floor.
         if tables.rules() + tables.own_chains() > 0 {
             let wanted = Tables::of(RULES);
@@ -60,7 +63,7 @@ impl Datapath for Conntrack {
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
-        foreign::remove(Engine::Legacy, &["filter", "nat"], sockets)
+        foreign::remove_of(Engine::Legacy, self.0, &["filter", "nat"], sockets)
     }
 }
 
@@ -68,14 +71,14 @@ impl KubeProxy for Conntrack {}
 
 impl Inspect for Conntrack {
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        foreign::leftovers(Engine::Legacy)
+        foreign::leftovers(Engine::Legacy, self.0)
     }
 
     fn inventory(&self) -> Result<Inventory, HarnessError> {
-        Ok(tool::listed(TOOL)?.inventory())
+        Ok(tool::listed(self.tool())?.inventory())
     }
 
     fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
-        Ok(Some(tool::prerouting_counters(Engine::Legacy)?.0))
+        Ok(Some(tool::prerouting_counters(Engine::Legacy, self.0)?.0))
     }
 }

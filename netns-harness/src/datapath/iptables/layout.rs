@@ -1,13 +1,17 @@
 //! kube-proxy's iptables rules as text: names, shared chains, per-service chains, the same in every version from 1.32
 //! to 1.37 (`pkg/proxy/iptables/proxier.go`; netns-harness/tests/kube-proxy).
 //!
+//! For IPv6 two things differ whatever the services (`syncProxyRules`). There is no rule against packets that come to
+//! 127.0.0.0/8 from outside, so no sync writes KUBE-FIREWALL, though the kubelet's jumps to it are made as for IPv4; and the
+//! node-port rule leaves ::1 out.
+//!
 //! Deviation: kube-proxy makes its canary chains and jump rules with one process each, once, before its
 //! first sync; here they are part of the first transaction.
 
 use std::sync::LazyLock;
 
 use data_encoding::BASE32;
-use schema::Protocol;
+use schema::{Family, Protocol};
 use sha2::{Digest, Sha256};
 
 use crate::service::{Endpoint, Plan, Population, Service};
@@ -16,27 +20,68 @@ use crate::xtables::fixed::Fixed;
 use crate::xtables::rule::words;
 use crate::xtables::tables::Tables;
 
-/// What every sync writes whatever the services: the shared chains, which a declaration flushes, and their rules;
-/// and the jumps to them, which are there once.
-static BASE: LazyLock<Fixed> = LazyLock::new(|| Fixed::read(include_str!("base.rules")));
+/// What a family's syncs write whatever the services.
+struct Base {
+    /// The shared chains, which a declaration flushes, and their rules; and the jumps to them, which are there once.
+    sections: Fixed,
+    /// What a process asks in a full sync, and whether the tool finds it or refuses: a chain to jump to, which cannot
+    /// be made as it is there, and the jump.
+    questions: Vec<(Vec<String>, bool)>,
+}
+
+static IPV4: LazyLock<Base> = LazyLock::new(|| Base::read(include_str!("base.rules")));
+static IPV6: LazyLock<Base> = LazyLock::new(|| Base::read(include_str!("base6.rules")));
+
+impl Base {
+    fn of(family: Family) -> &'static Self {
+        LazyLock::force(match family {
+            Family::Ipv4 => &IPV4,
+            Family::Ipv6 => &IPV6,
+        })
+    }
+
+    fn read(text: &'static str) -> Self {
+        let of = |table: &str, jump: &str| {
+            let rule = jump.strip_prefix("-A ")?;
+            let (from, rule) = rule.split_once(' ')?;
+            let (_, to) = rule.rsplit_once(' ')?;
+            let make = words(&format!("-w 5 -N {to} -t {table}"));
+            let check = words(&format!("-w 5 -C {from} -t {table} {rule}"));
+            Some([(make, false), (check, true)])
+        };
+        let sections = Fixed::read(text);
+        let jumps = sections.0.iter().flat_map(|section| {
+            let jumps = section.jumps.iter();
+            jumps.map(move |jump| (section.table, *jump))
+        });
+        let questions = jumps
+            .flat_map(|(table, jump)| of(table, jump).expect("a jump of our own"))
+            .collect();
+        Self {
+            sections,
+            questions,
+        }
+    }
+}
 
 /// An empty chain in each of three tables: kube-proxy asks every syncPeriod whether mangle's is there still, and else
 /// knows that somebody has flushed its rules (`Monitor` in pkg/util/iptables/iptables.go).
 pub(super) const CANARY: &str = "KUBE-PROXY-CANARY";
+/// The kubelet's chain, which kube-proxy makes with the jumps to it and writes to in syncs of IPv4 alone.
+const KUBELETS: &str = "KUBE-FIREWALL";
 /// What of the filter section comes before the services that are refused.
 const BEFORE_REFUSALS: &str = "-A KUBE-FIREWALL ";
 /// The list of services, which kube-proxy closes with the node-port rule.
 const PORTALS: &str = "-A KUBE-SERVICES ";
 
 /// The shared chains of table nat.
-pub(in crate::datapath) fn nat_chains() -> &'static [&'static str] {
-    &BASE.of("nat").chains
+pub(in crate::datapath) fn nat_chains(family: Family) -> &'static [&'static str] {
+    &Base::of(family).sections.of("nat").chains
 }
 
 /// Reads the base before anything asks for it.
-pub(in crate::datapath) fn ready() {
-    LazyLock::force(&BASE);
-    LazyLock::force(&QUESTIONS);
+pub(in crate::datapath) fn ready(family: Family) {
+    Base::of(family);
 }
 
 /// `KUBE-SVC-` and 16 characters of base32(sha256(port name + protocol)).
@@ -92,10 +137,24 @@ impl RestoreText {
     /// The whole filter section; `first`: with the jumps from the built-in chains. Of `services` those without
     /// endpoints are refused.
     pub(in crate::datapath) fn filter_section(&mut self, first: bool, services: &[Service]) {
-        let filter = BASE.of("filter");
-        self.begin("filter");
-        filter.chains.iter().for_each(|chain| self.declare(chain));
+        self.begin_filter(first);
         self.jumps("filter", first);
+        self.filter_rules(services);
+        self.commit();
+    }
+
+    /// Section filter begun, its shared chains declared; `first`: with those that no sync writes to.
+    pub(super) fn begin_filter(&mut self, first: bool) {
+        self.begin("filter");
+        let written = |chain: &&&str| first || self.family == Family::Ipv4 || **chain != KUBELETS;
+        let chains = Base::of(self.family).sections.of("filter").chains.iter();
+        let chains: Vec<_> = chains.filter(written).collect();
+        chains.into_iter().for_each(|chain| self.declare(chain));
+    }
+
+    /// Its rules, with a refusal for each of `services` that has no endpoints.
+    pub(super) fn filter_rules(&mut self, services: &[Service]) {
+        let filter = Base::of(self.family).sections.of("filter");
         let (before, after): (Vec<_>, Vec<_>) = filter
             .rules
             .iter()
@@ -111,28 +170,28 @@ impl RestoreText {
             ));
         }
         self.all(after);
-        self.commit();
     }
 
     /// Section nat begun, its shared chains declared.
     pub(in crate::datapath) fn begin_nat(&mut self) {
         self.begin("nat");
-        nat_chains().iter().for_each(|chain| self.declare(chain));
+        let chains = nat_chains(self.family).iter();
+        chains.for_each(|chain| self.declare(chain));
     }
 
     pub(in crate::datapath) fn jumps(&mut self, table: &str, first: bool) {
         if first {
-            self.all(&BASE.of(table).jumps);
+            self.all(&Base::of(self.family).sections.of(table).jumps);
         }
     }
 
     pub(in crate::datapath) fn nat_rules_first(&mut self) {
-        let rules = BASE.of("nat").rules.iter();
+        let rules = Base::of(self.family).sections.of("nat").rules.iter();
         self.all(rules.filter(|rule| !rule.starts_with(PORTALS)));
     }
 
     pub(in crate::datapath) fn nat_rules_last(&mut self) {
-        let rules = BASE.of("nat").rules.iter();
+        let rules = Base::of(self.family).sections.of("nat").rules.iter();
         self.all(rules.filter(|rule| rule.starts_with(PORTALS)));
     }
 
@@ -230,27 +289,14 @@ pub(in crate::datapath) fn changes<'a>(
     (written, stale)
 }
 
-/// What a process asks in a full sync, and whether the tool finds it or refuses: a chain to jump to, which cannot be made
-/// as it is there, and the jump.
-pub(super) static QUESTIONS: LazyLock<Vec<(Vec<String>, bool)>> = LazyLock::new(|| {
-    let of = |table: &str, jump: &str| {
-        let rule = jump.strip_prefix("-A ")?;
-        let (from, rule) = rule.split_once(' ')?;
-        let (_, to) = rule.rsplit_once(' ')?;
-        let make = words(&format!("-w 5 -N {to} -t {table}"));
-        let check = words(&format!("-w 5 -C {from} -t {table} {rule}"));
-        Some([(make, false), (check, true)])
-    };
-    let sections = BASE.0.iter();
-    let jumps = sections.flat_map(|section| section.jumps.iter().map(|jump| (section.table, jump)));
-    jumps
-        .flat_map(|(table, jump)| of(table, jump).expect("a jump of our own"))
-        .collect()
-});
+/// What processes ask in a full sync, and whether the tool finds it or refuses.
+pub(super) fn questions(family: Family) -> &'static [(Vec<String>, bool)] {
+    &Base::of(family).questions
+}
 
 /// Tables without services, as a first sync leaves them.
-pub(super) fn base() -> Tables {
-    let mut text = RestoreText::new(true);
+pub(super) fn base(family: Family) -> Tables {
+    let mut text = RestoreText::new(family, true);
     text.canaries();
     text.filter_section(true, &[]);
     text.begin_nat();
@@ -259,4 +305,53 @@ pub(super) fn base() -> Tables {
     text.nat_rules_last();
     text.commit();
     Tables::of(&text.finish().0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ipv6_has_otherwise_are_two_rules() {
+        let lines = |text: &'static str| text.lines().collect::<Vec<_>>();
+        let (ipv4, ipv6) = (
+            lines(include_str!("base.rules")),
+            lines(include_str!("base6.rules")),
+        );
+        let only = |of: &[&'static str], others: &[&'static str]| {
+            let own = of.iter().filter(|line| !others.contains(line));
+            own.copied().collect::<Vec<_>>()
+        };
+        let (gone, new) = (only(&ipv4, &ipv6), only(&ipv6, &ipv4));
+        assert!(gone[0].starts_with("-A KUBE-FIREWALL ") && gone[0].contains(" -d 127.0.0.0/8 "));
+        assert!(gone[1].ends_with("--dst-type LOCAL -j KUBE-NODEPORTS"));
+        assert!(new[0].ends_with("--dst-type LOCAL ! -d ::1/128 -j KUBE-NODEPORTS"));
+        assert_eq!((gone.len(), new.len()), (2, 1));
+    }
+
+    #[test]
+    fn both_families_ask_for_the_same_chains_and_jumps() {
+        assert_eq!(questions(Family::Ipv4), questions(Family::Ipv6));
+        assert_eq!(questions(Family::Ipv6).len(), 2 * 14);
+    }
+
+    #[test]
+    fn syncs_of_ipv6_leave_the_kubelets_chain_alone_which_is_there_all_the_same() {
+        let section = |family, first| {
+            let mut text = RestoreText::new(family, true);
+            text.filter_section(first, &[]);
+            text.finish().0
+        };
+        for (family, first, written) in [
+            (Family::Ipv4, true, true),
+            (Family::Ipv4, false, true),
+            (Family::Ipv6, true, true),
+            (Family::Ipv6, false, false),
+        ] {
+            let text = section(family, first);
+            assert_eq!(text.contains(KUBELETS), written, "{family} {first}: {text}");
+        }
+        assert!(base(Family::Ipv6).0["filter"].chains[KUBELETS].is_empty());
+        assert!(!base(Family::Ipv4).0["filter"].chains[KUBELETS].is_empty());
+    }
 }

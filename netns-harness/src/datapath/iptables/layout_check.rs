@@ -4,6 +4,8 @@
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
+use schema::Family;
+
 use super::layout;
 use crate::service::{Cidr, Frontend, Plan};
 use crate::xtables::rule::{Match, Rule, Target};
@@ -19,16 +21,16 @@ pub(super) fn portals(tables: &Tables) -> Vec<Frontend> {
     rules.filter_map(Rule::exact_destination).collect()
 }
 
-/// Checks every rule that is not a service's own against the base, and the shape of the others. An
+/// Checks every rule that is not a service's own against a family's base, and the shape of the others. An
 /// untouched or emptied namespace is complete: it has nothing.
 ///
 /// # Errors
 /// The first chain that is not as kube-proxy lays it out.
-pub(super) fn complete(tables: &Tables) -> Result<(), String> {
+pub(super) fn complete(tables: &Tables, family: Family) -> Result<(), String> {
     if tables.rules() == 0 && tables.own_chains() == 0 {
         return Ok(());
     }
-    let wanted = layout::base();
+    let wanted = layout::base(family);
     tables.are_as(&wanted, |table, chain| {
         let own = table == "nat" && service_own(chain);
         own || matches!(table, "nat" | "filter") && chain == PORTALS

@@ -64,7 +64,7 @@ impl Iptables {
     }
 
     const fn tool(self) -> &'static str {
-        tool::prefix(self.engine)
+        tool::prefix_of(self.engine, self.family)
     }
 }
 
@@ -74,10 +74,7 @@ fn meaning_of(tables: &Tables) -> Result<Relation, HarnessError> {
 
 impl Datapath for Iptables {
     fn facts(&self) -> &'static ModeFacts {
-        match self.engine {
-            Engine::Legacy => &facts::LEGACY,
-            Engine::Nft => &facts::NFT,
-        }
+        facts::over(self.engine, self.family)
     }
 
     fn probe(&self, transport: Transport) -> Result<(), String> {
@@ -85,8 +82,9 @@ impl Datapath for Iptables {
             large_cluster: false,
             ..RenderOptions::by(transport)
         };
-        let explained = |error: &HarnessError| tool::remedy(self.tool(), error);
-        trial::attempt(self, &trial::probe_population(), &options, explained)?;
+        let explained = |error: &HarnessError| tool::remedy(self.engine, self.family, error);
+        let population = trial::probe_population_of(self.family);
+        trial::attempt(self, &population, &options, explained)?;
         match self.engine {
             Engine::Legacy => Ok(()),
             Engine::Nft => trial::accepted(self, explained),
@@ -98,12 +96,12 @@ impl Datapath for Iptables {
     /// divide.
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
         match (options.transport, from) {
-            (Transport::Exec, None) => Batch::of(Some(exec::install(self.tool(), to, options))),
+            (Transport::Exec, None) => Batch::of(Some(exec::install(*self, to, options))),
             (Transport::Exec, Some(from)) => {
-                Batch::of(Some(exec::update(self.tool(), from, to, options)))
+                Batch::of(Some(exec::update(*self, from, to, options)))
             }
-            (_, None) => restore::install(self.tool(), to, options),
-            (_, Some(from)) => Batch::of(Some(restore::update(self.tool(), from, to, options))),
+            (_, None) => restore::install(*self, to, options),
+            (_, Some(from)) => Batch::of(Some(restore::update(*self, from, to, options))),
         }
     }
 
@@ -114,7 +112,7 @@ impl Datapath for Iptables {
     fn census_in_order(&self) -> Result<(Relation, Option<Vec<Frontend>>), HarnessError> {
         foreign::no_other(self.engine)?;
         let tables = tool::listed(self.tool())?;
-        let complete = layout_check::complete(&tables);
+        let complete = layout_check::complete(&tables, self.family);
         complete.map_err(HarnessError::listing("iptables layout"))?;
         let relation = way::relation(&tables, &[]);
         let relation = relation.map_err(HarnessError::listing("iptables rules"))?;
@@ -122,14 +120,15 @@ impl Datapath for Iptables {
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
-        foreign::remove(self.engine, &["mangle", "filter", "nat"], sockets)
+        let tables = ["mangle", "filter", "nat"];
+        foreign::remove_of(self.engine, self.family, &tables, sockets)
     }
 }
 
 impl KubeProxy for Iptables {
     /// In `(*Proxier).syncProxyRules`: one restore, and before it `iptables-save -t nat` (`SaveInto`) to find stale
     /// chains, in large clusters once per `syncPeriod` only. A full one asks before that whether jumps are there
-    /// ([`layout::QUESTIONS`]). The tool's version is asked once at the start.
+    /// ([`layout::questions`]). The tool's version is asked once at the start.
     fn kube_proxy_sync(&self, sync: SyncKind, large_cluster: bool) -> Option<KubeProxySync> {
         let save = [&format!("{}-save", self.tool()), "-t", "nat"].map(str::to_owned);
         let saves = sync != SyncKind::Partial || !large_cluster;
@@ -147,7 +146,8 @@ impl KubeProxy for Iptables {
         sync: SyncKind,
         _sockets: &mut Sockets,
     ) -> Result<u64, HarnessError> {
-        for (words, found) in layout::QUESTIONS.iter().filter(|_| sync.is_full()) {
+        let questions = layout::questions(self.family).iter();
+        for (words, found) in questions.filter(|_| sync.is_full()) {
             if tool::ask(self.tool(), words)? != *found {
                 let why = format!("{} finds no such chain or jump", words.join(" "));
                 return Err(HarnessError::listing("a full sync")(why));
@@ -188,7 +188,7 @@ impl KubeProxy for Iptables {
 
 impl Inspect for Iptables {
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        foreign::leftovers(self.engine)
+        foreign::leftovers(self.engine, self.family)
     }
 
     fn inventory(&self) -> Result<Inventory, HarnessError> {
@@ -199,13 +199,13 @@ impl Inspect for Iptables {
     /// kind.
     fn stated_memory(&self) -> Result<Vec<(String, u64)>, HarnessError> {
         match self.engine {
-            Engine::Legacy => foreign::legacy_blobs(),
+            Engine::Legacy => foreign::legacy_blobs(self.family),
             Engine::Nft => Ok(Vec::new()),
         }
     }
 
     fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it.
-        first_rule_packets(self.engine)
+        first_rule_packets(self.engine, self.family)
     }
 }

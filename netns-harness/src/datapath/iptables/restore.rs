@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use super::Iptables;
 use super::layout::{self, chains_of};
 use crate::datapath::steps::Restore;
 use crate::datapath::{Batch, RenderOptions};
@@ -10,7 +11,7 @@ use crate::service::{Population, Service};
 use crate::xtables::RestoreText;
 
 /// Everything from nothing: jumps, shared chains and all services, `chunk` services a transaction.
-pub(super) fn install(tool: &'static str, to: &Population, options: &RenderOptions) -> Batch {
+pub(super) fn install(iptables: Iptables, to: &Population, options: &RenderOptions) -> Batch {
     let chunk = options
         .chunk
         .unwrap_or(usize::MAX)
@@ -23,19 +24,19 @@ pub(super) fn install(tool: &'static str, to: &Population, options: &RenderOptio
     let mut batch = Batch::default();
     for (i, services) in chunks.into_iter().enumerate() {
         let first = (i == 0).then_some(to);
-        batch.push(install_part(tool, services, first, i == last, options));
+        batch.push(install_part(iptables, services, first, i == last, options));
     }
     batch
 }
 
 fn install_part(
-    tool: &'static str,
+    iptables: Iptables,
     services: &[Service],
     first: Option<&Population>,
     last: bool,
     options: &RenderOptions,
 ) -> Restore {
-    let mut text = RestoreText::new(options.large_cluster);
+    let mut text = RestoreText::new(iptables.family, options.large_cluster);
     match first {
         Some(all) => {
             text.canaries();
@@ -57,13 +58,13 @@ fn install_part(
         text.nat_rules_last();
     }
     text.commit();
-    Restore::new(tool, text)
+    Restore::new(iptables.tool(), text)
 }
 
 /// One transaction: the shared chains in full, and the chains of changed services (kube-proxy's partial
 /// sync, ≥ 1.28) or, in a resync, of all (its full sync; the jumps are there already).
 pub(super) fn update(
-    tool: &'static str,
+    iptables: Iptables,
     from: &Population,
     to: &Population,
     options: &RenderOptions,
@@ -74,7 +75,7 @@ pub(super) fn update(
     } else {
         changed
     };
-    let mut text = RestoreText::new(options.large_cluster);
+    let mut text = RestoreText::new(iptables.family, options.large_cluster);
     text.filter_section(false, &to.services);
     text.begin_nat();
     written.iter().for_each(|s| text.declare_service(s));
@@ -92,5 +93,5 @@ pub(super) fn update(
     text.nat_rules_last();
     gone.iter().for_each(|chain| text.delete_chain(chain));
     text.commit();
-    Restore::new(tool, text)
+    Restore::new(iptables.tool(), text)
 }

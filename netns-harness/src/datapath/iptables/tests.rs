@@ -4,6 +4,7 @@ use super::meaning::interpreted;
 use super::*;
 use crate::datapath::meaning::Meaning as _;
 use crate::datapath::steps::Restore;
+use crate::datapath::{Breakable as _, Damage};
 use crate::service::Service;
 use crate::xtables::RestoreText;
 use crate::xtables::tool::parse_counters;
@@ -19,6 +20,18 @@ pub(super) fn population(services: u32, endpoints: u32) -> Population {
         services: (0..services).map(service).collect(),
     }
 }
+
+/// The same for services of a family.
+pub(super) fn population_of(family: Family, services: u32, endpoints: u32) -> Population {
+    population(services, endpoints).in_family(family)
+}
+
+/// Both, each with what its rules that do not depend on services come to: rules, operations of an install, of an update,
+/// and its bytes.
+const FAMILIES: [(Family, [u64; 4]); 2] = [
+    (Family::Ipv4, [23, 36, 19, 1161]),
+    (Family::Ipv6, [22, 35, 17, 985]),
+];
 
 /// Bytes of a service's line in KUBE-SERVICES in large-cluster layout, newline included.
 fn portal_bytes(service: &Service) -> usize {
@@ -37,6 +50,40 @@ fn a_cold_install_reads_as_kube_proxy_writes_it() {
         ..OPTIONS
     };
     insta::assert_snapshot!(Iptables::legacy().render(None, &population(1, 2), &commented));
+}
+
+/// As [`a_cold_install_reads_as_kube_proxy_writes_it`], but for what IPv6 has otherwise. Names of chains are by Go's
+/// `net.JoinHostPort` of an endpoint (`newBaseEndpointInfo` in pkg/proxy/endpoint.go), here by sha256sum and base32.
+#[test]
+fn services_of_ipv6_are_written_with_their_addresses_and_the_rest_as_for_ipv4() {
+    let commented = RenderOptions {
+        large_cluster: false,
+        ..OPTIONS
+    };
+    let written = |family| {
+        let iptables = Iptables::of(Engine::Legacy, family);
+        let batch = iptables.render(None, &population_of(family, 1, 2), &commented);
+        batch.to_string()
+    };
+    let mut ipv4 = written(Family::Ipv4);
+    for (old, new) in [
+        (" -d 127.0.0.0/8 ", " -d none "),
+        (" LOCAL -j KUBE-NODEPORTS", " LOCAL ! -d ::1/128 -j KUBE-NODEPORTS"),
+        ("10.96.0.1 ", "fd00:10:96::1 "),
+        ("10.128.0.0/9", "fd00:10:128::/105"),
+        ("10.128.0.0:8080", "[fd00:10:128::]:8080"),
+        ("10.128.0.1:8080", "[fd00:10:128::1]:8080"),
+        ("-s 10.128.0.0 ", "-s fd00:10:128:: "),
+        ("-s 10.128.0.1 ", "-s fd00:10:128::1 "),
+        ("KUBE-SEP-656QYLZFNPVW2FVJ", "KUBE-SEP-36K7P7KUOZZIOXYQ"),
+        ("KUBE-SEP-CVTC7THCHNHKZLQN", "KUBE-SEP-EGKD3U5MIFSCE4XR"),
+    ] {
+        assert!(ipv4.contains(old), "{old}");
+        ipv4 = ipv4.replace(old, new);
+    }
+    let lines = ipv4.lines().filter(|line| !line.contains(" -d none "));
+    let ipv6 = written(Family::Ipv6);
+    assert!(lines.eq(ipv6.lines()), "{ipv4}\n{ipv6}");
 }
 
 #[test]
@@ -70,42 +117,47 @@ fn installed(batch: &Batch) -> (usize, usize) {
 
 #[test]
 fn law_of_size_of_an_install() {
-    for (n, e) in [(1, 1), (10, 2), (100, 3), (40, 10)] {
-        let batch = Iptables::legacy().render(None, &population(n, e), &OPTIONS);
-        let (n, e) = (n as usize, e as usize);
-        assert_eq!(
-            installed(&batch),
-            (23 + n * (2 + 3 * e), 13 + n * (1 + e)),
-            "N={n} E={e}"
-        );
-        assert_eq!(batch.operations() as usize, 36 + n * (3 + 4 * e));
-        assert_eq!(batch.messages(), 0);
+    for (family, [rules, operations, ..]) in FAMILIES {
+        for (n, e) in [(1, 1), (10, 2), (100, 3), (40, 10)] {
+            let iptables = Iptables::of(Engine::Legacy, family);
+            let batch = iptables.render(None, &population_of(family, n, e), &OPTIONS);
+            let (n, e) = (n as usize, e as usize);
+            assert_eq!(
+                installed(&batch),
+                (rules as usize + n * (2 + 3 * e), 13 + n * (1 + e)),
+                "{family} N={n} E={e}"
+            );
+            let wanted = operations as usize + n * (3 + 4 * e);
+            assert_eq!(batch.operations() as usize, wanted);
+            assert_eq!(batch.messages(), 0);
+        }
     }
 }
 
 #[test]
 fn law_of_size_of_a_service_add() {
     // The part that does not depend on N, from the smallest case of all.
-    for e in [1, 2, 5] {
-        for n in [1, 10, 100, 1000] {
-            let to = population(n + 1, e);
-            let from = population(n, e);
-            let batch = Iptables::legacy().render(Some(&from), &to, &OPTIONS);
+    for (family, [_, _, operations, bytes]) in FAMILIES {
+        for (n, e) in [1, 2, 5].into_iter().flat_map(|e| [1, 10, 100, 1000].map(|n| (n, e))) {
+            let to = population_of(family, n + 1, e);
+            let from = population_of(family, n, e);
+            let iptables = Iptables::of(Engine::Legacy, family);
+            let batch = iptables.render(Some(&from), &to, &OPTIONS);
             assert_eq!(
                 batch.operations(),
-                19 + u64::from(n + 1) + 2 + 4 * u64::from(e),
-                "N={n} E={e}"
+                operations + u64::from(n + 1) + 2 + 4 * u64::from(e),
+                "{family} N={n} E={e}"
             );
             let added = &to.services[n as usize];
-            let mut chains = RestoreText::new(true);
+            let mut chains = RestoreText::new(family, true);
             chains.declare_service(added);
             chains.service_rules(added);
             let chains = chains.finish().0.len();
             let portals: usize = to.services.iter().map(portal_bytes).sum();
             assert_eq!(
                 batch.bytes() as usize,
-                1161 + portals + chains,
-                "N={n} E={e}"
+                bytes as usize + portals + chains,
+                "{family} N={n} E={e}"
             );
         }
     }
@@ -129,14 +181,16 @@ fn chunks_together_install_what_one_transaction_installs() {
 
 #[test]
 fn an_update_of_nothing_leaves_the_meaning() {
-    let population = population(5, 2);
-    let iptables = Iptables::legacy();
-    let install = iptables.render(None, &population, &OPTIONS);
-    let again = iptables.render(Some(&population), &population, &OPTIONS);
-    assert_eq!(
-        iptables.meaning(&[install, again]).unwrap(),
-        Relation::of(&population)
-    );
+    for family in Family::ALL.iter().copied() {
+        let population = population_of(family, 5, 2);
+        let iptables = Iptables::of(Engine::Legacy, family);
+        let install = iptables.render(None, &population, &OPTIONS);
+        let again = iptables.render(Some(&population), &population, &OPTIONS);
+        assert_eq!(
+            iptables.meaning(&[install, again]).unwrap(),
+            Relation::of(&population)
+        );
+    }
 }
 
 #[test]
@@ -166,13 +220,28 @@ fn checked(line: &str) -> Result<(), String> {
             ))
             .unwrap();
     }
-    layout_check::complete(&tables)
+    layout_check::complete(&tables, Family::Ipv4)
 }
 
 #[test]
 fn the_whole_layout_passes_its_check_and_so_does_nothing_at_all() {
     assert_eq!(checked("no such text => "), Ok(()));
-    assert_eq!(layout_check::complete(&Tables::default()), Ok(()));
+    for family in Family::ALL.iter().copied() {
+        assert_eq!(layout_check::complete(&Tables::default(), family), Ok(()));
+    }
+}
+
+#[test]
+fn the_layout_of_a_family_is_not_the_other_s() {
+    for family in Family::ALL.iter().copied() {
+        let iptables = Iptables::of(Engine::Legacy, family);
+        let batch = iptables.render(None, &population_of(family, 2, 2), &OPTIONS);
+        let tables = interpreted(&[batch]).unwrap();
+        for of in Family::ALL.iter().copied() {
+            let complete = layout_check::complete(&tables, of);
+            assert_eq!(complete.is_ok(), of == family, "{family} as {of}: {complete:?}");
+        }
+    }
 }
 
 #[test]
@@ -258,7 +327,7 @@ fn a_second_rule_for_a_service_is_seen_and_the_order_is_the_lists() {
         .restore(&text.replace(&portal, &format!("{portal}\n{portal}")))
         .unwrap();
     assert!(
-        layout_check::complete(&tables)
+        layout_check::complete(&tables, Family::Ipv4)
             .unwrap_err()
             .contains("two rules")
     );
@@ -270,43 +339,50 @@ fn a_second_rule_for_a_service_is_seen_and_the_order_is_the_lists() {
 
 #[test]
 fn law_of_size_of_a_resync() {
-    let iptables = Iptables::nft();
     let resync = RenderOptions {
         resync: true,
         ..OPTIONS
     };
-    for (n, e) in [(1, 1), (10, 2), (40, 10)] {
-        let population = population(n, e);
-        let batch = iptables.render(Some(&population), &population, &resync);
-        assert_eq!(batch.steps.len(), 1);
-        assert_eq!(
-            batch.operations(),
-            19 + u64::from(n) * (3 + 4 * u64::from(e)),
-            "N={n} E={e}"
-        );
+    for (family, [_, _, operations, _]) in FAMILIES {
+        for (n, e) in [(1, 1), (10, 2), (40, 10)] {
+            let population = population_of(family, n, e);
+            let iptables = Iptables::of(Engine::Nft, family);
+            let batch = iptables.render(Some(&population), &population, &resync);
+            assert_eq!(batch.steps.len(), 1);
+            assert_eq!(
+                batch.operations(),
+                operations + u64::from(n) * (3 + 4 * u64::from(e)),
+                "{family} N={n} E={e}"
+            );
+        }
     }
 }
 
 #[test]
 fn a_resync_writes_everything_again_and_repeats_no_jump() {
-    let population = population(9, 2);
-    let iptables = Iptables::legacy();
     let resync = RenderOptions {
         resync: true,
         ..OPTIONS
     };
-    let install = iptables.render(None, &population, &OPTIONS);
-    let again = iptables.render(Some(&population), &population, &resync);
-    let once = interpreted(std::slice::from_ref(&install)).unwrap();
-    assert_eq!(interpreted(&[install, again]).unwrap(), once);
+    for family in Family::ALL.iter().copied() {
+        let population = population_of(family, 9, 2);
+        let iptables = Iptables::of(Engine::Legacy, family);
+        let install = iptables.render(None, &population, &OPTIONS);
+        let again = iptables.render(Some(&population), &population, &resync);
+        let once = interpreted(std::slice::from_ref(&install)).unwrap();
+        assert_eq!(interpreted(&[install, again]).unwrap(), once);
+    }
 }
 
 #[test]
 fn kube_proxy_lists_stale_chains_in_large_clusters_only_long_after_the_last_time() {
-    for (iptables, save) in [
-        (Iptables::legacy(), "iptables-legacy-save"),
-        (Iptables::nft(), "iptables-nft-save"),
+    for (engine, family, save) in [
+        (Engine::Legacy, Family::Ipv4, "iptables-legacy-save"),
+        (Engine::Nft, Family::Ipv4, "iptables-nft-save"),
+        (Engine::Legacy, Family::Ipv6, "ip6tables-legacy-save"),
+        (Engine::Nft, Family::Ipv6, "ip6tables-nft-save"),
     ] {
+        let iptables = Iptables::of(engine, family);
         let small = iptables.kube_proxy_sync(SyncKind::Partial, false).unwrap();
         assert_eq!(small.read_back, [[save, "-t", "nat"]]);
         let large = iptables.kube_proxy_sync(SyncKind::Partial, true).unwrap();
@@ -329,12 +405,143 @@ fn what_is_counted_is_what_was_installed() {
 #[test]
 fn the_floor_names_as_many_operations_as_it_has_chains_and_rules() {
     let nothing = population(0, 1);
-    let batch = super::Conntrack(Family::Ipv4).render(None, &nothing, &OPTIONS);
-    let text = batch.to_string();
-    let named = |line: &&str| line.starts_with(':') || line.starts_with("-A");
-    assert_eq!(
-        batch.operations() as usize,
-        text.lines().filter(named).count(),
-        "{text}"
-    );
+    for family in Family::ALL.iter().copied() {
+        let batch = super::Conntrack(family).render(None, &nothing, &OPTIONS);
+        let text = batch.to_string();
+        let named = |line: &&str| line.starts_with(':') || line.starts_with("-A");
+        assert_eq!(
+            batch.operations() as usize,
+            text.lines().filter(named).count(),
+            "{text}"
+        );
+    }
+}
+
+/// Two services, of which the second has no endpoints, in the form in which iptables-save lists those of IPv4
+/// (netns-harness/tests/kube-proxy/1.32/iptables-legacy.txt), with what ip6tables-save prints otherwise: a prefix of 128 and
+/// the answer of ICMPv6.
+const SAVED_IPV6: &str = r#"# Generated by ip6tables-save v1.8.9
+*mangle
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:KUBE-PROXY-CANARY - [0:0]
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:KUBE-EXTERNAL-SERVICES - [0:0]
+:KUBE-FIREWALL - [0:0]
+:KUBE-FORWARD - [0:0]
+:KUBE-NODEPORTS - [0:0]
+:KUBE-PROXY-CANARY - [0:0]
+:KUBE-PROXY-FIREWALL - [0:0]
+:KUBE-SERVICES - [0:0]
+-A INPUT -j KUBE-FIREWALL
+-A INPUT -m conntrack --ctstate NEW -m comment --comment "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL
+-A INPUT -m comment --comment "kubernetes health check service ports" -j KUBE-NODEPORTS
+-A INPUT -m conntrack --ctstate NEW -m comment --comment "kubernetes externally-visible service portals" -j KUBE-EXTERNAL-SERVICES
+-A FORWARD -m conntrack --ctstate NEW -m comment --comment "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL
+-A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD
+-A FORWARD -m conntrack --ctstate NEW -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A FORWARD -m conntrack --ctstate NEW -m comment --comment "kubernetes externally-visible service portals" -j KUBE-EXTERNAL-SERVICES
+-A OUTPUT -j KUBE-FIREWALL
+-A OUTPUT -m conntrack --ctstate NEW -m comment --comment "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL
+-A OUTPUT -m conntrack --ctstate NEW -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP
+-A KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark 0x4000/0x4000 -j ACCEPT
+-A KUBE-FORWARD -m comment --comment "kubernetes forwarding conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A KUBE-SERVICES -d fd00:10:96::8/128 -p udp -m comment --comment "bench/svc-1:p80 has no endpoints" -m udp --dport 80 -j REJECT --reject-with icmp6-port-unreachable
+COMMIT
+*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:KUBE-MARK-MASQ - [0:0]
+:KUBE-NODEPORTS - [0:0]
+:KUBE-POSTROUTING - [0:0]
+:KUBE-PROXY-CANARY - [0:0]
+:KUBE-SEP-36K7P7KUOZZIOXYQ - [0:0]
+:KUBE-SEP-EGKD3U5MIFSCE4XR - [0:0]
+:KUBE-SERVICES - [0:0]
+:KUBE-SVC-NUZSQCQRZDK3VYZT - [0:0]
+-A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A OUTPUT -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A POSTROUTING -m comment --comment "kubernetes postrouting rules" -j KUBE-POSTROUTING
+-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000
+-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN
+-A KUBE-POSTROUTING -j MARK --set-xmark 0x4000/0x0
+-A KUBE-POSTROUTING -m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully
+-A KUBE-SEP-36K7P7KUOZZIOXYQ -s fd00:10:128::/128 -j KUBE-MARK-MASQ
+-A KUBE-SEP-36K7P7KUOZZIOXYQ -p tcp -m tcp -j DNAT --to-destination [fd00:10:128::]:8080
+-A KUBE-SEP-EGKD3U5MIFSCE4XR -s fd00:10:128::1/128 -j KUBE-MARK-MASQ
+-A KUBE-SEP-EGKD3U5MIFSCE4XR -p tcp -m tcp -j DNAT --to-destination [fd00:10:128::1]:8080
+-A KUBE-SERVICES -d fd00:10:96::1/128 -p tcp -m comment --comment "bench/svc-0:p80 cluster IP" -m tcp --dport 80 -j KUBE-SVC-NUZSQCQRZDK3VYZT
+-A KUBE-SERVICES ! -d ::1/128 -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS
+-A KUBE-SVC-NUZSQCQRZDK3VYZT ! -s fd00:10:128::/105 -d fd00:10:96::1/128 -p tcp -m comment --comment "bench/svc-0:p80 cluster IP" -m tcp --dport 80 -j KUBE-MARK-MASQ
+-A KUBE-SVC-NUZSQCQRZDK3VYZT -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP-36K7P7KUOZZIOXYQ
+-A KUBE-SVC-NUZSQCQRZDK3VYZT -j KUBE-SEP-EGKD3U5MIFSCE4XR
+COMMIT
+"#;
+
+#[test]
+fn what_is_written_for_ipv6_is_what_ip6tables_save_lists() {
+    let mut population = population_of(Family::Ipv6, 2, 2);
+    population.services[1].endpoints.clear();
+    let iptables = Iptables::of(Engine::Legacy, Family::Ipv6);
+    let written = interpreted(&[iptables.render(None, &population, &OPTIONS)]).unwrap();
+    let mut saved = Tables::default();
+    saved.restore(SAVED_IPV6).unwrap();
+    assert_eq!(saved, written);
+    assert_eq!(layout_check::complete(&saved, Family::Ipv6), Ok(()));
+    let means = way::relation(&saved, &[]).unwrap();
+    assert_eq!(means.differences(&Relation::of(&population)), None);
+}
+
+#[test]
+fn a_family_is_broken_polled_and_listed_by_its_own_tools() {
+    for (family, tool) in [
+        (Family::Ipv4, "iptables-legacy"),
+        (Family::Ipv6, "ip6tables-legacy"),
+    ] {
+        let iptables = Iptables::of(Engine::Legacy, family);
+        let population = population_of(family, 4, 2);
+        let (a, b) = (&population.services[0], &population.services[2]);
+        for damage in Damage::ALL.iter().copied() {
+            let lines = iptables.damage(damage, a, b);
+            let floor = super::Conntrack(family).damage(damage, a, b);
+            assert!(lines.iter().chain(&floor).all(|words| words[0] == tool));
+        }
+        let periodic = iptables.periodic(KubeProxyVersion::default(), true);
+        let canary = "-w 5 -S KUBE-PROXY-CANARY -t mangle".split(' ');
+        let poll = std::iter::once(tool).chain(canary).map(str::to_owned);
+        assert_eq!(periodic[0].work, Work::Asks(vec![poll.collect()]));
+        let facts = iptables.facts();
+        assert_eq!(facts.family, family);
+        assert_eq!(facts.listings(), [[format!("{tool}-save")]]);
+        let tools = facts.tools(Transport::Exec);
+        assert!(tools.iter().any(|(name, package)| (*name, *package) == (tool, "iptables")));
+    }
+}
+
+#[test]
+fn every_damage_is_seen_in_tables_of_both_families() {
+    for family in Family::ALL.iter().copied() {
+        let iptables = Iptables::of(Engine::Legacy, family);
+        let population = population_of(family, 4, 2);
+        let wanted = Relation::of(&population);
+        for damage in Damage::ALL.iter().copied() {
+            let batch = iptables.render(None, &population, &OPTIONS);
+            let mut tables = interpreted(&[batch]).unwrap();
+            for words in iptables.damage(damage, &population.services[0], &population.services[2]) {
+                tables.command(&words).unwrap();
+            }
+            let seen = way::relation(&tables, &[]).map(|means| means.differences(&wanted));
+            assert!(!matches!(seen, Ok(None)), "{family} {damage:?}");
+        }
+    }
 }

@@ -6,17 +6,19 @@ use std::net::IpAddr;
 
 use ipset_sys::{Entry, Set};
 use ipvs_codec::{Forward, ListedDestination, ListedService, Scheduler};
+use schema::Family;
 
 use super::layout::{self, BOUND_IPS, CLUSTER_IPS, DEVICE};
 use crate::relation::Relation;
 use crate::service::{Cidr, Endpoint};
 use crate::xtables::tables::Tables;
 
-/// Everything that decides where packets for services go, as a namespace has it.
-#[derive(Debug, Clone, Default)]
+/// Everything that decides where packets for services of a family go, as a namespace has it.
+#[derive(Debug, Clone)]
 pub(super) struct State {
+    pub(super) family: Family,
     pub(super) servers: Vec<(ListedService, Vec<ListedDestination>)>,
-    /// Addresses of the device with their prefix lengths; `None` where there is no device.
+    /// The family's addresses of the device with their prefix lengths; `None` where there is no device.
     pub(super) addresses: Option<Vec<(IpAddr, u8)>>,
     pub(super) sets: BTreeMap<String, Set>,
     pub(super) tables: Tables,
@@ -54,7 +56,7 @@ impl State {
         let relation = self.served()?;
         self.check_sets(&relation)?;
         self.check_addresses(&relation)?;
-        let wanted = layout::base(!relation.0.is_empty());
+        let wanted = layout::base(self.family, !relation.0.is_empty());
         self.tables.are_as(&wanted, |_, _| false)?;
         Ok(relation)
     }
@@ -86,17 +88,18 @@ impl State {
     }
 
     fn check_sets(&self, relation: &Relation) -> Result<(), String> {
-        let is_ours = |name: &str| layout::SETS.iter().any(|(ours, _)| *ours == name);
+        let ours = || layout::sets(self.family);
+        let is_ours = |name: &&String| ours().any(|(ours, _)| ours == **name);
         if let Some(foreign) = self.sets.keys().find(|name| !is_ours(name)) {
             return Err(format!("foreign set {foreign}"));
         }
-        for &(name, set_type) in layout::SETS {
-            let set = self.sets.get(name);
+        for (&(of_ipv4, _), (name, set_type)) in layout::SETS.iter().zip(ours()) {
+            let set = self.sets.get(&name);
             let set = set.ok_or_else(|| format!("no set {name}"))?;
             if set.type_name != set_type.name() {
                 return Err(format!("set {name} is a {}", set.type_name));
             }
-            let wanted: BTreeSet<Entry> = match name {
+            let wanted: BTreeSet<Entry> = match of_ipv4 {
                 CLUSTER_IPS => relation
                     .0
                     .keys()

@@ -1,6 +1,6 @@
 //! What is known of mode ipvs.
 
-use schema::Mode;
+use schema::{Family, Mode};
 
 use super::{Ipvs, layout};
 use crate::datapath::facts::{
@@ -33,8 +33,20 @@ const LAW: &[Law] = &[
 
 const IPSET: Tool = ("ipset", "ipset");
 
-/// What is known of it.
-pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
+/// What is known of it for services of a family.
+pub(in crate::datapath) fn of(family: Family) -> &'static ModeFacts {
+    match family {
+        Family::Ipv4 => &FACTS,
+        Family::Ipv6 => &FACTS_IPV6,
+    }
+}
+
+const FACTS_IPV6: ModeFacts = ModeFacts {
+    family: Family::Ipv6,
+    ..FACTS
+};
+
+const FACTS: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
     layouts: Layout::ALL,
     node_sysctls: &TIMEOUTS,
@@ -114,7 +126,7 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
             },
         ],
         |_, family| {
-            layout::ready();
+            layout::ready(family);
             Box::new(Ipvs::of(family))
         },
     )

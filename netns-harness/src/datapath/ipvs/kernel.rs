@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ipset_sys::{Command, Create, Entry, Family, Set, SetType};
+use ipset_sys::{Command, Create, Entry, Set, SetType};
 use ipvs_codec::{LinkOp, ListedDestination, ListedService, Op};
 use model::Servers;
+use schema::Family;
 
 use super::census::State;
 use super::part::{Part, Request, deletions};
@@ -20,7 +21,7 @@ use crate::xtables::tables::Tables;
 
 impl Meaning for Ipvs {
     fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
-        let mut kernel = Kernel::default();
+        let mut kernel = Kernel::of(self.family);
         for step in batches.iter().flat_map(|batch| &batch.steps) {
             kernel.run(&**step)?;
         }
@@ -28,17 +29,33 @@ impl Meaning for Ipvs {
     }
 }
 
-/// A namespace.
-#[derive(Debug, Clone, Default)]
+/// A namespace, as a mode of a family sees it.
+#[derive(Debug, Clone)]
 pub(super) struct Kernel {
+    family: Family,
     servers: Servers,
     device: Option<BTreeSet<IpAddr>>,
     pub(super) sets: BTreeMap<String, Set>,
+    /// Of which addresses they are.
+    families: BTreeMap<String, ipset_sys::Family>,
     pub(super) tables: Tables,
     sysctls: bool,
 }
 
 impl Kernel {
+    /// An untouched one.
+    pub(super) fn of(family: Family) -> Self {
+        Self {
+            family,
+            servers: Servers::default(),
+            device: None,
+            sets: BTreeMap::new(),
+            families: BTreeMap::new(),
+            tables: Tables::default(),
+            sysctls: false,
+        }
+    }
+
     /// Carries out one step.
     ///
     /// # Errors
@@ -84,14 +101,14 @@ impl Kernel {
             Part::Retire(leaving) => deletions(leaving)
                 .iter()
                 .try_for_each(|op| self.server(op))?,
-            Part::Look(_) => {}
+            Part::Look(..) => {}
         }
         Ok(())
     }
 
     fn server(&mut self, op: &Op) -> Result<(), String> {
-        // `ip_vs_new_dest` wants a routable address: there is one once the device has an address.
-        if matches!(op, Op::AddDestination(..))
+        // `ip_vs_new_dest` wants a routable address of IPv4: there is one once the device has an address.
+        if matches!(op, Op::AddDestination(_, new) if new.server.address.is_ipv4())
             && self.device.as_ref().is_none_or(BTreeSet::is_empty)
         {
             return Err(format!("{op}: EINVAL"));
@@ -107,6 +124,8 @@ impl Kernel {
                 *device = Some(BTreeSet::new());
                 true
             }
+            // The other family may have made it.
+            (LinkOp::AddDummy(_), Some(_)) => true,
             (LinkOp::DeleteDevice(_), device @ Some(_)) => {
                 *device = None;
                 true
@@ -144,7 +163,13 @@ impl Kernel {
                     memory_bytes: 0,
                     entries: Vec::new(),
                 };
+                self.families.insert(create.name.clone(), create.family);
                 self.sets.insert(create.name.clone(), set).is_none()
+            }
+            Command::Add(name, entry)
+                if self.families.get(name) != Some(&ipset_sys::Family::of(entry.address)) =>
+            {
+                false
             }
             Command::Add(name, entry) => self.sets.get_mut(name).is_some_and(|set| {
                 let new = !set.entries.contains(entry);
@@ -182,6 +207,7 @@ impl Kernel {
         let addresses = self.device.as_ref();
         let others = layout::SYSCTLS.iter().filter(|_| !self.sysctls);
         State {
+            family: self.family,
             servers: self.servers.0.values().map(listed).collect(),
             addresses: addresses
                 .map(|all| all.iter().map(|a| (*a, Cidr::one(*a).prefix)).collect()),
@@ -196,7 +222,7 @@ impl Kernel {
 fn parsed(line: &str) -> Result<Command, String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let command = match words[..] {
-        ["create", name, set_type, ..] => set(name, set_type),
+        ["create", name, set_type, ref options @ ..] => set(name, set_type, options),
         ["add", name, text] => entry(text).map(|entry| Command::Add(name.to_owned(), entry)),
         ["del", name, text] => entry(text).map(|entry| Command::Delete(name.to_owned(), entry)),
         _ => None,
@@ -204,13 +230,16 @@ fn parsed(line: &str) -> Result<Command, String> {
     command.ok_or_else(|| format!("'{line}': not understood"))
 }
 
-fn set(name: &str, set_type: &str) -> Option<Command> {
+fn set(name: &str, set_type: &str, options: &[&str]) -> Option<Command> {
     let types = layout::SETS.iter().map(|(_, set_type)| *set_type);
     let set_type: SetType = types.into_iter().find(|t| t.name() == set_type)?;
     Some(Command::Create(Create {
         name: name.to_owned(),
         set_type,
-        family: Family::Inet,
+        family: match options {
+            ["family", "inet6", ..] => ipset_sys::Family::Inet6,
+            _ => ipset_sys::Family::Inet,
+        },
         max_elements: 0,
         hash_size: None,
         skbinfo: false,

@@ -1,13 +1,17 @@
 //! What kube-proxy 1.34 makes whatever N: sets, chains, rules, sysctls (`pkg/proxy/ipvs/proxier.go`,
-//! `ipset.go`); and what each service adds.
+//! `ipset.go`); and what each service adds. For IPv6 sets have other names and are of its addresses, and two rules
+//! name addresses of its own; all else is the same.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
-use ipset_sys::{Command, Create, Entry, Family, SetType};
+use ipset_sys::{Command, Create, Entry, SetType};
 use ipvs_codec::{Destination, Forward, Protocol, Scheduler, Server, ServiceId};
 use netns_sys::isolation::read_sysctl;
+use nix::sys::socket::AddressFamily;
+use schema::Family;
 
+use crate::datapath::steps::of_sets;
 use crate::service::{Endpoint, Frontend};
 use crate::xtables::RestoreText;
 use crate::xtables::fixed::Fixed;
@@ -21,9 +25,9 @@ pub(super) const CLUSTER_IPS: &str = "KUBE-CLUSTER-IP";
 /// Addresses of the device: no other port of the node is reached through them.
 pub(super) const BOUND_IPS: &str = "KUBE-IPVS-IPS";
 
-/// Every set that kube-proxy makes (`ipsetInfo`). All but the two above stay empty here: there is no other
-/// type of service yet, and KUBE-LOOP-BACK has an entry for each endpoint *on this node*, of which a lab's
-/// node has none.
+/// Every set that kube-proxy makes (`ipsetInfo`), as it is called for IPv4. All but the two above stay empty here:
+/// there is no other type of service yet, and KUBE-LOOP-BACK has an entry for each endpoint *on this node*, of which a
+/// lab's node has none.
 pub(super) const SETS: &[(&str, SetType)] = &[
     ("KUBE-LOOP-BACK", SetType::HashIpPortIp),
     (CLUSTER_IPS, SetType::HashIpPort),
@@ -44,6 +48,28 @@ pub(super) const SETS: &[(&str, SetType)] = &[
     (BOUND_IPS, SetType::HashIp),
 ];
 
+/// The longest name of a set, bytes (`IPSET_MAXNAMELEN` less the closing NUL).
+const LONGEST_NAME: usize = 31;
+
+/// What a set is called for a family: for IPv6 otherwise, so that both can be there, and cut where that is too long
+/// (`NewIPSet`).
+pub(super) fn named(set: &str, family: Family) -> String {
+    match family {
+        Family::Ipv4 => set.to_owned(),
+        Family::Ipv6 => {
+            let mut name = set.replacen("KUBE-", "KUBE-6-", 1);
+            name.truncate(LONGEST_NAME);
+            name
+        }
+    }
+}
+
+/// Every set of a family.
+pub(super) fn sets(family: Family) -> impl Iterator<Item = (String, SetType)> {
+    let sets = SETS.iter();
+    sets.map(move |(name, set_type)| (named(name, family), *set_type))
+}
+
 /// kube-proxy's `maxelem` (`setIPSetDefaults`).
 const MAX_ELEMENTS: u32 = 65_536;
 /// Beyond it kube-proxy itself ends. A limit that is not reached costs nothing, so larger populations get a
@@ -52,28 +78,54 @@ const MORE_ELEMENTS: u32 = 1 << 20;
 /// Services that may be added later.
 const SPARE: usize = 4_096;
 
-/// Chains (`iptablesChains`), jumps from built-in chains (`iptablesJumpChain`; kube-proxy puts each before the
-/// others, so that within a chain its last is first) and rules (`writeIptablesRules`).
-static BASE: LazyLock<Fixed> = LazyLock::new(|| Fixed::read(include_str!("base.rules")));
+/// What a family's rules are whatever the services.
+struct Base {
+    /// Chains (`iptablesChains`), jumps from built-in chains (`iptablesJumpChain`; kube-proxy puts each before the
+    /// others, so that within a chain its last is first) and rules (`writeIptablesRules`).
+    sections: Fixed,
+    /// Arguments of `iptables` by which kube-proxy sees at each sync that its chains and jumps are there.
+    questions: Vec<Vec<String>>,
+}
 
-/// Arguments of `iptables` by which kube-proxy sees at each sync that its chains and jumps are there.
-pub(super) static QUESTIONS: LazyLock<Vec<Vec<String>>> = LazyLock::new(|| {
-    let line = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-    let chains = BASE.0.iter().flat_map(|section| {
-        let chains = section.chains.iter();
-        chains.map(|chain| line(&format!("-w 5 -N {chain} -t {}", section.table)))
-    });
-    let jumps = BASE.0.iter().flat_map(|section| {
-        section.jumps.iter().map(|jump| {
-            let mut words = words(jump);
-            let rule = words.split_off(2);
-            let mut asked = line(&format!("-w 5 -C {} -t {}", words[1], section.table));
-            asked.extend(rule);
-            asked
+static IPV4: LazyLock<Base> = LazyLock::new(|| Base::read(include_str!("base.rules")));
+static IPV6: LazyLock<Base> = LazyLock::new(|| Base::read(include_str!("base6.rules")));
+
+impl Base {
+    fn of(family: Family) -> &'static Self {
+        LazyLock::force(match family {
+            Family::Ipv4 => &IPV4,
+            Family::Ipv6 => &IPV6,
         })
-    });
-    chains.chain(jumps).collect()
-});
+    }
+
+    fn read(text: &'static str) -> Self {
+        let line = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let sections = Fixed::read(text);
+        let mut questions = Vec::new();
+        for section in &sections.0 {
+            let chains = section.chains.iter();
+            questions.extend(chains.map(|c| line(&format!("-w 5 -N {c} -t {}", section.table))));
+        }
+        for section in &sections.0 {
+            for jump in &section.jumps {
+                let mut words = words(jump);
+                let rule = words.split_off(2);
+                let mut asked = line(&format!("-w 5 -C {} -t {}", words[1], section.table));
+                asked.extend(rule);
+                questions.push(asked);
+            }
+        }
+        Self {
+            sections,
+            questions,
+        }
+    }
+}
+
+/// Arguments of a family's `iptables` by which kube-proxy sees at each sync that its chains and jumps are there.
+pub(super) fn questions(family: Family) -> &'static [Vec<String>] {
+    &Base::of(family).questions
+}
 
 /// Sysctls that kube-proxy sets once, at its start (`NewProxier`). `ip_forward` is the lab's own;
 /// `arp_ignore` and `arp_announce` belong to strict ARP, which is off by default.
@@ -103,17 +155,17 @@ pub(super) fn before_the_fix(release: &str) -> bool {
     version != (0, 0) && version < (5, 9)
 }
 
-/// `create` commands of every set.
-pub(super) fn creates(services: usize) -> Vec<Command> {
+/// `create` commands of every set of a family.
+pub(super) fn creates(family: Family, services: usize) -> Vec<Command> {
     let max_elements = match services + SPARE > MAX_ELEMENTS as usize {
         true => MORE_ELEMENTS,
         false => MAX_ELEMENTS,
     };
-    let create = |&(name, set_type): &(&str, SetType)| {
+    let create = |(name, set_type): (String, SetType)| {
         Command::Create(Create {
-            name: name.to_owned(),
+            name,
             set_type,
-            family: Family::Inet,
+            family: of_sets(family),
             max_elements: match set_type {
                 SetType::BitmapPort => 0,
                 _ => max_elements,
@@ -122,15 +174,16 @@ pub(super) fn creates(services: usize) -> Vec<Command> {
             skbinfo: false,
         })
     };
-    SETS.iter().map(create).collect()
+    sets(family).map(create).collect()
 }
 
 /// Both sections, as kube-proxy writes them at each sync; `first`: with the jumps, which it makes by
 /// processes of their own and only when they are not there. Two rules are there only while there are
 /// `services`.
 pub(super) fn rules(text: &mut RestoreText, first: bool, services: bool) {
-    let for_services = |rule: &str| rule.contains(&format!("--match-set {CLUSTER_IPS} "));
-    for section in &BASE.0 {
+    let services_set = format!("--match-set {} ", named(CLUSTER_IPS, text.family));
+    let for_services = |rule: &str| rule.contains(&services_set);
+    for section in &Base::of(text.family).sections.0 {
         text.begin(section.table);
         section.chains.iter().for_each(|chain| text.declare(chain));
         text.all(section.jumps.iter().filter(|_| first));
@@ -140,16 +193,24 @@ pub(super) fn rules(text: &mut RestoreText, first: bool, services: bool) {
     }
 }
 
-/// The tables that kube-proxy leaves.
-pub(super) fn base(services: bool) -> Tables {
-    let mut text = RestoreText::new(true);
+/// The tables that kube-proxy leaves for a family.
+pub(super) fn base(family: Family, services: bool) -> Tables {
+    let mut text = RestoreText::new(family, true);
     rules(&mut text, true, services);
     Tables::of(&text.finish().0)
 }
 
 /// Reads the base before anything asks for it.
-pub(super) fn ready() {
-    LazyLock::force(&QUESTIONS);
+pub(super) fn ready(family: Family) {
+    Base::of(family);
+}
+
+/// A family as route netlink has it.
+pub(super) const fn of_links(family: Family) -> AddressFamily {
+    match family {
+        Family::Ipv4 => AddressFamily::Inet,
+        Family::Ipv6 => AddressFamily::Inet6,
+    }
 }
 
 /// A service's virtual server.
@@ -229,7 +290,6 @@ pub(super) const fn bound_entry(vip: IpAddr) -> Entry {
 mod tests {
     use super::*;
     use crate::service::Plan;
-    use schema::Family;
 
     #[test]
     fn connection_reuse_is_set_on_kernels_before_its_fix_and_on_no_other() {
@@ -247,13 +307,48 @@ mod tests {
 
     #[test]
     fn the_rules_name_the_address_plan() {
-        let network = format!("! -s {} ", Plan::of(Family::Ipv4).cluster);
-        assert_eq!(include_str!("base.rules").matches(&network).count(), 1);
+        for (family, rules) in [
+            (Family::Ipv4, include_str!("base.rules")),
+            (Family::Ipv6, include_str!("base6.rules")),
+        ] {
+            let network = format!("! -s {} ", Plan::of(family).cluster);
+            assert_eq!(rules.matches(&network).count(), 1, "{family}");
+        }
+    }
+
+    #[test]
+    fn the_rules_of_ipv6_are_those_of_ipv4_with_its_sets_and_its_addresses() {
+        let mut rules = include_str!("base.rules").replace("-s 127.0.0.0/8 ", "-s ::1/128 ");
+        let [ipv4, ipv6] = [Family::Ipv4, Family::Ipv6].map(|of| Plan::of(of).cluster);
+        rules = rules.replace(&ipv4.to_string(), &ipv6.to_string());
+        for (name, _) in SETS {
+            let name_of = |family| format!("--match-set {} ", named(name, family));
+            rules = rules.replace(&name_of(Family::Ipv4), &name_of(Family::Ipv6));
+        }
+        assert_eq!(rules, include_str!("base6.rules"));
+        assert_eq!(questions(Family::Ipv4), questions(Family::Ipv6));
+    }
+
+    #[test]
+    fn sets_of_ipv6_are_called_as_kube_proxy_calls_them_cut_where_they_are_too_long() {
+        let names: Vec<String> = sets(Family::Ipv6).map(|(name, _)| name).collect();
+        for name in [
+            "KUBE-6-CLUSTER-IP",
+            "KUBE-6-IPVS-IPS",
+            "KUBE-6-LOAD-BALANCER-SOURCE-CID",
+            "KUBE-6-NODE-PORT-LOCAL-SCTP-HAS",
+            "KUBE-6-HEALTH-CHECK-NODE-PORT",
+        ] {
+            assert!(names.iter().any(|known| known == name), "{name}");
+        }
+        let distinct: std::collections::BTreeSet<&String> = names.iter().collect();
+        assert_eq!((names.len(), distinct.len()), (SETS.len(), SETS.len()));
+        assert!(names.iter().all(|name| name.len() <= LONGEST_NAME));
     }
 
     #[test]
     fn sets_have_kube_proxys_limit_until_it_would_be_reached() {
-        let limit = |services| match &creates(services)[1] {
+        let limit = |services| match &creates(Family::Ipv4, services)[1] {
             Command::Create(create) => create.max_elements,
             other => panic!("{other}"),
         };

@@ -8,6 +8,7 @@ use ipvs_codec::{LinkOp, Op, Server, ServiceId};
 use netlink::{Batch, Error};
 use netns_sys::isolation::write_sysctl;
 use netns_sys::tools::command;
+use schema::Family;
 
 use super::layout;
 use crate::datapath::step::Step;
@@ -33,8 +34,8 @@ pub(super) enum Part {
     /// else its weight becomes 0, and it is deleted when it comes back or its server is changed again.
     Retire(Vec<(ServiceId, Server)>),
     /// What kube-proxy asks at each sync: every virtual server twice, its destinations once
-    /// (`syncService`, `syncEndpoint`); addresses of the device and of the node; all virtual servers.
-    Look(Vec<ServiceId>),
+    /// (`syncService`, `syncEndpoint`); the family's addresses of the device and of the node; all virtual servers.
+    Look(Family, Vec<ServiceId>),
 }
 
 impl Part {
@@ -67,7 +68,7 @@ impl Step for Request {
             Part::Servers(batch) => batch.messages(),
             Part::Script(ops, _) => ops.len() as u64,
             Part::Retire(leaving) => leaving.len() as u64,
-            Part::Look(servers) => servers.len() as u64,
+            Part::Look(_, servers) => servers.len() as u64,
         }
     }
 
@@ -78,7 +79,7 @@ impl Step for Request {
             Part::Links(batch) => batch.messages(),
             Part::Servers(batch) => batch.messages(),
             Part::Retire(leaving) => 2 * leaving.len() as u64,
-            Part::Look(servers) => questions(servers.len()),
+            Part::Look(_, servers) => questions(servers.len()),
         }
     }
 
@@ -90,7 +91,7 @@ impl Step for Request {
             Part::Servers(batch) => batch.bytes().len() as u64,
             Part::Script(_, text) => text.len() as u64,
             Part::Retire(leaving) => Batch::encode(deletions(leaving)).bytes().len() as u64,
-            Part::Look(_) => 0,
+            Part::Look(..) => 0,
         }
     }
 
@@ -99,7 +100,7 @@ impl Step for Request {
             Part::Sysctls | Part::Script(..) => &[],
             Part::Links(_) => &[Socket::Links],
             Part::Servers(_) | Part::Retire(_) => &[Socket::Servers],
-            Part::Look(_) => &[Socket::Servers, Socket::Links],
+            Part::Look(..) => &[Socket::Servers, Socket::Links],
         }
     }
 
@@ -131,7 +132,7 @@ impl fmt::Display for Request {
             Part::Retire(leaving) => deletions(leaving)
                 .iter()
                 .try_for_each(|op| writeln!(f, "ipvsadm {op} # weight 0 while it has connections")),
-            Part::Look(servers) => writeln!(
+            Part::Look(_, servers) => writeln!(
                 f,
                 "# {} virtual servers are asked for, with their destinations",
                 servers.len()
@@ -153,10 +154,10 @@ impl Sender<'_> {
                 write_sysctl(name, value)
                     .map_err(|e| HarnessError::system(format!("set {name}={value}"), e))
             }),
-            Part::Links(batch) => {
-                let sent = self.sockets.links()?.send(batch);
-                sent.map_err(HarnessError::netlink("change addresses"))
-            }
+            Part::Links(batch) => match self.sockets.links()?.send(batch) {
+                Err(error) if is_made(batch.ops(), &error) => Ok(()),
+                sent => sent.map_err(HarnessError::netlink("change addresses")),
+            },
             Part::Servers(batch) => {
                 self.make_room(batch.ops())?;
                 self.send(batch)
@@ -168,7 +169,7 @@ impl Sender<'_> {
             Part::Retire(leaving) => leaving
                 .iter()
                 .try_for_each(|(id, server)| self.retire(*id, *server)),
-            Part::Look(servers) => look(self.sockets, servers),
+            Part::Look(family, servers) => look(self.sockets, *family, servers),
         }
     }
 
@@ -235,6 +236,12 @@ impl Sender<'_> {
     }
 }
 
+/// Whether a device was to be made that is there: the other family of a dual-stack node has it too
+/// (`EnsureDummyDevice`).
+fn is_made(ops: &[LinkOp], error: &Error) -> bool {
+    matches!(ops, [LinkOp::AddDummy(_)]) && error.errno() == Some(nix::errno::Errno::EEXIST)
+}
+
 /// Messages of [`Part::Look`] of so many servers.
 pub(super) const fn questions(servers: usize) -> u64 {
     SHARED_QUESTIONS + QUESTIONS * servers as u64
@@ -244,12 +251,17 @@ pub(super) const fn questions(servers: usize) -> u64 {
 ///
 /// # Errors
 /// The kernel refused to say.
-pub(super) fn look(sockets: &mut Sockets, servers: &[ServiceId]) -> Result<(), HarnessError> {
+pub(super) fn look(
+    sockets: &mut Sockets,
+    family: Family,
+    servers: &[ServiceId],
+) -> Result<(), HarnessError> {
     let failed = HarnessError::netlink("ask for addresses");
     let links = sockets.links()?;
     // Those of the device, and those of all others.
     for _ in 0..2 {
-        links.addresses(layout::DEVICE).map_err(failed)?;
+        let listed = links.addresses(layout::DEVICE, layout::of_links(family));
+        listed.map_err(failed)?;
     }
     let connection = sockets.servers()?;
     let mut ask = || -> Result<(), Error> {

@@ -3,15 +3,18 @@
 use netlink::Error;
 use nix::errno::Errno;
 
-use super::{TOOL, layout};
+use schema::Family;
+
+use super::layout;
 use crate::HarnessError;
+use crate::datapath::Engine;
 use crate::datapath::trial::{self, GUEST};
 
 /// What was refused, and what would help.
-pub(super) fn explained(error: &HarnessError) -> String {
+pub(super) fn explained(family: Family, error: &HarnessError) -> String {
     match error {
         HarnessError::Netlink { source, .. } => missing(source),
-        _ => trial::with_sets(TOOL, error),
+        _ => trial::with_sets(Engine::Legacy, family, error),
     }
 }
 
@@ -34,6 +37,10 @@ pub(super) fn missing(error: &Error) -> String {
         (_, Some(Errno::ENOENT)) => format!(
             "this kernel has no IPVS scheduler {scheduler}: modprobe ip_vs_{scheduler}, {GUEST} ({error})"
         ),
+        // `ip_vs_genl_parse_service`: no virtual servers of that address family.
+        (_, Some(Errno::EAFNOSUPPORT)) => {
+            format!("this kernel's IPVS has no IPv6 (CONFIG_IP_VS_IPV6), {GUEST} ({error})")
+        }
         // rtnl_newlink: no kind of that name.
         (_, Some(Errno::EOPNOTSUPP)) => {
             format!("this kernel has no dummy devices (CONFIG_DUMMY): modprobe dummy, {GUEST}")
@@ -64,6 +71,8 @@ mod tests {
             further: 1,
         };
         assert!(super::missing(&refused(Errno::ENOENT)).contains("modprobe ip_vs_rr"));
+        let text = super::missing(&refused(Errno::EAFNOSUPPORT));
+        assert!(text.contains("CONFIG_IP_VS_IPV6"), "{text}");
         let text = super::missing(&refused(Errno::EPERM));
         assert!(
             text.contains("root") && !text.contains("modprobe"),

@@ -5,14 +5,15 @@ use std::sync::PoisonError;
 use ipvs_codec::{LinkOp, Op, ServiceId};
 use netlink::Batch as Messages;
 use netns_sys::tools::command;
+use schema::Family;
 
 use super::part::{Leaving, look, questions};
-use super::{TOOL, layout};
+use super::{layout, tool_of};
 use crate::HarnessError;
 use crate::datapath::{Sockets, SyncKind};
-use crate::service::Population;
+use crate::service::{self, Population};
 use crate::tools;
-use crate::xtables::tool;
+use crate::xtables::{other, tool};
 
 /// What kube-proxy asks in a sync besides the listings of sets: a process for each chain and jump, and for
 /// each set; and over netlink what [`Part::Look`] says, which a batch that writes everything holds itself.
@@ -20,15 +21,16 @@ use crate::xtables::tool;
 /// # Errors
 /// A tool is missing or refuses what kube-proxy expects it to take; the kernel refused to say.
 pub(super) fn ask_as_kube_proxy(
+    family: Family,
     population: &Population,
     sync: SyncKind,
     sockets: &mut Sockets,
 ) -> Result<u64, HarnessError> {
-    for words in &*layout::QUESTIONS {
+    for words in layout::questions(family) {
         // A chain that is there is refused: that is the answer.
-        let _there = tool::ask(TOOL, words)?;
+        let _there = tool::ask(tool_of(family), words)?;
     }
-    for create in layout::creates(population.len()) {
+    for create in layout::creates(family, population.len()) {
         let line = create.to_string();
         let mut words: Vec<&str> = line.split_whitespace().collect();
         words.push("-exist");
@@ -42,26 +44,34 @@ pub(super) fn ask_as_kube_proxy(
         .iter()
         .map(|s| layout::id(s.frontend))
         .collect();
-    look(sockets, &servers)?;
+    look(sockets, family, &servers)?;
     Ok(questions(servers.len()))
 }
 
 /// Removes everything, in the order of kube-proxy's `cleanupLeftovers`: virtual servers, the device with its
 /// addresses, rules, and sets, which no rule refers to any more. Sysctls stay, as kube-proxy leaves them. What
-/// is not there is no error, nor is a kernel without IPVS.
-pub(super) fn teardown(leaving: &Leaving, sockets: &mut Sockets) -> Vec<HarnessError> {
+/// is not there is no error, nor is a kernel without IPVS. Where the device has addresses of the other family, what is that
+/// one's stays.
+pub(super) fn teardown(
+    family: Family,
+    leaving: &Leaving,
+    sockets: &mut Sockets,
+) -> Vec<HarnessError> {
     leaving
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clear();
-    let mut done = vec![
-        flush(sockets),
-        delete_device(sockets),
-        tool::empty(TOOL, &["nat", "filter"]),
-    ];
+    let mut done = match is_shared(family, sockets) {
+        true => vec![
+            delete_servers(family, sockets),
+            delete_addresses(family, sockets),
+        ],
+        false => vec![flush(sockets), delete_device(sockets)],
+    };
+    done.push(tool::empty(tool_of(family), &["nat", "filter"]));
     match sockets.sets() {
-        Ok(session) => done.extend(layout::SETS.iter().map(|(name, _)| {
-            let destroy = ipset_sys::Command::Destroy((*name).to_owned());
+        Ok(session) => done.extend(layout::sets(family).map(|(name, _)| {
+            let destroy = ipset_sys::Command::Destroy(name);
             let destroyed = session.send(&[destroy]);
             destroyed.map_err(HarnessError::ipset("destroy sets"))
         })),
@@ -69,6 +79,34 @@ pub(super) fn teardown(leaving: &Leaving, sockets: &mut Sockets) -> Vec<HarnessE
     }
     let errors = done.into_iter().filter_map(Result::err);
     errors.filter(|error| !error.is_not_found()).collect()
+}
+
+/// Whether the device has addresses of the other family.
+fn is_shared(family: Family, sockets: &mut Sockets) -> bool {
+    let Ok(links) = sockets.links() else {
+        return false;
+    };
+    let theirs = links.addresses(layout::DEVICE, layout::of_links(other(family)));
+    theirs.is_ok_and(|theirs| !theirs.is_empty())
+}
+
+fn delete_servers(family: Family, sockets: &mut Sockets) -> Result<(), HarnessError> {
+    let failed = HarnessError::netlink("remove virtual servers");
+    let connection = sockets.servers()?;
+    let listed = connection.services().map_err(failed)?;
+    let ids = listed.into_iter().map(|listed| listed.service.id);
+    let own = ids.filter(|id| service::family(id.address) == family);
+    let ops = own.map(Op::DeleteService).collect();
+    connection.send(&Messages::encode(ops)).map_err(failed)
+}
+
+fn delete_addresses(family: Family, sockets: &mut Sockets) -> Result<(), HarnessError> {
+    let failed = HarnessError::netlink("remove addresses");
+    let links = sockets.links()?;
+    let own = links.addresses(layout::DEVICE, layout::of_links(family));
+    let own = own.map_err(failed)?.into_iter();
+    let ops = own.map(|(address, _)| LinkOp::DeleteAddress(layout::DEVICE, address));
+    links.send(&Messages::encode(ops.collect())).map_err(failed)
 }
 
 fn flush(sockets: &mut Sockets) -> Result<(), HarnessError> {

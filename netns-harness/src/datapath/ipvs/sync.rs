@@ -12,9 +12,9 @@ use ipset_sys::{Command, Entry};
 use ipvs_codec::{LinkOp, Op, Server, ServiceId};
 use netlink::{Batch as Messages, Operation};
 
-use super::TOOL;
 use super::layout::{self, BOUND_IPS, CLUSTER_IPS, DEVICE};
-use super::part::{Leaving, Part, Request};
+use super::part::{Part, Request};
+use super::{Ipvs, tool_of};
 use crate::datapath::steps::{Commands, Restore, SetScript, Sets};
 use crate::datapath::{Batch, RenderOptions, Transport};
 use crate::service::{Endpoint, Frontend, Population, Service};
@@ -22,14 +22,14 @@ use crate::xtables::RestoreText;
 
 /// What must be sent, with those that are leaving.
 pub(super) fn render(
-    leaving: &Arc<Leaving>,
+    ipvs: &Ipvs,
     from: Option<&Population>,
     to: &Population,
     options: &RenderOptions,
 ) -> Batch {
     let mut steps = Steps {
         batch: Batch::default(),
-        leaving,
+        ipvs,
         transport: options.transport,
     };
     match from {
@@ -50,13 +50,11 @@ fn install(steps: &mut Steps<'_>, to: &Population) {
         add_server(&mut ops, service);
     }
     steps.servers(ops);
-    let mut commands = layout::creates(to.services.len());
-    commands.extend(cluster_entries(&to.services).map(add(CLUSTER_IPS)));
-    commands.extend(
-        vips.iter()
-            .map(|&vip| layout::bound_entry(vip))
-            .map(add(BOUND_IPS)),
-    );
+    let [cluster_ips, bound_ips] = steps.sets_of_services();
+    let mut commands = layout::creates(steps.ipvs.family, to.services.len());
+    commands.extend(cluster_entries(&to.services).map(add(&cluster_ips)));
+    let bound = vips.iter().map(|&vip| layout::bound_entry(vip));
+    commands.extend(bound.map(add(&bound_ips)));
     steps.sets(commands);
     steps.rules(true, !to.is_empty());
 }
@@ -78,10 +76,11 @@ fn update(steps: &mut Steps<'_>, from: &Population, to: &Population, resync: boo
     let unbound = change.unbound.iter().map(|&vip| layout::bound_entry(vip));
     let new = cluster_entries(change.new.iter().copied());
     let bound = change.bound.iter().map(|&vip| layout::bound_entry(vip));
-    let mut commands: Vec<Command> = gone.map(delete(CLUSTER_IPS)).collect();
-    commands.extend(unbound.map(delete(BOUND_IPS)));
-    commands.extend(new.map(add(CLUSTER_IPS)));
-    commands.extend(bound.map(add(BOUND_IPS)));
+    let [cluster_ips, bound_ips] = steps.sets_of_services();
+    let mut commands: Vec<Command> = gone.map(delete(&cluster_ips)).collect();
+    commands.extend(unbound.map(delete(&bound_ips)));
+    commands.extend(new.map(add(&cluster_ips)));
+    commands.extend(bound.map(add(&bound_ips)));
     steps.sets(commands);
     let others = from.is_empty() != to.is_empty();
     if others || resync || steps.transport == Transport::Exec {
@@ -127,11 +126,11 @@ fn cluster_entries<'a>(
         .map(|service| layout::cluster_entry(service.frontend))
 }
 
-fn add(set: &'static str) -> impl Fn(Entry) -> Command {
+fn add(set: &str) -> impl Fn(Entry) -> Command {
     move |entry| Command::Add(set.to_owned(), entry)
 }
 
-fn delete(set: &'static str) -> impl Fn(Entry) -> Command {
+fn delete(set: &str) -> impl Fn(Entry) -> Command {
     move |entry| Command::Delete(set.to_owned(), entry)
 }
 
@@ -212,13 +211,18 @@ impl<'a> Change<'a> {
 /// The steps of a batch, by transport. An empty step is left out.
 struct Steps<'a> {
     batch: Batch,
-    leaving: &'a Arc<Leaving>,
+    ipvs: &'a Ipvs,
     transport: Transport,
 }
 
 impl Steps<'_> {
+    /// Names of the sets that have an entry a service, and an entry a VIP.
+    fn sets_of_services(&self) -> [String; 2] {
+        [CLUSTER_IPS, BOUND_IPS].map(|set| layout::named(set, self.ipvs.family))
+    }
+
     fn part(&mut self, part: Part) {
-        let leaving = Arc::clone(self.leaving);
+        let leaving = Arc::clone(&self.ipvs.leaving);
         self.batch.push(Request { part, leaving });
     }
 
@@ -260,7 +264,7 @@ impl Steps<'_> {
 
     fn look(&mut self, to: &Population) {
         let servers = to.services.iter().map(|s| layout::id(s.frontend)).collect();
-        self.part(Part::Look(servers));
+        self.part(Part::Look(self.ipvs.family, servers));
     }
 
     fn sets(&mut self, commands: Vec<Command>) {
@@ -278,9 +282,10 @@ impl Steps<'_> {
     }
 
     fn rules(&mut self, first: bool, services: bool) {
-        let mut text = RestoreText::new(true);
+        let family = self.ipvs.family;
+        let mut text = RestoreText::new(family, true);
         layout::rules(&mut text, first, services);
-        self.batch.push(Restore::new(TOOL, text));
+        self.batch.push(Restore::new(tool_of(family), text));
     }
 }
 

@@ -1,7 +1,5 @@
 //! What is rendered: golden text, the law of size, what each step leaves, and what is refused.
 
-use std::net::IpAddr;
-
 use ipvs_codec::{Destination, ListedDestination, Op};
 
 use super::kernel::Kernel;
@@ -31,13 +29,23 @@ fn population(services: u32, endpoints: u32) -> Population {
     }
 }
 
+/// The same for services of a family.
+fn population_of(family: Family, services: u32, endpoints: u32) -> Population {
+    population(services, endpoints).in_family(family)
+}
+
 fn render(from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
     Ipvs::of(Family::Ipv4).render(from, to, options)
 }
 
 /// The namespace after batches.
 fn kernel(batches: &[&Batch]) -> Kernel {
-    let mut kernel = Kernel::default();
+    kernel_of(Family::Ipv4, batches)
+}
+
+/// The same for services of a family.
+fn kernel_of(family: Family, batches: &[&Batch]) -> Kernel {
+    let mut kernel = Kernel::of(family);
     for step in batches.iter().flat_map(|batch| &batch.steps) {
         kernel.run(&**step).unwrap();
     }
@@ -52,6 +60,65 @@ fn listed(services: u32) -> State {
 #[test]
 fn a_cold_install_makes_device_servers_sets_and_rules() {
     insta::assert_snapshot!(render(None, &population(2, 2), &OPTIONS));
+}
+
+#[test]
+fn of_ipv6_everything_has_its_addresses_and_the_names_that_kube_proxy_gives_it() {
+    let ipvs = Ipvs::of(Family::Ipv6);
+    let batch = ipvs.render(None, &population_of(Family::Ipv6, 2, 2), &OPTIONS);
+    let text = batch.to_string();
+    for line in [
+        "sysctl -w net.ipv4.vs.conntrack=1",
+        "ip link add kube-ipvs0 type dummy",
+        "ip address add fd00:10:96::1/128 dev kube-ipvs0",
+        "ipvsadm -A -u [fd00:10:96::2]:80 -s rr",
+        "ipvsadm -a -t [fd00:10:96::1]:80 -r [fd00:10:128::1]:8080 -m -w 1",
+        "create KUBE-6-CLUSTER-IP hash:ip,port family inet6 maxelem 65536",
+        "create KUBE-6-NODE-PORT-TCP bitmap:port range 0-65535",
+        "create KUBE-6-LOAD-BALANCER-SOURCE-CID hash:ip,port,net family inet6 maxelem 65536",
+        "create KUBE-6-IPVS-IPS hash:ip family inet6 maxelem 65536",
+        "add KUBE-6-CLUSTER-IP fd00:10:96::1,tcp:80",
+        "add KUBE-6-IPVS-IPS fd00:10:96::2",
+        ":KUBE-SERVICES - [0:0]",
+        "-A KUBE-SERVICES -s ::1/128 -j RETURN",
+        "-A KUBE-SERVICES -m set --match-set KUBE-6-CLUSTER-IP dst,dst -j ACCEPT",
+        "-A KUBE-IPVS-FILTER -m conntrack --ctstate NEW -m set --match-set KUBE-6-IPVS-IPS dst -j REJECT",
+    ] {
+        assert!(text.lines().any(|there| there == line), "{line}: {text}");
+    }
+    assert!(!text.contains("10.96.0.") && !text.contains(" family inet "), "{text}");
+    let sync = ipvs.kube_proxy_sync(SyncKind::Full, true).unwrap();
+    assert_eq!(sync.read_back[1], ["ipset", "list", "KUBE-6-CLUSTER-IP"]);
+    let tools = ipvs.facts().tools(Transport::Netlink);
+    assert!(tools.contains(&("ip6tables-legacy", "iptables")), "{tools:?}");
+}
+
+#[test]
+fn every_transport_leaves_the_relation_of_either_family_and_takes_it_back() {
+    for family in Family::ALL.iter().copied() {
+        for transport in [Transport::Netlink, Transport::Ipvsadm, Transport::Exec] {
+            let options = RenderOptions::by(transport);
+            let ipvs = Ipvs::of(family);
+            let [before, mut after] = [4, 5].map(|n| population_of(family, n, 2));
+            after.services.remove(1);
+            after.services[0].endpoints.pop();
+            let batches = [
+                ipvs.render(None, &before, &options),
+                ipvs.render(Some(&before), &after, &options),
+            ];
+            let state = kernel_of(family, &[&batches[0], &batches[1]]).state();
+            let wanted = Relation::of(&after);
+            assert_eq!(state.relation().unwrap().differences(&wanted), None);
+            // The sets, the addresses and the rules are those of the family, and would be odd in the other.
+            for of in Family::ALL.iter().copied().filter(|of| *of != family) {
+                let other = State {
+                    family: of,
+                    ..state.clone()
+                };
+                assert!(other.relation().is_err(), "{family} as {of}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -76,9 +143,11 @@ fn the_tools_are_told_the_same_a_process_for_each_set_entry_or_a_script() {
 #[test]
 fn law_of_size_of_an_install() {
     let mut rules = std::collections::BTreeSet::new();
-    for (n, e) in [(1, 1), (2, 3), (10, 2), (100, 1), (1_000, 3), (10_000, 2)] {
-        let batch = render(None, &population(n, e), &OPTIONS);
-        let kernel = kernel(&[&batch]);
+    let cases = [(1, 1), (2, 3), (10, 2), (100, 1), (1_000, 3), (10_000, 2)];
+    let each = cases.into_iter().flat_map(|case| [Family::Ipv4, Family::Ipv6].map(|f| (case, f)));
+    for ((n, e), family) in each {
+        let batch = Ipvs::of(family).render(None, &population_of(family, n, e), &OPTIONS);
+        let kernel = kernel_of(family, &[&batch]);
         let state = kernel.state();
         let (n, e) = (n as usize, e as usize);
         rules.insert((kernel.tables.rules(), kernel.tables.own_chains()));
@@ -98,10 +167,13 @@ fn law_of_size_of_an_install() {
 
 #[test]
 fn law_of_size_of_updates() {
-    for (n, e) in [(1, 1), (10, 2), (1_000, 3)] {
-        let (small, large) = (population(n, e), population(n + 1, e));
-        let add = render(Some(&small), &large, &OPTIONS);
-        let remove = render(Some(&large), &small, &OPTIONS);
+    let cases = [(1, 1), (10, 2), (1_000, 3)];
+    let each = cases.into_iter().flat_map(|case| [Family::Ipv4, Family::Ipv6].map(|f| (case, f)));
+    for ((n, e), family) in each {
+        let [small, large] = [n, n + 1].map(|services| population_of(family, services, e));
+        let ipvs = Ipvs::of(family);
+        let add = ipvs.render(Some(&small), &large, &OPTIONS);
+        let remove = ipvs.render(Some(&large), &small, &OPTIONS);
         for (batch, wanted) in [(add, 4 + u64::from(e)), (remove, 4)] {
             assert_eq!(
                 (batch.operations(), batch.messages()),
@@ -109,7 +181,7 @@ fn law_of_size_of_updates() {
                 "N={n} E={e}"
             );
         }
-        let add = render(Some(&small), &large, &RenderOptions::by(Transport::Exec));
+        let add = ipvs.render(Some(&small), &large, &RenderOptions::by(Transport::Exec));
         let processes = |step: &dyn Step| match step.as_a() {
             Some(Commands(lines)) => lines.len(),
             None => usize::from(step.as_a::<Restore>().is_some()),
@@ -274,12 +346,14 @@ fn servers_are_traced_whatever_sets_and_rules_stand_beside_them_and_want_their_a
 
 #[test]
 fn every_damage_is_seen() {
-    let before = population(4, 2);
-    let (a, b) = (&before.services[0], &before.services[2]);
-    let wanted = Relation::of(&before);
-    for damage in Damage::ALL.iter().copied() {
-        let mut kernel = kernel(&[&render(None, &before, &OPTIONS)]);
-        for words in Ipvs::of(Family::Ipv4).damage(damage, a, b) {
+    let families = Family::ALL.iter().copied();
+    for (family, damage) in families.flat_map(|f| Damage::ALL.iter().map(move |d| (f, *d))) {
+        let before = population_of(family, 4, 2);
+        let (a, b) = (&before.services[0], &before.services[2]);
+        let wanted = Relation::of(&before);
+        let ipvs = Ipvs::of(family);
+        let mut kernel = kernel_of(family, &[&ipvs.render(None, &before, &OPTIONS)]);
+        for words in ipvs.damage(damage, a, b) {
             assert_eq!(words[0], "ipvsadm");
             let ops: Vec<Op> = model::parse_ipvsadm(&words[1..].join(" ")).unwrap();
             let part = Part::script(ops);
@@ -290,7 +364,7 @@ fn every_damage_is_seen() {
             Ok(relation) => relation.differences(&wanted).is_some(),
             Err(_) => true,
         };
-        assert!(seen, "{}", damage.name());
+        assert!(seen, "{family} {}", damage.name());
     }
 }
 
@@ -298,7 +372,7 @@ fn every_damage_is_seen() {
 fn the_kernel_refuses_what_is_there_and_a_destination_that_no_address_makes_routable() {
     let to = population(2, 1);
     let install = render(None, &to, &OPTIONS);
-    let mut kernel = Kernel::default();
+    let mut kernel = Kernel::of(Family::Ipv4);
     let servers = |step: &&dyn Step| {
         let request = step.as_a::<Request>();
         request.is_some_and(|r| matches!(r.part, Part::Servers(_)))

@@ -15,14 +15,6 @@ use crate::relation::Relation;
 use crate::service::{Population, Service};
 use crate::xtables::foreign;
 
-/// nft's word for the other family than that of the node, in a command for a node of IPv4.
-fn of_the_other(word: &str, own: Family) -> &str {
-    match (word, own) {
-        ("ip6", Family::Ipv6) => "ip",
-        _ => word,
-    }
-}
-
 /// A mode whose rules a real kube-proxy writes.
 pub(crate) struct Driven {
     inner: Box<dyn Implementation>,
@@ -78,14 +70,17 @@ impl Datapath for Driven {
         self.programmer.leave();
         let rules = self.inner.facts().rules;
         // Its canary chains are in table mangle, where no rules of ours are.
-        let mut errors = rules.map_or_else(Vec::new, |engine| {
-            foreign::remove(engine, &["mangle", "filter", "nat"], sockets)
-        });
+        let mut errors = Vec::new();
+        for (engine, family) in rules.into_iter().flat_map(|engine| {
+            let families = self.programmer.node.families().iter();
+            families.map(move |family| (engine, *family))
+        }) {
+            let tables = &["mangle", "filter", "nat"];
+            errors.append(&mut foreign::remove_of(engine, family, tables, sockets));
+        }
         for words in self.programmer.facts.cleanup {
             let mut command = netns_sys::tools::command(words[0]);
-            let words = words[1..].iter();
-            let words = words.map(|word| of_the_other(word, self.programmer.family()));
-            let _nothing_there = crate::tools::run(command.args(words), "");
+            let _nothing_there = crate::tools::run(command.args(&words[1..]), "");
         }
         errors.append(&mut self.inner.teardown(sockets));
         errors

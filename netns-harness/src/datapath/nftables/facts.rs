@@ -101,6 +101,7 @@ pub(in crate::datapath) fn of(family: Family) -> &'static ModeFacts {
 }
 
 const FACTS_IPV6: ModeFacts = ModeFacts {
+    family: Family::Ipv6,
     kube_proxy: Some(&KUBE_PROXY_IPV6),
     ..FACTS
 };

@@ -3,10 +3,10 @@
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
-use schema::Protocol;
+use schema::{Engine, Family, Protocol};
 
 use super::super::meaning::interpreted;
-use super::super::tests::population;
+use super::super::tests::{population, population_of};
 use super::super::{Iptables, layout_check};
 use super::*;
 use crate::datapath::meaning::Meaning as _;
@@ -49,16 +49,19 @@ fn a_changed_endpoint_and_a_removed_service_take_their_own_rules_only() {
 
 #[test]
 fn law_of_size_of_one_process_a_rule() {
-    let iptables = Iptables::legacy();
-    for (n, e) in [(1, 1), (10, 2), (50, 3)] {
-        let (less, more) = (population(n, e), population(n + 1, e));
+    let cases = [(1, 1), (10, 2), (50, 3)];
+    let families = [(Family::Ipv4, 36), (Family::Ipv6, 35)];
+    for ((n, e), (family, base)) in cases.into_iter().flat_map(|case| families.map(|f| (case, f))) {
+        let iptables = Iptables::of(Engine::Legacy, family);
+        let of = |services| population_of(family, services, e);
+        let (less, more) = (of(n), of(n + 1));
         let install = iptables.render(None, &less, &EXEC);
         let add = iptables.render(Some(&less), &more, &EXEC);
         let remove = iptables.render(Some(&more), &less, &EXEC);
         let (n, e) = (u64::from(n), u64::from(e));
-        let wanted = (36 + n * (3 + 4 * e), 3 + 4 * e, 1 + 2 * (1 + e));
+        let wanted = (base + n * (3 + 4 * e), 3 + 4 * e, 1 + 2 * (1 + e));
         let counted = (install.operations(), add.operations(), remove.operations());
-        assert_eq!(counted, wanted, "N={n} E={e}");
+        assert_eq!(counted, wanted, "{family} N={n} E={e}");
         for batch in [&install, &add, &remove] {
             assert_eq!(lines(batch).len() as u64, batch.operations());
         }
@@ -67,17 +70,19 @@ fn law_of_size_of_one_process_a_rule() {
 
 #[test]
 fn a_resync_replaces_every_rule_but_the_jumps_by_itself() {
-    let population = population(7, 3);
-    let iptables = Iptables::nft();
     let resync = RenderOptions {
         resync: true,
         ..EXEC
     };
-    let install = iptables.render(None, &population, &EXEC);
-    let again = iptables.render(Some(&population), &population, &resync);
-    assert_eq!(again.operations(), 9 + 7 * (2 + 3 * 3));
-    let once = interpreted(std::slice::from_ref(&install)).unwrap();
-    assert_eq!(interpreted(&[install, again]).unwrap(), once);
+    for (family, base) in [(Family::Ipv4, 9), (Family::Ipv6, 8)] {
+        let population = population_of(family, 7, 3);
+        let iptables = Iptables::of(Engine::Nft, family);
+        let install = iptables.render(None, &population, &EXEC);
+        let again = iptables.render(Some(&population), &population, &resync);
+        assert_eq!(again.operations(), base + 7 * (2 + 3 * 3));
+        let once = interpreted(std::slice::from_ref(&install)).unwrap();
+        assert_eq!(interpreted(&[install, again]).unwrap(), once);
+    }
 }
 
 #[test]
@@ -124,13 +129,18 @@ fn shape() -> impl Strategy<Value = Vec<(u32, u32, u32, u32)>> {
         .prop_shuffle()
 }
 
-fn rendered(populations: &[Population], options: &RenderOptions) -> Vec<Batch> {
-    let iptables = Iptables::legacy();
+/// Of a family, that of the populations.
+fn rendered(family: Family, populations: &[Population], options: &RenderOptions) -> Vec<Batch> {
+    let iptables = Iptables::of(Engine::Legacy, family);
     let first = iptables.render(None, &populations[0], options);
     let updates = populations
         .windows(2)
         .map(|w| iptables.render(Some(&w[0]), &w[1], options));
     std::iter::once(first).chain(updates).collect()
+}
+
+fn family() -> impl Strategy<Value = Family> {
+    prop::sample::select(Family::ALL)
 }
 
 proptest! {
@@ -139,24 +149,31 @@ proptest! {
     #[test]
     fn one_process_a_rule_leaves_the_tables_that_restore_leaves(
         shapes in prop::collection::vec(shape(), 1..5),
+        family in family(),
     ) {
-        let populations: Vec<Population> = shapes.iter().map(|s| shaped(s)).collect();
-        let by_exec = interpreted(&rendered(&populations, &EXEC));
+        let populations = shapes.iter().map(|s| shaped(s).in_family(family));
+        let populations: Vec<Population> = populations.collect();
+        let by_exec = interpreted(&rendered(family, &populations, &EXEC));
         let by_exec = by_exec.map_err(TestCaseError::fail)?;
-        let by_restore = interpreted(&rendered(&populations, &RESTORE));
+        let by_restore = interpreted(&rendered(family, &populations, &RESTORE));
         prop_assert_eq!(Ok(&by_exec), by_restore.as_ref());
-        prop_assert_eq!(layout_check::complete(&by_exec), Ok(()));
+        prop_assert_eq!(layout_check::complete(&by_exec, family), Ok(()));
     }
 
     #[test]
-    fn a_service_that_stays_is_answered_after_each_command(before in shape(), after in shape()) {
-        let (before, after) = (shaped(&before), shaped(&after));
+    fn a_service_that_stays_is_answered_after_each_command(
+        before in shape(),
+        after in shape(),
+        family in family(),
+    ) {
+        let [before, after] = [before, after].map(|shape| shaped(&shape).in_family(family));
         let (old, new) = (Relation::of(&before), Relation::of(&after));
         let stays = |s: &&Service| after.services.iter().any(|t| portal(t) == portal(s));
         let staying: Vec<_> = before.services.iter().filter(stays).map(|s| s.frontend).collect();
-        let mut tables: Tables = interpreted(&rendered(std::slice::from_ref(&before), &EXEC))
-            .map_err(TestCaseError::fail)?;
-        let update = Iptables::legacy().render(Some(&before), &after, &EXEC);
+        let installed = rendered(family, std::slice::from_ref(&before), &EXEC);
+        let mut tables: Tables = interpreted(&installed).map_err(TestCaseError::fail)?;
+        let iptables = Iptables::of(Engine::Legacy, family);
+        let update = iptables.render(Some(&before), &after, &EXEC);
         for words in lines(&update) {
             tables.command(words).map_err(TestCaseError::fail)?;
             let now = trace::relation(&tables).map_err(TestCaseError::fail)?;
