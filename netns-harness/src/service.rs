@@ -107,7 +107,7 @@ pub(crate) const fn address_bits(family: Family) -> u8 {
 }
 
 /// A network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Cidr {
     /// Network address.
     pub network: IpAddr,
@@ -293,9 +293,57 @@ pub struct Service {
     pub frontend: Frontend,
     /// Where its packets go, evenly.
     pub endpoints: Vec<Endpoint>,
+    /// Those of its endpoints that are on this node, in the same order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub local: Vec<Endpoint>,
+    /// How else it is reached, and by whom.
+    #[serde(default, skip_serializing_if = "Exposure::is_none")]
+    pub exposure: Exposure,
+}
+
+/// What a service has besides its ClusterIP (`ServicePortInfo` of pkg/proxy/serviceport.go). Layouts follow these fields.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Exposure {
+    /// Its node port (`spec.ports[].nodePort`).
+    pub node_port: Option<u16>,
+    /// Addresses of its load balancer (`status.loadBalancer.ingress[].ip`, mode VIP).
+    pub load_balancer: Vec<IpAddr>,
+    /// External addresses (`spec.externalIPs`).
+    pub external: Vec<IpAddr>,
+    /// Who may use the load balancer (`spec.loadBalancerSourceRanges`); empty: everybody.
+    pub source_ranges: Vec<Cidr>,
+    /// `spec.externalTrafficPolicy: Local`.
+    pub external_local: bool,
+    /// `spec.internalTrafficPolicy: Local`.
+    pub internal_local: bool,
+    /// `spec.sessionAffinity: ClientIP` and its timeout, seconds.
+    pub affinity_s: Option<u32>,
+    /// `spec.healthCheckNodePort`, of a load balancer with policy Local.
+    pub health_check_port: Option<u16>,
+}
+
+impl Exposure {
+    /// Whether it has a ClusterIP alone.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Service {
+    /// One of type ClusterIP, whose endpoints are on other nodes.
+    #[must_use]
+    pub fn cluster_ip(index: u32, frontend: Frontend, endpoints: Vec<Endpoint>) -> Self {
+        Self {
+            index,
+            frontend,
+            endpoints,
+            local: Vec::new(),
+            exposure: Exposure::default(),
+        }
+    }
+
     /// The family of its addresses.
     #[must_use]
     pub const fn family(&self) -> Family {
