@@ -74,11 +74,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "STRIDE", allow_negative_numbers = true, value_parser = within(words::STRIDE))]
     pub(crate) vip_stride: Option<u32>,
 
-    /// Address families that a node serves: ipv4, ipv6; dual, both on one node, where every service has an address of
-    /// each and one family is measured beside the rules of the other. As with other lists each is measured by itself:
-    /// ipv4,ipv6 are two nodes of one family each.
-    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',', default_value = "ipv4", value_parser = words::families)]
-    pub(crate) families: Vec<Families>,
+    /// Address families of the node: ipv4, ipv6, or ipv4,ipv6, a dual-stack node, where every service has an address of
+    /// each, and each family is measured beside the rules of the other. `each`: one of every kind beside the others.
+    #[arg(long, value_name = "LIST", default_value = "ipv4", value_parser = words::families)]
+    pub(crate) families: Families,
 
     /// kube-proxy's large-cluster layout, without comments in the iptables rules of endpoints: `auto` as kube-proxy, with
     /// more than 1,000 endpoints; `on` or `off` at every size.

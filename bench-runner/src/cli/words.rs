@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use netns_harness::datapath::KUBE_PROXY;
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
 use schema::{
-    CONTROL, Family, INSTALLED, KubeProxyVersion, NodeKind, ScenarioKind, Stack, UnknownName,
+    CONTROL, Family, INSTALLED, KubeProxyVersion, NodeKind, ScenarioKind, UnknownName,
 };
 use serde::{Serialize, Serializer};
 
@@ -38,39 +38,33 @@ pub(crate) fn scenario(text: &str) -> Result<Scenarios, UnknownName> {
     }
 }
 
-/// A word of `--families`: what a node serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// `--families`: what the nodes serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Families {
-    /// IPv4 alone.
-    Ipv4,
-    /// IPv6 alone.
-    Ipv6,
-    /// Both.
+    /// One family alone.
+    Single(Family),
+    /// Both, on one node.
     Dual,
+    /// Every kind of node, beside each other.
+    Each,
 }
 
 impl Families {
-    /// Every one, in the order of plans and tables.
-    pub(crate) const ALL: &'static [Self] = &[Self::Ipv4, Self::Ipv6, Self::Dual];
-
     /// Its word.
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::Ipv4 => Family::Ipv4.name(),
-            Self::Ipv6 => Family::Ipv6.name(),
-            Self::Dual => Stack::Dual.name(),
+            Self::Single(family) => family.name(),
+            Self::Dual => "ipv4,ipv6",
+            Self::Each => "each",
         }
     }
 
-    /// What is measured of it: each family that it serves.
-    pub(crate) const fn nodes(self) -> &'static [NodeKind] {
-        const OF_IPV4: &[NodeKind] = &[NodeKind::single(Family::Ipv4)];
-        const OF_IPV6: &[NodeKind] = &[NodeKind::single(Family::Ipv6)];
-        const OF_BOTH: &[NodeKind] = &[NodeKind::dual(Family::Ipv4), NodeKind::dual(Family::Ipv6)];
+    /// What is measured of it: each family that a node serves.
+    pub(crate) fn nodes(self) -> Vec<NodeKind> {
         match self {
-            Self::Ipv4 => OF_IPV4,
-            Self::Ipv6 => OF_IPV6,
-            Self::Dual => OF_BOTH,
+            Self::Single(family) => vec![NodeKind::single(family)],
+            Self::Dual => [Family::Ipv4, Family::Ipv6].map(NodeKind::dual).to_vec(),
+            Self::Each => NodeKind::ALL.to_vec(),
         }
     }
 }
@@ -81,15 +75,19 @@ impl Serialize for Families {
     }
 }
 
-/// A word of `--families`.
-pub(crate) fn families(text: &str) -> Result<Families, UnknownName> {
-    let mut all = Families::ALL.iter().copied();
-    all.find(|word| word.name() == text)
-        .ok_or_else(|| UnknownName {
-            kind: "family",
-            name: text.to_owned(),
-            known: Families::ALL.iter().map(|word| word.name()).collect(),
-        })
+/// `--families`: a list, in any order.
+pub(crate) fn families(text: &str) -> Result<Families, String> {
+    if text == Families::Each.name() {
+        return Ok(Families::Each);
+    }
+    let named = text.split(',').map(str::parse);
+    let named = named.collect::<Result<Vec<Family>, UnknownName>>();
+    let named = named.map_err(|unknown| format!("{unknown}; or each, for every kind of node"))?;
+    match named[..] {
+        [family] => Ok(Families::Single(family)),
+        [a, b] if a != b => Ok(Families::Dual),
+        _ => Err("name each family once: ipv4, ipv6, or ipv4,ipv6 for a dual-stack node".to_owned()),
+    }
 }
 
 pub(crate) const SERVICES: (u32, &str) = (MAX_SERVICES, "services");
@@ -250,16 +248,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_of_families_is_a_kind_of_node_and_an_unknown_one_is_told_the_known() {
-        for (word, of) in [("ipv4", 1), ("ipv6", 1), ("dual", 2)] {
-            let families = families(word).unwrap();
-            let nodes = families.nodes();
-            assert_eq!((families.name(), nodes.len()), (word, of));
-            let serves = |family: &Family| nodes.iter().all(|n| n.families().contains(family));
-            assert_eq!(serves(&Family::Ipv4) && serves(&Family::Ipv6), word == "dual");
+    fn families_in_a_list_are_those_of_one_node_and_an_unknown_one_is_told_the_known() {
+        for (text, of) in [("ipv4", 1), ("ipv6", 1), ("ipv6,ipv4", 2), ("each", 4)] {
+            assert_eq!(families(text).unwrap().nodes().len(), of, "{text}");
         }
-        let why = families("ipv5").unwrap_err().to_string();
-        assert!(why.contains("known: ipv4, ipv6, dual"), "{why}");
+        let both = families("ipv6,ipv4").unwrap();
+        assert!(both.name() == "ipv4,ipv6" && both.nodes().iter().all(|n| n.families().len() == 2));
+        let why = families("ipv5").unwrap_err();
+        assert!(why.contains("ipv4, ipv6") && why.contains("each"), "{why}");
+        for text in ["ipv6,ipv6", "ipv4,ipv6,ipv4"] {
+            assert!(families(text).unwrap_err().contains("once"), "{text}");
+        }
+        assert!(families("").is_err() && families("ipv4,").is_err());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::environment::FLOWS;
 use super::{Plan, PlannedEnvironment, icount};
 use crate::case::Case;
 use crate::cli::words::HIDDEN;
-use crate::cli::{Families, Given, RunArgs, SandboxOption, Scenarios};
+use crate::cli::{Given, RunArgs, SandboxOption, Scenarios};
 use crate::exit::{Usage, refused};
 use crate::machine::Machine;
 use crate::variant;
@@ -230,10 +230,7 @@ impl Settings {
                 suite: None,
             },
             modes: ordered(&args.modes, Mode::ALL),
-            nodes: ordered(&args.families, Families::ALL)
-                .into_iter()
-                .flat_map(|families| families.nodes().iter().copied())
-                .collect(),
+            nodes: args.families.nodes(),
             min_sync_periods_ms: each_once(&args.min_sync_period),
             scenarios: match args.deterministic {
                 true => icount::scenarios(asked_for(&args.scenarios), args),
@@ -308,7 +305,6 @@ impl Settings {
                 "--services {smallest} is fewer than the protocols asked for; add --protocols tcp or raise --services"
             ));
         }
-        self.check_families()?;
         self.check_transports()?;
         self.check_room()?;
         if self.args.damage.is_some() && (smallest < 2 * protocols || self.args.endpoints < 2) {
@@ -359,20 +355,6 @@ impl Settings {
             );
         }
         Ok(())
-    }
-
-    /// Each is named once.
-    fn check_families(&self) -> Result<(), Usage> {
-        let named = &self.args.families;
-        let twice = named.iter().enumerate();
-        let mut twice = twice.filter(|(at, word)| named[..*at].contains(word));
-        match twice.next() {
-            None => Ok(()),
-            Some((_, word)) => refused(format!(
-                "--families names {0} twice: a node of {0} is measured once; dual is a node of both",
-                word.name()
-            )),
-        }
     }
 
     /// What `--tools` covers is named by no other option.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use schema::{Damage, Family, NodeKind};
+use schema::{Damage, NodeKind};
 
 use super::Programmer;
 use super::change::{Change, Made};

@@ -88,7 +88,7 @@ const fn kube_proxy(cleanup: &'static [&'static [&'static str]]) -> KubeProxyFac
 }
 
 /// As it serves IPv4, beside which versions before 1.34 program IPv6 as well; and the other way round.
-const KUBE_PROXY: KubeProxyFacts = kube_proxy(&[&["nft", "delete", "table", "ip6", "kube-proxy"]]);
+const KUBE_PROXY_IPV4: KubeProxyFacts = kube_proxy(&[&["nft", "delete", "table", "ip6", "kube-proxy"]]);
 const KUBE_PROXY_IPV6: KubeProxyFacts =
     kube_proxy(&[&["nft", "delete", "table", "ip", "kube-proxy"]]);
 
@@ -108,7 +108,7 @@ const FACTS_IPV6: ModeFacts = ModeFacts {
 
 /// For services of IPv4.
 pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
-    kube_proxy: Some(&KUBE_PROXY),
+    kube_proxy: Some(&KUBE_PROXY_IPV4),
     layouts: LAYOUTS,
     node_sysctls: &TIMEOUTS,
     sync_tools: &["nft"],
