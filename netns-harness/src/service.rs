@@ -373,20 +373,22 @@ impl Service {
 impl Service {
     /// svc1, svc3, svc4 and svc6 of kube-proxy's own tests (`TestOverall…Rules`), each as a ClusterIP, with its name.
     pub(crate) fn golden() -> [(Self, &'static str); 4] {
-        let service = |index: u8, endpoints: &[u8]| Self {
-            index: index.into(),
-            frontend: Frontend {
-                vip: Ipv4Addr::new(172, 30, 0, 40 + index).into(),
-                port: 80,
-                protocol: Protocol::Tcp,
-            },
-            endpoints: endpoints
-                .iter()
-                .map(|last| Endpoint {
-                    address: Ipv4Addr::new(10, 180, 0, *last).into(),
+        let service = |index: u8, endpoints: &[u8]| {
+            Self::cluster_ip(
+                index.into(),
+                Frontend {
+                    vip: Ipv4Addr::new(172, 30, 0, 40 + index).into(),
                     port: 80,
-                })
-                .collect(),
+                    protocol: Protocol::Tcp,
+                },
+                endpoints
+                    .iter()
+                    .map(|last| Endpoint {
+                        address: Ipv4Addr::new(10, 180, 0, *last).into(),
+                        port: 80,
+                    })
+                    .collect(),
+            )
         };
         [
             (service(1, &[1]), "ns1/svc1"),
@@ -399,20 +401,20 @@ impl Service {
     /// A service of tests, at port 80: the protocols take turns, and the addresses of its endpoints follow each
     /// other from `first_endpoint` on.
     pub(crate) fn of_test(index: u32, vip: u32, first_endpoint: u32, endpoints: u32) -> Self {
-        Self {
+        Self::cluster_ip(
             index,
-            frontend: Frontend {
+            Frontend {
                 vip: Ipv4Addr::from_bits(vip).into(),
                 port: 80,
                 protocol: [Protocol::Tcp, Protocol::Udp][index as usize % 2],
             },
-            endpoints: (first_endpoint..first_endpoint + endpoints)
+            (first_endpoint..first_endpoint + endpoints)
                 .map(|address| Endpoint {
                     address: Ipv4Addr::from_bits(address).into(),
                     port: 8080,
                 })
                 .collect(),
-        }
+        )
     }
 }
 
