@@ -36,6 +36,7 @@ mod sockets;
 mod tools;
 pub mod tracking;
 pub mod traffic;
+pub mod treatment;
 mod xtables;
 
 pub use error::HarnessError;

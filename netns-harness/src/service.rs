@@ -474,8 +474,8 @@ impl Service {
     /// external IPs, and none of it; each with its name.
     pub(crate) fn six() -> [(Self, &'static str); 6] {
         let [svc1, svc3, svc4, svc6] = Self::golden();
-        let at = |a, b, c, d| IpAddr::from([a, b, c, d]);
-        let endpoint = |last| Endpoint {
+        let at = |a: u8, b: u8, c: u8, d: u8| IpAddr::from([a, b, c, d]);
+        let endpoint = |last: u8| Endpoint {
             address: at(10, 180, 0, last),
             port: 80,
         };
