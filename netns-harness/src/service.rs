@@ -433,6 +433,22 @@ impl Service {
         format!("bench/svc-{}:p{}", self.index, self.frontend.port)
     }
 
+    /// Puts another endpoint in the place of one, on this node if that was.
+    pub fn exchange(&mut self, at: usize, fresh: Endpoint) {
+        let old = std::mem::replace(&mut self.endpoints[at], fresh);
+        for local in self.local.iter_mut().filter(|local| **local == old) {
+            *local = fresh;
+        }
+        self.sort_endpoints();
+    }
+
+    /// Keeps the first so many of its endpoints.
+    pub fn keep_endpoints(&mut self, most: usize) {
+        self.endpoints.truncate(most);
+        let endpoints = &self.endpoints;
+        self.local.retain(|local| endpoints.contains(local));
+    }
+
     /// Puts its endpoints into the order in which kube-proxy writes them, that of their text (`byEndpoint` in
     /// pkg/proxy/endpointslicecache.go).
     pub fn sort_endpoints(&mut self) {
