@@ -11,7 +11,9 @@ use reports::compare::looks::LOOKS;
 use scenarios::cost::Asked;
 use scenarios::spec::{CellSpec, Setup, StaySpec, Suite};
 use scenarios::{LargeCluster, Needs, SCENARIOS, Scenario};
-use schema::{CellKey, INSTALLED, Mix, Mode, NodeKind, NotRun, OptionKey, Stack};
+use schema::{
+    CellKey, INSTALLED, Mix, Mode, NodeKind, NotRun, OptionKey, ScenarioKind, ServiceType, Stack,
+};
 
 pub(crate) use schema::CONTROL;
 
@@ -482,7 +484,9 @@ type Timed = (CellSpec, u64);
 /// Cells that were asked for: those that leave services as they were, and the others.
 fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
     let (asked, request) = (costs(template), &settings.request);
-    let wanted = |s: &&&dyn Scenario| settings.scenarios.contains(&s.kind());
+    let wanted = |s: &&&dyn Scenario| {
+        settings.scenarios.contains(&s.kind()) && is_asked_of(s.kind(), &template.mix)
+    };
     let cells = SCENARIOS.iter().filter(wanted).flat_map(|scenario| {
         let options = scenario.cells(asked, request).into_iter();
         options.map(move |mut options| {
@@ -523,6 +527,17 @@ fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
         })
     });
     cells.partition(|(cell, _)| scenarios::scenario(cell.scenario).needs() == Needs::Served)
+}
+
+/// Whether a scenario has anything to ask of services that are that: some want an answer, some an endpoint to replace.
+fn is_asked_of(kind: ScenarioKind, mix: &Mix) -> bool {
+    match kind {
+        ScenarioKind::FirstPacket | ScenarioKind::ConntrackClean => {
+            mix.types().any(ServiceType::answers)
+        }
+        ScenarioKind::EndpointChurn => mix.types().any(ServiceType::has_endpoints),
+        _ => true,
+    }
 }
 
 /// A time as it is written in kube-proxy's configuration.

@@ -113,6 +113,16 @@ pub fn wanted(service: &Service, mode: Mode) -> BTreeMap<(Source, Frontend), Tre
     wanted
 }
 
+/// Who answers a pod that asks a service by its ClusterIP; on a floor whoever is asked.
+#[must_use]
+pub fn answering(service: &Service, mode: Mode) -> &[Endpoint] {
+    match Proxier::of(mode) {
+        None => &service.endpoints,
+        Some(Proxier::Ipvs) => destinations(service, service.exposure.internal_local),
+        Some(Proxier::Iptables | Proxier::Nftables) => within(service),
+    }
+}
+
 /// Whose rules these are, or are modelled on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Proxier {
@@ -140,6 +150,25 @@ fn admits(service: &Service, source: Source) -> bool {
     ranges.is_empty() || ranges.iter().any(|range| range.contains(address))
 }
 
+/// Endpoints of a ClusterIP, where rules choose them.
+fn within(service: &Service) -> &[Endpoint] {
+    match service.exposure.internal_local {
+        true => &service.local,
+        false => &service.endpoints,
+    }
+}
+
+/// Destinations of a virtual server that is to have local ones alone, or all.
+fn destinations(service: &Service, local_alone: bool) -> &[Endpoint] {
+    // `UsesClusterEndpoints` of pkg/proxy/serviceport.go.
+    let uses_all = !service.exposure.internal_local || service.exposure.is_external();
+    match () {
+        () if local_alone && !service.local.is_empty() => &service.local,
+        () if uses_all => &service.endpoints,
+        () => &[],
+    }
+}
+
 fn by_rules(proxier: Proxier, service: &Service, source: Source, by: ReachedBy) -> Treatment {
     let (all, local, exposure) = (&service.endpoints, &service.local, &service.exposure);
     let screened = proxier == Proxier::Nftables || !all.is_empty();
@@ -147,7 +176,7 @@ fn by_rules(proxier: Proxier, service: &Service, source: Source, by: ReachedBy) 
         return Treatment::Dropped;
     }
     if by == ReachedBy::ClusterIp {
-        let endpoints = if exposure.internal_local { local } else { all };
+        let endpoints = within(service);
         return match (all.is_empty(), endpoints.is_empty()) {
             (true, _) => Treatment::Refused,
             (false, true) => Treatment::Dropped,
@@ -180,13 +209,7 @@ fn by_virtual_server(service: &Service, source: Source, by: ReachedBy) -> Treatm
         true => exposure.internal_local,
         false => exposure.external_local,
     };
-    // `UsesClusterEndpoints` of pkg/proxy/serviceport.go.
-    let uses_all = !exposure.internal_local || exposure.is_external();
-    let destinations: &[Endpoint] = match () {
-        () if local_alone && !service.local.is_empty() => &service.local,
-        () if uses_all => &service.endpoints,
-        () => &[],
-    };
+    let destinations = destinations(service, local_alone);
     if by == ReachedBy::LoadBalancer && !admits(service, source) {
         // The node's own packets meet IPVS first, and the rule of KUBE-IPVS-OUT-FILTER only if IPVS sends them on.
         return match source == Source::Node && destinations.is_empty() {
@@ -338,6 +361,25 @@ mod tests {
             (Mode::Ipvs, ["dropped", "refused", "dropped", "refused"]),
         ] {
             assert_eq!(by_source(mode, ReachedBy::LoadBalancer), wanted, "{mode}");
+        }
+    }
+
+    #[test]
+    fn who_answers_a_pod_are_those_that_it_is_served_by() {
+        let services = Service::six().into_iter().flat_map(|(service, _)| {
+            let mut within = service.clone();
+            within.exposure.internal_local = true;
+            [service, within]
+        });
+        for service in services {
+            for mode in MODES {
+                let shares = match &wanted(&service, mode)[&(Pod, service.frontend)] {
+                    Treatment::Served { shares, .. } => shares.clone(),
+                    _ => BTreeMap::new(),
+                };
+                let answering = answering(&service, mode);
+                assert!(shares.keys().eq(answering.iter()), "{mode}: {answering:?}");
+            }
         }
     }
 

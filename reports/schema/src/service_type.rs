@@ -98,6 +98,18 @@ impl ServiceType {
         self.addresses().contains(&ReachedBy::NodePort)
     }
 
+    /// Whether such a service has endpoints.
+    #[must_use]
+    pub const fn has_endpoints(self) -> bool {
+        !matches!(self, Self::NoEndpoints)
+    }
+
+    /// Whether a pod that asks such a service by its ClusterIP is answered.
+    #[must_use]
+    pub const fn answers(self) -> bool {
+        !matches!(self, Self::NoEndpoints | Self::InternalLocalNone)
+    }
+
     /// Whether such a service has endpoints on this node.
     #[must_use]
     pub const fn has_local_endpoints(self) -> bool {
