@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-use schema::{Mode, ReachedBy};
+use schema::{Mode, Proxier, ReachedBy};
 
 use crate::relation::even;
 use crate::service::{Endpoint, Frontend, Plan, Service};
@@ -97,7 +97,7 @@ impl Treatment {
 /// What becomes of new flows of every source to every address of a service; nothing of a floor, which has no services.
 #[must_use]
 pub fn wanted(service: &Service, mode: Mode) -> BTreeMap<(Source, Frontend), Treatment> {
-    let Some(proxier) = Proxier::of(mode) else {
+    let Some(proxier) = mode.row().proxier else {
         return BTreeMap::new();
     };
     let mut wanted = BTreeMap::new();
@@ -116,30 +116,10 @@ pub fn wanted(service: &Service, mode: Mode) -> BTreeMap<(Source, Frontend), Tre
 /// Who answers a pod that asks a service by its ClusterIP; on a floor whoever is asked.
 #[must_use]
 pub fn answering(service: &Service, mode: Mode) -> &[Endpoint] {
-    match Proxier::of(mode) {
+    match mode.row().proxier {
         None => &service.endpoints,
         Some(Proxier::Ipvs) => destinations(service, service.exposure.internal_local),
         Some(Proxier::Iptables | Proxier::Nftables) => within(service),
-    }
-}
-
-/// Whose rules these are, or are modelled on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Proxier {
-    Iptables,
-    Ipvs,
-    Nftables,
-}
-
-impl Proxier {
-    /// Mode ipset keeps the chains and filter rules of iptables behind its lookup.
-    const fn of(mode: Mode) -> Option<Self> {
-        match mode {
-            Mode::None | Mode::Conntrack => None,
-            Mode::IptablesLegacy | Mode::IptablesNft | Mode::Ipset => Some(Self::Iptables),
-            Mode::Ipvs => Some(Self::Ipvs),
-            Mode::Nftables => Some(Self::Nftables),
-        }
     }
 }
 
