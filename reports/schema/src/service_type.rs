@@ -1,6 +1,7 @@
 //! What the services of a population are, and by which of their addresses they are reached. A type is a name for a set of
 //! fields of a Kubernetes Service; layouts follow the fields, never the name.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::str::FromStr;
 
@@ -221,12 +222,9 @@ fn interleaved(shares: &[(ServiceType, u32)]) -> Vec<ServiceType> {
         for (behind, (_, share)) in behind.iter_mut().zip(shares) {
             *behind += i64::from(share / common);
         }
-        let mut next = 0;
-        for at in 1..behind.len() {
-            if behind[at] > behind[next] {
-                next = at;
-            }
-        }
+        let types = 0..behind.len();
+        let next = types.max_by_key(|at| (behind[*at], Reverse(*at)));
+        let next = next.expect("a mix has a type");
         behind[next] -= places;
         shares[next].0
     };
