@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use scenarios::{Chosen, LargeCluster, within};
-use schema::{Damage, Engine, KubeProxyVersion, Mode, Position, Protocol, Transport};
+use schema::{
+    Damage, Engine, KubeProxyVersion, Mix, Mode, Position, Protocol, ServiceType, Transport,
+};
 
 pub(crate) use words::{Families, Given, SandboxOption, Scenarios};
 
@@ -78,6 +80,17 @@ pub(crate) struct RunArgs {
     /// each, and each family is measured beside the rules of the other. `each`: one of every kind beside the others.
     #[arg(long, value_name = "LIST", default_value = "ipv4", value_parser = words::families)]
     pub(crate) families: Families,
+
+    /// Types of services: cluster-ip, node-port, load-balancer, source-ranges, external-ip, external-local,
+    /// external-local-none, internal-local, internal-local-none, affinity, no-endpoints. As with other lists each is measured
+    /// by itself, in populations of it alone; floors have no services [default: cluster-ip].
+    #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',')]
+    pub(crate) service_types: Vec<ServiceType>,
+
+    /// One population of several types of services, with their shares in per cent, which come to 100, as in
+    /// cluster-ip=60,node-port=40. Types take turns as evenly as their shares allow.
+    #[arg(long, value_name = "TYPE=SHARE,…")]
+    pub(crate) mix: Option<Mix>,
 
     /// kube-proxy's large-cluster layout, without comments in the iptables rules of endpoints: `auto` as kube-proxy, with
     /// more than 1,000 endpoints; `on` or `off` at every size.

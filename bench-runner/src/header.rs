@@ -9,6 +9,7 @@ use scenarios::spec::Setup;
 use schema::{Environment, Header, SCHEMA_VERSION, Variant};
 use serde_json::{Value, json};
 
+use crate::cli::RunArgs;
 use crate::environment;
 use crate::environments::{Environments, Open};
 use crate::plan::{Plan, Settings};
@@ -86,6 +87,14 @@ fn options_of(settings: &Settings) -> Value {
     Value::Object(named.collect())
 }
 
+/// What services were asked to be, as far as anything was said of it.
+fn types_of_services(args: &RunArgs) -> impl Iterator<Item = (String, Value)> + use<> {
+    let types = (!args.service_types.is_empty()).then(|| json!(args.service_types));
+    let mix = args.mix.as_ref().map(|mix| json!(mix));
+    let types = types.map(|types| ("service-types".to_owned(), types));
+    types.into_iter().chain(mix.map(|mix| ("mix".to_owned(), mix)))
+}
+
 /// Resolved arguments by option name: everything that decides the plan or what a stay does.
 pub(crate) fn arguments(settings: &Settings, plan: &Plan) -> BTreeMap<String, Value> {
     let (args, request) = (&settings.args, &settings.request);
@@ -122,6 +131,7 @@ pub(crate) fn arguments(settings: &Settings, plan: &Plan) -> BTreeMap<String, Va
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into_iter()
+    .chain(types_of_services(args))
     .chain(chosen.as_object().cloned().unwrap_or_default())
     .collect()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use netns_harness::datapath::{RenderOptions, facts};
 use netns_sys::clock;
-use scenarios::population::Recipe;
+use scenarios::population::{CLUSTER_IPS, Recipe};
 use schema::{Family, KubeProxyVersion, Mode, Protocol};
 
 /// What rendering [`SERVICES`] services in every mode took on the machine, and on the day, of which the expected times are.
@@ -32,6 +32,7 @@ fn tried() -> f64 {
         endpoints: 2,
         protocols: &[Protocol::Tcp, Protocol::Udp],
         vip_stride: None,
+        types: CLUSTER_IPS,
     };
     let population = recipe.population(SERVICES);
     let datapaths = Mode::ALL.iter().map(|mode| {

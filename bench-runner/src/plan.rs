@@ -11,7 +11,9 @@ use reports::compare::looks::LOOKS;
 use scenarios::cost::Asked;
 use scenarios::spec::{CellSpec, Setup, StaySpec, Suite};
 use scenarios::{LargeCluster, Needs, SCENARIOS, Scenario};
-use schema::{CellKey, INSTALLED, Mode, NodeKind, NotRun, OptionKey, Stack};
+use schema::{
+    CellKey, INSTALLED, Mix, Mode, NodeKind, NotRun, OptionKey, ScenarioKind, ServiceType, Stack,
+};
 
 pub(crate) use schema::CONTROL;
 
@@ -271,8 +273,8 @@ impl Plan {
             )
         });
         let cut = self.what_does_not_fit();
-        let nodes = self.what_nodes_serve();
-        let all = counted.into_iter().chain(timed).chain(nodes);
+        let (nodes, services) = (self.what_nodes_serve(), self.what_services_are());
+        let all = counted.into_iter().chain(timed).chain(nodes).chain(services);
         all.chain(cut).collect()
     }
 
@@ -298,6 +300,20 @@ impl Plan {
         });
         let said: Vec<String> = single.into_iter().chain(dual).collect();
         Some(format!("families: {}", said.join("; and ")))
+    }
+
+    /// What services are, as a sentence, unless all have a ClusterIP alone.
+    fn what_services_are(&self) -> Option<String> {
+        let serving = self.stays.iter().filter(|s| !s.spec.mode.is_floor());
+        let each: BTreeSet<&Mix> = serving.map(|s| &s.spec.mix).collect();
+        if each.iter().all(|mix| mix.is_ordinary()) {
+            return None;
+        }
+        let each: Vec<String> = each.into_iter().map(Mix::words).collect();
+        Some(format!(
+            "service types: {}, each in stays of its own",
+            each.join("; ")
+        ))
     }
 
     /// What is counted, every block of it, the longest stays of each first, so that none is left to run alone at the end.
@@ -368,8 +384,8 @@ impl Plan {
     }
 }
 
-/// What is asked of, once for each suite of tools, each engine, each layout, each period of a real kube-proxy, and each
-/// kind of node.
+/// What is asked of, once for each suite of tools, each engine, each layout, each period of a real kube-proxy, each kind
+/// of node, and each kind of services. A floor has no services: what passes it is asked once.
 fn templates(settings: &Settings, asked: Asked) -> Vec<StaySpec> {
     let periods = match asked.transport {
         Transport::KubeProxy => settings
@@ -394,7 +410,11 @@ fn templates(settings: &Settings, asked: Asked) -> Vec<StaySpec> {
                     let nodes = settings.nodes.iter();
                     nodes.map(move |node| on_node(&template, *node))
                 });
-                templates.extend(on_nodes);
+                let of_mixes = on_nodes.flat_map(|template| {
+                    let mixes = settings.mixes_of(asked.mode).into_iter();
+                    mixes.map(move |mix| of_mix(&template, &mix))
+                });
+                templates.extend(of_mixes);
             }
         }
     }
@@ -410,7 +430,15 @@ fn on_node(template: &StaySpec, node: NodeKind) -> StaySpec {
     }
 }
 
-/// On a node of IPv4.
+/// The same of services that are that.
+fn of_mix(template: &StaySpec, mix: &Mix) -> StaySpec {
+    StaySpec {
+        mix: mix.clone(),
+        ..template.clone()
+    }
+}
+
+/// On a node of IPv4, of ClusterIPs.
 fn template(
     settings: &Settings,
     asked: Asked,
@@ -431,6 +459,7 @@ fn template(
         family: NodeKind::default().family,
         stack: NodeKind::default().stack,
         vip_stride: args.vip_stride,
+        mix: Mix::default(),
         transport: asked.transport,
         min_sync_period_ms: None,
         kube_proxy: None,
@@ -455,7 +484,9 @@ type Timed = (CellSpec, u64);
 /// Cells that were asked for: those that leave services as they were, and the others.
 fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
     let (asked, request) = (costs(template), &settings.request);
-    let wanted = |s: &&&dyn Scenario| settings.scenarios.contains(&s.kind());
+    let wanted = |s: &&&dyn Scenario| {
+        settings.scenarios.contains(&s.kind()) && is_asked_of(s.kind(), &template.mix)
+    };
     let cells = SCENARIOS.iter().filter(wanted).flat_map(|scenario| {
         let options = scenario.cells(asked, request).into_iter();
         options.map(move |mut options| {
@@ -486,6 +517,7 @@ fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
                 options.set(OptionKey::VipStride, stride);
             }
             options.set_node(template.node());
+            options.set_mix(&template.mix);
             let cell = CellSpec {
                 id: 0,
                 scenario: scenario.kind(),
@@ -495,6 +527,17 @@ fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
         })
     });
     cells.partition(|(cell, _)| scenarios::scenario(cell.scenario).needs() == Needs::Served)
+}
+
+/// Whether a scenario has anything to ask of services that are that: some want an answer, some an endpoint to replace.
+fn is_asked_of(kind: ScenarioKind, mix: &Mix) -> bool {
+    match kind {
+        ScenarioKind::FirstPacket | ScenarioKind::ConntrackClean => {
+            mix.types().any(ServiceType::answers)
+        }
+        ScenarioKind::EndpointChurn => mix.types().any(ServiceType::has_endpoints),
+        _ => true,
+    }
 }
 
 /// A time as it is written in kube-proxy's configuration.
@@ -591,11 +634,13 @@ pub(crate) fn key(spec: &StaySpec, cell: &CellSpec) -> CellKey {
     }
 }
 
-/// The mode, which variant's, and on what node where that is not one of IPv4: "nftables (head, IPv6)".
+/// The mode, which variant's, on what node where that is not one of IPv4, and of what services where these are no ClusterIPs:
+/// "nftables (head, IPv6)".
 pub(crate) fn mode_of(spec: &StaySpec) -> String {
     let variant = Some(spec.variant.clone()).filter(|name| !name.is_empty());
     let node = (!spec.node().is_ordinary()).then(|| spec.node().words());
-    let words: Vec<String> = variant.into_iter().chain(node).collect();
+    let services = (!spec.mix.is_ordinary()).then(|| spec.mix.words());
+    let words: Vec<String> = variant.into_iter().chain(node).chain(services).collect();
     match words.as_slice() {
         [] => spec.mode.to_string(),
         words => format!("{} ({})", spec.mode, words.join(", ")),

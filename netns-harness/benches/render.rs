@@ -12,19 +12,21 @@ use netns_harness::service::{Endpoint, Frontend, Population, Service};
 use schema::{Mode, Protocol};
 
 fn population(services: u32) -> Population {
-    let service = |index: u32| Service {
-        index,
-        frontend: Frontend {
-            vip: Ipv4Addr::from_bits(0x0a60_0001 + index).into(),
-            port: 80,
-            protocol: Protocol::Tcp,
-        },
-        endpoints: (0..2)
-            .map(|e| Endpoint {
-                address: Ipv4Addr::from_bits(0x0a80_0000 + 2 * index + e).into(),
-                port: 8080,
-            })
-            .collect(),
+    let service = |index: u32| {
+        Service::cluster_ip(
+            index,
+            Frontend {
+                vip: Ipv4Addr::from_bits(0x0a60_0001 + index).into(),
+                port: 80,
+                protocol: Protocol::Tcp,
+            },
+            (0..2)
+                .map(|e| Endpoint {
+                    address: Ipv4Addr::from_bits(0x0a80_0000 + 2 * index + e).into(),
+                    port: 8080,
+                })
+                .collect(),
+        )
     };
     Population {
         services: (0..services).map(service).collect(),

@@ -13,11 +13,11 @@
 //! use schema::{Mode, Protocol};
 //!
 //! let population = Population {
-//!     services: vec![Service {
-//!         index: 0,
-//!         frontend: Frontend { vip: [10, 96, 0, 1].into(), port: 80, protocol: Protocol::Tcp },
-//!         endpoints: vec![Endpoint { address: [10, 128, 0, 1].into(), port: 8080 }],
-//!     }],
+//!     services: vec![Service::cluster_ip(
+//!         0,
+//!         Frontend { vip: [10, 96, 0, 1].into(), port: 80, protocol: Protocol::Tcp },
+//!         vec![Endpoint { address: [10, 128, 0, 1].into(), port: 8080 }],
+//!     )],
 //! };
 //! let datapath = registry(Mode::IptablesLegacy);
 //! let batch = datapath.render(None, &population, &RenderOptions::by(Transport::Restore));
@@ -36,6 +36,7 @@ mod sockets;
 mod tools;
 pub mod tracking;
 pub mod traffic;
+pub mod treatment;
 mod xtables;
 
 pub use error::HarnessError;

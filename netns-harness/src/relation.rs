@@ -58,14 +58,7 @@ impl Relation {
             population
                 .services
                 .iter()
-                .map(|service| {
-                    let share = 1.0 / service.endpoints.len() as f64;
-                    let mut shares = BTreeMap::new();
-                    for endpoint in &service.endpoints {
-                        *shares.entry(*endpoint).or_insert(0.0) += share;
-                    }
-                    (service.frontend, shares)
-                })
+                .map(|service| (service.frontend, even(&service.endpoints)))
                 .collect(),
         )
     }
@@ -109,6 +102,16 @@ impl Relation {
         }
         (found.count > 0).then_some(found)
     }
+}
+
+/// An equal share for each endpoint.
+pub(crate) fn even(endpoints: &[Endpoint]) -> BTreeMap<Endpoint, f64> {
+    let share = 1.0 / endpoints.len() as f64;
+    let mut shares = BTreeMap::new();
+    for endpoint in endpoints {
+        *shares.entry(*endpoint).or_insert(0.0) += share;
+    }
+    shares
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 
-use schema::{Family, Protocol};
+use schema::{Family, Protocol, ReachedBy};
 use serde::{Deserialize, Serialize};
 
 /// The address plan of one family. Ranges of the two families hold equally many addresses, of which an equal number is
@@ -20,6 +21,16 @@ pub struct Plan {
     pub endpoints: Cidr,
     /// Client addresses, a part of [`Plan::cluster`]: pods, so that kube-proxy's rules do not masquerade them.
     pub clients: Cidr,
+    /// Endpoints on the node itself: 2^20 addresses, a part of [`Plan::cluster`].
+    pub local_endpoints: Cidr,
+    /// Addresses of load balancers: as many as [`Plan::services`].
+    pub load_balancers: Cidr,
+    /// External addresses: as many as [`Plan::services`].
+    pub externals: Cidr,
+    /// Clients outside of the cluster.
+    pub outside: Cidr,
+    /// Those of them that may use a load balancer with source ranges: the first half of [`Plan::outside`].
+    pub ranged: Cidr,
     /// The link between clients and node; the node has its first address, the clients' namespace its second.
     pub client_link: Cidr,
     /// The link between node and endpoints; the node has its first address, the endpoints' namespace its second.
@@ -31,6 +42,12 @@ static IPV4: Plan = Plan {
     cluster: Cidr::v4([10, 128, 0, 0], 9),
     endpoints: Cidr::v4([10, 128, 0, 0], 10),
     clients: Cidr::v4([10, 192, 0, 0], 16),
+    local_endpoints: Cidr::v4([10, 208, 0, 0], 12),
+    load_balancers: Cidr::v4([10, 112, 0, 0], 12),
+    externals: Cidr::v4([10, 80, 0, 0], 12),
+    // TEST-NET-3 (RFC 5737).
+    outside: Cidr::v4([203, 0, 113, 0], 24),
+    ranged: Cidr::v4([203, 0, 113, 0], 25),
     client_link: Cidr::v4([192, 168, 99, 0], 30),
     backends_link: Cidr::v4([192, 168, 100, 0], 30),
 };
@@ -42,6 +59,12 @@ static IPV6: Plan = Plan {
     cluster: Cidr::v6([0xfd00, 0x10, 0x128, 0, 0, 0, 0, 0], 105),
     endpoints: Cidr::v6([0xfd00, 0x10, 0x128, 0, 0, 0, 0, 0], 106),
     clients: Cidr::v6([0xfd00, 0x10, 0x128, 0, 0, 0, 0x40, 0], 112),
+    local_endpoints: Cidr::v6([0xfd00, 0x10, 0x128, 0, 0, 0, 0x50, 0], 108),
+    load_balancers: Cidr::v6([0xfd00, 0x10, 0x112, 0, 0, 0, 0, 0], 108),
+    externals: Cidr::v6([0xfd00, 0x10, 0x80, 0, 0, 0, 0, 0], 108),
+    // For documentation (RFC 3849).
+    outside: Cidr::v6([0x2001, 0xdb8, 0x113, 0, 0, 0, 0, 0], 120),
+    ranged: Cidr::v6([0x2001, 0xdb8, 0x113, 0, 0, 0, 0, 0], 121),
     client_link: Cidr::v6([0xfd00, 0x192, 0x168, 0x99, 0, 0, 0, 0], 126),
     backends_link: Cidr::v6([0xfd00, 0x192, 0x168, 0x100, 0, 0, 0, 0], 126),
 };
@@ -68,6 +91,9 @@ impl Plan {
             (own.services, other.services),
             (own.endpoints, other.endpoints),
             (own.clients, other.clients),
+            (own.local_endpoints, other.local_endpoints),
+            (own.load_balancers, other.load_balancers),
+            (own.externals, other.externals),
         ];
         let mut ranges = ranges.into_iter();
         let (own, other) = ranges.find(|(range, _)| range.contains(address))?;
@@ -78,6 +104,16 @@ impl Plan {
     pub(crate) const fn node(&self) -> IpAddr {
         self.backends_link.host(1)
     }
+
+    /// A client outside of the cluster and of every source range.
+    pub(crate) const fn stranger(&self) -> IpAddr {
+        self.outside.host(130)
+    }
+
+    /// A client outside of the cluster that the source ranges of load balancers let through.
+    pub(crate) const fn admitted(&self) -> IpAddr {
+        self.ranged.host(2)
+    }
 }
 
 /// The node's interface to clients.
@@ -86,6 +122,18 @@ pub(crate) const CLIENT_INTERFACE: &str = "client0";
 pub(crate) const BACKENDS_INTERFACE: &str = "backends0";
 /// The most services that the address plan holds.
 pub const MAX_SERVICES: u32 = 100_000;
+/// Node ports, `--service-node-port-range` of an API server by default.
+pub const NODE_PORTS: RangeInclusive<u16> = 30_000..=32_767;
+/// The highest port of health checks, from which they go down. An API server takes them from [`NODE_PORTS`]; here they
+/// have ports of their own, so that they leave a node port to every service.
+pub const LAST_HEALTH_CHECK_PORT: u16 = *NODE_PORTS.start() - 1;
+/// The most services with node ports of one protocol: one a port.
+pub const MAX_NODE_PORTS: u32 = (*NODE_PORTS.end() - *NODE_PORTS.start() + 1) as u32;
+/// The most endpoints of one service on the node itself.
+pub const MAX_LOCAL_ENDPOINTS: u32 = 2;
+/// How long a client of a service with ClientIP affinity is remembered by default, seconds
+/// (`DefaultClientIPServiceAffinitySeconds` of core/v1).
+pub const AFFINITY_S: u32 = 10_800;
 /// The most endpoints of one service that the address plan holds.
 pub const MAX_ENDPOINTS: u32 = 40;
 
@@ -329,6 +377,12 @@ impl Exposure {
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether it is reached by anything but its ClusterIP (`ExternallyAccessible` of pkg/proxy/serviceport.go).
+    #[must_use]
+    pub fn is_external(&self) -> bool {
+        self.node_port.is_some() || !self.load_balancer.is_empty() || !self.external.is_empty()
+    }
 }
 
 impl Service {
@@ -342,6 +396,23 @@ impl Service {
             local: Vec::new(),
             exposure: Exposure::default(),
         }
+    }
+
+    /// Every address and port by which it is reached, its ClusterIP first; its node port at the node's own address.
+    pub fn frontends(&self) -> impl Iterator<Item = (ReachedBy, Frontend)> + '_ {
+        let (frontend, exposure) = (self.frontend, &self.exposure);
+        let at = move |by| move |vip: &IpAddr| (by, Frontend { vip: *vip, ..frontend });
+        let node_port = exposure.node_port.map(|port| Frontend {
+            vip: Plan::of(self.family()).node(),
+            port,
+            ..frontend
+        });
+        let external = exposure.external.iter().map(at(ReachedBy::ExternalIp));
+        let balanced = exposure.load_balancer.iter().map(at(ReachedBy::LoadBalancer));
+        std::iter::once((ReachedBy::ClusterIp, frontend))
+            .chain(external)
+            .chain(balanced)
+            .chain(node_port.map(|frontend| (ReachedBy::NodePort, frontend)))
     }
 
     /// The family of its addresses.
@@ -362,10 +433,27 @@ impl Service {
         format!("bench/svc-{}:p{}", self.index, self.frontend.port)
     }
 
+    /// Puts another endpoint in the place of one, on this node if that was.
+    pub fn exchange(&mut self, at: usize, fresh: Endpoint) {
+        let old = std::mem::replace(&mut self.endpoints[at], fresh);
+        for local in self.local.iter_mut().filter(|local| **local == old) {
+            *local = fresh;
+        }
+        self.sort_endpoints();
+    }
+
+    /// Keeps the first so many of its endpoints.
+    pub fn keep_endpoints(&mut self, most: usize) {
+        self.endpoints.truncate(most);
+        let endpoints = &self.endpoints;
+        self.local.retain(|local| endpoints.contains(local));
+    }
+
     /// Puts its endpoints into the order in which kube-proxy writes them, that of their text (`byEndpoint` in
     /// pkg/proxy/endpointslicecache.go).
     pub fn sort_endpoints(&mut self) {
         self.endpoints.sort_by_cached_key(ToString::to_string);
+        self.local.sort_by_cached_key(ToString::to_string);
     }
 }
 
@@ -373,20 +461,22 @@ impl Service {
 impl Service {
     /// svc1, svc3, svc4 and svc6 of kube-proxy's own tests (`TestOverall…Rules`), each as a ClusterIP, with its name.
     pub(crate) fn golden() -> [(Self, &'static str); 4] {
-        let service = |index: u8, endpoints: &[u8]| Self {
-            index: index.into(),
-            frontend: Frontend {
-                vip: Ipv4Addr::new(172, 30, 0, 40 + index).into(),
-                port: 80,
-                protocol: Protocol::Tcp,
-            },
-            endpoints: endpoints
-                .iter()
-                .map(|last| Endpoint {
-                    address: Ipv4Addr::new(10, 180, 0, *last).into(),
+        let service = |index: u8, endpoints: &[u8]| {
+            Self::cluster_ip(
+                index.into(),
+                Frontend {
+                    vip: Ipv4Addr::new(172, 30, 0, 40 + index).into(),
                     port: 80,
-                })
-                .collect(),
+                    protocol: Protocol::Tcp,
+                },
+                endpoints
+                    .iter()
+                    .map(|last| Endpoint {
+                        address: Ipv4Addr::new(10, 180, 0, *last).into(),
+                        port: 80,
+                    })
+                    .collect(),
+            )
         };
         [
             (service(1, &[1]), "ns1/svc1"),
@@ -396,23 +486,85 @@ impl Service {
         ]
     }
 
+    /// All six of kube-proxy's own tests: NodePort, LoadBalancer with policy Local and with affinity and source ranges,
+    /// external IPs, and none of it; each with its name.
+    pub(crate) fn six() -> [(Self, &'static str); 6] {
+        let [svc1, svc3, svc4, svc6] = Self::golden();
+        let at = |a: u8, b: u8, c: u8, d: u8| IpAddr::from([a, b, c, d]);
+        let endpoint = |last: u8| Endpoint {
+            address: at(10, 180, 0, last),
+            port: 80,
+        };
+        let service = |index: u8, endpoint: Endpoint, exposure| Self {
+            exposure,
+            ..Self::cluster_ip(
+                index.into(),
+                Frontend {
+                    vip: at(172, 30, 0, 40 + index),
+                    port: 80,
+                    protocol: Protocol::Tcp,
+                },
+                vec![endpoint],
+            )
+        };
+        let svc2 = Exposure {
+            node_port: Some(3001),
+            load_balancer: vec![at(1, 2, 3, 4)],
+            external: vec![at(192, 168, 99, 22)],
+            external_local: true,
+            health_check_port: Some(30_000),
+            ..Exposure::default()
+        };
+        let svc5 = Exposure {
+            node_port: Some(3002),
+            load_balancer: vec![at(5, 6, 7, 8)],
+            source_ranges: vec![Cidr::v4([203, 0, 113, 0], 25)],
+            affinity_s: Some(AFFINITY_S),
+            ..Exposure::default()
+        };
+        let with = |(service, name): (Self, &'static str), exposure, local| {
+            let service = Self {
+                exposure,
+                local,
+                ..service
+            };
+            (service, name)
+        };
+        let svc3_exposure = Exposure {
+            node_port: Some(3003),
+            ..Exposure::default()
+        };
+        let svc4_exposure = Exposure {
+            external: vec![at(192, 168, 99, 33)],
+            ..Exposure::default()
+        };
+        [
+            svc1,
+            (service(2, endpoint(2), svc2), "ns2/svc2"),
+            with(svc3, svc3_exposure, Vec::new()),
+            with(svc4, svc4_exposure, vec![endpoint(5)]),
+            (service(5, endpoint(3), svc5), "ns5/svc5"),
+            svc6,
+        ]
+    }
+
     /// A service of tests, at port 80: the protocols take turns, and the addresses of its endpoints follow each
     /// other from `first_endpoint` on.
     pub(crate) fn of_test(index: u32, vip: u32, first_endpoint: u32, endpoints: u32) -> Self {
-        Self {
+        Self::cluster_ip(
             index,
-            frontend: Frontend {
+            Frontend {
                 vip: Ipv4Addr::from_bits(vip).into(),
                 port: 80,
                 protocol: [Protocol::Tcp, Protocol::Udp][index as usize % 2],
             },
-            endpoints: (first_endpoint..first_endpoint + endpoints)
+            (first_endpoint..first_endpoint + endpoints)
                 .map(|address| Endpoint {
                     address: Ipv4Addr::from_bits(address).into(),
                     port: 8080,
                 })
                 .collect(),
-        }
+        )
     }
 }
 
@@ -421,8 +573,15 @@ impl Service {
     /// The same place in the plan of a family: its addresses are moved there.
     pub(crate) fn in_family(mut self, family: Family) -> Self {
         self.frontend.vip = moved(self.frontend.vip, family);
-        for endpoint in &mut self.endpoints {
+        for endpoint in self.endpoints.iter_mut().chain(&mut self.local) {
             endpoint.address = moved(endpoint.address, family);
+        }
+        let exposure = &mut self.exposure;
+        for address in exposure.load_balancer.iter_mut().chain(&mut exposure.external) {
+            *address = moved(*address, family);
+        }
+        for range in &mut exposure.source_ranges {
+            *range = Plan::of(family).ranged;
         }
         self
     }
@@ -432,7 +591,12 @@ impl Service {
 #[cfg(test)]
 fn moved(address: IpAddr, to: Family) -> IpAddr {
     let (old, new) = (Plan::of(family(address)), Plan::of(to));
-    let ranges = [(old.services, new.services), (old.cluster, new.cluster)];
+    let ranges = [
+        (old.services, new.services),
+        (old.cluster, new.cluster),
+        (old.load_balancers, new.load_balancers),
+        (old.externals, new.externals),
+    ];
     let mut ranges = ranges.into_iter();
     let range = ranges.find(|(old, _)| old.contains(address));
     let (old, new) = range.expect("addresses of tests are those of services or of pods");
@@ -491,6 +655,10 @@ mod tests {
                 plan.services,
                 plan.endpoints,
                 plan.clients,
+                plan.local_endpoints,
+                plan.load_balancers,
+                plan.externals,
+                plan.outside,
                 plan.client_link,
                 plan.backends_link,
             ];
@@ -500,7 +668,7 @@ mod tests {
                 for other in ranges[..i].iter().chain(&ranges[i + 1..]) {
                     assert!(!range.contains(other.network), "{range} and {other}");
                 }
-                for pods in [plan.endpoints, plan.clients] {
+                for pods in [plan.endpoints, plan.clients, plan.local_endpoints] {
                     let own = pods == *range;
                     let inside = plan.cluster.contains(last);
                     assert!(!own || inside && plan.cluster.contains(range.network));
@@ -509,15 +677,22 @@ mod tests {
             assert!(!plan.cluster.contains(plan.services.network));
             assert!(!plan.cluster.contains(plan.node()));
             assert!(plan.clients.contains(plan.client()));
+            for elsewhere in [plan.load_balancers, plan.externals, plan.outside] {
+                assert!(!plan.cluster.contains(elsewhere.network), "{elsewhere}");
+            }
+            assert!(plan.outside.contains(plan.stranger()) && !plan.ranged.contains(plan.stranger()));
+            assert!(plan.outside.contains(plan.admitted()) && plan.ranged.contains(plan.admitted()));
         }
     }
 
     #[test]
     fn both_families_have_ranges_of_one_size() {
         let [ipv4, ipv6] = FAMILIES.map(|plan| {
-            let ranges = [plan.services, plan.cluster, plan.endpoints, plan.clients];
-            let links = [plan.client_link, plan.backends_link];
-            ranges.into_iter().chain(links).map(Cidr::host_bits)
+            let pods = [plan.cluster, plan.endpoints, plan.clients, plan.local_endpoints];
+            let addresses = [plan.services, plan.load_balancers, plan.externals];
+            let others = [plan.outside, plan.ranged, plan.client_link, plan.backends_link];
+            let ranges = pods.into_iter().chain(addresses).chain(others);
+            ranges.map(Cidr::host_bits)
         });
         assert!(ipv4.eq(ipv6));
     }

@@ -5,7 +5,7 @@
 )]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use scenarios::population::Recipe;
+use scenarios::population::{CLUSTER_IPS, Recipe};
 use schema::{Family, Protocol};
 
 fn population(c: &mut Criterion) {
@@ -14,6 +14,7 @@ fn population(c: &mut Criterion) {
         seed: 1,
         endpoints: 2,
         vip_stride: None,
+        types: CLUSTER_IPS,
         protocols: &[Protocol::Tcp, Protocol::Udp],
     };
     c.bench_function("population of 10,000 services with 2 endpoints", |b| {

@@ -11,6 +11,7 @@ use netns_harness::datapath::{SyncKind, Transport, facts};
 use netns_harness::meters;
 use netns_harness::service::{Frontend, Population};
 use netns_harness::tracking::{self, Serving};
+use netns_harness::treatment::answering;
 use schema::{OptionKey, Options, Protocol, ScenarioKind, Stage};
 
 use crate::cost::Asked;
@@ -68,7 +69,10 @@ impl Scenario for ConntrackClean {
         let flows = u64::from(tracked_flows(options));
         prepare(stay, flows)?;
         let services = stay.population.services.iter().enumerate();
-        let udp = services.filter(|(_, service)| service.frontend.protocol == Protocol::Udp);
+        let mode = stay.spec.mode;
+        let udp = services.filter(|(_, service)| {
+            service.frontend.protocol == Protocol::Udp && !answering(service, mode).is_empty()
+        });
         let (udp, to): (Vec<usize>, Vec<Frontend>) =
             udp.map(|(at, service)| (at, service.frontend)).unzip();
         let render = stay.render_options(options);

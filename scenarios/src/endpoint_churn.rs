@@ -3,14 +3,17 @@
 use netns_harness::service::Population;
 use rand::RngExt as _;
 use rand::seq::index;
-use schema::{OptionKey, Options, ScenarioKind, Stage};
+use schema::{OptionKey, Options, ScenarioKind, ServiceType, Stage};
 
 use crate::cost::Asked;
 use crate::error::{CellError, Result};
-use crate::population::SPARE_SERVICES;
+use crate::population::{CLUSTER_IPS, Recipe, SPARE_SERVICES};
 use crate::scenario::{Request, rule_options};
 use crate::stay::Stay;
 use crate::update::{Change, Update};
+
+/// A type whose services have endpoints on the node.
+const LOCAL: &[ServiceType] = &[ServiceType::InternalLocal];
 
 /// The scenario.
 pub(crate) const ENDPOINT_CHURN: Update = Update {
@@ -27,8 +30,10 @@ fn options(asked: Asked, request: &Request) -> Options {
 fn change(stay: &mut Stay<'_>, options: &Options, from: &Population, n: u32) -> Result<Change> {
     let churn = options.get(OptionKey::Churn).and_then(|k| k.parse().ok());
     let churn = churn.ok_or_else(|| CellError::at(Stage::Measure, "churn must be 1 to N"))?;
-    let all: Vec<usize> = (0..from.services.len()).collect();
-    replaced(stay, from, &all, churn, n)
+    let served = from.services.iter().enumerate();
+    let served = served.filter(|(_, service)| !service.endpoints.is_empty());
+    let served: Vec<usize> = served.map(|(at, _)| at).collect();
+    replaced(stay, from, &served, churn, n)
 }
 
 /// The `n`-th change that replaces one endpoint of each of `churn` services, of those that stand at `among`.
@@ -52,11 +57,20 @@ pub(crate) fn replaced(
     for (i, nth) in chosen.into_iter().enumerate() {
         // Addresses of services that were never there: no other service has such an endpoint.
         let spare = stay.spec.services + (n * churn + i as u32) % SPARE_SERVICES;
-        let fresh = stay.spec.recipe().service(spare).endpoints[0];
         let service = &mut to.services[among[nth]];
         let replaced = stay.rng.random_range(0..service.endpoints.len());
-        service.endpoints[replaced] = fresh;
-        service.sort_endpoints();
+        // What is on this node is replaced there.
+        let is_local = service.local.contains(&service.endpoints[replaced]);
+        let recipe = Recipe {
+            types: if is_local { LOCAL } else { CLUSTER_IPS },
+            ..stay.spec.recipe()
+        };
+        let spare = recipe.service(spare);
+        let fresh = match is_local {
+            true => spare.local[0],
+            false => spare.endpoints[0],
+        };
+        service.exchange(replaced, fresh);
         witness = Some(service.clone());
     }
     Ok(Change {

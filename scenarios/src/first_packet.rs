@@ -9,9 +9,10 @@ use netns_harness::datapath::Transport;
 use netns_harness::meters;
 use netns_harness::service::{Endpoint, Frontend, Service};
 use netns_harness::traffic::{Eviction, Reached};
+use netns_harness::treatment::answering;
 use rand::RngExt;
 use rand::seq::SliceRandom as _;
-use schema::{Cache, Family, Metric, OptionKey, Options, Position, ScenarioKind, Stage};
+use schema::{Cache, Family, Metric, Mode, OptionKey, Options, Position, ScenarioKind, Stage};
 
 use crate::cost::Asked;
 use crate::error::{CellError, Result};
@@ -82,11 +83,11 @@ impl Scenario for FirstPacket {
                 "a first packet needs a position and a protocol",
             )
         })?;
-        let services = position.services(stay.population, protocol);
+        let services = position.services(stay.population, protocol, stay.spec.mode);
         if services.is_empty() {
             return Err(CellError::at(
                 Stage::Measure,
-                format!("the population has no {protocol} service"),
+                format!("the population has no {protocol} service that answers"),
             ));
         }
         let mut flows = Flows::to(services);
@@ -120,7 +121,7 @@ impl Scenario for FirstPacket {
         }
         let probes = u64::from(stay.client.opened() - opened);
         check_counters(stay, &before, probes, recorder)?;
-        flows.check_spread()
+        flows.check_spread(stay.spec.mode)
     }
 }
 
@@ -276,12 +277,13 @@ impl<'a> Flows<'a> {
     }
 
     /// Flows of every measured cell are a spread test too.
-    fn check_spread(&self) -> Result {
+    fn check_spread(&self, mode: Mode) -> Result {
         let [service] = self.services[..] else {
             return Ok(());
         };
         let count = |e: &Endpoint| (*e, self.counts.get(e).copied().unwrap_or(0));
-        let counts: BTreeMap<Endpoint, u64> = service.endpoints.iter().map(count).collect();
+        let answering = answering(service, mode).iter();
+        let counts: BTreeMap<Endpoint, u64> = answering.map(count).collect();
         match proof::evenness(counts.values().copied()) {
             p if p < proof::SPREAD_P => Err(proof::uneven(service, &counts, p)),
             _ => Ok(()),
@@ -298,7 +300,7 @@ fn meet_protocols(stay: &mut Stay<'_>) -> Result<u32> {
         return Ok(flows);
     }
     for protocol in &stay.spec.protocols {
-        let services = Position::Uniform.services(stay.population, *protocol);
+        let services = Position::Uniform.services(stay.population, *protocol, stay.spec.mode);
         if !services.is_empty() {
             flows += Flows::to(services).warm_up(stay)?;
         }

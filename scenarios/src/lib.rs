@@ -2,10 +2,10 @@
 //! only.
 //!
 //! ```
-//! use scenarios::population::Recipe;
+//! use scenarios::population::{CLUSTER_IPS, Recipe};
 //! use schema::{Family, Protocol};
 //!
-//! let recipe = Recipe { family: Family::Ipv4, seed: 1, endpoints: 2, protocols: &[Protocol::Tcp, Protocol::Udp], vip_stride: None };
+//! let recipe = Recipe { family: Family::Ipv4, seed: 1, endpoints: 2, protocols: &[Protocol::Tcp, Protocol::Udp], vip_stride: None, types: CLUSTER_IPS };
 //! let population = recipe.population(100);
 //! // The same in every mode, and adding a service changes no other.
 //! assert_eq!(recipe.population(101).services[..100], population.services);

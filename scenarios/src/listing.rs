@@ -55,7 +55,7 @@ fn population(spec: &StaySpec, endpoints: &[u32]) -> Population {
     };
     let mut population = recipe.population(spec.services);
     for (service, wanted) in population.services.iter_mut().zip(endpoints.iter().cycle()) {
-        service.endpoints.truncate(*wanted as usize);
+        service.keep_endpoints(*wanted as usize);
     }
     population
 }

@@ -8,10 +8,11 @@
 use std::net::IpAddr;
 
 use netns_harness::service::{
-    Cidr, Endpoint, Frontend, MAX_ENDPOINTS, MAX_SERVICES, Plan, Population, Service,
+    AFFINITY_S, Cidr, Endpoint, Exposure, Frontend, LAST_HEALTH_CHECK_PORT, MAX_ENDPOINTS,
+    MAX_LOCAL_ENDPOINTS, MAX_NODE_PORTS, MAX_SERVICES, NODE_PORTS, Plan, Population, Service,
 };
 use netns_harness::traffic::ENDPOINT_PORT;
-use schema::{Family, Protocol};
+use schema::{Family, Protocol, ReachedBy, ServiceType};
 
 /// Services beyond N, whose addresses endpoint-churn uses in turn.
 pub const SPARE_SERVICES: u32 = 1_000;
@@ -33,6 +34,34 @@ pub struct Recipe<'a> {
     /// IPVS before 2026 keeps the services of a protocol in one of its 256 buckets then
     /// (`ip_vs_svc_hashkey` in `net/netfilter/ipvs/ip_vs_ctl.c`).
     pub vip_stride: Option<u32>,
+    /// Types of the services of each protocol, taken in turn (`Mix::cycle`): of the i-th service of a protocol
+    /// `types[i % len]`.
+    pub types: &'a [ServiceType],
+}
+
+/// Where nobody says another.
+pub const CLUSTER_IPS: &[ServiceType] = &[ServiceType::ClusterIp];
+
+/// The most services that leave a node port for each that has one; `None` where none has. The protocols have their ports
+/// each for itself.
+#[must_use]
+pub fn most_with_node_ports(types: &[ServiceType], protocols: usize) -> Option<u32> {
+    let in_a_turn = types.iter().filter(|t| t.has_node_port()).count() as u32;
+    if in_a_turn == 0 {
+        return None;
+    }
+    let turns = MAX_NODE_PORTS / in_a_turn;
+    let mut left = MAX_NODE_PORTS % in_a_turn;
+    let fits = |service_type: &&ServiceType| match (service_type.has_node_port(), left) {
+        (false, _) => true,
+        (true, 0) => false,
+        (true, _) => {
+            left -= 1;
+            true
+        }
+    };
+    let more = types.iter().take_while(fits).count();
+    Some((turns * types.len() as u32 + more as u32) * protocols as u32)
 }
 
 /// The most services of a family, spare ones included, that VIPs with a stride leave room for.
@@ -60,26 +89,106 @@ impl Recipe<'_> {
             None => address(plan.services, index, self.seed ^ 0x5649_5073),
             Some(stride) => plan.services.host(stride * (index + 1)),
         };
-        let endpoint = |e| Endpoint {
-            address: address(
-                plan.endpoints,
-                index * self.endpoints + e,
-                self.seed ^ 0x656e_6473,
-            ),
+        let service_type = self.service_type(index);
+        let local = match service_type.has_local_endpoints() {
+            true => local_endpoints(self.endpoints),
+            false => 0,
+        };
+        let endpoint = |e: u32| Endpoint {
+            address: match e < local {
+                true => address(
+                    plan.local_endpoints,
+                    index * MAX_LOCAL_ENDPOINTS + e,
+                    self.seed ^ 0x6c6f_6361,
+                ),
+                false => address(
+                    plan.endpoints,
+                    index * self.endpoints + e,
+                    self.seed ^ 0x656e_6473,
+                ),
+            },
             port: ENDPOINT_PORT,
         };
+        let endpoints = match service_type {
+            ServiceType::NoEndpoints => 0,
+            _ => self.endpoints,
+        };
+        let frontend = Frontend {
+            vip,
+            port: port(protocol),
+            protocol,
+        };
         let mut service = Service {
-            index,
-            frontend: Frontend {
-                vip,
-                port: port(protocol),
-                protocol,
-            },
-            endpoints: (0..self.endpoints).map(endpoint).collect(),
+            local: (0..local).map(endpoint).collect(),
+            exposure: self.exposure(index, service_type),
+            ..Service::cluster_ip(index, frontend, (0..endpoints).map(endpoint).collect())
         };
         service.sort_endpoints();
         service
     }
+
+    /// How many services of the same protocol come before a service.
+    const fn turn(&self, index: u32) -> u32 {
+        index / self.protocols.len() as u32
+    }
+
+    /// Type of a service.
+    #[must_use]
+    pub fn service_type(&self, index: u32) -> ServiceType {
+        self.types[self.turn(index) as usize % self.types.len()]
+    }
+
+    /// How many services of the same protocol that have a node port come before a service.
+    fn node_ports_before(&self, index: u32) -> u32 {
+        let (turn, length) = (self.turn(index), self.types.len() as u32);
+        let with_port = |types: &[ServiceType]| {
+            let with_port = types.iter().filter(|t| t.has_node_port());
+            with_port.count() as u32
+        };
+        let begun = &self.types[..(turn % length) as usize];
+        turn / length * with_port(self.types) + with_port(begun)
+    }
+
+    /// What a service of a type has besides its ClusterIP. A type is told from others here and nowhere below.
+    fn exposure(&self, index: u32, service_type: ServiceType) -> Exposure {
+        let plan = Plan::of(self.family);
+        let has = |by: ReachedBy| service_type.addresses().contains(&by);
+        let drawn = |by: ReachedBy, range: Cidr, key: u64| -> Vec<IpAddr> {
+            let drawn = has(by).then(|| address(range, index, self.seed ^ key));
+            drawn.into_iter().collect()
+        };
+        // Beyond the plan's limit, which is checked before a run, ports are those of others.
+        let place = self.node_ports_before(index) % MAX_NODE_PORTS;
+        let external_local = matches!(
+            service_type,
+            ServiceType::ExternalLocal | ServiceType::ExternalLocalNone
+        );
+        // Health checks are of TCP whatever the service's protocol.
+        let protocols = self.protocols.len() as u32;
+        let health_check = (place * protocols + index % protocols) as u16;
+        Exposure {
+            node_port: has(ReachedBy::NodePort).then(|| *NODE_PORTS.start() + place as u16),
+            load_balancer: drawn(ReachedBy::LoadBalancer, plan.load_balancers, 0x6c62_6970),
+            external: drawn(ReachedBy::ExternalIp, plan.externals, 0x6578_6970),
+            source_ranges: match service_type {
+                ServiceType::SourceRanges => vec![plan.ranged],
+                _ => Vec::new(),
+            },
+            external_local,
+            internal_local: matches!(
+                service_type,
+                ServiceType::InternalLocal | ServiceType::InternalLocalNone
+            ),
+            affinity_s: (service_type == ServiceType::Affinity).then_some(AFFINITY_S),
+            health_check_port: external_local.then(|| LAST_HEALTH_CHECK_PORT - health_check),
+        }
+    }
+}
+
+/// Endpoints on the node itself of a service that has such, of all of its endpoints: half of them, rounded up, where that
+/// is not more than the plan has room for.
+fn local_endpoints(endpoints: u32) -> u32 {
+    endpoints.div_ceil(2).min(MAX_LOCAL_ENDPOINTS)
 }
 
 /// Service port of a protocol: two digits each, so that rules have the same length.
@@ -140,6 +249,15 @@ mod tests {
             endpoints: 10,
             protocols: BOTH,
             vip_stride: None,
+            types: CLUSTER_IPS,
+        }
+    }
+
+    fn of_type(recipe: Recipe<'static>, service_type: ServiceType) -> Recipe<'static> {
+        let at = ServiceType::ALL.iter().position(|t| *t == service_type);
+        Recipe {
+            types: &ServiceType::ALL[at.unwrap()..][..1],
+            ..recipe
         }
     }
 
@@ -187,6 +305,95 @@ mod tests {
             });
             assert_eq!(ipv4, ipv6);
         }
+    }
+
+    #[test]
+    fn a_type_changes_nothing_but_what_it_says_and_each_has_what_it_says() {
+        for recipe in both(5) {
+            let plan = Plan::of(recipe.family);
+            for service_type in ServiceType::ALL {
+                let services = of_type(recipe, *service_type).population(200).services;
+                for (service, plain) in services.iter().zip(recipe.population(200).services) {
+                    assert_eq!(service.frontend, plain.frontend, "{service_type}");
+                    let addresses: Vec<ReachedBy> = service.frontends().map(|(by, _)| by).collect();
+                    for by in service_type.addresses() {
+                        assert!(addresses.contains(by), "{service_type} {by}");
+                    }
+                    assert_eq!(addresses.len(), service_type.addresses().len());
+                    let remote = service.endpoints.iter().filter(|e| !service.local.contains(e));
+                    assert!(remote.clone().all(|e| plain.endpoints.contains(e)));
+                    assert!(remote.count() + service.local.len() == service.endpoints.len());
+                    let here = |e: &Endpoint| plan.local_endpoints.contains(e.address);
+                    assert!(service.local.iter().all(here));
+                    assert_eq!(!service.local.is_empty(), service_type.has_local_endpoints());
+                }
+            }
+            let plain = of_type(recipe, ServiceType::ClusterIp).population(200);
+            assert!(plain.services.iter().all(|s| s.exposure.is_none()));
+            let none = of_type(recipe, ServiceType::NoEndpoints).service(3);
+            assert!(none.endpoints.is_empty());
+            let ranged = of_type(recipe, ServiceType::SourceRanges).service(3);
+            assert_eq!(ranged.exposure.source_ranges, [plan.ranged]);
+        }
+    }
+
+    #[test]
+    fn addresses_of_every_kind_are_distinct_and_of_their_ranges() {
+        for recipe in both(2) {
+            let plan = Plan::of(recipe.family);
+            for (service_type, by, range) in [
+                (ServiceType::LoadBalancer, ReachedBy::LoadBalancer, plan.load_balancers),
+                (ServiceType::ExternalIp, ReachedBy::ExternalIp, plan.externals),
+            ] {
+                let population = of_type(recipe, service_type).population(MAX_SERVICES);
+                let frontends = population.services.iter().flat_map(Service::frontends);
+                let vips: HashSet<IpAddr> = frontends
+                    .filter(|(kind, _)| *kind == by)
+                    .map(|(_, frontend)| frontend.vip)
+                    .collect();
+                assert_eq!(vips.len(), MAX_SERVICES as usize);
+                assert!(vips.iter().all(|vip| range.contains(*vip)));
+            }
+            let local = of_type(recipe, ServiceType::InternalLocal).population(MAX_SERVICES);
+            let local: Vec<Endpoint> = local.services.into_iter().flat_map(|s| s.local).collect();
+            let each: HashSet<&Endpoint> = local.iter().collect();
+            assert_eq!(each.len(), local.len());
+        }
+    }
+
+    #[test]
+    fn a_service_has_a_node_port_of_its_protocol_alone_and_a_health_check_port_of_its_own() {
+        let recipe = of_type(recipe(1), ServiceType::ExternalLocal);
+        let most = most_with_node_ports(recipe.types, BOTH.len()).unwrap();
+        assert_eq!(most, 2 * 2_768);
+        let services = recipe.population(most).services;
+        let ports = services.iter().map(|s| (s.frontend.protocol, s.exposure.node_port));
+        assert_eq!(ports.clone().collect::<HashSet<_>>().len(), most as usize);
+        assert!(ports.clone().all(|(_, port)| NODE_PORTS.contains(&port.unwrap())));
+        let checks = services.iter().map(|s| s.exposure.health_check_port.unwrap());
+        let checks: HashSet<u16> = checks.collect();
+        assert_eq!(checks.len(), most as usize);
+        assert!(checks.iter().all(|port| !NODE_PORTS.contains(port) && *port > 9_999));
+    }
+
+    #[test]
+    fn a_mix_has_its_shares_in_each_protocol_and_its_node_ports_follow_each_other() {
+        use ServiceType::{ClusterIp, NodePort};
+        const TYPES: &[ServiceType] = &[ClusterIp, NodePort, ClusterIp, NodePort, ClusterIp];
+        let recipe = Recipe {
+            types: TYPES,
+            ..recipe(1)
+        };
+        let services = recipe.population(100).services;
+        for protocol in BOTH {
+            let own = services.iter().filter(|s| s.frontend.protocol == *protocol);
+            let ports: Vec<u16> = own.filter_map(|s| s.exposure.node_port).collect();
+            assert_eq!(ports, (30_000..30_020).collect::<Vec<u16>>());
+        }
+        // 1,384 turns of five services with two node ports each, and one service before the next.
+        let most = most_with_node_ports(TYPES, 1);
+        assert_eq!(most, Some(5 * 1_384 + 1));
+        assert_eq!(most_with_node_ports(CLUSTER_IPS, 2), None);
     }
 
     #[test]

@@ -1,20 +1,21 @@
 //! Which services a position of the population means, where a list is walked from the front.
 
 use netns_harness::service::{Population, Service};
-use schema::{Position, Protocol};
+use netns_harness::treatment::answering;
+use schema::{Mode, Position, Protocol};
 
 /// What a position means in a population.
 pub(crate) trait Services {
-    /// The services of `protocol` there: one, or all for [`Position::Uniform`].
-    fn services(self, population: &Population, protocol: Protocol) -> Vec<&Service>;
+    /// The services of `protocol` there, of those that answer in a mode: one, or all for [`Position::Uniform`].
+    fn services(self, population: &Population, protocol: Protocol, mode: Mode) -> Vec<&Service>;
 }
 
 impl Services for Position {
-    fn services(self, population: &Population, protocol: Protocol) -> Vec<&Service> {
+    fn services(self, population: &Population, protocol: Protocol, mode: Mode) -> Vec<&Service> {
         let all: Vec<&Service> = population
             .services
             .iter()
-            .filter(|s| s.frontend.protocol == protocol)
+            .filter(|s| s.frontend.protocol == protocol && !answering(s, mode).is_empty())
             .collect();
         let one = |i: usize| all.get(i).copied().into_iter().collect();
         match self {

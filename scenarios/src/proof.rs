@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use netns_harness::relation::Relation;
 use netns_harness::service::{Endpoint, Frontend, Population, Service};
 use netns_harness::traffic::{Client, Reached};
+use netns_harness::treatment::answering;
 use rand::{Rng, RngExt};
 use schema::{Mode, Position, Protocol, Stage};
 use special::Gamma as _;
@@ -105,7 +106,7 @@ pub(crate) fn check_reached(
             ),
         ));
     }
-    let right = service.endpoints.contains(&reached.endpoint)
+    let right = answering(service, mode).contains(&reached.endpoint)
         && (!mode.is_floor() || reached.endpoint == asked);
     if right {
         Ok(())
@@ -140,14 +141,14 @@ pub(crate) fn probe(
     client: &mut Client<'_>,
     rng: &mut impl Rng,
 ) -> Result<Probed, CellError> {
-    let chosen = choose(population, protocols, rng);
-    let limit = rounds(
-        chosen.len(),
-        population.services.first().map_or(1, |s| s.endpoints.len()),
-    );
+    let mut chosen = choose(mode, population, protocols, rng);
+    // Who asks is a pod: that nobody answers is seen by no probe.
+    chosen.retain(|s| !answering(s, mode).is_empty());
+    let endpoints = chosen.iter().map(|s| answering(s, mode).len());
+    let limit = rounds(chosen.len(), endpoints.max().unwrap_or(1));
     let mut unseen: HashMap<u32, BTreeSet<Endpoint>> = chosen
         .iter()
-        .map(|s| (s.index, s.endpoints.iter().copied().collect()))
+        .map(|s| (s.index, answering(s, mode).iter().copied().collect()))
         .collect();
     let mut open: Vec<&Service> = chosen.clone();
     let mut flows = 0;
@@ -207,6 +208,7 @@ fn reach(client: &mut Client<'_>, to: &[Frontend]) -> Result<Vec<Reached>, CellE
 }
 
 fn choose<'a>(
+    mode: Mode,
     population: &'a Population,
     protocols: &[Protocol],
     rng: &mut impl Rng,
@@ -215,7 +217,7 @@ fn choose<'a>(
     if all.len() <= PROBE_ALL {
         return all.iter().collect();
     }
-    let mut chosen: BTreeMap<u32, &Service> = landmarks(population, protocols)
+    let mut chosen: BTreeMap<u32, &Service> = landmarks(mode, population, protocols)
         .map(|s| (s.index, s))
         .collect();
     let landmarks = chosen.len();
@@ -227,13 +229,14 @@ fn choose<'a>(
 }
 
 fn landmarks<'a>(
+    mode: Mode,
     population: &'a Population,
     protocols: &[Protocol],
 ) -> impl Iterator<Item = &'a Service> {
     protocols.iter().flat_map(move |protocol| {
         [Position::First, Position::Middle, Position::Last]
             .into_iter()
-            .flat_map(|position| position.services(population, *protocol))
+            .flat_map(move |position| position.services(population, *protocol, mode))
     })
 }
 
@@ -258,10 +261,13 @@ fn spread(
     if mode.is_floor() {
         return Ok((smallest, flows));
     }
-    for service in landmarks(population, protocols).filter(|s| s.endpoints.len() > 1) {
-        let wanted = 100.max(20 * service.endpoints.len());
-        let mut counts: BTreeMap<Endpoint, u64> =
-            service.endpoints.iter().map(|e| (*e, 0)).collect();
+    for service in landmarks(mode, population, protocols) {
+        let endpoints = answering(service, mode);
+        if endpoints.len() < 2 {
+            continue;
+        }
+        let wanted = 100.max(20 * endpoints.len());
+        let mut counts: BTreeMap<Endpoint, u64> = endpoints.iter().map(|e| (*e, 0)).collect();
         while counts.values().sum::<u64>() < wanted as u64 {
             let to = vec![service.frontend; OPEN_AT_ONCE.min(wanted)];
             for reached in reach(client, &to)? {

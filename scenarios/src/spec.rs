@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schema::{
-    Damage, Engine, Family, KubeProxyVersion, Mode, NodeKind, Options, Outcome, Protocol,
+    Damage, Engine, Family, KubeProxyVersion, Mix, Mode, NodeKind, Options, Outcome, Protocol,
     ScenarioKind, Series, Stack, Stage, Transport,
 };
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,9 @@ pub struct StaySpec {
     /// VIPs so far apart: see `Recipe`.
     #[serde(default)]
     pub vip_stride: Option<u32>,
+    /// What its services are.
+    #[serde(default, skip_serializing_if = "is_ordinary")]
+    pub mix: Mix,
     /// How updates reach the kernel.
     pub transport: Transport,
     /// With transport kube-proxy: the least time between two of its syncs, milliseconds.
@@ -116,6 +119,7 @@ impl StaySpec {
             endpoints: self.endpoints,
             protocols: &self.protocols,
             vip_stride: self.vip_stride,
+            types: self.mix.cycle(),
         }
     }
 

@@ -8,6 +8,7 @@
 
 use netns_harness::datapath::{RenderOptions, SyncKind, facts};
 use netns_harness::service::{Population, Service};
+use netns_harness::treatment::answering;
 use schema::{Options, ScenarioKind, Stage};
 
 use crate::cost::{Asked, PROOF_NS};
@@ -205,7 +206,9 @@ fn see_it_gone(stay: &mut Stay<'_>, gone: Option<&Service>) -> Result {
 
 /// A changed service answers, from one of its endpoints.
 pub(crate) fn see_it_answer(stay: &mut Stay<'_>, witness: Option<&Service>) -> Result {
-    let Some(service) = witness else {
+    let mode = stay.spec.mode;
+    // One of a type that answers no pod is no witness.
+    let Some(service) = witness.filter(|service| !answering(service, mode).is_empty()) else {
         return Ok(());
     };
     let answers = stay.client.probe_all(&[service.frontend]);
@@ -213,6 +216,6 @@ pub(crate) fn see_it_answer(stay: &mut Stay<'_>, witness: Option<&Service>) -> R
         .at(Stage::Proof)?
         .into_iter()
         .try_for_each(|reached| {
-            proof::check_reached(stay.spec.mode, service, service.frontend, reached)
+            proof::check_reached(mode, service, service.frontend, reached)
         })
 }

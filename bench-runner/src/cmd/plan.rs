@@ -153,6 +153,7 @@ fn print_rules(settings: &Settings) {
             endpoints: settings.args.endpoints,
             protocols: &settings.request.protocols,
             vip_stride: settings.args.vip_stride,
+            types: settings.mixes[0].cycle(),
         };
         let population = recipe.population(services);
         let datapath = case.datapath();

@@ -11,7 +11,7 @@ use netns_harness::lab::{self, Lab, Pinning};
 use netns_harness::relation::Relation;
 use netns_sys::{clock, isolation};
 use scenarios::SCENARIOS;
-use scenarios::population::Recipe;
+use scenarios::population::{CLUSTER_IPS, Recipe};
 use schema::{Family, Mode, Protocol};
 
 use super::ask::{At, Facilities, Found, Trial};
@@ -146,6 +146,7 @@ fn at_size(
         endpoints,
         protocols: &[Protocol::Tcp, Protocol::Udp],
         vip_stride: None,
+        types: CLUSTER_IPS,
     };
     let population = recipe.population(services);
     let said = |act: &'static str| {

@@ -324,6 +324,7 @@ mod tests {
             family: schema::Family::Ipv4,
             stack: schema::Stack::Single,
             vip_stride: None,
+            mix: schema::Mix::default(),
             transport: schema::Transport::Netlink,
             min_sync_period_ms: None,
             kube_proxy: None,

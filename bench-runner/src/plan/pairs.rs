@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use scenarios::Needs;
-use schema::{Mode, NodeKind, OptionKey, ScenarioKind};
+use schema::{Mix, Mode, NodeKind, OptionKey, ScenarioKind};
 
 use super::{CONTROL, PlannedStay};
 
@@ -17,6 +17,7 @@ use super::{CONTROL, PlannedStay};
 struct Kind {
     mode: Mode,
     node: NodeKind,
+    mix: Mix,
     size: Option<usize>,
     control: bool,
     /// Of a stay of one cell: scenario, and services a transaction.
@@ -57,6 +58,7 @@ fn kind(stay: &PlannedStay, sizes: &[u32]) -> Kind {
     Kind {
         mode: spec.mode,
         node: spec.node(),
+        mix: spec.mix.clone(),
         size: sizes.iter().position(|size| *size == spec.services),
         control: spec.variant == CONTROL,
         alone,

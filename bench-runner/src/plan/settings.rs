@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 
 use guest::suite::Suites;
 use netns_harness::datapath::{KUBE_PROXY, facts};
+use netns_harness::service::{MAX_NODE_PORTS, NODE_PORTS};
 use netns_sys::tools::{LIBRARIES, SBIN};
 use reports::compare::looks::LOOKS;
 use scenarios::cost::Asked;
-use scenarios::population::{ADDED_SERVICES, most_with_stride};
+use scenarios::population::{ADDED_SERVICES, most_with_node_ports, most_with_stride};
 use scenarios::spec::{Setup, Suite};
 use scenarios::{LargeCluster, Request, TRACKED_S};
 use schema::{
-    Cache, Engine, INSTALLED, KubeProxyVersion, Metric, Mode, NodeKind, Position, Protocol,
-    ScenarioKind, Transport,
+    Cache, Engine, INSTALLED, KubeProxyVersion, Metric, Mix, Mode, NodeKind, Position, Protocol,
+    ScenarioKind, ServiceType, Transport,
 };
 
 use super::environment::FLOWS;
@@ -43,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) modes: Vec<Mode>,
     /// What nodes serve, each measured by itself.
     pub(crate) nodes: Vec<NodeKind>,
+    /// What services are, each measured by itself.
+    pub(crate) mixes: Vec<Mix>,
     /// The least times between two syncs of a real kube-proxy, milliseconds.
     pub(crate) min_sync_periods_ms: Vec<u32>,
     pub(crate) scenarios: Vec<ScenarioKind>,
@@ -231,6 +234,7 @@ impl Settings {
             },
             modes: ordered(&args.modes, Mode::ALL),
             nodes: args.families.nodes(),
+            mixes: mixes(args),
             min_sync_periods_ms: each_once(&args.min_sync_period),
             scenarios: match args.deterministic {
                 true => icount::scenarios(asked_for(&args.scenarios), args),
@@ -305,6 +309,7 @@ impl Settings {
                 "--services {smallest} is fewer than the protocols asked for; add --protocols tcp or raise --services"
             ));
         }
+        self.check_service_types()?;
         self.check_transports()?;
         self.check_room()?;
         if self.args.damage.is_some() && (smallest < 2 * protocols || self.args.endpoints < 2) {
@@ -352,6 +357,30 @@ impl Settings {
         if self.cases().is_empty() {
             return refused(
                 "nothing would be measured: none of the --modes is asked any of the --scenarios (idle and conntrack-clean are asked of kube-proxy's own modes, conntrack-clean where there are UDP services): add a mode, a protocol or a scenario",
+            );
+        }
+        Ok(())
+    }
+
+    /// Each kind of services is named once, and is no floor's.
+    fn check_service_types(&self) -> Result<(), Usage> {
+        let named = &self.args.service_types;
+        let mut twice = named.iter().enumerate();
+        if let Some((_, word)) = twice.find(|(at, word)| named[..*at].contains(word)) {
+            return refused(format!(
+                "--service-types names {word} twice: each type is measured by itself, once; for shares of one population see --mix"
+            ));
+        }
+        let mix = self.args.mix.as_ref();
+        if let Some(single) = mix.and_then(Mix::single) {
+            return refused(format!(
+                "--mix {single} is one type: say --service-types {single}, or give further types their shares, as in cluster-ip=60,node-port=40"
+            ));
+        }
+        let is_named = !named.is_empty() || mix.is_some();
+        if is_named && self.modes.iter().all(|mode| mode.is_floor()) {
+            return refused(
+                "--service-types and --mix: the floors none and conntrack have no services: add a mode, or leave them out",
             );
         }
         Ok(())
@@ -422,6 +451,19 @@ impl Settings {
             if largest > most {
                 return refused(format!(
                     "--services {largest}: with --vip-stride {stride} the service range has room for {most}: lower one of the two"
+                ));
+            }
+        }
+        for mix in &self.mixes {
+            let protocols = self.request.protocols.len();
+            let most = most_with_node_ports(mix.cycle(), protocols).unwrap_or(u32::MAX);
+            let most = most.saturating_sub(ADDED_SERVICES);
+            if largest > most {
+                return refused(format!(
+                    "--services {largest}: node ports are {} to {}, {MAX_NODE_PORTS} of each protocol, and of {} that is room for {most} beside {ADDED_SERVICES} additions; lower --services or leave the type out",
+                    NODE_PORTS.start(),
+                    NODE_PORTS.end(),
+                    mix.words(),
                 ));
             }
         }
@@ -497,6 +539,14 @@ impl Settings {
         }
     }
 
+    /// What the services of a mode are, each measured by itself. A floor has none.
+    pub(super) fn mixes_of(&self, mode: Mode) -> Vec<Mix> {
+        match mode.is_floor() {
+            true => vec![Mix::default()],
+            false => self.mixes.clone(),
+        }
+    }
+
     /// Transports in which a mode is measured.
     pub(super) fn transports(&self, mode: Mode) -> Vec<Transport> {
         let (can, named) = (facts(mode), self.request.transports.iter().copied());
@@ -519,6 +569,18 @@ fn asked_for(words: &[Scenarios]) -> Vec<ScenarioKind> {
             || words.is_empty() && kind.row().in_default_run
     };
     ScenarioKind::ALL.iter().copied().filter(named).collect()
+}
+
+/// What services are: each type that was named, in the vocabulary's order, and the mix; ClusterIPs when neither was.
+fn mixes(args: &RunArgs) -> Vec<Mix> {
+    let named = |service_type: &&ServiceType| args.service_types.contains(service_type);
+    let types = ServiceType::ALL.iter().filter(named);
+    let mut mixes: Vec<Mix> = types.copied().map(Mix::of).collect();
+    mixes.extend(args.mix.clone());
+    if mixes.is_empty() {
+        mixes.push(Mix::default());
+    }
+    mixes
 }
 
 /// In the order in which they were named.

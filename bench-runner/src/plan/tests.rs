@@ -253,6 +253,81 @@ fn families_are_nodes_that_each_have_every_stay_and_what_is_of_ipv4_alone_says_n
 }
 
 #[test]
+fn each_type_of_services_and_a_mix_has_every_stay_of_every_mode_that_has_services() {
+    let words = ["--services", "100", "--modes", "none,nftables"];
+    let of = |types: &[&str]| plan(&[&words, types].concat());
+    let said = |plan: &Plan| plan.sentences().join("; ");
+    let one = of(&[]);
+    assert!(!said(&one).contains("service types"), "{}", said(&one));
+    let cells = |plan: &Plan| -> Vec<CellKey> {
+        let stays = plan.stays.iter();
+        stays.flat_map(|s| s.spec.cells.iter().map(|c| key(&s.spec, c))).collect()
+    };
+    let named = |key: &CellKey| key.options.get(OptionKey::ServiceType).is_some();
+    assert!(!cells(&one).iter().any(named));
+    let types = ["--service-types", "node-port,cluster-ip", "--mix", "cluster-ip=90,affinity=10"];
+    let all = of(&types);
+    let count = |plan: &Plan, mix: &Mix, floor: bool| {
+        let stays = plan.stays.iter().filter(|s| s.spec.mode.is_floor() == floor);
+        stays.filter(|s| s.spec.mix == *mix).count()
+    };
+    let ordinary = Mix::default();
+    for text in ["cluster-ip", "node-port", "cluster-ip=90,affinity=10"] {
+        let mix: Mix = text.parse().unwrap();
+        assert_eq!(count(&all, &mix, false), count(&one, &ordinary, false), "{text}");
+    }
+    assert_eq!(count(&all, &ordinary, true), count(&one, &ordinary, true));
+    for stay in &all.stays {
+        let cells = stay.spec.cells.iter();
+        assert!(cells.clone().all(|cell| cell.options.mix() == stay.spec.mix));
+    }
+    let keys: HashSet<CellKey> = cells(&all).into_iter().collect();
+    assert_eq!(keys.len() as u64, all.cells_per_block());
+    let text = said(&all);
+    let types = "cluster-ip services; node-port services, each in stays of its own";
+    assert!(text.contains(types), "{text}");
+    // A mix alone is all that is asked of services.
+    let mixed = of(&["--mix", "cluster-ip=90,affinity=10"]);
+    assert_eq!(count(&mixed, &ordinary, false), 0);
+}
+
+#[test]
+fn services_that_answer_nobody_are_asked_for_no_first_packet() {
+    let kinds = |types: &str| -> BTreeSet<ScenarioKind> {
+        let words = ["--services", "100", "--modes", "nftables", "--service-types", types];
+        let stays = plan(&words).stays.into_iter();
+        let cells = stays.flat_map(|stay| stay.spec.cells);
+        cells.map(|cell| cell.scenario).collect()
+    };
+    assert!(kinds("affinity").contains(&ScenarioKind::FirstPacket));
+    for silent in ["no-endpoints", "internal-local-none"] {
+        let kinds = kinds(silent);
+        assert!(!kinds.contains(&ScenarioKind::FirstPacket), "{silent}");
+        assert!(kinds.contains(&ScenarioKind::ServiceAdd), "{silent}");
+    }
+    assert!(!kinds("no-endpoints").contains(&ScenarioKind::EndpointChurn));
+}
+
+#[test]
+fn what_is_wrong_with_types_of_services_is_told_in_a_line() {
+    for (words, why) in [
+        (vec!["--service-types", "node-prot"], "node-port"),
+        (vec!["--service-types", "affinity,affinity"], "affinity twice"),
+        (vec!["--mix", "node-port"], "--service-types node-port"),
+        (vec!["--mix", "cluster-ip=60,node-port=30"], "come to 90 per cent"),
+        (vec!["--modes", "none", "--service-types", "affinity"], "have no services"),
+    ] {
+        let said = resolved(&words).unwrap_err();
+        assert!(said.contains(why), "{words:?}: {said}");
+    }
+    let large = ["--services", "10000", "--service-types", "node-port"];
+    let cli = crate::cmd::Cli::try_parse_from([&["bench-runner"][..], &large].concat()).unwrap();
+    let Usage(why) = Settings::resolve(&cli.run).unwrap_err();
+    assert!(why.contains("2768 of each protocol") && why.contains("room for 5436"), "{why}");
+    assert!(!why.contains('\n'), "{why}");
+}
+
+#[test]
 fn a_real_kube_proxy_serves_every_kind_of_node() {
     let real = ["--transports", "kube-proxy", "--modes", "nftables"];
     let real = [&real[..], &["--tool", "kube-proxy=/bin/true"]].concat();

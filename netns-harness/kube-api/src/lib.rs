@@ -36,7 +36,8 @@ use tokio::sync::oneshot;
 
 pub use kind::{Change, Kind, Object};
 pub use object::{
-    Endpoint, EndpointPort, EndpointSlice, Node, Protocol, Service, ServiceCidr, ServicePort,
+    ClientIpConfig, Endpoint, EndpointPort, EndpointSlice, Ingress, LoadBalancerStatus, Node,
+    Protocol, Service, ServiceCidr, ServicePort, SessionAffinityConfig,
 };
 pub use request::Verb;
 pub use shared::Requests;

@@ -120,9 +120,13 @@ pub struct ClientIpConfig {
 
 /// An address that a load balancer has for a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Ingress {
     /// The address.
     pub ip: IpAddr,
+    /// `VIP`: packets come to the node with that address; `Proxy`: kube-proxy leaves it alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip_mode: Option<&'static str>,
 }
 
 /// What load balancers have for a service.

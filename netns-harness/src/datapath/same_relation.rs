@@ -16,23 +16,25 @@ use crate::service::{Endpoint, Frontend, Population, Service};
 type Shape = BTreeMap<u32, (u8, u16)>;
 
 fn population(shape: &Shape) -> Population {
-    let service = |(&index, &(endpoints, start)): (&u32, &(u8, u16))| Service {
-        index,
-        frontend: Frontend {
-            vip: Ipv4Addr::from_bits(0x0a60_0000 + index / 2 + 1).into(),
-            port: 80,
-            protocol: if index % 2 == 0 {
-                Protocol::Tcp
-            } else {
-                Protocol::Udp
+    let service = |(&index, &(endpoints, start)): (&u32, &(u8, u16))| {
+        Service::cluster_ip(
+            index,
+            Frontend {
+                vip: Ipv4Addr::from_bits(0x0a60_0000 + index / 2 + 1).into(),
+                port: 80,
+                protocol: if index % 2 == 0 {
+                    Protocol::Tcp
+                } else {
+                    Protocol::Udp
+                },
             },
-        },
-        endpoints: (0..u32::from(endpoints))
-            .map(|e| Endpoint {
-                address: Ipv4Addr::from_bits(0x0a80_0000 + u32::from(start) + e).into(),
-                port: 8080,
-            })
-            .collect(),
+            (0..u32::from(endpoints))
+                .map(|e| Endpoint {
+                    address: Ipv4Addr::from_bits(0x0a80_0000 + u32::from(start) + e).into(),
+                    port: 8080,
+                })
+                .collect(),
+        )
     };
     Population {
         services: shape.iter().map(service).collect(),

@@ -115,19 +115,21 @@ pub(super) fn probe_population() -> Population {
 /// endpoints.
 pub(super) fn probe_population_of(family: Family) -> Population {
     let plan = Plan::of(family);
-    let service = |index: u32, protocol, endpoints| Service {
-        index,
-        frontend: Frontend {
-            vip: plan.services.host(256 + index),
-            port: 80,
-            protocol,
-        },
-        endpoints: (0..endpoints)
-            .map(|e| Endpoint {
-                address: plan.endpoints.host(256 * index + e),
-                port: 8080,
-            })
-            .collect(),
+    let service = |index: u32, protocol, endpoints| {
+        Service::cluster_ip(
+            index,
+            Frontend {
+                vip: plan.services.host(256 + index),
+                port: 80,
+                protocol,
+            },
+            (0..endpoints)
+                .map(|e| Endpoint {
+                    address: plan.endpoints.host(256 * index + e),
+                    port: 8080,
+                })
+                .collect(),
+        )
     };
     Population {
         services: vec![service(0, Protocol::Tcp, 2), service(1, Protocol::Udp, 3)],
@@ -139,13 +141,15 @@ fn larger_population(family: Family, services: u32) -> Population {
     let plan = Plan::of(family);
     let mut population = probe_population_of(family);
     let template = population.services[0].clone();
-    let more = (population.services.len() as u32..services).map(|index| Service {
-        index,
-        frontend: Frontend {
-            vip: plan.services.host(512 + index),
-            ..template.frontend
-        },
-        endpoints: template.endpoints.clone(),
+    let more = (population.services.len() as u32..services).map(|index| {
+        Service::cluster_ip(
+            index,
+            Frontend {
+                vip: plan.services.host(512 + index),
+                ..template.frontend
+            },
+            template.endpoints.clone(),
+        )
     });
     population.services.extend(more);
     population

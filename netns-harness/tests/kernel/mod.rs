@@ -21,19 +21,21 @@ pub(crate) fn population(services: u32, endpoints: u32) -> Population {
 /// The same of a family.
 pub(crate) fn population_of(family: Family, services: u32, endpoints: u32) -> Population {
     let plan = Plan::of(family);
-    let service = |index: u32| Service {
-        index,
-        frontend: Frontend {
-            vip: plan.services.host(1 + index),
-            port: 80,
-            protocol: [Protocol::Tcp, Protocol::Udp][index as usize % 2],
-        },
-        endpoints: (0..endpoints)
-            .map(|e| Endpoint {
-                address: plan.endpoints.host(1 + index * endpoints + e),
-                port: ENDPOINT_PORT,
-            })
-            .collect(),
+    let service = |index: u32| {
+        Service::cluster_ip(
+            index,
+            Frontend {
+                vip: plan.services.host(1 + index),
+                port: 80,
+                protocol: [Protocol::Tcp, Protocol::Udp][index as usize % 2],
+            },
+            (0..endpoints)
+                .map(|e| Endpoint {
+                    address: plan.endpoints.host(1 + index * endpoints + e),
+                    port: ENDPOINT_PORT,
+                })
+                .collect(),
+        )
     };
     Population {
         services: (0..services).map(service).collect(),

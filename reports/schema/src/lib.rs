@@ -24,13 +24,14 @@ mod options;
 mod outcome;
 mod record;
 mod scenario;
+mod service_type;
 pub mod summary;
 mod vocabulary;
 mod words;
 
 pub use identity::{CONTROL, CellKey};
 pub use metric::{Growth, Metric, MetricRow, Unit, UnitRow};
-pub use mode::{Marker, Mode, ModeRow};
+pub use mode::{Marker, Mode, ModeRow, Proxier};
 pub use options::{INSTALLED, ONE_TRANSACTION, OptionKey, OptionRow, Options, Role};
 pub use outcome::{Disturbance, NotRun, Outcome, OutcomeKind, OutcomeRow, Stage};
 pub use record::{
@@ -38,6 +39,7 @@ pub use record::{
     Series, Variant,
 };
 pub use scenario::{Ask, Place, ScenarioKind, ScenarioRow, Topic, filled};
+pub use service_type::{Mix, MixError, ReachedBy, ServiceType, ServiceTypeRow};
 pub use vocabulary::UnknownName;
 pub use words::{
     Cache, Damage, Engine, Family, KubeProxyVersion, NodeKind, Position, PositionRow, Protocol,
@@ -57,6 +59,8 @@ pub fn glossary() -> Vec<[&'static str; 3]> {
         Protocol::glossary(),
         Family::glossary(),
         Stack::glossary(),
+        ServiceType::glossary(),
+        ReachedBy::glossary(),
         Transport::glossary(),
         Engine::glossary(),
         Cache::glossary(),

@@ -16,6 +16,8 @@ pub struct ModeRow {
     pub beyond_floor: &'static str,
     /// The engine that kube-proxy's iptables rules go through in it.
     pub iptables: Option<Engine>,
+    /// The proxier of kube-proxy that treats flows as it does; a floor treats none.
+    pub proxier: Option<Proxier>,
     /// Whether the netlink messages of its updates are those of its sets.
     pub sets: bool,
     /// The kube-proxy whose layout its rules had before results named one.
@@ -24,6 +26,17 @@ pub struct ModeRow {
     pub color: [u8; 3],
     /// The shape of its points.
     pub marker: Marker,
+}
+
+/// A proxier of kube-proxy (`pkg/proxy/{iptables,ipvs,nftables}`). They do not treat all flows alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proxier {
+    /// Chains of rules.
+    Iptables,
+    /// Virtual servers.
+    Ipvs,
+    /// Verdict maps.
+    Nftables,
 }
 
 /// Shape of a point.
@@ -51,6 +64,7 @@ const SERVING: ModeRow = ModeRow {
     last: "",
     beyond_floor: "",
     iptables: None,
+    proxier: Some(Proxier::Iptables),
     sets: false,
     layout: None,
     color: [0; 3],
@@ -58,6 +72,7 @@ const SERVING: ModeRow = ModeRow {
 };
 const FLOOR: ModeRow = ModeRow {
     floor: true,
+    proxier: None,
     last: "a place like any other, since nothing is looked up",
     ..SERVING
 };
@@ -120,6 +135,7 @@ vocabulary! {
             about: "kube-proxy's virtual servers, with sets and a constant number of rules; deprecated since 1.35",
             last: "found first in its bucket before Linux 7.1, where the newest stand in front",
             beyond_floor: "IPVS' own hooks, and table filter in input and output, by which it goes",
+            proxier: Some(Proxier::Ipvs),
             color: [0xcc, 0x79, 0xa7],
             ..SERVING
         },
@@ -128,6 +144,7 @@ vocabulary! {
             about: "kube-proxy's nftables rules",
             last: "a place like any other in one map",
             beyond_floor: "filter chains in two hooks, and the nat chains of nf_tables in place of legacy's",
+            proxier: Some(Proxier::Nftables),
             layout: Some("1.32"),
             color: [0x00, 0x72, 0xb2],
             marker: Marker::Diamond,

@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::vocabulary::vocabulary;
-use crate::{Cache, Engine, Family, NodeKind, Position, Protocol, Stack, Transport};
+use crate::{
+    Cache, Engine, Family, Mix, NodeKind, Position, Protocol, ReachedBy, Stack, Transport,
+};
 
 /// What is known of an option.
 #[derive(Debug)]
@@ -117,7 +119,7 @@ vocabulary! {
             role: Role::Way,
             ..OF_RULES
         },
-        /// Where packets come from: `client`.
+        /// Where packets come from: `client`, a pod; `node`, the node itself.
         Path = "path" { words: |value| format!("path {value}"), ..OF_A_PACKET },
         /// Which service is asked: `first`, `middle`, `last`, `uniform`.
         Position = "position" {
@@ -136,6 +138,20 @@ vocabulary! {
             words: |value| words_of(OptionKey::Protocol, value, Protocol::words),
             role: Role::Asks,
             ..OF_A_PACKET
+        },
+        /// Which of the asked service's addresses packets are sent to: `cluster-ip`, `node-port`, `load-balancer`, `external-ip`;
+        /// absent: its ClusterIP.
+        Reached = "reached" {
+            words: |value| words_of(OptionKey::Reached, value, ReachedBy::words),
+            role: Role::Asks,
+            ..OF_A_PACKET
+        },
+        /// What the services of the population are: a type, or a mix of them with shares in per cent (`cluster-ip=60,node-port=40`);
+        /// absent: `cluster-ip`.
+        ServiceType = "service_type" {
+            words: |value| words_of(OptionKey::ServiceType, value, |mix: Mix| mix.words()),
+            role: Role::Asks,
+            ..AROUND
         },
         /// How many families the node serves: `dual`, both; absent: the one of `family`.
         Stack = "stack" {
@@ -349,6 +365,26 @@ impl Options {
         self.without(&[OptionKey::Family, OptionKey::Stack])
     }
 
+    /// What the services are.
+    #[must_use]
+    pub fn mix(&self) -> Mix {
+        self.word(OptionKey::ServiceType).unwrap_or_default()
+    }
+
+    /// Says what the services are; of ClusterIPs alone nothing, so that these cells are those that they were before there
+    /// was another type.
+    pub fn set_mix(&mut self, mix: &Mix) {
+        if !mix.is_ordinary() {
+            self.set(OptionKey::ServiceType, mix);
+        }
+    }
+
+    /// Which address of the asked service packets are sent to.
+    #[must_use]
+    pub fn reached(&self) -> ReachedBy {
+        self.word(OptionKey::Reached).unwrap_or_default()
+    }
+
     /// Whether caches hold what is walked.
     #[must_use]
     pub fn cache(&self) -> Option<Cache> {
@@ -390,6 +426,8 @@ impl Options {
             self.get(OptionKey::Churn).map(str::to_owned),
             self.word::<u32>(OptionKey::TrackedFlows),
             self.possible_cpus(),
+            self.mix(),
+            self.reached(),
         )
     }
 }
@@ -447,6 +485,27 @@ mod tests {
         }
         let packet = Options::from([(OptionKey::Family, "ipv4")]);
         assert_eq!(packet.node(), NodeKind::default());
+    }
+
+    #[test]
+    fn services_of_cluster_ips_alone_are_not_named_and_a_type_and_a_mix_are() {
+        let mut options = Options::new();
+        options.set_mix(&Mix::default());
+        assert_eq!(options, Options::new());
+        assert!(options.mix().is_ordinary());
+        assert_eq!(options.reached(), ReachedBy::ClusterIp);
+        for text in ["node-port", "cluster-ip=60,node-port=40"] {
+            let mix: Mix = text.parse().unwrap();
+            options.set_mix(&mix);
+            assert_eq!(options.get(OptionKey::ServiceType), Some(text));
+            assert_eq!(options.mix(), mix);
+        }
+        assert_eq!(
+            options.words(),
+            ["60 % cluster-ip and 40 % node-port services"]
+        );
+        options.set(OptionKey::ServiceType, "headless");
+        assert_eq!(options.words(), ["service_type headless"]);
     }
 
     #[test]

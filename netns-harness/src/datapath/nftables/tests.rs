@@ -50,20 +50,20 @@ const WAYS: [RenderOptions; 5] = [
 
 fn service(family: Family, index: u32, endpoints: u32) -> Service {
     let plan = Plan::of(family);
-    Service {
+    Service::cluster_ip(
         index,
-        frontend: Frontend {
+        Frontend {
             vip: plan.services.host(1 + index * 7),
             port: 80,
             protocol: [Protocol::Tcp, Protocol::Udp][index as usize % 2],
         },
-        endpoints: (0..endpoints)
+        (0..endpoints)
             .map(|e| Endpoint {
                 address: plan.endpoints.host(1 + index * 40 + e),
                 port: 8080,
             })
             .collect(),
-    }
+    )
 }
 
 fn population(family: Family, services: u32, endpoints: u32) -> Population {

@@ -96,19 +96,21 @@ fn a_command_that_would_be_refused_has_no_meaning() {
 
 /// A service for each (index, VIP, number of endpoints, first endpoint), in that order.
 fn shaped(shape: &[(u32, u32, u32, u32)]) -> Population {
-    let service = |&(index, vip, endpoints, start): &(u32, u32, u32, u32)| Service {
-        index,
-        frontend: Frontend {
-            vip: Ipv4Addr::from_bits(0x0a60_0001 + vip).into(),
-            port: 80,
-            protocol: Protocol::Tcp,
-        },
-        endpoints: (start..start + endpoints)
-            .map(|e| Endpoint {
-                address: Ipv4Addr::from_bits(0x0a80_0000 + e).into(),
-                port: 8080,
-            })
-            .collect(),
+    let service = |&(index, vip, endpoints, start): &(u32, u32, u32, u32)| {
+        Service::cluster_ip(
+            index,
+            Frontend {
+                vip: Ipv4Addr::from_bits(0x0a60_0001 + vip).into(),
+                port: 80,
+                protocol: Protocol::Tcp,
+            },
+            (start..start + endpoints)
+                .map(|e| Endpoint {
+                    address: Ipv4Addr::from_bits(0x0a80_0000 + e).into(),
+                    port: 8080,
+                })
+                .collect(),
+        )
     };
     Population {
         services: shape.iter().map(service).collect(),

@@ -1,0 +1,351 @@
+//! What the services of a population are, and by which of their addresses they are reached. A type is a name for a set of
+//! fields of a Kubernetes Service; layouts follow the fields, never the name.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::UnknownName;
+use crate::vocabulary::vocabulary;
+
+vocabulary! {
+    /// By which of its addresses a service is reached.
+    ReachedBy, "address of a service", {
+        /// Its ClusterIP (`spec.clusterIP`).
+        ClusterIp = "cluster-ip",
+        /// A port of the node's own address (`spec.ports[].nodePort`).
+        NodePort = "node-port",
+        /// The address of its load balancer (`status.loadBalancer.ingress[].ip`).
+        LoadBalancer = "load-balancer",
+        /// An external address (`spec.externalIPs`).
+        ExternalIp = "external-ip",
+    }
+}
+
+impl Default for ReachedBy {
+    fn default() -> Self {
+        Self::ALL[0]
+    }
+}
+
+impl ReachedBy {
+    /// As words: "reached by load-balancer".
+    #[must_use]
+    pub fn words(self) -> String {
+        format!("reached by {self}")
+    }
+}
+
+/// What is known of a type of services.
+#[derive(Debug)]
+pub struct ServiceTypeRow {
+    /// The addresses of such a service. The last is the one that makes the type.
+    pub addresses: &'static [ReachedBy],
+}
+
+const WITHIN: &[ReachedBy] = &[ReachedBy::ClusterIp];
+const BALANCED: &[ReachedBy] = &[
+    ReachedBy::ClusterIp,
+    ReachedBy::NodePort,
+    ReachedBy::LoadBalancer,
+];
+
+vocabulary! {
+    /// What the services of a population are. The first is the ordinary one.
+    ServiceType, "service type", of ServiceTypeRow, {
+        /// A ClusterIP, and endpoints on other nodes.
+        ClusterIp = "cluster-ip" { addresses: WITHIN },
+        /// Type NodePort: a port of every node too.
+        NodePort = "node-port" { addresses: &[ReachedBy::ClusterIp, ReachedBy::NodePort] },
+        /// Type LoadBalancer: the address of a load balancer, and a node port.
+        LoadBalancer = "load-balancer" { addresses: BALANCED },
+        /// Type LoadBalancer, which one range of sources alone may use (`loadBalancerSourceRanges`).
+        SourceRanges = "source-ranges" { addresses: BALANCED },
+        /// Type ClusterIP with an external address (`externalIPs`).
+        ExternalIp = "external-ip" { addresses: &[ReachedBy::ClusterIp, ReachedBy::ExternalIp] },
+        /// Type LoadBalancer with `externalTrafficPolicy: Local`, and endpoints on this node as on others.
+        ExternalLocal = "external-local" { addresses: BALANCED },
+        /// The same with endpoints on other nodes alone: what comes from outside is dropped.
+        ExternalLocalNone = "external-local-none" { addresses: BALANCED },
+        /// Type ClusterIP with `internalTrafficPolicy: Local`, and endpoints on this node as on others.
+        InternalLocal = "internal-local" { addresses: WITHIN },
+        /// The same with endpoints on other nodes alone: what is sent to it is dropped.
+        InternalLocalNone = "internal-local-none" { addresses: WITHIN },
+        /// Type ClusterIP with `sessionAffinity: ClientIP`, remembered for three hours, the default.
+        Affinity = "affinity" { addresses: WITHIN },
+        /// Type ClusterIP without endpoints: what is sent to it is refused.
+        NoEndpoints = "no-endpoints" { addresses: WITHIN },
+    }
+}
+
+impl Default for ServiceType {
+    fn default() -> Self {
+        Self::ALL[0]
+    }
+}
+
+impl ServiceType {
+    /// The addresses of such a service.
+    #[must_use]
+    pub const fn addresses(self) -> &'static [ReachedBy] {
+        self.row().addresses
+    }
+
+    /// Whether such a service has a node port.
+    #[must_use]
+    pub fn has_node_port(self) -> bool {
+        self.addresses().contains(&ReachedBy::NodePort)
+    }
+
+    /// Whether such a service has endpoints.
+    #[must_use]
+    pub const fn has_endpoints(self) -> bool {
+        !matches!(self, Self::NoEndpoints)
+    }
+
+    /// Whether a pod that asks such a service by its ClusterIP is answered.
+    #[must_use]
+    pub const fn answers(self) -> bool {
+        !matches!(self, Self::NoEndpoints | Self::InternalLocalNone)
+    }
+
+    /// Whether such a service has endpoints on this node.
+    #[must_use]
+    pub const fn has_local_endpoints(self) -> bool {
+        matches!(self, Self::ExternalLocal | Self::InternalLocal)
+    }
+}
+
+/// Types of services and their shares, which make up the whole. Types are in the order of their vocabulary.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Mix {
+    shares: Vec<(ServiceType, u32)>,
+    /// The types of the services of one protocol, taken in turn.
+    cycle: Vec<ServiceType>,
+}
+
+/// Why a text is no mix.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MixError {
+    /// It names no type.
+    #[error(transparent)]
+    Unknown(#[from] UnknownName),
+    /// A share is missing, or is no number from 1 to 100.
+    #[error("'{0}' is no TYPE=SHARE with a share of 1 to 100 per cent, as in cluster-ip=60,node-port=40")]
+    Share(String),
+    /// A type has two shares.
+    #[error("{0} has two shares: give it one")]
+    Twice(ServiceType),
+    /// The shares are not the whole.
+    #[error("the shares come to {0} per cent, not 100")]
+    Sum(u32),
+}
+
+impl Mix {
+    /// Services of one type.
+    #[must_use]
+    pub fn of(service_type: ServiceType) -> Self {
+        Self {
+            shares: vec![(service_type, 100)],
+            cycle: vec![service_type],
+        }
+    }
+
+    /// Types with their shares, per cent.
+    ///
+    /// # Errors
+    /// Shares that do not come to 100, or two of one type.
+    pub fn new(mut shares: Vec<(ServiceType, u32)>) -> Result<Self, MixError> {
+        shares.sort_unstable();
+        if let Some(pair) = shares.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(MixError::Twice(pair[0].0));
+        }
+        match shares.iter().map(|(_, share)| *share).sum::<u32>() {
+            100 => Ok(Self {
+                cycle: interleaved(&shares),
+                shares,
+            }),
+            sum => Err(MixError::Sum(sum)),
+        }
+    }
+
+    /// The types of the services of one protocol, taken in turn: as many of each as its share says, spread evenly.
+    #[must_use]
+    pub fn cycle(&self) -> &[ServiceType] {
+        &self.cycle
+    }
+
+    /// Its types.
+    pub fn types(&self) -> impl Iterator<Item = ServiceType> + '_ {
+        self.shares.iter().map(|(service_type, _)| *service_type)
+    }
+
+    /// The one type, where there is no other.
+    #[must_use]
+    pub fn single(&self) -> Option<ServiceType> {
+        match self.shares[..] {
+            [(service_type, _)] => Some(service_type),
+            _ => None,
+        }
+    }
+
+    /// Whether its services are what they are where nobody says it.
+    #[must_use]
+    pub fn is_ordinary(&self) -> bool {
+        self.single() == Some(ServiceType::default())
+    }
+
+    /// As words: "node-port services", "60 % cluster-ip and 40 % node-port services".
+    #[must_use]
+    pub fn words(&self) -> String {
+        if let Some(service_type) = self.single() {
+            return format!("{service_type} services");
+        }
+        let shares = self.shares.iter();
+        let shares: Vec<String> = shares
+            .map(|(service_type, share)| format!("{share} % {service_type}"))
+            .collect();
+        format!("{} services", shares.join(" and "))
+    }
+}
+
+/// Each place goes to the type that is furthest behind its share, the first of them where several are: the smooth weighted
+/// round robin of load balancers. It repeats after 100 places at most.
+fn interleaved(shares: &[(ServiceType, u32)]) -> Vec<ServiceType> {
+    let common = shares.iter().fold(100, |common, (_, share)| gcd(common, *share));
+    let places = i64::from(100 / common);
+    let mut behind = vec![0; shares.len()];
+    let place = |_| {
+        for (behind, (_, share)) in behind.iter_mut().zip(shares) {
+            *behind += i64::from(share / common);
+        }
+        let types = 0..behind.len();
+        let next = types.max_by_key(|at| (behind[*at], Reverse(*at)));
+        let next = next.expect("a mix has a type");
+        behind[next] -= places;
+        shares[next].0
+    };
+    (0..places).map(place).collect()
+}
+
+const fn gcd(a: u32, b: u32) -> u32 {
+    match b {
+        0 => a,
+        b => gcd(b, a % b),
+    }
+}
+
+impl Default for Mix {
+    /// ClusterIPs.
+    fn default() -> Self {
+        Self::of(ServiceType::default())
+    }
+}
+
+/// A type alone, or each with its share: `cluster-ip=60,node-port=40`.
+impl fmt::Display for Mix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(service_type) = self.single() {
+            return service_type.fmt(f);
+        }
+        for (at, (service_type, share)) in self.shares.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            write!(f, "{comma}{service_type}={share}")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Mix {
+    type Err = MixError;
+
+    fn from_str(text: &str) -> Result<Self, MixError> {
+        if !text.contains(['=', ',']) {
+            return Ok(Self::of(text.parse()?));
+        }
+        let share = |part: &str| -> Result<(ServiceType, u32), MixError> {
+            let wrong = || MixError::Share(part.to_owned());
+            let (name, share) = part.split_once('=').ok_or_else(wrong)?;
+            let service_type: ServiceType = name.trim().parse()?;
+            let share = share.trim().trim_end_matches('%').trim_end();
+            let share = share.parse::<u32>().ok().filter(|share| (1..=100).contains(share));
+            Ok((service_type, share.ok_or_else(wrong)?))
+        };
+        let shares: Result<Vec<_>, _> = text.split(',').map(share).collect();
+        Self::new(shares?)
+    }
+}
+
+impl From<Mix> for String {
+    fn from(mix: Mix) -> Self {
+        mix.to_string()
+    }
+}
+
+impl TryFrom<String> for Mix {
+    type Error = MixError;
+
+    fn try_from(text: String) -> Result<Self, MixError> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mix(text: &str) -> Mix {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_mix_reads_as_it_is_written_whatever_the_order() {
+        for text in ["affinity", "cluster-ip=60,node-port=40"] {
+            assert_eq!(mix(text).to_string(), text);
+            let json = serde_json::to_string(&mix(text)).unwrap();
+            assert_eq!(json, format!("\"{text}\""));
+            assert_eq!(serde_json::from_str::<Mix>(&json).unwrap(), mix(text));
+        }
+        assert_eq!(mix("node-port=40%, cluster-ip = 60"), mix("cluster-ip=60,node-port=40"));
+        assert_eq!(mix("cluster-ip=100"), Mix::default());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_mix_is_told_in_a_line() {
+        let wrong = |text: &str| text.parse::<Mix>().unwrap_err().to_string();
+        for (text, why) in [
+            ("headless", "no service type 'headless'"),
+            ("cluster-ip=60,node-prot=40", "did you mean 'node-port'"),
+            ("cluster-ip=60,node-port", "'node-port' is no TYPE=SHARE"),
+            ("cluster-ip=60,node-port=0", "'node-port=0' is no TYPE=SHARE"),
+            ("cluster-ip=60,node-port=30", "come to 90 per cent"),
+            ("node-port=50,node-port=50", "node-port has two shares"),
+        ] {
+            let said = wrong(text);
+            assert!(said.contains(why) && !said.contains('\n'), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn types_are_spread_evenly_and_as_many_as_their_shares() {
+        use ServiceType::{ClusterIp, LoadBalancer, NodePort};
+        let three = [ClusterIp, NodePort, ClusterIp, NodePort, ClusterIp];
+        assert_eq!(mix("cluster-ip=60,node-port=40").cycle(), three);
+        assert_eq!(mix("node-port").cycle(), [NodePort]);
+        let many = mix("cluster-ip=89,node-port=7,load-balancer=4");
+        let of = |wanted| many.cycle().iter().filter(|t| **t == wanted).count();
+        assert_eq!([ClusterIp, NodePort, LoadBalancer].map(of), [89, 7, 4]);
+    }
+
+    #[test]
+    fn every_type_is_reached_by_its_cluster_ip() {
+        for service_type in ServiceType::ALL {
+            assert_eq!(service_type.addresses()[0], ReachedBy::ClusterIp);
+        }
+        assert!(ServiceType::ExternalLocal.has_node_port());
+        assert!(!ServiceType::ExternalIp.has_node_port());
+    }
+}
