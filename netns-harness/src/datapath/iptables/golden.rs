@@ -4,7 +4,8 @@
 use schema::Family;
 
 use super::Iptables;
-use super::layout::{endpoint_chain, hash, service_chain};
+use super::layout::hash;
+use super::services::{endpoint_chain, service_chain};
 use super::tests::population;
 use crate::datapath::steps::Restore;
 use crate::datapath::{Datapath as _, RenderOptions, Transport};

@@ -13,6 +13,7 @@ pub(super) mod layout_check;
 #[cfg(test)]
 mod meaning;
 mod restore;
+pub(super) mod services;
 
 #[cfg(test)]
 mod golden;
@@ -31,7 +32,7 @@ use crate::xtables::tables::Tables;
 use crate::xtables::{foreign, tool, trace, way};
 pub(super) use damage::stray_rule;
 pub use floor::Conntrack;
-pub(super) use layout::service_chain;
+pub(super) use services::service_chain;
 use schema::{Family, KubeProxyVersion};
 
 /// More endpoints than this are a large cluster (`largeClusterEndpointsThreshold`).
