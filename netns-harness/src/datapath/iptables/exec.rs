@@ -167,11 +167,11 @@ impl Shared {
     }
 
     fn nat(&self, chain: &str) -> &[Words] {
-        self.nat.get(chain).map_or(&[], Vec::as_slice)
+        self.nat.get(chain).map_or(&[][..], Vec::as_slice)
     }
 
     fn filter(&self, chain: &str) -> &[Words] {
-        self.filter.get(chain).map_or(&[], Vec::as_slice)
+        self.filter.get(chain).map_or(&[][..], Vec::as_slice)
     }
 }
 

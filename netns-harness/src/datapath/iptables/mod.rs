@@ -19,6 +19,8 @@ pub(super) mod services;
 mod golden;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod types;
 
 use super::{
     Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, LONGEST_INTERVAL_S,
@@ -115,7 +117,7 @@ impl Datapath for Iptables {
         let tables = tool::listed(self.tool())?;
         let complete = layout_check::complete(&tables, self.family);
         complete.map_err(HarnessError::listing("iptables layout"))?;
-        let relation = way::relation(&tables, &[]);
+        let relation = way::relation_beside(&tables, &[], &layout_check::external(&tables));
         let relation = relation.map_err(HarnessError::listing("iptables rules"))?;
         Ok((relation, Some(layout_check::portals(&tables))))
     }
@@ -181,7 +183,9 @@ impl KubeProxy for Iptables {
         let meaning = || {
             foreign::no_other(self.engine)?;
             let tables = tool::listed(self.tool())?;
-            way::relation(&tables, wanted).map_err(HarnessError::listing("iptables rules"))
+            let external = layout_check::external(&tables);
+            let relation = way::relation_beside(&tables, wanted, &external);
+            relation.map_err(HarnessError::listing("iptables rules"))
         };
         Some(meaning())
     }
