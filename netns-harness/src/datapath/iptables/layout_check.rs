@@ -75,6 +75,8 @@ fn filtered(filter: &Table, nat: &Table) -> Result<(), String> {
     let portals = nat.chains[PORTALS].iter();
     let portals = portals.filter_map(|rule| Some((rule.exact_destination()?, &rule.target)));
     let portals: HashMap<Frontend, &Target> = portals.collect();
+    let port = |rule: &Rule| (rule.protocol.clone(), rule.destination_port);
+    let ports: HashSet<_> = nat.chains[PORTS].iter().map(port).collect();
     let mut refused = HashSet::new();
     for rule in &filter.chains[PORTALS] {
         let Some(to) = rule.exact_destination() else {
@@ -88,15 +90,13 @@ fn filtered(filter: &Table, nat: &Table) -> Result<(), String> {
         }
     }
     for rule in &filter.chains[EXTERNAL] {
-        let as_written = match rule.exact_destination() {
-            // What is dropped is what the short cut of nat leaves.
-            Some(to) => {
-                let served = portals.contains_key(&to);
-                *rule == ended(to, rule) && served == (rule.target == Target::Drop)
-            }
-            None => *rule == ended_port(rule),
+        let (wanted, served) = match rule.exact_destination() {
+            Some(to) => (ended(to, rule), portals.contains_key(&to)),
+            None => (ended_port(rule), ports.contains(&port(rule))),
         };
-        if !is_end(rule) || !as_written {
+        // What is dropped is what the short cut of nat leaves.
+        let dropped = rule.target == Target::Drop;
+        if !is_end(rule) || *rule != wanted || served != dropped {
             return Err(odd(EXTERNAL));
         }
     }
@@ -119,8 +119,8 @@ fn filtered(filter: &Table, nat: &Table) -> Result<(), String> {
         target: Target::Accept,
         ..Rule::default()
     };
-    let mut ports = filter.chains[PORTS].iter();
-    match ports.all(|rule| rule.destination_port.is_some() && *rule == health(rule)) {
+    let mut checks = filter.chains[PORTS].iter();
+    match checks.all(|rule| rule.destination_port.is_some() && *rule == health(rule)) {
         true => Ok(()),
         false => Err(odd(PORTS)),
     }
