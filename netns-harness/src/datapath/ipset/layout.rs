@@ -69,6 +69,7 @@ pub(super) fn key(service: &Service) -> Entry {
         },
         port: service.frontend.port,
         second: None,
+        prefix: None,
         mark: None,
     }
 }

@@ -282,6 +282,7 @@ pub(super) const fn bound_entry(vip: IpAddr) -> Entry {
         protocol: 0,
         port: 0,
         second: None,
+        prefix: None,
         mark: None,
     }
 }
