@@ -34,6 +34,7 @@ mod layout;
 mod part;
 mod probe;
 mod removal;
+mod services;
 mod sync;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use netns_sys::tools::command;
 use schema::Family;
 
 use super::part::{Leaving, look, questions};
+use super::services::Wanted;
 use super::{layout, tool_of};
 use crate::HarnessError;
 use crate::datapath::{Sockets, SyncKind};
@@ -39,11 +40,8 @@ pub(super) fn ask_as_kube_proxy(
     if sync.is_full() {
         return Ok(0);
     }
-    let servers: Vec<ServiceId> = population
-        .services
-        .iter()
-        .map(|s| layout::id(s.frontend))
-        .collect();
+    let servers = Wanted::by(population).servers;
+    let servers: Vec<ServiceId> = servers.iter().map(|s| layout::id(s.frontend)).collect();
     look(sockets, family, &servers)?;
     Ok(questions(servers.len()))
 }
