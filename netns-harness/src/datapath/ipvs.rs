@@ -38,6 +38,8 @@ mod services;
 mod sync;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod types;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -93,11 +93,10 @@ impl State {
         let sets = ["KUBE-EXTERNAL-IP", "KUBE-EXTERNAL-IP-LOCAL", "KUBE-LOAD-BALANCER"];
         let entries = sets.iter().flat_map(|set| self.entries(set));
         let external: BTreeSet<Frontend> = entries.filter_map(of_entry).collect();
-        let served = |to: &&Frontend| {
-            let id = layout::id(**to);
-            self.servers.iter().any(|(listed, _)| listed.service.id == id)
-        };
-        match external.iter().find(|to| !served(to)) {
+        let servers = self.servers.iter();
+        let servers = servers.map(|(listed, _)| layout::frontend(listed.service.id));
+        let served: BTreeSet<Frontend> = servers.collect();
+        match external.difference(&served).next() {
             Some(to) => Err(format!("an entry has {to}, which is no virtual server's")),
             None => Ok(external),
         }
@@ -213,16 +212,13 @@ impl State {
     }
 }
 
-/// Shares of new flows. A destination of weight 0 takes none: it is leaving.
+/// Shares of new flows, of new clients where a server is persistent. A destination of weight 0 takes none: it is leaving.
 fn shares(
     listed: &ListedService,
     destinations: &[ListedDestination],
 ) -> Result<BTreeMap<Endpoint, f64>, String> {
     if listed.other_flags != 0 {
         return Err(format!("flags {:#x}", listed.other_flags));
-    }
-    if let Some(seconds) = listed.service.persistence_s {
-        return Err(format!("persistent for {seconds} s"));
     }
     for listed in destinations {
         let destination = listed.destination;

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipset_sys::Entry;
+use ipvs_codec::ServiceId;
 
 use super::layout::{self, BOUND_IPS, CLUSTER_IPS};
 use crate::datapath::reach::Reach;
@@ -42,29 +43,45 @@ fn of_node(service: &Service) -> [IpAddr; 2] {
     [plan.client_link.host(1), plan.node()]
 }
 
-/// Its virtual servers: of its ClusterIP, its external addresses, those of its load balancer, and its node port at each
-/// address of the node.
-pub(super) fn servers(service: &Service) -> Vec<Server> {
+/// Where its virtual servers are, each with whether policy Local is theirs: its ClusterIP, its external addresses, those
+/// of its load balancer, and its node port at each address of the node. Nothing is allocated: kube-proxy's questions are
+/// timed.
+fn frontends(service: &Service) -> impl Iterator<Item = (Frontend, bool)> {
     let (exposure, frontend) = (&service.exposure, service.frontend);
-    let own = of_node(service);
-    let server = |vip: IpAddr, port, local: bool| Server {
-        frontend: Frontend {
+    let external = exposure.external_local;
+    let addresses = exposure.external.iter().chain(&exposure.load_balancer);
+    let addresses = addresses.map(move |vip| (Frontend { vip: *vip, ..frontend }, external));
+    let port = exposure.node_port;
+    let own = port.map(|_| of_node(service)).into_iter().flatten();
+    let own = own.zip(port.into_iter().cycle());
+    let own = own.map(move |(vip, port)| {
+        let at = Frontend {
             vip,
             port,
             ..frontend
-        },
-        persistence_s: exposure.affinity_s,
+        };
+        (at, external)
+    });
+    let first = std::iter::once((frontend, exposure.internal_local));
+    first.chain(addresses).chain(own)
+}
+
+/// The virtual servers of a population, in its order.
+pub(super) fn ids(population: &Population) -> Vec<ServiceId> {
+    let frontends = population.services.iter().flat_map(frontends);
+    frontends.map(|(frontend, _)| layout::id(frontend)).collect()
+}
+
+/// Its virtual servers.
+pub(super) fn servers(service: &Service) -> Vec<Server> {
+    let own = of_node(service);
+    let server = |(frontend, local): (Frontend, bool)| Server {
+        frontend,
+        persistence_s: service.exposure.affinity_s,
         endpoints: endpoints(service, local),
-        bound: !own.contains(&vip),
+        bound: !own.contains(&frontend.vip),
     };
-    let mut servers = vec![server(frontend.vip, frontend.port, exposure.internal_local)];
-    let addresses = exposure.external.iter().chain(&exposure.load_balancer);
-    let external = exposure.external_local;
-    servers.extend(addresses.map(|vip| server(*vip, frontend.port, external)));
-    if let Some(port) = exposure.node_port {
-        servers.extend(own.iter().map(|vip| server(*vip, port, external)));
-    }
-    servers
+    frontends(service).map(server).collect()
 }
 
 /// The destinations of a server; `local`: those of this node where it has any.
