@@ -412,12 +412,12 @@ fn load_balancers_have_as_many_rules_as_kube_proxy_counts_but_for_its_counters()
     for (e, [filter, nat]) in [(0, [8, 5]), (1, [5, 18]), (2, [5, 21]), (10, [5, 45])] {
         let text = written(vec![typed(Family::Ipv4, 11, 0, e)]);
         let count = |table: &str| {
-            let sections = text.split(&format!("*{table}\n")).skip(1).map(str::to_owned);
-            let own = |section: String| {
-                let section = section.split("COMMIT").next().unwrap_or_default().to_owned();
-                section.lines().filter(|line| line.starts_with("-A KUBE-")).count()
+            let begin = format!("*{table}\n");
+            let own = |section: &str| {
+                let rules = section.split("COMMIT").next().unwrap_or_default().lines();
+                rules.filter(|line| line.starts_with("-A KUBE-")).count()
             };
-            sections.map(own).sum::<usize>()
+            text.split(begin.as_str()).skip(1).map(own).sum::<usize>()
         };
         // That of the kubelet's chain is among kube-proxy's four of filter.
         let counters = usize::from(e > 0);
