@@ -29,6 +29,7 @@ fn adds() -> Vec<Command> {
                 protocol: 6,
                 port: 80,
                 second: None,
+                prefix: None,
                 mark: Some(Mark {
                     value: i << 16,
                     mask: 0xffff_0000,

@@ -41,6 +41,7 @@ fn commands(entries: u32, rng: &mut Xoshiro256PlusPlus) -> Vec<Command> {
             protocol: if id % 4 == 0 { 17 } else { 6 },
             port: 80 + (id % 8) as u16,
             second: None,
+            prefix: None,
             mark: Some(Mark {
                 value: id << 16,
                 mask: 0xffff_0000,

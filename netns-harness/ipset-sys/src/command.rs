@@ -13,11 +13,9 @@ pub enum SetType {
     HashIpPort,
     /// `hash:ip,port,ip`: address, protocol and port, second address.
     HashIpPortIp,
-    /// `hash:ip,port,net`: address, protocol and port, network. For sets that stay empty: an [`Entry`] has
-    /// no network.
+    /// `hash:ip,port,net`: address, protocol and port, network.
     HashIpPortNet,
-    /// `bitmap:port`: ports, of the whole range 0–65535. For sets that stay empty: an [`Entry`] has an
-    /// address.
+    /// `bitmap:port`: ports, of the whole range 0–65535; an [`Entry`] cannot have the first.
     BitmapPort,
 }
 
@@ -118,18 +116,21 @@ pub struct Mark {
 
 /// An element of a set.
 ///
-/// Its shape must be that of the set's type: `protocol` 0 for `hash:ip`; protocol and port for
-/// `hash:ip,port`; `second` as well for `hash:ip,port,ip`. Another shape is refused by the kernel.
+/// Its shape must be that of the set's type: `protocol` and `port` 0 for `hash:ip`; protocol and port for
+/// `hash:ip,port`; `second` as well for `hash:ip,port,ip`, and `prefix` for `hash:ip,port,net`; for `bitmap:port` a port
+/// without protocol, and no address. Another shape is refused by the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entry {
-    /// First address, of the set's family.
+    /// First address, of the set's family; for `bitmap:port` unspecified.
     pub address: IpAddr,
-    /// `IPPROTO_TCP`, `IPPROTO_UDP`; 0: the entry has neither protocol nor port.
+    /// `IPPROTO_TCP`, `IPPROTO_UDP`; 0: the entry has no protocol.
     pub protocol: u8,
-    /// Port, host byte order; 0 where the protocol is 0.
+    /// Port, host byte order; 0 where the entry has none.
     pub port: u16,
-    /// Second address, of `hash:ip,port,ip`.
+    /// Second address, of `hash:ip,port,ip`; the network's, of `hash:ip,port,net`.
     pub second: Option<IpAddr>,
+    /// Length of that network's prefix.
+    pub prefix: Option<u8>,
     /// Its mark; the set must have been made with `skbinfo`.
     pub mark: Option<Mark>,
 }
@@ -138,8 +139,10 @@ impl Entry {
     /// The type of the sets that an entry of this shape belongs in.
     pub(crate) const fn set_type(&self) -> SetType {
         match (self.protocol, self.second) {
+            (0, None) if self.port != 0 => SetType::BitmapPort,
             (0, None) => SetType::HashIp,
             (_, None) => SetType::HashIpPort,
+            (_, Some(_)) if self.prefix.is_some() => SetType::HashIpPortNet,
             (_, Some(_)) => SetType::HashIpPortIp,
         }
     }
@@ -147,7 +150,10 @@ impl Entry {
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.address)?;
+        match self.set_type() {
+            SetType::BitmapPort => write!(f, "{}", self.port)?,
+            _ => write!(f, "{}", self.address)?,
+        }
         match self.protocol {
             0 => {}
             6 => write!(f, ",tcp:{}", self.port)?,
@@ -156,6 +162,9 @@ impl fmt::Display for Entry {
         }
         if let Some(second) = self.second {
             write!(f, ",{second}")?;
+        }
+        if let Some(prefix) = self.prefix {
+            write!(f, "/{prefix}")?;
         }
         if let Some(Mark { value, mask }) = self.mark {
             write!(f, " skbmark {value:#x}/{mask:#x}")?;

@@ -36,13 +36,17 @@ fn string(text: &str) -> usize {
 
 /// Bytes of one entry within a message: a nest of its own.
 fn entry(entry: &Entry, with_mark: bool) -> usize {
+    if entry.set_type().is_bitmap() {
+        return nested(attribute(2) + LINE);
+    }
     let port = match entry.protocol {
         0 => 0,
         _ => attribute(2) + attribute(1),
     };
+    let prefix = entry.prefix.map_or(0, |_| attribute(1));
     let second = entry.second.map_or(0, address);
     let mark = entry.mark.filter(|_| with_mark).map_or(0, |_| attribute(8));
-    nested(address(entry.address) + port + second + mark + LINE)
+    nested(address(entry.address) + port + second + prefix + mark + LINE)
 }
 
 /// Set and entry of a command that can travel with others of its kind: (is it an add, set, bytes).
@@ -143,6 +147,7 @@ mod tests {
                     protocol: if port == 0 { 0 } else { 6 },
                     port,
                     second: second.then(|| Ipv4Addr::from_bits(!address).into()),
+                    prefix: None,
                     mark: marked.then_some(Mark { value: 1, mask: 1 }),
                 };
                 match kind {
@@ -187,6 +192,7 @@ mod tests {
             protocol: 6,
             port: 80,
             second: None,
+            prefix: None,
             mark: Some(Mark { value: 1, mask: 1 }),
         };
         let run = |n| vec![Command::Add("services".to_owned(), entry); n];

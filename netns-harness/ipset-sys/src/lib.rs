@@ -16,6 +16,7 @@
 //!     protocol: 6, // TCP
 //!     port: 80,
 //!     second: None,
+//!     prefix: None,
 //!     mark: None,
 //! };
 //! let commands: Vec<Command> = (1..=20).map(|host| Command::Add("services".into(), entry(host))).collect();

@@ -62,6 +62,7 @@ pub(crate) enum Argument<'a> {
     Family(Family),
     Address(IpAddr),
     SecondAddress(IpAddr),
+    SecondPrefix(u8),
     Protocol(u8),
     Port(u16),
     LastPort(u16),
@@ -136,6 +137,7 @@ impl Library {
             Argument::SecondAddress(address) => {
                 self.pass(c::IPSET_OPT_IP2, &network_order(address))
             }
+            Argument::SecondPrefix(prefix) => self.pass(c::IPSET_OPT_CIDR2, &prefix),
             Argument::Protocol(protocol) => self.pass(c::IPSET_OPT_PROTO, &protocol),
             Argument::Port(port) => self.pass(c::IPSET_OPT_PORT, &port),
             Argument::LastPort(port) => self.pass(c::IPSET_OPT_PORT_TO, &port),

@@ -85,6 +85,7 @@ fn entry(attributes: Attributes<'_>) -> Option<Entry> {
         protocol: 0,
         port: 0,
         second: None,
+        prefix: None,
         mark: None,
     };
     for attribute in attributes {
@@ -93,6 +94,7 @@ fn entry(attributes: Attributes<'_>) -> Option<Entry> {
         match u32::from(attribute.kind) {
             c::IPSET_ATTR_IP => address = Some(address_in(attribute)?),
             c::IPSET_ATTR_IP2 => entry.second = Some(address_in(attribute)?),
+            c::IPSET_ATTR_CIDR2 => entry.prefix = Some(*value.first()?),
             c::IPSET_ATTR_PROTO => entry.protocol = *value.first()?,
             c::IPSET_ATTR_PORT => entry.port = u16::from_be_bytes(value.try_into().ok()?),
             c::IPSET_ATTR_SKBMARK => {
@@ -106,7 +108,12 @@ fn entry(attributes: Attributes<'_>) -> Option<Entry> {
             _ => return None,
         }
     }
-    entry.address = address?;
+    match address {
+        Some(address) => entry.address = address,
+        // Of a bitmap.
+        None if entry.protocol == 0 && entry.port != 0 => {}
+        None => return None,
+    }
     Some(entry)
 }
 

@@ -293,6 +293,10 @@ const fn act_of(command: &Command) -> c::ipset_cmd {
 }
 
 fn each_argument(entry: &Entry, mut set: impl FnMut(Argument<'static>)) {
+    if entry.set_type().is_bitmap() {
+        set(Argument::Port(entry.port));
+        return;
+    }
     set(Argument::Family(Family::of(entry.address)));
     set(Argument::Address(entry.address));
     if entry.protocol != 0 {
@@ -301,6 +305,9 @@ fn each_argument(entry: &Entry, mut set: impl FnMut(Argument<'static>)) {
     }
     if let Some(second) = entry.second {
         set(Argument::SecondAddress(second));
+    }
+    if let Some(prefix) = entry.prefix {
+        set(Argument::SecondPrefix(prefix));
     }
     if let Some(mark) = entry.mark {
         set(Argument::Mark(mark));

@@ -71,6 +71,7 @@ fn sets_are_made_filled_swapped_flushed_and_destroyed() {
                 "loops",
                 Entry {
                     second: Some(Ipv4Addr::new(10, 128, 0, 9).into()),
+                    prefix: None,
                     mark,
                     ..tcp([10, 128, 0, 9], 8080)
                 },
@@ -142,6 +143,7 @@ fn ten_thousand() -> Vec<Command> {
                 protocol,
                 port,
                 second: None,
+                prefix: None,
                 mark,
             },
         )
@@ -190,6 +192,7 @@ fn the_script_given_to_the_tool_makes_the_same_sets() {
     let mut commands = ten_thousand();
     let other = Entry {
         second: Some([10, 9, 9, 9].into()),
+        prefix: None,
         ..tcp([10, 1, 1, 1], 99)
     };
     commands.extend([

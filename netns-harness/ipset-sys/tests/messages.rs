@@ -22,6 +22,7 @@ fn entries(of: SetType, n: u32) -> impl Iterator<Item = Entry> {
         protocol: if of == SetType::HashIp { 0 } else { 17 },
         port: if of == SetType::HashIp { 0 } else { 53 },
         second: (of == SetType::HashIpPortIp).then(|| Ipv4Addr::from_bits(0x0b00_0000 + i).into()),
+        prefix: None,
         mark: (i % 2 == 0).then_some(Mark {
             value: i << 16,
             mask: 0xffff_0000,

@@ -101,10 +101,12 @@ fn what_a_kernel_lacks_is_named() {
             protocol: 6,
             port: 80,
             second: None,
+            prefix: None,
             mark: None,
         };
         let pair = Entry {
             second: Some([10, 0, 0, 2].into()),
+            prefix: None,
             ..entry
         };
         let add = |entry| Command::Add("s".to_owned(), entry);

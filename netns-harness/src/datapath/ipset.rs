@@ -39,6 +39,7 @@ use crate::service::Population;
 use crate::xtables::tables::Tables;
 use crate::xtables::{foreign, other, tool};
 pub use ids::MOST_SERVICES;
+pub use layout::unsupported;
 
 /// The ipset mode.
 #[derive(Debug, Clone, Copy)]

@@ -34,9 +34,12 @@ mod layout;
 mod part;
 mod probe;
 mod removal;
+mod services;
 mod sync;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod types;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -22,6 +22,7 @@ pub mod kube_proxy;
 pub(crate) mod meaning;
 pub mod nftables;
 pub mod none;
+mod reach;
 #[cfg(test)]
 mod same_relation;
 mod step;

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::service::{Cidr, Endpoint, Frontend};
+use crate::service::{Cidr, Endpoint, Frontend, Plan, family};
 
 /// What a rule does with a packet that it matches.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,8 +20,10 @@ pub(crate) enum Target {
     Return,
     /// `-j ACCEPT`.
     Accept,
-    /// `-j DROP` or `-j REJECT`.
+    /// `-j REJECT`.
     Refuse,
+    /// `-j DROP`.
+    Drop,
     /// `-j DNAT --to-destination`.
     Dnat(Endpoint),
     /// `-j MASQUERADE`.
@@ -50,6 +52,8 @@ pub(crate) struct Rule {
     pub(crate) probability: Option<f64>,
     /// `mark`, `conntrack`, `addrtype`: matches on state that a first packet does not have.
     pub(crate) state: Option<State>,
+    /// `recent`: a list of the sources of late.
+    pub(crate) recent: Option<Recent>,
     pub(crate) target: Target,
     /// `MASQUERADE --random-fully`.
     pub(crate) random_fully: bool,
@@ -66,8 +70,10 @@ pub(crate) enum State {
         mask: u32,
         negated: bool,
     },
-    /// `addrtype --dst-type LOCAL`: false, a VIP is not a local address.
+    /// `addrtype --dst-type LOCAL`: true of addresses of the node alone; a VIP is none.
     LocalDestination,
+    /// `addrtype --src-type LOCAL`: the node itself sends.
+    LocalSource,
     /// `conntrack --ctstate` with NEW.
     New,
     /// `conntrack --ctstate` without NEW.
@@ -75,6 +81,37 @@ pub(crate) enum State {
     /// `conntrack [!] --ctstate` with DNAT and without NEW: of first packets, those that go elsewhere than they were
     /// sent (`XT_CONNTRACK_STATE_DNAT` in `net/netfilter/xt_conntrack.c`).
     Translated { negated: bool },
+}
+
+/// What is done with a list of sources (`recent_mt` in net/netfilter/xt_recent.c). Lists are of whole addresses, which
+/// iptables-save says by a mask of ones.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Recent {
+    /// The list's name.
+    pub(crate) name: String,
+    /// `--set`: the source is noted; always true.
+    pub(crate) set: bool,
+    /// `--rcheck`: true of a source that is in the list.
+    pub(crate) check: bool,
+    /// `--seconds`: not longer than that ago.
+    pub(crate) seconds: Option<u32>,
+    /// `--reap`: older sources leave the list.
+    pub(crate) reap: bool,
+}
+
+/// Whether a mask is that of one address.
+fn is_ones(mask: IpAddr) -> bool {
+    match mask {
+        IpAddr::V4(mask) => mask.to_bits() == u32::MAX,
+        IpAddr::V6(mask) => mask.to_bits() == u128::MAX,
+    }
+}
+
+/// Whether an address is one of the lab's node.
+pub(crate) fn is_local(address: IpAddr) -> bool {
+    let plan = Plan::of(family(address));
+    let own = [plan.client_link.host(1), plan.node()];
+    address.is_loopback() || own.contains(&address)
 }
 
 /// Splits a line into words; double quotes group, as in iptables-save.
@@ -139,8 +176,9 @@ fn endpoint(text: &str) -> Option<Endpoint> {
 }
 
 /// Matches of which each word is understood.
-const MATCHES: [&str; 8] = [
+const MATCHES: [&str; 9] = [
     "comment",
+    "recent",
     "tcp",
     "udp",
     "statistic",
@@ -171,7 +209,8 @@ pub(crate) fn parse(words: &[String]) -> Rule {
 fn jump(target: &str) -> Target {
     match target {
         "ACCEPT" => Target::Accept,
-        "DROP" | "REJECT" => Target::Refuse,
+        "DROP" => Target::Drop,
+        "REJECT" => Target::Refuse,
         "RETURN" => Target::Return,
         "MASQUERADE" => Target::Masquerade,
         // Complete only with what follows: an operation, --to-destination, --map-set.
@@ -224,6 +263,17 @@ impl Rule {
             ("--dport", _) => self.destination_port = Some(next()?.parse().ok()?),
             ("--probability", _) => self.probability = Some(next()?.parse().ok()?),
             ("--dst-type", _) if next()? == "LOCAL" => self.state = Some(State::LocalDestination),
+            ("--src-type", _) if next()? == "LOCAL" => self.state = Some(State::LocalSource),
+            ("--name", _) => self.recent().name = next()?.to_owned(),
+            ("--set", _) => self.recent().set = true,
+            ("--rcheck", _) => self.recent().check = true,
+            ("--reap", _) => self.recent().reap = true,
+            ("--seconds", _) => self.recent().seconds = Some(next()?.parse().ok()?),
+            ("--rsource", _) => {}
+            ("--mask", _) => {
+                let mask: IpAddr = next()?.parse().ok()?;
+                is_ones(mask).then_some(())?;
+            }
             ("-j", _) => self.target = jump(next()?),
             ("-g", _) => self.target = Target::Goto(next()?.to_owned()),
             ("--to-destination", _) => self.target = Target::Dnat(endpoint(next()?)?),
@@ -241,8 +291,12 @@ impl Rule {
         Some(())
     }
 
-    /// Whether the first packet of a flow from inside the cluster to `to` matches when it bears `mark`, and was sent
-    /// elsewhere when it is `translated`; the probability is not looked at.
+    fn recent(&mut self) -> &mut Recent {
+        self.recent.get_or_insert_default()
+    }
+
+    /// Whether the first packet of a client that sent none before matches when it bears `mark`, and was sent elsewhere
+    /// when it is `translated`; the probability is not looked at.
     pub(crate) fn matches(
         &self,
         source: IpAddr,
@@ -261,6 +315,7 @@ impl Rule {
                 .as_deref()
                 .is_none_or(|p| p == to.protocol.name() || p == "all")
             && self.destination_port.is_none_or(|p| p == to.port)
+            && !self.recent.as_ref().is_some_and(|recent| recent.check)
             && self.state.is_none_or(|state| match state {
                 State::Mark {
                     value,
@@ -268,7 +323,9 @@ impl Rule {
                     negated,
                 } => (packet_mark & mask == value) != negated,
                 State::New => true,
-                State::NotNew | State::LocalDestination => false,
+                State::NotNew => false,
+                State::LocalDestination => is_local(to.vip),
+                State::LocalSource => is_local(source),
                 State::Translated { negated } => translated != negated,
             })
     }
@@ -366,6 +423,56 @@ mod tests {
                 "{other}"
             );
         }
+    }
+
+    #[test]
+    fn a_list_of_late_sources_means_the_same_as_sent_and_as_saved() {
+        let rule = |text: &str| parse(&words(text));
+        let sent = rule("-m recent --name KUBE-SEP-A --rcheck --seconds 10800 --reap -j KUBE-SEP-A");
+        for mask in ["255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"] {
+            let saved = format!(
+                "-m recent --rcheck --seconds 10800 --reap --name KUBE-SEP-A --mask {mask} --rsource -j KUBE-SEP-A"
+            );
+            assert_eq!(rule(&saved), sent);
+        }
+        assert!(sent.unknown.is_empty());
+        let noted = rule("-m recent --name KUBE-SEP-A --set -m tcp -p tcp -j RETURN");
+        let saved = "-p tcp -m recent --set --name KUBE-SEP-A --mask 255.255.255.255 --rsource -m tcp -j RETURN";
+        assert_eq!(noted, rule(saved));
+        let to = Frontend {
+            vip: IpAddr::from([10, 96, 0, 1]),
+            port: 80,
+            protocol: schema::Protocol::Tcp,
+        };
+        // Nobody is in a list before its first packet.
+        assert!(noted.matches(to.vip, to, 0, false) && !sent.matches(to.vip, to, 0, false));
+        for other in ["--update", "--mask 255.255.0.0", "--rdest", "--hitcount 2"] {
+            let unknown = rule(&format!("-m recent --name A --rcheck {other} -j DROP")).unknown;
+            assert!(!unknown.is_empty(), "{other}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_the_node_are_local_as_sources_and_as_destinations() {
+        let plan = Plan::of(schema::Family::Ipv4);
+        let to = |vip| Frontend {
+            vip,
+            port: 30_001,
+            protocol: schema::Protocol::Tcp,
+        };
+        let matches = |rule: &str, source, vip| parse(&words(rule)).matches(source, to(vip), 0, false);
+        let ports = "-m addrtype --dst-type LOCAL -j KUBE-NODEPORTS";
+        let own = "-m addrtype --src-type LOCAL -j KUBE-MARK-MASQ";
+        let (node, client) = (plan.node(), plan.client());
+        assert!(matches(ports, client, node) && !matches(ports, client, plan.services.host(1)));
+        assert!(matches(own, node, node) && !matches(own, client, node));
+    }
+
+    #[test]
+    fn a_drop_is_no_refusal() {
+        let target = |rule: &str| parse(&words(rule)).target;
+        assert_eq!(target("-j DROP"), Target::Drop);
+        assert_ne!(target("-j DROP"), target("-j REJECT"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! probability. The relation is what the rules mean, not what they were meant to be.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 
 use super::rule::{Rule, Target};
 use super::tables::{Table, Tables};
@@ -161,7 +162,8 @@ impl<'a> Index<'a> {
             let (mut taken, mut stay) = (Vec::new(), Vec::new());
             for flows in left {
                 let (mark, translated) = (flows.mark, flows.translated);
-                if flows.mass <= 0.0 || !rule.matches(client, to, mark, translated) {
+                let source = flows.source.unwrap_or(client);
+                if flows.mass <= 0.0 || !rule.matches(source, to, mark, translated) {
                     stay.push(flows);
                     continue;
                 }
@@ -192,7 +194,7 @@ impl<'a> Index<'a> {
                 }
                 Target::Return => returned.extend(taken),
                 Target::Accept => ends.accepted.extend(taken),
-                Target::Refuse => {}
+                Target::Refuse | Target::Drop => {}
                 // xt_set takes it in table mangle only (`set_target_v3_checkentry`).
                 Target::MapMark(set) => {
                     return Err(format!(
@@ -230,6 +232,8 @@ pub(super) struct Flows {
     mark: u32,
     /// Whether they were sent elsewhere.
     translated: bool,
+    /// Who sends them, if not a client inside the cluster.
+    source: Option<IpAddr>,
 }
 
 impl Flows {
@@ -239,6 +243,16 @@ impl Flows {
             mass: 1.0,
             mark,
             translated: false,
+            source: None,
+        }
+    }
+
+    /// The same from somebody else.
+    #[cfg(test)]
+    pub(super) const fn sent_by(self, source: IpAddr) -> Self {
+        Self {
+            source: Some(source),
+            ..self
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::rule::is_local;
 use super::tables::Tables;
 use super::trace::{Flows, Index, masqueraded};
 use crate::relation::Relation;
@@ -28,25 +29,45 @@ const SENT: &[(&str, &str)] = &[
     ("nat", "POSTROUTING"),
 ];
 
+/// [`relation_beside`] without external destinations.
+///
+/// # Errors
+/// As there.
+#[cfg(test)]
+pub(crate) fn relation(tables: &Tables, wanted: &[Frontend]) -> Result<Relation, String> {
+    relation_beside(tables, wanted, &BTreeSet::new())
+}
+
 /// What the tables do with new flows to every destination that a rule names and to those `wanted`, from a client
-/// and from the node itself alike. A destination whose flows are refused has no endpoints; one that the tables
+/// and from the node itself alike; but for destinations that are `external`, for what is done with their packets depends
+/// on who sends them. These are in the relation only where they are wanted, and their sources may be replaced, as may
+/// those of packets to ports of the node. A destination whose flows are refused has no endpoints; one that the tables
 /// leave alone is not in the relation.
 ///
 /// # Errors
 /// A rule on the way that is not understood, a missing chain, a flow whose treatment depends on where it comes
 /// from, or one whose source address would be replaced.
-pub(crate) fn relation(tables: &Tables, wanted: &[Frontend]) -> Result<Relation, String> {
-    let indexed = tables
-        .0
-        .iter()
-        .map(|(name, table)| (name.as_str(), Index::new(table)));
-    let way = Way(indexed.collect());
+pub(crate) fn relation_beside(
+    tables: &Tables,
+    wanted: &[Frontend],
+    external: &BTreeSet<Frontend>,
+) -> Result<Relation, String> {
+    let way = Way::of(tables);
     let named = way.0.values().flat_map(Index::destinations);
+    let named = named.filter(|to| !external.contains(to));
     let all: BTreeSet<Frontend> = named.chain(wanted.iter().copied()).collect();
     let mut relation = Relation::default();
     for to in all {
-        let forwarded = way.treated(FORWARDED, to)?;
-        if forwarded != way.treated(SENT, to)? {
+        let plain = !external.contains(&to) && !is_local(to.vip);
+        let treated = |chains| {
+            let answer = way.answer(chains, Flows::all(0), to)?;
+            match answer.masqueraded {
+                Some(endpoint) if plain => Err(masqueraded(to, endpoint)),
+                _ => Ok(answer.shares_unless_alone()),
+            }
+        };
+        let forwarded = treated(FORWARDED)?;
+        if forwarded != treated(SENT)? {
             return Err(format!(
                 "{to} is treated differently when it is forwarded and when the node sends it"
             ));
@@ -56,17 +77,57 @@ pub(crate) fn relation(tables: &Tables, wanted: &[Frontend]) -> Result<Relation,
     Ok(relation)
 }
 
+/// What becomes of new flows of one client to one destination; what neither goes to an endpoint nor is left alone is
+/// refused or dropped.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Answer {
+    /// Shares of those that are sent to endpoints.
+    pub(crate) shares: BTreeMap<Endpoint, f64>,
+    /// The share of those that go on as they were sent.
+    pub(crate) alone: f64,
+    /// An endpoint that sees another source than the client.
+    pub(crate) masqueraded: Option<Endpoint>,
+}
+
+impl Answer {
+    fn shares_unless_alone(self) -> Option<BTreeMap<Endpoint, f64>> {
+        // Parts of a probability do not sum up to exactly 1.
+        (self.alone < 1.0 - 1e-9).then_some(self.shares)
+    }
+}
+
+/// What becomes of new flows from `source`, which are forwarded unless it is an address of the node.
+///
+/// # Errors
+/// A rule on the way that is not understood, or a missing chain.
+#[cfg(test)]
+pub(crate) fn answer(
+    tables: &Tables,
+    source: std::net::IpAddr,
+    to: Frontend,
+) -> Result<Answer, String> {
+    let chains = if is_local(source) { SENT } else { FORWARDED };
+    Way::of(tables).answer(chains, Flows::all(0).sent_by(source), to)
+}
+
 struct Way<'a>(BTreeMap<&'a str, Index<'a>>);
 
-impl Way<'_> {
-    /// Shares of new flows; `None` where the tables leave all of them alone.
-    fn treated(
+impl<'a> Way<'a> {
+    fn of(tables: &'a Tables) -> Self {
+        let tables = tables.0.iter();
+        Self(tables.map(|(name, table)| (name.as_str(), Index::new(table))).collect())
+    }
+
+    /// What chains do with new flows, one after the other.
+    fn answer(
         &self,
         chains: &[(&str, &str)],
+        flows: Flows,
         to: Frontend,
-    ) -> Result<Option<BTreeMap<Endpoint, f64>>, String> {
+    ) -> Result<Answer, String> {
+        let mut answer = Answer::default();
         // Where they were sent, if anywhere.
-        let mut parts: Vec<(Option<Endpoint>, Flows)> = vec![(None, Flows::all(0))];
+        let mut parts: Vec<(Option<Endpoint>, Flows)> = vec![(None, flows)];
         for (table, chain) in chains {
             let Some(index) = self.0.get(table).filter(|index| index.has(chain)) else {
                 continue;
@@ -75,8 +136,8 @@ impl Way<'_> {
             for (endpoint, flows) in parts {
                 let there = endpoint.map_or(to, |endpoint| endpoint.as_frontend(to.protocol));
                 let ends = index.through(chain, there, flows)?;
-                if let (true, Some(endpoint)) = (ends.masqueraded, endpoint) {
-                    return Err(masqueraded(to, endpoint));
+                if ends.masqueraded && answer.masqueraded.is_none() {
+                    answer.masqueraded = endpoint;
                 }
                 behind.extend(ends.accepted.into_iter().map(|flows| (endpoint, flows)));
                 let translated = ends.translated.into_iter();
@@ -84,15 +145,13 @@ impl Way<'_> {
             }
             parts = behind;
         }
-        let (mut alone, mut shares) = (0.0, BTreeMap::new());
         for (endpoint, flows) in parts {
             match endpoint {
-                Some(endpoint) => *shares.entry(endpoint).or_insert(0.0) += flows.mass,
-                None => alone += flows.mass,
+                Some(endpoint) => *answer.shares.entry(endpoint).or_insert(0.0) += flows.mass,
+                None => answer.alone += flows.mass,
             }
         }
-        // Parts of a probability do not sum up to exactly 1.
-        Ok((alone < 1.0 - 1e-9).then_some(shares))
+        Ok(answer)
     }
 }
 
@@ -221,13 +280,13 @@ mod tests {
         let listing = rules("legacy");
         let aside = listing.replacen(
             "-A INPUT",
-            "-A INPUT -m recent --name a --rcheck -j DROP\n-A INPUT",
+            "-A INPUT -m limit --limit 5/sec -j DROP\n-A INPUT",
             1,
         );
         assert_eq!(meaning(&aside), meaning(&listing));
         let on_the_way = listing.replacen(
             "-A FORWARD",
-            "-A FORWARD -m recent --name a --rcheck -j DROP\n-A FORWARD",
+            "-A FORWARD -m limit --limit 5/sec -j DROP\n-A FORWARD",
             1,
         );
         let error = meaning(&on_the_way).unwrap_err();

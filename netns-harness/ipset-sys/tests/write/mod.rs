@@ -20,6 +20,7 @@ pub(crate) fn tcp(address: [u8; 4], port: u16) -> Entry {
         protocol: 6,
         port,
         second: None,
+        prefix: None,
         mark: None,
     }
 }

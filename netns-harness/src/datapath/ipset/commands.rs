@@ -52,6 +52,7 @@ fn entry_of((&(address, protocol, port), &mark): (&Key, &Option<Mark>)) -> Entry
         protocol,
         port,
         second,
+        prefix: None,
         mark,
     }
 }
@@ -233,6 +234,7 @@ fn entry(element: &str, mark: Option<&str>) -> Option<Entry> {
         },
         port: port.parse().ok()?,
         second: None,
+        prefix: None,
         mark,
     })
 }

@@ -9,7 +9,7 @@ use super::ids::{ById, Id, LEVELS, MARK_MASK, Prefix};
 use crate::datapath::iptables::layout::nat_chains;
 use crate::datapath::iptables::service_chain;
 use crate::datapath::steps::of_sets;
-use crate::service::Service;
+use crate::service::{Exposure, Service};
 use crate::xtables::RestoreText;
 use crate::xtables::tables::Tables;
 
@@ -38,6 +38,20 @@ pub(super) fn is_of(name: &str, family: Family) -> bool {
 const LOOKUP_CHAIN: &str = "KUBE-SERVICES";
 /// Room in a set: ipset's default, one more than there are ids.
 const MAX_ELEMENTS: u32 = 65_536;
+
+/// Why the mode does not lay a service of a type out; `None`: it does. A set's element is a destination and leads to one
+/// chain of endpoints: client affinity is this chain's own affair, and all else would take chains and sets that nobody has
+/// proposed.
+#[must_use]
+pub fn unsupported(exposure: &Exposure) -> Option<&'static str> {
+    let inside = Exposure {
+        affinity_s: exposure.affinity_s,
+        ..Exposure::default()
+    };
+    (*exposure != inside).then_some(
+        "mode ipset looks up ClusterIPs alone: it has no layout for node ports, external addresses and traffic policies",
+    )
+}
 
 /// `create NAME hash:ip,port family FAMILY skbinfo`.
 pub(super) fn create(name: &str, family: Family) -> Command {
@@ -69,6 +83,7 @@ pub(super) fn key(service: &Service) -> Entry {
         },
         port: service.frontend.port,
         second: None,
+        prefix: None,
         mark: None,
     }
 }

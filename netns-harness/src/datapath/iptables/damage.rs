@@ -1,6 +1,6 @@
 //! Breaking installed rules by hand, with one `iptables` process a rule.
 
-use super::layout::{endpoint_chain, service_chain};
+use super::services::{endpoint_chain, service_chain};
 use super::{Conntrack, Iptables};
 use crate::datapath::{Breakable, Damage, Engine};
 use crate::service::{Cidr, Endpoint, Plan, Service};

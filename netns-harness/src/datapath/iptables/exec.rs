@@ -2,32 +2,39 @@
 //! `iptables-restore`. Every command is a transaction of its own, so their order matters: what a rule
 //! leads to is complete before the rule is there, and is removed after it.
 //!
-//! It knows services with endpoints alone.
-//!
-//! KUBE-SERVICES stays in population order and ends with the node-port rule: portals are inserted and
-//! deleted by number, as everything in place is, which spares the tools the comparison of rules.
+//! Shared chains stay in population order, and KUBE-SERVICES ends with the node-port rule: rules of services are inserted
+//! and deleted by number, as everything in place is, which spares the tools the comparison of rules.
 
 use std::collections::{HashMap, HashSet};
 
 use super::Iptables;
-use super::layout::{self, endpoint_chain, service_chain};
+use super::layout;
+use super::services::Own;
 use crate::datapath::RenderOptions;
 use crate::datapath::steps::Commands;
-use crate::service::{Frontend, Population, Service};
+use crate::service::{Population, Service};
 use crate::xtables::RestoreText;
 use crate::xtables::rule::words;
 
-const PORTALS: &str = "KUBE-SERVICES";
+/// Chains of table filter that have rules of services, and of services alone.
+const FILTERS: [&str; 4] = [
+    "KUBE-SERVICES",
+    "KUBE-EXTERNAL-SERVICES",
+    "KUBE-PROXY-FIREWALL",
+    "KUBE-NODEPORTS",
+];
+/// Those of table nat; behind them in KUBE-SERVICES stands the node-port rule.
+const PORTALS: [&str; 2] = ["KUBE-SERVICES", "KUBE-NODEPORTS"];
 
 /// Everything from nothing; the jumps from the built-in chains come last.
 pub(super) fn install(iptables: Iptables, to: &Population, options: &RenderOptions) -> Commands {
     let mut text = RestoreText::new(iptables.family, options.large_cluster);
     text.canaries();
-    base(&mut text, true);
+    base(&mut text, true, &to.services);
     for service in &to.services {
         text.declare_service(service);
         text.service_rules(service);
-        text.portal(service);
+        text.portals(service);
     }
     text.nat_rules_last();
     for table in ["filter", "nat"] {
@@ -58,7 +65,13 @@ pub(super) fn update(
             None => commands.make(chain),
         }
     }
-    commands.portals(from, to, options);
+    let (old, new) = (Shared::of(from, options), Shared::of(to, options));
+    for chain in PORTALS {
+        commands.list("nat", chain, old.nat(chain), new.nat(chain));
+    }
+    for chain in FILTERS {
+        commands.list("filter", chain, old.filter(chain), new.filter(chain));
+    }
     // From services to endpoints: nothing refers any more to what is deleted.
     let gone = || {
         let chains = before.iter().rev().map(|chain| chain.name.as_str());
@@ -68,8 +81,8 @@ pub(super) fn update(
     gone().for_each(|chain| commands.nat("-X", chain, None, &[]));
     if options.resync {
         let mut text = RestoreText::new(iptables.family, options.large_cluster);
-        base(&mut text, false);
-        to.services.iter().for_each(|s| text.portal(s));
+        base(&mut text, false, &to.services);
+        to.services.iter().for_each(|s| text.portals(s));
         to.services.iter().for_each(|s| text.service_rules(s));
         text.nat_rules_last();
         commands.in_place(&text.finish().0);
@@ -77,11 +90,11 @@ pub(super) fn update(
     commands.finish()
 }
 
-/// The shared chains with the rules that do not depend on services; the node-port rule aside. `first`: with the chains
-/// that no sync writes to.
-fn base(text: &mut RestoreText, first: bool) {
+/// The shared chains: table filter's with all rules, nat's with those that do not depend on services; the node-port rule
+/// aside. `first`: with the chains that no sync writes to.
+fn base(text: &mut RestoreText, first: bool, services: &[Service]) {
     text.begin_filter(first);
-    text.filter_rules(&[]);
+    text.filter_rules(services);
     text.commit();
     text.begin_nat();
     text.nat_rules_first();
@@ -101,29 +114,65 @@ impl Chain {
     }
 }
 
-/// The chains of services: a service's endpoints before the service, which leads to them.
+/// The words behind `-A CHAIN` of each rule of a text, by chain.
+fn by_chain(text: &str) -> HashMap<String, Vec<Words>> {
+    let mut rules: HashMap<String, Vec<Words>> = HashMap::new();
+    for line in text.lines() {
+        let mut words = words(line);
+        let rule = words.split_off(2);
+        rules.entry(words.swap_remove(1)).or_default().push(rule);
+    }
+    rules
+}
+
+/// The chains of services, each behind those that it leads to.
 fn chains(services: &[&Service], options: &RenderOptions) -> Vec<Chain> {
     let mut chains = Vec::new();
     for service in services {
         let mut text = RestoreText::new(service.family(), options.large_cluster);
         text.service_rules(service);
-        let text = text.finish().0;
-        let mut rules: HashMap<String, Vec<Words>> = HashMap::new();
-        for line in text.lines() {
-            let mut words = words(line);
-            let rule = words.split_off(2);
-            rules.entry(words.swap_remove(1)).or_default().push(rule);
-        }
-        let endpoints = service.endpoints.iter();
-        let names = endpoints
-            .map(|e| endpoint_chain(service, *e))
-            .chain([service_chain(service)]);
+        let mut rules = by_chain(&text.finish().0);
+        let names = Own::of(service).made().into_iter();
         chains.extend(names.map(|name| Chain {
             rules: rules.remove(&name).unwrap_or_default(),
             name,
         }));
     }
     chains
+}
+
+/// Rules of services in shared chains.
+struct Shared {
+    nat: HashMap<String, Vec<Words>>,
+    filter: HashMap<String, Vec<Words>>,
+}
+
+impl Shared {
+    fn of(population: &Population, options: &RenderOptions) -> Self {
+        let written = |write: fn(&mut RestoreText, &Service)| {
+            let mut rules: HashMap<String, Vec<Words>> = HashMap::new();
+            for service in &population.services {
+                let mut text = RestoreText::new(service.family(), options.large_cluster);
+                write(&mut text, service);
+                for (chain, own) in by_chain(&text.finish().0) {
+                    rules.entry(chain).or_default().extend(own);
+                }
+            }
+            rules
+        };
+        Self {
+            nat: written(RestoreText::portals),
+            filter: written(RestoreText::service_filter_rules),
+        }
+    }
+
+    fn nat(&self, chain: &str) -> &[Words] {
+        self.nat.get(chain).map_or(&[][..], Vec::as_slice)
+    }
+
+    fn filter(&self, chain: &str) -> &[Words] {
+        self.filter.get(chain).map_or(&[][..], Vec::as_slice)
+    }
 }
 
 /// Command lines under construction.
@@ -187,33 +236,30 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Brings KUBE-SERVICES from one population to the other: insertions, then deletions from the end,
-    /// so that every number is that of the moment.
-    fn portals(&mut self, from: &Population, to: &Population, options: &RenderOptions) {
+    /// Brings the rules of services in a shared chain from one list to the other: insertions, then deletions from the
+    /// end, so that every number is that of the moment.
+    fn list(&mut self, table: &str, chain: &str, from: &[Words], to: &[Words]) {
         let kept = kept(from, to);
-        let mut old = from.services.iter().map(portal);
+        let mut old = from.iter();
         let mut doomed = Vec::new();
         let mut number = 1;
-        for service in &to.services {
-            if kept.contains(&portal(service)) {
+        for rule in to {
+            if kept.contains(rule) {
                 for passed in old.by_ref() {
                     number += 1;
-                    if passed == portal(service) {
+                    if passed == rule {
                         break;
                     }
                     doomed.push(number - 1);
                 }
                 continue;
             }
-            let mut text = RestoreText::new(service.family(), options.large_cluster);
-            text.portal(service);
-            let rule = words(&text.finish().0).split_off(2);
-            self.nat("-I", PORTALS, Some(number), &rule);
+            self.push(table, "-I", chain, Some(number), rule);
             number += 1;
         }
         doomed.extend(number..number + old.count());
         for number in doomed.into_iter().rev() {
-            self.nat("-D", PORTALS, Some(number), &[]);
+            self.push(table, "-D", chain, Some(number), &[]);
         }
     }
 
@@ -254,25 +300,19 @@ fn first_word(text: &str) -> Option<&str> {
     text.split_whitespace().next()
 }
 
-/// What a rule of KUBE-SERVICES depends on.
-type Portal = (Frontend, u32);
-
-fn portal(service: &Service) -> Portal {
-    (service.frontend, service.index)
-}
-
-/// Portals that stay where they are: those of `from` that `to` has in the same order.
-fn kept(from: &Population, to: &Population) -> HashSet<Portal> {
-    let places = to.services.iter().enumerate().map(|(i, s)| (portal(s), i));
-    let places: HashMap<Portal, usize> = places.collect();
+/// Rules that stay where they are: those of `from` that `to` has in the same order. No two are equal, for each names a
+/// service and a destination of it.
+fn kept<'a>(from: &'a [Words], to: &[Words]) -> HashSet<&'a Words> {
+    let places = to.iter().enumerate().map(|(i, rule)| (rule, i));
+    let places: HashMap<&Words, usize> = places.collect();
     let mut last = None;
     let mut kept = HashSet::new();
-    for service in &from.services {
-        if let Some(place) = places.get(&portal(service))
+    for rule in from {
+        if let Some(place) = places.get(rule)
             && last.is_none_or(|last| *place > last)
         {
             last = Some(*place);
-            kept.insert(portal(service));
+            kept.insert(rule);
         }
     }
     kept

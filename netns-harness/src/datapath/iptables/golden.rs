@@ -4,7 +4,8 @@
 use schema::Family;
 
 use super::Iptables;
-use super::layout::{endpoint_chain, hash, service_chain};
+use super::layout::hash;
+use super::services::{endpoint_chain, service_chain};
 use super::tests::population;
 use crate::datapath::steps::Restore;
 use crate::datapath::{Datapath as _, RenderOptions, Transport};
@@ -38,14 +39,29 @@ const GOLDEN: &str = r#"
 "#;
 
 /// What a first transaction writes of `services`.
-fn written(services: Vec<Service>) -> String {
+pub(super) fn written(services: Vec<Service>) -> String {
     let batch = Iptables::legacy().render(None, &Population { services }, &COMMENTED);
     let restores = batch.steps.iter().map(|step| step.as_a::<Restore>());
     restores.map(|restore| &*restore.unwrap().text).collect()
 }
 
+/// A text with a service named otherwise, chains included, and the network of pods that kube-proxy's own tests have.
+pub(super) fn named(text: &str, service: &Service, name: &str) -> String {
+    let port_name = format!("{name}:p80");
+    let chain = |parts: &[&str]| hash(&[&[port_name.as_str(), "tcp"], parts].concat());
+    // What follows the prefix is the same in all of its chains but those of endpoints.
+    let own = service_chain(service).replacen("KUBE-SVC-", "", 1);
+    let mut text = text.replace(&own, &chain(&[]));
+    for endpoint in &service.endpoints {
+        let own = format!("KUBE-SEP-{}", chain(&[&endpoint.to_string()]));
+        text = text.replace(&endpoint_chain(service, *endpoint), &own);
+    }
+    text.replace(&service.name(), name)
+        .replace(&Plan::of(Family::Ipv4).cluster.to_string(), "10.0.0.0/8")
+}
+
 /// Sorted. kube-proxy quotes what it need not, and the same both ways is the same.
-fn lines<'a>(text: impl Iterator<Item = &'a str>) -> Vec<String> {
+pub(super) fn lines<'a>(text: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut lines: Vec<String> = text.map(|line| line.replace('"', "")).collect();
     lines.sort_unstable();
     lines
@@ -56,16 +72,8 @@ fn the_golden_services_are_written_as_kube_proxy_s_own_tests_have_them() {
     let golden = Service::golden();
     let mut text = written(golden.iter().map(|(service, _)| service.clone()).collect());
     for (service, name) in &golden {
-        let port_name = format!("{name}:p80");
-        let chain = |parts: &[&str]| hash(&[&[port_name.as_str(), "tcp"], parts].concat());
-        text = text.replace(&service_chain(service), &format!("KUBE-SVC-{}", chain(&[])));
-        for endpoint in &service.endpoints {
-            let own = format!("KUBE-SEP-{}", chain(&[&endpoint.to_string()]));
-            text = text.replace(&endpoint_chain(service, *endpoint), &own);
-        }
-        text = text.replace(&service.name(), name);
+        text = named(&text, service, name);
     }
-    text = text.replace(&Plan::of(Family::Ipv4).cluster.to_string(), "10.0.0.0/8");
     let of_services = text.lines().filter(|line| line.contains("/svc"));
     let expected = GOLDEN.lines().filter(|line| !line.is_empty());
     assert_eq!(lines(of_services), lines(expected));

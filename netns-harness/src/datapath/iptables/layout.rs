@@ -1,5 +1,5 @@
-//! kube-proxy's iptables rules as text: names, shared chains, per-service chains, the same in every version from 1.32
-//! to 1.37 (`pkg/proxy/iptables/proxier.go`; netns-harness/tests/kube-proxy).
+//! kube-proxy's iptables rules as text: the shared chains, the same in every version from 1.32 to 1.37
+//! (`pkg/proxy/iptables/proxier.go`; netns-harness/tests/kube-proxy). What services have says `services.rs`.
 //!
 //! For IPv6 two things differ whatever the services (`syncProxyRules`). There is no rule against packets that come to
 //! 127.0.0.0/8 from outside, so no sync writes KUBE-FIREWALL, though the kubelet's jumps to it are made as for IPv4; and the
@@ -11,10 +11,10 @@
 use std::sync::LazyLock;
 
 use data_encoding::BASE32;
-use schema::{Family, Protocol};
+use schema::Family;
 use sha2::{Digest, Sha256};
 
-use crate::service::{Endpoint, Plan, Population, Service};
+use crate::service::{Population, Service};
 use crate::xtables::RestoreText;
 use crate::xtables::fixed::Fixed;
 use crate::xtables::rule::words;
@@ -69,8 +69,8 @@ impl Base {
 pub(super) const CANARY: &str = "KUBE-PROXY-CANARY";
 /// The kubelet's chain, which kube-proxy makes with the jumps to it and writes to in syncs of IPv4 alone.
 const KUBELETS: &str = "KUBE-FIREWALL";
-/// What of the filter section comes before the services that are refused.
-const BEFORE_REFUSALS: &str = "-A KUBE-FIREWALL ";
+/// What of the filter section comes before the rules of services.
+const BEFORE_SERVICES: &str = "-A KUBE-FIREWALL ";
 /// The list of services, which kube-proxy closes with the node-port rule.
 const PORTALS: &str = "-A KUBE-SERVICES ";
 
@@ -84,36 +84,7 @@ pub(in crate::datapath) fn ready(family: Family) {
     Base::of(family);
 }
 
-/// `KUBE-SVC-` and 16 characters of base32(sha256(port name + protocol)).
-pub(in crate::datapath) fn service_chain(service: &Service) -> String {
-    format!(
-        "KUBE-SVC-{}",
-        hash(&[&service.port_name(), service.frontend.protocol.name()])
-    )
-}
-
-/// `KUBE-SEP-` and 16 characters of base32(sha256(port name + protocol + endpoint)).
-pub(super) fn endpoint_chain(service: &Service, endpoint: Endpoint) -> String {
-    format!(
-        "KUBE-SEP-{}",
-        hash(&[
-            &service.port_name(),
-            service.frontend.protocol.name(),
-            &endpoint.to_string()
-        ])
-    )
-}
-
-/// The chains of a service and of its endpoints; none where there are no endpoints.
-pub(in crate::datapath) fn chains_of(service: &Service) -> Vec<String> {
-    let own = (!service.endpoints.is_empty()).then(|| service_chain(service));
-    let endpoints = service
-        .endpoints
-        .iter()
-        .map(|e| endpoint_chain(service, *e));
-    own.into_iter().chain(endpoints).collect()
-}
-
+/// 16 characters of base32(sha256(parts)).
 pub(super) fn hash(parts: &[&str]) -> String {
     let mut digest = Sha256::new();
     for part in parts {
@@ -134,8 +105,7 @@ impl RestoreText {
         }
     }
 
-    /// The whole filter section; `first`: with the jumps from the built-in chains. Of `services` those without
-    /// endpoints are refused.
+    /// The whole filter section; `first`: with the jumps from the built-in chains.
     pub(in crate::datapath) fn filter_section(&mut self, first: bool, services: &[Service]) {
         self.begin_filter(first);
         self.jumps("filter", first);
@@ -152,23 +122,15 @@ impl RestoreText {
         chains.into_iter().for_each(|chain| self.declare(chain));
     }
 
-    /// Its rules, with a refusal for each of `services` that has no endpoints.
+    /// Its rules, with those of services behind the kubelet's and before the others.
     pub(super) fn filter_rules(&mut self, services: &[Service]) {
         let filter = Base::of(self.family).sections.of("filter");
         let (before, after): (Vec<_>, Vec<_>) = filter
             .rules
             .iter()
-            .partition(|rule| rule.starts_with(BEFORE_REFUSALS));
+            .partition(|rule| rule.starts_with(BEFORE_SERVICES));
         self.all(before);
-        let refused = services.iter().filter(|s| s.endpoints.is_empty());
-        for service in refused {
-            let (name, frontend) = (service.port_name(), service.frontend);
-            let protocol = frontend.protocol;
-            self.operation(format_args!(
-                "-A KUBE-SERVICES -m comment --comment \"{name} has no endpoints\" -m {protocol} -p {protocol} -d {} --dport {} -j REJECT",
-                frontend.vip, frontend.port,
-            ));
-        }
+        services.iter().for_each(|s| self.service_filter_rules(s));
         self.all(after);
     }
 
@@ -193,77 +155,6 @@ impl RestoreText {
     pub(in crate::datapath) fn nat_rules_last(&mut self) {
         let rules = Base::of(self.family).sections.of("nat").rules.iter();
         self.all(rules.filter(|rule| rule.starts_with(PORTALS)));
-    }
-
-    /// The rule of a service with endpoints in KUBE-SERVICES: the list that a first packet walks.
-    pub(in crate::datapath) fn portal(&mut self, service: &Service) {
-        if service.endpoints.is_empty() {
-            return;
-        }
-        let name = service.port_name();
-        let protocol = service.frontend.protocol;
-        self.operation(format_args!(
-            "-A KUBE-SERVICES -m comment --comment \"{name} cluster IP\" -m {protocol} -p {protocol} -d {} --dport {} -j {}",
-            service.frontend.vip,
-            service.frontend.port,
-            service_chain(service),
-        ));
-    }
-
-    /// Declares the chains of a service and of its endpoints.
-    pub(in crate::datapath) fn declare_service(&mut self, service: &Service) {
-        let chains = chains_of(service);
-        chains.iter().for_each(|chain| self.declare(chain));
-    }
-
-    /// The rules of a service's chains: masquerade for sources outside the cluster, an even choice of
-    /// endpoints, and per endpoint hairpin masquerade and DNAT.
-    pub(in crate::datapath) fn service_rules(&mut self, service: &Service) {
-        if service.endpoints.is_empty() {
-            return;
-        }
-        let chain = service_chain(service);
-        let name = service.port_name();
-        let protocol: Protocol = service.frontend.protocol;
-        let cluster = Plan::of(service.family()).cluster;
-        self.operation(format_args!(
-            "-A {chain} -m comment --comment \"{name} cluster IP\" -m {protocol} -p {protocol} -d {} --dport {} ! -s {cluster} -j KUBE-MARK-MASQ",
-            service.frontend.vip, service.frontend.port,
-        ));
-        let count = service.endpoints.len();
-        for (i, endpoint) in service.endpoints.iter().enumerate() {
-            let target = endpoint_chain(service, *endpoint);
-            let comment = self.comment(&name, &format!(" -> {endpoint}"));
-            if i + 1 < count {
-                let probability = 1.0 / (count - i) as f64;
-                self.operation(format_args!(
-                    "-A {chain}{comment} -m statistic --mode random --probability {probability:.10} -j {target}"
-                ));
-            } else {
-                self.operation(format_args!("-A {chain}{comment} -j {target}"));
-            }
-        }
-        for endpoint in &service.endpoints {
-            let chain = endpoint_chain(service, *endpoint);
-            let comment = self.comment(&name, "");
-            self.operation(format_args!(
-                "-A {chain}{comment} -s {} -j KUBE-MARK-MASQ",
-                endpoint.address
-            ));
-            self.operation(format_args!(
-                "-A {chain}{comment} -m {protocol} -p {protocol} -j DNAT --to-destination {endpoint}"
-            ));
-        }
-    }
-
-    /// What kube-proxy leaves out in large clusters: comments of jumps to endpoints and in their chains. Those
-    /// of a service's own rules it always writes (`appendServiceCommentLocked` and its callers).
-    fn comment(&self, name: &str, rest: &str) -> String {
-        if self.large_cluster {
-            String::new()
-        } else {
-            format!(" -m comment --comment \"{name}{rest}\"")
-        }
     }
 }
 

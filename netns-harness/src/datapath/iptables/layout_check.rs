@@ -1,24 +1,51 @@
 //! Whether listed tables are kube-proxy's layout and nothing else: what does not decide where a flow
 //! goes (masquerading, filter rules, the length and order of KUBE-SERVICES) still decides what it costs.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use schema::Family;
 
-use super::layout;
+use super::{layout, services};
 use crate::service::{Cidr, Frontend, Plan};
-use crate::xtables::rule::{Match, Rule, Target};
+use crate::xtables::rule::{Match, Recent, Rule, State, Target};
 use crate::xtables::tables::{Table, Tables};
 
 const PORTALS: &str = "KUBE-SERVICES";
+/// In table nat node ports, in table filter those of health checks.
+const PORTS: &str = "KUBE-NODEPORTS";
+const EXTERNAL: &str = "KUBE-EXTERNAL-SERVICES";
+const FIREWALL: &str = "KUBE-PROXY-FIREWALL";
 const MASQUERADE: &str = "KUBE-MARK-MASQ";
 
-/// The frontends of KUBE-SERVICES, in the order in which a packet passes them.
+fn rules_of<'a>(
+    tables: &'a Tables,
+    table: &str,
+    chain: &str,
+) -> impl Iterator<Item = &'a Rule> + use<'a> {
+    let rules = tables.0.get(table).and_then(|table| table.chains.get(chain));
+    rules.into_iter().flatten()
+}
+
+/// Whether packets of a rule come to more than a choice of endpoints: those for external addresses do.
+fn leads_outside(rule: &Rule) -> bool {
+    let outside = |chain: &str| ["KUBE-EXT-", "KUBE-FW-"].iter().any(|own| chain.starts_with(own));
+    matches!(&rule.target, Target::Jump(chain) if outside(chain))
+}
+
+/// The ClusterIPs of KUBE-SERVICES, in the order in which a packet passes them.
 pub(super) fn portals(tables: &Tables) -> Vec<Frontend> {
-    let rules = tables.0.get("nat").and_then(|nat| nat.chains.get(PORTALS));
-    let rules = rules.into_iter().flatten();
+    let rules = rules_of(tables, "nat", PORTALS).filter(|rule| !leads_outside(rule));
     rules.filter_map(Rule::exact_destination).collect()
+}
+
+/// Destinations that are external addresses of services.
+pub(super) fn external(tables: &Tables) -> BTreeSet<Frontend> {
+    let portals = rules_of(tables, "nat", PORTALS).filter(|rule| leads_outside(rule));
+    let unserved = rules_of(tables, "filter", EXTERNAL);
+    let ranged = rules_of(tables, "filter", FIREWALL);
+    let all = portals.chain(unserved).chain(ranged);
+    all.filter_map(Rule::exact_destination).collect()
 }
 
 /// Checks every rule that is not a service's own against a family's base, and the shape of the others. An
@@ -31,46 +58,105 @@ pub(super) fn complete(tables: &Tables, family: Family) -> Result<(), String> {
         return Ok(());
     }
     let wanted = layout::base(family);
-    tables.are_as(&wanted, |table, chain| {
-        let own = table == "nat" && service_own(chain);
-        own || matches!(table, "nat" | "filter") && chain == PORTALS
+    tables.are_as(&wanted, |table, chain| match table {
+        "nat" => service_own(chain) || matches!(chain, PORTALS | PORTS),
+        "filter" => matches!(chain, PORTALS | PORTS | EXTERNAL | FIREWALL),
+        _ => false,
     })?;
     let nat = &tables.0["nat"];
-    services(nat, wanted.0["nat"].chains[PORTALS].last())?;
-    refusals(&tables.0["filter"].chains[PORTALS], nat)
+    services(nat, wanted.0["nat"].chains[PORTALS].last(), family)?;
+    filtered(&tables.0["filter"], nat)
 }
 
-/// One refusal for each service without endpoints, and none of another.
-fn refusals(rules: &[Rule], nat: &Table) -> Result<(), String> {
-    let served: HashSet<Frontend> = nat.chains[PORTALS]
-        .iter()
-        .filter_map(Rule::exact_destination)
-        .collect();
+/// What table filter has of services: a refusal of each address that leads nowhere, a drop of each that leads nowhere on
+/// this node or not for everybody, and what lets health checks in.
+fn filtered(filter: &Table, nat: &Table) -> Result<(), String> {
+    let odd = |chain: &str| format!("a rule of filter's {chain} is not as kube-proxy writes it");
+    let portals = nat.chains[PORTALS].iter();
+    let portals = portals.filter_map(|rule| Some((rule.exact_destination()?, &rule.target)));
+    let portals: HashMap<Frontend, &Target> = portals.collect();
+    let port = |rule: &Rule| (rule.protocol.clone(), rule.destination_port);
+    let ports: HashSet<_> = nat.chains[PORTS].iter().map(port).collect();
     let mut refused = HashSet::new();
-    for rule in rules {
+    for rule in &filter.chains[PORTALS] {
         let Some(to) = rule.exact_destination() else {
             return Err(format!("a rule of filter's {PORTALS} is no service's"));
         };
-        let plain = Rule {
-            target: Target::Refuse,
-            ..of_service(to, "")
-        };
-        if *rule != plain || served.contains(&to) || !refused.insert(to) {
+        let once = refused.insert(to) && !portals.contains_key(&to);
+        if !once || !is_end(rule) || *rule != ended(to, rule) {
             return Err(format!(
                 "the rule of filter's {PORTALS} for {to} is not as kube-proxy writes it"
             ));
         }
     }
-    Ok(())
+    for rule in &filter.chains[EXTERNAL] {
+        let (wanted, served) = match rule.exact_destination() {
+            Some(to) => (ended(to, rule), portals.contains_key(&to)),
+            None => (ended_port(rule), ports.contains(&port(rule))),
+        };
+        // What is dropped is what the short cut of nat leaves.
+        let dropped = rule.target == Target::Drop;
+        if !is_end(rule) || *rule != wanted || served != dropped {
+            return Err(odd(EXTERNAL));
+        }
+    }
+    let mut ranged = HashSet::new();
+    for rule in &filter.chains[FIREWALL] {
+        let to = rule.exact_destination().ok_or_else(|| odd(FIREWALL))?;
+        if rule.target != Target::Drop || *rule != ended(to, rule) || !ranged.insert(to) {
+            return Err(odd(FIREWALL));
+        }
+    }
+    let firewall = |target: &Target| matches!(target, Target::Jump(to) if to.starts_with("KUBE-FW-"));
+    let walled = portals.iter().filter(|(_, target)| firewall(target));
+    let walled: HashSet<Frontend> = walled.map(|(to, _)| *to).collect();
+    if walled != ranged {
+        return Err(format!("filter's {FIREWALL} and the firewalls of nat differ"));
+    }
+    let health = |rule: &Rule| Rule {
+        protocol: Some("tcp".to_owned()),
+        destination_port: rule.destination_port,
+        target: Target::Accept,
+        ..Rule::default()
+    };
+    let mut checks = filter.chains[PORTS].iter();
+    match checks.all(|rule| rule.destination_port.is_some() && *rule == health(rule)) {
+        true => Ok(()),
+        false => Err(odd(PORTS)),
+    }
+}
+
+/// Whether packets end at a rule.
+const fn is_end(rule: &Rule) -> bool {
+    matches!(rule.target, Target::Refuse | Target::Drop)
+}
+
+/// The end that a rule makes of packets to a service, for no other reason.
+fn ended(to: Frontend, rule: &Rule) -> Rule {
+    Rule {
+        target: rule.target.clone(),
+        ..of_service(to, "")
+    }
+}
+
+/// The end that a rule makes of packets to a node port, for no other reason.
+fn ended_port(rule: &Rule) -> Rule {
+    Rule {
+        state: Some(State::LocalDestination),
+        protocol: rule.protocol.clone(),
+        destination_port: rule.destination_port,
+        target: rule.target.clone(),
+        ..Rule::default()
+    }
 }
 
 /// Whether a chain of table nat belongs to one service.
 pub(in crate::datapath) fn service_own(chain: &str) -> bool {
-    chain.starts_with("KUBE-SVC-") || chain.starts_with("KUBE-SEP-")
+    services::OWN.iter().any(|prefix| chain.starts_with(prefix))
 }
 
-/// One portal a service, the node-port rule last, and below each portal exactly its chains.
-fn services(nat: &Table, last: Option<&Rule>) -> Result<(), String> {
+/// One portal a service and address, the node-port rule last, and below each portal and node port exactly its chains.
+fn services(nat: &Table, last: Option<&Rule>, family: Family) -> Result<(), String> {
     let portals = &nat.chains[PORTALS];
     if portals.last() != last {
         return Err(format!(
@@ -79,7 +165,10 @@ fn services(nat: &Table, last: Option<&Rule>) -> Result<(), String> {
     }
     let mut seen = HashSet::new();
     let mut reached = BTreeSet::new();
-    for rule in &portals[..portals.len() - 1] {
+    // ClusterIPs first: their chains of endpoints have a rule more.
+    let portals = portals[..portals.len() - 1].iter();
+    let (outer, inner): (Vec<&Rule>, Vec<&Rule>) = portals.partition(|rule| leads_outside(rule));
+    for rule in inner.into_iter().chain(outer) {
         let (Some(destination), Target::Jump(chain)) = (rule.exact_destination(), &rule.target)
         else {
             return Err(format!("a rule of {PORTALS} is no service's"));
@@ -92,12 +181,135 @@ fn services(nat: &Table, last: Option<&Rule>) -> Result<(), String> {
         if !seen.insert(destination) {
             return Err(format!("{PORTALS} has two rules for {destination}"));
         }
-        service(nat, chain, destination, &mut reached)?;
+        let protocol = destination.protocol.name();
+        if chain.starts_with("KUBE-FW-") {
+            firewall(nat, chain, protocol, family, &mut reached)?;
+        } else if leads_outside(rule) {
+            outside(nat, chain, protocol, family, &mut reached)?;
+        } else {
+            service(nat, chain, destination, &mut reached)?;
+        }
+    }
+    for rule in &nat.chains[PORTS] {
+        let odd = || format!("a rule of {PORTS} is no node port's");
+        let (Some(protocol), Target::Jump(chain)) = (&rule.protocol, &rule.target) else {
+            return Err(odd());
+        };
+        let plain = Rule {
+            protocol: rule.protocol.clone(),
+            destination_port: rule.destination_port,
+            target: rule.target.clone(),
+            ..Rule::default()
+        };
+        if *rule != plain || rule.destination_port.is_none() || !chain.starts_with("KUBE-EXT-") {
+            return Err(odd());
+        }
+        outside(nat, chain, protocol, family, &mut reached)?;
     }
     let mut own = nat.chains.keys().filter(|chain| service_own(chain));
     match own.find(|chain| !reached.contains(chain.as_str())) {
         Some(chain) => Err(format!("chain {chain} is not reached from {PORTALS}")),
         None => Ok(()),
+    }
+}
+
+fn odd(chain: &str) -> String {
+    format!("chain {chain} is not as kube-proxy writes it")
+}
+
+/// A rule that leads to a chain whatever the packet.
+fn always(chain: &str) -> Rule {
+    Rule {
+        target: Target::Jump(chain.to_owned()),
+        ..Rule::default()
+    }
+}
+
+/// The chain of a load balancer's addresses: sources that may go on, and a last rule that does nothing.
+fn firewall<'a>(
+    nat: &'a Table,
+    chain: &'a str,
+    protocol: &str,
+    family: Family,
+    reached: &mut BTreeSet<&'a str>,
+) -> Result<(), String> {
+    let rules = nat.chains.get(chain).map_or(&[][..], Vec::as_slice);
+    let Some((last, ranges)) = rules.split_last() else {
+        return Err(odd(chain));
+    };
+    reached.insert(chain);
+    let Some(Target::Jump(external)) = ranges.first().map(|rule| &rule.target) else {
+        return Err(odd(chain));
+    };
+    let allows = |rule: &Rule| {
+        let source = rule.source.filter(|source| !source.negated);
+        let plain = Rule {
+            source,
+            ..always(external)
+        };
+        source.is_some() && *rule == plain
+    };
+    if *last != Rule::default() || !ranges.iter().all(allows) {
+        return Err(odd(chain));
+    }
+    outside(nat, external, protocol, family, reached)
+}
+
+/// The chain of external packets. Under policy Cluster they are masqueraded and go to any endpoint; under policy Local pods
+/// and the node itself have these, and others those of this node if there are any.
+fn outside<'a>(
+    nat: &'a Table,
+    chain: &'a str,
+    protocol: &str,
+    family: Family,
+    reached: &mut BTreeSet<&'a str>,
+) -> Result<(), String> {
+    if !reached.insert(chain) {
+        return Ok(());
+    }
+    let rules = nat.chains.get(chain).map_or(&[][..], Vec::as_slice);
+    let pods = Match {
+        value: Plan::of(family).cluster,
+        negated: false,
+    };
+    let own = |chain| Rule {
+        state: Some(State::LocalSource),
+        ..always(chain)
+    };
+    let chosen: Vec<&'a str> = match rules {
+        [masquerade, all] if *masquerade == always(MASQUERADE) => vec![led(all)],
+        [of_pods, masquerade, of_node, others @ ..] if others.len() < 2 => {
+            let cluster = led(of_pods);
+            let first = Rule {
+                source: Some(pods),
+                ..always(cluster)
+            };
+            if *of_pods != first || *masquerade != own(MASQUERADE) || *of_node != own(cluster) {
+                return Err(odd(chain));
+            }
+            std::iter::once(cluster).chain(others.iter().map(led)).collect()
+        }
+        _ => return Err(odd(chain)),
+    };
+    let last = chosen.last().copied().unwrap_or_default();
+    let plain = rules.last() == Some(&always(last)) || rules.len() == 3;
+    if !plain {
+        return Err(odd(chain));
+    }
+    for choice in chosen {
+        if reached.insert(choice) {
+            let rules = nat.chains.get(choice).map_or(&[][..], Vec::as_slice);
+            choices(nat, choice, rules, protocol, reached)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where a rule leads; nowhere when it leads to no chain.
+fn led(rule: &Rule) -> &str {
+    match &rule.target {
+        Target::Jump(chain) => chain,
+        _ => "",
     }
 }
 
@@ -131,7 +343,6 @@ pub(in crate::datapath) fn service<'a>(
     to: Frontend,
     reached: &mut BTreeSet<&'a str>,
 ) -> Result<(), String> {
-    let odd = |chain: &str| format!("chain {chain} is not as kube-proxy writes it");
     reached.insert(chain);
     let rules = nat.chains.get(chain).ok_or_else(|| odd(chain))?;
     let (first, jumps) = rules.split_first().ok_or_else(|| odd(chain))?;
@@ -149,6 +360,17 @@ pub(in crate::datapath) fn service<'a>(
             odd(chain)
         ));
     }
+    choices(nat, chain, jumps, to.protocol.name(), reached)
+}
+
+/// Jumps to endpoints: those of clients of late, then an even choice.
+fn choices<'a>(
+    nat: &'a Table,
+    chain: &str,
+    jumps: &'a [Rule],
+    protocol: &str,
+    reached: &mut BTreeSet<&'a str>,
+) -> Result<(), String> {
     if jumps.is_empty() {
         return Err(odd(chain));
     }
@@ -156,22 +378,30 @@ pub(in crate::datapath) fn service<'a>(
         let Target::Jump(own) = &jump.target else {
             return Err(odd(chain));
         };
+        let late = jump.recent.as_ref().map(|recent| Recent {
+            name: own.clone(),
+            check: true,
+            reap: true,
+            set: false,
+            seconds: recent.seconds,
+        });
         let plain = Rule {
             probability: jump.probability,
+            recent: late,
             target: jump.target.clone(),
             ..Rule::default()
         };
         if *jump != plain {
             return Err(format!("{}: a choice has further conditions", odd(chain)));
         }
-        endpoint(nat, own, to)?;
+        endpoint(nat, own, protocol)?;
         reached.insert(own);
     }
     Ok(())
 }
 
-fn endpoint(nat: &Table, chain: &str, to: Frontend) -> Result<(), String> {
-    let odd = || format!("chain {chain} is not as kube-proxy writes it");
+fn endpoint(nat: &Table, chain: &str, protocol: &str) -> Result<(), String> {
+    let odd = || odd(chain);
     let Some([hairpin, translate]) = nat.chains.get(chain).map(Vec::as_slice) else {
         return Err(odd());
     };
@@ -190,8 +420,14 @@ fn endpoint(nat: &Table, chain: &str, to: Frontend) -> Result<(), String> {
             endpoint.address
         ));
     }
+    let noted = translate.recent.as_ref().map(|_| Recent {
+        name: chain.to_owned(),
+        set: true,
+        ..Recent::default()
+    });
     let translates = Rule {
-        protocol: Some(to.protocol.name().to_owned()),
+        protocol: Some(protocol.to_owned()),
+        recent: noted,
         target: Target::Dnat(endpoint),
         ..Rule::default()
     };

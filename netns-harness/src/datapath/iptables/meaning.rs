@@ -1,6 +1,6 @@
 //! Batches interpreted: tables as they would be, refusing what tools and kernel would refuse.
 
-use super::{Conntrack, Iptables};
+use super::{Conntrack, Iptables, layout_check};
 use crate::datapath::Batch;
 use crate::datapath::meaning::Meaning;
 use crate::datapath::steps::{Commands, Restore};
@@ -10,7 +10,8 @@ use crate::xtables::way;
 
 impl Meaning for Iptables {
     fn meaning(&self, batches: &[Batch]) -> Result<Relation, String> {
-        way::relation(&interpreted(batches)?, &[])
+        let tables = interpreted(batches)?;
+        way::relation_beside(&tables, &[], &layout_check::external(&tables))
     }
 }
 

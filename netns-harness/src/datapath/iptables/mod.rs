@@ -13,11 +13,14 @@ pub(super) mod layout_check;
 #[cfg(test)]
 mod meaning;
 mod restore;
+pub(super) mod services;
 
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod types;
 
 use super::{
     Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, LONGEST_INTERVAL_S,
@@ -31,7 +34,7 @@ use crate::xtables::tables::Tables;
 use crate::xtables::{foreign, tool, trace, way};
 pub(super) use damage::stray_rule;
 pub use floor::Conntrack;
-pub(super) use layout::service_chain;
+pub(super) use services::service_chain;
 use schema::{Family, KubeProxyVersion};
 
 /// More endpoints than this are a large cluster (`largeClusterEndpointsThreshold`).
@@ -114,7 +117,7 @@ impl Datapath for Iptables {
         let tables = tool::listed(self.tool())?;
         let complete = layout_check::complete(&tables, self.family);
         complete.map_err(HarnessError::listing("iptables layout"))?;
-        let relation = way::relation(&tables, &[]);
+        let relation = way::relation_beside(&tables, &[], &layout_check::external(&tables));
         let relation = relation.map_err(HarnessError::listing("iptables rules"))?;
         Ok((relation, Some(layout_check::portals(&tables))))
     }
@@ -180,7 +183,9 @@ impl KubeProxy for Iptables {
         let meaning = || {
             foreign::no_other(self.engine)?;
             let tables = tool::listed(self.tool())?;
-            way::relation(&tables, wanted).map_err(HarnessError::listing("iptables rules"))
+            let external = layout_check::external(&tables);
+            let relation = way::relation_beside(&tables, wanted, &external);
+            relation.map_err(HarnessError::listing("iptables rules"))
         };
         Some(meaning())
     }

@@ -4,7 +4,8 @@
 use std::collections::HashSet;
 
 use super::Iptables;
-use super::layout::{self, chains_of};
+use super::layout;
+use super::services::chains_of;
 use crate::datapath::steps::Restore;
 use crate::datapath::{Batch, RenderOptions};
 use crate::service::{Population, Service};
@@ -51,7 +52,7 @@ fn install_part(
         text.nat_rules_first();
     }
     for service in services {
-        text.portal(service);
+        text.portals(service);
         text.service_rules(service);
     }
     if last {
@@ -88,7 +89,7 @@ pub(super) fn update(
         .collect();
     gone.iter().for_each(|chain| text.declare(chain));
     text.nat_rules_first();
-    to.services.iter().for_each(|s| text.portal(s));
+    to.services.iter().for_each(|s| text.portals(s));
     written.iter().for_each(|s| text.service_rules(s));
     text.nat_rules_last();
     gone.iter().for_each(|chain| text.delete_chain(chain));

@@ -9,8 +9,10 @@ use ipvs_codec::{Forward, ListedDestination, ListedService, Scheduler};
 use schema::Family;
 
 use super::layout::{self, BOUND_IPS, CLUSTER_IPS, DEVICE};
+use super::services::Rules;
 use crate::relation::Relation;
-use crate::service::{Cidr, Endpoint};
+use crate::service::{Cidr, Endpoint, Frontend};
+use crate::xtables::rule::is_local;
 use crate::xtables::tables::Tables;
 
 /// Everything that decides where packets for services of a family go, as a namespace has it.
@@ -53,12 +55,62 @@ impl State {
         if let Some((name, value)) = self.other_sysctls.first() {
             return Err(format!("{name} is {value}"));
         }
-        let relation = self.served()?;
-        self.check_sets(&relation)?;
+        let mut relation = self.served()?;
+        let external = self.external()?;
+        self.check_sets(&relation, &external)?;
         self.check_addresses(&relation)?;
-        let wanted = layout::base(self.family, !relation.0.is_empty());
-        self.tables.are_as(&wanted, |_, _| false)?;
+        let filled = layout::SETS.iter().map(|(name, _)| *name);
+        let filled = filled.filter(|name| !self.entries(name).is_empty());
+        let closed: Vec<Frontend> = self.closed().collect();
+        let rules = Rules {
+            filled: filled.collect(),
+            closed: &closed,
+        };
+        let wanted = layout::base(self.family, &rules);
+        // Each of these is there once, in an order that no set tells.
+        let out = |chain: &str| chain == "KUBE-IPVS-OUT-FILTER";
+        self.tables
+            .are_as(&wanted, |table, chain| table == "filter" && out(chain))?;
+        let of = |tables: &Tables| tables.0["filter"].chains["KUBE-IPVS-OUT-FILTER"].len();
+        if of(&self.tables) != of(&wanted) {
+            return Err("the node's own way to load balancers is not as kube-proxy writes it".to_owned());
+        }
+        relation.0.retain(|to, _| !external.contains(to) && !is_local(to.vip));
         Ok(relation)
+    }
+
+    /// Entries of a set, by the name that it has for IPv4.
+    fn entries(&self, set: &str) -> &[Entry] {
+        let set = self.sets.get(&layout::named(set, self.family));
+        set.map_or(&[][..], |set| &set.entries)
+    }
+
+    /// External addresses and those of load balancers, each of which has a server.
+    ///
+    /// # Errors
+    /// An entry that is no server's.
+    fn external(&self) -> Result<BTreeSet<Frontend>, String> {
+        let sets = ["KUBE-EXTERNAL-IP", "KUBE-EXTERNAL-IP-LOCAL", "KUBE-LOAD-BALANCER"];
+        let entries = sets.iter().flat_map(|set| self.entries(set));
+        let external: BTreeSet<Frontend> = entries.filter_map(of_entry).collect();
+        let servers = self.servers.iter();
+        let servers = servers.map(|(listed, _)| layout::frontend(listed.service.id));
+        let served: BTreeSet<Frontend> = servers.collect();
+        match external.difference(&served).next() {
+            Some(to) => Err(format!("an entry has {to}, which is no virtual server's")),
+            None => Ok(external),
+        }
+    }
+
+    /// Load balancers' addresses with source ranges that leave the node out.
+    fn closed(&self) -> impl Iterator<Item = Frontend> {
+        let own: BTreeSet<Option<Frontend>> = self
+            .entries("KUBE-LOAD-BALANCER-SOURCE-IP")
+            .iter()
+            .map(of_entry)
+            .collect();
+        let ranged = self.entries("KUBE-LOAD-BALANCER-FW").iter().map(of_entry);
+        ranged.filter(move |to| !own.contains(to)).flatten()
     }
 
     /// Where virtual servers send new flows.
@@ -81,13 +133,20 @@ impl State {
         let relation = self.served()?;
         let addresses = self.addresses.iter().flatten();
         let bound: BTreeSet<IpAddr> = addresses.map(|(address, _)| *address).collect();
-        match relation.0.keys().find(|to| !bound.contains(&to.vip)) {
+        let missing = |to: &&Frontend| !bound.contains(&to.vip) && !is_local(to.vip);
+        match relation.0.keys().find(missing) {
             Some(to) => Err(format!("{DEVICE} lacks {}", to.vip)),
             None => Ok(relation),
         }
     }
 
-    fn check_sets(&self, relation: &Relation) -> Result<(), String> {
+    /// Of the sets of ClusterIPs and of the device every entry is checked; the others have what services of other types
+    /// give them.
+    fn check_sets(
+        &self,
+        relation: &Relation,
+        external: &BTreeSet<Frontend>,
+    ) -> Result<(), String> {
         let ours = || layout::sets(self.family);
         let is_ours = |name: &&String| ours().any(|(ours, _)| ours == **name);
         if let Some(foreign) = self.sets.keys().find(|name| !is_ours(name)) {
@@ -103,14 +162,16 @@ impl State {
                 CLUSTER_IPS => relation
                     .0
                     .keys()
+                    .filter(|f| !external.contains(f) && !is_local(f.vip))
                     .map(|f| layout::cluster_entry(*f))
                     .collect(),
                 BOUND_IPS => relation
                     .0
                     .keys()
+                    .filter(|f| !is_local(f.vip))
                     .map(|f| layout::bound_entry(f.vip))
                     .collect(),
-                _ => BTreeSet::new(),
+                _ => continue,
             };
             let there: BTreeSet<Entry> = set.entries.iter().copied().collect();
             if let Some(entry) = there.difference(&wanted).next() {
@@ -137,7 +198,8 @@ impl State {
             return Err(format!("{DEVICE} has {address}/{prefix}"));
         }
         let listed: BTreeSet<IpAddr> = listed.iter().map(|(address, _)| *address).collect();
-        let wanted: BTreeSet<IpAddr> = relation.0.keys().map(|f| f.vip).collect();
+        let vips = relation.0.keys().map(|f| f.vip);
+        let wanted: BTreeSet<IpAddr> = vips.filter(|vip| !is_local(*vip)).collect();
         if let Some(address) = listed.difference(&wanted).next() {
             return Err(format!(
                 "{DEVICE} has {address}, which is no virtual server's"
@@ -150,16 +212,13 @@ impl State {
     }
 }
 
-/// Shares of new flows. A destination of weight 0 takes none: it is leaving.
+/// Shares of new flows, of new clients where a server is persistent. A destination of weight 0 takes none: it is leaving.
 fn shares(
     listed: &ListedService,
     destinations: &[ListedDestination],
 ) -> Result<BTreeMap<Endpoint, f64>, String> {
     if listed.other_flags != 0 {
         return Err(format!("flags {:#x}", listed.other_flags));
-    }
-    if let Some(seconds) = listed.service.persistence_s {
-        return Err(format!("persistent for {seconds} s"));
     }
     for listed in destinations {
         let destination = listed.destination;
@@ -195,4 +254,16 @@ fn shares(
     }
     shares.values_mut().for_each(|share| *share /= all);
     Ok(shares)
+}
+
+/// The frontend that an entry of address, protocol and port names.
+fn of_entry(entry: &Entry) -> Option<Frontend> {
+    let protocols = [schema::Protocol::Tcp, schema::Protocol::Udp];
+    let with = protocols.map(|protocol| Frontend {
+        vip: entry.address,
+        port: entry.port,
+        protocol,
+    });
+    let mut with = with.into_iter();
+    with.find(|to| layout::cluster_entry(*to).protocol == entry.protocol)
 }

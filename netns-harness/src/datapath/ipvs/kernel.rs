@@ -246,15 +246,32 @@ fn set(name: &str, set_type: &str, options: &[&str]) -> Option<Command> {
     }))
 }
 
-/// `10.96.0.1` or `10.96.0.1,tcp:80`.
+/// `10.96.0.1`, `10.96.0.1,tcp:80`, with a second address or network behind, or `30001`.
 fn entry(text: &str) -> Option<Entry> {
-    let Some((address, rest)) = text.split_once(',') else {
-        return Some(layout::bound_entry(text.parse().ok()?));
+    let mut parts = text.split(',');
+    let first = parts.next()?;
+    let Some(port) = parts.next() else {
+        return match first.parse() {
+            Ok(port) => Some(layout::port_entry(port)),
+            Err(_) => Some(layout::bound_entry(first.parse().ok()?)),
+        };
     };
-    let (protocol, port) = rest.split_once(':')?;
-    Some(layout::cluster_entry(crate::service::Frontend {
-        vip: address.parse().ok()?,
+    let (protocol, port) = port.split_once(':')?;
+    let entry = layout::cluster_entry(crate::service::Frontend {
+        vip: first.parse().ok()?,
         port: port.parse().ok()?,
         protocol: protocol.parse().ok()?,
-    }))
+    });
+    let Some(second) = parts.next() else {
+        return Some(entry);
+    };
+    let (second, prefix) = match second.split_once('/') {
+        Some((network, prefix)) => (network, Some(prefix.parse().ok()?)),
+        None => (second, None),
+    };
+    Some(Entry {
+        second: Some(second.parse().ok()?),
+        prefix,
+        ..entry
+    })
 }

@@ -2,7 +2,7 @@
 //! `ipset.go`); and what each service adds. For IPv6 sets have other names and are of its addresses, and two rules
 //! name addresses of its own; all else is the same.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 
 use ipset_sys::{Command, Create, Entry, SetType};
@@ -11,7 +11,8 @@ use netns_sys::isolation::read_sysctl;
 use nix::sys::socket::AddressFamily;
 use schema::Family;
 
-use crate::datapath::steps::of_sets;
+use super::services::Rules;
+use crate::datapath::steps;
 use crate::service::{Endpoint, Frontend};
 use crate::xtables::RestoreText;
 use crate::xtables::fixed::Fixed;
@@ -25,9 +26,8 @@ pub(super) const CLUSTER_IPS: &str = "KUBE-CLUSTER-IP";
 /// Addresses of the device: no other port of the node is reached through them.
 pub(super) const BOUND_IPS: &str = "KUBE-IPVS-IPS";
 
-/// Every set that kube-proxy makes (`ipsetInfo`), as it is called for IPv4. All but the two above stay empty here:
-/// there is no other type of service yet, and KUBE-LOOP-BACK has an entry for each endpoint *on this node*, of which a
-/// lab's node has none.
+/// Every set that kube-proxy makes (`ipsetInfo`), as it is called for IPv4. All but the two above stay empty while
+/// services have ClusterIPs alone and endpoints on other nodes.
 pub(super) const SETS: &[(&str, SetType)] = &[
     ("KUBE-LOOP-BACK", SetType::HashIpPortIp),
     (CLUSTER_IPS, SetType::HashIpPort),
@@ -165,7 +165,7 @@ pub(super) fn creates(family: Family, services: usize) -> Vec<Command> {
         Command::Create(Create {
             name,
             set_type,
-            family: of_sets(family),
+            family: steps::of_sets(family),
             max_elements: match set_type {
                 SetType::BitmapPort => 0,
                 _ => max_elements,
@@ -177,26 +177,124 @@ pub(super) fn creates(family: Family, services: usize) -> Vec<Command> {
     sets(family).map(create).collect()
 }
 
-/// Both sections, as kube-proxy writes them at each sync; `first`: with the jumps, which it makes by
-/// processes of their own and only when they are not there. Two rules are there only while there are
-/// `services`.
-pub(super) fn rules(text: &mut RestoreText, first: bool, services: bool) {
+/// A rule that is there while a set has entries: table, set, chain with protocol, sides that are matched, comment and
+/// target (`ipsetWithIptablesChain`).
+type OfSet = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
+
+const OF_SETS: &[OfSet] = &[
+    ("nat", "KUBE-LOOP-BACK", "KUBE-POSTROUTING", "dst,dst,src", "Kubernetes endpoints dst ip:port, source ip for solving hairpin purpose", "MASQUERADE"),
+    ("nat", "KUBE-LOAD-BALANCER", "KUBE-SERVICES", "dst,dst", "Kubernetes service lb portal", "KUBE-LOAD-BALANCER"),
+    ("nat", "KUBE-LOAD-BALANCER-LOCAL", "KUBE-LOAD-BALANCER", "dst,dst", "Kubernetes service load balancer ip + port with externalTrafficPolicy=local", "RETURN"),
+    ("nat", "KUBE-NODE-PORT-LOCAL-TCP", "KUBE-NODE-PORT -p tcp", "dst", "Kubernetes nodeport TCP port with externalTrafficPolicy=local", "RETURN"),
+    ("nat", "KUBE-NODE-PORT-TCP", "KUBE-NODE-PORT -p tcp", "dst", "Kubernetes nodeport TCP port for masquerade purpose", "KUBE-MARK-MASQ"),
+    ("nat", "KUBE-NODE-PORT-LOCAL-UDP", "KUBE-NODE-PORT -p udp", "dst", "Kubernetes nodeport UDP port with externalTrafficPolicy=local", "RETURN"),
+    ("nat", "KUBE-NODE-PORT-UDP", "KUBE-NODE-PORT -p udp", "dst", "Kubernetes nodeport UDP port for masquerade purpose", "KUBE-MARK-MASQ"),
+    ("filter", "KUBE-LOAD-BALANCER-FW", "KUBE-PROXY-FIREWALL", "dst,dst", "Kubernetes service load balancer ip + port for load balancer with sourceRange", "KUBE-SOURCE-RANGES-FIREWALL"),
+    ("filter", "KUBE-LOAD-BALANCER-SOURCE-CIDR", "KUBE-SOURCE-RANGES-FIREWALL", "dst,dst,src", "Kubernetes service load balancer ip + port + source cidr for packet filter purpose", "RETURN"),
+    ("filter", "KUBE-LOAD-BALANCER-SOURCE-IP", "KUBE-SOURCE-RANGES-FIREWALL", "dst,dst,src", "Kubernetes service load balancer ip + port + source IP for packet filter purpose", "RETURN"),
+];
+
+/// Rules for external addresses: under policy Cluster they are masqueraded, and what comes from another machine or is for
+/// an address that is local all the same is accepted under either.
+const EXTERNALS: [(&str, &str, &[&str]); 2] = [
+    (
+        "KUBE-EXTERNAL-IP",
+        "Kubernetes service external ip + port for masquerade and filter purpose",
+        &["-j KUBE-MARK-MASQ", FROM_OUTSIDE, TO_LOCAL],
+    ),
+    (
+        "KUBE-EXTERNAL-IP-LOCAL",
+        "Kubernetes service external ip + port with externalTrafficPolicy=local",
+        &[FROM_OUTSIDE, TO_LOCAL],
+    ),
+];
+const FROM_OUTSIDE: &str =
+    "-m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL -j ACCEPT";
+const TO_LOCAL: &str = "-m addrtype --dst-type LOCAL -j ACCEPT";
+
+/// Both sections, as kube-proxy writes them at each sync (`writeIptablesRules`); `first`: with the jumps, which it makes by
+/// processes of their own and only when they are not there. Some rules are there only while a set has entries.
+pub(super) fn rules(text: &mut RestoreText, first: bool, on: &Rules<'_>) {
     let services_set = format!("--match-set {} ", named(CLUSTER_IPS, text.family));
-    let for_services = |rule: &str| rule.contains(&services_set);
+    let services = on.filled.contains(CLUSTER_IPS);
     for section in &Base::of(text.family).sections.0 {
         text.begin(section.table);
         section.chains.iter().for_each(|chain| text.declare(chain));
         text.all(section.jumps.iter().filter(|_| first));
-        let wanted = |rule: &&&str| services || section.table != "nat" || !for_services(rule);
-        text.all(section.rules.iter().filter(wanted));
+        for rule in &section.rules {
+            match section.table {
+                "nat" if rule.contains(" --dst-type LOCAL -j KUBE-NODE-PORT") => externals(text, on),
+                "nat" if rule.starts_with("-A KUBE-POSTROUTING -m mark ") => balanced(text, on),
+                "filter" if *rule == CLOSED => of_sets(text, section.table, on),
+                _ => {}
+            }
+            let of_services = section.table == "nat" && rule.contains(&services_set);
+            if services || !of_services {
+                text.all([rule]);
+            }
+            match section.table {
+                "nat" if rule.starts_with("-A KUBE-SERVICES -s ") => of_sets(text, section.table, on),
+                "filter" if *rule == CLOSED => closed(text, on),
+                _ => {}
+            }
+        }
         text.commit();
     }
 }
 
+/// What is not in a source range.
+const CLOSED: &str = "-A KUBE-SOURCE-RANGES-FIREWALL -j DROP";
+
+fn of_sets(text: &mut RestoreText, table: &str, on: &Rules<'_>) {
+    let there = |of: &&OfSet| of.0 == table && on.filled.contains(of.1);
+    for (_, set, chain, sides, comment, target) in OF_SETS.iter().filter(there) {
+        let set = named(set, text.family);
+        text.operation(format_args!(
+            "-A {chain} -m comment --comment \"{comment}\" -m set --match-set {set} {sides} -j {target}"
+        ));
+    }
+}
+
+fn externals(text: &mut RestoreText, on: &Rules<'_>) {
+    let there = EXTERNALS.iter().filter(|(set, ..)| on.filled.contains(set));
+    for (set, comment, ends) in there {
+        let set = named(set, text.family);
+        for end in *ends {
+            text.operation(format_args!(
+                "-A KUBE-SERVICES -m comment --comment \"{comment}\" -m set --match-set {set} dst,dst {end}"
+            ));
+        }
+    }
+}
+
+/// What is for load balancers is accepted behind all else (`acceptIPVSTraffic`).
+fn balanced(text: &mut RestoreText, on: &Rules<'_>) {
+    if on.filled.contains("KUBE-LOAD-BALANCER") {
+        let set = named("KUBE-LOAD-BALANCER", text.family);
+        text.operation(format_args!(
+            "-A KUBE-SERVICES -m set --match-set {set} dst,dst -j ACCEPT"
+        ));
+    }
+}
+
+/// A load balancer's address is one of the node's, and its source when the node itself uses it.
+fn closed(text: &mut RestoreText, on: &Rules<'_>) {
+    for Frontend {
+        vip,
+        port,
+        protocol,
+    } in on.closed
+    {
+        text.operation(format_args!(
+            "-A KUBE-IPVS-OUT-FILTER -s {vip} -m ipvs --vaddr {vip} --vproto {protocol} --vport {port} -j DROP"
+        ));
+    }
+}
+
 /// The tables that kube-proxy leaves for a family.
-pub(super) fn base(family: Family, services: bool) -> Tables {
+pub(super) fn base(family: Family, on: &Rules<'_>) -> Tables {
     let mut text = RestoreText::new(family, true);
-    rules(&mut text, true, services);
+    rules(&mut text, true, on);
     Tables::of(&text.finish().0)
 }
 
@@ -275,6 +373,14 @@ pub(super) fn cluster_entry(frontend: Frontend) -> Entry {
     }
 }
 
+/// A port's entry in a bitmap, which is of no family.
+pub(super) const fn port_entry(port: u16) -> Entry {
+    Entry {
+        port,
+        ..bound_entry(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+}
+
 /// A VIP's entry in KUBE-IPVS-IPS.
 pub(super) const fn bound_entry(vip: IpAddr) -> Entry {
     Entry {
@@ -282,6 +388,7 @@ pub(super) const fn bound_entry(vip: IpAddr) -> Entry {
         protocol: 0,
         port: 0,
         second: None,
+        prefix: None,
         mark: None,
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::PoisonError;
 
-use ipvs_codec::{LinkOp, Op, ServiceId};
+use ipvs_codec::{LinkOp, Op};
 use netlink::Batch as Messages;
 use netns_sys::tools::command;
 use schema::Family;
 
 use super::part::{Leaving, look, questions};
+use super::services::ids;
 use super::{layout, tool_of};
 use crate::HarnessError;
 use crate::datapath::{Sockets, SyncKind};
@@ -39,11 +40,7 @@ pub(super) fn ask_as_kube_proxy(
     if sync.is_full() {
         return Ok(0);
     }
-    let servers: Vec<ServiceId> = population
-        .services
-        .iter()
-        .map(|s| layout::id(s.frontend))
-        .collect();
+    let servers = ids(population);
     look(sockets, family, &servers)?;
     Ok(questions(servers.len()))
 }

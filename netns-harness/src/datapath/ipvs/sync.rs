@@ -11,13 +11,15 @@ use std::sync::Arc;
 use ipset_sys::{Command, Entry};
 use ipvs_codec::{LinkOp, Op, Server, ServiceId};
 use netlink::{Batch as Messages, Operation};
+use schema::Family;
 
-use super::layout::{self, BOUND_IPS, CLUSTER_IPS, DEVICE};
+use super::layout::{self, DEVICE};
 use super::part::{Part, Request};
+use super::services::{self, Rules, Wanted};
 use super::{Ipvs, tool_of};
 use crate::datapath::steps::{Commands, Restore, SetScript, Sets};
 use crate::datapath::{Batch, RenderOptions, Transport};
-use crate::service::{Endpoint, Frontend, Population, Service};
+use crate::service::{Frontend, Population};
 use crate::xtables::RestoreText;
 
 /// What must be sent, with those that are leaving.
@@ -41,156 +43,118 @@ pub(super) fn render(
 
 /// Everything from nothing.
 fn install(steps: &mut Steps<'_>, to: &Population) {
+    let wanted = Wanted::by(to);
     steps.part(Part::Sysctls);
     steps.links(vec![LinkOp::AddDummy(DEVICE)]);
-    let vips = distinct_vips(to);
-    steps.links(addresses(&vips, LinkOp::AddAddress));
-    let mut ops = Vec::with_capacity(to.services.len() * 3);
-    for service in &to.services {
-        add_server(&mut ops, service);
-    }
+    steps.links(addresses(&wanted.addresses, LinkOp::AddAddress));
+    let mut ops = Vec::with_capacity(wanted.servers.len() * 3);
+    wanted.servers.iter().for_each(|s| add_server(&mut ops, s));
     steps.servers(ops);
-    let [cluster_ips, bound_ips] = steps.sets_of_services();
-    let mut commands = layout::creates(steps.ipvs.family, to.services.len());
-    commands.extend(cluster_entries(&to.services).map(add(&cluster_ips)));
-    let bound = vips.iter().map(|&vip| layout::bound_entry(vip));
-    commands.extend(bound.map(add(&bound_ips)));
+    let family = steps.ipvs.family;
+    let mut commands = layout::creates(family, to.services.len());
+    commands.extend(wanted.entries.iter().map(add(family)));
     steps.sets(commands);
-    steps.rules(true, !to.is_empty());
+    steps.rules(true, &wanted.rules());
 }
 
 /// Only what changed. kube-proxy writes its rules again at each sync, though nothing in them changes while
-/// there are services: so does transport `exec`, which is its way; the others leave them alone.
+/// the same sets have entries: so does transport `exec`, which is its way; the others leave them alone.
 fn update(steps: &mut Steps<'_>, from: &Population, to: &Population, resync: bool) {
-    let change = Change::new(from, to);
+    let (was, is) = (Wanted::by(from), Wanted::by(to));
+    let change = Change::new(&was, &is);
     if resync {
-        steps.look(to);
+        steps.look(&is);
     }
-    steps.links(addresses(&change.bound, LinkOp::AddAddress));
+    let family = steps.ipvs.family;
+    let bound = missing(&is.addresses, &was.addresses);
+    let unbound = missing(&was.addresses, &is.addresses);
+    steps.links(addresses(&bound, LinkOp::AddAddress));
     steps.servers(change.arrivals());
     steps.retire(change.leaving());
-    let gone = change
-        .gone
-        .iter()
-        .map(|s| layout::cluster_entry(s.frontend));
-    let unbound = change.unbound.iter().map(|&vip| layout::bound_entry(vip));
-    let new = cluster_entries(change.new.iter().copied());
-    let bound = change.bound.iter().map(|&vip| layout::bound_entry(vip));
-    let [cluster_ips, bound_ips] = steps.sets_of_services();
-    let mut commands: Vec<Command> = gone.map(delete(&cluster_ips)).collect();
-    commands.extend(unbound.map(delete(&bound_ips)));
-    commands.extend(new.map(add(&cluster_ips)));
-    commands.extend(bound.map(add(&bound_ips)));
+    let gone = missing(&was.entries, &is.entries);
+    let new = missing(&is.entries, &was.entries);
+    let mut commands: Vec<Command> = gone.iter().map(delete(family)).collect();
+    commands.extend(new.iter().map(add(family)));
     steps.sets(commands);
-    let others = from.is_empty() != to.is_empty();
+    let others = was.rules() != is.rules();
     if others || resync || steps.transport == Transport::Exec {
-        steps.rules(false, !to.is_empty());
+        steps.rules(false, &is.rules());
     }
-    steps.links(addresses(&change.unbound, LinkOp::DeleteAddress));
+    steps.links(addresses(&unbound, LinkOp::DeleteAddress));
     let deletions = change.gone.iter().map(|s| layout::id(s.frontend));
     steps.servers(deletions.map(Op::DeleteService).collect());
 }
 
 /// A virtual server and its destinations.
-fn add_server(ops: &mut Vec<Op>, service: &Service) {
-    let server = layout::service(service.frontend);
+fn add_server(ops: &mut Vec<Op>, of: &services::Server) {
+    let server = of.service();
     ops.push(Op::AddService(server));
-    let endpoints = distinct(service).into_iter();
-    ops.extend(endpoints.map(|e| Op::AddDestination(server.id, layout::destination(e))));
-}
-
-/// Endpoints, each once, in their order.
-fn distinct(service: &Service) -> Vec<Endpoint> {
-    let mut seen = BTreeSet::new();
-    let mut endpoints = service.endpoints.clone();
-    endpoints.retain(|endpoint| seen.insert(*endpoint));
-    endpoints
-}
-
-/// VIPs, each once, in the order of their first services: two services may have one VIP.
-fn distinct_vips(population: &Population) -> Vec<IpAddr> {
-    let mut seen = BTreeSet::new();
-    let vips = population.services.iter().map(|s| s.frontend.vip);
-    vips.filter(|vip| seen.insert(*vip)).collect()
+    let endpoints = of.endpoints.iter();
+    ops.extend(endpoints.map(|e| Op::AddDestination(server.id, layout::destination(*e))));
 }
 
 fn addresses(vips: &[IpAddr], op: impl Fn(&'static str, IpAddr) -> LinkOp) -> Vec<LinkOp> {
     vips.iter().map(|&vip| op(DEVICE, vip)).collect()
 }
 
-fn cluster_entries<'a>(
-    services: impl IntoIterator<Item = &'a Service>,
-) -> impl Iterator<Item = Entry> {
-    services
-        .into_iter()
-        .map(|service| layout::cluster_entry(service.frontend))
+fn add(family: Family) -> impl Fn(&(&'static str, Entry)) -> Command {
+    move |(set, entry)| Command::Add(layout::named(set, family), *entry)
 }
 
-fn add(set: &str) -> impl Fn(Entry) -> Command {
-    move |entry| Command::Add(set.to_owned(), entry)
+fn delete(family: Family) -> impl Fn(&(&'static str, Entry)) -> Command {
+    move |(set, entry)| Command::Delete(layout::named(set, family), *entry)
 }
 
-fn delete(set: &str) -> impl Fn(Entry) -> Command {
-    move |entry| Command::Delete(set.to_owned(), entry)
+/// Those of `all` that are not among `others`, in their order.
+fn missing<T: Ord + Copy>(all: &[T], others: &[T]) -> Vec<T> {
+    let others: BTreeSet<&T> = others.iter().collect();
+    all.iter().filter(|one| !others.contains(one)).copied().collect()
 }
 
-/// Two populations, and what differs. What names a service is its frontend.
+/// What differs between two lists of virtual servers. What names a server is its frontend.
 struct Change<'a> {
     /// Not there before.
-    new: Vec<&'a Service>,
+    new: Vec<&'a services::Server>,
     /// No longer there.
-    gone: Vec<&'a Service>,
-    /// There before and after, with other endpoints.
-    changed: Vec<(&'a Service, &'a Service)>,
-    /// VIPs that no service had before.
-    bound: Vec<IpAddr>,
-    /// VIPs that no service has any more.
-    unbound: Vec<IpAddr>,
+    gone: Vec<&'a services::Server>,
+    /// There before and after, otherwise.
+    changed: Vec<(&'a services::Server, &'a services::Server)>,
 }
 
 impl<'a> Change<'a> {
-    fn new(from: &'a Population, to: &'a Population) -> Self {
-        let by_frontend = |population: &'a Population| -> BTreeMap<Frontend, &'a Service> {
-            let services = population.services.iter();
-            services.map(|s| (s.frontend, s)).collect()
+    fn new(from: &'a Wanted, to: &'a Wanted) -> Self {
+        let by_frontend = |wanted: &'a Wanted| -> BTreeMap<Frontend, &'a services::Server> {
+            wanted.servers.iter().map(|s| (s.frontend, s)).collect()
         };
         let (before, after) = (by_frontend(from), by_frontend(to));
-        let missing = |services: &'a Population, there: &BTreeMap<Frontend, &Service>| {
-            let services = services.services.iter();
-            services
+        let missing = |wanted: &'a Wanted, there: &BTreeMap<Frontend, &services::Server>| {
+            let servers = wanted.servers.iter();
+            servers
                 .filter(|s| !there.contains_key(&s.frontend))
                 .collect::<Vec<_>>()
         };
-        let changed = to.services.iter().filter_map(|service| {
-            let was = before.get(&service.frontend)?;
-            (was.endpoints != service.endpoints).then_some((*was, service))
+        let changed = to.servers.iter().filter_map(|server| {
+            let was = before.get(&server.frontend)?;
+            (**was != *server).then_some((*was, server))
         });
-        let (old, young) = (distinct_vips(from), distinct_vips(to));
-        let without = |vips: &[IpAddr], others: &[IpAddr]| -> Vec<IpAddr> {
-            let others: BTreeSet<_> = others.iter().collect();
-            vips.iter()
-                .filter(|v| !others.contains(v))
-                .copied()
-                .collect()
-        };
         Self {
+            changed: changed.collect(),
             new: missing(to, &before),
             gone: missing(from, &after),
-            changed: changed.collect(),
-            bound: without(&young, &old),
-            unbound: without(&old, &young),
         }
     }
 
-    /// New virtual servers, and new destinations of those that stay.
+    /// New virtual servers, and of those that stay another persistence and new destinations.
     fn arrivals(&self) -> Vec<Op> {
         let mut ops = Vec::new();
         self.new.iter().for_each(|s| add_server(&mut ops, s));
         for (was, is) in &self.changed {
-            let id = layout::id(is.frontend);
-            let new = distinct(is).into_iter();
-            let new = new.filter(|e| !was.endpoints.contains(e));
-            ops.extend(new.map(|e| Op::AddDestination(id, layout::destination(e))));
+            let server = is.service();
+            if was.persistence_s != is.persistence_s {
+                ops.push(Op::SetService(server));
+            }
+            let new = is.endpoints.iter().filter(|e| !was.endpoints.contains(e));
+            ops.extend(new.map(|e| Op::AddDestination(server.id, layout::destination(*e))));
         }
         ops
     }
@@ -200,9 +164,8 @@ impl<'a> Change<'a> {
         let mut leaving = Vec::new();
         for (was, is) in &self.changed {
             let id = layout::id(is.frontend);
-            let gone = distinct(was).into_iter();
-            let gone = gone.filter(|e| !is.endpoints.contains(e));
-            leaving.extend(gone.map(|e| (id, layout::server(e))));
+            let gone = was.endpoints.iter().filter(|e| !is.endpoints.contains(e));
+            leaving.extend(gone.map(|e| (id, layout::server(*e))));
         }
         leaving
     }
@@ -216,11 +179,6 @@ struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    /// Names of the sets that have an entry a service, and an entry a VIP.
-    fn sets_of_services(&self) -> [String; 2] {
-        [CLUSTER_IPS, BOUND_IPS].map(|set| layout::named(set, self.ipvs.family))
-    }
-
     fn part(&mut self, part: Part) {
         let leaving = Arc::clone(&self.ipvs.leaving);
         self.batch.push(Request { part, leaving });
@@ -262,8 +220,8 @@ impl Steps<'_> {
         }
     }
 
-    fn look(&mut self, to: &Population) {
-        let servers = to.services.iter().map(|s| layout::id(s.frontend)).collect();
+    fn look(&mut self, to: &Wanted) {
+        let servers = to.servers.iter().map(|s| layout::id(s.frontend)).collect();
         self.part(Part::Look(self.ipvs.family, servers));
     }
 
@@ -281,10 +239,10 @@ impl Steps<'_> {
         }
     }
 
-    fn rules(&mut self, first: bool, services: bool) {
+    fn rules(&mut self, first: bool, on: &Rules<'_>) {
         let family = self.ipvs.family;
         let mut text = RestoreText::new(family, true);
-        layout::rules(&mut text, first, services);
+        layout::rules(&mut text, first, on);
         self.batch.push(Restore::new(tool_of(family), text));
     }
 }

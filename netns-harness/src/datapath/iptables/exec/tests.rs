@@ -12,7 +12,7 @@ use super::*;
 use crate::datapath::meaning::Meaning as _;
 use crate::datapath::{Batch, Datapath as _, Transport};
 use crate::relation::Relation;
-use crate::service::Endpoint;
+use crate::service::{Endpoint, Frontend};
 use crate::xtables::{tables::Tables, trace};
 
 const EXEC: RenderOptions = RenderOptions::by(Transport::Exec);
@@ -139,6 +139,11 @@ fn rendered(family: Family, populations: &[Population], options: &RenderOptions)
         .windows(2)
         .map(|w| iptables.render(Some(&w[0]), &w[1], options));
     std::iter::once(first).chain(updates).collect()
+}
+
+/// What names a service.
+fn portal(service: &Service) -> (Frontend, u32) {
+    (service.frontend, service.index)
 }
 
 fn family() -> impl Strategy<Value = Family> {
