@@ -51,7 +51,8 @@ impl fmt::Display for Differences {
 }
 
 impl Relation {
-    /// What `population` means: every endpoint of a service has an equal share.
+    /// What `population` means at its VIPs: every endpoint of a service has an equal share; by internal policy Local, every
+    /// one of this node.
     #[must_use]
     pub fn of(population: &Population) -> Self {
         Self(
@@ -59,9 +60,13 @@ impl Relation {
                 .services
                 .iter()
                 .map(|service| {
-                    let share = 1.0 / service.endpoints.len() as f64;
+                    let endpoints = match service.exposure.internal_local {
+                        true => &service.local,
+                        false => &service.endpoints,
+                    };
+                    let share = 1.0 / endpoints.len() as f64;
                     let mut shares = BTreeMap::new();
-                    for endpoint in &service.endpoints {
+                    for endpoint in endpoints {
                         *shares.entry(*endpoint).or_insert(0.0) += share;
                     }
                     (service.frontend, shares)

@@ -37,8 +37,21 @@
 //! update do not depend on N. Everything again is kube-proxy's full sync, as it runs once an hour and after a failure
 //! (`syncProxyRules`, `setupNFTables`): it leaves out the 16 commands that make the base chains anew, which a
 //! process runs once, and from 1.33 the elements, which it has read.
+//!
+//! What else a service has comes on top ([`exposed`]), M markers of masquerading, of pods and of the node: 2 rules for policy
+//! Cluster; 3 for policy Local, and one more with endpoints on this node:
+//!
+//! | | operations | rules | chains | elements |
+//! |---|---|---|---|---|
+//! | addresses from outside, A of them with the node port | 2 + M + A | M | 1 | A |
+//! | policy Local, external or internal, L ≥ 1 endpoints on this node | from 1.36: 3; until 1.35: 3 | 1 | 1 | L in a map |
+//! | policy Local, none on this node | A | | | A |
+//! | source ranges, B addresses of the load balancer | 3 + B | 1 | 1 | B, and the ranges if several |
+//! | affinity, E endpoints | until 1.35: 3·E; from 1.36: 6·E | 2·E; from 1.36: 3·E | from 1.36: E | |
+//! | endpoint on this node, from 1.36 | 1 | | | 1 |
 
 mod damage;
+mod exposed;
 pub(super) mod facts;
 mod layout;
 #[cfg(test)]
@@ -238,7 +251,8 @@ fn check_no_other(family: TableFamily, connection: &mut Connection) -> Result<()
     foreign::no_legacy_tables()
 }
 
-/// What a table holds. An anonymous map stands in the rule that uses it, and counts as a map.
+/// What a table holds. An anonymous map or set stands in the rule that uses it, and counts as one. What rules have put into
+/// sets of clients does not count.
 fn count(table: &Table) -> Inventory {
     let rules = || table.chains.values().flat_map(|chain| &chain.rules);
     let anonymous = || {
@@ -247,6 +261,8 @@ fn count(table: &Table) -> Inventory {
             .filter_map(|statement| match statement {
                 Statement::RandomVmap(_, entries) => Some(entries.len()),
                 Statement::RandomDnat(_, entries) => Some(entries.len()),
+                // Of networks that touch the kernel knows one interval.
+                Statement::SourceOutside(networks) => Some(networks.len()),
                 _ => None,
             })
     };
