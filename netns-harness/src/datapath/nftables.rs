@@ -15,8 +15,8 @@
 //!   still count the map element that was just deleted.
 //! - An installation can be split into transactions of `chunk` services; kube-proxy's first sync is
 //!   one transaction.
-//! - What a removal deletes of elements is sorted by service, not by set.
-//! - Every session affinity has a timeout of its own for good: another one is refused by the kernel, of kube-proxy too.
+//! - Elements that a removal deletes are sorted by service; kube-proxy sorts them by set.
+//! - A source range of one address stands without its prefix length.
 //!
 //! `large_cluster` changes nothing: this mode writes no comments in per-service rules at any size.
 //!
@@ -40,17 +40,20 @@
 //! (`syncProxyRules`, `setupNFTables`): it leaves out the 16 commands that make the base chains anew, which a
 //! process runs once, and from 1.33 the elements, which it has read.
 //!
-//! What else a service has comes on top ([`exposed`]), where M is the rules
-//! of the chain of what comes from outside: 2 by policy Cluster; 3 by policy Local, 4 with endpoints on this node:
+//! What else a service has comes on top ([`exposed`]; `kinds.rs` tests it). M is the rules of the chain of what comes from
+//! outside: 2 by policy Cluster, 3 by policy Local:
 //!
 //! | | operations | rules | chains | elements |
 //! |---|---|---|---|---|
 //! | addresses from outside, A of them with the node port | 2 + M + A | M | 1 | A |
-//! | external policy Local, L ≥ 1 endpoints on this node | 3 | 1 | 1 | L in a map |
+//! | external policy Local, L ≥ 1 endpoints on this node | 4 | 2 | 1 | L in a map |
 //! | external policy Local, none on this node | A | | | A |
 //! | source ranges, B addresses of the load balancer | 3 + B | 1 | 1 | B, and the ranges if several |
 //! | affinity, E endpoints | until 1.35: 3·E; from 1.36: 6·E | 2·E; from 1.36: 3·E | from 1.36: E | |
 //! | endpoint on this node, from 1.36 | 1 | | | 1 |
+//!
+//! A set of clients keeps its timeout as long as its endpoint: the kernel refuses to add it with another one, to
+//! kube-proxy as to us. It holds at most 65,535 clients, for no size is declared (`nft_dynset_init`).
 
 mod damage;
 mod exposed;
