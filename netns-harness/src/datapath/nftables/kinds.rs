@@ -1,8 +1,8 @@
 //! Every kind of service, in every layout: what it costs, and what it means.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use nft_codec::{Table, parse_script};
+use nft_codec::{Connection, Flow, L4Proto, Table, Treatment, parse_script};
 use schema::{Family, KubeProxyVersion, Protocol};
 use testing::in_namespace;
 
@@ -13,7 +13,10 @@ use crate::datapath::{
     Transport,
 };
 use crate::relation::Relation;
-use crate::service::{Cidr, Endpoint, Exposure, Frontend, Plan, Population, Service};
+use crate::service::{
+    BACKENDS_INTERFACE, CLIENT_INTERFACE, Cidr, Endpoint, Exposure, Frontend, Plan, Population,
+    Service,
+};
 
 const NETLINK: RenderOptions = RenderOptions::by(Transport::Netlink);
 const NFT: RenderOptions = RenderOptions::by(Transport::Nft);
@@ -347,6 +350,64 @@ fn our_messages_leave_what_the_tool_leaves_of_every_kind() {
             })
         });
         assert_eq!(ours, theirs, "{}", nftables.version);
+    }
+}
+
+/// What becomes of forwarded flows from one address to another.
+fn treated(nftables: Nftables, source: IpAddr, to: SocketAddr) -> Vec<Treatment> {
+    let mut connection = Connection::open().unwrap();
+    let program = connection.program(nftables.table_family(), layout::TABLE);
+    let flow = Flow {
+        source,
+        destination: to,
+        protocol: L4Proto::TCP,
+        input: Some(CLIENT_INTERFACE),
+        output: BACKENDS_INTERFACE,
+    };
+    program.unwrap().run(&flow).unwrap()
+}
+
+#[test]
+fn flows_from_outside_are_treated_by_policy_and_range() {
+    for nftables in every_layout() {
+        let plan = Plan::of(nftables.family);
+        let all = generations(nftables.family).swap_remove(0);
+        let place = |kind| KINDS.iter().position(|k| *k == kind).unwrap();
+        let port = |kind| SocketAddr::new(plan.node(), 30_000 + place(kind) as u16);
+        let here = all.services[place(Kind::Local)].local[0].socket();
+        let restricted = &all.services[place(Kind::Ranges)].exposure.load_balancer;
+        let restricted = SocketAddr::new(restricted[0], 80);
+        let (outside, pod) = (plan.client_link.host(2), plan.client());
+        let allowed = address(nftables.family, 5);
+        in_namespace(|| {
+            apply(nftables, None, &all, &NETLINK);
+            // Endpoints, all of whose flows are masqueraded, or none.
+            for (source, to, endpoints, masqueraded) in [
+                (outside, port(Kind::NodePort), 2, true),
+                (pod, port(Kind::NodePort), 2, true),
+                (outside, port(Kind::Local), 1, false),
+                (pod, port(Kind::Local), 2, false),
+                (pod, port(Kind::LocalWithout), 2, false),
+                (allowed, restricted, 2, true),
+            ] {
+                let parts = treated(nftables, source, to);
+                let case = format!("{} {source} to {to}: {parts:?}", nftables.version);
+                assert_eq!(parts.len(), endpoints, "{case}");
+                let all_so = parts.iter().all(|part| {
+                    part.translated && part.to.is_some() && part.masqueraded == masqueraded
+                });
+                assert!(all_so, "{case}");
+                if endpoints == 1 {
+                    assert_eq!(parts[0].to, Some(here), "{case}");
+                }
+            }
+            // Who is not in the range is dropped before anything is chosen.
+            let dropped = treated(nftables, outside, restricted);
+            assert!(dropped.iter().all(|part| part.to.is_none() && !part.translated));
+            // Without endpoints on this node nothing is chosen; INPUT drops what is left.
+            let left = treated(nftables, outside, port(Kind::LocalWithout));
+            assert!(left.iter().all(|part| !part.translated));
+        });
     }
 }
 
