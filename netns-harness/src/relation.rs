@@ -51,14 +51,21 @@ impl fmt::Display for Differences {
 }
 
 impl Relation {
-    /// What `population` means: every endpoint of a service has an equal share.
+    /// What `population` means at its VIPs: every endpoint of a service has an equal share; by internal policy Local, every
+    /// one of this node.
     #[must_use]
     pub fn of(population: &Population) -> Self {
         Self(
             population
                 .services
                 .iter()
-                .map(|service| (service.frontend, even(&service.endpoints)))
+                .map(|service| {
+                    let endpoints = match service.exposure.internal_local {
+                        true => &service.local,
+                        false => &service.endpoints,
+                    };
+                    (service.frontend, even(endpoints))
+                })
                 .collect(),
         )
     }

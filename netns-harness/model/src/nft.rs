@@ -223,7 +223,9 @@ fn targets(rule: &Rule) -> impl Iterator<Item = &Name> {
 /// The named set that a statement looks into, with what it must be.
 fn looked_up(statement: &Statement) -> Option<(&Name, KeyType, bool)> {
     match statement {
-        Statement::DestinationInSet(set) => Some((set, KeyType::Address, false)),
+        Statement::DestinationInSet(set)
+        | Statement::SourceInSet(set)
+        | Statement::UpdateWithSource(set) => Some((set, KeyType::Address, false)),
         Statement::ConnectionInSet(set) => Some((set, KeyType::AddressesProtoPort, false)),
         Statement::ServiceVmap(map) => Some((map, KeyType::AddressProtoPort, true)),
         Statement::NodePortVmap(map) => Some((map, KeyType::ProtoPort, true)),
@@ -326,14 +328,21 @@ impl Kernel<'_> {
 
     fn add_set(&mut self, spec: &SetSpec) -> Result<(), Refusal> {
         match self.0.sets.get(&spec.name) {
-            Some(set) if set.key != spec.key || set.verdicts != spec.verdicts => Err(
-                Refusal::Differs(format!("{} holds other keys or data", spec.name)),
-            ),
+            Some(set)
+                if (set.key, set.verdicts, set.timeout)
+                    != (spec.key, spec.verdicts, spec.timeout) =>
+            {
+                Err(Refusal::Differs(format!(
+                    "{} holds other keys or data",
+                    spec.name
+                )))
+            }
             Some(_) => Ok(()),
             None => {
                 let set = Set {
                     key: spec.key,
                     verdicts: spec.verdicts,
+                    timeout: spec.timeout,
                     comment: spec.comment.clone(),
                     elements: Default::default(),
                 };
@@ -408,6 +417,12 @@ impl Kernel<'_> {
             }
         }
         match statement {
+            // nft_dynset.c, `nft_dynset_init`: a set that can grow from rules.
+            Statement::UpdateWithSource(set)
+                if self.0.sets.get(set).is_some_and(|set| set.timeout.is_none()) =>
+            {
+                Err(Refusal::Invalid(format!("{set} has no timeout")))
+            }
             Statement::Verdict(verdict) => self.leads_somewhere(Some(verdict)),
             Statement::RandomVmap(modulus, entries) => {
                 drawn(*modulus, entries)?;
@@ -459,6 +474,9 @@ mod tests {
             ("delete table ip6 t", "ENOENT"),
             ("add chain ip6 t c", "ENOENT"),
             ("delete set ip t s", "ENOENT"),
+            ("add rule ip t a update @s { ip saddr }", "ENOENT"),
+            ("add rule ip t a update @m { ip saddr }", "EINVAL"),
+            ("add rule ip t a ip saddr @s goto b", "ENOENT"),
             ("add set ip t m { type ipv4_addr ; }", "EEXIST"),
             (
                 "add chain ip t a { type nat hook output priority -100 ; }",

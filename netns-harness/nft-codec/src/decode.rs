@@ -3,17 +3,19 @@
 mod expressions;
 mod statements;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use netlink::{Attribute, Attributes};
 use strum::VariantArray as _;
 
 use crate::family::TableFamily;
+use crate::intervals::{self, Interval};
 use crate::names::{Comment, Name};
 use crate::ops::{
-    BaseChain, ChainKind, Element, Hook, Key, KeyType, L4Proto, Policy, Rule, Statement, Verdict,
-    address_and_port,
+    BaseChain, ChainKind, Element, Hook, Key, KeyType, L4Proto, Network, Policy, Rule, Statement,
+    Verdict, address_and_port,
 };
 use crate::ruleset::Set;
 
@@ -28,6 +30,8 @@ pub(crate) struct Sets {
     pub(crate) named: HashSet<String>,
     /// Anonymous maps of numbers, to verdicts or to addresses and ports.
     pub(crate) anonymous: HashSet<String>,
+    /// Anonymous sets of networks.
+    pub(crate) networks: HashMap<String, Vec<Network>>,
 }
 
 /// An anonymous map that a rule draws numbers for.
@@ -159,6 +163,11 @@ pub(crate) fn verdict(data: Attributes<'_>) -> Option<Verdict> {
 /// NFT_SET_ANONYMOUS and NFT_SET_MAP.
 const ANONYMOUS: u32 = 0x1;
 const MAP: u32 = 0x8;
+/// NFT_SET_CONSTANT and NFT_SET_INTERVAL.
+const CONSTANT: u32 = 0x2;
+const INTERVAL: u32 = 0x4;
+/// NFT_SET_TIMEOUT and NFT_SET_EVAL: `flags dynamic,timeout`.
+const FILLED_BY_RULES: u32 = 0x10 | 0x20;
 /// NFT_DATA_VERDICT.
 const DATA_VERDICT: Option<u32> = Some(0xffff_ff00);
 /// `nft`'s number of the type `integer`.
@@ -177,18 +186,55 @@ pub(crate) fn is_choice(family: TableFamily, attributes: Attributes<'_>) -> bool
     is_map && attributes.be32(4) == TYPE_INTEGER && known
 }
 
+/// Whether it is an anonymous set of intervals of addresses of that family.
+pub(crate) fn is_of_networks(family: TableFamily, attributes: Attributes<'_>) -> bool {
+    attributes.be32(3) == Some(ANONYMOUS | CONSTANT | INTERVAL)
+        && attributes.be32(4) == Some(KeyType::Address.number(family))
+        && attributes.be32(6).is_none()
+}
+
+/// An element of such a set: an address, and whether an interval begins there; otherwise one has ended before it.
+pub(crate) fn bound(family: TableFamily, element: Attributes<'_>) -> Option<(u128, bool)> {
+    let address = family.address(raw_key(element)?)?;
+    // NFT_SET_ELEM_INTERVAL_END.
+    let ends = element.be32(3).unwrap_or(0) & 1 != 0;
+    Some((intervals::number(address), !ends))
+}
+
+/// The networks between bounds in any order.
+pub(crate) fn between(family: TableFamily, mut bounds: Vec<(u128, bool)>) -> Vec<Network> {
+    // Where one interval ends and the next begins, the end is first.
+    bounds.sort_unstable();
+    let mut found: Vec<Interval> = Vec::new();
+    let mut open = None;
+    for (at, begins) in bounds {
+        if let Some(first) = open.take() {
+            found.push((first, at.saturating_sub(1)));
+        }
+        open = begins.then_some(at);
+    }
+    found.extend(open.map(|first| (first, intervals::last(family))));
+    intervals::networks(family, &found)
+}
+
 /// A named set or map of a table of that family, without its elements; `None` when the model has no place for it.
 pub(crate) fn set(family: TableFamily, attributes: Attributes<'_>) -> Option<Set> {
-    let verdicts = match (attributes.be32(3).unwrap_or(0), attributes.be32(6)) {
-        (0, None) => false,
-        (MAP, DATA_VERDICT) => true,
+    let (verdicts, fades) = match (attributes.be32(3).unwrap_or(0), attributes.be32(6)) {
+        (0, None) => (false, false),
+        (FILLED_BY_RULES, None) => (false, true),
+        (MAP, DATA_VERDICT) => (true, false),
         _ => return None,
+    };
+    let timeout = match fades {
+        true => Some(Duration::from_millis(attributes.be64(11)?)),
+        false => None,
     };
     let number = attributes.be32(4)?;
     let mut keys = KeyType::VARIANTS.iter();
     Some(Set {
         key: *keys.find(|key| key.number(family) == number)?,
         verdicts,
+        timeout,
         comment: comment(attributes.bytes(13), 7),
         elements: BTreeMap::new(),
     })
@@ -287,6 +333,28 @@ mod tests {
                 assert_eq!(key(family, kind, &[bytes, &[0; 4][..]].concat()), None);
             }
         }
+    }
+
+    #[test]
+    fn bounds_are_the_networks_between_them() {
+        let ip = TableFamily::Ip;
+        let network = |a, b, c, d, prefix| {
+            let address = std::net::IpAddr::from([a, b, c, d]);
+            Network { address, prefix }
+        };
+        let at = |network: Network| intervals::number(network.address);
+        let (low, high) = (network(10, 0, 0, 0, 8), network(203, 0, 113, 0, 25));
+        // As rbtree lists them: descending, with the end before everything.
+        let bounds = vec![
+            (at(high) + 128, false),
+            (at(high), true),
+            (at(low) + (1 << 24), false),
+            (at(low), true),
+            (0, false),
+        ];
+        assert_eq!(between(ip, bounds), [low, high]);
+        assert_eq!(between(ip, vec![(0, true)]), [network(0, 0, 0, 0, 0)]);
+        assert_eq!(between(ip, vec![(0, false)]), []);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use nftnl::{Chain, MsgType, NlMsg, ProtoFamily, Rule as NlRule, Table};
 
 use crate::family::TableFamily;
 use crate::names::Name;
-use crate::ops::{Act, Op, Rule, Statement, address_and_port};
+use crate::ops::{Act, Network, Op, Rule, Statement, address_and_port};
 use crate::script::script;
 use sets::{Datum, In, RawSet};
 
@@ -337,6 +337,24 @@ impl Encoder {
         (name, id)
     }
 
+    /// Adds the anonymous set of a rule: its name and id.
+    fn anonymous_networks(
+        &mut self,
+        op: &Op,
+        networks: &[Network],
+    ) -> (Cow<'static, CStr>, u32) {
+        let id = self.next_id;
+        self.next_id += 1;
+        let name = sets::anonymous_set(self.first_map.map(|first| first + id));
+        let mut set = RawSet::of_networks(In(op.family, &op.table), &name, networks, id);
+        set.add(&mut self.buffer);
+        if self.first_map.is_some() {
+            set.by_id();
+        }
+        set.add_elements(&mut self.buffer);
+        (name, id)
+    }
+
     /// Adds a statement's expressions; what is in a set of its own goes before the rule.
     fn statement(
         &mut self,
@@ -347,9 +365,15 @@ impl Encoder {
         let anonymous;
         let set = match statement {
             Statement::DestinationInSet(name)
+            | Statement::SourceInSet(name)
+            | Statement::UpdateWithSource(name)
             | Statement::ConnectionInSet(name)
             | Statement::ServiceVmap(name)
             | Statement::NodePortVmap(name) => (name.as_c_str(), self.id(op, name)),
+            Statement::SourceOutside(networks) if networks.len() > 1 => {
+                anonymous = self.anonymous_networks(op, networks);
+                (&*anonymous.0, Some(anonymous.1))
+            }
             Statement::RandomVmap(_, entries) => {
                 anonymous = self.anonymous(op, sets::verdicts(entries), sets::VERDICTS);
                 (&*anonymous.0, Some(anonymous.1))

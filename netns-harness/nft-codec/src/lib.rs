@@ -32,6 +32,7 @@ mod decode;
 mod dump;
 mod encode;
 mod family;
+mod intervals;
 mod names;
 mod ops;
 mod parse;

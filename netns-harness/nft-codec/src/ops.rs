@@ -6,8 +6,10 @@
 //! they are described below as those of family ip, read `ip6` for the other.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use crate::family::TableFamily;
+use crate::intervals;
 use crate::names::{Comment, Name};
 
 /// One operation: one command line of a script, one or more netlink messages.
@@ -114,6 +116,9 @@ pub struct SetSpec {
     pub key: KeyType,
     /// Whether each element carries a verdict.
     pub verdicts: bool,
+    /// How long an element stays in a set that rules fill (flags `dynamic,timeout`), whole seconds; `None`: elements are
+    /// added by operations, and stay.
+    pub timeout: Option<Duration>,
     /// Shown in listings.
     pub comment: Option<Comment>,
 }
@@ -225,6 +230,7 @@ impl Statement {
             Self::SourceAddress(_, network) | Self::DestinationAddress(_, network) => {
                 such(network.address)
             }
+            Self::SourceOutside(networks) => networks.iter().any(|n| such(n.address)),
             Self::RandomDnat(_, entries) => entries.iter().any(|(_, to)| such(to.ip())),
             Self::Dnat(to) => such(to.ip()),
             _ => false,
@@ -371,6 +377,23 @@ impl Rule {
             comment: None,
         }
     }
+
+    /// It as it is listed: of networks that a source must be outside of, the fewest that hold the same addresses, and
+    /// a single one as a comparison (nft, `optimize_singleton_set` in evaluate.c).
+    #[must_use]
+    pub fn listed(&self) -> Self {
+        let statements = self.statements.iter().map(|statement| match statement {
+            Statement::SourceOutside(networks) => match intervals::fewest(networks)[..] {
+                [one] => Statement::SourceAddress(Comparison::Unequal, one),
+                ref fewest => Statement::SourceOutside(fewest.to_vec()),
+            },
+            other => other.clone(),
+        });
+        Self {
+            statements: statements.collect(),
+            comment: self.comment.clone(),
+        }
+    }
 }
 
 /// Whether a match wants equality.
@@ -399,6 +422,9 @@ pub enum Statement {
     SourceAddress(Comparison, Network),
     /// `ip daddr [!=] NETWORK`.
     DestinationAddress(Comparison, Network),
+    /// `ip saddr != { NETWORK, NETWORK }`: the source is in none of them, at least one. Of several the kernel has an
+    /// anonymous set of intervals, which says nothing of how they were written ([`Rule::listed`]).
+    SourceOutside(Vec<Network>),
     /// `meta l4proto PROTO`.
     L4Proto(L4Proto),
     /// `th dport PORT`: whatever the protocol.
@@ -414,6 +440,12 @@ pub enum Statement {
     MarkAnd(u32, Comparison, u32),
     /// `fib daddr type local`: the destination is an address of this host.
     DestinationIsLocal,
+    /// `fib saddr type local`: the source is an address of this host.
+    SourceIsLocal,
+    /// `ip saddr @SET`.
+    SourceInSet(Name),
+    /// `update @SET { ip saddr }`: the source is put into a set with a timeout, which begins anew.
+    UpdateWithSource(Name),
     /// `ip daddr @SET`.
     DestinationInSet(Name),
     /// `ip saddr . ip daddr . meta l4proto . th dport @SET`.

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
 
 use strum::VariantArray as _;
 
@@ -66,12 +67,7 @@ const STATEMENTS: &[(&str, Rest)] = &[
     ("ip saddr . ip daddr . meta l4proto . th dport", |words| {
         words.reference().map(Statement::ConnectionInSet)
     }),
-    ("ip saddr", |words| {
-        Ok(Statement::SourceAddress(
-            words.comparison(),
-            words.network()?,
-        ))
-    }),
+    ("ip saddr", |words| words.source()),
     ("meta l4proto . th dport vmap", |words| {
         words.reference().map(Statement::NodePortVmap)
     }),
@@ -97,6 +93,8 @@ const STATEMENTS: &[(&str, Rest)] = &[
     ("fib daddr type local", |_| {
         Ok(Statement::DestinationIsLocal)
     }),
+    ("fib saddr type local", |_| Ok(Statement::SourceIsLocal)),
+    ("update", |words| words.update()),
     ("numgen random mod", |words| {
         let (modulus, entries) = words.random("vmap", Words::verdict)?;
         Ok(Statement::RandomVmap(modulus, entries))
@@ -266,14 +264,28 @@ impl<'a> Words<'a> {
         let family = self.1;
         let key = types.find(|key| self.take(&format!("{}{end}", key.name(family))));
         let key = *key.ok_or_else(|| format!("unknown key type '{}'", self.0))?;
+        let timeout = self.timeout_clause()?;
         let comment = self.comment_clause()?;
         self.expect("}")?;
         Ok(SetSpec {
             name,
             key,
             verdicts,
+            timeout,
             comment,
         })
+    }
+
+    /// `flags dynamic,timeout ; timeout SECONDSs ;`, or nothing.
+    fn timeout_clause(&mut self) -> Result<Option<Duration>, String> {
+        if !self.take("flags dynamic,timeout ; timeout") {
+            return Ok(None);
+        }
+        let word = self.next()?;
+        let seconds = word.strip_suffix('s').and_then(|digits| digits.parse().ok());
+        let seconds = seconds.ok_or_else(|| format!("'{word}' is no number of seconds"))?;
+        self.expect(";")?;
+        Ok(Some(Duration::from_secs(seconds)))
     }
 
     /// `{ item , item }`.
@@ -367,6 +379,29 @@ impl<'a> Words<'a> {
             Some((_, rest)) => rest(self),
             None => self.verdict().map(Statement::Verdict),
         }
+    }
+
+    /// After `ip saddr`: `@SET`, a network, or networks in none of which it is.
+    fn source(&mut self) -> Result<Statement, String> {
+        if self.0.starts_with('@') {
+            return self.reference().map(Statement::SourceInSet);
+        }
+        let comparison = self.comparison();
+        if comparison == Comparison::Unequal && self.0.starts_with('{') {
+            return self.list(Self::network).map(Statement::SourceOutside);
+        }
+        Ok(Statement::SourceAddress(comparison, self.network()?))
+    }
+
+    /// After `update`: `@SET { ip saddr }`.
+    fn update(&mut self) -> Result<Statement, String> {
+        let set = self.reference()?;
+        self.expect("{")?;
+        if !self.take_in_family("ip saddr") {
+            return Err(format!("'{}' instead of a source address", self.0));
+        }
+        self.expect("}")?;
+        Ok(Statement::UpdateWithSource(set))
     }
 
     /// After `ip daddr`: `@SET` or a network.
@@ -492,6 +527,25 @@ mod tests {
     }
 
     #[test]
+    fn what_session_affinity_and_source_ranges_need_is_read_back_in_both_families() {
+        let text = "add set ip t affinity { type ipv4_addr ; flags dynamic,timeout ; timeout 10800s ; }\n\
+            add rule ip t c update @affinity { ip saddr }\n\
+            add rule ip t c ip saddr @affinity goto d\n\
+            add rule ip t c ip saddr != { 203.0.113.0/25 } drop\n\
+            add rule ip t c ip saddr != { 203.0.113.0/25 , 10.0.0.1 } drop\n\
+            add rule ip t c fib saddr type local mark set mark or 0x4000\n";
+        let ip6 = text
+            .replace(" ip ", " ip6 ")
+            .replace("ipv4_addr", "ipv6_addr")
+            .replace("203.0.113.0/25", "2001:db8::/33")
+            .replace("10.0.0.1", "fd00::1");
+        for text in [text, &ip6] {
+            let ops = parse_script(text).unwrap();
+            assert_eq!(script(&ops), text);
+        }
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused_with_its_line() {
         for line in [
             "add rule ip t c tcp sport 80",
@@ -504,6 +558,11 @@ mod tests {
             "add rule ip6 t c dnat to 10.0.0.1:80",
             "add rule ip6 t c dnat to fd00::1:80",
             "add set ip6 t s { type ipv4_addr ; }",
+            "add set ip t s { type ipv4_addr ; flags timeout ; }",
+            "add set ip t s { type ipv4_addr ; flags dynamic,timeout ; timeout 5m ; }",
+            "add rule ip t c update @s { ip daddr }",
+            "add rule ip t c ip saddr { 10.0.0.0/8 , 11.0.0.0/8 } drop",
+            "add rule ip6 t c ip6 saddr != { fd00::/8 , 10.0.0.0/8 } drop",
             "add element ip6 t s { 10.0.0.1 }",
             "add table inet t",
             "add rule ip t c drop drop extra",

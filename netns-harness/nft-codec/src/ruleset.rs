@@ -2,6 +2,7 @@
 //! made of operations. Equal values mean equal rules.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::names::{Comment, Name};
 use crate::ops::{Act, BaseChain, Element, Key, KeyType, Op, Rule, Statement};
@@ -38,6 +39,9 @@ pub struct Set {
     pub key: KeyType,
     /// Whether its elements carry verdicts.
     pub verdicts: bool,
+    /// How long an element stays that a rule has put there. What such a set holds is no part of the rules: it is not
+    /// listed.
+    pub timeout: Option<Duration>,
     /// Its comment.
     pub comment: Option<Comment>,
     /// Its elements by key.
@@ -65,6 +69,7 @@ impl Table {
                     let made = Set {
                         key: spec.key,
                         verdicts: spec.verdicts,
+                        timeout: spec.timeout,
                         comment: spec.comment.clone(),
                         elements: BTreeMap::new(),
                     };

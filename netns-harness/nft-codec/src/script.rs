@@ -57,6 +57,10 @@ impl fmt::Display for Op {
                     f.write_str(" : verdict")?;
                 }
                 f.write_str(" ;")?;
+                if let Some(timeout) = set.timeout {
+                    let seconds = timeout.as_secs();
+                    write!(f, " flags dynamic,timeout ; timeout {seconds}s ;")?;
+                }
                 if let Some(comment) = &set.comment {
                     write!(f, " comment \"{comment}\" ;")?;
                 }
@@ -223,6 +227,11 @@ impl fmt::Display for InFamily<'_, Statement> {
             Statement::DestinationAddress(comparison, network) => {
                 write!(f, "{ip} daddr {comparison}{network}")
             }
+            Statement::SourceOutside(networks) => {
+                write!(f, "{ip} saddr != {{ ")?;
+                separated(f, networks)?;
+                f.write_str(" }")
+            }
             Statement::L4Proto(proto) => write!(f, "meta l4proto {proto}"),
             Statement::TransportPort(port) => write!(f, "th dport {port}"),
             Statement::DestinationPort(proto @ (L4Proto::TCP | L4Proto::UDP), port) => {
@@ -242,6 +251,9 @@ impl fmt::Display for InFamily<'_, Statement> {
                 write!(f, "mark and {mask:#x} {comparison} {value:#x}")
             }
             Statement::DestinationIsLocal => f.write_str("fib daddr type local"),
+            Statement::SourceIsLocal => f.write_str("fib saddr type local"),
+            Statement::SourceInSet(set) => write!(f, "{ip} saddr @{set}"),
+            Statement::UpdateWithSource(set) => write!(f, "update @{set} {{ {ip} saddr }}"),
             Statement::DestinationInSet(set) => write!(f, "{ip} daddr @{set}"),
             Statement::ConnectionInSet(set) => {
                 write!(f, "{ip} saddr . {ip} daddr . meta l4proto . th dport @{set}")

@@ -70,6 +70,80 @@ fn assert_encoded_as(script: &str, frames_of_nft: &str) {
     }
 }
 
+/// Not recorded: attributes as linux/netfilter/nf_tables.h numbers them, in messages made of these lines. Where a rule has
+/// a set of its own, that set and its elements go before it.
+#[test]
+fn what_session_affinity_and_source_ranges_need_has_its_attributes() {
+    // Lines and, for each message, what it holds.
+    let affinity = "add set ip t s { type ipv4_addr ; flags dynamic,timeout ; timeout 10800s ; }";
+    // payload: into register 1, network header, offset 12, 4 bytes.
+    let source = "2400028008000100000000010800020000000001080003000000000c0800040000000004";
+    for (line, messages) in [
+        (
+            affinity,
+            &[&[
+                "0800030000000030",         // flags: timeout, eval
+                "0800040000000007",         // key type ipv4_addr
+                "0800050000000004",         // key length
+                "0c000b000000000000a4cb80", // timeout, milliseconds
+            ][..]][..],
+        ),
+        (
+            "add rule ip t c update @s { ip saddr }",
+            &[&[
+                source,
+                "0b00010064796e7365740000", // dynset
+                "0800040000000001",         // register of the key
+                "0800030000000001",         // update
+                "0600010073000000",         // set s
+            ]],
+        ),
+        (
+            "add rule ip t c ip saddr @s return",
+            &[&[source, "0b0001006c6f6f6b757000", "0600010073000000"]],
+        ),
+        (
+            "add rule ip t c fib saddr type local return",
+            &[&[
+                "0800010066696200", // fib
+                "0800020000000003", // result: type of the address
+                "0800030000000001", // of the source
+            ]],
+        ),
+        // A single range is compared.
+        (
+            "add rule ip t c ip saddr != { 203.0.113.0/25 } drop",
+            &[&[source, "08000100ffffff80", "08000100cb007100"]],
+        ),
+        (
+            "add rule ip t c ip saddr != { 203.0.113.0/25 , 10.0.0.1 } drop",
+            &[
+                // __set%d: anonymous, constant, interval.
+                &["0c0002005f5f736574256400", "0800030000000007", "0800040000000007"],
+                &[
+                    // An end at 0.0.0.0, then where each begins and, behind it, ends.
+                    "08000300000000010c0001800800010000000000",
+                    "0c000180080001000a000001",
+                    "08000300000000010c000180080001000a000002",
+                    "0c00018008000100cb007100",
+                    "08000300000000010c00018008000100cb007180",
+                ],
+                &[source, "0800050000000001"], // inverted
+            ],
+        ),
+    ] {
+        let batch = EncodedBatch::encode(parse_script(line).unwrap()).unwrap();
+        let (found, _) = frames(batch.bytes());
+        // The batch's begin and end are around it.
+        assert_eq!(found.len(), messages.len() + 2, "{line}");
+        for (frame, attributes) in found[1..].iter().zip(messages) {
+            for attribute in *attributes {
+                assert!(frame.contains(attribute), "{line}: {attribute} in {frame}");
+            }
+        }
+    }
+}
+
 #[test]
 fn only_the_last_operation_s_last_message_asks_for_an_acknowledgement() {
     let batch = EncodedBatch::encode(parse_script(SCRIPT).unwrap()).unwrap();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use nft_codec::{
     Act, Comparison, Element, EncodedBatch, Key, KeyType, L4Proto, Name, Network, Op, Rule,
@@ -25,6 +26,7 @@ fn acts(from: IpAddr, to: IpAddr, prefix: u8, port: u16) -> Vec<Act> {
         name: set.clone(),
         key,
         verdicts,
+        timeout: None,
         comment: None,
     };
     let drop = || Some(Verdict::Drop);
@@ -48,11 +50,25 @@ fn acts(from: IpAddr, to: IpAddr, prefix: u8, port: u16) -> Vec<Act> {
         })
         .collect();
     acts.push(Act::AddSet(spec(KeyType::Address, false)));
+    acts.push(Act::AddSet(SetSpec {
+        timeout: Some(Duration::from_secs(10_800)),
+        ..spec(KeyType::Address, false)
+    }));
     acts.extend([
         rule(vec![
             Statement::SourceAddress(Comparison::Unequal, network),
             Statement::DestinationAddress(Comparison::Equal, Network::host(to)),
             Statement::Reject,
+        ]),
+        rule(vec![
+            Statement::SourceIsLocal,
+            Statement::SourceInSet(set.clone()),
+            Statement::UpdateWithSource(set.clone()),
+            Statement::SourceOutside(vec![network]),
+        ]),
+        rule(vec![
+            Statement::SourceOutside(vec![network, Network::host(to)]),
+            Statement::Verdict(Verdict::Drop),
         ]),
         rule(vec![
             Statement::IsDnatted,
@@ -87,7 +103,7 @@ proptest! {
         let read = parse_script(&script(&ops)).unwrap();
         prop_assert_eq!(&read, &ops);
         let count = ops.len() as u64;
-        // The anonymous map of the random choice takes two messages more.
-        prop_assert_eq!(EncodedBatch::encode(ops).unwrap().messages(), count + 2);
+        // The anonymous map of the random choice takes two messages more, and so does the set of networks.
+        prop_assert_eq!(EncodedBatch::encode(ops).unwrap().messages(), count + 4);
     }
 }

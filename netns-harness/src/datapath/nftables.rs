@@ -15,6 +15,8 @@
 //!   still count the map element that was just deleted.
 //! - An installation can be split into transactions of `chunk` services; kube-proxy's first sync is
 //!   one transaction.
+//! - Elements that a removal deletes are sorted by service; kube-proxy sorts them by set.
+//! - A source range of one address stands without its prefix length.
 //!
 //! `large_cluster` changes nothing: this mode writes no comments in per-service rules at any size.
 //!
@@ -37,8 +39,24 @@
 //! update do not depend on N. Everything again is kube-proxy's full sync, as it runs once an hour and after a failure
 //! (`syncProxyRules`, `setupNFTables`): it leaves out the 16 commands that make the base chains anew, which a
 //! process runs once, and from 1.33 the elements, which it has read.
+//!
+//! What else a service has comes on top ([`exposed`]; `kinds.rs` tests it). M is the rules of the chain of what comes from
+//! outside: 2 by policy Cluster, 3 by policy Local:
+//!
+//! | | operations | rules | chains | elements |
+//! |---|---|---|---|---|
+//! | addresses from outside, A of them with the node port | 2 + M + A | M | 1 | A |
+//! | external policy Local, L ≥ 1 endpoints on this node | 4 | 2 | 1 | L in a map |
+//! | external policy Local, none on this node | A | | | A |
+//! | source ranges, B addresses of the load balancer | 3 + B | 1 | 1 | B, and the ranges if several |
+//! | affinity, E endpoints | until 1.35: 3·E; from 1.36: 6·E | 2·E; from 1.36: 3·E | from 1.36: E | |
+//! | endpoint on this node, from 1.36 | 1 | | | 1 |
+//!
+//! A set of clients keeps its timeout as long as its endpoint: the kernel refuses to add it with another one, to
+//! kube-proxy as to us. It holds at most 65,535 clients, for no size is declared (`nft_dynset_init`).
 
 mod damage;
+mod exposed;
 pub(super) mod facts;
 mod layout;
 #[cfg(test)]
@@ -50,6 +68,10 @@ mod traced;
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod kinds;
+#[cfg(test)]
+mod six;
 #[cfg(test)]
 mod tests;
 
@@ -238,7 +260,8 @@ fn check_no_other(family: TableFamily, connection: &mut Connection) -> Result<()
     foreign::no_legacy_tables()
 }
 
-/// What a table holds. An anonymous map stands in the rule that uses it, and counts as a map.
+/// What a table holds. An anonymous map or set stands in the rule that uses it, and counts as one. What rules have put into
+/// sets of clients does not count.
 fn count(table: &Table) -> Inventory {
     let rules = || table.chains.values().flat_map(|chain| &chain.rules);
     let anonymous = || {
@@ -247,6 +270,8 @@ fn count(table: &Table) -> Inventory {
             .filter_map(|statement| match statement {
                 Statement::RandomVmap(_, entries) => Some(entries.len()),
                 Statement::RandomDnat(_, entries) => Some(entries.len()),
+                // Of networks that touch the kernel knows one interval.
+                Statement::SourceOutside(networks) => Some(networks.len()),
                 _ => None,
             })
     };

@@ -19,6 +19,10 @@ pub(super) enum Expr<'a> {
     Verdict(Verdict),
     /// Set, register of the key, register of what the set has for it.
     Lookup(&'a str, u32, Option<u32>),
+    /// Set that must not have the key, and its register.
+    Outside(&'a str, u32),
+    /// Set into which the key is put, or in which its time begins anew, and its register.
+    Update(&'a str, u32),
     /// Key of the packet's metadata that is set, and the register.
     Set(u32, u32),
     /// Packets and bytes.
@@ -43,6 +47,7 @@ pub(super) enum Source {
     ConntrackState,
     ConntrackStatus,
     DestinationType,
+    SourceType,
     /// A random number below.
     Random(u32),
 }
@@ -90,10 +95,12 @@ fn expression<'a>(family: TableFamily, name: &str, data: Attributes<'a>) -> Opti
             2 => Expr::Load(Source::ConntrackStatus, number(1)?),
             _ => return None,
         },
-        // 3 is NFT_FIB_RESULT_ADDRTYPE, 2 is NFTA_FIB_F_DADDR alone.
-        "fib" if number(2) == Some(3) && number(3) == Some(2) => {
-            Expr::Load(Source::DestinationType, number(1)?)
-        }
+        // 3 is NFT_FIB_RESULT_ADDRTYPE; NFTA_FIB_F_SADDR or _DADDR alone.
+        "fib" if number(2) == Some(3) => match number(3)? {
+            1 => Expr::Load(Source::SourceType, number(1)?),
+            2 => Expr::Load(Source::DestinationType, number(1)?),
+            _ => return None,
+        },
         // 1 is NFT_NG_RANDOM.
         "numgen" if number(3) == Some(1) && number(4).unwrap_or(0) == 0 => {
             Expr::Load(Source::Random(number(2)?), number(1)?)
@@ -127,6 +134,19 @@ fn act<'a>(family: TableFamily, name: &str, data: Attributes<'a>) -> Option<Expr
         },
         "lookup" if number(5).unwrap_or(0) == 0 => {
             Expr::Lookup(data.text(1)?, number(2)?, number(3))
+        }
+        // 1 is NFT_LOOKUP_F_INV.
+        "lookup" if number(5) == Some(1) && number(3).is_none() => {
+            Expr::Outside(data.text(1)?, number(2)?)
+        }
+        // 1 is NFT_DYNSET_OP_UPDATE; no data, no expressions, no flags, and no time but the set's own.
+        "dynset"
+            if number(3) == Some(1)
+                && [5, 7, 10].iter().all(|kind| data.find(*kind).is_none())
+                && number(9).unwrap_or(0) == 0
+                && data.be64(6).unwrap_or(0) == 0 =>
+        {
+            Expr::Update(data.text(1)?, number(4)?)
         }
         "counter" => Expr::Counter(data.be64(2)?, data.be64(1)?),
         // 1 is NFT_NAT_DNAT; one address and one port, not ranges.

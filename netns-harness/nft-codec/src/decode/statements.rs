@@ -95,6 +95,16 @@ fn with_lookup(rest: &[Expr<'_>], sets: &Sets, choices: &mut Vec<Choice>) -> Fou
         [Load(to, 1), Lookup(set, 1, None), ..] if to == destination => {
             (Statement::DestinationInSet(named(set)?), 2)
         }
+        [Load(from, 1), Lookup(set, 1, None), ..] if from == source => {
+            (Statement::SourceInSet(named(set)?), 2)
+        }
+        [Load(from, 1), Outside(set, 1), ..] if from == source => {
+            let networks = sets.networks.get(set)?.clone();
+            (Statement::SourceOutside(networks), 2)
+        }
+        [Load(from, 1), Update(set, 1), ..] if from == source => {
+            (Statement::UpdateWithSource(named(set)?), 2)
+        }
         [Load(Random(modulus), 1), Lookup(map, 1, TO_VERDICT), ..] => {
             let set = sets.anonymous.get(map)?.clone();
             choices.push(Choice { set, modulus });
@@ -214,6 +224,9 @@ fn comparison(rest: &[Expr<'_>]) -> Found {
         }
         [Load(DestinationType, 1), Cmp(1, Equal, data), ..] if *data == RTN_LOCAL => {
             (Statement::DestinationIsLocal, 2)
+        }
+        [Load(SourceType, 1), Cmp(1, Equal, data), ..] if *data == RTN_LOCAL => {
+            (Statement::SourceIsLocal, 2)
         }
         _ => return None,
     })

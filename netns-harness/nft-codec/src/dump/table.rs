@@ -79,10 +79,14 @@ impl Connection {
             family,
             ..Sets::default()
         };
-        let mut found = Vec::new();
+        let (mut found, mut of_networks) = (Vec::new(), Vec::new());
         self.of_table(GET_SET, table, "sets", |attributes| {
             let name = attributes.text(2).unwrap_or_default().to_owned();
-            // An anonymous set that is no choice shows as an unknown lookup in its rule.
+            // An anonymous set that is neither networks nor a choice shows as an unknown lookup in its rule.
+            if decode::is_of_networks(family, attributes) {
+                of_networks.push(name);
+                return;
+            }
             if decode::is_anonymous(attributes) {
                 sets.anonymous
                     .extend(decode::is_choice(family, attributes).then_some(name));
@@ -94,7 +98,23 @@ impl Connection {
             }
             sets.named.insert(name);
         })?;
+        for name in of_networks {
+            let mut bounds = Some(Vec::new());
+            self.elements(table, &name, |element| {
+                match (&mut bounds, decode::bound(family, element)) {
+                    (Some(bounds), Some(bound)) => bounds.push(bound),
+                    (unknown, _) => *unknown = None,
+                }
+            })?;
+            let networks = bounds.map(|bounds| decode::between(family, bounds));
+            sets.networks.extend(networks.map(|networks| (name, networks)));
+        }
         for (name, mut set) in found {
+            // What rules have put there changes with every client, and is no part of the rules.
+            if set.timeout.is_some() {
+                content.sets.insert(Name::new(&name), set);
+                continue;
+            }
             let (key, verdicts) = (set.key, set.verdicts);
             self.elements(table, &name, |element| {
                 match decode::element(family, key, verdicts, element) {

@@ -58,7 +58,8 @@ impl Expression for RawExpr<'_> {
 }
 
 const REGISTER: u32 = libc::NFT_REG_1 as u32;
-/// NFTA_FIB_F_DADDR and NFT_FIB_RESULT_ADDRTYPE (nf_tables.h).
+/// NFTA_FIB_F_SADDR, NFTA_FIB_F_DADDR and NFT_FIB_RESULT_ADDRTYPE (nf_tables.h).
+const FIB_SADDR: u32 = 1;
 const FIB_DADDR: u32 = 1 << 1;
 const FIB_RESULT_ADDRTYPE: u32 = 3;
 /// NF_NAT_RANGE_PROTO_SPECIFIED and NF_NAT_RANGE_PROTO_RANDOM_FULLY (nf_nat.h).
@@ -66,6 +67,9 @@ const NAT_RANGE_PROTO_SPECIFIED: u32 = 1 << 1;
 const NAT_RANGE_PROTO_RANDOM_FULLY: u32 = 1 << 4;
 /// IPS_DST_NAT (nf_conntrack_common.h).
 const IPS_DST_NAT: u32 = 1 << 5;
+/// NFT_LOOKUP_F_INV and NFT_DYNSET_OP_UPDATE (nf_tables.h).
+const LOOKUP_INVERTED: u32 = 1;
+const DYNSET_UPDATE: u32 = 1;
 /// Where a lookup puts a verdict.
 const TO_VERDICT: Option<u32> = Some(libc::NFT_REG_VERDICT as u32);
 
@@ -91,6 +95,17 @@ pub(super) fn add(
         Statement::DestinationAddress(comparison, network) => {
             address(rule, destination, *comparison, *network);
         }
+        Statement::SourceOutside(networks) => match networks[..] {
+            // No set for a single one.
+            [network] => address(rule, source, Comparison::Unequal, network),
+            _ => {
+                rule.add_expr(&load(source, REGISTER));
+                let mut outside = lookup(set, None);
+                let inverted = (sys::NFTNL_EXPR_LOOKUP_FLAGS, U32(LOOKUP_INVERTED));
+                outside.1.push(inverted);
+                rule.add_expr(&outside);
+            }
+        },
         Statement::L4Proto(proto) => l4proto(rule, *proto),
         Statement::TransportPort(number) => port(rule, *number),
         Statement::DestinationPort(proto, number) => {
@@ -114,7 +129,16 @@ pub(super) fn add(
         // `(mark & ~bits) ^ bits`: what `or` is to the kernel.
         Statement::MarkOr(bits) => set_mark(rule, !bits, *bits),
         Statement::MarkXor(bits) => set_mark(rule, u32::MAX, *bits),
-        Statement::DestinationIsLocal => destination_is_local(rule),
+        Statement::DestinationIsLocal => is_local(rule, FIB_DADDR),
+        Statement::SourceIsLocal => is_local(rule, FIB_SADDR),
+        Statement::SourceInSet(_) => {
+            rule.add_expr(&load(source, REGISTER));
+            rule.add_expr(&lookup(set, None));
+        }
+        Statement::UpdateWithSource(_) => {
+            rule.add_expr(&load(source, REGISTER));
+            rule.add_expr(&update(set));
+        }
         Statement::DestinationInSet(_) => {
             rule.add_expr(&load(destination, REGISTER));
             rule.add_expr(&lookup(set, None));
@@ -193,6 +217,17 @@ fn lookup((set, id): Set<'_>, to: Option<u32>) -> RawExpr<'_> {
     RawExpr(c"lookup", fields)
 }
 
+/// `dynset update reg_key 1 set SET`.
+fn update((set, id): Set<'_>) -> RawExpr<'_> {
+    let mut fields = vec![
+        (sys::NFTNL_EXPR_DYNSET_SREG_KEY, U32(REGISTER)),
+        (sys::NFTNL_EXPR_DYNSET_OP, U32(DYNSET_UPDATE)),
+        (sys::NFTNL_EXPR_DYNSET_SET_NAME, Text(set)),
+    ];
+    fields.extend(id.map(|id| (sys::NFTNL_EXPR_DYNSET_SET_ID, U32(id))));
+    RawExpr(c"dynset", fields)
+}
+
 /// `meta l4proto . th dport`: protocol and port each into its register.
 fn concatenated(rule: &mut NlRule<'_>, registers: [u32; 2]) {
     let fields = vec![
@@ -230,9 +265,10 @@ fn ct_state(rule: &mut NlRule<'_>, state: CtState) {
     rule.add_expr(&Cmp::new(CmpOp::Neq, 0u32));
 }
 
-fn destination_is_local(rule: &mut NlRule<'_>) {
+/// `fib saddr type local` or `fib daddr type local`.
+fn is_local(rule: &mut NlRule<'_>, which: u32) {
     let fields = vec![
-        (sys::NFTNL_EXPR_FIB_FLAGS, U32(FIB_DADDR)),
+        (sys::NFTNL_EXPR_FIB_FLAGS, U32(which)),
         (sys::NFTNL_EXPR_FIB_RESULT, U32(FIB_RESULT_ADDRTYPE)),
         (sys::NFTNL_EXPR_FIB_DREG, U32(REGISTER)),
     ];

@@ -11,8 +11,9 @@ use nftnl::nftnl_sys as sys;
 
 use super::{Buffer, alive, build_header, put};
 use crate::family::TableFamily;
+use crate::intervals;
 use crate::names::Name;
-use crate::ops::{Element, Key, KeyType, SetSpec, Verdict};
+use crate::ops::{Element, Key, KeyType, Network, SetSpec, Verdict};
 
 /// In which table: its family and name.
 #[derive(Clone, Copy)]
@@ -27,6 +28,20 @@ pub(super) fn anonymous_map(number: Option<u32>) -> Cow<'static, CStr> {
         None => Cow::Borrowed(ANONYMOUS_MAP),
         Some(number) => {
             let name = CString::new(format!("__map{number}")).expect("digits hold no NUL");
+            Cow::Owned(name)
+        }
+    }
+}
+
+/// The same for the set of a rule that needs no data.
+const ANONYMOUS_SET: &CStr = c"__set%d";
+
+/// Name of an anonymous set: with a number of ours, or for the kernel to number.
+pub(super) fn anonymous_set(number: Option<u32>) -> Cow<'static, CStr> {
+    match number {
+        None => Cow::Borrowed(ANONYMOUS_SET),
+        Some(number) => {
+            let name = CString::new(format!("__set{number}")).expect("digits hold no NUL");
             Cow::Owned(name)
         }
     }
@@ -67,6 +82,8 @@ pub(super) fn addresses(
     })
 }
 
+/// NFT_SET_ELEM_INTERVAL_END (nf_tables.h).
+const INTERVAL_END: u32 = 1;
 /// NFTNL_UDATA_SET_KEYBYTEORDER and _DATABYTEORDER, each a u32 of the host's order.
 const UDATA_KEY_BYTE_ORDER: u8 = 0;
 const UDATA_DATA_BYTE_ORDER: u8 = 1;
@@ -136,7 +153,14 @@ impl RawSet {
     /// A named set or verdict map, without a size.
     pub(super) fn named(at: In<'_>, spec: &SetSpec, id: u32) -> Self {
         let set = Self::reference(at, &spec.name, Some(id));
-        let flags = if spec.verdicts { libc::NFT_SET_MAP } else { 0 };
+        let map = if spec.verdicts { libc::NFT_SET_MAP } else { 0 };
+        let flags = match spec.timeout {
+            Some(timeout) => {
+                set.set_timeout(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+                map | libc::NFT_SET_TIMEOUT | libc::NFT_SET_EVAL
+            }
+            None => map,
+        };
         set.describe(
             flags as u32,
             spec.key.number(at.0),
@@ -194,6 +218,38 @@ impl RawSet {
         set
     }
 
+    /// The anonymous constant set of the addresses of networks, as intervals: each begins with an element and, unless
+    /// it reaches to the last address, ends before another one. As in `nft`, an end stands before the first one that does
+    /// not begin with the first address (segtree.c, `segtree_needs_first_segment`).
+    pub(super) fn of_networks(at: In<'_>, name: &CStr, networks: &[Network], id: u32) -> Self {
+        let mut set = Self::with_c_name(at, name, Some(id));
+        let flags = libc::NFT_SET_ANONYMOUS | libc::NFT_SET_CONSTANT | libc::NFT_SET_INTERVAL;
+        let (key, family) = (KeyType::Address, at.0);
+        set.describe(flags as u32, key.number(family), key_len(key, family), None);
+        let mut udata = Vec::with_capacity(8);
+        put_u32(&mut udata, UDATA_KEY_BYTE_ORDER, BYTE_ORDER_BIG);
+        set.user_data(&udata);
+        let intervals = intervals::intervals(networks);
+        if intervals.first().is_some_and(|(first, _)| *first > 0) {
+            set.push_bound(0, true);
+        }
+        for (first, last) in intervals {
+            set.push_bound(first, false);
+            if last < intervals::last(family) {
+                set.push_bound(last + 1, true);
+            }
+        }
+        set
+    }
+
+    /// Adds where an interval begins, or the address behind one to the list.
+    fn push_bound(&mut self, at: u128, ends: bool) {
+        let octets = at.to_be_bytes();
+        let key = &octets[octets.len() - self.1.address_len()..];
+        let flags = if ends { INTERVAL_END } else { 0 };
+        self.push_flagged(key, flags, Datum::Nothing, None);
+    }
+
     /// Forgets its name: what follows names it by its id.
     pub(super) fn by_id(&mut self) {
         // SAFETY: the set is alive.
@@ -213,6 +269,18 @@ impl RawSet {
     fn set_u32(&self, attribute: u32, value: u32) {
         // SAFETY: the set is alive and the attribute is a u32.
         unsafe { sys::nftnl_set_set_u32(self.0.as_ptr(), attribute as u16, value) };
+    }
+
+    /// Milliseconds that an element stays.
+    fn set_timeout(&self, milliseconds: u64) {
+        // SAFETY: the set is alive and the attribute is a u64.
+        unsafe {
+            sys::nftnl_set_set_u64(
+                self.0.as_ptr(),
+                sys::NFTNL_SET_TIMEOUT as u16,
+                milliseconds,
+            );
+        }
     }
 
     fn user_data(&self, udata: &[u8]) {
@@ -247,6 +315,10 @@ impl RawSet {
     }
 
     fn push_raw(&mut self, key: &[u8], datum: Datum<'_>, comment: Option<&CStr>) {
+        self.push_flagged(key, 0, datum, comment);
+    }
+
+    fn push_flagged(&mut self, key: &[u8], flags: u32, datum: Datum<'_>, comment: Option<&CStr>) {
         // SAFETY: a fresh element; libnftnl copies key, chain and user data and takes the element over.
         unsafe {
             let element = alive(sys::nftnl_set_elem_alloc());
@@ -256,6 +328,9 @@ impl RawSet {
                 key.as_ptr().cast(),
                 key.len() as u32,
             );
+            if flags != 0 {
+                sys::nftnl_set_elem_set_u32(element, sys::NFTNL_SET_ELEM_FLAGS as u16, flags);
+            }
             match datum {
                 Datum::Nothing => {}
                 Datum::Verdict(verdict) => {

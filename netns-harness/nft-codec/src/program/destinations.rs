@@ -1,7 +1,7 @@
 //! Every destination that some rule names: by comparison, or by a set that it looks into.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::Program;
 use super::instruction::{Comparison, Instruction, REGISTERS, Register};
@@ -49,6 +49,13 @@ impl Program {
             }
         }
         found
+    }
+
+    /// The addresses that a set has one by one; `None` when there is no such set.
+    #[must_use]
+    pub fn addresses(&self, set: &str) -> Option<BTreeSet<IpAddr>> {
+        let keys = self.sets.get(set)?.keys();
+        Some(keys.filter_map(|key| self.family.address(key)).collect())
     }
 
     fn named(&self, rule: &[Instruction]) -> Vec<Named> {

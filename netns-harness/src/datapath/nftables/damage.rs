@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use nft_codec::{Act, Element, Name, Rule, Verdict};
+use nft_codec::{Act, Name, Rule};
 use schema::Family;
 
-use super::Nftables;
 use super::layout::{self, Layout};
+use super::{Nftables, exposed};
 use crate::datapath::{Breakable, Damage};
 use crate::service::{Endpoint, Service};
 
@@ -37,11 +37,11 @@ fn delete_element(service: &Service) -> Act {
     Act::DeleteElements(Name::new(layout::SERVICE_IPS), keys)
 }
 
-/// Packets for `a` go to the chain of `b`.
+/// Packets for the VIP of `a` go to the chain of `b`.
 fn lead(a: &Service, b: &Service) -> Act {
-    let verdict = Some(Verdict::Goto(layout::service_chain(b)));
-    let elements = vec![Element::new(layout::key(a.frontend), verdict)];
-    Act::AddElements(Name::new(layout::SERVICE_IPS), elements)
+    let (chain, _) = exposed::internal(b);
+    let (map, element) = layout::service_element(a.frontend, chain);
+    Act::AddElements(map, vec![element])
 }
 
 fn rewrite(chain: &Name, rules: impl IntoIterator<Item = Rule>) -> Vec<Act> {
@@ -53,7 +53,8 @@ fn rewrite(chain: &Name, rules: impl IntoIterator<Item = Rule>) -> Vec<Act> {
 
 /// The first endpoint's packets go to an address outside.
 fn elsewhere(layout: &Layout, a: &Service) -> Vec<Act> {
-    let Some(first) = a.endpoints.first() else {
+    let (own, endpoints) = exposed::internal(a);
+    let Some(first) = endpoints.first() else {
         return Vec::new();
     };
     let outside = Endpoint {
@@ -61,35 +62,26 @@ fn elsewhere(layout: &Layout, a: &Service) -> Vec<Act> {
         port: first.port,
     };
     let protocol = a.frontend.protocol;
-    match layout.has_endpoint_chains() {
-        true => rewrite(
-            &layout::endpoint_chains(a)[0],
-            layout::endpoint_rules(protocol, outside),
-        ),
-        false => {
-            let mut endpoints = a.endpoints.clone();
-            endpoints[0] = outside;
-            let rule = layout.draw_rule(protocol, &endpoints);
-            rewrite(&layout::service_chain(a), [rule])
-        }
+    if layout.has_chains_of(a) {
+        let name = |kind| layout::names_of(kind, a, &[*first]).pop();
+        let affinity = a.exposure.affinity_s.and_then(|_| name("affinity"));
+        let rules = layout.endpoint_rules(protocol, outside, affinity);
+        let chain = name("endpoint").into_iter();
+        return chain.flat_map(|chain| rewrite(&chain, rules.clone())).collect();
     }
+    let mut endpoints = endpoints.to_vec();
+    endpoints[0] = outside;
+    rewrite(&own, [layout.draw_rule(protocol, &endpoints)])
 }
 
 /// The first endpoint gets two of E + 1 numbers.
 fn skew(layout: &Layout, a: &Service) -> Vec<Act> {
-    let own = layout::service_chain(a);
-    match layout.has_endpoint_chains() {
-        true => {
-            let mut chains = layout::endpoint_chains(a);
-            chains.extend(chains.first().cloned());
-            let choice = layout::choice_rule(&chains);
-            rewrite(&own, [layout.off_cluster_rule(a.frontend), choice])
-        }
-        false => {
-            let mut endpoints = a.endpoints.clone();
-            endpoints.extend(a.endpoints.first().copied());
-            let rule = layout.draw_rule(a.frontend.protocol, &endpoints);
-            rewrite(&own, [rule])
-        }
-    }
+    let (own, endpoints) = exposed::internal(a);
+    let mut endpoints = endpoints.to_vec();
+    endpoints.extend(endpoints.first().copied());
+    let off_cluster = layout
+        .has_endpoint_chains()
+        .then(|| layout.off_cluster_rule(a.frontend));
+    let leading = layout.leading_rules(a, &endpoints);
+    rewrite(&own, off_cluster.into_iter().chain(leading))
 }

@@ -4,13 +4,12 @@
 //! kube-proxy runs once for each family, with the same code: the rules of IPv6 are those of IPv4 in a table of family ip6,
 //! with its addresses (`ipX`, `ipvX_addr` in `setupNFTables` and `syncProxyRules`; `TestOverallNFTablesRulesIPv6`).
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use data_encoding::BASE32;
 use nft_codec::{
-    Act, Comment, Comparison, Element, EncodedBatch, Key, L4Proto, Name, Network, Op, Rule,
+    Act, Comparison, Element, EncodedBatch, Key, L4Proto, Name, Network, Op, Rule,
     Statement, TableFamily, Verdict, parse_script,
 };
 use schema::{Family, KubeProxyVersion, Protocol};
@@ -25,6 +24,14 @@ pub(super) const TABLE: &str = "kube-proxy";
 pub(super) const NAT_PREROUTING: &str = "nat-prerouting";
 /// Set of the addresses of this node that take node ports, which is filled anew in each full sync.
 const NODEPORT_IPS: &str = "nodeport-ips";
+/// Map from node port to the chain of what comes from outside.
+pub(super) const SERVICE_NODEPORTS: &str = "service-nodeports";
+/// Map from node ports without endpoints to what happens to their packets.
+pub(super) const NO_ENDPOINT_NODEPORTS: &str = "no-endpoint-nodeports";
+/// Map from load balancer addresses that not everybody may use to the chain that says who may.
+pub(super) const FIREWALL_IPS: &str = "firewall-ips";
+/// Set of the connections of this node's endpoints with themselves, from 1.36 on.
+pub(super) const HAIRPIN_CONNECTIONS: &str = "hairpin-connections";
 /// Set of the VIPs in use.
 pub(super) const CLUSTER_IPS: &str = "cluster-ips";
 /// Map from frontend to service chain.
@@ -150,7 +157,7 @@ fn of_family(op: &Op, family: Family) -> Op {
 }
 
 /// A range as rules name it.
-fn whole(range: Cidr) -> Network {
+pub(super) fn whole(range: Cidr) -> Network {
     Network::new(range.network, range.prefix)
 }
 
@@ -192,6 +199,9 @@ pub(super) enum FullSync {
     /// Any later one: once an hour (`FullSyncPeriod`), or after a failure.
     Later,
 }
+
+/// kube-proxy's `--nftables-masquerade-bit` of 14.
+const MARK: u32 = 1 << 14;
 
 /// Names that nearly every operation holds: shared, not copied.
 static TABLE_NAME: LazyLock<Name> = LazyLock::new(|| Name::new(TABLE));
@@ -265,47 +275,22 @@ impl Layout {
         })
     }
 
-    /// Chains of a service, each once, in the order in which kube-proxy makes them.
-    pub(super) fn chains(&self, service: &Service) -> Vec<Name> {
-        let mut chains = Vec::new();
-        if matches!(self.services, Services::Chains { .. }) {
-            for chain in endpoint_chains(service) {
-                if !chains.contains(&chain) {
-                    chains.push(chain);
-                }
-            }
-        }
-        if !service.endpoints.is_empty() {
-            chains.push(service_chain(service));
-        }
-        chains
-    }
-
-    /// Rules of a service that has endpoints, each with its chain, in kube-proxy's order.
-    pub(super) fn rules(&self, service: &Service) -> Vec<(Name, Rule)> {
-        let (own, frontend) = (service_chain(service), service.frontend);
-        let Services::Chains { .. } = self.services else {
-            let rule = self.draw_rule(frontend.protocol, &service.endpoints);
-            return vec![(own, rule)];
-        };
-        let chains = endpoint_chains(service);
-        let mut rules = vec![
-            (own.clone(), self.off_cluster_rule(frontend)),
-            (own, choice_rule(&chains)),
-        ];
-        let mut written = HashSet::with_capacity(chains.len());
-        for (chain, endpoint) in chains.iter().zip(&service.endpoints) {
-            if written.insert(chain) {
-                let own = endpoint_rules(frontend.protocol, *endpoint);
-                rules.extend(own.map(|rule| (chain.clone(), rule)));
-            }
-        }
-        rules
-    }
-
-    /// Whether endpoints have chains of their own.
+    /// Whether every endpoint has a chain of its own; otherwise only those of services with session affinity have.
     pub(super) fn has_endpoint_chains(&self) -> bool {
         matches!(self.services, Services::Chains { .. })
+    }
+
+    /// Whether endpoints of a service have chains of their own.
+    pub(super) fn has_chains_of(&self, service: &Service) -> bool {
+        self.has_endpoint_chains() || service.exposure.affinity_s.is_some()
+    }
+
+    /// Marks a packet for masquerading.
+    pub(super) fn mark(&self) -> Statement {
+        match self.has_endpoint_chains() {
+            true => Statement::Verdict(Verdict::Jump(MARK_CHAIN.clone())),
+            false => Statement::MarkOr(MARK),
+        }
     }
 
     /// Masquerades what comes from outside the cluster, so that answers come back through this node: where endpoints
@@ -317,7 +302,7 @@ impl Layout {
         let mut statements = vec![vip];
         statements.extend((self.services == Services::Chains { names_port: true }).then_some(port));
         statements.push(Statement::SourceAddress(Comparison::Unequal, outside));
-        statements.push(Statement::Verdict(Verdict::Jump(MARK_CHAIN.clone())));
+        statements.push(self.mark());
         Rule::new(statements)
     }
 
@@ -368,14 +353,25 @@ fn base_name(service: &Service) -> String {
 
 /// Chain of a service: `service-HASH-namespace/name/protocol/port-name`.
 pub(super) fn service_chain(service: &Service) -> Name {
-    hashed("service", &base_name(service))
+    chain_of("service", service)
 }
 
-/// Chains of a service's endpoints, in their order; an endpoint listed twice has one chain. No chain's name holds a
-/// colon: points stand in place of those of IPv6 (`servicePortEndpointChainNameBase`).
+/// Chain of a service of that kind.
+pub(super) fn chain_of(kind: &str, service: &Service) -> Name {
+    hashed(kind, &base_name(service))
+}
+
+/// Chains of a service's endpoints, in their order; an endpoint listed twice has one chain.
+#[cfg(test)]
 pub(super) fn endpoint_chains(service: &Service) -> Vec<Name> {
+    names_of("endpoint", service, &service.endpoints)
+}
+
+/// Names of that kind of some endpoints of a service, in their order. No name holds a colon: points stand in place of
+/// those of IPv6 (`servicePortEndpointChainNameBase`).
+pub(super) fn names_of(kind: &str, service: &Service, endpoints: &[Endpoint]) -> Vec<Name> {
     let base = base_name(service);
-    let chain = |endpoint: &Endpoint| {
+    let name = |endpoint: &Endpoint| {
         let name = match endpoint.address {
             IpAddr::V4(address) => format!("{base}__{address}/{}", endpoint.port),
             IpAddr::V6(address) => {
@@ -383,9 +379,9 @@ pub(super) fn endpoint_chains(service: &Service) -> Vec<Name> {
                 format!("{base}__{address}/{}", endpoint.port)
             }
         };
-        hashed("endpoint", &name)
+        hashed(kind, &name)
     };
-    service.endpoints.iter().map(chain).collect()
+    endpoints.iter().map(name).collect()
 }
 
 /// A frontend's key in the service maps.
@@ -393,19 +389,13 @@ pub(super) const fn key(frontend: Frontend) -> Key {
     Key::AddressProtoPort(frontend.vip, l4proto(frontend.protocol), frontend.port)
 }
 
-/// The element of a service: its map, and what stands in it.
-pub(super) fn service_element(service: &Service) -> (Name, Element) {
-    let key = key(service.frontend);
-    if service.endpoints.is_empty() {
-        let reject = Some(Verdict::Goto(Name::new(REJECT_CHAIN)));
-        let element = Element {
-            comment: Some(Comment::new(&service.port_name())),
-            ..Element::new(key, reject)
-        };
-        return (Name::new(NO_ENDPOINT_SERVICES), element);
-    }
-    let verdict = Some(Verdict::Goto(service_chain(service)));
-    (SERVICE_IPS_NAME.clone(), Element::new(key, verdict))
+/// The element that sends what comes to a frontend to a chain.
+pub(super) fn service_element(frontend: Frontend, chain: Name) -> (Name, Element) {
+    let verdict = Some(Verdict::Goto(chain));
+    (
+        SERVICE_IPS_NAME.clone(),
+        Element::new(key(frontend), verdict),
+    )
 }
 
 /// The element of a VIP in `cluster-ips`.
@@ -423,16 +413,27 @@ pub(super) fn choice_rule(chains: &[Name]) -> Rule {
     Rule::new([Statement::RandomVmap(chains.len() as u32, entries)])
 }
 
-/// The two rules of an endpoint chain: masquerade what an endpoint sends to itself, and translate.
-pub(super) fn endpoint_rules(protocol: Protocol, endpoint: Endpoint) -> [Rule; 2] {
-    [
-        Rule::new([
-            Statement::SourceAddress(Comparison::Equal, Network::host(endpoint.address)),
-            Statement::Verdict(Verdict::Jump(MARK_CHAIN.clone())),
-        ]),
-        Rule::new([
+impl Layout {
+    /// The rules of an endpoint's chain: masquerade what it sends to itself, before 1.36; remember the client in the set
+    /// of an affinity; translate.
+    pub(super) fn endpoint_rules(
+        &self,
+        protocol: Protocol,
+        endpoint: Endpoint,
+        affinity: Option<Name>,
+    ) -> Vec<Rule> {
+        let mut rules = Vec::with_capacity(3);
+        if self.has_endpoint_chains() {
+            rules.push(Rule::new([
+                Statement::SourceAddress(Comparison::Equal, Network::host(endpoint.address)),
+                self.mark(),
+            ]));
+        }
+        rules.extend(affinity.map(|set| Rule::new([Statement::UpdateWithSource(set)])));
+        rules.push(Rule::new([
             Statement::L4Proto(l4proto(protocol)),
             Statement::Dnat(endpoint.socket()),
-        ]),
-    ]
+        ]));
+        rules
+    }
 }

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use nft_codec::{Act, Element, Key, Name, Op, Verdict};
 
-use super::layout::{self, FullSync, Layout};
+use super::exposed::Part;
+use super::layout::{FullSync, Layout};
 use super::step::{Script, Transaction};
 use crate::datapath::{Batch, RenderOptions, Transport};
 use crate::service::{Population, Service};
@@ -31,8 +32,8 @@ pub(super) fn render(
         transactions.open = layout.base(sync);
     }
     let nothing = Population::default();
-    let before = Installed::of(from.unwrap_or(&nothing));
-    let after = Installed::of(to);
+    let before = Installed::of(layout, from.unwrap_or(&nothing));
+    let after = Installed::of(layout, to);
     // A full sync empties the sets and maps first, or reads what they hold.
     let emptied = full.is_some() && !layout.reads_sets;
     let mut elements = match emptied {
@@ -48,17 +49,22 @@ pub(super) fn render(
         // Elements are looked at for every service, as kube-proxy does; they say for themselves
         // whether anything changed.
         let mut ops = Vec::new();
-        for element in [
-            layout::cluster_ip(service.frontend),
-            layout::service_element(service),
-        ] {
-            ensure(layout, &mut ops, &mut elements, element);
-        }
         if unchanged {
+            for element in layout.elements(service) {
+                ensure(layout, &mut ops, &mut elements, element);
+            }
             transactions.open.append(&mut ops);
-        } else {
-            transactions.service(service, ops);
+            continue;
         }
+        for part in layout.parts(service) {
+            match part {
+                Part::Chain(chain) => layout.ensure_chain(&mut ops, &chain),
+                Part::Element(set, element) => {
+                    ensure(layout, &mut ops, &mut elements, (set, element));
+                }
+            }
+        }
+        transactions.service(service, ops);
     }
     transactions.leave_behind(&before, &after, emptied);
     transactions.finish()
@@ -86,17 +92,11 @@ struct Installed<'a> {
 }
 
 impl<'a> Installed<'a> {
-    fn of(population: &'a Population) -> Self {
+    fn of(layout: &Layout, population: &'a Population) -> Self {
         let order: Vec<_> = population.services.iter().collect();
-        let both = |service: &&Service| {
-            [
-                layout::cluster_ip(service.frontend),
-                layout::service_element(service),
-            ]
-        };
         let elements = order
             .iter()
-            .flat_map(both)
+            .flat_map(|service| layout.elements(service))
             .map(|(set, element)| ((set, element.key), element.verdict))
             .collect();
         Self {
@@ -139,8 +139,8 @@ struct Transactions<'a> {
 }
 
 impl Transactions<'_> {
-    /// A service that is new or changed: its chains, emptied, its elements, its rules.
-    fn service(&mut self, service: &Service, elements: Vec<Op>) {
+    /// A service that is new or changed: its chains, emptied, with its elements; its sets and rules.
+    fn service(&mut self, service: &Service, parts: Vec<Op>) {
         if self
             .options
             .chunk
@@ -150,20 +150,16 @@ impl Transactions<'_> {
         }
         self.services += 1;
         let (layout, ops) = (self.layout, &mut self.open);
-        for chain in layout.chains(service) {
-            layout.ensure_chain(ops, &chain);
-        }
-        ops.extend(elements);
-        if !service.endpoints.is_empty() {
-            let rules = layout.rules(service).into_iter();
-            ops.extend(rules.map(|(chain, rule)| layout.op(Act::AddRule(chain, rule))));
-        }
+        ops.extend(parts);
+        let rules = layout.rules(service).into_iter();
+        ops.extend(rules.map(|act| layout.op(act)));
     }
 
-    /// Flushes the chains and deletes the elements that `after` does not have, unless sets and maps were `emptied`; then, in a transaction of its own, deletes those chains.
+    /// Flushes the chains and deletes the clients' sets and the elements that `after` does not have, the latter unless sets
+    /// and maps were `emptied`; then, in a transaction of its own, deletes those chains.
     fn leave_behind(&mut self, before: &Installed<'_>, after: &Installed<'_>, emptied: bool) {
         let layout = self.layout;
-        let mut stale = Vec::new();
+        let (mut stale, mut sets) = (Vec::new(), Vec::new());
         let mut gone = Vec::new();
         let mut seen = HashSet::new();
         for service in &before.order {
@@ -176,11 +172,11 @@ impl Transactions<'_> {
                         .into_iter()
                         .filter(|chain| !kept.contains(chain)),
                 );
+                let kept = now.map(|now| layout.affinity_sets(now)).unwrap_or_default();
+                let gone = layout.affinity_sets(service).into_iter();
+                sets.extend(gone.filter(|set| !kept.contains(set)));
             }
-            for (set, element) in [
-                layout::cluster_ip(service.frontend),
-                layout::service_element(service),
-            ] {
+            for (set, element) in layout.elements(service) {
                 let place = (set, element.key);
                 if !emptied && !after.elements.contains_key(&place) && seen.insert(place.clone()) {
                     gone.push(place);
@@ -189,6 +185,8 @@ impl Transactions<'_> {
         }
         let flush = |chain: &Name| layout.op(Act::FlushChain(chain.clone()));
         self.open.extend(stale.iter().map(flush));
+        let delete = |set| layout.op(Act::DeleteSet(set, false));
+        self.open.extend(sets.into_iter().map(delete));
         let delete = |(set, key)| layout.op(Act::DeleteElements(set, vec![key]));
         self.open.extend(gone.into_iter().map(delete));
         self.close();

@@ -780,7 +780,7 @@ fn whatever_does_not_belong_is_an_error_of_the_census() {
     let udp = "meta l4proto udp dnat ip addr . port to numgen random mod 2 map { 0 : 10.128.0.1 . 8080 , 1 : 10.128.0.2 . 8080 }";
     let twice = "meta l4proto tcp dnat ip addr . port to numgen random mod 3 map { 0 : 10.128.0.1 . 8080 , 1 : 10.128.0.2 . 8080 }";
     let hairpin =
-        "add element ip kube-proxy hairpin-connections { 10.128.0.1 . 10.128.0.1 . tcp . 8080 }";
+        "add element ip kube-proxy hairpin-connections { 10.128.9.9 . 10.128.9.9 . tcp . 8080 }";
     for command in [
         format!("flush chain ip kube-proxy {chain}; add rule ip kube-proxy {chain} {udp}"),
         format!("flush chain ip kube-proxy {chain}; add rule ip kube-proxy {chain} {twice}"),

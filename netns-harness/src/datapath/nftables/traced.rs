@@ -1,4 +1,5 @@
-//! What any kube-proxy's table means: its rules are run, not compared with a layout.
+//! What any kube-proxy's table means at the VIPs: its rules are run, not compared with a layout. What leads to services
+//! from outside is masqueraded, or depends on who sends it, and is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{BACKENDS_INTERFACE, CLIENT_INTERFACE, Endpoint, Frontend, Plan};
 
-/// The relation of every destination of a family that a rule names, and of those `wanted`.
+/// The relation of every VIP of a family that a rule names, and of those `wanted`.
 pub(super) fn relation(family: Family, wanted: &[Frontend]) -> Result<Relation, HarnessError> {
     let failed = HarnessError::netlink("list table kube-proxy");
     let mut connection = Connection::open().map_err(failed)?;
@@ -24,6 +25,10 @@ pub(super) fn relation(family: Family, wanted: &[Frontend]) -> Result<Relation, 
 
 fn of(program: &Program, wanted: &[Frontend]) -> Result<Relation, String> {
     let named = program.destinations().into_iter().filter_map(frontend);
+    // Before there was such a set every destination was a VIP to us.
+    let vips = program.addresses(layout::CLUSTER_IPS);
+    let is_vip = |to: &Frontend| vips.as_ref().is_none_or(|vips| vips.contains(&to.vip));
+    let named = named.filter(is_vip);
     let all: BTreeSet<Frontend> = wanted.iter().copied().chain(named).collect();
     let mut relation = Relation::default();
     for to in all {
