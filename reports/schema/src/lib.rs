@@ -39,11 +39,11 @@ pub use record::{
     Series, Variant,
 };
 pub use scenario::{Ask, Place, ScenarioKind, ScenarioRow, Topic, filled};
-pub use service_type::{Mix, MixError, ReachedBy, ServiceType, ServiceTypeRow};
+pub use service_type::{Mix, MixError, Reach, ReachedBy, ServiceType, ServiceTypeRow};
 pub use vocabulary::UnknownName;
 pub use words::{
-    Cache, Damage, Engine, Family, KubeProxyVersion, NodeKind, Position, PositionRow, Protocol,
-    Stack, Transport, TransportRow,
+    Cache, Damage, Engine, Family, KubeProxyVersion, NodeKind, PacketPath, Position, PositionRow,
+    Protocol, Stack, Transport, TransportRow,
 };
 
 /// Lines of the glossary of every vocabulary that a reader of results meets: what kind of word, the word, what it means.
@@ -61,6 +61,7 @@ pub fn glossary() -> Vec<[&'static str; 3]> {
         Stack::glossary(),
         ServiceType::glossary(),
         ReachedBy::glossary(),
+        PacketPath::glossary(),
         Transport::glossary(),
         Engine::glossary(),
         Cache::glossary(),

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::vocabulary::vocabulary;
 use crate::{
-    Cache, Engine, Family, Mix, NodeKind, Position, Protocol, ReachedBy, Stack, Transport,
+    Cache, Engine, Family, Mix, NodeKind, PacketPath, Position, Protocol, Reach, ReachedBy, Stack,
+    Transport,
 };
 
 /// What is known of an option.
@@ -20,7 +21,7 @@ pub struct OptionRow {
     pub words: fn(&str) -> String,
     /// What it is to a question.
     pub role: Role,
-    /// Whether it says how rules are written: a floor has none, and no such option.
+    /// Whether it says what rules serve or how they are written: a floor has none, and no such option.
     pub of_rules: bool,
     /// Whether the cells of one stay differ in it.
     pub in_a_stay: bool,
@@ -120,7 +121,10 @@ vocabulary! {
             ..OF_RULES
         },
         /// Where packets come from: `client`, a pod; `node`, the node itself.
-        Path = "path" { words: |value| format!("path {value}"), ..OF_A_PACKET },
+        Path = "path" {
+            words: |value| words_of(OptionKey::Path, value, PacketPath::words),
+            ..OF_A_PACKET
+        },
         /// Which service is asked: `first`, `middle`, `last`, `uniform`.
         Position = "position" {
             words: |value| words_of(OptionKey::Position, value, Position::words),
@@ -143,14 +147,14 @@ vocabulary! {
         /// absent: its ClusterIP.
         Reached = "reached" {
             words: |value| words_of(OptionKey::Reached, value, ReachedBy::words),
-            role: Role::Asks,
+            of_rules: true,
             ..OF_A_PACKET
         },
         /// What the services of the population are: a type, or a mix of them with shares in per cent (`cluster-ip=60,node-port=40`);
         /// absent: `cluster-ip`.
         ServiceType = "service_type" {
             words: |value| words_of(OptionKey::ServiceType, value, |mix: Mix| mix.words()),
-            role: Role::Asks,
+            of_rules: true,
             ..AROUND
         },
         /// How many families the node serves: `dual`, both; absent: the one of `family`.
@@ -385,6 +389,36 @@ impl Options {
         self.word(OptionKey::Reached).unwrap_or_default()
     }
 
+    /// Says which address that is; of the ClusterIP nothing.
+    pub fn set_reached(&mut self, by: ReachedBy) {
+        if by != ReachedBy::default() {
+            self.set(OptionKey::Reached, by);
+        }
+    }
+
+    /// Where packets come from.
+    #[must_use]
+    pub fn path(&self) -> PacketPath {
+        self.word(OptionKey::Path).unwrap_or_default()
+    }
+
+    /// What the services are, and how first packets reach them. Of what sends no packets: as they ordinarily do.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        Reach {
+            mix: self.mix(),
+            by: self.reached(),
+            from: self.path(),
+        }
+    }
+
+    /// Says that. Where packets come from is always said.
+    pub fn set_reach(&mut self, reach: &Reach) {
+        self.set_mix(&reach.mix);
+        self.set_reached(reach.by);
+        self.set(OptionKey::Path, reach.from);
+    }
+
     /// Whether caches hold what is walked.
     #[must_use]
     pub fn cache(&self) -> Option<Cache> {
@@ -506,6 +540,24 @@ mod tests {
         );
         options.set(OptionKey::ServiceType, "headless");
         assert_eq!(options.words(), ["service_type headless"]);
+    }
+
+    #[test]
+    fn how_services_are_reached_is_read_as_it_was_said() {
+        for mix in ["cluster-ip", "node-port", "cluster-ip=80,node-port=20"] {
+            for (by, from) in [
+                (ReachedBy::ClusterIp, PacketPath::Node),
+                (ReachedBy::NodePort, PacketPath::Client),
+            ] {
+                let mix = mix.parse().unwrap();
+                let reach = Reach { mix, by, from };
+                let mut options = Options::new();
+                options.set_reach(&reach);
+                assert_eq!(options.reach(), reach);
+                assert!(!options.reach().is_ordinary());
+            }
+        }
+        assert!(Options::new().reach().is_ordinary());
     }
 
     #[test]

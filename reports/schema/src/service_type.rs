@@ -2,13 +2,14 @@
 //! fields of a Kubernetes Service; layouts follow the fields, never the name.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::UnknownName;
 use crate::vocabulary::vocabulary;
+use crate::{PacketPath, UnknownName};
 
 vocabulary! {
     /// By which of its addresses a service is reached.
@@ -111,6 +112,13 @@ impl ServiceType {
         !matches!(self, Self::NoEndpoints | Self::InternalLocalNone)
     }
 
+    /// Whether a pod, or the node, that asks such a service by that address is answered: of a source range neither is.
+    #[must_use]
+    pub fn answers_by(self, by: ReachedBy) -> bool {
+        let ranged = self == Self::SourceRanges && by == ReachedBy::LoadBalancer;
+        self.answers() && self.addresses().contains(&by) && !ranged
+    }
+
     /// Whether such a service has endpoints on this node.
     #[must_use]
     pub const fn has_local_endpoints(self) -> bool {
@@ -183,6 +191,18 @@ impl Mix {
         self.shares.iter().map(|(service_type, _)| *service_type)
     }
 
+    /// By which addresses its services are asked: the ClusterIP, and of each type the address that makes it, where somebody
+    /// answers there.
+    #[must_use]
+    pub fn asked_by(&self) -> BTreeSet<ReachedBy> {
+        let own = |service_type: ServiceType| {
+            let addresses = service_type.addresses();
+            let asked = addresses.first().into_iter().chain(addresses.last());
+            asked.copied().filter(move |by| service_type.answers_by(*by))
+        };
+        self.types().flat_map(own).collect()
+    }
+
     /// The one type, where there is no other.
     #[must_use]
     pub fn single(&self) -> Option<ServiceType> {
@@ -209,6 +229,51 @@ impl Mix {
             .map(|(service_type, share)| format!("{share} % {service_type}"))
             .collect();
         format!("{} services", shares.join(" and "))
+    }
+}
+
+/// What services are, by which of their addresses first packets are sent to them, and from where.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Reach {
+    /// What they are.
+    pub mix: Mix,
+    /// By which address they are reached.
+    pub by: ReachedBy,
+    /// Where packets come from.
+    pub from: PacketPath,
+}
+
+impl Reach {
+    /// Whether it is the one of a run in which nobody says another.
+    #[must_use]
+    pub fn is_ordinary(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What they are, by which address where they have several, and from where unless from a client: as words.
+    #[must_use]
+    pub fn parts(&self) -> [Option<String>; 3] {
+        let several = self.mix.types().any(|of| of.addresses().len() > 1);
+        let by = several.then(|| self.by.words());
+        let from = (self.from != PacketPath::default()).then(|| self.from.words());
+        [Some(self.mix.words()), by, from]
+    }
+
+    /// The same together: "node-port services, reached by node-port, from the node itself".
+    #[must_use]
+    pub fn words(&self) -> String {
+        let parts: Vec<String> = self.parts().into_iter().flatten().collect();
+        parts.join(", ")
+    }
+}
+
+/// In short: "node-port by node-port, from the node itself".
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [_, by, from] = self.parts();
+        let by = by.map_or_else(String::new, |_| format!(" by {}", self.by));
+        let from = from.map_or_else(String::new, |from| format!(", {from}"));
+        f.pad(&format!("{}{by}{from}", self.mix))
     }
 }
 
@@ -347,5 +412,40 @@ mod tests {
         }
         assert!(ServiceType::ExternalLocal.has_node_port());
         assert!(!ServiceType::ExternalIp.has_node_port());
+    }
+
+    #[test]
+    fn services_are_asked_by_their_cluster_ips_and_by_the_addresses_that_make_their_types() {
+        use ReachedBy::{ClusterIp, ExternalIp, LoadBalancer, NodePort};
+        for (text, asked) in [
+            ("affinity", vec![ClusterIp]),
+            ("node-port", vec![ClusterIp, NodePort]),
+            ("external-local", vec![ClusterIp, LoadBalancer]),
+            // Pods are in no source range.
+            ("source-ranges", vec![ClusterIp]),
+            ("no-endpoints", vec![]),
+            ("node-port=20,external-ip=80", vec![ClusterIp, NodePort, ExternalIp]),
+        ] {
+            assert!(mix(text).asked_by().into_iter().eq(asked), "{text}");
+        }
+    }
+
+    #[test]
+    fn how_services_are_reached_is_said_where_it_does_not_go_without_saying() {
+        let of = |text: &str, by, from| {
+            let mix = mix(text);
+            let reach = Reach { mix, by, from };
+            [reach.words(), reach.to_string()]
+        };
+        let (by, from) = (ReachedBy::default(), PacketPath::default());
+        assert_eq!(of("affinity", by, from), ["affinity services", "affinity"]);
+        assert_eq!(
+            of("node-port", by, from),
+            ["node-port services, reached by cluster-ip", "node-port by cluster-ip"]
+        );
+        assert_eq!(
+            of("cluster-ip", by, PacketPath::Node),
+            ["cluster-ip services, from the node itself", "cluster-ip, from the node itself"]
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What the options of a cell say: transports, engines, positions, protocols, families, caches; and ways of breaking a datapath.
+//! What the options of a cell say: transports, engines, positions, protocols, families, paths, caches; and ways of breaking
+//! a datapath.
 
 use crate::vocabulary::vocabulary;
 
@@ -248,6 +249,33 @@ impl Position {
     #[must_use]
     pub fn words(self) -> String {
         format!("{} service", self.row().which)
+    }
+}
+
+vocabulary! {
+    /// Where flows come from. The first is the ordinary one.
+    PacketPath, "path", {
+        /// A pod: flows cross the node.
+        Client = "client",
+        /// The node itself.
+        Node = "node",
+    }
+}
+
+impl Default for PacketPath {
+    fn default() -> Self {
+        Self::ALL[0]
+    }
+}
+
+impl PacketPath {
+    /// As words: "from a client".
+    #[must_use]
+    pub fn words(self) -> String {
+        match self {
+            Self::Client => "from a client".to_owned(),
+            Self::Node => "from the node itself".to_owned(),
+        }
     }
 }
 
