@@ -33,7 +33,8 @@ mod xml;
 
 pub use load::{LoadError, Run, load, load_start, results_of};
 pub use summarise::{
-    Answer, Asked, Beside, BesideLine, FloorRatios, Ratio, beside, floor_ratios, matrix, summarise,
+    Answer, Apart, Asked, Beside, BesideLine, FloorRatios, Ratio, beside, floor_ratios, matrix,
+    summarise,
 };
 pub use view::Standing;
 pub use write::html::{render_html, render_html_beside};

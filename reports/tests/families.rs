@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use reports::view::{are_named, scopes};
 use reports::{
-    Beside, Run, TERMINAL, beside, plots, render_html, render_markdown, render_tables, render_text,
+    Apart, Beside, Run, TERMINAL, beside, plots, render_html, render_markdown, render_tables, render_text,
     summarise,
 };
 use schema::summary::Summary;
@@ -103,7 +103,7 @@ fn ipv4_stands_beside_ipv6_in_every_mode_with_the_ratio_of_blocks() {
     let all = beside(run, summary);
     assert_eq!(all.len(), 1);
     let table = &all[0];
-    assert_eq!((table.nodes, table.services), ([IPV4, IPV6], 1_000));
+    assert_eq!((table.apart, table.services), (Apart::Nodes([IPV4, IPV6]), 1_000));
     for scenario in [
         ScenarioKind::FirstPacket,
         ScenarioKind::ServiceAdd,
@@ -129,9 +129,10 @@ fn ipv4_stands_beside_ipv6_in_every_mode_with_the_ratio_of_blocks() {
 #[test]
 fn a_dual_stack_node_stands_beside_itself_and_beside_nodes_of_one_family() {
     let (run, summary) = of(&NodeKind::ALL);
-    let pairs: Vec<[NodeKind; 2]> = beside(&run, &summary).iter().map(|b| b.nodes).collect();
+    let pairs: Vec<Apart> = beside(&run, &summary).iter().map(|b| b.apart).collect();
     let dual = [Family::Ipv4, Family::Ipv6].map(NodeKind::dual);
-    assert_eq!(pairs, [[IPV4, IPV6], dual, [IPV4, dual[0]], [IPV6, dual[1]]]);
+    let nodes = [[IPV4, IPV6], dual, [IPV4, dual[0]], [IPV6, dual[1]]];
+    assert_eq!(pairs, nodes.map(Apart::Nodes));
     for table in beside(&run, &summary).iter().skip(2) {
         for (mode, ratio) in ratios(table, ScenarioKind::RuleCount) {
             let off = (ratio / synthetic::DUAL - 1.0).abs();

@@ -363,12 +363,6 @@ impl Options {
         }
     }
 
-    /// Those of a cell whatever its node serves.
-    #[must_use]
-    pub fn on_any_node(&self) -> Self {
-        self.without(&[OptionKey::Family, OptionKey::Stack])
-    }
-
     /// What the services are.
     #[must_use]
     pub fn mix(&self) -> Mix {
@@ -514,8 +508,9 @@ mod tests {
             let mut options = Options::from([(OptionKey::Chunk, "500")]);
             options.set_node(node);
             assert_eq!(options.node(), node);
-            assert_eq!(options.on_any_node().words(), ["transactions of 500"]);
-            assert_eq!(options == options.on_any_node(), node.is_ordinary());
+            let rest = options.without(&[OptionKey::Family, OptionKey::Stack]);
+            assert_eq!(rest.words(), ["transactions of 500"]);
+            assert_eq!(options == rest, node.is_ordinary());
         }
         let packet = Options::from([(OptionKey::Family, "ipv4")]);
         assert_eq!(packet.node(), NodeKind::default());

@@ -1,7 +1,7 @@
 //! From the lines of a run to `summary.json` (docs/results-format.md): pure, and the same for the same lines.
 
+mod beside;
 mod cells;
-mod families;
 mod findings;
 mod fits;
 mod measures;
@@ -22,9 +22,9 @@ use crate::load::Run;
 use crate::statistics::Known;
 use crate::view::grouped;
 
+pub use beside::{Apart, Beside, BesideLine, beside};
 pub(crate) use cells::is_censored;
 use cells::{Cells, Stay, by_seed, known};
-pub use families::{Beside, BesideLine, beside};
 pub use measures::{Answer, Asked, matrix};
 pub(crate) use noise::of_spreads;
 pub use ratios::{FloorRatios, Ratio, floor_ratios};

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use schema::ScenarioKind::{ColdInstall, ServiceAdd};
 use schema::summary::{Finding, FindingKind, Row, Summary};
-use schema::{Accelerator, Mode, NodeKind, OptionKey, OutcomeKind};
+use schema::{Accelerator, Mix, Mode, NodeKind, OptionKey, OutcomeKind};
 
 use super::{Scope, are_named, executed_by, grouped, scopes};
 use crate::quantity::{shortened, whole};
@@ -98,7 +98,7 @@ fn place(summary: &Summary, scope: &Scope) -> String {
     let kernel = kernel.map_or_else(|| name.clone(), |facts| format!("Linux {}", facts.kernel));
     let alike = |other: &Scope| other.environment == scope.environment;
     match scopes(summary).iter().filter(|s| alike(s)).count() {
-        1 if scope.node.is_none() => format!("{what}, {kernel}"),
+        1 if scope.told().next().is_none() => format!("{what}, {kernel}"),
         _ => format!("{what}, {kernel}, {}", scope.describe()),
     }
 }
@@ -117,13 +117,13 @@ fn unsaid(summary: &Summary, silent: Vec<Silent>) -> String {
             if rows.iter().any(|row| row.metric.is_some()) {
                 continue;
             }
-            let node = scope.node.map(|node| format!(" with {}", node.words()));
+            let told: String = scope.told().map(|words| format!(" with {words}")).collect();
             let place = if several {
                 format!(" on {}", scope.environment)
             } else {
                 String::new()
             };
-            let place = place + &node.unwrap_or_default();
+            let place = place + &told;
             let reason = rows.iter().find_map(|row| row.reason.as_deref());
             let outcome = rows.first().map_or(OutcomeKind::NotRun, |row| row.outcome);
             let why = shortened(reason.unwrap_or(outcome.name()), REASON);
@@ -176,8 +176,8 @@ fn lowered(question: &str) -> String {
     first.chain(letters).collect()
 }
 
-/// What the sentences have in common: the size, whose layouts they are of, and what nodes serve where not all serve IPv4
-/// alone.
+/// What the sentences have in common: the size, whose layouts they are of, what nodes serve where not all serve IPv4 alone,
+/// and what services are where not all are ClusterIPs.
 #[must_use]
 pub fn subject(summary: &Summary) -> String {
     let rows = || summary.cells.iter();
@@ -194,12 +194,14 @@ pub fn subject(summary: &Summary) -> String {
         true => String::new(),
         false => format!("; rules of kube-proxy {}", layouts.join(" and ")),
     };
-    let nodes: BTreeSet<NodeKind> = scopes(summary).iter().filter_map(|s| s.node).collect();
+    let scopes = scopes(summary);
+    let nodes: BTreeSet<NodeKind> = scopes.iter().filter_map(|s| s.node).collect();
     let nodes: Vec<String> = nodes.iter().map(|node| node.words()).collect();
-    let of = match nodes.is_empty() {
-        true => of,
-        false => format!("; {}{of}", nodes.join(" and ")),
-    };
+    let reached = scopes.iter().filter_map(|scope| scope.reach.as_ref());
+    let mixes: BTreeSet<&Mix> = reached.map(|reach| &reach.mix).collect();
+    let mixes: Vec<String> = mixes.into_iter().map(Mix::words).collect();
+    let told = [mixes.join("; "), nodes.join(" and ")].into_iter();
+    let of = told.filter(|words| !words.is_empty()).fold(of, |of, words| format!("; {words}{of}"));
     format!(
         "At {} services of {} endpoints{of}.",
         whole(largest.into()),

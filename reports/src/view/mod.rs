@@ -1,11 +1,14 @@
-//! What a table or chart is about: one environment, one number of endpoints, one variant, one family of a node, and the
-//! questions that its cells ask. Cells of different environments are never put side by side.
+//! What a table or chart is about: one environment, one number of endpoints, one variant, one family of a node, one kind of
+//! services reached in one way, and the questions that its cells ask. Cells of different environments are never put side by
+//! side.
 
+pub(crate) mod asked;
 pub mod brief;
 mod cpus;
 pub(crate) mod finding;
 mod order;
 mod question;
+mod service_types;
 mod side_by_side;
 pub mod table;
 pub(crate) mod trust;
@@ -16,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schema::summary::{Finding, Row, Summary};
 use schema::{
     Accelerator, CONTROL, Cache, CellKey, Metric, Mode, NodeKind, ONE_TRANSACTION, OptionKey,
-    Options, Place, Position, ScenarioKind, Topic,
+    Options, Place, Position, Reach, ReachedBy, ScenarioKind, Topic,
 };
 
 use crate::quantity::whole;
@@ -25,6 +28,7 @@ pub(crate) use cpus::by_cpus;
 pub use order::{Standing, are_apart, as_ranked, is_lowest, known, lower_bound, order, ranked};
 pub(crate) use order::{bar, has_bounds, known_of_fit, standing};
 pub use question::Question;
+pub use service_types::service_types;
 pub use side_by_side::side_by_side;
 pub use words::missing;
 pub(crate) use words::{marks, series_names, spread, spread_of_fit};
@@ -43,7 +47,7 @@ pub(crate) fn executed_by(summary: &Summary, accelerator: Accelerator) -> Vec<&s
     of.map(|(name, _)| name.as_str()).collect()
 }
 
-/// One environment, one number of endpoints, one variant and one family of a node.
+/// One environment, one number of endpoints, one variant, one family of a node, and services of one kind reached in one way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Scope {
     /// Name of the environment.
@@ -54,12 +58,15 @@ pub struct Scope {
     pub variant: String,
     /// What the node serves, and which family of that is asked; `None` in a run whose nodes all serve IPv4 alone.
     pub node: Option<NodeKind>,
+    /// What services are, and how packets reach them; `None` in a run whose services are all reached as ClusterIPs by a client.
+    pub reach: Option<Reach>,
 }
 
 /// Whether scopes are named wherever they stand: there are several, or what the only one is of does not go without saying.
 #[must_use]
 pub fn are_named(scopes: &[Scope]) -> bool {
-    scopes.len() > 1 || scopes.iter().any(|scope| scope.node.is_some())
+    let is_told = |scope: &Scope| scope.node.is_some() || scope.reach.is_some();
+    scopes.len() > 1 || scopes.iter().any(is_told)
 }
 
 /// Whether any node of a summary serves something else than IPv4 alone.
@@ -68,21 +75,40 @@ fn tells_nodes(summary: &Summary) -> bool {
     rows.any(|row| !row.key.options.node().is_ordinary())
 }
 
+/// Whether any services of a summary are, or are reached, otherwise than as ClusterIPs by a client.
+fn tells_reach(summary: &Summary) -> bool {
+    let mut rows = summary.cells.iter();
+    rows.any(|row| !row.key.options.reach().is_ordinary())
+}
+
 /// The scopes of a summary, the one with the most numbers first.
 #[must_use]
 pub fn scopes(summary: &Summary) -> Vec<Scope> {
     let mut measured: BTreeMap<Scope, usize> = BTreeMap::new();
-    let tells_nodes = tells_nodes(summary);
+    let (tells_nodes, tells_reach) = (tells_nodes(summary), tells_reach(summary));
     // The A/A control series is for the noise alone.
     let ordinary = |row: &&Row| row.key.variant != CONTROL;
-    for row in summary.cells.iter().filter(ordinary) {
-        let scope = Scope {
-            environment: row.key.environment.clone(),
-            endpoints: row.key.endpoints,
-            variant: row.key.variant.clone(),
-            node: tells_nodes.then(|| row.key.options.node()),
-        };
-        *measured.entry(scope).or_default() += usize::from(row.metric.is_some());
+    let rows = summary.cells.iter().filter(ordinary);
+    let (floors, serving): (Vec<&Row>, Vec<&Row>) = rows.partition(|row| row.key.mode.is_floor());
+    let of = |key: &CellKey| Scope {
+        environment: key.environment.clone(),
+        endpoints: key.endpoints,
+        variant: key.variant.clone(),
+        node: tells_nodes.then(|| key.options.node()),
+        reach: tells_reach.then(|| key.options.reach()),
+    };
+    let numbers = |row: &Row| usize::from(row.metric.is_some());
+    for row in serving {
+        *measured.entry(of(&row.key)).or_default() += numbers(row);
+    }
+    // A floor has no services: it stands beside those of every kind, and alone where there are none.
+    for row in floors {
+        let own = of(&row.key);
+        if !measured.keys().any(|scope| scope.holds(&row.key)) {
+            measured.insert(own, 0);
+        }
+        let beside = measured.iter_mut().filter(|(scope, _)| scope.holds(&row.key));
+        beside.for_each(|(_, count)| *count += numbers(row));
     }
     let mut scopes: Vec<_> = measured.into_iter().collect();
     scopes.sort_by_key(|(_, measured)| std::cmp::Reverse(*measured));
@@ -110,24 +136,44 @@ impl Scope {
         key.environment == self.environment
             && key.endpoints == self.endpoints
             && key.variant == self.variant
-            && self.is_of(&key.options)
+            && match key.mode.is_floor() {
+                true => self.is_beside(key),
+                false => self.is_of(&key.options),
+            }
     }
 
-    /// Whether options are those of a cell, or of a fit, of its family of its node.
+    /// Whether options are those of a cell, or of a fit, of its family of its node and of its services, reached in its way.
     #[must_use]
     pub fn is_of(&self, options: &Options) -> bool {
+        let reach = self.reach.as_ref();
+        self.is_on(options) && reach.is_none_or(|reach| options.reach() == *reach)
+    }
+
+    /// Whether a floor's cell stands beside those of services: it has none, and where its packets come from is all that
+    /// matters. Its updates stand where those of services do.
+    fn is_beside(&self, key: &CellKey) -> bool {
+        let packets = key.scenario.row().topic == Topic::Packets;
+        let is_here = |reach: &Reach| {
+            let updates = reach.by == ReachedBy::default();
+            key.options.path() == reach.from && (packets || updates)
+        };
+        self.is_on(&key.options) && self.reach.as_ref().is_none_or(is_here)
+    }
+
+    fn is_on(&self, options: &Options) -> bool {
         self.node.is_none_or(|node| options.node() == node)
     }
 
     /// The scope of a finding.
     #[must_use]
     pub(crate) fn of(finding: &Finding) -> Self {
-        let node = finding.options.get(OptionKey::Family);
+        let told = |key: OptionKey| finding.options.get(key).is_some();
         Self {
             environment: finding.environment.clone(),
             endpoints: finding.endpoints,
             variant: finding.variant.clone(),
-            node: node.map(|_| finding.options.node()),
+            node: told(OptionKey::Family).then(|| finding.options.node()),
+            reach: told(OptionKey::Path).then(|| finding.options.reach()),
         }
     }
 
@@ -138,6 +184,9 @@ impl Scope {
         if let Some(node) = self.node {
             noted.set(OptionKey::Family, node.family);
             noted.set_node(node);
+        }
+        if let Some(reach) = &self.reach {
+            noted.set_reach(reach);
         }
         noted
     }
@@ -176,10 +225,17 @@ impl Scope {
         if !self.variant.is_empty() {
             place.push_str(&format!(", variant {}", self.variant));
         }
-        if let Some(node) = self.node {
-            place.push_str(&format!(", {}", node.words()));
+        for words in self.told() {
+            place.push_str(&format!(", {words}"));
         }
         place
+    }
+
+    /// What its node serves, and what services are and how they are reached, as words: what of that does not go without
+    /// saying in its run.
+    pub(crate) fn told(&self) -> impl Iterator<Item = String> {
+        let reach = self.reach.as_ref().map(Reach::words);
+        self.node.map(NodeKind::words).into_iter().chain(reach)
     }
 
     /// Modes with cells here, in the fixed order.

@@ -335,7 +335,7 @@ fn beside(time: &Row, rows: &[&Row]) -> Vec<String> {
 }
 
 /// Modes as columns.
-fn of_modes(modes: &[Mode]) -> Vec<(String, String)> {
+pub(super) fn of_modes(modes: &[Mode]) -> Vec<(String, String)> {
     let names = modes.iter().map(Mode::to_string);
     names.map(|name| (name.clone(), name)).collect()
 }

@@ -13,7 +13,9 @@ use crate::view::brief::{self, Brief};
 use crate::view::table::{Answer, Table, of_questions, of_updates};
 use crate::view::trust::{Disturbed, again, coverage_text, older, variant_text};
 use crate::view::words::{behind, by_reason, missing, programmed, way};
-use crate::view::{Scope, are_named, finding, is_timed, scopes, side_by_side};
+use crate::view::{
+    Scope, are_named, finding, is_timed, scopes, service_types, side_by_side,
+};
 
 /// Cells without numbers that are listed one by one; the page has them all.
 const LISTED: usize = 12;
@@ -112,8 +114,13 @@ fn section(run: &Run, summary: &Summary, length: usize) -> String {
         part(&|text| floors(text, (run, summary), scope, scope.largest(summary)));
     }
     part(&|text| {
-        for nodes in &beside(run, summary) {
-            families(text, nodes);
+        for two in &beside(run, summary) {
+            beside_each_other(text, two);
+        }
+    });
+    part(&|text| {
+        for (scope, types) in &service_types(summary) {
+            table(text, types, Some(scope), &safe(&types.caption));
         }
     });
     part(&|text| {
@@ -318,9 +325,9 @@ fn floors(text: &mut String, (run, summary): (&Run, &Summary), scope: &Scope, se
     }
 }
 
-/// Families beside each other.
-fn families(text: &mut String, beside: &Beside<'_>) {
-    let place = name_of(&beside.scope.describe());
+/// Scopes beside each other.
+fn beside_each_other(text: &mut String, beside: &Beside<'_>) {
+    let place = name_of(&beside.place);
     let headings = beside.headings().join(" | ");
     let _ = writeln!(
         text,

@@ -2,9 +2,10 @@
 //! five sentences for a mail. Modes are rows, so that seven of them fit a terminal; questions are columns, in as many bands
 //! as the width asks for.
 
-mod families;
+mod beside;
 mod questions;
 mod series;
+mod service_types;
 #[cfg(test)]
 mod tests;
 
@@ -85,7 +86,8 @@ pub fn render_text(run: &Run, summary: &Summary) -> String {
     );
     let mut text = parts.join("\n\n");
     let mut tables = tables(summary, MAIL);
-    tables.extend(families::tables(run, summary, MAIL));
+    tables.extend(beside::tables(run, summary, MAIL));
+    tables.extend(service_types::tables(summary, MAIL));
     let fits = tables.iter().scan(text.len() + tail.len(), |bytes, table| {
         *bytes += table.len() + 2;
         Some(*bytes)
@@ -156,18 +158,10 @@ fn grids(rows: &[&Row], all: &[Series], columns: &[Column], width: usize) -> Vec
     };
     let is_asked = |series: &&Series| columns.iter().any(|column| cell(series, column).is_some());
     let shown: Vec<&Series> = all.iter().filter(is_asked).collect();
-    let names: Vec<String> = shown.iter().map(|series| series.name(all)).collect();
-    let widest = |lines: &[String]| {
-        lines
-            .iter()
-            .map(|line| line.chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let first = widest(&names);
-    let mut grids: Vec<Vec<String>> = Vec::new();
-    let mut used = usize::MAX;
-    for column in columns {
+    // Beside the two lines of a heading stands nothing.
+    let names = shown.iter().map(|series| series.name(all));
+    let names: Vec<String> = [String::new(), String::new()].into_iter().chain(names).collect();
+    let columns = columns.iter().map(|column| {
         let mut lines: Vec<String> = column.heading().to_vec();
         lines.extend(shown.iter().map(|series| match cell(series, column) {
             Some(row) => describe(row),
@@ -176,11 +170,29 @@ fn grids(rows: &[&Row], all: &[Series], columns: &[Column], width: usize) -> Vec
             None if column.ask.metric == Metric::SyncTime => "no such mode".to_owned(),
             None => "not counted".to_owned(),
         }));
+        lines
+    });
+    laid(&names, columns, width)
+}
+
+/// Columns behind the names of their lines, to the right, in as many grids of at most `width` columns as that asks for.
+fn laid(
+    names: &[String],
+    columns: impl Iterator<Item = Vec<String>>,
+    width: usize,
+) -> Vec<String> {
+    let widest = |lines: &[String]| {
+        let lines = lines.iter().map(|line| line.chars().count());
+        lines.max().unwrap_or(0)
+    };
+    let first = widest(names);
+    let mut grids: Vec<Vec<String>> = Vec::new();
+    let mut used = usize::MAX;
+    for lines in columns {
         let own = widest(&lines);
         if used.saturating_add(GAP.len() + own) > width {
-            let blank = ["", ""].into_iter();
-            let labels = blank.chain(names.iter().map(String::as_str));
-            grids.push(labels.map(|name| format!("{name:<first$}")).collect());
+            let labels = names.iter().map(|name| format!("{name:<first$}"));
+            grids.push(labels.collect());
             used = first;
         }
         used += GAP.len() + own;

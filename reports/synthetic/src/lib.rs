@@ -14,9 +14,9 @@ use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, Exp, LogNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{
-    Accelerator, Cache, CellKey, CellRecord, EndRecord, Engine, Family, Metric, Mode, NodeKind,
-    NotRun, OptionKey, Options, Outcome, Position, Protocol, SandboxKind, ScenarioKind, Series,
-    Stack, Stage, Transport,
+    Accelerator, Cache, CellKey, CellRecord, EndRecord, Engine, Family, Metric, Mix, Mode,
+    NodeKind, NotRun, OptionKey, Options, Outcome, Position, Protocol, ReachedBy, SandboxKind,
+    ScenarioKind, Series, Stack, Stage, Transport,
 };
 
 use reports::Run;
@@ -108,30 +108,46 @@ pub fn run(shape: &Shape) -> Run {
     }
 }
 
+/// Puts a run's cells behind those of others, its stays after theirs.
+fn append(all: &mut Option<Run>, mut one: Run) {
+    match all {
+        None => *all = Some(one),
+        Some(run) => {
+            let stays = run.cells.len() as u32;
+            one.cells.iter_mut().for_each(|cell| cell.stay += stays);
+            run.cells.append(&mut one.cells);
+            run.header.planned_cells += one.header.planned_cells;
+            run.header.environments.append(&mut one.header.environments);
+        }
+    }
+}
+
+/// A run of that shape whose noise is the `index`-th of its own.
+fn another(shape: &Shape, index: usize) -> Run {
+    run(&Shape {
+        seed: shape.seed + index as u64,
+        ..shape.clone()
+    })
+}
+
+/// Makes what was measured so many times as much.
+fn multiply(cell: &mut CellRecord, by: f64) {
+    let values = cell.series.iter_mut().flat_map(|series| &mut series.values);
+    values.for_each(|value| *value = (*value * by).round());
+}
+
 /// A run of that shape in guests of these kernels ("6.1"), each with noise of its own.
 #[must_use]
 pub fn run_on(shape: &Shape, kernels: &[&str]) -> Run {
     let mut all: Option<Run> = None;
     for (index, kernel) in kernels.iter().enumerate() {
-        let mut one = run(&Shape {
-            seed: shape.seed + index as u64,
-            ..shape.clone()
-        });
+        let mut one = another(shape, index);
         header::in_guest(&mut one.header, kernel);
         let name = format!("guest-{kernel}");
-        let stays = all.as_ref().map_or(0, |run| run.cells.len() as u32);
         for cell in &mut one.cells {
             cell.key.environment.clone_from(&name);
-            cell.stay += stays;
         }
-        match &mut all {
-            None => all = Some(one),
-            Some(run) => {
-                run.cells.append(&mut one.cells);
-                run.header.planned_cells += one.header.planned_cells;
-                run.header.environments.append(&mut one.header.environments);
-            }
-        }
+        append(&mut all, one);
     }
     all.unwrap_or_else(|| run(shape))
 }
@@ -147,26 +163,49 @@ pub const DUAL: f64 = 1.5;
 pub fn run_of(shape: &Shape, nodes: &[NodeKind]) -> Run {
     let mut all: Option<Run> = None;
     for (index, node) in nodes.iter().enumerate() {
-        let mut one = run(&Shape {
-            seed: shape.seed + index as u64,
-            ..shape.clone()
-        });
+        let mut one = another(shape, index);
         let of_family = if node.family == Family::Ipv6 { IPV6 } else { 1.0 };
         let of_stack = if node.stack == Stack::Dual { DUAL } else { 1.0 };
-        let stays = all.as_ref().map_or(0, |run| run.cells.len() as u32);
         for cell in &mut one.cells {
             cell.key.options.set_node(*node);
-            cell.stay += stays;
-            let values = cell.series.iter_mut().flat_map(|series| &mut series.values);
-            values.for_each(|value| *value = (*value * of_family * of_stack).round());
+            multiply(cell, of_family * of_stack);
         }
-        match &mut all {
-            None => all = Some(one),
-            Some(run) => {
-                run.cells.append(&mut one.cells);
-                run.header.planned_cells += one.header.planned_cells;
+        append(&mut all, one);
+    }
+    all.unwrap_or_else(|| run(shape))
+}
+
+/// How much dearer everything is made in [`run_of_types`] where services are no ClusterIPs alone, and first packets to an
+/// address that is none.
+pub const TYPED: f64 = 1.2;
+/// See [`TYPED`].
+pub const REACHED: f64 = 1.75;
+
+/// A run of that shape of services of these kinds, each with noise of its own, by every address that they are asked by: what
+/// is measured of others than ClusterIPs is [`TYPED`] times as much, of packets to another address [`REACHED`] times that.
+#[must_use]
+pub fn run_of_types(shape: &Shape, mixes: &[Mix]) -> Run {
+    let mut all: Option<Run> = None;
+    for (index, mix) in mixes.iter().enumerate() {
+        let mut one = another(shape, index);
+        let mut reached = Vec::new();
+        // A floor has no services, and is measured once.
+        one.cells.retain(|cell| index == 0 || !cell.key.mode.is_floor());
+        for cell in one.cells.iter_mut().filter(|cell| !cell.key.mode.is_floor()) {
+            cell.key.options.set_mix(mix);
+            multiply(cell, if mix.is_ordinary() { 1.0 } else { TYPED });
+            let packets = cell.key.scenario == ScenarioKind::FirstPacket;
+            let by = mix.asked_by().into_iter().filter(|_| packets);
+            for by in by.filter(|by| *by != ReachedBy::default()) {
+                let mut other = cell.clone();
+                other.key.options.set_reached(by);
+                multiply(&mut other, REACHED);
+                reached.push(other);
             }
         }
+        one.cells.append(&mut reached);
+        one.header.planned_cells = one.cells.len() as u64;
+        append(&mut all, one);
     }
     all.unwrap_or_else(|| run(shape))
 }

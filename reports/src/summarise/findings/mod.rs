@@ -277,6 +277,7 @@ impl Context<'_, '_> {
             endpoints,
             variant,
             node: _,
+            reach: _,
         } = self.scope.clone();
         Finding {
             text: String::new(),

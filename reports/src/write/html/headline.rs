@@ -161,7 +161,7 @@ pub(super) fn floors(mut ratios: Vec<FloorRatios>, scope: &Scope) -> Markup {
     html! {
         @if !ratios.is_empty() {
             details {
-                summary { "First packets against both floors, at every position" @if !scope.variant.is_empty() { ": " (scope.variant) } @if let Some(node) = scope.node { ": " (node.words()) } }
+                summary { "First packets against both floors, at every position" @if !scope.variant.is_empty() { ": " (scope.variant) } @for words in scope.told() { ": " (words) } }
                 (scrolling(
                     "Ratios to the floors",
                     ("cards ratios", None),

@@ -2,9 +2,9 @@
 //! numbers at the largest size, the charts, every number, and why to believe them. It is whole without
 //! scripts; its own small one adds hover values, toggles and linear axes.
 
+mod beside;
 mod charts;
 mod data;
-mod families;
 mod headline;
 mod matrix;
 mod overview;
@@ -26,7 +26,9 @@ use crate::quantity::{shortened, whole};
 use crate::summarise::floor_ratios;
 use crate::view::table::{of_questions, of_updates};
 use crate::view::trust::{Disturbed, coverage_text, older};
-use crate::view::{Scope, are_named, executed_by, grouped, is_timed, scopes};
+use crate::view::{
+    Scope, are_named, executed_by, grouped, is_timed, scopes, service_types,
+};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -172,7 +174,8 @@ fn article(
                     @if let Some(table) = of_questions(summary, scope) { (table::answers(&table, place)) }
                     (headline::floors(floor_ratios(run, scope, scope.largest(summary)), scope))
                 }
-                (families::tables(run, summary))
+                (beside::tables(run, summary))
+                @for (scope, table) in &service_types(summary) { (table::answers(table, Some(scope))) }
                 (table::places(summary))
             }
             (charts::section(summary, figures.iter().filter(|figure| picture.is_none_or(|top| top.name != figure.name)), &ids))

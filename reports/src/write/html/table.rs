@@ -10,7 +10,7 @@ use crate::view::words::{behind, mishap, missing, through};
 use crate::view::{Scope, side_by_side};
 
 /// Lines of a table: a file may hold any number of options.
-const LINES: usize = 60;
+const LINES: usize = 120;
 /// Columns that a screen has room for.
 const COLUMNS: usize = 24;
 

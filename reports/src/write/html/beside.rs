@@ -1,4 +1,4 @@
-//! Families beside each other, each mode a line.
+//! Scopes beside each other, each mode a line.
 
 use maud::{Markup, html};
 use schema::summary::Summary;
@@ -7,7 +7,8 @@ use super::table::{Column, figures};
 use crate::load::Run;
 use crate::summarise::{Beside, BesideLine, beside};
 
-/// Every table of a run; nothing where all of its nodes serve IPv4 alone.
+/// Every table of a run; nothing where all of its nodes serve IPv4 alone and all of its packets are sent to ClusterIPs by
+/// clients.
 pub(super) fn tables(run: &Run, summary: &Summary) -> Markup {
     html! { @for beside in &beside(run, summary) { (table(beside)) } }
 }
@@ -33,9 +34,9 @@ fn table(beside: &Beside<'_>) -> Markup {
     };
     html! {
         section {
-            h2 { (beside.title()) ": " (beside.scope.describe()) }
+            h2 { (beside.title()) ": " (beside.place) }
             (figures(
-                "Families by mode",
+                format!("{first} beside {second} by mode"),
                 "full figures",
                 beside.caption(),
                 &columns,

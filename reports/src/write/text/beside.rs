@@ -1,4 +1,4 @@
-//! Families beside each other: a question a paragraph, a mode a line.
+//! Scopes beside each other: a question a paragraph, a mode a line.
 
 use schema::summary::Summary;
 
@@ -7,14 +7,15 @@ use crate::load::Run;
 use crate::summarise::{Beside, BesideLine, beside};
 use crate::view::grouped;
 
-/// Every table of a run, each in parts that stand apart; none where all of its nodes serve IPv4 alone.
+/// Every table of a run, each in parts that stand apart; none where all of its nodes serve IPv4 alone and all of its packets
+/// are sent to ClusterIPs by clients.
 pub(super) fn tables(run: &Run, summary: &Summary, width: usize) -> Vec<String> {
     let all = beside(run, summary);
     all.iter().flat_map(|beside| table(beside, width)).collect()
 }
 
 fn table(beside: &Beside<'_>, width: usize) -> Vec<String> {
-    let head = format!("{}, {}", beside.title(), beside.scope.describe());
+    let head = format!("{}, {}", beside.title(), beside.place);
     let questions = grouped(beside.lines.iter().map(|line| (&line.asked, line)));
     let parts = questions.iter().map(|(asked, lines)| {
         let mut rows = vec![heads(beside)];
@@ -27,13 +28,8 @@ fn table(beside: &Beside<'_>, width: usize) -> Vec<String> {
 }
 
 fn heads(beside: &Beside<'_>) -> [String; 4] {
-    let [_, _, ratio] = beside.headings();
-    let one_stack = beside.nodes[0].stack == beside.nodes[1].stack;
-    let [first, second] = beside.nodes.map(|node| match one_stack {
-        true => node.family.words().to_owned(),
-        false => node.stack.to_string(),
-    });
-    [String::new(), first, second, ratio]
+    let [first, second] = beside.apart.short();
+    [String::new(), first, second, beside.apart.ratio()]
 }
 
 fn cells(line: &BesideLine<'_>) -> [String; 4] {
