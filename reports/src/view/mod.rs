@@ -150,12 +150,15 @@ impl Scope {
     }
 
     /// Whether a floor's cell stands beside those of services: it has none, and where its packets come from is all that
-    /// matters. Its updates stand where those of services do.
+    /// matters, where packets are asked for. Its updates stand where those of services do.
     fn is_beside(&self, key: &CellKey) -> bool {
         let packets = key.scenario.row().topic == Topic::Packets;
         let is_here = |reach: &Reach| {
-            let updates = reach.by == ReachedBy::default();
-            key.options.path() == reach.from && (packets || updates)
+            let asked = match packets {
+                true => reach.mix.asked_by().contains(&reach.by),
+                false => reach.by == ReachedBy::default(),
+            };
+            asked && key.options.path() == reach.from
         };
         self.is_on(&key.options) && self.reach.as_ref().is_none_or(is_here)
     }

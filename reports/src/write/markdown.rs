@@ -99,6 +99,17 @@ fn section(run: &Run, summary: &Summary, length: usize) -> String {
             page.add(&text);
         }
     };
+    // What a run of several types or families is for stands first: later parts may have no room.
+    part(&|text| {
+        for (scope, types) in &service_types(summary) {
+            table(text, types, Some(scope), &safe(&types.caption));
+        }
+    });
+    part(&|text| {
+        for two in &beside(run, summary) {
+            beside_each_other(text, two);
+        }
+    });
     for scope in &scopes {
         let place = are_named(&scopes).then_some(scope);
         part(&|text| {
@@ -113,16 +124,6 @@ fn section(run: &Run, summary: &Summary, length: usize) -> String {
         });
         part(&|text| floors(text, (run, summary), scope, scope.largest(summary)));
     }
-    part(&|text| {
-        for two in &beside(run, summary) {
-            beside_each_other(text, two);
-        }
-    });
-    part(&|text| {
-        for (scope, types) in &service_types(summary) {
-            table(text, types, Some(scope), &safe(&types.caption));
-        }
-    });
     part(&|text| {
         for places in side_by_side(summary) {
             table(text, &places, None, &places.caption);

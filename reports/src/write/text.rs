@@ -85,9 +85,10 @@ pub fn render_text(run: &Run, summary: &Summary) -> String {
         shortened(&again(header), MAIL_BYTES / 20),
     );
     let mut text = parts.join("\n\n");
-    let mut tables = tables(summary, MAIL);
-    tables.extend(beside::tables(run, summary, MAIL));
-    tables.extend(service_types::tables(summary, MAIL));
+    // What a run of several types or families is for stands first: later tables may have no room.
+    let types = service_types::tables(summary, MAIL).into_iter();
+    let beside = beside::tables(run, summary, MAIL);
+    let tables: Vec<String> = types.chain(beside).chain(tables(summary, MAIL)).collect();
     let fits = tables.iter().scan(text.len() + tail.len(), |bytes, table| {
         *bytes += table.len() + 2;
         Some(*bytes)
