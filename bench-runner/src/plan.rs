@@ -10,7 +10,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use reports::compare::looks::LOOKS;
 use scenarios::cost::Asked;
 use scenarios::spec::{CellSpec, Setup, StaySpec, Suite};
-use scenarios::{LargeCluster, Needs, SCENARIOS, Scenario};
+use scenarios::{LargeCluster, Needs, Request, SCENARIOS, Scenario};
 use schema::{
     CellKey, INSTALLED, Mix, Mode, NodeKind, NotRun, OptionKey, ScenarioKind, ServiceType, Stack,
 };
@@ -483,7 +483,11 @@ type Timed = (CellSpec, u64);
 
 /// Cells that were asked for: those that leave services as they were, and the others.
 fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
-    let (asked, request) = (costs(template), &settings.request);
+    let asked = costs(template);
+    let request = &Request {
+        mix: template.mix.clone(),
+        ..settings.request.clone()
+    };
     let wanted = |s: &&&dyn Scenario| {
         settings.scenarios.contains(&s.kind()) && is_asked_of(s.kind(), &template.mix)
     };

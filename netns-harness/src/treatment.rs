@@ -97,20 +97,31 @@ impl Treatment {
 /// What becomes of new flows of every source to every address of a service; nothing of a floor, which has no services.
 #[must_use]
 pub fn wanted(service: &Service, mode: Mode) -> BTreeMap<(Source, Frontend), Treatment> {
-    let Some(proxier) = mode.row().proxier else {
-        return BTreeMap::new();
-    };
     let mut wanted = BTreeMap::new();
     for (by, to) in service.frontends() {
         for source in Source::ALL {
-            let treatment = match proxier {
-                Proxier::Ipvs => by_virtual_server(service, source, by),
-                Proxier::Iptables | Proxier::Nftables => by_rules(proxier, service, source, by),
-            };
-            wanted.insert((source, to), treatment);
+            if let Some(treatment) = treatment(service, mode, source, by) {
+                wanted.insert((source, to), treatment);
+            }
         }
     }
     wanted
+}
+
+/// What becomes of new flows of a source to one of the addresses that a service has; `None` of a floor.
+#[must_use]
+pub fn treatment(
+    service: &Service,
+    mode: Mode,
+    source: Source,
+    by: ReachedBy,
+) -> Option<Treatment> {
+    Some(match mode.row().proxier? {
+        Proxier::Ipvs => by_virtual_server(service, source, by),
+        proxier @ (Proxier::Iptables | Proxier::Nftables) => {
+            by_rules(proxier, service, source, by)
+        }
+    })
 }
 
 /// Who answers a pod that asks a service by its ClusterIP; on a floor whoever is asked.

@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 
 use clap::Args;
-use schema::{Cache, ScenarioKind};
+use schema::{Cache, PacketPath, ScenarioKind};
 use serde::Serialize;
 
 const CHURN: &str = "10";
@@ -30,6 +30,10 @@ pub struct Chosen {
     #[arg(long, value_name = "warm|cold", default_value = "warm")]
     pub cache: Cache,
 
+    /// Where first packets come from: `client`, a pod, whose flows cross the node; `node`, the node itself.
+    #[arg(long, value_name = "client,node", value_delimiter = ',', default_value = "client")]
+    pub paths: Vec<PacketPath>,
+
     /// Possible CPUs of a guest in which scenario memory is asked with --deterministic: what a kernel holds for each CPU is held
     /// for each that is possible, online or not; each 2 to 512, three or more for a price per service and CPU.
     #[arg(long, value_name = "CPUS", value_delimiter = ',', default_value = POSSIBLE_CPUS, requires = "deterministic", allow_negative_numbers = true, value_parser = within(2..=512))]
@@ -53,6 +57,11 @@ impl Chosen {
                 "--tracked-flows",
                 listed(&self.tracked_flows) != TRACKED_FLOWS,
                 ScenarioKind::ConntrackClean,
+            ),
+            (
+                "--paths",
+                self.paths != [PacketPath::default()],
+                ScenarioKind::FirstPacket,
             ),
             (
                 "--possible-cpus",

@@ -1,4 +1,5 @@
-//! `first-packet`: from the first packet of a new flow to the first reply, by position of the service.
+//! `first-packet`: from the first packet of a new flow to the first reply, by position of the service, by the address of it
+//! that is asked, and by where the packet comes from.
 //!
 //! Closed loop: one flow at a time, each from an address and port never used before in the lab; with warm caches, or
 //! with caches that are emptied before each flow. The cell fails unless the rules' own counters saw exactly as many first packets as probes were sent.
@@ -8,11 +9,14 @@ use std::collections::BTreeMap;
 use netns_harness::datapath::Transport;
 use netns_harness::meters;
 use netns_harness::service::{Endpoint, Frontend, Service};
-use netns_harness::traffic::{Eviction, Reached};
-use netns_harness::treatment::answering;
-use rand::RngExt;
+use netns_harness::traffic::{Ask, Eviction, Reached};
+use netns_harness::treatment::{Source, Treatment, answering, treatment};
+use rand::{Rng, RngExt};
 use rand::seq::SliceRandom as _;
-use schema::{Cache, Family, Metric, Mode, OptionKey, Options, Position, ScenarioKind, Stage};
+use schema::{
+    Cache, Family, Metric, Mode, OptionKey, Options, PacketPath, Position, ReachedBy, ScenarioKind,
+    Stage,
+};
 
 use crate::cost::Asked;
 use crate::error::{CellError, Result};
@@ -47,19 +51,26 @@ impl Scenario for FirstPacket {
             Transport::KubeProxy => &[Position::Uniform],
             _ => request.positions.as_slice(),
         };
+        let paths = PacketPath::ALL.iter();
+        let paths = paths.filter(|path| request.chosen.paths.contains(path));
         let mut cells = Vec::new();
-        for protocol in &request.protocols {
-            for position in positions {
-                let mut options = Options::from([
-                    (OptionKey::Position, position.name()),
-                    (OptionKey::Protocol, protocol.name()),
-                    // Always said here; whoever plans for another node says that instead.
-                    (OptionKey::Family, Family::Ipv4.name()),
-                    (OptionKey::Path, CLIENT),
-                    (OptionKey::Cache, request.chosen.cache.name()),
-                ]);
-                layout_options(&mut options, asked, request.large_cluster);
-                cells.push(options);
+        for path in paths {
+            for by in request.mix.asked_by() {
+                for protocol in &request.protocols {
+                    for position in positions {
+                        let mut options = Options::from([
+                            (OptionKey::Position, position.name()),
+                            (OptionKey::Protocol, protocol.name()),
+                            // Always said here; whoever plans for another node says that instead.
+                            (OptionKey::Family, Family::Ipv4.name()),
+                            (OptionKey::Path, path.name()),
+                            (OptionKey::Cache, request.chosen.cache.name()),
+                        ]);
+                        options.set_reached(by);
+                        layout_options(&mut options, asked, request.large_cluster);
+                        cells.push(options);
+                    }
+                }
             }
         }
         cells
@@ -83,14 +94,17 @@ impl Scenario for FirstPacket {
                 "a first packet needs a position and a protocol",
             )
         })?;
-        let services = position.services(stay.population, protocol, stay.spec.mode);
+        let way = Way::of(stay.spec.mode, options);
+        let services = position.services_of(stay.population, protocol, |s| way.is_answered(s));
         if services.is_empty() {
+            let (by, from) = (way.by.words(), way.from);
             return Err(CellError::at(
                 Stage::Measure,
-                format!("the population has no {protocol} service that answers"),
+                format!("the population has no {protocol} service that answers {from}, {by}"),
             ));
         }
-        let mut flows = Flows::to(services);
+        recorder.fact("asked_services", services.len());
+        let mut flows = Flows::to(services, way);
         if options.cache() == Some(Cache::Cold) {
             let eviction = Eviction::of(stay.lab.pinning.client);
             recorder.fact("evicted_bytes", eviction.bytes());
@@ -103,7 +117,7 @@ impl Scenario for FirstPacket {
         let before = watch(stay)?;
         check_room(stay, &before)?;
         let opened = stay.client.opened();
-        {
+        let from_clients = {
             let _pinned = stay.pin()?;
             // Held for the whole cell: no flow of it pays for waking the server.
             let _spinning = stay.lab.server.spin();
@@ -118,15 +132,88 @@ impl Scenario for FirstPacket {
                 }
                 left -= size;
             }
-        }
+            first
+        };
         let probes = u64::from(stay.client.opened() - opened);
-        check_counters(stay, &before, probes, recorder)?;
-        flows.check_spread(stay.spec.mode)
+        recorder.fact("probes", probes);
+        // The node's own packets enter NAT at its output, where kube-proxy counts none: each has a source that none had
+        // before, and nobody but NAT could have led it to an endpoint.
+        let crossing = match way.from {
+            Source::Node => u64::from(from_clients),
+            _ => probes,
+        };
+        check_counters(stay, &before, crossing, recorder)?;
+        flows.check_spread()
     }
 }
 
-/// What `path` says of packets of the client.
-const CLIENT: &str = "client";
+/// How a cell reaches services.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    mode: Mode,
+    from: Source,
+    by: ReachedBy,
+}
+
+impl Way {
+    fn of(mode: Mode, options: &Options) -> Self {
+        Self {
+            mode,
+            from: match options.path() {
+                PacketPath::Client => Source::Pod,
+                PacketPath::Node => Source::Node,
+            },
+            by: options.reached(),
+        }
+    }
+
+    /// What a floor does with flows, or rules with those of pods to ClusterIPs: who answers is known without their
+    /// treatment, and none is masqueraded.
+    fn is_plain(self) -> bool {
+        let ordinary = (self.from, self.by) == (Source::Pod, ReachedBy::ClusterIp);
+        ordinary || self.mode.is_floor()
+    }
+
+    /// The address of a service that is asked, if it has such a one; on a floor one of its endpoints.
+    fn to(self, service: &Service, rng: &mut impl Rng) -> Option<Frontend> {
+        if self.is_plain() {
+            return Some(proof::destination(self.mode, service, rng));
+        }
+        let mut addresses = service.frontends();
+        let (_, to) = addresses.find(|(by, _)| *by == self.by)?;
+        Some(to)
+    }
+
+    fn treatment(self, service: &Service) -> Option<Treatment> {
+        treatment(service, self.mode, self.from, self.by)
+    }
+
+    /// Whether a service has that address and answers there.
+    fn is_answered(self, service: &Service) -> bool {
+        if self.is_plain() {
+            return !answering(service, self.mode).is_empty();
+        }
+        let mut addresses = service.frontends();
+        let served = || matches!(self.treatment(service), Some(Treatment::Served { .. }));
+        addresses.any(|(by, _)| by == self.by) && served()
+    }
+
+    /// Who may answer for a service.
+    fn endpoints(self, service: &Service) -> Vec<Endpoint> {
+        match self.treatment(service) {
+            Some(Treatment::Served { shares, .. }) => shares.into_keys().collect(),
+            _ => answering(service, self.mode).to_vec(),
+        }
+    }
+
+    fn check(self, service: &Service, to: Frontend, reached: Reached) -> Result {
+        let treatment = || self.treatment(service);
+        match (!self.is_plain()).then(treatment).flatten() {
+            Some(treatment) => proof::check_treated(&treatment, to, reached),
+            None => proof::check_reached(self.mode, service, to, reached),
+        }
+    }
+}
 
 /// Counters of the rules and of connection tracking.
 struct Seen {
@@ -160,9 +247,9 @@ fn check_room(stay: &Stay<'_>, before: &Seen) -> Result {
     Err(CellError::at(Stage::Counters, why))
 }
 
-fn check_counters(stay: &Stay<'_>, before: &Seen, probes: u64, recorder: &mut Recorder) -> Result {
+/// NAT's rules at prerouting must have counted so many first packets, and connection tracking lost none.
+fn check_counters(stay: &Stay<'_>, before: &Seen, flows: u64, recorder: &mut Recorder) -> Result {
     let after = watch(stay)?;
-    recorder.fact("probes", probes);
     let entries = after.conntrack.count;
     let said = entries.map_or_else(|| "unknown".to_owned(), |n| n.to_string());
     recorder.fact("conntrack_entries", said);
@@ -192,9 +279,9 @@ fn check_counters(stay: &Stay<'_>, before: &Seen, probes: u64, recorder: &mut Re
                 ));
             };
             recorder.fact("nat_packets", crossed);
-            if crossed != probes {
+            if crossed != flows {
                 return failed(format!(
-                    "{crossed} packets crossed the nat rules, {probes} flows were opened"
+                    "{crossed} packets crossed the nat rules, {flows} flows were opened"
                 ));
             }
         }
@@ -218,6 +305,7 @@ fn check_counters(stay: &Stay<'_>, before: &Seen, probes: u64, recorder: &mut Re
 /// Flows to the services of a position.
 struct Flows<'a> {
     services: Vec<&'a Service>,
+    way: Way,
     /// Who answered for the service at a fixed position.
     counts: BTreeMap<Endpoint, u64>,
     /// Where caches are emptied before each flow.
@@ -225,9 +313,10 @@ struct Flows<'a> {
 }
 
 impl<'a> Flows<'a> {
-    const fn to(services: Vec<&'a Service>) -> Self {
+    const fn to(services: Vec<&'a Service>, way: Way) -> Self {
         Self {
             services,
+            way,
             counts: BTreeMap::new(),
             eviction: None,
         }
@@ -235,7 +324,7 @@ impl<'a> Flows<'a> {
 
     /// Opens `size` flows one after the other; who answers is checked for each.
     fn batch(&mut self, stay: &mut Stay<'_>, size: u32) -> Result<Vec<Reached>> {
-        let (mode, services) = (stay.spec.mode, &self.services);
+        let (way, services) = (self.way, &self.services);
         // One of each of as many equal parts of the list as there are flows: batches of a list that is walked would
         // else differ by where their services happen to stand.
         let part = services.len() as f64 / f64::from(size);
@@ -246,17 +335,20 @@ impl<'a> Flows<'a> {
             })
             .collect();
         chosen.shuffle(&mut stay.rng);
-        let to: Vec<Frontend> = chosen
+        let asks: Vec<Ask> = chosen
             .iter()
-            .map(|s| proof::destination(mode, s, &mut stay.rng))
+            .filter_map(|s| {
+                let to = way.to(s, &mut stay.rng)?;
+                Some(Ask { from: way.from, to })
+            })
             .collect();
-        let answers = stay.client.probe_each(&to, || {
+        let answers = stay.client.probe_each(&asks, || {
             if let Some(eviction) = &mut self.eviction {
                 eviction.evict();
             }
         })?;
-        for ((service, to), reached) in chosen.iter().zip(&to).zip(&answers) {
-            proof::check_reached(mode, service, *to, *reached)?;
+        for ((service, ask), reached) in chosen.iter().zip(&asks).zip(&answers) {
+            way.check(service, ask.to, *reached)?;
             *self.counts.entry(reached.endpoint).or_default() += 1;
         }
         Ok(answers)
@@ -277,12 +369,12 @@ impl<'a> Flows<'a> {
     }
 
     /// Flows of every measured cell are a spread test too.
-    fn check_spread(&self, mode: Mode) -> Result {
+    fn check_spread(&self) -> Result {
         let [service] = self.services[..] else {
             return Ok(());
         };
-        let count = |e: &Endpoint| (*e, self.counts.get(e).copied().unwrap_or(0));
-        let answering = answering(service, mode).iter();
+        let count = |e: Endpoint| (e, self.counts.get(&e).copied().unwrap_or(0));
+        let answering = self.way.endpoints(service).into_iter();
         let counts: BTreeMap<Endpoint, u64> = answering.map(count).collect();
         match proof::evenness(counts.values().copied()) {
             p if p < proof::SPREAD_P => Err(proof::uneven(service, &counts, p)),
@@ -291,7 +383,7 @@ impl<'a> Flows<'a> {
     }
 }
 
-/// Before the first cell of a stay: flows of every protocol, until each shows no slope. The first thousand connections
+/// Before the first cell of a stay: flows of pods to ClusterIPs of every protocol, until each shows no slope. The first thousand connections
 /// of a lab cost up to a third more than later ones, whichever position or protocol is asked first. Returns the flows
 /// it took.
 fn meet_protocols(stay: &mut Stay<'_>) -> Result<u32> {
@@ -299,10 +391,11 @@ fn meet_protocols(stay: &mut Stay<'_>) -> Result<u32> {
     if std::mem::replace(&mut stay.met, true) {
         return Ok(flows);
     }
+    let way = Way::of(stay.spec.mode, &Options::new());
     for protocol in &stay.spec.protocols {
-        let services = Position::Uniform.services(stay.population, *protocol, stay.spec.mode);
+        let services = Position::Uniform.services(stay.population, *protocol, way.mode);
         if !services.is_empty() {
-            flows += Flows::to(services).warm_up(stay)?;
+            flows += Flows::to(services, way).warm_up(stay)?;
         }
     }
     Ok(flows)

@@ -433,6 +433,7 @@ mod tests {
             transports: Vec::new(),
             engines: Vec::new(),
             chosen: Default::default(),
+            mix: schema::Mix::default(),
             large_cluster: crate::scenario::LargeCluster::On,
             kube_proxy: Vec::new(),
             brief: false,

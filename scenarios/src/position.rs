@@ -5,17 +5,32 @@ use netns_harness::treatment::answering;
 use schema::{Mode, Position, Protocol};
 
 /// What a position means in a population.
-pub(crate) trait Services {
-    /// The services of `protocol` there, of those that answer in a mode: one, or all for [`Position::Uniform`].
-    fn services(self, population: &Population, protocol: Protocol, mode: Mode) -> Vec<&Service>;
+pub(crate) trait Services: Sized {
+    /// The services of `protocol` there, of those that are asked for: one, or all for [`Position::Uniform`].
+    fn services_of(
+        self,
+        population: &Population,
+        protocol: Protocol,
+        asked: impl Fn(&Service) -> bool,
+    ) -> Vec<&Service>;
+
+    /// The same of those that answer a pod in a mode, by their ClusterIPs.
+    fn services(self, population: &Population, protocol: Protocol, mode: Mode) -> Vec<&Service> {
+        self.services_of(population, protocol, |s| !answering(s, mode).is_empty())
+    }
 }
 
 impl Services for Position {
-    fn services(self, population: &Population, protocol: Protocol, mode: Mode) -> Vec<&Service> {
+    fn services_of(
+        self,
+        population: &Population,
+        protocol: Protocol,
+        asked: impl Fn(&Service) -> bool,
+    ) -> Vec<&Service> {
         let all: Vec<&Service> = population
             .services
             .iter()
-            .filter(|s| s.frontend.protocol == protocol && !answering(s, mode).is_empty())
+            .filter(|s| s.frontend.protocol == protocol && asked(s))
             .collect();
         let one = |i: usize| all.get(i).copied().into_iter().collect();
         match self {

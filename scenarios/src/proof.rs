@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use netns_harness::relation::Relation;
-use netns_harness::service::{Endpoint, Frontend, Population, Service};
+use netns_harness::service::{Endpoint, Frontend, Plan, Population, Service};
 use netns_harness::traffic::{Client, Reached};
-use netns_harness::treatment::answering;
+use netns_harness::treatment::{Source, Treatment, answering};
 use rand::{Rng, RngExt};
 use schema::{Mode, Position, Protocol, Stage};
 use special::Gamma as _;
@@ -96,25 +96,52 @@ pub(crate) fn check_reached(
         address: to.vip,
         port: to.port,
     };
-    // Clients are inside of the cluster, and no endpoint asks itself.
-    if reached.seen != reached.source {
-        return Err(CellError::at(
-            Stage::Proof,
-            format!(
-                "a flow of {} to {to} came to {} as one of {}: it was masqueraded",
-                reached.source, reached.endpoint, reached.seen
-            ),
-        ));
-    }
     let right = answering(service, mode).contains(&reached.endpoint)
         && (!mode.is_floor() || reached.endpoint == asked);
-    if right {
-        Ok(())
-    } else {
-        Err(CellError::at(
-            Stage::Proof,
-            format!("a flow to {to} was answered by {}", reached.endpoint),
-        ))
+    // Clients are inside of the cluster, and no endpoint asks itself.
+    check_answer(to, reached, right, false)
+}
+
+/// Whoever answered must be one that flows are served by, asked by whom they are to be.
+pub(crate) fn check_treated(
+    treatment: &Treatment,
+    to: Frontend,
+    reached: Reached,
+) -> Result<(), CellError> {
+    match treatment {
+        Treatment::Served {
+            shares,
+            masqueraded,
+        } => {
+            let right = shares.contains_key(&reached.endpoint);
+            check_answer(to, reached, right, *masqueraded)
+        }
+        _ => check_answer(to, reached, false, false),
+    }
+}
+
+/// Whether a flow was answered by the right one, which saw it come from its source, or masqueraded from the node.
+fn check_answer(
+    to: Frontend,
+    reached: Reached,
+    right: bool,
+    masqueraded: bool,
+) -> Result<(), CellError> {
+    let failed = |why: String| Err(CellError::at(Stage::Proof, why));
+    let node = Source::Node.address(Plan::of(to.family()));
+    let (wanted, how) = match masqueraded {
+        true => (reached.seen.ip() == node, "not masqueraded"),
+        false => (reached.seen == reached.source, "masqueraded"),
+    };
+    if !wanted {
+        return failed(format!(
+            "a flow of {} to {to} came to {} as one of {}: it was {how}",
+            reached.source, reached.endpoint, reached.seen
+        ));
+    }
+    match right {
+        true => Ok(()),
+        false => failed(format!("a flow to {to} was answered by {}", reached.endpoint)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a scenario is: which cells it has, and how one of them is measured.
 
 use netns_harness::datapath::{Engine, LARGE_CLUSTER, Transport, facts};
-use schema::{KubeProxyVersion, OptionKey, Options, Position, Protocol, ScenarioKind};
+use schema::{KubeProxyVersion, Mix, OptionKey, Options, Position, Protocol, ScenarioKind};
 
 use crate::chosen::Chosen;
 use crate::cost::Asked;
@@ -22,6 +22,8 @@ pub struct Request {
     pub engines: Vec<Engine>,
     /// What scenarios alone read.
     pub chosen: Chosen,
+    /// What the services are.
+    pub mix: Mix,
     /// Layout without comments at endpoints.
     pub large_cluster: LargeCluster,
     /// Versions of kube-proxy that were named.

@@ -13,8 +13,8 @@ use scenarios::population::{ADDED_SERVICES, most_with_node_ports, most_with_stri
 use scenarios::spec::{Setup, Suite};
 use scenarios::{LargeCluster, Request, TRACKED_S};
 use schema::{
-    Cache, Engine, INSTALLED, KubeProxyVersion, Metric, Mix, Mode, NodeKind, Position, Protocol,
-    ScenarioKind, ServiceType, Transport,
+    Cache, Engine, INSTALLED, KubeProxyVersion, Metric, Mix, Mode, NodeKind, PacketPath, Position,
+    Protocol, ScenarioKind, ServiceType, Transport,
 };
 
 use super::environment::FLOWS;
@@ -249,6 +249,7 @@ impl Settings {
                 transports: each_once(&args.transports),
                 engines: ordered(&args.engines, Engine::ALL),
                 chosen: args.chosen.clone(),
+                mix: Mix::default(),
                 large_cluster: args.large_cluster,
                 kube_proxy: match args.kube_proxy.as_slice() {
                     [] => vec![KubeProxyVersion::default()],
@@ -312,6 +313,12 @@ impl Settings {
         self.check_service_types()?;
         self.check_transports()?;
         self.check_room()?;
+        let by_node = self.request.chosen.paths.contains(&PacketPath::Node);
+        if self.args.plant.is_some() && by_node {
+            return refused(
+                "--plant counts the packets that cross its rules at prerouting, and those of --paths node do not: leave one of the two out",
+            );
+        }
         if self.args.damage.is_some() && (smallest < 2 * protocols || self.args.endpoints < 2) {
             return refused(
                 "--damage needs at least two services of each protocol and two endpoints",

@@ -2,8 +2,8 @@ use super::settings::sweep;
 use super::*;
 use crate::exit::Usage;
 use clap::Parser as _;
-use schema::{Accelerator, ScenarioKind};
-use std::collections::{BTreeSet, HashSet};
+use schema::{Accelerator, Options, PacketPath, ReachedBy, ScenarioKind};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 fn plan(words: &[&str]) -> Plan {
     let cli = crate::cmd::Cli::try_parse_from([&["bench-runner"], words].concat()).unwrap();
@@ -306,6 +306,66 @@ fn services_that_answer_nobody_are_asked_for_no_first_packet() {
         assert!(kinds.contains(&ScenarioKind::ServiceAdd), "{silent}");
     }
     assert!(!kinds("no-endpoints").contains(&ScenarioKind::EndpointChurn));
+}
+
+/// Options of the first-packet cells of a mode.
+fn packets(words: &[&str], mode: Mode) -> Vec<Options> {
+    let asked = ["--services", "100", "--modes", "none,nftables"];
+    let stays = plan(&[&asked, words].concat()).stays.into_iter();
+    let mine = stays.filter(|stay| stay.spec.mode == mode && stay.spec.variant.is_empty());
+    let cells = mine.flat_map(|stay| stay.spec.cells);
+    let packets = cells.filter(|cell| cell.scenario == ScenarioKind::FirstPacket);
+    packets.map(|cell| cell.options).collect()
+}
+
+#[test]
+fn services_with_several_addresses_are_asked_by_two_in_one_stay_and_floors_as_ever() {
+    let by = |words: &[&str]| -> BTreeMap<ReachedBy, usize> {
+        let mut seen = BTreeMap::new();
+        for options in packets(words, Mode::Nftables) {
+            *seen.entry(options.reached()).or_default() += 1;
+        }
+        seen
+    };
+    let plain = by(&[]);
+    let each = plain[&ReachedBy::ClusterIp];
+    assert_eq!(plain.len(), 1);
+    for (words, address) in [
+        (["--service-types", "node-port"], ReachedBy::NodePort),
+        (["--service-types", "external-local"], ReachedBy::LoadBalancer),
+        (["--mix", "cluster-ip=80,node-port=20"], ReachedBy::NodePort),
+    ] {
+        let wanted = BTreeMap::from([(ReachedBy::ClusterIp, each), (address, each)]);
+        assert_eq!(by(&words), wanted, "{words:?}");
+        assert_eq!(packets(&words, Mode::BARE), packets(&[], Mode::BARE), "{words:?}");
+    }
+    // No pod is in a source range.
+    assert_eq!(by(&["--service-types", "source-ranges"]), plain);
+    let mixed = packets(&["--mix", "cluster-ip=80,node-port=20"], Mode::Nftables);
+    let [named, unnamed] = [true, false].map(|reached| {
+        let mine = mixed.iter().filter(|own| own.get(OptionKey::Reached).is_some() == reached);
+        let mine = mine.map(|own| own.without(&[OptionKey::Reached]));
+        mine.collect::<BTreeSet<Options>>()
+    });
+    assert!(named == unnamed && named.len() == each, "they differ in nothing else");
+}
+
+#[test]
+fn packets_of_the_node_are_asked_for_by_name_and_in_the_floors_too() {
+    for mode in [Mode::BARE, Mode::Nftables] {
+        let one = packets(&[], mode);
+        assert!(one.iter().all(|options| options.path() == PacketPath::Client));
+        let both = packets(&["--paths", "node,client"], mode);
+        assert_eq!(both.len(), 2 * one.len(), "{mode}");
+        let node = packets(&["--paths", "node"], mode);
+        assert!(node.len() == one.len(), "{mode}");
+        assert!(node.iter().all(|options| options.path() == PacketPath::Node));
+    }
+    let unread = resolved(&["--paths", "node", "--scenarios", "service-add"]).unwrap_err();
+    assert!(unread.contains("--paths is for scenario first-packet"), "{unread}");
+    let planted = resolved(&["--paths", "node", "--plant", "10"]).unwrap_err();
+    assert!(planted.contains("at prerouting"), "{planted}");
+    assert!(resolved(&["--paths", "pod"]).unwrap_err().contains("client, node"));
 }
 
 #[test]
