@@ -30,6 +30,43 @@ def node_of(options):
     return options.get("stack", "single"), options.get("family", "ipv4")
 
 
+ADDRESSES = {"external-ip": 2, "no-endpoints": 1, "affinity": 1, "internal-local": 1, "internal-local-none": 1, "cluster-ip": 1}
+UNASKED = {"no-endpoints": {"cluster-ip"}, "internal-local-none": {"cluster-ip"}, "source-ranges": {"load-balancer"}}
+LAST = {"node-port": "node-port", "load-balancer": "load-balancer", "source-ranges": "load-balancer", "external-ip": "external-ip",
+        "external-local": "load-balancer", "external-local-none": "load-balancer"}
+
+
+def reach_of(options):
+    """What the services of a cell with these options are, by which address they are reached, and from where."""
+    options = dict(options)
+    return options.get("service_type", "cluster-ip"), options.get("reached", "cluster-ip"), options.get("path", "client")
+
+
+ORDINARY = reach_of({})
+
+
+def types_of(mix):
+    return [part.split("=")[0] for part in mix.split(",")]
+
+
+def reach_words(reach):
+    """The same as words."""
+    mix, by, path = reach
+    shares = [part.split("=") for part in mix.split(",")]
+    words = [" and ".join(f"{share[1]} % {share[0]}" if share[1:] else share[0] for share in shares) + " services"]
+    words += [f"reached by {by}"] * any(ADDRESSES.get(of, 3) > 1 for of in types_of(mix))
+    return ", ".join(words + ["from the node itself"] * (path == "node"))
+
+
+def is_of(key, reach):
+    """Whether a cell is of services that are reached so; a floor, which has none, wherever its packets come from there."""
+    own, (mix, by, path) = reach_of(key[6]), reach
+    if key[0] not in MODES[:2]:
+        return own == reach
+    asked = {address for of in types_of(mix) for address in {"cluster-ip", LAST.get(of, "cluster-ip")} - UNASKED.get(of, set())}
+    return own[2] == path and (by in asked if key[1] in PACKETS else by == "cluster-ip")
+
+
 class Wrong(Exception):
     pass
 
@@ -52,10 +89,15 @@ class Run:
 
     @functools.cached_property
     def scopes(self):
-        """What a sentence may be of, and whether that is said: there are several, or not all nodes serve IPv4 alone."""
-        scopes = {(k[4], k[3], k[5], node_of(k[6])) for k in self.cells if k[5] != "control"}
-        tells = any(node_of(k[6]) != NODES["IPv4"] for k in self.cells)
-        return scopes, tells
+        """What a sentence may be of, and what of that is said: of nodes unless all serve IPv4 alone, of services unless all
+        are reached as ClusterIPs by clients."""
+        cells = [k for k in self.cells if k[5] != "control"]
+        serving = [k for k in cells if k[0] not in MODES[:2]] or cells
+        scopes = {(k[4], k[3], k[5], node_of(k[6]), reach_of(k[6])) for k in serving}
+        # A floor stands beside services of every kind, and alone where there are none.
+        of = lambda key, scope: (key[4], key[3], key[5], node_of(key[6])) == scope[:4] and is_of(key, scope[4])
+        scopes |= {(k[4], k[3], k[5], node_of(k[6]), reach_of(k[6])) for k in cells if not any(of(k, scope) for scope in scopes)}
+        return scopes, any(node_of(k[6]) != NODES["IPv4"] for k in self.cells), any(reach_of(k[6]) != ORDINARY for k in self.cells)
 
     @staticmethod
     def key(r):
@@ -136,6 +178,7 @@ class Run:
         return max(bounds, default=None)
 
 
+PACKETS = ["first-packet"]
 UPDATES = ["cold-install", "resync", "service-add", "service-remove", "endpoint-churn", "teardown"]
 
 
@@ -396,25 +439,29 @@ class Sentence:
     def __init__(self, run, finding):
         self.run, self.finding = run, finding
         self.where = {k: finding[k] for k in ("environment", "endpoints", "variant")}
-        scopes, tells = run.scopes
-        # Options of a finding say what its nodes serve where not all of the run serve IPv4 alone.
+        scopes, tells, tells_reach = run.scopes
+        # Options of a finding say what its nodes serve where not all of the run serve IPv4 alone, and what its services are and
+        # how they are reached where not all are ClusterIPs of clients.
         if tells != ("family" in finding["options"]):
             raise Wrong(f"its node is {'not ' * tells}said")
-        self.node = node_of(finding["options"])
-        if (*self.where.values(), self.node) not in scopes:
-            raise Wrong(f"{self.where}, {self.node} is no part of the run")
+        if tells_reach != ("path" in finding["options"]):
+            raise Wrong(f"how its services are reached is {'not ' * tells_reach}said")
+        self.node, self.reach = node_of(finding["options"]), reach_of(finding["options"])
+        if (*self.where.values(), self.node, self.reach) not in scopes:
+            raise Wrong(f"{self.where}, {self.node}, {self.reach} is no part of the run")
         self.sizes = sorted({k[2] for k in self.keys()})
         self.largest, self.services = self.sizes[-1], finding["services"]
         # Cells of results that knew no cache have none.
         has = any("cache" in dict(k[6]) for k in self.keys("first-packet"))
-        self.options = {k: v for k, v in finding["options"].items() if k not in ("family", "stack") and (k != "cache" or has)}
+        self.options = {k: v for k, v in finding["options"].items() if k not in ("family", "stack", "service_type", "reached", "path") and (k != "cache" or has)}
         self.values = {v["metric"]: v["text"] for v in finding.get("values", [])}
         self.left = finding["verdict"]
         place = "{environment}, {endpoints:,} endpoints a service".format(**self.where) + (f", variant {self.where['variant']}" if self.where["variant"] else "")
         place += next(f", {words}" for words, node in NODES.items() if node == self.node) if tells else ""
+        place += f", {reach_words(self.reach)}" if tells_reach else ""
         told = [v if m == "latency" else f"{m}: {v}" for m, v in self.values.items()]
         parts = [finding["verdict"]] * bool(finding["verdict"]) + ["Values: " + " ".join(f"{v}." for v in told)] * bool(told)
-        whole = f"{place}: " * (tells or len(scopes) > 1) + f"{finding['question']}: " + " ".join(parts)
+        whole = f"{place}: " * (tells or tells_reach or len(scopes) > 1) + f"{finding['question']}: " + " ".join(parts)
         if finding["text"] != whole:
             raise Wrong("the text is not its parts")
         if finding["question"] not in questions(self):
@@ -423,7 +470,7 @@ class Sentence:
     def keys(self, scenario=None, services=None, **options):
         for key in self.run.cells:
             mode, kind, n, endpoints, environment, variant, own = key
-            inside = (environment, endpoints, variant, node_of(own)) == (*self.where.values(), self.node)
+            inside = (environment, endpoints, variant, node_of(own)) == (*self.where.values(), self.node) and is_of(key, self.reach)
             if inside and scenario in (None, kind) and services in (None, n) and all(dict(own).get(k) == v for k, v in options.items()):
                 yield key
 
@@ -467,7 +514,7 @@ class Sentence:
             raise Wrong(f"{name}: no numbers at {low} and {high}")
         if model == "power":
             sizes = {n: sizes[n] for n in (low, high)}
-        memo = (name, scenario, metric, model, low, high, tuple(options.items()), tuple(self.where.values()), self.node)
+        memo = (name, scenario, metric, model, low, high, tuple(options.items()), tuple(self.where.values()), self.node, self.reach)
         if memo not in self.run.known:
             self.run.known[memo] = Fit(sizes, model)
         return self.run.known[memo]
@@ -1281,11 +1328,15 @@ PANELS = [
 def picture(run, path):
     """Every number of every panel is a median of the largest size, ascending, and every mode that has one is there."""
     title = html.unescape(re.search(r"<title>(.*?)</title>", open(path, encoding="utf-8").read(), re.S).group(1))
-    place = re.search(rf"\((?:(\S+), )?([0-9,]+) endpoints a service(?:, variant (\S+?))?(?:, ({'|'.join(NODES)}))?\)", title)
-    environment, endpoints, variant, node = place.groups() if place else (None,) * 4
+    # The longest first: some words begin others.
+    reaches = {reach_words(scope[4]): scope[4] for scope in sorted(run.scopes[0], key=lambda scope: -len(reach_words(scope[4])))}
+    place = re.search(rf"\((?:(\S+), )?([0-9,]+) endpoints a service(?:, variant (\S+?))?(?:, ({'|'.join(NODES)}))?(?:, ({'|'.join(map(re.escape, reaches))}))?\)", title)
+    environment, endpoints, variant, node, reach = place.groups() if place else (None,) * 5
     if run.scopes[1] != (node is not None):
         raise Wrong(f"its node is {'not ' * run.scopes[1]}said")
-    inside = lambda key: environment in (None, key[4]) and (endpoints is None or number(endpoints) == key[3]) and (variant or "") == key[5] and NODES.get(node, NODES["IPv4"]) == node_of(key[6])
+    if run.scopes[2] != (reach is not None):
+        raise Wrong(f"how its services are reached is {'not ' * run.scopes[2]}said")
+    inside = lambda key: is_of(key, reaches.get(reach, ORDINARY)) and environment in (None, key[4]) and (endpoints is None or number(endpoints) == key[3]) and (variant or "") == key[5] and NODES.get(node, NODES["IPv4"]) == node_of(key[6])
     largest = max(key[2] for key in run.cells if inside(key))
     # The figure's own title comes first; that of a single panel is the panel's.
     asked = re.match(r"Cost of each mode at ([0-9,]+) services(?: with cold caches)?(?: \([^)]*\))? ", title)
