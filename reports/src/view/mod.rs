@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schema::summary::{Finding, Row, Summary};
 use schema::{
     Accelerator, CONTROL, Cache, CellKey, Metric, Mode, NodeKind, ONE_TRANSACTION, OptionKey,
-    Options, Place, Position, Reach, ReachedBy, ScenarioKind, Topic,
+    Options, PacketPath, Place, Position, Reach, ReachedBy, ScenarioKind, Topic,
 };
 
 use crate::quantity::whole;
@@ -78,7 +78,12 @@ fn tells_nodes(summary: &Summary) -> bool {
 /// Whether any services of a summary are, or are reached, otherwise than as ClusterIPs by a client.
 fn tells_reach(summary: &Summary) -> bool {
     let mut rows = summary.cells.iter();
-    rows.any(|row| !row.key.options.reach().is_ordinary())
+    rows.any(|row| {
+        let options = &row.key.options;
+        let said = |key: OptionKey| options.get(key).is_some();
+        let ordinary = options.path() == PacketPath::default();
+        !ordinary || said(OptionKey::ServiceType) || said(OptionKey::Reached)
+    })
 }
 
 /// The scopes of a summary, the one with the most numbers first.
@@ -145,8 +150,12 @@ impl Scope {
     /// Whether options are those of a cell, or of a fit, of its family of its node and of its services, reached in its way.
     #[must_use]
     pub fn is_of(&self, options: &Options) -> bool {
-        let reach = self.reach.as_ref();
-        self.is_on(options) && reach.is_none_or(|reach| options.reach() == *reach)
+        // What is quickly told first: a mix is read from its text.
+        let is_here = |reach: &Reach| {
+            (options.reached(), options.path()) == (reach.by, reach.from)
+                && options.mix() == reach.mix
+        };
+        self.is_on(options) && self.reach.as_ref().is_none_or(is_here)
     }
 
     /// Whether a floor's cell stands beside those of services: it has none, and where its packets come from is all that
