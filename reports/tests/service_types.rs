@@ -50,7 +50,10 @@ fn a_run_of_cluster_ips_says_nothing_of_types() {
         render_markdown(&[(&run, &summary)]),
         render_html(&[(&run, &summary)]),
     ] {
-        assert!(!text.contains("cluster-ip") && !text.contains("Service types"), "{text}");
+        assert!(
+            !text.contains("cluster-ip") && !text.contains("Service types"),
+            "{text}"
+        );
     }
 }
 
@@ -60,16 +63,28 @@ fn a_type_and_an_address_are_a_scope_in_which_floors_stand_where_packets_do() {
     let scopes = scopes(summary);
     let reaches: BTreeSet<&Reach> = scopes.iter().filter_map(|s| s.reach.as_ref()).collect();
     let seen: Vec<String> = reaches.iter().map(|reach| reach.to_string()).collect();
-    let wanted = ["cluster-ip", "node-port by cluster-ip", "node-port by node-port", "no-endpoints"];
+    let wanted = [
+        "cluster-ip",
+        "node-port by cluster-ip",
+        "node-port by node-port",
+        "no-endpoints",
+    ];
     assert_eq!(seen, wanted);
     for scope in &scopes {
         let reach = scope.reach.as_ref().unwrap();
         let rows: Vec<_> = scope.rows(summary).collect();
         let of_mode = |mode| rows.iter().any(|row| row.key.mode == mode);
         assert!(of_mode(Mode::Nftables), "{reach}");
-        assert_eq!(of_mode(Mode::BARE), !reach.mix.asked_by().is_empty(), "{reach}");
+        assert_eq!(
+            of_mode(Mode::BARE),
+            !reach.mix.asked_by().is_empty(),
+            "{reach}"
+        );
         let mut serving = rows.iter().filter(|row| !row.key.mode.is_floor());
-        assert!(serving.all(|row| row.key.options.reach() == *reach), "{reach}");
+        assert!(
+            serving.all(|row| row.key.options.reach() == *reach),
+            "{reach}"
+        );
         let updates = rows.iter().any(|row| row.key.scenario.is_update());
         assert_eq!(updates, reach.by == ReachedBy::ClusterIp, "{reach}");
     }
@@ -78,7 +93,10 @@ fn a_type_and_an_address_are_a_scope_in_which_floors_stand_where_packets_do() {
 #[test]
 fn types_and_addresses_never_share_a_sentence_or_a_chart() {
     let (run, summary) = &*ALL;
-    let words: Vec<String> = scopes(summary).into_iter().map(|s| s.reach.unwrap().words()).collect();
+    let words: Vec<String> = scopes(summary)
+        .into_iter()
+        .map(|s| s.reach.unwrap().words())
+        .collect();
     // Some begin as others do: the longest counts.
     let one = |text: &str| {
         let said = words.iter().filter(|words| text.contains(words.as_str()));
@@ -93,7 +111,11 @@ fn types_and_addresses_never_share_a_sentence_or_a_chart() {
         assert!(finding.options.get(OptionKey::Path).is_some());
     }
     let figures = plots::figures(run, summary);
-    assert!(figures.iter().any(|figure| figure.name == "first-packet-tcp-2"));
+    assert!(
+        figures
+            .iter()
+            .any(|figure| figure.name == "first-packet-tcp-2")
+    );
     for figure in figures {
         assert!(one(&figure.title), "{}", figure.title);
     }
@@ -119,16 +141,34 @@ fn two_addresses_of_one_stay_stand_side_by_side_with_their_ratio() {
     assert_eq!(all.len(), 1);
     let table = &all[0];
     let both = [ReachedBy::ClusterIp, ReachedBy::NodePort];
-    assert_eq!((table.apart, table.services), (Apart::Addresses(both), 1_000));
-    assert!(table.place.ends_with("80 % cluster-ip and 20 % node-port services"), "{}", table.place);
-    let modes: BTreeSet<Mode> = table.lines.iter().map(|line| line.rows[0].key.mode).collect();
+    assert_eq!(
+        (table.apart, table.services),
+        (Apart::Addresses(both), 1_000)
+    );
+    assert!(
+        table
+            .place
+            .ends_with("80 % cluster-ip and 20 % node-port services"),
+        "{}",
+        table.place
+    );
+    let modes: BTreeSet<Mode> = table
+        .lines
+        .iter()
+        .map(|line| line.rows[0].key.mode)
+        .collect();
     assert!(modes.contains(&Mode::IptablesLegacy) && !modes.contains(&Mode::BARE));
     for line in &table.lines {
         assert_eq!(line.rows.map(|row| row.key.options.reached()), both);
         assert_eq!(line.rows[0].key.scenario, ScenarioKind::FirstPacket);
         let known = line.ratio.unwrap().known;
         let off = (known.value / synthetic::REACHED - 1.0).abs();
-        assert!(off < 0.01 && known.ci95.is_some(), "{}: {}", line.of, known.value);
+        assert!(
+            off < 0.01 && known.ci95.is_some(),
+            "{}: {}",
+            line.of,
+            known.value
+        );
     }
 }
 
@@ -157,10 +197,18 @@ fn types_stand_below_each_other_in_every_mode() {
         let lines = lines.filter(|line| line.first().unwrap().key.scenario == kind);
         lines.map(|line| line.of.as_str()).collect()
     };
-    let packets = ["cluster-ip", "node-port by cluster-ip", "node-port by node-port"];
+    let packets = [
+        "cluster-ip",
+        "node-port by cluster-ip",
+        "node-port by node-port",
+    ];
     assert_eq!(of(ScenarioKind::FirstPacket), BTreeSet::from(packets));
     let each = ["cluster-ip", "node-port by cluster-ip", "no-endpoints"];
-    for kind in [ScenarioKind::ServiceAdd, ScenarioKind::ColdInstall, ScenarioKind::RuleCount] {
+    for kind in [
+        ScenarioKind::ServiceAdd,
+        ScenarioKind::ColdInstall,
+        ScenarioKind::RuleCount,
+    ] {
         assert_eq!(of(kind), BTreeSet::from(each), "{kind}");
     }
     for line in &table.lines {
@@ -174,8 +222,20 @@ fn types_stand_below_each_other_in_every_mode() {
 #[test]
 fn the_tables_are_in_every_text() {
     for ((run, summary), titles) in [
-        (&*ALL, ["Service types at 1,000 services", "cluster-ip beside node-port"]),
-        (&*MIX, ["By address: cluster-ip beside node-port at 1,000 services", "node-port ÷ cluster-ip"]),
+        (
+            &*ALL,
+            [
+                "Service types at 1,000 services",
+                "cluster-ip beside node-port",
+            ],
+        ),
+        (
+            &*MIX,
+            [
+                "By address: cluster-ip beside node-port at 1,000 services",
+                "node-port ÷ cluster-ip",
+            ],
+        ),
     ] {
         for text in [
             render_text(run, summary),

@@ -31,7 +31,12 @@ pub struct Chosen {
     pub cache: Cache,
 
     /// Where first packets come from: `client`, a pod, whose flows cross the node; `node`, the node itself.
-    #[arg(long, value_name = "client,node", value_delimiter = ',', default_value = "client")]
+    #[arg(
+        long,
+        value_name = "client,node",
+        value_delimiter = ',',
+        default_value = "client"
+    )]
     pub paths: Vec<PacketPath>,
 
     /// Possible CPUs of a guest in which scenario memory is asked with --deterministic: what a kernel holds for each CPU is held

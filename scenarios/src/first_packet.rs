@@ -11,8 +11,8 @@ use netns_harness::meters;
 use netns_harness::service::{Endpoint, Frontend, Service};
 use netns_harness::traffic::{Ask, Eviction, Reached};
 use netns_harness::treatment::{Source, Treatment, answering, treatment};
-use rand::{Rng, RngExt};
 use rand::seq::SliceRandom as _;
+use rand::{Rng, RngExt};
 use schema::{
     Cache, Family, Metric, Mode, OptionKey, Options, PacketPath, Position, ReachedBy, ScenarioKind,
     Stage,

@@ -141,7 +141,10 @@ fn check_answer(
     }
     match right {
         true => Ok(()),
-        false => failed(format!("a flow to {to} was answered by {}", reached.endpoint)),
+        false => failed(format!(
+            "a flow to {to} was answered by {}",
+            reached.endpoint
+        )),
     }
 }
 

@@ -6,9 +6,7 @@
 use std::collections::BTreeMap;
 
 use schema::summary::{Row, Summary};
-use schema::{
-    CellKey, Family, Metric, NodeKind, OptionKey, PacketPath, Reach, ReachedBy, Stack,
-};
+use schema::{CellKey, Family, Metric, NodeKind, OptionKey, PacketPath, Reach, ReachedBy, Stack};
 
 use super::cells::Cells;
 use super::ratios::{Ratio, ratio_of_blocks};
@@ -33,7 +31,10 @@ use Apart::{Addresses, Nodes, Paths};
 
 /// What stands beside what.
 const PAIRS: [Apart; 8] = [
-    Nodes([NodeKind::single(Family::Ipv4), NodeKind::single(Family::Ipv6)]),
+    Nodes([
+        NodeKind::single(Family::Ipv4),
+        NodeKind::single(Family::Ipv6),
+    ]),
     Nodes([NodeKind::dual(Family::Ipv4), NodeKind::dual(Family::Ipv6)]),
     Nodes([NodeKind::single(Family::Ipv4), NodeKind::dual(Family::Ipv4)]),
     Nodes([NodeKind::single(Family::Ipv6), NodeKind::dual(Family::Ipv6)]),
@@ -86,7 +87,9 @@ impl Apart {
     #[must_use]
     pub fn short(self) -> [String; 2] {
         match self {
-            Nodes([a, b]) if a.stack == b.stack => [a, b].map(|node| node.family.words().to_owned()),
+            Nodes([a, b]) if a.stack == b.stack => {
+                [a, b].map(|node| node.family.words().to_owned())
+            }
             Nodes(nodes) => nodes.map(|node| node.stack.to_string()),
             Addresses(_) => self.names(),
             Paths(paths) => paths.map(|path| path.to_string()),
@@ -112,10 +115,28 @@ impl Apart {
     /// What a reader must know of the two.
     const fn about(self) -> &'static str {
         match self {
-            Nodes([NodeKind { stack: Stack::Single, .. }, NodeKind { stack: Stack::Single, .. }]) => {
-                "Two nodes, each of one family, in labs of their own: no dual-stack node."
-            }
-            Nodes([NodeKind { stack: Stack::Dual, .. }, NodeKind { stack: Stack::Dual, .. }]) => {
+            Nodes(
+                [
+                    NodeKind {
+                        stack: Stack::Single,
+                        ..
+                    },
+                    NodeKind {
+                        stack: Stack::Single,
+                        ..
+                    },
+                ],
+            ) => "Two nodes, each of one family, in labs of their own: no dual-stack node.",
+            Nodes(
+                [
+                    NodeKind {
+                        stack: Stack::Dual, ..
+                    },
+                    NodeKind {
+                        stack: Stack::Dual, ..
+                    },
+                ],
+            ) => {
                 "Each family of dual-stack nodes, beside the rules of the other, which nothing changes meanwhile; a kube-proxy syncs both at once."
             }
             Nodes(_) => {
@@ -168,7 +189,9 @@ impl Apart {
             by.filter(|_| !matches!(self, Addresses(_))),
             from.filter(|_| !matches!(self, Paths(_))),
         ];
-        let words = [common.describe()].into_iter().chain(told.into_iter().flatten());
+        let words = [common.describe()]
+            .into_iter()
+            .chain(told.into_iter().flatten());
         words.collect::<Vec<_>>().join(", ")
     }
 
@@ -195,7 +218,10 @@ impl Beside<'_> {
     pub fn title(&self) -> String {
         let [a, b] = self.apart.names();
         let services = whole(self.services.into());
-        format!("{}{a} beside {b} at {services} services", self.apart.title())
+        format!(
+            "{}{a} beside {b} at {services} services",
+            self.apart.title()
+        )
     }
 
     /// Headings of the two, and of their ratio.
@@ -209,7 +235,9 @@ impl Beside<'_> {
     #[must_use]
     pub fn caption(&self) -> String {
         let updates = match self.apart {
-            Nodes(_) => ", whose populations have one seed, of updates with what is released after them",
+            Nodes(_) => {
+                ", whose populations have one seed, of updates with what is released after them"
+            }
             Addresses(_) | Paths(_) => "",
         };
         format!(

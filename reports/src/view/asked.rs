@@ -29,11 +29,7 @@ pub(crate) struct AskedRow<'a> {
 }
 
 /// The answers of a scope at a size.
-pub(crate) fn asked<'a>(
-    scope: &Scope,
-    summary: &'a Summary,
-    services: u32,
-) -> Vec<AskedRow<'a>> {
+pub(crate) fn asked<'a>(scope: &Scope, summary: &'a Summary, services: u32) -> Vec<AskedRow<'a>> {
     let (shown, weighing) = (scope.shown(summary), scope.weighing(summary));
     let mut found = Vec::new();
     let rows = summary.cells.iter();

@@ -201,7 +201,9 @@ pub fn subject(summary: &Summary) -> String {
     let mixes: BTreeSet<&Mix> = reached.map(|reach| &reach.mix).collect();
     let mixes: Vec<String> = mixes.into_iter().map(Mix::words).collect();
     let told = [mixes.join("; "), nodes.join(" and ")].into_iter();
-    let of = told.filter(|words| !words.is_empty()).fold(of, |of, words| format!("; {words}{of}"));
+    let of = told
+        .filter(|words| !words.is_empty())
+        .fold(of, |of, words| format!("; {words}{of}"));
     format!(
         "At {} services of {} endpoints{of}.",
         whole(largest.into()),

@@ -112,7 +112,9 @@ pub fn scopes(summary: &Summary) -> Vec<Scope> {
         if !measured.keys().any(|scope| scope.holds(&row.key)) {
             measured.insert(own, 0);
         }
-        let beside = measured.iter_mut().filter(|(scope, _)| scope.holds(&row.key));
+        let beside = measured
+            .iter_mut()
+            .filter(|(scope, _)| scope.holds(&row.key));
         beside.for_each(|(_, count)| *count += numbers(row));
     }
     let mut scopes: Vec<_> = measured.into_iter().collect();

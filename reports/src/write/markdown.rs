@@ -13,9 +13,7 @@ use crate::view::brief::{self, Brief};
 use crate::view::table::{Answer, Table, of_questions, of_updates};
 use crate::view::trust::{Disturbed, again, coverage_text, older, variant_text};
 use crate::view::words::{behind, by_reason, missing, programmed, way};
-use crate::view::{
-    Scope, are_named, finding, is_timed, scopes, service_types, side_by_side,
-};
+use crate::view::{Scope, are_named, finding, is_timed, scopes, service_types, side_by_side};
 
 /// Cells without numbers that are listed one by one; the page has them all.
 const LISTED: usize = 12;
@@ -337,7 +335,9 @@ fn beside_each_other(text: &mut String, beside: &Beside<'_>) {
         safe(&beside.caption())
     );
     for line in &beside.lines {
-        let [first, second] = line.figures().map(|figure| safe(&shortened(&figure, 2 * NAME)));
+        let [first, second] = line
+            .figures()
+            .map(|figure| safe(&shortened(&figure, 2 * NAME)));
         let _ = writeln!(
             text,
             "| {} | {} | {first} | {second} | {} |",

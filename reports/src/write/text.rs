@@ -161,7 +161,10 @@ fn grids(rows: &[&Row], all: &[Series], columns: &[Column], width: usize) -> Vec
     let shown: Vec<&Series> = all.iter().filter(is_asked).collect();
     // Beside the two lines of a heading stands nothing.
     let names = shown.iter().map(|series| series.name(all));
-    let names: Vec<String> = [String::new(), String::new()].into_iter().chain(names).collect();
+    let names: Vec<String> = [String::new(), String::new()]
+        .into_iter()
+        .chain(names)
+        .collect();
     let columns = columns.iter().map(|column| {
         let mut lines: Vec<String> = column.heading().to_vec();
         lines.extend(shown.iter().map(|series| match cell(series, column) {
@@ -177,11 +180,7 @@ fn grids(rows: &[&Row], all: &[Series], columns: &[Column], width: usize) -> Vec
 }
 
 /// Columns behind the names of their lines, to the right, in as many grids of at most `width` columns as that asks for.
-fn laid(
-    names: &[String],
-    columns: impl Iterator<Item = Vec<String>>,
-    width: usize,
-) -> Vec<String> {
+fn laid(names: &[String], columns: impl Iterator<Item = Vec<String>>, width: usize) -> Vec<String> {
     let widest = |lines: &[String]| {
         let lines = lines.iter().map(|line| line.chars().count());
         lines.max().unwrap_or(0)

@@ -164,7 +164,11 @@ pub fn run_of(shape: &Shape, nodes: &[NodeKind]) -> Run {
     let mut all: Option<Run> = None;
     for (index, node) in nodes.iter().enumerate() {
         let mut one = another(shape, index);
-        let of_family = if node.family == Family::Ipv6 { IPV6 } else { 1.0 };
+        let of_family = if node.family == Family::Ipv6 {
+            IPV6
+        } else {
+            1.0
+        };
         let of_stack = if node.stack == Stack::Dual { DUAL } else { 1.0 };
         for cell in &mut one.cells {
             cell.key.options.set_node(*node);
@@ -190,8 +194,13 @@ pub fn run_of_types(shape: &Shape, mixes: &[Mix]) -> Run {
         let mut one = another(shape, index);
         let mut reached = Vec::new();
         // A floor has no services, and is measured once.
-        one.cells.retain(|cell| index == 0 || !cell.key.mode.is_floor());
-        for cell in one.cells.iter_mut().filter(|cell| !cell.key.mode.is_floor()) {
+        one.cells
+            .retain(|cell| index == 0 || !cell.key.mode.is_floor());
+        for cell in one
+            .cells
+            .iter_mut()
+            .filter(|cell| !cell.key.mode.is_floor())
+        {
             cell.key.options.set_mix(mix);
             multiply(cell, if mix.is_ordinary() { 1.0 } else { TYPED });
             let packets = cell.key.scenario == ScenarioKind::FirstPacket;

@@ -26,9 +26,7 @@ use crate::quantity::{shortened, whole};
 use crate::summarise::floor_ratios;
 use crate::view::table::{of_questions, of_updates};
 use crate::view::trust::{Disturbed, coverage_text, older};
-use crate::view::{
-    Scope, are_named, executed_by, grouped, is_timed, scopes, service_types,
-};
+use crate::view::{Scope, are_named, executed_by, grouped, is_timed, scopes, service_types};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");

@@ -24,7 +24,10 @@ fn table(beside: &Beside<'_>, width: usize) -> Vec<String> {
             .concat()
             .join("\n")
     });
-    [textwrap::fill(&head, width)].into_iter().chain(parts).collect()
+    [textwrap::fill(&head, width)]
+        .into_iter()
+        .chain(parts)
+        .collect()
 }
 
 fn heads(beside: &Beside<'_>) -> [String; 4] {

@@ -10,7 +10,9 @@ use crate::view::{Scope, grouped, service_types};
 /// Every table of a run, each in parts that stand apart; none where all services are reached as ClusterIPs by a client.
 pub(super) fn tables(summary: &Summary, width: usize) -> Vec<String> {
     let all = service_types(summary);
-    let parts = all.iter().flat_map(|(scope, table)| parts(scope, table, width));
+    let parts = all
+        .iter()
+        .flat_map(|(scope, table)| parts(scope, table, width));
     parts.collect()
 }
 
@@ -31,7 +33,10 @@ fn parts(scope: &Scope, table: &Table<'_>, width: usize) -> Vec<String> {
             .collect::<Vec<_>>()
             .join("\n")
     });
-    [textwrap::fill(&head, width)].into_iter().chain(of_question).collect()
+    [textwrap::fill(&head, width)]
+        .into_iter()
+        .chain(of_question)
+        .collect()
 }
 
 /// The answers of a mode, one for each way of programming it.
