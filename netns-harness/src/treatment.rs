@@ -94,6 +94,27 @@ impl Treatment {
     }
 }
 
+/// What is to become of a flow: "served by one of 2 endpoints, masqueraded".
+impl fmt::Display for Treatment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Served {
+                shares,
+                masqueraded,
+            } => {
+                let how = if *masqueraded { "masqueraded" } else { "as it is" };
+                match shares.len() {
+                    1 => write!(f, "served by its one endpoint, {how}"),
+                    n => write!(f, "served by one of {n} endpoints, {how}"),
+                }
+            }
+            Self::Refused => f.write_str("refused"),
+            Self::Dropped => f.write_str("dropped"),
+            Self::Untouched => f.write_str("left as it is"),
+        }
+    }
+}
+
 /// What becomes of new flows of every source to every address of a service; nothing of a floor, which has no services.
 #[must_use]
 pub fn wanted(service: &Service, mode: Mode) -> BTreeMap<(Source, Frontend), Treatment> {

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use kernel::{isolated, tool};
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::service::{Frontend, Plan};
-use netns_harness::traffic::{Client, ENDPOINT_PORT};
+use netns_harness::traffic::{Ask, Client, ENDPOINT_PORT};
 use schema::{Family, Protocol};
 
 #[test]
@@ -22,7 +22,7 @@ fn a_lab_of_ipv6_is_one_of_ipv6_alone_and_its_endpoints_answer() {
             port: ENDPOINT_PORT,
             protocol,
         });
-        for reached in client.probe_all(&to).unwrap() {
+        for reached in client.probe_all(&to.map(Ask::from)).unwrap() {
             assert_eq!(reached.endpoint.address, to[0].vip);
             assert_eq!(reached.seen, reached.source);
         }
@@ -49,13 +49,13 @@ fn an_endpoint_says_who_asked_so_a_masquerade_on_the_way_is_seen() {
             port: ENDPOINT_PORT,
             protocol,
         });
-        for reached in client.probe_all(&to).unwrap() {
+        for reached in client.probe_all(&to.map(Ask::from)).unwrap() {
             assert_eq!(reached.endpoint.address, to[0].vip);
             assert_eq!(reached.seen, reached.source);
         }
         let masquerade = "iptables-legacy -t nat -A POSTROUTING -j MASQUERADE";
         lab.node.run(|| tool(masquerade)).unwrap();
-        for reached in client.probe_all(&to).unwrap() {
+        for reached in client.probe_all(&to.map(Ask::from)).unwrap() {
             assert_eq!(reached.endpoint.address, to[0].vip);
             assert_ne!(reached.seen.ip(), reached.source.ip());
         }
