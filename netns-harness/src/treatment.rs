@@ -10,6 +10,8 @@
 //!   net/netfilter/ipvs/ip_vs_core.c: port unreachable); no rule of kube-proxy's does.
 //! - *iptables does not look at what the node sends to external addresses without endpoints*: KUBE-EXTERNAL-SERVICES is
 //!   walked from INPUT and FORWARD alone. nftables looks from its output chain too.
+//! - *nftables of 1.32* looks at what the node sends before it translates it, so that policy Local drops the node's own flows
+//!   to external addresses as it does those from outside (chain filter-output had priority -110).
 //! - *Source ranges* are checked in nftables and ipvs whether a service has endpoints or not, in iptables only where it has
 //!   (`usesFWChain`).
 
@@ -17,7 +19,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-use schema::{Mode, Proxier, ReachedBy};
+use schema::{KubeProxyVersion, Mode, Proxier, ReachedBy};
 
 use crate::relation::even;
 use crate::service::{Endpoint, Frontend, Plan, Service};
@@ -115,9 +117,20 @@ impl fmt::Display for Treatment {
     }
 }
 
-/// What becomes of new flows of every source to every address of a service; nothing of a floor, which has no services.
+/// What becomes of new flows of every source to every address of a service, as the newest kube-proxy treats them; nothing of
+/// a floor, which has no services.
 #[must_use]
 pub fn wanted(service: &Service, mode: Mode) -> BTreeMap<(Source, Frontend), Treatment> {
+    wanted_by(KubeProxyVersion::default(), service, mode)
+}
+
+/// The same as a version of kube-proxy treats them.
+#[must_use]
+pub fn wanted_by(
+    version: KubeProxyVersion,
+    service: &Service,
+    mode: Mode,
+) -> BTreeMap<(Source, Frontend), Treatment> {
     let Some(proxier) = mode.row().proxier else {
         return BTreeMap::new();
     };
@@ -126,6 +139,11 @@ pub fn wanted(service: &Service, mode: Mode) -> BTreeMap<(Source, Frontend), Tre
         for source in Source::ALL {
             let treatment = match proxier {
                 Proxier::Ipvs => by_virtual_server(service, source, by),
+                Proxier::Nftables
+                    if version == KubeProxyVersion::V1_32 && is_unserved_here(service, source, by) =>
+                {
+                    Treatment::Dropped
+                }
                 Proxier::Iptables | Proxier::Nftables => by_rules(proxier, service, source, by),
             };
             wanted.insert((source, to), treatment);
@@ -168,6 +186,13 @@ fn destinations(service: &Service, local_alone: bool) -> &[Endpoint] {
         () if uses_all => &service.endpoints,
         () => &[],
     }
+}
+
+/// Whether the node itself sends to an external address for which it has no endpoint of its own, as policy Local asks.
+fn is_unserved_here(service: &Service, source: Source, by: ReachedBy) -> bool {
+    let external = matches!(by, ReachedBy::LoadBalancer | ReachedBy::ExternalIp);
+    let without = service.exposure.external_local && service.local.is_empty();
+    source == Source::Node && external && without && !service.endpoints.is_empty()
 }
 
 fn by_rules(proxier: Proxier, service: &Service, source: Source, by: ReachedBy) -> Treatment {
@@ -289,6 +314,20 @@ mod tests {
             }
             assert_eq!(all(Mode::Ipvs, 2, by), ["served"; 4], "{by}");
         }
+    }
+
+    #[test]
+    fn nftables_of_1_32_drops_what_the_node_sends_there_as_well() {
+        let [_, (service, _), ..] = Service::six();
+        let by = |version| {
+            let wanted = wanted_by(version, &service, Mode::Nftables);
+            let of_node = wanted.into_iter().filter(|((source, _), _)| *source == Node);
+            let dropped = of_node.filter(|(_, treatment)| *treatment == Treatment::Dropped);
+            dropped.map(|((_, to), _)| to.vip).collect::<Vec<IpAddr>>()
+        };
+        let external = [service.exposure.load_balancer[0], service.exposure.external[0]];
+        assert_eq!(by(KubeProxyVersion::V1_32), external);
+        assert!(by(KubeProxyVersion::V1_33).is_empty());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use netns_harness::datapath::Transport;
 use netns_harness::meters;
 use netns_harness::service::{Endpoint, Frontend, Service};
-use netns_harness::traffic::{Eviction, Reached};
+use netns_harness::traffic::{Ask, Eviction, Reached};
 use netns_harness::treatment::answering;
 use rand::RngExt;
 use rand::seq::SliceRandom as _;
@@ -250,7 +250,8 @@ impl<'a> Flows<'a> {
             .iter()
             .map(|s| proof::destination(mode, s, &mut stay.rng))
             .collect();
-        let answers = stay.client.probe_each(&to, || {
+        let asks: Vec<Ask> = to.iter().copied().map(Ask::from).collect();
+        let answers = stay.client.probe_each(&asks, || {
             if let Some(eviction) = &mut self.eviction {
                 eviction.evict();
             }

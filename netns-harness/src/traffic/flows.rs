@@ -129,7 +129,10 @@ mod tests {
         for family in [Family::Ipv4, Family::Ipv6] {
             let plan = Plan::of(family);
             let all = |source| Flows::of(source, family).take(100_000);
-            for (source, range) in [(Source::Outside, plan.outside), (Source::OutsideInRange, plan.ranged)] {
+            for (source, range) in [
+                (Source::Outside, plan.outside),
+                (Source::OutsideInRange, plan.ranged),
+            ] {
                 assert!(all(source).all(|from| range.contains(from.ip())));
             }
             assert!(all(Source::Outside).all(|from| !plan.ranged.contains(from.ip())));
