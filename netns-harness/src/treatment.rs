@@ -134,14 +134,13 @@ pub fn wanted_by(
     let Some(proxier) = mode.row().proxier else {
         return BTreeMap::new();
     };
+    let looks_first = version == KubeProxyVersion::V1_32;
     let mut wanted = BTreeMap::new();
     for (by, to) in service.frontends() {
         for source in Source::ALL {
             let treatment = match proxier {
                 Proxier::Ipvs => by_virtual_server(service, source, by),
-                Proxier::Nftables
-                    if version == KubeProxyVersion::V1_32 && is_unserved_here(service, source, by) =>
-                {
+                Proxier::Nftables if looks_first && is_unserved_here(service, source, by) => {
                     Treatment::Dropped
                 }
                 Proxier::Iptables | Proxier::Nftables => by_rules(proxier, service, source, by),

@@ -11,7 +11,8 @@
 //!
 //! Where a population needs them ([`Peers`]) clients outside of the cluster are in the client namespace too, and endpoints on
 //! the node itself in that of the backends. Which endpoints are local is told by a layout's rules, never by an interface; and
-//! in the client namespace they would answer clients past the node, whose translation would then not be undone.
+//! in the client namespace they would answer clients past the node, whose translation would then not be undone. For the same
+//! reason an endpoint that asks a service reaches none but itself, and itself only where it is masqueraded.
 
 pub mod facility;
 mod links;
