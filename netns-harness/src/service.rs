@@ -218,7 +218,7 @@ impl Cidr {
     }
 
     /// The number of one of its addresses, counted from the network address.
-    fn number(self, address: IpAddr) -> u32 {
+    pub(crate) fn number(self, address: IpAddr) -> u32 {
         match (self.network, address) {
             (IpAddr::V4(network), IpAddr::V4(address)) => network.to_bits() ^ address.to_bits(),
             (IpAddr::V6(network), IpAddr::V6(address)) => {

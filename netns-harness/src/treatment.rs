@@ -10,6 +10,8 @@
 //!   net/netfilter/ipvs/ip_vs_core.c: port unreachable); no rule of kube-proxy's does.
 //! - *iptables does not look at what the node sends to external addresses without endpoints*: KUBE-EXTERNAL-SERVICES is
 //!   walked from INPUT and FORWARD alone. nftables looks from its output chain too.
+//! - *nftables of 1.32* looks at what the node sends before it translates it, so that policy Local drops the node's own flows
+//!   to external addresses as it does those from outside (chain filter-output had priority -110).
 //! - *Source ranges* are checked in nftables and ipvs whether a service has endpoints or not, in iptables only where it has
 //!   (`usesFWChain`).
 
@@ -17,7 +19,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-use schema::{Mode, Proxier, ReachedBy};
+use schema::{KubeProxyVersion, Mode, Proxier, ReachedBy};
 
 use crate::relation::even;
 use crate::service::{Endpoint, Frontend, Plan, Service};
@@ -94,13 +96,45 @@ impl Treatment {
     }
 }
 
-/// What becomes of new flows of every source to every address of a service; nothing of a floor, which has no services.
+/// What is to become of a flow: "served by one of 2 endpoints, masqueraded".
+impl fmt::Display for Treatment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Served {
+                shares,
+                masqueraded,
+            } => {
+                let how = if *masqueraded { "masqueraded" } else { "as it is" };
+                match shares.len() {
+                    1 => write!(f, "served by its one endpoint, {how}"),
+                    n => write!(f, "served by one of {n} endpoints, {how}"),
+                }
+            }
+            Self::Refused => f.write_str("refused"),
+            Self::Dropped => f.write_str("dropped"),
+            Self::Untouched => f.write_str("left as it is"),
+        }
+    }
+}
+
+/// What becomes of new flows of every source to every address of a service, as the newest kube-proxy treats them; nothing of
+/// a floor, which has no services.
 #[must_use]
 pub fn wanted(service: &Service, mode: Mode) -> BTreeMap<(Source, Frontend), Treatment> {
+    wanted_by(KubeProxyVersion::default(), service, mode)
+}
+
+/// The same as a version of kube-proxy treats them.
+#[must_use]
+pub fn wanted_by(
+    version: KubeProxyVersion,
+    service: &Service,
+    mode: Mode,
+) -> BTreeMap<(Source, Frontend), Treatment> {
     let mut wanted = BTreeMap::new();
     for (by, to) in service.frontends() {
         for source in Source::ALL {
-            if let Some(treatment) = treatment(service, mode, source, by) {
+            if let Some(treatment) = treatment(version, service, mode, source, by) {
                 wanted.insert((source, to), treatment);
             }
         }
@@ -108,16 +142,22 @@ pub fn wanted(service: &Service, mode: Mode) -> BTreeMap<(Source, Frontend), Tre
     wanted
 }
 
-/// What becomes of new flows of a source to one of the addresses that a service has; `None` of a floor.
+/// What becomes of new flows of a source to one of the addresses that a service has, as a version of kube-proxy treats them;
+/// `None` of a floor.
 #[must_use]
 pub fn treatment(
+    version: KubeProxyVersion,
     service: &Service,
     mode: Mode,
     source: Source,
     by: ReachedBy,
 ) -> Option<Treatment> {
+    let looks_first = version == KubeProxyVersion::V1_32;
     Some(match mode.row().proxier? {
         Proxier::Ipvs => by_virtual_server(service, source, by),
+        Proxier::Nftables if looks_first && is_unserved_here(service, source, by) => {
+            Treatment::Dropped
+        }
         proxier @ (Proxier::Iptables | Proxier::Nftables) => {
             by_rules(proxier, service, source, by)
         }
@@ -158,6 +198,13 @@ fn destinations(service: &Service, local_alone: bool) -> &[Endpoint] {
         () if uses_all => &service.endpoints,
         () => &[],
     }
+}
+
+/// Whether the node itself sends to an external address for which it has no endpoint of its own, as policy Local asks.
+fn is_unserved_here(service: &Service, source: Source, by: ReachedBy) -> bool {
+    let external = matches!(by, ReachedBy::LoadBalancer | ReachedBy::ExternalIp);
+    let without = service.exposure.external_local && service.local.is_empty();
+    source == Source::Node && external && without && !service.endpoints.is_empty()
 }
 
 fn by_rules(proxier: Proxier, service: &Service, source: Source, by: ReachedBy) -> Treatment {
@@ -279,6 +326,20 @@ mod tests {
             }
             assert_eq!(all(Mode::Ipvs, 2, by), ["served"; 4], "{by}");
         }
+    }
+
+    #[test]
+    fn nftables_of_1_32_drops_what_the_node_sends_there_as_well() {
+        let [_, (service, _), ..] = Service::six();
+        let by = |version| {
+            let wanted = wanted_by(version, &service, Mode::Nftables);
+            let of_node = wanted.into_iter().filter(|((source, _), _)| *source == Node);
+            let dropped = of_node.filter(|(_, treatment)| *treatment == Treatment::Dropped);
+            dropped.map(|((_, to), _)| to.vip).collect::<Vec<IpAddr>>()
+        };
+        let external = [service.exposure.load_balancer[0], service.exposure.external[0]];
+        assert_eq!(by(KubeProxyVersion::V1_32), external);
+        assert!(by(KubeProxyVersion::V1_33).is_empty());
     }
 
     #[test]

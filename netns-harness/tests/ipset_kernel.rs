@@ -18,7 +18,7 @@ use netns_harness::datapath::{
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
 use netns_harness::service::{Endpoint, Frontend, Population};
-use netns_harness::traffic::Client;
+use netns_harness::traffic::{Ask, Client};
 use schema::{Family, Protocol};
 
 const TRANSPORTS: [Transport; 2] = [Transport::Netlink, Transport::IpsetRestore];
@@ -223,7 +223,9 @@ fn tcp_and_udp_from_the_client_and_from_the_node_reach_all_endpoints_evenly() {
             let mut client = Client::new(&lab);
             // The first ids, and those behind a second chain of the last level.
             for service in [0, 1, 32, 33].map(|i| &population.services[i]) {
-                let forwarded = client.probe_all(&vec![service.frontend; FLOWS]).unwrap();
+                let forwarded = client
+                    .probe_all(&vec![Ask::from(service.frontend); FLOWS])
+                    .unwrap();
                 let local = lab.on_node(|| {
                     Ok((0..FLOWS)
                         .map(|_| ask(service.frontend))

@@ -18,7 +18,7 @@ use netns_harness::datapath::{
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
 use netns_harness::service::Population;
-use netns_harness::traffic::Client;
+use netns_harness::traffic::{Ask, Client};
 use schema::Family;
 
 const TRANSPORTS: [Transport; 3] = [Transport::Netlink, Transport::Ipvsadm, Transport::Exec];
@@ -166,7 +166,7 @@ fn an_endpoint_that_leaves_keeps_its_connections_takes_no_new_ones_and_can_come_
         let frontend = both.services[0].frontend;
         let mut client = Client::new(&lab);
         let reached = |client: &mut Client<'_>| {
-            let answers = client.probe_all(&[frontend; 8]).unwrap();
+            let answers = client.probe_all(&[Ask::from(frontend); 8]).unwrap();
             let endpoints = answers.into_iter().map(|answer| answer.endpoint);
             endpoints.collect::<std::collections::BTreeSet<_>>()
         };

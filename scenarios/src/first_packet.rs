@@ -14,8 +14,8 @@ use netns_harness::treatment::{Source, Treatment, answering, treatment};
 use rand::seq::SliceRandom as _;
 use rand::{Rng, RngExt};
 use schema::{
-    Cache, Family, Metric, Mode, OptionKey, Options, PacketPath, Position, ReachedBy, ScenarioKind,
-    Stage,
+    Cache, Family, KubeProxyVersion, Metric, Mode, OptionKey, Options, PacketPath, Position,
+    ReachedBy, ScenarioKind, Stage,
 };
 
 use crate::cost::Asked;
@@ -24,6 +24,7 @@ use crate::position::Services as _;
 use crate::proof;
 use crate::recorder::{Recorder, median};
 use crate::scenario::{Request, Scenario, layout_options};
+use crate::spec::StaySpec;
 use crate::stay::Stay;
 
 /// Flows that are prepared together.
@@ -94,14 +95,13 @@ impl Scenario for FirstPacket {
                 "a first packet needs a position and a protocol",
             )
         })?;
-        let way = Way::of(stay.spec.mode, options);
+        let way = Way::of(stay.spec, options);
         let services = position.services_of(stay.population, protocol, |s| way.is_answered(s));
         if services.is_empty() {
             let (by, from) = (way.by.words(), way.from);
-            return Err(CellError::at(
-                Stage::Measure,
-                format!("the population has no {protocol} service that answers {from}, {by}"),
-            ));
+            return Err(CellError::unsupported(format!(
+                "the population has no {protocol} service that answers {from}, {by}"
+            )));
         }
         recorder.fact("asked_services", services.len());
         let mut flows = Flows::to(services, way);
@@ -151,14 +151,16 @@ impl Scenario for FirstPacket {
 #[derive(Debug, Clone, Copy)]
 struct Way {
     mode: Mode,
+    version: KubeProxyVersion,
     from: Source,
     by: ReachedBy,
 }
 
 impl Way {
-    fn of(mode: Mode, options: &Options) -> Self {
+    fn of(spec: &StaySpec, options: &Options) -> Self {
         Self {
-            mode,
+            mode: spec.mode,
+            version: spec.kube_proxy.unwrap_or_default(),
             from: match options.path() {
                 PacketPath::Client => Source::Pod,
                 PacketPath::Node => Source::Node,
@@ -185,7 +187,7 @@ impl Way {
     }
 
     fn treatment(self, service: &Service) -> Option<Treatment> {
-        treatment(service, self.mode, self.from, self.by)
+        treatment(self.version, service, self.mode, self.from, self.by)
     }
 
     /// Whether a service has that address and answers there.
@@ -391,7 +393,7 @@ fn meet_protocols(stay: &mut Stay<'_>) -> Result<u32> {
     if std::mem::replace(&mut stay.met, true) {
         return Ok(flows);
     }
-    let way = Way::of(stay.spec.mode, &Options::new());
+    let way = Way::of(stay.spec, &Options::new());
     for protocol in &stay.spec.protocols {
         let services = Position::Uniform.services(stay.population, *protocol, way.mode);
         if !services.is_empty() {

@@ -39,6 +39,7 @@ pub mod spec;
 mod stay;
 mod sync;
 mod teardown;
+mod treatments;
 mod update;
 
 pub use chosen::{Chosen, within};

@@ -86,7 +86,8 @@ pub(crate) fn made_lab(
     datapath: &dyn Implementation,
     beside: Option<&Beside>,
 ) -> Result<Lab> {
-    let lab = Lab::of_node(spec.node(), pinning, &spec.setup.sysctls).at(Stage::Lab)?;
+    let (sysctls, peers) = (&spec.setup.sysctls, spec.recipe().peers());
+    let lab = Lab::peopled(spec.node(), pinning, sysctls, peers).at(Stage::Lab)?;
     set_node(&lab, datapath).at(Stage::Lab)?;
     if let Some(beside) = beside {
         beside.install(&lab)?;

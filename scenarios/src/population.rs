@@ -7,6 +7,7 @@
 
 use std::net::IpAddr;
 
+use netns_harness::lab::Peers;
 use netns_harness::service::{
     AFFINITY_S, Cidr, Endpoint, Exposure, Frontend, LAST_HEALTH_CHECK_PORT, MAX_ENDPOINTS,
     MAX_LOCAL_ENDPOINTS, MAX_NODE_PORTS, MAX_SERVICES, NODE_PORTS, Plan, Population, Service,
@@ -77,6 +78,12 @@ impl Recipe<'_> {
         Population {
             services: (0..services).map(|i| self.service(i)).collect(),
         }
+    }
+
+    /// Who a lab must have for its services, however many: those of the first turn of all types need what all do.
+    pub(crate) fn peers(&self) -> Peers {
+        let turn = self.types.len() * self.protocols.len();
+        Peers::of(&self.population(turn as u32))
     }
 
     /// Service number `index`, whatever the population's size.
@@ -335,6 +342,21 @@ mod tests {
             let ranged = of_type(recipe, ServiceType::SourceRanges).service(3);
             assert_eq!(ranged.exposure.source_ranges, [plan.ranged]);
         }
+    }
+
+    #[test]
+    fn a_lab_of_cluster_ips_has_nobody_besides_and_that_of_a_mix_who_any_of_its_types_needs() {
+        assert_eq!(recipe(1).peers(), Peers::default());
+        let all = Recipe {
+            types: ServiceType::ALL,
+            ..recipe(1)
+        };
+        let everybody = Peers {
+            local_endpoints: true,
+            outside: true,
+            newcomers: true,
+        };
+        assert_eq!(all.peers(), everybody);
     }
 
     #[test]

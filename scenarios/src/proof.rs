@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use netns_harness::relation::Relation;
 use netns_harness::service::{Endpoint, Frontend, Plan, Population, Service};
-use netns_harness::traffic::{Client, Reached};
+use netns_harness::traffic::{Ask, Client, Reached};
 use netns_harness::treatment::{Source, Treatment, answering};
 use rand::{Rng, RngExt};
 use schema::{Mode, Position, Protocol, Stage};
 use special::Gamma as _;
 
-use crate::error::CellError;
+use crate::error::{At as _, CellError};
 use crate::position::Services as _;
 
 /// Probes open at the same time: well below the usual limit of 1,024 descriptors.
@@ -51,10 +51,16 @@ pub(crate) fn census(
 ///
 /// # Errors
 /// The first place where the order differs.
-pub(crate) fn order(walked: Option<&[Frontend]>, population: &Population) -> Result<(), CellError> {
+pub(crate) fn order(
+    walked: Option<&[Frontend]>,
+    population: &Population,
+    mode: Mode,
+) -> Result<(), CellError> {
     let Some(walked) = walked else { return Ok(()) };
+    // A ClusterIP that leads nowhere is in no list of those that lead somewhere, whether there are no endpoints or none
+    // that its policy lets it use.
     let served = population.services.iter();
-    let served = served.filter(|s| !s.endpoints.is_empty());
+    let served = served.filter(|s| !answering(s, mode).is_empty());
     let wanted = served.clone().map(|s| s.frontend);
     let differs = |(wanted, walked): (Frontend, &Frontend)| wanted != *walked;
     match wanted.zip(walked).position(differs) {
@@ -120,7 +126,8 @@ pub(crate) fn check_treated(
     }
 }
 
-/// Whether a flow was answered by the right one, which saw it come from its source, or masqueraded from the node.
+/// Whether a flow was answered by the right one, which saw it come from its source, or masqueraded from the node. What the
+/// node sends has the node's address either way, and a random port, which may be the one that it had.
 fn check_answer(
     to: Frontend,
     reached: Reached,
@@ -129,7 +136,8 @@ fn check_answer(
 ) -> Result<(), CellError> {
     let failed = |why: String| Err(CellError::at(Stage::Proof, why));
     let node = Source::Node.address(Plan::of(to.family()));
-    let (wanted, how) = match masqueraded {
+    let of_node = reached.source.ip() == node;
+    let (wanted, how) = match masqueraded || of_node {
         true => (reached.seen.ip() == node, "not masqueraded"),
         false => (reached.seen == reached.source, "masqueraded"),
     };
@@ -187,21 +195,18 @@ pub(crate) fn probe(
             break;
         }
         for services in open.chunks(OPEN_AT_ONCE) {
-            let to: Vec<Frontend> = services
+            let asks: Vec<Ask> = services
                 .iter()
                 .map(|s| match (mode.is_floor(), unseen[&s.index].first()) {
-                    (true, Some(next)) => Frontend {
-                        vip: next.address,
-                        port: next.port,
-                        protocol: s.frontend.protocol,
-                    },
+                    (true, Some(next)) => next.as_frontend(s.frontend.protocol),
                     _ => s.frontend,
                 })
+                .map(Ask::from)
                 .collect();
-            let answers = reach(client, &to)?;
+            let answers = reach(client, &asks)?;
             flows += answers.len();
-            for ((service, to), reached) in services.iter().zip(&to).zip(answers) {
-                check_reached(mode, service, *to, reached)?;
+            for ((service, ask), reached) in services.iter().zip(&asks).zip(answers) {
+                check_reached(mode, service, ask.to, reached)?;
                 if let Some(left) = unseen.get_mut(&service.index) {
                     left.remove(&reached.endpoint);
                 }
@@ -231,10 +236,8 @@ pub(crate) fn probe(
     })
 }
 
-fn reach(client: &mut Client<'_>, to: &[Frontend]) -> Result<Vec<Reached>, CellError> {
-    client
-        .probe_all(to)
-        .map_err(|e| CellError::at(Stage::Proof, e))
+fn reach(client: &mut Client<'_>, asks: &[Ask]) -> Result<Vec<Reached>, CellError> {
+    client.probe_all(asks).at(Stage::Proof)
 }
 
 fn choose<'a>(
@@ -272,7 +275,7 @@ fn landmarks<'a>(
 
 /// Flows after which an endpoint of any of `services` services is unseen with a chance of
 /// [`MISS_CHANCE`]: S·E·(1 − 1/E)^n ≤ chance.
-fn rounds(services: usize, endpoints: usize) -> usize {
+pub(crate) fn rounds(services: usize, endpoints: usize) -> usize {
     if endpoints <= 1 {
         return 1;
     }
@@ -299,8 +302,8 @@ fn spread(
         let wanted = 100.max(20 * endpoints.len());
         let mut counts: BTreeMap<Endpoint, u64> = endpoints.iter().map(|e| (*e, 0)).collect();
         while counts.values().sum::<u64>() < wanted as u64 {
-            let to = vec![service.frontend; OPEN_AT_ONCE.min(wanted)];
-            for reached in reach(client, &to)? {
+            let asks = vec![Ask::from(service.frontend); OPEN_AT_ONCE.min(wanted)];
+            for reached in reach(client, &asks)? {
                 check_reached(mode, service, service.frontend, reached)?;
                 *counts.entry(reached.endpoint).or_default() += 1;
             }

@@ -17,6 +17,7 @@ use crate::node::{Beside, made_lab};
 use crate::proof;
 use crate::recorder::Recorder;
 use crate::spec::{Event, StaySpec};
+use crate::treatments;
 
 /// Where instructions are counted a timed change starts on a multiple of this, nanoseconds: by then kernel threads and
 /// callbacks have done what the change before left them, and ticks fall on the same places of equal changes. Sleep
@@ -284,14 +285,15 @@ impl Stay<'_> {
         let listing = || self.datapath.census_in_order();
         let (listed, walked) = self.on_node(Stage::Proof, listing)?;
         let services = proof::census(&listed, population, self.spec.mode)?;
-        proof::order(walked.as_deref(), population)?;
+        proof::order(walked.as_deref(), population, self.spec.mode)?;
         Ok(services)
     }
 
-    /// Probes the population; notes what was seen.
+    /// Probes the population, and where its services are not the ordinary ones sees how flows are treated; notes what was
+    /// seen.
     ///
     /// # Errors
-    /// No answer, a wrong answer, or an uneven spread.
+    /// No answer, a wrong answer, an uneven spread, or a treatment that is another.
     pub fn probe(&mut self, recorder: &mut Recorder) -> Result {
         let _pinned = self.pin()?;
         let probed = proof::probe(
@@ -304,6 +306,12 @@ impl Stay<'_> {
         recorder.fact("proof_services", probed.services);
         recorder.fact("proof_flows", probed.flows);
         recorder.fact("spread_p", format!("{:.3e}", probed.spread_p));
+        if self.spec.mix.is_ordinary() || self.spec.mode.is_floor() {
+            return Ok(());
+        }
+        let _spinning = self.lab.server.spin();
+        let treatments = treatments::check(self.spec, self.population, &mut self.client)?;
+        recorder.fact("treatments", treatments);
         Ok(())
     }
 

@@ -211,7 +211,7 @@ pub(crate) fn see_it_answer(stay: &mut Stay<'_>, witness: Option<&Service>) -> R
     let Some(service) = witness.filter(|service| !answering(service, mode).is_empty()) else {
         return Ok(());
     };
-    let answers = stay.client.probe_all(&[service.frontend]);
+    let answers = stay.client.probe_all(&[service.frontend.into()]);
     answers
         .at(Stage::Proof)?
         .into_iter()

@@ -18,7 +18,7 @@
 //! - The minute's tick of the `GracefulTerminationManager` does not run, for it would run inside timed acts:
 //!   an endpoint that left with connections stays as a destination of weight 0 until it comes back, its
 //!   server changes again, or everything is removed.
-//! - There are no endpoints on the lab's node, so KUBE-LOOP-BACK is empty, as kube-proxy would leave it.
+//! - KUBE-LOOP-BACK is empty where no endpoint is on the lab's node, as kube-proxy would leave it.
 //!
 //! `large_cluster` and `chunk` change nothing: no rule is a service's, and nothing is a transaction.
 //!

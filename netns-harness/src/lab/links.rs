@@ -11,6 +11,7 @@ use netns_sys::netns::NetNs;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 use schema::Family;
 
+use super::Peers;
 use crate::HarnessError;
 use crate::service::{BACKENDS_INTERFACE, CLIENT_INTERFACE, Cidr, Plan};
 
@@ -28,18 +29,18 @@ struct Link {
     node: End,
     /// Prefix length of both addresses.
     prefix: u8,
-    /// The range that the outer namespace owns.
-    owns: Cidr,
+    /// The ranges that the outer namespace owns.
+    owns: Vec<Cidr>,
 }
 
-/// The link between clients and node, and that between node and backends.
-fn links(plan: &Plan) -> [Link; 2] {
+/// The link between clients and node, and that between node and backends, with who is behind them.
+fn links(plan: &Plan, peers: Peers) -> [Link; 2] {
     let end = |interface, network: Cidr, number, last| End {
         interface,
         address: network.host(last),
         mac: [2, 0, 0, 0, number, last as u8],
     };
-    let link = |name, interface, number, network: Cidr, owns| Link {
+    let link = |name, interface, number, network: Cidr, owns: Vec<Cidr>| Link {
         name,
         outer: end("eth0", network, number, 2),
         node: end(interface, network, number, 1),
@@ -47,7 +48,12 @@ fn links(plan: &Plan) -> [Link; 2] {
         owns,
     };
     let (client_link, backends_link) = (plan.client_link, plan.backends_link);
-    let (clients, endpoints) = (plan.clients, plan.endpoints);
+    let with = |range: Cidr, more: Option<Cidr>| -> Vec<Cidr> {
+        [range].into_iter().chain(more).collect()
+    };
+    let clients = with(plan.clients, peers.outside.then_some(plan.outside));
+    let local = peers.local_endpoints.then_some(plan.local_endpoints);
+    let endpoints = with(plan.endpoints, local);
     [
         link("client–node", CLIENT_INTERFACE, 1, client_link, clients),
         link(
@@ -60,12 +66,13 @@ fn links(plan: &Plan) -> [Link; 2] {
     ]
 }
 
-/// Joins the three namespaces, with addresses of these families on each link.
+/// Joins the three namespaces, with addresses of these families on each link, and with these peers.
 ///
 /// # Errors
 /// The first request that the kernel refused.
 pub(super) fn connect(
     families: &[Family],
+    peers: Peers,
     client: &NetNs,
     node: &NetNs,
     backends: &NetNs,
@@ -78,7 +85,7 @@ pub(super) fn connect(
         let on_node = open(node)?;
         for (nth, family) in families.iter().enumerate() {
             let plan = Plan::of(*family);
-            let [clients, endpoints] = links(plan);
+            let [clients, endpoints] = links(plan, peers);
             let everywhere = Cidr::everything(*family);
             for (link, ns) in [(&clients, client), (&endpoints, backends)] {
                 let outside = open(ns)?;
@@ -91,9 +98,13 @@ pub(super) fn connect(
                 neighbour(&outside, outer, &link.node).await?;
                 neighbour(&on_node, inner, &link.outer).await?;
                 let lo = index_of(&outside, "lo").await?;
-                own(&outside, lo, link.owns).await?;
+                for range in &link.owns {
+                    own(&outside, lo, *range).await?;
+                }
                 route(&outside, everywhere, link.node.address).await?;
-                route(&on_node, link.owns, link.outer.address).await?;
+                for range in &link.owns {
+                    route(&on_node, *range, link.outer.address).await?;
+                }
             }
             if nth == 0 {
                 set_up(&on_node, "lo").await?;

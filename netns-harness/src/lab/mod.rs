@@ -8,9 +8,15 @@
 //! (AnyIP) lets one namespace own all of them. Neighbour entries are permanent, so no ARP runs while
 //! anything is timed. The node has a default route in every mode; what no rule redirects ends in the
 //! backends namespace, which does not forward.
+//!
+//! Where a population needs them ([`Peers`]) clients outside of the cluster are in the client namespace too, and endpoints on
+//! the node itself in that of the backends. Which endpoints are local is told by a layout's rules, never by an interface; and
+//! in the client namespace they would answer clients past the node, whose translation would then not be undone. For the same
+//! reason an endpoint that asks a service reaches none but itself, and itself only where it is masqueraded.
 
 pub mod facility;
 mod links;
+mod peers;
 mod questions;
 mod server;
 mod sysctls;
@@ -23,6 +29,7 @@ use schema::{Family, NodeKind};
 use crate::HarnessError;
 
 pub use crate::pinning::Pinning;
+pub use peers::Peers;
 pub use server::{ENDPOINT_PORT, Server};
 pub(crate) use server::{MOST_ANSWER_BYTES, answer_bytes, named};
 pub use sysctls::{IPV6_SYSCTLS, Place, SYSCTLS};
@@ -41,6 +48,8 @@ pub fn refused(kind: NodeKind) -> Option<String> {
 pub struct Lab {
     /// What the node serves; clients ask services of its family.
     pub kind: NodeKind,
+    /// Who is there besides pods that ask and endpoints on other nodes.
+    pub peers: Peers,
     /// Where flows start.
     pub client: NetNs,
     /// Where the rules are.
@@ -83,6 +92,19 @@ impl Lab {
         pinning: Pinning,
         wanted: &BTreeMap<String, String>,
     ) -> Result<Self, HarnessError> {
+        Self::peopled(kind, pinning, wanted, Peers::default())
+    }
+
+    /// As [`Lab::of_node`], with peers.
+    ///
+    /// # Errors
+    /// As [`Lab::of_node`].
+    pub fn peopled(
+        kind: NodeKind,
+        pinning: Pinning,
+        wanted: &BTreeMap<String, String>,
+        peers: Peers,
+    ) -> Result<Self, HarnessError> {
         let make = |name: &str| {
             NetNs::new().map_err(|e| HarnessError::system(format!("make the {name} namespace"), e))
         };
@@ -95,10 +117,11 @@ impl Lab {
             sysctls::apply(kind, place, ns)?;
             sysctls::pin(place, ns, wanted)?;
         }
-        links::connect(kind.families(), &client, &node, &backends)?;
+        links::connect(kind.families(), peers, &client, &node, &backends)?;
         let server = Server::start(&backends, kind.family, ENDPOINT_PORT, pinning)?;
         Ok(Self {
             kind,
+            peers,
             client,
             node,
             backends,

@@ -4,7 +4,8 @@
 //! answer. Sockets are opened and bound before; who answered is read and checked after.
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::fmt;
+use std::io::{self, ErrorKind, Read};
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
@@ -13,10 +14,12 @@ use netns_sys::clock;
 use schema::Protocol;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::Flows;
+use super::sources::Sources;
+use super::{Ask, Seen};
 use crate::HarnessError;
 use crate::lab::{Lab, MOST_ANSWER_BYTES, answer_bytes, named};
 use crate::service::{Endpoint, Frontend, family};
+use crate::treatment::Source;
 
 /// A probe that is not answered within this time has failed. Long, because a kernel without preemption can
 /// keep a CPU inside another process's nftables transaction for seconds; such a sample is shown as it is.
@@ -31,11 +34,11 @@ const UNANSWERED: usize = 200;
 /// Datagrams that are under way at a time where nothing is timed: as many as the smallest receive buffer holds.
 const AT_ONCE: usize = 32;
 
-/// Opens flows in a lab's client namespace.
+/// Opens flows in a lab's namespaces: in that of clients, and where the node or an endpoint asks in theirs.
 #[derive(Debug)]
 pub struct Client<'a> {
     lab: &'a Lab,
-    flows: Flows,
+    sources: Sources,
 }
 
 /// A flow that is ready to start: a bound socket and where it will go.
@@ -68,74 +71,91 @@ impl<'a> Client<'a> {
     pub fn new(lab: &'a Lab) -> Self {
         Self {
             lab,
-            flows: Flows::of(lab.family()),
+            sources: Sources::of(lab.family(), lab.peers),
         }
     }
 
-    /// Flows opened so far.
+    /// Flows opened so far, from wherever.
     #[must_use]
-    pub const fn opened(&self) -> u32 {
-        self.flows.used()
+    pub fn opened(&self) -> u32 {
+        self.sources.used()
     }
 
-    /// Opens and binds a socket for each destination, in order.
+    /// Whether its lab has such clients.
+    #[must_use]
+    pub const fn has(&self, from: Source) -> bool {
+        match from {
+            Source::Pod | Source::Node => true,
+            Source::Outside | Source::OutsideInRange => self.lab.peers.outside,
+        }
+    }
+
+    /// Opens and binds a socket for each flow, in order.
     ///
     /// # Errors
     /// No sources are left, or a socket could not be opened.
-    pub fn prepare(&mut self, destinations: &[Frontend]) -> Result<Vec<Probe>, HarnessError> {
-        let spin = self.lab.pinning.apart();
-        let flows = &mut self.flows;
-        let open_all = || {
-            destinations
-                .iter()
-                .map(|to| open(flows, *to, spin))
-                .collect()
-        };
-        self.lab
-            .client
-            .run(open_all)
-            .map_err(|e| HarnessError::system("enter the client's namespace", e))?
+    pub fn prepare(&mut self, asks: &[Ask]) -> Result<Vec<Probe>, HarnessError> {
+        let (lab, sources) = (self.lab, &mut self.sources);
+        let spin = lab.pinning.apart();
+        let mut probes = Vec::with_capacity(asks.len());
+        // A namespace is entered once for all that follow each other in it.
+        for asks in asks.chunk_by(|one, next| by_node(one) == by_node(next)) {
+            let (of, whose) = match by_node(&asks[0]) {
+                true => (&lab.node, "node"),
+                false => (&lab.client, "client"),
+            };
+            let open_all = || -> Result<(), HarnessError> {
+                for ask in asks {
+                    let source = sources.next(ask.from)?;
+                    probes.push(open(source, sources.used(), ask.to, spin)?);
+                }
+                Ok(())
+            };
+            of.run(open_all)
+                .map_err(|e| HarnessError::system(format!("enter the {whose}'s namespace"), e))??;
+        }
+        Ok(probes)
+    }
+
+    /// What one new flow sees that does not wait long.
+    ///
+    /// # Errors
+    /// No sources are left, a socket could not be opened, or what came is neither an answer nor a refusal.
+    pub fn ask_once(&mut self, ask: impl Into<Ask>) -> Result<Seen, HarnessError> {
+        let ask = ask.into();
+        let mut probes = self.prepare(&[ask])?;
+        let probe = probes.pop().expect("a flow is prepared for each that is asked for");
+        probe.seen().map_err(failed(ask.from, ask.to))
+    }
+
+    /// The same of a flow of an endpoint on the node, from that endpoint's own address.
+    ///
+    /// # Errors
+    /// As [`Client::ask_once`].
+    pub fn ask_from(&mut self, endpoint: Endpoint, to: Frontend) -> Result<Seen, HarnessError> {
+        let source = self.sources.next_of(endpoint.address)?;
+        let token = self.sources.used();
+        let opened = self.lab.backends.run(|| open(source, token, to, false));
+        let probe =
+            opened.map_err(|e| HarnessError::system("enter the endpoints' namespace", e))??;
+        probe.seen().map_err(failed(endpoint, to))
     }
 
     /// Whether nobody answers one new flow to a destination.
     ///
     /// # Errors
-    /// No sources are left, or a socket could not be opened.
-    pub fn is_silent(&mut self, to: Frontend) -> Result<bool, HarnessError> {
-        let mut probes = self.prepare(&[to])?;
-        let failed = |e| HarnessError::system(format!("bound a probe of {to}"), e);
-        Ok(match probes.pop() {
-            Some(probe) => {
-                let probe = Probe {
-                    spin: false,
-                    ..probe
-                };
-                probe
-                    .socket
-                    .set_read_timeout(Some(SILENCE))
-                    .and_then(|()| probe.socket.set_write_timeout(Some(SILENCE)))
-                    .map_err(failed)?;
-                probe.run().is_err_and(|error| {
-                    matches!(
-                        error.kind(),
-                        io::ErrorKind::TimedOut
-                            | io::ErrorKind::WouldBlock
-                            | io::ErrorKind::ConnectionRefused
-                            | io::ErrorKind::HostUnreachable
-                            | io::ErrorKind::NetworkUnreachable
-                    ) || error.raw_os_error() == Some(libc::EINPROGRESS)
-                })
-            }
-            None => true,
-        })
+    /// As [`Client::ask_once`].
+    pub fn is_silent(&mut self, ask: impl Into<Ask>) -> Result<bool, HarnessError> {
+        let seen = self.ask_once(ask)?;
+        Ok(!matches!(seen, Seen::Answered(_)))
     }
 
     /// Prepares and runs probes on the calling thread, in order; the server spins meanwhile.
     ///
     /// # Errors
-    /// A flow that was not answered, with its destination.
-    pub fn probe_all(&mut self, destinations: &[Frontend]) -> Result<Vec<Reached>, HarnessError> {
-        self.probe_each(destinations, || ())
+    /// A flow that was not answered, with its destination and who asked.
+    pub fn probe_all(&mut self, asks: &[Ask]) -> Result<Vec<Reached>, HarnessError> {
+        self.probe_each(asks, || ())
     }
 
     /// The same, with something done before each probe, untimed.
@@ -144,21 +164,39 @@ impl<'a> Client<'a> {
     /// As [`Client::probe_all`].
     pub fn probe_each(
         &mut self,
-        destinations: &[Frontend],
+        asks: &[Ask],
         mut before: impl FnMut(),
     ) -> Result<Vec<Reached>, HarnessError> {
-        let probes = self.prepare(destinations)?;
+        let probes = self.prepare(asks)?;
         let _spinning = self.lab.server.spin();
         probes
             .into_iter()
-            .zip(destinations)
-            .map(|(probe, to)| {
+            .zip(asks)
+            .map(|(probe, Ask { from, to })| {
                 before();
-                probe
-                    .run()
-                    .map_err(|e| HarnessError::Traffic(format!("no reply from {to}: {e}")))
+                probe.run().map_err(unanswered(*from, *to))
             })
             .collect()
+    }
+
+    /// Two new flows of one pod to a destination that has not seen it before, one after the other.
+    ///
+    /// # Errors
+    /// As [`Client::probe_all`]; or its lab has no [`Peers::newcomers`].
+    ///
+    /// [`Peers::newcomers`]: crate::lab::Peers::newcomers
+    pub fn probe_twice(&mut self, to: Frontend) -> Result<[Reached; 2], HarnessError> {
+        let (lab, pair) = (self.lab, self.sources.next_pair()?);
+        let (token, spin) = (self.sources.used(), lab.pinning.apart());
+        let open = |source| open(source, token, to, spin);
+        let open_both = || -> Result<_, HarnessError> { Ok([open(pair[0])?, open(pair[1])?]) };
+        let opened = lab.client.run(open_both);
+        let probes =
+            opened.map_err(|e| HarnessError::system("enter the client's namespace", e))??;
+        let _spinning = lab.server.spin();
+        let run = |probe: Probe| probe.run().map_err(unanswered(Source::Pod, to));
+        let [first, second] = probes;
+        Ok([run(first)?, run(second)?])
     }
 
     /// Opens so many new UDP flows, to the destinations in turn, and leaves them: who answered each, in order. A socket asks
@@ -175,7 +213,7 @@ impl<'a> Client<'a> {
         let _spinning = self.lab.server.spin();
         while answered.len() < flows && !destinations.is_empty() {
             let to = &destinations[..destinations.len().min(flows - answered.len())];
-            let source = next(&mut self.flows)?;
+            let source = self.sources.next(Source::Pod)?;
             let open = || UdpSocket::bind(source);
             let entered = self.lab.client.run(open);
             let ask = || {
@@ -205,7 +243,7 @@ impl<'a> Client<'a> {
         let start = clock::now();
         let mut open: VecDeque<(clock::Reading, Probe)> = VecDeque::new();
         while u128::from(start.elapsed_ns()) < limit.as_nanos() {
-            for probe in self.prepare(&[to])? {
+            for probe in self.prepare(&[to.into()])? {
                 probe.socket.set_nonblocking(true).map_err(failed)?;
                 let sent = clock::now();
                 probe.send_first().map_err(failed)?;
@@ -226,16 +264,24 @@ impl<'a> Client<'a> {
     }
 }
 
-/// A source that was never used in this lab.
-fn next(flows: &mut Flows) -> Result<SocketAddr, HarnessError> {
-    flows.next().ok_or_else(|| {
-        HarnessError::Traffic("every client address and port of this lab has been used".to_owned())
-    })
+/// Whether it is a flow of the node itself.
+const fn by_node(ask: &Ask) -> bool {
+    matches!(ask.from, Source::Node)
+}
+
+/// That nobody has answered, of the `to` that was asked and `from` whom.
+fn unanswered(from: Source, to: Frontend) -> impl FnOnce(io::Error) -> HarnessError {
+    move |error| HarnessError::Traffic(format!("no reply from {to} to {from}: {error}"))
+}
+
+/// The same of a flow that is to see whether anybody answers.
+fn failed(from: impl fmt::Display, to: Frontend) -> impl FnOnce(io::Error) -> HarnessError {
+    move |error| HarnessError::Traffic(format!("a flow of {from} to {to}: {error}"))
 }
 
 /// Asks destinations with a datagram each, and appends who answered them, in their order.
 fn ask_all(socket: &UdpSocket, to: &[Frontend], answered: &mut Vec<Endpoint>) -> io::Result<()> {
-    let wrong = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
+    let wrong = |why: &str| io::Error::new(ErrorKind::InvalidData, why.to_owned());
     for (nth, to) in (0_u64..).zip(to) {
         socket.send_to(&nth.to_be_bytes(), to.socket())?;
     }
@@ -277,8 +323,13 @@ impl Answer {
     }
 }
 
-fn open(flows: &mut Flows, frontend: Frontend, spin: bool) -> Result<Probe, HarnessError> {
-    let source = next(flows)?;
+/// A flow from an unused address and port; a datagram carries the number `token`.
+fn open(
+    source: SocketAddr,
+    token: u32,
+    frontend: Frontend,
+    spin: bool,
+) -> Result<Probe, HarnessError> {
     let to = frontend.socket();
     let opened = || {
         let kind = match frontend.protocol {
@@ -302,13 +353,12 @@ fn open(flows: &mut Flows, frontend: Frontend, spin: bool) -> Result<Probe, Harn
     };
     let socket = opened()
         .map_err(|e: io::Error| HarnessError::system(format!("open a socket from {source}"), e))?;
-    let token = u64::from(flows.used()).to_be_bytes();
     Ok(Probe {
         socket,
         source,
         to,
         protocol: frontend.protocol,
-        token,
+        token: u64::from(token).to_be_bytes(),
         spin,
     })
 }
@@ -322,6 +372,51 @@ impl Probe {
         self.reached(latency_ns, received, answer)
     }
 
+    /// What comes of the first packet within [`SILENCE`].
+    fn seen(self) -> io::Result<Seen> {
+        let probe = Self {
+            spin: false,
+            ..self
+        };
+        probe.socket.set_read_timeout(Some(SILENCE))?;
+        probe.socket.set_write_timeout(Some(SILENCE))?;
+        let mut answer = Answer::default();
+        let heard = match probe.time(&SockAddr::from(probe.to), &mut answer.0) {
+            // A rule by which a node drops or rejects its own packet fails send(2), but what rejects it is still to be heard.
+            Err(e) if e.kind() == ErrorKind::PermissionDenied && probe.protocol == Protocol::Udp => {
+                let received = probe.receive(&mut answer.0, clock::now());
+                received.map(|received| (0, received))
+            }
+            heard => heard,
+        };
+        match heard {
+            Ok((latency_ns, received)) => {
+                let reached = probe.reached(latency_ns, received, answer);
+                reached.map(Seen::Answered)
+            }
+            Err(error) => probe.not_answered(error),
+        }
+    }
+
+    /// Whether its peer was refused, or nothing came.
+    fn not_answered(&self, error: io::Error) -> io::Result<Seen> {
+        let refused = |error: &io::Error| error.kind() == ErrorKind::ConnectionRefused;
+        // What rejects a node's own SYN comes while connect(2) still holds the socket, and is kept until somebody looks
+        // (sk_err_soft: `tcp_v4_err` in net/ipv4/tcp_ipv4.c, SO_ERROR in net/core/sock.c).
+        if refused(&error) || self.socket.take_error()?.is_some_and(|e| refused(&e)) {
+            return Ok(Seen::Refused);
+        }
+        match error.kind() {
+            ErrorKind::TimedOut
+            | ErrorKind::WouldBlock
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::PermissionDenied => Ok(Seen::Silent),
+            _ if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(Seen::Silent),
+            _ => Err(error),
+        }
+    }
+
     /// Sends the first packet of a socket that does not wait.
     fn send_first(&self) -> io::Result<()> {
         let sent = match self.protocol {
@@ -331,7 +426,7 @@ impl Probe {
         match sent {
             // Nobody is there yet, and an earlier flow's answer said so.
             Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => Ok(()),
-            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+            Err(e) if e.kind() == ErrorKind::ConnectionRefused => Ok(()),
             sent => sent,
         }
     }
@@ -371,13 +466,13 @@ impl Probe {
         let told = answer.told(self.to);
         let Some([reached, seen]) = named(told).filter(|_| length >= told.len()) else {
             return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
+                ErrorKind::UnexpectedEof,
                 "the answer does not name its endpoint",
             ));
         };
         if self.protocol == Protocol::Udp && answer.0[told.len()..length] != self.token {
             return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
+                ErrorKind::InvalidData,
                 "the answer is to another datagram",
             ));
         }
@@ -414,7 +509,7 @@ impl Probe {
                 Ok(length) => return Ok(length),
                 Err(nix::errno::Errno::EAGAIN)
                     if self.spin && start.elapsed_ns() < DEADLINE.as_nanos() as u64 => {}
-                Err(nix::errno::Errno::EAGAIN) => return Err(io::ErrorKind::TimedOut.into()),
+                Err(nix::errno::Errno::EAGAIN) => return Err(ErrorKind::TimedOut.into()),
                 Err(errno) => return Err(errno.into()),
             }
         }

@@ -1,11 +1,14 @@
-//! Synthetic traffic: new flows from the client's namespace, which one server answers for every endpoint.
-//! Blocking sockets on pinned threads, no runtime: the path that is timed is the path that is read.
+//! Synthetic traffic: new flows of clients inside of the cluster, outside of it and on the node, which one server answers for
+//! every endpoint. Blocking sockets on pinned threads, no runtime: the path that is timed is the path that is read.
 
+mod ask;
 mod client;
 mod eviction;
 mod flows;
+mod sources;
 
 pub use crate::lab::ENDPOINT_PORT;
+pub use ask::{Ask, Seen};
 pub use client::{Client, Probe, Reached};
 pub use eviction::Eviction;
 pub use flows::Flows;

@@ -1,0 +1,84 @@
+//! From where the flows of a lab's clients are: an address and port of each kind of client, each once.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use schema::Family;
+
+use super::Flows;
+use super::flows::second;
+use crate::HarnessError;
+use crate::lab::Peers;
+use crate::treatment::Source;
+
+/// What every kind of client has used so far.
+#[derive(Debug)]
+pub(super) struct Sources {
+    pods: Flows,
+    node: Flows,
+    outside: Flows,
+    in_range: Flows,
+    /// Of endpoints that ask, by their addresses.
+    endpoints: BTreeMap<IpAddr, Flows>,
+    /// Whether pods are newcomers.
+    newcomers: bool,
+    /// Second flows of newcomers.
+    seconds: u32,
+}
+
+impl Sources {
+    pub(super) fn of(family: Family, peers: Peers) -> Self {
+        Self {
+            pods: match peers.newcomers {
+                true => Flows::of_newcomers(family),
+                false => Flows::of(Source::Pod, family),
+            },
+            node: Flows::of(Source::Node, family),
+            outside: Flows::of(Source::Outside, family),
+            in_range: Flows::of(Source::OutsideInRange, family),
+            endpoints: BTreeMap::new(),
+            newcomers: peers.newcomers,
+            seconds: 0,
+        }
+    }
+
+    /// How many were handed out, of all kinds.
+    pub(super) fn used(&self) -> u32 {
+        let kinds = [&self.pods, &self.node, &self.outside, &self.in_range];
+        let all = kinds.into_iter().chain(self.endpoints.values());
+        self.seconds + all.map(Flows::used).sum::<u32>()
+    }
+
+    /// One of a kind that was never used in this lab.
+    pub(super) fn next(&mut self, from: Source) -> Result<SocketAddr, HarnessError> {
+        fresh(match from {
+            Source::Pod => &mut self.pods,
+            Source::Node => &mut self.node,
+            Source::Outside => &mut self.outside,
+            Source::OutsideInRange => &mut self.in_range,
+        })
+    }
+
+    /// One of an endpoint.
+    pub(super) fn next_of(&mut self, endpoint: IpAddr) -> Result<SocketAddr, HarnessError> {
+        let flows = self.endpoints.entry(endpoint);
+        fresh(flows.or_insert_with(|| Flows::of_one(endpoint)))
+    }
+
+    /// Two of one pod that has not asked before.
+    pub(super) fn next_pair(&mut self) -> Result<[SocketAddr; 2], HarnessError> {
+        if !self.newcomers {
+            let why = "pods of this lab have asked every service: there is none that is new to one";
+            return Err(HarnessError::Traffic(why.to_owned()));
+        }
+        let first = fresh(&mut self.pods)?;
+        self.seconds += 1;
+        Ok([first, second(first)])
+    }
+}
+
+fn fresh(flows: &mut Flows) -> Result<SocketAddr, HarnessError> {
+    flows.next().ok_or_else(|| {
+        HarnessError::Traffic("every client address and port of this lab has been used".to_owned())
+    })
+}

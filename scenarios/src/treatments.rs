@@ -1,0 +1,232 @@
+//! That flows are treated as a population of services of other types than the ordinary one promises: from every kind of client
+//! that a lab has to every address by which a service is reached (METHODOLOGY.md#proof-before-numbers).
+//!
+//! The census sees where a ClusterIP leads, and probes ask by it as pods do. Whether others are served by other addresses, by
+//! whom, under which source address, or are refused or dropped, is seen by flows alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use netns_harness::service::{Endpoint, Population, Service};
+use netns_harness::traffic::{Ask, Client, Reached, Seen};
+use netns_harness::treatment::{Source, Treatment, answering, wanted_by};
+use schema::{Mode, ServiceType, Stage};
+
+use crate::error::{At as _, CellError, Result};
+use crate::population::Recipe;
+use crate::proof::rounds;
+use crate::spec::StaySpec;
+
+/// Flows of one kind of client to one address of a service, at most. As many show each of two endpoints; of more it is
+/// seen that who answers is one of those that should, not that each does, which is known of pods.
+const MOST_FLOWS: usize = 40;
+
+/// What is to become of a flow.
+struct Case<'a> {
+    service: &'a Service,
+    ask: Ask,
+    wanted: Treatment,
+}
+
+/// Asks the first, middle and last service of each type from everywhere by every address, the endpoints of this node their
+/// own service until they reach themselves, and where clients are remembered two flows of one. Returns how many cases
+/// there were; a floor has none.
+///
+/// # Errors
+/// The first flow that was treated otherwise.
+pub(crate) fn check(
+    spec: &StaySpec,
+    population: &Population,
+    client: &mut Client<'_>,
+) -> Result<usize> {
+    let (mode, version) = (spec.mode, spec.kube_proxy.unwrap_or_default());
+    let chosen = of_each_type(population, &spec.recipe());
+    let cases: Vec<Case<'_>> = chosen
+        .iter()
+        .copied()
+        .flat_map(|service| {
+            let wanted = wanted_by(version, service, mode).into_iter();
+            wanted.map(move |((from, to), wanted)| Case {
+                service,
+                ask: Ask { from, to },
+                wanted,
+            })
+        })
+        .filter(|case| client.has(case.ask.from))
+        .collect();
+    for case in &cases {
+        case.check(cases.len(), client)?;
+    }
+    let mut checked = cases.len();
+    for service in chosen.into_iter().filter(|_| !mode.is_floor()) {
+        checked += usize::from(reaches_itself(mode, service, client)?);
+        checked += usize::from(remembers(mode, service, client)?);
+    }
+    Ok(checked)
+}
+
+/// The first, middle and last of the services of each type.
+fn of_each_type<'a>(population: &'a Population, recipe: &Recipe<'_>) -> Vec<&'a Service> {
+    let mut types: BTreeMap<ServiceType, Vec<&Service>> = BTreeMap::new();
+    for service in &population.services {
+        let own = types.entry(recipe.service_type(service.index));
+        own.or_default().push(service);
+    }
+    let landmarks = |own: Vec<&'a Service>| {
+        let mut places = vec![0, own.len() / 2, own.len() - 1];
+        places.dedup();
+        places.into_iter().map(move |place| own[place])
+    };
+    types.into_values().flat_map(landmarks).collect()
+}
+
+impl Case<'_> {
+    fn check(&self, cases: usize, client: &mut Client<'_>) -> Result {
+        let seen = match &self.wanted {
+            Treatment::Served {
+                shares,
+                masqueraded,
+            } => return self.is_served(shares, *masqueraded, cases, client),
+            Treatment::Refused => Seen::Refused,
+            Treatment::Dropped | Treatment::Untouched => Seen::Silent,
+        };
+        match client.ask_once(self.ask).at(Stage::Proof)? {
+            other if other != seen => Err(self.unlike(other)),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_served(
+        &self,
+        shares: &BTreeMap<Endpoint, f64>,
+        masqueraded: bool,
+        cases: usize,
+        client: &mut Client<'_>,
+    ) -> Result {
+        let enough = rounds(cases, shares.len());
+        let mut unseen: BTreeSet<Endpoint> = shares.keys().copied().collect();
+        for _ in 0..enough.min(MOST_FLOWS) {
+            for reached in client.probe_all(&[self.ask]).at(Stage::Proof)? {
+                let known = shares.get(&reached.endpoint).is_some_and(|share| *share > 0.0);
+                if !known || !self.is_from(masqueraded, reached) {
+                    return Err(self.unlike(reached));
+                }
+                unseen.remove(&reached.endpoint);
+            }
+            if unseen.is_empty() {
+                return Ok(());
+            }
+        }
+        // One that is remembered does not come to every endpoint, whatever it is asked.
+        let remembered = self.service.exposure.affinity_s.is_some();
+        match unseen.first() {
+            Some(endpoint) if enough <= MOST_FLOWS && !remembered => {
+                Err(self.unlike(format_args!("in {enough} flows not answered by {endpoint}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an endpoint saw the client's own address and port, or where it is masqueraded another address. What the node
+    /// sends has the node's address either way, and a random port, which may be the one that it had.
+    fn is_from(&self, masqueraded: bool, reached: Reached) -> bool {
+        match (self.ask.from, masqueraded) {
+            (Source::Node, _) => reached.seen.ip() == reached.source.ip(),
+            (_, true) => reached.seen.ip() != reached.source.ip(),
+            (_, false) => reached.seen == reached.source,
+        }
+    }
+
+    fn unlike(&self, seen: impl fmt::Display) -> CellError {
+        let (Ask { from, to }, wanted) = (self.ask, &self.wanted);
+        unlike(from, format_args!("{} at {to}", self.service.name()), wanted, seen)
+    }
+}
+
+fn unlike(
+    from: impl fmt::Display,
+    to: impl fmt::Display,
+    wanted: impl fmt::Display,
+    seen: impl fmt::Display,
+) -> CellError {
+    let why = format!("a flow of {from} to {to} was to be {wanted}, and was {seen}");
+    CellError::at(Stage::Proof, why)
+}
+
+/// Whether an endpoint of this node that asks its own service, by its ClusterIP, was seen to be answered by itself, which it
+/// can only be if it is masqueraded: what comes with its own address it drops. So does it what it sends to another endpoint,
+/// for these are where it is, past the node; thus it asks until it comes to itself. False where it has none that the
+/// ClusterIP leads to, and where it did not come to itself in as many flows as may be opened.
+fn reaches_itself(mode: Mode, service: &Service, client: &mut Client<'_>) -> Result<bool> {
+    let endpoints = answering(service, mode);
+    let own = service.local.iter().find(|own| endpoints.contains(own));
+    let Some(own) = own else { return Ok(false) };
+    let enough = rounds(1, endpoints.len());
+    let wrong = |seen: &dyn fmt::Display| {
+        let wanted = "answered by itself, masqueraded";
+        Err(unlike(own, service.frontend, wanted, seen))
+    };
+    for _ in 0..enough.min(MOST_FLOWS) {
+        match client.ask_from(*own, service.frontend).at(Stage::Proof)? {
+            Seen::Silent => {}
+            Seen::Answered(by) if by.endpoint == *own && by.seen.ip() != by.source.ip() => {
+                return Ok(true);
+            }
+            other => return wrong(&other),
+        }
+    }
+    match enough <= MOST_FLOWS {
+        true => wrong(&format_args!("not answered in {enough} flows")),
+        false => Ok(false),
+    }
+}
+
+/// Whether two flows of one client were seen to come to one endpoint; false where nothing remembers clients or answers them.
+fn remembers(mode: Mode, service: &Service, client: &mut Client<'_>) -> Result<bool> {
+    if service.exposure.affinity_s.is_none() || answering(service, mode).is_empty() {
+        return Ok(false);
+    }
+    let [first, second] = client.probe_twice(service.frontend).at(Stage::Proof)?;
+    if first.endpoint == second.endpoint {
+        return Ok(true);
+    }
+    let wanted = format!("answered by {} like the one before it", first.endpoint);
+    Err(unlike(Source::Pod, service.frontend, wanted, second))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::population::CLUSTER_IPS;
+    use schema::{Family, Protocol};
+
+    #[test]
+    fn three_services_of_each_type_are_asked_and_fewer_where_there_are_fewer() {
+        use ServiceType::{ClusterIp, NodePort};
+        let recipe = |types| Recipe {
+            family: Family::Ipv4,
+            seed: 1,
+            endpoints: 2,
+            protocols: &[Protocol::Tcp, Protocol::Udp],
+            vip_stride: None,
+            types,
+        };
+        let asked = |types: &'static [ServiceType], services| {
+            let recipe = recipe(types);
+            let population = recipe.population(services);
+            let asked = of_each_type(&population, &recipe).into_iter();
+            asked.map(|service| service.index).collect::<Vec<u32>>()
+        };
+        assert_eq!(asked(CLUSTER_IPS, 100), [0, 50, 99]);
+        assert_eq!(asked(CLUSTER_IPS, 1), [0]);
+        assert_eq!(asked(&[ClusterIp, NodePort], 8), [0, 4, 5, 2, 6, 7]);
+        assert!(asked(CLUSTER_IPS, 0).is_empty());
+    }
+
+    #[test]
+    fn two_endpoints_are_seen_within_the_flows_of_a_case_in_a_mix_of_all_types() {
+        let addresses = ServiceType::ALL.iter().map(|t| t.addresses().len());
+        let cases = 3 * Source::ALL.len() * addresses.sum::<usize>();
+        assert!(rounds(cases, 2) <= MOST_FLOWS, "{cases}");
+    }
+}
