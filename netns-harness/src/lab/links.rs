@@ -28,8 +28,8 @@ struct Link {
     node: End,
     /// Prefix length of both addresses.
     prefix: u8,
-    /// The range that the outer namespace owns.
-    owns: Cidr,
+    /// The ranges that the outer namespace owns.
+    owns: Vec<Cidr>,
 }
 
 /// The link between clients and node, and that between node and backends.
@@ -47,7 +47,7 @@ fn links(plan: &Plan) -> [Link; 2] {
         owns,
     };
     let (client_link, backends_link) = (plan.client_link, plan.backends_link);
-    let (clients, endpoints) = (plan.clients, plan.endpoints);
+    let (clients, endpoints) = (vec![plan.clients], plan.remote_endpoints().to_vec());
     [
         link("client–node", CLIENT_INTERFACE, 1, client_link, clients),
         link(
@@ -91,9 +91,13 @@ pub(super) fn connect(
                 neighbour(&outside, outer, &link.node).await?;
                 neighbour(&on_node, inner, &link.outer).await?;
                 let lo = index_of(&outside, "lo").await?;
-                own(&outside, lo, link.owns).await?;
+                for range in &link.owns {
+                    own(&outside, lo, *range).await?;
+                }
                 route(&outside, everywhere, link.node.address).await?;
-                route(&on_node, link.owns, link.outer.address).await?;
+                for range in &link.owns {
+                    route(&on_node, *range, link.outer.address).await?;
+                }
             }
             if nth == 0 {
                 set_up(&on_node, "lo").await?;
