@@ -27,9 +27,10 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) no_sweep: bool,
 
-    /// Endpoints of each service.
-    #[arg(long, value_name = "E", default_value = "2", allow_negative_numbers = true, value_parser = words::up_to(words::ENDPOINTS))]
-    pub(crate) endpoints: u32,
+    /// Endpoints of each service, 1 to 1000; of a list each number is measured by itself, at every size.
+    #[arg(long, value_name = "E[,E…]", default_value = "2", action = ArgAction::Set, value_delimiter = ',',
+          allow_negative_numbers = true, value_parser = words::up_to(words::ENDPOINTS))]
+    pub(crate) endpoints: Vec<u32>,
 
     /// Modes to compare [default: all; see `list modes`].
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',')]

@@ -95,6 +95,14 @@ fn types_of_services(args: &RunArgs) -> impl Iterator<Item = (String, Value)> + 
     types.into_iter().chain(mix.map(|mix| ("mix".to_owned(), mix)))
 }
 
+/// A number as it is where it stands alone, as before there could be several.
+fn one_or_all(numbers: &[u32]) -> Value {
+    match numbers {
+        [one] => json!(one),
+        several => json!(several),
+    }
+}
+
 /// Resolved arguments by option name: everything that decides the plan or what a stay does.
 pub(crate) fn arguments(settings: &Settings, plan: &Plan) -> BTreeMap<String, Value> {
     let (args, request) = (&settings.args, &settings.request);
@@ -102,7 +110,7 @@ pub(crate) fn arguments(settings: &Settings, plan: &Plan) -> BTreeMap<String, Va
     let time = |time: Duration| json!(humantime::format_duration(time).to_string());
     [
         ("services", json!(settings.sizes)),
-        ("endpoints", json!(args.endpoints)),
+        ("endpoints", one_or_all(&settings.endpoints)),
         ("modes", json!(settings.modes)),
         ("scenarios", json!(settings.scenarios)),
         ("transports", json!(request.transports)),

@@ -176,12 +176,16 @@ impl Plan {
     /// The stays of an environment.
     fn stays(settings: &Settings, environment: &PlannedEnvironment) -> Vec<PlannedStay> {
         let (mut stays, slowdown) = (Vec::new(), environment.slowdown());
-        for &services in &settings.sizes {
+        let populations = settings.sizes.iter().flat_map(|services| {
+            let endpoints = settings.endpoints.iter();
+            endpoints.map(move |endpoints| (*services, *endpoints))
+        });
+        for (services, endpoints) in populations {
             let of = |mode, transport| Asked {
                 mode,
                 transport,
                 services,
-                endpoints: settings.args.endpoints,
+                endpoints,
                 counted: settings.request.counted,
             };
             for &mode in &settings.modes {

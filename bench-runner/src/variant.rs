@@ -152,7 +152,7 @@ mod tests {
         ];
         let found = variants(&words).unwrap();
         let (base, head) = (&found[0].1, &found[1].1);
-        assert_eq!((base.endpoints, head.endpoints), (5, 7));
+        assert_eq!([&base.endpoints, &head.endpoints], [&[5], &[7]]);
         assert_eq!(base.services, head.services);
         assert_eq!(base.modes, head.modes);
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());

@@ -105,6 +105,7 @@ fn what_is_named_twice_is_planned_once() {
     };
     for (option, once, twice) in [
         ("--services", "20", "20,20"),
+        ("--endpoints", "3", "3,3"),
         ("--transports", "netlink", "netlink,netlink"),
         ("--engines", "nft", "nft,nft"),
         ("--positions", "last", "last,last"),

@@ -141,6 +141,7 @@ fn programmed(spec: &StaySpec) -> String {
 
 fn print_rules(settings: &Settings) {
     let services = settings.request.largest;
+    let endpoints = *settings.endpoints.last().expect("there is one number");
     let cases = settings.cases();
     for case in cases.iter().filter(|case| !case.mode.is_floor()) {
         if case.transport == Transport::KubeProxy {
@@ -150,7 +151,7 @@ fn print_rules(settings: &Settings) {
         let recipe = Recipe {
             family: case.family,
             seed: settings.args.seed,
-            endpoints: settings.args.endpoints,
+            endpoints,
             protocols: &settings.request.protocols,
             vip_stride: settings.args.vip_stride,
             types: settings.mixes[0].cycle(),
@@ -161,7 +162,7 @@ fn print_rules(settings: &Settings) {
             large_cluster: settings
                 .request
                 .large_cluster
-                .at(services, settings.args.endpoints),
+                .at(services, endpoints),
             ..RenderOptions::by(case.transport)
         };
         let batch = datapath.render(None, &population, &options);
