@@ -54,9 +54,8 @@ impl Stay<'_> {
     #[must_use]
     pub fn render_options(&self, options: &Options) -> RenderOptions {
         RenderOptions {
-            large_cluster: self.spec.large_cluster,
             chunk: options.chunk().map(|services| services as usize),
-            ..RenderOptions::by(self.spec.transport)
+            ..self.spec.rendered()
         }
     }
 
