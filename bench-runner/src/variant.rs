@@ -27,6 +27,7 @@ const MAY_SET: &[(&str, Take)] = &[
     ("large_cluster", |args, own| {
         args.large_cluster = own.large_cluster;
     }),
+    ("maxelem", |args, own| args.maxelem = own.maxelem),
     ("vip_stride", |args, own| args.vip_stride = own.vip_stride),
     ("sysctl", |args, own| args.sysctl.extend(own.sysctl)),
     ("tool", |args, own| args.tool.extend(own.tool)),

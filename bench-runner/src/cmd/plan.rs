@@ -99,7 +99,9 @@ fn row((number, stay): (usize, &PlannedStay)) -> [String; 8] {
             let words = cell.options.words_of(key);
             words.map_or_else(String::new, |words| format!(" {before} {words}"))
         };
-        let cut = word(OptionKey::Chunk, "in") + &word(OptionKey::TrackedFlows, "with");
+        let cut = word(OptionKey::Chunk, "in")
+            + &word(OptionKey::TrackedFlows, "with")
+            + &word(OptionKey::ScaledTo, "down");
         *asked.entry(format!("{}{cut}", cell.scenario)).or_default() += 1;
     }
     let asked = asked.iter().map(|(name, count)| format!("{count} {name}"));
@@ -131,6 +133,7 @@ fn programmed(spec: &StaySpec) -> String {
     let keys = [
         OptionKey::MinSyncPeriod,
         OptionKey::LargeCluster,
+        OptionKey::Maxelem,
         OptionKey::Engine,
         OptionKey::Suite,
     ];

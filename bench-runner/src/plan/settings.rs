@@ -23,7 +23,7 @@ use super::environment::FLOWS;
 use super::{Plan, PlannedEnvironment, icount};
 use crate::case::Case;
 use crate::cli::words::HIDDEN;
-use crate::cli::{Given, RunArgs, SandboxOption, Scenarios};
+use crate::cli::{Given, Maxelem, RunArgs, SandboxOption, Scenarios};
 use crate::exit::{Usage, refused};
 use crate::machine::Machine;
 use crate::variant;
@@ -339,6 +339,11 @@ impl Settings {
         if self.args.large_cluster != LargeCluster::Auto && !self.cases().iter().any(commented) {
             return refused(
                 "--large-cluster: nothing that is asked has endpoint comments of ours (a real kube-proxy has them as it sees fit): leave it out, or add an iptables mode",
+            );
+        }
+        if self.args.maxelem == Maxelem::Raised && !self.cases().iter().any(Case::makes_sets) {
+            return refused(
+                "--maxelem raised: nothing that is asked makes kube-proxy's sets (ours in mode ipvs do; a real kube-proxy's hold what it sees fit): leave it out, or add mode ipvs",
             );
         }
         let real = self.request.transports.contains(&Transport::KubeProxy);
