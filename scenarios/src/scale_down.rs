@@ -2,7 +2,7 @@
 //!
 //! kube-proxy does not delete everything in the sync that follows (1.37.2). In mode iptables chains that nothing leads to are
 //! looked for and deleted in that sync up to 1,000 endpoints; in larger clusters in a later one, when the last look is longer
-//! ago than syncPeriod, 30 s (pkg/proxy/iptables/proxier.go:1247–1272). In mode nftables a sync empties them, and a
+//! ago than syncPeriod, 30 s (pkg/proxy/iptables/proxier.go:1246–1272). In mode nftables a sync empties them, and a
 //! transaction of its own deletes those that have been empty for a second, before that of the next sync
 //! (pkg/proxy/nftables/proxier.go:1222–1255, 1823–1840). Mode ipvs has no chains of services. The act is the whole: both
 //! syncs, one after the other, without the time that kube-proxy lets pass between them.

@@ -65,7 +65,7 @@ fn install_part(
 /// One transaction: the shared chains in full, and the chains of changed services (kube-proxy's partial
 /// sync, ≥ 1.28) or, in a resync, of all (its full sync; the jumps are there already). In large clusters kube-proxy leaves
 /// stale chains where they are until its last look for them is longer ago than its syncPeriod (`lastIPTablesCleanup` in
-/// pkg/proxy/iptables/proxier.go:1247–1272 of 1.37.2); the sync that then deletes them writes the shared chains too.
+/// pkg/proxy/iptables/proxier.go:1246–1272 of 1.37.2); the sync that then deletes them writes the shared chains too.
 pub(super) fn update(
     iptables: Iptables,
     from: &Population,
