@@ -547,7 +547,9 @@ fn is_asked_of(kind: ScenarioKind, mix: &Mix) -> bool {
         ScenarioKind::FirstPacket | ScenarioKind::ConntrackClean => {
             mix.types().any(ServiceType::answers)
         }
-        ScenarioKind::EndpointChurn | ScenarioKind::ScaleDown => mix.types().any(ServiceType::has_endpoints),
+        ScenarioKind::EndpointChurn | ScenarioKind::ScaleDown => {
+            mix.types().any(ServiceType::has_endpoints)
+        }
         _ => true,
     }
 }

@@ -85,6 +85,12 @@ impl Scenario for ScaleDown {
         let render = stay.render_options(options);
         let scaled = number(options, OptionKey::Scaled) as usize;
         let left = number(options, OptionKey::ScaledTo) as usize;
+        if left == 0 && stay.datapath.facts().kube_proxy.is_none() {
+            return Err(CellError::unsupported(format!(
+                "mode {} leads every service to a chain of its endpoints, and has no layout for one without: ask for --scaled-to 1",
+                stay.spec.mode
+            )));
+        }
         let with_more = scalable(stay.population, left).len();
         let rounds = with_more.checked_div(scaled).filter(|rounds| *rounds > 0);
         let rounds = rounds.ok_or_else(|| {

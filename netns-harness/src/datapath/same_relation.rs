@@ -153,7 +153,7 @@ fn what_is_left_to_a_later_sync_is_gone_after_it_and_nothing_else() {
             let install = datapath.render(None, &before, &by(Stale::Deleted));
             let whole = datapath.meaning(&[install, at_once]);
             assert_eq!(split, whole, "{what} {transport} {kept}");
-            // A service without endpoints is no destination of every mode.
+            // Mode ipset has no layout for a service without endpoints, which both find.
             let wanted = Relation::of(&after);
             if kept > 0 {
                 assert_eq!(split.unwrap().differences(&wanted), None, "{what} {transport}");
