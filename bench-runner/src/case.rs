@@ -65,6 +65,11 @@ impl Case {
         }
     }
 
+    /// Whether it makes sets as kube-proxy's, which hold so many entries.
+    pub(crate) fn makes_sets(&self) -> bool {
+        facts(self.mode).most_entries.is_some() && self.transport != Transport::KubeProxy
+    }
+
     /// Every case of every mode on a node of IPv4, but for a real kube-proxy: that is tried where one is named.
     pub(crate) fn all() -> Vec<Self> {
         Self::all_of(Family::Ipv4)

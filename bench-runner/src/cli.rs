@@ -11,7 +11,7 @@ use schema::{
     Damage, Engine, KubeProxyVersion, Mix, Mode, Position, Protocol, ServiceType, Transport,
 };
 
-pub(crate) use words::{Families, Given, SandboxOption, Scenarios};
+pub(crate) use words::{Families, Given, Maxelem, SandboxOption, Scenarios};
 
 /// Options of a run.
 #[derive(Debug, Clone, Args)]
@@ -27,9 +27,10 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) no_sweep: bool,
 
-    /// Endpoints of each service.
-    #[arg(long, value_name = "E", default_value = "2", allow_negative_numbers = true, value_parser = words::up_to(words::ENDPOINTS))]
-    pub(crate) endpoints: u32,
+    /// Endpoints of each service, 1 to 1000; of a list each number is measured by itself, at every size.
+    #[arg(long, value_name = "E[,E…]", default_value = "2", action = ArgAction::Set, value_delimiter = ',',
+          allow_negative_numbers = true, value_parser = words::up_to(words::ENDPOINTS))]
+    pub(crate) endpoints: Vec<u32>,
 
     /// Modes to compare [default: all; see `list modes`].
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',')]
@@ -97,6 +98,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "auto|on|off", default_value = "auto")]
     pub(crate) large_cluster: LargeCluster,
 
+    /// Entries that kube-proxy's sets hold, in mode ipvs: `kept`, its 65,536, beyond which cells are unsupported, as
+    /// kube-proxy refuses them; `raised`, room for all, which no kube-proxy has and every such figure names.
+    #[arg(long, value_name = "kept|raised", default_value = "kept")]
+    pub(crate) maxelem: Maxelem,
+
     /// Where labs live: `netns`, in namespaces of the host's kernel; `guest`, in a microVM with a kernel of its
     /// own; `auto` takes the host's kernel when it can run every requested mode, else a guest for all of them where KVM
     /// boots one, else both: what the host's kernel has is timed, and beside it all modes are counted, as with
@@ -117,7 +123,7 @@ pub(crate) struct RunArgs {
 
     /// One side of a comparison in one run, at least two: the stays of all variants lie side by side in the same
     /// blocks. OPTIONS set it apart from the others: --services, --endpoints, --kernel, --transports, --engines,
-    /// --kube-proxy, --large-cluster, --vip-stride, --sysctl, --tool, --tools, --plant. Options outside are for all variants.
+    /// --kube-proxy, --large-cluster, --maxelem, --vip-stride, --sysctl, --tool, --tools, --plant. Options outside are for all variants.
     #[arg(long, value_name = "NAME:'OPTIONS'", value_parser = words::given)]
     pub(crate) variant: Vec<Given>,
 

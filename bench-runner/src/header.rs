@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use guest::suite::{Suite, Suites};
 use scenarios::spec::Setup;
-use schema::{Environment, Header, SCHEMA_VERSION, Variant};
+use schema::{Environment, Header, OptionKey, SCHEMA_VERSION, Variant};
 use serde_json::{Value, json};
 
-use crate::cli::RunArgs;
+use crate::cli::{Maxelem, RunArgs};
 use crate::environment;
 use crate::environments::{Environments, Open};
 use crate::plan::{Plan, Settings};
@@ -95,6 +95,20 @@ fn types_of_services(args: &RunArgs) -> impl Iterator<Item = (String, Value)> + 
     types.into_iter().chain(mix.map(|mix| ("mix".to_owned(), mix)))
 }
 
+/// What sets hold, where they hold more than kube-proxy's.
+fn raised(args: &RunArgs) -> Option<(String, Value)> {
+    let raised = args.maxelem == Maxelem::Raised;
+    raised.then(|| (OptionKey::Maxelem.name().to_owned(), json!(args.maxelem)))
+}
+
+/// A number as it is where it stands alone, as before there could be several.
+fn one_or_all(numbers: &[u32]) -> Value {
+    match numbers {
+        [one] => json!(one),
+        several => json!(several),
+    }
+}
+
 /// Resolved arguments by option name: everything that decides the plan or what a stay does.
 pub(crate) fn arguments(settings: &Settings, plan: &Plan) -> BTreeMap<String, Value> {
     let (args, request) = (&settings.args, &settings.request);
@@ -102,7 +116,7 @@ pub(crate) fn arguments(settings: &Settings, plan: &Plan) -> BTreeMap<String, Va
     let time = |time: Duration| json!(humantime::format_duration(time).to_string());
     [
         ("services", json!(settings.sizes)),
-        ("endpoints", json!(args.endpoints)),
+        ("endpoints", one_or_all(&settings.endpoints)),
         ("modes", json!(settings.modes)),
         ("scenarios", json!(settings.scenarios)),
         ("transports", json!(request.transports)),
@@ -132,6 +146,7 @@ pub(crate) fn arguments(settings: &Settings, plan: &Plan) -> BTreeMap<String, Va
     .map(|(name, value)| (name.to_owned(), value))
     .into_iter()
     .chain(types_of_services(args))
+    .chain(raised(args))
     .chain(chosen.as_object().cloned().unwrap_or_default())
     .collect()
 }

@@ -12,12 +12,14 @@ use scenarios::cost::Asked;
 use scenarios::spec::{CellSpec, Setup, StaySpec, Suite};
 use scenarios::{LargeCluster, Needs, Request, SCENARIOS, Scenario};
 use schema::{
-    CellKey, INSTALLED, Mix, Mode, NodeKind, NotRun, OptionKey, ScenarioKind, ServiceType, Stack,
+    CellKey, INSTALLED, Mix, Mode, NodeKind, NotRun, OptionKey, RAISED, ScenarioKind, ServiceType,
+    Stack,
 };
 
 pub(crate) use schema::CONTROL;
 
 use crate::case::Case;
+use crate::cli::Maxelem;
 use crate::machine::Machine;
 use crate::progress::rough;
 
@@ -176,12 +178,16 @@ impl Plan {
     /// The stays of an environment.
     fn stays(settings: &Settings, environment: &PlannedEnvironment) -> Vec<PlannedStay> {
         let (mut stays, slowdown) = (Vec::new(), environment.slowdown());
-        for &services in &settings.sizes {
+        let populations = settings.sizes.iter().flat_map(|services| {
+            let endpoints = settings.endpoints.iter();
+            endpoints.map(move |endpoints| (*services, *endpoints))
+        });
+        for (services, endpoints) in populations {
             let of = |mode, transport| Asked {
                 mode,
                 transport,
                 services,
-                endpoints: settings.args.endpoints,
+                endpoints,
                 counted: settings.request.counted,
             };
             for &mode in &settings.modes {
@@ -465,6 +471,9 @@ fn template(
         kube_proxy: None,
         engine,
         large_cluster: request.large_cluster.at(asked.services, asked.endpoints),
+        raised: args.maxelem == Maxelem::Raised
+            && facts(asked.mode).most_entries.is_some()
+            && asked.transport != Transport::KubeProxy,
         flows: request.flows,
         brief: request.brief,
         counted: request.counted,
@@ -517,6 +526,9 @@ fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
                     suite.map_or(INSTALLED, |suite| &suite.name),
                 );
             }
+            if template.raised {
+                options.set(OptionKey::Maxelem, RAISED);
+            }
             if let Some(stride) = template.vip_stride {
                 options.set(OptionKey::VipStride, stride);
             }
@@ -539,7 +551,9 @@ fn is_asked_of(kind: ScenarioKind, mix: &Mix) -> bool {
         ScenarioKind::FirstPacket | ScenarioKind::ConntrackClean => {
             mix.types().any(ServiceType::answers)
         }
-        ScenarioKind::EndpointChurn => mix.types().any(ServiceType::has_endpoints),
+        ScenarioKind::EndpointChurn | ScenarioKind::ScaleDown => {
+            mix.types().any(ServiceType::has_endpoints)
+        }
         _ => true,
     }
 }

@@ -27,6 +27,7 @@ const MAY_SET: &[(&str, Take)] = &[
     ("large_cluster", |args, own| {
         args.large_cluster = own.large_cluster;
     }),
+    ("maxelem", |args, own| args.maxelem = own.maxelem),
     ("vip_stride", |args, own| args.vip_stride = own.vip_stride),
     ("sysctl", |args, own| args.sysctl.extend(own.sysctl)),
     ("tool", |args, own| args.tool.extend(own.tool)),
@@ -152,7 +153,7 @@ mod tests {
         ];
         let found = variants(&words).unwrap();
         let (base, head) = (&found[0].1, &found[1].1);
-        assert_eq!((base.endpoints, head.endpoints), (5, 7));
+        assert_eq!([&base.endpoints, &head.endpoints], [&[5], &[7]]);
         assert_eq!(base.services, head.services);
         assert_eq!(base.modes, head.modes);
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());

@@ -105,6 +105,7 @@ fn what_is_named_twice_is_planned_once() {
     };
     for (option, once, twice) in [
         ("--services", "20", "20,20"),
+        ("--endpoints", "3", "3,3"),
         ("--transports", "netlink", "netlink,netlink"),
         ("--engines", "nft", "nft,nft"),
         ("--positions", "last", "last,last"),
@@ -121,6 +122,8 @@ fn a_number_out_of_its_range_is_told_the_range_and_so_does_the_help() {
     for (option, range, wrong) in [
         ("--repetitions", (1, 1_000), ["0", "abc", "-1"]),
         ("--churn", (1, 1_000), ["0", "1001", "-1"]),
+        ("--scaled", (1, 100_000), ["0", "100001", "-1"]),
+        ("--scaled-to", (0, 999), ["x", "1000", "-1"]),
         ("--vip-stride", (1, 65_536), ["0", "65537", "-1"]),
         ("--flows", (100, 20_000), ["99", "x", "-1"]),
         ("--plant", (1, 5_000), ["0", "5001", ""]),

@@ -73,11 +73,8 @@ fn iptables(c: &mut Criterion) {
     ] {
         for transport in datapath.facts().transports() {
             let options = RenderOptions {
-                transport,
-                large_cluster: true,
-                chunk: None,
-                untimed: false,
                 resync,
+                ..RenderOptions::by(transport)
             };
             c.bench_function(
                 &format!("iptables {transport}: {name} at 10,000 services"),

@@ -6,8 +6,16 @@ use std::fmt;
 
 use crate::service::{Endpoint, Frontend, Population};
 
-/// Shares closer than this are equal: `statistic --probability` holds 31 bits, text ten decimals.
-const SHARE_TOLERANCE: f64 = 1e-6;
+/// How far a probability that is listed may be from the one that was meant: half of the last digit of kube-proxy's text
+/// (`%0.10f`, `computeProbability` of pkg/proxy/iptables/proxier.go), of the kernel's 31 bits (`lround` in
+/// libxt_statistic.c), and of the listing's eleven decimals.
+const PROBABILITY_ERROR: f64 = 0.5e-10 + 0.5 / 2_147_483_648.0 + 0.5e-11;
+
+/// Shares closer than this are equal. The i-th of E choices has 1 / E of all flows where each rule takes its probability of
+/// what those before it left. If each is off by d, its share is off by d · (E − i) of itself for its own rule and by
+/// d · Σ m / (m − 1) over m = E … E − i + 1 for those before it, together at most d · (E + H), H = 1 + 1/2 + … + 1 / (E − 1):
+/// in flows d · (1 + H / E), which is less than 2 · d whatever E.
+pub(crate) const SHARE_TOLERANCE: f64 = 2.0 * PROBABILITY_ERROR;
 
 /// {(VIP, port, protocol) → {endpoint → share of new flows}}.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -91,7 +99,7 @@ impl Relation {
                         match listed.get(endpoint) {
                             None => note(format!("{frontend} lacks {endpoint}")),
                             Some(got) if (got - share).abs() > SHARE_TOLERANCE => note(format!(
-                                "{frontend} sends {got:.6} of its flows to {endpoint}, not {share:.6}"
+                                "{frontend} sends {got:.9} of its flows to {endpoint}, not {share:.9}"
                             )),
                             Some(_) => {}
                         }

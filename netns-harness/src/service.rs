@@ -19,6 +19,8 @@ pub struct Plan {
     pub cluster: Cidr,
     /// Endpoints: 2^22 addresses, a part of [`Plan::cluster`], served by one namespace.
     pub endpoints: Cidr,
+    /// Endpoints that are too many for that: twice 2^20 addresses more, served by the same namespace.
+    pub more_endpoints: [Cidr; 2],
     /// Client addresses, a part of [`Plan::cluster`]: pods, so that kube-proxy's rules do not masquerade them.
     pub clients: Cidr,
     /// Endpoints on the node itself: 2^20 addresses, a part of [`Plan::cluster`].
@@ -41,6 +43,7 @@ static IPV4: Plan = Plan {
     services: Cidr::v4([10, 96, 0, 0], 12),
     cluster: Cidr::v4([10, 128, 0, 0], 9),
     endpoints: Cidr::v4([10, 128, 0, 0], 10),
+    more_endpoints: [Cidr::v4([10, 224, 0, 0], 12), Cidr::v4([10, 240, 0, 0], 12)],
     clients: Cidr::v4([10, 192, 0, 0], 16),
     local_endpoints: Cidr::v4([10, 208, 0, 0], 12),
     load_balancers: Cidr::v4([10, 112, 0, 0], 12),
@@ -58,6 +61,10 @@ static IPV6: Plan = Plan {
     services: Cidr::v6([0xfd00, 0x10, 0x96, 0, 0, 0, 0, 0], 108),
     cluster: Cidr::v6([0xfd00, 0x10, 0x128, 0, 0, 0, 0, 0], 105),
     endpoints: Cidr::v6([0xfd00, 0x10, 0x128, 0, 0, 0, 0, 0], 106),
+    more_endpoints: [
+        Cidr::v6([0xfd00, 0x10, 0x128, 0, 0, 0, 0x60, 0], 108),
+        Cidr::v6([0xfd00, 0x10, 0x128, 0, 0, 0, 0x70, 0], 108),
+    ],
     clients: Cidr::v6([0xfd00, 0x10, 0x128, 0, 0, 0, 0x40, 0], 112),
     local_endpoints: Cidr::v6([0xfd00, 0x10, 0x128, 0, 0, 0, 0x50, 0], 108),
     load_balancers: Cidr::v6([0xfd00, 0x10, 0x112, 0, 0, 0, 0, 0], 108),
@@ -79,6 +86,13 @@ impl Plan {
         }
     }
 
+    /// Where endpoints on other nodes are, in the order in which their addresses are taken.
+    #[must_use]
+    pub const fn remote_endpoints(&self) -> [Cidr; 3] {
+        let [first, second] = self.more_endpoints;
+        [self.endpoints, first, second]
+    }
+
     /// A client inside the cluster: none of its packets may be masqueraded.
     pub(crate) const fn client(&self) -> IpAddr {
         self.clients.host(2)
@@ -90,6 +104,8 @@ impl Plan {
         let ranges = [
             (own.services, other.services),
             (own.endpoints, other.endpoints),
+            (own.more_endpoints[0], other.more_endpoints[0]),
+            (own.more_endpoints[1], other.more_endpoints[1]),
             (own.clients, other.clients),
             (own.local_endpoints, other.local_endpoints),
             (own.load_balancers, other.load_balancers),
@@ -134,8 +150,9 @@ pub const MAX_LOCAL_ENDPOINTS: u32 = 2;
 /// How long a client of a service with ClientIP affinity is remembered by default, seconds
 /// (`DefaultClientIPServiceAffinitySeconds` of core/v1).
 pub const AFFINITY_S: u32 = 10_800;
-/// The most endpoints of one service that the address plan holds.
-pub const MAX_ENDPOINTS: u32 = 40;
+/// The most endpoints of one service. How many services may have as many is the address plan's to say: it has room for
+/// the addresses of [`Plan::remote_endpoints`].
+pub const MAX_ENDPOINTS: u32 = 1_000;
 
 /// The family of an address.
 #[must_use]
@@ -654,6 +671,8 @@ mod tests {
             let ranges = [
                 plan.services,
                 plan.endpoints,
+                plan.more_endpoints[0],
+                plan.more_endpoints[1],
                 plan.clients,
                 plan.local_endpoints,
                 plan.load_balancers,
@@ -668,7 +687,8 @@ mod tests {
                 for other in ranges[..i].iter().chain(&ranges[i + 1..]) {
                     assert!(!range.contains(other.network), "{range} and {other}");
                 }
-                for pods in [plan.endpoints, plan.clients, plan.local_endpoints] {
+                let others = [plan.clients, plan.local_endpoints];
+                for pods in plan.remote_endpoints().into_iter().chain(others) {
                     let own = pods == *range;
                     let inside = plan.cluster.contains(last);
                     assert!(!own || inside && plan.cluster.contains(range.network));
@@ -688,10 +708,11 @@ mod tests {
     #[test]
     fn both_families_have_ranges_of_one_size() {
         let [ipv4, ipv6] = FAMILIES.map(|plan| {
-            let pods = [plan.cluster, plan.endpoints, plan.clients, plan.local_endpoints];
+            let pods = [plan.cluster, plan.clients, plan.local_endpoints];
+            let pods = pods.into_iter().chain(plan.remote_endpoints());
             let addresses = [plan.services, plan.load_balancers, plan.externals];
             let others = [plan.outside, plan.ranged, plan.client_link, plan.backends_link];
-            let ranges = pods.into_iter().chain(addresses).chain(others);
+            let ranges = pods.chain(addresses).chain(others);
             ranges.map(Cidr::host_bits)
         });
         assert!(ipv4.eq(ipv6));

@@ -93,7 +93,7 @@ fn every_transport_installs_updates_resyncs_and_leaves_nothing() {
             goes_to(&ipvs, Some(&changed), &changed, &resync);
             goes_to(&ipvs, Some(&changed), &before, &options);
             let mut sockets = Sockets::default();
-            ipvs.ask_as_kube_proxy(&before, SyncKind::Partial, &mut sockets)
+            ipvs.ask_as_kube_proxy(&before, SyncKind::Partial, &options, &mut sockets)
                 .unwrap();
             let sync = ipvs.kube_proxy_sync(SyncKind::Partial, false).unwrap();
             assert_eq!(sockets.kinds(), sync.sockets.iter().copied().collect());

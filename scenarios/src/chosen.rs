@@ -8,6 +8,8 @@ use schema::{Cache, PacketPath, ScenarioKind};
 use serde::Serialize;
 
 const CHURN: &str = "10";
+const SCALED: &str = "100";
+const SCALED_TO: &str = "1";
 const TRACKED_FLOWS: &str = "0,1000,10000,100000";
 const POSSIBLE_CPUS: &str = "2,8,64";
 
@@ -19,6 +21,14 @@ pub struct Chosen {
     /// Endpoints that an endpoint-churn replaces at once, each of another service; 1 to 1000.
     #[arg(long, value_name = "K", default_value = CHURN, allow_negative_numbers = true, value_parser = within(1..=1_000))]
     pub churn: u32,
+
+    /// Services that a scale-down takes endpoints of at once, all where there are fewer; 1 to 100000.
+    #[arg(long, value_name = "K", default_value = SCALED, allow_negative_numbers = true, value_parser = within(1..=100_000))]
+    pub scaled: u32,
+
+    /// Endpoints that a scale-down leaves each of them; each number is asked for by itself, where services have more; 0 to 999.
+    #[arg(long, value_name = "E[,E…]", value_delimiter = ',', default_value = SCALED_TO, allow_negative_numbers = true, value_parser = within(0..=999))]
+    pub scaled_to: Vec<u32>,
 
     /// UDP flows that are tracked when conntrack-clean replaces an endpoint; each 0 to 1000000, and no more than half of
     /// net.netfilter.nf_conntrack_max.
@@ -57,6 +67,16 @@ impl Chosen {
                 "--churn",
                 listed(&[self.churn]) != CHURN,
                 ScenarioKind::EndpointChurn,
+            ),
+            (
+                "--scaled",
+                listed(&[self.scaled]) != SCALED,
+                ScenarioKind::ScaleDown,
+            ),
+            (
+                "--scaled-to",
+                listed(&self.scaled_to) != SCALED_TO,
+                ScenarioKind::ScaleDown,
             ),
             (
                 "--tracked-flows",

@@ -38,16 +38,23 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
     let engine = spec.engine.unwrap_or_default();
     let refused = needs_forced_buffers(spec.mode, spec.transport, engine).filter(|_| !forced);
     let refused = refused.map(str::to_owned);
-    if let Some(reason) = refused.or_else(|| lab::refused(spec.node())) {
+    let declined = |reason: &str| {
         for cell in &spec.cells {
-            emit(Event::Ended(unsupported(cell, &reason)));
+            emit(Event::Ended(unsupported(cell, reason)));
         }
         emit(Event::Closed);
+    };
+    if let Some(reason) = refused.or_else(|| lab::refused(spec.node())) {
+        declined(&reason);
         return Ok(());
     }
     let datapath = programmed_as(spec, spec.family)?;
-    let beside = Beside::of(spec)?;
     let population = spec.recipe().population(spec.services);
+    if let Some(reason) = datapath.no_room(&population).filter(|_| !spec.raised) {
+        declined(&reason);
+        return Ok(());
+    }
+    let beside = Beside::of(spec)?;
     let clock_step_ns = clock::step_ns();
     let is_empty = |cell: &CellSpec| crate::scenario(cell.scenario).needs() == Needs::Empty;
     let empty = spec.cells.iter().any(is_empty);
@@ -153,7 +160,7 @@ fn ask(stay: &mut Stay<'_>, mut common: BTreeMap<String, String>, forced: bool) 
 /// Installs the population, untimed, the fastest proven way, and proves it.
 fn prepare(stay: &mut Stay<'_>, recorder: &mut Recorder) -> Result {
     let start = clock::now();
-    let batch = preparation(stay.datapath, stay.population, stay.spec.large_cluster);
+    let batch = preparation(stay.datapath, stay.population, &stay.spec.rendered());
     stay.on_node(Stage::Preparation, || stay.datapath.carry_out(&batch))?;
     recorder.fact("preparation_ms", start.elapsed_ns() / 1_000_000);
     tell(&batch, "preparation");

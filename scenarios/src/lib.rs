@@ -32,6 +32,7 @@ mod proof;
 mod recorder;
 mod resync;
 mod rule_count;
+mod scale_down;
 mod scenario;
 mod service_add;
 mod service_remove;
@@ -59,6 +60,7 @@ pub const SCENARIOS: &[&dyn Scenario] = &[
     &service_add::SERVICE_ADD,
     &service_remove::SERVICE_REMOVE,
     &endpoint_churn::ENDPOINT_CHURN,
+    &scale_down::ScaleDown,
     &conntrack_clean::ConntrackClean,
     &idle::Idle,
     &teardown::Teardown,

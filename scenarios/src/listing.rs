@@ -28,7 +28,7 @@ pub fn listing(spec: &StaySpec, endpoints: &[u32]) -> Result<BTreeMap<String, St
     let before = lab.on_node(|| Ok((sysctls(), addresses(spec.family)?)))?;
     set_node(&lab, &*datapath)?;
     let population = population(spec, endpoints);
-    let batch = preparation(&*datapath, &population, spec.large_cluster);
+    let batch = preparation(&*datapath, &population, &spec.rendered());
     lab.on_node(|| datapath.carry_out(&batch))?;
     let after = lab.on_node(|| Ok((sysctls(), addresses(spec.family)?)))?;
     let mut listed = BTreeMap::from([

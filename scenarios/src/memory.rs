@@ -25,6 +25,7 @@ use schema::{Metric, OptionKey, Options, ScenarioKind, Stack};
 
 use crate::cost::Asked;
 use crate::error::{CellError, Result};
+use crate::node::prepared_chunk;
 use crate::recorder::{Recorder, median};
 use crate::scenario::{Needs, Request, Scenario};
 use crate::stay::{Stay, tell};
@@ -115,9 +116,12 @@ impl Scenario for Memory {
             ));
         }
         let render = RenderOptions {
-            chunk: stay.datapath.facts().preparation_chunk,
             untimed: true,
             ..stay.render_options(options)
+        };
+        let render = RenderOptions {
+            chunk: prepared_chunk(stay.datapath, stay.population, &render),
+            ..render
         };
         let batch = stay.datapath.render(None, stay.population, &render);
         tell(&batch, "weighed");

@@ -14,7 +14,7 @@ use netns_harness::datapath::{
 };
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
-use netns_harness::service::Population;
+use netns_harness::service::{Population, Service};
 use schema::{Family, NodeKind, Stage};
 
 use crate::error::{At as _, CellError, Result};
@@ -42,13 +42,42 @@ pub(crate) fn programmed_as(spec: &StaySpec, family: Family) -> Result<Box<dyn I
         .at(Stage::Preparation)
 }
 
-/// The fastest proven way to install a population, untimed: the mode's own chunk, halved until every
+/// Operations of a transaction of an untimed preparation beyond which it has fewer services than the mode's own number:
+/// what grows with the square of a transaction are its rules and chains. Services of two endpoints stay below.
+const PREPARED_OPERATIONS: u64 = 7_500;
+/// Services by which operations are counted: every type of a mix is among so many.
+const SAMPLE: usize = 100;
+
+/// Services a transaction of an untimed preparation: the mode's own number, fewer where each takes many operations;
+/// `None`: all in one, or a real kube-proxy divides nothing.
+pub(crate) fn prepared_chunk(
+    datapath: &dyn Implementation,
+    population: &Population,
+    options: &RenderOptions,
+) -> Option<usize> {
+    let most = datapath.facts().preparation_chunk?;
+    if datapath.programmer().is_some() {
+        return None;
+    }
+    let sample = &population.services[..population.len().min(SAMPLE)];
+    let operations = |services: &[Service]| {
+        let population = Population {
+            services: services.to_vec(),
+        };
+        datapath.render(None, &population, options).operations()
+    };
+    let own = operations(sample).saturating_sub(operations(&[]));
+    let each = own.div_ceil(sample.len().max(1) as u64).max(1);
+    Some(most.min((PREPARED_OPERATIONS / each).max(1) as usize))
+}
+
+/// The fastest proven way to install a population that lies there as `laid_out` says, untimed: in chunks, halved until every
 /// transaction fits what this process may send.
 #[must_use]
 pub fn preparation(
     datapath: &dyn Implementation,
     population: &Population,
-    large_cluster: bool,
+    laid_out: &RenderOptions,
 ) -> Batch {
     if datapath.programmer().is_some() {
         let options = RenderOptions::by(Transport::KubeProxy);
@@ -57,21 +86,20 @@ pub fn preparation(
     let facts = datapath.facts();
     let transport = facts.ordinary();
     let largest = facts.by(transport).largest();
-    let mut chunk = facts.preparation_chunk;
+    let mut options = RenderOptions {
+        transport,
+        chunk: None,
+        untimed: true,
+        ..*laid_out
+    };
+    options.chunk = prepared_chunk(datapath, population, &options);
     loop {
-        let options = RenderOptions {
-            transport,
-            large_cluster,
-            chunk,
-            untimed: true,
-            resync: false,
-        };
         let batch = datapath.render(None, population, &options);
-        let services = chunk.unwrap_or(usize::MAX).min(population.len());
+        let services = options.chunk.unwrap_or(usize::MAX).min(population.len());
         if services <= 1 || largest.is_none_or(|most| batch.largest_step() <= most) {
             return batch;
         }
-        chunk = Some(services / 2);
+        options.chunk = Some(services / 2);
     }
 }
 
@@ -111,7 +139,7 @@ pub(crate) struct Beside {
     family: Family,
     datapath: Box<dyn Implementation>,
     population: Population,
-    large_cluster: bool,
+    laid_out: RenderOptions,
     /// Whether a real kube-proxy programs both families: then they come and go with those that are measured.
     driven: bool,
 }
@@ -140,7 +168,7 @@ impl Beside {
             family,
             datapath,
             population: spec.recipe_of(family).population(spec.services),
-            large_cluster: spec.large_cluster,
+            laid_out: spec.rendered(),
             driven,
         }))
     }
@@ -160,7 +188,7 @@ impl Beside {
             return Ok(());
         }
         set_node(lab, &*self.datapath).at(Stage::Lab)?;
-        let batch = preparation(&*self.datapath, &self.population, self.large_cluster);
+        let batch = preparation(&*self.datapath, &self.population, &self.laid_out);
         lab.on_node(|| self.datapath.carry_out(&batch))
             .at(Stage::Preparation)?;
         self.check(lab)
@@ -206,5 +234,45 @@ impl Beside {
                 ),
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::population::{CLUSTER_IPS, Recipe};
+    use schema::{Engine, KubeProxyVersion, Mode, Protocol};
+
+    fn chunks(mode: Mode, version: KubeProxyVersion) -> Vec<Option<usize>> {
+        let datapath = laid_out(mode, Engine::default(), version, Family::Ipv4);
+        let options = RenderOptions {
+            untimed: true,
+            ..RenderOptions::by(datapath.facts().ordinary())
+        };
+        let chunk = |endpoints: &u32| {
+            let recipe = Recipe {
+                family: Family::Ipv4,
+                seed: 1,
+                endpoints: *endpoints,
+                protocols: &[Protocol::Tcp],
+                vip_stride: None,
+                types: CLUSTER_IPS,
+            };
+            prepared_chunk(&*datapath, &recipe.population(20), &options)
+        };
+        [1, 2, 50, 1_000].iter().map(chunk).collect()
+    }
+
+    #[test]
+    fn a_transaction_of_an_untimed_preparation_has_fewer_services_the_more_operations_each_takes() {
+        // 3 + 4 · E operations a service.
+        let iptables = [Some(500), Some(500), Some(36), Some(1)];
+        assert_eq!(chunks(Mode::IptablesNft, KubeProxyVersion::V1_37), iptables);
+        // 6 + 4 · E.
+        let chains = [Some(500), Some(500), Some(36), Some(1)];
+        assert_eq!(chunks(Mode::Nftables, KubeProxyVersion::V1_35), chains);
+        // 5 whatever E, for the whole choice is one rule.
+        assert_eq!(chunks(Mode::Nftables, KubeProxyVersion::V1_37), [Some(500); 4]);
+        assert_eq!(chunks(Mode::IptablesLegacy, KubeProxyVersion::V1_37), [None; 4]);
     }
 }

@@ -71,6 +71,16 @@ pub const fn most_with_stride(family: Family, stride: u32) -> u32 {
     ((1 << Plan::of(family).services.host_bits()) - 2) / stride
 }
 
+/// The most services of so many endpoints each that the address plan has room for, beside those whose addresses updates
+/// take.
+#[must_use]
+pub fn most_with_endpoints(endpoints: u32) -> u32 {
+    // As many in either family.
+    let ranges = Plan::of(Family::Ipv4).remote_endpoints().into_iter();
+    let addresses: u32 = ranges.map(drawn_of).sum();
+    (addresses / endpoints.max(1)).saturating_sub(SPARE_SERVICES)
+}
+
 impl Recipe<'_> {
     /// The first `services` services.
     #[must_use]
@@ -83,7 +93,11 @@ impl Recipe<'_> {
     /// Who a lab must have for its services, however many: those of the first turn of all types need what all do.
     pub(crate) fn peers(&self) -> Peers {
         let turn = self.types.len() * self.protocols.len();
-        Peers::of(&self.population(turn as u32))
+        let most = (MAX_SERVICES + SPARE_SERVICES).saturating_mul(self.endpoints);
+        Peers {
+            many_endpoints: most > drawn_of(Plan::of(self.family).endpoints),
+            ..Peers::of(&self.population(turn as u32))
+        }
     }
 
     /// Service number `index`, whatever the population's size.
@@ -108,11 +122,7 @@ impl Recipe<'_> {
                     index * MAX_LOCAL_ENDPOINTS + e,
                     self.seed ^ 0x6c6f_6361,
                 ),
-                false => address(
-                    plan.endpoints,
-                    index * self.endpoints + e,
-                    self.seed ^ 0x656e_6473,
-                ),
+                false => remote(plan, index * self.endpoints + e, self.seed ^ 0x656e_6473),
             },
             port: ENDPOINT_PORT,
         };
@@ -207,14 +217,32 @@ pub const fn port(protocol: Protocol) -> u16 {
     }
 }
 
-/// The `index`-th address of a range in the order that `key` gives; never its first or last.
-fn address(range: Cidr, index: u32, key: u64) -> IpAddr {
+/// How many addresses of a range are drawn: all but its first and last.
+const fn drawn_of(range: Cidr) -> u32 {
+    (1 << range.host_bits()) - 2
+}
+
+/// The `number`-th address of an endpoint on another node, in the order that `key` gives within each range.
+fn remote(plan: &Plan, number: u32, key: u64) -> IpAddr {
+    let mut number = number;
+    for range in plan.remote_endpoints() {
+        match number.checked_sub(drawn_of(range)) {
+            None => return address(range, number, key),
+            Some(beyond) => number = beyond,
+        }
+    }
+    unreachable!("the address plan has room, which is checked before a run")
+}
+
+/// The `number`-th address of a range, of those that are drawn, in the order that `key` gives.
+fn address(range: Cidr, number: u32, key: u64) -> IpAddr {
     let bits = range.host_bits();
     let last = (1 << bits) - 1;
-    let mut host = permute(index, bits, key);
-    // Walking the cycle past the two addresses that are left out keeps the map one-to-one.
+    let mut host = permute(number, bits, key);
+    // What falls on one of the two addresses that are left out has that of one of the two numbers that nothing has, so
+    // that the map is one-to-one.
     while host == 0 || host == last {
-        host = permute(host, bits, key);
+        host = permute(if host == 0 { last - 1 } else { last }, bits, key);
     }
     range.host(host)
 }
@@ -451,6 +479,69 @@ mod tests {
                 .collect();
             assert_eq!(endpoints.len(), MAX_SERVICES as usize * 10);
             assert!(endpoints.iter().all(|e| plan.endpoints.contains(e.address)));
+        }
+    }
+
+    #[test]
+    fn addresses_are_those_that_they_were_before_a_service_could_have_more_endpoints() {
+        // Seed, endpoints, service; its VIP, the endpoints with its first and its last number.
+        for (seed, endpoints, index, vip, first, last) in [
+            (1, 1, 999, "10.105.40.17", "10.161.194.110", "10.161.194.110"),
+            (1, 2, 0, "10.102.191.194", "10.144.115.250", "10.157.203.149"),
+            (1, 2, 9_999, "10.109.151.242", "10.137.236.243", "10.156.12.4"),
+            (2, 10, 999, "10.107.31.217", "10.155.133.56", "10.141.210.136"),
+            (7, 40, 999, "10.97.149.30", "10.161.55.100", "10.169.152.34"),
+            (7, 40, 9_999, "10.106.25.7", "10.133.26.79", "10.151.7.218"),
+        ] {
+            let recipe = Recipe {
+                endpoints,
+                ..recipe(seed)
+            };
+            let service = recipe.service(index);
+            assert_eq!(service.frontend.vip.to_string(), vip);
+            let own: Vec<String> = service.endpoints.iter().map(|e| e.address.to_string()).collect();
+            assert_eq!(own.len(), endpoints as usize);
+            assert!(own.iter().any(|e| e == first) && own.iter().any(|e| e == last), "{own:?}");
+        }
+    }
+
+    #[test]
+    fn every_number_of_a_range_has_an_address_of_its_own() {
+        let range = Cidr {
+            network: IpAddr::from([10, 0, 0, 0]),
+            prefix: 24,
+        };
+        for key in 0..1_000 {
+            let all: HashSet<IpAddr> = (0..drawn_of(range)).map(|n| address(range, n, key)).collect();
+            assert_eq!(all.len(), 254, "key {key}");
+            assert!(!all.contains(&range.host(0)) && !all.contains(&range.host(255)));
+        }
+    }
+
+    #[test]
+    fn five_thousand_services_have_room_for_a_thousand_endpoints_each() {
+        for endpoints in [1, 10, 40] {
+            assert!(most_with_endpoints(endpoints) >= MAX_SERVICES, "{endpoints}");
+        }
+        let most = most_with_endpoints(MAX_ENDPOINTS);
+        assert!((5_000..5_500).contains(&most), "{most}");
+        for recipe in both(3) {
+            let recipe = Recipe {
+                endpoints: MAX_ENDPOINTS,
+                ..recipe
+            };
+            let plan = Plan::of(recipe.family);
+            let ranges = plan.remote_endpoints();
+            let mut seen = HashSet::new();
+            // The first, those around the end of each range, and the last that updates may take.
+            for index in [0, 1, 4_193, 4_194, 4_195, 5_241, 5_242, 5_243, most + SPARE_SERVICES - 1] {
+                let service = recipe.service(index);
+                assert_eq!(service.endpoints.len(), 1_000);
+                for endpoint in service.endpoints {
+                    assert!(ranges.iter().any(|range| range.contains(endpoint.address)));
+                    assert!(seen.insert(endpoint), "{endpoint} twice");
+                }
+            }
         }
     }
 

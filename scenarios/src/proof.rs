@@ -19,6 +19,14 @@ const OPEN_AT_ONCE: usize = 200;
 const PROBE_ALL: usize = 1_000;
 /// Above, this many random ones (and the first, middle and last).
 const PROBE_SOME: usize = 256;
+/// Of every probed service each endpoint must answer where they have no more endpoints than this.
+const PROBE_ENDPOINTS: usize = 40_000;
+/// Else of services at even distances that have about so many, and of the others one: an endpoint of a thousand takes 7,500
+/// flows to be sure of.
+const PROBE_FEWER: usize = 10_000;
+/// Flows of a spread test for each endpoint; and where a service has more than [`MANY`].
+const SPREAD_FLOWS: [usize; 2] = [20, 10];
+const MANY: usize = 100;
 /// Chance that a sound datapath hides an endpoint from all of its service's probes, over a whole proof.
 const MISS_CHANCE: f64 = 1e-9;
 /// A sound datapath fails the spread test once in a million (and the census has seen its shares).
@@ -182,8 +190,9 @@ pub(crate) fn probe(
     let mut chosen = choose(mode, population, protocols, rng);
     // Who asks is a pod: that nobody answers is seen by no probe.
     chosen.retain(|s| !answering(s, mode).is_empty());
+    let whole = in_whole(&chosen, mode);
     let endpoints = chosen.iter().map(|s| answering(s, mode).len());
-    let limit = rounds(chosen.len(), endpoints.max().unwrap_or(1));
+    let limit = rounds(whole.len(), endpoints.max().unwrap_or(1));
     let mut unseen: HashMap<u32, BTreeSet<Endpoint>> = chosen
         .iter()
         .map(|s| (s.index, answering(s, mode).iter().copied().collect()))
@@ -212,7 +221,7 @@ pub(crate) fn probe(
                 }
             }
         }
-        open.retain(|s| !unseen[&s.index].is_empty());
+        open.retain(|s| whole.contains(&s.index) && !unseen[&s.index].is_empty());
     }
     if let Some(service) = open.first() {
         let silent: Vec<String> = unseen[&service.index]
@@ -273,6 +282,16 @@ fn landmarks<'a>(
     })
 }
 
+/// Services of which every endpoint must answer, by their index.
+fn in_whole(chosen: &[&Service], mode: Mode) -> BTreeSet<u32> {
+    let endpoints: usize = chosen.iter().map(|s| answering(s, mode).len()).sum();
+    let step = match endpoints <= PROBE_ENDPOINTS {
+        true => 1,
+        false => endpoints.div_ceil(PROBE_FEWER),
+    };
+    chosen.iter().step_by(step).map(|s| s.index).collect()
+}
+
 /// Flows after which an endpoint of any of `services` services is unseen with a chance of
 /// [`MISS_CHANCE`]: S·E·(1 − 1/E)^n ≤ chance.
 pub(crate) fn rounds(services: usize, endpoints: usize) -> usize {
@@ -299,7 +318,8 @@ fn spread(
         if endpoints.len() < 2 {
             continue;
         }
-        let wanted = 100.max(20 * endpoints.len());
+        let each = SPREAD_FLOWS[usize::from(endpoints.len() > MANY)];
+        let wanted = 100.max(each * endpoints.len());
         let mut counts: BTreeMap<Endpoint, u64> = endpoints.iter().map(|e| (*e, 0)).collect();
         while counts.values().sum::<u64>() < wanted as u64 {
             let asks = vec![Ask::from(service.frontend); OPEN_AT_ONCE.min(wanted)];
@@ -367,6 +387,28 @@ mod tests {
         // NIST/SEMATECH e-Handbook 1.3.6.7.4: one degree of freedom, 3.841 is the 5 % point.
         let p = evenness([569, 431].into_iter());
         assert!((p - 1.277e-5).abs() < 1e-7, "{p}");
+    }
+
+    #[test]
+    fn of_services_with_many_endpoints_some_are_probed_in_whole_and_of_few_all() {
+        use crate::population::{CLUSTER_IPS, Recipe};
+        let whole = |services: u32, endpoints: u32| {
+            let recipe = Recipe {
+                family: schema::Family::Ipv4,
+                seed: 1,
+                endpoints,
+                protocols: &[Protocol::Tcp],
+                vip_stride: None,
+                types: CLUSTER_IPS,
+            };
+            let population = recipe.population(services);
+            let chosen: Vec<&Service> = population.services.iter().collect();
+            in_whole(&chosen, Mode::Nftables).len()
+        };
+        assert_eq!(whole(1_000, 40), 1_000);
+        assert_eq!((whole(1, 1_000), whole(40, 1_000)), (1, 40));
+        assert_eq!((whole(262, 1_000), whole(1_000, 50)), (10, 200));
+        assert_eq!(rounds(10, 1_000), 29_919);
     }
 
     #[test]

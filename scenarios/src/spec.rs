@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use netns_harness::datapath::RenderOptions;
 use schema::{
     Damage, Engine, Family, KubeProxyVersion, Mix, Mode, NodeKind, Options, Outcome, Protocol,
     ScenarioKind, Series, Stack, Stage, Transport,
@@ -63,6 +64,9 @@ pub struct StaySpec {
     pub kube_proxy: Option<KubeProxyVersion>,
     /// kube-proxy's large-cluster layout.
     pub large_cluster: bool,
+    /// Whether sets have room for more entries than kube-proxy makes them for.
+    #[serde(default, skip_serializing_if = "is_ordinary")]
+    pub raised: bool,
     /// Flows of a first-packet cell.
     pub flows: u32,
     /// Whether everything takes many times longer here: then a stay installs once where it would thrice.
@@ -120,6 +124,16 @@ impl StaySpec {
             protocols: &self.protocols,
             vip_stride: self.vip_stride,
             types: self.mix.cycle(),
+        }
+    }
+
+    /// How its rules are laid out and sent, whatever is asked of them.
+    #[must_use]
+    pub const fn rendered(&self) -> RenderOptions {
+        RenderOptions {
+            large_cluster: self.large_cluster,
+            raised: self.raised,
+            ..RenderOptions::by(self.transport)
         }
     }
 

@@ -105,7 +105,9 @@ impl Stay<'_> {
                 Sockets::open(kinds.chain(serving.is_some().then_some(Socket::Tracking)))?;
             // The timed section.
             spent(|| {
-                let asked = self.datapath.ask_as_kube_proxy(from, kind, &mut sockets)?;
+                let asked = self
+                    .datapath
+                    .ask_as_kube_proxy(from, kind, &options, &mut sockets)?;
                 for command in &mut commands {
                     read_back(command)?;
                 }

@@ -192,14 +192,14 @@ fn put_back(stay: &Stay<'_>, from: Option<&Population>, render: &RenderOptions) 
     stay.carry_out(&undo).at(Stage::Measure)
 }
 
-/// A removed service does not answer.
-fn see_it_gone(stay: &mut Stay<'_>, gone: Option<&Service>) -> Result {
+/// A service that was removed, or has no endpoints left, does not answer.
+pub(crate) fn see_it_gone(stay: &mut Stay<'_>, gone: Option<&Service>) -> Result {
     let Some(service) = gone else { return Ok(()) };
     match stay.client.is_silent(service.frontend).at(Stage::Proof)? {
         true => Ok(()),
         false => Err(CellError::at(
             Stage::Proof,
-            format!("{} was removed and still answers", service.frontend),
+            format!("{} has nobody to answer for it and is answered", service.frontend),
         )),
     }
 }

@@ -24,6 +24,14 @@ pub(crate) enum SandboxOption {
     Guest,
 }
 
+/// A word of `--maxelem`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Maxelem {
+    Kept,
+    Raised,
+}
+
 /// A word of `--scenarios`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scenarios {

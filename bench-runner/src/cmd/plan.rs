@@ -99,7 +99,9 @@ fn row((number, stay): (usize, &PlannedStay)) -> [String; 8] {
             let words = cell.options.words_of(key);
             words.map_or_else(String::new, |words| format!(" {before} {words}"))
         };
-        let cut = word(OptionKey::Chunk, "in") + &word(OptionKey::TrackedFlows, "with");
+        let cut = word(OptionKey::Chunk, "in")
+            + &word(OptionKey::TrackedFlows, "with")
+            + &word(OptionKey::ScaledTo, "down");
         *asked.entry(format!("{}{cut}", cell.scenario)).or_default() += 1;
     }
     let asked = asked.iter().map(|(name, count)| format!("{count} {name}"));
@@ -131,6 +133,7 @@ fn programmed(spec: &StaySpec) -> String {
     let keys = [
         OptionKey::MinSyncPeriod,
         OptionKey::LargeCluster,
+        OptionKey::Maxelem,
         OptionKey::Engine,
         OptionKey::Suite,
     ];
@@ -141,6 +144,7 @@ fn programmed(spec: &StaySpec) -> String {
 
 fn print_rules(settings: &Settings) {
     let services = settings.request.largest;
+    let endpoints = *settings.endpoints.last().expect("there is one number");
     let cases = settings.cases();
     for case in cases.iter().filter(|case| !case.mode.is_floor()) {
         if case.transport == Transport::KubeProxy {
@@ -150,7 +154,7 @@ fn print_rules(settings: &Settings) {
         let recipe = Recipe {
             family: case.family,
             seed: settings.args.seed,
-            endpoints: settings.args.endpoints,
+            endpoints,
             protocols: &settings.request.protocols,
             vip_stride: settings.args.vip_stride,
             types: settings.mixes[0].cycle(),
@@ -161,7 +165,7 @@ fn print_rules(settings: &Settings) {
             large_cluster: settings
                 .request
                 .large_cluster
-                .at(services, settings.args.endpoints),
+                .at(services, endpoints),
             ..RenderOptions::by(case.transport)
         };
         let batch = datapath.render(None, &population, &options);

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
 use netns_sys::isolation;
 use netns_sys::tools::SUITE_PATH;
+use scenarios::population::most_with_endpoints;
 use scenarios::spec::{Event, StaySpec};
 use schema::Outcome;
 use serde::Serialize;
@@ -144,6 +145,8 @@ fn check(spec: &StaySpec) -> Result<(), Usage> {
         "services is out of range".to_owned()
     } else if !(1..=MAX_ENDPOINTS).contains(&spec.endpoints) {
         "endpoints is out of range".to_owned()
+    } else if spec.services > most_with_endpoints(spec.endpoints) {
+        "services of so many endpoints are more addresses than the plan holds".to_owned()
     } else if spec.protocols.is_empty() || (spec.services as usize) < spec.protocols.len() {
         "protocols is empty, or longer than services".to_owned()
     } else if let Some(name) = spec.setup.tools.keys().find(|name| !case::is_tool(name)) {

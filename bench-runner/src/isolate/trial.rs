@@ -153,7 +153,7 @@ fn at_size(
         move |error: HarnessError| format!("{services} services cannot be {act}: {error}")
     };
     let start = clock::now();
-    let batch = scenarios::preparation(datapath, &population, true);
+    let batch = scenarios::preparation(datapath, &population, &RenderOptions::by(transport));
     lab.on_node(|| datapath.carry_out(&batch))
         .map_err(said("installed"))?;
     drop(batch);

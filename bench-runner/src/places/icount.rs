@@ -330,6 +330,7 @@ mod tests {
             kube_proxy: None,
             engine: None,
             large_cluster: true,
+            raised: false,
             flows: 100,
             brief: true,
             counted: true,

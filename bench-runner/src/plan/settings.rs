@@ -9,7 +9,9 @@ use netns_harness::service::{MAX_NODE_PORTS, NODE_PORTS};
 use netns_sys::tools::{LIBRARIES, SBIN};
 use reports::compare::looks::LOOKS;
 use scenarios::cost::Asked;
-use scenarios::population::{ADDED_SERVICES, most_with_node_ports, most_with_stride};
+use scenarios::population::{
+    ADDED_SERVICES, most_with_endpoints, most_with_node_ports, most_with_stride,
+};
 use scenarios::spec::{Setup, Suite};
 use scenarios::{LargeCluster, Request, TRACKED_S};
 use schema::{
@@ -21,7 +23,7 @@ use super::environment::FLOWS;
 use super::{Plan, PlannedEnvironment, icount};
 use crate::case::Case;
 use crate::cli::words::HIDDEN;
-use crate::cli::{Given, RunArgs, SandboxOption, Scenarios};
+use crate::cli::{Given, Maxelem, RunArgs, SandboxOption, Scenarios};
 use crate::exit::{Usage, refused};
 use crate::machine::Machine;
 use crate::variant;
@@ -41,6 +43,8 @@ pub(crate) struct Settings {
     /// Sysctls and tools that were named.
     pub(crate) setup: Setup,
     pub(crate) sizes: Vec<u32>,
+    /// Endpoints of each service, each number measured by itself.
+    pub(crate) endpoints: Vec<u32>,
     pub(crate) modes: Vec<Mode>,
     /// What nodes serve, each measured by itself.
     pub(crate) nodes: Vec<NodeKind>,
@@ -211,14 +215,13 @@ impl Settings {
                 "--no-sweep goes with one number of --services; a list is measured exactly",
             );
         }
-        let mut sizes = match args.services.as_slice() {
-            [one] if is_swept(args) => {
-                with_a_line(sweep(*one), |n| args.large_cluster.at(n, args.endpoints))
-            }
-            list => list.to_vec(),
+        let endpoints = ascending(&args.endpoints);
+        let sizes = match args.services.as_slice() {
+            [one] if is_swept(args) => endpoints.iter().fold(sweep(*one), |sizes, endpoints| {
+                with_a_line(sizes, |n| args.large_cluster.at(n, *endpoints))
+            }),
+            list => ascending(list),
         };
-        sizes.sort_unstable();
-        sizes.dedup();
         let repetitions = match () {
             () if args.deterministic => icount::SEEDS,
             () if args.until_decided => *LOOKS.last().expect("there are looks"),
@@ -261,6 +264,7 @@ impl Settings {
                 largest: sizes.last().copied().unwrap_or_default(),
             },
             sizes,
+            endpoints,
             repetitions: args.repetitions.unwrap_or(repetitions),
             control: !args.no_control && !args.deterministic,
             args: args.clone(),
@@ -319,7 +323,7 @@ impl Settings {
                 "--plant counts the packets that cross its rules at prerouting, and those of --paths node do not: leave one of the two out",
             );
         }
-        if self.args.damage.is_some() && (smallest < 2 * protocols || self.args.endpoints < 2) {
+        if self.args.damage.is_some() && (smallest < 2 * protocols || self.endpoints[0] < 2) {
             return refused(
                 "--damage needs at least two services of each protocol and two endpoints",
             );
@@ -342,6 +346,11 @@ impl Settings {
         if self.args.large_cluster != LargeCluster::Auto && !self.cases().iter().any(commented) {
             return refused(
                 "--large-cluster: nothing that is asked has endpoint comments of ours (a real kube-proxy has them as it sees fit): leave it out, or add an iptables mode",
+            );
+        }
+        if self.args.maxelem == Maxelem::Raised && !self.cases().iter().any(Case::makes_sets) {
+            return refused(
+                "--maxelem raised: nothing that is asked makes kube-proxy's sets (ours in mode ipvs do; a real kube-proxy's hold what it sees fit): leave it out, or add mode ipvs",
             );
         }
         let real = self.request.transports.contains(&Transport::KubeProxy);
@@ -458,6 +467,14 @@ impl Settings {
             if largest > most {
                 return refused(format!(
                     "--services {largest}: with --vip-stride {stride} the service range has room for {most}: lower one of the two"
+                ));
+            }
+        }
+        for endpoints in &self.endpoints {
+            let most = most_with_endpoints(*endpoints);
+            if largest > most {
+                return refused(format!(
+                    "--services {largest} --endpoints {endpoints}: more addresses than the plan holds, which has room for {most} services of so many endpoints: lower one of the two"
                 ));
             }
         }
@@ -588,6 +605,12 @@ fn mixes(args: &RunArgs) -> Vec<Mix> {
         mixes.push(Mix::default());
     }
     mixes
+}
+
+/// Numbers by their size, each once.
+fn ascending(named: &[u32]) -> Vec<u32> {
+    let each: BTreeSet<u32> = named.iter().copied().collect();
+    each.into_iter().collect()
 }
 
 /// In the order in which they were named.

@@ -369,6 +369,49 @@ fn packets_of_the_node_are_asked_for_by_name_and_in_the_floors_too() {
 }
 
 #[test]
+fn each_number_of_endpoints_is_measured_by_itself_at_every_size() {
+    let words = "--services 100,300 --endpoints 10,1,10 --modes nftables --scenarios scale-down --scaled 200 --scaled-to 0,1";
+    let plan = plan(&words.split(' ').collect::<Vec<_>>());
+    let cells = plan.stays.iter().map(|stay| {
+        let [cell] = stay.spec.cells.as_slice() else {
+            panic!("a scale-down leaves nothing as it was: {stay:?}");
+        };
+        let number = |key| cell.options.get(key).and_then(|n| n.parse::<u32>().ok());
+        let scaled = [OptionKey::Scaled, OptionKey::ScaledTo].map(number);
+        (stay.spec.services, stay.spec.endpoints, scaled)
+    });
+    let seen: BTreeSet<_> = cells.collect();
+    // Of one endpoint none can be left that leaves.
+    let wanted = [(100, 100), (300, 200)].map(|(services, scaled)| {
+        [(1, 0), (10, 0), (10, 1)]
+            .map(|(endpoints, left)| (services, endpoints, [Some(scaled), Some(left)]))
+    });
+    assert_eq!(seen, wanted.into_iter().flatten().collect());
+    assert_eq!(plan.stays.len(), 6);
+    let words = ["bench-runner", "--services", "10000", "--endpoints", "2,1000"];
+    let cli = crate::cmd::Cli::try_parse_from(words).unwrap();
+    let Usage(why) = Settings::resolve(&cli.run).unwrap_err();
+    assert!(why.contains("more addresses than the plan holds") && why.contains("room for 5291"), "{why}");
+}
+
+#[test]
+fn larger_sets_are_an_option_of_the_cells_whose_mode_makes_them() {
+    let words = "--services 100 --no-sweep --modes ipvs,nftables --scenarios rule-count,first-packet";
+    let raised = format!("{words} --maxelem raised");
+    for (words, is_raised) in [(words, false), (raised.as_str(), true)] {
+        let plan = plan(&words.split(' ').collect::<Vec<_>>());
+        for stay in plan.stays.iter().filter(|stay| stay.spec.variant != CONTROL) {
+            let raised = is_raised && stay.spec.mode == Mode::Ipvs;
+            assert_eq!(stay.spec.raised, raised);
+            let mut cells = stay.spec.cells.iter();
+            assert!(cells.all(|cell| cell.options.is(OptionKey::Maxelem, RAISED) == raised));
+        }
+    }
+    let why = resolved(&["--modes", "nftables", "--maxelem", "raised"]).unwrap_err();
+    assert!(why.contains("add mode ipvs"), "{why}");
+}
+
+#[test]
 fn what_is_wrong_with_types_of_services_is_told_in_a_line() {
     for (words, why) in [
         (vec!["--service-types", "node-prot"], "node-port"),

@@ -99,6 +99,8 @@ pub struct ModeFacts {
     /// The most services that its layout can serve at one time; `None`: no limit of its own. A scenario that
     /// adds services needs room for them.
     pub most_services: Option<u32>,
+    /// The most entries of each set that kube-proxy makes, unless they are raised; `None`: it makes no such set.
+    pub most_entries: Option<u32>,
     /// Services a transaction for untimed preparation; `None`: one transaction is fastest.
     pub preparation_chunk: Option<usize>,
     /// Whether one transaction costs the square of what it holds, so that installs in chunks are measured too.
@@ -321,6 +323,7 @@ impl ModeFacts {
             without: &[],
             needs_root: None,
             most_services: None,
+            most_entries: None,
             preparation_chunk: None,
             chunked: false,
             listings: &[],

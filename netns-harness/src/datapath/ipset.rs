@@ -31,7 +31,7 @@ use schema::Family;
 use super::steps;
 use super::{
     Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, ModeFacts, RenderOptions, Sockets,
-    Transport, first_rule_packets, trial,
+    Stale, Transport, first_rule_packets, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -90,7 +90,11 @@ impl Datapath for Ipset {
     }
 
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
-        sync::render(*self, from, to, options)
+        match options.stale {
+            // It leaves nothing.
+            Stale::Collected => Batch::default(),
+            _ => sync::render(*self, from, to, options),
+        }
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {

@@ -14,7 +14,8 @@
 //! - kube-proxy makes chains, jumps and sets with a process each; here they are part of the first batch, but
 //!   with transport `exec` the sets, whose entries are then a process each too.
 //! - All addresses come before all virtual servers, not each after its own: batches are of one kind.
-//! - Sets of more than 61,440 services have room for more than kube-proxy's 65,536 entries.
+//! - Sets hold 65,536 entries as kube-proxy's do, unless `raised` says otherwise: then a population that they have no room
+//!   for can be measured, which kube-proxy does not serve.
 //! - The minute's tick of the `GracefulTerminationManager` does not run, for it would run inside timed acts:
 //!   an endpoint that left with connections stays as a destination of weight 0 until it comes back, its
 //!   server changes again, or everything is removed.
@@ -53,7 +54,7 @@ use schema::{Family, KubeProxyVersion};
 use super::steps;
 use super::{
     Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts, Periodic,
-    RenderOptions, SYNC_PERIOD_S, Socket, Sockets, SyncKind, Transport, Work, first_rule_packets,
+    RenderOptions, SYNC_PERIOD_S, Socket, Sockets, Stale, SyncKind, Transport, Work, first_rule_packets,
     trial,
 };
 use crate::HarnessError;
@@ -169,7 +170,22 @@ impl Datapath for Ipvs {
     }
 
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
-        sync::render(self, from, to, options)
+        match options.stale {
+            // No rule is a service's: nothing of one is left.
+            Stale::Collected => Batch::default(),
+            _ => sync::render(self, from, to, options),
+        }
+    }
+
+    fn no_room(&self, population: &Population) -> Option<String> {
+        let most = layout::MAX_ELEMENTS as usize;
+        let (set, entries) = services::fullest(population)?;
+        (entries > most).then(|| {
+            let set = layout::named(set, self.family);
+            format!(
+                "kube-proxy's sets hold 65,536 entries, and {set} would have {entries}: --maxelem raised makes larger ones, which kube-proxy has not"
+            )
+        })
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
@@ -203,9 +219,11 @@ impl KubeProxy for Ipvs {
         &self,
         from: &Population,
         sync: SyncKind,
+        options: &RenderOptions,
         sockets: &mut Sockets,
     ) -> Result<u64, HarnessError> {
-        removal::ask_as_kube_proxy(self.family, from, sync, sockets)
+        let creates = layout::creates(self.family, options.raised);
+        removal::ask_as_kube_proxy(self.family, from, &creates, sync, sockets)
     }
 
     /// Every syncPeriod the whole sync.

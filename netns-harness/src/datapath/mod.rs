@@ -41,7 +41,7 @@ pub use facts::{
 };
 pub use schema::{Damage, Engine, Transport};
 pub use step::{Batch, Step};
-pub use transport::RenderOptions;
+pub use transport::{RenderOptions, Stale};
 
 /// How a named kube-proxy version makes an update: what it reads back and which processes it starts, and
 /// how the change itself reaches the kernel.
@@ -122,6 +122,11 @@ pub trait Datapath: Send + Sync {
     /// Updates follow kube-proxy: only what changed, plus what it always rewrites.
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch;
 
+    /// Why the layout has no room for a population, in sets as kube-proxy makes them; `None` where it has.
+    fn no_room(&self, _population: &Population) -> Option<String> {
+        None
+    }
+
     /// Sends the batch and waits for the kernel's answer: the timed act. What it needs of sockets was opened
     /// before ([`Sockets::of`]) and is closed after.
     ///
@@ -177,8 +182,8 @@ pub trait KubeProxy: Send + Sync {
     }
 
     /// Asks what kube-proxy asks in the course of such an update besides [`KubeProxySync::read_back`]: over
-    /// netlink, in so many messages, and by processes whose refusal is an answer. `from` is what is installed. Part of
-    /// the timed act.
+    /// netlink, in so many messages, and by processes whose refusal is an answer. `from` is what is installed, as
+    /// `options` say. Part of the timed act.
     ///
     /// # Errors
     /// The kernel or a tool did not answer.
@@ -186,6 +191,7 @@ pub trait KubeProxy: Send + Sync {
         &self,
         _from: &Population,
         _sync: SyncKind,
+        _options: &RenderOptions,
         _sockets: &mut Sockets,
     ) -> Result<u64, HarnessError> {
         Ok(0)

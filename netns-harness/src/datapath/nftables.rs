@@ -186,6 +186,7 @@ impl KubeProxy for Nftables {
         &self,
         _from: &Population,
         _sync: SyncKind,
+        _options: &RenderOptions,
         sockets: &mut Sockets,
     ) -> Result<u64, HarnessError> {
         if self.layout().listing != Listing::Netlink {

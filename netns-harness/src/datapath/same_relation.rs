@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use proptest::prelude::*;
 use schema::{Family, KubeProxyVersion, Mode, Protocol};
 
-use super::{Engine, RenderOptions, facts_of, laid_out};
+use super::{Engine, Implementation, RenderOptions, Stale, facts_of, laid_out};
 use crate::relation::Relation;
 use crate::service::{Endpoint, Frontend, Population, Service};
 
@@ -71,7 +71,7 @@ proptest! {
         for (mode, engine, version) in each {
             let datapath = laid_out(mode, engine, version, family);
             for transport in datapath.facts().transports() {
-                let options = RenderOptions { transport, large_cluster, chunk, untimed, resync };
+                let options = RenderOptions { large_cluster, chunk, untimed, resync, ..RenderOptions::by(transport) };
                 let mut batches = vec![datapath.render(None, &populations[0], &options)];
                 batches.extend(populations.windows(2).map(|w| datapath.render(Some(&w[0]), &w[1], &options)));
                 if resync {
@@ -82,6 +82,81 @@ proptest! {
                 let meant = datapath.meaning(&batches);
                 let meant = meant.map_err(|why| TestCaseError::fail(format!("{mode} {family} {version} {transport}: {why}")))?;
                 prop_assert_eq!(meant.differences(&wanted), None, "{} {} {} {}", mode, family, version, transport);
+            }
+        }
+    }
+}
+
+/// Each mode that has services, over each engine, in each layout, for services of IPv4.
+fn every_datapath() -> Vec<(String, Box<dyn Implementation>)> {
+    let modes = Mode::ALL.iter().copied().filter(|mode| !mode.is_floor());
+    let engines = |mode| if mode == Mode::Ipset { Engine::ALL } else { &[Engine::Legacy] };
+    let each = modes.flat_map(|mode| engines(mode).iter().map(move |engine| (mode, *engine)));
+    let mut all = Vec::new();
+    for (mode, engine) in each {
+        let versions = match facts_of(mode, engine, Family::Ipv4).layouts {
+            [] => vec![KubeProxyVersion::default()],
+            layouts => layouts.iter().map(|layout| layout.last).collect(),
+        };
+        for version in versions {
+            let datapath = laid_out(mode, engine, version, Family::Ipv4);
+            all.push((format!("{mode} {engine} {version}"), datapath));
+        }
+    }
+    all
+}
+
+#[test]
+fn a_thousand_endpoints_of_a_service_have_even_shares_in_every_mode() {
+    let services = [319, 320, 1_000].into_iter().zip(0_u32..);
+    let services = services.map(|(endpoints, i)| {
+        Service::of_test(i, 0x0a60_0001 + i, 0x0a80_0000 + 0x1000 * i, endpoints)
+    });
+    let population = Population {
+        services: services.collect(),
+    };
+    let wanted = Relation::of(&population);
+    for (what, datapath) in every_datapath() {
+        let options = RenderOptions::by(datapath.facts().ordinary());
+        let batch = datapath.render(None, &population, &options);
+        let meant = datapath.meaning(&[batch]).unwrap_or_else(|why| panic!("{what}: {why}"));
+        assert_eq!(meant.differences(&wanted), None, "{what}");
+    }
+}
+
+#[test]
+fn what_is_left_to_a_later_sync_is_gone_after_it_and_nothing_else() {
+    let population = |kept: usize| {
+        let services = (0..6).map(|i| Service::of_test(i, 0x0a60_0001 + i, 0x0a80_0000 + 16 * i, 5));
+        let mut population = Population {
+            services: services.collect(),
+        };
+        for service in &mut population.services[1..5] {
+            service.keep_endpoints(kept);
+        }
+        population
+    };
+    let before = population(5);
+    for (what, datapath) in every_datapath() {
+        for (transport, kept) in datapath.facts().transports().flat_map(|t| [(t, 1), (t, 0)]) {
+            let after = population(kept);
+            let by = |stale| RenderOptions {
+                stale,
+                ..RenderOptions::by(transport)
+            };
+            let [at_once, left, collected] = [Stale::Deleted, Stale::Left, Stale::Collected]
+                .map(|stale| datapath.render(Some(&before), &after, &by(stale)));
+            let separate = left.operations() + collected.operations();
+            assert!(separate >= at_once.operations(), "{what} {transport} {kept}");
+            let install = datapath.render(None, &before, &by(Stale::Deleted));
+            let split = datapath.meaning(&[install, left, collected]);
+            let install = datapath.render(None, &before, &by(Stale::Deleted));
+            let whole = datapath.meaning(&[install, at_once]);
+            assert_eq!(split, whole, "{what} {transport} {kept}");
+            // Mode ipset has no layout for a service without endpoints, which both find.
+            let wanted = Relation::of(&after);
+            if kept > 0 {
+                assert_eq!(split.unwrap().differences(&wanted), None, "{what} {transport}");
             }
         }
     }

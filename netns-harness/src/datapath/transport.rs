@@ -2,6 +2,18 @@
 
 use schema::Transport;
 
+/// What an update does about chains of its mode that nothing leads to any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stale {
+    /// Deletes them.
+    #[default]
+    Deleted,
+    /// Leaves those that kube-proxy leaves to a later sync.
+    Left,
+    /// Is that later sync, of services that lie there already: deletes what the change to them has left.
+    Collected,
+}
+
 /// How rules are laid out and sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RenderOptions {
@@ -16,6 +28,10 @@ pub struct RenderOptions {
     pub untimed: bool,
     /// Whether everything is written again, as kube-proxy's periodic full sync does; with `from: Some`.
     pub resync: bool,
+    /// What becomes of stale chains; with `from: Some`.
+    pub stale: Stale,
+    /// Whether sets have room for more entries than kube-proxy makes them for.
+    pub raised: bool,
 }
 
 impl RenderOptions {
@@ -28,6 +44,8 @@ impl RenderOptions {
             chunk: None,
             untimed: false,
             resync: false,
+            stale: Stale::Deleted,
+            raised: false,
         }
     }
 }

@@ -48,12 +48,11 @@ fn links(plan: &Plan, peers: Peers) -> [Link; 2] {
         owns,
     };
     let (client_link, backends_link) = (plan.client_link, plan.backends_link);
-    let with = |range: Cidr, more: Option<Cidr>| -> Vec<Cidr> {
-        [range].into_iter().chain(more).collect()
-    };
-    let clients = with(plan.clients, peers.outside.then_some(plan.outside));
-    let local = peers.local_endpoints.then_some(plan.local_endpoints);
-    let endpoints = with(plan.endpoints, local);
+    let mut clients = vec![plan.clients];
+    clients.extend(peers.outside.then_some(plan.outside));
+    let mut endpoints = vec![plan.endpoints];
+    endpoints.extend(plan.more_endpoints.into_iter().filter(|_| peers.many_endpoints));
+    endpoints.extend(peers.local_endpoints.then_some(plan.local_endpoints));
     [
         link("client–node", CLIENT_INTERFACE, 1, client_link, clients),
         link(

@@ -1,7 +1,7 @@
 //! Who a lab has besides pods that ask and endpoints on other nodes: what a population needs and no more, so that a lab of
 //! ordinary services is the same whether others have more or not.
 
-use crate::service::{Population, Service};
+use crate::service::{Endpoint, Plan, Population, Service};
 
 /// Who there is besides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -10,6 +10,11 @@ pub struct Peers {
     ///
     /// [`Plan::local_endpoints`]: crate::service::Plan::local_endpoints
     pub local_endpoints: bool,
+    /// Endpoints beyond those of [`Plan::endpoints`] ([`Plan::more_endpoints`]).
+    ///
+    /// [`Plan::endpoints`]: crate::service::Plan::endpoints
+    /// [`Plan::more_endpoints`]: crate::service::Plan::more_endpoints
+    pub many_endpoints: bool,
     /// Clients outside of the cluster ([`Plan::outside`]).
     ///
     /// [`Plan::outside`]: crate::service::Plan::outside
@@ -24,7 +29,13 @@ impl Peers {
     #[must_use]
     pub fn of(population: &Population) -> Self {
         let any = |has: fn(&Service) -> bool| population.services.iter().any(has);
+        let beyond = |endpoint: &Endpoint| {
+            let ranges = Plan::of(endpoint.family()).more_endpoints;
+            ranges.iter().any(|range| range.contains(endpoint.address))
+        };
+        let mut endpoints = population.services.iter().flat_map(|s| &s.endpoints);
         Self {
+            many_endpoints: endpoints.any(beyond),
             local_endpoints: any(|service| !service.local.is_empty()),
             outside: any(|service| service.exposure.is_external()),
             newcomers: any(|service| service.exposure.affinity_s.is_some()),

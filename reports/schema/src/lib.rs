@@ -32,7 +32,7 @@ mod words;
 pub use identity::{CONTROL, CellKey};
 pub use metric::{Growth, Metric, MetricRow, Unit, UnitRow};
 pub use mode::{Marker, Mode, ModeRow, Proxier};
-pub use options::{INSTALLED, ONE_TRANSACTION, OptionKey, OptionRow, Options, Role};
+pub use options::{INSTALLED, ONE_TRANSACTION, OptionKey, OptionRow, Options, RAISED, Role};
 pub use outcome::{Disturbance, NotRun, Outcome, OutcomeKind, OutcomeRow, Stage};
 pub use record::{
     Accelerator, CellRecord, EndRecord, Environment, Header, Record, ResumedRecord, SandboxKind,

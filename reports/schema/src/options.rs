@@ -114,6 +114,13 @@ vocabulary! {
             role: Role::Way,
             ..OF_RULES
         },
+        /// How many entries kube-proxy's sets hold: `raised`, more than kube-proxy makes them for; absent: its 65,536.
+        Maxelem = "maxelem" {
+            words: |value| format!("maxelem {value}"),
+            role: Role::Way,
+            usual: Some("kept"),
+            ..OF_RULES
+        },
         /// The least time between two syncs of a real kube-proxy: `10ms`, `1s`.
         MinSyncPeriod = "min_sync_period" {
             words: |value| format!("minSyncPeriod {value}"),
@@ -149,6 +156,18 @@ vocabulary! {
             words: |value| words_of(OptionKey::Reached, value, ReachedBy::words),
             of_rules: true,
             ..OF_A_PACKET
+        },
+        /// Services that are scaled down at once: their number.
+        Scaled = "scaled" {
+            words: |value| format!("{value} services"),
+            role: Role::Asks,
+            ..AROUND
+        },
+        /// Endpoints that are left to each of them: their number.
+        ScaledTo = "scaled_to" {
+            words: |value| format!("to {value} endpoints"),
+            role: Role::Asks,
+            ..AROUND
         },
         /// What the services of the population are: a type, or a mix of them with shares in per cent (`cluster-ip=60,node-port=40`);
         /// absent: `cluster-ip`.
@@ -452,6 +471,7 @@ impl Options {
             self.position().map_or(u8::MAX, |position| position as u8),
             self.chunk().unwrap_or(0),
             self.get(OptionKey::Churn).map(str::to_owned),
+            [OptionKey::Scaled, OptionKey::ScaledTo].map(|key| self.word::<u32>(key)),
             self.word::<u32>(OptionKey::TrackedFlows),
             self.possible_cpus(),
             self.mix(),
@@ -462,6 +482,9 @@ impl Options {
 
 /// What `suite` says of the tools that are installed.
 pub const INSTALLED: &str = "host";
+
+/// What `maxelem` says of sets that hold more than kube-proxy's.
+pub const RAISED: &str = "raised";
 
 /// What `chunk` says of one transaction for all.
 pub const ONE_TRANSACTION: &str = "all";

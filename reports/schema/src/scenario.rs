@@ -155,6 +155,18 @@ vocabulary! {
                 Ask::sync("Replace an endpoint of each of {churn} services: kube-proxy's sync"),
             ],
         },
+        /// Most endpoints of random services, or all, leave at once at size N, until nothing of them is left.
+        ScaleDown = "scale-down" {
+            question: "How long does it take when k services lose most of their endpoints, or all, until nothing of them is left?",
+            in_default_run: false,
+            topic: Topic::Updates,
+            words: "Scale {scaled} services down to {scaled_to} endpoints each",
+            over_n: "How long does it take to scale services down when there are N services?",
+            asks: &[
+                Ask::update("Scale {scaled} services down to {scaled_to} endpoints each"),
+                Ask::sync("Scale {scaled} services down to {scaled_to} endpoints each: kube-proxy's syncs"),
+            ],
+        },
         /// An endpoint of a UDP service replaced while flows are tracked.
         ConntrackClean = "conntrack-clean" {
             question: "How long does kube-proxy's sync take when an endpoint of a UDP service is replaced, by the number of tracked flows?",

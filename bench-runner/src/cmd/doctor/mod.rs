@@ -9,13 +9,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use netns_harness::datapath::facts;
+use scenarios::population::most_with_endpoints;
 use schema::{Accelerator, Engine, Family, Mode, SandboxKind};
 use serde::Serialize;
 
 use crate::case::Case;
 use crate::cli::words;
 use crate::environment;
-use crate::exit::{Ended, Usage};
+use crate::exit::{Ended, Usage, refused};
 use crate::isolate::ask::{Answer, Ask, Facilities, Trial};
 use crate::isolate::child;
 use crate::places::host::Host;
@@ -176,6 +177,13 @@ impl Check {
 }
 
 pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Ended> {
+    let most = most_with_endpoints(args.endpoints);
+    if let Some(services) = args.services.filter(|services| *services > most) {
+        return refused(format!(
+            "--services {services} --endpoints {}: more addresses than the plan holds, which has room for {most} services of so many endpoints: lower one of the two",
+            args.endpoints
+        ));
+    }
     let diagnosis = machine::runtime()?.block_on(diagnose(args))?;
     match args.json {
         true => stdout::json(&diagnosis)?,

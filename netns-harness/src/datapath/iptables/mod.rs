@@ -24,7 +24,7 @@ mod types;
 
 use super::{
     Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, LONGEST_INTERVAL_S,
-    ModeFacts, Periodic, RenderOptions, SYNC_PERIOD_S, Sockets, SyncKind, Transport, Work,
+    ModeFacts, Periodic, RenderOptions, SYNC_PERIOD_S, Sockets, Stale, SyncKind, Transport, Work,
     first_rule_packets, trial,
 };
 use crate::HarnessError;
@@ -96,8 +96,12 @@ impl Datapath for Iptables {
 
     /// `from: None`: jumps, shared chains and all services, `chunk` services a transaction. Otherwise
     /// kube-proxy's partial sync (≥ 1.28), or with `resync` its full sync. `exec` has no transactions to
-    /// divide.
+    /// divide. Stale chains are left to a later sync in large clusters alone, and by no process a rule.
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
+        let leaves = options.large_cluster && options.transport != Transport::Exec;
+        if options.stale == Stale::Collected && !leaves {
+            return Batch::default();
+        }
         match (options.transport, from) {
             (Transport::Exec, None) => Batch::of(Some(exec::install(*self, to, options))),
             (Transport::Exec, Some(from)) => {
@@ -147,6 +151,7 @@ impl KubeProxy for Iptables {
         &self,
         _from: &Population,
         sync: SyncKind,
+        _options: &RenderOptions,
         _sockets: &mut Sockets,
     ) -> Result<u64, HarnessError> {
         let questions = layout::questions(self.family).iter();

@@ -7,7 +7,7 @@ use super::Iptables;
 use super::layout;
 use super::services::chains_of;
 use crate::datapath::steps::Restore;
-use crate::datapath::{Batch, RenderOptions};
+use crate::datapath::{Batch, RenderOptions, Stale};
 use crate::service::{Population, Service};
 use crate::xtables::RestoreText;
 
@@ -63,7 +63,9 @@ fn install_part(
 }
 
 /// One transaction: the shared chains in full, and the chains of changed services (kube-proxy's partial
-/// sync, ≥ 1.28) or, in a resync, of all (its full sync; the jumps are there already).
+/// sync, ≥ 1.28) or, in a resync, of all (its full sync; the jumps are there already). In large clusters kube-proxy leaves
+/// stale chains where they are until its last look for them is longer ago than its syncPeriod (`lastIPTablesCleanup` in
+/// pkg/proxy/iptables/proxier.go:1246–1272 of 1.37.2); the sync that then deletes them writes the shared chains too.
 pub(super) fn update(
     iptables: Iptables,
     from: &Population,
@@ -71,19 +73,25 @@ pub(super) fn update(
     options: &RenderOptions,
 ) -> Restore {
     let (changed, stale) = layout::changes(from, to);
-    let written = if options.resync {
-        to.services.iter().collect()
-    } else {
-        changed
+    let written: Vec<&Service> = match options.stale {
+        Stale::Collected => Vec::new(),
+        _ if options.resync => to.services.iter().collect(),
+        _ => changed.clone(),
     };
     let mut text = RestoreText::new(iptables.family, options.large_cluster);
     text.filter_section(false, &to.services);
     text.begin_nat();
     written.iter().for_each(|s| text.declare_service(s));
     // A stale chain is declared, which empties it, and deleted at the end.
-    let kept: HashSet<String> = written.iter().flat_map(|s| chains_of(s)).collect();
+    let staying = match options.stale {
+        Stale::Collected => &changed,
+        _ => &written,
+    };
+    let kept: HashSet<String> = staying.iter().flat_map(|s| chains_of(s)).collect();
+    let leaves = options.stale == Stale::Left && options.large_cluster;
     let gone: Vec<String> = stale
         .iter()
+        .filter(|_| !leaves)
         .flat_map(|s| chains_of(s))
         .filter(|c| !kept.contains(c))
         .collect();

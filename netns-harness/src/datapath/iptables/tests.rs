@@ -5,6 +5,7 @@ use super::*;
 use crate::datapath::meaning::Meaning as _;
 use crate::datapath::steps::Restore;
 use crate::datapath::{Breakable as _, Damage};
+use crate::relation::SHARE_TOLERANCE;
 use crate::service::Service;
 use crate::xtables::RestoreText;
 use crate::xtables::tool::parse_counters;
@@ -500,6 +501,64 @@ fn what_is_written_for_ipv6_is_what_ip6tables_save_lists() {
     assert_eq!(layout_check::complete(&saved, Family::Ipv6), Ok(()));
     let means = way::relation(&saved, &[]).unwrap();
     assert_eq!(means.differences(&Relation::of(&population)), None);
+}
+
+/// All flows, as an integer of which parts are exact but for one in each step.
+const ALL_FLOWS: u128 = 1 << 96;
+
+/// The shares of a chain of choices, of [`ALL_FLOWS`], whose probabilities are written as that, as the kernel keeps them:
+/// of 2^31, rounded (`lround` in libxt_statistic.c).
+fn shares_in_the_kernel(probabilities: &[&str]) -> Vec<u128> {
+    let mut left = ALL_FLOWS;
+    let taken = probabilities.iter().map(|text| {
+        let written: f64 = text.parse().unwrap();
+        let kept = (written * f64::from(1_u32 << 31)).round() as u128;
+        let taken = (left * kept) >> 31;
+        left -= taken;
+        taken
+    });
+    let mut shares: Vec<u128> = taken.collect();
+    shares.push(left);
+    shares
+}
+
+#[test]
+fn shares_are_even_as_far_as_ten_decimals_and_31_bits_can_say_them() {
+    for endpoints in [1, 2, 3, 10, 40, 319, 320, 1_000] {
+        let population = population(1, endpoints);
+        let batch = Iptables::legacy().render(None, &population, &OPTIONS);
+        let text = batch.to_string();
+        let written = text.lines().filter_map(|line| line.split_once("--probability "));
+        let written: Vec<&str> = written.filter_map(|(_, rest)| rest.split(' ').next()).collect();
+        let shares = shares_in_the_kernel(&written);
+        assert_eq!(shares.len(), endpoints as usize);
+        let even = ALL_FLOWS / u128::from(endpoints);
+        for (at, share) in shares.iter().enumerate() {
+            let off = share.abs_diff(even) as f64 / ALL_FLOWS as f64;
+            assert!(off < SHARE_TOLERANCE, "{at} of {endpoints}: {off:e}");
+        }
+        // What the tracer makes of the text.
+        let means = way::relation(&interpreted(&[batch]).unwrap(), &[]).unwrap();
+        assert_eq!(means.differences(&Relation::of(&population)), None, "{endpoints}");
+    }
+}
+
+#[test]
+fn five_decimals_would_not_tell_319_endpoints_from_320() {
+    let chain = |decimals: usize| -> Vec<String> {
+        let left = (2..=320).rev().map(|left| 1.0 / f64::from(left));
+        left.map(|probability| format!("{probability:.decimals$}")).collect()
+    };
+    assert_eq!(chain(5)[..2], ["0.00313", "0.00313"]);
+    assert_eq!(chain(10)[..2], ["0.0031250000", "0.0031347962"]);
+    let farthest = |decimals| {
+        let texts = chain(decimals);
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let shares = shares_in_the_kernel(&texts).into_iter();
+        let off = shares.map(|share| share.abs_diff(ALL_FLOWS / 320) as f64 / ALL_FLOWS as f64);
+        off.fold(0.0, f64::max)
+    };
+    assert!(farthest(5) > 1e-6 && farthest(10) < SHARE_TOLERANCE);
 }
 
 #[test]

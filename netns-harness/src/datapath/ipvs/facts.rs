@@ -76,6 +76,7 @@ const FACTS: ModeFacts = ModeFacts {
     ],
     // Its rules neither look for a service nor choose an endpoint.
     without: &["statistic", "tcp", "udp", "DNAT"],
+    most_entries: Some(layout::MAX_ELEMENTS),
     needs_root: Some(
         "ipvs needs root: the commands of generic netlink's family IPVS are for CAP_NET_ADMIN of the initial user namespace (GENL_ADMIN_PERM)",
     ),

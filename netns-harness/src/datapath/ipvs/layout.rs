@@ -70,13 +70,11 @@ pub(super) fn sets(family: Family) -> impl Iterator<Item = (String, SetType)> {
     sets.map(move |(name, set_type)| (named(name, family), *set_type))
 }
 
-/// kube-proxy's `maxelem` (`setIPSetDefaults`).
-const MAX_ELEMENTS: u32 = 65_536;
-/// Beyond it kube-proxy itself ends. A limit that is not reached costs nothing, so larger populations get a
-/// larger one: enough for every population of the address plan.
+/// kube-proxy's `maxelem` (`setIPSetDefaults` in pkg/proxy/ipvs/ipset/ipset.go): one entry more is refused, and with it all
+/// of the service.
+pub(super) const MAX_ELEMENTS: u32 = 65_536;
+/// Enough for every population of the address plan. A limit that is not reached costs nothing.
 const MORE_ELEMENTS: u32 = 1 << 20;
-/// Services that may be added later.
-const SPARE: usize = 4_096;
 
 /// What a family's rules are whatever the services.
 struct Base {
@@ -155,12 +153,9 @@ pub(super) fn before_the_fix(release: &str) -> bool {
     version != (0, 0) && version < (5, 9)
 }
 
-/// `create` commands of every set of a family.
-pub(super) fn creates(family: Family, services: usize) -> Vec<Command> {
-    let max_elements = match services + SPARE > MAX_ELEMENTS as usize {
-        true => MORE_ELEMENTS,
-        false => MAX_ELEMENTS,
-    };
+/// `create` commands of every set of a family; `raised`: with room for more entries than kube-proxy's.
+pub(super) fn creates(family: Family, raised: bool) -> Vec<Command> {
+    let max_elements = if raised { MORE_ELEMENTS } else { MAX_ELEMENTS };
     let create = |(name, set_type): (String, SetType)| {
         Command::Create(Create {
             name,
@@ -454,12 +449,12 @@ mod tests {
     }
 
     #[test]
-    fn sets_have_kube_proxys_limit_until_it_would_be_reached() {
-        let limit = |services| match &creates(Family::Ipv4, services)[1] {
+    fn sets_have_kube_proxys_limit_unless_it_is_raised() {
+        let limit = |raised| match &creates(Family::Ipv4, raised)[1] {
             Command::Create(create) => create.max_elements,
             other => panic!("{other}"),
         };
-        assert_eq!(limit(10_000), 65_536);
-        assert!(limit(61_441) > 100_000 && limit(100_000) > 100_000);
+        assert_eq!(limit(false), 65_536);
+        assert!(limit(true) > 2 * crate::service::MAX_SERVICES);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::PoisonError;
 
+use ipset_sys::Command;
 use ipvs_codec::{LinkOp, Op};
 use netlink::Batch as Messages;
 use netns_sys::tools::command;
@@ -17,13 +18,14 @@ use crate::tools;
 use crate::xtables::{other, tool};
 
 /// What kube-proxy asks in a sync besides the listings of sets: a process for each chain and jump, and for
-/// each set; and over netlink what [`Part::Look`] says, which a batch that writes everything holds itself.
+/// each set, by `creates`; and over netlink what [`Part::Look`] says, which a batch that writes everything holds itself.
 ///
 /// # Errors
 /// A tool is missing or refuses what kube-proxy expects it to take; the kernel refused to say.
 pub(super) fn ask_as_kube_proxy(
     family: Family,
     population: &Population,
+    creates: &[Command],
     sync: SyncKind,
     sockets: &mut Sockets,
 ) -> Result<u64, HarnessError> {
@@ -31,7 +33,7 @@ pub(super) fn ask_as_kube_proxy(
         // A chain that is there is refused: that is the answer.
         let _there = tool::ask(tool_of(family), words)?;
     }
-    for create in layout::creates(family, population.len()) {
+    for create in creates {
         let line = create.to_string();
         let mut words: Vec<&str> = line.split_whitespace().collect();
         words.push("-exist");
@@ -68,7 +70,7 @@ pub(super) fn teardown(
     done.push(tool::empty(tool_of(family), &["nat", "filter"]));
     match sockets.sets() {
         Ok(session) => done.extend(layout::sets(family).map(|(name, _)| {
-            let destroy = ipset_sys::Command::Destroy(name);
+            let destroy = Command::Destroy(name);
             let destroyed = session.send(&[destroy]);
             destroyed.map_err(HarnessError::ipset("destroy sets"))
         })),

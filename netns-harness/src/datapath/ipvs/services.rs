@@ -201,6 +201,14 @@ impl Wanted {
     }
 }
 
+/// The set that would have the most entries, by the name that it has for IPv4, and how many.
+pub(super) fn fullest(population: &Population) -> Option<(&'static str, usize)> {
+    let wanted = Wanted::by(population);
+    let sets = wanted.entries.chunk_by(|(a, _), (b, _)| a == b);
+    let counts = sets.map(|entries| (entries[0].0, entries.len()));
+    counts.max_by_key(|(_, entries)| *entries)
+}
+
 /// What rules depend on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Rules<'a> {
@@ -290,6 +298,31 @@ mod tests {
                 "KUBE-EXTERNAL-IP-LOCAL 192.0.2.1,tcp:80",
             ]
         );
+    }
+
+    #[test]
+    fn each_set_is_counted_by_itself_and_the_fullest_decides_whether_there_is_room() {
+        let of = |services: u32| {
+            let services = (0..services).map(|i| Service::of_test(i, 0x0a60_0001 + i, 0x0a80_0000 + i, 1));
+            Population {
+                services: services.collect(),
+            }
+        };
+        assert_eq!(fullest(&of(0)), None);
+        assert_eq!(fullest(&of(3)).map(|(_, entries)| entries), Some(3));
+        let mut population = of(3);
+        for service in &mut population.services[..2] {
+            service.exposure.load_balancer = vec![[5, 6, 7, service.index as u8].into()];
+        }
+        // The device has the addresses of load balancers too.
+        assert_eq!(fullest(&population), Some((BOUND_IPS, 5)));
+        let room = |services| {
+            let ipvs = super::super::Ipvs::of(Family::Ipv4);
+            crate::datapath::Datapath::no_room(&ipvs, &of(services))
+        };
+        assert_eq!(room(65_536), None);
+        let why = room(65_537).unwrap();
+        assert!(why.starts_with("kube-proxy's sets hold 65,536 ") && why.contains("65537"), "{why}");
     }
 
     #[test]

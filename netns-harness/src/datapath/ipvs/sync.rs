@@ -35,14 +35,14 @@ pub(super) fn render(
         transport: options.transport,
     };
     match from {
-        None => install(&mut steps, to),
+        None => install(&mut steps, to, options.raised),
         Some(from) => update(&mut steps, from, to, options.resync),
     }
     steps.batch
 }
 
 /// Everything from nothing.
-fn install(steps: &mut Steps<'_>, to: &Population) {
+fn install(steps: &mut Steps<'_>, to: &Population, raised: bool) {
     let wanted = Wanted::by(to);
     steps.part(Part::Sysctls);
     steps.links(vec![LinkOp::AddDummy(DEVICE)]);
@@ -51,7 +51,7 @@ fn install(steps: &mut Steps<'_>, to: &Population) {
     wanted.servers.iter().for_each(|s| add_server(&mut ops, s));
     steps.servers(ops);
     let family = steps.ipvs.family;
-    let mut commands = layout::creates(family, to.services.len());
+    let mut commands = layout::creates(family, raised);
     commands.extend(wanted.entries.iter().map(add(family)));
     steps.sets(commands);
     steps.rules(true, &wanted.rules());

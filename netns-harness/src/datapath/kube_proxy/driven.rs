@@ -56,6 +56,10 @@ impl Datapath for Driven {
         }))
     }
 
+    fn no_room(&self, population: &Population) -> Option<String> {
+        self.inner.no_room(population)
+    }
+
     /// No layout is compared: any version's, or a branch's, is what it does.
     fn census(&self) -> Result<Relation, HarnessError> {
         let mode = self.inner.facts().mode;

@@ -7,7 +7,7 @@ use nft_codec::{Act, Element, Key, Name, Op, Verdict};
 use super::exposed::Part;
 use super::layout::{FullSync, Layout};
 use super::step::{Script, Transaction};
-use crate::datapath::{Batch, RenderOptions, Transport};
+use crate::datapath::{Batch, RenderOptions, Stale, Transport};
 use crate::service::{Population, Service};
 
 /// What must be sent to go from serving `from` (`None`: an untouched kernel) to serving `to`.
@@ -24,6 +24,13 @@ pub(super) fn render(
         open: Vec::new(),
         services: 0,
     };
+    let nothing = Population::default();
+    let before = Installed::of(layout, from.unwrap_or(&nothing));
+    let after = Installed::of(layout, to);
+    if options.stale == Stale::Collected {
+        transactions.delete(stale_chains(layout, &before, &after));
+        return transactions.finish();
+    }
     let full = match from {
         None => Some(FullSync::First),
         Some(_) => options.resync.then_some(FullSync::Later),
@@ -31,9 +38,6 @@ pub(super) fn render(
     if let Some(sync) = full {
         transactions.open = layout.base(sync);
     }
-    let nothing = Population::default();
-    let before = Installed::of(layout, from.unwrap_or(&nothing));
-    let after = Installed::of(layout, to);
     // A full sync empties the sets and maps first, or reads what they hold.
     let emptied = full.is_some() && !layout.reads_sets;
     let mut elements = match emptied {
@@ -110,6 +114,21 @@ impl<'a> Installed<'a> {
     }
 }
 
+/// Chains that `after` does not have any more.
+fn stale_chains(layout: &Layout, before: &Installed<'_>, after: &Installed<'_>) -> Vec<Name> {
+    let mut stale = Vec::new();
+    for service in &before.order {
+        let now = after.services.get(&identity(service)).copied();
+        if now.is_none_or(|now| now != *service) {
+            let kept = now.map(|now| layout.chains(now));
+            let kept: HashSet<_> = kept.into_iter().flatten().collect();
+            let own = layout.chains(service).into_iter();
+            stale.extend(own.filter(|chain| !kept.contains(chain)));
+        }
+    }
+    stale
+}
+
 /// Adds an element unless it is there; one with another verdict is replaced.
 fn ensure(
     layout: &Layout,
@@ -159,19 +178,12 @@ impl Transactions<'_> {
     /// and maps were `emptied`; then, in a transaction of its own, deletes those chains.
     fn leave_behind(&mut self, before: &Installed<'_>, after: &Installed<'_>, emptied: bool) {
         let layout = self.layout;
-        let (mut stale, mut sets) = (Vec::new(), Vec::new());
-        let mut gone = Vec::new();
+        let stale = stale_chains(layout, before, after);
+        let (mut sets, mut gone) = (Vec::new(), Vec::new());
         let mut seen = HashSet::new();
         for service in &before.order {
             let now = after.services.get(&identity(service));
             if now.is_none_or(|now| now != service) {
-                let chains = |service: &Service| layout.chains(service);
-                let kept: HashSet<_> = now.map(|now| chains(now)).into_iter().flatten().collect();
-                stale.extend(
-                    chains(service)
-                        .into_iter()
-                        .filter(|chain| !kept.contains(chain)),
-                );
                 let kept = now.map(|now| layout.affinity_sets(now)).unwrap_or_default();
                 let gone = layout.affinity_sets(service).into_iter();
                 sets.extend(gone.filter(|set| !kept.contains(set)));
@@ -190,9 +202,16 @@ impl Transactions<'_> {
         let delete = |(set, key)| layout.op(Act::DeleteElements(set, vec![key]));
         self.open.extend(gone.into_iter().map(delete));
         self.close();
-        // The service chain leads to the endpoints' chains, but it is empty by now: any order will do.
+        if self.options.stale != Stale::Left {
+            self.delete(stale);
+        }
+    }
+
+    /// Deletes chains that are empty. A service's leads to its endpoints' chains where it is not: any order will do.
+    fn delete(&mut self, chains: Vec<Name>) {
+        let layout = self.layout;
         let delete = |chain| layout.op(Act::DeleteChain(chain));
-        self.open.extend(stale.into_iter().map(delete));
+        self.open.extend(chains.into_iter().map(delete));
     }
 
     fn close(&mut self) {

@@ -477,7 +477,7 @@ fn kube_proxy_s_read_back_lists_what_is_there() {
                 assert_eq!(sync.transport, Transport::Nft);
                 let mut sockets = Sockets::open(sync.sockets.iter().copied()).unwrap();
                 nftables
-                    .ask_as_kube_proxy(&wanted, kind, &mut sockets)
+                    .ask_as_kube_proxy(&wanted, kind, &NETLINK, &mut sockets)
                     .unwrap();
                 assert_eq!(sockets.kinds(), sync.sockets.iter().copied().collect());
                 let mut texts = String::new();

@@ -55,9 +55,12 @@ impl Column {
             OptionKey::Position,
             OptionKey::Chunk,
             OptionKey::Churn,
+            OptionKey::Scaled,
+            OptionKey::ScaledTo,
             OptionKey::TrackedFlows,
             OptionKey::PossibleCpus,
             OptionKey::Cache,
+            OptionKey::Maxelem,
         ];
         let values = keys.iter().filter_map(|key| {
             let value = self.asked.get(*key)?;
@@ -65,7 +68,11 @@ impl Column {
                 OptionKey::Chunk if value == ONE_TRANSACTION => "all at once".to_owned(),
                 OptionKey::Chunk => format!("by {value}"),
                 OptionKey::PossibleCpus => format!("{value} CPUs"),
-                OptionKey::Churn | OptionKey::TrackedFlows => key.words(value),
+                OptionKey::Churn
+                | OptionKey::Scaled
+                | OptionKey::ScaledTo
+                | OptionKey::TrackedFlows
+                | OptionKey::Maxelem => key.words(value),
                 _ => value.to_owned(),
             })
         });
