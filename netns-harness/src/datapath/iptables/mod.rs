@@ -32,7 +32,7 @@ use crate::xtables::{foreign, tool, trace, way};
 pub(super) use damage::stray_rule;
 pub use floor::Conntrack;
 pub(super) use layout::service_chain;
-use schema::{Family, KubeProxyVersion};
+use schema::{Family, KubeProxyVersion, NodeKind, Stack};
 
 /// More endpoints than this are a large cluster (`largeClusterEndpointsThreshold`).
 pub const LARGE_CLUSTER: usize = 1_000;
@@ -42,13 +42,18 @@ pub const LARGE_CLUSTER: usize = 1_000;
 pub struct Iptables {
     pub(super) engine: Engine,
     pub(super) family: Family,
+    stack: Stack,
 }
 
 impl Iptables {
     /// Through the tools of an engine, for services of a family.
     #[must_use]
     pub const fn of(engine: Engine, family: Family) -> Self {
-        Self { engine, family }
+        Self {
+            engine,
+            family,
+            stack: Stack::Single,
+        }
     }
 
     /// Through `iptables-nft-restore`.
@@ -61,6 +66,19 @@ impl Iptables {
     #[must_use]
     pub const fn legacy() -> Self {
         Self::of(Engine::Legacy, Family::Ipv4)
+    }
+
+    /// On a node of so many families.
+    #[must_use]
+    pub const fn on(self, stack: Stack) -> Self {
+        Self { stack, ..self }
+    }
+
+    const fn node(self) -> NodeKind {
+        NodeKind {
+            stack: self.stack,
+            family: self.family,
+        }
     }
 
     const fn tool(self) -> &'static str {
@@ -110,7 +128,7 @@ impl Datapath for Iptables {
     }
 
     fn census_in_order(&self) -> Result<(Relation, Option<Vec<Frontend>>), HarnessError> {
-        foreign::no_other(self.engine)?;
+        foreign::no_other(self.engine, self.node())?;
         let tables = tool::listed(self.tool())?;
         let complete = layout_check::complete(&tables, self.family);
         complete.map_err(HarnessError::listing("iptables layout"))?;
@@ -121,7 +139,7 @@ impl Datapath for Iptables {
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
         let tables = ["mangle", "filter", "nat"];
-        foreign::remove_of(self.engine, self.family, &tables, sockets)
+        foreign::remove(self.engine, self.family, &tables, sockets)
     }
 }
 
@@ -178,7 +196,7 @@ impl KubeProxy for Iptables {
 
     fn traced(&self, wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {
         let meaning = || {
-            foreign::no_other(self.engine)?;
+            foreign::no_other(self.engine, self.node())?;
             let tables = tool::listed(self.tool())?;
             way::relation(&tables, wanted).map_err(HarnessError::listing("iptables rules"))
         };
@@ -188,7 +206,7 @@ impl KubeProxy for Iptables {
 
 impl Inspect for Iptables {
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        foreign::leftovers(self.engine, self.family)
+        foreign::leftovers(self.engine, self.node())
     }
 
     fn inventory(&self) -> Result<Inventory, HarnessError> {

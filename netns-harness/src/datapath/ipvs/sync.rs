@@ -264,7 +264,7 @@ impl Steps<'_> {
 
     fn look(&mut self, to: &Population) {
         let servers = to.services.iter().map(|s| layout::id(s.frontend)).collect();
-        self.part(Part::Look(self.ipvs.family, servers));
+        self.part(Part::Look(self.ipvs.node(), servers));
     }
 
     fn sets(&mut self, commands: Vec<Command>) {
