@@ -48,7 +48,7 @@ impl Case {
             self.mode,
             self.engine.unwrap_or_default(),
             version,
-            self.family,
+            self.node(),
         )
     }
 
@@ -153,7 +153,8 @@ pub(crate) fn is_tool(name: &str) -> bool {
 
 /// Every installed tool that any mode can use, each once.
 pub(crate) fn all_tools() -> Vec<Tool> {
-    let mut found: Vec<Tool> = Case::all().iter().flat_map(Case::tools).collect();
+    let cases = Family::ALL.iter().flat_map(|family| Case::all_of(*family));
+    let mut found: Vec<Tool> = cases.flat_map(|case| case.tools()).collect();
     let mut seen = std::collections::HashSet::new();
     found.retain(|tool| seen.insert(*tool));
     found

@@ -7,7 +7,7 @@ use std::time::Duration;
 use netns_harness::datapath::{RenderOptions, facts};
 use netns_sys::clock;
 use scenarios::population::{CLUSTER_IPS, Recipe};
-use schema::{Family, KubeProxyVersion, Mode, Protocol};
+use schema::{Family, KubeProxyVersion, Mode, NodeKind, Protocol};
 
 /// What rendering [`SERVICES`] services in every mode took on the machine, and on the day, of which the expected times are.
 const REFERENCE: Duration = Duration::from_millis(24);
@@ -39,7 +39,7 @@ fn tried() -> f64 {
         let facts = facts(*mode);
         (
             facts.ordinary(),
-            (facts.make)(KubeProxyVersion::default(), recipe.family),
+            (facts.make)(KubeProxyVersion::default(), NodeKind::default()),
         )
     });
     let datapaths: Vec<_> = datapaths.collect();

@@ -1,12 +1,13 @@
 //! A slow-down of known size: rules that match nothing, in a table of their own, before nat. Packets cross them
 //! in every mode, so that what a gate finds can be held against what was planted.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nft_codec::{
     Act, BaseChain, ChainKind, Comparison, Connection, EncodedBatch, Hook, Name, Network, Op,
     Policy, Rule, Statement, TableFamily, Verdict,
 };
+use schema::Family;
 
 use crate::HarnessError;
 
@@ -15,19 +16,33 @@ const TABLE: &str = "bench-runner-planted";
 const PREROUTING: &str = "prerouting";
 /// After connection tracking (-200) and mangle (-150), before nat (-100): `enum nf_ip_hook_priorities`.
 const PRIORITY: i32 = -110;
-/// TEST-NET-1 (RFC 5737): no address of a lab.
-const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
-fn op(act: Act) -> Op {
+const fn table_family(family: Family) -> TableFamily {
+    match family {
+        Family::Ipv4 => TableFamily::Ip,
+        Family::Ipv6 => TableFamily::Ip6,
+    }
+}
+
+/// For documentation (RFC 5737, RFC 3849): no address of a lab.
+const fn nowhere(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+        Family::Ipv6 => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+    }
+}
+
+fn op(family: Family, act: Act) -> Op {
     Op {
-        family: TableFamily::Ip,
+        family: table_family(family),
         table: Name::new(TABLE),
         act,
     }
 }
 
 /// Table, and in each chain so many rules and then a counter of the packets that crossed them.
-fn planting(rules: u32) -> Vec<Op> {
+fn planting(family: Family, rules: u32) -> Vec<Op> {
+    let op = |act| op(family, act);
     let mut ops = vec![op(Act::AddTable(None))];
     for (name, hook) in [(PREROUTING, Hook::Prerouting), ("output", Hook::Output)] {
         let chain = Name::new(name);
@@ -42,7 +57,7 @@ fn planting(rules: u32) -> Vec<Op> {
             None,
         )));
         let nothing = Rule::new(vec![
-            Statement::DestinationAddress(Comparison::Equal, Network::host(NOWHERE)),
+            Statement::DestinationAddress(Comparison::Equal, Network::host(nowhere(family))),
             Statement::Verdict(Verdict::Drop),
         ]);
         let counter = Rule::new(vec![Statement::Counter(0, 0)]);
@@ -59,25 +74,26 @@ fn send(act: &str, ops: Vec<Op>) -> Result<(), HarnessError> {
         .map_err(HarnessError::netlink(act))
 }
 
-/// Plants so many rules at prerouting and as many at output, in the calling thread's network namespace.
+/// Plants so many rules at prerouting and as many at output, for packets of a family, in the calling thread's network
+/// namespace.
 ///
 /// # Errors
 /// The kernel refused.
-pub fn add(rules: u32) -> Result<(), HarnessError> {
-    send("plant rules that match nothing", planting(rules))
+pub fn add(family: Family, rules: u32) -> Result<(), HarnessError> {
+    send("plant rules that match nothing", planting(family, rules))
 }
 
 /// Removes what was planted; how many packets have crossed the rules at prerouting.
 ///
 /// # Errors
 /// The kernel refused, or the rules were no longer there.
-pub fn remove() -> Result<u64, HarnessError> {
+pub fn remove(family: Family) -> Result<u64, HarnessError> {
     let act = "read the counter behind the planted rules";
     let rules = Connection::open()
-        .and_then(|mut connection| connection.chain_rules(TableFamily::Ip, TABLE, PREROUTING))
+        .and_then(|mut connection| connection.chain_rules(table_family(family), TABLE, PREROUTING))
         .map_err(HarnessError::netlink(act))?;
     let crossed = rules.last().and_then(Rule::packets);
-    send("remove the planted rules", vec![op(Act::DeleteTable)])?;
+    send("remove the planted rules", vec![op(family, Act::DeleteTable)])?;
     crossed.ok_or_else(|| {
         let text = format!("{} rules, the last without a counter", rules.len());
         HarnessError::listing("planted rules")(text)
@@ -90,13 +106,18 @@ mod tests {
 
     #[test]
     fn what_is_planted_is_listed_and_removed() {
-        testing::in_namespace(|| {
-            add(3).unwrap();
-            let listed = testing::tool("nft", &["-y", "list", "table", "ip", TABLE], "");
-            assert_eq!(listed.matches("ip daddr 192.0.2.1 drop").count(), 6);
-            assert_eq!(listed.matches("priority -110").count(), 2, "{listed}");
-            assert_eq!(remove().unwrap(), 0);
-            assert!(remove().is_err(), "nothing is planted any more");
-        });
+        for (family, table, rule) in [
+            (Family::Ipv4, "ip", "ip daddr 192.0.2.1 drop"),
+            (Family::Ipv6, "ip6", "ip6 daddr 2001:db8::1 drop"),
+        ] {
+            testing::in_namespace(|| {
+                add(family, 3).unwrap();
+                let listed = testing::tool("nft", &["-y", "list", "table", table, TABLE], "");
+                assert_eq!(listed.matches(rule).count(), 6, "{listed}");
+                assert_eq!(listed.matches("priority -110").count(), 2, "{listed}");
+                assert_eq!(remove(family).unwrap(), 0);
+                assert!(remove(family).is_err(), "nothing is planted any more");
+            });
+        }
     }
 }

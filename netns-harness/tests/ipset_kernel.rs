@@ -19,7 +19,7 @@ use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
 use netns_harness::service::{Endpoint, Frontend, Population};
 use netns_harness::traffic::{Ask, Client};
-use schema::{Family, Protocol};
+use schema::{Family, Protocol, Stack};
 
 const TRANSPORTS: [Transport; 2] = [Transport::Netlink, Transport::IpsetRestore];
 
@@ -126,7 +126,8 @@ fn both_families_stand_beside_each_other_and_one_leaves_the_other() {
     for engine in Engine::ALL.iter().copied() {
         for (family, another) in [(Family::Ipv4, Family::Ipv6), (Family::Ipv6, Family::Ipv4)] {
             isolated(|| {
-                let (one, other) = (Ipset::new(engine, family), Ipset::new(engine, another));
+                let both = [family, another].map(|of| Ipset::new(engine, of).on(Stack::Dual));
+                let [one, other] = both;
                 let options = RenderOptions::by(Transport::Netlink);
                 let (first, second) = (population_of(family, 3, 2), population_of(another, 3, 2));
                 goes_to(one, None, &first, &options);

@@ -19,7 +19,7 @@ use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
 use netns_harness::service::Population;
 use netns_harness::traffic::{Ask, Client};
-use schema::Family;
+use schema::{Family, Stack};
 
 const TRANSPORTS: [Transport; 3] = [Transport::Netlink, Transport::Ipvsadm, Transport::Exec];
 
@@ -133,11 +133,8 @@ fn every_damage_is_seen() {
 fn both_families_stand_beside_each_other_and_one_leaves_the_other() {
     with_ipvs(|| {
         for family in Family::ALL.iter().copied() {
-            let another = match family {
-                Family::Ipv4 => Family::Ipv6,
-                Family::Ipv6 => Family::Ipv4,
-            };
-            let (one, other) = (Ipvs::of(family), Ipvs::of(another));
+            let another = family.other();
+            let [one, other] = [family, another].map(|of| Ipvs::of(of).on(Stack::Dual));
             let options = RenderOptions::by(Transport::Netlink);
             let first = population_of(family, 3, 2);
             let second = population_of(another, 3, 2);

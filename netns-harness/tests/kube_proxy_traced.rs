@@ -10,10 +10,10 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use netns_harness::datapath::{RenderOptions, registry};
+use netns_harness::datapath::{Engine, RenderOptions, laid_out, registry};
 use netns_harness::relation::Relation;
 use netns_harness::service::{Endpoint, Frontend};
-use schema::Mode;
+use schema::{Family, KubeProxyVersion, Mode, NodeKind};
 
 /// What lists rules of nftables.
 const NFT: &str = "nft list ruleset";
@@ -25,9 +25,10 @@ struct Recorded {
     population: Relation,
 }
 
-/// The recorded listings of a mode by that command, each once: a file may say that it is as another minor's.
-fn recorded(mode: Mode, command: &str) -> Vec<Recorded> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kube-proxy");
+/// The recorded listings of a mode on nodes of a family by that command, each once: a file may say that it is as another
+/// minor's.
+fn recorded_of(family: Family, mode: Mode, command: &str) -> Vec<Recorded> {
+    let folder = format!("{}/tests/kube-proxy/{family}", env!("CARGO_MANIFEST_DIR"));
     let mut minors: Vec<PathBuf> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -50,6 +51,10 @@ fn recorded(mode: Mode, command: &str) -> Vec<Recorded> {
     let listed: Vec<Recorded> = listed.collect();
     assert!(!listed.is_empty());
     listed
+}
+
+fn recorded(mode: Mode, command: &str) -> Vec<Recorded> {
+    recorded_of(Family::Ipv4, mode, command)
 }
 
 /// A service as "namespace/name VIP:port/protocol: endpoint endpoint".
@@ -78,6 +83,7 @@ fn service(line: &str) -> (Frontend, BTreeMap<Endpoint, f64>) {
 /// Whether rules that a tool loads into a new namespace mean the population; `Err` with what else they mean, `None`, said
 /// aloud, without the right to make a namespace.
 fn as_wanted(
+    family: Family,
     mode: Mode,
     load: &[&str],
     rules: &str,
@@ -87,7 +93,9 @@ fn as_wanted(
     kernel::isolated(|| {
         testing::tool(load[0], &load[1..], rules);
         let wanted: Vec<Frontend> = population.0.keys().copied().collect();
-        meaning = registry(mode).traced(&wanted);
+        let node = NodeKind::single(family);
+        let datapath = laid_out(mode, Engine::default(), KubeProxyVersion::default(), node);
+        meaning = datapath.traced(&wanted);
     });
     let differences = match meaning? {
         Ok(relation) => relation.differences(population),
@@ -98,26 +106,23 @@ fn as_wanted(
 
 /// The same of rules of nftables.
 fn nftables_as_wanted(rules: &str, population: &Relation) -> Option<Result<(), String>> {
-    as_wanted(Mode::Nftables, &["nft", "-f", "-"], rules, population)
+    as_wanted(Family::Ipv4, Mode::Nftables, &["nft", "-f", "-"], rules, population)
 }
 
 #[test]
 fn recorded_rules_mean_their_population_in_the_kernel() {
-    for (mode, command, load) in [
-        (Mode::Nftables, NFT, &["nft", "-f", "-"][..]),
-        (
-            Mode::IptablesLegacy,
-            "iptables-legacy-save",
-            &["iptables-legacy-restore"],
-        ),
-        (
-            Mode::IptablesNft,
-            "iptables-nft-save",
-            &["iptables-nft-restore"],
-        ),
-    ] {
-        for each in recorded(mode, command) {
-            if let Some(meaning) = as_wanted(mode, load, &each.rules, &each.population) {
+    for (family, tool) in [(Family::Ipv4, "iptables"), (Family::Ipv6, "ip6tables")] {
+        let by = |engine| [format!("{tool}-{engine}-save"), format!("{tool}-{engine}-restore")];
+        let nft = [NFT.to_owned(), "nft -f -".to_owned()];
+        for (mode, [command, load]) in [
+            (Mode::Nftables, nft),
+            (Mode::IptablesLegacy, by("legacy")),
+            (Mode::IptablesNft, by("nft")),
+        ] {
+            let load: Vec<&str> = load.split(' ').collect();
+            for each in recorded_of(family, mode, &command) {
+                let meaning = as_wanted(family, mode, &load, &each.rules, &each.population);
+                let meaning = meaning.unwrap_or(Ok(()));
                 assert_eq!(meaning, Ok(()), "{} {mode}", each.minor);
             }
         }

@@ -160,7 +160,7 @@ impl Beside {
                 spec.mode,
                 spec.engine.unwrap_or_default(),
                 spec.kube_proxy.unwrap_or_default(),
-                family,
+                NodeKind::dual(family),
             ),
             false => programmed_as(spec, family)?,
         };

@@ -19,10 +19,11 @@ pub(crate) fn run(stay: &mut Stay<'_>, cell: &CellSpec, recorder: &mut Recorder)
     let Some(rules) = stay.spec.plant.filter(|_| crossed) else {
         return scenario.run(stay, &cell.options, recorder);
     };
-    stay.lab.on_node(|| plant::add(rules))?;
+    let family = stay.lab.family();
+    stay.lab.on_node(|| plant::add(family, rules))?;
     let opened = stay.client.opened();
     let ran = scenario.run(stay, &cell.options, recorder);
-    let packets = stay.on_node(Stage::Measure, plant::remove)?;
+    let packets = stay.on_node(Stage::Measure, || plant::remove(family))?;
     ran?;
     let flows = u64::from(stay.client.opened() - opened);
     if packets < flows {

@@ -21,11 +21,11 @@ RULES = [
     ("services", "neighbours in KUBE-SERVICES that are each of one service are in alphabetic order: kube-proxy's is a Go map's, new at each sync"),
     ("our counter", "of ours the rule `counter` of chain nat-prerouting is left out: by it packets are proved to take no other way"),
     ("invalid packets", "the match nfacct, by which kube-proxy counts for a metric what KUBE-FORWARD drops where the kernel has it, is left out"),
-    ("other family", "table ip6 kube-proxy is left out: the lab has no IPv6, and mode nftables before 1.34 makes it all the same"),
+    ("other family", "table kube-proxy of the family that no service has an address of is left out: mode nftables makes that of IPv4 always, before 1.34 that of IPv6 too"),
     ("seeds", "initval of sets of ipset is 0: the seed of a hash"),
 ]
 INVALID = "-m nfacct --nfacct-name  ct_state_invalid_dropped_pkts "
-SERVICE = re.compile(r"-d \S+/32 .*--dport \d+ .*-j (KUBE-(SVC|EXT|FW|SVL)-\w+|REJECT .*|DROP|ACCEPT)$")
+SERVICE = re.compile(r"-d \S+/(?:32|128) .*--dport \d+ .*-j (KUBE-(SVC|EXT|FW|SVL)-\w+|REJECT .*|DROP|ACCEPT)$")
 
 
 class Unread(Exception):
@@ -147,10 +147,10 @@ def read_lists(opening, adding):
     return read
 
 
+SAVES = [f"{tables}-{engine}-save" for tables in ("iptables", "ip6tables") for engine in ("legacy", "nft")]
 READERS = {
-    "addresses": plain(r"\S+ \d+(\.\d+){3}(/\d+)?"),
-    "iptables-legacy-save": read_save,
-    "iptables-nft-save": read_save,
+    "addresses": plain(r"\S+ (\d+(\.\d+){3}|[0-9a-f]*:[0-9a-f:]*)(/\d+)?"),
+    **dict.fromkeys(SAVES, read_save),
     "ipset save": read_lists(r"create (?P<name>\S+) (?P<rest>.+)", r"add (?P<name>\S+) (?P<rest>.+)"),
     "ipvsadm -S -n": read_lists(r"-A (?P<name>-[tuf] \S+) (?P<rest>.+)", r"-a (?P<name>-[tuf] \S+) (?P<rest>.+)"),
     "nft list ruleset": read_ruleset,
@@ -162,11 +162,12 @@ READERS = {
 class Listing:
     def __init__(self, sections, ours=False):
         self.things, self.sections = {}, {}
+        other = "ip" if "[" in sections.get("population", "") else "ip6"
         for section, text in sections.items():
             if section not in READERS:
                 raise Unread(f"=== {section}")
             things = READERS[section](section, [line for line in text.splitlines() if line.strip()])
-            for thing in normalised(things, ours):
+            for thing in normalised(things, ours, other):
                 self.things[section, thing.title] = thing
             self.sections[section] = [thing for (name, _), thing in self.things.items() if name == section]
 
@@ -196,16 +197,16 @@ def sections_in(text):
 
 # --- normalising -----------------------------------------------------------------------------------------------
 
-def normalised(things, ours):
+def normalised(things, ours, other):
     """In the order of names; a pseudo thing for base chains that share hook and priority."""
-    things = [thing for thing in things if "table ip6 kube-proxy" not in (thing.title, thing.inside)]  # other family
+    things = [thing for thing in things if f"table {other} kube-proxy" not in (thing.title, thing.inside)]  # other family
     for thing in things:
         thing.attributes.sort()
         if thing.kind == "sysctls":  # counters
             thing.contents = [line for line in thing.contents if not line.startswith("net.netfilter.nf_conntrack_count =")]
         if thing.name == "KUBE-FORWARD":  # invalid packets
             thing.contents = [line.replace(INVALID, "") for line in thing.contents]
-        if ours and thing.title == "chain nat-prerouting of table ip kube-proxy":  # our counter
+        if ours and re.fullmatch(r"chain nat-prerouting of table ip6? kube-proxy", thing.title):  # our counter
             thing.contents = [line for line in thing.contents if not re.fullmatch(r"counter packets 0 bytes 0", line)]
         if not thing.ordered and thing.kind != "population":
             thing.contents.sort()
@@ -232,7 +233,7 @@ def normalised(things, ours):
 
 def lines_of(section, things):
     write = {"nft list ruleset": ruleset_lines, "ipset save": set_lines, "ipvsadm -S -n": server_lines}
-    write |= dict.fromkeys(["iptables-legacy-save", "iptables-nft-save"], save_lines)
+    write |= dict.fromkeys(SAVES, save_lines)
     return list(write.get(section, lambda things: [line for thing in things for line in thing.contents])(things))
 
 

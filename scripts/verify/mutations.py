@@ -15,8 +15,8 @@ import listings
 
 # What may stand in a line, and what instead: a text, or a function of the generator and the match.
 WORDS = [
-    ("an address", r"\b\d+\.\d+\.\d+\.\d+\b", lambda rng, m: re.sub(r"\d+$", lambda n: other(rng, n[0], 254), m[0])),
-    ("a prefix", r"(?<=\d/)\d\d?\b(?!/)", lambda rng, m: other(rng, m[0], 32)),
+    ("an address", r"\b\d+\.\d+\.\d+\.\d+\b|\bfd00(?::[0-9a-f]*)+:[0-9a-f]+\b", lambda rng, m: re.sub(r"[0-9a-f]+$", lambda n: other_digits(rng, n[0]), m[0])),
+    ("a prefix", r"(?<=[\d:]/)\d{1,3}\b(?!/)", lambda rng, m: other(rng, m[0], 32 if int(m[0]) <= 32 else 128)),
     ("a port", r"(?<=dport )\d+|(?<=\d:)\d+\b(?!:|\])|(?<= \. )\d+\b(?!\.)", lambda rng, m: other(rng, m[0], 65535)),
     ("a mark", r"\b0x0*4000\b", lambda rng, m: m[0].replace("4000", rng.choice(["2000", "8000", "4001"]))),
     ("a word of a comment", r'(?<=comment ")[^"]*', lambda rng, m: word_changed(rng, m[0])),
@@ -28,7 +28,7 @@ WORDS = [
     ("a policy", r"(?<=policy )accept(?=;)|(?<= )ACCEPT(?= \[)", lambda rng, m: {"accept": "drop", "ACCEPT": "DROP"}[m[0]]),
     ("a verdict", r"(?<=-j )\S+|\b(goto|jump) \S+|\b(return|reject|drop|masquerade)\b(?=$| comment| fully)", lambda rng, m: rng.choice([v for v in ("ACCEPT", "RETURN") if v != m[0]]) if m[0].isupper() or m[0].startswith("KUBE") else "accept"),
     ("a share", r"(?<=--probability )[\d.]+|(?<=numgen random mod )\d+", lambda rng, m: re.sub(r"\d$", lambda n: other(rng, n[0], 9), m[0])),
-    ("a type", r"(?<=type )ipv4_addr\b|(?<=: )verdict$", "mark"),
+    ("a type", r"(?<=type )ipv[46]_addr\b|(?<=: )verdict$", "mark"),
     ("a negation", r"! (?=-s|--)|(?<=saddr )!= ", ""),
     ("a value", r"(?<= = )\d+$", lambda rng, m: other(rng, m[0], 100000)),
     ("a name", r"(?<=-)[A-Z0-9]{8,16}(?=[-\s]|$)", lambda rng, m: m[0][:-1] + rng.choice([c for c in "ABCDE23456" if c != m[0][-1]])),
@@ -38,6 +38,11 @@ WORDS = [
 
 def other(rng, number, most):
     return str(rng.choice([n for n in (rng.randint(1, most), rng.randint(1, most), (int(number) + 1) % most) if n != int(number)] or [0]))
+
+
+def other_digits(rng, digits):
+    """Those of the last part of an address, in place of which others stand."""
+    return f"{int(digits, 16) ^ 1:x}" if re.search("[a-f]", digits) else other(rng, digits, 254)
 
 
 def word_changed(rng, text):

@@ -214,12 +214,33 @@ impl Links {
         name: DeviceName,
         family: AddressFamily,
     ) -> Result<Vec<(IpAddr, u8)>, Error> {
+        self.addresses_of(name, family as u8, family)
+    }
+
+    /// The same, asking the kernel for the addresses of every family.
+    ///
+    /// # Errors
+    /// As [`Self::addresses`].
+    pub fn addresses_among_all(
+        &mut self,
+        name: DeviceName,
+        family: AddressFamily,
+    ) -> Result<Vec<(IpAddr, u8)>, Error> {
+        self.addresses_of(name, libc::AF_UNSPEC as u8, family)
+    }
+
+    fn addresses_of(
+        &mut self,
+        name: DeviceName,
+        asked: u8,
+        family: AddressFamily,
+    ) -> Result<Vec<(IpAddr, u8)>, Error> {
         let Some(device) = self.device(name)? else {
             return Ok(Vec::new());
         };
         let wanted = family as u8;
         let mut header = [0; ADDRESS_HEADER];
-        header[0] = wanted;
+        header[0] = asked;
         let request = |sequence| {
             let mut out = Vec::new();
             write(

@@ -285,7 +285,7 @@ fn packets_of_ipv6_are_treated_as_the_kernel_does() {
         ("", "ip6 daddr fd00:96::/108 goto a", TO_A),
         ("", "ip6 daddr fd00:97::/32 goto a", ALONE),
         ("", "ip6 saddr != fd00:192::/105 goto a", ALONE),
-        ("", "meta protocol ip6 meta nfproto ipv6 goto a", TO_A),
+        ("", "meta protocol ip6 goto a", TO_A),
         ("", "ip6 daddr fd00:96::1 reject", None),
         (
             "map m { type ipv6_addr . inet_proto . inet_service : verdict; elements = { fd00:96::1 . tcp . 80 : goto a, fd00:96::2 . tcp . 80 : drop } }",
@@ -351,6 +351,7 @@ fn destinations_of_ipv6_are_those_of_which_rules_name_all_bytes() {
         let wanted = [
             "6 [fd00:96::1]:80",
             "6 [fd00:96::3]:443",
+            "6 [fd00:128::3]:8080",
             "17 [fd00:96::9]:7",
         ];
         assert_eq!(found, wanted);

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use schema::{Family, KubeProxyVersion, Mode};
+use schema::{Family, KubeProxyVersion, Mode, NodeKind};
 
 use super::{Engine, Implementation, Socket, Transport};
 use crate::datapath::kube_proxy::KubeProxyFacts;
@@ -116,8 +116,8 @@ pub struct ModeFacts {
     pub counted_syncs: u32,
     /// What untimed work is expected to take.
     pub cost: Cost,
-    /// Makes its datapath, as a version of kube-proxy lays it out, for services of a family.
-    pub make: fn(KubeProxyVersion, Family) -> Box<dyn Implementation>,
+    /// Makes its datapath, as a version of kube-proxy lays it out, for services of a family of such a node.
+    pub make: fn(KubeProxyVersion, NodeKind) -> Box<dyn Implementation>,
 }
 
 /// One way of programming a mode.
@@ -303,7 +303,7 @@ impl ModeFacts {
     pub(super) const fn of(
         mode: Mode,
         transports: &'static [TransportFacts],
-        make: fn(KubeProxyVersion, Family) -> Box<dyn Implementation>,
+        make: fn(KubeProxyVersion, NodeKind) -> Box<dyn Implementation>,
     ) -> Self {
         Self {
             mode,

@@ -26,7 +26,7 @@ mod tests;
 mod trace;
 
 use ipset_sys::Set;
-use schema::Family;
+use schema::{Family, NodeKind, Stack};
 
 use super::steps;
 use super::{
@@ -37,7 +37,7 @@ use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::Population;
 use crate::xtables::tables::Tables;
-use crate::xtables::{foreign, other, tool};
+use crate::xtables::{foreign, tool};
 pub use ids::MOST_SERVICES;
 pub use layout::unsupported;
 
@@ -46,13 +46,31 @@ pub use layout::unsupported;
 pub struct Ipset {
     engine: Engine,
     family: Family,
+    stack: Stack,
 }
 
 impl Ipset {
     /// With the x_tables engine below its iptables rules, for services of a family.
     #[must_use]
     pub const fn new(engine: Engine, family: Family) -> Self {
-        Self { engine, family }
+        Self {
+            engine,
+            family,
+            stack: Stack::Single,
+        }
+    }
+
+    /// On a node of so many families.
+    #[must_use]
+    pub const fn on(self, stack: Stack) -> Self {
+        Self { stack, ..self }
+    }
+
+    const fn node(self) -> NodeKind {
+        NodeKind {
+            stack: self.stack,
+            family: self.family,
+        }
     }
 
     /// Prefix of the iptables tools.
@@ -68,7 +86,9 @@ impl Ipset {
     /// Every set but those of a dual-stack node for the other family.
     fn sets(self) -> Result<Vec<Set>, HarnessError> {
         let mut sets = steps::listed_sets()?;
-        sets.retain(|set| !layout::is_of(&set.name, other(self.family)));
+        if let Some(beside) = self.node().beside() {
+            sets.retain(|set| !layout::is_of(&set.name, beside));
+        }
         Ok(sets)
     }
 }
@@ -98,7 +118,7 @@ impl Datapath for Ipset {
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
-        foreign::no_other(self.engine)?;
+        foreign::no_other(self.engine, self.node())?;
         let (tables, sets) = self.listed()?;
         let relation = trace::relation(&tables, &sets, self.family);
         relation.map_err(HarnessError::listing("ipset layout"))
@@ -108,7 +128,7 @@ impl Datapath for Ipset {
         // Mangle goes first: what is no longer marked no longer needs a chain. Sets go last: one that a rule refers
         // to cannot be destroyed.
         let tables = ["mangle", "nat", "filter"];
-        let mut errors = foreign::remove_of(self.engine, self.family, &tables, sockets);
+        let mut errors = foreign::remove(self.engine, self.family, &tables, sockets);
         for name in [layout::set(self.family), layout::new_set(self.family)] {
             let destroy = ipset_sys::Command::Destroy(name.to_owned());
             let destroyed = steps::Sets::send(&[destroy], sockets);
@@ -125,7 +145,7 @@ impl Inspect for Ipset {
         if let Some(set) = self.sets()?.first() {
             return Ok(Some(format!("set {}", set.name)));
         }
-        foreign::leftovers(self.engine, self.family)
+        foreign::leftovers(self.engine, self.node())
     }
 
     fn inventory(&self) -> Result<Inventory, HarnessError> {

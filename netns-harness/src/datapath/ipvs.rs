@@ -49,7 +49,7 @@ use std::sync::Arc;
 use ipset_sys::Set;
 use ipvs_codec::{Connection, Links};
 use netns_sys::isolation::read_sysctl;
-use schema::{Family, KubeProxyVersion};
+use schema::{Family, KubeProxyVersion, NodeKind, Stack};
 
 use super::steps;
 use super::{
@@ -60,7 +60,7 @@ use super::{
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{self, Frontend, Population};
-use crate::xtables::{foreign, other, tool};
+use crate::xtables::{foreign, tool};
 use census::State;
 use part::Leaving;
 
@@ -73,6 +73,7 @@ const fn tool_of(family: Family) -> &'static str {
 #[derive(Debug)]
 pub struct Ipvs {
     family: Family,
+    stack: Stack,
     leaving: Arc<Leaving>,
 }
 
@@ -82,7 +83,23 @@ impl Ipvs {
     pub fn of(family: Family) -> Self {
         Self {
             family,
+            stack: Stack::Single,
             leaving: Arc::default(),
+        }
+    }
+}
+
+impl Ipvs {
+    /// On a node of so many families.
+    #[must_use]
+    pub fn on(self, stack: Stack) -> Self {
+        Self { stack, ..self }
+    }
+
+    const fn node(&self) -> NodeKind {
+        NodeKind {
+            stack: self.stack,
+            family: self.family,
         }
     }
 }
@@ -111,36 +128,36 @@ fn listed_servers(
         .collect()
 }
 
-/// A family's addresses of the device; `None` where there is no device, or all of it is the other family's.
-fn listed_addresses(family: Family) -> Result<Option<Vec<(IpAddr, u8)>>, netlink::Error> {
+/// A family's addresses of the device; `None` where there is no device, or on a dual-stack node none of the family's.
+fn listed_addresses(node: NodeKind) -> Result<Option<Vec<(IpAddr, u8)>>, netlink::Error> {
     let mut links = Links::open()?;
     if links.device(layout::DEVICE)?.is_none() {
         return Ok(None);
     }
-    let mut of = |family| links.addresses(layout::DEVICE, layout::of_links(family));
-    let own = of(family)?;
-    let shared = own.is_empty() && !of(other(family))?.is_empty();
-    Ok((!shared).then_some(own))
+    let own = links.addresses(layout::DEVICE, layout::of_links(node.family))?;
+    let of_the_other = node.stack == Stack::Dual && own.is_empty();
+    Ok((!of_the_other).then_some(own))
 }
 
-/// Every set but those that kube-proxy has for the other family.
-fn listed_sets(family: Family) -> Result<Vec<Set>, HarnessError> {
-    let theirs = layout::sets(other(family)).map(|(name, _)| name);
-    let theirs: BTreeSet<String> = theirs.collect();
+/// Every set but those that kube-proxy has on a dual-stack node for the other family.
+fn listed_sets(node: NodeKind) -> Result<Vec<Set>, HarnessError> {
+    let theirs = node.beside().into_iter().flat_map(layout::sets);
+    let theirs: BTreeSet<String> = theirs.map(|(name, _)| name).collect();
     let mut sets = steps::listed_sets()?;
     sets.retain(|set| !theirs.contains(&set.name));
     Ok(sets)
 }
 
 /// Everything that the kernel lists of the mode for a family; what a dual-stack node has for the other is left out.
-fn listed(family: Family) -> Result<State, HarnessError> {
+fn listed(node: NodeKind) -> Result<State, HarnessError> {
+    let family = node.family;
     let servers = listed_servers(family).map_err(HarnessError::netlink("list virtual servers"))?;
-    let addresses = listed_addresses(family).map_err(HarnessError::netlink("list addresses"))?;
+    let addresses = listed_addresses(node).map_err(HarnessError::netlink("list addresses"))?;
     let others = layout::sysctls().filter_map(|(name, wanted)| {
         let value = read_sysctl(name).unwrap_or_else(|error| error.to_string());
         (value != wanted).then_some((name, value))
     });
-    let sets = listed_sets(family)?.into_iter();
+    let sets = listed_sets(node)?.into_iter();
     Ok(State {
         family,
         servers,
@@ -189,13 +206,13 @@ impl Datapath for Ipvs {
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
-        foreign::no_other(Engine::Legacy)?;
-        let relation = listed(self.family)?.relation();
+        foreign::no_other(Engine::Legacy, self.node())?;
+        let relation = listed(self.node())?.relation();
         relation.map_err(HarnessError::listing("ipvs layout"))
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
-        removal::teardown(self.family, &self.leaving, sockets)
+        removal::teardown(self.node(), &self.leaving, sockets)
     }
 }
 
@@ -223,7 +240,7 @@ impl KubeProxy for Ipvs {
         sockets: &mut Sockets,
     ) -> Result<u64, HarnessError> {
         let creates = layout::creates(self.family, options.raised);
-        removal::ask_as_kube_proxy(self.family, from, &creates, sync, sockets)
+        removal::ask_as_kube_proxy(self.node(), from, &creates, sync, sockets)
     }
 
     /// Every syncPeriod the whole sync.
@@ -236,8 +253,8 @@ impl KubeProxy for Ipvs {
 
     fn traced(&self, _wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {
         let meaning = || {
-            foreign::no_other(Engine::Legacy)?;
-            let traced = listed(self.family)?.traced();
+            foreign::no_other(Engine::Legacy, self.node())?;
+            let traced = listed(self.node())?.traced();
             traced.map_err(HarnessError::listing("virtual servers"))
         };
         Some(meaning())
@@ -246,13 +263,13 @@ impl KubeProxy for Ipvs {
 
 impl Inspect for Ipvs {
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        Ok(listed(self.family)?.leftovers())
+        Ok(listed(self.node())?.leftovers())
     }
 
     /// Elements are set entries, addresses of the device, virtual servers and destinations: whatever grows
     /// with N, though only the first are elements of a set.
     fn inventory(&self) -> Result<Inventory, HarnessError> {
-        let state = listed(self.family)?;
+        let state = listed(self.node())?;
         let entries: usize = state.sets.values().map(|set| set.entries.len()).sum();
         let servers = state.servers.iter().map(|(_, all)| 1 + all.len());
         let addresses = state.addresses.as_ref().map_or(0, Vec::len);
@@ -265,7 +282,7 @@ impl Inspect for Ipvs {
 
     /// IPVS itself states nothing.
     fn stated_memory(&self) -> Result<Vec<(String, u64)>, HarnessError> {
-        let mut stated = vec![steps::stated(&listed_sets(self.family)?)];
+        let mut stated = vec![steps::stated(&listed_sets(self.node())?)];
         stated.extend(foreign::legacy_blobs(self.family)?);
         Ok(stated)
     }

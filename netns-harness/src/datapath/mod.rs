@@ -300,20 +300,20 @@ pub fn registry(mode: Mode) -> Box<dyn Implementation> {
         mode,
         Engine::default(),
         KubeProxyVersion::default(),
-        Family::Ipv4,
+        NodeKind::default(),
     )
 }
 
-/// The datapath of a mode as that version of kube-proxy lays it out for services of a family. `engine` is for modes whose rules go through
-/// either.
+/// The datapath of a mode as that version of kube-proxy lays it out for services of a family of such a node. `engine` is for
+/// modes whose rules go through either.
 #[must_use]
 pub fn laid_out(
     mode: Mode,
     engine: Engine,
     version: KubeProxyVersion,
-    family: Family,
+    node: NodeKind,
 ) -> Box<dyn Implementation> {
-    (facts_over(mode, engine).make)(version, family)
+    (facts_over(mode, engine).make)(version, node)
 }
 
 /// The datapath of a mode that is programmed that way: by us, as that version of kube-proxy lays it out, or by a real
@@ -342,9 +342,13 @@ pub fn programmed_on(
     version: KubeProxyVersion,
     min_sync_period_ms: u32,
 ) -> Option<Box<dyn Implementation>> {
-    let ours = laid_out(mode, engine, version, node.family);
+    let ours = laid_out(mode, engine, version, node);
     match transport {
-        Transport::KubeProxy => Some(Box::new(Driven::of(ours, node, min_sync_period_ms)?)),
+        Transport::KubeProxy => {
+            let beside = node.beside().map(NodeKind::dual);
+            let beside = beside.map(|node| laid_out(mode, engine, version, node));
+            Some(Box::new(Driven::of(ours, beside, node, min_sync_period_ms)?))
+        }
         _ => Some(ours),
     }
 }

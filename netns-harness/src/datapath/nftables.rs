@@ -79,7 +79,7 @@ use std::io;
 
 use nft_codec::{Connection, Statement, Table, TableFamily};
 use nix::errno::Errno;
-use schema::{Family, KubeProxyVersion};
+use schema::{Family, KubeProxyVersion, Stack};
 
 use super::{
     Batch, Datapath, Inspect, Inventory, KubeProxy, KubeProxySync, LONGEST_INTERVAL_S, ModeFacts,
@@ -97,13 +97,24 @@ pub(super) use step::made_and_deleted;
 pub struct Nftables {
     version: KubeProxyVersion,
     family: Family,
+    stack: Stack,
 }
 
 impl Nftables {
     /// As a version lays it out, for services of a family.
     #[must_use]
     pub const fn of(version: KubeProxyVersion, family: Family) -> Self {
-        Self { version, family }
+        Self {
+            version,
+            family,
+            stack: Stack::Single,
+        }
+    }
+
+    /// On a node of so many families.
+    #[must_use]
+    pub const fn on(self, stack: Stack) -> Self {
+        Self { stack, ..self }
     }
 
     fn layout(self) -> &'static Layout {
@@ -217,7 +228,13 @@ impl KubeProxy for Nftables {
 
 impl Inspect for Nftables {
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        foreign::leftover_nftables()
+        let beside = match self.stack {
+            Stack::Single => None,
+            Stack::Dual => Some(layout::table_family(self.family.other()).number()),
+        };
+        foreign::leftover_nftables(|table| {
+            beside == Some(table.family) && table.name == layout::TABLE
+        })
     }
 
     fn inventory(&self) -> Result<Inventory, HarnessError> {

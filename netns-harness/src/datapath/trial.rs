@@ -98,17 +98,7 @@ pub(super) fn with_sets(engine: Engine, family: Family, error: &HarnessError) ->
 /// As many services as a transaction of an untimed preparation where that has a limit: iptables-nft sends one in a
 /// single netlink message, which must fit into its socket's buffer.
 pub(super) fn population_of(facts: &ModeFacts) -> Population {
-    population_in(facts.family, facts)
-}
-
-/// The same of services of a family.
-pub(super) fn population_in(family: Family, facts: &ModeFacts) -> Population {
-    larger_population(family, facts.preparation_chunk.unwrap_or(0) as u32)
-}
-
-/// [`probe_population_of`] IPv4.
-pub(super) fn probe_population() -> Population {
-    probe_population_of(Family::Ipv4)
+    larger_population(facts.family, facts.preparation_chunk.unwrap_or(0) as u32)
 }
 
 /// A tiny population of a family with which a mode is tried: one service of each protocol, with unequal numbers of
@@ -162,9 +152,9 @@ mod tests {
     #[test]
     fn what_is_tried_has_as_many_services_in_either_family_and_addresses_of_that_alone() {
         for mode in schema::Mode::ALL {
-            let facts = crate::datapath::facts(*mode);
-            let [ipv4, ipv6] =
-                [Family::Ipv4, Family::Ipv6].map(|family| population_in(family, facts));
+            let engine = Engine::default();
+            let [ipv4, ipv6] = [Family::Ipv4, Family::Ipv6]
+                .map(|family| population_of(crate::datapath::facts_of(*mode, engine, family)));
             assert_eq!(ipv4.services.len(), ipv6.services.len());
             for (population, family) in [(ipv4, Family::Ipv4), (ipv6, Family::Ipv6)] {
                 assert!(population.services.iter().all(|s| s.family() == family));

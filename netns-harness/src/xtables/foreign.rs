@@ -4,7 +4,9 @@
 
 use nft_codec::{Act, Connection, EncodedBatch, Op, TableFamily, TableId};
 
-use super::{Engine, Family, allocated, ip_tables, of_kernel, other, tool};
+use schema::NodeKind;
+
+use super::{Engine, Family, allocated, ip_tables, of_kernel, tool};
 use crate::HarnessError;
 use crate::meters;
 use crate::relation::Relation;
@@ -46,37 +48,33 @@ const fn of_tables(family: Family) -> TableFamily {
     }
 }
 
-/// The first nftables table of the namespace, of any family.
+/// The first nftables table of the namespace, of any family, but for those of which `known` says that they belong there.
 ///
 /// # Errors
 /// The listing failed.
-pub(crate) fn leftover_nftables() -> Result<Option<String>, HarnessError> {
-    Ok(tables()?.first().map(named))
+pub(crate) fn leftover_nftables(
+    known: impl Fn(&TableId) -> bool,
+) -> Result<Option<String>, HarnessError> {
+    Ok(tables()?.iter().find(|table| !known(table)).map(named))
 }
 
-/// What is left of an engine's rules for a family: of `iptables-legacy` no rule and no chain may be, built-in ones aside
+/// What is left of an engine's rules for a family of such a node: of `iptables-legacy` no rule and no chain may be, built-in ones aside
 /// (its tables cannot be removed from a namespace); of `iptables-nft` no table either.
 ///
 /// # Errors
 /// The listing failed.
-pub(crate) fn leftovers(engine: Engine, family: Family) -> Result<Option<String>, HarnessError> {
+pub(crate) fn leftovers(engine: Engine, node: NodeKind) -> Result<Option<String>, HarnessError> {
     if engine == Engine::Nft {
-        let tables = tables()?;
-        let mut left = tables.iter().filter(|t| !is_xtables(t, other(family)));
-        return Ok(left.next().map(named));
+        let beside = node.beside();
+        return leftover_nftables(|table| beside.is_some_and(|of| is_xtables(table, of)));
     }
-    let tables = tool::listed(tool::prefix_of(engine, family))?;
+    let tables = tool::listed(tool::prefix_of(engine, node.family))?;
     let (rules, chains) = (tables.rules(), tables.own_chains());
     Ok((rules + chains > 0).then(|| format!("{rules} rules and {chains} chains")))
 }
 
-/// Empties tables of IPv4; removes those of `iptables-nft` too. Goes on past errors.
-pub(crate) fn remove(engine: Engine, tables: &[&str], sockets: &mut Sockets) -> Vec<HarnessError> {
-    remove_of(engine, Family::Ipv4, tables, sockets)
-}
-
-/// The same of a family.
-pub(crate) fn remove_of(
+/// Empties tables of a family; removes those of `iptables-nft` too. Goes on past errors.
+pub(crate) fn remove(
     engine: Engine,
     family: Family,
     tables: &[&str],
@@ -117,24 +115,23 @@ fn without(what: &'static str, found: Option<String>) -> Result<(), HarnessError
     found.map_or(Ok(()), |text| Err(HarnessError::listing(what)(text)))
 }
 
-/// Nothing of another engine may stand beside `engine`'s rules, of whichever family.
+/// Nothing of another engine may stand beside `engine`'s rules, which are of the families of such a node.
 ///
 /// # Errors
 /// There is something, or a listing failed.
-pub(crate) fn no_other(engine: Engine) -> Result<(), HarnessError> {
+pub(crate) fn no_other(engine: Engine, node: NodeKind) -> Result<(), HarnessError> {
     if engine == Engine::Legacy {
         return no_nftables();
     }
-    let tables = tables()?;
-    let known = |table: &TableId| Family::ALL.iter().any(|of| is_xtables(table, *of));
-    let foreign = tables.iter().find(|table| !known(table)).map(named);
+    let families = node.families();
+    let foreign = leftover_nftables(|table| families.iter().any(|of| is_xtables(table, *of)))?;
     without("a namespace without tables beside iptables-nft's", foreign)?;
     no_legacy_tables()
 }
 
 /// nftables tables must not stand beside another mode's rules.
 fn no_nftables() -> Result<(), HarnessError> {
-    without("a namespace without nftables", leftover_nftables()?)
+    without("a namespace without nftables", leftover_nftables(|_| false)?)
 }
 
 /// Tables that the legacy engine has for a family in the calling thread's network namespace. They are made when first

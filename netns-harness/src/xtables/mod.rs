@@ -61,14 +61,6 @@ pub(crate) const fn tools(
     }
 }
 
-/// The family that it is not.
-pub(crate) const fn other(family: Family) -> Family {
-    match family {
-        Family::Ipv4 => Family::Ipv6,
-        Family::Ipv6 => Family::Ipv4,
-    }
-}
-
 /// A family as the kernel's interface to its tables has it.
 pub(crate) const fn of_kernel(family: Family) -> x_tables::Family {
     match family {

@@ -162,7 +162,7 @@ mod tests {
 
     /// A section of a recorded listing: the rules of every minor are those of 1.32 (netns-harness/tests/kube-proxy/README.md).
     fn recorded(engine: &str, section: &str) -> String {
-        let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kube-proxy");
+        let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kube-proxy/ipv4");
         let file = format!("{tests}/1.32/iptables-{engine}.txt");
         let text = std::fs::read_to_string(file).unwrap();
         let (_, rest) = text.split_once(&format!("\n=== {section}\n")).unwrap();

@@ -1,6 +1,6 @@
 //! What is known of mode ipset, over either engine.
 
-use schema::{Family, Mode};
+use schema::{Family, Mode, NodeKind};
 
 use super::{Ipset, MOST_SERVICES};
 use crate::datapath::facts::{Cost, Counted, Expected, Law, ModeFacts, PROCESS, TransportFacts};
@@ -66,9 +66,9 @@ const fn transport(transport: Transport) -> TransportFacts {
     }
 }
 
-fn ready(engine: Engine, family: Family) -> Box<dyn Implementation> {
-    iptables::layout::ready(family);
-    Box::new(Ipset::new(engine, family))
+fn ready(engine: Engine, node: NodeKind) -> Box<dyn Implementation> {
+    iptables::layout::ready(node.family);
+    Box::new(Ipset::new(engine, node.family).on(node.stack))
 }
 
 const LEGACY: ModeFacts = ModeFacts {
@@ -106,7 +106,7 @@ const LEGACY: ModeFacts = ModeFacts {
                 ..transport(Transport::IpsetRestore)
             },
         ],
-        |_, family| ready(Engine::Legacy, family),
+        |_, node| ready(Engine::Legacy, node),
     )
 };
 
@@ -131,7 +131,7 @@ const NFT: ModeFacts = ModeFacts {
     ),
     preparation_chunk: Some(NFT_PREPARATION_CHUNK),
     teardown_sockets: &[Socket::Sets, Socket::NfTables],
-    make: |_, family| ready(Engine::Nft, family),
+    make: |_, node| ready(Engine::Nft, node),
     ..LEGACY
 };
 

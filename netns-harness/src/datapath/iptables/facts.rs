@@ -146,9 +146,9 @@ const LEGACY: ModeFacts = ModeFacts {
                 ..REAL
             },
         ],
-        |_, family| {
-            layout::ready(family);
-            Box::new(Iptables::of(Engine::Legacy, family))
+        |_, node| {
+            layout::ready(node.family);
+            Box::new(Iptables::of(Engine::Legacy, node.family).on(node.stack))
         },
     )
 };
@@ -213,9 +213,9 @@ const NFT: ModeFacts = ModeFacts {
                 ..REAL
             },
         ],
-        |_, family| {
-            layout::ready(family);
-            Box::new(Iptables::of(Engine::Nft, family))
+        |_, node| {
+            layout::ready(node.family);
+            Box::new(Iptables::of(Engine::Nft, node.family).on(node.stack))
         },
     )
 };

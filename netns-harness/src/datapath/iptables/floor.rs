@@ -1,6 +1,6 @@
 //! The floor of every mode that tracks connections: nat hooks and conntrack, no service.
 
-use schema::Family;
+use schema::{Family, NodeKind};
 
 use super::meaning_of;
 use crate::HarnessError;
@@ -51,7 +51,7 @@ impl Datapath for Conntrack {
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
-        foreign::no_other(Engine::Legacy)?;
+        foreign::no_other(Engine::Legacy, NodeKind::single(self.0))?;
         let tables = tool::listed(self.tool())?;
         // A rule that no service needs would be paid for by every packet of the floor.
         if tables.rules() + tables.own_chains() > 0 {
@@ -63,7 +63,7 @@ impl Datapath for Conntrack {
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
-        foreign::remove_of(Engine::Legacy, self.0, &["filter", "nat"], sockets)
+        foreign::remove(Engine::Legacy, self.0, &["filter", "nat"], sockets)
     }
 }
 
@@ -71,7 +71,7 @@ impl KubeProxy for Conntrack {}
 
 impl Inspect for Conntrack {
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        foreign::leftovers(Engine::Legacy, self.0)
+        foreign::leftovers(Engine::Legacy, NodeKind::single(self.0))
     }
 
     fn inventory(&self) -> Result<Inventory, HarnessError> {

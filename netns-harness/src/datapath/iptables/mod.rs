@@ -34,8 +34,8 @@ use crate::xtables::tables::Tables;
 use crate::xtables::{foreign, tool, trace, way};
 pub(super) use damage::stray_rule;
 pub use floor::Conntrack;
+use schema::{Family, KubeProxyVersion, NodeKind, Stack};
 pub(super) use services::service_chain;
-use schema::{Family, KubeProxyVersion};
 
 /// More endpoints than this are a large cluster (`largeClusterEndpointsThreshold`).
 pub const LARGE_CLUSTER: usize = 1_000;
@@ -45,13 +45,18 @@ pub const LARGE_CLUSTER: usize = 1_000;
 pub struct Iptables {
     pub(super) engine: Engine,
     pub(super) family: Family,
+    stack: Stack,
 }
 
 impl Iptables {
     /// Through the tools of an engine, for services of a family.
     #[must_use]
     pub const fn of(engine: Engine, family: Family) -> Self {
-        Self { engine, family }
+        Self {
+            engine,
+            family,
+            stack: Stack::Single,
+        }
     }
 
     /// Through `iptables-nft-restore`.
@@ -64,6 +69,19 @@ impl Iptables {
     #[must_use]
     pub const fn legacy() -> Self {
         Self::of(Engine::Legacy, Family::Ipv4)
+    }
+
+    /// On a node of so many families.
+    #[must_use]
+    pub const fn on(self, stack: Stack) -> Self {
+        Self { stack, ..self }
+    }
+
+    const fn node(self) -> NodeKind {
+        NodeKind {
+            stack: self.stack,
+            family: self.family,
+        }
     }
 
     const fn tool(self) -> &'static str {
@@ -117,7 +135,7 @@ impl Datapath for Iptables {
     }
 
     fn census_in_order(&self) -> Result<(Relation, Option<Vec<Frontend>>), HarnessError> {
-        foreign::no_other(self.engine)?;
+        foreign::no_other(self.engine, self.node())?;
         let tables = tool::listed(self.tool())?;
         let complete = layout_check::complete(&tables, self.family);
         complete.map_err(HarnessError::listing("iptables layout"))?;
@@ -128,7 +146,7 @@ impl Datapath for Iptables {
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
         let tables = ["mangle", "filter", "nat"];
-        foreign::remove_of(self.engine, self.family, &tables, sockets)
+        foreign::remove(self.engine, self.family, &tables, sockets)
     }
 }
 
@@ -186,7 +204,7 @@ impl KubeProxy for Iptables {
 
     fn traced(&self, wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {
         let meaning = || {
-            foreign::no_other(self.engine)?;
+            foreign::no_other(self.engine, self.node())?;
             let tables = tool::listed(self.tool())?;
             let external = layout_check::external(&tables);
             let relation = way::relation_beside(&tables, wanted, &external);
@@ -198,7 +216,7 @@ impl KubeProxy for Iptables {
 
 impl Inspect for Iptables {
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        foreign::leftovers(self.engine, self.family)
+        foreign::leftovers(self.engine, self.node())
     }
 
     fn inventory(&self) -> Result<Inventory, HarnessError> {

@@ -126,9 +126,9 @@ const FACTS: ModeFacts = ModeFacts {
                 ..REAL
             },
         ],
-        |_, family| {
-            layout::ready(family);
-            Box::new(Ipvs::of(family))
+        |_, node| {
+            layout::ready(node.family);
+            Box::new(Ipvs::of(node.family).on(node.stack))
         },
     )
 };

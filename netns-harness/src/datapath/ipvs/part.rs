@@ -8,7 +8,7 @@ use ipvs_codec::{LinkOp, Op, Server, ServiceId};
 use netlink::{Batch, Error};
 use netns_sys::isolation::write_sysctl;
 use netns_sys::tools::command;
-use schema::Family;
+use schema::{NodeKind, Stack};
 
 use super::layout;
 use crate::datapath::step::Step;
@@ -35,7 +35,7 @@ pub(super) enum Part {
     Retire(Vec<(ServiceId, Server)>),
     /// What kube-proxy asks at each sync: every virtual server twice, its destinations once
     /// (`syncService`, `syncEndpoint`); the family's addresses of the device and of the node; all virtual servers.
-    Look(Family, Vec<ServiceId>),
+    Look(NodeKind, Vec<ServiceId>),
 }
 
 impl Part {
@@ -169,7 +169,7 @@ impl Sender<'_> {
             Part::Retire(leaving) => leaving
                 .iter()
                 .try_for_each(|(id, server)| self.retire(*id, *server)),
-            Part::Look(family, servers) => look(self.sockets, *family, servers),
+            Part::Look(node, servers) => look(self.sockets, *node, servers),
         }
     }
 
@@ -253,14 +253,18 @@ pub(super) const fn questions(servers: usize) -> u64 {
 /// The kernel refused to say.
 pub(super) fn look(
     sockets: &mut Sockets,
-    family: Family,
+    node: NodeKind,
     servers: &[ServiceId],
 ) -> Result<(), HarnessError> {
     let failed = HarnessError::netlink("ask for addresses");
     let links = sockets.links()?;
-    // Those of the device, and those of all others.
+    // Those of the device, and those of all others. kube-proxy asks for those of both families (pkg/proxy/ipvs/netlink_linux.go).
     for _ in 0..2 {
-        let listed = links.addresses(layout::DEVICE, layout::of_links(family));
+        let family = layout::of_links(node.family);
+        let listed = match node.stack {
+            Stack::Single => links.addresses(layout::DEVICE, family),
+            Stack::Dual => links.addresses_among_all(layout::DEVICE, family),
+        };
         listed.map_err(failed)?;
     }
     let connection = sockets.servers()?;

@@ -6,7 +6,7 @@ use ipset_sys::Command;
 use ipvs_codec::{LinkOp, Op};
 use netlink::Batch as Messages;
 use netns_sys::tools::command;
-use schema::Family;
+use schema::{Family, NodeKind, Stack};
 
 use super::part::{Leaving, look, questions};
 use super::services::ids;
@@ -15,7 +15,7 @@ use crate::HarnessError;
 use crate::datapath::{Sockets, SyncKind};
 use crate::service::{self, Population};
 use crate::tools;
-use crate::xtables::{other, tool};
+use crate::xtables::tool;
 
 /// What kube-proxy asks in a sync besides the listings of sets: a process for each chain and jump, and for
 /// each set, by `creates`; and over netlink what [`Part::Look`] says, which a batch that writes everything holds itself.
@@ -23,12 +23,13 @@ use crate::xtables::{other, tool};
 /// # Errors
 /// A tool is missing or refuses what kube-proxy expects it to take; the kernel refused to say.
 pub(super) fn ask_as_kube_proxy(
-    family: Family,
+    node: NodeKind,
     population: &Population,
     creates: &[Command],
     sync: SyncKind,
     sockets: &mut Sockets,
 ) -> Result<u64, HarnessError> {
+    let family = node.family;
     for words in layout::questions(family) {
         // A chain that is there is refused: that is the answer.
         let _there = tool::ask(tool_of(family), words)?;
@@ -43,29 +44,29 @@ pub(super) fn ask_as_kube_proxy(
         return Ok(0);
     }
     let servers = ids(population);
-    look(sockets, family, &servers)?;
+    look(sockets, node, &servers)?;
     Ok(questions(servers.len()))
 }
 
 /// Removes everything, in the order of kube-proxy's `cleanupLeftovers`: virtual servers, the device with its
 /// addresses, rules, and sets, which no rule refers to any more. Sysctls stay, as kube-proxy leaves them. What
-/// is not there is no error, nor is a kernel without IPVS. Where the device has addresses of the other family, what is that
-/// one's stays.
+/// is not there is no error, nor is a kernel without IPVS. On a dual-stack node what is the other family's stays.
 pub(super) fn teardown(
-    family: Family,
+    node: NodeKind,
     leaving: &Leaving,
     sockets: &mut Sockets,
 ) -> Vec<HarnessError> {
+    let family = node.family;
     leaving
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clear();
-    let mut done = match is_shared(family, sockets) {
-        true => vec![
+    let mut done = match node.stack {
+        Stack::Single => vec![flush(sockets), delete_device(sockets)],
+        Stack::Dual => vec![
             delete_servers(family, sockets),
             delete_addresses(family, sockets),
         ],
-        false => vec![flush(sockets), delete_device(sockets)],
     };
     done.push(tool::empty(tool_of(family), &["nat", "filter"]));
     match sockets.sets() {
@@ -78,15 +79,6 @@ pub(super) fn teardown(
     }
     let errors = done.into_iter().filter_map(Result::err);
     errors.filter(|error| !error.is_not_found()).collect()
-}
-
-/// Whether the device has addresses of the other family.
-fn is_shared(family: Family, sockets: &mut Sockets) -> bool {
-    let Ok(links) = sockets.links() else {
-        return false;
-    };
-    let theirs = links.addresses(layout::DEVICE, layout::of_links(other(family)));
-    theirs.is_ok_and(|theirs| !theirs.is_empty())
 }
 
 fn delete_servers(family: Family, sockets: &mut Sockets) -> Result<(), HarnessError> {

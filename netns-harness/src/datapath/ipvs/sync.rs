@@ -222,7 +222,7 @@ impl Steps<'_> {
 
     fn look(&mut self, to: &Wanted) {
         let servers = to.servers.iter().map(|s| layout::id(s.frontend)).collect();
-        self.part(Part::Look(self.ipvs.family, servers));
+        self.part(Part::Look(self.ipvs.node(), servers));
     }
 
     fn sets(&mut self, commands: Vec<Command>) {

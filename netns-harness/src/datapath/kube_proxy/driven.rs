@@ -18,6 +18,8 @@ use crate::xtables::foreign;
 /// A mode whose rules a real kube-proxy writes.
 pub(crate) struct Driven {
     inner: Box<dyn Implementation>,
+    /// On a dual-stack node the mode of the other family, which the same process programs.
+    beside: Option<Box<dyn Implementation>>,
     programmer: Arc<Programmer>,
 }
 
@@ -25,6 +27,7 @@ impl Driven {
     /// A mode that kube-proxy has, on a node that serves that, with that minSyncPeriod; none where it has no such mode.
     pub(crate) fn of(
         inner: Box<dyn Implementation>,
+        beside: Option<Box<dyn Implementation>>,
         node: NodeKind,
         min_sync_period_ms: u32,
     ) -> Option<Self> {
@@ -35,7 +38,11 @@ impl Driven {
             min_sync_period_ms,
             state: Mutex::default(),
         });
-        Some(Self { inner, programmer })
+        Some(Self {
+            inner,
+            beside,
+            programmer,
+        })
     }
 }
 
@@ -80,13 +87,15 @@ impl Datapath for Driven {
             families.map(move |family| (engine, *family))
         }) {
             let tables = &["mangle", "filter", "nat"];
-            errors.append(&mut foreign::remove_of(engine, family, tables, sockets));
+            errors.append(&mut foreign::remove(engine, family, tables, sockets));
         }
         for words in self.programmer.facts.cleanup {
             let mut command = netns_sys::tools::command(words[0]);
             let _nothing_there = crate::tools::run(command.args(&words[1..]), "");
         }
-        errors.append(&mut self.inner.teardown(sockets));
+        for mode in [Some(&self.inner), self.beside.as_ref()].into_iter().flatten() {
+            errors.append(&mut mode.teardown(sockets));
+        }
         errors
     }
 }

@@ -154,9 +154,9 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
                 ..REAL
             },
         ],
-        |version, family| {
+        |version, node| {
             layout::ready();
-            Box::new(Nftables::of(version, family))
+            Box::new(Nftables::of(version, node.family).on(node.stack))
         },
     )
 };
