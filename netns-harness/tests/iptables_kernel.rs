@@ -12,7 +12,7 @@ use netns_harness::datapath::{
 use netns_harness::relation::Relation;
 use netns_harness::service::{Endpoint, Frontend, Plan, Population};
 use netns_sys::x_tables;
-use schema::Family;
+use schema::{Family, Stack};
 
 /// Both, for services of each family.
 const ENGINES: [Iptables; 4] = [
@@ -269,6 +269,7 @@ fn both_families_stand_beside_each_other_through_one_engine_and_one_leaves_the_o
         (nft, nft_ipv6),
         (nft_ipv6, nft),
     ] {
+        let [one, other] = [one, other].map(|of| of.on(Stack::Dual));
         isolated(|| {
             let options = RenderOptions::by(Transport::Restore);
             let [first, second] = [one, other].map(|of| population(of, 3, 2));

@@ -233,7 +233,7 @@ impl Inspect for Nftables {
             Stack::Dual => Some(layout::table_family(self.family.other()).number()),
         };
         foreign::leftover_nftables(|table| {
-            beside == Some(table.family) && table.name == layout::TABLE
+            beside == Some(table.family) && table.name.as_str() == layout::TABLE
         })
     }
 

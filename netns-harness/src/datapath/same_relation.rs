@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
-use schema::{Family, KubeProxyVersion, Mode, Protocol};
+use schema::{Family, KubeProxyVersion, Mode, NodeKind, Protocol};
 
 use super::{Engine, Implementation, RenderOptions, Stale, facts_of, laid_out};
 use crate::relation::Relation;
@@ -69,7 +69,7 @@ proptest! {
         };
         let each = each.flat_map(|(m, e)| layouts(m, e).into_iter().map(move |v| (m, e, v)));
         for (mode, engine, version) in each {
-            let datapath = laid_out(mode, engine, version, family);
+            let datapath = laid_out(mode, engine, version, NodeKind::single(family));
             for transport in datapath.facts().transports() {
                 let options = RenderOptions { large_cluster, chunk, untimed, resync, ..RenderOptions::by(transport) };
                 let mut batches = vec![datapath.render(None, &populations[0], &options)];

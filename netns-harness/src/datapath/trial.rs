@@ -150,19 +150,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_tried_has_as_many_services_in_either_family_and_addresses_of_that_alone() {
-        for mode in schema::Mode::ALL {
-            let engine = Engine::default();
-            let [ipv4, ipv6] = [Family::Ipv4, Family::Ipv6]
-                .map(|family| population_of(crate::datapath::facts_of(*mode, engine, family)));
-            assert_eq!(ipv4.services.len(), ipv6.services.len());
-            for (population, family) in [(ipv4, Family::Ipv4), (ipv6, Family::Ipv6)] {
-                assert!(population.services.iter().all(|s| s.family() == family));
-            }
-        }
-    }
-
-    #[test]
     fn a_missing_match_and_a_missing_privilege_are_told_apart_each_with_its_remedy() {
         let refused = |stderr: &str| HarnessError::Tool {
             tool: "iptables-legacy-restore".to_owned(),

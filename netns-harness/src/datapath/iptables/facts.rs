@@ -233,7 +233,7 @@ const CONNTRACK: ModeFacts = ModeFacts {
     ..ModeFacts::of(
         Mode::Conntrack,
         &[TransportFacts::of(Transport::Restore)],
-        |_, family| Box::new(Conntrack(family)),
+        |_, node| Box::new(Conntrack(node.family)),
     )
 };
 
