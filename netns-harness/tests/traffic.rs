@@ -69,6 +69,7 @@ fn an_endpoint_says_who_asked_so_a_masquerade_on_the_way_is_seen() {
 fn clients_outside_and_endpoints_of_the_node_are_there_where_they_are_needed_and_nowhere_else() {
     let peers = Peers {
         local_endpoints: true,
+        many_endpoints: true,
         outside: true,
         newcomers: true,
     };
@@ -81,13 +82,14 @@ fn clients_outside_and_endpoints_of_the_node_are_there_where_they_are_needed_and
                 protocol,
             };
             let (here, there) = (plan.local_endpoints.host(3), plan.endpoints.host(3));
+            let far = plan.more_endpoints[1].host(3);
             let node = NodeKind::single(family);
             let lab = Lab::peopled(node, pinning(), &BTreeMap::new(), peers).unwrap();
             let mut client = Client::new(&lab);
             let mut asks = Vec::new();
             for from in Source::ALL {
                 assert!(client.has(from));
-                for vip in [here, there] {
+                for vip in [here, there, far] {
                     let both = [Protocol::Tcp, Protocol::Udp].map(|protocol| to(vip, protocol));
                     asks.extend(both.map(|to| Ask { from, to }));
                 }

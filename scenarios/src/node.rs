@@ -244,7 +244,7 @@ mod tests {
     use schema::{Engine, KubeProxyVersion, Mode, Protocol};
 
     fn chunks(mode: Mode, version: KubeProxyVersion) -> Vec<Option<usize>> {
-        let datapath = laid_out(mode, Engine::default(), version, Family::Ipv4);
+        let datapath = laid_out(mode, Engine::default(), version, NodeKind::default());
         let options = RenderOptions {
             untimed: true,
             ..RenderOptions::by(datapath.facts().ordinary())

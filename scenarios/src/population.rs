@@ -375,12 +375,14 @@ mod tests {
     #[test]
     fn a_lab_of_cluster_ips_has_nobody_besides_and_that_of_a_mix_who_any_of_its_types_needs() {
         assert_eq!(recipe(1).peers(), Peers::default());
+        assert_eq!(recipe(41).peers(), Peers::default());
         let all = Recipe {
             types: ServiceType::ALL,
-            ..recipe(1)
+            ..recipe(42)
         };
         let everybody = Peers {
             local_endpoints: true,
+            many_endpoints: true,
             outside: true,
             newcomers: true,
         };

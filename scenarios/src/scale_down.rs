@@ -230,7 +230,7 @@ mod tests {
     use crate::chosen::Chosen;
     use crate::scenario::LargeCluster;
     use netns_harness::datapath::facts;
-    use schema::Mode;
+    use schema::{Mix, Mode};
 
     #[test]
     fn a_stay_has_as_many_acts_as_there_are_services_for_and_of_all_at_once_one_by_turns() {
@@ -255,6 +255,7 @@ mod tests {
                 scaled_to: vec![1, 0, 1, 5],
                 ..Chosen::default()
             },
+            mix: Mix::default(),
             large_cluster: LargeCluster::Auto,
             kube_proxy: Vec::new(),
             flows: 100,

@@ -99,7 +99,7 @@ fn every_datapath() -> Vec<(String, Box<dyn Implementation>)> {
             layouts => layouts.iter().map(|layout| layout.last).collect(),
         };
         for version in versions {
-            let datapath = laid_out(mode, engine, version, Family::Ipv4);
+            let datapath = laid_out(mode, engine, version, NodeKind::default());
             all.push((format!("{mode} {engine} {version}"), datapath));
         }
     }

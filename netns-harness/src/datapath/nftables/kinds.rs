@@ -165,7 +165,7 @@ fn costs(nftables: Nftables, service: Service) -> [i64; 4] {
 #[test]
 fn law_of_size_of_every_kind() {
     for nftables in every_layout() {
-        let Nftables { version, family } = nftables;
+        let Nftables { version, family, .. } = nftables;
         let chains_each = version < KubeProxyVersion::V1_36;
         let plain = costs(nftables, plain(family, 0));
         for kind in KINDS {
