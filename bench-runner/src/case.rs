@@ -103,7 +103,8 @@ impl Case {
     pub(crate) fn tools(&self) -> Vec<Tool> {
         let engine = self.engine.unwrap_or_default();
         let families = self.node().families().iter();
-        let tools = families.flat_map(|family| facts_of(self.mode, engine, *family).tools(self.transport));
+        let tools =
+            families.flat_map(|family| facts_of(self.mode, engine, *family).tools(self.transport));
         tools.collect()
     }
 

@@ -92,7 +92,9 @@ fn types_of_services(args: &RunArgs) -> impl Iterator<Item = (String, Value)> + 
     let types = (!args.service_types.is_empty()).then(|| json!(args.service_types));
     let mix = args.mix.as_ref().map(|mix| json!(mix));
     let types = types.map(|types| ("service-types".to_owned(), types));
-    types.into_iter().chain(mix.map(|mix| ("mix".to_owned(), mix)))
+    types
+        .into_iter()
+        .chain(mix.map(|mix| ("mix".to_owned(), mix)))
 }
 
 /// What sets hold, where they hold more than kube-proxy's.

@@ -46,7 +46,12 @@ fn before_ns(spec: &StaySpec) -> u64 {
         Stack::Single => 0,
         Stack::Dual => costs(spec).preparation_ns(),
     };
-    beside + if spec.counted { COUNTED_STAY_NS } else { STAY_NS }
+    beside
+        + if spec.counted {
+            COUNTED_STAY_NS
+        } else {
+            STAY_NS
+        }
 }
 
 /// What its acts are asked for: instructions where these are counted.
@@ -280,7 +285,11 @@ impl Plan {
         });
         let cut = self.what_does_not_fit();
         let (nodes, services) = (self.what_nodes_serve(), self.what_services_are());
-        let all = counted.into_iter().chain(timed).chain(nodes).chain(services);
+        let all = counted
+            .into_iter()
+            .chain(timed)
+            .chain(nodes)
+            .chain(services);
         all.chain(cut).collect()
     }
 

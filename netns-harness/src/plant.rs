@@ -93,7 +93,10 @@ pub fn remove(family: Family) -> Result<u64, HarnessError> {
         .and_then(|mut connection| connection.chain_rules(table_family(family), TABLE, PREROUTING))
         .map_err(HarnessError::netlink(act))?;
     let crossed = rules.last().and_then(Rule::packets);
-    send("remove the planted rules", vec![op(family, Act::DeleteTable)])?;
+    send(
+        "remove the planted rules",
+        vec![op(family, Act::DeleteTable)],
+    )?;
     crossed.ok_or_else(|| {
         let text = format!("{} rules, the last without a counter", rules.len());
         HarnessError::listing("planted rules")(text)

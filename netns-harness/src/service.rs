@@ -418,14 +418,27 @@ impl Service {
     /// Every address and port by which it is reached, its ClusterIP first; its node port at the node's own address.
     pub fn frontends(&self) -> impl Iterator<Item = (ReachedBy, Frontend)> + '_ {
         let (frontend, exposure) = (self.frontend, &self.exposure);
-        let at = move |by| move |vip: &IpAddr| (by, Frontend { vip: *vip, ..frontend });
+        let at = move |by| {
+            move |vip: &IpAddr| {
+                (
+                    by,
+                    Frontend {
+                        vip: *vip,
+                        ..frontend
+                    },
+                )
+            }
+        };
         let node_port = exposure.node_port.map(|port| Frontend {
             vip: Plan::of(self.family()).node(),
             port,
             ..frontend
         });
         let external = exposure.external.iter().map(at(ReachedBy::ExternalIp));
-        let balanced = exposure.load_balancer.iter().map(at(ReachedBy::LoadBalancer));
+        let balanced = exposure
+            .load_balancer
+            .iter()
+            .map(at(ReachedBy::LoadBalancer));
         std::iter::once((ReachedBy::ClusterIp, frontend))
             .chain(external)
             .chain(balanced)
@@ -594,7 +607,11 @@ impl Service {
             endpoint.address = moved(endpoint.address, family);
         }
         let exposure = &mut self.exposure;
-        for address in exposure.load_balancer.iter_mut().chain(&mut exposure.external) {
+        for address in exposure
+            .load_balancer
+            .iter_mut()
+            .chain(&mut exposure.external)
+        {
             *address = moved(*address, family);
         }
         for range in &mut exposure.source_ranges {
@@ -700,8 +717,12 @@ mod tests {
             for elsewhere in [plan.load_balancers, plan.externals, plan.outside] {
                 assert!(!plan.cluster.contains(elsewhere.network), "{elsewhere}");
             }
-            assert!(plan.outside.contains(plan.stranger()) && !plan.ranged.contains(plan.stranger()));
-            assert!(plan.outside.contains(plan.admitted()) && plan.ranged.contains(plan.admitted()));
+            assert!(
+                plan.outside.contains(plan.stranger()) && !plan.ranged.contains(plan.stranger())
+            );
+            assert!(
+                plan.outside.contains(plan.admitted()) && plan.ranged.contains(plan.admitted())
+            );
         }
     }
 
@@ -711,7 +732,12 @@ mod tests {
             let pods = [plan.cluster, plan.clients, plan.local_endpoints];
             let pods = pods.into_iter().chain(plan.remote_endpoints());
             let addresses = [plan.services, plan.load_balancers, plan.externals];
-            let others = [plan.outside, plan.ranged, plan.client_link, plan.backends_link];
+            let others = [
+                plan.outside,
+                plan.ranged,
+                plan.client_link,
+                plan.backends_link,
+            ];
             let ranges = pods.chain(addresses).chain(others);
             ranges.map(Cidr::host_bits)
         });
@@ -722,7 +748,10 @@ mod tests {
     fn an_address_has_a_twin_of_the_same_number_and_is_its_twin_s() {
         let [ipv4, ipv6] = FAMILIES;
         for number in [2, 0x0001_0002, 0x000f_ffff] {
-            for (own, other) in [(ipv4.services, ipv6.services), (ipv4.endpoints, ipv6.endpoints)] {
+            for (own, other) in [
+                (ipv4.services, ipv6.services),
+                (ipv4.endpoints, ipv6.endpoints),
+            ] {
                 assert_eq!(Plan::twin(own.host(number)), Some(other.host(number)));
                 assert_eq!(Plan::twin(other.host(number)), Some(own.host(number)));
             }

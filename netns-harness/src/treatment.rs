@@ -39,12 +39,7 @@ pub enum Source {
 
 impl Source {
     /// Every one.
-    pub const ALL: [Self; 4] = [
-        Self::Pod,
-        Self::Node,
-        Self::Outside,
-        Self::OutsideInRange,
-    ];
+    pub const ALL: [Self; 4] = [Self::Pod, Self::Node, Self::Outside, Self::OutsideInRange];
 
     /// Its address, or one of its addresses, in a plan.
     #[must_use]
@@ -104,7 +99,11 @@ impl fmt::Display for Treatment {
                 shares,
                 masqueraded,
             } => {
-                let how = if *masqueraded { "masqueraded" } else { "as it is" };
+                let how = if *masqueraded {
+                    "masqueraded"
+                } else {
+                    "as it is"
+                };
                 match shares.len() {
                     1 => write!(f, "served by its one endpoint, {how}"),
                     n => write!(f, "served by one of {n} endpoints, {how}"),
@@ -158,9 +157,7 @@ pub fn treatment(
         Proxier::Nftables if looks_first && is_unserved_here(service, source, by) => {
             Treatment::Dropped
         }
-        proxier @ (Proxier::Iptables | Proxier::Nftables) => {
-            by_rules(proxier, service, source, by)
-        }
+        proxier @ (Proxier::Iptables | Proxier::Nftables) => by_rules(proxier, service, source, by),
     })
 }
 
@@ -319,7 +316,11 @@ mod tests {
 
     #[test]
     fn without_local_endpoints_policy_local_drops_what_comes_from_outside_and_ipvs_does_not() {
-        for by in [ReachedBy::NodePort, ReachedBy::LoadBalancer, ReachedBy::ExternalIp] {
+        for by in [
+            ReachedBy::NodePort,
+            ReachedBy::LoadBalancer,
+            ReachedBy::ExternalIp,
+        ] {
             for mode in [Mode::IptablesNft, Mode::Nftables] {
                 let wanted = ["served", "masqueraded", "dropped", "dropped"];
                 assert_eq!(all(mode, 2, by), wanted, "{mode} {by}");
@@ -333,11 +334,16 @@ mod tests {
         let [_, (service, _), ..] = Service::six();
         let by = |version| {
             let wanted = wanted_by(version, &service, Mode::Nftables);
-            let of_node = wanted.into_iter().filter(|((source, _), _)| *source == Node);
+            let of_node = wanted
+                .into_iter()
+                .filter(|((source, _), _)| *source == Node);
             let dropped = of_node.filter(|(_, treatment)| *treatment == Treatment::Dropped);
             dropped.map(|((_, to), _)| to.vip).collect::<Vec<IpAddr>>()
         };
-        let external = [service.exposure.load_balancer[0], service.exposure.external[0]];
+        let external = [
+            service.exposure.load_balancer[0],
+            service.exposure.external[0],
+        ];
         assert_eq!(by(KubeProxyVersion::V1_32), external);
         assert!(by(KubeProxyVersion::V1_33).is_empty());
     }
@@ -347,7 +353,11 @@ mod tests {
         for mode in MODES {
             let wanted = ["dropped", "dropped", "dropped", "masqueraded"];
             assert_eq!(all(mode, 5, ReachedBy::LoadBalancer), wanted, "{mode}");
-            assert_eq!(all(mode, 5, ReachedBy::NodePort), ["masqueraded"; 4], "{mode}");
+            assert_eq!(
+                all(mode, 5, ReachedBy::NodePort),
+                ["masqueraded"; 4],
+                "{mode}"
+            );
         }
     }
 
@@ -383,20 +393,31 @@ mod tests {
     fn an_internal_policy_local_drops_where_no_endpoint_is_local_and_ipvs_refuses() {
         let [(mut service, _), ..] = Service::six();
         service.exposure.internal_local = true;
-        let none = |mode| Source::ALL.map(|source| of(mode, &service, ReachedBy::ClusterIp, source));
+        let none =
+            |mode| Source::ALL.map(|source| of(mode, &service, ReachedBy::ClusterIp, source));
         assert_eq!(none(Mode::IptablesLegacy), ["dropped"; 4]);
         assert_eq!(none(Mode::Nftables), ["dropped"; 4]);
         assert_eq!(none(Mode::Ipvs), ["refused"; 4]);
         let mut local = service.clone();
         local.local = local.endpoints.clone();
         for mode in MODES {
-            assert_eq!(of(mode, &local, ReachedBy::ClusterIp, Pod), "served", "{mode}");
+            assert_eq!(
+                of(mode, &local, ReachedBy::ClusterIp, Pod),
+                "served",
+                "{mode}"
+            );
         }
         // One that is reached from outside, too, has destinations of its ClusterIP in IPVS.
         let mut reached = service.clone();
         reached.exposure.node_port = Some(3000);
-        assert_eq!(of(Mode::Ipvs, &reached, ReachedBy::ClusterIp, Pod), "served");
-        assert_eq!(of(Mode::Nftables, &reached, ReachedBy::ClusterIp, Pod), "dropped");
+        assert_eq!(
+            of(Mode::Ipvs, &reached, ReachedBy::ClusterIp, Pod),
+            "served"
+        );
+        assert_eq!(
+            of(Mode::Nftables, &reached, ReachedBy::ClusterIp, Pod),
+            "dropped"
+        );
     }
 
     #[test]
@@ -405,10 +426,17 @@ mod tests {
         service.endpoints.clear();
         let by_source = |mode, by| Source::ALL.map(|source| of(mode, &service, by, source));
         for mode in MODES {
-            assert_eq!(by_source(mode, ReachedBy::NodePort), ["refused"; 4], "{mode}");
+            assert_eq!(
+                by_source(mode, ReachedBy::NodePort),
+                ["refused"; 4],
+                "{mode}"
+            );
         }
         for (mode, wanted) in [
-            (Mode::IptablesNft, ["refused", "untouched", "refused", "refused"]),
+            (
+                Mode::IptablesNft,
+                ["refused", "untouched", "refused", "refused"],
+            ),
             (Mode::Nftables, ["dropped", "dropped", "dropped", "refused"]),
             (Mode::Ipvs, ["dropped", "refused", "dropped", "refused"]),
         ] {

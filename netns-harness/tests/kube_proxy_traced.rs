@@ -106,13 +106,24 @@ fn as_wanted(
 
 /// The same of rules of nftables.
 fn nftables_as_wanted(rules: &str, population: &Relation) -> Option<Result<(), String>> {
-    as_wanted(Family::Ipv4, Mode::Nftables, &["nft", "-f", "-"], rules, population)
+    as_wanted(
+        Family::Ipv4,
+        Mode::Nftables,
+        &["nft", "-f", "-"],
+        rules,
+        population,
+    )
 }
 
 #[test]
 fn recorded_rules_mean_their_population_in_the_kernel() {
     for (family, tool) in [(Family::Ipv4, "iptables"), (Family::Ipv6, "ip6tables")] {
-        let by = |engine| [format!("{tool}-{engine}-save"), format!("{tool}-{engine}-restore")];
+        let by = |engine| {
+            [
+                format!("{tool}-{engine}-save"),
+                format!("{tool}-{engine}-restore"),
+            ]
+        };
         let nft = [NFT.to_owned(), "nft -f -".to_owned()];
         for (mode, [command, load]) in [
             (Mode::Nftables, nft),

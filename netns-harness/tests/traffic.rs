@@ -121,14 +121,19 @@ fn clients_outside_and_endpoints_of_the_node_are_there_where_they_are_needed_and
                     Family::Ipv6 => "-6",
                 };
                 let list = || testing::tool("ip", &[version, "route", "show", "table", "all"], "");
-                [&lab.client, &lab.node, &lab.backends].map(|ns| ns.run(list).unwrap()).concat()
+                [&lab.client, &lab.node, &lab.backends]
+                    .map(|ns| ns.run(list).unwrap())
+                    .concat()
             };
             let ranges = [plan.outside, plan.local_endpoints].map(|range| range.to_string());
             let with = routes(&lab);
             assert!(ranges.iter().all(|range| with.contains(range)), "{with}");
             let ordinary = Lab::of(family, pinning()).unwrap();
             let without = routes(&ordinary);
-            assert!(!ranges.iter().any(|range| without.contains(range)), "{without}");
+            assert!(
+                !ranges.iter().any(|range| without.contains(range)),
+                "{without}"
+            );
             assert!(!Client::new(&ordinary).has(Source::Outside));
         });
     }

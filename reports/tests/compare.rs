@@ -635,7 +635,10 @@ fn families_of_one_run_can_be_the_question_whether_or_not_ipv4_is_named() {
     let comparison = one(&run, &["family"]).unwrap();
     for scenario in [ScenarioKind::FirstPacket, ScenarioKind::ServiceAdd] {
         let of = rows(&comparison, |row| row.key.scenario == scenario);
-        assert!(of.iter().all(|row| row.verdict != Verdict::Missing), "{scenario}");
+        assert!(
+            of.iter().all(|row| row.verdict != Verdict::Missing),
+            "{scenario}"
+        );
     }
 }
 

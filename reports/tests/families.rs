@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use reports::view::{are_named, scopes};
 use reports::{
-    Apart, Beside, Run, TERMINAL, beside, plots, render_html, render_markdown, render_tables, render_text,
-    summarise,
+    Apart, Beside, Run, TERMINAL, beside, plots, render_html, render_markdown, render_tables,
+    render_text, summarise,
 };
 use schema::summary::Summary;
 use schema::{Family, Mode, NodeKind, OptionKey, ScenarioKind};
@@ -41,7 +41,10 @@ fn a_run_of_ipv4_nodes_alone_says_nothing_of_families() {
     let findings = summary.findings.iter();
     let mut named = findings.filter(|f| f.options.get(OptionKey::Family).is_some());
     assert!(named.next().is_none());
-    for text in [render_text(&run, &summary), render_markdown(&[(&run, &summary)])] {
+    for text in [
+        render_text(&run, &summary),
+        render_markdown(&[(&run, &summary)]),
+    ] {
         assert!(!text.contains("IPv4") && !text.contains("IPv6"), "{text}");
     }
 }
@@ -103,7 +106,10 @@ fn ipv4_stands_beside_ipv6_in_every_mode_with_the_ratio_of_blocks() {
     let all = beside(run, summary);
     assert_eq!(all.len(), 1);
     let table = &all[0];
-    assert_eq!((table.apart, table.services), (Apart::Nodes([IPV4, IPV6]), 1_000));
+    assert_eq!(
+        (table.apart, table.services),
+        (Apart::Nodes([IPV4, IPV6]), 1_000)
+    );
     for scenario in [
         ScenarioKind::FirstPacket,
         ScenarioKind::ServiceAdd,
@@ -122,7 +128,11 @@ fn ipv4_stands_beside_ipv6_in_every_mode_with_the_ratio_of_blocks() {
         let [below, above] = line.rows.map(|row| row.key.options.node());
         assert_eq!([below, above], [IPV4, IPV6]);
         let known = line.ratio.unwrap().known;
-        assert!(known.ci95.is_some(), "seven blocks are enough: {}", line.asked);
+        assert!(
+            known.ci95.is_some(),
+            "seven blocks are enough: {}",
+            line.asked
+        );
     }
 }
 
@@ -152,7 +162,10 @@ fn the_table_is_in_every_text() {
         render_markdown(&[(run, summary)]),
         render_html(&[(run, summary)]),
     ] {
-        assert!(text.contains(title) && text.contains("IPv6 ÷ IPv4"), "{text}");
+        assert!(
+            text.contains(title) && text.contains("IPv6 ÷ IPv4"),
+            "{text}"
+        );
     }
     let text = render_text(run, summary);
     let (_, table) = text.split_once(title).unwrap();

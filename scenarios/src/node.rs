@@ -272,7 +272,13 @@ mod tests {
         let chains = [Some(500), Some(500), Some(36), Some(1)];
         assert_eq!(chunks(Mode::Nftables, KubeProxyVersion::V1_35), chains);
         // 5 whatever E, for the whole choice is one rule.
-        assert_eq!(chunks(Mode::Nftables, KubeProxyVersion::V1_37), [Some(500); 4]);
-        assert_eq!(chunks(Mode::IptablesLegacy, KubeProxyVersion::V1_37), [None; 4]);
+        assert_eq!(
+            chunks(Mode::Nftables, KubeProxyVersion::V1_37),
+            [Some(500); 4]
+        );
+        assert_eq!(
+            chunks(Mode::IptablesLegacy, KubeProxyVersion::V1_37),
+            [None; 4]
+        );
     }
 }

@@ -244,7 +244,8 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_is_asked_for_each_number_below_the_endpoints_and_takes_no_more_services_than_there_are() {
+    fn a_cell_is_asked_for_each_number_below_the_endpoints_and_takes_no_more_services_than_there_are()
+     {
         let request = Request {
             positions: Vec::new(),
             protocols: Vec::new(),

@@ -107,7 +107,9 @@ impl Case<'_> {
         let mut unseen: BTreeSet<Endpoint> = shares.keys().copied().collect();
         for _ in 0..enough.min(MOST_FLOWS) {
             for reached in client.probe_all(&[self.ask]).at(Stage::Proof)? {
-                let known = shares.get(&reached.endpoint).is_some_and(|share| *share > 0.0);
+                let known = shares
+                    .get(&reached.endpoint)
+                    .is_some_and(|share| *share > 0.0);
                 if !known || !self.is_from(masqueraded, reached) {
                     return Err(self.unlike(reached));
                 }
@@ -139,7 +141,12 @@ impl Case<'_> {
 
     fn unlike(&self, seen: impl fmt::Display) -> CellError {
         let (Ask { from, to }, wanted) = (self.ask, &self.wanted);
-        unlike(from, format_args!("{} at {to}", self.service.name()), wanted, seen)
+        unlike(
+            from,
+            format_args!("{} at {to}", self.service.name()),
+            wanted,
+            seen,
+        )
     }
 }
 

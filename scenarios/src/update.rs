@@ -199,7 +199,10 @@ pub(crate) fn see_it_gone(stay: &mut Stay<'_>, gone: Option<&Service>) -> Result
         true => Ok(()),
         false => Err(CellError::at(
             Stage::Proof,
-            format!("{} has nobody to answer for it and is answered", service.frontend),
+            format!(
+                "{} has nobody to answer for it and is answered",
+                service.frontend
+            ),
         )),
     }
 }
@@ -215,7 +218,5 @@ pub(crate) fn see_it_answer(stay: &mut Stay<'_>, witness: Option<&Service>) -> R
     answers
         .at(Stage::Proof)?
         .into_iter()
-        .try_for_each(|reached| {
-            proof::check_reached(mode, service, service.frontend, reached)
-        })
+        .try_for_each(|reached| proof::check_reached(mode, service, service.frontend, reached))
 }

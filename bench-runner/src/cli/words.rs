@@ -8,9 +8,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use netns_harness::datapath::KUBE_PROXY;
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
-use schema::{
-    CONTROL, Family, INSTALLED, KubeProxyVersion, NodeKind, ScenarioKind, UnknownName,
-};
+use schema::{CONTROL, Family, INSTALLED, KubeProxyVersion, NodeKind, ScenarioKind, UnknownName};
 use serde::{Serialize, Serializer};
 
 use crate::case;
@@ -94,7 +92,9 @@ pub(crate) fn families(text: &str) -> Result<Families, String> {
     match named[..] {
         [family] => Ok(Families::Single(family)),
         [a, b] if a != b => Ok(Families::Dual),
-        _ => Err("name each family once: ipv4, ipv6, or ipv4,ipv6 for a dual-stack node".to_owned()),
+        _ => {
+            Err("name each family once: ipv4, ipv6, or ipv4,ipv6 for a dual-stack node".to_owned())
+        }
     }
 }
 

@@ -162,10 +162,7 @@ fn print_rules(settings: &Settings) {
         let population = recipe.population(services);
         let datapath = case.datapath();
         let options = RenderOptions {
-            large_cluster: settings
-                .request
-                .large_cluster
-                .at(services, endpoints),
+            large_cluster: settings.request.large_cluster.at(services, endpoints),
             ..RenderOptions::by(case.transport)
         };
         let batch = datapath.render(None, &population, &options);

@@ -226,7 +226,12 @@ fn families_are_nodes_that_each_have_every_stay_and_what_is_of_ipv4_alone_says_n
     for stay in &one.stays {
         for cell in &stay.spec.cells {
             let named = cell.options.get(OptionKey::Family);
-            assert_eq!(named, packets(cell).then_some("ipv4"), "{}", cell.options.words().join(" "));
+            assert_eq!(
+                named,
+                packets(cell).then_some("ipv4"),
+                "{}",
+                cell.options.words().join(" ")
+            );
             assert!(cell.options.get(OptionKey::Stack).is_none());
         }
     }
@@ -241,13 +246,23 @@ fn families_are_nodes_that_each_have_every_stay_and_what_is_of_ipv4_alone_says_n
     }
     for stay in &all.stays {
         let cells = stay.spec.cells.iter();
-        assert!(cells.clone().all(|cell| cell.options.node() == stay.spec.node()));
+        assert!(
+            cells
+                .clone()
+                .all(|cell| cell.options.node() == stay.spec.node())
+        );
     }
-    let keys = all.stays.iter().flat_map(|s| s.spec.cells.iter().map(|c| key(&s.spec, c)));
+    let keys = all
+        .stays
+        .iter()
+        .flat_map(|s| s.spec.cells.iter().map(|c| key(&s.spec, c)));
     let keys: HashSet<CellKey> = keys.collect();
     assert_eq!(keys.len() as u64, all.cells_per_block());
     let text = said(&all);
-    assert!(text.contains("families: IPv4 and IPv6 each on nodes of its own"), "{text}");
+    assert!(
+        text.contains("families: IPv4 and IPv6 each on nodes of its own"),
+        "{text}"
+    );
     let text = said(&of(&["--families", "ipv4,ipv6"]));
     assert!(text.contains("families: dual-stack nodes"), "{text}");
 }
@@ -261,25 +276,43 @@ fn each_type_of_services_and_a_mix_has_every_stay_of_every_mode_that_has_service
     assert!(!said(&one).contains("service types"), "{}", said(&one));
     let cells = |plan: &Plan| -> Vec<CellKey> {
         let stays = plan.stays.iter();
-        stays.flat_map(|s| s.spec.cells.iter().map(|c| key(&s.spec, c))).collect()
+        stays
+            .flat_map(|s| s.spec.cells.iter().map(|c| key(&s.spec, c)))
+            .collect()
     };
     let named = |key: &CellKey| key.options.get(OptionKey::ServiceType).is_some();
     assert!(!cells(&one).iter().any(named));
-    let types = ["--service-types", "node-port,cluster-ip", "--mix", "cluster-ip=90,affinity=10"];
+    let types = [
+        "--service-types",
+        "node-port,cluster-ip",
+        "--mix",
+        "cluster-ip=90,affinity=10",
+    ];
     let all = of(&types);
     let count = |plan: &Plan, mix: &Mix, floor: bool| {
-        let stays = plan.stays.iter().filter(|s| s.spec.mode.is_floor() == floor);
+        let stays = plan
+            .stays
+            .iter()
+            .filter(|s| s.spec.mode.is_floor() == floor);
         stays.filter(|s| s.spec.mix == *mix).count()
     };
     let ordinary = Mix::default();
     for text in ["cluster-ip", "node-port", "cluster-ip=90,affinity=10"] {
         let mix: Mix = text.parse().unwrap();
-        assert_eq!(count(&all, &mix, false), count(&one, &ordinary, false), "{text}");
+        assert_eq!(
+            count(&all, &mix, false),
+            count(&one, &ordinary, false),
+            "{text}"
+        );
     }
     assert_eq!(count(&all, &ordinary, true), count(&one, &ordinary, true));
     for stay in &all.stays {
         let cells = stay.spec.cells.iter();
-        assert!(cells.clone().all(|cell| cell.options.mix() == stay.spec.mix));
+        assert!(
+            cells
+                .clone()
+                .all(|cell| cell.options.mix() == stay.spec.mix)
+        );
     }
     let keys: HashSet<CellKey> = cells(&all).into_iter().collect();
     assert_eq!(keys.len() as u64, all.cells_per_block());
@@ -294,7 +327,14 @@ fn each_type_of_services_and_a_mix_has_every_stay_of_every_mode_that_has_service
 #[test]
 fn services_that_answer_nobody_are_asked_for_no_first_packet() {
     let kinds = |types: &str| -> BTreeSet<ScenarioKind> {
-        let words = ["--services", "100", "--modes", "nftables", "--service-types", types];
+        let words = [
+            "--services",
+            "100",
+            "--modes",
+            "nftables",
+            "--service-types",
+            types,
+        ];
         let stays = plan(&words).stays.into_iter();
         let cells = stays.flat_map(|stay| stay.spec.cells);
         cells.map(|cell| cell.scenario).collect()
@@ -332,40 +372,65 @@ fn services_with_several_addresses_are_asked_by_two_in_one_stay_and_floors_as_ev
     assert_eq!(plain.len(), 1);
     for (words, address) in [
         (["--service-types", "node-port"], ReachedBy::NodePort),
-        (["--service-types", "external-local"], ReachedBy::LoadBalancer),
+        (
+            ["--service-types", "external-local"],
+            ReachedBy::LoadBalancer,
+        ),
         (["--mix", "cluster-ip=80,node-port=20"], ReachedBy::NodePort),
     ] {
         let wanted = BTreeMap::from([(ReachedBy::ClusterIp, each), (address, each)]);
         assert_eq!(by(&words), wanted, "{words:?}");
-        assert_eq!(packets(&words, Mode::BARE), packets(&[], Mode::BARE), "{words:?}");
+        assert_eq!(
+            packets(&words, Mode::BARE),
+            packets(&[], Mode::BARE),
+            "{words:?}"
+        );
     }
     // No pod is in a source range.
     assert_eq!(by(&["--service-types", "source-ranges"]), plain);
     let mixed = packets(&["--mix", "cluster-ip=80,node-port=20"], Mode::Nftables);
     let [named, unnamed] = [true, false].map(|reached| {
-        let mine = mixed.iter().filter(|own| own.get(OptionKey::Reached).is_some() == reached);
+        let mine = mixed
+            .iter()
+            .filter(|own| own.get(OptionKey::Reached).is_some() == reached);
         let mine = mine.map(|own| own.without(&[OptionKey::Reached]));
         mine.collect::<BTreeSet<Options>>()
     });
-    assert!(named == unnamed && named.len() == each, "they differ in nothing else");
+    assert!(
+        named == unnamed && named.len() == each,
+        "they differ in nothing else"
+    );
 }
 
 #[test]
 fn packets_of_the_node_are_asked_for_by_name_and_in_the_floors_too() {
     for mode in [Mode::BARE, Mode::Nftables] {
         let one = packets(&[], mode);
-        assert!(one.iter().all(|options| options.path() == PacketPath::Client));
+        assert!(
+            one.iter()
+                .all(|options| options.path() == PacketPath::Client)
+        );
         let both = packets(&["--paths", "node,client"], mode);
         assert_eq!(both.len(), 2 * one.len(), "{mode}");
         let node = packets(&["--paths", "node"], mode);
         assert!(node.len() == one.len(), "{mode}");
-        assert!(node.iter().all(|options| options.path() == PacketPath::Node));
+        assert!(
+            node.iter()
+                .all(|options| options.path() == PacketPath::Node)
+        );
     }
     let unread = resolved(&["--paths", "node", "--scenarios", "service-add"]).unwrap_err();
-    assert!(unread.contains("--paths is for scenario first-packet"), "{unread}");
+    assert!(
+        unread.contains("--paths is for scenario first-packet"),
+        "{unread}"
+    );
     let planted = resolved(&["--paths", "node", "--plant", "10"]).unwrap_err();
     assert!(planted.contains("at prerouting"), "{planted}");
-    assert!(resolved(&["--paths", "pod"]).unwrap_err().contains("client, node"));
+    assert!(
+        resolved(&["--paths", "pod"])
+            .unwrap_err()
+            .contains("client, node")
+    );
 }
 
 #[test]
@@ -388,19 +453,33 @@ fn each_number_of_endpoints_is_measured_by_itself_at_every_size() {
     });
     assert_eq!(seen, wanted.into_iter().flatten().collect());
     assert_eq!(plan.stays.len(), 6);
-    let words = ["bench-runner", "--services", "10000", "--endpoints", "2,1000"];
+    let words = [
+        "bench-runner",
+        "--services",
+        "10000",
+        "--endpoints",
+        "2,1000",
+    ];
     let cli = crate::cmd::Cli::try_parse_from(words).unwrap();
     let Usage(why) = Settings::resolve(&cli.run).unwrap_err();
-    assert!(why.contains("more addresses than the plan holds") && why.contains("room for 5291"), "{why}");
+    assert!(
+        why.contains("more addresses than the plan holds") && why.contains("room for 5291"),
+        "{why}"
+    );
 }
 
 #[test]
 fn larger_sets_are_an_option_of_the_cells_whose_mode_makes_them() {
-    let words = "--services 100 --no-sweep --modes ipvs,nftables --scenarios rule-count,first-packet";
+    let words =
+        "--services 100 --no-sweep --modes ipvs,nftables --scenarios rule-count,first-packet";
     let raised = format!("{words} --maxelem raised");
     for (words, is_raised) in [(words, false), (raised.as_str(), true)] {
         let plan = plan(&words.split(' ').collect::<Vec<_>>());
-        for stay in plan.stays.iter().filter(|stay| stay.spec.variant != CONTROL) {
+        for stay in plan
+            .stays
+            .iter()
+            .filter(|stay| stay.spec.variant != CONTROL)
+        {
             let raised = is_raised && stay.spec.mode == Mode::Ipvs;
             assert_eq!(stay.spec.raised, raised);
             let mut cells = stay.spec.cells.iter();
@@ -415,10 +494,19 @@ fn larger_sets_are_an_option_of_the_cells_whose_mode_makes_them() {
 fn what_is_wrong_with_types_of_services_is_told_in_a_line() {
     for (words, why) in [
         (vec!["--service-types", "node-prot"], "node-port"),
-        (vec!["--service-types", "affinity,affinity"], "affinity twice"),
+        (
+            vec!["--service-types", "affinity,affinity"],
+            "affinity twice",
+        ),
         (vec!["--mix", "node-port"], "--service-types node-port"),
-        (vec!["--mix", "cluster-ip=60,node-port=30"], "come to 90 per cent"),
-        (vec!["--modes", "none", "--service-types", "affinity"], "have no services"),
+        (
+            vec!["--mix", "cluster-ip=60,node-port=30"],
+            "come to 90 per cent",
+        ),
+        (
+            vec!["--modes", "none", "--service-types", "affinity"],
+            "have no services",
+        ),
     ] {
         let said = resolved(&words).unwrap_err();
         assert!(said.contains(why), "{words:?}: {said}");
@@ -426,7 +514,10 @@ fn what_is_wrong_with_types_of_services_is_told_in_a_line() {
     let large = ["--services", "10000", "--service-types", "node-port"];
     let cli = crate::cmd::Cli::try_parse_from([&["bench-runner"][..], &large].concat()).unwrap();
     let Usage(why) = Settings::resolve(&cli.run).unwrap_err();
-    assert!(why.contains("2768 of each protocol") && why.contains("room for 5436"), "{why}");
+    assert!(
+        why.contains("2768 of each protocol") && why.contains("room for 5436"),
+        "{why}"
+    );
     assert!(!why.contains('\n'), "{why}");
 }
 

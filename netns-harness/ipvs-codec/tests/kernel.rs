@@ -64,7 +64,10 @@ fn thousands_of_addresses_are_added_in_few_sends_listed_and_removed_and_each_ref
         };
         assert_eq!((sequence, errno, further), (2, Errno::EEXIST, 1));
         // The rest of the send was carried out.
-        assert_eq!(links.addresses("lo", AddressFamily::Inet).unwrap().len(), 3_002);
+        assert_eq!(
+            links.addresses("lo", AddressFamily::Inet).unwrap().len(),
+            3_002
+        );
 
         let delete = |n| LinkOp::DeleteAddress("lo", address(n));
         let deletes = (0..3_002).map(delete).collect();

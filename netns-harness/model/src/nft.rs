@@ -83,23 +83,16 @@ impl Ruleset {
 fn step(ruleset: &mut Ruleset, op: &Op, references: &mut References) -> Result<(), Refusal> {
     let place = (op.family, op.table.clone());
     if let Act::AddTable(comment) = &op.act {
-        ruleset
-            .tables
-            .entry(place)
-            .or_insert_with(|| Table {
-                comment: comment.clone(),
-                ..Table::default()
-            });
+        ruleset.tables.entry(place).or_insert_with(|| Table {
+            comment: comment.clone(),
+            ..Table::default()
+        });
         return Ok(());
     }
     let missing = || Refusal::Missing("table", op.table.clone());
     if matches!(op.act, Act::DeleteTable) {
         references.forget();
-        return ruleset
-            .tables
-            .remove(&place)
-            .map(drop)
-            .ok_or_else(missing);
+        return ruleset.tables.remove(&place).map(drop).ok_or_else(missing);
     }
     let table = ruleset.tables.get_mut(&place).ok_or_else(missing)?;
     if op.names_other_family() {
@@ -419,7 +412,11 @@ impl Kernel<'_> {
         match statement {
             // nft_dynset.c, `nft_dynset_init`: a set that can grow from rules.
             Statement::UpdateWithSource(set)
-                if self.0.sets.get(set).is_some_and(|set| set.timeout.is_none()) =>
+                if self
+                    .0
+                    .sets
+                    .get(set)
+                    .is_some_and(|set| set.timeout.is_none()) =>
             {
                 Err(Refusal::Invalid(format!("{set} has no timeout")))
             }

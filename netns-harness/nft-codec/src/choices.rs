@@ -124,12 +124,7 @@ impl Connection {
 }
 
 /// Appends a request for the elements of a map that can be drawn, by their keys.
-fn element_request(
-    out: &mut Vec<u8>,
-    sequence: u32,
-    (family, table): Of<'_>,
-    choice: &Choice,
-) {
+fn element_request(out: &mut Vec<u8>, sequence: u32, (family, table): Of<'_>, choice: &Choice) {
     dump::write_request(out, GET_SET_ELEMENTS, family.number(), 0, sequence, |out| {
         text(out, 1, table);
         text(out, 2, &choice.set);

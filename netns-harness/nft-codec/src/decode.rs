@@ -247,9 +247,7 @@ fn key(family: TableFamily, kind: KeyType, bytes: &[u8]) -> Option<Key> {
     let address = |place: usize| family.address(&addresses[place * len..][..len]);
     let proto_and_port = match rest.as_chunks::<4>() {
         ([], []) => None,
-        ([[proto, ..], [p, q, ..]], []) => {
-            Some((L4Proto(*proto), u16::from_be_bytes([*p, *q])))
-        }
+        ([[proto, ..], [p, q, ..]], []) => Some((L4Proto(*proto), u16::from_be_bytes([*p, *q]))),
         _ => return None,
     };
     Some(match (kind, proto_and_port) {

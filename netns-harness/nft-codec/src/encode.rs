@@ -252,9 +252,7 @@ impl Encoder {
             }
             Act::FlushSet(set, ..) => RawSet::reference(at, set, None).flush(&mut self.buffer),
             Act::DeleteSet(set, ..) => RawSet::reference(at, set, None).delete(&mut self.buffer),
-            Act::AddCounter(counter) => {
-                objects::counter(buffer, at, counter, libc::NFT_MSG_NEWOBJ)
-            }
+            Act::AddCounter(counter) => objects::counter(buffer, at, counter, libc::NFT_MSG_NEWOBJ),
             Act::DeleteCounter(counter) => {
                 objects::counter(buffer, at, counter, libc::NFT_MSG_DELOBJ)
             }
@@ -338,11 +336,7 @@ impl Encoder {
     }
 
     /// Adds the anonymous set of a rule: its name and id.
-    fn anonymous_networks(
-        &mut self,
-        op: &Op,
-        networks: &[Network],
-    ) -> (Cow<'static, CStr>, u32) {
+    fn anonymous_networks(&mut self, op: &Op, networks: &[Network]) -> (Cow<'static, CStr>, u32) {
         let id = self.next_id;
         self.next_id += 1;
         let name = sets::anonymous_set(self.first_map.map(|first| first + id));

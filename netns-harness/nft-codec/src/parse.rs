@@ -282,7 +282,9 @@ impl<'a> Words<'a> {
             return Ok(None);
         }
         let word = self.next()?;
-        let seconds = word.strip_suffix('s').and_then(|digits| digits.parse().ok());
+        let seconds = word
+            .strip_suffix('s')
+            .and_then(|digits| digits.parse().ok());
         let seconds = seconds.ok_or_else(|| format!("'{word}' is no number of seconds"))?;
         self.expect(";")?;
         Ok(Some(Duration::from_secs(seconds)))

@@ -26,7 +26,10 @@ impl fmt::Display for Op {
         match &self.act {
             Act::AddTable(None) => write!(f, "add table {family} {table}"),
             Act::AddTable(Some(comment)) => {
-                write!(f, "add table {family} {table} {{ comment \"{comment}\" ; }}")
+                write!(
+                    f,
+                    "add table {family} {table} {{ comment \"{comment}\" ; }}"
+                )
             }
             Act::DeleteTable => write!(f, "delete table {family} {table}"),
             Act::AddChain(chain, base, comment) => {
@@ -256,7 +259,10 @@ impl fmt::Display for InFamily<'_, Statement> {
             Statement::UpdateWithSource(set) => write!(f, "update @{set} {{ {ip} saddr }}"),
             Statement::DestinationInSet(set) => write!(f, "{ip} daddr @{set}"),
             Statement::ConnectionInSet(set) => {
-                write!(f, "{ip} saddr . {ip} daddr . meta l4proto . th dport @{set}")
+                write!(
+                    f,
+                    "{ip} saddr . {ip} daddr . meta l4proto . th dport @{set}"
+                )
             }
             Statement::ServiceVmap(map) => {
                 write!(f, "{ip} daddr . meta l4proto . th dport vmap @{map}")

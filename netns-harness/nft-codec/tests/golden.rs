@@ -119,7 +119,11 @@ fn what_session_affinity_and_source_ranges_need_has_its_attributes() {
             "add rule ip t c ip saddr != { 203.0.113.0/25 , 10.0.0.1 } drop",
             &[
                 // __set%d: anonymous, constant, interval.
-                &["0c0002005f5f736574256400", "0800030000000007", "0800040000000007"],
+                &[
+                    "0c0002005f5f736574256400",
+                    "0800030000000007",
+                    "0800040000000007",
+                ],
                 &[
                     // An end at 0.0.0.0, then where each begins and, behind it, ends.
                     "08000300000000010c0001800800010000000000",

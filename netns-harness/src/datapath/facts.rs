@@ -383,7 +383,9 @@ impl ModeFacts {
     /// Every tool that it starts, programmed that way.
     #[must_use]
     pub fn tools(&self, transport: Transport) -> Vec<Tool> {
-        let engine = self.rules.map_or(&[][..], |engine| tools(engine, self.family));
+        let engine = self
+            .rules
+            .map_or(&[][..], |engine| tools(engine, self.family));
         [self.tools, engine, self.by(transport).tools].concat()
     }
 }

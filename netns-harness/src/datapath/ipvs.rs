@@ -54,8 +54,8 @@ use schema::{Family, KubeProxyVersion, NodeKind, Stack};
 use super::steps;
 use super::{
     Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts, Periodic,
-    RenderOptions, SYNC_PERIOD_S, Socket, Sockets, Stale, SyncKind, Transport, Work, first_rule_packets,
-    trial,
+    RenderOptions, SYNC_PERIOD_S, Socket, Sockets, Stale, SyncKind, Transport, Work,
+    first_rule_packets, trial,
 };
 use crate::HarnessError;
 use crate::relation::Relation;

@@ -347,7 +347,12 @@ pub fn programmed_on(
         Transport::KubeProxy => {
             let beside = node.beside().map(NodeKind::dual);
             let beside = beside.map(|node| laid_out(mode, engine, version, node));
-            Some(Box::new(Driven::of(ours, beside, node, min_sync_period_ms)?))
+            Some(Box::new(Driven::of(
+                ours,
+                beside,
+                node,
+                min_sync_period_ms,
+            )?))
         }
         _ => Some(ours),
     }

@@ -90,7 +90,13 @@ proptest! {
 /// Each mode that has services, over each engine, in each layout, for services of IPv4.
 fn every_datapath() -> Vec<(String, Box<dyn Implementation>)> {
     let modes = Mode::ALL.iter().copied().filter(|mode| !mode.is_floor());
-    let engines = |mode| if mode == Mode::Ipset { Engine::ALL } else { &[Engine::Legacy] };
+    let engines = |mode| {
+        if mode == Mode::Ipset {
+            Engine::ALL
+        } else {
+            &[Engine::Legacy]
+        }
+    };
     let each = modes.flat_map(|mode| engines(mode).iter().map(move |engine| (mode, *engine)));
     let mut all = Vec::new();
     for (mode, engine) in each {
@@ -119,7 +125,9 @@ fn a_thousand_endpoints_of_a_service_have_even_shares_in_every_mode() {
     for (what, datapath) in every_datapath() {
         let options = RenderOptions::by(datapath.facts().ordinary());
         let batch = datapath.render(None, &population, &options);
-        let meant = datapath.meaning(&[batch]).unwrap_or_else(|why| panic!("{what}: {why}"));
+        let meant = datapath
+            .meaning(&[batch])
+            .unwrap_or_else(|why| panic!("{what}: {why}"));
         assert_eq!(meant.differences(&wanted), None, "{what}");
     }
 }
@@ -127,7 +135,8 @@ fn a_thousand_endpoints_of_a_service_have_even_shares_in_every_mode() {
 #[test]
 fn what_is_left_to_a_later_sync_is_gone_after_it_and_nothing_else() {
     let population = |kept: usize| {
-        let services = (0..6).map(|i| Service::of_test(i, 0x0a60_0001 + i, 0x0a80_0000 + 16 * i, 5));
+        let services =
+            (0..6).map(|i| Service::of_test(i, 0x0a60_0001 + i, 0x0a80_0000 + 16 * i, 5));
         let mut population = Population {
             services: services.collect(),
         };
@@ -147,7 +156,10 @@ fn what_is_left_to_a_later_sync_is_gone_after_it_and_nothing_else() {
             let [at_once, left, collected] = [Stale::Deleted, Stale::Left, Stale::Collected]
                 .map(|stale| datapath.render(Some(&before), &after, &by(stale)));
             let separate = left.operations() + collected.operations();
-            assert!(separate >= at_once.operations(), "{what} {transport} {kept}");
+            assert!(
+                separate >= at_once.operations(),
+                "{what} {transport} {kept}"
+            );
             let install = datapath.render(None, &before, &by(Stale::Deleted));
             let split = datapath.meaning(&[install, left, collected]);
             let install = datapath.render(None, &before, &by(Stale::Deleted));
@@ -156,7 +168,11 @@ fn what_is_left_to_a_later_sync_is_gone_after_it_and_nothing_else() {
             // Mode ipset has no layout for a service without endpoints, which both find.
             let wanted = Relation::of(&after);
             if kept > 0 {
-                assert_eq!(split.unwrap().differences(&wanted), None, "{what} {transport}");
+                assert_eq!(
+                    split.unwrap().differences(&wanted),
+                    None,
+                    "{what} {transport}"
+                );
             }
         }
     }

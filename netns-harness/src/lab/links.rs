@@ -51,7 +51,11 @@ fn links(plan: &Plan, peers: Peers) -> [Link; 2] {
     let mut clients = vec![plan.clients];
     clients.extend(peers.outside.then_some(plan.outside));
     let mut endpoints = vec![plan.endpoints];
-    endpoints.extend(plan.more_endpoints.into_iter().filter(|_| peers.many_endpoints));
+    endpoints.extend(
+        plan.more_endpoints
+            .into_iter()
+            .filter(|_| peers.many_endpoints),
+    );
     endpoints.extend(peers.local_endpoints.then_some(plan.local_endpoints));
     [
         link("client–node", CLIENT_INTERFACE, 1, client_link, clients),

@@ -48,12 +48,7 @@ pub(super) fn newest_set_revision(family: Family, type_name: &str) -> io::Result
 ///
 /// # Errors
 /// The kernel's answer: no nft_compat, no such extension, or not permitted.
-pub(super) fn compat(
-    family: Family,
-    kind: Extension,
-    name: &str,
-    revision: u8,
-) -> io::Result<()> {
+pub(super) fn compat(family: Family, kind: Extension, name: &str, revision: u8) -> io::Result<()> {
     let target = u32::from(kind == Extension::Target);
     let attributes = |out: &mut Vec<u8>| {
         text(out, 1, name);

@@ -124,7 +124,9 @@ impl<'a> Client<'a> {
     pub fn ask_once(&mut self, ask: impl Into<Ask>) -> Result<Seen, HarnessError> {
         let ask = ask.into();
         let mut probes = self.prepare(&[ask])?;
-        let probe = probes.pop().expect("a flow is prepared for each that is asked for");
+        let probe = probes
+            .pop()
+            .expect("a flow is prepared for each that is asked for");
         probe.seen().map_err(failed(ask.from, ask.to))
     }
 
@@ -383,7 +385,9 @@ impl Probe {
         let mut answer = Answer::default();
         let heard = match probe.time(&SockAddr::from(probe.to), &mut answer.0) {
             // A rule by which a node drops or rejects its own packet fails send(2), but what rejects it is still to be heard.
-            Err(e) if e.kind() == ErrorKind::PermissionDenied && probe.protocol == Protocol::Udp => {
+            Err(e)
+                if e.kind() == ErrorKind::PermissionDenied && probe.protocol == Protocol::Udp =>
+            {
                 let received = probe.receive(&mut answer.0, clock::now());
                 received.map(|received| (0, received))
             }

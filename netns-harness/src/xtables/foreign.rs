@@ -131,7 +131,10 @@ pub(crate) fn no_other(engine: Engine, node: NodeKind) -> Result<(), HarnessErro
 
 /// nftables tables must not stand beside another mode's rules.
 fn no_nftables() -> Result<(), HarnessError> {
-    without("a namespace without nftables", leftover_nftables(|_| false)?)
+    without(
+        "a namespace without nftables",
+        leftover_nftables(|_| false)?,
+    )
 }
 
 /// Tables that the legacy engine has for a family in the calling thread's network namespace. They are made when first

@@ -371,7 +371,10 @@ mod tests {
         assert!(!rule("-s fd00::/129 -j RETURN").unknown.is_empty());
         // Of the node-port rule, and as ip6tables-save prints a refusal.
         let ports = rule("! -d ::1/128 -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS");
-        assert_eq!(ports, rule("-m addrtype --dst-type LOCAL ! -d ::1/128 -j KUBE-NODEPORTS"));
+        assert_eq!(
+            ports,
+            rule("-m addrtype --dst-type LOCAL ! -d ::1/128 -j KUBE-NODEPORTS")
+        );
         assert_eq!((ports.exact_destination(), ports.unknown.len()), (None, 0));
         let refusal = rule("-p tcp -j REJECT --reject-with icmp6-port-unreachable");
         assert_eq!((refusal.target, refusal.unknown.len()), (Target::Refuse, 0));
@@ -428,7 +431,8 @@ mod tests {
     #[test]
     fn a_list_of_late_sources_means_the_same_as_sent_and_as_saved() {
         let rule = |text: &str| parse(&words(text));
-        let sent = rule("-m recent --name KUBE-SEP-A --rcheck --seconds 10800 --reap -j KUBE-SEP-A");
+        let sent =
+            rule("-m recent --name KUBE-SEP-A --rcheck --seconds 10800 --reap -j KUBE-SEP-A");
         for mask in ["255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"] {
             let saved = format!(
                 "-m recent --rcheck --seconds 10800 --reap --name KUBE-SEP-A --mask {mask} --rsource -j KUBE-SEP-A"
@@ -460,7 +464,8 @@ mod tests {
             port: 30_001,
             protocol: schema::Protocol::Tcp,
         };
-        let matches = |rule: &str, source, vip| parse(&words(rule)).matches(source, to(vip), 0, false);
+        let matches =
+            |rule: &str, source, vip| parse(&words(rule)).matches(source, to(vip), 0, false);
         let ports = "-m addrtype --dst-type LOCAL -j KUBE-NODEPORTS";
         let own = "-m addrtype --src-type LOCAL -j KUBE-MARK-MASQ";
         let (node, client) = (plan.node(), plan.client());

@@ -115,7 +115,11 @@ struct Way<'a>(BTreeMap<&'a str, Index<'a>>);
 impl<'a> Way<'a> {
     fn of(tables: &'a Tables) -> Self {
         let tables = tables.0.iter();
-        Self(tables.map(|(name, table)| (name.as_str(), Index::new(table))).collect())
+        Self(
+            tables
+                .map(|(name, table)| (name.as_str(), Index::new(table)))
+                .collect(),
+        )
     }
 
     /// What chains do with new flows, one after the other.

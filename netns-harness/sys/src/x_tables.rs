@@ -121,8 +121,8 @@ pub fn table_info(family: Family, name: &str) -> io::Result<TableInfo> {
     let (info, blob) = entries(shape, name)?;
     // The last two of its numbers.
     let [.., a, b, c, d, e, f, g, h] = info;
-    let (chains, statistics) = walk(shape, &blob[ENTRIES..])
-        .ok_or_else(|| io::Error::from_raw_os_error(libc::EBADMSG))?;
+    let (chains, statistics) =
+        walk(shape, &blob[ENTRIES..]).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADMSG))?;
     Ok(TableInfo {
         entries: u32::from_ne_bytes([a, b, c, d]),
         size_bytes: u32::from_ne_bytes([e, f, g, h]),

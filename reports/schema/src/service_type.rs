@@ -142,7 +142,9 @@ pub enum MixError {
     #[error(transparent)]
     Unknown(#[from] UnknownName),
     /// A share is missing, or is no number from 1 to 100.
-    #[error("'{0}' is no TYPE=SHARE with a share of 1 to 100 per cent, as in cluster-ip=60,node-port=40")]
+    #[error(
+        "'{0}' is no TYPE=SHARE with a share of 1 to 100 per cent, as in cluster-ip=60,node-port=40"
+    )]
     Share(String),
     /// A type has two shares.
     #[error("{0} has two shares: give it one")]
@@ -198,7 +200,9 @@ impl Mix {
         let own = |service_type: ServiceType| {
             let addresses = service_type.addresses();
             let asked = addresses.first().into_iter().chain(addresses.last());
-            asked.copied().filter(move |by| service_type.answers_by(*by))
+            asked
+                .copied()
+                .filter(move |by| service_type.answers_by(*by))
         };
         self.types().flat_map(own).collect()
     }
@@ -280,7 +284,9 @@ impl fmt::Display for Reach {
 /// Each place goes to the type that is furthest behind its share, the first of them where several are: the smooth weighted
 /// round robin of load balancers. It repeats after 100 places at most.
 fn interleaved(shares: &[(ServiceType, u32)]) -> Vec<ServiceType> {
-    let common = shares.iter().fold(100, |common, (_, share)| gcd(common, *share));
+    let common = shares
+        .iter()
+        .fold(100, |common, (_, share)| gcd(common, *share));
     let places = i64::from(100 / common);
     let mut behind = vec![0; shares.len()];
     let place = |_| {
@@ -336,7 +342,10 @@ impl FromStr for Mix {
             let (name, share) = part.split_once('=').ok_or_else(wrong)?;
             let service_type: ServiceType = name.trim().parse()?;
             let share = share.trim().trim_end_matches('%').trim_end();
-            let share = share.parse::<u32>().ok().filter(|share| (1..=100).contains(share));
+            let share = share
+                .parse::<u32>()
+                .ok()
+                .filter(|share| (1..=100).contains(share));
             Ok((service_type, share.ok_or_else(wrong)?))
         };
         let shares: Result<Vec<_>, _> = text.split(',').map(share).collect();
@@ -374,7 +383,10 @@ mod tests {
             assert_eq!(json, format!("\"{text}\""));
             assert_eq!(serde_json::from_str::<Mix>(&json).unwrap(), mix(text));
         }
-        assert_eq!(mix("node-port=40%, cluster-ip = 60"), mix("cluster-ip=60,node-port=40"));
+        assert_eq!(
+            mix("node-port=40%, cluster-ip = 60"),
+            mix("cluster-ip=60,node-port=40")
+        );
         assert_eq!(mix("cluster-ip=100"), Mix::default());
     }
 
@@ -385,7 +397,10 @@ mod tests {
             ("headless", "no service type 'headless'"),
             ("cluster-ip=60,node-prot=40", "did you mean 'node-port'"),
             ("cluster-ip=60,node-port", "'node-port' is no TYPE=SHARE"),
-            ("cluster-ip=60,node-port=0", "'node-port=0' is no TYPE=SHARE"),
+            (
+                "cluster-ip=60,node-port=0",
+                "'node-port=0' is no TYPE=SHARE",
+            ),
             ("cluster-ip=60,node-port=30", "come to 90 per cent"),
             ("node-port=50,node-port=50", "node-port has two shares"),
         ] {
@@ -424,7 +439,10 @@ mod tests {
             // Pods are in no source range.
             ("source-ranges", vec![ClusterIp]),
             ("no-endpoints", vec![]),
-            ("node-port=20,external-ip=80", vec![ClusterIp, NodePort, ExternalIp]),
+            (
+                "node-port=20,external-ip=80",
+                vec![ClusterIp, NodePort, ExternalIp],
+            ),
         ] {
             assert!(mix(text).asked_by().into_iter().eq(asked), "{text}");
         }
@@ -441,11 +459,17 @@ mod tests {
         assert_eq!(of("affinity", by, from), ["affinity services", "affinity"]);
         assert_eq!(
             of("node-port", by, from),
-            ["node-port services, reached by cluster-ip", "node-port by cluster-ip"]
+            [
+                "node-port services, reached by cluster-ip",
+                "node-port by cluster-ip"
+            ]
         );
         assert_eq!(
             of("cluster-ip", by, PacketPath::Node),
-            ["cluster-ip services, from the node itself", "cluster-ip, from the node itself"]
+            [
+                "cluster-ip services, from the node itself",
+                "cluster-ip, from the node itself"
+            ]
         );
     }
 }

@@ -22,14 +22,20 @@ impl Connection {
     pub(super) fn content(&mut self, table: Of<'_>) -> Result<Option<Table>, Failure> {
         let (family, name) = table;
         let mut found = None;
-        self.dump(GET_TABLE, family.number(), &[], "tables", |_, attributes| {
-            if attributes.text(1) == Some(name) {
-                found = Some(Table {
-                    comment: decode::comment(attributes.bytes(6), 0),
-                    ..Table::default()
-                });
-            }
-        })?;
+        self.dump(
+            GET_TABLE,
+            family.number(),
+            &[],
+            "tables",
+            |_, attributes| {
+                if attributes.text(1) == Some(name) {
+                    found = Some(Table {
+                        comment: decode::comment(attributes.bytes(6), 0),
+                        ..Table::default()
+                    });
+                }
+            },
+        )?;
         let Some(mut content) = found else {
             return Ok(None);
         };
@@ -107,7 +113,8 @@ impl Connection {
                 }
             })?;
             let networks = bounds.map(|bounds| decode::between(family, bounds));
-            sets.networks.extend(networks.map(|networks| (name, networks)));
+            sets.networks
+                .extend(networks.map(|networks| (name, networks)));
         }
         for (name, mut set) in found {
             // What rules have put there changes with every client, and is no part of the rules.

@@ -15,25 +15,13 @@ fn user_data(comment: &Comment) -> Vec<u8> {
     data
 }
 
-pub(super) fn add_table(
-    buffer: &mut Buffer,
-    In(family, table): In<'_>,
-    comment: Option<&Comment>,
-) {
+pub(super) fn add_table(buffer: &mut Buffer, In(family, table): In<'_>, comment: Option<&Comment>) {
     // SAFETY: a fresh object is filled, written and freed here; libnftnl copies the strings and the
     // data, and the message is far smaller than the room that `place` has.
     unsafe {
         let raw = alive(sys::nftnl_table_alloc());
-        sys::nftnl_table_set_u32(
-            raw,
-            sys::NFTNL_TABLE_FAMILY as u16,
-            family.number().into(),
-        );
-        sys::nftnl_table_set_str(
-            raw,
-            sys::NFTNL_TABLE_NAME as u16,
-            table.as_c_str().as_ptr(),
-        );
+        sys::nftnl_table_set_u32(raw, sys::NFTNL_TABLE_FAMILY as u16, family.number().into());
+        sys::nftnl_table_set_str(raw, sys::NFTNL_TABLE_NAME as u16, table.as_c_str().as_ptr());
         sys::nftnl_table_set_u32(raw, sys::NFTNL_TABLE_FLAGS as u16, 0);
         if let Some(data) = comment.map(user_data) {
             sys::nftnl_table_set_data(
@@ -61,11 +49,7 @@ pub(super) fn add_chain(
     // SAFETY: as in `add_table`.
     unsafe {
         let raw = alive(sys::nftnl_chain_alloc());
-        sys::nftnl_chain_set_u32(
-            raw,
-            sys::NFTNL_CHAIN_FAMILY as u16,
-            family.number().into(),
-        );
+        sys::nftnl_chain_set_u32(raw, sys::NFTNL_CHAIN_FAMILY as u16, family.number().into());
         sys::nftnl_chain_set_str(
             raw,
             sys::NFTNL_CHAIN_TABLE as u16,

@@ -275,11 +275,7 @@ impl RawSet {
     fn set_timeout(&self, milliseconds: u64) {
         // SAFETY: the set is alive and the attribute is a u64.
         unsafe {
-            sys::nftnl_set_set_u64(
-                self.0.as_ptr(),
-                sys::NFTNL_SET_TIMEOUT as u16,
-                milliseconds,
-            );
+            sys::nftnl_set_set_u64(self.0.as_ptr(), sys::NFTNL_SET_TIMEOUT as u16, milliseconds);
         }
     }
 

@@ -132,7 +132,9 @@ fn dispatch_chains(n: usize) -> usize {
 #[test]
 fn law_of_size_of_an_install() {
     let cases = [(1, 1), (15, 2), (16, 1), (100, 3), (300, 2), (4100, 1)];
-    let each = cases.into_iter().flat_map(|case| MODES.map(|mode| (case, mode)));
+    let each = cases
+        .into_iter()
+        .flat_map(|case| MODES.map(|mode| (case, mode)));
     for ((n, e), (ipset, [rules, operations])) in each {
         let batch = ipset.render(None, &population_of(ipset.family, n, e), &OPTIONS);
         let kernel = kernel_of(ipset.family, &[&batch]);

@@ -19,11 +19,7 @@ use crate::xtables::trace::Index;
 ///
 /// # Errors
 /// The first thing that is not part of the layout, missing, or leads nowhere.
-pub(super) fn relation(
-    tables: &Tables,
-    sets: &[Set],
-    family: Family,
-) -> Result<Relation, String> {
+pub(super) fn relation(tables: &Tables, sets: &[Set], family: Family) -> Result<Relation, String> {
     if tables.rules() == 0 && tables.own_chains() == 0 && sets.is_empty() {
         return Ok(Relation::default());
     }

@@ -23,13 +23,20 @@ fn rules_of<'a>(
     table: &str,
     chain: &str,
 ) -> impl Iterator<Item = &'a Rule> + use<'a> {
-    let rules = tables.0.get(table).and_then(|table| table.chains.get(chain));
+    let rules = tables
+        .0
+        .get(table)
+        .and_then(|table| table.chains.get(chain));
     rules.into_iter().flatten()
 }
 
 /// Whether packets of a rule come to more than a choice of endpoints: those for external addresses do.
 fn leads_outside(rule: &Rule) -> bool {
-    let outside = |chain: &str| ["KUBE-EXT-", "KUBE-FW-"].iter().any(|own| chain.starts_with(own));
+    let outside = |chain: &str| {
+        ["KUBE-EXT-", "KUBE-FW-"]
+            .iter()
+            .any(|own| chain.starts_with(own))
+    };
     matches!(&rule.target, Target::Jump(chain) if outside(chain))
 }
 
@@ -107,11 +114,14 @@ fn filtered(filter: &Table, nat: &Table) -> Result<(), String> {
             return Err(odd(FIREWALL));
         }
     }
-    let firewall = |target: &Target| matches!(target, Target::Jump(to) if to.starts_with("KUBE-FW-"));
+    let firewall =
+        |target: &Target| matches!(target, Target::Jump(to) if to.starts_with("KUBE-FW-"));
     let walled = portals.iter().filter(|(_, target)| firewall(target));
     let walled: HashSet<Frontend> = walled.map(|(to, _)| *to).collect();
     if walled != ranged {
-        return Err(format!("filter's {FIREWALL} and the firewalls of nat differ"));
+        return Err(format!(
+            "filter's {FIREWALL} and the firewalls of nat differ"
+        ));
     }
     let health = |rule: &Rule| Rule {
         protocol: Some("tcp".to_owned()),
@@ -287,7 +297,9 @@ fn outside<'a>(
             if *of_pods != first || *masquerade != own(MASQUERADE) || *of_node != own(cluster) {
                 return Err(odd(chain));
             }
-            std::iter::once(cluster).chain(others.iter().map(led)).collect()
+            std::iter::once(cluster)
+                .chain(others.iter().map(led))
+                .collect()
         }
         _ => return Err(odd(chain)),
     };

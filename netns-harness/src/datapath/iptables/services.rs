@@ -38,7 +38,13 @@ pub(super) fn firewall_chain(service: &Service) -> String {
 }
 
 /// Prefixes of the chains that are a service's own (`isServiceChainName`).
-pub(super) const OWN: [&str; 5] = ["KUBE-SVC-", "KUBE-SVL-", "KUBE-SEP-", "KUBE-FW-", "KUBE-EXT-"];
+pub(super) const OWN: [&str; 5] = [
+    "KUBE-SVC-",
+    "KUBE-SVL-",
+    "KUBE-SEP-",
+    "KUBE-FW-",
+    "KUBE-EXT-",
+];
 
 /// `KUBE-SEP-` and 16 characters of base32(sha256(port name + protocol + endpoint)).
 pub(super) fn endpoint_chain(service: &Service, endpoint: Endpoint) -> String {
@@ -85,7 +91,10 @@ impl Own {
     /// Each before those that lead to it.
     pub(super) fn made(self) -> Vec<String> {
         let heads = [self.cluster, self.local, self.external, self.firewall];
-        self.endpoints.into_iter().chain(heads.into_iter().flatten()).collect()
+        self.endpoints
+            .into_iter()
+            .chain(heads.into_iter().flatten())
+            .collect()
     }
 }
 
@@ -118,7 +127,9 @@ impl RestoreText {
         let unserved = !reach.served_externally();
         for external in exposure.external.iter().filter(|_| unserved) {
             let to = to(protocol, external, port);
-            self.operation(format_args!("-A KUBE-EXTERNAL-SERVICES {comment} {to} -j {target}"));
+            self.operation(format_args!(
+                "-A KUBE-EXTERNAL-SERVICES {comment} {to} -j {target}"
+            ));
         }
         let ranged = reach.served() && reach.ranged();
         for balancer in exposure.load_balancer.iter().filter(|_| ranged) {
@@ -129,7 +140,9 @@ impl RestoreText {
         }
         for balancer in exposure.load_balancer.iter().filter(|_| unserved) {
             let to = to(protocol, balancer, port);
-            self.operation(format_args!("-A KUBE-EXTERNAL-SERVICES {comment} {to} -j {target}"));
+            self.operation(format_args!(
+                "-A KUBE-EXTERNAL-SERVICES {comment} {to} -j {target}"
+            ));
         }
         if let Some(port) = exposure.node_port.filter(|_| unserved) {
             self.operation(format_args!(
@@ -206,7 +219,9 @@ impl RestoreText {
                 true => &own.local,
                 false => &own.cluster,
             };
-            let chain = chain.as_deref().expect("a ClusterIP that is served has a choice");
+            let chain = chain
+                .as_deref()
+                .expect("a ClusterIP that is served has a choice");
             let (frontend, cluster) = (service.frontend, Plan::of(service.family()).cluster);
             let to = to(frontend.protocol, frontend.vip, frontend.port);
             self.operation(format_args!(
@@ -264,12 +279,16 @@ impl RestoreText {
         let name = service.port_name();
         let comment = format!("-m comment --comment \"{name} loadbalancer IP\"");
         for range in &service.exposure.source_ranges {
-            self.operation(format_args!("-A {firewall} {comment} -s {range} -j {external}"));
+            self.operation(format_args!(
+                "-A {firewall} {comment} -s {range} -j {external}"
+            ));
         }
         let balancers = service.exposure.load_balancer.iter();
         let own = Reach(service).ranges_have_the_node();
         for balancer in balancers.filter(|_| own) {
-            self.operation(format_args!("-A {firewall} {comment} -s {balancer} -j {external}"));
+            self.operation(format_args!(
+                "-A {firewall} {comment} -s {balancer} -j {external}"
+            ));
         }
         self.operation(format_args!(
             "-A {firewall} -m comment --comment \"other traffic to {name} will be dropped by KUBE-PROXY-FIREWALL\""

@@ -69,7 +69,10 @@ fn services_of_ipv6_are_written_with_their_addresses_and_the_rest_as_for_ipv4() 
     let mut ipv4 = written(Family::Ipv4);
     for (old, new) in [
         (" -d 127.0.0.0/8 ", " -d none "),
-        (" LOCAL -j KUBE-NODEPORTS", " LOCAL ! -d ::1/128 -j KUBE-NODEPORTS"),
+        (
+            " LOCAL -j KUBE-NODEPORTS",
+            " LOCAL ! -d ::1/128 -j KUBE-NODEPORTS",
+        ),
         ("10.96.0.1 ", "fd00:10:96::1 "),
         ("10.128.0.0/9", "fd00:10:128::/105"),
         ("10.128.0.0:8080", "[fd00:10:128::]:8080"),
@@ -139,7 +142,10 @@ fn law_of_size_of_an_install() {
 fn law_of_size_of_a_service_add() {
     // The part that does not depend on N, from the smallest case of all.
     for (family, [_, _, operations, bytes]) in FAMILIES {
-        for (n, e) in [1, 2, 5].into_iter().flat_map(|e| [1, 10, 100, 1000].map(|n| (n, e))) {
+        for (n, e) in [1, 2, 5]
+            .into_iter()
+            .flat_map(|e| [1, 10, 100, 1000].map(|n| (n, e)))
+        {
             let to = population_of(family, n + 1, e);
             let from = population_of(family, n, e);
             let iptables = Iptables::of(Engine::Legacy, family);
@@ -240,7 +246,11 @@ fn the_layout_of_a_family_is_not_the_other_s() {
         let tables = interpreted(&[batch]).unwrap();
         for of in Family::ALL.iter().copied() {
             let complete = layout_check::complete(&tables, of);
-            assert_eq!(complete.is_ok(), of == family, "{family} as {of}: {complete:?}");
+            assert_eq!(
+                complete.is_ok(),
+                of == family,
+                "{family} as {of}: {complete:?}"
+            );
         }
     }
 }
@@ -528,8 +538,12 @@ fn shares_are_even_as_far_as_ten_decimals_and_31_bits_can_say_them() {
         let population = population(1, endpoints);
         let batch = Iptables::legacy().render(None, &population, &OPTIONS);
         let text = batch.to_string();
-        let written = text.lines().filter_map(|line| line.split_once("--probability "));
-        let written: Vec<&str> = written.filter_map(|(_, rest)| rest.split(' ').next()).collect();
+        let written = text
+            .lines()
+            .filter_map(|line| line.split_once("--probability "));
+        let written: Vec<&str> = written
+            .filter_map(|(_, rest)| rest.split(' ').next())
+            .collect();
         let shares = shares_in_the_kernel(&written);
         assert_eq!(shares.len(), endpoints as usize);
         let even = ALL_FLOWS / u128::from(endpoints);
@@ -539,7 +553,11 @@ fn shares_are_even_as_far_as_ten_decimals_and_31_bits_can_say_them() {
         }
         // What the tracer makes of the text.
         let means = way::relation(&interpreted(&[batch]).unwrap(), &[]).unwrap();
-        assert_eq!(means.differences(&Relation::of(&population)), None, "{endpoints}");
+        assert_eq!(
+            means.differences(&Relation::of(&population)),
+            None,
+            "{endpoints}"
+        );
     }
 }
 
@@ -547,7 +565,8 @@ fn shares_are_even_as_far_as_ten_decimals_and_31_bits_can_say_them() {
 fn five_decimals_would_not_tell_319_endpoints_from_320() {
     let chain = |decimals: usize| -> Vec<String> {
         let left = (2..=320).rev().map(|left| 1.0 / f64::from(left));
-        left.map(|probability| format!("{probability:.decimals$}")).collect()
+        left.map(|probability| format!("{probability:.decimals$}"))
+            .collect()
     };
     assert_eq!(chain(5)[..2], ["0.00313", "0.00313"]);
     assert_eq!(chain(10)[..2], ["0.0031250000", "0.0031347962"]);
@@ -583,7 +602,11 @@ fn a_family_is_broken_polled_and_listed_by_its_own_tools() {
         assert_eq!(facts.family, family);
         assert_eq!(facts.listings(), [[format!("{tool}-save")]]);
         let tools = facts.tools(Transport::Exec);
-        assert!(tools.iter().any(|(name, package)| (*name, *package) == (tool, "iptables")));
+        assert!(
+            tools
+                .iter()
+                .any(|(name, package)| (*name, *package) == (tool, "iptables"))
+        );
     }
 }
 

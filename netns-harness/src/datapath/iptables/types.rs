@@ -159,7 +159,9 @@ fn services_of_all_types_are_written_as_kube_proxy_s_own_tests_have_them() {
     for service in &six {
         text = named(&text, service, &format!("ns{0}/svc{0}", service.index));
     }
-    let own = |line: &&str| line.contains("/svc") || super::services::OWN.iter().any(|o| line.contains(o));
+    let own = |line: &&str| {
+        line.contains("/svc") || super::services::OWN.iter().any(|o| line.contains(o))
+    };
     let expected = GOLDEN.lines().filter(|line| !line.is_empty());
     assert_eq!(lines(text.lines().filter(own)), lines(expected));
 }
@@ -189,12 +191,22 @@ fn packets_meet_what_the_types_of_services_promise() {
     let outsider = answered(OUTSIDER, vip(41));
     assert!(goes(&outsider, &[1]) && outsider.masqueraded.is_some());
     // Policy Local without an endpoint here: only pods and the node itself are served.
-    for to in [at(node, 3001), at([1, 2, 3, 4], 80), at([192, 168, 99, 22], 80)] {
+    for to in [
+        at(node, 3001),
+        at([1, 2, 3, 4], 80),
+        at([192, 168, 99, 22], 80),
+    ] {
         assert!(goes(&answered(OUTSIDER, to), &[]), "{to}");
         let pod = answered(POD, to);
-        assert!(goes(&pod, &[2]) && pod.masqueraded.is_none(), "{to}: {pod:?}");
+        assert!(
+            goes(&pod, &[2]) && pod.masqueraded.is_none(),
+            "{to}: {pod:?}"
+        );
         let own = answered(node, to);
-        assert!(goes(&own, &[2]) && own.masqueraded.is_some(), "{to}: {own:?}");
+        assert!(
+            goes(&own, &[2]) && own.masqueraded.is_some(),
+            "{to}: {own:?}"
+        );
     }
     // Source ranges hold for the load balancer's address and not for the node port.
     let (inside, aside): ([u8; 4], [u8; 4]) = ([203, 0, 113, 5], [203, 0, 113, 130]);
@@ -218,11 +230,17 @@ fn the_layout_of_all_types_passes_its_check_and_a_damaged_one_does_not() {
     };
     assert_eq!(checked(&text), Ok(()));
     for (from, to) in [
-        ("-d 5.6.7.8 --dport 80 -j DROP", "-d 5.6.7.9 --dport 80 -j DROP"),
+        (
+            "-d 5.6.7.8 --dport 80 -j DROP",
+            "-d 5.6.7.9 --dport 80 -j DROP",
+        ),
         ("--dport 3001 -j DROP", "--dport 3001 -j REJECT"),
         ("--dport 30000 -j ACCEPT", "--dport 30000 -j DROP"),
         (" -s 203.0.113.0/25 -j", " -j"),
-        (" -m addrtype --src-type LOCAL -j KUBE-MARK-MASQ", " -j KUBE-MARK-MASQ"),
+        (
+            " -m addrtype --src-type LOCAL -j KUBE-MARK-MASQ",
+            " -j KUBE-MARK-MASQ",
+        ),
         (" --seconds 10800 --reap", " --seconds 10800"),
         (" -m recent --name", " -m recent --name X"),
         ("-m tcp -p tcp --dport 3003 -j", "-m tcp -p tcp -j"),
@@ -237,7 +255,11 @@ fn the_layout_of_all_types_passes_its_check_and_a_damaged_one_does_not() {
 fn typed(family: Family, kind: u32, index: u32, endpoints: u32) -> Service {
     let (vip, first) = (0x0a60_0001 + 7 * index, 0x0a80_0000 + index * endpoints);
     let mut service = Service::of_test(index, vip, first, endpoints).in_family(family);
-    let host = |number| Plan::of(family).services.host(0x8_0000 + 8 * index + number);
+    let host = |number| {
+        Plan::of(family)
+            .services
+            .host(0x8_0000 + 8 * index + number)
+    };
     let exposure = &mut service.exposure;
     let node_port = Some(30_000 + index as u16);
     match kind {
@@ -337,7 +359,10 @@ fn without_endpoints_every_address_is_refused_and_no_chain_is_there() {
             let of_service = text.lines().filter(|line| line.contains("bench/svc-0"));
             assert_eq!(of_service.count(), refusals + health, "{text}");
             assert_eq!(text.matches("-j REJECT").count(), refusals, "{text}");
-            assert!(!text.contains("KUBE-EXT-") && !text.contains("KUBE-FW-"), "{text}");
+            assert!(
+                !text.contains("KUBE-EXT-") && !text.contains("KUBE-FW-"),
+                "{text}"
+            );
         }
     }
 }
@@ -421,6 +446,10 @@ fn load_balancers_have_as_many_rules_as_kube_proxy_counts_but_for_its_counters()
         };
         // That of the kubelet's chain is among kube-proxy's four of filter.
         let counters = usize::from(e > 0);
-        assert_eq!([count("filter"), count("nat") + counters], [filter, nat], "E={e}");
+        assert_eq!(
+            [count("filter"), count("nat") + counters],
+            [filter, nat],
+            "E={e}"
+        );
     }
 }

@@ -73,9 +73,13 @@ impl State {
             .are_as(&wanted, |table, chain| table == "filter" && out(chain))?;
         let of = |tables: &Tables| tables.0["filter"].chains["KUBE-IPVS-OUT-FILTER"].len();
         if of(&self.tables) != of(&wanted) {
-            return Err("the node's own way to load balancers is not as kube-proxy writes it".to_owned());
+            return Err(
+                "the node's own way to load balancers is not as kube-proxy writes it".to_owned(),
+            );
         }
-        relation.0.retain(|to, _| !external.contains(to) && !is_local(to.vip));
+        relation
+            .0
+            .retain(|to, _| !external.contains(to) && !is_local(to.vip));
         Ok(relation)
     }
 
@@ -90,7 +94,11 @@ impl State {
     /// # Errors
     /// An entry that is no server's.
     fn external(&self) -> Result<BTreeSet<Frontend>, String> {
-        let sets = ["KUBE-EXTERNAL-IP", "KUBE-EXTERNAL-IP-LOCAL", "KUBE-LOAD-BALANCER"];
+        let sets = [
+            "KUBE-EXTERNAL-IP",
+            "KUBE-EXTERNAL-IP-LOCAL",
+            "KUBE-LOAD-BALANCER",
+        ];
         let entries = sets.iter().flat_map(|set| self.entries(set));
         let external: BTreeSet<Frontend> = entries.filter_map(of_entry).collect();
         let servers = self.servers.iter();
@@ -142,11 +150,7 @@ impl State {
 
     /// Of the sets of ClusterIPs and of the device every entry is checked; the others have what services of other types
     /// give them.
-    fn check_sets(
-        &self,
-        relation: &Relation,
-        external: &BTreeSet<Frontend>,
-    ) -> Result<(), String> {
+    fn check_sets(&self, relation: &Relation, external: &BTreeSet<Frontend>) -> Result<(), String> {
         let ours = || layout::sets(self.family);
         let is_ours = |name: &&String| ours().any(|(ours, _)| ours == **name);
         if let Some(foreign) = self.sets.keys().find(|name| !is_ours(name)) {

@@ -166,8 +166,13 @@ impl Kernel {
                 self.families.insert(create.name.clone(), create.family);
                 self.sets.insert(create.name.clone(), set).is_none()
             }
+            // An entry of ports alone is of no family.
             Command::Add(name, entry)
-                if self.families.get(name) != Some(&ipset_sys::Family::of(entry.address)) =>
+                if self
+                    .sets
+                    .get(name)
+                    .is_some_and(|set| set.type_name != "bitmap:port")
+                    && self.families.get(name) != Some(&ipset_sys::Family::of(entry.address)) =>
             {
                 false
             }

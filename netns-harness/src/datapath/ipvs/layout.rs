@@ -174,19 +174,96 @@ pub(super) fn creates(family: Family, raised: bool) -> Vec<Command> {
 
 /// A rule that is there while a set has entries: table, set, chain with protocol, sides that are matched, comment and
 /// target (`ipsetWithIptablesChain`).
-type OfSet = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
+type OfSet = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+);
 
 const OF_SETS: &[OfSet] = &[
-    ("nat", "KUBE-LOOP-BACK", "KUBE-POSTROUTING", "dst,dst,src", "Kubernetes endpoints dst ip:port, source ip for solving hairpin purpose", "MASQUERADE"),
-    ("nat", "KUBE-LOAD-BALANCER", "KUBE-SERVICES", "dst,dst", "Kubernetes service lb portal", "KUBE-LOAD-BALANCER"),
-    ("nat", "KUBE-LOAD-BALANCER-LOCAL", "KUBE-LOAD-BALANCER", "dst,dst", "Kubernetes service load balancer ip + port with externalTrafficPolicy=local", "RETURN"),
-    ("nat", "KUBE-NODE-PORT-LOCAL-TCP", "KUBE-NODE-PORT -p tcp", "dst", "Kubernetes nodeport TCP port with externalTrafficPolicy=local", "RETURN"),
-    ("nat", "KUBE-NODE-PORT-TCP", "KUBE-NODE-PORT -p tcp", "dst", "Kubernetes nodeport TCP port for masquerade purpose", "KUBE-MARK-MASQ"),
-    ("nat", "KUBE-NODE-PORT-LOCAL-UDP", "KUBE-NODE-PORT -p udp", "dst", "Kubernetes nodeport UDP port with externalTrafficPolicy=local", "RETURN"),
-    ("nat", "KUBE-NODE-PORT-UDP", "KUBE-NODE-PORT -p udp", "dst", "Kubernetes nodeport UDP port for masquerade purpose", "KUBE-MARK-MASQ"),
-    ("filter", "KUBE-LOAD-BALANCER-FW", "KUBE-PROXY-FIREWALL", "dst,dst", "Kubernetes service load balancer ip + port for load balancer with sourceRange", "KUBE-SOURCE-RANGES-FIREWALL"),
-    ("filter", "KUBE-LOAD-BALANCER-SOURCE-CIDR", "KUBE-SOURCE-RANGES-FIREWALL", "dst,dst,src", "Kubernetes service load balancer ip + port + source cidr for packet filter purpose", "RETURN"),
-    ("filter", "KUBE-LOAD-BALANCER-SOURCE-IP", "KUBE-SOURCE-RANGES-FIREWALL", "dst,dst,src", "Kubernetes service load balancer ip + port + source IP for packet filter purpose", "RETURN"),
+    (
+        "nat",
+        "KUBE-LOOP-BACK",
+        "KUBE-POSTROUTING",
+        "dst,dst,src",
+        "Kubernetes endpoints dst ip:port, source ip for solving hairpin purpose",
+        "MASQUERADE",
+    ),
+    (
+        "nat",
+        "KUBE-LOAD-BALANCER",
+        "KUBE-SERVICES",
+        "dst,dst",
+        "Kubernetes service lb portal",
+        "KUBE-LOAD-BALANCER",
+    ),
+    (
+        "nat",
+        "KUBE-LOAD-BALANCER-LOCAL",
+        "KUBE-LOAD-BALANCER",
+        "dst,dst",
+        "Kubernetes service load balancer ip + port with externalTrafficPolicy=local",
+        "RETURN",
+    ),
+    (
+        "nat",
+        "KUBE-NODE-PORT-LOCAL-TCP",
+        "KUBE-NODE-PORT -p tcp",
+        "dst",
+        "Kubernetes nodeport TCP port with externalTrafficPolicy=local",
+        "RETURN",
+    ),
+    (
+        "nat",
+        "KUBE-NODE-PORT-TCP",
+        "KUBE-NODE-PORT -p tcp",
+        "dst",
+        "Kubernetes nodeport TCP port for masquerade purpose",
+        "KUBE-MARK-MASQ",
+    ),
+    (
+        "nat",
+        "KUBE-NODE-PORT-LOCAL-UDP",
+        "KUBE-NODE-PORT -p udp",
+        "dst",
+        "Kubernetes nodeport UDP port with externalTrafficPolicy=local",
+        "RETURN",
+    ),
+    (
+        "nat",
+        "KUBE-NODE-PORT-UDP",
+        "KUBE-NODE-PORT -p udp",
+        "dst",
+        "Kubernetes nodeport UDP port for masquerade purpose",
+        "KUBE-MARK-MASQ",
+    ),
+    (
+        "filter",
+        "KUBE-LOAD-BALANCER-FW",
+        "KUBE-PROXY-FIREWALL",
+        "dst,dst",
+        "Kubernetes service load balancer ip + port for load balancer with sourceRange",
+        "KUBE-SOURCE-RANGES-FIREWALL",
+    ),
+    (
+        "filter",
+        "KUBE-LOAD-BALANCER-SOURCE-CIDR",
+        "KUBE-SOURCE-RANGES-FIREWALL",
+        "dst,dst,src",
+        "Kubernetes service load balancer ip + port + source cidr for packet filter purpose",
+        "RETURN",
+    ),
+    (
+        "filter",
+        "KUBE-LOAD-BALANCER-SOURCE-IP",
+        "KUBE-SOURCE-RANGES-FIREWALL",
+        "dst,dst,src",
+        "Kubernetes service load balancer ip + port + source IP for packet filter purpose",
+        "RETURN",
+    ),
 ];
 
 /// Rules for external addresses: under policy Cluster they are masqueraded, and what comes from another machine or is for
@@ -203,8 +280,7 @@ const EXTERNALS: [(&str, &str, &[&str]); 2] = [
         &[FROM_OUTSIDE, TO_LOCAL],
     ),
 ];
-const FROM_OUTSIDE: &str =
-    "-m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL -j ACCEPT";
+const FROM_OUTSIDE: &str = "-m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL -j ACCEPT";
 const TO_LOCAL: &str = "-m addrtype --dst-type LOCAL -j ACCEPT";
 
 /// Both sections, as kube-proxy writes them at each sync (`writeIptablesRules`); `first`: with the jumps, which it makes by
@@ -218,7 +294,9 @@ pub(super) fn rules(text: &mut RestoreText, first: bool, on: &Rules<'_>) {
         text.all(section.jumps.iter().filter(|_| first));
         for rule in &section.rules {
             match section.table {
-                "nat" if rule.contains(" --dst-type LOCAL -j KUBE-NODE-PORT") => externals(text, on),
+                "nat" if rule.contains(" --dst-type LOCAL -j KUBE-NODE-PORT") => {
+                    externals(text, on)
+                }
                 "nat" if rule.starts_with("-A KUBE-POSTROUTING -m mark ") => balanced(text, on),
                 "filter" if *rule == CLOSED => of_sets(text, section.table, on),
                 _ => {}
@@ -228,7 +306,9 @@ pub(super) fn rules(text: &mut RestoreText, first: bool, on: &Rules<'_>) {
                 text.all([rule]);
             }
             match section.table {
-                "nat" if rule.starts_with("-A KUBE-SERVICES -s ") => of_sets(text, section.table, on),
+                "nat" if rule.starts_with("-A KUBE-SERVICES -s ") => {
+                    of_sets(text, section.table, on)
+                }
                 "filter" if *rule == CLOSED => closed(text, on),
                 _ => {}
             }

@@ -50,7 +50,15 @@ fn frontends(service: &Service) -> impl Iterator<Item = (Frontend, bool)> {
     let (exposure, frontend) = (&service.exposure, service.frontend);
     let external = exposure.external_local;
     let addresses = exposure.external.iter().chain(&exposure.load_balancer);
-    let addresses = addresses.map(move |vip| (Frontend { vip: *vip, ..frontend }, external));
+    let addresses = addresses.map(move |vip| {
+        (
+            Frontend {
+                vip: *vip,
+                ..frontend
+            },
+            external,
+        )
+    });
     let port = exposure.node_port;
     let own = port.map(|_| of_node(service)).into_iter().flatten();
     let own = own.zip(port.into_iter().cycle());
@@ -69,7 +77,9 @@ fn frontends(service: &Service) -> impl Iterator<Item = (Frontend, bool)> {
 /// The virtual servers of a population, in its order.
 pub(super) fn ids(population: &Population) -> Vec<ServiceId> {
     let frontends = population.services.iter().flat_map(frontends);
-    frontends.map(|(frontend, _)| layout::id(frontend)).collect()
+    frontends
+        .map(|(frontend, _)| layout::id(frontend))
+        .collect()
 }
 
 /// Its virtual servers.
@@ -170,7 +180,9 @@ impl Wanted {
         let bound = servers.iter().filter(|server| server.bound);
         let addresses = once(bound.map(|server| server.frontend.vip));
         let own = services.iter().flat_map(entries);
-        let device = addresses.iter().map(|vip| (BOUND_IPS, layout::bound_entry(*vip)));
+        let device = addresses
+            .iter()
+            .map(|vip| (BOUND_IPS, layout::bound_entry(*vip)));
         let mut entries = once(own.chain(device));
         entries.sort_by_key(|(set, _)| layout::SETS.iter().position(|(name, _)| name == set));
         let closed = services.iter().filter(|service| {
@@ -235,7 +247,9 @@ mod tests {
 
     fn texts(service: &Service) -> Vec<String> {
         let entries = entries(service).into_iter();
-        entries.map(|(set, entry)| format!("{set} {entry}")).collect()
+        entries
+            .map(|(set, entry)| format!("{set} {entry}"))
+            .collect()
     }
 
     #[test]
@@ -248,7 +262,10 @@ mod tests {
         assert_eq!(shown, ["10.96.0.1:80/tcp", node[0], node[1]]);
         let bound: Vec<bool> = servers.iter().map(|server| server.bound).collect();
         assert_eq!(bound, [true, false, false]);
-        let wanted = ["KUBE-CLUSTER-IP 10.96.0.1,tcp:80", "KUBE-NODE-PORT-TCP 30001"];
+        let wanted = [
+            "KUBE-CLUSTER-IP 10.96.0.1,tcp:80",
+            "KUBE-NODE-PORT-TCP 30001",
+        ];
         assert_eq!(texts(&service), wanted);
     }
 
@@ -285,7 +302,10 @@ mod tests {
         service.exposure.external = vec![[192, 0, 2, 1].into()];
         service.exposure.external_local = true;
         let counts = |service: &Service| -> Vec<usize> {
-            servers(service).iter().map(|server| server.endpoints.len()).collect()
+            servers(service)
+                .iter()
+                .map(|server| server.endpoints.len())
+                .collect()
         };
         assert_eq!(counts(&service), [2, 2]);
         service.local = vec![service.endpoints[1]];
@@ -303,7 +323,8 @@ mod tests {
     #[test]
     fn each_set_is_counted_by_itself_and_the_fullest_decides_whether_there_is_room() {
         let of = |services: u32| {
-            let services = (0..services).map(|i| Service::of_test(i, 0x0a60_0001 + i, 0x0a80_0000 + i, 1));
+            let services =
+                (0..services).map(|i| Service::of_test(i, 0x0a60_0001 + i, 0x0a80_0000 + i, 1));
             Population {
                 services: services.collect(),
             }
@@ -322,7 +343,10 @@ mod tests {
         };
         assert_eq!(room(65_536), None);
         let why = room(65_537).unwrap();
-        assert!(why.starts_with("kube-proxy's sets hold 65,536 ") && why.contains("65537"), "{why}");
+        assert!(
+            why.starts_with("kube-proxy's sets hold 65,536 ") && why.contains("65537"),
+            "{why}"
+        );
     }
 
     #[test]

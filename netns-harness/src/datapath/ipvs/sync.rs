@@ -108,7 +108,10 @@ fn delete(family: Family) -> impl Fn(&(&'static str, Entry)) -> Command {
 /// Those of `all` that are not among `others`, in their order.
 fn missing<T: Ord + Copy>(all: &[T], others: &[T]) -> Vec<T> {
     let others: BTreeSet<&T> = others.iter().collect();
-    all.iter().filter(|one| !others.contains(one)).copied().collect()
+    all.iter()
+        .filter(|one| !others.contains(one))
+        .copied()
+        .collect()
 }
 
 /// What differs between two lists of virtual servers. What names a server is its frontend.

@@ -86,11 +86,17 @@ fn of_ipv6_everything_has_its_addresses_and_the_names_that_kube_proxy_gives_it()
     ] {
         assert!(text.lines().any(|there| there == line), "{line}: {text}");
     }
-    assert!(!text.contains("10.96.0.") && !text.contains(" family inet "), "{text}");
+    assert!(
+        !text.contains("10.96.0.") && !text.contains(" family inet "),
+        "{text}"
+    );
     let sync = ipvs.kube_proxy_sync(SyncKind::Full, true).unwrap();
     assert_eq!(sync.read_back[1], ["ipset", "list", "KUBE-6-CLUSTER-IP"]);
     let tools = ipvs.facts().tools(Transport::Netlink);
-    assert!(tools.contains(&("ip6tables-legacy", "iptables")), "{tools:?}");
+    assert!(
+        tools.contains(&("ip6tables-legacy", "iptables")),
+        "{tools:?}"
+    );
 }
 
 #[test]
@@ -144,7 +150,9 @@ fn the_tools_are_told_the_same_a_process_for_each_set_entry_or_a_script() {
 fn law_of_size_of_an_install() {
     let mut rules = std::collections::BTreeSet::new();
     let cases = [(1, 1), (2, 3), (10, 2), (100, 1), (1_000, 3), (10_000, 2)];
-    let each = cases.into_iter().flat_map(|case| [Family::Ipv4, Family::Ipv6].map(|f| (case, f)));
+    let each = cases
+        .into_iter()
+        .flat_map(|case| [Family::Ipv4, Family::Ipv6].map(|f| (case, f)));
     for ((n, e), family) in each {
         let batch = Ipvs::of(family).render(None, &population_of(family, n, e), &OPTIONS);
         let kernel = kernel_of(family, &[&batch]);
@@ -168,7 +176,9 @@ fn law_of_size_of_an_install() {
 #[test]
 fn law_of_size_of_updates() {
     let cases = [(1, 1), (10, 2), (1_000, 3)];
-    let each = cases.into_iter().flat_map(|case| [Family::Ipv4, Family::Ipv6].map(|f| (case, f)));
+    let each = cases
+        .into_iter()
+        .flat_map(|case| [Family::Ipv4, Family::Ipv6].map(|f| (case, f)));
     for ((n, e), family) in each {
         let [small, large] = [n, n + 1].map(|services| population_of(family, services, e));
         let ipvs = Ipvs::of(family);

@@ -9,7 +9,11 @@ use crate::service::{Cidr, Plan, Service};
 fn service(family: Family, turn: u32, index: u32) -> Service {
     let (vip, first) = (0x0a60_0001 + 7 * index, 0x0a80_0000 + 2 * index);
     let mut service = Service::of_test(index, vip, first, 2).in_family(family);
-    let host = |number| Plan::of(family).services.host(0x8_0000 + 8 * index + number);
+    let host = |number| {
+        Plan::of(family)
+            .services
+            .host(0x8_0000 + 8 * index + number)
+    };
     let exposure = &mut service.exposure;
     match (index + turn) % 6 {
         0 => {}
@@ -74,14 +78,18 @@ fn one(kind: u32) -> Vec<String> {
 fn rules_of_a_type_are_there_with_the_entries_of_its_sets() {
     assert_eq!(
         one(1),
-        ["-A KUBE-NODE-PORT -p udp -m comment --comment \"Kubernetes nodeport UDP port for masquerade purpose\" -m set --match-set KUBE-NODE-PORT-UDP dst -j KUBE-MARK-MASQ"]
+        [
+            "-A KUBE-NODE-PORT -p udp -m comment --comment \"Kubernetes nodeport UDP port for masquerade purpose\" -m set --match-set KUBE-NODE-PORT-UDP dst -j KUBE-MARK-MASQ"
+        ]
     );
     let external = "-A KUBE-SERVICES -m comment --comment \"Kubernetes service external ip + port for masquerade and filter purpose\" -m set --match-set KUBE-EXTERNAL-IP dst,dst";
     assert_eq!(
         one(2),
         [
             format!("{external} -j KUBE-MARK-MASQ"),
-            format!("{external} -m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL -j ACCEPT"),
+            format!(
+                "{external} -m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL -j ACCEPT"
+            ),
             format!("{external} -m addrtype --dst-type LOCAL -j ACCEPT"),
         ]
     );

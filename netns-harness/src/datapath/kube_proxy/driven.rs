@@ -93,7 +93,10 @@ impl Datapath for Driven {
             let mut command = netns_sys::tools::command(words[0]);
             let _nothing_there = crate::tools::run(command.args(&words[1..]), "");
         }
-        for mode in [Some(&self.inner), self.beside.as_ref()].into_iter().flatten() {
+        for mode in [Some(&self.inner), self.beside.as_ref()]
+            .into_iter()
+            .flatten()
+        {
             errors.append(&mut mode.teardown(sockets));
         }
         errors

@@ -51,9 +51,8 @@ fn iptables(engine: Engine, family: Family) -> Option<String> {
         }
         Engine::Nft => {
             let tables = Connection::open().ok()?.tables().ok()?;
-            let nat = |t: &nft_codec::TableId| {
-                i32::from(t.family) == number && t.name.as_str() == "nat"
-            };
+            let nat =
+                |t: &nft_codec::TableId| i32::from(t.family) == number && t.name.as_str() == "nat";
             tables.iter().any(nat)
         }
     };

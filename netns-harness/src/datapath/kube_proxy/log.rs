@@ -126,12 +126,7 @@ impl Log {
 #[derive(Debug)]
 pub(super) struct Closed;
 
-fn follow(
-    mut stream: impl BufRead,
-    family: Family,
-    sender: &Sender<Said>,
-    kept: &Mutex<Kept>,
-) {
+fn follow(mut stream: impl BufRead, family: Family, sender: &Sender<Said>, kept: &Mutex<Kept>) {
     let another = family_said(family.other());
     let mut line = Vec::new();
     while stream.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {

@@ -214,12 +214,7 @@ impl Programmer {
     }
 
     fn start_process(&self, running: &mut Running) -> Result<(), HarnessError> {
-        let process = Process::start(
-            self.facts,
-            self.node,
-            self.min_sync_period_ms,
-            &running.api,
-        )?;
+        let process = Process::start(self.facts, self.node, self.min_sync_period_ms, &running.api)?;
         running.process = Some(process);
         Ok(())
     }

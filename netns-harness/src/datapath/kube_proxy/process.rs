@@ -113,7 +113,9 @@ impl Process {
             Stack::Dual => &[],
         };
         for name in failing {
-            let file = folder.join("bin").join(of_family(name, node.family.other()));
+            let file = folder
+                .join("bin")
+                .join(of_family(name, node.family.other()));
             fs::write(&file, "#!/bin/false\n").map_err(failed("write a file of"))?;
             fs::set_permissions(&file, Permissions::from_mode(0o755))
                 .map_err(failed("write a file of"))?;
@@ -417,7 +419,10 @@ mod tests {
         let named = |tool| of_family(tool, Family::Ipv6);
         assert_eq!(named("iptables-restore"), "ip6tables-restore");
         assert_eq!(named("iptables-legacy-save"), "ip6tables-legacy-save");
-        assert_eq!((named("ipset"), named("nft")), ("ipset".to_owned(), "nft".to_owned()));
+        assert_eq!(
+            (named("ipset"), named("nft")),
+            ("ipset".to_owned(), "nft".to_owned())
+        );
         for tool in IPTABLES {
             assert_eq!(of_family(tool, Family::Ipv4), tool);
             assert_ne!(named(tool), tool);

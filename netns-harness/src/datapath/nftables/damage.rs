@@ -67,7 +67,9 @@ fn elsewhere(layout: &Layout, a: &Service) -> Vec<Act> {
         let affinity = a.exposure.affinity_s.and_then(|_| name("affinity"));
         let rules = layout.endpoint_rules(protocol, outside, affinity);
         let chain = name("endpoint").into_iter();
-        return chain.flat_map(|chain| rewrite(&chain, rules.clone())).collect();
+        return chain
+            .flat_map(|chain| rewrite(&chain, rules.clone()))
+            .collect();
     }
     let mut endpoints = endpoints.to_vec();
     endpoints[0] = outside;

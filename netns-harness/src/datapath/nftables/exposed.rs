@@ -214,7 +214,10 @@ impl Layout {
             }));
         }
         if !served_outside {
-            let unserved = exposure.load_balancer.iter().map(|vip| unserved(service, *vip));
+            let unserved = exposure
+                .load_balancer
+                .iter()
+                .map(|vip| unserved(service, *vip));
             parts.extend(unserved.map(element));
         }
         let Some(port) = exposure.node_port else {
@@ -279,7 +282,9 @@ impl Layout {
                 (true, false) => External::Local(Some(local)),
             };
             let chain = layout::chain_of("external", service);
-            let rules = self.external_rules(service.frontend, own, policy).into_iter();
+            let rules = self
+                .external_rules(service.frontend, own, policy)
+                .into_iter();
             acts.extend(rules.map(|rule| Act::AddRule(chain.clone(), rule)));
         }
         if is_restricted(service) {

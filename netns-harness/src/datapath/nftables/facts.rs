@@ -88,7 +88,8 @@ const fn kube_proxy(cleanup: &'static [&'static [&'static str]]) -> KubeProxyFac
 }
 
 /// As it serves IPv4, beside which versions before 1.34 program IPv6 as well; and the other way round.
-const KUBE_PROXY_IPV4: KubeProxyFacts = kube_proxy(&[&["nft", "delete", "table", "ip6", "kube-proxy"]]);
+const KUBE_PROXY_IPV4: KubeProxyFacts =
+    kube_proxy(&[&["nft", "delete", "table", "ip6", "kube-proxy"]]);
 const KUBE_PROXY_IPV6: KubeProxyFacts =
     kube_proxy(&[&["nft", "delete", "table", "ip", "kube-proxy"]]);
 

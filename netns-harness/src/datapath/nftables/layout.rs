@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 
 use data_encoding::BASE32;
 use nft_codec::{
-    Act, Comparison, Element, EncodedBatch, Key, L4Proto, Name, Network, Op, Rule,
-    Statement, TableFamily, Verdict, parse_script,
+    Act, Comparison, Element, EncodedBatch, Key, L4Proto, Name, Network, Op, Rule, Statement,
+    TableFamily, Verdict, parse_script,
 };
 use schema::{Family, KubeProxyVersion, Protocol};
 use sha2::{Digest as _, Sha256};

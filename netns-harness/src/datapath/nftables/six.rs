@@ -193,7 +193,10 @@ fn six_services_are_laid_out_as_kube_proxy_s_own_tests_have_them() {
         let mut wanted = match version >= KubeProxyVersion::V1_36 {
             true => {
                 let common = COMMON
-                    .replace("MASQUERADE", "mark set mark or 0x4000 comment \"masquerade\"")
+                    .replace(
+                        "MASQUERADE",
+                        "mark set mark or 0x4000 comment \"masquerade\"",
+                    )
                     .replace("MARK", "mark set mark or 0x4000");
                 format!("{common}{RULES}")
             }
@@ -206,7 +209,11 @@ fn six_services_are_laid_out_as_kube_proxy_s_own_tests_have_them() {
             }
         };
         if version == KubeProxyVersion::V1_36 {
-            for (service, last) in [("ULMVA6XW-ns1", 1), ("42NFTM6N-ns2", 2), ("4AT6LBPK-ns3", 3)] {
+            for (service, last) in [
+                ("ULMVA6XW-ns1", 1),
+                ("42NFTM6N-ns2", 2),
+                ("4AT6LBPK-ns3", 3),
+            ] {
                 let chain = format!("service-{service}/svc{last}/tcp/p80 meta l4proto tcp dnat");
                 let one = format!("{chain} to 10.180.0.{last}:80");
                 assert!(wanted.contains(&one));
@@ -244,7 +251,10 @@ fn six_services_of_ipv6_are_laid_out_line_by_line_as_those_of_ipv4() {
         let exposure = &mut service.exposure;
         let outside = exposure.load_balancer.iter_mut();
         let outside = outside.chain(&mut exposure.external);
-        let ranges = exposure.source_ranges.iter_mut().map(|range| &mut range.network);
+        let ranges = exposure
+            .source_ranges
+            .iter_mut()
+            .map(|range| &mut range.network);
         let pods = endpoints.map(|endpoint| &mut endpoint.address);
         let all = pods.chain(outside).chain(ranges);
         for address in all.chain([&mut service.frontend.vip]) {
@@ -271,7 +281,10 @@ fn six_services_of_ipv6_are_laid_out_line_by_line_as_those_of_ipv4() {
         let said = places.iter().fold(said, |said, (ipv4, ipv6)| {
             let (ipv4, ipv6) = (ipv4.to_string(), ipv6.to_string());
             said.replace(&format!("[{ipv6}]"), &ipv4)
-                .replace(&format!("{}/80", ipv6.replace(':', ".")), &format!("{ipv4}/80"))
+                .replace(
+                    &format!("{}/80", ipv6.replace(':', ".")),
+                    &format!("{ipv4}/80"),
+                )
                 .replace(&ipv6, &ipv4)
         });
         let wanted = added(version, Family::Ipv4, &ipv4);

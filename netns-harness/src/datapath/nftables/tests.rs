@@ -216,7 +216,10 @@ fn the_name_of_an_ipv6_endpoints_chain_holds_no_colon() {
 
 #[test]
 fn the_bases_are_the_texts_and_name_the_address_plan() {
-    for Nftables { version, family, .. } in every_layout() {
+    for Nftables {
+        version, family, ..
+    } in every_layout()
+    {
         let (plan, table) = (Plan::of(family), layout::table_family(family));
         let base = Layout::of(version, family).base(FullSync::Later);
         let script = nft_codec::script(&base);
@@ -281,7 +284,9 @@ fn of_a_service(version: KubeProxyVersion, e: u64) -> (u64, u64) {
 #[test]
 fn law_of_size_of_installs_and_updates() {
     for nftables in every_layout() {
-        let Nftables { version, family, .. } = nftables;
+        let Nftables {
+            version, family, ..
+        } = nftables;
         for (n, e) in [(0, 1), (1, 1), (10, 1), (10, 3), (100, 2)] {
             let (n64, e64) = (u64::from(n), u64::from(e));
             let (own, maps) = of_a_service(version, e64);
@@ -405,7 +410,9 @@ fn a_resync_writes_what_an_install_writes_but_does_not_make_the_base_chains_anew
 #[test]
 fn the_kernel_holds_what_the_law_says() {
     for nftables in every_layout() {
-        let Nftables { version, family, .. } = nftables;
+        let Nftables {
+            version, family, ..
+        } = nftables;
         for (n, e) in [(0_u64, 1_u64), (1, 1), (10, 3), (40, 2)] {
             in_namespace(|| {
                 assert_eq!(nftables.inventory().unwrap(), Inventory::default());
@@ -494,7 +501,9 @@ fn kube_proxy_s_read_back_lists_what_is_there() {
                     KubeProxyVersion::V1_36 | KubeProxyVersion::V1_37 => 7,
                     _ => 6,
                 };
-                let Layout { listing, family, .. } = nftables.layout();
+                let Layout {
+                    listing, family, ..
+                } = nftables.layout();
                 let listings = listing.commands(*family).len();
                 let wanted = listings + if kind.is_full() { sets } else { 0 };
                 assert_eq!(sync.read_back.len(), wanted, "{}", nftables.version);
@@ -677,7 +686,10 @@ fn each_family_has_a_table_of_its_own_and_the_other_s_is_not_seen() {
         assert!(alone.leftovers().unwrap().is_some());
         assert!(both[0].0.remove().is_empty());
         assert_eq!(both[0].0.leftovers().unwrap(), None);
-        assert!(alone.leftovers().unwrap().is_some(), "the other family's table");
+        assert!(
+            alone.leftovers().unwrap().is_some(),
+            "the other family's table"
+        );
         assert_eq!(both[0].0.census().unwrap(), Relation::default());
         assert_serves(both[1].0, &both[1].1);
     });

@@ -279,12 +279,7 @@ impl<'a> Trace<'a> {
 
     /// What comes from outside to `at` goes to its chain, which is one of the forms that there are; it is dropped by
     /// policy Local without endpoints on this node, and only then.
-    fn external(
-        &mut self,
-        at: Frontend,
-        name: &Name,
-        refused: Option<bool>,
-    ) -> Result<(), String> {
+    fn external(&mut self, at: Frontend, name: &Name, refused: Option<bool>) -> Result<(), String> {
         let foreign = || format!("{at}: chain {name} is not one of what comes from outside");
         let base = name.as_str().strip_prefix("external-");
         let base = base.ok_or_else(foreign)?;
@@ -308,7 +303,9 @@ impl<'a> Trace<'a> {
         let wanted = (form == External::Local(None)).then_some(false);
         match refused == wanted {
             true => Ok(()),
-            false => Err(format!("{at} is dropped, rejected or let through against {name}")),
+            false => Err(format!(
+                "{at} is dropped, rejected or let through against {name}"
+            )),
         }
     }
 

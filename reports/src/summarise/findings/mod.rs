@@ -18,8 +18,8 @@ use super::cells::Cells;
 use crate::quantity::{counted, value, whole};
 use crate::statistics::{Known, LEAST, SEEDS};
 use crate::view::{
-    Scope, are_named, finding, has_bounds, known, lower_bound, marks, scopes, series_names,
-    spread, spread_of_fit,
+    Scope, are_named, finding, has_bounds, known, lower_bound, marks, scopes, series_names, spread,
+    spread_of_fit,
 };
 
 /// Facts of an update cell that name the kube-proxy whose sync was imitated.

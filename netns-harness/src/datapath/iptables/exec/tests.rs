@@ -51,7 +51,10 @@ fn a_changed_endpoint_and_a_removed_service_take_their_own_rules_only() {
 fn law_of_size_of_one_process_a_rule() {
     let cases = [(1, 1), (10, 2), (50, 3)];
     let families = [(Family::Ipv4, 36), (Family::Ipv6, 35)];
-    for ((n, e), (family, base)) in cases.into_iter().flat_map(|case| families.map(|f| (case, f))) {
+    for ((n, e), (family, base)) in cases
+        .into_iter()
+        .flat_map(|case| families.map(|f| (case, f)))
+    {
         let iptables = Iptables::of(Engine::Legacy, family);
         let of = |services| population_of(family, services, e);
         let (less, more) = (of(n), of(n + 1));
