@@ -46,8 +46,8 @@ pub(super) enum Source {
     Meta(u32),
     ConntrackState,
     ConntrackStatus,
-    DestinationType,
-    SourceType,
+    FibDaddr,
+    FibSaddr,
     /// A random number below.
     Random(u32),
 }
@@ -97,8 +97,8 @@ fn expression<'a>(family: TableFamily, name: &str, data: Attributes<'a>) -> Opti
         },
         // 3 is NFT_FIB_RESULT_ADDRTYPE; NFTA_FIB_F_SADDR or _DADDR alone.
         "fib" if number(2) == Some(3) => match number(3)? {
-            1 => Expr::Load(Source::SourceType, number(1)?),
-            2 => Expr::Load(Source::DestinationType, number(1)?),
+            1 => Expr::Load(Source::FibSaddr, number(1)?),
+            2 => Expr::Load(Source::FibDaddr, number(1)?),
             _ => return None,
         },
         // 1 is NFT_NG_RANDOM.

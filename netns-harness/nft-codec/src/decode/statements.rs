@@ -222,10 +222,10 @@ fn comparison(rest: &[Expr<'_>]) -> Found {
             let statement = Statement::MarkAnd(mask, comparison, value);
             (statement, 3)
         }
-        [Load(DestinationType, 1), Cmp(1, Equal, data), ..] if *data == RTN_LOCAL => {
+        [Load(FibDaddr, 1), Cmp(1, Equal, data), ..] if *data == RTN_LOCAL => {
             (Statement::DestinationIsLocal, 2)
         }
-        [Load(SourceType, 1), Cmp(1, Equal, data), ..] if *data == RTN_LOCAL => {
+        [Load(FibSaddr, 1), Cmp(1, Equal, data), ..] if *data == RTN_LOCAL => {
             (Statement::SourceIsLocal, 2)
         }
         _ => return None,

@@ -370,10 +370,10 @@ fn without_endpoints_every_address_is_refused_and_no_chain_is_there() {
 /// Populations that follow each other: each service is of the next type, has endpoints or none, and some are gone.
 fn turns(family: Family) -> Vec<Population> {
     let population = |turn: u32| {
-        let indices = (0..KINDS + 3).filter(|index| (index + turn) % 5 != 0);
+        let indices = (0..KINDS + 3).filter(|index| !(index + turn).is_multiple_of(5));
         let services = indices.map(|index| {
             let mut service = typed(family, (index + turn) % KINDS, index, 3);
-            if (index + turn) % 7 == 0 {
+            if (index + turn).is_multiple_of(7) {
                 service.endpoints.clear();
                 service.local.clear();
             }

@@ -32,14 +32,14 @@ fn service(family: Family, turn: u32, index: u32) -> Service {
         }
         _ => exposure.affinity_s = Some(10_800),
     }
-    if (index + turn) % 4 == 0 {
+    if (index + turn).is_multiple_of(4) {
         service.local = vec![service.endpoints[0]];
     }
     service
 }
 
 fn population(family: Family, turn: u32) -> Population {
-    let indices = (0..12).filter(|index| (index + turn) % 5 != 0);
+    let indices = (0..12).filter(|index| !(index + turn).is_multiple_of(5));
     Population {
         services: indices.map(|index| service(family, turn, index)).collect(),
     }

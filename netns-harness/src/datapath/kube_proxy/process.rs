@@ -173,7 +173,7 @@ impl Process {
         let (limit, start) = (longest(services), clock::now());
         loop {
             match self.next(self.quiet)? {
-                None if !self.syncing && !(self.dual && self.log.another_syncs()) => return Ok(()),
+                None if !(self.syncing || self.dual && self.log.another_syncs()) => return Ok(()),
                 _ if u128::from(start.elapsed_ns()) > limit.as_nanos() => {
                     return Err(self.silent("does not come to rest", limit));
                 }
