@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::family::TableFamily;
-use crate::ops::Network;
+use crate::network::Network;
 
 /// First and last number, both inside.
 pub(crate) type Interval = (u128, u128);

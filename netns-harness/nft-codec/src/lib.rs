@@ -34,6 +34,7 @@ mod encode;
 mod family;
 mod intervals;
 mod names;
+mod network;
 mod ops;
 mod parse;
 mod program;

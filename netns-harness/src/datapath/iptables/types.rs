@@ -181,7 +181,7 @@ fn goes(answer: &Answer, to: &[u8]) -> bool {
     answer.shares.keys().copied().eq(wanted) && answer.alone < 1e-9
 }
 
-/// The packets of KUBE-PROXY.md §6.
+/// Where packets of each source go.
 #[test]
 fn packets_meet_what_the_types_of_services_promise() {
     let node = Plan::of(Family::Ipv4).node();
@@ -251,7 +251,7 @@ fn the_layout_of_all_types_passes_its_check_and_a_damaged_one_does_not() {
     }
 }
 
-/// A service of every type there is, by number: the cases of KUBE-PROXY.md §5.
+/// A service of every type there is, by number.
 fn typed(family: Family, kind: u32, index: u32, endpoints: u32) -> Service {
     let (vip, first) = (0x0a60_0001 + 7 * index, 0x0a80_0000 + index * endpoints);
     let mut service = Service::of_test(index, vip, first, endpoints).in_family(family);

@@ -8,8 +8,7 @@ use ipset_sys::{Entry, Set};
 use ipvs_codec::{Forward, ListedDestination, ListedService, Scheduler};
 use schema::Family;
 
-use super::layout::{self, BOUND_IPS, CLUSTER_IPS, DEVICE};
-use super::services::Rules;
+use super::layout::{self, BOUND_IPS, CLUSTER_IPS, DEVICE, Rules};
 use crate::relation::Relation;
 use crate::service::{Cidr, Endpoint, Frontend};
 use crate::xtables::rule::is_local;

@@ -2,6 +2,7 @@
 //! `ipset.go`); and what each service adds. For IPv6 sets have other names and are of its addresses, and two rules
 //! name addresses of its own; all else is the same.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 
@@ -11,7 +12,6 @@ use netns_sys::isolation::read_sysctl;
 use nix::sys::socket::AddressFamily;
 use schema::Family;
 
-use super::services::Rules;
 use crate::datapath::steps;
 use crate::service::{Endpoint, Frontend};
 use crate::xtables::RestoreText;
@@ -282,6 +282,15 @@ const EXTERNALS: [(&str, &str, &[&str]); 2] = [
 ];
 const FROM_OUTSIDE: &str = "-m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL -j ACCEPT";
 const TO_LOCAL: &str = "-m addrtype --dst-type LOCAL -j ACCEPT";
+
+/// What rules depend on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Rules<'a> {
+    /// Sets that have entries.
+    pub(super) filled: BTreeSet<&'static str>,
+    /// Load balancers' addresses that the node itself may not use.
+    pub(super) closed: &'a [Frontend],
+}
 
 /// Both sections, as kube-proxy writes them at each sync (`writeIptablesRules`); `first`: with the jumps, which it makes by
 /// processes of their own and only when they are not there. Some rules are there only while a set has entries.

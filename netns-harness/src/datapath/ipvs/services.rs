@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use ipset_sys::Entry;
 use ipvs_codec::ServiceId;
 
-use super::layout::{self, BOUND_IPS, CLUSTER_IPS};
+use super::layout::{self, BOUND_IPS, CLUSTER_IPS, Rules};
 use crate::datapath::reach::Reach;
 use crate::service::{Endpoint, Frontend, Plan, Population, Service};
 
@@ -219,15 +219,6 @@ pub(super) fn fullest(population: &Population) -> Option<(&'static str, usize)> 
     let sets = wanted.entries.chunk_by(|(a, _), (b, _)| a == b);
     let counts = sets.map(|entries| (entries[0].0, entries.len()));
     counts.max_by_key(|(_, entries)| *entries)
-}
-
-/// What rules depend on.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Rules<'a> {
-    /// Sets that have entries.
-    pub(super) filled: BTreeSet<&'static str>,
-    /// Load balancers' addresses that the node itself may not use.
-    pub(super) closed: &'a [Frontend],
 }
 
 fn once<T: Ord + Copy>(all: impl Iterator<Item = T>) -> Vec<T> {

@@ -13,9 +13,9 @@ use ipvs_codec::{LinkOp, Op, Server, ServiceId};
 use netlink::{Batch as Messages, Operation};
 use schema::Family;
 
-use super::layout::{self, DEVICE};
+use super::layout::{self, DEVICE, Rules};
 use super::part::{Part, Request};
-use super::services::{self, Rules, Wanted};
+use super::services::{self, Wanted};
 use super::{Ipvs, tool_of};
 use crate::datapath::steps::{Commands, Restore, SetScript, Sets};
 use crate::datapath::{Batch, RenderOptions, Transport};
