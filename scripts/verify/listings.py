@@ -18,14 +18,17 @@ RULES = [
     ("names", "tables, chains and sets are in the order of their names, base chains of one hook and priority in their own"),
     ("attributes", "what is said of a chain, set or table before its contents is in alphabetic order"),
     ("elements", "elements of sets and maps, real servers, addresses and sysctls are in alphabetic order: the kernel's is a hash's"),
-    ("services", "neighbours in KUBE-SERVICES that are each of one service are in alphabetic order: kube-proxy's is a Go map's, new at each sync"),
+    ("services", "neighbours that are each of one service in KUBE-SERVICES, KUBE-NODEPORTS, KUBE-EXTERNAL-SERVICES and KUBE-PROXY-FIREWALL are in alphabetic order: kube-proxy's is a Go map's, new at each sync"),
     ("our counter", "of ours the rule `counter` of chain nat-prerouting is left out: by it packets are proved to take no other way"),
-    ("invalid packets", "the match nfacct, by which kube-proxy counts for a metric what KUBE-FORWARD drops where the kernel has it, is left out"),
+    ("nfacct", "by which kube-proxy counts for metrics where the kernel has it, is left out: the match in KUBE-FORWARD, and in KUBE-NODEPORTS a rule before each node port's, for packets to 127.0.0.0/8"),
     ("other family", "table kube-proxy of the family that no service has an address of is left out: mode nftables makes that of IPv4 always, before 1.34 that of IPv6 too"),
     ("seeds", "initval of sets of ipset is 0: the seed of a hash"),
 ]
+# Chains with rules of one service each.
+LISTS = ["KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-EXTERNAL-SERVICES", "KUBE-PROXY-FIREWALL"]
+LOCALHOST = "-m nfacct --nfacct-name  localhost_nps_accepted_pkts "
 INVALID = "-m nfacct --nfacct-name  ct_state_invalid_dropped_pkts "
-SERVICE = re.compile(r"-d \S+/(?:32|128) .*--dport \d+ .*-j (KUBE-(SVC|EXT|FW|SVL)-\w+|REJECT .*|DROP|ACCEPT)$")
+SERVICE = re.compile(r'(?:-d \S+/(?:32|128) |-p \w+ )-?.*--comment "\S+/\S+:\S+.*--dport \d+ .*-j (KUBE-(SVC|EXT|FW|SVL)-\w+|REJECT .*|DROP|ACCEPT)$')
 
 
 class Unread(Exception):
@@ -204,13 +207,15 @@ def normalised(things, ours, other):
         thing.attributes.sort()
         if thing.kind == "sysctls":  # counters
             thing.contents = [line for line in thing.contents if not line.startswith("net.netfilter.nf_conntrack_count =")]
-        if thing.name == "KUBE-FORWARD":  # invalid packets
+        if thing.name == "KUBE-NODEPORTS":  # nfacct
+            thing.contents = [line for line in thing.contents if LOCALHOST not in line]
+        if thing.name == "KUBE-FORWARD":  # nfacct
             thing.contents = [line.replace(INVALID, "") for line in thing.contents]
         if ours and re.fullmatch(r"chain nat-prerouting of table ip6? kube-proxy", thing.title):  # our counter
             thing.contents = [line for line in thing.contents if not re.fullmatch(r"counter packets 0 bytes 0", line)]
         if not thing.ordered and thing.kind != "population":
             thing.contents.sort()
-        elif thing.name == "KUBE-SERVICES":  # services
+        elif thing.name in LISTS:  # services
             runs = itertools.groupby(thing.contents, key=lambda rule: bool(SERVICE.search(rule)))
             thing.contents = [rule for is_service, run in runs for rule in (sorted(run) if is_service else run)]
     hooks = collections.defaultdict(list)

@@ -7,7 +7,7 @@
     python3 mutations.py blind N SEED A B       the same by comparisons that are spoiled: each must miss some
 
 Listings are changed as text, as they are recorded. What a rule of listings.py makes equal is not drawn: counters, and the
-order of elements, chains and neighbours of KUBE-SERVICES. Prints "N of N" and, for those not seen, what was changed.
+order of elements, chains and neighbours of KUBE-SERVICES and its like. Prints "N of N" and, for those not seen, what was changed.
 """
 import collections, itertools, random, re, sys
 
@@ -100,7 +100,7 @@ def chain_of(lines, place):
 def swapped(rng, lines):
     def matters(n):
         a, b = lines[n], lines[n + 1]
-        services = all(listings.SERVICE.search(rule) and chain_of(lines, n) == "KUBE-SERVICES" for rule in (a, b))
+        services = all(listings.SERVICE.search(rule) and chain_of(lines, n) in listings.LISTS for rule in (a, b))
         return a != b and chain_of(lines, n) and chain_of(lines, n) == chain_of(lines, n + 1) and not services
     places = [n for n in range(len(lines) - 1) if matters(n)]
     if not places:
@@ -208,7 +208,7 @@ def reordered(path):
 def shuffled(rng, things):
     things = [thing.copy() for thing in things]
     for thing in things:
-        if thing.name == "KUBE-SERVICES":
+        if thing.name in listings.LISTS:
             services = [rule for rule in thing.contents if listings.SERVICE.search(rule)]
             rest = [rule for rule in thing.contents if rule not in services]
             thing.contents = rng.sample(services, len(services)) + rest
