@@ -50,6 +50,10 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
     }
     let datapath = programmed_as(spec, spec.family)?;
     let population = spec.recipe().population(spec.services);
+    if let Some(reason) = datapath.no_layout(&population) {
+        declined(reason);
+        return Ok(());
+    }
     if let Some(reason) = datapath.no_room(&population).filter(|_| !spec.raised) {
         declined(&reason);
         return Ok(());

@@ -18,17 +18,17 @@ RULES = [
     ("names", "tables, chains and sets are in the order of their names, base chains of one hook and priority in their own"),
     ("attributes", "what is said of a chain, set or table before its contents is in alphabetic order"),
     ("elements", "elements of sets and maps, real servers, addresses and sysctls are in alphabetic order: the kernel's is a hash's"),
-    ("services", "neighbours that are each of one service in KUBE-SERVICES, KUBE-NODEPORTS, KUBE-EXTERNAL-SERVICES and KUBE-PROXY-FIREWALL are in alphabetic order: kube-proxy's is a Go map's, new at each sync"),
+    ("services", "neighbours that are each of one service in KUBE-SERVICES, KUBE-NODEPORTS, KUBE-EXTERNAL-SERVICES, KUBE-PROXY-FIREWALL and KUBE-IPVS-OUT-FILTER are in alphabetic order: kube-proxy's is a Go map's, new at each sync"),
     ("our counter", "of ours the rule `counter` of chain nat-prerouting is left out: by it packets are proved to take no other way"),
     ("nfacct", "by which kube-proxy counts for metrics where the kernel has it, is left out: the match in KUBE-FORWARD, and in KUBE-NODEPORTS a rule before each node port's, for packets to 127.0.0.0/8"),
     ("other family", "table kube-proxy of the family that no service has an address of is left out: mode nftables makes that of IPv4 always, before 1.34 that of IPv6 too"),
     ("seeds", "initval of sets of ipset is 0: the seed of a hash"),
 ]
 # Chains with rules of one service each.
-LISTS = ["KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-EXTERNAL-SERVICES", "KUBE-PROXY-FIREWALL"]
+LISTS = ["KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-EXTERNAL-SERVICES", "KUBE-PROXY-FIREWALL", "KUBE-IPVS-OUT-FILTER"]
 LOCALHOST = "-m nfacct --nfacct-name  localhost_nps_accepted_pkts "
 INVALID = "-m nfacct --nfacct-name  ct_state_invalid_dropped_pkts "
-SERVICE = re.compile(r'(?:-d \S+/(?:32|128) |-p \w+ )-?.*--comment "\S+/\S+:\S+.*--dport \d+ .*-j (KUBE-(SVC|EXT|FW|SVL)-\w+|REJECT .*|DROP|ACCEPT)$')
+SERVICE = re.compile(r'(?:-d \S+/(?:32|128) |-p \w+ )-?.*--comment "\S+/\S+:\S+.*--dport \d+ .*-j (KUBE-(SVC|EXT|FW|SVL)-\w+|REJECT .*|DROP|ACCEPT)$|-s \S+/(?:32|128) -m ipvs .*-j DROP$')
 
 
 class Unread(Exception):

@@ -39,7 +39,6 @@ use crate::service::Population;
 use crate::xtables::tables::Tables;
 use crate::xtables::{foreign, tool};
 pub use ids::MOST_SERVICES;
-pub use layout::unsupported;
 
 /// The ipset mode.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +106,10 @@ impl Datapath for Ipset {
         trial::attempt(self, &population, &options, |error| {
             trial::with_sets(self.engine, self.family, error)
         })
+    }
+
+    fn no_layout(&self, population: &Population) -> Option<&'static str> {
+        population.services.iter().find_map(layout::unsupported)
     }
 
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {

@@ -127,6 +127,11 @@ pub trait Datapath: Send + Sync {
         None
     }
 
+    /// Why the mode has no layout for such services; `None` where it has.
+    fn no_layout(&self, _population: &Population) -> Option<&'static str> {
+        None
+    }
+
     /// Sends the batch and waits for the kernel's answer: the timed act. What it needs of sockets was opened
     /// before ([`Sockets::of`]) and is closed after.
     ///

@@ -39,18 +39,22 @@ const LOOKUP_CHAIN: &str = "KUBE-SERVICES";
 /// Room in a set: ipset's default, one more than there are ids.
 const MAX_ELEMENTS: u32 = 65_536;
 
-/// Why the mode does not lay a service of a type out; `None`: it does. A set's element is a destination and leads to one
-/// chain of endpoints: client affinity is this chain's own affair, and all else would take chains and sets that nobody has
-/// proposed.
-#[must_use]
-pub fn unsupported(exposure: &Exposure) -> Option<&'static str> {
+/// Why the mode does not lay a service out; `None`: it does. A set's element is a destination and leads to one chain of
+/// endpoints: client affinity is this chain's own affair, and all else would take chains and sets that nobody has proposed.
+pub(super) fn unsupported(service: &Service) -> Option<&'static str> {
     let inside = Exposure {
-        affinity_s: exposure.affinity_s,
+        affinity_s: service.exposure.affinity_s,
         ..Exposure::default()
     };
-    (*exposure != inside).then_some(
-        "mode ipset looks up ClusterIPs alone: it has no layout for node ports, external addresses and traffic policies",
-    )
+    match () {
+        () if service.exposure != inside => Some(
+            "mode ipset looks up ClusterIPs alone: it has no layout for node ports, external addresses and traffic policies",
+        ),
+        () if service.endpoints.is_empty() => Some(
+            "mode ipset leads every service to a chain of its endpoints, and has no layout for one without",
+        ),
+        () => None,
+    }
 }
 
 /// `create NAME hash:ip,port family FAMILY skbinfo`.
