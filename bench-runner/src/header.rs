@@ -126,7 +126,10 @@ pub(crate) fn arguments(settings: &Settings, plan: &Plan) -> BTreeMap<String, Va
         ("kube-proxy", json!(settings.layouts())),
         ("positions", json!(request.positions)),
         ("protocols", json!(request.protocols)),
-        ("families", json!(args.families)),
+        (
+            "families",
+            json!(args.families.name().split(',').collect::<Vec<_>>()),
+        ),
         ("large-cluster", json!(args.large_cluster)),
         ("sandbox", json!(args.sandbox)),
         ("kernel", json!(args.kernel)),

@@ -74,8 +74,9 @@ fn preparation(key: &CellKey) -> String {
     let engine = key.options.get(OptionKey::Engine).unwrap_or_default();
     let node = key.options.node();
     format!(
-        "{} {engine} {} {} {} {} {} {}",
+        "{} {engine} {} {} {} {} {} {} {}",
         key.mode,
+        key.options.mix(),
         node.stack,
         node.family,
         key.services,

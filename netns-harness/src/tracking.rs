@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use netlink::{Attributes, Error, Socket, flags, write};
 use nix::errno::Errno;
 use nix::sys::socket::SockProtocol;
-use schema::{Family, Protocol};
+use schema::{Family, KubeProxyVersion, Protocol, ReachedBy};
 
 use crate::HarnessError;
 use crate::service::{Endpoint, Population, Service};
@@ -47,31 +47,50 @@ const PROTO_DST_PORT: u16 = 3;
 /// An address and a port.
 type End = (IpAddr, u16);
 
-/// UDP services that have endpoints, and who these are.
+/// Where UDP services are reached, and who serves them there.
 #[derive(Debug, Clone)]
 pub struct Serving {
     family: Family,
-    endpoints: HashMap<End, HashSet<End>>,
+    /// Endpoints by service.
+    endpoints: Vec<HashSet<End>>,
+    /// Services by ClusterIPs, addresses of load balancers and external ones.
+    frontends: HashMap<End, usize>,
+    /// The same by node ports, at whatever address.
+    node_ports: HashMap<u16, usize>,
 }
 
 impl Serving {
-    /// Those of a population, whose services are of one family.
+    /// Those of a population, whose services are of one family, of which a version cleans up the flows: from 1.37 on those of
+    /// services without endpoints too, but for their node ports (`CleanStaleEntries` of pkg/proxy/conntrack/cleanup.go, 1.36.3
+    /// and 1.37.2).
     #[must_use]
-    pub fn of(population: &Population) -> Self {
-        let services = population.services.iter();
-        let udp = services.filter(|service| {
-            service.frontend.protocol == Protocol::Udp && !service.endpoints.is_empty()
-        });
-        let entries = udp.map(|service| {
-            let endpoints = service.endpoints.iter().map(end_of);
-            let frontend = (service.frontend.vip, service.frontend.port);
-            (frontend, endpoints.collect())
-        });
+    pub fn of(version: KubeProxyVersion, population: &Population) -> Self {
         let first = population.services.first();
-        Self {
+        let mut serving = Self {
             family: first.map_or(Family::Ipv4, Service::family),
-            endpoints: entries.collect(),
+            endpoints: Vec::new(),
+            frontends: HashMap::new(),
+            node_ports: HashMap::new(),
+        };
+        let services = population.services.iter();
+        for service in services.filter(|service| service.frontend.protocol == Protocol::Udp) {
+            let served = !service.endpoints.is_empty();
+            if !served && version < KubeProxyVersion::V1_37 {
+                continue;
+            }
+            let nth = serving.endpoints.len();
+            serving
+                .endpoints
+                .push(service.endpoints.iter().map(end_of).collect());
+            for (by, to) in service.frontends() {
+                if by != ReachedBy::NodePort {
+                    serving.frontends.insert((to.vip, to.port), nth);
+                } else if served {
+                    serving.node_ports.insert(to.port, nth);
+                }
+            }
         }
+        serving
     }
 
     /// Whether a change from one population to another is one after which kube-proxy looks for stale flows.
@@ -86,15 +105,23 @@ impl Serving {
         udp(from) != udp(to)
     }
 
+    /// The services that a flow is to, by its address and by its port.
+    fn asked(&self, flow: &Flow) -> impl Iterator<Item = &HashSet<End>> {
+        let by_address = self.frontends.get(&flow.sent_to);
+        let by_port = self.node_ports.get(&flow.sent_to.1);
+        let services = by_address.into_iter().chain(by_port);
+        services.map(|nth| &self.endpoints[*nth])
+    }
+
     /// Whether a flow is to one of the services.
     fn has(&self, flow: &Flow) -> bool {
-        self.endpoints.contains_key(&flow.sent_to)
+        self.asked(flow).next().is_some()
     }
 
     /// Whether a flow is to one of the services, and answered by none of its endpoints.
     fn has_left(&self, flow: &Flow) -> bool {
-        let endpoints = self.endpoints.get(&flow.sent_to);
-        endpoints.is_some_and(|endpoints| !endpoints.contains(&flow.answered_by))
+        self.asked(flow)
+            .any(|endpoints| !endpoints.contains(&flow.answered_by))
     }
 }
 
@@ -304,7 +331,7 @@ mod tests {
     fn leaves(population: &Population, to: End, answered_by: End, protocol: i32) -> bool {
         let entry = entry(to, answered_by, protocol);
         let flow = Flow::of(Attributes(&entry));
-        flow.is_some_and(|flow| Serving::of(population).has_left(&flow))
+        flow.is_some_and(|flow| Serving::of(KubeProxyVersion::V1_36, population).has_left(&flow))
     }
 
     fn population(endpoints: u32) -> Population {

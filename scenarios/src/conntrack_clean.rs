@@ -139,7 +139,7 @@ fn prepare(stay: &Stay<'_>, flows: u64) -> Result {
 
 /// So many flows must be tracked, each answered by who is an endpoint.
 fn check(stay: &Stay<'_>, population: &Population, wanted: u64, when: &str) -> Result {
-    let serving = Serving::of(population);
+    let serving = Serving::of(stay.version(), population);
     match stay.on_node(Stage::Counters, || tracking::tracked(&serving))? {
         (tracked, 0) if tracked == wanted => Ok(()),
         (tracked, stale) => Err(CellError::at(

@@ -24,7 +24,6 @@ use crate::position::Services as _;
 use crate::proof;
 use crate::recorder::{Recorder, median};
 use crate::scenario::{Request, Scenario, layout_options};
-use crate::spec::StaySpec;
 use crate::stay::Stay;
 
 /// Flows that are prepared together.
@@ -95,7 +94,7 @@ impl Scenario for FirstPacket {
                 "a first packet needs a position and a protocol",
             )
         })?;
-        let way = Way::of(stay.spec, options);
+        let way = Way::of(stay, options);
         let services = position.services_of(stay.population, protocol, |s| way.is_answered(s));
         if services.is_empty() {
             let (by, from) = (way.by.words(), way.from);
@@ -157,10 +156,10 @@ struct Way {
 }
 
 impl Way {
-    fn of(spec: &StaySpec, options: &Options) -> Self {
+    fn of(stay: &Stay<'_>, options: &Options) -> Self {
         Self {
-            mode: spec.mode,
-            version: spec.kube_proxy.unwrap_or_default(),
+            mode: stay.spec.mode,
+            version: stay.version(),
             from: match options.path() {
                 PacketPath::Client => Source::Pod,
                 PacketPath::Node => Source::Node,
@@ -375,6 +374,10 @@ impl<'a> Flows<'a> {
         let [service] = self.services[..] else {
             return Ok(());
         };
+        // The node is one client: who remembers it sends it where it was.
+        if self.way.from == Source::Node && service.exposure.affinity_s.is_some() {
+            return Ok(());
+        }
         let count = |e: Endpoint| (e, self.counts.get(&e).copied().unwrap_or(0));
         let answering = self.way.endpoints(service).into_iter();
         let counts: BTreeMap<Endpoint, u64> = answering.map(count).collect();
@@ -393,7 +396,7 @@ fn meet_protocols(stay: &mut Stay<'_>) -> Result<u32> {
     if std::mem::replace(&mut stay.met, true) {
         return Ok(flows);
     }
-    let way = Way::of(stay.spec, &Options::new());
+    let way = Way::of(stay, &Options::new());
     for protocol in &stay.spec.protocols {
         let services = Position::Uniform.services(stay.population, *protocol, way.mode);
         if !services.is_empty() {

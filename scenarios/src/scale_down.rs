@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 use netns_harness::datapath::{RenderOptions, Stale, SyncKind};
 use netns_harness::service::Population;
-use netns_harness::tracking::Serving;
+use netns_harness::tracking::{self, Serving};
 use netns_sys::clock;
 use rand::seq::index;
 use schema::{Metric, OptionKey, Options, ScenarioKind, Stage};
@@ -206,7 +206,13 @@ fn syncs_sampled(
         let batch = stay.datapath.render(Some(from), to, render);
         return stay.carry_out(&batch).at(Stage::Measure);
     }
-    let serving = Serving::changes(from, to).then(|| Serving::of(to));
+    let version = stay.version();
+    let serving = Serving::changes(from, to).then(|| Serving::of(version, to));
+    // Flows that the proof left are no part of it.
+    let family = stay.lab.family();
+    if let Err(error) = stay.lab.on_node(|| tracking::forget(family)) {
+        recorder.fact("proof_flows_forgotten", error);
+    }
     let of = (from, to);
     let mut spent = vec![stay.synced(SyncKind::Partial, &first, of, &by(Stale::Left), serving)?];
     let later = way(SyncKind::Late);
@@ -219,6 +225,9 @@ fn syncs_sampled(
     }
     let elapsed_ns: u64 = spent.iter().map(|spent| spent.elapsed_ns).sum();
     recorder.sample(Metric::SyncTime, elapsed_ns);
+    for spent in &spent {
+        recorder.add_to_fact("sync_tools_cpu_ns", spent.tools_ns);
+    }
     recorder.add_to_fact("kube_proxy_syncs", spent.len());
     stay.tell_of(&first, recorder);
     Ok(())

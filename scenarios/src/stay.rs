@@ -11,7 +11,7 @@ use netns_harness::tracking;
 use netns_harness::traffic::Client;
 use netns_sys::clock;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use schema::{Metric, Options, Stage};
+use schema::{KubeProxyVersion, Metric, Options, Stage};
 
 use crate::error::{At as _, CellError, Result};
 use crate::node::{Beside, made_lab};
@@ -55,6 +55,17 @@ pub struct Stay<'a> {
 }
 
 impl Stay<'_> {
+    /// The version of kube-proxy whose rules these are: that of the real one, by its minor, or the one that was named.
+    pub(crate) fn version(&self) -> KubeProxyVersion {
+        let real = self
+            .datapath
+            .programmer()
+            .and_then(|programmer| programmer.version());
+        let minor = real.as_deref().and_then(|version| version.rsplit_once('.'));
+        let known = minor.and_then(|(minor, _)| minor.parse().ok());
+        known.or(self.spec.kube_proxy).unwrap_or_default()
+    }
+
     /// How a cell's batches are rendered.
     #[must_use]
     pub fn render_options(&self, options: &Options) -> RenderOptions {
@@ -320,7 +331,8 @@ impl Stay<'_> {
             return Ok(());
         }
         let _spinning = self.lab.server.spin();
-        let treatments = treatments::check(self.spec, self.population, &mut self.client)?;
+        let treatments =
+            treatments::check(self.spec, self.version(), self.population, &mut self.client)?;
         recorder.fact("treatments", treatments);
         Ok(())
     }

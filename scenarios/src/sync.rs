@@ -45,7 +45,7 @@ impl Stay<'_> {
         }
         // At its start kube-proxy has seen no endpoint before: every one is new then.
         let looks = options.resync || Serving::changes(from, to);
-        let serving = looks.then(|| Serving::of(to));
+        let serving = looks.then(|| Serving::of(self.version(), to));
         let done = self.synced(kind, &sync, (from, to), options, serving)?;
         recorder.sample(Metric::SyncTime, done.elapsed_ns);
         recorder.add_to_fact("sync_tools_cpu_ns", done.tools_ns);

@@ -168,6 +168,10 @@ fn of_stays((above, below): (&[Stay], &[Stay]), together: bool, unit: Unit) -> O
             .iter()
             .filter_map(|stay| Some((stay.value, same(stay)?.value)));
         let quotients: Vec<f64> = both.map(|(a, b)| a / b).collect();
+        // Two stays that were cut off have no ratio.
+        if quotients.iter().any(|quotient| quotient.is_nan()) {
+            return None;
+        }
         Known::of_stays(&quotients)?
     } else {
         let (a, b) = (known(above, unit)?, known(below, unit)?);

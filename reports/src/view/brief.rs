@@ -62,6 +62,9 @@ pub fn briefs(summary: &Summary) -> Vec<Brief> {
     all
 }
 
+/// More scopes than this that tell nothing are not named one by one.
+const SILENT: usize = 4;
+
 /// A scope, and what it tells nothing of.
 type Silent = (Scope, String);
 
@@ -136,7 +139,18 @@ fn unsaid(summary: &Summary, silent: Vec<Silent>) -> String {
         parts.push(format!("no figure{place} of {}: {why}", modes.join(", ")));
     }
     let named = are_named(&scopes(summary));
-    for (scope, questions) in grouped(silent) {
+    let mut silent = grouped(silent);
+    if silent.len() > SILENT {
+        // One part a question instead of one a scope.
+        let asked = silent.drain(..).flat_map(|(_, questions)| questions);
+        let asked: BTreeSet<String> = asked.map(|question| lowered(&question)).collect();
+        let asked: Vec<String> = asked.into_iter().collect();
+        parts.push(format!(
+            "in several of the tables nothing is told apart of: {}",
+            asked.join("; ")
+        ));
+    }
+    for (scope, questions) in silent {
         let place = match named {
             true => format!("by {}, ", place(summary, &scope)),
             false => String::new(),
