@@ -85,16 +85,16 @@ fn of_each_type<'a>(population: &'a Population, recipe: &Recipe<'_>) -> Vec<&'a 
 
 impl Case<'_> {
     fn check(&self, cases: usize, client: &mut Client<'_>) -> Result {
-        let seen = match &self.wanted {
+        let (wanted, seen) = match &self.wanted {
             Treatment::Served {
                 shares,
                 masqueraded,
             } => return self.is_served(shares, *masqueraded, cases, client),
-            Treatment::Refused => Seen::Refused,
-            Treatment::Dropped | Treatment::Untouched => Seen::Silent,
+            Treatment::Refused => (Seen::Refused, client.ask_patiently(self.ask)),
+            Treatment::Dropped | Treatment::Untouched => (Seen::Silent, client.ask_once(self.ask)),
         };
-        match client.ask_once(self.ask).at(Stage::Proof)? {
-            other if other != seen => Err(self.unlike(other)),
+        match seen.at(Stage::Proof)? {
+            seen if seen != wanted => Err(self.unlike(seen)),
             _ => Ok(()),
         }
     }

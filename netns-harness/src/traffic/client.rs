@@ -26,6 +26,8 @@ use crate::treatment::Source;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How long nobody has to answer to be silent: a hundred times what an answer takes.
 const SILENCE: Duration = Duration::from_millis(100);
+/// How long what must be heard is waited for, on a machine that has other work too.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Between two flows of one that looks when a service is served first.
 const PERIOD: Duration = Duration::from_millis(1);
@@ -122,12 +124,27 @@ impl<'a> Client<'a> {
     /// # Errors
     /// No sources are left, a socket could not be opened, or what came is neither an answer nor a refusal.
     pub fn ask_once(&mut self, ask: impl Into<Ask>) -> Result<Seen, HarnessError> {
+        self.ask_within(ask.into(), SILENCE)
+    }
+
+    /// The same, where an answer or a refusal must come: a flow that is silent is followed by one that is given more time.
+    ///
+    /// # Errors
+    /// As [`Client::ask_once`].
+    pub fn ask_patiently(&mut self, ask: impl Into<Ask>) -> Result<Seen, HarnessError> {
         let ask = ask.into();
+        match self.ask_within(ask, SILENCE)? {
+            Seen::Silent => self.ask_within(ask, PATIENCE),
+            heard => Ok(heard),
+        }
+    }
+
+    fn ask_within(&mut self, ask: Ask, limit: Duration) -> Result<Seen, HarnessError> {
         let mut probes = self.prepare(&[ask])?;
         let probe = probes
             .pop()
             .expect("a flow is prepared for each that is asked for");
-        probe.seen().map_err(failed(ask.from, ask.to))
+        probe.seen(limit).map_err(failed(ask.from, ask.to))
     }
 
     /// The same of a flow of an endpoint on the node, from that endpoint's own address.
@@ -140,7 +157,7 @@ impl<'a> Client<'a> {
         let opened = self.lab.backends.run(|| open(source, token, to, false));
         let probe =
             opened.map_err(|e| HarnessError::system("enter the endpoints' namespace", e))??;
-        probe.seen().map_err(failed(endpoint, to))
+        probe.seen(SILENCE).map_err(failed(endpoint, to))
     }
 
     /// Whether nobody answers one new flow to a destination.
@@ -374,14 +391,14 @@ impl Probe {
         self.reached(latency_ns, received, answer)
     }
 
-    /// What comes of the first packet within [`SILENCE`].
-    fn seen(self) -> io::Result<Seen> {
+    /// What comes of the first packet within a time.
+    fn seen(self, limit: Duration) -> io::Result<Seen> {
         let probe = Self {
             spin: false,
             ..self
         };
-        probe.socket.set_read_timeout(Some(SILENCE))?;
-        probe.socket.set_write_timeout(Some(SILENCE))?;
+        probe.socket.set_read_timeout(Some(limit))?;
+        probe.socket.set_write_timeout(Some(limit))?;
         let mut answer = Answer::default();
         let heard = match probe.time(&SockAddr::from(probe.to), &mut answer.0) {
             // A rule by which a node drops or rejects its own packet fails send(2), but what rejects it is still to be heard.
@@ -395,6 +412,8 @@ impl Probe {
         };
         match heard {
             Ok((latency_ns, received)) => {
+                // Who is there says its name in its own time.
+                probe.socket.set_read_timeout(Some(DEADLINE))?;
                 let reached = probe.reached(latency_ns, received, answer);
                 reached.map(Seen::Answered)
             }
