@@ -90,7 +90,7 @@ def dropped(rng, lines):
 
 def chain_of(lines, place):
     """What chain the rule there is of; None: it is no rule."""
-    if rule := re.match(r"-A (\S+)", lines[place]):
+    if rule := re.match(r"-A (?!-)(\S+)", lines[place]):
         return rule[1]
     opened = [line for line in lines[:place] if re.match(r"\t\w+ \S+ \{", line)]
     is_rule = opened and opened[-1].startswith("\tchain") and re.match(r"\t\t(?!type \w+ hook|comment )", lines[place])
