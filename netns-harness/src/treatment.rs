@@ -245,12 +245,11 @@ fn by_virtual_server(service: &Service, source: Source, by: ReachedBy) -> Treatm
         false => exposure.external_local,
     };
     let destinations = destinations(service, local_alone);
-    if by == ReachedBy::LoadBalancer && !admits(service, source) {
-        // The node's own packets meet IPVS first, and the rule of KUBE-IPVS-OUT-FILTER only if IPVS sends them on.
-        return match source == Source::Node && destinations.is_empty() {
-            true => Treatment::Refused,
-            false => Treatment::Dropped,
-        };
+    // Of the node's own packets KUBE-IPVS-OUT-FILTER drops those from the load balancer's address, which a socket has that is
+    // bound to none; these are from the node's.
+    let screened = by == ReachedBy::LoadBalancer && source != Source::Node;
+    if screened && !admits(service, source) {
+        return Treatment::Dropped;
     }
     if destinations.is_empty() {
         return Treatment::Refused;
@@ -351,7 +350,11 @@ mod tests {
     #[test]
     fn source_ranges_are_of_the_load_balancer_s_address_and_of_no_node_port() {
         for mode in MODES {
-            let wanted = ["dropped", "dropped", "dropped", "masqueraded"];
+            let node = match mode {
+                Mode::Ipvs => "masqueraded",
+                _ => "dropped",
+            };
+            let wanted = ["dropped", node, "dropped", "masqueraded"];
             assert_eq!(all(mode, 5, ReachedBy::LoadBalancer), wanted, "{mode}");
             assert_eq!(
                 all(mode, 5, ReachedBy::NodePort),
