@@ -99,22 +99,12 @@ pub(super) fn ratio(
     denominator: &CellKey,
     metric: Metric,
 ) -> Option<Ratio> {
-    let stays = |key: &CellKey| match metric {
-        Metric::UpdateTime => cells.sums(key),
-        _ => cells.stays(key, metric),
+    let lab = |key: &CellKey| CellKey {
+        options: key.options.only(|option| !option.row().in_a_stay),
+        ..key.clone()
     };
-    let unit = *cells.metrics(numerator).get(&metric)?;
-    let other = *cells.metrics(denominator).get(&metric)?;
-    (unit == other)
-        .then(|| {
-            let lab = |key: &CellKey| CellKey {
-                options: key.options.only(|option| !option.row().in_a_stay),
-                ..key.clone()
-            };
-            let of = (&*stays(numerator), &*stays(denominator));
-            of_stays(of, lab(numerator) == lab(denominator), unit)
-        })
-        .flatten()
+    let together = lab(numerator) == lab(denominator);
+    of_cells(cells, [numerator, denominator], metric, together)
 }
 
 /// Ratio of two cells' values whose stays of a block have one population: the median of the blocks' quotients, of executed
@@ -125,16 +115,25 @@ pub(super) fn ratio_of_blocks(
     denominator: &CellKey,
     metric: Metric,
 ) -> Option<Ratio> {
-    let stays = |key: &CellKey| match metric {
+    of_cells(cells, [numerator, denominator], metric, true)
+}
+
+/// `together`: whether the stays of a block are compared with each other.
+fn of_cells(
+    cells: &Cells<'_>,
+    keys: [&CellKey; 2],
+    metric: Metric,
+    together: bool,
+) -> Option<Ratio> {
+    let [unit, other] = keys.map(|key| cells.metrics(key).get(&metric).copied());
+    let [above, below] = keys.map(|key| match metric {
         Metric::UpdateTime => cells.sums(key),
         _ => cells.stays(key, metric),
-    };
-    let unit = *cells.metrics(numerator).get(&metric)?;
-    let other = *cells.metrics(denominator).get(&metric)?;
-    let (above, below) = (stays(numerator), stays(denominator));
-    (unit == other)
-        .then(|| of_stays((&above, &below), true, unit))
-        .flatten()
+    });
+    match unit? == other? {
+        true => of_stays((&above, &below), together, unit?),
+        false => None,
+    }
 }
 
 /// Ratio of two metrics of one cell.
