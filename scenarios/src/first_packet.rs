@@ -15,7 +15,7 @@ use rand::seq::SliceRandom as _;
 use rand::{Rng, RngExt};
 use schema::{
     Cache, Family, KubeProxyVersion, Metric, Mode, OptionKey, Options, PacketPath, Position,
-    ReachedBy, ScenarioKind, Stage,
+    Protocol, ReachedBy, ScenarioKind, Stage,
 };
 
 use crate::cost::Asked;
@@ -24,7 +24,9 @@ use crate::position::Services as _;
 use crate::proof;
 use crate::recorder::{Recorder, median};
 use crate::scenario::{Request, Scenario, layout_options};
+use crate::spec::StaySpec;
 use crate::stay::Stay;
+use crate::treatments;
 
 /// Flows that are prepared together.
 const BATCH: u32 = 50;
@@ -144,6 +146,23 @@ impl Scenario for FirstPacket {
         check_counters(stay, &before, crossing, recorder)?;
         flows.check_spread()
     }
+}
+
+/// The most flows of a cell for which the node has ports, where cells of a stay send packets of its own; `None` where none does.
+#[must_use]
+pub fn most_flows_of_node(spec: &StaySpec) -> Option<u32> {
+    let of_node = |protocol: &Protocol| {
+        let cells = spec.cells.iter().map(|cell| &cell.options);
+        let own = cells.filter(|options| {
+            options.path() == PacketPath::Node && options.protocol() == Some(*protocol)
+        });
+        own.count() as u32
+    };
+    let cells = Protocol::ALL.iter().map(of_node).max()?;
+    let ports = netns_harness::traffic::Flows::of(Source::Node, spec.family).left();
+    let left = ports.saturating_sub(treatments::most_flows(&spec.mix));
+    let each = left.checked_div(cells)?;
+    Some(each.saturating_sub(WARM_UP_BATCHES * BATCH))
 }
 
 /// How a cell reaches services.

@@ -47,6 +47,7 @@ pub use chosen::{Chosen, within};
 pub use conduct::run_stay;
 pub use conntrack_clean::TRACKED_S;
 pub use error::{CellError, Result};
+pub use first_packet::most_flows_of_node;
 pub use listing::listing;
 pub use node::preparation;
 pub use recorder::Recorder;

@@ -10,18 +10,29 @@ use std::fmt;
 use netns_harness::service::{Endpoint, Plan, Population, Service};
 use netns_harness::traffic::{Ask, Client, Reached, Seen};
 use netns_harness::treatment::{Source, Treatment, answering, wanted_by};
-use schema::{KubeProxyVersion, Mode, ServiceType, Stage};
+use schema::{KubeProxyVersion, Mix, Mode, ServiceType, Stage};
 
 use crate::error::{At as _, CellError, Result};
 use crate::population::Recipe;
 use crate::proof::rounds;
 use crate::spec::StaySpec;
 
-/// Flows of one kind of client to one address of a service, at most. As many show each of two endpoints; of more it is
 /// Clients of which each asks twice: two endpoints that nobody remembers would answer all of them alike once in a million.
 const CLIENTS: u32 = 20;
+/// Flows of one kind of client to one address of a service, at most. As many show each of two endpoints; of more it is
 /// seen that who answers is one of those that should, not that each does, which is known of pods.
 const MOST_FLOWS: usize = 40;
+/// Services of a type that are asked, at most.
+const LANDMARKS: usize = 3;
+
+/// Flows of one kind of client, at most, in a population of that.
+pub(crate) fn most_flows(mix: &Mix) -> u32 {
+    if mix.is_ordinary() {
+        return 0;
+    }
+    let addresses = mix.types().map(|of| of.addresses().len());
+    (LANDMARKS * addresses.sum::<usize>() * MOST_FLOWS) as u32
+}
 
 /// What is to become of a flow.
 struct Case<'a> {
@@ -76,7 +87,8 @@ fn of_each_type<'a>(population: &'a Population, recipe: &Recipe<'_>) -> Vec<&'a 
         own.or_default().push(service);
     }
     let landmarks = |own: Vec<&'a Service>| {
-        let mut places = vec![0, own.len() / 2, own.len() - 1];
+        let places: [usize; LANDMARKS] = [0, own.len() / 2, own.len() - 1];
+        let mut places = places.to_vec();
         places.dedup();
         places.into_iter().map(move |place| own[place])
     };

@@ -13,7 +13,7 @@ use scenarios::population::{
     ADDED_SERVICES, most_with_endpoints, most_with_node_ports, most_with_stride,
 };
 use scenarios::spec::{Setup, Suite};
-use scenarios::{LargeCluster, Request, TRACKED_S};
+use scenarios::{LargeCluster, Request, TRACKED_S, most_flows_of_node};
 use schema::{
     Cache, Engine, INSTALLED, KubeProxyVersion, Metric, Mix, Mode, NodeKind, PacketPath, Position,
     Protocol, ScenarioKind, ServiceType, Transport,
@@ -317,6 +317,8 @@ impl Settings {
         self.check_service_types()?;
         self.check_transports()?;
         self.check_room()?;
+        self.check_flows_of_node()?;
+        self.check_scale_down()?;
         let by_node = self.request.chosen.paths.contains(&PacketPath::Node);
         if self.args.plant.is_some() && by_node {
             return refused(
@@ -501,6 +503,37 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// The node has a port for each first packet that it sends.
+    fn check_flows_of_node(&self) -> Result<(), Usage> {
+        let plan = Plan::new(self, &[PlannedEnvironment::host()], &Machine::default());
+        for spec in plan.stays.iter().map(|stay| &stay.spec) {
+            if let Some(most) = most_flows_of_node(spec).filter(|most| spec.flows > *most) {
+                return refused(format!(
+                    "--flows {}: the node has one address, whose ports are enough for {most} flows in each cell of a stay by --paths node: lower --flows, or name fewer --positions",
+                    spec.flows
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A scale-down that was named takes endpoints of somebody.
+    fn check_scale_down(&self) -> Result<(), Usage> {
+        let scale_down = Scenarios::One(ScenarioKind::ScaleDown);
+        let (most, left) = (
+            self.endpoints.last(),
+            self.request.chosen.scaled_to.iter().min(),
+        );
+        match most.zip(left) {
+            Some((most, left)) if most <= left && self.args.scenarios.contains(&scale_down) => {
+                refused(format!(
+                    "--scenarios scale-down: --scaled-to {left} leaves services every endpoint that --endpoints {most} gives them: lower it, as in --scaled-to 0, or raise --endpoints"
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Versions of kube-proxy after which rules are laid out.

@@ -434,6 +434,51 @@ fn packets_of_the_node_are_asked_for_by_name_and_in_the_floors_too() {
 }
 
 #[test]
+fn the_node_has_ports_for_what_is_asked_where_nobody_says_how_many_flows_and_else_it_is_told_in_a_line()
+ {
+    let node = ["--paths", "client,node"];
+    let with = |words: &[&str]| resolved(&[&node[..], words].concat());
+    let mix = "cluster-ip=12,node-port=8,load-balancer=10,source-ranges=10,external-ip=10,external-local=10,external-local-none=10,internal-local=10,internal-local-none=10,affinity=10";
+    for fits in [
+        &[][..],
+        &["--mix", mix],
+        &["--flows", "7000"],
+        &["--flows", "20000", "--positions", "last"],
+    ] {
+        assert!(with(fits).is_ok(), "{fits:?}");
+    }
+    for (words, most) in [
+        (&["--flows", "20000"][..], "7400"),
+        (&["--flows", "2000", "--mix", mix], "1250"),
+    ] {
+        let why = with(words).unwrap_err();
+        assert!(
+            why.contains(most) && why.contains("--positions") && !why.contains('\n'),
+            "{why}"
+        );
+    }
+    assert!(
+        resolved(&["--flows", "20000"]).is_ok(),
+        "pods have more addresses"
+    );
+}
+
+#[test]
+fn a_scale_down_that_takes_nothing_of_anybody_is_told_what_would() {
+    let words = ["--scenarios", "scale-down", "--endpoints", "1"];
+    let why = resolved(&words).unwrap_err();
+    assert!(
+        why.contains("--scaled-to 1 leaves") && why.contains("--scaled-to 0"),
+        "{why}"
+    );
+    for more in [&["--scaled-to", "0"][..], &["--scaled-to", "0,1"]] {
+        assert!(resolved(&[&words[..], more].concat()).is_ok(), "{more:?}");
+    }
+    assert!(resolved(&["--scenarios", "scale-down", "--endpoints", "1,2"]).is_ok());
+    assert!(resolved(&["--scenarios", "all", "--endpoints", "1"]).is_ok());
+}
+
+#[test]
 fn each_number_of_endpoints_is_measured_by_itself_at_every_size() {
     let words = "--services 100,300 --endpoints 10,1,10 --modes nftables --scenarios scale-down --scaled 200 --scaled-to 0,1";
     let plan = plan(&words.split(' ').collect::<Vec<_>>());

@@ -108,7 +108,7 @@ impl<'a> Client<'a> {
             };
             let open_all = || -> Result<(), HarnessError> {
                 for ask in asks {
-                    let source = sources.next(ask.from)?;
+                    let source = sources.next(ask.from, ask.to.protocol)?;
                     probes.push(open(source, sources.used(), ask.to, spin)?);
                 }
                 Ok(())
@@ -232,7 +232,7 @@ impl<'a> Client<'a> {
         let _spinning = self.lab.server.spin();
         while answered.len() < flows && !destinations.is_empty() {
             let to = &destinations[..destinations.len().min(flows - answered.len())];
-            let source = self.sources.next(Source::Pod)?;
+            let source = self.sources.next(Source::Pod, Protocol::Udp)?;
             let open = || UdpSocket::bind(source);
             let entered = self.lab.client.run(open);
             let ask = || {

@@ -15,8 +15,8 @@ const ADDRESSES: u32 = 64;
 /// of services are no divisor of it, so that none meets a client again that it remembers before most have asked.
 const NEWCOMERS: u32 = 65_521;
 const PORTS: Range<u32> = 10_000..61_000;
-/// Ports of the node's own flows: above node ports, at which it serves others.
-const PORTS_OF_NODE: Range<u32> = 33_000..61_000;
+/// Ports of the node's own flows, of one protocol: above node ports, at which it serves others.
+const PORTS_OF_NODE: Range<u32> = 33_000..65_000;
 /// Ports of the first flows of newcomers; as many behind them are those of second ones.
 const FIRST: Range<u32> = 10_000..35_500;
 
@@ -32,7 +32,7 @@ pub struct Flows {
 }
 
 impl Flows {
-    /// Of a family's clients of a kind, none handed out yet.
+    /// Of a family's clients of a kind, none handed out yet; of the node those of one protocol.
     #[must_use]
     pub fn of(source: Source, family: Family) -> Self {
         let plan = Plan::of(family);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use schema::Family;
+use schema::{Family, Protocol};
 
 use super::Flows;
 use super::flows::second;
@@ -15,7 +15,8 @@ use crate::treatment::Source;
 #[derive(Debug)]
 pub(super) struct Sources {
     pods: Flows,
-    node: Flows,
+    /// Of the node, which has one address: each protocol has its ports for itself.
+    node: BTreeMap<Protocol, Flows>,
     outside: Flows,
     in_range: Flows,
     /// Of endpoints that ask, by their addresses.
@@ -33,7 +34,10 @@ impl Sources {
                 true => Flows::of_newcomers(family),
                 false => Flows::of(Source::Pod, family),
             },
-            node: Flows::of(Source::Node, family),
+            node: Protocol::ALL
+                .iter()
+                .map(|protocol| (*protocol, Flows::of(Source::Node, family)))
+                .collect(),
             outside: Flows::of(Source::Outside, family),
             in_range: Flows::of(Source::OutsideInRange, family),
             endpoints: BTreeMap::new(),
@@ -44,16 +48,24 @@ impl Sources {
 
     /// How many were handed out, of all kinds.
     pub(super) fn used(&self) -> u32 {
-        let kinds = [&self.pods, &self.node, &self.outside, &self.in_range];
-        let all = kinds.into_iter().chain(self.endpoints.values());
+        let kinds = [&self.pods, &self.outside, &self.in_range];
+        let all = kinds.into_iter().chain(self.node.values());
+        let all = all.chain(self.endpoints.values());
         self.seconds + all.map(Flows::used).sum::<u32>()
     }
 
-    /// One of a kind that was never used in this lab.
-    pub(super) fn next(&mut self, from: Source) -> Result<SocketAddr, HarnessError> {
+    /// One of a kind that was never used in this lab, by the node not for that protocol.
+    pub(super) fn next(
+        &mut self,
+        from: Source,
+        protocol: Protocol,
+    ) -> Result<SocketAddr, HarnessError> {
         fresh(match from {
             Source::Pod => &mut self.pods,
-            Source::Node => &mut self.node,
+            Source::Node => self
+                .node
+                .get_mut(&protocol)
+                .expect("every protocol is there"),
             Source::Outside => &mut self.outside,
             Source::OutsideInRange => &mut self.in_range,
         })
@@ -81,4 +93,24 @@ fn fresh(flows: &mut Flows) -> Result<SocketAddr, HarnessError> {
     flows.next().ok_or_else(|| {
         HarnessError::Traffic("every client address and port of this lab has been used".to_owned())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn the_node_has_a_port_once_for_each_protocol_and_who_has_used_all_is_told() {
+        let mut sources = Sources::of(Family::Ipv4, Peers::default());
+        let ports = Flows::of(Source::Node, Family::Ipv4).left();
+        for protocol in Protocol::ALL {
+            let next = |_| sources.next(Source::Node, *protocol).unwrap();
+            let seen: HashSet<SocketAddr> = (0..ports).map(next).collect();
+            assert_eq!(seen.len() as u32, ports);
+            assert!(sources.next(Source::Node, *protocol).is_err());
+        }
+        assert_eq!(sources.used(), ports * Protocol::ALL.len() as u32);
+        assert!(sources.next(Source::Pod, Protocol::Tcp).is_ok());
+    }
 }
