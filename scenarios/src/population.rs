@@ -43,8 +43,8 @@ pub struct Recipe<'a> {
 /// Where nobody says another.
 pub const CLUSTER_IPS: &[ServiceType] = &[ServiceType::ClusterIp];
 
-/// The most services that leave a node port for each that has one; `None` where none has. The protocols have their ports
-/// each for itself.
+/// The most services that leave a node port for each that has one, and for those of [`ADDED_SERVICES`] more; `None` where none
+/// has. The protocols have their ports each for itself.
 #[must_use]
 pub fn most_with_node_ports(types: &[ServiceType], protocols: usize) -> Option<u32> {
     let in_a_turn = types.iter().filter(|t| t.has_node_port()).count() as u32;
@@ -62,7 +62,8 @@ pub fn most_with_node_ports(types: &[ServiceType], protocols: usize) -> Option<u
         }
     };
     let more = types.iter().take_while(fits).count();
-    Some((turns * types.len() as u32 + more as u32) * protocols as u32)
+    let most = (turns * types.len() as u32 + more as u32) * protocols as u32;
+    Some(most.saturating_sub(ADDED_SERVICES))
 }
 
 /// The most services of a family, spare ones included, that VIPs with a stride leave room for.
@@ -103,6 +104,20 @@ impl Recipe<'_> {
     /// Service number `index`, whatever the population's size.
     #[must_use]
     pub fn service(&self, index: u32) -> Service {
+        let service_type = self.service_type(index);
+        self.service_of(service_type, index, self.node_ports_before(index))
+    }
+
+    /// The `n`-th service that an update adds to so many: of the first protocol and of that type, whatever is its number's.
+    pub(crate) fn added(&self, services: u32, n: u32, service_type: ServiceType) -> Service {
+        let protocols = self.protocols.len() as u32;
+        let first = services.next_multiple_of(protocols);
+        let place = self.node_ports_before(first) + n;
+        self.service_of(service_type, first + n * protocols, place)
+    }
+
+    /// Service number `index` as one of a type, with the `place`-th node port of its protocol where it has one.
+    fn service_of(&self, service_type: ServiceType, index: u32, place: u32) -> Service {
         debug_assert!(index < MAX_SERVICES + SPARE_SERVICES && self.endpoints <= MAX_ENDPOINTS);
         let protocol = self.protocols[index as usize % self.protocols.len()];
         let plan = Plan::of(self.family);
@@ -110,7 +125,6 @@ impl Recipe<'_> {
             None => address(plan.services, index, self.seed ^ 0x5649_5073),
             Some(stride) => plan.services.host(stride * (index + 1)),
         };
-        let service_type = self.service_type(index);
         let local = match service_type.has_local_endpoints() {
             true => local_endpoints(self.endpoints),
             false => 0,
@@ -137,7 +151,7 @@ impl Recipe<'_> {
         };
         let mut service = Service {
             local: (0..local).map(endpoint).collect(),
-            exposure: self.exposure(index, service_type),
+            exposure: self.exposure(service_type, index, place),
             ..Service::cluster_ip(index, frontend, (0..endpoints).map(endpoint).collect())
         };
         service.sort_endpoints();
@@ -167,7 +181,7 @@ impl Recipe<'_> {
     }
 
     /// What a service of a type has besides its ClusterIP. A type is told from others here and nowhere below.
-    fn exposure(&self, index: u32, service_type: ServiceType) -> Exposure {
+    fn exposure(&self, service_type: ServiceType, index: u32, place: u32) -> Exposure {
         let plan = Plan::of(self.family);
         let has = |by: ReachedBy| service_type.addresses().contains(&by);
         let drawn = |by: ReachedBy, range: Cidr, key: u64| -> Vec<IpAddr> {
@@ -175,7 +189,7 @@ impl Recipe<'_> {
             drawn.into_iter().collect()
         };
         // Beyond the plan's limit, which is checked before a run, ports are those of others.
-        let place = self.node_ports_before(index) % MAX_NODE_PORTS;
+        let place = place % MAX_NODE_PORTS;
         let external_local = matches!(
             service_type,
             ServiceType::ExternalLocal | ServiceType::ExternalLocalNone
@@ -273,6 +287,7 @@ fn mix(value: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schema::Mix;
     use std::collections::HashSet;
 
     const BOTH: &[Protocol] = &[Protocol::Tcp, Protocol::Udp];
@@ -435,7 +450,7 @@ mod tests {
     #[test]
     fn a_service_has_a_node_port_of_its_protocol_alone_and_a_health_check_port_of_its_own() {
         let recipe = of_type(recipe(1), ServiceType::ExternalLocal);
-        let most = most_with_node_ports(recipe.types, BOTH.len()).unwrap();
+        let most = most_with_node_ports(recipe.types, BOTH.len()).unwrap() + ADDED_SERVICES;
         assert_eq!(most, 2 * 2_768);
         let services = recipe.population(most).services;
         let ports = services
@@ -475,8 +490,91 @@ mod tests {
         }
         // 1,384 turns of five services with two node ports each, and one service before the next.
         let most = most_with_node_ports(TYPES, 1);
-        assert_eq!(most, Some(5 * 1_384 + 1));
+        assert_eq!(most, Some(5 * 1_384 + 1 - ADDED_SERVICES));
         assert_eq!(most_with_node_ports(CLUSTER_IPS, 2), None);
+    }
+
+    #[test]
+    fn what_is_added_is_of_the_type_that_is_asked_for_and_has_nothing_that_another_has() {
+        // As many as a cell adds at most.
+        const CHANGES: u32 = 7;
+        for text in [
+            "cluster-ip=60,node-port=40",
+            "external-local=55,affinity=45",
+        ] {
+            let mix: Mix = text.parse().unwrap();
+            let recipe = Recipe {
+                types: mix.cycle(),
+                endpoints: 2,
+                ..recipe(3)
+            };
+            let most = most_with_node_ports(mix.cycle(), BOTH.len()).unwrap();
+            for (services, of) in [
+                (10, mix.largest()),
+                (11, mix.largest()),
+                (most, mix.largest()),
+            ]
+            .into_iter()
+            .chain(mix.types().map(|of| (100, of)))
+            {
+                let mut all = recipe.population(services).services;
+                let added = (0..CHANGES).map(|n| recipe.added(services, n, of));
+                let added: Vec<Service> = added.collect();
+                for service in &added {
+                    assert_eq!(service.frontend.protocol, Protocol::Tcp);
+                    assert_eq!(service.exposure.node_port.is_some(), of.has_node_port());
+                    assert_eq!(
+                        service.exposure.affinity_s.is_some(),
+                        of == ServiceType::Affinity
+                    );
+                }
+                all.extend(added);
+                let ports = all.iter().filter_map(|service| {
+                    Some((service.frontend.protocol, service.exposure.node_port?))
+                });
+                let checks = all.iter().filter_map(|s| s.exposure.health_check_port);
+                let vips = all.iter().map(|service| service.frontend.vip);
+                let endpoints = all.iter().flat_map(|service| &service.endpoints);
+                let alone = [
+                    (ports.clone().count(), ports.collect::<HashSet<_>>().len()),
+                    (checks.clone().count(), checks.collect::<HashSet<_>>().len()),
+                    (vips.clone().count(), vips.collect::<HashSet<_>>().len()),
+                    (
+                        endpoints.clone().count(),
+                        endpoints.collect::<HashSet<_>>().len(),
+                    ),
+                ];
+                for (seen, each) in alone {
+                    assert_eq!(seen, each, "{text}, {services} services, {of} added");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_rarest_largest_share_has_a_node_port_for_each_that_is_added() {
+        let mix: Mix = "cluster-ip=14,node-port=16,external-ip=14,internal-local=14,internal-local-none=14,affinity=14,no-endpoints=14".parse().unwrap();
+        let recipe = Recipe {
+            types: mix.cycle(),
+            ..recipe(1)
+        };
+        let most = most_with_node_ports(mix.cycle(), BOTH.len()).unwrap();
+        let last = recipe.added(most, 6, mix.largest());
+        assert!(recipe.node_ports_before(most.next_multiple_of(2)) + 6 < MAX_NODE_PORTS);
+        assert!(NODE_PORTS.contains(&last.exposure.node_port.unwrap()));
+    }
+
+    #[test]
+    fn of_one_type_the_added_are_those_with_the_next_numbers() {
+        for service_type in ServiceType::ALL {
+            let recipe = of_type(recipe(2), *service_type);
+            for n in 0..7 {
+                assert_eq!(
+                    recipe.added(11, n, *service_type),
+                    recipe.service(12 + 2 * n)
+                );
+            }
+        }
     }
 
     #[test]

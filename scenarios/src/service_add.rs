@@ -1,5 +1,6 @@
 //! `service-add`: N → N + 1 services at size N. Each added service was never there before, and all are of the run's first
-//! protocol: after one of UDP kube-proxy's sync looks through tracked flows, so that a mean of both would be of neither.
+//! protocol: after one of UDP kube-proxy's sync looks through tracked flows, so that a mean of both would be of neither. For
+//! the same reason all are of one type, in a mix that of the largest share.
 
 use netns_harness::service::Population;
 use schema::{Options, ScenarioKind};
@@ -17,9 +18,9 @@ pub(crate) const SERVICE_ADD: Update = Update {
 };
 
 fn change(stay: &mut Stay<'_>, _: &Options, from: &Population, n: u32) -> Result<Change> {
-    let (services, protocols) = (stay.spec.services, stay.spec.protocols.len() as u32);
-    let first = services.next_multiple_of(protocols);
-    let added = stay.spec.recipe().service(first + n * protocols);
+    let spec = stay.spec;
+    let recipe = spec.recipe();
+    let added = recipe.added(spec.services, n, spec.mix.largest());
     let mut to = from.clone();
     to.services.push(added.clone());
     Ok(Change {

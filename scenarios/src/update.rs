@@ -109,7 +109,7 @@ fn acts(stay: &Stay<'_>, scenario: ScenarioKind) -> Vec<Act> {
     }
     let rehearsed = spec.block == 0 && rehearses(asked.update_ns(), scenario);
     let once = |act, made: bool| made.then_some(act).into_iter();
-    let adds = real && scenario == ScenarioKind::ServiceAdd;
+    let adds = real && scenario == ScenarioKind::ServiceAdd && spec.mix.largest().answers();
     once(Act::Rehearsal, rehearsed)
         .chain(timed)
         .chain(once(Act::Sync, synced))
@@ -154,6 +154,9 @@ impl Scenario for Update {
         let render = stay.render_options(options);
         let base = stay.population;
         let services = stay.spec.services;
+        if self.changes_services() && stay.spec.mix.single().is_none() {
+            recorder.fact("changed_service_type", stay.spec.mix.largest());
+        }
         let mut current: Option<Population> = None;
         let mut drifted = 0;
         for (n, act) in (0..).zip(acts(stay, self.kind)) {
@@ -182,6 +185,13 @@ impl Scenario for Update {
         put_back(stay, current.take().as_ref(), &render)?;
         recorder.fact("census_after_putting_back", stay.census(base)?);
         Ok(())
+    }
+}
+
+impl Update {
+    /// Whether services come or go: those of one type.
+    fn changes_services(&self) -> bool {
+        self.kind != ScenarioKind::EndpointChurn
     }
 }
 

@@ -9,10 +9,11 @@ use std::io::{BufRead as _, Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
-use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES};
+use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES, NODE_PORTS};
 use netns_sys::isolation;
 use netns_sys::tools::SUITE_PATH;
-use scenarios::population::most_with_endpoints;
+use scenarios::most_flows_of_node;
+use scenarios::population::{most_with_endpoints, most_with_node_ports};
 use scenarios::spec::{Event, StaySpec};
 use schema::Outcome;
 use serde::Serialize;
@@ -149,6 +150,16 @@ fn check(spec: &StaySpec) -> Result<(), Usage> {
         "services of so many endpoints are more addresses than the plan holds".to_owned()
     } else if spec.protocols.is_empty() || (spec.services as usize) < spec.protocols.len() {
         "protocols is empty, or longer than services".to_owned()
+    } else if most_with_node_ports(spec.mix.cycle(), spec.protocols.len())
+        .is_some_and(|most| spec.services > most)
+    {
+        format!(
+            "services have more node ports than there are ({} to {} of each protocol)",
+            NODE_PORTS.start(),
+            NODE_PORTS.end()
+        )
+    } else if most_flows_of_node(spec).is_some_and(|most| spec.flows > most) {
+        "flows of the node's own are more than it has ports for".to_owned()
     } else if let Some(name) = spec.setup.tools.keys().find(|name| !case::is_tool(name)) {
         format!("no tool {name} is ever started")
     } else {
@@ -169,4 +180,47 @@ fn print(line: &impl Serialize) -> anyhow::Result<()> {
 
 fn answer(found: &impl Serialize) -> anyhow::Result<Ended> {
     print(found).map(|()| Ended::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Machine;
+    use crate::plan::{Plan, PlannedEnvironment, Settings};
+    use clap::Parser as _;
+
+    fn stay(words: &str) -> StaySpec {
+        let words = format!("bench-runner --services 20 --modes nftables {words}");
+        let cli = crate::cmd::Cli::try_parse_from(words.split(' ')).unwrap();
+        let settings = Settings::resolve(&cli.run).unwrap();
+        let plan = Plan::new(
+            &settings,
+            &[PlannedEnvironment::host()],
+            &Machine::default(),
+        );
+        plan.stays.into_iter().next().unwrap().spec
+    }
+
+    #[test]
+    fn a_stay_of_more_than_there_is_room_for_is_refused_before_it_starts() {
+        let mix = stay("--mix cluster-ip=50,node-port=50 --scenarios rule-count");
+        let packets = stay("--paths node --scenarios first-packet");
+        assert!(check(&mix).is_ok() && check(&packets).is_ok());
+        // Each protocol has 2,768 node ports, and every second service takes one.
+        let more_ports = StaySpec {
+            services: 2 * 2 * 2_768,
+            ..mix
+        };
+        let more_flows = StaySpec {
+            flows: 20_000,
+            ..packets
+        };
+        for (spec, why) in [
+            (more_ports, "node ports"),
+            (more_flows, "flows of the node"),
+        ] {
+            let Usage(said) = check(&spec).unwrap_err();
+            assert!(said.contains(why) && !said.contains('\n'), "{said}");
+        }
+    }
 }

@@ -483,7 +483,6 @@ impl Settings {
         for mix in &self.mixes {
             let protocols = self.request.protocols.len();
             let most = most_with_node_ports(mix.cycle(), protocols).unwrap_or(u32::MAX);
-            let most = most.saturating_sub(ADDED_SERVICES);
             if largest > most {
                 return refused(format!(
                     "--services {largest}: node ports are {} to {}, {MAX_NODE_PORTS} of each protocol, and of {} that is room for {most} beside {ADDED_SERVICES} additions; lower --services or leave the type out",

@@ -193,6 +193,14 @@ impl Mix {
         self.shares.iter().map(|(service_type, _)| *service_type)
     }
 
+    /// The type of the largest share, the first of several.
+    #[must_use]
+    pub fn largest(&self) -> ServiceType {
+        let shares = self.shares.iter().rev();
+        let largest = shares.max_by_key(|(_, share)| *share);
+        largest.expect("a mix has a type").0
+    }
+
     /// By which addresses its services are asked: the ClusterIP, and of each type the address that makes it, where somebody
     /// answers there.
     #[must_use]
@@ -418,6 +426,24 @@ mod tests {
         let many = mix("cluster-ip=89,node-port=7,load-balancer=4");
         let of = |wanted| many.cycle().iter().filter(|t| **t == wanted).count();
         assert_eq!([ClusterIp, NodePort, LoadBalancer].map(of), [89, 7, 4]);
+    }
+
+    #[test]
+    fn the_largest_share_is_of_the_first_service_and_of_equal_ones_of_the_first_type() {
+        use ServiceType::{Affinity, ClusterIp, NodePort};
+        for (text, largest) in [
+            ("affinity", Affinity),
+            ("cluster-ip=40,node-port=60", NodePort),
+            ("node-port=50,cluster-ip=50", ClusterIp),
+            ("cluster-ip=33,node-port=34,affinity=33", NodePort),
+        ] {
+            let mix = mix(text);
+            assert_eq!(
+                (mix.largest(), mix.cycle()[0]),
+                (largest, largest),
+                "{text}"
+            );
+        }
     }
 
     #[test]
