@@ -15,7 +15,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use schema::{Metric, OptionKey, Outcome, Stage};
 
 use crate::error::{At as _, CellError, Result};
-use crate::node::{Beside, made_lab, preparation, programmed_as};
+use crate::node::{Beside, made_lab, no_room, preparation, programmed_as};
 use crate::recorder::Recorder;
 use crate::scenario::Needs;
 use crate::spec::{CellOutcome, CellSpec, Event, StaySpec};
@@ -54,7 +54,7 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
         declined(reason);
         return Ok(());
     }
-    if let Some(reason) = datapath.no_room(&population).filter(|_| !spec.raised) {
+    if let Some(reason) = no_room(&*datapath, &population).filter(|_| !spec.raised) {
         declined(&reason);
         return Ok(());
     }

@@ -49,7 +49,7 @@ pub use conntrack_clean::TRACKED_S;
 pub use error::{CellError, Result};
 pub use first_packet::most_flows_of_node;
 pub use listing::listing;
-pub use node::preparation;
+pub use node::{no_room, preparation};
 pub use recorder::Recorder;
 pub use scenario::{LargeCluster, Needs, Request, Scenario, layout_options};
 pub use stay::Stay;

@@ -42,6 +42,17 @@ pub(crate) fn programmed_as(spec: &StaySpec, family: Family) -> Result<Box<dyn I
         .at(Stage::Preparation)
 }
 
+/// Why a layout has no room for a population in sets as kube-proxy makes them, with the remedy; `None` where it has.
+#[must_use]
+pub fn no_room(datapath: &dyn Implementation, population: &Population) -> Option<String> {
+    let why = datapath.no_room(population)?;
+    let remedy = match datapath.programmer() {
+        Some(_) => "a real kube-proxy makes no larger ones; ask for fewer --services",
+        None => "--maxelem raised makes larger ones, which kube-proxy has not",
+    };
+    Some(format!("{why}: {remedy}"))
+}
+
 /// Operations of a transaction of an untimed preparation beyond which it has fewer services than the mode's own number:
 /// what grows with the square of a transaction are its rules and chains. Services of two endpoints stay below.
 const PREPARED_OPERATIONS: u64 = 7_500;
@@ -241,7 +252,40 @@ impl Beside {
 mod tests {
     use super::*;
     use crate::population::{CLUSTER_IPS, Recipe};
-    use schema::{Engine, KubeProxyVersion, Mode, Protocol};
+    use schema::{Engine, KubeProxyVersion, Mode, Protocol, ServiceType};
+
+    #[test]
+    fn a_full_set_has_no_room_for_one_service_more_and_a_real_kube_proxy_s_is_not_to_be_raised() {
+        let recipe = Recipe {
+            family: Family::Ipv4,
+            seed: 1,
+            endpoints: 1,
+            protocols: &[Protocol::Tcp],
+            vip_stride: None,
+            types: CLUSTER_IPS,
+        };
+        let mut population = recipe.population(65_536);
+        let by = |transport| {
+            let (node, engine) = (NodeKind::default(), Engine::default());
+            let version = KubeProxyVersion::default();
+            programmed_on(node, Mode::Ipvs, engine, transport, version, 10).unwrap()
+        };
+        let [ours, real] = [Transport::Netlink, Transport::KubeProxy].map(by);
+        assert_eq!(no_room(&*ours, &population), None);
+        population
+            .services
+            .push(recipe.added(65_536, 0, ServiceType::ClusterIp));
+        let [ours, real] = [ours, real].map(|datapath| no_room(&*datapath, &population).unwrap());
+        let said = "kube-proxy's sets hold 65,536 entries, and ";
+        assert!(
+            ours.starts_with(said) && ours.contains("65537: --maxelem raised"),
+            "{ours}"
+        );
+        assert!(
+            real.starts_with(said) && !real.contains("--maxelem"),
+            "{real}"
+        );
+    }
 
     fn chunks(mode: Mode, version: KubeProxyVersion) -> Vec<Option<usize>> {
         let datapath = laid_out(mode, Engine::default(), version, NodeKind::default());

@@ -13,6 +13,7 @@ use schema::{Options, ScenarioKind, Stage};
 
 use crate::cost::{Asked, PROOF_NS};
 use crate::error::{At as _, CellError, Result};
+use crate::node::no_room;
 use crate::proof;
 use crate::recorder::Recorder;
 use crate::scenario::{Request, Scenario};
@@ -90,9 +91,9 @@ enum Act {
     Waits,
 }
 
-/// What the changes of a cell are for, in their order. Where time is executed instructions they are the same in every
-/// repetition, because each is held against the same repetition of another run.
-fn acts(stay: &Stay<'_>, scenario: ScenarioKind) -> Vec<Act> {
+/// What the changes of a cell are for, in their order, in the first repetition or in another. Where time is executed
+/// instructions they are the same in every one, because each is held against the same repetition of another run.
+fn acts(stay: &Stay<'_>, scenario: ScenarioKind, first: bool) -> Vec<Act> {
     let (spec, asked) = (stay.spec, stay.spec.asked());
     let timed = [Act::Timed; TIMED as usize];
     let real = stay.datapath.programmer().is_some();
@@ -107,7 +108,7 @@ fn acts(stay: &Stay<'_>, scenario: ScenarioKind) -> Vec<Act> {
         let timed = timed.into_iter().take(counted_changes(asked));
         return timed.chain(waits).chain(sync).collect();
     }
-    let rehearsed = spec.block == 0 && rehearses(asked.update_ns(), scenario);
+    let rehearsed = first && rehearses(asked.update_ns(), scenario);
     let once = |act, made: bool| made.then_some(act).into_iter();
     let adds = real && scenario == ScenarioKind::ServiceAdd && spec.mix.largest().answers();
     once(Act::Rehearsal, rehearsed)
@@ -154,12 +155,15 @@ impl Scenario for Update {
         let render = stay.render_options(options);
         let base = stay.population;
         let services = stay.spec.services;
+        if self.kind == ScenarioKind::ServiceAdd {
+            check_room(stay)?;
+        }
         if self.changes_services() && stay.spec.mix.single().is_none() {
             recorder.fact("changed_service_type", stay.spec.mix.largest());
         }
         let mut current: Option<Population> = None;
         let mut drifted = 0;
-        for (n, act) in (0..).zip(acts(stay, self.kind)) {
+        for (n, act) in (0..).zip(acts(stay, self.kind, stay.spec.block == 0)) {
             let from = current.as_ref().unwrap_or(base);
             let next = (self.change)(stay, options, from, n)?;
             match act {
@@ -192,6 +196,24 @@ impl Update {
     /// Whether services come or go: those of one type.
     fn changes_services(&self) -> bool {
         self.kind != ScenarioKind::EndpointChurn
+    }
+}
+
+/// Whether the layout has room for all that a cell adds at a time, in each repetition what the first adds.
+///
+/// # Errors
+/// It has not: unsupported.
+fn check_room(stay: &Stay<'_>) -> Result {
+    let (spec, services) = (stay.spec, stay.spec.services);
+    let changes = acts(stay, ScenarioKind::ServiceAdd, true).len() as u32;
+    let added = 0..changes.min(drift(services));
+    let (recipe, of) = (spec.recipe(), spec.mix.largest());
+    let mut all = stay.population.clone();
+    all.services
+        .extend(added.map(|n| recipe.added(services, n, of)));
+    match no_room(stay.datapath, &all).filter(|_| !spec.raised) {
+        None => Ok(()),
+        Some(reason) => Err(CellError::unsupported(reason)),
     }
 }
 

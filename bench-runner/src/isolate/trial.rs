@@ -131,8 +131,8 @@ fn explain(asked: &Case, engine: Engine, why: String) -> String {
     why
 }
 
-/// Installs a population of that size as a stay prepares it, lists it, and removes it; and sees whether
-/// one transaction of all of it could be sent.
+/// Installs a population of that size as a stay prepares it, if the layout has room for it, lists it, and removes it; and sees
+/// whether one transaction of all of it could be sent.
 fn at_size(
     lab: &Lab,
     datapath: &dyn Implementation,
@@ -149,6 +149,9 @@ fn at_size(
         types: CLUSTER_IPS,
     };
     let population = recipe.population(services);
+    if let Some(why) = scenarios::no_room(datapath, &population) {
+        return Err(why);
+    }
     let said = |act: &'static str| {
         move |error: HarnessError| format!("{services} services cannot be {act}: {error}")
     };

@@ -199,9 +199,7 @@ impl Datapath for Ipvs {
         let (set, entries) = services::fullest(population)?;
         (entries > most).then(|| {
             let set = layout::named(set, self.family);
-            format!(
-                "kube-proxy's sets hold 65,536 entries, and {set} would have {entries}: --maxelem raised makes larger ones, which kube-proxy has not"
-            )
+            format!("kube-proxy's sets hold 65,536 entries, and {set} would have {entries}")
         })
     }
 
