@@ -65,11 +65,6 @@ impl Case {
         }
     }
 
-    /// Whether it makes sets as kube-proxy's, which hold so many entries.
-    pub(crate) fn makes_sets(&self) -> bool {
-        facts(self.mode).most_entries.is_some() && self.transport != Transport::KubeProxy
-    }
-
     /// Every case of every mode on a node of IPv4, but for a real kube-proxy: that is tried where one is named.
     pub(crate) fn all() -> Vec<Self> {
         Self::all_of(Family::Ipv4)
@@ -145,6 +140,11 @@ impl std::fmt::Display for Case {
         }
         f.write_str(")")
     }
+}
+
+/// Whether a mode that is programmed that way makes sets as kube-proxy's, which hold so many entries.
+pub(crate) fn makes_sets(mode: Mode, transport: Transport) -> bool {
+    facts(mode).most_entries.is_some() && transport != Transport::KubeProxy
 }
 
 /// Whether a file can be named in place of that tool.

@@ -19,7 +19,6 @@ use schema::{
 pub(crate) use schema::CONTROL;
 
 use crate::case::Case;
-use crate::cli::Maxelem;
 use crate::machine::Machine;
 use crate::progress::rough;
 
@@ -480,9 +479,7 @@ fn template(
         kube_proxy: None,
         engine,
         large_cluster: request.large_cluster.at(asked.services, asked.endpoints),
-        raised: args.maxelem == Maxelem::Raised
-            && facts(asked.mode).most_entries.is_some()
-            && asked.transport != Transport::KubeProxy,
+        raised: settings.raises(asked.mode, asked.transport),
         flows: request.flows,
         brief: request.brief,
         counted: request.counted,

@@ -6,10 +6,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use netns_harness::datapath::{RenderOptions, Transport, facts};
+use scenarios::no_room;
 use scenarios::population::Recipe;
 use scenarios::spec::StaySpec;
-use schema::OptionKey;
+use schema::{Mix, OptionKey};
 
+use crate::case::Case;
 use crate::choice;
 use crate::cli::RunArgs;
 use crate::exit::{Ended, refused};
@@ -45,7 +47,11 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
             if !side.variant().is_empty() {
                 say!("# variant {}", side.variant());
             }
-            print_rules(side);
+            for case in side.cases().iter().filter(|case| !case.mode.is_floor()) {
+                for mix in &side.mixes {
+                    say!("{}", rules(side, case, mix));
+                }
+            }
         }
     } else if args.json {
         for stay in plan.block(0) {
@@ -142,36 +148,97 @@ fn programmed(spec: &StaySpec) -> String {
     all.collect::<Vec<_>>().join(", ")
 }
 
-fn print_rules(settings: &Settings) {
+/// The rules of a case for services that are that, after a line that names both; that line alone, with the reason, where there
+/// are none.
+fn rules(settings: &Settings, case: &Case, mix: &Mix) -> String {
     let services = settings.request.largest;
     let endpoints = *settings.endpoints.last().expect("there is one number");
-    let cases = settings.cases();
-    for case in cases.iter().filter(|case| !case.mode.is_floor()) {
-        if case.transport == Transport::KubeProxy {
-            say!("# {case}: what a real kube-proxy installs is seen when it has");
-            continue;
-        }
-        let recipe = Recipe {
-            family: case.family,
-            seed: settings.args.seed,
-            endpoints,
-            protocols: &settings.request.protocols,
-            vip_stride: settings.args.vip_stride,
-            types: settings.mixes[0].cycle(),
-        };
-        let population = recipe.population(services);
-        let datapath = case.datapath();
-        let options = RenderOptions {
-            large_cluster: settings.request.large_cluster.at(services, endpoints),
-            ..RenderOptions::by(case.transport)
-        };
-        let batch = datapath.render(None, &population, &options);
-        say!(
-            "# {case}, {services} services: {} operations, {} messages, {} bytes",
-            batch.operations(),
-            batch.messages(),
-            batch.bytes()
+    let of = match mix.is_ordinary() {
+        true => String::new(),
+        false => format!(" ({mix})"),
+    };
+    let name = format!("# {case}, {services} services{of}");
+    if case.transport == Transport::KubeProxy {
+        return format!("{name}: what a real kube-proxy installs is seen when it has");
+    }
+    let recipe = Recipe {
+        family: case.family,
+        seed: settings.args.seed,
+        endpoints,
+        protocols: &settings.request.protocols,
+        vip_stride: settings.args.vip_stride,
+        types: mix.cycle(),
+    };
+    let population = recipe.population(services);
+    let datapath = case.datapath();
+    let raised = settings.raises(case.mode, case.transport);
+    let no_layout = datapath.no_layout(&population).map(str::to_owned);
+    let refused = no_layout.or_else(|| no_room(&*datapath, &population).filter(|_| !raised));
+    if let Some(why) = refused {
+        return format!("{name}: unsupported: {why}");
+    }
+    let options = RenderOptions {
+        large_cluster: settings.request.large_cluster.at(services, endpoints),
+        raised,
+        ..RenderOptions::by(case.transport)
+    };
+    let batch = datapath.render(None, &population, &options);
+    format!(
+        "{name}: {} operations, {} messages, {} bytes\n{}",
+        batch.operations(),
+        batch.messages(),
+        batch.bytes(),
+        batch.to_string().trim_end()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    /// What is printed, and of that the lines that name what follows.
+    fn printed(words: &str) -> (String, Vec<String>) {
+        let words = format!("bench-runner --services 20 --no-sweep {words}");
+        let cli = crate::cmd::Cli::try_parse_from(words.split(' ')).unwrap();
+        let settings = Settings::resolve(&cli.run).unwrap();
+        let cases = settings.cases();
+        let of_case = |case| settings.mixes.iter().map(move |mix| (case, mix));
+        let each = cases.iter().flat_map(of_case);
+        let texts: Vec<String> = each
+            .map(|(case, mix)| rules(&settings, case, mix))
+            .collect();
+        let heads = texts.iter().filter_map(|text| text.lines().next());
+        (texts.join("\n"), heads.map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn rules_are_of_each_kind_of_services_and_where_a_mode_has_no_layout_that_is_said() {
+        let (_, heads) = printed(
+            "--modes ipset,nftables --service-types cluster-ip,node-port --mix affinity=60,no-endpoints=40",
         );
-        say!("{}", batch.to_string().trim_end());
+        let of = ["20 services: ", "20 services (node-port): "];
+        let of = [of[0], of[1], "20 services (affinity=60,no-endpoints=40): "];
+        for (nth, head) in heads.iter().enumerate() {
+            assert!(head.contains(of[nth % 3]), "{head}");
+            let is_missing = head.starts_with("# ipset") && nth % 3 > 0;
+            assert_eq!(
+                head.contains(": unsupported: mode ipset "),
+                is_missing,
+                "{head}"
+            );
+            assert_eq!(head.contains(" operations, "), !is_missing, "{head}");
+        }
+        assert_eq!(heads.len(), 6);
+    }
+
+    #[test]
+    fn larger_sets_are_larger_in_the_rules_too() {
+        let maxelem = |words: &str| {
+            let (text, _) = printed(words);
+            [" maxelem 65536", " maxelem 1048576"].map(|size| text.contains(size))
+        };
+        assert_eq!(maxelem("--modes ipvs"), [true, false]);
+        assert_eq!(maxelem("--modes ipvs --maxelem raised"), [false, true]);
     }
 }

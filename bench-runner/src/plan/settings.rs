@@ -21,7 +21,7 @@ use schema::{
 
 use super::environment::FLOWS;
 use super::{Plan, PlannedEnvironment, icount};
-use crate::case::Case;
+use crate::case::{Case, makes_sets};
 use crate::cli::words::HIDDEN;
 use crate::cli::{Given, Maxelem, RunArgs, SandboxOption, Scenarios};
 use crate::exit::{Usage, refused};
@@ -350,7 +350,8 @@ impl Settings {
                 "--large-cluster: nothing that is asked has endpoint comments of ours (a real kube-proxy has them as it sees fit): leave it out, or add an iptables mode",
             );
         }
-        if self.args.maxelem == Maxelem::Raised && !self.cases().iter().any(Case::makes_sets) {
+        let raised = |case: &Case| self.raises(case.mode, case.transport);
+        if self.args.maxelem == Maxelem::Raised && !self.cases().iter().any(raised) {
             return refused(
                 "--maxelem raised: nothing that is asked makes kube-proxy's sets (ours in mode ipvs do; a real kube-proxy's hold what it sees fit): leave it out, or add mode ipvs",
             );
@@ -550,6 +551,11 @@ impl Settings {
         let by_mode = |case: &Case| case.tools().iter().any(|(name, _)| *name == tool);
         let by_sync = |mode: &Mode| facts(*mode).sync_tools.contains(&tool);
         self.cases().iter().any(by_mode) || updates && self.modes.iter().any(by_sync)
+    }
+
+    /// Whether the sets of a mode that is programmed that way hold more entries than kube-proxy's.
+    pub(crate) fn raises(&self, mode: Mode, transport: Transport) -> bool {
+        self.args.maxelem == Maxelem::Raised && makes_sets(mode, transport)
     }
 
     /// Engines in which a mode is measured: only ipset's rules go through either.
