@@ -254,3 +254,32 @@ fn the_tables_are_in_every_text() {
         assert!(line.chars().count() <= 75, "{line}");
     }
 }
+
+#[test]
+fn a_page_that_does_not_draw_all_says_what_they_are_of() {
+    let types = [
+        "cluster-ip",
+        "node-port",
+        "load-balancer",
+        "external-ip",
+        "affinity",
+    ];
+    let (run, summary) = of(&types);
+    let said = "6 of 8 kinds of services and ways to reach them have tables and charts here. ";
+    assert!(render_html(&[(&run, &summary)]).contains(said));
+    let page = |run: &Run| render_html(&[(run, &summarise(run))]);
+    let shape = Shape {
+        blocks: 2,
+        sizes: vec![100],
+        samples: 5,
+        ..Shape::default()
+    };
+    let kernels = ["6.1", "6.2", "6.3", "6.4", "6.5", "6.6", "6.7"];
+    let mut run = synthetic::run_on(&shape, &kernels);
+    assert!(page(&run).contains("6 of 7 environments have tables and charts here. "));
+    for cell in run.cells.iter_mut().step_by(2) {
+        cell.key.endpoints = 40;
+    }
+    let said = "6 of 14 combinations of environments and numbers of endpoints have tables and";
+    assert!(page(&run).contains(said));
+}

@@ -136,6 +136,37 @@ pub(crate) fn grouped<K: PartialEq, V>(
     groups
 }
 
+/// What sets scopes apart, as words for several of them: "environments", "combinations of environments and families of nodes".
+#[must_use]
+pub(crate) fn kinds(scopes: &[Scope]) -> String {
+    let differ = |alike: fn(&Scope, &Scope) -> bool| {
+        let mut pairs = scopes.windows(2);
+        pairs.any(|pair| !alike(&pair[0], &pair[1]))
+    };
+    let all = [
+        (
+            differ(|a, b| a.environment == b.environment),
+            "environments",
+        ),
+        (
+            differ(|a, b| a.endpoints == b.endpoints),
+            "numbers of endpoints",
+        ),
+        (differ(|a, b| a.variant == b.variant), "variants"),
+        (differ(|a, b| a.node == b.node), "families of nodes"),
+        (
+            differ(|a, b| a.reach == b.reach),
+            "kinds of services and ways to reach them",
+        ),
+    ];
+    let apart = all.into_iter().filter(|(differs, _)| *differs);
+    let apart: Vec<&str> = apart.map(|(_, words)| words).collect();
+    match apart.as_slice() {
+        [one] => (*one).to_owned(),
+        several => format!("combinations of {}", several.join(" and ")),
+    }
+}
+
 impl Scope {
     /// Whether a cell belongs here.
     #[must_use]

@@ -90,7 +90,7 @@ fn section(run: &Run, summary: &Summary, length: usize) -> String {
     page.add(&opening(run, summary));
     let scopes = scopes(summary);
     let mut part = |render: &dyn Fn(&mut String)| {
-        // What has no room is not rendered: of many environments that would take long.
+        // What has no room is not rendered: of many scopes that would take long.
         if page.left > 0 {
             let mut text = String::new();
             render(&mut text);

@@ -74,7 +74,7 @@ pub(super) fn more(summary: &Summary) -> Markup {
     }
 }
 
-/// Sentences of a page: of more environments than it draws, the others are in the summary.
+/// Sentences of a page; further ones are in the summary.
 const SENTENCES: usize = 80;
 
 fn sentences(summary: &Summary, headline: bool) -> Markup {
@@ -92,7 +92,7 @@ fn sentences(summary: &Summary, headline: bool) -> Markup {
             ul.findings { @for finding in findings { (sentence(finding)) } }
         }
         @if all.len() > SENTENCES {
-            p.hint { (whole((all.len() - SENTENCES) as u64)) " more sentences, of other environments, are in summary.json." }
+            p.hint { (whole((all.len() - SENTENCES) as u64)) " more sentences are in summary.json." }
         }
     }
 }

@@ -26,13 +26,12 @@ use crate::quantity::{shortened, whole};
 use crate::summarise::floor_ratios;
 use crate::view::table::{of_questions, of_updates};
 use crate::view::trust::{Disturbed, coverage_text, older};
-use crate::view::{Scope, are_named, executed_by, grouped, is_timed, scopes, service_types};
+use crate::view::{Scope, are_named, executed_by, grouped, is_timed, kinds, scopes, service_types};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
-/// Environments (with their variants and endpoints) that have tables and charts on a page: those with the most
-/// numbers. A page of more would be read by nobody.
+/// Scopes that have tables and charts on a page: those with the most numbers. A page of more would be read by nobody.
 const DRAWN: usize = 6;
 
 /// Identifiers of one run's part of the page.
@@ -124,7 +123,7 @@ fn article(
     (index, runs): (usize, usize),
 ) -> Markup {
     let mut scopes = scopes(summary);
-    let (all, named) = (scopes.len(), are_named(&scopes));
+    let (all, named, kinds) = (scopes.len(), are_named(&scopes), kinds(&scopes));
     // What has no number at all is said, not shown as tables of nothing.
     let empty: Vec<Scope> = match scopes.iter().any(|scope| has_numbers(scope, summary)) {
         true => scopes
@@ -156,8 +155,8 @@ fn article(
             }
             @if !left_out.is_empty() {
                 p.banner {
-                    strong { (whole(drawn as u64)) " of " (whole(all as u64)) " environments have tables and charts here. " }
-                    "The others stand beside them in the side-by-side table, in the table of every number and in summary.json; report --format svg draws them all: "
+                    strong { (whole(drawn as u64)) " of " (whole(all as u64)) " " (kinds) " have tables and charts here. " }
+                    "The others stand in tables that put several side by side, in the table of every number and in summary.json; report --format svg draws them all: "
                     (shortened(&left_out.join("; "), 1_000)) "."
                 }
             }
