@@ -156,8 +156,10 @@ pub trait Datapath: Send + Sync {
     /// The listing failed or could not be understood.
     fn census(&self) -> Result<Relation, HarnessError>;
 
-    /// The same, and services in the order in which the kernel walks them, of one listing; `None` where a lookup has no
-    /// order.
+    /// The same, and addresses of services in the order in which the kernel walks them, as [`walked`] has them, of one
+    /// listing; `None` where a lookup has no order.
+    ///
+    /// [`walked`]: crate::treatment::walked
     ///
     /// # Errors
     /// As [`Self::census`].

@@ -141,7 +141,7 @@ impl Datapath for Iptables {
         complete.map_err(HarnessError::listing("iptables layout"))?;
         let relation = way::relation_beside(&tables, &[], &layout_check::external(&tables));
         let relation = relation.map_err(HarnessError::listing("iptables rules"))?;
-        Ok((relation, Some(layout_check::portals(&tables))))
+        Ok((relation, Some(layout_check::walked(&tables, self.family))))
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {

@@ -3,13 +3,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use schema::{Family, Protocol};
+use schema::{Family, Mode, Protocol};
 
 use super::golden::{lines, named, written};
 use super::meaning::interpreted;
 use super::{Iptables, layout_check};
 use crate::datapath::{Batch, Datapath as _, Engine, RenderOptions, Transport};
 use crate::service::{Endpoint, Frontend, Plan, Population, Service};
+use crate::treatment;
 use crate::xtables::tables::Tables;
 use crate::xtables::way::{self, Answer};
 
@@ -204,6 +205,44 @@ fn the_layout_of_all_types_passes_its_check_and_a_damaged_one_does_not() {
         let damaged = text.replacen(from, to, 1);
         assert_ne!(damaged, text, "{from}");
         assert!(checked(&damaged).is_err(), "{from} => {to}");
+    }
+}
+
+/// Position is a question of ours: no list may have two of its rules the other way round.
+#[test]
+fn rules_are_walked_in_population_order_and_not_where_two_of_a_list_have_changed_places() {
+    let text = written(six());
+    let walked = |text: &str| {
+        let mut tables = Tables::default();
+        tables.restore(text).unwrap();
+        assert_eq!(layout_check::complete(&tables, Family::Ipv4), Ok(()));
+        layout_check::walked(&tables, Family::Ipv4)
+    };
+    let services = six();
+    let wanted = treatment::walked(&Population { services }, Mode::IptablesLegacy);
+    assert_eq!(walked(&text), wanted);
+    assert_eq!(wanted.len(), 5 + 4 + 3);
+    for (first, second) in [
+        // Node ports, external IPs, load balancers; a service's external IP and its ClusterIP.
+        ("--dport 3001 -j KUBE-EXT", "--dport 3003 -j KUBE-EXT"),
+        (
+            "-d 192.168.99.22 --dport 80 -j KUBE-EXT",
+            "-d 192.168.99.33 --dport 80 -j KUBE-EXT",
+        ),
+        (
+            "-d 1.2.3.4 --dport 80 -j KUBE-EXT",
+            "-d 5.6.7.8 --dport 80 -j KUBE-FW",
+        ),
+        (
+            "-d 172.30.0.44 --dport 80 -j KUBE-SVC",
+            "-d 192.168.99.33 --dport 80 -j KUBE-EXT",
+        ),
+    ] {
+        let mut lines: Vec<&str> = text.lines().collect();
+        let place = |part| lines.iter().position(|line| line.contains(part)).unwrap();
+        let (first, second) = (place(first), place(second));
+        lines.swap(first, second);
+        assert_ne!(walked(&lines.join("\n")), wanted, "{}", lines[first]);
     }
 }
 
