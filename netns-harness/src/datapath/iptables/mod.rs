@@ -31,7 +31,7 @@ use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Frontend, Population};
 use crate::xtables::tables::Tables;
-use crate::xtables::{foreign, tool, trace, way};
+use crate::xtables::{Hook, foreign, tool, trace, way};
 pub(super) use damage::stray_rule;
 pub use floor::Conntrack;
 use schema::{Family, KubeProxyVersion, NodeKind, Stack};
@@ -234,6 +234,10 @@ impl Inspect for Iptables {
 
     fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it.
-        first_rule_packets(self.engine, self.family)
+        first_rule_packets(self.engine, self.family, Hook::Prerouting)
+    }
+
+    fn output_counters(&self) -> Result<Option<u64>, HarnessError> {
+        first_rule_packets(self.engine, self.family, Hook::Output)
     }
 }
