@@ -101,6 +101,31 @@ fn a_small_run_measures_every_mode_and_writes_every_file() {
 }
 
 #[test]
+fn what_the_node_sends_is_counted_where_it_enters_the_rules() {
+    let Some(_alone) = netns() else {
+        return;
+    };
+    let run = RunDir::new();
+    let done = run.run(
+        "--sandbox netns --services 10 --no-sweep --repetitions 1 --flows 100 --scenarios first-packet --positions uniform --paths node --families ipv4,ipv6",
+    );
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let cells = run.cells();
+    let mut counted = BTreeSet::new();
+    for cell in cells.iter().filter(|cell| cell["outcome"] == "measured") {
+        let fact = |name: &str| cell["facts"][name].as_str()?.parse::<u64>().ok();
+        if let Some(sent) = fact("nat_packets_sent") {
+            counted.insert(cell["mode"].as_str().unwrap());
+            let all = fact("nat_packets").map(|clients| clients + sent);
+            assert!(sent >= 100 && all == fact("probes"), "{cell}");
+        }
+    }
+    let counting = ["conntrack", "iptables-legacy", "iptables-nft", "ipset"];
+    counted.remove("ipvs");
+    assert_eq!(counted, BTreeSet::from(counting));
+}
+
+#[test]
 fn a_cell_past_its_limit_is_timed_out_with_a_lower_bound_and_costs_only_itself() {
     let Some(_alone) = netns() else {
         return;

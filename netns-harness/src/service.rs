@@ -463,6 +463,31 @@ impl Service {
         format!("bench/svc-{}:p{}", self.index, self.frontend.port)
     }
 
+    /// The same with addresses of a family: those with the same numbers in the same ranges, in the same order.
+    ///
+    /// # Panics
+    /// An address is not of the plan.
+    #[must_use]
+    pub fn in_family(mut self, family: Family) -> Self {
+        if self.family() == family {
+            return self;
+        }
+        let exposure = &mut self.exposure;
+        let outside = exposure
+            .load_balancer
+            .iter_mut()
+            .chain(&mut exposure.external);
+        let pods = self.endpoints.iter_mut().chain(&mut self.local);
+        let pods = pods.map(|endpoint| &mut endpoint.address);
+        for address in pods.chain(outside).chain([&mut self.frontend.vip]) {
+            *address = Plan::twin(*address).expect("addresses of services are of the plan");
+        }
+        for range in &mut exposure.source_ranges {
+            *range = Plan::of(family).ranged;
+        }
+        self
+    }
+
     /// Puts another endpoint in the place of one, on this node if that was.
     pub fn exchange(&mut self, at: usize, fresh: Endpoint) {
         let old = std::mem::replace(&mut self.endpoints[at], fresh);
@@ -598,52 +623,6 @@ impl Service {
     }
 }
 
-#[cfg(test)]
-impl Service {
-    /// The same place in the plan of a family: its addresses are moved there.
-    pub(crate) fn in_family(mut self, family: Family) -> Self {
-        self.frontend.vip = moved(self.frontend.vip, family);
-        for endpoint in self.endpoints.iter_mut().chain(&mut self.local) {
-            endpoint.address = moved(endpoint.address, family);
-        }
-        let exposure = &mut self.exposure;
-        for address in exposure
-            .load_balancer
-            .iter_mut()
-            .chain(&mut exposure.external)
-        {
-            *address = moved(*address, family);
-        }
-        for range in &mut exposure.source_ranges {
-            *range = Plan::of(family).ranged;
-        }
-        self
-    }
-}
-
-/// An address with the same number in the same range of a family's plan.
-#[cfg(test)]
-fn moved(address: IpAddr, to: Family) -> IpAddr {
-    let (old, new) = (Plan::of(family(address)), Plan::of(to));
-    let ranges = [
-        (old.services, new.services),
-        (old.cluster, new.cluster),
-        (old.load_balancers, new.load_balancers),
-        (old.externals, new.externals),
-    ];
-    let mut ranges = ranges.into_iter();
-    let range = ranges.find(|(old, _)| old.contains(address));
-    let (old, new) = range.expect("addresses of tests are those of services or of pods");
-    let number = match (old.network, address) {
-        (IpAddr::V4(network), IpAddr::V4(address)) => network.to_bits() ^ address.to_bits(),
-        (IpAddr::V6(network), IpAddr::V6(address)) => {
-            (network.to_bits() ^ address.to_bits()) as u32
-        }
-        _ => unreachable!("an address is of no network of the other family"),
-    };
-    new.host(number)
-}
-
 /// All services of a cell, in order. Order is position: the first is installed, and listed, first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Population {
@@ -663,12 +642,10 @@ impl Population {
     pub fn is_empty(&self) -> bool {
         self.services.is_empty()
     }
-}
 
-#[cfg(test)]
-impl Population {
-    /// The same places in the plan of a family.
-    pub(crate) fn in_family(self, family: Family) -> Self {
+    /// The same services with addresses of a family ([`Service::in_family`]).
+    #[must_use]
+    pub fn in_family(self, family: Family) -> Self {
         let services = self.services.into_iter();
         Self {
             services: services.map(|service| service.in_family(family)).collect(),

@@ -22,7 +22,7 @@ use std::net::IpAddr;
 use schema::{KubeProxyVersion, Mode, Proxier, ReachedBy};
 
 use crate::relation::even;
-use crate::service::{Endpoint, Frontend, Plan, Service};
+use crate::service::{Endpoint, Frontend, Plan, Population, Service};
 
 /// Where a flow comes from, as rules tell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -169,6 +169,27 @@ pub fn answering(service: &Service, mode: Mode) -> &[Endpoint] {
         Some(Proxier::Ipvs) => destinations(service, service.exposure.internal_local),
         Some(Proxier::Iptables | Proxier::Nftables) => within(service),
     }
+}
+
+/// Addresses of services that lead somewhere, in the order of lists that rules make of a population: its own, node ports behind
+/// all others, for these have a list of their own.
+#[must_use]
+pub fn walked(population: &Population, mode: Mode) -> Vec<Frontend> {
+    let (mut addresses, mut ports) = (Vec::new(), Vec::new());
+    for service in &population.services {
+        for (by, to) in service.frontends() {
+            match by {
+                // One that leads nowhere, for want of endpoints or by its policy, is in no list.
+                ReachedBy::ClusterIp if answering(service, mode).is_empty() => {}
+                ReachedBy::ClusterIp => addresses.push(to),
+                _ if service.endpoints.is_empty() => {}
+                ReachedBy::NodePort => ports.push(to),
+                ReachedBy::LoadBalancer | ReachedBy::ExternalIp => addresses.push(to),
+            }
+        }
+    }
+    addresses.append(&mut ports);
+    addresses
 }
 
 /// Whether source ranges let a source through. The node's own address counts, whatever it sends from (`allowFromNode`).

@@ -6,9 +6,6 @@
 mod kernel;
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::net::{IpAddr, TcpStream, UdpSocket};
-use std::time::Duration;
 
 use kernel::{carry_out, isolated, population, population_of, tool};
 use netns_harness::datapath::ipset::Ipset;
@@ -17,9 +14,10 @@ use netns_harness::datapath::{
 };
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
-use netns_harness::service::{Endpoint, Frontend, Population};
+use netns_harness::service::{Endpoint, Population};
 use netns_harness::traffic::{Ask, Client};
-use schema::{Family, Protocol, Stack};
+use netns_harness::treatment::Source;
+use schema::{Family, Stack};
 
 const TRANSPORTS: [Transport; 2] = [Transport::Netlink, Transport::IpsetRestore];
 
@@ -184,32 +182,6 @@ fn what_is_left_after_a_teardown_is_named() {
     });
 }
 
-/// Who answered a flow that starts in the calling thread's namespace.
-fn ask(to: Frontend) -> Endpoint {
-    let address = to.socket();
-    let limit = Duration::from_secs(5);
-    let mut answer = [0; 64];
-    match to.protocol {
-        Protocol::Tcp => {
-            let mut stream = TcpStream::connect_timeout(&address, limit).unwrap();
-            stream.set_read_timeout(Some(limit)).unwrap();
-            stream.read_exact(&mut answer[..6]).unwrap();
-        }
-        Protocol::Udp => {
-            let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-            socket.set_read_timeout(Some(limit)).unwrap();
-            socket.connect(address).unwrap();
-            socket.send(&[7; 8]).unwrap();
-            assert!(socket.recv(&mut answer).unwrap() >= 6);
-        }
-    }
-    let [a, b, c, d, high, low, ..] = answer;
-    Endpoint {
-        address: IpAddr::from([a, b, c, d]),
-        port: u16::from_be_bytes([high, low]),
-    }
-}
-
 #[test]
 fn tcp_and_udp_from_the_client_and_from_the_node_reach_all_endpoints_evenly() {
     const FLOWS: usize = 400;
@@ -224,21 +196,12 @@ fn tcp_and_udp_from_the_client_and_from_the_node_reach_all_endpoints_evenly() {
             let mut client = Client::new(&lab);
             // The first ids, and those behind a second chain of the last level.
             for service in [0, 1, 32, 33].map(|i| &population.services[i]) {
-                let forwarded = client
-                    .probe_all(&vec![Ask::from(service.frontend); FLOWS])
-                    .unwrap();
-                let local = lab.on_node(|| {
-                    Ok((0..FLOWS)
-                        .map(|_| ask(service.frontend))
-                        .collect::<Vec<_>>())
-                });
-                for answers in [
-                    forwarded.into_iter().map(|r| r.endpoint).collect(),
-                    local.unwrap(),
-                ] {
+                for from in [Source::Pod, Source::Node] {
+                    let to = service.frontend;
+                    let answers = client.probe_all(&vec![Ask { from, to }; FLOWS]).unwrap();
                     let mut counts: BTreeMap<Endpoint, usize> = BTreeMap::new();
-                    for endpoint in answers {
-                        *counts.entry(endpoint).or_default() += 1;
+                    for reached in answers {
+                        *counts.entry(reached.endpoint).or_default() += 1;
                     }
                     assert!(counts.keys().eq(&service.endpoints), "{counts:?}");
                     // Six standard deviations of a fair coin's 400 throws.
@@ -249,9 +212,10 @@ fn tcp_and_udp_from_the_client_and_from_the_node_reach_all_endpoints_evenly() {
                 }
             }
             lab.on_node(|| {
-                // Both hooks share PREROUTING's counter with nothing else than the client's flows.
-                let entered = ipset.nat_counters()?;
-                assert_eq!(entered, Some(4 * FLOWS as u64));
+                // The first rule of each hook's chain counts nothing else than the flows that enter there.
+                let flows = Some(4 * FLOWS as u64);
+                assert_eq!(ipset.nat_counters()?, flows);
+                assert_eq!(ipset.output_counters()?, flows);
                 Ok(())
             })
             .unwrap();

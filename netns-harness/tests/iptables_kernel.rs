@@ -11,7 +11,7 @@ use netns_harness::datapath::{
 };
 use netns_harness::relation::Relation;
 use netns_harness::service::{Endpoint, Frontend, Plan, Population};
-use netns_sys::x_tables;
+use netns_sys::x_tables::{self, Hook};
 use schema::{Family, Stack};
 
 /// Both, for services of each family.
@@ -112,7 +112,8 @@ fn chunks_leave_what_one_transaction_leaves() {
 fn the_kernel_s_own_counters_are_those_of_a_chain_s_policy_and_first_rule() {
     for (_, family, program) in LEGACY {
         isolated(|| {
-            let counted = || x_tables::prerouting_packets(family, "nat").unwrap();
+            let of = |hook| x_tables::chain_packets(family, "nat", hook).unwrap();
+            let counted = || of(Hook::Prerouting);
             let nat = |rest: &str| tool(&format!("{program} -w 5 -t nat {rest}"));
             nat("-P PREROUTING ACCEPT -c 5 500");
             assert_eq!((counted().policy, counted().first_rule), (5, None));
@@ -120,6 +121,7 @@ fn the_kernel_s_own_counters_are_those_of_a_chain_s_policy_and_first_rule() {
             nat("-A PREROUTING -c 9 900 -j ACCEPT");
             nat("-A OUTPUT -c 11 1100 -j ACCEPT");
             assert_eq!(counted().first_rule, Some(7));
+            assert_eq!(of(Hook::Output).first_rule, Some(11));
             // Adding a rule does not keep what the policy had counted: the tool's word is taken.
             let listed = testing::tool(program, &["-t", "nat", "-nvxL", "PREROUTING"], "");
             let policy = format!("policy ACCEPT {} packets", counted().policy);

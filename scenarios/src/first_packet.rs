@@ -115,7 +115,7 @@ impl Scenario for FirstPacket {
         if let Some(programmer) = stay.datapath.programmer() {
             programmer.rest()?;
         }
-        let before = watch(stay)?;
+        let before = watch(stay, way.from)?;
         check_room(stay, &before)?;
         let opened = stay.client.opened();
         let from_clients = {
@@ -137,13 +137,18 @@ impl Scenario for FirstPacket {
         };
         let probes = u64::from(stay.client.opened() - opened);
         recorder.fact("probes", probes);
-        // The node's own packets enter NAT at its output, where kube-proxy counts none: each has a source that none had
+        // The node's own packets enter NAT at its output. Where nothing counts them there, each has a source that none had
         // before, and nobody but NAT could have led it to an endpoint.
         let crossing = match way.from {
             Source::Node => u64::from(from_clients),
             _ => probes,
         };
-        check_counters(stay, &before, crossing, recorder)?;
+        let after = watch(stay, way.from)?;
+        check_counters(stay, [&before, &after], crossing, recorder)?;
+        let sent = crossed([before.sent, after.sent], probes - crossing)?;
+        if let Some(sent) = sent {
+            recorder.fact("nat_packets_sent", sent);
+        }
         flows.check_spread()
     }
 }
@@ -238,13 +243,19 @@ impl Way {
 /// Counters of the rules and of connection tracking.
 struct Seen {
     nat: Option<u64>,
+    /// Of what the node sends, where it is asked to.
+    sent: Option<u64>,
     conntrack: meters::Conntrack,
 }
 
-fn watch(stay: &Stay<'_>) -> Result<Seen> {
+fn watch(stay: &Stay<'_>, from: Source) -> Result<Seen> {
     stay.on_node(Stage::Counters, || {
         Ok(Seen {
             nat: stay.datapath.nat_counters()?,
+            sent: match from {
+                Source::Node => stay.datapath.output_counters()?,
+                _ => None,
+            },
             conntrack: meters::conntrack()?,
         })
     })
@@ -268,8 +279,12 @@ fn check_room(stay: &Stay<'_>, before: &Seen) -> Result {
 }
 
 /// NAT's rules at prerouting must have counted so many first packets, and connection tracking lost none.
-fn check_counters(stay: &Stay<'_>, before: &Seen, flows: u64, recorder: &mut Recorder) -> Result {
-    let after = watch(stay)?;
+fn check_counters(
+    stay: &Stay<'_>,
+    [before, after]: [&Seen; 2],
+    flows: u64,
+    recorder: &mut Recorder,
+) -> Result {
     let entries = after.conntrack.count;
     let said = entries.map_or_else(|| "unknown".to_owned(), |n| n.to_string());
     recorder.fact("conntrack_entries", said);
@@ -291,20 +306,9 @@ fn check_counters(stay: &Stay<'_>, before: &Seen, flows: u64, recorder: &mut Rec
         ),
         _ => {}
     }
-    match (before.nat, after.nat) {
-        (Some(from), Some(to)) => {
-            let Some(crossed) = to.checked_sub(from) else {
-                return failed(format!(
-                    "the count of packets that crossed the nat rules fell from {from} to {to}: they were written anew meanwhile"
-                ));
-            };
-            recorder.fact("nat_packets", crossed);
-            if crossed != flows {
-                return failed(format!(
-                    "{crossed} packets crossed the nat rules, {flows} flows were opened"
-                ));
-            }
-        }
+    let counted = before.nat.or(after.nat);
+    match (crossed([before.nat, after.nat], flows)?, counted) {
+        (Some(crossed), _) => recorder.fact("nat_packets", crossed),
         (None, None) if stay.datapath.programmer().is_some() => {
             recorder.fact(
                 "nat_packets",
@@ -320,6 +324,26 @@ fn check_counters(stay: &Stay<'_>, before: &Seen, flows: u64, recorder: &mut Rec
         _ => {}
     }
     Ok(())
+}
+
+/// How many first packets NAT's rules have counted meanwhile, one for each flow; `None` where they count none.
+///
+/// # Errors
+/// More or fewer.
+fn crossed(counts: [Option<u64>; 2], flows: u64) -> Result<Option<u64>> {
+    let [Some(from), Some(to)] = counts else {
+        return Ok(None);
+    };
+    let why = match to.checked_sub(from) {
+        Some(crossed) if crossed == flows => return Ok(Some(crossed)),
+        Some(crossed) => {
+            format!("{crossed} packets crossed the nat rules, {flows} flows were opened")
+        }
+        None => format!(
+            "the count of packets that crossed the nat rules fell from {from} to {to}: they were written anew meanwhile"
+        ),
+    };
+    Err(CellError::at(Stage::Counters, why))
 }
 
 /// Flows to the services of a position.
@@ -438,6 +462,21 @@ fn is_level(medians: &[f64]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_many_first_packets_are_counted_as_flows_were_opened_where_any_are() {
+        let counted = |from, to| crossed([from, to], 100).map_err(|e| e.to_string());
+        assert_eq!(counted(Some(7), Some(107)), Ok(Some(100)));
+        assert_eq!(counted(None, None), Ok(None));
+        for (to, said) in [
+            (106, "99 packets crossed the nat rules, 100 flows"),
+            (108, "101 packets"),
+            (6, "fell from 7 to 6"),
+        ] {
+            let why = counted(Some(7), Some(to)).unwrap_err();
+            assert!(why.contains(said), "{why}");
+        }
+    }
 
     #[test]
     fn a_plateau_before_a_fall_ends_no_warm_up() {

@@ -9,34 +9,47 @@ use netns_harness::HarnessError;
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::service::{MAX_ENDPOINTS, Population, Service};
 use netns_sys::process;
-use schema::{Family, Stage};
+use schema::{Family, NodeKind, Stage};
 
 use crate::error::{At as _, Result};
 use crate::node::{preparation, programmed_as, set_node};
 use crate::spec::StaySpec;
 
 /// Installs a stay's population in a lab, in which service number i has `endpoints[i % len]` endpoints, and lists it:
-/// what each command prints, by the command; addresses that were added; sysctls that were changed; the population.
+/// what each command prints, by the command; addresses that were added; sysctls that were changed; the population. On a
+/// dual-stack node the services have addresses of both families.
 ///
 /// # Errors
 /// It cannot be installed or listed.
 pub fn listing(spec: &StaySpec, endpoints: &[u32]) -> Result<BTreeMap<String, String>> {
     netns_sys::tools::replace(spec.setup.tools.clone()).at(Stage::Preparation)?;
-    let datapath = programmed_as(spec, spec.family)?;
+    let node = spec.node();
     let pinning = Pinning::choose().at(Stage::Lab)?;
-    let lab = Lab::of_node(spec.node(), pinning, &spec.setup.sysctls).at(Stage::Lab)?;
-    let before = lab.on_node(|| Ok((sysctls(), addresses(spec.family)?)))?;
-    set_node(&lab, &*datapath)?;
+    let lab = Lab::of_node(node, pinning, &spec.setup.sysctls).at(Stage::Lab)?;
+    let before = lab.on_node(|| Ok((sysctls(), addresses(node)?)))?;
     let population = population(spec, endpoints);
-    let batch = preparation(&*datapath, &population, &spec.rendered());
-    lab.on_node(|| datapath.carry_out(&batch))?;
-    let after = lab.on_node(|| Ok((sysctls(), addresses(spec.family)?)))?;
+    let (mut datapaths, mut services) = (Vec::new(), String::new());
+    for family in node.families() {
+        let datapath = programmed_as(spec, *family)?;
+        let mut population = population.clone().in_family(*family);
+        let all = population.services.iter_mut();
+        all.for_each(Service::sort_endpoints);
+        services += &in_words(&population);
+        // A real kube-proxy has programmed the other family with the first.
+        if datapaths.is_empty() || datapath.programmer().is_none() {
+            set_node(&lab, &*datapath)?;
+            let batch = preparation(&*datapath, &population, &spec.rendered());
+            lab.on_node(|| datapath.carry_out(&batch))?;
+        }
+        datapaths.push(datapath);
+    }
+    let after = lab.on_node(|| Ok((sysctls(), addresses(node)?)))?;
     let mut listed = BTreeMap::from([
         ("addresses".to_owned(), added(&before.1, &after.1)),
-        ("population".to_owned(), in_words(&population)),
+        ("population".to_owned(), services),
         ("sysctls".to_owned(), added(&before.0, &after.0)),
     ]);
-    for words in datapath.facts().listings() {
+    for words in datapaths.iter().flat_map(|d| d.facts().listings()) {
         let text = lab.on_node(|| printed(&words))?;
         listed.insert(words.join(" "), text);
     }
@@ -114,13 +127,16 @@ fn collect(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// Addresses of a family of the calling thread's network namespace, "interface address".
-fn addresses(family: Family) -> Result<Vec<String>, HarnessError> {
-    let lines = match family {
-        Family::Ipv4 => netns_sys::netns::ipv4_addresses().map(each),
-        Family::Ipv6 => netns_sys::netns::ipv6_addresses().map(each),
-    };
-    let mut lines = lines.map_err(|e| HarnessError::system("list addresses", e))?;
+/// Addresses of a node's families in the calling thread's network namespace, "interface address".
+fn addresses(node: NodeKind) -> Result<Vec<String>, HarnessError> {
+    let mut lines = Vec::new();
+    for family in node.families() {
+        let own = match family {
+            Family::Ipv4 => netns_sys::netns::ipv4_addresses().map(each),
+            Family::Ipv6 => netns_sys::netns::ipv6_addresses().map(each),
+        };
+        lines.append(&mut own.map_err(|e| HarnessError::system("list addresses", e))?);
+    }
     lines.sort();
     Ok(lines)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use netns_harness::relation::Relation;
 use netns_harness::service::{Endpoint, Frontend, Plan, Population, Service};
 use netns_harness::traffic::{Ask, Client, Reached};
-use netns_harness::treatment::{Source, Treatment, answering};
+use netns_harness::treatment::{self, Source, Treatment, answering};
 use rand::{Rng, RngExt};
 use schema::{Mode, Position, Protocol, Stage};
 use special::Gamma as _;
@@ -55,7 +55,7 @@ pub(crate) fn census(
     }
 }
 
-/// Where the kernel walks a list, it must walk the services in population order.
+/// Where the kernel walks lists, it must walk the addresses of services in population order.
 ///
 /// # Errors
 /// The first place where the order differs.
@@ -65,23 +65,17 @@ pub(crate) fn order(
     mode: Mode,
 ) -> Result<(), CellError> {
     let Some(walked) = walked else { return Ok(()) };
-    // A ClusterIP that leads nowhere is in no list of those that lead somewhere, whether there are no endpoints or none
-    // that its policy lets it use.
-    let served = population.services.iter();
-    let served = served.filter(|s| !answering(s, mode).is_empty());
-    let wanted = served.clone().map(|s| s.frontend);
-    let differs = |(wanted, walked): (Frontend, &Frontend)| wanted != *walked;
-    match wanted.zip(walked).position(differs) {
-        None if walked.len() == served.count() => Ok(()),
-        at => Err(CellError::at(
-            Stage::Proof,
-            format!(
-                "the kernel walks {} services, not in population order from place {}",
-                walked.len(),
-                at.unwrap_or(walked.len().min(population.len()))
-            ),
-        )),
+    let wanted = treatment::walked(population, mode);
+    if walked == wanted {
+        return Ok(());
     }
+    let same = wanted.iter().zip(walked).take_while(|(a, b)| a == b);
+    let why = format!(
+        "the kernel walks {} addresses of services, not in population order from place {}",
+        walked.len(),
+        same.count()
+    );
+    Err(CellError::at(Stage::Proof, why))
 }
 
 /// Where a flow to a service goes: its VIP, or on a floor one of its endpoints.
@@ -387,6 +381,32 @@ mod tests {
         // NIST/SEMATECH e-Handbook 1.3.6.7.4: one degree of freedom, 3.841 is the 5 % point.
         let p = evenness([569, 431].into_iter());
         assert!((p - 1.277e-5).abs() < 1e-7, "{p}");
+    }
+
+    #[test]
+    fn addresses_of_services_that_are_walked_in_another_order_are_refused() {
+        use crate::population::Recipe;
+        let recipe = Recipe {
+            family: schema::Family::Ipv4,
+            seed: 1,
+            endpoints: 2,
+            protocols: &[Protocol::Tcp],
+            vip_stride: None,
+            types: schema::ServiceType::ALL,
+        };
+        let population = recipe.population(2 * schema::ServiceType::ALL.len() as u32);
+        let mode = Mode::IptablesLegacy;
+        let checked = |walked: &[Frontend]| order(Some(walked), &population, mode);
+        let walked = treatment::walked(&population, mode);
+        assert!(walked.len() > population.len());
+        assert!(checked(&walked).is_ok() && order(None, &population, mode).is_ok());
+        for place in 1..walked.len() {
+            let mut swapped = walked.clone();
+            swapped.swap(place - 1, place);
+            let why = checked(&swapped).unwrap_err().to_string();
+            assert!(why.ends_with(&format!("place {}", place - 1)), "{why}");
+        }
+        assert!(checked(&walked[1..]).is_err() && checked(&walked[..1]).is_err());
     }
 
     #[test]

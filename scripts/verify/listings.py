@@ -165,7 +165,8 @@ READERS = {
 class Listing:
     def __init__(self, sections, ours=False):
         self.things, self.sections = {}, {}
-        other = "ip" if "[" in sections.get("population", "") else "ip6"
+        population = sections.get("population", "")
+        other = "ip6" if "[" not in population else None if re.search(r" \d+\.", population) else "ip"
         for section, text in sections.items():
             if section not in READERS:
                 raise Unread(f"=== {section}")

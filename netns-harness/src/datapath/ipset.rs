@@ -37,7 +37,7 @@ use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::Population;
 use crate::xtables::tables::Tables;
-use crate::xtables::{foreign, tool};
+use crate::xtables::{Hook, foreign, tool};
 pub use ids::MOST_SERVICES;
 
 /// The ipset mode.
@@ -170,6 +170,10 @@ impl Inspect for Ipset {
 
     fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it.
-        first_rule_packets(self.engine, self.family)
+        first_rule_packets(self.engine, self.family, Hook::Prerouting)
+    }
+
+    fn output_counters(&self) -> Result<Option<u64>, HarnessError> {
+        first_rule_packets(self.engine, self.family, Hook::Output)
     }
 }

@@ -60,7 +60,7 @@ use super::{
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{self, Frontend, Population};
-use crate::xtables::{foreign, tool};
+use crate::xtables::{Hook, foreign, tool};
 use census::State;
 use part::Leaving;
 
@@ -288,6 +288,11 @@ impl Inspect for Ipvs {
     fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it, on its way to the
         // virtual servers, and no other does while IPVS tells connection tracking of its flows.
-        first_rule_packets(Engine::Legacy, self.family)
+        first_rule_packets(Engine::Legacy, self.family, Hook::Prerouting)
+    }
+
+    /// IPVS sends a packet through the output hooks once more, but one flow is looked up in NAT rules once.
+    fn output_counters(&self) -> Result<Option<u64>, HarnessError> {
+        first_rule_packets(Engine::Legacy, self.family, Hook::Output)
     }
 }

@@ -10,7 +10,7 @@ use schema::{Family, KubeProxyVersion, Mode, NodeKind};
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Frontend, Population, Service};
-use crate::xtables::tool;
+use crate::xtables::{Hook, tool};
 
 mod empty_update;
 mod facts;
@@ -100,9 +100,13 @@ const LONGEST_INTERVAL_S: u32 = 3_600;
 /// `syncPeriod` by default, seconds (pkg/proxy/apis/config/v1alpha1/defaults.go).
 const SYNC_PERIOD_S: u32 = 30;
 
-/// First packets that have entered NAT rules whose first is the first of PREROUTING; 0 while there is none.
-fn first_rule_packets(engine: Engine, family: Family) -> Result<Option<u64>, HarnessError> {
-    let (_, first) = tool::prerouting_counters(engine, family)?;
+/// First packets that have entered NAT rules at a hook, whose chain's first rule leads to them; 0 while there is none.
+fn first_rule_packets(
+    engine: Engine,
+    family: Family,
+    hook: Hook,
+) -> Result<Option<u64>, HarnessError> {
+    let (_, first) = tool::nat_counters(engine, family, hook)?;
     Ok(Some(first.unwrap_or(0)))
 }
 
@@ -156,8 +160,10 @@ pub trait Datapath: Send + Sync {
     /// The listing failed or could not be understood.
     fn census(&self) -> Result<Relation, HarnessError>;
 
-    /// The same, and services in the order in which the kernel walks them, of one listing; `None` where a lookup has no
-    /// order.
+    /// The same, and addresses of services in the order in which the kernel walks them, as [`walked`] has them, of one
+    /// listing; `None` where a lookup has no order.
+    ///
+    /// [`walked`]: crate::treatment::walked
     ///
     /// # Errors
     /// As [`Self::census`].
@@ -234,11 +240,20 @@ pub trait Inspect: Send + Sync {
     /// The listing failed.
     fn inventory(&self) -> Result<Inventory, HarnessError>;
 
-    /// First packets that entered the mode's NAT rules, from the kernel's own counters; `None` where it has none.
+    /// First packets that entered the mode's NAT rules from elsewhere, from the kernel's own counters; `None` where it has
+    /// none.
     ///
     /// # Errors
     /// The listing failed.
     fn nat_counters(&self) -> Result<Option<u64>, HarnessError>;
+
+    /// The same of first packets that the node itself sends; `None` where none counts them, or others besides.
+    ///
+    /// # Errors
+    /// The listing failed.
+    fn output_counters(&self) -> Result<Option<u64>, HarnessError> {
+        Ok(None)
+    }
 
     /// What the mode's own interface says of its memory, bytes, each with its source: a figure to hold
     /// beside the meter's.

@@ -9,12 +9,9 @@ use crate::service::{Endpoint, Plan, Service};
 pub(super) struct Reach<'a>(pub(super) &'a Service);
 
 impl<'a> Reach<'a> {
-    /// Whether it is reached by anything but its ClusterIP (`ExternallyAccessible`).
+    /// Whether it is reached by anything but its ClusterIP.
     pub(super) fn exposed(self) -> bool {
-        let exposure = &self.0.exposure;
-        exposure.node_port.is_some()
-            || !exposure.load_balancer.is_empty()
-            || !exposure.external.is_empty()
+        self.0.exposure.is_external()
     }
 
     /// Whether it has endpoints on any node (`hasAnyEndpoints`).

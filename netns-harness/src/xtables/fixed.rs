@@ -1,5 +1,7 @@
-//! What a layout writes whatever the services: restore input that is kept as text, read once.
+//! What a layout writes whatever the services: restore input that is kept as text, read once; and what processes ask of it.
 
+use super::Family;
+use super::rule::words;
 use super::tables::{Tables, builtin};
 
 /// A table's fixed lines.
@@ -13,6 +15,58 @@ pub(crate) struct Section {
     pub(crate) jumps: Vec<&'static str>,
     /// All other rules.
     pub(crate) rules: Vec<&'static str>,
+}
+
+/// What a process asks: its arguments, and whether the tool finds it so or refuses.
+pub(crate) type Question = (Vec<String>, bool);
+
+impl Section {
+    /// To make a chain, which cannot be made where it is there.
+    pub(crate) fn makes(&self, chain: &str) -> Question {
+        (words(&format!("-w 5 -N {chain} -t {}", self.table)), false)
+    }
+
+    /// For a jump.
+    pub(crate) fn looks_for(&self, jump: &str) -> Question {
+        let rule = jump.strip_prefix("-A ").and_then(|r| r.split_once(' '));
+        let (from, rule) = rule.expect("a jump of our own");
+        let asked = format!("-w 5 -C {from} -t {} {rule}", self.table);
+        (words(&asked), true)
+    }
+}
+
+/// What a layout has for a family whatever the services.
+#[derive(Debug)]
+pub(crate) struct Base {
+    /// What is written.
+    pub(crate) sections: Fixed,
+    /// What processes ask in a full sync.
+    pub(crate) questions: Vec<Question>,
+}
+
+impl Base {
+    /// Those of IPv4, by its text, and of IPv6, by what that text is for it.
+    pub(crate) fn both(
+        text: &'static str,
+        of_ipv6: fn(&str) -> String,
+        questions: fn(&[Section]) -> Vec<Question>,
+    ) -> [Self; 2] {
+        // Read once a layout, and there as long as the process.
+        let ipv6: &'static str = of_ipv6(text).leak();
+        [text, ipv6].map(Fixed::read).map(|sections| Self {
+            questions: questions(&sections.0),
+            sections,
+        })
+    }
+
+    /// That of a family.
+    pub(crate) const fn of(both: &[Self; 2], family: Family) -> &Self {
+        let [ipv4, ipv6] = both;
+        match family {
+            Family::Ipv4 => ipv4,
+            Family::Ipv6 => ipv6,
+        }
+    }
 }
 
 /// The sections of a text, in order.

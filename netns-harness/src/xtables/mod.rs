@@ -15,6 +15,7 @@ pub(crate) mod way;
 
 use netns_sys::x_tables;
 
+pub(crate) use netns_sys::x_tables::Hook;
 pub(crate) use text::RestoreText;
 
 pub(crate) use schema::{Engine, Family};

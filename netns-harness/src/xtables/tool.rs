@@ -4,8 +4,10 @@
 
 use std::process::Command;
 
+use netns_sys::x_tables;
+
 use super::tables::{Tables, emptied};
-use super::{Engine, Family, of_kernel};
+use super::{Engine, Family, Hook, of_kernel};
 use crate::{HarnessError, tools};
 
 /// Arguments of every restore that adds to what is there (kube-proxy's `RestoreAll` with
@@ -133,31 +135,30 @@ pub(crate) fn parse_counters(text: &str) -> Option<(u64, Option<u64>)> {
     Some((policy, rule))
 }
 
-/// Packets that nat's PREROUTING has seen: (policy, first rule).
+/// Packets that nat's chain of a hook has seen: (policy, first rule).
 ///
 /// # Errors
 /// The listing failed.
-pub(crate) fn prerouting_counters(
+pub(crate) fn nat_counters(
     engine: Engine,
     family: Family,
+    hook: Hook,
 ) -> Result<(u64, Option<u64>), HarnessError> {
     if engine == Engine::Legacy {
-        let packets = netns_sys::x_tables::prerouting_packets(of_kernel(family), "nat")
+        let packets = x_tables::chain_packets(of_kernel(family), "nat", hook)
             .map_err(|e| HarnessError::system("read the counters of table nat", e))?;
         return Ok((packets.policy, packets.first_rule));
     }
-    listed_counters(prefix_of(engine, family))
+    listed_counters(prefix_of(engine, family), hook.chain())
 }
 
 /// The same as the tool lists it.
-fn listed_counters(tool: &str) -> Result<(u64, Option<u64>), HarnessError> {
-    let text = output(
-        tool,
-        &["-w", "5", "-t", "nat", "-v", "-x", "-n", "-L", "PREROUTING"],
-    )?;
+fn listed_counters(tool: &str, chain: &str) -> Result<(u64, Option<u64>), HarnessError> {
+    let list = ["-w", "5", "-t", "nat", "-v", "-x", "-n", "-L", chain];
+    let text = output(tool, &list)?;
     parse_counters(&text).ok_or_else(|| {
         let first = text.lines().next().unwrap_or_default();
-        HarnessError::listing("iptables -L PREROUTING")(first)
+        HarnessError::listing("iptables -t nat -L")(first)
     })
 }
 

@@ -186,12 +186,32 @@ pub struct ChainPackets {
     pub first_rule: Option<u64>,
 }
 
-/// Packets that PREROUTING of a table of the calling thread's network namespace has counted. The kernel
+/// Where packets enter a table, by the kernel's number (`enum nf_inet_hooks`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// Those that come from elsewhere.
+    Prerouting = 0,
+    /// Those that the node itself sends.
+    Output = 3,
+}
+
+impl Hook {
+    /// The built-in chain.
+    #[must_use]
+    pub const fn chain(self) -> &'static str {
+        match self {
+            Self::Prerouting => "PREROUTING",
+            Self::Output => "OUTPUT",
+        }
+    }
+}
+
+/// Packets that a hook's chain of a table of the calling thread's network namespace has counted. The kernel
 /// copies the whole table, but nothing parses it: a tenth of the time that the tool takes for a large one.
 ///
 /// # Errors
 /// As [`table`]; `EAGAIN` when the table was replaced meanwhile.
-pub fn prerouting_packets(family: Family, name: &str) -> io::Result<ChainPackets> {
+pub fn chain_packets(family: Family, name: &str, hook: Hook) -> io::Result<ChainPackets> {
     let shape = family.shape();
     let (info, entries) = entries(shape, name)?;
     let number = |at: usize| {
@@ -199,7 +219,8 @@ pub fn prerouting_packets(family: Family, name: &str) -> io::Result<ChainPackets
         u32::from_ne_bytes(bytes) as usize
     };
     // A name of 32, valid_hooks, hook_entry[5], underflow[5], num_entries, size.
-    let (first, policy) = (number(36), number(56));
+    let place = 4 * hook as usize;
+    let (first, policy) = (number(36 + place), number(56 + place));
     let packets = |entry: usize| {
         let at = ENTRIES + entry + shape.packets;
         let bytes = entries

@@ -67,7 +67,7 @@ const fn transport(transport: Transport) -> TransportFacts {
 }
 
 fn ready(engine: Engine, node: NodeKind) -> Box<dyn Implementation> {
-    iptables::layout::ready(node.family);
+    iptables::layout::ready();
     Box::new(Ipset::new(engine, node.family).on(node.stack))
 }
 

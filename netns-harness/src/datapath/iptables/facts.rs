@@ -147,7 +147,7 @@ const LEGACY: ModeFacts = ModeFacts {
             },
         ],
         |_, node| {
-            layout::ready(node.family);
+            layout::ready();
             Box::new(Iptables::of(Engine::Legacy, node.family).on(node.stack))
         },
     )
@@ -214,7 +214,7 @@ const NFT: ModeFacts = ModeFacts {
             },
         ],
         |_, node| {
-            layout::ready(node.family);
+            layout::ready();
             Box::new(Iptables::of(Engine::Nft, node.family).on(node.stack))
         },
     )

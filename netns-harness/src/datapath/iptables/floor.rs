@@ -12,7 +12,7 @@ use crate::datapath::{
 use crate::relation::Relation;
 use crate::service::Population;
 use crate::xtables::tables::Tables;
-use crate::xtables::{foreign, tool};
+use crate::xtables::{Hook, foreign, tool};
 
 /// The floor of every mode that tracks connections.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +79,12 @@ impl Inspect for Conntrack {
     }
 
     fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
-        Ok(Some(tool::prerouting_counters(Engine::Legacy, self.0)?.0))
+        let (policy, _) = tool::nat_counters(Engine::Legacy, self.0, Hook::Prerouting)?;
+        Ok(Some(policy))
+    }
+
+    fn output_counters(&self) -> Result<Option<u64>, HarnessError> {
+        let (policy, _) = tool::nat_counters(Engine::Legacy, self.0, Hook::Output)?;
+        Ok(Some(policy))
     }
 }

@@ -16,52 +16,34 @@ use sha2::{Digest, Sha256};
 
 use crate::service::{Population, Service};
 use crate::xtables::RestoreText;
-use crate::xtables::fixed::Fixed;
-use crate::xtables::rule::words;
+use crate::xtables::fixed::{Base, Question, Section};
 use crate::xtables::tables::Tables;
 
-/// What a family's syncs write whatever the services.
-struct Base {
-    /// The shared chains, which a declaration flushes, and their rules; and the jumps to them, which are there once.
-    sections: Fixed,
-    /// What a process asks in a full sync, and whether the tool finds it or refuses: a chain to jump to, which cannot
-    /// be made as it is there, and the jump.
-    questions: Vec<(Vec<String>, bool)>,
+/// The shared chains, which a declaration flushes, and their rules; and the jumps to them, which are there once.
+static BASES: LazyLock<[Base; 2]> =
+    LazyLock::new(|| Base::both(include_str!("base.rules"), of_ipv6, asked));
+
+fn of_ipv6(text: &str) -> String {
+    let written = text
+        .lines()
+        .filter(|line| !line.starts_with(BEFORE_SERVICES));
+    let beside_loopback = |line: &str| {
+        let ports = "--dst-type LOCAL -j KUBE-NODEPORTS";
+        line.replace(ports, "--dst-type LOCAL ! -d ::1/128 -j KUBE-NODEPORTS") + "\n"
+    };
+    written.map(beside_loopback).collect()
 }
 
-static IPV4: LazyLock<Base> = LazyLock::new(|| Base::read(include_str!("base.rules")));
-static IPV6: LazyLock<Base> = LazyLock::new(|| Base::read(include_str!("base6.rules")));
-
-impl Base {
-    fn of(family: Family) -> &'static Self {
-        LazyLock::force(match family {
-            Family::Ipv4 => &IPV4,
-            Family::Ipv6 => &IPV6,
-        })
-    }
-
-    fn read(text: &'static str) -> Self {
-        let of = |table: &str, jump: &str| {
-            let rule = jump.strip_prefix("-A ")?;
-            let (from, rule) = rule.split_once(' ')?;
-            let (_, to) = rule.rsplit_once(' ')?;
-            let make = words(&format!("-w 5 -N {to} -t {table}"));
-            let check = words(&format!("-w 5 -C {from} -t {table} {rule}"));
-            Some([(make, false), (check, true)])
+/// For each jump its chain and itself.
+fn asked(sections: &[Section]) -> Vec<Question> {
+    let of = |section: &Section| {
+        let both = |jump: &&str| {
+            let to = jump.rsplit(' ').next().unwrap_or_default();
+            [section.makes(to), section.looks_for(jump)]
         };
-        let sections = Fixed::read(text);
-        let jumps = sections.0.iter().flat_map(|section| {
-            let jumps = section.jumps.iter();
-            jumps.map(move |jump| (section.table, *jump))
-        });
-        let questions = jumps
-            .flat_map(|(table, jump)| of(table, jump).expect("a jump of our own"))
-            .collect();
-        Self {
-            sections,
-            questions,
-        }
-    }
+        section.jumps.iter().flat_map(both).collect::<Vec<_>>()
+    };
+    sections.iter().flat_map(of).collect()
 }
 
 /// An empty chain in each of three tables: kube-proxy asks every syncPeriod whether mangle's is there still, and else
@@ -76,12 +58,12 @@ const PORTALS: &str = "-A KUBE-SERVICES ";
 
 /// The shared chains of table nat.
 pub(in crate::datapath) fn nat_chains(family: Family) -> &'static [&'static str] {
-    &Base::of(family).sections.of("nat").chains
+    &Base::of(&BASES, family).sections.of("nat").chains
 }
 
-/// Reads the base before anything asks for it.
-pub(in crate::datapath) fn ready(family: Family) {
-    Base::of(family);
+/// Reads the bases before anything asks for them.
+pub(in crate::datapath) fn ready() {
+    LazyLock::force(&BASES);
 }
 
 /// 16 characters of base32(sha256(parts)).
@@ -117,14 +99,18 @@ impl RestoreText {
     pub(super) fn begin_filter(&mut self, first: bool) {
         self.begin("filter");
         let written = |chain: &&&str| first || self.family == Family::Ipv4 || **chain != KUBELETS;
-        let chains = Base::of(self.family).sections.of("filter").chains.iter();
+        let chains = Base::of(&BASES, self.family)
+            .sections
+            .of("filter")
+            .chains
+            .iter();
         let chains: Vec<_> = chains.filter(written).collect();
         chains.into_iter().for_each(|chain| self.declare(chain));
     }
 
     /// Its rules, with those of services behind the kubelet's and before the others.
     pub(super) fn filter_rules(&mut self, services: &[Service]) {
-        let filter = Base::of(self.family).sections.of("filter");
+        let filter = Base::of(&BASES, self.family).sections.of("filter");
         let (before, after): (Vec<_>, Vec<_>) = filter
             .rules
             .iter()
@@ -143,17 +129,25 @@ impl RestoreText {
 
     pub(in crate::datapath) fn jumps(&mut self, table: &str, first: bool) {
         if first {
-            self.all(&Base::of(self.family).sections.of(table).jumps);
+            self.all(&Base::of(&BASES, self.family).sections.of(table).jumps);
         }
     }
 
     pub(in crate::datapath) fn nat_rules_first(&mut self) {
-        let rules = Base::of(self.family).sections.of("nat").rules.iter();
+        let rules = Base::of(&BASES, self.family)
+            .sections
+            .of("nat")
+            .rules
+            .iter();
         self.all(rules.filter(|rule| !rule.starts_with(PORTALS)));
     }
 
     pub(in crate::datapath) fn nat_rules_last(&mut self) {
-        let rules = Base::of(self.family).sections.of("nat").rules.iter();
+        let rules = Base::of(&BASES, self.family)
+            .sections
+            .of("nat")
+            .rules
+            .iter();
         self.all(rules.filter(|rule| rule.starts_with(PORTALS)));
     }
 }
@@ -181,8 +175,8 @@ pub(in crate::datapath) fn changes<'a>(
 }
 
 /// What processes ask in a full sync, and whether the tool finds it or refuses.
-pub(super) fn questions(family: Family) -> &'static [(Vec<String>, bool)] {
-    &Base::of(family).questions
+pub(super) fn questions(family: Family) -> &'static [Question] {
+    &Base::of(&BASES, family).questions
 }
 
 /// Tables without services, as a first sync leaves them.
@@ -204,15 +198,13 @@ mod tests {
 
     #[test]
     fn what_ipv6_has_otherwise_are_two_rules() {
-        let lines = |text: &'static str| text.lines().collect::<Vec<_>>();
-        let (ipv4, ipv6) = (
-            lines(include_str!("base.rules")),
-            lines(include_str!("base6.rules")),
-        );
-        let only = |of: &[&'static str], others: &[&'static str]| {
+        fn only<'a>(of: &[&'a str], others: &[&str]) -> Vec<&'a str> {
             let own = of.iter().filter(|line| !others.contains(line));
-            own.copied().collect::<Vec<_>>()
-        };
+            own.copied().collect()
+        }
+        let text = include_str!("base.rules");
+        let ipv6 = of_ipv6(text);
+        let [ipv4, ipv6] = [text, &ipv6].map(|text| text.lines().collect::<Vec<_>>());
         let (gone, new) = (only(&ipv4, &ipv6), only(&ipv6, &ipv4));
         assert!(gone[0].starts_with("-A KUBE-FIREWALL ") && gone[0].contains(" -d 127.0.0.0/8 "));
         assert!(gone[1].ends_with("--dst-type LOCAL -j KUBE-NODEPORTS"));

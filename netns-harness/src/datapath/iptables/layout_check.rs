@@ -40,10 +40,18 @@ fn leads_outside(rule: &Rule) -> bool {
     matches!(&rule.target, Target::Jump(chain) if outside(chain))
 }
 
-/// The ClusterIPs of KUBE-SERVICES, in the order in which a packet passes them.
-pub(super) fn portals(tables: &Tables) -> Vec<Frontend> {
-    let rules = rules_of(tables, "nat", PORTALS).filter(|rule| !leads_outside(rule));
-    rules.filter_map(Rule::exact_destination).collect()
+/// The addresses of KUBE-SERVICES in the order in which a packet passes them, then the node ports of KUBE-NODEPORTS in theirs.
+pub(super) fn walked(tables: &Tables, family: Family) -> Vec<Frontend> {
+    let portals = rules_of(tables, "nat", PORTALS).filter_map(Rule::exact_destination);
+    let at_node = |rule: &Rule| {
+        Some(Frontend {
+            vip: Plan::of(family).node(),
+            port: rule.destination_port?,
+            protocol: rule.protocol.as_deref()?.parse().ok()?,
+        })
+    };
+    let ports = rules_of(tables, "nat", PORTS).filter_map(at_node);
+    portals.chain(ports).collect()
 }
 
 /// Destinations that are external addresses of services.

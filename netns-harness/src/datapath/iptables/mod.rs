@@ -31,7 +31,7 @@ use crate::HarnessError;
 use crate::relation::Relation;
 use crate::service::{Frontend, Population};
 use crate::xtables::tables::Tables;
-use crate::xtables::{foreign, tool, trace, way};
+use crate::xtables::{Hook, foreign, tool, trace, way};
 pub(super) use damage::stray_rule;
 pub use floor::Conntrack;
 use schema::{Family, KubeProxyVersion, NodeKind, Stack};
@@ -141,7 +141,7 @@ impl Datapath for Iptables {
         complete.map_err(HarnessError::listing("iptables layout"))?;
         let relation = way::relation_beside(&tables, &[], &layout_check::external(&tables));
         let relation = relation.map_err(HarnessError::listing("iptables rules"))?;
-        Ok((relation, Some(layout_check::portals(&tables))))
+        Ok((relation, Some(layout_check::walked(&tables, self.family))))
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
@@ -234,6 +234,10 @@ impl Inspect for Iptables {
 
     fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it.
-        first_rule_packets(self.engine, self.family)
+        first_rule_packets(self.engine, self.family, Hook::Prerouting)
+    }
+
+    fn output_counters(&self) -> Result<Option<u64>, HarnessError> {
+        first_rule_packets(self.engine, self.family, Hook::Output)
     }
 }

@@ -4,6 +4,9 @@
 //! Deviation: kube-proxy counts what comes to node ports of 127.0.0.0/8 by a rule of its own before each port's where the
 //! kernel has nfnetlink_acct; here it has not, as the rule against invalid packets has no counter either.
 
+use std::fmt;
+use std::net::IpAddr;
+
 use schema::Protocol;
 
 use super::layout::hash;
@@ -103,17 +106,28 @@ pub(in crate::datapath) fn chains_of(service: &Service) -> Vec<String> {
     Own::of(service).declared()
 }
 
-/// What packets to a port of a destination match: words of a rule, with the protocol before it.
-fn to(protocol: Protocol, destination: impl std::fmt::Display, port: u16) -> String {
-    format!("-m {protocol} -p {protocol} -d {destination} --dport {port}")
+/// What packets to an address of a service match: words of a rule, with the protocol before the port.
+struct To(Protocol, IpAddr, u16);
+
+impl fmt::Display for To {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(protocol, address, port) = self;
+        write!(f, "-m {protocol} -p {protocol} -d {address} --dport {port}")
+    }
 }
 
 impl RestoreText {
     /// A service's rules in table filter: what is refused or dropped for want of endpoints or by source, and what asks
-    /// after its health.
+    /// after its health. A ClusterIP that is served has none.
     pub(super) fn service_filter_rules(&mut self, service: &Service) {
-        let reach = Reach(service);
-        let (name, exposure) = (service.port_name(), &service.exposure);
+        let (reach, exposure) = (Reach(service), &service.exposure);
+        let ranged = reach.served() && reach.ranged();
+        let unserved = !reach.served_externally();
+        let health = exposure.health_check_port;
+        if reach.served_internally() && !unserved && !ranged && health.is_none() {
+            return;
+        }
+        let name = service.port_name();
         let (protocol, port) = (service.frontend.protocol, service.frontend.port);
         let (why, target) = match reach.served() {
             true => (" has no local endpoints", "DROP"),
@@ -121,25 +135,23 @@ impl RestoreText {
         };
         let comment = format!("-m comment --comment \"{name}{why}\"");
         if !reach.served_internally() {
-            let to = to(protocol, service.frontend.vip, port);
+            let to = To(protocol, service.frontend.vip, port);
             self.operation(format_args!("-A KUBE-SERVICES {comment} {to} -j {target}"));
         }
-        let unserved = !reach.served_externally();
         for external in exposure.external.iter().filter(|_| unserved) {
-            let to = to(protocol, external, port);
+            let to = To(protocol, *external, port);
             self.operation(format_args!(
                 "-A KUBE-EXTERNAL-SERVICES {comment} {to} -j {target}"
             ));
         }
-        let ranged = reach.served() && reach.ranged();
         for balancer in exposure.load_balancer.iter().filter(|_| ranged) {
-            let (to, firewall) = (to(protocol, balancer, port), firewall_chain(service));
+            let (to, firewall) = (To(protocol, *balancer, port), firewall_chain(service));
             self.operation(format_args!(
                 "-A KUBE-PROXY-FIREWALL -m comment --comment \"{name} traffic not accepted by {firewall}\" {to} -j DROP"
             ));
         }
         for balancer in exposure.load_balancer.iter().filter(|_| unserved) {
-            let to = to(protocol, balancer, port);
+            let to = To(protocol, *balancer, port);
             self.operation(format_args!(
                 "-A KUBE-EXTERNAL-SERVICES {comment} {to} -j {target}"
             ));
@@ -149,7 +161,7 @@ impl RestoreText {
                 "-A KUBE-EXTERNAL-SERVICES {comment} -m addrtype --dst-type LOCAL -m {protocol} -p {protocol} --dport {port} -j {target}"
             ));
         }
-        if let Some(port) = exposure.health_check_port {
+        if let Some(port) = health {
             self.operation(format_args!(
                 "-A KUBE-NODEPORTS -m comment --comment \"{name} health check node port\" -m tcp -p tcp --dport {port} -j ACCEPT"
             ));
@@ -160,10 +172,13 @@ impl RestoreText {
     /// packet walks, one for its ClusterIP and one for each other address; in KUBE-NODEPORTS one for its node port.
     pub(in crate::datapath) fn portals(&mut self, service: &Service) {
         let reach = Reach(service);
+        if !reach.served() {
+            return;
+        }
         let (name, exposure) = (service.port_name(), &service.exposure);
         let (protocol, port) = (service.frontend.protocol, service.frontend.port);
         if reach.served_internally() {
-            let to = to(protocol, service.frontend.vip, port);
+            let to = To(protocol, service.frontend.vip, port);
             let chain = match exposure.internal_local {
                 true => local_chain(service),
                 false => service_chain(service),
@@ -172,12 +187,12 @@ impl RestoreText {
                 "-A KUBE-SERVICES -m comment --comment \"{name} cluster IP\" {to} -j {chain}"
             ));
         }
-        if !reach.served() || !reach.exposed() {
+        if !reach.exposed() {
             return;
         }
         let external = external_chain(service);
         for address in &exposure.external {
-            let to = to(protocol, address, port);
+            let to = To(protocol, *address, port);
             self.operation(format_args!(
                 "-A KUBE-SERVICES -m comment --comment \"{name} external IP\" {to} -j {external}"
             ));
@@ -187,7 +202,7 @@ impl RestoreText {
             false => &external,
         };
         for address in &exposure.load_balancer {
-            let to = to(protocol, address, port);
+            let to = To(protocol, *address, port);
             self.operation(format_args!(
                 "-A KUBE-SERVICES -m comment --comment \"{name} loadbalancer IP\" {to} -j {balanced}"
             ));
@@ -223,7 +238,7 @@ impl RestoreText {
                 .as_deref()
                 .expect("a ClusterIP that is served has a choice");
             let (frontend, cluster) = (service.frontend, Plan::of(service.family()).cluster);
-            let to = to(frontend.protocol, frontend.vip, frontend.port);
+            let to = To(frontend.protocol, frontend.vip, frontend.port);
             self.operation(format_args!(
                 "-A {chain} -m comment --comment \"{name} cluster IP\" {to} ! -s {cluster} -j KUBE-MARK-MASQ"
             ));

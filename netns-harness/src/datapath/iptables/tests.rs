@@ -345,7 +345,7 @@ fn a_second_rule_for_a_service_is_seen_and_the_order_is_the_lists() {
     let mut tables = Tables::default();
     tables.restore(text).unwrap();
     let wanted: Vec<Frontend> = population.services.iter().map(|s| s.frontend).collect();
-    assert_eq!(layout_check::portals(&tables), wanted);
+    assert_eq!(layout_check::walked(&tables, Family::Ipv4), wanted);
 }
 
 #[test]

@@ -3,13 +3,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use schema::{Family, Protocol};
+use schema::{Family, Mode, Protocol};
 
 use super::golden::{lines, named, written};
 use super::meaning::interpreted;
 use super::{Iptables, layout_check};
 use crate::datapath::{Batch, Datapath as _, Engine, RenderOptions, Transport};
-use crate::service::{Cidr, Endpoint, Exposure, Frontend, Plan, Population, Service};
+use crate::service::{Endpoint, Frontend, Plan, Population, Service};
+use crate::treatment;
 use crate::xtables::tables::Tables;
 use crate::xtables::way::{self, Answer};
 
@@ -89,6 +90,11 @@ const GOLDEN: &str = r#"
 -A KUBE-SVC-XPGD46QRK7WJZT7O -m comment --comment "ns1/svc1:p80 -> 10.180.0.1:80" -j KUBE-SEP-SXIVWICOYRO3J4NJ
 "#;
 
+/// kube-proxy's six services, numbered from 1.
+fn six() -> Vec<Service> {
+    Service::six().map(|(service, _)| service).to_vec()
+}
+
 fn endpoint(last: u8) -> Endpoint {
     Endpoint {
         address: Ipv4Addr::new(10, 180, 0, last).into(),
@@ -104,60 +110,11 @@ fn at(vip: impl Into<IpAddr>, port: u16) -> Frontend {
     }
 }
 
-/// kube-proxy's six services, numbered from 1.
-fn six() -> Vec<Service> {
-    let service = |index: u8, endpoints: &[u8], exposure: Exposure| {
-        let endpoints = endpoints.iter().copied().map(endpoint).collect();
-        let frontend = at([172, 30, 0, 40 + index], 80);
-        let mut service = Service::cluster_ip(index.into(), frontend, endpoints);
-        service.exposure = exposure;
-        service
-    };
-    let none = Exposure::default;
-    let balancer_of_this_node = Exposure {
-        node_port: Some(3001),
-        load_balancer: vec![[1, 2, 3, 4].into()],
-        external: vec![[192, 168, 99, 22].into()],
-        external_local: true,
-        health_check_port: Some(30_000),
-        ..none()
-    };
-    let node_port = Exposure {
-        node_port: Some(3003),
-        ..none()
-    };
-    let external = Exposure {
-        external: vec![[192, 168, 99, 33].into()],
-        ..none()
-    };
-    let ranged = Exposure {
-        node_port: Some(3002),
-        load_balancer: vec![[5, 6, 7, 8].into()],
-        source_ranges: vec![Cidr {
-            network: [203, 0, 113, 0].into(),
-            prefix: 25,
-        }],
-        affinity_s: Some(10_800),
-        ..none()
-    };
-    let mut services = vec![
-        service(1, &[1], none()),
-        service(2, &[2], balancer_of_this_node),
-        service(3, &[3], node_port),
-        service(4, &[4, 5], external),
-        service(5, &[3], ranged),
-        service(6, &[], none()),
-    ];
-    services[3].local = vec![endpoint(5)];
-    services
-}
-
 #[test]
 fn services_of_all_types_are_written_as_kube_proxy_s_own_tests_have_them() {
-    let six = six();
-    let mut text = written(six.clone());
-    for service in &six {
-        text = named(&text, service, &format!("ns{0}/svc{0}", service.index));
+    let mut text = written(six());
+    for (service, name) in Service::six() {
+        text = named(&text, &service, name);
     }
     let own = |line: &&str| {
         line.contains("/svc") || super::services::OWN.iter().any(|o| line.contains(o))
@@ -248,6 +205,44 @@ fn the_layout_of_all_types_passes_its_check_and_a_damaged_one_does_not() {
         let damaged = text.replacen(from, to, 1);
         assert_ne!(damaged, text, "{from}");
         assert!(checked(&damaged).is_err(), "{from} => {to}");
+    }
+}
+
+/// Position is a question of ours: no list may have two of its rules the other way round.
+#[test]
+fn rules_are_walked_in_population_order_and_not_where_two_of_a_list_have_changed_places() {
+    let text = written(six());
+    let walked = |text: &str| {
+        let mut tables = Tables::default();
+        tables.restore(text).unwrap();
+        assert_eq!(layout_check::complete(&tables, Family::Ipv4), Ok(()));
+        layout_check::walked(&tables, Family::Ipv4)
+    };
+    let services = six();
+    let wanted = treatment::walked(&Population { services }, Mode::IptablesLegacy);
+    assert_eq!(walked(&text), wanted);
+    assert_eq!(wanted.len(), 5 + 4 + 3);
+    for (first, second) in [
+        // Node ports, external IPs, load balancers; a service's external IP and its ClusterIP.
+        ("--dport 3001 -j KUBE-EXT", "--dport 3003 -j KUBE-EXT"),
+        (
+            "-d 192.168.99.22 --dport 80 -j KUBE-EXT",
+            "-d 192.168.99.33 --dport 80 -j KUBE-EXT",
+        ),
+        (
+            "-d 1.2.3.4 --dport 80 -j KUBE-EXT",
+            "-d 5.6.7.8 --dport 80 -j KUBE-FW",
+        ),
+        (
+            "-d 172.30.0.44 --dport 80 -j KUBE-SVC",
+            "-d 192.168.99.33 --dport 80 -j KUBE-EXT",
+        ),
+    ] {
+        let mut lines: Vec<&str> = text.lines().collect();
+        let place = |part| lines.iter().position(|line| line.contains(part)).unwrap();
+        let (first, second) = (place(first), place(second));
+        lines.swap(first, second);
+        assert_ne!(walked(&lines.join("\n")), wanted, "{}", lines[first]);
     }
 }
 

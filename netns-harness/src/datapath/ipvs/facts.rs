@@ -127,7 +127,7 @@ const FACTS: ModeFacts = ModeFacts {
             },
         ],
         |_, node| {
-            layout::ready(node.family);
+            layout::ready();
             Box::new(Ipvs::of(node.family).on(node.stack))
         },
     )

@@ -13,10 +13,9 @@ use nix::sys::socket::AddressFamily;
 use schema::Family;
 
 use crate::datapath::steps;
-use crate::service::{Endpoint, Frontend};
+use crate::service::{Endpoint, Frontend, Plan};
 use crate::xtables::RestoreText;
-use crate::xtables::fixed::Fixed;
-use crate::xtables::rule::words;
+use crate::xtables::fixed::{Base, Question, Section};
 use crate::xtables::tables::Tables;
 
 /// The device that has every VIP.
@@ -76,53 +75,35 @@ pub(super) const MAX_ELEMENTS: u32 = 65_536;
 /// Enough for every population of the address plan. A limit that is not reached costs nothing.
 const MORE_ELEMENTS: u32 = 1 << 20;
 
-/// What a family's rules are whatever the services.
-struct Base {
-    /// Chains (`iptablesChains`), jumps from built-in chains (`iptablesJumpChain`; kube-proxy puts each before the
-    /// others, so that within a chain its last is first) and rules (`writeIptablesRules`).
-    sections: Fixed,
-    /// Arguments of `iptables` by which kube-proxy sees at each sync that its chains and jumps are there.
-    questions: Vec<Vec<String>>,
-}
+/// Chains (`iptablesChains`), jumps from built-in chains (`iptablesJumpChain`; kube-proxy puts each before the others, so
+/// that within a chain its last is first) and rules (`writeIptablesRules`).
+static BASES: LazyLock<[Base; 2]> =
+    LazyLock::new(|| Base::both(include_str!("base.rules"), of_ipv6, asked));
 
-static IPV4: LazyLock<Base> = LazyLock::new(|| Base::read(include_str!("base.rules")));
-static IPV6: LazyLock<Base> = LazyLock::new(|| Base::read(include_str!("base6.rules")));
-
-impl Base {
-    fn of(family: Family) -> &'static Self {
-        LazyLock::force(match family {
-            Family::Ipv4 => &IPV4,
-            Family::Ipv6 => &IPV6,
+fn of_ipv6(text: &str) -> String {
+    let [ipv4, ipv6] = [Family::Ipv4, Family::Ipv6].map(|of| Plan::of(of).cluster.to_string());
+    let text = text.replace("-s 127.0.0.0/8 ", "-s ::1/128 ");
+    SETS.iter()
+        .fold(text.replace(&ipv4, &ipv6), |text, (set, _)| {
+            let of = |family| format!("--match-set {} ", named(set, family));
+            text.replace(&of(Family::Ipv4), &of(Family::Ipv6))
         })
-    }
-
-    fn read(text: &'static str) -> Self {
-        let line = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let sections = Fixed::read(text);
-        let mut questions = Vec::new();
-        for section in &sections.0 {
-            let chains = section.chains.iter();
-            questions.extend(chains.map(|c| line(&format!("-w 5 -N {c} -t {}", section.table))));
-        }
-        for section in &sections.0 {
-            for jump in &section.jumps {
-                let mut words = words(jump);
-                let rule = words.split_off(2);
-                let mut asked = line(&format!("-w 5 -C {} -t {}", words[1], section.table));
-                asked.extend(rule);
-                questions.push(asked);
-            }
-        }
-        Self {
-            sections,
-            questions,
-        }
-    }
 }
 
-/// Arguments of a family's `iptables` by which kube-proxy sees at each sync that its chains and jumps are there.
-pub(super) fn questions(family: Family) -> &'static [Vec<String>] {
-    &Base::of(family).questions
+/// For all chains, then for all jumps.
+fn asked(sections: &[Section]) -> Vec<Question> {
+    let chains = sections
+        .iter()
+        .flat_map(|of| of.chains.iter().map(|chain| of.makes(chain)));
+    let jumps = sections
+        .iter()
+        .flat_map(|of| of.jumps.iter().map(|jump| of.looks_for(jump)));
+    chains.chain(jumps).collect()
+}
+
+/// What a family's `iptables` is asked at each sync, by which kube-proxy sees that its chains and jumps are there.
+pub(super) fn questions(family: Family) -> &'static [Question] {
+    &Base::of(&BASES, family).questions
 }
 
 /// Sysctls that kube-proxy sets once, at its start (`NewProxier`). `ip_forward` is the lab's own;
@@ -297,7 +278,7 @@ pub(super) struct Rules<'a> {
 pub(super) fn rules(text: &mut RestoreText, first: bool, on: &Rules<'_>) {
     let services_set = format!("--match-set {} ", named(CLUSTER_IPS, text.family));
     let services = on.filled.contains(CLUSTER_IPS);
-    for section in &Base::of(text.family).sections.0 {
+    for section in &Base::of(&BASES, text.family).sections.0 {
         text.begin(section.table);
         section.chains.iter().for_each(|chain| text.declare(chain));
         text.all(section.jumps.iter().filter(|_| first));
@@ -382,9 +363,9 @@ pub(super) fn base(family: Family, on: &Rules<'_>) -> Tables {
     Tables::of(&text.finish().0)
 }
 
-/// Reads the base before anything asks for it.
-pub(super) fn ready(family: Family) {
-    Base::of(family);
+/// Reads the bases before anything asks for them.
+pub(super) fn ready() {
+    LazyLock::force(&BASES);
 }
 
 /// A family as route netlink has it.
@@ -480,7 +461,6 @@ pub(super) const fn bound_entry(vip: IpAddr) -> Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::Plan;
 
     #[test]
     fn connection_reuse_is_set_on_kernels_before_its_fix_and_on_no_other() {
@@ -497,26 +477,17 @@ mod tests {
     }
 
     #[test]
-    fn the_rules_name_the_address_plan() {
-        for (family, rules) in [
-            (Family::Ipv4, include_str!("base.rules")),
-            (Family::Ipv6, include_str!("base6.rules")),
-        ] {
-            let network = format!("! -s {} ", Plan::of(family).cluster);
-            assert_eq!(rules.matches(&network).count(), 1, "{family}");
-        }
-    }
-
-    #[test]
     fn the_rules_of_ipv6_are_those_of_ipv4_with_its_sets_and_its_addresses() {
-        let mut rules = include_str!("base.rules").replace("-s 127.0.0.0/8 ", "-s ::1/128 ");
-        let [ipv4, ipv6] = [Family::Ipv4, Family::Ipv6].map(|of| Plan::of(of).cluster);
-        rules = rules.replace(&ipv4.to_string(), &ipv6.to_string());
-        for (name, _) in SETS {
-            let name_of = |family| format!("--match-set {} ", named(name, family));
-            rules = rules.replace(&name_of(Family::Ipv4), &name_of(Family::Ipv6));
-        }
-        assert_eq!(rules, include_str!("base6.rules"));
+        let text = include_str!("base.rules");
+        let ipv6 = of_ipv6(text);
+        let changed = text.lines().zip(ipv6.lines()).filter(|(a, b)| a != b);
+        let changed: Vec<&str> = changed.map(|(_, line)| line).collect();
+        assert_eq!(changed[0], "-A KUBE-SERVICES -s ::1/128 -j RETURN");
+        let masqueraded = "--match-set KUBE-6-CLUSTER-IP dst,dst ! -s fd00:10:128::/105 -j";
+        assert!(changed[1].contains(masqueraded), "{}", changed[1]);
+        let sets = text.matches("--match-set KUBE-").count();
+        assert_eq!(ipv6.matches("--match-set KUBE-6-").count(), sets);
+        assert_eq!(changed.len(), 1 + sets);
         assert_eq!(questions(Family::Ipv4), questions(Family::Ipv6));
     }
 

@@ -30,7 +30,7 @@ pub(super) fn ask_as_kube_proxy(
     sockets: &mut Sockets,
 ) -> Result<u64, HarnessError> {
     let family = node.family;
-    for words in layout::questions(family) {
+    for (words, _) in layout::questions(family) {
         // A chain that is there is refused: that is the answer.
         let _there = tool::ask(tool_of(family), words)?;
     }

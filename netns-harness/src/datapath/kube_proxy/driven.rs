@@ -118,6 +118,7 @@ impl Inspect for Driven {
         self.inner.inventory()
     }
 
+    // What the node sends is kube-proxy's own, too: nothing is said of output.
     fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
         self.inner.nat_counters()
     }

@@ -13,6 +13,7 @@ use nft_codec::{
 };
 
 use super::layout::{self, Layout};
+use crate::datapath::reach::Reach;
 use crate::service::{Endpoint, Frontend, Plan, Service};
 
 /// What leads packets to the rules of a service.
@@ -24,53 +25,12 @@ pub(super) enum Part {
     Element(Name, Element),
 }
 
-/// Endpoints by the policies that use them (`CategorizeEndpoints` in pkg/proxy/topology.go; all of ours are ready, and
-/// no topology is asked for).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Reached<'a> {
-    /// Those of policy Cluster, which external packets from this node and its pods use whatever their policy.
-    pub(super) cluster: &'a [Endpoint],
-    /// Those of policy Local.
-    pub(super) local: &'a [Endpoint],
-    /// Both.
-    pub(super) all: &'a [Endpoint],
-}
-
-impl<'a> Reached<'a> {
-    pub(super) fn of(service: &'a Service) -> Self {
-        let (exposure, outside) = (&service.exposure, is_accessible(service));
-        let uses_cluster = !exposure.internal_local || outside;
-        let uses_local = exposure.internal_local || exposure.external_local && outside;
-        let used = |used, endpoints: &'a [Endpoint]| if used { endpoints } else { &[] };
-        let cluster = used(uses_cluster, &service.endpoints);
-        let local = used(uses_local, &service.local);
-        Self {
-            cluster,
-            local,
-            all: if uses_cluster { cluster } else { local },
-        }
-    }
-}
-
-/// Whether it is reached from outside of the cluster (`ExternallyAccessible`).
-fn is_accessible(service: &Service) -> bool {
-    let exposure = &service.exposure;
-    exposure.node_port.is_some()
-        || !exposure.load_balancer.is_empty()
-        || !exposure.external.is_empty()
-}
-
-/// Whether only some may use its load balancer.
-fn is_restricted(service: &Service) -> bool {
-    !service.exposure.load_balancer.is_empty() && !service.exposure.source_ranges.is_empty()
-}
-
 /// The chain of what comes to its VIP, and the endpoints that it leads to.
 pub(super) fn internal(service: &Service) -> (Name, &[Endpoint]) {
-    let reached = Reached::of(service);
+    let reach = Reach(service);
     match service.exposure.internal_local {
-        true => (layout::chain_of("local", service), reached.local),
-        false => (layout::service_chain(service), reached.cluster),
+        true => (layout::chain_of("local", service), reach.local()),
+        false => (layout::service_chain(service), reach.cluster()),
     }
 }
 
@@ -119,7 +79,7 @@ impl Layout {
         let mut sets = Vec::new();
         if service.exposure.affinity_s.is_some() {
             let mut seen = HashSet::new();
-            sets = layout::names_of("affinity", service, Reached::of(service).all);
+            sets = layout::names_of("affinity", service, Reach(service).all());
             sets.retain(|set| seen.insert(set.clone()));
         }
         sets
@@ -127,26 +87,25 @@ impl Layout {
 
     /// Endpoints, the chains of the policies, and the VIP; with `chains`, or elements alone.
     fn inner_parts(&self, service: &Service, chains: bool, parts: &mut Vec<Part>) {
-        let reached = Reached::of(service);
+        let reach = Reach(service);
         if chains && self.has_chains_of(service) {
             let mut seen = HashSet::new();
-            let names = layout::names_of("endpoint", service, reached.all);
-            for (chain, endpoint) in names.into_iter().zip(reached.all) {
+            let names = layout::names_of("endpoint", service, reach.all());
+            for (chain, endpoint) in names.into_iter().zip(reach.all()) {
                 if seen.insert(chain.clone()) {
                     parts.push(Part::Chain(chain));
                 }
                 parts.extend(self.hairpin(service, *endpoint));
             }
         } else {
-            let all = reached.all.iter();
+            let all = reach.all().iter();
             parts.extend(all.filter_map(|endpoint| self.hairpin(service, *endpoint)));
         }
         if chains {
-            let outside = !service.endpoints.is_empty() && is_accessible(service);
             for (kind, there) in [
-                ("service", !reached.cluster.is_empty()),
-                ("local", !reached.local.is_empty()),
-                ("external", outside),
+                ("service", !reach.cluster().is_empty()),
+                ("local", !reach.local().is_empty()),
+                ("external", reach.served() && reach.exposed()),
             ] {
                 if there {
                     parts.push(Part::Chain(layout::chain_of(kind, service)));
@@ -176,12 +135,11 @@ impl Layout {
 
     /// External addresses, addresses of the load balancer, and the node port.
     fn outer_parts(&self, service: &Service, chains: bool, parts: &mut Vec<Part>) {
-        let exposure = &service.exposure;
-        if !is_accessible(service) {
+        let (reach, exposure) = (Reach(service), &service.exposure);
+        if !reach.exposed() {
             return;
         }
-        let served = !service.endpoints.is_empty();
-        let served_outside = served && !(exposure.external_local && service.local.is_empty());
+        let (served, served_outside) = (reach.served(), reach.served_externally());
         let external = layout::chain_of("external", service);
         let at = |vip: IpAddr| Frontend {
             vip,
@@ -197,8 +155,8 @@ impl Layout {
                 parts.push(element(unserved(service, *vip)));
             }
         }
-        let restricted = is_restricted(service);
-        let firewall = restricted.then(|| layout::chain_of("firewall", service));
+        let ranged = reach.ranged();
+        let firewall = ranged.then(|| layout::chain_of("firewall", service));
         if chains {
             parts.extend(firewall.clone().map(Part::Chain));
         }
@@ -236,18 +194,20 @@ impl Layout {
 
     /// Sets and rules of a service, in kube-proxy's order.
     pub(super) fn rules(&self, service: &Service) -> Vec<Act> {
-        let reached = Reached::of(service);
-        let (own, local) = (
-            layout::service_chain(service),
-            layout::chain_of("local", service),
-        );
+        let reach = Reach(service);
+        let own = layout::service_chain(service);
+        let local = reach.local().first();
+        let local = local.map(|_| layout::chain_of("local", service));
         let mut acts = Vec::with_capacity(4);
-        let (chain, endpoints) = internal(service);
-        if self.has_endpoint_chains() && !endpoints.is_empty() {
+        let inner = match service.exposure.internal_local {
+            true => local.as_ref(),
+            false => reach.served().then_some(&own),
+        };
+        if let Some(chain) = inner.filter(|_| self.has_endpoint_chains()) {
             let rule = self.off_cluster_rule(service.frontend);
-            acts.push(Act::AddRule(chain, rule));
+            acts.push(Act::AddRule(chain.clone(), rule));
         }
-        self.outer_rules(service, &own, &local, &mut acts);
+        self.outer_rules(service, &own, local.as_ref(), &mut acts);
         if let Some(seconds) = service.exposure.affinity_s {
             let sets = self.affinity_sets(service).into_iter();
             acts.extend(sets.map(|name| {
@@ -260,26 +220,32 @@ impl Layout {
                 })
             }));
         }
-        for (chain, endpoints) in [(own, reached.cluster), (local, reached.local)] {
-            if !endpoints.is_empty() {
+        let cluster = reach.cluster().first().map(|_| own);
+        for (chain, endpoints) in [(cluster, reach.cluster()), (local, reach.local())] {
+            if let Some(chain) = chain {
                 let rules = self.leading_rules(service, endpoints).into_iter();
                 acts.extend(rules.map(|rule| Act::AddRule(chain.clone(), rule)));
             }
         }
         if self.has_chains_of(service) {
-            self.rules_of_endpoints(service, reached.all, &mut acts);
+            self.rules_of_endpoints(service, reach.all(), &mut acts);
         }
         acts
     }
 
     /// Rules of the chains of what comes from outside and of who may use the load balancer.
-    fn outer_rules(&self, service: &Service, own: &Name, local: &Name, acts: &mut Vec<Act>) {
-        let exposure = &service.exposure;
-        if !service.endpoints.is_empty() && is_accessible(service) {
-            let policy = match (exposure.external_local, service.local.is_empty()) {
-                (false, _) => External::Cluster,
-                (true, true) => External::Local(None),
-                (true, false) => External::Local(Some(local)),
+    fn outer_rules(
+        &self,
+        service: &Service,
+        own: &Name,
+        local: Option<&Name>,
+        acts: &mut Vec<Act>,
+    ) {
+        let reach = Reach(service);
+        if reach.served() && reach.exposed() {
+            let policy = match service.exposure.external_local {
+                true => External::Local(local),
+                false => External::Cluster,
             };
             let chain = layout::chain_of("external", service);
             let rules = self
@@ -287,7 +253,7 @@ impl Layout {
                 .into_iter();
             acts.extend(rules.map(|rule| Act::AddRule(chain.clone(), rule)));
         }
-        if is_restricted(service) {
+        if reach.ranged() {
             let chain = layout::chain_of("firewall", service);
             acts.push(Act::AddRule(chain, firewall_rule(service)));
         }
@@ -381,10 +347,9 @@ pub(super) fn affinity_rule(set: Name, chain: Name) -> Rule {
 /// what it sends there comes back with that source.
 fn firewall_rule(service: &Service) -> Rule {
     let exposure = &service.exposure;
-    let node = Plan::of(service.family()).node();
     let ranges = exposure.source_ranges.iter();
-    let mut sources: Vec<Network> = ranges.clone().map(|range| layout::whole(*range)).collect();
-    if ranges.clone().any(|range| range.contains(node)) {
+    let mut sources: Vec<Network> = ranges.map(|range| layout::whole(*range)).collect();
+    if Reach(service).ranges_have_the_node() {
         let own = exposure.load_balancer.iter();
         sources.extend(own.map(|vip| Network::host(*vip)));
     }
@@ -408,9 +373,9 @@ fn unserved(service: &Service, vip: IpAddr) -> (Name, Element) {
 
 /// Rejects packets of a service without endpoints; drops them where only the policy leaves none.
 fn refused(service: &Service, key: Key) -> Element {
-    let verdict = match service.endpoints.is_empty() {
-        true => Verdict::Goto(Name::new(layout::REJECT_CHAIN)),
-        false => Verdict::Drop,
+    let verdict = match Reach(service).served() {
+        true => Verdict::Drop,
+        false => Verdict::Goto(Name::new(layout::REJECT_CHAIN)),
     };
     Element {
         comment: Some(Comment::new(&service.port_name())),

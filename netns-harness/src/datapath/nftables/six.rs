@@ -4,12 +4,12 @@
 
 use std::net::IpAddr;
 
-use schema::{Family, KubeProxyVersion, Protocol};
+use schema::{Family, KubeProxyVersion};
 
 use super::layout::{chain_of, hashed, names_of};
 use crate::datapath::nftables::Nftables;
 use crate::datapath::{Datapath as _, RenderOptions, Transport};
-use crate::service::{Cidr, Endpoint, Frontend, Plan, Population, Service};
+use crate::service::{Plan, Population, Service};
 
 /// What is in every version's dump.
 const COMMON: &str = r#"
@@ -104,51 +104,14 @@ add rule ip kube-proxy service-LAUZTJTB-ns4/svc4/tcp/p80 meta l4proto tcp dnat i
 add element ip kube-proxy hairpin-connections { 10.180.0.5 . 10.180.0.5 . tcp . 80 }
 "#;
 
-/// The six services, with their names.
+/// The six services, with their names. In these tests of kube-proxy's what serves the first, third and fifth is on this node.
 fn six() -> [(Service, &'static str); 6] {
-    let service = |index: u8, endpoints: &[u8], local: &[u8]| {
-        let frontend = Frontend {
-            vip: IpAddr::from([172, 30, 0, 40 + index]),
-            port: 80,
-            protocol: Protocol::Tcp,
-        };
-        let at = |last: &u8| Endpoint {
-            address: IpAddr::from([10, 180, 0, *last]),
-            port: 80,
-        };
-        let endpoints = endpoints.iter().map(at).collect();
-        let mut service = Service::cluster_ip(index.into(), frontend, endpoints);
-        service.local = local.iter().map(at).collect();
-        service
-    };
-    let one = service(1, &[1], &[1]);
-    let mut two = service(2, &[2], &[]);
-    two.exposure.node_port = Some(3001);
-    two.exposure.load_balancer = vec![IpAddr::from([1, 2, 3, 4])];
-    two.exposure.external = vec![IpAddr::from([192, 168, 99, 22])];
-    two.exposure.external_local = true;
-    two.exposure.health_check_port = Some(30_000);
-    let mut three = service(3, &[3], &[3]);
-    three.exposure.node_port = Some(3003);
-    let mut four = service(4, &[4, 5], &[5]);
-    four.exposure.external = vec![IpAddr::from([192, 168, 99, 33])];
-    let mut five = service(5, &[3], &[3]);
-    five.exposure.node_port = Some(3002);
-    five.exposure.load_balancer = vec![IpAddr::from([5, 6, 7, 8])];
-    five.exposure.source_ranges = vec![Cidr {
-        network: IpAddr::from([203, 0, 113, 0]),
-        prefix: 25,
-    }];
-    five.exposure.affinity_s = Some(10_800);
-    let six = service(6, &[], &[]);
-    [
-        (one, "ns1/svc1"),
-        (two, "ns2/svc2"),
-        (three, "ns3/svc3"),
-        (four, "ns4/svc4"),
-        (five, "ns5/svc5"),
-        (six, "ns6/svc6"),
-    ]
+    let mut six = Service::six();
+    for service in [0, 2, 4] {
+        let (service, _) = &mut six[service];
+        service.local.clone_from(&service.endpoints);
+    }
+    six
 }
 
 /// What services add, with the golden names and range in place of ours.
