@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use netns_harness::HarnessError;
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::service::{MAX_ENDPOINTS, Population, Service};
+use netns_harness::{HarnessError, accounts};
 use netns_sys::process;
 use schema::{Family, Stage};
 
@@ -16,7 +16,8 @@ use crate::node::{preparation, programmed_as, set_node};
 use crate::spec::StaySpec;
 
 /// Installs a stay's population in a lab, in which service number i has `endpoints[i % len]` endpoints, and lists it:
-/// what each command prints, by the command; addresses that were added; sysctls that were changed; the population.
+/// what each command prints, by the command; addresses that were added; sysctls that were changed; the population; where its
+/// rules may name them and the kernel has them, counters of nfnetlink_acct.
 ///
 /// # Errors
 /// It cannot be installed or listed.
@@ -39,6 +40,10 @@ pub fn listing(spec: &StaySpec, endpoints: &[u32]) -> Result<BTreeMap<String, St
     for words in datapath.facts().listings() {
         let text = lab.on_node(|| printed(&words))?;
         listed.insert(words.join(" "), text);
+    }
+    if datapath.facts().accounts && accounts::available() {
+        let names = lab.on_node(accounts::listed)?;
+        listed.insert("nfacct".to_owned(), names.join("\n"));
     }
     Ok(listed)
 }
