@@ -24,6 +24,7 @@
 //! assert!(batch.to_string().contains("-d 10.96.0.1 --dport 80"));
 //! ```
 
+pub mod accounts;
 pub mod datapath;
 mod error;
 pub mod lab;

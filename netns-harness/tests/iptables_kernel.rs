@@ -5,9 +5,11 @@
 mod kernel;
 
 use kernel::{carry_out, isolated, population_of, tool};
+use netns_harness::accounts;
 use netns_harness::datapath::iptables::{Conntrack, Iptables};
 use netns_harness::datapath::{
-    Breakable, Damage, Datapath, Engine, Inspect, RenderOptions, Transport,
+    Breakable, Damage, Datapath, Engine, Inspect, KubeProxy, RenderOptions, Sockets, SyncKind,
+    Transport,
 };
 use netns_harness::relation::Relation;
 use netns_harness::service::{Endpoint, Frontend, Plan, Population};
@@ -93,6 +95,61 @@ fn both_engines_and_transports_install_update_resync_and_leave_nothing() {
                 assert_eq!(iptables.census().unwrap(), Relation::default());
             });
         }
+    }
+}
+
+#[test]
+fn rules_name_counters_where_the_kernel_has_them() {
+    for mut iptables in ENGINES {
+        isolated(move || {
+            iptables.fit();
+            let options = RenderOptions::by(Transport::Restore);
+            let family = iptables.facts().family;
+            let kinds = kernel::kinds(family);
+            let install = iptables.render(None, &kinds, &options);
+            if !accounts::available() {
+                testing::skip("nfacct", "this kernel has no nfnetlink_acct");
+                return;
+            }
+            assert_eq!(accounts::listed().unwrap(), [""; 0]);
+            iptables.carry_out(&install).unwrap();
+            let made = [
+                "ct_state_invalid_dropped_pkts",
+                "localhost_nps_accepted_pkts",
+            ];
+            assert_eq!(accounts::listed().unwrap(), made);
+            let wanted = Relation::of(&kinds);
+            assert_eq!(iptables.census().unwrap().differences(&wanted), None);
+
+            // With the same rules but for the counters.
+            let counted = iptables.inventory().unwrap().rules;
+            let plain = Iptables::of(iptables.facts().rules.unwrap(), family);
+            assert!(plain.census().is_err());
+            assert!(iptables.remove().is_empty());
+            assert_eq!(iptables.leftovers().unwrap(), None);
+            plain
+                .carry_out(&plain.render(None, &kinds, &options))
+                .unwrap();
+            assert!(iptables.census().is_err());
+            let ports = kinds.services.iter().filter(|service| {
+                service.exposure.node_port.is_some() && !service.endpoints.is_empty()
+            });
+            let more = match family {
+                Family::Ipv4 => ports.count() as u64,
+                Family::Ipv6 => 0,
+            };
+            assert_eq!(counted, plain.inventory().unwrap().rules + more);
+            assert!(plain.remove().is_empty());
+
+            // They are there already, and a full sync looks for them.
+            iptables.carry_out(&install).unwrap();
+            let sync = |kind| {
+                let mut sockets = Sockets::default();
+                iptables.ask_as_kube_proxy(&kinds, kind, &options, &mut sockets)
+            };
+            assert_eq!(sync(SyncKind::Full).unwrap(), 2);
+            assert_eq!(sync(SyncKind::Partial).unwrap(), 0);
+        });
     }
 }
 

@@ -10,6 +10,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use netns_harness::accounts;
 use netns_harness::datapath::{Engine, RenderOptions, laid_out, registry};
 use netns_harness::relation::Relation;
 use netns_harness::service::{Endpoint, Frontend};
@@ -81,7 +82,7 @@ fn service(line: &str) -> (Frontend, BTreeMap<Endpoint, f64>) {
 }
 
 /// Whether rules that a tool loads into a new namespace mean the population; `Err` with what else they mean, `None`, said
-/// aloud, without the right to make a namespace.
+/// aloud, without the right to make a namespace, or where rules name counters of nfnetlink_acct and the kernel has none.
 fn as_wanted(
     family: Family,
     mode: Mode,
@@ -91,6 +92,12 @@ fn as_wanted(
 ) -> Option<Result<(), String>> {
     let mut meaning = None;
     kernel::isolated(|| {
+        // What rules name must be there before.
+        if rules.contains("--nfacct-name")
+            && let Err(why) = accounts::make()
+        {
+            return testing::skip("nfacct", why);
+        }
         testing::tool(load[0], &load[1..], rules);
         let wanted: Vec<Frontend> = population.0.keys().copied().collect();
         let node = NodeKind::single(family);

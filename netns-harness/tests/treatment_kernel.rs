@@ -31,7 +31,8 @@ fn serving(
         let (node, peers) = (NodeKind::single(family), Peers::of(&population));
         let pinning = Pinning::choose().unwrap();
         let lab = Lab::peopled(node, pinning, &BTreeMap::new(), peers).unwrap();
-        let datapath = laid_out(mode, Engine::default(), version, NodeKind::single(family));
+        let mut datapath = laid_out(mode, Engine::default(), version, NodeKind::single(family));
+        datapath.fit();
         let facts = datapath.facts();
         lab.set_on_node(facts.node_sysctls).unwrap();
         let options = RenderOptions::by(facts.ordinary());

@@ -359,6 +359,33 @@ fn other_environments_are_refused_with_what_differs_unless_that_is_the_question(
 }
 
 #[test]
+fn that_rules_name_counters_on_one_side_alone_is_a_note() {
+    let noted = |base: Option<&str>, new: Option<&str>| {
+        let mut runs = small().in_two_runs();
+        for (run, said) in runs.iter_mut().zip([base, new]) {
+            for cell in &mut run.cells {
+                let fact = said.map(|said| ("nfacct".to_owned(), said.to_owned()));
+                cell.facts.extend(fact);
+            }
+        }
+        let notes = two(&runs[0], &runs[1], &[]).unwrap().notes;
+        notes
+            .into_iter()
+            .find(|note| note.contains("nfnetlink_acct"))
+    };
+    for (base, new, with) in [
+        (Some("on"), Some("off"), "in BASE, not in NEW"),
+        (Some("off"), Some("on"), "in NEW, not in BASE"),
+        (None, Some("on"), "in NEW, not in BASE"),
+    ] {
+        assert!(noted(base, new).unwrap().contains(with), "{base:?} {new:?}");
+    }
+    for same in [(Some("on"), Some("on")), (None, Some("off")), (None, None)] {
+        assert_eq!(noted(same.0, same.1), None);
+    }
+}
+
+#[test]
 fn keys_that_are_unknown_or_do_not_fit_are_usage_errors() {
     let error = "kernle".parse::<Across>().unwrap_err();
     assert!(

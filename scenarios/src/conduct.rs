@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use netns_harness::accounts;
 use netns_harness::datapath::{Implementation, needs_forced_buffers};
 use netns_harness::lab::{self, Pinning};
 use netns_harness::meters;
@@ -92,6 +93,11 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
     }
     if let Some(beside) = &beside {
         common.insert("beside".to_owned(), beside.words());
+    }
+    if datapath.facts().accounts {
+        // Of two kernels one may have rules that the other has not.
+        let counted = if accounts::available() { "on" } else { "off" };
+        common.insert("nfacct".to_owned(), counted.to_owned());
     }
     // What was named for this stay, as it reads back.
     let named = &spec.setup.sysctls;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use netns_harness::HarnessError;
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::service::{MAX_ENDPOINTS, Population, Service};
+use netns_harness::{HarnessError, accounts};
 use netns_sys::process;
 use schema::{Family, NodeKind, Stage};
 
@@ -16,8 +16,9 @@ use crate::node::{preparation, programmed_as, set_node};
 use crate::spec::StaySpec;
 
 /// Installs a stay's population in a lab, in which service number i has `endpoints[i % len]` endpoints, and lists it:
-/// what each command prints, by the command; addresses that were added; sysctls that were changed; the population. On a
-/// dual-stack node the services have addresses of both families.
+/// what each command prints, by the command; addresses that were added; sysctls that were changed; the population; where its
+/// rules may name them and the kernel has them, counters of nfnetlink_acct. On a dual-stack node the services have addresses
+/// of both families.
 ///
 /// # Errors
 /// It cannot be installed or listed.
@@ -44,14 +45,19 @@ pub fn listing(spec: &StaySpec, endpoints: &[u32]) -> Result<BTreeMap<String, St
         datapaths.push(datapath);
     }
     let after = lab.on_node(|| Ok((sysctls(), addresses(node)?)))?;
-    let mut listed = BTreeMap::from([
-        ("addresses".to_owned(), added(&before.1, &after.1)),
-        ("population".to_owned(), services),
-        ("sysctls".to_owned(), added(&before.0, &after.0)),
-    ]);
+    let listed = [
+        ("addresses", added(&before.1, &after.1)),
+        ("population", services),
+        ("sysctls", added(&before.0, &after.0)),
+    ];
+    let mut listed = BTreeMap::from(listed.map(|(what, text)| (what.to_owned(), text)));
     for words in datapaths.iter().flat_map(|d| d.facts().listings()) {
         let text = lab.on_node(|| printed(&words))?;
         listed.insert(words.join(" "), text);
+    }
+    if datapaths.iter().any(|d| d.facts().accounts) && accounts::available() {
+        let names = lab.on_node(accounts::listed)?;
+        listed.insert("nfacct".to_owned(), names.join("\n"));
     }
     Ok(listed)
 }

@@ -18,14 +18,15 @@ RULES = [
     ("names", "tables, chains and sets are in the order of their names, base chains of one hook and priority in their own"),
     ("attributes", "what is said of a chain, set or table before its contents is in alphabetic order"),
     ("elements", "elements of sets and maps, real servers, addresses and sysctls are in alphabetic order: the kernel's is a hash's"),
-    ("services", "neighbours that are each of one service in KUBE-SERVICES, KUBE-NODEPORTS, KUBE-EXTERNAL-SERVICES, KUBE-PROXY-FIREWALL and KUBE-IPVS-OUT-FILTER are in alphabetic order: kube-proxy's is a Go map's, new at each sync"),
+    ("services", "neighbours that are each of one service in KUBE-SERVICES, KUBE-NODEPORTS, KUBE-EXTERNAL-SERVICES, KUBE-PROXY-FIREWALL and KUBE-IPVS-OUT-FILTER are in alphabetic order: kube-proxy's is a Go map's, new at each sync; a node port's rule stays behind that for 127.0.0.0/8, which counts"),
     ("our counter", "of ours the rule `counter` of chain nat-prerouting is left out: by it packets are proved to take no other way"),
-    ("nfacct", "by which kube-proxy counts for metrics where the kernel has it, is left out: the match in KUBE-FORWARD, and in KUBE-NODEPORTS a rule before each node port's, for packets to 127.0.0.0/8"),
+    ("nfacct", "where the kernel of one of two listings has no nfnetlink_acct, what names its counters is left out of the other: the match in KUBE-FORWARD, and in KUBE-NODEPORTS the rules for 127.0.0.0/8"),
     ("other family", "table kube-proxy of the family that no service has an address of is left out: mode nftables makes that of IPv4 always, before 1.34 that of IPv6 too"),
     ("seeds", "initval of sets of ipset is 0: the seed of a hash"),
 ]
 # Chains with rules of one service each.
 LISTS = ["KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-EXTERNAL-SERVICES", "KUBE-PROXY-FIREWALL", "KUBE-IPVS-OUT-FILTER"]
+NFACCT = "nfacct"  # a section of whom the kernel has it
 LOCALHOST = "-m nfacct --nfacct-name  localhost_nps_accepted_pkts "
 INVALID = "-m nfacct --nfacct-name  ct_state_invalid_dropped_pkts "
 SERVICE = re.compile(r'(?:-d \S+/(?:32|128) |-p \w+ )-?.*--comment "\S+/\S+:\S+.*--dport \d+ .*-j (KUBE-(SVC|EXT|FW|SVL)-\w+|REJECT .*|DROP|ACCEPT)$|-s \S+/(?:32|128) -m ipvs .*-j DROP$')
@@ -157,6 +158,7 @@ READERS = {
     "ipset save": read_lists(r"create (?P<name>\S+) (?P<rest>.+)", r"add (?P<name>\S+) (?P<rest>.+)"),
     "ipvsadm -S -n": read_lists(r"-A (?P<name>-[tuf] \S+) (?P<rest>.+)", r"-a (?P<name>-[tuf] \S+) (?P<rest>.+)"),
     "nft list ruleset": read_ruleset,
+    NFACCT: plain(r"\S+"),
     "population": plain(r"\S+ \S+:\d+/(tcp|udp):( \S+:\d+)*"),
     "sysctls": plain(r"[^ =]+ = .*"),
 }
@@ -174,6 +176,13 @@ class Listing:
             for thing in normalised(things, ours, other):
                 self.things[section, thing.title] = thing
             self.sections[section] = [thing for (name, _), thing in self.things.items() if name == section]
+
+    def without_counters(self):
+        """Without what a kernel that has no nfnetlink_acct cannot have."""
+        self.sections.pop(NFACCT, None)
+        self.things = {(section, title): thing for (section, title), thing in self.things.items() if section != NFACCT}
+        for thing in self.things.values():
+            thing.contents = [line.replace(INVALID, "") for line in thing.contents if LOCALHOST not in line]
 
     @classmethod
     def load(cls, path, ours=False):
@@ -201,6 +210,17 @@ def sections_in(text):
 
 # --- normalising -----------------------------------------------------------------------------------------------
 
+def by_service(rules, ordered):
+    """Rules in another order; one for 127.0.0.0/8 keeps the one behind it."""
+    kept = []
+    for rule in rules:
+        if kept and LOCALHOST in kept[-1][-1]:
+            kept[-1].append(rule)
+        else:
+            kept.append([rule])
+    return list(itertools.chain.from_iterable(ordered(kept)))
+
+
 def normalised(things, ours, other):
     """In the order of names; a pseudo thing for base chains that share hook and priority."""
     things = [thing for thing in things if f"table {other} kube-proxy" not in (thing.title, thing.inside)]  # other family
@@ -208,17 +228,13 @@ def normalised(things, ours, other):
         thing.attributes.sort()
         if thing.kind == "sysctls":  # counters
             thing.contents = [line for line in thing.contents if not line.startswith("net.netfilter.nf_conntrack_count =")]
-        if thing.name == "KUBE-NODEPORTS":  # nfacct
-            thing.contents = [line for line in thing.contents if LOCALHOST not in line]
-        if thing.name == "KUBE-FORWARD":  # nfacct
-            thing.contents = [line.replace(INVALID, "") for line in thing.contents]
         if ours and re.fullmatch(r"chain nat-prerouting of table ip6? kube-proxy", thing.title):  # our counter
             thing.contents = [line for line in thing.contents if not re.fullmatch(r"counter packets 0 bytes 0", line)]
         if not thing.ordered and thing.kind != "population":
             thing.contents.sort()
         elif thing.name in LISTS:  # services
             runs = itertools.groupby(thing.contents, key=lambda rule: bool(SERVICE.search(rule)))
-            thing.contents = [rule for is_service, run in runs for rule in (sorted(run) if is_service else run)]
+            thing.contents = [rule for is_service, run in runs for rule in (by_service(run, sorted) if is_service else run)]
     hooks = collections.defaultdict(list)
     for thing in things:
         for line in thing.attributes:
@@ -350,7 +366,11 @@ def main(words):
             for number, (name, meaning) in enumerate(RULES, 1):
                 print(f"rule {number}, {name}: {meaning}")
         case ["compare", a, b, *ours] if ours in ([], ["--ours"]):
-            found = differences(Listing.load(a), Listing.load(b, ours=bool(ours)))
+            a, b = Listing.load(a), Listing.load(b, ours=bool(ours))
+            if (NFACCT in a.sections) != (NFACCT in b.sections):
+                a.without_counters()
+                b.without_counters()
+            found = differences(a, b)
             print("\n".join(text_of(found)), end="\n" * bool(found))
             total = sum(count for *_, count in found)
             print(f"{total} difference{'s' * (total != 1)}")

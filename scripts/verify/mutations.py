@@ -32,7 +32,7 @@ WORDS = [
     ("a negation", r"! (?=-s|--)|(?<=saddr )!= ", ""),
     ("a value", r"(?<= = )\d+$", lambda rng, m: other(rng, m[0], 100000)),
     ("a name", r"(?<=-)[A-Z0-9]{8,16}(?=[-\s]|$)", lambda rng, m: m[0][:-1] + rng.choice([c for c in "ABCDE23456" if c != m[0][-1]])),
-    ("a match", r' -m comment --comment "[^"]*"| -m statistic \S+ \S+ \S+ \S+| -[sd] \S+/\d+|ct state new |meta l4proto \w+ (?=dnat)| comment "[^"]*"$', ""),
+    ("a match", r' -m comment --comment "[^"]*"| -m statistic \S+ \S+ \S+ \S+| -m nfacct --nfacct-name +\S+| -[sd] \S+/\d+|ct state new |meta l4proto \w+ (?=dnat)| comment "[^"]*"$', ""),
 ]
 
 
@@ -211,7 +211,7 @@ def shuffled(rng, things):
         if thing.name in listings.LISTS:
             services = [rule for rule in thing.contents if listings.SERVICE.search(rule)]
             rest = [rule for rule in thing.contents if rule not in services]
-            thing.contents = rng.sample(services, len(services)) + rest
+            thing.contents = listings.by_service(services, lambda kept: rng.sample(kept, len(kept))) + rest
         elif not thing.ordered and thing.kind != "population":
             rng.shuffle(thing.contents)
     return rng.sample(things, len(things))

@@ -90,6 +90,8 @@ pub struct ModeFacts {
     pub sync_tools: &'static [&'static str],
     /// What it needs of the kernel besides its engine, by the names of [`crate::lab::facility::facilities`].
     pub facilities: &'static [&'static str],
+    /// Whether its rules name counters of nfnetlink_acct where the kernel has them ([`crate::accounts`]).
+    pub accounts: bool,
     /// Whether rules of endpoints have comments in small clusters, as kube-proxy's iptables rules.
     pub comments: bool,
     /// What its rules do without of that which rules through an engine need.
@@ -319,6 +321,7 @@ impl ModeFacts {
             kube_proxy: None,
             sync_tools: &[],
             facilities: &[],
+            accounts: false,
             comments: false,
             without: &[],
             needs_root: None,

@@ -122,6 +122,9 @@ pub trait Datapath: Send + Sync {
     /// The missing facility with its remedy, as a sentence.
     fn probe(&self, transport: Transport) -> Result<(), String>;
 
+    /// Finds out what of its layout the running kernel decides: before rules are made for this kernel. By default nothing is.
+    fn fit(&mut self) {}
+
     /// What must be sent to go from serving `from` (`None`: an untouched kernel) to serving `to`.
     /// Updates follow kube-proxy: only what changed, plus what it always rewrites.
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch;
@@ -338,7 +341,7 @@ pub fn laid_out(
 
 /// The datapath of a mode that is programmed that way: by us, as that version of kube-proxy lays it out, or by a real
 /// kube-proxy that is started as `kube-proxy` with that minSyncPeriod, milliseconds. `None` where kube-proxy has no such
-/// mode. On a node of that family alone.
+/// mode. On a node of that family alone, of the running kernel.
 #[must_use]
 pub fn programmed(
     mode: Mode,
@@ -362,7 +365,7 @@ pub fn programmed_on(
     version: KubeProxyVersion,
     min_sync_period_ms: u32,
 ) -> Option<Box<dyn Implementation>> {
-    let ours = laid_out(mode, engine, version, node);
+    let mut ours = laid_out(mode, engine, version, node);
     match transport {
         Transport::KubeProxy => {
             let beside = node.beside().map(NodeKind::dual);
@@ -374,7 +377,10 @@ pub fn programmed_on(
                 min_sync_period_ms,
             )?))
         }
-        _ => Some(ours),
+        _ => {
+            ours.fit();
+            Some(ours)
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! Steps that several modes have: rules by `iptables-restore`, sets by libipset or `ipset restore`, command
-//! lines.
+//! Steps that several modes have: counters that rules name, rules by `iptables-restore`, sets by libipset or `ipset restore`,
+//! command lines.
 
 use std::fmt;
 
@@ -9,7 +9,34 @@ use schema::Family;
 use super::step::Step;
 use crate::sockets::{Socket, Sockets};
 use crate::xtables::{RestoreText, tool};
-use crate::{HarnessError, tools};
+use crate::{HarnessError, accounts, tools};
+
+/// The counters of [`crate::accounts`] are made, once: before the first rules that name them. What is counted of a batch are its
+/// rules; this is no part of it.
+#[derive(Debug)]
+pub(super) struct Accounts;
+
+impl Step for Accounts {
+    fn operations(&self) -> u64 {
+        0
+    }
+
+    fn bytes(&self) -> u64 {
+        0
+    }
+
+    fn carry_out(&self, _sockets: &mut Sockets) -> Result<(), HarnessError> {
+        accounts::make().map(drop)
+    }
+}
+
+/// As `nfacct(8)` would be told.
+impl fmt::Display for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names = accounts::NAMES.iter();
+        names.try_for_each(|name| writeln!(f, "nfacct add {name}"))
+    }
+}
 
 /// Text for the standard input of a tool.
 #[derive(Debug)]

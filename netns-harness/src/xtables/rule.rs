@@ -54,6 +54,9 @@ pub(crate) struct Rule {
     pub(crate) state: Option<State>,
     /// `recent`: a list of the sources of late.
     pub(crate) recent: Option<Recent>,
+    /// `nfacct --nfacct-name`: the counter ([`crate::accounts`]). Without a quota it matches every packet
+    /// (`nfnl_acct_overquota` in net/netfilter/nfnetlink_acct.c).
+    pub(crate) account: Option<String>,
     pub(crate) target: Target,
     /// `MASQUERADE --random-fully`.
     pub(crate) random_fully: bool,
@@ -258,7 +261,8 @@ impl Rule {
                 MATCHES.contains(&name).then_some(())?;
             }
             ("--mode", _) if next()? == "random" => {}
-            ("--comment" | "--reject-with" | "--nfacct-name", _) => drop(next()?),
+            ("--comment" | "--reject-with", _) => drop(next()?),
+            ("--nfacct-name", _) => self.account = Some(next()?.to_owned()),
             ("-p", _) => self.protocol = Some(next()?.to_owned()),
             ("--dport", _) => self.destination_port = Some(next()?.parse().ok()?),
             ("--probability", _) => self.probability = Some(next()?.parse().ok()?),

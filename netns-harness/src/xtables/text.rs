@@ -12,6 +12,8 @@ pub(crate) struct RestoreText {
     pub(crate) family: Family,
     /// kube-proxy's large-cluster layout: no comments in the rules of endpoints.
     pub(crate) large_cluster: bool,
+    /// Whether rules name the counters of [`crate::accounts`].
+    pub(crate) accounts: bool,
 }
 
 impl RestoreText {
@@ -21,6 +23,7 @@ impl RestoreText {
             operations: 0,
             family,
             large_cluster,
+            accounts: false,
         }
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct CellDigest {
     pub(crate) outcome: Outcome,
     /// Whether other processes move its memory figures.
     pub(crate) noisy: bool,
+    /// Whether its rules name counters of nfnetlink_acct.
+    pub(crate) accounts: bool,
     pub(crate) series: Vec<SeriesDigest>,
 }
 
@@ -53,6 +55,9 @@ pub(crate) struct SeriesDigest {
 
 /// Fact of a cell that names the seed of its population, where seeds differ between blocks.
 const SEED: &str = "seed";
+/// Fact of a cell whose rules name counters of nfnetlink_acct where its kernel has them: `on`, `off`. Before it was recorded
+/// none did.
+const NFACCT: &str = "nfacct";
 
 impl Digest {
     /// Reads a run directory or its results, line by line.
@@ -126,6 +131,7 @@ impl CellDigest {
         Ok(Self {
             series: series.collect(),
             noisy: cell.facts.contains_key("noisy"),
+            accounts: cell.facts.get(NFACCT).is_some_and(|said| said == "on"),
             key: cell.key,
             block: cell.block,
             stay: cell.stay,

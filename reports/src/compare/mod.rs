@@ -234,6 +234,19 @@ fn notes(matched: &Matched<'_>, gate: &Gate, drifts: &Drifts, identical: bool) -
     if !matched.one_run {
         notes.extend(headers(matched));
     }
+    let counts = |side: &[&CellDigest]| side.iter().any(|cell| cell.measured() && cell.accounts);
+    let pairs = matched.pairs.values();
+    let counting = pairs.map(|pair| (counts(&pair.base), counts(&pair.new)));
+    if let Some((base, _)) = counting.into_iter().find(|(base, new)| base != new) {
+        let [with, without] = if base {
+            ["BASE", "NEW"]
+        } else {
+            ["NEW", "BASE"]
+        };
+        notes.push(format!(
+            "Rules of iptables name counters of nfnetlink_acct in {with}, not in {without}: of IPv4 each node port has one rule more there, which packets to it pass, and every update more bytes."
+        ));
+    }
     for (drift, what) in drifts.told() {
         if drift.counts {
             notes.push(format!(

@@ -28,7 +28,7 @@ const PORTALS: [&str; 2] = ["KUBE-SERVICES", "KUBE-NODEPORTS"];
 
 /// Everything from nothing; the jumps from the built-in chains come last.
 pub(super) fn install(iptables: Iptables, to: &Population, options: &RenderOptions) -> Commands {
-    let mut text = RestoreText::new(iptables.family, options.large_cluster);
+    let mut text = iptables.text(options.large_cluster);
     text.canaries();
     base(&mut text, true, &to.services);
     for service in &to.services {
@@ -65,7 +65,7 @@ pub(super) fn update(
             None => commands.make(chain),
         }
     }
-    let (old, new) = (Shared::of(from, options), Shared::of(to, options));
+    let [old, new] = [from, to].map(|population| Shared::of(iptables, population, options));
     for chain in PORTALS {
         commands.list("nat", chain, old.nat(chain), new.nat(chain));
     }
@@ -80,7 +80,7 @@ pub(super) fn update(
     gone().for_each(|chain| commands.nat("-F", chain, None, &[]));
     gone().for_each(|chain| commands.nat("-X", chain, None, &[]));
     if options.resync {
-        let mut text = RestoreText::new(iptables.family, options.large_cluster);
+        let mut text = iptables.text(options.large_cluster);
         base(&mut text, false, &to.services);
         to.services.iter().for_each(|s| text.portals(s));
         to.services.iter().for_each(|s| text.service_rules(s));
@@ -148,11 +148,11 @@ struct Shared {
 }
 
 impl Shared {
-    fn of(population: &Population, options: &RenderOptions) -> Self {
+    fn of(iptables: Iptables, population: &Population, options: &RenderOptions) -> Self {
         let written = |write: fn(&mut RestoreText, &Service)| {
             let mut rules: HashMap<String, Vec<Words>> = HashMap::new();
             for service in &population.services {
-                let mut text = RestoreText::new(service.family(), options.large_cluster);
+                let mut text = iptables.text(options.large_cluster);
                 write(&mut text, service);
                 for (chain, own) in by_chain(&text.finish().0) {
                     rules.entry(chain).or_default().extend(own);

@@ -29,7 +29,7 @@ const LAW: &[Law] = &[
     ("operations of a service-add", "19 + (N + 1) + 2 + 4·E"),
     (
         "bytes of a service-add",
-        "1161 + Σ over N + 1 services of (108 + characters of name, VIP and port) + bytes of the new service's chains, which do not depend on N",
+        "1161 (1215 where the kernel has nfnetlink_acct) + Σ over N + 1 services of (108 + characters of name, VIP and port) + bytes of the new service's chains, which do not depend on N",
     ),
     (
         "processes of a cold install, transport exec",
@@ -54,7 +54,7 @@ const LAW_IPV6: &[Law] = &[
     ("operations of a service-add", "17 + (N + 1) + 2 + 4·E"),
     (
         "bytes of a service-add",
-        "985 + Σ over N + 1 services of (108 + characters of name, VIP and port) + bytes of the new service's chains, which do not depend on N",
+        "985 (1039 where the kernel has nfnetlink_acct) + Σ over N + 1 services of (108 + characters of name, VIP and port) + bytes of the new service's chains, which do not depend on N",
     ),
     (
         "processes of a cold install, transport exec",
@@ -109,6 +109,7 @@ const fn kube_proxy(tools: &'static [(&'static str, &'static str)]) -> KubeProxy
 const LEGACY: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
     facilities: &["ip_tables mangle"],
+    accounts: true,
     comments: true,
     layouts: Layout::ALL,
     hours: HOURS,
@@ -165,6 +166,7 @@ const LEGACY_IPV6: ModeFacts = ModeFacts {
 /// Mode iptables-nft. One large transaction is quadratic in the tool.
 const NFT: ModeFacts = ModeFacts {
     rules: Some(Engine::Nft),
+    accounts: true,
     comments: true,
     layouts: Layout::ALL,
     hours: HOURS,

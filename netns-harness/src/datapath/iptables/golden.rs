@@ -38,11 +38,12 @@ const GOLDEN: &str = r#"
 -A KUBE-SEP-C6EBXVWJJZMIWKLZ -m comment --comment ns4/svc4:p80 -m tcp -p tcp -j DNAT --to-destination 10.180.0.5:80
 "#;
 
-/// What a first transaction writes of `services`.
+/// What a first transaction writes of `services` where the kernel has nfnetlink_acct, as it has in kube-proxy's own tests.
 pub(super) fn written(services: Vec<Service>) -> String {
-    let batch = Iptables::legacy().render(None, &Population { services }, &COMMENTED);
-    let restores = batch.steps.iter().map(|step| step.as_a::<Restore>());
-    restores.map(|restore| &*restore.unwrap().text).collect()
+    let iptables = Iptables::legacy().with_accounts();
+    let batch = iptables.render(None, &Population { services }, &COMMENTED);
+    let restores = batch.steps.iter().filter_map(|step| step.as_a::<Restore>());
+    restores.map(|restore| &*restore.text).collect()
 }
 
 /// A text with a service named otherwise, chains included, and the network of pods that kube-proxy's own tests have.

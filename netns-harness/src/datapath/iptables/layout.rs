@@ -5,6 +5,9 @@
 //! 127.0.0.0/8 from outside, so no sync writes KUBE-FIREWALL, though the kubelet's jumps to it are made as for IPv4; and the
 //! node-port rule leaves ::1 out.
 //!
+//! Where the kernel has nfnetlink_acct ([`crate::accounts`]) two rules name its counters: that against packets that connection
+//! tracking takes for invalid, and one before each node port's (`services.rs`).
+//!
 //! Deviation: kube-proxy makes its canary chains and jump rules with one process each, once, before its
 //! first sync; here they are part of the first transaction.
 
@@ -14,6 +17,8 @@ use data_encoding::BASE32;
 use schema::Family;
 use sha2::{Digest, Sha256};
 
+use super::Iptables;
+use crate::accounts;
 use crate::service::{Population, Service};
 use crate::xtables::RestoreText;
 use crate::xtables::fixed::{Base, Question, Section};
@@ -53,6 +58,8 @@ pub(super) const CANARY: &str = "KUBE-PROXY-CANARY";
 const KUBELETS: &str = "KUBE-FIREWALL";
 /// What of the filter section comes before the rules of services.
 const BEFORE_SERVICES: &str = "-A KUBE-FIREWALL ";
+/// Against packets that connection tracking takes for invalid; where there are counters its own one counts them.
+const AGAINST_INVALID: &str = "-A KUBE-FORWARD -m conntrack --ctstate INVALID";
 /// The list of services, which kube-proxy closes with the node-port rule.
 const PORTALS: &str = "-A KUBE-SERVICES ";
 
@@ -117,7 +124,15 @@ impl RestoreText {
             .partition(|rule| rule.starts_with(BEFORE_SERVICES));
         self.all(before);
         services.iter().for_each(|s| self.service_filter_rules(s));
-        self.all(after);
+        for rule in after {
+            match rule.strip_prefix(AGAINST_INVALID) {
+                Some(rest) if self.accounts => self.operation(format_args!(
+                    "{AGAINST_INVALID} -m nfacct --nfacct-name {}{rest}",
+                    accounts::INVALID
+                )),
+                _ => self.operation(format_args!("{rule}")),
+            }
+        }
     }
 
     /// Section nat begun, its shared chains declared.
@@ -180,8 +195,8 @@ pub(super) fn questions(family: Family) -> &'static [Question] {
 }
 
 /// Tables without services, as a first sync leaves them.
-pub(super) fn base(family: Family) -> Tables {
-    let mut text = RestoreText::new(family, true);
+pub(super) fn base(iptables: Iptables) -> Tables {
+    let mut text = iptables.text(true);
     text.canaries();
     text.filter_section(true, &[]);
     text.begin_nat();
@@ -194,6 +209,8 @@ pub(super) fn base(family: Family) -> Tables {
 
 #[cfg(test)]
 mod tests {
+    use schema::Engine;
+
     use super::*;
 
     #[test]
@@ -234,7 +251,16 @@ mod tests {
             let text = section(family, first);
             assert_eq!(text.contains(KUBELETS), written, "{family} {first}: {text}");
         }
-        assert!(base(Family::Ipv6).0["filter"].chains[KUBELETS].is_empty());
-        assert!(!base(Family::Ipv4).0["filter"].chains[KUBELETS].is_empty());
+        let kubelets = |family| {
+            let tables = base(Iptables::of(Engine::Legacy, family));
+            tables.0["filter"].chains[KUBELETS].len()
+        };
+        assert_eq!(
+            Family::ALL
+                .iter()
+                .map(|family| kubelets(*family))
+                .collect::<Vec<_>>(),
+            [1, 0]
+        );
     }
 }

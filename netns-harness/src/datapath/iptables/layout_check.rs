@@ -2,11 +2,12 @@
 //! goes (masquerading, filter rules, the length and order of KUBE-SERVICES) still decides what it costs.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use schema::Family;
 
-use super::{layout, services};
+use super::{Iptables, layout, services};
+use crate::accounts;
 use crate::service::{Cidr, Frontend, Plan};
 use crate::xtables::rule::{Match, Recent, Rule, State, Target};
 use crate::xtables::tables::{Table, Tables};
@@ -17,6 +18,14 @@ const PORTS: &str = "KUBE-NODEPORTS";
 const EXTERNAL: &str = "KUBE-EXTERNAL-SERVICES";
 const FIREWALL: &str = "KUBE-PROXY-FIREWALL";
 const MASQUERADE: &str = "KUBE-MARK-MASQ";
+/// Addresses of the node itself.
+const LOCALHOST: Match<Cidr> = Match {
+    value: Cidr {
+        network: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)),
+        prefix: 8,
+    },
+    negated: false,
+};
 
 fn rules_of<'a>(
     tables: &'a Tables,
@@ -63,23 +72,23 @@ pub(super) fn external(tables: &Tables) -> BTreeSet<Frontend> {
     all.filter_map(Rule::exact_destination).collect()
 }
 
-/// Checks every rule that is not a service's own against a family's base, and the shape of the others. An
+/// Checks every rule that is not a service's own against the base, and the shape of the others. An
 /// untouched or emptied namespace is complete: it has nothing.
 ///
 /// # Errors
 /// The first chain that is not as kube-proxy lays it out.
-pub(super) fn complete(tables: &Tables, family: Family) -> Result<(), String> {
+pub(super) fn complete(tables: &Tables, iptables: Iptables) -> Result<(), String> {
     if tables.rules() == 0 && tables.own_chains() == 0 {
         return Ok(());
     }
-    let wanted = layout::base(family);
+    let wanted = layout::base(iptables);
     tables.are_as(&wanted, |table, chain| match table {
         "nat" => service_own(chain) || matches!(chain, PORTALS | PORTS),
         "filter" => matches!(chain, PORTALS | PORTS | EXTERNAL | FIREWALL),
         _ => false,
     })?;
     let nat = &tables.0["nat"];
-    services(nat, wanted.0["nat"].chains[PORTALS].last(), family)?;
+    services(nat, wanted.0["nat"].chains[PORTALS].last(), iptables)?;
     filtered(&tables.0["filter"], nat)
 }
 
@@ -174,7 +183,8 @@ pub(in crate::datapath) fn service_own(chain: &str) -> bool {
 }
 
 /// One portal a service and address, the node-port rule last, and below each portal and node port exactly its chains.
-fn services(nat: &Table, last: Option<&Rule>, family: Family) -> Result<(), String> {
+fn services(nat: &Table, last: Option<&Rule>, iptables: Iptables) -> Result<(), String> {
+    let family = iptables.family;
     let portals = &nat.chains[PORTALS];
     if portals.last() != last {
         return Err(format!(
@@ -208,8 +218,11 @@ fn services(nat: &Table, last: Option<&Rule>, family: Family) -> Result<(), Stri
             service(nat, chain, destination, &mut reached)?;
         }
     }
-    for rule in &nat.chains[PORTS] {
+    // Of IPv4 a port's own rule stands behind that which counts what comes to it at 127.0.0.0/8, where there are counters.
+    let counted = iptables.accounts && family == Family::Ipv4;
+    for rules in nat.chains[PORTS].chunks(1 + usize::from(counted)) {
         let odd = || format!("a rule of {PORTS} is no node port's");
+        let (rule, counts) = rules.split_last().ok_or_else(odd)?;
         let (Some(protocol), Target::Jump(chain)) = (&rule.protocol, &rule.target) else {
             return Err(odd());
         };
@@ -219,7 +232,15 @@ fn services(nat: &Table, last: Option<&Rule>, family: Family) -> Result<(), Stri
             target: rule.target.clone(),
             ..Rule::default()
         };
+        let to_localhost = Rule {
+            destination: Some(LOCALHOST),
+            account: Some(accounts::LOCALHOST.to_owned()),
+            ..plain.clone()
+        };
         if *rule != plain || rule.destination_port.is_none() || !chain.starts_with("KUBE-EXT-") {
+            return Err(odd());
+        }
+        if counts != &[to_localhost][..usize::from(counted)] {
             return Err(odd());
         }
         outside(nat, chain, protocol, family, &mut reached)?;

@@ -3,7 +3,7 @@
 use super::{Conntrack, Iptables, layout_check};
 use crate::datapath::Batch;
 use crate::datapath::meaning::Meaning;
-use crate::datapath::steps::{Commands, Restore};
+use crate::datapath::steps::{Accounts, Commands, Restore};
 use crate::relation::Relation;
 use crate::xtables::tables::Tables;
 use crate::xtables::way;
@@ -26,14 +26,20 @@ impl Meaning for Conntrack {
 /// # Errors
 /// The line or command that a tool or the kernel would refuse.
 pub(super) fn interpreted(batches: &[Batch]) -> Result<Tables, String> {
-    let mut tables = Tables::default();
+    let (mut tables, mut accounts) = (Tables::default(), false);
     for step in batches.iter().flat_map(|batch| &batch.steps) {
-        if let Some(restore) = step.as_a::<Restore>() {
+        // What a rule names must be there (`nfacct_mt_checkentry` in net/netfilter/xt_nfacct.c).
+        if !accounts && step.to_string().contains("--nfacct-name") {
+            return Err("no such counter of nfnetlink_acct".to_owned());
+        }
+        if step.as_a::<Accounts>().is_some() {
+            accounts = true;
+        } else if let Some(restore) = step.as_a::<Restore>() {
             tables.restore(&restore.text)?;
         } else if let Some(Commands(lines)) = step.as_a() {
             lines.iter().try_for_each(|words| tables.command(words))?;
         } else {
-            return Err("neither restore input nor command lines".to_owned());
+            return Err("neither counters nor restore input nor command lines".to_owned());
         }
     }
     Ok(tables)

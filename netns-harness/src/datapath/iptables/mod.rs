@@ -27,11 +27,12 @@ use super::{
     ModeFacts, Periodic, RenderOptions, SYNC_PERIOD_S, Sockets, Stale, SyncKind, Transport, Work,
     first_rule_packets, trial,
 };
-use crate::HarnessError;
+use crate::datapath::steps::Accounts;
 use crate::relation::Relation;
 use crate::service::{Frontend, Population};
 use crate::xtables::tables::Tables;
-use crate::xtables::{Hook, foreign, tool, trace, way};
+use crate::xtables::{Hook, RestoreText, foreign, tool, trace, way};
+use crate::{HarnessError, accounts};
 pub(super) use damage::stray_rule;
 pub use floor::Conntrack;
 use schema::{Family, KubeProxyVersion, NodeKind, Stack};
@@ -46,6 +47,8 @@ pub struct Iptables {
     pub(super) engine: Engine,
     pub(super) family: Family,
     stack: Stack,
+    /// Whether rules name the counters of [`crate::accounts`].
+    accounts: bool,
 }
 
 impl Iptables {
@@ -56,6 +59,7 @@ impl Iptables {
             engine,
             family,
             stack: Stack::Single,
+            accounts: false,
         }
     }
 
@@ -75,6 +79,22 @@ impl Iptables {
     #[must_use]
     pub const fn on(self, stack: Stack) -> Self {
         Self { stack, ..self }
+    }
+
+    /// As laid out where the kernel has nfnetlink_acct.
+    #[must_use]
+    pub const fn with_accounts(self) -> Self {
+        Self {
+            accounts: true,
+            ..self
+        }
+    }
+
+    /// An empty restore input.
+    fn text(self, large_cluster: bool) -> RestoreText {
+        let mut text = RestoreText::new(self.family, large_cluster);
+        text.accounts = self.accounts;
+        text
     }
 
     const fn node(self) -> NodeKind {
@@ -120,14 +140,22 @@ impl Datapath for Iptables {
         if options.stale == Stale::Collected && !leaves {
             return Batch::default();
         }
-        match (options.transport, from) {
+        let mut batch = match (options.transport, from) {
             (Transport::Exec, None) => Batch::of(Some(exec::install(*self, to, options))),
             (Transport::Exec, Some(from)) => {
                 Batch::of(Some(exec::update(*self, from, to, options)))
             }
             (_, None) => restore::install(*self, to, options),
             (_, Some(from)) => Batch::of(Some(restore::update(*self, from, to, options))),
+        };
+        if self.accounts && from.is_none() {
+            batch.steps.insert(0, Box::new(Accounts));
         }
+        batch
+    }
+
+    fn fit(&mut self) {
+        self.accounts = accounts::available();
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
@@ -137,7 +165,7 @@ impl Datapath for Iptables {
     fn census_in_order(&self) -> Result<(Relation, Option<Vec<Frontend>>), HarnessError> {
         foreign::no_other(self.engine, self.node())?;
         let tables = tool::listed(self.tool())?;
-        let complete = layout_check::complete(&tables, self.family);
+        let complete = layout_check::complete(&tables, *self);
         complete.map_err(HarnessError::listing("iptables layout"))?;
         let relation = way::relation_beside(&tables, &[], &layout_check::external(&tables));
         let relation = relation.map_err(HarnessError::listing("iptables rules"))?;
@@ -179,7 +207,10 @@ impl KubeProxy for Iptables {
                 return Err(HarnessError::listing("a full sync")(why));
             }
         }
-        Ok(0)
+        match self.accounts && sync.is_full() {
+            true => accounts::make(),
+            false => Ok(0),
+        }
     }
 
     /// Every syncPeriod it asks for the canary of table mangle (`Monitor` in pkg/util/iptables/iptables.go). After an hour

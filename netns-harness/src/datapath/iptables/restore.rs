@@ -9,7 +9,6 @@ use super::services::chains_of;
 use crate::datapath::steps::Restore;
 use crate::datapath::{Batch, RenderOptions, Stale};
 use crate::service::{Population, Service};
-use crate::xtables::RestoreText;
 
 /// Everything from nothing: jumps, shared chains and all services, `chunk` services a transaction.
 pub(super) fn install(iptables: Iptables, to: &Population, options: &RenderOptions) -> Batch {
@@ -37,7 +36,7 @@ fn install_part(
     last: bool,
     options: &RenderOptions,
 ) -> Restore {
-    let mut text = RestoreText::new(iptables.family, options.large_cluster);
+    let mut text = iptables.text(options.large_cluster);
     match first {
         Some(all) => {
             text.canaries();
@@ -78,7 +77,7 @@ pub(super) fn update(
         _ if options.resync => to.services.iter().collect(),
         _ => changed.clone(),
     };
-    let mut text = RestoreText::new(iptables.family, options.large_cluster);
+    let mut text = iptables.text(options.large_cluster);
     text.filter_section(false, &to.services);
     text.begin_nat();
     written.iter().for_each(|s| text.declare_service(s));

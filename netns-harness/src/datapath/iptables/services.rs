@@ -1,15 +1,13 @@
 //! What a service has in kube-proxy's tables nat and filter, whatever its type: the loop over services of `syncProxyRules`
 //! (pkg/proxy/iptables/proxier.go of 1.37.2).
-//!
-//! Deviation: kube-proxy counts what comes to node ports of 127.0.0.0/8 by a rule of its own before each port's where the
-//! kernel has nfnetlink_acct; here it has not, as the rule against invalid packets has no counter either.
 
 use std::fmt;
 use std::net::IpAddr;
 
-use schema::Protocol;
+use schema::{Family, Protocol};
 
 use super::layout::hash;
+use crate::accounts;
 use crate::datapath::reach::Reach;
 use crate::service::{Endpoint, Plan, Service};
 use crate::xtables::RestoreText;
@@ -169,7 +167,8 @@ impl RestoreText {
     }
 
     /// The rules of a service with endpoints in the shared chains of table nat: in KUBE-SERVICES, the list that a first
-    /// packet walks, one for its ClusterIP and one for each other address; in KUBE-NODEPORTS one for its node port.
+    /// packet walks, one for its ClusterIP and one for each other address; in KUBE-NODEPORTS one for its node port, and of
+    /// IPv4 before it one that counts packets to 127.0.0.0/8, which route_localnet lets in, where there are counters.
     pub(in crate::datapath) fn portals(&mut self, service: &Service) {
         let reach = Reach(service);
         if !reach.served() {
@@ -208,6 +207,12 @@ impl RestoreText {
             ));
         }
         if let Some(port) = exposure.node_port {
+            if self.accounts && self.family == Family::Ipv4 {
+                self.operation(format_args!(
+                    "-A KUBE-NODEPORTS -m comment --comment {name} -m {protocol} -p {protocol} -d 127.0.0.0/8 --dport {port} -m nfacct --nfacct-name {} -j {external}",
+                    accounts::LOCALHOST
+                ));
+            }
             self.operation(format_args!(
                 "-A KUBE-NODEPORTS -m comment --comment {name} -m {protocol} -p {protocol} --dport {port} -j {external}"
             ));

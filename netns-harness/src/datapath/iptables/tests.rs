@@ -34,6 +34,12 @@ const FAMILIES: [(Family, [u64; 4]); 2] = [
     (Family::Ipv6, [22, 35, 17, 985]),
 ];
 
+/// As laid out on kernels without nfnetlink_acct and with it.
+fn on_kernels(family: Family) -> [Iptables; 2] {
+    let without = Iptables::of(Engine::Legacy, family);
+    [without, without.with_accounts()]
+}
+
 /// Bytes of a service's line in KUBE-SERVICES in large-cluster layout, newline included.
 fn portal_bytes(service: &Service) -> usize {
     // With the names of the service, the VIP and the port between.
@@ -100,8 +106,8 @@ fn an_update_rewrites_the_shared_chains_and_the_changed_services_only() {
 
 /// Restore inputs of a batch.
 fn texts(batch: &Batch) -> Vec<&str> {
-    let restores = batch.steps.iter().map(|step| step.as_a::<Restore>());
-    restores.map(|restore| &*restore.unwrap().text).collect()
+    let restores = batch.steps.iter().filter_map(|step| step.as_a::<Restore>());
+    restores.map(|restore| &*restore.text).collect()
 }
 
 /// Rules and chains that a batch leaves in the nat and filter tables.
@@ -121,9 +127,10 @@ fn installed(batch: &Batch) -> (usize, usize) {
 
 #[test]
 fn law_of_size_of_an_install() {
-    for (family, [rules, operations, ..]) in FAMILIES {
+    let kernels = FAMILIES.map(|(family, law)| on_kernels(family).map(|on| (on, law)));
+    for (iptables, [rules, operations, ..]) in kernels.into_iter().flatten() {
+        let family = iptables.family;
         for (n, e) in [(1, 1), (10, 2), (100, 3), (40, 10)] {
-            let iptables = Iptables::of(Engine::Legacy, family);
             let batch = iptables.render(None, &population_of(family, n, e), &OPTIONS);
             let (n, e) = (n as usize, e as usize);
             assert_eq!(
@@ -141,14 +148,16 @@ fn law_of_size_of_an_install() {
 #[test]
 fn law_of_size_of_a_service_add() {
     // The part that does not depend on N, from the smallest case of all.
-    for (family, [_, _, operations, bytes]) in FAMILIES {
+    let kernels = FAMILIES.map(|(family, law)| on_kernels(family).map(|on| (on, law)));
+    for (iptables, [_, _, operations, bytes]) in kernels.into_iter().flatten() {
+        let family = iptables.family;
+        let counter = u64::from(iptables.accounts) * 54;
         for (n, e) in [1, 2, 5]
             .into_iter()
             .flat_map(|e| [1, 10, 100, 1000].map(|n| (n, e)))
         {
             let to = population_of(family, n + 1, e);
             let from = population_of(family, n, e);
-            let iptables = Iptables::of(Engine::Legacy, family);
             let batch = iptables.render(Some(&from), &to, &OPTIONS);
             assert_eq!(
                 batch.operations(),
@@ -163,7 +172,7 @@ fn law_of_size_of_a_service_add() {
             let portals: usize = to.services.iter().map(portal_bytes).sum();
             assert_eq!(
                 batch.bytes() as usize,
-                bytes as usize + portals + chains,
+                (bytes + counter) as usize + portals + chains,
                 "{family} N={n} E={e}"
             );
         }
@@ -227,32 +236,51 @@ fn checked(line: &str) -> Result<(), String> {
             ))
             .unwrap();
     }
-    layout_check::complete(&tables, Family::Ipv4)
+    layout_check::complete(&tables, Iptables::legacy())
 }
 
 #[test]
 fn the_whole_layout_passes_its_check_and_so_does_nothing_at_all() {
     assert_eq!(checked("no such text => "), Ok(()));
-    for family in Family::ALL.iter().copied() {
-        assert_eq!(layout_check::complete(&Tables::default(), family), Ok(()));
+    for iptables in Family::ALL.iter().flat_map(|family| on_kernels(*family)) {
+        assert_eq!(layout_check::complete(&Tables::default(), iptables), Ok(()));
     }
 }
 
 #[test]
-fn the_layout_of_a_family_is_not_the_other_s() {
-    for family in Family::ALL.iter().copied() {
-        let iptables = Iptables::of(Engine::Legacy, family);
-        let batch = iptables.render(None, &population_of(family, 2, 2), &OPTIONS);
+fn the_layout_of_a_family_and_a_kernel_is_no_other_s() {
+    let all: Vec<Iptables> = Family::ALL
+        .iter()
+        .flat_map(|family| on_kernels(*family))
+        .collect();
+    for (nth, iptables) in all.iter().enumerate() {
+        let population = population_of(iptables.family, 2, 2);
+        let batch = iptables.render(None, &population, &OPTIONS);
         let tables = interpreted(&[batch]).unwrap();
-        for of in Family::ALL.iter().copied() {
-            let complete = layout_check::complete(&tables, of);
+        for (other, of) in all.iter().enumerate() {
+            let complete = layout_check::complete(&tables, *of);
+            let same = nth == other;
             assert_eq!(
                 complete.is_ok(),
-                of == family,
-                "{family} as {of}: {complete:?}"
+                same,
+                "{iptables:?} as {of:?}: {complete:?}"
             );
         }
     }
+}
+
+#[test]
+fn a_rule_whose_counter_was_not_made_is_refused() {
+    let mut batch = Iptables::legacy()
+        .with_accounts()
+        .render(None, &population(2, 2), &OPTIONS);
+    let made = batch.steps.remove(0);
+    assert_eq!(
+        made.to_string(),
+        "nfacct add ct_state_invalid_dropped_pkts\nnfacct add localhost_nps_accepted_pkts\n"
+    );
+    let why = interpreted(&[batch]).unwrap_err();
+    assert!(why.contains("nfnetlink_acct"), "{why}");
 }
 
 #[test]
@@ -338,7 +366,7 @@ fn a_second_rule_for_a_service_is_seen_and_the_order_is_the_lists() {
         .restore(&text.replace(&portal, &format!("{portal}\n{portal}")))
         .unwrap();
     assert!(
-        layout_check::complete(&tables, Family::Ipv4)
+        layout_check::complete(&tables, Iptables::legacy())
             .unwrap_err()
             .contains("two rules")
     );
@@ -508,7 +536,7 @@ fn what_is_written_for_ipv6_is_what_ip6tables_save_lists() {
     let mut saved = Tables::default();
     saved.restore(SAVED_IPV6).unwrap();
     assert_eq!(saved, written);
-    assert_eq!(layout_check::complete(&saved, Family::Ipv6), Ok(()));
+    assert_eq!(layout_check::complete(&saved, iptables), Ok(()));
     let means = way::relation(&saved, &[]).unwrap();
     assert_eq!(means.differences(&Relation::of(&population)), None);
 }

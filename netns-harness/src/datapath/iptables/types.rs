@@ -17,8 +17,9 @@ use crate::xtables::way::{self, Answer};
 const RESTORE: RenderOptions = RenderOptions::by(Transport::Restore);
 const EXEC: RenderOptions = RenderOptions::by(Transport::Exec);
 
-/// What kube-proxy's test expects of services, without the counters of nfnetlink_acct.
+/// What kube-proxy's test expects of services, and of packets that connection tracking takes for invalid.
 const GOLDEN: &str = r#"
+-A KUBE-FORWARD -m conntrack --ctstate INVALID -m nfacct --nfacct-name ct_state_invalid_dropped_pkts -j DROP
 -A KUBE-NODEPORTS -m comment --comment "ns2/svc2:p80 health check node port" -m tcp -p tcp --dport 30000 -j ACCEPT
 -A KUBE-SERVICES -m comment --comment "ns6/svc6:p80 has no endpoints" -m tcp -p tcp -d 172.30.0.46 --dport 80 -j REJECT
 -A KUBE-EXTERNAL-SERVICES -m comment --comment "ns2/svc2:p80 has no local endpoints" -m tcp -p tcp -d 192.168.99.22 --dport 80 -j DROP
@@ -41,8 +42,11 @@ const GOLDEN: &str = r#"
 :KUBE-SVC-NUKIZ6OKUXPJNT4C - [0:0]
 :KUBE-SVC-X27LE4BHSL4DOUIK - [0:0]
 :KUBE-SVC-XPGD46QRK7WJZT7O - [0:0]
+-A KUBE-NODEPORTS -m comment --comment ns2/svc2:p80 -m tcp -p tcp -d 127.0.0.0/8 --dport 3001 -m nfacct --nfacct-name localhost_nps_accepted_pkts -j KUBE-EXT-GNZBNJ2PO5MGZ6GT
 -A KUBE-NODEPORTS -m comment --comment ns2/svc2:p80 -m tcp -p tcp --dport 3001 -j KUBE-EXT-GNZBNJ2PO5MGZ6GT
+-A KUBE-NODEPORTS -m comment --comment ns3/svc3:p80 -m tcp -p tcp -d 127.0.0.0/8 --dport 3003 -m nfacct --nfacct-name localhost_nps_accepted_pkts -j KUBE-EXT-X27LE4BHSL4DOUIK
 -A KUBE-NODEPORTS -m comment --comment ns3/svc3:p80 -m tcp -p tcp --dport 3003 -j KUBE-EXT-X27LE4BHSL4DOUIK
+-A KUBE-NODEPORTS -m comment --comment ns5/svc5:p80 -m tcp -p tcp -d 127.0.0.0/8 --dport 3002 -m nfacct --nfacct-name localhost_nps_accepted_pkts -j KUBE-EXT-NUKIZ6OKUXPJNT4C
 -A KUBE-NODEPORTS -m comment --comment ns5/svc5:p80 -m tcp -p tcp --dport 3002 -j KUBE-EXT-NUKIZ6OKUXPJNT4C
 -A KUBE-SERVICES -m comment --comment "ns1/svc1:p80 cluster IP" -m tcp -p tcp -d 172.30.0.41 --dport 80 -j KUBE-SVC-XPGD46QRK7WJZT7O
 -A KUBE-SERVICES -m comment --comment "ns2/svc2:p80 cluster IP" -m tcp -p tcp -d 172.30.0.42 --dport 80 -j KUBE-SVC-GNZBNJ2PO5MGZ6GT
@@ -117,7 +121,10 @@ fn services_of_all_types_are_written_as_kube_proxy_s_own_tests_have_them() {
         text = named(&text, &service, name);
     }
     let own = |line: &&str| {
-        line.contains("/svc") || super::services::OWN.iter().any(|o| line.contains(o))
+        let marks = ["/svc", " --ctstate INVALID "].into_iter();
+        marks
+            .chain(super::services::OWN)
+            .any(|own| line.contains(own))
     };
     let expected = GOLDEN.lines().filter(|line| !line.is_empty());
     assert_eq!(lines(text.lines().filter(own)), lines(expected));
@@ -183,10 +190,20 @@ fn the_layout_of_all_types_passes_its_check_and_a_damaged_one_does_not() {
     let checked = |text: &str| {
         let mut tables = Tables::default();
         tables.restore(text)?;
-        layout_check::complete(&tables, Family::Ipv4)
+        layout_check::complete(&tables, Iptables::legacy().with_accounts())
     };
     assert_eq!(checked(&text), Ok(()));
+    let localhost =
+        "-d 127.0.0.0/8 --dport 3003 -m nfacct --nfacct-name localhost_nps_accepted_pkts";
     for (from, to) in [
+        (localhost, "--dport 3003"),
+        (localhost, "-d 127.0.0.0/8 --dport 3003"),
+        (
+            localhost,
+            &localhost.replace("localhost_nps_accepted", "ct_state_invalid_dropped"),
+        ),
+        (localhost, &localhost.replace("3003", "3001")),
+        (" -m nfacct --nfacct-name ct_state_invalid_dropped_pkts", ""),
         (
             "-d 5.6.7.8 --dport 80 -j DROP",
             "-d 5.6.7.9 --dport 80 -j DROP",
@@ -294,8 +311,17 @@ fn typed(family: Family, kind: u32, index: u32, endpoints: u32) -> Service {
 
 const KINDS: u32 = 12;
 
+/// Of both families, on kernels without nfnetlink_acct and with it.
+fn layouts() -> impl Iterator<Item = Iptables> {
+    let families = Family::ALL.iter();
+    families.flat_map(|family| {
+        let without = Iptables::of(Engine::Legacy, *family);
+        [without, without.with_accounts()]
+    })
+}
+
 /// Rules of nat, rules of filter, and chains that N services of a type add to the base's, with E endpoints of which one
-/// is on this node where any is.
+/// is on this node where any is; without that which counts packets to a node port of 127.0.0.0/8.
 fn law(kind: u32, e: usize) -> [usize; 3] {
     let choice = 1 + 3 * e;
     match kind {
@@ -319,12 +345,12 @@ fn law(kind: u32, e: usize) -> [usize; 3] {
 
 #[test]
 fn law_of_size_of_every_type() {
-    for family in Family::ALL.iter().copied() {
-        let iptables = Iptables::of(Engine::Legacy, family);
+    for iptables in layouts() {
+        let family = iptables.family;
         let counted = |services: Vec<Service>| {
             let batch = iptables.render(None, &Population { services }, &RESTORE);
             let tables = interpreted(&[batch]).unwrap();
-            assert_eq!(layout_check::complete(&tables, family), Ok(()));
+            assert_eq!(layout_check::complete(&tables, iptables), Ok(()));
             let rules = |table: &str| tables.0[table].chains.values().map(Vec::len).sum::<usize>();
             [rules("nat"), rules("filter"), tables.own_chains()]
         };
@@ -333,7 +359,9 @@ fn law_of_size_of_every_type() {
             for (n, e) in [(1, 1), (3, 2), (10, 5)] {
                 let services = (0..n).map(|index| typed(family, kind, index, e));
                 let all = counted(services.collect());
-                let each = law(kind, e as usize);
+                let mut each = law(kind, e as usize);
+                let has_port = matches!(kind, 1 | 4 | 5 | 10 | 11);
+                each[0] += usize::from(iptables.accounts && family == Family::Ipv4 && has_port);
                 let wanted = [0, 1, 2].map(|i| base[i] + n as usize * each[i]);
                 assert_eq!(all, wanted, "{family}, type {kind}, N={n} E={e}");
             }
@@ -383,8 +411,8 @@ fn turns(family: Family) -> Vec<Population> {
 
 #[test]
 fn updates_between_types_leave_what_an_install_makes_by_either_transport() {
-    for family in Family::ALL.iter().copied() {
-        let iptables = Iptables::of(Engine::Legacy, family);
+    for iptables in layouts() {
+        let family = iptables.family;
         for options in [RESTORE, EXEC] {
             let mut batches: Vec<Batch> = Vec::new();
             let mut before: Option<Population> = None;
@@ -393,7 +421,7 @@ fn updates_between_types_leave_what_an_install_makes_by_either_transport() {
                 let updated = interpreted(&batches).unwrap();
                 let anew = iptables.render(None, &population, &RESTORE);
                 assert_eq!(updated, interpreted(&[anew]).unwrap(), "{family}");
-                assert_eq!(layout_check::complete(&updated, family), Ok(()));
+                assert_eq!(layout_check::complete(&updated, iptables), Ok(()));
                 before = Some(population);
             }
         }
@@ -402,9 +430,8 @@ fn updates_between_types_leave_what_an_install_makes_by_either_transport() {
 
 #[test]
 fn chunks_and_resyncs_write_all_types_as_one_install_does() {
-    for family in Family::ALL.iter().copied() {
-        let iptables = Iptables::of(Engine::Nft, family);
-        let population = turns(family).remove(0);
+    for iptables in layouts() {
+        let population = turns(iptables.family).remove(0);
         let whole = interpreted(&[iptables.render(None, &population, &RESTORE)]).unwrap();
         let chunked = RenderOptions {
             chunk: Some(4),
@@ -425,10 +452,9 @@ fn chunks_and_resyncs_write_all_types_as_one_install_does() {
     }
 }
 
-/// `TestNumberIptablesRules`: load balancers with an external address, a source range and a node port. kube-proxy counts one
-/// rule more a service, that of node ports of 127.0.0.0/8 with its counter of nfnetlink_acct.
+/// `TestNumberIptablesRules`: load balancers with an external address, a source range and a node port.
 #[test]
-fn load_balancers_have_as_many_rules_as_kube_proxy_counts_but_for_its_counters() {
+fn load_balancers_have_as_many_rules_as_kube_proxy_counts() {
     for (e, [filter, nat]) in [(0, [8, 5]), (1, [5, 18]), (2, [5, 21]), (10, [5, 45])] {
         let text = written(vec![typed(Family::Ipv4, 11, 0, e)]);
         let count = |table: &str| {
@@ -440,11 +466,6 @@ fn load_balancers_have_as_many_rules_as_kube_proxy_counts_but_for_its_counters()
             text.split(begin.as_str()).skip(1).map(own).sum::<usize>()
         };
         // That of the kubelet's chain is among kube-proxy's four of filter.
-        let counters = usize::from(e > 0);
-        assert_eq!(
-            [count("filter"), count("nat") + counters],
-            [filter, nat],
-            "E={e}"
-        );
+        assert_eq!([count("filter"), count("nat")], [filter, nat], "E={e}");
     }
 }

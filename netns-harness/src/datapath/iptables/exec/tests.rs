@@ -167,7 +167,8 @@ proptest! {
         let by_exec = by_exec.map_err(TestCaseError::fail)?;
         let by_restore = interpreted(&rendered(family, &populations, &RESTORE));
         prop_assert_eq!(Ok(&by_exec), by_restore.as_ref());
-        prop_assert_eq!(layout_check::complete(&by_exec, family), Ok(()));
+        let iptables = Iptables::of(Engine::Legacy, family);
+        prop_assert_eq!(layout_check::complete(&by_exec, iptables), Ok(()));
     }
 
     #[test]
