@@ -47,6 +47,7 @@ struct File {
     table: ipvs::Table,
     sets: Sets,
     shape: shape::Reader,
+    anchors: yaml::Anchors,
     /// Whether there is anything but blanks, and whether any of it was known.
     written: bool,
     known: bool,
@@ -276,7 +277,10 @@ impl File {
     }
 
     fn yaml<R: BufRead>(&mut self, input: &mut Input<R>, all: &mut All) -> Result<(), Fault> {
-        let end = yaml::document(input, &ends_yaml, &mut |piece| self.piece(piece, 0, all));
+        let mut anchors = std::mem::take(&mut self.anchors);
+        let mut each = |piece: Piece<'_>| self.piece(piece, 0, all);
+        let end = yaml::document(input, &mut anchors, &ends_yaml, &mut each);
+        self.anchors = anchors;
         match end {
             Err(broken) => self.broken(broken, input.line_number(), all),
             Ok(()) => Ok(()),
@@ -476,11 +480,11 @@ impl File {
 }
 
 /// Brings everything together.
-fn finish(mut all: All, labels: &[String]) -> Result<Cluster, Refused> {
+fn finish(all: All, labels: &[String]) -> Result<Cluster, Refused> {
     if labels.is_empty() {
         return Err(Refused::NoFiles);
     }
-    let All { store, notes, .. } = &mut all;
+    let (mut store, sets, mut notes) = (all.store, all.sets, all.notes);
     if let Some(differ) = store.differ.take() {
         let [first, second] = differ.files.map(|file| labels[file].clone());
         return Err(Refused::Contradiction {
@@ -489,17 +493,18 @@ fn finish(mut all: All, labels: &[String]) -> Result<Cluster, Refused> {
             what: differ.what,
         });
     }
-    let mut found = store.proxied(&mut all.unknown, notes);
-    found.extend(std::mem::take(&mut all.found));
+    let mut unknown = all.unknown;
+    let mut found = store.proxied(&mut unknown, &mut notes);
+    found.extend(all.found);
     let mut node_ports = BTreeSet::new();
-    for (table, file) in std::mem::take(&mut all.tables) {
-        let traced = ipvs::trace(table, &all.sets, file, notes);
+    for (table, file) in all.tables {
+        let traced = ipvs::trace(table, &sets, file, &mut notes);
         found.extend(traced.found);
         node_ports.extend(traced.node_ports);
     }
-    found.extend(ipvs::of_sets(&all.sets, all.sets_of));
+    found.extend(ipvs::of_sets(&sets, all.sets_of));
     let modes: BTreeSet<Mode> = found.iter().filter_map(|found| mode(found.source)).collect();
-    let services = merge(found, labels, notes)?;
+    let services = merge(found, labels, &mut notes)?;
     if services.is_empty() {
         return Err(Refused::NoServices {
             files: labels.join(", "),
@@ -510,7 +515,7 @@ fn finish(mut all: All, labels: &[String]) -> Result<Cluster, Refused> {
         services,
         objects: store.counts,
         node_port_vips: node_ports.len() as u64,
-        sets: all.sets.fills,
+        sets: sets.fills,
         stale_chains: all.stale_chains,
         pod_ranges: all.pod_ranges,
         formats: all.formats.into_iter().collect(),
@@ -518,7 +523,7 @@ fn finish(mut all: All, labels: &[String]) -> Result<Cluster, Refused> {
             1 => modes.into_iter().next(),
             _ => all.shape_mode,
         },
-        notes: all.notes,
+        notes,
     })
 }
 

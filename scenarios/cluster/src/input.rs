@@ -102,15 +102,6 @@ impl<R: BufRead> Input<R> {
         Ok(self.fill()?.first().copied())
     }
 
-    /// The next byte.
-    pub(crate) fn next(&mut self) -> Result<Option<u8>, Fault> {
-        let byte = self.peek()?;
-        if byte.is_some() {
-            self.advance(1)?;
-        }
-        Ok(byte)
-    }
-
     /// The next line; `None` at the end.
     pub(crate) fn line(&mut self) -> Result<Option<Line>, Fault> {
         let number = self.line_number();

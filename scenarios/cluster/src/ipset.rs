@@ -74,7 +74,10 @@ impl Sets {
             match self.at.get(&fill.name).map(|at| &self.fills[*at]) {
                 Some(own) if *own == fill => {}
                 Some(_) => return Err(fill.name),
-                None => *self.fill(&fill.name) = fill,
+                None => {
+                    self.at.insert(fill.name.clone(), self.fills.len());
+                    self.fills.push(fill);
+                }
             }
         }
         for (place, line) in other.cluster_ips {

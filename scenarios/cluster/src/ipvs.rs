@@ -385,6 +385,7 @@ pub(crate) fn trace(table: Table, sets: &Sets, file: usize, notes: &mut Notes) -
     let all: Vec<HashSet<(IpAddr, u16)>> = traced.found.iter().map(|found| {
         places(found.service.endpoints.as_deref().unwrap_or_default())
     }).collect();
+    let (mut said, mut unsaid) = (HashSet::new(), Vec::new());
     for (server, place, by) in outside {
         let own = places(&server.endpoints);
         let (address, protocol, port) = place;
@@ -399,8 +400,7 @@ pub(crate) fn trace(table: Table, sets: &Sets, file: usize, notes: &mut Notes) -
         let only = match (same.as_slice(), near.as_slice()) {
             ([only], _) | ([], [only]) => *only,
             _ => {
-                let what = format!("{address}:{port}/{protocol}: of which service is not said");
-                notes.left_out(file, Some(server.line), what);
+                unsaid.push((place, by, server.line));
                 continue;
             }
         };
@@ -411,13 +411,23 @@ pub(crate) fn trace(table: Table, sets: &Sets, file: usize, notes: &mut Notes) -
         };
         service.external_local |= told || own.len() < all[only].len();
         match by {
-            By::NodePort => service.node_port = Some(Some(port)),
+            By::NodePort => {
+                said.insert((protocol, port));
+                service.node_port = Some(Some(port));
+            }
             By::LoadBalancer => {
                 service.load_balancer_ips.push(Some(address));
                 let ranges = sets.ranges.iter().filter(|(of, _)| *of == place);
                 service.source_ranges.extend(ranges.map(|(_, net)| Some(*net)));
             }
             By::External | By::Cluster => service.external_ips.push(Some(address)),
+        }
+    }
+    for ((address, protocol, port), by, line) in unsaid {
+        // A node port is one service's, at whichever address of the node.
+        if by != By::NodePort || !said.contains(&(protocol, port)) {
+            let what = format!("{address}:{port}/{protocol}: of which service is not said");
+            notes.left_out(file, Some(line), what);
         }
     }
     for found in &mut traced.found {

@@ -18,10 +18,21 @@ const MOST_REPEATED: usize = 1_000_000;
 /// The largest element, values.
 const LARGEST: usize = 1_000_000;
 
+/// Small values that had anchors, by their names: YAML forgets them at the end of a document, people do not.
+#[derive(Debug, Default)]
+pub(crate) struct Anchors(HashMap<String, Value>);
+
+impl Anchors {
+    /// How many are kept, and how large each may be.
+    const MOST: usize = 1_000;
+    const LARGEST: usize = 1_000;
+}
+
 /// Reads the document that begins at the next line, and hands over its pieces. It ends before a line `---`, with a line
 /// `...`, before a line without indentation that `foreign` says is none of YAML's, or with the file.
 pub(crate) fn document<R: BufRead>(
     input: &mut Input<R>,
+    anchors: &mut Anchors,
     foreign: &dyn Fn(&str) -> bool,
     each: &mut dyn FnMut(Piece<'_>),
 ) -> Result<(), Broken> {
@@ -34,7 +45,7 @@ pub(crate) fn document<R: BufRead>(
         first: true,
         ended: None,
     });
-    let parsed = parse(&text, begin, each);
+    let parsed = parse(&text, begin, anchors, each);
     // What the parser did not want of a document that it gave up.
     let mut text = text.into_inner();
     text.at = text.line.len();
@@ -111,6 +122,8 @@ struct Building<'a> {
     open: Vec<Open>,
     about: About,
     anchors: HashMap<usize, (Value, usize)>,
+    names: Vec<(usize, String)>,
+    before: &'a mut Anchors,
     /// Values that anchors and aliases have copied, and those of the element that is being read.
     repeated: usize,
     size: usize,
@@ -120,10 +133,13 @@ struct Building<'a> {
 fn parse<R: BufRead>(
     text: &RefCell<Text<'_, R>>,
     begin: u64,
+    anchors: &mut Anchors,
     each: &mut dyn FnMut(Piece<'_>),
 ) -> Result<(), Broken> {
     let options = granit_parser::options! {
         emit_comments: false,
+        emit_anchor_events: true,
+        emit_unresolved_aliases: true,
         flow_nesting_limit: DEEPEST,
         block_nesting_limit: DEEPEST,
     };
@@ -133,6 +149,8 @@ fn parse<R: BufRead>(
         open: Vec::new(),
         about: About::default(),
         anchors: HashMap::new(),
+        names: Vec::new(),
+        before: anchors,
         repeated: 0,
         size: 0,
         each,
@@ -143,6 +161,15 @@ fn parse<R: BufRead>(
             Err(e) => return Err(Broken::Syntax(begin + (e.marker().line() as u64).max(1) - 1)),
         };
         building.take(event, line, begin)?;
+    }
+    for (id, name) in std::mem::take(&mut building.names) {
+        let kept = &mut building.before.0;
+        if let Some((value, size)) = building.anchors.remove(&id)
+            && size <= Anchors::LARGEST
+            && kept.len() < Anchors::MOST
+        {
+            kept.insert(name, value);
+        }
     }
     Ok(())
 }
@@ -178,6 +205,12 @@ impl Building<'_> {
                     None => return Err(Broken::Syntax(line)),
                 };
                 self.repeat(size, line)?;
+                self.place(value, 0, line)?;
+            }
+            Event::Anchor(id, name) => self.names.push((id, name.into_owned())),
+            Event::UnresolvedAlias(name) => {
+                let value = self.before.0.get(name.as_ref()).cloned().unwrap_or_default();
+                self.repeat(size(&value), line)?;
                 self.place(value, 0, line)?;
             }
             Event::MappingEnd | Event::SequenceEnd => {
@@ -311,7 +344,9 @@ mod tests {
     fn seen(text: &str) -> (Vec<(String, u64)>, String, Option<String>) {
         let mut input = Input::new(text.as_bytes());
         let mut seen = Vec::new();
-        let end = document(&mut input, &|line| line.starts_with("-A "), &mut |piece| {
+        let mut anchors = Anchors::default();
+        let foreign = |line: &str| line.starts_with("-A ");
+        let end = document(&mut input, &mut anchors, &foreign, &mut |piece| {
             let Raw::Yaml(value) = piece.raw else {
                 panic!("{piece:?}")
             };
@@ -375,6 +410,22 @@ mod tests {
         let expected =
             r#"{"a":{"b":"1","c":"2"},"d":{"b":"1","c":"2"},"e":{"b":"1","c":"3"}}"#;
         assert_eq!(pieces, [piece(expected, 1)]);
+    }
+
+    #[test]
+    fn an_alias_of_a_document_before_is_what_it_was_there() {
+        let mut input = Input::new(&b"a: &x {b: 1}\n---\na: *x\nc: *y\n"[..]);
+        let (mut anchors, mut seen) = (Anchors::default(), Vec::new());
+        for _ in 0..2 {
+            let mut each = |piece: Piece<'_>| {
+                let Raw::Yaml(value) = piece.raw else {
+                    panic!("{piece:?}")
+                };
+                seen.push(value.to_string());
+            };
+            document(&mut input, &mut anchors, &|_| false, &mut each).unwrap();
+        }
+        assert_eq!(seen, [r#"{"a":{"b":"1"}}"#, r#"{"a":{"b":"1"},"c":null}"#]);
     }
 
     #[test]

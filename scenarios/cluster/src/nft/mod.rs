@@ -144,8 +144,8 @@ impl Ruleset {
         };
         match set {
             "cluster-ips" => {
-                let address = element.key.first().and_then(|text| text.parse().ok());
-                table.cluster_ips.extend(address);
+                let address = element.key.first().map(|text| text.parse::<IpAddr>());
+                table.cluster_ips.extend(address.and_then(Result::ok));
             }
             "hairpin-connections" => {
                 let place = frontend(element.key.get(1..).unwrap_or_default());
